@@ -107,7 +107,7 @@ where
     }
 
     /// Starts reconciles up to the concurrency limit.
-    fn start(&mut self, cx: &mut Context<'_>) {
+    fn start_reconciles(&mut self, cx: &mut Context<'_>) {
         if let Some(loading) = &mut self.loading {
             if loading.as_mut().poll(cx).is_pending() {
                 return;
@@ -115,9 +115,9 @@ where
             self.loading = None;
         }
         // Stops when a result is available: the stream emits it, and calls this function again at the next poll.
-        while !self.executor.has_ended()
+        while !self.executor.has_result()
             && self.executor.running() < self.config.concurrency
-            && let Some(key) = self.queue.take(Instant::now())
+            && let Some(key) = self.queue.take_key(Instant::now())
         {
             match self.store.get(&key) {
                 // An owner reference contains no namespace, so a namespaced key may refer to a cluster-scoped owner,
@@ -181,7 +181,7 @@ where
     ) -> <Self as Stream>::Item {
         self.turn = Turn::ReconcileResult(consecutive);
         let item = self.finish(ended);
-        self.start(cx);
+        self.start_reconciles(cx);
         item
     }
 
@@ -201,10 +201,10 @@ where
 
     /// Polls in-flight reconciles during a shutdown, and starts no further ones.
     fn poll_draining(&mut self, cx: &mut Context<'_>) -> Poll<Option<<Self as Stream>::Item>> {
-        if let Poll::Ready(Some(ended)) = self.executor.poll_ended(cx) {
+        if let Poll::Ready(Some(ended)) = self.executor.poll_result(cx) {
             return Poll::Ready(Some(self.finish(ended)));
         }
-        let idle = self.executor.running() == 0 && !self.executor.has_ended();
+        let idle = self.executor.running() == 0 && !self.executor.has_result();
         if idle { Poll::Ready(None) } else { Poll::Pending }
     }
 }
@@ -229,7 +229,7 @@ where
         }
         if let Turn::ReconcileResult(n) = this.turn
             && n < MAX_CONSECUTIVE_RESULTS
-            && let Poll::Ready(Some(ended)) = this.executor.poll_ended(cx)
+            && let Poll::Ready(Some(ended)) = this.executor.poll_result(cx)
         {
             return Poll::Ready(Some(this.emit(ended, n + 1, cx)));
         }
@@ -248,12 +248,12 @@ where
             }
         };
         let taken = this.poll_sources(cx);
-        this.start(cx);
+        this.start_reconciles(cx);
         if let Poll::Ready(Some(error)) = taken {
             return Poll::Ready(Some(Err(error.into())));
         }
-        // `start` may have finished reconciles inline: emit their results.
-        if let Poll::Ready(Some(ended)) = this.executor.poll_ended(cx) {
+        // `start_reconciles` may have finished reconciles inline: emit their results.
+        if let Poll::Ready(Some(ended)) = this.executor.poll_result(cx) {
             // Counts as consecutive, because this task has not yielded.
             return Poll::Ready(Some(this.emit(ended, consecutive + 1, cx)));
         }

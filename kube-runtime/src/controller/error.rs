@@ -94,7 +94,7 @@ mod tests {
     use std::error::Error as _;
 
     #[test]
-    fn each_error_says_what_failed_and_why_and_its_chain_repeats_nothing() {
+    fn display_contains_failure_and_cause_and_sources_do_not_repeat_them() {
         let kind = ApiResource::from_gvk(&GroupVersionKind::gvk("", "v1", "Pod"));
         let object = || Box::new(ObjectRef::<DynamicObject>::new_with("a", kind.clone()));
         let mapper = ("/api/v1/pods".to_owned(), "n/b".to_owned(), "boom".to_owned());

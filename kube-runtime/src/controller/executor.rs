@@ -76,7 +76,7 @@ where
         let call = || (self.reconciler)(object.clone(), self.context.clone());
         let mut reconcile = match panic::catch(call) {
             Ok(reconcile) => Box::pin(reconcile.instrument(span)),
-            Err(message) => return self.ended.push_back(panicked(key, message)),
+            Err(message) => return self.ended.push_back(result_of_panic(key, message)),
         };
         match self.poll_inline(reconcile.as_mut()) {
             Ok(Poll::Ready(result)) => {
@@ -87,7 +87,7 @@ where
                 let handle = self.tasks.spawn(async move { (object, reconcile.await) });
                 self.running.insert(handle.id(), key);
             }
-            Err(message) => self.ended.push_back(panicked(key, message)),
+            Err(message) => self.ended.push_back(result_of_panic(key, message)),
         }
     }
 
@@ -115,12 +115,12 @@ where
     }
 
     /// Whether the result of a reconcile is available.
-    pub(super) fn has_ended(&self) -> bool {
+    pub(super) fn has_result(&self) -> bool {
         !self.ended.is_empty()
     }
 
     /// The next result; `None` if no reconcile is in flight.
-    pub(super) fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<Option<ReconcileResult<K, E>>> {
+    pub(super) fn poll_result(&mut self, cx: &mut Context<'_>) -> Poll<Option<ReconcileResult<K, E>>> {
         if !self.ended.is_empty() {
             // Consumes coop budget, so that a continuous flow of results yields to the runtime.
             ready!(coop::poll_proceed(cx)).made_progress();
@@ -148,7 +148,7 @@ where
         })
     }
 
-    /// Cancels all in-flight reconciles. [`poll_ended`](Self::poll_ended) still returns a result for each.
+    /// Cancels all in-flight reconciles. [`poll_result`](Self::poll_result) still returns a result for each.
     pub(super) fn cancel(&mut self) {
         self.tasks.abort_all();
     }
@@ -170,7 +170,7 @@ where
                         let error = Error::ReconcilerFailed(error, Box::new(key.clone().erase()));
                         ReconcileResult { object: key, action, error: Some(error) }
                     }
-                    Err(message) => panicked(key, message),
+                    Err(message) => result_of_panic(key, message),
                 }
             }
         }
@@ -186,14 +186,17 @@ where
     K::DynamicType: Clone,
 {
     if let Ok(panic) = error.try_into_panic() {
-        return panicked(key, panic::message(&*panic));
+        return result_of_panic(key, panic::message(&*panic));
     }
     let error = Error::ReconcilerCancelled(Box::new(key.clone().erase()));
     ReconcileResult { object: key, action: Action::requeue_with_backoff(), error: Some(error) }
 }
 
 /// The result of a reconcile that panicked with `message`.
-fn panicked<K: Resource, E: std::error::Error>(key: ObjectRef<K>, message: String) -> ReconcileResult<K, E>
+fn result_of_panic<K: Resource, E: std::error::Error>(
+    key: ObjectRef<K>,
+    message: String,
+) -> ReconcileResult<K, E>
 where
     K::DynamicType: Clone,
 {

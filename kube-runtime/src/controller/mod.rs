@@ -8,7 +8,7 @@ mod config;
 mod dispatcher;
 mod error;
 mod executor;
-mod last;
+mod last_objects;
 mod panic;
 mod shutdown;
 mod source;
@@ -180,14 +180,14 @@ where
     /// reconciles may finish within [`Config::drain_timeout`]; then the stream of [`run`](Controller::run) ends.
     #[must_use]
     pub fn graceful_shutdown_on(mut self, trigger: impl Future<Output = ()> + Send + Sync + 'static) -> Self {
-        self.shutdown.on(trigger);
+        self.shutdown.add_trigger(trigger);
         self
     }
 
     /// Shuts down gracefully at the first SIGINT or SIGTERM; the second one cancels in-flight reconciles.
     #[must_use]
     pub fn shutdown_on_signal(mut self) -> Self {
-        self.shutdown.on_signal();
+        self.shutdown.add_signals();
         self
     }
 

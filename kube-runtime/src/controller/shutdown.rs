@@ -33,7 +33,7 @@ pub(super) enum Phase {
 
 impl Shutdown {
     /// Adds a trigger of a graceful shutdown.
-    pub(super) fn on(&mut self, trigger: impl Future<Output = ()> + Send + 'static) {
+    pub(super) fn add_trigger(&mut self, trigger: impl Future<Output = ()> + Send + 'static) {
         let trigger = trigger.boxed();
         self.graceful = Some(match self.graceful.take() {
             Some(other) => select(other, trigger).map(drop).boxed(),
@@ -42,12 +42,12 @@ impl Shutdown {
     }
 
     /// Makes the first signal a trigger of a graceful shutdown, and the second one of a forced shutdown.
-    pub(super) fn on_signal(&mut self) {
-        self.on(signal());
+    pub(super) fn add_signals(&mut self) {
+        self.add_trigger(wait_for_signal());
         self.forced = Some(
             async {
-                signal().await;
-                signal().await;
+                wait_for_signal().await;
+                wait_for_signal().await;
             }
             .boxed(),
         );
@@ -83,7 +83,7 @@ impl Shutdown {
 }
 
 /// Waits for SIGINT or SIGTERM.
-async fn signal() {
+async fn wait_for_signal() {
     let interrupt = tokio::signal::ctrl_c();
     #[cfg(unix)]
     {

@@ -1,9 +1,9 @@
 //! Event sources: streams of the keys of objects to reconcile. They must not access the work queue.
 
 use super::error::SourceError;
-use super::last::LastObjects;
+use super::last_objects::LastObjects;
 use super::panic;
-use super::targets::{Name, Targets};
+use super::targets::{NamespacedName, Targets};
 use crate::reflector::{ObjectRef, Store, Writer, reflector};
 use crate::watcher::{self, Event, watcher};
 use futures::{Stream, StreamExt, stream, stream::BoxStream};
@@ -32,18 +32,18 @@ where
 {
     let mut listed = Vec::new();
     let keys = reflector(writer, watcher(api, wc)).flat_map(move |event| {
-        let name = |object: &K| Ok(ObjectRef::from_obj_with(object, dyntype.clone()));
+        let key = |object: &K| Ok(ObjectRef::from_obj_with(object, dyntype.clone()));
         stream::iter(match event {
             Ok(Event::Init) => {
                 listed.clear();
                 Vec::new()
             }
             Ok(Event::InitApply(object)) => {
-                listed.push(name(&object));
+                listed.push(key(&object));
                 Vec::new()
             }
             Ok(Event::InitDone) => std::mem::take(&mut listed),
-            Ok(Event::Apply(object)) => vec![name(&object)],
+            Ok(Event::Apply(object)) => vec![key(&object)],
             Ok(Event::Delete(_)) => Vec::new(),
             Err(error) => vec![Err(error.into())],
         })
@@ -124,7 +124,7 @@ where
     let keys = watcher(api, wc).flat_map(move |event| {
         let mut panicked = Vec::new();
         let mut map = |object: Other| {
-            let name = Name::of(object.meta());
+            let name = NamespacedName::of(object.meta());
             let owners = panic::catch(|| mapper(object).into_iter().collect::<Vec<_>>());
             let owners = owners.map_err(|message| {
                 let (resource, object) = (resource.clone(), name.to_string());

@@ -1,5 +1,5 @@
-//! `Targets`: the objects to reconcile for each watched object. After a change, its previous targets are also
-//! reconciled.
+//! `Targets`: the objects to reconcile for each watched object. After a change of a watched object, its previous targets
+//! are also reconciled.
 
 use crate::reflector::ObjectRef;
 use crate::watcher::Event;
@@ -10,12 +10,12 @@ use std::{fmt, sync::Arc};
 
 /// A namespace and a name. The namespace of a cluster-scoped object is empty.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct Name {
+pub(super) struct NamespacedName {
     namespace: Box<str>,
     name: Box<str>,
 }
 
-impl Name {
+impl NamespacedName {
     pub(super) fn new(namespace: Option<&str>, name: Option<&str>) -> Self {
         Self { namespace: namespace.unwrap_or_default().into(), name: name.unwrap_or_default().into() }
     }
@@ -26,7 +26,7 @@ impl Name {
     }
 }
 
-impl fmt::Display for Name {
+impl fmt::Display for NamespacedName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if !self.namespace.is_empty() {
             write!(f, "{}/", self.namespace)?;
@@ -39,14 +39,14 @@ impl fmt::Display for Name {
 /// watched object without targets.
 pub(super) struct Targets<K: Resource> {
     dyntype: K::DynamicType,
-    by_object: HashMap<Name, Entry>,
+    by_object: HashMap<NamespacedName, Entry>,
     /// The most recently added targets. Consecutive objects with equal targets share them.
-    last: Arc<[Name]>,
+    last: Arc<[NamespacedName]>,
 }
 
 /// The targets of an object, sorted and deduplicated.
 struct Entry {
-    names: Arc<[Name]>,
+    names: Arc<[NamespacedName]>,
     /// `false` from the beginning of a relist until the relist has returned the object.
     seen: bool,
 }
@@ -61,22 +61,25 @@ where
 
     /// The objects to reconcile after an event. The event contains the name of a watched object, and the objects that
     /// the mapper returned for it; `None` means that the mapper failed.
-    pub(super) fn keys_for(&mut self, event: Event<(Name, Option<Vec<ObjectRef<K>>>)>) -> Vec<ObjectRef<K>> {
+    pub(super) fn keys_for(
+        &mut self,
+        event: Event<(NamespacedName, Option<Vec<ObjectRef<K>>>)>,
+    ) -> Vec<ObjectRef<K>> {
         match event {
             Event::Init => {
                 self.by_object.values_mut().for_each(|entry| entry.seen = false);
                 Vec::new()
             }
             Event::InitApply((object, Some(keys))) | Event::Apply((object, Some(keys))) => {
-                self.applied(object, keys)
+                self.apply(object, keys)
             }
             Event::InitApply((object, None)) | Event::Apply((object, None)) => {
-                self.keep(&object);
+                self.keep_targets(&object);
                 Vec::new()
             }
             Event::Delete((object, keys)) => {
                 let before = self.forget(&object);
-                self.with_previous(&sorted_names(keys.unwrap_or_default()), &before)
+                self.keys_with_previous(&sorted_names(keys.unwrap_or_default()), &before)
             }
             Event::InitDone => {
                 let mut vanished = Vec::new();
@@ -88,65 +91,65 @@ where
                 });
                 vanished.sort_unstable();
                 vanished.dedup();
-                self.with_previous(&vanished, &[])
+                self.keys_with_previous(&vanished, &[])
             }
         }
     }
 
     /// The objects to reconcile for an undecodable watched object. Its targets are kept until it is deleted.
     pub(super) fn keys_for_undecodable(&mut self, object: &UndecodableObject) -> Vec<ObjectRef<K>> {
-        let name = Name::new(object.namespace.as_deref(), object.name.as_deref());
+        let name = NamespacedName::new(object.namespace.as_deref(), object.name.as_deref());
         if object.origin == ObjectOrigin::Deleted {
             let before = self.forget(&name);
-            return self.with_previous(&before, &[]);
+            return self.keys_with_previous(&before, &[]);
         }
-        self.keep(&name);
+        self.keep_targets(&name);
         Vec::new()
     }
 
-    /// Keeps the targets of an object that a relist contains if the mapper failed for it or it could not be decoded.
-    fn keep(&mut self, object: &Name) {
+    /// Keeps the targets of a watched object for which the mapper failed, or which could not be decoded.
+    fn keep_targets(&mut self, object: &NamespacedName) {
         if let Some(entry) = self.by_object.get_mut(object) {
             entry.seen = true;
         }
     }
 
     /// Stores the targets of an added or modified object. Returns them and the previous ones.
-    fn applied(&mut self, object: Name, keys: Vec<ObjectRef<K>>) -> Vec<ObjectRef<K>> {
+    fn apply(&mut self, object: NamespacedName, keys: Vec<ObjectRef<K>>) -> Vec<ObjectRef<K>> {
         let now = sorted_names(keys);
         if now.is_empty() {
             let before = self.forget(&object);
-            return self.with_previous(&before, &[]);
+            return self.keys_with_previous(&before, &[]);
         }
         let before = self.by_object.get(&object).map(|entry| entry.names.clone()).unwrap_or_default();
         let same = [&before, &self.last].into_iter().find(|known| ***known == *now).cloned();
         self.last = same.unwrap_or_else(|| now.into());
         self.by_object.insert(object, Entry { names: self.last.clone(), seen: true });
-        self.with_previous(&self.last, &before)
+        self.keys_with_previous(&self.last, &before)
     }
 
     /// Removes a watched object. Returns its targets.
-    fn forget(&mut self, object: &Name) -> Arc<[Name]> {
+    fn forget(&mut self, object: &NamespacedName) -> Arc<[NamespacedName]> {
         self.by_object.remove(object).map(|entry| entry.names).unwrap_or_default()
     }
 
     /// The current targets, followed by the previous targets that are not among them.
-    fn with_previous(&self, now: &[Name], before: &[Name]) -> Vec<ObjectRef<K>> {
+    fn keys_with_previous(&self, now: &[NamespacedName], before: &[NamespacedName]) -> Vec<ObjectRef<K>> {
         let before = if now == before { &[] } else { before };
         let removed = before.iter().filter(|name| now.binary_search(name).is_err());
-        now.iter().chain(removed).map(|name| self.reference(name)).collect()
+        now.iter().chain(removed).map(|name| self.target_ref(name)).collect()
     }
 
     /// A reference to the target with this name.
-    fn reference(&self, Name { namespace, name }: &Name) -> ObjectRef<K> {
+    fn target_ref(&self, NamespacedName { namespace, name }: &NamespacedName) -> ObjectRef<K> {
         let reference = ObjectRef::new_with(name, self.dyntype.clone());
         if namespace.is_empty() { reference } else { reference.within(namespace) }
     }
 }
 
 /// The names of `objects`, sorted and deduplicated.
-fn sorted_names<K: Resource>(objects: Vec<ObjectRef<K>>) -> Vec<Name> {
-    let name = |object: ObjectRef<K>| Name::new(object.namespace.as_deref(), Some(&object.name));
+fn sorted_names<K: Resource>(objects: Vec<ObjectRef<K>>) -> Vec<NamespacedName> {
+    let name = |object: ObjectRef<K>| NamespacedName::new(object.namespace.as_deref(), Some(&object.name));
     let mut names: Vec<_> = objects.into_iter().map(name).collect();
     names.sort_unstable();
     names.dedup();
@@ -160,11 +163,11 @@ mod tests {
     use k8s_openapi::api::core::v1::ConfigMap;
 
     /// The name of a watched object, and its targets if the mapper succeeded.
-    type Mapped = (Name, Option<Vec<ObjectRef<ConfigMap>>>);
+    type Mapped = (NamespacedName, Option<Vec<ObjectRef<ConfigMap>>>);
 
-    /// The name of a watched object.
-    fn object(name: &str) -> Name {
-        Name::new(Some("ns"), Some(name))
+    /// The name of a watched object in the namespace `ns`.
+    fn watched_name(name: &str) -> NamespacedName {
+        NamespacedName::new(Some("ns"), Some(name))
     }
 
     /// An event, and the expected keys.
@@ -172,12 +175,12 @@ mod tests {
 
     /// An object and its targets.
     fn mapped(name: &str, names: &[&str]) -> Mapped {
-        (object(name), Some(names.iter().map(|name| ObjectRef::new(name).within("ns")).collect()))
+        (watched_name(name), Some(names.iter().map(|name| ObjectRef::new(name).within("ns")).collect()))
     }
 
     /// An object for which the mapper failed.
     fn unmapped(name: &str) -> Mapped {
-        (object(name), None)
+        (watched_name(name), None)
     }
 
     /// A watched object that could not be decoded.
@@ -191,7 +194,7 @@ mod tests {
 
     /// Passes each event to new `Targets`, and compares the returned keys.
     #[track_caller]
-    fn check(steps: Vec<Step<'_>>) -> Targets<ConfigMap> {
+    fn check_keys(steps: Vec<Step<'_>>) -> Targets<ConfigMap> {
         let mut targets = Targets::new(());
         for (n, (event, expected)) in steps.into_iter().enumerate() {
             let keys = match event {
@@ -208,7 +211,7 @@ mod tests {
 
     #[test]
     fn returns_previous_and_current_targets_and_drops_objects_without_targets() {
-        let targets = check(vec![
+        let targets = check_keys(vec![
             (Ok(Apply(mapped("a", &["x"]))), &["x"]),
             (Ok(Apply(mapped("a", &["y", "y"]))), &["x", "y"]),
             (Ok(Apply(mapped("a", &[]))), &["y"]),
@@ -223,7 +226,7 @@ mod tests {
 
     #[test]
     fn returns_the_targets_of_objects_deleted_before_a_relist() {
-        check(vec![
+        check_keys(vec![
             (Ok(Init), &[]),
             (Ok(InitApply(mapped("a", &["x", "z"]))), &["x", "z"]),
             (Ok(InitApply(mapped("b", &["y"]))), &["y"]),
@@ -243,7 +246,7 @@ mod tests {
 
     #[test]
     fn keeps_the_targets_of_an_undecodable_object_until_its_deletion() {
-        check(vec![
+        check_keys(vec![
             (Ok(Apply(mapped("a", &["x"]))), &["x"]),
             (Err(undecodable("a", ObjectOrigin::Modified)), &[]),
             (Ok(Init), &[]),
@@ -257,7 +260,7 @@ mod tests {
 
     #[test]
     fn keeps_the_targets_of_an_object_if_the_mapper_fails() {
-        check(vec![
+        check_keys(vec![
             (Ok(Apply(mapped("a", &["x"]))), &["x"]),
             (Ok(Apply(unmapped("a"))), &[]),
             (Ok(Init), &[]),
@@ -273,19 +276,19 @@ mod tests {
     #[test]
     fn a_cluster_scoped_target_has_no_namespace() {
         let mut targets = Targets::<ConfigMap>::new(());
-        let keys = targets.keys_for(Apply((object("a"), Some(vec![ObjectRef::new("x").within("")]))));
+        let keys = targets.keys_for(Apply((watched_name("a"), Some(vec![ObjectRef::new("x").within("")]))));
         assert_eq!(keys, [ObjectRef::new("x")]);
     }
 
     #[test]
     fn shares_equal_targets_between_objects() {
-        let targets = check(vec![
+        let targets = check_keys(vec![
             (Ok(InitApply(mapped("a", &["x", "y"]))), &["x", "y"]),
             (Ok(InitApply(mapped("b", &["y", "x"]))), &["x", "y"]),
             (Ok(Apply(mapped("c", &["z"]))), &["z"]),
             (Ok(Apply(mapped("b", &["x", "y"]))), &["x", "y"]),
         ]);
-        let [a, b] = ["a", "b"].map(|name| &targets.by_object[&object(name)].names);
+        let [a, b] = ["a", "b"].map(|name| &targets.by_object[&watched_name(name)].names);
         assert!(Arc::ptr_eq(a, b));
     }
 }

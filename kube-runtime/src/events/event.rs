@@ -17,7 +17,7 @@ const NAME_LIMIT: usize = 253;
 
 /// An event to [publish](super::Recorder::publish).
 ///
-/// Fields that exceed a limit of the server are truncated at a character.
+/// Fields that exceed a limit of the server are truncated at a character boundary.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Event {
     /// The severity; `Type` in `kubectl describe`.
@@ -107,10 +107,10 @@ impl Hash for Reference {
     }
 }
 
-/// Events with the same key are one series. The note is not a part of it, as in client-go: a series keeps its first
-/// note.
+/// The key of a series: events with the same key belong to one series. As in client-go, the key does not contain the
+/// note: a series keeps the note of its first event.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Key {
+pub(super) struct SeriesKey {
     type_: EventType,
     action: String,
     reason: String,
@@ -120,7 +120,7 @@ pub(super) struct Key {
     related: Option<Reference>,
 }
 
-impl Key {
+impl SeriesKey {
     pub(super) fn new(event: &Event, regarding: &ObjectReference) -> Self {
         Self {
             type_: event.type_,
@@ -188,7 +188,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_valid_and_within_the_limit() {
+    fn event_names_are_valid_and_within_the_limit() {
         let long = format!("{}.x", "a".repeat(235));
         let cases = [
             ("web-0", "web-0.ff".to_owned()),
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_are_truncated_at_a_character() {
+    fn truncates_at_a_character_boundary() {
         assert_eq!(truncated("aé", 2), "a");
         assert_eq!(truncated("aé", 3), "aé");
         assert_eq!(truncated("aé", 9), "aé");

@@ -156,7 +156,7 @@ impl Recorder {
     /// Starts the task that writes the counts, if it does not run.
     fn start_flusher(&self) {
         let mut flusher = lock(&self.shared.flusher);
-        // The task ends with the runtime that it was started on, also if the recorder is still in use.
+        // The task ends with the runtime that it was started on, even if the recorder is still in use.
         if flusher.as_ref().is_none_or(JoinHandle::is_finished) {
             *flusher = Some(tokio::spawn(write_counts(Arc::downgrade(&self.shared))));
         }
@@ -181,17 +181,16 @@ async fn write_counts(shared: Weak<Shared>) {
 }
 
 impl Shared {
-    /// Locks the state.
     fn state(&self) -> MutexGuard<'_, State> {
         lock(&self.state)
     }
 
-    /// Sends the writes that are due. Returns the first failure.
+    /// Sends the writes of [`State::due_writes`]. Returns the first failure.
     async fn flush(&self, all: bool) -> Result<(), kube_client::Error> {
-        let due = self.state().due(Instant::now(), all);
+        let due = self.state().due_writes(Instant::now(), all);
         // Guards for all writes: a cancelled flush releases those that are not sent.
         let due: Vec<_> =
-            due.into_iter().map(|write| InFlight { shared: self, write: Some(write) }).collect();
+            due.into_iter().map(|write| InFlightWrite { shared: self, write: Some(write) }).collect();
         let mut result = Ok(());
         for write in due {
             if let Err(error) = write.send().await {
@@ -203,11 +202,11 @@ impl Shared {
 
     /// Sends a write. Returns the next write if the event has become a series in the meantime.
     async fn send(&self, write: Write) -> Result<Option<Write>, kube_client::Error> {
-        InFlight { shared: self, write: Some(write) }.send().await
+        InFlightWrite { shared: self, write: Some(write) }.send().await
     }
 
     /// Sends the request of a write. If the event to patch no longer exists, creates it.
-    async fn request(&self, write: &Write) -> Result<(), kube_client::Error> {
+    async fn send_request(&self, write: &Write) -> Result<(), kube_client::Error> {
         let event = &write.event;
         let meta = &event.metadata;
         let (name, namespace) = (meta.name.as_deref(), meta.namespace.as_deref());
@@ -223,7 +222,8 @@ impl Shared {
             }
         }
         match api.create(&PostParams::default(), event).await {
-            // A previous attempt created it, and its response was lost. It was sent without the current series.
+            // A previous attempt created the event, but its response was lost. That request did not contain the current
+            // series.
             Err(error) if error.is_already_exists() && event.series.is_some() => {
                 api.patch(name, &params, &series).await.map(drop)
             }
@@ -243,22 +243,22 @@ impl Drop for Shared {
 }
 
 /// A write whose series is released if the request fails or is cancelled.
-struct InFlight<'a> {
+struct InFlightWrite<'a> {
     shared: &'a Shared,
     write: Option<Write>,
 }
 
-impl InFlight<'_> {
+impl InFlightWrite<'_> {
     /// Sends the write. Returns the next write of the series, if one is due.
     async fn send(mut self) -> Result<Option<Write>, kube_client::Error> {
         let Some(write) = &self.write else { return Ok(None) };
-        self.shared.request(write).await?;
+        self.shared.send_request(write).await?;
         let Some(write) = self.write.take() else { return Ok(None) };
         Ok(self.shared.state().finish(&write, Instant::now()))
     }
 }
 
-impl Drop for InFlight<'_> {
+impl Drop for InFlightWrite<'_> {
     fn drop(&mut self) {
         if let Some(write) = self.write.take() {
             self.shared.state().release(&write);

@@ -1,7 +1,7 @@
-//! `State`: decides which event is written, counted or dropped, without IO or waits. The caller passes the time.
+//! `State`: decides whether an event is written, counted or dropped, without IO or waits. The caller passes the time.
 
 use super::config::Config;
-use super::event::{Event, Key, Reference, Reporter};
+use super::event::{Event, Reference, Reporter, SeriesKey};
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::api::events::v1;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
@@ -18,14 +18,14 @@ const SERIES_TIMEOUT: Duration = Duration::from_secs(6 * 60);
 /// The interval at which the event of a series is written again, so that the server does not delete it.
 const REFRESH_INTERVAL: Duration = Duration::from_secs(30 * 60);
 
-/// How long after the end of a series a failed write of its count is repeated.
+/// How long after the end of a series a failed write of its count is retried.
 const COUNT_RETRY_TIME: Duration = Duration::from_secs(10 * 60);
 
 /// The series and the rate limits of a recorder.
 #[derive(Debug)]
 pub(super) struct State {
     config: Config,
-    series: LruCache<Key, Series>,
+    series: LruCache<SeriesKey, Series>,
     buckets: LruCache<Reference, Bucket>,
     /// The suffix of the last event's name.
     last_nanos: i128,
@@ -53,10 +53,10 @@ struct Series {
 /// A write to send. The series is busy until [`State::finish`] or [`State::release`].
 #[derive(Debug)]
 pub(super) struct Write {
-    pub(super) key: Key,
+    pub(super) key: SeriesKey,
     /// The event with its series.
     pub(super) event: v1::Event,
-    /// The number of occurrences that the event then counts.
+    /// The count of the series after the write.
     pub(super) count: i32,
     /// Whether the request creates the event; if not, it patches the series of the existing event.
     pub(super) create: bool,
@@ -65,7 +65,7 @@ pub(super) struct Write {
 impl State {
     pub(super) fn new(config: Config) -> Self {
         let capacity = config.capacity;
-        let (series, buckets) = (cache(capacity), cache(capacity));
+        let (series, buckets) = (lru_cache(capacity), lru_cache(capacity));
         Self { config, series, buckets, last_nanos: 0, dropped: 0 }
     }
 
@@ -81,7 +81,7 @@ impl State {
     /// Records an occurrence. Returns the write that it requires.
     ///
     /// The first occurrence creates the event and the second one makes it a series; later ones are only counted, and
-    /// [`due`](Self::due) writes the count.
+    /// [`due_writes`](Self::due_writes) writes the count.
     pub(super) fn observe(
         &mut self,
         event: &Event,
@@ -90,19 +90,19 @@ impl State {
         now: Instant,
         time: Timestamp,
     ) -> Option<Write> {
-        let key = Key::new(event, regarding);
+        let key = SeriesKey::new(event, regarding);
         if let Some(series) = self.series.get_mut(&key) {
             series.count = series.count.saturating_add(1);
             (series.observed, series.observed_at) = (MicroTime(time), now);
             if series.busy
                 || series.written > 1
-                || !take(&mut self.buckets, &key.regarding, &self.config, now)
+                || !take_token(&mut self.buckets, &key.regarding, &self.config, now)
             {
                 return None;
             }
             return Some(series.start_write(&key));
         }
-        if !take(&mut self.buckets, &key.regarding, &self.config, now) {
+        if !take_token(&mut self.buckets, &key.regarding, &self.config, now) {
             self.dropped += 1;
             return None;
         }
@@ -120,28 +120,28 @@ impl State {
 
     /// Records that a write succeeded. Returns the next write if the event has become a series in the meantime.
     pub(super) fn finish(&mut self, written: &Write, now: Instant) -> Option<Write> {
-        // An evicted series may have been started again; its own write is in flight.
-        let series = self.current(written)?;
+        // If the series was evicted and started again, the new series has a write of its own in flight.
+        let series = self.series_of(written)?;
         (series.written, series.written_at, series.busy) = (written.count, now, false);
         (written.count == 1 && series.count > 1).then(|| series.start_write(&written.key))
     }
 
     /// Records that a write failed or was cancelled.
     pub(super) fn release(&mut self, write: &Write) {
-        if let Some(series) = self.current(write) {
+        if let Some(series) = self.series_of(write) {
             series.busy = false;
         }
     }
 
     /// The series of a write; `None` if it was evicted, even if it was started again.
-    fn current(&mut self, write: &Write) -> Option<&mut Series> {
+    fn series_of(&mut self, write: &Write) -> Option<&mut Series> {
         let series = self.series.peek_mut(&write.key)?;
         (series.event.metadata.name == write.event.metadata.name).then_some(series)
     }
 
     /// The writes that are due: final counts of series that ended, and refreshes of others. With `all`, also all
     /// other counts that are not written. Removes the series that ended.
-    pub(super) fn due(&mut self, now: Instant, all: bool) -> Vec<Write> {
+    pub(super) fn due_writes(&mut self, now: Instant, all: bool) -> Vec<Write> {
         let (mut writes, mut ended) = (Vec::new(), Vec::new());
         for (key, series) in self.series.iter_mut().filter(|(_, series)| !series.busy) {
             let silent = now.duration_since(series.observed_at);
@@ -172,7 +172,7 @@ impl Series {
     }
 
     /// Marks the series as busy and returns the write to send.
-    fn start_write(&mut self, key: &Key) -> Write {
+    fn start_write(&mut self, key: &SeriesKey) -> Write {
         self.busy = true;
         let mut event = self.event.clone();
         let last_observed_time = self.observed.clone();
@@ -190,14 +190,14 @@ struct Bucket {
 }
 
 /// An empty cache of at most `capacity` entries, at least one. It allocates no memory for them in advance.
-fn cache<K: Hash + Eq, V>(capacity: usize) -> LruCache<K, V> {
+fn lru_cache<K: Hash + Eq, V>(capacity: usize) -> LruCache<K, V> {
     let mut cache = LruCache::unbounded();
     cache.resize(NonZeroUsize::new(capacity).unwrap_or(NonZeroUsize::MIN));
     cache
 }
 
 /// Takes a token of the object; `false` if there is none.
-fn take(
+fn take_token(
     buckets: &mut LruCache<Reference, Bucket>,
     object: &Reference,
     config: &Config,
@@ -208,12 +208,12 @@ fn take(
     }
     // An evicted bucket starts again with all tokens, as in client-go.
     let full = || Bucket { tokens: config.burst, filled: now };
-    buckets.get_or_insert_mut_ref(object, full).take(config, now)
+    buckets.get_or_insert_mut_ref(object, full).take_token(config, now)
 }
 
 impl Bucket {
     /// Takes a token; `false` if there is none.
-    fn take(&mut self, config: &Config, now: Instant) -> bool {
+    fn take_token(&mut self, config: &Config, now: Instant) -> bool {
         let periods = now.duration_since(self.filled).as_nanos() / config.refill.as_nanos();
         let periods = u32::try_from(periods).unwrap_or(u32::MAX);
         if periods >= config.burst.saturating_sub(self.tokens) {

@@ -1,4 +1,4 @@
-//! `Error`: which step of a reconcile with a finalizer failed, and on which object.
+//! `Error`: the failure of one step of a reconcile with a finalizer.
 
 use kube_client::BoxError;
 use std::{error::Error as StdError, fmt, marker::PhantomData};
@@ -58,7 +58,7 @@ impl<E> Error<E> {
     }
 
     /// Whether the same reconcile may succeed later without a change of the object: a conflict, or a request of this
-    /// module that [may be retried](kube_client::Error::is_retryable). Errors of the reconciler are not classified.
+    /// module that [may be retried](kube_client::Error::is_retryable). Returns `false` for errors of the reconciler.
     pub fn is_retryable(&self) -> bool {
         self.is_conflict() || self.request_error().is_some_and(kube_client::Error::is_retryable)
     }

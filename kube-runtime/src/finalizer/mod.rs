@@ -110,7 +110,7 @@ where
     };
     let path = format!("{}/{name}", api.resource_url());
     let target = Target { api, name: &name, path: &path, finalizer: finalizer_name };
-    let Some(object) = target.ensure(obj).await? else { return Ok(Action::await_change()) };
+    let Some(object) = target.ensure_finalizer(obj).await? else { return Ok(Action::await_change()) };
     if object.meta().deletion_timestamp.is_none() {
         let applied = TryFutureExt::into_future(reconcile(Event::Apply(object))).await;
         return applied
@@ -119,7 +119,7 @@ where
     let cleaned_up = TryFutureExt::into_future(reconcile(Event::Cleanup(object.clone()))).await;
     let action = cleaned_up
         .map_err(|error| Error::CleanupFailed { object: path.clone(), source: error.into().into() })?;
-    target.remove(object).await?;
+    target.remove_finalizer(object).await?;
     Ok(action)
 }
 

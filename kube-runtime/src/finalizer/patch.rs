@@ -28,7 +28,7 @@ where
 {
     /// Adds the finalizer unless the object has it or is marked for deletion. Returns the object with the finalizer,
     /// or `None` if it cannot have the finalizer any more.
-    pub(super) async fn ensure<E>(&self, mut object: Arc<K>) -> Result<Option<Arc<K>>, Error<E>> {
+    pub(super) async fn ensure_finalizer<E>(&self, mut object: Arc<K>) -> Result<Option<Arc<K>>, Error<E>> {
         for _ in 0..MAX_ATTEMPTS {
             if has_finalizer(&*object, self.finalizer) {
                 return Ok(Some(object));
@@ -36,7 +36,7 @@ where
             if object.meta().deletion_timestamp.is_some() {
                 return Ok(None);
             }
-            let patch = Patch::<()>::Json(json_patch::Patch(self.additions(&*object)));
+            let patch = Patch::<()>::Json(json_patch::Patch(self.add_operations(&*object)));
             let error = match self.api.patch(self.name, &PatchParams::default(), &patch).await {
                 Ok(patched) => return Ok(Some(Arc::new(patched))),
                 Err(error) => error,
@@ -47,16 +47,16 @@ where
                 Err(source) => return Err(Error::AddFinalizer { object: self.path.to_owned(), source }),
             };
         }
-        Err(self.conflict())
+        Err(self.conflict_error())
     }
 
-    /// Removes the finalizer, unless the object does not have it any more or does not exist.
-    pub(super) async fn remove<E>(&self, mut object: Arc<K>) -> Result<(), Error<E>> {
+    /// Removes the finalizer if the object exists and still has the finalizer.
+    pub(super) async fn remove_finalizer<E>(&self, mut object: Arc<K>) -> Result<(), Error<E>> {
         for _ in 0..MAX_ATTEMPTS {
             if !has_finalizer(&*object, self.finalizer) {
                 return Ok(());
             }
-            let patch = Patch::<()>::Json(json_patch::Patch(self.removals(&*object)));
+            let patch = Patch::<()>::Json(json_patch::Patch(self.remove_operations(&*object)));
             let patched = self.api.patch_metadata(self.name, &PatchParams::default(), &patch).await;
             let Err(error) = patched else { return Ok(()) };
             object = match self.reread(&object, error).await {
@@ -65,18 +65,19 @@ where
                 Err(source) => return Err(Error::RemoveFinalizer { object: self.path.to_owned(), source }),
             };
         }
-        Err(self.conflict())
+        Err(self.conflict_error())
     }
 
     /// The error after [`MAX_ATTEMPTS`] failed patches.
-    fn conflict<E>(&self) -> Error<E> {
+    fn conflict_error<E>(&self) -> Error<E> {
         Error::Conflict { object: self.path.to_owned(), finalizer: self.finalizer.to_owned() }
     }
 
     /// Reads the object after a failed patch. Returns the current object if another patch may succeed, `None` if the
     /// object was deleted, or the error of the patch.
     ///
-    /// A failed `test` is 422, as is an invalid finalizer name: only the difference between the objects tells them apart.
+    /// The server returns 422 for a failed `test` operation and for an invalid finalizer name. If the object is unchanged,
+    /// the cause is the name.
     async fn reread(
         &self,
         previous: &K,
@@ -100,8 +101,8 @@ where
         Ok(Some(Arc::new(current)))
     }
 
-    /// The operations that append the finalizer to an unchanged list.
-    fn additions(&self, object: &K) -> Vec<PatchOperation> {
+    /// The operations that append the finalizer if the list of finalizers is unchanged.
+    fn add_operations(&self, object: &K) -> Vec<PatchOperation> {
         let present = object.finalizers();
         let expected = if present.is_empty() { Value::Null } else { present.into() };
         let addition = if present.is_empty() {
@@ -109,15 +110,15 @@ where
         } else {
             AddOperation { path: finalizers_path(Some("-")), value: self.finalizer.into() }
         };
-        let mut operations = uid_test(object);
+        let mut operations = uid_test_operation(object);
         operations.push(test_operation(finalizers_path(None), expected));
         operations.push(PatchOperation::Add(addition));
         operations
     }
 
     /// The operations that remove each occurrence of the finalizer: the server does not deduplicate the list.
-    fn removals(&self, object: &K) -> Vec<PatchOperation> {
-        let mut operations = uid_test(object);
+    fn remove_operations(&self, object: &K) -> Vec<PatchOperation> {
+        let mut operations = uid_test_operation(object);
         // From the end, because a removal shifts the later indices.
         for (index, _) in object.finalizers().iter().enumerate().rev().filter(|(_, f)| *f == self.finalizer) {
             let path = finalizers_path(Some(&index.to_string()));
@@ -128,15 +129,16 @@ where
     }
 }
 
-/// The test that fails if the object was deleted and another of the same name was created.
-fn uid_test<K: Resource>(object: &K) -> Vec<PatchOperation> {
+/// The `test` operation that fails if the object was deleted and another object of the same name was created; none for
+/// an object without a uid.
+fn uid_test_operation<K: Resource>(object: &K) -> Vec<PatchOperation> {
     let uid = object.meta().uid.as_deref();
     uid.map(|uid| test_operation(PointerBuf::from_tokens(["metadata", "uid"]), uid.into()))
         .into_iter()
         .collect()
 }
 
-/// The operation that fails if the value at `path` differs from `value`.
+/// The `test` operation that fails if the value at `path` differs from `value`.
 fn test_operation(path: PointerBuf, value: Value) -> PatchOperation {
     PatchOperation::Test(TestOperation { path, value })
 }

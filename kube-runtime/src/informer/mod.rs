@@ -1,14 +1,14 @@
 //! `Informer`: a queue of the changes to a collection.
 
-mod queue;
+mod backlog;
 
 use crate::cycle::Cycle;
 use crate::reflector::{Change, Store, Writer, object_key, store};
 use crate::watcher::{Config, Error, Event, Result};
+use backlog::Backlog;
 use futures::Stream;
 use kube_client::core::WatchEvent;
 use kube_client::{Api, Resource};
-use queue::Backlog;
 use serde::de::DeserializeOwned;
 use std::{
     collections::{HashSet, VecDeque},
@@ -117,7 +117,7 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Informer<K> {
     pub async fn poll(&mut self) -> Result<()> {
         self.cycle.begin();
         while let Some(event) = self.cycle.next().await {
-            let (events, result) = self.convert(event);
+            let (events, result) = self.convert_event(event);
             for event in events {
                 self.backlog.push(event);
             }
@@ -154,15 +154,15 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Informer<K> {
     }
 
     /// Converts a watcher event to informer events, by comparing it with the store.
-    fn convert(&mut self, event: Result<Event<K>>) -> (Vec<WatchEvent<Arc<K>>>, Result<()>) {
+    fn convert_event(&mut self, event: Result<Event<K>>) -> (Vec<WatchEvent<Arc<K>>>, Result<()>) {
         match event {
             Ok(event) => {
                 let change = self.writer.apply_watcher_event(event);
-                (self.events_for(change), Ok(()))
+                (self.events_for_store_change(change), Ok(()))
             }
             Err(Error::Object(object)) => {
                 let change = self.writer.apply_undecodable(&object);
-                let events = change.map(|change| self.events_for(change));
+                let events = change.map(|change| self.events_for_store_change(change));
                 (events.unwrap_or_default(), Err(Error::Object(object)))
             }
             Err(error) => {
@@ -174,7 +174,7 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Informer<K> {
     }
 
     /// The informer events for a change of the store.
-    fn events_for(&mut self, change: Change<K>) -> Vec<WatchEvent<Arc<K>>> {
+    fn events_for_store_change(&mut self, change: Change<K>) -> Vec<WatchEvent<Arc<K>>> {
         let mut previous = change.previous();
         let Change { event, vanished, deletes_known, .. } = change;
         if let (Event::InitApply(object), Some(listed)) = (&event, &self.listed)
@@ -255,7 +255,7 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Stream for Informer<K> {
                 return Poll::Ready(Some(Ok(event)));
             }
             let Some(event) = ready!(this.cycle.poll_event(cx)) else { continue };
-            let (events, result) = this.convert(event);
+            let (events, result) = this.convert_event(event);
             this.pending.extend(events);
             if let Err(error) = result {
                 return Poll::Ready(Some(Err(error)));
@@ -296,42 +296,43 @@ mod tests {
     #[test]
     fn emits_one_deletion_during_a_relist_and_an_addition_if_the_object_is_created_again() {
         let known = || vec![Ok(Event::InitApply(map("1"))), Ok(Event::InitDone), Ok(Event::Init)];
-        let with = |rest: Vec<_>| events_for(known().into_iter().chain(rest).collect());
+        let events_after = |rest: Vec<_>| informer_events(known().into_iter().chain(rest).collect());
         let deleted = ["Added event 1", "Deleted event 2"];
-        assert_eq!(with(vec![Ok(Event::Delete(map("2")))]), deleted);
-        assert_eq!(with(vec![Ok(Event::InitApply(map("1"))), Ok(Event::Delete(map("2")))]), deleted);
-        assert_eq!(with(vec![Ok(Event::Delete(map("2"))), Ok(Event::Init)]), deleted);
-        let again = with(vec![Ok(Event::Delete(map("2"))), Ok(Event::InitApply(map("3")))]);
+        assert_eq!(events_after(vec![Ok(Event::Delete(map("2")))]), deleted);
+        assert_eq!(events_after(vec![Ok(Event::InitApply(map("1"))), Ok(Event::Delete(map("2")))]), deleted);
+        assert_eq!(events_after(vec![Ok(Event::Delete(map("2"))), Ok(Event::Init)]), deleted);
+        let again = events_after(vec![Ok(Event::Delete(map("2"))), Ok(Event::InitApply(map("3")))]);
         assert_eq!(again, ["Added event 1", "Deleted event 2", "Added event 3"]);
         let end = || Err(undecodable(ObjectOrigin::Deleted));
-        assert_eq!(with(vec![end(), end()]), ["Added event 1", "Deleted event 1"]);
+        assert_eq!(events_after(vec![end(), end()]), ["Added event 1", "Deleted event 1"]);
     }
 
     #[test]
     fn emits_a_deletion_once_if_the_object_is_created_again_before_the_relist_restarts() {
         let known = || vec![Ok(Event::InitApply(map("1"))), Ok(Event::InitDone), Ok(Event::Init)];
         let again = || vec![Ok(Event::Delete(map("2"))), Ok(Event::InitApply(map("3"))), Ok(Event::Init)];
-        let with = |rest: Vec<_>| events_for(known().into_iter().chain(again()).chain(rest).collect());
-        assert_eq!(with(vec![]), ["Added event 1", "Deleted event 2"]);
-        let come = ["Added event 1", "Deleted event 2", "Added event 3"];
-        assert_eq!(with(vec![Ok(Event::InitApply(map("3")))]), come);
-        let changed = with(vec![Ok(Event::InitApply(map("3"))), Ok(Event::InitApply(map("4")))]);
+        let events_after =
+            |rest: Vec<_>| informer_events(known().into_iter().chain(again()).chain(rest).collect());
+        assert_eq!(events_after(vec![]), ["Added event 1", "Deleted event 2"]);
+        let created_again = ["Added event 1", "Deleted event 2", "Added event 3"];
+        assert_eq!(events_after(vec![Ok(Event::InitApply(map("3")))]), created_again);
+        let changed = events_after(vec![Ok(Event::InitApply(map("3"))), Ok(Event::InitApply(map("4")))]);
         assert_eq!(changed, ["Added event 1", "Deleted event 2", "Added event 3", "Modified event 4"]);
         // The restarted list comes from an older cache, with an earlier state of the object.
         assert_eq!(
-            with(vec![Ok(Event::InitApply(map("1")))]),
+            events_after(vec![Ok(Event::InitApply(map("1")))]),
             ["Added event 1", "Deleted event 2", "Added event 1"]
         );
-        let deleted = with(vec![Ok(Event::InitApply(map("3"))), Ok(Event::Delete(map("4")))]);
+        let deleted = events_after(vec![Ok(Event::InitApply(map("3"))), Ok(Event::Delete(map("4")))]);
         assert_eq!(deleted, ["Added event 1", "Deleted event 2"]);
     }
 
-    /// The informer events for watcher events between `Init` and `InitDone`.
-    fn events_for(events: Vec<Result<Event<ConfigMap>>>) -> Vec<String> {
+    /// The informer events for these watcher events, preceded by `Init` and followed by `InitDone`.
+    fn informer_events(events: Vec<Result<Event<ConfigMap>>>) -> Vec<String> {
         let client = Client::new(kube_sim::Sim::new().service(), "default");
         let mut informer = Informer::<ConfigMap>::new(Api::all(client));
         let all = [Ok(Event::Init)].into_iter().chain(events).chain([Ok(Event::InitDone)]);
-        let events = all.flat_map(|event| informer.convert(event).0);
+        let events = all.flat_map(|event| informer.convert_event(event).0);
         let short = |event: &WatchEvent<Arc<ConfigMap>>| {
             format!(
                 "{event:?} {}",
@@ -342,15 +343,17 @@ mod tests {
     }
 
     #[test]
-    fn an_object_twice_in_a_snapshot_is_added_once() {
+    fn an_object_that_a_snapshot_contains_twice_is_added_once() {
         let events = vec![Ok(Event::InitApply(map("1"))), Ok(Event::InitApply(map("2")))];
-        assert_eq!(events_for(events), ["Added event 1", "Modified event 2"]);
+        assert_eq!(informer_events(events), ["Added event 1", "Modified event 2"]);
     }
 
     #[test]
     fn an_object_deleted_during_the_first_snapshot_is_not_emitted_even_if_undecodable() {
-        assert!(events_for(vec![Ok(Event::InitApply(map("1"))), Ok(Event::Delete(map("2")))]).is_empty());
+        assert!(
+            informer_events(vec![Ok(Event::InitApply(map("1"))), Ok(Event::Delete(map("2")))]).is_empty()
+        );
         let end = Err(undecodable(ObjectOrigin::Deleted));
-        assert!(events_for(vec![Ok(Event::InitApply(map("1"))), end]).is_empty());
+        assert!(informer_events(vec![Ok(Event::InitApply(map("1"))), end]).is_empty());
     }
 }

@@ -69,8 +69,8 @@ impl Due {
     /// Due after `wait`; saturates instead of overflowing.
     pub(crate) fn after(now: Instant, wait: Duration) -> Self {
         /// About 30 years.
-        const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
-        Self::At(now.checked_add(wait).unwrap_or_else(|| now + FAR))
+        const MAX_WAIT: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
+        Self::At(now.checked_add(wait).unwrap_or_else(|| now + MAX_WAIT))
     }
 }
 
@@ -103,7 +103,7 @@ impl<K: Hash + Eq + Clone> WorkQueue<K> {
     }
 
     /// Returns the next ready key. The key is in process until [`done`](Self::done) or [`failed`](Self::failed).
-    pub(crate) fn take(&mut self, now: Instant) -> Option<K> {
+    pub(crate) fn take_key(&mut self, now: Instant) -> Option<K> {
         while let Some(first) = self.delayed.first_entry()
             && first.key().0 <= now
         {

@@ -1,11 +1,11 @@
-//! Compact storage: objects as compressed text, decoded when they are read.
+//! Compact storage: objects as compressed JSON, decoded when they are read.
 //!
 //! This module owns the encoding, the dictionary and the cache of decoded objects. It must not modify the store (see
 //! `writer`) or manage memory (see `page`).
 
-use super::objects::{Keyed, key};
+use super::object_map::{Keyed, key};
 use super::packing::Batch;
-use super::page::{Mark, Packed, Text};
+use super::page::{Encoded, Packed, WeakPacked};
 use foldhash::quality::{FixedState, RandomState};
 use kube_client::Resource;
 use lz4_flex::block::{compress_into_with_dict, decompress_with_dict, get_maximum_output_size};
@@ -58,8 +58,8 @@ impl<K> Storage<K> {
     {
         Self {
             codec: Some(Codec {
-                encode: |object, text| serde_json::to_writer(text, object),
-                decode: |text| serde_json::from_slice(text),
+                encode: |object, json| serde_json::to_writer(json, object),
+                decode: |json| serde_json::from_slice(json),
                 spawn: |runtime, codec, batch| {
                     runtime.spawn(async move { batch.pack(|object, scratch| codec.pack(object, scratch)) })
                 },
@@ -94,12 +94,12 @@ impl<K> fmt::Debug for Storage<K> {
 
 /// The stored form of an object.
 #[derive(Debug)]
-pub(super) enum Held<K> {
+pub(super) enum StoredObject<K> {
     Typed(Arc<K>),
     Packed(Packed),
 }
 
-impl<K> Clone for Held<K> {
+impl<K> Clone for StoredObject<K> {
     fn clone(&self) -> Self {
         match self {
             Self::Typed(object) => Self::Typed(object.clone()),
@@ -108,9 +108,9 @@ impl<K> Clone for Held<K> {
     }
 }
 
-impl<K: Resource> Held<K> {
-    /// Whether this stored object has the uid and resource version of `object`, so that it can be reused.
-    pub(super) fn is_that_version_of(&self, object: &K, codec: Option<&Codec<K>>) -> bool {
+impl<K: Resource> StoredObject<K> {
+    /// Whether the stored object has the uid and resource version of `object`, so that the store can keep it.
+    pub(super) fn is_same_version_as(&self, object: &K, codec: Option<&Codec<K>>) -> bool {
         let meta = object.meta();
         if meta.resource_version.is_none() {
             return false;
@@ -120,24 +120,26 @@ impl<K: Resource> Held<K> {
                 let known = known.meta();
                 known.resource_version == meta.resource_version && known.uid == meta.uid
             }
-            Self::Packed(known) => codec.is_some_and(|codec| codec.identify(object) == known.text().identity),
+            Self::Packed(known) => {
+                codec.is_some_and(|codec| codec.identity_hash(object) == known.encoded().identity)
+            }
         }
     }
 }
 
-impl<K> Held<K> {
-    /// Whether this is the typed object `object`, by pointer.
-    pub(super) fn is_object(&self, object: &Arc<K>) -> bool {
+impl<K> StoredObject<K> {
+    /// Whether this contains the typed object `object`, by pointer.
+    pub(super) fn holds_typed(&self, object: &Arc<K>) -> bool {
         matches!(self, Self::Typed(known) if Arc::ptr_eq(known, object))
     }
 
-    /// Whether this is the packed object `packed`, by address.
-    pub(super) fn is(&self, packed: &Packed) -> bool {
-        matches!(self, Self::Packed(known) if known.is(packed))
+    /// Whether this contains the packed object `packed`, by address.
+    pub(super) fn holds_packed(&self, packed: &Packed) -> bool {
+        matches!(self, Self::Packed(known) if known.is_same_entry(packed))
     }
 }
 
-impl<K: Resource> Keyed for Held<K> {
+impl<K: Resource> Keyed for StoredObject<K> {
     fn key(&self) -> (&str, &str) {
         match self {
             Self::Typed(object) => key(object.meta()),
@@ -150,70 +152,70 @@ impl<K: Resource> Keyed for Held<K> {
 #[derive(Default)]
 pub(super) struct Scratch {
     /// The JSON of the first objects, until it fills the dictionary.
-    sample: Vec<u8>,
+    dictionary: Vec<u8>,
     /// The JSON of the object.
-    text: Vec<u8>,
+    json: Vec<u8>,
     /// The JSON of the object after a round trip.
-    again: Vec<u8>,
+    round_trip: Vec<u8>,
     compressed: Vec<u8>,
 }
 
 /// A function that spawns a task to pack a batch.
-type Spawn<K> = fn(&Handle, Arc<Codec<K>>, Batch<K>) -> JoinHandle<Batch<K>>;
+type SpawnPacking<K> = fn(&Handle, Arc<Codec<K>>, Batch<K>) -> JoinHandle<Batch<K>>;
 
 /// Encodes and decodes objects.
 pub(super) struct Codec<K> {
     encode: fn(&K, &mut Vec<u8>) -> serde_json::Result<()>,
     decode: fn(&[u8]) -> serde_json::Result<K>,
-    spawn: Spawn<K>,
+    spawn: SpawnPacking<K>,
     /// The compression dictionary; set once the JSON of the first objects fills it. The first objects are not
     /// compressed.
     dictionary: OnceLock<Box<[u8]>>,
     cache: Mutex<Cache<K>>,
-    /// Hashes uid and resource version; see [`identify`](Codec::identify).
+    /// Hashes uid and resource version; see [`identity_hash`](Codec::identity_hash).
     identity: RandomState,
 }
 
 impl<K: Resource> Codec<K> {
     /// Packs an object; `None` if the object does not survive the JSON round trip.
     pub(super) fn pack(&self, object: &K, scratch: &mut Scratch) -> Option<Packed> {
-        let Scratch { sample, text, again, compressed } = scratch;
-        text.clear();
-        (self.encode)(object, text).ok()?;
+        let Scratch { dictionary: new_dictionary, json, round_trip, compressed } = scratch;
+        json.clear();
+        (self.encode)(object, json).ok()?;
         // Verify the round trip: a read must return the same object.
-        let read = (self.decode)(text).ok()?;
-        again.clear();
-        (self.encode)(&read, again).ok()?;
-        if again != text {
+        let read = (self.decode)(json).ok()?;
+        round_trip.clear();
+        (self.encode)(&read, round_trip).ok()?;
+        if round_trip != json {
             return None;
         }
         drop(read);
-        let identity = self.identify(object);
+        let identity = self.identity_hash(object);
         let key = key(object.meta());
         let Some(dictionary) = self.dictionary.get() else {
-            sample.extend_from_slice(text);
-            if sample.len() >= DICTIONARY_SIZE {
-                let _ = self.dictionary.set(std::mem::take(sample).into());
+            new_dictionary.extend_from_slice(json);
+            if new_dictionary.len() >= DICTIONARY_SIZE {
+                let _ = self.dictionary.set(std::mem::take(new_dictionary).into());
             }
-            return Packed::alone(key, Text { bytes: text, length: None, identity });
+            return Packed::on_own_page(key, Encoded { bytes: json, length: None, identity });
         };
-        let length = u32::try_from(text.len()).ok();
+        let length = u32::try_from(json.len()).ok();
         let bytes = match length {
             Some(_) => {
-                let room = get_maximum_output_size(text.len());
+                let room = get_maximum_output_size(json.len());
                 if compressed.len() < room {
                     compressed.resize(room, 0);
                 }
-                let length = compress_into_with_dict(text, compressed, dictionary).ok()?;
+                let length = compress_into_with_dict(json, compressed, dictionary).ok()?;
                 compressed.get(..length)?
             }
-            None => text,
+            None => json,
         };
-        Packed::alone(key, Text { bytes, length, identity })
+        Packed::on_own_page(key, Encoded { bytes, length, identity })
     }
 
     /// A hash of uid and resource version.
-    fn identify(&self, object: &K) -> u64 {
+    fn identity_hash(&self, object: &K) -> u64 {
         let meta = object.meta();
         self.identity.hash_one((&meta.uid, &meta.resource_version))
     }
@@ -235,12 +237,12 @@ impl<K> Codec<K> {
         if let Some(known) = self.cache().get(packed) {
             return Some(known);
         }
-        let Text { bytes, length, .. } = packed.text();
+        let Encoded { bytes, length, .. } = packed.encoded();
         let object = match length {
             None => (self.decode)(bytes),
             Some(length) => {
-                let text = decompress_with_dict(bytes, length as usize, self.dictionary.get()?).ok()?;
-                (self.decode)(&text)
+                let json = decompress_with_dict(bytes, length as usize, self.dictionary.get()?).ok()?;
+                (self.decode)(&json)
             }
         };
         let object = Arc::new(object.ok()?);
@@ -256,7 +258,7 @@ impl<K> Codec<K> {
 
 /// A direct-mapped cache of decoded objects.
 struct Cache<K> {
-    slots: Vec<Option<(Mark, Arc<K>)>>,
+    slots: Vec<Option<(WeakPacked, Arc<K>)>>,
 }
 
 impl<K> Cache<K> {
@@ -264,8 +266,8 @@ impl<K> Cache<K> {
         Self { slots: (0..slots).map(|_| None).collect() }
     }
 
-    /// The cache slot of an object, by its address. The [`Mark`] in a slot prevents the reuse of the address.
-    fn slot(&mut self, packed: &Packed) -> Option<&mut Option<(Mark, Arc<K>)>> {
+    /// The cache slot of an object, by its address. The [`WeakPacked`] in a slot prevents the reuse of the address.
+    fn slot(&mut self, packed: &Packed) -> Option<&mut Option<(WeakPacked, Arc<K>)>> {
         let count = self.slots.len();
         let key = FixedState::default().hash_one(packed.address());
         self.slots.get_mut(usize::try_from(key).unwrap_or(usize::MAX).checked_rem(count)?)
@@ -278,7 +280,7 @@ impl<K> Cache<K> {
 
     fn insert(&mut self, packed: &Packed, object: &Arc<K>) {
         if let Some(slot) = self.slot(packed) {
-            *slot = Some((packed.mark(), object.clone()));
+            *slot = Some((packed.downgrade(), object.clone()));
         }
     }
 }

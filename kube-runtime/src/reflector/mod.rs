@@ -5,19 +5,19 @@
 //! [`poll`](Reflector::poll).
 
 mod compact;
-mod object;
+mod object_map;
 mod object_ref;
-mod objects;
 mod packing;
 mod page;
+mod polling;
 mod reflect;
 mod store;
 mod writer;
 
 pub use compact::Storage;
-pub use object::Reflector;
+pub(crate) use object_map::key as object_key;
 pub use object_ref::{Extra, ObjectRef};
-pub(crate) use objects::key as object_key;
+pub use polling::Reflector;
 pub use reflect::{Reflect, reflector};
 pub use store::{Store, WriterDropped};
 pub use writer::{Change, Writer, store, store_with};

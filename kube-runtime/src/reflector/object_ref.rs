@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_owners_of_the_kind_in_any_version() {
+    fn matches_an_owner_reference_by_kind_and_group_in_any_version() {
         let owner = |api_version: &str, kind: &str| OwnerReference {
             api_version: api_version.into(),
             kind: kind.into(),

@@ -34,11 +34,11 @@ impl<K> Batch<K> {
     }
 
     /// Each object that could be packed, with its packed form.
-    pub(super) fn packed(&self) -> impl Iterator<Item = (&Arc<K>, &Packed)> {
+    pub(super) fn packed_objects(&self) -> impl Iterator<Item = (&Arc<K>, &Packed)> {
         self.objects
             .iter()
             .zip(&self.packed_forms)
-            .filter_map(|(object, text)| Some((object, text.as_ref()?)))
+            .filter_map(|(object, packed)| Some((object, packed.as_ref()?)))
     }
 }
 
@@ -77,20 +77,20 @@ impl<K> Packing<K> {
         if let Some((_, batch)) = &mut self.filling {
             batch.objects.push(object.clone());
             if batch.objects.len() == BATCH_SIZE {
-                self.send(codec);
+                self.spawn_batch(codec);
             }
         }
         true
     }
 
-    /// Spawns the task of the incomplete batch. Call this when no further object is expected.
+    /// Spawns a task that packs the incomplete batch. Call this when no further object is expected.
     pub(super) fn flush(&mut self, codec: &Arc<Codec<K>>) {
-        self.send(codec);
+        self.spawn_batch(codec);
         self.more = false;
     }
 
-    /// Spawns the task of the incomplete batch.
-    fn send(&mut self, codec: &Arc<Codec<K>>) {
+    /// Spawns a task that packs the incomplete batch.
+    fn spawn_batch(&mut self, codec: &Arc<Codec<K>>) {
         if let Some((runtime, batch)) = self.filling.take() {
             self.tasks.push_back(AbortOnDrop::new(codec.spawn_packing(&runtime, batch)));
         }
@@ -98,7 +98,7 @@ impl<K> Packing<K> {
 
     /// Returns a finished batch, if there is one. This replaces the waker of [`poll_next`](Self::poll_next), which must
     /// be polled again afterwards.
-    pub(super) fn next_done(&mut self) -> Option<Batch<K>> {
+    pub(super) fn next_finished(&mut self) -> Option<Batch<K>> {
         if !self.tasks.front()?.is_finished() {
             return None;
         }
@@ -129,7 +129,7 @@ impl<K> Packing<K> {
 
     /// Keeps the buffers of a finished batch for the next batch, and frees all buffers after the last batch. Freeing
     /// them earlier would fragment the heap while the store is filled.
-    pub(super) fn reuse(&mut self, batch: Batch<K>) {
+    pub(super) fn reuse_buffers(&mut self, batch: Batch<K>) {
         if !self.more && self.tasks.is_empty() {
             self.spare.clear();
         } else {

@@ -19,54 +19,56 @@ struct Page {
     /// The concatenated namespaces and names.
     names: Box<str>,
     /// The concatenated encoded objects.
-    texts: Box<[u8]>,
+    encoded_objects: Box<[u8]>,
     /// Whether [`Packed::vacate`] has returned the page's objects, to move them to another page.
     vacated: AtomicBool,
 }
 
-/// The offsets of an object in its page. The object ends where the next entry begins.
+/// The offsets of an object in its page. The object ends at the offset of the next entry.
 #[derive(Debug)]
 struct Entry {
     identity: u64,
     namespace: u32,
     name: u32,
-    text: u32,
-    /// See [`Text::length`].
+    encoded: u32,
+    /// See [`Encoded::length`].
     length: Option<u32>,
 }
 
 impl Page {
-    /// A page of `objects`; `None` if the offsets overflow `u32`.
-    fn of<'a>(objects: impl Iterator<Item = ((&'a str, &'a str), Text<'a>)> + Clone) -> Option<Self> {
-        let (mut count, mut letters, mut bytes) = (0, 0, 0);
-        for ((namespace, name), text) in objects.clone() {
-            (count, letters, bytes) =
-                (count + 1, letters + namespace.len() + name.len(), bytes + text.bytes.len());
+    /// A page with copies of `objects`; `None` if the offsets overflow `u32`.
+    fn from_objects<'a>(
+        objects: impl Iterator<Item = ((&'a str, &'a str), Encoded<'a>)> + Clone,
+    ) -> Option<Self> {
+        let (mut count, mut name_bytes, mut bytes) = (0, 0, 0);
+        for ((namespace, name), encoded) in objects.clone() {
+            (count, name_bytes, bytes) =
+                (count + 1, name_bytes + namespace.len() + name.len(), bytes + encoded.bytes.len());
         }
-        let (mut entries, mut names, mut texts) =
-            (Vec::with_capacity(count), String::with_capacity(letters), Vec::with_capacity(bytes));
-        for ((namespace, name), Text { bytes, length, identity }) in objects {
-            let text = u32::try_from(texts.len()).ok()?;
+        let (mut entries, mut names, mut encoded_objects) =
+            (Vec::with_capacity(count), String::with_capacity(name_bytes), Vec::with_capacity(bytes));
+        for ((namespace, name), Encoded { bytes, length, identity }) in objects {
+            let encoded = u32::try_from(encoded_objects.len()).ok()?;
             let [namespace, name] = [namespace, name].map(|part| {
                 let begin = u32::try_from(names.len()).ok();
                 names.push_str(part);
                 begin
             });
-            entries.push(Entry { identity, namespace: namespace?, name: name?, text, length });
-            texts.extend_from_slice(bytes);
+            entries.push(Entry { identity, namespace: namespace?, name: name?, encoded, length });
+            encoded_objects.extend_from_slice(bytes);
         }
         Some(Self {
             entries: entries.into(),
             names: names.into(),
-            texts: texts.into(),
+            encoded_objects: encoded_objects.into(),
             vacated: AtomicBool::new(false),
         })
     }
 }
 
-/// The encoded JSON of an object.
+/// The JSON of an object, which may be compressed.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Text<'a> {
+pub(super) struct Encoded<'a> {
     pub(super) bytes: &'a [u8],
     /// The uncompressed length; `None` if `bytes` are not compressed.
     pub(super) length: Option<u32>,
@@ -84,8 +86,8 @@ pub(super) struct Packed {
 
 impl Packed {
     /// Packs an object on a page of its own; `None` if the offsets overflow `u32`.
-    pub(super) fn alone(key: (&str, &str), text: Text<'_>) -> Option<Self> {
-        Some(Self { page: Arc::new(Page::of([(key, text)].into_iter())?), entry: 0 })
+    pub(super) fn on_own_page(key: (&str, &str), encoded: Encoded<'_>) -> Option<Self> {
+        Some(Self { page: Arc::new(Page::from_objects([(key, encoded)].into_iter())?), entry: 0 })
     }
 
     /// Namespace and name.
@@ -97,15 +99,15 @@ impl Packed {
         (part(*namespace, *name as usize), part(*name, end))
     }
 
-    /// The encoded JSON of the object.
-    pub(super) fn text(&self) -> Text<'_> {
-        let texts = &self.page.texts;
-        let Some((Entry { identity, text, length, .. }, next)) = self.entry() else {
-            return Text { bytes: &[], length: None, identity: 0 };
+    /// The JSON of the object, which may be compressed.
+    pub(super) fn encoded(&self) -> Encoded<'_> {
+        let encoded_objects = &self.page.encoded_objects;
+        let Some((Entry { identity, encoded, length, .. }, next)) = self.entry() else {
+            return Encoded { bytes: &[], length: None, identity: 0 };
         };
-        let end = next.map_or(texts.len(), |next| next.text as usize);
-        Text {
-            bytes: texts.get(*text as usize..end).unwrap_or_default(),
+        let end = next.map_or(encoded_objects.len(), |next| next.encoded as usize);
+        Encoded {
+            bytes: encoded_objects.get(*encoded as usize..end).unwrap_or_default(),
             length: *length,
             identity: *identity,
         }
@@ -113,50 +115,50 @@ impl Packed {
 
     /// The object's entry and the next one.
     fn entry(&self) -> Option<(&Entry, Option<&Entry>)> {
-        let (this, behind) = self.page.entries.get(self.entry as usize..)?.split_first()?;
-        Some((this, behind.first()))
+        let (this, following) = self.page.entries.get(self.entry as usize..)?.split_first()?;
+        Some((this, following.first()))
     }
 
     /// The object's size on its page, in bytes.
     fn size(&self) -> usize {
         let (namespace, name) = self.key();
-        size_of::<Entry>() + namespace.len() + name.len() + self.text().bytes.len()
+        size_of::<Entry>() + namespace.len() + name.len() + self.encoded().bytes.len()
     }
 
     /// Whether `self` and `other` are the same entry of the same page.
-    pub(super) fn is(&self, other: &Self) -> bool {
+    pub(super) fn is_same_entry(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.page, &other.page) && self.entry == other.entry
     }
 
-    /// The object's address. It is unique while the object or a [`Mark`] of it exists.
+    /// The object's address. It is unique while the object or a [`WeakPacked`] of it exists.
     pub(super) fn address(&self) -> (usize, u32) {
         (Arc::as_ptr(&self.page).addr(), self.entry)
     }
 
-    /// A weak identity, which does not keep the page alive.
-    pub(super) fn mark(&self) -> Mark {
-        Mark { page: Arc::downgrade(&self.page), entry: self.entry }
+    /// A weak reference to this object.
+    pub(super) fn downgrade(&self) -> WeakPacked {
+        WeakPacked { page: Arc::downgrade(&self.page), entry: self.entry }
     }
 
     /// Returns all objects of this object's page if less than half of them are in use. Returns `Some` at most once
     /// per page.
     fn vacate(&self) -> Option<impl Iterator<Item = Self>> {
         let Page { entries, vacated, .. } = &*self.page;
-        let thin = Arc::strong_count(&self.page) * 2 < entries.len();
-        (thin && !vacated.swap(true, Ordering::Relaxed))
+        let is_sparse = Arc::strong_count(&self.page) * 2 < entries.len();
+        (is_sparse && !vacated.swap(true, Ordering::Relaxed))
             .then(|| (0..).take(entries.len()).map(|entry| Self { page: self.page.clone(), entry }))
     }
 }
 
-/// A weak identity of a [`Packed`].
+/// A weak reference to a [`Packed`], which does not keep the page alive.
 #[derive(Debug)]
-pub(super) struct Mark {
+pub(super) struct WeakPacked {
     page: Weak<Page>,
     entry: u32,
 }
 
-impl Mark {
-    /// Whether this is the identity of `packed`.
+impl WeakPacked {
+    /// Whether this refers to `packed`.
     pub(super) fn is_of(&self, packed: &Packed) -> bool {
         std::ptr::eq(self.page.as_ptr(), Arc::as_ptr(&packed.page)) && self.entry == packed.entry
     }
@@ -164,7 +166,7 @@ impl Mark {
 
 /// The objects to move to shared pages.
 #[derive(Debug, Default)]
-pub(super) struct Loose {
+pub(super) struct MoveQueue {
     /// The objects that wait for a shared page.
     objects: Vec<Packed>,
     /// The total size of `objects` on a page, in bytes.
@@ -178,8 +180,8 @@ pub(super) struct Move {
     pub(super) to: Packed,
 }
 
-impl Loose {
-    /// Adds an object with a page of its own. An object of at least half a page is not moved.
+impl MoveQueue {
+    /// Adds an object. Ignores an object of at least half a page, which gains nothing from a shared page.
     pub(super) fn add(&mut self, packed: &Packed) {
         let size = packed.size();
         if size < PAGE_SIZE / 2 {
@@ -189,19 +191,19 @@ impl Loose {
     }
 
     /// Adds all objects on the page of `packed`, if less than half of them are in use.
-    pub(super) fn add_rest(&mut self, packed: &Packed) {
+    pub(super) fn add_page_of(&mut self, packed: &Packed) {
         for packed in packed.vacate().into_iter().flatten() {
             self.add(&packed);
         }
     }
 
-    /// Whether the objects are enough for a page.
-    pub(super) fn is_enough(&self) -> bool {
+    /// Whether the objects fill a page.
+    pub(super) fn fills_a_page(&self) -> bool {
         self.size >= PAGE_SIZE
     }
 
     /// Copies the objects in use to shared pages. Returns the moves, which the caller applies to the maps.
-    pub(super) fn settle(&mut self, in_use: impl Fn(&Packed) -> bool) -> Vec<Move> {
+    pub(super) fn move_to_shared_pages(&mut self, in_use: impl Fn(&Packed) -> bool) -> Vec<Move> {
         self.size = 0;
         let mut objects = std::mem::take(&mut self.objects);
         objects.retain(in_use);
@@ -214,9 +216,10 @@ impl Loose {
                 size += packed.size();
                 before < PAGE_SIZE
             });
-            let (group, behind) = rest.split_at(fits.count());
-            rest = behind;
-            let Some(page) = Page::of(group.iter().map(|packed| (packed.key(), packed.text()))) else {
+            let (group, following) = rest.split_at(fits.count());
+            rest = following;
+            let Some(page) = Page::from_objects(group.iter().map(|packed| (packed.key(), packed.encoded())))
+            else {
                 continue;
             };
             let page = Arc::new(page);
@@ -237,77 +240,77 @@ mod tests {
 
     /// An object on a page of its own.
     fn packed(name: &str, bytes: &[u8], length: Option<u32>) -> Packed {
-        Packed::alone(("ns", name), Text { bytes, length, identity: bytes.len() as u64 }).unwrap()
+        Packed::on_own_page(("ns", name), Encoded { bytes, length, identity: bytes.len() as u64 }).unwrap()
     }
 
     /// Moves the objects to shared pages. Returns the moved objects.
-    fn settled(objects: &[Packed]) -> Vec<Packed> {
-        let mut loose = Loose::default();
+    fn moved(objects: &[Packed]) -> Vec<Packed> {
+        let mut move_queue = MoveQueue::default();
         for packed in objects {
-            loose.add(packed);
+            move_queue.add(packed);
         }
-        loose.settle(|_| true).into_iter().map(|Move { to, .. }| to).collect()
+        move_queue.move_to_shared_pages(|_| true).into_iter().map(|Move { to, .. }| to).collect()
     }
 
     #[test]
     fn objects_are_unchanged_on_a_shared_page() {
         let objects =
             [packed("a", b"one", None), packed("", b"", Some(9)), packed("long", &[7; 300], Some(1000))];
-        let settled = settled(&objects);
-        assert_eq!(settled.len(), 3);
-        for (alone, settled) in objects.iter().zip(&settled) {
-            assert_eq!(alone.key(), settled.key());
-            let (a, b) = (alone.text(), settled.text());
+        let moved = moved(&objects);
+        assert_eq!(moved.len(), 3);
+        for (alone, moved) in objects.iter().zip(&moved) {
+            assert_eq!(alone.key(), moved.key());
+            let (a, b) = (alone.encoded(), moved.encoded());
             assert_eq!((a.bytes, a.length, a.identity), (b.bytes, b.length, b.identity));
-            assert!(!settled.is(alone) && settled.is(&settled.clone()));
+            assert!(!moved.is_same_entry(alone) && moved.is_same_entry(&moved.clone()));
         }
-        assert!(settled.iter().all(|packed| Arc::ptr_eq(&packed.page, &settled[0].page)));
+        assert!(moved.iter().all(|packed| Arc::ptr_eq(&packed.page, &moved[0].page)));
     }
 
     #[test]
     fn fills_shared_pages() {
         let objects: Vec<_> = (0..200).map(|n| packed(&n.to_string(), &[0; 1000], None)).collect();
-        let settled = settled(&objects);
-        let mut pages: Vec<_> = settled.iter().map(|packed| &packed.page).collect();
+        let moved = moved(&objects);
+        let mut pages: Vec<_> = moved.iter().map(|packed| &packed.page).collect();
         pages.dedup_by(|a, b| Arc::ptr_eq(a, b));
         assert_eq!(pages.len(), (200 * 1030_usize).div_ceil(PAGE_SIZE), "{pages:?}");
-        assert!(pages.iter().all(|page| page.texts.len() < PAGE_SIZE + 1000));
+        assert!(pages.iter().all(|page| page.encoded_objects.len() < PAGE_SIZE + 1000));
     }
 
     #[test]
     fn does_not_move_unused_and_large_objects() {
-        let mut loose = Loose::default();
+        let mut move_queue = MoveQueue::default();
         let (large, gone, kept) = (
             packed("large", &vec![0; PAGE_SIZE], None),
             packed("gone", b"1", None),
             packed("kept", b"2", None),
         );
         for packed in [&large, &gone, &kept] {
-            loose.add(packed);
+            move_queue.add(packed);
         }
-        let moves = loose.settle(|packed| !packed.is(&gone));
+        let moves = move_queue.move_to_shared_pages(|packed| !packed.is_same_entry(&gone));
         assert_eq!(moves.iter().map(|Move { to, .. }| to.key().1).collect::<Vec<_>>(), ["kept"]);
-        assert!(loose.settle(|_| true).is_empty());
+        assert!(move_queue.move_to_shared_pages(|_| true).is_empty());
     }
 
     #[test]
     fn vacates_a_page_once_if_less_than_half_is_in_use() {
         let objects: Vec<_> = (0..10).map(|n| packed(&n.to_string(), b"text", None)).collect();
-        let mut settled = settled(&objects);
-        settled.truncate(5);
-        assert!(settled[0].vacate().is_none(), "half of it is in use");
-        settled.truncate(4);
-        assert_eq!(settled[0].vacate().map(Iterator::count), Some(10));
-        assert!(settled[0].vacate().is_none());
+        let mut moved = moved(&objects);
+        moved.truncate(5);
+        assert!(moved[0].vacate().is_none(), "half of it is in use");
+        moved.truncate(4);
+        assert_eq!(moved[0].vacate().map(Iterator::count), Some(10));
+        assert!(moved[0].vacate().is_none());
         assert!(objects[0].vacate().is_none(), "it is alone");
     }
 
     #[test]
-    fn a_mark_identifies_its_object_without_keeping_the_page() {
-        let objects = settled(&[packed("a", b"1", None), packed("b", b"2", None)]);
-        let mark = objects[1].mark();
-        assert!(mark.is_of(&objects[1]) && !mark.is_of(&objects[0]));
+    fn a_weak_reference_identifies_its_object_without_keeping_the_page() {
+        let objects = moved(&[packed("a", b"1", None), packed("b", b"2", None)]);
+        let weak = objects[1].downgrade();
+        assert!(weak.is_of(&objects[1]) && !weak.is_of(&objects[0]));
         drop(objects);
-        assert!(mark.page.upgrade().is_none());
+        assert!(weak.page.upgrade().is_none());
     }
 }

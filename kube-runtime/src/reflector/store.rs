@@ -1,8 +1,8 @@
 //! `Store`: the readers' side of a reflector.
 
 use super::ObjectRef;
-use super::compact::{Codec, Held};
-use super::objects::Objects;
+use super::compact::{Codec, StoredObject};
+use super::object_map::ObjectMap;
 use kube_client::Resource;
 use kube_client::core::{Selector, SelectorExt};
 use std::{
@@ -13,14 +13,14 @@ use tokio::sync::watch;
 
 /// The data shared by a [`Writer`](super::Writer) and its readers.
 pub(super) struct Shared<K> {
-    objects: RwLock<Objects<Held<K>>>,
+    objects: RwLock<ObjectMap<StoredObject<K>>>,
     /// `Some` for compact storage.
     codec: Option<Arc<Codec<K>>>,
 }
 
 impl<K> Shared<K> {
     pub(super) fn new(codec: Option<Codec<K>>) -> Self {
-        Self { objects: RwLock::new(Objects::default()), codec: codec.map(Arc::new) }
+        Self { objects: RwLock::new(ObjectMap::default()), codec: codec.map(Arc::new) }
     }
 
     /// The codec; `None` for typed storage.
@@ -29,10 +29,10 @@ impl<K> Shared<K> {
     }
 
     /// Returns the object, decoded if it is packed.
-    pub(super) fn unpack(&self, held: Held<K>) -> Option<Arc<K>> {
-        match held {
-            Held::Typed(object) => Some(object),
-            Held::Packed(packed) => self.codec.as_ref()?.unpack(&packed),
+    pub(super) fn unpack(&self, stored: StoredObject<K>) -> Option<Arc<K>> {
+        match stored {
+            StoredObject::Typed(object) => Some(object),
+            StoredObject::Packed(packed) => self.codec.as_ref()?.unpack(&packed),
         }
     }
 
@@ -40,23 +40,23 @@ impl<K> Shared<K> {
     fn visit<T>(&self, mut f: impl FnMut(&Arc<K>) -> Option<T>) -> Option<T> {
         if self.codec.is_none() {
             let objects = self.read();
-            return objects.iter().find_map(|held| match held {
-                Held::Typed(object) => f(object),
-                Held::Packed(_) => None,
+            return objects.iter().find_map(|stored| match stored {
+                StoredObject::Typed(object) => f(object),
+                StoredObject::Packed(_) => None,
             });
         }
-        let held: Vec<_> = self.read().iter().cloned().collect();
-        held.into_iter().filter_map(|held| self.unpack(held)).find_map(|object| f(&object))
+        let stored: Vec<_> = self.read().iter().cloned().collect();
+        stored.into_iter().filter_map(|stored| self.unpack(stored)).find_map(|object| f(&object))
     }
 
     /// Locks the map for reading. Ignores poisoning: no code that holds the lock can leave the map inconsistent, so a
     /// panic in a reader's closure is harmless.
-    pub(super) fn read(&self) -> RwLockReadGuard<'_, Objects<Held<K>>> {
+    pub(super) fn read(&self) -> RwLockReadGuard<'_, ObjectMap<StoredObject<K>>> {
         self.objects.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Calls `f` with the map, under the write lock.
-    pub(super) fn write<T>(&self, f: impl FnOnce(&mut Objects<Held<K>>) -> T) -> T {
+    pub(super) fn write<T>(&self, f: impl FnOnce(&mut ObjectMap<StoredObject<K>>) -> T) -> T {
         f(&mut self.objects.write().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -148,13 +148,13 @@ impl<K: Resource> Store<K> {
     /// The object with this key. The key's namespace is ignored for a cluster-scoped object.
     pub fn get(&self, key: &ObjectRef<K>) -> Option<Arc<K>> {
         let namespace = key.namespace.as_deref().unwrap_or_default();
-        let held = {
+        let stored = {
             let objects = self.shared.read();
             // A kind is either namespaced or cluster-scoped, so at most one of the two look-ups finds an object.
-            let held = objects.get((namespace, &key.name)).or_else(|| objects.get(("", &key.name)));
-            held.cloned()?
+            let stored = objects.get((namespace, &key.name)).or_else(|| objects.get(("", &key.name)));
+            stored.cloned()?
         };
-        self.shared.unpack(held)
+        self.shared.unpack(stored)
     }
 
     /// All objects whose labels `selector` matches.
@@ -171,8 +171,8 @@ mod tests {
     use k8s_openapi::api::core::v1::{ConfigMap, Node};
     use kube_client::Resource;
 
-    /// An object called `x`.
-    fn named<K: Resource + Default>(namespace: Option<&str>) -> K {
+    /// The object `x`.
+    fn object_x<K: Resource + Default>(namespace: Option<&str>) -> K {
         let mut object = K::default();
         object.meta_mut().name = Some("x".into());
         object.meta_mut().namespace = namespace.map(Into::into);
@@ -182,12 +182,12 @@ mod tests {
     #[test]
     fn ignores_the_namespace_of_a_key_for_cluster_scoped_objects() {
         let (nodes, mut writer) = store();
-        writer.apply_watcher_event(Event::Apply(named::<Node>(None)));
+        writer.apply_watcher_event(Event::Apply(object_x::<Node>(None)));
         assert!(nodes.get(&ObjectRef::new("x")).is_some());
         assert!(nodes.get(&ObjectRef::new("x").within("ns")).is_some());
         assert!(nodes.get(&ObjectRef::new("y").within("ns")).is_none());
         let (maps, mut writer) = store();
-        writer.apply_watcher_event(Event::Apply(named::<ConfigMap>(Some("ns"))));
+        writer.apply_watcher_event(Event::Apply(object_x::<ConfigMap>(Some("ns"))));
         assert!(maps.get(&ObjectRef::new("x").within("ns")).is_some());
         assert!(maps.get(&ObjectRef::new("x").within("other")).is_none());
         assert!(maps.get(&ObjectRef::new("x")).is_none());

@@ -1,9 +1,9 @@
 //! `Writer`: applies events to a store. It is the only code that modifies a store.
 
-use super::compact::{Codec, Held, Scratch, Storage};
-use super::objects::{Keyed, Objects, key};
+use super::compact::{Codec, Scratch, Storage, StoredObject};
+use super::object_map::{Keyed, ObjectMap, key};
 use super::packing::{Batch, Packing};
-use super::page::{Loose, Move, Packed};
+use super::page::{Move, MoveQueue, Packed};
 use super::store::{Shared, Store};
 use crate::watcher::Event;
 use foldhash::HashSet;
@@ -17,20 +17,20 @@ use std::{
 use tokio::sync::watch;
 
 /// The maximum number of objects to move to other pages under one write lock.
-const MOVES_AT_ONCE: usize = 256;
+const MAX_MOVES_PER_LOCK: usize = 256;
 
 /// The only handle that modifies a store. After the writer is dropped, readers keep the last state.
 pub struct Writer<K> {
     shared: Arc<Shared<K>>,
     /// The new map, between `Init` and `InitDone`.
-    next: Option<Objects<Held<K>>>,
+    next: Option<ObjectMap<StoredObject<K>>>,
     /// Objects in the readers' map whose deletion was reported during the relist and that were not created again. A
     /// restarted relist must not report their deletion again.
     deleted: HashSet<(String, String)>,
     /// Buffers for objects that this thread packs.
     scratch: Scratch,
     /// Packed objects to move to shared pages.
-    loose: Loose,
+    move_queue: MoveQueue,
     /// Objects that other threads pack.
     packing: Packing<K>,
     /// Whether the first snapshot is complete.
@@ -67,9 +67,9 @@ pub fn store<K>() -> (Store<K>, Writer<K>) {
 /// ```
 pub fn store_with<K>(storage: Storage<K>) -> (Store<K>, Writer<K>) {
     let shared = Arc::new(Shared::new(storage.codec));
-    let (scratch, loose, packing) = (Scratch::default(), Loose::default(), Packing::default());
+    let (scratch, move_queue, packing) = (Scratch::default(), MoveQueue::default(), Packing::default());
     let (next, deleted, ready) = (None, HashSet::default(), watch::Sender::new(false));
-    let writer = Writer { shared, next, deleted, scratch, loose, packing, ready };
+    let writer = Writer { shared, next, deleted, scratch, move_queue, packing, ready };
     (writer.as_reader(), writer)
 }
 
@@ -83,7 +83,7 @@ pub struct Change<K> {
     /// For a deletion: whether the last complete snapshot contains the object, and no earlier event reported its
     /// deletion.
     pub(crate) deletes_known: bool,
-    previous: Option<Held<K>>,
+    previous: Option<StoredObject<K>>,
     /// Decodes `previous`.
     codec: Option<Arc<Codec<K>>>,
 }
@@ -92,8 +92,8 @@ impl<K> Change<K> {
     /// The state of the event's object before the event.
     pub fn previous(&self) -> Option<Arc<K>> {
         match self.previous.as_ref()? {
-            Held::Typed(object) => Some(object.clone()),
-            Held::Packed(packed) => self.codec.as_ref()?.unpack(packed),
+            StoredObject::Typed(object) => Some(object.clone()),
+            StoredObject::Packed(packed) => self.codec.as_ref()?.unpack(packed),
         }
     }
 }
@@ -120,24 +120,24 @@ impl<K: Resource> Writer<K> {
     /// Between [`Event::Init`] and [`Event::InitDone`] readers keep the previous map; the writer swaps the map at
     /// `InitDone`.
     pub fn apply_watcher_event(&mut self, event: Event<K>) -> Change<K> {
-        while let Some(batch) = self.packing.next_done() {
+        while let Some(batch) = self.packing.next_finished() {
             self.store_packed(batch);
         }
         let mut deletes_known = false;
         let (event, previous) = match event {
             Event::Init => {
-                self.next = Some(Objects::default());
+                self.next = Some(ObjectMap::default());
                 (Event::Init, None)
             }
             Event::InitApply(object) => {
-                let (object, previous) = self.add(object);
+                let (object, previous) = self.add_listed(object);
                 (Event::InitApply(object), previous)
             }
-            Event::InitDone => return self.swap(),
+            Event::InitDone => return self.swap_maps(),
             Event::Apply(object) => {
                 let object = Arc::new(object);
-                let held = self.hold(&object);
-                let previous = self.shared.write(|objects| objects.insert(held));
+                let stored = self.stored_form(&object);
+                let previous = self.shared.write(|objects| objects.insert(stored));
                 (Event::Apply(object), previous)
             }
             Event::Delete(object) => {
@@ -147,30 +147,32 @@ impl<K: Resource> Writer<K> {
             }
         };
         self.compact_pages(previous.as_ref());
-        Change { deletes_known, ..self.change(event, previous) }
+        Change { deletes_known, ..self.change_for(event, previous) }
     }
 
     /// The change for an event, without vanished objects.
-    fn change(&self, event: Event<Arc<K>>, previous: Option<Held<K>>) -> Change<K> {
+    fn change_for(&self, event: Event<Arc<K>>, previous: Option<StoredObject<K>>) -> Change<K> {
         let codec = previous.as_ref().and_then(|_| self.shared.codec().cloned());
         Change { event, previous, vanished: Vec::new(), deletes_known: false, codec }
     }
 
     /// Converts an object to its stored form.
-    fn hold(&mut self, object: &Arc<K>) -> Held<K> {
-        let Some(codec) = self.shared.codec() else { return Held::Typed(object.clone()) };
-        let Some(packed) = codec.pack(object, &mut self.scratch) else { return Held::Typed(object.clone()) };
-        self.loose.add(&packed);
-        Held::Packed(packed)
+    fn stored_form(&mut self, object: &Arc<K>) -> StoredObject<K> {
+        let Some(codec) = self.shared.codec() else { return StoredObject::Typed(object.clone()) };
+        let Some(packed) = codec.pack(object, &mut self.scratch) else {
+            return StoredObject::Typed(object.clone());
+        };
+        self.move_queue.add(&packed);
+        StoredObject::Packed(packed)
     }
 
     /// Converts an object of a snapshot to its stored form, which stays typed while another thread packs the object.
-    fn hold_listed(&mut self, object: &Arc<K>) -> Held<K> {
+    fn stored_form_of_listed(&mut self, object: &Arc<K>) -> StoredObject<K> {
         match self.shared.codec() {
             Some(codec) if codec.has_dictionary() && self.packing.add(codec, object) => {
-                Held::Typed(object.clone())
+                StoredObject::Typed(object.clone())
             }
-            _ => self.hold(object),
+            _ => self.stored_form(object),
         }
     }
 
@@ -184,45 +186,45 @@ impl<K: Resource> Writer<K> {
 
     /// Replaces each object of a batch by its packed form, in the maps that still hold the object.
     fn store_packed(&mut self, batch: Batch<K>) {
-        let Self { shared, next, loose, .. } = self;
-        for (object, packed) in batch.packed() {
-            let put = |objects: &mut Objects<Held<K>>| {
-                let held = objects.get_mut(packed.key()).filter(|held| held.is_object(object));
-                held.map(|held| *held = Held::Packed(packed.clone())).is_some()
+        let Self { shared, next, move_queue, .. } = self;
+        for (object, packed) in batch.packed_objects() {
+            let replace = |objects: &mut ObjectMap<StoredObject<K>>| {
+                let stored = objects.get_mut(packed.key()).filter(|stored| stored.holds_typed(object));
+                stored.map(|stored| *stored = StoredObject::Packed(packed.clone())).is_some()
             };
             // Both maps hold the object if a relist found it unchanged.
-            let (new, old) = (next.as_mut().is_some_and(put), shared.write(put));
+            let (new, old) = (next.as_mut().is_some_and(replace), shared.write(replace));
             if new || old {
-                loose.add(packed);
+                move_queue.add(packed);
             }
         }
-        self.packing.reuse(batch);
+        self.packing.reuse_buffers(batch);
         self.compact_pages(None);
     }
 
     /// Moves objects to shared pages once they fill a page: objects with a page of their own, and the remaining
     /// objects on the page of `removed` if most objects of that page were removed.
-    fn compact_pages(&mut self, removed: Option<&Held<K>>) {
-        if let Some(Held::Packed(removed)) = removed {
-            self.loose.add_rest(removed);
+    fn compact_pages(&mut self, removed: Option<&StoredObject<K>>) {
+        if let Some(StoredObject::Packed(removed)) = removed {
+            self.move_queue.add_page_of(removed);
         }
-        if !self.loose.is_enough() {
+        if !self.move_queue.fills_a_page() {
             return;
         }
-        let Self { shared, next, loose, .. } = self;
-        let holds = |objects: &Objects<Held<K>>, packed: &Packed| {
-            objects.get(packed.key()).is_some_and(|held| held.is(packed))
+        let Self { shared, next, move_queue, .. } = self;
+        let holds = |objects: &ObjectMap<StoredObject<K>>, packed: &Packed| {
+            objects.get(packed.key()).is_some_and(|stored| stored.holds_packed(packed))
         };
         let moves = {
             let objects = shared.read();
-            loose.settle(|packed| {
+            move_queue.move_to_shared_pages(|packed| {
                 holds(&objects, packed) || next.as_ref().is_some_and(|next| holds(next, packed))
             })
         };
-        let apply = |moves: &[Move], objects: &mut Objects<Held<K>>| {
+        let apply = |moves: &[Move], objects: &mut ObjectMap<StoredObject<K>>| {
             for Move { from, to } in moves {
-                if let Some(held) = objects.get_mut(from.key()).filter(|held| held.is(from)) {
-                    *held = Held::Packed(to.clone());
+                if let Some(stored) = objects.get_mut(from.key()).filter(|stored| stored.holds_packed(from)) {
+                    *stored = StoredObject::Packed(to.clone());
                 }
             }
         };
@@ -230,7 +232,7 @@ impl<K: Resource> Writer<K> {
             apply(&moves, next);
         }
         // A relist may move many objects: release the lock between chunks.
-        for moves in moves.chunks(MOVES_AT_ONCE) {
+        for moves in moves.chunks(MAX_MOVES_PER_LOCK) {
             shared.write(|objects| apply(moves, objects));
         }
     }
@@ -241,9 +243,9 @@ impl<K: Resource> Writer<K> {
         if self.shared.codec().is_none() {
             return;
         }
-        for held in self.shared.read().iter() {
-            if let Held::Packed(packed) = held {
-                self.loose.add_rest(packed);
+        for stored in self.shared.read().iter() {
+            if let StoredObject::Packed(packed) = stored {
+                self.move_queue.add_page_of(packed);
             }
         }
         self.compact_pages(None);
@@ -258,12 +260,12 @@ impl<K: Resource> Writer<K> {
             let previous = previous?;
             self.compact_pages(Some(&previous));
             let last = self.shared.unpack(previous.clone())?;
-            return Some(Change { deletes_known, ..self.change(Event::Delete(last), Some(previous)) });
+            return Some(Change { deletes_known, ..self.change_for(Event::Delete(last), Some(previous)) });
         }
         // The new map may already have a later version.
         if let Some(next) = &mut self.next
             && next.get(key).is_none()
-            && !self.deleted.contains(&owned(key))
+            && !self.deleted.contains(&owned_key(key))
             && let Some(known) = self.shared.read().get(key)
         {
             next.insert(known.clone());
@@ -271,33 +273,33 @@ impl<K: Resource> Writer<K> {
         None
     }
 
-    /// Adds an object to the new map, and shares it with the readers' map if it is unchanged. Also returns the
-    /// object's previous state, from the new map or, if it is not there, from the readers' map.
-    fn add(&mut self, object: K) -> (Arc<K>, Option<Held<K>>) {
+    /// Adds an object of a snapshot to the new map. If the object is unchanged, both maps share it. Also returns the
+    /// previous state from the new map or, if the new map does not contain the object, from the readers' map.
+    fn add_listed(&mut self, object: K) -> (Arc<K>, Option<StoredObject<K>>) {
         // An object that was created again after its deletion is a new object without a previous state.
-        let again = !self.deleted.is_empty() && self.deleted.remove(&owned(key(object.meta())));
+        let again = !self.deleted.is_empty() && self.deleted.remove(&owned_key(key(object.meta())));
         let known = if again { None } else { self.shared.read().get(key(object.meta())).cloned() };
         let previous = known;
         let codec = self.shared.codec().map(|codec| &**codec);
-        let (object, held) = match &previous {
-            Some(known) if known.is_that_version_of(&object, codec) => match known {
-                Held::Typed(known) => (known.clone(), Held::Typed(known.clone())),
-                Held::Packed(known) => (Arc::new(object), Held::Packed(known.clone())),
+        let (object, stored) = match &previous {
+            Some(known) if known.is_same_version_as(&object, codec) => match known {
+                StoredObject::Typed(known) => (known.clone(), StoredObject::Typed(known.clone())),
+                StoredObject::Packed(known) => (Arc::new(object), StoredObject::Packed(known.clone())),
             },
             _ => {
                 let object = Arc::new(object);
-                let held = self.hold_listed(&object);
-                (object, held)
+                let stored = self.stored_form_of_listed(&object);
+                (object, stored)
             }
         };
         // An `InitApply` without an `Init` also begins a snapshot.
-        let again = self.next.get_or_insert_default().insert(held);
+        let again = self.next.get_or_insert_default().insert(stored);
         (object, again.or(previous))
     }
 
-    /// Returns the last state of the object, and whether the readers' map contains it and its deletion was not
-    /// reported before.
-    fn remove(&mut self, key: (&str, &str)) -> (Option<Held<K>>, bool) {
+    /// Removes an object from the new map during a relist, and otherwise from the readers' map. Returns its last state,
+    /// and whether the readers' map contained the object and no earlier event reported its deletion.
+    fn remove(&mut self, key: (&str, &str)) -> (Option<StoredObject<K>>, bool) {
         let Some(next) = &mut self.next else {
             let previous = self.shared.write(|objects| objects.remove(key));
             let known = previous.is_some();
@@ -305,13 +307,13 @@ impl<K: Resource> Writer<K> {
         };
         // The readers' map stays unchanged until the swap.
         let known = self.shared.read().get(key).cloned();
-        let known = known.filter(|_| self.deleted.insert(owned(key)));
+        let known = known.filter(|_| self.deleted.insert(owned_key(key)));
         let deletes_known = known.is_some();
         (next.remove(key).or(known), deletes_known)
     }
 
     /// Completes a snapshot: replaces the readers' map by the new map.
-    fn swap(&mut self) -> Change<K> {
+    fn swap_maps(&mut self) -> Change<K> {
         let mut vanished = Vec::new();
         if let Some(codec) = self.shared.codec() {
             self.packing.flush(codec);
@@ -323,17 +325,17 @@ impl<K: Resource> Writer<K> {
             let deleted = std::mem::take(&mut self.deleted);
             let missing = missing
                 .into_iter()
-                .filter(|held| deleted.is_empty() || !deleted.contains(&owned(held.key())));
-            vanished = missing.filter_map(|held| self.shared.unpack(held)).collect();
+                .filter(|stored| deleted.is_empty() || !deleted.contains(&owned_key(stored.key())));
+            vanished = missing.filter_map(|stored| self.shared.unpack(stored)).collect();
             self.compact_all_pages();
         }
         self.ready.send_replace(true);
-        Change { vanished, ..self.change(Event::InitDone, None) }
+        Change { vanished, ..self.change_for(Event::InitDone, None) }
     }
 }
 
 /// As [`key`], with owned strings.
-fn owned((namespace, name): (&str, &str)) -> (String, String) {
+fn owned_key((namespace, name): (&str, &str)) -> (String, String) {
     (namespace.to_owned(), name.to_owned())
 }
 

@@ -28,7 +28,7 @@ pub fn is_created<K: Resource>() -> impl Condition<K> {
 pub fn is_crd_established() -> impl Condition<CustomResourceDefinition> {
     |crd: Option<&CustomResourceDefinition>| {
         let conditions = crd.and_then(|crd| crd.status.as_ref()?.conditions.as_ref());
-        conditions.into_iter().flatten().any(|c| is_true("Established", &c.type_, &c.status))
+        conditions.into_iter().flatten().any(|c| is_condition_true("Established", &c.type_, &c.status))
     }
 }
 
@@ -47,7 +47,7 @@ pub fn is_pod_running() -> impl Condition<Pod> {
 pub fn is_job_completed() -> impl Condition<Job> {
     |job: Option<&Job>| {
         let conditions = job.and_then(|job| job.status.as_ref()?.conditions.as_ref());
-        conditions.into_iter().flatten().any(|c| is_true("Complete", &c.type_, &c.status))
+        conditions.into_iter().flatten().any(|c| is_condition_true("Complete", &c.type_, &c.status))
     }
 }
 
@@ -65,7 +65,8 @@ pub fn is_deployment_completed() -> impl Condition<Deployment> {
             return false;
         }
         status.conditions.iter().flatten().any(|c| {
-            is_true("Progressing", &c.type_, &c.status) && c.reason.text() == Some("NewReplicaSetAvailable")
+            is_condition_true("Progressing", &c.type_, &c.status)
+                && c.reason.text() == Some("NewReplicaSetAvailable")
         })
     }
 }
@@ -130,7 +131,7 @@ impl<A: Condition<K>, B: Condition<K>, K> Condition<K> for Or<A, B> {
 }
 
 /// Whether a status condition has the type `wanted` and the status `True`.
-fn is_true(wanted: &str, type_: &impl TextField, status: &impl TextField) -> bool {
+fn is_condition_true(wanted: &str, type_: &impl TextField, status: &impl TextField) -> bool {
     type_.text() == Some(wanted) && status.text() == Some("True")
 }
 

@@ -138,7 +138,7 @@ where
     wait.await.map(drop).map_err(Error::Await)
 }
 
-/// Deletes the object. Returns the uid to wait for; `None` if no wait is necessary.
+/// Deletes the object. Returns its uid if the caller must wait for its removal; otherwise `None`.
 async fn delete<K>(api: &Api<K>, name: &str, dp: &DeleteParams) -> Result<Option<String>, Error>
 where
     K: Resource + DeserializeOwned,

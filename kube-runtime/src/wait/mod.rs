@@ -1,7 +1,7 @@
 //! `wait`: waits until the state of one object satisfies a condition.
 //!
-//! The object is watched with [`watch_object`], which recovers from failures. This module
-//! must not poll with get requests: a state between two polls would be missed.
+//! This module watches the object with [`watch_object`], which recovers from failures. It must not poll with get
+//! requests: it would miss a state between two polls.
 
 pub mod conditions;
 pub mod delete;
@@ -34,7 +34,7 @@ use std::{pin::pin, time::Duration};
 /// assert!(!running_or_finished.matches_object(None));
 /// ```
 pub trait Condition<K> {
-    /// Whether the condition is true for this state; `None` if the object does not exist.
+    /// Whether the condition is true for the state `obj`, which is `None` if the object does not exist.
     fn matches_object(&self, obj: Option<&K>) -> bool;
 
     /// The negation of this condition.
@@ -103,7 +103,7 @@ pub async fn await_condition<K>(api: Api<K>, name: &str, cond: impl Condition<K>
 where
     K: Resource + DeserializeOwned + Send + 'static,
 {
-    wait(api, name, cond, &mut None).await
+    wait_for_condition(api, name, cond, &mut None).await
 }
 
 /// As [`await_condition`], but fails after `limit`, which is measured by tokio's clock.
@@ -142,14 +142,14 @@ where
 {
     let object = format!("{}/{name}", api.resource_url());
     let mut last = None;
-    match tokio::time::timeout(limit, wait(api, name, cond, &mut last)).await {
+    match tokio::time::timeout(limit, wait_for_condition(api, name, cond, &mut last)).await {
         Ok(result) => result,
         Err(_) => Err(Error::TimedOut { object, after: limit, last: last.map(Box::new) }),
     }
 }
 
-/// Waits for the condition. `last` is the last failure of the watch if no state has followed it.
-async fn wait<K>(
+/// Waits until the condition is true. Sets `last` to the last failure of the watch, and to `None` when a state follows.
+async fn wait_for_condition<K>(
     api: Api<K>,
     name: &str,
     cond: impl Condition<K>,

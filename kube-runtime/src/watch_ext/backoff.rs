@@ -116,18 +116,18 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn ends_when_the_backoff_ends() {
         #[derive(Debug)]
-        struct Once(Option<Duration>);
-        impl Iterator for Once {
+        struct OneWait(Option<Duration>);
+        impl Iterator for OneWait {
             type Item = Duration;
             fn next(&mut self) -> Option<Duration> {
                 self.0.take()
             }
         }
-        impl crate::watcher::Backoff for Once {
+        impl crate::watcher::Backoff for OneWait {
             fn reset(&mut self) {}
         }
         let errors = stream::repeat_with(|| Err::<u8, _>("no"));
-        let backoff = Once(Some(Duration::from_secs(1)));
+        let backoff = OneWait(Some(Duration::from_secs(1)));
         assert_eq!(errors.backoff(backoff).count().await, 2);
     }
 }

@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn modify_reaches_every_object() {
+    async fn modify_changes_every_object() {
         let modified = events().modify(|object| *object += 10).touched_objects().map(Result::unwrap);
         assert_eq!(modified.collect::<Vec<u8>>().await, [11, 11, 12]);
     }

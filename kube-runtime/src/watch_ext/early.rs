@@ -38,10 +38,10 @@ impl<K: Resource + 'static> Watcher<K> {
     /// # }
     /// ```
     pub fn only_changes_of(self, predicate: impl Predicate<PartialObjectMeta<K>> + Send + 'static) -> Self {
-        self.filter_before_decode(Box::new(Changes {
+        self.filter_before_decode(Box::new(ChangeFilter {
             predicate,
             hashes: HashMap::default(),
-            identity: RandomState::default(),
+            hasher: RandomState::default(),
         }))
     }
 
@@ -51,28 +51,28 @@ impl<K: Resource + 'static> Watcher<K> {
     /// [`Config::labels_from`](crate::watcher::Config::labels_from), so that the server filters. In both cases an
     /// object whose labels no longer match is emitted as deleted, regardless of the watcher's other filters.
     pub fn only_labelled(self, selector: Selector) -> Self {
-        self.filter_before_decode(Box::new(Labelled {
+        self.filter_before_decode(Box::new(LabelFilter {
             selector,
             passed: HashSet::default(),
-            identity: RandomState::default(),
+            hasher: RandomState::default(),
         }))
     }
 }
 
 /// Drops changes that leave the predicate's hash unchanged.
-struct Changes<P> {
+struct ChangeFilter<P> {
     predicate: P,
     /// The predicate's last hash for each object, by a hash of the object's namespace, name and uid.
     hashes: HashMap<u64, Option<u64>>,
-    identity: RandomState,
+    hasher: RandomState,
 }
 
-impl<K: Resource + 'static, P: Predicate<PartialObjectMeta<K>> + Send> EarlyFilter<K> for Changes<P> {
+impl<K: Resource + 'static, P: Predicate<PartialObjectMeta<K>> + Send> EarlyFilter<K> for ChangeFilter<P> {
     fn depth(&self) -> FilterDepth {
         FilterDepth::Metadata
     }
 
-    fn selects(&self) -> bool {
+    fn selects_objects(&self) -> bool {
         false
     }
 
@@ -83,12 +83,12 @@ impl<K: Resource + 'static, P: Predicate<PartialObjectMeta<K>> + Send> EarlyFilt
     /// Removes the object's hash: the consumer did not receive this change, so the next one must be kept even if its
     /// hash is equal.
     fn forget(&mut self, object: &UndecodableObject) {
-        self.hashes.remove(&self.identity.hash_one((&object.namespace, &object.name, &object.uid)));
+        self.hashes.remove(&self.hasher.hash_one((&object.namespace, &object.name, &object.uid)));
     }
 
     fn verdict(&mut self, origin: ObjectOrigin, object: &PartialObjectMeta<K>) -> Verdict {
         let meta = &object.metadata;
-        let key = self.identity.hash_one((&meta.namespace, &meta.name, &meta.uid));
+        let key = self.hasher.hash_one((&meta.namespace, &meta.name, &meta.uid));
         if origin == ObjectOrigin::Deleted {
             self.hashes.remove(&key);
             return Verdict::Keep;
@@ -104,19 +104,19 @@ impl<K: Resource + 'static, P: Predicate<PartialObjectMeta<K>> + Send> EarlyFilt
 }
 
 /// Drops objects whose labels the selector does not match.
-struct Labelled {
+struct LabelFilter {
     selector: Selector,
     /// The objects whose last emitted event was not a deletion, by a hash of namespace and name.
     passed: HashSet<u64>,
-    identity: RandomState,
+    hasher: RandomState,
 }
 
-impl<K> EarlyFilter<K> for Labelled {
+impl<K> EarlyFilter<K> for LabelFilter {
     fn depth(&self) -> FilterDepth {
         FilterDepth::Labels
     }
 
-    fn selects(&self) -> bool {
+    fn selects_objects(&self) -> bool {
         true
     }
 
@@ -130,7 +130,7 @@ impl<K> EarlyFilter<K> for Labelled {
 
     fn verdict(&mut self, origin: ObjectOrigin, object: &PartialObjectMeta<K>) -> Verdict {
         let ObjectMeta { namespace, name, labels, .. } = &object.metadata;
-        let key = self.identity.hash_one((namespace, name));
+        let key = self.hasher.hash_one((namespace, name));
         if origin == ObjectOrigin::Deleted {
             return if self.passed.remove(&key) { Verdict::Keep } else { Verdict::Drop };
         }

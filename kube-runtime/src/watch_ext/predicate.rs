@@ -127,7 +127,7 @@ impl PredicateConfig {
 
 /// For each object, by namespace, name and uid: the predicate's hash of its last state, and when that state was
 /// received.
-type Seen = HashMap<(Option<String>, Option<String>, Option<String>), (u64, Instant)>;
+type LastHashes = HashMap<(Option<String>, Option<String>, Option<String>), (u64, Instant)>;
 
 pin_project! {
     /// The stream of [`predicate_filter`](super::WatchStreamExt::predicate_filter).
@@ -138,7 +138,8 @@ pin_project! {
         stream: S,
         predicate: P,
         ttl: Duration,
-        seen: Seen,
+        seen: LastHashes,
+        /// When outdated hashes were last evicted.
         swept: Option<Instant>,
         view: V,
     }
@@ -174,7 +175,7 @@ impl<K: Resource> View<Arc<K>> for Shared {
 
 impl<S, P, V> PredicateFilter<S, P, V> {
     pub(super) fn new(stream: S, predicate: P, config: &PredicateConfig, view: V) -> Self {
-        Self { stream, predicate, ttl: config.ttl, seen: Seen::default(), swept: None, view }
+        Self { stream, predicate, ttl: config.ttl, seen: LastHashes::default(), swept: None, view }
     }
 }
 
@@ -238,7 +239,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn passes_changes_of_the_property_only() {
+    async fn passes_only_changes_of_the_property() {
         let pods = vec![
             pod("a", Some(1), "x"),
             pod("a", Some(1), "y"),

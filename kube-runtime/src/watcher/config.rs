@@ -189,7 +189,7 @@ impl Config {
 
     /// The parameters of the request for a page of a list.
     pub(super) fn list_params(&self, page: &super::step::PageRequest) -> ListParams {
-        // A server answers a list with a limit from storage instead of its watch cache, unless the version is 0.
+        // For a list with a limit, the server reads storage instead of its watch cache, unless the version is 0.
         let unlimited = page.unpaged || page.not_older_than.as_ref().is_some_and(|version| version != "0");
         ListParams {
             label_selector: self.label_selector.clone(),

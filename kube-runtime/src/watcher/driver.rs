@@ -3,11 +3,11 @@
 //! It makes no decisions: every response becomes an input of `step`. All backoff waits happen here.
 
 use super::config::{Config, InitialListStrategy, ListSemantic};
-use super::events::{Events, STALL_LIMIT};
 use super::filter::{EarlyFilter, EarlyFilters};
-use super::quiet::{self, SilenceProbe};
+use super::open_watch::{OpenWatch, STALL_LIMIT};
+use super::silence_probe::{self, SilenceProbe};
 use super::step::{
-    Capabilities, Failure, Input, Output, PageRequest, Phase, Previous, Request, State, Then, step,
+    Capabilities, DriverAction, Failure, Input, Output, PageRequest, Phase, Previous, Request, State, step,
 };
 use super::{Backoff, Error, Event, ExponentialBackoff, Result};
 use futures::{Stream, StreamExt, future::BoxFuture};
@@ -47,7 +47,7 @@ pub(crate) struct Driver<K> {
     /// When the last snapshot was complete.
     synced_at: Option<Instant>,
     /// The time at which the stream pauses; see [`pause_at`](Driver::pause_at).
-    until: Option<Instant>,
+    pause_time: Option<Instant>,
     /// Whether the last input was the end of a watch.
     watch_ended: bool,
     /// The prefetched next page of a list.
@@ -72,7 +72,7 @@ enum PrefetchState<K> {
 /// A request whose response headers have not arrived.
 type Opening<K> = BoxFuture<'static, Result<Body<K>, ClientError>>;
 
-/// The driver's current IO.
+/// The request, response or wait that the driver polls.
 enum Io<K> {
     Idle,
     Waiting(Pin<Box<Sleep>>),
@@ -83,7 +83,7 @@ enum Io<K> {
 /// A response body.
 enum Body<K> {
     List(Box<ListStream<K>>),
-    Events(Box<Events<K>>),
+    Watch(Box<OpenWatch<K>>),
 }
 
 impl<K> Driver<K> {
@@ -103,7 +103,7 @@ impl<K> Driver<K> {
             state: State::Start { previous: Previous::NONE },
             io: Io::Idle,
             synced_at: None,
-            until: None,
+            pause_time: None,
             watch_ended: false,
             prefetch: None,
             filters: EarlyFilters::default(),
@@ -115,7 +115,7 @@ impl<K> Driver<K> {
         self.filters.add(filter);
     }
 
-    /// Sets [`Config::timeout`] for the watches that are opened from now on.
+    /// Sets [`Config::timeout`] for the watches that the driver opens after this call.
     pub(crate) fn set_timeout(&mut self, timeout: Option<Duration>) {
         self.config.timeout = timeout;
     }
@@ -128,7 +128,7 @@ impl<K> Driver<K> {
     /// Pauses the stream once: when the server ends a watch close to `until`, the stream returns `None` instead of
     /// opening another watch.
     pub(crate) fn pause_at(&mut self, until: Instant) {
-        self.until = Some(until);
+        self.pause_time = Some(until);
         // Ignore a watch that ended in an earlier cycle: each cycle polls at least one watch, however short the cycle
         // is.
         self.watch_ended = false;
@@ -143,7 +143,7 @@ impl<K> Driver<K> {
         if watching && matches!(self.io, Io::Open(_)) {
             self.io = Io::Idle;
         }
-        self.until = None;
+        self.pause_time = None;
     }
 
     /// Waits for the backoff after the last failure, if any.
@@ -161,7 +161,7 @@ impl<K> Driver<K> {
         self.watch_ended
             && matches!(self.io, Io::Idle)
             && matches!(self.state, State::Watching { .. })
-            && self.until.is_some_and(|until| Instant::now() + MIN_WATCH >= until)
+            && self.pause_time.is_some_and(|until| Instant::now() + MIN_WATCH >= until)
     }
 
     /// The resource version of the last received change; `None` until the first snapshot is complete.
@@ -186,7 +186,7 @@ impl<K> Driver<K> {
                     current,
                     "the storage was restored to an earlier state: relisting"
                 );
-                quiet::count_restore();
+                silence_probe::count_restore();
                 Error::StorageRestored { resource, seen, current }
             }
             Failure::Object(object) => Error::Object(object),
@@ -224,22 +224,22 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Driver<K> {
         if healthy {
             self.backoff.reset();
         }
-        let again = matches!(self.state, State::Start { .. })
+        let relists_too_early = matches!(self.state, State::Start { .. })
             && self.synced_at.is_some_and(|at| at.elapsed() < RELIST_INTERVAL);
-        match if then == Then::Next && again { Then::Wait } else { then } {
-            Then::Read => {}
-            Then::Probe => self.silence.begin(self.read_version()),
-            Then::Send(request) => {
+        match if then == DriverAction::Next && relists_too_early { DriverAction::Wait } else { then } {
+            DriverAction::Read => {}
+            DriverAction::Probe => self.silence.begin(self.read_version()),
+            DriverAction::Send(request) => {
                 let opening = self.take_prefetched(&request);
                 self.io = Io::Opening(opening.unwrap_or_else(|| self.open(request)));
             }
-            Then::Next => self.io = Io::Idle,
-            Then::Wait => {
+            DriverAction::Next => self.io = Io::Idle,
+            DriverAction::Wait => {
                 let wait = self.backoff.next().unwrap_or_default().max(retry_after.unwrap_or_default());
                 tracing::debug!(resource = self.api.resource_url(), ?wait, "waiting after a failure");
                 self.io = Io::Waiting(Box::pin(tokio::time::sleep(wait)));
             }
-            Then::GiveUpStreaming => {
+            DriverAction::GiveUpStreaming => {
                 tracing::debug!(
                     resource = self.api.resource_url(),
                     "streaming lists are not supported: falling back to paged lists"
@@ -296,7 +296,7 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Driver<K> {
         }
     }
 
-    /// Sends a request.
+    /// Sends a request. The returned future completes when the response headers have arrived.
     fn open(&self, request: Request) -> Opening<K> {
         let api = self.api.clone();
         let mut wp = self.config.watch_params();
@@ -305,7 +305,7 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Driver<K> {
             wp.timeout = Some(crate::random::shortened(wp.effective_timeout()));
         }
         // The age of the watch counts from the request: a paused caller may read the response long after the server
-        // ended it.
+        // ended the watch.
         let requested_at = Instant::now();
         let filters = self.filters.clone();
         match request {
@@ -313,11 +313,11 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Driver<K> {
             Request::StreamingList => Box::pin(async move {
                 let timeout = wp.effective_timeout().max(MIN_STREAMING_TIMEOUT);
                 let stream = api.watch(&wp.timeout(timeout).initial_events(), "").await?;
-                Ok(Body::events(filters.over_events(stream), requested_at, Some(STALL_LIMIT)))
+                Ok(Body::watch(filters.filter_events(stream), requested_at, Some(STALL_LIMIT)))
             }),
             Request::Watch { version } => Box::pin(async move {
                 let stream = api.watch(&wp, &version).await?;
-                Ok(Body::events(filters.over_events(stream), requested_at, None))
+                Ok(Body::watch(filters.filter_events(stream), requested_at, None))
             }),
         }
     }
@@ -336,24 +336,24 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Driver<K> {
         })
     }
 
-    /// Sends the request for a page of a list.
+    /// Requests a page of a list. The returned future completes when the response headers have arrived.
     fn open_list(&self, page: &PageRequest) -> Opening<K> {
         let api = self.api.clone();
         let lp = self.config.list_params(page);
         let filters = self.filters.clone();
-        Box::pin(async move { Ok(Body::List(Box::new(filters.over_list(api.list_stream(&lp).await?)))) })
+        Box::pin(async move { Ok(Body::List(Box::new(filters.filter_list(api.list_stream(&lp).await?)))) })
     }
 }
 
 impl<K> Body<K> {
-    /// The body of a watch; see [`Events::new`].
-    fn events(stream: EventStream<K>, requested_at: Instant, stall: Option<Duration>) -> Self {
-        Self::Events(Box::new(Events::new(stream, requested_at, stall)))
+    /// The body of a watch; see [`OpenWatch::new`].
+    fn watch(stream: EventStream<K>, requested_at: Instant, stall: Option<Duration>) -> Self {
+        Self::Watch(Box::new(OpenWatch::new(stream, requested_at, stall)))
     }
 }
 
-/// The input at the end of a page.
-fn page_done<K>(page: &ListStream<K>) -> Input {
+/// The input at the end of a page of a list.
+fn input_for_page_end<K>(page: &ListStream<K>) -> Input {
     let metadata = page.metadata();
     Input::PageDone {
         continue_token: metadata.and_then(|m| m.continue_.clone()),
@@ -384,15 +384,15 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Stream for Driver<K> {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
-        if let Io::Open(Body::Events(events)) = &mut this.io {
-            events.resume_stall();
+        if let Io::Open(Body::Watch(watch)) = &mut this.io {
+            watch.resume_stall();
         }
         // Do not destructure the item: that would copy the object, which is large.
         let item = this.poll_item(cx);
         if item.is_ready()
-            && let Io::Open(Body::Events(events)) = &mut this.io
+            && let Io::Open(Body::Watch(watch)) = &mut this.io
         {
-            events.pause_stall();
+            watch.pause_stall();
         }
         item
     }
@@ -404,7 +404,7 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Driver<K> {
         let this = self;
         loop {
             if this.pauses_now() {
-                this.until = None;
+                this.pause_time = None;
                 return Poll::Ready(None);
             }
             this.prefetch_page(cx);
@@ -429,12 +429,12 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Driver<K> {
                         return Poll::Ready(Some(item.map(|event| event.map(|()| object))));
                     }
                     Some(Err(error)) => input_from_error(error, Phase::Open, &this.filters),
-                    None => page_done(page),
+                    None => input_for_page_end(page),
                 },
-                Io::Open(Body::Events(events)) => match Pin::new(&mut events.stream).poll_next(cx) {
-                    Poll::Ready(Some(Ok(WatchEvent::Error(status)))) => Input::Error(events.phase(), status),
+                Io::Open(Body::Watch(watch)) => match Pin::new(&mut watch.stream).poll_next(cx) {
+                    Poll::Ready(Some(Ok(WatchEvent::Error(status)))) => Input::Error(watch.phase(), status),
                     Poll::Ready(Some(Ok(event))) => {
-                        events.record(&event);
+                        watch.record(&event);
                         let item = input_for_change(&event).and_then(|input| this.advance(input));
                         match event {
                             WatchEvent::Added(object)
@@ -455,16 +455,16 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Driver<K> {
                         }
                     }
                     Poll::Ready(Some(Err(error))) => {
-                        events.record_error(&error);
-                        let phase = events.phase_until(&error);
+                        watch.record_error(&error);
+                        let phase = watch.phase_at_error(&error);
                         input_from_error(error, phase, &this.filters)
                     }
-                    Poll::Ready(None) => events.ended(),
-                    Poll::Pending => match events.poll_stalled(cx) {
+                    Poll::Ready(None) => watch.input_for_end(),
+                    Poll::Pending => match watch.poll_stalled(cx) {
                         Poll::Ready(input) => input,
                         Poll::Pending => {
                             // A part of an event has arrived: the watch is not silent.
-                            if events.stream.buffered_bytes() > 0 {
+                            if watch.stream.buffered_bytes() > 0 {
                                 this.silence.record();
                             }
                             ready!(this.silence.poll(cx))

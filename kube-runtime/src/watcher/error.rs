@@ -144,7 +144,7 @@ mod tests {
     use kube_client::{Error as ClientError, TransportKind};
 
     #[test]
-    fn each_error_says_what_failed_and_why_and_its_chain_repeats_nothing() {
+    fn display_contains_failure_and_cause_and_sources_do_not_repeat_them() {
         let resource = || "/api/v1/pods".to_owned();
         let source = || ClientError::Transport {
             kind: TransportKind::Broken,

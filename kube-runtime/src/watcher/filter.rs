@@ -14,12 +14,12 @@ pub(crate) trait EarlyFilter<K>: Send {
 
     /// Whether the filter selects objects (`true`) or changes (`false`). Filters that select objects run first,
     /// because they must receive every change.
-    fn selects(&self) -> bool;
+    fn selects_objects(&self) -> bool;
 
     /// Discards the state of all objects. Called when a snapshot begins.
     fn reset(&mut self);
 
-    /// Called if an object that the filter kept could not be decoded, so that the consumer did not receive it.
+    /// Called for an object that the filter kept but that could not be decoded. The consumer does not receive the object.
     fn forget(&mut self, object: &UndecodableObject);
 
     /// Returns the verdict for an object. Objects of a snapshot have the origin `List` or `Added`. The filter must
@@ -43,16 +43,16 @@ impl<K> Default for EarlyFilters<K> {
 }
 
 impl<K> EarlyFilters<K> {
-    /// Adds a filter: after the filters that select objects, if it selects changes.
+    /// Adds a filter. Filters that select objects precede filters that select changes.
     pub(crate) fn add(&self, filter: Box<dyn EarlyFilter<K>>) {
-        self.with(|filters| {
-            let at = filters.iter().position(|known| filter.selects() && !known.selects());
+        self.with_filters(|filters| {
+            let at = filters.iter().position(|known| filter.selects_objects() && !known.selects_objects());
             filters.insert(at.unwrap_or(filters.len()), filter);
         });
     }
 
     /// Filters the items of a list.
-    pub(super) fn over_list(self, list: ListStream<K>) -> ListStream<K>
+    pub(super) fn filter_list(self, list: ListStream<K>) -> ListStream<K>
     where
         K: DeserializeOwned + Send + 'static,
     {
@@ -65,7 +65,7 @@ impl<K> EarlyFilters<K> {
     }
 
     /// Filters the events of a watch.
-    pub(super) fn over_events(self, events: EventStream<K>) -> EventStream<K>
+    pub(super) fn filter_events(self, events: EventStream<K>) -> EventStream<K>
     where
         K: DeserializeOwned + Send + 'static,
     {
@@ -79,7 +79,7 @@ impl<K> EarlyFilters<K> {
 
     /// The depth that all filters need; `None` if there are no filters.
     fn depth(&self) -> Option<FilterDepth> {
-        self.with(|filters| {
+        self.with_filters(|filters| {
             let mut depths = filters.iter().map(|filter| filter.depth());
             let first = depths.next()?;
             Some(if depths.all(|depth| depth == first) { first } else { FilterDepth::Metadata })
@@ -88,24 +88,24 @@ impl<K> EarlyFilters<K> {
 
     /// Calls [`EarlyFilter::forget`] of all filters.
     pub(super) fn forget(&self, object: &UndecodableObject) {
-        self.with(|filters| filters.iter_mut().for_each(|filter| filter.forget(object)));
+        self.with_filters(|filters| filters.iter_mut().for_each(|filter| filter.forget(object)));
     }
 
     /// Calls [`EarlyFilter::reset`] of all filters.
     pub(super) fn reset(&self) {
-        self.with(|filters| filters.iter_mut().for_each(|filter| filter.reset()));
+        self.with_filters(|filters| filters.iter_mut().for_each(|filter| filter.reset()));
     }
 
     /// The combined verdict of all filters.
     fn verdict(&self, mut origin: ObjectOrigin, object: &PartialObjectMeta<K>) -> Verdict {
-        self.with(|filters| {
+        self.with_filters(|filters| {
             let mut result = Verdict::Keep;
             for filter in filters {
                 match filter.verdict(origin, object) {
                     Verdict::Keep => {}
                     Verdict::Drop => return Verdict::Drop,
-                    // The following filters receive the object as deleted. Each may drop it if it never kept the
-                    // object before.
+                    // The following filters receive the object as deleted. A filter that never kept the object may
+                    // drop it.
                     Verdict::Deselect => (result, origin) = (Verdict::Deselect, ObjectOrigin::Deleted),
                 }
             }
@@ -113,8 +113,9 @@ impl<K> EarlyFilters<K> {
         })
     }
 
-    /// Ignores poisoning: a panic in a user's predicate leaves the list of filters valid.
-    fn with<T>(&self, f: impl FnOnce(&mut Vec<Box<dyn EarlyFilter<K>>>) -> T) -> T {
+    /// Calls `f` with the locked filters. Ignores poisoning: a panic in a user's predicate leaves the list of filters
+    /// valid.
+    fn with_filters<T>(&self, f: impl FnOnce(&mut Vec<Box<dyn EarlyFilter<K>>>) -> T) -> T {
         f(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

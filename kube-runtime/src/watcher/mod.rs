@@ -8,9 +8,9 @@ mod config;
 pub(crate) mod driver;
 mod error;
 mod event;
-mod events;
 mod filter;
-mod quiet;
+mod open_watch;
+mod silence_probe;
 mod single;
 mod step;
 
@@ -19,7 +19,7 @@ pub use config::{Config, InitialListStrategy, ListSemantic};
 pub use error::{Error, Result};
 pub use event::Event;
 pub(crate) use filter::EarlyFilter;
-pub use quiet::restores_noticed;
+pub use silence_probe::restores_noticed;
 pub use single::watch_object;
 
 use driver::Driver;

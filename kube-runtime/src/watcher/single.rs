@@ -46,7 +46,7 @@ enum SnapshotState<K> {
 
 impl<K: Resource> SnapshotState<K> {
     /// The item to emit after an event. The outer `None` means that nothing is emitted.
-    #[expect(clippy::option_option, reason = "the inner one is the stream's item")]
+    #[expect(clippy::option_option, reason = "the inner `Option` is the stream's item")]
     fn item_for_event(&mut self, event: Event<K>, name: &str) -> Option<Option<K>> {
         match event {
             Event::Init => {
@@ -78,7 +78,7 @@ impl<K: Resource> SnapshotState<K> {
     }
 
     /// The item to emit for an undecodable object, in addition to the error.
-    #[expect(clippy::option_option, reason = "the inner one is the stream's item")]
+    #[expect(clippy::option_option, reason = "the inner `Option` is the stream's item")]
     fn item_for_undecodable(&mut self, object: &UndecodableObject, name: &str) -> Option<Option<K>> {
         if object.name.as_deref() != Some(name) {
             return None;

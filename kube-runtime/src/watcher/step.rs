@@ -18,8 +18,8 @@ pub(super) enum State {
     /// A streaming list (KEP-3157) is requested or its initial events are arriving.
     Streaming { previous: Previous },
     /// A watch from `version` is requested or open. `proven` is whether a watch has worked since the last list.
-    /// `cuts` is the number of consecutive watches that ended with a failed connection.
-    Watching { version: String, proven: bool, cuts: u8 },
+    /// `connection_failures` is the number of consecutive watches that ended with a failed connection.
+    Watching { version: String, proven: bool, connection_failures: u8 },
 }
 
 impl State {
@@ -45,10 +45,11 @@ pub(super) struct Previous {
 }
 
 impl Previous {
-    /// The state of a new watcher.
+    /// The value for a new watcher, which has received nothing.
     pub(super) const NONE: Self = Self { attempt: Attempt::Fresh, version: None, unavailable: false };
 
-    fn with(self, attempt: Attempt) -> Self {
+    /// Replaces the attempt.
+    fn with_attempt(self, attempt: Attempt) -> Self {
         Self { attempt, ..self }
     }
 
@@ -100,7 +101,7 @@ const STREAMING_RETRY_AFTER: Duration = Duration::from_secs(30 * 60);
 
 impl Capabilities {
     /// Whether the next snapshot is requested as a streaming list.
-    fn streams(self) -> bool {
+    fn uses_streaming_list(self) -> bool {
         self.streaming_lists && self.refused.is_none_or(|ago| ago >= STREAMING_RETRY_AFTER)
     }
 }
@@ -137,14 +138,14 @@ pub(super) enum Input {
     Current(Option<String>),
 }
 
-/// How much a watch had delivered when the server ended it.
+/// How the server ended a watch, by the events that it had sent before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ending {
-    /// No event, and the watch ended immediately.
+    /// The server ended the watch immediately, without an event.
     Brief,
-    /// The initial events only, which does not prove that the server delivers changes.
+    /// The server had sent only initial events, which do not prove that it sends changes.
     AfterInitialEvents,
-    /// At least one change, or the watch was open long enough.
+    /// The server had sent at least one change or bookmark, or the watch was open for a second.
     Worked,
 }
 
@@ -158,19 +159,20 @@ pub(super) enum Phase {
 }
 
 /// How many consecutive watches may lose their connection before the watcher relists. The resource version may cause
-/// the failure, and each watch from it would then fail.
-const MAX_CUTS: u8 = 3;
+/// the failures: then each watch from that version fails.
+const MAX_CONNECTION_FAILURES: u8 = 3;
 
 /// How a watcher recovers from a failed watch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Recovery {
     /// Resume from the same version: the server is unreachable or overloaded, and a list would fail or add load.
     Resume,
-    /// Resume from the same version, at most [`MAX_CUTS`] times in a row: connections of healthy watches fail too.
+    /// Resume from the same version, at most [`MAX_CONNECTION_FAILURES`] times in a row: connections of healthy watches
+    /// fail too.
     ResumeLimited,
     /// Relist: the server cannot watch from the version, because it expired (410) or is ahead of the server.
     Expired,
-    /// Relist after any other failure, because it may recur for each watch from this version.
+    /// Relist after any other failure, because the failure may recur for each watch from this version.
     Relist,
 }
 
@@ -179,14 +181,14 @@ enum Recovery {
 pub(super) struct Output {
     /// The event to emit, without its object, which the driver adds.
     pub(super) event: Option<Result<Event<()>, Failure>>,
-    pub(super) then: Then,
+    pub(super) then: DriverAction,
     /// Whether the watch proved the server healthy. If so, the driver resets the backoff.
     pub(super) healthy: bool,
 }
 
 /// The driver's next action.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Then {
+pub(super) enum DriverAction {
     /// Continue reading the response.
     Read,
     /// Send a request.
@@ -243,8 +245,8 @@ fn healthy_until_failure(input: &Input) -> bool {
     }
 }
 
-/// Whether an input proves that an open watch works. The caller ignores this if the input leads to a relist, because
-/// the same input may recur after each list.
+/// Whether an input proves that an open watch works. The caller ignores the proof if the input leads to a relist,
+/// because the same input may recur after each list.
 fn shows_health(input: &Input) -> bool {
     matches!(
         input,
@@ -259,42 +261,44 @@ fn shows_health(input: &Input) -> bool {
 /// The next state and the output for an input, without [`Output::healthy`].
 fn transition(capabilities: Capabilities, state: State, input: Input) -> (State, Output) {
     match (state, input) {
-        (state, Input::Ready) => ready(capabilities, state),
-        (state, Input::Undecodable(object)) => undecodable(state, object),
-        (state, Input::Silent) => (state, no_event(Then::Probe)),
-        (state, Input::Current(current)) => probed(state, current),
-        (State::Listing { page, previous }, input) => listing(page, previous, input),
-        (State::Streaming { previous }, input) => streaming(previous, input),
-        (State::Watching { version, proven, cuts }, input) => watching(version, proven, cuts, input),
+        (state, Input::Ready) => next_request(capabilities, state),
+        (state, Input::Undecodable(object)) => after_undecodable(state, object),
+        (state, Input::Silent) => (state, no_event(DriverAction::Probe)),
+        (state, Input::Current(current)) => after_probe(state, current),
+        (State::Listing { page, previous }, input) => during_list(page, previous, input),
+        (State::Streaming { previous }, input) => during_streaming_list(previous, input),
+        (State::Watching { version, proven, connection_failures }, input) => {
+            during_watch(version, proven, connection_failures, input)
+        }
         // No request is in flight, so no other input is possible.
-        (state @ State::Start { .. }, _) => (state, no_event(Then::Next)),
+        (state @ State::Start { .. }, _) => (state, no_event(DriverAction::Next)),
     }
 }
 
 /// Handles the result of the silence probe: relists if the watch's version is ahead of the server. Such a watch
 /// receives neither events nor an error until the server reaches that version, and never receives the changes up to
 /// that version.
-fn probed(state: State, current: Option<String>) -> (State, Output) {
+fn after_probe(state: State, current: Option<String>) -> (State, Output) {
     match (state, current) {
         (State::Watching { version, .. }, Some(current)) if is_older(&current, &version) => {
-            restored(version, current)
+            relist_after_restore(version, current)
         }
-        (state, _) => (state, no_event(Then::Read)),
+        (state, _) => (state, no_event(DriverAction::Read)),
     }
 }
 
 /// Relists because the storage was restored to `current`, which is older than `seen`: some received changes no longer
 /// exist.
-fn restored(seen: String, current: String) -> (State, Output) {
+fn relist_after_restore(seen: String, current: String) -> (State, Output) {
     let previous = Previous { attempt: Attempt::Repeated, version: Some(seen.clone()), unavailable: true };
-    (State::Start { previous }, failed(Failure::Restored { seen, current }))
+    (State::Start { previous }, emit_error(Failure::Restored { seen, current }))
 }
 
 /// Selects the next request.
-fn ready(capabilities: Capabilities, state: State) -> (State, Output) {
+fn next_request(capabilities: Capabilities, state: State) -> (State, Output) {
     match state {
-        State::Start { previous } | State::Streaming { previous } if capabilities.streams() => {
-            (State::Streaming { previous }, emit(Event::Init, Then::Send(Request::StreamingList)))
+        State::Start { previous } | State::Streaming { previous } if capabilities.uses_streaming_list() => {
+            (State::Streaming { previous }, emit(Event::Init, DriverAction::Send(Request::StreamingList)))
         }
         State::Start { previous } | State::Streaming { previous } => {
             begin_list(capabilities, false, previous)
@@ -304,11 +308,11 @@ fn ready(capabilities: Capabilities, state: State) -> (State, Output) {
         }
         State::Listing { page, previous } => {
             let request = Request::List(page.clone());
-            (State::Listing { page, previous }, no_event(Then::Send(request)))
+            (State::Listing { page, previous }, no_event(DriverAction::Send(request)))
         }
-        State::Watching { version, proven, cuts } => {
+        State::Watching { version, proven, connection_failures } => {
             let request = Request::Watch { version: version.clone() };
-            (State::Watching { version, proven, cuts }, no_event(Then::Send(request)))
+            (State::Watching { version, proven, connection_failures }, no_event(DriverAction::Send(request)))
         }
     }
 }
@@ -318,37 +322,41 @@ fn begin_list(capabilities: Capabilities, unpaged: bool, previous: Previous) -> 
     let not_older_than = if capabilities.cached_lists && !unpaged { previous.not_older_than() } else { None };
     let page = PageRequest { token: None, unpaged, not_older_than };
     let request = Request::List(page.clone());
-    (State::Listing { page, previous }, emit(Event::Init, Then::Send(request)))
+    (State::Listing { page, previous }, emit(Event::Init, DriverAction::Send(request)))
 }
 
 /// Handles an input during a list.
-fn listing(page: PageRequest, previous: Previous, input: Input) -> (State, Output) {
+fn during_list(page: PageRequest, previous: Previous, input: Input) -> (State, Output) {
     match input {
-        Input::Item => (State::Listing { page, previous }, emit(Event::InitApply(()), Then::Read)),
+        Input::Item => (State::Listing { page, previous }, emit(Event::InitApply(()), DriverAction::Read)),
         Input::PageDone { continue_token: Some(token), .. } if !token.is_empty() => {
             let page = PageRequest { token: Some(token), unpaged: page.unpaged, not_older_than: None };
-            (State::Listing { page, previous }, no_event(Then::Next))
+            (State::Listing { page, previous }, no_event(DriverAction::Next))
         }
         Input::PageDone { version, .. } => match version.filter(|version| !version.is_empty()) {
             Some(version) => {
                 let proven = previous.attempt == Attempt::Fresh;
-                (State::Watching { version, proven, cuts: 0 }, emit(Event::InitDone, Then::Next))
+                (
+                    State::Watching { version, proven, connection_failures: 0 },
+                    emit(Event::InitDone, DriverAction::Next),
+                )
             }
-            None => {
-                (State::Start { previous: previous.with(Attempt::Fresh) }, failed(Failure::NoResourceVersion))
-            }
+            None => (
+                State::Start { previous: previous.with_attempt(Attempt::Fresh) },
+                emit_error(Failure::NoResourceVersion),
+            ),
         },
         // The server cannot list at `not_older_than`: list from storage instead.
         Input::Failed(_, error) if page.not_older_than.is_some() && is_version_unavailable(&error) => {
             let previous = Previous { unavailable: true, ..previous };
-            (State::Listing { page: PageRequest::default(), previous }, no_event(Then::Next))
+            (State::Listing { page: PageRequest::default(), previous }, no_event(DriverAction::Next))
         }
         // The continue token expired during the list. An unpaged list has no token that can expire.
         Input::Failed(_, error) if error.is_gone() && !page.unpaged => (
             State::Listing { page: PageRequest { unpaged: true, ..PageRequest::default() }, previous },
-            no_event(Then::Next),
+            no_event(DriverAction::Next),
         ),
-        Input::Failed(_, error) => (State::Start { previous }, failed(Failure::List(error))),
+        Input::Failed(_, error) => (State::Start { previous }, emit_error(Failure::List(error))),
         // These inputs are not possible during a list.
         Input::Changed(_)
         | Input::Deleted(_)
@@ -360,54 +368,64 @@ fn listing(page: PageRequest, previous: Previous, input: Input) -> (State, Outpu
         | Input::Silent
         | Input::Current(_)
         | Input::Ready
-        | Input::Undecodable(_) => (State::Start { previous }, no_event(Then::Wait)),
+        | Input::Undecodable(_) => (State::Start { previous }, no_event(DriverAction::Wait)),
     }
 }
 
 /// Handles an input during a streaming list.
-fn streaming(previous: Previous, input: Input) -> (State, Output) {
+fn during_streaming_list(previous: Previous, input: Input) -> (State, Output) {
     match input {
         // Initial events are not ordered by version, so their versions must not advance the resume version.
-        Input::Changed(_) => (State::Streaming { previous }, emit(Event::InitApply(()), Then::Read)),
+        Input::Changed(_) => (State::Streaming { previous }, emit(Event::InitApply(()), DriverAction::Read)),
         // An object of the initial events was deleted before the snapshot was complete.
-        Input::Deleted(_) => (State::Streaming { previous }, emit(Event::Delete(()), Then::Read)),
+        Input::Deleted(_) => (State::Streaming { previous }, emit(Event::Delete(()), DriverAction::Read)),
         Input::Bookmark(bookmark) if bookmark.ends_initial_events() => {
             let version = bookmark.metadata.resource_version;
             if version.is_empty() {
-                return (State::Start { previous }, failed(Failure::NoResourceVersion));
+                return (State::Start { previous }, emit_error(Failure::NoResourceVersion));
             }
             let proven = previous.attempt == Attempt::Fresh;
-            (State::Watching { version, proven, cuts: 0 }, emit(Event::InitDone, Then::Read))
+            (
+                State::Watching { version, proven, connection_failures: 0 },
+                emit(Event::InitDone, DriverAction::Read),
+            )
         }
-        Input::Bookmark(_) | Input::Dropped(_) => (State::Streaming { previous }, no_event(Then::Read)),
-        Input::Error(_, status) if refuses_streaming(&status) => {
-            (State::Start { previous: previous.with(Attempt::Fresh) }, no_event(Then::GiveUpStreaming))
+        Input::Bookmark(_) | Input::Dropped(_) => {
+            (State::Streaming { previous }, no_event(DriverAction::Read))
         }
-        Input::Error(_, status) => (retry_snapshot(previous), failed(Failure::WatchStatus(status))),
-        Input::Failed(Phase::Opening, error) if error.status().is_some_and(refuses_streaming) => {
-            (State::Start { previous: previous.with(Attempt::Fresh) }, no_event(Then::GiveUpStreaming))
-        }
+        Input::Error(_, status) if refuses_streaming(&status) => (
+            State::Start { previous: previous.with_attempt(Attempt::Fresh) },
+            no_event(DriverAction::GiveUpStreaming),
+        ),
+        Input::Error(_, status) => (retry_snapshot(previous), emit_error(Failure::WatchStatus(status))),
+        Input::Failed(Phase::Opening, error) if error.status().is_some_and(refuses_streaming) => (
+            State::Start { previous: previous.with_attempt(Attempt::Fresh) },
+            no_event(DriverAction::GiveUpStreaming),
+        ),
         Input::Failed(Phase::Opening, error) => {
-            (State::Start { previous }, failed(Failure::WatchStart(error)))
+            (State::Start { previous }, emit_error(Failure::WatchStart(error)))
         }
         Input::Failed(Phase::Open | Phase::Healthy, error) => {
-            (retry_snapshot(previous), failed(Failure::Watch(error)))
+            (retry_snapshot(previous), emit_error(Failure::Watch(error)))
         }
         // The server shut down, or a proxy limited the request's duration. The next snapshot may use a streaming list
         // again.
-        Input::Ended(_) => (State::Listing { page: PageRequest::default(), previous }, no_event(Then::Next)),
+        Input::Ended(_) => {
+            (State::Listing { page: PageRequest::default(), previous }, no_event(DriverAction::Next))
+        }
         // The `initial-events-end` bookmark did not arrive: the server ignores `sendInitialEvents`, or a proxy drops
         // bookmarks.
-        Input::Stalled => {
-            (State::Start { previous: previous.with(Attempt::Fresh) }, no_event(Then::GiveUpStreaming))
-        }
+        Input::Stalled => (
+            State::Start { previous: previous.with_attempt(Attempt::Fresh) },
+            no_event(DriverAction::GiveUpStreaming),
+        ),
         Input::Item
         | Input::PageDone { .. }
         | Input::Silent
         | Input::Current(_)
         | Input::Ready
         | Input::Undecodable(_) => {
-            (State::Start { previous: previous.with(Attempt::Fresh) }, no_event(Then::Wait))
+            (State::Start { previous: previous.with_attempt(Attempt::Fresh) }, no_event(DriverAction::Wait))
         }
     }
 }
@@ -416,49 +434,55 @@ fn streaming(previous: Previous, input: Input) -> (State, Output) {
 /// responses are smaller.
 fn retry_snapshot(previous: Previous) -> State {
     match previous.attempt {
-        Attempt::Fresh => State::Start { previous: previous.with(Attempt::Repeated) },
+        Attempt::Fresh => State::Start { previous: previous.with_attempt(Attempt::Repeated) },
         Attempt::Repeated => State::Listing { page: PageRequest::default(), previous },
     }
 }
 
 /// Handles an input during a watch.
-fn watching(version: String, proven: bool, cuts: u8, input: Input) -> (State, Output) {
+fn during_watch(version: String, proven: bool, connection_failures: u8, input: Input) -> (State, Output) {
     match input {
-        Input::Changed(seen) => (advanced(version, seen), emit(Event::Apply(()), Then::Read)),
-        Input::Deleted(seen) => (advanced(version, seen), emit(Event::Delete(()), Then::Read)),
+        Input::Changed(seen) => (watching_from(version, seen), emit(Event::Apply(()), DriverAction::Read)),
+        Input::Deleted(seen) => (watching_from(version, seen), emit(Event::Delete(()), DriverAction::Read)),
         // A bookmark older than the watch's version shows that the storage was restored to an earlier state.
         Input::Bookmark(bookmark) if is_older(&bookmark.metadata.resource_version, &version) => {
-            restored(version, bookmark.metadata.resource_version)
+            relist_after_restore(version, bookmark.metadata.resource_version)
         }
         Input::Bookmark(bookmark) => {
-            (advanced(version, Some(bookmark.metadata.resource_version)), no_event(Then::Read))
+            (watching_from(version, Some(bookmark.metadata.resource_version)), no_event(DriverAction::Read))
         }
         // Do not compare `seen` with `version`: objects may arrive in any order of versions, unlike bookmarks.
-        Input::Dropped(seen) => (advanced(version, Some(seen)), no_event(Then::Read)),
+        Input::Dropped(seen) => (watching_from(version, Some(seen)), no_event(DriverAction::Read)),
         Input::Error(_, status) => {
             let recovery = recovery_from_status(&status);
-            after_failure(State::Watching { version, proven, cuts }, recovery, Failure::WatchStatus(status))
+            after_failure(
+                State::Watching { version, proven, connection_failures },
+                recovery,
+                Failure::WatchStatus(status),
+            )
         }
         Input::Failed(phase, error) => {
             let recovery = recovery_from_error(&error);
             let failure =
                 if phase == Phase::Opening { Failure::WatchStart(error) } else { Failure::Watch(error) };
             // Load balancers close silent connections. As in client-go, a healthy watch resumes without a wait. If
-            // the resumed watch breaks before it is healthy too, the watcher waits.
+            // the resumed watch breaks before it counts as healthy, the watcher waits.
             if phase == Phase::Healthy && recovery == Recovery::ResumeLimited {
-                let output = Output { then: Then::Next, ..failed(failure) };
-                return (State::Watching { version, proven, cuts: 0 }, output);
+                let output = Output { then: DriverAction::Next, ..emit_error(failure) };
+                return (State::Watching { version, proven, connection_failures: 0 }, output);
             }
-            after_failure(State::Watching { version, proven, cuts }, recovery, failure)
+            after_failure(State::Watching { version, proven, connection_failures }, recovery, failure)
         }
-        Input::Ended(Ending::Brief) => {
-            after_failure(State::Watching { version, proven, cuts }, Recovery::Relist, Failure::TooShort)
-        }
+        Input::Ended(Ending::Brief) => after_failure(
+            State::Watching { version, proven, connection_failures },
+            Recovery::Relist,
+            Failure::TooShort,
+        ),
         Input::Ended(Ending::AfterInitialEvents) => {
-            (State::Watching { version, proven, cuts }, no_event(Then::Next))
+            (State::Watching { version, proven, connection_failures }, no_event(DriverAction::Next))
         }
         Input::Ended(Ending::Worked) => {
-            (State::Watching { version, proven: true, cuts: 0 }, no_event(Then::Next))
+            (State::Watching { version, proven: true, connection_failures: 0 }, no_event(DriverAction::Next))
         }
         Input::Stalled
         | Input::Item
@@ -466,23 +490,28 @@ fn watching(version: String, proven: bool, cuts: u8, input: Input) -> (State, Ou
         | Input::Silent
         | Input::Current(_)
         | Input::Ready
-        | Input::Undecodable(_) => (State::Watching { version, proven, cuts }, no_event(Then::Read)),
+        | Input::Undecodable(_) => {
+            (State::Watching { version, proven, connection_failures }, no_event(DriverAction::Read))
+        }
     }
 }
 
 /// Applies a [`Recovery`] to a failed watch.
 fn after_failure(state: State, recovery: Recovery, failure: Failure) -> (State, Output) {
-    let State::Watching { version, proven, cuts } = state else { return (state, failed(failure)) };
+    let State::Watching { version, proven, connection_failures } = state else {
+        return (state, emit_error(failure));
+    };
     let previous =
         |version| Previous { attempt: Attempt::Repeated, version: Some(version), unavailable: false };
     match recovery {
-        Recovery::Expired => relist(proven, previous(version), failure),
-        Recovery::Resume => (State::Watching { version, proven, cuts }, failed(failure)),
-        Recovery::ResumeLimited if cuts < MAX_CUTS => {
-            (State::Watching { version, proven, cuts: cuts + 1 }, failed(failure))
-        }
+        Recovery::Expired => relist_after_expiry(proven, previous(version), failure),
+        Recovery::Resume => (State::Watching { version, proven, connection_failures }, emit_error(failure)),
+        Recovery::ResumeLimited if connection_failures < MAX_CONNECTION_FAILURES => (
+            State::Watching { version, proven, connection_failures: connection_failures + 1 },
+            emit_error(failure),
+        ),
         Recovery::ResumeLimited | Recovery::Relist => {
-            (State::Start { previous: previous(version) }, failed(failure))
+            (State::Start { previous: previous(version) }, emit_error(failure))
         }
     }
 }
@@ -508,31 +537,31 @@ fn recovery_from_status(status: &Status) -> Recovery {
     }
 }
 
-/// Relists if the watch's version has expired or is ahead of the server. Versions often expire during an
+/// Relists because the watch's version has expired or is ahead of the server. Versions often expire during an
 /// interruption, and a list repairs this without an error. The failure is reported only if no watch has worked since
 /// the last list.
-fn relist(proven: bool, previous: Previous, failure: Failure) -> (State, Output) {
-    (State::Start { previous }, if proven { no_event(Then::Next) } else { failed(failure) })
+fn relist_after_expiry(proven: bool, previous: Previous, failure: Failure) -> (State, Output) {
+    (State::Start { previous }, if proven { no_event(DriverAction::Next) } else { emit_error(failure) })
 }
 
-/// Reports an undecodable object and continues.
-fn undecodable(state: State, object: Box<UndecodableObject>) -> (State, Output) {
+/// Emits the error for an undecodable object, and continues to read the response.
+fn after_undecodable(state: State, object: Box<UndecodableObject>) -> (State, Output) {
     // The object was received, so a resumed watch must start after it.
     let state = match (state, &object.resource_version) {
         (State::Watching { .. }, Some(version))
             if object.origin != ObjectOrigin::List && !version.is_empty() =>
         {
-            State::Watching { version: version.clone(), proven: true, cuts: 0 }
+            State::Watching { version: version.clone(), proven: true, connection_failures: 0 }
         }
         (state, _) => state,
     };
-    (state, Output { event: Some(Err(Failure::Object(object))), then: Then::Read, healthy: false })
+    (state, Output { event: Some(Err(Failure::Object(object))), then: DriverAction::Read, healthy: false })
 }
 
 /// The state of a watch that received an object with the resource version `seen`.
-fn advanced(version: String, seen: Option<String>) -> State {
+fn watching_from(version: String, seen: Option<String>) -> State {
     let seen = seen.filter(|seen| !seen.is_empty());
-    State::Watching { version: seen.unwrap_or(version), proven: true, cuts: 0 }
+    State::Watching { version: seen.unwrap_or(version), proven: true, connection_failures: 0 }
 }
 
 /// Whether a status means that the server does not support streaming lists. Other statuses mean a missing permission
@@ -546,25 +575,25 @@ fn is_version_unavailable(error: &ClientError) -> bool {
     error.is_gone() || error.status().is_some_and(Status::is_resource_version_too_large)
 }
 
-/// Whether both versions are comparable and `version` is older.
+/// Whether both versions are numbers and `version` is older than `than`.
 fn is_older(version: &str, than: &str) -> bool {
     let parse = |text: &str| text.parse::<ResourceVersion>();
     matches!((parse(version), parse(than)), (Ok(version), Ok(than)) if version < than)
 }
 
-/// Emits an event.
-fn emit(event: Event<()>, then: Then) -> Output {
+/// The output that emits an event.
+fn emit(event: Event<()>, then: DriverAction) -> Output {
     Output { event: Some(Ok(event)), then, healthy: false }
 }
 
-/// Emits nothing.
-fn no_event(then: Then) -> Output {
+/// The output without an event.
+fn no_event(then: DriverAction) -> Output {
     Output { event: None, then, healthy: false }
 }
 
-/// Emits an error and waits for the backoff.
-fn failed(failure: Failure) -> Output {
-    Output { event: Some(Err(failure)), then: Then::Wait, healthy: false }
+/// The output that emits an error and then waits for the backoff.
+fn emit_error(failure: Failure) -> Output {
+    Output { event: Some(Err(failure)), then: DriverAction::Wait, healthy: false }
 }
 
 #[cfg(test)]

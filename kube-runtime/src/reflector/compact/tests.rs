@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use serde::Deserialize;
 use std::collections::HashSet;
 
-/// A config map with a name from `n`.
+/// The config map `map-{n}`, with `value` as its resource version and in its data.
 fn map(n: usize, value: &str) -> ConfigMap {
     let mut map = ConfigMap::default();
     map.metadata.name = Some(format!("map-{n}"));
@@ -50,7 +50,7 @@ fn returns_stored_objects_after_changes_and_relists() {
 }
 
 #[test]
-fn compresses_objects() {
+fn a_packed_object_takes_less_than_an_eighth_of_its_json() {
     let storage = Storage::<ConfigMap>::compact();
     let codec = storage.codec.unwrap();
     let mut scratch = Scratch::default();
@@ -58,15 +58,15 @@ fn compresses_objects() {
         codec.pack(&map(n, "1"), &mut scratch);
     }
     let object = Arc::new(map(77, "1"));
-    let text = serde_json::to_vec(&*object).unwrap().len();
+    let json = serde_json::to_vec(&*object).unwrap().len();
     let packed = codec.pack(&object, &mut scratch).expect("the object survives the round trip");
-    let bytes = packed.text().bytes.len();
-    assert!(bytes * 8 < text, "{bytes} of {text} bytes");
+    let bytes = packed.encoded().bytes.len();
+    assert!(bytes * 8 < json, "{bytes} of {json} bytes");
     assert_eq!(codec.unpack(&packed), Some(object));
 }
 
 #[test]
-fn objects_share_pages_and_leave_sparse_pages() {
+fn objects_share_pages_and_are_moved_from_sparse_pages() {
     let (reader, mut writer) = store_with::<ConfigMap>(Storage::compact());
     // An object with data that no other object has.
     let map = |n: usize, value: &str| {
@@ -76,10 +76,10 @@ fn objects_share_pages_and_leave_sparse_pages() {
         map
     };
     let pages = |reader: &Store<ConfigMap>| {
-        let held = reader.shared.read();
-        let pages = held.iter().map(|held| match held {
-            Held::Packed(packed) => packed.address().0,
-            Held::Typed(_) => panic!("it was kept as it is"),
+        let stored = reader.shared.read();
+        let pages = stored.iter().map(|stored| match stored {
+            StoredObject::Packed(packed) => packed.address().0,
+            StoredObject::Typed(_) => panic!("it was kept as it is"),
         });
         pages.collect::<HashSet<_>>().len()
     };
@@ -118,23 +118,23 @@ fn objects_share_pages_and_leave_sparse_pages() {
 }
 
 /// The number of objects that are stored typed.
-fn typed(reader: &Store<ConfigMap>) -> usize {
-    reader.shared.read().iter().filter(|held| matches!(held, Held::Typed(_))).count()
+fn count_typed(reader: &Store<ConfigMap>) -> usize {
+    reader.shared.read().iter().filter(|stored| matches!(stored, StoredObject::Typed(_))).count()
 }
 
 /// The events of a snapshot of 1,000 objects.
-fn listed(value: &'static str) -> impl Iterator<Item = Event<ConfigMap>> {
+fn snapshot_events(value: &'static str) -> impl Iterator<Item = Event<ConfigMap>> {
     let objects = (0..1000).map(move |n| Event::InitApply(map(n, value)));
     std::iter::once(Event::Init).chain(objects).chain([Event::InitDone])
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn other_threads_pack_a_list_and_the_remainder_once_the_stream_is_pending() {
+async fn other_threads_pack_a_list_and_wake_the_stream_to_store_the_last_batches() {
     let (reader, writer) = store_with::<ConfigMap>(Storage::compact());
-    let events = stream::iter(listed("1").map(Ok)).chain(stream::pending());
+    let events = stream::iter(snapshot_events("1").map(Ok)).chain(stream::pending());
     let mut events = std::pin::pin!(crate::reflector::reflector(writer, events));
     while !matches!(events.next().await, Some(Ok(Event::InitDone))) {}
-    let late = typed(&reader);
+    let late = count_typed(&reader);
     assert!(late < 200, "{late} objects were still on their way");
     for n in 0..1000 {
         let key = ObjectRef::new(&format!("map-{n}")).within("ns");
@@ -142,7 +142,7 @@ async fn other_threads_pack_a_list_and_the_remainder_once_the_stream_is_pending(
     }
     // No further event arrives, so the finished batches must wake the stream.
     let tidied = async {
-        while typed(&reader) > 0 {
+        while count_typed(&reader) > 0 {
             tokio::task::yield_now().await;
         }
     };
@@ -188,28 +188,28 @@ async fn other_threads_serialize_most_of_a_list() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_late_packed_object_does_not_replace_a_newer_one() {
     let (reader, mut writer) = store_with::<ConfigMap>(Storage::compact());
-    for event in listed("1") {
+    for event in snapshot_events("1") {
         writer.apply_watcher_event(event);
     }
     for n in 900..1000 {
         writer.apply_watcher_event(Event::Delete(map(n, "1")));
     }
-    // Some of these objects may still be in flight to a packing task.
+    // Some of these objects may still be in packing tasks.
     for n in 850..900 {
         writer.apply_watcher_event(Event::Apply(map(n, "2")));
     }
     std::future::poll_fn(|cx| writer.poll_packed(cx)).await;
-    assert_eq!((reader.len(), typed(&reader)), (900, 0));
+    assert_eq!((reader.len(), count_typed(&reader)), (900, 0));
     for n in 0..900 {
         let key = ObjectRef::new(&format!("map-{n}")).within("ns");
         assert_eq!(reader.get(&key), Some(Arc::new(map(n, if n < 850 { "1" } else { "2" }))));
     }
-    // A relist finds some objects in flight and others packed.
-    for event in listed("1").chain(listed("1")) {
+    // During the second snapshot, some objects are still in packing tasks, and others are packed.
+    for event in snapshot_events("1").chain(snapshot_events("1")) {
         writer.apply_watcher_event(event);
     }
     std::future::poll_fn(|cx| writer.poll_packed(cx)).await;
-    assert_eq!((reader.len(), typed(&reader)), (1000, 0));
+    assert_eq!((reader.len(), count_typed(&reader)), (1000, 0));
 }
 
 #[test]
@@ -217,10 +217,10 @@ fn packs_objects_immediately_on_a_single_thread() {
     let (reader, mut writer) = store_with::<ConfigMap>(Storage::compact());
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let _guard = runtime.enter();
-    for event in listed("1") {
+    for event in snapshot_events("1") {
         writer.apply_watcher_event(event);
     }
-    assert_eq!((reader.len(), typed(&reader)), (1000, 0));
+    assert_eq!((reader.len(), count_typed(&reader)), (1000, 0));
 }
 
 #[test]
@@ -236,7 +236,7 @@ fn decodes_a_cached_object_once() {
 
 /// An object that deserializes differently than it serializes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Odd {
+struct Asymmetric {
     metadata: kube_client::core::ObjectMeta,
     #[serde(rename(serialize = "a", deserialize = "b"), default)]
     value: u8,
@@ -244,10 +244,10 @@ struct Odd {
 
 #[test]
 fn stores_an_object_typed_if_it_does_not_survive_the_round_trip() {
-    type Object = kube_client::core::Object<Odd, ()>;
+    type Object = kube_client::core::Object<Asymmetric, ()>;
     let resource = kube_client::core::ApiResource::erase::<ConfigMap>(&());
-    let odd = |value| Odd { metadata: kube_client::core::ObjectMeta::default(), value };
+    let asymmetric = |value| Asymmetric { metadata: kube_client::core::ObjectMeta::default(), value };
     let (reader, mut writer) = store_with::<Object>(Storage::compact());
-    writer.apply_watcher_event(Event::Apply(Object::new("odd", &resource, odd(7))));
-    assert_eq!(reader.state()[0].spec, odd(7));
+    writer.apply_watcher_event(Event::Apply(Object::new("odd", &resource, asymmetric(7))));
+    assert_eq!(reader.state()[0].spec, asymmetric(7));
 }

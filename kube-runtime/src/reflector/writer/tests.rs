@@ -21,8 +21,8 @@ fn undecodable(name: &str, origin: ObjectOrigin) -> UndecodableObject {
     object
 }
 
-/// The names of the stored objects, sorted.
-fn names(store: &Store<ConfigMap>) -> Vec<String> {
+/// The stored objects as `name@resourceVersion`, sorted.
+fn names_and_versions(store: &Store<ConfigMap>) -> Vec<String> {
     let mut names: Vec<_> = store
         .state()
         .iter()
@@ -36,7 +36,7 @@ fn names(store: &Store<ConfigMap>) -> Vec<String> {
 }
 
 /// A store with the objects `a` and `b`, and its writer.
-fn filled() -> (Store<ConfigMap>, Writer<ConfigMap>) {
+fn store_with_a_and_b() -> (Store<ConfigMap>, Writer<ConfigMap>) {
     let (reader, mut writer) = store();
     for event in
         [Event::Init, Event::InitApply(object("a", "1")), Event::InitApply(object("b", "2")), Event::InitDone]
@@ -48,29 +48,29 @@ fn filled() -> (Store<ConfigMap>, Writer<ConfigMap>) {
 
 #[test]
 fn swaps_the_map_at_the_end_of_a_snapshot() {
-    let (reader, mut writer) = filled();
+    let (reader, mut writer) = store_with_a_and_b();
     writer.apply_watcher_event(Event::Init);
     writer.apply_watcher_event(Event::InitApply(object("c", "3")));
-    assert_eq!(names(&reader), ["a@1", "b@2"]);
+    assert_eq!(names_and_versions(&reader), ["a@1", "b@2"]);
     writer.apply_watcher_event(Event::InitDone);
-    assert_eq!(names(&reader), ["c@3"]);
+    assert_eq!(names_and_versions(&reader), ["c@3"]);
 }
 
 #[test]
 fn an_undecodable_change_does_not_restore_an_older_state() {
-    let (reader, mut writer) = filled();
+    let (reader, mut writer) = store_with_a_and_b();
     writer.apply_watcher_event(Event::Init);
     writer.apply_watcher_event(Event::InitApply(object("a", "5")));
     // Both objects change during the snapshot.
     writer.apply_undecodable(&undecodable("a", ObjectOrigin::Modified));
     writer.apply_undecodable(&undecodable("b", ObjectOrigin::Modified));
     writer.apply_watcher_event(Event::InitDone);
-    assert_eq!(names(&reader), ["a@5", "b@2"]);
+    assert_eq!(names_and_versions(&reader), ["a@5", "b@2"]);
 }
 
 #[test]
 fn reports_objects_missing_from_a_relist() {
-    let (_reader, mut writer) = filled();
+    let (_reader, mut writer) = store_with_a_and_b();
     writer.apply_watcher_event(Event::Init);
     writer.apply_watcher_event(Event::InitApply(object("b", "2")));
     let change = writer.apply_watcher_event(Event::InitDone);
@@ -79,8 +79,8 @@ fn reports_objects_missing_from_a_relist() {
 }
 
 #[test]
-fn a_restarted_relist_drops_its_first_part() {
-    let (reader, mut writer) = filled();
+fn a_restarted_relist_discards_the_objects_of_the_first_attempt() {
+    let (reader, mut writer) = store_with_a_and_b();
     writer.apply_watcher_event(Event::Init);
     writer.apply_watcher_event(Event::InitApply(object("half", "9")));
     writer.apply_watcher_event(Event::Init);
@@ -88,12 +88,12 @@ fn a_restarted_relist_drops_its_first_part() {
     writer.apply_watcher_event(Event::InitApply(object("gone", "8")));
     writer.apply_watcher_event(Event::Delete(object("gone", "9")));
     writer.apply_watcher_event(Event::InitDone);
-    assert_eq!(names(&reader), ["a@1"]);
+    assert_eq!(names_and_versions(&reader), ["a@1"]);
 }
 
 #[test]
 fn shares_unchanged_objects_after_a_relist() {
-    let (reader, mut writer) = filled();
+    let (reader, mut writer) = store_with_a_and_b();
     let key = ObjectRef::new("a").within("ns");
     let before = reader.get(&key).unwrap();
     writer.apply_watcher_event(Event::Init);
@@ -103,23 +103,23 @@ fn shares_unchanged_objects_after_a_relist() {
 }
 
 #[test]
-fn changes_have_the_previous_state() {
-    let (reader, mut writer) = filled();
+fn a_change_contains_the_previous_state_of_its_object() {
+    let (reader, mut writer) = store_with_a_and_b();
     let change = writer.apply_watcher_event(Event::Apply(object("a", "5")));
     assert_eq!(change.previous().unwrap().metadata.resource_version.as_deref(), Some("1"));
     assert!(writer.apply_watcher_event(Event::Apply(object("new", "6"))).previous.is_none());
     writer.apply_watcher_event(Event::Delete(object("b", "7")));
-    assert_eq!(names(&reader), ["a@5", "new@6"]);
+    assert_eq!(names_and_versions(&reader), ["a@5", "new@6"]);
 }
 
 #[test]
 fn keeps_the_last_state_of_an_undecodable_object_until_its_deletion() {
-    let (reader, mut writer) = filled();
+    let (reader, mut writer) = store_with_a_and_b();
     assert!(writer.apply_undecodable(&undecodable("a", ObjectOrigin::Modified)).is_none());
     writer.apply_watcher_event(Event::Init);
     assert!(writer.apply_undecodable(&undecodable("a", ObjectOrigin::List)).is_none());
     let change = writer.apply_watcher_event(Event::InitDone);
-    assert_eq!(names(&reader), ["a@1"]);
+    assert_eq!(names_and_versions(&reader), ["a@1"]);
     assert_eq!(change.vanished.len(), 1);
     let change = writer.apply_undecodable(&undecodable("a", ObjectOrigin::Deleted)).unwrap();
     assert!(matches!(change.event, Event::Delete(o) if o.metadata.name.as_deref() == Some("a")));
@@ -146,13 +146,13 @@ fn reports_a_deletion_once_if_the_relist_restarts() {
         let names = change.vanished.iter().map(|object| object.metadata.name.clone().unwrap());
         names.collect::<Vec<_>>()
     };
-    for anew in [false, true] {
-        let (reader, mut writer) = filled();
+    for restarts in [false, true] {
+        let (reader, mut writer) = store_with_a_and_b();
         writer.apply_watcher_event(Event::Init);
         writer.apply_watcher_event(Event::InitApply(object("a", "1")));
         let change = writer.apply_watcher_event(Event::Delete(object("a", "3")));
         assert!(matches!(&change.event, Event::Delete(_)) && change.deletes_known);
-        if anew {
+        if restarts {
             writer.apply_watcher_event(Event::Init);
         }
         assert!(!writer.apply_watcher_event(Event::Delete(object("a", "3"))).deletes_known);
@@ -163,7 +163,7 @@ fn reports_a_deletion_once_if_the_relist_restarts() {
 
 #[test]
 fn an_object_created_again_during_a_relist_is_new_and_may_be_deleted_again() {
-    let (reader, mut writer) = filled();
+    let (reader, mut writer) = store_with_a_and_b();
     writer.apply_watcher_event(Event::Init);
     writer.apply_watcher_event(Event::Delete(object("a", "3")));
     // The object exists again, in an unknown state.
@@ -173,5 +173,5 @@ fn an_object_created_again_during_a_relist_is_new_and_may_be_deleted_again() {
     writer.apply_watcher_event(Event::InitApply(object("b", "2")));
     let change = writer.apply_watcher_event(Event::InitDone);
     assert_eq!(change.vanished.len(), 1);
-    assert_eq!(names(&reader), ["b@2"]);
+    assert_eq!(names_and_versions(&reader), ["b@2"]);
 }

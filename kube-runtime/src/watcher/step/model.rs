@@ -7,7 +7,7 @@ use kube_client::core::{BookmarkMeta, TypeMeta, reason};
 
 /// The kind of the open response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Open {
+enum OpenResponse {
     Nothing,
     List,
     Stream,
@@ -17,7 +17,7 @@ enum Open {
 /// An independent implementation of the watcher's rules, as the driver and the consumer observe them.
 #[expect(clippy::struct_excessive_bools, reason = "independent facts of a test model")]
 struct Model {
-    open: Open,
+    open: OpenResponse,
     /// Whether a snapshot is in progress.
     in_snapshot: bool,
     /// Whether at least one snapshot is complete.
@@ -25,11 +25,11 @@ struct Model {
     /// The last received resource version, as a number.
     version: Option<u64>,
     /// The newest resource version on the server.
-    clock: u64,
+    server_version: u64,
     /// Whether the server cannot list at `version`.
     unavailable: bool,
     /// The number of connection failures since the last healthy watch.
-    cuts: usize,
+    connection_failures: usize,
     /// The number of requests since the last wait or healthy watch.
     requests: usize,
     /// Whether the next request must be a list.
@@ -40,21 +40,28 @@ struct Model {
 
 /// An input, its text for failure messages, and its expected effect on a watch.
 #[expect(clippy::struct_excessive_bools, reason = "independent facts of a test model")]
-struct Scenario {
+struct TestInput {
     input: Input,
     text: String,
     /// Whether the input shows that the watch is healthy.
     health: bool,
     /// Whether the input is a failed connection of a watch.
-    cut: bool,
+    connection_failure: bool,
     /// Whether the input is a failure after which a watch resumes any number of times.
     resumes_always: bool,
     failure: bool,
 }
 
-impl Scenario {
+impl TestInput {
     fn new(input: Input, text: impl Into<String>) -> Self {
-        Self { input, text: text.into(), health: false, cut: false, resumes_always: false, failure: false }
+        Self {
+            input,
+            text: text.into(),
+            health: false,
+            connection_failure: false,
+            resumes_always: false,
+            failure: false,
+        }
     }
 
     /// Expects the input to show that the watch is healthy.
@@ -62,7 +69,7 @@ impl Scenario {
         Self { health: true, ..self }
     }
 
-    /// A scenario whose input is a failure.
+    /// A test input that is a failure.
     fn failure(input: Input, text: impl Into<String>) -> Self {
         Self { failure: true, ..Self::new(input, text) }
     }
@@ -75,13 +82,13 @@ fn status(code: u16, reason: &str) -> Box<Status> {
 impl Model {
     fn new() -> Self {
         Self {
-            open: Open::Nothing,
+            open: OpenResponse::Nothing,
             in_snapshot: false,
             synced: false,
             version: None,
-            clock: 10,
+            server_version: 10,
             unavailable: false,
-            cuts: 0,
+            connection_failures: 0,
             requests: 0,
             relists: true,
             after_initial_events: false,
@@ -89,42 +96,42 @@ impl Model {
     }
 
     /// A random input that is possible in the current state.
-    fn next(&mut self, random: &mut crate::random::Rng) -> Scenario {
-        self.clock += 1;
-        let now = Some(self.clock.to_string());
+    fn random_input(&mut self, random: &mut crate::random::Rng) -> TestInput {
+        self.server_version += 1;
+        let now = Some(self.server_version.to_string());
         let fails = random.u8(0..3) == 0;
         match self.open {
-            Open::Nothing => Scenario::new(Input::Ready, "ready"),
-            _ if fails => self.next_failure(random),
-            Open::List => match random.u8(0..4) {
-                0 => Scenario::new(Input::Item, "item"),
+            OpenResponse::Nothing => TestInput::new(Input::Ready, "ready"),
+            _ if fails => self.random_failure(random),
+            OpenResponse::List => match random.u8(0..4) {
+                0 => TestInput::new(Input::Item, "item"),
                 1 => {
                     let token = Some("t".to_owned());
-                    Scenario::new(Input::PageDone { continue_token: token, version: now }, "page").healthy()
+                    TestInput::new(Input::PageDone { continue_token: token, version: now }, "page").healthy()
                 }
-                _ => Scenario::new(Input::PageDone { continue_token: None, version: now }, "end of list"),
+                _ => TestInput::new(Input::PageDone { continue_token: None, version: now }, "end of list"),
             },
-            Open::Stream | Open::Watch => {
-                let health = self.open == Open::Watch;
-                let scenario = match random.u8(0..6) {
-                    0 => Scenario::new(Input::Deleted(now), "deleted"),
-                    1 => Scenario::new(bookmark(&self.clock.to_string(), false), "bookmark"),
-                    2 | 3 if self.open == Open::Stream => {
-                        return Scenario::new(
-                            bookmark(&self.clock.to_string(), true),
+            OpenResponse::Stream | OpenResponse::Watch => {
+                let health = self.open == OpenResponse::Watch;
+                let test_input = match random.u8(0..6) {
+                    0 => TestInput::new(Input::Deleted(now), "deleted"),
+                    1 => TestInput::new(bookmark(&self.server_version.to_string(), false), "bookmark"),
+                    2 | 3 if self.open == OpenResponse::Stream => {
+                        return TestInput::new(
+                            bookmark(&self.server_version.to_string(), true),
                             "end of initial events",
                         );
                     }
-                    _ => Scenario::new(Input::Changed(now), "changed"),
+                    _ => TestInput::new(Input::Changed(now), "changed"),
                 };
-                Scenario { health, ..scenario }
+                TestInput { health, ..test_input }
             }
         }
     }
 
     /// A random failure of the current request.
-    fn next_failure(&self, random: &mut crate::random::Rng) -> Scenario {
-        let watching = self.open == Open::Watch;
+    fn random_failure(&self, random: &mut crate::random::Rng) -> TestInput {
+        let watching = self.open == OpenResponse::Watch;
         let phase = match random.u8(0..4) {
             0 => Phase::Opening,
             1 if watching => Phase::Healthy,
@@ -132,62 +139,66 @@ impl Model {
         };
         let healthy = phase == Phase::Healthy;
         let text = |what: &str| format!("{what} ({phase:?})");
-        let scenario = match random.u8(0..9) {
-            0 if self.open != Open::List && phase != Phase::Opening => Scenario::failure(
+        let test_input = match random.u8(0..9) {
+            0 if self.open != OpenResponse::List && phase != Phase::Opening => TestInput::failure(
                 Input::Error(phase, status(410, reason::EXPIRED)),
                 text("410 in the stream"),
             ),
-            1 if self.open != Open::List && phase != Phase::Opening => Scenario::failure(
+            1 if self.open != OpenResponse::List && phase != Phase::Opening => TestInput::failure(
                 Input::Error(phase, status(500, reason::INTERNAL_ERROR)),
                 text("500 in the stream"),
             ),
-            2 if self.open != Open::List => {
+            2 if self.open != OpenResponse::List => {
                 let (ending, health) = match random.u8(0..2) {
                     0 if self.after_initial_events => (Ending::AfterInitialEvents, false),
                     0 => (Ending::Brief, false),
                     _ => (Ending::Worked, watching),
                 };
                 let failure = ending == Ending::Brief && watching;
-                let scenario = Scenario::new(Input::Ended(ending), format!("{ending:?}"));
-                return Scenario { health, failure, ..scenario };
+                let test_input = TestInput::new(Input::Ended(ending), format!("{ending:?}"));
+                return TestInput { health, failure, ..test_input };
             }
-            3 if self.open == Open::Stream => return Scenario::failure(Input::Stalled, "stalled"),
+            3 if self.open == OpenResponse::Stream => return TestInput::failure(Input::Stalled, "stalled"),
             4 => {
                 let error =
                     ClientError::Transport { kind: TransportKind::Connect, what: "a".into(), source: None };
-                let scenario = Scenario::failure(Input::Failed(Phase::Opening, error), "refused connection");
-                return Scenario { resumes_always: true, ..scenario };
+                let test_input =
+                    TestInput::failure(Input::Failed(Phase::Opening, error), "refused connection");
+                return TestInput { resumes_always: true, ..test_input };
             }
             5 => {
                 let error = ClientError::Api(status(429, reason::TOO_MANY_REQUESTS));
-                return Scenario {
+                return TestInput {
                     resumes_always: true,
-                    ..Scenario::failure(Input::Failed(Phase::Opening, error), "429")
+                    ..TestInput::failure(Input::Failed(Phase::Opening, error), "429")
                 };
             }
             6 => {
                 let code = [400, 403, 410, 422, 500][random.usize(0..5)];
                 let error = ClientError::Api(status(code, ""));
-                return Scenario::failure(Input::Failed(Phase::Opening, error), code.to_string());
+                return TestInput::failure(Input::Failed(Phase::Opening, error), code.to_string());
             }
             _ => {
                 let error =
                     ClientError::Transport { kind: TransportKind::Broken, what: "a".into(), source: None };
-                Scenario { cut: true, ..Scenario::failure(Input::Failed(phase, error), text("cut")) }
+                TestInput {
+                    connection_failure: true,
+                    ..TestInput::failure(Input::Failed(phase, error), text("cut"))
+                }
             }
         };
-        Scenario { health: healthy && watching, ..scenario }
+        TestInput { health: healthy && watching, ..test_input }
     }
 
     /// Checks the invariants after an output.
-    fn check(
+    fn check_output(
         &mut self,
         capabilities: Capabilities,
         state: &State,
         output: &Output,
-        summary: &Summary,
+        expectation: &Expectation,
     ) -> Result<(), String> {
-        let Summary { health, cut, resumes_always, failure, version, was } = *summary;
+        let Expectation { health, connection_failure, resumes_always, failure, version, was } = *expectation;
         match &output.event {
             Some(Ok(Event::Init)) => self.in_snapshot = true,
             Some(Ok(Event::InitApply(()))) if !self.in_snapshot => {
@@ -204,35 +215,36 @@ impl Model {
             }
             Some(Ok(Event::InitDone)) => {
                 (self.in_snapshot, self.synced, self.unavailable, self.relists) = (false, true, false, false);
-                self.cuts = 0;
-                self.version = Some(self.clock);
-                self.after_initial_events = was == Open::Stream;
+                self.connection_failures = 0;
+                self.version = Some(self.server_version);
+                self.after_initial_events = was == OpenResponse::Stream;
             }
             _ => {}
         }
-        if was == Open::Watch {
+        if was == OpenResponse::Watch {
             if let Some(version) = version {
                 self.version = Some(version);
             }
             if health {
-                self.cuts = 0;
-            } else if cut {
-                self.cuts += 1;
+                self.connection_failures = 0;
+            } else if connection_failure {
+                self.connection_failures += 1;
             }
             // A failure leads to a relist, except for unlimited resumes and the first three connection failures.
-            self.relists |= failure && !resumes_always && !(cut && self.cuts <= 3);
+            self.relists |=
+                failure && !resumes_always && !(connection_failure && self.connection_failures <= 3);
         }
         if health {
             self.requests = 0;
         }
         match &output.then {
-            Then::Read | Then::Probe => {}
-            Then::Next | Then::GiveUpStreaming => self.open = Open::Nothing,
-            Then::Wait => (self.open, self.requests) = (Open::Nothing, 0),
-            Then::Send(request) => self.sent(capabilities, request)?,
+            DriverAction::Read | DriverAction::Probe => {}
+            DriverAction::Next | DriverAction::GiveUpStreaming => self.open = OpenResponse::Nothing,
+            DriverAction::Wait => (self.open, self.requests) = (OpenResponse::Nothing, 0),
+            DriverAction::Send(request) => self.check_request(capabilities, request)?,
         }
-        if output.then == Then::Read && matches!(output.event, Some(Ok(Event::InitDone))) {
-            self.open = Open::Watch;
+        if output.then == DriverAction::Read && matches!(output.event, Some(Ok(Event::InitDone))) {
+            self.open = OpenResponse::Watch;
         }
         let seen = self.version.map(|version| version.to_string());
         if self.synced && state.version() != seen.as_deref() {
@@ -242,7 +254,7 @@ impl Model {
     }
 
     /// Checks a request that `step` returned.
-    fn sent(&mut self, capabilities: Capabilities, request: &Request) -> Result<(), String> {
+    fn check_request(&mut self, capabilities: Capabilities, request: &Request) -> Result<(), String> {
         self.requests += 1;
         if self.requests > 8 {
             return Err("requests follow each other without a wait".into());
@@ -262,9 +274,9 @@ impl Model {
                 {
                     self.unavailable = true;
                 }
-                Open::List
+                OpenResponse::List
             }
-            Request::StreamingList => Open::Stream,
+            Request::StreamingList => OpenResponse::Stream,
             Request::Watch { version } => {
                 if self.relists {
                     return Err("a watch where a list is required".into());
@@ -272,25 +284,25 @@ impl Model {
                 if Some(version.as_str()) != self.version.map(|version| version.to_string()).as_deref() {
                     return Err(format!("a watch from {version}, and {:?} was seen", self.version));
                 }
-                Open::Watch
+                OpenResponse::Watch
             }
         };
         Ok(())
     }
 }
 
-/// A [`Scenario`] after `step` consumed its input: the expected effect on a watch, the version of the input, and the
-/// response that was open before.
+/// The facts about a [`TestInput`] that [`Model::check_output`] needs after `step` has consumed the input.
 #[derive(Clone, Copy)]
 #[expect(clippy::struct_excessive_bools, reason = "independent facts of a test model")]
-struct Summary {
+struct Expectation {
     health: bool,
-    cut: bool,
+    connection_failure: bool,
     resumes_always: bool,
     failure: bool,
+    /// The resource version of the input.
     version: Option<u64>,
     /// The response that was open when the input arrived.
-    was: Open,
+    was: OpenResponse,
 }
 
 /// A bookmark; `end` is whether it ends the initial events.
@@ -301,26 +313,27 @@ fn bookmark(version: &str, end: bool) -> Input {
 }
 
 /// Passes one random sequence of inputs to `step`.
-fn run(random: &mut crate::random::Rng) -> Result<(), String> {
+fn run_random_sequence(random: &mut crate::random::Rng) -> Result<(), String> {
     let mut capabilities =
         Capabilities { streaming_lists: random.bool(), cached_lists: random.bool(), refused: None };
     let (mut model, mut state, mut log) =
         (Model::new(), State::Start { previous: Previous::NONE }, Vec::new());
     for _ in 0..random.usize(1..40) {
         let was = model.open;
-        let Scenario { input, text, health, cut, resumes_always, failure } = model.next(random);
+        let TestInput { input, text, health, connection_failure, resumes_always, failure } =
+            model.random_input(random);
         let version = match &input {
-            Input::Changed(_) | Input::Deleted(_) | Input::Bookmark(_) => Some(model.clock),
+            Input::Changed(_) | Input::Deleted(_) | Input::Bookmark(_) => Some(model.server_version),
             _ => None,
         };
         let (next, output) = step(capabilities, state, input);
         state = next;
         log.push(format!("{text} -> {:?} {:?}", output.event, output.then));
-        if output.then == Then::GiveUpStreaming {
+        if output.then == DriverAction::GiveUpStreaming {
             capabilities.refused = Some(Duration::ZERO);
         }
-        let summary = Summary { health, cut, resumes_always, failure, version, was };
-        let result = model.check(capabilities, &state, &output, &summary);
+        let expectation = Expectation { health, connection_failure, resumes_always, failure, version, was };
+        let result = model.check_output(capabilities, &state, &output, &expectation);
         result.map_err(|problem| format!("{problem}, after {capabilities:?}\n{}", log.join("\n")))?;
     }
     Ok(())
@@ -328,5 +341,5 @@ fn run(random: &mut crate::random::Rng) -> Result<(), String> {
 
 #[test]
 fn model_transitions_hold_their_invariants_after_random_inputs() {
-    random::check_model(run);
+    random::check_model(run_random_sequence);
 }

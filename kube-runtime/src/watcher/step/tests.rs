@@ -3,12 +3,13 @@
 use super::*;
 use kube_client::core::{BookmarkMeta, TypeMeta, reason};
 
-/// The server supports streaming lists.
+/// The server and the configuration allow streaming lists.
 const STREAMING: Capabilities = Capabilities { streaming_lists: true, cached_lists: false, refused: None };
 /// Only paged lists, from storage.
 const LISTS: Capabilities = Capabilities { streaming_lists: false, cached_lists: false, refused: None };
 /// Only paged lists, from the watch cache.
 const CACHED: Capabilities = Capabilities { cached_lists: true, ..LISTS };
+/// The state of a new watcher.
 const START: State = State::Start { previous: Previous::NONE };
 
 fn changed(version: &str) -> Input {
@@ -31,16 +32,16 @@ fn status(code: u16, why: &str) -> Status {
 }
 
 /// A request that failed with this status.
-fn refused(phase: Phase, code: u16, why: &str) -> Input {
+fn status_error(phase: Phase, code: u16, why: &str) -> Input {
     Input::Failed(phase, ClientError::Api(status(code, why).boxed()))
 }
 
 /// A request that failed with a connection error.
-fn transport(phase: Phase, kind: TransportKind) -> Input {
+fn connection_error(phase: Phase, kind: TransportKind) -> Input {
     Input::Failed(phase, ClientError::Transport { kind, what: "a connection".into(), source: None })
 }
 
-fn timeout() -> ClientError {
+fn timeout_error() -> ClientError {
     let after = std::time::Duration::from_secs(15);
     ClientError::Timeout { wait: kube_client::Wait::Body, after, what: "a watch".into() }
 }
@@ -51,17 +52,18 @@ fn not_json() -> ClientError {
 }
 
 /// An ERROR event with this status.
-fn in_stream(code: u16, why: &str) -> Input {
+fn error_event(code: u16, why: &str) -> Input {
     Input::Error(Phase::Open, status(code, why).boxed())
 }
 
 /// The end of a page of a list.
-fn page(token: Option<&str>, version: Option<&str>) -> Input {
+fn end_of_page(token: Option<&str>, version: Option<&str>) -> Input {
     Input::PageDone { continue_token: token.map(Into::into), version: version.map(Into::into) }
 }
 
-/// Formats an output: `+` apply, `-` delete, `=` init apply, `[` init, `]` init done, `!` error; then the next action.
-fn short(output: &Output) -> String {
+/// Formats the event and then the action of an output. Events: `+` apply, `-` delete, `=` init apply, `[` init, `]` init
+/// done, `!` error.
+fn format_output(output: &Output) -> String {
     let event = match &output.event {
         None => String::new(),
         Some(Ok(Event::Init)) => "[ ".into(),
@@ -72,27 +74,31 @@ fn short(output: &Output) -> String {
         Some(Err(_)) => "! ".into(),
     };
     let then = match &output.then {
-        Then::Send(Request::List(PageRequest { token: None, unpaged: true, .. })) => "list all".into(),
-        Then::Send(Request::List(PageRequest { not_older_than: Some(version), .. })) => {
+        DriverAction::Send(Request::List(PageRequest { token: None, unpaged: true, .. })) => {
+            "list all".into()
+        }
+        DriverAction::Send(Request::List(PageRequest { not_older_than: Some(version), .. })) => {
             format!("list since {version}")
         }
-        Then::Send(Request::List(page)) => format!("list {}", page.token.as_deref().unwrap_or("first")),
-        Then::Send(Request::StreamingList) => "stream".into(),
-        Then::Send(Request::Watch { version }) => format!("watch {version}"),
-        Then::GiveUpStreaming => "give up".into(),
+        DriverAction::Send(Request::List(page)) => {
+            format!("list {}", page.token.as_deref().unwrap_or("first"))
+        }
+        DriverAction::Send(Request::StreamingList) => "stream".into(),
+        DriverAction::Send(Request::Watch { version }) => format!("watch {version}"),
+        DriverAction::GiveUpStreaming => "give up".into(),
         then => format!("{then:?}").to_lowercase(),
     };
     event + &then
 }
 
-/// Passes the inputs to `step` as the driver does, and compares each output.
+/// Passes the inputs to `step` as the driver does, and compares each output. Returns the last state.
 #[track_caller]
-fn check(mut capabilities: Capabilities, script: Vec<(Input, &str)>) -> State {
+fn check_outputs(mut capabilities: Capabilities, script: Vec<(Input, &str)>) -> State {
     let mut state = START;
     for (n, (input, expected)) in script.into_iter().enumerate() {
         let (next, output) = step(capabilities, state, input);
-        assert_eq!(short(&output), expected, "step {n}, now {next:?}");
-        if output.then == Then::GiveUpStreaming {
+        assert_eq!(format_output(&output), expected, "step {n}, now {next:?}");
+        if output.then == DriverAction::GiveUpStreaming {
             capabilities.refused = Some(Duration::ZERO);
         }
         state = next;
@@ -101,27 +107,27 @@ fn check(mut capabilities: Capabilities, script: Vec<(Input, &str)>) -> State {
 }
 
 /// Inputs that lead to a watch request from version 5, and the expected outputs.
-fn watching() -> Vec<(Input, &'static str)> {
-    vec![(Input::Ready, "[ list first"), (page(None, Some("5")), "] next"), (Input::Ready, "watch 5")]
+fn start_of_watch() -> Vec<(Input, &'static str)> {
+    vec![(Input::Ready, "[ list first"), (end_of_page(None, Some("5")), "] next"), (Input::Ready, "watch 5")]
 }
 
-/// As [`check`], for the inputs that follow those of [`watching`].
+/// As [`check_outputs`], for inputs that follow the inputs of [`start_of_watch`].
 #[track_caller]
-fn check_watching(rest: Vec<(Input, &'static str)>) -> State {
-    check(LISTS, watching().into_iter().chain(rest).collect())
+fn check_outputs_of_watch(rest: Vec<(Input, &'static str)>) -> State {
+    check_outputs(LISTS, start_of_watch().into_iter().chain(rest).collect())
 }
 
 #[test]
 fn lists_page_by_page_then_watches() {
-    check(
+    check_outputs(
         LISTS,
         vec![
             (Input::Ready, "[ list first"),
             (Input::Item, "= read"),
-            (page(Some("t"), Some("5")), "next"),
+            (end_of_page(Some("t"), Some("5")), "next"),
             (Input::Ready, "list t"),
             (Input::Item, "= read"),
-            (page(Some(""), Some("5")), "] next"),
+            (end_of_page(Some(""), Some("5")), "] next"),
             (Input::Ready, "watch 5"),
             (changed("6"), "+ read"),
             (deleted("7"), "- read"),
@@ -133,7 +139,7 @@ fn lists_page_by_page_then_watches() {
 
 #[test]
 fn uses_a_streaming_list_if_the_server_supports_it() {
-    check(
+    check_outputs(
         STREAMING,
         vec![
             (Input::Ready, "[ stream"),
@@ -151,13 +157,13 @@ fn uses_a_streaming_list_if_the_server_supports_it() {
 #[test]
 fn falls_back_to_paged_lists_after_a_rejected_or_stalled_streaming_list() {
     let fallbacks = [
-        refused(Phase::Opening, 422, reason::INVALID),
-        refused(Phase::Opening, 400, reason::BAD_REQUEST),
-        in_stream(422, reason::INVALID),
+        status_error(Phase::Opening, 422, reason::INVALID),
+        status_error(Phase::Opening, 400, reason::BAD_REQUEST),
+        error_event(422, reason::INVALID),
         Input::Stalled,
     ];
     for input in fallbacks {
-        check(
+        check_outputs(
             STREAMING,
             vec![(Input::Ready, "[ stream"), (input, "give up"), (Input::Ready, "[ list first")],
         );
@@ -167,15 +173,15 @@ fn falls_back_to_paged_lists_after_a_rejected_or_stalled_streaming_list() {
 #[test]
 fn an_incomplete_streaming_list_falls_back_to_a_paged_list_once() {
     for ending in [Ending::Brief, Ending::AfterInitialEvents, Ending::Worked] {
-        check(
+        check_outputs(
             STREAMING,
             vec![
                 (Input::Ready, "[ stream"),
                 (Input::Ended(ending), "next"),
                 (Input::Ready, "[ list first"),
-                (page(None, Some("5")), "] next"),
+                (end_of_page(None, Some("5")), "] next"),
                 (Input::Ready, "watch 5"),
-                (in_stream(410, reason::EXPIRED), "next"),
+                (error_event(410, reason::EXPIRED), "next"),
                 (Input::Ready, "[ stream"),
             ],
         );
@@ -186,46 +192,51 @@ fn an_incomplete_streaming_list_falls_back_to_a_paged_list_once() {
 fn requests_a_streaming_list_again_thirty_minutes_after_its_rejection() {
     for (ago, expected) in [(0, "[ list first"), (29 * 60, "[ list first"), (30 * 60, "[ stream")] {
         let capabilities = Capabilities { refused: Some(Duration::from_secs(ago)), ..STREAMING };
-        check(capabilities, vec![(Input::Ready, expected)]);
+        check_outputs(capabilities, vec![(Input::Ready, expected)]);
     }
 }
 
 #[test]
 fn retries_the_streaming_list_after_a_temporary_failure() {
     let failures = [
-        refused(Phase::Opening, 429, reason::TOO_MANY_REQUESTS),
-        refused(Phase::Opening, 403, reason::FORBIDDEN),
-        refused(Phase::Opening, 404, reason::NOT_FOUND),
-        refused(Phase::Open, 500, reason::INTERNAL_ERROR),
-        in_stream(500, reason::INTERNAL_ERROR),
+        status_error(Phase::Opening, 429, reason::TOO_MANY_REQUESTS),
+        status_error(Phase::Opening, 403, reason::FORBIDDEN),
+        status_error(Phase::Opening, 404, reason::NOT_FOUND),
+        status_error(Phase::Open, 500, reason::INTERNAL_ERROR),
+        error_event(500, reason::INTERNAL_ERROR),
     ];
     for input in failures {
-        check(STREAMING, vec![(Input::Ready, "[ stream"), (input, "! wait"), (Input::Ready, "[ stream")]);
+        check_outputs(
+            STREAMING,
+            vec![(Input::Ready, "[ stream"), (input, "! wait"), (Input::Ready, "[ stream")],
+        );
     }
 }
 
 #[test]
 fn relists_after_an_expired_version_in_the_response_or_in_the_stream() {
-    for expired in
-        [refused(Phase::Opening, 410, reason::EXPIRED), in_stream(410, reason::EXPIRED), in_stream(410, "")]
-    {
-        check_watching(vec![(expired, "next"), (Input::Ready, "[ list first")]);
+    for expired in [
+        status_error(Phase::Opening, 410, reason::EXPIRED),
+        error_event(410, reason::EXPIRED),
+        error_event(410, ""),
+    ] {
+        check_outputs_of_watch(vec![(expired, "next"), (Input::Ready, "[ list first")]);
     }
 }
 
 #[test]
 fn reports_a_version_that_expires_again_after_a_relist() {
-    check_watching(vec![
-        (refused(Phase::Opening, 410, reason::EXPIRED), "next"),
+    check_outputs_of_watch(vec![
+        (status_error(Phase::Opening, 410, reason::EXPIRED), "next"),
         (Input::Ready, "[ list first"),
-        (page(None, Some("5")), "] next"),
+        (end_of_page(None, Some("5")), "] next"),
         (Input::Ready, "watch 5"),
-        (refused(Phase::Opening, 410, reason::EXPIRED), "! wait"),
+        (status_error(Phase::Opening, 410, reason::EXPIRED), "! wait"),
         (Input::Ready, "[ list first"),
-        (page(None, Some("8")), "] next"),
+        (end_of_page(None, Some("8")), "] next"),
         (Input::Ready, "watch 8"),
         (changed("9"), "+ read"),
-        (in_stream(410, reason::EXPIRED), "next"),
+        (error_event(410, reason::EXPIRED), "next"),
     ]);
 }
 
@@ -234,51 +245,51 @@ fn relists_if_the_version_is_ahead_of_the_server_or_the_storage_was_restored() {
     let too_large =
         Status::failure("Too large resource version: 9, current: 3", reason::TIMEOUT).with_code(504);
     let input = Input::Failed(Phase::Opening, ClientError::Api(too_large.boxed()));
-    check_watching(vec![(input, "next"), (Input::Ready, "[ list first")]);
-    check_watching(vec![(bookmark("4", false), "! wait"), (Input::Ready, "[ list first")]);
-    check_watching(vec![(bookmark("odd", false), "read")]);
+    check_outputs_of_watch(vec![(input, "next"), (Input::Ready, "[ list first")]);
+    check_outputs_of_watch(vec![(bookmark("4", false), "! wait"), (Input::Ready, "[ list first")]);
+    check_outputs_of_watch(vec![(bookmark("odd", false), "read")]);
 }
 
 #[test]
 fn a_watch_resumes_from_its_version_after_throttling_or_a_failed_connection() {
     let failures = [
-        || refused(Phase::Opening, 429, reason::TOO_MANY_REQUESTS),
-        || in_stream(429, reason::TOO_MANY_REQUESTS),
-        || transport(Phase::Opening, TransportKind::Connect),
+        || status_error(Phase::Opening, 429, reason::TOO_MANY_REQUESTS),
+        || error_event(429, reason::TOO_MANY_REQUESTS),
+        || connection_error(Phase::Opening, TransportKind::Connect),
     ];
     for failure in failures {
         let mut script = vec![(bookmark("6", false), "read")];
         for _ in 0..9 {
             script.extend([(failure(), "! wait"), (Input::Ready, "watch 6")]);
         }
-        check_watching(script);
+        check_outputs_of_watch(script);
     }
 }
 
 #[test]
 fn relists_after_a_failure_that_may_repeat_from_the_same_version() {
     let failures = [
-        refused(Phase::Opening, 400, reason::BAD_REQUEST),
-        refused(Phase::Opening, 422, reason::INVALID),
-        refused(Phase::Opening, 500, reason::INTERNAL_ERROR),
-        refused(Phase::Opening, 403, reason::FORBIDDEN),
-        in_stream(500, reason::INTERNAL_ERROR),
-        in_stream(500, "StorageReadError"),
+        status_error(Phase::Opening, 400, reason::BAD_REQUEST),
+        status_error(Phase::Opening, 422, reason::INVALID),
+        status_error(Phase::Opening, 500, reason::INTERNAL_ERROR),
+        status_error(Phase::Opening, 403, reason::FORBIDDEN),
+        error_event(500, reason::INTERNAL_ERROR),
+        error_event(500, "StorageReadError"),
         Input::Failed(Phase::Open, not_json()),
         Input::Ended(Ending::Brief),
     ];
     for input in failures {
-        check_watching(vec![(input, "! wait"), (Input::Ready, "[ list first")]);
+        check_outputs_of_watch(vec![(input, "! wait"), (Input::Ready, "[ list first")]);
     }
 }
 
 #[test]
 fn relists_after_the_fourth_consecutive_connection_failure() {
     let failures = [
-        || transport(Phase::Open, TransportKind::Broken),
-        || transport(Phase::Opening, TransportKind::Resolve),
-        || transport(Phase::Opening, TransportKind::Tls),
-        || Input::Failed(Phase::Open, timeout()),
+        || connection_error(Phase::Open, TransportKind::Broken),
+        || connection_error(Phase::Opening, TransportKind::Resolve),
+        || connection_error(Phase::Opening, TransportKind::Tls),
+        || Input::Failed(Phase::Open, timeout_error()),
     ];
     for failure in failures {
         let mut script = Vec::new();
@@ -286,18 +297,18 @@ fn relists_after_the_fourth_consecutive_connection_failure() {
             script.extend([(failure(), "! wait"), (Input::Ready, "watch 5")]);
         }
         script.extend([(failure(), "! wait"), (Input::Ready, "[ list first")]);
-        check_watching(script);
+        check_outputs_of_watch(script);
     }
 }
 
 #[test]
 fn a_healthy_watch_resets_the_count_of_failed_connections() {
-    let cut = || transport(Phase::Open, TransportKind::Broken);
+    let cut = || connection_error(Phase::Open, TransportKind::Broken);
     let health = [
         || (changed("5"), "+ read"),
         || (bookmark("5", false), "read"),
         || (Input::Ended(Ending::Worked), "next"),
-        || (transport(Phase::Healthy, TransportKind::Broken), "! next"),
+        || (connection_error(Phase::Healthy, TransportKind::Broken), "! next"),
     ];
     for healthy in health {
         let mut script = Vec::new();
@@ -305,15 +316,15 @@ fn a_healthy_watch_resets_the_count_of_failed_connections() {
             script.extend([(cut(), "! wait"), (Input::Ready, "watch 5"), (cut(), "! wait")]);
             script.extend([(Input::Ready, "watch 5"), healthy(), (Input::Ready, "watch 5")]);
         }
-        check_watching(script);
+        check_outputs_of_watch(script);
     }
 }
 
 #[test]
 fn resumes_immediately_after_a_healthy_watch_breaks_and_after_the_backoff_otherwise() {
-    let cut = |phase| transport(phase, TransportKind::Broken);
+    let cut = |phase| connection_error(phase, TransportKind::Broken);
     let healthy = Input::Failed(Phase::Healthy, not_json());
-    check_watching(vec![
+    check_outputs_of_watch(vec![
         (cut(Phase::Healthy), "! next"),
         (Input::Ready, "watch 5"),
         (cut(Phase::Healthy), "! next"),
@@ -331,7 +342,7 @@ fn resumes_immediately_after_a_healthy_watch_breaks_and_after_the_backoff_otherw
 #[test]
 fn a_healthy_watch_resets_the_backoff_and_a_list_does_not() {
     let after = |state: &State, input| step(LISTS, state.clone(), input).1.healthy;
-    let watching = State::Watching { version: "5".into(), proven: true, cuts: 0 };
+    let watching = State::Watching { version: "5".into(), proven: true, connection_failures: 0 };
     assert!(
         after(&watching, changed("6"))
             && after(&watching, deleted("6"))
@@ -341,21 +352,21 @@ fn a_healthy_watch_resets_the_backoff_and_a_list_does_not() {
         after(&watching, Input::Ended(Ending::Worked))
             && !after(&watching, Input::Ended(Ending::AfterInitialEvents))
     );
-    assert!(after(&watching, transport(Phase::Healthy, TransportKind::Broken)));
+    assert!(after(&watching, connection_error(Phase::Healthy, TransportKind::Broken)));
     let fails = Input::Error(Phase::Healthy, status(500, reason::INTERNAL_ERROR).boxed());
     assert!(!after(&watching, fails), "a list follows, and each may lead to it");
     assert!(!after(&watching, bookmark("4", false)), "each list may lead to it");
-    assert!(!after(&watching, in_stream(500, reason::INTERNAL_ERROR)));
+    assert!(!after(&watching, error_event(500, reason::INTERNAL_ERROR)));
     let listing = State::Listing { page: PageRequest::default(), previous: Previous::NONE };
-    assert!(!after(&listing, Input::Item) && !after(&listing, page(None, Some("5"))));
+    assert!(!after(&listing, Input::Item) && !after(&listing, end_of_page(None, Some("5"))));
     let streaming = State::Streaming { previous: Previous::NONE };
     assert!(!after(&streaming, changed("6")) && !after(&streaming, bookmark("6", true)));
 }
 
 #[test]
 fn falls_back_to_paged_lists_after_two_broken_streaming_lists() {
-    for broken in [|| refused(Phase::Open, 0, ""), || in_stream(500, reason::INTERNAL_ERROR)] {
-        check(
+    for broken in [|| status_error(Phase::Open, 0, ""), || error_event(500, reason::INTERNAL_ERROR)] {
+        check_outputs(
             STREAMING,
             vec![
                 (Input::Ready, "[ stream"),
@@ -364,7 +375,7 @@ fn falls_back_to_paged_lists_after_two_broken_streaming_lists() {
                 (Input::Ready, "[ stream"),
                 (broken(), "! wait"),
                 (Input::Ready, "[ list first"),
-                (page(None, Some("5")), "] next"),
+                (end_of_page(None, Some("5")), "] next"),
                 (Input::Ready, "watch 5"),
             ],
         );
@@ -373,29 +384,29 @@ fn falls_back_to_paged_lists_after_two_broken_streaming_lists() {
 
 #[test]
 fn backs_off_if_every_watch_ends_after_the_initial_events_and_cannot_resume() {
-    check(
+    check_outputs(
         STREAMING,
         vec![
             (Input::Ready, "[ stream"),
             (bookmark("5", true), "] read"),
             (Input::Ended(Ending::AfterInitialEvents), "next"),
             (Input::Ready, "watch 5"),
-            (refused(Phase::Opening, 410, reason::EXPIRED), "next"),
+            (status_error(Phase::Opening, 410, reason::EXPIRED), "next"),
             (Input::Ready, "[ stream"),
             (bookmark("6", true), "] read"),
             (Input::Ended(Ending::AfterInitialEvents), "next"),
             (Input::Ready, "watch 6"),
-            (refused(Phase::Opening, 410, reason::EXPIRED), "! wait"),
+            (status_error(Phase::Opening, 410, reason::EXPIRED), "! wait"),
         ],
     );
 }
 
 #[test]
 fn reports_repeated_older_bookmarks_and_backs_off() {
-    check_watching(vec![
+    check_outputs_of_watch(vec![
         (bookmark("4", false), "! wait"),
         (Input::Ready, "[ list first"),
-        (page(None, Some("5")), "] next"),
+        (end_of_page(None, Some("5")), "] next"),
         (Input::Ready, "watch 5"),
         (bookmark("4", false), "! wait"),
     ]);
@@ -403,26 +414,26 @@ fn reports_repeated_older_bookmarks_and_backs_off() {
 
 #[test]
 fn treats_an_empty_version_as_missing() {
-    check_watching(vec![
+    check_outputs_of_watch(vec![
         (bookmark("", false), "read"),
         (changed(""), "+ read"),
         (Input::Ended(Ending::Worked), "next"),
         (Input::Ready, "watch 5"),
     ]);
-    check(STREAMING, vec![(Input::Ready, "[ stream"), (bookmark("", true), "! wait")]);
+    check_outputs(STREAMING, vec![(Input::Ready, "[ stream"), (bookmark("", true), "! wait")]);
 }
 
 #[test]
 fn an_expired_continue_token_leads_to_an_unpaged_list() {
-    check(
+    check_outputs(
         LISTS,
         vec![
             (Input::Ready, "[ list first"),
-            (page(Some("t"), Some("5")), "next"),
+            (end_of_page(Some("t"), Some("5")), "next"),
             (Input::Ready, "list t"),
-            (refused(Phase::Opening, 410, reason::EXPIRED), "next"),
+            (status_error(Phase::Opening, 410, reason::EXPIRED), "next"),
             (Input::Ready, "[ list all"),
-            (refused(Phase::Opening, 410, reason::EXPIRED), "! wait"),
+            (status_error(Phase::Opening, 410, reason::EXPIRED), "! wait"),
             (Input::Ready, "[ list first"),
         ],
     );
@@ -430,25 +441,25 @@ fn an_expired_continue_token_leads_to_an_unpaged_list() {
 
 #[test]
 fn a_list_without_a_version_is_an_error() {
-    check(
+    check_outputs(
         LISTS,
         vec![
             (Input::Ready, "[ list first"),
-            (page(None, Some("")), "! wait"),
+            (end_of_page(None, Some("")), "! wait"),
             (Input::Ready, "[ list first"),
         ],
     );
-    check(LISTS, vec![(Input::Ready, "[ list first"), (page(None, None), "! wait")]);
+    check_outputs(LISTS, vec![(Input::Ready, "[ list first"), (end_of_page(None, None), "! wait")]);
 }
 
 #[test]
 fn a_failed_list_restarts_at_the_first_page() {
-    check(
+    check_outputs(
         LISTS,
         vec![
             (Input::Ready, "[ list first"),
             (Input::Item, "= read"),
-            (refused(Phase::Open, 0, ""), "! wait"),
+            (status_error(Phase::Open, 0, ""), "! wait"),
             (Input::Ready, "[ list first"),
         ],
     );
@@ -456,20 +467,20 @@ fn a_failed_list_restarts_at_the_first_page() {
 
 #[test]
 fn a_relist_from_the_watch_cache_is_not_older_than_the_last_received_version() {
-    check(
+    check_outputs(
         CACHED,
         vec![
             (Input::Ready, "[ list since 0"),
-            (page(Some("t"), None), "next"),
+            (end_of_page(Some("t"), None), "next"),
             (Input::Ready, "list t"),
-            (page(None, Some("5")), "] next"),
+            (end_of_page(None, Some("5")), "] next"),
             (Input::Ready, "watch 5"),
             (changed("7"), "+ read"),
-            (in_stream(410, reason::EXPIRED), "next"),
+            (error_event(410, reason::EXPIRED), "next"),
             (Input::Ready, "[ list since 7"),
-            (refused(Phase::Opening, 500, reason::INTERNAL_ERROR), "! wait"),
+            (status_error(Phase::Opening, 500, reason::INTERNAL_ERROR), "! wait"),
             (Input::Ready, "[ list since 7"),
-            (page(None, Some("9")), "] next"),
+            (end_of_page(None, Some("9")), "] next"),
             (Input::Ready, "watch 9"),
         ],
     );
@@ -481,30 +492,30 @@ fn lists_from_storage_if_the_watch_cache_lacks_the_version() {
         let status = Status::failure("Too large resource version: 9, current: 3", reason::TIMEOUT);
         Input::Failed(Phase::Opening, ClientError::Api(status.with_code(504).boxed()))
     };
-    for unavailable in [too_large(), refused(Phase::Opening, 410, reason::EXPIRED)] {
-        check(
+    for unavailable in [too_large(), status_error(Phase::Opening, 410, reason::EXPIRED)] {
+        check_outputs(
             CACHED,
             vec![
                 (Input::Ready, "[ list since 0"),
-                (page(None, Some("5")), "] next"),
+                (end_of_page(None, Some("5")), "] next"),
                 (Input::Ready, "watch 5"),
-                (in_stream(500, reason::INTERNAL_ERROR), "! wait"),
+                (error_event(500, reason::INTERNAL_ERROR), "! wait"),
                 (Input::Ready, "[ list since 5"),
                 (unavailable, "next"),
                 (Input::Ready, "[ list first"),
-                (page(None, Some("3")), "] next"),
+                (end_of_page(None, Some("3")), "] next"),
                 (Input::Ready, "watch 3"),
-                (in_stream(410, reason::EXPIRED), "! wait"),
+                (error_event(410, reason::EXPIRED), "! wait"),
                 (Input::Ready, "[ list since 3"),
             ],
         );
     }
     // An older bookmark shows that the version is ahead of the server.
-    check(
+    check_outputs(
         CACHED,
         vec![
             (Input::Ready, "[ list since 0"),
-            (page(None, Some("5")), "] next"),
+            (end_of_page(None, Some("5")), "] next"),
             (Input::Ready, "watch 5"),
             (bookmark("4", false), "! wait"),
             (Input::Ready, "[ list first"),
@@ -515,9 +526,9 @@ fn lists_from_storage_if_the_watch_cache_lacks_the_version() {
 #[test]
 fn keeps_the_last_received_version_during_a_relist() {
     for capabilities in [LISTS, STREAMING] {
-        let mut state = State::Watching { version: "5".into(), proven: true, cuts: 0 };
+        let mut state = State::Watching { version: "5".into(), proven: true, connection_failures: 0 };
         for input in
-            [in_stream(410, reason::EXPIRED), Input::Ready, Input::Ended(Ending::Brief), Input::Ready]
+            [error_event(410, reason::EXPIRED), Input::Ready, Input::Ended(Ending::Brief), Input::Ready]
         {
             state = step(capabilities, state, input).0;
             assert_eq!(state.version(), Some("5"), "{state:?}");
@@ -529,18 +540,28 @@ fn keeps_the_last_received_version_during_a_relist() {
 fn an_older_current_version_leads_to_a_list_from_storage() {
     let current = |version: Option<&str>| Input::Current(version.map(Into::into));
     for same in [None, Some("5"), Some("6"), Some("odd"), Some("")] {
-        check_watching(vec![(Input::Silent, "probe"), (current(same), "read"), (changed("6"), "+ read")]);
+        check_outputs_of_watch(vec![
+            (Input::Silent, "probe"),
+            (current(same), "read"),
+            (changed("6"), "+ read"),
+        ]);
     }
     let restored = || vec![(Input::Silent, "probe"), (current(Some("4")), "! wait")];
-    check_watching(restored().into_iter().chain([(Input::Ready, "[ list first")]).collect());
-    let begin =
-        vec![(Input::Ready, "[ list since 0"), (page(None, Some("5")), "] next"), (Input::Ready, "watch 5")];
-    check(CACHED, begin.into_iter().chain(restored()).chain([(Input::Ready, "[ list first")]).collect());
+    check_outputs_of_watch(restored().into_iter().chain([(Input::Ready, "[ list first")]).collect());
+    let begin = vec![
+        (Input::Ready, "[ list since 0"),
+        (end_of_page(None, Some("5")), "] next"),
+        (Input::Ready, "watch 5"),
+    ];
+    check_outputs(
+        CACHED,
+        begin.into_iter().chain(restored()).chain([(Input::Ready, "[ list first")]).collect(),
+    );
 }
 
 #[test]
 fn the_version_of_a_dropped_event_may_be_lower_and_does_not_mean_a_restored_storage() {
-    check_watching(vec![
+    check_outputs_of_watch(vec![
         (changed("57"), "+ read"),
         (Input::Dropped("40".into()), "read"),
         (Input::Ended(Ending::Worked), "next"),

@@ -1,4 +1,4 @@
-//! `Events`: an open watch and its health. It must not decide how the watcher recovers; `step` does.
+//! `OpenWatch`: an open watch and its health. It must not decide how the watcher recovers; `step` does.
 
 use super::step::{Ending, Input, Phase};
 use kube_client::Error as ClientError;
@@ -26,7 +26,7 @@ const BRIEF_LIMIT: Duration = Duration::from_secs(1);
 const HEALTHY_AGE: Duration = Duration::from_secs(10);
 
 /// An open watch.
-pub(super) struct Events<K> {
+pub(super) struct OpenWatch<K> {
     pub(super) stream: EventStream<K>,
     /// When the watch was requested, or when its initial events ended.
     since: Instant,
@@ -35,14 +35,14 @@ pub(super) struct Events<K> {
     /// The stall timer, until the initial events are complete.
     stall: Option<Pin<Box<Sleep>>>,
     /// Whether the stall timer has fired and now measures [`STALL_CONFIRMATION`].
-    overdue: bool,
+    confirming_stall: bool,
     /// The number of bytes of incomplete events at the last poll.
     buffered: usize,
     /// When the caller received the last event; `None` once the caller polls again, and after the initial events.
     paused_since: Option<Instant>,
 }
 
-impl<K> Events<K> {
+impl<K> OpenWatch<K> {
     /// `stall` is the limit without progress while the server sends initial events; `None` for a watch without them.
     pub(super) fn new(stream: EventStream<K>, requested_at: Instant, stall: Option<Duration>) -> Self {
         let stall = stall.map(|limit| Box::pin(tokio::time::sleep(limit)));
@@ -51,13 +51,13 @@ impl<K> Events<K> {
             since: requested_at,
             ending: Ending::Brief,
             stall,
-            overdue: false,
+            confirming_stall: false,
             buffered: 0,
             paused_since: None,
         }
     }
 
-    /// Records an event.
+    /// Updates the ending and the stall timer after an event.
     pub(super) fn record(&mut self, event: &WatchEvent<K>) {
         self.ending = Ending::Worked;
         match event {
@@ -69,7 +69,7 @@ impl<K> Events<K> {
         }
     }
 
-    /// Records an error.
+    /// Restarts the stall timer if the error is an initial event that could not be decoded.
     pub(super) fn record_error(&mut self, error: &ClientError) {
         if let ClientError::Object(object) = error
             && object.origin == ObjectOrigin::Added
@@ -80,7 +80,7 @@ impl<K> Events<K> {
 
     /// Restarts the stall timer with the full limit.
     fn restart_stall(&mut self) {
-        self.overdue = false;
+        self.confirming_stall = false;
         if let Some(timer) = &mut self.stall {
             timer.as_mut().reset(Instant::now() + STALL_LIMIT);
         }
@@ -102,7 +102,7 @@ impl<K> Events<K> {
     }
 
     /// The input for the end of the watch.
-    pub(super) fn ended(&self) -> Input {
+    pub(super) fn input_for_end(&self) -> Input {
         let worked = self.since.elapsed() >= BRIEF_LIMIT;
         Input::Ended(if worked { Ending::Worked } else { self.ending })
     }
@@ -113,7 +113,7 @@ impl<K> Events<K> {
     }
 
     /// The phase in which `error` ended the watch. A watch that timed out never counts as healthy.
-    pub(super) fn phase_until(&self, error: &ClientError) -> Phase {
+    pub(super) fn phase_at_error(&self, error: &ClientError) -> Phase {
         if matches!(error, ClientError::Timeout { .. }) { Phase::Open } else { self.phase() }
     }
 
@@ -131,10 +131,10 @@ impl<K> Events<K> {
         loop {
             ready!(timer.as_mut().poll(cx));
             let late = timer.deadline().elapsed() > MAX_POLL_DELAY;
-            if self.overdue && !late {
+            if self.confirming_stall && !late {
                 return Poll::Ready(Input::Stalled);
             }
-            self.overdue = true;
+            self.confirming_stall = true;
             timer.as_mut().reset(Instant::now() + STALL_CONFIRMATION);
         }
     }

@@ -6,7 +6,7 @@ use kube_client::core::WatchEvent;
 use std::{collections::VecDeque, sync::Arc};
 
 /// The number of events beyond which the events of an object are coalesced.
-const LIMIT: usize = 1024;
+const COALESCING_LIMIT: usize = 1024;
 
 /// Events in order of arrival.
 ///
@@ -18,13 +18,13 @@ pub(super) struct Backlog<K> {
     /// The number of popped events, which is the sequence number of the first queued event.
     popped: u64,
     /// The queued events of each name.
-    queued: HashMap<(String, String), Queued>,
+    queued: HashMap<(String, String), SequenceNumbers>,
     limit: usize,
 }
 
 /// The sequence numbers of a name's queued events.
 #[derive(Clone, Copy)]
-struct Queued {
+struct SequenceNumbers {
     /// The last queued event.
     last: u64,
     /// The deletion directly before `last`. An older deletion does not imply that the object is absent for the
@@ -34,7 +34,7 @@ struct Queued {
 
 impl<K> Default for Backlog<K> {
     fn default() -> Self {
-        Self { events: VecDeque::new(), popped: 0, queued: HashMap::default(), limit: LIMIT }
+        Self { events: VecDeque::new(), popped: 0, queued: HashMap::default(), limit: COALESCING_LIMIT }
     }
 }
 
@@ -82,7 +82,7 @@ impl<K: Resource> Backlog<K> {
             Some(WatchEvent::Deleted(_)) => Some(before.last),
             _ => None,
         });
-        self.queued.insert(key, Queued { last: number, deletion });
+        self.queued.insert(key, SequenceNumbers { last: number, deletion });
         self.events.push_back(event);
     }
 
@@ -124,8 +124,8 @@ mod tests {
     use super::*;
     use k8s_openapi::api::core::v1::ConfigMap;
 
-    /// An object from its text: `a1` is the object `a` with version 1.
-    fn object(text: &str) -> Arc<ConfigMap> {
+    /// Parses an object: `a1` is the object `a` with version 1.
+    fn parse_object(text: &str) -> Arc<ConfigMap> {
         let (name, version) = text.split_at(1);
         let mut object = ConfigMap::default();
         object.metadata.name = Some(name.into());
@@ -133,18 +133,18 @@ mod tests {
         Arc::new(object)
     }
 
-    /// An event from its text: `+a1` adds the object `a` with version 1, `~a1` modifies it, and `-a1` deletes it.
-    fn event(text: &str) -> WatchEvent<Arc<ConfigMap>> {
+    /// Parses an event: `+a1` adds the object `a` with version 1, `~a1` modifies it, and `-a1` deletes it.
+    fn parse_event(text: &str) -> WatchEvent<Arc<ConfigMap>> {
         let (sign, rest) = text.split_at(1);
         match sign {
-            "+" => WatchEvent::Added(object(rest)),
-            "~" => WatchEvent::Modified(object(rest)),
-            _ => WatchEvent::Deleted(object(rest)),
+            "+" => WatchEvent::Added(parse_object(rest)),
+            "~" => WatchEvent::Modified(parse_object(rest)),
+            _ => WatchEvent::Deleted(parse_object(rest)),
         }
     }
 
-    /// The text of an event, as [`event`] reads it.
-    fn text(event: &WatchEvent<Arc<ConfigMap>>) -> String {
+    /// Formats an event for [`parse_event`].
+    fn format_event(event: &WatchEvent<Arc<ConfigMap>>) -> String {
         let sign = match event {
             WatchEvent::Added(_) => "+",
             WatchEvent::Modified(_) => "~",
@@ -156,52 +156,52 @@ mod tests {
 
     /// Pushes the events of `pushed` (`pop` pops one), and compares the remaining events with `expected`.
     #[track_caller]
-    fn check(limit: usize, pushed: &str, expected: &str) {
+    fn check_remaining(limit: usize, pushed: &str, expected: &str) {
         let mut backlog = Backlog { limit, ..Backlog::default() };
         for item in pushed.split(' ') {
-            if item == "pop" { drop(backlog.pop()) } else { backlog.push(event(item)) }
+            if item == "pop" { drop(backlog.pop()) } else { backlog.push(parse_event(item)) }
         }
-        let left: Vec<_> = std::iter::from_fn(|| backlog.pop()).map(|event| text(&event)).collect();
+        let left: Vec<_> = std::iter::from_fn(|| backlog.pop()).map(|event| format_event(&event)).collect();
         assert_eq!(left.join(" "), expected);
         assert!(backlog.queued.is_empty(), "keys of popped events remain");
     }
 
     #[test]
     fn keeps_every_event_in_order_below_the_limit() {
-        check(9, "+a1 ~a2 +b3 ~a4 -a5 +a6", "+a1 ~a2 +b3 ~a4 -a5 +a6");
+        check_remaining(9, "+a1 ~a2 +b3 ~a4 -a5 +a6", "+a1 ~a2 +b3 ~a4 -a5 +a6");
     }
 
     #[test]
     fn coalesces_changes_of_an_object_beyond_the_limit() {
-        check(1, "+a1 ~a2 ~a3", "+a3");
-        check(0, "~a1 +b2 ~a3 ~b4", "~a3 +b4");
+        check_remaining(1, "+a1 ~a2 ~a3", "+a3");
+        check_remaining(0, "~a1 +b2 ~a3 ~b4", "~a3 +b4");
     }
 
     #[test]
     fn never_loses_a_deletion() {
-        check(0, "+a1 ~a2 -a3", "+a2 -a3");
-        check(0, "~a1 -a2 +a3 ~a4", "-a2 +a4");
-        check(0, "-a1 +a2 -a3", "-a1 -a3");
+        check_remaining(0, "+a1 ~a2 -a3", "+a2 -a3");
+        check_remaining(0, "~a1 -a2 +a3 ~a4", "-a2 +a4");
+        check_remaining(0, "-a1 +a2 -a3", "-a1 -a3");
     }
 
     #[test]
     fn a_name_takes_at_most_three_entries() {
-        check(0, "-a1 +a2 -a3 +a4 -a5 +a6 ~a7", "-a1 +a7");
-        check(0, "+a1 -a2 +a3 -a4 +a5", "+a1 -a2 +a5");
-        check(0, "+a1 -a2 +a3 -a4 +a5 -a6", "+a1 -a2 -a6");
-        check(0, "-a1 +a2 pop -a3 +a4", "+a2 -a3 +a4");
-        check(0, "-a1 pop +a2 -a3 +a4 -a5", "+a2 -a3 -a5");
+        check_remaining(0, "-a1 +a2 -a3 +a4 -a5 +a6 ~a7", "-a1 +a7");
+        check_remaining(0, "+a1 -a2 +a3 -a4 +a5", "+a1 -a2 +a5");
+        check_remaining(0, "+a1 -a2 +a3 -a4 +a5 -a6", "+a1 -a2 -a6");
+        check_remaining(0, "-a1 +a2 pop -a3 +a4", "+a2 -a3 +a4");
+        check_remaining(0, "-a1 pop +a2 -a3 +a4 -a5", "+a2 -a3 -a5");
     }
 
     #[test]
     fn popping_keeps_the_order_of_the_remaining_events() {
-        check(1, "+a1 +b2 pop ~b3 ~a4 ~a5", "+b3 ~a5");
+        check_remaining(1, "+a1 +b2 pop ~b3 ~a4 ~a5", "+b3 ~a5");
     }
 
     #[test]
     fn keeps_a_queued_deletion_between_two_additions() {
-        check(3, "-a1 +a2 -a3 +a4", "-a1 +a2 -a3 +a4");
-        check(3, "-a1 +a2 ~a3 -a4 +a5 -a6 +a7", "-a1 +a2 -a4 +a7");
+        check_remaining(3, "-a1 +a2 -a3 +a4", "-a1 +a2 -a3 +a4");
+        check_remaining(3, "-a1 +a2 ~a3 -a4 +a5 -a6 +a7", "-a1 +a2 -a4 +a7");
     }
 
     /// A server with one object, and a consumer that applies the events that it pops.
@@ -216,14 +216,14 @@ mod tests {
 
     impl Model {
         fn new(limit: usize, present: bool) -> Self {
-            let object = present.then(|| incarnation(0, 0));
+            let object = present.then(|| object_a(0, 0));
             let backlog = Backlog { limit, ..Backlog::default() };
             Self { backlog, server: object.clone(), consumer: object, version: 0 }
         }
 
         /// Performs an action: `t` creates or deletes the object, `m` modifies it, `r` replaces it, `p` pops an event,
         /// `o` queues an event of another object. The error describes an event that contradicts the consumer's state.
-        fn act(&mut self, action: char) -> Result<(), String> {
+        fn perform(&mut self, action: char) -> Result<(), String> {
             self.version += 1;
             match (action, self.server.clone()) {
                 ('p', _) => return self.pop(),
@@ -232,22 +232,22 @@ mod tests {
                     self.backlog.push(WatchEvent::Deleted(object));
                 }
                 ('t', None) => {
-                    let object = incarnation(self.version, self.version);
+                    let object = object_a(self.version, self.version);
                     self.server = Some(Arc::clone(&object));
                     self.backlog.push(WatchEvent::Added(object));
                 }
                 ('m', Some(object)) => {
                     let uid = object.metadata.uid.as_deref().unwrap().parse().unwrap();
-                    let object = incarnation(uid, self.version);
+                    let object = object_a(uid, self.version);
                     self.server = Some(Arc::clone(&object));
                     self.backlog.push(WatchEvent::Modified(object));
                 }
                 // A relist finds another object with this name: the informer emits a deletion and an addition.
                 ('r', Some(_)) => {
-                    self.act('t')?;
-                    self.act('t')?;
+                    self.perform('t')?;
+                    self.perform('t')?;
                 }
-                ('o', _) => self.backlog.push(WatchEvent::Modified(object("o1"))),
+                ('o', _) => self.backlog.push(WatchEvent::Modified(parse_object("o1"))),
                 _ => {}
             }
             Ok(())
@@ -266,14 +266,16 @@ mod tests {
                 (WatchEvent::Deleted(object), Some(known)) if same(&object, known) => None,
                 // The addition was coalesced before the consumer received it, so only the deletion is emitted.
                 (WatchEvent::Deleted(_), None) => None,
-                (event, known) => return Err(format!("{} after {:?}", text(&event), known.is_some())),
+                (event, known) => {
+                    return Err(format!("{} after {:?}", format_event(&event), known.is_some()));
+                }
             };
             Ok(())
         }
 
         /// Performs the actions, pops the remaining events, and compares the consumer with the server.
-        fn run(&mut self, actions: &[char]) -> Result<(), String> {
-            actions.iter().try_for_each(|action| self.act(*action))?;
+        fn perform_all(&mut self, actions: &[char]) -> Result<(), String> {
+            actions.iter().try_for_each(|action| self.perform(*action))?;
             while self.backlog.len() > 0 {
                 self.pop()?;
             }
@@ -285,7 +287,7 @@ mod tests {
     }
 
     /// The object `a` with a uid and a version. Another uid means another object.
-    fn incarnation(uid: usize, version: usize) -> Arc<ConfigMap> {
+    fn object_a(uid: usize, version: usize) -> Arc<ConfigMap> {
         let mut object = ConfigMap::default();
         object.metadata.name = Some("a".into());
         object.metadata.uid = Some(uid.to_string());
@@ -295,7 +297,7 @@ mod tests {
 
     #[test]
     fn a_consumer_ends_in_the_servers_state_after_every_short_sequence() {
-        /// The actions of [`Model::act`].
+        /// The actions of [`Model::perform`].
         const ACTIONS: [char; 5] = ['t', 'm', 'r', 'p', 'o'];
         let mut wrong = Vec::new();
         for length in 1..=6_u32 {
@@ -303,7 +305,7 @@ mod tests {
                 let actions: Vec<_> =
                     (0..length).map(|at| ACTIONS[number / ACTIONS.len().pow(at) % ACTIONS.len()]).collect();
                 for (limit, present) in (0..=5).flat_map(|limit| [(limit, false), (limit, true)]) {
-                    if let Err(problem) = Model::new(limit, present).run(&actions) {
+                    if let Err(problem) = Model::new(limit, present).perform_all(&actions) {
                         wrong.push(format!("limit {limit}, present {present}, {actions:?}: {problem}"));
                     }
                 }
@@ -318,7 +320,7 @@ mod tests {
             let actions: Vec<_> =
                 (0..random.usize(1..30)).map(|_| ['t', 'm', 'r', 'p', 'o'][random.usize(0..5)]).collect();
             let (limit, present) = (random.usize(0..8), random.bool());
-            let result = Model::new(limit, present).run(&actions);
+            let result = Model::new(limit, present).perform_all(&actions);
             result.map_err(|problem| format!("limit {limit}, present {present}, {actions:?}: {problem}"))
         });
     }

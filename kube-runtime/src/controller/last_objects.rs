@@ -1,6 +1,6 @@
 //! `LastObjects`: the last state of each watched object, for mappers that are also called with the previous state.
 
-use super::targets::Name;
+use super::targets::NamespacedName;
 use crate::watcher::{Event, Result};
 use foldhash::HashMap;
 use kube_client::Resource;
@@ -8,7 +8,7 @@ use kube_client::core::ObjectOrigin;
 
 /// The last state of each watched object.
 pub(super) struct LastObjects<K> {
-    objects: HashMap<Name, Entry<K>>,
+    objects: HashMap<NamespacedName, Entry<K>>,
 }
 
 /// The last state of a watched object.
@@ -34,20 +34,20 @@ impl<K: Resource + Clone> LastObjects<K> {
             }
             Ok(Event::InitApply(object) | Event::Apply(object)) => {
                 let entry = Entry { object: object.clone(), seen: true };
-                let last = self.objects.insert(Name::of(object.meta()), entry);
+                let last = self.objects.insert(NamespacedName::of(object.meta()), entry);
                 let version = &object.meta().resource_version;
                 last.map(|last| last.object)
                     .filter(|last| version.is_none() || last.meta().resource_version != *version)
                     .into_iter()
                     .collect()
             }
-            Ok(Event::Delete(object)) => self.remove(&Name::of(object.meta())),
+            Ok(Event::Delete(object)) => self.remove(&NamespacedName::of(object.meta())),
             Ok(Event::InitDone) => {
                 self.objects.extract_if(|_, entry| !entry.seen).map(|(_, entry)| entry.object).collect()
             }
             Err(error) => {
                 let Some(object) = error.undecodable() else { return Vec::new() };
-                let name = Name::new(object.namespace.as_deref(), object.name.as_deref());
+                let name = NamespacedName::new(object.namespace.as_deref(), object.name.as_deref());
                 if object.origin == ObjectOrigin::Deleted {
                     return self.remove(&name);
                 }
@@ -60,7 +60,7 @@ impl<K: Resource + Clone> LastObjects<K> {
     }
 
     /// Removes an object. Returns its last state, if there was one.
-    fn remove(&mut self, name: &Name) -> Vec<K> {
+    fn remove(&mut self, name: &NamespacedName) -> Vec<K> {
         self.objects.remove(name).map(|entry| entry.object).into_iter().collect()
     }
 }

@@ -1,4 +1,4 @@
-//! `Objects`: a map of objects by namespace and name.
+//! `ObjectMap`: a map of objects by namespace and name.
 
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
@@ -11,14 +11,14 @@ pub(super) trait Keyed {
     fn key(&self) -> (&str, &str);
 }
 
-/// Objects of one kind. The keys are read from the objects and not stored twice.
+/// A map of objects of one kind. The keys are read from the objects and not stored twice.
 #[derive(Debug)]
-pub(super) struct Objects<T> {
+pub(super) struct ObjectMap<T> {
     table: HashTable<T>,
     hasher: RandomState,
 }
 
-impl<T> Default for Objects<T> {
+impl<T> Default for ObjectMap<T> {
     fn default() -> Self {
         Self { table: HashTable::new(), hasher: RandomState::default() }
     }
@@ -29,7 +29,7 @@ pub(crate) fn key(meta: &ObjectMeta) -> (&str, &str) {
     (meta.namespace.as_deref().unwrap_or_default(), meta.name.as_deref().unwrap_or_default())
 }
 
-impl<T> Objects<T> {
+impl<T> ObjectMap<T> {
     pub(super) fn len(&self) -> usize {
         self.table.len()
     }
@@ -39,7 +39,7 @@ impl<T> Objects<T> {
     }
 }
 
-impl<T: Keyed> Objects<T> {
+impl<T: Keyed> ObjectMap<T> {
     pub(super) fn get(&self, key: (&str, &str)) -> Option<&T> {
         self.table.find(self.hasher.hash_one(key), |object| object.key() == key)
     }
@@ -98,7 +98,7 @@ mod tests {
 
     #[test]
     fn stores_one_object_per_key() {
-        let mut objects = Objects::default();
+        let mut objects = ObjectMap::default();
         assert_eq!(objects.insert(item("a", "x", 1)), None);
         assert_eq!(objects.insert(item("a", "x", 2)), Some(item("a", "x", 1)));
         objects.insert(item("", "x", 3));
@@ -111,7 +111,7 @@ mod tests {
 
     #[test]
     fn removing_many_objects_frees_capacity() {
-        let mut objects = Objects::default();
+        let mut objects = ObjectMap::default();
         for n in 0..10_000 {
             objects.insert(item("a", &n.to_string(), 0));
         }
@@ -128,7 +128,7 @@ mod tests {
     #[test]
     fn finds_objects_missing_from_another_map() {
         let set = |places: &[(&'static str, &str)]| {
-            let mut objects = Objects::default();
+            let mut objects = ObjectMap::default();
             for (namespace, name) in places {
                 objects.insert(item(namespace, name, 0));
             }
