@@ -60,7 +60,7 @@ fn pods(body: Vec<u8>) -> Api<Pod> {
 }
 
 /// The body of a list of pods.
-fn list() -> Vec<u8> {
+fn list_body() -> Vec<u8> {
     let items: Vec<_> = (0..PODS).map(pod).collect();
     let list =
         json!({"kind": "PodList", "apiVersion": "v1", "metadata": {"resourceVersion": "9"}, "items": items});
@@ -73,17 +73,17 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
 }
 
 /// Fills a store. Returns the allocations and the store.
-fn fill<K>(api: &Api<K>, storage: fn() -> Storage<K>) -> (AllocationInfo, Store<K>)
+fn fill_store<K>(api: &Api<K>, storage: fn() -> Storage<K>) -> (AllocationInfo, Store<K>)
 where
     K: Resource + DeserializeOwned + Send + Sync + 'static,
 {
     // The first run makes the one-time allocations of the thread and the process.
-    fill_once(api, storage());
-    fill_once(api, storage())
+    fill_store_once(api, storage());
+    fill_store_once(api, storage())
 }
 
 /// Fills a store and counts the allocations, including one-time allocations.
-fn fill_once<K>(api: &Api<K>, storage: Storage<K>) -> (AllocationInfo, Store<K>)
+fn fill_store_once<K>(api: &Api<K>, storage: Storage<K>) -> (AllocationInfo, Store<K>)
 where
     K: Resource + DeserializeOwned + Send + Sync + 'static,
 {
@@ -105,8 +105,8 @@ fn per_pod(total: u64) -> u64 {
 }
 
 #[test]
-fn a_typed_pod_allocates_little_more_than_its_type() {
-    let (info, store) = fill(&pods(list()), Storage::typed);
+fn a_typed_pod_takes_less_than_20_kb_and_75_allocations() {
+    let (info, store) = fill_store(&pods(list_body()), Storage::typed);
     let bytes = info.bytes_current.unsigned_abs() / PODS as u64;
     assert!(bytes < 20_000, "{bytes} bytes stay for each pod");
     let allocations = per_pod(info.count_total);
@@ -115,8 +115,8 @@ fn a_typed_pod_allocates_little_more_than_its_type() {
 }
 
 #[test]
-fn a_compact_pod_takes_a_fraction_of_a_typed_one() {
-    let (info, store) = fill(&pods(list()), Storage::compact);
+fn a_compact_pod_takes_less_than_450_bytes() {
+    let (info, store) = fill_store(&pods(list_body()), Storage::compact);
     let bytes = info.bytes_current.unsigned_abs() / PODS as u64;
     assert!(bytes < 450, "{bytes} bytes stay for each pod");
     drop(store);
@@ -139,9 +139,9 @@ fn a_partial_pod_allocates_only_its_fields() {
     type PartialPod = Object<PartialSpec, PartialStatus>;
     let unwanted = ["metadata.managedFields", "metadata.labels", "metadata.annotations"];
     let unwanted = unwanted.into_iter().map(|path| path.parse::<FieldSet>().unwrap()).collect();
-    let api =
-        Api::<PartialPod>::all_with(client(list()), &ApiResource::erase::<Pod>(&())).skip_fields(unwanted);
-    let (info, store) = fill(&api, Storage::typed);
+    let api = Api::<PartialPod>::all_with(client(list_body()), &ApiResource::erase::<Pod>(&()))
+        .skip_fields(unwanted);
+    let (info, store) = fill_store(&api, Storage::typed);
     let pod = &store.state()[0];
     assert_eq!(pod.status.as_ref().and_then(|status| status.phase.as_deref()), Some("Running"));
     assert!(pod.spec.node_name.is_some());
@@ -153,7 +153,7 @@ fn a_partial_pod_allocates_only_its_fields() {
 
 #[test]
 fn never_buffers_a_whole_list() {
-    let (pods, whole) = (pods(list()), list().len() as u64);
+    let (pods, whole) = (pods(list_body()), list_body().len() as u64);
     let info = measure(|| {
         block_on(async {
             let mut items = pods.list_stream(&ListParams::default()).await.unwrap();

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Log, chain, maps, put, remove, text};
+use common::{Log, delete_map, error_chain, format_map, maps, put_map};
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube_client::api::{DeleteParams, Patch, PatchParams, PostParams};
@@ -30,7 +30,7 @@ fn controller(sim: &Sim) -> Controller<ConfigMap> {
 }
 
 /// Polls the controller for `seconds` of the paused clock. Returns the names of reconciled objects and the errors.
-async fn run_for(
+async fn poll_for(
     seconds: u64,
     results: &mut (impl futures::Stream<Item = ResultItem> + Unpin),
 ) -> Vec<String> {
@@ -39,45 +39,46 @@ async fn run_for(
     while let Ok(Some(item)) = tokio::time::timeout_at(end, results.next()).await {
         items.push(match item {
             Ok((object, _)) => object.name,
-            Err(error) => chain(&error),
+            Err(error) => error_chain(&error),
         });
     }
     items
 }
 
+/// An item of the stream of a controller.
 type ResultItem = Result<(kube_runtime::reflector::ObjectRef<ConfigMap>, Action), Error<TestError>>;
 
 /// A reconciler that logs the object.
-async fn note_object(map: Arc<ConfigMap>, log: Arc<Log>) -> Result<Action, TestError> {
-    log.note(text(&map));
+async fn log_object(map: Arc<ConfigMap>, log: Arc<Log>) -> Result<Action, TestError> {
+    log.add_line(format_map(&map));
     Ok(Action::await_change())
 }
 
 #[tokio::test(start_paused = true)]
 async fn reconciles_existing_and_changed_objects_and_not_deleted_ones() {
     let sim = Sim::new();
-    put(&sim, "a", "1");
-    put(&sim, "b", "1");
+    put_map(&sim, "a", "1");
+    put_map(&sim, "b", "1");
     let log = Arc::new(Log::default());
-    let mut results = controller(&sim).run(note_object, controller::backoff_on_error, log.clone()).boxed();
-    run_for(1, &mut results).await;
-    let mut first = log.take();
+    let mut results = controller(&sim).run(log_object, controller::backoff_on_error, log.clone()).boxed();
+    poll_for(1, &mut results).await;
+    let mut first = log.take_lines();
     first.sort();
     assert_eq!(first, ["a=1", "b=1"]);
-    put(&sim, "a", "2");
-    remove(&sim, "b");
-    run_for(1, &mut results).await;
-    assert_eq!(log.take(), ["a=2"]);
+    put_map(&sim, "a", "2");
+    delete_map(&sim, "b");
+    poll_for(1, &mut results).await;
+    assert_eq!(log.take_lines(), ["a=2"]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn coalesces_changes_during_a_reconcile() {
     let sim = Sim::new();
-    put(&sim, "a", "0");
+    put_map(&sim, "a", "0");
     let log = Arc::new(Log::default());
     let reconcile = async |map: Arc<ConfigMap>, log: Arc<Log>| -> Result<Action, TestError> {
-        log.note(text(&map));
-        log.work(Duration::from_secs(5)).await;
+        log.add_line(format_map(&map));
+        log.simulate_work(Duration::from_secs(5)).await;
         Ok(Action::await_change())
     };
     let mut results = controller(&sim)
@@ -90,19 +91,19 @@ async fn coalesces_changes_during_a_reconcile() {
     let changes = async {
         for n in 1..=4 {
             sleep(Duration::from_secs(1)).await;
-            put(&sim, "a", &n.to_string());
+            put_map(&sim, "a", &n.to_string());
         }
     };
-    futures::join!(run_for(20, &mut results), changes);
-    assert_eq!(log.take(), ["a=0", "a=4"]);
+    futures::join!(poll_for(20, &mut results), changes);
+    assert_eq!(log.take_lines(), ["a=0", "a=4"]);
     assert_eq!(log.peak.load(Ordering::SeqCst), 1);
 }
 
 /// A reconciler that logs the object, waits for two seconds and logs again.
-async fn note_and_wait(map: Arc<ConfigMap>, log: Arc<Log>) -> Result<Action, TestError> {
-    log.note(text(&map));
-    log.work(Duration::from_secs(2)).await;
-    log.note(format!("{} done", text(&map)));
+async fn log_and_wait(map: Arc<ConfigMap>, log: Arc<Log>) -> Result<Action, TestError> {
+    log.add_line(format_map(&map));
+    log.simulate_work(Duration::from_secs(2)).await;
+    log.add_line(format!("{} done", format_map(&map)));
     Ok(Action::await_change())
 }
 
@@ -110,11 +111,11 @@ async fn note_and_wait(map: Arc<ConfigMap>, log: Arc<Log>) -> Result<Action, Tes
 async fn limits_concurrent_reconciles() {
     let sim = Sim::new();
     for n in 0..10 {
-        put(&sim, &format!("m{n}"), "1");
+        put_map(&sim, &format!("m{n}"), "1");
     }
     let log = Arc::new(Log::default());
     let limited = controller(&sim).with_config(Config::default().concurrency(3));
-    let mut results = limited.run(note_and_wait, controller::backoff_on_error, log.clone()).boxed();
+    let mut results = limited.run(log_and_wait, controller::backoff_on_error, log.clone()).boxed();
     let start = Instant::now();
     for _ in 0..10 {
         results.next().await.unwrap().unwrap();
@@ -125,19 +126,25 @@ async fn limits_concurrent_reconciles() {
 
 #[tokio::test(start_paused = true)]
 async fn failures_back_off_per_object() {
-    async fn failing(map: Arc<ConfigMap>, log: Arc<Log>) -> Result<Action, TestError> {
-        log.note(text(&map));
+    async fn fail_for_bad(map: Arc<ConfigMap>, log: Arc<Log>) -> Result<Action, TestError> {
+        log.add_line(format_map(&map));
         if map.name_any() == "bad" { Err(TestError) } else { Ok(Action::await_change()) }
     }
     let sim = Sim::new();
-    put(&sim, "bad", "1");
-    put(&sim, "good", "1");
+    put_map(&sim, "bad", "1");
+    put_map(&sim, "good", "1");
     let config = Config::default().failure_backoff(Duration::from_secs(1), Duration::from_secs(60));
     let log = Arc::new(Log::default());
-    let mut results =
-        controller(&sim).with_config(config).run(failing, controller::backoff_on_error, log.clone()).boxed();
-    let items = run_for(16, &mut results).await;
-    assert_eq!(log.take().iter().filter(|line| *line == "bad=1").count(), 5, "at 0, 1, 3, 7 and 15 seconds");
+    let mut results = controller(&sim)
+        .with_config(config)
+        .run(fail_for_bad, controller::backoff_on_error, log.clone())
+        .boxed();
+    let items = poll_for(16, &mut results).await;
+    assert_eq!(
+        log.take_lines().iter().filter(|line| *line == "bad=1").count(),
+        5,
+        "at 0, 1, 3, 7 and 15 seconds"
+    );
     let failed = "cannot reconcile ConfigMap default/bad: test error";
     assert_eq!(items.iter().filter(|line| *line == failed).count(), 5, "{items:?}");
     assert_eq!(items.iter().filter(|line| *line == "good").count(), 1);
@@ -145,34 +152,35 @@ async fn failures_back_off_per_object() {
 
 #[tokio::test(start_paused = true)]
 async fn a_panic_fails_only_its_object() {
-    async fn panicking(map: Arc<ConfigMap>, log: Arc<Log>) -> Result<Action, TestError> {
-        log.note(text(&map));
-        assert!(map.name_any() != "bad" || log.take().len() > 2, "boom");
+    async fn panic_for_bad(map: Arc<ConfigMap>, log: Arc<Log>) -> Result<Action, TestError> {
+        log.add_line(format_map(&map));
+        assert!(map.name_any() != "bad" || log.take_lines().len() > 2, "boom");
         Ok(Action::await_change())
     }
     let sim = Sim::new();
-    put(&sim, "bad", "1");
+    put_map(&sim, "bad", "1");
     let log = Arc::new(Log::default());
-    let mut results = controller(&sim).run(panicking, controller::backoff_on_error, log.clone()).boxed();
+    let mut results = controller(&sim).run(panic_for_bad, controller::backoff_on_error, log.clone()).boxed();
     let error = results.next().await.unwrap().unwrap_err();
     assert!(
         matches!(&error, Error::ReconcilerPanicked(object, message) if object.name == "bad" && message == "boom")
     );
-    put(&sim, "good", "1");
-    let items = run_for(1, &mut results).await;
+    put_map(&sim, "good", "1");
+    let items = poll_for(1, &mut results).await;
     assert!(items.contains(&"good".to_owned()), "{items:?}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_panic_in_a_task_fails_only_its_object() {
-    async fn panicking(_: Arc<ConfigMap>, log: Arc<Log>) -> Result<Action, TestError> {
-        log.work(Duration::from_secs(1)).await;
+    async fn panic_after_wait(_: Arc<ConfigMap>, log: Arc<Log>) -> Result<Action, TestError> {
+        log.simulate_work(Duration::from_secs(1)).await;
         panic!("boom");
     }
     let sim = Sim::new();
-    put(&sim, "bad", "1");
-    let mut results =
-        controller(&sim).run(panicking, controller::backoff_on_error, Arc::new(Log::default())).boxed();
+    put_map(&sim, "bad", "1");
+    let mut results = controller(&sim)
+        .run(panic_after_wait, controller::backoff_on_error, Arc::new(Log::default()))
+        .boxed();
     let error = results.next().await.unwrap().unwrap_err();
     assert!(
         matches!(&error, Error::ReconcilerPanicked(object, message) if object.name == "bad" && message == "boom")
@@ -181,25 +189,25 @@ async fn a_panic_in_a_task_fails_only_its_object() {
 
 #[tokio::test(start_paused = true)]
 async fn spawns_a_reconcile_at_its_first_wait() {
-    async fn noting(map: Arc<ConfigMap>, log: Arc<Log>) -> Result<Action, TestError> {
-        log.note(format!("{} begins in {}", map.name_any(), tokio::task::id()));
+    async fn log_task_id(map: Arc<ConfigMap>, log: Arc<Log>) -> Result<Action, TestError> {
+        log.add_line(format!("{} begins in {}", map.name_any(), tokio::task::id()));
         if map.name_any() == "waiting" {
-            log.work(Duration::from_secs(1)).await;
-            log.note(format!("{} ends in {}", map.name_any(), tokio::task::id()));
+            log.simulate_work(Duration::from_secs(1)).await;
+            log.add_line(format!("{} ends in {}", map.name_any(), tokio::task::id()));
         }
         Ok(Action::await_change())
     }
     let sim = Sim::new();
-    put(&sim, "waiting", "1");
-    put(&sim, "still", "1");
+    put_map(&sim, "waiting", "1");
+    put_map(&sim, "still", "1");
     let log = Arc::new(Log::default());
-    let mut results = controller(&sim).run(noting, controller::backoff_on_error, log.clone()).boxed();
+    let mut results = controller(&sim).run(log_task_id, controller::backoff_on_error, log.clone()).boxed();
     let own = tokio::spawn(async move {
-        run_for(5, &mut results).await;
+        poll_for(5, &mut results).await;
         tokio::task::id()
     });
     let own = own.await.unwrap();
-    let lines = log.take();
+    let lines = log.take_lines();
     for begun in ["still", "waiting"] {
         assert!(lines.contains(&format!("{begun} begins in {own}")), "{own} in {lines:?}");
     }
@@ -211,10 +219,10 @@ async fn spawns_a_reconcile_at_its_first_wait() {
 async fn many_inline_reconciles_yield_to_the_runtime() {
     let sim = Sim::new();
     for n in 0..500 {
-        put(&sim, &format!("map-{n}"), "1");
+        put_map(&sim, &format!("map-{n}"), "1");
     }
     let log = Arc::new(Log::default());
-    let mut results = controller(&sim).run(note_object, controller::backoff_on_error, log.clone()).boxed();
+    let mut results = controller(&sim).run(log_object, controller::backoff_on_error, log.clone()).boxed();
     let turns = Arc::new(AtomicUsize::new(0));
     let counter = turns.clone();
     let other = tokio::spawn(async move {
@@ -238,12 +246,12 @@ async fn check_that_requeues_do_not_starve_another_object() {
         if map.name_any() == "restless" {
             return Ok(Action::requeue(Duration::ZERO));
         }
-        log.note(text(&map));
+        log.add_line(format_map(&map));
         tokio::task::yield_now().await;
         Ok(Action::await_change())
     }
     let sim = Sim::new();
-    put(&sim, "restless", "1");
+    put_map(&sim, "restless", "1");
     let (send, mut named) = tokio::sync::mpsc::unbounded_channel();
     let log = Arc::new(Log::default());
     let mut results = controller(&sim)
@@ -253,7 +261,7 @@ async fn check_that_requeues_do_not_starve_another_object() {
     // The object `waiting` is created, modified and triggered.
     for (step, value) in ["1", "2", "2"].into_iter().enumerate() {
         if step < 2 {
-            put(&sim, "waiting", value);
+            put_map(&sim, "waiting", value);
         } else {
             send.send(kube_runtime::reflector::ObjectRef::new("waiting").within("default")).unwrap();
         }
@@ -262,7 +270,7 @@ async fn check_that_requeues_do_not_starve_another_object() {
             other_results += 1;
             assert!(other_results < 10_000, "only `restless` was reconciled in step {step}");
         }
-        assert_eq!(log.take(), [format!("waiting={value}")]);
+        assert_eq!(log.take_lines(), [format!("waiting={value}")]);
     }
 }
 
@@ -278,56 +286,58 @@ async fn continuous_reconciles_do_not_starve_tasks_without_a_coop_budget() {
 
 #[tokio::test(start_paused = true)]
 async fn a_panic_of_the_error_policy_fails_only_its_object() {
-    async fn failing(map: Arc<ConfigMap>, _: Arc<()>) -> Result<Action, TestError> {
+    async fn fail_for_bad(map: Arc<ConfigMap>, _: Arc<()>) -> Result<Action, TestError> {
         if map.name_any() == "bad" { Err(TestError) } else { Ok(Action::await_change()) }
     }
     let sim = Sim::new();
-    put(&sim, "bad", "1");
+    put_map(&sim, "bad", "1");
     let policy = |_: Arc<ConfigMap>, _: &TestError, _: Arc<()>| -> Action { panic!("boom") };
-    let mut results = controller(&sim).run(failing, policy, Arc::new(())).boxed();
+    let mut results = controller(&sim).run(fail_for_bad, policy, Arc::new(())).boxed();
     let error = results.next().await.unwrap().unwrap_err();
     assert!(
         matches!(&error, Error::ReconcilerPanicked(object, message) if object.name == "bad" && message == "boom")
     );
-    put(&sim, "good", "1");
-    let items = run_for(1, &mut results).await;
+    put_map(&sim, "good", "1");
+    let items = poll_for(1, &mut results).await;
     assert!(items.contains(&"good".to_owned()), "{items:?}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn requeues_after_the_requested_time_unless_the_object_changes() {
-    async fn hourly(map: Arc<ConfigMap>, log: Arc<Log>) -> Result<Action, TestError> {
-        log.note(text(&map));
+    async fn requeue_after_an_hour(map: Arc<ConfigMap>, log: Arc<Log>) -> Result<Action, TestError> {
+        log.add_line(format_map(&map));
         Ok(Action::requeue(Duration::from_secs(3600)))
     }
     let sim = Sim::new();
-    put(&sim, "a", "1");
+    put_map(&sim, "a", "1");
     let log = Arc::new(Log::default());
-    let mut results = controller(&sim).run(hourly, controller::backoff_on_error, log.clone()).boxed();
-    run_for(3601, &mut results).await;
-    assert_eq!(log.take(), ["a=1", "a=1"]);
-    put(&sim, "a", "2");
-    run_for(60, &mut results).await;
-    assert_eq!(log.take(), ["a=2"]);
+    let mut results =
+        controller(&sim).run(requeue_after_an_hour, controller::backoff_on_error, log.clone()).boxed();
+    poll_for(3601, &mut results).await;
+    assert_eq!(log.take_lines(), ["a=1", "a=1"]);
+    put_map(&sim, "a", "2");
+    poll_for(60, &mut results).await;
+    assert_eq!(log.take_lines(), ["a=2"]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn durations_of_any_length_do_not_overflow() {
-    async fn never_again(map: Arc<ConfigMap>, log: Arc<Log>) -> Result<Action, TestError> {
-        log.note(text(&map));
+    async fn requeue_after_maximum(map: Arc<ConfigMap>, log: Arc<Log>) -> Result<Action, TestError> {
+        log.add_line(format_map(&map));
         Ok(Action::requeue(Duration::MAX))
     }
     let sim = Sim::new();
-    put(&sim, "a", "1");
+    put_map(&sim, "a", "1");
     let log = Arc::new(Log::default());
     let config = Config::default().drain_timeout(Duration::MAX);
     let wc = watcher::Config::default().timeout(Duration::MAX);
     let controller = Controller::new(maps(&sim), wc).with_config(config);
-    let mut results = controller.run(never_again, controller::backoff_on_error, log.clone()).boxed();
-    run_for(3600, &mut results).await;
-    put(&sim, "a", "2");
-    run_for(60, &mut results).await;
-    assert_eq!(log.take(), ["a=1", "a=2"]);
+    let mut results =
+        controller.run(requeue_after_maximum, controller::backoff_on_error, log.clone()).boxed();
+    poll_for(3600, &mut results).await;
+    put_map(&sim, "a", "2");
+    poll_for(60, &mut results).await;
+    assert_eq!(log.take_lines(), ["a=1", "a=2"]);
 }
 
 /// Creates or updates a secret that the config map `owner` owns, or that has no owner.
@@ -351,31 +361,31 @@ async fn put_secret(sim: &Sim, secrets: &Api<Secret>, name: &str, owner: Option<
 #[tokio::test(start_paused = true)]
 async fn reconciles_owners_of_created_reassigned_and_deleted_objects() {
     let sim = Sim::new();
-    put(&sim, "a", "1");
-    put(&sim, "b", "1");
+    put_map(&sim, "a", "1");
+    put_map(&sim, "b", "1");
     let secrets: Api<Secret> = Api::default_namespaced(common::client(&sim));
     let log = Arc::new(Log::default());
     let mut results = controller(&sim)
         .owns(secrets.clone(), watcher::Config::default())
-        .run(note_object, controller::backoff_on_error, log.clone())
+        .run(log_object, controller::backoff_on_error, log.clone())
         .boxed();
-    run_for(1, &mut results).await;
-    log.take();
+    poll_for(1, &mut results).await;
+    log.take_lines();
     put_secret(&sim, &secrets, "child", Some("a")).await;
-    run_for(1, &mut results).await;
-    assert_eq!(log.take(), ["a=1"]);
+    poll_for(1, &mut results).await;
+    assert_eq!(log.take_lines(), ["a=1"]);
     put_secret(&sim, &secrets, "child", Some("b")).await;
-    run_for(1, &mut results).await;
-    let mut both = log.take();
+    poll_for(1, &mut results).await;
+    let mut both = log.take_lines();
     both.sort();
     assert_eq!(both, ["a=1", "b=1"]);
     put_secret(&sim, &secrets, "child", None).await;
-    run_for(1, &mut results).await;
-    assert_eq!(log.take(), ["b=1"]);
+    poll_for(1, &mut results).await;
+    assert_eq!(log.take_lines(), ["b=1"]);
     put_secret(&sim, &secrets, "child", Some("a")).await;
     secrets.delete("child", &DeleteParams::default()).await.unwrap();
-    run_for(1, &mut results).await;
-    assert_eq!(log.take(), ["a=1"]);
+    poll_for(1, &mut results).await;
+    assert_eq!(log.take_lines(), ["a=1"]);
     let partial = sim.journal().count(|entry| entry.resource == "secrets" && entry.verb == "watch");
     assert_eq!(partial, 1);
 }
@@ -383,42 +393,42 @@ async fn reconciles_owners_of_created_reassigned_and_deleted_objects() {
 #[tokio::test(start_paused = true)]
 async fn reports_a_failed_watch_and_recovers() {
     let sim = Sim::new();
-    put(&sim, "a", "1");
+    put_map(&sim, "a", "1");
     sim.faults().add(Rule::new(Fault::status(500)).verb("watch").times(1));
     let log = Arc::new(Log::default());
-    let mut results = controller(&sim).run(note_object, controller::backoff_on_error, log.clone()).boxed();
-    let items = run_for(5, &mut results).await;
+    let mut results = controller(&sim).run(log_object, controller::backoff_on_error, log.clone()).boxed();
+    let items = poll_for(5, &mut results).await;
     assert!(items[0].starts_with("cannot open a watch of"), "{items:?}");
-    assert_eq!(log.take(), ["a=1"]);
+    assert_eq!(log.take_lines(), ["a=1"]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_shutdown_finishes_in_flight_reconciles_and_starts_no_others() {
     let sim = Sim::new();
     for name in ["a", "b", "c"] {
-        put(&sim, name, "1");
+        put_map(&sim, name, "1");
     }
     let log = Arc::new(Log::default());
     let results = controller(&sim)
         .with_config(Config::default().concurrency(1))
         .graceful_shutdown_on(sleep(Duration::from_secs(1)))
-        .run(note_and_wait, controller::backoff_on_error, log.clone());
+        .run(log_and_wait, controller::backoff_on_error, log.clone());
     let start = Instant::now();
     assert_eq!(results.count().await, 1);
     assert_eq!(start.elapsed().as_secs(), 2);
-    assert_eq!(log.take().len(), 2, "one began and ended");
+    assert_eq!(log.take_lines().len(), 2, "one began and ended");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_shutdown_cancels_reconciles_after_the_drain_timeout() {
     let sim = Sim::new();
-    put(&sim, "a", "1");
+    put_map(&sim, "a", "1");
     let log = Arc::new(Log::default());
     let config = Config::default().drain_timeout(Duration::from_millis(500));
     let mut results = controller(&sim)
         .with_config(config)
         .graceful_shutdown_on(sleep(Duration::from_secs(1)))
-        .run(note_and_wait, controller::backoff_on_error, log.clone())
+        .run(log_and_wait, controller::backoff_on_error, log.clone())
         .boxed();
     let error = results.next().await.unwrap().unwrap_err();
     assert!(matches!(error, Error::ReconcilerCancelled(_)), "{error}");
@@ -428,20 +438,20 @@ async fn a_shutdown_cancels_reconciles_after_the_drain_timeout() {
 #[tokio::test(start_paused = true)]
 async fn dropping_the_stream_cancels_in_flight_reconciles() {
     let sim = Sim::new();
-    put(&sim, "a", "1");
+    put_map(&sim, "a", "1");
     let log = Arc::new(Log::default());
-    let mut results = controller(&sim).run(note_and_wait, controller::backoff_on_error, log.clone()).boxed();
-    run_for(1, &mut results).await;
+    let mut results = controller(&sim).run(log_and_wait, controller::backoff_on_error, log.clone()).boxed();
+    poll_for(1, &mut results).await;
     drop(results);
     sleep(Duration::from_secs(9)).await;
-    assert_eq!(log.take(), ["a=1"]);
+    assert_eq!(log.take_lines(), ["a=1"]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn mappers_and_triggers_enqueue_objects() {
     let sim = Sim::new();
-    put(&sim, "a", "1");
-    put(&sim, "b", "1");
+    put_map(&sim, "a", "1");
+    put_map(&sim, "b", "1");
     let log = Arc::new(Log::default());
     let secrets: Api<Secret> = Api::default_namespaced(common::client(&sim));
     let (send, all) = futures::channel::mpsc::unbounded();
@@ -450,14 +460,14 @@ async fn mappers_and_triggers_enqueue_objects() {
             Some(kube_runtime::reflector::ObjectRef::new(&secret.name_any()).within("default"))
         })
         .reconcile_all_on(all)
-        .run(note_object, controller::backoff_on_error, log.clone())
+        .run(log_object, controller::backoff_on_error, log.clone())
         .boxed();
-    run_for(1, &mut results).await;
-    log.take();
+    poll_for(1, &mut results).await;
+    log.take_lines();
     put_secret(&sim, &secrets, "b", None).await;
-    run_for(1, &mut results).await;
-    assert_eq!(log.take(), ["b=1"]);
+    poll_for(1, &mut results).await;
+    assert_eq!(log.take_lines(), ["b=1"]);
     send.unbounded_send(()).unwrap();
-    run_for(1, &mut results).await;
-    assert_eq!(log.take().len(), 2);
+    poll_for(1, &mut results).await;
+    assert_eq!(log.take_lines().len(), 2);
 }

@@ -44,7 +44,7 @@ enum Break {
     Connection,
 }
 
-/// An operation on the server, in the order of their execution.
+/// An operation on the collection, or a failure of a watch.
 #[derive(Debug, Clone)]
 enum Op {
     Put(&'static str, State),
@@ -53,7 +53,7 @@ enum Op {
 }
 
 /// A short random sequence of operations; the last one creates the object `z`.
-fn sequence(random: &mut fastrand::Rng) -> Vec<Op> {
+fn random_sequence(random: &mut fastrand::Rng) -> Vec<Op> {
     let mut generations = BTreeMap::new();
     let length = random.u16(1..=9);
     let mut ops: Vec<_> = (0..length)
@@ -101,27 +101,28 @@ impl Server {
     }
 
     /// The JSON of an object.
-    fn object(&self, name: &str, version: usize, state: &State) -> Value {
+    fn object_json(&self, name: &str, version: usize, state: &State) -> Value {
         json!({"metadata": {"name": name, "namespace": "n", "uid": name, "generation": state.generation,
             "resourceVersion": (version + 1).to_string(), "labels": {"l": state.label.to_string()}},
             "spec": {"v": state.value, "padding": self.padding}})
     }
 
     /// The body of a list.
-    fn list(&self) -> String {
+    fn list_body(&self) -> String {
         let state = self.state(self.executed);
-        let items: Vec<_> = state.iter().map(|(name, (at, object))| self.object(name, *at, object)).collect();
+        let items: Vec<_> =
+            state.iter().map(|(name, (at, object))| self.object_json(name, *at, object)).collect();
         json!({"kind": "ThingList", "metadata": {"resourceVersion": (self.executed + 1).to_string()}, "items": items})
             .to_string()
     }
 
-    /// The body of a watch from version `from`, and whether the connection breaks after it.
-    fn watch(&mut self, from: usize, initial: bool) -> (String, bool) {
+    /// The body of a watch from version `from`, and whether the connection breaks after the body.
+    fn watch_body(&mut self, from: usize, initial: bool) -> (String, bool) {
         let mut lines = Vec::new();
         let line = |kind: &str, object: Value| json!({"type": kind, "object": object}).to_string();
         if initial {
             for (name, (count, object)) in self.state(from) {
-                lines.push(line("ADDED", self.object(name, count, &object)));
+                lines.push(line("ADDED", self.object_json(name, count, &object)));
             }
             let end = json!({"resourceVersion": (from + 1).to_string(),
                 "annotations": {"k8s.io/initial-events-end": "true"}});
@@ -134,11 +135,11 @@ impl Server {
             match &self.ops[at] {
                 Op::Put(name, object) => {
                     let kind = if self.state(at).contains_key(name) { "MODIFIED" } else { "ADDED" };
-                    lines.push(line(kind, self.object(name, at + 1, object)));
+                    lines.push(line(kind, self.object_json(name, at + 1, object)));
                 }
                 Op::Delete(name) => {
                     if let Some((_, last)) = self.state(at).get(name) {
-                        lines.push(line("DELETED", self.object(name, at + 1, last)));
+                        lines.push(line("DELETED", self.object_json(name, at + 1, last)));
                     }
                 }
                 Op::Break(_) if !fresh => {}
@@ -174,7 +175,7 @@ fn client(server: Arc<Mutex<Server>>) -> Client {
             let initial = query.contains("sendInitialEvents=true");
             let from = of("resourceVersion=").and_then(|version| version.parse::<usize>().ok());
             let from = if initial { server.executed } else { from.unwrap() - 1 };
-            let (text, cut) = server.watch(from, initial);
+            let (text, cut) = server.watch_body(from, initial);
             let rest = if cut {
                 stream::iter([Err(io::Error::other("cut"))]).right_stream()
             } else {
@@ -182,7 +183,7 @@ fn client(server: Arc<Mutex<Server>>) -> Client {
             };
             Body::wrap_stream(stream::iter([Ok(text)]).chain(rest))
         } else {
-            Body::from(server.list().into_bytes())
+            Body::from(server.list_body().into_bytes())
         };
         std::future::ready(Ok::<_, Infallible>(http::Response::new(body)))
     });
@@ -210,7 +211,7 @@ impl Filter {
 }
 
 /// Runs a watcher with a store until the sequence ends, and compares the store with the server.
-async fn run(filter: Filter, strategy: InitialListStrategy, server: Server) -> Result<(), String> {
+async fn run_watcher(filter: Filter, strategy: InitialListStrategy, server: Server) -> Result<(), String> {
     let server = Arc::new(Mutex::new(server));
     let kind = ApiResource::erase::<k8s_openapi::api::apps::v1::Deployment>(&());
     let api = Api::<Thing>::all_with(client(server.clone()), &kind);
@@ -253,19 +254,19 @@ async fn run(filter: Filter, strategy: InitialListStrategy, server: Server) -> R
 }
 
 /// The number of random sequences: 2,000, or the number that `cargo xtask test --models` sets.
-fn sequences() -> u64 {
+fn sequence_count() -> u64 {
     std::env::var("KUBE_MODEL_SEQUENCES").map_or(2_000, |text| text.parse().expect("a number of sequences"))
 }
 
 /// Runs the sequence of this seed.
 async fn run_seed(seed: u64) {
     let mut random = fastrand::Rng::with_seed(seed);
-    let ops = sequence(&mut random);
+    let ops = random_sequence(&mut random);
     let filter = [Filter::Labelled, Filter::Changes, Filter::Both][random.usize(0..3)];
     let strategy = [InitialListStrategy::ListWatch, InitialListStrategy::StreamingList][random.usize(0..2)];
     let padding = if random.u8(..) == 0 { " ".repeat(9_000) } else { String::new() };
     let server = Server { ops: ops.clone(), executed: random.usize(0..=ops.len().min(3)), padding };
-    if let Err(problem) = run(filter, strategy, server).await {
+    if let Err(problem) = run_watcher(filter, strategy, server).await {
         panic!("seed {seed}, {filter:?}, {strategy:?}, {ops:#?}: {problem}");
     }
 }
@@ -293,7 +294,7 @@ async fn a_decodable_change_after_an_undecodable_one_of_the_same_generation_is_n
     let ops = vec![put(1, 1), put(2, 300), put(2, 2), end];
     for strategy in [InitialListStrategy::ListWatch, InitialListStrategy::StreamingList] {
         let server = Server { ops: ops.clone(), executed: 1, padding: String::new() };
-        assert_eq!(run(Filter::Changes, strategy, server).await, Ok(()));
+        assert_eq!(run_watcher(Filter::Changes, strategy, server).await, Ok(()));
     }
 }
 
@@ -304,6 +305,6 @@ async fn deletes_an_object_deselected_after_a_broken_frame() {
     let ops = vec![put('x'), Op::Break(Break::Frame), put('y'), end];
     for strategy in [InitialListStrategy::ListWatch, InitialListStrategy::StreamingList] {
         let server = Server { ops: ops.clone(), executed: 1, padding: String::new() };
-        assert_eq!(run(Filter::Labelled, strategy, server).await, Ok(()));
+        assert_eq!(run_watcher(Filter::Labelled, strategy, server).await, Ok(()));
     }
 }

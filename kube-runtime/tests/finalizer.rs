@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Log, chain, client, maps, put, remove};
+use common::{Log, client, delete_map, error_chain, maps, put_map};
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube_client::api::{DeleteParams, Patch, PatchParams};
@@ -34,7 +34,7 @@ enum Recursive {
 }
 
 /// The object `a` on the server.
-async fn read(sim: &Sim) -> Arc<ConfigMap> {
+async fn get_a(sim: &Sim) -> Arc<ConfigMap> {
     Arc::new(maps(sim).get("a").await.unwrap())
 }
 
@@ -45,7 +45,7 @@ async fn set_finalizers(sim: &Sim, finalizers: Value) {
 }
 
 /// Deletes the object `a`; an object with finalizers is only marked for deletion.
-async fn delete(sim: &Sim) {
+async fn delete_a(sim: &Sim) {
     maps(sim).delete("a", &DeleteParams::default()).await.unwrap();
 }
 
@@ -59,120 +59,123 @@ fn step_text(event: &Event<ConfigMap>) -> String {
 }
 
 /// Reconciles `object`. Returns the text of the step, or an empty string if there was none, and the error.
-async fn run(sim: &Sim, object: Arc<ConfigMap>) -> (String, Option<Error<Unreachable>>) {
+async fn run_finalizer(sim: &Sim, object: Arc<ConfigMap>) -> (String, Option<Error<Unreachable>>) {
     let log = Log::default();
     let maps = maps(sim);
     let result = finalizer(&maps, OURS, object, async |event| {
-        log.note(step_text(&event));
+        log.add_line(step_text(&event));
         Ok::<_, Unreachable>(Action::await_change())
     });
     let error = result.await.err();
-    (log.take().join(", "), error)
+    (log.take_lines().join(", "), error)
 }
 
-/// As `run`, for a call that succeeds.
-async fn steps(sim: &Sim, object: Arc<ConfigMap>) -> String {
-    let (steps, error) = run(sim, object).await;
+/// As [`run_finalizer`], for a call that must succeed. Returns the text of the step.
+async fn run_successfully(sim: &Sim, object: Arc<ConfigMap>) -> String {
+    let (steps, error) = run_finalizer(sim, object).await;
     assert!(error.is_none(), "{error:?}");
     steps
 }
 
 /// The finalizers of the object `a`.
-async fn finalizers(sim: &Sim) -> Vec<String> {
-    read(sim).await.finalizers().to_vec()
+async fn finalizers_of_a(sim: &Sim) -> Vec<String> {
+    get_a(sim).await.finalizers().to_vec()
 }
 
 #[tokio::test(start_paused = true)]
 async fn applies_only_after_the_finalizer_is_added_and_removes_it_after_the_cleanup() {
     let sim = Sim::new();
-    put(&sim, "a", "1");
-    assert_eq!(steps(&sim, read(&sim).await).await, format!("apply {OURS}"));
+    put_map(&sim, "a", "1");
+    assert_eq!(run_successfully(&sim, get_a(&sim).await).await, format!("apply {OURS}"));
     let patches = sim.journal().count_of("patch", "configmaps");
-    assert_eq!(steps(&sim, read(&sim).await).await, format!("apply {OURS}"));
+    assert_eq!(run_successfully(&sim, get_a(&sim).await).await, format!("apply {OURS}"));
     assert_eq!(
         sim.journal().count_of("patch", "configmaps"),
         patches,
         "an object with the finalizer is not written"
     );
-    delete(&sim).await;
-    assert_eq!(steps(&sim, read(&sim).await).await, format!("clean up {OURS}"));
+    delete_a(&sim).await;
+    assert_eq!(run_successfully(&sim, get_a(&sim).await).await, format!("clean up {OURS}"));
     assert!(maps(&sim).get_opt("a").await.unwrap().is_none());
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_outdated_object_never_loses_finalizers_of_others() {
     let sim = Sim::new();
-    put(&sim, "a", "1");
-    let outdated = read(&sim).await;
+    put_map(&sim, "a", "1");
+    let outdated = get_a(&sim).await;
     set_finalizers(&sim, json!(["example.com/first"])).await;
-    assert_eq!(steps(&sim, outdated.clone()).await, format!("apply example.com/first {OURS}"));
+    assert_eq!(run_successfully(&sim, outdated.clone()).await, format!("apply example.com/first {OURS}"));
     set_finalizers(&sim, json!(["example.com/second", OURS, "example.com/third"])).await;
     // The finalizer is not added twice.
-    assert_eq!(steps(&sim, outdated).await, format!("apply example.com/second {OURS} example.com/third"));
-    let outdated = read(&sim).await;
-    delete(&sim).await;
+    assert_eq!(
+        run_successfully(&sim, outdated).await,
+        format!("apply example.com/second {OURS} example.com/third")
+    );
+    let outdated = get_a(&sim).await;
+    delete_a(&sim).await;
     // The index of the finalizer in the outdated object is now the index of another finalizer.
     set_finalizers(&sim, json!([OURS, "example.com/third"])).await;
     let mut marked = ConfigMap::clone(&*outdated);
-    marked.metadata.deletion_timestamp = read(&sim).await.metadata.deletion_timestamp.clone();
-    steps(&sim, Arc::new(marked)).await;
-    assert_eq!(finalizers(&sim).await, ["example.com/third"]);
+    marked.metadata.deletion_timestamp = get_a(&sim).await.metadata.deletion_timestamp.clone();
+    run_successfully(&sim, Arc::new(marked)).await;
+    assert_eq!(finalizers_of_a(&sim).await, ["example.com/third"]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn changes_of_other_fields_are_no_conflict() {
     let sim = Sim::new();
-    put(&sim, "a", "1");
-    let outdated = read(&sim).await;
-    put(&sim, "a", "2");
-    steps(&sim, outdated).await;
+    put_map(&sim, "a", "1");
+    let outdated = get_a(&sim).await;
+    put_map(&sim, "a", "2");
+    run_successfully(&sim, outdated).await;
     assert_eq!(sim.journal().count_of("patch", "configmaps"), 1);
-    assert_eq!(read(&sim).await.data.as_ref().unwrap()["v"], "2");
+    assert_eq!(get_a(&sim).await.data.as_ref().unwrap()["v"], "2");
 }
 
 #[tokio::test(start_paused = true)]
 async fn every_occurrence_of_the_finalizer_is_removed() {
     let sim = Sim::new();
-    put(&sim, "a", "1");
+    put_map(&sim, "a", "1");
     set_finalizers(&sim, json!([OURS, "example.com/other", OURS])).await;
-    delete(&sim).await;
-    steps(&sim, read(&sim).await).await;
-    assert_eq!(finalizers(&sim).await, ["example.com/other"]);
+    delete_a(&sim).await;
+    run_successfully(&sim, get_a(&sim).await).await;
+    assert_eq!(finalizers_of_a(&sim).await, ["example.com/other"]);
     // Without the finalizer there is nothing to do.
-    assert_eq!(steps(&sim, read(&sim).await).await, "");
+    assert_eq!(run_successfully(&sim, get_a(&sim).await).await, "");
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_object_that_is_being_deleted_gets_no_finalizer() {
     let sim = Sim::new();
-    put(&sim, "a", "1");
+    put_map(&sim, "a", "1");
     set_finalizers(&sim, json!(["example.com/other"])).await;
-    let outdated = read(&sim).await;
-    delete(&sim).await;
-    assert_eq!(steps(&sim, outdated).await, "");
-    assert_eq!(finalizers(&sim).await, ["example.com/other"]);
+    let outdated = get_a(&sim).await;
+    delete_a(&sim).await;
+    assert_eq!(run_successfully(&sim, outdated).await, "");
+    assert_eq!(finalizers_of_a(&sim).await, ["example.com/other"]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_deleted_object_is_neither_applied_nor_confused_with_its_successor() {
     let sim = Sim::new();
-    put(&sim, "a", "1");
-    let first = read(&sim).await;
-    remove(&sim, "a");
-    assert_eq!(steps(&sim, first.clone()).await, "");
-    put(&sim, "a", "2");
-    assert_eq!(steps(&sim, first).await, "");
-    assert!(finalizers(&sim).await.is_empty());
+    put_map(&sim, "a", "1");
+    let first = get_a(&sim).await;
+    delete_map(&sim, "a");
+    assert_eq!(run_successfully(&sim, first.clone()).await, "");
+    put_map(&sim, "a", "2");
+    assert_eq!(run_successfully(&sim, first).await, "");
+    assert!(finalizers_of_a(&sim).await.is_empty());
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_object_that_vanishes_during_the_cleanup_is_no_error() {
     let sim = Sim::new();
-    put(&sim, "a", "1");
+    put_map(&sim, "a", "1");
     set_finalizers(&sim, json!([OURS])).await;
-    delete(&sim).await;
+    delete_a(&sim).await;
     let maps = maps(&sim);
-    let result = finalizer(&maps, OURS, read(&sim).await, async |_| {
+    let result = finalizer(&maps, OURS, get_a(&sim).await, async |_| {
         set_finalizers(&sim, json!(null)).await;
         Ok::<_, Unreachable>(Action::requeue(Duration::from_secs(7)))
     });
@@ -182,27 +185,27 @@ async fn an_object_that_vanishes_during_the_cleanup_is_no_error() {
 #[tokio::test(start_paused = true)]
 async fn a_failed_cleanup_keeps_the_finalizer_and_names_step_and_object() {
     let sim = Sim::new();
-    put(&sim, "a", "1");
-    steps(&sim, read(&sim).await).await;
+    put_map(&sim, "a", "1");
+    run_successfully(&sim, get_a(&sim).await).await;
     let fail = async |_: Event<ConfigMap>| Err::<Action, _>(Unreachable);
-    let error = finalizer(&maps(&sim), OURS, read(&sim).await, fail).await.unwrap_err();
+    let error = finalizer(&maps(&sim), OURS, get_a(&sim).await, fail).await.unwrap_err();
     let path = "/api/v1/namespaces/default/configmaps/a";
-    assert_eq!(chain(&error), format!("cannot apply {path}: the bucket is not reachable"));
-    delete(&sim).await;
-    let error = finalizer(&maps(&sim), OURS, read(&sim).await, fail).await.unwrap_err();
-    assert_eq!(chain(&error), format!("cannot clean up {path}: the bucket is not reachable"));
+    assert_eq!(error_chain(&error), format!("cannot apply {path}: the bucket is not reachable"));
+    delete_a(&sim).await;
+    let error = finalizer(&maps(&sim), OURS, get_a(&sim).await, fail).await.unwrap_err();
+    assert_eq!(error_chain(&error), format!("cannot clean up {path}: the bucket is not reachable"));
     assert_eq!(error.reconcile_error().unwrap().downcast(), Some(&Unreachable));
     assert!(!error.is_retryable());
-    assert_eq!(finalizers(&sim).await, [OURS]);
+    assert_eq!(finalizers_of_a(&sim).await, [OURS]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_error_converts_to_and_from_anyhow() {
     let sim = Sim::new();
-    put(&sim, "a", "1");
+    put_map(&sim, "a", "1");
     let outer: anyhow::Result<Action> = async {
         let fail = async |_| Err::<Action, _>(anyhow::Error::new(Unreachable).context("while testing"));
-        Ok(finalizer(&maps(&sim), OURS, read(&sim).await, fail).await?)
+        Ok(finalizer(&maps(&sim), OURS, get_a(&sim).await, fail).await?)
     }
     .await;
     let text = format!("{:#}", outer.unwrap_err());
@@ -210,11 +213,11 @@ async fn the_error_converts_to_and_from_anyhow() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn permanent_conflicts_are_retryable_and_end_after_five_attempts() {
+async fn returns_a_retryable_conflict_after_five_attempts() {
     let sim = Sim::new();
-    put(&sim, "a", "1");
+    put_map(&sim, "a", "1");
     sim.faults().add(Rule::new(Fault::status(409)).verb("patch"));
-    let (steps, error) = run(&sim, read(&sim).await).await;
+    let (steps, error) = run_finalizer(&sim, get_a(&sim).await).await;
     let error = error.unwrap();
     assert_eq!(steps, "");
     assert!(error.is_conflict() && error.is_retryable(), "{error}");
@@ -225,10 +228,10 @@ async fn permanent_conflicts_are_retryable_and_end_after_five_attempts() {
 #[tokio::test(start_paused = true)]
 async fn an_invalid_finalizer_name_is_an_error_after_one_attempt() {
     let sim = Sim::new();
-    put(&sim, "a", "1");
+    put_map(&sim, "a", "1");
     let apply = async |_| -> Result<Action, Unreachable> { panic!("applied without a finalizer") };
-    let error = finalizer(&maps(&sim), "not a name", read(&sim).await, apply).await.unwrap_err();
-    assert!(error.request_error().unwrap().is_invalid() && !error.is_retryable(), "{}", chain(&error));
+    let error = finalizer(&maps(&sim), "not a name", get_a(&sim).await, apply).await.unwrap_err();
+    assert!(error.request_error().unwrap().is_invalid() && !error.is_retryable(), "{}", error_chain(&error));
     assert!(error.to_string().starts_with("cannot add the finalizer to "), "{error}");
     assert_eq!(sim.journal().count_of("patch", "configmaps"), 1);
 }
@@ -236,20 +239,20 @@ async fn an_invalid_finalizer_name_is_an_error_after_one_attempt() {
 #[tokio::test(start_paused = true)]
 async fn a_forbidden_removal_is_an_error_and_the_finalizer_stays() {
     let sim = Sim::new();
-    put(&sim, "a", "1");
+    put_map(&sim, "a", "1");
     set_finalizers(&sim, json!([OURS])).await;
-    delete(&sim).await;
+    delete_a(&sim).await;
     sim.faults().add(Rule::new(Fault::status(403)).verb("patch"));
-    let (steps, error) = run(&sim, read(&sim).await).await;
+    let (steps, error) = run_finalizer(&sim, get_a(&sim).await).await;
     assert_eq!(steps, format!("clean up {OURS}"));
     assert!(matches!(error, Some(Error::RemoveFinalizer { source, .. }) if source.is_forbidden()));
-    assert_eq!(finalizers(&sim).await, [OURS]);
+    assert_eq!(finalizers_of_a(&sim).await, [OURS]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_object_without_a_name_is_an_error() {
     let sim = Sim::new();
-    let (steps, error) = run(&sim, Arc::default()).await;
+    let (steps, error) = run_finalizer(&sim, Arc::default()).await;
     assert!(matches!(error, Some(Error::UnnamedObject { .. })));
     assert_eq!(steps, "");
 }
@@ -262,7 +265,7 @@ async fn a_controller_cleans_up_before_its_object_is_removed() {
     let reconcile = async |map: Arc<ConfigMap>, context: Arc<(Api<ConfigMap>, Arc<Log>)>| {
         let log = &context.1;
         let action = finalizer(&context.0, OURS, map, |event| async move {
-            log.note(step_text(&event));
+            log.add_line(step_text(&event));
             Ok(Action::await_change())
         });
         action.await.map_err(|error| Recursive::Finalizer(Box::new(error)))
@@ -272,12 +275,12 @@ async fn a_controller_cleans_up_before_its_object_is_removed() {
         .run(reconcile, backoff_on_error, Arc::new(context))
         .for_each(|_| std::future::ready(()));
     let run = tokio::spawn(run);
-    put(&sim, "a", "1");
+    put_map(&sim, "a", "1");
     tokio::time::sleep(Duration::from_secs(60)).await;
-    assert!(log.take().iter().all(|step| *step == format!("apply {OURS}")));
-    delete(&sim).await;
+    assert!(log.take_lines().iter().all(|step| *step == format!("apply {OURS}")));
+    delete_a(&sim).await;
     tokio::time::sleep(Duration::from_secs(60)).await;
-    assert_eq!(log.take(), [format!("clean up {OURS}")]);
+    assert_eq!(log.take_lines(), [format!("clean up {OURS}")]);
     assert!(maps(&sim).get_opt("a").await.unwrap().is_none());
     run.abort();
 }

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{chain, client};
+use common::{client, error_chain};
 use futures::{StreamExt, stream::BoxStream};
 use kube_client::core::{ApiResource, GroupVersionKind, NotUsed, Object};
 use kube_client::{Api, ResourceExt};
@@ -36,10 +36,11 @@ fn create_deployment(sim: &Sim, name: &str, replicas: i32) {
     sim.create(&deployment).unwrap();
 }
 
+/// The items of a watcher of deployments.
 type Events = BoxStream<'static, watcher::Result<Event<Object<Spec, NotUsed>>>>;
 
 /// The next events, until none arrives for two seconds.
-async fn drain(events: &mut Events) -> Vec<String> {
+async fn drain_events(events: &mut Events) -> Vec<String> {
     let mut all = Vec::new();
     while let Ok(Some(event)) = tokio::time::timeout(Duration::from_secs(2), events.next()).await {
         all.push(match event {
@@ -48,7 +49,7 @@ async fn drain(events: &mut Events) -> Vec<String> {
             Ok(Event::Delete(object)) => format!("-{}", object.name_any()),
             Ok(Event::Init | Event::InitDone) => continue,
             Err(error) => {
-                let text = chain(&error);
+                let text = error_chain(&error);
                 assert!(text.contains("panicked") && !text.contains("secret value"), "{text}");
                 format!("error {}", error.undecodable().and_then(|object| object.name.clone()).unwrap())
             }
@@ -65,12 +66,12 @@ async fn check_that_a_panic_fails_only_its_object() {
     let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("apps", "v1", "Deployment"));
     let api = Api::<Object<Spec, NotUsed>>::namespaced_with(client(&sim), "default", &resource);
     let mut events = watcher(api, watcher::Config::default()).boxed();
-    let mut listed = drain(&mut events).await;
+    let mut listed = drain_events(&mut events).await;
     listed.sort();
     assert_eq!(listed, ["error b", "list a", "list c"]);
     create_deployment(&sim, "d", 666);
     create_deployment(&sim, "e", 1);
-    assert_eq!(drain(&mut events).await, ["error d", "+e"]);
+    assert_eq!(drain_events(&mut events).await, ["error d", "+e"]);
 }
 
 #[tokio::test(start_paused = true)]

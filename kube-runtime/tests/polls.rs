@@ -15,7 +15,7 @@ use std::{convert::Infallible, time::Duration};
 use tokio::time::Instant;
 use tower::ServiceExt;
 
-/// An in-process client with the default read deadline.
+/// A client of the simulated server. A request without a response fails after 65 seconds.
 fn client(sim: &Sim) -> Client {
     let service = sim.service();
     let service = tower::service_fn(move |request| {
@@ -26,13 +26,13 @@ fn client(sim: &Sim) -> Client {
     Client::new(service, "default")
 }
 
-fn create(sim: &Sim, name: &str) {
+fn create_map(sim: &Sim, name: &str) {
     let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}});
     sim.create(&map).unwrap();
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_poll_of_any_length_watches() {
+async fn a_poll_with_any_timeout_watches_for_that_time() {
     for timeout in [200, 1_000, 2_000, 10_000].map(Duration::from_millis) {
         let sim = Sim::new();
         let maps: Api<ConfigMap> = Api::all(client(&sim));
@@ -41,7 +41,7 @@ async fn a_poll_of_any_length_watches() {
             let begun = Instant::now();
             let change = async {
                 tokio::time::sleep(timeout / 2).await;
-                create(&sim, name);
+                create_map(&sim, name);
             };
             tokio::join!(reflector.poll(), change).0.unwrap();
             assert_eq!(
@@ -56,7 +56,7 @@ async fn a_poll_of_any_length_watches() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_that_stops_responding_is_an_error() {
+async fn a_poll_fails_if_the_server_stops_responding() {
     let sim = Sim::new();
     let maps: Api<ConfigMap> = Api::all(client(&sim));
     let mut reflector = Reflector::new(maps);
@@ -71,7 +71,7 @@ async fn a_server_that_stops_responding_is_an_error() {
     };
     assert!(error.to_string().contains("open a watch of /api/v1/configmaps"), "{error}");
     sim.faults().clear();
-    create(&sim, "one");
+    create_map(&sim, "one");
     while reflector.read().is_empty() {
         reflector.poll().await.unwrap();
         assert!(begun.elapsed() < Duration::from_secs(120), "the reflector has not recovered");
@@ -79,12 +79,12 @@ async fn a_server_that_stops_responding_is_an_error() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_poll_against_a_failing_server_is_an_error() {
+async fn each_poll_of_a_failing_server_returns_an_error() {
     let sim = Sim::new();
     let mut reflector = Reflector::<ConfigMap>::new(Api::all(client(&sim))).timeout(Duration::from_secs(1));
     reflector.poll().await.unwrap();
     sim.faults().add(Rule::new(Action::status(503)));
-    create(&sim, "one");
+    create_map(&sim, "one");
     for poll in 0..8 {
         assert!(reflector.poll().await.is_err(), "poll {poll} has sent no request");
     }
@@ -96,7 +96,7 @@ async fn a_poll_against_a_failing_server_is_an_error() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_zero_timeout_becomes_one_second_on_the_wire() {
+async fn polls_with_a_zero_timeout_succeed() {
     let sim = Sim::new();
     let mut reflector = Reflector::<ConfigMap>::new(Api::all(client(&sim))).timeout(Duration::ZERO);
     for poll in 0..200 {

@@ -23,19 +23,19 @@ use std::{
 use tokio::time::Instant;
 
 /// A reconciler that logs the name of the object.
-async fn note<K: Resource>(object: Arc<K>, log: Arc<Log>) -> Result<Action, Infallible> {
-    log.note(object.name_any());
+async fn log_name<K: Resource>(object: Arc<K>, log: Arc<Log>) -> Result<Action, Infallible> {
+    log.add_line(object.name_any());
     Ok(Action::await_change())
 }
 
-/// As [`note`], after a wait of two seconds.
-async fn note_slowly<K: Resource>(object: Arc<K>, log: Arc<Log>) -> Result<Action, Infallible> {
-    log.work(Duration::from_secs(2)).await;
-    note(object, log).await
+/// As [`log_name`], after a wait of two seconds.
+async fn log_name_after_wait<K: Resource>(object: Arc<K>, log: Arc<Log>) -> Result<Action, Infallible> {
+    log.simulate_work(Duration::from_secs(2)).await;
+    log_name(object, log).await
 }
 
 /// Polls the controller for `seconds` of the paused clock.
-async fn run_for(seconds: u64, results: &mut (impl Stream + Unpin)) {
+async fn poll_for(seconds: u64, results: &mut (impl Stream + Unpin)) {
     let end = Instant::now() + Duration::from_secs(seconds);
     while tokio::time::timeout_at(end, results.next()).await.is_ok() {}
 }
@@ -62,16 +62,16 @@ async fn reconciles_a_cluster_scoped_owner_of_a_namespaced_object() {
     let log = Arc::new(Log::default());
     let mut results = Controller::new(Api::<ClusterRole>::all(client(&sim)), watcher::Config::default())
         .owns(Api::<ConfigMap>::all(client(&sim)), watcher::Config::default())
-        .run(note, controller::backoff_on_error, log.clone())
+        .run(log_name, controller::backoff_on_error, log.clone())
         .boxed();
-    run_for(1, &mut results).await;
-    log.take();
+    poll_for(1, &mut results).await;
+    log.take_lines();
     create_child(&owner, &sim, "child");
-    run_for(1, &mut results).await;
-    assert_eq!(log.take(), ["owner"]);
-    common::remove(&sim, "child");
-    run_for(1, &mut results).await;
-    assert_eq!(log.take(), ["owner"]);
+    poll_for(1, &mut results).await;
+    assert_eq!(log.take_lines(), ["owner"]);
+    common::delete_map(&sim, "child");
+    poll_for(1, &mut results).await;
+    assert_eq!(log.take_lines(), ["owner"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -83,36 +83,36 @@ async fn a_namespaced_key_does_not_reconcile_a_cluster_scoped_object_concurrentl
     let mut results = Controller::new(Api::<ClusterRole>::all(client(&sim)), watcher::Config::default())
         .owns(Api::<ConfigMap>::all(client(&sim)), watcher::Config::default())
         .reconcile_on(named)
-        .run(note_slowly, controller::backoff_on_error, log.clone())
+        .run(log_name_after_wait, controller::backoff_on_error, log.clone())
         .boxed();
-    run_for(1, &mut results).await;
+    poll_for(1, &mut results).await;
     create_child(&owner, &sim, "child");
     for namespace in ["", "a", "b"] {
         send.unbounded_send(ObjectRef::new("owner").within(namespace)).unwrap();
     }
-    run_for(9, &mut results).await;
-    assert_eq!(log.take(), ["owner", "owner"], "what comes while it runs counts once");
+    poll_for(9, &mut results).await;
+    assert_eq!(log.take_lines(), ["owner", "owner"], "what comes while it runs counts once");
     assert_eq!(log.peak.load(Ordering::SeqCst), 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_key_with_another_version_does_not_reconcile_an_object_concurrently() {
     let sim = Sim::new();
-    common::put(&sim, "a", "1");
+    common::put_map(&sim, "a", "1");
     let log = Arc::new(Log::default());
     let kind = ApiResource::erase::<ConfigMap>(&());
     let maps = Api::<DynamicObject>::all_with(client(&sim), &kind);
     let (send, named) = mpsc::unbounded();
     let mut results = Controller::new_with(maps, watcher::Config::default(), kind.clone())
         .reconcile_on(named)
-        .run(note_slowly, controller::backoff_on_error, log.clone())
+        .run(log_name_after_wait, controller::backoff_on_error, log.clone())
         .boxed();
-    run_for(1, &mut results).await;
+    poll_for(1, &mut results).await;
     let mut other = kind;
     other.version = "v2".into();
     send.unbounded_send(ObjectRef::new_with("a", other).within("default")).unwrap();
-    run_for(9, &mut results).await;
-    assert_eq!(log.take(), ["a", "a"]);
+    poll_for(9, &mut results).await;
+    assert_eq!(log.take_lines(), ["a", "a"]);
     assert_eq!(log.peak.load(Ordering::SeqCst), 1);
 }
 
@@ -128,7 +128,7 @@ fn put_secret(sim: &Sim, name: &str, names: &str) {
 }
 
 /// A controller of the config maps that secrets list in their annotation `maps`.
-fn named_by_secrets(
+fn controller_of_maps_named_by_secrets(
     sim: &Sim,
     wc: watcher::Config,
     log: &Arc<Log>,
@@ -139,35 +139,35 @@ fn named_by_secrets(
     };
     Controller::new(common::maps(sim), watcher::Config::default())
         .watches(Api::<Secret>::all(client(sim)), wc, mapper)
-        .run(note, controller::backoff_on_error, log.clone())
+        .run(log_name, controller::backoff_on_error, log.clone())
         .boxed()
 }
 
 #[tokio::test(start_paused = true)]
 async fn reconciles_previous_targets_after_a_change() {
     let sim = Sim::new();
-    common::put(&sim, "a", "1");
-    common::put(&sim, "b", "1");
+    common::put_map(&sim, "a", "1");
+    common::put_map(&sim, "b", "1");
     let log = Arc::new(Log::default());
     put_secret(&sim, "s", "a");
-    let mut results = named_by_secrets(&sim, watcher::Config::default(), &log);
-    run_for(1, &mut results).await;
-    log.take();
+    let mut results = controller_of_maps_named_by_secrets(&sim, watcher::Config::default(), &log);
+    poll_for(1, &mut results).await;
+    log.take_lines();
     put_secret(&sim, "s", "b");
-    run_for(1, &mut results).await;
-    let mut both = log.take();
+    poll_for(1, &mut results).await;
+    let mut both = log.take_lines();
     both.sort();
     assert_eq!(both, ["a", "b"]);
     put_secret(&sim, "s", "b nobody");
-    run_for(1, &mut results).await;
-    assert_eq!(log.take(), ["b"]);
+    poll_for(1, &mut results).await;
+    assert_eq!(log.take_lines(), ["b"]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn reconciles_the_targets_of_an_object_deleted_before_a_relist() {
     let sim = Sim::new();
-    common::put(&sim, "a", "1");
-    common::put(&sim, "b", "1");
+    common::put_map(&sim, "a", "1");
+    common::put_map(&sim, "b", "1");
     put_secret(&sim, "s", "a");
     put_secret(&sim, "t", "b");
     // The first watch sends no events, and the second fails with an expired version (410).
@@ -176,12 +176,12 @@ async fn reconciles_the_targets_of_an_object_deleted_before_a_relist() {
     sim.faults().add(watch(Fault::status(410)).nth(2));
     let log = Arc::new(Log::default());
     let lists = watcher::Config::default().initial_list_strategy(watcher::InitialListStrategy::ListWatch);
-    let mut results = named_by_secrets(&sim, lists.timeout(Duration::from_secs(5)), &log);
-    run_for(1, &mut results).await;
-    log.take();
+    let mut results = controller_of_maps_named_by_secrets(&sim, lists.timeout(Duration::from_secs(5)), &log);
+    poll_for(1, &mut results).await;
+    log.take_lines();
     sim.delete("v1", "Secret", "default", "s").unwrap();
-    run_for(60, &mut results).await;
-    let mut named = log.take();
+    poll_for(60, &mut results).await;
+    let mut named = log.take_lines();
     named.sort();
     assert_eq!(named, ["a", "b"], "a relist reconciles the targets of all listed objects");
 }
@@ -189,23 +189,23 @@ async fn reconciles_the_targets_of_an_object_deleted_before_a_relist() {
 #[tokio::test(start_paused = true)]
 async fn reconciles_the_targets_of_an_undecodable_deletion() {
     let sim = Sim::new();
-    common::put(&sim, "a", "1");
+    common::put_map(&sim, "a", "1");
     put_secret(&sim, "s", "a");
     let log = Arc::new(Log::default());
     let lists = watcher::Config::default().initial_list_strategy(watcher::InitialListStrategy::ListWatch);
-    let mut results = named_by_secrets(&sim, lists.timeout(Duration::from_secs(5)), &log);
-    run_for(1, &mut results).await;
+    let mut results = controller_of_maps_named_by_secrets(&sim, lists.timeout(Duration::from_secs(5)), &log);
+    poll_for(1, &mut results).await;
     let bytes = r#"{"metadata":{"name":"s","namespace":"default"},"data":[]}"#;
     sim.faults().add(Rule::new(Fault::ReplaceObject { name: "s".into(), bytes: bytes.into() }));
     // The fault affects only watches that are opened from now on.
-    run_for(10, &mut results).await;
-    log.take();
+    poll_for(10, &mut results).await;
+    log.take_lines();
     sim.delete("v1", "Secret", "default", "s").unwrap();
     let mut items = Vec::new();
     while let Ok(Some(item)) = tokio::time::timeout(Duration::from_secs(1), results.next()).await {
-        items.push(item.map(|(object, _)| object.name).map_err(|error| common::chain(&error)));
+        items.push(item.map(|(object, _)| object.name).map_err(|error| common::error_chain(&error)));
     }
-    assert_eq!(log.take(), ["a"]);
+    assert_eq!(log.take_lines(), ["a"]);
     assert!(items.contains(&Ok("a".into())), "{items:?}");
     assert!(
         matches!(&items[..], [.., Err(error)] | [Err(error), ..] if error.contains("default/s")),
@@ -216,8 +216,8 @@ async fn reconciles_the_targets_of_an_undecodable_deletion() {
 #[tokio::test(start_paused = true)]
 async fn a_panic_in_a_mapper_fails_only_its_object() {
     let sim = Sim::new();
-    common::put(&sim, "a", "1");
-    common::put(&sim, "b", "1");
+    common::put_map(&sim, "a", "1");
+    common::put_map(&sim, "b", "1");
     put_secret(&sim, "s", "a");
     let mapper = |secret: Secret| {
         let names = &secret.annotations()["maps"];
@@ -227,10 +227,10 @@ async fn a_panic_in_a_mapper_fails_only_its_object() {
     let log = Arc::new(Log::default());
     let mut results = Controller::new(common::maps(&sim), watcher::Config::default())
         .watches(Api::<Secret>::all(client(&sim)), watcher::Config::default(), mapper)
-        .run(note, controller::backoff_on_error, log.clone())
+        .run(log_name, controller::backoff_on_error, log.clone())
         .boxed();
-    run_for(1, &mut results).await;
-    log.take();
+    poll_for(1, &mut results).await;
+    log.take_lines();
 
     put_secret(&sim, "s", "poison");
     put_secret(&sim, "t", "b");
@@ -240,19 +240,23 @@ async fn a_panic_in_a_mapper_fails_only_its_object() {
     }
     let error = "cannot map default/s of /api/v1/secrets to the objects to reconcile: the mapper panicked: the mapper met its poison";
     assert_eq!(errors, [error]);
-    let mut both = log.take();
+    let mut both = log.take_lines();
     both.sort();
     assert_eq!(both, ["a", "b"], "the state before is mapped, and the watch goes on after the panic");
 
     sim.delete("v1", "Secret", "default", "s").unwrap();
-    run_for(1, &mut results).await;
-    assert_eq!(log.take(), ["a"], "the last names that the mapper returned are reconciled after a deletion");
+    poll_for(1, &mut results).await;
+    assert_eq!(
+        log.take_lines(),
+        ["a"],
+        "the last names that the mapper returned are reconciled after a deletion"
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn calls_the_mapper_with_the_previous_state_of_modified_and_deleted_objects() {
     let sim = Sim::new();
-    common::put(&sim, "a", "1");
+    common::put_map(&sim, "a", "1");
     put_secret(&sim, "s", "");
     // The first watch sends no events, and the second fails with an expired version (410).
     let watch = |fault| Rule::new(fault).resource("secrets").verb("watch");
@@ -268,22 +272,22 @@ async fn calls_the_mapper_with_the_previous_state_of_modified_and_deleted_object
     let log = Arc::new(Log::default());
     let mut results = Controller::new(common::maps(&sim), watcher::Config::default())
         .watches(Api::<Secret>::all(client(&sim)), lists.timeout(Duration::from_secs(5)), mapper)
-        .run(note, controller::backoff_on_error, log.clone())
+        .run(log_name, controller::backoff_on_error, log.clone())
         .boxed();
-    run_for(1, &mut results).await;
-    log.take();
+    poll_for(1, &mut results).await;
+    log.take_lines();
     // The secret has no targets until the index contains one.
     index.lock().unwrap().push("a");
     sim.delete("v1", "Secret", "default", "s").unwrap();
-    run_for(60, &mut results).await;
-    assert_eq!(log.take(), ["a"]);
+    poll_for(60, &mut results).await;
+    assert_eq!(log.take_lines(), ["a"]);
     put_secret(&sim, "t", "");
-    run_for(1, &mut results).await;
-    assert_eq!(log.take(), ["a"]);
+    poll_for(1, &mut results).await;
+    assert_eq!(log.take_lines(), ["a"]);
     sim.delete("v1", "Secret", "default", "t").unwrap();
-    run_for(1, &mut results).await;
+    poll_for(1, &mut results).await;
     assert_eq!(
-        log.take(),
+        log.take_lines(),
         ["a"],
         "an object is reconciled once, although the mapper returns it for two states"
     );

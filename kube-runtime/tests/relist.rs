@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{maps, put, text};
+use common::{format_map, maps, put_map};
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube_runtime::controller::{self, Action};
@@ -18,12 +18,12 @@ use std::{
     time::Duration,
 };
 
-/// The texts of the reconciled objects.
+/// The reconciled objects, formatted by [`format_map`].
 type Log = Mutex<Vec<String>>;
 
 /// A reconciler that logs the object.
-async fn note(map: Arc<ConfigMap>, log: Arc<Log>) -> Result<Action, Infallible> {
-    log.lock().unwrap().push(text(&map));
+async fn log_object(map: Arc<ConfigMap>, log: Arc<Log>) -> Result<Action, Infallible> {
+    log.lock().unwrap().push(format_map(&map));
     Ok(Action::await_change())
 }
 
@@ -31,20 +31,20 @@ async fn note(map: Arc<ConfigMap>, log: Arc<Log>) -> Result<Action, Infallible> 
 /// controller is polled between two pages.
 async fn reconciled_after_a_relist(config: watcher::Config) -> Vec<String> {
     let sim = Sim::new();
-    put(&sim, "a", "1");
-    put(&sim, "b", "1");
+    put_map(&sim, "a", "1");
+    put_map(&sim, "b", "1");
     // The first watch sends no events, and the second fails with an expired version (410).
     sim.faults().add(Rule::new(Fault::HangAfterEvents(0)).verb("watch").nth(1));
     sim.faults().add(Rule::new(Fault::status(410)).verb("watch").nth(2));
     let log = Arc::new(Log::default());
     let controller = Controller::new(maps(&sim), config.timeout(Duration::from_secs(5)));
-    let mut results = controller.run(note, controller::backoff_on_error, log.clone()).boxed();
+    let mut results = controller.run(log_object, controller::backoff_on_error, log.clone()).boxed();
     for _ in 0..2 {
         results.next().await.unwrap().unwrap();
     }
     log.lock().unwrap().clear();
-    put(&sim, "a", "2");
-    put(&sim, "c", "1");
+    put_map(&sim, "a", "2");
+    put_map(&sim, "c", "1");
     sim.faults().add(Rule::new(Fault::Delay(Duration::from_secs(1))).verb("list"));
     let all = async { while results.next().await.is_some() {} };
     tokio::time::timeout(Duration::from_secs(120), all).await.unwrap_err();

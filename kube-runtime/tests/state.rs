@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{maps, put, short};
+use common::{format_item, maps, put_map};
 use futures::{StreamExt, stream};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube_client::{Api, Client, client::Body};
@@ -19,8 +19,8 @@ use std::time::Duration;
 /// The query strings of all requests to the server.
 type Queries = Arc<Mutex<Vec<String>>>;
 
-/// A client and the queries of its requests. Its server sends two objects, each after a second, and then no changes.
-fn slow_server() -> (Client, Queries) {
+/// A client and the queries of its requests. The server sends two objects, each after a second, and then no changes.
+fn client_of_slow_server() -> (Client, Queries) {
     let queries = Queries::default();
     let asked = queries.clone();
     let service = tower::service_fn(move |request: http::Request<Body>| {
@@ -45,10 +45,10 @@ fn slow_server() -> (Client, Queries) {
 
 #[tokio::test(start_paused = true)]
 async fn a_slow_reader_does_not_count_as_a_stall() {
-    let (client, queries) = slow_server();
+    let (client, queries) = client_of_slow_server();
     let mut items = watcher(Api::<ConfigMap>::all(client), Config::default()).boxed();
     for expected in ["[", "*a=", "*b=", "]"] {
-        assert_eq!(short(items.next().await.unwrap()), expected);
+        assert_eq!(format_item(items.next().await.unwrap()), expected);
         tokio::time::sleep(Duration::from_secs(20)).await;
     }
     assert_eq!(queries.lock().unwrap().len(), 1);
@@ -56,7 +56,7 @@ async fn a_slow_reader_does_not_count_as_a_stall() {
 
 #[tokio::test(start_paused = true)]
 async fn a_short_poll_allows_a_streaming_list_to_complete() {
-    let (client, queries) = slow_server();
+    let (client, queries) = client_of_slow_server();
     let mut reflector = Reflector::<ConfigMap>::new(Api::all(client)).timeout(Duration::from_secs(5));
     for _ in 0..2 {
         reflector.poll().await.unwrap();
@@ -74,14 +74,14 @@ async fn a_relist_from_the_watch_cache_is_not_older_than_the_last_version() {
     let config = Config::default().any_semantic().initial_list_strategy(InitialListStrategy::ListWatch);
     let mut items = watcher(maps(&sim), config.timeout(Duration::from_secs(5))).boxed();
     for expected in ["[", "]"] {
-        assert_eq!(short(items.next().await.unwrap()), expected);
+        assert_eq!(format_item(items.next().await.unwrap()), expected);
     }
-    put(&sim, "a", "1");
-    assert_eq!(short(items.next().await.unwrap()), "+a=1");
+    put_map(&sim, "a", "1");
+    assert_eq!(format_item(items.next().await.unwrap()), "+a=1");
     let seen = sim.get("v1", "ConfigMap", "default", "a").unwrap()["metadata"]["resourceVersion"].clone();
     sim.faults().add(Rule::new(Action::status(410)).verb("watch").times(1));
     for expected in ["[", "*a=1", "]"] {
-        assert_eq!(short(items.next().await.unwrap()), expected);
+        assert_eq!(format_item(items.next().await.unwrap()), expected);
     }
     let lists: Vec<_> = sim.journal().entries().into_iter().filter(|entry| entry.verb == "list").collect();
     assert!(lists[0].query.contains("resourceVersion=0&"), "{}", lists[0].query);
@@ -94,7 +94,7 @@ async fn a_relist_from_the_watch_cache_is_not_older_than_the_last_version() {
 type ChunkSender = futures::channel::mpsc::UnboundedSender<Result<String, Infallible>>;
 
 /// A client of a server with one streaming list, the queries of its requests, and the sender of the list's chunks.
-fn chunked_server() -> (Client, Queries, ChunkSender) {
+fn client_of_chunked_server() -> (Client, Queries, ChunkSender) {
     let (queries, (send, receive)) = (Queries::default(), futures::channel::mpsc::unbounded());
     let (asked, receive) = (queries.clone(), Arc::new(Mutex::new(Some(receive))));
     let service = tower::service_fn(move |request: http::Request<Body>| {
@@ -116,9 +116,9 @@ fn object_halves() -> [String; 2] {
 
 #[tokio::test(start_paused = true)]
 async fn time_without_polls_does_not_count_as_a_stall() {
-    let (client, queries, chunks) = chunked_server();
+    let (client, queries, chunks) = client_of_chunked_server();
     let mut items = watcher(Api::<ConfigMap>::all(client), Config::default()).boxed();
-    assert_eq!(short(items.next().await.unwrap()), "[");
+    assert_eq!(format_item(items.next().await.unwrap()), "[");
     assert!(futures::poll!(items.next()).is_pending());
     for round in 0..3 {
         tokio::time::advance(Duration::from_secs(17)).await;
@@ -129,15 +129,15 @@ async fn time_without_polls_does_not_count_as_a_stall() {
     tokio::time::advance(Duration::from_secs(17)).await;
     assert!(futures::poll!(items.next()).is_pending());
     chunks.unbounded_send(Ok(second)).unwrap();
-    assert_eq!(short(items.next().await.unwrap()), "*a=1");
+    assert_eq!(format_item(items.next().await.unwrap()), "*a=1");
     assert_eq!(queries.lock().unwrap().len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_object_that_arrives_slowly_does_not_count_as_a_stall() {
-    let (client, queries, chunks) = chunked_server();
+    let (client, queries, chunks) = client_of_chunked_server();
     let mut items = watcher(Api::<ConfigMap>::all(client), Config::default()).boxed();
-    assert_eq!(short(items.next().await.unwrap()), "[");
+    assert_eq!(format_item(items.next().await.unwrap()), "[");
     let [first, second] = object_halves();
     let sending = async {
         for piece in first.as_bytes().chunks(8) {
@@ -147,18 +147,18 @@ async fn an_object_that_arrives_slowly_does_not_count_as_a_stall() {
         chunks.unbounded_send(Ok(second)).unwrap();
     };
     let (item, ()) = futures::join!(items.next(), sending);
-    assert_eq!(short(item.unwrap()), "*a=1");
+    assert_eq!(format_item(item.unwrap()), "*a=1");
     assert_eq!(queries.lock().unwrap().len(), 1);
     // The server sends half of an object, and no further bytes.
     chunks.unbounded_send(Ok(object_halves()[0].clone())).unwrap();
-    assert_eq!(short(items.next().await.unwrap()), "[");
+    assert_eq!(format_item(items.next().await.unwrap()), "[");
     assert!(futures::poll!(items.next()).is_pending());
     assert_eq!(queries.lock().unwrap().len(), 2);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_watch_whose_body_ends_inside_an_event_resumes_without_a_relist() {
-    let (client, queries, body) = chunked_server();
+    let (client, queries, body) = client_of_chunked_server();
     let mut items = watcher(Api::<ConfigMap>::all(client), Config::default()).boxed();
     let end = json!({"type": "BOOKMARK", "object": {"kind": "ConfigMap", "apiVersion": "v1", "metadata":
         {"resourceVersion": "6", "annotations": {"k8s.io/initial-events-end": "true"}}}});
@@ -168,7 +168,7 @@ async fn a_watch_whose_body_ends_inside_an_event_resumes_without_a_relist() {
     }
     drop(body);
     for expected in ["[", "]"] {
-        assert_eq!(short(items.next().await.unwrap()), expected);
+        assert_eq!(format_item(items.next().await.unwrap()), expected);
     }
     let next = tokio::time::timeout(Duration::from_secs(20), async {
         loop {

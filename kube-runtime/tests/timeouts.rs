@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{maps, short};
+use common::{format_item, maps};
 use futures::StreamExt;
 use kube_runtime::watcher::Config;
 use kube_runtime::{Informer, watcher};
@@ -16,7 +16,7 @@ async fn watch_timeouts_have_jitter_and_are_below_five_minutes() {
     let mut timeouts = BTreeSet::new();
     for _ in 0..20 {
         let mut items = watcher(maps(&sim), Config::default()).boxed();
-        while short(items.next().await.unwrap()) != "]" {}
+        while format_item(items.next().await.unwrap()) != "]" {}
     }
     for entry in sim.journal().entries() {
         let timeout = entry.query.split('&').find_map(|pair| pair.strip_prefix("timeoutSeconds=")).unwrap();

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{chain, client, maps, put, remove, text};
+use common::{client, delete_map, error_chain, format_map, maps, put_map};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Service};
@@ -22,12 +22,12 @@ const MINUTE: Duration = Duration::from_secs(60);
 
 /// True if the config map has this value.
 fn has_value(value: &'static str) -> impl Condition<ConfigMap> {
-    move |map: Option<&ConfigMap>| map.is_some_and(|map| text(map).ends_with(&format!("={value}")))
+    move |map: Option<&ConfigMap>| map.is_some_and(|map| format_map(map).ends_with(&format!("={value}")))
 }
 
-/// Whether the condition is true for the object with this JSON.
+/// Checks whether the condition is true for the object with this JSON, and that it is false for an absent object.
 #[track_caller]
-fn check<K: DeserializeOwned>(condition: &impl Condition<K>, object: Value, expected: bool) {
+fn check_condition<K: DeserializeOwned>(condition: &impl Condition<K>, object: Value, expected: bool) {
     let shown = object.to_string();
     let object: K = serde_json::from_value(object).unwrap();
     assert_eq!(condition.matches_object(Some(&object)), expected, "{shown}");
@@ -37,21 +37,21 @@ fn check<K: DeserializeOwned>(condition: &impl Condition<K>, object: Value, expe
 #[tokio::test(start_paused = true)]
 async fn returns_the_first_state_that_satisfies_the_condition() {
     let sim = Sim::new();
-    put(&sim, "a", "1");
+    put_map(&sim, "a", "1");
     let current = await_condition(maps(&sim), "a", has_value("1")).await.unwrap();
-    assert_eq!(text(&current.unwrap()), "a=1");
+    assert_eq!(format_map(&current.unwrap()), "a=1");
     let wait = tokio::spawn(await_condition(maps(&sim), "a", has_value("3")));
     for value in ["2", "3", "4"] {
         tokio::time::sleep(MINUTE).await;
-        put(&sim, "a", value);
+        put_map(&sim, "a", value);
     }
-    assert_eq!(text(&wait.await.unwrap().unwrap().unwrap()), "a=3");
+    assert_eq!(format_map(&wait.await.unwrap().unwrap().unwrap()), "a=3");
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_state_of_an_absent_object_is_none() {
     let sim = Sim::new();
-    put(&sim, "other", "1");
+    put_map(&sim, "other", "1");
     let absent = conditions::is_created::<ConfigMap>().not();
     assert!(await_condition(maps(&sim), "a", absent).await.unwrap().is_none());
 }
@@ -66,12 +66,12 @@ async fn survives_failures_of_lists_and_watches() {
     }
     let wait = tokio::spawn(await_condition(maps(&sim), "a", has_value("2")));
     tokio::time::sleep(10 * MINUTE).await;
-    put(&sim, "a", "1");
+    put_map(&sim, "a", "1");
     sim.compact_all();
     sim.end_watches();
     tokio::time::sleep(10 * MINUTE).await;
-    put(&sim, "a", "2");
-    assert_eq!(text(&wait.await.unwrap().unwrap().unwrap()), "a=2");
+    put_map(&sim, "a", "2");
+    assert_eq!(format_map(&wait.await.unwrap().unwrap().unwrap()), "a=2");
 }
 
 #[tokio::test(start_paused = true)]
@@ -108,7 +108,7 @@ async fn a_forbidden_watch_ends_the_wait() {
 #[tokio::test(start_paused = true)]
 async fn an_object_that_does_not_decode_ends_the_wait() {
     let sim = Sim::new();
-    put(&sim, "a", "1");
+    put_map(&sim, "a", "1");
     let bytes = br#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"a"},"data":3}"#;
     let action = fault::Action::ReplaceObject { name: "a".into(), bytes: bytes.as_slice().into() };
     sim.faults().add(fault::Rule::new(action));
@@ -117,7 +117,7 @@ async fn an_object_that_does_not_decode_ends_the_wait() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_time_limit_names_the_object_and_the_failure_of_the_watch() {
+async fn a_timeout_error_contains_the_object_and_the_last_failure_of_the_watch() {
     let sim = Sim::new();
     let error = await_condition_within(maps(&sim), "a", has_value("1"), MINUTE).await.unwrap_err();
     assert!(matches!(&error, Error::TimedOut { last: None, .. }), "{error}");
@@ -132,22 +132,23 @@ async fn a_time_limit_names_the_object_and_the_failure_of_the_watch() {
         "{error}"
     );
     assert_eq!(error.watch_error().unwrap().status().unwrap().code, 500);
-    let text = chain(&error);
+    let text = error_chain(&error);
     assert_eq!(text.matches("waiting for a condition").count(), 1, "{text}");
-    put(&sim, "a", "1");
+    put_map(&sim, "a", "1");
     sim.faults().clear();
     let forever = await_condition_within(maps(&sim), "a", has_value("1"), Duration::MAX).await;
-    assert_eq!(text_of(forever.unwrap()), "a=1");
+    assert_eq!(format_existing_map(forever.unwrap()), "a=1");
 }
 
-fn text_of(map: Option<ConfigMap>) -> String {
-    text(&map.unwrap())
+/// Formats a config map that must exist.
+fn format_existing_map(map: Option<ConfigMap>) -> String {
+    format_map(&map.unwrap())
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_deletion_waits_until_the_finalizers_are_removed() {
     let sim = Sim::new();
-    put(&sim, "a", "1");
+    put_map(&sim, "a", "1");
     let set = |finalizers: Value| {
         let patch = Patch::Merge(json!({"metadata": {"finalizers": finalizers}}));
         let maps = maps(&sim);
@@ -169,19 +170,19 @@ async fn a_deletion_waits_until_the_finalizers_are_removed() {
 #[tokio::test(start_paused = true)]
 async fn a_deletion_does_not_wait_for_the_successor_of_the_object() {
     let sim = Sim::new();
-    put(&sim, "a", "1");
+    put_map(&sim, "a", "1");
     let uid = maps(&sim).get("a").await.unwrap().uid().unwrap();
-    remove(&sim, "a");
-    put(&sim, "a", "2");
+    delete_map(&sim, "a");
+    put_map(&sim, "a", "2");
     let is_deleted = conditions::is_deleted::<ConfigMap>(&uid);
     let state = await_condition(maps(&sim), "a", is_deleted).await.unwrap();
-    assert_eq!(text_of(state), "a=2");
+    assert_eq!(format_existing_map(state), "a=2");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_deletion_in_a_dry_run_does_not_wait() {
     let sim = Sim::new();
-    put(&sim, "a", "1");
+    put_map(&sim, "a", "1");
     delete_and_finalize(maps(&sim), "a", &DeleteParams::default().dry_run()).await.unwrap();
     assert!(maps(&sim).get_opt("a").await.unwrap().is_some());
 }
@@ -199,21 +200,21 @@ async fn the_deletion_of_an_absent_object_is_an_error_that_names_it() {
 
 #[test]
 fn conditions_of_pods_jobs_and_crds_follow_their_status() {
-    check::<Pod>(&conditions::is_pod_running(), json!({"status": {"phase": "Running"}}), true);
-    check::<Pod>(&conditions::is_pod_running(), json!({"status": {"phase": "Pending"}}), false);
-    check::<Pod>(&conditions::is_pod_running(), json!({}), false);
+    check_condition::<Pod>(&conditions::is_pod_running(), json!({"status": {"phase": "Running"}}), true);
+    check_condition::<Pod>(&conditions::is_pod_running(), json!({"status": {"phase": "Pending"}}), false);
+    check_condition::<Pod>(&conditions::is_pod_running(), json!({}), false);
     for (name, status, expected) in
         [("Complete", "True", true), ("Complete", "False", false), ("Failed", "True", false)]
     {
         let object = json!({"status": {"conditions": [{"type": name, "status": status}]}});
-        check::<Job>(&conditions::is_job_completed(), object, expected);
+        check_condition::<Job>(&conditions::is_job_completed(), object, expected);
     }
     for (name, status, expected) in
         [("Established", "True", true), ("Established", "False", false), ("NamesAccepted", "True", false)]
     {
         let object = json!({"spec": {"group": "", "names": {"kind": "", "plural": ""}, "scope": "", "versions": []},
             "status": {"conditions": [{"type": name, "status": status}]}});
-        check::<CustomResourceDefinition>(&conditions::is_crd_established(), object, expected);
+        check_condition::<CustomResourceDefinition>(&conditions::is_crd_established(), object, expected);
     }
 }
 
@@ -224,11 +225,11 @@ fn a_rollout_is_complete_only_for_the_observed_generation() {
             "conditions": [{"type": "Progressing", "status": status, "reason": reason}]}})
     };
     let completed = conditions::is_deployment_completed();
-    check::<Deployment>(&completed, object(2, 2, "True", "NewReplicaSetAvailable"), true);
-    check::<Deployment>(&completed, object(3, 2, "True", "NewReplicaSetAvailable"), false);
-    check::<Deployment>(&completed, object(2, 2, "True", "ReplicaSetUpdated"), false);
-    check::<Deployment>(&completed, object(2, 2, "False", "NewReplicaSetAvailable"), false);
-    check::<Deployment>(&completed, json!({}), false);
+    check_condition::<Deployment>(&completed, object(2, 2, "True", "NewReplicaSetAvailable"), true);
+    check_condition::<Deployment>(&completed, object(3, 2, "True", "NewReplicaSetAvailable"), false);
+    check_condition::<Deployment>(&completed, object(2, 2, "True", "ReplicaSetUpdated"), false);
+    check_condition::<Deployment>(&completed, object(2, 2, "False", "NewReplicaSetAvailable"), false);
+    check_condition::<Deployment>(&completed, json!({}), false);
 }
 
 #[test]
@@ -242,10 +243,14 @@ fn a_load_balancer_is_provisioned_when_every_entry_has_an_address() {
     for (addresses, expected) in cases {
         let status = json!({"loadBalancer": {"ingress": addresses}});
         let service = json!({"spec": {"type": "LoadBalancer"}, "status": status});
-        check::<Service>(&conditions::is_service_loadbalancer_provisioned(), service, expected);
-        check::<Ingress>(&conditions::is_ingress_provisioned(), json!({"status": status}), expected);
+        check_condition::<Service>(&conditions::is_service_loadbalancer_provisioned(), service, expected);
+        check_condition::<Ingress>(
+            &conditions::is_ingress_provisioned(),
+            json!({"status": status}),
+            expected,
+        );
     }
-    check::<Service>(
+    check_condition::<Service>(
         &conditions::is_service_loadbalancer_provisioned(),
         json!({"spec": {"type": "ClusterIP"}}),
         true,
@@ -253,7 +258,7 @@ fn a_load_balancer_is_provisioned_when_every_entry_has_an_address() {
 }
 
 #[test]
-fn combinators_evaluate_the_same_state() {
+fn combinators_negate_and_combine_conditions() {
     let yes = |_: Option<&Pod>| true;
     let no = |_: Option<&Pod>| false;
     let is = |condition: &dyn Condition<Pod>| condition.matches_object(None);

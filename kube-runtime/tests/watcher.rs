@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{maps, put, remove, short, text};
+use common::{delete_map, format_item, format_map, maps, put_map};
 use futures::{Stream, StreamExt};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube_runtime::watcher::{Config, Error, Event, InitialListStrategy, Result};
@@ -13,17 +13,19 @@ use kube_sim::{Sim, WatchList};
 use std::{pin::Pin, time::Duration};
 use tokio::time::Instant;
 
+/// The items of a watcher.
 type Items = Pin<Box<dyn Stream<Item = Result<Event<ConfigMap>>> + Send>>;
 
-fn watch(sim: &Sim, config: Config) -> Items {
+/// Watches the config maps of the default namespace.
+fn watch_maps(sim: &Sim, config: Config) -> Items {
     watcher(maps(sim), config).boxed()
 }
 
 /// Checks that the next items begin with the texts of `expected`.
-async fn expect(items: &mut Items, expected: &[&str]) {
+async fn expect_items(items: &mut Items, expected: &[&str]) {
     for (n, expected) in expected.iter().enumerate() {
         let item = tokio::time::timeout(Duration::from_secs(600), items.next()).await;
-        let item = short(item.expect("an item within ten minutes").expect("no end"));
+        let item = format_item(item.expect("an item within ten minutes").expect("no end"));
         assert!(item.starts_with(expected), "item {n} is {item:?}, expected {expected:?}");
     }
 }
@@ -41,19 +43,19 @@ fn request_count(sim: &Sim, verb: &str) -> usize {
 #[tokio::test(start_paused = true)]
 async fn streams_the_snapshot_and_changes_in_one_request() {
     let sim = Sim::new();
-    put(&sim, "a", "1");
-    let mut items = watch(&sim, Config::default());
-    expect(&mut items, &["[", "*a=1", "]"]).await;
-    put(&sim, "b", "2");
-    remove(&sim, "a");
-    expect(&mut items, &["+b=2", "-a=1"]).await;
+    put_map(&sim, "a", "1");
+    let mut items = watch_maps(&sim, Config::default());
+    expect_items(&mut items, &["[", "*a=1", "]"]).await;
+    put_map(&sim, "b", "2");
+    delete_map(&sim, "a");
+    expect_items(&mut items, &["+b=2", "-a=1"]).await;
     assert_eq!((request_count(&sim, "list"), request_count(&sim, "watch")), (0, 1));
 }
 
 #[tokio::test(start_paused = true)]
 async fn watches_only_metadata() {
     let sim = Sim::new();
-    put(&sim, "a", "1");
+    put_map(&sim, "a", "1");
     for (config, value) in [(Config::default(), "2"), (paged_lists(), "3")] {
         let mut items = kube_runtime::metadata_watcher(maps(&sim), config).boxed();
         let mut name = async || loop {
@@ -63,7 +65,7 @@ async fn watches_only_metadata() {
             }
         };
         assert_eq!(name().await, "a");
-        put(&sim, "a", value);
+        put_map(&sim, "a", value);
         assert_eq!(name().await, "a");
     }
 }
@@ -72,12 +74,12 @@ async fn watches_only_metadata() {
 async fn lists_pages_then_watches() {
     let sim = Sim::new();
     for name in ["a", "b", "c"] {
-        put(&sim, name, "1");
+        put_map(&sim, name, "1");
     }
-    let mut items = watch(&sim, paged_lists().page_size(2));
-    expect(&mut items, &["[", "*a=1", "*b=1", "*c=1", "]"]).await;
-    put(&sim, "b", "2");
-    expect(&mut items, &["+b=2"]).await;
+    let mut items = watch_maps(&sim, paged_lists().page_size(2));
+    expect_items(&mut items, &["[", "*a=1", "*b=1", "*c=1", "]"]).await;
+    put_map(&sim, "b", "2");
+    expect_items(&mut items, &["+b=2"]).await;
     assert_eq!((request_count(&sim, "list"), request_count(&sim, "watch")), (2, 1));
 }
 
@@ -85,25 +87,25 @@ async fn lists_pages_then_watches() {
 async fn prefetches_the_next_page() {
     let sim = Sim::new();
     for name in ["a", "b", "c", "d"] {
-        put(&sim, name, "1");
+        put_map(&sim, name, "1");
     }
-    let mut items = watch(&sim, paged_lists().page_size(2));
-    expect(&mut items, &["[", "*a=1", "*b=1"]).await;
+    let mut items = watch_maps(&sim, paged_lists().page_size(2));
+    expect_items(&mut items, &["[", "*a=1", "*b=1"]).await;
     assert_eq!(request_count(&sim, "list"), 2);
-    expect(&mut items, &["*c=1", "*d=1", "]"]).await;
+    expect_items(&mut items, &["*c=1", "*d=1", "]"]).await;
     assert_eq!(request_count(&sim, "list"), 2);
 }
 
 #[tokio::test(start_paused = true)]
 async fn does_not_retry_a_rejected_streaming_list_immediately() {
     let sim = Sim::builder().watch_list(WatchList::Refused).build();
-    put(&sim, "a", "1");
-    let mut items = watch(&sim, Config::default().timeout(Duration::from_secs(5)));
-    expect(&mut items, &["[", "[", "*a=1", "]"]).await;
+    put_map(&sim, "a", "1");
+    let mut items = watch_maps(&sim, Config::default().timeout(Duration::from_secs(5)));
+    expect_items(&mut items, &["[", "[", "*a=1", "]"]).await;
     sim.compact_all();
     sim.end_watches();
-    put(&sim, "a", "2");
-    expect(&mut items, &["+a=2"]).await;
+    put_map(&sim, "a", "2");
+    expect_items(&mut items, &["+a=2"]).await;
     let refused = sim.journal().count(|entry| entry.query.contains("sendInitialEvents"));
     assert_eq!(refused, 1);
 }
@@ -111,27 +113,27 @@ async fn does_not_retry_a_rejected_streaming_list_immediately() {
 #[tokio::test(start_paused = true)]
 async fn falls_back_to_paged_lists_after_a_stalled_streaming_list() {
     let sim = Sim::builder().watch_list(WatchList::Ignored).build();
-    put(&sim, "a", "1");
+    put_map(&sim, "a", "1");
     let start = Instant::now();
-    let mut items = watch(&sim, Config::default());
-    expect(&mut items, &["[", "*a=1", "[", "*a=1", "]"]).await;
+    let mut items = watch_maps(&sim, Config::default());
+    expect_items(&mut items, &["[", "*a=1", "[", "*a=1", "]"]).await;
     assert!(start.elapsed() <= Duration::from_secs(20), "{:?}", start.elapsed());
 }
 
 #[tokio::test(start_paused = true)]
 async fn changes_do_not_count_as_initial_events() {
     let sim = Sim::builder().watch_list(WatchList::Ignored).build();
-    put(&sim, "a", "0");
+    put_map(&sim, "a", "0");
     let start = Instant::now();
-    let mut items = watch(&sim, Config::default());
+    let mut items = watch_maps(&sim, Config::default());
     let complete = async {
-        while short(items.next().await.unwrap()) != "]" {}
+        while format_item(items.next().await.unwrap()) != "]" {}
         start.elapsed()
     };
     let changes = async {
         for n in 1.. {
             tokio::time::sleep(Duration::from_secs(5)).await;
-            put(&sim, "a", &n.to_string());
+            put_map(&sim, "a", &n.to_string());
         }
     };
     let took = tokio::select! { took = complete => took, () = changes => unreachable!("they go on") };
@@ -141,31 +143,31 @@ async fn changes_do_not_count_as_initial_events() {
 #[tokio::test(start_paused = true)]
 async fn backs_off_after_each_broken_snapshot() {
     let sim = Sim::new();
-    put(&sim, "a", "1");
-    put(&sim, "b", "1");
+    put_map(&sim, "a", "1");
+    put_map(&sim, "b", "1");
     // Two streaming lists and a paged list break.
     sim.faults().add(Rule::new(Action::CutAfterEvents(1)).verb("watch").times(2));
     sim.faults().add(Rule::new(Action::CutAfterBytes(100)).verb("list").times(1));
-    let mut items = watch(&sim, Config::default());
+    let mut items = watch_maps(&sim, Config::default());
     let start = Instant::now();
-    while short(items.next().await.unwrap()) != "]" {}
+    while format_item(items.next().await.unwrap()) != "]" {}
     assert!(start.elapsed() >= Duration::from_millis(800 + 1600 + 3200), "{:?}", start.elapsed());
 }
 
 #[tokio::test(start_paused = true)]
 async fn resumes_after_the_server_ends_the_watch_without_losing_an_event() {
     let sim = Sim::new();
-    let mut items = watch(&sim, paged_lists().timeout(Duration::from_secs(3)));
-    expect(&mut items, &["[", "]"]).await;
+    let mut items = watch_maps(&sim, paged_lists().timeout(Duration::from_secs(3)));
+    expect_items(&mut items, &["[", "]"]).await;
     let changes = async {
         for n in 0..10 {
             tokio::time::sleep(Duration::from_millis(1700)).await;
-            put(&sim, "a", &n.to_string());
+            put_map(&sim, "a", &n.to_string());
         }
     };
     let seen = async {
         for n in 0..10 {
-            expect(&mut items, &[&format!("+a={n}")]).await;
+            expect_items(&mut items, &[&format!("+a={n}")]).await;
         }
     };
     futures::join!(changes, seen);
@@ -177,52 +179,53 @@ async fn resumes_after_the_server_ends_the_watch_without_losing_an_event() {
 async fn reports_a_broken_connection_and_resumes() {
     let sim = Sim::new();
     sim.faults().add(Rule::new(Action::CutAfterEvents(1)).verb("watch").nth(1));
-    let mut items = watch(&sim, paged_lists());
-    expect(&mut items, &["[", "]"]).await;
-    put(&sim, "a", "1");
-    put(&sim, "b", "2");
-    expect(&mut items, &["+a=1", "!the watch of /api/v1/namespaces/default/configmaps failed", "+b=2"]).await;
+    let mut items = watch_maps(&sim, paged_lists());
+    expect_items(&mut items, &["[", "]"]).await;
+    put_map(&sim, "a", "1");
+    put_map(&sim, "b", "2");
+    expect_items(&mut items, &["+a=1", "!the watch of /api/v1/namespaces/default/configmaps failed", "+b=2"])
+        .await;
     assert_eq!(request_count(&sim, "list"), 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn relists_without_an_error_after_an_expired_version() {
     let sim = Sim::new();
-    let mut items = watch(&sim, paged_lists().timeout(Duration::from_secs(5)));
-    expect(&mut items, &["[", "]"]).await;
-    put(&sim, "a", "1");
-    expect(&mut items, &["+a=1"]).await;
+    let mut items = watch_maps(&sim, paged_lists().timeout(Duration::from_secs(5)));
+    expect_items(&mut items, &["[", "]"]).await;
+    put_map(&sim, "a", "1");
+    expect_items(&mut items, &["+a=1"]).await;
     sim.faults().add(Rule::new(Action::status(410)).verb("watch").times(1));
-    put(&sim, "b", "2");
-    expect(&mut items, &["+b=2", "[", "*a=1", "*b=2", "]"]).await;
-    put(&sim, "c", "3");
-    expect(&mut items, &["+c=3"]).await;
+    put_map(&sim, "b", "2");
+    expect_items(&mut items, &["+b=2", "[", "*a=1", "*b=2", "]"]).await;
+    put_map(&sim, "c", "3");
+    expect_items(&mut items, &["+c=3"]).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn relists_after_a_compacted_version() {
     let sim = Sim::new();
     // Without bookmarks, changes to other objects do not advance the resource version of the watch.
-    let mut items = watch(
+    let mut items = watch_maps(
         &sim,
         paged_lists().disable_bookmarks().fields("metadata.name=a").timeout(Duration::from_secs(5)),
     );
-    put(&sim, "a", "1");
-    expect(&mut items, &["[", "*a=1", "]"]).await;
+    put_map(&sim, "a", "1");
+    expect_items(&mut items, &["[", "*a=1", "]"]).await;
     let busy = async {
         for n in 0..20 {
             tokio::time::sleep(Duration::from_secs(1)).await;
-            put(&sim, "other", &n.to_string());
+            put_map(&sim, "other", &n.to_string());
             sim.compact_all();
             sim.end_watches();
         }
-        put(&sim, "a", "2");
+        put_map(&sim, "a", "2");
     };
     let (seen, ()) = futures::join!(
         async {
             let mut seen = Vec::new();
             loop {
-                seen.push(short(items.next().await.unwrap()));
+                seen.push(format_item(items.next().await.unwrap()));
                 if seen.last().unwrap().ends_with("a=2") {
                     return seen;
                 }
@@ -238,9 +241,9 @@ async fn relists_after_a_compacted_version() {
 async fn reports_a_version_that_expires_again_after_a_relist() {
     let sim = Sim::new();
     sim.faults().add(Rule::new(Action::status(410)).verb("watch").times(4));
-    let mut items = watch(&sim, paged_lists());
+    let mut items = watch_maps(&sim, paged_lists());
     let start = Instant::now();
-    expect(
+    expect_items(
         &mut items,
         &[
             "[",
@@ -273,14 +276,14 @@ async fn relists_after_each_repeated_failure_and_emits_new_objects() {
     ];
     for failure in failures {
         let sim = Sim::new();
-        let told = format!("{failure:?}");
+        let description = format!("{failure:?}");
         sim.faults().add(Rule::new(failure).verb("watch"));
-        let mut items = watch(&sim, paged_lists());
-        expect(&mut items, &["[", "]"]).await;
-        put(&sim, "a", "1");
-        let seen = async { while short(items.next().await.unwrap()) != "*a=1" {} };
+        let mut items = watch_maps(&sim, paged_lists());
+        expect_items(&mut items, &["[", "]"]).await;
+        put_map(&sim, "a", "1");
+        let seen = async { while format_item(items.next().await.unwrap()) != "*a=1" {} };
         let seen = tokio::time::timeout(Duration::from_secs(60), seen).await;
-        assert!(seen.is_ok(), "{told}: no list shows the new object");
+        assert!(seen.is_ok(), "{description}: no list shows the new object");
     }
 }
 
@@ -289,10 +292,10 @@ async fn resumes_immediately_after_a_silent_healthy_watch_breaks() {
     // The server breaks each watch within its first bookmark, so no complete event arrives.
     let sim = Sim::builder().bookmark_interval(Duration::from_secs(50)).build();
     sim.faults().add(Rule::new(Action::CutAfterBytes(10)).verb("watch"));
-    let mut items = watch(&sim, paged_lists().probe_after(Duration::MAX));
-    expect(&mut items, &["[", "]"]).await;
+    let mut items = watch_maps(&sim, paged_lists().probe_after(Duration::MAX));
+    expect_items(&mut items, &["[", "]"]).await;
     let start = Instant::now();
-    expect(&mut items, &["!the watch of"; 10]).await;
+    expect_items(&mut items, &["!the watch of"; 10]).await;
     let waited = start.elapsed().saturating_sub(Duration::from_secs(10 * 50));
     assert!(waited <= Duration::from_millis(100), "{waited:?}");
     assert_eq!((request_count(&sim, "list"), request_count(&sim, "watch")), (1, 10));
@@ -302,11 +305,11 @@ async fn resumes_immediately_after_a_silent_healthy_watch_breaks() {
 async fn backoff_grows_and_resets_after_a_healthy_watch() {
     let sim = Sim::new();
     let id = sim.faults().add(Rule::new(Action::status(500)).verb("list"));
-    let mut items = watch(&sim, paged_lists());
+    let mut items = watch_maps(&sim, paged_lists());
     let mut waits = Vec::new();
     for _ in 0..5 {
         let start = Instant::now();
-        expect(&mut items, &["[", "!cannot list /api/v1/namespaces/default/configmaps"]).await;
+        expect_items(&mut items, &["[", "!cannot list /api/v1/namespaces/default/configmaps"]).await;
         waits.push(start.elapsed());
     }
     let seconds = Duration::from_secs_f64;
@@ -314,21 +317,21 @@ async fn backoff_grows_and_resets_after_a_healthy_watch() {
         assert!(*wait >= seconds(least) && *wait <= seconds(least * 2.0 + 0.1), "{waits:?}");
     }
     sim.faults().remove(id);
-    expect(&mut items, &["[", "]"]).await;
-    put(&sim, "a", "1");
-    expect(&mut items, &["+a=1"]).await;
+    expect_items(&mut items, &["[", "]"]).await;
+    put_map(&sim, "a", "1");
+    expect_items(&mut items, &["+a=1"]).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn honours_retry_after() {
     let sim = Sim::new();
     sim.faults().add(Rule::new(Action::status_retry_after(429, 40)).verb("watch").nth(1));
-    let mut items = watch(&sim, paged_lists());
+    let mut items = watch_maps(&sim, paged_lists());
     let start = Instant::now();
-    put(&sim, "a", "1");
-    expect(&mut items, &["[", "*a=1", "]", "!cannot open a watch"]).await;
-    put(&sim, "a", "2");
-    expect(&mut items, &["+a=2"]).await;
+    put_map(&sim, "a", "1");
+    expect_items(&mut items, &["[", "*a=1", "]", "!cannot open a watch"]).await;
+    put_map(&sim, "a", "2");
+    expect_items(&mut items, &["+a=2"]).await;
     assert!(start.elapsed() >= Duration::from_secs(40));
     assert_eq!(request_count(&sim, "list"), 1, "a server that is busy is not asked for lists");
 }
@@ -346,14 +349,14 @@ async fn an_undecodable_object_stops_neither_list_nor_watch() {
         };
         sim.faults().add(Rule::new(replace("bad")).resource("configmaps"));
         for name in ["a", "bad", "c"] {
-            put(&sim, name, "1");
+            put_map(&sim, name, "1");
         }
-        let mut items = watch(&sim, config);
+        let mut items = watch_maps(&sim, config);
         let start = Instant::now();
-        expect(&mut items, &["[", "*a=1", "!decode ConfigMap default/bad of a", "*c=1", "]"]).await;
-        put(&sim, "bad", "2");
-        put(&sim, "c", "2");
-        expect(&mut items, &["!decode ConfigMap default/bad of a MODIFIED event", "+c=2"]).await;
+        expect_items(&mut items, &["[", "*a=1", "!decode ConfigMap default/bad of a", "*c=1", "]"]).await;
+        put_map(&sim, "bad", "2");
+        put_map(&sim, "c", "2");
+        expect_items(&mut items, &["!decode ConfigMap default/bad of a MODIFIED event", "+c=2"]).await;
         assert!(start.elapsed() < Duration::from_millis(100), "nothing waits");
         assert!(request_count(&sim, "list") <= 1);
     }
@@ -367,23 +370,23 @@ async fn reports_a_frame_that_is_not_json_and_relists() {
             .verb("watch")
             .nth(1),
     );
-    let mut items = watch(&sim, paged_lists());
-    expect(&mut items, &["[", "]"]).await;
-    put(&sim, "a", "1");
-    let item = short(items.next().await.unwrap());
+    let mut items = watch_maps(&sim, paged_lists());
+    expect_items(&mut items, &["[", "]"]).await;
+    put_map(&sim, "a", "1");
+    let item = format_item(items.next().await.unwrap());
     assert!(item.contains("configmaps") && item.contains("<html>proxy</html>"), "{item}");
-    expect(&mut items, &["[", "*a=1", "]"]).await;
+    expect_items(&mut items, &["[", "*a=1", "]"]).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_silent_watch_times_out() {
     let sim = Sim::new();
     sim.faults().add(Rule::new(Action::HangAfterEvents(0)).verb("watch").nth(1));
-    let mut items = watch(&sim, paged_lists().timeout(Duration::from_secs(5)));
-    expect(&mut items, &["[", "]"]).await;
+    let mut items = watch_maps(&sim, paged_lists().timeout(Duration::from_secs(5)));
+    expect_items(&mut items, &["[", "]"]).await;
     let start = Instant::now();
-    put(&sim, "a", "1");
-    expect(
+    put_map(&sim, "a", "1");
+    expect_items(
         &mut items,
         &["!the watch of /api/v1/namespaces/default/configmaps failed: timed out after 15s", "+a=1"],
     )
@@ -394,8 +397,8 @@ async fn a_silent_watch_times_out() {
 #[tokio::test(start_paused = true)]
 async fn a_store_swaps_its_map_and_reports_deleted_objects() {
     let sim = Sim::new();
-    put(&sim, "a", "1");
-    put(&sim, "b", "1");
+    put_map(&sim, "a", "1");
+    put_map(&sim, "b", "1");
     // The first watch sends no events, and the second fails with an expired version (410).
     sim.faults().add(Rule::new(Action::HangAfterEvents(0)).verb("watch").nth(1));
     sim.faults().add(Rule::new(Action::status(410)).verb("watch").nth(2));
@@ -403,17 +406,17 @@ async fn a_store_swaps_its_map_and_reports_deleted_objects() {
     let stream = watcher(maps(&sim), paged_lists().timeout(Duration::from_secs(5)));
     let mut items = reflector(writer, stream).boxed();
     let state = || {
-        let mut state: Vec<_> = reader.state().iter().map(|map| text(map)).collect();
+        let mut state: Vec<_> = reader.state().iter().map(|map| format_map(map)).collect();
         state.sort();
         state.join(" ")
     };
     let mut steps = Vec::new();
     for n in 0..10 {
-        let item = short(items.next().await.unwrap());
+        let item = format_item(items.next().await.unwrap());
         if n == 3 {
-            remove(&sim, "a");
-            put(&sim, "b", "2");
-            put(&sim, "c", "1");
+            delete_map(&sim, "a");
+            put_map(&sim, "b", "2");
+            put_map(&sim, "c", "1");
         }
         steps.push(format!("{} | {}", item.split(':').next().unwrap(), state()));
     }
@@ -433,16 +436,16 @@ async fn a_store_swaps_its_map_and_reports_deleted_objects() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_same_seed_gives_the_same_run() {
+async fn equal_seeds_give_equal_items_and_waits() {
     let run = async || {
         kube_runtime::seed(7);
         let sim = Sim::builder().seed(1).build();
         sim.faults().add(Rule::new(Action::status(503)).verb("list").times(4));
-        let mut items = watch(&sim, paged_lists());
+        let mut items = watch_maps(&sim, paged_lists());
         let start = Instant::now();
         let mut log = Vec::new();
         loop {
-            log.push((short(items.next().await.unwrap()), start.elapsed()));
+            log.push((format_item(items.next().await.unwrap()), start.elapsed()));
             if log.last().unwrap().0 == "]" {
                 return log;
             }
@@ -454,13 +457,13 @@ async fn the_same_seed_gives_the_same_run() {
 #[tokio::test(start_paused = true)]
 async fn watches_one_object_by_name() {
     let sim = Sim::new();
-    put(&sim, "other", "1");
+    put_map(&sim, "other", "1");
     let mut items = watcher::watch_object(maps(&sim), "a").boxed();
-    let mut next = async || items.next().await.unwrap().unwrap().map(|map: ConfigMap| text(&map));
+    let mut next = async || items.next().await.unwrap().unwrap().map(|map: ConfigMap| format_map(&map));
     assert_eq!(next().await, None);
-    put(&sim, "a", "1");
+    put_map(&sim, "a", "1");
     assert_eq!(next().await, Some("a=1".into()));
-    remove(&sim, "a");
+    delete_map(&sim, "a");
     assert_eq!(next().await, None);
 }
 
@@ -475,7 +478,7 @@ async fn reports_a_resource_that_is_not_served() {
     assert!(matches!(items.next().await, Some(Ok(Event::Init))));
     let error = items.next().await.unwrap().unwrap_err();
     assert!(matches!(&error, Error::WatchStartFailed { source, .. } if source.is_not_found()), "{error:?}");
-    assert!(common::chain(&error).contains("foos"), "{}", common::chain(&error));
+    assert!(common::error_chain(&error).contains("foos"), "{}", common::error_chain(&error));
 }
 
 #[tokio::test(start_paused = true)]
@@ -489,8 +492,8 @@ async fn skips_managed_fields_by_default() {
         (Config::default(), false),
         (Config::default().skip_fields(kube_client::core::FieldSet::none()), true),
     ] {
-        let mut items = watch(&sim, config);
-        expect(&mut items, &["["]).await;
+        let mut items = watch_maps(&sim, config);
+        expect_items(&mut items, &["["]).await;
         let Some(Ok(Event::InitApply(map))) = items.next().await else { panic!("an object comes first") };
         assert_eq!(map.metadata.managed_fields.is_some(), wanted);
         assert!(map.metadata.uid.is_some());
@@ -502,20 +505,20 @@ async fn keeps_the_order_of_objects_decoded_on_several_threads() {
     let sim = Sim::new();
     let padding = "x".repeat(2_000);
     for n in 0..1_000 {
-        put(&sim, &format!("m{n:04}"), &padding);
+        put_map(&sim, &format!("m{n:04}"), &padding);
     }
     for config in [paged_lists(), Config::default()] {
-        let mut items = watch(&sim, config);
-        expect(&mut items, &["["]).await;
+        let mut items = watch_maps(&sim, config);
+        expect_items(&mut items, &["["]).await;
         for n in 0..1_000 {
-            expect(&mut items, &[&format!("*m{n:04}=")]).await;
+            expect_items(&mut items, &[&format!("*m{n:04}=")]).await;
         }
-        expect(&mut items, &["]"]).await;
+        expect_items(&mut items, &["]"]).await;
         for n in 0..1_000 {
-            put(&sim, &format!("m{:04}", n % 7), &format!("{n}{padding}"));
+            put_map(&sim, &format!("m{:04}", n % 7), &format!("{n}{padding}"));
         }
         for n in 0..1_000 {
-            expect(&mut items, &[&format!("+m{:04}={n}x", n % 7)]).await;
+            expect_items(&mut items, &[&format!("+m{:04}={n}x", n % 7)]).await;
         }
     }
 }
@@ -527,11 +530,11 @@ async fn a_server_that_sends_one_event_and_410_after_each_list_is_not_listed_in_
     let sim = Sim::new();
     let bytes = format!("{expired}\n").into();
     sim.faults().add(Rule::new(Action::ReplaceEvent { index: 1, bytes }).verb("watch"));
-    let mut items = watch(&sim, paged_lists());
-    expect(&mut items, &["[", "]"]).await;
+    let mut items = watch_maps(&sim, paged_lists());
+    expect_items(&mut items, &["[", "]"]).await;
     let changes = async {
         for n in 0..1000 {
-            put(&sim, "a", &n.to_string());
+            put_map(&sim, "a", &n.to_string());
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };

@@ -1,5 +1,5 @@
 //! Helpers for the tests that run against the simulated server.
-#![allow(dead_code, reason = "every test program uses a part of this")]
+#![allow(dead_code, reason = "every test program uses only a part of this module")]
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube_client::{Api, Client, ResourceExt};
@@ -14,6 +14,7 @@ use std::{
     time::Duration,
 };
 
+/// A client of the simulated server.
 pub(crate) fn client(sim: &Sim) -> Client {
     Client::new(sim.service(), "default")
 }
@@ -24,7 +25,7 @@ pub(crate) fn maps(sim: &Sim) -> Api<ConfigMap> {
 }
 
 /// Creates or updates a config map with one value.
-pub(crate) fn put(sim: &Sim, name: &str, value: &str) {
+pub(crate) fn put_map(sim: &Sim, name: &str, value: &str) {
     let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": "default"},
         "data": {"v": value}});
     if sim.get("v1", "ConfigMap", "default", name).is_ok() {
@@ -35,40 +36,40 @@ pub(crate) fn put(sim: &Sim, name: &str, value: &str) {
 }
 
 /// Deletes the config map `name`.
-pub(crate) fn remove(sim: &Sim, name: &str) {
+pub(crate) fn delete_map(sim: &Sim, name: &str) {
     sim.delete("v1", "ConfigMap", "default", name).unwrap();
 }
 
-/// A config map in short: its name and value, as `a=1`.
-pub(crate) fn text(map: &ConfigMap) -> String {
+/// Formats a config map as its name and value, such as `a=1`.
+pub(crate) fn format_map(map: &ConfigMap) -> String {
     let value = map.data.as_ref().and_then(|data| data.get("v")).map_or("", String::as_str);
     format!("{}={value}", map.name_any())
 }
 
-/// An item of a watcher in short: `[` init, `*a=1` init apply, `]` init done, `+a=1` apply, `-a=1` delete, `!` and
+/// Formats an item of a watcher: `[` init, `*a=1` init apply, `]` init done, `+a=1` apply, `-a=1` delete, `!` and
 /// the text of an error.
-pub(crate) fn short<O: std::borrow::Borrow<ConfigMap>>(item: watcher::Result<Event<O>>) -> String {
+pub(crate) fn format_item<O: std::borrow::Borrow<ConfigMap>>(item: watcher::Result<Event<O>>) -> String {
     match item {
         Ok(Event::Init) => "[".into(),
         Ok(Event::InitDone) => "]".into(),
-        Ok(Event::InitApply(map)) => format!("*{}", text(map.borrow())),
-        Ok(Event::Apply(map)) => format!("+{}", text(map.borrow())),
-        Ok(Event::Delete(map)) => format!("-{}", text(map.borrow())),
-        Err(error) => format!("!{}", chain(&error)),
+        Ok(Event::InitApply(map)) => format!("*{}", format_map(map.borrow())),
+        Ok(Event::Apply(map)) => format!("+{}", format_map(map.borrow())),
+        Ok(Event::Delete(map)) => format!("-{}", format_map(map.borrow())),
+        Err(error) => format!("!{}", error_chain(&error)),
     }
 }
 
 /// An error and its causes, on one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+pub(crate) fn error_chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |cause| cause.source());
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
-/// The calls of a test's reconciler.
+/// The log of a test's reconciler.
 #[derive(Default)]
 pub(crate) struct Log {
     lines: Mutex<Vec<String>>,
-    /// The number of current calls of [`work`](Log::work).
+    /// The number of current calls of [`simulate_work`](Log::simulate_work).
     pub(crate) running: AtomicUsize,
     /// The maximum of `running`.
     pub(crate) peak: AtomicUsize,
@@ -76,17 +77,17 @@ pub(crate) struct Log {
 
 impl Log {
     /// Adds a line.
-    pub(crate) fn note(&self, line: impl Into<String>) {
+    pub(crate) fn add_line(&self, line: impl Into<String>) {
         self.lines.lock().unwrap().push(line.into());
     }
 
     /// Removes and returns all lines.
-    pub(crate) fn take(&self) -> Vec<String> {
+    pub(crate) fn take_lines(&self) -> Vec<String> {
         std::mem::take(&mut *self.lines.lock().unwrap())
     }
 
     /// Waits for `time`, and updates `running` and `peak`.
-    pub(crate) async fn work(&self, time: Duration) {
+    pub(crate) async fn simulate_work(&self, time: Duration) {
         let running = self.running.fetch_add(1, Ordering::SeqCst) + 1;
         self.peak.fetch_max(running, Ordering::SeqCst);
         tokio::time::sleep(time).await;
