@@ -44,14 +44,14 @@ struct FooSpec {
 }
 
 fn main() -> ExitCode {
-    examples::run(reflect())
+    examples::run(run_reflector())
 }
 
-async fn reflect() -> anyhow::Result<()> {
+async fn run_reflector() -> anyhow::Result<()> {
     let install_missing = wants_install(std::env::args().skip(1))?;
     let client = Client::try_default().await?;
     if install_missing {
-        install(&client).await?;
+        install_crd(&client).await?;
     }
     let foos: Api<Foo> = Api::all(client);
     // The default timeout of a poll is ten seconds.
@@ -59,7 +59,7 @@ async fn reflect() -> anyhow::Result<()> {
     let mut polls = Polls::default();
     info!("watching foos");
     loop {
-        let poll = polls.check(reflector.poll().await);
+        let poll = polls.check_result(reflector.poll().await);
         if let Err(error) = poll {
             let missing = error.status().is_some_and(Status::is_not_found);
             let advice = "foos.clux.dev is not installed: run `kubectl apply -f examples/foo.yaml` first";
@@ -68,7 +68,7 @@ async fn reflect() -> anyhow::Result<()> {
         }
         // An object that does not decode ends a poll early, possibly before the initial list is complete.
         if reflector.store().is_ready() {
-            print(reflector.read())?;
+            print_foos(reflector.read())?;
         }
     }
 }
@@ -83,7 +83,7 @@ fn wants_install(mut args: impl Iterator<Item = String>) -> anyhow::Result<bool>
 }
 
 /// Creates the CRD if it does not exist, and waits until the server serves the resource.
-async fn install(client: &Client) -> anyhow::Result<()> {
+async fn install_crd(client: &Client) -> anyhow::Result<()> {
     let crds: Api<CustomResourceDefinition> = Api::all(client.clone());
     match crds.create(&PostParams::default(), &Foo::crd()).await {
         Ok(_) => info!("installed {}", Foo::crd_name()),
@@ -109,7 +109,7 @@ async fn install(client: &Client) -> anyhow::Result<()> {
     tokio::time::timeout(Duration::from_secs(30), served).await.with_context(timed_out)?
 }
 
-fn print(mut foos: Vec<Arc<Foo>>) -> io::Result<()> {
+fn print_foos(mut foos: Vec<Arc<Foo>>) -> io::Result<()> {
     let mut out = io::stdout().lock();
     foos.sort_by_key(|object| (object.namespace(), object.name_any()));
     writeln!(out, "{} foos", foos.len())?;

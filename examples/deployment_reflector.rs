@@ -45,10 +45,10 @@ struct Status {
 type Deployment = Object<Spec, Status>;
 
 fn main() -> ExitCode {
-    examples::run(reflect())
+    examples::run(run_reflector())
 }
 
-async fn reflect() -> anyhow::Result<()> {
+async fn run_reflector() -> anyhow::Result<()> {
     let client = Client::try_default().await?;
     // `Object` supports any kind, so the `Api` needs the resource: here from a Rust type, otherwise from
     // `ApiResource::from_gvk`.
@@ -58,15 +58,15 @@ async fn reflect() -> anyhow::Result<()> {
     let mut polls = Polls::default();
     info!("watching deployments");
     loop {
-        polls.check(reflector.poll().await)?;
+        polls.check_result(reflector.poll().await)?;
         // A deployment that does not decode ends a poll early, possibly before the initial list is complete.
         if reflector.store().is_ready() {
-            print(reflector.read())?;
+            print_deployments(reflector.read())?;
         }
     }
 }
 
-fn print(mut deployments: Vec<Arc<Deployment>>) -> io::Result<()> {
+fn print_deployments(mut deployments: Vec<Arc<Deployment>>) -> io::Result<()> {
     let mut out = io::stdout().lock();
     deployments.sort_by_key(|deployment| (deployment.namespace(), deployment.name_any()));
     writeln!(out, "{} deployments", deployments.len())?;

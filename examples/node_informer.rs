@@ -23,28 +23,28 @@ use std::{
 use tracing::{info, warn};
 
 fn main() -> ExitCode {
-    examples::run(inform())
+    examples::run(run_informer())
 }
 
-async fn inform() -> anyhow::Result<()> {
+async fn run_informer() -> anyhow::Result<()> {
     let client = Client::try_default().await?;
     let nodes: Api<Node> = Api::all(client.clone());
     let mut informer = Informer::new(nodes);
-    // The faults of each unhealthy node, by name. A node is printed only if its faults change, because kubelets update
-    // the status of every node regularly.
+    // The conditions that make each node unhealthy, by the name of the node. The program prints a node only if these
+    // conditions change, because kubelets update the status of every node regularly.
     let mut unhealthy = BTreeMap::new();
     info!("watching nodes");
     while let Some(event) = informer.next().await {
         match event {
             Ok(WatchEvent::Added(node) | WatchEvent::Modified(node)) => {
-                let (name, faults) = (node.name_any(), faults(&node));
-                if faults.is_empty() {
+                let (name, conditions) = (node.name_any(), unhealthy_conditions(&node));
+                if conditions.is_empty() {
                     if unhealthy.remove(&name).is_some() {
                         writeln!(io::stdout(), "{name} is healthy")?;
                     }
-                } else if unhealthy.insert(name.clone(), faults.clone()).as_ref() != Some(&faults) {
-                    writeln!(io::stdout(), "{name} is unhealthy: {}", faults.join(", "))?;
-                    report(&client, &name).await?;
+                } else if unhealthy.insert(name.clone(), conditions.clone()).as_ref() != Some(&conditions) {
+                    writeln!(io::stdout(), "{name} is unhealthy: {}", conditions.join(", "))?;
+                    print_pods_and_events(&client, &name).await?;
                 }
             }
             Ok(WatchEvent::Deleted(node)) => {
@@ -65,7 +65,7 @@ async fn inform() -> anyhow::Result<()> {
 }
 
 /// The conditions that make a node unhealthy: `Ready` if it is not `True`, and any other condition that is `True`.
-fn faults(node: &Node) -> Vec<String> {
+fn unhealthy_conditions(node: &Node) -> Vec<String> {
     let conditions = node.status.iter().flat_map(|status| status.conditions.iter().flatten());
     let bad = conditions.filter(|c| if c.type_ == "Ready" { c.status != "True" } else { c.status == "True" });
     bad.map(|c| format!("{} is {} ({})", c.type_, c.status, c.reason.as_deref().unwrap_or("no reason")))
@@ -73,7 +73,7 @@ fn faults(node: &Node) -> Vec<String> {
 }
 
 /// Prints the pods on a node, and the node's events. A failed request is logged and does not end the program.
-async fn report(client: &Client, node: &str) -> io::Result<()> {
+async fn print_pods_and_events(client: &Client, node: &str) -> io::Result<()> {
     match pods_and_events(client, node).await {
         Ok(lines) => lines.into_iter().try_for_each(|line| writeln!(io::stdout(), "  {line}")),
         Err(error) => {

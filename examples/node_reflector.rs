@@ -19,10 +19,10 @@ use std::{
 use tracing::info;
 
 fn main() -> ExitCode {
-    examples::run(reflect())
+    examples::run(run_reflector())
 }
 
-async fn reflect() -> anyhow::Result<()> {
+async fn run_reflector() -> anyhow::Result<()> {
     let client = Client::try_default().await?;
     let nodes: Api<Node> = Api::all(client);
     let linux = watcher::Config::default().labels("kubernetes.io/os=linux");
@@ -30,15 +30,15 @@ async fn reflect() -> anyhow::Result<()> {
     let mut polls = Polls::default();
     info!("watching nodes that run Linux");
     loop {
-        polls.check(reflector.poll().await)?;
+        polls.check_result(reflector.poll().await)?;
         // A node that does not decode ends a poll early, possibly before the initial list is complete.
         if reflector.store().is_ready() {
-            print(reflector.read())?;
+            print_nodes(reflector.read())?;
         }
     }
 }
 
-fn print(mut nodes: Vec<Arc<Node>>) -> io::Result<()> {
+fn print_nodes(mut nodes: Vec<Arc<Node>>) -> io::Result<()> {
     let mut out = io::stdout().lock();
     nodes.sort_by_key(|node| node.name_any());
     writeln!(out, "{} nodes", nodes.len())?;

@@ -19,36 +19,36 @@ use std::{
 use tracing::info;
 
 fn main() -> ExitCode {
-    examples::run(inform())
+    examples::run(run_informer())
 }
 
-async fn inform() -> anyhow::Result<()> {
+async fn run_informer() -> anyhow::Result<()> {
     let client = Client::try_default().await?;
     let pods: Api<Pod> = Api::all(client);
     let mut informer = Informer::new(pods);
     let mut polls = Polls::default();
     info!("watching pods");
     loop {
-        polls.check(informer.poll().await)?;
+        polls.check_result(informer.poll().await)?;
         while let Some(event) = informer.pop() {
-            print(&event)?;
+            print_event(&event)?;
         }
     }
 }
 
-fn print(event: &WatchEvent<Arc<Pod>>) -> io::Result<()> {
+fn print_event(event: &WatchEvent<Arc<Pod>>) -> io::Result<()> {
     let mut out = io::stdout();
     match event {
-        WatchEvent::Added(pod) => writeln!(out, "added    {}", describe(pod)),
-        WatchEvent::Modified(pod) => writeln!(out, "modified {}", describe(pod)),
-        WatchEvent::Deleted(pod) => writeln!(out, "deleted  {}", describe(pod)),
+        WatchEvent::Added(pod) => writeln!(out, "added    {}", format_pod(pod)),
+        WatchEvent::Modified(pod) => writeln!(out, "modified {}", format_pod(pod)),
+        WatchEvent::Deleted(pod) => writeln!(out, "deleted  {}", format_pod(pod)),
         // A bookmark contains only a resource version. After an error event, the next `poll` returns the error.
         WatchEvent::Bookmark(_) | WatchEvent::Error(_) => Ok(()),
     }
 }
 
 /// Formats a pod, for example `default/web-1: Running on node-3`.
-fn describe(pod: &Pod) -> String {
+fn format_pod(pod: &Pod) -> String {
     let namespace = pod.namespace().unwrap_or_default();
     let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref()).unwrap_or("Unknown");
     let node = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()).unwrap_or("no node");

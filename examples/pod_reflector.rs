@@ -19,25 +19,25 @@ use std::{
 use tracing::info;
 
 fn main() -> ExitCode {
-    examples::run(reflect())
+    examples::run(run_reflector())
 }
 
-async fn reflect() -> anyhow::Result<()> {
+async fn run_reflector() -> anyhow::Result<()> {
     let client = Client::try_default().await?;
     let pods: Api<Pod> = Api::all(client);
     let mut reflector = Reflector::new(pods);
     let mut polls = Polls::default();
     info!("watching pods");
     loop {
-        polls.check(reflector.poll().await)?;
+        polls.check_result(reflector.poll().await)?;
         // A pod that does not decode ends a poll early, possibly before the initial list is complete.
         if reflector.store().is_ready() {
-            print(reflector.read())?;
+            print_pods(reflector.read())?;
         }
     }
 }
 
-fn print(mut pods: Vec<Arc<Pod>>) -> io::Result<()> {
+fn print_pods(mut pods: Vec<Arc<Pod>>) -> io::Result<()> {
     let mut out = io::stdout().lock();
     pods.sort_by_key(|pod| (pod.namespace(), pod.name_any()));
     writeln!(out, "{} pods", pods.len())?;

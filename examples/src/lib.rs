@@ -27,6 +27,7 @@ pub fn run(example: impl Future<Output = anyhow::Result<()>>) -> ExitCode {
     }
 }
 
+/// As [`run`], but returns the failure: that of the example, of the log filter or of a signal handler.
 fn try_run(example: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
     let filter = EnvFilter::builder().with_default_directive(tracing::Level::INFO.into()).from_env();
     let filter = filter.with_context(|| {
@@ -67,11 +68,12 @@ async fn termination_signal() -> io::Result<&'static str> {
     tokio::signal::ctrl_c().await.map(|()| "interrupted")
 }
 
+/// Whether stdout or stderr was closed by its reader.
 fn is_closed_pipe(error: &anyhow::Error) -> bool {
     error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
 }
 
-/// Records whether a poll has succeeded, to decide whether a failed poll ends the program.
+/// Decides whether a failed poll ends the program, by whether an earlier poll has succeeded.
 ///
 /// A failure before the first successful poll is permanent: a wrong address or certificate, or a resource that the
 /// server does not serve. A later failure is logged, and the next poll retries after a backoff.
@@ -86,7 +88,7 @@ impl Polls {
     /// # Errors
     ///
     /// Returns a failure before the first successful poll, unless the cause is an object that does not decode.
-    pub fn check(&mut self, poll: watcher::Result<()>) -> watcher::Result<()> {
+    pub fn check_result(&mut self, poll: watcher::Result<()>) -> watcher::Result<()> {
         let Err(error) = poll else {
             self.succeeded = true;
             return Ok(());

@@ -29,7 +29,7 @@ async fn reconcile(namespace: Arc<Namespace>, client: Arc<Client>) -> kube_clien
     Ok(Action::await_change())
 }
 
-fn start(sim: &Sim) -> JoinHandle<()> {
+fn start_controller(sim: &Sim) -> JoinHandle<()> {
     let client = Client::new(sim.service(), "default");
     let controller = Controller::new(Api::<Namespace>::all(client.clone()), watcher::Config::default())
         .owns(Api::<ConfigMap>::all(client.clone()), watcher::Config::default());
@@ -43,7 +43,7 @@ fn config_maps(sim: &Sim) -> Api<ConfigMap> {
 #[tokio::test(start_paused = true)]
 async fn a_deleted_config_map_is_created_again() {
     let sim = Sim::new();
-    start(&sim);
+    start_controller(&sim);
     sleep(Duration::from_secs(10)).await;
     config_maps(&sim).delete("about", &DeleteParams::default()).await.unwrap();
     sleep(Duration::from_secs(10)).await;
@@ -52,20 +52,20 @@ async fn a_deleted_config_map_is_created_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refused_write_is_tried_again() {
+async fn a_rejected_write_is_retried() {
     let sim = Sim::new();
     let refused = Rule::new(fault::Action::status(503)).verb("patch").resource("configmaps").times(5);
     let refused = sim.faults().add(refused);
-    start(&sim);
+    start_controller(&sim);
     sleep(Duration::from_secs(60)).await;
     assert_eq!(sim.faults().hits(refused), 5);
     config_maps(&sim).get("about").await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_broken_watch_hides_no_change() {
+async fn a_broken_watch_loses_no_change() {
     let sim = Sim::new();
-    start(&sim);
+    start_controller(&sim);
     sleep(Duration::from_secs(10)).await;
     sim.faults().add(Rule::new(fault::Action::Reset).verb("watch").times(3));
     sim.compact_all();
@@ -75,24 +75,23 @@ async fn a_broken_watch_hides_no_change() {
     assert!(sim.get("v1", "ConfigMap", "new", "about").is_ok());
 }
 
-fn writes(sim: &Sim) -> usize {
+fn count_writes(sim: &Sim) -> usize {
     sim.journal().count(|request| !matches!(request.verb, "get" | "list" | "watch"))
 }
 
 #[tokio::test(start_paused = true)]
-async fn it_comes_to_rest() {
+async fn stops_writing_once_every_object_is_reconciled() {
     let sim = Sim::new();
-    start(&sim);
+    start_controller(&sim);
     sleep(Duration::from_secs(60)).await;
-    let writes_before = writes(&sim);
+    let writes_before = count_writes(&sim);
     sleep(Duration::from_secs(3600)).await;
-    assert_eq!(writes(&sim), writes_before);
+    assert_eq!(count_writes(&sim), writes_before);
     assert!(writes_before > 0);
 }
 
-/// All Rust code blocks of the guide are in this file.
 #[test]
-fn the_guide_is_this_code() {
+fn this_file_contains_every_rust_block_of_the_guide() {
     let code = include_str!("controller_on_sim.rs");
     let guide = include_str!("../../docs/testing.md");
     let blocks: Vec<_> =

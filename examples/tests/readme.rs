@@ -39,7 +39,7 @@ fn the_first_controller_builds_and_runs_in_an_empty_directory() {
     assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
 
     let program = target.join("debug/first-controller");
-    let mut controller = Controller(Command::new(program).stdout(Stdio::piped()).spawn().unwrap());
+    let mut controller = ControllerProcess(Command::new(program).stdout(Stdio::piped()).spawn().unwrap());
     let lines = BufReader::new(controller.0.stdout.take().unwrap()).lines().map(Result::unwrap);
     let mut missing = vec!["default", "kube-node-lease", "kube-public", "kube-system"];
     for line in lines {
@@ -53,9 +53,9 @@ fn the_first_controller_builds_and_runs_in_an_empty_directory() {
 }
 
 /// The process of the controller, killed on drop.
-struct Controller(Child);
+struct ControllerProcess(Child);
 
-impl Drop for Controller {
+impl Drop for ControllerProcess {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();

@@ -1,6 +1,6 @@
 //! Tests with faulty servers: watch events that are not JSON, objects that do not decode, and temporary failures.
 
-use crate::support::{Cluster, Key, assert_contains, pod};
+use crate::support::{Cluster, ObjectKey, assert_contains, pod};
 use kube_sim::{
     Sim,
     fault::{Action, Rule},
@@ -8,16 +8,16 @@ use kube_sim::{
 use std::time::Duration;
 
 /// The pod `web` in the namespace `default`.
-const WEB: Key<'static> = ("v1", "Pod", "default", "web");
+const WEB: ObjectKey<'static> = ("v1", "Pod", "default", "web");
 
-/// Replaces the event at `index` of each watch of pods with text that is not JSON.
-fn event_not_json(index: usize) -> Rule {
+/// A fault rule that replaces the event at `index` of each watch of pods by text that is not JSON.
+fn non_json_event_rule(index: usize) -> Rule {
     let bytes = "<html>bad gateway</html>\n".into();
     Rule::new(Action::ReplaceEvent { index, bytes }).verb("watch").resource("pods")
 }
 
-/// Replaces the pod `name` in responses with an object that does not decode as a pod.
-fn undecodable_pod(name: &str) -> Rule {
+/// A fault rule that replaces the pod `name` in responses by an object that does not decode as a pod.
+fn undecodable_pod_rule(name: &str) -> Rule {
     let object = format!(
         r#"{{"apiVersion":"v1","kind":"Pod","metadata":{{"name":"{name}","namespace":"default"}},"spec":{{"containers":7}}}}"#
     );
@@ -29,8 +29,8 @@ async fn fails_if_the_first_watch_is_not_json() {
     for example in ["pod_informer", "pod_reflector"] {
         let cluster = Cluster::new().await;
         cluster.create(&pod("web", "node-0"));
-        cluster.sim.faults().add(event_not_json(0));
-        let error = cluster.start(example).failure().await;
+        cluster.sim.faults().add(non_json_event_rule(0));
+        let error = cluster.start(example).wait_for_failure().await;
         assert_contains(&error, &["watch of /api/v1/pods", "Pod", "<html>"]);
     }
 }
@@ -41,7 +41,7 @@ async fn reports_and_retries_later_failures() {
     tokio::join!(
         retries_after_invalid_json(),
         retries_after_server_errors(),
-        relists_after_expired_version()
+        relists_after_an_expired_version()
     );
 }
 
@@ -51,7 +51,7 @@ async fn retries_after_invalid_json() {
     cluster.create(&pod("web", "node-0"));
     let mut example = cluster.start("pod_informer");
     example.stdout_line("added    default/web").await;
-    let rule = cluster.sim.faults().add(event_not_json(0).times(1));
+    let rule = cluster.sim.faults().add(non_json_event_rule(0).times(1));
     cluster.change(WEB, |pod| pod["status"]["phase"] = "Running".into());
     example.stdout_line("modified default/web").await;
     // Wait for the watch of the next poll, whose first event the fault replaces.
@@ -71,7 +71,7 @@ async fn reports_an_undecodable_object_and_continues() {
     for name in ["a", "bad", "c"] {
         cluster.create(&pod(name, "node-0"));
     }
-    cluster.sim.faults().add(undecodable_pod("bad"));
+    cluster.sim.faults().add(undecodable_pod_rule("bad"));
     let mut reflector = cluster.start("pod_reflector");
     let line = reflector.stderr_line("skipped").await;
     assert_contains(&line, &["decode Pod default/bad", "invalid type", "WARN"]);
@@ -127,7 +127,7 @@ async fn retries_after_server_errors() {
 }
 
 /// The resource version of the watch expires (410). The informer relists without an error.
-async fn relists_after_expired_version() {
+async fn relists_after_an_expired_version() {
     let cluster = Cluster::new().await;
     cluster.create(&pod("web", "node-0"));
     let mut example = cluster.start("pod_informer");
@@ -146,7 +146,7 @@ async fn fails_at_once_if_forbidden() {
     for (example, resource) in
         [("pod_informer", "pods"), ("node_informer", "nodes"), ("node_reflector", "nodes")]
     {
-        let error = cluster.start(example).failure().await;
+        let error = cluster.start(example).wait_for_failure().await;
         assert_contains(&error, &[&format!("/api/v1/{resource}"), "403"]);
     }
 }

@@ -11,7 +11,7 @@ use tokio_rustls::TlsAcceptor;
 
 /// Runs `pod_reflector` until it fails, and returns its error message.
 async fn pod_reflector_failure(home: &Home, kubeconfig: PathBuf) -> String {
-    Running::new(home.example("pod_reflector", &kubeconfig)).failure().await
+    Running::new(home.example("pod_reflector", &kubeconfig)).wait_for_failure().await
 }
 
 #[tokio::test]
@@ -29,7 +29,7 @@ async fn reports_a_host_that_does_not_resolve() {
     let cluster = Cluster::new().await;
     // The top-level domain `invalid` never resolves (RFC 2606).
     let changed = cluster.server.kubeconfig().replace(&cluster.server.url(), "https://cluster.invalid:6443");
-    let error = pod_reflector_failure(&cluster.home, cluster.home.write("host.yaml", &changed)).await;
+    let error = pod_reflector_failure(&cluster.home, cluster.home.write_file("host.yaml", &changed)).await;
     assert_contains(&error, &["cluster.invalid", "address"]);
 }
 
@@ -40,7 +40,7 @@ async fn times_out_on_a_silent_server() {
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = silent.local_addr().unwrap().to_string();
     let changed = cluster.server.kubeconfig().replace(&cluster.server.local_addr().to_string(), &address);
-    let error = pod_reflector_failure(&cluster.home, cluster.home.write("silent.yaml", &changed)).await;
+    let error = pod_reflector_failure(&cluster.home, cluster.home.write_file("silent.yaml", &changed)).await;
     assert_contains(&error, &["timed out after 10s", &address]);
 }
 
@@ -50,7 +50,7 @@ async fn reports_a_server_without_tls() {
     let plain = cluster.sim.serve_http("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let address = plain.local_addr().to_string();
     let changed = cluster.server.kubeconfig().replace(&cluster.server.local_addr().to_string(), &address);
-    let error = pod_reflector_failure(&cluster.home, cluster.home.write("plain.yaml", &changed)).await;
+    let error = pod_reflector_failure(&cluster.home, cluster.home.write_file("plain.yaml", &changed)).await;
     assert_contains(&error, &[&address, "does not speak TLS", "http://"]);
 }
 
@@ -59,7 +59,8 @@ async fn rejects_a_server_certificate_of_an_unknown_authority() {
     let (cluster, other) = (Cluster::new().await, Cluster::new().await);
     let (address, wrong) = (cluster.server.local_addr().to_string(), other.server.local_addr().to_string());
     let changed = other.server.kubeconfig().replace(&wrong, &address);
-    let error = pod_reflector_failure(&cluster.home, cluster.home.write("authority.yaml", &changed)).await;
+    let error =
+        pod_reflector_failure(&cluster.home, cluster.home.write_file("authority.yaml", &changed)).await;
     assert_contains(&error, &[&address, "certificate", "certificate-authority"]);
 }
 
@@ -68,16 +69,17 @@ async fn reports_missing_credentials() {
     let cluster = Cluster::new().await;
     let good = cluster.server.kubeconfig();
     let changed = good.replace("client-certificate-data:", "a:").replace("client-key-data:", "b:");
-    let error = pod_reflector_failure(&cluster.home, cluster.home.write("anonymous.yaml", &changed)).await;
+    let error =
+        pod_reflector_failure(&cluster.home, cluster.home.write_file("anonymous.yaml", &changed)).await;
     assert_contains(&error, &["401", "/api/v1/pods", "credentials"]);
 }
 
 #[tokio::test]
 async fn reports_an_expired_server_certificate() {
     let authority = Authority::new();
-    let (server, address) = authority.serve(EXPIRED).await;
+    let (server, address) = authority.start_server(EXPIRED_YEAR).await;
     let home = Home::new();
-    let error = pod_reflector_failure(&home, authority.write_kubeconfig(&home, address, VALID)).await;
+    let error = pod_reflector_failure(&home, authority.write_kubeconfig(&home, address, VALID_YEAR)).await;
     assert_contains(&error, &[&address.to_string(), "server's certificate has expired", "renew it"]);
     server.abort();
 }
@@ -85,17 +87,17 @@ async fn reports_an_expired_server_certificate() {
 #[tokio::test]
 async fn reports_an_expired_client_certificate() {
     let authority = Authority::new();
-    let (server, address) = authority.serve(VALID).await;
+    let (server, address) = authority.start_server(VALID_YEAR).await;
     let home = Home::new();
-    let error = pod_reflector_failure(&home, authority.write_kubeconfig(&home, address, EXPIRED)).await;
+    let error = pod_reflector_failure(&home, authority.write_kubeconfig(&home, address, EXPIRED_YEAR)).await;
     assert_contains(&error, &[&address.to_string(), "client-certificate", "expired"]);
     server.abort();
 }
 
 /// The year in which a certificate expires.
 type ExpiryYear = i32;
-const EXPIRED: ExpiryYear = 2021;
-const VALID: ExpiryYear = 4000;
+const EXPIRED_YEAR: ExpiryYear = 2021;
+const VALID_YEAR: ExpiryYear = 4000;
 
 /// A certificate authority that issues valid and expired certificates.
 struct Authority {
@@ -113,7 +115,7 @@ impl Authority {
     }
 
     /// Issues a certificate for 127.0.0.1 that expires in the year `expiry`.
-    fn sign(&self, expiry: ExpiryYear) -> (rcgen::Certificate, KeyPair) {
+    fn issue_certificate(&self, expiry: ExpiryYear) -> (rcgen::Certificate, KeyPair) {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
         params.not_before = date_time_ymd(2020, 1, 1);
@@ -122,13 +124,13 @@ impl Authority {
     }
 
     /// Starts a server that requires a client certificate of this authority, and sends nothing after the handshake.
-    async fn serve(&self, expiry: ExpiryYear) -> (JoinHandle<()>, SocketAddr) {
+    async fn start_server(&self, expiry: ExpiryYear) -> (JoinHandle<()>, SocketAddr) {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let mut roots = RootCertStore::empty();
         roots.add(self.certificate.der().clone()).unwrap();
         let clients =
             WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone()).build().unwrap();
-        let (certificate, key) = self.sign(expiry);
+        let (certificate, key) = self.issue_certificate(expiry);
         let key = PrivateKeyDer::Pkcs8(key.serialize_der().into());
         let config =
             ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
@@ -151,16 +153,16 @@ impl Authority {
 
     /// Writes a kubeconfig with a client certificate that expires in the year `expiry`, and returns its path.
     fn write_kubeconfig(&self, home: &Home, server: SocketAddr, expiry: ExpiryYear) -> PathBuf {
-        let (certificate, key) = self.sign(expiry);
-        home.write("ca.pem", &self.certificate.pem());
-        home.write("client.pem", &certificate.pem());
-        home.write("client.key", &key.serialize_pem());
+        let (certificate, key) = self.issue_certificate(expiry);
+        home.write_file("ca.pem", &self.certificate.pem());
+        home.write_file("client.pem", &certificate.pem());
+        home.write_file("client.key", &key.serialize_pem());
         let text = format!(
             "apiVersion: v1\nkind: Config\ncurrent-context: test\n\
              contexts: [{{name: test, context: {{cluster: test, user: test}}}}]\n\
              clusters: [{{name: test, cluster: {{server: 'https://{server}', certificate-authority: ca.pem}}}}]\n\
              users: [{{name: test, user: {{client-certificate: client.pem, client-key: client.key}}}}]\n"
         );
-        home.write("kubeconfig", &text)
+        home.write_file("kubeconfig", &text)
     }
 }

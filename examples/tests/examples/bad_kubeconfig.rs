@@ -6,7 +6,7 @@ use std::path::Path;
 
 /// Runs `pod_reflector` until it fails, and returns its error message.
 async fn pod_reflector_failure(home: &Home, kubeconfig: &Path) -> String {
-    Running::new(home.example("pod_reflector", kubeconfig)).failure().await
+    Running::new(home.example("pod_reflector", kubeconfig)).wait_for_failure().await
 }
 
 #[tokio::test]
@@ -21,7 +21,7 @@ async fn reports_the_searched_paths_without_a_kubeconfig() {
     let home = Home::new();
     let mut command = home.example("pod_reflector", Path::new(""));
     command.env_remove("KUBECONFIG");
-    let error = Running::new(command).failure().await;
+    let error = Running::new(command).wait_for_failure().await;
     let default = home.path(".kube/config").display().to_string();
     assert_contains(&error, &["KUBECONFIG is not set", &default, "set KUBECONFIG"]);
 }
@@ -47,7 +47,7 @@ async fn reports_the_error_in_a_malformed_file() {
         ("empty.yaml", "", "current-context"),
         ("binary.yaml", "\u{0}\u{1}\u{2}", "not a valid kubeconfig"),
     ] {
-        let path = home.write(name, text);
+        let path = home.write_file(name, text);
         let error = pod_reflector_failure(&home, &path).await;
         assert_contains(&error, &[&path.display().to_string(), says]);
     }
@@ -63,7 +63,7 @@ async fn reports_unknown_names_with_the_existing_names() {
         ("user: kube-sim-admin", "user: nobody", "no user `nobody`"),
     ] {
         assert!(good.contains(from), "{from} is not in\n{good}");
-        let path = cluster.home.write("changed.yaml", &good.replace(from, to));
+        let path = cluster.home.write_file("changed.yaml", &good.replace(from, to));
         let error = pod_reflector_failure(&cluster.home, &path).await;
         assert_contains(&error, &[&path.display().to_string(), says]);
     }
@@ -76,7 +76,7 @@ async fn reports_the_entry_of_an_invalid_certificate() {
     let file = cluster.home.path("nowhere.pem").display().to_string();
     let missing =
         good.replace("certificate-authority-data:", &format!("certificate-authority: {file}\n    unknown:"));
-    let path = cluster.home.write("ca.yaml", &missing);
+    let path = cluster.home.write_file("ca.yaml", &missing);
     let error = pod_reflector_failure(&cluster.home, &path).await;
     assert_contains(
         &error,
@@ -84,7 +84,7 @@ async fn reports_the_entry_of_an_invalid_certificate() {
     );
 
     let damaged = good.replace("client-certificate-data: ", "client-certificate-data: '%' #");
-    let path = cluster.home.write("client.yaml", &damaged);
+    let path = cluster.home.write_file("client.yaml", &damaged);
     let error = pod_reflector_failure(&cluster.home, &path).await;
     assert_contains(
         &error,

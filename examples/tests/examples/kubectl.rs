@@ -49,7 +49,7 @@ async fn crd_reflector_prints_changes_by_kubectl() {
     };
     let cluster = Cluster::new().await;
     let home = Home::new();
-    let editor = home.write("editor", "#!/bin/sh\nsed -i 's/^  info: .*/  info: by hand/' \"$1\"\n");
+    let editor = home.write_file("editor", "#!/bin/sh\nsed -i 's/^  info: .*/  info: by hand/' \"$1\"\n");
     std::fs::set_permissions(&editor, std::fs::Permissions::from_mode(0o755)).unwrap();
     let kubectl = Kubectl { program, home, kubeconfig: cluster.kubeconfig.clone(), editor };
 

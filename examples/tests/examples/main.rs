@@ -5,9 +5,9 @@
 mod bad_cluster;
 mod bad_connection;
 mod bad_kubeconfig;
-mod foos;
+mod crd_reflector;
 mod informers;
 mod kubectl;
 mod reflectors;
-mod run;
+mod signals_and_logs;
 mod support;

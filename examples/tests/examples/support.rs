@@ -36,7 +36,7 @@ impl Home {
     }
 
     /// Writes a file and returns its path.
-    pub(crate) fn write(&self, name: &str, text: &str) -> PathBuf {
+    pub(crate) fn write_file(&self, name: &str, text: &str) -> PathBuf {
         let path = self.path(name);
         std::fs::write(&path, text).unwrap();
         path
@@ -91,7 +91,7 @@ impl Cluster {
     pub(crate) async fn with_sim(sim: Sim) -> Self {
         let server = sim.serve_https("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let home = Home::new();
-        let kubeconfig = home.write("kubeconfig", &server.kubeconfig());
+        let kubeconfig = home.write_file("kubeconfig", &server.kubeconfig());
         Self { sim, server, home, kubeconfig }
     }
 
@@ -104,10 +104,10 @@ impl Cluster {
         self.sim.create(object).unwrap();
     }
 
-    /// Edits an object. Updates its status instead of the object if `edit` changes the status.
+    /// Edits an object with `edit`. If `edit` changes the status, updates only the status.
     pub(crate) fn change(
         &self,
-        (api_version, kind, namespace, name): Key<'_>,
+        (api_version, kind, namespace, name): ObjectKey<'_>,
         edit: impl FnOnce(&mut Value),
     ) {
         let mut object = self.sim.get(api_version, kind, namespace, name).unwrap();
@@ -117,13 +117,13 @@ impl Cluster {
             .unwrap();
     }
 
-    pub(crate) fn delete(&self, (api_version, kind, namespace, name): Key<'_>) {
+    pub(crate) fn delete(&self, (api_version, kind, namespace, name): ObjectKey<'_>) {
         self.sim.delete(api_version, kind, namespace, name).unwrap();
     }
 }
 
 /// The API version, kind, namespace and name of an object.
-pub(crate) type Key<'a> = (&'a str, &'a str, &'a str, &'a str);
+pub(crate) type ObjectKey<'a> = (&'a str, &'a str, &'a str, &'a str);
 
 /// A pod in the namespace `default`, bound to `node`.
 pub(crate) fn pod(name: &str, node: &str) -> Value {
@@ -153,14 +153,14 @@ struct Output {
 
 impl Output {
     /// The first line from index `from` on that contains `text`, and the index of the following line.
-    fn find(&self, stream: usize, from: usize, text: &str) -> Option<(String, usize)> {
+    fn find_line(&self, stream: usize, from: usize, text: &str) -> Option<(String, usize)> {
         let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         let mut rest = lines[stream].iter().enumerate().skip(from);
         rest.find(|(_, line)| line.contains(text)).map(|(at, line)| (line.clone(), at + 1))
     }
 
-    /// All lines of a stream.
-    fn text(&self, stream: usize) -> String {
+    /// All lines of a stream, separated by line feeds.
+    fn joined_lines(&self, stream: usize) -> String {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner)[stream].join("\n")
     }
 
@@ -187,20 +187,20 @@ impl Running {
 
     /// Waits for the next line of stdout that contains `text`.
     pub(crate) async fn stdout_line(&mut self, text: &str) -> String {
-        self.wait_for(0, text).await
+        self.wait_for_line(0, text).await
     }
 
     /// Waits for the next line of stderr that contains `text`.
     pub(crate) async fn stderr_line(&mut self, text: &str) -> String {
-        self.wait_for(1, text).await
+        self.wait_for_line(1, text).await
     }
 
     /// Waits for the next line of a stream that contains `text`.
-    async fn wait_for(&mut self, stream: usize, text: &str) -> String {
+    async fn wait_for_line(&mut self, stream: usize, text: &str) -> String {
         let output = self.output.clone();
         let found = async {
             loop {
-                match output.find(stream, self.searched_lines[stream], text) {
+                match output.find_line(stream, self.searched_lines[stream], text) {
                     Some((line, next)) => {
                         self.searched_lines[stream] = next;
                         return line;
@@ -216,11 +216,11 @@ impl Running {
     }
 
     pub(crate) fn stdout(&self) -> String {
-        self.output.text(0)
+        self.output.joined_lines(0)
     }
 
     pub(crate) fn stderr(&self) -> String {
-        self.output.text(1)
+        self.output.joined_lines(1)
     }
 
     /// The output of both streams, for panic messages.
@@ -228,13 +228,13 @@ impl Running {
         format!("--- stdout\n{}\n--- stderr\n{}", self.stdout(), self.stderr())
     }
 
-    pub(crate) fn signal(&self, signal: Signal) {
+    pub(crate) fn send_signal(&self, signal: Signal) {
         let pid = self.child.id().and_then(|id| Pid::from_raw(id.try_into().unwrap())).unwrap();
         kill_process(pid, signal).unwrap();
     }
 
     /// Waits until the program has exited and all of its output has been read.
-    pub(crate) async fn exited(&mut self) -> ExitStatus {
+    pub(crate) async fn wait_for_exit(&mut self) -> ExitStatus {
         match timeout(TIMEOUT, self.child.wait()).await {
             Ok(status) => {
                 for reader in &mut self.readers {
@@ -248,15 +248,15 @@ impl Running {
 
     /// Sends SIGTERM, and asserts a successful exit.
     pub(crate) async fn stop(mut self) {
-        self.signal(Signal::TERM);
-        let status = self.exited().await;
+        self.send_signal(Signal::TERM);
+        let status = self.wait_for_exit().await;
         assert!(status.success(), "{status}\n{}", self.transcript());
     }
 
     /// Waits for the program to fail, asserts exit code 1 and a single error message as the last line, and returns the
     /// message.
-    pub(crate) async fn failure(mut self) -> String {
-        let status = self.exited().await;
+    pub(crate) async fn wait_for_failure(mut self) -> String {
+        let status = self.wait_for_exit().await;
         let transcript = self.transcript();
         assert_eq!(status.code(), Some(1), "{status}\n{transcript}");
         let stderr = self.stderr();

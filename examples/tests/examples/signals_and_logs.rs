@@ -20,8 +20,8 @@ async fn exits_successfully_on_sigint_and_sigterm() {
     let end = async |name: &str, signal, message: &str| {
         let mut example = cluster.start(name);
         example.stderr_line("watching").await;
-        example.signal(signal);
-        assert!(example.exited().await.success(), "{name}\n{}", example.stderr());
+        example.send_signal(signal);
+        assert!(example.wait_for_exit().await.success(), "{name}\n{}", example.stderr());
         assert_contains(&example.stderr(), &[message]);
     };
     for name in EXAMPLES {
@@ -36,8 +36,8 @@ async fn sigint_ends_a_pending_request() {
     cluster.sim.faults().add(kube_sim::fault::Rule::new(kube_sim::fault::Action::Hang));
     let mut example = cluster.start("pod_reflector");
     example.stderr_line("watching").await;
-    example.signal(Signal::INT);
-    assert!(example.exited().await.success(), "{}", example.stderr());
+    example.send_signal(Signal::INT);
+    assert!(example.wait_for_exit().await.success(), "{}", example.stderr());
 }
 
 #[tokio::test]
@@ -67,7 +67,7 @@ async fn rust_log_filters_the_log() {
     tokio::join!(run("off", true), run("warn", true), run("debug", false));
     let mut command = cluster.home.example("node_reflector", &cluster.kubeconfig);
     command.env("RUST_LOG", "kube_client=loud");
-    assert_contains(&Running::new(command).failure().await, &["RUST_LOG", "kube_client=loud"]);
+    assert_contains(&Running::new(command).wait_for_failure().await, &["RUST_LOG", "kube_client=loud"]);
 }
 
 /// The reader of stdout ends before the example, as in `example | head -1`.

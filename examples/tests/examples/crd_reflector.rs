@@ -75,7 +75,7 @@ async fn crd_reflector_advises_how_to_install_a_missing_crd() {
     let cluster = Cluster::new().await;
     let mut command = cluster.home.example("crd_reflector", &cluster.kubeconfig);
     command.arg("--no-install");
-    let error = Running::new(command).failure().await;
+    let error = Running::new(command).wait_for_failure().await;
     assert_contains(
         &error,
         &[
@@ -92,7 +92,7 @@ async fn crd_reflector_advises_what_to_do_if_installing_is_forbidden() {
     use kube_sim::fault::{Action, Rule};
     let cluster = Cluster::new().await;
     cluster.sim.faults().add(Rule::new(Action::status(403)).resource("customresourcedefinitions"));
-    let error = cluster.start("crd_reflector").failure().await;
+    let error = cluster.start("crd_reflector").wait_for_failure().await;
     assert_contains(&error, &["cannot install foos.clux.dev", "kubectl apply -f examples/foo.yaml", "403"]);
 }
 
@@ -102,7 +102,7 @@ async fn crd_reflector_rejects_unknown_arguments() {
     for args in [&["--instal"][..], &["--no-install", "again"]] {
         let mut command = cluster.home.example("crd_reflector", &cluster.kubeconfig);
         command.args(args);
-        let error = Running::new(command).failure().await;
+        let error = Running::new(command).wait_for_failure().await;
         assert_contains(&error, &["--no-install"]);
     }
 }
