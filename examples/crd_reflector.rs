@@ -11,7 +11,7 @@
 //! ```
 
 use anyhow::{Context, bail};
-use examples::Polls;
+use examples::PollChecker;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube_client::{
     Api, Client, CustomResourceExt, ResourceExt,
@@ -56,10 +56,10 @@ async fn run_reflector() -> anyhow::Result<()> {
     let foos: Api<Foo> = Api::all(client);
     // The default timeout of a poll is ten seconds.
     let mut reflector = Reflector::new(foos).timeout(Duration::from_secs(2));
-    let mut polls = Polls::default();
+    let mut checker = PollChecker::default();
     info!("watching foos");
     loop {
-        let poll = polls.check_result(reflector.poll().await);
+        let poll = checker.check_result(reflector.poll().await);
         if let Err(error) = poll {
             let missing = error.status().is_some_and(Status::is_not_found);
             let advice = "foos.clux.dev is not installed: run `kubectl apply -f examples/foo.yaml` first";

@@ -7,7 +7,7 @@
 //! cargo run -p examples --example deployment_reflector
 //! ```
 
-use examples::Polls;
+use examples::PollChecker;
 use k8s_openapi::api::apps::v1;
 use kube_client::{
     Api, Client, ResourceExt,
@@ -55,10 +55,10 @@ async fn run_reflector() -> anyhow::Result<()> {
     let resource = ApiResource::erase::<v1::Deployment>(&());
     let deployments: Api<Deployment> = Api::all_with(client, &resource);
     let mut reflector = Reflector::new(deployments);
-    let mut polls = Polls::default();
+    let mut checker = PollChecker::default();
     info!("watching deployments");
     loop {
-        polls.check_result(reflector.poll().await)?;
+        checker.check_result(reflector.poll().await)?;
         // A deployment that does not decode ends a poll early, possibly before the initial list is complete.
         if reflector.store().is_ready() {
             print_deployments(reflector.read())?;

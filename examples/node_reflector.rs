@@ -7,7 +7,7 @@
 //! cargo run -p examples --example node_reflector
 //! ```
 
-use examples::Polls;
+use examples::PollChecker;
 use k8s_openapi::api::core::v1::Node;
 use kube_client::{Api, Client, ResourceExt};
 use kube_runtime::{Reflector, watcher};
@@ -27,10 +27,10 @@ async fn run_reflector() -> anyhow::Result<()> {
     let nodes: Api<Node> = Api::all(client);
     let linux = watcher::Config::default().labels("kubernetes.io/os=linux");
     let mut reflector = Reflector::with_config(nodes, linux);
-    let mut polls = Polls::default();
+    let mut checker = PollChecker::default();
     info!("watching nodes that run Linux");
     loop {
-        polls.check_result(reflector.poll().await)?;
+        checker.check_result(reflector.poll().await)?;
         // A node that does not decode ends a poll early, possibly before the initial list is complete.
         if reflector.store().is_ready() {
             print_nodes(reflector.read())?;

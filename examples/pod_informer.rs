@@ -7,7 +7,7 @@
 //! cargo run -p examples --example pod_informer
 //! ```
 
-use examples::Polls;
+use examples::PollChecker;
 use k8s_openapi::api::core::v1::Pod;
 use kube_client::{Api, Client, ResourceExt, api::WatchEvent};
 use kube_runtime::Informer;
@@ -26,10 +26,10 @@ async fn run_informer() -> anyhow::Result<()> {
     let client = Client::try_default().await?;
     let pods: Api<Pod> = Api::all(client);
     let mut informer = Informer::new(pods);
-    let mut polls = Polls::default();
+    let mut checker = PollChecker::default();
     info!("watching pods");
     loop {
-        polls.check_result(informer.poll().await)?;
+        checker.check_result(informer.poll().await)?;
         while let Some(event) = informer.pop() {
             print_event(&event)?;
         }

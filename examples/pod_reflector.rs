@@ -7,7 +7,7 @@
 //! cargo run -p examples --example pod_reflector
 //! ```
 
-use examples::Polls;
+use examples::PollChecker;
 use k8s_openapi::api::core::v1::Pod;
 use kube_client::{Api, Client, ResourceExt};
 use kube_runtime::Reflector;
@@ -26,10 +26,10 @@ async fn run_reflector() -> anyhow::Result<()> {
     let client = Client::try_default().await?;
     let pods: Api<Pod> = Api::all(client);
     let mut reflector = Reflector::new(pods);
-    let mut polls = Polls::default();
+    let mut checker = PollChecker::default();
     info!("watching pods");
     loop {
-        polls.check_result(reflector.poll().await)?;
+        checker.check_result(reflector.poll().await)?;
         // A pod that does not decode ends a poll early, possibly before the initial list is complete.
         if reflector.store().is_ready() {
             print_pods(reflector.read())?;

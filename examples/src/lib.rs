@@ -78,11 +78,11 @@ fn is_closed_pipe(error: &anyhow::Error) -> bool {
 /// A failure before the first successful poll is permanent: a wrong address or certificate, or a resource that the
 /// server does not serve. A later failure is logged, and the next poll retries after a backoff.
 #[derive(Debug, Default)]
-pub struct Polls {
+pub struct PollChecker {
     succeeded: bool,
 }
 
-impl Polls {
+impl PollChecker {
     /// Logs a temporary failure, and returns a permanent failure.
     ///
     /// # Errors

@@ -13,7 +13,7 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long a cycle waits for the server to end the watch, after the duration of the watch has elapsed. If the server
 /// ends the watch, the next cycle can reuse the connection.
-const END_GRACE: Duration = Duration::from_millis(250);
+const END_GRACE_PERIOD: Duration = Duration::from_millis(250);
 
 /// A watcher that is polled in cycles of limited duration.
 pub(crate) struct Cycle<K> {
@@ -49,7 +49,7 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Cycle<K> {
         // A deadline that overflows `Instant` means no limit.
         let Some(end) = Instant::now().checked_add(self.timeout) else { return };
         self.driver.pause_at(end);
-        self.deadline = end.checked_add(END_GRACE);
+        self.deadline = end.checked_add(END_GRACE_PERIOD);
     }
 
     /// The next event of the cycle; `None` at the end of the cycle. Cancel safe.

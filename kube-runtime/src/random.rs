@@ -5,12 +5,12 @@
 use std::time::Duration;
 
 /// Adds a random duration of up to 100 % of `wait`.
-pub(crate) fn jitter(wait: Duration) -> Duration {
+pub(crate) fn add_jitter(wait: Duration) -> Duration {
     wait.saturating_add(Duration::try_from_secs_f64(wait.as_secs_f64() * fastrand::f64()).unwrap_or(wait))
 }
 
 /// Subtracts a random duration of up to 50 % of `limit`.
-pub(crate) fn shortened(limit: Duration) -> Duration {
+pub(crate) fn shorten_randomly(limit: Duration) -> Duration {
     limit.mul_f64(1.0 - fastrand::f64() / 2.0)
 }
 

@@ -100,7 +100,7 @@ where
     (info, store)
 }
 
-fn per_pod(total: u64) -> u64 {
+fn average_per_pod(total: u64) -> u64 {
     total / PODS as u64
 }
 
@@ -109,7 +109,7 @@ fn a_typed_pod_takes_less_than_20_kb_and_75_allocations() {
     let (info, store) = fill_store(&pods(list_body()), Storage::typed);
     let bytes = info.bytes_current.unsigned_abs() / PODS as u64;
     assert!(bytes < 20_000, "{bytes} bytes stay for each pod");
-    let allocations = per_pod(info.count_total);
+    let allocations = average_per_pod(info.count_total);
     assert!(allocations < 75, "{allocations} allocations for each pod");
     drop(store);
 }
@@ -147,7 +147,7 @@ fn a_partial_pod_allocates_only_its_fields() {
     assert!(pod.spec.node_name.is_some());
     let bytes = info.bytes_current.unsigned_abs() / PODS as u64;
     assert!(bytes < 700, "{bytes} bytes stay for each pod, {}", size_of::<PartialPod>());
-    let allocations = per_pod(info.count_total);
+    let allocations = average_per_pod(info.count_total);
     assert!(allocations < 12, "{allocations} allocations for each pod");
 }
 
@@ -177,6 +177,6 @@ fn a_dropped_event_allocates_only_its_metadata() {
             assert!(left <= 2, "{left} events were emitted");
         });
     });
-    let allocations = per_pod(info.count_total);
+    let allocations = average_per_pod(info.count_total);
     assert!(allocations < 30, "{allocations} allocations for each event");
 }

@@ -16,10 +16,12 @@ use tokio::time::sleep;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
+/// A recorder with the default limits.
 fn recorder(sim: &Sim) -> Recorder {
     Recorder::new(client(sim), "example.com/tests".into())
 }
 
+/// A normal event with this reason.
 fn event(reason: &str) -> Event {
     let note = Some(format!("a note about {reason}"));
     Event { type_: EventType::Normal, reason: reason.into(), note, action: "Testing".into(), secondary: None }
@@ -166,7 +168,7 @@ async fn a_count_that_cannot_be_written_is_dropped_after_ten_minutes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn events_that_differ_in_type_reason_action_or_object_are_no_series() {
+async fn events_that_differ_in_type_reason_action_or_object_do_not_form_a_series() {
     let sim = Sim::new();
     let recorder = recorder(&sim);
     recorder.publish(&event("Saved"), &map_reference("a")).await.unwrap();

@@ -37,50 +37,50 @@ struct State {
 
 /// How a watch fails while it sends events.
 #[derive(Debug, Clone, Copy)]
-enum Break {
+enum WatchFailure {
     /// The watch sends a line that is not an event, followed by valid events.
-    Frame,
+    InvalidLine,
     Expired,
     Connection,
 }
 
 /// An operation on the collection, or a failure of a watch.
 #[derive(Debug, Clone)]
-enum Op {
+enum Operation {
     Put(&'static str, State),
     Delete(&'static str),
-    Break(Break),
+    Fail(WatchFailure),
 }
 
 /// A short random sequence of operations; the last one creates the object `z`.
-fn random_sequence(random: &mut fastrand::Rng) -> Vec<Op> {
+fn random_sequence(random: &mut fastrand::Rng) -> Vec<Operation> {
     let mut generations = BTreeMap::new();
     let length = random.u16(1..=9);
     let mut ops: Vec<_> = (0..length)
         .map(|n| {
             let name = if random.u8(0..3) == 0 { "b" } else { "a" };
             match random.u8(0..10) {
-                0 => Op::Delete(name),
-                1 => Op::Break(Break::Frame),
-                2 => Op::Break(Break::Expired),
-                3 => Op::Break(Break::Connection),
+                0 => Operation::Delete(name),
+                1 => Operation::Fail(WatchFailure::InvalidLine),
+                2 => Operation::Fail(WatchFailure::Expired),
+                3 => Operation::Fail(WatchFailure::Connection),
                 _ => {
                     let generation = generations.entry(name).or_insert(1);
                     *generation += u32::from(random.u8(0..3) == 0);
                     let label = if random.u8(0..3) == 0 { 'y' } else { 'x' };
                     let value = if random.u8(0..3) == 0 { 300 } else { n };
-                    Op::Put(name, State { label, generation: *generation, value })
+                    Operation::Put(name, State { label, generation: *generation, value })
                 }
             }
         })
         .collect();
-    ops.push(Op::Put("z", State { label: 'x', generation: 1, value: 1 }));
+    ops.push(Operation::Put("z", State { label: 'x', generation: 1, value: 1 }));
     ops
 }
 
-/// A server with one collection. Each watch executes the operations of the sequence up to the next break.
+/// A server with one collection. Each watch executes the operations of the sequence up to the next failure.
 struct Server {
-    ops: Vec<Op>,
+    ops: Vec<Operation>,
     /// The number of executed operations.
     executed: usize,
     padding: String,
@@ -92,9 +92,9 @@ impl Server {
         let mut state = BTreeMap::new();
         for (at, op) in self.ops[..until].iter().enumerate() {
             match op {
-                Op::Put(name, object) => drop(state.insert(*name, (at + 1, object.clone()))),
-                Op::Delete(name) => drop(state.remove(name)),
-                Op::Break(_) => {}
+                Operation::Put(name, object) => drop(state.insert(*name, (at + 1, object.clone()))),
+                Operation::Delete(name) => drop(state.remove(name)),
+                Operation::Fail(_) => {}
             }
         }
         state
@@ -133,28 +133,28 @@ impl Server {
             let fresh = at >= self.executed;
             self.executed = self.executed.max(at + 1);
             match &self.ops[at] {
-                Op::Put(name, object) => {
+                Operation::Put(name, object) => {
                     let kind = if self.state(at).contains_key(name) { "MODIFIED" } else { "ADDED" };
                     lines.push(line(kind, self.object_json(name, at + 1, object)));
                 }
-                Op::Delete(name) => {
+                Operation::Delete(name) => {
                     if let Some((_, last)) = self.state(at).get(name) {
                         lines.push(line("DELETED", self.object_json(name, at + 1, last)));
                     }
                 }
-                Op::Break(_) if !fresh => {}
-                Op::Break(_) if broken => break,
-                Op::Break(Break::Frame) => {
+                Operation::Fail(_) if !fresh => {}
+                Operation::Fail(_) if broken => break,
+                Operation::Fail(WatchFailure::InvalidLine) => {
                     lines.push("<html>".into());
                     broken = true;
                 }
-                Op::Break(Break::Expired) => {
+                Operation::Fail(WatchFailure::Expired) => {
                     let status =
                         json!({"kind": "Status", "code": 410, "reason": "Expired", "status": "Failure"});
                     lines.push(line("ERROR", status));
                     break;
                 }
-                Op::Break(Break::Connection) => {
+                Operation::Fail(WatchFailure::Connection) => {
                     cut = true;
                     break;
                 }
@@ -289,8 +289,8 @@ async fn model_a_store_behind_a_filter_ends_equal_to_the_server_on_several_threa
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_decodable_change_after_an_undecodable_one_of_the_same_generation_is_not_dropped() {
-    let put = |generation, value| Op::Put("a", State { label: 'x', generation, value });
-    let end = Op::Put("z", State { label: 'x', generation: 1, value: 1 });
+    let put = |generation, value| Operation::Put("a", State { label: 'x', generation, value });
+    let end = Operation::Put("z", State { label: 'x', generation: 1, value: 1 });
     let ops = vec![put(1, 1), put(2, 300), put(2, 2), end];
     for strategy in [InitialListStrategy::ListWatch, InitialListStrategy::StreamingList] {
         let server = Server { ops: ops.clone(), executed: 1, padding: String::new() };
@@ -299,10 +299,10 @@ async fn a_decodable_change_after_an_undecodable_one_of_the_same_generation_is_n
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn deletes_an_object_deselected_after_a_broken_frame() {
-    let put = |label| Op::Put("a", State { label, generation: 1, value: 1 });
-    let end = Op::Put("z", State { label: 'x', generation: 1, value: 1 });
-    let ops = vec![put('x'), Op::Break(Break::Frame), put('y'), end];
+async fn deletes_an_object_deselected_after_an_invalid_line() {
+    let put = |label| Operation::Put("a", State { label, generation: 1, value: 1 });
+    let end = Operation::Put("z", State { label: 'x', generation: 1, value: 1 });
+    let ops = vec![put('x'), Operation::Fail(WatchFailure::InvalidLine), put('y'), end];
     for strategy in [InitialListStrategy::ListWatch, InitialListStrategy::StreamingList] {
         let server = Server { ops: ops.clone(), executed: 1, padding: String::new() };
         assert_eq!(run_watcher(Filter::Labelled, strategy, server).await, Ok(()));

@@ -363,7 +363,7 @@ async fn an_undecodable_object_stops_neither_list_nor_watch() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn reports_a_frame_that_is_not_json_and_relists() {
+async fn reports_a_line_that_is_not_json_and_relists() {
     let sim = Sim::new();
     sim.faults().add(
         Rule::new(Action::ReplaceEvent { index: 0, bytes: "<html>proxy</html>\n".into() })

@@ -116,7 +116,7 @@ where
         }
         // Stops when a result is available: the stream emits it, and calls this function again at the next poll.
         while !self.executor.has_result()
-            && self.executor.running() < self.config.concurrency
+            && self.executor.running_tasks() < self.config.concurrency
             && let Some(key) = self.queue.take_key(Instant::now())
         {
             match self.store.get(&key) {
@@ -149,14 +149,14 @@ where
             // The key is due. If a concurrency slot is free, poll again immediately; otherwise the end of a reconcile
             // wakes this task.
             self.timer = None;
-            if self.executor.running() < self.config.concurrency {
+            if self.executor.running_tasks() < self.config.concurrency {
                 cx.waker().wake_by_ref();
             }
         }
     }
 
     /// Ends the processing of the key in the queue, and returns the stream's item for the result.
-    fn finish(&mut self, ended: ReconcileResult<K, E>) -> Result<(ObjectRef<K>, Action), Error<E>> {
+    fn finish_key(&mut self, ended: ReconcileResult<K, E>) -> Result<(ObjectRef<K>, Action), Error<E>> {
         let ReconcileResult { object, action, error } = ended;
         match action.next {
             Next::Change => self.queue.done(&object, None),
@@ -173,14 +173,14 @@ where
     }
 
     /// Returns the stream's item for a finished reconcile, and starts further reconciles.
-    fn emit(
+    fn emit_result(
         &mut self,
         ended: ReconcileResult<K, E>,
         consecutive: u32,
         cx: &mut Context<'_>,
     ) -> <Self as Stream>::Item {
         self.turn = Turn::ReconcileResult(consecutive);
-        let item = self.finish(ended);
+        let item = self.finish_key(ended);
         self.start_reconciles(cx);
         item
     }
@@ -202,9 +202,9 @@ where
     /// Polls in-flight reconciles during a shutdown, and starts no further ones.
     fn poll_draining(&mut self, cx: &mut Context<'_>) -> Poll<Option<<Self as Stream>::Item>> {
         if let Poll::Ready(Some(ended)) = self.executor.poll_result(cx) {
-            return Poll::Ready(Some(self.finish(ended)));
+            return Poll::Ready(Some(self.finish_key(ended)));
         }
-        let idle = self.executor.running() == 0 && !self.executor.has_result();
+        let idle = self.executor.running_tasks() == 0 && !self.executor.has_result();
         if idle { Poll::Ready(None) } else { Poll::Pending }
     }
 }
@@ -231,7 +231,7 @@ where
             && n < MAX_CONSECUTIVE_RESULTS
             && let Poll::Ready(Some(ended)) = this.executor.poll_result(cx)
         {
-            return Poll::Ready(Some(this.emit(ended, n + 1, cx)));
+            return Poll::Ready(Some(this.emit_result(ended, n + 1, cx)));
         }
         // Yield before polling the sources and tasks: with an exhausted coop budget, tokio's resources return
         // `Pending`.
@@ -255,7 +255,7 @@ where
         // `start_reconciles` may have finished reconciles inline: emit their results.
         if let Poll::Ready(Some(ended)) = this.executor.poll_result(cx) {
             // Counts as consecutive, because this task has not yielded.
-            return Poll::Ready(Some(this.emit(ended, consecutive + 1, cx)));
+            return Poll::Ready(Some(this.emit_result(ended, consecutive + 1, cx)));
         }
         if taken.is_ready() {
             // The sources may have more items: yield, then continue.

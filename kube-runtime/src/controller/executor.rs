@@ -110,7 +110,7 @@ where
     }
 
     /// The number of reconciles that run as tasks.
-    pub(super) fn running(&self) -> usize {
+    pub(super) fn running_tasks(&self) -> usize {
         self.running.len()
     }
 

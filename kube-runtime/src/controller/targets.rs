@@ -1,5 +1,5 @@
-//! `Targets`: the objects to reconcile for each watched object. After a change of a watched object, its previous targets
-//! are also reconciled.
+//! `Targets`: the objects to reconcile for each watched object. After a change of a watched object, the controller also
+//! reconciles its previous targets.
 
 use crate::reflector::ObjectRef;
 use crate::watcher::Event;
@@ -71,14 +71,14 @@ where
                 Vec::new()
             }
             Event::InitApply((object, Some(keys))) | Event::Apply((object, Some(keys))) => {
-                self.apply(object, keys)
+                self.set_targets(object, keys)
             }
             Event::InitApply((object, None)) | Event::Apply((object, None)) => {
                 self.keep_targets(&object);
                 Vec::new()
             }
             Event::Delete((object, keys)) => {
-                let before = self.forget(&object);
+                let before = self.remove_targets(&object);
                 self.keys_with_previous(&sorted_names(keys.unwrap_or_default()), &before)
             }
             Event::InitDone => {
@@ -100,7 +100,7 @@ where
     pub(super) fn keys_for_undecodable(&mut self, object: &UndecodableObject) -> Vec<ObjectRef<K>> {
         let name = NamespacedName::new(object.namespace.as_deref(), object.name.as_deref());
         if object.origin == ObjectOrigin::Deleted {
-            let before = self.forget(&name);
+            let before = self.remove_targets(&name);
             return self.keys_with_previous(&before, &[]);
         }
         self.keep_targets(&name);
@@ -115,10 +115,10 @@ where
     }
 
     /// Stores the targets of an added or modified object. Returns them and the previous ones.
-    fn apply(&mut self, object: NamespacedName, keys: Vec<ObjectRef<K>>) -> Vec<ObjectRef<K>> {
+    fn set_targets(&mut self, object: NamespacedName, keys: Vec<ObjectRef<K>>) -> Vec<ObjectRef<K>> {
         let now = sorted_names(keys);
         if now.is_empty() {
-            let before = self.forget(&object);
+            let before = self.remove_targets(&object);
             return self.keys_with_previous(&before, &[]);
         }
         let before = self.by_object.get(&object).map(|entry| entry.names.clone()).unwrap_or_default();
@@ -128,8 +128,8 @@ where
         self.keys_with_previous(&self.last, &before)
     }
 
-    /// Removes a watched object. Returns its targets.
-    fn forget(&mut self, object: &NamespacedName) -> Arc<[NamespacedName]> {
+    /// Removes the targets of a watched object, and returns them.
+    fn remove_targets(&mut self, object: &NamespacedName) -> Arc<[NamespacedName]> {
         self.by_object.remove(object).map(|entry| entry.names).unwrap_or_default()
     }
 

@@ -30,16 +30,16 @@ const FLUSH_INTERVAL: Duration = Duration::from_secs(60);
 /// Create one recorder for a controller and clone it: clones share the series and the limits.
 ///
 /// - **Series.** An event with the same type, action, reason and objects as a previous one is a repetition. The first
-///   repetition adds a `series` to the existing event. Further ones are counted in memory; the count is written when the
-///   event was not repeated for 6 minutes, and the event is refreshed every 30 minutes. The note of the first event
-///   remains.
-/// - **Rate limit.** For each object, 25 events may be written, and then one in 5 minutes ([`Config`]). Further events are
-///   dropped and counted by [`dropped`](Self::dropped); repetitions of a series are only counted.
+///   repetition adds a `series` to the existing event. Further repetitions are counted in memory. The recorder writes
+///   the count when the event was not repeated for 6 minutes, and refreshes the event every 30 minutes. The note of the
+///   first event remains.
+/// - **Rate limit.** For each object, 25 events may be written, and then one in 5 minutes ([`Config`]). Further events
+///   are dropped and counted by [`dropped`](Self::dropped); repetitions of a series are only counted.
 /// - **Memory.** At most 4096 series and objects are kept; the least recently used one is evicted.
 ///
-/// A task of the recorder writes the counts. It ends when the last clone is dropped, and counts that are not written yet
-/// are lost: call [`flush`](Self::flush) before that. The rate limit and the series use tokio's clock; events contain
-/// the times of the system's clock.
+/// A task of the recorder writes the counts. The task ends when the last clone is dropped, and unwritten counts are
+/// then lost: call [`flush`](Self::flush) before. The rate limit and the series use tokio's clock; events contain the
+/// times of the system's clock.
 ///
 /// Needs the permissions `create` and `patch` for `events` of the group `events.k8s.io`. Events about cluster-scoped
 /// objects need them in the namespace `default`.
@@ -109,8 +109,8 @@ impl Recorder {
     ///
     /// # Errors
     ///
-    /// If the request fails; a failed event must not fail a reconcile. The occurrence is counted, and the next one of the
-    /// same event tries to write it again.
+    /// If the request fails; a failed event must not fail a reconcile. The occurrence is counted, and the next
+    /// occurrence of the same event retries the write.
     ///
     /// # Cancel safety
     ///

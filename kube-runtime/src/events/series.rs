@@ -26,7 +26,7 @@ const COUNT_RETRY_TIME: Duration = Duration::from_secs(10 * 60);
 pub(super) struct State {
     config: Config,
     series: LruCache<SeriesKey, Series>,
-    buckets: LruCache<Reference, Bucket>,
+    buckets: LruCache<Reference, TokenBucket>,
     /// The suffix of the last event's name.
     last_nanos: i128,
     /// The number of occurrences that are in no event.
@@ -183,7 +183,7 @@ impl Series {
 
 /// The rate limit of one object, as a token bucket.
 #[derive(Debug)]
-struct Bucket {
+struct TokenBucket {
     tokens: u32,
     /// The time up to which tokens were added.
     filled: Instant,
@@ -198,7 +198,7 @@ fn lru_cache<K: Hash + Eq, V>(capacity: usize) -> LruCache<K, V> {
 
 /// Takes a token of the object; `false` if there is none.
 fn take_token(
-    buckets: &mut LruCache<Reference, Bucket>,
+    buckets: &mut LruCache<Reference, TokenBucket>,
     object: &Reference,
     config: &Config,
     now: Instant,
@@ -207,11 +207,11 @@ fn take_token(
         return true;
     }
     // An evicted bucket starts again with all tokens, as in client-go.
-    let full = || Bucket { tokens: config.burst, filled: now };
+    let full = || TokenBucket { tokens: config.burst, filled: now };
     buckets.get_or_insert_mut_ref(object, full).take_token(config, now)
 }
 
-impl Bucket {
+impl TokenBucket {
     /// Takes a token; `false` if there is none.
     fn take_token(&mut self, config: &Config, now: Instant) -> bool {
         let periods = now.duration_since(self.filled).as_nanos() / config.refill.as_nanos();

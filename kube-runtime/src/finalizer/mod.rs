@@ -27,8 +27,8 @@ pub enum Event<K> {
 
 /// Reconciles an object whose external state has to be cleaned up before the object is removed.
 ///
-/// - The object does not have the finalizer: adds `finalizer_name` to `metadata.finalizers`, then calls `reconcile` with
-///   [`Event::Apply`] and the object that the server returned. A change of finalizers leaves `metadata.generation`
+/// - The object does not have the finalizer: adds `finalizer_name` to `metadata.finalizers`, then calls `reconcile`
+///   with [`Event::Apply`] and the object that the server returned. A change of finalizers leaves `metadata.generation`
 ///   unchanged, so that a controller with a filter on the generation would not reconcile the object again.
 /// - It has the finalizer: calls `reconcile` with [`Event::Apply`].
 /// - It has the finalizer and is marked for deletion: calls `reconcile` with [`Event::Cleanup`], and removes the
@@ -44,8 +44,8 @@ pub enum Event<K> {
 /// by another of the same name, or if its finalizers differ from `obj`, which may come from an outdated cache. The
 /// function then reads the object and tries again, at most five times. Finalizers of other controllers are never lost.
 ///
-/// `finalizer_name` has the form `example.com/name` and must be unique among the controllers of the object. The function
-/// needs the permissions `get` and `patch`.
+/// `finalizer_name` has the form `example.com/name` and must be unique among the controllers of the object. The
+/// function needs the permissions `get` and `patch`.
 ///
 /// ```
 /// use k8s_openapi::api::core::v1::ConfigMap;

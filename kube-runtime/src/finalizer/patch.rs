@@ -76,8 +76,8 @@ where
     /// Reads the object after a failed patch. Returns the current object if another patch may succeed, `None` if the
     /// object was deleted, or the error of the patch.
     ///
-    /// The server returns 422 for a failed `test` operation and for an invalid finalizer name. If the object is unchanged,
-    /// the cause is the name.
+    /// The server returns 422 for a failed `test` operation and for an invalid finalizer name. If the object is
+    /// unchanged, the cause is the name.
     async fn reread(
         &self,
         previous: &K,

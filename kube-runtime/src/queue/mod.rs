@@ -122,7 +122,7 @@ impl<K: Hash + Eq + Clone> WorkQueue<K> {
 
     /// Ends the processing of a key with success. The key is due at `next`, or earlier if it was added meanwhile.
     pub(crate) fn done(&mut self, key: &K, next: Option<Due>) {
-        if let Some((key, again)) = self.finish(key)
+        if let Some((key, again)) = self.remove_in_process(key)
             && let Some(due) = [again.0, next].into_iter().flatten().min()
         {
             self.enqueue(key, due, 0);
@@ -133,7 +133,7 @@ impl<K: Hash + Eq + Clone> WorkQueue<K> {
     /// failure. If the key was added meanwhile, it is due at the earlier time, because the change may fix the
     /// failure. Returns the wait.
     pub(crate) fn failed(&mut self, key: &K, now: Instant) -> Duration {
-        let Some((key, (again, failures))) = self.finish(key) else { return Duration::ZERO };
+        let Some((key, (again, failures))) = self.remove_in_process(key) else { return Duration::ZERO };
         let failures = failures.saturating_add(1);
         let wait = self.backoff.after(failures);
         let due = Due::after(now, wait);
@@ -147,7 +147,7 @@ impl<K: Hash + Eq + Clone> WorkQueue<K> {
     }
 
     /// Removes a key that is in process. Returns its failure count, and its due time if it was added meanwhile.
-    fn finish(&mut self, key: &K) -> Option<(K, (Option<Due>, u32))> {
+    fn remove_in_process(&mut self, key: &K) -> Option<(K, (Option<Due>, u32))> {
         match self.entries.remove_entry(key)? {
             (key, Entry { state: KeyState::Running { again }, failures }) => Some((key, (again, failures))),
             // The key is not in process: keep it unchanged.

@@ -244,7 +244,7 @@ mod tests {
     }
 
     /// Moves the objects to shared pages. Returns the moved objects.
-    fn moved(objects: &[Packed]) -> Vec<Packed> {
+    fn move_all(objects: &[Packed]) -> Vec<Packed> {
         let mut move_queue = MoveQueue::default();
         for packed in objects {
             move_queue.add(packed);
@@ -256,7 +256,7 @@ mod tests {
     fn objects_are_unchanged_on_a_shared_page() {
         let objects =
             [packed("a", b"one", None), packed("", b"", Some(9)), packed("long", &[7; 300], Some(1000))];
-        let moved = moved(&objects);
+        let moved = move_all(&objects);
         assert_eq!(moved.len(), 3);
         for (alone, moved) in objects.iter().zip(&moved) {
             assert_eq!(alone.key(), moved.key());
@@ -270,7 +270,7 @@ mod tests {
     #[test]
     fn fills_shared_pages() {
         let objects: Vec<_> = (0..200).map(|n| packed(&n.to_string(), &[0; 1000], None)).collect();
-        let moved = moved(&objects);
+        let moved = move_all(&objects);
         let mut pages: Vec<_> = moved.iter().map(|packed| &packed.page).collect();
         pages.dedup_by(|a, b| Arc::ptr_eq(a, b));
         assert_eq!(pages.len(), (200 * 1030_usize).div_ceil(PAGE_SIZE), "{pages:?}");
@@ -296,7 +296,7 @@ mod tests {
     #[test]
     fn vacates_a_page_once_if_less_than_half_is_in_use() {
         let objects: Vec<_> = (0..10).map(|n| packed(&n.to_string(), b"text", None)).collect();
-        let mut moved = moved(&objects);
+        let mut moved = move_all(&objects);
         moved.truncate(5);
         assert!(moved[0].vacate().is_none(), "half of it is in use");
         moved.truncate(4);
@@ -307,7 +307,7 @@ mod tests {
 
     #[test]
     fn a_weak_reference_identifies_its_object_without_keeping_the_page() {
-        let objects = moved(&[packed("a", b"1", None), packed("b", b"2", None)]);
+        let objects = move_all(&[packed("a", b"1", None), packed("b", b"2", None)]);
         let weak = objects[1].downgrade();
         assert!(weak.is_of(&objects[1]) && !weak.is_of(&objects[0]));
         drop(objects);

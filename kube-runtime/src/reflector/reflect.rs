@@ -16,8 +16,9 @@ use std::{
 /// store.
 ///
 /// After a relist, an [`Event::Delete`] follows [`Event::InitDone`] for each object that was deleted before the
-/// relist. Each deletion is emitted once, even if the watch reported it during the relist. An undecodable object
-/// leaves the store unchanged, and the error is emitted. The store changes only while the stream is polled.
+/// relist. Each deletion is emitted once, even if the watch reported it during the relist. For an undecodable object
+/// the error is emitted, and the store keeps the last state of the object until its deletion. The store changes only
+/// while the stream is polled.
 ///
 /// ```
 /// use futures::{StreamExt, TryStreamExt};

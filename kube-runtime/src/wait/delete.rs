@@ -51,9 +51,9 @@ impl StdError for Error {
 /// Deletes an object and waits until it is removed: until its finalizers are removed and its grace period ends.
 ///
 /// An object of the same name that is created afterwards has another uid and does not prolong the wait. With
-/// [`DeleteParams::dry_run`] nothing is deleted, and the function returns after the request. The wait has no time limit;
-/// [`delete_and_finalize_within`] has one. It watches only metadata, and needs the permissions `delete`, `list` and
-/// `watch`.
+/// [`DeleteParams::dry_run`] nothing is deleted, and the function returns after the request. The wait has no time
+/// limit; [`delete_and_finalize_within`] has one. The function watches only metadata, and needs the permissions
+/// `delete`, `list` and `watch`.
 ///
 /// ```
 /// use k8s_openapi::api::core::v1::ConfigMap;

@@ -126,7 +126,8 @@ where
 ///
 /// # Errors
 ///
-/// Those of [`await_condition`], and [`Error::TimedOut`] with the last failure of the watch if no state has followed it.
+/// Those of [`await_condition`], and [`Error::TimedOut`] with the last failure of the watch if no state has followed
+/// the failure.
 ///
 /// # Cancel safety
 ///

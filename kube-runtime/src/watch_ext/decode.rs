@@ -93,6 +93,7 @@ mod tests {
     use crate::watcher::Event;
     use futures::{StreamExt, stream};
 
+    /// The events of an object that is listed and deleted, and of another that is added.
     fn events() -> impl futures::Stream<Item = crate::watcher::Result<Event<u8>>> {
         stream::iter(
             [Event::Init, Event::InitApply(1), Event::InitDone, Event::Delete(1), Event::Apply(2)].map(Ok),

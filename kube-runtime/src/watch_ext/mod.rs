@@ -2,7 +2,7 @@
 
 mod backoff;
 mod decode;
-mod early;
+mod early_filters;
 mod predicate;
 
 pub use backoff::StreamBackoff;

@@ -47,7 +47,7 @@ impl Iterator for ExponentialBackoff {
         let wait = self.next;
         self.next =
             Duration::try_from_secs_f64(wait.as_secs_f64() * self.factor).unwrap_or(self.max).min(self.max);
-        Some(if self.jitter { random::jitter(wait) } else { wait })
+        Some(if self.jitter { random::add_jitter(wait) } else { wait })
     }
 }
 

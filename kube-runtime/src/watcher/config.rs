@@ -53,7 +53,7 @@ pub struct Config {
     pub initial_list_strategy: InitialListStrategy,
     /// The number of objects per page of a list; `None` for a list without pages.
     pub page_size: Option<u32>,
-    /// Whether the server sends bookmarks. Without them, the resource version of an idle watch expires, and the
+    /// Whether the watches request bookmarks. Without bookmarks, the resource version of an idle watch expires, and the
     /// watcher relists.
     pub bookmarks: bool,
     /// The time without events and bookmarks after which the watcher reads the server's current resource version, with

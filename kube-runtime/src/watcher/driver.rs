@@ -25,11 +25,11 @@ use tokio::time::{Instant, Sleep};
 /// The minimum `timeoutSeconds` of a streaming list, because its initial events may take long to arrive.
 const MIN_STREAMING_TIMEOUT: Duration = Duration::from_secs(60);
 /// The driver opens no further watch if less time than this remains until the pause.
-const MIN_WATCH: Duration = Duration::from_millis(500);
+const MIN_WATCH_DURATION: Duration = Duration::from_millis(500);
 
 /// A relist waits first if less time than this has passed since the previous list. Otherwise the driver would list in
 /// a loop if a server sends one event and a 410 after each list.
-const RELIST_INTERVAL: Duration = Duration::from_secs(1);
+const MIN_RELIST_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A running watcher.
 pub(crate) struct Driver<K> {
@@ -161,7 +161,7 @@ impl<K> Driver<K> {
         self.watch_ended
             && matches!(self.io, Io::Idle)
             && matches!(self.state, State::Watching { .. })
-            && self.pause_time.is_some_and(|until| Instant::now() + MIN_WATCH >= until)
+            && self.pause_time.is_some_and(|until| Instant::now() + MIN_WATCH_DURATION >= until)
     }
 
     /// The resource version of the last received change; `None` until the first snapshot is complete.
@@ -225,7 +225,7 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Driver<K> {
             self.backoff.reset();
         }
         let relists_too_early = matches!(self.state, State::Start { .. })
-            && self.synced_at.is_some_and(|at| at.elapsed() < RELIST_INTERVAL);
+            && self.synced_at.is_some_and(|at| at.elapsed() < MIN_RELIST_INTERVAL);
         match if then == DriverAction::Next && relists_too_early { DriverAction::Wait } else { then } {
             DriverAction::Read => {}
             DriverAction::Probe => self.silence.begin(self.read_version()),
@@ -302,7 +302,7 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Driver<K> {
         let mut wp = self.config.watch_params();
         // Adds jitter, so that watches that start together do not reconnect together.
         if wp.timeout.is_none() {
-            wp.timeout = Some(crate::random::shortened(wp.effective_timeout()));
+            wp.timeout = Some(crate::random::shorten_randomly(wp.effective_timeout()));
         }
         // The age of the watch counts from the request: a paused caller may read the response long after the server
         // ended the watch.

@@ -19,7 +19,7 @@ pub(crate) trait EarlyFilter<K>: Send {
     /// Discards the state of all objects. Called when a snapshot begins.
     fn reset(&mut self);
 
-    /// Called for an object that the filter kept but that could not be decoded. The consumer does not receive the object.
+    /// Called for an object that the filter kept but that could not be decoded: the consumer does not receive it.
     fn forget(&mut self, object: &UndecodableObject);
 
     /// Returns the verdict for an object. Objects of a snapshot have the origin `List` or `Added`. The filter must

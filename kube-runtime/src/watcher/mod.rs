@@ -9,9 +9,9 @@ pub(crate) mod driver;
 mod error;
 mod event;
 mod filter;
+mod object_watch;
 mod open_watch;
 mod silence_probe;
-mod single;
 mod step;
 
 pub use backoff::{Backoff, DefaultBackoff, ExponentialBackoff};
@@ -19,8 +19,8 @@ pub use config::{Config, InitialListStrategy, ListSemantic};
 pub use error::{Error, Result};
 pub use event::Event;
 pub(crate) use filter::EarlyFilter;
+pub use object_watch::watch_object;
 pub use silence_probe::restores_noticed;
-pub use single::watch_object;
 
 use driver::Driver;
 use futures::{Stream, StreamExt};

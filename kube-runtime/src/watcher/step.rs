@@ -393,12 +393,14 @@ fn during_streaming_list(previous: Previous, input: Input) -> (State, Output) {
         Input::Bookmark(_) | Input::Dropped(_) => {
             (State::Streaming { previous }, no_event(DriverAction::Read))
         }
-        Input::Error(_, status) if refuses_streaming(&status) => (
+        Input::Error(_, status) if rejects_streaming_lists(&status) => (
             State::Start { previous: previous.with_attempt(Attempt::Fresh) },
             no_event(DriverAction::GiveUpStreaming),
         ),
-        Input::Error(_, status) => (retry_snapshot(previous), emit_error(Failure::WatchStatus(status))),
-        Input::Failed(Phase::Opening, error) if error.status().is_some_and(refuses_streaming) => (
+        Input::Error(_, status) => {
+            (after_broken_streaming_list(previous), emit_error(Failure::WatchStatus(status)))
+        }
+        Input::Failed(Phase::Opening, error) if error.status().is_some_and(rejects_streaming_lists) => (
             State::Start { previous: previous.with_attempt(Attempt::Fresh) },
             no_event(DriverAction::GiveUpStreaming),
         ),
@@ -406,7 +408,7 @@ fn during_streaming_list(previous: Previous, input: Input) -> (State, Output) {
             (State::Start { previous }, emit_error(Failure::WatchStart(error)))
         }
         Input::Failed(Phase::Open | Phase::Healthy, error) => {
-            (retry_snapshot(previous), emit_error(Failure::Watch(error)))
+            (after_broken_streaming_list(previous), emit_error(Failure::Watch(error)))
         }
         // The server shut down, or a proxy limited the request's duration. The next snapshot may use a streaming list
         // again.
@@ -432,7 +434,7 @@ fn during_streaming_list(previous: Previous, input: Input) -> (State, Output) {
 
 /// After the first broken streaming list, requests another one. After the second, requests a paged list, whose
 /// responses are smaller.
-fn retry_snapshot(previous: Previous) -> State {
+fn after_broken_streaming_list(previous: Previous) -> State {
     match previous.attempt {
         Attempt::Fresh => State::Start { previous: previous.with_attempt(Attempt::Repeated) },
         Attempt::Repeated => State::Listing { page: PageRequest::default(), previous },
@@ -566,7 +568,7 @@ fn watching_from(version: String, seen: Option<String>) -> State {
 
 /// Whether a status means that the server does not support streaming lists. Other statuses mean a missing permission
 /// or a temporary failure.
-fn refuses_streaming(status: &Status) -> bool {
+fn rejects_streaming_lists(status: &Status) -> bool {
     matches!(status.code, 400 | 405 | 406 | 410 | 415 | 422 | 501)
 }
 

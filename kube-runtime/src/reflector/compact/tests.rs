@@ -158,11 +158,11 @@ async fn other_threads_pack_a_list_and_wake_the_stream_to_store_the_last_batches
 struct Traced;
 
 /// The threads that serialized a [`Traced`], in order.
-static THREADS: Mutex<Vec<std::thread::ThreadId>> = Mutex::new(Vec::new());
+static SERIALIZING_THREADS: Mutex<Vec<std::thread::ThreadId>> = Mutex::new(Vec::new());
 
 impl Serialize for Traced {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        THREADS.lock().unwrap().push(std::thread::current().id());
+        SERIALIZING_THREADS.lock().unwrap().push(std::thread::current().id());
         serializer.serialize_unit()
     }
 }
@@ -180,7 +180,7 @@ async fn other_threads_serialize_most_of_a_list() {
     writer.apply_watcher_event(Event::InitDone);
     std::future::poll_fn(|cx| writer.poll_packed(cx)).await;
     let here = std::thread::current().id();
-    let elsewhere = THREADS.lock().unwrap().iter().filter(|thread| **thread != here).count();
+    let elsewhere = SERIALIZING_THREADS.lock().unwrap().iter().filter(|thread| **thread != here).count();
     // Each object is serialized twice; the second time verifies the round trip.
     assert!(elsewhere > 400, "{elsewhere} of 4000");
 }

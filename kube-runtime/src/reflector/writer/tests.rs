@@ -5,6 +5,7 @@ use crate::reflector::ObjectRef;
 use crate::reflector::WriterDropped;
 use k8s_openapi::api::core::v1::ConfigMap;
 
+/// The config map `name` in the namespace `ns`, with this resource version.
 fn object(name: &str, version: &str) -> ConfigMap {
     let mut object = ConfigMap::default();
     object.metadata.name = Some(name.into());
@@ -13,6 +14,7 @@ fn object(name: &str, version: &str) -> ConfigMap {
     object
 }
 
+/// The undecodable config map `name` in the namespace `ns`.
 fn undecodable(name: &str, origin: ObjectOrigin) -> UndecodableObject {
     let source = serde_json::from_str::<u8>("x").unwrap_err();
     let mut object = UndecodableObject::new("ConfigMap", origin, source);

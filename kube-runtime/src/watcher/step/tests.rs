@@ -5,17 +5,19 @@ use kube_client::core::{BookmarkMeta, TypeMeta, reason};
 
 /// The server and the configuration allow streaming lists.
 const STREAMING: Capabilities = Capabilities { streaming_lists: true, cached_lists: false, refused: None };
-/// Only paged lists, from storage.
+/// The configuration allows only paged lists from storage.
 const LISTS: Capabilities = Capabilities { streaming_lists: false, cached_lists: false, refused: None };
-/// Only paged lists, from the watch cache.
+/// The configuration allows only paged lists, which may come from the watch cache.
 const CACHED: Capabilities = Capabilities { cached_lists: true, ..LISTS };
 /// The state of a new watcher.
 const START: State = State::Start { previous: Previous::NONE };
 
+/// The event of an added or modified object.
 fn changed(version: &str) -> Input {
     Input::Changed(Some(version.into()))
 }
 
+/// The event of a deleted object.
 fn deleted(version: &str) -> Input {
     Input::Deleted(Some(version.into()))
 }
@@ -47,7 +49,7 @@ fn timeout_error() -> ClientError {
 }
 
 /// The error for a response body that is not JSON.
-fn not_json() -> ClientError {
+fn invalid_json_error() -> ClientError {
     ClientError::Decode { what: "a watch".into(), source: "<html>".into() }
 }
 
@@ -61,7 +63,7 @@ fn end_of_page(token: Option<&str>, version: Option<&str>) -> Input {
     Input::PageDone { continue_token: token.map(Into::into), version: version.map(Into::into) }
 }
 
-/// Formats the event and then the action of an output. Events: `+` apply, `-` delete, `=` init apply, `[` init, `]` init
+/// Formats the event and the action of an output. Events: `+` apply, `-` delete, `=` init apply, `[` init, `]` init
 /// done, `!` error.
 fn format_output(output: &Output) -> String {
     let event = match &output.event {
@@ -275,7 +277,7 @@ fn relists_after_a_failure_that_may_repeat_from_the_same_version() {
         status_error(Phase::Opening, 403, reason::FORBIDDEN),
         error_event(500, reason::INTERNAL_ERROR),
         error_event(500, "StorageReadError"),
-        Input::Failed(Phase::Open, not_json()),
+        Input::Failed(Phase::Open, invalid_json_error()),
         Input::Ended(Ending::Brief),
     ];
     for input in failures {
@@ -323,7 +325,7 @@ fn a_healthy_watch_resets_the_count_of_failed_connections() {
 #[test]
 fn resumes_immediately_after_a_healthy_watch_breaks_and_after_the_backoff_otherwise() {
     let cut = |phase| connection_error(phase, TransportKind::Broken);
-    let healthy = Input::Failed(Phase::Healthy, not_json());
+    let healthy = Input::Failed(Phase::Healthy, invalid_json_error());
     check_outputs_of_watch(vec![
         (cut(Phase::Healthy), "! next"),
         (Input::Ready, "watch 5"),
