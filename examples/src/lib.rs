@@ -27,7 +27,7 @@ pub fn run(example: impl Future<Output = anyhow::Result<()>>) -> ExitCode {
     }
 }
 
-/// As [`run`], but returns the failure: that of the example, of the log filter or of a signal handler.
+/// As [`run`], but returns the error.
 fn try_run(example: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
     let filter = EnvFilter::builder().with_default_directive(tracing::Level::INFO.into()).from_env();
     let filter = filter.with_context(|| {
@@ -73,7 +73,7 @@ fn is_closed_pipe(error: &anyhow::Error) -> bool {
     error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
 }
 
-/// Decides whether a failed poll ends the program, by whether an earlier poll has succeeded.
+/// Decides whether a failed poll ends the program.
 ///
 /// A failure before the first successful poll is permanent: a wrong address or certificate, or a resource that the
 /// server does not serve. A later failure is logged, and the next poll retries after a backoff.

@@ -162,7 +162,7 @@ fn never_buffers_a_whole_list() {
             }
         });
     });
-    // The service's copy of the body, and the buffered chunk.
+    // The limit allows the service's copy of the body and one buffered chunk.
     assert!(info.bytes_max < 2 * whole + 200_000, "{} bytes at most, for a body of {whole}", info.bytes_max);
 }
 

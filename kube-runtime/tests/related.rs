@@ -276,7 +276,7 @@ async fn calls_the_mapper_with_the_previous_state_of_modified_and_deleted_object
         .boxed();
     poll_for(1, &mut results).await;
     log.take_lines();
-    // The secret has no targets until the index contains one.
+    // The secret has no targets until the index contains a name.
     index.lock().unwrap().push("a");
     sim.delete("v1", "Secret", "default", "s").unwrap();
     poll_for(60, &mut results).await;

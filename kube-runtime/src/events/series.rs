@@ -80,8 +80,8 @@ impl State {
 
     /// Records an occurrence. Returns the write that it requires.
     ///
-    /// The first occurrence creates the event and the second one makes it a series; later ones are only counted, and
-    /// [`due_writes`](Self::due_writes) writes the count.
+    /// The first occurrence creates the event, and the second one makes the event a series. Later occurrences are only
+    /// counted; [`due_writes`](Self::due_writes) returns the write of the count.
     pub(super) fn observe(
         &mut self,
         event: &Event,

@@ -139,7 +139,7 @@ pin_project! {
         predicate: P,
         ttl: Duration,
         seen: LastHashes,
-        /// When outdated hashes were last evicted.
+        // When outdated hashes were last evicted.
         swept: Option<Instant>,
         view: V,
     }

@@ -69,7 +69,9 @@ impl Previous {
 /// before it has worked leads to an error and a wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Attempt {
+    /// The snapshot does not follow a failure.
     Fresh,
+    /// The snapshot follows a failure.
     Repeated,
 }
 
@@ -152,7 +154,9 @@ pub(super) enum Ending {
 /// The phase in which a request failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
+    /// The response headers have not arrived.
     Opening,
+    /// The response body is open.
     Open,
     /// A watch that was open long enough to count as healthy.
     Healthy,
