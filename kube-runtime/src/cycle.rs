@@ -57,8 +57,8 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Cycle<K> {
         // Without this, the task would never yield and never reach the deadline while events arrive continuously.
         tokio::task::coop::consume_budget().await;
         if self.deadline.is_none() && self.driver.is_synced() {
-            // The backoff does not count towards the duration: a cycle that only waited would look like one without
-            // changes.
+            // The backoff does not count towards the duration: a cycle that only waited would look like a cycle
+            // without changes.
             self.driver.wait_for_backoff().await;
             self.set_deadline();
         }

@@ -33,7 +33,7 @@ impl Default for Config {
 
 impl Config {
     /// How long the controller waits after a change before it reconciles the object, to coalesce further changes. The
-    /// first change starts the wait; later ones do not extend it. Zero by default.
+    /// first change starts the wait; later changes do not extend the wait. Zero by default.
     pub fn debounce(mut self, debounce: Duration) -> Self {
         self.debounce = debounce;
         self

@@ -24,7 +24,7 @@ use tokio::time::{Instant, Sleep};
 /// The maximum number of keys to take from the sources before reconciles are started and results emitted.
 const MAX_KEYS_PER_POLL: usize = 128;
 /// The maximum number of consecutive results to emit before yielding to the runtime and polling the sources and the
-/// tasks. Equal to tokio's coop budget, so that it causes no additional yields.
+/// tasks. The limit is equal to tokio's coop budget, so that it causes no additional yields.
 const MAX_CONSECUTIVE_RESULTS: u32 = 128;
 
 /// What to poll first. The value alternates, because a continuous flow of results would otherwise starve the sources
@@ -33,7 +33,8 @@ const MAX_CONSECUTIVE_RESULTS: u32 = 128;
 enum Turn {
     /// Results of reconciles, to free their memory and concurrency slots. The value counts the consecutive results.
     ReconcileResult(u32),
-    /// The sources and the executor's tasks, whose results would otherwise wait behind those of inline reconciles.
+    /// The sources and the executor's tasks. The results of tasks would otherwise wait behind the results of inline
+    /// reconciles.
     Sources,
 }
 
@@ -121,7 +122,7 @@ where
         {
             match self.store.get(&key) {
                 // An owner reference contains no namespace, so a namespaced key may refer to a cluster-scoped owner,
-                // which the store finds too. Replace the key: two keys of one object could be reconciled
+                // and the store finds the owner too. Replace the key: two keys of one object could be reconciled
                 // concurrently.
                 Some(object) if object.meta().namespace != key.namespace => {
                     self.queue.done(&key, None);
@@ -199,7 +200,7 @@ where
         phase
     }
 
-    /// Polls in-flight reconciles during a shutdown, and starts no further ones.
+    /// Polls in-flight reconciles during a shutdown, and starts no further reconciles.
     fn poll_draining(&mut self, cx: &mut Context<'_>) -> Poll<Option<<Self as Stream>::Item>> {
         if let Poll::Ready(Some(ended)) = self.executor.poll_result(cx) {
             return Poll::Ready(Some(self.finish_key(ended)));

@@ -7,9 +7,9 @@ use std::fmt;
 
 /// A failure in a controller. The controller continues after every such failure.
 ///
-/// Display contains the failure and its cause, so `warn!("{error}")` is a complete message. The variant's field
-/// contains the cause. `source()` returns the cause of that cause, so that printing the chain of sources repeats
-/// nothing.
+/// The `Display` text contains the failure and its cause, so `warn!("{error}")` is a complete message. `source()`
+/// therefore skips the cause and returns the source of the cause, so that a printed chain of errors repeats no message.
+/// The variant's field contains the cause.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error<E: std::error::Error + 'static> {

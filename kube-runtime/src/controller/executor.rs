@@ -22,10 +22,10 @@ use tracing::Instrument;
 /// If the first poll of a reconcile takes longer than this, the following reconciles are spawned without an inline
 /// poll.
 const MAX_INLINE_POLL: Duration = Duration::from_micros(50);
-/// How many reconciles are spawned without an inline poll after one that exceeded [`MAX_INLINE_POLL`].
+/// How many reconciles are spawned without an inline poll after an inline poll took longer than [`MAX_INLINE_POLL`].
 const SPAWNED_AFTER_LONG_POLL: u32 = 100;
-/// The maximum number of results that one call of [`Executor::reap`] takes from finished tasks. It is less than tokio's
-/// coop budget of 128, so that the controller can poll other resources before it yields.
+/// The maximum number of results that one call of [`Executor::reap`] takes from finished tasks. The limit is less than
+/// tokio's coop budget of 128, so that the controller can poll other resources before it yields.
 const MAX_REAPED: usize = 32;
 
 /// Runs reconciles with the user's functions. Dropping it cancels every in-flight reconcile.
@@ -129,7 +129,7 @@ where
         self.poll_tasks(cx)
     }
 
-    /// Queues the results of finished tasks behind those of inline reconciles.
+    /// Queues the results of finished tasks behind the results of inline reconciles.
     pub(super) fn reap(&mut self, cx: &mut Context<'_>) {
         for _ in 0..MAX_REAPED {
             let Poll::Ready(Some(ended)) = self.poll_tasks(cx) else { return };

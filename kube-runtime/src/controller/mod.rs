@@ -184,7 +184,7 @@ where
         self
     }
 
-    /// Shuts down gracefully at the first SIGINT or SIGTERM; the second one cancels in-flight reconciles.
+    /// Shuts down gracefully at the first SIGINT or SIGTERM; the second signal cancels in-flight reconciles.
     #[must_use]
     pub fn shutdown_on_signal(mut self) -> Self {
         self.shutdown.add_signals();

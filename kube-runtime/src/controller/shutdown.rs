@@ -41,7 +41,8 @@ impl Shutdown {
         });
     }
 
-    /// Makes the first signal a trigger of a graceful shutdown, and the second one of a forced shutdown.
+    /// Makes the first signal a trigger of the graceful shutdown, and the second signal the trigger of the forced
+    /// shutdown.
     pub(super) fn add_signals(&mut self) {
         self.add_trigger(wait_for_signal());
         self.forced = Some(

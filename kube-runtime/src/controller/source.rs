@@ -15,8 +15,8 @@ use serde::de::DeserializeOwned;
 /// An endless stream of keys to reconcile.
 pub(super) type Source<K> = BoxStream<'static, Result<ObjectRef<K>, SourceError>>;
 
-/// A source for the controller's own kind: stores the objects, and emits the keys of those that are added or
-/// modified. It emits nothing for deletions.
+/// A source for the controller's own kind: stores the objects, and emits the keys of added and modified
+/// objects. It emits nothing for deletions.
 ///
 /// It emits the keys of a snapshot at `InitDone`: the dispatcher looks keys up in the store, and the writer swaps the
 /// store's map only at `InitDone`.

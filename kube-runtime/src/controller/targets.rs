@@ -114,7 +114,7 @@ where
         }
     }
 
-    /// Stores the targets of an added or modified object. Returns them and the previous ones.
+    /// Stores the targets of an added or modified object. Returns the new and the previous targets.
     fn set_targets(&mut self, object: NamespacedName, keys: Vec<ObjectRef<K>>) -> Vec<ObjectRef<K>> {
         let now = sorted_names(keys);
         if now.is_empty() {

@@ -22,12 +22,12 @@ const NAME_LIMIT: usize = 253;
 pub struct Event {
     /// The severity; `Type` in `kubectl describe`.
     pub type_: EventType,
-    /// Why the action was taken, as a short `PascalCase` word of at most 128 bytes. The server refuses an empty one.
+    /// Why the action was taken, as a short `PascalCase` word of at most 128 bytes. The server rejects an empty reason.
     pub reason: String,
     /// A description for humans, at most 1024 bytes; `Message` in `kubectl describe`.
     pub note: Option<String>,
-    /// The action that was taken or failed, as a short `PascalCase` word of at most 128 bytes. The server refuses an
-    /// empty one.
+    /// The action that was taken or failed, as a short `PascalCase` word of at most 128 bytes. The server rejects an
+    /// empty action.
     pub action: String,
     /// Another object that the event concerns (`related` in the API), such as the created Pod in an event of a
     /// ReplicaSet.

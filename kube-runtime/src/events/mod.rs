@@ -29,13 +29,13 @@ const FLUSH_INTERVAL: Duration = Duration::from_secs(60);
 ///
 /// Create one recorder for a controller and clone it: clones share the series and the limits.
 ///
-/// - **Series.** An event with the same type, action, reason and objects as a previous one is a repetition. The first
+/// - **Series.** An event with the same type, action, reason and objects as a previous event is a repetition. The first
 ///   repetition adds a `series` to the existing event. Further repetitions are counted in memory. The recorder writes
 ///   the count when the event was not repeated for 6 minutes, and refreshes the event every 30 minutes. The note of the
 ///   first event remains.
 /// - **Rate limit.** For each object, 25 events may be written, and then one in 5 minutes ([`Config`]). Further events
 ///   are dropped and counted by [`dropped`](Self::dropped); repetitions of a series are only counted.
-/// - **Memory.** At most 4096 series and objects are kept; the least recently used one is evicted.
+/// - **Memory.** At most 4096 series and objects are kept; the least recently used entry is evicted.
 ///
 /// A task of the recorder writes the counts. The task ends when the last clone is dropped, and unwritten counts are
 /// then lost: call [`flush`](Self::flush) before. The rate limit and the series use tokio's clock; events contain the
@@ -188,7 +188,7 @@ impl Shared {
     /// Sends the writes of [`State::due_writes`]. Returns the first failure.
     async fn flush(&self, all: bool) -> Result<(), kube_client::Error> {
         let due = self.state().due_writes(Instant::now(), all);
-        // Guards for all writes: a cancelled flush releases those that are not sent.
+        // Guards for all writes: a cancelled flush releases the series whose writes are not sent.
         let due: Vec<_> =
             due.into_iter().map(|write| InFlightWrite { shared: self, write: Some(write) }).collect();
         let mut result = Ok(());

@@ -33,7 +33,7 @@ pub(super) struct State {
     dropped: u64,
 }
 
-/// An event and its repetitions. An event that occurred once is a series of one.
+/// An event and its repetitions. An event that occurred once is a series with one occurrence.
 #[derive(Debug)]
 struct Series {
     event: v1::Event,
@@ -189,7 +189,7 @@ struct TokenBucket {
     filled: Instant,
 }
 
-/// An empty cache of at most `capacity` entries, at least one. It allocates no memory for them in advance.
+/// An empty cache with a limit of `capacity` entries, at least one. Allocates no memory in advance.
 fn lru_cache<K: Hash + Eq, V>(capacity: usize) -> LruCache<K, V> {
     let mut cache = LruCache::unbounded();
     cache.resize(NonZeroUsize::new(capacity).unwrap_or(NonZeroUsize::MIN));

@@ -44,7 +44,7 @@ pub enum Error<E = BoxError> {
         /// The finalizer to add or remove.
         finalizer: String,
     },
-    /// The object has no name. Objects from a server always have one.
+    /// The object has no name. Objects from a server always have a name.
     UnnamedObject {
         /// The path of the collection.
         resource: String,

@@ -41,7 +41,7 @@ pub enum Event<K> {
 /// # Concurrent changes
 ///
 /// Finalizers are added and removed by JSON patches (RFC 6902) whose `test` operations fail if the object was replaced
-/// by another of the same name, or if its finalizers differ from `obj`, which may come from an outdated cache. The
+/// by a new object of the same name, or if its finalizers differ from `obj`, which may come from an outdated cache. The
 /// function then reads the object and tries again, at most five times. Finalizers of other controllers are never lost.
 ///
 /// `finalizer_name` has the form `example.com/name` and must be unique among the controllers of the object. The

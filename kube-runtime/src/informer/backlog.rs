@@ -39,7 +39,7 @@ impl<K> Default for Backlog<K> {
 }
 
 impl<K: Resource> Backlog<K> {
-    /// Adds an event. If the queue has reached the limit, coalesces the event with the last one of the same name.
+    /// Adds an event. If the queue has reached the limit, coalesces the event with the last event of the same name.
     pub(super) fn push(&mut self, event: WatchEvent<Arc<K>>) {
         let Some(key) = event.object().map(|object| key(&**object)) else {
             self.events.push_back(event);
@@ -154,7 +154,7 @@ mod tests {
         format!("{sign}{}{}", meta.name.as_deref().unwrap(), meta.resource_version.as_deref().unwrap())
     }
 
-    /// Pushes the events of `pushed` (`pop` pops one), and compares the remaining events with `expected`.
+    /// Pushes the events of `pushed` (`pop` pops an event), and compares the remaining events with `expected`.
     #[track_caller]
     fn check_remaining(limit: usize, pushed: &str, expected: &str) {
         let mut backlog = Backlog { limit, ..Backlog::default() };

@@ -57,7 +57,7 @@ use std::{
 ///
 /// The queue holds up to 1024 events unchanged. Beyond that limit it coalesces the events of each object to the
 /// latest state. It never loses the last state, or the deletion of an object that the consumer has received. The
-/// events of one name exceed the limit by at most three.
+/// events of one name exceed the limit by at most three entries.
 pub struct Informer<K> {
     cycle: Cycle<K>,
     writer: Writer<K>,

@@ -42,14 +42,14 @@ impl<K> Storage<K> {
         Self { codec: None }
     }
 
-    /// Stores objects as compressed JSON and decodes them at each read, except for those in a cache of recent reads.
+    /// Stores objects as compressed JSON and decodes them at each read, except for objects in a cache of recent reads.
     /// A typical pod takes about 1.5 KiB of memory and 35 microseconds per read.
     ///
     /// Fields that `K` does not have are not stored. An object that does not survive a JSON round trip, because its
     /// type serializes and deserializes differently, is stored typed.
     ///
     /// On a multi-threaded tokio runtime, other threads encode the objects of a list. A few dozen objects at a time
-    /// stay typed until they are encoded; the last ones stay typed until the next poll of the
+    /// stay typed until they are encoded; the last batch stays typed until the next poll of the
     /// [`reflector`](super::reflector()) stream or the writer's next event.
     #[must_use]
     pub fn compact() -> Self

@@ -11,7 +11,7 @@ pub(super) trait Keyed {
     fn key(&self) -> (&str, &str);
 }
 
-/// A map of objects of one kind. The keys are read from the objects and not stored twice.
+/// A map of objects of one kind. It stores no keys: the objects contain them.
 #[derive(Debug)]
 pub(super) struct ObjectMap<T> {
     table: HashTable<T>,
@@ -49,7 +49,7 @@ impl<T: Keyed> ObjectMap<T> {
         self.table.find_mut(self.hasher.hash_one(key), |object| object.key() == key)
     }
 
-    /// Inserts an object; returns the previous one.
+    /// Inserts an object. Returns the previous object with this key.
     pub(super) fn insert(&mut self, object: T) -> Option<T> {
         let Self { table, hasher } = self;
         let key = object.key();

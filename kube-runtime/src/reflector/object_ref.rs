@@ -87,8 +87,8 @@ impl<K: Resource> ObjectRef<K> {
         }
     }
 
-    /// The object that an owner reference identifies, if it has kind `K`. `namespace` is that of the owned object: an
-    /// owner has the same namespace, or is cluster-scoped.
+    /// The object that an owner reference identifies, if it has kind `K`. `namespace` is the namespace of the owned
+    /// object: an owner has the same namespace, or is cluster-scoped.
     pub fn from_owner_ref(
         namespace: Option<&str>,
         owner: &OwnerReference,
@@ -110,7 +110,7 @@ impl<K: Resource> ObjectRef<K> {
         ObjectRef { dyntype: dt2, name: self.name, namespace: self.namespace, extra: self.extra }
     }
 
-    /// Converts the reference to one whose kind is run-time data.
+    /// Converts the reference to a reference that stores its kind as run-time data.
     pub fn erase(self) -> ObjectRef<DynamicObject> {
         let resource = ApiResource::erase::<K>(&self.dyntype);
         self.into_kind_unchecked(resource)

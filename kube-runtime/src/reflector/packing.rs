@@ -96,7 +96,7 @@ impl<K> Packing<K> {
         }
     }
 
-    /// Returns a finished batch, if there is one. This replaces the waker of [`poll_next`](Self::poll_next), which must
+    /// Returns a finished batch, if any. This call replaces the waker of [`poll_next`](Self::poll_next), which must
     /// be polled again afterwards.
     pub(super) fn next_finished(&mut self) -> Option<Batch<K>> {
         if !self.tasks.front()?.is_finished() {

@@ -1,7 +1,7 @@
 //! `Page`: one allocation for many packed objects.
 //!
 //! Many long-lived small allocations between short-lived ones would fragment the heap and slow down the allocator. An
-//! object has a page of its own only until enough objects can share one. This module owns the layout and decides
+//! object has a page of its own only until enough objects can share a page. This module owns the layout and decides
 //! which pages to vacate. It must not decide which objects are in use (see `writer`).
 
 use std::sync::{
@@ -113,7 +113,7 @@ impl Packed {
         }
     }
 
-    /// The object's entry and the next one.
+    /// The object's entry and the next entry.
     fn entry(&self) -> Option<(&Entry, Option<&Entry>)> {
         let (this, following) = self.page.entries.get(self.entry as usize..)?.split_first()?;
         Some((this, following.first()))

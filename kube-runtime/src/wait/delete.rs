@@ -9,8 +9,8 @@ use std::{error::Error as StdError, fmt, time::Duration};
 
 /// The error of a deletion that failed or was not observed.
 ///
-/// Its `Display` text includes that of its cause. `source()` therefore skips the cause and returns the source of the
-/// cause, so that a printed chain of errors repeats no message.
+/// Its `Display` text includes the text of the cause. `source()` therefore skips the cause and returns the source of
+/// the cause, so that a printed chain of errors repeats no message.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {

@@ -5,8 +5,8 @@ use std::{error::Error as StdError, fmt, time::Duration};
 
 /// The error of a wait that ended before its condition was true.
 ///
-/// Its `Display` text includes that of the [`watcher::Error`]. `source()` therefore skips the [`watcher::Error`] and
-/// returns its source, so that a printed chain of errors repeats no message.
+/// Its `Display` text includes the text of the [`watcher::Error`]. `source()` therefore skips the [`watcher::Error`]
+/// and returns its source, so that a printed chain of errors repeats no message.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {

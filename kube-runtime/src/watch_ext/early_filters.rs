@@ -80,8 +80,8 @@ impl<K: Resource + 'static, P: Predicate<PartialObjectMeta<K>> + Send> EarlyFilt
         self.hashes.clear();
     }
 
-    /// Removes the object's hash: the consumer did not receive this change, so the next one must be kept even if its
-    /// hash is equal.
+    /// Removes the object's hash: the consumer did not receive this change, so the next change must be kept even
+    /// if its hash is equal.
     fn forget(&mut self, object: &UndecodableObject) {
         self.hashes.remove(&self.hasher.hash_one((&object.namespace, &object.name, &object.uid)));
     }

@@ -64,7 +64,7 @@ pub trait WatchStreamExt: Stream {
         StreamBackoff::new(self, backoff)
     }
 
-    /// Emits added and modified objects, including those of snapshots.
+    /// Emits added and modified objects, including the objects of snapshots.
     fn applied_objects<K>(self) -> EventDecode<Self>
     where
         Self: Stream<Item = Result<Event<K>>> + Sized,
@@ -72,7 +72,7 @@ pub trait WatchStreamExt: Stream {
         EventDecode::applied(self)
     }
 
-    /// Emits added, modified and deleted objects, including those of snapshots.
+    /// Emits added, modified and deleted objects, including the objects of snapshots.
     fn touched_objects<K>(self) -> EventDecode<Self>
     where
         Self: Stream<Item = Result<Event<K>>> + Sized,

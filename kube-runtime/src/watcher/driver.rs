@@ -38,7 +38,7 @@ pub(crate) struct Driver<K> {
     backoff: ExponentialBackoff,
     /// The kinds of lists that the driver may request.
     capabilities: Capabilities,
-    /// When the server last rejected a streaming list or did not complete one.
+    /// When the server last rejected a streaming list or did not complete it.
     refused_at: Option<Instant>,
     state: State,
     io: Io<K>,

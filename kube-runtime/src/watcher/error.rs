@@ -8,9 +8,9 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// A failure of a watch. The watcher continues after every such failure.
 ///
-/// Display contains the failure and its cause, so `warn!("{error}")` is a complete message. The variant's field
-/// contains the cause. `source()` returns the cause of that cause, so that printing the chain of sources repeats
-/// nothing.
+/// The `Display` text contains the failure and its cause, so `warn!("{error}")` is a complete message. `source()`
+/// therefore skips the cause and returns the source of the cause, so that a printed chain of errors repeats no message.
+/// The variant's field contains the cause.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {

@@ -48,8 +48,8 @@ use std::{
 ///
 /// A server whose storage was restored to an earlier state sends nothing on a watch from a later version. If a watch
 /// receives neither an event nor a bookmark for three minutes ([`Config::probe_after`]), the watcher reads the current
-/// resource version with a list of one object. If that version is older than the last received one, the watcher emits
-/// [`Error::StorageRestored`] and relists.
+/// resource version with a list of one object. If that version is older than the last received version, the watcher
+/// emits [`Error::StorageRestored`] and relists.
 ///
 /// ```
 /// use futures::{StreamExt, TryStreamExt};

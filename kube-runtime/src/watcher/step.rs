@@ -93,7 +93,7 @@ pub(super) struct Capabilities {
     pub(super) streaming_lists: bool,
     /// Whether a list may come from the server's cache.
     pub(super) cached_lists: bool,
-    /// The time since the server last rejected a streaming list or did not complete one; `None` if it never did.
+    /// The time since the server last rejected a streaming list or did not complete it; `None` if neither has happened.
     pub(super) refused: Option<Duration>,
 }
 
@@ -436,8 +436,8 @@ fn during_streaming_list(previous: Previous, input: Input) -> (State, Output) {
     }
 }
 
-/// After the first broken streaming list, requests another one. After the second, requests a paged list, whose
-/// responses are smaller.
+/// The state after a broken streaming list: the watcher requests another streaming list after the first, and a paged
+/// list, whose responses are smaller, after the second.
 fn after_broken_streaming_list(previous: Previous) -> State {
     match previous.attempt {
         Attempt::Fresh => State::Start { previous: previous.with_attempt(Attempt::Repeated) },

@@ -102,7 +102,7 @@ fn objects_share_pages_and_are_moved_from_sparse_pages() {
     }
     assert!(pages(&reader) < filled / 3, "{} of {filled} pages are left", pages(&reader));
     all_are(&reader, &|n| (n % 10 == 0).then_some("1"));
-    // A relist replaces most objects; the unchanged ones are spread over all pages.
+    // A relist replaces most objects; the unchanged objects are spread over all pages.
     writer.apply_watcher_event(Event::Init);
     for n in 0..2000 {
         writer.apply_watcher_event(Event::InitApply(map(n, if n % 20 == 0 { "1" } else { "2" })));
