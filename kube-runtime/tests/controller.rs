@@ -240,7 +240,8 @@ async fn many_inline_reconciles_yield_to_the_runtime() {
     other.abort();
 }
 
-/// Checks that the reconciles of one object, which is requeued continuously, do not prevent those of another object.
+/// Checks that the reconciles of one object, which is requeued continuously, do not prevent the reconciles of
+/// another object.
 async fn check_that_requeues_do_not_starve_another_object() {
     async fn reconcile(map: Arc<ConfigMap>, log: Arc<Log>) -> Result<Action, TestError> {
         if map.name_any() == "restless" {

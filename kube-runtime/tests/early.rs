@@ -124,7 +124,7 @@ fn deployments(sim: &Sim) -> Api<Deployment> {
     Api::default_namespaced_with(client(sim), &resource)
 }
 
-/// A deployment; it cannot be decoded if it has more than 255 replicas.
+/// A deployment, which cannot be decoded if `replicas` is above 255.
 fn deployment(name: &str, replicas: u32, label: &str) -> Value {
     let labels = json!({"app": name});
     json!({"apiVersion": "apps/v1", "kind": "Deployment",

@@ -123,7 +123,7 @@ async fn repetitions_are_one_series_whose_count_is_written_when_it_ends() {
     assert_eq!(creates_and_patches(&sim), (1, 1));
     sleep(2 * MINUTE).await;
     assert_eq!(stored_events(&sim).await, ["a Saved 10"]);
-    // An event after the end of the series is a new one.
+    // An event after the end of the series begins a new series.
     sleep(2 * MINUTE).await;
     recorder.publish(&event("Saved"), &map_reference("a")).await.unwrap();
     assert_eq!(stored_events(&sim).await, ["a Saved 1", "a Saved 10"]);
@@ -138,7 +138,7 @@ async fn a_series_that_continues_is_refreshed_every_half_hour() {
         recorder.publish(&event("Saved"), &map_reference("a")).await.unwrap();
         sleep(MINUTE).await;
     }
-    // One patch begins the series, and one refreshes it.
+    // One patch begins the series, and another patch refreshes the event.
     assert_eq!(creates_and_patches(&sim), (1, 2));
     let refreshed = stored_events(&sim).await;
     assert!(("a Saved 30".."a Saved 40").contains(&refreshed[0].as_str()), "{refreshed:?}");

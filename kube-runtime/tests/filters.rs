@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::{convert::Infallible, io, time::Duration};
 
-/// A spec; it cannot be decoded if `v` is above 255.
+/// A spec that cannot be decoded if `v` is above 255.
 #[derive(Debug, Clone, Deserialize)]
 struct Spec {
     v: u8,
@@ -52,7 +52,7 @@ enum Operation {
     Fail(WatchFailure),
 }
 
-/// A short random sequence of operations; the last one creates the object `z`.
+/// A short random sequence of operations; the last operation creates the object `z`.
 fn random_sequence(random: &mut fastrand::Rng) -> Vec<Operation> {
     let mut generations = BTreeMap::new();
     let length = random.u16(1..=9);

@@ -49,8 +49,8 @@ async fn delete_a(sim: &Sim) {
     maps(sim).delete("a", &DeleteParams::default()).await.unwrap();
 }
 
-/// The step of an event and the finalizers of its object, as text.
-fn step_text(event: &Event<ConfigMap>) -> String {
+/// Formats the step of an event and the finalizers of its object.
+fn format_step(event: &Event<ConfigMap>) -> String {
     let (step, map) = match event {
         Event::Apply(map) => ("apply", map),
         Event::Cleanup(map) => ("clean up", map),
@@ -63,7 +63,7 @@ async fn run_finalizer(sim: &Sim, object: Arc<ConfigMap>) -> (String, Option<Err
     let log = Log::default();
     let maps = maps(sim);
     let result = finalizer(&maps, FINALIZER, object, async |event| {
-        log.add_line(step_text(&event));
+        log.add_line(format_step(&event));
         Ok::<_, UnreachableError>(Action::await_change())
     });
     let error = result.await.err();
@@ -268,7 +268,7 @@ async fn a_controller_cleans_up_before_its_object_is_removed() {
     let reconcile = async |map: Arc<ConfigMap>, context: Arc<(Api<ConfigMap>, Arc<Log>)>| {
         let log = &context.1;
         let action = finalizer(&context.0, FINALIZER, map, |event| async move {
-            log.add_line(step_text(&event));
+            log.add_line(format_step(&event));
             Ok(Action::await_change())
         });
         action.await.map_err(|error| RecursiveError::Finalizer(Box::new(error)))

@@ -59,7 +59,7 @@ pub(crate) fn format_item<O: std::borrow::Borrow<ConfigMap>>(item: watcher::Resu
     }
 }
 
-/// An error and its causes, on one line.
+/// Formats an error and its causes on one line.
 pub(crate) fn error_chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |cause| cause.source());
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
