@@ -126,7 +126,7 @@ async fn limits_concurrent_reconciles() {
 
 #[tokio::test(start_paused = true)]
 async fn failures_back_off_per_object() {
-    async fn fail_for_bad(map: Arc<ConfigMap>, log: Arc<Log>) -> Result<Action, TestError> {
+    async fn fail_if_named_bad(map: Arc<ConfigMap>, log: Arc<Log>) -> Result<Action, TestError> {
         log.add_line(format_map(&map));
         if map.name_any() == "bad" { Err(TestError) } else { Ok(Action::await_change()) }
     }
@@ -137,7 +137,7 @@ async fn failures_back_off_per_object() {
     let log = Arc::new(Log::default());
     let mut results = controller(&sim)
         .with_config(config)
-        .run(fail_for_bad, controller::backoff_on_error, log.clone())
+        .run(fail_if_named_bad, controller::backoff_on_error, log.clone())
         .boxed();
     let items = poll_for(16, &mut results).await;
     assert_eq!(
@@ -152,7 +152,7 @@ async fn failures_back_off_per_object() {
 
 #[tokio::test(start_paused = true)]
 async fn a_panic_fails_only_its_object() {
-    async fn panic_for_bad(map: Arc<ConfigMap>, log: Arc<Log>) -> Result<Action, TestError> {
+    async fn panic_if_named_bad(map: Arc<ConfigMap>, log: Arc<Log>) -> Result<Action, TestError> {
         log.add_line(format_map(&map));
         assert!(map.name_any() != "bad" || log.take_lines().len() > 2, "boom");
         Ok(Action::await_change())
@@ -160,7 +160,8 @@ async fn a_panic_fails_only_its_object() {
     let sim = Sim::new();
     put_map(&sim, "bad", "1");
     let log = Arc::new(Log::default());
-    let mut results = controller(&sim).run(panic_for_bad, controller::backoff_on_error, log.clone()).boxed();
+    let mut results =
+        controller(&sim).run(panic_if_named_bad, controller::backoff_on_error, log.clone()).boxed();
     let error = results.next().await.unwrap().unwrap_err();
     assert!(
         matches!(&error, Error::ReconcilerPanicked(object, message) if object.name == "bad" && message == "boom")
@@ -287,13 +288,13 @@ async fn continuous_reconciles_do_not_starve_tasks_without_a_coop_budget() {
 
 #[tokio::test(start_paused = true)]
 async fn a_panic_of_the_error_policy_fails_only_its_object() {
-    async fn fail_for_bad(map: Arc<ConfigMap>, _: Arc<()>) -> Result<Action, TestError> {
+    async fn fail_if_named_bad(map: Arc<ConfigMap>, _: Arc<()>) -> Result<Action, TestError> {
         if map.name_any() == "bad" { Err(TestError) } else { Ok(Action::await_change()) }
     }
     let sim = Sim::new();
     put_map(&sim, "bad", "1");
     let policy = |_: Arc<ConfigMap>, _: &TestError, _: Arc<()>| -> Action { panic!("boom") };
-    let mut results = controller(&sim).run(fail_for_bad, policy, Arc::new(())).boxed();
+    let mut results = controller(&sim).run(fail_if_named_bad, policy, Arc::new(())).boxed();
     let error = results.next().await.unwrap().unwrap_err();
     assert!(
         matches!(&error, Error::ReconcilerPanicked(object, message) if object.name == "bad" && message == "boom")

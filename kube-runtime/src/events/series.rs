@@ -147,7 +147,7 @@ impl State {
             let silent = now.duration_since(series.observed_at);
             let unwritten = series.unwritten() > 0;
             let refresh = series.written > 1 && now.duration_since(series.written_at) >= REFRESH_INTERVAL;
-            // The creation of an event is repeated only by its next occurrence, as in client-go.
+            // A failed creation of an event is retried only at its next occurrence, as in client-go.
             let final_count = unwritten && series.written > 0 && silent < SERIES_TIMEOUT + COUNT_RETRY_TIME;
             if (silent >= SERIES_TIMEOUT && final_count)
                 || (silent < SERIES_TIMEOUT && refresh)

@@ -30,7 +30,7 @@ pub enum Error<E = BoxError> {
         /// The failure of the request.
         source: kube_client::Error,
     },
-    /// The finalizer could not be removed after a successful cleanup, which will run again.
+    /// The finalizer could not be removed after a successful cleanup. The next reconcile repeats the cleanup.
     RemoveFinalizer {
         /// The path of the object.
         object: String,

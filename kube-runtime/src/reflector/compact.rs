@@ -234,7 +234,7 @@ impl<K> Codec<K> {
 
     /// Decodes an object. Never returns `None` for an object that `pack` returned.
     pub(super) fn unpack(&self, packed: &Packed) -> Option<Arc<K>> {
-        if let Some(known) = self.cache().get(packed) {
+        if let Some(known) = self.lock_cache().get(packed) {
             return Some(known);
         }
         let Encoded { bytes, length, .. } = packed.encoded();
@@ -246,12 +246,12 @@ impl<K> Codec<K> {
             }
         };
         let object = Arc::new(object.ok()?);
-        self.cache().insert(packed, &object);
+        self.lock_cache().insert(packed, &object);
         Some(object)
     }
 
-    /// Ignores poisoning: no code under this lock can panic.
-    fn cache(&self) -> std::sync::MutexGuard<'_, Cache<K>> {
+    /// Locks the cache. Ignores poisoning: no code under this lock can panic.
+    fn lock_cache(&self) -> std::sync::MutexGuard<'_, Cache<K>> {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
