@@ -1,5 +1,5 @@
-//! Tests of a controller after a relist: it reconciles every object that changed between two watches, in its current
-//! state.
+//! Tests of a controller after a relist: the controller reconciles every object that changed between two watches,
+//! in the current state of the object.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
 mod common;

@@ -75,7 +75,7 @@ impl Shutdown {
             self.drain = None;
         }
         // Poll `forced` even while the controller runs: otherwise `forced` would miss the first signal and then
-        // complete only at the third.
+        // complete only at the third signal.
         if self.phase == Phase::Running && is_ready(&mut self.forced, cx) {
             self.phase = Phase::Cancelling;
         }

@@ -78,7 +78,7 @@ impl State {
         self.series.is_empty()
     }
 
-    /// Records an occurrence. Returns the write that it requires.
+    /// Records an occurrence. Returns the write that the occurrence requires, if any.
     ///
     /// The first occurrence creates the event, and the second one makes the event a series. Later occurrences are only
     /// counted; [`due_writes`](Self::due_writes) returns the write of the count.

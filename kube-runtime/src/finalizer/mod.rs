@@ -1,6 +1,6 @@
 //! `finalizer`: a reconciler with a cleanup step that runs before its object is removed.
 //!
-//! The finalizer is the only field that this module writes. It must not replace whole objects or the whole list of
+//! The finalizer is the only field that this module writes. The module must not replace whole objects or the whole list of
 //! finalizers: other controllers change that list concurrently.
 
 mod error;

@@ -82,7 +82,7 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Informer<K> {
     /// As [`new`](Informer::new), with a watcher's options.
     ///
     /// The watch of a poll lasts for the configured timeout, ten seconds by default. As a stream, the informer keeps
-    /// each watch open as long as a watcher with this configuration.
+    /// each watch open for as long as a watcher with this configuration does.
     pub fn with_config(api: Api<K>, config: Config) -> Self {
         let (store, writer) = store();
         Self {

@@ -116,8 +116,8 @@ impl<K> Packing<K> {
             self.tasks.pop_front();
             match done {
                 Ok(batch) => return Poll::Ready(Some(batch)),
-                // A panic comes from the user's type: resume it. If the runtime is shutting down instead, the objects
-                // stay typed.
+                // A panic comes from the user's type: resume it. Without a panic, the runtime is shutting down, and the
+                // objects stay typed.
                 Err(error) => {
                     if let Ok(panic) = error.try_into_panic() {
                         std::panic::resume_unwind(panic);

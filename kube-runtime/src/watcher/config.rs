@@ -13,7 +13,8 @@ pub enum ListSemantic {
     #[default]
     MostRecent,
     /// Any state of the server's watch cache, which is cheaper on old servers. Relists are never older than the last
-    /// received resource version; if the server does not have that version, they behave as with `MostRecent`.
+    /// received resource version; if the server does not have that version, relists behave as with
+    /// `MostRecent`.
     Any,
 }
 
@@ -155,7 +156,7 @@ impl Config {
     }
 
     /// Sets the time without events and bookmarks after which the watcher reads the server's current resource
-    /// version; see [the field](Config::probe_after). `Duration::MAX` disables this.
+    /// version; see [the field](Config::probe_after). `Duration::MAX` disables the probe.
     #[must_use]
     pub fn probe_after(mut self, silence: Duration) -> Self {
         self.probe_after = silence;
