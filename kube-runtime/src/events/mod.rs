@@ -1,6 +1,7 @@
 //! `events`: publishes Events about objects with the `events.k8s.io/v1` API.
 //!
-//! `series` decides which events and counts are written; this file sends the requests. No lock may be held across a request.
+//! `series` decides which events and counts are written; this file sends the requests. No lock may be held
+//! across a request.
 
 mod config;
 mod event;

@@ -1,7 +1,7 @@
 //! `finalizer`: a reconciler with a cleanup step that runs before its object is removed.
 //!
-//! The finalizer is the only field that this module writes. The module must not replace whole objects or the whole list of
-//! finalizers: other controllers change that list concurrently.
+//! The finalizer is the only field that this module writes. The module must not replace whole objects or the whole
+//! list of finalizers: other controllers change that list concurrently.
 
 mod error;
 mod patch;
