@@ -112,7 +112,7 @@ fn negotiate(header: &str) -> Result<DiscoveryFormat, SimError> {
     if header.trim().is_empty() {
         return Ok(DiscoveryFormat::Legacy);
     }
-    for (media, parameters) in accept::entries(header) {
+    for (media, parameters) in accept::header_entries(header) {
         if !matches!(media.as_str(), "application/json" | "*/*" | "application/*") {
             continue;
         }

@@ -5,10 +5,11 @@ use crate::status::SimError;
 /// The representation of an object in a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shape {
+    /// The whole object.
     Plain,
     /// A `Table`, from which `kubectl get` prints rows and columns.
     Table(RowObject),
-    /// `PartialObjectMetadata`.
+    /// Only `apiVersion`, `kind` and `metadata`, as `PartialObjectMetadata`.
     Partial,
 }
 
@@ -21,6 +22,7 @@ pub(crate) enum RowObject {
 }
 
 impl RowObject {
+    /// Parses the query parameter `includeObject`.
     fn parse(text: &str) -> Result<Self, SimError> {
         match text {
             "None" => Ok(Self::None),
@@ -48,13 +50,14 @@ pub(crate) struct Accept {
     pub(crate) encoding: Encoding,
 }
 
+/// The whole object as JSON: the default for a request without an `Accept` header.
 pub(crate) const JSON: Accept = Accept { shape: Shape::Plain, encoding: Encoding::Json };
 
-/// The supported media types, which the message of a 406 response contains.
-const OFFERED: &str = "application/json, application/yaml, application/json;stream=watch";
+/// The supported media types. The message of a 406 response lists them.
+const SUPPORTED_MEDIA_TYPES: &str = "application/json, application/yaml, application/json;stream=watch";
 
-/// One entry of an `Accept` header: its media type and its parameters.
-pub(crate) fn entries(header: &str) -> impl Iterator<Item = (String, Vec<(String, String)>)> + '_ {
+/// The entries of an `Accept` header, each as its media type and its parameters.
+pub(crate) fn header_entries(header: &str) -> impl Iterator<Item = (String, Vec<(String, String)>)> + '_ {
     header.split(',').filter_map(|entry| {
         let mut parts = entry.split(';').map(str::trim);
         let media = parts.next()?.to_ascii_lowercase();
@@ -75,7 +78,7 @@ pub(crate) fn negotiate(header: &str, include_object: &str) -> Result<Accept, Si
     if header.trim().is_empty() {
         return Ok(JSON);
     }
-    for (media, parameters) in entries(header) {
+    for (media, parameters) in header_entries(header) {
         let encoding = match media.as_str() {
             "application/json" | "*/*" | "application/*" => Encoding::Json,
             "application/yaml" => Encoding::Yaml,
@@ -97,7 +100,7 @@ pub(crate) fn negotiate(header: &str, include_object: &str) -> Result<Accept, Si
         };
         return Ok(Accept { shape, encoding });
     }
-    Err(SimError::not_acceptable(OFFERED))
+    Err(SimError::not_acceptable(SUPPORTED_MEDIA_TYPES))
 }
 
 #[cfg(test)]
@@ -105,7 +108,7 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(header: &str, expected: Option<(Shape, Encoding)>) {
+    fn check_negotiation(header: &str, expected: Option<(Shape, Encoding)>) {
         let got = negotiate(header, "").ok().map(|a| (a.shape, a.encoding));
         assert_eq!(got, expected, "{header}");
     }
@@ -113,18 +116,24 @@ mod tests {
     #[test]
     fn selects_the_first_supported_media_type() {
         let json = |shape| Some((shape, Encoding::Json));
-        check("", json(Shape::Plain));
-        check("application/json", json(Shape::Plain));
-        check("*/*", json(Shape::Plain));
-        check("application/vnd.kubernetes.protobuf,application/json", json(Shape::Plain));
-        check(
+        check_negotiation("", json(Shape::Plain));
+        check_negotiation("application/json", json(Shape::Plain));
+        check_negotiation("*/*", json(Shape::Plain));
+        check_negotiation("application/vnd.kubernetes.protobuf,application/json", json(Shape::Plain));
+        check_negotiation(
             "application/json;as=Table;v=v1;g=meta.k8s.io,application/json",
             json(Shape::Table(RowObject::Metadata)),
         );
-        check("application/json;as=Table;v=v9;g=meta.k8s.io,application/json", json(Shape::Plain));
-        check("application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1", json(Shape::Partial));
-        check("application/yaml", Some((Shape::Plain, Encoding::Yaml)));
-        check("application/vnd.kubernetes.protobuf", None);
-        check("text/html", None);
+        check_negotiation(
+            "application/json;as=Table;v=v9;g=meta.k8s.io,application/json",
+            json(Shape::Plain),
+        );
+        check_negotiation(
+            "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1",
+            json(Shape::Partial),
+        );
+        check_negotiation("application/yaml", Some((Shape::Plain, Encoding::Yaml)));
+        check_negotiation("application/vnd.kubernetes.protobuf", None);
+        check_negotiation("text/html", None);
     }
 }

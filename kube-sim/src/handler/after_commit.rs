@@ -9,25 +9,28 @@ use crate::registry::{Resource, crd};
 use crate::store::State;
 use crate::store::object::Stored;
 
-fn is_definition(resource: &Resource) -> bool {
+fn is_crd(resource: &Resource) -> bool {
     resource.group == "apiextensions.k8s.io" && resource.kind == "CustomResourceDefinition"
 }
 
+/// Runs the side effects of a committed create.
 pub(crate) fn after_create(state: &mut State, resource: &Resource, object: &Arc<Stored>) {
-    if is_definition(resource) {
+    if is_crd(resource) {
         establish(state, resource, object);
     }
-    gc::schedule_if_ownerless(state, resource, object);
+    gc::schedule_if_owners_missing(state, resource, object);
 }
 
+/// Runs the side effects of a committed update.
 pub(crate) fn after_update(state: &mut State, resource: &Resource, object: &Arc<Stored>) {
-    if is_definition(resource) {
+    if is_crd(resource) {
         establish(state, resource, object);
     }
-    gc::schedule_if_ownerless(state, resource, object);
+    gc::schedule_if_owners_missing(state, resource, object);
 }
 
-/// Sets the conditions of a CustomResourceDefinition and serves its resource immediately, unless its names conflict.
+/// Sets the conditions of a CustomResourceDefinition. If its names do not conflict with those of another definition,
+/// serves its custom resource immediately.
 fn establish(state: &mut State, resource: &Resource, object: &Arc<Stored>) {
     let before = object.typed_value(&resource.api_version, &resource.kind);
     let mut crd = before.clone();
@@ -50,7 +53,7 @@ fn establish(state: &mut State, resource: &Resource, object: &Arc<Stored>) {
             reset: apply::reset_fields(resource.builtin(), "status", true),
         };
         apply::track(&cx, Some(&before), &mut crd);
-        // The commit fails if the storage quota is exhausted. Then the custom resource is served, but the stored
+        // The commit fails if the storage quota is exhausted. The custom resource is served even then, but the stored
         // definition has no conditions.
         let _ = state.commit(resource, object.key.clone(), crd);
     }

@@ -9,13 +9,13 @@ use crate::store::object::Stored;
 
 /// Converts a stored object to the API version of `resource`.
 pub(crate) fn view(resource: &Resource, object: &Stored) -> Value {
-    from_storage(resource, object.typed_value(&resource.api_version, &resource.kind))
+    from_storage_version(resource, object.typed_value(&resource.api_version, &resource.kind))
 }
 
-fn from_storage(resource: &Resource, object: Value) -> Value {
+fn from_storage_version(resource: &Resource, object: Value) -> Value {
     match (resource.conversion, object) {
         (Conversion::Events, Value::Object(map)) => {
-            Value::Object(rename(map, &EVENT_FIELD_NAMES, Direction::FromStorage))
+            Value::Object(rename_fields(map, &EVENT_FIELD_NAMES, Direction::FromStorage))
         }
         (Conversion::Autoscaler, Value::Object(map)) => Value::Object(autoscaler_from_storage(map)),
         (_, object) => object,
@@ -23,10 +23,10 @@ fn from_storage(resource: &Resource, object: Value) -> Value {
 }
 
 /// Converts an object from the API version of `resource` to the storage version.
-pub(crate) fn to_storage(resource: &Resource, object: Value) -> Value {
+pub(crate) fn to_storage_version(resource: &Resource, object: Value) -> Value {
     match (resource.conversion, object) {
         (Conversion::Events, Value::Object(map)) => {
-            Value::Object(rename(map, &EVENT_FIELD_NAMES, Direction::ToStorage))
+            Value::Object(rename_fields(map, &EVENT_FIELD_NAMES, Direction::ToStorage))
         }
         (Conversion::Autoscaler, Value::Object(map)) => Value::Object(autoscaler_to_storage(map)),
         (_, object) => object,
@@ -40,7 +40,8 @@ enum Direction {
     FromStorage,
 }
 
-/// The names of the same event fields in core `v1` (the storage version) and in `events.k8s.io/v1`.
+/// The event fields with different names, each as its name in core `v1` (the storage version) and its name in
+/// `events.k8s.io/v1`.
 const EVENT_FIELD_NAMES: [(&str, &str); 7] = [
     ("involvedObject", "regarding"),
     ("message", "note"),
@@ -51,7 +52,11 @@ const EVENT_FIELD_NAMES: [(&str, &str); 7] = [
     ("reportingComponent", "reportingController"),
 ];
 
-fn rename(mut map: Map<String, Value>, names: &[(&str, &str)], direction: Direction) -> Map<String, Value> {
+fn rename_fields(
+    mut map: Map<String, Value>,
+    names: &[(&str, &str)],
+    direction: Direction,
+) -> Map<String, Value> {
     for (stored, served) in names {
         let (from, to) = if direction == Direction::ToStorage { (served, stored) } else { (stored, served) };
         if let Some(value) = map.remove(*from) {
@@ -61,7 +66,7 @@ fn rename(mut map: Map<String, Value>, names: &[(&str, &str)], direction: Direct
     map
 }
 
-/// The annotation of an `autoscaling/v1` object for the metrics that have no field in that version.
+/// The annotation in which an `autoscaling/v1` object contains the metrics that have no field in `autoscaling/v1`.
 const METRICS_ANNOTATION: &str = "autoscaling.alpha.kubernetes.io/metrics";
 
 fn is_cpu_utilization(metric: &Value) -> bool {

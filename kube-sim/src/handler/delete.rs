@@ -17,15 +17,20 @@ use crate::store::object::Stored;
 /// The `DeleteOptions` of a request. Options in the body have precedence over those in the query.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct DeleteOptions {
+    /// The grace period in seconds.
     grace: Option<i64>,
     propagation: Option<String>,
     orphan: Option<bool>,
     dry_run: bool,
+    /// The UID in the preconditions.
     uid: Option<String>,
+    /// The resource version in the preconditions.
     version: Option<String>,
 }
 
 impl DeleteOptions {
+    /// Parses the options of the query and the body.
+    ///
     /// # Errors
     /// 400 for a body that is not a `DeleteOptions` object, 422 for invalid values.
     pub(crate) fn parse(options: &Options, body: &Bytes, content_type: &str) -> Result<Self, SimError> {
@@ -41,7 +46,7 @@ impl DeleteOptions {
             let given = parse_body(body, content_type)?;
             delete.read_body(&given)?;
         }
-        delete.check()?;
+        delete.validate()?;
         Ok(delete)
     }
 
@@ -73,7 +78,7 @@ impl DeleteOptions {
         Ok(())
     }
 
-    fn check(&self) -> Result<(), SimError> {
+    fn validate(&self) -> Result<(), SimError> {
         let mut errors = Vec::new();
         if let Some(policy) = &self.propagation
             && !matches!(policy.as_str(), "Foreground" | "Background" | "Orphan")
@@ -97,6 +102,7 @@ impl DeleteOptions {
         Err(SimError::invalid("meta.k8s.io", "DeleteOptions", "", &errors))
     }
 
+    /// Returns a conflict if the UID or resource version of the object differs from the preconditions.
     fn check_preconditions(&self, target: &Target, object: &Stored) -> Result<(), SimError> {
         let resource = &target.resource;
         let refuse = |what: &str, wanted: &str, have: &str, hint: &str| {
@@ -118,8 +124,12 @@ impl DeleteOptions {
 }
 
 /// The body of the response to a deletion: the object or a `Status`.
-pub(crate) enum Deleted {
-    Object { object: Value, accepted: bool },
+pub(crate) enum DeletionResponse {
+    /// `accepted`: whether the response has the code 202 instead of 200.
+    Object {
+        object: Value,
+        accepted: bool,
+    },
     Status(Value),
 }
 
@@ -128,11 +138,11 @@ pub(crate) fn delete_one(
     state: &mut State,
     target: &Target,
     delete: &DeleteOptions,
-) -> Result<Deleted, SimError> {
+) -> Result<DeletionResponse, SimError> {
     let resource = &target.resource;
     let object = read::find(state, target)?;
     delete.check_preconditions(target, &object)?;
-    check_protected(target)?;
+    refuse_protected_namespace(target)?;
     let place = (resource.storage.clone(), object.key.clone());
     let value = object.value();
     let propagation =
@@ -144,24 +154,24 @@ pub(crate) fn delete_one(
     };
     let left = state.get(&place.0, &place.1).filter(|o| o.uid == object.uid).cloned();
     match (outcome, left) {
-        (DeletionOutcome::Terminating, Some(left)) => Ok(Deleted::Object {
+        (DeletionOutcome::Terminating, Some(left)) => Ok(DeletionResponse::Object {
             object: convert::view(resource, &left),
             accepted: delete.orphan == Some(false),
         }),
-        _ if strategy::returns_deleted(resource) => {
+        _ if strategy::returns_deleted_object(resource) => {
             let mut last = convert::view(resource, &object);
             if resource.kind == "Pod" {
                 // The response for a pod has a deletionTimestamp even if the grace period is zero.
                 gc::mark_deleted(state, resource, &object.value(), &mut last, 0);
             }
-            Ok(Deleted::Object { object: last, accepted: false })
+            Ok(DeletionResponse::Object { object: last, accepted: false })
         }
-        _ => Ok(Deleted::Status(success(target, &object))),
+        _ => Ok(DeletionResponse::Status(success_status(target, &object))),
     }
 }
 
 /// The `Status` that reports a completed deletion.
-fn success(target: &Target, object: &Stored) -> Value {
+fn success_status(target: &Target, object: &Stored) -> Value {
     let resource = &target.resource;
     let mut details = json!({"name": object.name(), "kind": resource.plural, "uid": &*object.uid});
     if !resource.group.is_empty() {
@@ -171,7 +181,7 @@ fn success(target: &Target, object: &Stored) -> Value {
 }
 
 /// Refuses to delete the namespaces that the NamespaceLifecycle admission plugin protects.
-fn check_protected(target: &Target) -> Result<(), SimError> {
+fn refuse_protected_namespace(target: &Target) -> Result<(), SimError> {
     let is_namespace = target.resource.kind == "Namespace" && target.resource.group.is_empty();
     if is_namespace && matches!(target.name.as_str(), "default" | "kube-system" | "kube-public") {
         return Err(SimError::forbidden("", "namespaces", &target.name, "this namespace may not be deleted"));

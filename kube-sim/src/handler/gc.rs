@@ -24,21 +24,22 @@ pub(crate) enum Propagation {
     Orphan,
 }
 
-/// Time from the deletion of a scheduled pod to the removal of the pod, if no `Workload` simulates kubelets.
-const STOP_TIME: Duration = Duration::from_secs(1);
+/// Time from the delete request for a scheduled pod to the removal of the pod, if no `Workload` simulates kubelets.
+const POD_REMOVAL_DELAY: Duration = Duration::from_secs(1);
 
 /// Time from the write of an object to its garbage collection, if none of its owners exists.
-const OWNERLESS_TIME: Duration = Duration::from_secs(1);
+const MISSING_OWNERS_DELAY: Duration = Duration::from_secs(1);
 
-/// The storage key of CustomResourceDefinitions.
-const DEFINITIONS: &str = "apiextensions.k8s.io/customresourcedefinitions";
+/// The name of the table that contains the CustomResourceDefinitions.
+const CRD_TABLE: &str = "apiextensions.k8s.io/customresourcedefinitions";
 
-/// The finalizers of an object whose dependents are handled before it is removed.
-const FOREGROUND: &str = "foregroundDeletion";
-const ORPHAN: &str = "orphan";
+/// The finalizer of the foreground policy: the object is removed after its dependents.
+const FOREGROUND_FINALIZER: &str = "foregroundDeletion";
+/// The finalizer of the orphan policy: the object is removed after its dependents have lost their owner reference.
+const ORPHAN_FINALIZER: &str = "orphan";
 
-/// Whether this update removes the last finalizer of an object with a deletionTimestamp, which completes the deletion.
-pub(crate) fn ends_with_update(resource: &Resource, old: &Value, new: &Value) -> bool {
+/// Whether this update completes a deletion: it removes the last finalizer of an object that has a deletionTimestamp.
+pub(crate) fn completes_deletion(resource: &Resource, old: &Value, new: &Value) -> bool {
     let had = !meta::finalizers(old).is_empty() || has_namespace_finalizer(resource, old);
     meta::is_being_deleted(old)
         && had
@@ -56,7 +57,7 @@ fn has_namespace_finalizer(resource: &Resource, object: &Value) -> bool {
 /// The outcome of a deletion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum DeletionOutcome {
-    /// The object is deleted.
+    /// The object is removed from the storage.
     Deleted,
     /// The object has a deletionTimestamp; finalizers or a grace period defer its removal.
     Terminating,
@@ -70,7 +71,7 @@ pub(crate) fn delete(
     propagation: Propagation,
     grace: Option<i64>,
 ) -> DeletionOutcome {
-    delete_at(state, resource, place, propagation, grace, 0)
+    delete_at_depth(state, resource, place, propagation, grace, 0)
 }
 
 /// Foreground deletion recurses up to this depth of ownership; deeper dependents are deleted with the background
@@ -78,7 +79,7 @@ pub(crate) fn delete(
 const MAX_FOREGROUND_DEPTH: usize = 32;
 
 /// Deletes an object at this depth of a foreground deletion.
-fn delete_at(
+fn delete_at_depth(
     state: &mut State,
     resource: &Resource,
     place: &Place,
@@ -90,9 +91,9 @@ fn delete_at(
     let old = stored.value();
     let mut new = old.clone();
     let is_pod = resource.kind == "Pod" && resource.group.is_empty();
-    let grace = if is_pod { pod_grace(&old, grace) } else { 0 };
+    let grace = if is_pod { pod_grace_seconds(&old, grace) } else { 0 };
     let mut finalizers = meta::finalizers(&old);
-    set_policy(&mut finalizers, propagation);
+    set_policy_finalizer(&mut finalizers, propagation);
     meta::set_finalizers(&mut new, &finalizers);
     let deferred = !finalizers.is_empty() || grace > 0 || has_namespace_finalizer(resource, &old);
     if !deferred {
@@ -102,16 +103,15 @@ fn delete_at(
     mark_deleted(state, resource, &old, &mut new, grace);
     let uid = stored.uid.clone();
     if new != old && state.commit(resource, place.1.clone(), new).is_err() {
-        // The deletionTimestamp makes the object larger. If the object then exceeds the storage quota, it stays
-        // unchanged.
+        // The additional deletionTimestamp exceeds the storage quota, so the stored object is unchanged.
         return DeletionOutcome::Terminating;
     }
     if grace > 0 && finalizers.is_empty() && !state.kubelet {
-        let stop = STOP_TIME.min(Duration::from_secs(grace.unsigned_abs()));
+        let stop = POD_REMOVAL_DELAY.min(Duration::from_secs(grace.unsigned_abs()));
         state.schedule_removal(Instant::now() + stop, uid.clone(), place.clone());
     }
     match propagation {
-        Propagation::Orphan if finalizers.iter().any(|f| f == ORPHAN) => {
+        Propagation::Orphan if finalizers.iter().any(|f| f == ORPHAN_FINALIZER) => {
             orphan_dependents(state, &uid, place);
         }
         Propagation::Foreground => delete_dependents_first(state, &uid, place, depth),
@@ -127,19 +127,19 @@ fn delete_at(
     }
 }
 
-/// Replaces the finalizers that represent a propagation policy with the one for `propagation`.
-fn set_policy(finalizers: &mut Vec<String>, propagation: Propagation) {
+/// Replaces the finalizers of other propagation policies with the finalizer of `propagation`, if this policy has one.
+fn set_policy_finalizer(finalizers: &mut Vec<String>, propagation: Propagation) {
     let add = match propagation {
         Propagation::Background => None,
-        Propagation::Foreground => Some(FOREGROUND),
-        Propagation::Orphan => Some(ORPHAN),
+        Propagation::Foreground => Some(FOREGROUND_FINALIZER),
+        Propagation::Orphan => Some(ORPHAN_FINALIZER),
     };
-    finalizers.retain(|f| f != FOREGROUND && f != ORPHAN);
+    finalizers.retain(|f| f != FOREGROUND_FINALIZER && f != ORPHAN_FINALIZER);
     finalizers.extend(add.map(str::to_owned));
 }
 
 /// The grace period of a pod in seconds; 0 for a pod that is not scheduled or has terminated.
-fn pod_grace(pod: &Value, requested: Option<i64>) -> i64 {
+fn pod_grace_seconds(pod: &Value, requested: Option<i64>) -> i64 {
     let phase = pod["status"]["phase"].as_str().unwrap_or_default();
     if pod["spec"]["nodeName"].as_str().is_none_or(str::is_empty) || matches!(phase, "Succeeded" | "Failed") {
         return 0;
@@ -170,7 +170,7 @@ pub(crate) fn mark_deleted(state: &State, resource: &Resource, old: &Value, new:
 }
 
 /// Removes an object from the storage regardless of its finalizers, then garbage-collects its dependents and completes
-/// the deletions that it blocked.
+/// the deletions that the object blocked.
 pub(crate) fn erase(state: &mut State, place: &Place) {
     let mut queue = VecDeque::from([place.clone()]);
     while let Some(place) = queue.pop_front() {
@@ -181,19 +181,19 @@ pub(crate) fn erase(state: &mut State, place: &Place) {
             }
         }
         for owner in &deleted.owners {
-            finish_foreground(state, owner, &mut queue);
+            finish_foreground_deletion(state, owner, &mut queue);
         }
-        withdraw_definition(state, &place, &deleted);
+        withdraw_crd(state, &place, &deleted);
         let namespace = deleted.namespace();
         if !namespace.is_empty() {
-            finish_namespace(state, namespace, &mut queue);
+            finish_namespace_deletion(state, namespace, &mut queue);
         }
     }
 }
 
-/// Stops serving a deleted CustomResourceDefinition and removes its custom resources.
-fn withdraw_definition(state: &mut State, place: &Place, deleted: &Arc<Stored>) {
-    if &*place.0 != DEFINITIONS {
+/// If `deleted` is a CustomResourceDefinition, stops serving its custom resource and removes the custom objects.
+fn withdraw_crd(state: &mut State, place: &Place, deleted: &Arc<Stored>) {
+    if &*place.0 != CRD_TABLE {
         return;
     }
     let withdrawn = state.registry.withdraw(deleted.name());
@@ -208,18 +208,18 @@ fn withdraw_definition(state: &mut State, place: &Place, deleted: &Arc<Stored>) 
     state.wake_watches(&storage);
 }
 
-/// Garbage-collects a dependent of the deleted `owner`. If the dependent has another owner, removes the owner
-/// reference; otherwise deletes the dependent. Returns true if the dependent can be removed immediately.
+/// Garbage-collects a dependent of the deleted object with the UID `owner`. If the dependent has another owner, removes
+/// only the owner reference; otherwise starts the deletion. Returns true if the caller must erase the dependent.
 fn collect_dependent(state: &mut State, place: &Place, owner: &str) -> bool {
     let Some(object) = state.get(&place.0, &place.1).cloned() else { return false };
     let Some(resource) = state.registry.by_storage(&place.0) else { return false };
     let others = object.owners.iter().any(|o| &**o != owner && state.place_of(o).is_some());
     if others {
-        drop_reference(state, &resource, place, owner);
+        drop_owner_reference(state, &resource, place, owner);
         return false;
     }
     let mut value = object.value();
-    let grace = if resource.kind == "Pod" { pod_grace(&value, None) } else { 0 };
+    let grace = if resource.kind == "Pod" { pod_grace_seconds(&value, None) } else { 0 };
     if meta::finalizers(&value).is_empty() && grace == 0 {
         return true;
     }
@@ -228,13 +228,13 @@ fn collect_dependent(state: &mut State, place: &Place, owner: &str) -> bool {
         mark_deleted(state, &resource, &old, &mut value, grace);
         let free = meta::finalizers(&value).is_empty();
         if state.commit(&resource, place.1.clone(), value).is_ok() && free && !state.kubelet {
-            state.schedule_removal(Instant::now() + STOP_TIME, object.uid.clone(), place.clone());
+            state.schedule_removal(Instant::now() + POD_REMOVAL_DELAY, object.uid.clone(), place.clone());
         }
     }
     false
 }
 
-fn drop_reference(state: &mut State, resource: &Resource, place: &Place, owner: &str) {
+fn drop_owner_reference(state: &mut State, resource: &Resource, place: &Place, owner: &str) {
     let Some(object) = state.get(&place.0, &place.1) else { return };
     let mut value = object.value();
     let Some(metadata) = value["metadata"].as_object_mut() else { return };
@@ -252,10 +252,10 @@ fn drop_reference(state: &mut State, resource: &Resource, place: &Place, owner: 
 fn orphan_dependents(state: &mut State, uid: &str, place: &Place) {
     for dependent in state.dependents_of(uid) {
         if let Some(resource) = state.registry.by_storage(&dependent.0) {
-            drop_reference(state, &resource, &dependent, uid);
+            drop_owner_reference(state, &resource, &dependent, uid);
         }
     }
-    remove_finalizer_and_erase(state, place, ORPHAN);
+    remove_finalizer_and_erase(state, place, ORPHAN_FINALIZER);
 }
 
 /// Foreground policy: deletes the dependents, then the owner once no dependent with `blockOwnerDeletion` exists.
@@ -265,20 +265,20 @@ fn delete_dependents_first(state: &mut State, uid: &str, place: &Place, depth: u
         let Some(resource) = state.registry.by_storage(&dependent.0) else { continue };
         let others = object.owners.iter().any(|o| &**o != uid && state.place_of(o).is_some());
         if others {
-            drop_reference(state, &resource, &dependent, uid);
+            drop_owner_reference(state, &resource, &dependent, uid);
         } else if !meta::is_being_deleted(&object.value()) {
             let owns = depth < MAX_FOREGROUND_DEPTH && !state.dependents_of(&object.uid).is_empty();
             let policy = if owns { Propagation::Foreground } else { Propagation::Background };
-            delete_at(state, &resource, &dependent, policy, None, depth + 1);
+            delete_at_depth(state, &resource, &dependent, policy, None, depth + 1);
         }
     }
-    if state.get(&place.0, &place.1).is_some_and(|o| &*o.uid == uid) && !is_blocked(state, uid) {
-        remove_finalizer_and_erase(state, place, FOREGROUND);
+    if state.get(&place.0, &place.1).is_some_and(|o| &*o.uid == uid) && !has_blocking_dependent(state, uid) {
+        remove_finalizer_and_erase(state, place, FOREGROUND_FINALIZER);
     }
 }
 
 /// Whether the owner has a dependent with `blockOwnerDeletion`.
-fn is_blocked(state: &State, uid: &str) -> bool {
+fn has_blocking_dependent(state: &State, uid: &str) -> bool {
     state.dependents_of(uid).iter().any(|place| {
         state.get(&place.0, &place.1).is_some_and(|object| {
             let refs = object.value()["metadata"]["ownerReferences"].take();
@@ -288,30 +288,32 @@ fn is_blocked(state: &State, uid: &str) -> bool {
     })
 }
 
-/// Completes the foreground deletion of `owner` if no remaining dependent blocks the deletion.
-fn finish_foreground(state: &mut State, owner: &str, queue: &mut VecDeque<Place>) {
+/// Completes the foreground deletion of `owner` if no remaining dependent blocks the deletion. Adds the owner to `queue`,
+/// unless another finalizer remains.
+fn finish_foreground_deletion(state: &mut State, owner: &str, queue: &mut VecDeque<Place>) {
     let Some(place) = state.place_of(owner).cloned() else { return };
     let Some(object) = state.get(&place.0, &place.1) else { return };
     let value = object.value();
     if !meta::is_being_deleted(&value)
-        || !meta::finalizers(&value).iter().any(|f| f == FOREGROUND)
-        || is_blocked(state, owner)
+        || !meta::finalizers(&value).iter().any(|f| f == FOREGROUND_FINALIZER)
+        || has_blocking_dependent(state, owner)
     {
         return;
     }
-    if remove_finalizer(state, &place, FOREGROUND) {
+    if remove_finalizer(state, &place, FOREGROUND_FINALIZER) {
         queue.push_back(place);
     }
 }
 
-/// Removes one finalizer. Also removes the object, if nothing else defers its removal.
+/// Removes one finalizer, then the object if neither another finalizer nor a grace period defers its removal.
 fn remove_finalizer_and_erase(state: &mut State, place: &Place, finalizer: &str) {
     if remove_finalizer(state, place, finalizer) {
         erase(state, place);
     }
 }
 
-/// Removes one finalizer; returns true if the object can be removed immediately.
+/// Removes one finalizer. If neither another finalizer nor a grace period remains, writes nothing and returns true: the
+/// caller must erase the object.
 fn remove_finalizer(state: &mut State, place: &Place, finalizer: &str) -> bool {
     let Some(object) = state.get(&place.0, &place.1) else { return false };
     let mut value = object.value();
@@ -344,14 +346,15 @@ fn delete_namespace_contents(state: &mut State, namespace: &str) {
         }
     }
     let mut queue = VecDeque::new();
-    finish_namespace(state, namespace, &mut queue);
+    finish_namespace_deletion(state, namespace, &mut queue);
     for place in queue {
         erase(state, &place);
     }
 }
 
-/// Removes the `spec.finalizers` of a terminating namespace that is empty, which completes its deletion.
-fn finish_namespace(state: &mut State, namespace: &str, queue: &mut VecDeque<Place>) {
+/// Completes the deletion of a terminating namespace that is empty: removes its `spec.finalizers`. Adds it to `queue`,
+/// unless another finalizer remains.
+fn finish_namespace_deletion(state: &mut State, namespace: &str, queue: &mut VecDeque<Place>) {
     let storage = "/namespaces";
     let Some(object) = state.get(storage, namespace).cloned() else { return };
     let mut value = object.value();
@@ -374,14 +377,15 @@ fn finish_namespace(state: &mut State, namespace: &str, queue: &mut VecDeque<Pla
 }
 
 /// Schedules the garbage collection of a written object if none of its owners exists.
-pub(crate) fn schedule_if_ownerless(state: &mut State, resource: &Resource, object: &Stored) {
-    if is_ownerless(state, object) {
+pub(crate) fn schedule_if_owners_missing(state: &mut State, resource: &Resource, object: &Stored) {
+    if has_only_missing_owners(state, object) {
         let place = (resource.storage.clone(), object.key.clone());
-        state.schedule_removal(Instant::now() + OWNERLESS_TIME, object.uid.clone(), place);
+        state.schedule_removal(Instant::now() + MISSING_OWNERS_DELAY, object.uid.clone(), place);
     }
 }
 
-fn is_ownerless(state: &State, object: &Stored) -> bool {
+/// Whether the object has owner references, but none of its owners exists.
+fn has_only_missing_owners(state: &State, object: &Stored) -> bool {
     !object.owners.is_empty() && object.owners.iter().all(|owner| state.place_of(owner).is_none())
 }
 
@@ -393,7 +397,7 @@ pub(crate) fn run_due_removals(state: &mut State) {
         let value = object.value();
         if !meta::is_being_deleted(&value) {
             // The removal was scheduled because no owner existed. An owner may exist now.
-            if is_ownerless(state, &object)
+            if has_only_missing_owners(state, &object)
                 && let Some(resource) = state.registry.by_storage(&place.0)
             {
                 delete(state, &resource, &place, Propagation::Background, None);
@@ -404,8 +408,8 @@ pub(crate) fn run_due_removals(state: &mut State) {
     }
 }
 
-/// The propagation policy of a deletion: from the `DeleteOptions`, the finalizers of the object, or the default of the
-/// kind.
+/// The propagation policy of a deletion. The `DeleteOptions` have precedence over the finalizers of the object; the
+/// default of the kind has the lowest precedence.
 pub(crate) fn propagation(
     resource: &Resource,
     requested: Option<&str>,
@@ -415,8 +419,8 @@ pub(crate) fn propagation(
     match (requested, orphan) {
         (Some("Foreground"), _) => Propagation::Foreground,
         (Some("Orphan"), _) | (None, Some(true)) => Propagation::Orphan,
-        (None, None) if finalizers.iter().any(|f| f == ORPHAN) => Propagation::Orphan,
-        (None, None) if finalizers.iter().any(|f| f == FOREGROUND) => Propagation::Foreground,
+        (None, None) if finalizers.iter().any(|f| f == ORPHAN_FINALIZER) => Propagation::Orphan,
+        (None, None) if finalizers.iter().any(|f| f == FOREGROUND_FINALIZER) => Propagation::Foreground,
         (None, None) if strategy::orphans_by_default(resource) => Propagation::Orphan,
         _ => Propagation::Background,
     }

@@ -9,14 +9,15 @@ use crate::registry::Resource;
 use crate::schema::FieldError;
 use crate::status::SimError;
 
-/// The maximum number of characters of `generateName` in a generated name: 63 minus the 5 of the random suffix.
-const MAX_GENERATED_PREFIX: usize = 58;
+/// The maximum number of characters that a generated name takes from `generateName`: 63 minus the 5 characters of the
+/// random suffix.
+const MAX_GENERATED_NAME_PREFIX: usize = 58;
 
 /// Returns `metadata` as a map. Inserts an empty map if `metadata` is missing.
 ///
 /// # Errors
 /// 400 when `object` or its metadata is not a JSON object.
-pub(crate) fn of(object: &mut Value) -> Result<&mut Map<String, Value>, SimError> {
+pub(crate) fn metadata_mut(object: &mut Value) -> Result<&mut Map<String, Value>, SimError> {
     let Some(map) = object.as_object_mut() else {
         return Err(SimError::bad_request("the object provided is unrecognized: it is not a JSON object"));
     };
@@ -32,6 +33,7 @@ pub(crate) fn of(object: &mut Value) -> Result<&mut Map<String, Value>, SimError
     }
 }
 
+/// The string in a field of the metadata; empty if the field is absent.
 pub(crate) fn text<'a>(object: &'a Value, field: &str) -> &'a str {
     object["metadata"][field].as_str().unwrap_or_default()
 }
@@ -62,7 +64,7 @@ pub(crate) fn prepare_for_create(
     random: &mut Random,
     clock: Clock,
 ) -> Result<(), SimError> {
-    let metadata = of(object)?;
+    let metadata = metadata_mut(object)?;
     for field in ["selfLink", "deletionTimestamp", "deletionGracePeriodSeconds", "generation"] {
         metadata.remove(field);
     }
@@ -72,7 +74,7 @@ pub(crate) fn prepare_for_create(
             .as_str()
             .unwrap_or_default()
             .chars()
-            .take(MAX_GENERATED_PREFIX)
+            .take(MAX_GENERATED_NAME_PREFIX)
             .collect();
         metadata.insert("name".into(), format!("{prefix}{}", random.suffix(5)).into());
     }
@@ -83,12 +85,12 @@ pub(crate) fn prepare_for_create(
     }
     metadata.insert("uid".into(), random.uid().into());
     metadata.insert("creationTimestamp".into(), clock.stamp().into());
-    drop_empty(metadata);
+    drop_empty_fields(metadata);
     Ok(())
 }
 
-/// Removes empty fields, as Go's `omitempty` does.
-fn drop_empty(metadata: &mut Map<String, Value>) {
+/// Removes empty fields of the metadata, as Go's `omitempty` does.
+fn drop_empty_fields(metadata: &mut Map<String, Value>) {
     for field in ["labels", "annotations", "finalizers", "ownerReferences", "generateName"] {
         let empty = metadata.get(field).is_some_and(|v| match v {
             Value::Null => true,
@@ -105,7 +107,7 @@ fn drop_empty(metadata: &mut Map<String, Value>) {
 
 /// Prepare for update: restores the fields that clients cannot change.
 pub(crate) fn prepare_for_update(old: &Value, new: &mut Value) -> Result<(), SimError> {
-    let metadata = of(new)?;
+    let metadata = metadata_mut(new)?;
     for field in ["name", "namespace", "creationTimestamp", "deletionTimestamp", "generation", "generateName"]
     {
         match old["metadata"].get(field) {
@@ -122,15 +124,15 @@ pub(crate) fn prepare_for_update(old: &Value, new: &mut Value) -> Result<(), Sim
         Some(value) => metadata.insert(grace.into(), value.clone()),
         None => metadata.remove(grace),
     };
-    drop_empty(metadata);
+    drop_empty_fields(metadata);
     Ok(())
 }
 
 /// Validates the metadata of an object before it is stored.
-pub(crate) fn check(resource: &Resource, object: &Value) -> Vec<FieldError> {
+pub(crate) fn validate(resource: &Resource, object: &Value) -> Vec<FieldError> {
     let mut errors = Vec::new();
     let prefix = text(object, "generateName");
-    if let Some(why) = prefix_problem(resource, prefix) {
+    if let Some(why) = generate_name_problem(resource, prefix) {
         errors.push(FieldError::invalid("metadata.generateName", prefix, why));
     }
     let name = text(object, "name");
@@ -139,8 +141,13 @@ pub(crate) fn check(resource: &Resource, object: &Value) -> Vec<FieldError> {
     } else if let Some(why) = name_problem(resource, name) {
         errors.push(FieldError::invalid("metadata.name", name, why));
     }
-    check_labels(&object["metadata"]["labels"], "metadata.labels", true, &mut errors);
-    check_labels(&object["metadata"]["annotations"], "metadata.annotations", false, &mut errors);
+    check_labels_or_annotations(&object["metadata"]["labels"], "metadata.labels", true, &mut errors);
+    check_labels_or_annotations(
+        &object["metadata"]["annotations"],
+        "metadata.annotations",
+        false,
+        &mut errors,
+    );
     let finalizers = finalizers(object);
     if ["orphan", "foregroundDeletion"].iter().all(|f| finalizers.iter().any(|x| x == f)) {
         errors.push(FieldError::invalid(
@@ -164,24 +171,25 @@ pub(crate) fn check(resource: &Resource, object: &Value) -> Vec<FieldError> {
             ));
         }
     }
-    check_owners(&object["metadata"]["ownerReferences"], &mut errors);
+    check_owner_references(&object["metadata"]["ownerReferences"], &mut errors);
     errors
 }
 
 /// Finalizer names that are valid without a domain prefix.
 const STANDARD_FINALIZERS: [&str; 3] = ["kubernetes", "orphan", "foregroundDeletion"];
 
-/// Validates labels, or annotations if `values` is false. Only the values of labels have rules.
-fn check_labels(map: &Value, field: &str, values: bool, errors: &mut Vec<FieldError>) {
+/// Validates labels if `are_labels` is true, otherwise annotations. The values of annotations have no
+/// required format, but a limit of their total size.
+fn check_labels_or_annotations(map: &Value, field: &str, are_labels: bool, errors: &mut Vec<FieldError>) {
     let mut size = 0;
     for (key, value) in map.as_object().into_iter().flatten() {
         let text = value.as_str().unwrap_or_default();
         size += key.len() + text.len();
         let lower = key.to_lowercase();
-        if !names::is_qualified(if values { key } else { &lower }) {
+        if !names::is_qualified(if are_labels { key } else { &lower }) {
             errors.push(FieldError::invalid(field, key.as_str(), names::INVALID_QUALIFIED_NAME));
         }
-        if values && !names::is_label_value(text) {
+        if are_labels && !names::is_label_value(text) {
             errors.push(FieldError::invalid(
                 field,
                 text,
@@ -189,12 +197,12 @@ fn check_labels(map: &Value, field: &str, values: bool, errors: &mut Vec<FieldEr
             ));
         }
     }
-    if !values && size > 256 * 1024 {
+    if !are_labels && size > 256 * 1024 {
         errors.push(FieldError::too_long(field, 256 * 1024));
     }
 }
 
-fn check_owners(owners: &Value, errors: &mut Vec<FieldError>) {
+fn check_owner_references(owners: &Value, errors: &mut Vec<FieldError>) {
     let mut controllers = Vec::new();
     for (i, owner) in owners.as_array().into_iter().flatten().enumerate() {
         for part in ["apiVersion", "kind", "name", "uid"] {
@@ -220,7 +228,7 @@ fn check_owners(owners: &Value, errors: &mut Vec<FieldError>) {
 }
 
 /// Validates the changes that an update makes to the metadata.
-pub(crate) fn check_update(old: &Value, new: &Value) -> Vec<FieldError> {
+pub(crate) fn validate_update(old: &Value, new: &Value) -> Vec<FieldError> {
     let mut errors = Vec::new();
     if text(new, "uid") != text(old, "uid") {
         errors.push(FieldError::invalid("metadata.uid", text(new, "uid"), "field is immutable"));
@@ -239,8 +247,8 @@ pub(crate) fn check_update(old: &Value, new: &Value) -> Vec<FieldError> {
     errors
 }
 
-/// Validates `generateName`. A trailing dash is valid, although a name must not end with a dash.
-fn prefix_problem(resource: &Resource, prefix: &str) -> Option<String> {
+/// The error text for an invalid `generateName`. A trailing dash is valid, although a name must not end with a dash.
+fn generate_name_problem(resource: &Resource, prefix: &str) -> Option<String> {
     if prefix.is_empty() {
         return None;
     }
@@ -251,6 +259,7 @@ fn prefix_problem(resource: &Resource, prefix: &str) -> Option<String> {
     name_problem(resource, &shortened)
 }
 
+/// The error text for a name that is invalid for the kind.
 fn name_problem(resource: &Resource, name: &str) -> Option<String> {
     let problem = match (resource.group.as_str(), resource.kind.as_str()) {
         ("", "Namespace") => names::label_problem(name),
@@ -261,6 +270,7 @@ fn name_problem(resource: &Resource, name: &str) -> Option<String> {
     problem.map(str::to_owned)
 }
 
+/// The error text for a name that cannot be one segment of a URL path.
 fn path_segment_problem(name: &str) -> Option<String> {
     if name == "." || name == ".." {
         return Some(format!("may not be '{name}'"));

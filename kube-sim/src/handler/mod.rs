@@ -31,7 +31,7 @@ use crate::shared::Inner;
 use crate::status::SimError;
 use crate::store::State;
 use accept::{Accept, negotiate};
-use delete::{DeleteOptions, Deleted};
+use delete::{DeleteOptions, DeletionResponse};
 use options::Options;
 use reply::{Content, Reply, Request};
 use target::{Path, Target};
@@ -41,7 +41,7 @@ use write::{WriteContext, Written, WrittenPart};
 pub(crate) fn verb_of(method: &Method, path: &Path, query: &str) -> &'static str {
     let collection = path.name.is_empty();
     let watch = path.watch
-        || form_urlencoded::parse(query.as_bytes()).any(|(k, v)| k == "watch" && options::flag(&v));
+        || form_urlencoded::parse(query.as_bytes()).any(|(k, v)| k == "watch" && options::parse_flag(&v));
     match *method {
         Method::GET if watch => "watch",
         Method::GET if collection => "list",
@@ -74,7 +74,7 @@ pub(crate) fn handle(inner: &Arc<Inner>, request: &Request) -> Result<Reply, Sim
     let mut options = Options::parse(&request.method, &request.query)?;
     options.watch |= watch;
     let mut call = Call { inner, state: &mut state, request, target: &target, options: &options };
-    call.run(verb)
+    call.dispatch(verb)
 }
 
 /// A request for a resource, with the state and the options that its handler needs.
@@ -87,17 +87,18 @@ pub(crate) struct Call<'a> {
 }
 
 impl Call<'_> {
-    fn run(&mut self, verb: &str) -> Result<Reply, SimError> {
+    /// Calls the handler of the verb, or of the subresource.
+    fn dispatch(&mut self, verb: &str) -> Result<Reply, SimError> {
         let target = self.target;
         let resource = &target.resource;
         if !target.subresource.is_empty() {
-            return subresource::run(self, verb);
+            return subresource::handle(self, verb);
         }
         if !resource.allows(verb) {
             return Err(SimError::method_not_allowed());
         }
         if !resource.is_stored() {
-            return review::run(self, verb);
+            return review::handle(self, verb);
         }
         let scoped = !resource.namespaced || !target.namespace.is_empty();
         if matches!(verb, "create" | "deletecollection") && !scoped {
@@ -116,6 +117,7 @@ impl Call<'_> {
         }
     }
 
+    /// Selects the representation of the response.
     pub(crate) fn accept(&self) -> Result<Accept, SimError> {
         negotiate(&self.request.accept, &self.options.include_object)
     }
@@ -130,11 +132,11 @@ impl Call<'_> {
         let accept = self.accept()?;
         let object = read::get(self.state, self.target, self.options)?;
         let mut reply = self.object_reply(&object, accept);
-        self.add_deprecation(&mut reply);
+        self.add_deprecation_warning(&mut reply);
         Ok(reply)
     }
 
-    fn add_deprecation(&self, reply: &mut Reply) {
+    fn add_deprecation_warning(&self, reply: &mut Reply) {
         if let Some(text) = self.target.resource.custom().and_then(|c| c.deprecation.clone()) {
             reply.warnings.push(text);
         }
@@ -144,14 +146,14 @@ impl Call<'_> {
         let accept = self.accept()?;
         let page = read::list(self.state, self.target, self.options)?;
         let mut reply = self.page_reply(page, accept);
-        self.add_deprecation(&mut reply);
+        self.add_deprecation_warning(&mut reply);
         Ok(reply)
     }
 
     fn page_reply(&self, page: render::Page, accept: Accept) -> Reply {
         let content = match render::list(&self.target.resource, page, accept, self.state.clock.now()) {
-            render::Text::Whole(bytes) => Content::Whole(bytes),
-            render::Text::Pieces(pieces, size) => Content::Pieces(pieces, size),
+            render::ListBody::Whole(bytes) => Content::Whole(bytes),
+            render::ListBody::Pieces(pieces, size) => Content::Pieces(pieces, size),
         };
         Reply {
             code: StatusCode::OK,
@@ -167,16 +169,16 @@ impl Call<'_> {
         let watch = crate::watch::open(self.inner, self.state, self.target, self.options, accept)?;
         let mut reply = Reply::whole(StatusCode::OK, "application/json", "");
         reply.content = Content::Watch(Box::new(watch));
-        self.add_deprecation(&mut reply);
+        self.add_deprecation_warning(&mut reply);
         Ok(reply)
     }
 
     fn create(&mut self) -> Result<Reply, SimError> {
         let accept = self.accept()?;
         let mut object = write::parse_body(&self.request.body, &self.request.content_type)?;
-        let duplicates = self.duplicates();
+        let duplicates = self.duplicate_fields();
         let Self { state, request, target, options, .. } = self;
-        let mut cx = cx_of(request, target, options, Vec::new());
+        let mut cx = write_context(request, target, options, Vec::new());
         cx.warn_of_deprecation();
         cx.decode(&mut object, duplicates)?;
         let written = cx.create(state, object)?;
@@ -185,13 +187,14 @@ impl Call<'_> {
     }
 
     /// The messages about duplicate fields in a JSON body; none for YAML and Protobuf.
-    fn duplicates(&self) -> Vec<String> {
+    fn duplicate_fields(&self) -> Vec<String> {
         if matches!(self.request.content_type.as_str(), "application/yaml" | crate::protobuf::MEDIA_TYPE) {
             return Vec::new();
         }
         crate::schema::duplicates(&self.request.body)
     }
 
+    /// The response to a create, update or patch.
     pub(crate) fn written_reply(&self, written: &Written, warnings: Vec<String>, accept: Accept) -> Reply {
         let mut reply = self.object_reply(&written.object, accept);
         if written.created {
@@ -204,9 +207,9 @@ impl Call<'_> {
     pub(crate) fn update(&mut self, part: WrittenPart) -> Result<Reply, SimError> {
         let accept = self.accept()?;
         let mut object = write::parse_body(&self.request.body, &self.request.content_type)?;
-        let duplicates = self.duplicates();
+        let duplicates = self.duplicate_fields();
         let Self { state, request, target, options, .. } = self;
-        let mut cx = cx_of(request, target, options, Vec::new());
+        let mut cx = write_context(request, target, options, Vec::new());
         cx.warn_of_deprecation();
         cx.decode(&mut object, duplicates)?;
         let written = match read::find(state, target) {
@@ -223,7 +226,7 @@ impl Call<'_> {
     pub(crate) fn patch(&mut self, part: WrittenPart) -> Result<Reply, SimError> {
         let accept = self.accept()?;
         let Self { state, request, target, options, .. } = self;
-        let mut cx = cx_of(request, target, options, Vec::new());
+        let mut cx = write_context(request, target, options, Vec::new());
         cx.warn_of_deprecation();
         let written = patch::patch(state, &mut cx, &request.body, &request.content_type, part)?;
         let warnings = cx.warnings;
@@ -234,8 +237,8 @@ impl Call<'_> {
         self.accept()?;
         let delete = DeleteOptions::parse(self.options, &self.request.body, &self.request.content_type)?;
         Ok(match delete::delete_one(self.state, self.target, &delete)? {
-            Deleted::Status(status) => Reply::json(&status),
-            Deleted::Object { object, accepted } => {
+            DeletionResponse::Status(status) => Reply::json(&status),
+            DeletionResponse::Object { object, accepted } => {
                 let mut reply = Reply::json(&object);
                 if accepted {
                     reply.code = StatusCode::ACCEPTED;
@@ -253,14 +256,14 @@ impl Call<'_> {
     }
 }
 
-/// The write context of a request. The caller sets `applying` and `patching` if they apply.
-pub(crate) fn cx_of<'a>(
+/// The write context of a request. The caller sets `applying` for a server-side apply, and `patching` for a patch.
+pub(crate) fn write_context<'a>(
     request: &'a Request,
     target: &'a Target,
     options: &'a Options,
     warnings: Vec<String>,
 ) -> WriteContext<'a> {
-    let manager = options.manager.as_deref().unwrap_or(request.program());
+    let manager = options.manager.as_deref().unwrap_or(request.default_manager());
     WriteContext { target, options, manager, applying: false, patching: false, warnings }
 }
 

@@ -51,6 +51,8 @@ pub(crate) struct Options {
 }
 
 impl Options {
+    /// Parses the query of a request with this HTTP method.
+    ///
     /// # Errors
     /// 400 for a value that does not parse, 422 for a value that is not supported.
     pub(crate) fn parse(method: &Method, query: &str) -> Result<Self, SimError> {
@@ -74,12 +76,12 @@ impl Options {
                 "timeoutSeconds" if !value.is_empty() => {
                     o.timeout = Some(Duration::from_secs(parse_integer(&value)?.unsigned_abs()));
                 }
-                "watch" => o.watch = flag(&value),
-                "allowWatchBookmarks" => o.bookmarks = flag(&value),
-                "sendInitialEvents" => o.send_initial = Some(flag(&value)),
+                "watch" => o.watch = parse_flag(&value),
+                "allowWatchBookmarks" => o.bookmarks = parse_flag(&value),
+                "sendInitialEvents" => o.send_initial = Some(parse_flag(&value)),
                 "dryRun" if !value.is_empty() => {
                     if value != "All" {
-                        return Err(not_supported("dryRun", vec![value], &["All"], kind));
+                        return Err(not_supported_error("dryRun", vec![value], &["All"], kind));
                     }
                     o.dry_run = true;
                 }
@@ -91,14 +93,14 @@ impl Options {
                         "Strict" => FieldValidation::Strict,
                         _ => {
                             let known = ["", "Ignore", "Strict", "Warn"];
-                            return Err(not_supported("fieldValidation", value, &known, kind));
+                            return Err(not_supported_error("fieldValidation", value, &known, kind));
                         }
                     }
                 }
-                "force" => o.force = Some(flag(&value)),
+                "force" => o.force = Some(parse_flag(&value)),
                 "gracePeriodSeconds" if !value.is_empty() => o.grace = Some(parse_integer(&value)?),
                 "propagationPolicy" if !value.is_empty() => o.propagation = Some(value),
-                "orphanDependents" => o.orphan = Some(flag(&value)),
+                "orphanDependents" => o.orphan = Some(parse_flag(&value)),
                 "includeObject" => o.include_object = value,
                 _ => {}
             }
@@ -112,19 +114,21 @@ impl Options {
             _ => None,
         };
         if let Some(manager) = &o.manager {
-            check_manager(manager, kind)?;
+            check_field_manager(manager, kind)?;
         }
         Ok(o)
     }
 
-    /// Clears `resourceVersionMatch`, which a server that does not support `sendInitialEvents` ignores for a watch.
+    /// Clears `resourceVersionMatch`: a server without support for `sendInitialEvents` ignores it in a watch.
     pub(crate) fn clear_version_match(&mut self) {
         self.version_match = None;
         self.version_match_text.clear();
     }
 
+    /// Validates the options of a list.
+    ///
     /// # Errors
-    /// 422 for combinations of options that are invalid for a list.
+    /// 422 for an invalid combination of options.
     pub(crate) fn check_list(&self) -> Result<(), SimError> {
         let mut errors = Vec::new();
         let forbidden = |field: &str, why: &str| FieldError::forbidden(field, why);
@@ -159,12 +163,13 @@ impl Options {
         if self.send_initial.is_some() {
             errors.push(forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list"));
         }
-        refuse(&errors)
+        error_if_any(&errors)
     }
 
+    /// Validates the options of a watch. `watch_list` is true if the WatchList feature gate is enabled.
+    ///
     /// # Errors
-    /// 422 for combinations of options that are invalid for a watch; `watch_list` is true if the WatchList feature
-    /// gate is enabled.
+    /// 422 for an invalid combination of options.
     pub(crate) fn check_watch(&self, watch_list: bool) -> Result<(), SimError> {
         let mut errors = Vec::new();
         let forbidden = |field: &str, why: &str| FieldError::forbidden(field, why);
@@ -197,21 +202,21 @@ impl Options {
                 ));
             }
         }
-        refuse(&errors)
+        error_if_any(&errors)
     }
 }
 
 /// Returns a 422 error with the field errors, if there are any.
-fn refuse(errors: &[FieldError]) -> Result<(), SimError> {
+fn error_if_any(errors: &[FieldError]) -> Result<(), SimError> {
     if errors.is_empty() { Ok(()) } else { Err(SimError::invalid("meta.k8s.io", "ListOptions", "", errors)) }
 }
 
-fn not_supported(field: &str, value: impl Into<Value>, known: &[&str], kind: &str) -> SimError {
+fn not_supported_error(field: &str, value: impl Into<Value>, known: &[&str], kind: &str) -> SimError {
     let error = FieldError::not_supported(field, value, known);
     SimError::invalid("meta.k8s.io", kind, "", &[error])
 }
 
-fn check_manager(manager: &str, kind: &str) -> Result<(), SimError> {
+fn check_field_manager(manager: &str, kind: &str) -> Result<(), SimError> {
     if manager.len() > 128 {
         let error = FieldError::too_long("fieldManager", 128);
         return Err(SimError::invalid("meta.k8s.io", kind, "", &[error]));
@@ -243,6 +248,6 @@ fn parse_integer(text: &str) -> Result<i64, SimError> {
 }
 
 /// Parses a boolean query parameter. As in the API server, every value except `false` and `0` is true.
-pub(super) fn flag(text: &str) -> bool {
+pub(super) fn parse_flag(text: &str) -> bool {
     !matches!(text.to_ascii_lowercase().as_str(), "false" | "0")
 }

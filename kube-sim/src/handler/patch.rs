@@ -21,6 +21,8 @@ pub(crate) enum PatchType {
 }
 
 impl PatchType {
+    /// The patch type of a media type. `custom` is true for a custom resource.
+    ///
     /// # Errors
     /// 415 for a media type that is not a patch, or a patch type that the resource does not support.
     pub(crate) fn of(content_type: &str, custom: bool) -> Result<Self, SimError> {
@@ -61,12 +63,13 @@ pub(crate) fn patch(
     cx.patching = true;
     let old = read::find(state, cx.target)?;
     let mut object = convert::view(&cx.target.resource, &old);
-    apply_to(&mut object, cx, kind, body)?;
+    apply_patch(&mut object, cx, kind, body)?;
     cx.decode(&mut object, Vec::new())?;
     cx.update(state, &old, object, part)
 }
 
-fn apply_to(
+/// Applies a patch to `object`. A server-side apply must not reach this function.
+fn apply_patch(
     object: &mut Value,
     cx: &WriteContext<'_>,
     kind: PatchType,
@@ -75,15 +78,15 @@ fn apply_to(
     let resource = &cx.target.resource;
     let change = parse_body(body, "application/json")?;
     match kind {
-        PatchType::Merge => patch::merge(object, change).map_err(refused),
-        PatchType::Json => patch::json(object, &change).map_err(refused),
-        PatchType::Strategic => patch::strategic(&resource.schema(), object, change).map_err(refused),
+        PatchType::Merge => patch::merge(object, change).map_err(patch_error),
+        PatchType::Json => patch::json(object, &change).map_err(patch_error),
+        PatchType::Strategic => patch::strategic(&resource.schema(), object, change).map_err(patch_error),
         PatchType::Apply => Ok(()),
     }
 }
 
 /// Converts the error of a patch to the error of the request.
-pub(crate) fn refused(error: PatchError) -> SimError {
+pub(crate) fn patch_error(error: PatchError) -> SimError {
     match error {
         PatchError::BadRequest(message) => SimError::bad_request(message),
         PatchError::Unprocessable(message) => {
@@ -110,7 +113,7 @@ fn apply(
     }
     let mut wanted = parse_yaml(body)?;
     let nameless = wanted["metadata"]["name"].as_str().is_none_or(str::is_empty);
-    check_applied(cx, &mut wanted)?;
+    check_applied_config(cx, &mut wanted)?;
     cx.patching = true;
     let old = match read::find(state, cx.target) {
         Ok(old) => Some(old),
@@ -127,7 +130,7 @@ fn apply(
     let live = old.as_ref().map(|o| convert::view(&resource, o));
     let force = cx.options.force == Some(true);
     let mut merged = cx
-        .with_apply(state, |context| apply::apply(context, live.as_ref(), &wanted, force))
+        .with_apply_context(state, |context| apply::apply(context, live.as_ref(), &wanted, force))
         .map_err(apply_error)?;
     cx.decode(&mut merged, crate::schema::duplicates(body))?;
     cx.applying = true;
@@ -137,13 +140,14 @@ fn apply(
     }
 }
 
-fn check_applied(cx: &WriteContext<'_>, wanted: &mut Value) -> Result<(), SimError> {
+/// Checks the kind, metadata and name of an applied configuration. Sets the name if it is missing.
+fn check_applied_config(cx: &WriteContext<'_>, wanted: &mut Value) -> Result<(), SimError> {
     for field in ["kind", "apiVersion"] {
         if wanted[field].as_str().is_none_or(str::is_empty) {
             return Err(SimError::bad_request("invalid object type: /, Kind="));
         }
     }
-    let metadata = meta::of(wanted)?;
+    let metadata = meta::metadata_mut(wanted)?;
     if metadata.get("managedFields").is_some_and(|m| !m.is_null()) {
         return Err(SimError::bad_request("metadata.managedFields must be nil"));
     }

@@ -16,7 +16,7 @@ use crate::store::object::{Stored, key};
 use crate::store::selector::LabelSelector;
 
 /// The message of a 410 response to an expired continue token.
-const TOO_OLD_TOKEN: &str = "The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue parameter, or use the continue token in this response to retrieve the remainder of the results. Continuing with the provided token results in an inconsistent list - objects that were created, modified, or deleted between the time the first chunk was returned and now may show up in the list.";
+const EXPIRED_TOKEN_MESSAGE: &str = "The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue parameter, or use the continue token in this response to retrieve the remainder of the results. Continuing with the provided token results in an inconsistent list - objects that were created, modified, or deleted between the time the first chunk was returned and now may show up in the list.";
 
 /// Selects the objects of a list or watch by namespace, name, label selector and field selector.
 #[derive(Clone, Debug)]
@@ -28,6 +28,8 @@ pub(crate) struct Filter {
 }
 
 impl Filter {
+    /// Parses the selectors of a list or watch.
+    ///
     /// # Errors
     /// 400 for a selector that does not parse, or for a field that the kind does not support.
     pub(crate) fn new(target: &Target, options: &Options) -> Result<Self, SimError> {
@@ -51,7 +53,7 @@ impl Filter {
             && self.fields.matches(object)
     }
 
-    fn is_selective(&self) -> bool {
+    fn has_selector(&self) -> bool {
         !self.labels.is_empty() || !self.fields.is_empty()
     }
 }
@@ -71,7 +73,10 @@ pub(crate) fn find(state: &State, target: &Target) -> Result<Arc<Stored>, SimErr
         .ok_or_else(|| SimError::not_found(&resource.group, &resource.plural, &target.name))
 }
 
-/// Returns 504 for a resource version that the storage has not reached.
+/// Checks that the storage has reached a resource version.
+///
+/// # Errors
+/// 504 for a later resource version.
 pub(crate) fn check_reached(state: &State, version: Option<u64>) -> Result<(), SimError> {
     match version {
         Some(wanted) if wanted > state.version() => {
@@ -83,12 +88,12 @@ pub(crate) fn check_reached(state: &State, version: Option<u64>) -> Result<(), S
 
 /// A continue token: the resource version of the first page (`None` for an inconsistent continuation), and the last key
 /// of the previous page.
-struct Token {
+struct ContinueToken {
     version: Option<u64>,
     after: String,
 }
 
-impl Token {
+impl ContinueToken {
     fn parse(text: &str) -> Result<Self, SimError> {
         let bad =
             || SimError::bad_request("invalid continue token: continue key is not valid: it does not parse");
@@ -127,7 +132,7 @@ pub(crate) fn list(state: &State, target: &Target, options: &Options) -> Result<
                 "specifying resource version is not allowed when using continue",
             ));
         }
-        text => Some(Token::parse(text)?),
+        text => Some(ContinueToken::parse(text)?),
     };
     check_reached(state, options.version)?;
     let at = match &token {
@@ -140,9 +145,8 @@ pub(crate) fn list(state: &State, target: &Target, options: &Options) -> Result<
         (_, Some(version)) if version < now => {
             let objects = state.objects_at(&target.resource.storage, &target.namespace, version);
             let objects = objects.map_err(|_| match &token {
-                Some(token) => {
-                    SimError::expired(TOO_OLD_TOKEN).with_continue(Token::encode(None, &token.after))
-                }
+                Some(token) => SimError::expired(EXPIRED_TOKEN_MESSAGE)
+                    .with_continue(ContinueToken::encode(None, &token.after)),
                 None => SimError::expired("The resourceVersion for the provided list is too old."),
             })?;
             (objects, version)
@@ -157,16 +161,18 @@ pub(crate) fn list(state: &State, target: &Target, options: &Options) -> Result<
     let limit = if options.version == Some(0) { 0 } else { options.limit };
     let after = token.as_ref().map_or("", |t| &t.after);
     let mut page = take_page(objects, after, limit, &filter, version);
-    page.next = page.next.map(|last| Token::encode(next_token_version(version, token.as_ref()), &last));
+    page.next =
+        page.next.map(|last| ContinueToken::encode(next_token_version(version, token.as_ref()), &last));
     Ok(page)
 }
 
-/// The resource version of the next continue token: that of the current token, otherwise `version`. The first page of
-/// an inconsistent continuation sets it for the following pages.
-fn next_token_version(version: u64, token: Option<&Token>) -> Option<u64> {
+/// The resource version of the next continue token: the version of the current token, or `version` on the first page of
+/// a list and of an inconsistent continuation.
+fn next_token_version(version: u64, token: Option<&ContinueToken>) -> Option<u64> {
     token.and_then(|t| t.version).or(Some(version))
 }
 
+/// The resource version at which a list is read; `None` for the current version.
 fn exact_version(options: &Options) -> Option<u64> {
     let version = options.version.filter(|v| *v != 0)?;
     match options.version_match {
@@ -177,6 +183,7 @@ fn exact_version(options: &Options) -> Option<u64> {
     }
 }
 
+/// The first `limit` matching objects after the key `after`; all of them if `limit` is 0.
 fn take_page(objects: Vec<Arc<Stored>>, after: &str, limit: usize, filter: &Filter, version: u64) -> Page {
     let from = if after.is_empty() { 0 } else { objects.partition_point(|o| &*o.key <= after) };
     let total = objects.len();
@@ -189,7 +196,7 @@ fn take_page(objects: Vec<Arc<Stored>>, after: &str, limit: usize, filter: &Filt
         }
         if limit > 0 && taken.len() == limit {
             let last = taken.last().map(|o| o.key.to_string());
-            let remaining = (!filter.is_selective()).then(|| total - position);
+            let remaining = (!filter.has_selector()).then(|| total - position);
             return Page { objects: taken, version, next: last, remaining };
         }
         position += 1;

@@ -49,11 +49,14 @@ pub(crate) fn yaml(value: &Value) -> Bytes {
 pub(crate) struct Page {
     pub(crate) objects: Vec<Arc<Stored>>,
     pub(crate) version: u64,
+    /// The continue token for the next page.
     pub(crate) next: Option<String>,
+    /// The number of objects after this page, if it is known.
     pub(crate) remaining: Option<usize>,
 }
 
 impl Page {
+    /// The `ListMeta` of the page.
     pub(crate) fn metadata(&self) -> Value {
         let mut metadata = json!({"resourceVersion": self.version.to_string()});
         if let Some(next) = &self.next {
@@ -72,30 +75,32 @@ impl Page {
 }
 
 /// The serialized list, in one buffer or as an iterator of pieces.
-pub(crate) enum Text {
+pub(crate) enum ListBody {
     Whole(Bytes),
     /// The pieces, and their approximate total size in bytes.
     Pieces(Box<dyn Iterator<Item = Bytes> + Send>, usize),
 }
 
 /// Serializes a list in the negotiated representation.
-pub(crate) fn list(resource: &Arc<Resource>, page: Page, accept: Accept, now: jiff::Timestamp) -> Text {
+pub(crate) fn list(resource: &Arc<Resource>, page: Page, accept: Accept, now: jiff::Timestamp) -> ListBody {
     let metadata = page.metadata();
     match (accept.shape, accept.encoding) {
         (Shape::Plain, Encoding::Json) => plain_list(resource.clone(), page, &metadata),
         (Shape::Plain, Encoding::Yaml) => {
             let items: Vec<Value> = page.objects.iter().map(|o| convert::view(resource, o)).collect();
-            Text::Whole(yaml(&json!({
+            ListBody::Whole(yaml(&json!({
                 "kind": resource.list_kind, "apiVersion": resource.api_version, "metadata": metadata, "items": items,
             })))
         }
         (Shape::Table(row_object), _) => {
             let rows: Vec<Value> = page.objects.iter().map(|o| convert::view(resource, o)).collect();
-            Text::Whole(Bytes::from(table::of(resource, &rows, row_object, &metadata, true, now).to_string()))
+            ListBody::Whole(Bytes::from(
+                table::of(resource, &rows, row_object, &metadata, true, now).to_string(),
+            ))
         }
         (Shape::Partial, _) => {
             let items: Vec<Value> = page.objects.iter().map(|o| partial(&o.value())).collect();
-            Text::Whole(Bytes::from(
+            ListBody::Whole(Bytes::from(
                 json!({
                     "kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1",
                     "metadata": metadata, "items": items,
@@ -106,7 +111,8 @@ pub(crate) fn list(resource: &Arc<Resource>, page: Page, accept: Accept, now: ji
     }
 }
 
-fn plain_list(resource: Arc<Resource>, page: Page, metadata: &Value) -> Text {
+/// Serializes a list of whole objects as JSON, in pieces.
+fn plain_list(resource: Arc<Resource>, page: Page, metadata: &Value) -> ListBody {
     let size = page.approximate_bytes();
     let mut metadata = metadata.clone();
     if resource.custom().is_some() && metadata.get("continue").is_none() {
@@ -129,7 +135,7 @@ fn plain_list(resource: Arc<Resource>, page: Page, metadata: &Value) -> Text {
     let mut head = Some(head);
     let mut tail = Some(tail);
     let mut first = true;
-    Text::Pieces(
+    ListBody::Pieces(
         Box::new(std::iter::from_fn(move || {
             let mut piece = BytesMut::new();
             if let Some(head) = head.take() {

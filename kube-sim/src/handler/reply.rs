@@ -23,7 +23,7 @@ pub(crate) struct Request {
 
 impl Request {
     /// The default field manager: the user agent up to the first slash.
-    pub(crate) fn program(&self) -> &str {
+    pub(crate) fn default_manager(&self) -> &str {
         match self.user_agent.split('/').next() {
             Some(name) if !name.is_empty() => name,
             _ => "unknown",
@@ -44,20 +44,24 @@ pub(crate) struct Reply {
     pub(crate) code: StatusCode,
     pub(crate) content_type: &'static str,
     pub(crate) warnings: Vec<String>,
+    /// The header `Retry-After`, in seconds.
     pub(crate) retry_after: Option<u32>,
     pub(crate) content: Content,
 }
 
 impl Reply {
+    /// A response with a complete body.
     pub(crate) fn whole(code: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Self {
         let content = Content::Whole(body.into());
         Self { code, content_type, warnings: Vec::new(), retry_after: None, content }
     }
 
+    /// A response with the code 200 and a JSON body.
     pub(crate) fn json(value: &Value) -> Self {
         Self::whole(StatusCode::OK, "application/json", value.to_string())
     }
 
+    /// A response with a plain text body.
     pub(crate) fn text(code: StatusCode, text: impl Into<String>) -> Self {
         Self::whole(code, "text/plain; charset=utf-8", text.into())
     }
@@ -67,6 +71,7 @@ impl Reply {
         Self::text(StatusCode::NOT_FOUND, "404 page not found\n")
     }
 
+    /// A response with the `Status` of an error.
     pub(crate) fn error(error: &SimError) -> Self {
         let mut reply = Self::whole(error.code(), "application/json", format!("{}\n", error.status()));
         reply.retry_after = error.retry_after();

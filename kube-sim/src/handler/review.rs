@@ -9,7 +9,7 @@ use super::{Call, subresource};
 use crate::status::SimError;
 
 /// Handles a request for a resource that is not stored.
-pub(crate) fn run(call: &mut Call<'_>, verb: &str) -> Result<Reply, SimError> {
+pub(crate) fn handle(call: &mut Call<'_>, verb: &str) -> Result<Reply, SimError> {
     let resource = call.target.resource.clone();
     match (resource.plural.as_str(), verb) {
         ("componentstatuses", "list") => Ok(Reply::json(&json!({
@@ -22,7 +22,7 @@ pub(crate) fn run(call: &mut Call<'_>, verb: &str) -> Result<Reply, SimError> {
         ("bindings", "create") => {
             let body = parse_body(&call.request.body, &call.request.content_type)?;
             let name = body["metadata"]["name"].as_str().unwrap_or_default().to_owned();
-            subresource::bind(call, &name)
+            subresource::bind_pod(call, &name)
         }
         (_, "create") => review(call),
         _ => Err(SimError::method_not_allowed()),
@@ -59,7 +59,7 @@ fn review(call: &mut Call<'_>) -> Result<Reply, SimError> {
     Ok(reply)
 }
 
-/// Handles a `TokenReview`: authenticates the tokens that this simulation issues for service accounts.
+/// Handles a `TokenReview`: accepts a token `sim.NAMESPACE.NAME.SUFFIX` if this service account exists.
 fn token_review(call: &Call<'_>, spec: &Value) -> Value {
     let token = spec["token"].as_str().unwrap_or_default();
     let parts: Vec<&str> = token.splitn(4, '.').collect();

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::reply::Reply;
 use super::write::{WrittenPart, parse_body, parse_yaml};
-use super::{Call, convert, cx_of, patch, read};
+use super::{Call, convert, patch, read, write_context};
 use crate::patch as patches;
 use crate::registry::Resource;
 use crate::schema::FieldError;
@@ -15,15 +15,15 @@ use crate::status::SimError;
 use crate::store::object::Stored;
 use crate::store::selector::LabelSelector;
 
-/// Handles a request for the subresource.
-pub(crate) fn run(call: &mut Call<'_>, verb: &str) -> Result<Reply, SimError> {
+/// Handles a request for the subresource `scale`.
+pub(crate) fn handle(call: &mut Call<'_>, verb: &str) -> Result<Reply, SimError> {
     let resource = call.target.resource.clone();
     let old = read::find(call.state, call.target)?;
     let current = scale_of(&resource, &old)?;
     let wanted = match verb {
         "get" => return Ok(Reply::json(&current)),
         "update" => parse_body(&call.request.body, &call.request.content_type)?,
-        "patch" => patched(call, &resource, current)?,
+        "patch" => patched_scale(call, &resource, current)?,
         _ => return Err(SimError::method_not_allowed()),
     };
     let updated = write_replicas(call, &old, &wanted)?;
@@ -32,18 +32,18 @@ pub(crate) fn run(call: &mut Call<'_>, verb: &str) -> Result<Reply, SimError> {
     Ok(reply)
 }
 
-/// The `scale` after the patch in the request.
-fn patched(call: &Call<'_>, resource: &Resource, mut scale: Value) -> Result<Value, SimError> {
+/// Applies the patch in the request to the current `Scale`.
+fn patched_scale(call: &Call<'_>, resource: &Resource, mut scale: Value) -> Result<Value, SimError> {
     let kind = patch::PatchType::of(&call.request.content_type, resource.custom().is_some())?;
     let body = &call.request.body;
     match kind {
         patch::PatchType::Json => {
             let change = parse_body(body, "application/json")?;
-            patches::json(&mut scale, &change).map_err(patch::refused)?;
+            patches::json(&mut scale, &change).map_err(patch::patch_error)?;
         }
         // A Scale has no lists, so a strategic merge patch and an apply have the same result as a merge patch.
         patch::PatchType::Merge | patch::PatchType::Strategic | patch::PatchType::Apply => {
-            patches::merge(&mut scale, parse_yaml(body)?).map_err(patch::refused)?;
+            patches::merge(&mut scale, parse_yaml(body)?).map_err(patch::patch_error)?;
         }
     }
     Ok(scale)
@@ -65,12 +65,12 @@ fn write_replicas(call: &mut Call<'_>, old: &Arc<Stored>, wanted: &Value) -> Res
         return Err(SimError::invalid("autoscaling", "Scale", old.name(), &[error]));
     }
     let mut object = convert::view(resource, old);
-    set_at(&mut object, &replica_path(resource), replicas.into())?;
+    set_value_at(&mut object, &replica_path(resource), replicas.into())?;
     let version = wanted["metadata"]["resourceVersion"].as_str().unwrap_or_default();
     if !version.is_empty() {
         object["metadata"]["resourceVersion"] = version.into();
     }
-    let mut cx = cx_of(call.request, call.target, call.options, Vec::new());
+    let mut cx = write_context(call.request, call.target, call.options, Vec::new());
     Ok(cx.update(call.state, old, object, WrittenPart::Other)?.object)
 }
 
@@ -82,7 +82,7 @@ fn replica_path(resource: &Resource) -> Vec<String> {
 }
 
 /// Sets the value at a path of field names. Inserts absent objects on the path.
-fn set_at(object: &mut Value, path: &[String], value: Value) -> Result<(), SimError> {
+fn set_value_at(object: &mut Value, path: &[String], value: Value) -> Result<(), SimError> {
     let mut at = object;
     for part in path {
         if at.is_null() {

@@ -9,7 +9,7 @@ use crate::registry::Resource;
 use crate::store::State;
 
 /// Whether the server maintains `metadata.generation` for the kind.
-pub(crate) fn counts_generation(resource: &Resource) -> bool {
+pub(crate) fn maintains_generation(resource: &Resource) -> bool {
     if resource.custom().is_some() {
         return true;
     }
@@ -32,8 +32,8 @@ pub(crate) fn counts_generation(resource: &Resource) -> bool {
     }
 }
 
-/// Whether an update changes a field that increments `metadata.generation`.
-pub(crate) fn changes_generation(resource: &Resource, old: &Value, new: &Value) -> bool {
+/// Whether an update increments `metadata.generation`: it changes a field outside the metadata and the status.
+pub(crate) fn increments_generation(resource: &Resource, old: &Value, new: &Value) -> bool {
     let ignored = |key: &str| {
         matches!(key, "metadata" | "apiVersion" | "kind") || (key == "status" && resource.has_status())
     };
@@ -81,7 +81,7 @@ pub(crate) fn allows_unconditional_update(resource: &Resource) -> bool {
 }
 
 /// Whether the response to a deletion is the object instead of a `Status`.
-pub(crate) fn returns_deleted(resource: &Resource) -> bool {
+pub(crate) fn returns_deleted_object(resource: &Resource) -> bool {
     match resource.group.as_str() {
         "" => matches!(
             resource.kind.as_str(),
@@ -139,6 +139,7 @@ pub(crate) fn prepare_for_create(state: &mut State, resource: &Resource, object:
     }
 }
 
+/// The initial `status.storedVersions` of a CustomResourceDefinition.
 fn stored_versions(crd: &Value) -> Vec<Value> {
     let versions = crd["spec"]["versions"].as_array().into_iter().flatten();
     versions.filter(|v| v["storage"] == true).map(|v| v["name"].clone()).collect()
@@ -168,6 +169,7 @@ pub(crate) fn label_namespace(object: &mut Value) {
     object["metadata"]["labels"]["kubernetes.io/metadata.name"] = name;
 }
 
+/// Allocates the cluster IP and the node ports of a service, unless the request sets them.
 fn allocate_addresses(state: &mut State, object: &mut Value) {
     let Some(spec) = object["spec"].as_object_mut() else { return };
     let kind = spec.get("type").and_then(Value::as_str).unwrap_or("ClusterIP").to_owned();
@@ -227,7 +229,7 @@ pub(crate) fn prepare_for_update(resource: &Resource, old: &Value, new: &mut Val
     }
 }
 
-/// Keeps the allocated addresses of a service, and keeps `clusterIP` equal to the first of `clusterIPs`.
+/// Restores the allocated addresses of a service, and makes `clusterIP` equal to the first of `clusterIPs`.
 fn keep_addresses(old: &Value, new: &mut Value) {
     if !new.is_object() {
         return;
@@ -240,7 +242,7 @@ fn keep_addresses(old: &Value, new: &mut Value) {
     };
     let fields = ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"];
     if new["type"] == "ExternalName" {
-        // An ExternalName service has no cluster IPs: drop those of the old object.
+        // An ExternalName service has no cluster IPs: drop the addresses of the old object.
         if old["type"] != "ExternalName"
             && let Some(spec) = new.as_object_mut()
         {

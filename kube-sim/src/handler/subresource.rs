@@ -13,7 +13,7 @@ use crate::status::SimError;
 use crate::store::selector::LabelSelector;
 
 /// Handles a request for a subresource.
-pub(crate) fn run(call: &mut Call<'_>, verb: &str) -> Result<Reply, SimError> {
+pub(crate) fn handle(call: &mut Call<'_>, verb: &str) -> Result<Reply, SimError> {
     let resource = call.target.resource.clone();
     let Some(sub) = resource.subresource(&call.target.subresource) else {
         return crate::discovery::unknown(&resource.group);
@@ -22,10 +22,10 @@ pub(crate) fn run(call: &mut Call<'_>, verb: &str) -> Result<Reply, SimError> {
         return Err(SimError::method_not_allowed());
     }
     match (resource.plural.as_str(), sub.name.as_str()) {
-        (_, "scale") => scale::run(call, verb),
-        ("pods", "log") => log(call),
-        ("pods", "eviction") => evict(call),
-        ("pods", "binding") => bind(call, &call.target.name.clone()),
+        (_, "scale") => scale::handle(call, verb),
+        ("pods", "log") => pod_log(call),
+        ("pods", "eviction") => evict_pod(call),
+        ("pods", "binding") => bind_pod(call, &call.target.name.clone()),
         ("pods", "exec" | "attach" | "portforward" | "proxy") | ("services" | "nodes", "proxy") => {
             Err(SimError::new(
                 StatusCode::NOT_IMPLEMENTED,
@@ -33,15 +33,15 @@ pub(crate) fn run(call: &mut Call<'_>, verb: &str) -> Result<Reply, SimError> {
                 format!("{} is not served: the simulation runs no containers", sub.name),
             ))
         }
-        ("serviceaccounts", "token") => token(call),
-        ("namespaces", "finalize") => finalize(call),
-        (_, "status" | "approval") => part(call, verb, WrittenPart::Status),
-        _ => part(call, verb, WrittenPart::Other),
+        ("serviceaccounts", "token") => issue_token(call),
+        ("namespaces", "finalize") => finalize_namespace(call),
+        (_, "status" | "approval") => handle_part(call, verb, WrittenPart::Status),
+        _ => handle_part(call, verb, WrittenPart::Other),
     }
 }
 
-/// Handles a request for a subresource that is a part of the object.
-fn part(call: &mut Call<'_>, verb: &str, part: WrittenPart) -> Result<Reply, SimError> {
+/// Reads the object, or writes the part of the object that the subresource changes.
+fn handle_part(call: &mut Call<'_>, verb: &str, part: WrittenPart) -> Result<Reply, SimError> {
     match verb {
         "get" => call.get(),
         "update" => call.update(part),
@@ -51,7 +51,7 @@ fn part(call: &mut Call<'_>, verb: &str, part: WrittenPart) -> Result<Reply, Sim
 }
 
 /// Returns a generated log, because no containers run.
-fn log(call: &mut Call<'_>) -> Result<Reply, SimError> {
+fn pod_log(call: &mut Call<'_>) -> Result<Reply, SimError> {
     let pod = read::find(call.state, call.target)?.value();
     let query: Vec<(String, String)> =
         form_urlencoded::parse(call.request.query.as_bytes()).into_owned().collect();
@@ -93,7 +93,7 @@ fn log(call: &mut Call<'_>) -> Result<Reply, SimError> {
 }
 
 /// A `Status` that reports success with this code.
-fn success(code: StatusCode) -> Reply {
+fn success_reply(code: StatusCode) -> Reply {
     let status = json!({
         "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": code.as_u16(),
     });
@@ -103,7 +103,7 @@ fn success(code: StatusCode) -> Reply {
 }
 
 /// Handles an `Eviction`: deletes the pod unless a PodDisruptionBudget forbids it.
-fn evict(call: &mut Call<'_>) -> Result<Reply, SimError> {
+fn evict_pod(call: &mut Call<'_>) -> Result<Reply, SimError> {
     let pod = read::find(call.state, call.target)?;
     let body = parse_body(&call.request.body, &call.request.content_type)?;
     let named = body["metadata"]["name"].as_str().unwrap_or(&call.target.name);
@@ -132,11 +132,11 @@ fn evict(call: &mut Call<'_>) -> Result<Reply, SimError> {
     if !call.options.dry_run {
         gc::delete(call.state, &call.target.resource, &place, Propagation::Background, grace);
     }
-    Ok(success(StatusCode::CREATED))
+    Ok(success_reply(StatusCode::CREATED))
 }
 
 /// Handles the `Binding` of a scheduler: assigns a pod to a node.
-pub(crate) fn bind(call: &mut Call<'_>, pod_name: &str) -> Result<Reply, SimError> {
+pub(crate) fn bind_pod(call: &mut Call<'_>, pod_name: &str) -> Result<Reply, SimError> {
     let body = parse_body(&call.request.body, &call.request.content_type)?;
     let node = body["target"]["name"].as_str().unwrap_or_default();
     if node.is_empty() {
@@ -173,11 +173,11 @@ pub(crate) fn bind(call: &mut Call<'_>, pod_name: &str) -> Result<Reply, SimErro
     {
         call.state.commit(&resource, key, value)?;
     }
-    Ok(success(StatusCode::CREATED))
+    Ok(success_reply(StatusCode::CREATED))
 }
 
-/// Issues a token for a service account: an unsigned token that only this simulation accepts.
-fn token(call: &mut Call<'_>) -> Result<Reply, SimError> {
+/// Issues an unsigned JSON Web Token for a service account.
+fn issue_token(call: &mut Call<'_>) -> Result<Reply, SimError> {
     let account = read::find(call.state, call.target)?;
     let mut body = parse_body(&call.request.body, &call.request.content_type)?;
     if !body.is_object() {
@@ -204,7 +204,7 @@ fn token(call: &mut Call<'_>) -> Result<Reply, SimError> {
     }
     let unique = call.state.random.uid();
     body["status"] = json!({
-        "token": web_token(&json!({"sub": format!("system:serviceaccount:{namespace}:{name}"), "jti": unique})),
+        "token": unsigned_jwt(&json!({"sub": format!("system:serviceaccount:{namespace}:{name}"), "jti": unique})),
         "expirationTimestamp": clock.stamp_after(after),
     });
     let mut reply = Reply::json(&body);
@@ -212,14 +212,14 @@ fn token(call: &mut Call<'_>) -> Result<Reply, SimError> {
     Ok(reply)
 }
 
-fn web_token(claims: &Value) -> String {
+fn unsigned_jwt(claims: &Value) -> String {
     let [head, claims] = [json!({"alg": "none", "typ": "JWT"}), claims.clone()]
         .map(|part| URL_SAFE_NO_PAD.encode(part.to_string()));
     format!("{head}.{claims}.{}", URL_SAFE_NO_PAD.encode("kube-sim"))
 }
 
 /// Replaces `spec.finalizers` of a namespace.
-fn finalize(call: &mut Call<'_>) -> Result<Reply, SimError> {
+fn finalize_namespace(call: &mut Call<'_>) -> Result<Reply, SimError> {
     let accept = call.accept()?;
     let body = parse_body(&call.request.body, &call.request.content_type)?;
     let old = read::find(call.state, call.target)?;
@@ -227,7 +227,7 @@ fn finalize(call: &mut Call<'_>) -> Result<Reply, SimError> {
     let wanted = body["spec"]["finalizers"].as_array().cloned().unwrap_or_default();
     value["spec"] = if wanted.is_empty() { json!({}) } else { json!({"finalizers": wanted}) };
     let resource = call.target.resource.clone();
-    let object = if gc::ends_with_update(&resource, &old.value(), &value) {
+    let object = if gc::completes_deletion(&resource, &old.value(), &value) {
         gc::erase(call.state, &(resource.storage.clone(), old.key.clone()));
         super::write::response_object(&resource, &old.key, old.version, value)
     } else {

@@ -2,23 +2,24 @@
 
 use serde_json::Value;
 
-/// Resets `new` to `old`, except for the fields that the subresource may change. Does nothing for any other
-/// subresource.
-pub(super) fn restrict(subresource: &str, old: &Value, new: &mut Value) {
+/// Resets `new` to `old`, except for the fields that the subresource may change. Does nothing for a subresource other
+/// than `ephemeralcontainers` and `resize`.
+pub(super) fn revert_other_fields(subresource: &str, old: &Value, new: &mut Value) {
     let mut kept = old.clone();
     if copy_subresource_fields(subresource, &mut kept, new) {
         *new = kept;
     }
 }
 
-/// Copies the fields that the subresource may change from `new` to `kept`; returns false for any other subresource.
+/// Copies the fields that the subresource may change from `new` to `kept`. Returns false for a subresource other
+/// than `ephemeralcontainers` and `resize`.
 pub(super) fn copy_subresource_fields(subresource: &str, kept: &mut Value, new: &Value) -> bool {
     match subresource {
         "ephemeralcontainers" => copy_field(&mut kept["spec"], &new["spec"], "ephemeralContainers"),
         "resize" => {
             for list in ["containers", "initContainers"] {
                 if let Some(containers) = kept["spec"].get_mut(list) {
-                    resize(containers, &new["spec"][list]);
+                    copy_resources(containers, &new["spec"][list]);
                 }
             }
         }
@@ -27,7 +28,8 @@ pub(super) fn copy_subresource_fields(subresource: &str, kept: &mut Value, new: 
     true
 }
 
-fn resize(kept: &mut Value, new: &Value) {
+/// Copies the `resources` of each container to the container with the same name.
+fn copy_resources(kept: &mut Value, new: &Value) {
     let wanted = new.as_array().map_or(&[][..], Vec::as_slice);
     for container in kept.as_array_mut().into_iter().flatten() {
         if let Some(wanted) = wanted.iter().find(|wanted| wanted["name"] == container["name"]) {
@@ -49,27 +51,27 @@ mod tests {
     use serde_json::json;
 
     #[track_caller]
-    fn check(subresource: &str, new: &Value, expected: &Value) {
+    fn check_write(subresource: &str, new: &Value, expected: &Value) {
         let old = json!({"spec": {"containers": [{"name": "a", "image": "x"}]}});
         let mut new = json!({ "spec": new });
-        restrict(subresource, &old, &mut new);
+        revert_other_fields(subresource, &old, &mut new);
         assert_eq!(new["spec"], *expected);
     }
 
     #[test]
     fn a_write_changes_only_the_fields_of_its_subresource() {
         let ephemeral = json!([{"name": "debug"}]);
-        check(
+        check_write(
             "ephemeralcontainers",
             &json!({"containers": [], "ephemeralContainers": ephemeral}),
             &json!({"containers": [{"name": "a", "image": "x"}], "ephemeralContainers": ephemeral}),
         );
         let resources = json!({"limits": {"cpu": "1"}});
-        check(
+        check_write(
             "resize",
             &json!({"containers": [{"name": "a", "image": "y", "resources": resources}, {"name": "b"}]}),
             &json!({"containers": [{"name": "a", "image": "x", "resources": resources}]}),
         );
-        check("proxy", &json!({"containers": []}), &json!({"containers": []}));
+        check_write("proxy", &json!({"containers": []}), &json!({"containers": []}));
     }
 }

@@ -6,7 +6,7 @@ use percent_encoding::percent_decode_str;
 
 use crate::registry::{Registry, Resource};
 
-/// The parsed path of a resource, which the server may not serve.
+/// The parsed path of a request for a resource. The server does not necessarily serve the resource.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Path {
     pub(crate) group: String,
@@ -104,24 +104,24 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(path: &str, expected: [&str; 6]) {
+    fn check_path(path: &str, expected: [&str; 6]) {
         let p = Path::parse(path).unwrap();
         assert_eq!([&p.group, &p.version, &p.namespace, &p.resource, &p.name, &p.subresource], expected);
     }
 
     #[test]
-    fn parses_resource_paths() {
-        check("/api/v1/pods", ["", "v1", "", "pods", "", ""]);
-        check("/api/v1/namespaces", ["", "v1", "", "namespaces", "", ""]);
-        check("/api/v1/namespaces/x", ["", "v1", "", "namespaces", "x", ""]);
-        check("/api/v1/namespaces/x/status", ["", "v1", "", "namespaces", "x", "status"]);
-        check("/api/v1/namespaces/x/pods/p/log", ["", "v1", "x", "pods", "p", "log"]);
-        check(
+    fn parses_only_paths_that_name_a_resource() {
+        check_path("/api/v1/pods", ["", "v1", "", "pods", "", ""]);
+        check_path("/api/v1/namespaces", ["", "v1", "", "namespaces", "", ""]);
+        check_path("/api/v1/namespaces/x", ["", "v1", "", "namespaces", "x", ""]);
+        check_path("/api/v1/namespaces/x/status", ["", "v1", "", "namespaces", "x", "status"]);
+        check_path("/api/v1/namespaces/x/pods/p/log", ["", "v1", "x", "pods", "p", "log"]);
+        check_path(
             "/apis/apps/v1/namespaces/x/deployments/d/scale",
             ["apps", "v1", "x", "deployments", "d", "scale"],
         );
-        check("/apis/a.b/v1/namespaces/x/status", ["a.b", "v1", "x", "status", "", ""]);
-        check("/api/v1/namespaces/x/pods/a%20b", ["", "v1", "x", "pods", "a b", ""]);
+        check_path("/apis/a.b/v1/namespaces/x/status", ["a.b", "v1", "x", "status", "", ""]);
+        check_path("/api/v1/namespaces/x/pods/a%20b", ["", "v1", "x", "pods", "a b", ""]);
         assert!(Path::parse("/api/v1/watch/pods").unwrap().watch);
         assert_eq!(Path::parse("/version"), None);
         assert_eq!(Path::parse("/apis/apps/v1"), None);

@@ -1,7 +1,7 @@
 //! The steps that create, update and patch share.
 //!
 //! A write is decoded, defaulted, prepared by its strategy, tracked in `managedFields`, validated and committed. The
-//! order of the steps must be that of the API server, because it determines which errors a client receives.
+//! steps must have the same order as in the API server, because the order determines which errors a client receives.
 
 use std::sync::Arc;
 
@@ -95,7 +95,7 @@ impl<'a> WriteContext<'a> {
         let resource = self.resource();
         check_kind(resource, object)?;
         if resource.custom().is_some() {
-            meta::of(object)?;
+            meta::metadata_mut(object)?;
         }
         let schema = resource.schema();
         let mut problems = duplicates;
@@ -103,8 +103,8 @@ impl<'a> WriteContext<'a> {
         problems.extend(schema::prune(&schema, &mut unknown));
         *object = unknown;
         if resource.builtin().is_some() {
-            schema::decode(&schema, object).map_err(|problem| self.refuse_decoding(object, &problem))?;
-            meta::of(object)?;
+            schema::decode(&schema, object).map_err(|problem| self.decoding_error(object, &problem))?;
+            meta::metadata_mut(object)?;
         }
         if problems.is_empty() {
             return Ok(());
@@ -113,7 +113,7 @@ impl<'a> WriteContext<'a> {
             FieldValidation::Ignore => {}
             FieldValidation::Warn => self.warnings.extend(problems),
             FieldValidation::Strict => {
-                return Err(self.refuse_decoding(object, &schema::strict_problem(&problems)));
+                return Err(self.decoding_error(object, &schema::strict_problem(&problems)));
             }
         }
         Ok(())
@@ -121,7 +121,7 @@ impl<'a> WriteContext<'a> {
 
     /// The error for an object that does not decode into its kind: 400 for a request body, 422 for the result of a
     /// patch.
-    fn refuse_decoding(&self, object: &Value, problem: &str) -> SimError {
+    fn decoding_error(&self, object: &Value, problem: &str) -> SimError {
         let resource = self.resource();
         if self.patching {
             return SimError::invalid("", "", "", &[patch::unusable_result(object, problem)]);
@@ -129,6 +129,7 @@ impl<'a> WriteContext<'a> {
         SimError::bad_request(schema::undecodable(&resource.kind, &resource.version, problem))
     }
 
+    /// Adds the deprecation warning of a custom resource version.
     pub(crate) fn warn_of_deprecation(&mut self) {
         if let Some(text) = self.resource().custom().and_then(|c| c.deprecation.clone()) {
             self.warnings.push(text);
@@ -136,7 +137,11 @@ impl<'a> WriteContext<'a> {
     }
 
     /// Calls `run` with the context of server-side apply and of `managedFields`.
-    pub(crate) fn with_apply<T>(&self, state: &State, run: impl FnOnce(&apply::Context<'_>) -> T) -> T {
+    pub(crate) fn with_apply_context<T>(
+        &self,
+        state: &State,
+        run: impl FnOnce(&apply::Context<'_>) -> T,
+    ) -> T {
         let resource = self.resource();
         let schema = resource.schema();
         let subresource = self.target.subresource.as_str();
@@ -153,9 +158,10 @@ impl<'a> WriteContext<'a> {
         })
     }
 
-    fn track(&self, state: &State, live: Option<&Value>, object: &mut Value) {
+    /// Updates `managedFields`, unless a server-side apply has already done so.
+    fn track_managed_fields(&self, state: &State, live: Option<&Value>, object: &mut Value) {
         if !self.applying {
-            self.with_apply(state, |cx| apply::track(cx, live, object));
+            self.with_apply_context(state, |cx| apply::track(cx, live, object));
         }
     }
 
@@ -165,7 +171,7 @@ impl<'a> WriteContext<'a> {
         apply_url_names(self.target, &mut object)?;
         let namespace = self.target.namespace.as_str();
         if resource.namespaced {
-            check_namespace(state, resource, namespace, meta::text(&object, "name"))?;
+            check_namespace_lifecycle(state, resource, namespace, meta::text(&object, "name"))?;
         }
         // As in the API server, the storage refuses to create an object with a resource version other than 0, and a
         // dry run does not reach the storage.
@@ -179,7 +185,7 @@ impl<'a> WriteContext<'a> {
         }
         let clock = state.clock;
         meta::prepare_for_create(&mut object, namespace, &mut state.random, clock)?;
-        if strategy::counts_generation(resource) {
+        if strategy::maintains_generation(resource) {
             object["metadata"]["generation"] = 1.into();
         }
         apply_defaults(resource, None, &mut object);
@@ -190,22 +196,22 @@ impl<'a> WriteContext<'a> {
             strategy::label_namespace(&mut object);
         }
         // No field manager owns the fields that the strategy sets after this line.
-        self.track(state, None, &mut object);
+        self.track_managed_fields(state, None, &mut object);
         strategy::prepare_for_create(state, resource, &mut object);
         let mut errors = validate(resource, None, &object);
-        errors.extend(meta::check(resource, &object));
+        errors.extend(meta::validate(resource, &object));
         let name = meta::text(&object, "name").to_owned();
         if !errors.is_empty() {
             return Err(SimError::invalid(&resource.group, &resource.kind, &name, &errors));
         }
         // As in the API server, an applied object is validated with its nulls and stored without them.
         drop_nulls(resource, &mut object);
-        store_numbers(resource, &mut object);
+        rewrite_numbers(resource, &mut object);
         let key = key(namespace, &name);
         if state.get(&resource.storage, &key).is_some() {
             return Err(SimError::already_exists(&resource.group, &resource.plural, &name));
         }
-        let object = convert::to_storage(resource, object);
+        let object = convert::to_storage_version(resource, object);
         if self.options.dry_run {
             return Ok(Written { object: response_object(resource, &key, 0, object), created: true });
         }
@@ -226,13 +232,13 @@ impl<'a> WriteContext<'a> {
         let name = old.name().to_owned();
         apply_url_names(self.target, &mut new)?;
         let before = convert::view(resource, old);
-        self.check_version(old, &new)?;
+        self.check_uid_and_version(old, &new)?;
         let part_of_pod = part == WrittenPart::Other && resource.kind == "Pod";
         if part_of_pod {
-            super::subresource_fields::restrict(&self.target.subresource, &before, &mut new);
+            super::subresource_fields::revert_other_fields(&self.target.subresource, &before, &mut new);
         }
         if part == WrittenPart::Status {
-            keep_all_but_status(resource, &before, &mut new);
+            reset_all_but_status(resource, &before, &mut new);
         } else if resource.has_status() {
             copy_field(&before, &mut new, "status");
         }
@@ -244,14 +250,14 @@ impl<'a> WriteContext<'a> {
         if part != WrittenPart::Status {
             strategy::prepare_for_update(resource, &before, &mut new);
         }
-        if strategy::counts_generation(resource) && part != WrittenPart::Status {
+        if strategy::maintains_generation(resource) && part != WrittenPart::Status {
             let generation = before["metadata"]["generation"].as_i64().unwrap_or(0);
-            let step = i64::from(strategy::changes_generation(resource, &before, &new));
+            let step = i64::from(strategy::increments_generation(resource, &before, &new));
             new["metadata"]["generation"] = (generation + step).into();
         }
         new["metadata"]["resourceVersion"] = before["metadata"]["resourceVersion"].clone();
-        self.track(state, Some(&before), &mut new);
-        let mut errors = meta::check_update(&before, &new);
+        self.track_managed_fields(state, Some(&before), &mut new);
+        let mut errors = meta::validate_update(&before, &new);
         // The validation of a pod update compares the old and the new pod. It must not refuse the fields that this
         // subresource may change, so the old pod gets the new values of these fields.
         let counterpart = part_of_pod.then(|| {
@@ -261,27 +267,27 @@ impl<'a> WriteContext<'a> {
         });
         errors.extend(validate(resource, Some(counterpart.as_ref().unwrap_or(&before)), &new));
         if errors.is_empty() {
-            errors.extend(meta::check(resource, &new));
+            errors.extend(meta::validate(resource, &new));
         }
         if !errors.is_empty() {
             return Err(SimError::invalid(&resource.group, &resource.kind, &name, &errors));
         }
-        store_numbers(resource, &mut new);
+        rewrite_numbers(resource, &mut new);
         if new == before {
             return Ok(Written { object: old.clone(), created: false });
         }
         // As in the API server, the nulls of an applied object count as a change, so each apply writes the object.
         drop_nulls(resource, &mut new);
-        let new = convert::to_storage(resource, new);
+        let new = convert::to_storage_version(resource, new);
         if self.options.dry_run {
             return Ok(Written {
                 object: response_object(resource, &old.key, old.version, new),
                 created: false,
             });
         }
-        if gc::ends_with_update(resource, &before, &new) {
-            // The response contains the updated object, but it is not stored: the DELETED event contains the object
-            // before the update.
+        if gc::completes_deletion(resource, &before, &new) {
+            // The updated object is in the response, but is not stored: the DELETED event contains the object before
+            // the update.
             gc::erase(state, &(resource.storage.clone(), old.key.clone()));
             return Ok(Written {
                 object: response_object(resource, &old.key, old.version, new),
@@ -293,7 +299,7 @@ impl<'a> WriteContext<'a> {
         Ok(Written { object, created: false })
     }
 
-    fn check_version(&self, old: &Stored, new: &Value) -> Result<(), SimError> {
+    fn check_uid_and_version(&self, old: &Stored, new: &Value) -> Result<(), SimError> {
         let resource = self.resource();
         let conflict = |why: &str| SimError::conflict(&resource.group, &resource.plural, old.name(), why);
         let uid = meta::text(new, "uid");
@@ -383,7 +389,7 @@ fn check_kind(resource: &Resource, object: &mut Value) -> Result<(), SimError> {
 
 /// Checks that the name and the namespace of the body match the URL. Sets them if they are missing.
 fn apply_url_names(target: &Target, object: &mut Value) -> Result<(), SimError> {
-    let metadata = meta::of(object)?;
+    let metadata = meta::metadata_mut(object)?;
     let given = |field: &str| metadata.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
     let (name, namespace) = (given("name"), given("namespace"));
     if target.resource.namespaced {
@@ -411,7 +417,12 @@ fn apply_url_names(target: &Target, object: &mut Value) -> Result<(), SimError> 
 }
 
 /// The NamespaceLifecycle admission plugin: a new object needs a namespace that exists and is not terminating.
-fn check_namespace(state: &State, resource: &Resource, namespace: &str, name: &str) -> Result<(), SimError> {
+fn check_namespace_lifecycle(
+    state: &State,
+    resource: &Resource,
+    namespace: &str,
+    name: &str,
+) -> Result<(), SimError> {
     let Some(found) = state.get("/namespaces", namespace) else {
         return Err(SimError::not_found("", "namespaces", namespace));
     };
@@ -447,9 +458,9 @@ fn drop_nulls(resource: &Resource, object: &mut Value) {
     }
 }
 
-/// Rewrites the numbers of a custom resource as Go serializes them. Validation must run first, because it needs the
-/// numbers as the client sent them.
-fn store_numbers(resource: &Resource, object: &mut Value) {
+/// Rewrites the numbers of a custom resource as Go serializes them. Validation must run first, because validation
+/// needs the numbers as the client sent them.
+fn rewrite_numbers(resource: &Resource, object: &mut Value) {
     if resource.custom().is_some() {
         schema::store_numbers(object);
     }
@@ -466,6 +477,7 @@ fn validate(resource: &Resource, old: Option<&Value>, object: &Value) -> Vec<Fie
     errors
 }
 
+/// Copies `field` to `to`; removes it there if `from` does not have it.
 fn copy_field(from: &Value, to: &mut Value, field: &str) {
     let Some(map) = to.as_object_mut() else { return };
     match from.get(field) {
@@ -475,7 +487,7 @@ fn copy_field(from: &Value, to: &mut Value, field: &str) {
 }
 
 /// Resets `new` to `old`, except for the status and the metadata fields that a status update may change.
-fn keep_all_but_status(resource: &Resource, old: &Value, new: &mut Value) {
+fn reset_all_but_status(resource: &Resource, old: &Value, new: &mut Value) {
     let mut kept = old.clone();
     copy_field(new, &mut kept, "status");
     let fields: &[&str] = if resource.custom().is_some() {
