@@ -8,7 +8,8 @@ use serde::Deserialize;
 
 use crate::schema::Schema;
 
-static RECORDED: &str = include_str!("data/resources.jsonl");
+/// The resources in JSON, one in each line, as `cargo xtask record` writes them.
+static RECORDED_RESOURCES: &str = include_str!("data/resources.jsonl");
 
 /// The scope of a resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,8 +47,11 @@ pub(crate) struct Resource {
     pub(crate) subresources: Vec<Subresource>,
     /// The storage version hash in discovery; empty if the resource is not stored.
     pub(crate) storage_version_hash: &'static str,
+    /// Whether this version is the preferred version of the group.
     preferred: bool,
+    /// The `apiVersion` of the stored objects; empty if it equals that of the resource.
     storage: &'static str,
+    /// The name of the component that is the schema of the objects.
     schema: &'static str,
 }
 
@@ -83,14 +87,14 @@ struct Catalog {
     groups: Vec<Group>,
 }
 
-static CATALOG: LazyLock<Catalog> = LazyLock::new(Catalog::read);
+static CATALOG: LazyLock<Catalog> = LazyLock::new(Catalog::parse);
 
 impl Catalog {
     #[expect(clippy::expect_used, reason = "the data is compiled in, and every test reads it")]
-    fn read() -> Self {
+    fn parse() -> Self {
         let mut resources = Vec::new();
         let mut groups: Vec<Group> = Vec::new();
-        for line in RECORDED.lines() {
+        for line in RECORDED_RESOURCES.lines() {
             let resource: Resource =
                 serde_json::from_str(line).expect("the recorded resources are what `xtask record` writes");
             match groups.iter_mut().find(|group| group.name == resource.group) {
@@ -148,8 +152,8 @@ impl Resource {
         if self.namespaced { Scope::Namespaced } else { Scope::Cluster }
     }
 
-    /// The `apiVersion` of the stored objects. Resources of the same kind that have the same storage version serve the
-    /// same objects.
+    /// The `apiVersion` of the stored objects. Two resources of one kind with the same storage version serve the same
+    /// objects.
     pub(crate) fn storage_api_version(&self) -> String {
         if self.storage.is_empty() { self.api_version() } else { self.storage.to_owned() }
     }

@@ -23,7 +23,7 @@ pub(crate) fn open_api(group: &str, version: &str) -> Option<Value> {
         let list = format!("{}List", resource.component());
         let roots = [resource.component(), &list];
         for root in roots {
-            collect(root, &mut schemas);
+            collect_components(root, &mut schemas);
         }
         paths.insert(object_path(resource), operations(resource));
     }
@@ -39,7 +39,7 @@ pub(crate) fn open_api(group: &str, version: &str) -> Option<Value> {
 }
 
 /// Adds a component and all components that it refers to.
-fn collect(root: &str, schemas: &mut Map<String, Value>) {
+fn collect_components(root: &str, schemas: &mut Map<String, Value>) {
     let mut waiting = vec![root.to_owned()];
     while let Some(name) = waiting.pop() {
         if schemas.contains_key(&name) {
@@ -53,6 +53,7 @@ fn collect(root: &str, schemas: &mut Map<String, Value>) {
     }
 }
 
+/// Adds the names of the components to which `value` refers.
 fn collect_references(value: &Value, found: &mut BTreeSet<String>) {
     match value {
         Value::Object(map) => {
@@ -99,8 +100,8 @@ fn operations(resource: &Resource) -> Value {
     Value::Object(operations)
 }
 
-/// The query parameters of an operation: of an update if `set` is `write`, of a patch if it is `apply`, otherwise of
-/// another operation.
+/// The query parameters of an operation; `set` is `write` for an update, `apply` for a patch, and empty for any other
+/// operation.
 fn parameters_of(set: &str) -> Value {
     let query = |name: &str, kind: &str| json!({"name": name, "in": "query", "schema": {"type": kind, "uniqueItems": true}});
     match set {
@@ -124,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn contains_all_components_that_its_kinds_refer_to() {
+    fn contains_the_referenced_components_and_the_patch_parameters() {
         let document = open_api("apps", "v1").unwrap();
         let schemas = document["components"]["schemas"].as_object().unwrap();
         for name in [

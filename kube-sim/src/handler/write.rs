@@ -444,7 +444,7 @@ fn check_namespace_lifecycle(
 fn apply_defaults(resource: &Resource, old: Option<&Value>, object: &mut Value) {
     schema::default(&resource.schema(), object);
     if let Some(source) = resource.builtin() {
-        builtin::complete(source, old, object);
+        builtin::set_defaults(source, old, object);
     }
     if resource.group == "apiextensions.k8s.io" && resource.kind == "CustomResourceDefinition" {
         crate::registry::crd::complete(object);
@@ -468,7 +468,7 @@ fn rewrite_numbers(resource: &Resource, object: &mut Value) {
 
 fn validate(resource: &Resource, old: Option<&Value>, object: &Value) -> Vec<FieldError> {
     let mut errors = match resource.builtin() {
-        Some(source) => builtin::check(source, old, object),
+        Some(source) => builtin::validate(source, old, object),
         None => schema::validate(&resource.schema(), object),
     };
     if resource.group == "apiextensions.k8s.io" && resource.kind == "CustomResourceDefinition" {

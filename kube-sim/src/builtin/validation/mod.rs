@@ -1,15 +1,15 @@
 //! The validation of built-in kinds that Kubernetes implements in Go.
 //!
-//! Owns one function for each kind, which [`check`] calls, and the API server's error texts. Defaulting must run
+//! Owns one function for each kind, which [`validate`] calls, and the API server's error texts. Defaulting must run
 //! first. This module must not change the validated object, and must not read other objects. It implements only a part
 //! of Kubernetes' rules; a violation of any other rule is not reported.
 
 mod cron;
 mod events;
+mod other_kinds;
 mod pods;
 mod references;
-mod repeated;
-mod rest;
+mod unique_items;
 mod workloads;
 
 use serde_json::Value;
@@ -19,7 +19,7 @@ use crate::schema::{FieldError, enumerations};
 
 /// Validates an object of a built-in kind, except for its metadata. `old` is the stored object if the request is an
 /// update.
-pub(crate) fn check(resource: &Resource, old: Option<&Value>, new: &Value) -> Vec<FieldError> {
+pub(crate) fn validate(resource: &Resource, old: Option<&Value>, new: &Value) -> Vec<FieldError> {
     let mut errors = Errors(Vec::new());
     let out = &mut errors;
     match (resource.group, resource.kind) {
@@ -34,23 +34,23 @@ pub(crate) fn check(resource: &Resource, old: Option<&Value>, new: &Value) -> Ve
         ("batch", "CronJob") => workloads::check_cron_job(old, new, out),
         ("", "Event") => events::check_core_event(old, new, out),
         ("events.k8s.io", "Event") => events::check_event(old, new, out),
-        ("", "Service") => rest::check_service(old, new, out),
-        ("", "ConfigMap") => rest::check_config_map(old, new, out),
-        ("", "Secret") => rest::check_secret(old, new, out),
-        ("", "PersistentVolumeClaim") => rest::check_persistent_volume_claim(old, new, out),
-        ("storage.k8s.io", "StorageClass") => rest::check_storage_class(old, new, out),
-        ("scheduling.k8s.io", "PriorityClass") => rest::check_priority_class(old, new, out),
-        ("autoscaling", "HorizontalPodAutoscaler") => rest::check_autoscaler(new, out),
-        ("coordination.k8s.io", "Lease") => rest::check_lease(new, out),
-        ("networking.k8s.io", "Ingress") => rest::check_ingress(new, out),
-        ("policy", "PodDisruptionBudget") => rest::check_disruption_budget(new, out),
-        ("rbac.authorization.k8s.io", "Role" | "ClusterRole") => rest::check_role(new, out),
+        ("", "Service") => other_kinds::check_service(old, new, out),
+        ("", "ConfigMap") => other_kinds::check_config_map(old, new, out),
+        ("", "Secret") => other_kinds::check_secret(old, new, out),
+        ("", "PersistentVolumeClaim") => other_kinds::check_persistent_volume_claim(old, new, out),
+        ("storage.k8s.io", "StorageClass") => other_kinds::check_storage_class(old, new, out),
+        ("scheduling.k8s.io", "PriorityClass") => other_kinds::check_priority_class(old, new, out),
+        ("autoscaling", "HorizontalPodAutoscaler") => other_kinds::check_autoscaler(new, out),
+        ("coordination.k8s.io", "Lease") => other_kinds::check_lease(new, out),
+        ("networking.k8s.io", "Ingress") => other_kinds::check_ingress(new, out),
+        ("policy", "PodDisruptionBudget") => other_kinds::check_disruption_budget(new, out),
+        ("rbac.authorization.k8s.io", "Role" | "ClusterRole") => other_kinds::check_role(new, out),
         ("rbac.authorization.k8s.io", "RoleBinding" | "ClusterRoleBinding") => {
-            rest::check_role_binding(old, new, out);
+            other_kinds::check_role_binding(old, new, out);
         }
         _ => {}
     }
-    repeated::check_lists(resource, new, out);
+    unique_items::check_lists(resource, new, out);
     if let Some(schema) = resource.schema() {
         // Skip fields that a function above has reported: these errors are more specific than those about enums.
         let reported: Vec<String> = errors.0.iter().map(|error| error.field.clone()).collect();
@@ -60,7 +60,7 @@ pub(crate) fn check(resource: &Resource, old: Option<&Value>, new: &Value) -> Ve
     errors.0
 }
 
-/// The list to which the functions of this module add errors.
+/// The errors that the functions of this module have found.
 struct Errors(Vec<FieldError>);
 
 impl Errors {
@@ -69,8 +69,8 @@ impl Errors {
     }
 
     /// Requires a non-empty string.
-    fn require_text(&mut self, path: &str, object: &Value, field: &str) {
-        if text(object, field).is_empty() {
+    fn require_string(&mut self, path: &str, object: &Value, field: &str) {
+        if string_in(object, field).is_empty() {
             self.push(FieldError::required(join(path, field), ""));
         }
     }
@@ -86,7 +86,7 @@ impl Errors {
         }
     }
 
-    /// Checks the size in bytes of the data in a config map or secret.
+    /// Requires that the data of a config map or secret has at most 1 MiB; `size` is in bytes.
     fn limit_size(&mut self, path: &str, size: usize) {
         const LIMIT: usize = 1 << 20;
         if size > LIMIT {
@@ -105,11 +105,13 @@ impl Errors {
     }
 }
 
+/// The path of `field` in the object at `path`.
 fn join(path: &str, field: &str) -> String {
     if path.is_empty() { field.to_owned() } else { format!("{path}.{field}") }
 }
 
-fn text<'a>(object: &'a Value, field: &str) -> &'a str {
+/// The string in `field`; empty if the field is absent.
+fn string_in<'a>(object: &'a Value, field: &str) -> &'a str {
     object[field].as_str().unwrap_or_default()
 }
 

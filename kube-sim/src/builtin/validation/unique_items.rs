@@ -1,20 +1,20 @@
 //! Validation of lists whose items must be unique, in pods and other kinds.
 //!
-//! Owns the fields that must be unique in each list. The other files validate the items.
+//! Owns the fields that must be unique in each list. The other modules validate the items.
 
 use std::collections::HashSet;
 
 use serde_json::{Value, json};
 
 use super::super::Resource;
-use super::{Errors, items, text};
+use super::{Errors, items, string_in};
 use crate::schema::FieldError;
 
-/// Validates the lists of kinds other than pods.
+/// Checks that list items are unique, in objects of kinds other than pods.
 pub(super) fn check_lists(resource: &Resource, object: &Value, out: &mut Errors) {
     let spec = &object["spec"];
     match (resource.group, resource.kind) {
-        ("", "Service") => check_service(spec, out),
+        ("", "Service") => check_service_lists(spec, out),
         ("", "LimitRange") => check_unique("spec", spec, "limits", "type", out),
         ("", "Node") => check_taints(spec, out),
         ("discovery.k8s.io", "EndpointSlice") => check_unique("", object, "ports", "name", out),
@@ -32,13 +32,13 @@ pub(super) fn check_lists(resource: &Resource, object: &Value, out: &mut Errors)
     }
 }
 
-/// Validates the lists of a pod spec and of its containers.
+/// Checks that list items are unique, in a pod spec and its containers.
 pub(super) fn check_pod_spec(path: &str, spec: &Value, out: &mut Errors) {
     check_unique(path, spec, "resourceClaims", "name", out);
     check_unique(&format!("{path}.securityContext"), &spec["securityContext"], "sysctls", "name", out);
     let mut gates = HashSet::new();
     for (path, gate) in items(path, spec, "schedulingGates") {
-        let name = text(gate, "name");
+        let name = string_in(gate, "name");
         if !gates.insert(name) {
             out.push(FieldError::duplicate(path, name));
         }
@@ -56,7 +56,7 @@ pub(super) fn check_pod_spec(path: &str, spec: &Value, out: &mut Errors) {
 fn check_unique(path: &str, object: &Value, list: &str, field: &str, out: &mut Errors) {
     let mut seen = HashSet::new();
     for (path, item) in items(path, object, list) {
-        let name = text(item, field);
+        let name = string_in(item, field);
         if !name.is_empty() && !seen.insert(name) {
             out.push(FieldError::duplicate(format!("{path}.{field}"), name));
         }
@@ -69,7 +69,7 @@ fn check_container_lists(path: &str, container: &Value, out: &mut Errors) {
         let mut seen: Vec<HashSet<&str>> = vec![HashSet::new(); fields.len()];
         for (path, item) in items(path, container, list) {
             for (field, seen) in fields.iter().zip(&mut seen) {
-                let value = text(item, field);
+                let value = string_in(item, field);
                 if !value.is_empty() && !seen.insert(value) {
                     out.push(FieldError::invalid(format!("{path}.{field}"), value, "must be unique"));
                 }
@@ -80,9 +80,9 @@ fn check_container_lists(path: &str, container: &Value, out: &mut Errors) {
     unique("volumeDevices", &["name", "devicePath"]);
     let mut claims = HashSet::new();
     for (path, claim) in items(&format!("{path}.resources"), &container["resources"], "claims") {
-        let request = text(claim, "request");
+        let request = string_in(claim, "request");
         let slash = if request.is_empty() { "" } else { "/" };
-        let name = format!("{}{slash}{request}", text(claim, "name"));
+        let name = format!("{}{slash}{request}", string_in(claim, "name"));
         if !claims.insert(name.clone()) {
             out.push(FieldError::duplicate(path, name));
         }
@@ -97,8 +97,8 @@ fn check_host_ports(path: &str, spec: &Value, out: &mut Errors) {
             let is_host = spec["hostNetwork"] == true;
             let own = port["hostPort"].as_i64().unwrap_or(0);
             let number = if own == 0 && is_host { port["containerPort"].as_i64().unwrap_or(0) } else { own };
-            let protocol = Some(text(port, "protocol")).filter(|protocol| !protocol.is_empty());
-            let key = format!("{}/{}/{number}", protocol.unwrap_or("TCP"), text(port, "hostIP"));
+            let protocol = Some(string_in(port, "protocol")).filter(|protocol| !protocol.is_empty());
+            let key = format!("{}/{}/{number}", protocol.unwrap_or("TCP"), string_in(port, "hostIP"));
             if number != 0 && !seen.insert(key.clone()) {
                 out.push(FieldError::duplicate(format!("{path}.hostPort"), key));
             }
@@ -110,7 +110,11 @@ fn check_host_ports(path: &str, spec: &Value, out: &mut Errors) {
 /// not reported.
 fn check_spread_constraints(path: &str, spec: &Value, out: &mut Errors) {
     let key = |constraint: &Value| {
-        format!("{{{}, {}}}", text(constraint, "topologyKey"), text(constraint, "whenUnsatisfiable"))
+        format!(
+            "{{{}, {}}}",
+            string_in(constraint, "topologyKey"),
+            string_in(constraint, "whenUnsatisfiable")
+        )
     };
     let all: Vec<(String, String)> = items(path, spec, "topologySpreadConstraints")
         .map(|(path, constraint)| (path, key(constraint)))
@@ -123,11 +127,13 @@ fn check_spread_constraints(path: &str, spec: &Value, out: &mut Errors) {
     }
 }
 
-fn check_service(spec: &Value, out: &mut Errors) {
+/// Checks that the ports and IP families of a service are unique.
+fn check_service_lists(spec: &Value, out: &mut Errors) {
     check_unique("spec", spec, "ports", "name", out);
     let mut ports = HashSet::new();
     for (path, port) in items("spec", spec, "ports") {
-        let protocol = Some(text(port, "protocol")).filter(|protocol| !protocol.is_empty()).unwrap_or("TCP");
+        let protocol =
+            Some(string_in(port, "protocol")).filter(|protocol| !protocol.is_empty()).unwrap_or("TCP");
         let number = port["port"].as_i64().unwrap_or(0);
         if !ports.insert((protocol, number)) {
             let shown = json!({
@@ -148,10 +154,10 @@ fn check_service(spec: &Value, out: &mut Errors) {
 fn check_taints(spec: &Value, out: &mut Errors) {
     let mut seen = HashSet::new();
     for (path, taint) in items("metadata", spec, "taints") {
-        let (key, effect) = (text(taint, "key"), text(taint, "effect"));
+        let (key, effect) = (string_in(taint, "key"), string_in(taint, "effect"));
         if !seen.insert((key, effect)) {
             let shown = json!({
-                "Key": key, "Value": text(taint, "value"), "Effect": effect, "TimeAdded": taint["timeAdded"],
+                "Key": key, "Value": string_in(taint, "value"), "Effect": effect, "TimeAdded": taint["timeAdded"],
             });
             let mut error = FieldError::duplicate(path, shown);
             "taints must be unique by key and effect pair".clone_into(&mut error.detail);

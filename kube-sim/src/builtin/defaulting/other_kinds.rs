@@ -4,28 +4,29 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
-use super::{ensured, has_text, items, object_in, set_default, set_default_string};
+use super::{has_string, object_in, object_items, object_or_insert, set_default, set_default_string};
 
-pub(super) fn complete_service(object: &mut Value) {
+pub(super) fn set_service_defaults(object: &mut Value) {
     let Some(spec) = object_in(object, "spec") else { return };
     set_default_string(spec, "type", "ClusterIP");
     set_default_string(spec, "sessionAffinity", "None");
-    if has_text(spec, "sessionAffinity", "ClientIP") {
-        let client = ensured(spec, "sessionAffinityConfig").and_then(|config| ensured(config, "clientIP"));
+    if has_string(spec, "sessionAffinity", "ClientIP") {
+        let client = object_or_insert(spec, "sessionAffinityConfig")
+            .and_then(|config| object_or_insert(config, "clientIP"));
         if let Some(client) = client {
             set_default(client, "timeoutSeconds", 10_800);
         }
     }
-    if !has_text(spec, "type", "ExternalName") {
+    if !has_string(spec, "type", "ExternalName") {
         set_default_string(spec, "internalTrafficPolicy", "Cluster");
     }
-    if has_text(spec, "type", "NodePort") || has_text(spec, "type", "LoadBalancer") {
+    if has_string(spec, "type", "NodePort") || has_string(spec, "type", "LoadBalancer") {
         set_default_string(spec, "externalTrafficPolicy", "Cluster");
     }
-    if has_text(spec, "type", "LoadBalancer") {
+    if has_string(spec, "type", "LoadBalancer") {
         set_default(spec, "allocateLoadBalancerNodePorts", true);
     }
-    for port in items(spec, "ports") {
+    for port in object_items(spec, "ports") {
         set_default_string(port, "protocol", "TCP");
         let number = port.get("port").cloned().unwrap_or_default();
         if port.get("targetPort").is_none_or(|target| *target == 0 || target == "") {
@@ -35,18 +36,18 @@ pub(super) fn complete_service(object: &mut Value) {
 }
 
 /// Moves the values of `stringData` to `data`, because `stringData` is write-only.
-pub(super) fn complete_secret(object: &mut Value) {
+pub(super) fn set_secret_defaults(object: &mut Value) {
     set_default_string(object, "type", "Opaque");
     let texts = object.as_object_mut().and_then(|map| map.remove("stringData"));
     let Some(Value::Object(texts)) = texts else { return };
-    if let Some(data) = ensured(object, "data") {
+    if let Some(data) = object_or_insert(object, "data") {
         for (key, text) in texts {
             data[&key] = Value::from(STANDARD.encode(text.as_str().unwrap_or_default()));
         }
     }
 }
 
-pub(super) fn complete_persistent_volume(object: &mut Value) {
+pub(super) fn set_persistent_volume_defaults(object: &mut Value) {
     let Some(spec) = object_in(object, "spec") else { return };
     set_default_string(spec, "persistentVolumeReclaimPolicy", "Retain");
     set_default_string(spec, "volumeMode", "Filesystem");
@@ -55,18 +56,18 @@ pub(super) fn complete_persistent_volume(object: &mut Value) {
     }
 }
 
-pub(super) fn complete_persistent_volume_claim(object: &mut Value) {
+pub(super) fn set_persistent_volume_claim_defaults(object: &mut Value) {
     if let Some(spec) = object_in(object, "spec") {
         set_default_string(spec, "volumeMode", "Filesystem");
     }
 }
 
-pub(super) fn complete_storage_class(object: &mut Value) {
+pub(super) fn set_storage_class_defaults(object: &mut Value) {
     set_default_string(object, "reclaimPolicy", "Delete");
     set_default_string(object, "volumeBindingMode", "Immediate");
 }
 
-pub(super) fn complete_csi_driver(object: &mut Value) {
+pub(super) fn set_csi_driver_defaults(object: &mut Value) {
     let Some(spec) = object_in(object, "spec") else { return };
     set_default(spec, "attachRequired", true);
     for flag in ["podInfoOnMount", "storageCapacity", "requiresRepublish", "seLinuxMount"] {
@@ -77,7 +78,7 @@ pub(super) fn complete_csi_driver(object: &mut Value) {
 }
 
 /// Sets the defaults of an autoscaler of API version `version`. The default metric is a CPU utilization of 80 %.
-pub(super) fn complete_autoscaler(version: &str, object: &mut Value) {
+pub(super) fn set_autoscaler_defaults(version: &str, object: &mut Value) {
     let Some(spec) = object_in(object, "spec") else { return };
     set_default(spec, "minReplicas", 1);
     if version == "v1" {
@@ -91,38 +92,39 @@ pub(super) fn complete_autoscaler(version: &str, object: &mut Value) {
     set_default(spec, "metrics", json!([cpu]));
 }
 
-pub(super) fn complete_network_policy(object: &mut Value) {
+pub(super) fn set_network_policy_defaults(object: &mut Value) {
     let Some(spec) = object_in(object, "spec") else { return };
     for list in ["ingress", "egress"] {
-        for rule in items(spec, list) {
-            items(rule, "ports").for_each(|port| set_default_string(port, "protocol", "TCP"));
+        for rule in object_items(spec, list) {
+            object_items(rule, "ports").for_each(|port| set_default_string(port, "protocol", "TCP"));
         }
     }
     let egress = spec.get("egress").and_then(Value::as_array).is_some_and(|rules| !rules.is_empty());
     set_default(spec, "policyTypes", if egress { json!(["Ingress", "Egress"]) } else { json!(["Ingress"]) });
 }
 
-pub(super) fn complete_role_binding(object: &mut Value) {
+pub(super) fn set_role_binding_defaults(object: &mut Value) {
     const GROUP: &str = "rbac.authorization.k8s.io";
     if let Some(role) = object_in(object, "roleRef") {
         set_default_string(role, "apiGroup", GROUP);
     }
-    for subject in items(object, "subjects") {
-        if has_text(subject, "kind", "User") || has_text(subject, "kind", "Group") {
+    for subject in object_items(object, "subjects") {
+        if has_string(subject, "kind", "User") || has_string(subject, "kind", "Group") {
             set_default_string(subject, "apiGroup", GROUP);
         }
     }
 }
 
-pub(super) fn complete_endpoint_slice(object: &mut Value) {
-    for port in items(object, "ports") {
+pub(super) fn set_endpoint_slice_defaults(object: &mut Value) {
+    for port in object_items(object, "ports") {
         set_default(port, "name", "");
         set_default_string(port, "protocol", "TCP");
     }
 }
 
-pub(super) fn complete_webhooks(object: &mut Value, mutating: bool) {
-    for hook in items(object, "webhooks") {
+/// Sets the defaults of the webhooks in a configuration; `mutating` is true for a MutatingWebhookConfiguration.
+pub(super) fn set_webhooks_defaults(object: &mut Value, mutating: bool) {
+    for hook in object_items(object, "webhooks") {
         set_default_string(hook, "failurePolicy", "Fail");
         set_default_string(hook, "matchPolicy", "Equivalent");
         set_default(hook, "namespaceSelector", Map::new());
@@ -131,7 +133,7 @@ pub(super) fn complete_webhooks(object: &mut Value, mutating: bool) {
         if mutating {
             set_default_string(hook, "reinvocationPolicy", "Never");
         }
-        items(hook, "rules").for_each(|rule| set_default_string(rule, "scope", "*"));
+        object_items(hook, "rules").for_each(|rule| set_default_string(rule, "scope", "*"));
         if let Some(service) = object_in(hook, "clientConfig").and_then(|config| object_in(config, "service"))
         {
             set_default(service, "port", 443);

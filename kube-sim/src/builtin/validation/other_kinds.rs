@@ -2,26 +2,26 @@
 
 use serde_json::Value;
 
-use super::{Errors, items, text};
+use super::{Errors, items, string_in};
 use crate::names;
 use crate::schema::FieldError;
 
 /// The error text for a port number out of range.
 const INVALID_PORT: &str = "must be between 1 and 65535, inclusive";
 /// The error text for an update of an immutable config map or secret.
-const WHEN_IMMUTABLE: &str = "field is immutable when `immutable` is set";
+const IMMUTABLE_DATA_ERROR: &str = "field is immutable when `immutable` is set";
 
 pub(super) fn check_service(old: Option<&Value>, new: &Value, out: &mut Errors) {
     let spec = &new["spec"];
-    let kind = text(spec, "type");
-    let is_headless = text(spec, "clusterIP") == "None";
+    let kind = string_in(spec, "type");
+    let is_headless = string_in(spec, "clusterIP") == "None";
     let ports = spec["ports"].as_array().map_or(0, Vec::len);
     if ports == 0 && !is_headless && kind != "ExternalName" {
         out.push(FieldError::required("spec.ports", ""));
     }
     for (path, port) in items("spec", spec, "ports") {
         if ports > 1 {
-            out.require_text(&path, port, "name");
+            out.require_string(&path, port, "name");
         }
         for field in ["port", "targetPort"] {
             let number = port[field].as_i64();
@@ -30,39 +30,39 @@ pub(super) fn check_service(old: Option<&Value>, new: &Value, out: &mut Errors) 
             }
         }
     }
-    if kind == "ExternalName" && text(spec, "externalName").is_empty() {
+    if kind == "ExternalName" && string_in(spec, "externalName").is_empty() {
         out.push(FieldError::required("spec.externalName", ""));
     }
-    let (address, addresses) = (text(spec, "clusterIP"), &spec["clusterIPs"]);
+    let (address, addresses) = (string_in(spec, "clusterIP"), &spec["clusterIPs"]);
     if addresses.get(0).is_some_and(|first| first != address) {
         let why = "first value must match `clusterIP`";
         out.push(FieldError::invalid("spec.clusterIPs", addresses.clone(), why));
     }
     let Some(old) = old.map(|old| &old["spec"]) else { return };
-    let keeps_cluster_ip = text(old, "type") != "ExternalName" && kind != "ExternalName";
-    let before = text(old, "clusterIP");
+    let keeps_cluster_ip = string_in(old, "type") != "ExternalName" && kind != "ExternalName";
+    let before = string_in(old, "clusterIP");
     if keeps_cluster_ip && !before.is_empty() && address != before {
         out.push(FieldError::invalid("spec.clusterIPs[0]", addresses.clone(), "may not change once set"));
     }
 }
 
 pub(super) fn check_config_map(old: Option<&Value>, new: &Value, out: &mut Errors) {
-    check_keys("data", &new["data"], out);
-    check_keys("binaryData", &new["binaryData"], out);
+    check_data_keys("data", &new["data"], out);
+    check_data_keys("binaryData", &new["binaryData"], out);
     for key in new["binaryData"].as_object().into_iter().flat_map(|map| map.keys()) {
         if new["data"].get(key).is_some() {
             let why = "duplicate of key present in data";
             out.push(FieldError::invalid(format!("data[{key}]"), key.as_str(), why));
         }
     }
-    let texts = sizes(&new["data"], str::len);
+    let texts = total_size(&new["data"], str::len);
     // The API server prints the path `[]` for an error about the whole object.
-    out.limit_size("[]", texts + sizes(&new["binaryData"], decoded_len));
-    validate_immutable(old, new, &["data", "binaryData"], out);
+    out.limit_size("[]", texts + total_size(&new["binaryData"], decoded_len));
+    reject_immutable_data_changes(old, new, &["data", "binaryData"], out);
 }
 
 /// The sum of the sizes in bytes of the strings in a map; `of` returns the size of one string.
-fn sizes(data: &Value, of: impl Fn(&str) -> usize) -> usize {
+fn total_size(data: &Value, of: impl Fn(&str) -> usize) -> usize {
     data.as_object().into_iter().flatten().filter_map(|(_, value)| value.as_str()).map(of).sum()
 }
 
@@ -72,9 +72,9 @@ fn decoded_len(text: &str) -> usize {
 }
 
 pub(super) fn check_secret(old: Option<&Value>, new: &Value, out: &mut Errors) {
-    check_keys("data", &new["data"], out);
-    out.limit_size("data", sizes(&new["data"], decoded_len));
-    let needed: &[&str] = match text(new, "type") {
+    check_data_keys("data", &new["data"], out);
+    out.limit_size("data", total_size(&new["data"], decoded_len));
+    let needed: &[&str] = match string_in(new, "type") {
         "kubernetes.io/tls" => &["tls.crt", "tls.key"],
         "kubernetes.io/dockerconfigjson" => &[".dockerconfigjson"],
         "kubernetes.io/dockercfg" => &[".dockercfg"],
@@ -85,21 +85,22 @@ pub(super) fn check_secret(old: Option<&Value>, new: &Value, out: &mut Errors) {
         out.push(FieldError::required(format!("data[{key}]"), ""));
     }
     out.reject_change("type", old, new);
-    validate_immutable(old, new, &["data"], out);
+    reject_immutable_data_changes(old, new, &["data"], out);
 }
 
 /// Rejects an update of `immutable` or of `fields` if `immutable` is true in the stored object.
-fn validate_immutable(old: Option<&Value>, new: &Value, fields: &[&str], out: &mut Errors) {
+fn reject_immutable_data_changes(old: Option<&Value>, new: &Value, fields: &[&str], out: &mut Errors) {
     let Some(old) = old.filter(|old| old["immutable"] == true) else { return };
     if new["immutable"] != true {
-        out.push(FieldError::forbidden("immutable", WHEN_IMMUTABLE));
+        out.push(FieldError::forbidden("immutable", IMMUTABLE_DATA_ERROR));
     }
     for field in fields.iter().filter(|field| old[**field] != new[**field]) {
-        out.push(FieldError::forbidden(*field, WHEN_IMMUTABLE));
+        out.push(FieldError::forbidden(*field, IMMUTABLE_DATA_ERROR));
     }
 }
 
-fn check_keys(field: &str, data: &Value, out: &mut Errors) {
+/// Validates the keys of the data of a config map or secret.
+fn check_data_keys(field: &str, data: &Value, out: &mut Errors) {
     for key in data.as_object().into_iter().flat_map(|map| map.keys()) {
         if let Some(why) = names::config_key_problem(key) {
             out.push(FieldError::invalid(format!("{field}[{key}]"), key.as_str(), why));
@@ -131,7 +132,7 @@ pub(super) fn check_persistent_volume_claim(old: Option<&Value>, new: &Value, ou
 }
 
 pub(super) fn check_storage_class(old: Option<&Value>, new: &Value, out: &mut Errors) {
-    out.require_text("", new, "provisioner");
+    out.require_string("", new, "provisioner");
     let Some(old) = old else { return };
     for field in ["parameters", "provisioner", "reclaimPolicy", "volumeBindingMode"] {
         if old[field] != new[field] {
@@ -171,7 +172,7 @@ pub(super) fn check_autoscaler(new: &Value, out: &mut Errors) {
         out.push(FieldError::invalid("spec.maxReplicas", most, why));
     }
     for field in ["kind", "name"] {
-        out.require_text("spec.scaleTargetRef", &spec["scaleTargetRef"], field);
+        out.require_string("spec.scaleTargetRef", &spec["scaleTargetRef"], field);
     }
 }
 
@@ -196,12 +197,12 @@ pub(super) fn check_ingress(new: &Value, out: &mut Errors) {
     for (path, rule) in items("spec", spec, "rules") {
         for (path, entry) in items(&format!("{path}.http"), &rule["http"], "paths") {
             let field = format!("{path}.pathType");
-            match text(entry, "pathType") {
+            match string_in(entry, "pathType") {
                 "" => out.push(FieldError::required(field, "pathType must be specified")),
-                "Exact" | "Prefix" if !text(entry, "path").starts_with('/') => {
+                "Exact" | "Prefix" if !string_in(entry, "path").starts_with('/') => {
                     out.push(FieldError::invalid(
                         format!("{path}.path"),
-                        text(entry, "path"),
+                        string_in(entry, "path"),
                         "must be an absolute path",
                     ));
                 }
@@ -241,16 +242,16 @@ pub(super) fn check_role(new: &Value, out: &mut Errors) {
 
 pub(super) fn check_role_binding(old: Option<&Value>, new: &Value, out: &mut Errors) {
     for (path, subject) in items("", new, "subjects") {
-        out.require_text(&path, subject, "name");
-        match text(subject, "kind") {
+        out.require_string(&path, subject, "name");
+        match string_in(subject, "kind") {
             "User" | "Group" => {}
-            "ServiceAccount" => out.require_text(&path, subject, "namespace"),
+            "ServiceAccount" => out.require_string(&path, subject, "namespace"),
             other => {
                 let known = ["ServiceAccount", "User", "Group"];
                 out.push(FieldError::not_supported(format!("{path}.kind"), other, &known));
             }
         }
     }
-    out.require_text("roleRef", &new["roleRef"], "name");
+    out.require_string("roleRef", &new["roleRef"], "name");
     out.reject_change("roleRef", old, new);
 }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Errors, cron, items, join, pods, text};
+use super::{Errors, cron, items, join, pods, string_in};
 use crate::schema::FieldError;
 use crate::store::selector::{LabelSelector, Labels};
 
@@ -16,7 +16,7 @@ pub(super) fn check_deployment(old: Option<&Value>, new: &Value, out: &mut Error
         }
     }
     let strategy = &new["spec"]["strategy"];
-    if text(strategy, "type") == "Recreate" && strategy["rollingUpdate"].is_object() {
+    if string_in(strategy, "type") == "Recreate" && strategy["rollingUpdate"].is_object() {
         let why = "may not be specified when strategy `type` is 'Recreate'";
         out.push(FieldError::forbidden("spec.strategy.rollingUpdate", why));
     }
@@ -31,13 +31,13 @@ pub(super) fn check_replicated_workload(old: Option<&Value>, new: &Value, out: &
     check_label_selector("spec.selector", selector, out);
     if selector.is_null() {
         out.push(FieldError::required("spec.selector", ""));
-    } else if is_empty(selector) {
+    } else if is_empty_selector(selector) {
         out.push(FieldError::invalid("spec.selector", selector.clone(), "empty selector is invalid"));
     }
     let is_valid = selector.is_null() || out.0.len() == before;
-    if is_valid && !selects(selector, &spec["template"]["metadata"]) {
-        selector_mismatch(&spec["template"], out);
-    } else if !is_valid && !is_empty(selector) {
+    if is_valid && !selector_matches(selector, &spec["template"]["metadata"]) {
+        push_selector_mismatch(&spec["template"], out);
+    } else if !is_valid && !is_empty_selector(selector) {
         out.push(FieldError::invalid("spec.selector", selector.clone(), "invalid label selector"));
     }
     pods::check_spec("spec.template.spec", &spec["template"]["spec"], out);
@@ -56,21 +56,21 @@ pub(super) fn check_replication_controller(new: &Value, out: &mut Errors) {
     let selector = serde_json::json!({"matchLabels": spec["selector"]});
     if spec["selector"].as_object().is_none_or(serde_json::Map::is_empty) {
         out.push(FieldError::required("spec.selector", ""));
-    } else if !selects(&selector, &spec["template"]["metadata"]) {
-        selector_mismatch(&spec["template"], out);
+    } else if !selector_matches(&selector, &spec["template"]["metadata"]) {
+        push_selector_mismatch(&spec["template"], out);
     }
     pods::check_spec("spec.template.spec", &spec["template"]["spec"], out);
     require_restart_policy_always(spec, out);
 }
 
-fn selector_mismatch(template: &Value, out: &mut Errors) {
+fn push_selector_mismatch(template: &Value, out: &mut Errors) {
     let labels = template["metadata"]["labels"].clone();
     let why = "`selector` does not match template `labels`";
     out.push(FieldError::invalid("spec.template.metadata.labels", labels, why));
 }
 
 fn require_restart_policy_always(spec: &Value, out: &mut Errors) {
-    let policy = text(&spec["template"]["spec"], "restartPolicy");
+    let policy = string_in(&spec["template"]["spec"], "restartPolicy");
     if !matches!(policy, "Always" | "") {
         out.push(FieldError::not_supported("spec.template.spec.restartPolicy", policy, &["Always"]));
     }
@@ -143,12 +143,12 @@ fn without_scheduling_fields(template: &Value) -> Value {
 }
 
 pub(super) fn check_cron_job(old: Option<&Value>, new: &Value, out: &mut Errors) {
-    let name = text(&new["metadata"], "name");
-    // The CronJob controller appends eleven characters to the name of each job, which is limited to 63 characters.
+    let name = string_in(&new["metadata"], "name");
+    // The CronJob controller appends eleven characters to form the name of a job, which has at most 63 characters.
     if old.is_none() && name.len() > 52 {
         out.push(FieldError::invalid("metadata.name", name, "must be no more than 52 characters"));
     }
-    let schedule = text(&new["spec"], "schedule");
+    let schedule = string_in(&new["spec"], "schedule");
     if schedule.is_empty() {
         out.push(FieldError::required("spec.schedule", ""));
     } else {
@@ -187,7 +187,7 @@ fn check_job_spec(path: &str, spec: &Value, out: &mut Errors) {
     out.require_at_least(path, spec, "activeDeadlineSeconds", 0);
     let template = format!("{path}.template.spec");
     pods::check_spec(&template, &spec["template"]["spec"], out);
-    if matches!(text(&spec["template"]["spec"], "restartPolicy"), "Always" | "") {
+    if matches!(string_in(&spec["template"]["spec"], "restartPolicy"), "Always" | "") {
         let why = "valid values: \"OnFailure\", \"Never\"";
         out.push(FieldError::required(format!("{template}.restartPolicy"), why));
     }
@@ -198,7 +198,7 @@ pub(super) fn check_label_selector(path: &str, selector: &Value, out: &mut Error
     for (path, expression) in items(path, selector, "matchExpressions") {
         let values = expression["values"].as_array().map_or(0, Vec::len);
         let field = join(&path, "values");
-        match (text(expression, "operator"), values) {
+        match (string_in(expression, "operator"), values) {
             ("In" | "NotIn", 0) => {
                 let why = "must be specified when `operator` is 'In' or 'NotIn'";
                 out.push(FieldError::required(field, why));
@@ -219,12 +219,12 @@ pub(super) fn check_label_selector(path: &str, selector: &Value, out: &mut Error
     }
 }
 
-fn is_empty(selector: &Value) -> bool {
+fn is_empty_selector(selector: &Value) -> bool {
     let no_labels = selector["matchLabels"].as_object().is_none_or(serde_json::Map::is_empty);
     no_labels && selector["matchExpressions"].as_array().is_none_or(Vec::is_empty)
 }
 
 /// Whether the labels of an object match a selector; a null selector matches nothing.
-fn selects(selector: &Value, metadata: &Value) -> bool {
+fn selector_matches(selector: &Value, metadata: &Value) -> bool {
     !selector.is_null() && LabelSelector::of_object(selector).matches(&Labels::of(metadata))
 }

@@ -1,27 +1,29 @@
-//! The expected objects were recorded from kube-apiserver 1.37.2 with dry-run requests.
+//! Tests of the defaults of built-in kinds. The expected objects were recorded from kube-apiserver 1.37.2 with dry-run
+//! requests.
 
 use serde_json::{Value, json};
 
-use super::complete;
+use super::set_defaults;
 use crate::builtin::find;
 
-/// Decodes and defaults `object` as a write request does, and compares the fields in `expected` with the result.
+/// Decodes `object` and sets its defaults, as a write request does. Compares the result with the fields in `expected`.
 #[track_caller]
-fn check(group: &str, version: &str, plural: &str, mut object: Value, expected: &Value) {
+fn check_defaults(group: &str, version: &str, plural: &str, mut object: Value, expected: &Value) {
     let resource = find(group, version, plural).unwrap();
     let schema = resource.schema().unwrap();
     crate::schema::decode(&schema, &mut object).unwrap();
     crate::schema::default(&schema, &mut object);
-    complete(resource, None, &mut object);
+    set_defaults(resource, None, &mut object);
     let once = object.clone();
-    complete(resource, Some(&once), &mut object);
-    assert_eq!(object, once, "completing twice is completing once");
+    set_defaults(resource, Some(&once), &mut object);
+    assert_eq!(object, once, "defaulting is idempotent");
     for (field, expected) in expected.as_object().unwrap() {
         assert_eq!(&object[field], expected, "{field}");
     }
 }
 
-fn template(spec: &Value) -> Value {
+/// A pod template with all defaults, in which `spec` replaces fields of the pod spec.
+fn defaulted_template(spec: &Value) -> Value {
     let mut full = json!({
         "restartPolicy": "Always", "terminationGracePeriodSeconds": 30, "dnsPolicy": "ClusterFirst",
         "securityContext": {}, "schedulerName": "default-scheduler",
@@ -34,19 +36,20 @@ fn template(spec: &Value) -> Value {
     json!({"metadata": {"labels": {"a": "b"}}, "spec": full})
 }
 
-fn given_template() -> Value {
+/// The pod template that a client sends to get `defaulted_template`.
+fn template_without_defaults() -> Value {
     json!({"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "x"}]}})
 }
 
 #[test]
-fn deployment_defaults() {
-    check(
+fn deployments_get_their_defaults() {
+    check_defaults(
         "apps",
         "v1",
         "deployments",
-        json!({"metadata": {"name": "a"}, "spec": {"selector": {"matchLabels": {"a": "b"}}, "template": given_template()}}),
+        json!({"metadata": {"name": "a"}, "spec": {"selector": {"matchLabels": {"a": "b"}}, "template": template_without_defaults()}}),
         &json!({"spec": {
-            "replicas": 1, "selector": {"matchLabels": {"a": "b"}}, "template": template(&json!({})),
+            "replicas": 1, "selector": {"matchLabels": {"a": "b"}}, "template": defaulted_template(&json!({})),
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": "25%", "maxSurge": "25%"}},
             "revisionHistoryLimit": 10, "progressDeadlineSeconds": 600,
         }, "status": {}}),
@@ -54,19 +57,19 @@ fn deployment_defaults() {
 }
 
 #[test]
-fn stateful_set_defaults() {
-    check(
+fn stateful_sets_get_their_defaults() {
+    check_defaults(
         "apps",
         "v1",
         "statefulsets",
         json!({"metadata": {"name": "a"}, "spec": {
-            "selector": {"matchLabels": {"a": "b"}}, "template": given_template(),
+            "selector": {"matchLabels": {"a": "b"}}, "template": template_without_defaults(),
             "volumeClaimTemplates": [{"metadata": {"name": "d"}, "spec": {
                 "accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}},
             }}],
         }}),
         &json!({"spec": {
-            "replicas": 1, "selector": {"matchLabels": {"a": "b"}}, "template": template(&json!({})),
+            "replicas": 1, "selector": {"matchLabels": {"a": "b"}}, "template": defaulted_template(&json!({})),
             "volumeClaimTemplates": [{
                 "kind": "PersistentVolumeClaim", "apiVersion": "v1", "metadata": {"name": "d"},
                 "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}, "volumeMode": "Filesystem"},
@@ -81,9 +84,9 @@ fn stateful_set_defaults() {
 }
 
 #[test]
-fn daemon_sets_count_template_generations() {
-    let given = json!({"metadata": {"name": "a"}, "spec": {"selector": {"matchLabels": {"a": "b"}}, "template": given_template()}});
-    check(
+fn daemon_sets_count_changes_of_the_pod_template() {
+    let given = json!({"metadata": {"name": "a"}, "spec": {"selector": {"matchLabels": {"a": "b"}}, "template": template_without_defaults()}});
+    check_defaults(
         "apps",
         "v1",
         "daemonsets",
@@ -91,7 +94,7 @@ fn daemon_sets_count_template_generations() {
         &json!({
             "metadata": {"name": "a", "annotations": {"deprecated.daemonset.template.generation": "1"}},
             "spec": {
-                "selector": {"matchLabels": {"a": "b"}}, "template": template(&json!({})),
+                "selector": {"matchLabels": {"a": "b"}}, "template": defaulted_template(&json!({})),
                 "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 1, "maxSurge": 0}},
                 "revisionHistoryLimit": 10,
             },
@@ -100,21 +103,21 @@ fn daemon_sets_count_template_generations() {
     );
     let resource = find("apps", "v1", "daemonsets").unwrap();
     let mut old = given;
-    complete(resource, None, &mut old);
+    set_defaults(resource, None, &mut old);
     let mut new = old.clone();
     new["spec"]["template"]["spec"]["containers"][0]["image"] = json!("y:1");
-    complete(resource, Some(&old), &mut new);
+    set_defaults(resource, Some(&old), &mut new);
     assert_eq!(new["metadata"]["annotations"]["deprecated.daemonset.template.generation"], "2");
 }
 
 #[test]
-fn jobs_select_pods_by_uid() {
+fn new_jobs_select_pods_by_the_uid_of_the_job() {
     let labels = json!({
         "batch.kubernetes.io/controller-uid": "u", "batch.kubernetes.io/job-name": "a", "controller-uid": "u", "job-name": "a",
     });
-    let mut expected = template(&json!({"restartPolicy": "Never"}));
+    let mut expected = defaulted_template(&json!({"restartPolicy": "Never"}));
     expected["metadata"]["labels"] = labels.clone();
-    check(
+    check_defaults(
         "batch",
         "v1",
         "jobs",
@@ -130,10 +133,10 @@ fn jobs_select_pods_by_uid() {
 }
 
 #[test]
-fn cron_job_defaults() {
-    let mut pods = template(&json!({"restartPolicy": "Never"}));
+fn cron_jobs_get_their_defaults() {
+    let mut pods = defaulted_template(&json!({"restartPolicy": "Never"}));
     pods["metadata"] = json!({});
-    check(
+    check_defaults(
         "batch",
         "v1",
         "cronjobs",
@@ -149,7 +152,7 @@ fn cron_job_defaults() {
 }
 
 #[test]
-fn pods_with_every_field_that_has_a_default() {
+fn pods_get_their_defaults() {
     let toleration = |key: &str| json!({"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300});
     let probe =
         json!({"timeoutSeconds": 1, "periodSeconds": 10, "successThreshold": 1, "failureThreshold": 3});
@@ -158,7 +161,7 @@ fn pods_with_every_field_that_has_a_default() {
         probe.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         probe
     };
-    check(
+    check_defaults(
         "",
         "v1",
         "pods",
@@ -209,9 +212,9 @@ fn pods_with_every_field_that_has_a_default() {
 }
 
 #[test]
-fn service_defaults_by_type() {
+fn service_defaults_depend_on_the_type() {
     let service = |spec: Value, expected: Value| {
-        check("", "v1", "services", json!({"spec": spec}), &json!({"spec": expected}));
+        check_defaults("", "v1", "services", json!({"spec": spec}), &json!({"spec": expected}));
     };
     service(
         json!({"ports": [{"port": 80}]}),
@@ -232,22 +235,22 @@ fn service_defaults_by_type() {
 }
 
 #[test]
-fn defaults_of_other_kinds() {
-    check(
+fn other_kinds_get_their_defaults() {
+    check_defaults(
         "",
         "v1",
         "secrets",
         json!({"stringData": {"a": "b"}, "data": {"c": "ZA=="}}),
         &json!({"data": {"a": "Yg==", "c": "ZA=="}, "type": "Opaque", "stringData": null}),
     );
-    check(
+    check_defaults(
         "networking.k8s.io",
         "v1",
         "networkpolicies",
         json!({"spec": {"podSelector": {}, "egress": [{}], "ingress": [{"ports": [{"port": 80}]}]}}),
         &json!({"spec": {"podSelector": {}, "ingress": [{"ports": [{"protocol": "TCP", "port": 80}]}], "egress": [{}], "policyTypes": ["Ingress", "Egress"]}}),
     );
-    check(
+    check_defaults(
         "rbac.authorization.k8s.io",
         "v1",
         "rolebindings",
@@ -257,7 +260,7 @@ fn defaults_of_other_kinds() {
             "subjects": [{"kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": "u"}, {"kind": "ServiceAccount", "name": "d", "namespace": "e"}],
         }),
     );
-    check(
+    check_defaults(
         "autoscaling",
         "v2",
         "horizontalpodautoscalers",
@@ -267,14 +270,14 @@ fn defaults_of_other_kinds() {
             "metrics": [{"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 80}}}],
         }}),
     );
-    check(
+    check_defaults(
         "storage.k8s.io",
         "v1",
         "storageclasses",
         json!({"provisioner": "x"}),
         &json!({"reclaimPolicy": "Delete", "volumeBindingMode": "Immediate"}),
     );
-    check(
+    check_defaults(
         "admissionregistration.k8s.io",
         "v1",
         "validatingwebhookconfigurations",

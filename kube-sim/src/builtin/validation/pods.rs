@@ -4,17 +4,18 @@ use std::collections::HashSet;
 
 use serde_json::Value;
 
-use super::{Errors, items, references, repeated, text};
+use super::{Errors, items, references, string_in, unique_items};
 use crate::names;
 use crate::schema::FieldError;
 
 /// The error for an update of an immutable field.
-const IMMUTABLE: &str = "pod updates may not change fields other than `spec.containers[*].image`,\
+const IMMUTABLE_FIELD_ERROR: &str = "pod updates may not change fields other than `spec.containers[*].image`,\
     `spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),\
     `spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)";
 /// The error text for a port number out of range.
 const INVALID_PORT: &str = "must be between 1 and 65535, inclusive";
 
+/// Validates a pod; `old` is the stored pod if the request is an update.
 pub(super) fn check_pod(old: Option<&Value>, new: &Value, out: &mut Errors) {
     check_spec("spec", &new["spec"], out);
     if let Some(old) = old {
@@ -31,11 +32,12 @@ fn validate_update(old: &Value, new: &Value, out: &mut Errors) {
         out.push(FieldError::forbidden(format!("spec.{list}"), why));
         return;
     }
-    check_deadline(old, new, out);
+    check_active_deadline(old, new, out);
     let gates = |spec: &Value| spec["schedulingGates"].as_array().cloned().unwrap_or_default();
     let before = gates(old);
     for (index, gate) in gates(new).iter().enumerate().filter(|(_, gate)| !before.contains(gate)) {
-        let why = format!("only deletion is allowed, but found new scheduling gate '{}'", text(gate, "name"));
+        let why =
+            format!("only deletion is allowed, but found new scheduling gate '{}'", string_in(gate, "name"));
         out.push(FieldError::forbidden(format!("spec.schedulingGates[{index}].name"), why));
     }
     let tolerations = |spec: &Value| -> Vec<Value> {
@@ -50,13 +52,13 @@ fn validate_update(old: &Value, new: &Value, out: &mut Errors) {
         let why = "existing toleration can not be modified except its tolerationSeconds";
         out.push(FieldError::forbidden("spec.tolerations", why));
     }
-    if without_mutable(old) != without_mutable(new) {
-        out.push(FieldError::forbidden("spec", IMMUTABLE));
+    if without_mutable_fields(old) != without_mutable_fields(new) {
+        out.push(FieldError::forbidden("spec", IMMUTABLE_FIELD_ERROR));
     }
 }
 
 /// Checks that an update neither removes nor increases `activeDeadlineSeconds`.
-fn check_deadline(old: &Value, new: &Value, out: &mut Errors) {
+fn check_active_deadline(old: &Value, new: &Value, out: &mut Errors) {
     const FIELD: &str = "activeDeadlineSeconds";
     let Some(before) = old[FIELD].as_i64() else { return };
     let why = match new[FIELD].as_i64() {
@@ -68,7 +70,7 @@ fn check_deadline(old: &Value, new: &Value, out: &mut Errors) {
 }
 
 /// A copy of a pod spec without its mutable fields and the fields that `validate_update` validates separately.
-fn without_mutable(spec: &Value) -> Value {
+fn without_mutable_fields(spec: &Value) -> Value {
     let mut fixed = spec.clone();
     let Some(map) = fixed.as_object_mut() else { return fixed };
     for field in ["activeDeadlineSeconds", "schedulingGates", "tolerations"] {
@@ -92,29 +94,30 @@ pub(super) fn check_spec(path: &str, spec: &Value, out: &mut Errors) {
     for list in ["containers", "initContainers"] {
         for (path, item) in items(path, spec, list) {
             check_container(&path, item, &volumes, out);
-            let name = text(item, "name");
+            let name = string_in(item, "name");
             if !name.is_empty() && !names.insert(name) {
                 out.push(FieldError::duplicate(format!("{path}.name"), name));
             }
         }
     }
     for (path, item) in items(path, spec, "ephemeralContainers") {
-        let name = text(item, "name");
+        let name = string_in(item, "name");
         if !name.is_empty() && !names.insert(name) {
             out.push(FieldError::duplicate(format!("{path}.name"), name));
         }
     }
-    repeated::check_pod_spec(path, spec, out);
+    unique_items::check_pod_spec(path, spec, out);
     if let Some(seconds) = spec["activeDeadlineSeconds"].as_i64().filter(|seconds| *seconds < 1) {
         let why = "must be between 1 and 2147483647, inclusive";
         out.push(FieldError::invalid(format!("{path}.activeDeadlineSeconds"), seconds, why));
     }
 }
 
+/// Validates the volumes of a pod spec. Returns their names.
 fn check_volumes<'a>(path: &str, spec: &'a Value, out: &mut Errors) -> HashSet<&'a str> {
     let mut names = HashSet::new();
     for (path, volume) in items(path, spec, "volumes") {
-        let name = text(volume, "name");
+        let name = string_in(volume, "name");
         let sources: Vec<&String> = volume
             .as_object()
             .into_iter()
@@ -139,14 +142,15 @@ fn check_volumes<'a>(path: &str, spec: &'a Value, out: &mut Errors) -> HashSet<&
     names
 }
 
+/// Validates a container; `volumes` are the names of the volumes of the pod.
 fn check_container(path: &str, container: &Value, volumes: &HashSet<&str>, out: &mut Errors) {
-    let name = text(container, "name");
+    let name = string_in(container, "name");
     if name.is_empty() {
         out.push(FieldError::required(format!("{path}.name"), ""));
     } else if !names::is_label(name) {
         out.push(FieldError::invalid(format!("{path}.name"), name, names::INVALID_DNS_LABEL));
     }
-    out.require_text(path, container, "image");
+    out.require_string(path, container, "image");
     for (path, port) in items(path, container, "ports") {
         match port["containerPort"].as_i64().unwrap_or(0) {
             0 => out.push(FieldError::required(format!("{path}.containerPort"), "")),
@@ -159,13 +163,13 @@ fn check_container(path: &str, container: &Value, volumes: &HashSet<&str>, out: 
     }
     references::check_variables(path, container, out);
     for (path, mount) in items(path, container, "volumeMounts") {
-        let name = text(mount, "name");
+        let name = string_in(mount, "name");
         if name.is_empty() {
             out.push(FieldError::required(format!("{path}.name"), ""));
         } else if !volumes.contains(name) {
             out.push(FieldError::not_found(format!("{path}.name"), name));
         }
-        out.require_text(&path, mount, "mountPath");
+        out.require_string(&path, mount, "mountPath");
     }
     check_resources(&format!("{path}.resources"), &container["resources"], out);
 }

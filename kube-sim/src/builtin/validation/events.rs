@@ -2,14 +2,14 @@
 
 use serde_json::Value;
 
-use super::{Errors, text};
+use super::{Errors, string_in};
 use crate::names;
 use crate::schema::FieldError;
 
 /// Validates an event of core `v1`. An event without `eventTime` is a legacy event; only its namespace is validated.
 pub(super) fn check_core_event(old: Option<&Value>, new: &Value, out: &mut Errors) {
     if old.is_none() {
-        check_namespace(new, &new["involvedObject"], true, out);
+        check_event_namespace(new, &new["involvedObject"], true, out);
         if !new["eventTime"].is_null() {
             check_reporter(new, "reportingComponent", "message", out);
         }
@@ -21,7 +21,7 @@ pub(super) fn check_event(old: Option<&Value>, new: &Value, out: &mut Errors) {
     if let Some(old) = old {
         return validate_update(old, new, out);
     }
-    check_namespace(new, &new["regarding"], false, out);
+    check_event_namespace(new, &new["regarding"], false, out);
     if new["eventTime"].is_null() {
         out.push(FieldError::required("eventTime", ""));
     } else {
@@ -44,15 +44,16 @@ pub(super) fn check_event(old: Option<&Value>, new: &Value, out: &mut Errors) {
             out.push(FieldError::invalid(shown, "", "needs to be unset"));
         }
     }
-    let kind = text(new, "type");
+    let kind = string_in(new, "type");
     if !matches!(kind, "Normal" | "Warning") {
         out.push(FieldError::invalid("type", "", format!("has invalid value: {kind}")));
     }
 }
 
 /// Checks that the event is in the namespace of its involved object, or in `default` if that object is cluster-scoped.
-fn check_namespace(event: &Value, object: &Value, must_agree: bool, out: &mut Errors) {
-    let (here, there) = (text(&event["metadata"], "namespace"), text(object, "namespace"));
+/// If `must_agree` is false, the event may be in any namespace unless the object is cluster-scoped.
+fn check_event_namespace(event: &Value, object: &Value, must_agree: bool, out: &mut Errors) {
+    let (here, there) = (string_in(&event["metadata"], "namespace"), string_in(object, "namespace"));
     let agrees = if there.is_empty() { matches!(here, "" | "default") } else { !must_agree || here == there };
     if !agrees {
         let why = "does not match event.namespace";
@@ -63,7 +64,7 @@ fn check_namespace(event: &Value, object: &Value, must_agree: bool, out: &mut Er
 /// Validates the reporter, action, reason and note. `controller` and `note` are the names of the fields for the
 /// reporting controller and the note in the event's API version.
 fn check_reporter(event: &Value, controller: &str, note: &str, out: &mut Errors) {
-    let reporter = text(event, controller);
+    let reporter = string_in(event, controller);
     if reporter.is_empty() {
         out.push(FieldError::required(controller, ""));
         out.push(FieldError::invalid(controller, "", "name part must be non-empty"));
@@ -72,15 +73,15 @@ fn check_reporter(event: &Value, controller: &str, note: &str, out: &mut Errors)
         out.push(FieldError::invalid(controller, reporter, names::INVALID_QUALIFIED_NAME));
     }
     for field in ["reportingInstance", "action", "reason"] {
-        out.require_text("", event, field);
+        out.require_string("", event, field);
         check_length(event, field, field, 128, out);
     }
     check_length(event, note, "message", 1024, out);
 }
 
-/// Reports a text that is longer than `most` bytes, with the path `shown`.
+/// Adds an error with the path `shown` if the string in `field` has more than `most` bytes.
 fn check_length(event: &Value, field: &str, shown: &str, most: usize, out: &mut Errors) {
-    if text(event, field).len() > most {
+    if string_in(event, field).len() > most {
         out.push(FieldError::invalid(shown, "", format!("can have at most {most} characters")));
     }
 }

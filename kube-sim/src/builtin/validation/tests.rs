@@ -1,30 +1,30 @@
-//! The expected error texts were recorded from kube-apiserver 1.37.2.
+//! Tests of the validation of built-in kinds. The expected error texts were recorded from kube-apiserver 1.37.2.
 
 use serde_json::{Value, json};
 
-use super::check;
-use crate::builtin::{complete, find};
+use super::validate;
+use crate::builtin::{find, set_defaults};
 
-/// An object after decoding and defaulting.
-fn completed(group: &str, plural: &str, mut object: Value) -> Value {
+/// Decodes `object` and sets its defaults, as a write request does.
+fn decoded_with_defaults(group: &str, plural: &str, mut object: Value) -> Value {
     let versions = ["v2", "v1"];
     let resource = versions.iter().find_map(|version| find(group, version, plural)).unwrap();
     let schema = resource.schema().unwrap();
     object["kind"] = json!(resource.kind);
     crate::schema::decode(&schema, &mut object).unwrap();
     crate::schema::default(&schema, &mut object);
-    complete(resource, None, &mut object);
+    set_defaults(resource, None, &mut object);
     object
 }
 
-/// Checks that the update from `old` to `new` has the errors `expected`; a create if `old` is `None`.
+/// Checks the errors of an update from `old` to `new`, or of a create if `old` is `None`.
 #[track_caller]
 fn check_update(group: &str, plural: &str, old: Option<Value>, new: Value, expected: &[&str]) {
     let versions = ["v2", "v1"];
     let resource = versions.iter().find_map(|version| find(group, version, plural)).unwrap();
-    let old = old.map(|old| completed(group, plural, old));
-    let new = completed(group, plural, new);
-    let found: Vec<String> = check(resource, old.as_ref(), &new).iter().map(ToString::to_string).collect();
+    let old = old.map(|old| decoded_with_defaults(group, plural, old));
+    let new = decoded_with_defaults(group, plural, new);
+    let found: Vec<String> = validate(resource, old.as_ref(), &new).iter().map(ToString::to_string).collect();
     assert_eq!(found, expected);
 }
 
@@ -33,10 +33,12 @@ fn check_create(group: &str, plural: &str, new: Value, expected: &[&str]) {
     check_update(group, plural, None, new, expected);
 }
 
+/// A valid pod template with these labels.
 fn template(labels: &Value) -> Value {
     json!({"metadata": {"labels": labels}, "spec": {"containers": [{"name": "c", "image": "x"}]}})
 }
 
+/// A deployment: a valid object whose spec `change` modifies.
 fn deployment(change: impl FnOnce(&mut Value)) -> Value {
     let mut object =
         json!({"spec": {"selector": {"matchLabels": {"a": "b"}}, "template": template(&json!({"a": "b"}))}});
@@ -63,7 +65,7 @@ fn valid_objects_are_accepted() {
 }
 
 #[test]
-fn validates_deployments() {
+fn invalid_deployments_are_rejected() {
     check_create(
         "apps",
         "deployments",
@@ -114,7 +116,7 @@ fn validates_deployments() {
 }
 
 #[test]
-fn validates_other_workloads() {
+fn invalid_workloads_other_than_deployments_are_rejected() {
     let wrong = |spec: &mut Value| {
         spec["replicas"] = json!(-2);
         spec["selector"]["matchLabels"] = json!({"a": "c"});
@@ -166,7 +168,7 @@ fn validates_other_workloads() {
 }
 
 #[test]
-fn validates_pods() {
+fn invalid_pods_are_rejected() {
     check_create("", "pods", json!({"spec": {}}), &["spec.containers: Required value"]);
     check_create(
         "",
@@ -239,7 +241,7 @@ fn pod_updates_may_only_change_mutable_fields() {
 }
 
 #[test]
-fn validates_services() {
+fn invalid_services_are_rejected() {
     check_create("", "services", json!({"spec": {}}), &["spec.ports: Required value"]);
     check_create("", "services", json!({"spec": {"clusterIP": "None"}}), &[]);
     check_create(
@@ -265,7 +267,7 @@ fn validates_services() {
 }
 
 #[test]
-fn validates_config_maps_and_secrets() {
+fn invalid_config_maps_and_secrets_are_rejected() {
     let key = "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or 'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')";
     check_create(
         "",
@@ -302,7 +304,7 @@ fn validates_config_maps_and_secrets() {
 }
 
 #[test]
-fn validates_other_kinds() {
+fn invalid_objects_of_other_kinds_are_rejected() {
     check_create(
         "coordination.k8s.io",
         "leases",
@@ -363,6 +365,7 @@ fn validates_other_kinds() {
     );
 }
 
+/// A pod: a valid object whose spec `change` modifies.
 fn pod(change: impl FnOnce(&mut Value)) -> Value {
     let mut pod = json!({"spec": {"containers": [{"name": "c", "image": "x"}]}});
     change(&mut pod["spec"]);

@@ -13,20 +13,21 @@ const FIELDS: [(i64, i64, &[&str]); 5] = [
     (0, 6, &["sun", "mon", "tue", "wed", "thu", "fri", "sat"]),
 ];
 
+/// The descriptors without a parameter. The descriptor `@every DURATION` is not in this list.
 const DESCRIPTORS: [&str; 7] =
     ["@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly"];
 
-/// The error texts for an invalid schedule; empty for a valid one.
+/// The error texts for an invalid schedule; empty for a valid schedule.
 pub(super) fn problems(schedule: &str) -> Vec<String> {
     let mut problems = Vec::new();
-    problems.extend(parse(schedule).err());
+    problems.extend(validate(schedule).err());
     if schedule.contains("TZ") {
         problems.push("cannot use TZ or CRON_TZ in schedule, use timeZone field instead".to_owned());
     }
     problems
 }
 
-fn parse(schedule: &str) -> Result<(), String> {
+fn validate(schedule: &str) -> Result<(), String> {
     let mut spec = schedule;
     if spec.starts_with("TZ=") || spec.starts_with("CRON_TZ=") {
         // The zone is not parsed, because Kubernetes rejects any zone in a schedule.
@@ -36,7 +37,7 @@ fn parse(schedule: &str) -> Result<(), String> {
         spec = rest.trim();
     }
     if spec.starts_with('@') {
-        return descriptor(spec);
+        return validate_descriptor(spec);
     }
     let fields: Vec<&str> = spec.split_whitespace().collect();
     if fields.len() != FIELDS.len() {
@@ -51,12 +52,14 @@ fn parse(schedule: &str) -> Result<(), String> {
     Ok(())
 }
 
-fn descriptor(spec: &str) -> Result<(), String> {
+fn validate_descriptor(spec: &str) -> Result<(), String> {
     if DESCRIPTORS.contains(&spec) {
         return Ok(());
     }
     match spec.strip_prefix("@every ") {
-        Some(every) => duration(every).map_err(|why| format!("failed to parse duration {spec}: time: {why}")),
+        Some(every) => {
+            validate_duration(every).map_err(|why| format!("failed to parse duration {spec}: time: {why}"))
+        }
         None => Err(format!("unrecognized descriptor: {spec}")),
     }
 }
@@ -106,6 +109,7 @@ fn split_parts(text: &str, separator: char) -> (&str, Vec<&str>) {
     (parts.next().unwrap_or_default(), parts.collect())
 }
 
+/// The number that a value stands for: a name such as `mon`, or an integer.
 fn parse_value(text: &str, names: &[&str]) -> Result<i64, String> {
     let lower = text.to_lowercase();
     match names.iter().position(|name| *name == lower) {
@@ -132,8 +136,8 @@ fn parse_integer(text: &str) -> Result<i64, String> {
     }
 }
 
-/// Validates a duration in Go's format, such as `1h30m` or `-1.5s`. Go represents it as an int64 of nanoseconds.
-fn duration(text: &str) -> Result<(), String> {
+/// Validates a duration in Go's format, such as `1h30m` or `-1.5s`. In Go, a duration is an int64 of nanoseconds.
+fn validate_duration(text: &str) -> Result<(), String> {
     let shown = text.escape_debug();
     let invalid = || format!("invalid duration \"{shown}\"");
     let mut rest = text.strip_prefix(['+', '-']).unwrap_or(text);
@@ -146,8 +150,8 @@ fn duration(text: &str) -> Result<(), String> {
     let most = if text.starts_with('-') { 1 << 63 } else { i64::MAX.cast_unsigned() };
     let mut total = 0;
     while !rest.is_empty() {
-        let (whole, after) = digits(rest);
-        let (fraction, after) = after.strip_prefix('.').map_or(("", after), digits);
+        let (whole, after) = split_leading_digits(rest);
+        let (fraction, after) = after.strip_prefix('.').map_or(("", after), split_leading_digits);
         // Go reports an overflow before an unknown unit.
         let count = if whole.is_empty() { Some(0) } else { whole.parse().ok() };
         let count: u64 = count.filter(|count| *count <= 1 << 63).ok_or_else(invalid)?;
@@ -178,7 +182,7 @@ fn duration(text: &str) -> Result<(), String> {
 }
 
 /// Splits a text after the digits at its beginning.
-fn digits(text: &str) -> (&str, &str) {
+fn split_leading_digits(text: &str) -> (&str, &str) {
     text.split_at(text.bytes().take_while(u8::is_ascii_digit).count())
 }
 
@@ -195,12 +199,12 @@ mod tests {
     use super::problems;
 
     /// Each line is `SCHEDULE => ERRORS`, both in JSON. The errors were recorded from kube-apiserver 1.37.2.
-    const RECORDED: &str = include_str!("cron.txt");
+    const RECORDED_ERRORS: &str = include_str!("cron.txt");
 
     #[test]
     fn schedules_are_validated_as_by_the_api_server() {
         let mut count = 0;
-        for line in RECORDED.lines() {
+        for line in RECORDED_ERRORS.lines() {
             let (schedule, expected) = line.split_once(" => ").expect("a line has an arrow");
             let schedule: String = serde_json::from_str(schedule).expect("a schedule is a JSON text");
             let expected: Vec<String> = serde_json::from_str(expected).expect("problems are a JSON list");
@@ -211,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn intervals_are_durations_of_go() {
+    fn every_descriptor_takes_a_duration_in_go_format() {
         for (every, why) in [
             ("2562047h", None),
             ("-9223372036854775808ns", None),

@@ -3,17 +3,17 @@
 
 use serde_json::Value;
 
-use super::{Errors, items, join, text};
+use super::{Errors, items, join, string_in};
 use crate::names;
 use crate::schema::FieldError;
 
-/// The error text for several sources of one value.
-const MORE_THAN_ONE: &str = "may not have more than one field specified at a time";
+/// The error text for a value with more than one source.
+const MORE_THAN_ONE_SOURCE: &str = "may not have more than one field specified at a time";
 
 /// Validates `env` and `envFrom` of the container at `path`.
 pub(super) fn check_variables(path: &str, container: &Value, out: &mut Errors) {
     for (path, variable) in items(path, container, "env") {
-        let name = text(variable, "name");
+        let name = string_in(variable, "name");
         if name.is_empty() {
             out.push(FieldError::required(join(&path, "name"), ""));
         } else if !is_variable_name(name) {
@@ -21,7 +21,7 @@ pub(super) fn check_variables(path: &str, container: &Value, out: &mut Errors) {
         }
         let from = join(&path, "valueFrom");
         if variable["valueFrom"].is_object() {
-            if !text(variable, "value").is_empty() {
+            if !string_in(variable, "value").is_empty() {
                 let why = "may not be specified when `value` is not empty";
                 out.push(FieldError::invalid(&from, "", why));
             }
@@ -29,14 +29,14 @@ pub(super) fn check_variables(path: &str, container: &Value, out: &mut Errors) {
         }
     }
     for (at, source) in items(path, container, "envFrom") {
-        let prefix = text(source, "prefix");
+        let prefix = string_in(source, "prefix");
         if !prefix.is_empty() && !is_variable_name(prefix) {
             out.push(FieldError::invalid(join(&at, "prefix"), prefix, names::INVALID_VARIABLE_NAME));
         }
         let named: Vec<&str> =
             ["configMapRef", "secretRef"].into_iter().filter(|field| source[*field].is_object()).collect();
         for field in &named {
-            let (at, name) = (join(&at, &format!("{field}.name")), text(&source[*field], "name"));
+            let (at, name) = (join(&at, &format!("{field}.name")), string_in(&source[*field], "name"));
             if name.is_empty() {
                 out.push(FieldError::required(at, ""));
             } else if let Some(why) = names::subdomain_problem(name) {
@@ -46,7 +46,7 @@ pub(super) fn check_variables(path: &str, container: &Value, out: &mut Errors) {
         let why = match named.len() {
             0 => "must specify one of: `configMapRef` or `secretRef`",
             1 => continue,
-            _ => MORE_THAN_ONE,
+            _ => MORE_THAN_ONE_SOURCE,
         };
         // As in the API server, the error has the path of the list instead of the item.
         out.push(FieldError::invalid(join(path, "envFrom"), "", why));
@@ -57,16 +57,17 @@ fn is_variable_name(name: &str) -> bool {
     name.bytes().all(|b| (b' '..=b'~').contains(&b) && b != b'=')
 }
 
+/// Validates `valueFrom` of an environment variable.
 fn check_value_from(path: &str, source: &Value, out: &mut Errors) {
     let known = ["fieldRef", "resourceFieldRef", "configMapKeyRef", "secretKeyRef", "fileKeyRef"];
     let named: Vec<&str> = known.into_iter().filter(|field| source[*field].is_object()).collect();
     for field in &named {
         let (path, reference) = (join(path, field), &source[*field]);
         match *field {
-            "fieldRef" => out.require_text(&path, reference, "fieldPath"),
-            "resourceFieldRef" => out.require_text(&path, reference, "resource"),
+            "fieldRef" => out.require_string(&path, reference, "fieldPath"),
+            "resourceFieldRef" => out.require_string(&path, reference, "resource"),
             "configMapKeyRef" | "secretKeyRef" => {
-                let (name, key) = (text(reference, "name"), text(reference, "key"));
+                let (name, key) = (string_in(reference, "name"), string_in(reference, "key"));
                 if let Some(why) = names::subdomain_problem(name) {
                     out.push(FieldError::invalid(join(&path, "name"), name, why));
                 }
@@ -84,7 +85,7 @@ fn check_value_from(path: &str, source: &Value, out: &mut Errors) {
             "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef`, `secretKeyRef` or `fileKeyRef`"
         }
         1 => return,
-        _ => MORE_THAN_ONE,
+        _ => MORE_THAN_ONE_SOURCE,
     };
     out.push(FieldError::invalid(path, "", why));
 }
@@ -99,30 +100,30 @@ pub(super) fn check_volume(path: &str, volume: &Value, out: &mut Errors) {
     ] {
         if volume[source].is_object() {
             let path = join(path, source);
-            out.require_text(&path, &volume[source], name);
-            check_files(&path, &volume[source], out);
+            out.require_string(&path, &volume[source], name);
+            check_volume_files(&path, &volume[source], out);
         }
     }
     let path = join(path, "projected");
-    check_mode(&path, &volume["projected"], "defaultMode", out);
+    check_file_mode(&path, &volume["projected"], "defaultMode", out);
     for (path, source) in items(&path, &volume["projected"], "sources") {
         for kind in ["configMap", "secret"] {
             if source[kind].is_object() {
                 let path = join(&path, kind);
-                out.require_text(&path, &source[kind], "name");
-                check_files(&path, &source[kind], out);
+                out.require_string(&path, &source[kind], "name");
+                check_volume_files(&path, &source[kind], out);
             }
         }
     }
 }
 
-/// Validates the `items` of a config map or secret volume.
-fn check_files(path: &str, source: &Value, out: &mut Errors) {
-    check_mode(path, source, "defaultMode", out);
+/// Validates the file modes and the `items` of a volume source.
+fn check_volume_files(path: &str, source: &Value, out: &mut Errors) {
+    check_file_mode(path, source, "defaultMode", out);
     for (path, item) in items(path, source, "items") {
-        out.require_text(&path, item, "key");
-        check_mode(&path, item, "mode", out);
-        let (field, file) = (join(&path, "path"), text(item, "path"));
+        out.require_string(&path, item, "key");
+        check_file_mode(&path, item, "mode", out);
+        let (field, file) = (join(&path, "path"), string_in(item, "path"));
         if file.is_empty() {
             out.push(FieldError::required(field, ""));
         } else if file.starts_with('/') {
@@ -133,7 +134,7 @@ fn check_files(path: &str, source: &Value, out: &mut Errors) {
     }
 }
 
-fn check_mode(path: &str, object: &Value, field: &str, out: &mut Errors) {
+fn check_file_mode(path: &str, object: &Value, field: &str, out: &mut Errors) {
     if let Some(mode) = object[field].as_i64().filter(|mode| !(0..=0o777).contains(mode)) {
         let why = "must be a number between 0 and 0777 (octal), both inclusive";
         out.push(FieldError::invalid(join(path, field), mode, why));
