@@ -1,13 +1,13 @@
 //! The differences between two values of one type.
 //!
-//! Owns the comparison that `ownership` uses: it finds the fields that a write adds, removes or modifies.
+//! Owns the comparison with which `ownership` finds the fields that a write adds, removes or modifies.
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::path::{Element, same};
-use super::set::FieldSet;
+use super::field_set::FieldSet;
+use super::path::{Element, is_same_value};
 use super::typed::{List, Shape, Type};
 
 /// The fields in which two values differ; the three sets are disjoint.
@@ -32,7 +32,7 @@ impl Comparison {
 /// Compares `old` with `new`.
 pub(super) fn compare(ty: Type<'_>, old: &Value, new: &Value) -> Comparison {
     let mut walker = Walker { path: Vec::new(), found: Comparison::default() };
-    walker.visit(ty, Some(old), Some(new));
+    walker.compare_values(ty, Some(old), Some(new));
     walker.found
 }
 
@@ -44,7 +44,7 @@ struct Walker {
 
 impl Walker {
     /// Compares two values of type `ty`, at least one of which is present.
-    fn visit(&mut self, ty: Type<'_>, old: Option<&Value>, new: Option<&Value>) {
+    fn compare_values(&mut self, ty: Type<'_>, old: Option<&Value>, new: Option<&Value>) {
         let (old_shape, new_shape) = (ty.shape(old), ty.shape(new));
         let alike = std::mem::discriminant(&old_shape) == std::mem::discriminant(&new_shape);
         let was_leaf = match (old, new) {
@@ -70,8 +70,8 @@ impl Walker {
         match shape {
             Shape::Scalar(_) => self.compare_leaves(old, new),
             Shape::List(list) => {
-                let (before, after) = (items(old), items(new));
-                if list.atomic() || (before.is_empty() && after.is_empty()) {
+                let (before, after) = (items_of(old), items_of(new));
+                if list.is_atomic() || (before.is_empty() && after.is_empty()) {
                     return self.compare_leaves(old, new);
                 }
                 self.compare_items(list, before, after);
@@ -94,12 +94,12 @@ impl Walker {
         }
     }
 
-    /// Compares two leaves as a whole.
+    /// Compares two leaves as a whole. Always returns true, for [`Self::compare_as`].
     fn compare_leaves(&mut self, old: Option<&Value>, new: Option<&Value>) -> bool {
         match (old, new) {
             (None, _) => self.found.added.insert(&self.path),
             (_, None) => self.found.removed.insert(&self.path),
-            (Some(old), Some(new)) if !same(old, new) => self.found.modified.insert(&self.path),
+            (Some(old), Some(new)) if !is_same_value(old, new) => self.found.modified.insert(&self.path),
             _ => {}
         }
         true
@@ -108,7 +108,7 @@ impl Walker {
     /// Compares the values of a field or list item, whose path element is `element`.
     fn descend(&mut self, element: Element, ty: Type<'_>, old: Option<&Value>, new: Option<&Value>) {
         self.path.push(element);
-        self.visit(ty, old, new);
+        self.compare_values(ty, old, new);
         self.path.pop();
     }
 
@@ -127,7 +127,7 @@ impl Walker {
         }
     }
 
-    /// Compares the items that have the key `element`. If several items have it, compares all of them as one value.
+    /// Compares the items that have the key `element`. If several items have this key, compares them as one value.
     fn compare_items_of_key(
         &mut self,
         list: List<'_>,
@@ -142,8 +142,8 @@ impl Walker {
                 self.descend(element.clone(), list.items, before.first().copied(), after.first().copied());
             }
             ([_, _, ..], [_, _, ..]) => {
-                let equal =
-                    before.len() == after.len() && before.iter().zip(after).all(|(old, new)| same(old, new));
+                let equal = before.len() == after.len()
+                    && before.iter().zip(after).all(|(old, new)| is_same_value(old, new));
                 if !equal {
                     self.found.modified.insert(&path);
                 }
@@ -164,6 +164,7 @@ impl Walker {
     }
 }
 
-fn items(value: Option<&Value>) -> &[Value] {
+/// The items of a list; empty if the value is absent or not a list.
+fn items_of(value: Option<&Value>) -> &[Value] {
     value.and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }

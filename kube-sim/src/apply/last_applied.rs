@@ -1,39 +1,44 @@
 //! The migration from client-side apply, which stores its configuration in the annotation
 //! `kubectl.kubernetes.io/last-applied-configuration`.
 //!
-//! Implements how server-side apply treats this annotation. It is used only for apply requests of the field manager
-//! `kubectl`.
+//! Owns the effect of this annotation on server-side apply. Only apply requests of the field manager `kubectl` use this
+//! module.
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
 use super::compare::compare;
+use super::field_set::FieldSet;
 use super::managers::Manager;
-use super::set::FieldSet;
 use super::typed::{self, Type};
 use super::walk::field_set;
 
+/// The annotation that contains the last-applied configuration.
 const ANNOTATION: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 /// Removes the conflicts over fields that still have the value that client-side apply set. The field manager `kubectl`
 /// may take ownership of these fields.
-pub(super) fn without_client_side_applied(
+pub(super) fn without_client_side_applied_fields(
     ty: Type<'_>,
     api_version: &str,
     live: &Value,
     conflicts: BTreeMap<Manager, FieldSet>,
 ) -> BTreeMap<Manager, FieldSet> {
-    let Some(client_side_applied) = client_side_applied(ty, api_version, live) else { return conflicts };
+    let Some(client_side_applied) = client_side_applied_fields(ty, api_version, live) else {
+        return conflicts;
+    };
     let rest =
         conflicts.into_iter().map(|(manager, fields)| (manager, fields.difference(&client_side_applied)));
     rest.filter(|(_, fields)| !fields.is_empty()).collect()
 }
 
-/// The fields of `live` that still have the value in the last-applied configuration; `None` without a valid one.
-fn client_side_applied(ty: Type<'_>, api_version: &str, live: &Value) -> Option<FieldSet> {
+/// The fields of `live` that still have the value in the last-applied configuration; `None` if `live` has no valid
+/// configuration.
+fn client_side_applied_fields(ty: Type<'_>, api_version: &str, live: &Value) -> Option<FieldSet> {
     let applied: Value = serde_json::from_str(annotation(live)?).ok()?;
-    if applied.get("apiVersion")?.as_str()? != api_version || typed::check(ty, &applied, false).is_err() {
+    if applied.get("apiVersion")?.as_str()? != api_version || typed::check_type(ty, &applied, false).is_err()
+    {
         return None;
     }
     let drift = compare(ty, &applied, live);

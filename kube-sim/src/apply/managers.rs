@@ -7,15 +7,15 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::set::FieldSet;
+use super::field_set::FieldSet;
 
 /// The maximum number of entries with the operation `Update` in an object. If there are more, the oldest are merged.
-const MAX_UPDATERS: usize = 10;
+const MAX_UPDATE_ENTRIES: usize = 10;
 /// The name of the field manager of merged entries.
 const ANCIENT_CHANGES: &str = "ancient-changes";
 
-/// What identifies an entry of `managedFields`. All applies of a manager share one entry; its other writes have one
-/// entry for each API version. Each subresource has separate entries.
+/// The identity of an entry of `managedFields`. All applies of a manager share one entry. The other writes of the
+/// manager have one entry for each API version. Each subresource has separate entries.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Manager {
     pub(super) name: String,
@@ -75,7 +75,7 @@ impl Managers {
     ///
     /// # Errors
     /// An entry is malformed.
-    pub(super) fn read(entries: &Value) -> Result<Self, String> {
+    pub(super) fn parse(entries: &Value) -> Result<Self, String> {
         let mut managers = BTreeMap::new();
         let empty = Vec::new();
         let list = match entries {
@@ -115,11 +115,11 @@ impl Managers {
     /// The managers of an object; none if its managed fields are malformed.
     pub(super) fn of(object: Option<&Value>) -> Self {
         let entries = object.and_then(|object| object.get("metadata")?.get("managedFields"));
-        entries.map_or_else(Self::default, |entries| Self::read(entries).unwrap_or_default())
+        entries.map_or_else(Self::default, |entries| Self::parse(entries).unwrap_or_default())
     }
 
-    /// Sets `metadata.managedFields`, or removes it if there are no managers.
-    pub(super) fn write(&self, object: &mut Value) {
+    /// Sets `metadata.managedFields` of `object`, or removes this field if there are no managers.
+    pub(super) fn write_to(&self, object: &mut Value) {
         let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) else { return };
         if self.0.is_empty() {
             metadata.remove("managedFields");
@@ -129,23 +129,23 @@ impl Managers {
         entries.sort_by_key(|(manager, owned)| {
             (manager.operation, &owned.time, &manager.name, &owned.api_version, &manager.subresource)
         });
-        let entries = entries.into_iter().map(|(manager, owned)| entry(manager, owned));
+        let entries = entries.into_iter().map(|(manager, owned)| managed_fields_entry(manager, owned));
         metadata.insert("managedFields".to_owned(), entries.collect());
     }
 
-    /// If there are more than [`MAX_UPDATERS`] update entries, merges the oldest entries of the same API version until
-    /// the limit is met.
-    pub(super) fn cap_updaters(&mut self) {
+    /// If there are more than [`MAX_UPDATE_ENTRIES`] update entries, merges the oldest entries of the same API version
+    /// until the limit is met.
+    pub(super) fn limit_update_entries(&mut self) {
         let mut updaters: Vec<Manager> =
             self.0.keys().filter(|manager| manager.operation == Operation::Update).cloned().collect();
         let mut count = updaters.len();
-        if count <= MAX_UPDATERS {
+        if count <= MAX_UPDATE_ENTRIES {
             return;
         }
         updaters.sort_by_key(|manager| (self.0[manager].time.clone(), manager.clone()));
         let mut first_of_version: BTreeMap<String, Manager> = BTreeMap::new();
         for manager in updaters {
-            if count <= MAX_UPDATERS {
+            if count <= MAX_UPDATE_ENTRIES {
                 break;
             }
             let version = self.0[&manager].api_version.clone();
@@ -167,7 +167,7 @@ impl Managers {
 }
 
 /// The entry of a manager in `managedFields`.
-fn entry(manager: &Manager, owned: &Owned) -> Value {
+fn managed_fields_entry(manager: &Manager, owned: &Owned) -> Value {
     let operation = match manager.operation {
         Operation::Apply => "Apply",
         Operation::Update => "Update",
@@ -194,7 +194,7 @@ fn entry(manager: &Manager, owned: &Owned) -> Value {
 mod tests {
     use super::*;
 
-    fn object(entries: &Value) -> Value {
+    fn object_with(entries: &Value) -> Value {
         json!({"metadata": {"managedFields": entries}})
     }
 
@@ -206,8 +206,8 @@ mod tests {
             {"manager": "a", "operation": "Update", "apiVersion": "v1", "subresource": "status", "time": "2025-01-01T00:00:00Z", "fieldsType": "FieldsV1", "fieldsV1": {"f:status": {}}},
         ]);
         let mut written = json!({"metadata": {}});
-        Managers::of(Some(&object(&entries))).write(&mut written);
-        assert_eq!(written, object(&entries));
+        Managers::of(Some(&object_with(&entries))).write_to(&mut written);
+        assert_eq!(written, object_with(&entries));
     }
 
     #[test]
@@ -215,7 +215,7 @@ mod tests {
         let error_with = |field: &str, value: Value| {
             let mut entry = json!({"manager": "a", "operation": "Apply", "apiVersion": "v1", "fieldsType": "FieldsV1", "fieldsV1": {}});
             entry[field] = value;
-            Managers::read(&json!([entry])).err()
+            Managers::parse(&json!([entry])).err()
         };
         assert!(error_with("operation", json!("Patch")).unwrap().contains("operation must be"));
         assert!(error_with("apiVersion", json!("")).unwrap().contains("apiVersion must not be empty"));
@@ -234,7 +234,7 @@ mod tests {
             let manager = Manager::new(&format!("m{index:02}"), Operation::Update, "v1", "");
             managers.0.insert(manager, Owned { fields, api_version: "v1".to_owned(), time });
         }
-        managers.cap_updaters();
+        managers.limit_update_entries();
         assert_eq!(managers.0.len(), 10);
         let joined = &managers.0[&Manager::new(ANCIENT_CHANGES, Operation::Update, "v1", "")];
         assert_eq!(joined.fields.paths(), [".f00", ".f01", ".f02"]);

@@ -15,10 +15,11 @@ use super::typed::{List, Shape, Type};
 /// # Errors
 /// A list item has no key, or two items of a list in the configuration have the same key.
 pub(super) fn merge(ty: Type<'_>, live: &Value, config: &Value) -> Result<Option<Value>, String> {
-    visit(ty, Some(live), Some(config))
+    merge_values(ty, Some(live), Some(config))
 }
 
-fn visit(ty: Type<'_>, live: Option<&Value>, config: Option<&Value>) -> Result<Option<Value>, String> {
+/// Merges two values of type `ty`, at least one of which is present; `None` if the merged value is empty.
+fn merge_values(ty: Type<'_>, live: Option<&Value>, config: Option<&Value>) -> Result<Option<Value>, String> {
     let shape = match config {
         Some(_) => ty.shape(config),
         None => ty.shape(live),
@@ -27,8 +28,8 @@ fn visit(ty: Type<'_>, live: Option<&Value>, config: Option<&Value>) -> Result<O
     match shape {
         Shape::Scalar(_) => keep(),
         Shape::List(list) => {
-            let (before, applied) = (items(live), items(config));
-            if list.atomic() || (before.is_empty() && applied.is_empty()) {
+            let (before, applied) = (items_of(live), items_of(config));
+            if list.is_atomic() || (before.is_empty() && applied.is_empty()) {
                 return keep();
             }
             let merged = merge_items(list, before, applied)?;
@@ -45,7 +46,7 @@ fn visit(ty: Type<'_>, live: Option<&Value>, config: Option<&Value>) -> Result<O
             let only_applied = applied.iter().filter(|(name, _)| !before.contains_key(*name));
             for (name, _) in before.iter().chain(only_applied) {
                 let value = match map.field(name) {
-                    Some(ty) => visit(ty, before.get(name), applied.get(name))
+                    Some(ty) => merge_values(ty, before.get(name), applied.get(name))
                         .map_err(|problem| format!(".{name}{problem}"))?,
                     None => applied.get(name).or(before.get(name)).cloned(),
                 };
@@ -58,28 +59,29 @@ fn visit(ty: Type<'_>, live: Option<&Value>, config: Option<&Value>) -> Result<O
     }
 }
 
-fn items(value: Option<&Value>) -> &[Value] {
+/// The items of a list; empty if the value is absent or not a list.
+fn items_of(value: Option<&Value>) -> &[Value] {
     value.and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
 /// The items of a list in the live object or in the configuration, with their keys.
-struct Side<'a> {
+struct KeyedItems<'a> {
     elements: Vec<Element>,
     items: &'a [Value],
-    /// For each key, the index of the first item that has it, and whether several items have it.
+    /// For each key, the index of the first item with this key, and whether several items have this key.
     by_key: BTreeMap<Element, (usize, bool)>,
 }
 
-impl<'a> Side<'a> {
-    /// Reads the items of a list. Unless `duplicates` is set, two items with the same key are an error.
-    fn read(list: List<'_>, items: &'a [Value], duplicates: bool) -> Result<Self, String> {
+impl<'a> KeyedItems<'a> {
+    /// Reads the items of a list. Unless `allow_duplicates` is set, two items with the same key are an error.
+    fn read(list: List<'_>, items: &'a [Value], allow_duplicates: bool) -> Result<Self, String> {
         let mut elements: Vec<Element> = Vec::with_capacity(items.len());
         let mut by_key: BTreeMap<Element, (usize, bool)> = BTreeMap::new();
         for (index, item) in items.iter().enumerate() {
             let element = list.element(item).map_err(|problem| format!(": element {index}: {problem}"))?;
             let (first, shared) = by_key.entry(element.clone()).or_insert((index, false));
             *shared = *first != index;
-            if *shared && !duplicates {
+            if *shared && !allow_duplicates {
                 return Err(format!(": duplicate entries for key {element}"));
             }
             elements.push(element);
@@ -87,11 +89,11 @@ impl<'a> Side<'a> {
         Ok(Self { elements, items, by_key })
     }
 
-    fn has(&self, element: &Element) -> bool {
+    fn has_key(&self, element: &Element) -> bool {
         self.by_key.contains_key(element)
     }
 
-    /// The item that has the key; null if several items have it, because duplicates are not merged.
+    /// The item that has the key; null if several items have this key, because such items are not merged.
     fn get(&self, element: &Element) -> Option<&'a Value> {
         static NULL: Value = Value::Null;
         let (first, shared) = *self.by_key.get(element)?;
@@ -101,15 +103,16 @@ impl<'a> Side<'a> {
 
 /// Merges the items of a granular list: `before` in the live object, `applied` in the configuration.
 fn merge_items(list: List<'_>, before: &[Value], applied: &[Value]) -> Result<Vec<Value>, String> {
-    let config = Side::read(list, applied, false)?;
-    let live = Side::read(list, before, true)?;
-    let mut shared = config.elements.iter().filter(|element| live.has(element));
+    let config = KeyedItems::read(list, applied, false)?;
+    let live = KeyedItems::read(list, before, true)?;
+    let mut shared = config.elements.iter().filter(|element| live.has_key(element));
     let mut next_shared = shared.next();
     let mut done: BTreeSet<&Element> = BTreeSet::new();
     let mut out = Vec::new();
     let mut push_merged =
         |element: &Element, old: Option<&Value>, new: Option<&Value>| -> Result<(), String> {
-            let merged = visit(list.items, old, new).map_err(|problem| format!("{element}{problem}"))?;
+            let merged =
+                merge_values(list.items, old, new).map_err(|problem| format!("{element}{problem}"))?;
             out.extend(merged);
             Ok(())
         };
@@ -124,14 +127,14 @@ fn merge_items(list: List<'_>, before: &[Value], applied: &[Value]) -> Result<Ve
                 next_shared = shared.next();
                 continue;
             }
-            if config.has(ours) && next_shared.is_some_and(|next| next != ours) {
-                // Both lists contain this item, but the configuration has another common item before it.
+            if config.has_key(ours) && next_shared.is_some_and(|next| next != ours) {
+                // Both lists contain this item, but the configuration has another common item before this item.
                 l += 1;
                 continue;
             }
         }
         if let Some(ours) = live.elements.get(l) {
-            if !config.has(ours) {
+            if !config.has_key(ours) {
                 push_merged(ours, Some(&live.items[l]), None)?;
                 l += 1;
                 continue;

@@ -4,25 +4,25 @@
 //! [`apply`]. Ownership follows the rules of the Go library `structured-merge-diff`, which Kubernetes uses. This module
 //! works on raw values and a schema, and must not know about stores or requests.
 //!
-//! The paths of all managed fields are interpreted in the API version of the request, even if they were written in
-//! another one. This assumes that the paths are the same in all served versions of a kind.
+//! The paths of all managed fields are interpreted in the API version of the request, even if a manager wrote
+//! them in another API version. This assumes that the paths are the same in all served versions of a kind.
 
 mod compare;
+mod field_set;
 mod last_applied;
 mod managers;
 mod merge;
 mod ownership;
 mod path;
-mod set;
 mod typed;
 mod walk;
 
 use serde_json::{Map, Value};
 
+use self::field_set::FieldSet;
 use self::managers::{Manager, Managers, Operation};
-use self::ownership::{Refusal, Write};
+use self::ownership::{ApplyFailure, WriteRequest};
 use self::path::Element;
-use self::set::FieldSet;
 use self::typed::Type;
 use crate::builtin::Resource;
 use crate::schema::Schema;
@@ -48,7 +48,7 @@ pub(crate) struct Context<'a> {
     pub(crate) reset: &'a [&'a str],
 }
 
-/// Why a configuration cannot be applied.
+/// An error of a server-side apply.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ApplyError {
     /// The configuration has another kind or API version, or sets `managedFields`: 400, `BadRequest`.
@@ -89,17 +89,17 @@ pub(crate) fn track(cx: &Context<'_>, live: Option<&Value>, new: &mut Value) {
     if managers.0.is_empty() && live.is_some() {
         return;
     }
-    let before = live.map_or_else(|| baseline(cx), without_managers);
+    let before = live.map_or_else(|| baseline(cx), without_managed_fields);
     let write = write_request(cx);
     let writer = Manager::new(cx.manager, Operation::Update, cx.api_version, cx.subresource);
-    write.update(&before, new, &managers, &writer).write(new);
+    write.update(&before, new, &managers, &writer).write_to(new);
 }
 
 /// Applies `config` to `live`, or creates the object from `config` if `live` is `None`.
 ///
-/// Returns the object with its `managedFields`, before defaulting and validation. If nothing changes, it equals `live`.
-/// `config` must be the unmodified body of the request: an applier also owns fields that it sets to null or to an empty
-/// collection.
+/// Returns the object with its `managedFields`, before defaulting and validation. If nothing changes, the object equals
+/// `live`. `config` must be the unmodified body of the request: an applier also owns fields that it sets to null or to
+/// an empty collection.
 ///
 /// # Errors
 /// See [`ApplyError`].
@@ -112,13 +112,13 @@ pub(crate) fn apply(
     check_identity(cx, config)?;
     let ty = Type::of(cx.schema);
     let name = |field: &str| config["metadata"][field].as_str().unwrap_or_default();
-    typed::check(ty, config, false).map_err(|problem| {
+    typed::check_type(ty, config, false).map_err(|problem| {
         let (namespace, name) = (name("namespace"), name("name"));
         let object = format!("{namespace}/{name}; {}, Kind={}", cx.api_version, cx.kind);
         ApplyError::Schema(format!("failed to create typed patch object ({object}): {problem}"))
     })?;
     let write = write_request(cx);
-    let before = live.map_or_else(|| blank(cx), without_managers);
+    let before = live.map_or_else(|| blank(cx), without_managed_fields);
     let mut managers = Managers::of(live);
     if let (true, Some(_)) = (managers.0.is_empty(), live) {
         // The manager `before-first-apply` gets ownership of the existing fields of an untracked object.
@@ -126,17 +126,18 @@ pub(crate) fn apply(
         managers = write.update(&baseline(cx), &before, &managers, &writer);
     }
     let (merged, managers) = match write.apply(&before, config, &managers, force) {
-        Err(Refusal::Conflicts(conflicts)) if cx.manager == "kubectl" => {
-            let rest = last_applied::without_client_side_applied(ty, cx.api_version, &before, conflicts);
+        Err(ApplyFailure::Conflicts(conflicts)) if cx.manager == "kubectl" => {
+            let rest =
+                last_applied::without_client_side_applied_fields(ty, cx.api_version, &before, conflicts);
             if !rest.is_empty() {
-                return Err(refused(Refusal::Conflicts(rest)));
+                return Err(apply_error(ApplyFailure::Conflicts(rest)));
             }
-            write.apply(&before, config, &managers, true).map_err(refused)?
+            write.apply(&before, config, &managers, true).map_err(apply_error)?
         }
-        outcome => outcome.map_err(refused)?,
+        outcome => outcome.map_err(apply_error)?,
     };
     let mut object = merged.unwrap_or(before);
-    managers.write(&mut object);
+    managers.write_to(&mut object);
     if cx.manager == "kubectl" {
         last_applied::update_annotation(&mut object, config);
     }
@@ -144,8 +145,8 @@ pub(crate) fn apply(
 }
 
 /// The fields that a write to an endpoint does not change (`ResetFields` of the strategy). The main resource resets
-/// `status` if the kind has a status subresource, and the status subresource resets the other fields. Which metadata a
-/// status update may change depends on the kind.
+/// `status` if the kind has a status subresource, and the status subresource resets the other fields. The kind
+/// determines the metadata that a status update may change.
 pub(crate) fn reset_fields(
     resource: Option<&Resource>,
     subresource: &str,
@@ -169,12 +170,13 @@ pub(crate) fn reset_fields(
     }
 }
 
-fn write_request<'a>(cx: &'a Context<'a>) -> Write<'a> {
+/// Returns the write request of a context.
+fn write_request<'a>(cx: &'a Context<'a>) -> WriteRequest<'a> {
     let mut ignored = FieldSet::default();
     for path in cx.reset {
         ignored.insert(&field_path(path.split('.')));
     }
-    Write { cx, ty: Type::of(cx.schema), ignored }
+    WriteRequest { cx, ty: Type::of(cx.schema), ignored }
 }
 
 /// The path with these fields as its elements.
@@ -194,7 +196,7 @@ fn blank(cx: &Context<'_>) -> Value {
     serde_json::json!({"apiVersion": cx.api_version, "kind": cx.kind})
 }
 
-fn without_managers(object: &Value) -> Value {
+fn without_managed_fields(object: &Value) -> Value {
     let mut object = object.clone();
     if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
         metadata.remove("managedFields");
@@ -214,7 +216,7 @@ fn managers_before_update(cx: &Context<'_>, live: Option<&Value>, new: &Value) -
     if drops_all {
         return Managers::default();
     }
-    match Managers::read(entries) {
+    match Managers::parse(entries) {
         Ok(managers) if !managers.0.is_empty() => managers,
         _ => Managers::of(live),
     }
@@ -234,12 +236,12 @@ fn check_identity(cx: &Context<'_>, config: &Value) -> Result<(), ApplyError> {
     Ok(())
 }
 
-/// Converts a [`Refusal`] to an [`ApplyError`]. A conflict has one cause for each field; its message groups the fields
-/// by manager.
-fn refused(refusal: Refusal) -> ApplyError {
-    let conflicts = match refusal {
-        Refusal::Unmergeable(problem) => return ApplyError::Schema(problem),
-        Refusal::Conflicts(conflicts) => conflicts,
+/// Converts an [`ApplyFailure`] to an [`ApplyError`]. A conflict has one cause for each field; its message groups the
+/// fields by manager.
+fn apply_error(failure: ApplyFailure) -> ApplyError {
+    let conflicts = match failure {
+        ApplyFailure::Unmergeable(problem) => return ApplyError::Schema(problem),
+        ApplyFailure::Conflicts(conflicts) => conflicts,
     };
     let mut causes = Vec::new();
     let mut lines = Vec::new();

@@ -10,14 +10,14 @@ use serde_json::Value;
 
 use super::Context;
 use super::compare::{Comparison, compare};
+use super::field_set::FieldSet;
 use super::managers::{Manager, Managers, Operation, Owned};
 use super::merge::merge;
-use super::set::FieldSet;
 use super::typed::Type;
-use super::walk::{field_set, reconcile, remove, with_parents};
+use super::walk::{field_set, reconcile_with_schema, remove_fields, with_parents};
 
-/// Why an apply fails.
-pub(super) enum Refusal {
+/// The reason why an apply fails.
+pub(super) enum ApplyFailure {
     /// Other managers own fields that the apply changes.
     Conflicts(BTreeMap<Manager, FieldSet>),
     /// The configuration cannot be merged.
@@ -25,22 +25,22 @@ pub(super) enum Refusal {
 }
 
 /// A write request: its context, the type of the object, and the fields that the endpoint resets.
-pub(super) struct Write<'a> {
+pub(super) struct WriteRequest<'a> {
     pub(super) cx: &'a Context<'a>,
     pub(super) ty: Type<'a>,
     pub(super) ignored: FieldSet,
 }
 
-impl Write<'_> {
-    /// Removes the managers whose API version is no longer served, and adapts the field sets of the others to changes of
-    /// the schema.
+impl WriteRequest<'_> {
+    /// Removes the managers whose API version is no longer served, and adapts the field sets of the other managers to
+    /// changes of the schema.
     fn reconciled(&self, managers: &Managers) -> Managers {
         let served = |owned: &Owned| {
             owned.api_version == self.cx.api_version || self.cx.served.contains(&owned.api_version)
         };
         let adapt = |(manager, owned): (&Manager, &Owned)| {
             let mut owned = owned.clone();
-            if let Some(fields) = reconcile(self.ty, &owned.fields) {
+            if let Some(fields) = reconcile_with_schema(self.ty, &owned.fields) {
                 owned.fields = fields;
             }
             (manager.clone(), owned)
@@ -106,7 +106,7 @@ impl Write<'_> {
             };
             managers.0.insert(writer.clone(), owned);
         }
-        managers.cap_updaters();
+        managers.limit_update_entries();
         managers
     }
 
@@ -120,12 +120,12 @@ impl Write<'_> {
         config: &Value,
         managers: &Managers,
         force: bool,
-    ) -> Result<(Option<Value>, Managers), Refusal> {
+    ) -> Result<(Option<Value>, Managers), ApplyFailure> {
         let writer =
             Manager::new(self.cx.manager, Operation::Apply, self.cx.api_version, self.cx.subresource);
         let mut managers = self.reconciled(managers);
         let merged = merge(self.ty, live, config)
-            .map_err(|problem| Refusal::Unmergeable(format!("failed to merge config: {problem}")))?
+            .map_err(|problem| ApplyFailure::Unmergeable(format!("failed to merge config: {problem}")))?
             .unwrap_or_else(empty_object);
         let last = managers.0.get(&writer).cloned();
         let owned = Owned {
@@ -139,12 +139,12 @@ impl Write<'_> {
             _ => merged,
         };
         self.take_ownership(live, &merged, &mut managers, Some(&writer), force)
-            .map_err(Refusal::Conflicts)?;
+            .map_err(ApplyFailure::Conflicts)?;
         if let Some(owned) = managers.0.get_mut(&writer) {
             owned.fields = owned.fields.difference(&unmanaged_fields());
         }
         managers.0.retain(|_, owned| !owned.fields.is_empty());
-        let changed = !super::path::same(live, &merged);
+        let changed = !super::path::is_same_value(live, &merged);
         if changed && let Some(owned) = managers.0.get_mut(&writer) {
             owned.time = Some(self.cx.now.to_owned());
         }
@@ -156,15 +156,16 @@ impl Write<'_> {
     fn prune(&self, merged: &Value, managers: &Managers, last: &FieldSet) -> Value {
         let ty = self.ty;
         let parents = |set: &FieldSet| with_parents(ty, set);
-        let removed = |value: &Value, set: &FieldSet| remove(ty, value, set).unwrap_or_else(empty_object);
+        let removed =
+            |value: &Value, set: &FieldSet| remove_fields(ty, value, set).unwrap_or_else(empty_object);
         let all = parents(&field_set(ty, merged));
         let last = parents(last);
-        // Remove all fields of the previous configuration, then restore those that any manager owns.
+        // Remove all fields of the previous configuration, then restore the fields that any manager owns.
         let pruned = removed(merged, &last);
         let owned = managers.0.values().fold(FieldSet::default(), |all, owned| all.union(&owned.fields));
         let kept = parents(&field_set(ty, &pruned)).union(&parents(&owned));
         let pruned = removed(merged, &all.difference(&kept));
-        // Restore fields that the applier never owned, but that were removed together with an owned parent.
+        // Restore the fields that the applier never owned, but that were removed together with an owned parent.
         let removable = all.difference(&parents(&field_set(ty, &pruned)));
         removed(merged, &removable.intersection(&last))
     }

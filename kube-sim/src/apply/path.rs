@@ -97,7 +97,7 @@ impl Ord for Element {
         match (self, other) {
             (Self::Field(left), Self::Field(right)) => left.cmp(right),
             (Self::Key(left), Self::Key(right)) => compare_maps(left, right),
-            (Self::Value(left), Self::Value(right)) => compare(left, right),
+            (Self::Value(left), Self::Value(right)) => compare_values(left, right),
             (Self::Index(left), Self::Index(right)) => left.cmp(right),
             _ => self.rank().cmp(&other.rank()),
         }
@@ -106,7 +106,7 @@ impl Ord for Element {
 
 /// A total order of values: numbers, strings, booleans, lists, maps, null. An integer and a float with the same numeric
 /// value are equal.
-pub(super) fn compare(left: &Value, right: &Value) -> Ordering {
+pub(super) fn compare_values(left: &Value, right: &Value) -> Ordering {
     match (left, right) {
         (Value::Number(left), Value::Number(right)) => match (left.as_i64(), right.as_i64()) {
             (Some(left), Some(right)) => left.cmp(&right),
@@ -115,7 +115,7 @@ pub(super) fn compare(left: &Value, right: &Value) -> Ordering {
         (Value::String(left), Value::String(right)) => left.cmp(right),
         (Value::Bool(left), Value::Bool(right)) => left.cmp(right),
         (Value::Array(left), Value::Array(right)) => {
-            let mut pairs = left.iter().zip(right).map(|(left, right)| compare(left, right));
+            let mut pairs = left.iter().zip(right).map(|(left, right)| compare_values(left, right));
             pairs.find(|order| order.is_ne()).unwrap_or_else(|| left.len().cmp(&right.len()))
         }
         (Value::Object(left), Value::Object(right)) => compare_maps(left, right),
@@ -124,18 +124,19 @@ pub(super) fn compare(left: &Value, right: &Value) -> Ordering {
 }
 
 fn compare_maps(left: &Map<String, Value>, right: &Map<String, Value>) -> Ordering {
-    let entry =
-        |((a, x), (b, y)): ((&String, &Value), (&String, &Value))| a.cmp(b).then_with(|| compare(x, y));
+    let entry = |((a, x), (b, y)): ((&String, &Value), (&String, &Value))| {
+        a.cmp(b).then_with(|| compare_values(x, y))
+    };
     let mut pairs = left.iter().zip(right).map(entry);
     pairs.find(|order| order.is_ne()).unwrap_or_else(|| left.len().cmp(&right.len()))
 }
 
-/// Whether two values are equal in the order of [`compare`].
-pub(super) fn same(left: &Value, right: &Value) -> bool {
-    compare(left, right).is_eq()
+/// Whether two values are equal in the order of [`compare_values`].
+pub(super) fn is_same_value(left: &Value, right: &Value) -> bool {
+    compare_values(left, right).is_eq()
 }
 
-/// The position of the type of `value` in the order of [`compare`].
+/// The position of the type of `value` in the order of [`compare_values`].
 fn value_rank(value: &Value) -> u8 {
     match value {
         Value::Number(_) => 0,
@@ -154,7 +155,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn elements_have_two_formats() {
+    fn elements_format_for_conflicts_and_round_trip_through_fields_v1() {
         let key = json!({"protocol": "TCP", "containerPort": 80}).as_object().unwrap().clone();
         let cases = [
             (Element::Field("a.b".into()), "f:a.b", ".a.b"),
@@ -194,9 +195,9 @@ mod tests {
     }
 
     #[test]
-    fn numbers_compare_by_magnitude() {
-        assert!(same(&json!({"a": [1, 2.0]}), &json!({"a": [1.0, 2]})));
-        assert!(!same(&json!(1), &json!("1")));
-        assert!(!same(&json!({"a": 1}), &json!({"a": 1, "b": 2})));
+    fn integers_equal_floats_of_the_same_value() {
+        assert!(is_same_value(&json!({"a": [1, 2.0]}), &json!({"a": [1.0, 2]})));
+        assert!(!is_same_value(&json!(1), &json!("1")));
+        assert!(!is_same_value(&json!({"a": 1}), &json!({"a": 1, "b": 2})));
     }
 }

@@ -6,13 +6,14 @@ use serde_json::{Value, json};
 
 use super::*;
 
-/// A server with one stored object, which the tests change with applies and updates.
+/// A simulated API server with one stored object. The tests apply and update this object.
 struct Server {
     schema: Arc<Schema>,
     api_version: &'static str,
     kind: &'static str,
     served: Vec<String>,
     live: Option<Value>,
+    /// The second in the timestamp of the last write.
     second: u32,
 }
 
@@ -34,6 +35,7 @@ impl Server {
         Self::of(Schema::of_custom_resource(&schema), "ex.com/v1", "Foo")
     }
 
+    /// Calls `run` with the context of a write, one second after the last write.
     fn with_context<R>(
         &mut self,
         manager: &str,
@@ -56,6 +58,7 @@ impl Server {
         run(&cx, self.live.as_ref())
     }
 
+    /// Sets `apiVersion`, `kind` and the name of `object`.
     fn with_identity(&self, mut object: Value) -> Value {
         object["apiVersion"] = json!(self.api_version);
         object["kind"] = json!(self.kind);
@@ -81,7 +84,7 @@ impl Server {
         self.live = Some(object);
     }
 
-    /// The object without the fields that the server sets.
+    /// The stored object without the fields that `with_identity` and the server set.
     fn object(&self) -> Value {
         let mut object = self.live.clone().unwrap();
         let map = object.as_object_mut().unwrap();
@@ -107,6 +110,7 @@ impl Server {
         entries.as_array().into_iter().flatten().map(line).collect()
     }
 
+    /// The times of the entries of `managedFields`.
     fn times(&self) -> Vec<Option<String>> {
         let entries = &self.live.as_ref().unwrap()["metadata"]["managedFields"];
         entries.as_array().unwrap().iter().map(|entry| entry["time"].as_str().map(str::to_owned)).collect()
@@ -197,7 +201,7 @@ fn an_update_owns_the_fields_that_it_changes() {
 }
 
 #[test]
-fn list_items_merge_by_their_keys() {
+fn list_items_merge_by_unique_keys() {
     let mut server = Server::pods();
     let pod = |containers: Value| json!({"spec": {"containers": containers}});
     server.apply("m1", pod(json!([{"name": "a", "image": "1", "ports": [{"containerPort": 80}]}])));
@@ -243,7 +247,7 @@ fn list_items_follow_the_order_of_the_configuration() {
 }
 
 #[test]
-fn atomic_sets_and_granular_lists_of_custom_resources() {
+fn lists_of_custom_resources_are_atomic_unless_they_are_sets() {
     let list = |kind: Value| {
         let mut list = json!({"type": "array", "items": {"type": "string"}});
         list.as_object_mut().unwrap().extend(kind.as_object().unwrap().clone());
@@ -264,7 +268,7 @@ fn atomic_sets_and_granular_lists_of_custom_resources() {
 }
 
 #[test]
-fn atomic_and_granular_maps() {
+fn atomic_maps_are_replaced_and_granular_maps_are_merged() {
     let map = |kind: &str| json!({"m": {"type": "object", "additionalProperties": {"type": "string"}, "x-kubernetes-map-type": kind}});
     let mut server = Server::custom(&map("atomic"));
     server.apply("m1", json!({"m": {"a": "1"}}));
@@ -407,7 +411,7 @@ fn entries_of_unserved_versions_are_dropped() {
 }
 
 #[test]
-fn kubectl_takes_over_fields_of_client_side_apply() {
+fn kubectl_takes_ownership_of_client_side_applied_fields() {
     let annotation = "kubectl.kubernetes.io/last-applied-configuration";
     let mut server = Server::config_maps();
     let applied = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "x"}, "data": {"a": "1", "b": "1"}});

@@ -13,8 +13,9 @@ use crate::schema::{Additional, Kind, ListType, Schema};
 /// The type of a value.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Type<'a> {
-    /// The type that a schema specifies. `free` is set if the schema of an enclosing value preserves unknown fields.
-    Schema { schema: &'a Schema, free: bool },
+    /// The type that a schema specifies. `preserves_unknown` is set if the schema of an enclosing value preserves
+    /// unknown fields.
+    Schema { schema: &'a Schema, preserves_unknown: bool },
     /// A type without a schema, in which maps are granular and lists are atomic.
     Deduced,
     /// A type without a schema, in which maps and lists are atomic.
@@ -38,7 +39,7 @@ pub(super) enum Scalar {
     Any,
 }
 
-/// A list's type.
+/// The type of a list.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct List<'a> {
     /// The fields that identify an item; `None` for an atomic list, empty for a set.
@@ -49,20 +50,21 @@ pub(super) struct List<'a> {
     pub(super) items: Type<'a>,
 }
 
-/// A map's type.
+/// The type of a map.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct MapType<'a> {
     schema: Option<&'a Schema>,
-    free: bool,
+    preserves_unknown: bool,
     /// Whether the map is atomic.
     pub(super) atomic: bool,
+    /// The type of fields that `schema` does not declare; `None` if the map must not have such fields.
     rest: Option<Type<'a>>,
 }
 
 impl<'a> Type<'a> {
     /// The type that a schema specifies.
     pub(super) fn of(schema: &'a Schema) -> Self {
-        Self::Schema { schema, free: false }
+        Self::Schema { schema, preserves_unknown: false }
     }
 
     /// The form of `value`. If the value is absent or null, or its form is not allowed, returns the first of map,
@@ -97,17 +99,17 @@ impl<'a> Type<'a> {
 
     /// The forms that the type allows.
     fn forms(self) -> (Option<Scalar>, Option<List<'a>>, Option<MapType<'a>>) {
-        let Self::Schema { schema, free } = self else {
+        let Self::Schema { schema, preserves_unknown } = self else {
             let (rest, atomic) = match self {
                 Self::Deduced => (Self::Deduced, false),
                 _ => (Self::Untyped, true),
             };
             let list = List { keys: None, merge_key: None, items: Self::Untyped };
-            let map = MapType { schema: None, free: true, atomic, rest: Some(rest) };
+            let map = MapType { schema: None, preserves_unknown: true, atomic, rest: Some(rest) };
             return (Some(Scalar::Any), Some(list), Some(map));
         };
         let shape = schema.shape();
-        let free = free || schema.preserve_unknown || shape.preserve_unknown;
+        let preserves_unknown = preserves_unknown || schema.preserve_unknown || shape.preserve_unknown;
         match schema.component() {
             Some(name) if name.ends_with("apimachinery.pkg.runtime.RawExtension") => {
                 return Self::Untyped.forms();
@@ -117,8 +119,8 @@ impl<'a> Type<'a> {
             }
             _ => {}
         }
-        let list = || Some(list_type(schema, free));
-        let map = || Some(map_type(schema, free));
+        let list = || Some(list_type(schema, preserves_unknown));
+        let map = || Some(map_type(schema, preserves_unknown));
         match schema.kind() {
             Kind::Any | Kind::IntOrString => (Some(Scalar::Any), list(), map()),
             Kind::Object => (None, None, map()),
@@ -134,9 +136,9 @@ impl<'a> Type<'a> {
     }
 }
 
-fn list_type(schema: &Schema, free: bool) -> List<'_> {
+fn list_type(schema: &Schema, preserves_unknown: bool) -> List<'_> {
     let items = match schema.items() {
-        Some(items) => Type::Schema { schema: items, free },
+        Some(items) => Type::Schema { schema: items, preserves_unknown },
         None => Type::Untyped,
     };
     let merges = schema.patch_strategies().any(|strategy| strategy == "merge");
@@ -149,14 +151,14 @@ fn list_type(schema: &Schema, free: bool) -> List<'_> {
     List { keys, merge_key, items }
 }
 
-fn map_type(schema: &Schema, free: bool) -> MapType<'_> {
+fn map_type(schema: &Schema, preserves_unknown: bool) -> MapType<'_> {
     let rest = match schema.additional() {
-        Additional::Unset if free || !schema.has_properties() => Some(Type::Deduced),
+        Additional::Unset if preserves_unknown || !schema.has_properties() => Some(Type::Deduced),
         Additional::Any => Some(Type::Deduced),
-        Additional::Of(values) => Some(Type::Schema { schema: values, free }),
+        Additional::Of(values) => Some(Type::Schema { schema: values, preserves_unknown }),
         Additional::Unset | Additional::Denied => None,
     };
-    MapType { schema: Some(schema), free, atomic: schema.is_atomic_map(), rest }
+    MapType { schema: Some(schema), preserves_unknown, atomic: schema.is_atomic_map(), rest }
 }
 
 impl<'a> MapType<'a> {
@@ -168,7 +170,7 @@ impl<'a> MapType<'a> {
     /// The type of the field `name`; `None` if the map must not have this field.
     pub(super) fn field(&self, name: &str) -> Option<Type<'a>> {
         match self.schema.and_then(|schema| schema.property(name)) {
-            Some(field) => Some(Type::Schema { schema: field, free: self.free }),
+            Some(field) => Some(Type::Schema { schema: field, preserves_unknown: self.preserves_unknown }),
             None => self.rest,
         }
     }
@@ -182,7 +184,7 @@ impl<'a> MapType<'a> {
 
 impl List<'_> {
     /// Whether the list is atomic.
-    pub(super) fn atomic(&self) -> bool {
+    pub(super) fn is_atomic(&self) -> bool {
         self.keys.is_none()
     }
 
@@ -237,14 +239,14 @@ fn set_element(item: &Value) -> Result<Element, String> {
     }
 }
 
-/// Checks that `value` has the type `ty`. Unless `duplicates` is set, also checks that no two items of a list have the
-/// same key.
+/// Checks that `value` has the type `ty`. Unless `allow_duplicates` is set, also checks that no two items of a list
+/// have the same key.
 ///
 /// # Errors
 /// The message of the API server: one error, or several on separate lines.
-pub(super) fn check(ty: Type<'_>, value: &Value, duplicates: bool) -> Result<(), String> {
+pub(super) fn check_type(ty: Type<'_>, value: &Value, allow_duplicates: bool) -> Result<(), String> {
     let mut errors = Vec::new();
-    visit(ty, value, "", duplicates, &mut errors);
+    check_value(ty, value, "", allow_duplicates, &mut errors);
     match errors.as_slice() {
         [] => Ok(()),
         [only] => Err(only.clone()),
@@ -252,54 +254,62 @@ pub(super) fn check(ty: Type<'_>, value: &Value, duplicates: bool) -> Result<(),
     }
 }
 
-fn visit(ty: Type<'_>, value: &Value, path: &str, duplicates: bool, errors: &mut Vec<String>) {
+fn check_value(ty: Type<'_>, value: &Value, path: &str, allow_duplicates: bool, errors: &mut Vec<String>) {
     match (ty.shape(Some(value)), value) {
         (_, Value::Null) => {}
         (Shape::Scalar(scalar), value) => {
             if let Some(problem) = scalar.mismatch(value) {
-                report(path, problem, errors);
+                push_error(path, problem, errors);
             }
         }
-        (Shape::List(list), Value::Array(items)) => visit_items(list, items, path, duplicates, errors),
+        (Shape::List(list), Value::Array(items)) => check_items(list, items, path, allow_duplicates, errors),
         (Shape::Map(map), Value::Object(fields)) => {
             for (name, value) in fields {
                 let path = format!("{path}.{name}");
                 let Some(ty) = map.field(name) else {
-                    return report(&path, "field not declared in schema".to_owned(), errors);
+                    return push_error(&path, "field not declared in schema".to_owned(), errors);
                 };
-                visit(ty, value, &path, duplicates, errors);
+                check_value(ty, value, &path, allow_duplicates, errors);
             }
         }
-        (Shape::List(_), value) => report(path, format!("expected list, got {}", go_value(value)), errors),
-        (Shape::Map(_), value) => report(path, format!("expected map, got {}", go_value(value)), errors),
+        (Shape::List(_), value) => {
+            push_error(path, format!("expected list, got {}", go_value(value)), errors);
+        }
+        (Shape::Map(_), value) => push_error(path, format!("expected map, got {}", go_value(value)), errors),
     }
 }
 
-fn visit_items(list: List<'_>, items: &[Value], path: &str, duplicates: bool, errors: &mut Vec<String>) {
+fn check_items(
+    list: List<'_>,
+    items: &[Value],
+    path: &str,
+    allow_duplicates: bool,
+    errors: &mut Vec<String>,
+) {
     let mut seen = BTreeSet::new();
     for (index, item) in items.iter().enumerate() {
-        let element = if list.atomic() {
+        let element = if list.is_atomic() {
             Element::Index(i64::try_from(index).unwrap_or(i64::MAX))
         } else {
             match list.element(item) {
                 Ok(element) => element,
-                Err(problem) => return report(path, format!("element {index}: {problem}"), errors),
+                Err(problem) => return push_error(path, format!("element {index}: {problem}"), errors),
             }
         };
-        if !seen.insert(element.clone()) && !duplicates {
-            report(path, format!("duplicate entries for key {element}"), errors);
+        if !seen.insert(element.clone()) && !allow_duplicates {
+            push_error(path, format!("duplicate entries for key {element}"), errors);
         }
-        visit(list.items, item, &format!("{path}{element}"), duplicates, errors);
+        check_value(list.items, item, &format!("{path}{element}"), allow_duplicates, errors);
     }
 }
 
 /// Adds an error about the value at `path`.
-fn report(path: &str, problem: String, errors: &mut Vec<String>) {
+fn push_error(path: &str, problem: String, errors: &mut Vec<String>) {
     errors.push(if path.is_empty() { problem } else { format!("{path}: {problem}") });
 }
 
 impl Scalar {
-    /// The error if `value` is not a scalar of this type.
+    /// The error text for a value that is not a scalar of this type; `None` if it is such a scalar.
     fn mismatch(self, value: &Value) -> Option<String> {
         let go_type = match value {
             Value::Bool(_) => "bool",
@@ -325,7 +335,7 @@ impl Scalar {
     }
 }
 
-/// Formats a value as Go's `%v` formats a pointer to the struct that contains it: `&{a}`.
+/// Formats a value as Go's `%v` formats a pointer to a struct with this value: `&{a}`.
 fn go_value(value: &Value) -> String {
     format!("&{{{}}}", crate::patch::go_text(value))
 }

@@ -1,14 +1,14 @@
-//! The functions of server-side apply that work on one value or one field set.
+//! Recursive functions on one value or one field set: the fields of a value, their removal, and changes of a schema.
 //!
 //! [`super::compare`] and [`super::merge`] work on two values. Callers must pass only values that
-//! [`super::typed::check`] accepts.
+//! [`super::typed::check_type`] accepts.
 
 use serde_json::Value;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::field_set::FieldSet;
 use super::path::Element;
-use super::set::FieldSet;
 use super::typed::{Shape, Type};
 
 /// The field set of a value. It contains scalars, nulls, atomic or empty lists and maps, items of granular lists, and
@@ -22,7 +22,7 @@ pub(super) fn field_set(ty: Type<'_>, value: &Value) -> FieldSet {
 fn collect_fields(ty: Type<'_>, value: &Value, path: &mut Vec<Element>, set: &mut FieldSet) {
     match (ty.shape(Some(value)), value) {
         (Shape::Scalar(_), _) => set.insert(path),
-        (Shape::List(list), _) if list.atomic() => set.insert(path),
+        (Shape::List(list), _) if list.is_atomic() => set.insert(path),
         (Shape::Map(map), _) if map.atomic => set.insert(path),
         (Shape::List(list), Value::Array(items)) => {
             let elements: Vec<Element> = items.iter().filter_map(|item| list.element(item).ok()).collect();
@@ -57,10 +57,10 @@ fn collect_fields(ty: Type<'_>, value: &Value, path: &mut Vec<Element>, set: &mu
 
 /// Removes the fields in `set` from `value`; `None` if nothing remains. Removes an atomic list or map if `set` contains
 /// any path below it.
-pub(super) fn remove(ty: Type<'_>, value: &Value, set: &FieldSet) -> Option<Value> {
+pub(super) fn remove_fields(ty: Type<'_>, value: &Value, set: &FieldSet) -> Option<Value> {
     match (ty.shape(Some(value)), value) {
         (Shape::Scalar(_), value) => Some(value.clone()),
-        (Shape::List(list), Value::Array(items)) if !list.atomic() => {
+        (Shape::List(list), Value::Array(items)) if !list.is_atomic() => {
             let mut kept = Vec::new();
             for item in items {
                 let Ok(element) = list.element(item) else { continue };
@@ -68,7 +68,7 @@ pub(super) fn remove(ty: Type<'_>, value: &Value, set: &FieldSet) -> Option<Valu
                     continue;
                 }
                 match set.below(&element) {
-                    Some(below) => kept.push(remove(list.items, item, below).unwrap_or(Value::Null)),
+                    Some(below) => kept.push(remove_fields(list.items, item, below).unwrap_or(Value::Null)),
                     None => kept.push(item.clone()),
                 }
             }
@@ -82,7 +82,7 @@ pub(super) fn remove(ty: Type<'_>, value: &Value, set: &FieldSet) -> Option<Valu
                     continue;
                 }
                 let rest = match (set.below(&element), map.field(name)) {
-                    (Some(below), Some(ty)) => remove(ty, value, below).unwrap_or(Value::Null),
+                    (Some(below), Some(ty)) => remove_fields(ty, value, below).unwrap_or(Value::Null),
                     _ => value.clone(),
                 };
                 kept.insert(name.clone(), rest);
@@ -93,8 +93,8 @@ pub(super) fn remove(ty: Type<'_>, value: &Value, set: &FieldSet) -> Option<Valu
     }
 }
 
-/// Adds all parents of the paths in `set` that are `properties` of a schema. If all fields of a struct are removed, the
-/// struct is then removed too.
+/// Adds the parents of all paths in `set`, if these parents are `properties` of a schema. The removal of all fields of
+/// a struct then removes the struct too.
 pub(super) fn with_parents(ty: Type<'_>, set: &FieldSet) -> FieldSet {
     let shape = ty.shape(None);
     let declares = |element: &Element| match (&shape, element) {
@@ -125,12 +125,13 @@ fn empty_parent(element: &Element) -> Value {
 
 /// Adapts a field set to a changed schema, as Go's `ReconcileFieldSetWithSchema` does; `None` if nothing changes. If a
 /// list or map has become atomic, the paths below it are replaced with the path of the list or map.
-pub(super) fn reconcile(ty: Type<'_>, set: &FieldSet) -> Option<FieldSet> {
+pub(super) fn reconcile_with_schema(ty: Type<'_>, set: &FieldSet) -> Option<FieldSet> {
     let mut atomic = FieldSet::default();
     newly_atomic_fields(ty, set, &mut Vec::new(), false, &mut atomic);
     (!atomic.is_empty()).then(|| set.recursive_difference(&atomic).union(&atomic))
 }
 
+/// Adds to `atomic` the paths of lists and maps that have become atomic.
 fn newly_atomic_fields(
     ty: Type<'_>,
     set: &FieldSet,
@@ -145,7 +146,7 @@ fn newly_atomic_fields(
     };
     let is_atomic = match ty.shape(None) {
         Shape::Map(map) => map.atomic && !map.is_unknown(),
-        Shape::List(list) => list.atomic(),
+        Shape::List(list) => list.is_atomic(),
         Shape::Scalar(_) => false,
     };
     if is_atomic {

@@ -38,7 +38,7 @@ impl FieldSet {
         self.members.contains(element)
     }
 
-    /// The longer paths that begin with `element`, without it; `None` if there are none.
+    /// The longer paths that begin with `element`, each without its first element; `None` if there are none.
     pub(crate) fn below(&self, element: &Element) -> Option<&Self> {
         self.children.get(element).filter(|set| !set.is_empty())
     }
@@ -85,6 +85,7 @@ impl FieldSet {
         self.subtract(other, true)
     }
 
+    /// The difference, without the paths below a path of `other` if `recursive` is true.
     fn subtract(&self, other: &Self, recursive: bool) -> Self {
         let rest = |(element, set): (&Element, &Self)| {
             if recursive && other.members.contains(element) {
@@ -156,14 +157,14 @@ impl FieldSet {
     /// Parses `FieldsV1`. Path elements of an unknown kind are ignored.
     ///
     /// # Errors
-    /// A part is malformed.
+    /// An element of a path is malformed.
     pub(crate) fn of_fields_v1(fields: &Value) -> Result<Self, String> {
-        Self::read(fields).map(|(set, _)| set.unwrap_or_default())
+        Self::parse_subtree(fields).map(|(set, _)| set.unwrap_or_default())
     }
 
-    /// Parses the value of one path. Returns the set of the longer paths, if any, and whether the path itself is in the
-    /// set.
-    fn read(fields: &Value) -> Result<(Option<Self>, bool), String> {
+    /// Parses the value of one path. Returns the set of the longer paths that begin with this path, if any, and whether
+    /// the path itself is in the set.
+    fn parse_subtree(fields: &Value) -> Result<(Option<Self>, bool), String> {
         let Value::Object(map) = fields else { return Err(format!("expected an object, found {fields}")) };
         let mut set = Self::default();
         let mut is_member = false;
@@ -173,7 +174,7 @@ impl FieldSet {
                 continue;
             }
             let Some(element) = Element::of_fields_v1(key)? else { continue };
-            let (below, is_member) = Self::read(value)?;
+            let (below, is_member) = Self::parse_subtree(value)?;
             if is_member {
                 set.members.insert(element.clone());
             }
@@ -193,7 +194,7 @@ mod tests {
 
     use super::*;
 
-    fn set(paths: &[&str]) -> FieldSet {
+    fn set_of(paths: &[&str]) -> FieldSet {
         let mut set = FieldSet::default();
         for path in paths {
             let path: Vec<Element> = path.split('.').map(|step| Element::Field(step.to_owned())).collect();
@@ -220,9 +221,9 @@ mod tests {
 
     #[test]
     fn only_the_recursive_difference_removes_nested_paths() {
-        let all = set(&["a", "a.b", "c"]);
-        assert_eq!(all.difference(&set(&["a"])).paths(), [".c", ".a.b"]);
-        assert_eq!(all.recursive_difference(&set(&["a"])).paths(), [".c"]);
+        let all = set_of(&["a", "a.b", "c"]);
+        assert_eq!(all.difference(&set_of(&["a"])).paths(), [".c", ".a.b"]);
+        assert_eq!(all.recursive_difference(&set_of(&["a"])).paths(), [".c"]);
     }
 
     fn any_set() -> impl Strategy<Value = FieldSet> {
