@@ -337,7 +337,7 @@ impl Scalar {
 
 /// Formats a value as Go's `%v` formats a pointer to a struct with this value: `&{a}`.
 fn go_value(value: &Value) -> String {
-    format!("&{{{}}}", crate::patch::go_text(value))
+    format!("&{{{}}}", crate::patch::format_go_value(value))
 }
 
 /// Formats a value in Go syntax (`%#v`).

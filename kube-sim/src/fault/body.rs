@@ -48,6 +48,7 @@ impl BodyFaults {
         any.then_some(faults)
     }
 
+    /// Whether any fault is set.
     fn is_active(&self) -> bool {
         self.cut_after_bytes.is_some()
             || self.stop_after_events.is_some()
@@ -85,6 +86,7 @@ impl BodyFaults {
         }
     }
 
+    /// The bytes that replace `object`, if a fault has its name.
     fn replacement(&self, object: &Value) -> Option<&Bytes> {
         let name = object["metadata"]["name"].as_str()?;
         self.objects.iter().find(|(wanted, _)| wanted == name).map(|(_, bytes)| bytes)
@@ -116,7 +118,7 @@ impl BodyFaults {
         ))
     }
 
-    /// Applies the byte limit: returns the part of `piece` to send, and whether the body ends with an error after that
+    /// Applies the byte limit. Returns the part of `piece` to send, and whether the body ends with an error after this
     /// part.
     pub(crate) fn cut(&mut self, piece: Bytes) -> (Bytes, bool) {
         let Some(limit) = self.cut_after_bytes else { return (piece, false) };

@@ -53,7 +53,7 @@ pub enum Action {
     CloseAfterEvents(usize),
     /// A watch stalls after this many events: it stays open, but sends no further data.
     HangAfterEvents(usize),
-    /// These bytes, to which no line feed is added, replace one event of a watch.
+    /// These bytes replace one event of a watch. No line feed is added to the bytes.
     ReplaceEvent {
         /// The index of the event, from 0.
         index: usize,
@@ -159,6 +159,7 @@ impl Rule {
         self
     }
 
+    /// Whether the conditions of the rule match a request.
     fn matches(&self, about: &About<'_>) -> bool {
         let same = |wanted: &Option<String>, have: &str| wanted.as_deref().is_none_or(|w| w == have);
         same(&self.verb, about.verb)
@@ -183,9 +184,10 @@ pub(crate) struct About<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct RuleId(u64);
 
-/// A rule, with the number of requests that it has matched (`seen`) and that it has applied to (`hits`).
+/// A rule, the number of requests that match it (`seen`), and the number of requests to which its action was applied
+/// (`hits`).
 #[derive(Debug)]
-struct Entry {
+struct RuleEntry {
     id: u64,
     rule: Rule,
     seen: u64,
@@ -196,7 +198,7 @@ struct Entry {
 #[derive(Debug, Default)]
 struct Rules {
     next: u64,
-    entries: Vec<Entry>,
+    entries: Vec<RuleEntry>,
 }
 
 /// The fault rules of a simulation. Clones are handles to the same rules.
@@ -204,16 +206,17 @@ struct Rules {
 pub struct Faults(Arc<Mutex<Rules>>);
 
 impl Faults {
+    /// Locks the rules.
     fn rules(&self) -> std::sync::MutexGuard<'_, Rules> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a rule after the existing ones.
+    /// Adds a rule after the existing rules.
     pub fn add(&self, rule: Rule) -> RuleId {
         let mut rules = self.rules();
         let id = rules.next;
         rules.next += 1;
-        rules.entries.push(Entry { id, rule, seen: 0, hits: 0 });
+        rules.entries.push(RuleEntry { id, rule, seen: 0, hits: 0 });
         RuleId(id)
     }
 
@@ -253,7 +256,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rules_count_matching_requests() {
+    fn nth_applies_a_rule_to_one_matching_request() {
         let faults = Faults::default();
         let id = faults.add(Rule::new(Action::Hang).verb("list").resource("pods").nth(2));
         let pods = About { verb: "list", resource: "pods", ..About::default() };

@@ -78,9 +78,11 @@ fn apply_patch(
     let resource = &cx.target.resource;
     let change = parse_body(body, "application/json")?;
     match kind {
-        PatchType::Merge => patch::merge(object, change).map_err(patch_error),
-        PatchType::Json => patch::json(object, &change).map_err(patch_error),
-        PatchType::Strategic => patch::strategic(&resource.schema(), object, change).map_err(patch_error),
+        PatchType::Merge => patch::apply_merge_patch(object, change).map_err(patch_error),
+        PatchType::Json => patch::apply_json_patch(object, &change).map_err(patch_error),
+        PatchType::Strategic => {
+            patch::apply_strategic_patch(&resource.schema(), object, change).map_err(patch_error)
+        }
         PatchType::Apply => Ok(()),
     }
 }

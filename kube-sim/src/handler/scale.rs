@@ -39,11 +39,11 @@ fn patched_scale(call: &Call<'_>, resource: &Resource, mut scale: Value) -> Resu
     match kind {
         patch::PatchType::Json => {
             let change = parse_body(body, "application/json")?;
-            patches::json(&mut scale, &change).map_err(patch::patch_error)?;
+            patches::apply_json_patch(&mut scale, &change).map_err(patch::patch_error)?;
         }
         // A Scale has no lists, so a strategic merge patch and an apply have the same result as a merge patch.
         patch::PatchType::Merge | patch::PatchType::Strategic | patch::PatchType::Apply => {
-            patches::merge(&mut scale, parse_yaml(body)?).map_err(patch::patch_error)?;
+            patches::apply_merge_patch(&mut scale, parse_yaml(body)?).map_err(patch::patch_error)?;
         }
     }
     Ok(scale)

@@ -5,27 +5,27 @@
 
 use serde_json::Value;
 
-use super::{PatchError, not_an_object};
+use super::{PatchError, unmarshal_error};
 use crate::nesting::{MAX_DEPTH, is_within};
 
 /// The maximum number of operations in one patch.
 pub(crate) const MAX_OPERATIONS: usize = 10_000;
 
 /// The maximum total size, in bytes of JSON, of the values that the `copy` operations of one patch copy.
-const MAX_COPIED: usize = 3 << 20;
+const MAX_COPIED_BYTES: usize = 3 << 20;
 
-/// Applies the operations of `patch` to `target` in order. If one fails, `target` is unchanged.
+/// Applies the operations of `patch` to `target` in order. If an operation fails, `target` is unchanged.
 ///
 /// # Errors
 /// `patch` is not a list (400), has more than [`MAX_OPERATIONS`] operations (413), or an operation fails (422; as in
 /// the API server, the error does not contain the operation).
-pub(crate) fn json(target: &mut Value, patch: &Value) -> Result<(), PatchError> {
+pub(crate) fn apply_json_patch(target: &mut Value, patch: &Value) -> Result<(), PatchError> {
     let Value::Array(operations) = patch else {
-        let problem = not_an_object(patch, "[]handlers.jsonPatchOp");
+        let problem = unmarshal_error(patch, "[]handlers.jsonPatchOp");
         return Err(PatchError::BadRequest(format!("error decoding patch: {problem}")));
     };
     if let Some(operation) = operations.iter().find(|operation| !operation.is_object()) {
-        let problem = not_an_object(operation, "handlers.jsonPatchOp");
+        let problem = unmarshal_error(operation, "handlers.jsonPatchOp");
         return Err(PatchError::BadRequest(format!("error decoding patch: {problem}")));
     }
     if operations.len() > MAX_OPERATIONS {
@@ -63,12 +63,12 @@ fn apply_operation(target: &mut Value, operation: &Value, copied: &mut usize) ->
             add(target, path, moved)
         }
         "copy" => {
-            let copy = read(target, text("from")?)?;
+            let copy = value_at(target, text("from")?)?;
             *copied += copy.to_string().len();
-            (*copied <= MAX_COPIED).then_some(())?;
+            (*copied <= MAX_COPIED_BYTES).then_some(())?;
             add(target, path, copy)
         }
-        "test" => (read(target, path)? == value()).then_some(()),
+        "test" => (value_at(target, path)? == value()).then_some(()),
         _ => None,
     }
 }
@@ -79,13 +79,14 @@ fn is_within_depth(path: &str, value: &Value) -> bool {
     above <= MAX_DEPTH && is_within(MAX_DEPTH - above, value)
 }
 
+/// The operation `add`; `None` if it fails.
 fn add(target: &mut Value, path: &str, value: Value) -> Option<()> {
     is_within_depth(path, &value).then_some(())?;
     if path.is_empty() {
         *target = value;
         return Some(());
     }
-    let (parent, key) = parent(target, path)?;
+    let (parent, key) = parent_and_key(target, path)?;
     match parent {
         Value::Object(map) => {
             map.insert(key, value);
@@ -100,8 +101,9 @@ fn add(target: &mut Value, path: &str, value: Value) -> Option<()> {
     Some(())
 }
 
+/// The operation `remove`. Returns the removed value, or `None` if the operation fails.
 fn remove(target: &mut Value, path: &str) -> Option<Value> {
-    let (parent, key) = parent(target, path)?;
+    let (parent, key) = parent_and_key(target, path)?;
     match parent {
         Value::Object(map) => map.remove(&key),
         Value::Array(items) => {
@@ -112,13 +114,14 @@ fn remove(target: &mut Value, path: &str) -> Option<Value> {
     }
 }
 
+/// The operation `replace`; `None` if it fails.
 fn replace(target: &mut Value, path: &str, value: Value) -> Option<()> {
     is_within_depth(path, &value).then_some(())?;
     if path.is_empty() {
         *target = value;
         return Some(());
     }
-    let (parent, key) = parent(target, path)?;
+    let (parent, key) = parent_and_key(target, path)?;
     match parent {
         Value::Object(map) => {
             map.insert(key, value);
@@ -133,11 +136,11 @@ fn replace(target: &mut Value, path: &str, value: Value) -> Option<()> {
 }
 
 /// A copy of the value at a path; null if the last segment is an absent field of an object.
-fn read(target: &mut Value, path: &str) -> Option<Value> {
+fn value_at(target: &mut Value, path: &str) -> Option<Value> {
     if path.is_empty() {
         return Some(target.clone());
     }
-    let (parent, key) = parent(target, path)?;
+    let (parent, key) = parent_and_key(target, path)?;
     match parent {
         Value::Object(map) => Some(map.get(&key).cloned().unwrap_or(Value::Null)),
         Value::Array(items) => {
@@ -149,14 +152,14 @@ fn read(target: &mut Value, path: &str) -> Option<Value> {
 }
 
 /// The object or list that contains the value at a path, and the last segment of the path.
-fn parent<'a>(target: &'a mut Value, path: &str) -> Option<(&'a mut Value, String)> {
+fn parent_and_key<'a>(target: &'a mut Value, path: &str) -> Option<(&'a mut Value, String)> {
     let (steps, last) = path
         .strip_prefix('/')?
         .rsplit_once('/')
         .map_or((None, &path[1..]), |(steps, last)| (Some(steps), last));
     let mut container = target;
     for step in steps.into_iter().flat_map(|steps| steps.split('/')) {
-        let step = unescape(step);
+        let step = unescape_segment(step);
         container = match container {
             Value::Object(map) => map.get_mut(&step)?,
             Value::Array(items) => {
@@ -166,7 +169,7 @@ fn parent<'a>(target: &'a mut Value, path: &str) -> Option<(&'a mut Value, Strin
             _ => return None,
         };
     }
-    Some((container, unescape(last)))
+    Some((container, unescape_segment(last)))
 }
 
 /// Parses an index of a list with `length` items. Negative indices count from the end of the list.
@@ -177,7 +180,8 @@ fn parse_index(step: &str, length: usize) -> Option<usize> {
     (0..length).contains(&number).then_some(usize::try_from(number).ok()?)
 }
 
-fn unescape(step: &str) -> String {
+/// Decodes the escape sequences `~1` and `~0` in a segment of a JSON pointer.
+fn unescape_segment(step: &str) -> String {
     step.replace("~1", "/").replace("~0", "~")
 }
 
@@ -188,53 +192,58 @@ mod tests {
 
     use super::*;
 
-    fn run(mut target: Value, operations: Value) -> (Result<(), PatchError>, Value) {
+    /// Applies the operations to `target`. Returns the result and the target.
+    fn apply_to(mut target: Value, operations: Value) -> (Result<(), PatchError>, Value) {
         let patch = if operations.is_array() { operations } else { Value::Array(vec![operations]) };
-        let result = json(&mut target, &patch);
+        let result = apply_json_patch(&mut target, &patch);
         (result, target)
     }
 
     #[track_caller]
-    fn check(target: Value, operations: Value, expected: Value) {
-        assert_eq!(run(target, operations), (Ok(()), expected));
+    fn check_patched(target: Value, operations: Value, expected: Value) {
+        assert_eq!(apply_to(target, operations), (Ok(()), expected));
     }
 
     #[test]
     fn applies_all_six_operations() {
         let object = || json!({"a": {"b": 1}, "l": [1, 2]});
-        check(
+        check_patched(
             object(),
             json!([{"op": "add", "path": "/a/c", "value": 2}]),
             json!({"a": {"b": 1, "c": 2}, "l": [1, 2]}),
         );
-        check(
+        check_patched(
             object(),
             json!([{"op": "add", "path": "/l/1", "value": 9}]),
             json!({"a": {"b": 1}, "l": [1, 9, 2]}),
         );
-        check(
+        check_patched(
             object(),
             json!([{"op": "add", "path": "/l/-", "value": 9}]),
             json!({"a": {"b": 1}, "l": [1, 2, 9]}),
         );
-        check(object(), json!([{"op": "remove", "path": "/a/b"}]), json!({"a": {}, "l": [1, 2]}));
-        check(
+        check_patched(object(), json!([{"op": "remove", "path": "/a/b"}]), json!({"a": {}, "l": [1, 2]}));
+        check_patched(
             object(),
             json!([{"op": "replace", "path": "/l/0", "value": 9}]),
             json!({"a": {"b": 1}, "l": [9, 2]}),
         );
-        check(
+        check_patched(
             object(),
             json!([{"op": "move", "from": "/a/b", "path": "/m"}]),
             json!({"a": {}, "l": [1, 2], "m": 1}),
         );
-        check(
+        check_patched(
             object(),
             json!([{"op": "copy", "from": "/a", "path": "/m"}]),
             json!({"a": {"b": 1}, "l": [1, 2], "m": {"b": 1}}),
         );
-        check(object(), json!([{"op": "test", "path": "/a/b", "value": 1}]), object());
-        check(json!({"x/y": {"~": 1}}), json!([{"op": "remove", "path": "/x~1y/~0"}]), json!({"x/y": {}}));
+        check_patched(object(), json!([{"op": "test", "path": "/a/b", "value": 1}]), object());
+        check_patched(
+            json!({"x/y": {"~": 1}}),
+            json!([{"op": "remove", "path": "/x~1y/~0"}]),
+            json!({"x/y": {}}),
+        );
     }
 
     #[test]
@@ -256,28 +265,36 @@ mod tests {
             json!({"op": "remove"}),
         ] {
             let patch = json!([{"op": "add", "path": "/new", "value": 1}, operation]);
-            let (result, target) = run(object(), patch);
+            let (result, target) = apply_to(object(), patch);
             assert!(matches!(result, Err(PatchError::Unprocessable(_))), "{operation}: {result:?}");
             assert_eq!(target, object(), "{operation}");
         }
     }
 
     #[test]
-    fn deviates_from_the_rfc_as_the_server_does() {
-        check(json!({"a": 1}), json!([{"op": "replace", "path": "/b", "value": 2}]), json!({"a": 1, "b": 2}));
-        check(
+    fn deviates_from_the_rfc_as_the_api_server_does() {
+        check_patched(
+            json!({"a": 1}),
+            json!([{"op": "replace", "path": "/b", "value": 2}]),
+            json!({"a": 1, "b": 2}),
+        );
+        check_patched(
             json!({"a": 1}),
             json!([{"op": "copy", "from": "/z", "path": "/b"}]),
             json!({"a": 1, "b": null}),
         );
-        check(json!({"a": 1}), json!([{"op": "add", "path": "/b"}]), json!({"a": 1, "b": null}));
-        check(json!({"a": 1}), json!([{"op": "test", "path": "/b", "value": null}]), json!({"a": 1}));
-        check(json!({"l": [1, 2, 3]}), json!([{"op": "remove", "path": "/l/-1"}]), json!({"l": [1, 2]}));
+        check_patched(json!({"a": 1}), json!([{"op": "add", "path": "/b"}]), json!({"a": 1, "b": null}));
+        check_patched(json!({"a": 1}), json!([{"op": "test", "path": "/b", "value": null}]), json!({"a": 1}));
+        check_patched(
+            json!({"l": [1, 2, 3]}),
+            json!([{"op": "remove", "path": "/l/-1"}]),
+            json!({"l": [1, 2]}),
+        );
     }
 
     #[test]
     fn malformed_patches_are_rejected() {
-        let refuse = |patch: Value| json(&mut json!({}), &patch).unwrap_err();
+        let refuse = |patch: Value| apply_json_patch(&mut json!({}), &patch).unwrap_err();
         let cannot = |found: &str, expected: &str| {
             let text = format!(
                 "error decoding patch: json: cannot unmarshal {found} into Go value of type {expected}"
@@ -292,10 +309,10 @@ mod tests {
     }
 
     #[test]
-    fn copies_are_limited_in_size() {
+    fn the_total_size_of_copies_is_limited() {
         // Each copy doubles the size of the object. kube-apiserver 1.37.2 accepts 17 of these copies.
         let copy = |at| json!({"op": "copy", "from": "/spec", "path": format!("/spec/c{at}")});
-        let copied = |count| run(json!({"spec": {"x": "0123456789"}}), (0..count).map(copy).collect()).0;
+        let copied = |count| apply_to(json!({"spec": {"x": "0123456789"}}), (0..count).map(copy).collect()).0;
         assert_eq!(copied(17), Ok(()));
         for count in [18, 60] {
             assert!(matches!(copied(count), Err(PatchError::Unprocessable(_))), "{count}");
@@ -303,9 +320,9 @@ mod tests {
     }
 
     #[test]
-    fn a_patch_cannot_nest_an_object_deeper_than_it_can_be_read() {
+    fn a_patch_that_exceeds_the_nesting_limit_is_rejected() {
         let copy = json!({"op": "copy", "from": "/a", "path": "/a/a"});
-        let copied = |count| run(json!({"a": {}}), vec![copy.clone(); count].into()).0;
+        let copied = |count| apply_to(json!({"a": {}}), vec![copy.clone(); count].into()).0;
         assert_eq!(copied(100), Ok(()));
         assert!(matches!(copied(1000), Err(PatchError::Unprocessable(_))));
         let mut nested = json!(1);
@@ -313,23 +330,23 @@ mod tests {
             nested = json!({"a": nested});
         }
         let add = json!([{"op": "add", "path": "/a".repeat(120), "value": nested}]);
-        assert!(matches!(run(nested, add).0, Err(PatchError::Unprocessable(_))));
+        assert!(matches!(apply_to(nested, add).0, Err(PatchError::Unprocessable(_))));
     }
 
     proptest! {
         #[test]
-        fn moving_back_restores_the_object(value in any::<i64>(), other in any::<bool>()) {
+        fn moving_a_field_back_restores_the_object(value in any::<i64>(), other in any::<bool>()) {
             let before = json!({"a": value, "b": {"x": other}});
             let mut target = before.clone();
             let patch = json!([{"op": "move", "from": "/a", "path": "/b/a"}, {"op": "move", "from": "/b/a", "path": "/a"}]);
-            json(&mut target, &patch).unwrap();
+            apply_json_patch(&mut target, &patch).unwrap();
             prop_assert_eq!(target, before);
         }
 
         #[test]
-        fn never_panics(path in "(/[a~01l2-]{0,3}){0,4}", op in "add|remove|replace|move|copy|test", from in "(/[al0-]{0,2}){0,3}") {
+        fn arbitrary_operations_do_not_panic(path in "(/[a~01l2-]{0,3}){0,4}", op in "add|remove|replace|move|copy|test", from in "(/[al0-]{0,2}){0,3}") {
             let patch = json!([{"op": op, "path": path, "from": from, "value": 1}]);
-            let _ = json(&mut json!({"a": {"l": [1, {"a": 2}]}, "l": []}), &patch);
+            let _ = apply_json_patch(&mut json!({"a": {"l": [1, {"a": 2}]}, "l": []}), &patch);
         }
     }
 }

@@ -4,23 +4,24 @@
 
 use serde_json::{Map, Value};
 
-use super::{PatchError, not_an_object};
+use super::{PatchError, unmarshal_error};
 
 /// Merges `patch` into `target`. Objects are merged field by field, a null removes the field, and any other value
-/// replaces it.
+/// replaces the field.
 ///
 /// # Errors
 /// `patch` is not an object.
-pub(crate) fn merge(target: &mut Value, patch: Value) -> Result<(), PatchError> {
+pub(crate) fn apply_merge_patch(target: &mut Value, patch: Value) -> Result<(), PatchError> {
     if !patch.is_object() {
-        let problem = not_an_object(&patch, "map[string]interface {}");
+        let problem = unmarshal_error(&patch, "map[string]interface {}");
         return Err(PatchError::BadRequest(format!("error decoding patch: {problem}")));
     }
-    apply(target, patch);
+    merge_value(target, patch);
     Ok(())
 }
 
-fn apply(target: &mut Value, patch: Value) {
+/// Merges `patch` into `target`. Both may be any JSON value.
+fn merge_value(target: &mut Value, patch: Value) {
     let Value::Object(patch) = patch else {
         *target = without_nulls(patch);
         return;
@@ -33,13 +34,13 @@ fn apply(target: &mut Value, patch: Value) {
         if value.is_null() {
             target.remove(&name);
         } else {
-            apply(target.entry(name).or_insert(Value::Null), value);
+            merge_value(target.entry(name).or_insert(Value::Null), value);
         }
     }
 }
 
-/// Removes the null fields of objects in `value`, at every depth; null list items are kept. The API server does this
-/// even for objects in lists, in contrast to the RFC.
+/// Removes the null fields of objects in `value`, at every depth; null list items are kept. In contrast to the RFC,
+/// the API server removes the null fields even of objects in lists.
 fn without_nulls(value: Value) -> Value {
     match value {
         Value::Array(items) => items.into_iter().map(without_nulls).collect(),
@@ -76,7 +77,7 @@ mod tests {
             (json!({}), json!({"a": {"bb": {"ccc": null}}}), json!({"a": {"bb": {}}})),
         ];
         for (mut target, patch, expected) in cases {
-            merge(&mut target, patch.clone()).unwrap();
+            apply_merge_patch(&mut target, patch.clone()).unwrap();
             assert_eq!(target, expected, "{patch}");
         }
     }
@@ -92,19 +93,19 @@ mod tests {
         ];
         for (patch, expected) in cases {
             let mut target = json!({"p": 1});
-            merge(&mut target, patch.clone()).unwrap();
+            apply_merge_patch(&mut target, patch.clone()).unwrap();
             assert_eq!(target, expected, "{patch}");
         }
     }
 
     #[test]
     fn a_patch_that_is_not_an_object_is_rejected() {
-        let error = merge(&mut json!({}), json!([])).unwrap_err();
+        let error = apply_merge_patch(&mut json!({}), json!([])).unwrap_err();
         let text = "error decoding patch: json: cannot unmarshal array into Go value of type map[string]interface {}";
         assert_eq!(error, PatchError::BadRequest(text.to_owned()));
     }
 
-    fn value() -> impl Strategy<Value = Value> {
+    fn any_value() -> impl Strategy<Value = Value> {
         let leaf = prop_oneof![
             any::<bool>().prop_map(Value::from),
             any::<i64>().prop_map(Value::from),
@@ -118,8 +119,8 @@ mod tests {
         })
     }
 
-    fn object() -> impl Strategy<Value = Value> {
-        prop::collection::btree_map("[a-d]", value(), 0..4).prop_map(|map| map.into_iter().collect())
+    fn any_object() -> impl Strategy<Value = Value> {
+        prop::collection::btree_map("[a-d]", any_value(), 0..4).prop_map(|map| map.into_iter().collect())
     }
 
     /// The merge patch that changes `old` to `new`.
@@ -140,18 +141,18 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_difference_patch_turns_old_into_new(old in object(), new in object()) {
+        fn the_difference_patch_turns_old_into_new(old in any_object(), new in any_object()) {
             let mut target = old.clone();
-            merge(&mut target, difference(&old, &new)).unwrap();
+            apply_merge_patch(&mut target, difference(&old, &new)).unwrap();
             prop_assert_eq!(target, new);
         }
 
         #[test]
-        fn merging_is_idempotent(target in object(), patch in object()) {
+        fn merging_is_idempotent(target in any_object(), patch in any_object()) {
             let mut once = target;
-            merge(&mut once, patch.clone()).unwrap();
+            apply_merge_patch(&mut once, patch.clone()).unwrap();
             let mut twice = once.clone();
-            merge(&mut twice, patch).unwrap();
+            apply_merge_patch(&mut twice, patch).unwrap();
             prop_assert_eq!(once, twice);
         }
     }

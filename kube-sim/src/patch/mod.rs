@@ -3,15 +3,15 @@
 //! Owns their algorithms and their error messages. Server-side apply is in `crate::apply`. The request handlers decide
 //! which patch formats a resource accepts.
 
-mod go_text;
+mod go_format;
 mod json;
 mod merge;
 mod strategic;
 
-pub(crate) use self::go_text::text as go_text;
-pub(crate) use self::json::json;
-pub(crate) use self::merge::merge;
-pub(crate) use self::strategic::strategic;
+pub(crate) use self::go_format::format_value as format_go_value;
+pub(crate) use self::json::apply_json_patch;
+pub(crate) use self::merge::apply_merge_patch;
+pub(crate) use self::strategic::apply_strategic_patch;
 
 use serde_json::Value;
 
@@ -35,13 +35,13 @@ pub(crate) enum PatchError {
 }
 
 /// The field error for a patched object that does not decode as its kind. `problem` is the error of `schema::decode` or
-/// of strict field validation. The details of the 422 `Status` with this error must have neither kind nor name.
+/// of strict field validation. The details of the 422 `Status` with this error must have neither a kind nor a name.
 pub(crate) fn unusable_result(patched: &Value, problem: &str) -> FieldError {
     FieldError::invalid("patch", patched.to_string(), problem)
 }
 
 /// The error text of Go's decoder for a patch `found` that does not have the Go type `expected`.
-fn not_an_object(found: &Value, expected: &str) -> String {
+fn unmarshal_error(found: &Value, expected: &str) -> String {
     let found = match found {
         Value::Null => "null",
         Value::Bool(_) => "bool",

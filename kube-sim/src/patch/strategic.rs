@@ -10,22 +10,26 @@ mod list;
 
 use serde_json::{Map, Value};
 
-use super::{PatchError, go_text, not_an_object};
+use super::{PatchError, go_format, unmarshal_error};
 use crate::schema::{Additional, Schema};
 
-const DIRECTIVE: &str = "$patch";
+const PATCH_DIRECTIVE: &str = "$patch";
 const RETAIN_KEYS: &str = "$retainKeys";
-const DELETE_FROM_LIST: &str = "$deleteFromPrimitiveList";
-const SET_ORDER: &str = "$setElementOrder";
+const DELETE_FROM_PRIMITIVE_LIST: &str = "$deleteFromPrimitiveList";
+const SET_ELEMENT_ORDER: &str = "$setElementOrder";
 
 /// Merges `patch` into `target`, an object of a built-in kind. `schema` specifies the patch strategies and merge keys.
 ///
 /// # Errors
 /// `patch` is not an object or a directive is malformed (400), or a list item has no merge key (500, as in the API
 /// server).
-pub(crate) fn strategic(schema: &Schema, target: &mut Value, patch: Value) -> Result<(), PatchError> {
+pub(crate) fn apply_strategic_patch(
+    schema: &Schema,
+    target: &mut Value,
+    patch: Value,
+) -> Result<(), PatchError> {
     let Value::Object(patch) = patch else {
-        return Err(PatchError::BadRequest(not_an_object(&patch, "map[string]interface {}")));
+        return Err(PatchError::BadRequest(unmarshal_error(&patch, "map[string]interface {}")));
     };
     let original = match target {
         Value::Object(map) => map.clone(),
@@ -43,66 +47,68 @@ struct Field<'a> {
     merge_key: &'a str,
 }
 
+/// Merges the map `patch` into the map `original`.
 fn merge_map(
     mut original: Map<String, Value>,
     mut patch: Map<String, Value>,
     schema: Option<&Schema>,
 ) -> Result<Map<String, Value>, PatchError> {
-    if let Some(directive) = patch.get(DIRECTIVE).cloned() {
+    if let Some(directive) = patch.get(PATCH_DIRECTIVE).cloned() {
         return match directive.as_str() {
             Some("replace") => {
-                patch.remove(DIRECTIVE);
+                patch.remove(PATCH_DIRECTIVE);
                 Ok(patch)
             }
             Some("delete") => Ok(Map::new()),
-            _ => Err(bad_directive(&directive, &patch)),
+            _ => Err(unknown_directive_error(&directive, &patch)),
         };
     }
-    retain_keys(&mut original, &mut patch)?;
-    set_orders(&mut original, &mut patch, schema)?;
+    apply_retain_keys(&mut original, &mut patch)?;
+    apply_element_orders(&mut original, &mut patch, schema)?;
     for (key, value) in patch {
-        let deletes = key.starts_with(DELETE_FROM_LIST);
-        let key = if deletes { directive_target(&key, DELETE_FROM_LIST)?.to_owned() } else { key };
+        let deletes = key.starts_with(DELETE_FROM_PRIMITIVE_LIST);
+        let key = if deletes { directive_target(&key, DELETE_FROM_PRIMITIVE_LIST)?.to_owned() } else { key };
         if value.is_null() {
             original.remove(&key);
             continue;
         }
         let Some(present) = original.get_mut(&key) else {
             if !deletes {
-                insert_new(&mut original, key, value);
+                insert_new_field(&mut original, key, value);
             }
             continue;
         };
         match (present.take(), value) {
             (Value::Object(present_map), Value::Object(value)) => {
-                let field = lookup(schema, &key, false)?;
+                let field = field_of(schema, &key, false)?;
                 *present = Value::Object(match field.strategy {
                     "replace" => value,
                     _ => merge_map(present_map, value, field.schema)?,
                 });
             }
             (Value::Array(items), Value::Array(value)) => {
-                let field = lookup(schema, &key, true)?;
-                *present = Value::Array(list::merge(items, value, &field, deletes)?);
+                let field = field_of(schema, &key, true)?;
+                *present = Value::Array(list::merge_lists(items, value, &field, deletes)?);
             }
             (before, _) if deletes => *present = before,
             (_, value) => {
                 original.remove(&key);
-                insert_new(&mut original, key, value);
+                insert_new_field(&mut original, key, value);
             }
         }
     }
     Ok(original)
 }
 
-/// Inserts a field that `original` does not have. Drops nulls and maps with a directive from the value.
-fn insert_new(original: &mut Map<String, Value>, key: String, mut value: Value) {
+/// Inserts a field that `original` does not have, without the nulls and without the maps with a directive in `value`.
+fn insert_new_field(original: &mut Map<String, Value>, key: String, mut value: Value) {
     discard_nulls(&mut value);
     if let Some(value) = without_directives(value) {
         original.insert(key, value);
     }
 }
 
+/// Removes the null fields of maps, at every depth.
 fn discard_nulls(value: &mut Value) {
     match value {
         Value::Object(map) => {
@@ -117,7 +123,7 @@ fn discard_nulls(value: &mut Value) {
 /// Drops every map with a directive from `value`; `None` if `value` itself is such a map.
 fn without_directives(value: Value) -> Option<Value> {
     match value {
-        Value::Object(map) if map.contains_key(DIRECTIVE) => None,
+        Value::Object(map) if map.contains_key(PATCH_DIRECTIVE) => None,
         Value::Object(map) => {
             let kept = map.into_iter().filter_map(|(key, value)| Some((key, without_directives(value)?)));
             Some(Value::Object(kept.collect()))
@@ -128,12 +134,16 @@ fn without_directives(value: Value) -> Option<Value> {
 }
 
 /// Applies `$retainKeys`: removes the fields of `original` that are not listed. The patch must not set such fields.
-fn retain_keys(original: &mut Map<String, Value>, patch: &mut Map<String, Value>) -> Result<(), PatchError> {
+fn apply_retain_keys(
+    original: &mut Map<String, Value>,
+    patch: &mut Map<String, Value>,
+) -> Result<(), PatchError> {
     let malformed = || PatchError::BadRequest("invalid patch format of retainKeys".to_owned());
     let Some(retained) = patch.remove(RETAIN_KEYS) else { return Ok(()) };
     let Value::Array(retained) = retained else { return Err(malformed()) };
     let is_retained = |key: &str| retained.iter().any(|retained| retained == key);
-    let directive = |key: &str| key.starts_with(DELETE_FROM_LIST) || key.starts_with(SET_ORDER);
+    let directive =
+        |key: &str| key.starts_with(DELETE_FROM_PRIMITIVE_LIST) || key.starts_with(SET_ELEMENT_ORDER);
     let stray = |(key, value): (&String, &Value)| !value.is_null() && !directive(key) && !is_retained(key);
     if patch.iter().any(stray) {
         return Err(malformed());
@@ -143,41 +153,43 @@ fn retain_keys(original: &mut Map<String, Value>, patch: &mut Map<String, Value>
 }
 
 /// Merges the lists for which the patch has a `$setElementOrder` directive, and orders their items accordingly.
-fn set_orders(
+fn apply_element_orders(
     original: &mut Map<String, Value>,
     patch: &mut Map<String, Value>,
     schema: Option<&Schema>,
 ) -> Result<(), PatchError> {
-    let directives: Vec<String> = patch.keys().filter(|key| key.starts_with(SET_ORDER)).cloned().collect();
+    let directives: Vec<String> =
+        patch.keys().filter(|key| key.starts_with(SET_ELEMENT_ORDER)).cloned().collect();
     for directive in directives {
         let order = patch.remove(&directive).unwrap_or(Value::Null);
-        let order = list_or_error(order)?;
-        let key = directive_target(&directive, SET_ORDER)?;
-        let present = original.get(key).cloned().map(list_or_error).transpose()?;
-        let patched = patch.get(key).cloned().map(list_or_error).transpose()?;
-        let field = lookup(schema, key, true)?;
+        let order = items_or_error(order)?;
+        let key = directive_target(&directive, SET_ELEMENT_ORDER)?;
+        let present = original.get(key).cloned().map(items_or_error).transpose()?;
+        let patched = patch.get(key).cloned().map(items_or_error).transpose()?;
+        let field = field_of(schema, key, true)?;
         list::check_order(patched.as_deref().unwrap_or_default(), &order, field.merge_key)?;
         let merged = match (&present, patched.clone()) {
             (None, None) => continue,
             (Some(present), None) => present.clone(),
             (None, Some(patched)) => patched.into_iter().filter_map(without_directives).collect(),
-            (Some(present), Some(patched)) => list::merge(present.clone(), patched, &field, false)?,
+            (Some(present), Some(patched)) => list::merge_lists(present.clone(), patched, &field, false)?,
         };
         let server = present.unwrap_or_default();
-        let kind = list::element_kind(&[&server, patched.as_deref().unwrap_or_default()])?;
+        let kind = list::item_kind(&[&server, patched.as_deref().unwrap_or_default()])?;
         let (ours, theirs) = list::partition(merged, &order, field.merge_key)?;
-        let ordered = list::normalize(ours, theirs, &order, &server, field.merge_key, kind)?;
+        let ordered = list::merge_in_order(ours, theirs, &order, &server, field.merge_key, kind)?;
         original.insert(key.to_owned(), Value::Array(ordered));
         patch.remove(key);
     }
     Ok(())
 }
 
-fn list_or_error(value: Value) -> Result<Vec<Value>, PatchError> {
+/// The items of a list; an error for any other value.
+fn items_or_error(value: Value) -> Result<Vec<Value>, PatchError> {
     match value {
         Value::Array(items) => Ok(items),
         other => {
-            let found = go_text::type_of(&other);
+            let found = go_format::type_name(&other);
             Err(PatchError::Internal(format!("expected a []interface {{}}, but received a {found}")))
         }
     }
@@ -187,13 +199,13 @@ fn list_or_error(value: Value) -> Result<Vec<Value>, PatchError> {
 fn directive_target<'a>(key: &'a str, prefix: &str) -> Result<&'a str, PatchError> {
     let target = key.strip_prefix(prefix).and_then(|rest| rest.strip_prefix('/'));
     target.ok_or_else(|| {
-        let list = if prefix == SET_ORDER { "setElementOrder" } else { "primitive" };
+        let list = if prefix == SET_ELEMENT_ORDER { "setElementOrder" } else { "primitive" };
         PatchError::BadRequest(format!("invalid patch format of {list} list"))
     })
 }
 
 /// The [`Field`] of the patch field `key`.
-fn lookup<'a>(schema: Option<&'a Schema>, key: &str, is_list: bool) -> Result<Field<'a>, PatchError> {
+fn field_of<'a>(schema: Option<&'a Schema>, key: &str, is_list: bool) -> Result<Field<'a>, PatchError> {
     let unknown = Field { schema: None, strategy: "", merge_key: "" };
     let Some(schema) = schema else { return Ok(unknown) };
     let Some(field) = schema.field(key) else {
@@ -210,17 +222,17 @@ fn lookup<'a>(schema: Option<&'a Schema>, key: &str, is_list: bool) -> Result<Fi
     Ok(Field { schema, strategy, merge_key })
 }
 
-fn bad_directive(directive: &Value, map: &Map<String, Value>) -> PatchError {
-    let directive = go_text::text(directive);
-    PatchError::Internal(format!("unknown patch type: {directive} in map: {}", map_text(map)))
+fn unknown_directive_error(directive: &Value, map: &Map<String, Value>) -> PatchError {
+    let directive = go_format::format_value(directive);
+    PatchError::Internal(format!("unknown patch type: {directive} in map: {}", format_map(map)))
 }
 
-fn no_merge_key(map: &Map<String, Value>, key: &str) -> PatchError {
-    PatchError::Internal(format!("map: {} does not contain declared merge key: {key}", map_text(map)))
+fn missing_merge_key_error(map: &Map<String, Value>, key: &str) -> PatchError {
+    PatchError::Internal(format!("map: {} does not contain declared merge key: {key}", format_map(map)))
 }
 
-fn map_text(map: &Map<String, Value>) -> String {
-    go_text::text(&Value::Object(map.clone()))
+fn format_map(map: &Map<String, Value>) -> String {
+    go_format::format_value(&Value::Object(map.clone()))
 }
 
 #[cfg(test)]

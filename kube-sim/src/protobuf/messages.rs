@@ -6,20 +6,20 @@ use std::sync::LazyLock;
 /// The type of a field's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ValueType {
-    Text,
+    String,
     Bytes,
-    Flag,
+    Bool,
     Double,
-    Signed,
-    Unsigned,
-    /// The message at this index of `ALL`.
+    Int,
+    Uint,
+    /// The message at this index of `ALL_MESSAGES`.
     Message(usize),
 }
 
 /// The cardinality of a field, and where its value is stored in JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Label {
-    Once,
+    Singular,
     Repeated,
     /// A map with string keys.
     Map,
@@ -27,6 +27,7 @@ pub(super) enum Label {
     Inline,
 }
 
+/// A field of a message.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Field {
     pub(super) number: u64,
@@ -37,18 +38,20 @@ pub(super) struct Field {
     pub(super) shows_zero: bool,
 }
 
+/// A Protobuf message type.
 #[derive(Debug)]
 pub(super) struct Message {
     pub(super) name: &'static str,
     pub(super) fields: Vec<Field>,
 }
 
-static RECORDED: &str = include_str!("messages.txt");
+/// The recorded messages: a line `=NAME` for each message, followed by one line for each of its fields.
+static RECORDED_MESSAGES: &str = include_str!("messages.txt");
 
 /// All recorded messages.
-static ALL: LazyLock<Vec<Message>> = LazyLock::new(|| {
+static ALL_MESSAGES: LazyLock<Vec<Message>> = LazyLock::new(|| {
     let mut all: Vec<Message> = Vec::new();
-    for line in RECORDED.lines() {
+    for line in RECORDED_MESSAGES.lines() {
         if let Some(name) = line.strip_prefix('=') {
             all.push(Message { name, fields: Vec::new() });
         } else if let (Some(message), Some(field)) = (all.last_mut(), parse_field(line)) {
@@ -58,9 +61,9 @@ static ALL: LazyLock<Vec<Message>> = LazyLock::new(|| {
     all
 });
 
-/// The index in [`ALL`] of the message with a name.
-static BY_NAME: LazyLock<HashMap<&'static str, usize>> =
-    LazyLock::new(|| ALL.iter().enumerate().map(|(i, m)| (m.name, i)).collect());
+/// The index in [`ALL_MESSAGES`] of each message, by name.
+static INDEX_BY_NAME: LazyLock<HashMap<&'static str, usize>> =
+    LazyLock::new(|| ALL_MESSAGES.iter().enumerate().map(|(i, m)| (m.name, i)).collect());
 
 /// Parses the line of one field in `messages.txt`.
 fn parse_field(line: &'static str) -> Option<Field> {
@@ -74,22 +77,23 @@ fn parse_field(line: &'static str) -> Option<Field> {
         '*' => (Label::Repeated, &kind[1..]),
         '%' => (Label::Map, &kind[1..]),
         '~' => (Label::Inline, &kind[1..]),
-        _ => (Label::Once, kind),
+        _ => (Label::Singular, kind),
     };
     let value_type = match kind.split_at(1) {
         ("m", at) => ValueType::Message(at.parse().ok()?),
-        ("s", _) => ValueType::Text,
+        ("s", _) => ValueType::String,
         ("b", _) => ValueType::Bytes,
-        ("t", _) => ValueType::Flag,
+        ("t", _) => ValueType::Bool,
         ("d", _) => ValueType::Double,
-        ("u", _) => ValueType::Unsigned,
-        _ => ValueType::Signed,
+        ("u", _) => ValueType::Uint,
+        _ => ValueType::Int,
     };
     Some(Field { number, name, label, value_type, shows_zero })
 }
 
-pub(super) fn message(at: usize) -> &'static Message {
-    &ALL[at]
+/// The message at an index of [`ALL_MESSAGES`].
+pub(super) fn message_at(at: usize) -> &'static Message {
+    &ALL_MESSAGES[at]
 }
 
 /// The message of a kind; `None` if the kind is not built in.
@@ -106,7 +110,7 @@ pub(super) fn of_kind(api_version: &str, kind: &str) -> Option<&'static Message>
             format!("k8s.io.api.{short}.{version}")
         }
     };
-    BY_NAME.get(format!("{package}.{kind}").as_str()).map(|at| &ALL[*at])
+    INDEX_BY_NAME.get(format!("{package}.{kind}").as_str()).map(|at| &ALL_MESSAGES[*at])
 }
 
 #[cfg(test)]
@@ -114,13 +118,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_built_in_kind_has_a_message() {
+    fn built_in_kinds_and_fields_refer_to_recorded_messages() {
         for resource in crate::builtin::resources() {
             let known = of_kind(&resource.api_version(), resource.kind).is_some();
             assert!(known, "{} {}", resource.api_version(), resource.kind);
         }
-        assert!(ALL.iter().all(|m| {
-            m.fields.iter().all(|f| !matches!(f.value_type, ValueType::Message(at) if at >= ALL.len()))
+        assert!(ALL_MESSAGES.iter().all(|m| {
+            m.fields
+                .iter()
+                .all(|f| !matches!(f.value_type, ValueType::Message(at) if at >= ALL_MESSAGES.len()))
         }));
     }
 }

@@ -11,15 +11,15 @@ use jiff::{SignedDuration, civil::date};
 use serde_json::{Map, Value};
 
 use messages::{Field, Label, Message, ValueType};
-use wire::{Reader, Wire};
+use wire::{Reader, WireValue};
 
 /// The media type of Protobuf bodies.
 pub(crate) const MEDIA_TYPE: &str = "application/vnd.kubernetes.protobuf";
 
 /// The magic number at the beginning of every body.
-const MAGIC: &[u8] = b"k8s\0";
+const MAGIC_NUMBER: &[u8] = b"k8s\0";
 
-/// The maximum nesting of messages, the same as for JSON.
+/// The maximum nesting depth of messages, the same as for JSON.
 const MAX_DEPTH: usize = 128;
 
 /// Decodes a body into an object with `apiVersion` and `kind`.
@@ -28,23 +28,23 @@ const MAX_DEPTH: usize = 128;
 /// The text of the decoding error.
 pub(crate) fn decode(body: &[u8]) -> Result<Value, String> {
     let envelope = body
-        .strip_prefix(MAGIC)
+        .strip_prefix(MAGIC_NUMBER)
         .ok_or("the body does not begin with the magic number of Kubernetes' Protobuf")?;
     let (mut api_version, mut kind, mut raw) = (String::new(), String::new(), &[][..]);
     let mut reader = Reader::new(envelope);
-    while let Some((number, wire)) = reader.next()? {
+    while let Some((number, wire)) = reader.next_field()? {
         match (number, wire) {
-            (1, Wire::Bytes(meta)) => {
+            (1, WireValue::Bytes(meta)) => {
                 let mut reader = Reader::new(meta);
-                while let Some((number, wire)) = reader.next()? {
+                while let Some((number, wire)) = reader.next_field()? {
                     match (number, wire) {
-                        (1, Wire::Bytes(text)) => api_version = decode_utf8(text)?,
-                        (2, Wire::Bytes(text)) => kind = decode_utf8(text)?,
+                        (1, WireValue::Bytes(text)) => api_version = decode_utf8(text)?,
+                        (2, WireValue::Bytes(text)) => kind = decode_utf8(text)?,
                         _ => {}
                     }
                 }
             }
-            (2, Wire::Bytes(bytes)) => raw = bytes,
+            (2, WireValue::Bytes(bytes)) => raw = bytes,
             _ => {}
         }
     }
@@ -61,13 +61,14 @@ fn decode_utf8(bytes: &[u8]) -> Result<String, String> {
     String::from_utf8(bytes.to_vec()).map_err(|_| "a string is not valid UTF-8".to_owned())
 }
 
+/// Decodes the fields of a message into a JSON object.
 fn decode_object(message: &Message, bytes: &[u8], depth: usize) -> Result<Map<String, Value>, String> {
     if depth > MAX_DEPTH {
         return Err(format!("messages nest deeper than {MAX_DEPTH} levels"));
     }
     let mut object = Map::new();
     let mut reader = Reader::new(bytes);
-    while let Some((number, wire)) = reader.next()? {
+    while let Some((number, wire)) = reader.next_field()? {
         // A newer client can send fields that are unknown here. A Protobuf decoder ignores them.
         let Some(field) = message.fields.iter().find(|f| f.number == number) else { continue };
         decode_field(&mut object, field, wire, depth)
@@ -80,14 +81,14 @@ fn decode_object(message: &Message, bytes: &[u8], depth: usize) -> Result<Map<St
 fn decode_field(
     object: &mut Map<String, Value>,
     field: &Field,
-    wire: Wire<'_>,
+    wire: WireValue<'_>,
     depth: usize,
 ) -> Result<(), String> {
     match field.label {
-        Label::Once => {
+        Label::Singular => {
             let value = decode_value(field.value_type, wire, depth)?;
             // Go encodes the zero values of non-pointer fields in Protobuf, and omits them from JSON.
-            if field.shows_zero || !is_zero(&value) {
+            if field.shows_zero || !is_zero_value(&value) {
                 object.insert(field.name.to_owned(), value);
             }
         }
@@ -99,12 +100,12 @@ fn decode_field(
             }
         }
         Label::Map => {
-            let Wire::Bytes(entry) = wire else { return Err("a map entry must be a message".into()) };
+            let WireValue::Bytes(entry) = wire else { return Err("a map entry must be a message".into()) };
             let (mut key, mut held) = (String::new(), default_value(field.value_type));
             let mut reader = Reader::new(entry);
-            while let Some((number, wire)) = reader.next()? {
+            while let Some((number, wire)) = reader.next_field()? {
                 match (number, wire) {
-                    (1, Wire::Bytes(text)) => key = decode_utf8(text)?,
+                    (1, WireValue::Bytes(text)) => key = decode_utf8(text)?,
                     (2, wire) => held = decode_value(field.value_type, wire, depth)?,
                     _ => {}
                 }
@@ -115,16 +116,16 @@ fn decode_field(
             }
         }
         Label::Inline => {
-            let (ValueType::Message(at), Wire::Bytes(bytes)) = (field.value_type, wire) else {
+            let (ValueType::Message(at), WireValue::Bytes(bytes)) = (field.value_type, wire) else {
                 return Err("an inline field must be a message".into());
             };
-            object.extend(decode_object(messages::message(at), bytes, depth + 1)?);
+            object.extend(decode_object(messages::message_at(at), bytes, depth + 1)?);
         }
     }
     Ok(())
 }
 
-fn is_zero(value: &Value) -> bool {
+fn is_zero_value(value: &Value) -> bool {
     match value {
         Value::String(text) => text.is_empty(),
         Value::Bool(flag) => !flag,
@@ -136,22 +137,25 @@ fn is_zero(value: &Value) -> bool {
 /// The default value of a type, for a map entry without a value.
 fn default_value(value_type: ValueType) -> Value {
     match value_type {
-        ValueType::Text | ValueType::Bytes => "".into(),
-        ValueType::Flag => false.into(),
+        ValueType::String | ValueType::Bytes => "".into(),
+        ValueType::Bool => false.into(),
         ValueType::Message(_) => Value::Object(Map::new()),
-        ValueType::Double | ValueType::Signed | ValueType::Unsigned => 0.into(),
+        ValueType::Double | ValueType::Int | ValueType::Uint => 0.into(),
     }
 }
 
-fn decode_value(value_type: ValueType, wire: Wire<'_>, depth: usize) -> Result<Value, String> {
+/// Decodes the value of a field.
+fn decode_value(value_type: ValueType, wire: WireValue<'_>, depth: usize) -> Result<Value, String> {
     Ok(match (value_type, wire) {
-        (ValueType::Text, Wire::Bytes(bytes)) => decode_utf8(bytes)?.into(),
-        (ValueType::Bytes, Wire::Bytes(bytes)) => STANDARD.encode(bytes).into(),
-        (ValueType::Flag, Wire::Number(n)) => (n != 0).into(),
-        (ValueType::Signed, Wire::Number(n)) => n.cast_signed().into(),
-        (ValueType::Unsigned, Wire::Number(n)) => n.into(),
-        (ValueType::Double, Wire::Fixed(bits)) => f64::from_bits(bits).into(),
-        (ValueType::Message(at), Wire::Bytes(bytes)) => decode_message(messages::message(at), bytes, depth)?,
+        (ValueType::String, WireValue::Bytes(bytes)) => decode_utf8(bytes)?.into(),
+        (ValueType::Bytes, WireValue::Bytes(bytes)) => STANDARD.encode(bytes).into(),
+        (ValueType::Bool, WireValue::Varint(n)) => (n != 0).into(),
+        (ValueType::Int, WireValue::Varint(n)) => n.cast_signed().into(),
+        (ValueType::Uint, WireValue::Varint(n)) => n.into(),
+        (ValueType::Double, WireValue::Fixed(bits)) => f64::from_bits(bits).into(),
+        (ValueType::Message(at), WireValue::Bytes(bytes)) => {
+            decode_message(messages::message_at(at), bytes, depth)?
+        }
         _ => return Err("the value is of another type than the field".into()),
     })
 }
@@ -161,9 +165,9 @@ fn decode_message(message: &Message, bytes: &[u8], depth: usize) -> Result<Value
     let name = message.name.rsplit('.').next().unwrap_or_default();
     match name {
         "Time" | "MicroTime" => return decode_time(bytes, name == "MicroTime"),
-        "Quantity" => return Ok(first_field(bytes)?.map_or(Ok("0".to_owned()), decode_utf8)?.into()),
+        "Quantity" => return Ok(first_field_bytes(bytes)?.map_or(Ok("0".to_owned()), decode_utf8)?.into()),
         "FieldsV1" | "RawExtension" | "JSON" => {
-            let Some(raw) = first_field(bytes)? else { return Ok(Value::Null) };
+            let Some(raw) = first_field_bytes(bytes)? else { return Ok(Value::Null) };
             return serde_json::from_slice(raw).map_err(|e| format!("the embedded JSON does not parse: {e}"));
         }
         _ => {}
@@ -192,23 +196,24 @@ fn decode_message(message: &Message, bytes: &[u8], depth: usize) -> Result<Value
 }
 
 /// The bytes of the field with number 1.
-fn first_field(bytes: &[u8]) -> Result<Option<&[u8]>, String> {
+fn first_field_bytes(bytes: &[u8]) -> Result<Option<&[u8]>, String> {
     let mut reader = Reader::new(bytes);
-    while let Some((number, wire)) = reader.next()? {
-        if let (1, Wire::Bytes(bytes)) = (number, wire) {
+    while let Some((number, wire)) = reader.next_field()? {
+        if let (1, WireValue::Bytes(bytes)) = (number, wire) {
             return Ok(Some(bytes));
         }
     }
     Ok(None)
 }
 
+/// Decodes a `MicroTime` if `micro` is true, otherwise a `Time`, to its text in JSON.
 fn decode_time(bytes: &[u8], micro: bool) -> Result<Value, String> {
     let (mut seconds, mut nanos) = (None, 0);
     let mut reader = Reader::new(bytes);
-    while let Some((number, wire)) = reader.next()? {
+    while let Some((number, wire)) = reader.next_field()? {
         match (number, wire) {
-            (1, Wire::Number(n)) => seconds = Some(n.cast_signed()),
-            (2, Wire::Number(n)) => nanos = i32::try_from(n.cast_signed()).unwrap_or(0),
+            (1, WireValue::Varint(n)) => seconds = Some(n.cast_signed()),
+            (2, WireValue::Varint(n)) => nanos = i32::try_from(n.cast_signed()).unwrap_or(0),
             _ => {}
         }
     }
@@ -235,9 +240,10 @@ mod tests {
         out
     }
 
+    /// A request body with this type and this encoded object.
     fn envelope(api_version: &str, kind: &str, raw: &[u8]) -> Vec<u8> {
         let meta = [encode_bytes(1, api_version.as_bytes()), encode_bytes(2, kind.as_bytes())].concat();
-        [MAGIC.to_vec(), encode_bytes(1, &meta), encode_bytes(2, raw)].concat()
+        [MAGIC_NUMBER.to_vec(), encode_bytes(1, &meta), encode_bytes(2, raw)].concat()
     }
 
     #[test]
@@ -258,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn well_known_types_decode_to_their_json_form() {
+    fn times_and_int_or_strings_decode_to_their_json_form() {
         let port =
             [encode_bytes(1, b"http"), vec![3 << 3, 80], encode_bytes(4, &[1 << 3, 1, 3 << 3 | 2, 1, b'x'])]
                 .concat();

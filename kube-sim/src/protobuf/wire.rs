@@ -2,8 +2,9 @@
 
 /// The encoded value of a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Wire<'a> {
-    Number(u64),
+pub(super) enum WireValue<'a> {
+    Varint(u64),
+    /// A value of 32 or 64 bits.
     Fixed(u64),
     Bytes(&'a [u8]),
 }
@@ -13,7 +14,7 @@ pub(super) struct Reader<'a> {
     rest: &'a [u8],
 }
 
-fn truncated() -> String {
+fn truncated_error() -> String {
     "the message ends in the middle of a field".to_owned()
 }
 
@@ -23,37 +24,39 @@ impl<'a> Reader<'a> {
     }
 
     /// Returns the number and the value of the next field, or `None` at the end of the message.
-    pub(super) fn next(&mut self) -> Result<Option<(u64, Wire<'a>)>, String> {
+    pub(super) fn next_field(&mut self) -> Result<Option<(u64, WireValue<'a>)>, String> {
         if self.rest.is_empty() {
             return Ok(None);
         }
-        let tag = self.varint()?;
+        let tag = self.read_varint()?;
         let wire = match tag & 7 {
-            0 => Wire::Number(self.varint()?),
-            1 => Wire::Fixed(u64::from_le_bytes(self.take(8)?.try_into().map_err(|_| truncated())?)),
+            0 => WireValue::Varint(self.read_varint()?),
+            1 => WireValue::Fixed(u64::from_le_bytes(
+                self.take_bytes(8)?.try_into().map_err(|_| truncated_error())?,
+            )),
             2 => {
-                let length = usize::try_from(self.varint()?).map_err(|_| truncated())?;
-                Wire::Bytes(self.take(length)?)
+                let length = usize::try_from(self.read_varint()?).map_err(|_| truncated_error())?;
+                WireValue::Bytes(self.take_bytes(length)?)
             }
             5 => {
-                let bytes: [u8; 4] = self.take(4)?.try_into().map_err(|_| truncated())?;
-                Wire::Fixed(u64::from(u32::from_le_bytes(bytes)))
+                let bytes: [u8; 4] = self.take_bytes(4)?.try_into().map_err(|_| truncated_error())?;
+                WireValue::Fixed(u64::from(u32::from_le_bytes(bytes)))
             }
             other => return Err(format!("wire type {other} is not supported")),
         };
         Ok(Some((tag >> 3, wire)))
     }
 
-    fn take(&mut self, length: usize) -> Result<&'a [u8], String> {
-        let (taken, rest) = self.rest.split_at_checked(length).ok_or_else(truncated)?;
+    fn take_bytes(&mut self, length: usize) -> Result<&'a [u8], String> {
+        let (taken, rest) = self.rest.split_at_checked(length).ok_or_else(truncated_error)?;
         self.rest = rest;
         Ok(taken)
     }
 
-    fn varint(&mut self) -> Result<u64, String> {
+    fn read_varint(&mut self) -> Result<u64, String> {
         let mut value = 0;
         for shift in (0..64).step_by(7) {
-            let byte = self.take(1)?[0];
+            let byte = self.take_bytes(1)?[0];
             value |= u64::from(byte & 0x7f) << shift;
             if byte & 0x80 == 0 {
                 return Ok(value);

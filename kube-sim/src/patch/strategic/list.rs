@@ -5,18 +5,18 @@
 
 use serde_json::{Map, Value};
 
-use super::{DIRECTIVE, Field, bad_directive, merge_map, no_merge_key};
-use crate::patch::{PatchError, go_text};
+use super::{Field, PATCH_DIRECTIVE, merge_map, missing_merge_key_error, unknown_directive_error};
+use crate::patch::{PatchError, go_format};
 
 /// The type of the items of a list.
 #[derive(Clone, Copy, PartialEq)]
-pub(super) enum Elements {
+pub(super) enum ItemKind {
     Maps,
     Scalars,
 }
 
 /// Merges `patch` into `original`. If `deletes` is set, removes the scalars in `patch` from `original` instead.
-pub(super) fn merge(
+pub(super) fn merge_lists(
     original: Vec<Value>,
     patch: Vec<Value>,
     field: &Field<'_>,
@@ -28,14 +28,14 @@ pub(super) fn merge(
     if original.is_empty() && patch.is_empty() {
         return Ok(original);
     }
-    let kind = element_kind(&[&original, &patch])?;
-    if kind == Elements::Scalars {
+    let kind = item_kind(&[&original, &patch])?;
+    if kind == ItemKind::Scalars {
         if deletes {
             return Ok(original.into_iter().filter(|item| !patch.contains(item)).collect());
         }
         let merged = dedup([original.clone(), patch.clone()].concat());
         let (ours, theirs) = partition(merged, &patch, field.merge_key)?;
-        return normalize(ours, theirs, &patch, &original, field.merge_key, kind);
+        return merge_in_order(ours, theirs, &patch, &original, field.merge_key, kind);
     }
     if field.merge_key.is_empty() {
         return Err(PatchError::Internal("cannot merge lists without merge key for struct".to_owned()));
@@ -44,8 +44,8 @@ pub(super) fn merge(
     let present = original.len();
     for item in &patch {
         let map = as_map(item)?;
-        let key = map.get(field.merge_key).ok_or_else(|| no_merge_key(map, field.merge_key))?;
-        let found = position(&original, field.merge_key, key)?;
+        let key = map.get(field.merge_key).ok_or_else(|| missing_merge_key_error(map, field.merge_key))?;
+        let found = position_of_key(&original, field.merge_key, key)?;
         match found {
             Some(index) => {
                 let before = original[index].as_object().cloned().unwrap_or_default();
@@ -56,7 +56,7 @@ pub(super) fn merge(
     }
     let server = original[..present].to_vec();
     let (ours, theirs) = partition(original, &patch, field.merge_key)?;
-    normalize(ours, theirs, &patch, &server, field.merge_key, kind)
+    merge_in_order(ours, theirs, &patch, &server, field.merge_key, kind)
 }
 
 /// Applies the items of `patch` that have a directive. `delete` removes the original items with the same merge key, and
@@ -70,11 +70,11 @@ fn apply_item_directives(
     let mut replace = false;
     for item in patch {
         let map = as_map(&item)?;
-        match map.get(DIRECTIVE).map(|directive| (directive, directive.as_str())) {
+        match map.get(PATCH_DIRECTIVE).map(|directive| (directive, directive.as_str())) {
             None => plain.push(item),
             Some((_, Some("delete"))) => {
-                let key = map.get(merge_key).ok_or_else(|| no_merge_key(map, merge_key))?;
-                while let Some(index) = position(&original, merge_key, key)? {
+                let key = map.get(merge_key).ok_or_else(|| missing_merge_key_error(map, merge_key))?;
+                while let Some(index) = position_of_key(&original, merge_key, key)? {
                     original.remove(index);
                 }
             }
@@ -84,14 +84,14 @@ fn apply_item_directives(
                     "merging lists cannot yet be specified in the patch".to_owned(),
                 ));
             }
-            Some((directive, _)) => return Err(bad_directive(directive, map)),
+            Some((directive, _)) => return Err(unknown_directive_error(directive, map)),
         }
     }
     Ok((if replace { Vec::new() } else { original }, plain))
 }
 
 /// The type of the items of all `lists`. Different types and nested lists are errors.
-pub(super) fn element_kind(lists: &[&[Value]]) -> Result<Elements, PatchError> {
+pub(super) fn item_kind(lists: &[&[Value]]) -> Result<ItemKind, PatchError> {
     let mut items = lists.iter().flat_map(|list| list.iter());
     let Some(first) = items.next() else {
         return Err(PatchError::Internal("no elements in any of the given slices".to_owned()));
@@ -101,12 +101,12 @@ pub(super) fn element_kind(lists: &[&[Value]]) -> Result<Elements, PatchError> {
             "the server rejected our request due to an error in our request".to_owned(),
         ));
     }
-    if items.any(|item| go_text::type_of(item) != go_text::type_of(first)) {
+    if items.any(|item| go_format::type_name(item) != go_format::type_name(first)) {
         let lists: Vec<Value> = lists.iter().map(|list| Value::Array(list.to_vec())).collect();
-        let lists = go_text::text(&Value::Array(lists));
+        let lists = go_format::format_value(&Value::Array(lists));
         return Err(PatchError::Internal(format!("list element types are not identical: {lists}")));
     }
-    Ok(if first.is_object() { Elements::Maps } else { Elements::Scalars })
+    Ok(if first.is_object() { ItemKind::Maps } else { ItemKind::Scalars })
 }
 
 /// Splits `list` into the items that are also in `by`, compared by merge key if there is one, and the others.
@@ -122,8 +122,9 @@ pub(super) fn partition(
     let mut others = Vec::new();
     for item in list {
         let map = as_map(&item)?;
-        let key = map.get(merge_key).ok_or_else(|| no_merge_key(map, merge_key))?;
-        let target = if position(by, merge_key, key)?.is_some() { &mut mentioned } else { &mut others };
+        let key = map.get(merge_key).ok_or_else(|| missing_merge_key_error(map, merge_key))?;
+        let target =
+            if position_of_key(by, merge_key, key)?.is_some() { &mut mentioned } else { &mut others };
         target.push(item);
     }
     Ok((mentioned, others))
@@ -131,13 +132,13 @@ pub(super) fn partition(
 
 /// Sorts the items in the patch (`ours`) by `our_order` and the other items (`theirs`) by `server_order`, and merges
 /// the two lists.
-pub(super) fn normalize(
+pub(super) fn merge_in_order(
     ours: Vec<Value>,
     theirs: Vec<Value>,
     our_order: &[Value],
     server_order: &[Value],
     merge_key: &str,
-    kind: Elements,
+    kind: ItemKind,
 ) -> Result<Vec<Value>, PatchError> {
     let ours = sort_by(ours, our_order, merge_key, kind)?;
     let theirs = sort_by(theirs, server_order, merge_key, kind)?;
@@ -154,24 +155,25 @@ pub(super) fn normalize(
     Ok(merged)
 }
 
-/// Sorts `list` by `order` with an insertion sort, as Go's `sort` does for short lists. The algorithm determines the
-/// result, because two items are each less than the other if one of them is not in `order`.
+/// Sorts `list` by `order` with an insertion sort, as Go's `sort` does for short lists. The result depends on
+/// the algorithm, because the comparison is inconsistent: if one of two items is not in `order`, each is less than the
+/// other.
 fn sort_by(
     list: Vec<Value>,
     order: &[Value],
     merge_key: &str,
-    kind: Elements,
+    kind: ItemKind,
 ) -> Result<Vec<Value>, PatchError> {
     let (mut list, deleted) = match kind {
-        Elements::Scalars => (list, Vec::new()),
-        Elements::Maps => {
+        ItemKind::Scalars => (list, Vec::new()),
+        ItemKind::Maps => {
             for item in list.iter().chain(order) {
                 let map = as_map(item)?;
                 if !map.contains_key(merge_key) {
-                    return Err(no_merge_key(map, merge_key));
+                    return Err(missing_merge_key_error(map, merge_key));
                 }
             }
-            let kept = |item: &Value| item.get(DIRECTIVE).and_then(Value::as_str) != Some("delete");
+            let kept = |item: &Value| item.get(PATCH_DIRECTIVE).and_then(Value::as_str) != Some("delete");
             list.into_iter().partition(kept)
         }
     };
@@ -191,10 +193,10 @@ fn sort_by(
 }
 
 /// The index in `order` of the item with the same value or merge key.
-fn rank(order: &[Value], item: &Value, merge_key: &str, kind: Elements) -> Option<usize> {
+fn rank(order: &[Value], item: &Value, merge_key: &str, kind: ItemKind) -> Option<usize> {
     match kind {
-        Elements::Scalars => order.iter().position(|known| known == item),
-        Elements::Maps => order.iter().position(|known| known.get(merge_key) == item.get(merge_key)),
+        ItemKind::Scalars => order.iter().position(|known| known == item),
+        ItemKind::Maps => order.iter().position(|known| known.get(merge_key) == item.get(merge_key)),
     }
 }
 
@@ -207,18 +209,18 @@ pub(super) fn check_order(patch: &[Value], order: &[Value], merge_key: &str) -> 
     let mut items = Vec::new();
     for item in patch {
         let deletes = !merge_key.is_empty()
-            && as_map(item)?.get(DIRECTIVE).is_some_and(|directive| directive == "delete");
+            && as_map(item)?.get(PATCH_DIRECTIVE).is_some_and(|directive| directive == "delete");
         if !deletes {
             items.push(item);
         }
     }
     let (mut at, mut rank) = (0, 0);
     while let (Some(item), Some(wanted)) = (items.get(at), order.get(rank)) {
-        if item.get(DIRECTIVE).is_some() {
+        if item.get(PATCH_DIRECTIVE).is_some() {
             at += 1;
             continue;
         }
-        if same_identity(item, wanted, merge_key)? {
+        if is_same_item(item, wanted, merge_key)? {
             at += 1;
         }
         rank += 1;
@@ -226,25 +228,27 @@ pub(super) fn check_order(patch: &[Value], order: &[Value], merge_key: &str) -> 
     if at == items.len() {
         return Ok(());
     }
-    let show = |list: &[Value]| go_text::text(&Value::Array(list.to_vec()));
+    let show = |list: &[Value]| go_format::format_value(&Value::Array(list.to_vec()));
     let (patch, order) = (show(patch), show(order));
     let message =
         format!("The order in patch list:\n{patch}\n doesn't match $setElementOrder list:\n{order}\n");
     Err(PatchError::Internal(message))
 }
 
-fn same_identity(left: &Value, right: &Value, merge_key: &str) -> Result<bool, PatchError> {
+/// Whether two items have the same merge key, or are equal if there is no merge key.
+fn is_same_item(left: &Value, right: &Value, merge_key: &str) -> Result<bool, PatchError> {
     if merge_key.is_empty() {
         return Ok(left == right);
     }
     let key = |item| {
         let map = as_map(item)?;
-        map.get(merge_key).ok_or_else(|| no_merge_key(map, merge_key))
+        map.get(merge_key).ok_or_else(|| missing_merge_key_error(map, merge_key))
     };
     Ok(key(left)? == key(right)?)
 }
 
-fn position(list: &[Value], merge_key: &str, key: &Value) -> Result<Option<usize>, PatchError> {
+/// The index of the first item with this value of the merge key.
+fn position_of_key(list: &[Value], merge_key: &str, key: &Value) -> Result<Option<usize>, PatchError> {
     for (index, item) in list.iter().enumerate() {
         let Value::Object(map) = item else {
             return Err(PatchError::Internal(format!("value for key {index} is not a map")));
@@ -256,14 +260,15 @@ fn position(list: &[Value], merge_key: &str, key: &Value) -> Result<Option<usize
     Ok(None)
 }
 
+/// The item as a map; an error for any other value.
 fn as_map(item: &Value) -> Result<&Map<String, Value>, PatchError> {
     item.as_object().ok_or_else(|| {
-        let found = go_text::type_of(item);
+        let found = go_format::type_name(item);
         PatchError::Internal(format!("expected a map[string]interface {{}}, but received a {found}"))
     })
 }
 
-/// Removes duplicates. As in the API server, the last item of the list replaces a removed one.
+/// Removes duplicates. As in the API server, the last item of the list moves to the index of the removed item.
 fn dedup(mut list: Vec<Value>) -> Vec<Value> {
     let mut first = 0;
     while first < list.len() {

@@ -5,20 +5,23 @@
 use serde_json::Value;
 
 /// Formats maps and lists as `map[a:1 b:[x y]]`, null as `<nil>`, and scalars without quotes.
-pub(crate) fn text(value: &Value) -> String {
+pub(crate) fn format_value(value: &Value) -> String {
     match value {
         Value::Null => "<nil>".to_owned(),
         Value::String(text) => text.clone(),
-        Value::Array(items) => format!("[{}]", join(items.iter().map(text))),
+        Value::Array(items) => format!("[{}]", join(items.iter().map(format_value))),
         Value::Object(map) => {
-            format!("map[{}]", join(map.iter().map(|(name, value)| format!("{name}:{}", text(value)))))
+            format!(
+                "map[{}]",
+                join(map.iter().map(|(name, value)| format!("{name}:{}", format_value(value))))
+            )
         }
         scalar => scalar.to_string(),
     }
 }
 
 /// The Go type of a decoded JSON value, as error messages print it.
-pub(super) fn type_of(value: &Value) -> &'static str {
+pub(super) fn type_name(value: &Value) -> &'static str {
     match value {
         Value::Null => "%!s(<nil>)",
         Value::Bool(_) => "bool",
@@ -30,6 +33,7 @@ pub(super) fn type_of(value: &Value) -> &'static str {
     }
 }
 
+/// Joins texts with spaces.
 fn join(parts: impl Iterator<Item = String>) -> String {
     parts.collect::<Vec<_>>().join(" ")
 }
@@ -43,8 +47,8 @@ mod tests {
     #[test]
     fn formats_values_as_go_does() {
         let value = json!({"b": [1, "x", null], "a": {"c": true}});
-        assert_eq!(text(&value), "map[a:map[c:true] b:[1 x <nil>]]");
-        assert_eq!(type_of(&value), "map[string]interface {}");
-        assert_eq!(type_of(&json!(1.5)), "float64");
+        assert_eq!(format_value(&value), "map[a:map[c:true] b:[1 x <nil>]]");
+        assert_eq!(type_name(&value), "map[string]interface {}");
+        assert_eq!(type_name(&json!(1.5)), "float64");
     }
 }
