@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use crate::registry::{Registry, Resource};
 
-/// The document of `/api` if `core` is true, otherwise of `/apis`. `beta` selects the version
-/// `v2beta1` of the document.
+/// The document of `/api` if `core` is true, otherwise the document of `/apis`. If `beta` is true, the document has the
+/// version `v2beta1` instead of `v2`.
 pub(crate) fn document(registry: &Registry, core: bool, beta: bool) -> Value {
     let items: Vec<Value> = registry
         .groups()
@@ -17,7 +17,7 @@ pub(crate) fn document(registry: &Registry, core: bool, beta: bool) -> Value {
                 .iter()
                 .map(|version| {
                     let resources: Vec<Value> =
-                        registry.of_version(&group.name, version).iter().map(|r| resource(r)).collect();
+                        registry.of_version(&group.name, version).iter().map(|r| resource_entry(r)).collect();
                     json!({"version": version, "resources": resources, "freshness": "Current"})
                 })
                 .collect();
@@ -33,15 +33,15 @@ pub(crate) fn document(registry: &Registry, core: bool, beta: bool) -> Value {
     })
 }
 
-/// The API server omits group and version of a built-in kind that belongs to the enclosing document, not those of a
-/// custom kind.
+/// The `responseKind` of a resource or subresource. As in the API server, the group and version are empty if they equal
+/// the group and version of a built-in resource.
 fn response_kind(r: &Resource, group: &str, version: &str, kind: &str) -> Value {
     let own = r.builtin().is_some() && (group, version) == (r.group.as_str(), r.version.as_str());
     let (group, version) = if own { ("", "") } else { (group, version) };
     json!({"group": group, "version": version, "kind": kind})
 }
 
-fn resource(r: &Resource) -> Value {
+fn resource_entry(r: &Resource) -> Value {
     let mut entry = json!({
         "resource": r.plural,
         "responseKind": response_kind(r, &r.group, &r.version, &r.kind),

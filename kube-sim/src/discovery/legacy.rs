@@ -15,20 +15,21 @@ pub(crate) fn core_versions() -> Value {
 
 /// The document of `/apis`.
 pub(crate) fn groups(registry: &Registry) -> Value {
-    let groups: Vec<Value> = registry.groups().iter().filter(|g| !g.name.is_empty()).map(entry).collect();
+    let groups: Vec<Value> =
+        registry.groups().iter().filter(|g| !g.name.is_empty()).map(group_entry).collect();
     json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups})
 }
 
 /// The document of `/apis/GROUP`; `None` if the group is not served.
 pub(crate) fn group(registry: &Registry, name: &str) -> Option<Value> {
     let group = registry.groups().into_iter().find(|g| g.name == name && !name.is_empty())?;
-    let mut document = entry(&group);
+    let mut document = group_entry(&group);
     document["kind"] = "APIGroup".into();
     document["apiVersion"] = "v1".into();
     Some(document)
 }
 
-fn entry(group: &Group) -> Value {
+fn group_entry(group: &Group) -> Value {
     let version = |v: &String| json!({"groupVersion": format!("{}/{v}", group.name), "version": v});
     json!({
         "name": group.name,

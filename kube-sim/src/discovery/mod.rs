@@ -21,11 +21,11 @@ const RELEASE: &str = "v1.37.2";
 
 /// The response for a resource or version that is not served: a `Status` if the group is built in, otherwise plain
 /// text.
-pub(crate) fn unknown(group: &str) -> Result<Reply, SimError> {
+pub(crate) fn unknown_resource(group: &str) -> Result<Reply, SimError> {
     if crate::builtin::groups().iter().any(|g| g.name == group) {
         return Err(SimError::no_such_resource());
     }
-    Ok(Reply::no_page())
+    Ok(Reply::page_not_found())
 }
 
 /// Handles a request for a path without a resource.
@@ -33,7 +33,7 @@ pub(crate) fn serve(inner: &Arc<Inner>, request: &Request) -> Result<Reply, SimE
     if !matches!(request.method, Method::GET | Method::HEAD) {
         let first = request.path.split('/').nth(1).unwrap_or_default();
         let known = ["api", "apis", "version", "healthz", "livez", "readyz", "openapi", ""].contains(&first);
-        return if known { Err(SimError::method_not_allowed()) } else { Ok(Reply::no_page()) };
+        return if known { Err(SimError::method_not_allowed()) } else { Ok(Reply::page_not_found()) };
     }
     let parts: Vec<&str> = request.path.split('/').filter(|p| !p.is_empty()).collect();
     let state = inner.lock();
@@ -42,9 +42,9 @@ pub(crate) fn serve(inner: &Arc<Inner>, request: &Request) -> Result<Reply, SimE
         [] => Reply::json(&json!({"paths": [
             "/api", "/api/v1", "/apis", "/healthz", "/livez", "/openapi/v2", "/openapi/v3", "/readyz", "/version",
         ]})),
-        ["version"] => Reply::json(&version()),
+        ["version"] => Reply::json(&version_document()),
         ["healthz" | "readyz" | "livez", ..] => Reply::text(StatusCode::OK, "ok"),
-        [root @ ("api" | "apis")] => match negotiate(&request.accept)? {
+        [root @ ("api" | "apis")] => match negotiate_format(&request.accept)? {
             DiscoveryFormat::Aggregated(content_type) => Reply::whole(
                 StatusCode::OK,
                 content_type,
@@ -55,34 +55,35 @@ pub(crate) fn serve(inner: &Arc<Inner>, request: &Request) -> Result<Reply, SimE
         },
         ["api", version] => match legacy::resources(registry, "", version) {
             Some(list) => Reply::json(&list),
-            None => unknown("")?,
+            None => unknown_resource("")?,
         },
         ["apis", group] => match legacy::group(registry, group) {
             Some(group) => Reply::json(&group),
-            None => Reply::no_page(),
+            None => Reply::page_not_found(),
         },
         ["apis", group, version] => match legacy::resources(registry, group, version) {
             Some(list) => Reply::json(&list),
-            None => unknown(group)?,
+            None => unknown_resource(group)?,
         },
-        ["openapi", "v2"] => open_api::version_two(&request.accept)?,
+        ["openapi", "v2"] => open_api::v2_reply(&request.accept)?,
         ["openapi", "v3"] => Reply::json(&open_api::index(registry)),
-        ["openapi", "v3", "api", version] => open_api(registry, "", version),
-        ["openapi", "v3", "apis", group, version] => open_api(registry, group, version),
-        _ => Reply::no_page(),
+        ["openapi", "v3", "api", version] => open_api_reply(registry, "", version),
+        ["openapi", "v3", "apis", group, version] => open_api_reply(registry, group, version),
+        _ => Reply::page_not_found(),
     })
 }
 
-fn document_or_not_found(list: Option<Value>) -> Reply {
-    list.map_or_else(Reply::no_page, |list| Reply::json(&list))
+/// A response with the document; 404 if there is no document.
+fn document_or_not_found(document: Option<Value>) -> Reply {
+    document.map_or_else(Reply::page_not_found, |document| Reply::json(&document))
 }
 
-fn open_api(registry: &crate::registry::Registry, group: &str, version: &str) -> Reply {
+fn open_api_reply(registry: &crate::registry::Registry, group: &str, version: &str) -> Reply {
     document_or_not_found(open_api::document(registry, group, version))
 }
 
 /// The document of `/version`.
-fn version() -> Value {
+fn version_document() -> Value {
     json!({
         "major": "1",
         "minor": MINOR,
@@ -108,7 +109,7 @@ enum DiscoveryFormat {
 }
 
 /// Selects the form of a discovery document from the `Accept` header.
-fn negotiate(header: &str) -> Result<DiscoveryFormat, SimError> {
+fn negotiate_format(header: &str) -> Result<DiscoveryFormat, SimError> {
     if header.trim().is_empty() {
         return Ok(DiscoveryFormat::Legacy);
     }

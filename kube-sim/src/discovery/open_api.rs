@@ -36,7 +36,7 @@ pub(crate) fn document(registry: &Registry, group: &str, version: &str) -> Optio
     document["info"] = json!({"title": "Kubernetes", "version": super::RELEASE});
     for resource in &resources {
         let Some(custom) = resource.custom() else { continue };
-        let (path, operations) = operations(resource);
+        let (path, operations) = path_item(resource);
         document["paths"][path] = operations;
         let schema = custom.open_api.clone().unwrap_or_else(|| json!({"type": "object"}));
         add_schema(&mut document, resource, schema);
@@ -44,9 +44,9 @@ pub(crate) fn document(registry: &Registry, group: &str, version: &str) -> Optio
     Some(document)
 }
 
-/// The path of one object and its OpenAPI path item. The operations contain the kind and the query parameters of write
-/// requests.
-fn operations(resource: &Resource) -> (String, Value) {
+/// The path of one object, and the OpenAPI path item for this path. The operations contain the kind and the query
+/// parameters of write requests.
+fn path_item(resource: &Resource) -> (String, Value) {
     let root =
         if resource.group.is_empty() { "/api".to_owned() } else { format!("/apis/{}", resource.group) };
     let scope = if resource.namespaced { "/namespaces/{namespace}" } else { "" };
@@ -74,6 +74,7 @@ fn operations(resource: &Resource) -> (String, Value) {
     (path, operations)
 }
 
+/// Adds the schema of a custom resource, with the fields that every object has.
 fn add_schema(document: &mut Value, resource: &Resource, mut schema: Value) {
     let mut reversed: Vec<&str> = resource.group.split('.').collect();
     reversed.reverse();
@@ -98,11 +99,11 @@ fn add_schema(document: &mut Value, resource: &Resource, mut schema: Value) {
 }
 
 /// `/openapi/v2`: an empty document, only as JSON, because current clients read `/openapi/v3`.
-pub(crate) fn version_two(accept: &str) -> Result<Reply, SimError> {
-    let speaks_json = accept.is_empty()
+pub(crate) fn v2_reply(accept: &str) -> Result<Reply, SimError> {
+    let accepts_json = accept.is_empty()
         || accept.contains("json") && !accept.contains("protobuf")
         || accept.contains("*/*");
-    if !speaks_json {
+    if !accepts_json {
         return Err(SimError::not_acceptable("application/json"));
     }
     let document = json!({

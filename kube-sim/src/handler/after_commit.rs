@@ -36,7 +36,7 @@ fn establish(state: &mut State, resource: &Resource, object: &Arc<Stored>) {
     let mut crd = before.clone();
     let conflict = state.registry.name_conflict(&crd);
     let now = state.clock.stamp();
-    crd::accept(&mut crd, conflict.as_deref(), &now);
+    crd::update_status(&mut crd, conflict.as_deref(), &now);
     if conflict.is_none() {
         state.registry.serve(&crd);
     }

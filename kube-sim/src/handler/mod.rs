@@ -69,7 +69,7 @@ pub(crate) fn handle(inner: &Arc<Inner>, request: &Request) -> Result<Reply, Sim
     let watch = path.watch;
     let group = path.group.clone();
     let Some(target) = path.resolve(&state.registry) else {
-        return discovery::unknown(&group);
+        return discovery::unknown_resource(&group);
     };
     let mut options = Options::parse(&request.method, &request.query)?;
     options.watch |= watch;

@@ -67,7 +67,7 @@ impl Reply {
     }
 
     /// The response for a path that is not served.
-    pub(crate) fn no_page() -> Self {
+    pub(crate) fn page_not_found() -> Self {
         Self::text(StatusCode::NOT_FOUND, "404 page not found\n")
     }
 

@@ -16,7 +16,7 @@ use crate::store::selector::LabelSelector;
 pub(crate) fn handle(call: &mut Call<'_>, verb: &str) -> Result<Reply, SimError> {
     let resource = call.target.resource.clone();
     let Some(sub) = resource.subresource(&call.target.subresource) else {
-        return crate::discovery::unknown(&resource.group);
+        return crate::discovery::unknown_resource(&resource.group);
     };
     if !sub.verbs.iter().any(|v| v == verb) {
         return Err(SimError::method_not_allowed());

@@ -447,7 +447,7 @@ fn apply_defaults(resource: &Resource, old: Option<&Value>, object: &mut Value) 
         builtin::set_defaults(source, old, object);
     }
     if resource.group == "apiextensions.k8s.io" && resource.kind == "CustomResourceDefinition" {
-        crate::registry::crd::complete(object);
+        crate::registry::crd::set_defaults(object);
     }
 }
 

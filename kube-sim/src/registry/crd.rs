@@ -1,17 +1,19 @@
-//! Converts a CustomResourceDefinition to the resources that it defines, and sets its defaults and its status.
+//! Converts a CustomResourceDefinition to the resources that it defines, and sets the defaults and the status of the
+//! definition.
 
 use std::sync::Arc;
 
 use serde_json::{Value, json};
 
 use super::fields::Field;
-use super::resource::{Column, Conversion, Custom, Origin, Resource, ScalePaths, Sub};
+use super::resource::{Column, Conversion, Custom, Origin, Resource, ScalePaths, Subresource};
 use crate::schema::{Approval, Schema, approval, quote};
 
+/// The verbs of every custom resource.
 const VERBS: [&str; 8] = ["delete", "deletecollection", "get", "list", "patch", "create", "update", "watch"];
 
-/// The resources that a CustomResourceDefinition defines, one for each served version; empty if its names are not
-/// accepted.
+/// The resources that a CustomResourceDefinition defines, one for each served version. The caller must check the names
+/// for conflicts.
 pub(crate) fn resources_of(crd: &Value) -> Vec<Resource> {
     let spec = &crd["spec"];
     let text = |v: &Value| v.as_str().unwrap_or_default().to_owned();
@@ -24,7 +26,7 @@ pub(crate) fn resources_of(crd: &Value) -> Vec<Resource> {
     versions
         .iter()
         .map(|version| {
-            let custom = custom_of(version, &group);
+            let custom = custom_properties(version, &group);
             let fields = version["selectableFields"].as_array().into_iter().flatten();
             let name = text(&version["name"]);
             Resource {
@@ -34,8 +36,8 @@ pub(crate) fn resources_of(crd: &Value) -> Vec<Resource> {
                 plural: text(&names["plural"]),
                 singular: singular(names),
                 namespaced: spec["scope"] == "Namespaced",
-                short_names: texts(&names["shortNames"]),
-                categories: texts(&names["categories"]),
+                short_names: strings_in(&names["shortNames"]),
+                categories: strings_in(&names["categories"]),
                 verbs: VERBS.iter().map(ToString::to_string).collect(),
                 subresources: subresources(&custom, &group, &name, &text(&names["kind"])),
                 storage: Arc::from(format!("{group}/{}", text(&names["plural"]))),
@@ -67,12 +69,12 @@ pub(crate) fn singular(names: &Value) -> String {
 }
 
 /// The strings in a list.
-fn texts(list: &Value) -> Vec<String> {
+fn strings_in(list: &Value) -> Vec<String> {
     list.as_array().into_iter().flatten().filter_map(|v| v.as_str().map(str::to_owned)).collect()
 }
 
 /// The part of the definition that only custom resources have, for one entry of `spec.versions`.
-fn custom_of(version: &Value, group: &str) -> Custom {
+fn custom_properties(version: &Value, group: &str) -> Custom {
     let open_api = version["schema"].get("openAPIV3Schema").filter(|s| s.is_object()).cloned();
     let schema = match &open_api {
         Some(schema) => Schema::of_custom_resource(schema),
@@ -99,6 +101,7 @@ fn parse_path(value: &Value) -> Option<Vec<String>> {
     (!text.is_empty()).then(|| text.split('.').map(str::to_owned).collect())
 }
 
+/// The paths of the subresource `scale`; `None` if the definition does not enable it.
 fn scale_of(scale: &Value) -> Option<ScalePaths> {
     Some(ScalePaths {
         replicas: parse_path(&scale["specReplicasPath"])?,
@@ -107,6 +110,7 @@ fn scale_of(scale: &Value) -> Option<ScalePaths> {
     })
 }
 
+/// The printer columns of a version; the column `Age` if the version defines none.
 fn columns_of(columns: &Value) -> Vec<Column> {
     let text = |v: &Value| v.as_str().unwrap_or_default().to_owned();
     let all: Vec<Column> = columns
@@ -135,12 +139,12 @@ fn columns_of(columns: &Value) -> Vec<Column> {
     }]
 }
 
-/// The subresources `status` and `scale`, as far as the definition enables them.
-fn subresources(custom: &Custom, group: &str, version: &str, kind: &str) -> Vec<Sub> {
+/// The subresources among `status` and `scale` that the definition enables.
+fn subresources(custom: &Custom, group: &str, version: &str, kind: &str) -> Vec<Subresource> {
     let verbs = || ["get", "patch", "update"].iter().map(ToString::to_string).collect();
     let mut all = Vec::new();
     if custom.status {
-        all.push(Sub {
+        all.push(Subresource {
             name: "status".into(),
             group: group.into(),
             version: version.into(),
@@ -149,7 +153,7 @@ fn subresources(custom: &Custom, group: &str, version: &str, kind: &str) -> Vec<
         });
     }
     if custom.scale.is_some() {
-        all.push(Sub {
+        all.push(Subresource {
             name: "scale".into(),
             group: "autoscaling".into(),
             version: "v1".into(),
@@ -161,7 +165,7 @@ fn subresources(custom: &Custom, group: &str, version: &str, kind: &str) -> Vec<
 }
 
 /// Sets the defaults in the spec of a CustomResourceDefinition: `names.listKind`, `names.singular` and `conversion`.
-pub(crate) fn complete(crd: &mut Value) {
+pub(crate) fn set_defaults(crd: &mut Value) {
     let names = &mut crd["spec"]["names"];
     if names.is_object() {
         names["listKind"] = list_kind(names).into();
@@ -174,7 +178,7 @@ pub(crate) fn complete(crd: &mut Value) {
 
 /// Sets `acceptedNames`, `storedVersions` and the conditions in the status. If `conflict` is set, the names are not
 /// accepted, and `conflict` becomes the message of the condition `NamesAccepted`.
-pub(crate) fn accept(crd: &mut Value, conflict: Option<&str>, now: &str) {
+pub(crate) fn update_status(crd: &mut Value, conflict: Option<&str>, now: &str) {
     let storage = crd["spec"]["versions"]
         .as_array()
         .into_iter()
@@ -191,7 +195,7 @@ pub(crate) fn accept(crd: &mut Value, conflict: Option<&str>, now: &str) {
     } else {
         ("NotAccepted", "not all names are accepted")
     };
-    let conformance = conformance(crd);
+    let conformance = approval_condition(crd);
     if !crd["status"].is_object() {
         crd["status"] = json!({});
     }
@@ -218,7 +222,7 @@ pub(crate) fn accept(crd: &mut Value, conflict: Option<&str>, now: &str) {
 
 /// The status, reason and message of the condition `KubernetesAPIApprovalPolicyConformant`; `None` if the group of the
 /// CustomResourceDefinition is not protected.
-fn conformance(crd: &Value) -> Option<(bool, &'static str, String)> {
+fn approval_condition(crd: &Value) -> Option<(bool, &'static str, String)> {
     let (state, annotation) = approval(crd)?;
     match state {
         Approval::Approved => Some((true, "ApprovedAnnotation", format!("approved in {annotation}"))),
@@ -230,8 +234,9 @@ fn conformance(crd: &Value) -> Option<(bool, &'static str, String)> {
     }
 }
 
-fn set_condition(status: &mut Value, kind: &str, on: bool, reason: &str, message: &str, now: &str) {
-    let value = if on { "True" } else { "False" };
+/// Sets a condition. If its status does not change, the condition stays unchanged.
+fn set_condition(status: &mut Value, kind: &str, is_true: bool, reason: &str, message: &str, now: &str) {
+    let value = if is_true { "True" } else { "False" };
     if !status["conditions"].is_array() {
         status["conditions"] = json!([]);
     }

@@ -22,8 +22,8 @@ impl Field {
         Self { label: label.to_owned(), path: label.split('.').map(str::to_owned).collect(), absent }
     }
 
-    /// The field `label`, whose path is `path`.
-    fn at(label: &str, path: &str, absent: &'static str) -> Self {
+    /// The field with the name `label` and the path `path`.
+    fn with_path(label: &str, path: &str, absent: &'static str) -> Self {
         Self { label: label.to_owned(), path: path.split('.').map(str::to_owned).collect(), absent }
     }
 
@@ -96,24 +96,25 @@ pub(crate) fn of_kind(group: &str, kind: &str) -> Vec<Field> {
     };
     let mut fields: Vec<Field> = list.iter().map(|(label, absent)| Field::new(label, absent)).collect();
     match (group, kind) {
-        ("", "Event") => fields.push(Field::at("source", "source.component", "")),
-        ("batch", "Job") => fields.push(Field::at("status.successful", "status.succeeded", "0")),
+        ("", "Event") => fields.push(Field::with_path("source", "source.component", "")),
+        ("batch", "Job") => fields.push(Field::with_path("status.successful", "status.succeeded", "0")),
         _ => {}
     }
     fields
 }
 
-/// The field that a term of a selector compares. `Field` contains its index in `Resource::fields`.
+/// The field that a term of a selector compares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Target {
+enum ComparedField {
     Name,
     Namespace,
+    /// The field at this index of `Resource::fields`.
     Field(usize),
 }
 
 /// A field selector for the objects of one kind. An empty selector matches all objects.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct FieldSelector(Vec<(Target, FieldTerm)>);
+pub(crate) struct FieldSelector(Vec<(ComparedField, FieldTerm)>);
 
 impl FieldSelector {
     /// Parses a field selector for the objects of `resource`.
@@ -132,16 +133,16 @@ impl FieldSelector {
                 term.field.as_str()
             };
             let target = match label {
-                "metadata.name" => Target::Name,
+                "metadata.name" => ComparedField::Name,
                 "name" if matches!(resource.kind.as_str(), "Namespace" | "PersistentVolume" | "Node") => {
-                    Target::Name
+                    ComparedField::Name
                 }
                 "metadata.namespace" if resource.namespaced || resource.custom().is_none() => {
-                    Target::Namespace
+                    ComparedField::Namespace
                 }
                 _ => match resource.fields.iter().position(|f| f.label == label) {
-                    Some(at) => Target::Field(at),
-                    None => return Err(unknown(resource, label)),
+                    Some(at) => ComparedField::Field(at),
+                    None => return Err(unsupported_field_error(resource, label)),
                 },
             };
             all.push((target, term));
@@ -157,16 +158,16 @@ impl FieldSelector {
     pub(crate) fn exact_name(&self) -> Option<&str> {
         self.0
             .iter()
-            .find(|(target, term)| *target == Target::Name && term.equal)
+            .find(|(target, term)| *target == ComparedField::Name && term.equal)
             .map(|(_, t)| t.value.as_str())
     }
 
     pub(crate) fn matches(&self, object: &Stored) -> bool {
         self.0.iter().all(|(target, term)| {
             let value = match target {
-                Target::Name => object.name(),
-                Target::Namespace => object.namespace(),
-                Target::Field(at) => object.fields.get(*at).map_or("", String::as_str),
+                ComparedField::Name => object.name(),
+                ComparedField::Namespace => object.namespace(),
+                ComparedField::Field(at) => object.fields.get(*at).map_or("", String::as_str),
             };
             (value == term.value) == term.equal
         })
@@ -182,7 +183,7 @@ fn rename_event_field(field: &mut String) {
     }
 }
 
-fn unknown(resource: &super::Resource, label: &str) -> SimError {
+fn unsupported_field_error(resource: &super::Resource, label: &str) -> SimError {
     let plain = resource.fields.is_empty() && resource.custom().is_none();
     SimError::bad_request(if plain {
         format!("\"{label}\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\"")

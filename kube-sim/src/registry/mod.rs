@@ -1,4 +1,4 @@
-//! The served resources: the built-in resources, and those that established CustomResourceDefinitions define.
+//! The served resources: the built-in resources, and the resources of established CustomResourceDefinitions.
 
 pub(crate) mod crd;
 pub(crate) mod fields;
@@ -50,6 +50,7 @@ impl Registry {
         *self = Self { generation: self.generation + 1, ..earlier };
     }
 
+    /// The resource with this group, version and plural name.
     pub(crate) fn find(&self, group: &str, version: &str, plural: &str) -> Option<&Arc<Resource>> {
         self.by_path.get(&(group.to_owned(), version.to_owned(), plural.to_owned()))
     }
@@ -59,15 +60,17 @@ impl Registry {
         self.all().find(|r| r.api_version == api_version && r.kind == kind && r.is_stored()).cloned()
     }
 
-    /// The resource in any served version whose objects are in the table `storage` and need no conversion.
+    /// A resource, in any served version, whose objects are in the table `storage` and need no conversion.
     pub(crate) fn by_storage(&self, storage: &str) -> Option<Arc<Resource>> {
         self.all().filter(|r| &*r.storage == storage).find(|r| r.conversion == Conversion::None).cloned()
     }
 
+    /// All served resources, in all versions.
     pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<Resource>> {
         BUILT_IN.iter().chain(self.custom.values().flatten())
     }
 
+    /// The resources of one group version.
     pub(crate) fn of_version(&self, group: &str, version: &str) -> Vec<Arc<Resource>> {
         self.all().filter(|r| r.group == group && r.version == version).cloned().collect()
     }
@@ -143,7 +146,7 @@ impl Registry {
         None
     }
 
-    /// Serves the resources of a CustomResourceDefinition. They replace its previously served resources.
+    /// Serves the resources of a CustomResourceDefinition, instead of the resources that it previously defined.
     pub(crate) fn serve(&mut self, crd: &Value) {
         let name = crd["metadata"]["name"].as_str().unwrap_or_default();
         self.withdraw(name);

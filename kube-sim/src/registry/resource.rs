@@ -11,7 +11,7 @@ use crate::schema::Schema;
 
 /// A subresource, and the group, version and kind of its request and response bodies.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Sub {
+pub(crate) struct Subresource {
     pub(crate) name: String,
     pub(crate) group: String,
     pub(crate) version: String,
@@ -44,9 +44,11 @@ pub(crate) struct Custom {
     pub(crate) schema: Arc<Schema>,
     /// The unmodified `openAPIV3Schema`, which the OpenAPI documents contain.
     pub(crate) open_api: Option<Value>,
+    /// Whether the status subresource is enabled.
     pub(crate) status: bool,
     pub(crate) scale: Option<ScalePaths>,
     pub(crate) columns: Vec<Column>,
+    /// The warning in responses for a deprecated version.
     pub(crate) deprecation: Option<String>,
 }
 
@@ -82,10 +84,10 @@ pub(crate) struct Resource {
     pub(crate) short_names: Vec<String>,
     pub(crate) categories: Vec<String>,
     pub(crate) verbs: Vec<String>,
-    pub(crate) subresources: Vec<Sub>,
+    pub(crate) subresources: Vec<Subresource>,
     /// The name of the table that contains the objects. All versions of a resource have the same table.
     pub(crate) storage: Arc<str>,
-    /// All values of `apiVersion` in which the kind is served.
+    /// All API versions in which the kind is served.
     pub(crate) served: Vec<String>,
     pub(crate) conversion: Conversion,
     /// The fields that field selectors support besides `metadata.name` and `metadata.namespace`.
@@ -123,7 +125,7 @@ impl Resource {
             subresources: source
                 .subresources
                 .iter()
-                .map(|s| Sub {
+                .map(|s| Subresource {
                     name: s.name.to_owned(),
                     group: s.group.to_owned(),
                     version: s.version.to_owned(),
@@ -160,7 +162,7 @@ impl Resource {
         }
     }
 
-    pub(crate) fn subresource(&self, name: &str) -> Option<&Sub> {
+    pub(crate) fn subresource(&self, name: &str) -> Option<&Subresource> {
         self.subresources.iter().find(|s| s.name == name)
     }
 
@@ -169,11 +171,13 @@ impl Resource {
         self.subresource("status").is_some()
     }
 
+    /// Whether the resource supports the RBAC verb.
     pub(crate) fn allows(&self, verb: &str) -> bool {
         self.verbs.iter().any(|v| v == verb)
     }
 
-    /// Whether the server stores objects of this kind. It does not store reviews and token requests, for example.
+    /// Whether the server stores objects of this kind. For example, the server does not store reviews and token
+    /// requests.
     pub(crate) fn is_stored(&self) -> bool {
         self.allows("list") && self.plural != "componentstatuses"
     }
