@@ -9,10 +9,10 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::compare::compare;
+use super::field_operations::field_set;
 use super::field_set::FieldSet;
 use super::managers::Manager;
 use super::typed::{self, Type};
-use super::walk::field_set;
 
 /// The annotation that contains the last-applied configuration.
 const ANNOTATION: &str = "kubectl.kubernetes.io/last-applied-configuration";

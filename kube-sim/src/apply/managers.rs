@@ -194,7 +194,7 @@ fn managed_fields_entry(manager: &Manager, owned: &Owned) -> Value {
 mod tests {
     use super::*;
 
-    fn object_with(entries: &Value) -> Value {
+    fn object_with_managed_fields(entries: &Value) -> Value {
         json!({"metadata": {"managedFields": entries}})
     }
 
@@ -206,8 +206,8 @@ mod tests {
             {"manager": "a", "operation": "Update", "apiVersion": "v1", "subresource": "status", "time": "2025-01-01T00:00:00Z", "fieldsType": "FieldsV1", "fieldsV1": {"f:status": {}}},
         ]);
         let mut written = json!({"metadata": {}});
-        Managers::of(Some(&object_with(&entries))).write_to(&mut written);
-        assert_eq!(written, object_with(&entries));
+        Managers::of(Some(&object_with_managed_fields(&entries))).write_to(&mut written);
+        assert_eq!(written, object_with_managed_fields(&entries));
     }
 
     #[test]

@@ -8,6 +8,7 @@
 //! them in another API version. This assumes that the paths are the same in all served versions of a kind.
 
 mod compare;
+mod field_operations;
 mod field_set;
 mod last_applied;
 mod managers;
@@ -15,7 +16,6 @@ mod merge;
 mod ownership;
 mod path;
 mod typed;
-mod walk;
 
 use serde_json::{Map, Value};
 

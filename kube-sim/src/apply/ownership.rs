@@ -10,11 +10,11 @@ use serde_json::Value;
 
 use super::Context;
 use super::compare::{Comparison, compare};
+use super::field_operations::{field_set, reconcile_with_schema, remove_fields, with_parents};
 use super::field_set::FieldSet;
 use super::managers::{Manager, Managers, Operation, Owned};
 use super::merge::merge;
 use super::typed::Type;
-use super::walk::{field_set, reconcile_with_schema, remove_fields, with_parents};
 
 /// The reason why an apply fails.
 pub(super) enum ApplyFailure {
@@ -177,7 +177,7 @@ fn empty_object() -> Value {
 
 /// The fields that no manager can own.
 fn unmanaged_fields() -> FieldSet {
-    const METADATA: [&str; 9] = [
+    const METADATA_FIELDS: [&str; 9] = [
         "name",
         "namespace",
         "creationTimestamp",
@@ -192,7 +192,7 @@ fn unmanaged_fields() -> FieldSet {
     for field in ["apiVersion", "kind", "metadata"] {
         set.insert(&super::field_path([field]));
     }
-    for field in METADATA {
+    for field in METADATA_FIELDS {
         set.insert(&super::field_path(["metadata", field]));
     }
     set

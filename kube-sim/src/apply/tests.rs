@@ -18,6 +18,7 @@ struct Server {
 }
 
 impl Server {
+    /// A server for objects of this kind.
     fn of(schema: Arc<Schema>, api_version: &'static str, kind: &'static str) -> Self {
         Self { schema, api_version, kind, served: vec![api_version.to_owned()], live: None, second: 0 }
     }
@@ -30,6 +31,7 @@ impl Server {
         Self::of(crate::builtin::schema("io.k8s.api.core.v1.Pod").unwrap(), "v1", "Pod")
     }
 
+    /// A server for custom resources with these properties.
     fn custom(properties: &Value) -> Self {
         let schema = json!({"type": "object", "properties": properties});
         Self::of(Schema::of_custom_resource(&schema), "ex.com/v1", "Foo")

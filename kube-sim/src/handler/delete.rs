@@ -8,7 +8,7 @@ use super::options::Options;
 use super::render::Page;
 use super::target::Target;
 use super::write::parse_body;
-use super::{convert, meta, read, strategy};
+use super::{convert, object_meta, read, strategy};
 use crate::schema::FieldError;
 use crate::status::SimError;
 use crate::store::State;
@@ -145,8 +145,12 @@ pub(crate) fn delete_one(
     refuse_protected_namespace(target)?;
     let place = (resource.storage.clone(), object.key.clone());
     let value = object.value();
-    let propagation =
-        gc::propagation(resource, delete.propagation.as_deref(), delete.orphan, &meta::finalizers(&value));
+    let propagation = gc::propagation(
+        resource,
+        delete.propagation.as_deref(),
+        delete.orphan,
+        &object_meta::finalizers(&value),
+    );
     let outcome = if delete.dry_run {
         DeletionOutcome::Deleted
     } else {

@@ -1,8 +1,8 @@
 //! Deletion of objects: finalizers, grace periods, garbage collection by owner references, and the contents of
 //! namespaces.
 //!
-//! In a cluster, the garbage collector and the namespace controller run in the background. Here they run synchronously,
-//! under the lock of the request and in a fixed order, so that a run is reproducible.
+//! In a cluster, the garbage collector and the namespace controller run in the background. Here both run synchronously,
+//! under the lock of the state and in a fixed order, so that a simulation is reproducible.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -11,12 +11,12 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::{meta, strategy};
+use super::{object_meta, strategy};
 use crate::registry::Resource;
 use crate::store::object::Stored;
 use crate::store::{Place, State};
 
-/// The deletion propagation policy: how the dependents of a deleted object are handled.
+/// The deletion propagation policy: the handling of the dependents of a deleted object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Propagation {
     Background,
@@ -40,10 +40,10 @@ const ORPHAN_FINALIZER: &str = "orphan";
 
 /// Whether this update completes a deletion: it removes the last finalizer of an object that has a deletionTimestamp.
 pub(crate) fn completes_deletion(resource: &Resource, old: &Value, new: &Value) -> bool {
-    let had = !meta::finalizers(old).is_empty() || has_namespace_finalizer(resource, old);
-    meta::is_being_deleted(old)
+    let had = !object_meta::finalizers(old).is_empty() || has_namespace_finalizer(resource, old);
+    object_meta::is_being_deleted(old)
         && had
-        && meta::finalizers(new).is_empty()
+        && object_meta::finalizers(new).is_empty()
         && !has_namespace_finalizer(resource, new)
         && old["metadata"]["deletionGracePeriodSeconds"].as_i64().unwrap_or(0) == 0
 }
@@ -92,9 +92,9 @@ fn delete_at_depth(
     let mut new = old.clone();
     let is_pod = resource.kind == "Pod" && resource.group.is_empty();
     let grace = if is_pod { pod_grace_seconds(&old, grace) } else { 0 };
-    let mut finalizers = meta::finalizers(&old);
+    let mut finalizers = object_meta::finalizers(&old);
     set_policy_finalizer(&mut finalizers, propagation);
-    meta::set_finalizers(&mut new, &finalizers);
+    object_meta::set_finalizers(&mut new, &finalizers);
     let deferred = !finalizers.is_empty() || grace > 0 || has_namespace_finalizer(resource, &old);
     if !deferred {
         erase(state, place);
@@ -154,7 +154,7 @@ fn pod_grace_seconds(pod: &Value, requested: Option<i64>) -> i64 {
 
 /// Sets deletionTimestamp, deletionGracePeriodSeconds and the related fields in `new`.
 pub(crate) fn mark_deleted(state: &State, resource: &Resource, old: &Value, new: &mut Value, grace: i64) {
-    let first = !meta::is_being_deleted(old);
+    let first = !object_meta::is_being_deleted(old);
     if first || old["metadata"]["deletionGracePeriodSeconds"] != grace {
         let after = Duration::from_secs(grace.unsigned_abs());
         new["metadata"]["deletionTimestamp"] = state.clock.stamp_after(after).into();
@@ -220,13 +220,13 @@ fn collect_dependent(state: &mut State, place: &Place, owner: &str) -> bool {
     }
     let mut value = object.value();
     let grace = if resource.kind == "Pod" { pod_grace_seconds(&value, None) } else { 0 };
-    if meta::finalizers(&value).is_empty() && grace == 0 {
+    if object_meta::finalizers(&value).is_empty() && grace == 0 {
         return true;
     }
-    if !meta::is_being_deleted(&value) {
+    if !object_meta::is_being_deleted(&value) {
         let old = value.clone();
         mark_deleted(state, &resource, &old, &mut value, grace);
-        let free = meta::finalizers(&value).is_empty();
+        let free = object_meta::finalizers(&value).is_empty();
         if state.commit(&resource, place.1.clone(), value).is_ok() && free && !state.kubelet {
             state.schedule_removal(Instant::now() + POD_REMOVAL_DELAY, object.uid.clone(), place.clone());
         }
@@ -234,6 +234,7 @@ fn collect_dependent(state: &mut State, place: &Place, owner: &str) -> bool {
     false
 }
 
+/// Removes the reference to `owner` (a UID) from the object.
 fn drop_owner_reference(state: &mut State, resource: &Resource, place: &Place, owner: &str) {
     let Some(object) = state.get(&place.0, &place.1) else { return };
     let mut value = object.value();
@@ -266,7 +267,7 @@ fn delete_dependents_first(state: &mut State, uid: &str, place: &Place, depth: u
         let others = object.owners.iter().any(|o| &**o != uid && state.place_of(o).is_some());
         if others {
             drop_owner_reference(state, &resource, &dependent, uid);
-        } else if !meta::is_being_deleted(&object.value()) {
+        } else if !object_meta::is_being_deleted(&object.value()) {
             let owns = depth < MAX_FOREGROUND_DEPTH && !state.dependents_of(&object.uid).is_empty();
             let policy = if owns { Propagation::Foreground } else { Propagation::Background };
             delete_at_depth(state, &resource, &dependent, policy, None, depth + 1);
@@ -288,14 +289,14 @@ fn has_blocking_dependent(state: &State, uid: &str) -> bool {
     })
 }
 
-/// Completes the foreground deletion of `owner` if no remaining dependent blocks the deletion. Adds the owner to `queue`,
-/// unless another finalizer remains.
+/// Completes the foreground deletion of `owner` if no remaining dependent blocks the deletion. Adds the owner to
+/// `queue`, unless another finalizer remains.
 fn finish_foreground_deletion(state: &mut State, owner: &str, queue: &mut VecDeque<Place>) {
     let Some(place) = state.place_of(owner).cloned() else { return };
     let Some(object) = state.get(&place.0, &place.1) else { return };
     let value = object.value();
-    if !meta::is_being_deleted(&value)
-        || !meta::finalizers(&value).iter().any(|f| f == FOREGROUND_FINALIZER)
+    if !object_meta::is_being_deleted(&value)
+        || !object_meta::finalizers(&value).iter().any(|f| f == FOREGROUND_FINALIZER)
         || has_blocking_dependent(state, owner)
     {
         return;
@@ -317,9 +318,9 @@ fn remove_finalizer_and_erase(state: &mut State, place: &Place, finalizer: &str)
 fn remove_finalizer(state: &mut State, place: &Place, finalizer: &str) -> bool {
     let Some(object) = state.get(&place.0, &place.1) else { return false };
     let mut value = object.value();
-    let mut finalizers = meta::finalizers(&value);
+    let mut finalizers = object_meta::finalizers(&value);
     finalizers.retain(|f| f != finalizer);
-    meta::set_finalizers(&mut value, &finalizers);
+    object_meta::set_finalizers(&mut value, &finalizers);
     let grace = value["metadata"]["deletionGracePeriodSeconds"].as_i64().unwrap_or(0);
     if finalizers.is_empty() && grace == 0 {
         return true;
@@ -358,7 +359,7 @@ fn finish_namespace_deletion(state: &mut State, namespace: &str, queue: &mut Vec
     let storage = "/namespaces";
     let Some(object) = state.get(storage, namespace).cloned() else { return };
     let mut value = object.value();
-    if !meta::is_being_deleted(&value) {
+    if !object_meta::is_being_deleted(&value) {
         return;
     }
     let left = state.tables().any(|(_, table)| table.has_namespace(namespace));
@@ -368,7 +369,7 @@ fn finish_namespace_deletion(state: &mut State, namespace: &str, queue: &mut Vec
     let Some(resource) = state.registry.by_storage(storage) else { return };
     value["spec"] = json!({});
     let place: Place = (resource.storage.clone(), object.key.clone());
-    if meta::finalizers(&value).is_empty() {
+    if object_meta::finalizers(&value).is_empty() {
         queue.push_back(place);
     } else {
         // The object gets smaller, so the commit cannot exceed the storage quota.
@@ -395,14 +396,14 @@ pub(crate) fn run_due_removals(state: &mut State) {
     while let Some(place) = state.take_due(now) {
         let Some(object) = state.get(&place.0, &place.1).cloned() else { continue };
         let value = object.value();
-        if !meta::is_being_deleted(&value) {
+        if !object_meta::is_being_deleted(&value) {
             // The removal was scheduled because no owner existed. An owner may exist now.
             if has_only_missing_owners(state, &object)
                 && let Some(resource) = state.registry.by_storage(&place.0)
             {
                 delete(state, &resource, &place, Propagation::Background, None);
             }
-        } else if meta::finalizers(&value).is_empty() {
+        } else if object_meta::finalizers(&value).is_empty() {
             erase(state, &place);
         }
     }

@@ -8,18 +8,18 @@ mod after_commit;
 pub(crate) mod convert;
 mod delete;
 pub(crate) mod gc;
-mod meta;
+mod object_meta;
 pub(crate) mod options;
 mod patch;
 pub(crate) mod read;
 pub(crate) mod render;
 pub(crate) mod reply;
-mod review;
 mod scale;
 mod strategy;
 mod subresource;
 mod subresource_fields;
 pub(crate) mod target;
+mod unstored;
 mod write;
 
 use std::sync::Arc;
@@ -98,21 +98,21 @@ impl Call<'_> {
             return Err(SimError::method_not_allowed());
         }
         if !resource.is_stored() {
-            return review::handle(self, verb);
+            return unstored::handle(self, verb);
         }
         let scoped = !resource.namespaced || !target.namespace.is_empty();
         if matches!(verb, "create" | "deletecollection") && !scoped {
             return Err(SimError::method_not_allowed());
         }
         match verb {
-            "get" => self.get(),
-            "list" => self.list(),
-            "watch" => self.watch(),
-            "create" if target.name.is_empty() => self.create(),
-            "update" if !target.name.is_empty() => self.update(WrittenPart::Object),
-            "patch" if !target.name.is_empty() => self.patch(WrittenPart::Object),
-            "delete" => self.delete(),
-            "deletecollection" => self.delete_collection(),
+            "get" => self.handle_get(),
+            "list" => self.handle_list(),
+            "watch" => self.handle_watch(),
+            "create" if target.name.is_empty() => self.handle_create(),
+            "update" if !target.name.is_empty() => self.handle_update(WrittenPart::Object),
+            "patch" if !target.name.is_empty() => self.handle_patch(WrittenPart::Object),
+            "delete" => self.handle_delete(),
+            "deletecollection" => self.handle_delete_collection(),
             _ => Err(SimError::method_not_allowed()),
         }
     }
@@ -128,7 +128,7 @@ impl Call<'_> {
         Reply::whole(StatusCode::OK, content_type(accept), body)
     }
 
-    pub(crate) fn get(&mut self) -> Result<Reply, SimError> {
+    pub(crate) fn handle_get(&mut self) -> Result<Reply, SimError> {
         let accept = self.accept()?;
         let object = read::get(self.state, self.target, self.options)?;
         let mut reply = self.object_reply(&object, accept);
@@ -142,7 +142,7 @@ impl Call<'_> {
         }
     }
 
-    fn list(&mut self) -> Result<Reply, SimError> {
+    fn handle_list(&mut self) -> Result<Reply, SimError> {
         let accept = self.accept()?;
         let page = read::list(self.state, self.target, self.options)?;
         let mut reply = self.page_reply(page, accept);
@@ -164,7 +164,7 @@ impl Call<'_> {
         }
     }
 
-    fn watch(&mut self) -> Result<Reply, SimError> {
+    fn handle_watch(&mut self) -> Result<Reply, SimError> {
         let accept = self.accept()?;
         let watch = crate::watch::open(self.inner, self.state, self.target, self.options, accept)?;
         let mut reply = Reply::whole(StatusCode::OK, "application/json", "");
@@ -173,7 +173,7 @@ impl Call<'_> {
         Ok(reply)
     }
 
-    fn create(&mut self) -> Result<Reply, SimError> {
+    fn handle_create(&mut self) -> Result<Reply, SimError> {
         let accept = self.accept()?;
         let mut object = write::parse_body(&self.request.body, &self.request.content_type)?;
         let duplicates = self.duplicate_fields();
@@ -204,7 +204,7 @@ impl Call<'_> {
         reply
     }
 
-    pub(crate) fn update(&mut self, part: WrittenPart) -> Result<Reply, SimError> {
+    pub(crate) fn handle_update(&mut self, part: WrittenPart) -> Result<Reply, SimError> {
         let accept = self.accept()?;
         let mut object = write::parse_body(&self.request.body, &self.request.content_type)?;
         let duplicates = self.duplicate_fields();
@@ -223,7 +223,7 @@ impl Call<'_> {
         Ok(self.written_reply(&written, warnings, accept))
     }
 
-    pub(crate) fn patch(&mut self, part: WrittenPart) -> Result<Reply, SimError> {
+    pub(crate) fn handle_patch(&mut self, part: WrittenPart) -> Result<Reply, SimError> {
         let accept = self.accept()?;
         let Self { state, request, target, options, .. } = self;
         let mut cx = write_context(request, target, options, Vec::new());
@@ -233,7 +233,7 @@ impl Call<'_> {
         Ok(self.written_reply(&written, warnings, accept))
     }
 
-    fn delete(&mut self) -> Result<Reply, SimError> {
+    fn handle_delete(&mut self) -> Result<Reply, SimError> {
         self.accept()?;
         let delete = DeleteOptions::parse(self.options, &self.request.body, &self.request.content_type)?;
         Ok(match delete::delete_one(self.state, self.target, &delete)? {
@@ -248,7 +248,7 @@ impl Call<'_> {
         })
     }
 
-    fn delete_collection(&mut self) -> Result<Reply, SimError> {
+    fn handle_delete_collection(&mut self) -> Result<Reply, SimError> {
         let accept = self.accept()?;
         let delete = DeleteOptions::parse(self.options, &self.request.body, &self.request.content_type)?;
         let page = delete::delete_collection(self.state, self.target, self.options, &delete)?;

@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::schema::FieldError;
 use crate::status::SimError;
 
-/// How the server handles unknown and duplicate fields of a request body (`fieldValidation`).
+/// The handling of unknown and duplicate fields of a request body (`fieldValidation`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum FieldValidation {
     Ignore,
@@ -18,7 +18,7 @@ pub(crate) enum FieldValidation {
     Strict,
 }
 
-/// `resourceVersionMatch`: how the resource version of a list or watch is interpreted.
+/// The interpretation of the resource version of a list or watch (`resourceVersionMatch`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum VersionMatch {
     Exact,
@@ -106,7 +106,7 @@ impl Options {
             }
         }
         if let Some(text) = version_text {
-            o.version = Some(parse_version(&text, o.watch)?);
+            o.version = Some(parse_resource_version(&text, o.watch)?);
         }
         o.version_match = match o.version_match_text.as_str() {
             "Exact" => Some(VersionMatch::Exact),
@@ -228,7 +228,7 @@ fn check_field_manager(manager: &str, kind: &str) -> Result<(), SimError> {
     Ok(())
 }
 
-fn parse_version(text: &str, watch: bool) -> Result<u64, SimError> {
+fn parse_resource_version(text: &str, watch: bool) -> Result<u64, SimError> {
     text.parse().map_err(|_| {
         let why = format!("strconv.ParseUint: parsing \"{text}\": invalid syntax");
         let error = FieldError::invalid("resourceVersion", text, why).to_string();

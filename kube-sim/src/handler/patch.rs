@@ -4,7 +4,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::write::{WriteContext, Written, WrittenPart, parse_body, parse_yaml};
-use super::{convert, meta, read};
+use super::{convert, object_meta, read};
 use crate::apply::{self, ApplyError};
 use crate::patch::{self, PatchError};
 use crate::schema::FieldError;
@@ -149,7 +149,7 @@ fn check_applied_config(cx: &WriteContext<'_>, wanted: &mut Value) -> Result<(),
             return Err(SimError::bad_request("invalid object type: /, Kind="));
         }
     }
-    let metadata = meta::metadata_mut(wanted)?;
+    let metadata = object_meta::metadata_mut(wanted)?;
     if metadata.get("managedFields").is_some_and(|m| !m.is_null()) {
         return Err(SimError::bad_request("metadata.managedFields must be nil"));
     }

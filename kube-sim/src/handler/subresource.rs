@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::gc::{self, Propagation};
 use super::reply::Reply;
 use super::write::{WrittenPart, parse_body};
-use super::{Call, meta, read, scale};
+use super::{Call, object_meta, read, scale};
 use crate::status::SimError;
 use crate::store::selector::LabelSelector;
 
@@ -43,9 +43,9 @@ pub(crate) fn handle(call: &mut Call<'_>, verb: &str) -> Result<Reply, SimError>
 /// Reads the object, or writes the part of the object that the subresource changes.
 fn handle_part(call: &mut Call<'_>, verb: &str, part: WrittenPart) -> Result<Reply, SimError> {
     match verb {
-        "get" => call.get(),
-        "update" => call.update(part),
-        "patch" => call.patch(part),
+        "get" => call.handle_get(),
+        "update" => call.handle_update(part),
+        "patch" => call.handle_patch(part),
         _ => Err(SimError::method_not_allowed()),
     }
 }
@@ -78,7 +78,7 @@ fn pod_log(call: &mut Call<'_>) -> Result<Reply, SimError> {
         }
         _ => names.first().copied().unwrap_or_default(),
     };
-    let created = meta::text(&pod, "creationTimestamp");
+    let created = object_meta::text(&pod, "creationTimestamp");
     let stamp = if find("timestamps") == Some("true") { format!("{created} ") } else { String::new() };
     let mut lines = vec![
         format!("{stamp}{container} of {name} started"),
@@ -151,7 +151,7 @@ pub(crate) fn bind_pod(call: &mut Call<'_>, pod_name: &str) -> Result<Reply, Sim
     let mut value = pod.value();
     let assigned = value["spec"]["nodeName"].as_str().unwrap_or_default();
     let refuse = |why: String| Err(SimError::conflict("", "pods/binding", pod_name, &why));
-    if meta::is_being_deleted(&value) {
+    if object_meta::is_being_deleted(&value) {
         return refuse(format!("pod {pod_name} is being deleted, cannot be assigned to a host"));
     }
     if !assigned.is_empty() {

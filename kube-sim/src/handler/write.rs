@@ -1,7 +1,8 @@
 //! The steps that create, update and patch share.
 //!
-//! A write is decoded, defaulted, prepared by its strategy, tracked in `managedFields`, validated and committed. The
-//! steps must have the same order as in the API server, because the order determines which errors a client receives.
+//! The object of a write is decoded, defaulted, prepared by the strategy, tracked in `managedFields`, validated and
+//! committed. The steps must have the same order as in the API server, because the order determines which errors a
+//! client receives.
 
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use serde_json::Value;
 use super::convert;
 use super::options::{FieldValidation, Options};
 use super::target::Target;
-use super::{gc, meta, strategy};
+use super::{gc, object_meta, strategy};
 use crate::apply;
 use crate::builtin;
 use crate::patch;
@@ -95,7 +96,7 @@ impl<'a> WriteContext<'a> {
         let resource = self.resource();
         check_kind(resource, object)?;
         if resource.custom().is_some() {
-            meta::metadata_mut(object)?;
+            object_meta::metadata_mut(object)?;
         }
         let schema = resource.schema();
         let mut problems = duplicates;
@@ -104,7 +105,7 @@ impl<'a> WriteContext<'a> {
         *object = unknown;
         if resource.builtin().is_some() {
             schema::decode(&schema, object).map_err(|problem| self.decoding_error(object, &problem))?;
-            meta::metadata_mut(object)?;
+            object_meta::metadata_mut(object)?;
         }
         if problems.is_empty() {
             return Ok(());
@@ -171,11 +172,11 @@ impl<'a> WriteContext<'a> {
         apply_url_names(self.target, &mut object)?;
         let namespace = self.target.namespace.as_str();
         if resource.namespaced {
-            check_namespace_lifecycle(state, resource, namespace, meta::text(&object, "name"))?;
+            check_namespace_lifecycle(state, resource, namespace, object_meta::text(&object, "name"))?;
         }
         // As in the API server, the storage refuses to create an object with a resource version other than 0, and a
         // dry run does not reach the storage.
-        let version = meta::text(&object, "resourceVersion").parse::<u64>();
+        let version = object_meta::text(&object, "resourceVersion").parse::<u64>();
         if version.is_ok_and(|version| version != 0) && !self.options.dry_run {
             return Err(SimError::new(
                 http::StatusCode::INTERNAL_SERVER_ERROR,
@@ -184,7 +185,7 @@ impl<'a> WriteContext<'a> {
             ));
         }
         let clock = state.clock;
-        meta::prepare_for_create(&mut object, namespace, &mut state.random, clock)?;
+        object_meta::prepare_for_create(&mut object, namespace, &mut state.random, clock)?;
         if strategy::maintains_generation(resource) {
             object["metadata"]["generation"] = 1.into();
         }
@@ -199,8 +200,8 @@ impl<'a> WriteContext<'a> {
         self.track_managed_fields(state, None, &mut object);
         strategy::prepare_for_create(state, resource, &mut object);
         let mut errors = validate(resource, None, &object);
-        errors.extend(meta::validate(resource, &object));
-        let name = meta::text(&object, "name").to_owned();
+        errors.extend(object_meta::validate(resource, &object));
+        let name = object_meta::text(&object, "name").to_owned();
         if !errors.is_empty() {
             return Err(SimError::invalid(&resource.group, &resource.kind, &name, &errors));
         }
@@ -242,7 +243,7 @@ impl<'a> WriteContext<'a> {
         } else if resource.has_status() {
             copy_field(&before, &mut new, "status");
         }
-        meta::prepare_for_update(&before, &mut new)?;
+        object_meta::prepare_for_update(&before, &mut new)?;
         apply_defaults(resource, Some(&before), &mut new);
         if !self.applying {
             drop_nulls(resource, &mut new);
@@ -257,7 +258,7 @@ impl<'a> WriteContext<'a> {
         }
         new["metadata"]["resourceVersion"] = before["metadata"]["resourceVersion"].clone();
         self.track_managed_fields(state, Some(&before), &mut new);
-        let mut errors = meta::validate_update(&before, &new);
+        let mut errors = object_meta::validate_update(&before, &new);
         // The validation of a pod update compares the old and the new pod. It must not refuse the fields that this
         // subresource may change, so the old pod gets the new values of these fields.
         let counterpart = part_of_pod.then(|| {
@@ -267,7 +268,7 @@ impl<'a> WriteContext<'a> {
         });
         errors.extend(validate(resource, Some(counterpart.as_ref().unwrap_or(&before)), &new));
         if errors.is_empty() {
-            errors.extend(meta::validate(resource, &new));
+            errors.extend(object_meta::validate(resource, &new));
         }
         if !errors.is_empty() {
             return Err(SimError::invalid(&resource.group, &resource.kind, &name, &errors));
@@ -302,7 +303,7 @@ impl<'a> WriteContext<'a> {
     fn check_uid_and_version(&self, old: &Stored, new: &Value) -> Result<(), SimError> {
         let resource = self.resource();
         let conflict = |why: &str| SimError::conflict(&resource.group, &resource.plural, old.name(), why);
-        let uid = meta::text(new, "uid");
+        let uid = object_meta::text(new, "uid");
         if !uid.is_empty() && uid != &*old.uid {
             let key = match resource.custom() {
                 Some(_) => format!("{}/{}/{}", resource.group, resource.plural, old.key),
@@ -313,7 +314,7 @@ impl<'a> WriteContext<'a> {
                 old.uid
             )));
         }
-        let version = meta::text(new, "resourceVersion");
+        let version = object_meta::text(new, "resourceVersion");
         if version.is_empty() || version == "0" {
             if strategy::allows_unconditional_update(resource) {
                 return Ok(());
@@ -389,7 +390,7 @@ fn check_kind(resource: &Resource, object: &mut Value) -> Result<(), SimError> {
 
 /// Checks that the name and the namespace of the body match the URL. Sets them if they are missing.
 fn apply_url_names(target: &Target, object: &mut Value) -> Result<(), SimError> {
-    let metadata = meta::metadata_mut(object)?;
+    let metadata = object_meta::metadata_mut(object)?;
     let given = |field: &str| metadata.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
     let (name, namespace) = (given("name"), given("namespace"));
     if target.resource.namespaced {
@@ -427,7 +428,7 @@ fn check_namespace_lifecycle(
         return Err(SimError::not_found("", "namespaces", namespace));
     };
     // A namespace is small, so parsing it on each create is acceptable.
-    if !meta::is_being_deleted(&found.value()) {
+    if !object_meta::is_being_deleted(&found.value()) {
         return Ok(());
     }
     let why = format!("unable to create new content in namespace {namespace} because it is being terminated");

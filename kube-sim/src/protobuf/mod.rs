@@ -3,7 +3,7 @@
 //! Responses are always JSON. Every client that sends Protobuf also accepts JSON.
 
 mod messages;
-mod wire;
+mod wire_format;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -11,7 +11,7 @@ use jiff::{SignedDuration, civil::date};
 use serde_json::{Map, Value};
 
 use messages::{Field, Label, Message, ValueType};
-use wire::{Reader, WireValue};
+use wire_format::{Reader, WireValue};
 
 /// The media type of Protobuf bodies.
 pub(crate) const MEDIA_TYPE: &str = "application/vnd.kubernetes.protobuf";

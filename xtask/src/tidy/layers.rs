@@ -88,8 +88,8 @@ pub(super) const CRATES: [(&str, &str); 4] = [
         handler::options   schema status
         handler::target    registry
         handler::strategy     registry store::*
-        handler::meta      builtin clock names registry schema status store::*
-        handler::gc        registry store::* handler::meta handler::strategy
+        handler::object_meta  builtin clock names registry schema status store::*
+        handler::gc        registry store::* handler::object_meta handler::strategy
         handler::render    registry store::* table handler::accept handler::convert
         handler::read      registry status store::* handler::options handler::render handler::target
         watch              clock registry shared status store::* table handler::accept handler::convert handler::gc handler::options handler::read handler::render handler::target

@@ -11,8 +11,8 @@ use serde_json::{Map, Value};
 
 use super::Resource;
 
-/// Sets the defaults of an object of a built-in kind that are not in its schema. `old` is the stored object if the
-/// request is an update.
+/// Sets the defaults of an object of a built-in kind that the schema of the kind does not contain. `old` is the stored
+/// object if the request is an update.
 ///
 /// The function is idempotent. A kind without a function has no such defaults, or only defaults on which clients do not
 /// depend.
@@ -54,7 +54,7 @@ pub(crate) fn set_defaults(resource: &Resource, old: Option<&Value>, new: &mut V
     }
 }
 
-/// Sets `field` to `value` if it is absent or null.
+/// Sets `field` to `value` if the field is absent or null.
 fn set_default(object: &mut Value, field: &str, value: impl Into<Value>) {
     if let Value::Object(map) = object {
         let present = map.entry(field).or_insert(Value::Null);
@@ -64,7 +64,7 @@ fn set_default(object: &mut Value, field: &str, value: impl Into<Value>) {
     }
 }
 
-/// Sets `field` to `value` if it is absent, null or an empty string.
+/// Sets `field` to `value` if the field is absent, null or an empty string.
 fn set_default_string(object: &mut Value, field: &str, value: &str) {
     if object.get(field).is_some_and(|present| present == "") {
         object[field] = Value::from(value);
@@ -77,7 +77,7 @@ fn object_in<'a>(object: &'a mut Value, field: &str) -> Option<&'a mut Value> {
     object.get_mut(field).filter(|value| value.is_object())
 }
 
-/// Inserts an empty object in `field` if the field is absent or null. Returns the value of the field if this value is an
+/// Inserts an empty object in `field` if the field is absent or null. Returns the value of the field if it is an
 /// object.
 fn object_or_insert<'a>(object: &'a mut Value, field: &str) -> Option<&'a mut Value> {
     set_default(object, field, Map::new());

@@ -104,13 +104,13 @@ pub(super) fn set_network_policy_defaults(object: &mut Value) {
 }
 
 pub(super) fn set_role_binding_defaults(object: &mut Value) {
-    const GROUP: &str = "rbac.authorization.k8s.io";
+    const RBAC_GROUP: &str = "rbac.authorization.k8s.io";
     if let Some(role) = object_in(object, "roleRef") {
-        set_default_string(role, "apiGroup", GROUP);
+        set_default_string(role, "apiGroup", RBAC_GROUP);
     }
     for subject in object_items(object, "subjects") {
         if has_string(subject, "kind", "User") || has_string(subject, "kind", "Group") {
-            set_default_string(subject, "apiGroup", GROUP);
+            set_default_string(subject, "apiGroup", RBAC_GROUP);
         }
     }
 }

@@ -27,7 +27,7 @@ pub(super) fn check_event(old: Option<&Value>, new: &Value, out: &mut Errors) {
     } else {
         check_reporter(new, "reportingController", "note", out);
     }
-    check_series(&new["series"], out);
+    check_event_series(&new["series"], out);
     for (field, shown) in [
         ("deprecatedCount", "count"),
         ("deprecatedFirstTimestamp", "firstTimestamp"),
@@ -86,7 +86,7 @@ fn check_length(event: &Value, field: &str, shown: &str, most: usize, out: &mut 
     }
 }
 
-fn check_series(series: &Value, out: &mut Errors) {
+fn check_event_series(series: &Value, out: &mut Errors) {
     if series.is_null() {
         return;
     }

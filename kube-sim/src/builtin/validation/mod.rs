@@ -7,8 +7,8 @@
 mod cron;
 mod events;
 mod other_kinds;
+mod pod_references;
 mod pods;
-mod references;
 mod unique_items;
 mod workloads;
 

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use serde_json::Value;
 
-use super::{Errors, items, references, string_in, unique_items};
+use super::{Errors, items, pod_references, string_in, unique_items};
 use crate::names;
 use crate::schema::FieldError;
 
@@ -125,7 +125,7 @@ fn check_volumes<'a>(path: &str, spec: &'a Value, out: &mut Errors) -> HashSet<&
             .filter(|field| *field != "name")
             .collect();
         if sources.len() == 1 {
-            references::check_volume(&path, volume, out);
+            pod_references::check_volume(&path, volume, out);
         }
         for extra in sources.iter().skip(1) {
             let why = "may not specify more than 1 volume type";
@@ -161,7 +161,7 @@ fn check_container(path: &str, container: &Value, volumes: &HashSet<&str>, out: 
             out.push(FieldError::invalid(format!("{path}.hostPort"), port, INVALID_PORT));
         }
     }
-    references::check_variables(path, container, out);
+    pod_references::check_environment_variables(path, container, out);
     for (path, mount) in items(path, container, "volumeMounts") {
         let name = string_in(mount, "name");
         if name.is_empty() {

@@ -11,12 +11,12 @@ use crate::schema::FieldError;
 const MORE_THAN_ONE_SOURCE: &str = "may not have more than one field specified at a time";
 
 /// Validates `env` and `envFrom` of the container at `path`.
-pub(super) fn check_variables(path: &str, container: &Value, out: &mut Errors) {
+pub(super) fn check_environment_variables(path: &str, container: &Value, out: &mut Errors) {
     for (path, variable) in items(path, container, "env") {
         let name = string_in(variable, "name");
         if name.is_empty() {
             out.push(FieldError::required(join(&path, "name"), ""));
-        } else if !is_variable_name(name) {
+        } else if !is_environment_variable_name(name) {
             out.push(FieldError::invalid(join(&path, "name"), name, names::INVALID_VARIABLE_NAME));
         }
         let from = join(&path, "valueFrom");
@@ -30,7 +30,7 @@ pub(super) fn check_variables(path: &str, container: &Value, out: &mut Errors) {
     }
     for (at, source) in items(path, container, "envFrom") {
         let prefix = string_in(source, "prefix");
-        if !prefix.is_empty() && !is_variable_name(prefix) {
+        if !prefix.is_empty() && !is_environment_variable_name(prefix) {
             out.push(FieldError::invalid(join(&at, "prefix"), prefix, names::INVALID_VARIABLE_NAME));
         }
         let named: Vec<&str> =
@@ -53,7 +53,7 @@ pub(super) fn check_variables(path: &str, container: &Value, out: &mut Errors) {
     }
 }
 
-fn is_variable_name(name: &str) -> bool {
+fn is_environment_variable_name(name: &str) -> bool {
     name.bytes().all(|b| (b' '..=b'~').contains(&b) && b != b'=')
 }
 

@@ -24,13 +24,13 @@ pub(crate) fn handle(call: &mut Call<'_>, verb: &str) -> Result<Reply, SimError>
             let name = body["metadata"]["name"].as_str().unwrap_or_default().to_owned();
             subresource::bind_pod(call, &name)
         }
-        (_, "create") => review(call),
+        (_, "create") => handle_review(call),
         _ => Err(SimError::method_not_allowed()),
     }
 }
 
 /// Handles an access or token review.
-fn review(call: &mut Call<'_>) -> Result<Reply, SimError> {
+fn handle_review(call: &mut Call<'_>) -> Result<Reply, SimError> {
     let mut body = parse_body(&call.request.body, &call.request.content_type)?;
     let Some(map) = body.as_object_mut() else {
         return Err(SimError::bad_request("the body must be an object"));
