@@ -9,7 +9,8 @@ use serde_json::{Map, Value, json};
 
 use super::field_set::FieldSet;
 
-/// The maximum number of entries with the operation `Update` in an object. If there are more, the oldest are merged.
+/// The maximum number of entries with the operation `Update` in an object. If an object has more entries,
+/// the oldest entries are merged.
 const MAX_UPDATE_ENTRIES: usize = 10;
 /// The name of the field manager of merged entries.
 const ANCIENT_CHANGES: &str = "ancient-changes";

@@ -118,7 +118,7 @@ pub(crate) fn apply(
         ApplyError::Schema(format!("failed to create typed patch object ({object}): {problem}"))
     })?;
     let write = write_request(cx);
-    let before = live.map_or_else(|| blank(cx), without_managed_fields);
+    let before = live.map_or_else(|| object_without_fields(cx), without_managed_fields);
     let mut managers = Managers::of(live);
     if let (true, Some(_)) = (managers.0.is_empty(), live) {
         // The manager `before-first-apply` gets ownership of the existing fields of an untracked object.
@@ -188,11 +188,11 @@ fn field_path<'a>(names: impl IntoIterator<Item = &'a str>) -> Vec<Element> {
 /// manager owns them.
 fn baseline(cx: &Context<'_>) -> Value {
     let is_built_in = cx.schema.component().is_some();
-    if is_built_in { crate::schema::zero(cx.schema) } else { blank(cx) }
+    if is_built_in { crate::schema::zero(cx.schema) } else { object_without_fields(cx) }
 }
 
 /// An object with only `apiVersion` and `kind`.
-fn blank(cx: &Context<'_>) -> Value {
+fn object_without_fields(cx: &Context<'_>) -> Value {
     serde_json::json!({"apiVersion": cx.api_version, "kind": cx.kind})
 }
 

@@ -1,6 +1,6 @@
 //! Field ownership after a write.
 //!
-//! Owns the rules for updates and applies. After an update, its field manager also owns the fields that it changed.
+//! Owns the rules for updates and applies. After an update, its field manager also owns the changed fields.
 //! After an apply, the applier owns exactly the fields in its configuration: fields of its previous configuration that
 //! no manager owns any more are removed, and changes of fields that other managers own are conflicts.
 

@@ -1,4 +1,4 @@
-//! Tests of field ownership, one for each rule. They expect the behaviour of kube-apiserver 1.37.2.
+//! Tests of field ownership, one for each rule. The expected results are those of kube-apiserver 1.37.2.
 
 use std::sync::Arc;
 

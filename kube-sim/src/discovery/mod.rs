@@ -103,8 +103,9 @@ fn version_document() -> Value {
 
 /// The form of a discovery document that the `Accept` header selects.
 enum DiscoveryFormat {
-    /// The media type of the response.
+    /// Aggregated discovery; contains the media type of the response.
     Aggregated(&'static str),
+    /// Unaggregated discovery.
     Legacy,
 }
 

@@ -56,7 +56,7 @@ impl BodyFaults {
             || !self.objects.is_empty()
     }
 
-    /// Whether the faults replace objects. Then the complete body must be in one buffer.
+    /// Whether the faults replace objects. If so, the complete body must be in one buffer.
     pub(crate) fn replaces_objects(&self) -> bool {
         !self.objects.is_empty()
     }

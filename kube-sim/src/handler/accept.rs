@@ -70,7 +70,7 @@ pub(crate) fn header_entries(header: &str) -> impl Iterator<Item = (String, Vec<
 }
 
 /// Selects the first media type of the header that the server supports. `include_object` is the query parameter
-/// `includeObject`, which only applies to a `Table`.
+/// `includeObject`, which applies only to a `Table`.
 ///
 /// # Errors
 /// 406 if the server supports none of the media types; 400 for a `Table` with an unknown `include_object`.

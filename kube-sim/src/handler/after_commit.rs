@@ -29,8 +29,8 @@ pub(crate) fn after_update(state: &mut State, resource: &Resource, object: &Arc<
     gc::schedule_if_owners_missing(state, resource, object);
 }
 
-/// Sets the conditions of a CustomResourceDefinition. If its names do not conflict with those of another definition,
-/// serves its custom resource immediately.
+/// Sets the conditions of a CustomResourceDefinition. If its names do not conflict with another definition, serves the
+/// custom resource immediately.
 fn establish(state: &mut State, resource: &Resource, object: &Arc<Stored>) {
     let before = object.typed_value(&resource.api_version, &resource.kind);
     let mut crd = before.clone();

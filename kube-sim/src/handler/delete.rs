@@ -14,7 +14,7 @@ use crate::status::SimError;
 use crate::store::State;
 use crate::store::object::Stored;
 
-/// The `DeleteOptions` of a request. Options in the body have precedence over those in the query.
+/// The `DeleteOptions` of a request. Options in the body have precedence over options in the query.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct DeleteOptions {
     /// The grace period in seconds.

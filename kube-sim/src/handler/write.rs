@@ -259,8 +259,8 @@ impl<'a> WriteContext<'a> {
         new["metadata"]["resourceVersion"] = before["metadata"]["resourceVersion"].clone();
         self.track_managed_fields(state, Some(&before), &mut new);
         let mut errors = object_meta::validate_update(&before, &new);
-        // The validation of a pod update compares the old and the new pod. It must not refuse the fields that this
-        // subresource may change, so the old pod gets the new values of these fields.
+        // The validation of a pod update refuses differences between the old and the new pod. The fields that this
+        // subresource may change must not differ, so the old pod gets the new values of these fields.
         let counterpart = part_of_pod.then(|| {
             let mut kept = before.clone();
             super::subresource_fields::copy_subresource_fields(&self.target.subresource, &mut kept, &new);
@@ -478,7 +478,7 @@ fn validate(resource: &Resource, old: Option<&Value>, object: &Value) -> Vec<Fie
     errors
 }
 
-/// Copies `field` to `to`; removes it there if `from` does not have it.
+/// Copies `field` from `from` to `to`. If `from` does not have the field, removes the field of `to`.
 fn copy_field(from: &Value, to: &mut Value, field: &str) {
     let Some(map) = to.as_object_mut() else { return };
     match from.get(field) {

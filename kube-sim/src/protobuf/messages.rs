@@ -16,7 +16,7 @@ pub(super) enum ValueType {
     Message(usize),
 }
 
-/// The cardinality of a field, and where its value is stored in JSON.
+/// The cardinality of a field, and the form of its value in JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Label {
     Singular,

@@ -234,7 +234,7 @@ fn approval_condition(crd: &Value) -> Option<(bool, &'static str, String)> {
     }
 }
 
-/// Sets a condition. If its status does not change, the condition stays unchanged.
+/// Sets a condition. A condition that already has this status stays unchanged.
 fn set_condition(status: &mut Value, kind: &str, is_true: bool, reason: &str, message: &str, now: &str) {
     let value = if is_true { "True" } else { "False" };
     if !status["conditions"].is_array() {

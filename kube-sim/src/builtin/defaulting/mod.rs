@@ -11,8 +11,8 @@ use serde_json::{Map, Value};
 
 use super::Resource;
 
-/// Sets the defaults of an object of a built-in kind that the schema of the kind does not contain. `old` is the stored
-/// object if the request is an update.
+/// Sets the defaults that the schema of a built-in kind does not contain. `old` is the stored object if the request is
+/// an update.
 ///
 /// The function is idempotent. A kind without a function has no such defaults, or only defaults on which clients do not
 /// depend.
