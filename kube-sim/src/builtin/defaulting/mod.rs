@@ -1,4 +1,4 @@
-//! The defaulting of built-in kinds that Kubernetes implements in Go (`SetDefaults_*`).
+//! The defaults of built-in kinds, which Kubernetes implements in Go (`SetDefaults_*`).
 //!
 //! Owns one function for each kind, which [`set_defaults`] calls. `schema::default` must run before. This module
 //! must not read other objects, and must not choose random values (addresses, ports, names).

@@ -109,7 +109,7 @@ fn split_parts(text: &str, separator: char) -> (&str, Vec<&str>) {
     (parts.next().unwrap_or_default(), parts.collect())
 }
 
-/// The number that a value stands for: a name such as `mon`, or an integer.
+/// Parses a value: an integer, or a name such as `mon`.
 fn parse_value(text: &str, names: &[&str]) -> Result<i64, String> {
     let lower = text.to_lowercase();
     match names.iter().position(|name| *name == lower) {

@@ -1,4 +1,4 @@
-//! The validation of built-in kinds that Kubernetes implements in Go.
+//! The validation rules for built-in kinds, which Kubernetes implements in Go.
 //!
 //! Owns one function for each kind, which [`validate`] calls, and the API server's error texts. Defaulting must run
 //! first. This module must not change the validated object, and must not read other objects. It implements only a part
@@ -52,7 +52,7 @@ pub(crate) fn validate(resource: &Resource, old: Option<&Value>, new: &Value) ->
     }
     unique_items::check_lists(resource, new, out);
     if let Some(schema) = resource.schema() {
-        // Skip fields that a function above has reported: these errors are more specific than those about enums.
+        // Skip fields with an error of a function above: such an error is more specific than an enum error.
         let reported: Vec<String> = errors.0.iter().map(|error| error.field.clone()).collect();
         let more = enumerations(&schema, new).into_iter().filter(|error| !reported.contains(&error.field));
         errors.0.extend(more);

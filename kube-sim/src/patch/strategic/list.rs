@@ -109,7 +109,7 @@ pub(super) fn item_kind(lists: &[&[Value]]) -> Result<ItemKind, PatchError> {
     Ok(if first.is_object() { ItemKind::Maps } else { ItemKind::Scalars })
 }
 
-/// Splits `list` into the items that are also in `by`, compared by merge key if there is one, and the others.
+/// Splits `list` into the items that are also in `by` and the other items. Compares items by merge key, if there is one.
 pub(super) fn partition(
     list: Vec<Value>,
     by: &[Value],
