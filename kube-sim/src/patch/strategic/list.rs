@@ -109,7 +109,8 @@ pub(super) fn item_kind(lists: &[&[Value]]) -> Result<ItemKind, PatchError> {
     Ok(if first.is_object() { ItemKind::Maps } else { ItemKind::Scalars })
 }
 
-/// Splits `list` into the items that are also in `by` and the other items. Compares items by merge key, if there is one.
+/// Splits `list` into the items that are also in `by` and the other items. Compares items by merge key, if there is
+/// one.
 pub(super) fn partition(
     list: Vec<Value>,
     by: &[Value],
