@@ -1,6 +1,7 @@
 //! The body of requests and responses.
 //!
-//! It has no time limits and decodes no bytes: `middleware` adds time limits, and `core` and `wire` decode the bytes.
+//! This module must not decode the bytes or limit reads that a caller awaits: `core` and `wire` decode, and
+//! `middleware` adds time limits.
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt, poll};
@@ -29,14 +30,15 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 /// The body of a request or response: buffered bytes, or a stream of frames.
 ///
 /// Dropping a response's body before its end closes the connection, which also cancels the request on the server.
-pub struct Body(Kind);
+pub struct Body(BodyKind);
 
-enum Kind {
+/// How a body is stored.
+enum BodyKind {
     /// Buffered bytes; `None` if there are none, or if they have been read.
-    Once(Option<Bytes>),
+    Buffered(Option<Bytes>),
     Frames {
         body: UnsyncBoxBody<Bytes, BoxError>,
-        /// The request to which this body is the response, for error texts.
+        /// The request whose response has this body, for error texts.
         request_line: Option<Box<RequestLine>>,
     },
 }
@@ -44,7 +46,7 @@ enum Kind {
 impl Body {
     /// An empty body.
     pub fn empty() -> Self {
-        Self(Kind::Once(None))
+        Self(BodyKind::Buffered(None))
     }
 
     /// Converts a body of another type.
@@ -59,7 +61,7 @@ impl Body {
             return own.take().unwrap_or_default();
         }
         match body {
-            Some(body) => Self::frames(body.map_err(Into::into).boxed_unsync()),
+            Some(body) => Self::from_frames(body.map_err(Into::into).boxed_unsync()),
             None => Self::empty(),
         }
     }
@@ -72,17 +74,17 @@ impl Body {
         E: Into<BoxError>,
     {
         let frames = stream.map(|piece| piece.map(|data| Frame::data(data.into())).map_err(Into::into));
-        Self::frames(BodyExt::boxed_unsync(StreamBody::new(frames)))
+        Self::from_frames(BodyExt::boxed_unsync(StreamBody::new(frames)))
     }
 
-    fn frames(body: UnsyncBoxBody<Bytes, BoxError>) -> Self {
-        Self(Kind::Frames { body, request_line: None })
+    fn from_frames(body: UnsyncBoxBody<Bytes, BoxError>) -> Self {
+        Self(BodyKind::Frames { body, request_line: None })
     }
 
     /// Sets the request for the error texts of this body. Only the first call has an effect. The transport makes the
     /// first call, with a URI that contains the server.
     pub(super) fn for_request(mut self, method: &Method, uri: &Uri) -> Self {
-        if let Kind::Frames { request_line: request_line @ None, .. } = &mut self.0 {
+        if let BodyKind::Frames { request_line: request_line @ None, .. } = &mut self.0 {
             *request_line = Some(Box::new(RequestLine { method: method.clone(), uri: uri.clone() }));
         }
         self
@@ -102,29 +104,29 @@ impl Body {
     /// Reads the whole body into memory if it has at most `limit` bytes.
     ///
     /// # Errors
-    /// As for [`collect_bytes`](Self::collect_bytes), and [`Error::Decode`] if the body is larger; its rest is not
-    /// read.
+    /// As for [`collect_bytes`](Self::collect_bytes), and [`Error::Decode`] if the body is larger. The rest of a
+    /// larger body is not read.
     ///
     /// # Cancel safety
     /// Not cancel safe: the bytes that were read are lost.
     pub async fn collect_bytes_up_to(mut self, limit: usize) -> Result<Bytes> {
         if self.size_hint().lower() > limit as u64 {
-            return Err(self.too_large(limit));
+            return Err(self.too_large_error(limit));
         }
-        if let Kind::Once(bytes) = self.0 {
+        if let BodyKind::Buffered(bytes) = self.0 {
             return Ok(bytes.unwrap_or_default());
         }
         let (mut first, mut all) = (Bytes::new(), Vec::new());
         while let Some(frame) = self.frame().await {
             let Ok(data) = frame?.into_data() else { continue };
             if first.len().max(all.len()) + data.len() > limit {
-                return Err(self.too_large(limit));
+                return Err(self.too_large_error(limit));
             }
             if first.is_empty() {
                 first = data;
                 continue;
             }
-            // Copied: small chunks would need far more memory than their bytes.
+            // Copy the data: a list of small chunks would use far more memory than their bytes.
             if all.is_empty() {
                 all.extend_from_slice(&first);
             }
@@ -133,9 +135,9 @@ impl Body {
         Ok(if all.is_empty() { first } else { all.into() })
     }
 
-    fn too_large(&self, limit: usize) -> Error {
+    fn too_large_error(&self, limit: usize) -> Error {
         let what = match &self.0 {
-            Kind::Frames { request_line: Some(request_line), .. } => {
+            BodyKind::Frames { request_line: Some(request_line), .. } => {
                 format!("the response to {request_line}")
             }
             _ => "a body".to_owned(),
@@ -156,18 +158,19 @@ impl Body {
             }
             ControlFlow::Continue(())
         };
-        self.read_for(DRAIN_TIMEOUT, count).await;
+        self.read_frames(DRAIN_TIMEOUT, count).await;
     }
 
-    /// Passes the frames of the body to `take` until it breaks, the body ends or fails, or `limit` has elapsed.
-    pub(super) async fn read_for(
+    /// Passes the frames of the body to `visit` until `visit` returns `Break`, the body ends or fails, or `limit`
+    /// elapses.
+    pub(super) async fn read_frames(
         mut self,
         limit: Duration,
-        mut take: impl FnMut(Frame<Bytes>) -> ControlFlow<()>,
+        mut visit: impl FnMut(Frame<Bytes>) -> ControlFlow<()>,
     ) {
         let mut read = pin!(async {
             while let Some(Ok(frame)) = self.frame().await
-                && take(frame).is_continue()
+                && visit(frame).is_continue()
             {}
         });
         // A buffered body needs no timer, and works on a runtime without one.
@@ -184,8 +187,8 @@ impl Body {
     /// A copy of a buffered body; `None` for a stream.
     fn try_clone(&self) -> Option<Self> {
         match &self.0 {
-            Kind::Once(bytes) => Some(Self(Kind::Once(bytes.clone()))),
-            Kind::Frames { .. } => None,
+            BodyKind::Buffered(bytes) => Some(Self(BodyKind::Buffered(bytes.clone()))),
+            BodyKind::Frames { .. } => None,
         }
     }
 }
@@ -208,29 +211,32 @@ impl HttpBody for Body {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>>>> {
         match &mut self.get_mut().0 {
-            Kind::Once(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Kind::Frames { body, request_line } => Pin::new(body).poll_frame(cx).map(|frame| {
-                frame.map(|frame| frame.map_err(|error| broken(error, request_line.as_deref())))
+            BodyKind::Buffered(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            BodyKind::Frames { body, request_line } => Pin::new(body).poll_frame(cx).map(|frame| {
+                frame.map(|frame| frame.map_err(|error| read_error(error, request_line.as_deref())))
             }),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match &self.0 {
-            Kind::Once(bytes) => bytes.is_none(),
-            Kind::Frames { body, .. } => body.is_end_stream(),
+            BodyKind::Buffered(bytes) => bytes.is_none(),
+            BodyKind::Frames { body, .. } => body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
-            Kind::Once(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
-            Kind::Frames { body, .. } => body.size_hint(),
+            BodyKind::Buffered(bytes) => {
+                SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
+            }
+            BodyKind::Frames { body, .. } => body.size_hint(),
         }
     }
 }
 
-fn broken(error: BoxError, request_line: Option<&RequestLine>) -> Error {
+/// Converts an error of reading a body to a broken connection, unless it is an [`Error`].
+fn read_error(error: BoxError, request_line: Option<&RequestLine>) -> Error {
     match error.downcast::<Error>() {
         Ok(own) => *own,
         Err(source) => Error::Transport {
@@ -258,7 +264,7 @@ impl Default for Body {
 
 impl From<Bytes> for Body {
     fn from(bytes: Bytes) -> Self {
-        Self(Kind::Once((!bytes.is_empty()).then_some(bytes)))
+        Self(BodyKind::Buffered((!bytes.is_empty()).then_some(bytes)))
     }
 }
 
@@ -272,8 +278,8 @@ impl From<Vec<u8>> for Body {
 impl fmt::Debug for Body {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Kind::Once(bytes) => write!(f, "Body({} bytes)", bytes.as_ref().map_or(0, Bytes::len)),
-            Kind::Frames { .. } => f.write_str("Body(stream)"),
+            BodyKind::Buffered(bytes) => write!(f, "Body({} bytes)", bytes.as_ref().map_or(0, Bytes::len)),
+            BodyKind::Frames { .. } => f.write_str("Body(stream)"),
         }
     }
 }
@@ -288,7 +294,7 @@ mod tests {
     };
 
     /// An endless body of chunks of 1 KiB, and the number of chunks that have been read.
-    fn endless() -> (Body, Arc<AtomicUsize>) {
+    fn endless_body() -> (Body, Arc<AtomicUsize>) {
         let read = Arc::new(AtomicUsize::new(0));
         let counter = read.clone();
         let chunks = stream::repeat(Bytes::from(vec![b'x'; 1024])).inspect(move |_| {
@@ -310,7 +316,7 @@ mod tests {
 
     #[tokio::test]
     async fn stops_reading_a_body_that_exceeds_the_limit() {
-        let (body, read) = endless();
+        let (body, read) = endless_body();
         let body = body.for_request(&Method::GET, &Uri::from_static("/api/v1/pods/a"));
         let error = body.collect_bytes_up_to(10_000).await.unwrap_err();
         assert_eq!(read.load(SeqCst), 10);
@@ -323,7 +329,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn collecting_small_chunks_keeps_none_of_them() {
+    async fn collecting_a_body_frees_each_small_chunk_after_copying_it() {
         struct Chunk(Arc<AtomicUsize>);
         impl AsRef<[u8]> for Chunk {
             fn as_ref(&self) -> &[u8] {
@@ -346,8 +352,8 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn draining_a_body_is_bounded() {
-        let (body, read) = endless();
+    async fn draining_stops_at_the_limits_on_bytes_and_time() {
+        let (body, read) = endless_body();
         body.drain().await;
         assert_eq!(read.load(SeqCst), DRAIN_BYTES / 1024 + 1);
         timeout(DRAIN_TIMEOUT * 2, Body::wrap_stream(stream::repeat("").map(Ok::<_, Error>)).drain())
@@ -358,7 +364,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn collects_the_chunks_of_a_stream() {
+    async fn wrapping_a_body_again_keeps_its_chunks() {
         let pieces = stream::iter([Ok::<_, BoxError>("ab"), Ok("c")]);
         let body = Body::wrap_body(Body::wrap_stream(pieces));
         assert!(body.try_clone().is_none());

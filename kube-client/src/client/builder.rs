@@ -113,8 +113,8 @@ impl ClientBuilder<HttpService> {
     {
         let base = base_uri_layer(config)?;
         let credentials = Credentials::new(&config.auth_info, Box::new(|_| Ok(()))).map_err(Error::config)?;
-        check_plain(config, has_credentials(config, &credentials))?;
-        stack(config, &base, credentials, HttpService::new(service).map_err(broken))
+        reject_credentials_over_plain_http(config, has_credentials(config, &credentials))?;
+        build_stack(config, &base, credentials, HttpService::new(service).map_err(to_transport_error))
     }
 }
 
@@ -131,7 +131,7 @@ impl TryFrom<Config> for ClientBuilder<HttpService> {
         let base = base_uri_layer(&config)?;
         let identity = Arc::new(ClientIdentity::default());
         let has_certificate = set_identity(&config, &identity)?;
-        let tls = tls_for(&config, identity.clone())?;
+        let tls = tls_settings(&config, identity.clone())?;
         let limits = Limits {
             connect: config.connect_timeout,
             tls: config.tls_timeout,
@@ -154,13 +154,16 @@ impl TryFrom<Config> for ClientBuilder<HttpService> {
             Ok(())
         });
         let credentials = Credentials::new(&config.auth_info, on_certificate).map_err(Error::config)?;
-        check_plain(&config, has_certificate || has_credentials(&config, &credentials))?;
-        stack(&config, &base, credentials, transport)
+        reject_credentials_over_plain_http(
+            &config,
+            has_certificate || has_credentials(&config, &credentials),
+        )?;
+        build_stack(&config, &base, credentials, transport)
     }
 }
 
 /// Adds the layers of the default stack to a transport.
-fn stack<S>(
+fn build_stack<S>(
     config: &Config,
     base: &BaseUriLayer,
     credentials: Credentials,
@@ -173,7 +176,7 @@ where
     let timeouts = TimeoutLayer { response: config.response_timeout, idle: config.read_timeout };
     let service = timeouts.layer(transport);
     let service = AuthLayer(credentials).layer(service);
-    let service = HeadersLayer::new(headers(config)?).layer(service);
+    let service = HeadersLayer::new(default_headers(config)?).layer(service);
     let service = base.layer(service);
     let service = RetryLayer(config.retry).layer(service);
     let service = WarningLayer(config.warning_handler.clone()).layer(service);
@@ -183,23 +186,24 @@ where
     Ok(builder)
 }
 
+/// The layer that prepends the server's address, which must be complete and without userinfo.
 fn base_uri_layer(config: &Config) -> Result<BaseUriLayer> {
     // Errors and logs contain the authority of the server, which would include the userinfo.
     if config.cluster_url.authority().is_some_and(|authority| authority.as_str().contains('@')) {
-        return Err(unusable(
+        return Err(config_error(
             "cluster_url must not hold a user name or a password: give them in Config::auth_info",
         ));
     }
     if has_unusable_port(&config.cluster_url) {
-        return Err(unusable("cluster_url has a port that is not a number up to 65535"));
+        return Err(config_error("cluster_url has a port that is not a number up to 65535"));
     }
     BaseUriLayer::new(&config.cluster_url)
-        .ok_or_else(|| unusable("cluster_url needs a scheme and a host, such as https://10.0.0.1:6443"))
+        .ok_or_else(|| config_error("cluster_url needs a scheme and a host, such as https://10.0.0.1:6443"))
 }
 
 /// Converts an error of a custom transport, unless it is an [`Error`], to a broken connection, so that reads are
 /// retried.
-fn broken(error: BoxError) -> BoxError {
+fn to_transport_error(error: BoxError) -> BoxError {
     if error.is::<Error>() {
         return error;
     }
@@ -209,22 +213,23 @@ fn broken(error: BoxError) -> BoxError {
 
 /// Sets the client certificate of the configuration. Returns whether there is one.
 fn set_identity(config: &Config, identity: &ClientIdentity) -> Result<bool> {
-    let found = config.auth_info.identity().map_err(|(field, error)| Unusable::field(field, error.into()))?;
+    let found =
+        config.auth_info.identity().map_err(|(field, error)| UnusableField::error(field, error.into()))?;
     let Some(found) = found else { return Ok(false) };
-    identity.set(found).map_err(|error| Unusable::field("client-key", error.into()))?;
+    identity.set(found).map_err(|error| UnusableField::error("client-key", error.into()))?;
     Ok(true)
 }
 
 /// The TLS settings; `None` for an `http` address.
-fn tls_for(config: &Config, identity: Arc<ClientIdentity>) -> Result<Option<Tls>> {
+fn tls_settings(config: &Config, identity: Arc<ClientIdentity>) -> Result<Option<Tls>> {
     match config.cluster_url.scheme() {
         Some(scheme) if *scheme == Scheme::HTTP => return Ok(None),
         Some(scheme) if *scheme == Scheme::HTTPS => {}
-        _ => return Err(unusable("cluster_url must begin with https:// or http://")),
+        _ => return Err(config_error("cluster_url must begin with https:// or http://")),
     }
     let trust = match &config.root_cert {
         Some(_) if config.accept_invalid_certs => {
-            return Err(unusable(
+            return Err(config_error(
                 "root_cert is not allowed with accept_invalid_certs, which would ignore it: set only one of the two",
             ));
         }
@@ -233,16 +238,17 @@ fn tls_for(config: &Config, identity: Arc<ClientIdentity>) -> Result<Option<Tls>
         None => Trust::System,
     };
     let server_name = config.tls_server_name.clone().map(ServerName::try_from).transpose();
-    let server_name = server_name.map_err(|error| Unusable::field("tls-server-name", error.into()))?;
+    let server_name = server_name.map_err(|error| UnusableField::error("tls-server-name", error.into()))?;
     let config = Arc::new(tls::client_config(&trust, identity)?);
     Ok(Some(Tls { config, server_name, explain: tls::explain }))
 }
 
+/// The method to reach the server: directly, or through the proxy with this address.
 fn parse_proxy(proxy: Option<&Uri>) -> Result<Dial> {
     let Some(proxy) = proxy else { return Ok(Dial::Direct) };
-    let authority = proxy.authority().ok_or_else(|| unusable("proxy_url needs a host"))?;
+    let authority = proxy.authority().ok_or_else(|| config_error("proxy_url needs a host"))?;
     if has_unusable_port(proxy) {
-        return Err(unusable("proxy_url has a port that is not a number up to 65535"));
+        return Err(config_error("proxy_url has a port that is not a number up to 65535"));
     }
     let login = authority.as_str().rsplit_once('@').map(|(login, _)| {
         let (name, password) = login.split_once(':').unwrap_or((login, ""));
@@ -254,7 +260,7 @@ fn parse_proxy(proxy: Option<&Uri>) -> Result<Dial> {
         let scheme = if proxy.scheme() == Some(&Scheme::HTTPS) { "https" } else { "http" };
         format!("{scheme}://{}:{port}", authority.host())
             .parse::<Uri>()
-            .map_err(|error| Unusable::field("proxy_url", error.into()))
+            .map_err(|error| UnusableField::error("proxy_url", error.into()))
     };
     let http = |port, tls: Option<Arc<ClientConfig>>| {
         let authorization =
@@ -267,9 +273,9 @@ fn parse_proxy(proxy: Option<&Uri>) -> Result<Dial> {
             let config = tls::client_config(&Trust::System, Arc::default())?;
             http(443, Some(Arc::new(config)))
         }
-        // With both schemes the proxy resolves host names, as in Go.
+        // As in Go, the proxy resolves the host names with both schemes.
         Some("socks5" | "socks5h") => Ok(Dial::Socks5 { proxy: address(1080)?, login }),
-        _ => Err(unusable("proxy_url must begin with http://, https://, socks5:// or socks5h://")),
+        _ => Err(config_error("proxy_url must begin with http://, https://, socks5:// or socks5h://")),
     }
 }
 
@@ -280,12 +286,12 @@ fn has_credentials(config: &Config, credentials: &Credentials) -> bool {
 }
 
 /// Rejects credentials over plain `http`, except to a loopback address or with `allow_insecure_auth`.
-fn check_plain(config: &Config, has_credentials: bool) -> Result<()> {
+fn reject_credentials_over_plain_http(config: &Config, has_credentials: bool) -> Result<()> {
     let host = bare_host(&config.cluster_url);
     let local = host == "localhost" || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
     let plain = config.cluster_url.scheme() == Some(&Scheme::HTTP);
     if plain && has_credentials && !local && !config.allow_insecure_auth {
-        return Err(unusable(
+        return Err(config_error(
             "credentials would be sent in the clear: use https:// in the cluster's address, remove the user's \
              credentials, or set Config::allow_insecure_auth",
         ));
@@ -294,8 +300,8 @@ fn check_plain(config: &Config, has_credentials: bool) -> Result<()> {
 }
 
 /// The headers to add to every request.
-fn headers(config: &Config) -> Result<HeaderMap> {
-    let mut headers = auth::impersonation(&config.auth_info).map_err(Error::config)?;
+fn default_headers(config: &Config) -> Result<HeaderMap> {
+    let mut headers = auth::impersonation_headers(&config.auth_info).map_err(Error::config)?;
     for (name, value) in &config.headers {
         headers.append(name, value.clone());
     }
@@ -307,20 +313,22 @@ fn headers(config: &Config) -> Result<HeaderMap> {
     Ok(headers)
 }
 
-fn unusable(what: &'static str) -> Error {
+/// The error for a configuration that cannot be used.
+fn config_error(what: &'static str) -> Error {
     Error::config(what)
 }
 
 /// A field of the configuration that cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot use {field}")]
-struct Unusable {
+struct UnusableField {
     field: &'static str,
     source: BoxError,
 }
 
-impl Unusable {
-    fn field(field: &'static str, source: BoxError) -> Error {
+impl UnusableField {
+    /// The error of a client whose configuration has this unusable field.
+    fn error(field: &'static str, source: BoxError) -> Error {
         Error::config(Self { field, source })
     }
 }

@@ -1,6 +1,6 @@
 //! The requests of discovery: one method for each document of the API server.
 //!
-//! [`crate::discovery`] combines them.
+//! [`crate::discovery`] combines the documents.
 
 use http::{Request, header};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{APIGroupList, APIResourceList, APIVersions};
@@ -40,7 +40,7 @@ impl Client {
     /// # Errors
     /// As for [`request`](Client::request).
     pub async fn list_api_groups(&self) -> Result<APIGroupList> {
-        self.document("/apis", "application/json").await
+        self.request_document("/apis", "application/json").await
     }
 
     /// The resources of a version of a group, such as `apps/v1`; not of the core group.
@@ -48,7 +48,7 @@ impl Client {
     /// # Errors
     /// As for [`request`](Client::request), and [`Error::Request`] if `apiversion` cannot be part of a URL.
     pub async fn list_api_group_resources(&self, apiversion: &str) -> Result<APIResourceList> {
-        self.document(&format!("/apis/{apiversion}"), "application/json").await
+        self.request_document(&format!("/apis/{apiversion}"), "application/json").await
     }
 
     /// The versions of the core group.
@@ -56,7 +56,7 @@ impl Client {
     /// # Errors
     /// As for [`request`](Client::request).
     pub async fn list_core_api_versions(&self) -> Result<APIVersions> {
-        self.document("/api", "application/json").await
+        self.request_document("/api", "application/json").await
     }
 
     /// The resources of a version of the core group, such as `v1`.
@@ -64,7 +64,7 @@ impl Client {
     /// # Errors
     /// As for [`request`](Client::request), and [`Error::Request`] if `version` cannot be part of a URL.
     pub async fn list_core_api_resources(&self, version: &str) -> Result<APIResourceList> {
-        self.document(&format!("/api/{version}"), "application/json").await
+        self.request_document(&format!("/api/{version}"), "application/json").await
     }
 
     /// The groups below `/apis` with all versions and resources, in one document (KEP-3352, Kubernetes 1.26).
@@ -83,7 +83,7 @@ impl Client {
     /// # Errors
     /// As for [`request`](Client::request), and [`Error::Request`] if the server has no aggregated discovery.
     pub async fn list_api_groups_aggregated(&self) -> Result<APIGroupDiscoveryList> {
-        self.aggregated("/apis").await
+        self.request_aggregated("/apis").await
     }
 
     /// The core group with all versions and resources, in one document (KEP-3352, Kubernetes 1.26).
@@ -91,11 +91,11 @@ impl Client {
     /// # Errors
     /// As for [`list_api_groups_aggregated`](Client::list_api_groups_aggregated).
     pub async fn list_core_api_versions_aggregated(&self) -> Result<APIGroupDiscoveryList> {
-        self.aggregated("/api").await
+        self.request_aggregated("/api").await
     }
 
-    /// Reads a document of discovery in one of the formats that `accept` lists.
-    pub(crate) async fn document<T: DeserializeOwned>(&self, path: &str, accept: &str) -> Result<T> {
+    /// Requests a document of discovery in one of the formats that `accept` lists.
+    pub(crate) async fn request_document<T: DeserializeOwned>(&self, path: &str, accept: &str) -> Result<T> {
         let request = Request::get(path).header(header::ACCEPT, accept).body(Vec::new());
         let request = request.map_err(|error| Error::Request {
             what: format!("{path:?} is not the path of a URL"),
@@ -104,10 +104,10 @@ impl Client {
         self.request(request).await
     }
 
-    /// Reads an aggregated document. Rejects the unaggregated document of a server without aggregated discovery, which
-    /// would decode as an empty list.
-    async fn aggregated(&self, path: &str) -> Result<APIGroupDiscoveryList> {
-        let document: Value = self.document(path, ACCEPT_AGGREGATED_DISCOVERY_V2).await?;
+    /// Requests an aggregated document. Rejects the unaggregated document of a server without aggregated discovery,
+    /// which would decode as an empty list.
+    async fn request_aggregated(&self, path: &str) -> Result<APIGroupDiscoveryList> {
+        let document: Value = self.request_document(path, ACCEPT_AGGREGATED_DISCOVERY_V2).await?;
         if document["kind"] != "APIGroupDiscoveryList" {
             return Err(Error::Request {
                 what: format!("the server has no aggregated discovery of {path}"),

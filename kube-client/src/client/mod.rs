@@ -43,8 +43,8 @@ use request_line::RequestLine;
 
 /// A client for one cluster. It is cheap to clone and can be used concurrently.
 ///
-/// All clones share connections and credentials. Requests do not wait for each other: each passes through the stack on
-/// the caller's task.
+/// All clones share connections and credentials. Each request passes through the stack on the caller's task, so that
+/// requests do not wait for each other.
 ///
 /// # Cancel safety
 /// Dropping the future of a request, or the body of its response, cancels the request. The server may already have
@@ -87,6 +87,7 @@ impl Client {
         self
     }
 
+    /// The size in bytes of the largest object that is read into memory.
     pub(crate) fn max_object_bytes(&self) -> usize {
         self.max_object_bytes
     }
@@ -133,7 +134,7 @@ impl Client {
     pub async fn open(&self, request: Request<Vec<u8>>) -> Result<Response<Body>> {
         let request_line = RequestLine::of(&request);
         let response = self.send(request.map(Body::from)).await?;
-        response::check(&request_line, response).await
+        response::error_for_status(&request_line, response).await
     }
 
     /// Sends a request and decodes the JSON body of the response.
@@ -145,7 +146,7 @@ impl Client {
     /// See [`Client`].
     pub async fn request<T: DeserializeOwned>(&self, request: Request<Vec<u8>>) -> Result<T> {
         let (request_line, body) = self.fetch(request).await?;
-        response::decode(&request_line, &body)
+        response::decode_body(&request_line, &body)
     }
 
     /// Sends a request and returns the body of the response as text.
@@ -177,7 +178,7 @@ impl Client {
         let (request_line, body) = self.fetch(request).await?;
         match response::parse_status(&body) {
             Some(status) => Ok(Either::Right(status)),
-            None => response::decode(&request_line, &body).map(Either::Left),
+            None => response::decode_body(&request_line, &body).map(Either::Left),
         }
     }
 
@@ -203,7 +204,7 @@ impl Client {
     async fn fetch(&self, request: Request<Vec<u8>>) -> Result<(RequestLine, Bytes)> {
         let request_line = RequestLine::of(&request);
         let response = self.send(request.map(Body::from)).await?;
-        let body = response::check(&request_line, response)
+        let body = response::error_for_status(&request_line, response)
             .await?
             .into_body()
             .collect_bytes_up_to(self.max_object_bytes)

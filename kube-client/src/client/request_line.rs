@@ -11,6 +11,7 @@ pub(super) struct RequestLine {
 }
 
 impl RequestLine {
+    /// Copies the method and URI of a request.
     pub(super) fn of<B>(request: &http::Request<B>) -> Self {
         Self { method: request.method().clone(), uri: request.uri().clone() }
     }

@@ -1,6 +1,6 @@
 //! Converts unsuccessful responses to [`Error::Api`], even if the body is not a `Status`.
 //!
-//! It reads only a bounded part of the body, and must not log bodies.
+//! This module reads only a bounded part of the body, and must not log bodies.
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Response, StatusCode, header, uri::Authority};
@@ -26,16 +26,19 @@ const UNEXPECTED_RESPONSE: &str = "UnexpectedServerResponse";
 const EXCERPT_LIMIT: usize = 256;
 
 /// Returns a successful response unchanged, and converts any other response to [`Error::Api`].
-pub(super) async fn check(request_line: &RequestLine, response: Response<Body>) -> Result<Response<Body>> {
+pub(super) async fn error_for_status(
+    request_line: &RequestLine,
+    response: Response<Body>,
+) -> Result<Response<Body>> {
     let code = response.status();
     if code.is_success() || code == StatusCode::SWITCHING_PROTOCOLS {
         return Ok(response);
     }
     let (head, body) = response.into_parts();
     let body = collect_start(body).await;
-    // The transport sets it; a custom service need not.
+    // The transport sets this extension. A custom service may omit it.
     let server = head.extensions.get::<Authority>();
-    Err(Error::Api(status_of(request_line, code, &head.headers, &body, server).boxed()))
+    Err(Error::Api(status_from_response(request_line, code, &head.headers, &body, server).boxed()))
 }
 
 /// Returns the part of an unsuccessful response's body that arrives in time. A connection that breaks or stalls must
@@ -49,13 +52,13 @@ async fn collect_start(body: Body) -> Bytes {
         }
         if start.len() == ERROR_BODY_LIMIT { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
-    body.read_for(ERROR_BODY_TIMEOUT, append).await;
+    body.read_frames(ERROR_BODY_TIMEOUT, append).await;
     start.freeze()
 }
 
 /// Parses the body as a `Status`, and fills in a missing code and `Retry-After` from the head of the response. If the
 /// body is not a `Status`, generates one.
-fn status_of(
+fn status_from_response(
     request_line: &RequestLine,
     code: StatusCode,
     headers: &HeaderMap,
@@ -64,7 +67,7 @@ fn status_of(
 ) -> Status {
     let mut status = parse_status(body).unwrap_or_else(|| {
         let code = code.as_u16();
-        let message = describe(request_line, code, headers, body);
+        let message = generated_message(request_line, code, headers, body);
         // As in client-go, the cause marks a `Status` that the client generated.
         let cause = StatusCause { reason: UNEXPECTED_RESPONSE.to_owned(), ..StatusCause::default() };
         let details = StatusDetails { causes: vec![cause], ..StatusDetails::default() };
@@ -96,7 +99,7 @@ fn status_of(
 }
 
 /// The message of the `Status` that the client generates.
-fn describe(request_line: &RequestLine, code: u16, headers: &HeaderMap, body: &[u8]) -> String {
+fn generated_message(request_line: &RequestLine, code: u16, headers: &HeaderMap, body: &[u8]) -> String {
     let target = headers.get(header::LOCATION).and_then(|value| value.to_str().ok());
     if let Some(target) = target.filter(|_| (300..400).contains(&code)) {
         return format!(
@@ -123,6 +126,7 @@ pub(super) fn retry_after_seconds(headers: &HeaderMap) -> Option<u32> {
     headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim().parse().ok().filter(|seconds| *seconds > 0)
 }
 
+/// The type of an object.
 #[derive(Deserialize)]
 struct TypeMeta<'a> {
     #[serde(borrow, default)]
@@ -131,7 +135,7 @@ struct TypeMeta<'a> {
     api_version: Option<Cow<'a, str>>,
 }
 
-/// The `Status` in a body; `None` if the body is of another kind.
+/// Parses a body as a `Status`; `None` if the body is not a `Status`.
 pub(super) fn parse_status(body: &[u8]) -> Option<Status> {
     let meta: TypeMeta<'_> = decode_json(body).ok()?;
     let is_status = meta.kind.as_deref() == Some("Status") && meta.api_version.as_deref() == Some("v1");
@@ -139,7 +143,7 @@ pub(super) fn parse_status(body: &[u8]) -> Option<Status> {
 }
 
 /// Decodes a complete JSON body.
-pub(super) fn decode<T: DeserializeOwned>(request_line: &RequestLine, body: &[u8]) -> Result<T> {
+pub(super) fn decode_body<T: DeserializeOwned>(request_line: &RequestLine, body: &[u8]) -> Result<T> {
     decode_json(body).map_err(|error| Error::Decode {
         what: format!("the response to {request_line} ({} bytes)", body.len()),
         source: error.into(),
@@ -153,20 +157,20 @@ mod tests {
     use http::{Method, Uri};
 
     /// The error for a response with this code, these headers and this body.
-    async fn fail(code: u16, headers: &[(&str, &str)], body: impl Into<Body>) -> Error {
+    async fn error_from_response(code: u16, headers: &[(&str, &str)], body: impl Into<Body>) -> Error {
         let request_line =
             RequestLine { method: Method::GET, uri: Uri::from_static("/apis/x/v1/foos?limit=1") };
         let mut response = Response::builder().status(code);
         for (name, value) in headers {
             response = response.header(*name, *value);
         }
-        check(&request_line, response.body(body.into()).unwrap()).await.unwrap_err()
+        error_for_status(&request_line, response.body(body.into()).unwrap()).await.unwrap_err()
     }
 
     #[tokio::test]
-    async fn keeps_a_status_and_adds_code_and_retry_after() {
+    async fn keeps_a_status_and_adds_code_and_retry_after_from_the_head() {
         let body = r#"{"kind":"Status","apiVersion":"v1","message":"slow down","reason":"TooManyRequests"}"#;
-        let error = fail(429, &[("retry-after", "7")], body.as_bytes().to_vec()).await;
+        let error = error_from_response(429, &[("retry-after", "7")], body.as_bytes().to_vec()).await;
         assert!(error.is_too_many_requests());
         assert_eq!(error.to_string(), "slow down (429 TooManyRequests)");
         assert_eq!(error.retry_after().map(|wait| wait.as_secs()), Some(7));
@@ -183,20 +187,20 @@ mod tests {
             (404, &[], r#"{"kind":"Pod","apiVersion":"v1"}"#, "does not know"),
             (401, &[], r#"{"kind":"Status","apiVersion":"v1"}"#, "refused GET"),
         ] {
-            let error = fail(code, headers, body.as_bytes().to_vec()).await;
+            let error = error_from_response(code, headers, body.as_bytes().to_vec()).await;
             assert!(error.to_string().contains(part), "{error}");
             assert_eq!(error.status().map(|status| status.code), Some(code));
         }
-        assert!(fail(404, &[], Body::empty()).await.is_not_found());
+        assert!(error_from_response(404, &[], Body::empty()).await.is_not_found());
     }
 
     #[tokio::test]
-    async fn error_bodies_that_are_endless_or_broken_are_bounded() {
+    async fn reads_a_bounded_part_of_an_endless_or_broken_error_body() {
         let endless = stream::repeat(Bytes::from(vec![b'x'; 1 << 16])).map(Ok::<_, Error>);
-        let error = fail(500, &[], Body::wrap_stream(endless)).await;
+        let error = error_from_response(500, &[], Body::wrap_stream(endless)).await;
         assert!(error.to_string().len() < 1000, "{error}");
         let broken = stream::iter([Ok("half"), Err("reset")]);
-        assert!(fail(500, &[], Body::wrap_stream(broken)).await.to_string().contains("half"));
+        assert!(error_from_response(500, &[], Body::wrap_stream(broken)).await.to_string().contains("half"));
     }
 
     #[tokio::test(start_paused = true)]
@@ -208,7 +212,9 @@ mod tests {
         });
         for (body, part) in [(Body::wrap_stream(stalled), "with: half"), (Body::wrap_stream(dripping), "xxx")]
         {
-            let error = tokio::time::timeout(Duration::from_secs(3600), fail(503, &[], body)).await.unwrap();
+            let error = tokio::time::timeout(Duration::from_secs(3600), error_from_response(503, &[], body))
+                .await
+                .unwrap();
             assert!(error.to_string().contains(part), "{error}");
             assert_eq!(error.status().map(|status| status.code), Some(503));
         }

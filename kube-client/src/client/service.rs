@@ -18,17 +18,17 @@ use crate::error::BoxError;
 /// Each call clones the inner service and waits until the clone is ready. A clone of the default stack only increments
 /// reference counts.
 #[derive(Clone)]
-pub struct HttpService(Arc<dyn Call>);
+pub struct HttpService(Arc<dyn DynService>);
 
-/// A tower service whose readiness is awaited within `call`. The trait is object-safe.
-trait Call: Send + Sync {
+/// An object-safe service: unlike with a tower service, `call` itself waits until the service is ready.
+trait DynService: Send + Sync {
     fn call(&self, request: Request<Body>) -> BoxFuture<'static, Result<Response<Body>, BoxError>>;
 }
 
-/// Implements [`Call`] for a service, so that its type can be erased.
+/// Implements [`DynService`] for a service, so that its type can be erased.
 struct Erased<S>(S);
 
-impl<S, B> Call for Erased<S>
+impl<S, B> DynService for Erased<S>
 where
     S: Service<Request<Body>, Response = Response<B>> + Clone + Send + Sync + 'static,
     S::Future: Send,

@@ -48,10 +48,10 @@ pub(super) async fn all(client: &Client, wanted: &Groups) -> Result<Found> {
 
 /// Reads the groups below `path`, which is `/api` or `/apis`.
 async fn root(client: &Client, path: &str, wanted: &Groups) -> Result<Found> {
-    let document: Value = match client.document(path, ACCEPT_AGGREGATED_DISCOVERY_V2).await {
+    let document: Value = match client.request_document(path, ACCEPT_AGGREGATED_DISCOVERY_V2).await {
         // From a proxy or an aggregated API server that does not support the parameters of the media types.
         Err(error) if error.status().is_some_and(|status| status.code == 406) => {
-            client.document(path, "application/json").await?
+            client.request_document(path, "application/json").await?
         }
         // A server may have only one of the root documents.
         Err(error) if error.is_not_found() => return Ok(Found::default()),

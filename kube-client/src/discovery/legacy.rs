@@ -136,7 +136,7 @@ pub(super) async fn version(
 ) -> Result<VersionData> {
     let root = if gv.group.is_empty() { "/api" } else { "/apis" };
     let document: Value =
-        client.document(&format!("{root}/{}", gv.api_version()), "application/json").await?;
+        client.request_document(&format!("{root}/{}", gv.api_version()), "application/json").await?;
     let unusable = |what| DiscoveryError::InvalidDocument { document: gv.api_version(), what };
     // Another document, such as a `Status`, would be a version without resources.
     match (document["kind"].as_str(), document.get("resources")) {

@@ -48,7 +48,7 @@ pub async fn group(client: &Client, apigroup: &str) -> Result<ApiGroup> {
         (found.groups, found.failures)
     } else if is_segment(apigroup) {
         let mut failures = Vec::new();
-        let document = match client.document(&format!("/apis/{apigroup}"), "application/json").await {
+        let document = match client.request_document(&format!("/apis/{apigroup}"), "application/json").await {
             Err(error) if error.is_not_found() => return Err(missing().into()),
             document => document?,
         };

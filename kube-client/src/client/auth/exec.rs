@@ -17,16 +17,17 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::{Presented, bearer, unusable};
+use super::{PresentedCredentials, auth_error, bearer_header};
 use crate::{
     config::{ExecAuthCluster, ExecConfig, ExecInteractiveMode, Identity, identity_from_pem},
     core::{nearest_timestamp, without_values},
     error::{BoxError, Error, Result, Wait},
 };
 
-/// Called with each new client certificate that a plugin prints.
+/// The callback for each new client certificate that a plugin prints.
 pub(crate) type OnCertificate = Box<dyn Fn(Identity) -> Result<(), BoxError> + Send + Sync>;
 
+/// The API version in which `interactiveMode` is required.
 const API_V1: &str = "client.authentication.k8s.io/v1";
 const API_V1BETA1: &str = "client.authentication.k8s.io/v1beta1";
 /// The time limit on one run of a plugin that does not use the terminal.
@@ -64,12 +65,13 @@ struct CachedCredentials {
 }
 
 impl CachedCredentials {
-    fn is_fresh(&self) -> bool {
+    /// Whether the credentials never expire, or expire in the future.
+    fn is_unexpired(&self) -> bool {
         self.expires.is_none_or(|at| Instant::now() < at)
     }
 
-    fn into_presented(self) -> Presented {
-        Presented { header: self.header, generation: self.generation }
+    fn into_presented(self) -> PresentedCredentials {
+        PresentedCredentials { header: self.header, generation: self.generation }
     }
 }
 
@@ -77,19 +79,21 @@ impl ExecPlugin {
     /// Checks the configuration. Does not run the plugin.
     pub(super) fn new(config: ExecConfig, on_certificate: OnCertificate) -> Result<Self> {
         let Some(command) = config.command.clone().filter(|command| !command.is_empty()) else {
-            return Err(unusable("the user's exec plugin has no command".to_owned()));
+            return Err(auth_error("the user's exec plugin has no command".to_owned()));
         };
         let api_version = match config.api_version.as_deref() {
             Some(version @ (API_V1 | API_V1BETA1)) => version.to_owned(),
             other => {
-                return Err(unusable(format!(
+                return Err(auth_error(format!(
                     "the exec plugin `{command}` has apiVersion `{}`; {API_V1} and {API_V1BETA1} are supported",
                     other.unwrap_or_default()
                 )));
             }
         };
         if api_version == API_V1 && config.interactive_mode.is_none() {
-            return Err(unusable(format!("the exec plugin `{command}` needs interactiveMode with {API_V1}")));
+            return Err(auth_error(format!(
+                "the exec plugin `{command}` needs interactiveMode with {API_V1}"
+            )));
         }
         Ok(Self {
             config,
@@ -102,22 +106,22 @@ impl ExecPlugin {
     }
 
     /// The cached credentials; runs the plugin if there are none, or if they have expired.
-    pub(super) async fn current(&self) -> Result<Presented> {
-        if let Some(cached) = self.fresh() {
+    pub(super) async fn current(&self) -> Result<PresentedCredentials> {
+        if let Some(cached) = self.unexpired() {
             return Ok(cached.into_presented());
         }
         let _running = self.running.lock().await;
-        match self.fresh() {
+        match self.unexpired() {
             Some(cached) => Ok(cached.into_presented()),
-            None => self.run().await.map(CachedCredentials::into_presented),
+            None => self.run_plugin().await.map(CachedCredentials::into_presented),
         }
     }
 
     /// Runs the plugin after the server rejected `used` with 401, unless a concurrent request has already done so.
     /// Returns whether the credentials differ from `used`.
-    pub(super) async fn renew(&self, used: &Presented) -> Result<bool> {
+    pub(super) async fn renew(&self, used: &PresentedCredentials) -> Result<bool> {
         let _running = self.running.lock().await;
-        let before = self.fresh();
+        let before = self.unexpired();
         // Compare generations, not headers: a new client certificate does not change the header.
         if before.as_ref().is_some_and(|cached| cached.generation != used.generation) {
             return Ok(true);
@@ -129,37 +133,41 @@ impl ExecPlugin {
         {
             return Ok(false);
         }
-        let mut after = self.run().await?;
+        let mut after = self.run_plugin().await?;
         after.renewed = Some(Instant::now());
         *self.cached.lock().unwrap_or_else(PoisonError::into_inner) = Some(after.clone());
         Ok(before.is_none_or(|before| before.generation != after.generation))
     }
 
     /// The cached credentials; `None` if there are none, or if they have expired.
-    fn fresh(&self) -> Option<CachedCredentials> {
-        self.cached.lock().unwrap_or_else(PoisonError::into_inner).clone().filter(CachedCredentials::is_fresh)
+    fn unexpired(&self) -> Option<CachedCredentials> {
+        self.cached
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+            .filter(CachedCredentials::is_unexpired)
     }
 
     /// Runs the plugin and parses its output.
-    async fn run(&self) -> Result<CachedCredentials> {
+    async fn run_plugin(&self) -> Result<CachedCredentials> {
         let (interactive, limit) = match self.config.interactive_mode {
             Some(ExecInteractiveMode::Never) => (false, PLUGIN_TIMEOUT),
             mode => {
                 let terminal = std::io::stdin().is_terminal();
                 if mode == Some(ExecInteractiveMode::Always) && !terminal {
-                    return Err(self.failed("needs a terminal, and stdin is not one", None));
+                    return Err(self.error("needs a terminal, and stdin is not one", None));
                 }
                 if terminal { (true, INTERACTIVE_PLUGIN_TIMEOUT) } else { (false, PLUGIN_TIMEOUT) }
             }
         };
-        let mut command = self.command(interactive)?;
+        let mut command = self.build_command(interactive)?;
         let what = format!("exec plugin `{}`", self.command);
-        // `Command::output` would capture stderr, and hide the prompts of a login from the user.
-        let child = command.spawn().map_err(|source| self.not_started(source))?;
+        // `Command::output` would capture stderr, so that the user would not see the login prompts of the plugin.
+        let child = command.spawn().map_err(|source| self.start_error(source))?;
         let output = timeout(limit, child.wait_with_output())
             .await
             .map_err(|_| Error::Timeout { wait: Wait::Credentials, after: limit, what })?
-            .map_err(|source| self.failed("cannot be waited for", Some(source.into())))?;
+            .map_err(|source| self.error("cannot be waited for", Some(source.into())))?;
         let mut cached = self.parse_output(&output)?;
         let mut last = self.cached.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(before) = &*last {
@@ -172,7 +180,7 @@ impl ExecPlugin {
     }
 
     /// The command with its arguments, environment, and standard streams.
-    fn command(&self, interactive: bool) -> Result<Command> {
+    fn build_command(&self, interactive: bool) -> Result<Command> {
         let info = ExecInfo {
             kind: "ExecCredential",
             api_version: &self.api_version,
@@ -182,7 +190,7 @@ impl ExecPlugin {
             },
         };
         let info = serde_json::to_string(&info).map_err(|source| {
-            self.failed("cannot receive the cluster information (provideClusterInfo)", Some(source.into()))
+            self.error("cannot receive the cluster information (provideClusterInfo)", Some(source.into()))
         })?;
         let mut command = Command::new(&self.command);
         command.args(self.config.args.iter().flatten());
@@ -204,7 +212,8 @@ impl ExecPlugin {
         Ok(command)
     }
 
-    fn not_started(&self, source: std::io::Error) -> Error {
+    /// The error for a command that the operating system cannot start, with the plugin's advice on its installation.
+    fn start_error(&self, source: std::io::Error) -> Error {
         let hint = match &self.config.install_hint {
             Some(hint) if source.kind() == std::io::ErrorKind::NotFound => {
                 let plain: String = hint.chars().filter(|c| !c.is_control() || *c == '\n').collect();
@@ -212,7 +221,7 @@ impl ExecPlugin {
             }
             _ => "cannot be started; is it installed and in PATH?".to_owned(),
         };
-        self.failed(&hint, Some(source.into()))
+        self.error(&hint, Some(source.into()))
     }
 
     /// Parses the output of the plugin. The output contains credentials, so that errors quote only its `apiVersion` and
@@ -220,40 +229,41 @@ impl ExecPlugin {
     fn parse_output(&self, output: &Output) -> Result<CachedCredentials> {
         if !output.status.success() {
             let what = format!("failed with {}; see its messages on stderr", output.status);
-            return Err(self.failed(&what, None));
+            return Err(self.error(&what, None));
         }
-        let printed = parse(&output.stdout).map_err(|place| {
-            self.failed(&format!("printed no ExecCredential in JSON or YAML{place}"), None)
+        let printed = parse_exec_credential(&output.stdout).map_err(|place| {
+            self.error(&format!("printed no ExecCredential in JSON or YAML{place}"), None)
         })?;
         if printed.kind != "ExecCredential" || printed.api_version != self.api_version {
             let what = format!(
                 "printed apiVersion `{}`, kind `{}` instead of `{}`, ExecCredential",
                 printed.api_version, printed.kind, self.api_version
             );
-            return Err(self.failed(&what, None));
+            return Err(self.error(&what, None));
         }
-        let Some(status) = printed.status else { return Err(self.failed("printed no status", None)) };
+        let Some(status) = printed.status else { return Err(self.error("printed no status", None)) };
         let header = status
             .token
             .filter(|token| !token.expose_secret().is_empty())
-            .map(|token| bearer(&token, &format!("the token of the exec plugin `{}`", self.command)));
+            .map(|token| bearer_header(&token, &format!("the token of the exec plugin `{}`", self.command)));
         let header = header.transpose()?;
-        let expires = status.expiration_timestamp.as_deref().map(|text| self.expiry(text)).transpose()?;
+        let expires =
+            status.expiration_timestamp.as_deref().map(|text| self.expiry_instant(text)).transpose()?;
         let certificate =
-            self.certificate(status.client_certificate_data, status.client_key_data.as_ref())?;
+            self.forward_certificate(status.client_certificate_data, status.client_key_data.as_ref())?;
         if header.is_none() && certificate.is_none() {
-            return Err(self.failed("printed neither a token nor a client certificate", None));
+            return Err(self.error("printed neither a token nor a client certificate", None));
         }
         Ok(CachedCredentials { header, certificate, generation: 0, expires, renewed: None })
     }
 
     /// Converts an `expirationTimestamp` (wall clock) to an instant of the runtime's clock, minus [`EXPIRY_MARGIN`].
-    fn expiry(&self, text: &str) -> Result<Instant> {
+    fn expiry_instant(&self, text: &str) -> Result<Instant> {
         // 9999-12-31T23:59:59Z, which plugins print for "never", is beyond jiff's last timestamp.
         let at = nearest_timestamp(text).map_or_else(|| text.parse(), Ok).map_err(|error: jiff::Error| {
-            // The error quotes the text, which may be a secret in the wrong field.
+            // The error quotes the text. If the plugin confuses its fields, the text is a secret.
             let reason = without_values(&error.to_string());
-            self.failed("printed an expirationTimestamp that is no RFC 3339 time", Some(reason.into()))
+            self.error("printed an expirationTimestamp that is no RFC 3339 time", Some(reason.into()))
         })?;
         let remaining = Duration::try_from(at.duration_since(jiff::Timestamp::now())).unwrap_or_default();
         let remaining =
@@ -264,7 +274,11 @@ impl ExecPlugin {
     }
 
     /// Passes a new client certificate and its key to `on_certificate`. Returns the certificate.
-    fn certificate(&self, certificate: Option<String>, key: Option<&SecretString>) -> Result<Option<String>> {
+    fn forward_certificate(
+        &self,
+        certificate: Option<String>,
+        key: Option<&SecretString>,
+    ) -> Result<Option<String>> {
         let certificate = certificate.filter(|text| !text.is_empty());
         match (certificate, key.filter(|key| !key.expose_secret().is_empty())) {
             (None, None) => Ok(None),
@@ -272,19 +286,19 @@ impl ExecPlugin {
                 let before = self.cached.lock().unwrap_or_else(PoisonError::into_inner).clone();
                 if before.and_then(|before| before.certificate).as_ref() != Some(&certificate) {
                     let unusable =
-                        |source| self.failed("printed a client certificate that cannot be used", source);
+                        |source| self.error("printed a client certificate that cannot be used", source);
                     let identity = identity_from_pem(&certificate, key.expose_secret())
                         .map_err(|error| unusable(Some(error.into())))?;
                     (self.on_certificate)(identity).map_err(|error| unusable(Some(error)))?;
                 }
                 Ok(Some(certificate))
             }
-            _ => Err(self.failed("printed only one of clientCertificateData and clientKeyData", None)),
+            _ => Err(self.error("printed only one of clientCertificateData and clientKeyData", None)),
         }
     }
 
     /// An error about the plugin. `what` completes a sentence that begins with the name of the plugin.
-    fn failed(&self, what: &str, source: Option<BoxError>) -> Error {
+    fn error(&self, what: &str, source: Option<BoxError>) -> Error {
         Error::Auth { what: format!("the exec plugin `{}` {what}", self.command), source }
     }
 }
@@ -297,7 +311,7 @@ impl fmt::Debug for ExecPlugin {
 
 /// Parses the output of a plugin as JSON or, like client-go, as YAML. The error is the position of the first syntax
 /// error.
-fn parse(printed: &[u8]) -> Result<ExecCredential, String> {
+fn parse_exec_credential(printed: &[u8]) -> Result<ExecCredential, String> {
     let json = match serde_json::from_slice(printed) {
         Ok(credential) => return Ok(credential),
         Err(error) => (error.line(), error.column()),
@@ -319,6 +333,7 @@ struct ExecInfo<'a> {
     spec: ExecSpec<'a>,
 }
 
+/// The `spec` of the `ExecCredential` that the plugin receives.
 #[derive(Serialize)]
 struct ExecSpec<'a> {
     interactive: bool,
@@ -337,6 +352,7 @@ struct ExecCredential {
     status: Option<ExecStatus>,
 }
 
+/// The `status` of the `ExecCredential` that the plugin prints: the credentials.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct ExecStatus {

@@ -1,4 +1,4 @@
-//! The layer that adds credentials to requests. No other code sets `Authorization` on a request.
+//! The layer that adds credentials to requests, except to a request that already has an `Authorization` header.
 
 use futures::future::BoxFuture;
 use http::{HeaderValue, Request, Response, StatusCode};
@@ -56,14 +56,14 @@ where
             Credentials::File(_) | Credentials::Exec(_) => {
                 let fresh = self.inner.clone();
                 let ready = std::mem::replace(&mut self.inner, fresh);
-                Box::pin(send(ready, self.credentials.clone(), request))
+                Box::pin(send_with_credentials(ready, self.credentials.clone(), request))
             }
         }
     }
 }
 
 /// Sends a request with credentials. After a 401, renews the credentials and sends the request once more.
-async fn send<S>(
+async fn send_with_credentials<S>(
     mut service: S,
     credentials: Credentials,
     mut request: Request<Body>,
@@ -73,7 +73,7 @@ where
 {
     let used = credentials.current().await?;
     let copy = clone_request(&request);
-    authorize(&mut request, used.header.clone());
+    set_authorization(&mut request, used.header.clone());
     let response = service.call(request).await?;
     // A request that is rejected with 401 has no effect, so any verb may be sent again.
     let (StatusCode::UNAUTHORIZED, Some(mut copy)) = (response.status(), copy) else { return Ok(response) };
@@ -86,12 +86,13 @@ where
         }
     }
     response.into_body().drain().await;
-    authorize(&mut copy, credentials.current().await?.header);
+    set_authorization(&mut copy, credentials.current().await?.header);
     std::future::poll_fn(|cx| service.poll_ready(cx)).await?;
     service.call(copy).await
 }
 
-fn authorize(request: &mut Request<Body>, value: Option<HeaderValue>) {
+/// Sets the `Authorization` header, if there is a value.
+fn set_authorization(request: &mut Request<Body>, value: Option<HeaderValue>) {
     if let Some(value) = value {
         request.headers_mut().insert(AUTHORIZATION, value);
     }

@@ -37,14 +37,15 @@ pub(super) enum Credentials {
 
 /// The credentials that one request was sent with.
 #[derive(Clone)]
-struct Presented {
+struct PresentedCredentials {
     header: Option<HeaderValue>,
     /// The generation of the credentials from a plugin, which may be a certificate without a header; 0 for other
     /// sources.
     generation: u64,
 }
 
-impl Presented {
+impl PresentedCredentials {
+    /// Credentials from a source that is not a plugin.
     fn from_header(header: Option<HeaderValue>) -> Self {
         Self { header, generation: 0 }
     }
@@ -56,7 +57,7 @@ impl Credentials {
     /// `on_certificate` is called with each new client certificate that a plugin prints.
     pub(super) fn new(user: &AuthInfo, on_certificate: OnCertificate) -> Result<Self> {
         if let Some(provider) = &user.auth_provider {
-            return Err(unusable(format!(
+            return Err(auth_error(format!(
                 "the auth-provider `{}` is not supported: Kubernetes has replaced auth providers by exec plugins; use \
                  an exec plugin or a token",
                 provider.name
@@ -66,15 +67,17 @@ impl Credentials {
         let file = user.token_file.as_deref().filter(|path| !path.is_empty());
         let name = user.username.as_deref().filter(|name| !name.is_empty());
         if name.is_some() && (fixed.is_some() || file.is_some()) {
-            return Err(unusable("the user has both a token and a username; remove one of them".to_owned()));
+            return Err(auth_error(
+                "the user has both a token and a username; remove one of them".to_owned(),
+            ));
         }
         match (file, fixed, name, &user.exec) {
             (Some(path), fixed, ..) => {
-                let last = fixed.map(|token| bearer(token, "token")).transpose()?;
+                let last = fixed.map(|token| bearer_header(token, "token")).transpose()?;
                 Ok(Self::File(Arc::new(TokenFile::open(path.into(), last)?)))
             }
-            (None, Some(token), ..) => bearer(token, "token").map(Self::Fixed),
-            (None, None, Some(name), _) => basic(name, user.password.as_ref()).map(Self::Fixed),
+            (None, Some(token), ..) => bearer_header(token, "token").map(Self::Fixed),
+            (None, None, Some(name), _) => basic_header(name, user.password.as_ref()).map(Self::Fixed),
             (None, None, None, Some(exec)) => {
                 Ok(Self::Exec(Arc::new(ExecPlugin::new(exec.clone(), on_certificate)?)))
             }
@@ -88,17 +91,17 @@ impl Credentials {
     }
 
     /// The credentials for the next request.
-    async fn current(&self) -> Result<Presented> {
+    async fn current(&self) -> Result<PresentedCredentials> {
         match self {
-            Self::None => Ok(Presented::from_header(None)),
-            Self::Fixed(value) => Ok(Presented::from_header(Some(value.clone()))),
-            Self::File(file) => Ok(Presented::from_header(Some(file.current().await))),
+            Self::None => Ok(PresentedCredentials::from_header(None)),
+            Self::Fixed(value) => Ok(PresentedCredentials::from_header(Some(value.clone()))),
+            Self::File(file) => Ok(PresentedCredentials::from_header(Some(file.current().await))),
             Self::Exec(plugin) => plugin.current().await,
         }
     }
 
     /// Renews the credentials after the server rejected `used`. Returns whether they differ from `used`.
-    async fn renew(&self, used: &Presented) -> Result<bool> {
+    async fn renew(&self, used: &PresentedCredentials) -> Result<bool> {
         match self {
             Self::None | Self::Fixed(_) => Ok(false),
             Self::File(file) => Ok(file.renew(used.header.as_ref()).await),
@@ -108,23 +111,23 @@ impl Credentials {
 }
 
 /// The impersonation headers of a user.
-pub(super) fn impersonation(user: &AuthInfo) -> Result<HeaderMap> {
+pub(super) fn impersonation_headers(user: &AuthInfo) -> Result<HeaderMap> {
     let mut headers = HeaderMap::new();
     let Some(name) = user.impersonate.as_deref().filter(|name| !name.is_empty()) else {
         let more = user.impersonate_uid.is_some()
             || user.impersonate_groups.as_ref().is_some_and(|groups| !groups.is_empty())
             || user.impersonate_extra.as_ref().is_some_and(|extra| !extra.is_empty());
         if more {
-            return Err(unusable(
+            return Err(auth_error(
                 "as-uid, as-groups and as-user-extra need `as`: set the user to impersonate".to_owned(),
             ));
         }
         return Ok(headers);
     };
     let mut add = |header: String, value: &str| -> Result<()> {
-        let bad = |_| unusable(format!("`{value}` cannot be sent as {header}"));
+        let bad = |_| auth_error(format!("`{value}` cannot be sent as {header}"));
         let name =
-            HeaderName::try_from(&header).map_err(|_| unusable(format!("`{header}` is not a header")))?;
+            HeaderName::try_from(&header).map_err(|_| auth_error(format!("`{header}` is not a header")))?;
         headers.append(name, HeaderValue::from_str(value).map_err(bad)?);
         Ok(())
     };
@@ -149,24 +152,24 @@ pub(super) fn impersonation(user: &AuthInfo) -> Result<HeaderMap> {
 const EXTRA_KEY_ENCODE_SET: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 /// The header value `Bearer TOKEN`. `from` is the source of the token, for error texts.
-fn bearer(token: &SecretString, from: &str) -> Result<HeaderValue> {
+fn bearer_header(token: &SecretString, from: &str) -> Result<HeaderValue> {
     let token = token.expose_secret().trim();
     if token.is_empty() {
-        return Err(unusable(format!("{from} is empty")));
+        return Err(auth_error(format!("{from} is empty")));
     }
-    sensitive(&format!("Bearer {token}"), from)
+    sensitive_header(&format!("Bearer {token}"), from)
 }
 
 /// The header value `Basic BASE64` (RFC 7617).
-fn basic(name: &str, password: Option<&SecretString>) -> Result<HeaderValue> {
+fn basic_header(name: &str, password: Option<&SecretString>) -> Result<HeaderValue> {
     let password = password.map_or("", |password| password.expose_secret());
-    sensitive(&format!("Basic {}", STANDARD.encode(format!("{name}:{password}"))), "username")
+    sensitive_header(&format!("Basic {}", STANDARD.encode(format!("{name}:{password}"))), "username")
 }
 
 /// A header value that `Debug` hides. `from` is the source of the value, for error texts.
-fn sensitive(value: &str, from: &str) -> Result<HeaderValue> {
+fn sensitive_header(value: &str, from: &str) -> Result<HeaderValue> {
     let mut value = HeaderValue::from_str(value).map_err(|_| {
-        unusable(format!("{from} holds characters that cannot be sent; is it another kind of file?"))
+        auth_error(format!("{from} holds characters that cannot be sent; is it another kind of file?"))
     })?;
     value.set_sensitive(true);
     Ok(value)
@@ -174,17 +177,18 @@ fn sensitive(value: &str, from: &str) -> Result<HeaderValue> {
 
 /// The `Proxy-Authorization` value for a user name and a password.
 pub(super) fn proxy_authorization(name: &str, password: &str) -> Result<HeaderValue> {
-    basic(name, Some(&SecretString::from(password))).map(|mut value| {
+    basic_header(name, Some(&SecretString::from(password))).map(|mut value| {
         value.set_sensitive(true);
         value
     })
 }
 
-fn unusable(what: String) -> Error {
+/// An error about credentials that cannot be used.
+fn auth_error(what: String) -> Error {
     Error::Auth { what, source: None }
 }
 
-/// Only this module sets this header.
+/// The header that contains the credentials of a request.
 const AUTHORIZATION: HeaderName = header::AUTHORIZATION;
 
 #[cfg(test)]

@@ -26,8 +26,9 @@ fn credentials(user: &AuthInfo) -> Result<Credentials> {
     Credentials::new(user, ignore_certificates())
 }
 
+/// Asserts that the credentials cannot be used, and that the error text contains `parts` but no secret.
 #[track_caller]
-fn check_error(user: &AuthInfo, parts: &[&str]) {
+fn assert_error_contains(user: &AuthInfo, parts: &[&str]) {
     let message = credentials(user).unwrap_err().to_string();
     for part in parts {
         assert!(message.contains(part), "`{part}` not in: {message}");
@@ -37,7 +38,7 @@ fn check_error(user: &AuthInfo, parts: &[&str]) {
 
 /// A server that accepts only the `Authorization` value `accepts` (any value if `None`). Also returns the values that
 /// it has received.
-fn server(
+fn recording_server(
     accepts: Option<&'static str>,
 ) -> (
     Seen,
@@ -55,16 +56,16 @@ fn server(
     (seen, service)
 }
 
-fn post() -> Request<Body> {
+fn post_request() -> Request<Body> {
     Request::post("/x").body(Body::from(b"body".to_vec())).unwrap()
 }
 
 /// The received `Authorization` values; an empty string for a request without one.
-fn sent(seen: &Seen) -> Vec<String> {
+fn received(seen: &Seen) -> Vec<String> {
     seen.lock().unwrap().iter().map(|sent| sent.clone().unwrap_or_default()).collect()
 }
 
-fn token_file(path: &Path) -> AuthInfo {
+fn token_file_user(path: &Path) -> AuthInfo {
     AuthInfo { token_file: Some(path.to_str().unwrap().to_owned()), ..AuthInfo::default() }
 }
 
@@ -73,23 +74,23 @@ async fn rereads_a_token_file_within_a_minute_and_keeps_the_last_good_token_afte
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("token");
     fs::write(&path, "one\n").unwrap();
-    let (seen, service) = server(None);
-    let service = AuthLayer(credentials(&token_file(&path)).unwrap()).layer(service);
+    let (seen, service) = recording_server(None);
+    let service = AuthLayer(credentials(&token_file_user(&path)).unwrap()).layer(service);
     let step = async |change: &dyn Fn()| {
         change();
         tokio::time::sleep(Duration::from_secs(55)).await;
-        service.clone().oneshot(post()).await.unwrap();
+        service.clone().oneshot(post_request()).await.unwrap();
     };
-    service.clone().oneshot(post()).await.unwrap();
+    service.clone().oneshot(post_request()).await.unwrap();
     fs::write(&path, "two").unwrap();
     // The refresh interval has not elapsed, so the client does not read the file.
-    service.clone().oneshot(post()).await.unwrap();
+    service.clone().oneshot(post_request()).await.unwrap();
     step(&|| {}).await;
     step(&|| fs::write(&path, "  ").unwrap()).await;
     step(&|| fs::remove_file(&path).unwrap()).await;
     step(&|| fs::write(&path, "three").unwrap()).await;
     assert_eq!(
-        sent(&seen),
+        received(&seen),
         ["Bearer one", "Bearer one", "Bearer two", "Bearer two", "Bearer two", "Bearer three"]
     );
 }
@@ -99,52 +100,52 @@ async fn rereads_a_rejected_token_immediately_and_sends_the_request_once_more() 
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("token");
     fs::write(&path, "one").unwrap();
-    let (seen, service) = server(Some("Bearer two"));
-    let service = AuthLayer(credentials(&token_file(&path)).unwrap()).layer(service);
+    let (seen, service) = recording_server(Some("Bearer two"));
+    let service = AuthLayer(credentials(&token_file_user(&path)).unwrap()).layer(service);
     // The file still has the rejected token: the request is not sent again.
-    assert_eq!(service.clone().oneshot(post()).await.unwrap().status(), 401);
+    assert_eq!(service.clone().oneshot(post_request()).await.unwrap().status(), 401);
     fs::write(&path, "two").unwrap();
-    assert_eq!(service.clone().oneshot(post()).await.unwrap().status(), 200);
-    assert_eq!(sent(&seen), ["Bearer one", "Bearer one", "Bearer two"]);
+    assert_eq!(service.clone().oneshot(post_request()).await.unwrap().status(), 200);
+    assert_eq!(received(&seen), ["Bearer one", "Bearer one", "Bearer two"]);
 }
 
 #[test]
 fn the_fixed_token_is_used_until_the_token_file_can_be_read() {
-    let mut user = token_file(Path::new("/no/such/token"));
-    check_error(&user, &["/no/such/token"]);
+    let mut user = token_file_user(Path::new("/no/such/token"));
+    assert_error_contains(&user, &["/no/such/token"]);
     user.token = Some("first".to_owned().into());
     assert!(matches!(credentials(&user).unwrap(), Credentials::File(_)));
 }
 
 #[tokio::test]
 async fn keeps_the_authorization_header_of_a_request() {
-    let (seen, service) = server(None);
+    let (seen, service) = recording_server(None);
     let user = AuthInfo { token: Some("own".to_owned().into()), ..AuthInfo::default() };
     let service = AuthLayer(credentials(&user).unwrap()).layer(service);
-    let mut request = post();
+    let mut request = post_request();
     request.headers_mut().insert(AUTHORIZATION, HeaderValue::from_static("Other"));
     service.clone().oneshot(request).await.unwrap();
-    service.oneshot(post()).await.unwrap();
-    assert_eq!(sent(&seen), ["Other", "Bearer own"]);
+    service.oneshot(post_request()).await.unwrap();
+    assert_eq!(received(&seen), ["Other", "Bearer own"]);
 }
 
 #[test]
 fn unusable_credentials_are_an_error_when_the_client_is_built() {
     let secret = || Some(SecretString::from("s3cr3t"));
     let both = AuthInfo { token: secret(), username: Some("me".into()), ..AuthInfo::default() };
-    check_error(&both, &["both a token and a username"]);
+    assert_error_contains(&both, &["both a token and a username"]);
     let odd = AuthInfo { token: Some("s3cr3t\u{7}".to_owned().into()), ..AuthInfo::default() };
-    check_error(&odd, &["token holds characters"]);
+    assert_error_contains(&odd, &["token holds characters"]);
     let provider = serde_json::from_str(r#"{"name":"oidc","config":{"id-token":"s3cr3t"}}"#).unwrap();
     let legacy = AuthInfo { auth_provider: Some(provider), ..AuthInfo::default() };
-    check_error(&legacy, &["auth-provider `oidc`", "exec plugin"]);
+    assert_error_contains(&legacy, &["auth-provider `oidc`", "exec plugin"]);
     let exec = |json| AuthInfo { exec: Some(serde_json::from_str(json).unwrap()), ..AuthInfo::default() };
-    check_error(
+    assert_error_contains(
         &exec(r#"{"command":"x","apiVersion":"client.authentication.k8s.io/v1alpha1"}"#),
         &["v1alpha1", "v1beta1"],
     );
-    check_error(&exec(r#"{"apiVersion":"client.authentication.k8s.io/v1"}"#), &["no command"]);
-    check_error(
+    assert_error_contains(&exec(r#"{"apiVersion":"client.authentication.k8s.io/v1"}"#), &["no command"]);
+    assert_error_contains(
         &exec(r#"{"command":"x","apiVersion":"client.authentication.k8s.io/v1"}"#),
         &["interactiveMode"],
     );
@@ -161,7 +162,7 @@ fn debug_shows_no_credentials() {
         password: Some("s3cr3t".to_owned().into()),
         ..AuthInfo::default()
     };
-    for user in [token, login, token_file(&path)] {
+    for user in [token, login, token_file_user(&path)] {
         let layer = AuthLayer(credentials(&user).unwrap());
         let shown = format!("{layer:?}");
         assert!(!shown.contains("s3cr3t") && !shown.contains(&STANDARD.encode("me:s3cr3t")), "{shown}");
@@ -169,8 +170,8 @@ fn debug_shows_no_credentials() {
 }
 
 #[test]
-fn impersonation_needs_a_user_and_sendable_names() {
-    let message = |user: AuthInfo| impersonation(&user).unwrap_err().to_string();
+fn impersonation_requires_a_user_and_valid_header_values() {
+    let message = |user: AuthInfo| impersonation_headers(&user).unwrap_err().to_string();
     let groups = Some(vec!["g".to_owned()]);
     let alone = AuthInfo { impersonate_groups: groups, ..AuthInfo::default() };
     assert!(message(alone).contains("`as`"));
@@ -201,12 +202,12 @@ mod exec {
         }
     }
 
-    fn user(exec: ExecConfig) -> AuthInfo {
+    fn exec_user(exec: ExecConfig) -> AuthInfo {
         AuthInfo { exec: Some(exec), ..AuthInfo::default() }
     }
 
     /// The number of times that the plugin has run.
-    fn runs(folder: &Path) -> usize {
+    fn run_count(folder: &Path) -> usize {
         fs::read_to_string(folder.join("runs")).map_or(0, |text| text.lines().count())
     }
 
@@ -217,12 +218,12 @@ mod exec {
         let status = format!(r#"{{"token":"t","expirationTimestamp":"{later}"}}"#);
         let exec =
             plugin(folder.path(), &format!("sleep 0.1; echo '{{{KIND_AND_VERSION},\"status\":{status}}}'"));
-        let (seen, service) = server(None);
-        let service = AuthLayer(credentials(&user(exec)).unwrap()).layer(service);
-        let calls = (0..8).map(|_| service.clone().oneshot(post()));
+        let (seen, service) = recording_server(None);
+        let service = AuthLayer(credentials(&exec_user(exec)).unwrap()).layer(service);
+        let calls = (0..8).map(|_| service.clone().oneshot(post_request()));
         futures::future::try_join_all(calls).await.unwrap();
-        assert_eq!((sent(&seen).len(), runs(folder.path())), (8, 1));
-        assert!(sent(&seen).iter().all(|sent| sent == "Bearer t"));
+        assert_eq!((received(&seen).len(), run_count(folder.path())), (8, 1));
+        assert!(received(&seen).iter().all(|sent| sent == "Bearer t"));
     }
 
     #[tokio::test]
@@ -231,11 +232,11 @@ mod exec {
         let past = jiff::Timestamp::now() - Duration::from_secs(1);
         let status = format!(r#"{{"token":"t","expirationTimestamp":"{past}"}}"#);
         let exec = plugin(folder.path(), &format!("echo '{{{KIND_AND_VERSION},\"status\":{status}}}'"));
-        let (_, service) = server(None);
-        let service = AuthLayer(credentials(&user(exec)).unwrap()).layer(service);
-        service.clone().oneshot(post()).await.unwrap();
-        service.oneshot(post()).await.unwrap();
-        assert_eq!(runs(folder.path()), 2);
+        let (_, service) = recording_server(None);
+        let service = AuthLayer(credentials(&exec_user(exec)).unwrap()).layer(service);
+        service.clone().oneshot(post_request()).await.unwrap();
+        service.oneshot(post_request()).await.unwrap();
+        assert_eq!(run_count(folder.path()), 2);
 
         let folder = tempfile::tempdir().unwrap();
         // The plugin prints the number of its runs as the token.
@@ -243,11 +244,12 @@ mod exec {
             "echo '{{{KIND_AND_VERSION},\"status\":{{\"token\":\"'$(wc -l < '{}' | tr -d ' ')'\"}}}}'",
             folder.path().join("runs").display()
         );
-        let (seen, service) = server(Some("Bearer 2"));
-        let service = AuthLayer(credentials(&user(plugin(folder.path(), &script))).unwrap()).layer(service);
-        assert_eq!(service.clone().oneshot(post()).await.unwrap().status(), 200);
-        assert_eq!(service.oneshot(post()).await.unwrap().status(), 200);
-        assert_eq!(sent(&seen), ["Bearer 1", "Bearer 2", "Bearer 2"]);
+        let (seen, service) = recording_server(Some("Bearer 2"));
+        let service =
+            AuthLayer(credentials(&exec_user(plugin(folder.path(), &script))).unwrap()).layer(service);
+        assert_eq!(service.clone().oneshot(post_request()).await.unwrap().status(), 200);
+        assert_eq!(service.oneshot(post_request()).await.unwrap().status(), 200);
+        assert_eq!(received(&seen), ["Bearer 1", "Bearer 2", "Bearer 2"]);
     }
 
     #[tokio::test]
@@ -256,24 +258,24 @@ mod exec {
         let text = "# made by a tool\napiVersion: client.authentication.k8s.io/v1\nkind: ExecCredential\nstatus:\n  \
                     expirationTimestamp: 2999-01-01T00:00:00Z\n  token: from yaml\n";
         let exec = plugin(folder.path(), &format!("printf '%s' '{text}'"));
-        let (seen, service) = server(None);
-        let service = AuthLayer(credentials(&user(exec)).unwrap()).layer(service);
-        service.clone().oneshot(post()).await.unwrap();
-        service.oneshot(post()).await.unwrap();
-        assert_eq!((sent(&seen), runs(folder.path())), (vec!["Bearer from yaml".to_owned(); 2], 1));
+        let (seen, service) = recording_server(None);
+        let service = AuthLayer(credentials(&exec_user(exec)).unwrap()).layer(service);
+        service.clone().oneshot(post_request()).await.unwrap();
+        service.oneshot(post_request()).await.unwrap();
+        assert_eq!((received(&seen), run_count(folder.path())), (vec!["Bearer from yaml".to_owned(); 2], 1));
     }
 
     #[tokio::test]
-    async fn credentials_that_expire_after_the_last_timestamp_never_expire() {
+    async fn an_expiry_beyond_the_range_of_timestamps_causes_no_second_run() {
         for time in ["9999-12-31T23:59:59Z", "9999-12-31T23:59:59.999+00:00", "9999-12-31T00:00:00-12:00"] {
             let folder = tempfile::tempdir().unwrap();
             let status = format!(r#"{{"token":"t","expirationTimestamp":"{time}"}}"#);
             let exec = plugin(folder.path(), &format!("echo '{{{KIND_AND_VERSION},\"status\":{status}}}'"));
-            let (seen, service) = server(None);
-            let service = AuthLayer(credentials(&user(exec)).unwrap()).layer(service);
-            service.clone().oneshot(post()).await.unwrap();
-            service.oneshot(post()).await.unwrap();
-            assert_eq!((sent(&seen).len(), runs(folder.path())), (2, 1), "{time}");
+            let (seen, service) = recording_server(None);
+            let service = AuthLayer(credentials(&exec_user(exec)).unwrap()).layer(service);
+            service.clone().oneshot(post_request()).await.unwrap();
+            service.oneshot(post_request()).await.unwrap();
+            assert_eq!((received(&seen).len(), run_count(folder.path())), (2, 1), "{time}");
         }
     }
 
@@ -286,9 +288,9 @@ mod exec {
             "readlink /proc/$$/fd/2 > '{}'; echo '{{{KIND_AND_VERSION},\"status\":{{\"token\":\"t\"}}}}'",
             out.display()
         );
-        let (_, service) = server(None);
-        let layer = AuthLayer(credentials(&user(plugin(folder.path(), &script))).unwrap());
-        layer.layer(service).oneshot(post()).await.unwrap();
+        let (_, service) = recording_server(None);
+        let layer = AuthLayer(credentials(&exec_user(plugin(folder.path(), &script))).unwrap());
+        layer.layer(service).oneshot(post_request()).await.unwrap();
         let own = fs::read_link("/proc/self/fd/2").unwrap();
         assert_eq!(fs::read_to_string(out).unwrap().trim(), own.to_str().unwrap());
     }
@@ -298,12 +300,12 @@ mod exec {
         let folder = tempfile::tempdir().unwrap();
         let exec =
             plugin(folder.path(), &format!("echo '{{{KIND_AND_VERSION},\"status\":{{\"token\":\"t\"}}}}'"));
-        let (_, service) = server(Some("Bearer other"));
-        let service = AuthLayer(credentials(&user(exec)).unwrap()).layer(service);
+        let (_, service) = recording_server(Some("Bearer other"));
+        let service = AuthLayer(credentials(&exec_user(exec)).unwrap()).layer(service);
         for _ in 0..5 {
-            assert_eq!(service.clone().oneshot(post()).await.unwrap().status(), 401);
+            assert_eq!(service.clone().oneshot(post_request()).await.unwrap().status(), 401);
         }
-        assert_eq!(runs(folder.path()), 2);
+        assert_eq!(run_count(folder.path()), 2);
     }
 
     #[tokio::test]
@@ -323,8 +325,12 @@ mod exec {
             server: Some("https://10.0.0.1".into()),
             ..crate::config::ExecAuthCluster::default()
         });
-        let (_, service) = server(None);
-        AuthLayer(credentials(&user(exec)).unwrap()).layer(service).oneshot(post()).await.unwrap();
+        let (_, service) = recording_server(None);
+        AuthLayer(credentials(&exec_user(exec)).unwrap())
+            .layer(service)
+            .oneshot(post_request())
+            .await
+            .unwrap();
         let seen = fs::read_to_string(out).unwrap();
         assert_eq!(
             seen.trim(),
@@ -335,7 +341,7 @@ mod exec {
     }
 
     #[tokio::test]
-    async fn passes_on_an_unchanged_client_certificate_once() {
+    async fn passes_an_unchanged_client_certificate_to_the_callback_once() {
         let folder = tempfile::tempdir().unwrap();
         let pair = rcgen::generate_simple_self_signed(["me".to_owned()]).unwrap();
         let past = (jiff::Timestamp::now() - Duration::from_secs(1)).to_string();
@@ -353,13 +359,13 @@ mod exec {
             notes.lock().unwrap().push(chain);
             Ok(())
         });
-        let (seen, service) = server(None);
-        let layer = AuthLayer(Credentials::new(&user(exec), on_certificate).unwrap());
+        let (seen, service) = recording_server(None);
+        let layer = AuthLayer(Credentials::new(&exec_user(exec), on_certificate).unwrap());
         let service = layer.layer(service);
-        service.clone().oneshot(post()).await.unwrap();
-        service.oneshot(post()).await.unwrap();
-        assert_eq!(sent(&seen), ["", ""]);
-        assert_eq!(runs(folder.path()), 2);
+        service.clone().oneshot(post_request()).await.unwrap();
+        service.oneshot(post_request()).await.unwrap();
+        assert_eq!(received(&seen), ["", ""]);
+        assert_eq!(run_count(folder.path()), 2);
         assert_eq!(*got.lock().unwrap(), [vec![pair.cert.der().clone()]]);
     }
 
@@ -394,16 +400,16 @@ mod exec {
                 Ok::<_, BoxError>(Response::builder().status(code).body(Body::empty())?)
             }
         });
-        let exec = user(plugin(folder.path(), script));
+        let exec = exec_user(plugin(folder.path(), script));
         let service = AuthLayer(Credentials::new(&exec, on_certificate).unwrap()).layer(service);
-        let calls = (0..4).map(|_| service.clone().oneshot(post()));
+        let calls = (0..4).map(|_| service.clone().oneshot(post_request()));
         let responses = futures::future::try_join_all(calls).await.unwrap();
         assert!(responses.iter().all(|response| response.status() == 200), "{responses:?}");
-        assert_eq!(runs(folder.path()), 2);
+        assert_eq!(run_count(folder.path()), 2);
     }
 
     #[tokio::test]
-    async fn errors_name_the_mistake_without_the_output_of_the_plugin() {
+    async fn errors_describe_the_failure_without_quoting_the_output_of_the_plugin() {
         let folder = tempfile::tempdir().unwrap();
         for (script, part) in [
             ("exit 3".to_owned(), "exit status: 3"),
@@ -425,9 +431,12 @@ mod exec {
                 "expirationTimestamp",
             ),
         ] {
-            let (_, service) = server(None);
+            let (_, service) = recording_server(None);
             let exec = plugin(folder.path(), &script);
-            let error = AuthLayer(credentials(&user(exec)).unwrap()).layer(service).oneshot(post()).await;
+            let error = AuthLayer(credentials(&exec_user(exec)).unwrap())
+                .layer(service)
+                .oneshot(post_request())
+                .await;
             let error = Error::from_box(error.unwrap_err());
             let message = error.to_string();
             assert!(message.contains(part) && message.contains("exec plugin"), "{script}: {message}");
@@ -436,8 +445,9 @@ mod exec {
         let mut missing = plugin(folder.path(), "");
         missing.command = Some("no-such-plugin".into());
         missing.install_hint = Some("get it from\u{1b} acme.com".into());
-        let (_, service) = server(None);
-        let error = AuthLayer(credentials(&user(missing)).unwrap()).layer(service).oneshot(post()).await;
+        let (_, service) = recording_server(None);
+        let error =
+            AuthLayer(credentials(&exec_user(missing)).unwrap()).layer(service).oneshot(post_request()).await;
         let message = error.unwrap_err().to_string();
         assert!(message.ends_with("`no-such-plugin` cannot be started; get it from acme.com"), "{message}");
     }

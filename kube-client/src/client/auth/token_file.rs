@@ -10,7 +10,7 @@ use std::{
 };
 use tokio::time::{Instant, timeout};
 
-use super::bearer;
+use super::bearer_header;
 use crate::error::{Error, Result};
 
 /// The age at which a token is read again. Kubernetes requires clients to reread projected tokens at least once a
@@ -52,11 +52,11 @@ impl TokenFile {
 
     /// The token for the next request. At most one request per refresh interval waits for the file.
     pub(super) async fn current(&self) -> HeaderValue {
-        let (value, age) = self.last();
+        let (value, age) = self.last_token();
         if age >= TOKEN_REFRESH_INTERVAL
             && let Ok(_reading) = self.reading.try_lock()
         {
-            return self.read().await;
+            return self.read_file().await;
         }
         value
     }
@@ -65,11 +65,11 @@ impl TokenFile {
     pub(super) async fn renew(&self, used: Option<&HeaderValue>) -> bool {
         let _reading = self.reading.lock().await;
         // A concurrent request may have read a new token already.
-        Some(&self.last().0) != used || Some(&self.read().await) != used
+        Some(&self.last_token().0) != used || Some(&self.read_file().await) != used
     }
 
     /// Reads the file. Returns the last good token if that fails.
-    async fn read(&self) -> HeaderValue {
+    async fn read_file(&self) -> HeaderValue {
         let read = match timeout(TOKEN_READ_TIMEOUT, tokio::fs::read_to_string(&self.path)).await {
             Ok(read) => read.map(SecretString::from),
             Err(elapsed) => Err(elapsed.into()),
@@ -84,7 +84,7 @@ impl TokenFile {
     }
 
     /// The last good token, and the time since the last attempt to read the file.
-    fn last(&self) -> (HeaderValue, Duration) {
+    fn last_token(&self) -> (HeaderValue, Duration) {
         let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         (last.value.clone(), last.read.elapsed())
     }
@@ -93,7 +93,7 @@ impl TokenFile {
 /// Converts the result of reading the file to a header value.
 fn parse_token(path: &Path, read: std::io::Result<SecretString>) -> Result<HeaderValue> {
     match read {
-        Ok(token) => bearer(&token, &format!("the token file {}", path.display())),
+        Ok(token) => bearer_header(&token, &format!("the token file {}", path.display())),
         Err(source) => Err(Error::Auth {
             what: format!("cannot read the token file {}", path.display()),
             source: Some(source.into()),

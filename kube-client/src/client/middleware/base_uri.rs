@@ -88,20 +88,20 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(base: &str, path: &str, expected: &str) {
+    fn assert_join(base: &str, path: &str, expected: &str) {
         let base = BaseUriLayer::new(&base.parse().unwrap()).unwrap();
         let path: Uri = path.parse().unwrap();
         assert_eq!(base.join(&path).unwrap().to_string(), expected);
     }
 
     #[test]
-    fn joins_address_and_path() {
-        check("https://h:6443", "/api/v1/pods?limit=1", "https://h:6443/api/v1/pods?limit=1");
-        check("https://h:6443/", "/", "https://h:6443/");
-        check("https://h/k8s/c-1/", "/api?x=y", "https://h/k8s/c-1/api?x=y");
-        check("http://[::1]:80/k8s", "/api", "http://[::1]:80/k8s/api");
-        check("https://h", "https://other/api", "https://h/api");
-        check("https://h/k8s", "http://u:p@other:80/api?x=y", "https://h/k8s/api?x=y");
-        check("https://h", "http://other", "https://h/");
+    fn join_prepends_the_address_and_replaces_scheme_and_host() {
+        assert_join("https://h:6443", "/api/v1/pods?limit=1", "https://h:6443/api/v1/pods?limit=1");
+        assert_join("https://h:6443/", "/", "https://h:6443/");
+        assert_join("https://h/k8s/c-1/", "/api?x=y", "https://h/k8s/c-1/api?x=y");
+        assert_join("http://[::1]:80/k8s", "/api", "http://[::1]:80/k8s/api");
+        assert_join("https://h", "https://other/api", "https://h/api");
+        assert_join("https://h/k8s", "http://u:p@other:80/api?x=y", "https://h/k8s/api?x=y");
+        assert_join("https://h", "http://other", "https://h/");
     }
 }

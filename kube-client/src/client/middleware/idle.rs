@@ -41,7 +41,11 @@ impl IdleLimit {
     }
 
     /// The read deadline for a request: from its extensions, otherwise from its URI and the default.
-    pub(super) fn of(extensions: &Extensions, uri: &Uri, default: Option<Duration>) -> Option<Duration> {
+    pub(super) fn for_request(
+        extensions: &Extensions,
+        uri: &Uri,
+        default: Option<Duration>,
+    ) -> Option<Duration> {
         match extensions.get::<Self>() {
             Some(limit) => limit.0,
             None if is_long_running(uri) => None,
@@ -50,6 +54,7 @@ impl IdleLimit {
     }
 }
 
+/// Whether the query requests a watch or follows a log.
 fn is_long_running(uri: &Uri) -> bool {
     uri.query()
         .unwrap_or_default()
@@ -111,24 +116,26 @@ mod tests {
     use futures::{StreamExt, stream};
     use http_body_util::BodyExt;
 
-    fn limit_of(uri: &'static str, extension: Option<IdleLimit>) -> Option<u64> {
+    /// The read deadline in seconds for this URI and extension, with a default of 60 seconds.
+    fn limit_for(uri: &'static str, extension: Option<IdleLimit>) -> Option<u64> {
         let mut extensions = Extensions::new();
         if let Some(extension) = extension {
             extensions.insert(extension);
         }
-        let limit = IdleLimit::of(&extensions, &Uri::from_static(uri), Some(Duration::from_secs(60)));
+        let limit =
+            IdleLimit::for_request(&extensions, &Uri::from_static(uri), Some(Duration::from_secs(60)));
         limit.map(|limit| limit.as_secs())
     }
 
     #[test]
-    fn watches_have_no_limit_unless_the_request_sets_one() {
-        assert_eq!(limit_of("/api/v1/pods", None), Some(60));
-        assert_eq!(limit_of("/api/v1/pods?limit=1&watch=true", None), None);
-        assert_eq!(limit_of("/api/v1/pods?watch=1", None), None);
-        assert_eq!(limit_of("/log?follow=true", None), None);
-        assert_eq!(limit_of("/api/v1/pods?watch=false&labelSelector=watch", None), Some(60));
-        assert_eq!(limit_of("/x?watch=true", Some(IdleLimit::after(Duration::from_secs(5)))), Some(5));
-        assert_eq!(limit_of("/x", Some(IdleLimit::NONE)), None);
+    fn watches_and_followed_logs_have_no_limit_unless_the_request_sets_one() {
+        assert_eq!(limit_for("/api/v1/pods", None), Some(60));
+        assert_eq!(limit_for("/api/v1/pods?limit=1&watch=true", None), None);
+        assert_eq!(limit_for("/api/v1/pods?watch=1", None), None);
+        assert_eq!(limit_for("/log?follow=true", None), None);
+        assert_eq!(limit_for("/api/v1/pods?watch=false&labelSelector=watch", None), Some(60));
+        assert_eq!(limit_for("/x?watch=true", Some(IdleLimit::after(Duration::from_secs(5)))), Some(5));
+        assert_eq!(limit_for("/x", Some(IdleLimit::NONE)), None);
     }
 
     #[tokio::test(start_paused = true)]

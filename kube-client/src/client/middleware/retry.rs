@@ -60,6 +60,7 @@ where
     }
 }
 
+/// Sends `request`, then copies of `copy` until a response needs no retry or `policy` allows no further try.
 async fn send_with_retries<S>(
     mut service: S,
     policy: RetryPolicy,
@@ -74,11 +75,11 @@ where
     let mut tries = 1;
     loop {
         let outcome = service.call(next).await;
-        let reason = match reason(copy.method(), &outcome) {
+        let reason = match retry_reason(copy.method(), &outcome) {
             Some(reason) if tries < policy.tries => reason,
             _ => return outcome,
         };
-        let wait = wait(&policy, tries, reason);
+        let wait = retry_wait(&policy, tries, reason);
         if started.elapsed().saturating_add(wait) > policy.total {
             return outcome;
         }
@@ -96,30 +97,30 @@ where
     }
 }
 
-/// Why a request may be sent again.
+/// The reason to send a request again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Reason {
+enum RetryReason {
     /// The server sent `Retry-After`, with this wait.
     RetryAfter(Duration),
     /// The method is safe (RFC 9110).
     Safe,
 }
 
-/// Why the same request may be sent again; `None` if it must not. A write is retried only if the server reports with
-/// 429 or 503 and `Retry-After` that the write had no effect.
-fn reason(method: &Method, outcome: &Result<Response<Body>, BoxError>) -> Option<Reason> {
+/// The reason to send the same request again; `None` if the request must not be sent again. A write is retried only if
+/// the server reports with 429 or 503 and `Retry-After` that the write had no effect.
+fn retry_reason(method: &Method, outcome: &Result<Response<Body>, BoxError>) -> Option<RetryReason> {
     let is_safe = matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
     match outcome {
         Ok(response) => {
             let code = response.status().as_u16();
             match retry_after_seconds(response.headers()) {
                 Some(seconds) if matches!(code, 429 | 503) => {
-                    Some(Reason::RetryAfter(Duration::from_secs(seconds.into())))
+                    Some(RetryReason::RetryAfter(Duration::from_secs(seconds.into())))
                 }
-                _ => (is_safe && matches!(code, 429 | 502 | 503 | 504)).then_some(Reason::Safe),
+                _ => (is_safe && matches!(code, 429 | 502 | 503 | 504)).then_some(RetryReason::Safe),
             }
         }
-        Err(error) => (is_safe && is_transient(error.downcast_ref()?)).then_some(Reason::Safe),
+        Err(error) => (is_safe && is_transient(error.downcast_ref()?)).then_some(RetryReason::Safe),
     }
 }
 
@@ -131,10 +132,10 @@ fn is_transient(error: &Error) -> bool {
 
 /// The wait before the next try: `Retry-After`, or exponential backoff. Random jitter of up to 25 % spreads the
 /// retries of many clients.
-fn wait(policy: &RetryPolicy, tries: u32, reason: Reason) -> Duration {
+fn retry_wait(policy: &RetryPolicy, tries: u32, reason: RetryReason) -> Duration {
     let base = match reason {
-        Reason::RetryAfter(wait) => wait,
-        Reason::Safe => policy.initial.saturating_mul(1 << (tries - 1).min(16)),
+        RetryReason::RetryAfter(wait) => wait,
+        RetryReason::Safe => policy.initial.saturating_mul(1 << (tries - 1).min(16)),
     };
     base.saturating_add(base.mul_f64(fastrand::f64() / 4.0))
 }
@@ -150,7 +151,7 @@ mod tests {
     };
     use tower::{service_fn, util::ServiceExt};
 
-    fn respond(code: u16, retry_after: Option<&str>) -> Result<Response<Body>, BoxError> {
+    fn response(code: u16, retry_after: Option<&str>) -> Result<Response<Body>, BoxError> {
         let mut response = Response::builder().status(code);
         if let Some(seconds) = retry_after {
             response = response.header("retry-after", seconds);
@@ -158,41 +159,42 @@ mod tests {
         Ok(response.body(Body::empty())?)
     }
 
-    fn failed(kind: TransportKind) -> Result<Response<Body>, BoxError> {
+    fn transport_error(kind: TransportKind) -> Result<Response<Body>, BoxError> {
         Err(Error::Transport { kind, what: String::new(), source: None }.into())
     }
 
     #[test]
     fn retries_writes_only_after_retry_after_and_reads_also_after_transient_failures() {
-        let retry_after = Some(Reason::RetryAfter(Duration::from_secs(2)));
-        let safe = Some(Reason::Safe);
+        let retry_after = Some(RetryReason::RetryAfter(Duration::from_secs(2)));
+        let safe = Some(RetryReason::Safe);
         let timed_out = || {
             Err(Error::Timeout { wait: Wait::Response, after: Duration::ZERO, what: String::new() }.into())
         };
         for (outcome, on_get, on_post) in [
-            (respond(200, None), None, None),
-            (respond(404, Some("2")), None, None),
-            (respond(429, Some("2")), retry_after, retry_after),
-            (respond(503, Some("2")), retry_after, retry_after),
-            (respond(429, None), safe, None),
-            (respond(503, Some("0")), safe, None),
-            (respond(504, Some("2")), safe, None),
-            (respond(500, Some("2")), None, None),
-            (failed(TransportKind::Connect), safe, None),
-            (failed(TransportKind::Broken), safe, None),
-            (failed(TransportKind::Tls), None, None),
-            (failed(TransportKind::Resolve), None, None),
+            (response(200, None), None, None),
+            (response(404, Some("2")), None, None),
+            (response(429, Some("2")), retry_after, retry_after),
+            (response(503, Some("2")), retry_after, retry_after),
+            (response(429, None), safe, None),
+            (response(503, Some("0")), safe, None),
+            (response(504, Some("2")), safe, None),
+            (response(500, Some("2")), None, None),
+            (transport_error(TransportKind::Connect), safe, None),
+            (transport_error(TransportKind::Broken), safe, None),
+            (transport_error(TransportKind::Tls), None, None),
+            (transport_error(TransportKind::Resolve), None, None),
             (timed_out(), None, None),
         ] {
-            assert_eq!(reason(&Method::GET, &outcome), on_get, "GET {outcome:?}");
+            assert_eq!(retry_reason(&Method::GET, &outcome), on_get, "GET {outcome:?}");
             for method in [Method::POST, Method::PUT, Method::PATCH, Method::DELETE] {
-                assert_eq!(reason(&method, &outcome), on_post, "{method} {outcome:?}");
+                assert_eq!(retry_reason(&method, &outcome), on_post, "{method} {outcome:?}");
             }
         }
     }
 
-    /// Sends one request to a service that always returns `code`. Returns the number of tries and the elapsed seconds.
-    async fn send(
+    /// Sends one PUT request to a service that always returns `code`. Returns the number of tries and the elapsed
+    /// seconds.
+    async fn send_put(
         policy: RetryPolicy,
         body: Body,
         code: u16,
@@ -205,7 +207,7 @@ mod tests {
             async move {
                 assert_eq!(request.headers()["x"], "y");
                 assert_eq!(request.into_body().collect_bytes().await?, "body");
-                respond(code, retry_after)
+                response(code, retry_after)
             }
         });
         let request = Request::put("/x").header("x", "y").body(body).unwrap();
@@ -216,27 +218,27 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_initial_wait_beyond_the_range_of_the_clock_ends_the_retries() {
+    async fn a_wait_beyond_the_range_of_the_clock_prevents_the_retry() {
         let policy = RetryPolicy::default().initial(Duration::MAX);
-        let service = service_fn(|_: Request<Body>| async { respond(503, None) });
+        let service = service_fn(|_: Request<Body>| async { response(503, None) });
         let request = Request::get("/x").body(Body::empty()).unwrap();
         assert_eq!(RetryLayer(policy).layer(service).oneshot(request).await.unwrap().status(), 503);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn retries_are_bounded_in_number_and_time() {
+    async fn retries_end_at_the_limits_on_tries_and_time_and_exclude_streamed_bodies() {
         let body = || Body::from(b"body".to_vec());
         let policy = RetryPolicy::default();
-        let (tries, seconds) = send(policy, body(), 429, Some("2")).await;
+        let (tries, seconds) = send_put(policy, body(), 429, Some("2")).await;
         assert!(tries == 5 && (8..=10).contains(&seconds), "{tries} {seconds}");
-        let (tries, seconds) = send(policy, body(), 429, Some("12")).await;
+        let (tries, seconds) = send_put(policy, body(), 429, Some("12")).await;
         assert!(tries == 3 || tries == 2, "{tries} {seconds}");
         assert!(seconds <= 30);
-        assert_eq!(send(policy, body(), 503, Some("31")).await, (1, 0));
-        assert_eq!(send(policy, body(), 503, None).await, (1, 0));
-        assert_eq!(send(RetryPolicy::never(), body(), 429, Some("1")).await, (1, 0));
+        assert_eq!(send_put(policy, body(), 503, Some("31")).await, (1, 0));
+        assert_eq!(send_put(policy, body(), 503, None).await, (1, 0));
+        assert_eq!(send_put(RetryPolicy::never(), body(), 429, Some("1")).await, (1, 0));
         // A streamed body cannot be sent twice.
         let streamed = Body::wrap_stream(stream::iter([Ok::<_, BoxError>("body")]));
-        assert_eq!(send(policy, streamed, 429, Some("1")).await, (1, 0));
+        assert_eq!(send_put(policy, streamed, 429, Some("1")).await, (1, 0));
     }
 }

@@ -52,7 +52,7 @@ where
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let idle = IdleLimit::of(request.extensions(), request.uri(), self.limits.idle);
+        let idle = IdleLimit::for_request(request.extensions(), request.uri(), self.limits.idle);
         let (method, uri) = (request.method().clone(), request.uri().clone());
         let limit = self.limits.response;
         let response = self.inner.call(request);

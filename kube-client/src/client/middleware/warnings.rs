@@ -77,10 +77,10 @@ where
 /// malformed one are read.
 fn warnings(headers: &HeaderMap) -> impl Iterator<Item = Warning> + '_ {
     headers.get_all(header::WARNING).iter().flat_map(|value| {
-        // Other encodings than UTF-8 cannot be shown to users.
+        // A header that is not UTF-8 cannot be shown to users.
         let mut rest = std::str::from_utf8(value.as_bytes()).unwrap_or_default();
         std::iter::from_fn(move || {
-            let (code, warning, after) = next_warning(rest)?;
+            let (code, warning, after) = parse_next_warning(rest)?;
             rest = after;
             Some((code == MISCELLANEOUS_PERSISTENT && !warning.text.is_empty()).then_some(warning))
         })
@@ -88,35 +88,36 @@ fn warnings(headers: &HeaderMap) -> impl Iterator<Item = Warning> + '_ {
     })
 }
 
-/// The first warning of a header, with its code, and the text after it: `code agent "text" ["date"], ...`.
-fn next_warning(header: &str) -> Option<(&str, Warning, &str)> {
+/// Parses the first warning of a header: `code agent "text" ["date"], ...`. Returns the code, the warning, and
+/// the unparsed rest of the header.
+fn parse_next_warning(header: &str) -> Option<(&str, Warning, &str)> {
     let header = header.trim_start_matches([' ', '\t', ',']);
     let (code, rest) = header.split_once(' ')?;
     let (agent, rest) = rest.trim_start().split_once(' ')?;
-    let (text, rest) = quoted(rest.trim_start())?;
+    let (text, rest) = parse_quoted_string(rest.trim_start())?;
     let rest = rest.trim_start();
-    let rest = if rest.starts_with('"') { quoted(rest)?.1 } else { rest };
+    let rest = if rest.starts_with('"') { parse_quoted_string(rest)?.1 } else { rest };
     let ends = rest.trim_start().is_empty() || rest.trim_start().starts_with(',');
     let is_code = code.len() == 3 && code.bytes().all(|byte| byte.is_ascii_digit());
     (ends && is_code).then(|| (code, Warning::new(agent.to_owned(), text), rest))
 }
 
 /// The content of the quoted string at the start of `text`, and the text after it (RFC 7230, section 3.2.6).
-fn quoted(text: &str) -> Option<(String, &str)> {
+fn parse_quoted_string(text: &str) -> Option<(String, &str)> {
     let mut content = String::new();
     let mut characters = text.strip_prefix('"')?.char_indices();
     while let Some((at, character)) = characters.next() {
         match character {
             '"' => return Some((content, text.get(at + 2..)?)),
-            '\\' => content.push(printable(characters.next()?.1)),
-            other => content.push(printable(other)),
+            '\\' => content.push(replace_control_character(characters.next()?.1)),
+            other => content.push(replace_control_character(other)),
         }
     }
     None
 }
 
-/// The character, or a space for a control character, which could change the terminal of the user.
-fn printable(character: char) -> char {
+/// Replaces a control character by a space: control characters could change the terminal of the user.
+fn replace_control_character(character: char) -> char {
     if character.is_control() { ' ' } else { character }
 }
 
@@ -126,7 +127,7 @@ mod tests {
     use http::HeaderValue;
 
     #[track_caller]
-    fn check(headers: &[&[u8]], expected: &[&str]) {
+    fn assert_warnings(headers: &[&[u8]], expected: &[&str]) {
         let mut map = HeaderMap::new();
         for value in headers {
             map.append(header::WARNING, HeaderValue::from_bytes(value).unwrap());
@@ -137,7 +138,7 @@ mod tests {
 
     #[test]
     fn reads_all_warnings_of_all_headers() {
-        check(
+        assert_warnings(
             &[
                 br#"299 - "one""#,
                 br#"299 kube "two, \"quoted\" \\", 299 - "three" "Sat, 01 Jan 2000 00:00:00 GMT""#,
@@ -148,7 +149,7 @@ mod tests {
 
     #[test]
     fn skips_other_codes_and_empty_texts() {
-        check(&[br#"199 - "other", 299 - "", 299 - "one""#], &["one"]);
+        assert_warnings(&[br#"199 - "other", 299 - "", 299 - "one""#], &["one"]);
     }
 
     #[test]
@@ -164,14 +165,17 @@ mod tests {
             "299 - \"x\" y",
             "299 - \"x\\",
         ] {
-            check(&[malformed.as_bytes(), format!("299 - \"one\", {malformed}").as_bytes()], &["one"]);
+            assert_warnings(
+                &[malformed.as_bytes(), format!("299 - \"one\", {malformed}").as_bytes()],
+                &["one"],
+            );
         }
-        check(&[b"299 - \"\xff\""], &[]);
+        assert_warnings(&[b"299 - \"\xff\""], &[]);
     }
 
     #[test]
     fn control_characters_become_spaces() {
-        check(&[b"299 - \"a\tb\xc2\x9bc\""], &["a b c"]);
-        check(&[b"299 - \"a\\\tb\\\xc2\x9bc\""], &["a b c"]);
+        assert_warnings(&[b"299 - \"a\tb\xc2\x9bc\""], &["a b c"]);
+        assert_warnings(&[b"299 - \"a\\\tb\\\xc2\x9bc\""], &["a b c"]);
     }
 }

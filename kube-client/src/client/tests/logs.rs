@@ -43,9 +43,9 @@ async fn tokens_and_bodies_are_not_logged() {
         .with_writer(lines.clone())
         .finish();
     let _guard = tracing::subscriber::set_default(subscriber);
-    // `tracing` caches the interest of a callsite at its first use. With a single dispatcher it queries only the
-    // default subscriber of the current thread, so that another test's thread would disable the callsite for this
-    // subscriber too. With two dispatchers it queries both.
+    // At the first use of a callsite, `tracing` caches whether the callsite is enabled. If only one dispatcher exists,
+    // `tracing` asks the default subscriber of the current thread, so that the thread of another test would disable the
+    // callsite for this test, too. If two dispatchers exist, `tracing` asks both.
     let _second = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default());
     tracing::callsite::rebuild_interest_cache();
     let server = Server::http(|request| async move {
@@ -56,7 +56,7 @@ async fn tokens_and_bodies_are_not_logged() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("token");
     std::fs::write(&path, "s3cr3t-token").unwrap();
-    let mut config = server.plain();
+    let mut config = server.plain_config();
     config.auth_info.token_file = Some(path.to_str().unwrap().to_owned());
     let client = Client::try_from(config).unwrap();
     for path in ["/done", "/refused"] {

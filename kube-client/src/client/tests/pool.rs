@@ -29,7 +29,7 @@ struct ResponseServer {
 }
 
 /// Starts a server that closes each connection after `responses` responses, without the header `Connection: close`.
-async fn serve(responses: usize, response: &'static [u8]) -> ResponseServer {
+async fn start_response_server(responses: usize, response: &'static [u8]) -> ResponseServer {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut config = Config::new(format!("http://{}", listener.local_addr().unwrap()).parse().unwrap());
     config.retry = RetryPolicy::never();
@@ -59,7 +59,7 @@ async fn serve(responses: usize, response: &'static [u8]) -> ResponseServer {
 const OK_RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 
 /// A runtime that makes progress only within `block_on`.
-fn runtime() -> Runtime {
+fn current_thread_runtime() -> Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
 }
 
@@ -68,17 +68,18 @@ fn server_runtime() -> Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
 }
 
-async fn post(client: &Client) -> String {
+/// Sends a POST request and returns the body of the response.
+async fn post_text(client: &Client) -> String {
     client.request_text(Request::post("/x").body(b"once".to_vec()).unwrap()).await.unwrap()
 }
 
 #[tokio::test]
 async fn does_not_reuse_a_connection_that_the_server_closed() {
-    let mut server = serve(2, OK_RESPONSE).await;
+    let mut server = start_response_server(2, OK_RESPONSE).await;
     let client = Client::try_from(server.config).unwrap();
     for connections in 1..4 {
         for _ in 0..2 {
-            assert_eq!(post(&client).await, "ok");
+            assert_eq!(post_text(&client).await, "ok");
             assert_eq!(server.accepted.load(SeqCst), connections);
         }
         server.closed.recv().await.unwrap();
@@ -89,11 +90,11 @@ async fn does_not_reuse_a_connection_that_the_server_closed() {
 
 #[tokio::test]
 async fn closes_an_idle_connection_after_the_idle_timeout() {
-    let mut server = serve(usize::MAX, OK_RESPONSE).await;
+    let mut server = start_response_server(usize::MAX, OK_RESPONSE).await;
     server.config.pool_idle_timeout = Some(Duration::from_millis(50));
     let client = Client::try_from(server.config).unwrap();
     for connections in 1..3 {
-        assert_eq!(post(&client).await, "ok");
+        assert_eq!(post_text(&client).await, "ok");
         assert_eq!(server.accepted.load(SeqCst), connections);
         tokio::time::timeout(Duration::from_secs(5), server.closed.recv()).await.unwrap().unwrap();
     }
@@ -101,16 +102,16 @@ async fn closes_an_idle_connection_after_the_idle_timeout() {
 
 #[tokio::test]
 async fn closes_idle_connections_when_the_client_is_dropped() {
-    let mut server = serve(usize::MAX, OK_RESPONSE).await;
+    let mut server = start_response_server(usize::MAX, OK_RESPONSE).await;
     let client = Client::try_from(server.config).unwrap();
-    assert_eq!(post(&client).await, "ok");
+    assert_eq!(post_text(&client).await, "ok");
     drop(client);
     tokio::time::timeout(Duration::from_secs(5), server.closed.recv()).await.unwrap().unwrap();
 }
 
 #[tokio::test]
 async fn reuses_the_connection_of_an_unread_response_without_body() {
-    let server = serve(usize::MAX, b"HTTP/1.1 204 No Content\r\n\r\n").await;
+    let server = start_response_server(usize::MAX, b"HTTP/1.1 204 No Content\r\n\r\n").await;
     let client = Client::try_from(server.config).unwrap();
     for _ in 0..3 {
         drop(client.open(Request::get("/x").body(Vec::new()).unwrap()).await.unwrap());
@@ -121,12 +122,12 @@ async fn reuses_the_connection_of_an_unread_response_without_body() {
 #[test]
 fn a_client_works_on_a_second_runtime_after_the_first_is_dropped() {
     let server_runtime = server_runtime();
-    let mut server = server_runtime.block_on(serve(usize::MAX, OK_RESPONSE));
+    let mut server = server_runtime.block_on(start_response_server(usize::MAX, OK_RESPONSE));
     server.config.pool_idle_timeout = Some(Duration::from_millis(50));
-    let client = runtime().block_on(async { Client::try_from(server.config).unwrap() });
-    assert_eq!(runtime().block_on(post(&client)), "ok");
-    runtime().block_on(async {
-        assert_eq!(post(&client).await, "ok");
+    let client = current_thread_runtime().block_on(async { Client::try_from(server.config).unwrap() });
+    assert_eq!(current_thread_runtime().block_on(post_text(&client)), "ok");
+    current_thread_runtime().block_on(async {
+        assert_eq!(post_text(&client).await, "ok");
         // The first connection to be closed is that of the dropped runtime; the second is the idle connection of this
         // runtime.
         for _ in 0..2 {
@@ -138,13 +139,13 @@ fn a_client_works_on_a_second_runtime_after_the_first_is_dropped() {
 #[test]
 fn a_connection_is_reused_only_on_its_runtime() {
     let server_runtime = server_runtime();
-    let server = server_runtime.block_on(serve(usize::MAX, OK_RESPONSE));
+    let server = server_runtime.block_on(start_response_server(usize::MAX, OK_RESPONSE));
     let client = Client::try_from(server.config).unwrap();
-    // While one runtime runs, the other runtime polls no socket.
-    let (one, other) = (runtime(), runtime());
+    // A runtime polls its sockets only within its own `block_on`.
+    let (one, other) = (current_thread_runtime(), current_thread_runtime());
     for _ in 0..2 {
         for runtime in [&one, &other] {
-            let response = async { tokio::time::timeout(Duration::from_secs(5), post(&client)).await };
+            let response = async { tokio::time::timeout(Duration::from_secs(5), post_text(&client)).await };
             assert_eq!(runtime.block_on(response).unwrap(), "ok");
         }
     }
@@ -154,25 +155,25 @@ fn a_connection_is_reused_only_on_its_runtime() {
 #[test]
 fn closes_connections_of_a_dropped_runtime() {
     let server_runtime = server_runtime();
-    let mut server = server_runtime.block_on(serve(usize::MAX, OK_RESPONSE));
+    let mut server = server_runtime.block_on(start_response_server(usize::MAX, OK_RESPONSE));
     server.config.pool_idle_timeout = None;
     let client = Client::try_from(server.config).unwrap();
     // This runtime exists until the end of the test, so that no later runtime has the same id.
-    let first = runtime();
-    assert_eq!(first.block_on(post(&client)), "ok");
-    assert_eq!(runtime().block_on(post(&client)), "ok");
-    let last = runtime();
+    let first = current_thread_runtime();
+    assert_eq!(first.block_on(post_text(&client)), "ok");
+    assert_eq!(current_thread_runtime().block_on(post_text(&client)), "ok");
+    let last = current_thread_runtime();
     last.block_on(async {
-        assert_eq!(post(&client).await, "ok");
+        assert_eq!(post_text(&client).await, "ok");
         tokio::time::timeout(Duration::from_secs(5), server.closed.recv()).await.unwrap().unwrap();
     });
-    assert_eq!(first.block_on(post(&client)), "ok");
+    assert_eq!(first.block_on(post_text(&client)), "ok");
     assert_eq!(server.accepted.load(SeqCst), 3);
 }
 
 /// A server that refuses every other request, beginning with the first, with the status `code` and a body that is sent
 /// after the head. Also returns the number of accepted connections.
-async fn refuse_every_other_request(code: u16) -> (Config, Arc<AtomicU32>) {
+async fn start_refusing_server(code: u16) -> (Config, Arc<AtomicU32>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let config = Config::new(format!("http://{}", listener.local_addr().unwrap()).parse().unwrap());
     let (accepted, requests) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
@@ -202,23 +203,23 @@ async fn refuse_every_other_request(code: u16) -> (Config, Arc<AtomicU32>) {
 
 #[tokio::test]
 async fn a_retried_request_reuses_the_connection_of_the_refused_one() {
-    let (config, accepted) = refuse_every_other_request(429).await;
+    let (config, accepted) = start_refusing_server(429).await;
     let client = Client::try_from(config).unwrap();
     for _ in 0..2 {
-        assert_eq!(post(&client).await, "ok");
+        assert_eq!(post_text(&client).await, "ok");
     }
     assert_eq!(accepted.load(SeqCst), 1);
 }
 
 #[tokio::test]
 async fn a_request_with_renewed_credentials_reuses_the_connection_of_the_unauthorized_one() {
-    let (mut config, accepted) = refuse_every_other_request(401).await;
+    let (mut config, accepted) = start_refusing_server(401).await;
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("token");
     std::fs::write(&path, "first").unwrap();
     config.auth_info.token_file = Some(path.display().to_string());
     let client = Client::try_from(config).unwrap();
     std::fs::write(&path, "second").unwrap();
-    assert_eq!(post(&client).await, "ok");
+    assert_eq!(post_text(&client).await, "ok");
     assert_eq!(accepted.load(SeqCst), 1);
 }

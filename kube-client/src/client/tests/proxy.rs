@@ -15,9 +15,9 @@ use tokio::{
     net::{TcpListener, TcpSocket, TcpStream},
 };
 
-/// An HTTP proxy that requires `login`, if any: Base64 of `user:password`. Returns the address of the proxy and the
-/// request lines that it has received.
-async fn http_proxy(login: Option<&'static str>) -> (String, Arc<Mutex<Vec<String>>>) {
+/// Starts an HTTP proxy that requires `login`, if any: Base64 of `user:password`. Returns the address of the proxy and
+/// the request lines that it has received.
+async fn start_http_proxy(login: Option<&'static str>) -> (String, Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let request_lines = Arc::new(Mutex::new(Vec::new()));
@@ -47,7 +47,7 @@ async fn http_proxy(login: Option<&'static str>) -> (String, Arc<Mutex<Vec<Strin
 }
 
 /// The version of the server, requested through `proxy`.
-async fn version(mut config: Config, proxy: &str) -> Result<String, Error> {
+async fn version_through_proxy(mut config: Config, proxy: &str) -> Result<String, Error> {
     config.proxy_url = Some(proxy.parse().unwrap());
     config.retry = RetryPolicy::never();
     Client::try_from(config)?.apiserver_version().await.map(|info| info.git_version)
@@ -57,8 +57,11 @@ async fn version(mut config: Config, proxy: &str) -> Result<String, Error> {
 async fn the_tls_handshake_through_an_http_proxy_is_with_the_server() {
     let authority = Authority::new("ca");
     let server = Server::https(&authority.issue(&["127.0.0.1"], |_| {}), None).await;
-    let (proxy, request_lines) = http_proxy(None).await;
-    assert_eq!(version(server.config(&authority), &format!("http://{proxy}")).await.unwrap(), "v1.37.2");
+    let (proxy, request_lines) = start_http_proxy(None).await;
+    assert_eq!(
+        version_through_proxy(server.config(&authority), &format!("http://{proxy}")).await.unwrap(),
+        "v1.37.2"
+    );
     assert_eq!(*request_lines.lock().unwrap(), [format!("CONNECT {} HTTP/1.1", server.address)]);
 }
 
@@ -67,10 +70,13 @@ async fn sends_the_proxy_password_and_hides_it_in_errors() {
     let authority = Authority::new("ca");
     let server = Server::https(&authority.issue(&["127.0.0.1"], |_| {}), None).await;
     // `me:s3:cr3t` in Base64.
-    let (proxy, _) = http_proxy(Some("bWU6czM6Y3IzdA==")).await;
+    let (proxy, _) = start_http_proxy(Some("bWU6czM6Y3IzdA==")).await;
     let config = server.config(&authority);
-    assert_eq!(version(config.clone(), &format!("http://me:s3%3Acr3t@{proxy}")).await.unwrap(), "v1.37.2");
-    let error = version(config, &format!("http://me:s3cr3t@{proxy}")).await.unwrap_err();
+    assert_eq!(
+        version_through_proxy(config.clone(), &format!("http://me:s3%3Acr3t@{proxy}")).await.unwrap(),
+        "v1.37.2"
+    );
+    let error = version_through_proxy(config, &format!("http://me:s3cr3t@{proxy}")).await.unwrap_err();
     assert!(matches!(error, Error::Transport { kind: TransportKind::Proxy, .. }), "{error:?}");
     let message = error.to_string();
     assert!(message.contains(&format!("through the proxy {proxy}")), "{message}");
@@ -87,7 +93,7 @@ async fn errors_name_server_and_unreachable_proxy() {
     for scheme in ["http", "socks5"] {
         let mut config = config.clone();
         config.accept_invalid_certs = true;
-        let error = version(config, &format!("{scheme}://{proxy}")).await.unwrap_err();
+        let error = version_through_proxy(config, &format!("{scheme}://{proxy}")).await.unwrap_err();
         assert!(matches!(error, Error::Transport { kind: TransportKind::Connect, .. }), "{error:?}");
         let names = format!("cannot connect to 10.0.0.1:6443 through the proxy {proxy}: check");
         assert!(error.to_string().starts_with(&names), "{error}");
@@ -102,7 +108,7 @@ async fn a_silent_proxy_causes_a_timeout_that_names_server_and_proxy() {
     config.accept_invalid_certs = true;
     config.connect_timeout = Some(Duration::from_millis(50));
     for scheme in ["http", "socks5h"] {
-        let error = version(config.clone(), &format!("{scheme}://{proxy}")).await.unwrap_err();
+        let error = version_through_proxy(config.clone(), &format!("{scheme}://{proxy}")).await.unwrap_err();
         assert!(matches!(error, Error::Timeout { wait: Wait::Connect, .. }), "{error:?}");
         let wanted =
             format!("timed out after 50ms connecting (10.0.0.1:6443 through the proxy {proxy}): check");
@@ -113,8 +119,8 @@ async fn a_silent_proxy_causes_a_timeout_that_names_server_and_proxy() {
 #[tokio::test]
 async fn the_certificate_of_an_https_proxy_is_verified_against_the_system_ca_bundle() {
     let proxy = Server::https(&Authority::new("corporate").issue(&["127.0.0.1"], |_| {}), None).await;
-    let server = Server::http(|_| async { super::server::version() }).await;
-    match version(server.plain(), &format!("https://{}", proxy.address)).await {
+    let server = Server::http(|_| async { super::server::version_response() }).await;
+    match version_through_proxy(server.plain_config(), &format!("https://{}", proxy.address)).await {
         Err(Error::Transport { kind: TransportKind::Proxy, what, .. }) => {
             assert!(what.contains("no TLS connection with the proxy itself"), "{what}");
             assert!(what.contains("authority that this system trusts"), "{what}");
@@ -142,7 +148,7 @@ async fn a_socks5_proxy_receives_the_host_name_of_the_server() {
         });
         let mut config = Config::new("http://no-such-host.invalid".parse().unwrap());
         config.retry = crate::config::RetryPolicy::never();
-        version(config, &format!("{scheme}://{proxy}")).await.unwrap_err();
+        version_through_proxy(config, &format!("{scheme}://{proxy}")).await.unwrap_err();
         let wait = Duration::from_secs(5);
         let request = tokio::time::timeout(wait, sent).await.unwrap().unwrap();
         assert_eq!(request, *b"\x05\x01\x00\x03\x14no-such-host.invalid", "{scheme}");
@@ -153,7 +159,7 @@ async fn a_socks5_proxy_receives_the_host_name_of_the_server() {
 async fn connects_through_a_socks5_proxy() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let proxy = listener.local_addr().unwrap();
-    let server = Server::http(|_| async { super::server::version() }).await;
+    let server = Server::http(|_| async { super::server::version_response() }).await;
     let target = server.address;
     tokio::spawn(async move {
         let (mut stream, _) = listener.accept().await.unwrap();
@@ -170,5 +176,8 @@ async fn connects_through_a_socks5_proxy() {
         stream.write_all(&[5, 0, 0, 1, 0, 0, 0, 0, 0, 0]).await.unwrap();
         let _ = copy_bidirectional(&mut stream, &mut server).await;
     });
-    assert_eq!(version(server.plain(), &format!("socks5://{proxy}")).await.unwrap(), "v1.37.2");
+    assert_eq!(
+        version_through_proxy(server.plain_config(), &format!("socks5://{proxy}")).await.unwrap(),
+        "v1.37.2"
+    );
 }

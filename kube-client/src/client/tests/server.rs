@@ -47,10 +47,12 @@ impl Authority {
         Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
     }
 
+    /// The certificate of the authority.
     pub(super) fn der(&self) -> Vec<u8> {
         self.0.der().to_vec()
     }
 
+    /// Issues a certificate for these host names and addresses, with parameters that `change` may edit.
     pub(super) fn issue(&self, names: &[&str], change: impl FnOnce(&mut CertificateParams)) -> Leaf {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let mut params = CertificateParams::new(names).unwrap();
@@ -79,7 +81,7 @@ impl Server {
         Self::start(None, handler).await
     }
 
-    /// Serves HTTPS. If `client_authority` is set, requires a client certificate that it has signed.
+    /// Serves HTTPS. If `client_authority` is set, requires a client certificate of this authority.
     pub(super) async fn https(leaf: &Leaf, client_authority: Option<&Authority>) -> Self {
         let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
@@ -97,11 +99,12 @@ impl Server {
         let key = PrivateKeyDer::try_from(leaf.key.serialize_der()).unwrap();
         let config = builder.with_single_cert(vec![leaf.der.clone()], key).unwrap();
         Self::start(Some(TlsAcceptor::from(Arc::new(config))), |request| async move {
-            version_with_certificate(request.extensions().get::<PeerCertificate>())
+            version_response_with_certificate(request.extensions().get::<PeerCertificate>())
         })
         .await
     }
 
+    /// Starts a server on a free port of the loopback address.
     async fn start<F, R>(tls: Option<TlsAcceptor>, handler: F) -> Self
     where
         F: Fn(Request<Incoming>) -> R + Clone + Send + Sync + 'static,
@@ -119,12 +122,12 @@ impl Server {
                 let (tls, handler) = (tls.clone(), handler.clone());
                 connections.spawn(async move {
                     match tls {
-                        None => serve(stream, None, handler).await,
+                        None => serve_connection(stream, None, handler).await,
                         Some(tls) => {
                             if let Ok(stream) = tls.accept(stream).await {
                                 let peer = stream.get_ref().1.peer_certificates();
                                 let peer = peer.map(|chain| PeerCertificate(chain[0].to_vec()));
-                                serve(stream, peer, handler).await;
+                                serve_connection(stream, peer, handler).await;
                             }
                         }
                     }
@@ -142,12 +145,13 @@ impl Server {
     }
 
     /// A configuration for this server over plain HTTP.
-    pub(super) fn plain(&self) -> Config {
+    pub(super) fn plain_config(&self) -> Config {
         Config::new(format!("http://{}", self.address).parse().unwrap())
     }
 }
 
-async fn serve<S, F, R>(stream: S, peer: Option<PeerCertificate>, handler: F)
+/// Serves one connection. The handler finds the client certificate in the extensions of the request.
+async fn serve_connection<S, F, R>(stream: S, peer: Option<PeerCertificate>, handler: F)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     F: Fn(Request<Incoming>) -> R,
@@ -169,12 +173,12 @@ where
 struct PeerCertificate(Vec<u8>);
 
 /// The response to `/version`.
-pub(super) fn version() -> Response<Full<Bytes>> {
-    version_with_certificate(None)
+pub(super) fn version_response() -> Response<Full<Bytes>> {
+    version_response_with_certificate(None)
 }
 
 /// The response to `/version`, with the client certificate in Base64 as `gitCommit`.
-fn version_with_certificate(peer: Option<&PeerCertificate>) -> Response<Full<Bytes>> {
+fn version_response_with_certificate(peer: Option<&PeerCertificate>) -> Response<Full<Bytes>> {
     let info = Info {
         git_version: "v1.37.2".to_owned(),
         git_commit: peer.map(|peer| STANDARD.encode(&peer.0)).unwrap_or_default(),

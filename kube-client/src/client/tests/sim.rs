@@ -25,25 +25,26 @@ use tower::service_fn;
 const CONFIG_MAPS: &str = "/api/v1/namespaces/default/configmaps";
 
 /// Starts kube-sim with two nodes, and serves it over HTTPS.
-async fn start() -> (Sim, Server) {
+async fn start_sim() -> (Sim, Server) {
     let sim = Sim::builder().nodes(2).build();
     let server = sim.serve_https(([127, 0, 0, 1], 0).into()).await.unwrap();
     (sim, server)
 }
 
 /// A configuration from the kubeconfig of `server`, with short waits before retries.
-async fn config(server: &Server) -> Config {
+async fn client_config(server: &Server) -> Config {
     let kubeconfig = Kubeconfig::from_yaml(&server.kubeconfig()).unwrap();
     let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
     config.retry = RetryPolicy::default().initial(Duration::from_millis(5));
     config
 }
 
-fn get(path: &str) -> Request<Vec<u8>> {
+fn get_request(path: &str) -> Request<Vec<u8>> {
     Request::get(path).body(Vec::new()).unwrap()
 }
 
-fn create(name: &str) -> Request<Vec<u8>> {
+/// A request that creates a config map with this name.
+fn create_request(name: &str) -> Request<Vec<u8>> {
     let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}});
     let body = serde_json::to_vec(&object).unwrap();
     Request::post(CONFIG_MAPS).header("content-type", "application/json").body(body).unwrap()
@@ -51,78 +52,78 @@ fn create(name: &str) -> Request<Vec<u8>> {
 
 #[tokio::test]
 async fn authenticates_with_certificate_and_token_from_a_kubeconfig() {
-    let (_sim, server) = start().await;
-    let mut config = config(&server).await;
+    let (_sim, server) = start_sim().await;
+    let mut config = client_config(&server).await;
     let nodes: List<Node> =
-        Client::try_from(config.clone()).unwrap().request(get("/api/v1/nodes")).await.unwrap();
+        Client::try_from(config.clone()).unwrap().request(get_request("/api/v1/nodes")).await.unwrap();
     assert_eq!(nodes.items.len(), 2);
 
     config.auth_info = crate::config::AuthInfo::default();
     config.auth_info.token = server.token().map(|token| token.to_owned().into());
     let client = Client::try_from(config.clone()).unwrap();
     assert!(!client.apiserver_version().await.unwrap().git_version.is_empty());
-    let error = client.request::<Value>(get(&format!("{CONFIG_MAPS}/none"))).await.unwrap_err();
+    let error = client.request::<Value>(get_request(&format!("{CONFIG_MAPS}/none"))).await.unwrap_err();
     assert!(error.is_not_found(), "{error}");
 
     config.auth_info.token = Some("wrong".to_owned().into());
     let client = Client::try_from(config).unwrap();
-    let error = client.request::<Value>(get("/api/v1/nodes")).await.unwrap_err();
+    let error = client.request::<Value>(get_request("/api/v1/nodes")).await.unwrap_err();
     assert!(error.is_unauthorized(), "{error}");
 }
 
 #[tokio::test]
 async fn retries_reads_after_resets_but_not_writes_with_unknown_outcome() {
-    let (sim, server) = start().await;
-    let client = Client::try_from(config(&server).await).unwrap();
+    let (sim, server) = start_sim().await;
+    let client = Client::try_from(client_config(&server).await).unwrap();
     let reads = sim.faults().add(Rule::new(Action::Reset).verb("list").times(2));
-    client.request::<Value>(get(CONFIG_MAPS)).await.unwrap();
+    client.request::<Value>(get_request(CONFIG_MAPS)).await.unwrap();
     assert_eq!(sim.faults().hits(reads), 2);
 
     let writes = sim.faults().add(Rule::new(Action::ResetAfterHandling).verb("create").times(1));
-    let error = client.request::<Value>(create("once")).await.unwrap_err();
+    let error = client.request::<Value>(create_request("once")).await.unwrap_err();
     assert!(matches!(error, Error::Transport { kind: TransportKind::Broken, .. }), "{error:?}");
     assert_eq!(sim.faults().hits(writes), 1);
     // The server has performed the write: a second create finds the object.
-    assert!(client.request::<Value>(create("once")).await.unwrap_err().is_already_exists());
+    assert!(client.request::<Value>(create_request("once")).await.unwrap_err().is_already_exists());
 }
 
 #[tokio::test]
 async fn retries_a_write_after_retry_after_within_the_total_limit() {
-    let (sim, server) = start().await;
-    let client = Client::try_from(config(&server).await).unwrap();
+    let (sim, server) = start_sim().await;
+    let client = Client::try_from(client_config(&server).await).unwrap();
     sim.faults().add(Rule::new(Action::status_retry_after(429, 1)).verb("create").times(1));
-    client.request::<Value>(create("later")).await.unwrap();
+    client.request::<Value>(create_request("later")).await.unwrap();
     let throttled = sim.faults().add(Rule::new(Action::status_retry_after(503, 60)).verb("create"));
     // A wait of one minute exceeds `RetryPolicy::total`.
-    let error = client.request::<Value>(create("never")).await.unwrap_err();
+    let error = client.request::<Value>(create_request("never")).await.unwrap_err();
     assert_eq!(error.retry_after(), Some(Duration::from_secs(60)), "{error}");
     assert_eq!(sim.faults().hits(throttled), 1);
 }
 
 #[tokio::test]
 async fn a_request_after_a_response_timeout_succeeds() {
-    let (sim, server) = start().await;
-    let mut config = config(&server).await;
+    let (sim, server) = start_sim().await;
+    let mut config = client_config(&server).await;
     config.response_timeout = Some(Duration::from_millis(300));
     let client = Client::try_from(config).unwrap();
     sim.faults().add(Rule::new(Action::Hang).times(1));
-    let error = client.request::<Value>(get(CONFIG_MAPS)).await.unwrap_err();
+    let error = client.request::<Value>(get_request(CONFIG_MAPS)).await.unwrap_err();
     assert!(matches!(error, Error::Timeout { wait: Wait::Response, .. }), "{error:?}");
-    client.request::<Value>(get(CONFIG_MAPS)).await.unwrap();
+    client.request::<Value>(get_request(CONFIG_MAPS)).await.unwrap();
 }
 
 #[tokio::test]
 async fn rejects_a_restarted_server_with_another_ca() {
-    let (sim, server) = start().await;
+    let (sim, server) = start_sim().await;
     let address = server.local_addr();
-    let client = Client::try_from(config(&server).await).unwrap();
-    client.request::<Value>(get(CONFIG_MAPS)).await.unwrap();
+    let client = Client::try_from(client_config(&server).await).unwrap();
+    client.request::<Value>(get_request(CONFIG_MAPS)).await.unwrap();
     server.shutdown().await;
-    let error = client.request::<Value>(get(CONFIG_MAPS)).await.unwrap_err();
+    let error = client.request::<Value>(get_request(CONFIG_MAPS)).await.unwrap_err();
     assert!(matches!(error, Error::Transport { kind: TransportKind::Connect, .. }), "{error:?}");
     // A new listener has a new CA.
     let _server = sim.serve_https(address).await.unwrap();
-    let error = client.request::<Value>(get(CONFIG_MAPS)).await.unwrap_err();
+    let error = client.request::<Value>(get_request(CONFIG_MAPS)).await.unwrap_err();
     assert!(matches!(error, Error::Transport { kind: TransportKind::Tls, .. }), "{error:?}");
 }
 
@@ -131,7 +132,7 @@ async fn an_in_process_server_needs_no_configuration() {
     let sim = Sim::new();
     let client = Client::new(sim.service(), "apps");
     assert_eq!(client.default_namespace(), "apps");
-    client.request::<Value>(create("direct")).await.unwrap();
+    client.request::<Value>(create_request("direct")).await.unwrap();
     assert!(sim.get("v1", "ConfigMap", "default", "direct").is_ok());
 }
 
@@ -147,14 +148,14 @@ async fn the_default_stack_over_an_in_process_server_retries_and_limits_waits() 
     assert_eq!(client.default_namespace(), "apps");
     let throttled = sim.faults().add(Rule::new(Action::status_retry_after(429, 7)).verb("create").times(2));
     let bare = Client::new(sim.service(), "apps");
-    assert!(bare.request::<Value>(create("later")).await.unwrap_err().is_too_many_requests());
+    assert!(bare.request::<Value>(create_request("later")).await.unwrap_err().is_too_many_requests());
     let started = Instant::now();
-    client.request::<Value>(create("later")).await.unwrap();
+    client.request::<Value>(create_request("later")).await.unwrap();
     assert_eq!(sim.faults().hits(throttled), 2);
     assert!((7..9).contains(&started.elapsed().as_secs()), "{:?}", started.elapsed());
 
     sim.faults().add(Rule::new(Action::Hang).times(1));
-    let error = client.request::<Value>(get(CONFIG_MAPS)).await.unwrap_err();
+    let error = client.request::<Value>(get_request(CONFIG_MAPS)).await.unwrap_err();
     assert!(matches!(error, Error::Timeout { wait: Wait::Response, .. }), "{error:?}");
 }
 
@@ -168,7 +169,7 @@ async fn a_custom_transport_receives_credentials_and_full_uris() {
     let mut config = Config::new("https://api.internal/prefix".parse().unwrap());
     config.auth_info.token = Some("abc".to_owned().into());
     let client = ClientBuilder::over(seen, &config).unwrap().build();
-    let text: String = client.request(get("/version")).await.unwrap();
+    let text: String = client.request(get_request("/version")).await.unwrap();
     assert_eq!(text, "https://api.internal/prefix/version Bearer abc");
     // Credentials over plain `http` are rejected, as with the default transport.
     config.cluster_url = "http://api.internal".parse().unwrap();
@@ -185,10 +186,10 @@ async fn an_error_of_a_custom_transport_is_a_broken_connection() {
     });
     let config = Config::new("http://localhost".parse().unwrap());
     let client = ClientBuilder::over(service, &config).unwrap().build();
-    let error = client.request::<Value>(create("once")).await.unwrap_err();
+    let error = client.request::<Value>(create_request("once")).await.unwrap_err();
     assert!(matches!(error, Error::Transport { kind: TransportKind::Broken, .. }), "{error:?}");
     assert_eq!(calls.load(Ordering::Relaxed), 1);
-    client.request::<Value>(get(CONFIG_MAPS)).await.unwrap();
+    client.request::<Value>(get_request(CONFIG_MAPS)).await.unwrap();
     assert_eq!(calls.load(Ordering::Relaxed), 3);
 }
 
@@ -208,6 +209,6 @@ async fn warnings_of_responses_reach_the_handler() {
         .body(serde_json::to_vec(&object).unwrap())
         .unwrap();
     client.request::<Value>(request).await.unwrap();
-    client.request::<Value>(get(&format!("{CONFIG_MAPS}/a"))).await.unwrap();
+    client.request::<Value>(get_request(&format!("{CONFIG_MAPS}/a"))).await.unwrap();
     assert_eq!(*warnings.lock().unwrap(), ["unknown field \"dada\""]);
 }

@@ -1,6 +1,6 @@
 //! Tests of the default stack over plain HTTP: addresses, headers, credentials, time limits, cancellation.
 
-use super::server::{Server, version};
+use super::server::{Server, version_response};
 use crate::{
     client::{Body, Client, ClientBuilder},
     config::{Config, RetryPolicy},
@@ -25,12 +25,12 @@ use tokio::{
     net::{TcpListener, TcpSocket, TcpStream},
 };
 
-fn get(path: &str) -> Request<Vec<u8>> {
+fn get_request(path: &str) -> Request<Vec<u8>> {
     Request::get(path).body(Vec::new()).unwrap()
 }
 
 /// Responds with the method, URI, headers and body of the request.
-async fn echo(request: Request<Incoming>) -> Response<Full<Bytes>> {
+async fn echo_handler(request: Request<Incoming>) -> Response<Full<Bytes>> {
     let mut text = format!("{} {}\n", request.method(), request.uri());
     for (name, value) in request.headers() {
         text.extend([name.as_str(), ": ", value.to_str().unwrap(), "\n"]);
@@ -40,10 +40,10 @@ async fn echo(request: Request<Incoming>) -> Response<Full<Bytes>> {
     Response::new(Full::from(text))
 }
 
-/// Sends a request to a server that echoes it, with a changed configuration. Returns the request as the server got it.
-async fn echoed(change: impl FnOnce(&mut Config)) -> String {
-    let server = Server::http(echo).await;
-    let mut config = server.plain();
+/// Sends a request with a changed configuration. Returns the request as the server received it.
+async fn echoed_request(change: impl FnOnce(&mut Config)) -> String {
+    let server = Server::http(echo_handler).await;
+    let mut config = server.plain_config();
     config.cluster_url = format!("{}k8s/c-1", config.cluster_url).parse().unwrap();
     change(&mut config);
     let request = Request::post("/api/v1/pods?dryRun=All").body(b"the body".to_vec()).unwrap();
@@ -51,8 +51,8 @@ async fn echoed(change: impl FnOnce(&mut Config)) -> String {
 }
 
 #[tokio::test]
-async fn requests_get_address_headers_and_credentials() {
-    let text = echoed(|config| {
+async fn the_default_stack_adds_address_headers_and_credentials() {
+    let text = echoed_request(|config| {
         config.auth_info.token = Some("t0ken".to_owned().into());
         config.auth_info.impersonate = Some("jane".into());
         config.auth_info.impersonate_uid = Some("7".into());
@@ -74,7 +74,7 @@ async fn requests_get_address_headers_and_credentials() {
     ] {
         assert!(text.contains(part), "`{part}` not in: {text}");
     }
-    let text = echoed(|config| {
+    let text = echoed_request(|config| {
         config.auth_info.username = Some("Aladdin".into());
         config.auth_info.password = Some("open sesame".to_owned().into());
     })
@@ -84,11 +84,11 @@ async fn requests_get_address_headers_and_credentials() {
 
 #[tokio::test]
 async fn an_absolute_request_address_never_sends_the_token_to_another_host() {
-    let (cluster, other) = (Server::http(echo).await, Server::http(echo).await);
-    let mut config = cluster.plain();
+    let (cluster, other) = (Server::http(echo_handler).await, Server::http(echo_handler).await);
+    let mut config = cluster.plain_config();
     config.auth_info.token = Some("t0ken".to_owned().into());
     let client = Client::try_from(config).unwrap();
-    let text = client.request_text(get(&format!("http://{}/api?x=1", other.address))).await.unwrap();
+    let text = client.request_text(get_request(&format!("http://{}/api?x=1", other.address))).await.unwrap();
     assert!(text.contains("GET /api?x=1\n") && text.contains("Bearer t0ken"), "{text}");
     assert!(text.contains(&format!("host: {}\n", cluster.address)), "{text}");
     assert_eq!(other.accepted.load(SeqCst), 0);
@@ -106,20 +106,22 @@ async fn decodes_responses_and_converts_failures_to_api_errors() {
         Response::builder().status(code).body(Full::from(body)).unwrap()
     })
     .await;
-    let client = Client::try_from(server.plain()).unwrap();
-    let map: ConfigMap = client.request(get("/cm")).await.unwrap();
+    let client = Client::try_from(server.plain_config()).unwrap();
+    let map: ConfigMap = client.request(get_request("/cm")).await.unwrap();
     assert_eq!(map.metadata.name.as_deref(), Some("a"));
-    let Either::Left(map) = client.request_status::<ConfigMap>(get("/cm")).await.unwrap() else { panic!() };
+    let Either::Left(map) = client.request_status::<ConfigMap>(get_request("/cm")).await.unwrap() else {
+        panic!()
+    };
     assert_eq!(map.metadata.name.as_deref(), Some("a"));
-    let Either::Right(done) = client.request_status::<ConfigMap>(get("/done")).await.unwrap() else {
+    let Either::Right(done) = client.request_status::<ConfigMap>(get_request("/done")).await.unwrap() else {
         panic!()
     };
     assert!(done.is_success());
-    let error = client.request::<ConfigMap>(get("/odd?x=1")).await.unwrap_err();
+    let error = client.request::<ConfigMap>(get_request("/odd?x=1")).await.unwrap_err();
     assert_eq!(error.to_string(), "cannot decode the response to GET /odd (6 bytes)");
-    let error = client.open(get("/missing")).await.unwrap_err();
+    let error = client.open(get_request("/missing")).await.unwrap_err();
     assert!(error.is_not_found(), "{error}");
-    let raw = client.send(get("/missing").map(Body::from)).await.unwrap();
+    let raw = client.send(get_request("/missing").map(Body::from)).await.unwrap();
     assert_eq!(raw.status(), StatusCode::NOT_FOUND);
 }
 
@@ -137,11 +139,11 @@ async fn a_decode_error_contains_no_value_of_the_response() {
         Response::new(Full::from(text))
     })
     .await;
-    let client = Client::try_from(server.plain()).unwrap();
+    let client = Client::try_from(server.plain_config()).unwrap();
     let secrets = crate::Api::<Secret>::namespaced(client.clone(), "default");
     let dynamic: crate::core::DynamicObject = serde_json::from_str(object).unwrap();
     let errors: [Box<dyn std::error::Error>; 4] = [
-        Box::new(client.request::<Secret>(get("/any")).await.unwrap_err()),
+        Box::new(client.request::<Secret>(get_request("/any")).await.unwrap_err()),
         Box::new(secrets.get("a").await.unwrap_err()),
         Box::new(secrets.list(&crate::api::ListParams::default()).await.unwrap_err()),
         Box::new(dynamic.try_parse::<Secret>().unwrap_err()),
@@ -172,7 +174,7 @@ async fn get_opt_is_none_for_a_not_found_status_without_details_and_an_error_for
         Response::builder().status(404).body(Full::from(body)).unwrap()
     })
     .await;
-    let client = Client::try_from(server.plain()).unwrap();
+    let client = Client::try_from(server.plain_config()).unwrap();
     let maps = crate::Api::<ConfigMap>::namespaced(client, "default");
     for name in ["reason", "code", "named"] {
         assert!(maps.get_opt(name).await.unwrap().is_none(), "{name}");
@@ -190,16 +192,16 @@ async fn custom_layers_receive_requests_first() {
         request.headers_mut().insert("x-layer", http::HeaderValue::from_static("1"));
         request
     });
-    let server = Server::http(echo).await;
-    let client = ClientBuilder::try_from(server.plain()).unwrap().with_layer(&layer).build();
-    assert!(client.request_text(get("/")).await.unwrap().contains("x-layer: 1"));
+    let server = Server::http(echo_handler).await;
+    let client = ClientBuilder::try_from(server.plain_config()).unwrap().with_layer(&layer).build();
+    assert!(client.request_text(get_request("/")).await.unwrap().contains("x-layer: 1"));
 }
 
 #[tokio::test]
 async fn an_unauthorized_error_names_the_server_and_what_to_check() {
     let refuse = |_| async { Response::builder().status(401).body(Full::default()).unwrap() };
     let server = Server::http(refuse).await;
-    let config = server.plain();
+    let config = server.plain_config();
     let address = config.cluster_url.authority().unwrap().to_string();
     let error = Client::try_from(config).unwrap().apiserver_version().await.unwrap_err();
     assert!(error.is_unauthorized());
@@ -235,7 +237,7 @@ async fn an_error_names_an_unknown_host() {
 }
 
 /// Starts a server that reads one request and then calls `act` with the connection.
-async fn serve_one<F>(act: impl FnOnce(TcpStream) -> F + Send + 'static) -> Config
+async fn serve_one_request<F>(act: impl FnOnce(TcpStream) -> F + Send + 'static) -> Config
 where
     F: Future<Output = ()> + Send,
 {
@@ -253,7 +255,7 @@ where
 
 #[tokio::test]
 async fn a_missing_response_is_a_timeout() {
-    let mut config = serve_one(|stream| async move {
+    let mut config = serve_one_request(|stream| async move {
         std::future::pending::<()>().await;
         drop(stream);
     })
@@ -273,14 +275,14 @@ const PARTIAL_RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n
 #[tokio::test]
 async fn a_pause_of_a_body_is_a_timeout_except_in_a_watch() {
     for path in ["/list", "/list?watch=true"] {
-        let mut config = serve_one(|mut stream| async move {
+        let mut config = serve_one_request(|mut stream| async move {
             stream.write_all(PARTIAL_RESPONSE).await.unwrap();
             tokio::time::sleep(Duration::from_millis(200)).await;
             stream.write_all(&[b' '; 92]).await.unwrap();
         })
         .await;
         config.read_timeout = Some(Duration::from_millis(50));
-        let outcome = Client::try_from(config).unwrap().request_text(get(path)).await;
+        let outcome = Client::try_from(config).unwrap().request_text(get_request(path)).await;
         match outcome {
             Ok(text) => assert_eq!((path, text.len()), ("/list?watch=true", 100)),
             Err(error) => {
@@ -293,12 +295,13 @@ async fn a_pause_of_a_body_is_a_timeout_except_in_a_watch() {
 
 #[tokio::test]
 async fn a_closed_connection_is_a_broken_transport_error() {
-    let config = serve_one(|stream| async move { drop(stream) }).await;
+    let config = serve_one_request(|stream| async move { drop(stream) }).await;
     let error = Client::try_from(config).unwrap().apiserver_version().await.unwrap_err();
     assert!(matches!(error, Error::Transport { kind: TransportKind::Broken, .. }), "{error:?}");
     assert!(error.to_string().ends_with("broke during GET /version"), "{error}");
     let config =
-        serve_one(|mut stream| async move { stream.write_all(PARTIAL_RESPONSE).await.unwrap() }).await;
+        serve_one_request(|mut stream| async move { stream.write_all(PARTIAL_RESPONSE).await.unwrap() })
+            .await;
     let error = Client::try_from(config).unwrap().apiserver_version().await.unwrap_err();
     assert!(matches!(error, Error::Transport { kind: TransportKind::Broken, .. }), "{error:?}");
 }
@@ -307,10 +310,12 @@ async fn a_closed_connection_is_a_broken_transport_error() {
 async fn the_error_of_a_truncated_body_names_verb_path_and_server() {
     for limit in [None, Some(Duration::from_secs(60))] {
         let mut config =
-            serve_one(|mut stream| async move { stream.write_all(PARTIAL_RESPONSE).await.unwrap() }).await;
+            serve_one_request(|mut stream| async move { stream.write_all(PARTIAL_RESPONSE).await.unwrap() })
+                .await;
         config.read_timeout = limit;
         let host = config.cluster_url.authority().unwrap().to_string();
-        let error = Client::try_from(config).unwrap().request_text(get("/version?x=1")).await.unwrap_err();
+        let error =
+            Client::try_from(config).unwrap().request_text(get_request("/version?x=1")).await.unwrap_err();
         let wanted =
             format!("the connection to {host} broke while the response body of GET /version was being read");
         assert_eq!(error.to_string(), wanted);
@@ -319,7 +324,7 @@ async fn the_error_of_a_truncated_body_names_verb_path_and_server() {
         let pieces = futures::stream::iter([Ok("half"), Err("reset")]);
         Ok::<_, crate::error::BoxError>(Response::new(Body::wrap_stream(pieces)))
     });
-    let error = Client::new(service, "default").request_text(get("/x")).await.unwrap_err();
+    let error = Client::new(service, "default").request_text(get_request("/x")).await.unwrap_err();
     assert!(error.to_string().contains("response body of GET /x"), "{error}");
 }
 
@@ -327,10 +332,10 @@ async fn the_error_of_a_truncated_body_names_verb_path_and_server() {
 async fn limits_beyond_the_range_of_the_clock_never_expire() {
     let server = Server::http(|_| async {
         tokio::time::sleep(Duration::from_millis(20)).await;
-        version()
+        version_response()
     })
     .await;
-    let mut config = server.plain();
+    let mut config = server.plain_config();
     for limit in [
         &mut config.connect_timeout,
         &mut config.tls_timeout,
@@ -357,7 +362,7 @@ async fn dropping_a_request_or_its_body_closes_the_connection() {
     for responds in [false, true] {
         let (closed, was_closed) = tokio::sync::oneshot::channel();
         let (received, was_received) = tokio::sync::oneshot::channel();
-        let config = serve_one(move |mut stream| async move {
+        let config = serve_one_request(move |mut stream| async move {
             if responds {
                 stream.write_all(PARTIAL_RESPONSE).await.unwrap();
             }
@@ -368,10 +373,11 @@ async fn dropping_a_request_or_its_body_closes_the_connection() {
         .await;
         let client = Client::try_from(config).unwrap();
         if responds {
-            let mut body = client.open(get("/x?watch=true")).await.unwrap().into_body().into_data_stream();
+            let mut body =
+                client.open(get_request("/x?watch=true")).await.unwrap().into_body().into_data_stream();
             assert!(body.next().await.unwrap().is_ok());
         } else {
-            let mut request = std::pin::pin!(client.request_text(get("/x")));
+            let mut request = std::pin::pin!(client.request_text(get_request("/x")));
             tokio::select! {
                 _ = &mut request => panic!("the server sent a response"),
                 outcome = was_received => outcome.unwrap(),
@@ -398,7 +404,7 @@ async fn retries_any_verb_after_retry_after() {
         }
     })
     .await;
-    let client = Client::try_from(server.plain()).unwrap();
+    let client = Client::try_from(server.plain_config()).unwrap();
     let request = Request::post("/x").body(b"twice".to_vec()).unwrap();
     assert_eq!(client.request_text(request).await.unwrap(), "twice");
     assert_eq!(calls.load(SeqCst), 2);
@@ -408,10 +414,10 @@ async fn retries_any_verb_after_retry_after() {
 async fn runs_requests_concurrently_and_reuses_connections() {
     let server = Server::http(|_| async {
         tokio::time::sleep(Duration::from_millis(100)).await;
-        version()
+        version_response()
     })
     .await;
-    let client = Client::try_from(server.plain()).unwrap();
+    let client = Client::try_from(server.plain_config()).unwrap();
     let started = std::time::Instant::now();
     let calls = (0..50).map(|_| client.apiserver_version());
     assert!(futures::future::join_all(calls).await.iter().all(Result::is_ok));

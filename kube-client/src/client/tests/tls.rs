@@ -10,12 +10,13 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use rcgen::date_time_ymd;
 use std::time::Duration;
 
-async fn version(config: Config) -> Result<String, Error> {
+async fn request_version(config: Config) -> Result<String, Error> {
     Client::try_from(config)?.apiserver_version().await.map(|info| info.git_version)
 }
 
+/// Asserts that the outcome is a transport error of this kind, and that its text contains `parts`.
 #[track_caller]
-fn check(outcome: Result<String, Error>, kind: TransportKind, parts: &[&str]) {
+fn assert_transport_error(outcome: Result<String, Error>, kind: TransportKind, parts: &[&str]) {
     let error = outcome.unwrap_err();
     let Error::Transport { kind: found, what, .. } = &error else { panic!("{error:?}") };
     assert_eq!(*found, kind, "{what}");
@@ -25,13 +26,13 @@ fn check(outcome: Result<String, Error>, kind: TransportKind, parts: &[&str]) {
 }
 
 /// The error with all its sources.
-fn chain(error: &Error) -> String {
+fn error_chain(error: &Error) -> String {
     let chain = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
     chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 /// Sets the client certificate of a configuration.
-fn present(config: &mut Config, leaf: &Leaf) {
+fn set_client_certificate(config: &mut Config, leaf: &Leaf) {
     config.auth_info.client_certificate_data = Some(STANDARD.encode(&leaf.pem));
     config.auth_info.client_key_data = Some(STANDARD.encode(leaf.key.serialize_pem()).into());
 }
@@ -43,17 +44,17 @@ async fn accepts_a_trusted_server_by_address_and_by_server_name() {
     let mut config = server.config(&authority);
     // A CA bundle with several authorities.
     config.root_cert = Some(vec![other.der(), authority.der()]);
-    assert_eq!(version(config).await.unwrap(), "v1.37.2");
+    assert_eq!(request_version(config).await.unwrap(), "v1.37.2");
 
     let server = Server::https(&authority.issue(&["api.internal"], |_| {}), None).await;
     let mut config = server.config(&authority);
-    check(
-        version(config.clone()).await,
+    assert_transport_error(
+        request_version(config.clone()).await,
         TransportKind::Tls,
         &["another host", "api.internal", "tls-server-name"],
     );
     config.tls_server_name = Some("api.internal".into());
-    assert_eq!(version(config).await.unwrap(), "v1.37.2");
+    assert_eq!(request_version(config).await.unwrap(), "v1.37.2");
 }
 
 #[tokio::test]
@@ -62,8 +63,8 @@ async fn an_error_names_an_unusable_trust_anchor() {
     let server = Server::https(&authority.issue(&["127.0.0.1"], |_| {}), None).await;
     let mut config = server.config(&authority);
     config.root_cert = Some(vec![authority.der(), vec![0; 3]]);
-    let error = version(config).await.unwrap_err();
-    let error = chain(&error);
+    let error = request_version(config).await.unwrap_err();
+    let error = error_chain(&error);
     assert!(error.contains("certificate 2 of 2 of certificate-authority"), "{error}");
 }
 
@@ -72,13 +73,13 @@ async fn an_error_names_the_unsupported_curve_of_a_client_key() {
     let authority = Authority::new("ca");
     let leaf = authority.issue(&["me"], |_| {});
     let mut config = Config::new("https://127.0.0.1".parse().unwrap());
-    present(&mut config, &leaf);
+    set_client_certificate(&mut config, &leaf);
     // A truncated PKCS #8 key with the curve P-521.
     let der =
         b"\x30\x18\x02\x01\0\x30\x10\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x05\x2b\x81\x04\0\x23\x04\x01\0";
     let key = format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", STANDARD.encode(der));
     config.auth_info.client_key_data = Some(STANDARD.encode(key).into());
-    let error = chain(&version(config).await.unwrap_err());
+    let error = error_chain(&request_version(config).await.unwrap_err());
     assert!(error.contains("client-key") && error.contains("its curve P-521 is not supported"), "{error}");
 }
 
@@ -88,24 +89,32 @@ async fn errors_distinguish_unknown_ca_expired_and_not_yet_valid_certificates() 
     let server = Server::https(&authority.issue(&["127.0.0.1"], |_| {}), None).await;
     let mut config = server.config(&Authority::new("ca of an earlier cluster"));
     let host = server.address.to_string();
-    check(
-        version(config.clone()).await,
+    assert_transport_error(
+        request_version(config.clone()).await,
         TransportKind::Tls,
         &["unknown authority", "certificate-authority", &host],
     );
     (config.root_cert, config.accept_invalid_certs) = (None, true);
-    assert_eq!(version(config).await.unwrap(), "v1.37.2");
+    assert_eq!(request_version(config).await.unwrap(), "v1.37.2");
 
     let expired = authority.issue(&["127.0.0.1"], |params| {
         params.not_before = date_time_ymd(2020, 1, 1);
         params.not_after = date_time_ymd(2021, 1, 1);
     });
     let server = Server::https(&expired, None).await;
-    check(version(server.config(&authority)).await, TransportKind::Tls, &["has expired", "clock"]);
+    assert_transport_error(
+        request_version(server.config(&authority)).await,
+        TransportKind::Tls,
+        &["has expired", "clock"],
+    );
 
     let early = authority.issue(&["127.0.0.1"], |params| params.not_before = date_time_ymd(2090, 1, 1));
     let server = Server::https(&early, None).await;
-    check(version(server.config(&authority)).await, TransportKind::Tls, &["not valid yet", "clock"]);
+    assert_transport_error(
+        request_version(server.config(&authority)).await,
+        TransportKind::Tls,
+        &["not valid yet", "clock"],
+    );
 }
 
 #[tokio::test]
@@ -113,11 +122,19 @@ async fn presents_a_client_certificate_and_explains_a_missing_or_rejected_one() 
     let (authority, clients) = (Authority::new("ca"), Authority::new("clients"));
     let server = Server::https(&authority.issue(&["127.0.0.1"], |_| {}), Some(&clients)).await;
     let mut config = server.config(&authority);
-    check(version(config.clone()).await, TransportKind::Tls, &["client certificate", "client-key"]);
-    present(&mut config, &clients.issue(&["me"], |_| {}));
-    assert_eq!(version(config.clone()).await.unwrap(), "v1.37.2");
-    present(&mut config, &Authority::new("clients").issue(&["me"], |_| {}));
-    check(version(config).await, TransportKind::Tls, &["does not accept", "client-certificate"]);
+    assert_transport_error(
+        request_version(config.clone()).await,
+        TransportKind::Tls,
+        &["client certificate", "client-key"],
+    );
+    set_client_certificate(&mut config, &clients.issue(&["me"], |_| {}));
+    assert_eq!(request_version(config.clone()).await.unwrap(), "v1.37.2");
+    set_client_certificate(&mut config, &Authority::new("clients").issue(&["me"], |_| {}));
+    assert_transport_error(
+        request_version(config).await,
+        TransportKind::Tls,
+        &["does not accept", "client-certificate"],
+    );
 }
 
 #[tokio::test]
@@ -126,7 +143,7 @@ async fn rejects_the_key_of_another_certificate_when_the_client_is_built() {
     let (one, two) = (authority.issue(&["one"], |_| {}), authority.issue(&["two"], |_| {}));
     let mut config = Config::new("https://127.0.0.1:1".parse().unwrap());
     config.root_cert = Some(vec![authority.der()]);
-    present(&mut config, &Leaf { key: two.key, ..one });
+    set_client_certificate(&mut config, &Leaf { key: two.key, ..one });
     let error = Client::try_from(config).unwrap_err();
     let source = std::error::Error::source(&error).unwrap().to_string();
     assert!(source.contains("client-key"), "{source}");
@@ -150,9 +167,9 @@ async fn reads_sec1_pkcs8_and_pkcs1_keys() {
 
 #[tokio::test]
 async fn explains_a_plain_http_server_behind_an_https_address() {
-    let server = Server::http(|_| async { super::server::version() }).await;
-    check(
-        version(server.config(&Authority::new("ca"))).await,
+    let server = Server::http(|_| async { super::server::version_response() }).await;
+    assert_transport_error(
+        request_version(server.config(&Authority::new("ca"))).await,
         TransportKind::Tls,
         &["does not speak TLS", "http://"],
     );
@@ -165,7 +182,7 @@ async fn a_silent_peer_is_a_timeout_of_the_tls_handshake() {
     config.root_cert = Some(vec![Authority::new("ca").der()]);
     config.tls_timeout = Some(Duration::from_millis(50));
     config.retry = crate::config::RetryPolicy::never();
-    let error = version(config).await.unwrap_err();
+    let error = request_version(config).await.unwrap_err();
     let address = listener.local_addr().unwrap();
     let expected = format!("timed out after 50ms in the TLS handshake ({address}): check");
     assert!(error.to_string().starts_with(&expected), "{error}");

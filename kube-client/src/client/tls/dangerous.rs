@@ -12,17 +12,18 @@ use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use std::sync::Arc;
 
 /// A verifier that accepts any certificate.
-pub(super) fn accept_any(provider: Arc<CryptoProvider>) -> Arc<dyn ServerCertVerifier> {
+pub(super) fn accept_any_verifier(provider: Arc<CryptoProvider>) -> Arc<dyn ServerCertVerifier> {
     tracing::warn!(
         "the server's certificate is not verified: the configuration sets insecure-skip-tls-verify"
     );
-    Arc::new(AcceptAny(provider))
+    Arc::new(AcceptAnyVerifier(provider))
 }
 
+/// Accepts any server certificate, and verifies the signatures of the handshake.
 #[derive(Debug)]
-struct AcceptAny(Arc<CryptoProvider>);
+struct AcceptAnyVerifier(Arc<CryptoProvider>);
 
-impl ServerCertVerifier for AcceptAny {
+impl ServerCertVerifier for AcceptAnyVerifier {
     fn verify_server_cert(
         &self,
         _: &CertificateDer<'_>,

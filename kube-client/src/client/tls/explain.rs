@@ -5,7 +5,7 @@ use rustls::{AlertDescription, CertificateError, Error};
 /// Explains why a handshake failed and which kubeconfig field to change.
 pub(crate) fn explain(error: &Error) -> String {
     match error {
-        Error::InvalidCertificate(error) => explain_certificate(error),
+        Error::InvalidCertificate(error) => explain_certificate_error(error),
         Error::AlertReceived(alert) => explain_alert(*alert),
         Error::InvalidMessage(_) => {
             "the server does not speak TLS: check the address, or use http:// if it is meant to be plain"
@@ -18,7 +18,7 @@ pub(crate) fn explain(error: &Error) -> String {
     }
 }
 
-fn explain_certificate(error: &CertificateError) -> String {
+fn explain_certificate_error(error: &CertificateError) -> String {
     use CertificateError as E;
     match error {
         E::UnknownIssuer => "the server's certificate is signed by an unknown authority: set the cluster's \
@@ -31,8 +31,8 @@ fn explain_certificate(error: &CertificateError) -> String {
             "the server's certificate is not valid yet: correct the clock of this machine or of the server"
                 .to_owned()
         }
-        E::NotValidForName => wrong_name(&[]),
-        E::NotValidForNameContext { presented, .. } => wrong_name(presented),
+        E::NotValidForName => explain_wrong_name(&[]),
+        E::NotValidForNameContext { presented, .. } => explain_wrong_name(presented),
         E::BadSignature => "the server's certificate is not signed by the authority of its issuer's name: \
                             certificate-authority may be that of an earlier cluster"
             .to_owned(),
@@ -41,7 +41,8 @@ fn explain_certificate(error: &CertificateError) -> String {
     }
 }
 
-fn wrong_name(presented: &[String]) -> String {
+/// Explains a certificate for another host. `presented` has the names in the certificate.
+fn explain_wrong_name(presented: &[String]) -> String {
     let names = match presented {
         [] => String::new(),
         names => format!(" (it is for {})", names.join(", ")),

@@ -11,14 +11,14 @@ use crate::config::Identity;
 pub(crate) struct ClientIdentity(RwLock<Option<Arc<CertifiedKey>>>);
 
 impl ClientIdentity {
-    /// Replaces the certificate. New connections present the certificate; open connections are unchanged.
+    /// Replaces the certificate. New connections present the new certificate; open connections are unchanged.
     ///
     /// # Errors
     /// If the key is not supported, or does not belong to the certificate.
     pub(crate) fn set(&self, (chain, key): Identity) -> Result<(), IdentityError> {
-        // The error of rustls does not contain the algorithm of the key; the text of `why_unusable` does.
+        // The error of rustls does not contain the algorithm of the key; the text of `explain_unusable_key` does.
         let signing = ring::sign::any_supported_type(&key)
-            .map_err(|_| IdentityError::UnusableKey(key::why_unusable(&key)))?;
+            .map_err(|_| IdentityError::UnusableKey(key::explain_unusable_key(&key)))?;
         let certified = CertifiedKey::new(chain, signing);
         match certified.keys_match() {
             // `Unknown`: the key's implementation cannot compute the public key.

@@ -1,18 +1,20 @@
-//! Explains why a private key cannot be used. It reads the algorithm, curve, size and public exponent of the key, and
-//! must not read or return secret values.
+//! Explains why a private key cannot be used. This module reads the algorithm, curve, size and public exponent of the
+//! key, and must not read or return secret values.
 
 use rustls_pki_types::PrivateKeyDer;
 
 // Tags of DER values.
 const INTEGER: u8 = 0x02;
 const OCTET_STRING: u8 = 0x04;
-const OBJECT_ID: u8 = 0x06;
+const OBJECT_IDENTIFIER: u8 = 0x06;
 const SEQUENCE: u8 = 0x30;
 /// The context-specific tag of the parameters of a SEC1 key.
 const PARAMETERS: u8 = 0xa0;
 
 // Object identifiers of algorithms.
+/// RSA (RFC 8017).
 const RSA: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1];
+/// Elliptic curve cryptography (RFC 5480).
 const EC: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1];
 
 /// Unsupported key algorithms by object identifier, for error texts.
@@ -38,25 +40,25 @@ const CURVES: [(&[u8], &str); 8] = [
 ];
 
 /// Explains why the crypto provider, ring, rejected a key.
-pub(super) fn why_unusable(key: &PrivateKeyDer<'_>) -> String {
+pub(super) fn explain_unusable_key(key: &PrivateKeyDer<'_>) -> String {
     let found = match key {
-        PrivateKeyDer::Pkcs1(key) => rsa(key.secret_pkcs1_der()),
-        PrivateKeyDer::Sec1(key) => sec1(key.secret_sec1_der()),
-        PrivateKeyDer::Pkcs8(key) => pkcs8(key.secret_pkcs8_der()),
+        PrivateKeyDer::Pkcs1(key) => explain_rsa_key(key.secret_pkcs1_der()),
+        PrivateKeyDer::Sec1(key) => explain_sec1_key(key.secret_sec1_der()),
+        PrivateKeyDer::Pkcs8(key) => explain_pkcs8_key(key.secret_pkcs8_der()),
         _ => None,
     };
     found.unwrap_or_else(|| "it does not read as an RSA, ECDSA or Ed25519 key".to_owned())
 }
 
 /// Explains a PKCS #8 key (RFC 5208).
-fn pkcs8(der: &[u8]) -> Option<String> {
-    let mut key = Der(Der(der).take(SEQUENCE)?);
-    key.take(INTEGER)?;
-    let mut algorithm = Der(key.take(SEQUENCE)?);
-    let kind = algorithm.take(OBJECT_ID)?;
+fn explain_pkcs8_key(der: &[u8]) -> Option<String> {
+    let mut key = DerReader(DerReader(der).read_value(SEQUENCE)?);
+    key.read_value(INTEGER)?;
+    let mut algorithm = DerReader(key.read_value(SEQUENCE)?);
+    let kind = algorithm.read_value(OBJECT_IDENTIFIER)?;
     match kind {
-        RSA => rsa(key.take(OCTET_STRING)?),
-        EC => Some(curve(algorithm.take(OBJECT_ID))),
+        RSA => explain_rsa_key(key.read_value(OCTET_STRING)?),
+        EC => Some(explain_curve(algorithm.read_value(OBJECT_IDENTIFIER))),
         _ => Some(match UNSUPPORTED_ALGORITHMS.iter().find(|(id, _)| *id == kind) {
             Some((_, name @ "Ed25519")) => {
                 format!("it is damaged, or a form of {name} that is not supported")
@@ -68,15 +70,17 @@ fn pkcs8(der: &[u8]) -> Option<String> {
 }
 
 /// Explains a SEC1 key (RFC 5915).
-fn sec1(der: &[u8]) -> Option<String> {
-    let mut key = Der(Der(der).take(SEQUENCE)?);
-    key.take(INTEGER)?;
-    key.take(OCTET_STRING)?;
-    Some(curve(key.take(PARAMETERS).and_then(|parameters| Der(parameters).take(OBJECT_ID))))
+fn explain_sec1_key(der: &[u8]) -> Option<String> {
+    let mut key = DerReader(DerReader(der).read_value(SEQUENCE)?);
+    key.read_value(INTEGER)?;
+    key.read_value(OCTET_STRING)?;
+    Some(explain_curve(
+        key.read_value(PARAMETERS).and_then(|parameters| DerReader(parameters).read_value(OBJECT_IDENTIFIER)),
+    ))
 }
 
 /// Explains an elliptic curve by its object identifier.
-fn curve(id: Option<&[u8]>) -> String {
+fn explain_curve(id: Option<&[u8]>) -> String {
     let known = id.and_then(|id| CURVES.iter().find(|(curve, _)| *curve == id));
     match known {
         Some((_, name @ ("P-256" | "P-384"))) => {
@@ -89,11 +93,11 @@ fn curve(id: Option<&[u8]>) -> String {
 }
 
 /// Explains a PKCS #1 key (RFC 8017). The limits on size and exponent are those of ring.
-fn rsa(der: &[u8]) -> Option<String> {
-    let mut key = Der(Der(der).take(SEQUENCE)?);
-    key.take(INTEGER)?;
-    let bits = bit_length(key.take(INTEGER)?);
-    let exponent = key.take(INTEGER)?;
+fn explain_rsa_key(der: &[u8]) -> Option<String> {
+    let mut key = DerReader(DerReader(der).read_value(SEQUENCE)?);
+    key.read_value(INTEGER)?;
+    let bits = bit_length(key.read_value(INTEGER)?);
+    let exponent = key.read_value(INTEGER)?;
     if !(2048..=4096).contains(&bits) {
         return Some(format!(
             "RSA keys of {bits} bits are not supported, but those of 2048 to 4096 bits are"
@@ -121,11 +125,11 @@ fn bit_length(number: &[u8]) -> usize {
 }
 
 /// The unread rest of a DER encoding.
-struct Der<'a>(&'a [u8]);
+struct DerReader<'a>(&'a [u8]);
 
-impl<'a> Der<'a> {
+impl<'a> DerReader<'a> {
     /// The content of the next value, if it has this tag.
-    fn take(&mut self, tag: u8) -> Option<&'a [u8]> {
+    fn read_value(&mut self, tag: u8) -> Option<&'a [u8]> {
         let (found, rest) = self.0.split_first()?;
         let (first, mut rest) = rest.split_first()?;
         let mut length = usize::from(*first);
@@ -152,35 +156,47 @@ mod tests {
     use rustls_pki_types::{PrivatePkcs1KeyDer, PrivatePkcs8KeyDer, PrivateSec1KeyDer};
 
     /// Encodes a DER value with this tag.
-    fn der(tag: u8, content: &[&[u8]]) -> Vec<u8> {
+    fn encode_der(tag: u8, content: &[&[u8]]) -> Vec<u8> {
         let content = content.concat();
         let length = u16::try_from(content.len()).unwrap().to_be_bytes();
         [&[tag, 0x82], length.as_slice(), &content].concat()
     }
 
+    /// An RSA key (PKCS #1) with a modulus of this size and this public exponent.
     fn rsa_key(bits: usize, exponent: &[u8]) -> Vec<u8> {
         let mut modulus = vec![0xff; bits / 8];
         modulus.insert(0, 0);
-        der(SEQUENCE, &[&der(INTEGER, &[&[0]]), &der(INTEGER, &[&modulus]), &der(INTEGER, &[exponent])])
+        encode_der(
+            SEQUENCE,
+            &[
+                &encode_der(INTEGER, &[&[0]]),
+                &encode_der(INTEGER, &[&modulus]),
+                &encode_der(INTEGER, &[exponent]),
+            ],
+        )
     }
 
+    /// A PKCS #8 key with the object identifiers of its algorithm.
     fn pkcs8_key(algorithm: &[&[u8]], key: &[u8]) -> PrivateKeyDer<'static> {
-        let ids: Vec<_> = algorithm.iter().map(|id| der(OBJECT_ID, &[id])).collect();
-        let algorithm = der(SEQUENCE, &[&ids.concat()]);
-        let key = der(SEQUENCE, &[&der(INTEGER, &[&[0]]), &algorithm, &der(OCTET_STRING, &[key])]);
+        let ids: Vec<_> = algorithm.iter().map(|id| encode_der(OBJECT_IDENTIFIER, &[id])).collect();
+        let algorithm = encode_der(SEQUENCE, &[&ids.concat()]);
+        let key = encode_der(
+            SEQUENCE,
+            &[&encode_der(INTEGER, &[&[0]]), &algorithm, &encode_der(OCTET_STRING, &[key])],
+        );
         PrivatePkcs8KeyDer::from(key).into()
     }
 
     /// The object identifier of an elliptic curve or an unsupported algorithm.
-    fn id(name: &str) -> &'static [u8] {
+    fn object_id(name: &str) -> &'static [u8] {
         CURVES.iter().chain(&UNSUPPORTED_ALGORITHMS).find(|(_, known)| *known == name).unwrap().0
     }
 
     /// Asserts that the key is unusable, and that the explanation contains `part`.
     #[track_caller]
-    fn check(key: &PrivateKeyDer<'_>, part: &str) {
+    fn assert_explanation(key: &PrivateKeyDer<'_>, part: &str) {
         assert!(rustls::crypto::ring::sign::any_supported_type(key).is_err());
-        let why = why_unusable(key);
+        let why = explain_unusable_key(key);
         assert!(why.contains(part), "{why}");
     }
 
@@ -193,27 +209,39 @@ mod tests {
             (2048, &[0, 0xff], "public exponent 255 "),
         ] {
             let key = rsa_key(bits, exponent);
-            check(&pkcs8_key(&[RSA], &key), part);
-            check(&PrivatePkcs1KeyDer::from(key).into(), part);
+            assert_explanation(&pkcs8_key(&[RSA], &key), part);
+            assert_explanation(&PrivatePkcs1KeyDer::from(key).into(), part);
         }
         for name in ["P-521", "P-224", "secp256k1", "brainpoolP256r1"] {
-            check(&pkcs8_key(&[EC, id(name)], &[]), &format!("curve {name} is not supported"));
-            let curve = der(PARAMETERS, &[&der(OBJECT_ID, &[id(name)])]);
-            let key = der(SEQUENCE, &[&der(INTEGER, &[&[1]]), &der(OCTET_STRING, &[&[7; 32]]), &curve]);
-            check(&PrivateSec1KeyDer::from(key).into(), &format!("curve {name} is not supported"));
+            assert_explanation(
+                &pkcs8_key(&[EC, object_id(name)], &[]),
+                &format!("curve {name} is not supported"),
+            );
+            let curve = encode_der(PARAMETERS, &[&encode_der(OBJECT_IDENTIFIER, &[object_id(name)])]);
+            let key = encode_der(
+                SEQUENCE,
+                &[&encode_der(INTEGER, &[&[1]]), &encode_der(OCTET_STRING, &[&[7; 32]]), &curve],
+            );
+            assert_explanation(
+                &PrivateSec1KeyDer::from(key).into(),
+                &format!("curve {name} is not supported"),
+            );
         }
         for name in ["Ed448", "DSA", "RSA-PSS", "X25519"] {
-            check(&pkcs8_key(&[id(name)], &[]), &format!("{name} keys are not supported"));
+            assert_explanation(
+                &pkcs8_key(&[object_id(name)], &[]),
+                &format!("{name} keys are not supported"),
+            );
         }
     }
 
     #[test]
     fn reports_a_damaged_key_as_damaged() {
-        check(&pkcs8_key(&[RSA], &rsa_key(2048, &[1, 0, 1])), "damaged");
-        check(&pkcs8_key(&[EC, id("P-256")], &[]), "damaged");
-        check(&pkcs8_key(&[id("Ed25519")], &[]), "damaged");
+        assert_explanation(&pkcs8_key(&[RSA], &rsa_key(2048, &[1, 0, 1])), "damaged");
+        assert_explanation(&pkcs8_key(&[EC, object_id("P-256")], &[]), "damaged");
+        assert_explanation(&pkcs8_key(&[object_id("Ed25519")], &[]), "damaged");
         for text in [&b""[..], b"\x30", b"\x30\x84\xff\xff\xff\xff", b"\x30\x88", &[0xff; 40]] {
-            check(&PrivatePkcs8KeyDer::from(text.to_vec()).into(), "does not read as");
+            assert_explanation(&PrivatePkcs8KeyDer::from(text.to_vec()).into(), "does not read as");
         }
     }
 }

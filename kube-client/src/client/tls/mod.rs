@@ -39,7 +39,9 @@ pub(super) fn client_config(trust: &Trust<'_>, identity: Arc<ClientIdentity>) ->
         .with_safe_default_protocol_versions()
         .map_err(Error::config)?;
     let builder = match trust {
-        Trust::All => builder.dangerous().with_custom_certificate_verifier(dangerous::accept_any(provider)),
+        Trust::All => {
+            builder.dangerous().with_custom_certificate_verifier(dangerous::accept_any_verifier(provider))
+        }
         Trust::Authorities(authorities) => {
             let mut roots = RootCertStore::empty();
             for (index, der) in authorities.iter().enumerate() {
@@ -51,9 +53,9 @@ pub(super) fn client_config(trust: &Trust<'_>, identity: Arc<ClientIdentity>) ->
                     config_error(what, error.into())
                 })?;
             }
-            builder.with_webpki_verifier(verifier(roots, provider)?)
+            builder.with_webpki_verifier(root_verifier(roots, provider)?)
         }
-        Trust::System => builder.with_webpki_verifier(verifier(system_roots()?, provider)?),
+        Trust::System => builder.with_webpki_verifier(root_verifier(system_roots()?, provider)?),
     };
     let mut config = builder.with_client_cert_resolver(identity);
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
@@ -61,7 +63,7 @@ pub(super) fn client_config(trust: &Trust<'_>, identity: Arc<ClientIdentity>) ->
 }
 
 /// A verifier of server certificates that trusts the authorities in `roots`.
-fn verifier(roots: RootCertStore, provider: Arc<CryptoProvider>) -> Result<Arc<WebPkiServerVerifier>> {
+fn root_verifier(roots: RootCertStore, provider: Arc<CryptoProvider>) -> Result<Arc<WebPkiServerVerifier>> {
     WebPkiServerVerifier::builder_with_provider(roots.into(), provider)
         .build()
         .map_err(|error| config_error("the certificate authorities cannot be used", error.into()))
@@ -87,13 +89,13 @@ fn system_roots() -> Result<RootCertStore> {
 }
 
 fn config_error(what: impl Into<String>, source: BoxError) -> Error {
-    Error::config(TlsError { what: what.into(), source })
+    Error::config(TlsConfigError { what: what.into(), source })
 }
 
 /// Why the TLS configuration cannot be built.
 #[derive(Debug, thiserror::Error)]
 #[error("{what}")]
-struct TlsError {
+struct TlsConfigError {
     what: String,
     source: BoxError,
 }
