@@ -8,7 +8,7 @@ use super::error::FieldError;
 
 /// Parses an API server's address.
 pub(super) fn parse_server(text: &str) -> Result<Uri, FieldError> {
-    let uri = parse(text, &["https", "http"])?;
+    let uri = parse_with_schemes(text, &["https", "http"])?;
     if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
         return Err(invalid_address(
             text,
@@ -31,14 +31,14 @@ pub(crate) fn bare_host(address: &Uri) -> &str {
 pub(super) fn parse_proxy(text: &str) -> Result<Uri, FieldError> {
     let text = text.trim();
     if text.contains("://") {
-        parse(text, &["http", "https", "socks5", "socks5h"])
+        parse_with_schemes(text, &["http", "https", "socks5", "socks5h"])
     } else {
-        parse(&format!("http://{text}"), &["http"])
+        parse_with_schemes(&format!("http://{text}"), &["http"])
     }
 }
 
 /// Parses an address with a host and one of these schemes.
-fn parse(text: &str, schemes: &[&str]) -> Result<Uri, FieldError> {
+fn parse_with_schemes(text: &str, schemes: &[&str]) -> Result<Uri, FieldError> {
     if !text.contains("://") {
         return Err(invalid_address(text, &format!("it must begin with {}://", schemes.join(":// or "))));
     }

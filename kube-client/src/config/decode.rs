@@ -4,16 +4,16 @@ use serde::{Deserialize, Deserializer, de::Error};
 use std::collections::{BTreeMap, HashMap};
 
 /// Decodes a list. A `null` element becomes the default value.
-pub(super) fn null_elements<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
+pub(super) fn list_with_null_elements<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
 where
     D: Deserializer<'de>,
     T: Deserialize<'de> + Default,
 {
-    optional_elements(deserializer).map(Option::unwrap_or_default)
+    optional_list_with_null_elements(deserializer).map(Option::unwrap_or_default)
 }
 
 /// Decodes an optional list. A `null` element becomes the default value.
-pub(super) fn optional_elements<'de, D, T>(deserializer: D) -> Result<Option<Vec<T>>, D::Error>
+pub(super) fn optional_list_with_null_elements<'de, D, T>(deserializer: D) -> Result<Option<Vec<T>>, D::Error>
 where
     D: Deserializer<'de>,
     T: Deserialize<'de> + Default,
@@ -23,7 +23,7 @@ where
 }
 
 /// Decodes a map of strings. A `null` value becomes an empty string.
-pub(super) fn null_texts<'de, D: Deserializer<'de>>(
+pub(super) fn map_with_null_values<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<BTreeMap<String, String>, D::Error> {
     let texts = Option::<BTreeMap<String, Option<String>>>::deserialize(deserializer)?.unwrap_or_default();
@@ -31,22 +31,22 @@ pub(super) fn null_texts<'de, D: Deserializer<'de>>(
 }
 
 /// Decodes environment variables; an entry, a name or a value may be `null`.
-pub(super) fn variables<'de, D: Deserializer<'de>>(
+pub(super) fn environment_variables<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<Vec<HashMap<String, String>>>, D::Error> {
-    let variables = optional_elements::<_, HashMap<String, Option<String>>>(deserializer)?;
+    let variables = optional_list_with_null_elements::<_, HashMap<String, Option<String>>>(deserializer)?;
     let complete = |(key, text): (String, Option<String>)| (key, text.unwrap_or_default());
     Ok(variables.map(|all| all.into_iter().map(|one| one.into_iter().map(complete).collect()).collect()))
 }
 
-/// Decodes the extra attributes of a user; a list or an element of it may be `null`.
-pub(super) fn attributes<'de, D: Deserializer<'de>>(
+/// Decodes the extra attributes of a user; a list, or an element of a list, may be `null`.
+pub(super) fn extra_attributes<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<BTreeMap<String, Vec<String>>>, D::Error> {
     #[derive(Deserialize)]
     #[serde(transparent)]
-    struct Texts(#[serde(deserialize_with = "null_elements")] Vec<String>);
-    let attributes = Option::<BTreeMap<String, Texts>>::deserialize(deserializer)?;
+    struct StringList(#[serde(deserialize_with = "list_with_null_elements")] Vec<String>);
+    let attributes = Option::<BTreeMap<String, StringList>>::deserialize(deserializer)?;
     Ok(attributes.map(|all| all.into_iter().map(|(key, texts)| (key, texts.0)).collect()))
 }
 
@@ -88,7 +88,7 @@ mod tests {
     use crate::config::Kubeconfig;
 
     /// Decodes `value` as `insecure-skip-tls-verify` and as `disable-compression`.
-    fn insecure(value: &str) -> Result<Option<bool>, String> {
+    fn decode_bool(value: &str) -> Result<Option<bool>, String> {
         let text = format!(
             "clusters: [{{name: a, cluster: {{insecure-skip-tls-verify: {value}, disable-compression: {value}}}}}]"
         );
@@ -101,14 +101,14 @@ mod tests {
     #[test]
     fn decodes_booleans_of_yaml_1_1() {
         for text in ["y", "Yes", "YES", "on", "ON", "true", "True"] {
-            assert_eq!(insecure(text), Ok(Some(true)), "{text}");
+            assert_eq!(decode_bool(text), Ok(Some(true)), "{text}");
         }
         for text in ["n", "No", "off", "Off", "false", "FALSE"] {
-            assert_eq!(insecure(text), Ok(Some(false)), "{text}");
+            assert_eq!(decode_bool(text), Ok(Some(false)), "{text}");
         }
-        assert_eq!(insecure("~"), Ok(None));
+        assert_eq!(decode_bool("~"), Ok(None));
         for text in ["yEs", "1", "oui", "[]", "\"\""] {
-            assert!(insecure(text).is_err(), "{text}");
+            assert!(decode_bool(text).is_err(), "{text}");
         }
         let exec = "users: [{name: u, user: {exec: {provideClusterInfo: yes}}}]";
         let user = Kubeconfig::from_yaml(exec).unwrap().auth_infos.remove(0).auth_info.unwrap();

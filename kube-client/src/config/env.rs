@@ -1,4 +1,4 @@
-//! Reads environment variables. No other module of the crate reads them.
+//! Reads environment variables. No other module of the crate reads the environment.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -29,30 +29,32 @@ impl Env<'static> {
 #[cfg(test)]
 impl<'a> Env<'a> {
     /// The environment of a test.
-    pub(super) fn of(lookup: &'a dyn Fn(&str) -> Option<OsString>) -> Self {
+    pub(super) fn from_lookup(lookup: &'a dyn Fn(&str) -> Option<OsString>) -> Self {
         Self(lookup)
     }
 }
 
 impl Env<'_> {
     /// The value of a variable. An empty value counts as absent.
-    fn raw(self, name: &str) -> Option<OsString> {
+    fn non_empty(self, name: &str) -> Option<OsString> {
         self.0(name).filter(|value| !value.is_empty())
     }
 
     /// The value of a variable as text. Invalid UTF-8 is replaced.
     pub(super) fn text(self, name: &str) -> Option<String> {
-        self.raw(name).as_deref().map(OsStr::to_string_lossy).map(std::borrow::Cow::into_owned)
+        self.non_empty(name).as_deref().map(OsStr::to_string_lossy).map(std::borrow::Cow::into_owned)
     }
 
     /// `KUBECONFIG`: a list of paths; `None` if it is not set or empty.
     pub(super) fn kubeconfig(self) -> Option<OsString> {
-        self.raw("KUBECONFIG")
+        self.non_empty("KUBECONFIG")
     }
 
     /// The path of the kubeconfig in the home directory. The file may not exist.
     pub(super) fn home_kubeconfig(self) -> Option<PathBuf> {
-        let home = self.raw("HOME").or_else(|| if cfg!(windows) { self.raw("USERPROFILE") } else { None })?;
+        let home = self
+            .non_empty("HOME")
+            .or_else(|| if cfg!(windows) { self.non_empty("USERPROFILE") } else { None })?;
         Some(Path::new(&home).join(".kube").join("config"))
     }
 }

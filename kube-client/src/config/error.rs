@@ -22,7 +22,7 @@ pub enum KubeconfigError {
     },
 
     /// `KUBECONFIG` is set, but none of the listed files exists.
-    #[error("none of the files in KUBECONFIG exists: {}; correct or unset KUBECONFIG", list(paths.iter().map(|path| path.display())))]
+    #[error("none of the files in KUBECONFIG exists: {}; correct or unset KUBECONFIG", join_with_commas(paths.iter().map(|path| path.display())))]
     AllMissing {
         /// The listed files.
         paths: Vec<PathBuf>,
@@ -67,7 +67,7 @@ pub enum KubeconfigError {
     },
 
     /// The options contain no context, and `current-context` is not set.
-    #[error("{origin} sets no current-context; {}", choose("context", known))]
+    #[error("{origin} sets no current-context; {}", existing_names("context", known))]
     CurrentContextNotSet {
         /// The files of the kubeconfig.
         origin: String,
@@ -76,7 +76,7 @@ pub enum KubeconfigError {
     },
 
     /// The context does not exist.
-    #[error("{origin} has no context `{name}`; {}", choose("context", known))]
+    #[error("{origin} has no context `{name}`; {}", existing_names("context", known))]
     NoSuchContext {
         /// The files of the kubeconfig.
         origin: String,
@@ -87,7 +87,7 @@ pub enum KubeconfigError {
     },
 
     /// The context's cluster does not exist.
-    #[error("{origin} has no cluster `{name}`{}; {}", referred_by(context.as_deref()), choose("cluster", known))]
+    #[error("{origin} has no cluster `{name}`{}; {}", context_reference(context.as_deref()), existing_names("cluster", known))]
     NoSuchCluster {
         /// The files of the kubeconfig.
         origin: String,
@@ -100,7 +100,7 @@ pub enum KubeconfigError {
     },
 
     /// The context's user does not exist.
-    #[error("{origin} has no user `{name}`{}; {}", referred_by(context.as_deref()), choose("user", known))]
+    #[error("{origin} has no user `{name}`{}; {}", context_reference(context.as_deref()), existing_names("user", known))]
     NoSuchUser {
         /// The files of the kubeconfig.
         origin: String,
@@ -236,16 +236,20 @@ pub enum InferConfigError {
 }
 
 /// Joins the items with commas: `a, b, c`.
-pub(super) fn list<T: fmt::Display>(items: impl IntoIterator<Item = T>) -> String {
+pub(super) fn join_with_commas<T: fmt::Display>(items: impl IntoIterator<Item = T>) -> String {
     items.into_iter().map(|item| item.to_string()).collect::<Vec<_>>().join(", ")
 }
 
-/// The names that exist, as advice in an error text. `what` is the type of the entries.
-fn choose(what: &str, known: &[String]) -> String {
-    if known.is_empty() { format!("it has no {what}") } else { format!("it has: {}", list(known)) }
+/// The existing names of the kubeconfig, as advice in an error text. `what` is the type of the entries.
+fn existing_names(what: &str, known: &[String]) -> String {
+    if known.is_empty() {
+        format!("it has no {what}")
+    } else {
+        format!("it has: {}", join_with_commas(known))
+    }
 }
 
 /// The context that contains the missing name, for error texts.
-fn referred_by(context: Option<&str>) -> String {
+fn context_reference(context: Option<&str>) -> String {
     context.map(|name| format!(", to which context `{name}` refers")).unwrap_or_default()
 }

@@ -7,9 +7,10 @@ use std::{
 };
 
 use super::{
-    Config, data,
+    Config,
     env::Env,
     error::{FieldError, InClusterError},
+    pem,
     user::AuthInfo,
 };
 
@@ -21,7 +22,7 @@ const PORT_VARIABLE: &str = "KUBERNETES_SERVICE_PORT";
 const NAMESPACE_VARIABLE: &str = "POD_NAMESPACE";
 
 /// The address from the environment variables that the kubelet sets in every container.
-pub(super) fn address(env: Env<'_>) -> Result<Uri, InClusterError> {
+pub(super) fn env_address(env: Env<'_>) -> Result<Uri, InClusterError> {
     let host = env.text(HOST_VARIABLE).ok_or(InClusterError::NotInCluster(HOST_VARIABLE))?;
     let port = env.text(PORT_VARIABLE).ok_or(InClusterError::NotInCluster(PORT_VARIABLE))?;
     let bare_v6 = host.contains(':') && !host.starts_with('[');
@@ -35,8 +36,12 @@ pub(super) fn dns_address() -> Uri {
     Uri::from_static("https://kubernetes.default.svc")
 }
 
-/// Reads the service account's files.
-pub(super) fn load(cluster_url: Uri, env: Env<'_>, root: Option<&Path>) -> Result<Config, InClusterError> {
+/// Reads the files of the service account into a configuration. Tests set `root`, the directory of the files.
+pub(super) fn load_service_account(
+    cluster_url: Uri,
+    env: Env<'_>,
+    root: Option<&Path>,
+) -> Result<Config, InClusterError> {
     let folder = root.unwrap_or(Path::new(SERVICE_ACCOUNT_FOLDER));
     let read = |what, name: &str| {
         let path = folder.join(name);
@@ -71,8 +76,8 @@ fn namespace(env: Env<'_>, folder: &Path) -> Option<String> {
 /// client-go. An unreadable or damaged file is an error; client-go only logs it.
 fn certificate_authority(path: PathBuf) -> Result<Option<Vec<Vec<u8>>>, InClusterError> {
     let file = path.to_string_lossy().into_owned();
-    match data::load(None, Some(&file)) {
-        Ok(Some(loaded)) => data::certificates(&loaded)
+    match pem::load_field(None, Some(&file)) {
+        Ok(Some(loaded)) => pem::parse_certificates(&loaded)
             .map(|certificates| Some(certificates.iter().map(|der| der.to_vec()).collect()))
             .map_err(InClusterError::CertificateAuthority),
         Ok(None) => Err(InClusterError::CertificateAuthority(FieldError::Missing)),

@@ -1,6 +1,6 @@
 //! The types of a kubeconfig file (`v1 Config`).
 //!
-//! Unknown keys are kept, so that reading and writing a file is lossless. The module must not read files or select
+//! UnknownKeys keys are kept, so that reading and writing a file is lossless. The module must not read files or select
 //! entries: see `load`, `merge` and `resolve`.
 
 use serde::{Deserialize, Serialize};
@@ -8,13 +8,13 @@ use serde_json::Value;
 use std::{collections::BTreeMap, path::PathBuf};
 
 use super::{
-    decode::{null_elements, optional_elements, yaml_bool},
+    decode::{list_with_null_elements, optional_list_with_null_elements, yaml_bool},
     user::{AuthInfo, NamedAuthInfo},
 };
 use crate::core::null_as_default;
 
 /// Keys of the file that have no field in their Rust type.
-pub(super) type Unknown = BTreeMap<String, Value>;
+pub(super) type UnknownKeys = BTreeMap<String, Value>;
 
 /// A kubeconfig: clusters, users, and contexts that combine a cluster with a user.
 ///
@@ -56,23 +56,27 @@ pub struct Kubeconfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub preferences: Option<Preferences>,
     /// The clusters, each with a name.
-    #[serde(default, deserialize_with = "null_elements")]
+    #[serde(default, deserialize_with = "list_with_null_elements")]
     pub clusters: Vec<NamedCluster>,
     /// The users, each with a name.
-    #[serde(rename = "users", default, deserialize_with = "null_elements")]
+    #[serde(rename = "users", default, deserialize_with = "list_with_null_elements")]
     pub auth_infos: Vec<NamedAuthInfo>,
     /// The contexts, each with a name.
-    #[serde(default, deserialize_with = "null_elements")]
+    #[serde(default, deserialize_with = "list_with_null_elements")]
     pub contexts: Vec<NamedContext>,
     /// The name of the default context.
     #[serde(rename = "current-context", skip_serializing_if = "Option::is_none")]
     pub current_context: Option<String>,
     /// Additional data of other tools.
-    #[serde(default, deserialize_with = "optional_elements", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "optional_list_with_null_elements",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub extensions: Option<Vec<NamedExtension>>,
     /// Keys without a field in this type.
     #[serde(flatten)]
-    pub other: Unknown,
+    pub other: UnknownKeys,
     /// The source files, for error messages.
     #[serde(skip)]
     pub sources: Vec<PathBuf>,
@@ -85,11 +89,15 @@ pub struct Preferences {
     #[serde(default, deserialize_with = "yaml_bool", skip_serializing_if = "Option::is_none")]
     pub colors: Option<bool>,
     /// Additional data of other tools.
-    #[serde(default, deserialize_with = "optional_elements", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "optional_list_with_null_elements",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub extensions: Option<Vec<NamedExtension>>,
     /// Keys without a field in this type.
     #[serde(flatten)]
-    pub other: Unknown,
+    pub other: UnknownKeys,
 }
 
 /// Additional data of another tool.
@@ -141,11 +149,15 @@ pub struct Cluster {
     pub tls_server_name: Option<String>,
     /// Additional data of other tools. The extension `client.authentication.k8s.io/exec` is passed to credential
     /// plugins.
-    #[serde(default, deserialize_with = "optional_elements", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "optional_list_with_null_elements",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub extensions: Option<Vec<NamedExtension>>,
     /// Keys without a field in this type.
     #[serde(flatten)]
-    pub other: Unknown,
+    pub other: UnknownKeys,
 }
 
 impl std::fmt::Debug for Cluster {
@@ -191,11 +203,15 @@ pub struct Context {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
     /// Additional data of other tools.
-    #[serde(default, deserialize_with = "optional_elements", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "optional_list_with_null_elements",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub extensions: Option<Vec<NamedExtension>>,
     /// Keys without a field in this type.
     #[serde(flatten)]
-    pub other: Unknown,
+    pub other: UnknownKeys,
 }
 
 impl Kubeconfig {

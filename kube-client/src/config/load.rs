@@ -1,5 +1,5 @@
 //! Reads a [`Kubeconfig`] from files and text: finds, decodes, parses and validates each file.
-//! It makes the paths inside a file absolute, so that they stay valid when files are merged.
+//! This module makes the paths inside a file absolute, so that they stay valid when files are merged.
 
 use std::{
     collections::HashSet,
@@ -39,8 +39,8 @@ impl Kubeconfig {
         let fail = |source| KubeconfigError::Read { path: path.to_owned(), source };
         let bytes = std::fs::read(path).map_err(fail)?;
         let origin = path.display().to_string();
-        let text = decode(&bytes).ok_or_else(|| KubeconfigError::NotText { origin: origin.clone() })?;
-        let mut config = parse(&text, &origin)?;
+        let text = decode_text(&bytes).ok_or_else(|| KubeconfigError::NotText { origin: origin.clone() })?;
+        let mut config = parse_kubeconfig(&text, &origin)?;
         let absolute = std::path::absolute(path).map_err(fail)?;
         if let Some(folder) = absolute.parent() {
             config.resolve_paths(folder);
@@ -54,7 +54,7 @@ impl Kubeconfig {
     /// # Errors
     /// If the text is not YAML, is not a kubeconfig, or has two clusters, users or contexts with the same name.
     pub fn from_yaml(text: &str) -> Result<Self, KubeconfigError> {
-        parse(text, "the given kubeconfig")
+        parse_kubeconfig(text, "the given kubeconfig")
     }
 
     /// Reads and merges the files that `KUBECONFIG` lists; `None` if the variable is not set or is empty.
@@ -65,12 +65,12 @@ impl Kubeconfig {
     /// If all files are missing, and as for [`read_from`](Self::read_from).
     pub fn from_env() -> Result<Option<Self>, KubeconfigError> {
         match Env::process().kubeconfig() {
-            Some(list) => read_list(&list).map(Some),
+            Some(list) => read_path_list(&list).map(Some),
             None => Ok(None),
         }
     }
 
-    /// Makes relative paths absolute: they are relative to `folder`.
+    /// Makes all relative paths absolute. They are relative to `folder`.
     fn resolve_paths(&mut self, folder: &Path) {
         for cluster in self.clusters.iter_mut().filter_map(|named| named.cluster.as_mut()) {
             resolve_path(&mut cluster.certificate_authority, folder);
@@ -90,7 +90,7 @@ impl Kubeconfig {
 }
 
 /// Reads and merges the files of a list. The separator is that of `PATH`.
-pub(super) fn read_list(list: &OsStr) -> Result<Kubeconfig, KubeconfigError> {
+pub(super) fn read_path_list(list: &OsStr) -> Result<Kubeconfig, KubeconfigError> {
     let mut seen = HashSet::new();
     let mut merged: Option<Kubeconfig> = None;
     let mut paths: Vec<PathBuf> = Vec::new();
@@ -115,6 +115,7 @@ pub(super) fn read_list(list: &OsStr) -> Result<Kubeconfig, KubeconfigError> {
     merged.ok_or(KubeconfigError::AllMissing { paths })
 }
 
+/// Makes a relative path absolute. The path is relative to `folder`.
 fn resolve_path(field: &mut Option<String>, folder: &Path) {
     if let Some(path) = field.as_mut().filter(|path| !path.is_empty() && Path::new(path).is_relative())
         // The path stays relative if the name of the directory is not UTF-8.
@@ -125,7 +126,7 @@ fn resolve_path(field: &mut Option<String>, folder: &Path) {
 }
 
 /// Decodes UTF-8 with or without a byte order mark, and UTF-16 with a byte order mark (the output of PowerShell).
-fn decode(bytes: &[u8]) -> Option<String> {
+fn decode_text(bytes: &[u8]) -> Option<String> {
     let units = |from: fn([u8; 2]) -> u16| {
         let rest = &bytes[2..];
         let pairs: Vec<u16> = rest.chunks_exact(2).map(|pair| from([pair[0], pair[1]])).collect();
@@ -140,7 +141,7 @@ fn decode(bytes: &[u8]) -> Option<String> {
 }
 
 /// Parses and validates each YAML document of a text, and merges the documents.
-fn parse(text: &str, origin: &str) -> Result<Kubeconfig, KubeconfigError> {
+fn parse_kubeconfig(text: &str, origin: &str) -> Result<Kubeconfig, KubeconfigError> {
     let fail = |error: yaml_serde::Error| KubeconfigError::Parse {
         origin: origin.to_owned(),
         source: without_values(&error.to_string()).into(),
@@ -227,10 +228,10 @@ mod tests {
         let text = "clusters: []";
         let le: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
         let be: Vec<u8> = text.encode_utf16().flat_map(u16::to_be_bytes).collect();
-        assert_eq!(decode(&[&[0xff, 0xfe], &le[..]].concat()).as_deref(), Some(text));
-        assert_eq!(decode(&[&[0xfe, 0xff], &be[..]].concat()).as_deref(), Some(text));
-        assert_eq!(decode(&[&[0xef, 0xbb, 0xbf], text.as_bytes()].concat()).as_deref(), Some(text));
-        assert_eq!(decode(&[0xff, 0xfe, 0x00]), None);
-        assert_eq!(decode(&[0xc3, 0x28]), None);
+        assert_eq!(decode_text(&[&[0xff, 0xfe], &le[..]].concat()).as_deref(), Some(text));
+        assert_eq!(decode_text(&[&[0xfe, 0xff], &be[..]].concat()).as_deref(), Some(text));
+        assert_eq!(decode_text(&[&[0xef, 0xbb, 0xbf], text.as_bytes()].concat()).as_deref(), Some(text));
+        assert_eq!(decode_text(&[0xff, 0xfe, 0x00]), None);
+        assert_eq!(decode_text(&[0xc3, 0x28]), None);
     }
 }

@@ -8,7 +8,7 @@ use super::{
 };
 
 impl Kubeconfig {
-    /// Merges `next` into this kubeconfig, whose entries take precedence.
+    /// Merges `next` into this kubeconfig. The entries of this kubeconfig take precedence.
     ///
     /// If both have an entry with the same name, the first entry is kept unchanged: fields are not merged. If both have
     /// a current context, the first is kept.

@@ -4,7 +4,6 @@
 //! It must not depend on hyper or rustls: `client` applies the settings.
 
 mod address;
-mod data;
 mod decode;
 mod env;
 mod error;
@@ -12,6 +11,7 @@ mod incluster;
 mod kubeconfig;
 mod load;
 mod merge;
+mod pem;
 mod proxy;
 mod resolve;
 mod secret;
@@ -21,9 +21,9 @@ mod user;
 mod warning;
 
 pub(crate) use address::{bare_host, has_unusable_port};
-pub(crate) use data::{Identity, identity_from_pem};
 pub use error::{FieldError, InClusterError, InferConfigError, KubeconfigError};
 pub use kubeconfig::{Cluster, Context, Kubeconfig, NamedCluster, NamedContext, NamedExtension, Preferences};
+pub(crate) use pem::{Identity, identity_from_pem};
 pub use resolve::KubeConfigOptions;
 pub use user::{
     AuthInfo, AuthProviderConfig, ExecAuthCluster, ExecConfig, ExecInteractiveMode, NamedAuthInfo,
@@ -191,7 +191,7 @@ impl Config {
     /// # Cancel safety
     /// Cancel safe: there are no side effects.
     pub async fn infer() -> Result<Self, InferConfigError> {
-        blocking(|| infer_from(Env::process(), None))
+        run_blocking(|| infer_from(Env::process(), None))
             .await
             .map_err(|error| InferConfigError::Kubeconfig(KubeconfigError::Interrupted(error.into())))?
     }
@@ -216,7 +216,7 @@ impl Config {
     /// If the variables are not set, there is no token, or `ca.crt` exists and is invalid.
     pub fn incluster_env() -> Result<Self, InClusterError> {
         let env = Env::process();
-        incluster_from(incluster::address(env)?, env, None)
+        incluster_from(incluster::env_address(env)?, env, None)
     }
 
     /// The configuration of a process in a pod, with the address `https://kubernetes.default.svc` and the pod's service
@@ -239,7 +239,7 @@ impl Config {
     /// Cancel safe: there are no side effects.
     pub async fn from_kubeconfig(options: &KubeConfigOptions) -> Result<Self, KubeconfigError> {
         let options = options.clone();
-        blocking(move || resolve::resolve(&Kubeconfig::read()?, &options, Env::process()))
+        run_blocking(move || resolve::resolve(&Kubeconfig::read()?, &options, Env::process()))
             .await
             .map_err(|error| KubeconfigError::Interrupted(error.into()))?
     }
@@ -256,7 +256,7 @@ impl Config {
         options: &KubeConfigOptions,
     ) -> Result<Self, KubeconfigError> {
         let options = options.clone();
-        blocking(move || resolve::resolve(&kubeconfig, &options, Env::process()))
+        run_blocking(move || resolve::resolve(&kubeconfig, &options, Env::process()))
             .await
             .map_err(|error| KubeconfigError::Interrupted(error.into()))?
     }
@@ -305,7 +305,7 @@ fn infer_from(env: Env<'_>, service_account: Option<&Path>) -> Result<Config, In
     let options = KubeConfigOptions::default();
     let home = env.home_kubeconfig();
     let kubeconfig = match (env.kubeconfig(), &home) {
-        (Some(list), _) => Some(load::read_list(&list)),
+        (Some(list), _) => Some(load::read_path_list(&list)),
         // Only a file that does not exist is skipped; an unreadable file is an error.
         (None, Some(path)) if path.try_exists().unwrap_or(true) => Some(Kubeconfig::read_from(path)),
         _ => None,
@@ -314,7 +314,7 @@ fn infer_from(env: Env<'_>, service_account: Option<&Path>) -> Result<Config, In
         let config = kubeconfig.and_then(|kubeconfig| resolve::resolve(&kubeconfig, &options, env));
         return config.map_err(InferConfigError::Kubeconfig);
     }
-    match incluster::address(env) {
+    match incluster::env_address(env) {
         Ok(url) => incluster_from(url, env, service_account).map_err(InferConfigError::InCluster),
         Err(InClusterError::NotInCluster(variable)) => {
             let home = home.map_or("there is no home directory".to_owned(), |path| {
@@ -328,15 +328,16 @@ fn infer_from(env: Env<'_>, service_account: Option<&Path>) -> Result<Config, In
     }
 }
 
+/// The configuration from the service account, with the proxy from the environment.
 fn incluster_from(url: Uri, env: Env<'_>, service_account: Option<&Path>) -> Result<Config, InClusterError> {
-    let mut config = incluster::load(url, env, service_account)?;
+    let mut config = incluster::load_service_account(url, env, service_account)?;
     config.proxy_url = proxy::from_env(&config.cluster_url, env)
         .map_err(|(variable, error)| InClusterError::Proxy(variable, error))?;
     Ok(config)
 }
 
 /// Runs file access on the runtime's blocking threads.
-async fn blocking<T: Send + 'static>(
+async fn run_blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, tokio::task::JoinError> {
     tokio::task::spawn_blocking(work).await

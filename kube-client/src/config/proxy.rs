@@ -1,8 +1,8 @@
 //! Reads the proxy from the environment: `HTTPS_PROXY`, `HTTP_PROXY`, and the exceptions in `NO_PROXY`.
 //!
-//! It implements the rules of Go's `httpproxy`, which kubectl uses: loopback addresses bypass the proxy, and an entry
-//! of `NO_PROXY` is `*`, an IP address, a network in CIDR notation, or a domain. IP addresses and domains may have a
-//! port.
+//! This module implements the rules of Go's `httpproxy`, which kubectl uses: loopback addresses bypass the proxy, and
+//! an entry of `NO_PROXY` is `*`, an IP address, a network in CIDR notation, or a domain. IP addresses and domains may
+//! have a port.
 
 use http::Uri;
 use std::net::IpAddr;
@@ -19,14 +19,14 @@ pub(super) fn from_env(cluster: &Uri, env: Env<'_>) -> Result<Option<Uri>, (&'st
         return Ok(None);
     };
     let exempt = env.text("NO_PROXY").or_else(|| env.text("no_proxy")).unwrap_or_default();
-    if bypasses(cluster, &exempt) {
+    if bypasses_proxy(cluster, &exempt) {
         return Ok(None);
     }
     address::parse_proxy(&value).map(Some).map_err(|error| (name, error))
 }
 
 /// Whether requests to the cluster bypass the proxy.
-fn bypasses(cluster: &Uri, exempt: &str) -> bool {
+fn bypasses_proxy(cluster: &Uri, exempt: &str) -> bool {
     let host = address::bare_host(cluster).trim_end_matches('.').to_ascii_lowercase();
     let port = cluster.port_u16().unwrap_or(if cluster.scheme_str() == Some("http") { 80 } else { 443 });
     let ip: Option<IpAddr> = host.parse().ok();
@@ -101,43 +101,47 @@ mod tests {
     use std::ffi::OsString;
 
     #[track_caller]
-    fn check(cluster: &str, exempt: &str, expected: bool) {
-        assert_eq!(bypasses(&cluster.parse().unwrap(), exempt), expected, "{cluster} with NO_PROXY={exempt}");
+    fn assert_bypasses(cluster: &str, exempt: &str, expected: bool) {
+        assert_eq!(
+            bypasses_proxy(&cluster.parse().unwrap(), exempt),
+            expected,
+            "{cluster} with NO_PROXY={exempt}"
+        );
     }
 
     #[test]
     fn matches_no_proxy_against_the_cluster() {
-        check("https://10.0.0.1:6443", "10.0.0.1", true);
-        check("https://10.0.0.1:6443", "10.0.0.2, 10.0.0.0/24", true);
-        check("https://10.0.1.1:6443", "10.0.0.0/24", false);
-        check("https://10.0.0.1:6443", "0.0.0.0/0", true);
-        check("https://10.0.0.1:6443", "10.0.0.1:443", false);
-        check("https://10.0.0.1:6443", "10.0.0.1:6443", true);
-        check("https://[fd00::1]:6443", "fd00::/8", true);
-        check("https://[fd00::1]:6443", "[fd00::1]:6443", true);
-        check("https://[fd00::1]:6443", "fd00::1", true);
-        check("https://api.example.com", "example.com", true);
-        check("https://example.com", "example.com", true);
-        check("https://example.com", ".example.com", false);
-        check("https://api.Example.com", "*.example.COM", true);
-        check("https://notexample.com", "example.com", false);
-        check("https://api.example.com", "*", true);
-        check("https://api.example.com", "", false);
-        check("https://localhost:6443", "", true);
-        check("https://127.0.0.1:6443", "", true);
-        check("https://[::1]:6443", "", true);
-        check("https://10.0.0.1", "10.0.0.0/33,nonsense/,/8", false);
+        assert_bypasses("https://10.0.0.1:6443", "10.0.0.1", true);
+        assert_bypasses("https://10.0.0.1:6443", "10.0.0.2, 10.0.0.0/24", true);
+        assert_bypasses("https://10.0.1.1:6443", "10.0.0.0/24", false);
+        assert_bypasses("https://10.0.0.1:6443", "0.0.0.0/0", true);
+        assert_bypasses("https://10.0.0.1:6443", "10.0.0.1:443", false);
+        assert_bypasses("https://10.0.0.1:6443", "10.0.0.1:6443", true);
+        assert_bypasses("https://[fd00::1]:6443", "fd00::/8", true);
+        assert_bypasses("https://[fd00::1]:6443", "[fd00::1]:6443", true);
+        assert_bypasses("https://[fd00::1]:6443", "fd00::1", true);
+        assert_bypasses("https://api.example.com", "example.com", true);
+        assert_bypasses("https://example.com", "example.com", true);
+        assert_bypasses("https://example.com", ".example.com", false);
+        assert_bypasses("https://api.Example.com", "*.example.COM", true);
+        assert_bypasses("https://notexample.com", "example.com", false);
+        assert_bypasses("https://api.example.com", "*", true);
+        assert_bypasses("https://api.example.com", "", false);
+        assert_bypasses("https://localhost:6443", "", true);
+        assert_bypasses("https://127.0.0.1:6443", "", true);
+        assert_bypasses("https://[::1]:6443", "", true);
+        assert_bypasses("https://10.0.0.1", "10.0.0.0/33,nonsense/,/8", false);
     }
 
     #[test]
-    fn the_scheme_selects_the_variable() {
+    fn the_scheme_of_the_cluster_selects_the_proxy_variable() {
         let lookup = |name: &str| match name {
             "HTTPS_PROXY" => Some(OsString::from("secure:3128")),
             "http_proxy" => Some(OsString::from("http://plain:3128")),
             _ => None,
         };
         let of = |cluster: &str| {
-            from_env(&cluster.parse().unwrap(), Env::of(&lookup)).unwrap().map(|uri| uri.to_string())
+            from_env(&cluster.parse().unwrap(), Env::from_lookup(&lookup)).unwrap().map(|uri| uri.to_string())
         };
         assert_eq!(of("https://10.0.0.1").as_deref(), Some("http://secure:3128/"));
         assert_eq!(of("http://10.0.0.1").as_deref(), Some("http://plain:3128/"));
@@ -145,9 +149,10 @@ mod tests {
     }
 
     #[test]
-    fn an_invalid_proxy_names_its_variable() {
+    fn the_error_for_an_invalid_proxy_names_its_variable() {
         let lookup = |name: &str| (name == "HTTPS_PROXY").then(|| OsString::from("gopher://u:secret@x"));
-        let (name, error) = from_env(&"https://10.0.0.1".parse().unwrap(), Env::of(&lookup)).unwrap_err();
+        let (name, error) =
+            from_env(&"https://10.0.0.1".parse().unwrap(), Env::from_lookup(&lookup)).unwrap_err();
         assert_eq!(name, "HTTPS_PROXY");
         assert!(!error.to_string().contains("secret"), "{error}");
     }

@@ -2,11 +2,11 @@
 //! network access.
 
 use super::{
-    Config, address, data,
+    Config, address,
     env::Env,
-    error::{FieldError, KubeconfigError, list},
+    error::{FieldError, KubeconfigError, join_with_commas},
     kubeconfig::{Cluster, Context, Kubeconfig},
-    proxy,
+    pem, proxy,
     user::{AuthInfo, ExecAuthCluster},
 };
 
@@ -40,7 +40,7 @@ impl Kubeconfig {
         if self.sources.is_empty() {
             "the given kubeconfig".to_owned()
         } else {
-            list(self.sources.iter().map(|path| path.display()))
+            join_with_commas(self.sources.iter().map(|path| path.display()))
         }
     }
 }
@@ -51,7 +51,7 @@ pub(super) fn resolve(
     options: &KubeConfigOptions,
     env: Env<'_>,
 ) -> Result<Config, KubeconfigError> {
-    let mut selection = select(kubeconfig, options)?;
+    let mut selection = select_entries(kubeconfig, options)?;
     let cluster = &selection.cluster;
     let of_cluster = |field, source| KubeconfigError::Field {
         origin: selection.origin.clone(),
@@ -63,10 +63,12 @@ pub(super) fn resolve(
     let server = server.ok_or(FieldError::Missing).and_then(address::parse_server);
     let mut config = Config::new(server.map_err(|error| of_cluster("server", error))?);
 
-    let authority =
-        data::load(cluster.certificate_authority_data.as_deref(), cluster.certificate_authority.as_deref())
-            .and_then(|loaded| loaded.as_ref().map(data::certificates).transpose())
-            .map_err(|error| of_cluster(authority_field(cluster), error))?;
+    let authority = pem::load_field(
+        cluster.certificate_authority_data.as_deref(),
+        cluster.certificate_authority.as_deref(),
+    )
+    .and_then(|loaded| loaded.as_ref().map(pem::parse_certificates).transpose())
+    .map_err(|error| of_cluster(authority_field(cluster), error))?;
     config.root_cert = authority.map(|certificates| certificates.iter().map(|der| der.to_vec()).collect());
     config.accept_invalid_certs = cluster.insecure_skip_tls_verify.unwrap_or(false);
     if config.accept_invalid_certs && config.root_cert.is_some() {
@@ -110,7 +112,11 @@ fn authority_field(cluster: &Cluster) -> &'static str {
     }
 }
 
-fn select(kubeconfig: &Kubeconfig, options: &KubeConfigOptions) -> Result<Selection, KubeconfigError> {
+/// The entries that the options select.
+fn select_entries(
+    kubeconfig: &Kubeconfig,
+    options: &KubeConfigOptions,
+) -> Result<Selection, KubeconfigError> {
     let origin = kubeconfig.origin();
     let (context_name, context) = select_context(kubeconfig, options, &origin)?;
     let by_context = |option: &Option<String>| {
@@ -143,6 +149,7 @@ fn select(kubeconfig: &Kubeconfig, options: &KubeConfigOptions) -> Result<Select
     Ok(Selection { origin, namespace: context.namespace, cluster_name, cluster, user_name, user })
 }
 
+/// The selected context and its name. No context is needed if the options contain the cluster.
 fn select_context(
     kubeconfig: &Kubeconfig,
     options: &KubeConfigOptions,

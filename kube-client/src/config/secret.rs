@@ -23,6 +23,7 @@ pub(super) fn deserialize<'de, D: Deserializer<'de>>(
     deserializer.deserialize_any(SecretVisitor)
 }
 
+/// Accepts a string or `null`.
 struct SecretVisitor;
 
 impl<'de> de::Visitor<'de> for SecretVisitor {
@@ -53,23 +54,23 @@ impl<'de> de::Visitor<'de> for SecretVisitor {
     }
 
     fn visit_bool<E: de::Error>(self, _: bool) -> Result<Self::Value, E> {
-        Err(not_a_string())
+        Err(not_a_string_error())
     }
 
     fn visit_i64<E: de::Error>(self, _: i64) -> Result<Self::Value, E> {
-        Err(not_a_string())
+        Err(not_a_string_error())
     }
 
     fn visit_u64<E: de::Error>(self, _: u64) -> Result<Self::Value, E> {
-        Err(not_a_string())
+        Err(not_a_string_error())
     }
 
     fn visit_f64<E: de::Error>(self, _: f64) -> Result<Self::Value, E> {
-        Err(not_a_string())
+        Err(not_a_string_error())
     }
 }
 
-fn not_a_string<E: de::Error>() -> E {
+fn not_a_string_error<E: de::Error>() -> E {
     E::custom("a secret must be a string: put it into quotes")
 }
 

@@ -39,21 +39,22 @@ contexts:
   context: {cluster: here, user: ghost}
 ";
 
-fn no_variable(_: &str) -> Option<OsString> {
+fn empty_environment(_: &str) -> Option<OsString> {
     None
 }
 
-fn resolve_with(text: &str, options: &KubeConfigOptions) -> Result<Config, KubeconfigError> {
-    resolve::resolve(&Kubeconfig::from_yaml(text)?, options, Env::of(&no_variable))
+/// Resolves a kubeconfig in an environment without variables.
+fn resolve_yaml(text: &str, options: &KubeConfigOptions) -> Result<Config, KubeconfigError> {
+    resolve::resolve(&Kubeconfig::from_yaml(text)?, options, Env::from_lookup(&empty_environment))
 }
 
 /// Options that select this context.
-fn context(name: &str) -> KubeConfigOptions {
+fn context_options(name: &str) -> KubeConfigOptions {
     KubeConfigOptions { context: Some(name.into()), ..KubeConfigOptions::default() }
 }
 
 /// The error with all its sources.
-fn chain(error: &dyn Error) -> String {
+fn error_chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(error) = source {
@@ -63,9 +64,10 @@ fn chain(error: &dyn Error) -> String {
     text
 }
 
+/// Asserts that the text of the error and its sources contains `parts`, and no secret.
 #[track_caller]
-fn check_error(text: &str, options: &KubeConfigOptions, parts: &[&str]) {
-    let message = chain(&resolve_with(text, options).unwrap_err());
+fn assert_error_contains(text: &str, options: &KubeConfigOptions, parts: &[&str]) {
+    let message = error_chain(&resolve_yaml(text, options).unwrap_err());
     for part in parts {
         assert!(message.contains(part), "`{part}` not in: {message}");
     }
@@ -74,7 +76,7 @@ fn check_error(text: &str, options: &KubeConfigOptions, parts: &[&str]) {
 
 #[test]
 fn the_current_context_is_used() {
-    let config = resolve_with(TWO_CONTEXTS, &KubeConfigOptions::default()).unwrap();
+    let config = resolve_yaml(TWO_CONTEXTS, &KubeConfigOptions::default()).unwrap();
     assert_eq!(config.cluster_url, "https://10.0.0.1:6443/base");
     assert_eq!(config.default_namespace, "apps");
     assert_eq!(config.tls_server_name.as_deref(), Some("api.internal"));
@@ -83,66 +85,86 @@ fn the_current_context_is_used() {
 
 #[test]
 fn options_override_context_cluster_and_user() {
-    let config = resolve_with(TWO_CONTEXTS, &context("two")).unwrap();
+    let config = resolve_yaml(TWO_CONTEXTS, &context_options("two")).unwrap();
     assert_eq!(config.cluster_url, "https://10.0.0.2/");
     assert_eq!(config.default_namespace, "default");
     let cluster = config.auth_info.exec.unwrap().cluster.unwrap();
     assert_eq!(cluster.server.as_deref(), Some("https://10.0.0.2"));
 
     let options = KubeConfigOptions { cluster: Some("there".into()), ..KubeConfigOptions::default() };
-    let config = resolve_with(TWO_CONTEXTS, &options).unwrap();
+    let config = resolve_yaml(TWO_CONTEXTS, &options).unwrap();
     assert_eq!(config.cluster_url, "https://10.0.0.2/");
     assert!(config.auth_info.token.is_some());
 }
 
 #[test]
 fn errors_name_the_missing_entry_and_list_the_existing_ones() {
-    check_error(
+    assert_error_contains(
         TWO_CONTEXTS,
-        &context("three"),
+        &context_options("three"),
         &["the given kubeconfig", "no context `three`", "one, two, lost"],
     );
-    check_error(TWO_CONTEXTS, &context("lost"), &["no cluster `gone`", "context `lost`", "here, there"]);
-    check_error(TWO_CONTEXTS, &context("nobody"), &["no user `ghost`", "context `nobody`", "me, plugin"]);
-    check_error("contexts: [{name: a}]", &KubeConfigOptions::default(), &["no current-context", "it has: a"]);
-    check_error("", &KubeConfigOptions::default(), &["no current-context", "it has no context"]);
+    assert_error_contains(
+        TWO_CONTEXTS,
+        &context_options("lost"),
+        &["no cluster `gone`", "context `lost`", "here, there"],
+    );
+    assert_error_contains(
+        TWO_CONTEXTS,
+        &context_options("nobody"),
+        &["no user `ghost`", "context `nobody`", "me, plugin"],
+    );
+    assert_error_contains(
+        "contexts: [{name: a}]",
+        &KubeConfigOptions::default(),
+        &["no current-context", "it has: a"],
+    );
+    assert_error_contains("", &KubeConfigOptions::default(), &["no current-context", "it has no context"]);
 }
 
 /// Asserts that the error for this cluster and this user contains `parts`.
 #[track_caller]
-fn check_field(cluster: &str, user: &str, parts: &[&str]) {
+fn assert_field_error(cluster: &str, user: &str, parts: &[&str]) {
     let text = format!(
         "current-context: c\ncontexts: [{{name: c, context: {{cluster: k, user: u}}}}]\n\
          clusters: [{{name: k, cluster: {cluster}}}]\nusers: [{{name: u, user: {user}}}]"
     );
-    check_error(&text, &KubeConfigOptions::default(), parts);
+    assert_error_contains(&text, &KubeConfigOptions::default(), parts);
 }
 
 #[test]
 fn errors_name_the_invalid_field() {
     let at = "server: 'https://x'";
-    check_field("{}", "{}", &["server of cluster `k`", "missing"]);
-    check_field("{server: 'x:1'}", "{}", &["server of cluster `k`", "begin with https://"]);
-    check_field(
+    assert_field_error("{}", "{}", &["server of cluster `k`", "missing"]);
+    assert_field_error("{server: 'x:1'}", "{}", &["server of cluster `k`", "begin with https://"]);
+    assert_field_error(
         &format!("{{{at}, certificate-authority: /no/such/ca.crt}}"),
         "{}",
         &["certificate-authority of cluster `k`", "cannot read /no/such/ca.crt"],
     );
-    check_field(
+    assert_field_error(
         &format!("{{{at}, certificate-authority-data: '%%%'}}"),
         "{}",
         &["certificate-authority-data", "base64"],
     );
-    check_field(
+    assert_field_error(
         &format!("{{{at}, certificate-authority-data: aGVsbG8=}}"),
         "{}",
         &["certificate-authority-data", "no certificate in PEM form"],
     );
-    check_field(&format!("{{{at}, proxy-url: 'gopher://a:s3cr3t@b'}}"), "{}", &["proxy-url of cluster `k`"]);
+    assert_field_error(
+        &format!("{{{at}, proxy-url: 'gopher://a:s3cr3t@b'}}"),
+        "{}",
+        &["proxy-url of cluster `k`"],
+    );
     let cluster = format!("{{{at}}}");
-    check_field(&cluster, "{client-certificate: /no/such.crt, client-key: k}", &["user `u`", "/no/such.crt"]);
+    assert_field_error(
+        &cluster,
+        "{client-certificate: /no/such.crt, client-key: k}",
+        &["user `u`", "/no/such.crt"],
+    );
     let some = "client-certificate-data: aGVsbG8=";
-    check_field(
+    assert_field_error(
         &cluster,
         &format!("{{{some}}}"),
         &["client-certificate-data of user `u`", "needs client-key"],
@@ -155,9 +177,9 @@ fn errors_name_the_invalid_field() {
         encode(&pair.cert.pem()),
         encode(sealed)
     );
-    check_field(&cluster, &user, &["client-key-data of user `u`", "is encrypted"]);
-    check_field(&cluster, "{client-key-data: s3cr3t}", &["client-key-data of user `u`", "base64"]);
-    check_field(&cluster, "{client-key-data: aGVsbG8=}", &["needs client-certificate"]);
+    assert_field_error(&cluster, &user, &["client-key-data of user `u`", "is encrypted"]);
+    assert_field_error(&cluster, "{client-key-data: s3cr3t}", &["client-key-data of user `u`", "base64"]);
+    assert_field_error(&cluster, "{client-key-data: aGVsbG8=}", &["needs client-certificate"]);
 }
 
 #[test]
@@ -167,7 +189,11 @@ fn rejects_a_certificate_authority_with_insecure_skip_tls_verify() {
     let cluster = format!(
         "{{server: 'https://x', insecure-skip-tls-verify: true, certificate-authority-data: {data}}}"
     );
-    check_field(&cluster, "{}", &["cluster `k`", "certificate-authority-data", "insecure-skip-tls-verify"]);
+    assert_field_error(
+        &cluster,
+        "{}",
+        &["cluster `k`", "certificate-authority-data", "insecure-skip-tls-verify"],
+    );
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("ca.crt");
     fs::write(&file, pair.cert.pem()).unwrap();
@@ -175,18 +201,18 @@ fn rejects_a_certificate_authority_with_insecure_skip_tls_verify() {
         "{{server: 'https://x', insecure-skip-tls-verify: true, certificate-authority: '{}'}}",
         file.display()
     );
-    check_field(&cluster, "{}", &["certificate-authority of cluster `k`", "insecure-skip-tls-verify"]);
+    assert_field_error(&cluster, "{}", &["certificate-authority of cluster `k`", "insecure-skip-tls-verify"]);
 
     let mut config = Config::new("https://10.0.0.1".parse().unwrap());
     config.root_cert = Some(vec![pair.cert.der().to_vec()]);
     config.accept_invalid_certs = true;
-    let message = chain(&crate::Client::try_from(config).unwrap_err());
+    let message = error_chain(&crate::Client::try_from(config).unwrap_err());
     assert!(message.contains("root_cert") && message.contains("accept_invalid_certs"), "{message}");
 }
 
 #[test]
 fn an_address_with_an_unusable_port_is_refused_and_not_sent_to_the_default_port() {
-    let refused = |config: Config| chain(&crate::Client::try_from(config).unwrap_err());
+    let refused = |config: Config| error_chain(&crate::Client::try_from(config).unwrap_err());
     let message = refused(Config::new("https://10.0.0.1:65536".parse().unwrap()));
     assert!(message.contains("cluster_url has a port"), "{message}");
     let mut config = Config::new("http://10.0.0.1:6443".parse().unwrap());
@@ -202,7 +228,7 @@ clusters: [{name: 1, cluster: {server: 'https://x'}}]
 contexts: [{name: 2, context: {cluster: 1, namespace: 3}}]
 ";
     for text in [text.to_owned(), format!("# <<\n{text}")] {
-        let config = resolve_with(&text, &context("2")).map_err(|error| chain(&error));
+        let config = resolve_yaml(&text, &context_options("2")).map_err(|error| error_chain(&error));
         assert_eq!(config.map(|config| config.default_namespace).as_deref(), Ok("3"), "{text}");
     }
 }
@@ -219,11 +245,11 @@ clusters:
 users: [{name: u, user: {token: t}}]
 contexts: [{name: c, context: {cluster: k, user: u}}]
 ";
-    let config = resolve_with(text, &KubeConfigOptions::default()).unwrap();
+    let config = resolve_yaml(text, &KubeConfigOptions::default()).unwrap();
     assert_eq!(config.tls_server_name.as_deref(), Some("api.internal"));
     assert_eq!(config.proxy_url.unwrap(), "http://second:2/");
     assert!(config.disable_compression);
-    let message = chain(&Kubeconfig::from_yaml("clusters: [{name: a, <<: s3cr3t}]").unwrap_err());
+    let message = error_chain(&Kubeconfig::from_yaml("clusters: [{name: a, <<: s3cr3t}]").unwrap_err());
     assert!(message.contains("merging") && !message.contains("s3cr3t"), "{message}");
 }
 
@@ -255,10 +281,10 @@ contexts:
 kind: Config
 apiVersion: v1
 ";
-    let config = resolve_with(text, &KubeConfigOptions::default()).unwrap();
+    let config = resolve_yaml(text, &KubeConfigOptions::default()).unwrap();
     assert!(config.auth_info.exec.is_some_and(|exec| !exec.provide_cluster_info));
     for name in ["a", "m"] {
-        assert!(resolve_with(text, &context(name)).unwrap().auth_info.exec.is_none(), "{name}");
+        assert!(resolve_yaml(text, &context_options(name)).unwrap().auth_info.exec.is_none(), "{name}");
     }
 }
 
@@ -278,7 +304,7 @@ fn malformed_text_is_an_error_without_secrets() {
         ("users: [{name: a}, {name: a}]", "two users named `a`"),
         ("contexts: [{name: a}, {name: a}]", "two contexts named `a`"),
     ] {
-        let message = chain(&Kubeconfig::from_yaml(text).unwrap_err());
+        let message = error_chain(&Kubeconfig::from_yaml(text).unwrap_err());
         assert!(message.contains(part), "{text}: {message}");
         assert!(!message.contains("s3cr3t"), "{message}");
     }
@@ -287,7 +313,7 @@ fn malformed_text_is_an_error_without_secrets() {
 #[test]
 fn debug_shows_no_secret() {
     let kubeconfig = Kubeconfig::from_yaml(TWO_CONTEXTS).unwrap();
-    let mut config = resolve_with(TWO_CONTEXTS, &context("two")).unwrap();
+    let mut config = resolve_yaml(TWO_CONTEXTS, &context_options("two")).unwrap();
     config.headers.push((http::header::AUTHORIZATION, HeaderValue::from_static("s3cr3t")));
     config.proxy_url = Some("http://me:s3cr3t@proxy".parse().unwrap());
     let shown = format!("{kubeconfig:?} {config:?} {:#?}", config.auth_info);
@@ -350,7 +376,7 @@ fn merges_files_and_resolves_paths_against_the_directory_of_each() {
     )
     .unwrap();
     let list = path_list(&[one.join("c"), folder.path().join("missing"), two.join("c"), one.join("c")]);
-    let merged = load::read_list(&list).unwrap();
+    let merged = load::read_path_list(&list).unwrap();
     let path = |path: PathBuf| path.to_str().map(str::to_owned);
     let user = merged.user("u").unwrap();
     assert_eq!(user.token_file, path(one.join("t")));
@@ -363,17 +389,19 @@ fn merges_files_and_resolves_paths_against_the_directory_of_each() {
 
 #[test]
 fn errors_name_the_files_if_all_are_missing() {
-    let message = load::read_list(&path_list(&["/no/a".into(), "/no/b".into()])).unwrap_err().to_string();
+    let message =
+        load::read_path_list(&path_list(&["/no/a".into(), "/no/b".into()])).unwrap_err().to_string();
     assert!(message.contains("/no/a, /no/b") && message.contains("KUBECONFIG"), "{message}");
     let message = Kubeconfig::read_from("/no/a").unwrap_err().to_string();
     assert!(message.contains("/no/a"), "{message}");
 }
 
-fn infer(variables: &[(&str, PathBuf)], account: Option<&Path>) -> Result<Config, InferConfigError> {
+/// Infers the configuration with these environment variables and this directory of a service account.
+fn infer_with(variables: &[(&str, PathBuf)], account: Option<&Path>) -> Result<Config, InferConfigError> {
     let lookup = |name: &str| {
         variables.iter().find(|(key, _)| *key == name).map(|(_, value)| value.clone().into_os_string())
     };
-    infer_from(Env::of(&lookup), account)
+    infer_from(Env::from_lookup(&lookup), account)
 }
 
 fn write_service_account(folder: &Path) {
@@ -397,29 +425,29 @@ fn infers_from_kubeconfig_then_home_then_service_account() {
     let inside = [("KUBERNETES_SERVICE_HOST", "fd00::1".into()), ("KUBERNETES_SERVICE_PORT", "443".into())];
     let with = |more: &[(&'static str, PathBuf)]| [&inside[..], more].concat();
 
-    let config = infer(&with(&[("HOME", home.clone())]), Some(&pod)).unwrap();
+    let config = infer_with(&with(&[("HOME", home.clone())]), Some(&pod)).unwrap();
     assert_eq!(config.cluster_url, "https://[fd00::1]:443/");
     assert_eq!(config.default_namespace, "apps");
     assert_eq!(config.root_cert.as_ref().map(Vec::len), Some(1));
     assert_eq!(config.auth_info.token_file.as_deref(), pod.join("token").to_str());
 
     fs::write(home.join(".kube/config"), TWO_CONTEXTS.replace("10.0.0.1", "10.0.0.9")).unwrap();
-    let config = infer(&with(&[("HOME", home.clone())]), Some(&pod)).unwrap();
+    let config = infer_with(&with(&[("HOME", home.clone())]), Some(&pod)).unwrap();
     assert_eq!(config.cluster_url.host(), Some("10.0.0.9"));
-    let config = infer(&with(&[("HOME", home.clone()), ("KUBECONFIG", file)]), Some(&pod)).unwrap();
+    let config = infer_with(&with(&[("HOME", home.clone()), ("KUBECONFIG", file)]), Some(&pod)).unwrap();
     assert_eq!(config.cluster_url.host(), Some("10.0.0.1"));
 
     // An invalid kubeconfig is an error, even if a later source exists.
     let broken = with(&[("HOME", home.clone()), ("KUBECONFIG", "/no/such".into())]);
-    assert!(chain(&infer(&broken, Some(&pod)).unwrap_err()).contains("/no/such"));
+    assert!(error_chain(&infer_with(&broken, Some(&pod)).unwrap_err()).contains("/no/such"));
     fs::write(home.join(".kube/config"), "current-context: nope").unwrap();
-    let message = chain(&infer(&with(&[("HOME", home.clone())]), Some(&pod)).unwrap_err());
+    let message = error_chain(&infer_with(&with(&[("HOME", home.clone())]), Some(&pod)).unwrap_err());
     assert!(message.contains("nope") && message.contains(home.to_str().unwrap()), "{message}");
 }
 
 #[test]
 fn the_error_lists_the_tried_sources_if_there_is_no_configuration() {
-    let message = chain(&infer(&[("HOME", "/no/home".into())], None).unwrap_err());
+    let message = error_chain(&infer_with(&[("HOME", "/no/home".into())], None).unwrap_err());
     for part in ["KUBECONFIG is not set", "/no/home/.kube/config does not exist", "KUBERNETES_SERVICE_HOST"] {
         assert!(message.contains(part), "{message}");
     }
@@ -432,15 +460,15 @@ fn a_pod_without_namespace_or_ca_bundle_gets_the_defaults_of_client_go() {
         vec![("KUBERNETES_SERVICE_HOST", "10.0.0.1".into()), ("KUBERNETES_SERVICE_PORT", "443".into())];
     write_service_account(folder.path());
     fs::remove_file(folder.path().join("namespace")).unwrap();
-    let config = infer(&inside, Some(folder.path())).unwrap();
+    let config = infer_with(&inside, Some(folder.path())).unwrap();
     assert_eq!(config.default_namespace, "default");
     assert_eq!(config.root_cert.map(|authorities| authorities.len()), Some(1));
     write_service_account(folder.path());
     fs::remove_file(folder.path().join("ca.crt")).unwrap();
-    let config = infer(&inside, Some(folder.path())).unwrap();
+    let config = infer_with(&inside, Some(folder.path())).unwrap();
     assert_eq!((config.default_namespace.as_str(), config.root_cert), ("apps", None));
     inside.push(("POD_NAMESPACE", "downward".into()));
-    assert_eq!(infer(&inside, Some(folder.path())).unwrap().default_namespace, "downward");
+    assert_eq!(infer_with(&inside, Some(folder.path())).unwrap().default_namespace, "downward");
 }
 
 #[test]
@@ -454,7 +482,7 @@ fn an_unreadable_home_kubeconfig_is_an_error_inside_a_cluster() {
         ("KUBERNETES_SERVICE_PORT", "443".into()),
         ("HOME", home.clone()),
     ];
-    let message = chain(&infer(&inside, Some(folder.path())).unwrap_err());
+    let message = error_chain(&infer_with(&inside, Some(folder.path())).unwrap_err());
     assert!(message.contains(home.to_str().unwrap()), "{message}");
 }
 
@@ -464,11 +492,17 @@ fn errors_name_missing_or_invalid_files_of_a_service_account() {
     let inside = [("KUBERNETES_SERVICE_HOST", "10.0.0.1".into()), ("KUBERNETES_SERVICE_PORT", "443".into())];
     write_service_account(folder.path());
     fs::remove_file(folder.path().join("token")).unwrap();
-    let message = chain(&infer(&inside, Some(folder.path())).unwrap_err());
+    let message = error_chain(&infer_with(&inside, Some(folder.path())).unwrap_err());
     assert!(message.contains(folder.path().join("token").to_str().unwrap()), "{message}");
     write_service_account(folder.path());
     fs::write(folder.path().join("ca.crt"), "nonsense").unwrap();
-    assert!(chain(&infer(&inside, Some(folder.path())).unwrap_err()).contains("no certificate in PEM form"));
+    assert!(
+        error_chain(&infer_with(&inside, Some(folder.path())).unwrap_err())
+            .contains("no certificate in PEM form")
+    );
     let odd = [("KUBERNETES_SERVICE_HOST", "10.0.0.1".into()), ("KUBERNETES_SERVICE_PORT", "x".into())];
-    assert!(chain(&infer(&odd, Some(folder.path())).unwrap_err()).contains("KUBERNETES_SERVICE_PORT `x`"));
+    assert!(
+        error_chain(&infer_with(&odd, Some(folder.path())).unwrap_err())
+            .contains("KUBERNETES_SERVICE_PORT `x`")
+    );
 }

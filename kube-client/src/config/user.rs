@@ -11,8 +11,11 @@ use std::{
 };
 
 use super::{
-    decode::{attributes, null_texts, optional_elements, variables, yaml_bool_or_false},
-    kubeconfig::Unknown,
+    decode::{
+        environment_variables, extra_attributes, map_with_null_values, optional_list_with_null_elements,
+        yaml_bool_or_false,
+    },
+    kubeconfig::UnknownKeys,
     secret::{self, KeysOnly, presence},
 };
 use crate::core::null_as_default;
@@ -67,7 +70,7 @@ pub struct AuthInfo {
     #[serde(
         rename = "as-groups",
         default,
-        deserialize_with = "optional_elements",
+        deserialize_with = "optional_list_with_null_elements",
         skip_serializing_if = "Option::is_none"
     )]
     pub impersonate_groups: Option<Vec<String>>,
@@ -75,12 +78,12 @@ pub struct AuthInfo {
     #[serde(
         rename = "as-user-extra",
         default,
-        deserialize_with = "attributes",
+        deserialize_with = "extra_attributes",
         skip_serializing_if = "Option::is_none"
     )]
     pub impersonate_extra: Option<BTreeMap<String, Vec<String>>>,
-    /// An auth provider, the predecessor of credential plugins. Reading and writing a kubeconfig preserves it; building
-    /// a client with it is an error.
+    /// An auth provider, the predecessor of credential plugins. Reading and writing a kubeconfig preserves this
+    /// field; building a client with an auth provider is an error.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub auth_provider: Option<AuthProviderConfig>,
     /// A credential plugin.
@@ -88,7 +91,7 @@ pub struct AuthInfo {
     pub exec: Option<ExecConfig>,
     /// Keys without a field in this type, such as `extensions`.
     #[serde(flatten)]
-    pub other: Unknown,
+    pub other: UnknownKeys,
 }
 
 impl fmt::Debug for AuthInfo {
@@ -120,11 +123,11 @@ pub struct AuthProviderConfig {
     #[serde(default, deserialize_with = "null_as_default")]
     pub name: String,
     /// The settings of the auth provider, which may include tokens.
-    #[serde(default, deserialize_with = "null_texts")]
+    #[serde(default, deserialize_with = "map_with_null_values")]
     pub config: BTreeMap<String, String>,
     /// Keys without a field in this type.
     #[serde(flatten)]
-    pub other: Unknown,
+    pub other: UnknownKeys,
 }
 
 impl fmt::Debug for AuthProviderConfig {
@@ -148,10 +151,14 @@ pub struct ExecConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub command: Option<String>,
     /// The arguments of the command.
-    #[serde(default, deserialize_with = "optional_elements", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "optional_list_with_null_elements",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub args: Option<Vec<String>>,
     /// Environment variables to set in addition to the inherited variables: maps with `name` and `value`.
-    #[serde(default, deserialize_with = "variables", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "environment_variables", skip_serializing_if = "Option::is_none")]
     pub env: Option<Vec<HashMap<String, String>>>,
     /// Inherited variables to remove; not part of the file format.
     #[serde(skip)]
@@ -171,7 +178,7 @@ pub struct ExecConfig {
     pub cluster: Option<ExecAuthCluster>,
     /// Keys without a field in this type.
     #[serde(flatten)]
-    pub other: Unknown,
+    pub other: UnknownKeys,
 }
 
 impl fmt::Debug for ExecConfig {

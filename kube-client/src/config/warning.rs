@@ -55,8 +55,8 @@ impl WarningHandler {
 
     /// Logs each text once, as a `tracing` event of the level WARN. This is the default.
     ///
-    /// Clones share the texts that were logged. After 1,000 texts the handler forgets them, so that its memory is
-    /// bounded.
+    /// Clones share the texts that were logged. After 1,000 texts the handler forgets all of them, so that
+    /// its memory is bounded.
     #[must_use]
     pub fn log_once() -> Self {
         let logged = Mutex::new(HashSet::new());

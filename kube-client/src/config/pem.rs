@@ -11,23 +11,23 @@ use super::{error::FieldError, user::AuthInfo};
 pub(crate) type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 
 /// The bytes of a field, and the source of the bytes for error texts.
-pub(super) struct Loaded {
+pub(super) struct LoadedField {
     pub(super) from: String,
     pub(super) bytes: SecretSlice<u8>,
 }
 
 /// Loads a field from its inline value, otherwise from its file. An empty value counts as absent.
-pub(super) fn load(data: Option<&str>, file: Option<&str>) -> Result<Option<Loaded>, FieldError> {
+pub(super) fn load_field(data: Option<&str>, file: Option<&str>) -> Result<Option<LoadedField>, FieldError> {
     if let Some(data) = data.filter(|data| is_inline(Some(data))) {
         // A YAML block scalar may contain line breaks.
         let compact: String = data.split_ascii_whitespace().collect();
         let bytes = STANDARD.decode(compact).map_err(|error| FieldError::Base64(error.into()))?;
-        return Ok(Some(Loaded { from: "the value".to_owned(), bytes: bytes.into() }));
+        return Ok(Some(LoadedField { from: "the value".to_owned(), bytes: bytes.into() }));
     }
     let Some(path) = file.filter(|file| !file.is_empty()).map(Path::new) else { return Ok(None) };
     let bytes =
         std::fs::read(path).map_err(|source| FieldError::ReadFile { path: path.to_owned(), source })?;
-    Ok(Some(Loaded { from: path.display().to_string(), bytes: bytes.into() }))
+    Ok(Some(LoadedField { from: path.display().to_string(), bytes: bytes.into() }))
 }
 
 /// Whether a field has an inline value, which takes precedence over its file.
@@ -35,9 +35,9 @@ fn is_inline(data: Option<&str>) -> bool {
     data.is_some_and(|data| !data.trim().is_empty())
 }
 
-/// All certificates of a CA bundle. Fails if one certificate is unusable: if it were skipped, TLS handshakes with
-/// servers whose certificates it signed would fail with an error that does not mention the bundle.
-pub(super) fn certificates(loaded: &Loaded) -> Result<Vec<CertificateDer<'static>>, FieldError> {
+/// Parses all certificates of a CA bundle. A single unusable certificate is an error: without it, TLS handshakes with
+/// the servers of its authority would fail with an error that does not mention the bundle.
+pub(super) fn parse_certificates(loaded: &LoadedField) -> Result<Vec<CertificateDer<'static>>, FieldError> {
     let text = loaded.bytes.expose_secret();
     let starts = certificate_starts(text);
     if starts.is_empty() {
@@ -46,7 +46,8 @@ pub(super) fn certificates(loaded: &Loaded) -> Result<Vec<CertificateDer<'static
     let ends = starts.iter().skip(1).copied().chain([text.len()]);
     let blocks = starts.iter().zip(ends).map(|(start, end)| &text[*start..end]);
     let read = |(index, block)| {
-        CertificateDer::from_pem_slice(block).map_err(|source| bad_pem(loaded, Some(index + 1), source))
+        CertificateDer::from_pem_slice(block)
+            .map_err(|source| damaged_pem_error(loaded, Some(index + 1), source))
     };
     blocks.enumerate().map(read).collect()
 }
@@ -63,8 +64,8 @@ fn certificate_starts(text: &[u8]) -> Vec<usize> {
     memchr::memmem::find_iter(text, b"-----BEGIN CERTIFICATE-----").filter(may_precede).collect()
 }
 
-/// The first private key in a PEM text. An encrypted key is an error.
-fn private_key(loaded: &Loaded) -> Result<PrivateKeyDer<'static>, FieldError> {
+/// Parses the first private key in a PEM text. An encrypted key is an error.
+fn parse_private_key(loaded: &LoadedField) -> Result<PrivateKeyDer<'static>, FieldError> {
     let text = String::from_utf8_lossy(loaded.bytes.expose_secret());
     if text.contains("ENCRYPTED PRIVATE KEY-----") || text.contains("Proc-Type: 4,ENCRYPTED") {
         return Err(FieldError::Invalid(format!(
@@ -74,12 +75,12 @@ fn private_key(loaded: &Loaded) -> Result<PrivateKeyDer<'static>, FieldError> {
     }
     PrivateKeyDer::from_pem_slice(loaded.bytes.expose_secret()).map_err(|source| match source {
         pem::Error::NoItemsFound => FieldError::NoPem { from: loaded.from.clone(), wanted: "private key" },
-        source => bad_pem(loaded, None, source),
+        source => damaged_pem_error(loaded, None, source),
     })
 }
 
 /// An error about damaged PEM text. `block` is the number of the damaged certificate.
-fn bad_pem(loaded: &Loaded, block: Option<usize>, source: pem::Error) -> FieldError {
+fn damaged_pem_error(loaded: &LoadedField, block: Option<usize>, source: pem::Error) -> FieldError {
     // The library's errors about marker lines quote the line. In a key without line breaks, such a line contains the
     // key.
     let source = match source {
@@ -102,16 +103,16 @@ impl AuthInfo {
         let certificate_field = if is_inline(certificate) { "client-certificate-data" } else { CERTIFICATE };
         let key = self.client_key_data.as_ref().map(ExposeSecret::expose_secret);
         let key_field = if is_inline(key) { "client-key-data" } else { KEY };
-        let certificate = load(certificate, self.client_certificate.as_deref())
+        let certificate = load_field(certificate, self.client_certificate.as_deref())
             .map_err(|error| (certificate_field, error))?;
-        let key = load(key, self.client_key.as_deref()).map_err(|error| (key_field, error))?;
+        let key = load_field(key, self.client_key.as_deref()).map_err(|error| (key_field, error))?;
         match (certificate, key) {
             (None, None) => Ok(None),
             (Some(_), None) => Err((certificate_field, FieldError::Needs(KEY))),
             (None, Some(_)) => Err((key_field, FieldError::Needs(CERTIFICATE))),
             (Some(certificate), Some(key)) => Ok(Some((
-                certificates(&certificate).map_err(|error| (certificate_field, error))?,
-                private_key(&key).map_err(|error| (key_field, error))?,
+                parse_certificates(&certificate).map_err(|error| (certificate_field, error))?,
+                parse_private_key(&key).map_err(|error| (key_field, error))?,
             ))),
         }
     }
@@ -119,11 +120,13 @@ impl AuthInfo {
 
 /// The certificate chain and the private key from two PEM texts, which a credential plugin prints.
 pub(crate) fn identity_from_pem(certificate: &str, key: &str) -> Result<Identity, FieldError> {
-    let loaded =
-        |from: &str, text: &str| Loaded { from: from.to_owned(), bytes: text.as_bytes().to_vec().into() };
+    let loaded = |from: &str, text: &str| LoadedField {
+        from: from.to_owned(),
+        bytes: text.as_bytes().to_vec().into(),
+    };
     Ok((
-        certificates(&loaded("clientCertificateData", certificate))?,
-        private_key(&loaded("clientKeyData", key))?,
+        parse_certificates(&loaded("clientCertificateData", certificate))?,
+        parse_private_key(&loaded("clientKeyData", key))?,
     ))
 }
 
@@ -132,15 +135,15 @@ mod tests {
     use super::*;
     use std::error::Error;
 
-    fn pem(name: &str) -> String {
+    fn certificate_pem(name: &str) -> String {
         rcgen::generate_simple_self_signed([name.to_owned()]).unwrap().cert.pem()
     }
 
     /// Reads a CA bundle. Returns the number of its certificates, or the error text.
-    fn read(bundle: &str) -> Result<usize, String> {
+    fn read_bundle(bundle: &str) -> Result<usize, String> {
         let bytes = bundle.as_bytes().to_vec().into();
-        let loaded = Loaded { from: "ca.crt".to_owned(), bytes };
-        certificates(&loaded).map(|certificates| certificates.len()).map_err(|error| {
+        let loaded = LoadedField { from: "ca.crt".to_owned(), bytes };
+        parse_certificates(&loaded).map(|certificates| certificates.len()).map_err(|error| {
             let source = error.source().map(ToString::to_string).unwrap_or_default();
             format!("{error}: {source}")
         })
@@ -148,15 +151,15 @@ mod tests {
 
     #[test]
     fn reads_all_certificates_of_a_bundle_regardless_of_surrounding_text() {
-        let (a, b) = (pem("a"), pem("b"));
-        assert_eq!(read(&format!("{a}{b}")), Ok(2));
+        let (a, b) = (certificate_pem("a"), certificate_pem("b"));
+        assert_eq!(read_bundle(&format!("{a}{b}")), Ok(2));
         // The output of `cat` for files without a final newline.
-        assert_eq!(read(&format!("{}{b}", a.trim_end())), Ok(2));
-        assert_eq!(read(&format!("{}  {b}", a.trim_end())), Ok(2));
-        assert_eq!(read(&format!("{a}  {b}\t")), Ok(2));
-        assert_eq!(read(&format!("# root a\n{a}subject=b\n{b}end")), Ok(2));
-        assert_eq!(read(&format!("{a}{b}").replace('\n', "\r\n")), Ok(2));
-        assert_eq!(read(&format!("{a}# {}", b.replace('\n', "\n# "))), Ok(1));
+        assert_eq!(read_bundle(&format!("{}{b}", a.trim_end())), Ok(2));
+        assert_eq!(read_bundle(&format!("{}  {b}", a.trim_end())), Ok(2));
+        assert_eq!(read_bundle(&format!("{a}  {b}\t")), Ok(2));
+        assert_eq!(read_bundle(&format!("# root a\n{a}subject=b\n{b}end")), Ok(2));
+        assert_eq!(read_bundle(&format!("{a}{b}").replace('\n', "\r\n")), Ok(2));
+        assert_eq!(read_bundle(&format!("{a}# {}", b.replace('\n', "\n# "))), Ok(1));
     }
 
     #[test]
@@ -173,8 +176,9 @@ mod tests {
             key.replace("-----END", "----END"),
             key.replacen('\n', "\n!", 1),
         ] {
-            let loaded = Loaded { from: "key.pem".to_owned(), bytes: damaged.clone().into_bytes().into() };
-            let error = private_key(&loaded).unwrap_err();
+            let loaded =
+                LoadedField { from: "key.pem".to_owned(), bytes: damaged.clone().into_bytes().into() };
+            let error = parse_private_key(&loaded).unwrap_err();
             let reason = error.source().map(ToString::to_string).unwrap_or_default();
             let text = format!("{error} {reason} {error:?}");
             assert!(!text.contains(&secret[4..12]) && !text.contains(bytes), "{damaged:?}: {text}");
@@ -183,17 +187,17 @@ mod tests {
 
     #[test]
     fn errors_name_the_unusable_block_of_a_bundle() {
-        let (a, b) = (pem("a"), pem("b"));
+        let (a, b) = (certificate_pem("a"), certificate_pem("b"));
         let damaged = b.replacen("MII", "M!I", 1);
         for (bundle, part) in [
             (format!("{a}{damaged}{a}"), "ca.crt is not valid PEM: certificate 2: "),
             (format!("{a}{a}{}", &b[..b.len() - 30]), "ca.crt is not valid PEM: certificate 3: "),
             (format!("{}{a}", &b[..b.len() - 30]), "ca.crt is not valid PEM: certificate 1: "),
         ] {
-            let error = read(&bundle).unwrap_err();
+            let error = read_bundle(&bundle).unwrap_err();
             let reason = error.strip_prefix(part).unwrap_or_else(|| panic!("{error}"));
             assert!(!reason.is_empty(), "{error}");
         }
-        assert!(read("").unwrap_err().contains("no certificate in PEM form"));
+        assert!(read_bundle("").unwrap_err().contains("no certificate in PEM form"));
     }
 }
