@@ -2,7 +2,7 @@
 
 use super::{PartialObjectMeta, WatchEvent};
 use crate::core::{Bookmark, BookmarkMeta, ObjectOrigin, TypeMeta};
-use crate::wire::{FilterDepth, Shape, WireError};
+use crate::wire::{FilterDepth, ObjectDecoder, WireError};
 use serde::de::DeserializeOwned;
 use std::collections::hash_map::{Entry, RandomState};
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -80,7 +80,7 @@ where
     K: 'static,
 {
     // Never returns `PieceVerdict::Defer`: a list contains each object once, so that no item waits for an earlier one.
-    Box::new(move |text, _| match Shape::peek_item(text, depth) {
+    Box::new(move |text, _| match ObjectDecoder::peek_item(text, depth) {
         // The metadata is unreadable: the decoder reports the error.
         None => PieceVerdict::Decode(None),
         Some(metadata) => match filter(ObjectOrigin::List, &metadata) {
@@ -92,7 +92,7 @@ where
 
 /// Converts a filter on metadata to a filter on the events of a watch.
 pub(super) fn event_filter<K>(
-    shape: Shape,
+    decoder: ObjectDecoder,
     depth: FilterDepth,
     mut filter: impl FnMut(ObjectOrigin, &PartialObjectMeta<K>) -> Verdict + Send + 'static,
 ) -> PieceFilter<WatchEvent<K>>
@@ -101,7 +101,7 @@ where
 {
     let identity = RandomState::new();
     Box::new(move |line, queued| {
-        let Some((origin, metadata)) = Shape::peek_event(line, depth) else {
+        let Some((origin, metadata)) = ObjectDecoder::peek_event(line, depth) else {
             return PieceVerdict::Decode(None);
         };
         let key = identity.hash_one((&metadata.metadata.namespace, &metadata.metadata.name));
@@ -111,7 +111,7 @@ where
         match filter(origin, &metadata) {
             Verdict::Keep => PieceVerdict::Decode(Some(key)),
             Verdict::Drop => PieceVerdict::Drop(metadata.metadata.resource_version),
-            Verdict::Deselect => PieceVerdict::Ready(Box::new(into_deletion(shape.event(line)))),
+            Verdict::Deselect => PieceVerdict::Ready(Box::new(into_deletion(decoder.decode_event(line)))),
         }
     })
 }

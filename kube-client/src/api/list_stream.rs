@@ -7,7 +7,7 @@ use super::set_types::SetTypes;
 use crate::Result;
 use crate::client::Body;
 use crate::core::{ListMeta, ObjectOrigin, TypeMeta};
-use crate::wire::{FilterDepth, ListSplitter, Shape};
+use crate::wire::{FilterDepth, ListSplitter, ObjectDecoder};
 use futures::Stream;
 use serde::de::DeserializeOwned;
 use std::{
@@ -37,10 +37,10 @@ pub struct ListStream<K> {
 }
 
 impl<K: DeserializeOwned + Send + 'static> ListStream<K> {
-    pub(super) fn new(body: Body, limit: usize, shape: Shape, set_types: SetTypes<K>) -> Self {
-        let kind = shape.expected().to_owned();
+    pub(super) fn new(body: Body, limit: usize, decoder: ObjectDecoder, set_types: SetTypes<K>) -> Self {
+        let kind = decoder.expected().to_owned();
         let mut items = Items::new(body, ListSplitter::new(limit), &kind, move |text| {
-            shape.item(text, |item| set_types.apply(item))
+            decoder.decode_item(text, |item| set_types.apply(item))
         });
         items.read_ahead_from(Instant::now() + READ_AHEAD_AFTER);
         Self { items }

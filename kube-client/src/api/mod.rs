@@ -25,7 +25,7 @@ pub use crate::core::{
 pub use k8s_openapi::api::autoscaling::v1::{Scale, ScaleSpec, ScaleStatus};
 
 use crate::core::{FieldSet, NamespaceResourceScope, NamespaceScope, Request, request};
-use crate::wire::Shape;
+use crate::wire::ObjectDecoder;
 use crate::{Client, Error};
 use set_types::SetTypes;
 use std::{fmt, marker::PhantomData};
@@ -191,8 +191,8 @@ impl<K> Api<K> {
         self
     }
 
-    fn shape(&self) -> Shape {
-        Shape::new(&self.kind, &self.skipped)
+    fn decoder(&self) -> ObjectDecoder {
+        ObjectDecoder::new(&self.kind, &self.skipped)
     }
 
     /// Access to the metadata of the same objects.

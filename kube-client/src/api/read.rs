@@ -95,7 +95,7 @@ impl<K: 'static> Api<K> {
     async fn read<T: DeserializeOwned>(&self, request: http::Request<Vec<u8>>) -> Result<T> {
         let path = request.uri().path().to_owned();
         let text = self.client.request_bytes(request).await?;
-        self.shape().object(&text).map_err(|source| Error::Decode {
+        self.decoder().decode_object(&text).map_err(|source| Error::Decode {
             what: format!("the response to GET {path}"),
             source: source.into(),
         })
@@ -108,7 +108,7 @@ impl<K: 'static> Api<K> {
         set_types: SetTypes<T>,
     ) -> Result<ListStream<T>> {
         let response = self.client.open(request.list(lp)?).await?;
-        Ok(ListStream::new(response.into_body(), self.client.max_object_bytes(), self.shape(), set_types))
+        Ok(ListStream::new(response.into_body(), self.client.max_object_bytes(), self.decoder(), set_types))
     }
 }
 

@@ -4,7 +4,7 @@ use super::filter::{self, Verdict};
 use super::items::Items;
 use super::{Api, PartialObjectMeta, WatchEvent, WatchParams};
 use crate::core::{ObjectOrigin, Request};
-use crate::wire::{EventSplitter, FilterDepth, Shape};
+use crate::wire::{EventSplitter, FilterDepth, ObjectDecoder};
 use crate::{Error, Result, Wait};
 use futures::Stream;
 use serde::de::DeserializeOwned;
@@ -56,11 +56,12 @@ impl<K: 'static> Api<K> {
     ) -> Result<EventStream<T>> {
         let response = self.client.open(request.watch(wp, version)?).await?;
         let limit = wp.effective_timeout().saturating_add(TIMEOUT_GRACE);
-        let shape = self.shape();
-        let whole = shape.clone();
+        let decoder = self.decoder();
+        let whole = decoder.clone();
         let splitter = EventSplitter::new(self.client.max_object_bytes());
-        let events = Items::new(response.into_body(), splitter, self.kind(), move |text| shape.event(text));
-        Ok(EventStream { events, shape: whole, limit, deadline: Box::pin(tokio::time::sleep(limit)) })
+        let events =
+            Items::new(response.into_body(), splitter, self.kind(), move |text| decoder.decode_event(text));
+        Ok(EventStream { events, decoder: whole, limit, deadline: Box::pin(tokio::time::sleep(limit)) })
     }
 }
 
@@ -73,7 +74,7 @@ impl<K: 'static> Api<K> {
 /// Dropping the stream cancels the request.
 pub struct EventStream<K> {
     events: Items<EventSplitter, WatchEvent<K>>,
-    shape: Shape,
+    decoder: ObjectDecoder,
     limit: Duration,
     deadline: Pin<Box<Sleep>>,
 }
@@ -84,8 +85,9 @@ impl<K: DeserializeOwned + Send + 'static> EventStream<K> {
     /// one bookmark with the resource version of the last.
     ///
     /// This synthetic bookmark has an empty kind. A watch from `""` or `"0"`, or with initial events, starts with a
-    /// snapshot whose events are not ordered by resource version. In such a watch, do not resume from a synthetic bookmark
-    /// before the snapshot has ended: the server has sent a bookmark, or an event for a change after the snapshot.
+    /// snapshot whose events are not ordered by resource version. In such a watch, do not resume from a synthetic
+    /// bookmark before the snapshot has ended: the server has sent a bookmark, or an event for a change after the
+    /// snapshot.
     ///
     /// `depth` sets which metadata is read. An object whose metadata cannot be read bypasses the filter, and decoding
     /// it fails.
@@ -119,7 +121,7 @@ impl<K: DeserializeOwned + Send + 'static> EventStream<K> {
         filter: impl FnMut(ObjectOrigin, &PartialObjectMeta<K>) -> Verdict + Send + 'static,
     ) -> Self {
         self.events.filter_before_decode(
-            filter::event_filter(self.shape.clone(), depth, filter),
+            filter::event_filter(self.decoder.clone(), depth, filter),
             Some(filter::bookmark),
         );
         self
@@ -194,11 +196,12 @@ mod tests {
         let events = stream::iter((0..3).map(event));
         let body =
             if ends { Body::wrap_stream(events) } else { Body::wrap_stream(events.chain(stream::pending())) };
-        let shape = Shape::new("A", &crate::core::FieldSet::default());
-        let whole = shape.clone();
-        let events = Items::new(body, EventSplitter::new(usize::MAX), "A", move |text| shape.event(text));
+        let decoder = ObjectDecoder::new("A", &crate::core::FieldSet::default());
+        let whole = decoder.clone();
+        let events =
+            Items::new(body, EventSplitter::new(usize::MAX), "A", move |text| decoder.decode_event(text));
         let deadline = Box::pin(tokio::time::sleep(Duration::ZERO));
-        EventStream { events, shape: whole, limit: Duration::ZERO, deadline }
+        EventStream { events, decoder: whole, limit: Duration::ZERO, deadline }
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -22,7 +22,10 @@ pub enum KubeconfigError {
     },
 
     /// `KUBECONFIG` is set, but none of the listed files exists.
-    #[error("none of the files in KUBECONFIG exists: {}; correct or unset KUBECONFIG", join_with_commas(paths.iter().map(|path| path.display())))]
+    #[error(
+        "none of the files in KUBECONFIG exists: {}; correct or unset KUBECONFIG",
+        join_with_commas(paths.iter().map(|path| path.display()))
+    )]
     AllMissing {
         /// The listed files.
         paths: Vec<PathBuf>,
@@ -87,7 +90,11 @@ pub enum KubeconfigError {
     },
 
     /// The context's cluster does not exist.
-    #[error("{origin} has no cluster `{name}`{}; {}", context_reference(context.as_deref()), existing_names("cluster", known))]
+    #[error(
+        "{origin} has no cluster `{name}`{}; {}",
+        context_reference(context.as_deref()),
+        existing_names("cluster", known)
+    )]
     NoSuchCluster {
         /// The files of the kubeconfig.
         origin: String,
@@ -100,7 +107,11 @@ pub enum KubeconfigError {
     },
 
     /// The context's user does not exist.
-    #[error("{origin} has no user `{name}`{}; {}", context_reference(context.as_deref()), existing_names("user", known))]
+    #[error(
+        "{origin} has no user `{name}`{}; {}",
+        context_reference(context.as_deref()),
+        existing_names("user", known)
+    )]
     NoSuchUser {
         /// The files of the kubeconfig.
         origin: String,

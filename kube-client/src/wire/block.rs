@@ -18,6 +18,7 @@ pub(super) const SMALL_BLOCK_BYTES: usize = 16;
 pub(super) struct Block<S: Simd>(u8x64<S>);
 
 impl<S: Simd> Block<S> {
+    /// Loads 64 bytes into vector registers.
     #[inline(always)]
     pub(super) fn new(simd: S, bytes: &[u8; BLOCK_BYTES]) -> Self {
         Self(u8x64::simd_from(simd, *bytes))
@@ -31,7 +32,7 @@ impl<S: Simd> Block<S> {
 
     /// The bytes that are white space or control characters.
     #[inline(always)]
-    pub(super) fn white_space(self) -> u64 {
+    pub(super) fn white_space_or_control(self) -> u64 {
         self.0.simd_le(b' ').to_bitmask()
     }
 
@@ -50,13 +51,13 @@ impl<S: Simd> Block<S> {
 /// Uses the baseline instructions of the architecture: run-time detection costs more than it saves on short strings.
 #[inline]
 pub(super) fn first_special(bytes: &[u8; SMALL_BLOCK_BYTES]) -> Option<usize> {
-    let special = dispatch!(Level::baseline(), simd => special(simd, bytes));
+    let special = dispatch!(Level::baseline(), simd => special_byte_mask(simd, bytes));
     (special != 0).then(|| special.trailing_zeros() as usize)
 }
 
 /// A bit mask of the quotes, backslashes and control characters.
 #[inline(always)]
-fn special<S: Simd>(simd: S, bytes: &[u8; SMALL_BLOCK_BYTES]) -> u64 {
+fn special_byte_mask<S: Simd>(simd: S, bytes: &[u8; SMALL_BLOCK_BYTES]) -> u64 {
     let lanes = u8x16::simd_from(simd, *bytes);
     (lanes.simd_lt(b' ') | lanes.simd_eq(b'"') | lanes.simd_eq(b'\\')).to_bitmask()
 }

@@ -1,7 +1,7 @@
 //! Splits the body of a watch into events as it arrives, and decodes them.
 
 use super::scan::{ValueScan, may_hold_consecutive_objects};
-use super::{FilterDepth, Shape, Split, WireError, json, partial};
+use super::{FilterDepth, ObjectDecoder, Split, WireError, json, partial_object};
 use crate::core::{ObjectOrigin, PartialObjectMeta, WatchEvent};
 use bytes::{Buf, Bytes, BytesMut};
 use serde::{Deserialize, de::DeserializeOwned};
@@ -23,6 +23,7 @@ pub(crate) struct EventSplitter {
 }
 
 impl EventSplitter {
+    /// A splitter for events of at most `limit` bytes.
     pub(crate) fn new(limit: usize) -> Self {
         Self { limit, frame: Bytes::new(), pending: BytesMut::new(), scan: ValueScan::default() }
     }
@@ -83,9 +84,9 @@ impl EventSplitter {
     }
 }
 
-/// Whether a line that begins with `{` is certainly one object; `next` is the first byte of the next line. The result
-/// may be false for one object, because there is no bracket scan. In JSON, `{` follows `}` only between two consecutive
-/// objects.
+/// Whether a line that begins with `{` is certainly one object; `next` is the first byte of the next line. Without a
+/// bracket scan, the result may be false although the line is one object. In JSON, `{` follows `}` only between two
+/// consecutive objects.
 fn is_one_event(line: &[u8], next: Option<&u8>) -> bool {
     line.trim_ascii_end().last() == Some(&b'}') && next == Some(&b'{') && !may_hold_consecutive_objects(line)
 }
@@ -132,7 +133,7 @@ struct Envelope<'a> {
 }
 
 /// The origin of the object in an event of type `kind`; `None` for events without an object.
-fn origin(kind: &str) -> Option<ObjectOrigin> {
+fn event_origin(kind: &str) -> Option<ObjectOrigin> {
     Some(match kind {
         "ADDED" => ObjectOrigin::Added,
         "MODIFIED" => ObjectOrigin::Modified,
@@ -141,10 +142,10 @@ fn origin(kind: &str) -> Option<ObjectOrigin> {
     })
 }
 
-impl Shape {
+impl ObjectDecoder {
     /// Decodes an event in one pass. If decoding fails, reads the text again to report the object and the position.
-    pub(crate) fn event<K: DeserializeOwned>(&self, line: &[u8]) -> Result<WatchEvent<K>, WireError> {
-        json::decode(line, &self.event).map_err(|error| self.explain::<K>(line, error))
+    pub(crate) fn decode_event<K: DeserializeOwned>(&self, line: &[u8]) -> Result<WatchEvent<K>, WireError> {
+        json::decode(line, &self.event).map_err(|error| self.event_error::<K>(line, error))
     }
 
     /// The origin and metadata of an event's object; `None` for events without an object or without readable
@@ -153,20 +154,20 @@ impl Shape {
         line: &[u8],
         depth: FilterDepth,
     ) -> Option<(ObjectOrigin, PartialObjectMeta<K>)> {
-        let (kind, head) = json::event_head(line, depth).ok()?;
-        Some((origin(&kind)?, partial(head)))
+        let (kind, head) = json::read_event_head(line, depth).ok()?;
+        Some((event_origin(&kind)?, partial_object(head)))
     }
 
     /// The error for an event that does not decode: about its object if the rest of the event is readable.
-    fn explain<K: DeserializeOwned>(&self, line: &[u8], error: serde_json::Error) -> WireError {
-        let frame = |source| WireError::Frame { text: excerpt(line), source };
+    fn event_error<K: DeserializeOwned>(&self, line: &[u8], error: serde_json::Error) -> WireError {
+        let malformed = |source| WireError::Event { text: excerpt(line), source };
         // Bytes that are not UTF-8 affect only one object; the error must contain the name of that object.
         let text = String::from_utf8_lossy(line);
-        let Ok(envelope) = serde_json::from_str::<Envelope<'_>>(&text) else { return frame(error) };
-        let Some(origin) = origin(envelope.kind) else { return frame(error) };
+        let Ok(envelope) = serde_json::from_str::<Envelope<'_>>(&text) else { return malformed(error) };
+        let Some(origin) = event_origin(envelope.kind) else { return malformed(error) };
         let object = envelope.object.get().as_bytes();
         // Decode again without the envelope, so that the error has the position within the object.
-        self.undecodable(object, origin, self.object::<K>(object).err().unwrap_or(error))
+        self.undecodable_error(object, origin, self.decode_object::<K>(object).err().unwrap_or(error))
     }
 }
 
@@ -194,18 +195,18 @@ mod tests {
 
     /// Splits and decodes `text` with frames of every size, and compares the events in short form.
     #[track_caller]
-    fn check(text: &str, expected: &[&str]) {
+    fn assert_events(text: &str, expected: &[&str]) {
         for size in 1..=text.len() {
-            let (mut splitter, shape) =
-                (EventSplitter::new(usize::MAX), Shape::new("Item", &FieldSet::none()));
+            let (mut splitter, decoder) =
+                (EventSplitter::new(usize::MAX), ObjectDecoder::new("Item", &FieldSet::none()));
             let mut found = Vec::new();
             for piece in text.as_bytes().chunks(size) {
                 splitter.push(Bytes::copy_from_slice(piece));
                 let events = std::iter::from_fn(|| splitter.next());
-                found.extend(events.map(|line| short(line.and_then(|line| shape.event(&line)))));
+                found.extend(events.map(|line| summary(line.and_then(|line| decoder.decode_event(&line)))));
             }
             match splitter.finish() {
-                Ok((rest, ())) => found.extend(rest.map(|line| short(shape.event(&line)))),
+                Ok((rest, ())) => found.extend(rest.map(|line| summary(decoder.decode_event(&line)))),
                 Err(error) => found.push(error.to_string()),
             }
             assert_eq!(found, expected, "in frames of {size} bytes");
@@ -213,7 +214,7 @@ mod tests {
     }
 
     /// An event as text: a sign for its type, and the name and `n` of its object.
-    fn short(event: Result<WatchEvent<Item>, WireError>) -> String {
+    fn summary(event: Result<WatchEvent<Item>, WireError>) -> String {
         match event {
             Ok(WatchEvent::Added(object)) => format!("+{}{}", object.name_any(), object.spec.n),
             Ok(WatchEvent::Modified(object)) => format!("~{}{}", object.name_any(), object.spec.n),
@@ -226,7 +227,7 @@ mod tests {
 
     #[test]
     fn decodes_events_with_frames_of_any_size() {
-        check(
+        assert_events(
             "{\"type\":\"ADDED\",\"object\":{\"metadata\":{\"name\":\"a\"},\"spec\":{\"n\":1}}}\n\n\
              {\"type\":\"BOOKMARK\",\"object\":{\"kind\":\"Item\",\"apiVersion\":\"v1\",\"metadata\":{\"resourceVersion\":\"5\"}}}\r\n\
              {\"type\":\"ERROR\",\"object\":{\"kind\":\"Status\",\"status\":\"Failure\",\"code\":410}}\n\
@@ -237,7 +238,7 @@ mod tests {
 
     #[test]
     fn events_on_one_line_are_separate_events() {
-        check(
+        assert_events(
             r#"{"type":"ADDED","object":{"metadata":{"name":"a"},"spec":{"n":1}}}{"type":"BOOKMARK","object":{"metadata":{"resourceVersion":"5","annotations":{"a":"}{","b":"x {"}}}} {"type":"DELETED","object":{"metadata":{"name":"b"},"spec":{"n":2}}}
 {"type":"DELETED","object":{"metadata":{"name":"c"},"spec":{"n":3}}}"#,
             &["+a1", "@5", "-b2", "-c3"],
@@ -246,7 +247,7 @@ mod tests {
 
     #[test]
     fn an_event_may_span_lines() {
-        check(
+        assert_events(
             "{\"type\":\"ADDED\",\"object\":{\"metadata\":{\"name\":\"a\"},\"spec\":{\"n\":1}}\n}\n\
              {\"type\":\"BOOKMARK\",\"object\":\n{\"metadata\":\r\n\n {\"resourceVersion\":\"5\"}}}\n\
              {\n  \"object\": {\n    \"metadata\": {\n \"name\": \"b\"\n},\n\"spec\":{\"n\":2\n}\n},\n\"type\": \"DELETED\"}",
@@ -270,9 +271,9 @@ mod tests {
         let event = r#"{"type":"ADDED","object":{"metadata":{"name":"a"},"spec":{"n":1}}}"#;
         for cut in [1, 20, event.len() - 1] {
             let error = format!("the body ended early, after {cut} bytes");
-            check(&format!("{event}\n{}", &event[..cut]), &["+a1", &error]);
+            assert_events(&format!("{event}\n{}", &event[..cut]), &["+a1", &error]);
         }
-        check(&format!("{event}\n \n"), &["+a1"]);
+        assert_events(&format!("{event}\n \n"), &["+a1"]);
     }
 
     #[test]
@@ -288,7 +289,7 @@ mod tests {
 
     #[test]
     fn a_bookmark_may_have_null_annotations() {
-        check(
+        assert_events(
             "{\"type\":\"BOOKMARK\",\"object\":{\"kind\":\"Item\",\"apiVersion\":\"v1\",\"metadata\":{\"resourceVersion\":\"5\",\"annotations\":null}}}\n",
             &["@5"],
         );
@@ -296,7 +297,7 @@ mod tests {
 
     #[test]
     fn continues_after_an_undecodable_object() {
-        check(
+        assert_events(
             "{\"type\":\"MODIFIED\",\"object\":{\"metadata\":{\"name\":\"a\",\"namespace\":\"ns\"},\"spec\":{\"n\":\"x\"}}}\n\
              {\"type\":\"ADDED\",\"object\":{\"metadata\":{\"name\":\"b\"},\"spec\":{\"n\":2}}}\n",
             &["decode Item ns/a of a MODIFIED event", "+b2"],
@@ -305,26 +306,27 @@ mod tests {
 
     #[test]
     fn bytes_that_are_not_utf8_affect_only_their_object() {
-        let shape = Shape::new("ConfigMap", &FieldSet::managed_fields());
+        let decoder = ObjectDecoder::new("ConfigMap", &FieldSet::managed_fields());
         let event = |value: &[u8]| {
             let before = br#"{"type":"ADDED","object":{"metadata":{"name":"a"},"data":{"k":""#;
             [before, value, br#""}}}"#.as_slice()].concat()
         };
-        let good = shape.event::<k8s_openapi::api::core::v1::ConfigMap>(&event(b"ok"));
+        let good = decoder.decode_event::<k8s_openapi::api::core::v1::ConfigMap>(&event(b"ok"));
         assert!(matches!(good, Ok(WatchEvent::Added(_))));
-        let bad = shape.event::<k8s_openapi::api::core::v1::ConfigMap>(&event(b"\xff\xfe")).unwrap_err();
+        let bad =
+            decoder.decode_event::<k8s_openapi::api::core::v1::ConfigMap>(&event(b"\xff\xfe")).unwrap_err();
         assert!(matches!(bad, WireError::Object(_)), "{bad}");
         assert_eq!(bad.to_string(), "decode ConfigMap a of an ADDED event");
     }
 
     #[test]
     fn reports_text_that_is_not_an_event() {
-        check("<html>\n", &["read an event of a watch: \"<html>\""]);
-        check(
+        assert_events("<html>\n", &["read an event of a watch: \"<html>\""]);
+        assert_events(
             "{\"type\":\"NEW\",\"object\":{}}\n",
             &["read an event of a watch: 26 bytes that begin with '{'"],
         );
-        check("{\"type\":\"ADDED\",\"obj", &["the body ended early, after 20 bytes"]);
-        check("<htm", &["read an event of a watch: \"<htm\""]);
+        assert_events("{\"type\":\"ADDED\",\"obj", &["the body ended early, after 20 bytes"]);
+        assert_events("<htm", &["read an event of a watch: \"<htm\""]);
     }
 }

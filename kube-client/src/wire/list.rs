@@ -21,7 +21,7 @@ pub(crate) struct ListSplitter {
     limit: usize,
     /// The unread part of the last frame.
     frame: Bytes,
-    /// The beginning of a value that continues in `frame`; `scan` has read it.
+    /// The beginning of a value that continues in `frame`. `scan` has already read this beginning.
     pending: BytesMut,
     /// The number of bytes of the body before `pending` and `frame`.
     consumed: u64,
@@ -79,6 +79,7 @@ enum State {
 }
 
 impl ListSplitter {
+    /// A splitter for items of at most `limit` bytes.
     pub(crate) fn new(limit: usize) -> Self {
         Self {
             limit,
@@ -93,7 +94,7 @@ impl ListSplitter {
         }
     }
 
-    /// The list's head as received so far. API servers send it before the items.
+    /// The list's head as received so far. API servers send the head before the items.
     pub(crate) fn head(&self) -> &ListHead {
         &self.head
     }
@@ -231,7 +232,7 @@ fn head_error(error: serde_json::Error) -> WireError {
 mod tests {
     use super::*;
     use crate::core::{FieldSet, NotUsed, Object, ResourceExt};
-    use crate::wire::Shape;
+    use crate::wire::ObjectDecoder;
     use serde::Deserialize;
 
     #[derive(Clone, Debug, Deserialize)]
@@ -241,16 +242,17 @@ mod tests {
     type Item = Object<Spec, NotUsed>;
 
     /// The name and `n` of an item, or its error.
-    type Short = Result<(String, u8), String>;
+    type ItemSummary = Result<(String, u8), String>;
 
     /// Splits and decodes `text` in frames of `size` bytes.
-    fn split_and_decode(text: &str, size: usize) -> (Vec<Short>, Result<ListHead, String>) {
-        let (mut splitter, shape) = (ListSplitter::new(usize::MAX), Shape::new("Item", &FieldSet::none()));
+    fn split_and_decode(text: &str, size: usize) -> (Vec<ItemSummary>, Result<ListHead, String>) {
+        let (mut splitter, decoder) =
+            (ListSplitter::new(usize::MAX), ObjectDecoder::new("Item", &FieldSet::none()));
         let mut items = Vec::new();
         for piece in text.as_bytes().chunks(size) {
             splitter.push(Bytes::copy_from_slice(piece));
             while let Some(item) = splitter.next() {
-                let item = item.and_then(|text| shape.item::<Item>(&text, |_| {}));
+                let item = item.and_then(|text| decoder.decode_item::<Item>(&text, |_| {}));
                 let broken = matches!(item, Err(ref e) if !matches!(e, WireError::Object(_)));
                 items.push(item.map(|o| (o.name_any(), o.spec.n)).map_err(|e| e.to_string()));
                 if broken {
@@ -261,8 +263,9 @@ mod tests {
         (items, splitter.finish().map(|(_, head)| head).map_err(|e| e.to_string()))
     }
 
+    /// Asserts that the text splits into these items, with frames of every size. Returns the head of the list.
     #[track_caller]
-    fn check(text: &str, expected: &[(&str, u8)]) -> ListHead {
+    fn assert_items(text: &str, expected: &[(&str, u8)]) -> ListHead {
         let mut head = None;
         for size in 1..=text.len() {
             let (items, end) = split_and_decode(text, size);
@@ -279,7 +282,7 @@ mod tests {
         let text = r#"{"kind":"ItemList","apiVersion":"v1","metadata":{"resourceVersion":"7","continue":"c"},
             "items":[{"metadata":{"name":"a"},"spec":{"n":1}}, {"metadata":{"name":"]}\"é"},"spec":{"n":2}}]}
             "#;
-        let head = check(text, &[("a", 1), ("]}\"é", 2)]);
+        let head = assert_items(text, &[("a", 1), ("]}\"é", 2)]);
         assert_eq!(head.types.kind, "ItemList");
         assert_eq!(head.metadata.continue_.as_deref(), Some("c"));
     }
@@ -287,9 +290,9 @@ mod tests {
     #[test]
     fn accepts_a_head_after_the_items_and_empty_lists() {
         let text = r#"{"items":[{"metadata":{"name":"a"},"spec":{"n":1}}],"extra":[{}],"metadata":{"resourceVersion":"9"}}"#;
-        assert_eq!(check(text, &[("a", 1)]).metadata.resource_version.as_deref(), Some("9"));
-        check(r#"{"items":[]}"#, &[]);
-        check(r#"{"items":null,"metadata":null}"#, &[]);
+        assert_eq!(assert_items(text, &[("a", 1)]).metadata.resource_version.as_deref(), Some("9"));
+        assert_items(r#"{"items":[]}"#, &[]);
+        assert_items(r#"{"items":null,"metadata":null}"#, &[]);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Splits the bodies of lists and watches into objects, and decodes them.
 //!
-//! A body is split as it arrives, so that memory never holds the text of a whole list. Only [`Split`] and [`Shape`]
-//! depend on the format, which is JSON. The module must not perform I/O.
+//! A body is split as it arrives, so that memory never holds the text of a whole list. Only [`Split`] and
+//! [`ObjectDecoder`] depend on the format, which is JSON. The module must not perform I/O.
 
 mod block;
 mod event;
@@ -28,7 +28,7 @@ pub(crate) enum WireError {
     Object(#[from] Box<UndecodableObject>),
     /// A watch event is not JSON, or has no type or object.
     #[error("read an event of a watch: {text}")]
-    Frame { text: String, source: serde_json::Error },
+    Event { text: String, source: serde_json::Error },
     /// The text of a list is malformed. The rest of the body is not readable.
     #[error("read a list: {problem} at byte {at}")]
     List { problem: &'static str, at: u64 },
@@ -59,7 +59,7 @@ pub(crate) trait Split {
 
 /// The kind of the expected objects, and the fields that decoding skips. Cheap to clone.
 #[derive(Debug, Clone)]
-pub(crate) struct Shape {
+pub(crate) struct ObjectDecoder {
     /// The requested kind, for error messages.
     expected: Arc<str>,
     /// The skipped fields, relative to an object.
@@ -68,7 +68,7 @@ pub(crate) struct Shape {
     event: Arc<FieldSet>,
 }
 
-impl Shape {
+impl ObjectDecoder {
     pub(crate) fn new(expected: &str, skipped: &FieldSet) -> Self {
         Self {
             expected: expected.into(),
@@ -83,30 +83,31 @@ impl Shape {
     }
 
     /// Decodes the object of a response that is a single object.
-    pub(crate) fn object<K: DeserializeOwned>(&self, text: &[u8]) -> serde_json::Result<K> {
+    pub(crate) fn decode_object<K: DeserializeOwned>(&self, text: &[u8]) -> serde_json::Result<K> {
         json::decode(text, &self.object)
     }
 
     /// Decodes an item of a list. Then `complete` sets the fields that lists omit, such as `kind`. The error names the
     /// item.
-    pub(crate) fn item<K: DeserializeOwned>(
+    pub(crate) fn decode_item<K: DeserializeOwned>(
         &self,
         text: &[u8],
         complete: impl FnOnce(&mut K),
     ) -> Result<K, WireError> {
-        let mut decoded = self.object(text);
+        let mut decoded = self.decode_object(text);
         if let Ok(object) = &mut decoded {
             complete(object);
         }
-        decoded.map_err(|source| self.undecodable(text, ObjectOrigin::List, source))
+        decoded.map_err(|source| self.undecodable_error(text, ObjectOrigin::List, source))
     }
 
     /// The metadata of an item of a list; `None` if it is not readable.
     pub(crate) fn peek_item<K>(text: &[u8], depth: FilterDepth) -> Option<PartialObjectMeta<K>> {
-        json::head(text, depth).ok().map(partial)
+        json::read_head(text, depth).ok().map(partial_object)
     }
 
-    fn undecodable(&self, text: &[u8], origin: ObjectOrigin, source: serde_json::Error) -> WireError {
+    /// The error for an object that does not decode, with the name of the object.
+    fn undecodable_error(&self, text: &[u8], origin: ObjectOrigin, source: serde_json::Error) -> WireError {
         Box::new(UndecodableObject::new(&self.expected, origin, source).with_identity_from(text)).into()
     }
 }
@@ -117,7 +118,7 @@ pub(crate) fn decode_json<'de, T: Deserialize<'de>>(text: &'de [u8]) -> serde_js
 }
 
 /// Converts the head of an object to a partial object.
-fn partial<K>(head: json::Head) -> PartialObjectMeta<K> {
+fn partial_object<K>(head: json::ObjectHead) -> PartialObjectMeta<K> {
     PartialObjectMeta::from_parts(head.api_version, head.kind, head.metadata)
 }
 

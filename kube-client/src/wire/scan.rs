@@ -1,6 +1,6 @@
 //! Finds the end of a JSON value in text that arrives in frames, and counts the elements of a list.
 //!
-//! It only counts nesting, and must not allocate or check that brackets match: the decoder checks that afterwards.
+//! This module only counts nesting. It must not allocate or check that brackets match: the decoder checks the brackets.
 #![expect(
     clippy::inline_always,
     reason = "vector instructions are enabled only within the dispatched function, so its callees have to be inlined"
@@ -28,7 +28,7 @@ enum State {
 }
 
 impl ValueScan {
-    /// Continues the scan. `Some(n)`: the value ends before `text[n]`; `None`: it continues after `text`.
+    /// Continues the scan. `Some(n)`: the value ends before `text[n]`. `None`: the value continues after `text`.
     ///
     /// The first text must begin with the first byte of the value, without white space before it.
     pub(super) fn feed(&mut self, text: &[u8]) -> Option<usize> {
@@ -36,20 +36,20 @@ impl ValueScan {
             State::Start => match text.first()? {
                 b'{' | b'[' => {
                     self.state = State::Container;
-                    dispatch!(Level::new(), simd => self.container(simd, text))
+                    dispatch!(Level::new(), simd => self.scan_container(simd, text))
                 }
                 b'"' => {
                     self.state = State::String;
-                    self.string(&text[1..]).map(|end| 1 + end)
+                    self.scan_string(&text[1..]).map(|end| 1 + end)
                 }
                 _ => {
                     self.state = State::Scalar;
-                    scalar(text)
+                    scalar_end(text)
                 }
             },
-            State::Scalar => scalar(text),
-            State::String => self.string(text),
-            State::Container => dispatch!(Level::new(), simd => self.container(simd, text)),
+            State::Scalar => scalar_end(text),
+            State::String => self.scan_string(text),
+            State::Container => dispatch!(Level::new(), simd => self.scan_container(simd, text)),
         }
     }
 
@@ -64,7 +64,7 @@ impl ValueScan {
 
     /// Continues the scan of an object or list.
     #[inline(always)]
-    fn container<S: Simd>(&mut self, simd: S, text: &[u8]) -> Option<usize> {
+    fn scan_container<S: Simd>(&mut self, simd: S, text: &[u8]) -> Option<usize> {
         let (strings, depth) = (&mut self.strings, &mut self.depth);
         let last = search_blocks(
             simd,
@@ -77,7 +77,7 @@ impl ValueScan {
                     return None;
                 }
                 let mut marks = open | close;
-                while let Some(mark) = take_first(&mut marks) {
+                while let Some(mark) = take_lowest_bit(&mut marks) {
                     if open & mark != 0 {
                         *depth += 1;
                     } else {
@@ -94,7 +94,7 @@ impl ValueScan {
     }
 
     /// Continues the scan of a string after the opening quote.
-    fn string(&mut self, text: &[u8]) -> Option<usize> {
+    fn scan_string(&mut self, text: &[u8]) -> Option<usize> {
         let mut at = 0;
         if self.strings.escaped && !text.is_empty() {
             (self.strings.escaped, at) = (false, 1);
@@ -114,25 +114,26 @@ impl ValueScan {
 }
 
 /// The end of a number or literal.
-fn scalar(text: &[u8]) -> Option<usize> {
+fn scalar_end(text: &[u8]) -> Option<usize> {
     text.iter().position(|byte| matches!(byte, b',' | b']' | b'}' | b' ' | b'\n' | b'\r' | b'\t'))
 }
 
 /// Whether `text` may contain a second object after the end of the first: a `{` after `}` or white space. False for
 /// compact JSON of one value, except if its strings contain such a sequence.
 pub(super) fn may_hold_consecutive_objects(text: &[u8]) -> bool {
-    dispatch!(Level::new(), simd => consecutive_objects(simd, text))
+    dispatch!(Level::new(), simd => find_consecutive_objects(simd, text))
 }
 
+/// Searches for a second object: see [`may_hold_consecutive_objects`].
 #[inline(always)]
-fn consecutive_objects<S: Simd>(simd: S, text: &[u8]) -> bool {
+fn find_consecutive_objects<S: Simd>(simd: S, text: &[u8]) -> bool {
     let mut carry = 0;
     search_blocks(
         simd,
         text,
         #[inline(always)]
         |block, _| {
-            let before = block.equal(b'}') | block.white_space();
+            let before = block.equal(b'}') | block.white_space_or_control();
             let found = block.equal(b'{') & (before << 1 | carry);
             carry = before >> (BLOCK_BYTES - 1);
             (found != 0).then_some(())
@@ -148,12 +149,12 @@ pub(super) fn count_elements(text: &[u8]) -> Option<usize> {
     if *first == b']' {
         return Some(0);
     }
-    dispatch!(Level::new(), simd => count(simd, text))
+    dispatch!(Level::new(), simd => count_in_nonempty(simd, text))
 }
 
 /// Counts the elements of a list that is not empty: see [`count_elements`].
 #[inline(always)]
-fn count<S: Simd>(simd: S, text: &[u8]) -> Option<usize> {
+fn count_in_nonempty<S: Simd>(simd: S, text: &[u8]) -> Option<usize> {
     let (mut strings, mut depth, mut elements) = (StringState::default(), 1, 1);
     search_blocks(
         simd,
@@ -168,7 +169,7 @@ fn count<S: Simd>(simd: S, text: &[u8]) -> Option<usize> {
             }
             let comma = block.equal(b',') & bytes;
             let mut marks = open | close | comma;
-            while let Some(mark) = take_first(&mut marks) {
+            while let Some(mark) = take_lowest_bit(&mut marks) {
                 if comma & mark != 0 {
                     elements += usize::from(depth == 1);
                 } else if open & mark != 0 {
@@ -186,17 +187,17 @@ fn count<S: Simd>(simd: S, text: &[u8]) -> Option<usize> {
     .map(|()| elements)
 }
 
-/// Calls `f` with each block and its number of text bytes, until `f` returns an offset. The last block is padded with
-/// zeroes. Returns the offset relative to the whole text.
+/// Calls `search` with each block and its number of text bytes, until `search` returns an offset. The last block is
+/// padded with zeroes. Returns the offset relative to the whole text.
 #[inline(always)]
 fn search_blocks<S: Simd, T: Found>(
     simd: S,
     text: &[u8],
-    mut f: impl FnMut(Block<S>, usize) -> Option<T>,
+    mut search: impl FnMut(Block<S>, usize) -> Option<T>,
 ) -> Option<T> {
     let (whole, rest) = text.as_chunks::<BLOCK_BYTES>();
     for (index, bytes) in whole.iter().enumerate() {
-        if let Some(found) = f(Block::new(simd, bytes), BLOCK_BYTES) {
+        if let Some(found) = search(Block::new(simd, bytes), BLOCK_BYTES) {
             return Some(found.offset_by(index * BLOCK_BYTES));
         }
     }
@@ -205,7 +206,7 @@ fn search_blocks<S: Simd, T: Found>(
     }
     let mut bytes = [0; BLOCK_BYTES];
     bytes[..rest.len()].copy_from_slice(rest);
-    f(Block::new(simd, &bytes), rest.len()).map(|found| found.offset_by(whole.len() * BLOCK_BYTES))
+    search(Block::new(simd, &bytes), rest.len()).map(|found| found.offset_by(whole.len() * BLOCK_BYTES))
 }
 
 /// The result of a search in one block.
@@ -249,7 +250,7 @@ impl StringState {
         if backslashes != 0 || self.escaped {
             let mut escaped = u64::from(std::mem::take(&mut self.escaped));
             backslashes &= !escaped;
-            while let Some(backslash) = take_first(&mut backslashes) {
+            while let Some(backslash) = take_lowest_bit(&mut backslashes) {
                 let next = backslash << 1;
                 self.escaped = backslash.trailing_zeros() as usize + 1 == length;
                 escaped |= next;
@@ -257,7 +258,7 @@ impl StringState {
             }
             quotes &= !escaped;
         }
-        let inside = parity(quotes) ^ if self.inside { u64::MAX } else { 0 };
+        let inside = prefix_xor(quotes) ^ if self.inside { u64::MAX } else { 0 };
         self.inside = inside >> (BLOCK_BYTES - 1) != 0;
         let (open, close) = block.brackets();
         Outside { bytes: !inside, open: open & !inside, close: close & !inside }
@@ -266,7 +267,7 @@ impl StringState {
 
 /// Bit `n` is set if an odd number of the bits `0..=n` of the input is set.
 #[inline(always)]
-fn parity(mut bits: u64) -> u64 {
+fn prefix_xor(mut bits: u64) -> u64 {
     for shift in [1, 2, 4, 8, 16, 32] {
         bits ^= bits << shift;
     }
@@ -275,7 +276,7 @@ fn parity(mut bits: u64) -> u64 {
 
 /// Clears the lowest set bit and returns it.
 #[inline(always)]
-fn take_first(bits: &mut u64) -> Option<u64> {
+fn take_lowest_bit(bits: &mut u64) -> Option<u64> {
     let first = *bits & bits.wrapping_neg();
     *bits ^= first;
     (first != 0).then_some(first)
@@ -292,7 +293,7 @@ mod tests {
 
     /// Asserts that the value ends after `expected` bytes, with frames of every size.
     #[track_caller]
-    fn check(text: &str, expected: Option<usize>) {
+    fn assert_end(text: &str, expected: Option<usize>) {
         for size in 1..=text.len() {
             let (mut scan, mut before, mut found) = (ValueScan::default(), 0, None);
             for piece in text.as_bytes().chunks(size) {
@@ -308,13 +309,13 @@ mod tests {
 
     #[test]
     fn finds_the_end_of_every_kind_of_value() {
-        check(r#"{"a":[1,{"b":"}"}]},"#, Some(19));
-        check(r#"["]\"",{}] "#, Some(10));
-        check(r#""a\\",1"#, Some(5));
-        check("12.5e3,", Some(6));
-        check("null}", Some(4));
-        check(r#"{"a":"\\\""#, None);
-        check("12", None);
+        assert_end(r#"{"a":[1,{"b":"}"}]},"#, Some(19));
+        assert_end(r#"["]\"",{}] "#, Some(10));
+        assert_end(r#""a\\",1"#, Some(5));
+        assert_end("12.5e3,", Some(6));
+        assert_end("null}", Some(4));
+        assert_end(r#"{"a":"\\\""#, None);
+        assert_end("12", None);
     }
 
     #[test]
@@ -322,9 +323,9 @@ mod tests {
         let quoted = |n: usize| format!("\\\"{}]}}", "x".repeat(n));
         for n in 0..150 {
             let value = format!(r#"{{"a":[{{"b":"{}"}},"{}\\"],"c":{{}}}}"#, quoted(n), quoted(n / 2));
-            check(&value.replace('\u{20}', ""), Some(value.len()));
-            check(&format!("{value},{value}"), Some(value.len()));
-            check(&format!("[{}", &value[1..]), Some(value.len()));
+            assert_end(&value.replace('\u{20}', ""), Some(value.len()));
+            assert_end(&format!("{value},{value}"), Some(value.len()));
+            assert_end(&format!("[{}", &value[1..]), Some(value.len()));
         }
     }
 

@@ -1,12 +1,13 @@
 //! Tests that compare the splitters and the decoder with serde_json. The bodies are random, cut at random positions,
 //! and corrupted.
 
-use super::{EventSplitter, ListSplitter, Shape, Split, WireError, json::decode};
+use super::{EventSplitter, ListSplitter, ObjectDecoder, Split, WireError, json::decode};
 use crate::core::{DynamicObject, FieldSet};
 use bytes::Bytes;
 use fastrand::Rng;
 use serde_json::{Map, Number, Value, json, value::RawValue};
 
+/// The number of random bodies of each test.
 const RUNS: usize = 3_000;
 
 /// A random JSON value.
@@ -51,7 +52,7 @@ fn corrupt(random: &mut Rng, text: &mut Vec<u8>) {
 }
 
 /// Pushes `text` in frames of random size. Returns the pieces, and whether the body ended without an error.
-fn split(mut splitter: impl Split, random: &mut Rng, mut text: &[u8]) -> (Vec<Vec<u8>>, bool) {
+fn split_randomly(mut splitter: impl Split, random: &mut Rng, mut text: &[u8]) -> (Vec<Vec<u8>>, bool) {
     let mut pieces = Vec::new();
     while !text.is_empty() {
         let (part, rest) = text.split_at(random.usize(1..=text.len().min(50)));
@@ -83,7 +84,7 @@ fn splits_lists_into_their_items() {
         list.remove("metadata");
         list.insert("items".into(), items.clone().into());
         let text = serialize(&mut random, &list.into());
-        let (pieces, complete) = split(ListSplitter::new(usize::MAX), &mut random, &text);
+        let (pieces, complete) = split_randomly(ListSplitter::new(usize::MAX), &mut random, &text);
         let read: Vec<Value> = pieces.iter().map(|piece| serde_json::from_slice(piece).unwrap()).collect();
         assert!(complete && read == items, "{}", String::from_utf8_lossy(&text));
     }
@@ -99,10 +100,11 @@ fn splits_corrupted_lists_independently_of_frames_and_keeps_all_valid_items() {
         let mut text = serialize(&mut random, &list.into());
         corrupt(&mut random, &mut text);
         let shown = String::from_utf8_lossy(&text).into_owned();
-        let one = split(ListSplitter::new(usize::MAX), &mut random, &text);
-        assert_eq!(one, split(ListSplitter::new(usize::MAX), &mut random, &text), "{shown}");
-        let shape = Shape::new("Item", &FieldSet::managed_fields());
-        let decoded: Vec<_> = one.0.iter().map(|piece| shape.item::<DynamicObject>(piece, |_| {})).collect();
+        let one = split_randomly(ListSplitter::new(usize::MAX), &mut random, &text);
+        assert_eq!(one, split_randomly(ListSplitter::new(usize::MAX), &mut random, &text), "{shown}");
+        let decoder = ObjectDecoder::new("Item", &FieldSet::managed_fields());
+        let decoded: Vec<_> =
+            one.0.iter().map(|piece| decoder.decode_item::<DynamicObject>(piece, |_| {})).collect();
         // The splitter accepts every list that serde_json accepts.
         if let Ok(Value::Object(list)) = serde_json::from_slice::<Value>(&text)
             && let Some(Value::Array(items)) = list.get("items")
@@ -126,7 +128,7 @@ fn splits_events_like_the_stream_of_serde_json() {
         if random.bool() {
             corrupt(&mut random, &mut body);
         }
-        let (pieces, _) = split(EventSplitter::new(usize::MAX), &mut random, &body);
+        let (pieces, _) = split_randomly(EventSplitter::new(usize::MAX), &mut random, &body);
         let valid = body.utf8_chunks().next().map_or("", |chunk| chunk.valid());
         let mut expected = serde_json::Deserializer::from_str(valid).into_iter::<&RawValue>();
         for (at, value) in expected.by_ref().map_while(Result::ok).enumerate() {
@@ -135,15 +137,15 @@ fn splits_events_like_the_stream_of_serde_json() {
                 break;
             }
             let piece = pieces.get(at).map(|piece| piece.trim_ascii_end());
-            let without_lines = |text: &[u8]| serde_json::from_slice::<Value>(text).ok();
+            let parse_value = |text: &[u8]| serde_json::from_slice::<Value>(text).ok();
             assert_eq!(
-                piece.and_then(without_lines),
-                without_lines(value.get().as_bytes()),
+                piece.and_then(parse_value),
+                parse_value(value.get().as_bytes()),
                 "{}",
                 String::from_utf8_lossy(&body)
             );
         }
-        let again = split(EventSplitter::new(usize::MAX), &mut random, &body).0;
+        let again = split_randomly(EventSplitter::new(usize::MAX), &mut random, &body).0;
         assert_eq!(pieces.len(), again.len(), "{}", String::from_utf8_lossy(&body));
     }
 }
@@ -151,19 +153,20 @@ fn splits_events_like_the_stream_of_serde_json() {
 #[test]
 fn a_corrupted_event_does_not_affect_earlier_events() {
     let mut random = Rng::with_seed(3);
-    let shape = Shape::new("Item", &FieldSet::managed_fields());
+    let decoder = ObjectDecoder::new("Item", &FieldSet::managed_fields());
     for _ in 0..RUNS {
         let line = |name: usize| json!({"type": "ADDED", "object": {"metadata": {"name": name.to_string()}}});
         let mut corrupted = serde_json::to_vec(&line(1)).unwrap();
         corrupt(&mut random, &mut corrupted);
         let body = [line(0).to_string().as_bytes(), b"\n", &corrupted, b"\n", line(2).to_string().as_bytes()]
             .concat();
-        let (pieces, complete) = split(EventSplitter::new(usize::MAX), &mut random, &body);
-        let events: Vec<_> = pieces.iter().map(|piece| shape.event::<DynamicObject>(piece)).collect();
+        let (pieces, complete) = split_randomly(EventSplitter::new(usize::MAX), &mut random, &body);
+        let events: Vec<_> =
+            pieces.iter().map(|piece| decoder.decode_event::<DynamicObject>(piece)).collect();
         assert!(events.first().unwrap().is_ok(), "{corrupted:?}");
-        let broken = |event: &Result<_, WireError>| matches!(event, Err(WireError::Frame { .. }));
+        let broken = |event: &Result<_, WireError>| matches!(event, Err(WireError::Event { .. }));
         // Only an event that is not valid JSON ends a watch. An additional opening bracket makes the body incomplete;
-        // any other invalid JSON is a [`WireError::Frame`]. An error of a single object does not end the watch.
+        // any other invalid JSON is a [`WireError::Event`]. An error of a single object does not end the watch.
         assert!(!complete || events.iter().any(broken) || events.last().unwrap().is_ok(), "{corrupted:?}");
     }
 }
@@ -193,7 +196,7 @@ fn skips_exactly_the_fields_of_the_set() {
             remove(&mut expected, path);
         }
         assert_eq!(pruned, expected, "{}", String::from_utf8_lossy(&text));
-        // Corrupted texts terminate without a panic, and the decoder rejects what serde_json rejects.
+        // On a corrupted text, the decoder must not panic, and must reject the same texts as serde_json.
         corrupt(&mut random, &mut text);
         let _ = decode::<Value>(&text, &fields);
         let whole = decode::<Value>(&text, &FieldSet::none()).ok();
@@ -206,18 +209,19 @@ fn deep_nesting_is_an_error_of_a_single_object() {
     let deep = |open: &str, close: &str| {
         format!(r#"{{"metadata":{{"name":"deep"}},"a":{}1{}}}"#, open.repeat(200_000), close.repeat(200_000))
     };
-    let shape = Shape::new("Item", &"a[*][*].b".parse().unwrap());
+    let decoder = ObjectDecoder::new("Item", &"a[*][*].b".parse().unwrap());
     for object in [deep("[", "]"), deep("{\"a\":", "}"), deep("[", "")] {
         let list = format!(r#"{{"items":[{object},{{}}]}}"#);
-        let (pieces, _) = split(ListSplitter::new(usize::MAX), &mut Rng::with_seed(5), list.as_bytes());
+        let (pieces, _) =
+            split_randomly(ListSplitter::new(usize::MAX), &mut Rng::with_seed(5), list.as_bytes());
         if let [deep, _] = pieces.as_slice() {
-            let error = shape.item::<DynamicObject>(deep, |_| {}).unwrap_err();
+            let error = decoder.decode_item::<DynamicObject>(deep, |_| {}).unwrap_err();
             assert_eq!(error.to_string(), "decode Item deep of a list");
         } else {
             assert!(pieces.is_empty(), "an item without its closing bracket is incomplete");
         }
         let event = format!(r#"{{"type":"ADDED","object":{object}}}"#);
-        let error = shape.event::<DynamicObject>(event.as_bytes()).unwrap_err();
+        let error = decoder.decode_event::<DynamicObject>(event.as_bytes()).unwrap_err();
         assert!(error.to_string().starts_with(if pieces.is_empty() {
             "read an event"
         } else {

@@ -12,7 +12,7 @@ use std::ops::ControlFlow;
 
 /// The maximum depth of a list whose elements are counted before they are decoded. Counting at each level scans the
 /// text of the list once more.
-const COUNTED_DEPTH: u8 = 16;
+const MAX_COUNTED_DEPTH: u8 = 16;
 
 /// The members (RFC 8259: name/value pairs) of an object, without skipped fields.
 pub(super) struct Members<'r, 'de, 'f> {
@@ -61,7 +61,7 @@ impl<'r, 'de, 'f> Members<'r, 'de, 'f> {
 
     /// Consumes the colon after a key.
     #[inline]
-    fn colon(&mut self) -> Result<()> {
+    fn consume_colon(&mut self) -> Result<()> {
         match self.reader.expect_byte("an object")? {
             b':' => {
                 self.reader.bump();
@@ -73,15 +73,15 @@ impl<'r, 'de, 'f> Members<'r, 'de, 'f> {
 }
 
 impl<'de> Members<'_, 'de, '_> {
-    /// Calls `visit` with each key and with the reader at the value, until `visit` breaks. `visit` must consume the
-    /// value.
-    pub(super) fn each(
+    /// Calls `visit` with each key and with the reader at the value, until `visit` returns `Break`. `visit` must
+    /// consume the value.
+    pub(super) fn for_each(
         mut self,
         mut visit: impl FnMut(&str, &mut Reader<'de>) -> Result<ControlFlow<()>>,
     ) -> Result<()> {
         while self.next()? {
-            let key = self.reader.string()?;
-            self.colon()?;
+            let key = self.reader.read_string()?;
+            self.consume_colon()?;
             if visit(&key, self.reader)?.is_break() {
                 break;
             }
@@ -96,12 +96,12 @@ impl<'de> MapAccess<'de> for Members<'_, 'de, '_> {
     #[inline]
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>> {
         while self.next()? {
-            let key = self.reader.string()?;
+            let key = self.reader.read_string()?;
             if let Some(fields) = self.fields {
                 self.member = fields.field(&key);
                 if self.member.is_some_and(FieldNode::skips_whole_value) {
-                    self.colon()?;
-                    self.reader.skip()?;
+                    self.consume_colon()?;
+                    self.reader.skip_value()?;
                     continue;
                 }
             }
@@ -112,7 +112,7 @@ impl<'de> MapAccess<'de> for Members<'_, 'de, '_> {
 
     #[inline]
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value> {
-        self.colon()?;
+        self.consume_colon()?;
         seed.deserialize(Value::new(self.reader, self.member))
     }
 }
@@ -120,6 +120,7 @@ impl<'de> MapAccess<'de> for Members<'_, 'de, '_> {
 /// The elements of a list. The size hint, if present, is exact, so that vectors are allocated once.
 pub(super) struct Elements<'r, 'de, 'f> {
     reader: &'r mut Reader<'de>,
+    /// The skipped fields within an element.
     element: Option<&'f FieldNode>,
     /// The reader's depth between two elements. The reader is deeper if the last element was not read to its end.
     depth: u8,
@@ -152,7 +153,7 @@ impl<'r, 'de, 'f> Elements<'r, 'de, 'f> {
             if !self.element.is_some_and(FieldNode::skips_whole_value) {
                 return Ok(true);
             }
-            self.reader.skip()?;
+            self.reader.skip_value()?;
         }
     }
 }
@@ -172,7 +173,7 @@ impl<'de> SeqAccess<'de> for Elements<'_, 'de, '_> {
     fn size_hint(&self) -> Option<usize> {
         match self.element {
             Some(element) if element.skips_whole_value() => Some(0),
-            _ if !self.first || self.reader.depth() > COUNTED_DEPTH => None,
+            _ if !self.first || self.reader.depth() > MAX_COUNTED_DEPTH => None,
             _ => count_elements(self.reader.rest()),
         }
     }
@@ -213,7 +214,7 @@ impl<'de> VariantAccess<'de> for Variant<'_, 'de, '_> {
     }
 
     fn tuple_variant<V: Visitor<'de>>(mut self, _: usize, visitor: V) -> Result<V::Value> {
-        self.members.colon()?;
+        self.members.consume_colon()?;
         Value::new(self.members.reader, self.members.member).deserialize_seq(visitor)
     }
 
@@ -222,7 +223,7 @@ impl<'de> VariantAccess<'de> for Variant<'_, 'de, '_> {
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value> {
-        self.members.colon()?;
+        self.members.consume_colon()?;
         Value::new(self.members.reader, self.members.member).deserialize_struct("", fields, visitor)
     }
 }

@@ -19,7 +19,7 @@ impl<'de> Key<'de> {
     }
 
     /// Reads a key whose whole text is a JSON number.
-    fn number<T>(self, read: impl FnOnce(Value<'_, 'de, '_>) -> Result<T>) -> Result<T> {
+    fn read_number<T>(self, read: impl FnOnce(Value<'_, 'de, '_>) -> Result<T>) -> Result<T> {
         if let Cow::Borrowed(text) = self.text
             && text.starts_with(|first: char| first == '-' || first.is_ascii_digit())
         {
@@ -33,11 +33,11 @@ impl<'de> Key<'de> {
     }
 }
 
-/// Deserializes the key as a number.
-macro_rules! numbers {
+/// Implements methods that deserialize the key as a number.
+macro_rules! deserialize_numbers {
     ($($method:ident)*) => {$(
         fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
-            self.number(|value| value.$method(visitor))
+            self.read_number(|value| value.$method(visitor))
         }
     )*};
 }
@@ -53,7 +53,7 @@ impl<'de> Deserializer<'de> for Key<'de> {
         }
     }
 
-    numbers! {
+    deserialize_numbers! {
         deserialize_i8 deserialize_i16 deserialize_i32 deserialize_i64 deserialize_i128
         deserialize_u8 deserialize_u16 deserialize_u32 deserialize_u64 deserialize_u128
         deserialize_f32 deserialize_f64

@@ -1,11 +1,11 @@
 //! Decodes JSON into any type, and skips the fields of a [`FieldSet`].
 //!
-//! It replaces serde_json's decoder for three reasons. It skips fields while it reads, for every type, without a copy
-//! of the text and at the speed of a bracket scan. It gives size hints for lists, so that vectors are allocated once.
-//! It checks the whole text for UTF-8 once, not string by string.
+//! The decoder replaces serde_json's decoder for three reasons. The decoder skips fields while it reads, for every
+//! type, without a copy of the text and at the speed of a bracket scan. It gives size hints for lists, so that vectors
+//! are allocated once. It checks the whole text for UTF-8 once, not string by string.
 //!
-//! It must accept every text that serde_json accepts, with the same result; the tests compare both decoders. Two
-//! differences are deliberate. Skipped and ignored objects and lists are not validated: only their brackets are
+//! The decoder must accept every text that serde_json accepts, with the same result; the tests compare both decoders.
+//! Two differences are deliberate. Skipped and ignored objects and lists are not validated: only their brackets are
 //! counted. Times beyond the range of `jiff::Timestamp` decode to the nearest timestamp, because API servers store
 //! `9999-12-31T23:59:59Z`.
 //!
@@ -19,7 +19,7 @@ mod reader;
 mod value;
 
 pub use peek::FilterDepth;
-pub(crate) use peek::{Head, event_head, head};
+pub(crate) use peek::{ObjectHead, read_event_head, read_head};
 
 use crate::core::{FieldSet, without_values};
 use reader::Reader;
@@ -37,7 +37,7 @@ type Result<T, E = serde_json::Error> = std::result::Result<T, E>;
 /// If the text is not JSON, if it does not decode as a `T`, or if `T`'s implementation of `Deserialize` panics. The
 /// error has line and column, and contains no value of the text.
 pub(crate) fn decode<'de, T: Deserialize<'de>>(text: &'de [u8], skipped: &FieldSet) -> Result<T> {
-    let mut reader = Reader::new(utf8(text)?);
+    let mut reader = Reader::new(check_utf8(text)?);
     let fields = (!skipped.is_empty()).then(|| skipped.root());
     // `T::deserialize` is user code. A panic fails only this value: it must not end a list, a watch or the polling
     // task. The error does not contain the panic message, which may contain values of the object.
@@ -48,13 +48,13 @@ pub(crate) fn decode<'de, T: Deserialize<'de>>(text: &'de [u8], skipped: &FieldS
     });
     // Match by reference and return `value` itself: destructuring would move a large `T`.
     let error = match &value {
-        Ok(_) => match reader.end() {
+        Ok(_) => match reader.expect_end() {
             Ok(()) => return value,
             Err(error) => without_position(&error),
         },
         Err(error) => without_position(error),
     };
-    Err(at_position(&without_values(&error), reader.before()))
+    Err(error_at(&without_values(&error), reader.before()))
 }
 
 /// The text of an error without serde_json's position, which may be relative to a nested value instead of the whole
@@ -69,15 +69,15 @@ fn without_position(error: &serde_json::Error) -> String {
 }
 
 /// Checks the whole text for UTF-8.
-fn utf8(text: &[u8]) -> Result<&str> {
+fn check_utf8(text: &[u8]) -> Result<&str> {
     simdutf8::basic::from_utf8(text).map_err(|_| {
         let valid = std::str::from_utf8(text).err().map_or(text.len(), |error| error.valid_up_to());
-        at_position("bytes that are not UTF-8", &text[..valid])
+        error_at("bytes that are not UTF-8", &text[..valid])
     })
 }
 
 /// An error at the position after the text `before`.
-fn at_position(problem: &str, before: &[u8]) -> serde_json::Error {
+fn error_at(problem: &str, before: &[u8]) -> serde_json::Error {
     let line = 1 + memchr::memchr_iter(b'\n', before).count();
     let column = before.len() - memchr::memrchr(b'\n', before).map_or(0, |at| at + 1);
     // serde_json parses line and column from the end of a custom message.

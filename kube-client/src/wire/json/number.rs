@@ -13,6 +13,7 @@ pub(super) enum Number {
 }
 
 impl Number {
+    /// Passes the number to the visitor's method for its type.
     #[inline]
     pub(super) fn visit<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
         match self {
@@ -34,20 +35,22 @@ impl Number {
 
 impl Reader<'_> {
     /// Reads a number. Its first byte has been peeked.
-    pub(super) fn number(&mut self) -> Result<Number> {
-        self.number_with(|text| text.parse().ok().filter(|number: &f64| number.is_finite()))
+    pub(super) fn read_number(&mut self) -> Result<Number> {
+        self.read_number_with(|text| text.parse().ok().filter(|number: &f64| number.is_finite()))
     }
 
     /// Reads a number as an `f32`. Parsing an `f64` and converting it would round twice.
-    pub(super) fn number_f32(&mut self) -> Result<Number> {
-        self.number_with(|text| text.parse().ok().filter(|number: &f32| number.is_finite()).map(f64::from))
+    pub(super) fn read_number_f32(&mut self) -> Result<Number> {
+        self.read_number_with(|text| {
+            text.parse().ok().filter(|number: &f32| number.is_finite()).map(f64::from)
+        })
     }
 
     /// Reads a number. `float` parses a number that is not an integer, and returns `None` if it is out of range.
     #[inline]
-    fn number_with(&mut self, float: impl FnOnce(&str) -> Option<f64>) -> Result<Number> {
-        let text = self.number_text();
-        match integer(text) {
+    fn read_number_with(&mut self, float: impl FnOnce(&str) -> Option<f64>) -> Result<Number> {
+        let text = self.take_number_text();
+        match parse_integer(text) {
             Some(number) => Ok(number),
             None if is_number(text) => {
                 float(text).map(Number::Float).map_or_else(|| error("number out of range"), Ok)
@@ -58,17 +61,17 @@ impl Reader<'_> {
 
     /// Skips a number of any size.
     pub(super) fn skip_number(&mut self) -> Result<()> {
-        if is_number(self.number_text()) { Ok(()) } else { error("invalid number") }
+        if is_number(self.take_number_text()) { Ok(()) } else { error("invalid number") }
     }
 
     /// Consumes the characters of a number.
-    fn number_text(&mut self) -> &str {
+    fn take_number_text(&mut self) -> &str {
         self.take_while(|byte| matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E'))
     }
 }
 
 /// Parses an integer. `None` if it does not fit into 64 bits, and for `-0`, which only a float can represent.
-fn integer(text: &str) -> Option<Number> {
+fn parse_integer(text: &str) -> Option<Number> {
     let digits = text.strip_prefix('-').unwrap_or(text);
     let whole = digits.bytes().all(|byte| byte.is_ascii_digit());
     let leading_zero = digits.len() > 1 && digits.starts_with('0');

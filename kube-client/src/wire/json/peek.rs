@@ -4,7 +4,7 @@
 use super::access::Members;
 use super::reader::{Reader, error};
 use super::value::Value;
-use super::{Result, utf8};
+use super::{Result, check_utf8};
 use crate::core::{FieldSet, ObjectMeta};
 use serde::de::{Deserialize, Error as _};
 use std::borrow::Cow;
@@ -23,69 +23,71 @@ pub enum FilterDepth {
 
 /// The type and metadata of an object.
 #[derive(Debug)]
-pub(crate) struct Head {
+pub(crate) struct ObjectHead {
     pub(crate) api_version: Option<String>,
     pub(crate) kind: Option<String>,
     pub(crate) metadata: ObjectMeta,
 }
 
 /// Reads an object up to the end of its metadata. `apiVersion` and `kind` are `None` if they follow the metadata; API
-/// servers write them before it.
-pub(crate) fn head(text: &[u8], depth: FilterDepth) -> Result<Head> {
-    head_of(&mut Reader::new(utf8(text)?), depth)
+/// servers write them before the metadata.
+pub(crate) fn read_head(text: &[u8], depth: FilterDepth) -> Result<ObjectHead> {
+    read_head_at(&mut Reader::new(check_utf8(text)?), depth)
 }
 
 /// Reads an event up to the metadata of its object. Reads the whole event if `type` comes after `object`.
-pub(crate) fn event_head(line: &[u8], depth: FilterDepth) -> Result<(Cow<'_, str>, Head)> {
+pub(crate) fn read_event_head(line: &[u8], depth: FilterDepth) -> Result<(Cow<'_, str>, ObjectHead)> {
     let (mut kind, mut object) = (None, None);
-    members(&mut Reader::new(utf8(line)?), |key, reader| {
+    for_each_member(&mut Reader::new(check_utf8(line)?), |key, reader| {
         match key {
             "type" => kind = Some(Cow::deserialize(Value::new(reader, None))?),
             "object" => {
                 let begin = reader.clone();
-                object = Some(head_of(reader, depth)?);
+                object = Some(read_head_at(reader, depth)?);
                 if kind.is_none() {
                     *reader = begin;
-                    reader.skip()?;
+                    reader.skip_value()?;
                 }
             }
-            _ => reader.skip()?,
+            _ => reader.skip_value()?,
         }
         Ok(if kind.is_some() && object.is_some() { Break(()) } else { Continue(()) })
     })?;
     kind.zip(object).ok_or_else(|| serde_json::Error::custom("an event needs \"type\" and \"object\""))
 }
 
-fn head_of(reader: &mut Reader<'_>, depth: FilterDepth) -> Result<Head> {
+/// Reads the object at the reader's position up to the end of its metadata.
+fn read_head_at(reader: &mut Reader<'_>, depth: FilterDepth) -> Result<ObjectHead> {
     let (mut api_version, mut kind, mut metadata) = (None, None, None);
-    members(reader, |key, reader| {
+    for_each_member(reader, |key, reader| {
         match key {
             "apiVersion" => api_version = Deserialize::deserialize(Value::new(reader, None))?,
             "kind" => kind = Deserialize::deserialize(Value::new(reader, None))?,
-            "metadata" => metadata = Some(metadata_of(reader, depth)?),
-            _ => reader.skip()?,
+            "metadata" => metadata = Some(read_metadata_at(reader, depth)?),
+            _ => reader.skip_value()?,
         }
         Ok(if metadata.is_some() { Break(()) } else { Continue(()) })
     })?;
     match metadata {
-        Some(metadata) => Ok(Head { api_version, kind, metadata }),
+        Some(metadata) => Ok(ObjectHead { api_version, kind, metadata }),
         None => Err(serde_json::Error::missing_field("metadata")),
     }
 }
 
-fn metadata_of(reader: &mut Reader<'_>, depth: FilterDepth) -> Result<ObjectMeta> {
+/// Reads the metadata at the reader's position.
+fn read_metadata_at(reader: &mut Reader<'_>, depth: FilterDepth) -> Result<ObjectMeta> {
     static SKIPPED: LazyLock<FieldSet> = LazyLock::new(FieldSet::managed_fields);
     if depth == FilterDepth::Metadata {
         return ObjectMeta::deserialize(Value::new(reader, SKIPPED.root().field("metadata")));
     }
     let (mut name, mut namespace, mut resource_version, mut labels) = (None, None, None, None);
-    members(reader, |key, reader| {
+    for_each_member(reader, |key, reader| {
         match key {
             "name" => name = Deserialize::deserialize(Value::new(reader, None))?,
             "namespace" => namespace = Deserialize::deserialize(Value::new(reader, None))?,
             "resourceVersion" => resource_version = Deserialize::deserialize(Value::new(reader, None))?,
             "labels" => labels = Deserialize::deserialize(Value::new(reader, None))?,
-            _ => reader.skip()?,
+            _ => reader.skip_value()?,
         }
         let all = name.is_some() && namespace.is_some() && resource_version.is_some() && labels.is_some();
         Ok(if all { Break(()) } else { Continue(()) })
@@ -93,8 +95,8 @@ fn metadata_of(reader: &mut Reader<'_>, depth: FilterDepth) -> Result<ObjectMeta
     Ok(ObjectMeta { name, namespace, resource_version, labels, ..ObjectMeta::default() })
 }
 
-/// Calls `visit` with each member of the next object, until `visit` breaks.
-fn members<'de>(
+/// Calls `visit` with each member of the next object, until `visit` returns `Break`.
+fn for_each_member<'de>(
     reader: &mut Reader<'de>,
     visit: impl FnMut(&str, &mut Reader<'de>) -> Result<ControlFlow<()>>,
 ) -> Result<()> {
@@ -102,14 +104,14 @@ fn members<'de>(
         return error("expected an object");
     }
     reader.enter()?;
-    Members::new(reader, None).each(visit)
+    Members::new(reader, None).for_each(visit)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn name(head: Head) -> Option<String> {
+    fn metadata_name(head: ObjectHead) -> Option<String> {
         assert_eq!(head.metadata.managed_fields, None);
         head.metadata.name
     }
@@ -118,21 +120,21 @@ mod tests {
     fn text_after_the_metadata_is_not_read() {
         let text =
             br#"{"kind":"Pod","spec":{"a":[1]},"metadata":{"managedFields":[{}],"name":"x"},"status":{]"#;
-        let head = head(text, FilterDepth::Metadata).unwrap();
+        let head = read_head(text, FilterDepth::Metadata).unwrap();
         assert_eq!((head.kind.as_deref(), head.api_version.as_deref()), (Some("Pod"), None));
-        assert_eq!(name(head).as_deref(), Some("x"));
+        assert_eq!(metadata_name(head).as_deref(), Some("x"));
         let line = br#"{"type":"ADDED","object":{"apiVersion":"v1","metadata":{"name":"y","managedFields":1},"spec":["#;
-        let (kind, head) = event_head(line, FilterDepth::Metadata).unwrap();
-        assert_eq!((&*kind, name(head).as_deref()), ("ADDED", Some("y")));
+        let (kind, head) = read_event_head(line, FilterDepth::Metadata).unwrap();
+        assert_eq!((&*kind, metadata_name(head).as_deref()), ("ADDED", Some("y")));
         let line = br#"{"object":{"metadata":{"name":"z"},"spec":{"type":"x"}},"type":"DELETED"}"#;
-        let (kind, head) = event_head(line, FilterDepth::Metadata).unwrap();
-        assert_eq!((&*kind, name(head).as_deref()), ("DELETED", Some("z")));
+        let (kind, head) = read_event_head(line, FilterDepth::Metadata).unwrap();
+        assert_eq!((&*kind, metadata_name(head).as_deref()), ("DELETED", Some("z")));
     }
 
     #[test]
     fn depth_labels_stops_after_the_last_needed_field() {
         let text = br#"{"metadata":{"uid":"u","name":"x","namespace":"ns","labels":{"a":"b"},"resourceVersion":"7",]"#;
-        let meta = head(text, FilterDepth::Labels).unwrap().metadata;
+        let meta = read_head(text, FilterDepth::Labels).unwrap().metadata;
         assert_eq!(meta.labels.unwrap()["a"], "b");
         assert_eq!(
             (meta.name.as_deref(), meta.namespace.as_deref(), meta.resource_version.as_deref(), meta.uid),
@@ -140,9 +142,9 @@ mod tests {
         );
         // The fields that are missing may still follow, so the whole metadata is read.
         let text = br#"{"metadata":{"name":"x","managedFields":[{}],"labels":{"a":"b"}},"spec":]"#;
-        let meta = head(text, FilterDepth::Labels).unwrap().metadata;
+        let meta = read_head(text, FilterDepth::Labels).unwrap().metadata;
         assert_eq!((meta.labels.unwrap().len(), meta.namespace), (1, None));
-        assert!(head(br#"{"metadata":{"name":"x","namespace":"ns",]"#, FilterDepth::Labels).is_err());
+        assert!(read_head(br#"{"metadata":{"name":"x","namespace":"ns",]"#, FilterDepth::Labels).is_err());
     }
 
     #[test]
@@ -156,11 +158,11 @@ mod tests {
             r#"{"spec":"#,
             r#"{"kind":[],"metadata":{}}"#,
         ] {
-            assert!(head(text.as_bytes(), FilterDepth::Metadata).is_err(), "{text}");
+            assert!(read_head(text.as_bytes(), FilterDepth::Metadata).is_err(), "{text}");
         }
         for line in [r#"{"type":"ADDED"}"#, r#"{"object":{"metadata":{}}}"#, r#"{"type":"ADDED","object":7}"#]
         {
-            assert!(event_head(line.as_bytes(), FilterDepth::Metadata).is_err(), "{line}");
+            assert!(read_event_head(line.as_bytes(), FilterDepth::Metadata).is_err(), "{line}");
         }
     }
 }

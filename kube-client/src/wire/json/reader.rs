@@ -1,4 +1,4 @@
-//! `Reader`: a cursor in a JSON text. It reads tokens and skips values, and must not call visitors of serde.
+//! `Reader` reads tokens and skips values, and must not call visitors of serde.
 
 use super::super::block::{SMALL_BLOCK_BYTES, first_special};
 use super::super::scan::ValueScan;
@@ -9,6 +9,7 @@ use std::borrow::Cow;
 /// The recursion limit, equal to serde_json's. It does not apply to skipped values, because skipping does not recurse.
 const MAX_DEPTH: u8 = 127;
 
+/// A cursor in a JSON text.
 #[derive(Clone)]
 pub(super) struct Reader<'de> {
     text: &'de str,
@@ -18,12 +19,14 @@ pub(super) struct Reader<'de> {
     unclosed_lists: u128,
 }
 
+/// An error without a position; `decode` adds the position.
 #[cold]
 #[inline(never)]
 pub(super) fn error<T>(problem: &str) -> Result<T> {
     Err(serde_json::Error::custom(problem))
 }
 
+/// The error for a text that ends within the incomplete value `what`.
 #[cold]
 #[inline(never)]
 fn unexpected_eof<T>(what: &str) -> Result<T> {
@@ -73,7 +76,7 @@ impl<'de> Reader<'de> {
     }
 
     /// Fails if anything but white space follows.
-    pub(super) fn end(&mut self) -> Result<()> {
+    pub(super) fn expect_end(&mut self) -> Result<()> {
         self.close_down_to(0)?;
         match self.peek() {
             None => Ok(()),
@@ -135,7 +138,7 @@ impl<'de> Reader<'de> {
 
     /// Leaves the object or list at `depth`. Fails if the next token is not its closing `bracket`.
     #[inline]
-    pub(super) fn leave(&mut self, depth: u8, bracket: u8) -> Result<()> {
+    pub(super) fn expect_close(&mut self, depth: u8, bracket: u8) -> Result<()> {
         self.close_down_to(depth)?;
         match self.peek() {
             Some(byte) if byte == bracket => {
@@ -153,7 +156,7 @@ impl<'de> Reader<'de> {
 
     /// Reads `true`, `false` or `null`. The first letter has been peeked.
     #[inline]
-    pub(super) fn literal(&mut self, literal: &str) -> Result<()> {
+    pub(super) fn read_literal(&mut self, literal: &str) -> Result<()> {
         if self.rest().starts_with(literal.as_bytes()) {
             self.at += literal.len();
             return Ok(());
@@ -164,7 +167,7 @@ impl<'de> Reader<'de> {
 
     /// Reads a string. Its opening quote has been peeked. Strings without escapes are borrowed.
     #[inline]
-    pub(super) fn string(&mut self) -> Result<Cow<'de, str>> {
+    pub(super) fn read_string(&mut self) -> Result<Cow<'de, str>> {
         let start = self.at + 1;
         let bytes = self.text.as_bytes();
         // Most strings and nearly all keys end within one small block.
@@ -218,16 +221,16 @@ impl<'de> Reader<'de> {
     }
 
     /// Consumes the next value and returns its text.
-    pub(super) fn raw(&mut self) -> Result<&'de str> {
+    pub(super) fn read_raw(&mut self) -> Result<&'de str> {
         self.expect_byte("a value")?;
         let start = self.at;
-        self.skip()?;
+        self.skip_value()?;
         Ok(self.text.get(start..self.at).unwrap_or_default())
     }
 
     /// Consumes a string and returns its text with both quotes. The opening quote has been peeked. Escapes are not
     /// checked.
-    pub(super) fn raw_string(&mut self) -> Result<&'de str> {
+    pub(super) fn read_raw_string(&mut self) -> Result<&'de str> {
         let Some(length) = ValueScan::default().feed(self.rest()) else {
             self.at = self.text.len();
             return unexpected_eof("a string");
@@ -239,12 +242,12 @@ impl<'de> Reader<'de> {
 
     /// Skips the next value. Skips an object or list by counting brackets outside of strings, without validating its
     /// content.
-    pub(super) fn skip(&mut self) -> Result<()> {
+    pub(super) fn skip_value(&mut self) -> Result<()> {
         let first = self.expect_byte("a value")?;
         match first {
-            b'n' => return self.literal("null"),
-            b't' => return self.literal("true"),
-            b'f' => return self.literal("false"),
+            b'n' => return self.read_literal("null"),
+            b't' => return self.read_literal("true"),
+            b'f' => return self.read_literal("false"),
             b'"' => return self.skip_string(),
             b'-' | b'0'..=b'9' => return self.skip_number(),
             b'{' | b'[' => {}

@@ -10,13 +10,14 @@ use serde_json::{Value, json, value::RawValue};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Debug;
 
-fn fields(paths: &[&str]) -> FieldSet {
+/// The set of the fields at these paths.
+fn field_set(paths: &[&str]) -> FieldSet {
     paths.iter().map(|path| path.parse::<FieldSet>().unwrap()).collect()
 }
 
 /// Asserts that both decoders return the same value, or that both fail.
 #[track_caller]
-fn check<T: DeserializeOwned + Debug + PartialEq>(text: &str) {
+fn assert_same_result<T: DeserializeOwned + Debug + PartialEq>(text: &str) {
     let expected = serde_json::from_str::<T>(text);
     let found = decode::<T>(text.as_bytes(), &FieldSet::none());
     match (found, expected) {
@@ -64,7 +65,7 @@ fn reads_values_as_serde_json_does() {
         "\"0123456789abcde\\\"f0123456789\"",
         "{\"k\":\"é\u{1f600}\"}",
     ] {
-        check::<Value>(text);
+        assert_same_result::<Value>(text);
     }
 }
 
@@ -101,16 +102,17 @@ fn reads_numbers_as_serde_json_does() {
         "9007199254740993",
         "2.2250738585072014e-308",
     ] {
-        check::<Value>(text);
-        check::<f64>(text);
-        check::<u8>(text);
-        check::<i32>(text);
-        check::<i64>(text);
+        assert_same_result::<Value>(text);
+        assert_same_result::<f64>(text);
+        assert_same_result::<u8>(text);
+        assert_same_result::<i32>(text);
+        assert_same_result::<i64>(text);
     }
-    check::<i128>("-170141183460469231731687303715884105728");
-    check::<u128>("340282366920938463463374607431768211455");
+    assert_same_result::<i128>("-170141183460469231731687303715884105728");
+    assert_same_result::<u128>("340282366920938463463374607431768211455");
 }
 
+/// An enum with each kind of variant.
 #[derive(Debug, PartialEq, Deserialize)]
 enum Choice {
     Unit,
@@ -119,6 +121,7 @@ enum Choice {
     Named { a: Option<u8> },
 }
 
+/// An internally tagged enum.
 #[derive(Debug, PartialEq, Deserialize)]
 #[serde(tag = "kind", rename_all = "camelCase")]
 enum Tagged {
@@ -126,6 +129,7 @@ enum Tagged {
     Second(Inner),
 }
 
+/// A struct with a flattened map.
 #[derive(Debug, PartialEq, Deserialize)]
 struct Inner {
     #[serde(default)]
@@ -134,12 +138,14 @@ struct Inner {
     rest: BTreeMap<String, Value>,
 }
 
+/// An enum for the keys of maps.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 enum Letter {
     A,
     B,
 }
 
+/// A struct with a field for each type of serde's data model.
 #[derive(Debug, PartialEq, Deserialize)]
 struct Everything {
     unit: (),
@@ -163,8 +169,8 @@ fn reads_all_types_of_serdes_data_model() {
         "by_number": {"-3": true}, "by_letter": {"B": 2, "A": 1}, "by_flag": {"true": 1},
         "boxed": ["a", "b\n"],
     });
-    check::<Everything>(&text.to_string());
-    check::<Everything>(&format!("{text:#}"));
+    assert_same_result::<Everything>(&text.to_string());
+    assert_same_result::<Everything>(&format!("{text:#}"));
     for (field, wrong) in [
         ("unit", json!(1)),
         ("letter", json!("xy")),
@@ -183,7 +189,7 @@ fn reads_all_types_of_serdes_data_model() {
     ] {
         let mut text = text.clone();
         text[field] = wrong;
-        check::<Everything>(&text.to_string());
+        assert_same_result::<Everything>(&text.to_string());
     }
 }
 
@@ -198,7 +204,7 @@ fn raw_values_keep_their_text() {
 }
 
 #[test]
-fn errors_have_cause_and_position() {
+fn errors_contain_cause_and_position() {
     #[derive(Debug, Deserialize)]
     #[expect(dead_code, reason = "only the decode error matters")]
     struct Small {
@@ -256,12 +262,12 @@ impl<'de> Deserialize<'de> for First {
 #[test]
 fn checks_the_end_of_maps_whose_visitor_returns_early() {
     for text in [r#"{"a":1}"#, r#"{"a":1,"b":2}"#, r#"{"a":1]"#, r#"{"a":1}}"#, r#"{"a":1"#, r#"{"a":1 } "#] {
-        check::<First>(text);
-        check::<Vec<First>>(&format!("[{text}]"));
-        check::<Vec<First>>(&format!("[{text},{text}]"));
-        check::<(First, u8)>(&format!("[{text},7]"));
-        check::<BTreeMap<String, First>>(&format!(r#"{{"x":{text},"y":{text}}}"#));
-        check::<BTreeMap<String, Option<First>>>(&format!(r#"{{"x":{text}}}"#));
+        assert_same_result::<First>(text);
+        assert_same_result::<Vec<First>>(&format!("[{text}]"));
+        assert_same_result::<Vec<First>>(&format!("[{text},{text}]"));
+        assert_same_result::<(First, u8)>(&format!("[{text},7]"));
+        assert_same_result::<BTreeMap<String, First>>(&format!(r#"{{"x":{text},"y":{text}}}"#));
+        assert_same_result::<BTreeMap<String, Option<First>>>(&format!(r#"{{"x":{text}}}"#));
     }
 }
 
@@ -278,22 +284,22 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Lenient<T> {
 /// Asserts equal results for valid JSON. The decoder may reject invalid JSON that serde_json accepts: after an error
 /// that [`Lenient`] tolerates, serde_json does not report a missing bracket.
 #[track_caller]
-fn check_json<T: DeserializeOwned + Debug + PartialEq>(text: &str) {
+fn assert_same_result_for_json<T: DeserializeOwned + Debug + PartialEq>(text: &str) {
     let is_json = serde_json::from_str::<Value>(text).is_ok();
     if is_json || decode::<T>(text.as_bytes(), &FieldSet::none()).is_ok() {
-        check::<T>(text);
+        assert_same_result::<T>(text);
     }
 }
 
-/// Calls [`check_json`] with objects and lists that contain the value `wrong` and further values.
+/// Calls [`assert_same_result_for_json`] with objects and lists that contain the value `wrong` and further values.
 #[track_caller]
-fn check_lenient<T: DeserializeOwned + Debug + PartialEq>(wrong: &str) {
+fn assert_same_lenient_result<T: DeserializeOwned + Debug + PartialEq>(wrong: &str) {
     #[derive(Debug, PartialEq, Deserialize)]
     struct Lists<T> {
         before: Vec<Lenient<T>>,
         after: u8,
     }
-    check_json::<Lenient<T>>(wrong);
+    assert_same_result_for_json::<Lenient<T>>(wrong);
     for text in [
         format!(r#"{{"x":{wrong}}}"#),
         format!(r#"{{"x":{wrong},"y":{wrong}}}"#),
@@ -301,15 +307,15 @@ fn check_lenient<T: DeserializeOwned + Debug + PartialEq>(wrong: &str) {
         format!(r#"{{"x":{wrong}]"#),
         format!(r#"{{"x":{wrong}"#),
     ] {
-        check_json::<BTreeMap<String, Lenient<T>>>(&text);
-        check_json::<Vec<BTreeMap<String, Lenient<T>>>>(&format!("[{text},{text}]"));
+        assert_same_result_for_json::<BTreeMap<String, Lenient<T>>>(&text);
+        assert_same_result_for_json::<Vec<BTreeMap<String, Lenient<T>>>>(&format!("[{text},{text}]"));
     }
-    check_json::<Vec<Lenient<T>>>(&format!("[{wrong},{wrong}, {wrong} ]"));
-    check_json::<(Lenient<T>, u8)>(&format!("[{wrong},7]"));
-    check_json::<Lists<T>>(&format!(r#"{{"before":[{wrong},{wrong}],"after":1}}"#));
-    check_json::<Lists<T>>(&format!(r#"{{"before":[{wrong}}},"after":1}}"#));
-    check_json::<Lenient<Vec<T>>>(&format!("[{wrong}]"));
-    check_json::<Vec<Lenient<Vec<T>>>>(&format!("[[{wrong}],[{wrong}]]"));
+    assert_same_result_for_json::<Vec<Lenient<T>>>(&format!("[{wrong},{wrong}, {wrong} ]"));
+    assert_same_result_for_json::<(Lenient<T>, u8)>(&format!("[{wrong},7]"));
+    assert_same_result_for_json::<Lists<T>>(&format!(r#"{{"before":[{wrong},{wrong}],"after":1}}"#));
+    assert_same_result_for_json::<Lists<T>>(&format!(r#"{{"before":[{wrong}}},"after":1}}"#));
+    assert_same_result_for_json::<Lenient<Vec<T>>>(&format!("[{wrong}]"));
+    assert_same_result_for_json::<Vec<Lenient<Vec<T>>>>(&format!("[[{wrong}],[{wrong}]]"));
 }
 
 #[test]
@@ -318,40 +324,40 @@ fn continues_after_a_tolerated_error_like_serde_json() {
     for text in
         [r#"["x"]"#, r#"[ "x" ]"#, r#"[1,"x"]"#, r#"["x",1]"#, "[[]]", "[{}]", "[1,]", "[1", "[]", "[300]"]
     {
-        check_lenient::<Vec<u8>>(text);
-        check_lenient::<(u8, u8)>(text);
+        assert_same_lenient_result::<Vec<u8>>(text);
+        assert_same_lenient_result::<(u8, u8)>(text);
     }
     for text in [r#"[["x"]]"#, r#"[[1],["x"]]"#, r#"[["x"],[1]]"#, "[[1]]", "[7]", r#"[["x"],]"#] {
-        check_lenient::<Vec<Vec<u8>>>(text);
-        check_lenient::<Vec<Lenient<Vec<u8>>>>(text);
+        assert_same_lenient_result::<Vec<Vec<u8>>>(text);
+        assert_same_lenient_result::<Vec<Lenient<Vec<u8>>>>(text);
     }
     for text in
         [r#"{"a":["x"]}"#, r#"{"a":["x"],"b":[1]}"#, r#"{"a":[1],"b":["x"] }"#, r#"{"a":[1]}"#, r#"{"a":7}"#]
     {
-        check_lenient::<Map<Vec<u8>>>(text);
-        check_lenient::<Map<Lenient<Vec<u8>>>>(text);
+        assert_same_lenient_result::<Map<Vec<u8>>>(text);
+        assert_same_lenient_result::<Map<Lenient<Vec<u8>>>>(text);
     }
     for text in
         [r#"[{"a":"x"}]"#, r#"[{"a":1},{"a":"x" } ]"#, r#"[{"a":"x"},{"a":1}]"#, r#"[{"a":"x","b":1}]"#]
     {
-        check_lenient::<Vec<Map<u8>>>(text);
-        check_lenient::<Vec<Lenient<Map<u8>>>>(text);
+        assert_same_lenient_result::<Vec<Map<u8>>>(text);
+        assert_same_lenient_result::<Vec<Lenient<Map<u8>>>>(text);
     }
     for text in
         [r#"{"a":[{"b":["x"]}]}"#, r#"{"a":[{"b":[1]},{"b":["x"]}]}"#, r#"{"a":[{"b":["x"]},{"b":[1]}]}"#]
     {
-        check_lenient::<Map<Vec<Map<Vec<u8>>>>>(text);
-        check_lenient::<Map<Lenient<Vec<Map<Vec<u8>>>>>>(text);
-        check_lenient::<Map<Vec<Lenient<Map<Vec<u8>>>>>>(text);
+        assert_same_lenient_result::<Map<Vec<Map<Vec<u8>>>>>(text);
+        assert_same_lenient_result::<Map<Lenient<Vec<Map<Vec<u8>>>>>>(text);
+        assert_same_lenient_result::<Map<Vec<Lenient<Map<Vec<u8>>>>>>(text);
     }
     let deep = format!(r#"{}"x"{}"#, "[".repeat(8), "]".repeat(8));
-    check_lenient::<Vec<Vec<Vec<Vec<Vec<Vec<Vec<Vec<u8>>>>>>>>>(&deep);
+    assert_same_lenient_result::<Vec<Vec<Vec<Vec<Vec<Vec<Vec<Vec<u8>>>>>>>>>(&deep);
 }
 
 #[test]
 fn nesting_beyond_the_limit_is_an_error() {
-    check::<Value>(&format!("{}{}", "[".repeat(127), "]".repeat(127)));
-    check::<Value>(&format!("{}{}", "[".repeat(200), "]".repeat(200)));
+    assert_same_result::<Value>(&format!("{}{}", "[".repeat(127), "]".repeat(127)));
+    assert_same_result::<Value>(&format!("{}{}", "[".repeat(200), "]".repeat(200)));
     let deep = format!("{}1{}", "{\"a\":".repeat(100_000), "}".repeat(100_000));
     assert!(decode::<Value>(deep.as_bytes(), &FieldSet::none()).is_err());
 }
@@ -367,33 +373,34 @@ fn vectors_are_allocated_with_their_final_capacity() {
     check(r#"["a", "]", "[,\"", "b", "c"]"#, 5);
 }
 
+/// Asserts that decoding without the fields at `paths` returns `expected`.
 #[track_caller]
-fn check_skipped(paths: &[&str], text: &str, expected: &Value) {
-    let found: Value = decode(text.as_bytes(), &fields(paths)).unwrap();
+fn assert_skipped(paths: &[&str], text: &str, expected: &Value) {
+    let found: Value = decode(text.as_bytes(), &field_set(paths)).unwrap();
     assert_eq!(found, *expected, "{paths:?}");
 }
 
 #[test]
 fn skips_fields_at_any_position() {
     let text = r#"{"a":1, "b":{"c":[1,{"d":"}"}]},"\u0065":"x"}"#;
-    check_skipped(&["a"], text, &json!({"b": {"c": [1, {"d": "}"}]}, "e": "x"}));
-    check_skipped(&["e"], text, &json!({"a": 1, "b": {"c": [1, {"d": "}"}]}}));
-    check_skipped(&["a", "b", "e"], text, &json!({}));
-    check_skipped(&["b.c"], text, &json!({"a": 1, "b": {}, "e": "x"}));
-    check_skipped(&["b.c[*].d"], text, &json!({"a": 1, "b": {"c": [1, {}]}, "e": "x"}));
-    check_skipped(&["x", "b.x"], text, &serde_json::from_str(text).unwrap());
+    assert_skipped(&["a"], text, &json!({"b": {"c": [1, {"d": "}"}]}, "e": "x"}));
+    assert_skipped(&["e"], text, &json!({"a": 1, "b": {"c": [1, {"d": "}"}]}}));
+    assert_skipped(&["a", "b", "e"], text, &json!({}));
+    assert_skipped(&["b.c"], text, &json!({"a": 1, "b": {}, "e": "x"}));
+    assert_skipped(&["b.c[*].d"], text, &json!({"a": 1, "b": {"c": [1, {}]}, "e": "x"}));
+    assert_skipped(&["x", "b.x"], text, &serde_json::from_str(text).unwrap());
 }
 
 #[test]
-fn skips_in_lists_and_maps() {
+fn skips_fields_within_lists_and_maps() {
     let text = r#"{"l":[{"m":1,"n":2},{"n":3},4],"k":{"p":{"m":5},"q":{"n":6}}}"#;
     let (l, k) = (json!([{"m": 1, "n": 2}, {"n": 3}, 4]), json!({"p": {"m": 5}, "q": {"n": 6}}));
-    check_skipped(&["l[*].m"], text, &json!({"l": [{"n": 2}, {"n": 3}, 4], "k": k}));
-    check_skipped(&["k.*.m"], text, &json!({"l": l, "k": {"p": {}, "q": {"n": 6}}}));
-    check_skipped(&["l[*]"], text, &json!({"l": [], "k": k}));
-    check_skipped(&["k.*"], text, &json!({"l": l, "k": {}}));
-    check_skipped(&["k.*", "k.p.x"], text, &json!({"l": l, "k": {}}));
-    check_skipped(&["k.q.x", "k.*.m"], text, &json!({"l": l, "k": {"p": {}, "q": {"n": 6}}}));
+    assert_skipped(&["l[*].m"], text, &json!({"l": [{"n": 2}, {"n": 3}, 4], "k": k}));
+    assert_skipped(&["k.*.m"], text, &json!({"l": l, "k": {"p": {}, "q": {"n": 6}}}));
+    assert_skipped(&["l[*]"], text, &json!({"l": [], "k": k}));
+    assert_skipped(&["k.*"], text, &json!({"l": l, "k": {}}));
+    assert_skipped(&["k.*", "k.p.x"], text, &json!({"l": l, "k": {}}));
+    assert_skipped(&["k.q.x", "k.*.m"], text, &json!({"l": l, "k": {"p": {}, "q": {"n": 6}}}));
 }
 
 #[test]
@@ -419,7 +426,7 @@ fn times_out_of_range_decode_to_the_nearest_timestamp() {
     // Strings and keys are unchanged.
     assert_eq!((times.text.as_str(), &times.borrowed[NEVER]), (NEVER, &json!(NEVER)));
     for wrong in ["9999-12-31T25:00:00Z", "9999-12-31", "9999-12-31T23:59:59", "9999"] {
-        check::<Time>(&json!(wrong).to_string());
+        assert_same_result::<Time>(&json!(wrong).to_string());
     }
-    check::<Time>(r#""9999-12-30T22:00:00Z""#);
+    assert_same_result::<Time>(r#""9999-12-30T22:00:00Z""#);
 }

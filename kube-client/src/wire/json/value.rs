@@ -26,29 +26,31 @@ impl<'r, 'de, 'f> Value<'r, 'de, 'f> {
 
     /// Returns the first byte of the value without consuming it.
     #[inline]
-    fn first(&mut self) -> Result<u8> {
+    fn peek_first(&mut self) -> Result<u8> {
         self.reader.expect_byte("a value")
     }
 
     /// The error for a value of an unexpected type. Reads a scalar first, to report it if it is malformed.
     #[cold]
-    fn unexpected(self, expected: &dyn Expected) -> serde_json::Error {
+    fn unexpected_type_error(self, expected: &dyn Expected) -> serde_json::Error {
         let mistaken = |found| serde_json::Error::invalid_type(found, expected);
         match self.reader.peek() {
-            Some(b'n') => self.reader.literal("null").err().unwrap_or_else(|| mistaken(Unexpected::Unit)),
+            Some(b'n') => {
+                self.reader.read_literal("null").err().unwrap_or_else(|| mistaken(Unexpected::Unit))
+            }
             Some(b't') => {
-                self.reader.literal("true").err().unwrap_or_else(|| mistaken(Unexpected::Bool(true)))
+                self.reader.read_literal("true").err().unwrap_or_else(|| mistaken(Unexpected::Bool(true)))
             }
             Some(b'f') => {
-                self.reader.literal("false").err().unwrap_or_else(|| mistaken(Unexpected::Bool(false)))
+                self.reader.read_literal("false").err().unwrap_or_else(|| mistaken(Unexpected::Bool(false)))
             }
-            Some(b'"') => match self.reader.string() {
+            Some(b'"') => match self.reader.read_string() {
                 Ok(string) => mistaken(Unexpected::Str(&string)),
                 Err(error) => error,
             },
             Some(b'[') => mistaken(Unexpected::Seq),
             Some(b'{') => mistaken(Unexpected::Map),
-            Some(b'-' | b'0'..=b'9') => match self.reader.number() {
+            Some(b'-' | b'0'..=b'9') => match self.reader.read_number() {
                 Ok(number) => mistaken(number.unexpected()),
                 Err(error) => error,
             },
@@ -60,7 +62,7 @@ impl<'r, 'de, 'f> Value<'r, 'de, 'f> {
     /// Deserializes an object. Returns the visitor's result without matching on it, so that the compiler builds large
     /// structs in place: a match would move them at every level. [`Reader::close_down_to`] later checks that all
     /// members were read.
-    fn map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+    fn visit_object<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
         self.reader.enter()?;
         visitor.visit_map(Members::new(self.reader, self.fields))
     }
@@ -68,21 +70,22 @@ impl<'r, 'de, 'f> Value<'r, 'de, 'f> {
     /// Deserializes a list. Checks the `]`, because the visitor of a tuple stops after its last element. After an error
     /// the reader stays at the element that failed, so that the error has the position of that element. If the caller
     /// tolerates the error, the next read checks the `]`.
-    fn list<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+    fn visit_list<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
         self.reader.enter()?;
         let depth = self.reader.depth();
         let value = visitor.visit_seq(Elements::new(self.reader, self.fields));
         if value.is_ok() {
-            self.reader.leave(depth, b']')?;
+            self.reader.expect_close(depth, b']')?;
         } else {
             self.reader.mark_list_unclosed(depth);
         }
         value
     }
 
+    /// Deserializes a string. Its opening quote has been peeked.
     #[inline]
-    fn string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
-        let text = self.reader.string()?;
+    fn visit_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        let text = self.reader.read_string()?;
         if is_timestamp::<V::Value>()
             && let Some(nearest) = nearest_timestamp(&text)
         {
@@ -94,17 +97,18 @@ impl<'r, 'de, 'f> Value<'r, 'de, 'f> {
         }
     }
 
+    /// Deserializes a number.
     #[inline]
-    fn number<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value> {
-        match self.first()? {
-            b'-' | b'0'..=b'9' => self.reader.number()?.visit(visitor),
-            _ => Err(self.unexpected(&visitor)),
+    fn visit_number<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value> {
+        match self.peek_first()? {
+            b'-' | b'0'..=b'9' => self.reader.read_number()?.visit(visitor),
+            _ => Err(self.unexpected_type_error(&visitor)),
         }
     }
 
     /// Parses an integer of any size, for 128-bit types.
     fn large_integer<T: std::str::FromStr>(mut self, expected: &dyn Expected) -> Result<T> {
-        match self.first()? {
+        match self.peek_first()? {
             b'-' | b'0'..=b'9' => {
                 let text = self.reader.take_while(|byte| byte.is_ascii_digit() || byte == b'-');
                 let digits = text.strip_prefix('-').unwrap_or(text);
@@ -113,7 +117,7 @@ impl<'r, 'de, 'f> Value<'r, 'de, 'f> {
                 }
                 text.parse().or_else(|_| error("number out of range"))
             }
-            _ => Err(self.unexpected(expected)),
+            _ => Err(self.unexpected_type_error(expected)),
         }
     }
 }
@@ -127,12 +131,12 @@ fn is_timestamp<T>() -> bool {
     type_name::<T>() == type_name::<jiff::Timestamp>()
 }
 
-/// Deserializes numeric types.
-macro_rules! numbers {
+/// Implements methods that deserialize numeric types.
+macro_rules! deserialize_numbers {
     ($($method:ident)*) => {$(
         #[inline]
         fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
-            self.number(visitor)
+            self.visit_number(visitor)
         }
     )*};
 }
@@ -152,36 +156,36 @@ impl<'de> Deserializer<'de> for Value<'_, 'de, '_> {
     type Error = serde_json::Error;
 
     fn deserialize_any<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value> {
-        match self.first()? {
-            b'{' => self.map(visitor),
-            b'[' => self.list(visitor),
-            b'"' => self.string(visitor),
-            b'n' => self.reader.literal("null").and_then(|()| visitor.visit_unit()),
-            b't' => self.reader.literal("true").and_then(|()| visitor.visit_bool(true)),
-            b'f' => self.reader.literal("false").and_then(|()| visitor.visit_bool(false)),
-            b'-' | b'0'..=b'9' => self.reader.number()?.visit(visitor),
+        match self.peek_first()? {
+            b'{' => self.visit_object(visitor),
+            b'[' => self.visit_list(visitor),
+            b'"' => self.visit_string(visitor),
+            b'n' => self.reader.read_literal("null").and_then(|()| visitor.visit_unit()),
+            b't' => self.reader.read_literal("true").and_then(|()| visitor.visit_bool(true)),
+            b'f' => self.reader.read_literal("false").and_then(|()| visitor.visit_bool(false)),
+            b'-' | b'0'..=b'9' => self.reader.read_number()?.visit(visitor),
             _ => error("expected value"),
         }
     }
 
     fn deserialize_bool<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value> {
-        match self.first()? {
-            b't' => self.reader.literal("true").and_then(|()| visitor.visit_bool(true)),
-            b'f' => self.reader.literal("false").and_then(|()| visitor.visit_bool(false)),
-            _ => Err(self.unexpected(&visitor)),
+        match self.peek_first()? {
+            b't' => self.reader.read_literal("true").and_then(|()| visitor.visit_bool(true)),
+            b'f' => self.reader.read_literal("false").and_then(|()| visitor.visit_bool(false)),
+            _ => Err(self.unexpected_type_error(&visitor)),
         }
     }
 
-    numbers! {
+    deserialize_numbers! {
         deserialize_i8 deserialize_i16 deserialize_i32 deserialize_i64
         deserialize_u8 deserialize_u16 deserialize_u32 deserialize_u64
         deserialize_f64
     }
 
     fn deserialize_f32<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value> {
-        match self.first()? {
-            b'-' | b'0'..=b'9' => self.reader.number_f32()?.visit(visitor),
-            _ => Err(self.unexpected(&visitor)),
+        match self.peek_first()? {
+            b'-' | b'0'..=b'9' => self.reader.read_number_f32()?.visit(visitor),
+            _ => Err(self.unexpected_type_error(&visitor)),
         }
     }
 
@@ -197,9 +201,9 @@ impl<'de> Deserializer<'de> for Value<'_, 'de, '_> {
 
     #[inline]
     fn deserialize_str<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value> {
-        match self.first()? {
-            b'"' => self.string(visitor),
-            _ => Err(self.unexpected(&visitor)),
+        match self.peek_first()? {
+            b'"' => self.visit_string(visitor),
+            _ => Err(self.unexpected_type_error(&visitor)),
         }
     }
 
@@ -215,32 +219,32 @@ impl<'de> Deserializer<'de> for Value<'_, 'de, '_> {
     }
 
     fn deserialize_bytes<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value> {
-        match self.first()? {
+        match self.peek_first()? {
             b'"' => {
-                let raw = self.reader.raw_string()?;
+                let raw = self.reader.read_raw_string()?;
                 match raw.strip_prefix('"').and_then(|text| text.strip_suffix('"')) {
                     Some(text) if !text.contains('\\') => visitor.visit_borrowed_bytes(text.as_bytes()),
                     // Escapes may represent bytes that are not UTF-8.
                     _ => serde_json::Deserializer::from_str(raw).deserialize_bytes(visitor),
                 }
             }
-            b'[' => self.list(visitor),
-            _ => Err(self.unexpected(&visitor)),
+            b'[' => self.visit_list(visitor),
+            _ => Err(self.unexpected_type_error(&visitor)),
         }
     }
 
     #[inline]
     fn deserialize_option<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value> {
-        match self.first()? {
-            b'n' => self.reader.literal("null").and_then(|()| visitor.visit_none()),
+        match self.peek_first()? {
+            b'n' => self.reader.read_literal("null").and_then(|()| visitor.visit_none()),
             _ => visitor.visit_some(self),
         }
     }
 
     fn deserialize_unit<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value> {
-        match self.first()? {
-            b'n' => self.reader.literal("null").and_then(|()| visitor.visit_unit()),
-            _ => Err(self.unexpected(&visitor)),
+        match self.peek_first()? {
+            b'n' => self.reader.read_literal("null").and_then(|()| visitor.visit_unit()),
+            _ => Err(self.unexpected_type_error(&visitor)),
         }
     }
 
@@ -248,7 +252,7 @@ impl<'de> Deserializer<'de> for Value<'_, 'de, '_> {
     fn deserialize_newtype_struct<V: Visitor<'de>>(self, name: &'static str, visitor: V) -> Result<V::Value> {
         if name == RAW_VALUE {
             // The protocol between serde_json and `RawValue` is private, so only serde_json can decode it.
-            let raw = self.reader.raw()?;
+            let raw = self.reader.read_raw()?;
             return serde_json::Deserializer::from_str(raw).deserialize_newtype_struct(name, visitor);
         }
         visitor.visit_newtype_struct(self)
@@ -256,17 +260,17 @@ impl<'de> Deserializer<'de> for Value<'_, 'de, '_> {
 
     #[inline]
     fn deserialize_seq<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value> {
-        match self.first()? {
-            b'[' => self.list(visitor),
-            _ => Err(self.unexpected(&visitor)),
+        match self.peek_first()? {
+            b'[' => self.visit_list(visitor),
+            _ => Err(self.unexpected_type_error(&visitor)),
         }
     }
 
     #[inline]
     fn deserialize_map<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value> {
-        match self.first()? {
-            b'{' => self.map(visitor),
-            _ => Err(self.unexpected(&visitor)),
+        match self.peek_first()? {
+            b'{' => self.visit_object(visitor),
+            _ => Err(self.unexpected_type_error(&visitor)),
         }
     }
 
@@ -276,16 +280,16 @@ impl<'de> Deserializer<'de> for Value<'_, 'de, '_> {
         _: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value> {
-        match self.first()? {
+        match self.peek_first()? {
             b'"' => {
-                let name = self.reader.string()?;
+                let name = self.reader.read_string()?;
                 visitor.visit_enum(name.into_deserializer())
             }
             b'{' => {
                 self.reader.enter()?;
                 let depth = self.reader.depth();
                 let value = visitor.visit_enum(Variant::new(self.reader, self.fields))?;
-                self.reader.leave(depth, b'}')?;
+                self.reader.expect_close(depth, b'}')?;
                 Ok(value)
             }
             _ => error("expected value"),
@@ -293,7 +297,7 @@ impl<'de> Deserializer<'de> for Value<'_, 'de, '_> {
     }
 
     fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
-        self.reader.skip()?;
+        self.reader.skip_value()?;
         visitor.visit_unit()
     }
 }
@@ -302,10 +306,10 @@ impl<'de> Value<'_, 'de, '_> {
     /// Deserializes a struct from an object, or from a list of its fields, which serde also accepts.
     #[inline]
     fn deserialize_struct_or_list<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value> {
-        match self.first()? {
-            b'{' => self.map(visitor),
-            b'[' => self.list(visitor),
-            _ => Err(self.unexpected(&visitor)),
+        match self.peek_first()? {
+            b'{' => self.visit_object(visitor),
+            b'[' => self.visit_list(visitor),
+            _ => Err(self.unexpected_type_error(&visitor)),
         }
     }
 }

@@ -12,6 +12,7 @@ use serde_json::{Value, value::RawValue};
 use std::collections::BTreeMap;
 use std::fmt::{self, Debug};
 
+/// The files of texts, one text per line.
 const CORPUS: [&str; 4] = [
     include_str!("corpus/values.txt"),
     include_str!("corpus/numbers.txt"),
@@ -19,6 +20,7 @@ const CORPUS: [&str; 4] = [
     include_str!("corpus/keys.txt"),
 ];
 
+/// An enum with each kind of variant.
 #[derive(Debug, PartialEq, Deserialize)]
 enum Choice {
     Unit,
@@ -27,6 +29,7 @@ enum Choice {
     Named { a: Option<u8> },
 }
 
+/// An untagged enum.
 #[derive(Debug, PartialEq, Deserialize)]
 #[serde(untagged)]
 enum Untagged {
@@ -54,6 +57,7 @@ impl Default for Partial {
     }
 }
 
+/// A struct with a flattened map.
 #[derive(Debug, PartialEq, Deserialize)]
 struct Flat {
     #[serde(default)]
@@ -146,8 +150,8 @@ fn compare_numbers(text: &str) {
     compare_partly::<BTreeMap<Option<u128>, Option<Anything>>>(text);
 }
 
-/// Appends the text of a random value. It is valid JSON, except for some numbers and strings.
-fn append_text(random: &mut Rng, depth: u8, out: &mut String) {
+/// Appends the text of a random value: valid JSON, except for some numbers and strings.
+fn append_value(random: &mut Rng, depth: u8, out: &mut String) {
     match random.u8(..if depth == 0 { 5 } else { 8 }) {
         0 => out.push_str(random.choice(["null", "true", "false"]).unwrap()),
         1 | 2 => append_number(random, out),
@@ -155,26 +159,26 @@ fn append_text(random: &mut Rng, depth: u8, out: &mut String) {
         5 | 6 => {
             out.push('{');
             for n in 0..random.u8(..4) {
-                append_space(random, out, if n == 0 { "" } else { "," });
+                append_with_space(random, out, if n == 0 { "" } else { "," });
                 append_string(random, out);
-                append_space(random, out, ":");
-                append_text(random, depth - 1, out);
+                append_with_space(random, out, ":");
+                append_value(random, depth - 1, out);
             }
-            append_space(random, out, "}");
+            append_with_space(random, out, "}");
         }
         _ => {
             out.push('[');
             for n in 0..random.u8(..4) {
-                append_space(random, out, if n == 0 { "" } else { "," });
-                append_text(random, depth - 1, out);
+                append_with_space(random, out, if n == 0 { "" } else { "," });
+                append_value(random, depth - 1, out);
             }
-            append_space(random, out, "]");
+            append_with_space(random, out, "]");
         }
     }
 }
 
 /// Appends `what` with random white space before and after it.
-fn append_space(random: &mut Rng, out: &mut String, what: &str) {
+fn append_with_space(random: &mut Rng, out: &mut String, what: &str) {
     let spaces = ["", "", "", " ", "\n", "\r\t"];
     out.push_str(random.choice(spaces).unwrap());
     out.push_str(what);
@@ -272,7 +276,7 @@ fn random_texts_decode_like_serde_json() {
     let mut random = Rng::with_seed(7);
     for _ in 0..runs {
         let mut made = String::new();
-        append_text(&mut random, 4, &mut made);
+        append_value(&mut random, 4, &mut made);
         compare_all(&made);
         compare_all(&corrupt(&mut random, &made));
         let known = *random.choice(&corpus).unwrap();
@@ -297,7 +301,7 @@ fn floats_near_a_midpoint_are_rounded_once() {
 }
 
 #[test]
-fn nesting_limit_equals_serde_jsons() {
+fn nesting_limit_equals_that_of_serde_json() {
     for depth in [126, 127, 128, 129, 200] {
         let lists = format!("{}{}", "[".repeat(depth), "]".repeat(depth));
         let objects = format!("{}1{}", r#"{"a":"#.repeat(depth), "}".repeat(depth));
