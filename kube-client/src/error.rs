@@ -94,7 +94,7 @@ pub enum Error {
     Discovery(#[from] DiscoveryError),
 }
 
-/// Why discovery has no usable answer. Group versions have the form of `apiVersion`: `apps/v1`, or `v1`.
+/// Why discovery failed. Group versions have the form of `apiVersion`: `apps/v1`, or `v1`.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DiscoveryError {
@@ -131,7 +131,8 @@ pub enum DiscoveryError {
         what: String,
     },
 
-    /// The name may belong to a group version whose discovery failed. The source is the error of the first of them.
+    /// The name may belong to a group version whose discovery failed. The source is the error of the first such
+    /// group version.
     #[error("cannot find {name:?}, and the discovery of {group_versions} failed")]
     Incomplete {
         /// The name that was requested.
@@ -350,27 +351,34 @@ mod tests {
     use crate::core::reason;
     use std::error::Error as _;
 
-    fn api(code: u16, why: &str) -> Error {
+    fn api_error(code: u16, why: &str) -> Error {
         Error::Api(Status::failure("no", why).with_code(code).boxed())
     }
 
     #[test]
-    fn is_at_most_64_bytes() {
+    fn an_error_has_at_most_64_bytes() {
         assert!(size_of::<Error>() <= 64, "{}", size_of::<Error>());
     }
 
     #[test]
     fn predicates_follow_the_status() {
-        assert!(api(404, reason::NOT_FOUND).is_not_found());
-        assert!(api(409, reason::CONFLICT).is_conflict() && !api(409, reason::CONFLICT).is_already_exists());
-        assert!(api(409, reason::ALREADY_EXISTS).is_already_exists());
-        assert!(api(410, reason::EXPIRED).is_gone() && api(410, "").is_expired());
-        assert!(api(401, "").is_unauthorized() && api(403, "").is_forbidden() && api(422, "").is_invalid());
-        assert!(api(504, "").is_timeout() && api(429, "").is_too_many_requests());
+        assert!(api_error(404, reason::NOT_FOUND).is_not_found());
+        assert!(
+            api_error(409, reason::CONFLICT).is_conflict()
+                && !api_error(409, reason::CONFLICT).is_already_exists()
+        );
+        assert!(api_error(409, reason::ALREADY_EXISTS).is_already_exists());
+        assert!(api_error(410, reason::EXPIRED).is_gone() && api_error(410, "").is_expired());
+        assert!(
+            api_error(401, "").is_unauthorized()
+                && api_error(403, "").is_forbidden()
+                && api_error(422, "").is_invalid()
+        );
+        assert!(api_error(504, "").is_timeout() && api_error(429, "").is_too_many_requests());
         for (code, retryable) in
             [(400, false), (404, false), (409, false), (429, true), (500, true), (503, true)]
         {
-            assert_eq!(api(code, "").is_retryable(), retryable, "{code}");
+            assert_eq!(api_error(code, "").is_retryable(), retryable, "{code}");
         }
     }
 
@@ -391,8 +399,10 @@ mod tests {
     #[test]
     fn predicates_of_a_failed_discovery_apply_to_its_cause() {
         let unavailable = |error| Error::from(DiscoveryError::Unavailable(Arc::new(error)));
-        assert!(unavailable(api(403, "")).is_forbidden() && !unavailable(api(403, "")).is_retryable());
-        assert!(unavailable(api(503, "")).is_retryable());
+        assert!(
+            unavailable(api_error(403, "")).is_forbidden() && !unavailable(api_error(403, "")).is_retryable()
+        );
+        assert!(unavailable(api_error(503, "")).is_retryable());
         let timeout =
             Error::Timeout { wait: Wait::Response, after: Duration::from_secs(1), what: "GET /api".into() };
         assert!(unavailable(timeout).is_timeout());
@@ -409,8 +419,8 @@ mod tests {
 
     #[cfg(feature = "client")]
     #[test]
-    fn unwraps_boxed_errors_of_this_crate() {
-        assert!(Error::from_box(Box::new(api(404, ""))).is_not_found());
+    fn from_box_unwraps_errors_of_this_crate() {
+        assert!(Error::from_box(Box::new(api_error(404, ""))).is_not_found());
         let foreign = Error::from_box("odd".into());
         assert!(matches!(foreign, Error::Transport { kind: TransportKind::Other, .. }));
     }

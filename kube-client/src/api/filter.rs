@@ -129,7 +129,7 @@ fn into_deletion<K>(event: Result<WatchEvent<K>, WireError>) -> Result<WatchEven
     }
 }
 
-/// Returns a bookmark with this resource version, which is that of the last dropped event.
+/// Returns a bookmark with the resource version of the last dropped event.
 pub(super) fn bookmark<K>(version: String) -> WatchEvent<K> {
     let metadata = BookmarkMeta { resource_version: version, annotations: BTreeMap::new() };
     WatchEvent::Bookmark(Bookmark { types: TypeMeta::default(), metadata })

@@ -1,9 +1,9 @@
 //! `ListStream`: the items of a list as they arrive.
 
 use super::PartialObjectMeta;
+use super::body_decoder::BodyDecoder;
 use super::filter::{self, Verdict};
-use super::items::Items;
-use super::set_types::SetTypes;
+use super::set_types::TypeMetaSetter;
 use crate::Result;
 use crate::client::Body;
 use crate::core::{ListMeta, ObjectOrigin, TypeMeta};
@@ -33,13 +33,18 @@ const READ_AHEAD_AFTER: Duration = Duration::from_secs(20);
 ///
 /// Dropping the stream cancels the request.
 pub struct ListStream<K> {
-    items: Items<ListSplitter, K>,
+    items: BodyDecoder<ListSplitter, K>,
 }
 
 impl<K: DeserializeOwned + Send + 'static> ListStream<K> {
-    pub(super) fn new(body: Body, limit: usize, decoder: ObjectDecoder, set_types: SetTypes<K>) -> Self {
+    pub(super) fn new(
+        body: Body,
+        limit: usize,
+        decoder: ObjectDecoder,
+        set_types: TypeMetaSetter<K>,
+    ) -> Self {
         let kind = decoder.expected().to_owned();
-        let mut items = Items::new(body, ListSplitter::new(limit), &kind, move |text| {
+        let mut items = BodyDecoder::new(body, ListSplitter::new(limit), &kind, move |text| {
             decoder.decode_item(text, |item| set_types.apply(item))
         });
         items.read_ahead_from(Instant::now() + READ_AHEAD_AFTER);

@@ -1,8 +1,8 @@
 //! `Api<K>`: the API verbs for one kind in one scope.
 
+mod body_decoder;
 mod delete;
 mod filter;
-mod items;
 mod list_stream;
 mod pipeline;
 mod read;
@@ -27,7 +27,7 @@ pub use k8s_openapi::api::autoscaling::v1::{Scale, ScaleSpec, ScaleStatus};
 use crate::core::{FieldSet, NamespaceResourceScope, NamespaceScope, Request, request};
 use crate::wire::ObjectDecoder;
 use crate::{Client, Error};
-use set_types::SetTypes;
+use set_types::TypeMetaSetter;
 use std::{fmt, marker::PhantomData};
 
 /// Access to the objects of kind `K` in one scope: a namespace, all namespaces, or the cluster.
@@ -55,8 +55,8 @@ use std::{fmt, marker::PhantomData};
 /// # Times beyond the last timestamp
 ///
 /// A server accepts times up to the end of the year 9999, often used for "never". Times after `jiff::Timestamp::MAX`,
-/// which is one day earlier, decode as `jiff::Timestamp::MAX`. Replacing the whole object therefore changes them; a
-/// patch of other fields does not. This applies to fields of type `jiff::Timestamp`, `Time` and `MicroTime`. Where
+/// which is one day earlier, decode as `jiff::Timestamp::MAX`. Replacing the whole object therefore changes such times;
+/// a patch of other fields does not. This applies to fields of type `jiff::Timestamp`, `Time` and `MicroTime`. Where
 /// serde buffers the value (`flatten`, `untagged`, or an internal tag), such a time does not decode.
 ///
 /// # Cancel safety
@@ -70,7 +70,7 @@ pub struct Api<K> {
     kind: String,
     /// Fields that decoding skips.
     skipped: FieldSet,
-    set_types: SetTypes<K>,
+    set_types: TypeMetaSetter<K>,
     object: PhantomData<fn() -> K>,
 }
 
@@ -117,6 +117,7 @@ impl<K: Resource> Api<K> {
         Self::scoped(client, Some(&namespace), dyntype)
     }
 
+    /// The objects of the kind in one namespace, or in all namespaces if `namespace` is `None`.
     fn scoped(client: Client, namespace: Option<&str>, dyntype: &K::DynamicType) -> Self {
         Self {
             client,
@@ -124,7 +125,7 @@ impl<K: Resource> Api<K> {
             namespace: namespace.map(ToOwned::to_owned),
             kind: K::kind(dyntype).into_owned(),
             skipped: FieldSet::none(),
-            set_types: SetTypes::new(dyntype),
+            set_types: TypeMetaSetter::new(dyntype),
             object: PhantomData,
         }
     }
@@ -191,6 +192,7 @@ impl<K> Api<K> {
         self
     }
 
+    /// The decoder of the objects, which skips the skipped fields.
     fn decoder(&self) -> ObjectDecoder {
         ObjectDecoder::new(&self.kind, &self.skipped)
     }
@@ -203,7 +205,7 @@ impl<K> Api<K> {
             namespace: self.namespace,
             kind: self.kind,
             skipped: self.skipped,
-            set_types: SetTypes::noop(),
+            set_types: TypeMetaSetter::noop(),
             object: PhantomData,
         }
     }
@@ -229,7 +231,7 @@ impl<K> Api<K> {
     }
 }
 
-/// Converts the error of a name, or of parameters, from which no request can be built.
+/// Converts the error of a request that cannot be built, because its name or its parameters are invalid.
 impl From<request::Error> for Error {
     fn from(error: request::Error) -> Self {
         match error {

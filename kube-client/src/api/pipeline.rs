@@ -1,6 +1,6 @@
 //! `Pipeline`: decodes the pieces of a body on the worker threads of the runtime, and returns the values in order.
 //!
-//! It must not read or split the body; `Items` does both.
+//! This module must not read or split the body; `BodyDecoder` does both.
 
 use bytes::Bytes;
 use std::{
@@ -27,6 +27,7 @@ const EXTRA_CHUNKS: usize = 4;
 /// The expected ratio of the size of a decoded object to the size of its text.
 const DECODED_SIZE_RATIO: usize = 4;
 
+/// The function that decodes one piece.
 type Decode<T> = Arc<dyn Fn(&[u8]) -> T + Send + Sync>;
 
 /// A queue of pieces. Decodes them, if possible in parallel, and returns the values in the order of the pieces.
@@ -50,22 +51,23 @@ enum Stage<T> {
     /// Decoded by `poll_next`.
     Raw(vec::IntoIter<Bytes>),
     /// Decoded by a task, which takes the pieces when it starts.
-    Running(AbortOnDrop<Vec<T>>, Pieces),
+    Running(AbortOnDrop<Vec<T>>, SharedPieces),
     /// Decoded: the values that have not been returned.
     Done(vec::IntoIter<T>),
 }
 
-/// The pieces of a chunk. The decoding task takes them when it starts. If the runtime shuts down before that, the
-/// pipeline takes them.
+/// The pieces of a chunk. The decoding task takes the pieces when it starts. If the runtime shuts down before that,
+/// the pipeline takes the pieces.
 #[derive(Clone)]
-struct Pieces(Arc<Mutex<Vec<Bytes>>>);
+struct SharedPieces(Arc<Mutex<Vec<Bytes>>>);
 
-impl Pieces {
+impl SharedPieces {
     fn new(pieces: Vec<Bytes>) -> Self {
         Self(Arc::new(Mutex::new(pieces)))
     }
 
-    fn take(&self) -> Vec<Bytes> {
+    /// Takes all pieces; the other owners then have none.
+    fn take_all(&self) -> Vec<Bytes> {
         std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -138,9 +140,9 @@ impl<T: Send + 'static> Pipeline<T> {
                 if self.stages.len() < self.max_stages && bytes >= MIN_TASK_BYTES && pieces.len() > 1 =>
             {
                 let decode = self.decode.clone();
-                let pieces = Pieces::new(pieces);
+                let pieces = SharedPieces::new(pieces);
                 let shared = pieces.clone();
-                let task = runtime.spawn(async move { decode_all(&shared.take(), bytes, &*decode) });
+                let task = runtime.spawn(async move { decode_all(&shared.take_all(), bytes, &*decode) });
                 Stage::Running(AbortOnDrop::new(task), pieces)
             }
             _ => Stage::Raw(pieces.into_iter()),
@@ -148,6 +150,7 @@ impl<T: Send + 'static> Pipeline<T> {
         self.push_stage(stage, bytes);
     }
 
+    /// Appends a stage with `bytes` bytes of text.
     fn push_stage(&mut self, stage: Stage<T>, bytes: usize) {
         self.staged_bytes += bytes;
         self.stages.push_back((stage, bytes));
@@ -199,7 +202,7 @@ impl<T: Send + 'static> Pipeline<T> {
                         // A bug in this crate: `decode` catches the panics of a type's `Deserialize`.
                         Ok(panic) => std::panic::resume_unwind(panic),
                         // The runtime has shut down. A task without an await either completes or never starts.
-                        Err(_) => *stage = Stage::Raw(pieces.take().into_iter()),
+                        Err(_) => *stage = Stage::Raw(pieces.take_all().into_iter()),
                     },
                 },
             }
@@ -207,6 +210,7 @@ impl<T: Send + 'static> Pipeline<T> {
     }
 }
 
+/// Decodes the pieces of a chunk whose text has `bytes` bytes.
 fn decode_all<T>(pieces: &[Bytes], bytes: usize, decode: &dyn Fn(&[u8]) -> T) -> Vec<T> {
     reserve_heap(bytes * DECODED_SIZE_RATIO);
     pieces.iter().map(|piece| decode(piece)).collect()
@@ -250,7 +254,7 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn preserves_order_and_limit_on_several_threads() {
+    async fn preserves_the_order_within_the_limit_on_several_threads() {
         let (numbers, most) = decode_numbers(500).await;
         assert_eq!(numbers, (0..500).collect::<Vec<_>>());
         assert!(most <= (EXTRA_CHUNKS + 4) * (CHUNK_BYTES / 9000 + 1), "{most} were in flight");
@@ -275,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn decodes_in_poll_after_the_runtime_has_shut_down() {
+    fn decodes_in_poll_next_after_the_runtime_has_shut_down() {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
         let mut pipeline = runtime.block_on(async { Pipeline::new(<[u8]>::len) });
         drop(runtime);

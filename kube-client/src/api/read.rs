@@ -1,6 +1,6 @@
 //! The verbs get and list.
 
-use super::set_types::SetTypes;
+use super::set_types::TypeMetaSetter;
 use super::{Api, GetParams, ListParams, ListStream, ObjectList, PartialObjectMeta};
 use crate::core::{Request, Status, TypeMeta};
 use crate::{Error, Result};
@@ -23,7 +23,7 @@ impl<K: DeserializeOwned + Send + 'static> Api<K> {
     ///
     /// As [`get`](Api::get).
     pub async fn get_with(&self, name: &str, gp: &GetParams) -> Result<K> {
-        self.read(self.request.get(name, gp)?).await
+        self.request_object(self.request.get(name, gp)?).await
     }
 
     /// Reads one object, `None` if no object has this name.
@@ -46,7 +46,7 @@ impl<K: DeserializeOwned + Send + 'static> Api<K> {
     /// If the request fails, or an object does not decode; the error names the object. A
     /// [`list_stream`](Api::list_stream) continues after such an object.
     pub async fn list(&self, lp: &ListParams) -> Result<ObjectList<K>> {
-        collect(self.list_stream(lp).await?).await
+        collect_list(self.list_stream(lp).await?).await
     }
 
     /// Lists the objects, or one page of them, as a stream of decoded objects, without the whole list in memory.
@@ -66,7 +66,7 @@ impl<K: 'static> Api<K> {
     ///
     /// As [`get`](Api::get).
     pub async fn get_metadata(&self, name: &str) -> Result<PartialObjectMeta<K>> {
-        self.read(self.metadata_request().get(name, &GetParams::default())?).await
+        self.request_object(self.metadata_request().get(name, &GetParams::default())?).await
     }
 
     /// Reads the metadata of one object, `None` if no object has this name.
@@ -88,11 +88,11 @@ impl<K: 'static> Api<K> {
     ///
     /// As [`list`](Api::list).
     pub async fn list_metadata(&self, lp: &ListParams) -> Result<ObjectList<PartialObjectMeta<K>>> {
-        collect(self.open_list(&self.metadata_request(), lp, SetTypes::noop()).await?).await
+        collect_list(self.open_list(&self.metadata_request(), lp, TypeMetaSetter::noop()).await?).await
     }
 
     /// Sends a request whose response is one object.
-    async fn read<T: DeserializeOwned>(&self, request: http::Request<Vec<u8>>) -> Result<T> {
+    async fn request_object<T: DeserializeOwned>(&self, request: http::Request<Vec<u8>>) -> Result<T> {
         let path = request.uri().path().to_owned();
         let text = self.client.request_bytes(request).await?;
         self.decoder().decode_object(&text).map_err(|source| Error::Decode {
@@ -101,11 +101,12 @@ impl<K: 'static> Api<K> {
         })
     }
 
+    /// Sends a list request, and returns the items of the response as a stream.
     async fn open_list<T: DeserializeOwned + Send + 'static>(
         &self,
         request: &Request,
         lp: &ListParams,
-        set_types: SetTypes<T>,
+        set_types: TypeMetaSetter<T>,
     ) -> Result<ListStream<T>> {
         let response = self.client.open(request.list(lp)?).await?;
         Ok(ListStream::new(response.into_body(), self.client.max_object_bytes(), self.decoder(), set_types))
@@ -113,7 +114,9 @@ impl<K: 'static> Api<K> {
 }
 
 /// Reads the whole stream into a list, and ends at the first error.
-async fn collect<T: DeserializeOwned + Send + 'static>(mut stream: ListStream<T>) -> Result<ObjectList<T>> {
+async fn collect_list<T: DeserializeOwned + Send + 'static>(
+    mut stream: ListStream<T>,
+) -> Result<ObjectList<T>> {
     let mut items = Vec::new();
     while let Some(item) = stream.try_next().await? {
         items.push(item);
@@ -127,6 +130,6 @@ async fn collect<T: DeserializeOwned + Send + 'static>(mut stream: ListStream<T>
 fn is_missing_object(error: &Error) -> bool {
     let has_name_or_no_details = |status: &Status| status.details.as_ref().is_none_or(|d| !d.name.is_empty());
     // For a resource that is not served, the `Status` has details without a name. The client generates such a `Status`
-    // if the body of the response is not one.
+    // if the body of the response is not a `Status`.
     error.is_not_found() && error.status().is_some_and(has_name_or_no_details)
 }

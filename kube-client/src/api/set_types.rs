@@ -1,21 +1,21 @@
-//! `SetTypes`: sets `apiVersion` and `kind` on the items of a list, because servers omit them there.
+//! `TypeMetaSetter`: sets `apiVersion` and `kind` on the items of a list, because servers omit them there.
 
 use super::{Resource, TypeMeta};
 use std::sync::Arc;
 
 /// The type metadata of objects of type `K`, and the function that sets it.
-pub(super) struct SetTypes<K> {
+pub(super) struct TypeMetaSetter<K> {
     types: Option<Arc<TypeMeta>>,
     set: fn(&mut K, &TypeMeta),
 }
 
-impl<K> Clone for SetTypes<K> {
+impl<K> Clone for TypeMetaSetter<K> {
     fn clone(&self) -> Self {
         Self { types: self.types.clone(), set: self.set }
     }
 }
 
-impl<K> SetTypes<K> {
+impl<K> TypeMetaSetter<K> {
     /// Leaves objects unchanged.
     pub(super) fn noop() -> Self {
         Self { types: None, set: |_, _| {} }
@@ -29,7 +29,7 @@ impl<K> SetTypes<K> {
     }
 }
 
-impl<K: Resource> SetTypes<K> {
+impl<K: Resource> TypeMetaSetter<K> {
     /// Sets the API version and kind of `dyntype`.
     pub(super) fn new(dyntype: &K::DynamicType) -> Self {
         let types = TypeMeta { api_version: K::api_version(dyntype).into(), kind: K::kind(dyntype).into() };

@@ -38,7 +38,7 @@ impl<K: DeserializeOwned> Api<K> {
     where
         K: Serialize,
     {
-        let body = self.body(data)?;
+        let body = self.serialize_body(data)?;
         self.client.request(self.request.replace_subresource("status", name, pp, body)?).await
     }
 
@@ -96,7 +96,7 @@ impl<K> Api<K> {
         pp: &PostParams,
         data: &I,
     ) -> Result<T> {
-        let body = self.body(data)?;
+        let body = self.serialize_body(data)?;
         self.client.request(self.request.create_subresource(subresource_name, name, pp, body)?).await
     }
 
@@ -130,7 +130,7 @@ impl<K> Api<K> {
     ///
     /// [`Error::is_conflict`](crate::Error::is_conflict) if the object has changed since the scale was read.
     pub async fn replace_scale(&self, name: &str, pp: &PostParams, data: &Scale) -> Result<Scale> {
-        let body = self.body(data)?;
+        let body = self.serialize_body(data)?;
         self.client.request(self.request.replace_subresource("scale", name, pp, body)?).await
     }
 }

@@ -1,7 +1,7 @@
 //! The verb watch. `EventStream` is one watch request; it must not relist, resume or retry.
 
+use super::body_decoder::BodyDecoder;
 use super::filter::{self, Verdict};
-use super::items::Items;
 use super::{Api, PartialObjectMeta, WatchEvent, WatchParams};
 use crate::core::{ObjectOrigin, Request};
 use crate::wire::{EventSplitter, FilterDepth, ObjectDecoder};
@@ -16,7 +16,7 @@ use std::{
 };
 use tokio::time::Sleep;
 
-/// If the server has not ended a watch this long after the requested timeout, the client ends it.
+/// The client ends a watch if the server has not ended the watch this long after the requested timeout.
 const TIMEOUT_GRACE: Duration = Duration::from_secs(10);
 
 impl<K: DeserializeOwned + Send + 'static> Api<K> {
@@ -48,6 +48,7 @@ impl<K: 'static> Api<K> {
         self.open_watch(&self.metadata_request(), wp, version).await
     }
 
+    /// Sends a watch request, and returns the events of the response as a stream.
     async fn open_watch<T: DeserializeOwned + Send + 'static>(
         &self,
         request: &Request,
@@ -57,11 +58,17 @@ impl<K: 'static> Api<K> {
         let response = self.client.open(request.watch(wp, version)?).await?;
         let limit = wp.effective_timeout().saturating_add(TIMEOUT_GRACE);
         let decoder = self.decoder();
-        let whole = decoder.clone();
+        let filter_decoder = decoder.clone();
         let splitter = EventSplitter::new(self.client.max_object_bytes());
-        let events =
-            Items::new(response.into_body(), splitter, self.kind(), move |text| decoder.decode_event(text));
-        Ok(EventStream { events, decoder: whole, limit, deadline: Box::pin(tokio::time::sleep(limit)) })
+        let events = BodyDecoder::new(response.into_body(), splitter, self.kind(), move |text| {
+            decoder.decode_event(text)
+        });
+        Ok(EventStream {
+            events,
+            decoder: filter_decoder,
+            limit,
+            deadline: Box::pin(tokio::time::sleep(limit)),
+        })
     }
 }
 
@@ -73,7 +80,7 @@ impl<K: 'static> Api<K> {
 ///
 /// Dropping the stream cancels the request.
 pub struct EventStream<K> {
-    events: Items<EventSplitter, WatchEvent<K>>,
+    events: BodyDecoder<EventSplitter, WatchEvent<K>>,
     decoder: ObjectDecoder,
     limit: Duration,
     deadline: Pin<Box<Sleep>>,
@@ -188,7 +195,7 @@ mod tests {
     use futures::{StreamExt, stream};
 
     /// A watch that sends three events, and then ends or stays silent.
-    fn watch(ends: bool) -> EventStream<DynamicObject> {
+    fn watch_three_events(ends: bool) -> EventStream<DynamicObject> {
         let event = |n: usize| {
             let object = format!(r#"{{"kind":"A","apiVersion":"v1","metadata":{{"name":"{n}"}}}}"#);
             Ok::<_, std::io::Error>(format!("{{\"type\":\"ADDED\",\"object\":{object}}}\n"))
@@ -197,11 +204,12 @@ mod tests {
         let body =
             if ends { Body::wrap_stream(events) } else { Body::wrap_stream(events.chain(stream::pending())) };
         let decoder = ObjectDecoder::new("A", &crate::core::FieldSet::default());
-        let whole = decoder.clone();
-        let events =
-            Items::new(body, EventSplitter::new(usize::MAX), "A", move |text| decoder.decode_event(text));
+        let filter_decoder = decoder.clone();
+        let events = BodyDecoder::new(body, EventSplitter::new(usize::MAX), "A", move |text| {
+            decoder.decode_event(text)
+        });
         let deadline = Box::pin(tokio::time::sleep(Duration::ZERO));
-        EventStream { events, decoder: whole, limit: Duration::ZERO, deadline }
+        EventStream { events, decoder: filter_decoder, limit: Duration::ZERO, deadline }
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -209,7 +217,7 @@ mod tests {
         for ends in [false, true] {
             let filtered = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
             let counter = filtered.clone();
-            let events = watch(ends).filter_before_decode(FilterDepth::Labels, move |_, _| {
+            let events = watch_three_events(ends).filter_before_decode(FilterDepth::Labels, move |_, _| {
                 counter.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
                 Verdict::Keep
             });

@@ -15,14 +15,14 @@ impl<K: DeserializeOwned> Api<K> {
     where
         K: Serialize,
     {
-        let body = self.body(data)?;
+        let body = self.serialize_body(data)?;
         self.client.request(self.request.create(pp, body)?).await
     }
 
     /// Replaces an object and returns it as the server stored it.
     ///
     /// The server compares the resource version in `data` with the stored one (optimistic concurrency). Without a
-    /// resource version it overwrites the stored object.
+    /// resource version, the server overwrites the stored object.
     ///
     /// ```
     /// # use k8s_openapi::api::core::v1::ConfigMap;
@@ -50,7 +50,7 @@ impl<K: DeserializeOwned> Api<K> {
     where
         K: Serialize,
     {
-        let body = self.body(data)?;
+        let body = self.serialize_body(data)?;
         self.client.request(self.request.replace(name, pp, body)?).await
     }
 
@@ -83,7 +83,7 @@ impl<K: DeserializeOwned> Api<K> {
 
 impl<K> Api<K> {
     /// Serializes the body of a request.
-    pub(super) fn body<T: Serialize>(&self, data: &T) -> Result<Vec<u8>> {
+    pub(super) fn serialize_body<T: Serialize>(&self, data: &T) -> Result<Vec<u8>> {
         serde_json::to_vec(data).map_err(|source| Error::Request {
             what: format!("the request body for {} cannot be serialized as JSON", self.resource_url()),
             source: Some(source.into()),

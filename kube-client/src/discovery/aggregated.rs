@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use super::{
     apigroup::{ApiGroup, Endpoint, VersionData},
-    failure::{GroupFailure, name},
-    names::{array, is_segment, text},
+    failure::{GroupFailure, display_name},
+    json::{elements, is_segment, string_or_empty},
 };
 use crate::{
     core::{
@@ -22,8 +22,8 @@ use crate::{
 };
 
 /// Reads a group of the document; `None` if all of its versions failed.
-pub(super) fn group(group: &str, item: &Value, failures: &mut Vec<GroupFailure>) -> Option<ApiGroup> {
-    let versions = match array(&item["versions"]) {
+pub(super) fn parse_group(group: &str, item: &Value, failures: &mut Vec<GroupFailure>) -> Option<ApiGroup> {
+    let versions = match elements(&item["versions"]) {
         Ok([]) => {
             failures.push(GroupFailure::new(group, None, DiscoveryError::EmptyApiGroup(group.to_owned())));
             return None;
@@ -36,7 +36,7 @@ pub(super) fn group(group: &str, item: &Value, failures: &mut Vec<GroupFailure>)
     };
     let mut read = Vec::new();
     for entry in versions {
-        read.extend(version(group, entry, failures));
+        read.extend(parse_version(group, entry, failures));
     }
     // The server sorts the versions by preference. A stale version cannot be used, so it is not the preferred one.
     let preferred = read.first().map(|data| data.version.clone());
@@ -44,19 +44,19 @@ pub(super) fn group(group: &str, item: &Value, failures: &mut Vec<GroupFailure>)
 }
 
 /// Reads a version of a group; `None` if it failed.
-fn version(group: &str, entry: &Value, failures: &mut Vec<GroupFailure>) -> Option<VersionData> {
-    let version = text(&entry["version"]);
+fn parse_version(group: &str, entry: &Value, failures: &mut Vec<GroupFailure>) -> Option<VersionData> {
+    let version = string_or_empty(&entry["version"]);
     if !is_segment(version) {
         failures.push(GroupFailure::invalid(group, None, format_args!("a version has the name {version:?}")));
         return None;
     }
-    if text(&entry["freshness"]) == "Stale" {
-        let stale = DiscoveryError::StaleGroupVersion(name(group, Some(version)));
+    if string_or_empty(&entry["freshness"]) == "Stale" {
+        let stale = DiscoveryError::StaleGroupVersion(display_name(group, Some(version)));
         failures.push(GroupFailure::new(group, Some(version), stale));
         return None;
     }
     let mut invalid = |what: String| failures.push(GroupFailure::invalid(group, Some(version), what));
-    let resources = match array(&entry["resources"]) {
+    let resources = match elements(&entry["resources"]) {
         Ok(resources) => resources,
         Err(what) => {
             invalid(format!("`resources` {what}"));
@@ -65,7 +65,7 @@ fn version(group: &str, entry: &Value, failures: &mut Vec<GroupFailure>) -> Opti
     };
     let mut endpoints: Vec<Endpoint> = Vec::new();
     for resource in resources {
-        match endpoint(group, version, resource, &mut invalid) {
+        match parse_endpoint(group, version, resource, &mut invalid) {
             Ok(Some(endpoint)) => endpoints.push(endpoint),
             Ok(None) => {}
             Err(what) => invalid(what),
@@ -76,7 +76,7 @@ fn version(group: &str, entry: &Value, failures: &mut Vec<GroupFailure>) -> Opti
 
 /// Reads a resource. Returns `None` for a resource that exists only as the parent of its subresources; such a resource
 /// has no kind.
-fn endpoint(
+fn parse_endpoint(
     group: &str,
     version: &str,
     entry: &Value,
@@ -104,10 +104,10 @@ fn endpoint(
     endpoint.singular = found.singular_resource.unwrap_or_default();
     endpoint.short_names = found.short_names;
     endpoint.categories = found.categories;
-    match array(subresources.as_ref().unwrap_or(&Value::Null)) {
+    match elements(subresources.as_ref().unwrap_or(&Value::Null)) {
         Ok(entries) => {
             for entry in entries {
-                match subresource(group, version, scope, entry) {
+                match parse_subresource(group, version, scope, entry) {
                     Ok(Endpoint { resource, capabilities, .. }) => {
                         endpoint.capabilities.subresources.push((resource, capabilities));
                     }
@@ -121,7 +121,7 @@ fn endpoint(
 }
 
 /// Reads a subresource.
-fn subresource(group: &str, version: &str, scope: Scope, entry: &Value) -> Result<Endpoint, String> {
+fn parse_subresource(group: &str, version: &str, scope: Scope, entry: &Value) -> Result<Endpoint, String> {
     let found: APISubresourceDiscovery = serde_json::from_value(entry.clone())
         .map_err(|error| format!("a subresource does not decode: {error}"))?;
     let ResponseKind { group: own_group, version: own_version, kind } =
@@ -133,7 +133,7 @@ fn subresource(group: &str, version: &str, scope: Scope, entry: &Value) -> Resul
     Ok(Endpoint::new(ApiResource::from_gvk_with_plural(&gvk, &name), scope, found.verbs))
 }
 
-/// The kind of a subresource. If the entry has neither group nor version, those of the document apply. An empty group
+/// The kind of a subresource. An entry without a version has the group and version of the document. An empty group
 /// with a version is the core group.
 pub(super) fn response_kind(
     group: &str,

@@ -7,7 +7,7 @@ use crate::core::{
     discovery::{ApiCapabilities, Scope},
 };
 
-/// A resource with all of its names.
+/// A resource that the server serves, with its names and capabilities.
 #[derive(Debug, Clone)]
 pub(super) struct Endpoint {
     pub(super) resource: ApiResource,
@@ -23,6 +23,7 @@ impl Endpoint {
         (self.resource.clone(), self.capabilities.clone())
     }
 
+    /// A resource without singular name, short names and categories.
     pub(super) fn new(resource: ApiResource, scope: Scope, operations: Vec<String>) -> Self {
         let capabilities = ApiCapabilities { scope, subresources: Vec::new(), operations };
         Self {
@@ -148,6 +149,7 @@ impl ApiGroup {
         self.endpoints(preferred).chain(others.flat_map(|data| &data.endpoints))
     }
 
+    /// The resources of a version; empty if there is no such version.
     fn endpoints(&self, version: &str) -> impl Iterator<Item = &Endpoint> {
         let data = self.versions.iter().find(|data| data.version == version);
         data.into_iter().flat_map(|data| &data.endpoints)

@@ -23,13 +23,14 @@ pub struct GroupFailure {
 }
 
 impl GroupFailure {
+    /// A failure of a group, or of one version of a group.
     pub(super) fn new(group: &str, version: Option<&str>, error: impl Into<Error>) -> Self {
         Self { group: group.to_owned(), version: version.map(str::to_owned), error: Arc::new(error.into()) }
     }
 
     /// A failure because of the content of a document.
     pub(super) fn invalid(group: &str, version: Option<&str>, what: impl fmt::Display) -> Self {
-        let document = name(group, version);
+        let document = display_name(group, version);
         let what = what.to_string();
         Self::new(group, version, DiscoveryError::InvalidDocument { document, what })
     }
@@ -37,12 +38,12 @@ impl GroupFailure {
 
 impl fmt::Display for GroupFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the discovery of {} failed", name(&self.group, self.version.as_deref()))
+        write!(f, "the discovery of {} failed", display_name(&self.group, self.version.as_deref()))
     }
 }
 
-/// `group/version`, or the group alone.
-pub(super) fn name(group: &str, version: Option<&str>) -> String {
+/// `group/version`, or the group alone, for error texts.
+pub(super) fn display_name(group: &str, version: Option<&str>) -> String {
     match version {
         Some(version) => GroupVersion::gv(group, version).api_version(),
         None if group.is_empty() => "the core group".to_owned(),

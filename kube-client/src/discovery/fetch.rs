@@ -3,11 +3,11 @@
 use serde_json::Value;
 
 use super::{
-    Groups, aggregated,
+    GroupSelection, aggregated,
     apigroup::ApiGroup,
     failure::GroupFailure,
-    legacy::{self, Listed},
-    names::{array, is_segment, text},
+    json::{elements, is_segment, string_or_empty},
+    unaggregated::{self, GroupEntry},
 };
 use crate::{
     client::Client,
@@ -17,22 +17,26 @@ use crate::{
 
 /// The groups and failures of a server, or of one of its root documents `/api` and `/apis`.
 #[derive(Debug, Default)]
-pub(super) struct Found {
+pub(super) struct DiscoveredGroups {
     pub(super) groups: Vec<ApiGroup>,
     pub(super) failures: Vec<GroupFailure>,
 }
 
 /// Reads the selected groups: the core group first, then the others in the order of the server.
-pub(super) async fn all(client: &Client, wanted: &Groups) -> Result<Found> {
+pub(super) async fn fetch_selected(client: &Client, wanted: &GroupSelection) -> Result<DiscoveredGroups> {
     let core = async {
         if wanted.contains(ApiGroup::CORE_GROUP) {
-            root(client, "/api", wanted).await
+            fetch_root_document(client, "/api", wanted).await
         } else {
-            Ok(Found::default())
+            Ok(DiscoveredGroups::default())
         }
     };
     let named = async {
-        if wanted.has_named_group() { root(client, "/apis", wanted).await } else { Ok(Found::default()) }
+        if wanted.has_named_group() {
+            fetch_root_document(client, "/apis", wanted).await
+        } else {
+            Ok(DiscoveredGroups::default())
+        }
     };
     let (mut found, named) = futures::try_join!(core, named)?;
     for group in named.groups {
@@ -47,53 +51,59 @@ pub(super) async fn all(client: &Client, wanted: &Groups) -> Result<Found> {
 }
 
 /// Reads the groups below `path`, which is `/api` or `/apis`.
-async fn root(client: &Client, path: &str, wanted: &Groups) -> Result<Found> {
+async fn fetch_root_document(
+    client: &Client,
+    path: &str,
+    wanted: &GroupSelection,
+) -> Result<DiscoveredGroups> {
     let document: Value = match client.request_document(path, ACCEPT_AGGREGATED_DISCOVERY_V2).await {
-        // From a proxy or an aggregated API server that does not support the parameters of the media types.
+        // A proxy or an aggregated API server may not support the parameters of the media types.
         Err(error) if error.status().is_some_and(|status| status.code == 406) => {
             client.request_document(path, "application/json").await?
         }
         // A server may have only one of the root documents.
-        Err(error) if error.is_not_found() => return Ok(Found::default()),
+        Err(error) if error.is_not_found() => return Ok(DiscoveredGroups::default()),
         document => document?,
     };
     let core = path == "/api";
-    let mut found = Found::default();
-    match (text(&document["kind"]), core) {
+    let mut found = DiscoveredGroups::default();
+    match (string_or_empty(&document["kind"]), core) {
         ("APIGroupDiscoveryList", _) => {
             for item in entries(&document, "items", path)? {
-                let name = text(&item["metadata"]["name"]);
+                let name = string_or_empty(&item["metadata"]["name"]);
                 if name.is_empty() != core || !core && !is_segment(name) {
                     let what = format_args!("a group has the name {name:?}");
                     found.failures.push(GroupFailure::invalid(path, None, what));
                 } else if wanted.contains(name) {
-                    found.groups.extend(aggregated::group(name, item, &mut found.failures));
+                    found.groups.extend(aggregated::parse_group(name, item, &mut found.failures));
                 }
             }
         }
         ("APIVersions", true) => {
-            let listed = Listed::core(&document, &mut found.failures);
-            found.groups = legacy::groups(client, listed.into_iter().collect(), &mut found.failures).await;
+            let listed = GroupEntry::from_api_versions(&document, &mut found.failures);
+            found.groups =
+                unaggregated::fetch_groups(client, listed.into_iter().collect(), &mut found.failures).await;
         }
         ("APIGroupList", false) => {
             let mut listed = Vec::new();
             for entry in entries(&document, "groups", path)? {
                 if entry["name"].as_str().is_none_or(|name| wanted.contains(name)) {
-                    listed.extend(Listed::of(entry, &mut found.failures));
+                    listed.extend(GroupEntry::from_api_group(entry, &mut found.failures));
                 }
             }
-            found.groups = legacy::groups(client, listed, &mut found.failures).await;
+            found.groups = unaggregated::fetch_groups(client, listed, &mut found.failures).await;
         }
-        (kind, _) => return Err(invalid(path, format!("it has the kind {kind:?}"))),
+        (kind, _) => return Err(invalid_document(path, format!("it has the kind {kind:?}"))),
     }
     Ok(found)
 }
 
 /// The elements of the array `field` of a document.
 fn entries<'a>(document: &'a Value, field: &str, path: &str) -> Result<&'a [Value]> {
-    array(&document[field]).map_err(|what| invalid(path, format!("`{field}` {what}")))
+    elements(&document[field]).map_err(|what| invalid_document(path, format!("`{field}` {what}")))
 }
 
-fn invalid(path: &str, what: String) -> Error {
+/// The error for a root document that cannot be used.
+fn invalid_document(path: &str, what: String) -> Error {
     DiscoveryError::InvalidDocument { document: path.to_owned(), what }.into()
 }

@@ -11,13 +11,13 @@ use crate::core::{ApiResource, discovery::ApiCapabilities};
 
 /// One interpretation of a resource argument of kubectl. Without a group, all groups are searched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Argument<'a> {
+pub(super) struct ResourceArgument<'a> {
     pub(super) name: &'a str,
     pub(super) version: Option<&'a str>,
     pub(super) group: Option<&'a str>,
 }
 
-impl<'a> Argument<'a> {
+impl<'a> ResourceArgument<'a> {
     /// The interpretations of an argument, in the order of preference. `a.b.c` is resource `a` in version `b` of group
     /// `c`, or else resource `a` in group `b.c`.
     pub(super) fn interpretations(argument: &'a str) -> Vec<Self> {
@@ -66,8 +66,11 @@ impl Discovery {
     /// ```
     pub fn resolve(&self, argument: &str) -> Option<(ApiResource, ApiCapabilities)> {
         let lower = argument.to_lowercase();
-        let by_name = Argument::interpretations(&lower).into_iter().find_map(|name| self.by_name(name));
-        let by_kind = || Argument::interpretations(argument).into_iter().find_map(|name| self.by_kind(name));
+        let by_name =
+            ResourceArgument::interpretations(&lower).into_iter().find_map(|name| self.find_by_name(name));
+        let by_kind = || {
+            ResourceArgument::interpretations(argument).into_iter().find_map(|name| self.find_by_kind(name))
+        };
         by_name.or_else(by_kind).map(Endpoint::pair)
     }
 
@@ -96,13 +99,14 @@ impl Discovery {
         found
     }
 
+    /// The resources of all groups in the order of the server; in each group, the preferred version first.
     fn endpoints(&self) -> impl Iterator<Item = &Endpoint> {
         self.groups.iter().flat_map(ApiGroup::by_preference)
     }
 
     /// Finds a resource by plural, short name or singular, in lower case. Prefers the group with exactly the name in
     /// the argument to a group whose name begins with it.
-    fn by_name(&self, name: Argument<'_>) -> Option<&Endpoint> {
+    fn find_by_name(&self, name: ResourceArgument<'_>) -> Option<&Endpoint> {
         let exact = |endpoint: &&Endpoint| name.group.is_none_or(|group| endpoint.resource.group == group);
         let prefix =
             |endpoint: &&Endpoint| name.group.is_some_and(|group| endpoint.resource.group.starts_with(group));
@@ -121,7 +125,7 @@ impl Discovery {
     }
 
     /// Finds a resource by its kind and the full name of its group.
-    fn by_kind(&self, name: Argument<'_>) -> Option<&Endpoint> {
+    fn find_by_kind(&self, name: ResourceArgument<'_>) -> Option<&Endpoint> {
         self.endpoints().find(|Endpoint { resource, .. }| {
             resource.kind == name.name
                 && name.group.is_none_or(|group| resource.group == group)
@@ -136,7 +140,7 @@ mod tests {
 
     #[test]
     fn reads_an_argument_as_version_and_group_before_a_dotted_group() {
-        let name = |name, version, group| Argument { name, version, group };
+        let name = |name, version, group| ResourceArgument { name, version, group };
         for (argument, expected) in [
             ("pods", vec![name("pods", None, None)]),
             ("deploy.apps", vec![name("deploy", None, Some("apps"))]),
@@ -151,7 +155,7 @@ mod tests {
             ("", vec![name("", None, None)]),
             (".", vec![name("", None, Some(""))]),
         ] {
-            assert_eq!(Argument::interpretations(argument), expected, "{argument}");
+            assert_eq!(ResourceArgument::interpretations(argument), expected, "{argument}");
         }
     }
 }

@@ -11,7 +11,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::{Discovery, failure, lookup::Argument};
+use super::{Discovery, failure, lookup::ResourceArgument};
 use crate::{
     client::Client,
     core::{ApiResource, GroupVersionKind, discovery::ApiCapabilities},
@@ -63,6 +63,7 @@ struct Shared {
     refreshing: tokio::sync::Mutex<()>,
 }
 
+/// The cached snapshot, and the result of the last refresh.
 #[derive(Clone, Default)]
 struct State {
     snapshot: Option<Arc<Discovery>>,
@@ -99,7 +100,7 @@ impl RestMapper {
     /// failed within the refresh interval.
     pub async fn resolve(&self, argument: &str) -> Result<(ApiResource, ApiCapabilities)> {
         self.find(|discovery| {
-            discovery.resolve(argument).ok_or_else(|| missing_resource(discovery, argument))
+            discovery.resolve(argument).ok_or_else(|| missing_resource_error(discovery, argument))
         })
         .await
     }
@@ -115,7 +116,7 @@ impl RestMapper {
                 return Ok(found);
             }
             let found = discovery.resolve(argument).map(|pair| vec![pair]);
-            found.ok_or_else(|| missing_resource(discovery, argument))
+            found.ok_or_else(|| missing_resource_error(discovery, argument))
         })
         .await
     }
@@ -132,7 +133,7 @@ impl RestMapper {
             let missing = || DiscoveryError::MissingKind(gvk.to_string());
             let found = discovery.resolve_gvk(gvk);
             found.ok_or_else(|| {
-                incomplete(discovery, &gvk.to_string(), may_be_in).unwrap_or_else(missing).into()
+                incomplete_error(discovery, &gvk.to_string(), may_be_in).unwrap_or_else(missing).into()
             })
         })
         .await
@@ -166,7 +167,7 @@ impl RestMapper {
         let found = state.snapshot.as_deref().map(&search);
         match (found, state.error) {
             (Some(Ok(found)), _) => return Ok(found),
-            // The server could not be asked about this name.
+            // The last refresh failed, so that it is unknown whether the server has this name.
             (_, Some(error)) if recent => return Err(DiscoveryError::Unavailable(error).into()),
             (Some(Err(missing)), None) if recent => return Err(missing),
             _ => {}
@@ -208,6 +209,7 @@ impl RestMapper {
         }
     }
 
+    /// Locks the state. The guard must not be held across an await.
     fn state(&self) -> MutexGuard<'_, State> {
         // No code panics while it holds the lock.
         self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -224,19 +226,20 @@ impl fmt::Debug for RestMapper {
     }
 }
 
-fn missing_resource(discovery: &Discovery, argument: &str) -> Error {
+/// The error for a resource that is not in the snapshot.
+fn missing_resource_error(discovery: &Discovery, argument: &str) -> Error {
     let lower = argument.to_lowercase();
-    let interpretations = Argument::interpretations(&lower);
+    let interpretations = ResourceArgument::interpretations(&lower);
     let may_be_in = |group: &str, version: Option<&str>| {
         interpretations.iter().any(|name| name.may_be_in(group, version))
     };
     let missing = || DiscoveryError::MissingResource(argument.to_owned());
-    incomplete(discovery, argument, may_be_in).unwrap_or_else(missing).into()
+    incomplete_error(discovery, argument, may_be_in).unwrap_or_else(missing).into()
 }
 
 /// The error for a name that may belong to group versions whose discovery failed; `None` if there are no such group
 /// versions.
-fn incomplete(
+fn incomplete_error(
     discovery: &Discovery,
     name: &str,
     may_be_in: impl Fn(&str, Option<&str>) -> bool,
@@ -245,8 +248,10 @@ fn incomplete(
     let failures: Vec<_> =
         failures.filter(|failed| may_be_in(&failed.group, failed.version.as_deref())).collect();
     let source = failures.first()?.error.clone();
-    let mut group_versions: Vec<_> =
-        failures.iter().map(|failed| failure::name(&failed.group, failed.version.as_deref())).collect();
+    let mut group_versions: Vec<_> = failures
+        .iter()
+        .map(|failed| failure::display_name(&failed.group, failed.version.as_deref()))
+        .collect();
     group_versions.dedup();
     Some(DiscoveryError::Incomplete {
         name: name.to_owned(),

@@ -11,11 +11,11 @@ mod aggregated;
 mod apigroup;
 mod failure;
 mod fetch;
-mod legacy;
+mod json;
 mod lookup;
 mod mapper;
-mod names;
 pub mod oneshot;
+mod unaggregated;
 
 pub use crate::core::discovery::{ApiCapabilities, ApiResource, Scope, verbs};
 pub use apigroup::ApiGroup;
@@ -33,14 +33,15 @@ use crate::{
 
 /// The groups to discover.
 #[derive(Debug, Clone)]
-enum Groups {
+enum GroupSelection {
     /// These groups.
     Only(Vec<String>),
     /// All groups but these.
     Except(Vec<String>),
 }
 
-impl Groups {
+impl GroupSelection {
+    /// Whether the group is selected.
     fn contains(&self, group: &str) -> bool {
         match self {
             Self::Only(listed) => listed.iter().any(|name| name == group),
@@ -59,7 +60,7 @@ impl Groups {
 
 /// A snapshot of the groups, versions and resources of an API server.
 ///
-/// [`run`](Self::run) takes the snapshot; it does not change afterwards.
+/// [`run`](Self::run) takes the snapshot. The snapshot does not change afterwards.
 ///
 /// ```
 /// use kube_client::{Api, Discovery, core::DynamicObject, discovery::{Scope, verbs}};
@@ -85,7 +86,7 @@ impl Groups {
 #[derive(Clone)]
 pub struct Discovery {
     client: Client,
-    selected: Groups,
+    selected: GroupSelection,
     groups: Vec<ApiGroup>,
     failures: Vec<GroupFailure>,
 }
@@ -94,28 +95,33 @@ impl Discovery {
     /// Discovery of all groups. Sends no request before [`run`](Self::run).
     #[must_use]
     pub fn new(client: Client) -> Self {
-        Self { client, selected: Groups::Except(Vec::new()), groups: Vec::new(), failures: Vec::new() }
+        Self {
+            client,
+            selected: GroupSelection::Except(Vec::new()),
+            groups: Vec::new(),
+            failures: Vec::new(),
+        }
     }
 
     /// Discovers only these groups; `""` is the core group. Replaces an earlier [`exclude`](Self::exclude).
     #[must_use]
     pub fn filter(mut self, allow: &[&str]) -> Self {
-        self.selected = Groups::Only(allow.iter().map(ToString::to_string).collect());
+        self.selected = GroupSelection::Only(allow.iter().map(ToString::to_string).collect());
         self
     }
 
     /// Discovers all groups except these. Replaces an earlier [`filter`](Self::filter).
     #[must_use]
     pub fn exclude(mut self, deny: &[&str]) -> Self {
-        self.selected = Groups::Except(deny.iter().map(ToString::to_string).collect());
+        self.selected = GroupSelection::Except(deny.iter().map(ToString::to_string).collect());
         self
     }
 
-    /// Takes a snapshot, or replaces the earlier one.
+    /// Takes a snapshot, or replaces the earlier snapshot.
     ///
     /// Sends two requests if the server has aggregated discovery (Kubernetes 1.26), else one for each group version, a
-    /// few at a time. A group version that cannot be read is one of the [`failures`](Self::failures), and is logged as a
-    /// warning.
+    /// few at a time. A group version that cannot be read is one of the [`failures`](Self::failures), and is logged as
+    /// a warning.
     ///
     /// # Errors
     /// If the document at `/api` or `/apis` cannot be read. A 404 for one of them means that the server has no such
@@ -124,7 +130,7 @@ impl Discovery {
     /// # Cancel safety
     /// Cancel safe: there are no side effects.
     pub async fn run(mut self) -> Result<Self> {
-        let found = fetch::all(&self.client, &self.selected).await?;
+        let found = fetch::fetch_selected(&self.client, &self.selected).await?;
         self.groups = found.groups;
         self.failures = found.failures;
         for failure in &self.failures {

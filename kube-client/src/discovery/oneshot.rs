@@ -6,12 +6,12 @@
 use std::sync::Arc;
 
 use super::{
-    Groups,
+    GroupSelection,
     apigroup::ApiGroup,
     failure::GroupFailure,
     fetch,
-    legacy::{self, Listed},
-    names::is_segment,
+    json::is_segment,
+    unaggregated::{self, GroupEntry},
 };
 use crate::{
     client::Client,
@@ -44,7 +44,7 @@ use crate::{
 pub async fn group(client: &Client, apigroup: &str) -> Result<ApiGroup> {
     let missing = || DiscoveryError::MissingApiGroup(apigroup.to_owned());
     let (groups, failures) = if apigroup == ApiGroup::CORE_GROUP {
-        let found = fetch::all(client, &Groups::Only(vec![String::new()])).await?;
+        let found = fetch::fetch_selected(client, &GroupSelection::Only(vec![String::new()])).await?;
         (found.groups, found.failures)
     } else if is_segment(apigroup) {
         let mut failures = Vec::new();
@@ -52,8 +52,8 @@ pub async fn group(client: &Client, apigroup: &str) -> Result<ApiGroup> {
             Err(error) if error.is_not_found() => return Err(missing().into()),
             document => document?,
         };
-        let listed = Listed::of(&document, &mut failures).into_iter().collect();
-        (legacy::groups(client, listed, &mut failures).await, failures)
+        let listed = GroupEntry::from_api_group(&document, &mut failures).into_iter().collect();
+        (unaggregated::fetch_groups(client, listed, &mut failures).await, failures)
     } else {
         return Err(missing().into());
     };
@@ -72,7 +72,7 @@ pub async fn group(client: &Client, apigroup: &str) -> Result<ApiGroup> {
 /// Cancel safe: there are no side effects.
 pub async fn pinned_group(client: &Client, gv: &GroupVersion) -> Result<ApiGroup> {
     let mut failures = Vec::new();
-    let data = legacy::version(client, gv, &mut failures).await?;
+    let data = unaggregated::fetch_version(client, gv, &mut failures).await?;
     first_failure(failures)?;
     let group = ApiGroup::new(gv.group.clone(), vec![data], Some(gv.version.clone()));
     Ok(group.ok_or_else(|| DiscoveryError::EmptyApiGroup(gv.group.clone()))?)
@@ -101,7 +101,7 @@ pub async fn pinned_group(client: &Client, gv: &GroupVersion) -> Result<ApiGroup
 /// Cancel safe: there are no side effects.
 pub async fn pinned_kind(client: &Client, gvk: &GroupVersionKind) -> Result<(ApiResource, ApiCapabilities)> {
     let gv = GroupVersion::gv(&gvk.group, &gvk.version);
-    let data = legacy::version(client, &gv, &mut Vec::new()).await?;
+    let data = unaggregated::fetch_version(client, &gv, &mut Vec::new()).await?;
     let found = data.endpoints.iter().find(|endpoint| endpoint.resource.kind == gvk.kind);
     Ok(found.ok_or_else(|| DiscoveryError::MissingKind(gvk.to_string()))?.pair())
 }

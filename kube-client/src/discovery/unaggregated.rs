@@ -10,7 +10,7 @@ use super::{
     aggregated::response_kind,
     apigroup::{ApiGroup, Endpoint, VersionData},
     failure::GroupFailure,
-    names::{array, is_segment},
+    json::{elements, is_segment},
 };
 use crate::{
     client::Client,
@@ -23,17 +23,17 @@ const MAX_CONCURRENT_REQUESTS: usize = 8;
 
 /// A group as the unaggregated document lists it.
 #[derive(Debug)]
-pub(super) struct Listed {
+pub(super) struct GroupEntry {
     pub(super) name: String,
     pub(super) versions: Vec<String>,
     pub(super) preferred: Option<String>,
 }
 
-impl Listed {
+impl GroupEntry {
     /// The core group, from the `versions` of the document at `/api`.
-    pub(super) fn core(document: &Value, failures: &mut Vec<GroupFailure>) -> Option<Self> {
+    pub(super) fn from_api_versions(document: &Value, failures: &mut Vec<GroupFailure>) -> Option<Self> {
         let mut versions = Vec::new();
-        match array(&document["versions"]) {
+        match elements(&document["versions"]) {
             Err(what) => failures.push(GroupFailure::invalid("", None, format_args!("`versions` {what}"))),
             Ok(entries) => {
                 for entry in entries {
@@ -45,11 +45,11 @@ impl Listed {
             }
         }
         // The document has no preferred version; clients of Kubernetes use v1.
-        Self::checked(String::new(), versions, Some("v1".to_owned()), failures)
+        Self::with_valid_versions(String::new(), versions, Some("v1".to_owned()), failures)
     }
 
     /// Reads a group from its entry in the document at `/apis`, or from the document at `/apis/GROUP`.
-    pub(super) fn of(entry: &Value, failures: &mut Vec<GroupFailure>) -> Option<Self> {
+    pub(super) fn from_api_group(entry: &Value, failures: &mut Vec<GroupFailure>) -> Option<Self> {
         let group = match serde_json::from_value::<APIGroup>(entry.clone()) {
             Ok(group) => group,
             Err(error) => {
@@ -65,11 +65,11 @@ impl Listed {
             failures.push(GroupFailure::invalid("/apis", None, what));
             return None;
         }
-        Self::checked(group.name, versions, preferred, failures)
+        Self::with_valid_versions(group.name, versions, preferred, failures)
     }
 
     /// Drops versions with unusable names; `None` if there is no version.
-    fn checked(
+    fn with_valid_versions(
         name: String,
         mut versions: Vec<String>,
         preferred: Option<String>,
@@ -92,9 +92,9 @@ impl Listed {
 }
 
 /// Reads the documents of all versions, a few at a time. The result has the order of `listed`.
-pub(super) async fn groups(
+pub(super) async fn fetch_groups(
     client: &Client,
-    listed: Vec<Listed>,
+    listed: Vec<GroupEntry>,
     failures: &mut Vec<GroupFailure>,
 ) -> Vec<ApiGroup> {
     let wanted: Vec<(usize, GroupVersion)> = listed
@@ -108,7 +108,7 @@ pub(super) async fn groups(
         let client = client.clone();
         async move {
             let mut problems = Vec::new();
-            let data = match version(&client, &gv, &mut problems).await {
+            let data = match fetch_version(&client, &gv, &mut problems).await {
                 Ok(data) => Some(data),
                 Err(error) => {
                     problems.push(GroupFailure::new(&gv.group, Some(&gv.version), error));
@@ -129,7 +129,7 @@ pub(super) async fn groups(
 }
 
 /// Reads the document of one group version.
-pub(super) async fn version(
+pub(super) async fn fetch_version(
     client: &Client,
     gv: &GroupVersion,
     failures: &mut Vec<GroupFailure>,
@@ -143,7 +143,7 @@ pub(super) async fn version(
         (Some("APIResourceList"), _) | (None, Some(_)) => {}
         (kind, _) => return Err(unusable(format!("it has the kind {:?}", kind.unwrap_or_default())).into()),
     }
-    let entries = array(&document["resources"]).map_err(|what| unusable(format!("`resources` {what}")))?;
+    let entries = elements(&document["resources"]).map_err(|what| unusable(format!("`resources` {what}")))?;
     let mut endpoints: Vec<Endpoint> = Vec::new();
     let mut subresources = Vec::new();
     let mut invalid = |what: String| failures.push(GroupFailure::invalid(&gv.group, Some(&gv.version), what));
@@ -155,7 +155,7 @@ pub(super) async fn version(
             }
             Ok(found) if found.name.contains('/') => subresources.push(found),
             Ok(found) if found.kind.is_empty() => invalid(format!("{} has no kind", found.name)),
-            Ok(found) => endpoints.push(endpoint(gv, found)),
+            Ok(found) => endpoints.push(to_endpoint(gv, found)),
         }
     }
     let mut index = HashMap::new();
@@ -176,7 +176,7 @@ pub(super) async fn version(
 
 /// Converts an entry of the document to an endpoint. The endpoint has the group and version of the document, even if
 /// the group and version of the entry differ.
-fn endpoint(gv: &GroupVersion, found: APIResource) -> Endpoint {
+fn to_endpoint(gv: &GroupVersion, found: APIResource) -> Endpoint {
     let gvk = GroupVersionKind::gvk(&gv.group, &gv.version, &found.kind);
     let scope = if found.namespaced { Scope::Namespaced } else { Scope::Cluster };
     let resource = ApiResource::from_gvk_with_plural(&gvk, &found.name);

@@ -1,4 +1,4 @@
-//! `Items`: reads the body of a list or watch, splits it into pieces, and decodes the pieces in order.
+//! `BodyDecoder`: reads the body of a list or watch, splits it into pieces, and decodes the pieces in order.
 
 use super::filter::{PieceFilter, PieceVerdict, QueuedKeys};
 use super::pipeline::Pipeline;
@@ -21,7 +21,7 @@ const MAX_DROPPED_PER_POLL: usize = 256;
 const READ_AHEAD_BYTES: usize = 16 << 20;
 
 /// Whether to read the body although the pipeline has no room.
-fn reads_ahead<T: Send + 'static>(read_ahead_from: Option<Instant>, pipeline: &Pipeline<T>) -> bool {
+fn may_read_ahead<T: Send + 'static>(read_ahead_from: Option<Instant>, pipeline: &Pipeline<T>) -> bool {
     read_ahead_from
         .is_some_and(|start| pipeline.buffered_bytes() < READ_AHEAD_BYTES && Instant::now() >= start)
 }
@@ -29,14 +29,16 @@ fn reads_ahead<T: Send + 'static>(read_ahead_from: Option<Instant>, pipeline: &P
 /// The result of submitting a piece.
 #[derive(PartialEq, Eq)]
 enum Submitted {
+    /// The piece, or the value that the filter decoded, is in the pipeline.
     Queued,
+    /// The filter dropped the piece.
     Dropped,
     /// The piece is filtered again after the stream has emitted another item.
     Held,
 }
 
 /// The decoded items of a list's body, or the decoded events of a watch's body.
-pub(super) struct Items<S: Split, T> {
+pub(super) struct BodyDecoder<S: Split, T> {
     body: Body,
     /// `None` after the end of the body.
     splitter: Option<S>,
@@ -59,9 +61,9 @@ pub(super) struct Items<S: Split, T> {
 }
 
 /// No method pins a field of this type.
-impl<S: Split, T> Unpin for Items<S, T> {}
+impl<S: Split, T> Unpin for BodyDecoder<S, T> {}
 
-impl<S: Split, T: Send + 'static> Items<S, T> {
+impl<S: Split, T: Send + 'static> BodyDecoder<S, T> {
     /// Splits and decodes `body`. Error texts contain `kind`, the kind of the objects.
     pub(super) fn new(
         body: Body,
@@ -93,7 +95,7 @@ impl<S: Split, T: Send + 'static> Items<S, T> {
         self.bookmark = bookmark;
     }
 
-    /// The next item. The stream continues after an object that does not decode; any other error ends it.
+    /// The next item. The stream continues after an object that does not decode; any other error ends the stream.
     pub(super) fn poll_item(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<T>>> {
         self.fill(cx);
         let mut next = self.pipeline.poll_next(cx);
@@ -143,12 +145,12 @@ impl<S: Split, T: Send + 'static> Items<S, T> {
         }
         // The body may have ended while its last piece was held.
         if self.splitter.is_none() {
-            self.report_dropped();
+            self.queue_bookmark_for_dropped();
             self.pipeline.flush();
         }
         let mut dropped = 0;
         while let Some(splitter) = &mut self.splitter
-            && (self.pipeline.has_room() || reads_ahead(self.read_ahead_from, &self.pipeline))
+            && (self.pipeline.has_room() || may_read_ahead(self.read_ahead_from, &self.pipeline))
         {
             match splitter.next() {
                 Some(Ok(piece)) => {
@@ -160,7 +162,7 @@ impl<S: Split, T: Send + 'static> Items<S, T> {
                     }
                     // Yield to other tasks.
                     if dropped == MAX_DROPPED_PER_POLL {
-                        self.report_dropped();
+                        self.queue_bookmark_for_dropped();
                         cx.waker().wake_by_ref();
                         return;
                     }
@@ -181,7 +183,7 @@ impl<S: Split, T: Send + 'static> Items<S, T> {
                 Poll::Ready(Some(Err(error))) => return self.fail(Error::from_box(error.into())),
                 Poll::Ready(None) => return self.finish(),
                 // `poll_item` decides when a partial chunk is decoded.
-                Poll::Pending => return self.report_dropped(),
+                Poll::Pending => return self.queue_bookmark_for_dropped(),
             }
         }
     }
@@ -194,12 +196,12 @@ impl<S: Split, T: Send + 'static> Items<S, T> {
         };
         match filter(&piece, &self.queued) {
             PieceVerdict::Decode(key) => {
-                self.report_dropped();
+                self.queue_bookmark_for_dropped();
                 self.queued.push(key);
                 self.pipeline.push(piece);
             }
             PieceVerdict::Ready(value) => {
-                self.report_dropped();
+                self.queue_bookmark_for_dropped();
                 self.queued.push(None);
                 self.pipeline.push_value(*value);
             }
@@ -215,8 +217,8 @@ impl<S: Split, T: Send + 'static> Items<S, T> {
         Submitted::Queued
     }
 
-    /// Queues a bookmark with the version of the last dropped piece.
-    fn report_dropped(&mut self) {
+    /// Queues a bookmark with the version of the last dropped piece, if there is one since the last bookmark.
+    fn queue_bookmark_for_dropped(&mut self) {
         if let Some(bookmark) = self.bookmark
             && let Some(version) = self.dropped_version.take()
         {
@@ -232,7 +234,7 @@ impl<S: Split, T: Send + 'static> Items<S, T> {
                 if let Some(piece) = rest {
                     self.submit(piece);
                 }
-                self.report_dropped();
+                self.queue_bookmark_for_dropped();
                 self.end = Some(end);
                 self.pipeline.flush();
             }
@@ -252,7 +254,7 @@ impl<S: Split, T: Send + 'static> Items<S, T> {
 
     /// Ends the stream with `error`, after the pieces that are already split.
     pub(super) fn fail(&mut self, error: Error) {
-        self.report_dropped();
+        self.queue_bookmark_for_dropped();
         self.splitter = None;
         // Release the connection now: the caller may hold the failed stream for a long time.
         self.body = Body::empty();
@@ -260,18 +262,20 @@ impl<S: Split, T: Send + 'static> Items<S, T> {
         self.pipeline.flush();
     }
 
+    /// The error for a body that cannot be split or decoded.
     fn decode_error(&self, error: WireError) -> Error {
         Error::Decode { what: format!("a response with {} objects", self.kind), source: error.into() }
     }
 }
 
-impl<S: Split, T> Items<S, T> {
+impl<S: Split, T> BodyDecoder<S, T> {
     /// The data that the splitter returns at the end of the body, such as the metadata of a list. `None` before the
     /// end.
     pub(super) fn end(&self) -> Option<&S::End> {
         self.end.as_ref()
     }
 
+    /// Like [`end`](Self::end), without a copy.
     pub(super) fn into_end(self) -> Option<S::End> {
         self.end
     }
@@ -304,7 +308,7 @@ mod tests {
 
     /// A list of `count` items, one per frame and each padded by `bytes` bytes, and the number of frames that have been
     /// read.
-    fn padded_list(count: usize, bytes: usize) -> (Items<ListSplitter, usize>, Arc<AtomicUsize>) {
+    fn padded_list(count: usize, bytes: usize) -> (BodyDecoder<ListSplitter, usize>, Arc<AtomicUsize>) {
         let read = Arc::new(AtomicUsize::new(0));
         let counter = read.clone();
         let item = move |n: usize| {
@@ -318,7 +322,7 @@ mod tests {
             let text = std::str::from_utf8(text).unwrap();
             Ok(text.trim_matches('"').trim().parse().unwrap())
         };
-        let mut items = Items::new(body, ListSplitter::new(usize::MAX), "A", decode);
+        let mut items = BodyDecoder::new(body, ListSplitter::new(usize::MAX), "A", decode);
         items.read_ahead_from(Instant::now() + Duration::from_secs(20));
         (items, read)
     }

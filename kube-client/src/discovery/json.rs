@@ -1,4 +1,4 @@
-//! Reads names, texts and arrays from JSON values of documents, which may have any type.
+//! Reads names, strings and arrays from the JSON values of discovery documents, which may have an unexpected type.
 
 use serde_json::Value;
 
@@ -8,13 +8,13 @@ pub(super) fn is_segment(name: &str) -> bool {
     !matches!(name, "" | "." | "..") && name.chars().all(valid)
 }
 
-/// The text of a string; empty for a value of another type.
-pub(super) fn text(value: &Value) -> &str {
+/// The string in a value; empty for a value of another type.
+pub(super) fn string_or_empty(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }
 
 /// The elements of an array; none for `null`, which Go writes for a nil slice.
-pub(super) fn array(value: &Value) -> Result<&[Value], &'static str> {
+pub(super) fn elements(value: &Value) -> Result<&[Value], &'static str> {
     match value {
         Value::Null => Ok(&[]),
         Value::Array(elements) => Ok(elements),
