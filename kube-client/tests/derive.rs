@@ -150,6 +150,7 @@ fn website() -> Website {
     Website::new("home", WebsiteSpec { url: "http://a".to_owned(), replicas: 2 })
 }
 
+/// The error of decoding a value. Asserts that decoding the text of the value fails with the same error.
 #[track_caller]
 fn decode_error<T: DeserializeOwned + std::fmt::Debug>(object: &Value) -> String {
     let from_value = serde_json::from_value::<T>(object.clone()).unwrap_err().to_string();
@@ -159,7 +160,7 @@ fn decode_error<T: DeserializeOwned + std::fmt::Debug>(object: &Value) -> String
 }
 
 #[test]
-fn encodes_api_version_and_kind() {
+fn encodes_api_version_and_kind_and_decodes_the_result() {
     let mut site = website();
     let expected = json!({
         "apiVersion": "web.example.com/v1",
@@ -215,7 +216,7 @@ fn unknown_fields_are_skipped() {
 }
 
 #[test]
-fn url_path_contains_group_version_and_plural() {
+fn generated_names_and_url_paths_follow_the_attributes() {
     assert_eq!(Website::kind(&()), "Website");
     assert_eq!(Website::group(&()), "web.example.com");
     assert_eq!(Website::version(&()), "v1");
@@ -233,7 +234,7 @@ fn url_path_contains_group_version_and_plural() {
 }
 
 #[test]
-fn scope_is_an_associated_type() {
+fn namespaced_selects_the_associated_scope_type() {
     fn namespaced<K: Resource<Scope = NamespaceResourceScope>>() {}
     fn cluster<K: Resource<Scope = ClusterResourceScope>>() {}
     namespaced::<Website>();
@@ -242,12 +243,12 @@ fn scope_is_an_associated_type() {
 
 #[test]
 fn generic_code_accesses_spec_and_status() {
-    fn touch<K: HasSpec<Spec = WebsiteSpec> + HasStatus<Status = WebsiteStatus>>(object: &mut K) {
+    fn set_replicas<K: HasSpec<Spec = WebsiteSpec> + HasStatus<Status = WebsiteStatus>>(object: &mut K) {
         object.spec_mut().replicas = 5;
         object.status_mut().get_or_insert_default().replicas = 4;
     }
     let mut site = website();
-    touch(&mut site);
+    set_replicas(&mut site);
     assert_eq!((site.spec().replicas, site.status().map(|s| s.replicas)), (5, Some(4)));
     assert_eq!(Website::default().spec, WebsiteSpec::default());
 }

@@ -11,13 +11,15 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+/// The schema in the CRD.
 fn root_schema<K: CustomResourceExt>() -> Value {
     let crd = serde_json::to_value(K::crd()).unwrap();
     crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"].clone()
 }
 
+/// Asserts that `try_crd` reports problems with these paths and texts.
 #[track_caller]
-fn check_problems<K: CustomResourceExt>(expected: &[(&str, &str)]) {
+fn assert_problems<K: CustomResourceExt>(expected: &[(&str, &str)]) {
     let error = K::try_crd().unwrap_err();
     let problems: Vec<_> =
         error.problems().iter().map(|problem| (problem.path.as_str(), problem.what.as_str())).collect();
@@ -41,7 +43,7 @@ struct TextMapFields {
 #[test]
 fn flattened_map_at_the_root_preserves_unknown_fields() {
     AnyMap::try_crd().unwrap();
-    check_problems::<TextMap>(&[("", "the values of a flattened map are not validated at the root")]);
+    assert_problems::<TextMap>(&[("", "the values of a flattened map are not validated at the root")]);
     for schema in [root_schema::<AnyMap>(), root_schema::<TextMap>()] {
         assert_eq!(schema["x-kubernetes-preserve-unknown-fields"], true, "{schema}");
         assert_eq!(schema.get("additionalProperties"), None, "{schema}");
@@ -67,7 +69,7 @@ struct ClashFields {
 #[test]
 fn flattened_field_with_reserved_name_is_reported_and_not_encoded() {
     let what = "every object has a field of this name, so the object would have duplicate keys";
-    check_problems::<Clash>(&[(".kind", what), (".status", what)]);
+    assert_problems::<Clash>(&[(".kind", what), (".status", what)]);
     let clash = Clash::new("a", ClashFields { own: 1, common: Common { kind: "b".to_owned(), status: 2 } });
     let error = serde_json::to_string(&clash).unwrap_err().to_string();
     assert!(error.contains("a field `kind`"), "{error}");
@@ -114,7 +116,7 @@ struct SelectedSpec {
 #[test]
 fn selectable_fields_are_scalars_in_the_schema() {
     let absent = "a selectable field must be in the schema";
-    check_problems::<Selected>(&[
+    assert_problems::<Selected>(&[
         (".spec.nothing", absent),
         (".spec.labels", "a selectable field cannot be of type object"),
         (".spec.labels.a", absent),
@@ -141,8 +143,8 @@ struct RuledSpec {
 }
 
 #[test]
-fn reports_malformed_rules() {
-    check_problems::<Ruled>(&[
+fn reports_malformed_validation_rules() {
+    assert_problems::<Ruled>(&[
         ("", "the message of the validation rule \"true\" contains a line break"),
         ("", "the validation rule \"true &&\\ntrue\" contains a line break, and therefore needs a message"),
         ("", "a validation rule is empty"),

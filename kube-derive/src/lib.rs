@@ -33,7 +33,7 @@ pub fn derive_custom_resource(tokens: TokenStream) -> TokenStream {
     let (input, parse_error) = Input::parse(input);
     let checked = match parse_error {
         Some(error) => Err(error),
-        None => validate::check(&input),
+        None => validate::check_input(&input),
     };
     match checked {
         Ok(()) => expand::custom_resource(&Model::new(input)).into(),

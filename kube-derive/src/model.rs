@@ -129,6 +129,7 @@ impl Model {
 }
 
 impl Names {
+    /// Takes the names from the attributes, and sets the default singular and plural.
     fn new(attrs: &Attrs) -> Self {
         let text = |literal: &Option<syn::LitStr>| literal.as_ref().map(syn::LitStr::value);
         let list = |literals: &[syn::LitStr]| literals.iter().map(syn::LitStr::value).collect();
@@ -148,7 +149,8 @@ impl Names {
 }
 
 impl Paths {
-    /// The default paths are re-exports of `kube_client`, so that users need no other dependency.
+    /// Takes the paths from `crates(..)`. The default paths are re-exports of `kube_client`, so that users need no
+    /// other dependency.
     pub(crate) fn new(crates: Option<&Crates>) -> Self {
         let given = |pick: fn(&Crates) -> &Option<Path>| crates.and_then(|c| pick(c).as_ref());
         let client = given(|c| &c.kube_client).map_or_else(|| quote!(::kube_client), |path| quote!(#path));

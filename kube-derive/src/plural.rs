@@ -23,23 +23,23 @@ mod tests {
     use super::plural_of;
 
     #[track_caller]
-    fn check(kind: &str, expected: &str) {
+    fn assert_plural(kind: &str, expected: &str) {
         assert_eq!(plural_of(kind), expected);
     }
 
     #[test]
     fn forms_the_plurals_of_common_kinds() {
-        check("Foo", "foos");
-        check("Ingress", "ingresses");
-        check("Box", "boxes");
-        check("Quiz", "quizes");
-        check("Batch", "batches");
-        check("Mesh", "meshes");
-        check("NetworkPolicy", "networkpolicies");
-        check("Gateway", "gateways");
-        check("Key", "keys");
-        check("Status", "statuses");
-        check("Y", "ys");
-        check("StorageClass", "storageclasses");
+        assert_plural("Foo", "foos");
+        assert_plural("Ingress", "ingresses");
+        assert_plural("Box", "boxes");
+        assert_plural("Quiz", "quizes");
+        assert_plural("Batch", "batches");
+        assert_plural("Mesh", "meshes");
+        assert_plural("NetworkPolicy", "networkpolicies");
+        assert_plural("Gateway", "gateways");
+        assert_plural("Key", "keys");
+        assert_plural("Status", "statuses");
+        assert_plural("Y", "ys");
+        assert_plural("StorageClass", "storageclasses");
     }
 }

@@ -1,6 +1,6 @@
 //! Evaluates a structural schema in the same way as the API server, but only the keywords that `kinds` uses.
 //!
-//! It accepts null for a `nullable` schema without evaluating `oneOf`, `anyOf`, `allOf` and `not`, as the server does.
+//! Like the server, it accepts null for a `nullable` schema without evaluating `oneOf`, `anyOf`, `allOf` and `not`.
 //! It does not evaluate patterns, formats or validation rules.
 
 use serde_json::{Map, Value};
@@ -18,6 +18,7 @@ pub(crate) fn accepts(schema: &Value, value: &Value) -> bool {
         && satisfies_combinations(node, value)
 }
 
+/// Whether `value` has the type in `type`, or is an int-or-string.
 fn has_type(node: &Map<String, Value>, value: &Value) -> bool {
     match node.get("type").and_then(Value::as_str) {
         Some("object") => value.is_object(),
@@ -54,7 +55,7 @@ fn is_within_bounds(node: &Map<String, Value>, value: &Value) -> bool {
     }
 }
 
-/// Whether `value` is one of `enum`, and its items match their schema and, in a set, are unique.
+/// Whether `value` is listed in `enum`, its items match the schema of items, and the items of a set are unique.
 fn has_allowed_values(node: &Map<String, Value>, value: &Value) -> bool {
     let listed = node.get("enum").and_then(Value::as_array);
     let items = value.as_array();

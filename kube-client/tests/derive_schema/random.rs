@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+/// The names of definitions and properties.
 const NAMES: &[&str] = &["a", "b", "metadata", "type"];
 const TYPES: &[&str] = &["object", "array", "string", "integer", "number", "boolean", "null"];
 
@@ -15,6 +16,7 @@ pub(crate) fn schema(seed: u64) -> Value {
     Value::Object(root)
 }
 
+/// A random element of a list.
 fn pick<'l>(random: &mut fastrand::Rng, list: &[&'l str]) -> &'l str {
     list[random.usize(..list.len())]
 }
@@ -39,10 +41,12 @@ fn subschema(random: &mut fastrand::Rng, depth: u8) -> Value {
     }
 }
 
+/// One to three random subschemas.
 fn subschemas(random: &mut fastrand::Rng, depth: u8) -> Value {
     (0..random.usize(1..4)).map(|_| subschema(random, depth)).collect()
 }
 
+/// A random schema with nested schemas up to `depth`.
 fn random_schema(random: &mut fastrand::Rng, depth: u8) -> Map<String, Value> {
     let mut node = Map::new();
     let mut add = |key: &str, value: Value| node.insert(key.to_owned(), value);

@@ -5,7 +5,7 @@
 use serde_json::{Map, Value};
 
 /// Keywords that are allowed inside of `oneOf`, `anyOf`, `allOf` and `not`.
-const VALIDATING: &[&str] = &[
+const VALUE_VALIDATION_KEYWORDS: &[&str] = &[
     "enum",
     "required",
     "properties",
@@ -30,7 +30,7 @@ const VALIDATING: &[&str] = &[
 ];
 
 /// Keywords that are allowed only outside of `oneOf`, `anyOf`, `allOf` and `not`.
-const STRUCTURAL: &[&str] = &[
+const STRUCTURAL_KEYWORDS: &[&str] = &[
     "type",
     "title",
     "description",
@@ -64,7 +64,8 @@ fn check_outside(schema: &Value, path: &str, found: &mut Vec<String>) {
         return;
     };
     for key in node.keys() {
-        if !VALIDATING.contains(&key.as_str()) && !STRUCTURAL.contains(&key.as_str()) {
+        if !VALUE_VALIDATION_KEYWORDS.contains(&key.as_str()) && !STRUCTURAL_KEYWORDS.contains(&key.as_str())
+        {
             found.push(format!("{path}: unknown keyword {key}"));
         }
     }
@@ -127,7 +128,7 @@ fn check_combinations(
     }
 }
 
-/// Checks a subschema of `oneOf`, `anyOf`, `allOf` or `not`. `around` is the schema outside for the same value.
+/// Checks a subschema of `oneOf`, `anyOf`, `allOf` or `not`. `around` is the schema of the same value outside of these.
 fn check_inside(part: &Value, around: &Map<String, Value>, path: &str, found: &mut Vec<String>) {
     let Some(part) = part.as_object() else {
         found.push(format!("{path}: not an object"));
@@ -136,7 +137,7 @@ fn check_inside(part: &Value, around: &Map<String, Value>, path: &str, found: &m
     if part.is_empty() {
         found.push(format!("{path}: validates nothing"));
     }
-    for key in part.keys().filter(|key| !VALIDATING.contains(&key.as_str())) {
+    for key in part.keys().filter(|key| !VALUE_VALIDATION_KEYWORDS.contains(&key.as_str())) {
         found.push(format!("{path}: {key} is not allowed here"));
     }
     for (name, property) in part.get("properties").and_then(Value::as_object).into_iter().flatten() {

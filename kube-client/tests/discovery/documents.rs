@@ -13,12 +13,12 @@ use serde_json::{Value, json};
 use tower::{Service, service_fn};
 
 /// The paths of the received requests.
-pub(crate) type Requests = Arc<Mutex<Vec<String>>>;
+pub(crate) type RequestPaths = Arc<Mutex<Vec<String>>>;
 
 /// A server with these documents by path; other paths are not found. The key `code` of a document is the status code of
 /// its response.
-pub(crate) fn server(documents: Value) -> (Client, Requests) {
-    let requests = Requests::default();
+pub(crate) fn mock_server(documents: Value) -> (Client, RequestPaths) {
+    let requests = RequestPaths::default();
     let log = requests.clone();
     let service = service_fn(move |request: Request<Body>| {
         let path = request.uri().path().to_owned();
@@ -38,7 +38,7 @@ pub(crate) fn server(documents: Value) -> (Client, Requests) {
 
 /// kube-sim without aggregated discovery. If `refuse` is set, it responds to the media types of aggregated discovery
 /// with 406.
-pub(crate) fn unaggregated(sim: &Sim, refuse: bool) -> Client {
+pub(crate) fn unaggregated_client(sim: &Sim, refuse: bool) -> Client {
     let inner = sim.service();
     let service = service_fn(move |mut request: Request<Body>| {
         let accept = request.headers().get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
@@ -52,7 +52,7 @@ pub(crate) fn unaggregated(sim: &Sim, refuse: bool) -> Client {
 }
 
 /// All resources of all versions, as text.
-fn describe(discovery: &Discovery) -> Vec<String> {
+fn describe_resources(discovery: &Discovery) -> Vec<String> {
     let mut lines = Vec::new();
     for group in discovery.groups() {
         lines.push(format!("{} prefers {:?}", group.name(), group.preferred_version()));
@@ -68,12 +68,12 @@ async fn unaggregated_documents_have_the_same_resources_as_aggregated_ones() {
     let sim = Sim::new();
     let aggregated = Discovery::new(Client::new(sim.service(), "default")).run().await.unwrap();
     assert!(aggregated.failures().is_empty(), "{:?}", aggregated.failures());
-    let expected = describe(&aggregated);
+    let expected = describe_resources(&aggregated);
     assert!(expected.len() > 50, "{expected:?}");
     for refuse in [false, true] {
-        let discovery = Discovery::new(unaggregated(&sim, refuse)).run_aggregated().await.unwrap();
+        let discovery = Discovery::new(unaggregated_client(&sim, refuse)).run_aggregated().await.unwrap();
         assert!(discovery.failures().is_empty(), "{:?}", discovery.failures());
-        let found = describe(&discovery);
+        let found = describe_resources(&discovery);
         assert_eq!(found.len(), expected.len());
         for (found, expected) in found.iter().zip(&expected) {
             assert_eq!(found, expected);
@@ -125,7 +125,7 @@ async fn a_filter_selects_groups_and_saves_requests() {
         (None, &["a"], &["", "b"], &["/api", "/apis", "/api/v1", "/apis/b/v1"]),
         (Some(&[]), &[], &[], &[]),
     ] {
-        let (client, requests) = server(documents.clone());
+        let (client, requests) = mock_server(documents.clone());
         let discovery = Discovery::new(client);
         let discovery = match allow {
             Some(allow) => discovery.filter(allow),
@@ -153,7 +153,7 @@ async fn a_group_sorts_its_versions_and_keeps_the_preferred_one() {
             .collect();
         json!({"version": version, "resources": resources, "freshness": "Current"})
     };
-    let (client, _) = server(json!({
+    let (client, _) = mock_server(json!({
         "/apis": {"kind": "APIGroupDiscoveryList", "items": [{"metadata": {"name": "a"}, "versions": [
             version("v1beta1", &["old", "both"]), version("v1", &["both"]), version("v2alpha1", &["new", "both"]),
         ]}]},
@@ -183,7 +183,7 @@ async fn one_group_version_or_kind_needs_only_its_own_documents() {
         "/apis/a/v2": {"resources": []},
         "/api/v1": {"resources": [{"name": "pods", "kind": "Pod", "namespaced": true}]},
     });
-    let (client, requests) = server(documents);
+    let (client, requests) = mock_server(documents);
     let group = discovery::group(&client, "a").await.unwrap();
     assert_eq!((group.preferred_version(), group.preferred_version_or_latest()), (None, "v2"));
     assert_eq!(*requests.lock().unwrap(), ["/apis/a", "/apis/a/v1", "/apis/a/v2"]);
@@ -226,7 +226,7 @@ async fn the_client_lists_single_documents() {
     let aggregated = client.list_api_groups_aggregated().await.unwrap();
     assert_eq!(aggregated.items.len(), groups.len());
     assert_eq!(client.list_core_api_versions_aggregated().await.unwrap().items.len(), 1);
-    let old = unaggregated(&sim, false);
+    let old = unaggregated_client(&sim, false);
     let refused = old.list_api_groups_aggregated().await.unwrap_err();
     assert!(matches!(refused, Error::Request { .. }), "an old server has no groups: {refused:?}");
 }

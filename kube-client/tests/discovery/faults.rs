@@ -1,6 +1,6 @@
 //! Tests of discovery with groups that fail and with malformed documents.
 
-use super::documents::server;
+use super::documents::mock_server;
 use kube_client::Discovery;
 use kube_client::Error;
 use kube_client::core::GroupVersion;
@@ -15,6 +15,7 @@ fn summary(discovery: &Discovery) -> (Vec<&str>, Vec<String>) {
     (groups, failures.map(|f| format!("{} {:?}", f.group, f.version)).collect())
 }
 
+/// A resource in an aggregated document.
 fn resource(plural: &str) -> Value {
     json!({"resource": plural, "responseKind": {"kind": "X"}, "scope": "Cluster", "verbs": ["get"]})
 }
@@ -22,7 +23,7 @@ fn resource(plural: &str) -> Value {
 #[tokio::test]
 async fn a_stale_version_is_a_failure_next_to_the_versions_that_work() {
     let version = |name: &str, freshness: &str| json!({"version": name, "freshness": freshness, "resources": [resource("xs")]});
-    let (client, _) = server(json!({
+    let (client, _) = mock_server(json!({
         "/api": {"kind": "APIGroupDiscoveryList", "items": [{"metadata": {}, "versions": [version("v1", "Current")]}]},
         "/apis": {"kind": "APIGroupDiscoveryList", "items": [
             {"metadata": {"name": "down"}, "versions": [{"version": "v1", "freshness": "Stale"}]},
@@ -43,7 +44,7 @@ async fn a_stale_version_is_a_failure_next_to_the_versions_that_work() {
 
 #[tokio::test]
 async fn an_unavailable_document_is_a_failure_next_to_the_groups_that_work() {
-    let (client, _) = server(json!({
+    let (client, _) = mock_server(json!({
         "/api": {"kind": "APIVersions", "versions": ["v1"]},
         "/api/v1": {"resources": [{"name": "pods", "kind": "Pod"}]},
         "/apis": {"kind": "APIGroupList", "groups": [
@@ -66,12 +67,12 @@ async fn an_unavailable_document_is_a_failure_next_to_the_groups_that_work() {
 }
 
 #[tokio::test]
-async fn a_document_of_another_kind_is_no_version_without_resources() {
+async fn a_document_of_another_kind_is_an_error_and_not_an_empty_version() {
     let group = json!({"kind": "APIGroup", "name": "a", "versions": [{"version": "v1"}]});
     for document in [json!({}), json!("text"), json!({"kind": "Status", "resources": []}), group] {
         // The path of a group version without a version is that of the group.
         for (version, path) in [("v1", "/apis/a/v1"), ("", "/apis/a/")] {
-            let (client, _) = server(json!({path: document}));
+            let (client, _) = mock_server(json!({path: document}));
             let gv = GroupVersion::gv("a", version);
             let error = discovery::pinned_group(&client, &gv).await.unwrap_err();
             assert!(matches!(error.discovery(), Some(DiscoveryError::InvalidDocument { .. })), "{error:?}");
@@ -83,14 +84,14 @@ async fn a_document_of_another_kind_is_no_version_without_resources() {
 async fn an_unavailable_root_is_an_error_but_a_missing_one_is_not() {
     let apis = json!({"kind": "APIGroupList", "groups": null});
     for code in [403, 500, 503] {
-        let (client, _) = server(json!({"/api": {"code": code}, "/apis": apis}));
+        let (client, _) = mock_server(json!({"/api": {"code": code}, "/apis": apis}));
         let error = Discovery::new(client).run().await.unwrap_err();
         assert_eq!(error.status().map(|status| status.code), Some(code));
     }
-    let (client, _) = server(json!({"/apis": apis}));
+    let (client, _) = mock_server(json!({"/apis": apis}));
     assert_eq!(Discovery::new(client).run().await.unwrap().groups().count(), 0);
     for document in [json!({}), json!([]), json!("html"), json!({"kind": "APIGroupList", "groups": 5})] {
-        let (client, _) = server(json!({"/apis": document}));
+        let (client, _) = mock_server(json!({"/apis": document}));
         let error = Discovery::new(client).run().await.unwrap_err();
         assert!(matches!(error.discovery(), Some(DiscoveryError::InvalidDocument { .. })), "{error:?}");
     }
@@ -129,7 +130,7 @@ fn changes(document: &Value) -> Vec<Value> {
     changed
 }
 
-/// Each change makes one entry unusable at most: the group beside it remains complete.
+/// Each change makes at most one entry unusable. The other group remains complete.
 #[tokio::test]
 async fn a_malformed_entry_never_hides_the_entries_beside_it() {
     let good =
@@ -143,7 +144,8 @@ async fn a_malformed_entry_never_hides_the_entries_beside_it() {
     let (mut failed, mut harmless) = (0, 0);
     for other in changes(&other) {
         for items in [json!([good, other]), json!([other, good])] {
-            let (client, _) = server(json!({"/apis": {"kind": "APIGroupDiscoveryList", "items": items}}));
+            let (client, _) =
+                mock_server(json!({"/apis": {"kind": "APIGroupDiscoveryList", "items": items}}));
             let discovery = Discovery::new(client).run().await.unwrap();
             let group = discovery.get("good").unwrap_or_else(|| panic!("lost beside {other}"));
             assert_eq!(group.recommended_resources().len(), 1, "{other}");
@@ -167,7 +169,7 @@ async fn a_malformed_unaggregated_entry_never_hides_the_entries_beside_it() {
     let lists = changes(&list).into_iter().map(|list| (group.clone(), list));
     let mut failed = 0;
     for (group, list) in groups.chain(lists) {
-        let (client, _) = server(json!({
+        let (client, _) = mock_server(json!({
             "/apis": {"kind": "APIGroupList", "groups": [group, {"name": "good", "versions": [{"version": "v1"}]}]},
             "/apis/bad/v1": list,
             "/apis/good/v1": {"resources": [{"name": "xs", "kind": "X"}]},
@@ -183,7 +185,7 @@ async fn a_malformed_unaggregated_entry_never_hides_the_entries_beside_it() {
 #[tokio::test]
 async fn duplicate_groups_versions_and_kinds_keep_the_first() {
     let version = |plurals: &[&str]| json!({"version": "v1", "resources": plurals.iter().map(|plural| resource(plural)).collect::<Vec<_>>()});
-    let (client, _) = server(json!({"/apis": {"kind": "APIGroupDiscoveryList", "items": [
+    let (client, _) = mock_server(json!({"/apis": {"kind": "APIGroupDiscoveryList", "items": [
         {"metadata": {"name": "a"}, "versions": [version(&["xs", "ys"]), version(&["zs"])]},
         {"metadata": {"name": "a"}, "versions": [version(&["zs"])]},
     ]}}));

@@ -1,4 +1,4 @@
-//! Tests of the requests that `RestMapper` sends, and of its results if they fail.
+//! Tests of the requests that `RestMapper` sends, and of its results if requests fail.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -25,16 +25,17 @@ struct MockServer {
 impl MockServer {
     fn new(items: &Value) -> Self {
         let groups = Self::default();
-        groups.set(items);
+        groups.set_groups(items);
         groups
     }
 
-    fn set(&self, items: &Value) {
+    /// Replaces the groups in the document.
+    fn set_groups(&self, items: &Value) {
         *self.document.lock().unwrap() = json!({"kind": "APIGroupDiscoveryList", "items": items});
     }
 
     /// Makes further requests fail with this status code.
-    fn fail(&self, code: u16) {
+    fn fail_with(&self, code: u16) {
         *self.document.lock().unwrap() = json!({ "code": code });
     }
 
@@ -43,6 +44,7 @@ impl MockServer {
         *self.requests.lock().unwrap()
     }
 
+    /// A mapper over this server.
     fn mapper(&self) -> RestMapper {
         let groups = self.clone();
         let service = service_fn(move |request: Request<Body>| {
@@ -61,51 +63,54 @@ impl MockServer {
     }
 }
 
-fn group(name: &str, plurals: &[&str]) -> Value {
+/// An aggregated group with one version and these resources.
+fn group_document(name: &str, plurals: &[&str]) -> Value {
     let resource = |plural: &&str| json!({"resource": plural, "responseKind": {"kind": plural.to_uppercase()}, "scope": "Cluster", "verbs": ["get"]});
     let resources: Vec<Value> = plurals.iter().map(resource).collect();
     json!({"metadata": {"name": name}, "versions": [{"version": "v1", "resources": resources}]})
 }
 
 /// A group whose only version is stale.
-fn stale(name: &str) -> Value {
+fn stale_group(name: &str) -> Value {
     json!({"metadata": {"name": name}, "versions": [{"version": "v1", "freshness": "Stale"}]})
 }
 
-fn is_missing(error: &Error) -> bool {
+fn is_missing_error(error: &Error) -> bool {
     matches!(error, Error::Discovery(DiscoveryError::MissingResource(_) | DiscoveryError::MissingKind(_)))
 }
 
 #[tokio::test(start_paused = true)]
 async fn refreshes_on_a_miss_at_most_once_per_interval() {
-    let groups = MockServer::new(&json!([group("a", &["xs"])]));
+    let groups = MockServer::new(&json!([group_document("a", &["xs"])]));
     let mapper = groups.mapper().refresh_interval(Duration::from_secs(5));
     assert_eq!(groups.requests(), 0);
     for _ in 0..3 {
         assert_eq!(mapper.resolve("xs.a").await.unwrap().0.api_version, "a/v1");
-        assert!(is_missing(&mapper.resolve("ys").await.unwrap_err()));
+        assert!(is_missing_error(&mapper.resolve("ys").await.unwrap_err()));
     }
     assert_eq!(groups.requests(), 1);
 
-    groups.set(&json!([group("a", &["xs", "ys"])]));
+    groups.set_groups(&json!([group_document("a", &["xs", "ys"])]));
     tokio::time::advance(Duration::from_secs(6)).await;
     mapper.resolve("xs").await.unwrap();
     assert_eq!(groups.requests(), 1, "a hit sends no request");
     let gvk = GroupVersionKind::gvk("a", "v1", "YS");
     assert_eq!(mapper.resolve_gvk(&gvk).await.unwrap().0.plural, "ys");
-    assert!(is_missing(&mapper.resolve_gvk(&GroupVersionKind::gvk("a", "v1", "ys")).await.unwrap_err()));
+    assert!(is_missing_error(
+        &mapper.resolve_gvk(&GroupVersionKind::gvk("a", "v1", "ys")).await.unwrap_err()
+    ));
     assert_eq!(groups.requests(), 2);
 }
 
 #[tokio::test(start_paused = true)]
 async fn concurrent_calls_share_one_refresh() {
-    let groups = MockServer::new(&json!([group("a", &["xs"])]));
+    let groups = MockServer::new(&json!([group_document("a", &["xs"])]));
     let mapper = groups.mapper();
     let found = join_all((0..50).map(|_| mapper.resolve("xs"))).await;
     assert!(found.iter().all(Result::is_ok));
     assert_eq!(groups.requests(), 1);
 
-    groups.fail(403);
+    groups.fail_with(403);
     tokio::time::advance(Duration::from_secs(60)).await;
     let failed = join_all((0..50).map(|_| mapper.resolve("ys"))).await;
     assert_eq!(groups.requests(), 2);
@@ -123,13 +128,13 @@ async fn concurrent_calls_share_one_refresh() {
 #[tokio::test(start_paused = true)]
 async fn a_failed_first_refresh_is_repeated_after_the_interval() {
     let groups = MockServer::new(&json!([]));
-    groups.fail(403);
+    groups.fail_with(403);
     let mapper = groups.mapper();
     for _ in 0..3 {
         assert!(mapper.resolve("xs").await.unwrap_err().is_forbidden());
     }
     assert_eq!(groups.requests(), 1);
-    groups.set(&json!([group("a", &["xs"])]));
+    groups.set_groups(&json!([group_document("a", &["xs"])]));
     tokio::time::advance(Duration::from_secs(6)).await;
     mapper.resolve("xs").await.unwrap();
     assert_eq!(groups.requests(), 2);
@@ -137,7 +142,7 @@ async fn a_failed_first_refresh_is_repeated_after_the_interval() {
 
 #[tokio::test(start_paused = true)]
 async fn a_dropped_call_does_not_block_the_next_refresh() {
-    let groups = MockServer::new(&json!([group("a", &["xs"])]));
+    let groups = MockServer::new(&json!([group_document("a", &["xs"])]));
     let mapper = groups.mapper();
     let dropped = tokio::time::timeout(Duration::from_millis(10), mapper.resolve("xs")).await;
     assert!(dropped.is_err());
@@ -147,25 +152,25 @@ async fn a_dropped_call_does_not_block_the_next_refresh() {
 
 #[tokio::test(start_paused = true)]
 async fn invalidate_empties_the_cache_and_discards_a_refresh_in_flight() {
-    let groups = MockServer::new(&json!([group("a", &["xs"])]));
+    let groups = MockServer::new(&json!([group_document("a", &["xs"])]));
     let mapper = groups.mapper();
     let in_flight = async {
         mapper.resolve("xs").await.unwrap();
     };
     let invalidate = async {
         tokio::time::sleep(Duration::from_millis(10)).await;
-        groups.set(&json!([group("a", &["ys"])]));
+        groups.set_groups(&json!([group_document("a", &["ys"])]));
         mapper.invalidate();
     };
     tokio::join!(in_flight, invalidate);
     mapper.resolve("ys").await.unwrap();
     assert!(
-        is_missing(&mapper.resolve("xs").await.unwrap_err()),
+        is_missing_error(&mapper.resolve("xs").await.unwrap_err()),
         "the refresh in flight had the old resources"
     );
     assert_eq!(groups.requests(), 2);
 
-    groups.set(&json!([group("a", &["zs"])]));
+    groups.set_groups(&json!([group_document("a", &["zs"])]));
     mapper.clone().invalidate();
     mapper.resolve("zs").await.unwrap();
     assert_eq!(groups.requests(), 3);
@@ -173,7 +178,11 @@ async fn invalidate_empties_the_cache_and_discards_a_refresh_in_flight() {
 
 #[tokio::test(start_paused = true)]
 async fn a_miss_names_the_groups_that_could_not_be_read() {
-    let groups = MockServer::new(&json!([group("a", &["xs"]), stale("down"), stale("metrics.k8s.io")]));
+    let groups = MockServer::new(&json!([
+        group_document("a", &["xs"]),
+        stale_group("down"),
+        stale_group("metrics.k8s.io")
+    ]));
     let mapper = groups.mapper();
     mapper.resolve("xs").await.unwrap();
     assert_eq!(mapper.discovery().await.unwrap().failures().len(), 2);
@@ -190,14 +199,14 @@ async fn a_miss_names_the_groups_that_could_not_be_read() {
                 assert_eq!(group_versions, failed);
                 assert!(error.is_retryable());
             }
-            (_, None) if is_missing(&error) => assert!(!error.is_retryable()),
+            (_, None) if is_missing_error(&error) => assert!(!error.is_retryable()),
             _ => panic!("{argument}: {error:?}"),
         }
     }
     let gvk = |group: &str, version: &str| GroupVersionKind::gvk(group, version, "Y");
     let error = mapper.resolve_gvk(&gvk("down", "v1")).await.unwrap_err();
     assert_eq!(error.to_string(), "cannot find \"down/v1 Y\", and the discovery of down/v1 failed");
-    assert!(is_missing(&mapper.resolve_gvk(&gvk("down", "v2")).await.unwrap_err()));
+    assert!(is_missing_error(&mapper.resolve_gvk(&gvk("down", "v2")).await.unwrap_err()));
 }
 
 #[tokio::test]
@@ -206,6 +215,6 @@ async fn resolves_a_category_or_a_name() {
     let all = mapper.resolve_all("all").await.unwrap();
     assert!(all.len() > 5 && all.iter().any(|(resource, _)| resource.plural == "replicasets"));
     assert_eq!(mapper.resolve_all("po").await.unwrap().len(), 1);
-    assert!(is_missing(&mapper.resolve_all("nothing").await.unwrap_err()));
-    assert!(is_missing(&mapper.resolve("all").await.unwrap_err()));
+    assert!(is_missing_error(&mapper.resolve_all("nothing").await.unwrap_err()));
+    assert!(is_missing_error(&mapper.resolve("all").await.unwrap_err()));
 }

@@ -1,11 +1,12 @@
 //! Tests that find resources by the names that kubectl accepts.
 
-use super::documents::server;
+use super::documents::mock_server;
 use kube_client::{Client, Discovery};
 use kube_sim::Sim;
 use serde_json::json;
 
-fn describe(
+/// The API version and plural of a resource, or `none`.
+fn describe_resource(
     found: Option<(kube_client::api::ApiResource, kube_client::discovery::ApiCapabilities)>,
 ) -> String {
     found.map_or_else(
@@ -45,7 +46,7 @@ async fn finds_resources_by_every_name_that_kubectl_accepts() {
         ("..", "none"),
         (".apps", "none"),
     ] {
-        assert_eq!(describe(discovery.resolve(argument)), expected, "{argument}");
+        assert_eq!(describe_resource(discovery.resolve(argument)), expected, "{argument}");
     }
 }
 
@@ -53,7 +54,7 @@ async fn finds_resources_by_every_name_that_kubectl_accepts() {
 async fn a_category_has_each_resource_once() {
     let discovery = Discovery::new(Client::new(Sim::new().service(), "default")).run().await.unwrap();
     let all: Vec<_> =
-        discovery.resolve_category("all").into_iter().map(|pair| describe(Some(pair))).collect();
+        discovery.resolve_category("all").into_iter().map(|pair| describe_resource(Some(pair))).collect();
     for expected in ["v1 pods", "v1 services", "apps/v1 deployments", "batch/v1 jobs"] {
         assert_eq!(all.iter().filter(|name| *name == expected).count(), 1, "{all:?}");
     }
@@ -70,7 +71,7 @@ async fn a_plural_precedes_a_short_name_and_a_short_name_a_singular() {
                "responseKind": {"kind": format!("Kind{plural}")}})
     };
     let group = |name: &str, resources: Vec<serde_json::Value>| json!({"metadata": {"name": name}, "versions": [{"version": "v1", "resources": resources}]});
-    let (client, _) = server(json!({"/apis": {"kind": "APIGroupDiscoveryList", "items": [
+    let (client, _) = mock_server(json!({"/apis": {"kind": "APIGroupDiscoveryList", "items": [
         group("first", vec![resource("as", "x", &["bs"]), resource("cs", "c", &[])]),
         group("second", vec![resource("bs", "b", &["x", "c"])]),
         group("second.more", vec![resource("cs", "c", &[])]),
@@ -89,6 +90,6 @@ async fn a_plural_precedes_a_short_name_and_a_short_name_a_singular() {
         ("Kindcs.second.more", "second.more/v1 cs"),
         ("kindcs", "none"),
     ] {
-        assert_eq!(describe(discovery.resolve(argument)), expected, "{argument}");
+        assert_eq!(describe_resource(discovery.resolve(argument)), expected, "{argument}");
     }
 }

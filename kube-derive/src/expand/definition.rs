@@ -3,7 +3,7 @@
 use proc_macro2::{Literal, TokenStream};
 use quote::{ToTokens, quote};
 
-use super::option;
+use super::option_tokens;
 use crate::{
     input::{Column, Scale},
     model::Model,
@@ -19,11 +19,11 @@ pub(super) fn expand(model: &Model) -> TokenStream {
     let crd_name = format!("{plural}.{group}");
     let about = &model.version;
     let (served, storage, deprecated) = (about.served, about.storage, about.deprecated);
-    let warning = text(about.deprecation_warning.as_ref());
-    let columns = about.columns.iter().map(|c| column(support, c));
+    let warning = string_option_tokens(about.deprecation_warning.as_ref());
+    let columns = about.columns.iter().map(|c| column_tokens(support, c));
     let selectable = &about.selectable;
     let status = model.status.is_some();
-    let scale = option(about.scale.as_ref().map(|scale| self::scale(support, scale)));
+    let scale = option_tokens(about.scale.as_ref().map(|scale| scale_tokens(support, scale)));
     let pairs = |list: &[(String, String)]| {
         let pairs = list.iter().map(|(key, value)| quote!((#key, #value)));
         quote!(&[#(#pairs),*])
@@ -57,17 +57,18 @@ pub(super) fn expand(model: &Model) -> TokenStream {
 }
 
 /// The tokens of an optional string literal.
-fn text(value: Option<&impl ToTokens>) -> TokenStream {
-    option(value.map(ToTokens::to_token_stream))
+fn string_option_tokens(value: Option<&impl ToTokens>) -> TokenStream {
+    option_tokens(value.map(ToTokens::to_token_stream))
 }
 
 /// The tokens of a printer column.
-fn column(support: &TokenStream, column: &Column) -> TokenStream {
+fn column_tokens(support: &TokenStream, column: &Column) -> TokenStream {
     let (name, type_, json_path) = (&column.name, &column.type_, &column.json_path);
-    let description = text(column.description.as_ref());
-    let format = text(column.format.as_ref());
+    let description = string_option_tokens(column.description.as_ref());
+    let format = string_option_tokens(column.format.as_ref());
     let priority = column.priority.as_ref().and_then(|p| p.base10_parse().ok());
-    let priority = option(priority.map(|priority| Literal::i32_suffixed(priority).into_token_stream()));
+    let priority =
+        option_tokens(priority.map(|priority| Literal::i32_suffixed(priority).into_token_stream()));
     quote! {
         #support::Column {
             name: #name,
@@ -81,9 +82,9 @@ fn column(support: &TokenStream, column: &Column) -> TokenStream {
 }
 
 /// The tokens of the paths of the scale subresource.
-fn scale(support: &TokenStream, scale: &Scale) -> TokenStream {
+fn scale_tokens(support: &TokenStream, scale: &Scale) -> TokenStream {
     let (spec, status) = (&scale.spec_replicas, &scale.status_replicas);
-    let selector = text(scale.label_selector.as_ref());
+    let selector = string_option_tokens(scale.label_selector.as_ref());
     quote! {
         #support::Scale {
             spec_replicas_path: #spec,

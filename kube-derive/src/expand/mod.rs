@@ -18,7 +18,7 @@ use quote::quote;
 use crate::model::Model;
 
 /// The tokens of an `Option` expression.
-fn option(value: Option<TokenStream>) -> TokenStream {
+fn option_tokens(value: Option<TokenStream>) -> TokenStream {
     value.map_or_else(
         || quote!(::core::option::Option::None),
         |value| quote!(::core::option::Option::Some(#value)),

@@ -12,7 +12,7 @@ pub(super) fn expand(model: &Model) -> TokenStream {
     let Model { root, spec, description, .. } = model;
     let (support, schemars) = (&model.paths.support, &model.paths.schemars);
     let name = root.to_string();
-    let status = super::option(
+    let status = super::option_tokens(
         model
             .status
             .as_ref()

@@ -6,7 +6,7 @@ use syn::{Attribute, Expr, Ident, LitBool, LitStr, Meta, Path, Token, Type, meta
 
 use super::{
     Column, Crates, Pair, Scale,
-    keys::{name, once, reject_duplicate, unknown},
+    keys::{key_name, parse_once, reject_duplicate, unknown_key_error},
 };
 
 /// The merged content of all `#[kube(..)]` attributes.
@@ -81,25 +81,25 @@ impl Attrs {
 
     /// Parses the value of one key into its field.
     fn parse_key(&mut self, meta: &ParseNestedMeta<'_>) -> syn::Result<()> {
-        match name(meta).as_str() {
-            "group" => once(&mut self.group, meta),
-            "version" => once(&mut self.version, meta),
-            "kind" => once(&mut self.kind, meta),
-            "plural" => once(&mut self.plural, meta),
-            "singular" => once(&mut self.singular, meta),
-            "doc" => once(&mut self.doc, meta),
-            "schema" => once(&mut self.schema, meta),
-            "served" => once(&mut self.served, meta),
-            "storage" => once(&mut self.storage, meta),
-            "namespaced" => flag(&mut self.namespaced, meta),
-            "no_spec" => flag(&mut self.no_spec, meta),
-            "root" => quoted_once(&mut self.root, meta, "the name of a struct"),
-            "status" => quoted_once(&mut self.status, meta, "a type"),
-            "shortname" => push(&mut self.shortnames, meta),
-            "category" => push(&mut self.categories, meta),
-            "selectable" => push(&mut self.selectable, meta),
-            "derive" => quoted_push(&mut self.derives, meta, "the path of a derive macro"),
-            "attr" => quoted_push(&mut self.attributes, meta, "the inside of an attribute, as in `must_use`"),
+        match key_name(meta).as_str() {
+            "group" => parse_once(&mut self.group, meta),
+            "version" => parse_once(&mut self.version, meta),
+            "kind" => parse_once(&mut self.kind, meta),
+            "plural" => parse_once(&mut self.plural, meta),
+            "singular" => parse_once(&mut self.singular, meta),
+            "doc" => parse_once(&mut self.doc, meta),
+            "schema" => parse_once(&mut self.schema, meta),
+            "served" => parse_once(&mut self.served, meta),
+            "storage" => parse_once(&mut self.storage, meta),
+            "namespaced" => parse_flag(&mut self.namespaced, meta),
+            "no_spec" => parse_flag(&mut self.no_spec, meta),
+            "root" => parse_quoted_once(&mut self.root, meta, "the name of a struct"),
+            "status" => parse_quoted_once(&mut self.status, meta, "a type"),
+            "shortname" => parse_repeated(&mut self.shortnames, meta),
+            "category" => parse_repeated(&mut self.categories, meta),
+            "selectable" => parse_repeated(&mut self.selectable, meta),
+            "derive" => parse_quoted_repeated(&mut self.derives, meta, "the path of a derive macro"),
+            "attr" => parse_quoted_repeated(&mut self.attributes, meta, "the inside of an attribute, as in `must_use`"),
             "validation" => {
                 self.validations.push(meta.value()?.parse()?);
                 Ok(())
@@ -128,10 +128,11 @@ impl Attrs {
                 Ok(())
             }
             "cel" => Err(meta.error("`cel` (evaluating rules in the client) is not supported: remove it; `validation` rules are evaluated by the API server")),
-            _ => Err(unknown(meta, "kube(..)", KNOWN_KEYS)),
+            _ => Err(unknown_key_error(meta, "kube(..)", KNOWN_KEYS)),
         }
     }
 
+    /// Parses `deprecated` with or without a warning.
     fn parse_deprecated(&mut self, meta: &ParseNestedMeta<'_>) -> syn::Result<()> {
         reject_duplicate(self.deprecated.as_ref(), meta)?;
         let warning = if meta.input.peek(Token![=]) { Some(meta.value()?.parse()?) } else { None };
@@ -141,26 +142,26 @@ impl Attrs {
 }
 
 /// Reads a key that takes no value.
-fn flag(slot: &mut Option<Ident>, meta: &ParseNestedMeta<'_>) -> syn::Result<()> {
+fn parse_flag(slot: &mut Option<Ident>, meta: &ParseNestedMeta<'_>) -> syn::Result<()> {
     reject_duplicate(slot.as_ref(), meta)?;
     if meta.input.peek(Token![=]) {
-        return Err(meta.error(format!("`{0}` takes no value: write `{0}`, or leave it out", name(meta))));
+        return Err(meta.error(format!("`{0}` takes no value: write `{0}`, or leave it out", key_name(meta))));
     }
     *slot = Some(meta.path.require_ident()?.clone());
     Ok(())
 }
 
 /// Reads a value of a repeatable key.
-fn push(list: &mut Vec<LitStr>, meta: &ParseNestedMeta<'_>) -> syn::Result<()> {
+fn parse_repeated(list: &mut Vec<LitStr>, meta: &ParseNestedMeta<'_>) -> syn::Result<()> {
     list.push(meta.value()?.parse()?);
     Ok(())
 }
 
 /// Parses the content of a string literal as Rust. The error names the expected syntax, `what`.
-fn quoted<T: syn::parse::Parse>(meta: &ParseNestedMeta<'_>, what: &str) -> syn::Result<T> {
+fn parse_quoted<T: syn::parse::Parse>(meta: &ParseNestedMeta<'_>, what: &str) -> syn::Result<T> {
     let text: LitStr = meta.value()?.parse()?;
     text.parse().map_err(|error| {
-        let key = name(meta);
+        let key = key_name(meta);
         syn::Error::new(
             text.span(),
             format!("`{key}` needs {what}, but \"{}\" does not parse: {error}", text.value()),
@@ -169,22 +170,22 @@ fn quoted<T: syn::parse::Parse>(meta: &ParseNestedMeta<'_>, what: &str) -> syn::
 }
 
 /// Reads a quoted value into `slot`; a duplicate key is an error.
-fn quoted_once<T: syn::parse::Parse>(
+fn parse_quoted_once<T: syn::parse::Parse>(
     slot: &mut Option<T>,
     meta: &ParseNestedMeta<'_>,
     what: &str,
 ) -> syn::Result<()> {
     reject_duplicate(slot.as_ref(), meta)?;
-    *slot = Some(quoted(meta, what)?);
+    *slot = Some(parse_quoted(meta, what)?);
     Ok(())
 }
 
 /// Reads a quoted value of a repeatable key.
-fn quoted_push<T: syn::parse::Parse>(
+fn parse_quoted_repeated<T: syn::parse::Parse>(
     list: &mut Vec<T>,
     meta: &ParseNestedMeta<'_>,
     what: &str,
 ) -> syn::Result<()> {
-    list.push(quoted(meta, what)?);
+    list.push(parse_quoted(meta, what)?);
     Ok(())
 }

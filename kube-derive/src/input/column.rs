@@ -4,7 +4,7 @@
 
 use syn::{Lit, LitInt, LitStr, Token, meta::ParseNestedMeta};
 
-use super::keys::{name, once, reject_duplicate, required, unknown};
+use super::keys::{key_name, parse_once, reject_duplicate, required_value, unknown_key_error};
 
 /// One additional printer column.
 pub(crate) struct Column {
@@ -16,9 +16,11 @@ pub(crate) struct Column {
     pub(crate) priority: Option<LitInt>,
 }
 
+/// All keys of `printcolumn(..)`.
 const KNOWN_KEYS: &[&str] = &["name", "type_", "json_path", "description", "format", "priority"];
 
 impl Column {
+    /// Parses the content of `printcolumn(..)`.
     pub(super) fn parse(meta: &ParseNestedMeta<'_>) -> syn::Result<Self> {
         if meta.input.peek(Token![=]) {
             return Err(meta.error(
@@ -28,23 +30,23 @@ impl Column {
         let (mut title, mut type_, mut json_path, mut description, mut format) =
             (None, None, None, None, None);
         let mut priority = None;
-        meta.parse_nested_meta(|inner| match name(&inner).as_str() {
-            "name" => once(&mut title, &inner),
-            "type_" => once(&mut type_, &inner),
-            "json_path" => once(&mut json_path, &inner),
-            "description" => once(&mut description, &inner),
-            "format" => once(&mut format, &inner),
+        meta.parse_nested_meta(|inner| match key_name(&inner).as_str() {
+            "name" => parse_once(&mut title, &inner),
+            "type_" => parse_once(&mut type_, &inner),
+            "json_path" => parse_once(&mut json_path, &inner),
+            "description" => parse_once(&mut description, &inner),
+            "format" => parse_once(&mut format, &inner),
             "priority" => {
                 reject_duplicate(priority.as_ref(), &inner)?;
-                priority = Some(integer(&inner)?);
+                priority = Some(parse_integer(&inner)?);
                 Ok(())
             }
-            _ => Err(unknown(&inner, "printcolumn(..)", KNOWN_KEYS)),
+            _ => Err(unknown_key_error(&inner, "printcolumn(..)", KNOWN_KEYS)),
         })?;
         Ok(Self {
-            name: required(title, meta, "name")?,
-            type_: required(type_, meta, "type_")?,
-            json_path: required(json_path, meta, "json_path")?,
+            name: required_value(title, meta, "name")?,
+            type_: required_value(type_, meta, "type_")?,
+            json_path: required_value(json_path, meta, "json_path")?,
             description,
             format,
             priority,
@@ -52,8 +54,8 @@ impl Column {
     }
 }
 
-/// An integer literal, or a string literal that contains one.
-fn integer(meta: &ParseNestedMeta<'_>) -> syn::Result<LitInt> {
+/// Parses an integer literal, or a string literal that contains an integer.
+fn parse_integer(meta: &ParseNestedMeta<'_>) -> syn::Result<LitInt> {
     match meta.value()?.parse()? {
         Lit::Int(number) => Ok(number),
         Lit::Str(text) => text.parse().map_err(|_| syn::Error::new(text.span(), "expected an integer")),

@@ -1,10 +1,10 @@
 //! `crates(..)`: paths of the crates that the generated code uses.
 //!
-//! This module must not contain the defaults: `model` does.
+//! This module must not contain the defaults: `model` sets the defaults.
 
 use syn::{LitStr, Path, meta::ParseNestedMeta};
 
-use super::keys::{name, reject_duplicate, unknown};
+use super::keys::{key_name, reject_duplicate, unknown_key_error};
 
 /// Paths that replace the defaults.
 #[derive(Default)]
@@ -15,13 +15,15 @@ pub(crate) struct Crates {
     pub(crate) serde: Option<Path>,
 }
 
+/// All keys of `crates(..)`.
 const KNOWN_KEYS: &[&str] = &["kube_client", "k8s_openapi", "schemars", "serde"];
 
 impl Crates {
+    /// Parses the content of `crates(..)`.
     pub(super) fn parse(meta: &ParseNestedMeta<'_>) -> syn::Result<Self> {
         let mut crates = Self::default();
         meta.parse_nested_meta(|inner| {
-            let slot = match name(&inner).as_str() {
+            let slot = match key_name(&inner).as_str() {
                 "kube_client" => &mut crates.kube_client,
                 "k8s_openapi" => &mut crates.k8s_openapi,
                 "schemars" => &mut crates.schemars,
@@ -32,7 +34,7 @@ impl Crates {
                 "kube" | "kube_core" => {
                     return Err(inner.error("unknown crate: write `kube_client = \"path\"`"));
                 }
-                _ => return Err(unknown(&inner, "crates(..)", KNOWN_KEYS)),
+                _ => return Err(unknown_key_error(&inner, "crates(..)", KNOWN_KEYS)),
             };
             reject_duplicate(slot.as_ref(), &inner)?;
             let text: LitStr = inner.value()?.parse()?;

@@ -24,7 +24,7 @@ impl Field {
 fn collect_renames(attribute: &Attribute, renames: &mut Vec<LitStr>) {
     let _ = attribute.parse_nested_meta(|meta| {
         if !meta.path.is_ident("rename") {
-            return skip(&meta);
+            return skip_value(&meta);
         }
         if meta.input.peek(Token![=]) {
             renames.push(meta.value()?.parse()?);
@@ -38,7 +38,7 @@ fn collect_renames(attribute: &Attribute, renames: &mut Vec<LitStr>) {
 }
 
 /// Skips the value of another key, so that parsing continues with the next key.
-fn skip(meta: &ParseNestedMeta<'_>) -> syn::Result<()> {
+fn skip_value(meta: &ParseNestedMeta<'_>) -> syn::Result<()> {
     if meta.input.peek(Token![=]) {
         meta.value()?.parse::<syn::Expr>()?;
     } else if meta.input.peek(syn::token::Paren) {

@@ -37,12 +37,12 @@ pub(crate) enum Shape {
 }
 
 impl Input {
-    /// Parses the derive input. Returns the combined errors, if any, beside an input that is as complete as possible,
-    /// from which `fallback` takes the names of types.
+    /// Parses the derive input. Returns an input that is as complete as possible, and the combined errors, if any.
+    /// `fallback` takes the names of types from an incomplete input.
     pub(crate) fn parse(input: DeriveInput) -> (Self, Option<syn::Error>) {
         let mut error = None;
         if matches!(input.data, Data::Union(_)) {
-            add(
+            combine_error(
                 &mut error,
                 syn::Error::new(
                     input.ident.span(),
@@ -54,19 +54,19 @@ impl Input {
         if generic {
             let message =
                 "`CustomResource` does not support generics: a CRD has one schema, so name concrete types";
-            add(&mut error, syn::Error::new_spanned(&input.generics, message));
+            combine_error(&mut error, syn::Error::new_spanned(&input.generics, message));
         }
         let mut attrs = Attrs::default();
         let mut found = false;
         for attribute in input.attrs.iter().filter(|a| a.path().is_ident("kube")) {
             found = true;
             if let Err(wrong) = attrs.parse(attribute) {
-                add(&mut error, wrong);
+                combine_error(&mut error, wrong);
             }
         }
         if !found {
             let message = "missing `#[kube(..)]`: add `#[kube(group = \"example.com\", version = \"v1\", kind = \"Name\")]`";
-            add(&mut error, syn::Error::new(Span::call_site(), message));
+            combine_error(&mut error, syn::Error::new(Span::call_site(), message));
         }
         let shape = match input.data {
             Data::Struct(data) => match data.fields {
@@ -83,7 +83,7 @@ impl Input {
 }
 
 /// Combines `new` with the previous errors.
-pub(crate) fn add(error: &mut Option<syn::Error>, new: syn::Error) {
+pub(crate) fn combine_error(error: &mut Option<syn::Error>, new: syn::Error) {
     match error {
         Some(error) => error.combine(new),
         None => *error = Some(new),

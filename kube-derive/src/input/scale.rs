@@ -4,7 +4,7 @@
 
 use syn::{LitStr, Token, meta::ParseNestedMeta};
 
-use super::keys::{name, once, required, unknown};
+use super::keys::{key_name, parse_once, required_value, unknown_key_error};
 
 /// The three paths of the scale subresource.
 pub(crate) struct Scale {
@@ -13,9 +13,11 @@ pub(crate) struct Scale {
     pub(crate) label_selector: Option<LitStr>,
 }
 
+/// All keys of `scale(..)`.
 const KNOWN_KEYS: &[&str] = &["spec_replicas_path", "status_replicas_path", "label_selector_path"];
 
 impl Scale {
+    /// Parses the content of `scale(..)`.
     pub(super) fn parse(meta: &ParseNestedMeta<'_>) -> syn::Result<Self> {
         if meta.input.peek(Token![=]) {
             return Err(meta.error(
@@ -23,15 +25,15 @@ impl Scale {
             ));
         }
         let (mut spec, mut status, mut selector) = (None, None, None);
-        meta.parse_nested_meta(|inner| match name(&inner).as_str() {
-            "spec_replicas_path" => once(&mut spec, &inner),
-            "status_replicas_path" => once(&mut status, &inner),
-            "label_selector_path" => once(&mut selector, &inner),
-            _ => Err(unknown(&inner, "scale(..)", KNOWN_KEYS)),
+        meta.parse_nested_meta(|inner| match key_name(&inner).as_str() {
+            "spec_replicas_path" => parse_once(&mut spec, &inner),
+            "status_replicas_path" => parse_once(&mut status, &inner),
+            "label_selector_path" => parse_once(&mut selector, &inner),
+            _ => Err(unknown_key_error(&inner, "scale(..)", KNOWN_KEYS)),
         })?;
         Ok(Self {
-            spec_replicas: required(spec, meta, "spec_replicas_path")?,
-            status_replicas: required(status, meta, "status_replicas_path")?,
+            spec_replicas: required_value(spec, meta, "spec_replicas_path")?,
+            status_replicas: required_value(status, meta, "status_replicas_path")?,
             label_selector: selector,
         })
     }

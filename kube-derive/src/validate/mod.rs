@@ -8,7 +8,7 @@ mod paths;
 use proc_macro2::Span;
 use syn::{LitStr, Meta, Path};
 
-use crate::input::{Attrs, Column, Input, Pair, Shape, add};
+use crate::input::{Attrs, Column, Input, Pair, Shape, combine_error};
 
 /// The collected errors.
 #[derive(Default)]
@@ -17,7 +17,7 @@ pub(crate) struct Errors(Option<syn::Error>);
 impl Errors {
     /// Adds an error at `span`.
     fn report(&mut self, span: Span, message: impl std::fmt::Display) {
-        add(&mut self.0, syn::Error::new(span, message));
+        combine_error(&mut self.0, syn::Error::new(span, message));
     }
 
     /// Checks the text of `literal`. Reports a failure at the span of `literal`.
@@ -29,7 +29,7 @@ impl Errors {
 }
 
 /// Checks the whole input.
-pub(crate) fn check(input: &Input) -> Result<(), syn::Error> {
+pub(crate) fn check_input(input: &Input) -> Result<(), syn::Error> {
     let mut errors = Errors::default();
     let attrs = &input.attrs;
     check_required_keys(&mut errors, attrs);
@@ -39,11 +39,11 @@ pub(crate) fn check(input: &Input) -> Result<(), syn::Error> {
     attrs.attributes.iter().for_each(|meta| check_attribute(&mut errors, meta));
     check_schema_mode(&mut errors, attrs);
     if let Some(warning) = attrs.deprecated.as_ref().and_then(|deprecated| deprecated.warning.as_ref()) {
-        errors.check_text(warning, names::deprecation_warning);
+        errors.check_text(warning, names::check_deprecation_warning);
     }
     check_scale(&mut errors, attrs);
     attrs.columns.iter().for_each(|c| check_column(&mut errors, c));
-    attrs.selectable.iter().for_each(|path| errors.check_text(path, paths::check_selectable));
+    attrs.selectable.iter().for_each(|path| errors.check_text(path, paths::check_selectable_path));
     for (index, path) in attrs.selectable.iter().enumerate() {
         if attrs.selectable[..index].iter().any(|earlier| earlier.value() == path.value()) {
             errors.report(path.span(), format!("\"{}\" is selectable twice: keep one", path.value()));
@@ -59,8 +59,8 @@ pub(crate) fn check(input: &Input) -> Result<(), syn::Error> {
         .annotations
         .iter()
         .chain(&attrs.labels)
-        .for_each(|pair| errors.check_text(&pair.key, names::qualified));
-    attrs.labels.iter().for_each(|Pair { value, .. }| errors.check_text(value, names::label_value));
+        .for_each(|pair| errors.check_text(&pair.key, names::check_qualified_name));
+    attrs.labels.iter().for_each(|Pair { value, .. }| errors.check_text(value, names::check_label_value));
     check_approval(&mut errors, attrs);
     check_no_spec(&mut errors, input);
     errors.0.map_or(Ok(()), Err)
@@ -84,23 +84,23 @@ fn check_required_keys(errors: &mut Errors, attrs: &Attrs) {
 /// Checks the group, version, kind and all other names of the resource.
 fn check_names(errors: &mut Errors, attrs: &Attrs) {
     if let Some(group) = &attrs.group {
-        errors.check_text(group, names::group);
+        errors.check_text(group, names::check_group);
     }
     if let Some(version) = &attrs.version {
-        errors.check_text(version, |v| names::dns_label("version", v));
+        errors.check_text(version, |v| names::check_dns_label("version", v));
     }
     if let Some(kind) = &attrs.kind {
-        errors.check_text(kind, names::kind);
+        errors.check_text(kind, names::check_kind);
     }
     if let Some(plural) = &attrs.plural {
-        errors.check_text(plural, |v| names::dns_label("plural", v));
+        errors.check_text(plural, |v| names::check_dns_label("plural", v));
     }
     if let Some(singular) = &attrs.singular {
-        errors.check_text(singular, |v| names::dns_label("singular", v));
+        errors.check_text(singular, |v| names::check_dns_label("singular", v));
     }
     for (what, list) in [("shortname", &attrs.shortnames), ("category", &attrs.categories)] {
         for (index, name) in list.iter().enumerate() {
-            errors.check_text(name, |v| names::dns_label(what, v));
+            errors.check_text(name, |v| names::check_dns_label(what, v));
             if list[..index].iter().any(|earlier| earlier.value() == name.value()) {
                 errors.report(name.span(), format!("{what} \"{}\" is given twice: keep one", name.value()));
             }
@@ -116,7 +116,7 @@ fn check_approval(errors: &mut Errors, attrs: &Attrs) {
         return;
     }
     match attrs.annotations.iter().find(|pair| pair.key.value() == KEY) {
-        Some(pair) => errors.check_text(&pair.value, names::approval),
+        Some(pair) => errors.check_text(&pair.value, names::check_approval),
         None => errors.report(
             group.span(),
             format!(
@@ -181,7 +181,7 @@ fn check_attribute(errors: &mut Errors, meta: &Meta) {
         }
         _ => return,
     };
-    add(&mut errors.0, syn::Error::new_spanned(path, message));
+    combine_error(&mut errors.0, syn::Error::new_spanned(path, message));
 }
 
 /// Checks the value of `schema`.
@@ -193,7 +193,7 @@ fn check_schema_mode(errors: &mut Errors, attrs: &Attrs) {
             if let Some(first) = attrs.validations.first() {
                 let message =
                     "`validation` adds rules to the schema, which `schema = \"disabled\"` leaves out";
-                add(&mut errors.0, syn::Error::new_spanned(first, message));
+                combine_error(&mut errors.0, syn::Error::new_spanned(first, message));
             }
         }
         other => errors.report(
@@ -210,13 +210,14 @@ fn check_scale(errors: &mut Errors, attrs: &Attrs) {
         let message = "`scale` reads the current count from the status: add `status = \"TypeName\"`";
         errors.report(scale.status_replicas.span(), message);
     }
-    errors.check_text(&scale.spec_replicas, |p| paths::check_prefix(p, &[".spec."]));
-    errors.check_text(&scale.status_replicas, |p| paths::check_prefix(p, &[".status."]));
+    errors.check_text(&scale.spec_replicas, |p| paths::check_path_below(p, &[".spec."]));
+    errors.check_text(&scale.status_replicas, |p| paths::check_path_below(p, &[".status."]));
     if let Some(selector) = &scale.label_selector {
-        errors.check_text(selector, |p| paths::check_prefix(p, &[".spec.", ".status."]));
+        errors.check_text(selector, |p| paths::check_path_below(p, &[".spec.", ".status."]));
     }
 }
 
+/// Checks the name, type, path, format and priority of a printer column.
 fn check_column(errors: &mut Errors, column: &Column) {
     errors.check_text(&column.name, |name| {
         if name.is_empty() { Err("a column needs a name".into()) } else { Ok(()) }
@@ -225,7 +226,7 @@ fn check_column(errors: &mut Errors, column: &Column) {
         "integer" | "number" | "string" | "boolean" | "date" => Ok(()),
         _ => Err(format!("unknown column type \"{t}\": use integer, number, string, boolean or date")),
     });
-    errors.check_text(&column.json_path, paths::check_column);
+    errors.check_text(&column.json_path, paths::check_column_path);
     if let Some(format) = &column.format {
         errors.check_text(format, |f| match f {
             "int32" | "int64" | "float" | "double" | "byte" | "date" | "date-time" | "password" => Ok(()),

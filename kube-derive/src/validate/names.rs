@@ -3,7 +3,7 @@
 //! This module must not depend on the key of `#[kube(..)]` that contains a name.
 
 /// Checks for an RFC 1035 label, the format of plurals, versions, short names and categories.
-pub(super) fn dns_label(what: &str, value: &str) -> Result<(), String> {
+pub(super) fn check_dns_label(what: &str, value: &str) -> Result<(), String> {
     let legal =
         is_subdomain_label(value) && value.starts_with(|c: char| c.is_ascii_lowercase()) && value.len() <= 63;
     if legal {
@@ -23,7 +23,7 @@ fn is_subdomain_label(part: &str) -> bool {
 }
 
 /// Checks the group of a custom resource: a DNS subdomain with at least one dot.
-pub(super) fn group(value: &str) -> Result<(), String> {
+pub(super) fn check_group(value: &str) -> Result<(), String> {
     if value.contains('/') {
         return Err(format!("group \"{value}\" must not contain the version: set `version` instead"));
     }
@@ -45,7 +45,7 @@ pub(super) fn is_protected_group(group: &str) -> bool {
 }
 
 /// Checks the approval of a CRD in a protected group: the URL of the review, or a text that begins with `unapproved`.
-pub(super) fn approval(value: &str) -> Result<(), String> {
+pub(super) fn check_approval(value: &str) -> Result<(), String> {
     let address = value.split_once("://").is_some_and(|(scheme, rest)| {
         !scheme.is_empty() && !rest.is_empty() && !value.contains(char::is_whitespace)
     });
@@ -59,7 +59,7 @@ pub(super) fn approval(value: &str) -> Result<(), String> {
 }
 
 /// Checks the warning for users of a deprecated version: 1 to 256 bytes on one line.
-pub(super) fn deprecation_warning(value: &str) -> Result<(), String> {
+pub(super) fn check_deprecation_warning(value: &str) -> Result<(), String> {
     let printable = value.chars().all(|c| !c.is_control());
     if !value.is_empty() && value.len() <= 256 && printable {
         return Ok(());
@@ -70,7 +70,7 @@ pub(super) fn deprecation_warning(value: &str) -> Result<(), String> {
 }
 
 /// Checks a kind: an RFC 1035 label when lowercased, and a valid name of a Rust type.
-pub(super) fn kind(value: &str) -> Result<(), String> {
+pub(super) fn check_kind(value: &str) -> Result<(), String> {
     let legal = value.starts_with(|c: char| c.is_ascii_uppercase())
         && value.chars().all(|c| c.is_ascii_alphanumeric())
         && value.len() <= 63;
@@ -81,7 +81,7 @@ pub(super) fn kind(value: &str) -> Result<(), String> {
 }
 
 /// Checks the key of a label or an annotation: `name`, or `domain/name`.
-pub(super) fn qualified(key: &str) -> Result<(), String> {
+pub(super) fn check_qualified_name(key: &str) -> Result<(), String> {
     let name = match key.split_once('/') {
         Some((prefix, name)) => {
             if !prefix.split('.').all(is_subdomain_label) || prefix.len() > 253 {
@@ -100,7 +100,7 @@ pub(super) fn qualified(key: &str) -> Result<(), String> {
 }
 
 /// Checks the value of a label.
-pub(super) fn label_value(value: &str) -> Result<(), String> {
+pub(super) fn check_label_value(value: &str) -> Result<(), String> {
     if value.is_empty() || is_name_or_value(value) {
         return Ok(());
     }
@@ -123,10 +123,10 @@ mod tests {
 
     #[test]
     fn groups_are_dns_subdomains_with_a_dot() {
-        assert!(group("example.com").is_ok());
-        assert!(group("a-b.c1.example.com").is_ok());
+        assert!(check_group("example.com").is_ok());
+        assert!(check_group("a-b.c1.example.com").is_ok());
         for bad in ["", "example", "Example.com", "example.com/v1", "-a.com", "a..com", "a_b.com"] {
-            assert!(group(bad).is_err(), "{bad:?} should be rejected");
+            assert!(check_group(bad).is_err(), "{bad:?} should be rejected");
         }
     }
 
@@ -138,43 +138,43 @@ mod tests {
         for free in ["example.com", "notk8s.io", "k8s.io.example.com"] {
             assert!(!is_protected_group(free), "{free:?}");
         }
-        assert!(approval("https://example.com/pull/1").is_ok());
-        assert!(approval("unapproved, for tests").is_ok());
+        assert!(check_approval("https://example.com/pull/1").is_ok());
+        assert!(check_approval("unapproved, for tests").is_ok());
         for bad in ["", "yes", "https://", "a b://c"] {
-            assert!(approval(bad).is_err(), "{bad:?} should be rejected");
+            assert!(check_approval(bad).is_err(), "{bad:?} should be rejected");
         }
     }
 
     #[test]
     fn deprecation_warnings_are_one_printable_line() {
-        assert!(deprecation_warning("use v2").is_ok());
+        assert!(check_deprecation_warning("use v2").is_ok());
         for bad in ["", "a\nb", "a\tb", &"a".repeat(257)] {
-            assert!(deprecation_warning(bad).is_err(), "{bad:?} should be rejected");
+            assert!(check_deprecation_warning(bad).is_err(), "{bad:?} should be rejected");
         }
     }
 
     #[test]
     fn kinds_are_camel_case() {
-        assert!(kind("Foo2").is_ok());
+        assert!(check_kind("Foo2").is_ok());
         for bad in ["", "foo", "Foo-Bar", "Foo_", "2Foo", "Fü"] {
-            assert!(kind(bad).is_err(), "{bad:?} should be rejected");
+            assert!(check_kind(bad).is_err(), "{bad:?} should be rejected");
         }
     }
 
     #[test]
-    fn labels_and_keys_have_valid_characters() {
-        assert!(dns_label("plural", "foo-bars").is_ok());
-        assert!(dns_label("version", "v1beta1").is_ok());
+    fn dns_labels_keys_and_label_values_have_valid_characters() {
+        assert!(check_dns_label("plural", "foo-bars").is_ok());
+        assert!(check_dns_label("version", "v1beta1").is_ok());
         for bad in ["", "Foos", "1foos", "foos-", "foo.bars"] {
-            assert!(dns_label("plural", bad).is_err(), "{bad:?} should be rejected");
+            assert!(check_dns_label("plural", bad).is_err(), "{bad:?} should be rejected");
         }
-        assert!(qualified("example.com/owner").is_ok());
-        assert!(qualified("owner").is_ok());
+        assert!(check_qualified_name("example.com/owner").is_ok());
+        assert!(check_qualified_name("owner").is_ok());
         for bad in ["", "/owner", "example.com/", "Example.com/x", "a b"] {
-            assert!(qualified(bad).is_err(), "{bad:?} should be rejected");
+            assert!(check_qualified_name(bad).is_err(), "{bad:?} should be rejected");
         }
-        assert!(label_value("").is_ok());
-        assert!(label_value("a_b.c-1").is_ok());
-        assert!(label_value("-a").is_err());
+        assert!(check_label_value("").is_ok());
+        assert!(check_label_value("a_b.c-1").is_ok());
+        assert!(check_label_value("-a").is_err());
     }
 }

@@ -7,7 +7,7 @@
 pub(super) const MAX_SELECTABLE: usize = 8;
 
 /// Checks the path of a printer column: any JSON path below the object.
-pub(super) fn check_column(path: &str) -> Result<(), String> {
+pub(super) fn check_column_path(path: &str) -> Result<(), String> {
     if path.starts_with('{') {
         return Err(format!("JSON path \"{path}\" must not have braces"));
     }
@@ -19,8 +19,8 @@ pub(super) fn check_column(path: &str) -> Result<(), String> {
 }
 
 /// Checks the path of a selectable field: field names without array notation, outside of metadata.
-pub(super) fn check_selectable(path: &str) -> Result<(), String> {
-    check_column(path)?;
+pub(super) fn check_selectable_path(path: &str) -> Result<(), String> {
+    check_column_path(path)?;
     check_field_names(path)?;
     if path == ".metadata" || path.starts_with(".metadata.") {
         return Err(format!(
@@ -31,8 +31,8 @@ pub(super) fn check_selectable(path: &str) -> Result<(), String> {
 }
 
 /// Checks a path that must begin with one of `roots`: field names without array notation.
-pub(super) fn check_prefix(path: &str, roots: &[&str]) -> Result<(), String> {
-    check_column(path)?;
+pub(super) fn check_path_below(path: &str, roots: &[&str]) -> Result<(), String> {
+    check_column_path(path)?;
     check_field_names(path)?;
     if roots.iter().any(|root| path.starts_with(root)) {
         return Ok(());
@@ -56,26 +56,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths_start_with_a_dot() {
-        assert!(check_column(".spec.items[*].name").is_ok());
+    fn column_paths_begin_with_a_dot() {
+        assert!(check_column_path(".spec.items[*].name").is_ok());
         for bad in ["spec.a", "{.spec.a}", "", ".", "$.spec"] {
-            assert!(check_column(bad).is_err(), "{bad:?} should be rejected");
+            assert!(check_column_path(bad).is_err(), "{bad:?} should be rejected");
         }
-        assert!(check_column("$.spec.a").unwrap_err().contains("\".spec.a\""));
+        assert!(check_column_path("$.spec.a").unwrap_err().contains("\".spec.a\""));
     }
 
     #[test]
-    fn selectable_fields_are_plain_and_not_metadata() {
-        assert!(check_selectable(".spec.color").is_ok());
+    fn selectable_paths_have_no_array_notation_and_exclude_metadata() {
+        assert!(check_selectable_path(".spec.color").is_ok());
         for bad in [".spec.items[0]", ".metadata.name", ".spec..x", ".spec."] {
-            assert!(check_selectable(bad).is_err(), "{bad:?} should be rejected");
+            assert!(check_selectable_path(bad).is_err(), "{bad:?} should be rejected");
         }
     }
 
     #[test]
     fn scale_paths_are_below_their_root() {
-        assert!(check_prefix(".spec.replicas", &[".spec."]).is_ok());
-        assert!(check_prefix(".status.replicas", &[".spec."]).is_err());
-        assert!(check_prefix(".spec", &[".spec."]).is_err());
+        assert!(check_path_below(".spec.replicas", &[".spec."]).is_ok());
+        assert!(check_path_below(".status.replicas", &[".spec."]).is_err());
+        assert!(check_path_below(".spec", &[".spec."]).is_err());
     }
 }

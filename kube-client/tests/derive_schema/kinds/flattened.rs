@@ -18,6 +18,7 @@ pub(crate) struct Optional {
     source: Option<External>,
 }
 
+// A struct that flattens an `Option` of an internally tagged enum.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct OptionalTagged {
     own: String,
@@ -25,6 +26,7 @@ pub(crate) struct OptionalTagged {
     source: Option<Internal>,
 }
 
+// A struct that flattens an `Option` of an untagged enum.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct OptionalUntagged {
     own: String,
@@ -32,6 +34,7 @@ pub(crate) struct OptionalUntagged {
     source: Option<Untagged>,
 }
 
+// A struct that flattens an `Option` of a struct.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct OptionalStruct {
     own: String,
@@ -47,6 +50,7 @@ pub(crate) enum KnownOrAny {
     Any(Value),
 }
 
+// A struct that flattens an enum with a variant for any value.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct FlattenedAny {
     own: String,
@@ -62,6 +66,7 @@ pub(crate) enum Target {
     Service { port: u16 },
 }
 
+// A struct that flattens two enums.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct FlattenedTwice {
     #[serde(flatten)]

@@ -4,7 +4,7 @@
 //! The tests on a real API server (`xtask/e2e`) share this module. This module must not assert anything.
 
 mod flattened;
-mod open;
+mod multi_typed;
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -24,7 +24,9 @@ use serde_json::{Value, json};
 
 /// A derived kind, and the specs with which the tests check the schema of this kind.
 pub(crate) struct Row {
+    /// The CRD from `crd()`.
     pub(crate) crd: CustomResourceDefinition,
+    /// The result of `try_crd()`.
     pub(crate) strict: Result<CustomResourceDefinition, SchemaError>,
     /// Specs that the Rust type decodes, and that the server must accept and return unchanged.
     pub(crate) good: Vec<Value>,
@@ -47,6 +49,7 @@ macro_rules! kind {
         }
 
         impl $root {
+            /// The row of this kind, with values that the server must accept and values that it must reject.
             fn row(good: Value, bad: Value) -> Row {
                 let specs = |list: Value| -> Vec<Value> {
                     let list = list.as_array().expect("a list of values").clone();
@@ -226,14 +229,14 @@ pub(crate) struct Tree {
     children: Vec<Tree>,
 }
 
-fn three() -> u32 {
+fn default_replicas() -> u32 {
     3
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Numbers {
-    #[serde(default = "three")]
+    #[serde(default = "default_replicas")]
     #[schemars(range(min = 1, max = 9))]
     replicas: u32,
     byte: u8,
@@ -298,7 +301,7 @@ kind!(TemplateSpec, "TemplateKind", TemplateKind, PodTemplateSpec);
 
 /// Kinds whose structural schema is equivalent to the Rust type.
 pub(crate) fn faithful() -> Vec<Row> {
-    common().into_iter().chain(flattened::faithful()).chain(open::faithful()).collect()
+    common().into_iter().chain(flattened::faithful()).chain(multi_typed::faithful()).collect()
 }
 
 /// The kinds of this file whose structural schema is equivalent to the Rust type.
