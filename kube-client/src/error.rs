@@ -361,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn predicates_follow_the_status() {
+    fn predicates_follow_the_code_and_reason_of_the_status() {
         assert!(api_error(404, reason::NOT_FOUND).is_not_found());
         assert!(
             api_error(409, reason::CONFLICT).is_conflict()

@@ -69,6 +69,7 @@ pub struct WebsiteStatus {
     selector: Option<String>,
 }
 
+// Another version of the kind `Website`.
 #[derive(CustomResource, Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[kube(group = "web.example.com", version = "v2", kind = "Website", root = "WebsiteV2", namespaced)]
 struct WebsiteV2Spec {}
@@ -89,6 +90,7 @@ enum ChoiceSpec {
     Right { far: bool },
 }
 
+// A kind whose fields are siblings of `metadata`.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(group = "flat.example.com", version = "v1", kind = "Bucket", status = "WebsiteStatus", no_spec)]
 #[serde(rename_all = "camelCase")]
@@ -98,12 +100,14 @@ struct BucketFields {
     extra: BTreeMap<String, Value>,
 }
 
+// A kind without a schema.
 #[derive(CustomResource, Clone, Debug, Serialize, Deserialize)]
 #[kube(group = "raw.example.com", version = "v1", kind = "Raw", schema = "disabled")]
 struct RawSpec {
     anything: Value,
 }
 
+// A kind with a schema from the implementation below.
 #[derive(CustomResource, Clone, Debug, Serialize, Deserialize)]
 #[kube(group = "raw.example.com", version = "v1", kind = "Manual", schema = "manual")]
 struct ManualSpec {

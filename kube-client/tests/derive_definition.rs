@@ -26,6 +26,7 @@ fn assert_problems<K: CustomResourceExt>(expected: &[(&str, &str)]) {
     assert_eq!(problems, expected);
 }
 
+// A kind whose root has any field.
 #[derive(CustomResource, Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[kube(group = "example.com", version = "v1", kind = "AnyMap", no_spec)]
 struct AnyMapFields {
@@ -33,6 +34,7 @@ struct AnyMapFields {
     values: BTreeMap<String, Value>,
 }
 
+// A kind whose root has any field with a string value.
 #[derive(CustomResource, Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[kube(group = "example.com", version = "v1", kind = "TextMap", no_spec)]
 struct TextMapFields {
@@ -58,6 +60,7 @@ struct Common {
     status: i32,
 }
 
+// A kind with fields whose names are reserved.
 #[derive(CustomResource, Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[kube(group = "example.com", version = "v1", kind = "Clash", no_spec)]
 struct ClashFields {
@@ -177,6 +180,7 @@ enum Open {
     Nothing,
 }
 
+// The schema of the variant `Other` allows unknown fields.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type")]
 enum Closed {

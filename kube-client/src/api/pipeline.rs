@@ -103,6 +103,7 @@ impl<T: Send + 'static> Pipeline<T> {
         if self.max_stages == 0 { self.is_empty() } else { self.stages.len() < self.max_stages }
     }
 
+    /// Whether all values have been returned.
     pub(super) fn is_empty(&self) -> bool {
         self.stages.is_empty() && self.chunk.is_empty()
     }
@@ -175,8 +176,8 @@ impl<T: Send + 'static> Pipeline<T> {
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<T>> {
         loop {
             let Some((stage, _)) = self.stages.front_mut() else { return Poll::Ready(None) };
-            // Remove an empty stage at once, so that `has_room` counts it as free. Values are large: do not
-            // move a value out of its `Option` before returning it.
+            // Remove an empty stage at once, so that `has_room` does not count it. Values are large: do not move a
+            // value out of its `Option` before returning it.
             match stage {
                 Stage::Raw(pieces) => {
                     let piece = pieces.next();
@@ -297,13 +298,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn decodes_one_at_a_time_on_a_single_thread() {
+    async fn decodes_one_piece_at_a_time_on_a_current_thread_runtime() {
         assert_eq!(decode_numbers(20).await, ((0..20).collect(), 1));
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     #[should_panic(expected = "boom")]
-    async fn resumes_a_panic_of_decode() {
+    async fn poll_next_resumes_a_panic_of_the_decode_function() {
         let mut pipeline = Pipeline::new(|_| -> u8 { panic!("boom") });
         for _ in 0..4 {
             pipeline.push(Bytes::from(vec![b' '; MIN_TASK_BYTES]));

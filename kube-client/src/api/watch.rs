@@ -93,8 +93,8 @@ impl<K: DeserializeOwned + Send + 'static> EventStream<K> {
     ///
     /// This synthetic bookmark has an empty kind. A watch from `""` or `"0"`, or with initial events, starts with a
     /// snapshot whose events are not ordered by resource version. In such a watch, do not resume from a synthetic
-    /// bookmark before the snapshot has ended: the server has sent a bookmark, or an event for a change after the
-    /// snapshot.
+    /// bookmark before the snapshot has ended. The snapshot has ended when the server sends a bookmark, or an event for
+    /// a change after the snapshot.
     ///
     /// `depth` sets which metadata is read. An object whose metadata cannot be read bypasses the filter, and decoding
     /// it fails.

@@ -330,6 +330,7 @@ mod tests {
 
     #[tokio::test]
     async fn collecting_a_body_frees_each_small_chunk_after_copying_it() {
+        /// A chunk of one byte that decrements a counter when it is dropped.
         struct Chunk(Arc<AtomicUsize>);
         impl AsRef<[u8]> for Chunk {
             fn as_ref(&self) -> &[u8] {

@@ -38,7 +38,7 @@ pub(super) fn parse_group(group: &str, item: &Value, failures: &mut Vec<GroupFai
     for entry in versions {
         read.extend(parse_version(group, entry, failures));
     }
-    // The server sorts the versions by preference. A stale version cannot be used, so it is not the preferred one.
+    // The server sorts the versions by preference. A stale version cannot be used, so it is not the preferred version.
     let preferred = read.first().map(|data| data.version.clone());
     ApiGroup::new(group.to_owned(), read, preferred)
 }

@@ -95,9 +95,9 @@ impl RestMapper {
     /// Finds a resource by plural, singular or short name or kind: see [`Discovery::resolve`].
     ///
     /// # Errors
-    /// [`DiscoveryError::MissingResource`] if the server does not serve it; [`DiscoveryError::Incomplete`] if it may
-    /// belong to a group version whose discovery failed; [`DiscoveryError::Unavailable`] if the refresh fails, or
-    /// failed within the refresh interval.
+    /// [`DiscoveryError::MissingResource`] if the server does not serve the resource; [`DiscoveryError::Incomplete`] if
+    /// the resource may belong to a group version whose discovery failed; [`DiscoveryError::Unavailable`] if the
+    /// refresh fails, or failed within the refresh interval.
     pub async fn resolve(&self, argument: &str) -> Result<(ApiResource, ApiCapabilities)> {
         self.find(|discovery| {
             discovery.resolve(argument).ok_or_else(|| missing_resource_error(discovery, argument))
@@ -124,7 +124,8 @@ impl RestMapper {
     /// Finds the resource of a kind.
     ///
     /// # Errors
-    /// [`DiscoveryError::MissingKind`] if the server does not serve it; otherwise as for [`resolve`](Self::resolve).
+    /// [`DiscoveryError::MissingKind`] if the server does not serve the kind; otherwise as for
+    /// [`resolve`](Self::resolve).
     pub async fn resolve_gvk(&self, gvk: &GroupVersionKind) -> Result<(ApiResource, ApiCapabilities)> {
         self.find(|discovery| {
             let may_be_in = |group: &str, version: Option<&str>| {

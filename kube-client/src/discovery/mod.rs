@@ -4,8 +4,8 @@
 //! - [`RestMapper`] caches a [`Discovery`], and refreshes it if a name is not in the cache.
 //! - [`oneshot`] reads a single group, group version or kind.
 //!
-//! Requests go through [`Client`] only. A document of the server is outside input: a malformed entry is a
-//! [`GroupFailure`], and must neither panic nor hide other entries.
+//! Requests go through [`Client`] only. The documents of the server are untrusted input: a malformed entry is
+//! a [`GroupFailure`], and must neither cause a panic nor hide other entries.
 
 mod aggregated;
 mod apigroup;

@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn finds_ends_beyond_the_first_block() {
+    fn finds_the_end_of_a_value_beyond_the_first_block() {
         let quoted = |n: usize| format!("\\\"{}]}}", "x".repeat(n));
         for n in 0..150 {
             let value = format!(r#"{{"a":[{{"b":"{}"}},"{}\\"],"c":{{}}}}"#, quoted(n), quoted(n / 2));
@@ -341,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn counts_elements() {
+    fn counts_the_elements_of_a_list() {
         for (text, expected) in [
             ("]", Some(0)),
             (" \n]", Some(0)),

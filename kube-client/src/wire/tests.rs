@@ -26,6 +26,7 @@ fn random_value(random: &mut Rng, depth: usize) -> Value {
     }
 }
 
+/// A random JSON object. Its keys include the paths that the tests skip.
 fn random_object(random: &mut Rng, depth: usize) -> Map<String, Value> {
     let key =
         |random: &mut Rng| ["metadata", "managedFields", "a", "b", "é\"", ""][random.usize(..6)].to_owned();

@@ -82,7 +82,7 @@ async fn unaggregated_documents_have_the_same_resources_as_aggregated_ones() {
 }
 
 #[tokio::test]
-async fn resolves_kinds_types_and_objects() {
+async fn resolves_the_resource_of_a_kind_a_type_and_an_object() {
     let client = Client::new(Sim::new().service(), "default");
     let discovery = Discovery::new(client).run().await.unwrap();
     let gvk = GroupVersionKind::gvk("apps", "v1", "Deployment");
@@ -207,7 +207,7 @@ async fn one_group_version_or_kind_needs_only_its_own_documents() {
 }
 
 #[tokio::test]
-async fn the_client_lists_single_documents() {
+async fn the_client_reads_each_discovery_document() {
     let sim = Sim::new();
     let client = Client::new(sim.service(), "default");
     let groups = client.list_api_groups().await.unwrap().groups;

@@ -183,7 +183,7 @@ async fn a_malformed_unaggregated_entry_never_hides_the_entries_beside_it() {
 }
 
 #[tokio::test]
-async fn duplicate_groups_versions_and_kinds_keep_the_first() {
+async fn the_first_of_duplicate_groups_versions_and_kinds_is_used() {
     let version = |plurals: &[&str]| json!({"version": "v1", "resources": plurals.iter().map(|plural| resource(plural)).collect::<Vec<_>>()});
     let (client, _) = mock_server(json!({"/apis": {"kind": "APIGroupDiscoveryList", "items": [
         {"metadata": {"name": "a"}, "versions": [version(&["xs", "ys"]), version(&["zs"])]},

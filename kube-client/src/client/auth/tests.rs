@@ -22,6 +22,7 @@ fn ignore_certificates() -> OnCertificate {
     Box::new(|_| Ok(()))
 }
 
+/// The credentials of a user, which ignore client certificates.
 fn credentials(user: &AuthInfo) -> Result<Credentials> {
     Credentials::new(user, ignore_certificates())
 }
@@ -212,7 +213,7 @@ mod exec {
     }
 
     #[tokio::test]
-    async fn runs_once_for_concurrent_requests_and_not_again_before_the_expiry() {
+    async fn a_plugin_runs_once_for_concurrent_requests_and_not_again_before_the_expiry() {
         let folder = tempfile::tempdir().unwrap();
         let later = jiff::Timestamp::now() + Duration::from_secs(3600);
         let status = format!(r#"{{"token":"t","expirationTimestamp":"{later}"}}"#);
@@ -227,7 +228,7 @@ mod exec {
     }
 
     #[tokio::test]
-    async fn runs_again_after_credentials_expired_or_were_rejected() {
+    async fn a_plugin_runs_again_after_its_credentials_expired_or_were_rejected() {
         let folder = tempfile::tempdir().unwrap();
         let past = jiff::Timestamp::now() - Duration::from_secs(1);
         let status = format!(r#"{{"token":"t","expirationTimestamp":"{past}"}}"#);

@@ -84,7 +84,7 @@ async fn sends_the_proxy_password_and_hides_it_in_errors() {
 }
 
 #[tokio::test]
-async fn errors_name_server_and_unreachable_proxy() {
+async fn errors_name_the_server_and_the_unreachable_proxy() {
     // The bound socket does not listen, so that it refuses connections and no other test can use its port.
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();

@@ -39,6 +39,7 @@ async fn client_config(server: &Server) -> Config {
     config
 }
 
+/// A GET request without a body.
 fn get_request(path: &str) -> Request<Vec<u8>> {
     Request::get(path).body(Vec::new()).unwrap()
 }

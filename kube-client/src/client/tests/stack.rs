@@ -25,6 +25,7 @@ use tokio::{
     net::{TcpListener, TcpSocket, TcpStream},
 };
 
+/// A GET request without a body.
 fn get_request(path: &str) -> Request<Vec<u8>> {
     Request::get(path).body(Vec::new()).unwrap()
 }
@@ -270,6 +271,7 @@ async fn a_missing_response_is_a_timeout() {
     );
 }
 
+/// A response whose body has fewer bytes than its `content-length`.
 const PARTIAL_RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{\"part\":";
 
 #[tokio::test]
@@ -294,7 +296,7 @@ async fn a_pause_of_a_body_is_a_timeout_except_in_a_watch() {
 }
 
 #[tokio::test]
-async fn a_closed_connection_is_a_broken_transport_error() {
+async fn a_connection_that_closes_during_a_request_is_a_broken_transport_error() {
     let config = serve_one_request(|stream| async move { drop(stream) }).await;
     let error = Client::try_from(config).unwrap().apiserver_version().await.unwrap_err();
     assert!(matches!(error, Error::Transport { kind: TransportKind::Broken, .. }), "{error:?}");

@@ -10,6 +10,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use rcgen::date_time_ymd;
 use std::time::Duration;
 
+/// Requests the version of the server.
 async fn request_version(config: Config) -> Result<String, Error> {
     Client::try_from(config)?.apiserver_version().await.map(|info| info.git_version)
 }

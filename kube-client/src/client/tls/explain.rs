@@ -18,6 +18,7 @@ pub(crate) fn explain(error: &Error) -> String {
     }
 }
 
+/// Explains why the client rejects the certificate of the server.
 fn explain_certificate_error(error: &CertificateError) -> String {
     use CertificateError as E;
     match error {
@@ -53,6 +54,7 @@ fn explain_wrong_name(presented: &[String]) -> String {
     )
 }
 
+/// Explains the alert with which the server ended the handshake.
 fn explain_alert(alert: AlertDescription) -> String {
     match alert {
         AlertDescription::CertificateRequired => {

@@ -29,6 +29,7 @@ impl ClientIdentity {
         Ok(())
     }
 
+    /// The certificate for new connections, if there is one.
     fn current(&self) -> Option<Arc<CertifiedKey>> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
     }

@@ -93,6 +93,7 @@ pub(crate) struct Tags {
     tags: Vec<String>,
 }
 
+// An internally tagged enum whose variants have a field `metadata` of the same type.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type")]
 pub(crate) enum SameMetadata {
@@ -100,6 +101,7 @@ pub(crate) enum SameMetadata {
     B { metadata: Tags, b: i32 },
 }
 
+// An internally tagged enum whose variants have a field `metadata` of different types.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type")]
 pub(crate) enum OtherMetadata {
@@ -107,6 +109,7 @@ pub(crate) enum OtherMetadata {
     Placed { metadata: Point },
 }
 
+// An untagged enum whose variants have a field `metadata` of different types.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub(crate) enum UntaggedMetadata {

@@ -199,6 +199,7 @@ pub(crate) enum Mixed {
     Pair(i32, String),
 }
 
+// A struct that flattens a struct and an externally tagged enum.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Flattened {
     own: String,
@@ -208,6 +209,7 @@ pub(crate) struct Flattened {
     choice: External,
 }
 
+// A struct that flattens an internally tagged enum.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct FlattenedTag {
     own: String,
@@ -215,6 +217,7 @@ pub(crate) struct FlattenedTag {
     choice: Internal,
 }
 
+// A struct that flattens a map of any values.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct FlattenedMap {
     own: String,
@@ -222,6 +225,7 @@ pub(crate) struct FlattenedMap {
     rest: BTreeMap<String, Value>,
 }
 
+// A recursive struct.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Tree {
     name: String,
@@ -233,6 +237,7 @@ fn default_replicas() -> u32 {
     3
 }
 
+// A struct with bounds and defaults of numbers.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Numbers {
@@ -249,6 +254,7 @@ pub(crate) struct Numbers {
     maybe: Option<bool>,
 }
 
+// A struct with strings, lists, sets, maps and tuples.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Texts {
     #[schemars(length(min = 2, max = 5))]
@@ -264,6 +270,7 @@ pub(crate) struct Texts {
     nothing: (),
 }
 
+// A struct with a validation rule.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[schemars(extend("x-kubernetes-validations" = [{ "rule": "self.min <= self.max", "message": "min above max" }]))]
 pub(crate) struct Ruled {

@@ -21,6 +21,7 @@ pub(crate) struct Limits {
     anything: Option<Value>,
 }
 
+// A struct with a default for each type of field.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Defaulted {
     own: String,
