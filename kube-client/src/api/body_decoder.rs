@@ -51,7 +51,7 @@ pub(super) struct BodyDecoder<S: Split, T> {
     filter: Option<PieceFilter<T>>,
     /// The keys of the values that the stream has not emitted; used only if there is a filter.
     queued: QueuedKeys,
-    /// The piece for which the filter returned `Defer`; it is filtered again later.
+    /// The piece that the filter deferred. It is filtered again later.
     held: Option<Bytes>,
     /// Makes a bookmark with a resource version; `None` for lists.
     bookmark: Option<fn(String) -> T>,

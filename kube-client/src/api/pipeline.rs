@@ -20,8 +20,8 @@ const MIN_TASK_BYTES: usize = 16 << 10;
 /// The target size of a chunk, in bytes of text.
 const CHUNK_BYTES: usize = 128 << 10;
 
-/// The maximum number of chunks in flight beyond two per worker. Without them the workers run out of chunks: while all
-/// cores decode, the polling task runs late and reads no new text.
+/// The maximum number of chunks in flight, in addition to two per worker. With fewer chunks the workers would become
+/// idle: while all cores decode, the polling task runs late and reads no new text.
 const EXTRA_CHUNKS: usize = 4;
 
 /// The expected ratio of the size of a decoded object to the size of its text.

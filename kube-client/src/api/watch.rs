@@ -171,8 +171,8 @@ impl<K: DeserializeOwned + Send + 'static> Stream for EventStream<K> {
         }
         ready!(deadline.as_mut().poll(cx));
         let what = format!("a watch of {} objects that the server does not end", events.kind());
-        // Emit the events that the filter has kept before the error: after a resume, a filter with state would drop
-        // them as unchanged.
+        // Before the error, emit the events that the filter has kept: after a resume, a filter with state would drop
+        // these events as unchanged.
         events.fail(Error::Timeout { wait: Wait::Body, after: *limit, what });
         events.poll_item(cx)
     }

@@ -83,9 +83,9 @@ impl<S> ClientBuilder<S> {
 }
 
 impl ClientBuilder<HttpService> {
-    /// The default stack with `service` as transport: retries, address, headers, credentials and time limits are those
-    /// of `config`. Use it for custom transports, and for tests with an in-process server, with or without a paused
-    /// clock.
+    /// The default stack with `service` as transport, and with the retries, address, headers, credentials and time
+    /// limits of `config`. Use it for custom transports, and for tests with an in-process server, with or without a
+    /// paused clock.
     ///
     /// The connection settings in `config` are ignored: CA bundle and client certificates (including those of a
     /// credential plugin), the proxy, and the limits on connecting, TLS handshakes, writes and idle connections. The

@@ -89,7 +89,7 @@ impl Kubeconfig {
     }
 }
 
-/// Reads and merges the files of a list. The separator is that of `PATH`.
+/// Reads and merges the files of a list. The list has the separator of `PATH`.
 pub(super) fn read_path_list(list: &OsStr) -> Result<Kubeconfig, KubeconfigError> {
     let mut seen = HashSet::new();
     let mut merged: Option<Kubeconfig> = None;

@@ -142,7 +142,7 @@ impl ApiGroup {
         self.endpoints(version).find(|endpoint| endpoint.resource.kind == kind)
     }
 
-    /// The resources of all versions; those of the preferred version first.
+    /// The resources of all versions, beginning with the preferred version.
     pub(super) fn by_preference(&self) -> impl Iterator<Item = &Endpoint> {
         let preferred = self.preferred_version_or_latest();
         let others = self.versions.iter().filter(move |data| data.version != preferred);

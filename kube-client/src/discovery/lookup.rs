@@ -1,6 +1,6 @@
 //! Finds resources by the names that kubectl accepts.
 //!
-//! The precedence is that of kubectl (client-go's shortcut expander and `RESTMapper`): plural, short name, singular,
+//! As in kubectl (client-go's shortcut expander and `RESTMapper`), the precedence is: plural, short name, singular,
 //! kind.
 
 use super::{

@@ -124,8 +124,8 @@ impl Discovery {
     /// a warning.
     ///
     /// # Errors
-    /// If the document at `/api` or `/apis` cannot be read. A 404 for one of them means that the server has no such
-    /// groups.
+    /// If the document at `/api` or `/apis` cannot be read. A 404 for one of these documents means that the server
+    /// has no such groups.
     ///
     /// # Cancel safety
     /// Cancel safe: there are no side effects.
@@ -166,7 +166,7 @@ impl Discovery {
     /// The parts of the API that could not be read, such as group versions whose aggregated API server is not
     /// available.
     ///
-    /// The other versions of such a group, and the other entries of a malformed document, are usable.
+    /// Other versions of the same group, and other entries of a malformed document, are usable.
     pub fn failures(&self) -> &[GroupFailure] {
         &self.failures
     }

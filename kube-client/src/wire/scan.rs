@@ -234,7 +234,7 @@ struct StringState {
     escaped: bool,
 }
 
-/// Bit masks of the bytes outside of strings, including padding, and of the brackets among them.
+/// Bit masks of the bytes outside of strings (including padding), and of the brackets outside of strings.
 struct Outside {
     bytes: u64,
     open: u64,

@@ -1,7 +1,7 @@
 //! Evaluates a structural schema in the same way as the API server, but only the keywords that `kinds` uses.
 //!
-//! Like the server, it accepts null for a `nullable` schema without evaluating `oneOf`, `anyOf`, `allOf` and `not`.
-//! It does not evaluate patterns, formats or validation rules.
+//! Like the server, this evaluator accepts null for a `nullable` schema without evaluating `oneOf`, `anyOf`, `allOf`
+//! and `not`. The evaluator ignores patterns, formats and validation rules.
 
 use serde_json::{Map, Value};
 

@@ -36,8 +36,8 @@ pub(crate) fn mock_server(documents: Value) -> (Client, RequestPaths) {
     (Client::new(service, "default"), requests)
 }
 
-/// kube-sim without aggregated discovery. If `refuse` is set, it responds to the media types of aggregated discovery
-/// with 406.
+/// kube-sim without aggregated discovery. If `refuse` is set, the server responds to the media types of aggregated
+/// discovery with 406.
 pub(crate) fn unaggregated_client(sim: &Sim, refuse: bool) -> Client {
     let inner = sim.service();
     let service = service_fn(move |mut request: Request<Body>| {

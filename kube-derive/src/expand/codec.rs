@@ -1,4 +1,4 @@
-//! Generates `Serialize`, which writes `apiVersion` and `kind`, and `Deserialize`, which verifies them.
+//! Generates `Serialize`, which writes `apiVersion` and `kind`, and `Deserialize`, which verifies both.
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::quote;

@@ -128,8 +128,7 @@ fn a_client_works_on_a_second_runtime_after_the_first_is_dropped() {
     assert_eq!(current_thread_runtime().block_on(post_text(&client)), "ok");
     current_thread_runtime().block_on(async {
         assert_eq!(post_text(&client).await, "ok");
-        // The first connection to be closed is that of the dropped runtime; the second is the idle connection of this
-        // runtime.
+        // The connection of the dropped runtime is closed first, then the idle connection of this runtime.
         for _ in 0..2 {
             tokio::time::timeout(Duration::from_secs(5), server.closed.recv()).await.unwrap().unwrap();
         }

@@ -92,7 +92,7 @@ fn explain_curve(id: Option<&[u8]>) -> String {
     }
 }
 
-/// Explains a PKCS #1 key (RFC 8017). The limits on size and exponent are those of ring.
+/// Explains a PKCS #1 key (RFC 8017). The limits on size and exponent are the limits of ring.
 fn explain_rsa_key(der: &[u8]) -> Option<String> {
     let mut key = DerReader(DerReader(der).read_value(SEQUENCE)?);
     key.read_value(INTEGER)?;

@@ -58,7 +58,7 @@ pub(crate) struct FlattenedAny {
     choice: KnownOrAny,
 }
 
-/// An enum that is flattened beside another enum.
+/// An enum that is flattened into the same object as another enum.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) enum Target {
