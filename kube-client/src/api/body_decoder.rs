@@ -143,7 +143,7 @@ impl<S: Split, T: Send + 'static> BodyDecoder<S, T> {
         {
             return;
         }
-        // The body may have ended while its last piece was held.
+        // If the body ended while its last piece was held, only this code flushes the piece.
         if self.splitter.is_none() {
             self.queue_bookmark_for_dropped();
             self.pipeline.flush();

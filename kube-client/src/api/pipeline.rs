@@ -200,7 +200,7 @@ impl<T: Send + 'static> Pipeline<T> {
                 Stage::Running(task, pieces) => match ready!(Pin::new(task).poll(cx)) {
                     Ok(values) => *stage = Stage::Done(values.into_iter()),
                     Err(error) => match error.try_into_panic() {
-                        // A bug in this crate: `decode` catches the panics of a type's `Deserialize`.
+                        // This panic is a bug in this crate: `decode` catches the panics of a type's `Deserialize`.
                         Ok(panic) => std::panic::resume_unwind(panic),
                         // The runtime has shut down. A task without an await either completes or never starts.
                         Err(_) => *stage = Stage::Raw(pieces.take_all().into_iter()),

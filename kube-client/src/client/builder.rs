@@ -188,7 +188,7 @@ where
 
 /// The layer that prepends the server's address, which must be complete and without userinfo.
 fn base_uri_layer(config: &Config) -> Result<BaseUriLayer> {
-    // Errors and logs contain the authority of the server, which would include the userinfo.
+    // Errors and logs contain the authority of the server. With userinfo they would contain a password.
     if config.cluster_url.authority().is_some_and(|authority| authority.as_str().contains('@')) {
         return Err(config_error(
             "cluster_url must not hold a user name or a password: give them in Config::auth_info",

@@ -138,7 +138,7 @@ pub(super) async fn fetch_version(
     let document: Value =
         client.request_document(&format!("{root}/{}", gv.api_version()), "application/json").await?;
     let unusable = |what| DiscoveryError::InvalidDocument { document: gv.api_version(), what };
-    // Another document, such as a `Status`, would be a version without resources.
+    // Without this check, another document, such as a `Status`, would count as a version without resources.
     match (document["kind"].as_str(), document.get("resources")) {
         (Some("APIResourceList"), _) | (None, Some(_)) => {}
         (kind, _) => return Err(unusable(format!("it has the kind {:?}", kind.unwrap_or_default())).into()),

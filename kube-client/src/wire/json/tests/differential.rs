@@ -95,7 +95,7 @@ impl<'de> Deserialize<'de> for Octets {
 /// Asserts that both decoders return the same `T`, or that both fail.
 #[track_caller]
 fn compare<T: DeserializeOwned + Debug>(text: &str) {
-    // Not `from_str`: for a key that should be a `bool`, it cuts the text within a multi-byte character (serde_json
+    // For a key that should be a `bool`, `from_str` would cut the text within a multi-byte character (serde_json
     // 1.0.154).
     let expected = serde_json::from_slice::<T>(text.as_bytes()).ok().map(|value| format!("{value:?}"));
     let found = decode::<T>(text.as_bytes(), &FieldSet::none()).ok().map(|value| format!("{value:?}"));
