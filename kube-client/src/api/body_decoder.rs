@@ -37,7 +37,7 @@ enum Submitted {
     Held,
 }
 
-/// The decoded items of a list's body, or the decoded events of a watch's body.
+/// Splits and decodes the body of a list or watch, and emits the items or events in order.
 pub(super) struct BodyDecoder<S: Split, T> {
     body: Body,
     /// `None` after the end of the body.
@@ -136,7 +136,7 @@ impl<S: Split, T: Send + 'static> BodyDecoder<S, T> {
         self.read_ahead_from = Some(start);
     }
 
-    /// Reads and splits text until none is available or the pipeline has no room, and submits the pieces.
+    /// Reads and splits text until no text is available or the pipeline has no room, and submits the pieces.
     pub(super) fn fill(&mut self, cx: &mut Context<'_>) {
         if let Some(piece) = self.held.take()
             && self.submit(piece) == Submitted::Held

@@ -192,7 +192,7 @@ impl<K> Api<K> {
         self
     }
 
-    /// The decoder of the objects, which skips the skipped fields.
+    /// The decoder of the objects. It skips the fields in `skipped`.
     fn decoder(&self) -> ObjectDecoder {
         ObjectDecoder::new(&self.kind, &self.skipped)
     }

@@ -71,7 +71,7 @@ impl ValueScan {
             text,
             #[inline(always)]
             |block, length| {
-                let Outside { open, close, .. } = strings.outside(block, length);
+                let OutsideOfStrings { open, close, .. } = strings.outside(block, length);
                 if *depth > count_ones(close) {
                     *depth = *depth + count_ones(open) - count_ones(close);
                     return None;
@@ -161,7 +161,7 @@ fn count_in_nonempty<S: Simd>(simd: S, text: &[u8]) -> Option<usize> {
         text,
         #[inline(always)]
         |block, length| {
-            let Outside { bytes, open, close } = strings.outside(block, length);
+            let OutsideOfStrings { bytes, open, close } = strings.outside(block, length);
             // The whole block is nested deeper than the elements.
             if depth > 1 + count_ones(close) {
                 depth = depth + count_ones(open) - count_ones(close);
@@ -190,7 +190,7 @@ fn count_in_nonempty<S: Simd>(simd: S, text: &[u8]) -> Option<usize> {
 /// Calls `search` with each block and its number of text bytes, until `search` returns an offset. The last block is
 /// padded with zeroes. Returns the offset relative to the whole text.
 #[inline(always)]
-fn search_blocks<S: Simd, T: Found>(
+fn search_blocks<S: Simd, T: SearchResult>(
     simd: S,
     text: &[u8],
     mut search: impl FnMut(Block<S>, usize) -> Option<T>,
@@ -210,18 +210,18 @@ fn search_blocks<S: Simd, T: Found>(
 }
 
 /// The result of a search in one block.
-trait Found {
+trait SearchResult {
     /// Converts an offset within the block into an offset within the text. The block begins at `start`.
     fn offset_by(self, start: usize) -> Self;
 }
 
-impl Found for usize {
+impl SearchResult for usize {
     fn offset_by(self, start: usize) -> Self {
         self + start
     }
 }
 
-impl Found for () {
+impl SearchResult for () {
     fn offset_by(self, _: usize) {}
 }
 
@@ -235,7 +235,7 @@ struct StringState {
 }
 
 /// Bit masks of the bytes outside of strings (including padding), and of the brackets outside of strings.
-struct Outside {
+struct OutsideOfStrings {
     bytes: u64,
     open: u64,
     close: u64,
@@ -244,7 +244,7 @@ struct Outside {
 impl StringState {
     /// The bytes of the next block outside of strings.
     #[inline(always)]
-    fn outside<S: Simd>(&mut self, block: Block<S>, length: usize) -> Outside {
+    fn outside<S: Simd>(&mut self, block: Block<S>, length: usize) -> OutsideOfStrings {
         let mut backslashes = block.equal(b'\\');
         let mut quotes = block.equal(b'"');
         if backslashes != 0 || self.escaped {
@@ -261,7 +261,7 @@ impl StringState {
         let inside = prefix_xor(quotes) ^ if self.inside { u64::MAX } else { 0 };
         self.inside = inside >> (BLOCK_BYTES - 1) != 0;
         let (open, close) = block.brackets();
-        Outside { bytes: !inside, open: open & !inside, close: close & !inside }
+        OutsideOfStrings { bytes: !inside, open: open & !inside, close: close & !inside }
     }
 }
 
