@@ -61,8 +61,8 @@ impl<S> ClientBuilder<S> {
         }
     }
 
-    /// Adds a layer around the service. The layer receives a request before all existing layers; the URI then has a
-    /// path and no host.
+    /// Adds a layer around the service. The layer receives a request before all existing layers. At this point the
+    /// URI has a path and no host.
     #[must_use]
     pub fn with_layer<L: Layer<S>>(self, layer: &L) -> ClientBuilder<L::Service> {
         let Self { service, default_namespace, max_object_bytes } = self;
@@ -243,7 +243,7 @@ fn tls_settings(config: &Config, identity: Arc<ClientIdentity>) -> Result<Option
     Ok(Some(Tls { config, server_name, explain: tls::explain }))
 }
 
-/// The method to reach the server: directly, or through the proxy with this address.
+/// Parses the address of the proxy. Without a proxy, the client connects to the server directly.
 fn parse_proxy(proxy: Option<&Uri>) -> Result<Dial> {
     let Some(proxy) = proxy else { return Ok(Dial::Direct) };
     let authority = proxy.authority().ok_or_else(|| config_error("proxy_url needs a host"))?;

@@ -17,8 +17,8 @@ use crate::{
 
 /// The maximum number of bytes that are read from the body of an unsuccessful response. A `Status` is far smaller.
 const ERROR_BODY_LIMIT: usize = 1 << 20;
-/// The time limit on reading the body of an unsuccessful response. Without it, the body of a rejected watch could stall
-/// forever: watches have no read deadline.
+/// The time limit on reading the body of an unsuccessful response. Without this limit, the body of a rejected watch
+/// could stall forever: watches have no read deadline.
 const ERROR_BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// The cause (`CauseType` of `meta/v1`) in a `Status` that the client generates because the body is not a `Status`.
 const UNEXPECTED_RESPONSE: &str = "UnexpectedServerResponse";
@@ -35,7 +35,7 @@ pub(super) async fn error_for_status(
         return Ok(response);
     }
     let (head, body) = response.into_parts();
-    let body = collect_start(body).await;
+    let body = collect_error_body(body).await;
     // The transport sets this extension. A custom service may omit it.
     let server = head.extensions.get::<Authority>();
     Err(Error::Api(status_from_response(request_line, code, &head.headers, &body, server).boxed()))
@@ -43,7 +43,7 @@ pub(super) async fn error_for_status(
 
 /// Returns the part of an unsuccessful response's body that arrives in time. A connection that breaks or stalls must
 /// not replace the server's error with a transport error.
-async fn collect_start(body: Body) -> Bytes {
+async fn collect_error_body(body: Body) -> Bytes {
     let mut start = BytesMut::new();
     let append = |frame: Frame<Bytes>| {
         if let Ok(data) = frame.into_data() {

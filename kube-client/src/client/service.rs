@@ -1,4 +1,5 @@
-//! `HttpService`: a type-erased tower service behind an `Arc`. Unlike `tower::buffer`, it must not use a worker task.
+//! `HttpService`: a type-erased tower service behind an `Arc`. Unlike `tower::buffer`, the service must not use a
+//! worker task.
 
 use bytes::Bytes;
 use futures::future::BoxFuture;

@@ -36,8 +36,8 @@ const PLUGIN_TIMEOUT: Duration = Duration::from_secs(60);
 const INTERACTIVE_PLUGIN_TIMEOUT: Duration = Duration::from_secs(300);
 /// Credentials are refreshed this long before they expire, so that they are still valid when the server checks them.
 const EXPIRY_MARGIN: Duration = Duration::from_secs(10);
-/// The minimum time between two plugin runs caused by a 401. Without it, the plugin would run for every request while
-/// the server rejects its credentials.
+/// The minimum time between two plugin runs caused by a 401. Without this minimum, the plugin would run for every
+/// request while the server rejects its credentials.
 const CREDENTIAL_REFRESH_INTERVAL: Duration = Duration::from_secs(10);
 
 /// A plugin and the credentials from its last run.
