@@ -73,7 +73,7 @@ fn namespace(env: Env<'_>, folder: &Path) -> Option<String> {
 }
 
 /// The certificates in `ca.crt`. `None` if the file does not exist: then the system's CA bundle is trusted, as in
-/// client-go. An unreadable or damaged file is an error; client-go only logs it.
+/// client-go. An unreadable or damaged file is an error; client-go only logs this error.
 fn certificate_authority(path: PathBuf) -> Result<Option<Vec<Vec<u8>>>, InClusterError> {
     let file = path.to_string_lossy().into_owned();
     match pem::load_field(None, Some(&file)) {

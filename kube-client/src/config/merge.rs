@@ -10,8 +10,8 @@ use super::{
 impl Kubeconfig {
     /// Merges `next` into this kubeconfig. The entries of this kubeconfig take precedence.
     ///
-    /// If both have an entry with the same name, the first entry is kept unchanged: fields are not merged. If both have
-    /// a current context, the first is kept.
+    /// If both have an entry with the same name, the entry of this kubeconfig is kept unchanged: fields are not merged.
+    /// If both have a current context, the current context of this kubeconfig is kept.
     ///
     /// # Errors
     /// If kinds or API versions differ.

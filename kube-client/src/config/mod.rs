@@ -207,8 +207,8 @@ impl Config {
     /// The configuration of a process in a pod, with the address in `KUBERNETES_SERVICE_HOST` and
     /// `KUBERNETES_SERVICE_PORT`, and the pod's service account.
     ///
-    /// The namespace is the value of `POD_NAMESPACE`, otherwise that of the service account, otherwise `default`. If
-    /// the service account has no `ca.crt`, the system's CA bundle is trusted.
+    /// The namespace is the value of `POD_NAMESPACE`, otherwise the namespace of the service account, otherwise
+    /// `default`. If the service account has no `ca.crt`, the system's CA bundle is trusted.
     ///
     /// Blocks on the file system.
     ///

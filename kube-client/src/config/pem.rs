@@ -35,8 +35,8 @@ fn is_inline(data: Option<&str>) -> bool {
     data.is_some_and(|data| !data.trim().is_empty())
 }
 
-/// Parses all certificates of a CA bundle. A single unusable certificate is an error: without it, TLS handshakes with
-/// the servers of its authority would fail with an error that does not mention the bundle.
+/// Parses all certificates of a CA bundle. A single unusable certificate is an error: if it were skipped, TLS
+/// handshakes with the servers of its authority would fail with an error that does not mention the bundle.
 pub(super) fn parse_certificates(loaded: &LoadedField) -> Result<Vec<CertificateDer<'static>>, FieldError> {
     let text = loaded.bytes.expose_secret();
     let starts = certificate_starts(text);

@@ -21,7 +21,7 @@ use crate::{
     error::DiscoveryError,
 };
 
-/// Reads a group of the document; `None` if all of its versions failed.
+/// Reads a group of the document; `None` if no version of the group can be used.
 pub(super) fn parse_group(group: &str, item: &Value, failures: &mut Vec<GroupFailure>) -> Option<ApiGroup> {
     let versions = match elements(&item["versions"]) {
         Ok([]) => {
@@ -43,7 +43,7 @@ pub(super) fn parse_group(group: &str, item: &Value, failures: &mut Vec<GroupFai
     ApiGroup::new(group.to_owned(), read, preferred)
 }
 
-/// Reads a version of a group; `None` if it failed.
+/// Reads a version of a group; `None` if the version cannot be used.
 fn parse_version(group: &str, entry: &Value, failures: &mut Vec<GroupFailure>) -> Option<VersionData> {
     let version = string_or_empty(&entry["version"]);
     if !is_segment(version) {

@@ -137,7 +137,7 @@ impl ApiGroup {
         self.find_kind(self.preferred_version_or_latest(), kind).map(Endpoint::pair)
     }
 
-    /// The first resource of a kind.
+    /// The first resource of a kind in a version.
     pub(super) fn find_kind(&self, version: &str, kind: &str) -> Option<&Endpoint> {
         self.endpoints(version).find(|endpoint| endpoint.resource.kind == kind)
     }

@@ -105,7 +105,7 @@ impl Discovery {
     }
 
     /// Finds a resource by plural, short name or singular, in lower case. Prefers the group with exactly the name in
-    /// the argument to a group whose name begins with it.
+    /// the argument to a group whose name begins with the name in the argument.
     fn find_by_name(&self, name: ResourceArgument<'_>) -> Option<&Endpoint> {
         let exact = |endpoint: &&Endpoint| name.group.is_none_or(|group| endpoint.resource.group == group);
         let prefix =
