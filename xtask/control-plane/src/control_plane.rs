@@ -123,7 +123,7 @@ impl Cluster {
     ///
     /// # Cancel safety
     /// Some API servers may have been restarted, and one may be stopped; another call starts it.
-    pub async fn forget_history(&self) -> anyhow::Result<u64> {
+    pub async fn expire_history(&self) -> anyhow::Result<u64> {
         let revision = self.etcd.compact().await?;
         for server in &self.api_servers {
             if server.is_running().await {

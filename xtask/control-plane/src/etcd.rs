@@ -97,7 +97,7 @@ impl Etcd {
 
     /// Compacts the history up to the current revision, and returns that revision. API servers may still serve earlier
     /// revisions from their watch caches: to watches in all versions of Kubernetes, to exact lists and pages since
-    /// 1.34. [`forget_history`](super::Cluster::forget_history) expires these revisions as well.
+    /// 1.34. [`expire_history`](super::Cluster::expire_history) expires these revisions as well.
     ///
     /// # Errors
     /// When the request fails.

@@ -5,7 +5,8 @@ use futures::future::LocalBoxFuture;
 use super::env::Env;
 use super::failure::Outcome;
 
-/// A capability that only some servers have. A case is skipped, with the reason, if the server lacks one of its needs.
+/// A capability that only some servers have. If the server lacks a need of a case, the runner skips the
+/// case and reports the reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Need {
     /// The garbage collector and the namespace controller, which deletes the contents of a terminating namespace.
@@ -37,7 +38,7 @@ impl Need {
     }
 }
 
-/// A test of one behaviour. It must pass on every server that meets its needs.
+/// A test of one behaviour. The test must pass on every server that has the capabilities in `needs`.
 #[derive(Clone, Copy)]
 pub(crate) struct Case {
     /// The name of the function, which states the tested behaviour.
@@ -64,7 +65,8 @@ pub(crate) struct Suite {
     pub(crate) cases: &'static [Case],
 }
 
-/// Defines the `SUITE` of a file from its cases: functions `async fn(Env) -> Outcome`, each with its needs in brackets.
+/// Defines the constant `SUITE` of a file. The arguments are the name of the suite and its cases: functions
+/// `async fn(Env) -> Outcome`, each followed by the needs of the case in brackets.
 macro_rules! suite {
     ($name:literal: $($case:ident $([$($need:ident),+])?),+ $(,)?) => {
         /// The cases of this file.

@@ -71,12 +71,14 @@ impl Choice {
     }
 }
 
+/// The fields of cargo's `compiler-artifact` message that this module reads.
 #[derive(Deserialize)]
 struct Artifact {
     target: Target,
     executable: Option<PathBuf>,
 }
 
+/// The cargo target that was built, such as an example.
 #[derive(Deserialize)]
 struct Target {
     name: String,
@@ -127,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn finds_the_executables_of_examples() {
+    fn only_executables_of_examples_are_found() {
         let messages = concat!(
             r#"{"reason":"compiler-artifact","target":{"kind":["lib"],"name":"examples"},"executable":null}"#,
             "\n",

@@ -24,7 +24,7 @@ use xtask_process::Interrupts;
 /// delete all objects that they create.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Run only cases whose full name, such as `patch::merges`, contains one of these texts
+    /// Run only cases whose full name, such as `patch::json_patch_is_atomic`, contains one of these texts
     #[arg(value_name = "FILTER")]
     filters: Vec<String>,
     /// The Kubernetes version to build from source
@@ -42,7 +42,7 @@ pub struct Args {
     list: bool,
 }
 
-/// The kubeconfig file, or `None` for that of `KUBECONFIG`.
+/// The value of `--kubeconfig`: a file, or `None` for the file that the variable `KUBECONFIG` names.
 #[derive(Debug, Clone)]
 struct Kubeconfig(Option<PathBuf>);
 
@@ -54,7 +54,7 @@ impl Kubeconfig {
 }
 
 impl Args {
-    fn choice(&self) -> Choice {
+    fn server_choice(&self) -> Choice {
         match (&self.kubeconfig, self.kubernetes) {
             _ if self.sim => Choice::Simulation,
             (Some(kubeconfig), _) => Choice::Kubeconfig(kubeconfig.0.clone()),
@@ -81,9 +81,10 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    runtime.block_on(main(args.choice(), selected))
+    runtime.block_on(main(args.server_choice(), selected))
 }
 
+/// Runs the selected cases on the chosen server, until all cases end or the user interrupts the run.
 async fn main(choice: Choice, selected: Vec<Selected>) -> anyhow::Result<ExitCode> {
     let mut interrupts = Interrupts::listen()?;
     let server = tokio::select! {
@@ -91,7 +92,7 @@ async fn main(choice: Choice, selected: Vec<Selected>) -> anyhow::Result<ExitCod
         interrupt = interrupts.next() => return Ok(interrupt.announce()),
         server = prepare(choice, &selected) => Arc::new(server?),
     };
-    println!("running {} cases on {}", selected.len(), server.name());
+    println!("running {} cases on {}", selected.len(), server.description());
     let report = Report::default();
     let (stop, stopped) = watch::channel(false);
     let outcome = {
@@ -100,7 +101,7 @@ async fn main(choice: Choice, selected: Vec<Selected>) -> anyhow::Result<ExitCod
         tokio::select! {
             () = &mut run => Ok(None),
             error = server.died() => Err(error),
-            // A server that was started for this run is stopped with all its objects: no clean-up is needed.
+            // Stopping a server that was started for this run discards all its objects: no clean-up is needed.
             interrupt = interrupts.next() => if server.stops_after_run() {
                 let _ = interrupt.announce();
                 Ok(Some(interrupt))
@@ -114,7 +115,7 @@ async fn main(choice: Choice, selected: Vec<Selected>) -> anyhow::Result<ExitCod
             }
         }
     };
-    let name = server.name().to_owned();
+    let name = server.description().to_owned();
     server.stop().await;
     let failures = report.failures();
     for failure in &failures {
@@ -139,7 +140,7 @@ async fn prepare(choice: Choice, selected: &[Selected]) -> anyhow::Result<Server
             Ok(None)
         }
     };
-    // Run concurrently: cargo and the control plane's start are independent.
+    // The two run concurrently, because neither needs the other.
     let (mut server, examples) = futures::try_join!(choice.start_server(), examples)?;
     if let Some(examples) = examples {
         server.set_examples(Ok(examples));
@@ -159,17 +160,17 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(line: &str, expected: &Choice) {
+    fn check_choice(line: &str, expected: &Choice) {
         let args = Cli::try_parse_from(std::iter::once("e2e").chain(line.split_whitespace())).unwrap().args;
-        assert_eq!(args.choice(), *expected);
+        assert_eq!(args.server_choice(), *expected);
     }
 
     #[test]
-    fn options_override_the_environment() {
-        check("--sim", &Choice::Simulation);
-        check("verbs --kubeconfig", &Choice::Kubeconfig(None));
-        check("verbs --kubeconfig some/file", &Choice::Kubeconfig(Some("some/file".into())));
-        check("--kubernetes 1.33", &Choice::Build("1.33".parse().unwrap()));
+    fn each_option_selects_its_server() {
+        check_choice("--sim", &Choice::Simulation);
+        check_choice("verbs --kubeconfig", &Choice::Kubeconfig(None));
+        check_choice("verbs --kubeconfig some/file", &Choice::Kubeconfig(Some("some/file".into())));
+        check_choice("--kubernetes 1.33", &Choice::Build("1.33".parse().unwrap()));
         assert!(Cli::try_parse_from(["e2e", "--sim", "--kubeconfig"]).is_err());
     }
 

@@ -1,5 +1,5 @@
-//! `Env`: the environment of a case. It has the case's namespace, creates clients and unique names, and controls the
-//! server if the case declares the needs for it. This module must not use [`super::runner`].
+//! `Env`: the environment of a case. It provides the case's namespace, clients and unique names. A case that declares
+//! the corresponding needs can also control the server. This module must not use [`super::runner`].
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,7 +19,7 @@ use super::support::eventually;
 use xtask_control_plane::Cluster;
 
 /// The deletion of an object after the case.
-type CleanUp = BoxFuture<'static, anyhow::Result<()>>;
+type Deletion = BoxFuture<'static, anyhow::Result<()>>;
 
 /// The environment of one case. Clones share the same state.
 #[derive(Clone)]
@@ -27,16 +27,17 @@ pub(crate) struct Env {
     inner: Arc<Inner>,
 }
 
+/// The state that all clones of an [`Env`] share.
 struct Inner {
     server: Arc<Server>,
     client: Client,
     namespace: String,
-    clean_up: Mutex<Vec<CleanUp>>,
+    deletions: Mutex<Vec<Deletion>>,
 }
 
 impl Env {
     pub(super) fn new(server: Arc<Server>, client: Client, namespace: String) -> Self {
-        Self { inner: Arc::new(Inner { server, client, namespace, clean_up: Mutex::default() }) }
+        Self { inner: Arc::new(Inner { server, client, namespace, deletions: Mutex::default() }) }
     }
 
     /// The server under test.
@@ -81,16 +82,16 @@ impl Env {
                 _ => Ok(()),
             }
         };
-        self.clean_up().push(Box::pin(deletion));
+        self.lock_deletions().push(Box::pin(deletion));
     }
 
-    fn clean_up(&self) -> std::sync::MutexGuard<'_, Vec<CleanUp>> {
-        self.inner.clean_up.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock_deletions(&self) -> std::sync::MutexGuard<'_, Vec<Deletion>> {
+        self.inner.deletions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes the registered deletions, the latest first.
-    pub(super) fn take_clean_up(&self) -> Vec<CleanUp> {
-        let mut all = std::mem::take(&mut *self.clean_up());
+    /// Removes the registered deletions and returns them, the latest first.
+    pub(super) fn take_deletions(&self) -> Vec<Deletion> {
+        let mut all = std::mem::take(&mut *self.lock_deletions());
         all.reverse();
         all
     }
@@ -98,7 +99,7 @@ impl Env {
     /// Waits until pods can be created. A server with controllers rejects pods until the namespace has its default
     /// service account.
     pub(crate) async fn wait_until_pods_can_be_created(&self) -> Outcome {
-        if self.inner.server.lacks(super::case::Need::Pods).is_some() {
+        if self.inner.server.unmet_reason(super::case::Need::Pods).is_some() {
             return Ok(());
         }
         let accounts: Api<ServiceAccount> = self.api();
@@ -108,15 +109,15 @@ impl Env {
         .await
     }
 
-    /// Expires all older resource versions and continue tokens (410 Gone) by compaction of the history. Needs
+    /// Compacts the history. Requests with earlier resource versions or continue tokens then get 410 Gone. Needs
     /// [`History`](super::case::Need::History).
-    pub(crate) async fn forget_history(&self) -> Outcome {
+    pub(crate) async fn expire_history(&self) -> Outcome {
         match (self.inner.server.simulation(), self.inner.server.cluster()) {
             (Some(sim), _) => {
                 sim.compact_all();
                 sim.end_watches();
             }
-            (None, Some(cluster)) => drop(cluster.forget_history().await?),
+            (None, Some(cluster)) => drop(cluster.expire_history().await?),
             (None, None) => {
                 return Err(anyhow::anyhow!("cannot compact history: `History` is not declared").into());
             }
@@ -134,7 +135,7 @@ impl Env {
             .context("the case declares neither `Components` nor `Certificates`")?)
     }
 
-    /// The administrator's client configuration with the case's namespace as the default, for a case to modify.
+    /// A copy of the administrator's client configuration, with the case's namespace as the default namespace.
     pub(crate) fn config(&self) -> Config {
         let mut config = self.inner.server.config().clone();
         self.namespace().clone_into(&mut config.default_namespace);

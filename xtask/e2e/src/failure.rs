@@ -38,7 +38,7 @@ impl fmt::Debug for Failure {
     }
 }
 
-/// Fails the case unless the condition holds. The optional format arguments describe the observed value.
+/// Fails the case if the condition is false. The optional format arguments describe the observed value.
 macro_rules! check {
     ($condition:expr $(,)?) => {
         if !$condition {
@@ -85,7 +85,7 @@ pub(crate) use {check, check_eq, refused};
 mod tests {
     use super::*;
 
-    fn inner(n: u8) -> Outcome<u8> {
+    fn check_number(n: u8) -> Outcome<u8> {
         check!(n > 0);
         check!(n > 1, "it is {n}");
         check_eq!(n, 3);
@@ -94,8 +94,8 @@ mod tests {
     }
 
     #[track_caller]
-    fn check_text(n: u8, expected: &str) {
-        let text = inner(n).unwrap_err().to_string();
+    fn check_message(n: u8, expected: &str) {
+        let text = check_number(n).unwrap_err().to_string();
         let (location, message) = text.split_once(": ").unwrap();
         assert!(location.starts_with(file!()), "{text}");
         assert_eq!(message, expected);
@@ -103,18 +103,18 @@ mod tests {
 
     #[test]
     fn a_failure_displays_its_error_and_location() {
-        check_text(0, "`n > 0` does not hold");
-        check_text(1, "`n > 1` does not hold: it is 1");
-        check_text(2, "`n` is 2, expected 3");
-        check_text(3, "number too large to fit in target type");
+        check_message(0, "`n > 0` does not hold");
+        check_message(1, "`n > 1` does not hold: it is 1");
+        check_message(2, "`n` is 2, expected 3");
+        check_message(3, "number too large to fit in target type");
     }
 
     #[test]
     fn propagating_a_failure_keeps_its_location() {
-        fn outer() -> Outcome {
-            inner(0)?;
+        fn propagate() -> Outcome {
+            check_number(0)?;
             Ok(())
         }
-        assert_eq!(outer().unwrap_err().to_string(), inner(0).unwrap_err().to_string());
+        assert_eq!(propagate().unwrap_err().to_string(), check_number(0).unwrap_err().to_string());
     }
 }

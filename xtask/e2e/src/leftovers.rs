@@ -1,5 +1,5 @@
-//! Finds objects that a run has not deleted. The run's id is part of the name, or of the namespace, of each object that
-//! the run creates.
+//! Finds objects that a run has not deleted. Each object that a run creates has the run's id in its name or in its
+//! namespace.
 
 use std::time::Duration;
 
@@ -19,11 +19,11 @@ const TIMEOUT: Duration = Duration::from_secs(120);
 /// Waits until all objects of the run with this id are deleted.
 ///
 /// # Errors
-/// When objects still exist after [`TIMEOUT`]. The error names up to ten.
+/// When objects still exist after [`TIMEOUT`]. The error names up to ten of them.
 pub(crate) async fn wait_until_deleted(server: &Server, id: &str) -> anyhow::Result<()> {
     let client = server.client("default")?;
     // Without the namespace controller, namespaces and their contents remain; such a server is discarded after the run.
-    let ignore_namespaces = server.lacks(Need::Controllers).is_some();
+    let ignore_namespaces = server.unmet_reason(Need::Controllers).is_some();
     let end = Instant::now() + TIMEOUT;
     loop {
         let mut found = find_leftovers(&client, id).await?;
@@ -42,6 +42,7 @@ pub(crate) async fn wait_until_deleted(server: &Server, id: &str) -> anyhow::Res
     }
 }
 
+/// An object that the run has created and not deleted.
 struct Leftover {
     path: String,
     namespaced_or_namespace: bool,
@@ -49,7 +50,7 @@ struct Leftover {
 
 async fn find_leftovers(client: &Client, id: &str) -> anyhow::Result<Vec<Leftover>> {
     let mut found = Vec::new();
-    for (resource, namespaced) in resources(client).await? {
+    for (resource, namespaced) in listable_resources(client).await? {
         let api: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
         let list: ObjectList<PartialObjectMeta<DynamicObject>> =
             match api.list_metadata(&ListParams::default().match_any()).await {
@@ -71,23 +72,27 @@ async fn find_leftovers(client: &Client, id: &str) -> anyhow::Result<Vec<Leftove
     Ok(found)
 }
 
+/// The fields of an `APIGroupList` that this module reads.
 #[derive(Deserialize)]
 struct Groups {
     groups: Vec<Group>,
 }
 
+/// The fields of an `APIGroup` that this module reads.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Group {
     preferred_version: Version,
 }
 
+/// The field of a `GroupVersionForDiscovery` that this module reads.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Version {
     group_version: String,
 }
 
+/// The fields of an `APIResourceList` that this module reads.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Resources {
@@ -95,6 +100,7 @@ struct Resources {
     resources: Vec<Resource>,
 }
 
+/// The fields of an `APIResource` that this module reads.
 #[derive(Deserialize)]
 struct Resource {
     name: String,
@@ -103,15 +109,15 @@ struct Resource {
     verbs: Vec<String>,
 }
 
-/// The resources that can be listed, except events: an event remains until its TTL expires, even if its object is
-/// deleted.
-async fn resources(client: &Client) -> anyhow::Result<Vec<(ApiResource, bool)>> {
-    let groups: Groups = get(client, "/apis").await?;
+/// The resources that can be listed, each with whether it is namespaced. Omits events: an event remains until its TTL
+/// expires, even if its object is deleted.
+async fn listable_resources(client: &Client) -> anyhow::Result<Vec<(ApiResource, bool)>> {
+    let groups: Groups = get_json(client, "/apis").await?;
     let paths = groups.groups.iter().map(|group| format!("/apis/{}", group.preferred_version.group_version));
     let mut found = Vec::new();
     for path in std::iter::once("/api/v1".to_owned()).chain(paths) {
         // The group may have been deleted since discovery, or its aggregated API server may not respond.
-        let Ok(list) = get::<Resources>(client, &path).await else { continue };
+        let Ok(list) = get_json::<Resources>(client, &path).await else { continue };
         let (group, version) = list.group_version.split_once('/').unwrap_or(("", &list.group_version));
         let listed = list
             .resources
@@ -126,7 +132,8 @@ async fn resources(client: &Client) -> anyhow::Result<Vec<(ApiResource, bool)>> 
     Ok(found)
 }
 
-async fn get<T: serde::de::DeserializeOwned>(client: &Client, path: &str) -> anyhow::Result<T> {
+/// Sends a GET request for a path of the API, and decodes the response.
+async fn get_json<T: serde::de::DeserializeOwned>(client: &Client, path: &str) -> anyhow::Result<T> {
     let request = http::Request::get(path).body(Vec::new()).map_err(|error| anyhow!(error))?;
     client.request(request).await.with_context(|| format!("cannot read {path}"))
 }

@@ -15,7 +15,7 @@ pub(crate) enum CaseResult {
     Skipped(String),
 }
 
-/// The number of cases by result.
+/// The number of passed, failed and skipped cases.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Summary {
     pub(crate) passed: usize,
@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn counts_and_repeats_failures() {
+    fn counts_results_and_keeps_the_lines_of_failures() {
         let report = Report::default();
         report.record("a", CaseResult::Passed(Duration::from_secs(1)));
         report.record("b", CaseResult::Failed("it broke".to_owned()));

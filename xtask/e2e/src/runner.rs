@@ -19,7 +19,7 @@ use super::report::{CaseResult, Report};
 use super::server::Server;
 use super::support::{LABEL, named};
 
-/// The number of cases that run concurrently. Most of their time is spent waiting for the server.
+/// The number of cases that run concurrently. A case spends most of its time waiting for the server.
 const CONCURRENCY: usize = 8;
 /// The time limit for one case.
 const CASE_TIMEOUT: Duration = Duration::from_secs(180);
@@ -84,12 +84,13 @@ pub(crate) async fn run(
     report.record("all: every_created_object_is_deleted", result);
 }
 
-/// A random id, which is part of every name that a run creates, so that runs on the same cluster do not collide.
+/// A random id. The names of all objects of a run contain the id, so that runs on the same cluster do not collide.
 fn run_id() -> String {
     let random: String = std::iter::repeat_with(fastrand::lowercase).take(6).collect();
     format!("e2e-{random}")
 }
 
+/// The state that all cases of a run share.
 struct Run<'a> {
     server: &'a Arc<Server>,
     id: &'a str,
@@ -98,15 +99,16 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
+    /// Runs or skips a case, and records the result.
     async fn run_case(&self, n: usize, selected: Selected) {
         let Selected { name, case } = selected;
-        let missing = case.needs.iter().find_map(|need| self.server.lacks(*need));
+        let missing = case.needs.iter().find_map(|need| self.server.unmet_reason(*need));
         let result = match missing {
             Some(reason) => CaseResult::Skipped(reason.to_owned()),
             None if *self.stop.borrow() => CaseResult::Skipped("the run was interrupted".to_owned()),
             None => {
                 let start = Instant::now();
-                match self.attempt(n, &case).await {
+                match self.run_in_new_namespace(n, &case).await {
                     Ok(()) => CaseResult::Passed(start.elapsed()),
                     Err(error) => CaseResult::Failed(format!("{error:#}")),
                 }
@@ -116,12 +118,12 @@ impl Run<'_> {
     }
 
     /// Runs a case in a new namespace, and then cleans up.
-    async fn attempt(&self, n: usize, case: &Case) -> anyhow::Result<()> {
+    async fn run_in_new_namespace(&self, n: usize, case: &Case) -> anyhow::Result<()> {
         let namespace = format!("{}-{n}", self.id);
         let client = self.server.client(&namespace)?;
         create_namespace(&client, &namespace).await?;
         let env = Env::new(self.server.clone(), client, namespace);
-        let outcome = self.with_limits(case, env.clone()).await;
+        let outcome = self.run_with_timeout(case, env.clone()).await;
         let restored = if case.is_exclusive() { self.server.restart_components().await } else { Ok(()) };
         let cleaned = tokio::time::timeout(CLEAN_UP_TIMEOUT, clean_up(&env)).await;
         outcome?;
@@ -130,13 +132,13 @@ impl Run<'_> {
     }
 
     /// Runs the case until it returns, panics, exceeds the time limit or is interrupted.
-    async fn with_limits(&self, case: &Case, env: Env) -> anyhow::Result<()> {
+    async fn run_with_timeout(&self, case: &Case, env: Env) -> anyhow::Result<()> {
         let mut stop = self.stop.clone();
         let run = AssertUnwindSafe((case.run)(env)).catch_unwind();
         tokio::select! {
             outcome = tokio::time::timeout(CASE_TIMEOUT, run) => match outcome {
                 Ok(Ok(outcome)) => outcome.map_err(|failure| anyhow::anyhow!("{failure}")),
-                Ok(Err(panic)) => Err(anyhow::anyhow!("the case panicked: {}", panic_text(panic.as_ref()))),
+                Ok(Err(panic)) => Err(anyhow::anyhow!("the case panicked: {}", panic_message(panic.as_ref()))),
                 Err(_) => Err(anyhow::anyhow!("the case has not ended after {CASE_TIMEOUT:?}")),
             },
             _ = stop.wait_for(|stop| *stop) => Err(anyhow::anyhow!("the run was interrupted")),
@@ -144,7 +146,7 @@ impl Run<'_> {
     }
 }
 
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
+fn panic_message(panic: &(dyn std::any::Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without a message")
 }
@@ -156,10 +158,11 @@ async fn create_namespace(client: &Client, name: &str) -> anyhow::Result<()> {
     created.map(drop).context("cannot create the namespace of the case")
 }
 
+/// Deletes the case's registered objects and namespace. Returns the first error, after all deletions.
 async fn clean_up(env: &Env) -> anyhow::Result<()> {
     let mut first = Ok(());
-    for task in env.take_clean_up() {
-        first = first.and(task.await);
+    for deletion in env.take_deletions() {
+        first = first.and(deletion.await);
     }
     let namespaces: Api<Namespace> = Api::all(env.client());
     match namespaces.delete(env.namespace(), &DeleteParams::background()).await {

@@ -18,10 +18,10 @@ use xtask_control_plane::Cluster;
 /// An API server to run suites on.
 pub(crate) struct Server {
     origin: Origin,
-    name: String,
+    description: String,
     config: Config,
     token: Option<String>,
-    lacks: Vec<(Need, String)>,
+    unmet_needs: Vec<(Need, String)>,
     examples: Result<BTreeMap<String, PathBuf>, String>,
 }
 
@@ -50,11 +50,11 @@ impl Server {
         let config = read_config(Some(&path)).await?;
         let token = listener.token().map(ToOwned::to_owned);
         let mut server = Self::new(Origin::Simulation { sim, _listener: listener, folder }, config);
-        server.name.push_str("kube-sim, in this process");
+        server.description.push_str("kube-sim, in this process");
         server.token = token;
-        server.lack(&[Need::Pods], "kube-sim has no scheduler and no workload controllers");
-        server.lack(&[Need::Components], "kube-sim has no components that can be killed");
-        server.lack(&[Need::Certificates, Need::Authorization], "kube-sim does not authorize requests");
+        server.add_unmet(&[Need::Pods], "kube-sim has no scheduler and no workload controllers");
+        server.add_unmet(&[Need::Components], "kube-sim has no components that can be killed");
+        server.add_unmet(&[Need::Certificates, Need::Authorization], "kube-sim does not authorize requests");
         Ok(server)
     }
 
@@ -69,9 +69,9 @@ impl Server {
         let mut server = Self::new(Origin::Cluster(Box::new(cluster)), config);
         server.token = token;
         let variant = if controllers { "started for this run" } else { "etcd and kube-apiserver only" };
-        server.name = format!("Kubernetes {}, {variant}", server.version().await?);
+        server.description = format!("Kubernetes {}, {variant}", server.git_version().await?);
         if !controllers {
-            server.lack(
+            server.add_unmet(
                 &[Need::Pods, Need::Controllers],
                 "the cluster consists of etcd and kube-apiserver, without controllers and nodes",
             );
@@ -87,10 +87,10 @@ impl Server {
     pub(crate) async fn existing(kubeconfig: Option<PathBuf>) -> anyhow::Result<Self> {
         let config = read_config(kubeconfig.as_deref()).await?;
         let mut server = Self::new(Origin::Existing { kubeconfig }, config);
-        let version = server.version().await?;
-        server.name = format!("Kubernetes {version} at {}", server.config.cluster_url);
+        let version = server.git_version().await?;
+        server.description = format!("Kubernetes {version} at {}", server.config.cluster_url);
         let reason = "requires a cluster that was started for this run";
-        server.lack(
+        server.add_unmet(
             &[Need::History, Need::Components, Need::Certificates, Need::Token, Need::NewNodes],
             reason,
         );
@@ -98,44 +98,45 @@ impl Server {
         let client = server.client("default")?;
         let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), "default");
         if accounts.get_opt("default").await?.is_none() {
-            server.lack(&[Need::Controllers], "no controller has created the default service account");
+            server.add_unmet(&[Need::Controllers], "no controller has created the default service account");
         }
         let nodes: Api<Node> = Api::all(client.clone());
         if !nodes.list(&ListParams::default()).await?.items.iter().any(is_schedulable) {
-            server.lack(&[Need::Pods], "no node is ready for pods");
+            server.add_unmet(&[Need::Pods], "no node is ready for pods");
         }
         let roles: Api<k8s_openapi::api::rbac::v1::ClusterRole> = Api::all(client);
         if roles.get_opt("cluster-admin").await.ok().flatten().is_none() {
-            server.lack(&[Need::Authorization], "the server has no role-based access control");
+            server.add_unmet(&[Need::Authorization], "the server has no role-based access control");
         }
         Ok(server)
     }
 
     fn new(origin: Origin, config: Config) -> Self {
         let examples = Err("the examples have not been built for this run".to_owned());
-        Self { origin, name: String::new(), config, token: None, lacks: Vec::new(), examples }
+        Self { origin, description: String::new(), config, token: None, unmet_needs: Vec::new(), examples }
     }
 
-    /// Records that the server does not meet `needs`, with the reason.
-    fn lack(&mut self, needs: &[Need], reason: &str) {
-        self.lacks.extend(needs.iter().map(|need| (*need, reason.to_owned())));
+    /// Records needs that the server does not meet, and the reason.
+    fn add_unmet(&mut self, needs: &[Need], reason: &str) {
+        self.unmet_needs.extend(needs.iter().map(|need| (*need, reason.to_owned())));
     }
 
-    /// Opens a watch with initial events, and records an unmet need if the server rejects it: support for WatchList
+    /// Opens a watch with initial events. If the server rejects the watch, records an unmet need: support for WatchList
     /// depends on the server's version and feature gates.
     async fn probe_watch_list(&mut self) -> anyhow::Result<()> {
         let maps: Api<ConfigMap> = Api::namespaced(self.client("default")?, "default");
         match maps.watch(&WatchParams::default().initial_events(), "").await {
             Ok(_) => Ok(()),
             Err(error) if error.is_invalid() => {
-                self.lack(&[Need::WatchList], "the server does not support WatchList");
+                self.add_unmet(&[Need::WatchList], "the server does not support WatchList");
                 Ok(())
             }
             Err(error) => Err(error).context("cannot determine whether the server supports WatchList"),
         }
     }
 
-    async fn version(&self) -> anyhow::Result<String> {
+    /// The `gitVersion` of the server.
+    async fn git_version(&self) -> anyhow::Result<String> {
         let info = self.client("default")?.apiserver_version().await;
         Ok(info.context("cannot get the version of the server")?.git_version)
     }
@@ -146,13 +147,14 @@ impl Server {
     }
 
     /// A description of the server for the console.
-    pub(crate) fn name(&self) -> &str {
-        &self.name
+    pub(crate) fn description(&self) -> &str {
+        &self.description
     }
 
-    /// The reason why the server does not meet a need; `None` if it does.
-    pub(crate) fn lacks(&self, need: Need) -> Option<&str> {
-        let reason = self.lacks.iter().find(|(lacked, _)| *lacked == need).map(|(_, reason)| reason.as_str());
+    /// The reason why the server does not meet a need; `None` if the server meets the need.
+    pub(crate) fn unmet_reason(&self, need: Need) -> Option<&str> {
+        let reason =
+            self.unmet_needs.iter().find(|(unmet, _)| *unmet == need).map(|(_, reason)| reason.as_str());
         match (reason, need, &self.examples) {
             (None, Need::Examples, Err(reason)) => Some(reason),
             (reason, ..) => reason,
@@ -208,7 +210,7 @@ impl Server {
         !matches!(self.origin, Origin::Existing { .. })
     }
 
-    /// Resumes etcd and starts the API servers that a case has paused or killed.
+    /// Resumes etcd if a case has paused it, and starts the API servers that a case has killed.
     pub(crate) async fn restart_components(&self) -> anyhow::Result<()> {
         let Some(cluster) = self.cluster() else { return Ok(()) };
         cluster.etcd().resume().await?;
@@ -218,7 +220,7 @@ impl Server {
         Ok(())
     }
 
-    /// Waits until a component exits without being killed by a case. Returns the error of the component.
+    /// Waits until a component exits that no case has killed. Returns an error that names the component.
     pub(crate) async fn died(&self) -> anyhow::Error {
         match self.cluster() {
             Some(cluster) => cluster.died().await.into(),
@@ -234,6 +236,7 @@ impl Server {
     }
 }
 
+/// Reads the configuration from a kubeconfig file, or from the file of `KUBECONFIG` if `None`.
 async fn read_config(path: Option<&Path>) -> anyhow::Result<Config> {
     let kubeconfig = match path {
         Some(path) => Kubeconfig::read_from(path)?,
@@ -242,6 +245,7 @@ async fn read_config(path: Option<&Path>) -> anyhow::Result<Config> {
     Ok(Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?)
 }
 
+/// Whether the node is ready and not cordoned.
 fn is_schedulable(node: &Node) -> bool {
     let cordoned = node.spec.as_ref().and_then(|spec| spec.unschedulable).unwrap_or_default();
     let mut conditions = node.status.iter().flat_map(|status| status.conditions.iter().flatten());

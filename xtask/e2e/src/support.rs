@@ -21,7 +21,8 @@ use super::failure::{Failure, Outcome};
 /// The interval at which [`eventually`] polls.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
-/// The label of cluster-scoped objects that a run creates, so that the objects of a killed run can be found.
+/// The key and value of the label that marks cluster-scoped objects of a run. A user can find the objects of a
+/// killed run by this label.
 pub(crate) const LABEL: (&str, &str) = ("app.kubernetes.io/managed-by", "kube-xtask-e2e");
 
 /// Metadata with a name.
@@ -29,7 +30,7 @@ pub(crate) fn named(name: &str) -> ObjectMeta {
     ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() }
 }
 
-/// A config map with the key `v`.
+/// A config map whose data has the key `v` with this value.
 pub(crate) fn config_map(name: &str, value: &str) -> ConfigMap {
     ConfigMap {
         metadata: named(name),
@@ -38,23 +39,24 @@ pub(crate) fn config_map(name: &str, value: &str) -> ConfigMap {
     }
 }
 
-/// The value of the key `v`.
+/// The value of the key `v` in the data of a config map; empty if the key is missing.
 pub(crate) fn value(map: &ConfigMap) -> &str {
     map.data.as_ref().and_then(|data| data.get("v")).map_or("", String::as_str)
 }
 
-/// A config map with a label.
+/// A config map with a label. Its data has the key `v` with the value `1`.
 pub(crate) fn labelled(name: &str, key: &str, label: &str) -> ConfigMap {
     let mut map = config_map(name, "1");
     map.labels_mut().insert(key.to_owned(), label.to_owned());
     map
 }
 
-/// Deserializes an object from JSON. `apiVersion` and `kind` may be omitted.
+/// Deserializes an object from JSON, which may omit `apiVersion` and `kind`.
 pub(crate) fn object<K: DeserializeOwned>(json: serde_json::Value) -> Outcome<K> {
     Ok(serde_json::from_value(json)?)
 }
 
+/// The `spec` of a pod with one container.
 fn pod_spec(scheduler: &str) -> serde_json::Value {
     let container = json!({"name": "main", "image": "registry.k8s.io/pause:3.10"});
     json!({"containers": [container], "terminationGracePeriodSeconds": 0, "schedulerName": scheduler})
@@ -65,7 +67,7 @@ pub(crate) fn pod(name: &str) -> Outcome<Pod> {
     object(json!({"metadata": {"name": name}, "spec": pod_spec("default-scheduler")}))
 }
 
-/// A pod of a scheduler that does not exist: it stays pending, and no component changes it.
+/// A pod that names a scheduler that does not exist: the pod stays pending, and no component changes it.
 pub(crate) fn idle_pod(name: &str) -> Outcome<Pod> {
     object(json!({"metadata": {"name": name}, "spec": pod_spec("nobody")}))
 }
@@ -92,7 +94,7 @@ pub(crate) fn names<K: Resource>(
     names
 }
 
-/// Polls `probe` until it returns a value. Errors of `probe` are retried.
+/// Calls `probe` repeatedly until it returns a value. An error of `probe` does not end the wait.
 ///
 /// # Errors
 /// When `probe` returns no value within the time limit. The error names `what` and contains the last error of `probe`.
@@ -131,8 +133,9 @@ async fn poll_until<T>(
     }
 }
 
-/// Polls a reflector until `wait` ends. The error of a poll is logged at debug level: the next poll retries.
-pub(crate) async fn polling<K, T>(
+/// Polls a reflector until `wait` ends, and returns the outcome of `wait`. Logs the error of a poll at debug level: the
+/// next poll retries.
+pub(crate) async fn poll_reflector_until<K, T>(
     reflector: &mut Reflector<K>,
     wait: impl Future<Output = Outcome<T>>,
 ) -> Outcome<T>
@@ -156,7 +159,8 @@ where
 /// must keep the store's reflector running.
 ///
 /// # Errors
-/// When the two still differ at the end of the time limit. The error names missing, outdated and deleted objects.
+/// When store and server still differ at the end of the time limit. The error
+/// names missing, outdated and deleted objects.
 pub(crate) async fn wait_until_converged<K>(
     store: &Store<K>,
     api: &Api<K>,
@@ -183,7 +187,7 @@ fn versions<'a, K: Resource + 'a>(objects: impl Iterator<Item = &'a K>) -> Versi
     objects.map(|o| ((o.namespace(), o.name_any()), o.resource_version())).collect()
 }
 
-/// Names the objects that are missing, outdated or deleted in a store.
+/// Describes the differences between a store and the server's list: missing, outdated and deleted objects.
 fn difference(stored: &Versions, listed: &Versions) -> String {
     let mut text = format!("the store has {} objects, the server {}", stored.len(), listed.len());
     for (key, version) in listed {
@@ -208,7 +212,7 @@ pub(crate) fn has_type(types: Option<&TypeMeta>, api_version: &str, kind: &str) 
 mod tests {
     use super::*;
 
-    fn at(versions: &[(&str, &str)]) -> Versions {
+    fn versions_by_name(versions: &[(&str, &str)]) -> Versions {
         versions
             .iter()
             .map(|(name, version)| ((None, (*name).to_owned()), Some((*version).to_owned())))
@@ -216,8 +220,11 @@ mod tests {
     }
 
     #[test]
-    fn differences_name_the_objects() {
-        let text = difference(&at(&[("a", "1"), ("b", "2")]), &at(&[("a", "3"), ("c", "4")]));
+    fn a_difference_names_the_objects() {
+        let text = difference(
+            &versions_by_name(&[("a", "1"), ("b", "2")]),
+            &versions_by_name(&[("a", "3"), ("c", "4")]),
+        );
         for part in ["2 objects", "c is missing", "a is at Some(\"1\")", "b is deleted"] {
             assert!(text.contains(part), "{part} is missing in {text}");
         }

@@ -39,10 +39,12 @@ pub(super) fn client_as(env: &Env, auth_info: AuthInfo) -> Outcome<Client> {
     Ok(Client::try_from(config)?)
 }
 
+/// The credentials of a bearer token.
 fn token_auth(token: &str) -> Outcome<AuthInfo> {
     Ok(serde_json::from_value(json!({ "token": token }))?)
 }
 
+/// The credentials of a client certificate.
 fn certificate_auth(identity: &Identity) -> Outcome<AuthInfo> {
     let encode = |text: &str| STANDARD.encode(text);
     let data = json!({
@@ -56,7 +58,7 @@ fn config_maps(client: Client) -> Api<ConfigMap> {
     Api::default_namespaced(client)
 }
 
-/// Creates a `SelfSubjectReview` and returns its user name: the user as which the server authenticates the client.
+/// The name of the user that the server authenticates the client as, from a `SelfSubjectReview`.
 async fn user_name(client: Client) -> Outcome<String> {
     let review = Api::all(client).create(&PostParams::default(), &SelfSubjectReview::default()).await?;
     let user = review.status.and_then(|status| status.user_info);
@@ -115,8 +117,8 @@ async fn rejects_a_client_certificate_of_an_unknown_ca(env: Env) -> Outcome {
     Ok(())
 }
 
-/// Creates the service account `robot` in the case's namespace and a client with its token. [`grant_read`] can
-/// give the account permissions.
+/// Creates the service account `robot` in the case's namespace, and returns a client that uses the account's token.
+/// [`grant_read`] gives the account permissions.
 pub(super) async fn robot_client(env: &Env) -> Outcome<Client> {
     let accounts: Api<ServiceAccount> = env.api();
     let account = ServiceAccount { metadata: named("robot"), ..ServiceAccount::default() };
@@ -129,7 +131,7 @@ pub(super) async fn robot_client(env: &Env) -> Outcome<Client> {
     client_as(env, token_auth(&secret)?)
 }
 
-/// Grants the robot `get`, `list` and `watch` of config maps. The role may exist already.
+/// Grants the service account `robot` the verbs `get`, `list` and `watch` on config maps. The role may exist already.
 pub(super) async fn grant_read(env: &Env) -> Outcome {
     let roles: Api<Role> = env.api();
     let reads = json!({"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "list", "watch"]});

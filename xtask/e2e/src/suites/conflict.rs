@@ -12,14 +12,16 @@ use crate::failure::{Outcome, check, check_eq, refused};
 use crate::support::{config_map, value};
 
 suite!("conflict":
-    create_of_an_existing_name_is_rejected,
+    creating_an_existing_name_is_rejected,
     replace_with_an_outdated_version_conflicts,
+    replace_without_a_version_overwrites_the_object,
+    replace_with_the_uid_of_a_deleted_object_conflicts,
     patch_with_an_outdated_version_conflicts,
     delete_with_failed_preconditions_conflicts,
     writers_that_retry_conflicts_lose_no_update,
 );
 
-async fn create_of_an_existing_name_is_rejected(env: Env) -> Outcome {
+async fn creating_an_existing_name_is_rejected(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
     maps.create(&PostParams::default(), &config_map("a", "1")).await?;
     let error = refused!(maps.create(&PostParams::default(), &config_map("a", "2")).await);
@@ -32,22 +34,33 @@ async fn create_of_an_existing_name_is_rejected(env: Env) -> Outcome {
 
 async fn replace_with_an_outdated_version_conflicts(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
-    let first = maps.create(&PostParams::default(), &config_map("a", "1")).await?;
-    let mut second = first.clone();
+    let mut second = maps.create(&PostParams::default(), &config_map("a", "1")).await?;
     second.data.get_or_insert_default().insert("v".to_owned(), "2".to_owned());
     maps.replace("a", &PostParams::default(), &second).await?;
     let error = refused!(maps.replace("a", &PostParams::default(), &second).await);
     check!(error.is_conflict() && !error.is_already_exists(), "{error:?}");
     check!(error.to_string().contains("the object has been modified"), "{error}");
-    // Without a resource version, replace overwrites the object unconditionally.
-    let mut unconditional = first.clone();
+    Ok(())
+}
+
+async fn replace_without_a_version_overwrites_the_object(env: Env) -> Outcome {
+    let maps: Api<ConfigMap> = env.api();
+    let mut unconditional = maps.create(&PostParams::default(), &config_map("a", "1")).await?;
+    let mut second = unconditional.clone();
+    second.data.get_or_insert_default().insert("v".to_owned(), "2".to_owned());
+    maps.replace("a", &PostParams::default(), &second).await?;
     unconditional.metadata.resource_version = None;
     check_eq!(value(&maps.replace("a", &PostParams::default(), &unconditional).await?), "1");
-    // The UID of a deleted object does not match a new object of the same name.
+    Ok(())
+}
+
+async fn replace_with_the_uid_of_a_deleted_object_conflicts(env: Env) -> Outcome {
+    let maps: Api<ConfigMap> = env.api();
+    let mut deleted = maps.create(&PostParams::default(), &config_map("a", "1")).await?;
     maps.delete("a", &DeleteParams::default()).await?;
     maps.create(&PostParams::default(), &config_map("a", "3")).await?;
-    unconditional.metadata.uid.clone_from(&first.metadata.uid);
-    check!(refused!(maps.replace("a", &PostParams::default(), &unconditional).await).is_conflict());
+    deleted.metadata.resource_version = None;
+    check!(refused!(maps.replace("a", &PostParams::default(), &deleted).await).is_conflict());
     Ok(())
 }
 

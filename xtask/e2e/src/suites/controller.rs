@@ -23,11 +23,11 @@ use crate::support::{config_map, eventually, names};
 
 suite!("controller":
     owned_objects_are_created_and_restored,
-    owned_objects_of_a_deleted_owner_are_collected [Controllers],
+    owned_objects_of_a_deleted_owner_are_deleted [Controllers],
     graceful_shutdown_completes_in_flight_reconciles,
 );
 
-/// Longer than the half minute until the garbage collector discovers a new kind.
+/// The time limit of each wait. The garbage collector takes half a minute to discover a new kind.
 const TIMEOUT: Duration = Duration::from_secs(90);
 
 type Widget = Object<WidgetSpec, WidgetStatus>;
@@ -66,8 +66,8 @@ async fn reconcile(widget: Arc<Widget>, context: Arc<Context>) -> Result<Action,
     Ok(Action::await_change())
 }
 
-/// Starts the controller. It stops when the returned `Abort` is dropped.
-async fn start(env: &Env) -> Outcome<(Api<Widget>, ApiResource, Abort)> {
+/// Installs the CRD and starts the controller. Dropping the returned `AbortOnDrop` stops the controller.
+async fn start_controller(env: &Env) -> Outcome<(Api<Widget>, ApiResource, AbortOnDrop)> {
     let resource = install(env).await?;
     let widgets: Api<Widget> = Api::namespaced_with(env.client(), env.namespace(), &resource);
     let maps: Api<ConfigMap> = env.api();
@@ -76,18 +76,19 @@ async fn start(env: &Env) -> Outcome<(Api<Widget>, ApiResource, Abort)> {
         .owns(maps, Config::default())
         .run(reconcile, controller::backoff_on_error, Arc::new(context))
         .for_each(|_| std::future::ready(()));
-    Ok((widgets, resource, Abort(tokio::spawn(run))))
+    Ok((widgets, resource, AbortOnDrop(tokio::spawn(run))))
 }
 
-/// Aborts the task on drop.
-struct Abort(tokio::task::JoinHandle<()>);
+/// A task that is aborted when this value is dropped.
+struct AbortOnDrop(tokio::task::JoinHandle<()>);
 
-impl Drop for Abort {
+impl Drop for AbortOnDrop {
     fn drop(&mut self) {
         self.0.abort();
     }
 }
 
+/// Waits until the names of the controller's config maps are `expected`.
 async fn wait_for_maps(maps: &Api<ConfigMap>, expected: &[&str]) -> Outcome {
     let lp = ListParams::default().labels("topic=controller");
     eventually(&format!("the config maps are {expected:?}"), TIMEOUT, async || {
@@ -98,7 +99,7 @@ async fn wait_for_maps(maps: &Api<ConfigMap>, expected: &[&str]) -> Outcome {
 }
 
 async fn owned_objects_are_created_and_restored(env: Env) -> Outcome {
-    let (widgets, resource, running) = start(&env).await?;
+    let (widgets, resource, running) = start_controller(&env).await?;
     let maps: Api<ConfigMap> = env.api();
     let widget = Object::new("w", &resource, WidgetSpec { size: 2, ..WidgetSpec::default() });
     widgets.create(&PostParams::default(), &widget).await?;
@@ -125,8 +126,8 @@ async fn owned_objects_are_created_and_restored(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn owned_objects_of_a_deleted_owner_are_collected(env: Env) -> Outcome {
-    let (widgets, resource, _running) = start(&env).await?;
+async fn owned_objects_of_a_deleted_owner_are_deleted(env: Env) -> Outcome {
+    let (widgets, resource, _running) = start_controller(&env).await?;
     let maps: Api<ConfigMap> = env.api();
     for name in ["v", "w"] {
         let widget = Object::new(name, &resource, WidgetSpec { size: 1, ..WidgetSpec::default() });
@@ -138,7 +139,10 @@ async fn owned_objects_of_a_deleted_owner_are_collected(env: Env) -> Outcome {
 }
 
 async fn graceful_shutdown_completes_in_flight_reconciles(env: Env) -> Outcome {
-    async fn slow(map: Arc<ConfigMap>, secrets: Arc<Api<Secret>>) -> Result<Action, kube_client::Error> {
+    async fn slow_reconcile(
+        map: Arc<ConfigMap>,
+        secrets: Arc<Api<Secret>>,
+    ) -> Result<Action, kube_client::Error> {
         tokio::time::sleep(Duration::from_millis(500)).await;
         let mut marker = Secret::default();
         marker.metadata.name = Some(map.name_any());
@@ -152,7 +156,7 @@ async fn graceful_shutdown_completes_in_flight_reconciles(env: Env) -> Outcome {
     let (shutdown, requested) = oneshot::channel::<()>();
     let run = Controller::new(maps, Config::default().fields("metadata.name!=kube-root-ca.crt"))
         .graceful_shutdown_on(async { drop(requested.await) })
-        .run(slow, controller::backoff_on_error, Arc::new(secrets.clone()))
+        .run(slow_reconcile, controller::backoff_on_error, Arc::new(secrets.clone()))
         .collect::<Vec<_>>();
     let stop = async {
         tokio::time::sleep(Duration::from_millis(300)).await;

@@ -22,7 +22,8 @@ suite!("crd":
     stored_crd_equals_the_derived_crd,
     schema_violations_name_the_field,
     applies_defaults_and_prunes_unknown_fields,
-    status_is_a_subresource,
+    rejects_strategic_merge_patches,
+    status_changes_only_through_its_subresource,
     scale_subresource_changes_replicas,
     watcher_recovers_when_the_crd_is_installed,
     crd_deletion_deletes_its_objects [Controllers],
@@ -97,13 +98,20 @@ async fn applies_defaults_and_prunes_unknown_fields(env: Env) -> Outcome {
     let unknown = Patch::Merge(json!({"spec": {"weight": 7}}));
     let error = refused!(widgets.patch("a", &strict, &unknown).await);
     check!(error.to_string().contains("unknown field \"spec.weight\""), "{error}");
+    Ok(())
+}
+
+async fn rejects_strategic_merge_patches(env: Env) -> Outcome {
+    let (widgets, resource) = install_untyped(&env).await?;
+    let widget = DynamicObject::new("a", &resource).data(json!({"spec": {"size": 1}}));
+    widgets.create(&PostParams::default(), &widget).await?;
     let strategic = Patch::Strategic(json!({"spec": {"size": 2}}));
     let error = refused!(widgets.patch("a", &PatchParams::default(), &strategic).await);
     check_eq!(error.status().map(|status| status.code), Some(415));
     Ok(())
 }
 
-async fn status_is_a_subresource(env: Env) -> Outcome {
+async fn status_changes_only_through_its_subresource(env: Env) -> Outcome {
     let resource = install(&env).await?;
     let widgets: Api<Object<WidgetSpec, WidgetStatus>> =
         Api::namespaced_with(env.client(), env.namespace(), &resource);
@@ -156,7 +164,7 @@ async fn watcher_recovers_when_the_crd_is_installed(env: Env) -> Outcome {
     };
     check!(error.status().is_some_and(kube_client::core::Status::is_not_found), "{error:?}");
     check!(error.to_string().contains(&resource.plural), "{error}");
-    // The same stream recovers automatically.
+    // The same stream then emits the objects of the kind.
     install(&env).await?;
     let widget = Object::new("a", &resource, WidgetSpec { size: 2, ..WidgetSpec::default() });
     widgets.create(&PostParams::default(), &widget).await?;

@@ -12,7 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::widget::serve;
+use super::widget::install_crd;
 use crate::case::suite;
 use crate::env::Env;
 use crate::failure::{Outcome, check, check_eq, refused};
@@ -45,7 +45,7 @@ async fn derived_schemas_preserve_all_values_of_their_types(env: Env) -> Outcome
             let env = env.clone();
             async move {
                 let kind = row.crd.spec.names.kind.clone();
-                check_row(&env, row).await.err().map(|failure| format!("{kind}: {failure}"))
+                check_kind(&env, row).await.err().map(|failure| format!("{kind}: {failure}"))
             }
         })
         .buffer_unordered(CONCURRENCY)
@@ -56,8 +56,9 @@ async fn derived_schemas_preserve_all_values_of_their_types(env: Env) -> Outcome
     Ok(())
 }
 
-async fn check_row(env: &Env, row: kinds::Row) -> Outcome {
-    let resource = serve(env, &in_case_group(env, row.crd)).await?;
+/// Installs the kind of a row. Checks that the server stores the good values unchanged and rejects the bad values.
+async fn check_kind(env: &Env, row: kinds::Row) -> Outcome {
+    let resource = install_crd(env, &in_case_group(env, row.crd)).await?;
     let objects: Api<DynamicObject> = Api::namespaced_with(env.client(), env.namespace(), &resource);
     let params = PostParams { field_validation: Some(ValidationDirective::Strict), ..PostParams::default() };
     for (index, spec) in row.good.iter().enumerate() {
@@ -82,6 +83,7 @@ async fn check_row(env: &Env, row: kinds::Row) -> Outcome {
     Ok(())
 }
 
+/// An object with metadata and one other field.
 fn object(resource: &ApiResource, name: &str, field: &str, value: &Value) -> DynamicObject {
     DynamicObject::new(name, resource).data(json!({ field: value }))
 }
@@ -102,6 +104,7 @@ async fn check_apply(objects: &Api<DynamicObject>, object: &DynamicObject, field
     Ok(())
 }
 
+/// The fields of the kind `FlatMap`, which are flattened into the object beside `metadata`.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(group = "e2e.example.com", version = "v1", kind = "FlatMap", namespaced, no_spec)]
 struct FlatMapFields {
@@ -110,7 +113,7 @@ struct FlatMapFields {
 }
 
 async fn flattened_fields_beside_metadata_are_preserved(env: Env) -> Outcome {
-    let resource = serve(&env, &in_case_group(&env, FlatMap::crd())).await?;
+    let resource = install_crd(&env, &in_case_group(&env, FlatMap::crd())).await?;
     let objects: Api<DynamicObject> = Api::namespaced_with(env.client(), env.namespace(), &resource);
     let value = json!({ "a": [1, null, { "b": "c" }] });
     check_apply(&objects, &object(&resource, "a", "anything", &value), "anything").await?;

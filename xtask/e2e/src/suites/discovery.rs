@@ -1,4 +1,4 @@
-//! Discovery: the documents of the server, and resources by the names that kubectl accepts.
+//! Discovery: the server's discovery documents, and the lookup of resources by the names that kubectl accepts.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -20,15 +20,15 @@ use crate::support::eventually;
 suite!("discovery":
     aggregated_and_unaggregated_documents_agree,
     the_groups_are_sorted_by_priority,
-    one_group_version_or_kind_is_discovered_alone,
+    a_single_group_version_or_kind_can_be_discovered,
     every_name_that_kubectl_accepts_finds_its_resource,
-    a_category_contains_its_resources,
-    a_discovered_resource_can_be_listed,
-    a_new_definition_is_found_after_a_miss,
-    the_kind_of_a_subresource_is_its_own,
+    the_category_all_resolves_to_its_resources,
+    discovered_resources_can_be_listed,
+    a_new_crd_is_found_after_a_failed_lookup,
+    a_subresource_has_the_kind_that_its_endpoint_serves,
 );
 
-/// The resources of a group version, sorted: other cases install and delete definitions meanwhile.
+/// The resources of a group version, as a set: two documents may list the resources in a different order.
 fn resources(group: &ApiGroup, version: &str) -> BTreeSet<String> {
     group.versioned_resources(version).iter().map(|pair| format!("{pair:?}")).collect()
 }
@@ -71,7 +71,7 @@ async fn the_groups_are_sorted_by_priority(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn one_group_version_or_kind_is_discovered_alone(env: Env) -> Outcome {
+async fn a_single_group_version_or_kind_can_be_discovered(env: Env) -> Outcome {
     let client = env.client();
     let autoscaling = discovery::group(&client, "autoscaling").await?;
     check_eq!(autoscaling.versions().collect::<Vec<_>>(), ["v2", "v1"]);
@@ -117,7 +117,7 @@ async fn every_name_that_kubectl_accepts_finds_its_resource(env: Env) -> Outcome
     Ok(())
 }
 
-async fn a_category_contains_its_resources(env: Env) -> Outcome {
+async fn the_category_all_resolves_to_its_resources(env: Env) -> Outcome {
     let all = RestMapper::new(env.client()).resolve_all("all").await?;
     let mut names: Vec<String> = all
         .iter()
@@ -143,7 +143,7 @@ async fn a_category_contains_its_resources(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn a_discovered_resource_can_be_listed(env: Env) -> Outcome {
+async fn discovered_resources_can_be_listed(env: Env) -> Outcome {
     let discovery = Discovery::new(env.client()).filter(&["", "apps"]).run().await?;
     check_eq!(discovery.groups().count(), 2);
     for (resource, capabilities) in discovery.groups().flat_map(ApiGroup::recommended_resources) {
@@ -160,7 +160,7 @@ async fn a_discovered_resource_can_be_listed(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn a_new_definition_is_found_after_a_miss(env: Env) -> Outcome {
+async fn a_new_crd_is_found_after_a_failed_lookup(env: Env) -> Outcome {
     let mapper = RestMapper::new(env.client()).refresh_interval(Duration::from_millis(100));
     let expected = resource(&env);
     let short = format!("wg.{}", expected.group);
@@ -190,7 +190,7 @@ async fn a_new_definition_is_found_after_a_miss(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn the_kind_of_a_subresource_is_its_own(env: Env) -> Outcome {
+async fn a_subresource_has_the_kind_that_its_endpoint_serves(env: Env) -> Outcome {
     for list in [
         env.client().list_api_groups_aggregated().await?,
         env.client().list_core_api_versions_aggregated().await?,

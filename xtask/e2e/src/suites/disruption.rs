@@ -18,7 +18,7 @@ use super::auth::{grant_read, revoke_read, robot_client};
 use crate::case::suite;
 use crate::env::Env;
 use crate::failure::{Outcome, check, check_eq};
-use crate::support::{eventually, labelled, polling, wait_until_converged};
+use crate::support::{eventually, labelled, poll_reflector_until, wait_until_converged};
 use xtask_control_plane::ApiServer;
 
 suite!("disruption":
@@ -32,6 +32,7 @@ suite!("disruption":
 
 const TIMEOUT: Duration = Duration::from_secs(90);
 
+/// Parameters that select the config maps of [`create_map`].
 fn topic_params() -> ListParams {
     ListParams::default().labels("topic=disruption")
 }
@@ -41,7 +42,8 @@ async fn create_map(maps: &Api<ConfigMap>, name: &str) -> Outcome {
     Ok(())
 }
 
-/// Creates the config map `new`, deletes `old` and changes `kept`. [`initial_maps`] must have created the latter two.
+/// Creates the config map `new`, deletes `old` and changes `kept`. [`create_initial_maps`] must have created `old`
+/// and `kept`.
 async fn change_maps(maps: &Api<ConfigMap>) -> Outcome {
     create_map(maps, "new").await?;
     maps.delete("old", &DeleteParams::default()).await?;
@@ -82,6 +84,7 @@ impl WatchedStore {
         Ok(())
     }
 
+    /// Whether an error of the watcher matches.
     fn has_error(&self, matches: impl Fn(&watcher::Error) -> bool) -> bool {
         self.errors.lock().unwrap_or_else(PoisonError::into_inner).iter().any(matches)
     }
@@ -101,7 +104,7 @@ fn maps_at(env: &Env, url: &str) -> Outcome<Api<ConfigMap>> {
 }
 
 /// The first two API servers of the cluster.
-fn servers(env: &Env) -> Outcome<(&ApiServer, &ApiServer)> {
+fn first_two_servers(env: &Env) -> Outcome<(&ApiServer, &ApiServer)> {
     match env.cluster()?.api_servers() {
         [first, second, ..] => Ok((first, second)),
         _ => Err(anyhow::anyhow!("the cluster has fewer than two API servers").into()),
@@ -109,7 +112,7 @@ fn servers(env: &Env) -> Outcome<(&ApiServer, &ApiServer)> {
 }
 
 /// Creates the config maps `kept` and `old`.
-async fn initial_maps(env: &Env) -> Outcome<Api<ConfigMap>> {
+async fn create_initial_maps(env: &Env) -> Outcome<Api<ConfigMap>> {
     let maps: Api<ConfigMap> = env.api();
     create_map(&maps, "kept").await?;
     create_map(&maps, "old").await?;
@@ -117,10 +120,10 @@ async fn initial_maps(env: &Env) -> Outcome<Api<ConfigMap>> {
 }
 
 async fn store_converges_after_an_api_server_is_killed(env: Env) -> Outcome {
-    let maps = initial_maps(&env).await?;
+    let maps = create_initial_maps(&env).await?;
     let watched = WatchedStore::start(maps.clone(), Config::default()).await?;
     check_eq!(watched.reader.len(), 2);
-    let (first, second) = servers(&env)?;
+    let (first, second) = first_two_servers(&env)?;
     first.kill().await?;
     change_maps(&maps_at(&env, &second.url())?).await?;
     // The watcher reports a connection error, and the store remains unchanged.
@@ -134,10 +137,11 @@ async fn store_converges_after_an_api_server_is_killed(env: Env) -> Outcome {
 }
 
 async fn store_converges_after_a_graceful_api_server_restart(env: Env) -> Outcome {
-    let maps = initial_maps(&env).await?;
+    let maps = create_initial_maps(&env).await?;
     // A graceful shutdown waits up to a minute for open watches. The cluster's own controllers watch the first server
-    // only, so this stops the second one.
-    let (_, second) = servers(&env)?;
+    // only, so this case stops the second
+    // server.
+    let (_, second) = first_two_servers(&env)?;
     let short_watches = Config::default().timeout(Duration::from_secs(2));
     let watched = WatchedStore::start(maps_at(&env, &second.url())?, short_watches).await?;
     let (stopped, changed) = futures::join!(second.stop(), change_maps(&maps));
@@ -152,7 +156,7 @@ async fn store_converges_after_a_graceful_api_server_restart(env: Env) -> Outcom
 }
 
 async fn store_converges_after_etcd_is_paused(env: Env) -> Outcome {
-    let maps = initial_maps(&env).await?;
+    let maps = create_initial_maps(&env).await?;
     let watched = WatchedStore::start(maps.clone(), Config::default()).await?;
     let etcd = env.cluster()?.etcd();
     etcd.pause().await?;
@@ -177,14 +181,14 @@ async fn store_converges_after_etcd_is_paused(env: Env) -> Outcome {
 }
 
 async fn store_converges_after_switching_api_servers(env: Env) -> Outcome {
-    let maps = initial_maps(&env).await?;
+    let maps = create_initial_maps(&env).await?;
     let switch = env.cluster()?.switch().await?;
     let watched = WatchedStore::start(maps_at(&env, &switch.url())?, Config::default()).await?;
-    let (first, second) = servers(&env)?;
+    let (first, second) = first_two_servers(&env)?;
     switch.redirect_to(second);
     change_maps(&maps).await?;
     watched.wait_until_equal(&maps).await?;
-    // Switch back and forth while objects change.
+    // The proxy switches back and forth while objects change.
     for n in 0..6 {
         switch.redirect_to(if n % 2 == 0 { first } else { second });
         create_map(&maps, &format!("m{n}")).await?;
@@ -197,12 +201,12 @@ async fn store_converges_after_switching_api_servers(env: Env) -> Outcome {
 }
 
 async fn reflector_converges_after_an_api_server_is_killed(env: Env) -> Outcome {
-    let maps = initial_maps(&env).await?;
+    let maps = create_initial_maps(&env).await?;
     let config = Config::default().labels("topic=disruption");
     let mut reflector = Reflector::with_config(maps.clone(), config).timeout(Duration::from_secs(3));
     reflector.poll().await?;
     check_eq!(reflector.read().len(), 2);
-    let (first, second) = servers(&env)?;
+    let (first, second) = first_two_servers(&env)?;
     first.kill().await?;
     change_maps(&maps_at(&env, &second.url())?).await?;
     // The client retries a failed request, possibly for longer than one poll.
@@ -218,15 +222,15 @@ async fn reflector_converges_after_an_api_server_is_killed(env: Env) -> Outcome 
     check_eq!(reflector.read().len(), 2);
     first.start().await?;
     let reader = reflector.store();
-    polling(&mut reflector, wait_until_converged(&reader, &maps, &topic_params(), TIMEOUT)).await
+    poll_reflector_until(&mut reflector, wait_until_converged(&reader, &maps, &topic_params(), TIMEOUT)).await
 }
 
 async fn store_converges_after_permission_is_revoked_and_granted(env: Env) -> Outcome {
-    let maps = initial_maps(&env).await?;
+    let maps = create_initial_maps(&env).await?;
     let client = robot_client(&env).await?;
     grant_read(&env).await?;
     let robot_maps: Api<ConfigMap> = Api::default_namespaced(client);
-    // A server authorizes a watch only when the watch opens. With short watches, it soon authorizes the next one.
+    // A server authorizes a watch only when the watch opens. Short watches make the server authorize again soon.
     let watched = WatchedStore::start(robot_maps, Config::default().timeout(Duration::from_secs(2))).await?;
     check_eq!(watched.reader.len(), 2);
     revoke_read(&env).await?;

@@ -13,13 +13,14 @@ use crate::failure::{Outcome, check, check_eq};
 use crate::support::{config_map, named};
 
 suite!("events":
-    an_event_has_all_fields_of_the_api,
-    a_repeated_event_is_a_series,
-    an_event_that_expired_is_created_again_with_its_series,
-    fields_at_the_limits_are_accepted,
+    a_published_event_has_all_fields,
+    a_repeated_event_increments_the_count_of_its_series,
+    an_expired_event_is_created_again_with_its_series,
+    fields_beyond_the_limits_are_truncated,
     an_event_of_a_cluster_scoped_object_is_in_the_default_namespace,
 );
 
+/// A recorder that reports as `e2e.example.com/tests`.
 fn recorder(env: &Env) -> Recorder {
     let reporter = Reporter { controller: "e2e.example.com/tests".into(), instance: Some("tests-0".into()) };
     Recorder::new(env.client(), reporter)
@@ -37,7 +38,7 @@ fn event(reason: &str) -> Event {
 }
 
 /// Creates a config map, and returns a reference to it.
-async fn create_regarding(env: &Env, name: &str) -> Outcome<ObjectReference> {
+async fn create_referenced_map(env: &Env, name: &str) -> Outcome<ObjectReference> {
     let maps: Api<ConfigMap> = env.api();
     let map = maps.create(&PostParams::default(), &config_map(name, "1")).await?;
     Ok(map.object_ref(&()))
@@ -49,8 +50,8 @@ async fn list_events(events: &Api<v1::Event>, reason: &str) -> Outcome<Vec<v1::E
     Ok(events.list(&lp).await?.items)
 }
 
-async fn an_event_has_all_fields_of_the_api(env: Env) -> Outcome {
-    let (object, other) = (create_regarding(&env, "a").await?, create_regarding(&env, "b").await?);
+async fn a_published_event_has_all_fields(env: Env) -> Outcome {
+    let (object, other) = (create_referenced_map(&env, "a").await?, create_referenced_map(&env, "b").await?);
     let event = Event { secondary: Some(other.clone()), ..event("Saved") };
     recorder(&env).publish(&event, &object).await?;
     let stored = list_events(&env.api(), "Saved").await?;
@@ -66,8 +67,8 @@ async fn an_event_has_all_fields_of_the_api(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn a_repeated_event_is_a_series(env: Env) -> Outcome {
-    let (recorder, object) = (recorder(&env), create_regarding(&env, "a").await?);
+async fn a_repeated_event_increments_the_count_of_its_series(env: Env) -> Outcome {
+    let (recorder, object) = (recorder(&env), create_referenced_map(&env, "a").await?);
     let events: Api<v1::Event> = env.api();
     let count = async || {
         let all = list_events(&events, "Saved").await?;
@@ -87,8 +88,8 @@ async fn a_repeated_event_is_a_series(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn an_event_that_expired_is_created_again_with_its_series(env: Env) -> Outcome {
-    let (recorder, object) = (recorder(&env), create_regarding(&env, "a").await?);
+async fn an_expired_event_is_created_again_with_its_series(env: Env) -> Outcome {
+    let (recorder, object) = (recorder(&env), create_referenced_map(&env, "a").await?);
     let events: Api<v1::Event> = env.api();
     recorder.publish(&event("Saved"), &object).await?;
     let first = list_events(&events, "Saved").await?;
@@ -100,8 +101,8 @@ async fn an_event_that_expired_is_created_again_with_its_series(env: Env) -> Out
     Ok(())
 }
 
-async fn fields_at_the_limits_are_accepted(env: Env) -> Outcome {
-    let object = create_regarding(&env, &"a".repeat(253)).await?;
+async fn fields_beyond_the_limits_are_truncated(env: Env) -> Outcome {
+    let object = create_referenced_map(&env, &"a".repeat(253)).await?;
     let mut long = event(&"r".repeat(300));
     long.action = "é".repeat(100);
     long.note = Some("é".repeat(5000));
@@ -116,7 +117,7 @@ async fn fields_at_the_limits_are_accepted(env: Env) -> Outcome {
 
 async fn an_event_of_a_cluster_scoped_object_is_in_the_default_namespace(env: Env) -> Outcome {
     let roles: Api<ClusterRole> = Api::all(env.client());
-    // Not a valid name of an event.
+    // This name is not valid as the name of an event.
     let name = format!("e2e:{}", env.unique_name("role"));
     env.delete_at_end(&roles, &name);
     let role = ClusterRole { metadata: named(&name), ..ClusterRole::default() };

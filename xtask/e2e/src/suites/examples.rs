@@ -32,21 +32,22 @@ suite!("examples":
     node_informer_reports_an_unhealthy_node [Examples, NewNodes],
 );
 
-/// The time limit for a line of output: longer than two poll intervals of an example.
+/// The time limit for a line of output. It is longer than two poll intervals of an example.
 const TIMEOUT: Duration = Duration::from_secs(45);
 
-/// The output lines of an example, which a task appends to.
+/// The lines that an example has written to stdout or stderr. A task appends the lines.
 type Lines = Arc<Mutex<Vec<String>>>;
 
 /// A running example and its captured output.
-struct Running {
+struct RunningExample {
     child: Child,
     stdout: Lines,
     stderr: Lines,
     readers: [JoinHandle<()>; 2],
 }
 
-impl Running {
+impl RunningExample {
+    /// Starts the example as a child process, with tasks that read its output.
     fn start(env: &Env, name: &str) -> Outcome<Self> {
         let mut command = Command::new(env.example(name)?);
         if let Some(kubeconfig) = env.server().kubeconfig() {
@@ -87,7 +88,7 @@ impl Running {
     }
 }
 
-impl Drop for Running {
+impl Drop for RunningExample {
     fn drop(&mut self) {
         self.readers.iter().for_each(JoinHandle::abort);
     }
@@ -105,7 +106,7 @@ fn read_lines(from: impl AsyncRead + Unpin + Send + 'static, into: Lines) -> Joi
 
 async fn pod_informer_prints_added_and_deleted_pods(env: Env) -> Outcome {
     env.wait_until_pods_can_be_created().await?;
-    let running = Running::start(&env, "pod_informer")?;
+    let running = RunningExample::start(&env, "pod_informer")?;
     let pods: Api<Pod> = env.api();
     pods.create(&PostParams::default(), &idle_pod("web")?).await?;
     let name = format!("{}/web", env.namespace());
@@ -118,14 +119,14 @@ async fn pod_informer_prints_added_and_deleted_pods(env: Env) -> Outcome {
 async fn pod_reflector_prints_existing_pods(env: Env) -> Outcome {
     env.wait_until_pods_can_be_created().await?;
     env.api::<Pod>().create(&PostParams::default(), &idle_pod("web")?).await?;
-    let running = Running::start(&env, "pod_reflector")?;
+    let running = RunningExample::start(&env, "pod_reflector")?;
     running.wait_for_line(&[&format!("{}/web", env.namespace()), "Pending", "1 containers"]).await?;
     running.terminate().await
 }
 
 async fn deployment_reflector_prints_replicas(env: Env) -> Outcome {
     env.api::<Deployment>().create(&PostParams::default(), &deployment("web", 0)?).await?;
-    let running = Running::start(&env, "deployment_reflector")?;
+    let running = RunningExample::start(&env, "deployment_reflector")?;
     running.wait_for_line(&[&format!("{}/web", env.namespace()), "0 desired"]).await?;
     running.terminate().await
 }
@@ -136,7 +137,7 @@ async fn crd_reflector_prints_created_and_changed_objects(env: Env) -> Outcome {
     if crds.get_opt("foos.clux.dev").await?.is_none() {
         env.delete_at_end(&crds, "foos.clux.dev");
     }
-    let running = Running::start(&env, "crd_reflector")?;
+    let running = RunningExample::start(&env, "crd_reflector")?;
     running.wait_for_line(&["0 foos"]).await?;
     let resource = ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk("clux.dev", "v1", "Foo"), "foos");
     let foos: Api<DynamicObject> = Api::namespaced_with(env.client(), env.namespace(), &resource);
@@ -165,18 +166,18 @@ async fn create_node(env: &Env) -> Outcome<String> {
 
 async fn node_reflector_prints_nodes(env: Env) -> Outcome {
     let name = create_node(&env).await?;
-    let running = Running::start(&env, "node_reflector")?;
+    let running = RunningExample::start(&env, "node_reflector")?;
     running.wait_for_line(&[&name, "kubelet"]).await?;
     running.terminate().await
 }
 
 async fn node_informer_reports_an_unhealthy_node(env: Env) -> Outcome {
-    let running = Running::start(&env, "node_informer")?;
+    let running = RunningExample::start(&env, "node_informer")?;
     let name = create_node(&env).await?;
     let condition = json!({"type": "DiskPressure", "status": "True", "reason": "Full"});
     let unhealthy = Patch::Strategic(json!({"status": {"conditions": [condition]}}));
     let nodes: Api<Node> = Api::all(env.client());
-    // The node lifecycle controller may overwrite the condition: write it repeatedly.
+    // The node lifecycle controller may overwrite the condition: the case writes it repeatedly.
     let keep_unhealthy = async {
         loop {
             if let Err(error) = nodes.patch_status(&name, &PatchParams::default(), &unhealthy).await {

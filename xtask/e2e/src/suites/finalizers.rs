@@ -23,9 +23,9 @@ suite!("finalizers":
     finalizer_delays_the_deletion,
     removing_the_last_finalizer_deletes_the_object,
     rejects_a_finalizer_added_during_deletion,
-    a_reconciler_with_a_finalizer_cleans_up_before_the_removal,
+    a_reconciler_cleans_up_before_it_removes_its_finalizer,
     concurrent_reconcilers_keep_each_others_finalizers,
-    a_reconciler_does_not_touch_the_successor_of_its_object,
+    a_reconciler_does_not_change_a_new_object_of_the_same_name,
     background_deletion_deletes_owned_objects [Controllers],
     foreground_deletion_deletes_owned_objects_first [Controllers],
     orphan_deletion_keeps_owned_objects [Controllers],
@@ -43,7 +43,7 @@ fn map_with_finalizer(name: &str) -> ConfigMap {
     map
 }
 
-/// Removes all finalizers.
+/// Removes all finalizers of a config map.
 async fn remove_finalizers(maps: &Api<ConfigMap>, name: &str) -> Outcome<ConfigMap> {
     let no_finalizers = Patch::Merge(json!({"metadata": {"finalizers": null}}));
     Ok(maps.patch(name, &PatchParams::default(), &no_finalizers).await?)
@@ -57,7 +57,7 @@ async fn finalizer_delays_the_deletion(env: Env) -> Outcome {
     let deleting = maps.get("a").await?;
     check!(deleting.metadata.deletion_timestamp.is_some());
     check_eq!(deleting.metadata.deletion_grace_period_seconds, Some(0));
-    // A second deletion changes nothing, and a creation with the same name conflicts.
+    // A second deletion changes nothing, and a creation with the same name is rejected.
     check!(matches!(maps.delete("a", &DeleteParams::default()).await?, Either::Left(_)));
     check_eq!(maps.get("a").await?.metadata.deletion_timestamp, deleting.metadata.deletion_timestamp);
     check!(refused!(maps.create(&PostParams::default(), &config_map("a", "2")).await).is_already_exists());
@@ -80,7 +80,7 @@ async fn removing_the_last_finalizer_deletes_the_object(env: Env) -> Outcome {
     let merge = Patch::Merge(json!({"metadata": {"finalizers": null}, "data": {"v": "2"}}));
     let patched = maps.patch("a", &PatchParams::default(), &merge).await?;
     check_eq!(value(&patched), "2");
-    // The server deletes without storing the patched object: the event has the previous data and finalizers.
+    // The server deletes the object and does not store the patch: the event has the previous data and finalizers.
     check_eq!(patched.resource_version().unwrap_or_default(), version);
     let event = timeout(TIMEOUT, events.try_next()).await??;
     let Some(WatchEvent::Deleted(last)) = event else {
@@ -208,25 +208,26 @@ async fn namespace_deletion_deletes_its_contents(env: Env) -> Outcome {
     .await
 }
 
-/// Reconciles the object, and returns the step.
+/// Calls [`finalizer::finalizer`] once with a reconciler that succeeds. Returns the event that the reconciler received,
+/// or `none`.
 async fn reconcile(
     maps: &Api<ConfigMap>,
     finalizer: &str,
     map: ConfigMap,
 ) -> Result<&'static str, finalizer::Error<std::io::Error>> {
-    let mut step = "none";
+    let mut received = "none";
     let action = finalizer::finalizer(maps, finalizer, Arc::new(map), |event| {
-        step = match event {
+        received = match event {
             finalizer::Event::Apply(_) => "apply",
             finalizer::Event::Cleanup(_) => "clean up",
         };
         std::future::ready(Ok(Action::await_change()))
     });
     action.await?;
-    Ok(step)
+    Ok(received)
 }
 
-async fn a_reconciler_with_a_finalizer_cleans_up_before_the_removal(env: Env) -> Outcome {
+async fn a_reconciler_cleans_up_before_it_removes_its_finalizer(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
     let outdated = maps.create(&PostParams::default(), &config_map("a", "1")).await?;
     check_eq!(reconcile(&maps, FINALIZER, outdated.clone()).await?, "apply");
@@ -237,7 +238,7 @@ async fn a_reconciler_with_a_finalizer_cleans_up_before_the_removal(env: Env) ->
     let marked = maps.get("a").await?;
     check_eq!(reconcile(&maps, FINALIZER, marked.clone()).await?, "clean up");
     check!(maps.get_opt("a").await?.is_none());
-    // The object was removed in the meantime.
+    // The object no longer exists: the reconciler cleans up again, and no error results.
     check_eq!(reconcile(&maps, FINALIZER, marked).await?, "clean up");
     maps.create(&PostParams::default(), &config_map("b", "1")).await?;
     let invalid = reconcile(&maps, "not a name", maps.get("b").await?).await.err();
@@ -250,7 +251,7 @@ async fn concurrent_reconcilers_keep_each_others_finalizers(env: Env) -> Outcome
     let maps: Api<ConfigMap> = env.api();
     let created = maps.create(&PostParams::default(), &config_map("a", "1")).await?;
     let names: Vec<_> = (0..8).map(|n| format!("e2e.example.com/hold-{n}")).collect();
-    // A reconciler that has a conflict is called again with the same object, as with an outdated cache.
+    // After a conflict, the reconciler is called again with the same object, as if the cache were outdated.
     let repeat = async |name: &str, map: &ConfigMap| loop {
         match reconcile(&maps, name, map.clone()).await {
             Err(error) if error.is_conflict() => {}
@@ -272,7 +273,7 @@ async fn concurrent_reconcilers_keep_each_others_finalizers(env: Env) -> Outcome
     Ok(())
 }
 
-async fn a_reconciler_does_not_touch_the_successor_of_its_object(env: Env) -> Outcome {
+async fn a_reconciler_does_not_change_a_new_object_of_the_same_name(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
     let first = maps.create(&PostParams::default(), &config_map("a", "1")).await?;
     maps.delete("a", &DeleteParams::default()).await?;

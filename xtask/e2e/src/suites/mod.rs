@@ -1,25 +1,25 @@
 //! The suites: behaviour that every API server must have. Each file holds the cases of one topic.
 
 mod auth;
+mod closed_connections;
 mod conflict;
 mod controller;
 mod crd;
-mod cuts;
 mod derived;
 mod discovery;
 mod disruption;
 mod events;
 mod examples;
+mod expired_versions;
 mod finalizers;
-mod gone;
-mod objects;
+mod object_types;
 mod paging;
 mod patch;
-mod refusals;
 mod restore;
 mod schemas;
-mod select;
+mod selectors;
 mod streams;
+mod validation;
 mod verbs;
 mod wait;
 mod watch;
@@ -33,21 +33,21 @@ use super::case::Suite;
 pub(super) const ALL: &[Suite] = &[
     verbs::SUITE,
     patch::SUITE,
-    select::SUITE,
+    selectors::SUITE,
     paging::SUITE,
     watch::SUITE,
     watch_list::SUITE,
-    gone::SUITE,
+    expired_versions::SUITE,
     conflict::SUITE,
     finalizers::SUITE,
     crd::SUITE,
     derived::SUITE,
     discovery::SUITE,
     schemas::SUITE,
-    objects::SUITE,
-    refusals::SUITE,
+    object_types::SUITE,
+    validation::SUITE,
     streams::SUITE,
-    cuts::SUITE,
+    closed_connections::SUITE,
     controller::SUITE,
     wait::SUITE,
     events::SUITE,

@@ -17,7 +17,7 @@ suite!("patch":
     merge_patch_sets_and_removes_fields,
     json_patch_is_atomic,
     strategic_merge_merges_lists_by_key,
-    apply_creates_and_owns_its_fields,
+    apply_creates_the_object_and_owns_its_fields,
     apply_conflicts_until_forced,
     apply_removes_omitted_fields,
     field_managers_share_lists_by_key,
@@ -26,6 +26,7 @@ suite!("patch":
     invalid_patch_reports_the_cause,
 );
 
+/// The data of a config map, with borrowed keys and values.
 fn data(map: &ConfigMap) -> BTreeMap<&str, &str> {
     map.data.iter().flatten().map(|(key, value)| (key.as_str(), value.as_str())).collect()
 }
@@ -69,6 +70,7 @@ async fn json_patch_is_atomic(env: Env) -> Outcome {
     Ok(())
 }
 
+/// The name and image of each container in the pod template.
 fn containers(deployment: &Deployment) -> Vec<(String, Option<String>)> {
     let pod = deployment.spec.template.spec.iter();
     pod.flat_map(|pod| &pod.containers).map(|c| (c.name.clone(), c.image.clone())).collect()
@@ -101,35 +103,35 @@ async fn strategic_merge_merges_lists_by_key(env: Env) -> Outcome {
 }
 
 /// An apply patch of the config map `a` with `data`.
-fn apply(data: &Value) -> Patch<Value> {
+fn apply_patch(data: &Value) -> Patch<Value> {
     Patch::Apply(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": data}))
 }
 
-async fn apply_creates_and_owns_its_fields(env: Env) -> Outcome {
+async fn apply_creates_the_object_and_owns_its_fields(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
-    let created = maps.patch("a", &PatchParams::apply("one"), &apply(&json!({"v": "1"}))).await?;
+    let created = maps.patch("a", &PatchParams::apply("one"), &apply_patch(&json!({"v": "1"}))).await?;
     check_eq!(value(&created), "1");
     let fields = created.managed_fields();
     check_eq!(fields.len(), 1);
     check_eq!(fields[0].manager.as_deref(), Some("one"));
     check_eq!(fields[0].operation.as_deref(), Some("Apply"));
     check_eq!(fields[0].fields_v1.as_ref().map(|f| f.0.clone()), Some(json!({"f:data": {"f:v": {}}})));
-    let again = maps.patch("a", &PatchParams::apply("one"), &apply(&json!({"v": "1"}))).await?;
+    let again = maps.patch("a", &PatchParams::apply("one"), &apply_patch(&json!({"v": "1"}))).await?;
     check_eq!(again.resource_version(), created.resource_version());
     Ok(())
 }
 
 async fn apply_conflicts_until_forced(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
-    maps.patch("a", &PatchParams::apply("one"), &apply(&json!({"v": "1"}))).await?;
-    let changed = apply(&json!({"v": "2", "w": "2"}));
+    maps.patch("a", &PatchParams::apply("one"), &apply_patch(&json!({"v": "1"}))).await?;
+    let changed = apply_patch(&json!({"v": "2", "w": "2"}));
     let error = refused!(maps.patch("a", &PatchParams::apply("two"), &changed).await);
     check!(error.is_conflict(), "{error:?}");
     check!(error.to_string().contains("\"one\"") && error.to_string().contains(".data.v"), "{error}");
     let causes = error.status().and_then(|status| status.details.as_ref()).map_or(0, |d| d.causes.len());
     check_eq!(causes, 1);
     // Applying the current value is no conflict: both managers own the field.
-    let same = maps.patch("a", &PatchParams::apply("two"), &apply(&json!({"v": "1"}))).await?;
+    let same = maps.patch("a", &PatchParams::apply("two"), &apply_patch(&json!({"v": "1"}))).await?;
     check_eq!(same.managed_fields().len(), 2);
     let forced = maps.patch("a", &PatchParams::apply("two").force(), &changed).await?;
     check_eq!(data(&forced), BTreeMap::from([("v", "2"), ("w", "2")]));
@@ -139,10 +141,10 @@ async fn apply_conflicts_until_forced(env: Env) -> Outcome {
 
 async fn apply_removes_omitted_fields(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
-    maps.patch("a", &PatchParams::apply("one"), &apply(&json!({"v": "1", "w": "1"}))).await?;
+    maps.patch("a", &PatchParams::apply("one"), &apply_patch(&json!({"v": "1", "w": "1"}))).await?;
     let merge = Patch::Merge(json!({"data": {"x": "1"}}));
     maps.patch("a", &PatchParams::default(), &merge).await?;
-    let reduced = maps.patch("a", &PatchParams::apply("one"), &apply(&json!({"v": "1"}))).await?;
+    let reduced = maps.patch("a", &PatchParams::apply("one"), &apply_patch(&json!({"v": "1"}))).await?;
     check_eq!(data(&reduced), BTreeMap::from([("v", "1"), ("x", "1")]));
     Ok(())
 }
@@ -172,14 +174,14 @@ async fn creation_by_apply_requires_the_name(env: Env) -> Outcome {
     let nameless = Patch::Apply(json!({"apiVersion": "v1", "kind": "ConfigMap", "data": {"v": "2"}}));
     let error = refused!(maps.patch("a", &PatchParams::apply("one"), &nameless).await);
     check!(error.to_string().contains("name must be provided"), "{error}");
-    maps.patch("a", &PatchParams::apply("one"), &apply(&json!({"v": "1"}))).await?;
+    maps.patch("a", &PatchParams::apply("one"), &apply_patch(&json!({"v": "1"}))).await?;
     check_eq!(value(&maps.patch("a", &PatchParams::apply("one"), &nameless).await?), "2");
     Ok(())
 }
 
 async fn client_rejects_apply_without_a_field_manager(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
-    let error = refused!(maps.patch("a", &PatchParams::default(), &apply(&json!({"v": "1"}))).await);
+    let error = refused!(maps.patch("a", &PatchParams::default(), &apply_patch(&json!({"v": "1"}))).await);
     check!(error.to_string().contains("field manager"), "{error}");
     check!(maps.get_opt("a").await?.is_none());
     Ok(())

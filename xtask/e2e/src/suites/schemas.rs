@@ -18,7 +18,10 @@ suite!("schemas":
     prunes_values_of_additional_properties_without_a_schema,
     drops_nulls_of_non_nullable_fields_except_in_apply,
     rejects_integers_beyond_int64,
-    rejects_invalid_selectable_fields_warnings_and_protected_groups,
+    rejects_invalid_selectable_fields,
+    rejects_an_empty_deprecation_warning,
+    protected_groups_require_an_approval_annotation,
+    an_unapproved_protected_group_sets_a_condition,
     formats_accept_the_same_values_as_go,
     patterns_use_go_regexp_syntax,
     rejects_duplicate_list_items,
@@ -246,7 +249,7 @@ async fn rejects_integers_beyond_int64(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn rejects_invalid_selectable_fields_warnings_and_protected_groups(env: Env) -> Outcome {
+async fn rejects_invalid_selectable_fields(env: Env) -> Outcome {
     let properties = json!({
         "s": {"type": "string"}, "f": {"type": "number"}, "m": {"type": "object", "additionalProperties": {"type": "string"}},
         "l": {"type": "array", "items": {"type": "string"}},
@@ -274,25 +277,40 @@ async fn rejects_invalid_selectable_fields_warnings_and_protected_groups(env: En
         let error = refused!(dry_run_create(&env, selecting(paths)).await?);
         check!(error.is_invalid() && error.to_string().contains(problem), "{paths:?}: {error}");
     }
-    let mut empty_warning = crd_with_properties(&env, &properties);
+    Ok(())
+}
+
+async fn rejects_an_empty_deprecation_warning(env: Env) -> Outcome {
+    let mut empty_warning = crd_with_properties(&env, &json!({"s": {"type": "string"}}));
     empty_warning["spec"]["versions"][0]["deprecated"] = json!(true);
     empty_warning["spec"]["versions"][0]["deprecationWarning"] = json!("");
     let error = refused!(dry_run_create(&env, empty_warning).await?);
     check!(error.is_invalid() && error.to_string().contains("must not be an empty string"), "{error}");
-    let protected = |annotations: Value| {
-        let mut crd = crd_with_properties(&env, &properties);
-        let group = format!("{}.k8s.io", env.namespace());
-        crd["metadata"]["name"] = json!(format!("things.{group}"));
-        crd["metadata"]["annotations"] = annotations;
-        crd["spec"]["group"] = json!(group);
-        crd
-    };
+    Ok(())
+}
+
+/// A CRD with these annotations in a protected API group, which ends in `k8s.io`.
+fn crd_in_protected_group(env: &Env, annotations: Value) -> Value {
+    let mut crd = crd_with_properties(env, &json!({"s": {"type": "string"}}));
+    let group = format!("{}.k8s.io", env.namespace());
+    crd["metadata"]["name"] = json!(format!("things.{group}"));
+    crd["metadata"]["annotations"] = annotations;
+    crd["spec"]["group"] = json!(group);
+    crd
+}
+
+async fn protected_groups_require_an_approval_annotation(env: Env) -> Outcome {
     for annotations in [json!({}), json!({"api-approved.kubernetes.io": "nonsense"})] {
-        let error = refused!(dry_run_create(&env, protected(annotations)).await?);
+        let error = refused!(dry_run_create(&env, crd_in_protected_group(&env, annotations)).await?);
         check!(error.is_invalid() && error.to_string().contains("must have approval annotation"), "{error}");
     }
+    Ok(())
+}
+
+async fn an_unapproved_protected_group_sets_a_condition(env: Env) -> Outcome {
+    let annotations = json!({"api-approved.kubernetes.io": "unapproved, a test"});
     let unapproved: CustomResourceDefinition =
-        serde_json::from_value(protected(json!({"api-approved.kubernetes.io": "unapproved, a test"})))?;
+        serde_json::from_value(crd_in_protected_group(&env, annotations))?;
     let crds: Api<CustomResourceDefinition> = Api::all(env.client());
     let name = unapproved.metadata.name.as_deref().unwrap_or_default();
     env.delete_at_end(&crds, name);

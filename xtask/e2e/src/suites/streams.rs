@@ -21,9 +21,9 @@ suite!("streams":
     watcher_emits_the_initial_list_and_then_changes,
     watcher_resumes_when_a_watch_times_out,
     store_holds_objects_of_all_namespaces,
-    touched_objects_include_deleted_ones,
-    predicate_filter_emits_only_changed_labels,
-    store_holds_modified_objects,
+    touched_objects_include_deleted_objects,
+    predicate_filter_emits_objects_only_after_label_changes,
+    store_holds_objects_as_changed_by_modify,
     watch_object_emits_creation_change_and_deletion,
 );
 
@@ -127,7 +127,7 @@ async fn store_holds_objects_of_all_namespaces(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn touched_objects_include_deleted_ones(env: Env) -> Outcome {
+async fn touched_objects_include_deleted_objects(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
     maps.create(&PostParams::default(), &topic_map("a")).await?;
     let mut applied = watcher(maps.clone(), topic_config()).applied_objects().boxed();
@@ -142,7 +142,7 @@ async fn touched_objects_include_deleted_ones(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn predicate_filter_emits_only_changed_labels(env: Env) -> Outcome {
+async fn predicate_filter_emits_objects_only_after_label_changes(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
     maps.create(&PostParams::default(), &topic_map("a")).await?;
     let mut relabelled = watcher(maps.clone(), topic_config())
@@ -158,7 +158,7 @@ async fn predicate_filter_emits_only_changed_labels(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn store_holds_modified_objects(env: Env) -> Outcome {
+async fn store_holds_objects_as_changed_by_modify(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
     maps.create(&PostParams::default(), &topic_map("a")).await?;
     let (reader, writer) = store();

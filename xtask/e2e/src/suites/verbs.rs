@@ -30,10 +30,11 @@ suite!("verbs":
     deletes_a_collection_by_label,
     dry_run_stores_nothing,
     strict_validation_rejects_unknown_fields,
-    lists_all_namespaces_and_manages_cluster_scoped_objects,
-    status_is_a_subresource,
+    lists_objects_of_all_namespaces,
+    creates_gets_and_deletes_a_cluster_scoped_object,
+    status_changes_only_through_its_subresource,
     scale_subresource_changes_replicas,
-    creates_subresources,
+    creates_token_and_binding_subresources,
     patches_and_gets_subresources,
     returns_the_server_version,
 );
@@ -193,14 +194,17 @@ async fn strict_validation_rejects_unknown_fields(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn lists_all_namespaces_and_manages_cluster_scoped_objects(env: Env) -> Outcome {
+async fn lists_objects_of_all_namespaces(env: Env) -> Outcome {
     let label = env.unique_name("all");
     env.api().create(&PostParams::default(), &labelled("a", "e2e", &label)).await?;
     let all: Api<ConfigMap> = Api::all(env.client());
     let found = all.list(&ListParams::default().labels(&format!("e2e={label}"))).await?;
     check_eq!(found.items.len(), 1);
     check_eq!(found.items[0].namespace().as_deref(), Some(env.namespace()));
+    Ok(())
+}
 
+async fn creates_gets_and_deletes_a_cluster_scoped_object(env: Env) -> Outcome {
     let roles: Api<ClusterRole> = Api::all(env.client());
     let name = env.unique_name("role");
     env.delete_at_end(&roles, &name);
@@ -213,6 +217,7 @@ async fn lists_all_namespaces_and_manages_cluster_scoped_objects(env: Env) -> Ou
     Ok(())
 }
 
+/// An ingress with a default backend.
 fn ingress(name: &str) -> Outcome<Ingress> {
     object(json!({
         "metadata": {"name": name},
@@ -226,7 +231,7 @@ fn load_balancer_ip(ingress: &Ingress) -> Option<&str> {
     balancer.ingress.as_ref()?.first()?.ip.as_deref()
 }
 
-async fn status_is_a_subresource(env: Env) -> Outcome {
+async fn status_changes_only_through_its_subresource(env: Env) -> Outcome {
     let ingresses: Api<Ingress> = env.api();
     let created = ingresses.create(&PostParams::default(), &ingress("web")?).await?;
     check_eq!(created.metadata.generation, Some(1));
@@ -267,7 +272,7 @@ async fn scale_subresource_changes_replicas(env: Env) -> Outcome {
     let one = Patch::Merge(json!({"spec": {"replicas": 1}}));
     let scaled = deployments.patch_scale("web", &PatchParams::default(), &one).await?;
     check_eq!(scaled.spec.and_then(|spec| spec.replicas), Some(1));
-    // The deployment controller also updates the deployment, so that the replace may conflict.
+    // The replace may conflict, because the deployment controller also updates the deployment.
     eventually("the scale is replaced", Duration::from_secs(20), async || {
         let mut scale = deployments.get_scale("web").await?;
         scale.spec.get_or_insert_default().replicas = Some(2);
@@ -282,7 +287,7 @@ async fn scale_subresource_changes_replicas(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn creates_subresources(env: Env) -> Outcome {
+async fn creates_token_and_binding_subresources(env: Env) -> Outcome {
     let accounts: Api<ServiceAccount> = env.api();
     let account = ServiceAccount { metadata: named("robot"), ..ServiceAccount::default() };
     accounts.create(&PostParams::default(), &account).await?;

@@ -25,6 +25,7 @@ suite!("wait":
     waits_for_the_rollout_of_the_new_generation [Pods],
 );
 
+/// The time limit of each wait.
 const LIMIT: Duration = Duration::from_secs(90);
 
 async fn a_wait_ends_when_the_object_is_created(env: Env) -> Outcome {
@@ -69,10 +70,10 @@ async fn a_deletion_ends_when_the_finalizer_is_removed(env: Env) -> Outcome {
         release("a").await?;
         Outcome::Ok(maps.create(&PostParams::default(), &config_map("a", "2")).await?)
     });
-    // The object of the same name does not prolong the wait.
+    // A new object of the same name does not prolong the wait.
     deleted?;
     check!(successor?.uid() != first.uid());
-    // Kubernetes returns a status for an object that it removed immediately.
+    // The object has no finalizer: the server deletes it immediately, and responds with a `Status`.
     delete_and_finalize_within(maps.clone(), "a", &dp, LIMIT).await?;
     check!(maps.get_opt("a").await?.is_none());
 

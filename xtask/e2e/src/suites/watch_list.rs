@@ -23,22 +23,23 @@ suite!("watch_list":
 
 const TIMEOUT: Duration = Duration::from_secs(20);
 
-async fn create_three(maps: &Api<ConfigMap>) -> Outcome {
+async fn create_three_maps(maps: &Api<ConfigMap>) -> Outcome {
     for name in ["a", "b", "c"] {
         maps.create(&PostParams::default(), &labelled(name, "topic", "watch-list")).await?;
     }
     Ok(())
 }
 
-fn params() -> WatchParams {
+/// Parameters of a watch that begins with the initial list of the config maps of [`create_three_maps`].
+fn watch_list_params() -> WatchParams {
     WatchParams::default().labels("topic=watch-list").timeout(Duration::from_secs(60)).initial_events()
 }
 
 async fn initial_events_end_with_a_bookmark(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
-    create_three(&maps).await?;
+    create_three_maps(&maps).await?;
     let list = maps.list(&ListParams::default().labels("topic=watch-list")).await?;
-    let mut events = maps.watch(&params(), "").await?;
+    let mut events = maps.watch(&watch_list_params(), "").await?;
     let mut objects = Vec::new();
     let version = loop {
         match timeout(TIMEOUT, events.try_next()).await?? {
@@ -61,7 +62,7 @@ async fn initial_events_end_with_a_bookmark(env: Env) -> Outcome {
 
 async fn an_empty_initial_list_is_only_a_bookmark(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
-    let mut events = maps.watch(&params(), "").await?;
+    let mut events = maps.watch(&watch_list_params(), "").await?;
     let first = timeout(TIMEOUT, events.try_next()).await??;
     check!(matches!(&first, Some(WatchEvent::Bookmark(mark)) if mark.ends_initial_events()), "{first:?}");
     Ok(())
@@ -69,7 +70,7 @@ async fn an_empty_initial_list_is_only_a_bookmark(env: Env) -> Outcome {
 
 async fn both_initial_list_strategies_return_the_same_objects(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
-    create_three(&maps).await?;
+    create_three_maps(&maps).await?;
     let mut lists = Vec::new();
     for strategy in [InitialListStrategy::ListWatch, InitialListStrategy::StreamingList] {
         let config = watcher::Config::default().labels("topic=watch-list").initial_list_strategy(strategy);
@@ -96,7 +97,7 @@ async fn a_future_resource_version_is_an_error_event(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
     let version = maps.list(&ListParams::default()).await?.metadata.resource_version.unwrap_or_default();
     let future = (version.parse::<u64>()? + 1_000_000).to_string();
-    let mut events = maps.watch(&params(), &future).await?;
+    let mut events = maps.watch(&watch_list_params(), &future).await?;
     let first = timeout(TIMEOUT, events.try_next()).await??;
     let Some(WatchEvent::Error(status)) = first else {
         return Err(anyhow::anyhow!("the first event is {first:?}, expected an error").into());

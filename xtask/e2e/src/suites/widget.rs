@@ -1,4 +1,4 @@
-//! `Widget`: the custom resource of the suites. Each case installs its own definition in its own API group.
+//! `Widget`: the custom resource of the suites. Each case installs its own CRD, with its own API group.
 
 use std::time::Duration;
 
@@ -55,13 +55,13 @@ pub(crate) struct WidgetStatus {
     pub(crate) replicas: i32,
 }
 
-/// The API resource of the case's widgets.
+/// The group, version and kind of the case's widgets.
 pub(crate) fn resource(env: &Env) -> ApiResource {
     let group = format!("{}.example.com", env.namespace());
     ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(&group, "v1", "Widget"), "widgets")
 }
 
-/// The definition of the case's widgets.
+/// The CRD of the case's widgets.
 pub(crate) fn definition(env: &Env) -> CustomResourceDefinition {
     let mut crd = Widget::crd();
     let resource = resource(env);
@@ -71,14 +71,14 @@ pub(crate) fn definition(env: &Env) -> CustomResourceDefinition {
     crd
 }
 
-/// Installs the definition of the case's widgets, waits until the kind is served, and registers the deletion.
+/// Installs the CRD of the case's widgets, waits until the kind is served, and registers the deletion of the CRD.
 pub(crate) async fn install(env: &Env) -> Outcome<ApiResource> {
-    serve(env, &definition(env)).await?;
+    install_crd(env, &definition(env)).await?;
     Ok(resource(env))
 }
 
-/// Installs a definition, waits until its kind is served, and registers the deletion at the end of the case.
-pub(crate) async fn serve(env: &Env, crd: &CustomResourceDefinition) -> Outcome<ApiResource> {
+/// Installs a CRD, waits until its kind is served, and registers the deletion of the CRD at the end of the case.
+pub(crate) async fn install_crd(env: &Env, crd: &CustomResourceDefinition) -> Outcome<ApiResource> {
     let crds: Api<CustomResourceDefinition> = Api::all(env.client());
     let name = crd.metadata.name.clone().unwrap_or_default();
     env.delete_at_end(&crds, &name);

@@ -16,7 +16,9 @@ use serde_json::json;
 use crate::case::suite;
 use crate::env::Env;
 use crate::failure::{Outcome, check, check_eq, refused};
-use crate::support::{deployment, eventually, named, object, pod, polling, wait_until_converged};
+use crate::support::{
+    deployment, eventually, named, object, pod, poll_reflector_until, wait_until_converged,
+};
 
 suite!("workloads":
     a_reflector_follows_a_rollout [Pods],
@@ -60,7 +62,7 @@ async fn a_reflector_follows_a_rollout(env: Env) -> Outcome {
         eventually("all pods are deleted", TIMEOUT, async || Ok(reader.is_empty().then_some(()))).await?;
         wait_until_converged(&reader, &pods, &ListParams::default().labels("app=web"), TIMEOUT).await
     };
-    polling(&mut reflector, rollout).await
+    poll_reflector_until(&mut reflector, rollout).await
 }
 
 async fn a_pod_runs_and_terminates(env: Env) -> Outcome {

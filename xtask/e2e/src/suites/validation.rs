@@ -1,5 +1,4 @@
-//! Requests for built-in kinds that the API server rejects with 422: invalid new objects, and updates of immutable
-//! fields.
+//! Validation of built-in kinds: the API server rejects invalid new objects, and updates of immutable fields, with 422.
 
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet};
 use k8s_openapi::api::batch::v1::{CronJob, Job};
@@ -15,20 +14,20 @@ use crate::env::Env;
 use crate::failure::{Outcome, check, check_eq, refused};
 use crate::support::idle_pod;
 
-suite!("refusals":
+suite!("validation":
     validates_generate_name,
     validates_cron_job_schedules_and_names,
-    validates_event_fields_and_immutability,
-    validates_pod_references,
+    rejects_invalid_events_and_changes_of_event_fields,
+    rejects_pod_references_without_a_name_or_key,
     limits_config_maps_and_secrets_to_one_mebibyte,
     rejects_updates_of_immutable_pod_fields,
     rejects_updates_of_immutable_job_fields,
     rejects_updates_of_service_cluster_ips,
-    status_update_changes_labels_except_of_deployments,
+    status_updates_change_labels_of_all_workloads_but_deployments,
 );
 
 /// The untyped API of a kind in the case's namespace.
-fn api<K>(env: &Env) -> Api<DynamicObject>
+fn untyped_api<K>(env: &Env) -> Api<DynamicObject>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
 {
@@ -46,7 +45,7 @@ where
     object["kind"] = types.kind.clone().into();
     let excerpt: String = object.to_string().chars().take(300).collect();
     let dry = PostParams { dry_run: true, ..PostParams::default() };
-    let outcome = api::<K>(env).create(&dry, &serde_json::from_value::<DynamicObject>(object)?).await;
+    let outcome = untyped_api::<K>(env).create(&dry, &serde_json::from_value::<DynamicObject>(object)?).await;
     if texts.is_empty() {
         check!(outcome.is_ok(), "{excerpt}: {:?}", outcome.err());
         return Ok(());
@@ -56,7 +55,12 @@ where
 }
 
 /// Patches an object. The server must reject the patch with a 422 whose message contains all of `texts`.
-async fn rejects_patch(api: &Api<DynamicObject>, name: &str, change: Value, texts: &[&str]) -> Outcome {
+async fn check_patch_is_rejected(
+    api: &Api<DynamicObject>,
+    name: &str,
+    change: Value,
+    texts: &[&str],
+) -> Outcome {
     let excerpt = change.to_string();
     let outcome = api.patch(name, &PatchParams::default(), &Patch::Merge(change)).await;
     check!(outcome.is_err(), "{excerpt} is accepted");
@@ -85,6 +89,7 @@ async fn validates_generate_name(env: Env) -> Outcome {
     Ok(())
 }
 
+/// A pod template with one container, which no scheduler assigns to a node.
 fn pod_template() -> Value {
     let container = json!({"name": "c", "image": "i"});
     json!({"spec": {"schedulerName": "nobody", "restartPolicy": "Never", "containers": [container]}})
@@ -119,7 +124,7 @@ async fn validates_cron_job_schedules_and_names(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn validates_event_fields_and_immutability(env: Env) -> Outcome {
+async fn rejects_invalid_events_and_changes_of_event_fields(env: Env) -> Outcome {
     let about = json!({"kind": "Pod", "namespace": env.namespace(), "name": "p"});
     let event = |field: &str, value: Value| {
         let mut event = json!({
@@ -143,23 +148,28 @@ async fn validates_event_fields_and_immutability(env: Env) -> Outcome {
     ] {
         check_create::<Event>(&env, event(field, value), texts).await?;
     }
-    let events = api::<Event>(&env);
+    let events = untyped_api::<Event>(&env);
     let mut event = event("note", json!("x"));
     event["apiVersion"] = "events.k8s.io/v1".into();
     event["kind"] = "Event".into();
     events.create(&PostParams::default(), &serde_json::from_value(event)?).await?;
-    rejects_patch(
+    check_patch_is_rejected(
         &events,
         "e",
         json!({"reason": "s"}),
         &["reason: Invalid value: \"s\": field is immutable"],
     )
     .await?;
-    rejects_patch(&events, "e", json!({"note": "y"}), &["message: Invalid value: \"y\": field is immutable"])
-        .await
+    check_patch_is_rejected(
+        &events,
+        "e",
+        json!({"note": "y"}),
+        &["message: Invalid value: \"y\": field is immutable"],
+    )
+    .await
 }
 
-async fn validates_pod_references(env: Env) -> Outcome {
+async fn rejects_pod_references_without_a_name_or_key(env: Env) -> Outcome {
     for (container, volume, text) in [
         (json!({"envFrom": [{"configMapRef": {"name": "a"}}]}), json!({"emptyDir": {}}), ""),
         (
@@ -214,7 +224,7 @@ async fn rejects_updates_of_immutable_pod_fields(env: Env) -> Outcome {
     let tolerated = json!([{"key": "a", "operator": "Exists"}]);
     pod.spec.get_or_insert_default().tolerations = serde_json::from_value(tolerated)?;
     env.api::<Pod>().create(&PostParams::default(), &pod).await?;
-    let pods = api::<Pod>(&env);
+    let pods = untyped_api::<Pod>(&env);
     let texts = &["spec: Forbidden: pod updates may not change fields other than"];
     for spec in [
         json!({"nodeName": "n"}),
@@ -222,21 +232,33 @@ async fn rejects_updates_of_immutable_pod_fields(env: Env) -> Outcome {
         json!({"hostname": "x"}),
         json!({"nodeSelector": {"a": "b"}}),
     ] {
-        rejects_patch(&pods, "a", json!({"spec": spec}), texts).await?;
+        check_patch_is_rejected(&pods, "a", json!({"spec": spec}), texts).await?;
     }
     let texts = &["spec.tolerations: Forbidden: existing toleration can not be modified"];
-    rejects_patch(&pods, "a", json!({"spec": {"tolerations": []}}), texts).await?;
+    check_patch_is_rejected(&pods, "a", json!({"spec": {"tolerations": []}}), texts).await?;
     let two = json!([{"name": "a", "image": "i"}, {"name": "b", "image": "i"}]);
     let texts = &["spec.containers: Forbidden: pod updates may not add or remove containers"];
-    rejects_patch(&pods, "a", json!({"spec": {"containers": two}}), texts).await?;
+    check_patch_is_rejected(&pods, "a", json!({"spec": {"containers": two}}), texts).await?;
     let deadline = |seconds: Option<u32>| json!({"spec": {"activeDeadlineSeconds": seconds}});
     pods.patch("a", &PatchParams::default(), &Patch::Merge(deadline(Some(100)))).await?;
-    rejects_patch(&pods, "a", deadline(Some(200)), &["must be less than or equal to previous value"]).await?;
-    rejects_patch(&pods, "a", deadline(None), &["must not update from a positive integer to nil value"]).await
+    check_patch_is_rejected(
+        &pods,
+        "a",
+        deadline(Some(200)),
+        &["must be less than or equal to previous value"],
+    )
+    .await?;
+    check_patch_is_rejected(
+        &pods,
+        "a",
+        deadline(None),
+        &["must not update from a positive integer to nil value"],
+    )
+    .await
 }
 
 async fn rejects_updates_of_immutable_job_fields(env: Env) -> Outcome {
-    let jobs = api::<Job>(&env);
+    let jobs = untyped_api::<Job>(&env);
     let job = json!({
         "apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "a"},
         "spec": {"template": pod_template(), "suspend": true},
@@ -245,24 +267,25 @@ async fn rejects_updates_of_immutable_job_fields(env: Env) -> Outcome {
     let node_selector = json!({"spec": {"template": {"spec": {"nodeSelector": {"a": "b"}}}}});
     jobs.patch("a", &PatchParams::default(), &Patch::Merge(node_selector)).await?;
     let image = json!({"spec": {"containers": [{"name": "c", "image": "j"}]}});
-    rejects_patch(&jobs, "a", json!({"spec": {"template": image}}), &["field is immutable"]).await?;
+    check_patch_is_rejected(&jobs, "a", json!({"spec": {"template": image}}), &["field is immutable"])
+        .await?;
     for (field, value) in [("completions", json!(5)), ("completionMode", json!("Indexed"))] {
         let text = format!("spec.{field}: Invalid value: {value}: field is immutable");
-        rejects_patch(&jobs, "a", json!({"spec": {(field): value}}), &[&text]).await?;
+        check_patch_is_rejected(&jobs, "a", json!({"spec": {(field): value}}), &[&text]).await?;
     }
     Ok(())
 }
 
 async fn rejects_updates_of_service_cluster_ips(env: Env) -> Outcome {
-    let services = api::<Service>(&env);
+    let services = untyped_api::<Service>(&env);
     let service = json!({
         "apiVersion": "v1", "kind": "Service", "metadata": {"name": "a"}, "spec": {"ports": [{"port": 80}]},
     });
     let created = services.create(&PostParams::default(), &serde_json::from_value(service)?).await?;
     let texts = &["spec.clusterIPs[0]: Invalid value: [\"None\"]: may not change once set"];
-    rejects_patch(&services, "a", json!({"spec": {"clusterIP": "None"}}), texts).await?;
+    check_patch_is_rejected(&services, "a", json!({"spec": {"clusterIP": "None"}}), texts).await?;
     let texts = &["spec.clusterIPs: Invalid value: [\"10.0.0.78\"]: first value must match `clusterIP`"];
-    rejects_patch(&services, "a", json!({"spec": {"clusterIPs": ["10.0.0.78"]}}), texts).await?;
+    check_patch_is_rejected(&services, "a", json!({"spec": {"clusterIPs": ["10.0.0.78"]}}), texts).await?;
     for unset in [json!({"clusterIP": ""}), json!({"clusterIPs": null})] {
         let merge = Patch::Merge(json!({"spec": unset}));
         let patched = services.patch("a", &PatchParams::default(), &merge).await?;
@@ -271,7 +294,7 @@ async fn rejects_updates_of_service_cluster_ips(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn status_update_changes_labels_except_of_deployments(env: Env) -> Outcome {
+async fn status_updates_change_labels_of_all_workloads_but_deployments(env: Env) -> Outcome {
     let labels = json!({"a": "b"});
     let container = json!({"name": "c", "image": "i"});
     let pods = json!({

@@ -10,21 +10,21 @@ use crate::env::Env;
 use crate::failure::{Outcome, check, check_eq, refused};
 use crate::support::{config_map, idle_pod, labelled, names};
 
-suite!("select":
-    the_server_and_selector_match_the_same_labels,
+suite!("selectors":
+    server_and_client_selectors_match_the_same_labels,
     field_selectors_match_name_and_namespace,
     field_selectors_match_pod_fields,
     label_and_field_selectors_are_both_applied,
     invalid_selectors_are_rejected,
 );
 
-async fn the_server_and_selector_match_the_same_labels(env: Env) -> Outcome {
+async fn server_and_client_selectors_match_the_same_labels(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
     for (name, tier) in [("a", "web"), ("b", "db"), ("c", "cache")] {
         maps.create(&PostParams::default(), &labelled(name, "tier", tier)).await?;
     }
     maps.create(&PostParams::default(), &labelled("d", "other", "x")).await?;
-    // A controller may create this config map in each namespace.
+    // A controller may create the config map `kube-root-ca.crt` in each namespace.
     let without_root_ca = "metadata.name!=kube-root-ca.crt";
     let all = maps.list(&ListParams::default().fields(without_root_ca)).await?.items;
     check_eq!(names::<ConfigMap>(&all), ["a", "b", "c", "d"]);

@@ -1,4 +1,4 @@
-//! Resource versions that expire (410 Gone) by a compaction, and the relists of `Reflector` and `Informer`.
+//! Resource versions that a compaction expires (410 Gone), and the relists of `Reflector` and `Informer`.
 
 use std::time::Duration;
 
@@ -12,10 +12,10 @@ use kube_runtime::{Informer, Reflector};
 use crate::case::suite;
 use crate::env::Env;
 use crate::failure::{Outcome, check, check_eq, refused};
-use crate::support::{eventually, labelled, names, polling, wait_until_converged};
+use crate::support::{eventually, labelled, names, poll_reflector_until, wait_until_converged};
 
-suite!("gone":
-    expired_continue_tokens_versions_and_watches_get_410 [History],
+suite!("expired_versions":
+    requests_with_expired_tokens_or_versions_get_410 [History],
     a_reflector_relists_and_removes_deleted_objects [History],
     an_informer_emits_the_changes_missed_before_a_relist [History],
 );
@@ -32,7 +32,7 @@ async fn create_maps(maps: &Api<ConfigMap>, names: &[&str]) -> Outcome {
     Ok(())
 }
 
-async fn expired_continue_tokens_versions_and_watches_get_410(env: Env) -> Outcome {
+async fn requests_with_expired_tokens_or_versions_get_410(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
     create_maps(&maps, &["a", "b", "c"]).await?;
     let page = maps.list(&ListParams::default().labels("topic=gone").limit(1)).await?;
@@ -40,7 +40,7 @@ async fn expired_continue_tokens_versions_and_watches_get_410(env: Env) -> Outco
     let version = page.metadata.resource_version.unwrap_or_default();
     check!(!token.is_empty() && !version.is_empty());
     create_maps(&maps, &["d", "e", "f"]).await?;
-    env.forget_history().await?;
+    env.expire_history().await?;
 
     let error = refused!(maps.list(&ListParams::default().limit(1).continue_token(&token)).await);
     check!(error.is_gone() && error.is_expired(), "{error:?}");
@@ -70,11 +70,12 @@ async fn a_reflector_relists_and_removes_deleted_objects(env: Env) -> Outcome {
     // The reflector is not polled during these changes.
     maps.delete("a", &DeleteParams::default()).await?;
     create_maps(&maps, &["c", "d"]).await?;
-    env.forget_history().await?;
+    env.expire_history().await?;
     check_eq!(names::<ConfigMap>(reflector.read()), ["a", "b"]);
     let store = reflector.store();
     let lp = ListParams::default().labels("topic=gone");
-    polling(&mut reflector, wait_until_converged(&store, &maps, &lp, Duration::from_secs(60))).await?;
+    poll_reflector_until(&mut reflector, wait_until_converged(&store, &maps, &lp, Duration::from_secs(60)))
+        .await?;
     check_eq!(names::<ConfigMap>(store.state()), ["b", "c", "d"]);
     Ok(())
 }
@@ -86,7 +87,7 @@ async fn an_informer_emits_the_changes_missed_before_a_relist(env: Env) -> Outco
     let mut informer = Informer::with_config(maps.clone(), config).timeout(Duration::from_secs(1));
     informer.poll().await?;
     let mut events = Vec::new();
-    drain(&mut informer, &mut events);
+    drain_events(&mut informer, &mut events);
     events.sort();
     check_eq!(events, ["added a", "added b", "added c"]);
     maps.delete("a", &DeleteParams::default()).await?;
@@ -94,11 +95,11 @@ async fn an_informer_emits_the_changes_missed_before_a_relist(env: Env) -> Outco
     b.data.get_or_insert_default().insert("v".to_owned(), "2".to_owned());
     maps.replace("b", &PostParams::default(), &b).await?;
     create_maps(&maps, &["d"]).await?;
-    env.forget_history().await?;
+    env.expire_history().await?;
     let mut events = Vec::new();
     eventually("the informer has emitted three events", Duration::from_secs(60), async || {
         informer.poll().await?;
-        drain(&mut informer, &mut events);
+        drain_events(&mut informer, &mut events);
         Ok((events.len() >= 3).then_some(()))
     })
     .await?;
@@ -108,7 +109,8 @@ async fn an_informer_emits_the_changes_missed_before_a_relist(env: Env) -> Outco
     Ok(())
 }
 
-fn drain(informer: &mut Informer<ConfigMap>, events: &mut Vec<String>) {
+/// Moves the informer's queued events to `events`, as text.
+fn drain_events(informer: &mut Informer<ConfigMap>, events: &mut Vec<String>) {
     while let Some(event) = informer.pop() {
         events.push(match event {
             WatchEvent::Added(map) => format!("added {}", map.name_any()),

@@ -1,5 +1,5 @@
-//! `Api`, `Reflector` and `Informer` with partial structs, `DynamicObject`, metadata only, and objects that cannot be
-//! decoded.
+//! `Api`, `Reflector` and `Informer` with the types that an object can be decoded as: partial structs, `DynamicObject`
+//! and metadata only. Also objects that cannot be decoded.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -28,10 +28,10 @@ use crate::case::suite;
 use crate::env::Env;
 use crate::failure::{Outcome, check, check_eq, refused};
 use crate::support::{
-    config_map, deployment, has_type, labelled, names, polling, value, wait_until_converged,
+    config_map, deployment, has_type, labelled, names, poll_reflector_until, value, wait_until_converged,
 };
 
-suite!("objects":
+suite!("object_types":
     partial_struct_decodes_its_fields,
     dynamic_object_keeps_all_fields,
     metadata_api_gets_lists_and_watches,
@@ -40,7 +40,7 @@ suite!("objects":
     reflector_lists_and_then_watches,
     reflector_of_partial_structs_watches_a_custom_kind,
     informer_emits_each_change_once,
-    informer_is_a_stream,
+    informer_stream_continues_after_a_watch_ends,
 );
 
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -113,6 +113,7 @@ struct RedSpec {
     _colour: OnlyRed,
 }
 
+/// The only colour that [`RedSpec`] can decode.
 #[derive(Clone, Debug, Deserialize)]
 enum OnlyRed {
     Red,
@@ -171,7 +172,7 @@ async fn undecodable_object_is_named_and_others_are_kept(env: Env) -> Outcome {
         check!(Instant::now() < end, "the reflector has only {:?}", names::<RedWidget>(reflector.read()));
     }
     check_eq!(names::<RedWidget>(reflector.read()), ["a", "c"]);
-    // The reflector stores the object after a change with which it can be decoded.
+    // After this change the object can be decoded, and the reflector stores it.
     let red = Patch::Merge(json!({"spec": {"colour": "Red"}}));
     all.patch("b", &PatchParams::default(), &red).await?;
     reflector.poll().await?;
@@ -207,13 +208,13 @@ async fn reflector_lists_and_then_watches(env: Env) -> Outcome {
 
 /// The part of a widget's `spec` that the case reads.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-struct Size {
+struct SizeSpec {
     size: u8,
 }
 
 /// The part of a widget's `status` that the case reads.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-struct Ready {
+struct ReadyStatus {
     ready: bool,
 }
 
@@ -222,7 +223,8 @@ async fn reflector_of_partial_structs_watches_a_custom_kind(env: Env) -> Outcome
     let all: Api<DynamicObject> = Api::namespaced_with(env.client(), env.namespace(), &resource);
     let widget = |name: &str| DynamicObject::new(name, &resource).data(json!({"spec": {"size": 1}}));
     all.create(&PostParams::default(), &widget("a")).await?;
-    let partial: Api<Object<Size, Ready>> = Api::namespaced_with(env.client(), env.namespace(), &resource);
+    let partial: Api<Object<SizeSpec, ReadyStatus>> =
+        Api::namespaced_with(env.client(), env.namespace(), &resource);
     let mut reflector = Reflector::new(partial.clone()).timeout(Duration::from_secs(1));
     reflector.poll().await?;
     check_eq!(reflector.read().len(), 1);
@@ -231,9 +233,13 @@ async fn reflector_of_partial_structs_watches_a_custom_kind(env: Env) -> Outcome
     all.patch_status("a", &PatchParams::default(), &ready).await?;
     all.create(&PostParams::default(), &widget("b")).await?;
     let store = reflector.store();
-    polling(&mut reflector, wait_until_converged(&store, &partial, &ListParams::default(), TIMEOUT)).await?;
+    poll_reflector_until(
+        &mut reflector,
+        wait_until_converged(&store, &partial, &ListParams::default(), TIMEOUT),
+    )
+    .await?;
     let a = store.find(|widget| widget.name_any() == "a");
-    check_eq!(a.and_then(|widget| widget.status.clone()), Some(Ready { ready: true }));
+    check_eq!(a.and_then(|widget| widget.status.clone()), Some(ReadyStatus { ready: true }));
     Ok(())
 }
 
@@ -272,10 +278,10 @@ async fn informer_emits_each_change_once(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn informer_is_a_stream(env: Env) -> Outcome {
+async fn informer_stream_continues_after_a_watch_ends(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
     let config = Config::default().labels("topic=stream");
-    // Short watches, so that the stream resumes at least once.
+    // The watches are short, so that the stream resumes at least once.
     let mut informer = Informer::with_config(maps.clone(), config).timeout(Duration::from_secs(2));
     let mut seen = Vec::new();
     for name in ["a", "b", "c"] {

@@ -20,14 +20,15 @@ use crate::env::Env;
 use crate::failure::{Outcome, check, check_eq};
 use crate::support::labelled;
 
-suite!("cuts":
+suite!("closed_connections":
     a_watch_resumes_without_a_relist_after_its_idle_connection_closes,
 );
 
-/// The lifetime of a connection: long enough for the watcher to treat the watch as healthy and reset its backoff.
-const LIFETIME: Duration = Duration::from_secs(11);
+/// The time after which the proxy closes a connection. It is long enough for the watcher to treat the watch as healthy
+/// and reset its backoff.
+const CONNECTION_LIFETIME: Duration = Duration::from_secs(11);
 
-/// A TCP proxy that closes each connection after [`LIFETIME`].
+/// A TCP proxy that closes each connection after [`CONNECTION_LIFETIME`].
 struct Proxy {
     port: u16,
     accepted: Arc<AtomicUsize>,
@@ -46,7 +47,7 @@ impl Proxy {
             while let Ok((mut client, _)) = listener.accept().await {
                 count.fetch_add(1, Ordering::Relaxed);
                 let host = host.clone();
-                connections.spawn(timeout(LIFETIME, async move {
+                connections.spawn(timeout(CONNECTION_LIFETIME, async move {
                     let mut server = TcpStream::connect((host.as_str(), port)).await?;
                     copy_bidirectional(&mut client, &mut server).await
                 }));
@@ -74,7 +75,7 @@ async fn a_watch_resumes_without_a_relist_after_its_idle_connection_closes(env: 
 
     let (mut inits, mut errors) = (0, 0);
     while errors < 3 {
-        match timeout(LIFETIME * 3, items.next()).await?.context("the watch stream has ended")? {
+        match timeout(CONNECTION_LIFETIME * 3, items.next()).await?.context("the watch stream has ended")? {
             Ok(Event::Init) => inits += 1,
             Ok(Event::InitDone) => {}
             Ok(event) => check!(false, "unexpected event {event:?}: no object has changed"),
@@ -84,10 +85,11 @@ async fn a_watch_resumes_without_a_relist_after_its_idle_connection_closes(env: 
             }
         }
     }
-    // One connection for each watch: no request failed, and no connection closed before its lifetime ended.
+    // The client opened one connection for each watch: no request failed, and no connection closed too early.
     check_eq!(proxy.accepted.load(Ordering::Relaxed), errors);
     env.api::<ConfigMap>().create(&PostParams::default(), &labelled("a", "topic", "cuts")).await?;
-    let next = timeout(LIFETIME * 3, items.next()).await?.context("the watch stream has ended")??;
+    let next =
+        timeout(CONNECTION_LIFETIME * 3, items.next()).await?.context("the watch stream has ended")??;
     check!(matches!(&next, Event::Apply(map) if map.name_any() == "a"), "{next:?}");
     check_eq!(inits, 1);
     Ok(())
