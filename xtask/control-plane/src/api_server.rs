@@ -49,17 +49,17 @@ impl ApiServer {
         self.component.is_running().await
     }
 
-    /// Starts the server after [`Self::kill`] or [`Self::stop`], unless it is running. Waits until it is ready.
+    /// Starts the server after [`Self::kill`] or [`Self::stop`], unless it is running. Waits until the server is ready.
     ///
     /// # Errors
-    /// When the server does not become ready. If the port is no longer free, [`Cluster::died`](super::Cluster::died)
-    /// also reports the death of the process.
+    /// When the server does not become ready. If the port is no longer free,
+    /// [`Cluster::wait_for_death`](super::Cluster::wait_for_death) also reports the death of the process.
     ///
     /// # Cancel safety
     /// The server may have been started. Another call then waits until it is ready.
     pub async fn start(&self) -> anyhow::Result<()> {
         self.spawn().await?;
-        self.ready().await
+        self.wait_until_ready().await
     }
 
     /// Starts the server, unless it is running. Does not wait until it is ready.
@@ -68,7 +68,7 @@ impl ApiServer {
     }
 
     /// Waits until the server is ready for requests.
-    pub(super) async fn ready(&self) -> anyhow::Result<()> {
+    pub(super) async fn wait_until_ready(&self) -> anyhow::Result<()> {
         let name = self.component.name();
         let step = format!("starting {name}");
         self.component
@@ -108,7 +108,8 @@ impl ApiServer {
         self.component.stop().await
     }
 
-    /// Sends a request as the administrator, and returns the response's JSON. Only the start of a cluster uses this.
+    /// Sends a request as the administrator, and returns the response's JSON. Only the start of a cluster uses this
+    /// method.
     pub(super) async fn json(
         &self,
         method: Method,

@@ -45,6 +45,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?.block_on(main(args))
 }
 
+/// Starts the cluster, runs COMMAND or waits for an interrupt, and stops the cluster.
 async fn main(args: Args) -> anyhow::Result<ExitCode> {
     let mut interrupts = Interrupts::listen()?;
     let options = Options::default()
@@ -56,7 +57,7 @@ async fn main(args: Args) -> anyhow::Result<ExitCode> {
         Some(folder) => options.logs(folder),
         None => options,
     };
-    // An interrupt drops the future of `start`, which ends the started components.
+    // An interrupt drops the future of `start`. The drop ends the started components.
     let cluster = tokio::select! {
         biased;
         interrupt = interrupts.next() => return Ok(interrupt.announce()),
@@ -65,7 +66,7 @@ async fn main(args: Args) -> anyhow::Result<ExitCode> {
     let outcome = if args.command.is_empty() {
         run_until_interrupted(&cluster, &mut interrupts).await
     } else {
-        execute(&cluster, &args.command, &mut interrupts).await
+        run_command(&cluster, &args.command, &mut interrupts).await
     };
     cluster.stop().await;
     outcome
@@ -84,13 +85,14 @@ async fn run_until_interrupted(cluster: &Cluster, interrupts: &mut Interrupts) -
     println!("export KUBECONFIG={}", cluster.kubeconfig().display());
     println!("Press Ctrl-C to stop it.");
     tokio::select! {
-        death = cluster.died() => Err(death.into()),
-        // The regular end of a cluster without a COMMAND: not a failure.
+        death = cluster.wait_for_death() => Err(death.into()),
+        // Without a COMMAND, an interrupt is the normal end of the cluster and not a failure.
         _ = interrupts.next() => Ok(ExitCode::SUCCESS),
     }
 }
 
-async fn execute(
+/// Runs COMMAND until it ends, a component dies or the user interrupts.
+async fn run_command(
     cluster: &Cluster,
     command: &[OsString],
     interrupts: &mut Interrupts,
@@ -100,6 +102,6 @@ async fn execute(
     let command = Foreground::start(command, variables)?;
     tokio::select! {
         code = command.finish(interrupts) => Ok(code),
-        death = cluster.died() => Err(death.into()),
+        death = cluster.wait_for_death() => Err(death.into()),
     }
 }

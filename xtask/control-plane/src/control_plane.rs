@@ -69,16 +69,16 @@ impl Cluster {
     }
 
     /// The CA certificate of the servers, in PEM.
-    pub fn authority(&self) -> &str {
+    pub fn ca_certificate(&self) -> &str {
         self.authority.certificate()
     }
 
-    /// The bearer token of `admin` or of a user in the options.
+    /// The bearer token of `admin`, or of a user that the options have added.
     pub fn token(&self, user: &str) -> Option<&str> {
         self.users.iter().find(|(name, _)| name == user).map(|(_, token)| token.as_str())
     }
 
-    /// Creates a client certificate for a user with this name and group.
+    /// Creates a client certificate for a user of this name and group.
     ///
     /// # Errors
     /// When no key can be generated or the certificate cannot be signed.
@@ -99,18 +99,18 @@ impl Cluster {
         let folder = self.scratch.path().join("kubeconfigs");
         std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
         let path = folder.join(name);
-        kubeconfig::write(&path, server, self.authority(), credentials)?;
+        kubeconfig::write(&path, server, self.ca_certificate(), credentials)?;
         Ok(path)
     }
 
-    /// Starts a TCP proxy to the first API server, which [`Switch::redirect_to`] can redirect to another.
+    /// Starts a TCP proxy to the first API server. [`Switch::redirect_to`] redirects the proxy to another API server.
     ///
     /// # Errors
     /// When the proxy cannot listen on a port.
     ///
     /// # Cancel safety
     /// After cancelling, no proxy runs.
-    pub async fn switch(&self) -> anyhow::Result<Switch> {
+    pub async fn start_switch(&self) -> anyhow::Result<Switch> {
         Switch::listen(self.api_servers[0].port()).await
     }
 
@@ -172,12 +172,12 @@ impl Cluster {
         std::env::join_paths(folders).unwrap_or(ours)
     }
 
-    /// Waits until a component ends without a request of this process. The cluster is then unusable.
+    /// Waits until a component ends that this process has not stopped. The cluster is then unusable.
     ///
     /// # Cancel safety
     /// Cancelling loses nothing: a later call returns the same death.
-    pub async fn died(&self) -> Death {
-        self.monitor.death().await
+    pub async fn wait_for_death(&self) -> Death {
+        self.monitor.wait_for_death().await
     }
 
     /// Stops all components and removes the folder.

@@ -96,8 +96,8 @@ impl Etcd {
     }
 
     /// Compacts the history up to the current revision, and returns that revision. API servers may still serve earlier
-    /// revisions from their watch caches: to watches in all versions of Kubernetes, to exact lists and pages since
-    /// 1.34. [`expire_history`](super::Cluster::expire_history) expires these revisions as well.
+    /// revisions from their watch caches: in all versions of Kubernetes to watches, since 1.34 also to exact lists and
+    /// pages. [`expire_history`](super::Cluster::expire_history) expires these revisions as well.
     ///
     /// # Errors
     /// When the request fails.
@@ -126,8 +126,9 @@ impl Etcd {
         Ok(Snapshot(copy))
     }
 
-    /// Replaces etcd's data with an earlier copy. All writes after the copy are lost, and the revision is again that of
-    /// the copy. API servers must not run during the replacement; see [`Cluster::restore`](super::Cluster::restore).
+    /// Replaces etcd's data with an earlier copy. All writes after the copy are lost, and the revision is reset to the
+    /// revision of the copy. API servers must not run during the replacement; see
+    /// [`Cluster::restore`](super::Cluster::restore).
     pub(super) async fn restore(&self, snapshot: &Snapshot) -> anyhow::Result<()> {
         self.component.stop().await?;
         std::fs::remove_dir_all(&self.data)
@@ -136,11 +137,13 @@ impl Etcd {
         self.start().await
     }
 
+    /// Sends a request to etcd's gRPC gateway.
     async fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
         self.requests.json(Method::POST, self.port, path, Some(body)).await
     }
 }
 
+/// Copies a folder with its contents.
 fn copy_folder(from: &Path, to: &Path) -> anyhow::Result<()> {
     let context = || format!("cannot copy {} to {}", from.display(), to.display());
     std::fs::create_dir_all(to).with_context(context)?;

@@ -23,19 +23,21 @@ impl Files {
     }
 
     /// The path of the file `name`, as text.
-    fn text(&self, name: &str) -> String {
+    fn path_string(&self, name: &str) -> String {
         self.path(name).display().to_string()
     }
 }
 
+/// Formats a flag as `--name=value`.
 fn flag(name: &str, value: impl std::fmt::Display) -> String {
     format!("--{name}={value}")
 }
 
+/// The flags of etcd, with its ports for clients and for peers.
 pub(super) fn etcd(files: &Files, client: u16, peer: u16) -> Vec<String> {
     let url = |port| format!("http://127.0.0.1:{port}");
     vec![
-        flag("data-dir", files.text("etcd")),
+        flag("data-dir", files.path_string("etcd")),
         flag("listen-client-urls", url(client)),
         flag("advertise-client-urls", url(client)),
         flag("listen-peer-urls", url(peer)),
@@ -46,6 +48,7 @@ pub(super) fn etcd(files: &Files, client: u16, peer: u16) -> Vec<String> {
     ]
 }
 
+/// The flags of the API server with this index.
 pub(super) fn api_server(
     files: &Files,
     index: usize,
@@ -61,31 +64,33 @@ pub(super) fn api_server(
         // The endpoint of the `kubernetes` Service must not be a loopback address, and the machine may have no other
         // address. This address is in a range that is reserved for documentation (RFC 5737).
         flag("advertise-address", format!("192.0.2.{}", index + 1)),
-        flag("cert-dir", files.text(&format!("api-server-{index}"))),
-        flag("tls-cert-file", files.text("server.crt")),
-        flag("tls-private-key-file", files.text("server.key")),
-        flag("client-ca-file", files.text("ca.crt")),
-        flag("token-auth-file", files.text("tokens.csv")),
+        flag("cert-dir", files.path_string(&format!("api-server-{index}"))),
+        flag("tls-cert-file", files.path_string("server.crt")),
+        flag("tls-private-key-file", files.path_string("server.key")),
+        flag("client-ca-file", files.path_string("ca.crt")),
+        flag("token-auth-file", files.path_string("tokens.csv")),
         flag("service-cluster-ip-range", SERVICE_RANGE),
-        flag("service-account-key-file", files.text("service-account.pub")),
-        flag("service-account-signing-key-file", files.text("service-account.key")),
+        flag("service-account-key-file", files.path_string("service-account.pub")),
+        flag("service-account-signing-key-file", files.path_string("service-account.key")),
         flag("service-account-issuer", "https://kubernetes.default.svc"),
         flag("authorization-mode", "RBAC"),
         flag("allow-privileged", true),
     ];
     if !controllers {
-        // This plugin refuses every pod in a namespace without a default service account, which a controller creates.
+        // This plugin rejects every pod in a namespace without a default service account. Only a controller creates
+        // that account.
         flags.push(flag("disable-admission-plugins", "ServiceAccount"));
     }
     flags.extend(feature_gates(gates));
     flags
 }
 
+/// The flags of kube-controller-manager.
 pub(super) fn controller_manager(files: &Files, gates: &[FeatureGate]) -> Vec<String> {
     let mut flags = vec![
-        flag("kubeconfig", files.text("controller-manager.kubeconfig")),
-        flag("service-account-private-key-file", files.text("service-account.key")),
-        flag("root-ca-file", files.text("ca.crt")),
+        flag("kubeconfig", files.path_string("controller-manager.kubeconfig")),
+        flag("service-account-private-key-file", files.path_string("service-account.key")),
+        flag("root-ca-file", files.path_string("ca.crt")),
         flag("use-service-account-credentials", true),
         flag("leader-elect", false),
         flag("secure-port", 0),
@@ -95,9 +100,10 @@ pub(super) fn controller_manager(files: &Files, gates: &[FeatureGate]) -> Vec<St
     flags
 }
 
+/// The flags of kube-scheduler.
 pub(super) fn scheduler(files: &Files, gates: &[FeatureGate]) -> Vec<String> {
     let mut flags = vec![
-        flag("kubeconfig", files.text("scheduler.kubeconfig")),
+        flag("kubeconfig", files.path_string("scheduler.kubeconfig")),
         flag("leader-elect", false),
         flag("secure-port", 0),
     ];
@@ -106,16 +112,17 @@ pub(super) fn scheduler(files: &Files, gates: &[FeatureGate]) -> Vec<String> {
     flags
 }
 
+/// The flags of kwok. `config` is the path of kwok's configuration.
 pub(super) fn kwok(files: &Files, port: u16, config: &Path) -> Vec<String> {
     vec![
-        flag("kubeconfig", files.text("kwok.kubeconfig")),
+        flag("kubeconfig", files.path_string("kwok.kubeconfig")),
         flag("config", config.display()),
         "--manage-all-nodes".to_owned(),
         flag("node-ip", "127.0.0.1"),
         flag("node-port", port),
         flag("server-address", format!("127.0.0.1:{port}")),
-        flag("tls-cert-file", files.text("server.crt")),
-        flag("tls-private-key-file", files.text("server.key")),
+        flag("tls-cert-file", files.path_string("server.crt")),
+        flag("tls-private-key-file", files.path_string("server.key")),
         flag("cidr", POD_RANGE),
         flag("node-lease-duration-seconds", 40),
     ]
@@ -126,6 +133,7 @@ fn rate_limits() -> [String; 2] {
     [flag("kube-api-qps", 500), flag("kube-api-burst", 1000)]
 }
 
+/// The flag `--feature-gates`; `None` without gates.
 fn feature_gates(gates: &[FeatureGate]) -> Option<String> {
     let gates: Vec<_> = gates.iter().map(ToString::to_string).collect();
     (!gates.is_empty()).then(|| flag("feature-gates", gates.join(",")))

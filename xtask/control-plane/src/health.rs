@@ -11,9 +11,11 @@ use tokio::time::Instant;
 
 use xtask_process::{Ended, Launch, Streams, Supervised, log};
 
-/// The limit for a component to become ready, long enough for a slow and busy machine.
+/// The time limit for a component to become ready. It is long enough for a slow and busy machine.
 pub(super) const READY_LIMIT: Duration = Duration::from_secs(120);
+/// The interval between two probes.
 const PROBE_INTERVAL: Duration = Duration::from_millis(50);
+/// The number of log lines in an error.
 const LOG_LINES: usize = 15;
 
 /// The end of a component that this process did not request.
@@ -68,7 +70,7 @@ impl Monitor {
     }
 
     /// Waits for the death of a component. Returns immediately if one has already died.
-    pub(super) async fn death(&self) -> Death {
+    pub(super) async fn wait_for_death(&self) -> Death {
         let mut deaths = self.deaths.subscribe();
         loop {
             if let Some(death) = deaths.borrow_and_update().clone() {
@@ -81,7 +83,7 @@ impl Monitor {
         }
     }
 
-    /// Repeats `probe` until it returns a value. Fails immediately if a component dies, and otherwise after
+    /// Calls `probe` repeatedly until it returns a value. Fails immediately if a component dies, and otherwise after
     /// [`READY_LIMIT`]. The error text contains `what` and `component`.
     pub(super) async fn wait_for<T>(
         &self,
@@ -103,7 +105,7 @@ impl Monitor {
         };
         tokio::select! {
             biased;
-            death = self.death() => return Err(death.into()),
+            death = self.wait_for_death() => return Err(death.into()),
             found = probing => return Ok(found),
             () = tokio::time::sleep_until(deadline) => {}
         }

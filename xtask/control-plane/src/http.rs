@@ -1,5 +1,5 @@
 //! `Requests`: a minimal HTTP client for the start of a cluster. It must not use `kube-client`: the end-to-end suites
-//! test `kube-client` on this cluster, and would not find a bug that affects the start as well.
+//! test `kube-client` on this cluster, and would not find a bug that also affects the start of the cluster.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,12 +35,13 @@ impl std::fmt::Debug for Requests {
 }
 
 impl Requests {
-    /// Sends requests without TLS.
+    /// A client that sends requests without TLS.
     pub(crate) fn plain() -> Self {
         Self { tls: None }
     }
 
-    /// Sends requests over TLS, with this client certificate. `authority` is the CA certificate of the server, in PEM.
+    /// A client that sends requests over TLS, with this client certificate. `authority` is the CA certificate of the
+    /// server, in PEM.
     pub(crate) fn secure(authority: &str, client: &Identity) -> anyhow::Result<Self> {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_slice(authority.as_bytes())?)?;
@@ -89,6 +90,7 @@ impl Requests {
             .with_context(|| format!("cannot parse the response to {method} {path} on port {port} as JSON"))
     }
 
+    /// Like [`Self::send`], without a time limit.
     async fn exchange(
         &self,
         method: Method,
@@ -113,6 +115,7 @@ impl Requests {
     }
 }
 
+/// Sends a request on a connection, and returns the response's status and body.
 async fn send_on(
     stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
     request: Request<Full<Bytes>>,
@@ -148,7 +151,7 @@ mod tests {
     use super::*;
 
     /// Starts a server that sends one response. Returns its port and its task, which returns the request.
-    async fn server(response: &'static str) -> (u16, tokio::task::JoinHandle<String>) {
+    async fn start_server_with(response: &'static str) -> (u16, tokio::task::JoinHandle<String>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let task = tokio::spawn(async move {
@@ -166,15 +169,16 @@ mod tests {
         (port, task)
     }
 
+    /// Posts to a server that sends `response`. Returns the result and the request that the server received.
     async fn post(response: &'static str) -> (anyhow::Result<Value>, String) {
-        let (port, request) = server(response).await;
+        let (port, request) = start_server_with(response).await;
         let body = serde_json::json!({ "a": 1 });
         let result = Requests::plain().json(Method::POST, port, "/path", Some(&body)).await;
         (result, request.await.unwrap())
     }
 
     #[tokio::test]
-    async fn returns_the_response() {
+    async fn returns_the_json_of_the_response() {
         let (result, request) = post("HTTP/1.1 201 Created\r\ncontent-length: 7\r\n\r\n{\"b\":2}").await;
         assert_eq!(result.unwrap(), serde_json::json!({ "b": 2 }));
         assert!(
@@ -198,7 +202,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_refused_connection_is_an_error() {
-        let port = super::super::ports::free(1).unwrap()[0];
+        let port = super::super::ports::choose_free(1).unwrap()[0];
         let error = Requests::plain().send(Method::GET, port, "/x", None).await.unwrap_err();
         assert!(format!("{error:#}").contains(&format!("GET /x on port {port} failed")), "{error:#}");
     }

@@ -29,6 +29,7 @@ impl std::fmt::Debug for Credentials {
     }
 }
 
+/// The field `user` of an entry in a kubeconfig's `users`.
 #[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]
 struct User<'a> {
@@ -50,8 +51,8 @@ pub(crate) fn write(
     let user = match credentials {
         Credentials::Certificate(identity) => User {
             token: None,
-            client_certificate_data: Some(base64(&identity.certificate)),
-            client_key_data: Some(base64(&identity.key)),
+            client_certificate_data: Some(encode_base64(&identity.certificate)),
+            client_key_data: Some(encode_base64(&identity.key)),
         },
         Credentials::Token(token) => {
             User { token: Some(token), client_certificate_data: None, client_key_data: None }
@@ -63,7 +64,7 @@ pub(crate) fn write(
         "current-context": "xtask",
         "clusters": [{
             "name": "xtask",
-            "cluster": { "server": server, "certificate-authority-data": base64(authority) },
+            "cluster": { "server": server, "certificate-authority-data": encode_base64(authority) },
         }],
         "users": [{ "name": "xtask", "user": user }],
         "contexts": [{ "name": "xtask", "context": { "cluster": "xtask", "user": "xtask" } }],
@@ -79,7 +80,7 @@ pub(crate) fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
         .with_context(|| format!("cannot write {}", path.display()))
 }
 
-fn base64(text: &str) -> String {
+fn encode_base64(text: &str) -> String {
     use base64::Engine;
     base64::engine::general_purpose::STANDARD.encode(text)
 }
@@ -91,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_kubeconfig_with_a_token_is_private() {
+    fn a_kubeconfig_with_a_token_is_readable_only_by_its_owner() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("kubeconfig");
         let credentials = Credentials::Token("secret".to_owned());

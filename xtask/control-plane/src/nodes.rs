@@ -68,6 +68,7 @@ pub(super) fn write_config(folder: &Path, stages: &[PathBuf]) -> anyhow::Result<
     Ok(path)
 }
 
+/// The YAML documents of kwok's configuration, without the stages.
 fn config_documents(log: &Path) -> Vec<Value> {
     let behaviour = |kind: &str, spec: Value| {
         json!({
@@ -84,7 +85,7 @@ fn config_documents(log: &Path) -> Vec<Value> {
             "options": {
                 "manageAllNodes": true,
                 "enableDebuggingHandlers": true,
-                // kwok refuses to start if one of these is missing.
+                // kwok does not start if one of these three options is missing.
                 "podPlayStageParallelism": 4,
                 "nodePlayStageParallelism": 4,
                 "nodeLeaseParallelism": 4,

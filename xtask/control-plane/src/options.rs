@@ -131,7 +131,7 @@ impl Options {
         self
     }
 
-    /// Writes the components' logs to `folder`, which is kept, instead of the temporary folder.
+    /// Writes the components' logs to `folder` instead of the temporary folder. The cluster does not delete `folder`.
     #[must_use]
     pub fn logs(mut self, folder: impl Into<PathBuf>) -> Self {
         self.logs = Some(folder.into());
@@ -145,7 +145,8 @@ impl Options {
         self
     }
 
-    pub(crate) fn check(&self) -> anyhow::Result<()> {
+    /// Checks the number of API servers and the names of users and groups.
+    pub(crate) fn validate(&self) -> anyhow::Result<()> {
         anyhow::ensure!(
             (1..=MAX_API_SERVERS).contains(&self.api_servers),
             "the number of API servers must be 1 to {MAX_API_SERVERS}, not {}",
@@ -168,7 +169,7 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn gate(text: &str, expected: Result<&str, &str>) {
+    fn check_gate(text: &str, expected: Result<&str, &str>) {
         match (text.parse::<FeatureGate>(), expected) {
             (Ok(gate), Ok(expected)) => assert_eq!(gate.to_string(), expected),
             (Err(message), Err(expected)) => assert!(message.contains(expected), "{message}"),
@@ -177,19 +178,19 @@ mod tests {
     }
 
     #[test]
-    fn feature_gates_without_a_value_are_enabled() {
-        gate("WatchList", Ok("WatchList=true"));
-        gate("WatchList=false", Ok("WatchList=false"));
-        gate("WatchList=maybe", Err("maybe"));
-        gate("Watch,List", Err("Watch,List"));
-        gate("", Err("not the name"));
+    fn parses_feature_gates_and_enables_those_without_a_value() {
+        check_gate("WatchList", Ok("WatchList=true"));
+        check_gate("WatchList=false", Ok("WatchList=false"));
+        check_gate("WatchList=maybe", Err("maybe"));
+        check_gate("Watch,List", Err("Watch,List"));
+        check_gate("", Err("not the name"));
     }
 
     #[test]
     fn invalid_options_are_refused() {
-        let message = |options: Options| options.check().unwrap_err().to_string();
+        let message = |options: Options| options.validate().unwrap_err().to_string();
         assert!(message(Options::default().api_servers(0)).contains("not 0"));
         assert!(message(Options::default().user("a,b", ["g"])).contains("a,b"));
-        assert!(Options::default().user("a", ["g", "h"]).api_servers(2).check().is_ok());
+        assert!(Options::default().user("a", ["g", "h"]).api_servers(2).validate().is_ok());
     }
 }

@@ -9,10 +9,10 @@ use rcgen::{
     KeyUsagePurpose, SanType,
 };
 
-/// The time from `notBefore` to now. It tolerates clock skew.
+/// The time from `notBefore` to now, which tolerates clock skew.
 const BACKDATED: Duration = Duration::from_secs(3600);
 /// The time from now to `notAfter`. A cluster runs for minutes, sometimes for days.
-const VALID: Duration = Duration::from_secs(30 * 24 * 3600);
+const VALIDITY: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// A certificate and its key, in PEM.
 #[derive(Clone)]
@@ -84,6 +84,7 @@ impl Authority {
         self.sign(params)
     }
 
+    /// Creates a key pair and a certificate for it.
     fn sign(&self, mut params: CertificateParams) -> anyhow::Result<Identity> {
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.use_authority_key_identifier_extension = true;
@@ -99,6 +100,7 @@ pub(crate) fn signing_pair() -> anyhow::Result<(String, String)> {
     Ok((key.serialize_pem(), key.public_key_pem()))
 }
 
+/// The parameters of a certificate with this common name and organization, valid from now.
 fn certificate_params(name: &str, organization: Option<&str>) -> CertificateParams {
     let mut params = CertificateParams::default();
     params.distinguished_name.push(DnType::CommonName, name);
@@ -107,7 +109,7 @@ fn certificate_params(name: &str, organization: Option<&str>) -> CertificatePara
     }
     let now = SystemTime::now();
     params.not_before = (now - BACKDATED).into();
-    params.not_after = (now + VALID).into();
+    params.not_after = (now + VALIDITY).into();
     params
 }
 
@@ -122,7 +124,8 @@ mod tests {
 
     use super::*;
 
-    fn verify(authority: &Authority, name: &'static str) -> Result<(), rustls::Error> {
+    /// Verifies a new server certificate of the authority for the server name `name`.
+    fn verify_server_certificate(authority: &Authority, name: &'static str) -> Result<(), rustls::Error> {
         let mut roots = rustls::RootCertStore::empty();
         roots.add(CertificateDer::from_pem_slice(authority.certificate().as_bytes()).unwrap()).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -138,9 +141,9 @@ mod tests {
     fn the_server_certificate_is_valid_only_for_its_names() {
         let authority = Authority::new().unwrap();
         for name in ["127.0.0.1", "10.0.0.1", "localhost", "kubernetes.default.svc"] {
-            verify(&authority, name).unwrap_or_else(|error| panic!("{name}: {error}"));
+            verify_server_certificate(&authority, name).unwrap_or_else(|error| panic!("{name}: {error}"));
         }
-        assert!(verify(&authority, "example.com").is_err());
+        assert!(verify_server_certificate(&authority, "example.com").is_err());
     }
 
     #[test]

@@ -5,12 +5,12 @@ use std::net::{Ipv4Addr, TcpListener};
 
 use anyhow::bail;
 
-/// The range of the chosen ports. It is below the usual ranges of ephemeral ports, so that an outgoing connection does
-/// not take the port of a server between its stop and its restart.
+/// The range of the chosen ports. It is below the usual ranges of ephemeral ports, so that no outgoing connection takes
+/// the port of a server while the server restarts.
 const RANGE: std::ops::Range<u16> = 10_000..32_000;
 
 /// Chooses `count` different ports of 127.0.0.1 on which no process listens.
-pub(crate) fn free(count: usize) -> anyhow::Result<Vec<u16>> {
+pub(crate) fn choose_free(count: usize) -> anyhow::Result<Vec<u16>> {
     let mut ports = Vec::with_capacity(count);
     let mut tried = HashSet::new();
     while ports.len() < count {
@@ -26,7 +26,7 @@ pub(crate) fn free(count: usize) -> anyhow::Result<Vec<u16>> {
 }
 
 /// Whether the log of a component contains the error that its port is in use.
-pub(crate) fn was_taken(log: &str) -> bool {
+pub(crate) fn is_conflict_in(log: &str) -> bool {
     log.to_lowercase().contains("address already in use")
 }
 
@@ -36,7 +36,7 @@ mod tests {
 
     #[test]
     fn ports_are_different_and_can_be_bound() {
-        let ports = free(20).unwrap();
+        let ports = choose_free(20).unwrap();
         let listeners: Vec<_> =
             ports.iter().map(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).unwrap()).collect();
         assert_eq!(listeners.len(), 20);
@@ -44,7 +44,7 @@ mod tests {
 
     #[test]
     fn recognizes_a_port_conflict() {
-        assert!(was_taken("listen tcp 127.0.0.1:1: bind: address already in use"));
-        assert!(!was_taken("connection refused"));
+        assert!(is_conflict_in("listen tcp 127.0.0.1:1: bind: address already in use"));
+        assert!(!is_conflict_in("connection refused"));
     }
 }

@@ -33,7 +33,7 @@ impl Cluster {
     /// # Cancel safety
     /// Cancelling ends all started components and removes the temporary folder.
     pub async fn start(options: Options) -> anyhow::Result<Self> {
-        options.check()?;
+        options.validate()?;
         let binaries = match &options.source {
             Source::Assets(folder) => Binaries::assets(folder)?,
             Source::Build(version) => Binaries::build(*version, &Cache::open()?, &options.progress).await?,
@@ -60,16 +60,17 @@ impl Cluster {
 
 /// Whether a component died because its port was in use.
 fn is_port_conflict(error: &anyhow::Error) -> bool {
-    error.downcast_ref::<Death>().is_some_and(|death| ports::was_taken(&death.log))
+    error.downcast_ref::<Death>().is_some_and(|death| ports::is_conflict_in(&death.log))
 }
 
+/// Makes one attempt to start all components, on newly chosen ports.
 async fn start_components(options: &Options, binaries: &Binaries, parent: &Path) -> anyhow::Result<Cluster> {
     let scratch = Scratch::create(parent)?;
     let files = Files { folder: scratch.path().to_owned() };
     let logs = create_log_folder(options, scratch.path())?;
     let monitor = Monitor::new(scratch.path().to_owned(), logs);
-    let free = ports::free(options.api_servers + 3)?;
-    let (etcd_port, peer_port, kwok_port, server_ports) = (free[0], free[1], free[2], &free[3..]);
+    let ports = ports::choose_free(options.api_servers + 3)?;
+    let (etcd_port, peer_port, kwok_port, server_ports) = (ports[0], ports[1], ports[2], &ports[3..]);
 
     options.progress.step("starting etcd");
     let flags = flags::etcd(&files, etcd_port, peer_port);
@@ -101,7 +102,7 @@ async fn start_components(options: &Options, binaries: &Binaries, parent: &Path)
         server.spawn().await?;
     }
     for server in &api_servers {
-        server.ready().await?;
+        server.wait_until_ready().await?;
     }
     let first = &api_servers[0];
     let kubeconfig = files.path("kubeconfig");
@@ -134,10 +135,11 @@ async fn start_components(options: &Options, binaries: &Binaries, parent: &Path)
     })
 }
 
+/// Creates the folder of the components' logs, and returns its absolute path.
 fn create_log_folder(options: &Options, scratch: &Path) -> anyhow::Result<PathBuf> {
     let folder = options.logs.clone().unwrap_or_else(|| scratch.join("logs"));
     fs::create_dir_all(&folder).with_context(|| format!("cannot create the folder {}", folder.display()))?;
-    // The components have another working directory: a relative path would be wrong there.
+    // The components run in another working directory, where a relative path would name another folder.
     folder.canonicalize().with_context(|| format!("cannot find {}", folder.display()))
 }
 

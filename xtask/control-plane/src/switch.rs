@@ -26,7 +26,7 @@ impl Switch {
             TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("cannot listen on 127.0.0.1")?;
         let address = listener.local_addr().context("cannot read the port")?;
         let target = watch::Sender::new(port);
-        let task = tokio::spawn(accept(listener, target.clone()));
+        let task = tokio::spawn(accept_connections(listener, target.clone()));
         Ok(Self { address, target, task })
     }
 
@@ -52,7 +52,7 @@ impl Drop for Switch {
 }
 
 /// Accepts connections and forwards them to the current target. A new target closes all connections.
-async fn accept(listener: TcpListener, target: watch::Sender<u16>) {
+async fn accept_connections(listener: TcpListener, target: watch::Sender<u16>) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
@@ -68,7 +68,7 @@ async fn accept(listener: TcpListener, target: watch::Sender<u16>) {
                         }
                     });
                 }
-                // For example, too many files are open: retry after others are closed.
+                // The process may have too many open files: it retries, since other connections may close.
                 Err(_) => tokio::time::sleep(std::time::Duration::from_millis(50)).await,
             },
         }
@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     /// Starts a server that sends `name` on each connection and keeps it open. Returns its port.
-    async fn name_server(name: &'static str) -> u16 {
+    async fn start_server_with_name(name: &'static str) -> u16 {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
         tokio::spawn(async move {
@@ -104,6 +104,7 @@ mod tests {
         port
     }
 
+    /// Connects through the proxy. Returns the name that the server sends, and the connection.
     async fn connect(switch: &Switch) -> (String, TcpStream) {
         let mut stream = TcpStream::connect(switch.address).await.unwrap();
         let mut name = [0; 3];
@@ -113,7 +114,7 @@ mod tests {
 
     #[tokio::test]
     async fn closes_old_connections_and_forwards_new_ones() {
-        let (one, two) = (name_server("one").await, name_server("two").await);
+        let (one, two) = (start_server_with_name("one").await, start_server_with_name("two").await);
         let switch = Switch::listen(one).await.unwrap();
         let (name, mut first) = connect(&switch).await;
         assert_eq!(name, "one");

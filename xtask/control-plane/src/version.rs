@@ -13,6 +13,7 @@ pub struct KubernetesVersion {
     pub(crate) go_sum: &'static str,
 }
 
+/// The versions that can be built, newest first.
 const KNOWN: &[KubernetesVersion] = &[
     KubernetesVersion {
         number: "1.37.2",
@@ -35,7 +36,7 @@ impl KubernetesVersion {
         KNOWN
     }
 
-    /// The major and minor version number, as `1.37`.
+    /// The major and minor version, as `1.37`.
     pub fn minor(&self) -> &'static str {
         self.number.rsplit_once('.').map_or(self.number, |(minor, _)| minor)
     }

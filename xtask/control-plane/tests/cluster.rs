@@ -32,6 +32,7 @@ case "$1 $2" in
 esac
 "#;
 
+/// An environment whose folder of `KUBEBUILDER_ASSETS` has this script as etcd.
 fn world_with_assets(etcd: &str) -> World {
     let world = World::new();
     world.script("assets/etcd", etcd);
@@ -39,6 +40,7 @@ fn world_with_assets(etcd: &str) -> World {
     world
 }
 
+/// An environment in which the script [`GO`] stands in for Go.
 fn world_with_go() -> World {
     let world = World::new();
     world.script("bin/go", GO);
@@ -57,16 +59,18 @@ fn world_with_go() -> World {
     world
 }
 
+/// Starts `cargo xtask cluster`, which builds its components.
 fn start_cluster(world: &World) -> Child {
     world.program(&[]).spawn().unwrap()
 }
 
+/// Starts `cargo xtask cluster` with the components in the assets folder.
 fn start_with_assets(world: &World) -> Child {
     world.program(&["--assets", world.path("assets").to_str().unwrap()]).spawn().unwrap()
 }
 
 #[test]
-fn an_interrupt_during_the_start_leaves_nothing() {
+fn an_interrupt_during_the_start_leaves_no_process_and_no_folder() {
     for (how, code) in [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)] {
         let world = world_with_assets(SILENT);
         let xtask = start_with_assets(&world);
@@ -81,7 +85,7 @@ fn an_interrupt_during_the_start_leaves_nothing() {
 }
 
 #[test]
-fn an_interrupt_at_any_moment_leaves_nothing() {
+fn an_interrupt_at_any_moment_leaves_no_process_and_no_folder() {
     let world = world_with_assets(SILENT);
     for wait in [0, 1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128] {
         let xtask = start_with_assets(&world);
@@ -93,7 +97,7 @@ fn an_interrupt_at_any_moment_leaves_nothing() {
 }
 
 #[test]
-fn a_kill_leaves_nothing() {
+fn a_kill_leaves_no_process_and_no_folder() {
     let world = world_with_assets(SILENT);
     let xtask = start_with_assets(&world);
     world.wait_for("sleep 100", 2);
@@ -113,7 +117,8 @@ fn a_kill_at_any_moment_leaves_no_process_and_the_next_run_sweeps_the_folder() {
         assert!(common::eventually(|| world.processes().is_empty()), "{:#?}", world.processes());
     }
     world.script("assets/etcd", "exit 1");
-    // If a run is killed after it creates a folder and before it locks it, the folder is swept only when it is old.
+    // If a run is killed after it creates a folder and before it locks the folder, a sweep removes the folder only
+    // when it is old.
     let locked = || {
         let mut leftovers = world.leftovers();
         leftovers.retain(|path| !path.display().to_string().contains(".kube-xtask-new-"));
@@ -168,7 +173,7 @@ fn a_port_conflict_causes_another_attempt() {
 }
 
 #[test]
-fn an_interrupt_during_a_build_leaves_nothing() {
+fn an_interrupt_during_a_build_leaves_no_process_and_no_folder() {
     for how in [Signal::INT, Signal::KILL] {
         let world = world_with_go();
         fs::write(world.path("during-build"), "setsid sleep 1001 & sleep 1002").unwrap();
@@ -224,7 +229,6 @@ fn a_failed_build_shows_the_output_of_go_and_caches_nothing() {
 #[test]
 fn the_error_without_go_lists_the_alternatives() {
     let world = World::new();
-    // A PATH without Go.
     let xtask = world.program(&[]).env("PATH", world.path("bin")).spawn().unwrap();
     let (code, text) = finish(xtask);
     assert_eq!(code, Some(1));
@@ -243,7 +247,7 @@ fn the_error_for_an_old_go_has_its_version() {
 }
 
 #[test]
-fn invalid_arguments_are_refused() {
+fn invalid_arguments_are_rejected() {
     let world = World::new();
     for (args, expected) in [
         (&["--kubernetes", "1.2"][..], "choose 1.37.2 or 1.33.13"),

@@ -100,7 +100,7 @@ async fn main(choice: Choice, selected: Vec<Selected>) -> anyhow::Result<ExitCod
         tokio::pin!(run);
         tokio::select! {
             () = &mut run => Ok(None),
-            error = server.died() => Err(error),
+            error = server.wait_for_death() => Err(error),
             // Stopping a server that was started for this run discards all its objects: no clean-up is needed.
             interrupt = interrupts.next() => if server.stops_after_run() {
                 let _ = interrupt.announce();

@@ -221,9 +221,9 @@ impl Server {
     }
 
     /// Waits until a component exits that no case has killed. Returns an error that names the component.
-    pub(crate) async fn died(&self) -> anyhow::Error {
+    pub(crate) async fn wait_for_death(&self) -> anyhow::Error {
         match self.cluster() {
-            Some(cluster) => cluster.died().await.into(),
+            Some(cluster) => cluster.wait_for_death().await.into(),
             None => std::future::pending().await,
         }
     }

@@ -8,7 +8,8 @@ use anyhow::{Context, bail};
 
 use xtask_process::progress::Progress;
 
-/// The environment variable with the path of the cache folder. Its default is `kube-xtask` in the user's cache folder.
+/// The environment variable that sets the path of the cache folder. By default the folder is `kube-xtask` in the user's
+/// cache folder.
 pub const CACHE_VARIABLE: &str = "KUBE_XTASK_CACHE";
 
 /// The cache folder for finished builds.
@@ -24,7 +25,7 @@ impl Cache {
     /// When neither of the two variables nor `HOME` is set, or the folder cannot be created.
     pub fn open() -> anyhow::Result<Self> {
         let folder =
-            folder(|name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from))?;
+            find_folder(|name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from))?;
         Self::at(&folder)
     }
 
@@ -36,7 +37,7 @@ impl Cache {
         fs::create_dir_all(folder).with_context(|| {
             format!("cannot create the cache folder {}; set {CACHE_VARIABLE} to another", folder.display())
         })?;
-        // Go and the components have another working directory: a relative path would be wrong there.
+        // Go and the components run in other working directories, where a relative path would name another folder.
         let folder = folder.canonicalize().with_context(|| format!("cannot find {}", folder.display()))?;
         Ok(Self { folder })
     }
@@ -77,7 +78,7 @@ impl Cache {
 }
 
 /// The path of the cache folder, from the environment variables that `variable` returns.
-fn folder(variable: impl Fn(&str) -> Option<PathBuf>) -> anyhow::Result<PathBuf> {
+fn find_folder(variable: impl Fn(&str) -> Option<PathBuf>) -> anyhow::Result<PathBuf> {
     if let Some(own) = variable(CACHE_VARIABLE) {
         return Ok(own);
     }
@@ -92,17 +93,17 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(variables: &[(&str, &str)], expected: &str) {
+    fn check_folder(variables: &[(&str, &str)], expected: &str) {
         let find = |name: &str| Some(PathBuf::from(variables.iter().find(|(key, _)| *key == name)?.1));
-        assert_eq!(folder(find).unwrap(), Path::new(expected));
+        assert_eq!(find_folder(find).unwrap(), Path::new(expected));
     }
 
     #[test]
     fn the_most_specific_variable_wins() {
-        check(&[("HOME", "/h")], "/h/.cache/kube-xtask");
-        check(&[("HOME", "/h"), ("XDG_CACHE_HOME", "/x")], "/x/kube-xtask");
-        check(&[("HOME", "/h"), ("XDG_CACHE_HOME", "/x"), (CACHE_VARIABLE, "/own")], "/own");
-        assert!(folder(|_| None).unwrap_err().to_string().contains(CACHE_VARIABLE));
+        check_folder(&[("HOME", "/h")], "/h/.cache/kube-xtask");
+        check_folder(&[("HOME", "/h"), ("XDG_CACHE_HOME", "/x")], "/x/kube-xtask");
+        check_folder(&[("HOME", "/h"), ("XDG_CACHE_HOME", "/x"), (CACHE_VARIABLE, "/own")], "/own");
+        assert!(find_folder(|_| None).unwrap_err().to_string().contains(CACHE_VARIABLE));
     }
 
     #[tokio::test]

@@ -11,7 +11,7 @@ use super::recipe::Recipe;
 use xtask_process::progress::Progress;
 use xtask_process::{Ended, Launch, Streams, Supervised, log};
 
-/// The end of the errors for a missing or old Go.
+/// The last sentences of the errors about a missing or outdated Go toolchain.
 const ADVICE: &str = "Install Go from https://go.dev/dl (or as a package of your system) and put `go` on the PATH. \
      Without Go: set KUBEBUILDER_ASSETS to a folder with etcd and kube-apiserver for `e2e` (or pass the folder to \
      `cluster` with --assets), or run `e2e` with --kubeconfig on the cluster of your KUBECONFIG";
@@ -50,8 +50,8 @@ impl Build<'_> {
 
     /// Fails if Go is missing or too old for the recipe.
     async fn check_go(&self) -> anyhow::Result<()> {
-        let (ended, text) = self.query("version", &["env", "GOVERSION", "GOTOOLCHAIN"]).await?;
-        let needed = self.recipe.go();
+        let (ended, text) = self.run_go("version", &["env", "GOVERSION", "GOTOOLCHAIN"]).await?;
+        let needed = self.recipe.minimum_go();
         if ended.code == 127 {
             bail!(
                 "building {} needs Go {needed} or newer, and there is no `go` on the PATH. {ADVICE}",
@@ -59,7 +59,7 @@ impl Build<'_> {
             );
         }
         if ended.code != 0 {
-            bail!("`go env` failed: {}", self.log("version"));
+            bail!("`go env` failed: {}", self.log_tail("version"));
         }
         let mut lines = text.lines();
         let (version, toolchain) = (lines.next().unwrap_or_default(), lines.next().unwrap_or_default());
@@ -79,20 +79,21 @@ impl Build<'_> {
         self.progress.step(&format!("{name}: downloading Go modules"));
         let mut args = vec!["list", "-deps", "-buildvcs=false", "-f", "{{.ImportPath}}"];
         args.extend(self.recipe.packages());
-        let (ended, packages) = self.query("download", &args).await?;
+        let (ended, packages) = self.run_go("download", &args).await?;
         if ended.code != 0 {
             bail!(
                 "cannot download the Go modules of {name}: {}\n(check the network and GOPROXY={})",
-                self.log("download"),
+                self.log_tail("download"),
                 std::env::var("GOPROXY").unwrap_or_else(|_| "(default)".to_owned())
             );
         }
         Ok(packages.lines().count() as u64)
     }
 
+    /// Compiles a package into `binary`, and shows the number of compiled packages out of `total`.
     async fn compile(&self, package: &str, binary: &Path, total: u64) -> anyhow::Result<()> {
         let stderr = self.folder.join("compile.log");
-        let go = self.go("compile").args(["build", "-v", "-trimpath", "-buildvcs=false", "-ldflags"]);
+        let go = self.go_command("compile").args(["build", "-v", "-trimpath", "-buildvcs=false", "-ldflags"]);
         let go = go.args([self.recipe.ldflags.as_str(), "-o"]).args([binary.as_os_str()]).args([package]);
         let go = Supervised::spawn(&go, |_| {})?;
         let ended = loop {
@@ -106,16 +107,17 @@ impl Build<'_> {
             }
         };
         if ended.code != 0 {
-            bail!("cannot compile {package} ({ended}): {}", self.log("compile"));
+            bail!("cannot compile {package} ({ended}): {}", self.log_tail("compile"));
         }
         Ok(())
     }
 
+    /// Copies the recipe's YAML files from their modules into `out`.
     async fn copy_files(&self, out: &Path) -> anyhow::Result<()> {
         for (module, folder, names) in &self.recipe.files {
-            let (ended, text) = self.query("module", &["list", "-m", "-f", "{{.Dir}}", module]).await?;
+            let (ended, text) = self.run_go("module", &["list", "-m", "-f", "{{.Dir}}", module]).await?;
             if ended.code != 0 || text.trim().is_empty() {
-                bail!("cannot find the sources of {module}: {}", self.log("module"));
+                bail!("cannot find the sources of {module}: {}", self.log_tail("module"));
             }
             let from = Path::new(text.trim()).join(folder);
             fs::create_dir_all(out.join(folder))?;
@@ -129,18 +131,18 @@ impl Build<'_> {
         Ok(())
     }
 
-    /// Runs `go` with these arguments, and returns its exit code and its stdout.
-    async fn query(&self, name: &str, args: &[&str]) -> anyhow::Result<(Ended, String)> {
+    /// Runs `go` with these arguments, and returns the exit code and stdout.
+    async fn run_go(&self, name: &str, args: &[&str]) -> anyhow::Result<(Ended, String)> {
         let output = self.folder.join(format!("{name}.out"));
         // The output is appended to the file: remove the file of an earlier query with the same name.
         let _ = fs::remove_file(&output);
-        let go = Supervised::spawn(&self.go(name).args(args.iter().copied()), |_| {})?;
+        let go = Supervised::spawn(&self.go_command(name).args(args.iter().copied()), |_| {})?;
         let ended = go.wait().await;
         Ok((ended, fs::read_to_string(&output).unwrap_or_default()))
     }
 
     /// A `go` command that writes its output to `{name}.out` and `{name}.log`.
-    fn go(&self, name: &str) -> Launch {
+    fn go_command(&self, name: &str) -> Launch {
         let streams = Streams::Files {
             stdout: self.folder.join(format!("{name}.out")),
             stderr: self.folder.join(format!("{name}.log")),
@@ -156,7 +158,7 @@ impl Build<'_> {
     }
 
     /// The last lines of the log of the `go` command with this name.
-    fn log(&self, name: &str) -> String {
+    fn log_tail(&self, name: &str) -> String {
         log::tail(&self.folder.join(format!("{name}.log")), 12)
     }
 }
@@ -179,7 +181,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn compares_versions_numerically() {
+    fn an_older_version_is_found_by_numeric_comparison() {
         for (version, needed, older) in [
             ("go1.26.8", "1.26.0", false),
             ("go1.26.0", "1.26.0", false),

@@ -23,7 +23,7 @@ pub struct Binaries {
     pub(crate) api_server: PathBuf,
     /// The programs for controllers, scheduler and nodes; `None` for [`Binaries::assets`].
     pub(crate) workload: Option<Workload>,
-    /// The folder of a kubectl of the server's version, to add to a command's PATH.
+    /// The folder that contains a kubectl of the server's version. Commands have this folder on their PATH.
     pub(crate) kubectl: Option<PathBuf>,
 }
 
@@ -97,20 +97,21 @@ impl Binaries {
     }
 }
 
+/// Builds a recipe, unless the cache contains a complete build of it.
 async fn build_if_missing(recipe: &Recipe, cache: &Cache, progress: &Progress) -> anyhow::Result<()> {
     let path = cache.build_path(&recipe.name);
     if recipe.has_build_at(&path) {
         return Ok(());
     }
     let _lock = cache.lock(&recipe.name, progress).await?;
-    // Another process has completed the build while this process waited for the lock.
+    // Another process may have completed the build while this process waited for the lock.
     if recipe.has_build_at(&path) {
         return Ok(());
     }
     let scratch = Scratch::create(cache.folder())?;
     let go_build = go::Build { recipe, folder: scratch.path(), progress };
     let built = go_build.build().await.with_context(|| format!("cannot build {}", recipe.name))?;
-    // The build in the cache has other inputs or is incomplete. It is moved rather than overwritten, because a running
+    // The build in the cache has other inputs or is incomplete. It is moved, not overwritten, because a running
     // process may use its files.
     if path.exists() {
         fs::rename(&path, scratch.path().join("replaced"))

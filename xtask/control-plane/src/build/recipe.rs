@@ -18,7 +18,7 @@ pub(crate) struct Recipe {
     /// The YAML files to copy, as (module, folder in the module, file names). Each copy has the same folder path, below
     /// the folder of the binaries.
     pub(crate) files: Vec<(&'static str, &'static str, &'static [&'static str])>,
-    /// The measured duration of a first build, downloads included, in core minutes.
+    /// The measured duration of a first build on one core, in minutes. Includes the downloads.
     pub(crate) core_minutes: u32,
 }
 
@@ -32,6 +32,7 @@ const STAGES: [&str; 3] =
     ["kustomize/stage/pod/fast", "kustomize/stage/node/fast", "kustomize/stage/node/heartbeat-with-lease"];
 
 impl Recipe {
+    /// The build of etcd.
     pub(crate) fn etcd() -> Self {
         Self {
             name: format!("etcd-{ETCD_VERSION}"),
@@ -44,6 +45,7 @@ impl Recipe {
         }
     }
 
+    /// The build of kwok and the copies of its Stages.
     pub(crate) fn kwok() -> Self {
         const MODULE: &str = "sigs.k8s.io/kwok";
         Self {
@@ -61,8 +63,9 @@ impl Recipe {
         }
     }
 
+    /// The build of Kubernetes' components and of kubectl.
     pub(crate) fn kubernetes(version: KubernetesVersion) -> Self {
-        let stamp = "k8s.io/component-base/version";
+        let package = "k8s.io/component-base/version";
         let (major, minor) = version.minor().split_once('.').unwrap_or((version.minor(), "0"));
         Self {
             name: format!("kubernetes-{version}"),
@@ -75,7 +78,7 @@ impl Recipe {
                 ("k8s.io/kubernetes/cmd/kubectl", "kubectl"),
             ],
             ldflags: format!(
-                "-s -w -X {stamp}.gitVersion=v{version} -X {stamp}.gitMajor={major} -X {stamp}.gitMinor={minor}"
+                "-s -w -X {package}.gitVersion=v{version} -X {package}.gitMajor={major} -X {package}.gitMinor={minor}"
             ),
             files: Vec::new(),
             core_minutes: 12,
@@ -97,16 +100,18 @@ impl Recipe {
         )
     }
 
+    /// The Go packages to build.
     pub(super) fn packages(&self) -> impl Iterator<Item = &'static str> {
         self.binaries.iter().map(|(package, _)| *package)
     }
 
+    /// The paths of the copied YAML files, relative to the folder of the build.
     fn copied_files(&self) -> impl Iterator<Item = PathBuf> {
         self.files.iter().flat_map(|(_, folder, names)| names.iter().map(|name| Path::new(folder).join(name)))
     }
 
     /// The minimum version of Go, as `1.26.0`.
-    pub(super) fn go(&self) -> &'static str {
+    pub(super) fn minimum_go(&self) -> &'static str {
         self.go_mod.lines().find_map(|line| line.strip_prefix("go ")).unwrap_or("1.24.0").trim()
     }
 }
@@ -115,24 +120,24 @@ impl Recipe {
 mod tests {
     use super::*;
 
-    fn all() -> Vec<Recipe> {
+    fn all_recipes() -> Vec<Recipe> {
         let kubernetes = KubernetesVersion::known().iter().map(|version| Recipe::kubernetes(*version));
         kubernetes.chain([Recipe::etcd(), Recipe::kwok()]).collect()
     }
 
     #[test]
     fn every_package_is_a_tool_of_its_module() {
-        for recipe in all() {
+        for recipe in all_recipes() {
             for package in recipe.packages() {
                 assert!(recipe.go_mod.contains(package), "{} does not list {package}", recipe.name);
             }
-            assert!(!recipe.go().is_empty());
+            assert!(!recipe.minimum_go().is_empty());
         }
     }
 
     #[test]
     fn every_name_contains_the_pinned_version() {
-        for recipe in all() {
+        for recipe in all_recipes() {
             let version = format!("v{}", recipe.name.rsplit_once('-').unwrap().1);
             let pinned = recipe.go_mod.lines().map(|line| line.trim().trim_start_matches("require "));
             let pinned = pinned.filter_map(|line| line.split_once(' '));

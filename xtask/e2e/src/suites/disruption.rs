@@ -182,7 +182,7 @@ async fn store_converges_after_etcd_is_paused(env: Env) -> Outcome {
 
 async fn store_converges_after_switching_api_servers(env: Env) -> Outcome {
     let maps = create_initial_maps(&env).await?;
-    let switch = env.cluster()?.switch().await?;
+    let switch = env.cluster()?.start_switch().await?;
     let watched = WatchedStore::start(maps_at(&env, &switch.url())?, Config::default()).await?;
     let (first, second) = first_two_servers(&env)?;
     switch.redirect_to(second);
