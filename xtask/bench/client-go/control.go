@@ -43,8 +43,8 @@ func (j *job) sinceRelist() (time.Duration, error) {
 	return time.Duration(nanoseconds), err
 }
 
-// names returns the namespaces and names of count pods.
-func (j *job) names(count int) ([][2]string, error) {
+// podNames returns the namespaces and names of count pods.
+func (j *job) podNames(count int) ([][2]string, error) {
 	text, err := j.request(fmt.Sprintf("-/names?count=%d", count))
 	if err != nil {
 		return nil, err

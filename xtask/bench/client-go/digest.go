@@ -6,12 +6,13 @@ import (
 	"hash/fnv"
 )
 
-// digest is an order-independent hash of objects, identical to that of shared/digest.rs.
+// digest is an order-independent hash of objects, equal to the Digest of shared/digest.rs.
 type digest struct {
 	Count uint64 `json:"count"`
 	Sum   uint64 `json:"sum"`
 }
 
+// add adds an object to the digest.
 func (d *digest) add(object any) error {
 	text, err := json.Marshal(object)
 	if err != nil {
@@ -28,7 +29,7 @@ func (d *digest) add(object any) error {
 	if metadata, ok := fields["metadata"].(map[string]any); ok {
 		delete(metadata, "managedFields")
 	}
-	dropNulls(fields)
+	removeNulls(fields)
 	var canonical bytes.Buffer
 	encoder := json.NewEncoder(&canonical)
 	encoder.SetEscapeHTML(false)
@@ -42,19 +43,20 @@ func (d *digest) add(object any) error {
 	return nil
 }
 
-func dropNulls(value any) {
+// removeNulls removes all fields that are null.
+func removeNulls(value any) {
 	switch value := value.(type) {
 	case map[string]any:
 		for name, field := range value {
 			if field == nil {
 				delete(value, name)
 			} else {
-				dropNulls(field)
+				removeNulls(field)
 			}
 		}
 	case []any:
 		for _, item := range value {
-			dropNulls(item)
+			removeNulls(item)
 		}
 	}
 }

@@ -35,7 +35,7 @@ func measureEvents(j *job, handler func(passed func(*corev1.Pod)) cache.Resource
 	if err != nil {
 		return nil, err
 	}
-	if err := fill(informer); err != nil {
+	if err := runAndSync(informer); err != nil {
 		return nil, err
 	}
 	for !registration.HasSynced() {
@@ -54,7 +54,7 @@ func measureEvents(j *job, handler func(passed func(*corev1.Pod)) cache.Resource
 	}
 	<-done
 	if !passes {
-		return finish(running, j.Calls, informer)
+		return finishWithStores(running, j.Calls, informer)
 	}
 	result, err := running.stop(j.Calls)
 	if err != nil {
@@ -64,6 +64,7 @@ func measureEvents(j *job, handler func(passed func(*corev1.Pod)) cache.Resource
 	return result, err
 }
 
+// eventsIntoStore measures events applied to a full store.
 func eventsIntoStore(j *job) (*outcome, error) {
 	return measureEvents(j, func(passed func(*corev1.Pod)) cache.ResourceEventHandler {
 		return cache.ResourceEventHandlerFuncs{
@@ -76,6 +77,7 @@ func eventsIntoStore(j *job) (*outcome, error) {
 	}, false)
 }
 
+// eventsByGeneration measures a filter that keeps the events that add a pod or change its generation.
 func eventsByGeneration(j *job) (*outcome, error) {
 	return measureEvents(j, func(passed func(*corev1.Pod)) cache.ResourceEventHandler {
 		return cache.ResourceEventHandlerFuncs{
@@ -89,6 +91,7 @@ func eventsByGeneration(j *job) (*outcome, error) {
 	}, true)
 }
 
+// eventsByLabels measures a filter that keeps the events of pods whose labels match a selector.
 func eventsByLabels(j *job) (*outcome, error) {
 	selector := labels.SelectorFromSet(labels.Set{"bench.example/shard": "17"})
 	return measureEvents(j, func(passed func(*corev1.Pod)) cache.ResourceEventHandler {

@@ -14,17 +14,21 @@ import (
 )
 
 const (
+	// distinctPods is the number of distinct pods that are requested.
 	distinctPods = 64
-	tasks        = 32
+	// tasks is the number of concurrent goroutines.
+	tasks = 32
 )
 
+// getSequential measures sequential gets over TCP.
 func getSequential(j *job) (*outcome, error) {
-	return gets(j, func(get func(count int) error) (int, error) { return j.Calls, get(j.Calls) })
+	return measureGets(j, func(get func(count int) error) (int, error) { return j.Calls, get(j.Calls) })
 }
 
+// getConcurrent measures gets over TCP in concurrent goroutines; each goroutine is sequential.
 func getConcurrent(j *job) (*outcome, error) {
 	each := j.Calls / tasks
-	return gets(j, func(get func(count int) error) (int, error) {
+	return measureGets(j, func(get func(count int) error) (int, error) {
 		var all sync.WaitGroup
 		errs := make(chan error, tasks)
 		for range tasks {
@@ -41,12 +45,13 @@ func getConcurrent(j *job) (*outcome, error) {
 	})
 }
 
-func gets(j *job, work func(get func(count int) error) (int, error)) (*outcome, error) {
+// measureGets measures the gets that work makes, and then computes the digest of the pods.
+func measureGets(j *job, work func(get func(count int) error) (int, error)) (*outcome, error) {
 	client, err := j.clientset()
 	if err != nil {
 		return nil, err
 	}
-	names, err := j.names(distinctPods)
+	names, err := j.podNames(distinctPods)
 	if err != nil {
 		return nil, err
 	}
@@ -107,6 +112,7 @@ func (t inProcess) RoundTrip(request *http.Request) (*http.Response, error) {
 	}, nil
 }
 
+// getInProcess measures gets through an in-process transport.
 func getInProcess(j *job) (*outcome, error) {
 	text, err := j.request("api/v1/configmaps/0")
 	if err != nil {

@@ -1,6 +1,6 @@
 // client-go's contender in `cargo xtask bench`: shared informers over JSON, as Go operators use them.
 //
-// It takes one argument, a job as JSON, executes one row, and prints the outcome as its only line.
+// The program takes one argument, a job as JSON, executes one row, and prints the outcome as its only line.
 package main
 
 import (
@@ -32,19 +32,20 @@ type outcome struct {
 	Digest    *digest `json:"digest"`
 }
 
-// absent reports that client-go has no such feature, with the reason.
+// absent is the error of a row whose feature client-go does not have.
 type absent struct{ reason string }
 
 func (a absent) Error() string { return a.reason }
 
 func main() {
-	if err := run(); err != nil {
+	if err := runJob(); err != nil {
 		fmt.Fprintln(os.Stderr, "error:", err)
 		os.Exit(1)
 	}
 }
 
-func run() error {
+// runJob executes the job of the command line and prints its outcome as JSON.
+func runJob() error {
 	if len(os.Args) != 2 {
 		return fmt.Errorf("expected one argument: the job as JSON (`cargo xtask bench` starts this program)")
 	}
@@ -60,7 +61,7 @@ func run() error {
 	if err := os.Setenv("KUBE_FEATURE_WatchListClient", watchList); err != nil {
 		return err
 	}
-	done, err := row(&j)
+	done, err := runRow(&j)
 	report := map[string]any{"done": done}
 	if a, ok := err.(absent); ok {
 		report = map[string]any{"absent": map[string]string{"reason": a.reason}}
@@ -70,10 +71,11 @@ func run() error {
 	return json.NewEncoder(os.Stdout).Encode(report)
 }
 
-func row(j *job) (*outcome, error) {
+// runRow executes the row that the job names.
+func runRow(j *job) (*outcome, error) {
 	switch j.Row {
 	case "list":
-		return list(j)
+		return listPods(j)
 	case "store-list", "store-watchlist":
 		return storePods(j)
 	case "store-compact":
@@ -99,12 +101,13 @@ func row(j *job) (*outcome, error) {
 	case "first-reconcile":
 		return firstReconcile(j)
 	case "reconcile":
-		return reconcile(j)
+		return repeatedReconciles(j)
 	}
 	return nil, fmt.Errorf("unknown row")
 }
 
-// config sets the address, JSON, and no client-side rate limit; everything else is the default.
+// config returns a configuration with the session's URL, JSON encoding and no client-side rate limit. All other settings
+// have their defaults.
 func (j *job) config() *rest.Config {
 	return &rest.Config{
 		Host: "http://" + j.Source + "/" + j.Session,
@@ -116,6 +119,7 @@ func (j *job) config() *rest.Config {
 	}
 }
 
+// clientset returns a client with the configuration of config.
 func (j *job) clientset() (*kubernetes.Clientset, error) {
 	return kubernetes.NewForConfig(j.config())
 }

@@ -11,11 +11,12 @@ import (
 	"time"
 )
 
-// data is anonymous resident memory. It excludes the program's code, whose resident part grows as more of it is executed.
-const data = "RssAnon"
+// anonymousMemory is the field of anonymous resident memory. It excludes the program's code, whose resident part grows
+// as more code is executed.
+const anonymousMemory = "RssAnon"
 
-// running is a measurement in progress.
-type running struct {
+// measurement is a measurement in progress.
+type measurement struct {
 	wall       time.Time
 	cpu        int64
 	before     uint64
@@ -23,7 +24,7 @@ type running struct {
 }
 
 // start begins a measurement and resets the peak of resident memory.
-func start() (*running, error) {
+func start() (*measurement, error) {
 	if err := os.WriteFile("/proc/self/clear_refs", []byte("5"), 0); err != nil {
 		return nil, fmt.Errorf("reset the peak of this process's memory: %w", err)
 	}
@@ -31,16 +32,16 @@ func start() (*running, error) {
 	if err != nil {
 		return nil, err
 	}
-	beforeData, err := memory(data)
+	beforeData, err := memory(anonymousMemory)
 	if err != nil {
 		return nil, err
 	}
-	return &running{before: before, beforeData: beforeData, cpu: processorTime(), wall: time.Now()}, nil
+	return &measurement{before: before, beforeData: beforeData, cpu: processorTime(), wall: time.Now()}, nil
 }
 
 // stop ends a measurement. Memory is read after a garbage collection that returns free pages to the system.
-func (r *running) stop(units int) (*outcome, error) {
-	wall, cpu := time.Since(r.wall), processorTime()-r.cpu
+func (m *measurement) stop(units int) (*outcome, error) {
+	wall, cpu := time.Since(m.wall), processorTime()-m.cpu
 	peak, err := memory("VmHWM")
 	if err != nil {
 		return nil, err
@@ -51,14 +52,14 @@ func (r *running) stop(units int) (*outcome, error) {
 	if err != nil {
 		return nil, err
 	}
-	afterData, err := memory(data)
+	afterData, err := memory(anonymousMemory)
 	if err != nil {
 		return nil, err
 	}
 	return &outcome{
 		Units: units, WallNs: wall.Nanoseconds(), CPUNs: cpu,
-		BeforeKiB: r.before, PeakKiB: peak, AfterKiB: after,
-		KeptKiB: afterData - min(afterData, r.beforeData),
+		BeforeKiB: m.before, PeakKiB: peak, AfterKiB: after,
+		KeptKiB: afterData - min(afterData, m.beforeData),
 	}, nil
 }
 
@@ -76,6 +77,7 @@ func memory(name string) (uint64, error) {
 	return 0, fmt.Errorf("no %s in /proc/self/status", name)
 }
 
+// processorTime returns the CPU time of this process in nanoseconds.
 func processorTime() int64 {
 	var usage syscall.Rusage
 	// Getrusage cannot fail for RUSAGE_SELF.

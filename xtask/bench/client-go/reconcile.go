@@ -15,6 +15,7 @@ type controller struct {
 	reconciled atomic.Int64
 }
 
+// newController returns a controller that is not started.
 func newController(j *job) (*controller, error) {
 	informer, err := widgetInformer(j)
 	if err != nil {
@@ -35,7 +36,7 @@ func newController(j *job) (*controller, error) {
 	return c, err
 }
 
-// work runs no-op reconciles until the queue shuts down.
+// work executes no-op reconciles until the queue shuts down.
 func (c *controller) work() {
 	for {
 		key, shutdown := c.queue.Get()
@@ -50,12 +51,14 @@ func (c *controller) work() {
 	}
 }
 
+// waitFor waits until goal reconciles have completed.
 func (c *controller) waitFor(goal int) {
 	for c.reconciled.Load() < int64(goal) {
 		time.Sleep(50 * time.Microsecond)
 	}
 }
 
+// firstReconcile measures from the start of the controller to its first reconcile.
 func firstReconcile(j *job) (*outcome, error) {
 	c, err := newController(j)
 	if err != nil {
@@ -65,20 +68,21 @@ func firstReconcile(j *job) (*outcome, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := fill(c.informer); err != nil {
+	if err := runAndSync(c.informer); err != nil {
 		return nil, err
 	}
 	go c.work()
 	c.waitFor(1)
-	return finish(running, 1, c.informer)
+	return finishWithStores(running, 1, c.informer)
 }
 
-func reconcile(j *job) (*outcome, error) {
+// repeatedReconciles measures repeated reconciles of all objects, after the store is complete.
+func repeatedReconciles(j *job) (*outcome, error) {
 	c, err := newController(j)
 	if err != nil {
 		return nil, err
 	}
-	if err := fill(c.informer); err != nil {
+	if err := runAndSync(c.informer); err != nil {
 		return nil, err
 	}
 	go c.work()
@@ -97,5 +101,5 @@ func reconcile(j *job) (*outcome, error) {
 		}
 		c.waitFor(goal)
 	}
-	return finish(running, rounds*objects, c.informer)
+	return finishWithStores(running, rounds*objects, c.informer)
 }

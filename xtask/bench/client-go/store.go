@@ -12,11 +12,14 @@ import (
 	"k8s.io/client-go/tools/cache"
 )
 
+// sentinel is the key of the last pod of every list, which each relist changes.
 const sentinel = "zz-sentinel/sentinel"
 
+// byNamespace is the default index of client-go's shared informers.
 var byNamespace = cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc}
 
-func list(j *job) (*outcome, error) {
+// listPods lists all pods once.
+func listPods(j *job) (*outcome, error) {
 	client, err := j.clientset()
 	if err != nil {
 		return nil, err
@@ -52,8 +55,8 @@ func podInformer(j *job) (cache.SharedIndexInformer, error) {
 	return informers.NewPodInformer(client, "", 0, byNamespace), nil
 }
 
-// fill starts informers and waits until their initial lists are complete.
-func fill(all ...cache.SharedIndexInformer) error {
+// runAndSync starts informers and waits until their initial lists are complete.
+func runAndSync(all ...cache.SharedIndexInformer) error {
 	synced := make([]cache.InformerSynced, 0, len(all))
 	for _, informer := range all {
 		go informer.Run(make(chan struct{}))
@@ -72,8 +75,8 @@ func fill(all ...cache.SharedIndexInformer) error {
 	return nil
 }
 
-// finish ends a measurement and computes the digest of the informers' stores.
-func finish(running *running, units int, all ...cache.SharedIndexInformer) (*outcome, error) {
+// finishWithStores ends a measurement and computes the digest of the informers' stores.
+func finishWithStores(running *measurement, units int, all ...cache.SharedIndexInformer) (*outcome, error) {
 	done, err := running.stop(units)
 	if err != nil {
 		return nil, err
@@ -90,6 +93,7 @@ func finish(running *running, units int, all ...cache.SharedIndexInformer) (*out
 	return done, nil
 }
 
+// storePods fills the store of one pod informer.
 func storePods(j *job) (*outcome, error) {
 	informer, err := podInformer(j)
 	if err != nil {
@@ -99,12 +103,13 @@ func storePods(j *job) (*outcome, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := fill(informer); err != nil {
+	if err := runAndSync(informer); err != nil {
 		return nil, err
 	}
-	return finish(running, len(informer.GetStore().ListKeys()), informer)
+	return finishWithStores(running, len(informer.GetStore().ListKeys()), informer)
 }
 
+// storeKinds fills three stores at once: nodes, config maps and widgets.
 func storeKinds(j *job) (*outcome, error) {
 	client, err := kubernetes.NewForConfig(j.config())
 	if err != nil {
@@ -120,23 +125,23 @@ func storeKinds(j *job) (*outcome, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := fill(nodes, maps, widgets); err != nil {
+	if err := runAndSync(nodes, maps, widgets); err != nil {
 		return nil, err
 	}
 	count := 0
 	for _, informer := range []cache.SharedIndexInformer{nodes, maps, widgets} {
 		count += len(informer.GetStore().ListKeys())
 	}
-	return finish(running, count, nodes, maps, widgets)
+	return finishWithStores(running, count, nodes, maps, widgets)
 }
 
-// relist measures wall time from the list request, which excludes the backoff before it.
+// relist measures wall time from the list request. The backoff before the request is not included.
 func relist(j *job) (*outcome, error) {
 	informer, err := podInformer(j)
 	if err != nil {
 		return nil, err
 	}
-	if err := fill(informer); err != nil {
+	if err := runAndSync(informer); err != nil {
 		return nil, err
 	}
 	if err := j.waitForWatches(1); err != nil {
@@ -164,7 +169,7 @@ func relist(j *job) (*outcome, error) {
 	if err != nil {
 		return nil, err
 	}
-	done, err := finish(running, len(informer.GetStore().ListKeys()), informer)
+	done, err := finishWithStores(running, len(informer.GetStore().ListKeys()), informer)
 	if err != nil {
 		return nil, err
 	}

@@ -1,4 +1,4 @@
-//! `Control`: sends control requests to the mock API server over connections of its own, because the measured
+//! `Control`: sends control requests to the mock API server over separate connections, because the measured
 //! client must not send them.
 
 use std::io::{Read, Write};
@@ -18,7 +18,7 @@ pub(crate) struct Control {
 }
 
 impl Control {
-    /// The control requests for the session of `job`.
+    /// Sends control requests for the session of `job`.
     pub(crate) fn of(job: &Job) -> Self {
         Self { server: job.source.clone(), session: job.session.clone() }
     }
@@ -50,7 +50,7 @@ impl Control {
     }
 
     /// Requests a path of the session and decodes the JSON response.
-    pub(crate) fn json<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
+    pub(crate) fn request_json<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
         let text = self.request(path)?;
         serde_json::from_str(&text)
             .with_context(|| format!("cannot decode the mock API server's response to {path}"))

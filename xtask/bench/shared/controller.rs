@@ -8,10 +8,10 @@ use futures::StreamExt;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 
-use super::store::{Strategy, read_back};
+use super::store::{Strategy, digest_of_store};
 use super::widget::Widget;
 use super::{Control, Job, Measure, Outcome};
-use crate::peer::{Action, Api, Controller, Store};
+use crate::library::{Action, Api, Controller, Store};
 
 /// Counts reconciles, and notifies a waiter when the count reaches a goal.
 #[derive(Debug, Default)]
@@ -23,6 +23,7 @@ struct Counter {
 }
 
 impl Counter {
+    /// Waits until `goal` reconciles have completed since the start.
     async fn wait_for(&self, goal: usize) {
         self.goal.store(goal, Ordering::SeqCst);
         while self.reconciled.load(Ordering::SeqCst) < goal {
@@ -31,22 +32,23 @@ impl Counter {
     }
 }
 
-/// A running controller; its task is aborted on drop.
-struct Running {
+/// A running controller. Dropping this handle aborts the controller's task.
+struct RunningController {
     counter: Arc<Counter>,
     store: Store<Widget>,
+    /// Each message makes the controller reconcile all objects.
     again: mpsc::UnboundedSender<()>,
     task: JoinHandle<()>,
 }
 
-impl Drop for Running {
+impl Drop for RunningController {
     fn drop(&mut self) {
         self.task.abort();
     }
 }
 
 /// Starts a controller with default configuration whose reconciler only counts.
-fn start(job: &Job) -> anyhow::Result<Running> {
+fn start_controller(job: &Job) -> anyhow::Result<RunningController> {
     let widgets: Api<Widget> = Api::all(job.client()?);
     let (again, mut requests) = mpsc::unbounded_channel();
     let requests = futures::stream::poll_fn(move |context| requests.poll_recv(context));
@@ -62,22 +64,22 @@ fn start(job: &Job) -> anyhow::Result<Running> {
     };
     let results = controller.run(reconcile, |_, never: &Infallible, _| match *never {}, counter.clone());
     let task = tokio::spawn(results.for_each(|_| std::future::ready(())));
-    Ok(Running { counter, store, again, task })
+    Ok(RunningController { counter, store, again, task })
 }
 
 /// Measures from the start of the controller to its first reconcile.
 pub(crate) async fn first_reconcile(job: &Job) -> anyhow::Result<Outcome> {
     let measured = Measure::start()?;
-    let running = start(job)?;
+    let running = start_controller(job)?;
     running.counter.wait_for(1).await;
     let measure = measured.stop()?;
-    let digest = read_back(&running.store)?;
+    let digest = digest_of_store(&running.store)?;
     Ok(Outcome::new(1, &measure).digest(digest))
 }
 
 /// Measures repeated reconciles of all objects, after the store is complete.
 pub(crate) async fn reconcile(job: &Job) -> anyhow::Result<Outcome> {
-    let running = start(job)?;
+    let running = start_controller(job)?;
     Control::of(job).wait_for_watches(1).await?;
     let objects = running.store.state().len();
     let mut goal = objects;
@@ -92,5 +94,5 @@ pub(crate) async fn reconcile(job: &Job) -> anyhow::Result<Outcome> {
     let measure = measured.stop()?;
     let done = running.counter.reconciled.load(Ordering::SeqCst);
     anyhow::ensure!(done == goal, "{done} reconciles instead of {goal}");
-    Ok(Outcome::new(rounds * objects, &measure).digest(read_back(&running.store)?))
+    Ok(Outcome::new(rounds * objects, &measure).digest(digest_of_store(&running.store)?))
 }

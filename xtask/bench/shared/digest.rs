@@ -1,8 +1,8 @@
 //! `Digest`: a hash of a set of objects, independent of their order and of a library's serialisation.
 //!
 //! The mock API server and the Rust contenders compile this file; `client-go/digest.go` implements the same in Go. The
-//! digest ignores `metadata.managedFields`, which a store may drop, and `null`s, `apiVersion` and `kind`, which some
-//! libraries always write and others never.
+//! digest ignores `metadata.managedFields`, which a store may drop. It also ignores `null`s, `apiVersion` and `kind`:
+//! some libraries always write them, and others never do.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -20,7 +20,7 @@ impl Digest {
     /// Adds an object.
     pub(crate) fn add(&mut self, object: Value) {
         self.count += 1;
-        self.sum = self.sum.wrapping_add(hash(canonical(object).to_string().as_bytes()));
+        self.sum = self.sum.wrapping_add(fnv1a(without_ignored_fields(object).to_string().as_bytes()));
     }
 
     /// Adds the objects of another digest.
@@ -30,7 +30,7 @@ impl Digest {
     }
 }
 
-/// The identity of a pod, and the five fields that the row `store-incomplete` stores.
+/// A pod with only its identity and the five fields that the row `store-incomplete` stores.
 pub(crate) fn five_fields(pod: &Value) -> Value {
     let at = |pointer: &str| pod.pointer(pointer).cloned().unwrap_or_default();
     json!({
@@ -46,7 +46,7 @@ pub(crate) fn five_fields(pod: &Value) -> Value {
 }
 
 /// Removes the ignored fields from an object.
-fn canonical(mut object: Value) -> Value {
+fn without_ignored_fields(mut object: Value) -> Value {
     if let Some(fields) = object.as_object_mut() {
         fields.remove("apiVersion");
         fields.remove("kind");
@@ -54,23 +54,23 @@ fn canonical(mut object: Value) -> Value {
     if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
         metadata.remove("managedFields");
     }
-    drop_nulls(&mut object);
+    remove_nulls(&mut object);
     object
 }
 
-fn drop_nulls(value: &mut Value) {
+fn remove_nulls(value: &mut Value) {
     match value {
         Value::Object(fields) => {
             fields.retain(|_, value| !value.is_null());
-            fields.values_mut().for_each(drop_nulls);
+            fields.values_mut().for_each(remove_nulls);
         }
-        Value::Array(items) => items.iter_mut().for_each(drop_nulls),
+        Value::Array(items) => items.iter_mut().for_each(remove_nulls),
         _ => {}
     }
 }
 
 /// FNV-1a, 64 bits: simple enough to implement in every contender's language.
-fn hash(text: &[u8]) -> u64 {
+fn fnv1a(text: &[u8]) -> u64 {
     text.iter()
         .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }

@@ -1,6 +1,6 @@
 //! The rows that measure watch events: events applied to a full store, and events passed through filters that keep one
-//! in a hundred. The measurement starts after the watch is open and ends with the last event, which modifies the pod
-//! `sentinel`.
+//! event in a hundred. The measurement starts after the watch is open and ends with the last event, which modifies the
+//! pod `sentinel`.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -10,15 +10,15 @@ use futures::Stream;
 use k8s_openapi::api::core::v1::Pod;
 use tokio::sync::{mpsc, oneshot};
 
-use super::store::{StoreEvent, Strategy, fill, next, read_back};
+use super::store::{StoreEvent, Strategy, digest_of_store, fill, next_ok};
 use super::{Control, Digest, Job, Measure, Outcome};
-use crate::peer::{self, Api, ResourceExt};
+use crate::library::{self, Api, ResourceExt};
 
 /// The name of the pod that the last event modifies.
 pub(crate) const SENTINEL: &str = "sentinel";
 
 /// Measures the application of all events to a full store.
-pub(crate) async fn into_store(job: &Job) -> anyhow::Result<Outcome> {
+pub(crate) async fn applied_to_store(job: &Job) -> anyhow::Result<Outcome> {
     let control = Control::of(job);
     let pods: Api<Pod> = Api::all(job.client()?);
     let (done, seen) = oneshot::channel();
@@ -38,23 +38,24 @@ pub(crate) async fn into_store(job: &Job) -> anyhow::Result<Outcome> {
     control.send_events()?;
     seen.await?;
     let measure = running.stop()?;
-    Ok(Outcome::new(job.calls, &measure).digest(read_back(&filled.store)?))
+    Ok(Outcome::new(job.calls, &measure).digest(digest_of_store(&filled.store)?))
 }
 
 /// Measures a filter that keeps the events that add a pod or change its generation.
-pub(crate) async fn by_generation(job: &Job) -> anyhow::Result<Outcome> {
+pub(crate) async fn filtered_by_generation(job: &Job) -> anyhow::Result<Outcome> {
     let pods: Api<Pod> = Api::all(job.client()?);
-    filtered(job, peer::new_generations(pods, Strategy::List.config())).await
+    measure_filter(job, library::new_generations(pods, Strategy::List.config())).await
 }
 
-/// Measures a filter that keeps the events of pods whose labels match a selector. The client evaluates it.
-pub(crate) async fn by_labels(job: &Job) -> anyhow::Result<Outcome> {
+/// Measures a filter that keeps the events of pods whose labels match a selector. The client evaluates the
+/// selector.
+pub(crate) async fn filtered_by_labels(job: &Job) -> anyhow::Result<Outcome> {
     let pods: Api<Pod> = Api::all(job.client()?);
-    filtered(job, peer::labelled(pods, Strategy::List.config(), ("bench.example/shard", "17"))).await
+    measure_filter(job, library::labelled(pods, Strategy::List.config(), ("bench.example/shard", "17"))).await
 }
 
 /// Measures until the sentinel passes the filter in `stream`.
-async fn filtered<E>(
+async fn measure_filter<E>(
     job: &Job,
     stream: impl Stream<Item = Result<Pod, E>> + Send + 'static,
 ) -> anyhow::Result<Outcome>
@@ -69,7 +70,7 @@ where
         let measuring = measuring.clone();
         async move {
             let mut stream = pin!(stream);
-            while let Some(pod) = next(&mut stream).await {
+            while let Some(pod) = next_ok(&mut stream).await {
                 if measuring.load(Ordering::SeqCst) && passed.send(pod).is_err() {
                     break;
                 }

@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use tower::service_fn;
 
 use super::{Control, Digest, Job, Measure, Outcome};
-use crate::peer::{Api, Body, Client, ResourceExt};
+use crate::library::{Api, Body, Client, ResourceExt};
 
 /// The number of distinct pods that are requested.
 const DISTINCT_PODS: usize = 64;
@@ -21,7 +21,7 @@ pub(crate) async fn sequential(job: &Job) -> anyhow::Result<Outcome> {
     get_all(&client, &names, names.len()).await?;
     let running = Measure::start()?;
     get_all(&client, &names, job.calls).await?;
-    finish(job.calls, &running.stop()?, &client, &names).await
+    outcome_with_digest(job.calls, &running.stop()?, &client, &names).await
 }
 
 /// Gets over TCP in 32 concurrent tasks; each task is sequential.
@@ -39,7 +39,7 @@ pub(crate) async fn concurrent(job: &Job) -> anyhow::Result<Outcome> {
     for result in tasks.join_all().await {
         result?;
     }
-    finish(each * TASKS, &running.stop()?, &client, &names).await
+    outcome_with_digest(each * TASKS, &running.stop()?, &client, &names).await
 }
 
 /// Gets a small object from an in-process service, so that the client's overhead dominates.
@@ -64,8 +64,9 @@ pub(crate) async fn in_process(job: &Job) -> anyhow::Result<Outcome> {
     Ok(Outcome::new(job.calls, &running.stop()?))
 }
 
+/// The namespaces and names of the requested pods.
 fn pod_names(job: &Job) -> anyhow::Result<Vec<(String, String)>> {
-    Control::of(job).json(&format!("-/names?count={DISTINCT_PODS}"))
+    Control::of(job).request_json(&format!("-/names?count={DISTINCT_PODS}"))
 }
 
 /// Sends `count` gets, cycling through `names`.
@@ -77,8 +78,8 @@ async fn get_all(client: &Client, names: &[(String, String)], count: usize) -> a
     Ok(())
 }
 
-/// Gets each pod once more for the digest, after the measurement.
-async fn finish(
+/// Gets each pod once more, after the measurement, to compute the digest.
+async fn outcome_with_digest(
     calls: usize,
     measure: &Measure,
     client: &Client,

@@ -3,16 +3,16 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Digest, Measure};
-use crate::peer::{Client, Config};
+use crate::library::{Client, Config};
 
 /// One run of one row.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Job {
     /// The row's name.
     pub(crate) row: String,
-    /// The address of the mock API server, such as `127.0.0.1:1234`.
+    /// The address of the mock API server, which is the source of all objects, such as `127.0.0.1:1234`.
     pub(crate) source: String,
-    /// The mock API server's session for this run; the first segment of every path.
+    /// The name of the mock API server's session for this run. It is the first segment of every path.
     pub(crate) session: String,
     /// The number of gets, reconciles or events, if the row measures these.
     pub(crate) calls: usize,

@@ -3,7 +3,7 @@
 use k8s_openapi::api::core::v1::Pod;
 
 use super::{Digest, Job, Measure, Outcome};
-use crate::peer::{Api, ListParams};
+use crate::library::{Api, ListParams};
 
 /// Lists all pods once.
 pub(crate) async fn list(job: &Job) -> anyhow::Result<Outcome> {

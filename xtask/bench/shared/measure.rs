@@ -39,7 +39,7 @@ impl Memory {
 
 /// A measurement in progress.
 #[derive(Debug)]
-pub(crate) struct Running {
+pub(crate) struct RunningMeasure {
     wall: Instant,
     cpu: Duration,
     before: Memory,
@@ -56,14 +56,14 @@ pub(crate) struct Measure {
 
 impl Measure {
     /// Starts a measurement and resets the peak.
-    pub(crate) fn start() -> anyhow::Result<Running> {
+    pub(crate) fn start() -> anyhow::Result<RunningMeasure> {
         Memory::reset_peak()?;
         let before = Memory::now()?;
-        Ok(Running { before, cpu: processor_time(), wall: Instant::now() })
+        Ok(RunningMeasure { before, cpu: processor_time(), wall: Instant::now() })
     }
 }
 
-impl Running {
+impl RunningMeasure {
     /// Ends the measurement.
     pub(crate) fn stop(self) -> anyhow::Result<Measure> {
         let wall = self.wall.elapsed();
@@ -72,6 +72,7 @@ impl Running {
     }
 }
 
+/// The CPU time of all threads of this process.
 fn processor_time() -> Duration {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     Duration::new(time.tv_sec.try_into().unwrap_or(0), time.tv_nsec.try_into().unwrap_or(0))

@@ -1,8 +1,8 @@
 //! The measured code of the Rust contenders. The same files are compiled against this project and against kube; only
-//! `crate::peer` differs.
+//! `crate::library` differs.
 //!
-//! A contender takes one argument, a [`Job`] as JSON, executes one row, and prints a [`Report`] as its only line. It
-//! must not compare the digest with the expected one: `xtask-bench` does.
+//! A contender takes one argument, a [`Job`] as JSON, executes one row, and prints a [`Report`] as its only line. A
+//! contender must not compare the digest with the expected digest: `xtask-bench` does.
 
 mod control;
 mod controller;
@@ -27,7 +27,7 @@ pub(crate) use self::measure::Measure;
 
 /// Executes the job given on the command line.
 pub(crate) fn main() -> ExitCode {
-    match run() {
+    match run_job() {
         Ok(report) => {
             println!("{report}");
             ExitCode::SUCCESS
@@ -39,7 +39,8 @@ pub(crate) fn main() -> ExitCode {
     }
 }
 
-fn run() -> anyhow::Result<String> {
+/// Executes the job, and returns the report as JSON.
+fn run_job() -> anyhow::Result<String> {
     let usage = "expected one argument: the job as JSON (`cargo xtask bench` starts this program)";
     let job: Job = serde_json::from_str(&std::env::args().nth(1).context(usage)?).context(usage)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
@@ -47,20 +48,21 @@ fn run() -> anyhow::Result<String> {
     Ok(serde_json::to_string(&report)?)
 }
 
+/// Executes the row that the job names.
 async fn run_row(job: &Job) -> anyhow::Result<Report> {
     let outcome = match job.row.as_str() {
         "list" => list::list(job).await?,
-        "store-list" => store::typed(job, store::Strategy::List).await?,
-        "store-watchlist" => store::typed(job, store::Strategy::WatchList).await?,
-        "store-compact" => match store::compact(job).await? {
+        "store-list" => store::typed_store(job, store::Strategy::List).await?,
+        "store-watchlist" => store::typed_store(job, store::Strategy::WatchList).await?,
+        "store-compact" => match store::compact_store(job).await? {
             Some(outcome) => outcome,
-            None => return Ok(Report::Absent { reason: crate::peer::NO_COMPACT_STORE.to_owned() }),
+            None => return Ok(Report::Absent { reason: crate::library::NO_COMPACT_STORE.to_owned() }),
         },
-        "store-incomplete" => store::incomplete(job).await?,
-        "store-kinds" => store::kinds(job).await?,
-        "events" => events::into_store(job).await?,
-        "filter-generation" => events::by_generation(job).await?,
-        "filter-labels" => events::by_labels(job).await?,
+        "store-incomplete" => store::store_of_partial_pods(job).await?,
+        "store-kinds" => store::stores_of_three_kinds(job).await?,
+        "events" => events::applied_to_store(job).await?,
+        "filter-generation" => events::filtered_by_generation(job).await?,
+        "filter-labels" => events::filtered_by_labels(job).await?,
         "get" => get::sequential(job).await?,
         "get-32" => get::concurrent(job).await?,
         "get-in-process" => get::in_process(job).await?,

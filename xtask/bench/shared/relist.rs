@@ -1,11 +1,12 @@
-//! The row `relist`: the watch of a full store expires (410), and the watcher relists a state of which a tenth changed.
+//! The row `relist`: the watch of a full store expires (410), and the watcher relists. A tenth of the objects has
+//! changed.
 
 use k8s_openapi::api::core::v1::Pod;
 use tokio::sync::mpsc;
 
-use super::store::{StoreEvent, Strategy, fill, read_back};
+use super::store::{StoreEvent, Strategy, digest_of_store, fill};
 use super::{Control, Job, Measure, Outcome};
-use crate::peer::Api;
+use crate::library::Api;
 
 /// Measures the wall time from the list request until the store holds the new state. The backoff before the request is
 /// not included.
@@ -27,5 +28,5 @@ pub(crate) async fn relist(job: &Job) -> anyhow::Result<Outcome> {
     completed.recv().await.ok_or_else(ended)?;
     let mut measure = running.stop()?;
     measure.wall = control.since_relist()?;
-    Ok(Outcome::new(filled.store.state().len(), &measure).digest(read_back(&filled.store)?))
+    Ok(Outcome::new(filled.store.state().len(), &measure).digest(digest_of_store(&filled.store)?))
 }

@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 use super::digest::five_fields;
 use super::widget::Widget;
 use super::{Digest, Job, Measure, Outcome};
-use crate::peer::{
+use crate::library::{
     Api, ApiResource, Client, Event, Object, Resource, Store, WatchStreamExt, Writer, reflector, watcher,
 };
 
@@ -27,48 +27,48 @@ pub(crate) enum Strategy {
 }
 
 impl Strategy {
-    /// The watcher's configuration, with defaults for everything else.
+    /// The watcher's configuration with this strategy, and defaults for everything else.
     pub(crate) fn config(self) -> watcher::Config {
         match self {
-            Self::List => crate::peer::list_config(),
+            Self::List => crate::library::list_config(),
             Self::WatchList => watcher::Config::default().streaming_lists(),
         }
     }
 }
 
-/// A store and the task that updates it; the task is aborted on drop.
-pub(crate) struct Filled<S> {
+/// A store and the task that updates it. Dropping this handle aborts the task.
+pub(crate) struct FilledStore<S> {
     pub(crate) store: S,
     task: JoinHandle<()>,
 }
 
-impl<S> Drop for Filled<S> {
+impl<S> Drop for FilledStore<S> {
     fn drop(&mut self) {
         self.task.abort();
     }
 }
 
-/// Starts to fill a store; `on_event` is called after the store has applied an event.
+/// Starts a task that fills a store. The task calls `on_event` after the store has applied an event.
 pub(crate) fn fill<K>(
     api: Api<K>,
     dyntype: K::DynamicType,
     config: watcher::Config,
     on_event: impl FnMut(StoreEvent<'_, K>) + Send + 'static,
-) -> Filled<Store<K>>
+) -> FilledStore<Store<K>>
 where
     K: Resource + Clone + DeserializeOwned + std::fmt::Debug + Send + Sync + 'static,
     K::DynamicType: Eq + std::hash::Hash + Clone + Send + Sync + Unpin + 'static,
 {
-    fill_into(crate::peer::store(dyntype), api, config, on_event)
+    fill_into(crate::library::store(dyntype), api, config, on_event)
 }
 
-/// Like [`fill`], with an existing store.
+/// Like [`fill`], but fills this store.
 fn fill_into<K>(
     (store, writer): (Store<K>, Writer<K>),
     api: Api<K>,
     config: watcher::Config,
     mut on_event: impl FnMut(StoreEvent<'_, K>) + Send + 'static,
-) -> Filled<Store<K>>
+) -> FilledStore<Store<K>>
 where
     K: Resource + Clone + DeserializeOwned + std::fmt::Debug + Send + Sync + 'static,
     K::DynamicType: Eq + std::hash::Hash + Clone + Send + Sync + Unpin + 'static,
@@ -82,12 +82,12 @@ where
                 Ok(Some(Event::Apply(object))) => on_event(StoreEvent::Applied(&object)),
                 Ok(Some(_)) => {}
                 Ok(None) => break,
-                // The row `relist` expires the watch on purpose; any other error results in a wrong digest.
+                // The row `relist` expires the watch on purpose. After any other error, the digest is wrong.
                 Err(error) => eprintln!("note: {error:?}"),
             }
         }
     });
-    Filled { store, task }
+    FilledStore { store, task }
 }
 
 /// The watcher events that the rows need.
@@ -99,7 +99,9 @@ pub(crate) enum StoreEvent<'a, K> {
 }
 
 /// The digest of a store's objects, serialised as JSON.
-pub(crate) fn read_back<K: Resource + Clone + Serialize + 'static>(store: &Store<K>) -> anyhow::Result<Digest>
+pub(crate) fn digest_of_store<K: Resource + Clone + Serialize + 'static>(
+    store: &Store<K>,
+) -> anyhow::Result<Digest>
 where
     K::DynamicType: Eq + std::hash::Hash + Clone,
 {
@@ -111,18 +113,19 @@ where
 }
 
 /// Fills a typed store of pods.
-pub(crate) async fn typed(job: &Job, strategy: Strategy) -> anyhow::Result<Outcome> {
-    fill_with_pods(job, strategy, crate::peer::store(())).await
+pub(crate) async fn typed_store(job: &Job, strategy: Strategy) -> anyhow::Result<Outcome> {
+    fill_with_pods(job, strategy, crate::library::store(())).await
 }
 
 /// Fills a compact store of pods; `None` if the contender has no such store.
-pub(crate) async fn compact(job: &Job) -> anyhow::Result<Option<Outcome>> {
-    match crate::peer::compact_store() {
+pub(crate) async fn compact_store(job: &Job) -> anyhow::Result<Option<Outcome>> {
+    match crate::library::compact_store() {
         Some(store) => fill_with_pods(job, Strategy::List, store).await.map(Some),
         None => Ok(None),
     }
 }
 
+/// Measures from the start of the watcher until the store holds the initial list.
 async fn fill_with_pods(
     job: &Job,
     strategy: Strategy,
@@ -133,7 +136,7 @@ async fn fill_with_pods(
     let filled = fill_into(store, pods, strategy.config(), |_| {});
     filled.store.wait_until_ready().await?;
     let measure = running.stop()?;
-    Ok(Outcome::new(filled.store.state().len(), &measure).digest(read_back(&filled.store)?))
+    Ok(Outcome::new(filled.store.state().len(), &measure).digest(digest_of_store(&filled.store)?))
 }
 
 /// Two of the five fields of a [`PartialPod`].
@@ -158,10 +161,10 @@ pub(crate) struct PartialStatus {
 pub(crate) type PartialPod = Object<PartialSpec, PartialStatus>;
 
 /// Fills a store of [`PartialPod`]s.
-pub(crate) async fn incomplete(job: &Job) -> anyhow::Result<Outcome> {
+pub(crate) async fn store_of_partial_pods(job: &Job) -> anyhow::Result<Outcome> {
     let resource = ApiResource::erase::<Pod>(&());
     let pods: Api<PartialPod> = Api::all_with(job.client()?, &resource);
-    let config = crate::peer::only_identity(Strategy::List.config())?;
+    let config = crate::library::skip_unused_metadata(Strategy::List.config())?;
     let running = Measure::start()?;
     let filled = fill(pods, resource, config, |_| {});
     filled.store.wait_until_ready().await?;
@@ -174,6 +177,7 @@ pub(crate) async fn incomplete(job: &Job) -> anyhow::Result<Outcome> {
     Ok(Outcome::new(objects.len(), &measure).digest(digest))
 }
 
+/// The JSON of a pod's metadata and of its five fields.
 fn partial_pod(pod: &Arc<PartialPod>) -> anyhow::Result<Value> {
     Ok(json!({
         "metadata": serde_json::to_value(&pod.metadata)?,
@@ -183,7 +187,7 @@ fn partial_pod(pod: &Arc<PartialPod>) -> anyhow::Result<Value> {
 }
 
 /// Fills three stores at once: nodes, config maps, and a derived kind.
-pub(crate) async fn kinds(job: &Job) -> anyhow::Result<Outcome> {
+pub(crate) async fn stores_of_three_kinds(job: &Job) -> anyhow::Result<Outcome> {
     let client = job.client()?;
     let running = Measure::start()?;
     let nodes = fill_all::<Node>(&client);
@@ -193,14 +197,14 @@ pub(crate) async fn kinds(job: &Job) -> anyhow::Result<Outcome> {
     maps.store.wait_until_ready().await?;
     widgets.store.wait_until_ready().await?;
     let measure = running.stop()?;
-    let mut digest = read_back(&nodes.store)?;
-    digest.merge(read_back(&maps.store)?);
-    digest.merge(read_back(&widgets.store)?);
+    let mut digest = digest_of_store(&nodes.store)?;
+    digest.merge(digest_of_store(&maps.store)?);
+    digest.merge(digest_of_store(&widgets.store)?);
     Ok(Outcome::new(usize::try_from(digest.count)?, &measure).digest(digest))
 }
 
-/// Starts to fill a store with all objects of a kind.
-fn fill_all<K>(client: &Client) -> Filled<Store<K>>
+/// Starts a task that fills a store with all objects of a kind.
+fn fill_all<K>(client: &Client) -> FilledStore<Store<K>>
 where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug + Send + Sync + 'static,
 {
@@ -208,7 +212,7 @@ where
 }
 
 /// The next `Ok` item of a stream, skipping errors; `None` at its end.
-pub(crate) async fn next<S, T, E>(stream: &mut S) -> Option<T>
+pub(crate) async fn next_ok<S, T, E>(stream: &mut S) -> Option<T>
 where
     S: Stream<Item = Result<T, E>> + Unpin,
     E: std::fmt::Debug,

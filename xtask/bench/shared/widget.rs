@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::peer::CustomResource;
+use crate::library::CustomResource;
 
 /// The spec of a `Widget`, similar to that of a typical operator's custom resource.
 #[derive(CustomResource, Debug, Clone, Deserialize, Serialize, JsonSchema)]

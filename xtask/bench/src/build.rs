@@ -12,19 +12,19 @@ use super::process;
 use xtask_process::progress::Progress;
 use xtask_process::{Launch, Scratch};
 
-/// The limit for one build; a longer one is assumed to hang.
+/// The time limit for one build. A build that takes longer is assumed to hang.
 const BUILD_TIMEOUT: Duration = Duration::from_secs(3600);
 
 /// The folders of the checkout and of the build.
 #[derive(Debug)]
-pub(super) struct Places {
+pub(super) struct Folders {
     /// The root of this workspace.
     pub(super) root: PathBuf,
     /// Cargo's target folder.
     pub(super) target: PathBuf,
 }
 
-impl Places {
+impl Folders {
     /// Locates the folders.
     ///
     /// # Errors
@@ -64,35 +64,35 @@ pub(super) struct Built {
 /// Builds the mock API server and `contenders`.
 ///
 /// # Errors
-/// If a build fails. A missing Go toolchain is no error: client-go is then reported as absent.
+/// If a build fails. Without a Go toolchain, client-go is reported as absent, and no error results.
 ///
 /// # Cancel safety
 /// Cancelling terminates the build; the next run continues from cargo's and Go's caches.
-pub(super) async fn all(
-    places: &Places,
+pub(super) async fn build_all(
+    folders: &Folders,
     scratch: &Scratch,
     contenders: &[Contender],
     progress: &Progress,
 ) -> anyhow::Result<Built> {
     progress.step("building the mock API server and this project's contender");
     // Uses the root workspace and its lock file. Release artifacts do not evict the cache of debug builds.
-    let target = places.target.join("release");
+    let target = folders.target.join("release");
     let packages = ["build", "--release", "--quiet", "-p", "bench-load", "-p", "bench-ours"];
-    cargo(scratch, &places.root, &places.target, &packages).await?;
+    cargo(scratch, &folders.root, &folders.target, &packages).await?;
     let mut built = Vec::new();
     for contender in contenders {
         let program = match contender {
             Contender::Ours => Ok(target.join("bench-ours")),
             Contender::Kube => {
                 progress.step("building kube's contender");
-                let target = places.build_folder("kube");
+                let target = folders.build_folder("kube");
                 let args = ["build", "--release", "--quiet", "--locked", "-p", "bench-kube"];
-                cargo(scratch, &places.source_folder("kube"), &target, &args).await?;
+                cargo(scratch, &folders.source_folder("kube"), &target, &args).await?;
                 Ok(target.join("release/bench-kube"))
             }
             Contender::ClientGo => {
                 progress.step("building client-go's contender");
-                go(places, scratch).await?
+                build_client_go(folders, scratch).await?
             }
         };
         built.push((*contender, program));
@@ -108,7 +108,7 @@ pub(super) async fn cargo(
     args: &[&str],
 ) -> anyhow::Result<process::Output> {
     let cargo = std::env::var_os("CARGO").map_or_else(|| PathBuf::from("cargo"), PathBuf::from);
-    process::output(scratch, &cargo, BUILD_TIMEOUT, |launch| {
+    process::run_to_completion(scratch, &cargo, BUILD_TIMEOUT, |launch| {
         let launch =
             launch.args(args.iter().copied()).folder(folder).env_remove(xtask_process::cargo::inherited());
         launch.env("CARGO_TARGET_DIR", target)
@@ -116,25 +116,25 @@ pub(super) async fn cargo(
     .await
 }
 
-/// Builds client-go's contender; the inner error is the reason if no Go toolchain works.
-async fn go(places: &Places, scratch: &Scratch) -> anyhow::Result<Result<PathBuf, String>> {
+/// Builds client-go's contender. Without a working Go toolchain, the inner error is the reason.
+async fn build_client_go(folders: &Folders, scratch: &Scratch) -> anyhow::Result<Result<PathBuf, String>> {
     let go = |launch: Launch| {
         launch
-            .folder(places.source_folder("client-go"))
+            .folder(folders.source_folder("client-go"))
             .env("CGO_ENABLED", "0")
             .env("GOFLAGS", "-mod=readonly")
             .env("GOWORK", "off")
     };
-    let version = process::output(scratch, Path::new("go"), Duration::from_secs(60), |launch| {
+    let version = process::run_to_completion(scratch, Path::new("go"), Duration::from_secs(60), |launch| {
         go(launch).args(["version"])
     });
     if let Err(error) = version.await {
         return Ok(Err(format!("no working Go toolchain was found, client-go is skipped ({error:#})")));
     }
-    let program = places.build_folder("client-go");
-    fs::create_dir_all(program.parent().unwrap_or(&places.target))
+    let program = folders.build_folder("client-go");
+    fs::create_dir_all(program.parent().unwrap_or(&folders.target))
         .context("cannot create the build folder")?;
-    process::output(scratch, Path::new("go"), BUILD_TIMEOUT, |launch| {
+    process::run_to_completion(scratch, Path::new("go"), BUILD_TIMEOUT, |launch| {
         let args = ["build", "-trimpath", "-buildvcs=false", "-o"];
         go(launch).args(args).args([program.as_os_str()]).args(["."])
     })

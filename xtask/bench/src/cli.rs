@@ -7,14 +7,14 @@ use std::process::ExitCode;
 use anyhow::Context;
 use serde_json::{Value, json};
 
-use super::build::{self, Built, Places};
+use super::build::{self, Built, Folders};
 use super::contender::Contender;
 use super::mock_server::MockServer;
 use super::report::Table;
 use super::rows::{self, ROWS, Row};
 use super::run::Runner;
 use super::targets::{TARGETS, Target, Verdict};
-use super::{cold, growth, table};
+use super::{cold_build, growth, table};
 use xtask_process::progress::Progress;
 use xtask_process::{Interrupts, Scratch};
 
@@ -71,6 +71,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?.block_on(main(args))
 }
 
+/// Measures until all rows are done or the user interrupts.
 async fn main(args: &Args) -> anyhow::Result<ExitCode> {
     anyhow::ensure!(
         cfg!(target_os = "linux"),
@@ -85,27 +86,28 @@ async fn main(args: &Args) -> anyhow::Result<ExitCode> {
     }
 }
 
+/// Measures the requested rows, prints the tables, and writes the JSON file.
 async fn measure(args: &Args) -> anyhow::Result<ExitCode> {
-    let requested = |name: &str| args.names.iter().any(|known| known == name);
+    let is_requested = |name: &str| args.names.iter().any(|known| known == name);
     let names: Vec<_> =
         args.names.iter().filter(|name| !matches!(name.as_str(), "build" | "growth")).cloned().collect();
     let selected = rows::select(&names)?;
     let rows = !names.is_empty() || args.names.is_empty();
     let progress = Progress::new();
-    let places = Places::find()?;
+    let folders = Folders::find()?;
     let temporary = std::env::temp_dir();
     Scratch::sweep(&temporary);
     let scratch = Scratch::create(&temporary)?;
     let mut json = json!({});
     let mut correct = true;
-    if rows || requested("growth") {
-        let built = build::all(&places, &scratch, args.contenders(), &progress).await?;
+    if rows || is_requested("growth") {
+        let built = build::build_all(&folders, &scratch, args.contenders(), &progress).await?;
         if rows {
             let (document, rows_correct) = compare(args, &built, &scratch, &progress, &selected).await?;
             json = document;
             correct = rows_correct;
         }
-        if requested("growth") {
+        if is_requested("growth") {
             let max_pods = args.pods.map(|pods| pods as usize);
             let growth = growth::run(&built, &scratch, &progress, args.rounds(), max_pods).await?;
             progress.finish();
@@ -114,8 +116,8 @@ async fn measure(args: &Args) -> anyhow::Result<ExitCode> {
             json["growth"] = growth.json;
         }
     }
-    if requested("build") {
-        let outcome = cold::run(&places, &scratch, &progress, args.rounds()).await?;
+    if is_requested("build") {
+        let outcome = cold_build::run(&folders, &scratch, &progress, args.rounds()).await?;
         progress.finish();
         println!("{}\n{} of 1 target met", outcome.text, usize::from(outcome.met));
         json["build"] = outcome.json;
@@ -150,7 +152,7 @@ async fn compare(
     }
     let targets: Vec<_> =
         TARGETS.iter().filter(|target| selected.iter().any(|row| row.name == target.row)).collect();
-    for (contender, row) in missing(&targets, selected) {
+    for (contender, row) in missing_peer_rows(&targets, selected) {
         let only: Vec<_> =
             built.contenders.iter().filter(|(known, _)| *known == contender).cloned().collect();
         if let Some(row) = ROWS.iter().find(|known| known.name == row).filter(|_| !only.is_empty()) {
@@ -160,13 +162,13 @@ async fn compare(
     }
     progress.finish();
     let verdicts: Vec<_> = targets.into_iter().map(|target| (target, target.verdict(&table))).collect();
-    print(args, &table, selected, &verdicts);
+    print_tables(args, &table, selected, &verdicts);
     let run = json!({"pods": args.pods(), "rounds": args.rounds()});
     Ok((table.json(&run, selected, &verdicts), table.is_correct()))
 }
 
 /// The peers' rows that `targets` need for a comparison but `selected` does not contain.
-fn missing(targets: &[&Target], selected: &[&Row]) -> Vec<(Contender, &'static str)> {
+fn missing_peer_rows(targets: &[&Target], selected: &[&Row]) -> Vec<(Contender, &'static str)> {
     let mut missing: Vec<_> = targets
         .iter()
         .filter_map(|target| target.peer_row())
@@ -177,15 +179,19 @@ fn missing(targets: &[&Target], selected: &[&Row]) -> Vec<(Contender, &'static s
     missing
 }
 
-fn print(args: &Args, table: &Table, rows: &[&Row], verdicts: &[(&Target, Verdict)]) {
+/// Prints the tables of figures and targets.
+fn print_tables(args: &Args, table: &Table, rows: &[&Row], verdicts: &[(&Target, Verdict)]) {
     println!(
         "{} pods of about 8.5 KB of JSON, a third of it managedFields; medians of {} rounds",
         args.pods(),
         args.rounds()
     );
-    println!("{}", self::table::figures(table, rows));
+    println!("{}", self::table::figures_table(table, rows));
     println!("\n{}", self::table::legend(table, rows));
-    println!("{}", self::table::targets(verdicts.iter().map(|(target, is)| (target.row, target.text(), is))));
+    println!(
+        "{}",
+        self::table::targets_table(verdicts.iter().map(|(target, is)| (target.row, target.text(), is)))
+    );
     let only: Vec<_> = verdicts.iter().map(|(_, verdict)| verdict.clone()).collect();
     println!("{}", self::table::summary(&only));
 }

@@ -89,18 +89,18 @@ impl Figures {
         self.wall_s / self.units
     }
 
-    /// Retained bytes per unit.
-    pub(super) fn kept(&self) -> f64 {
+    /// Retained bytes per unit: the growth of anonymous memory, divided by the number of units.
+    pub(super) fn kept_per_unit(&self) -> f64 {
         self.kept_bytes / self.units
     }
 
     /// The ratio of peak to final resident memory, both relative to the memory before the work.
-    pub(super) fn peak_over_kept(&self) -> f64 {
+    pub(super) fn peak_over_final(&self) -> f64 {
         (self.peak_bytes - self.before_bytes) / (self.after_bytes - self.before_bytes)
     }
 }
 
-/// The median; of an even number of values, the mean of the two in the middle.
+/// The median. For an even number of values, it is the mean of the two middle values.
 #[expect(clippy::cast_precision_loss, reason = "nanoseconds and KiB of a bench are far below 2^52")]
 fn median(mut values: Vec<u64>) -> Option<f64> {
     values.sort_unstable();
@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn median_of_odd_and_even_counts() {
+    fn the_median_of_an_even_count_is_the_mean_of_the_middle_two() {
         assert_eq!(median(vec![]), None);
         assert_eq!(median(vec![7]), Some(7.0));
         assert_eq!(median(vec![9, 1, 5]), Some(5.0));
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn derives_rate_time_and_memory() {
+    fn rate_time_and_memory_follow_from_the_outcome() {
         let outcome = Outcome {
             units: 100,
             wall_ns: 500_000_000,
@@ -135,7 +135,7 @@ mod tests {
         let figures = Figures::of(&[outcome]).unwrap();
         assert!((figures.rate() - 200.0).abs() < 1e-9);
         assert!((figures.seconds_per_unit() - 0.005).abs() < 1e-9);
-        assert!((figures.kept() - 19.0 * 1024.0).abs() < 1e-9);
-        assert!((figures.peak_over_kept() - 1.1).abs() < 1e-9);
+        assert!((figures.kept_per_unit() - 19.0 * 1024.0).abs() < 1e-9);
+        assert!((figures.peak_over_final() - 1.1).abs() < 1e-9);
     }
 }

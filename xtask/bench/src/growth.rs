@@ -18,14 +18,14 @@ use xtask_process::Scratch;
 use xtask_process::progress::Progress;
 
 /// The compared cluster sizes, in pods.
-const SIZES: [usize; 3] = [2_000, 20_000, LARGE];
-/// With this many pods, the design limits the resident memory of a compact store to 1 GiB.
-const LARGE: usize = 150_000;
+const SIZES: [usize; 3] = [2_000, 20_000, COMPACT_LIMIT_PODS];
+/// The number of pods for which the design limits the resident memory of a compact store to 1 GiB.
+const COMPACT_LIMIT_PODS: usize = 150_000;
 /// Bytes in a GiB.
 const GIB: f64 = 1024.0 * 1024.0 * 1024.0;
 /// The rows that are measured at each size.
 const ROW_NAMES: [&str; 3] = ["store-list", "store-compact", "store-incomplete"];
-/// The smallest allowed ratio of a rate to that of a smaller cluster; a smaller loss is within the noise between runs.
+/// The smallest allowed ratio of a rate to the rate with fewer pods. Smaller losses are noise between runs.
 const MIN_RATE_RATIO: f64 = 0.9;
 
 /// The results for all sizes.
@@ -76,13 +76,13 @@ pub(super) async fn run(
             outcomes.store_in(table, row);
         }
     }
-    let checks = checks(&rows, &tables);
+    let checks = check_targets(&rows, &tables);
     let verdicts: Vec<_> = checks.iter().map(|check| check.verdict.clone()).collect();
     let text = format!(
         "medians of {rounds} rounds\n{}\n\n{}\n{}\n{}",
-        figures(&rows, &tables),
+        figures_table(&rows, &tables),
         tables.first().map(|(_, table)| table::legend(table, &rows)).unwrap_or_default(),
-        table::targets(checks.iter().map(|check| (check.row, check.text.clone(), &check.verdict))),
+        table::targets_table(checks.iter().map(|check| (check.row, check.text.clone(), &check.verdict))),
         table::summary(&verdicts),
     );
     let json = json!({
@@ -97,21 +97,24 @@ pub(super) async fn run(
 }
 
 /// The table of all figures, by row, contender and size.
-fn figures(rows: &[&'static Row], tables: &[(usize, Table)]) -> String {
+fn figures_table(rows: &[&'static Row], tables: &[(usize, Table)]) -> String {
     let mut text =
         table::with_header(&["row", "", "pods", "a second", "wall", "CPU", "peak", "resident", "each"]);
     for row in rows {
         for contender in Contender::ALL {
             for (size, table) in tables {
                 let Some(cell) = table.cell(row.name, contender) else { continue };
-                let mut line =
-                    vec![row.name.into(), contender.to_string().into(), table::right(size.to_string())];
+                let mut line = vec![
+                    row.name.into(),
+                    contender.to_string().into(),
+                    table::right_aligned(size.to_string()),
+                ];
                 match cell {
                     Cell::Measured(figures) => {
-                        line.extend(table::figure_cells(figures, row).map(table::right));
+                        line.extend(table::figure_cells(figures, row).map(table::right_aligned));
                     }
-                    Cell::Absent(_) => line.push(table::right("none".to_owned())),
-                    Cell::Wrong(_) => line.push(table::right("WRONG".to_owned())),
+                    Cell::Absent(_) => line.push(table::right_aligned("none".to_owned())),
+                    Cell::Wrong(_) => line.push(table::right_aligned("WRONG".to_owned())),
                 }
                 text.add_row(line);
             }
@@ -129,7 +132,7 @@ struct Check {
 }
 
 /// Checks this project's rates, its memory per object, and the size of its compact store.
-fn checks(rows: &[&'static Row], tables: &[(usize, Table)]) -> Vec<Check> {
+fn check_targets(rows: &[&'static Row], tables: &[(usize, Table)]) -> Vec<Check> {
     let Some(((large, last), smaller)) = tables.split_last() else { return Vec::new() };
     let mut checks = Vec::new();
     for row in rows {
@@ -148,9 +151,9 @@ fn checks(rows: &[&'static Row], tables: &[(usize, Table)]) -> Vec<Check> {
             let rate = format!("rate with {large} pods >= {MIN_RATE_RATIO} x that with {small}");
             check(rate, ratio(table, Figures::rate), |value| value >= MIN_RATE_RATIO);
             let kept = format!("bytes retained per object with {large} pods <= 1 x those with {small}");
-            check(kept, ratio(table, Figures::kept), |value| value <= 1.0);
+            check(kept, ratio(table, Figures::kept_per_unit), |value| value <= 1.0);
         }
-        if row.name == "store-compact" && *large == LARGE {
+        if row.name == "store-compact" && *large == COMPACT_LIMIT_PODS {
             let gib = of(last, |figures| figures.after_bytes / GIB);
             check(format!("GiB resident with {large} pods <= 1"), gib, |value| value <= 1.0);
         }
@@ -162,7 +165,8 @@ fn checks(rows: &[&'static Row], tables: &[(usize, Table)]) -> Vec<Check> {
 mod tests {
     use super::*;
 
-    fn table(rate: f64, kept: f64, row: &'static str) -> Table {
+    /// A table with one row of this project.
+    fn table_with(rate: f64, kept: f64, row: &'static str) -> Table {
         let mut table = Table::default();
         let figures = Figures {
             units: 1000.0,
@@ -178,22 +182,28 @@ mod tests {
     }
 
     #[test]
-    fn misses_when_rate_falls_or_memory_grows() {
+    fn a_target_is_missed_if_the_rate_falls_or_memory_grows() {
         let rows: Vec<_> = ROWS.iter().filter(|row| row.name == "store-compact").collect();
-        let tables = [(10, table(100.0, 5.0, rows[0].name)), (LARGE, table(80.0, 6.0, rows[0].name))];
-        let verdicts: Vec<_> = checks(&rows, &tables).into_iter().map(|check| check.verdict).collect();
+        let tables = [
+            (10, table_with(100.0, 5.0, rows[0].name)),
+            (COMPACT_LIMIT_PODS, table_with(80.0, 6.0, rows[0].name)),
+        ];
+        let verdicts: Vec<_> = check_targets(&rows, &tables).into_iter().map(|check| check.verdict).collect();
         assert_eq!(verdicts, [Verdict::Missed(0.8), Verdict::Missed(1.2), Verdict::Missed(2.0)]);
-        let tables = [(10, table(100.0, 5.0, rows[0].name)), (LARGE - 1, table(125.0, 5.0, rows[0].name))];
-        let verdicts: Vec<_> = checks(&rows, &tables).into_iter().map(|check| check.verdict).collect();
+        let tables = [
+            (10, table_with(100.0, 5.0, rows[0].name)),
+            (COMPACT_LIMIT_PODS - 1, table_with(125.0, 5.0, rows[0].name)),
+        ];
+        let verdicts: Vec<_> = check_targets(&rows, &tables).into_iter().map(|check| check.verdict).collect();
         assert_eq!(verdicts, [Verdict::Met(1.25), Verdict::Met(1.0)]);
     }
 
     #[test]
-    fn reports_reason_of_missing_figures() {
+    fn a_verdict_has_the_reason_of_a_missing_figure() {
         let rows: Vec<_> = ROWS.iter().filter(|row| row.name == "store-list").collect();
         let mut missing = Table::default();
         missing.set("store-list", Contender::Ours, Cell::Wrong("it failed".to_owned()));
-        let checks = checks(&rows, &[(10, table(1.0, 1.0, "store-list")), (20, missing)]);
+        let checks = check_targets(&rows, &[(10, table_with(1.0, 1.0, "store-list")), (20, missing)]);
         assert!(
             checks.iter().all(|check| check.verdict == Verdict::NotThere("it failed".to_owned())),
             "{checks:?}"

@@ -7,7 +7,7 @@
 
 mod build;
 mod cli;
-mod cold;
+mod cold_build;
 mod contender;
 mod figures;
 mod growth;

@@ -10,7 +10,7 @@ use serde_json::json;
 use super::figures::Digest;
 use xtask_process::{Launch, Scratch, Streams, Supervised, log};
 
-/// The time limit for the start and for each request. Generating the largest allowed number of pods takes less.
+/// The time limit for the start and for each request, enough to generate the largest allowed number of pods.
 const TIMEOUT: Duration = Duration::from_secs(120);
 /// The seed of the mock API server. The same seed gives the same bytes, so that runs are comparable.
 const SEED: u64 = 20_260_501;
@@ -89,10 +89,11 @@ impl MockServer {
     ///
     /// # Errors
     /// If the request fails.
-    pub(super) fn end(&self, session: &str) -> anyhow::Result<()> {
+    pub(super) fn end_session(&self, session: &str) -> anyhow::Result<()> {
         self.request(session, "-/end").map(drop)
     }
 
+    /// Sends a control request for a session, and returns the response's body.
     fn request(&self, session: &str, path: &str) -> anyhow::Result<String> {
         let url = format!("http://{}/{session}/{path}", self.address);
         let body = self.agent.get(&url).call().and_then(|mut response| response.body_mut().read_to_string());

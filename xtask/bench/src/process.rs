@@ -15,7 +15,7 @@ use xtask_process::{Launch, Scratch, Streams, Supervised, log};
 ///
 /// # Cancel safety
 /// Cancelling terminates the program.
-pub(super) async fn output(
+pub(super) async fn run_to_completion(
     scratch: &Scratch,
     program: &Path,
     limit: Duration,
@@ -23,7 +23,7 @@ pub(super) async fn output(
 ) -> anyhow::Result<Output> {
     let (stdout, stderr) = (scratch.path().join("stdout"), scratch.path().join("stderr"));
     for file in [&stdout, &stderr] {
-        // Remove the output of the previous program.
+        // The file may have the output of the previous program.
         let _ = fs::remove_file(file);
     }
     let streams = Streams::Files { stdout: stdout.clone(), stderr: stderr.clone() };

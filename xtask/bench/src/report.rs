@@ -1,4 +1,4 @@
-//! `Table`: all figures of a run, and their JSON form.
+//! `Table`: the figures of all rows and contenders, and their JSON form.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::contender::Contender;
 use super::figures::Figures;
 use super::rows::Row;
-use super::targets::{Target, Verdict, count};
+use super::targets::{Target, Verdict, count_met};
 
 /// The result of a contender in a row.
 #[derive(Debug, Clone, Serialize)]
@@ -22,7 +22,7 @@ pub(super) enum Cell {
     Wrong(String),
 }
 
-/// All figures of a run.
+/// The figures of all rows and contenders.
 #[derive(Debug, Default)]
 pub(super) struct Table {
     cells: BTreeMap<(&'static str, Contender), Cell>,
@@ -68,7 +68,7 @@ impl Table {
     /// The whole run as JSON.
     pub(super) fn json(&self, run: &Value, rows: &[&Row], targets: &[(&Target, Verdict)]) -> Value {
         let verdicts: Vec<_> = targets.iter().map(|(_, verdict)| verdict.clone()).collect();
-        let (met, of) = count(&verdicts);
+        let (met, of) = count_met(&verdicts);
         let targets: Vec<_> = targets
             .iter()
             .map(|(target, verdict)| json!({"row": target.row, "target": target.text(), "verdict": verdict}))

@@ -18,7 +18,7 @@ pub(super) struct Row {
     /// Whether the table shows retained memory per unit instead of time per unit.
     pub(super) shows_memory: bool,
     /// Whether the mock API server must generate the events and the relisted state before the run.
-    pub(super) prepared: bool,
+    pub(super) needs_preparation: bool,
 }
 
 impl Row {
@@ -60,7 +60,7 @@ const COMMON: Row = Row {
     amount: Amount::Pods,
     digest: Some("pods"),
     shows_memory: true,
-    prepared: false,
+    needs_preparation: false,
 };
 
 /// All rows, in the order of the printed table.
@@ -86,7 +86,7 @@ pub(super) static ROWS: &[Row] = &[
         title: "watch events into a full store",
         unit: "events",
         digest: Some("after-events"),
-        prepared: true,
+        needs_preparation: true,
         shows_memory: false,
         ..COMMON
     },
@@ -95,7 +95,7 @@ pub(super) static ROWS: &[Row] = &[
         title: "watch events through a generation predicate that drops 99 %",
         unit: "events",
         digest: Some("new-generation"),
-        prepared: true,
+        needs_preparation: true,
         shows_memory: false,
         ..COMMON
     },
@@ -104,7 +104,7 @@ pub(super) static ROWS: &[Row] = &[
         title: "watch events through a client-side label selector that drops 99 %",
         unit: "events",
         digest: Some("selected"),
-        prepared: true,
+        needs_preparation: true,
         shows_memory: false,
         ..COMMON
     },
@@ -112,7 +112,7 @@ pub(super) static ROWS: &[Row] = &[
         name: "relist",
         title: "relist of a full store, with a tenth of the objects changed",
         digest: Some("relisted"),
-        prepared: true,
+        needs_preparation: true,
         shows_memory: false,
         ..COMMON
     },
@@ -123,7 +123,7 @@ pub(super) static ROWS: &[Row] = &[
         amount: Amount::Calls { tenths: 5, max: 10_000 },
         digest: None,
         shows_memory: false,
-        prepared: false,
+        needs_preparation: false,
     },
     Row {
         name: "get-32",
@@ -132,7 +132,7 @@ pub(super) static ROWS: &[Row] = &[
         amount: Amount::Calls { tenths: 10, max: 20_000 },
         digest: None,
         shows_memory: false,
-        prepared: false,
+        needs_preparation: false,
     },
     Row {
         name: "get-in-process",
@@ -141,7 +141,7 @@ pub(super) static ROWS: &[Row] = &[
         amount: Amount::Calls { tenths: 50, max: 100_000 },
         digest: None,
         shows_memory: false,
-        prepared: false,
+        needs_preparation: false,
     },
     Row {
         name: "first-reconcile",
@@ -158,7 +158,7 @@ pub(super) static ROWS: &[Row] = &[
         amount: Amount::Calls { tenths: 50, max: 200_000 },
         digest: Some("widgets"),
         shows_memory: false,
-        prepared: false,
+        needs_preparation: false,
     },
 ];
 
@@ -182,7 +182,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn selects_by_part_of_a_name() {
+    fn selects_the_rows_whose_name_contains_an_argument() {
         let names = |wanted: &[&str]| -> Vec<_> {
             let wanted: Vec<_> = wanted.iter().map(|name| (*name).to_owned()).collect();
             select(&wanted).unwrap().iter().map(|row| row.name).collect()

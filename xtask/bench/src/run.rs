@@ -15,7 +15,7 @@ use super::rows::Row;
 use super::{process, touch};
 use xtask_process::Scratch;
 
-/// The limit for one run; a longer one is assumed to hang.
+/// The time limit for one run. A run that takes longer is assumed to hang.
 const RUN_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// Runs contenders against one mock API server.
@@ -58,7 +58,7 @@ impl<'a> Runner<'a> {
         Self { scratch, server, mib_to_touch: BTreeMap::new(), digests: BTreeMap::new(), sessions: 0 }
     }
 
-    /// Executes a row: each round runs every contender once, starting with the next contender in rotation.
+    /// Executes a row. Each round runs every contender once, and begins with another contender than the round before.
     ///
     /// # Errors
     /// If the mock API server fails. The failure of a contender is a cell of the table.
@@ -80,7 +80,7 @@ impl<'a> Runner<'a> {
         Ok(())
     }
 
-    /// Runs every contender once; the round number selects the first one.
+    /// Runs every contender once. The round number selects the contender that runs first.
     ///
     /// # Errors
     /// If the mock API server fails.
@@ -94,7 +94,7 @@ impl<'a> Runner<'a> {
         contenders: &[(Contender, Result<PathBuf, String>)],
         round: usize,
     ) -> anyhow::Result<()> {
-        if row.prepared {
+        if row.needs_preparation {
             self.server.prepare()?;
         }
         for turn in 0..contenders.len() {
@@ -103,7 +103,7 @@ impl<'a> Runner<'a> {
                 continue;
             }
             let peak = self.mib_to_touch.get(&(row.name, *contender)).copied();
-            touch::touch(peak.unwrap_or_else(|| touch::mib_for_first_run(self.server.pods())));
+            touch::touch_pages(peak.unwrap_or_else(|| touch::mib_for_first_run(self.server.pods())));
             match self.run_once(row, program.as_deref()).await? {
                 Ok(outcome) => {
                     self.mib_to_touch
@@ -134,10 +134,11 @@ impl<'a> Runner<'a> {
             "session": session,
             "calls": row.amount.of(self.server.pods()),
         });
-        let output =
-            process::output(self.scratch, program, RUN_TIMEOUT, |launch| launch.args([job.to_string()]))
-                .await;
-        self.server.end(&session)?;
+        let output = process::run_to_completion(self.scratch, program, RUN_TIMEOUT, |launch| {
+            launch.args([job.to_string()])
+        })
+        .await;
+        self.server.end_session(&session)?;
         let report = output.and_then(|output| {
             serde_json::from_str(&output.stdout).context("cannot decode the contender's output")
         });
@@ -155,12 +156,12 @@ impl<'a> Runner<'a> {
             Some(expected) => *expected,
             None => *self.digests.entry(of).or_insert(self.server.digest(of)?),
         };
-        Ok(judge(outcome, expected))
+        Ok(verify_digest(outcome, expected))
     }
 }
 
 /// Accepts the figures of a run only if the contender reports the expected digest.
-fn judge(outcome: Outcome, expected: Digest) -> Result<Outcome, Cell> {
+fn verify_digest(outcome: Outcome, expected: Digest) -> Result<Outcome, Cell> {
     match outcome.digest {
         Some(digest) if digest == expected => Ok(outcome),
         Some(digest) if digest.count != expected.count => {
@@ -190,13 +191,13 @@ mod tests {
             digest,
         };
         let expected = Digest { count: 2, sum: 99 };
-        assert!(judge(outcome(Some(expected)), expected).is_ok());
+        assert!(verify_digest(outcome(Some(expected)), expected).is_ok());
         for (digest, reason) in [
             (None, "nothing was read back"),
             (Some(Digest { count: 1, sum: 99 }), "1 objects were read back instead of 2"),
             (Some(Digest { count: 2, sum: 98 }), "not those of the mock API server"),
         ] {
-            match judge(outcome(digest), expected) {
+            match verify_digest(outcome(digest), expected) {
                 Err(Cell::Wrong(text)) => assert!(text.contains(reason), "{text}"),
                 other => panic!("{other:?}"),
             }

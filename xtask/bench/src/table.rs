@@ -2,18 +2,19 @@
 
 use std::fmt::Write;
 
-use comfy_table::{Cell as Shown, CellAlignment, Table as Text, presets};
+use comfy_table::{Cell as TextCell, CellAlignment, Table as TextTable, presets};
 
 use super::contender::Contender;
 use super::figures::Figures;
 use super::report::{Cell, Table};
 use super::rows::Row;
-use super::targets::{Verdict, count};
+use super::targets::{Verdict, count_met};
 
+/// Bytes in a MiB.
 const MIB: f64 = 1_048_576.0;
 
 /// The table of all figures.
-pub(super) fn figures(table: &Table, rows: &[&Row]) -> String {
+pub(super) fn figures_table(table: &Table, rows: &[&Row]) -> String {
     let mut text =
         with_header(&["row", "", "a second", "wall", "CPU", "peak", "resident", "each", "ours is"]);
     for row in rows {
@@ -21,16 +22,17 @@ pub(super) fn figures(table: &Table, rows: &[&Row]) -> String {
         let mut name = row.name;
         for contender in Contender::ALL {
             let Some(cell) = table.cell(row.name, contender) else { continue };
-            let mut line = vec![Shown::new(std::mem::take(&mut name)), Shown::new(contender)];
+            let mut line = vec![TextCell::new(std::mem::take(&mut name)), TextCell::new(contender)];
             match cell {
                 Cell::Measured(figures) => {
-                    line.extend(figure_cells(figures, row).into_iter().map(right));
-                    let ratio =
-                        ours.filter(|_| contender != Contender::Ours).map(|ours| factor(ours, figures));
-                    line.push(Shown::new(ratio.unwrap_or_default()));
+                    line.extend(figure_cells(figures, row).into_iter().map(right_aligned));
+                    let ratio = ours
+                        .filter(|_| contender != Contender::Ours)
+                        .map(|ours| relative_speed(ours, figures));
+                    line.push(TextCell::new(ratio.unwrap_or_default()));
                 }
-                Cell::Absent(_) => line.push(right("none".to_owned())),
-                Cell::Wrong(_) => line.push(right("WRONG".to_owned())),
+                Cell::Absent(_) => line.push(right_aligned("none".to_owned())),
+                Cell::Wrong(_) => line.push(right_aligned("WRONG".to_owned())),
             }
             text.add_row(line);
         }
@@ -64,7 +66,7 @@ pub(super) fn figure_cells(figures: &Figures, row: &Row) -> [String; 6] {
         format!("{:.0} MiB", figures.peak_bytes / MIB),
         format!("{:.0} MiB", figures.after_bytes / MIB),
         match (row.shows_memory, figures.units > 1.0) {
-            (true, _) => format!("{:.2} KiB", figures.kept() / 1024.0),
+            (true, _) => format!("{:.2} KiB", figures.kept_per_unit() / 1024.0),
             (false, true) => format_seconds(figures.seconds_per_unit()),
             (false, false) => String::new(),
         },
@@ -72,13 +74,15 @@ pub(super) fn figure_cells(figures: &Figures, row: &Row) -> [String; 6] {
 }
 
 /// This project's speed relative to a peer.
-fn factor(ours: &Figures, peer: &Figures) -> String {
+fn relative_speed(ours: &Figures, peer: &Figures) -> String {
     let speed = peer.seconds_per_unit() / ours.seconds_per_unit();
     if speed >= 1.0 { format!("{speed:.2} x as fast") } else { format!("{:.2} x as slow", 1.0 / speed) }
 }
 
 /// The table of targets and verdicts.
-pub(super) fn targets<'a>(targets: impl Iterator<Item = (&'static str, String, &'a Verdict)>) -> String {
+pub(super) fn targets_table<'a>(
+    targets: impl Iterator<Item = (&'static str, String, &'a Verdict)>,
+) -> String {
     let mut text = with_header(&["row", "target", "is", ""]);
     for (row, target, verdict) in targets {
         let (value, word) = match verdict {
@@ -87,14 +91,14 @@ pub(super) fn targets<'a>(targets: impl Iterator<Item = (&'static str, String, &
             Verdict::NotThere(reason) => (String::new(), format!("no figure: {reason}")),
             Verdict::NotCompared(reason) => (String::new(), format!("not compared: {reason}")),
         };
-        text.add_row([Shown::new(row), Shown::new(target), right(value), Shown::new(word)]);
+        text.add_row([TextCell::new(row), TextCell::new(target), right_aligned(value), TextCell::new(word)]);
     }
     text.to_string()
 }
 
 /// One line with the number of targets met.
 pub(super) fn summary(verdicts: &[Verdict]) -> String {
-    let (met, of) = count(verdicts);
+    let (met, of) = count_met(verdicts);
     let left = verdicts.len() - of;
     let rest =
         if left == 0 { String::new() } else { format!("; {left} not compared (the peer has no figure)") };
@@ -102,17 +106,18 @@ pub(super) fn summary(verdicts: &[Verdict]) -> String {
 }
 
 /// An empty table with a header.
-pub(super) fn with_header(head: &[&str]) -> Text {
-    let mut text = Text::new();
+pub(super) fn with_header(head: &[&str]) -> TextTable {
+    let mut text = TextTable::new();
     text.load_style(presets::ASCII_MARKDOWN).set_header(head.iter().copied());
     text
 }
 
 /// A right-aligned cell.
-pub(super) fn right(text: String) -> Shown {
-    Shown::new(text).set_alignment(CellAlignment::Right)
+pub(super) fn right_aligned(text: String) -> TextCell {
+    TextCell::new(text).set_alignment(CellAlignment::Right)
 }
 
+/// A number with two decimals below 100, and with none above.
 fn format_number(value: f64) -> String {
     if value >= 100.0 { format!("{value:.0}") } else { format!("{value:.2}") }
 }
@@ -134,7 +139,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shows_every_contender_and_absent_reasons() {
+    fn shows_every_contender_and_the_reasons_for_missing_figures() {
         let figures_of = |wall_s| {
             Cell::Measured(Figures {
                 units: 20_000.0,
@@ -151,14 +156,14 @@ mod tests {
         table.set("list", Contender::Kube, figures_of(2.0));
         table.set("list", Contender::ClientGo, Cell::Absent("no Go here".to_owned()));
         let rows: Vec<_> = ROWS.iter().filter(|row| row.name == "list").collect();
-        let text = figures(&table, &rows);
+        let text = figures_table(&table, &rows);
         for part in ["40000", "4.00 x as fast", "none", "1907 MiB"] {
             assert!(text.contains(part), "{part} in\n{text}");
         }
         let text = legend(&table, &rows);
         assert!(text.contains("list of all pods") && text.contains("client-go: none: no Go here"), "{text}");
         let verdicts: Vec<_> = TARGETS.iter().map(|target| (target, target.verdict(&table))).collect();
-        let text = targets(verdicts.iter().map(|(target, is)| (target.row, target.text(), is)));
+        let text = targets_table(verdicts.iter().map(|(target, is)| (target.row, target.text(), is)));
         assert!(text.contains("met") && text.contains("not compared: no Go here"), "{text}");
         let only = [Verdict::Met(1.0), Verdict::Missed(1.0), Verdict::NotCompared(String::new())];
         assert_eq!(summary(&only), "1 of 2 targets met; 1 not compared (the peer has no figure)");
@@ -166,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn durations_choose_a_unit() {
+    fn durations_are_shown_in_a_fitting_unit() {
         for (seconds, expected) in
             [(12.34, "12.3 s"), (1.5, "1.50 s"), (0.0123, "12.3 ms"), (4.2e-6, "4.20 us")]
         {

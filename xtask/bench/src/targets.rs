@@ -28,7 +28,7 @@ enum Metric {
     /// Peak resident memory.
     Peak,
     /// The ratio of this project's peak memory to its final memory. It is not compared with a peer.
-    PeakOverKept,
+    PeakOverFinal,
 }
 
 /// The reference for the comparison.
@@ -51,23 +51,25 @@ use Against::{Number, Peer};
 use Bound::{AtLeast, AtMost};
 use Contender::{ClientGo, Kube};
 
+/// A target for this project's figure in a row.
 const fn target(row: &'static str, metric: Metric, against: Against, bound: Bound) -> Target {
     Target { row, metric, against, bound }
 }
 
+/// The reference to the same figure of a peer.
 const fn peer(contender: Contender, row: &'static str) -> Against {
     Peer(contender, row)
 }
 
-/// All targets. For rows without a figure in the design, the target is to be no worse than the peer.
+/// All targets. If the design sets no number for a row, this project must be at least as good as the peer.
 pub(super) static TARGETS: &[Target] = &[
     target("list", Metric::Rate, peer(Kube, "list"), AtLeast(1.0)),
     target("list", Metric::Rate, peer(ClientGo, "list"), AtLeast(1.0)),
     target("store-list", Metric::Rate, peer(Kube, "store-list"), AtLeast(5.0)),
-    target("store-list", Metric::PeakOverKept, Number, AtMost(1.1)),
+    target("store-list", Metric::PeakOverFinal, Number, AtMost(1.1)),
     target("store-list", Metric::Kept, peer(Kube, "store-list"), AtMost(0.5)),
     target("store-watchlist", Metric::Rate, peer(Kube, "store-watchlist"), AtLeast(5.0)),
-    target("store-watchlist", Metric::PeakOverKept, Number, AtMost(1.1)),
+    target("store-watchlist", Metric::PeakOverFinal, Number, AtMost(1.1)),
     target("store-compact", Metric::Kept, peer(Kube, "store-list"), AtMost(0.1)),
     target("store-compact", Metric::Kept, peer(ClientGo, "store-list"), AtMost(0.25)),
     target("store-incomplete", Metric::Rate, peer(Kube, "store-list"), AtLeast(10.0)),
@@ -107,7 +109,7 @@ pub(super) enum Verdict {
 }
 
 impl Target {
-    /// The peer, and its row, with which this project is compared; `None` if the bound is absolute.
+    /// The peer that this project is compared with, and the row of the peer; `None` if the bound is absolute.
     pub(super) fn peer_row(&self) -> Option<(Contender, &'static str)> {
         match self.against {
             Peer(contender, row) => Some((contender, row)),
@@ -122,7 +124,7 @@ impl Target {
             Metric::Time => "time",
             Metric::Kept => "bytes retained per object",
             Metric::Peak => "peak memory",
-            Metric::PeakOverKept => "peak memory, relative to the full store",
+            Metric::PeakOverFinal => "peak memory, relative to the full store",
         };
         let (relation, bound) = match self.bound {
             AtLeast(bound) => (">=", bound),
@@ -135,7 +137,7 @@ impl Target {
         }
     }
 
-    /// Compares the figures in `table` with the target.
+    /// Compares this project's figure in `table` with the target.
     pub(super) fn verdict(&self, table: &Table) -> Verdict {
         let ours = match table.figures(self.row, Contender::Ours) {
             Ok(figures) => self.metric.of(figures),
@@ -157,19 +159,20 @@ impl Target {
 }
 
 impl Metric {
+    /// The value of this metric.
     fn of(self, figures: &Figures) -> f64 {
         match self {
             Self::Rate => figures.rate(),
             Self::Time => figures.seconds_per_unit(),
-            Self::Kept => figures.kept(),
+            Self::Kept => figures.kept_per_unit(),
             Self::Peak => figures.peak_bytes,
-            Self::PeakOverKept => figures.peak_over_kept(),
+            Self::PeakOverFinal => figures.peak_over_final(),
         }
     }
 }
 
 /// The number of targets met and the number compared; [`Verdict::NotCompared`] does not count.
-pub(super) fn count(verdicts: &[Verdict]) -> (usize, usize) {
+pub(super) fn count_met(verdicts: &[Verdict]) -> (usize, usize) {
     let met = verdicts.iter().filter(|verdict| matches!(verdict, Verdict::Met(_))).count();
     let compared = verdicts.iter().filter(|verdict| !matches!(verdict, Verdict::NotCompared(_))).count();
     (met, compared)
@@ -204,14 +207,14 @@ mod tests {
     }
 
     #[test]
-    fn distinguishes_met_missed_and_missing_figures() {
+    fn a_verdict_is_met_missed_or_the_lack_of_a_figure() {
         let mut table = Table::default();
         table.set("store-list", Contender::Ours, figures(1.0, 60.0, 66_000.0));
         table.set("store-list", Contender::Kube, figures(6.0, 100.0, 150_000.0));
         let of: Vec<_> = TARGETS.iter().filter(|target| target.row == "store-list").collect();
         let verdicts: Vec<_> = of.iter().map(|target| target.verdict(&table)).collect();
         assert_eq!(verdicts, [Verdict::Met(6.0), Verdict::Met(1.1), Verdict::Missed(0.6)]);
-        assert_eq!(count(&verdicts), (2, 3));
+        assert_eq!(count_met(&verdicts), (2, 3));
         let compact: Vec<_> = TARGETS.iter().filter(|target| target.row == "store-compact").collect();
         table.set("store-compact", Contender::Ours, Cell::Absent("not yet".to_owned()));
         assert_eq!(compact[0].verdict(&table), Verdict::NotThere("not yet".to_owned()));

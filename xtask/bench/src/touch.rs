@@ -1,7 +1,7 @@
-//! `touch`: makes the host of a virtual machine allocate memory pages before a run is measured.
+//! `touch_pages`: makes the host of a virtual machine allocate memory pages before a run is measured.
 //!
-//! On a virtual machine the first access to a page takes microseconds. This cost recurs after the host has reclaimed a
-//! page that was unused for some seconds. Without [`touch`], only the first contender would pay it. Touching more
+//! On a virtual machine the first access to a page takes microseconds. The cost recurs after the host has reclaimed a
+//! page that was unused for some seconds. Without [`touch_pages`], only the first contender would pay it. Touching more
 //! memory than the run needs is harmful as well: the host would reclaim the surplus during the run and slow it down.
 
 use std::fs;
@@ -20,8 +20,8 @@ pub(super) fn mib_for_repeated_run(peak_kib: u64) -> usize {
     usize::try_from(peak_kib / 1024 * 17 / 16 + 16).unwrap_or(0)
 }
 
-/// Writes to every page of `mib` MiB and frees them.
-pub(super) fn touch(mib: usize) {
+/// Allocates `mib` MiB, writes to every page, and frees the memory.
+pub(super) fn touch_pages(mib: usize) {
     let mut memory = vec![0_u8; mib << 20];
     memory.iter_mut().step_by(4096).for_each(|byte| *byte = 1);
     std::hint::black_box(&memory);

@@ -13,7 +13,7 @@ pub(crate) const RELIST_VERSION: u64 = 3_000_000;
 const VERSION_BEFORE_EVENTS: u64 = 2_000_000;
 
 /// The pods of the initial list; the last is the sentinel.
-pub(crate) fn initial(count: usize) -> Vec<Pod> {
+pub(crate) fn initial_pods(count: usize) -> Vec<Pod> {
     (0..count)
         .map(|index| Pod {
             index,
@@ -44,7 +44,7 @@ impl Events {
     /// a generation, and the others change a status. The last event modifies the sentinel, which passes every filter.
     pub(crate) fn new(pods: &PodGenerator, count: usize, events: usize, seed: u64) -> Self {
         let mut rng = Rng::with_seed(seed);
-        let mut live = initial(count);
+        let mut live = initial_pods(count);
         let mut sentinel = live.pop();
         let mut all = Self::default();
         let mut next = count;
@@ -92,13 +92,14 @@ impl Events {
         all
     }
 
+    /// Adds the pod to [`Self::selected`] if the bench's label selector matches the pod.
     fn push_if_selected(&mut self, pod: &Pod) {
         if pod.shard() == SELECTED_SHARD {
             self.selected.push(*pod);
         }
     }
 
-    /// Appends an event of type `what`, without adding its pod to the filtered events.
+    /// Appends an event of type `what`. Does not add the pod to the pods that filters keep.
     fn push(&mut self, pods: &PodGenerator, what: &str, pod: &Pod) {
         let head = format!(r#"{{"type":"{what}","object":{{"kind":"Pod","apiVersion":"v1","#);
         self.pod.clear();
@@ -113,10 +114,10 @@ impl Events {
     }
 }
 
-/// The pods that a relist returns. Compared with the initial list, a tenth is modified, and of every 200 one is deleted
-/// and one added. The sentinel is modified as well.
-pub(crate) fn relisted(count: usize) -> Vec<Pod> {
-    let mut pods = initial(count);
+/// The pods that a relist returns. Compared with the initial list, a tenth of the pods is modified. Of every 200 pods,
+/// one is deleted and one is added. The sentinel is modified as well.
+pub(crate) fn relisted_pods(count: usize) -> Vec<Pod> {
+    let mut pods = initial_pods(count);
     let sentinel = pods.pop();
     pods.retain(|pod| pod.index % 200 != 99);
     for pod in &mut pods {
@@ -147,8 +148,10 @@ mod tests {
     fn events_transform_initial_state_into_final_state() {
         let pods = PodGenerator::new(300, 1);
         let events = Events::new(&pods, 300, 1000, 2);
-        let mut state: BTreeMap<_, _> =
-            initial(300).iter().map(|pod| (pods.namespaced_name(pod), pod.version.to_string())).collect();
+        let mut state: BTreeMap<_, _> = initial_pods(300)
+            .iter()
+            .map(|pod| (pods.namespaced_name(pod), pod.version.to_string()))
+            .collect();
         let mut last = 0;
         let (mut rest, mut count) = (events.chunks(), 0);
         while !rest.is_empty() {
@@ -176,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn filters_keep_one_in_a_hundred() {
+    fn filters_keep_one_event_in_a_hundred() {
         let pods = PodGenerator::new(2_000, 1);
         let events = Events::new(&pods, 2_000, 10_000, 2);
         assert_eq!(events.new_generation.len(), 101);
@@ -184,9 +187,9 @@ mod tests {
     }
 
     #[test]
-    fn relist_modifies_one_in_ten() {
-        let before = initial(2_000);
-        let after = relisted(2_000);
+    fn a_relist_modifies_one_pod_in_ten() {
+        let before = initial_pods(2_000);
+        let after = relisted_pods(2_000);
         assert_eq!(after.len(), before.len());
         let same = after.iter().filter(|pod| pod.version <= LIST_VERSION).count();
         assert_eq!(same, 2_000 - 200 - 10 - 1);

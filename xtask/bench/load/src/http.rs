@@ -2,9 +2,9 @@
 
 use std::io::{self, BufRead, Write};
 
-/// The limit for one line of a request, in bytes.
-const LONGEST_LINE: u64 = 64 << 10;
-/// The number of buffered bytes that triggers a write.
+/// The maximum length of a line of a request, in bytes.
+const MAX_LINE_BYTES: u64 = 64 << 10;
+/// The number of buffered bytes at which the buffer is written.
 const FLUSH_AT: usize = 128 << 10;
 
 /// Reads the next request and returns its path and query; `None` if the peer closed the connection. The body is
@@ -25,9 +25,10 @@ pub(crate) fn next_target(reader: &mut impl BufRead) -> io::Result<Option<String
     Ok(Some(target))
 }
 
+/// Reads a line without its line break; `None` at the end of the stream.
 fn read_line(reader: &mut impl BufRead) -> io::Result<Option<String>> {
     let mut line = String::new();
-    let read = io::Read::take(&mut *reader, LONGEST_LINE).read_line(&mut line)?;
+    let read = io::Read::take(&mut *reader, MAX_LINE_BYTES).read_line(&mut line)?;
     Ok((read > 0).then(|| line.trim_end().to_owned()))
 }
 
@@ -112,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn each_frame_is_one_chunk() {
+    fn each_frame_becomes_one_chunk() {
         let mut out = Vec::new();
         let mut chunks = Chunks::begin(&mut out).unwrap();
         chunks.push_frame(&[b"ab", b"c"]).unwrap();

@@ -4,16 +4,16 @@
 //! the same way. It is a library so that tests can start it in-process; the bench runs it as a separate process.
 
 mod changes;
+mod dataset;
 #[path = "../../shared/digest.rs"]
 mod digest;
 mod http;
-mod others;
+mod object_set;
+mod other_kinds;
 mod pods;
 mod serve;
 mod session;
-mod set;
 mod template;
-mod world;
 
 use std::io;
 use std::net::TcpListener;
@@ -43,9 +43,9 @@ impl MockServer {
             let problem = format!("at least 2 pods are needed, not {}", plan.pods);
             return Err(io::Error::new(io::ErrorKind::InvalidInput, problem));
         }
-        let world = world::World::new(plan.pods, plan.seed);
-        world.pods();
-        Ok(Self(serve::Server::new(world)))
+        let dataset = dataset::Dataset::new(plan.pods, plan.seed);
+        dataset.pods();
+        Ok(Self(serve::Server::new(dataset)))
     }
 
     /// Serves all connections forever, each in its own thread.

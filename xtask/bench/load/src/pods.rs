@@ -16,7 +16,7 @@ const SHARDS: usize = 100;
 /// The alphabet of generated name suffixes, as in the API server's `generateName`.
 const LETTERS: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
 
-/// The fields of a pod that events change, and the index that determines all others.
+/// A pod: the fields that events change, and the index that determines all other fields.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Pod {
     /// The index of the pod. It determines all immutable fields.
@@ -45,6 +45,7 @@ pub(crate) struct PodGenerator {
     seed: u64,
 }
 
+/// An application: the values that its forty pods share.
 #[derive(Debug)]
 struct App {
     template: Template,
@@ -67,7 +68,7 @@ impl PodGenerator {
             return ("zz-sentinel".to_owned(), "sentinel".to_owned());
         }
         let app = self.app(pod.index);
-        (app.namespace.clone(), format!("{}-{}-{}", app.name, app.hash, suffix(pod.index)))
+        (app.namespace.clone(), format!("{}-{}-{}", app.name, app.hash, name_suffix(pod.index)))
     }
 
     /// Appends the pod's JSON.
@@ -93,7 +94,7 @@ impl PodGenerator {
                 ("podip", &format!("10.{}.{}.{}", 64 + node % 64, rng.u8(..), rng.u8(1..))),
                 ("hostip", &format!("192.168.{}.{}", node / 250, 1 + node % 250)),
                 ("node", &format!("node-{node:04}")),
-                ("suffix", &suffix(pod.index)),
+                ("suffix", &name_suffix(pod.index)),
                 ("restarts", &pod.restarts.to_string()),
                 ("ready", if pod.restarts.is_multiple_of(2) { "True" } else { "False" }),
                 ("container", &hex(&mut rng, 64)),
@@ -177,7 +178,7 @@ pub(crate) fn uid(rng: &mut Rng) -> String {
 }
 
 /// A suffix of five letters, unique for indices below fourteen million.
-fn suffix(mut index: usize) -> String {
+fn name_suffix(mut index: usize) -> String {
     (0..5)
         .map(|_| {
             let letter = LETTERS[index % LETTERS.len()];
@@ -190,12 +191,13 @@ fn suffix(mut index: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::set::Set;
+    use crate::object_set::ObjectSet;
     use serde_json::Value;
 
-    fn pod_set(count: usize, seed: u64) -> Set {
+    /// The JSON of `count` pods.
+    fn pod_set(count: usize, seed: u64) -> ObjectSet {
         let pods = PodGenerator::new(count, seed);
-        let mut set = Set::default();
+        let mut set = ObjectSet::default();
         for index in 0..count {
             let pod = Pod { index, sentinel: false, version: 1_000_000, generation: 1, restarts: 0 };
             set.push(|out| pods.write(&pod, out));

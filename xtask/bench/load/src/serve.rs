@@ -7,22 +7,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::changes::{LIST_VERSION, RELIST_VERSION};
+use crate::dataset::Dataset;
 use crate::http::{Chunks, next_target, respond};
+use crate::object_set::ObjectSet;
 use crate::session::{Gate, Session, Sessions};
-use crate::set::Set;
-use crate::world::World;
 
 /// The state shared by all connections.
 #[derive(Debug)]
 pub(crate) struct Server {
-    world: World,
+    dataset: Dataset,
     sessions: Sessions,
 }
 
 impl Server {
-    /// Creates a server of `world`.
-    pub(crate) fn new(world: World) -> Self {
-        Self { world, sessions: Sessions::default() }
+    /// Creates a server of the objects and events in `dataset`.
+    pub(crate) fn new(dataset: Dataset) -> Self {
+        Self { dataset, sessions: Sessions::default() }
     }
 
     /// Serves all connections forever, each in its own thread.
@@ -42,6 +42,7 @@ impl Server {
         Ok(())
     }
 
+    /// Handles the requests of a connection in order, until the client closes the connection.
     fn handle_connection(&self, connection: TcpStream) -> io::Result<()> {
         connection.set_nodelay(true)?;
         let mut out = connection.try_clone()?;
@@ -70,19 +71,19 @@ impl Server {
         let session = self.sessions.get(name);
         let text = match action {
             "events" => {
-                self.world.events();
+                self.dataset.events();
                 session.set_gate(Gate::Events);
                 String::new()
             }
             "gone" => {
-                self.world.relisted();
+                self.dataset.relisted();
                 session.set_gate(Gate::Expired);
                 String::new()
             }
-            // Generate the data now rather than within a measured run.
+            // The data is generated here, because a measured run must not include the generation.
             "prepare" => {
-                self.world.events();
-                self.world.relisted();
+                self.dataset.events();
+                self.dataset.relisted();
                 String::new()
             }
             "end" => {
@@ -97,10 +98,10 @@ impl Server {
                 session.since_relist().as_ref().map(Duration::as_nanos).unwrap_or_default().to_string()
             }
             "names" => {
-                let names = self.world.names(query.get_number("count").unwrap_or(1));
+                let names = self.dataset.pod_names(query.get_number("count").unwrap_or(1));
                 serde_json::to_string(&names)?
             }
-            "digest" => match query.get("of").and_then(|of| self.world.digest(of)) {
+            "digest" => match query.get("of").and_then(|of| self.dataset.digest(of)) {
                 Some(digest) => serde_json::to_string(&digest)?,
                 None => return respond(out, "404 Not Found", &[b"no such digest"]),
             },
@@ -122,17 +123,17 @@ impl Server {
         }
         match path {
             ["api", "v1", "namespaces", namespace, "pods", name] => {
-                match self.world.find_pod(namespace, name) {
+                match self.dataset.find_pod(namespace, name) {
                     Some(index) => {
-                        let item = self.world.pods().item(index);
+                        let item = self.dataset.pods().item(index);
                         respond(out, "200 OK", &[br#"{"kind":"Pod","apiVersion":"v1","#, &item[1..]])
                     }
                     None => respond_error(out, 404, "NotFound", "no such pod"),
                 }
             }
             ["api", "v1", "configmaps", index] => match index.parse::<usize>() {
-                Ok(index) if index < self.world.config_maps().len() => {
-                    let item = self.world.config_maps().item(index);
+                Ok(index) if index < self.dataset.config_maps().len() => {
+                    let item = self.dataset.config_maps().item(index);
                     respond(out, "200 OK", &[br#"{"kind":"ConfigMap","apiVersion":"v1","#, &item[1..]])
                 }
                 _ => respond_error(out, 404, "NotFound", "no such config map"),
@@ -152,11 +153,11 @@ impl Server {
     fn collection(&self, session: &Session, resource: &str, query: &Query<'_>) -> Option<Collection<'_>> {
         let later = || query.get("watch").is_none() && session.lists_changed_state();
         let (set, kind, version) = match resource {
-            "pods" if later() => (self.world.relisted(), "Pod", RELIST_VERSION),
-            "pods" => (self.world.pods(), "Pod", LIST_VERSION),
-            "nodes" => (self.world.nodes(), "Node", LIST_VERSION),
-            "configmaps" => (self.world.config_maps(), "ConfigMap", LIST_VERSION),
-            "widgets" => (self.world.widgets(), "Widget", LIST_VERSION),
+            "pods" if later() => (self.dataset.relisted(), "Pod", RELIST_VERSION),
+            "pods" => (self.dataset.pods(), "Pod", LIST_VERSION),
+            "nodes" => (self.dataset.nodes(), "Node", LIST_VERSION),
+            "configmaps" => (self.dataset.config_maps(), "ConfigMap", LIST_VERSION),
+            "widgets" => (self.dataset.widgets(), "Widget", LIST_VERSION),
             _ => return None,
         };
         // The API server omits `apiVersion` and `kind` in items of built-in lists, but not of custom resources.
@@ -170,6 +171,7 @@ impl Server {
         })
     }
 
+    /// Handles a watch request: sends the initial events, then the events or the expiry that the gate selects.
     fn watch(
         &self,
         out: &mut impl Write,
@@ -187,7 +189,7 @@ impl Server {
         let fresh = collection.kind != "Pod" || version.is_some_and(|version| version as u64 > LIST_VERSION);
         match session.wait_at_gate(fresh) {
             Gate::Events => {
-                chunks.write_encoded(self.world.events().chunks())?;
+                chunks.write_encoded(self.dataset.events().chunks())?;
                 session.wait_at_gate(true);
             }
             Gate::Expired => {
@@ -202,7 +204,7 @@ impl Server {
 
 /// The objects of a list or watch.
 struct Collection<'a> {
-    set: &'a Set,
+    set: &'a ObjectSet,
     kind: &'static str,
     api_version: &'static str,
     /// Whether the objects are custom resources: items of their lists have `apiVersion` and `kind`.
@@ -211,6 +213,7 @@ struct Collection<'a> {
 }
 
 impl Collection<'_> {
+    /// Sends the page of the list that the query selects.
     fn write_list(&self, out: &mut impl Write, query: &Query<'_>) -> io::Result<()> {
         let Self { set, kind, api_version, version, .. } = self;
         let start = query.get_number("continue").unwrap_or(0);
@@ -230,6 +233,7 @@ impl Collection<'_> {
         respond(out, "200 OK", &[head.as_bytes(), set.span(start..end), b"]}\n"])
     }
 
+    /// Sends the initial events of a WatchList, and the bookmark at their end.
     fn write_initial_events<W: Write>(&self, chunks: &mut Chunks<'_, W>) -> io::Result<()> {
         let Self { set, kind, api_version, custom, version } = self;
         let types = format!(r#""kind":"{kind}","apiVersion":"{api_version}","#);
@@ -244,7 +248,7 @@ impl Collection<'_> {
     }
 }
 
-/// The query parameters of a request. Percent-decoding is not needed for the values that the bench sends.
+/// The query parameters of a request. They are not percent-decoded: the bench sends no encoded values.
 struct Query<'a>(&'a str);
 
 impl Query<'_> {
@@ -258,6 +262,7 @@ impl Query<'_> {
     }
 }
 
+/// Sends a Kubernetes `Status` as the response.
 fn respond_error(out: &mut impl Write, code: u16, reason: &str, message: &str) -> io::Result<()> {
     respond(out, &format!("{code} {reason}"), &[status_json(code, reason, message).as_bytes()])
 }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// The limit for every wait, so that a failed contender does not block a thread forever.
+/// The time limit for every wait. Without it, a failed contender would block a thread forever.
 const WAIT_LIMIT: Duration = Duration::from_secs(300);
 
 /// The next action of the session's watches.
@@ -17,7 +17,7 @@ pub(crate) enum Gate {
     Events,
     /// Send `410 Expired`. Lists then return the relisted pods.
     Expired,
-    /// End; the session is over.
+    /// End, because the session is over.
     Over,
 }
 
@@ -28,6 +28,7 @@ pub(crate) struct Session {
     changed: Condvar,
 }
 
+/// The part of a session that its mutex protects.
 #[derive(Debug)]
 struct State {
     gate: Gate,
@@ -104,7 +105,7 @@ pub(crate) struct Sessions {
 }
 
 impl Sessions {
-    /// Returns the session with this name. Its first request creates it.
+    /// Returns the session with this name. The first request of a session creates the session.
     pub(crate) fn get(&self, name: &str) -> Arc<Session> {
         let mut sessions = self.by_name.lock().unwrap_or_else(PoisonError::into_inner);
         sessions.entry(name.to_owned()).or_insert_with(|| Arc::new(Session::new())).clone()

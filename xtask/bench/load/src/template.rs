@@ -1,7 +1,7 @@
 //! `Template`: a JSON file of `data/` with `@name@` placeholders. The fields are in the same order as in the API
 //! server's JSON.
 
-/// A text with placeholders.
+/// A JSON text with placeholders.
 #[derive(Debug, Clone)]
 pub(crate) struct Template {
     pieces: Vec<Piece>,
@@ -17,7 +17,7 @@ enum Piece {
 impl Template {
     /// Parses a file of `data/` and removes the white space between tokens.
     pub(crate) fn parse(text: &str) -> Self {
-        let compact = without_space(text);
+        let compact = without_whitespace(text);
         let pieces = compact.split('@').enumerate().map(|(index, part)| match index % 2 {
             0 => Piece::Text(part.to_owned()),
             _ => Piece::Placeholder(part.to_owned()),
@@ -25,7 +25,7 @@ impl Template {
         Self { pieces: pieces.collect() }
     }
 
-    /// Returns a template in which the placeholders named in `values` are replaced by their values.
+    /// Returns a template with the values of the placeholders that `values` names. Keeps all other placeholders.
     pub(crate) fn bind(&self, values: &[(&str, String)]) -> Self {
         let mut pieces: Vec<Piece> = Vec::new();
         for piece in &self.pieces {
@@ -70,7 +70,7 @@ impl Template {
 }
 
 /// JSON without white space between tokens.
-fn without_space(text: &str) -> String {
+fn without_whitespace(text: &str) -> String {
     let (mut quoted, mut escaped) = (false, false);
     text.chars()
         .filter(|c| {
@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn replaces_placeholders_and_keeps_strings() {
+    fn replaces_placeholders_and_keeps_whitespace_in_strings() {
         let template = Template::parse("{\n \"a b\": \"x \\\" @one@\", \"c\": @two@\n}");
         let template = template.bind(&[("one", "1 2".to_owned())]);
         let mut out = Vec::new();

@@ -1,6 +1,6 @@
 //! This project's contender in `cargo xtask bench`.
 
-mod peer;
+mod library;
 #[path = "../../shared/mod.rs"]
 mod shared;
 

@@ -9,6 +9,7 @@ use std::sync::OnceLock;
 use bench_load::{MockServer, Plan};
 use serde_json::{Value, json};
 
+/// The number of pods of the mock API server.
 const PODS: usize = 250;
 
 /// The address of a mock API server with [`PODS`] pods, shared by all tests.
@@ -24,7 +25,7 @@ fn server_address() -> SocketAddr {
 }
 
 /// The mock API server's digest of a set of objects by its name, such as `pods`.
-fn expected(set: &str) -> Value {
+fn expected_digest(set: &str) -> Value {
     let mut connection = TcpStream::connect(server_address()).unwrap();
     write!(connection, "GET /test/-/digest?of={set} HTTP/1.1\r\n\r\n").unwrap();
     connection.shutdown(Shutdown::Write).unwrap();
@@ -34,7 +35,7 @@ fn expected(set: &str) -> Value {
 }
 
 /// Runs the contender; returns its report, or its stderr if it fails.
-fn run(row: &str) -> Result<Value, String> {
+fn run_contender(row: &str) -> Result<Value, String> {
     let job = json!({"row": row, "source": server_address().to_string(), "session": row, "calls": PODS});
     let output = Command::new(env!("CARGO_BIN_EXE_bench-ours")).arg(job.to_string()).output().unwrap();
     if !output.status.success() {
@@ -43,17 +44,17 @@ fn run(row: &str) -> Result<Value, String> {
     Ok(serde_json::from_slice(&output.stdout).unwrap())
 }
 
-/// Asserts that the row processes `units` units, and that its digest is the one that the mock API server has for `set`.
+/// Asserts that the row processes `units` units, and that its digest equals the mock API server's digest of `set`.
 #[track_caller]
-fn check(row: &str, units: usize, set: Option<&str>) {
-    let report = run(row).unwrap();
+fn check_row(row: &str, units: usize, set: Option<&str>) {
+    let report = run_contender(row).unwrap();
     let outcome = &report["done"];
     assert_eq!(outcome["units"], units, "{report}");
     for cost in ["wall_ns", "cpu_ns", "peak_kib", "after_kib"] {
         assert!(outcome[cost].as_u64().unwrap() > 0, "{cost} in {report}");
     }
     if let Some(set) = set {
-        assert_eq!(outcome["digest"], expected(set), "{report}");
+        assert_eq!(outcome["digest"], expected_digest(set), "{report}");
         assert!(outcome["digest"]["count"].as_u64().unwrap() > 0, "{report}");
         assert!(outcome["kept_kib"].is_u64(), "{report}");
     }
@@ -61,41 +62,41 @@ fn check(row: &str, units: usize, set: Option<&str>) {
 
 #[test]
 fn lists_and_stores_hold_all_objects() {
-    check("list", PODS, Some("pods"));
-    check("store-list", PODS, Some("pods"));
-    check("store-watchlist", PODS, Some("pods"));
-    check("store-compact", PODS, Some("pods"));
-    check("store-incomplete", PODS, Some("five-fields"));
-    check("store-kinds", PODS * 2 + PODS.div_ceil(20), Some("kinds"));
+    check_row("list", PODS, Some("pods"));
+    check_row("store-list", PODS, Some("pods"));
+    check_row("store-watchlist", PODS, Some("pods"));
+    check_row("store-compact", PODS, Some("pods"));
+    check_row("store-incomplete", PODS, Some("five-fields"));
+    check_row("store-kinds", PODS * 2 + PODS.div_ceil(20), Some("kinds"));
 }
 
 #[test]
 fn events_and_relist_reach_the_final_state() {
-    check("events", PODS, Some("after-events"));
-    check("relist", PODS, Some("relisted"));
+    check_row("events", PODS, Some("after-events"));
+    check_row("relist", PODS, Some("relisted"));
 }
 
 #[test]
 fn filters_keep_the_matching_events() {
-    check("filter-generation", PODS, Some("new-generation"));
-    check("filter-labels", PODS, Some("selected"));
+    check_row("filter-generation", PODS, Some("new-generation"));
+    check_row("filter-labels", PODS, Some("selected"));
 }
 
 #[test]
 fn gets_return_the_pods() {
-    check("get", PODS, None);
-    check("get-32", PODS / 32 * 32, None);
-    check("get-in-process", PODS, None);
+    check_row("get", PODS, None);
+    check_row("get-32", PODS / 32 * 32, None);
+    check_row("get-in-process", PODS, None);
 }
 
 #[test]
-fn controllers_reconcile() {
-    check("first-reconcile", 1, Some("widgets"));
-    check("reconcile", PODS, Some("widgets"));
+fn controllers_reconcile_all_objects() {
+    check_row("first-reconcile", 1, Some("widgets"));
+    check_row("reconcile", PODS, Some("widgets"));
 }
 
 #[test]
 fn rejects_an_unknown_row() {
-    let error = run("lost").unwrap_err();
+    let error = run_contender("lost").unwrap_err();
     assert!(error.contains("unknown row \"lost\""), "{error}");
 }

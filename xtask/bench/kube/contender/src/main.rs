@@ -1,6 +1,6 @@
 //! kube's contender in `cargo xtask bench`.
 
-mod peer;
+mod library;
 #[path = "../../../shared/mod.rs"]
 mod shared;
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use serde_json::{Value, json};
 
-use super::build::{Places, cargo};
+use super::build::{Folders, cargo};
 use super::contender::Contender;
 use super::table;
 use xtask_process::Scratch;
@@ -17,7 +17,7 @@ const TARGET: f64 = 0.75;
 
 /// The cost of one build.
 #[derive(Debug, Clone, Copy)]
-struct Build {
+struct BuildCost {
     wall: Duration,
     packages: usize,
 }
@@ -41,7 +41,7 @@ pub(super) struct Outcome {
 /// # Cancel safety
 /// Cancelling terminates the build.
 pub(super) async fn run(
-    places: &Places,
+    folders: &Folders,
     scratch: &Scratch,
     progress: &Progress,
     rounds: usize,
@@ -50,7 +50,7 @@ pub(super) async fn run(
     for round in 0..rounds {
         for (contender, builds) in [(Contender::Ours, &mut ours), (Contender::Kube, &mut kube)] {
             progress.step(&format!("cold debug build: {contender}, round {} of {rounds}", round + 1));
-            builds.push(build(places, scratch, contender).await?);
+            builds.push(build(folders, scratch, contender).await?);
         }
     }
     let (ours, kube) = (median(ours)?, median(kube)?);
@@ -62,16 +62,16 @@ pub(super) async fn run(
         ("build", Contender::Ours, ours, format!("{ratio:.2}, {}", if met { "met" } else { "MISSED" })),
         ("", Contender::Kube, kube, String::new()),
     ] {
-        let wall = table::right(table::format_seconds(build.wall.as_secs_f64()));
+        let wall = table::right_aligned(table::format_seconds(build.wall.as_secs_f64()));
         text.add_row([
             name.into(),
             contender.into(),
             wall,
-            table::right(build.packages.to_string()),
+            table::right_aligned(build.packages.to_string()),
             word.into(),
         ]);
     }
-    let one = |build: Build| json!({"wall_s": build.wall.as_secs_f64(), "packages": build.packages});
+    let one = |build: BuildCost| json!({"wall_s": build.wall.as_secs_f64(), "packages": build.packages});
     Ok(Outcome {
         text: text.to_string(),
         json: json!({"ours": one(ours), "kube": one(kube), "ratio": ratio}),
@@ -79,30 +79,32 @@ pub(super) async fn run(
     })
 }
 
-async fn build(places: &Places, scratch: &Scratch, contender: Contender) -> anyhow::Result<Build> {
-    let target = places.build_folder("cold");
+/// Builds a contender's crates in an empty folder.
+async fn build(folders: &Folders, scratch: &Scratch, contender: Contender) -> anyhow::Result<BuildCost> {
+    let target = folders.build_folder("cold");
     if target.exists() {
         fs::remove_dir_all(&target).with_context(|| format!("cannot remove {}", target.display()))?;
     }
     let (folder, args) = match contender {
-        Contender::Kube => (places.source_folder("kube"), ["-p", "bench-cold-kube"].as_slice()),
-        _ => {
-            (places.root.clone(), ["-p", "kube-client", "-p", "kube-runtime", "-p", "kube-derive"].as_slice())
-        }
+        Contender::Kube => (folders.source_folder("kube"), ["-p", "bench-cold-kube"].as_slice()),
+        _ => (
+            folders.root.clone(),
+            ["-p", "kube-client", "-p", "kube-runtime", "-p", "kube-derive"].as_slice(),
+        ),
     };
-    // Download before the measurement starts.
+    // The packages are downloaded before the measurement starts.
     cargo(scratch, &folder, &target, &["fetch", "--locked", "--quiet"]).await?;
     let started = Instant::now();
     let output = cargo(scratch, &folder, &target, &[&["build", "--locked"], args].concat()).await?;
     let wall = started.elapsed();
     let packages = output.stderr.lines().filter(|line| line.trim_start().starts_with("Compiling ")).count();
     fs::remove_dir_all(&target).with_context(|| format!("cannot remove {}", target.display()))?;
-    // Do not count `bench-cold-kube`, an empty package that depends on kube.
-    Ok(Build { wall, packages: packages - usize::from(contender == Contender::Kube && packages > 0) })
+    // The count excludes `bench-cold-kube`, an empty package that depends on kube.
+    Ok(BuildCost { wall, packages: packages - usize::from(contender == Contender::Kube && packages > 0) })
 }
 
 /// The build with the median wall time.
-fn median(mut builds: Vec<Build>) -> anyhow::Result<Build> {
+fn median(mut builds: Vec<BuildCost>) -> anyhow::Result<BuildCost> {
     builds.sort_by_key(|build| build.wall);
     builds.get(builds.len() / 2).copied().context("no rounds")
 }

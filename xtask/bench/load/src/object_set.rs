@@ -1,16 +1,16 @@
-//! `Set`: the serialised objects of one kind.
+//! `ObjectSet`: the serialised objects of one kind, as the content of a list's `items`.
 
 use std::ops::Range;
 
 /// The JSON of all objects in one buffer, separated by commas, so that any range is the content of a list's `items`.
 #[derive(Debug, Default)]
-pub(crate) struct Set {
+pub(crate) struct ObjectSet {
     bytes: Vec<u8>,
     /// The end offset of each object.
     ends: Vec<usize>,
 }
 
-impl Set {
+impl ObjectSet {
     /// Adds one object: `write` appends its JSON to the buffer.
     pub(crate) fn push(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         if !self.ends.is_empty() {
@@ -52,8 +52,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn slices_ranges_and_items() {
-        let mut set = Set::default();
+    fn returns_ranges_and_single_items() {
+        let mut set = ObjectSet::default();
         for text in ["1", "22", "333"] {
             set.push(|out| out.extend_from_slice(text.as_bytes()));
         }

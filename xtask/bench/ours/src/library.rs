@@ -1,5 +1,5 @@
-//! Re-exports this project's public items under the names that `shared/` uses, and implements the parts whose API
-//! differs between kube and this project.
+//! Re-exports this project's public items under the names that `shared/` uses, and implements the operations
+//! whose API differs between kube and this project.
 
 use futures::Stream;
 use k8s_openapi::api::core::v1::Pod;
@@ -17,8 +17,8 @@ pub(crate) use kube_runtime::reflector::{Store, Writer};
 pub(crate) use kube_runtime::watcher::Event;
 pub(crate) use kube_runtime::{Controller, WatchStreamExt, predicates, reflector, watcher};
 
-/// The reason in `Report::Absent` for the row `store-compact`. Unused here: [`compact_store`] always returns a store.
-/// The shared code requires it for kube.
+/// The reason in `Report::Absent` for the row `store-compact`. The shared code needs this constant for kube only: here
+/// [`compact_store`] always returns a store.
 pub(crate) const NO_COMPACT_STORE: &str = "this project has no compact store";
 
 /// A compact store and its writer.
@@ -39,7 +39,7 @@ pub(crate) fn list_config() -> watcher::Config {
 
 /// Configures the watcher to skip labels, annotations, owner references, `generateName` and managed fields when it
 /// decodes an object.
-pub(crate) fn only_identity(config: watcher::Config) -> anyhow::Result<watcher::Config> {
+pub(crate) fn skip_unused_metadata(config: watcher::Config) -> anyhow::Result<watcher::Config> {
     let unwanted =
         ["metadata.labels", "metadata.annotations", "metadata.ownerReferences", "metadata.generateName"];
     let unwanted = unwanted.into_iter().map(str::parse).collect::<Result<FieldSet, _>>()?;

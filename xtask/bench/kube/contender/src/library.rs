@@ -1,5 +1,5 @@
-//! Re-exports items of `kube` under the names that `shared/` uses, and implements the parts whose API differs between
-//! kube and this project.
+//! Re-exports items of `kube` under the names that `shared/` uses, and implements the operations whose API differs
+//! between kube and this project.
 
 use futures::{Stream, TryStreamExt};
 use k8s_openapi::api::core::v1::Pod;
@@ -37,8 +37,8 @@ pub(crate) fn list_config() -> watcher::Config {
     watcher::Config::default()
 }
 
-/// Returns `config` unchanged: kube cannot skip metadata fields.
-pub(crate) fn only_identity(config: watcher::Config) -> anyhow::Result<watcher::Config> {
+/// Returns `config` unchanged: a kube watcher cannot skip metadata fields.
+pub(crate) fn skip_unused_metadata(config: watcher::Config) -> anyhow::Result<watcher::Config> {
     Ok(config)
 }
 

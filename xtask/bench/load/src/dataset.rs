@@ -1,4 +1,4 @@
-//! `World`: all served objects and events, generated at first use, and their digests.
+//! `Dataset`: all served objects and events, generated at first use, and their digests.
 
 use std::collections::HashMap;
 use std::sync::OnceLock;
@@ -7,27 +7,27 @@ use serde_json::Value;
 
 use crate::changes::{self, Events};
 use crate::digest::{Digest, five_fields};
-use crate::others;
+use crate::object_set::ObjectSet;
+use crate::other_kinds;
 use crate::pods::{Pod, PodGenerator};
-use crate::set::Set;
 
-/// All objects and events, derived from a seed.
+/// All served objects and events. The same seed gives the same bytes.
 #[derive(Debug)]
-pub(crate) struct World {
+pub(crate) struct Dataset {
     count: usize,
     seed: u64,
     pods: PodGenerator,
     pod_indices: OnceLock<HashMap<(String, String), usize>>,
-    listed: OnceLock<Set>,
-    relisted: OnceLock<Set>,
+    listed: OnceLock<ObjectSet>,
+    relisted: OnceLock<ObjectSet>,
     events: OnceLock<Events>,
-    nodes: OnceLock<Set>,
-    config_maps: OnceLock<Set>,
-    widgets: OnceLock<Set>,
+    nodes: OnceLock<ObjectSet>,
+    config_maps: OnceLock<ObjectSet>,
+    widgets: OnceLock<ObjectSet>,
 }
 
-impl World {
-    /// A world with `count` pods.
+impl Dataset {
+    /// A dataset with `count` pods.
     pub(crate) fn new(count: usize, seed: u64) -> Self {
         Self {
             count,
@@ -44,13 +44,13 @@ impl World {
     }
 
     /// The pods of the initial list.
-    pub(crate) fn pods(&self) -> &Set {
-        self.listed.get_or_init(|| self.serialise(&changes::initial(self.count)))
+    pub(crate) fn pods(&self) -> &ObjectSet {
+        self.listed.get_or_init(|| self.serialise(&changes::initial_pods(self.count)))
     }
 
     /// The pods of the relist.
-    pub(crate) fn relisted(&self) -> &Set {
-        self.relisted.get_or_init(|| self.serialise(&changes::relisted(self.count)))
+    pub(crate) fn relisted(&self) -> &ObjectSet {
+        self.relisted.get_or_init(|| self.serialise(&changes::relisted_pods(self.count)))
     }
 
     /// The watch events, as many as pods.
@@ -59,23 +59,23 @@ impl World {
     }
 
     /// The nodes, one per twenty pods.
-    pub(crate) fn nodes(&self) -> &Set {
-        self.nodes.get_or_init(|| others::nodes(self.count.div_ceil(20), self.seed + 2))
+    pub(crate) fn nodes(&self) -> &ObjectSet {
+        self.nodes.get_or_init(|| other_kinds::nodes(self.count.div_ceil(20), self.seed + 2))
     }
 
     /// The config maps, as many as pods.
-    pub(crate) fn config_maps(&self) -> &Set {
-        self.config_maps.get_or_init(|| others::config_maps(self.count, self.seed + 3))
+    pub(crate) fn config_maps(&self) -> &ObjectSet {
+        self.config_maps.get_or_init(|| other_kinds::config_maps(self.count, self.seed + 3))
     }
 
     /// The custom resources with thirty spec fields, as many as pods.
-    pub(crate) fn widgets(&self) -> &Set {
-        self.widgets.get_or_init(|| others::widgets(self.count, self.seed + 4))
+    pub(crate) fn widgets(&self) -> &ObjectSet {
+        self.widgets.get_or_init(|| other_kinds::widgets(self.count, self.seed + 4))
     }
 
     /// The namespaces and names of `count` pods, at regular intervals in the initial list.
-    pub(crate) fn names(&self, count: usize) -> Vec<(String, String)> {
-        let all = changes::initial(self.count);
+    pub(crate) fn pod_names(&self, count: usize) -> Vec<(String, String)> {
+        let all = changes::initial_pods(self.count);
         let step = (all.len() / count.max(1)).max(1);
         all.iter().step_by(step).take(count).map(|pod| self.pods.namespaced_name(pod)).collect()
     }
@@ -83,13 +83,13 @@ impl World {
     /// The index in [`pods`](Self::pods) of the pod with this name.
     pub(crate) fn find_pod(&self, namespace: &str, name: &str) -> Option<usize> {
         let pod_indices = self.pod_indices.get_or_init(|| {
-            let all = changes::initial(self.count);
+            let all = changes::initial_pods(self.count);
             all.iter().map(|pod| (self.pods.namespaced_name(pod), pod.index)).collect()
         });
         pod_indices.get(&(namespace.to_owned(), name.to_owned())).copied()
     }
 
-    /// The digest of a set of objects by its name, such as `pods` or `relisted`; `None` if no set has this name.
+    /// The digest of the objects with this name, such as `pods` or `relisted`; `None` if no objects have this name.
     pub(crate) fn digest(&self, name: &str) -> Option<Digest> {
         Some(match name {
             "pods" => digest(self.pods(), Value::clone),
@@ -110,8 +110,8 @@ impl World {
     }
 
     /// The JSON of these pods.
-    fn serialise(&self, pods: &[Pod]) -> Set {
-        let mut set = Set::default();
+    fn serialise(&self, pods: &[Pod]) -> ObjectSet {
+        let mut set = ObjectSet::default();
         for pod in pods {
             set.push(|out| self.pods.write(pod, out));
         }
@@ -119,8 +119,8 @@ impl World {
     }
 }
 
-/// The digest of a set, after applying `view` to each object.
-fn digest(set: &Set, view: impl Fn(&Value) -> Value + Sync) -> Digest {
+/// The digest of the values that `view` returns for the objects of a set.
+fn digest(set: &ObjectSet, view: impl Fn(&Value) -> Value + Sync) -> Digest {
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
     let part = |worker: usize| {
         let mut sum = Digest::default();

@@ -2,15 +2,15 @@
 
 use fastrand::Rng;
 
+use crate::object_set::ObjectSet;
 use crate::pods::{hex, timestamp, uid};
-use crate::set::Set;
 use crate::template::Template;
 
-/// The resource version of all objects in this module.
+/// The resource version of all objects that this module generates.
 const VERSION: &str = "900000";
 
 /// Generates nodes.
-pub(crate) fn nodes(count: usize, seed: u64) -> Set {
+pub(crate) fn nodes(count: usize, seed: u64) -> ObjectSet {
     let template = Template::parse(include_str!("../data/node.json"));
     let mut rng = Rng::with_seed(seed);
     let images = images(&mut rng);
@@ -48,7 +48,7 @@ fn images(rng: &mut Rng) -> String {
 }
 
 /// Generates config maps.
-pub(crate) fn config_maps(count: usize, seed: u64) -> Set {
+pub(crate) fn config_maps(count: usize, seed: u64) -> ObjectSet {
     let template = Template::parse(include_str!("../data/configmap.json"));
     let mut rng = Rng::with_seed(seed);
     generate(count, |index, out| {
@@ -69,7 +69,7 @@ pub(crate) fn config_maps(count: usize, seed: u64) -> Set {
 }
 
 /// Generates custom resources with thirty spec fields.
-pub(crate) fn widgets(count: usize, seed: u64) -> Set {
+pub(crate) fn widgets(count: usize, seed: u64) -> ObjectSet {
     let template = Template::parse(include_str!("../data/widget.json"));
     let mut rng = Rng::with_seed(seed);
     generate(count, |index, out| {
@@ -99,8 +99,8 @@ pub(crate) fn widgets(count: usize, seed: u64) -> Set {
 }
 
 /// Generates `count` objects: `write_one` appends the JSON of the object with the given index.
-fn generate(count: usize, mut write_one: impl FnMut(usize, &mut Vec<u8>)) -> Set {
-    let mut set = Set::default();
+fn generate(count: usize, mut write_one: impl FnMut(usize, &mut Vec<u8>)) -> ObjectSet {
+    let mut set = ObjectSet::default();
     for index in 0..count {
         set.push(|out| write_one(index, out));
     }
@@ -113,7 +113,7 @@ mod tests {
     use serde_json::Value;
 
     #[track_caller]
-    fn check(set: &Set, kind: &str) {
+    fn check_objects(set: &ObjectSet, kind: &str) {
         assert_eq!(set.len(), 50, "{kind}");
         for index in 0..set.len() {
             let object: Value = serde_json::from_slice(set.item(index)).unwrap();
@@ -122,14 +122,14 @@ mod tests {
     }
 
     #[test]
-    fn everything_is_json() {
-        check(&nodes(50, 1), "nodes");
-        check(&config_maps(50, 1), "config maps");
-        check(&widgets(50, 1), "widgets");
+    fn every_object_is_json_with_managed_fields() {
+        check_objects(&nodes(50, 1), "nodes");
+        check_objects(&config_maps(50, 1), "config maps");
+        check_objects(&widgets(50, 1), "widgets");
     }
 
     #[test]
-    fn the_kind_has_thirty_fields() {
+    fn a_widget_has_thirty_spec_fields() {
         let widget: Value = serde_json::from_slice(widgets(1, 1).item(0)).unwrap();
         assert_eq!(widget["spec"].as_object().unwrap().len(), 30);
     }
