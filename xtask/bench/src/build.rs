@@ -109,8 +109,10 @@ pub(super) async fn cargo(
 ) -> anyhow::Result<process::Output> {
     let cargo = std::env::var_os("CARGO").map_or_else(|| PathBuf::from("cargo"), PathBuf::from);
     process::run_to_completion(scratch, &cargo, BUILD_TIMEOUT, |launch| {
-        let launch =
-            launch.args(args.iter().copied()).folder(folder).env_remove(xtask_process::cargo::inherited());
+        let launch = launch
+            .args(args.iter().copied())
+            .folder(folder)
+            .env_remove(xtask_process::cargo::variables_from_cargo());
         launch.env("CARGO_TARGET_DIR", target)
     })
     .await

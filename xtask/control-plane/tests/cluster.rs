@@ -10,7 +10,7 @@ use std::fs;
 use std::process::Child;
 use std::time::Duration;
 
-use common::{World, finish, signal};
+use common::{Sandbox, finish, signal};
 use rustix::process::Signal;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_xtask-control-plane");
@@ -33,229 +33,229 @@ esac
 "#;
 
 /// An environment whose folder of `KUBEBUILDER_ASSETS` has this script as etcd.
-fn world_with_assets(etcd: &str) -> World {
-    let world = World::new();
-    world.script("assets/etcd", etcd);
-    world.script("assets/kube-apiserver", SILENT);
-    world
+fn sandbox_with_assets(etcd: &str) -> Sandbox {
+    let sandbox = Sandbox::new();
+    sandbox.script("assets/etcd", etcd);
+    sandbox.script("assets/kube-apiserver", SILENT);
+    sandbox
 }
 
 /// An environment in which the script [`GO`] stands in for Go.
-fn world_with_go() -> World {
-    let world = World::new();
-    world.script("bin/go", GO);
-    world.script("component", "echo I am no etcd; exit 5");
+fn sandbox_with_go() -> Sandbox {
+    let sandbox = Sandbox::new();
+    sandbox.script("bin/go", GO);
+    sandbox.script("component", "echo I am no etcd; exit 5");
     for (folder, names) in [
         ("pod/fast", &["pod-ready.yaml", "pod-complete.yaml", "pod-delete.yaml"][..]),
         ("node/fast", &["node-initialize.yaml"]),
         ("node/heartbeat-with-lease", &["node-heartbeat-with-lease.yaml"]),
     ] {
-        let folder = world.path("module/kustomize/stage").join(folder);
+        let folder = sandbox.path("module/kustomize/stage").join(folder);
         fs::create_dir_all(&folder).unwrap();
         for name in names {
             fs::write(folder.join(name), "kind: Stage\n").unwrap();
         }
     }
-    world
+    sandbox
 }
 
 /// Starts `cargo xtask cluster`, which builds its components.
-fn start_cluster(world: &World) -> Child {
-    world.program(&[]).spawn().unwrap()
+fn start_cluster(sandbox: &Sandbox) -> Child {
+    sandbox.program(&[]).spawn().unwrap()
 }
 
 /// Starts `cargo xtask cluster` with the components in the assets folder.
-fn start_with_assets(world: &World) -> Child {
-    world.program(&["--assets", world.path("assets").to_str().unwrap()]).spawn().unwrap()
+fn start_with_assets(sandbox: &Sandbox) -> Child {
+    sandbox.program(&["--assets", sandbox.path("assets").to_str().unwrap()]).spawn().unwrap()
 }
 
 #[test]
 fn an_interrupt_during_the_start_leaves_no_process_and_no_folder() {
     for (how, code) in [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)] {
-        let world = world_with_assets(SILENT);
-        let xtask = start_with_assets(&world);
-        world.wait_for("sleep 100", 2);
+        let sandbox = sandbox_with_assets(SILENT);
+        let xtask = start_with_assets(&sandbox);
+        sandbox.wait_for_processes("sleep 100", 2);
         signal(&xtask, how);
         let (ended, text) = finish(xtask);
         assert_eq!(ended, Some(code), "{text}");
         // Checked without waiting: xtask must end its processes before it exits.
-        assert_eq!(world.processes(), []);
-        assert_eq!(world.leftovers(), Vec::<std::path::PathBuf>::new());
+        assert_eq!(sandbox.processes(), []);
+        assert_eq!(sandbox.leftovers(), Vec::<std::path::PathBuf>::new());
     }
 }
 
 #[test]
 fn an_interrupt_at_any_moment_leaves_no_process_and_no_folder() {
-    let world = world_with_assets(SILENT);
+    let sandbox = sandbox_with_assets(SILENT);
     for wait in [0, 1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128] {
-        let xtask = start_with_assets(&world);
+        let xtask = start_with_assets(&sandbox);
         std::thread::sleep(Duration::from_millis(wait));
         signal(&xtask, Signal::TERM);
         finish(xtask);
-        world.wait_until_clean();
+        sandbox.wait_until_clean();
     }
 }
 
 #[test]
 fn a_kill_leaves_no_process_and_no_folder() {
-    let world = world_with_assets(SILENT);
-    let xtask = start_with_assets(&world);
-    world.wait_for("sleep 100", 2);
+    let sandbox = sandbox_with_assets(SILENT);
+    let xtask = start_with_assets(&sandbox);
+    sandbox.wait_for_processes("sleep 100", 2);
     signal(&xtask, Signal::KILL);
     finish(xtask);
-    world.wait_until_clean();
+    sandbox.wait_until_clean();
 }
 
 #[test]
 fn a_kill_at_any_moment_leaves_no_process_and_the_next_run_sweeps_the_folder() {
-    let world = world_with_assets(SILENT);
+    let sandbox = sandbox_with_assets(SILENT);
     for wait in [0, 1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128] {
-        let xtask = start_with_assets(&world);
+        let xtask = start_with_assets(&sandbox);
         std::thread::sleep(Duration::from_millis(wait));
         signal(&xtask, Signal::KILL);
         finish(xtask);
-        assert!(common::eventually(|| world.processes().is_empty()), "{:#?}", world.processes());
+        assert!(common::eventually(|| sandbox.processes().is_empty()), "{:#?}", sandbox.processes());
     }
-    world.script("assets/etcd", "exit 1");
+    sandbox.script("assets/etcd", "exit 1");
     // If a run is killed after it creates a folder and before it locks the folder, a sweep removes the folder only
     // when it is old.
     let locked = || {
-        let mut leftovers = world.leftovers();
+        let mut leftovers = sandbox.leftovers();
         leftovers.retain(|path| !path.display().to_string().contains(".kube-xtask-new-"));
         leftovers
     };
-    finish(start_with_assets(&world));
+    finish(start_with_assets(&sandbox));
     assert!(common::eventually(|| locked().is_empty()), "{:?}", locked());
 }
 
 #[test]
 fn components_die_when_their_supervisors_are_killed() {
-    let world = world_with_assets(SILENT);
-    let xtask = start_with_assets(&world);
-    world.wait_for("sleep 1002", 1);
-    let supervisors = world.processes().into_iter().filter(|(_, line)| line.contains("__supervise"));
+    let sandbox = sandbox_with_assets(SILENT);
+    let xtask = start_with_assets(&sandbox);
+    sandbox.wait_for_processes("sleep 1002", 1);
+    let supervisors = sandbox.processes().into_iter().filter(|(_, line)| line.contains("__supervise"));
     for (id, _) in supervisors {
         rustix::process::kill_process(rustix::process::Pid::from_raw(id).unwrap(), Signal::KILL).unwrap();
     }
     let (_, text) = finish(xtask);
     assert!(text.contains("etcd has died"), "{text}");
-    assert!(common::eventually(|| !world.processes().iter().any(|(_, line)| line.contains("sleep 1002"))));
+    assert!(common::eventually(|| !sandbox.processes().iter().any(|(_, line)| line.contains("sleep 1002"))));
     // Without a supervisor, the component's child process keeps running. The real components start no processes.
-    for (id, _) in world.processes() {
+    for (id, _) in sandbox.processes() {
         rustix::process::kill_process(rustix::process::Pid::from_raw(id).unwrap(), Signal::KILL).unwrap();
     }
-    world.wait_until_clean();
+    sandbox.wait_until_clean();
 }
 
 #[test]
 fn the_error_for_a_dead_component_has_its_last_log_lines() {
-    let world = world_with_assets("echo first; echo the disk is on fire >&2; exit 3");
-    let (code, text) = finish(start_with_assets(&world));
+    let sandbox = sandbox_with_assets("echo first; echo the disk is on fire >&2; exit 3");
+    let (code, text) = finish(start_with_assets(&sandbox));
     assert_eq!(code, Some(1));
     assert!(
         text.contains("error: etcd has died (exit code 3); its last lines were:\nfirst\nthe disk is on fire"),
         "{text}"
     );
-    world.wait_until_clean();
+    sandbox.wait_until_clean();
 }
 
 #[test]
 fn a_port_conflict_causes_another_attempt() {
-    let world = world_with_assets(
+    let sandbox = sandbox_with_assets(
         "echo x >> \"$WORLD/attempts\"\n\
          test $(wc -l < \"$WORLD/attempts\") = 3 && { echo enough; exit 1; }\n\
          echo 'listen tcp 127.0.0.1:1: bind: address already in use'; exit 1",
     );
-    let (_, text) = finish(start_with_assets(&world));
+    let (_, text) = finish(start_with_assets(&sandbox));
     assert_eq!(text.matches("trying others").count(), 2, "{text}");
     assert!(text.contains("enough"), "{text}");
-    world.wait_until_clean();
+    sandbox.wait_until_clean();
 }
 
 #[test]
 fn an_interrupt_during_a_build_leaves_no_process_and_no_folder() {
     for how in [Signal::INT, Signal::KILL] {
-        let world = world_with_go();
-        fs::write(world.path("during-build"), "setsid sleep 1001 & sleep 1002").unwrap();
-        let xtask = start_cluster(&world);
-        world.wait_for("sleep 100", 2);
+        let sandbox = sandbox_with_go();
+        fs::write(sandbox.path("during-build"), "setsid sleep 1001 & sleep 1002").unwrap();
+        let xtask = start_cluster(&sandbox);
+        sandbox.wait_for_processes("sleep 100", 2);
         signal(&xtask, how);
         finish(xtask);
-        world.wait_until_clean();
-        assert!(!world.path("cache/etcd-3.7.3").exists());
+        sandbox.wait_until_clean();
+        assert!(!sandbox.path("cache/etcd-3.7.3").exists());
     }
 }
 
 #[test]
 fn a_cached_build_is_not_repeated() {
-    let world = world_with_go();
-    let (_, text) = finish(start_cluster(&world));
+    let sandbox = sandbox_with_go();
+    let (_, text) = finish(start_cluster(&sandbox));
     assert!(text.contains("for the first time") && text.contains("built kubernetes-1.37.2"), "{text}");
     assert!(text.contains("etcd has died (exit code 5)") && text.contains("I am no etcd"), "{text}");
-    assert!(world.path("cache/kubernetes-1.37.2/kube-scheduler").is_file());
-    assert!(world.path("cache/kwok-0.8.0/kustomize/stage/node/fast/node-initialize.yaml").is_file());
-    fs::remove_file(world.path("go.log")).unwrap();
-    let (_, text) = finish(start_cluster(&world));
+    assert!(sandbox.path("cache/kubernetes-1.37.2/kube-scheduler").is_file());
+    assert!(sandbox.path("cache/kwok-0.8.0/kustomize/stage/node/fast/node-initialize.yaml").is_file());
+    fs::remove_file(sandbox.path("go.log")).unwrap();
+    let (_, text) = finish(start_cluster(&sandbox));
     assert!(text.contains("I am no etcd") && !text.contains("first time"), "{text}");
-    assert!(!world.path("go.log").exists());
-    world.wait_until_clean();
+    assert!(!sandbox.path("go.log").exists());
+    sandbox.wait_until_clean();
 }
 
 #[test]
 fn concurrent_runs_build_only_once() {
-    let world = world_with_go();
-    fs::write(world.path("during-build"), "sleep 0.3").unwrap();
-    let both = [start_cluster(&world), start_cluster(&world)];
+    let sandbox = sandbox_with_go();
+    fs::write(sandbox.path("during-build"), "sleep 0.3").unwrap();
+    let both = [start_cluster(&sandbox), start_cluster(&sandbox)];
     for xtask in both {
         let (_, text) = finish(xtask);
         assert!(text.contains("I am no etcd"), "{text}");
     }
-    let log = fs::read_to_string(world.path("go.log")).unwrap();
+    let log = fs::read_to_string(sandbox.path("go.log")).unwrap();
     assert_eq!(log.lines().filter(|line| line.starts_with("build ")).count(), 6, "{log}");
-    world.wait_until_clean();
+    sandbox.wait_until_clean();
 }
 
 #[test]
 fn a_failed_build_shows_the_output_of_go_and_caches_nothing() {
-    let world = world_with_go();
-    fs::write(world.path("during-build"), "echo 'undefined: foo' >&2; exit 1").unwrap();
-    let (code, text) = finish(start_cluster(&world));
+    let sandbox = sandbox_with_go();
+    fs::write(sandbox.path("during-build"), "echo 'undefined: foo' >&2; exit 1").unwrap();
+    let (code, text) = finish(start_cluster(&sandbox));
     assert_eq!(code, Some(1));
     assert!(text.contains("cannot build etcd-3.7.3") && text.contains("undefined: foo"), "{text}");
-    assert!(!world.path("cache/etcd-3.7.3").exists());
-    world.wait_until_clean();
+    assert!(!sandbox.path("cache/etcd-3.7.3").exists());
+    sandbox.wait_until_clean();
 }
 
 #[test]
 fn the_error_without_go_lists_the_alternatives() {
-    let world = World::new();
-    let xtask = world.program(&[]).env("PATH", world.path("bin")).spawn().unwrap();
+    let sandbox = Sandbox::new();
+    let xtask = sandbox.program(&[]).env("PATH", sandbox.path("bin")).spawn().unwrap();
     let (code, text) = finish(xtask);
     assert_eq!(code, Some(1));
     for hint in ["there is no `go`", "https://go.dev/dl", "KUBEBUILDER_ASSETS", "KUBECONFIG"] {
         assert!(text.contains(hint), "{hint} is missing in {text}");
     }
-    world.wait_until_clean();
+    sandbox.wait_until_clean();
 }
 
 #[test]
 fn the_error_for_an_old_go_has_its_version() {
-    let world = World::new();
-    world.script("bin/go", "printf 'go1.20.1\\nlocal\\n'");
-    let (_, text) = finish(start_cluster(&world));
+    let sandbox = Sandbox::new();
+    sandbox.script("bin/go", "printf 'go1.20.1\\nlocal\\n'");
+    let (_, text) = finish(start_cluster(&sandbox));
     assert!(text.contains("this is go1.20.1") && text.contains("GOTOOLCHAIN=local"), "{text}");
 }
 
 #[test]
 fn invalid_arguments_are_rejected() {
-    let world = World::new();
+    let sandbox = Sandbox::new();
     for (args, expected) in [
         (&["--kubernetes", "1.2"][..], "choose 1.37.2 or 1.33.13"),
         (&["--api-servers", "0"], "1..=5"),
         (&["--feature-gate", "a b"], "not the name of a feature gate"),
         (&["--assets", "/nonexistent"], "/nonexistent/etcd is missing"),
     ] {
-        let (code, text) = finish(world.program(args).spawn().unwrap());
+        let (code, text) = finish(sandbox.program(args).spawn().unwrap());
         assert_ne!(code, Some(0));
         assert!(text.contains(expected), "{expected} is missing in {text}");
     }

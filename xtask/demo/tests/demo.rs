@@ -8,7 +8,7 @@ mod common;
 use std::io::{BufRead, BufReader, Read};
 use std::time::{Duration, Instant};
 
-use common::{World, finish, signal};
+use common::{Sandbox, finish, signal};
 use rustix::process::Signal;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_xtask-demo");
@@ -26,9 +26,9 @@ fn number(text: &str, line: &str, word: &str) -> u64 {
 
 #[test]
 fn reflector_informer_and_controller_agree_with_the_server() {
-    let world = World::new();
+    let sandbox = Sandbox::new();
     let start = Instant::now();
-    let (code, text) = finish(world.program(&["--seconds", "6", "--seed", "1"]).spawn().unwrap());
+    let (code, text) = finish(sandbox.program(&["--seconds", "6", "--seed", "1"]).spawn().unwrap());
     assert_eq!(code, Some(0), "{text}");
     assert!(start.elapsed() >= Duration::from_secs(6));
     assert!(text.contains("over TLS, seed 1"), "{text}");
@@ -49,13 +49,13 @@ fn reflector_informer_and_controller_agree_with_the_server() {
     assert!(text.contains("(0 failed)") && text.contains(" 0 watch errors"), "{text}");
     assert!(text.contains("every cache equals the server's state"), "{text}");
     assert!(text.contains("pods are on this node"), "{text}");
-    world.wait_until_clean();
+    sandbox.wait_until_clean();
 }
 
 #[test]
 fn an_interrupt_ends_the_demo_with_the_summary() {
-    let world = World::new();
-    let mut child = world.program(&[]).spawn().unwrap();
+    let sandbox = Sandbox::new();
+    let mut child = sandbox.program(&[]).spawn().unwrap();
     let mut stdout = BufReader::new(child.stdout.take().unwrap());
     let mut line = String::new();
     while !line.contains("opened with") {
@@ -67,14 +67,14 @@ fn an_interrupt_ends_the_demo_with_the_summary() {
     stdout.read_to_string(&mut rest).unwrap();
     assert_eq!(finish(child).0, Some(0), "{rest}");
     assert!(rest.contains("summary of") && rest.contains("every cache equals"), "{rest}");
-    world.wait_until_clean();
+    sandbox.wait_until_clean();
 }
 
 #[test]
 fn invalid_arguments_are_refused() {
-    let world = World::new();
+    let sandbox = Sandbox::new();
     for args in [["--seconds", "0"], ["--seconds", "soon"], ["--seed", "-1"]] {
-        let (code, text) = finish(world.program(&args).spawn().unwrap());
+        let (code, text) = finish(sandbox.program(&args).spawn().unwrap());
         assert_eq!(code, Some(2), "{text}");
     }
 }

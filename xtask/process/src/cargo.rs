@@ -7,23 +7,24 @@ use std::process::Command;
 
 /// Prefixes of the variables that `cargo run` sets for its program. If another cargo inherits such a variable, it
 /// rebuilds the packages whose build scripts read the variable.
-const FROM_CARGO: [&str; 4] = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_"];
+const CARGO_PREFIXES: [&str; 4] = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_"];
 
 /// The variables that cargo set for this process only. They must be removed from the environment of a child process.
-pub fn inherited() -> Vec<OsString> {
+pub fn variables_from_cargo() -> Vec<OsString> {
     let names = std::env::vars_os().map(|(name, _)| name);
     names.filter(|name| name.to_str().is_some_and(is_from_cargo)).collect()
 }
 
+/// Whether cargo sets the variable with this name for its child process.
 fn is_from_cargo(name: &str) -> bool {
-    FROM_CARGO.iter().any(|start| name.starts_with(start))
+    CARGO_PREFIXES.iter().any(|start| name.starts_with(start))
 }
 
-/// A command that runs the cargo that started this process, else the one on the PATH, without the variables of
-/// [`inherited`].
+/// A command that runs the cargo that started this process, else the cargo on the PATH, without the variables of
+/// [`variables_from_cargo`].
 pub fn cargo() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    for name in inherited() {
+    for name in variables_from_cargo() {
         command.env_remove(name);
     }
     command
@@ -37,7 +38,7 @@ mod tests {
     fn removes_the_variables_that_cargo_sets_for_its_child() {
         // `cargo test` started this process.
         assert!(std::env::var_os("CARGO_PKG_NAME").is_some());
-        assert!(inherited().contains(&"CARGO_PKG_NAME".into()));
+        assert!(variables_from_cargo().contains(&"CARGO_PKG_NAME".into()));
         let removed = |name: &str| cargo().get_envs().any(|(other, value)| other == name && value.is_none());
         assert!(removed("CARGO_PKG_NAME") && removed("CARGO_MANIFEST_DIR"));
         for kept in ["CARGO_HOME", "CARGO_TARGET_DIR", "CARGO_TERM_COLOR", "PATH"] {

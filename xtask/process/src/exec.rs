@@ -1,5 +1,4 @@
-//! The `__exec` form of this binary: sets the parent death signal, then replaces itself with a program. Does nothing
-//! else.
+//! The `__exec` form of this binary: sets the parent death signal, and then replaces itself with a program.
 
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;

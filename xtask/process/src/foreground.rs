@@ -13,8 +13,8 @@ use super::{Interrupt, Interrupts, Launch, Streams, Supervised};
 /// The time between SIGTERM and SIGKILL.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// A command that inherits stdin, stdout and stderr. Dropping it ends the command and its descendants: SIGTERM, and
-/// SIGKILL five seconds later.
+/// A command that inherits stdin, stdout and stderr. Dropping this handle ends the command and its descendants:
+/// SIGTERM, and SIGKILL five seconds later.
 #[derive(Debug)]
 pub struct Foreground {
     process: Supervised,
@@ -36,15 +36,15 @@ impl Foreground {
         let terminal = std::io::stdin().is_terminal();
         let streams = if terminal { Streams::Terminal } else { Streams::Inherited };
         let mut launch = Launch::new(program, streams).args(args).grace(GRACE);
-        // The command may be cargo, which would rebuild packages if it inherited these variables.
-        launch = launch.env_remove(crate::cargo::inherited());
+        // The command may be cargo, which would rebuild packages if it variables_from_cargo these variables.
+        launch = launch.env_remove(crate::cargo::variables_from_cargo());
         for (name, value) in variables {
             launch = launch.env(name.as_ref(), value.as_ref());
         }
         Ok(Self { process: Supervised::spawn(&launch, |_| {})?, terminal })
     }
 
-    /// Waits for the end of the command, or for an interrupt; returns the exit code of either.
+    /// Waits for the end of the command or for an interrupt. Returns the exit code of the one that came first.
     ///
     /// # Cancel safety
     /// After cancelling, the command continues until the [`Foreground`] is dropped.

@@ -44,7 +44,7 @@ impl fmt::Display for Interrupt {
     }
 }
 
-/// Listens for interrupts. After its creation, the three signals no longer end the process: create it before anything
+/// Listens for interrupts. After its creation, the three signals no longer end the process: create it before any state
 /// that needs cleanup.
 #[derive(Debug)]
 pub struct Interrupts {

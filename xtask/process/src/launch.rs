@@ -41,7 +41,7 @@ pub struct Launch {
 }
 
 impl Launch {
-    /// Options to run `program` without a grace period: dropping its handle kills it immediately.
+    /// Options to run `program` without a grace period: dropping the handle kills the program immediately.
     pub fn new(program: impl Into<PathBuf>, streams: Streams) -> Self {
         Self {
             program: program.into(),
@@ -63,7 +63,7 @@ impl Launch {
         self
     }
 
-    /// Sets an environment variable; the others are inherited.
+    /// Sets an environment variable. The program inherits all other variables of this process.
     #[must_use]
     pub fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
         self.env.push((name.into(), value.into()));
@@ -77,7 +77,7 @@ impl Launch {
         self
     }
 
-    /// Sets the working directory; by default that of this process.
+    /// Sets the working directory. The default is the working directory of this process.
     #[must_use]
     pub fn folder(mut self, folder: impl Into<PathBuf>) -> Self {
         self.folder = Some(folder.into());
@@ -107,7 +107,7 @@ impl Launch {
     }
 
     /// The command that starts the supervisor.
-    pub(super) fn command(&self) -> anyhow::Result<Command> {
+    pub(super) fn supervisor_command(&self) -> anyhow::Result<Command> {
         let binary = match &self.supervisor {
             // A relative path would be resolved in the program's working directory.
             Some(binary) => std::path::absolute(binary).context("cannot find the supervisor")?,
@@ -146,6 +146,7 @@ impl Launch {
         Ok(command)
     }
 
+    /// The time between SIGTERM and SIGKILL.
     pub(super) fn grace_period(&self) -> Duration {
         self.grace
     }

@@ -4,22 +4,23 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
-/// The number of bytes that are read, at the end of a file.
-const WINDOW: u64 = 64 * 1024;
+/// The number of bytes to read from the end of a file.
+const TAIL_BYTES: u64 = 64 * 1024;
 
-/// The last `lines` non-blank lines of the file at `path`; empty if it cannot be read. Invalid UTF-8 is replaced.
+/// The last `lines` non-blank lines of the file at `path`; empty if the file cannot be read. Replaces invalid UTF-8.
 pub fn tail(path: &Path, lines: usize) -> String {
     let Ok(text) = read_end(path) else { return String::new() };
     let all: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
     all[all.len().saturating_sub(lines)..].join("\n")
 }
 
+/// Reads the last [`TAIL_BYTES`] bytes of a file as text.
 fn read_end(path: &Path) -> std::io::Result<String> {
     let mut file = File::open(path)?;
     let length = file.metadata()?.len();
-    file.seek(SeekFrom::Start(length.saturating_sub(WINDOW)))?;
+    file.seek(SeekFrom::Start(length.saturating_sub(TAIL_BYTES)))?;
     let mut bytes = Vec::new();
-    file.take(WINDOW).read_to_end(&mut bytes)?;
+    file.take(TAIL_BYTES).read_to_end(&mut bytes)?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 

@@ -1,10 +1,10 @@
-//! Writes `tracing` events to stderr, filtered by `RUST_LOG`; errors only by default.
+//! Writes `tracing` events to stderr, filtered by `RUST_LOG`. Without `RUST_LOG`, writes only errors.
 
 use tracing_subscriber::EnvFilter;
 
-/// Installs the global subscriber. Without `RUST_LOG` it writes errors only.
+/// Installs the global subscriber.
 pub fn init() {
     let filter = EnvFilter::from_default_env();
-    // Fails if a global subscriber is already installed, which then remains in use.
+    // This fails if a global subscriber is already installed. That subscriber then remains in use.
     let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
 }

@@ -3,6 +3,7 @@
 
 use std::process::ExitCode;
 
+/// This program has no arguments.
 #[derive(Debug, clap::Args)]
 struct Args {}
 

@@ -13,43 +13,47 @@ const LINE_INTERVAL: Duration = Duration::from_secs(30);
 /// Shows progress until it is dropped.
 #[derive(Debug)]
 pub struct Progress {
-    kind: Kind,
+    output: Output,
 }
 
+/// The form in which progress is shown.
 #[derive(Debug)]
-enum Kind {
+enum Output {
     Silent,
     Terminal(ProgressBar),
-    Lines { last: Mutex<(String, Instant)> },
+    /// The last printed step, and the time of the last printed line.
+    Lines {
+        last: Mutex<(String, Instant)>,
+    },
 }
 
 impl Progress {
     /// Shows a spinner if stderr is a terminal, else lines.
     pub fn new() -> Self {
         if !std::io::stderr().is_terminal() {
-            return Self { kind: Kind::Lines { last: Mutex::new((String::new(), Instant::now())) } };
+            return Self { output: Output::Lines { last: Mutex::new((String::new(), Instant::now())) } };
         }
         let bar = ProgressBar::new_spinner();
-        bar.set_style(spinner());
+        bar.set_style(spinner_style());
         bar.enable_steady_tick(Duration::from_millis(120));
-        Self { kind: Kind::Terminal(bar) }
+        Self { output: Output::Terminal(bar) }
     }
 
     /// Shows nothing.
     pub fn silent() -> Self {
-        Self { kind: Kind::Silent }
+        Self { output: Output::Silent }
     }
 
     /// Begins a step, and shows its description.
     pub fn step(&self, text: &str) {
-        match &self.kind {
-            Kind::Silent => {}
-            Kind::Terminal(bar) => {
+        match &self.output {
+            Output::Silent => {}
+            Output::Terminal(bar) => {
                 bar.unset_length();
-                bar.set_style(spinner());
+                bar.set_style(spinner_style());
                 bar.set_message(text.to_owned());
             }
-            Kind::Lines { last } => {
+            Output::Lines { last } => {
                 let mut last = last.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
                 if last.0 != text {
                     eprintln!("{text}");
@@ -60,17 +64,17 @@ impl Progress {
     }
 
     /// Shows the progress of the current step: `done` of at most `total`, counted in `unit`.
-    pub fn count(&self, done: u64, total: u64, unit: &str) {
-        match &self.kind {
-            Kind::Silent => {}
-            Kind::Terminal(bar) => {
+    pub fn show_count(&self, done: u64, total: u64, unit: &str) {
+        match &self.output {
+            Output::Silent => {}
+            Output::Terminal(bar) => {
                 if bar.length() != Some(total) {
-                    bar.set_style(counter(unit));
+                    bar.set_style(counter_style(unit));
                     bar.set_length(total);
                 }
                 bar.set_position(done);
             }
-            Kind::Lines { last } => {
+            Output::Lines { last } => {
                 let mut last = last.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
                 if last.1.elapsed() >= LINE_INTERVAL {
                     eprintln!("{}: {done} of {total} {unit}", last.0);
@@ -82,16 +86,16 @@ impl Progress {
 
     /// Prints a line that the spinner does not overwrite.
     pub fn note(&self, text: &str) {
-        match &self.kind {
-            Kind::Silent => {}
-            Kind::Terminal(bar) => bar.suspend(|| eprintln!("{text}")),
-            Kind::Lines { .. } => eprintln!("{text}"),
+        match &self.output {
+            Output::Silent => {}
+            Output::Terminal(bar) => bar.suspend(|| eprintln!("{text}")),
+            Output::Lines { .. } => eprintln!("{text}"),
         }
     }
 
     /// Clears the terminal's line.
     pub fn finish(&self) {
-        if let Kind::Terminal(bar) = &self.kind {
+        if let Output::Terminal(bar) = &self.output {
             bar.finish_and_clear();
         }
     }
@@ -109,14 +113,17 @@ impl Drop for Progress {
     }
 }
 
-fn spinner() -> ProgressStyle {
-    style("{spinner} {msg} ({elapsed})")
+/// The style of a step without a count.
+fn spinner_style() -> ProgressStyle {
+    parse_style("{spinner} {msg} ({elapsed})")
 }
 
-fn counter(unit: &str) -> ProgressStyle {
-    style(&format!("{{spinner}} {{msg}} {{wide_bar}} {{pos}}/{{len}} {unit} ({{elapsed}})"))
+/// The style of a step with a count of `unit`.
+fn counter_style(unit: &str) -> ProgressStyle {
+    parse_style(&format!("{{spinner}} {{msg}} {{wide_bar}} {{pos}}/{{len}} {unit} ({{elapsed}})"))
 }
 
-fn style(template: &str) -> ProgressStyle {
+/// Parses a template of indicatif.
+fn parse_style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_spinner())
 }

@@ -1,5 +1,5 @@
-//! Temporary folders that are always removed: locked while in use, removed by the last process that uses them, swept
-//! by the next run.
+//! Temporary folders that are always removed. Each process locks the folders that it uses, the last process removes
+//! them, and the next run sweeps the folders of killed processes.
 //!
 //! The lock is a shared advisory lock on a file in the folder. The kernel releases it even if its holder is killed.
 //! A folder is renamed to its final name after it is locked, so that a sweep never removes a folder before its lock
@@ -19,10 +19,10 @@ const NEW_PREFIX: &str = ".kube-xtask-new-";
 const NEW_MAX_AGE: Duration = Duration::from_secs(600);
 /// The name of the lock file in each folder.
 const LOCK_FILE: &str = "lock";
-/// The maximum number of attempts to remove a folder in [`Share::leave`].
-const LEAVE_ATTEMPTS: usize = 100;
+/// The maximum number of attempts to remove a folder in [`SharedLock::release_and_remove`].
+const REMOVE_ATTEMPTS: usize = 100;
 /// The time between two attempts.
-const LEAVE_INTERVAL: Duration = Duration::from_millis(20);
+const REMOVE_INTERVAL: Duration = Duration::from_millis(20);
 
 /// A temporary folder, which is removed when this handle is dropped.
 #[derive(Debug)]
@@ -96,14 +96,14 @@ impl Drop for Scratch {
 
 /// The lock of another process on a [`Scratch`] folder, which keeps the folder from being swept.
 #[derive(Debug)]
-pub(crate) struct Share {
+pub(crate) struct SharedLock {
     path: PathBuf,
     lock: File,
 }
 
-impl Share {
-    /// Locks the folder at `path`. The lock is held until the `Share` is dropped.
-    pub(crate) fn join(path: &Path) -> anyhow::Result<Self> {
+impl SharedLock {
+    /// Locks the folder at `path`. Dropping the `SharedLock` releases the lock.
+    pub(crate) fn acquire(path: &Path) -> anyhow::Result<Self> {
         let lock = File::open(path.join(LOCK_FILE))
             .with_context(|| format!("cannot open the lock in {}", path.display()))?;
         lock.lock_shared().context("cannot lock a file")?;
@@ -111,11 +111,11 @@ impl Share {
     }
 
     /// Releases the lock, and removes the folder unless other processes keep it locked for more than two seconds.
-    pub(crate) fn leave(self) {
+    pub(crate) fn release_and_remove(self) {
         drop(self.lock);
-        // Several processes may leave at the same time. Each check takes the lock briefly, and the checks of the other
-        // processes then fail: retry.
-        for _ in 0..LEAVE_ATTEMPTS {
+        // Several processes may release their locks at the same time. Each check takes the lock briefly, and the checks
+        // of the other processes then fail: they retry.
+        for _ in 0..REMOVE_ATTEMPTS {
             if is_unused(&self.path) {
                 // If this fails, the next run sweeps the folder.
                 let _ = fs::remove_dir_all(&self.path);
@@ -123,7 +123,7 @@ impl Share {
             if !self.path.exists() {
                 return;
             }
-            std::thread::sleep(LEAVE_INTERVAL);
+            std::thread::sleep(REMOVE_INTERVAL);
         }
     }
 }
@@ -132,7 +132,7 @@ impl Share {
 fn is_unused(folder: &Path) -> bool {
     match File::open(folder.join(LOCK_FILE)) {
         Ok(lock) => lock.try_lock().is_ok(),
-        // A folder gets its final name after its lock file is created: an earlier removal was interrupted.
+        // A folder gets its final name after its lock file is created. Without a lock file, a removal was interrupted.
         Err(error) => error.kind() == std::io::ErrorKind::NotFound,
     }
 }
@@ -191,15 +191,16 @@ mod tests {
     }
 
     #[test]
-    fn the_last_process_to_leave_removes_the_folder() {
+    fn the_last_process_to_release_its_lock_removes_the_folder() {
         let parent = tempfile::tempdir().unwrap();
         let mut scratch = Scratch::create(parent.path()).unwrap();
-        let (one, two) = (Share::join(scratch.path()).unwrap(), Share::join(scratch.path()).unwrap());
+        let (one, two) =
+            (SharedLock::acquire(scratch.path()).unwrap(), SharedLock::acquire(scratch.path()).unwrap());
         drop(scratch.lock.take());
-        one.leave();
+        one.release_and_remove();
         assert_eq!(count_entries(parent.path()), 1);
         assert_eq!(Scratch::sweep(parent.path()), 0);
-        two.leave();
+        two.release_and_remove();
         assert_eq!(count_entries(parent.path()), 0);
     }
 }

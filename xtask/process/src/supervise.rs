@@ -15,9 +15,10 @@ use tokio::process::{Child, Command};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::exec::{self, die_with_parent};
-use super::scratch::Share;
+use super::scratch::SharedLock;
 
-/// The interval at which the parent's id is polled; only Linux sends a signal at the parent's end.
+/// The interval at which the supervisor polls the id of its parent. Only Linux also sends a signal when the parent
+/// ends.
 const PARENT_POLL_INTERVAL: Duration = Duration::from_millis(200);
 
 /// The first argument that selects this form.
@@ -58,18 +59,18 @@ pub(crate) struct Args {
 /// When the program cannot be started, or no signal handler can be installed.
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let share = args.scratch.as_deref().map(Share::join).transpose()?;
+    let lock = args.scratch.as_deref().map(SharedLock::acquire).transpose()?;
     let outcome = runtime.block_on(supervise(args));
     reap_descendants();
     let Outcome { status, orphaned } = outcome?;
-    if let (Some(share), true) = (share, orphaned) {
-        share.leave();
+    if let (Some(lock), true) = (lock, orphaned) {
+        lock.release_and_remove();
     }
     let code = status.and_then(|status| status.code().or_else(|| Some(128 + status.signal()?))).unwrap_or(1);
     Ok(ExitCode::from(u8::try_from(code).unwrap_or(1)))
 }
 
-/// How the supervision ended.
+/// The result of a supervision.
 struct Outcome {
     /// `None` if the program was not started.
     status: Option<ExitStatus>,
@@ -77,11 +78,11 @@ struct Outcome {
     orphaned: bool,
 }
 
-/// Starts the program, and waits until it ends or its end is requested by a signal.
+/// Starts the program, and waits until the program ends. Ends the program if SIGTERM arrives or the parent ends.
 async fn supervise(args: &Args) -> anyhow::Result<Outcome> {
     let mut term = signal(SignalKind::terminate())?;
-    // The terminal sends these signals to the program, the parent and the supervisor. The handlers keep them from
-    // ending the supervisor: only the parent decides when it ends.
+    // The terminal sends these signals to the program, the parent and the supervisor. The handlers keep the
+    // signals from ending the supervisor: only the parent decides when the supervisor ends.
     let _int = signal(SignalKind::interrupt())?;
     let _hangup = signal(SignalKind::hangup())?;
     let mut parent = Parent::watch(args.parent)?;
@@ -90,7 +91,7 @@ async fn supervise(args: &Args) -> anyhow::Result<Outcome> {
     if parent.has_changed() {
         return Ok(Outcome { status: None, orphaned: true });
     }
-    let mut child = spawn(args)?;
+    let mut child = spawn_program(args)?;
     let pid =
         child.id().and_then(|id| Pid::from_raw(id.cast_signed())).context("the program has no process id")?;
     if args.report {
@@ -101,21 +102,21 @@ async fn supervise(args: &Args) -> anyhow::Result<Outcome> {
     let (mut status, mut orphaned) = tokio::select! {
         status = child.wait() => (Some(status?), false),
         _ = term.recv() => (None, false),
-        () = parent.ended() => (None, true),
+        () = parent.wait_until_ended() => (None, true),
     };
     if status.is_none() && !orphaned {
-        send(pid, Signal::TERM, args.foreground);
+        send_signal(pid, Signal::TERM, args.foreground);
         // A stopped program does not handle SIGTERM until it continues.
-        send(pid, Signal::CONT, args.foreground);
+        send_signal(pid, Signal::CONT, args.foreground);
         (status, orphaned) = tokio::select! {
             status = child.wait() => (Some(status?), false),
             () = tokio::time::sleep(Duration::from_millis(args.grace)) => (None, false),
-            () = parent.ended() => (None, true),
+            () = parent.wait_until_ended() => (None, true),
         };
     }
     // Kill the process group even if the program has ended: other processes of the group may still run.
     if status.is_none() || !args.foreground {
-        send(pid, Signal::KILL, args.foreground);
+        send_signal(pid, Signal::KILL, args.foreground);
     }
     let status = match status {
         Some(status) => status,
@@ -134,6 +135,7 @@ struct Parent {
 }
 
 impl Parent {
+    /// Starts to observe the parent, whose process id is `id`.
     fn watch(id: u32) -> anyhow::Result<Self> {
         let thread_ended = signal(SignalKind::user_defined1())?;
         die_with_parent(Signal::USR1)?;
@@ -145,7 +147,8 @@ impl Parent {
         std::os::unix::process::parent_id() != self.id
     }
 
-    async fn ended(&mut self) {
+    /// Waits until the parent has ended.
+    async fn wait_until_ended(&mut self) {
         while !self.has_changed() {
             tokio::select! {
                 _ = self.thread_ended.recv() => return,
@@ -155,7 +158,8 @@ impl Parent {
     }
 }
 
-fn spawn(args: &Args) -> anyhow::Result<Child> {
+/// Starts the program through `__exec`, with the streams and the process group of the arguments.
+fn spawn_program(args: &Args) -> anyhow::Result<Child> {
     let binary = this_binary().context("cannot find this binary")?;
     let mut command = Command::new(binary);
     command.arg(exec::FORM).arg("--parent").arg(std::process::id().to_string()).arg("--").args(&args.command);
@@ -183,7 +187,7 @@ fn open_to_append(path: &Path) -> anyhow::Result<Stdio> {
 }
 
 /// Sends a signal to the process `pid` if `single` is true, else to its process group.
-fn send(pid: Pid, signal: Signal, single: bool) {
+fn send_signal(pid: Pid, signal: Signal, single: bool) {
     // Fails only if the process has already ended.
     let _ = if single {
         rustix::process::kill_process(pid, signal)
@@ -199,7 +203,7 @@ fn reap_descendants() {
     for _ in 0..1000 {
         let children = children_of_this_process();
         for pid in &children {
-            send(*pid, Signal::KILL, true);
+            send_signal(*pid, Signal::KILL, true);
             let _ = rustix::process::waitpid(Some(*pid), rustix::process::WaitOptions::empty());
         }
         if children.is_empty() {

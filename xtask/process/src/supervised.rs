@@ -17,7 +17,7 @@ use super::launch::Launch;
 /// The time that a supervisor has to end after its program's grace period, before it is killed.
 const SUPERVISOR_GRACE: Duration = Duration::from_secs(10);
 
-/// How a program ended.
+/// The end of a program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ended {
     /// The exit code; 128 plus the signal's number if a signal ended the program.
@@ -33,6 +33,7 @@ impl fmt::Display for Ended {
     }
 }
 
+/// The state of the program.
 #[derive(Debug, Clone, Copy)]
 enum State {
     Starting,
@@ -40,6 +41,7 @@ enum State {
     Ended(Ended),
 }
 
+/// The state that the handle shares with the thread that runs the supervisor.
 #[derive(Debug)]
 struct Shared {
     /// The supervisor's process id; `None` before its start and after its end. The supervisor is reaped under this
@@ -50,6 +52,7 @@ struct Shared {
     end_requested: Mutex<bool>,
 }
 
+/// Locks a mutex, even if a thread panicked while it held the lock.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // A panic cannot leave these values half-written: each is written by one assignment.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -58,8 +61,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// The callback for an end of the program that its handle did not request.
 type OnDeath = Box<dyn FnOnce(Ended) + Send>;
 
-/// A program that runs under a supervisor. Dropping it ends the program and its descendants, and blocks until they
-/// have ended (at most the grace period and ten seconds).
+/// A program that runs under a supervisor. Dropping this handle ends the program and its descendants, and blocks until
+/// they have ended (at most the grace period and ten seconds).
 #[derive(Debug)]
 pub struct Supervised {
     shared: Arc<Shared>,
@@ -68,16 +71,16 @@ pub struct Supervised {
 }
 
 impl Supervised {
-    /// Starts the program. Blocks for a few milliseconds rather than being async, because a cancelled future could
-    /// leave a process running.
+    /// Starts the program. This function is not async and blocks for a few milliseconds, because a cancelled future
+    /// could leave a process running.
     ///
-    /// Calls `on_death` on another thread if the program ends and this handle did not request it.
+    /// Calls `on_death` on another thread if the program ends and this handle did not request the end.
     ///
     /// # Errors
     /// When the supervisor cannot be started. If the program cannot be executed, its stderr has the error and its
     /// exit code is 126 or 127.
     pub fn spawn(launch: &Launch, on_death: impl FnOnce(Ended) + Send + 'static) -> anyhow::Result<Self> {
-        let command = launch.command()?;
+        let command = launch.supervisor_command()?;
         let shared = Arc::new(Shared {
             supervisor: Mutex::new(None),
             state: watch::Sender::new(State::Starting),
@@ -146,8 +149,8 @@ impl Supervised {
     }
 
     /// Sends SIGTERM to the program, and SIGKILL after its grace period. Returns immediately; see [`Self::wait`].
-    pub fn end(&self) {
-        self.shared.end(Signal::TERM);
+    pub fn request_end(&self) {
+        self.shared.signal_supervisor(Signal::TERM);
     }
 
     /// Kills the program (SIGKILL), as in a crash, and waits for its end.
@@ -182,20 +185,21 @@ impl Supervised {
 
 impl Drop for Supervised {
     fn drop(&mut self) {
-        self.end();
+        self.request_end();
         let Some(thread) = self.thread.take() else { return };
         let deadline = Instant::now() + self.grace + SUPERVISOR_GRACE;
         while !thread.is_finished() && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(5));
         }
         if !thread.is_finished() {
-            self.shared.end(Signal::KILL);
+            self.shared.signal_supervisor(Signal::KILL);
         }
     }
 }
 
 impl Shared {
-    fn end(&self, signal: Signal) {
+    /// Records that the end is requested, and sends a signal to the supervisor.
+    fn signal_supervisor(&self, signal: Signal) {
         *lock(&self.end_requested) = true;
         if let Some(pid) = *lock(&self.supervisor) {
             // The supervisor is reaped only under this lock: the id cannot belong to a new process.
@@ -221,7 +225,7 @@ fn run_supervisor(
     if let Some(program) = read_program_id(&mut child) {
         shared.state.send_replace(State::Running(program));
     }
-    let ended = reap(child, pid, shared);
+    let ended = reap_supervisor(child, pid, shared);
     let end_requested = *lock(&shared.end_requested);
     shared.state.send_replace(State::Ended(ended));
     if !end_requested {
@@ -229,6 +233,7 @@ fn run_supervisor(
     }
 }
 
+/// Reads the program's process id, which the supervisor writes to its stdout.
 fn read_program_id(child: &mut Child) -> Option<Pid> {
     // One short line, or end of file if the program could not be started.
     let mut line = String::new();
@@ -237,8 +242,8 @@ fn read_program_id(child: &mut Child) -> Option<Pid> {
 }
 
 /// Waits for the end of the supervisor, reaps it, and returns how the program ended.
-fn reap(mut child: Child, pid: Pid, shared: &Shared) -> Ended {
-    // Waits without reaping, so that the kernel cannot reuse the id before it is cleared.
+fn reap_supervisor(mut child: Child, pid: Pid, shared: &Shared) -> Ended {
+    // Waits without reaping, so that the kernel cannot reuse the id before this function clears it.
     let exited = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
     while matches!(rustix::process::waitid(WaitId::Pid(pid), exited), Err(rustix::io::Errno::INTR)) {}
     let mut supervisor = lock(&shared.supervisor);

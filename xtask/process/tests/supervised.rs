@@ -9,61 +9,64 @@ use std::path::PathBuf;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use common::{World, eventually};
+use common::{Sandbox, eventually};
 use rustix::process::Signal;
 use xtask_process::{Launch, Streams, Supervised};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_xtask-process");
 
-fn launch(world: &World, program: &str, args: &[&str]) -> Launch {
-    let log = world.path("log");
-    let (name, value) = world.environment();
+/// A launch of `program` in the sandbox, with its output in the file `log`.
+fn launch(sandbox: &Sandbox, program: &str, args: &[&str]) -> Launch {
+    let log = sandbox.path("log");
+    let (name, value) = sandbox.mark_variable();
     Launch::new(program, Streams::Files { stdout: log.clone(), stderr: log })
         .args(args.iter().copied())
         .env(name, value)
         .supervisor(PROGRAM)
 }
 
-fn shell(world: &World, text: &str) -> Launch {
-    launch(world, "sh", &["-c", text])
+/// A launch of a shell script.
+fn launch_script(sandbox: &Sandbox, text: &str) -> Launch {
+    launch(sandbox, "sh", &["-c", text])
 }
 
-fn log(world: &World) -> String {
-    fs::read_to_string(world.path("log")).unwrap_or_default()
+/// The output of the launched programs so far.
+fn log(sandbox: &Sandbox) -> String {
+    fs::read_to_string(sandbox.path("log")).unwrap_or_default()
 }
 
 #[test]
 fn dropping_ends_a_program_with_all_its_descendants() {
-    let world = World::new();
+    let sandbox = Sandbox::new();
     let family = "sleep 1001 & setsid sleep 1002 & (setsid sh -c 'sleep 1003' &) ; exec sleep 1004";
-    let process = Supervised::spawn(&shell(&world, family), |_| {}).unwrap();
+    let process = Supervised::spawn(&launch_script(&sandbox, family), |_| {}).unwrap();
     for sleep in ["sleep 1001", "sleep 1002", "sleep 1003", "sleep 1004"] {
-        world.wait_for(sleep, 1);
+        sandbox.wait_for_processes(sleep, 1);
     }
     drop(process);
-    assert_eq!(world.processes(), []);
+    assert_eq!(sandbox.processes(), []);
 }
 
 #[tokio::test]
 async fn a_death_is_reported_with_its_exit_code() {
-    let world = World::new();
+    let sandbox = Sandbox::new();
     let (sender, receiver) = mpsc::channel();
-    let process = Supervised::spawn(&shell(&world, "echo last words; exit 7"), move |ended| {
+    let process = Supervised::spawn(&launch_script(&sandbox, "echo last words; exit 7"), move |ended| {
         sender.send(ended.code).unwrap();
     })
     .unwrap();
     assert_eq!(process.wait().await.code, 7);
     assert_eq!(receiver.recv_timeout(Duration::from_secs(5)), Ok(7));
     assert_eq!(process.ended().unwrap().code, 7);
-    assert_eq!(log(&world), "last words\n");
+    assert_eq!(log(&sandbox), "last words\n");
     assert!(process.signal(Signal::CONT).await.is_err());
 }
 
 #[tokio::test]
 async fn a_requested_end_is_not_reported_as_a_death() {
-    let world = World::new();
+    let sandbox = Sandbox::new();
     let (sender, receiver) = mpsc::channel::<u8>();
-    let process = Supervised::spawn(&launch(&world, "sleep", &["1000"]), move |ended| {
+    let process = Supervised::spawn(&launch(&sandbox, "sleep", &["1000"]), move |ended| {
         sender.send(ended.code).unwrap();
     })
     .unwrap();
@@ -76,71 +79,73 @@ async fn a_requested_end_is_not_reported_as_a_death() {
 
 #[tokio::test]
 async fn a_missing_program_is_logged_and_ends_with_code_127() {
-    let world = World::new();
-    let process = Supervised::spawn(&launch(&world, "no-such-program", &[]), |_| {}).unwrap();
+    let sandbox = Sandbox::new();
+    let process = Supervised::spawn(&launch(&sandbox, "no-such-program", &[]), |_| {}).unwrap();
     assert_eq!(process.wait().await.code, 127);
-    assert!(log(&world).contains("cannot run no-such-program"), "{}", log(&world));
+    assert!(log(&sandbox).contains("cannot run no-such-program"), "{}", log(&sandbox));
 }
 
 #[test]
 fn a_program_may_clean_up_during_its_grace_period() {
-    let world = World::new();
+    let sandbox = Sandbox::new();
     let text = "trap 'echo bye; exit 0' TERM; echo ready; while :; do sleep 0.05; done";
-    let process = Supervised::spawn(&shell(&world, text).grace(Duration::from_secs(20)), |_| {}).unwrap();
-    assert!(eventually(|| log(&world) == "ready\n"));
+    let process =
+        Supervised::spawn(&launch_script(&sandbox, text).grace(Duration::from_secs(20)), |_| {}).unwrap();
+    assert!(eventually(|| log(&sandbox) == "ready\n"));
     drop(process);
     // Before this line, the shell may log that its `sleep` was terminated.
-    assert!(log(&world).ends_with("bye\n"), "{}", log(&world));
-    assert_eq!(world.processes(), []);
+    assert!(log(&sandbox).ends_with("bye\n"), "{}", log(&sandbox));
+    assert_eq!(sandbox.processes(), []);
 }
 
 #[test]
 fn a_program_is_killed_after_its_grace_period() {
-    let world = World::new();
+    let sandbox = Sandbox::new();
     let text = "trap '' TERM; echo ready; while :; do sleep 0.05; done";
-    let process = Supervised::spawn(&shell(&world, text).grace(Duration::from_millis(300)), |_| {}).unwrap();
-    assert!(eventually(|| log(&world) == "ready\n"));
+    let process =
+        Supervised::spawn(&launch_script(&sandbox, text).grace(Duration::from_millis(300)), |_| {}).unwrap();
+    assert!(eventually(|| log(&sandbox) == "ready\n"));
     let start = Instant::now();
     drop(process);
     assert!(start.elapsed() >= Duration::from_millis(300));
-    assert_eq!(world.processes(), []);
+    assert_eq!(sandbox.processes(), []);
 }
 
 #[tokio::test]
 async fn a_stopped_program_can_be_continued_and_ended() {
-    let world = World::new();
+    let sandbox = Sandbox::new();
     let text = "i=0; while :; do i=$((i+1)); echo $i; sleep 0.02; done";
-    let process = Supervised::spawn(&shell(&world, text), |_| {}).unwrap();
-    assert!(eventually(|| log(&world).lines().count() > 3));
+    let process = Supervised::spawn(&launch_script(&sandbox, text), |_| {}).unwrap();
+    assert!(eventually(|| log(&sandbox).lines().count() > 3));
     process.signal(Signal::STOP).await.unwrap();
     // A signal takes effect asynchronously: a line may still be written after `signal` returns.
     assert!(eventually(|| {
-        let before = log(&world);
+        let before = log(&sandbox);
         std::thread::sleep(Duration::from_millis(200));
-        before == log(&world)
+        before == log(&sandbox)
     }));
-    let paused = log(&world);
+    let paused = log(&sandbox);
     process.signal(Signal::CONT).await.unwrap();
-    assert!(eventually(|| log(&world).len() > paused.len()));
+    assert!(eventually(|| log(&sandbox).len() > paused.len()));
     process.signal(Signal::STOP).await.unwrap();
     drop(process);
-    assert_eq!(world.processes(), []);
+    assert_eq!(sandbox.processes(), []);
 }
 
 #[tokio::test]
 async fn a_terminated_program_may_clean_up() {
-    let world = World::new();
+    let sandbox = Sandbox::new();
     let text = "trap 'echo bye; exit 4' TERM; echo ready; while :; do sleep 0.05; done";
-    let process = Supervised::spawn(&shell(&world, text), |_| {}).unwrap();
-    assert!(eventually(|| log(&world) == "ready\n"));
+    let process = Supervised::spawn(&launch_script(&sandbox, text), |_| {}).unwrap();
+    assert!(eventually(|| log(&sandbox) == "ready\n"));
     let ended = process.terminate(Duration::from_secs(20)).await.unwrap();
-    assert!(ended.code == 4 && log(&world).ends_with("bye\n"), "{ended}: {}", log(&world));
+    assert!(ended.code == 4 && log(&sandbox).ends_with("bye\n"), "{ended}: {}", log(&sandbox));
 }
 
 #[test]
 fn a_missing_supervisor_is_an_error() {
-    let world = World::new();
-    let broken = launch(&world, "true", &[]).supervisor(PathBuf::from("/nonexistent/xtask"));
+    let sandbox = Sandbox::new();
+    let broken = launch(&sandbox, "true", &[]).supervisor(PathBuf::from("/nonexistent/xtask"));
     let error = Supervised::spawn(&broken, |_| {}).unwrap_err();
     assert!(error.to_string().contains("cannot start a supervisor for true"), "{error:#}");
 }

@@ -11,14 +11,14 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command};
 
-use common::{World, finish, signal};
+use common::{Sandbox, finish, signal};
 use rustix::process::Signal;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_xtask-sim");
 
 /// Runs `sim` with these arguments to its end; returns the exit code and the output.
-fn sim(world: &World, args: &[&str]) -> (Option<i32>, String) {
-    finish(world.program(args).spawn().unwrap())
+fn sim(sandbox: &Sandbox, args: &[&str]) -> (Option<i32>, String) {
+    finish(sandbox.program(args).spawn().unwrap())
 }
 
 /// The lines that `sim` without a command prints at its start, up to the line with `Ctrl-C`.
@@ -35,9 +35,9 @@ fn lines(child: &mut Child) -> Vec<String> {
 }
 
 /// Whether kubectl is on the PATH; prints that the test is skipped if not.
-fn kubectl(world: &World) -> bool {
+fn kubectl(sandbox: &Sandbox) -> bool {
     let mut command = Command::new("kubectl");
-    world.set_environment(&mut command);
+    sandbox.set_environment(&mut command);
     let found = command.args(["version", "--client"]).output().is_ok_and(|output| output.status.success());
     if !found {
         eprintln!("skipped: there is no kubectl on the PATH");
@@ -47,33 +47,33 @@ fn kubectl(world: &World) -> bool {
 
 #[test]
 fn returns_the_exit_code_of_the_command() {
-    let world = World::new();
-    assert_eq!(sim(&world, &["--", "sh", "-c", "exit 7"]).0, Some(7));
-    assert_eq!(sim(&world, &["--", "true"]).0, Some(0));
-    let (code, text) = sim(&world, &["--", "no-such-program"]);
+    let sandbox = Sandbox::new();
+    assert_eq!(sim(&sandbox, &["--", "sh", "-c", "exit 7"]).0, Some(7));
+    assert_eq!(sim(&sandbox, &["--", "true"]).0, Some(0));
+    let (code, text) = sim(&sandbox, &["--", "no-such-program"]);
     assert_eq!(code, Some(127), "{text}");
     assert!(text.contains("cannot run no-such-program"), "{text}");
-    world.wait_until_clean();
+    sandbox.wait_until_clean();
 }
 
 #[test]
 fn the_kubeconfig_is_private_and_removed_at_the_end() {
-    let world = World::new();
+    let sandbox = Sandbox::new();
     let script = "stat -c %a $KUBECONFIG; echo $KUBECONFIG; grep -c client-key-data $KUBECONFIG; env";
-    let (code, text) = sim(&world, &["--", "sh", "-c", script]);
+    let (code, text) = sim(&sandbox, &["--", "sh", "-c", script]);
     assert_eq!(code, Some(0), "{text}");
     let lines: Vec<_> = text.lines().collect();
     assert_eq!((lines[0], lines[2]), ("600", "1"), "{text}");
     assert!(!Path::new(lines[1]).exists());
     assert!(!text.contains("CARGO_PKG_NAME"), "{text}");
-    world.wait_until_clean();
+    sandbox.wait_until_clean();
 }
 
 #[test]
 fn without_a_command_it_serves_until_interrupted() {
-    let world = World::new();
+    let sandbox = Sandbox::new();
     for (how, code) in [(Signal::INT, 0), (Signal::TERM, 0)] {
-        let mut child = world.program(&["--http", "--nodes", "1"]).spawn().unwrap();
+        let mut child = sandbox.program(&["--http", "--nodes", "1"]).spawn().unwrap();
         let printed = lines(&mut child);
         assert!(printed[0].starts_with("kube-sim at http://127.0.0.1:"), "{printed:?}");
         let kubeconfig = printed[1].strip_prefix("export KUBECONFIG=").unwrap();
@@ -82,27 +82,27 @@ fn without_a_command_it_serves_until_interrupted() {
         assert_eq!(finish(child).0, Some(code));
         assert!(!Path::new(kubeconfig).exists());
     }
-    world.wait_until_clean();
+    sandbox.wait_until_clean();
 }
 
 #[test]
 fn an_interrupt_ends_the_command_and_the_server() {
-    let world = World::new();
+    let sandbox = Sandbox::new();
     let script =
         "trap 'echo TERM > $WORLD/terminated; exit 3' TERM; echo up > $WORLD/up; while :; do sleep 0.1; done";
-    let child = world.program(&["--", "sh", "-c", script]).spawn().unwrap();
-    assert!(common::eventually(|| world.path("up").exists()));
+    let child = sandbox.program(&["--", "sh", "-c", script]).spawn().unwrap();
+    assert!(common::eventually(|| sandbox.path("up").exists()));
     signal(&child, Signal::INT);
     assert_eq!(finish(child).0, Some(130));
-    assert!(world.path("terminated").exists(), "the command received no SIGTERM");
-    world.wait_until_clean();
+    assert!(sandbox.path("terminated").exists(), "the command received no SIGTERM");
+    sandbox.wait_until_clean();
 }
 
 #[test]
 fn invalid_arguments_are_refused() {
-    let world = World::new();
+    let sandbox = Sandbox::new();
     let check = |args: &[&str], expected: &str| {
-        let (code, text) = sim(&world, args);
+        let (code, text) = sim(&sandbox, args);
         assert!(code != Some(0) && text.contains(expected), "{args:?}: {code:?}: {text}");
     };
     check(&["--listen", "here"], "IP address");
@@ -112,16 +112,16 @@ fn invalid_arguments_are_refused() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     check(&["--listen", &address], &format!("listening on {address}"));
-    world.wait_until_clean();
+    sandbox.wait_until_clean();
 }
 
 #[test]
 fn kubectl_lists_nodes_and_running_pods() {
-    let world = World::new();
-    if !kubectl(&world) {
+    let sandbox = Sandbox::new();
+    if !kubectl(&sandbox) {
         return;
     }
-    let (code, text) = sim(&world, &["--", "kubectl", "get", "nodes,pods", "-A"]);
+    let (code, text) = sim(&sandbox, &["--", "kubectl", "get", "nodes,pods", "-A"]);
     assert_eq!(code, Some(0), "{text}");
     assert!(text.contains("node/node-0") && text.contains("Ready"), "{text}");
     assert!(
@@ -129,28 +129,28 @@ fn kubectl_lists_nodes_and_running_pods() {
         "{text}"
     );
     let (code, text) =
-        sim(&world, &["--no-workload", "--nodes", "2", "--", "kubectl", "get", "nodes,pods", "-A"]);
+        sim(&sandbox, &["--no-workload", "--nodes", "2", "--", "kubectl", "get", "nodes,pods", "-A"]);
     assert_eq!(code, Some(0), "{text}");
     assert_eq!(text.matches("node/").count(), 2, "{text}");
     assert_eq!(text.matches("pod/").count(), 0, "{text}");
-    world.wait_until_clean();
+    sandbox.wait_until_clean();
 }
 
 #[test]
 fn a_deployment_created_by_kubectl_rolls_out() {
-    let world = World::new();
-    if !kubectl(&world) {
+    let sandbox = Sandbox::new();
+    if !kubectl(&sandbox) {
         return;
     }
     let script = "set -e
         kubectl create deployment web --image=registry.example.com/web:1 --replicas=2
         kubectl rollout status deployment web --timeout=60s
         kubectl get pods -l app=web --no-headers | wc -l";
-    let (code, text) = sim(&world, &["--calm", "--pace", "20", "--", "sh", "-c", script]);
+    let (code, text) = sim(&sandbox, &["--calm", "--pace", "20", "--", "sh", "-c", script]);
     assert_eq!(code, Some(0), "{text}");
     assert!(
         text.contains("successfully rolled out") && text.lines().any(|line| line.trim() == "2"),
         "{text}"
     );
-    world.wait_until_clean();
+    sandbox.wait_until_clean();
 }

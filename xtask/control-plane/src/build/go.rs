@@ -102,7 +102,7 @@ impl Build<'_> {
                 () = tokio::time::sleep(Duration::from_millis(300)) => {
                     // With `-v`, Go prints one line for each package that is not in its build cache.
                     let done = fs::read_to_string(&stderr).map_or(0, |log| log.lines().count() as u64);
-                    self.progress.count(done.min(total), total, "packages");
+                    self.progress.show_count(done.min(total), total, "packages");
                 }
             }
         };

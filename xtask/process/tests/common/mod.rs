@@ -1,7 +1,7 @@
 //! An isolated environment for a program of `cargo xtask`: temporary folder, cache, and scripts that stand in for Go,
 //! etcd and kube-apiserver. An environment variable marks all processes of this environment.
 
-#![expect(dead_code, reason = "no test file uses all of it")]
+#![expect(dead_code, reason = "no test file uses all of this module")]
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -9,17 +9,17 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-/// The environment variable that marks the processes of a [`World`].
+/// The environment variable that marks the processes of a [`Sandbox`].
 const MARK: &str = "KUBE_XTASK_TEST_WORLD";
-/// The limit of [`eventually`]: long enough for a machine that is busy with other tests.
+/// The time limit of [`eventually`]. It is long enough for a machine that is busy with other tests.
 const LIMIT: Duration = Duration::from_secs(30);
 
 /// An isolated environment in a temporary folder.
-pub(crate) struct World {
+pub(crate) struct Sandbox {
     folder: tempfile::TempDir,
 }
 
-impl World {
+impl Sandbox {
     pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         for name in ["tmp", "cache", "bin", "assets"] {
@@ -28,6 +28,7 @@ impl World {
         Self { folder }
     }
 
+    /// The path of a file or folder below the folder of this environment.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
@@ -64,12 +65,13 @@ impl World {
         command.env(MARK, self.mark()).env("WORLD", self.folder.path());
     }
 
+    /// The value of [`MARK`], which is different in each environment.
     fn mark(&self) -> String {
         self.folder.path().display().to_string()
     }
 
     /// The variable that marks a process of this environment, and its value.
-    pub(crate) fn environment(&self) -> (&'static str, String) {
+    pub(crate) fn mark_variable(&self) -> (&'static str, String) {
         (MARK, self.mark())
     }
 
@@ -89,7 +91,7 @@ impl World {
 
     /// Waits until the command lines of `count` running processes contain `text`.
     #[track_caller]
-    pub(crate) fn wait_for(&self, text: &str, count: usize) {
+    pub(crate) fn wait_for_processes(&self, text: &str, count: usize) {
         let found = || self.processes().iter().filter(|(_, line)| line.contains(text)).count() >= count;
         assert!(eventually(found), "no {count} of {text:?} among {:#?}", self.processes());
     }
@@ -103,7 +105,7 @@ impl World {
 
     /// The existing scratch folders.
     pub(crate) fn leftovers(&self) -> Vec<PathBuf> {
-        let folders = ["tmp", "cache"].into_iter().flat_map(|name| list(&self.path(name)));
+        let folders = ["tmp", "cache"].into_iter().flat_map(|name| entries(&self.path(name)));
         folders
             .filter(|path| {
                 path.file_name().is_some_and(|name| name.to_string_lossy().contains("kube-xtask-"))
@@ -112,7 +114,8 @@ impl World {
     }
 }
 
-fn list(folder: &Path) -> Vec<PathBuf> {
+/// The paths of the entries of a folder.
+fn entries(folder: &Path) -> Vec<PathBuf> {
     fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect()
 }
 
@@ -128,6 +131,7 @@ pub(crate) fn eventually(condition: impl Fn() -> bool) -> bool {
     false
 }
 
+/// Sends a signal to a child process.
 pub(crate) fn signal(child: &Child, signal: rustix::process::Signal) {
     rustix::process::kill_process(rustix::process::Pid::from_child(child), signal).unwrap();
 }
