@@ -36,8 +36,8 @@ enum Task {
 #[expect(clippy::unreachable, reason = "a test checks that each of these subcommands has a package")]
 fn main() -> ExitCode {
     let mut arguments = std::env::args_os().skip(1);
-    if let Some(package) = arguments.next().and_then(|subcommand| package::of(&subcommand)) {
-        eprintln!("error: cannot run cargo: {}", package::run(package, arguments));
+    if let Some(package) = arguments.next().and_then(|subcommand| package::find(&subcommand)) {
+        eprintln!("error: cannot run cargo: {}", package::exec(package, arguments));
         return ExitCode::FAILURE;
     }
     let outcome = match Cli::parse().task {
@@ -62,7 +62,7 @@ mod tests {
     fn every_subcommand_except_test_and_tidy_has_a_package() {
         for subcommand in Cli::command().get_subcommands() {
             let here = matches!(subcommand.get_name(), "test" | "tidy");
-            assert_eq!(package::of(subcommand.get_name().as_ref()).is_none(), here, "{subcommand}");
+            assert_eq!(package::find(subcommand.get_name().as_ref()).is_none(), here, "{subcommand}");
         }
     }
 }

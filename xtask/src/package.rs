@@ -16,16 +16,16 @@ const PACKAGES: [(&str, &str); 6] = [
     ("sim", "xtask-sim"),
 ];
 
-/// The package that implements a subcommand; `None` if this package does.
-pub fn of(subcommand: &OsStr) -> Option<&'static str> {
+/// The package that implements a subcommand; `None` if `xtask` itself implements the subcommand.
+pub fn find(subcommand: &OsStr) -> Option<&'static str> {
     PACKAGES.iter().find(|(name, _)| subcommand == *name).map(|(_, package)| *package)
 }
 
-/// Replaces this process with `cargo run`, which replaces itself with the package's program: the exit code is that of
-/// the program, and the program receives signals directly.
+/// Replaces this process with `cargo run`, which replaces itself with the package's program. Therefore the exit code is
+/// that of the program, and the program receives signals directly.
 ///
 /// Returns only if cargo cannot be executed.
-pub fn run(package: &str, arguments: impl IntoIterator<Item = OsString>) -> std::io::Error {
+pub fn exec(package: &str, arguments: impl IntoIterator<Item = OsString>) -> std::io::Error {
     let mut command = cargo();
     command.args(["run", "--quiet", "--manifest-path"]).arg(crate::root().join("Cargo.toml"));
     command.args(["--package", package, "--"]).args(arguments).exec()

@@ -3,8 +3,9 @@
 
 use std::process::Command;
 
+/// Checks the part of the command line after `--package`.
 #[track_caller]
-fn check(arguments: &[&str], expected: &str) {
+fn check_arguments(arguments: &[&str], expected: &str) {
     let mut xtask = Command::new(env!("CARGO_BIN_EXE_xtask"));
     let output = xtask.args(arguments).env("CARGO", "echo").output().unwrap();
     let line = String::from_utf8_lossy(&output.stdout);
@@ -14,11 +15,11 @@ fn check(arguments: &[&str], expected: &str) {
 
 #[test]
 fn arguments_reach_the_package_unchanged() {
-    check(&["sim", "--", "true"], "xtask-sim -- -- true");
-    check(&["sim", "--calm", "--", "kubectl", "--", "x"], "xtask-sim -- --calm -- kubectl -- x");
-    check(&["cluster", "--help"], "xtask-control-plane -- --help");
-    check(&["e2e", "-h"], "xtask-e2e -- -h");
-    check(&["demo"], "xtask-demo --");
+    check_arguments(&["sim", "--", "true"], "xtask-sim -- -- true");
+    check_arguments(&["sim", "--calm", "--", "kubectl", "--", "x"], "xtask-sim -- --calm -- kubectl -- x");
+    check_arguments(&["cluster", "--help"], "xtask-control-plane -- --help");
+    check_arguments(&["e2e", "-h"], "xtask-e2e -- -h");
+    check_arguments(&["demo"], "xtask-demo --");
 }
 
 #[test]

@@ -4,7 +4,7 @@
 //! TLS while `visitor` changes the sites. `view` shows the progress, `summary` the totals. Every number comes from a
 //! store, from the server, or from a counter in `tally`.
 
-mod check;
+mod agreement;
 mod nodes;
 mod pods;
 mod site;
@@ -30,9 +30,11 @@ use snapshot::Snapshot;
 use tally::Tally;
 use view::View;
 use xtask_process::Interrupts;
-use xtask_sim::Load;
+use xtask_sim::WorkloadOptions;
 
+/// The number of nodes at the beginning.
 const NODES: usize = 6;
+/// The number of deployments of the simulated workload.
 const DEPLOYMENTS: usize = 6;
 /// The interval between two steps of the simulated workload.
 const PACE: Duration = Duration::from_millis(250);
@@ -65,23 +67,24 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?.block_on(main(args))
 }
 
+/// Runs the demo until its time limit or an interrupt, and prints the summary.
 async fn main(args: &Args) -> anyhow::Result<ExitCode> {
     let mut interrupts = Interrupts::listen()?;
     let seed = args.seed.unwrap_or_else(|| fastrand::u64(0..1_000_000));
     let sim = Sim::builder().seed(seed).nodes(NODES).build();
-    let load = Load { nodes: NODES, deployments: DEPLOYMENTS, seed, pace: PACE, calm: false };
-    let workload = load.start(&sim).await;
+    let options = WorkloadOptions { nodes: NODES, deployments: DEPLOYMENTS, seed, pace: PACE, calm: false };
+    let workload = options.start(&sim).await;
     let server = sim.serve_https(([127, 0, 0, 1], 0).into()).await.context("cannot serve the cluster")?;
     let client = connect(&server).await?;
     let (sender, messages) = mpsc::channel(MESSAGE_CAPACITY);
     let tally = Arc::new(Tally::new(sender));
 
-    site::install(&client).await?;
+    site::install_crd(&client).await?;
     let mut tasks = JoinSet::new();
     let pods = pods::start(&mut tasks, client.clone(), tally.clone());
     let nodes = nodes::start(&mut tasks, client.clone(), tally.clone());
     let (sites, controller) = site::start(&mut tasks, &client, tally.clone());
-    let visitor = tasks.spawn(visitor::visit(client.clone(), tally.clone(), seed));
+    let visitor = tasks.spawn(visitor::change_sites(client.clone(), tally.clone(), seed));
 
     let begin = Instant::now();
     let end = args.seconds.map(|seconds| begin + Duration::from_secs(seconds));
@@ -93,7 +96,7 @@ async fn main(args: &Args) -> anyhow::Result<ExitCode> {
 
     drop(workload);
     visitor.abort();
-    let agreement = check::wait_for_agreement(&sim, &mut snapshot).await;
+    let agreement = agreement::wait_for_agreement(&sim, &mut snapshot).await;
     let drained = controller.stop(SHUTDOWN_LIMIT).await;
     print!(
         "{}",
@@ -138,7 +141,7 @@ async fn update_view(
             _ = interrupts.next() => return,
             Some(line) = messages.recv() => view.print_message(&line),
             _ = snapshots.tick() => {
-                snapshot.take();
+                snapshot.refresh();
                 view.show(sim, tally, snapshot);
             }
         }

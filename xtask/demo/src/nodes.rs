@@ -22,8 +22,8 @@ pub(super) fn start(tasks: &mut JoinSet<()>, client: Client, tally: Arc<Tally>) 
         let mut observer = NodeObserver { pods: Api::all(client), broken: HashMap::new(), tally };
         while let Some(event) = informer.next().await {
             match event {
-                Ok(event) => observer.handle(event).await,
-                Err(error) => observer.tally.watch_failed("nodes", error),
+                Ok(event) => observer.handle_event(event).await,
+                Err(error) => observer.tally.record_watch_error("nodes", error),
             }
         }
     });
@@ -31,7 +31,7 @@ pub(super) fn start(tasks: &mut JoinSet<()>, client: Client, tally: Arc<Tally>) 
 }
 
 /// The `Ready` condition of a node, if it is present and not true.
-pub(super) fn not_ready(node: &Node) -> Option<&NodeCondition> {
+pub(super) fn not_ready_condition(node: &Node) -> Option<&NodeCondition> {
     let conditions = node.status.as_ref()?.conditions.as_ref()?;
     conditions.iter().find(|condition| condition.type_ == "Ready" && condition.status != "True")
 }
@@ -45,30 +45,31 @@ struct NodeObserver {
 }
 
 impl NodeObserver {
-    async fn handle(&mut self, event: WatchEvent<Arc<Node>>) {
+    /// Counts an event, and reports whether the node has become ready or not ready.
+    async fn handle_event(&mut self, event: WatchEvent<Arc<Node>>) {
         match event {
             WatchEvent::Added(node) => {
                 self.tally.nodes_added.increment();
-                self.examine(&node).await;
+                self.report_change(&node).await;
             }
             WatchEvent::Modified(node) => {
                 self.tally.nodes_modified.increment();
-                self.examine(&node).await;
+                self.report_change(&node).await;
             }
             WatchEvent::Deleted(node) => {
                 self.tally.nodes_deleted.increment();
                 self.broken.remove(&node.name_any());
                 self.tally.send_message(format!("{} left the cluster", node.name_any()));
             }
-            // For a failed watch, the stream also returns an error.
+            // If the watch failed, the stream also returns an error.
             WatchEvent::Bookmark(_) | WatchEvent::Error(_) => {}
         }
     }
 
-    /// Reports a node that has become ready or not ready.
-    async fn examine(&mut self, node: &Node) {
+    /// Reports the node if it has become ready or not ready.
+    async fn report_change(&mut self, node: &Node) {
         let name = node.name_any();
-        match (not_ready(node), self.broken.contains_key(&name)) {
+        match (not_ready_condition(node), self.broken.contains_key(&name)) {
             (Some(condition), false) => {
                 self.broken.insert(name.clone(), Instant::now());
                 self.tally.nodes_broken.increment();
@@ -104,11 +105,11 @@ mod tests {
     fn check(conditions: &serde_json::Value, expected: Option<&str>) {
         let node = serde_json::json!({ "metadata": {}, "status": { "conditions": conditions } });
         let node: Node = serde_json::from_value(node).unwrap();
-        assert_eq!(not_ready(&node).and_then(|condition| condition.reason.as_deref()), expected);
+        assert_eq!(not_ready_condition(&node).and_then(|condition| condition.reason.as_deref()), expected);
     }
 
     #[test]
-    fn a_present_ready_condition_that_is_not_true_breaks_a_node() {
+    fn only_a_ready_condition_that_is_not_true_makes_a_node_not_ready() {
         let condition = |kind: &str, status: &str| serde_json::json!({ "type": kind, "status": status, "reason": format!("{kind}{status}") });
         check(&serde_json::json!([condition("DiskPressure", "True"), condition("Ready", "True")]), None);
         check(&serde_json::json!([condition("Ready", "False")]), Some("ReadyFalse"));

@@ -18,7 +18,7 @@ pub(super) fn start(tasks: &mut JoinSet<()>, client: Client, tally: Arc<Tally>) 
         loop {
             // The next poll resumes the watch, after the reflector's own backoff.
             if let Err(error) = reflector.poll().await {
-                tally.watch_failed("pods", error);
+                tally.record_watch_error("pods", error);
             }
         }
     });

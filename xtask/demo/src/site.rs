@@ -24,7 +24,7 @@ use tokio::task::JoinSet;
 use super::tally::Tally;
 
 /// The field manager of the controller's writes.
-const MANAGER: &str = "site-controller";
+const FIELD_MANAGER: &str = "site-controller";
 /// The label of a page's config map whose value is the name of the site.
 const SITE_LABEL: &str = "demo.example.com/site";
 /// The time limit for the CRD to become established.
@@ -56,7 +56,7 @@ pub(super) struct SiteStatus {
 }
 
 /// Creates the CRD and waits until it is established.
-pub(super) async fn install(client: &Client) -> anyhow::Result<()> {
+pub(super) async fn install_crd(client: &Client) -> anyhow::Result<()> {
     let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
     let definition = Site::crd();
     let name = definition.name_any();
@@ -102,13 +102,13 @@ pub(super) fn start(
             let _ = stopped.await;
         });
     let sites = controller.store();
-    let context = Arc::new(Reconciler { client: client.clone(), tally: tally.clone() });
+    let context = Arc::new(ReconcileContext { client: client.clone(), tally: tally.clone() });
     let mut results = controller.run(reconcile, controller::backoff_on_error, context).boxed();
     tasks.spawn(async move {
         while let Some(result) = results.next().await {
             match result {
                 Ok(_) => tally.reconciles.increment(),
-                Err(error @ controller::Error::QueueError(_)) => tally.watch_failed("sites", error),
+                Err(error @ controller::Error::QueueError(_)) => tally.record_watch_error("sites", error),
                 Err(error) => {
                     tally.reconciles.increment();
                     tally.failures.increment();
@@ -123,13 +123,13 @@ pub(super) fn start(
 }
 
 /// The context of a reconcile.
-struct Reconciler {
+struct ReconcileContext {
     client: Client,
     tally: Arc<Tally>,
 }
 
 /// Applies the wanted pages of a site, deletes its other pages, and updates its status.
-async fn reconcile(site: Arc<Site>, context: Arc<Reconciler>) -> Result<Action, kube_client::Error> {
+async fn reconcile(site: Arc<Site>, context: Arc<ReconcileContext>) -> Result<Action, kube_client::Error> {
     if site.metadata.deletion_timestamp.is_some() {
         // The garbage collector deletes the pages.
         return Ok(Action::await_change());
@@ -139,11 +139,13 @@ async fn reconcile(site: Arc<Site>, context: Arc<Reconciler>) -> Result<Action, 
     let params = ListParams::default().labels(&format!("{SITE_LABEL}={name}"));
     let found: BTreeMap<String, ConfigMap> =
         maps.list(&params).await?.items.into_iter().map(|map| (map.name_any(), map)).collect();
-    let wanted: BTreeMap<String, ConfigMap> =
-        (0..site.spec.pages).map(|number| page(&site, number)).map(|map| (map.name_any(), map)).collect();
+    let wanted: BTreeMap<String, ConfigMap> = (0..site.spec.pages)
+        .map(|number| desired_page(&site, number))
+        .map(|map| (map.name_any(), map))
+        .collect();
     for (name, page) in &wanted {
         if found.get(name).is_none_or(|found| found.data != page.data) {
-            maps.patch(name, &PatchParams::apply(MANAGER).force(), &Patch::Apply(page)).await?;
+            maps.patch(name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(page)).await?;
             context.tally.pages_written.increment();
         }
     }
@@ -165,7 +167,7 @@ async fn reconcile(site: Arc<Site>, context: Arc<Reconciler>) -> Result<Action, 
 }
 
 /// The desired `ConfigMap` of a page.
-fn page(site: &Site, number: u32) -> ConfigMap {
+fn desired_page(site: &Site, number: u32) -> ConfigMap {
     let mut map = ConfigMap::default();
     map.metadata.name = Some(format!("{}-page-{number}", site.name_any()));
     map.metadata.namespace = site.namespace();

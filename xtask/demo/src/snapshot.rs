@@ -7,13 +7,13 @@ use k8s_openapi::api::core::v1::{Node, Pod};
 use kube_client::ResourceExt;
 use kube_runtime::reflector::Store;
 
-use super::nodes::not_ready;
+use super::nodes::not_ready_condition;
 use super::site::Site;
 
 /// The resource versions of objects, by namespace and name.
 pub(super) type Versions = BTreeMap<(String, String), String>;
 
-/// The contents of the stores at the last call of [`Snapshot::take`].
+/// The contents of the stores at the last call of [`Snapshot::refresh`].
 pub(super) struct Snapshot {
     pod_store: Store<Pod>,
     node_store: Store<Node>,
@@ -50,12 +50,12 @@ impl Snapshot {
         }
     }
 
-    /// Reads the stores again.
-    pub(super) fn take(&mut self) {
+    /// Replaces the counts and versions with the current contents of the stores.
+    pub(super) fn refresh(&mut self) {
         let pods = self.pod_store.state();
         self.pods.clear();
         for pod in &pods {
-            *self.pods.entry(state(pod)).or_default() += 1;
+            *self.pods.entry(pod_state(pod)).or_default() += 1;
         }
         let versions: Versions = pods.iter().map(|pod| key_and_version(&**pod)).collect();
         self.pod_changes += count_changes(&self.pod_versions, &versions);
@@ -63,8 +63,11 @@ impl Snapshot {
 
         let nodes = self.node_store.state();
         self.nodes = nodes.len();
-        self.broken =
-            nodes.iter().filter(|node| not_ready(node).is_some()).map(|node| node.name_any()).collect();
+        self.broken = nodes
+            .iter()
+            .filter(|node| not_ready_condition(node).is_some())
+            .map(|node| node.name_any())
+            .collect();
         self.broken.sort();
 
         let sites = self.site_store.state();
@@ -80,7 +83,7 @@ impl Snapshot {
     }
 
     /// The number of running pods.
-    pub(super) fn running(&self) -> usize {
+    pub(super) fn running_pods(&self) -> usize {
         self.pods.get(RUNNING).copied().unwrap_or_default()
     }
 
@@ -99,7 +102,7 @@ impl Snapshot {
 pub(super) const RUNNING: &str = "running";
 
 /// The state of a pod in one word.
-fn state(pod: &Pod) -> &'static str {
+fn pod_state(pod: &Pod) -> &'static str {
     let status = pod.status.as_ref();
     let ready = status.and_then(|status| status.conditions.as_ref()).is_some_and(|conditions| {
         conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
@@ -114,6 +117,7 @@ fn state(pod: &Pod) -> &'static str {
     }
 }
 
+/// The namespace and name of an object, and its resource version.
 fn key_and_version(object: &impl ResourceExt) -> ((String, String), String) {
     let key = (object.namespace().unwrap_or_default(), object.name_any());
     (key, object.resource_version().unwrap_or_default())
@@ -146,7 +150,7 @@ mod tests {
 
     #[track_caller]
     fn check_state(pod: serde_json::Value, expected: &str) {
-        assert_eq!(state(&serde_json::from_value(pod).unwrap()), expected);
+        assert_eq!(pod_state(&serde_json::from_value(pod).unwrap()), expected);
     }
 
     #[test]

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use kube_sim::Sim;
 
-use super::check::count_pages;
+use super::agreement::count_pages;
 use super::snapshot::Snapshot;
 use super::tally::Tally;
 
-/// The values from which the summary is printed.
+/// The values that the summary shows.
 pub(super) struct Summary<'a> {
     pub(super) took: Duration,
     pub(super) sim: &'a Sim,

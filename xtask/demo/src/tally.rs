@@ -26,7 +26,9 @@ pub(super) struct Tally {
     pub(super) nodes_added: Count,
     pub(super) nodes_modified: Count,
     pub(super) nodes_deleted: Count,
+    /// Changes of nodes from ready to not ready.
     pub(super) nodes_broken: Count,
+    /// Changes of nodes from not ready to ready.
     pub(super) nodes_healed: Count,
     // Reconciles and writes of the controller:
     pub(super) reconciles: Count,
@@ -63,11 +65,12 @@ impl Tally {
     }
 
     /// Counts and displays the error of a watch. The watcher retries the watch.
-    pub(super) fn watch_failed(&self, what: &str, error: impl Into<anyhow::Error>) {
+    pub(super) fn record_watch_error(&self, what: &str, error: impl Into<anyhow::Error>) {
         self.watch_errors.increment();
         self.send_message(format!("{what}: {:#}", error.into()));
     }
 
+    /// The number of events of the node informer.
     pub(super) fn node_events(&self) -> u64 {
         self.nodes_added.get() + self.nodes_modified.get() + self.nodes_deleted.get()
     }

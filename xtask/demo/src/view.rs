@@ -19,11 +19,11 @@ const REDRAWS_PER_SECOND: u8 = 10;
 /// The display of the demo.
 pub(super) struct View {
     begin: Instant,
-    kind: Kind,
+    output: Output,
 }
 
-/// How the state is displayed.
-enum Kind {
+/// The form in which the state is displayed.
+enum Output {
     Terminal(Box<Rows>),
     Lines { next: Instant },
 }
@@ -41,40 +41,40 @@ struct Rows {
 impl View {
     /// Redraws rows if stdout is a terminal, and prints lines otherwise.
     pub(super) fn new(title: &str, begin: Instant) -> Self {
-        let kind = if std::io::stdout().is_terminal() {
-            Kind::Terminal(Box::new(Rows::new(title)))
+        let output = if std::io::stdout().is_terminal() {
+            Output::Terminal(Box::new(Rows::new(title)))
         } else {
             println!("{title}");
-            Kind::Lines { next: begin + LINE_INTERVAL }
+            Output::Lines { next: begin + LINE_INTERVAL }
         };
-        Self { begin, kind }
+        Self { begin, output }
     }
 
     /// Prints a message with the elapsed time.
     pub(super) fn print_message(&self, line: &str) {
         let line = format!("{:>7.1} s  {line}", self.begin.elapsed().as_secs_f32());
-        match &self.kind {
-            Kind::Terminal(rows) => rows.all.suspend(|| println!("{line}")),
-            Kind::Lines { .. } => println!("{line}"),
+        match &self.output {
+            Output::Terminal(rows) => rows.all.suspend(|| println!("{line}")),
+            Output::Lines { .. } => println!("{line}"),
         }
     }
 
     /// Displays the current state.
     pub(super) fn show(&mut self, sim: &Sim, tally: &Tally, snapshot: &Snapshot) {
-        let texts = Texts::of(sim, tally, snapshot);
-        match &mut self.kind {
-            Kind::Terminal(rows) => rows.show(&texts, snapshot),
-            Kind::Lines { next } if Instant::now() >= *next => {
+        let texts = RowTexts::of(sim, tally, snapshot);
+        match &mut self.output {
+            Output::Terminal(rows) => rows.show(&texts, snapshot),
+            Output::Lines { next } if Instant::now() >= *next => {
                 *next += LINE_INTERVAL;
-                self.print_message(&texts.line());
+                self.print_message(&texts.one_line());
             }
-            Kind::Lines { .. } => {}
+            Output::Lines { .. } => {}
         }
     }
 
     /// Clears the rows from the terminal.
     pub(super) fn finish(&self) {
-        if let Kind::Terminal(rows) = &self.kind {
+        if let Output::Terminal(rows) = &self.output {
             // Clear every bar: an unfinished bar draws again when it is dropped.
             for row in [&rows.title, &rows.pods, &rows.nodes, &rows.sites, &rows.total] {
                 row.finish_and_clear();
@@ -87,7 +87,7 @@ impl Rows {
     fn new(title: &str) -> Self {
         let all = MultiProgress::with_draw_target(ProgressDrawTarget::stdout_with_hz(REDRAWS_PER_SECOND));
         let add = |prefix: &str, template: &str| {
-            let bar = all.add(ProgressBar::new(1).with_style(style(template)));
+            let bar = all.add(ProgressBar::new(1).with_style(row_style(template)));
             bar.set_prefix(prefix.to_owned());
             bar
         };
@@ -106,7 +106,7 @@ impl Rows {
         rows
     }
 
-    fn show(&self, texts: &Texts, snapshot: &Snapshot) {
+    fn show(&self, texts: &RowTexts, snapshot: &Snapshot) {
         let set = |bar: &ProgressBar, done: usize, of: usize, text: &str| {
             bar.set_length(u64::try_from(of.max(1)).unwrap_or(1));
             bar.set_position(u64::try_from(done).unwrap_or(0));
@@ -114,7 +114,7 @@ impl Rows {
         };
         let done = usize::try_from(snapshot.pages_done.min(snapshot.pages_wanted)).unwrap_or(0);
         let wanted = usize::try_from(snapshot.pages_wanted).unwrap_or(0);
-        set(&self.pods, snapshot.running(), snapshot.pod_count(), &texts.pods);
+        set(&self.pods, snapshot.running_pods(), snapshot.pod_count(), &texts.pods);
         set(&self.nodes, snapshot.nodes - snapshot.broken.len(), snapshot.nodes, &texts.nodes);
         set(&self.sites, done, wanted, &texts.sites);
         self.total.set_message(texts.total.clone());
@@ -123,22 +123,23 @@ impl Rows {
     }
 }
 
-fn style(template: &str) -> ProgressStyle {
+/// The style of a row, from a template of indicatif.
+fn row_style(template: &str) -> ProgressStyle {
     let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
     style.progress_chars("━━━")
 }
 
 /// The texts of the rows.
-struct Texts {
+struct RowTexts {
     pods: String,
     nodes: String,
     sites: String,
     total: String,
 }
 
-impl Texts {
+impl RowTexts {
     fn of(sim: &Sim, tally: &Tally, snapshot: &Snapshot) -> Self {
-        let mut states = vec![format!("{} {RUNNING}", snapshot.running())];
+        let mut states = vec![format!("{} {RUNNING}", snapshot.running_pods())];
         states.extend(
             snapshot
                 .pods
@@ -171,7 +172,8 @@ impl Texts {
         }
     }
 
-    fn line(&self) -> String {
+    /// All texts in one line.
+    fn one_line(&self) -> String {
         format!("[pods {} | nodes {} | sites {}]", self.pods, self.nodes, self.sites)
     }
 }

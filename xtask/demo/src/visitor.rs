@@ -11,23 +11,26 @@ use serde_json::json;
 use super::site::{Site, SiteSpec};
 use super::tally::Tally;
 
+/// The namespace of the sites.
 const NAMESPACE: &str = "default";
 /// The range of the interval between two changes, in milliseconds.
-const PAUSE: std::ops::Range<u64> = 500..1_600;
-const NAMES: [&str; 5] = ["blog", "docs", "news", "wiki", "shop"];
+const PAUSE_MS: std::ops::Range<u64> = 500..1_600;
+/// The names of the sites.
+const SITE_NAMES: [&str; 5] = ["blog", "docs", "news", "wiki", "shop"];
+/// The titles of the sites.
 const TITLES: [&str; 6] = ["Welcome", "Hello", "Opening soon", "Sale", "All new", "Moved"];
 /// The maximum number of pages of a site.
 const MAX_PAGES: u32 = 6;
 
 /// Changes the sites until the task is aborted. A failed change is displayed, and not retried.
-pub(super) async fn visit(client: Client, tally: Arc<Tally>, seed: u64) {
+pub(super) async fn change_sites(client: Client, tally: Arc<Tally>, seed: u64) {
     let mut visitor = Visitor {
         sites: Api::namespaced(client.clone(), NAMESPACE),
         maps: Api::namespaced(client, NAMESPACE),
         random: fastrand::Rng::with_seed(seed),
     };
     loop {
-        match visitor.change().await {
+        match visitor.make_random_change().await {
             Ok(Some(line)) => {
                 tally.visits.increment();
                 tally.send_message(line);
@@ -35,7 +38,7 @@ pub(super) async fn visit(client: Client, tally: Arc<Tally>, seed: u64) {
             Ok(None) => {}
             Err(error) => tally.send_message(format!("visitor: {:#}", anyhow::Error::from(error))),
         }
-        tokio::time::sleep(Duration::from_millis(visitor.random.u64(PAUSE))).await;
+        tokio::time::sleep(Duration::from_millis(visitor.random.u64(PAUSE_MS))).await;
     }
 }
 
@@ -48,23 +51,23 @@ struct Visitor {
 
 impl Visitor {
     /// Makes one random change, and describes the change; `None` if nothing was changed.
-    async fn change(&mut self) -> Result<Option<String>, kube_client::Error> {
+    async fn make_random_change(&mut self) -> Result<Option<String>, kube_client::Error> {
         let sites = self.sites.list(&ListParams::default()).await?.items;
         let Some(site) = (sites.len() > 1).then(|| &sites[self.random.usize(..sites.len())]) else {
-            return self.open(&sites).await;
+            return self.create_site(&sites).await;
         };
         match self.random.u8(..10) {
-            0 | 1 => self.open(&sites).await,
-            2 if sites.len() > 2 => self.close(site).await,
+            0 | 1 => self.create_site(&sites).await,
+            2 if sites.len() > 2 => self.delete_site(site).await,
             3 | 4 => self.delete_page(site).await,
             5 | 6 => self.change_title(site).await,
             _ => self.change_page_count(site).await,
         }
     }
 
-    /// Creates a site.
-    async fn open(&mut self, sites: &[Site]) -> Result<Option<String>, kube_client::Error> {
-        let free = NAMES.iter().find(|name| !sites.iter().any(|site| site.name_any() == **name));
+    /// Creates a site, unless all names are in use.
+    async fn create_site(&mut self, sites: &[Site]) -> Result<Option<String>, kube_client::Error> {
+        let free = SITE_NAMES.iter().find(|name| !sites.iter().any(|site| site.name_any() == **name));
         let Some(name) = free else { return Ok(None) };
         let title = TITLES[self.random.usize(..TITLES.len())].to_owned();
         let pages = self.random.u32(2..=MAX_PAGES);
@@ -74,7 +77,7 @@ impl Visitor {
     }
 
     /// Deletes a site.
-    async fn close(&self, site: &Site) -> Result<Option<String>, kube_client::Error> {
+    async fn delete_site(&self, site: &Site) -> Result<Option<String>, kube_client::Error> {
         let name = site.name_any();
         self.sites.delete(&name, &DeleteParams::default()).await?;
         Ok(Some(format!("site {name} closed; the garbage collector deletes its pages")))
@@ -99,7 +102,7 @@ impl Visitor {
         if title == site.spec.title {
             return Ok(None);
         }
-        self.patch(site, &json!({ "title": title })).await?;
+        self.patch_spec(site, &json!({ "title": title })).await?;
         Ok(Some(format!("site {} is now called \"{title}\"", site.name_any())))
     }
 
@@ -108,11 +111,11 @@ impl Visitor {
         if pages == site.spec.pages {
             return Ok(None);
         }
-        self.patch(site, &json!({ "pages": pages })).await?;
+        self.patch_spec(site, &json!({ "pages": pages })).await?;
         Ok(Some(format!("site {} goes from {} to {pages} pages", site.name_any(), site.spec.pages)))
     }
 
-    async fn patch(&self, site: &Site, spec: &serde_json::Value) -> Result<(), kube_client::Error> {
+    async fn patch_spec(&self, site: &Site, spec: &serde_json::Value) -> Result<(), kube_client::Error> {
         let patch = Patch::Merge(json!({ "spec": spec }));
         self.sites.patch(&site.name_any(), &PatchParams::default(), &patch).await.map(drop)
     }

@@ -15,7 +15,7 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_xtask-demo");
 
 /// The number before `word` in the line of the summary that begins with `line`.
 #[track_caller]
-fn number(text: &str, line: &str, word: &str) -> u64 {
+fn summary_number(text: &str, line: &str, word: &str) -> u64 {
     let found = text.lines().map(str::trim).find(|found| found.starts_with(line));
     let words: Vec<_> =
         found.unwrap_or_else(|| panic!("no {line} in {text}")).split([' ', ',', '(', ')']).collect();
@@ -42,7 +42,7 @@ fn reflector_informer_and_controller_agree_with_the_server() {
         ("events", "changes"),
         ("nodes", "broke"),
     ] {
-        assert!(number(&text, line, word) > 0, "no {word}: {text}");
+        assert!(summary_number(&text, line, word) > 0, "no {word}: {text}");
     }
     let reconciles = text.lines().find_map(|line| line.trim().strip_prefix("reconciles")).unwrap();
     assert!(reconciles.trim().split(' ').next().unwrap().parse::<u64>().unwrap() > 0, "{text}");
@@ -71,7 +71,7 @@ fn an_interrupt_ends_the_demo_with_the_summary() {
 }
 
 #[test]
-fn invalid_arguments_are_refused() {
+fn invalid_arguments_are_rejected() {
     let sandbox = Sandbox::new();
     for args in [["--seconds", "0"], ["--seconds", "soon"], ["--seed", "-1"]] {
         let (code, text) = finish(sandbox.program(&args).spawn().unwrap());

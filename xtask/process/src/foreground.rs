@@ -36,7 +36,7 @@ impl Foreground {
         let terminal = std::io::stdin().is_terminal();
         let streams = if terminal { Streams::Terminal } else { Streams::Inherited };
         let mut launch = Launch::new(program, streams).args(args).grace(GRACE);
-        // The command may be cargo, which would rebuild packages if it variables_from_cargo these variables.
+        // The command may be cargo, which would rebuild packages if it inherited these variables.
         launch = launch.env_remove(crate::cargo::variables_from_cargo());
         for (name, value) in variables {
             launch = launch.env(name.as_ref(), value.as_ref());

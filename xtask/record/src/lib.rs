@@ -49,10 +49,10 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         None => Server::from_kubeconfig()?,
     };
     refuse_custom_resources(&server)?;
-    let groups = discover(&server)?;
+    let groups = discover_group_versions(&server)?;
     let documents = open_api_documents(&server)?;
-    let resources = resources(&server, &groups, &documents)?;
-    let schemas = schemas(&documents)?;
+    let resources = resource_lines(&server, &groups, &documents)?;
+    let schemas = schema_lines(&documents)?;
     std::fs::create_dir_all(&args.out)
         .with_context(|| format!("creating the folder {}", args.out.display()))?;
     write_file(args, "resources.jsonl", &resources)?;
@@ -67,12 +67,13 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Writes a data file into the folder of the arguments.
 fn write_file(args: &Args, name: &str, text: &str) -> anyhow::Result<()> {
     let path = args.out.join(name);
     std::fs::write(&path, text).with_context(|| format!("writing {}", path.display()))
 }
 
-/// Refuses a server with CustomResourceDefinitions, which must not enter the data files.
+/// Fails if the server has CustomResourceDefinitions: the data files must contain no custom resources.
 fn refuse_custom_resources(server: &Server) -> anyhow::Result<()> {
     let list = server.get("/apis/apiextensions.k8s.io/v1/customresourcedefinitions?limit=1")?;
     let found = list["items"].as_array().map_or(0, Vec::len);
@@ -91,6 +92,7 @@ struct GroupVersion {
 }
 
 impl GroupVersion {
+    /// The path in a URL, such as `apis/apps/v1`.
     fn path(&self) -> String {
         if self.group.is_empty() {
             format!("api/{}", self.version)
@@ -101,7 +103,7 @@ impl GroupVersion {
 }
 
 /// The served group versions in discovery order, the preferred version of each group first.
-fn discover(server: &Server) -> anyhow::Result<Vec<GroupVersion>> {
+fn discover_group_versions(server: &Server) -> anyhow::Result<Vec<GroupVersion>> {
     let mut found = Vec::new();
     for root in ["/api", "/apis"] {
         let document = server.aggregated_discovery(root)?;
@@ -140,7 +142,7 @@ fn open_api_documents(server: &Server) -> anyhow::Result<BTreeMap<String, Value>
 }
 
 /// The text of `resources.jsonl`.
-fn resources(
+fn resource_lines(
     server: &Server,
     groups: &[GroupVersion],
     documents: &BTreeMap<String, Value>,
@@ -153,7 +155,7 @@ fn resources(
         let document = documents.get(&path).with_context(|| format!("no OpenAPI v3 document for {path}"))?;
         let kinds = KindIndex::new(document);
         for item in items {
-            let name = text(item, "name")?;
+            let name = string_field(item, "name")?;
             if name.contains('/') {
                 continue;
             }
@@ -175,7 +177,7 @@ fn resource_line(
     groups: &[GroupVersion],
 ) -> anyhow::Result<Value> {
     let path = group_version.path();
-    let kind = text(item, "kind")?;
+    let kind = string_field(item, "kind")?;
     let (group, version) = group_and_version(item, group_version);
     let namespaced = item["namespaced"].as_bool().unwrap_or(false);
     Ok(json!({
@@ -191,14 +193,14 @@ fn resource_line(
         "categories": item.get("categories").cloned().unwrap_or_else(|| json!([])),
         "verbs": item["verbs"],
         "storageVersionHash": item.get("storageVersionHash").cloned().unwrap_or_else(|| json!("")),
-        "storage": stored_as(item, groups),
+        "storage": storage_version(item, groups),
         "schema": kinds.component(group, version, kind),
     }))
 }
 
 /// The storage version of a kind as `group/version` (in the core group only the version); empty for kinds that are not
-/// stored. Discovery contains only a hash of the storage version: this is the served version with that hash.
-fn stored_as(item: &Value, groups: &[GroupVersion]) -> String {
+/// stored. Discovery contains only a hash of the storage version: the result is the served version with this hash.
+fn storage_version(item: &Value, groups: &[GroupVersion]) -> String {
     let (Some(hash), Some(kind)) = (item["storageVersionHash"].as_str(), item["kind"].as_str()) else {
         return String::new();
     };
@@ -224,11 +226,11 @@ fn subresources(
 ) -> anyhow::Result<Value> {
     let mut found = Vec::new();
     for item in items {
-        let Some((parent, subresource)) = text(item, "name")?.split_once('/') else { continue };
+        let Some((parent, subresource)) = string_field(item, "name")?.split_once('/') else { continue };
         if parent != name {
             continue;
         }
-        let kind = text(item, "kind")?;
+        let kind = string_field(item, "kind")?;
         let (group, version) = group_and_version(item, group_version);
         found.push(json!({
             "name": subresource,
@@ -243,11 +245,11 @@ fn subresources(
 }
 
 /// The string in a field of a resource.
-fn text<'a>(item: &'a Value, field: &str) -> anyhow::Result<&'a str> {
+fn string_field<'a>(item: &'a Value, field: &str) -> anyhow::Result<&'a str> {
     item[field].as_str().with_context(|| format!("a resource without {field}: {item}"))
 }
 
-/// The group and version of a resource. Discovery sets these only if they differ from those of the list.
+/// The group and version of a resource. Discovery sets these fields only if they differ from the list's own.
 fn group_and_version<'a>(item: &'a Value, list: &'a GroupVersion) -> (&'a str, &'a str) {
     match item["version"].as_str() {
         Some(version) if !version.is_empty() => (item["group"].as_str().unwrap_or_default(), version),
@@ -262,6 +264,7 @@ struct KindIndex<'a> {
 }
 
 impl<'a> KindIndex<'a> {
+    /// Indexes the component schemas of a document.
     fn new(document: &'a Value) -> Self {
         let mut components = BTreeMap::new();
         for (name, schema) in document["components"]["schemas"].as_object().into_iter().flatten() {
@@ -295,7 +298,7 @@ impl<'a> KindIndex<'a> {
 
 /// The component schemas of all documents, as the text of `schemas.txt`. Two different schemas with the same name are
 /// an error.
-fn schemas(documents: &BTreeMap<String, Value>) -> anyhow::Result<String> {
+fn schema_lines(documents: &BTreeMap<String, Value>) -> anyhow::Result<String> {
     let mut all: BTreeMap<&str, Value> = BTreeMap::new();
     let mut kinds: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
     for (path, document) in documents {
@@ -356,7 +359,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn strips_descriptions_but_no_property_of_that_name() {
+    fn removes_descriptions_but_keeps_a_property_named_description() {
         let mut schema = json!({
             "description": "x",
             "properties": {"description": {"type": "string", "description": "y"}},
@@ -373,41 +376,42 @@ mod tests {
     }
 
     #[test]
-    fn finds_the_stored_version_behind_its_hash() {
+    fn finds_the_storage_version_by_its_hash() {
         let group = |group: &str, version: &str| GroupVersion {
             group: group.to_owned(),
             version: version.to_owned(),
             preferred: true,
         };
         let groups = [group("", "v1"), group("autoscaling", "v1"), group("autoscaling", "v2")];
-        let stored =
-            |hash: &str, kind: &str| stored_as(&json!({"storageVersionHash": hash, "kind": kind}), &groups);
+        let stored = |hash: &str, kind: &str| {
+            storage_version(&json!({"storageVersionHash": hash, "kind": kind}), &groups)
+        };
         assert_eq!(stored("qFsyl6wFWjQ=", "ConfigMap"), "v1");
         assert_eq!(stored("qwQve8ut294=", "HorizontalPodAutoscaler"), "autoscaling/v2");
         assert_eq!(stored("AAAAAAAAAAA=", "ConfigMap"), "");
     }
 
     #[test]
-    fn one_name_with_two_schemas_is_an_error() {
+    fn two_schemas_with_the_same_name_are_an_error() {
         let document = |kind: &str| json!({"components": {"schemas": {"a.B": {"type": kind}}}});
         let same =
             BTreeMap::from([("x".to_owned(), document("string")), ("y".to_owned(), document("string"))]);
-        assert_eq!(schemas(&same).unwrap(), "a.B\t{\"type\":\"string\"}\n");
+        assert_eq!(schema_lines(&same).unwrap(), "a.B\t{\"type\":\"string\"}\n");
         let other =
             BTreeMap::from([("x".to_owned(), document("string")), ("y".to_owned(), document("object"))]);
-        let error = schemas(&other).unwrap_err().to_string();
+        let error = schema_lines(&other).unwrap_err().to_string();
         assert!(error.contains("a.B") && error.contains('y'), "{error}");
     }
 
     #[test]
-    fn kinds_of_all_documents_are_joined() {
+    fn a_schema_lists_the_kinds_of_all_documents() {
         let document = |group: &str| {
             json!({"components": {"schemas": {"m.Opts": {
                 "x-kubernetes-group-version-kind": [{"group": group, "kind": "Opts", "version": "v1"}]
             }}}})
         };
         let both = BTreeMap::from([("x".to_owned(), document("a")), ("y".to_owned(), document("b"))]);
-        let text = schemas(&both).unwrap();
+        let text = schema_lines(&both).unwrap();
         assert_eq!(text.matches("\"kind\":\"Opts\"").count(), 2, "{text}");
     }
 }

@@ -20,9 +20,9 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// The server at `url`. Without `authority` its certificate is not checked.
+    /// The server at `url`. Without `authority`, the client does not check the server's certificate.
     pub(super) fn at(url: &str, token: Option<&str>, authority: Option<&Path>) -> anyhow::Result<Self> {
-        let authority = authority.map(read).transpose()?;
+        let authority = authority.map(read_file).transpose()?;
         Self::new(url, token.map(str::to_owned), authority.as_deref(), None)
     }
 
@@ -41,17 +41,20 @@ impl Server {
         let config: Value =
             yaml_serde::from_str(&text).with_context(|| format!("{} is not a kubeconfig", path.display()))?;
         let folder = path.parent().unwrap_or(Path::new("."));
-        let context = &named(&config, "contexts", text_of(&config["current-context"])?)?["context"];
-        let cluster = &named(&config, "clusters", text_of(&context["cluster"])?)?["cluster"];
-        let user = &named(&config, "users", text_of(&context["user"])?)?["user"];
-        let authority = bytes_of(cluster, "certificate-authority", folder)?;
-        let identity =
-            match (bytes_of(user, "client-certificate", folder)?, bytes_of(user, "client-key", folder)?) {
-                (Some(certificate), Some(key)) => Some((certificate, key)),
-                _ => None,
-            };
+        let context =
+            &find_entry(&config, "contexts", expect_string(&config["current-context"])?)?["context"];
+        let cluster = &find_entry(&config, "clusters", expect_string(&context["cluster"])?)?["cluster"];
+        let user = &find_entry(&config, "users", expect_string(&context["user"])?)?["user"];
+        let authority = read_credential(cluster, "certificate-authority", folder)?;
+        let identity = match (
+            read_credential(user, "client-certificate", folder)?,
+            read_credential(user, "client-key", folder)?,
+        ) {
+            (Some(certificate), Some(key)) => Some((certificate, key)),
+            _ => None,
+        };
         let token = user["token"].as_str().map(str::to_owned);
-        Self::new(text_of(&cluster["server"])?, token, authority.as_deref(), identity)
+        Self::new(expect_string(&cluster["server"])?, token, authority.as_deref(), identity)
     }
 
     fn new(
@@ -102,9 +105,10 @@ impl Server {
 
     /// The server's version, such as `v1.37.2`.
     pub(super) fn version(&self) -> anyhow::Result<String> {
-        Ok(text_of(&self.get("/version")?["gitVersion"])?.to_owned())
+        Ok(expect_string(&self.get("/version")?["gitVersion"])?.to_owned())
     }
 
+    /// Requests `path` with this `Accept` header, and returns the JSON of the response.
     fn fetch(&self, path: &str, accept: &str) -> anyhow::Result<Value> {
         let url = format!("{}{path}", self.url);
         let mut request = self.agent.get(&url).header("accept", accept);
@@ -118,25 +122,27 @@ impl Server {
     }
 }
 
-/// The entry called `name` in the list `list` of a kubeconfig.
-fn named<'a>(config: &'a Value, list: &str, name: &str) -> anyhow::Result<&'a Value> {
+/// The entry with the name `name` in the list `list` of a kubeconfig.
+fn find_entry<'a>(config: &'a Value, list: &str, name: &str) -> anyhow::Result<&'a Value> {
     let entries = config[list].as_array();
     let found = entries.and_then(|entries| entries.iter().find(|entry| entry["name"] == name));
     found.with_context(|| format!("the kubeconfig has no {name:?} among its {list}"))
 }
 
-fn text_of(value: &Value) -> anyhow::Result<&str> {
+/// The string in a JSON value.
+fn expect_string(value: &Value) -> anyhow::Result<&str> {
     value.as_str().context("a string is missing in the kubeconfig or the server's response")
 }
 
 /// A certificate or key, from inline data (`FIELD-data`) or from a file relative to the kubeconfig.
-fn bytes_of(entry: &Value, field: &str, folder: &Path) -> anyhow::Result<Option<Vec<u8>>> {
+fn read_credential(entry: &Value, field: &str, folder: &Path) -> anyhow::Result<Option<Vec<u8>>> {
     if let Some(data) = entry[format!("{field}-data")].as_str() {
         return Ok(Some(STANDARD.decode(data).with_context(|| format!("decoding {field}-data"))?));
     }
-    entry[field].as_str().map(|file| read(&folder.join(file))).transpose()
+    entry[field].as_str().map(|file| read_file(&folder.join(file))).transpose()
 }
 
-fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
+/// Reads a file; the error contains its path.
+fn read_file(path: &Path) -> anyhow::Result<Vec<u8>> {
     std::fs::read(path).with_context(|| format!("reading {}", path.display()))
 }

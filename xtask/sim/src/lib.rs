@@ -4,7 +4,7 @@
 //! the API server.
 
 mod listen;
-mod load;
+mod workload;
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -15,11 +15,12 @@ use anyhow::{Context, anyhow};
 use kube_sim::{Server, Sim};
 
 pub use listen::Listen;
-pub use load::Load;
+pub use workload::WorkloadOptions;
 use xtask_process::{Foreground, Interrupts, Scratch};
 
-/// The maximum number of nodes. With more nodes, each step of the workload would be slow.
+/// The maximum number of nodes. With more nodes, each step of the workload takes too long.
 const MAX_NODES: i64 = 1_000;
+/// The maximum number of deployments.
 const MAX_DEPLOYMENTS: i64 = 200;
 
 /// Serves a simulated cluster on a local port, and stops it at the end.
@@ -73,10 +74,11 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?.block_on(main(args))
 }
 
+/// Starts the server and the workload, runs COMMAND or waits for an interrupt, and stops both.
 async fn main(args: Args) -> anyhow::Result<ExitCode> {
     let mut interrupts = Interrupts::listen()?;
     let sim = Sim::builder().seed(args.seed).nodes(args.nodes.into()).build();
-    let workload = if args.no_workload { None } else { Some(load_options(&args).start(&sim).await) };
+    let workload = if args.no_workload { None } else { Some(workload_options(&args).start(&sim).await) };
     let server = if args.http {
         sim.serve_http(args.listen.into()).await
     } else {
@@ -97,8 +99,9 @@ async fn main(args: Args) -> anyhow::Result<ExitCode> {
     outcome
 }
 
-fn load_options(args: &Args) -> Load {
-    Load {
+/// The options of the workload that the arguments select.
+fn workload_options(args: &Args) -> WorkloadOptions {
+    WorkloadOptions {
         nodes: args.nodes.into(),
         deployments: args.deployments.into(),
         seed: args.seed,
@@ -107,6 +110,7 @@ fn load_options(args: &Args) -> Load {
     }
 }
 
+/// Creates a temporary folder, and sweeps the folders of killed runs.
 fn create_scratch() -> anyhow::Result<Scratch> {
     let parent = std::env::temp_dir();
     let parent =
@@ -124,6 +128,7 @@ fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
         .with_context(|| format!("cannot write {}", path.display()))
 }
 
+/// Prints the server's URL and the path of the kubeconfig, and waits for an interrupt.
 async fn run_until_interrupted(
     server: &Server,
     kubeconfig: &Path,
@@ -132,7 +137,7 @@ async fn run_until_interrupted(
     println!("kube-sim at {}", server.url());
     println!("export KUBECONFIG={}", kubeconfig.display());
     println!("Press Ctrl-C to stop it.");
-    // The regular end of `sim` without a COMMAND: not a failure.
+    // Without a COMMAND, an interrupt is the normal end of `sim` and not a failure.
     interrupts.next().await;
     Ok(ExitCode::SUCCESS)
 }

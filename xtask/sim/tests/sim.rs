@@ -17,12 +17,12 @@ use rustix::process::Signal;
 const PROGRAM: &str = env!("CARGO_BIN_EXE_xtask-sim");
 
 /// Runs `sim` with these arguments to its end; returns the exit code and the output.
-fn sim(sandbox: &Sandbox, args: &[&str]) -> (Option<i32>, String) {
+fn run_sim(sandbox: &Sandbox, args: &[&str]) -> (Option<i32>, String) {
     finish(sandbox.program(args).spawn().unwrap())
 }
 
 /// The lines that `sim` without a command prints at its start, up to the line with `Ctrl-C`.
-fn lines(child: &mut Child) -> Vec<String> {
+fn read_start_lines(child: &mut Child) -> Vec<String> {
     let stdout = BufReader::new(child.stdout.take().unwrap());
     let mut lines = Vec::new();
     for line in stdout.lines() {
@@ -34,8 +34,8 @@ fn lines(child: &mut Child) -> Vec<String> {
     lines
 }
 
-/// Whether kubectl is on the PATH; prints that the test is skipped if not.
-fn kubectl(sandbox: &Sandbox) -> bool {
+/// Whether kubectl is on the PATH. If not, prints that the test is skipped.
+fn has_kubectl(sandbox: &Sandbox) -> bool {
     let mut command = Command::new("kubectl");
     sandbox.set_environment(&mut command);
     let found = command.args(["version", "--client"]).output().is_ok_and(|output| output.status.success());
@@ -48,9 +48,9 @@ fn kubectl(sandbox: &Sandbox) -> bool {
 #[test]
 fn returns_the_exit_code_of_the_command() {
     let sandbox = Sandbox::new();
-    assert_eq!(sim(&sandbox, &["--", "sh", "-c", "exit 7"]).0, Some(7));
-    assert_eq!(sim(&sandbox, &["--", "true"]).0, Some(0));
-    let (code, text) = sim(&sandbox, &["--", "no-such-program"]);
+    assert_eq!(run_sim(&sandbox, &["--", "sh", "-c", "exit 7"]).0, Some(7));
+    assert_eq!(run_sim(&sandbox, &["--", "true"]).0, Some(0));
+    let (code, text) = run_sim(&sandbox, &["--", "no-such-program"]);
     assert_eq!(code, Some(127), "{text}");
     assert!(text.contains("cannot run no-such-program"), "{text}");
     sandbox.wait_until_clean();
@@ -60,7 +60,7 @@ fn returns_the_exit_code_of_the_command() {
 fn the_kubeconfig_is_private_and_removed_at_the_end() {
     let sandbox = Sandbox::new();
     let script = "stat -c %a $KUBECONFIG; echo $KUBECONFIG; grep -c client-key-data $KUBECONFIG; env";
-    let (code, text) = sim(&sandbox, &["--", "sh", "-c", script]);
+    let (code, text) = run_sim(&sandbox, &["--", "sh", "-c", script]);
     assert_eq!(code, Some(0), "{text}");
     let lines: Vec<_> = text.lines().collect();
     assert_eq!((lines[0], lines[2]), ("600", "1"), "{text}");
@@ -74,7 +74,7 @@ fn without_a_command_it_serves_until_interrupted() {
     let sandbox = Sandbox::new();
     for (how, code) in [(Signal::INT, 0), (Signal::TERM, 0)] {
         let mut child = sandbox.program(&["--http", "--nodes", "1"]).spawn().unwrap();
-        let printed = lines(&mut child);
+        let printed = read_start_lines(&mut child);
         assert!(printed[0].starts_with("kube-sim at http://127.0.0.1:"), "{printed:?}");
         let kubeconfig = printed[1].strip_prefix("export KUBECONFIG=").unwrap();
         assert_eq!(fs::metadata(kubeconfig).unwrap().permissions().mode() & 0o777, 0o600);
@@ -99,10 +99,10 @@ fn an_interrupt_ends_the_command_and_the_server() {
 }
 
 #[test]
-fn invalid_arguments_are_refused() {
+fn invalid_arguments_are_rejected() {
     let sandbox = Sandbox::new();
     let check = |args: &[&str], expected: &str| {
-        let (code, text) = sim(&sandbox, args);
+        let (code, text) = run_sim(&sandbox, args);
         assert!(code != Some(0) && text.contains(expected), "{args:?}: {code:?}: {text}");
     };
     check(&["--listen", "here"], "IP address");
@@ -118,10 +118,10 @@ fn invalid_arguments_are_refused() {
 #[test]
 fn kubectl_lists_nodes_and_running_pods() {
     let sandbox = Sandbox::new();
-    if !kubectl(&sandbox) {
+    if !has_kubectl(&sandbox) {
         return;
     }
-    let (code, text) = sim(&sandbox, &["--", "kubectl", "get", "nodes,pods", "-A"]);
+    let (code, text) = run_sim(&sandbox, &["--", "kubectl", "get", "nodes,pods", "-A"]);
     assert_eq!(code, Some(0), "{text}");
     assert!(text.contains("node/node-0") && text.contains("Ready"), "{text}");
     assert!(
@@ -129,7 +129,7 @@ fn kubectl_lists_nodes_and_running_pods() {
         "{text}"
     );
     let (code, text) =
-        sim(&sandbox, &["--no-workload", "--nodes", "2", "--", "kubectl", "get", "nodes,pods", "-A"]);
+        run_sim(&sandbox, &["--no-workload", "--nodes", "2", "--", "kubectl", "get", "nodes,pods", "-A"]);
     assert_eq!(code, Some(0), "{text}");
     assert_eq!(text.matches("node/").count(), 2, "{text}");
     assert_eq!(text.matches("pod/").count(), 0, "{text}");
@@ -139,14 +139,14 @@ fn kubectl_lists_nodes_and_running_pods() {
 #[test]
 fn a_deployment_created_by_kubectl_rolls_out() {
     let sandbox = Sandbox::new();
-    if !kubectl(&sandbox) {
+    if !has_kubectl(&sandbox) {
         return;
     }
     let script = "set -e
         kubectl create deployment web --image=registry.example.com/web:1 --replicas=2
         kubectl rollout status deployment web --timeout=60s
         kubectl get pods -l app=web --no-headers | wc -l";
-    let (code, text) = sim(&sandbox, &["--calm", "--pace", "20", "--", "sh", "-c", script]);
+    let (code, text) = run_sim(&sandbox, &["--calm", "--pace", "20", "--", "sh", "-c", script]);
     assert_eq!(code, Some(0), "{text}");
     assert!(
         text.contains("successfully rolled out") && text.lines().any(|line| line.trim() == "2"),

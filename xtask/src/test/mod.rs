@@ -37,7 +37,7 @@ pub struct Args {
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if let Some(sequences) = args.models {
         let start = Instant::now();
-        if let Err(failure) = steps::models(sequences)? {
+        if let Err(failure) = steps::run_model_tests(sequences)? {
             eprintln!("error: a model test failed; repeat it with:");
             eprintln!("    {failure}");
             return Ok(ExitCode::FAILURE);
@@ -49,7 +49,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let steps: Vec<_> = Step::value_variants().iter().copied().filter(wanted).collect();
     let start = Instant::now();
     for step in &steps {
-        eprintln!("==> {step}: {}", step.about());
+        eprintln!("==> {step}: {}", step.help_text());
         let begin = Instant::now();
         if let Err(failure) = step.run()? {
             eprintln!("error: {step} failed after {}; repeat it with:", Elapsed(begin.elapsed()));
@@ -59,7 +59,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         eprintln!("    {step} passed in {}", Elapsed(begin.elapsed()));
     }
     let names: Vec<_> = steps.iter().map(ToString::to_string).collect();
-    let skipped = if steps.contains(&Step::Test) && !on_path("kubectl") {
+    let skipped = if steps.contains(&Step::Test) && !is_on_path("kubectl") {
         " (kubectl is not on the PATH: skipped the tests that run it)"
     } else {
         ""
@@ -83,7 +83,7 @@ impl fmt::Display for Elapsed {
 }
 
 /// Whether a folder of the PATH contains a program with this name.
-fn on_path(program: &str) -> bool {
+fn is_on_path(program: &str) -> bool {
     let folders = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&folders).any(|folder| Path::new(&folder).join(program).is_file())
 }
@@ -99,8 +99,8 @@ mod tests {
     }
 
     #[test]
-    fn finds_programs_on_the_path() {
-        assert!(on_path("sh"));
-        assert!(!on_path("no-such-program"));
+    fn only_an_existing_program_is_on_the_path() {
+        assert!(is_on_path("sh"));
+        assert!(!is_on_path("no-such-program"));
     }
 }

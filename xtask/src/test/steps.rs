@@ -53,26 +53,26 @@ impl fmt::Display for Step {
 }
 
 /// The command that repeats a failed check.
-pub(super) type Failure = String;
+pub(super) type RepeatCommand = String;
 
 impl Step {
     /// The help text of the step.
-    pub(super) fn about(self) -> String {
+    pub(super) fn help_text(self) -> String {
         let value = self.to_possible_value();
         value.and_then(|value| value.get_help().map(ToString::to_string)).unwrap_or_default()
     }
 
-    /// Runs the step. Its commands inherit stdout and stderr.
-    pub(super) fn run(self) -> anyhow::Result<Result<(), Failure>> {
+    /// Runs the step. The commands of the step inherit stdout and stderr.
+    pub(super) fn run(self) -> anyhow::Result<Result<(), RepeatCommand>> {
         if self == Self::Tidy {
-            return tidy();
+            return run_tidy();
         }
         for invocation in self.invocations() {
             if !invocation.run()? {
                 return Ok(Err(invocation.to_string()));
             }
         }
-        if self == Self::Features { dependencies() } else { Ok(Ok(())) }
+        if self == Self::Features { check_dependencies() } else { Ok(Ok(())) }
     }
 
     /// The cargo commands of the step.
@@ -107,13 +107,13 @@ impl Step {
 }
 
 /// Runs only the model tests, in release mode, each on `sequences` random sequences.
-pub(super) fn models(sequences: u64) -> anyhow::Result<Result<(), Failure>> {
-    let invocation = model_tests(sequences);
+pub(super) fn run_model_tests(sequences: u64) -> anyhow::Result<Result<(), RepeatCommand>> {
+    let invocation = model_tests_invocation(sequences);
     Ok(if invocation.run()? { Ok(()) } else { Err(invocation.to_string()) })
 }
 
-/// The command of [`models`].
-fn model_tests(sequences: u64) -> Invocation {
+/// The command of [`run_model_tests`].
+fn model_tests_invocation(sequences: u64) -> Invocation {
     let fixed =
         ["test", "--release", "--package", "kube-runtime", "--lib", "--test", "filters", "--", "model_"];
     Invocation { env: Some(("KUBE_MODEL_SEQUENCES", sequences.to_string())), ..Invocation::new(&fixed) }
@@ -136,6 +136,7 @@ impl Invocation {
         self
     }
 
+    /// The process to start, in the root folder of the workspace.
     fn command(&self) -> Command {
         let mut command = cargo();
         // A test must not connect to the developer's own cluster.
@@ -147,6 +148,7 @@ impl Invocation {
         command
     }
 
+    /// Runs the command. Returns whether it succeeded.
     fn run(&self) -> anyhow::Result<bool> {
         let status = self.command().stdin(Stdio::null()).status();
         Ok(status.with_context(|| format!("cannot run `{self}`"))?.success())
@@ -171,7 +173,8 @@ impl fmt::Display for Invocation {
     }
 }
 
-fn tidy() -> anyhow::Result<Result<(), Failure>> {
+/// Runs the rules of [`tidy`] and prints their findings.
+fn run_tidy() -> anyhow::Result<Result<(), RepeatCommand>> {
     let findings = tidy::check()?;
     for finding in &findings {
         eprintln!("{finding}");
@@ -180,24 +183,27 @@ fn tidy() -> anyhow::Result<Result<(), Failure>> {
 }
 
 /// Checks that no package has a dependency that it must not have.
-fn dependencies() -> anyhow::Result<Result<(), Failure>> {
+fn check_dependencies() -> anyhow::Result<Result<(), RepeatCommand>> {
     let without_client = ["--package", "kube-client", "--no-default-features", "--edges", "normal,build"];
-    let mut outcome = refuse(&without_client, |line| CLIENT_ONLY.contains(&name_in(line)))?;
+    let mut outcome = check_tree(&without_client, |line| CLIENT_ONLY.contains(&package_in(line)))?;
     for package in STANDALONE {
         // `cargo tree` prints a folder only for packages that are not from a registry.
-        let ours = |line: &str| line.contains("(/") && name_in(line) != package;
-        outcome = outcome.and(refuse(&["--package", package], ours)?);
+        let ours = |line: &str| line.contains("(/") && package_in(line) != package;
+        outcome = outcome.and(check_tree(&["--package", package], ours)?);
     }
     Ok(outcome)
 }
 
 /// Fails if `cargo tree` with these arguments prints a line that `refused` matches.
-fn refuse(arguments: &[&str], refused: impl Fn(&str) -> bool) -> anyhow::Result<Result<(), Failure>> {
+fn check_tree(
+    arguments: &[&str],
+    refused: impl Fn(&str) -> bool,
+) -> anyhow::Result<Result<(), RepeatCommand>> {
     let tree = Invocation::new(&["tree", "--prefix", "none"]).and(arguments);
     let output = tree.command().stderr(Stdio::inherit()).output();
     let output = output.with_context(|| format!("cannot run `{tree}`"))?;
     let text = String::from_utf8_lossy(&output.stdout);
-    let found: Vec<_> = text.lines().filter(|line| refused(line)).map(name_in).collect();
+    let found: Vec<_> = text.lines().filter(|line| refused(line)).map(package_in).collect();
     if output.status.success() && found.is_empty() {
         return Ok(Ok(()));
     }
@@ -206,7 +212,7 @@ fn refuse(arguments: &[&str], refused: impl Fn(&str) -> bool) -> anyhow::Result<
 }
 
 /// The package name in a line of `cargo tree`.
-fn name_in(line: &str) -> &str {
+fn package_in(line: &str) -> &str {
     line.split_whitespace().next().unwrap_or_default()
 }
 
@@ -216,12 +222,13 @@ mod tests {
 
     #[test]
     fn no_package_has_a_forbidden_dependency() {
-        assert_eq!(dependencies().unwrap(), Ok(()));
+        assert_eq!(check_dependencies().unwrap(), Ok(()));
     }
 
     #[test]
     fn finds_a_forbidden_dependency() {
-        let client = |name| refuse(&["--package", "kube-client"], move |line| name_in(line) == name).unwrap();
+        let client =
+            |name| check_tree(&["--package", "kube-client"], move |line| package_in(line) == name).unwrap();
         assert_eq!(client("tokio"), Err("cargo tree --prefix none --package kube-client".to_owned()));
         assert_eq!(client("toki"), Ok(()));
         // kube-sim is a dev-dependency.
@@ -236,20 +243,24 @@ mod tests {
             all(Step::Features)[0],
             "cargo clippy --package kube-client --no-default-features --features '' -- -D warnings"
         );
-        assert!(model_tests(7).to_string().starts_with("KUBE_MODEL_SEQUENCES='7' cargo test --release"));
+        assert!(
+            model_tests_invocation(7)
+                .to_string()
+                .starts_with("KUBE_MODEL_SEQUENCES='7' cargo test --release")
+        );
         assert_eq!(all(Step::Fmt), ["cargo fmt --all --check"]);
     }
 
     #[test]
     fn every_step_has_a_help_text() {
         for step in Step::value_variants() {
-            assert!(!step.about().is_empty(), "{step}");
+            assert!(!step.help_text().is_empty(), "{step}");
             assert_eq!(step.to_possible_value().unwrap().get_name(), step.to_string());
         }
     }
 
     #[test]
-    fn reports_a_failing_command() {
+    fn a_command_that_fails_returns_false() {
         assert!(!Invocation::new(&["no-such-subcommand"]).run().unwrap());
         assert!(Invocation::new(&["--version"]).run().unwrap());
     }

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use super::layers::{CRATES, allows, entries, is_in};
-use super::syntax::names;
+use super::syntax::used_paths;
 use super::{Files, finding};
 
-const TABLE: &str = "xtask/src/tidy/layers.rs";
+const TABLE: &str = "xtask/src/tidy/layers.rs"; // For the texts of findings.
 
-type Path = Vec<String>;
+type Path = Vec<String>; // The segments of a Rust path.
 
 pub(super) fn check(files: &Files) -> Vec<String> {
     CRATES.iter().flat_map(|(folder, table)| check_crate(folder, table, files)).collect()
@@ -22,7 +22,7 @@ fn check_crate(folder: &str, table: &'static str, files: &Files) -> Vec<String> 
         let Some(stem) = inside else { continue };
         let parts = stem.split('/').filter(|part| !matches!(*part, "lib" | "mod"));
         let module: Path = parts.map(str::to_owned).collect();
-        match names(text, &module) {
+        match used_paths(text, &module) {
             // The crate root: collect the original path of each re-exported name.
             Ok(names) if module.is_empty() => exports.extend(names.into_iter().map(|(mut path, _)| {
                 path.retain(|part| part != "crate");
@@ -42,8 +42,8 @@ fn check_crate(folder: &str, table: &'static str, files: &Files) -> Vec<String> 
         };
         for (path, line) in names {
             let refused = match path[0].as_str() {
-                "crate" => import_refused(table, layer, &origin(&path[1..], &exports)),
-                _ => banned(table, module, &path.join("::")),
+                "crate" => refused_import(table, layer, &origin(&path[1..], &exports)),
+                _ => refused_by_ban(table, module, &path.join("::")),
             };
             if let Some(text) = refused {
                 add(*line, text);
@@ -66,7 +66,7 @@ fn layer_of(table: &'static str, path: &str) -> Option<&'static str> {
     layers.filter(|layer| is_in(path, layer)).max_by_key(|layer| layer.len())
 }
 
-fn import_refused(table: &'static str, layer: &str, target: &str) -> Option<String> {
+fn refused_import(table: &'static str, layer: &str, target: &str) -> Option<String> {
     let Some(other) = layer_of(table, target) else {
         return Some(format!("`{target}` is in no layer: import its own module, or add that to {TABLE}"));
     };
@@ -78,7 +78,7 @@ fn import_refused(table: &'static str, layer: &str, target: &str) -> Option<Stri
 
 /// The finding if `module` must not use `path`, a path of another crate. A ban of several segments also matches the
 /// end of a path, because a file may import the first segments.
-fn banned(table: &'static str, module: &str, path: &str) -> Option<String> {
+fn refused_by_ban(table: &'static str, module: &str, path: &str) -> Option<String> {
     let is_named = |ban: &&str| is_in(path, ban) || ban.contains("::") && path.ends_with(*ban);
     let bans = entries(table, "!").into_iter().filter(|(place, _)| is_in(module, place));
     let (place, _) = bans.into_iter().find(|(_, paths)| paths.iter().any(is_named))?;

@@ -1,5 +1,5 @@
 //! Rules on the manifests of the workspace, checked line by line. No rule forbids renamed dependencies, because cargo
-//! refuses to rename an inherited one; `deny.toml` has the rules on licenses and sources of packages.
+//! refuses to rename an inherited dependency; `deny.toml` has the rules on licenses and sources of packages.
 
 use super::{Files, finding};
 
@@ -11,7 +11,7 @@ pub(super) fn check(files: &Files) -> Vec<String> {
     let log = files.get("CHANGELOG.md").map(String::as_str).unwrap_or_default();
     for (path, manifest) in files.iter().filter(|(path, _)| path.ends_with("/Cargo.toml")) {
         if path.starts_with("xtask/bench/kube/") {
-            continue; // A separate workspace.
+            continue; // Another workspace, which inherits nothing from this one.
         }
         let mut add = |line, text: &str| findings.push(finding(path, line, "manifest", text));
         for line in
@@ -46,7 +46,7 @@ mod tests {
     }
 
     #[test]
-    fn rejects_own_settings_own_versions_and_unlogged_releases() {
+    fn rejects_settings_that_are_not_inherited_and_unlogged_releases() {
         let head = "[package]\nname = \"a\"\nversion = \"0.1.0\"";
         let good = format!(
             "{head}\n{}\n[dependencies]\n",

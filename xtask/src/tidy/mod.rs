@@ -49,19 +49,19 @@ pub fn run(_: &Args) -> anyhow::Result<ExitCode> {
 /// The findings of all rules.
 pub(crate) fn check() -> anyhow::Result<Vec<String>> {
     let mut files = Files::new();
-    read(&mut files, root(), "").with_context(|| format!("cannot read {}", root().display()))?;
+    read_files(&mut files, root(), "").with_context(|| format!("cannot read {}", root().display()))?;
     let rules: [Rule; 3] = [imports::check, manifests::check, texts::check];
     Ok(rules.iter().flat_map(|rule| rule(&files)).collect())
 }
 
 /// Reads all files below a folder, except git's own and cargo's target folders.
-fn read(files: &mut Files, folder: &Path, prefix: &str) -> std::io::Result<()> {
+fn read_files(files: &mut Files, folder: &Path, prefix: &str) -> std::io::Result<()> {
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?.path();
         let path = format!("{prefix}{}", entry.file_name().unwrap_or_default().display());
         // Cargo writes `CACHEDIR.TAG` into each target folder, whatever the name of the folder is.
         if entry.is_dir() && !entry.is_symlink() && path != ".git" && !entry.join("CACHEDIR.TAG").exists() {
-            read(files, &entry, &format!("{path}/"))?;
+            read_files(files, &entry, &format!("{path}/"))?;
         } else if entry.is_file() {
             files.insert(path, String::from_utf8_lossy(&std::fs::read(entry)?).into_owned());
         }

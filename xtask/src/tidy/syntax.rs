@@ -3,17 +3,17 @@
 use proc_macro2::{Delimiter, LexError, TokenStream, TokenTree};
 
 /// A path of two or more segments, of which the first is `crate` or another crate, and the number of its line.
-pub(super) type Named = (Vec<String>, usize);
+pub(super) type UsedPath = (Vec<String>, usize);
 
 /// The paths in `text`, which is the source code of `module`.
-pub(super) fn names(text: &str, module: &[String]) -> Result<Vec<Named>, LexError> {
+pub(super) fn used_paths(text: &str, module: &[String]) -> Result<Vec<UsedPath>, LexError> {
     let mut found = Vec::new();
     scan(text.parse()?, module, &[], &mut found);
     Ok(found)
 }
 
 /// Collects the paths in the tokens of `module`. `prefix` is the path before the `{..}` group of a `use`, else empty.
-fn scan(tokens: TokenStream, module: &[String], prefix: &[String], found: &mut Vec<Named>) {
+fn scan(tokens: TokenStream, module: &[String], prefix: &[String], found: &mut Vec<UsedPath>) {
     let tokens: Vec<_> = tokens.into_iter().collect();
     let (mut path, mut colons, mut line, mut at) = (prefix.to_vec(), 2, 0, 0);
     while let Some(token) = tokens.get(at) {
@@ -90,7 +90,7 @@ mod tests {
 
     #[track_caller]
     fn check(text: &str, expected: &[&str]) {
-        let found = names(text, &["x".to_owned()]).unwrap();
+        let found = used_paths(text, &["x".to_owned()]).unwrap();
         let paths: Vec<_> = found.iter().map(|(path, _)| path.join("::")).collect();
         assert_eq!(paths, expected, "{text}");
     }
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn skips_items_compiled_for_tests_only() {
+    fn skips_items_that_only_tests_compile() {
         check("#[cfg(test)] mod tests { use a::b; } use c::d;", &["c::d"]);
         check("#[cfg(all(test, unix))] #[path = \"x\"] pub(crate) mod help; use c::d;", &["c::d"]);
         check("#[tokio::test(a = true)] async fn f<A, B>() { a::b() } fn g() { c::d() }", &["c::d"]);

@@ -45,7 +45,7 @@ pub(super) fn check(files: &Files) -> Vec<String> {
                 continue;
             };
             let file = root().join(path).with_file_name(dest_url.split('#').next().unwrap_or_default());
-            if is_path(&dest_url) && !file.exists() {
+            if is_file_path(&dest_url) && !file.exists() {
                 let line = text[..range.start].matches('\n').count() + 1;
                 add(line, "link", &format!("`{dest_url}` does not exist: fix the link, or add the file"));
             }
@@ -96,7 +96,7 @@ fn has_a_private_path(_: &str, line: &str) -> bool {
 }
 
 /// Whether the target of a link is a file rather than a URL, a heading or a Rust item.
-fn is_path(target: &str) -> bool {
+fn is_file_path(target: &str) -> bool {
     let other = ["#", "crate", "super", "self"].iter().any(|start| target.starts_with(start));
     !other && !target.contains("::") && !target.contains("://") && !target.ends_with(['!', ')'])
 }

@@ -1,4 +1,4 @@
-//! `Load`: starts a simulated workload, and waits until its first pods run.
+//! `WorkloadOptions`: the options of a simulated workload. Starts the workload, and waits until its first pods run.
 
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ const START_LIMIT: Duration = Duration::from_secs(2);
 /// The options of a simulated workload.
 #[derive(Debug, Clone)]
 #[expect(clippy::exhaustive_structs, reason = "the tasks of this workspace build it by literal")]
-pub struct Load {
+pub struct WorkloadOptions {
     /// The approximate number of nodes.
     pub nodes: usize,
     /// The number of deployments.
@@ -26,7 +26,7 @@ pub struct Load {
     pub calm: bool,
 }
 
-impl Load {
+impl WorkloadOptions {
     /// Creates the deployments, waits until their pods are available (at most two seconds), and starts the workload.
     ///
     /// # Cancel safety
@@ -35,7 +35,7 @@ impl Load {
         let builder = Workload::builder().seed(self.seed).nodes(self.nodes);
         let begin = Instant::now();
         let first = builder.clone().deployments(self.deployments).pace(START_PACE).calm().start(sim);
-        while begin.elapsed() < START_LIMIT && !has_settled(sim, self.deployments) {
+        while begin.elapsed() < START_LIMIT && !all_replicas_are_available(sim, self.deployments) {
             tokio::time::sleep(START_PACE).await;
         }
         drop(first);
@@ -45,8 +45,8 @@ impl Load {
     }
 }
 
-/// Whether every deployment has all its replicas available.
-fn has_settled(sim: &Sim, deployments: usize) -> bool {
+/// Whether at least `deployments` deployments exist, and all their replicas are available.
+fn all_replicas_are_available(sim: &Sim, deployments: usize) -> bool {
     let found = sim.list("apps/v1", "Deployment", "").unwrap_or_default();
     let is_complete = |deployment: &serde_json::Value| {
         deployment["status"]["availableReplicas"].as_u64() == deployment["spec"]["replicas"].as_u64()
@@ -62,10 +62,10 @@ mod tests {
     async fn pods_are_running_when_start_returns() {
         let sim = Sim::builder().nodes(2).build();
         let pace = Duration::from_secs(3600);
-        let load = Load { nodes: 2, deployments: 2, seed: 1, pace, calm: true };
-        let _workload = load.start(&sim).await;
+        let options = WorkloadOptions { nodes: 2, deployments: 2, seed: 1, pace, calm: true };
+        let _workload = options.start(&sim).await;
         let pods = sim.list("v1", "Pod", "").unwrap();
         assert!(pods.len() > 1 && pods.iter().all(|pod| pod["status"]["phase"] == "Running"), "{pods:#?}");
-        assert!(has_settled(&sim, 2) && !has_settled(&sim, 3));
+        assert!(all_replicas_are_available(&sim, 2) && !all_replicas_are_available(&sim, 3));
     }
 }

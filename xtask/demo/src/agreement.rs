@@ -9,15 +9,15 @@ use tokio::time::Instant;
 
 use super::snapshot::{Snapshot, Versions};
 
-/// The time limit until all stores contain the last changes.
+/// The time limit for all stores to contain the last changes.
 const AGREEMENT_LIMIT: Duration = Duration::from_secs(5);
 
 /// Waits until the stores equal the server's objects, and the controller has written all pages.
 pub(super) async fn wait_for_agreement(sim: &Sim, snapshot: &mut Snapshot) -> anyhow::Result<()> {
     let begin = Instant::now();
     loop {
-        snapshot.take();
-        match disagreement(sim, snapshot) {
+        snapshot.refresh();
+        match first_difference(sim, snapshot) {
             None => return Ok(()),
             Some(text) if begin.elapsed() >= AGREEMENT_LIMIT => {
                 bail!("{text}, {AGREEMENT_LIMIT:?} after the last change")
@@ -28,7 +28,7 @@ pub(super) async fn wait_for_agreement(sim: &Sim, snapshot: &mut Snapshot) -> an
 }
 
 /// Describes the first difference between the stores and the server; `None` if they agree.
-fn disagreement(sim: &Sim, snapshot: &Snapshot) -> Option<String> {
+fn first_difference(sim: &Sim, snapshot: &Snapshot) -> Option<String> {
     let compare = |what: &str, held: &Versions, version: &str, kind: &str| {
         let has = versions(&sim.list(version, kind, "").unwrap_or_default());
         (*held != has)
