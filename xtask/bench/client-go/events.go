@@ -11,7 +11,8 @@ import (
 
 // measureEvents fills an informer's store, waits for its watch, and measures from the start of the events to the sentinel.
 //
-// Informers store all objects regardless of the handler's filter, so the filter rows have a full store as well.
+// If passes is true, the digest covers the pods that the handler passes on, else all pods in the store. Informers store
+// all objects regardless of the handler's filter, so the filter rows have a full store as well.
 func measureEvents(j *job, handler func(passed func(*corev1.Pod)) cache.ResourceEventHandler, passes bool) (*outcome, error) {
 	informer, err := podInformer(j)
 	if err != nil {

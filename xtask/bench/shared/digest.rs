@@ -58,6 +58,7 @@ fn without_ignored_fields(mut object: Value) -> Value {
     object
 }
 
+/// Removes the fields that are null, at every depth.
 fn remove_nulls(value: &mut Value) {
     match value {
         Value::Object(fields) => {

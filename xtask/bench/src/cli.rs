@@ -50,14 +50,17 @@ pub struct Args {
 }
 
 impl Args {
+    /// The number of pods.
     fn pods(&self) -> usize {
         self.pods.map_or(if self.quick { QUICK_PODS } else { DEFAULT_PODS }, |pods| pods as usize)
     }
 
+    /// The number of rounds.
     fn rounds(&self) -> usize {
         self.rounds.map_or(if self.quick { 1 } else { 5 }, usize::from)
     }
 
+    /// The contenders to measure.
     fn contenders(&self) -> &'static [Contender] {
         if self.alone { &Contender::ALL[..1] } else { &Contender::ALL }
     }
@@ -129,7 +132,8 @@ async fn measure(args: &Args) -> anyhow::Result<ExitCode> {
     Ok(if correct { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Measures the rows and prints the tables. Returns all results as JSON, and whether no contender failed.
+/// Measures the rows and prints the tables. Returns all results as JSON, and whether every
+/// contender succeeded and returned the right objects.
 async fn compare(
     args: &Args,
     built: &Built,

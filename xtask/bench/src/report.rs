@@ -16,9 +16,9 @@ use super::targets::{Target, Verdict, count_met};
 pub(super) enum Cell {
     /// Medians over the rounds.
     Measured(Figures),
-    /// The contender has no such feature, or was not built; with the reason.
+    /// The reason for a missing figure: the contender lacks the feature, or was not built.
     Absent(String),
-    /// The program failed, or its objects differ from those of the mock API server; with the reason.
+    /// The reason for invalid figures: the program failed, or its objects differ from those of the mock API server.
     Wrong(String),
 }
 
@@ -48,7 +48,7 @@ impl Table {
         }
     }
 
-    /// Whether no contender failed or returned wrong objects.
+    /// Whether every contender succeeded and returned the right objects.
     pub(super) fn is_correct(&self) -> bool {
         !self.cells.values().any(|cell| matches!(cell, Cell::Wrong(_)))
     }

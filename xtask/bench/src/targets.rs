@@ -184,7 +184,8 @@ mod tests {
     use super::super::rows::ROWS;
     use super::*;
 
-    fn figures(wall_s: f64, kept: f64, peak: f64) -> Cell {
+    /// Figures of 1000 units with this wall time, retained bytes per unit and peak memory.
+    fn figures_with(wall_s: f64, kept: f64, peak: f64) -> Cell {
         Cell::Measured(Figures {
             units: 1000.0,
             wall_s,
@@ -209,8 +210,8 @@ mod tests {
     #[test]
     fn a_verdict_is_met_missed_or_the_lack_of_a_figure() {
         let mut table = Table::default();
-        table.set("store-list", Contender::Ours, figures(1.0, 60.0, 66_000.0));
-        table.set("store-list", Contender::Kube, figures(6.0, 100.0, 150_000.0));
+        table.set("store-list", Contender::Ours, figures_with(1.0, 60.0, 66_000.0));
+        table.set("store-list", Contender::Kube, figures_with(6.0, 100.0, 150_000.0));
         let of: Vec<_> = TARGETS.iter().filter(|target| target.row == "store-list").collect();
         let verdicts: Vec<_> = of.iter().map(|target| target.verdict(&table)).collect();
         assert_eq!(verdicts, [Verdict::Met(6.0), Verdict::Met(1.1), Verdict::Missed(0.6)]);
@@ -218,7 +219,7 @@ mod tests {
         let compact: Vec<_> = TARGETS.iter().filter(|target| target.row == "store-compact").collect();
         table.set("store-compact", Contender::Ours, Cell::Absent("not yet".to_owned()));
         assert_eq!(compact[0].verdict(&table), Verdict::NotThere("not yet".to_owned()));
-        table.set("store-compact", Contender::Ours, figures(1.0, 5.0, 1.0));
+        table.set("store-compact", Contender::Ours, figures_with(1.0, 5.0, 1.0));
         assert_eq!(compact[0].verdict(&table), Verdict::Met(0.05));
         assert!(matches!(compact[1].verdict(&table), Verdict::NotCompared(_)));
     }

@@ -72,6 +72,7 @@ async fn main(args: Args) -> anyhow::Result<ExitCode> {
     outcome
 }
 
+/// Prints the servers and the path of the kubeconfig, and waits for an interrupt or the death of a component.
 async fn run_until_interrupted(cluster: &Cluster, interrupts: &mut Interrupts) -> anyhow::Result<ExitCode> {
     for (index, server) in cluster.api_servers().iter().enumerate() {
         println!(

@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn invalid_options_are_refused() {
+    fn invalid_options_are_rejected() {
         let message = |options: Options| options.validate().unwrap_err().to_string();
         assert!(message(Options::default().api_servers(0)).contains("not 0"));
         assert!(message(Options::default().user("a,b", ["g"])).contains("a,b"));

@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn debug_shows_no_key() {
+    fn debug_output_contains_no_key() {
         let identity = Authority::new().unwrap().client("u", Some("g")).unwrap();
         assert!(identity.key.contains("PRIVATE KEY"));
         assert!(!format!("{identity:?}").contains("BEGIN"));

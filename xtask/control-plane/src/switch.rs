@@ -35,11 +35,12 @@ impl Switch {
         format!("https://{}", self.address)
     }
 
-    /// Closes every connection, and forwards new ones to `server`.
+    /// Closes every connection, and forwards new connections to `server`.
     pub fn redirect_to(&self, server: &super::ApiServer) {
         self.forward_to(server.port());
     }
 
+    /// Closes every connection, and forwards new connections to `port`.
     fn forward_to(&self, port: u16) {
         self.target.send_replace(port);
     }

@@ -85,6 +85,7 @@ pub(crate) use {check, check_eq, refused};
 mod tests {
     use super::*;
 
+    /// Fails in a different way for each number below 4.
     fn check_number(n: u8) -> Outcome<u8> {
         check!(n > 0);
         check!(n > 1, "it is {n}");

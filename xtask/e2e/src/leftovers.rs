@@ -48,6 +48,7 @@ struct Leftover {
     namespaced_or_namespace: bool,
 }
 
+/// Finds the objects whose name or namespace contains the run's id.
 async fn find_leftovers(client: &Client, id: &str) -> anyhow::Result<Vec<Leftover>> {
     let mut found = Vec::new();
     for (resource, namespaced) in listable_resources(client).await? {

@@ -63,6 +63,7 @@ impl Report {
     }
 }
 
+/// The printed line of a case: its result, its name, and the time, the error or the reason.
 fn format_line(name: &str, result: &CaseResult) -> String {
     match result {
         CaseResult::Passed(time) => format!("passed   {name} ({:.1} s)", time.as_secs_f32()),

@@ -146,11 +146,13 @@ impl Run<'_> {
     }
 }
 
+/// The message in the payload of a panic.
 fn panic_message(panic: &(dyn std::any::Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without a message")
 }
 
+/// Creates the namespace of a case, with [`LABEL`].
 async fn create_namespace(client: &Client, name: &str) -> anyhow::Result<()> {
     let mut namespace = Namespace { metadata: named(name), ..Namespace::default() };
     namespace.metadata.labels = Some(BTreeMap::from([(LABEL.0.to_owned(), LABEL.1.to_owned())]));

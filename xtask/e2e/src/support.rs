@@ -108,6 +108,7 @@ pub(crate) fn eventually<T>(
     async move { poll_until(what, within, probe).await.map_err(|error| Failure::at(caller, error)) }
 }
 
+/// Like [`eventually`], but the error has no source location.
 async fn poll_until<T>(
     what: &str,
     within: Duration,
@@ -183,6 +184,7 @@ where
 /// The resource version of each object, by namespace and name.
 type Versions = BTreeMap<(Option<String>, String), Option<String>>;
 
+/// The resource versions of these objects.
 fn versions<'a, K: Resource + 'a>(objects: impl Iterator<Item = &'a K>) -> Versions {
     objects.map(|o| ((o.namespace(), o.name_any()), o.resource_version())).collect()
 }
@@ -231,7 +233,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_timeout_reports_the_last_error() {
+    async fn eventually_reports_the_last_error_or_returns_the_value() {
         let outcome: Outcome =
             eventually("the pod runs", Duration::from_millis(60), async || anyhow::bail!("no node is ready"))
                 .await;

@@ -44,7 +44,8 @@ impl Foreground {
         Ok(Self { process: Supervised::spawn(&launch, |_| {})?, terminal })
     }
 
-    /// Waits for the end of the command or for an interrupt. Returns the exit code of the one that came first.
+    /// Waits for the end of the command or for an interrupt. Returns the exit code of the command,
+    /// or else of the interrupt.
     ///
     /// # Cancel safety
     /// After cancelling, the command continues until the [`Foreground`] is dropped.

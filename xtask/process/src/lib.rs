@@ -12,7 +12,7 @@
 //!   the program. Without it, etcd and kube-apiserver keep running if the supervisor is killed (`pkill -9 xtask`, or
 //!   the kernel's OOM killer). `Command::pre_exec` could set the signal in the supervisor, but is unsafe.
 //!
-//! [`main`] recognizes both forms, so that the `main` function of each binary must consist of a call to it.
+//! [`main`] recognizes both forms. Therefore the `main` function of each binary must only call [`main`].
 //!
 //! Temporary folders are [`Scratch`] folders: each process locks the folders that it uses, the last process removes
 //! them, and the next run removes the folders of killed processes.

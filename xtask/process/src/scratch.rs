@@ -15,13 +15,14 @@ use anyhow::Context;
 const PREFIX: &str = "kube-xtask-";
 /// The prefix of a folder before it is locked.
 const NEW_PREFIX: &str = ".kube-xtask-new-";
-/// The age at which a sweep removes a folder with [`NEW_PREFIX`]: its run was killed before it locked the folder.
+/// The age at which a sweep removes a folder with [`NEW_PREFIX`]. The run of such a folder was killed before it locked
+/// the folder.
 const NEW_MAX_AGE: Duration = Duration::from_secs(600);
 /// The name of the lock file in each folder.
 const LOCK_FILE: &str = "lock";
 /// The maximum number of attempts to remove a folder in [`SharedLock::release_and_remove`].
 const REMOVE_ATTEMPTS: usize = 100;
-/// The time between two attempts.
+/// The time between two attempts to remove a folder.
 const REMOVE_INTERVAL: Duration = Duration::from_millis(20);
 
 /// A temporary folder, which is removed when this handle is dropped.

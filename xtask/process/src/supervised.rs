@@ -87,8 +87,8 @@ impl Supervised {
             end_requested: Mutex::new(false),
         });
         let (started, starting) = mpsc::channel();
-        // The supervisor's parent death signal is bound to the thread that starts it, so that this thread must live
-        // as long as the supervisor.
+        // The supervisor's parent death signal is bound to the thread that starts the supervisor. Therefore this
+        // thread must live as long as the supervisor.
         let thread = std::thread::Builder::new().name("supervised".to_owned()).spawn({
             let shared = shared.clone();
             move || run_supervisor(command, &shared, &started, Box::new(on_death))

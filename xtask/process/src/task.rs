@@ -9,8 +9,8 @@ use crate::{exec, supervise};
 
 /// Runs the task `cargo xtask NAME` with the arguments of this process, and prints its error.
 ///
-/// A supervisor is another process of the same binary (see [`crate`]), so that the `main` of every program that uses
-/// [`Supervised`](crate::Supervised) must consist of this call.
+/// A supervisor is another process of the same binary (see [`crate`]). Therefore the `main` of every program that uses
+/// [`Supervised`](crate::Supervised) must only call this function.
 pub fn main<A: Args>(name: &'static str, task: impl FnOnce(A) -> anyhow::Result<ExitCode>) -> ExitCode {
     let arguments: Vec<_> = std::env::args_os().collect();
     let outcome = match arguments.get(1).and_then(|form| form.to_str()) {
@@ -24,7 +24,7 @@ pub fn main<A: Args>(name: &'static str, task: impl FnOnce(A) -> anyhow::Result<
     })
 }
 
-/// Parses the arguments; exits the process, with a message, if they are invalid or request help.
+/// Parses the arguments. If the arguments are invalid or request help, prints a message and exits the process.
 fn parse<A: Args>(name: &'static str, arguments: &[OsString]) -> A {
     let command = A::augment_args(Command::new(name).bin_name(format!("cargo xtask {name}")));
     let matches = command.clone().get_matches_from(arguments);

@@ -2,7 +2,7 @@
 
 use proc_macro2::{Delimiter, LexError, TokenStream, TokenTree};
 
-/// A path of two or more segments, of which the first is `crate` or another crate, and the number of its line.
+/// A path of two or more segments that begins with `crate` or with the name of another crate, and its line number.
 pub(super) type UsedPath = (Vec<String>, usize);
 
 /// The paths in `text`, which is the source code of `module`.
@@ -63,7 +63,7 @@ fn absolute(mut path: Vec<String>, module: &[String]) -> Option<Vec<String>> {
     named.then_some(path)
 }
 
-/// The number of tokens of the item that begins here with its attributes, if only tests compile it; else 0.
+/// The number of tokens of the first item, with its attributes, if only tests compile the item; else 0.
 fn test_item(tokens: &[TokenTree]) -> usize {
     let text = tokens.get(1).map(ToString::to_string).unwrap_or_default();
     let has = |word| text.split(|c: char| !c.is_alphanumeric() && c != '_').any(|other| other == word);

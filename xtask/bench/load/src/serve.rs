@@ -151,7 +151,7 @@ impl Server {
 
     /// The objects of a resource that the session lists and watches; `None` if there is no such resource.
     fn collection(&self, session: &Session, resource: &str, query: &Query<'_>) -> Option<Collection<'_>> {
-        let later = || query.get("watch").is_none() && session.lists_changed_state();
+        let later = || query.get("watch").is_none() && session.list_follows_expiry();
         let (set, kind, version) = match resource {
             "pods" if later() => (self.dataset.relisted(), "Pod", RELIST_VERSION),
             "pods" => (self.dataset.pods(), "Pod", LIST_VERSION),

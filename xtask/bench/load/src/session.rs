@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 /// The time limit for every wait. Without it, a failed contender would block a thread forever.
 const WAIT_LIMIT: Duration = Duration::from_secs(300);
 
-/// The next action of the session's watches.
+/// The state of a session's gate, which determines the next action of the session's watches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Gate {
     /// Wait.
@@ -82,8 +82,9 @@ impl Session {
         !waited.timed_out()
     }
 
-    /// Whether a list request returns the relisted pods. Records the time of the first such request.
-    pub(crate) fn lists_changed_state(&self) -> bool {
+    /// Whether a list request comes after the expiry, and therefore returns the relisted pods. Records the time of the
+    /// first such request.
+    pub(crate) fn list_follows_expiry(&self) -> bool {
         let mut state = self.state();
         let later = state.gate == Gate::Expired;
         if later {

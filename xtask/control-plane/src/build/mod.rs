@@ -144,7 +144,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn assets_without_an_api_server_are_refused() {
+    fn assets_without_an_api_server_are_rejected() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("etcd"), "").unwrap();
         let error = Binaries::assets(folder.path()).unwrap_err().to_string();

@@ -54,6 +54,7 @@ fn certificate_auth(identity: &Identity) -> Outcome<AuthInfo> {
     Ok(serde_json::from_value(data)?)
 }
 
+/// The config maps in the client's default namespace.
 fn config_maps(client: Client) -> Api<ConfigMap> {
     Api::default_namespaced(client)
 }

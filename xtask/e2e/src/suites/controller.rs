@@ -30,6 +30,7 @@ suite!("controller":
 /// The time limit of each wait. The garbage collector takes half a minute to discover a new kind.
 const TIMEOUT: Duration = Duration::from_secs(90);
 
+/// A widget of the case's own API group.
 type Widget = Object<WidgetSpec, WidgetStatus>;
 
 /// The context of the reconciler.
@@ -38,6 +39,7 @@ struct Context {
     resource: ApiResource,
 }
 
+/// The error of [`reconcile`].
 #[derive(Debug, thiserror::Error)]
 enum ReconcileError {
     #[error("the widget has no namespace or uid")]

@@ -30,6 +30,7 @@ suite!("crd":
     rejects_invalid_crds,
 );
 
+/// The time limit of each wait.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 async fn serves_a_derived_kind_when_established(env: Env) -> Outcome {

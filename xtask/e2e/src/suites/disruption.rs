@@ -30,6 +30,7 @@ suite!("disruption":
     store_converges_after_permission_is_revoked_and_granted [Authorization],
 );
 
+/// The time limit of each wait.
 const TIMEOUT: Duration = Duration::from_secs(90);
 
 /// Parameters that select the config maps of [`create_map`].
@@ -37,6 +38,7 @@ fn topic_params() -> ListParams {
     ListParams::default().labels("topic=disruption")
 }
 
+/// Creates a config map with the label `topic=disruption`.
 async fn create_map(maps: &Api<ConfigMap>, name: &str) -> Outcome {
     maps.create(&PostParams::default(), &labelled(name, "topic", "disruption")).await?;
     Ok(())

@@ -20,6 +20,7 @@ suite!("expired_versions":
     an_informer_emits_the_changes_missed_before_a_relist [History],
 );
 
+/// A config map with the label `topic=gone`.
 fn topic_map(name: &str) -> ConfigMap {
     labelled(name, "topic", "gone")
 }

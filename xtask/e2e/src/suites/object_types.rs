@@ -43,6 +43,7 @@ suite!("object_types":
     informer_stream_continues_after_a_watch_ends,
 );
 
+/// The time limit of each wait.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The part of a deployment's `spec` that the case reads.
@@ -51,6 +52,7 @@ struct ReplicasSpec {
     replicas: i32,
 }
 
+/// A deployment with only the field `spec.replicas`.
 type PartialDeployment = Object<ReplicasSpec, NotUsed>;
 
 async fn partial_struct_decodes_its_fields(env: Env) -> Outcome {
@@ -119,6 +121,7 @@ enum OnlyRed {
     Red,
 }
 
+/// A widget with only the field `spec.colour`, which must be `Red`.
 type RedWidget = Object<RedSpec, NotUsed>;
 
 async fn time_beyond_the_maximum_timestamp_decodes_as_the_maximum(env: Env) -> Outcome {

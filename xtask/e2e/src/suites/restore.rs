@@ -22,7 +22,9 @@ suite!("restore":
     a_running_reflector_detects_restored_storage [Components],
 );
 
+/// The time limit of each wait.
 const TIMEOUT: Duration = Duration::from_secs(120);
+
 /// The watcher's `probe_after`, shorter than the minute between bookmarks: each bookmark delays the probe.
 const PROBE_AFTER: Duration = Duration::from_secs(5);
 

@@ -27,6 +27,7 @@ suite!("schemas":
     rejects_duplicate_list_items,
 );
 
+/// The time limit of each wait.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The CRD of a kind in the case's own group, with `properties` as the schema of its `spec`.

@@ -27,23 +27,27 @@ suite!("streams":
     watch_object_emits_creation_change_and_deletion,
 );
 
+/// The time limit of each wait.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
+/// A config map with the label `topic=streams`.
 fn topic_map(name: &str) -> ConfigMap {
     labelled(name, "topic", "streams")
 }
 
+/// A configuration that selects the config maps of [`topic_map`].
 fn topic_config() -> Config {
     Config::default().labels("topic=streams")
 }
 
+/// Sets the key `v` of a config map.
 async fn set_value(maps: &Api<ConfigMap>, name: &str, value: &str) -> Outcome {
     let merge = Patch::Merge(json!({"data": {"v": value}}));
     maps.patch(name, &PatchParams::default(), &merge).await?;
     Ok(())
 }
 
-/// The next item, within [`TIMEOUT`].
+/// The next item of the stream. Fails after [`TIMEOUT`], or if the item is an error.
 async fn next<T>(stream: &mut (impl Stream<Item = watcher::Result<T>> + Unpin)) -> Outcome<T> {
     let item = timeout(TIMEOUT, stream.try_next()).await??;
     Ok(item.ok_or_else(|| anyhow::anyhow!("the stream has ended"))?)

@@ -15,8 +15,8 @@ use crate::failure::{Outcome, check, check_eq, refused};
 use crate::support::idle_pod;
 
 suite!("validation":
-    validates_generate_name,
-    validates_cron_job_schedules_and_names,
+    rejects_an_invalid_generate_name,
+    rejects_invalid_cron_job_schedules_and_names,
     rejects_invalid_events_and_changes_of_event_fields,
     rejects_pod_references_without_a_name_or_key,
     limits_config_maps_and_secrets_to_one_mebibyte,
@@ -78,7 +78,7 @@ fn check_invalid(excerpt: &str, error: &kube_client::Error, texts: &[&str]) -> O
     Ok(())
 }
 
-async fn validates_generate_name(env: Env) -> Outcome {
+async fn rejects_an_invalid_generate_name(env: Env) -> Outcome {
     for (prefix, valid) in [("db-", true), ("a.b-", true), ("db.", false), ("-db", false), ("Db", false)] {
         let text =
             format!("metadata.generateName: Invalid value: \"{prefix}\": a lowercase RFC 1123 subdomain");
@@ -95,7 +95,7 @@ fn pod_template() -> Value {
     json!({"spec": {"schedulerName": "nobody", "restartPolicy": "Never", "containers": [container]}})
 }
 
-async fn validates_cron_job_schedules_and_names(env: Env) -> Outcome {
+async fn rejects_invalid_cron_job_schedules_and_names(env: Env) -> Outcome {
     let job = |name: &str, schedule: &str| {
         let jobs = json!({"spec": {"template": pod_template()}});
         json!({"metadata": {"name": name}, "spec": {"schedule": schedule, "jobTemplate": jobs}})
@@ -208,14 +208,14 @@ async fn rejects_pod_references_without_a_name_or_key(env: Env) -> Outcome {
 }
 
 async fn limits_config_maps_and_secrets_to_one_mebibyte(env: Env) -> Outcome {
-    const LIMIT: usize = 1 << 20;
+    const MEBIBYTE: usize = 1 << 20;
     let long = "Too long: may not be more than 1048576 bytes";
     let map = |length: usize| json!({"metadata": {"name": "a"}, "data": {"k": "a".repeat(length)}});
-    check_create::<ConfigMap>(&env, map(LIMIT), &[]).await?;
-    check_create::<ConfigMap>(&env, map(LIMIT + 1), &[long]).await?;
+    check_create::<ConfigMap>(&env, map(MEBIBYTE), &[]).await?;
+    check_create::<ConfigMap>(&env, map(MEBIBYTE + 1), &[long]).await?;
     let secret = |length: usize| json!({"metadata": {"name": "a"}, "stringData": {"k": "a".repeat(length)}});
-    check_create::<Secret>(&env, secret(LIMIT), &[]).await?;
-    check_create::<Secret>(&env, secret(LIMIT + 1), &["data: ", long]).await
+    check_create::<Secret>(&env, secret(MEBIBYTE), &[]).await?;
+    check_create::<Secret>(&env, secret(MEBIBYTE + 1), &["data: ", long]).await
 }
 
 async fn rejects_updates_of_immutable_pod_fields(env: Env) -> Outcome {

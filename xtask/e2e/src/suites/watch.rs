@@ -56,6 +56,7 @@ async fn next<K: DeserializeOwned + Send + 'static>(
     Ok(seen)
 }
 
+/// The [`summary`] of each event.
 fn summaries(events: &[WatchEvent<ConfigMap>]) -> Vec<String> {
     events.iter().map(summary).collect()
 }
@@ -65,16 +66,18 @@ fn topic_params() -> WatchParams {
     WatchParams::default().labels("topic=watch").timeout(Duration::from_secs(60))
 }
 
+/// A config map with the label `topic=watch`.
 fn topic_map(name: &str) -> ConfigMap {
     labelled(name, "topic", "watch")
 }
 
+/// Sets the key `v` of a config map.
 async fn set_value(maps: &Api<ConfigMap>, name: &str, value: &str) -> Outcome<ConfigMap> {
     let merge = Patch::Merge(json!({"data": {"v": value}}));
     Ok(maps.patch(name, &PatchParams::default(), &merge).await?)
 }
 
-/// The resource version of a list of `maps`.
+/// The current resource version of the list of `maps`.
 async fn list_version(maps: &Api<ConfigMap>) -> Outcome<String> {
     Ok(maps.list(&ListParams::default()).await?.metadata.resource_version.unwrap_or_default())
 }

@@ -21,8 +21,10 @@ suite!("watch_list":
     a_future_resource_version_is_an_error_event [WatchList],
 );
 
+/// The time limit of each wait.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
+/// Creates the config maps `a`, `b` and `c`.
 async fn create_three_maps(maps: &Api<ConfigMap>) -> Outcome {
     for name in ["a", "b", "c"] {
         maps.create(&PostParams::default(), &labelled(name, "topic", "watch-list")).await?;

@@ -27,6 +27,7 @@ suite!("workloads":
     nodes_are_ready [Pods],
 );
 
+/// The time limit of each wait.
 const TIMEOUT: Duration = Duration::from_secs(90);
 
 fn is_ready(pod: &Pod) -> bool {
