@@ -1,4 +1,5 @@
-//! The entry point of all tasks: lists the subcommands, runs `test` and `tidy`, and starts the package of any other.
+//! The entry point of all tasks: lists the subcommands, runs `test` and `tidy`, and starts the package of any other
+//! subcommand.
 
 use std::process::ExitCode;
 

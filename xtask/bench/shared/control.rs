@@ -35,7 +35,7 @@ impl Control {
         self.request("-/events").map(drop)
     }
 
-    /// Ends the open watches with `410 Expired`; later lists return the changed state.
+    /// Ends the open watches with `410 Expired`; later lists return the relisted pods.
     pub(crate) fn expire_watches(&self) -> anyhow::Result<()> {
         self.request("-/gone").map(drop)
     }

@@ -12,8 +12,8 @@ pub(crate) struct Memory {
     pub(crate) resident: u64,
     /// Peak resident memory since the last reset (`VmHWM`).
     pub(crate) peak: u64,
-    /// Anonymous resident memory (`RssAnon`). It excludes the program's code, whose resident part grows as more of it
-    /// is executed.
+    /// Anonymous resident memory (`RssAnon`). It excludes the program's code, whose resident part grows as the program
+    /// executes more code.
     pub(crate) anonymous: u64,
 }
 

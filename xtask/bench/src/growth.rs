@@ -25,7 +25,7 @@ const COMPACT_LIMIT_PODS: usize = 150_000;
 const GIB: f64 = 1024.0 * 1024.0 * 1024.0;
 /// The rows that are measured at each size.
 const ROW_NAMES: [&str; 3] = ["store-list", "store-compact", "store-incomplete"];
-/// The smallest allowed ratio of a rate to the rate with fewer pods. Smaller losses are noise between runs.
+/// The smallest allowed ratio of a rate to the rate with fewer pods. Losses below 10 % are noise.
 const MIN_RATE_RATIO: f64 = 0.9;
 
 /// The results for all sizes.

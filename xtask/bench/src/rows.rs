@@ -35,7 +35,7 @@ pub(super) enum Amount {
     Pods,
     /// Proportional to the number of pods, between 64 and `max`.
     Calls {
-        /// Tenths of a unit per pod.
+        /// The number of units per pod, in tenths.
         tenths: usize,
         /// The upper limit.
         max: usize,

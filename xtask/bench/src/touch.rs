@@ -1,8 +1,9 @@
 //! `touch_pages`: makes the host of a virtual machine allocate memory pages before a run is measured.
 //!
 //! On a virtual machine the first access to a page takes microseconds. The cost recurs after the host has reclaimed a
-//! page that was unused for some seconds. Without [`touch_pages`], only the first contender would pay it. Touching more
-//! memory than the run needs is harmful as well: the host would reclaim the surplus during the run and slow it down.
+//! page that was unused for some seconds. Without [`touch_pages`], only the first contender would pay this cost.
+//! Touching more memory than the run needs is harmful as well: the host would reclaim the surplus during the run and
+//! slow the run down.
 
 use std::fs;
 

@@ -23,8 +23,8 @@ use xtask_process::Scratch;
 const ATTEMPTS: usize = 5;
 
 impl Cluster {
-    /// Starts a cluster, and waits until its API servers are ready and its nodes are Ready. Builds its programs first
-    /// if they are not in the cache.
+    /// Starts a cluster, and waits until its API servers are ready and its nodes are Ready. Builds the cluster's
+    /// programs first if they are not in the cache.
     ///
     /// # Errors
     /// When the options are invalid, a program cannot be built, a component dies (the error has the last lines of its

@@ -69,7 +69,7 @@ async fn accept_connections(listener: TcpListener, target: watch::Sender<u16>) {
                         }
                     });
                 }
-                // The process may have too many open files: it retries, since other connections may close.
+                // The process may have too many open files: retry, because other connections may close.
                 Err(_) => tokio::time::sleep(std::time::Duration::from_millis(50)).await,
             },
         }
@@ -78,7 +78,7 @@ async fn accept_connections(listener: TcpListener, target: watch::Sender<u16>) {
 
 /// Copies bytes between a client and the server on `port`, until one of them closes its connection.
 async fn forward(mut client: TcpStream, port: u16) {
-    // If the server is stopped, the client's connection is closed, as a load balancer does.
+    // If the server is stopped, this function closes the client's connection, as a load balancer does.
     if let Ok(mut server) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await {
         let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
     }

@@ -48,7 +48,7 @@ pub(super) struct SiteSpec {
     pub(super) pages: u32,
 }
 
-/// The state of a site that the controller observed.
+/// The observed state of a site.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(super) struct SiteStatus {
     /// The number of pages that are up to date.

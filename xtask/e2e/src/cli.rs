@@ -140,7 +140,7 @@ async fn prepare(choice: Choice, selected: &[Selected]) -> anyhow::Result<Server
             Ok(None)
         }
     };
-    // The two run concurrently, because neither needs the other.
+    // The start of the server and the build run concurrently, because neither needs the other.
     let (mut server, examples) = futures::try_join!(choice.start_server(), examples)?;
     if let Some(examples) = examples {
         server.set_examples(Ok(examples));

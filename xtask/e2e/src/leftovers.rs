@@ -110,8 +110,8 @@ struct Resource {
     verbs: Vec<String>,
 }
 
-/// The resources that can be listed, each with whether it is namespaced. Omits events: an event remains until its TTL
-/// expires, even if its object is deleted.
+/// The resources that can be listed, and for each whether it is namespaced. Omits events: an event remains until its
+/// TTL expires, even if its object is deleted.
 async fn listable_resources(client: &Client) -> anyhow::Result<Vec<(ApiResource, bool)>> {
     let groups: Groups = get_json(client, "/apis").await?;
     let paths = groups.groups.iter().map(|group| format!("/apis/{}", group.preferred_version.group_version));

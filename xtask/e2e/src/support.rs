@@ -160,7 +160,7 @@ where
 /// must keep the store's reflector running.
 ///
 /// # Errors
-/// When store and server still differ at the end of the time limit. The error
+/// When the store and the server still differ at the end of the time limit. The error
 /// names missing, outdated and deleted objects.
 pub(crate) async fn wait_until_converged<K>(
     store: &Store<K>,

@@ -12,7 +12,7 @@ pub(crate) const FORM: &str = "__exec";
 /// The arguments of `__exec`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The id of the parent process, whose end kills this process.
+    /// The id of the parent process. The kernel kills this process when the parent ends.
     #[arg(long)]
     parent: u32,
     /// The program and its arguments.
@@ -36,8 +36,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::from(if error.kind() == std::io::ErrorKind::NotFound { 127 } else { 126 }))
 }
 
-/// Sets the parent death signal: the kernel sends `signal` to this process when the thread that started it ends. Does
-/// nothing except on Linux; elsewhere only the supervisor polls for the end of its parent.
+/// Sets the parent death signal: the kernel sends `signal` to this process when the thread that started it ends. Only
+/// Linux has this signal. On other systems this does nothing, and only the supervisor polls for the end of its parent.
 pub(crate) fn die_with_parent(signal: rustix::process::Signal) -> anyhow::Result<()> {
     #[cfg(target_os = "linux")]
     rustix::process::set_parent_process_death_signal(Some(signal))

@@ -44,8 +44,8 @@ impl Foreground {
         Ok(Self { process: Supervised::spawn(&launch, |_| {})?, terminal })
     }
 
-    /// Waits for the end of the command or for an interrupt. Returns the exit code of the command,
-    /// or else of the interrupt.
+    /// Waits for the end of the command or for an interrupt. Returns the command's exit code, or
+    /// the exit code for the interrupt.
     ///
     /// # Cancel safety
     /// After cancelling, the command continues until the [`Foreground`] is dropped.

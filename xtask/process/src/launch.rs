@@ -91,8 +91,8 @@ impl Launch {
         self
     }
 
-    /// Sets the [`Scratch`](super::Scratch) folder of the program. The supervisor keeps it from being swept, and
-    /// removes it if this process is killed.
+    /// Sets the [`Scratch`](super::Scratch) folder of the program. The supervisor locks the folder, and removes
+    /// the folder if this process is killed.
     #[must_use]
     pub fn scratch(mut self, folder: impl Into<PathBuf>) -> Self {
         self.scratch = Some(folder.into());

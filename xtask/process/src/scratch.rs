@@ -95,7 +95,7 @@ impl Drop for Scratch {
     }
 }
 
-/// The lock of another process on a [`Scratch`] folder, which keeps the folder from being swept.
+/// A lock on the [`Scratch`] folder of another process. While a process holds the lock, no sweep removes the folder.
 #[derive(Debug)]
 pub(crate) struct SharedLock {
     path: PathBuf,
@@ -114,8 +114,8 @@ impl SharedLock {
     /// Releases the lock, and removes the folder unless other processes keep it locked for more than two seconds.
     pub(crate) fn release_and_remove(self) {
         drop(self.lock);
-        // Several processes may release their locks at the same time. Each check takes the lock briefly, and the checks
-        // of the other processes then fail: they retry.
+        // Several processes may release their locks at the same time. Each check takes the lock briefly, and makes the
+        // checks of the other processes fail: a failed check is repeated.
         for _ in 0..REMOVE_ATTEMPTS {
             if is_unused(&self.path) {
                 // If this fails, the next run sweeps the folder.
@@ -133,7 +133,8 @@ impl SharedLock {
 fn is_unused(folder: &Path) -> bool {
     match File::open(folder.join(LOCK_FILE)) {
         Ok(lock) => lock.try_lock().is_ok(),
-        // A folder gets its final name after its lock file is created. Without a lock file, a removal was interrupted.
+        // A folder gets its final name after its lock file is created. If the lock file is missing, an earlier removal
+        // was interrupted.
         Err(error) => error.kind() == std::io::ErrorKind::NotFound,
     }
 }

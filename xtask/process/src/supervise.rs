@@ -17,8 +17,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::exec::{self, die_with_parent};
 use super::scratch::SharedLock;
 
-/// The interval at which the supervisor polls the id of its parent. Only Linux also sends a signal when the parent
-/// ends.
+/// The interval at which the supervisor polls the id of its parent. Linux also sends a signal when the parent ends.
 const PARENT_POLL_INTERVAL: Duration = Duration::from_millis(200);
 
 /// The first argument that selects this form.
@@ -27,7 +26,7 @@ pub(crate) const FORM: &str = "__supervise";
 /// The arguments of `__supervise`, which [`super::Launch`] creates.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The id of the parent process, whose end ends the program.
+    /// The id of the parent process. The supervisor ends the program when the parent ends.
     #[arg(long)]
     parent: u32,
     /// The time between SIGTERM and SIGKILL, in milliseconds.
@@ -142,7 +141,7 @@ impl Parent {
         Ok(Self { id, thread_ended })
     }
 
-    /// Whether this process has another parent, because the original one has ended.
+    /// Whether this process has another parent, because the original parent has ended.
     fn has_changed(&self) -> bool {
         std::os::unix::process::parent_id() != self.id
     }

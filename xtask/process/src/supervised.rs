@@ -14,7 +14,7 @@ use tokio::sync::watch;
 
 use super::launch::Launch;
 
-/// The time that a supervisor has to end after its program's grace period, before it is killed.
+/// The time between the end of the program's grace period and the SIGKILL of its supervisor.
 const SUPERVISOR_GRACE: Duration = Duration::from_secs(10);
 
 /// The end of a program.

@@ -39,7 +39,7 @@ impl WorkloadOptions {
             tokio::time::sleep(START_PACE).await;
         }
         drop(first);
-        // The deployments exist: the second workload creates none, and only manages these.
+        // The deployments exist: the second workload creates no deployments, and only manages the existing ones.
         let builder = builder.deployments(0).pace(self.pace);
         if self.calm { builder.calm() } else { builder }.start(sim)
     }

@@ -1,5 +1,5 @@
-//! The steps of `cargo xtask test` and the cargo commands that each runs. All share one target folder and one set of
-//! features, so that few crates are built twice.
+//! The steps of `cargo xtask test`, and the cargo commands of each step. All commands share one target folder and one
+//! set of features, so that cargo builds few crates twice.
 
 use std::fmt;
 use std::process::{Command, Stdio};
@@ -82,7 +82,7 @@ impl Step {
             Self::Fmt => vec![Invocation::new(&["fmt", "--all", "--check"])],
             Self::Tidy => Vec::new(),
             Self::Clippy => {
-                vec![Invocation::new(&["clippy", "--workspace", "--all-targets"]).and(&deny)]
+                vec![Invocation::new(&["clippy", "--workspace", "--all-targets"]).with_arguments(&deny)]
             }
             Self::Doc => vec![Invocation {
                 env: Some(("RUSTDOCFLAGS", "-D warnings".to_owned())),
@@ -90,7 +90,10 @@ impl Step {
             }],
             Self::Features => {
                 let fixed = ["clippy", "--package", "kube-client", "--no-default-features", "--features"];
-                FEATURES.iter().map(|features| Invocation::new(&fixed).and(&[features]).and(&deny)).collect()
+                FEATURES
+                    .iter()
+                    .map(|features| Invocation::new(&fixed).with_arguments(&[features]).with_arguments(&deny))
+                    .collect()
             }
             Self::Test => {
                 // The tests of the examples run the example programs. Build these first: `cargo test` builds examples
@@ -98,7 +101,7 @@ impl Step {
                 let targets = ["--lib", "--bins", "--tests"];
                 vec![
                     Invocation::new(&["build", "--workspace", "--examples"]),
-                    Invocation::new(&["test", "--workspace"]).and(&targets),
+                    Invocation::new(&["test", "--workspace"]).with_arguments(&targets),
                 ]
             }
             Self::Doctest => vec![Invocation::new(&["test", "--workspace", "--doc"])],
@@ -127,11 +130,11 @@ struct Invocation {
 
 impl Invocation {
     fn new(arguments: &[&str]) -> Self {
-        Self { arguments: Vec::new(), env: None }.and(arguments)
+        Self { arguments: Vec::new(), env: None }.with_arguments(arguments)
     }
 
     /// Adds arguments.
-    fn and(mut self, arguments: &[&str]) -> Self {
+    fn with_arguments(mut self, arguments: &[&str]) -> Self {
         self.arguments.extend(arguments.iter().map(|&argument| argument.to_owned()));
         self
     }
@@ -199,7 +202,7 @@ fn check_tree(
     arguments: &[&str],
     refused: impl Fn(&str) -> bool,
 ) -> anyhow::Result<Result<(), RepeatCommand>> {
-    let tree = Invocation::new(&["tree", "--prefix", "none"]).and(arguments);
+    let tree = Invocation::new(&["tree", "--prefix", "none"]).with_arguments(arguments);
     let output = tree.command().stderr(Stdio::inherit()).output();
     let output = output.with_context(|| format!("cannot run `{tree}`"))?;
     let text = String::from_utf8_lossy(&output.stdout);

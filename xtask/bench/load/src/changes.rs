@@ -33,15 +33,16 @@ pub(crate) struct Events {
     pod: Vec<u8>,
     /// The pods after all events.
     pub(crate) after: Vec<Pod>,
-    /// The pods of the events that a generation predicate keeps: one in a hundred.
+    /// The pods of the events that a generation predicate keeps: one event in a hundred.
     pub(crate) new_generation: Vec<Pod>,
-    /// The pods of the events that the bench's label selector keeps: one in a hundred.
+    /// The pods of the events that the bench's label selector keeps: one event in a hundred.
     pub(crate) selected: Vec<Pod>,
 }
 
 impl Events {
-    /// Generates `events` watch events on `count` pods. Of every 200, one deletes a pod, one adds a pod, one increments
-    /// a generation, and the others change a status. The last event modifies the sentinel, which passes every filter.
+    /// Generates `events` watch events on `count` pods. Of every 200 events, one deletes a pod, one adds a pod, one
+    /// increments a generation, and all others change a status. The last event modifies the sentinel, which passes
+    /// every filter.
     pub(crate) fn new(pods: &PodGenerator, count: usize, events: usize, seed: u64) -> Self {
         let mut rng = Rng::with_seed(seed);
         let mut live = initial_pods(count);
@@ -104,7 +105,7 @@ impl Events {
         let head = format!(r#"{{"type":"{what}","object":{{"kind":"Pod","apiVersion":"v1","#);
         self.pod.clear();
         pods.write(pod, &mut self.pod);
-        // Skip the pod's own opening brace.
+        // `head` has opened the object: skip the pod's own opening brace.
         append_chunk(&mut self.chunks, &[head.as_bytes(), &self.pod[1..], b"}\n"]);
     }
 

@@ -1,8 +1,8 @@
 //! The mock API server of `cargo xtask bench`: an HTTP/1.1 server that sends prepared bytes.
 //!
-//! It uses none of the measured crates: a defect in one of them could change the expected digest and the contender's
-//! digest in the same way. It is a library so that tests can start it in-process; the bench runs it as a separate
-//! process.
+//! This crate uses none of the measured crates: a defect in one of them could change the expected digest and the
+//! contender's digest in the same way. This crate is a library so that tests can start it in-process; the bench runs it
+//! as a separate process.
 
 mod changes;
 mod dataset;

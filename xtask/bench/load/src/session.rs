@@ -11,13 +11,13 @@ const WAIT_LIMIT: Duration = Duration::from_secs(300);
 /// The state of a session's gate, which determines the next action of the session's watches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Gate {
-    /// Wait.
+    /// The watches wait.
     Closed,
-    /// Send the prepared events.
+    /// The watches send the prepared events.
     Events,
-    /// Send `410 Expired`. Lists then return the relisted pods.
+    /// The watches send `410 Expired`. Lists then return the relisted pods.
     Expired,
-    /// End, because the session is over.
+    /// The watches end, because the session is over.
     Over,
 }
 
@@ -57,8 +57,8 @@ impl Session {
         self.changed.notify_all();
     }
 
-    /// Blocks a watch until the gate opens, and returns the gate's state. A `fresh` watch gets neither the events nor
-    /// the expiry: only [`Gate::Over`] ends it.
+    /// Blocks a watch until the gate opens, and returns the gate's state. A `fresh` watch does not start at the initial
+    /// list of pods. It gets neither the events nor the expiry: only [`Gate::Over`] ends it.
     pub(crate) fn wait_at_gate(&self, fresh: bool) -> Gate {
         let mut state = self.state();
         state.waiting += 1;

@@ -134,7 +134,7 @@ impl Build<'_> {
     /// Runs `go` with these arguments, and returns the exit code and stdout.
     async fn run_go(&self, name: &str, args: &[&str]) -> anyhow::Result<(Ended, String)> {
         let output = self.folder.join(format!("{name}.out"));
-        // The output is appended to the file: remove the file of an earlier query with the same name.
+        // The output is appended to the file: remove the file of an earlier command with the same name.
         let _ = fs::remove_file(&output);
         let go = Supervised::spawn(&self.go_command(name).args(args.iter().copied()), |_| {})?;
         let ended = go.wait().await;

@@ -25,7 +25,8 @@ suite!("restore":
 /// The time limit of each wait.
 const TIMEOUT: Duration = Duration::from_secs(120);
 
-/// The watcher's `probe_after`, shorter than the minute between bookmarks: each bookmark delays the probe.
+/// The watcher's `probe_after`. It is shorter than the minute between bookmarks, because each bookmark delays the
+/// probe.
 const PROBE_AFTER: Duration = Duration::from_secs(5);
 
 async fn a_running_reflector_detects_restored_storage(env: Env) -> Outcome {

@@ -246,7 +246,7 @@ async fn status_changes_only_through_its_subresource(env: Env) -> Outcome {
 
     let mut read = ingresses.get_status("web").await?;
     check_eq!(load_balancer_ip(&read), Some("192.0.2.1"));
-    // A replace of the object leaves the status unchanged.
+    // Replacing the object does not change its status.
     read.status = None;
     read.labels_mut().insert("seen".to_owned(), "yes".to_owned());
     let replaced = ingresses.replace("web", &PostParams::default(), &read).await?;

@@ -1,1 +1,1 @@
-//! Empty: `cargo xtask bench build` measures the build of its dependencies.
+//! An empty crate: `cargo xtask bench build` measures the build of the crate's dependencies.
