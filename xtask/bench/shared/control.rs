@@ -19,7 +19,7 @@ pub(crate) struct Control {
 
 impl Control {
     /// Sends control requests for the session of `job`.
-    pub(crate) fn of(job: &Job) -> Self {
+    pub(crate) fn for_job(job: &Job) -> Self {
         Self { server: job.source.clone(), session: job.session.clone() }
     }
 

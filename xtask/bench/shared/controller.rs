@@ -80,7 +80,7 @@ pub(crate) async fn first_reconcile(job: &Job) -> anyhow::Result<Outcome> {
 /// Measures repeated reconciles of all objects, after the store is complete.
 pub(crate) async fn reconcile(job: &Job) -> anyhow::Result<Outcome> {
     let running = start_controller(job)?;
-    Control::of(job).wait_for_watches(1).await?;
+    Control::for_job(job).wait_for_watches(1).await?;
     let objects = running.store.state().len();
     let mut goal = objects;
     running.counter.wait_for(goal).await;

@@ -19,7 +19,7 @@ pub(crate) const SENTINEL: &str = "sentinel";
 
 /// Measures the application of all events to a full store.
 pub(crate) async fn applied_to_store(job: &Job) -> anyhow::Result<Outcome> {
-    let control = Control::of(job);
+    let control = Control::for_job(job);
     let pods: Api<Pod> = Api::all(job.client()?);
     let (done, seen) = oneshot::channel();
     let mut done = Some(done);
@@ -62,7 +62,7 @@ async fn measure_filter<E>(
 where
     E: std::fmt::Debug + Send + 'static,
 {
-    let control = Control::of(job);
+    let control = Control::for_job(job);
     let (passed, mut receiver) = mpsc::unbounded_channel();
     // Objects of the initial list are neither measured nor collected.
     let measuring = Arc::new(AtomicBool::new(false));

@@ -44,7 +44,7 @@ pub(crate) async fn concurrent(job: &Job) -> anyhow::Result<Outcome> {
 
 /// Gets a small object from an in-process service, so that the client's overhead dominates.
 pub(crate) async fn in_process(job: &Job) -> anyhow::Result<Outcome> {
-    let text = Bytes::from(Control::of(job).request("api/v1/configmaps/0")?);
+    let text = Bytes::from(Control::for_job(job).request("api/v1/configmaps/0")?);
     let expected = "settings-0";
     let service = service_fn(move |request: Request<Body>| {
         let text = text.clone();
@@ -66,7 +66,7 @@ pub(crate) async fn in_process(job: &Job) -> anyhow::Result<Outcome> {
 
 /// The namespaces and names of the requested pods.
 fn pod_names(job: &Job) -> anyhow::Result<Vec<(String, String)>> {
-    Control::of(job).request_json(&format!("-/names?count={DISTINCT_PODS}"))
+    Control::for_job(job).request_json(&format!("-/names?count={DISTINCT_PODS}"))
 }
 
 /// Sends `count` gets, cycling through `names`.

@@ -11,7 +11,7 @@ use crate::library::Api;
 /// Measures the wall time from the list request until the store holds the new state. The backoff before the request is
 /// not included.
 pub(crate) async fn relist(job: &Job) -> anyhow::Result<Outcome> {
-    let control = Control::of(job);
+    let control = Control::for_job(job);
     let pods: Api<Pod> = Api::all(job.client()?);
     let (complete, mut completed) = mpsc::unbounded_channel();
     let filled = fill(pods, (), Strategy::List.config(), move |event| {

@@ -66,7 +66,7 @@ pub(super) struct Figures {
 
 impl Figures {
     /// The medians of `rounds`; `None` if there are no rounds.
-    pub(super) fn of(rounds: &[Outcome]) -> Option<Self> {
+    pub(super) fn medians_of(rounds: &[Outcome]) -> Option<Self> {
         let of = |field: fn(&Outcome) -> u64| median(rounds.iter().map(field).collect());
         Some(Self {
             units: of(|round| round.units)?,
@@ -132,7 +132,7 @@ mod tests {
             kept_kib: 1_900,
             digest: None,
         };
-        let figures = Figures::of(&[outcome]).unwrap();
+        let figures = Figures::medians_of(&[outcome]).unwrap();
         assert!((figures.rate() - 200.0).abs() < 1e-9);
         assert!((figures.seconds_per_unit() - 0.005).abs() < 1e-9);
         assert!((figures.kept_per_unit() - 19.0 * 1024.0).abs() < 1e-9);

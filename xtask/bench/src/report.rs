@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::contender::Contender;
 use super::figures::Figures;
 use super::rows::Row;
-use super::targets::{Target, Verdict, count_met};
+use super::targets::{Target, Verdict, count_met_and_compared};
 
 /// The result of a contender in a row.
 #[derive(Debug, Clone, Serialize)]
@@ -68,7 +68,7 @@ impl Table {
     /// The whole run as JSON.
     pub(super) fn json(&self, run: &Value, rows: &[&Row], targets: &[(&Target, Verdict)]) -> Value {
         let verdicts: Vec<_> = targets.iter().map(|(_, verdict)| verdict.clone()).collect();
-        let (met, of) = count_met(&verdicts);
+        let (met, of) = count_met_and_compared(&verdicts);
         let targets: Vec<_> = targets
             .iter()
             .map(|(target, verdict)| json!({"row": target.row, "target": target.text(), "verdict": verdict}))

@@ -44,7 +44,7 @@ pub(super) enum Amount {
 
 impl Amount {
     /// The number of units for `pods` pods.
-    pub(super) fn of(self, pods: usize) -> usize {
+    pub(super) fn for_pods(self, pods: usize) -> usize {
         match self {
             Self::Pods => pods,
             Self::Calls { tenths, max } => (pods * tenths / 10).clamp(64, max),

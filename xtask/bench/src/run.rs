@@ -42,7 +42,7 @@ impl Outcomes {
     /// Stores the medians and failures in a table.
     pub(super) fn store_in(self, table: &mut Table, row: &'static Row) {
         for (contender, outcomes) in self.done {
-            if let Some(figures) = Figures::of(&outcomes) {
+            if let Some(figures) = Figures::medians_of(&outcomes) {
                 table.set(row.name, contender, Cell::Measured(figures));
             }
         }
@@ -132,7 +132,7 @@ impl<'a> Runner<'a> {
             "row": row.name,
             "source": self.server.address(),
             "session": session,
-            "calls": row.amount.of(self.server.pods()),
+            "calls": row.amount.for_pods(self.server.pods()),
         });
         let output = process::run_to_completion(self.scratch, program, RUN_TIMEOUT, |launch| {
             launch.args([job.to_string()])

@@ -8,7 +8,7 @@ use super::contender::Contender;
 use super::figures::Figures;
 use super::report::{Cell, Table};
 use super::rows::Row;
-use super::targets::{Verdict, count_met};
+use super::targets::{Verdict, count_met_and_compared};
 
 /// Bytes in a MiB.
 const MIB: f64 = 1_048_576.0;
@@ -98,7 +98,7 @@ pub(super) fn targets_table<'a>(
 
 /// One line with the number of targets met.
 pub(super) fn summary(verdicts: &[Verdict]) -> String {
-    let (met, of) = count_met(verdicts);
+    let (met, of) = count_met_and_compared(verdicts);
     let left = verdicts.len() - of;
     let rest =
         if left == 0 { String::new() } else { format!("; {left} not compared (the peer has no figure)") };

@@ -12,7 +12,7 @@ pub(super) struct Target {
     /// The row in which this project is measured.
     pub(super) row: &'static str,
     metric: Metric,
-    against: Against,
+    reference: Reference,
     bound: Bound,
 }
 
@@ -33,7 +33,7 @@ enum Metric {
 
 /// The reference for the comparison.
 #[derive(Debug, Clone, Copy)]
-enum Against {
+enum Reference {
     /// The same figure of a peer, in this row.
     Peer(Contender, &'static str),
     /// No reference: the bound is an absolute number.
@@ -47,17 +47,17 @@ enum Bound {
     AtMost(f64),
 }
 
-use Against::{Number, Peer};
 use Bound::{AtLeast, AtMost};
 use Contender::{ClientGo, Kube};
+use Reference::{Number, Peer};
 
 /// A target for this project's figure in a row.
-const fn target(row: &'static str, metric: Metric, against: Against, bound: Bound) -> Target {
-    Target { row, metric, against, bound }
+const fn target(row: &'static str, metric: Metric, reference: Reference, bound: Bound) -> Target {
+    Target { row, metric, reference, bound }
 }
 
 /// The reference to the same figure of a peer.
-const fn peer(contender: Contender, row: &'static str) -> Against {
+const fn peer(contender: Contender, row: &'static str) -> Reference {
     Peer(contender, row)
 }
 
@@ -111,7 +111,7 @@ pub(super) enum Verdict {
 impl Target {
     /// The peer that this project is compared with, and the row of the peer; `None` if the bound is absolute.
     pub(super) fn peer_row(&self) -> Option<(Contender, &'static str)> {
-        match self.against {
+        match self.reference {
             Peer(contender, row) => Some((contender, row)),
             Number => None,
         }
@@ -130,7 +130,7 @@ impl Target {
             AtLeast(bound) => (">=", bound),
             AtMost(bound) => ("<=", bound),
         };
-        match self.against {
+        match self.reference {
             Peer(contender, row) if row == self.row => format!("{what} {relation} {bound} x {contender}'s"),
             Peer(contender, row) => format!("{what} {relation} {bound} x {contender}'s of {row}"),
             Number => format!("{what} {relation} {bound}"),
@@ -140,13 +140,13 @@ impl Target {
     /// Compares this project's figure in `table` with the target.
     pub(super) fn verdict(&self, table: &Table) -> Verdict {
         let ours = match table.figures(self.row, Contender::Ours) {
-            Ok(figures) => self.metric.of(figures),
+            Ok(figures) => self.metric.value_in(figures),
             Err(reason) => return Verdict::NotThere(reason),
         };
-        let value = match self.against {
+        let value = match self.reference {
             Number => ours,
             Peer(contender, row) => match table.figures(row, contender) {
-                Ok(figures) => ours / self.metric.of(figures),
+                Ok(figures) => ours / self.metric.value_in(figures),
                 Err(reason) => return Verdict::NotCompared(reason),
             },
         };
@@ -160,7 +160,7 @@ impl Target {
 
 impl Metric {
     /// The value of this metric.
-    fn of(self, figures: &Figures) -> f64 {
+    fn value_in(self, figures: &Figures) -> f64 {
         match self {
             Self::Rate => figures.rate(),
             Self::Time => figures.seconds_per_unit(),
@@ -172,7 +172,7 @@ impl Metric {
 }
 
 /// The number of targets met and the number compared; [`Verdict::NotCompared`] does not count.
-pub(super) fn count_met(verdicts: &[Verdict]) -> (usize, usize) {
+pub(super) fn count_met_and_compared(verdicts: &[Verdict]) -> (usize, usize) {
     let met = verdicts.iter().filter(|verdict| matches!(verdict, Verdict::Met(_))).count();
     let compared = verdicts.iter().filter(|verdict| !matches!(verdict, Verdict::NotCompared(_))).count();
     (met, compared)
@@ -215,7 +215,7 @@ mod tests {
         let of: Vec<_> = TARGETS.iter().filter(|target| target.row == "store-list").collect();
         let verdicts: Vec<_> = of.iter().map(|target| target.verdict(&table)).collect();
         assert_eq!(verdicts, [Verdict::Met(6.0), Verdict::Met(1.1), Verdict::Missed(0.6)]);
-        assert_eq!(count_met(&verdicts), (2, 3));
+        assert_eq!(count_met_and_compared(&verdicts), (2, 3));
         let compact: Vec<_> = TARGETS.iter().filter(|target| target.row == "store-compact").collect();
         table.set("store-compact", Contender::Ours, Cell::Absent("not yet".to_owned()));
         assert_eq!(compact[0].verdict(&table), Verdict::NotThere("not yet".to_owned()));

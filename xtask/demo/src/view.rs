@@ -138,6 +138,7 @@ struct RowTexts {
 }
 
 impl RowTexts {
+    /// The texts for the current state.
     fn of(sim: &Sim, tally: &Tally, snapshot: &Snapshot) -> Self {
         let mut states = vec![format!("{} {RUNNING}", snapshot.running_pods())];
         states.extend(

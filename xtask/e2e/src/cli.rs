@@ -8,7 +8,7 @@ use anyhow::bail;
 use tokio::sync::watch;
 
 use super::case::Need;
-use super::choose::{self, Choice};
+use super::choice::{self, Choice};
 use super::report::Report;
 use super::runner::{self, Selected};
 use super::server::Server;
@@ -135,7 +135,7 @@ async fn main(choice: Choice, selected: Vec<Selected>) -> anyhow::Result<ExitCod
 async fn prepare(choice: Choice, selected: &[Selected]) -> anyhow::Result<Server> {
     let examples = async {
         if runner::any_needs(selected, Need::Examples) {
-            choose::build_examples().await.map(Some)
+            choice::build_examples().await.map(Some)
         } else {
             Ok(None)
         }

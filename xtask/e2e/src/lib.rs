@@ -5,7 +5,7 @@
 //! control plane, kube-sim is wrong.
 
 mod case;
-mod choose;
+mod choice;
 mod cli;
 mod env;
 mod failure;

@@ -1,4 +1,4 @@
-//! `Server`: the server under test, its client configuration, and the needs that it does not meet. [`super::choose`]
+//! `Server`: the server under test, its client configuration, and the needs that it does not meet. [`super::choice`]
 //! selects the server.
 
 use std::collections::BTreeMap;

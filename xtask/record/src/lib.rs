@@ -45,7 +45,7 @@ pub struct Args {
 /// If the server is unreachable, has CustomResourceDefinitions, or sends an unexpected response.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let server = match &args.server {
-        Some(url) => Server::at(url, args.token.as_deref(), args.certificate_authority.as_deref())?,
+        Some(url) => Server::from_url(url, args.token.as_deref(), args.certificate_authority.as_deref())?,
         None => Server::from_kubeconfig()?,
     };
     refuse_custom_resources(&server)?;

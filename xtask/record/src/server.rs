@@ -21,7 +21,7 @@ pub(super) struct Server {
 
 impl Server {
     /// The server at `url`. Without `authority`, the client does not check the server's certificate.
-    pub(super) fn at(url: &str, token: Option<&str>, authority: Option<&Path>) -> anyhow::Result<Self> {
+    pub(super) fn from_url(url: &str, token: Option<&str>, authority: Option<&Path>) -> anyhow::Result<Self> {
         let authority = authority.map(read_file).transpose()?;
         Self::new(url, token.map(str::to_owned), authority.as_deref(), None)
     }

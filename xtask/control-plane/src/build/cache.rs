@@ -26,14 +26,14 @@ impl Cache {
     pub fn open() -> anyhow::Result<Self> {
         let folder =
             find_folder(|name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from))?;
-        Self::at(&folder)
+        Self::open_at(&folder)
     }
 
     /// Opens `folder`, and creates it if it is missing.
     ///
     /// # Errors
     /// When the folder cannot be created.
-    pub fn at(folder: &Path) -> anyhow::Result<Self> {
+    pub fn open_at(folder: &Path) -> anyhow::Result<Self> {
         fs::create_dir_all(folder).with_context(|| {
             format!("cannot create the cache folder {}; set {CACHE_VARIABLE} to another", folder.display())
         })?;
@@ -109,7 +109,7 @@ mod tests {
     #[tokio::test]
     async fn only_one_process_locks_a_build() {
         let folder = tempfile::tempdir().unwrap();
-        let cache = Cache::at(folder.path()).unwrap();
+        let cache = Cache::open_at(folder.path()).unwrap();
         let progress = Progress::silent();
         let first = cache.lock("x", &progress).await.unwrap();
         let second = cache.lock("x", &progress);
