@@ -100,7 +100,7 @@ pub enum KubeconfigError {
         origin: String,
         /// The name of the cluster.
         name: String,
-        /// The context that contains this name; `None` if the options contain the name.
+        /// The context that refers to this cluster; `None` if `KubeConfigOptions::cluster` selects it.
         context: Option<String>,
         /// The names of all clusters in the kubeconfig.
         known: Vec<String>,
@@ -117,7 +117,7 @@ pub enum KubeconfigError {
         origin: String,
         /// The name of the user.
         name: String,
-        /// The context that contains this name; `None` if the options contain the name.
+        /// The context that refers to this user; `None` if `KubeConfigOptions::user` selects it.
         context: Option<String>,
         /// The names of all users in the kubeconfig.
         known: Vec<String>,

@@ -65,8 +65,8 @@ impl Previous {
     }
 }
 
-/// Whether a snapshot follows a failure. If so, a broken streaming list leads to a paged list, and a watch that expires
-/// before it has worked leads to an error and a wait.
+/// Whether a snapshot follows a failure. If so, the watcher replaces a broken streaming list by a paged list; and if the
+/// next watch expires before it has worked (see [`Ending::Worked`]), it emits an error and waits before it relists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Attempt {
     /// The snapshot does not follow a failure.

@@ -91,12 +91,12 @@ pub(crate) struct Schema {
     /// The specified format, such as `int32` or `date-time`.
     pub(crate) format: Option<Box<str>>,
     /// The value validations.
-    pub(super) rules: Rules,
+    pub(super) rules: ValueValidations,
 }
 
 /// The value validations of a schema.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Rules {
+pub(crate) struct ValueValidations {
     pub(super) enumeration: Vec<Value>,
     pub(super) minimum: Option<Bound>,
     pub(super) maximum: Option<Bound>,
@@ -149,7 +149,7 @@ impl Schema {
         schema.component = Some(name.into());
         if name.ends_with(".resource.Quantity") || name.ends_with(".intstr.IntOrString") {
             schema.kind = Kind::IntOrString;
-            schema.rules = Rules::default();
+            schema.rules = ValueValidations::default();
         }
         Arc::new(schema)
     }
@@ -308,7 +308,7 @@ impl SchemaParser {
             preserve_unknown: bool_keyword(map, "x-kubernetes-preserve-unknown-fields"),
             embedded_resource: bool_keyword(map, "x-kubernetes-embedded-resource"),
             format: string_keyword(map, "format").filter(|format| !format.is_empty()).map(Into::into),
-            rules: self.parse_rules(map),
+            rules: self.parse_value_validations(map),
             component: None,
         };
         if schema.embedded_resource && !self.is_built_in {
@@ -344,7 +344,7 @@ impl SchemaParser {
         }
     }
 
-    fn parse_rules(&self, map: &Map<String, Value>) -> Rules {
+    fn parse_value_validations(&self, map: &Map<String, Value>) -> ValueValidations {
         let list = |key: &str| map.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
         let schemas = |key: &str| -> Vec<Schema> {
             if self.is_built_in {
@@ -358,7 +358,7 @@ impl SchemaParser {
             let value = map.get(key).and_then(Value::as_f64)?;
             Some(Bound { value, exclusive: bool_keyword(map, exclusive) })
         };
-        Rules {
+        ValueValidations {
             enumeration: list("enum"),
             minimum: bound("minimum", "exclusiveMinimum"),
             maximum: bound("maximum", "exclusiveMaximum"),

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::field_error::FieldError;
 use super::format;
-use super::node::{Additional, Kind, ListType, Rules, Schema};
+use super::node::{Additional, Kind, ListType, Schema, ValueValidations};
 
 /// Validates `object` against `schema` and returns the errors. Errors about duplicates in sets and maps come last.
 pub(crate) fn validate(schema: &Schema, object: &Value) -> Vec<FieldError> {
@@ -116,7 +116,7 @@ impl Validator {
         }
     }
 
-    fn check_logical_junctors(&mut self, rules: &Rules, value: &Value, out: &mut Findings) {
+    fn check_logical_junctors(&mut self, rules: &ValueValidations, value: &Value, out: &mut Findings) {
         let path = self.path.clone();
         let report = |out: &mut Findings, detail: String| {
             out.errors.push(FieldError::invalid("", "", format!("\"{path}\" {detail}")));
@@ -227,7 +227,7 @@ impl Validator {
         out.checks += 1;
     }
 
-    fn check_enumeration(&self, rules: &Rules, value: &Value, out: &mut Findings) {
+    fn check_enumeration(&self, rules: &ValueValidations, value: &Value, out: &mut Findings) {
         if rules.enumeration.is_empty() || rules.enumeration.contains(value) {
             return;
         }

@@ -116,7 +116,8 @@ impl<'a> Runner<'a> {
         Ok(())
     }
 
-    /// Runs a contender once. The inner error is the cell of a contender that failed or is absent.
+    /// Runs a contender once. The inner error is the [`Cell`] that the table shows if
+    /// the contender failed, was not built or lacks the feature.
     async fn run_once(
         &mut self,
         row: &'static Row,

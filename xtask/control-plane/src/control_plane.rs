@@ -11,7 +11,7 @@ use super::health::{Death, Monitor};
 use super::kubeconfig::{self, Credentials};
 use super::options::Source;
 use super::pki::{Authority, Identity};
-use super::switch::Switch;
+use super::tcp_proxy::TcpProxy;
 use xtask_process::{Scratch, Supervised};
 
 /// A real control plane on free ports of this machine, in a temporary folder.
@@ -103,15 +103,15 @@ impl Cluster {
         Ok(path)
     }
 
-    /// Starts a TCP proxy to the first API server. [`Switch::redirect_to`] redirects the proxy to another API server.
+    /// Starts a TCP proxy to the first API server. [`TcpProxy::redirect_to`] redirects the proxy to another API server.
     ///
     /// # Errors
     /// When the proxy cannot listen on a port.
     ///
     /// # Cancel safety
     /// After cancelling, no proxy runs.
-    pub async fn start_switch(&self) -> anyhow::Result<Switch> {
-        Switch::listen(self.api_servers[0].port()).await
+    pub async fn start_proxy(&self) -> anyhow::Result<TcpProxy> {
+        TcpProxy::listen(self.api_servers[0].port()).await
     }
 
     /// Expires all earlier resource versions and continue tokens: requests with them then get 410 Gone. Compacts etcd,

@@ -19,7 +19,7 @@ mod options;
 mod pki;
 mod ports;
 mod start;
-mod switch;
+mod tcp_proxy;
 mod tokens;
 mod version;
 
@@ -32,5 +32,5 @@ pub use kubeconfig::Credentials;
 pub use options::{FeatureGate, MAX_API_SERVERS, Options, Source, User};
 pub use pki::Authority;
 pub use pki::Identity;
-pub use switch::Switch;
+pub use tcp_proxy::TcpProxy;
 pub use version::KubernetesVersion;

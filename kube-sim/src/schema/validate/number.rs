@@ -1,7 +1,8 @@
 //! Validation of numbers: `minimum`, `maximum`, `multipleOf`, and the range of the type and format.
 //!
-//! As in Go, a value is an int64 if it fits, otherwise a float64, and a bound is always a float64. A bound that is
-//! outside of int64 as a float64, such as a `maximum` of 2^63 - 1, rejects every value of an integer field.
+//! As in Go, a value is an int64 if it fits, otherwise a float64, and a bound is always a float64. An integer
+//! field rejects every value if the bound, rounded to a float64, does not fit into an int64: a `maximum` of 2^63 - 1
+//! rounds to 2^63.
 
 use std::cmp::Ordering;
 

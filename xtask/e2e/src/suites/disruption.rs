@@ -184,15 +184,15 @@ async fn store_converges_after_etcd_is_paused(env: Env) -> Outcome {
 
 async fn store_converges_after_switching_api_servers(env: Env) -> Outcome {
     let maps = create_initial_maps(&env).await?;
-    let switch = env.cluster()?.start_switch().await?;
-    let watched = WatchedStore::start(maps_at(&env, &switch.url())?, Config::default()).await?;
+    let proxy = env.cluster()?.start_proxy().await?;
+    let watched = WatchedStore::start(maps_at(&env, &proxy.url())?, Config::default()).await?;
     let (first, second) = first_two_servers(&env)?;
-    switch.redirect_to(second);
+    proxy.redirect_to(second);
     change_maps(&maps).await?;
     watched.wait_until_equal(&maps).await?;
     // The proxy switches back and forth while objects change.
     for n in 0..6 {
-        switch.redirect_to(if n % 2 == 0 { first } else { second });
+        proxy.redirect_to(if n % 2 == 0 { first } else { second });
         create_map(&maps, &format!("m{n}")).await?;
         sleep(Duration::from_millis(300)).await;
     }

@@ -1,4 +1,4 @@
-//! `Switch`: a TCP proxy in front of several API servers. It simulates a load balancer that moves clients to another
+//! `TcpProxy`: a TCP proxy in front of several API servers. It simulates a load balancer that moves clients to another
 //! server, and must not parse the forwarded bytes.
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -10,13 +10,13 @@ use tokio::task::{JoinHandle, JoinSet};
 
 /// A TCP proxy on a local address that forwards to one API server at a time. Dropping the proxy closes its connections.
 #[derive(Debug)]
-pub struct Switch {
+pub struct TcpProxy {
     address: SocketAddr,
     target: watch::Sender<u16>,
     task: JoinHandle<()>,
 }
 
-impl Switch {
+impl TcpProxy {
     /// Listens on a free port of 127.0.0.1, and forwards connections to `port` of 127.0.0.1.
     ///
     /// # Errors
@@ -46,7 +46,7 @@ impl Switch {
     }
 }
 
-impl Drop for Switch {
+impl Drop for TcpProxy {
     fn drop(&mut self) {
         self.task.abort();
     }
@@ -106,8 +106,8 @@ mod tests {
     }
 
     /// Connects through the proxy. Returns the name that the server sends, and the connection.
-    async fn connect(switch: &Switch) -> (String, TcpStream) {
-        let mut stream = TcpStream::connect(switch.address).await.unwrap();
+    async fn connect(proxy: &TcpProxy) -> (String, TcpStream) {
+        let mut stream = TcpStream::connect(proxy.address).await.unwrap();
         let mut name = [0; 3];
         stream.read_exact(&mut name).await.unwrap();
         (String::from_utf8(name.to_vec()).unwrap(), stream)
@@ -116,11 +116,11 @@ mod tests {
     #[tokio::test]
     async fn closes_old_connections_and_forwards_new_ones() {
         let (one, two) = (start_server_with_name("one").await, start_server_with_name("two").await);
-        let switch = Switch::listen(one).await.unwrap();
-        let (name, mut first) = connect(&switch).await;
+        let proxy = TcpProxy::listen(one).await.unwrap();
+        let (name, mut first) = connect(&proxy).await;
         assert_eq!(name, "one");
-        switch.forward_to(two);
+        proxy.forward_to(two);
         assert_eq!(first.read(&mut [0; 1]).await.unwrap_or(0), 0, "the old connection is still open");
-        assert_eq!(connect(&switch).await.0, "two");
+        assert_eq!(connect(&proxy).await.0, "two");
     }
 }
