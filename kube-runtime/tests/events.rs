@@ -90,7 +90,7 @@ async fn an_event_has_the_fields_of_the_api() {
 #[tokio::test(start_paused = true)]
 async fn an_event_about_a_cluster_scoped_object_is_in_the_default_namespace() {
     let sim = Sim::new();
-    let node = ObjectReference { namespace: None, kind: Some("Node".into()), ..map("system:node") };
+    let node = ObjectReference { namespace: None, kind: Some("Node".into()), ..map_reference("system:node") };
     recorder(&sim).publish(&event("Saved"), &node).await.unwrap();
     assert_eq!(list_events(&sim).await[0].metadata.namespace.as_deref(), Some("default"));
 }
@@ -114,7 +114,7 @@ async fn repetitions_are_one_series_whose_count_is_written_when_it_ends() {
     let recorder = recorder(&sim);
     for version in 0..10 {
         // Each write of the object changes its resource version.
-        let object = ObjectReference { resource_version: Some(version.to_string()), ..map("a") };
+        let object = ObjectReference { resource_version: Some(version.to_string()), ..map_reference("a") };
         recorder.clone().publish(&event("Saved"), &object).await.unwrap();
     }
     assert_eq!(stored_events(&sim).await, ["a Saved 2"]);
@@ -183,7 +183,7 @@ async fn events_that_differ_in_type_reason_action_or_object_do_not_form_a_series
         .publish(&Event { secondary: Some(map_reference("b")), ..event("Saved") }, &map_reference("a"))
         .await
         .unwrap();
-    let successor = ObjectReference { uid: Some("another".into()), ..map("a") };
+    let successor = ObjectReference { uid: Some("another".into()), ..map_reference("a") };
     recorder.publish(&event("Saved"), &successor).await.unwrap();
     assert_eq!(creates_and_patches(&sim), (7, 0));
     // The note does not distinguish events.

@@ -273,7 +273,7 @@ async fn run_seed(seed: u64) {
 
 #[tokio::test(start_paused = true)]
 async fn model_a_store_behind_a_filter_ends_equal_to_the_server_on_one_thread() {
-    for seed in 0..sequences() {
+    for seed in 0..sequence_count() {
         run_seed(seed).await;
     }
 }
@@ -281,7 +281,8 @@ async fn model_a_store_behind_a_filter_ends_equal_to_the_server_on_one_thread() 
 /// Runs sequences concurrently, because their waits take real time on several threads.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn model_a_store_behind_a_filter_ends_equal_to_the_server_on_several_threads() {
-    let mut runs = stream::iter(0..sequences()).map(|seed| tokio::spawn(run_seed(seed))).buffer_unordered(64);
+    let mut runs =
+        stream::iter(0..sequence_count()).map(|seed| tokio::spawn(run_seed(seed))).buffer_unordered(64);
     while let Some(run) = runs.next().await {
         run.unwrap();
     }

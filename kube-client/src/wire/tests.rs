@@ -104,13 +104,13 @@ fn splits_corrupted_lists_independently_of_frames_and_keeps_all_valid_items() {
         let one = split_randomly(ListSplitter::new(usize::MAX), &mut random, &text);
         assert_eq!(one, split_randomly(ListSplitter::new(usize::MAX), &mut random, &text), "{shown}");
         let decoder = ObjectDecoder::new("Item", &FieldSet::managed_fields());
-        let decoded: Vec<_> =
+        let outcomes: Vec<_> =
             one.0.iter().map(|piece| decoder.decode_item::<DynamicObject>(piece, |_| {})).collect();
         // The splitter accepts every list that serde_json accepts.
         if let Ok(Value::Object(list)) = serde_json::from_slice::<Value>(&text)
             && let Some(Value::Array(items)) = list.get("items")
         {
-            assert!(one.1 && decoded.len() == items.len(), "{shown}");
+            assert!(one.1 && outcomes.len() == items.len(), "{shown}");
         }
     }
 }

@@ -103,7 +103,7 @@ impl<'de, A: MapAccess<'de>, T: Deserialize<'de>> MapAccess<'de> for SpecEntries
             match self.map.next_key::<FieldName<'de>>()? {
                 None => return Ok(None),
                 Some(FieldName::ApiVersion) => {
-                    self.map.next_value_seed(ExpectedString::api_version(definition))?
+                    self.map.next_value_seed(ExpectedString::api_version(definition))?;
                 }
                 Some(FieldName::Kind) => self.map.next_value_seed(ExpectedString::kind(definition))?,
                 Some(FieldName::Metadata) => self.common.metadata = self.map.next_value()?,

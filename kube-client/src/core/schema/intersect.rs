@@ -58,7 +58,7 @@ fn merge_keyword(rewriter: &mut Rewriter, key: &str, own: &mut Value, other: Val
             }
         }
         ("properties", Value::Object(own), Value::Object(other)) => {
-            intersect_properties(rewriter, own, other)
+            intersect_properties(rewriter, own, other);
         }
         ("required" | "allOf" | "x-kubernetes-validations", Value::Array(own), Value::Array(other)) => {
             for more in other {
@@ -78,10 +78,10 @@ fn merge_keyword(rewriter: &mut Rewriter, key: &str, own: &mut Value, other: Val
             }
         }
         ("minimum" | "minLength" | "minItems" | "minProperties", own, other) => {
-            tighten_bound(own, other, f64::gt)
+            tighten_bound(own, other, f64::gt);
         }
         ("maximum" | "maxLength" | "maxItems" | "maxProperties", own, other) => {
-            tighten_bound(own, other, f64::lt)
+            tighten_bound(own, other, f64::lt);
         }
         _ => {}
     }
