@@ -89,7 +89,7 @@ pub enum Error {
     #[error(transparent)]
     Object(Box<UndecodableObject>),
 
-    /// Discovery did not find a group, a version or a resource, or cannot use the document about it.
+    /// Discovery did not find a group, a version or a resource, or cannot use a discovery document.
     #[error(transparent)]
     Discovery(#[from] DiscoveryError),
 }
@@ -332,7 +332,7 @@ impl Error {
         Self::Config(source.into())
     }
 
-    /// Converts the error of a tower service. Returns an [`Error`] in the box unchanged.
+    /// Converts the error of a tower service. If the box contains an [`Error`], returns that error unchanged.
     pub(crate) fn from_box(error: BoxError) -> Self {
         match error.downcast::<Self>() {
             Ok(own) => *own,

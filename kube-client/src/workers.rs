@@ -12,12 +12,12 @@ use tokio::{
     task::{JoinError, JoinHandle},
 };
 
-/// The maximum number of threads that decode one body. A single task reads and splits the body, and cannot supply more
-/// threads.
+/// The maximum number of threads that decode one body. A single task reads and splits the body; more threads would wait
+/// for that task.
 const MAX_WORKERS: usize = 16;
 
-/// The current runtime and the number of its threads for decoding, at most 16. `None` outside of a runtime,
-/// or if the runtime has fewer than two worker threads.
+/// The current tokio runtime, and the number of its worker threads that may decode one body: at most 16. `None` outside
+/// of a runtime, or if the runtime has fewer than two worker threads.
 #[must_use]
 pub fn workers() -> Option<(Handle, usize)> {
     let runtime = Handle::try_current().ok()?;

@@ -43,7 +43,7 @@ impl<K: DeserializeOwned + Send + 'static> ListStream<K> {
         decoder: ObjectDecoder,
         set_types: TypeMetaSetter<K>,
     ) -> Self {
-        let kind = decoder.expected().to_owned();
+        let kind = decoder.expected_kind().to_owned();
         let mut items = BodyDecoder::new(body, ListSplitter::new(limit), &kind, move |text| {
             decoder.decode_item(text, |item| set_types.apply(item))
         });

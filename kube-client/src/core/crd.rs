@@ -9,7 +9,7 @@ use crate::core::ApiResource;
 #[cfg(feature = "schema")]
 use crate::core::schema::SchemaError;
 
-/// Access to the definition of a kind. `#[derive(CustomResource)]` implements this trait.
+/// Access to the [`CustomResourceDefinition`] of a kind. `#[derive(CustomResource)]` implements this trait.
 pub trait CustomResourceExt {
     /// The definition in `apiextensions.k8s.io/v1`, with a structural schema.
     ///

@@ -39,9 +39,10 @@ const IDENTITY_FIELDS: [&str; 4] = ["name", "namespace", "uid", "resourceVersion
 /// The skipped parts of a value.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct FieldNode {
-    /// Whether the whole value is skipped. If so, the other fields are empty.
+    /// Whether the whole value is skipped. If so, `fields`, `values` and `elements` are empty.
     skip: bool,
-    /// Named fields. Each node includes the paths of `values`, so that a single lookup finds all paths of a field.
+    /// The nodes of named fields. Each of these nodes also contains the paths of `values`, so that a single lookup
+    /// finds all paths of a field.
     fields: BTreeMap<String, FieldNode>,
     /// The paths that apply to every value of a map (`*`).
     values: Option<Box<FieldNode>>,
@@ -212,7 +213,7 @@ impl FromStr for FieldSet {
     }
 }
 
-/// A step of a path.
+/// A step of a path: to a named field, to every value of a map (`*`), or to every element of a list (`[*]`).
 enum Step {
     Field(String),
     Values,

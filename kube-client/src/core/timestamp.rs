@@ -8,7 +8,7 @@ use jiff::{Timestamp, civil::date, fmt::temporal::Pieces};
 /// The range of `Timestamp` ends about a day before the end of the year 9999. Go has no such limit: API servers store
 /// `9999-12-31T23:59:59Z`, which programs write for "never".
 pub(crate) fn nearest_timestamp(text: &str) -> Option<Timestamp> {
-    // Fast path: all times out of range have one of these prefixes, and few others do.
+    // Fast path: all times out of range have one of these prefixes, and few times in range have one.
     if !text.starts_with("9999-12-3") && !text.starts_with('-') {
         return None;
     }

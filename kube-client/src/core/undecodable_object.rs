@@ -58,7 +58,7 @@ impl UndecodableObject {
     #[cfg_attr(not(feature = "client"), expect(dead_code, reason = "only the client decodes"))]
     pub(crate) fn with_identity_from(mut self, json: &[u8]) -> Self {
         #[derive(Deserialize)]
-        struct PartialObject {
+        struct ObjectIdentity {
             metadata: Option<IdentityFields>,
         }
         #[derive(Deserialize)]
@@ -69,7 +69,7 @@ impl UndecodableObject {
             resource_version: Option<String>,
             uid: Option<String>,
         }
-        if let Ok(PartialObject { metadata: Some(meta) }) = serde_json::from_slice(json) {
+        if let Ok(ObjectIdentity { metadata: Some(meta) }) = serde_json::from_slice(json) {
             self.name = meta.name;
             self.namespace = meta.namespace;
             self.resource_version = meta.resource_version;

@@ -8,17 +8,19 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 
 /// Splits the body of a watch into events: consecutive JSON objects with any white space between or within them, as
-/// client-go's framer does. API servers write one event per line; such a line is split off without a bracket scan.
+/// client-go's framer does. API servers write one event per line; the splitter recognises such a line without counting
+/// its brackets.
 ///
 /// An event within a single frame is a slice of the frame, without a copy. Text that cannot be JSON is emitted up to
 /// the end of its line, so that the decoder reports it immediately instead of at the end of the watch.
 pub(crate) struct EventSplitter {
     /// The maximum size of an event, in bytes.
     limit: usize,
+    /// The unread part of the last frame.
     frame: Bytes,
     /// The beginning of an event that continues in `frame`.
     pending: BytesMut,
-    /// The state of the bracket scan at the end of `pending`.
+    /// Finds the end of the event in `pending`. `scan` has already read the text of `pending`.
     scan: ValueScan,
 }
 
@@ -68,8 +70,8 @@ impl EventSplitter {
             let is_object = self.pending.first().or(self.frame.first()) == Some(&b'{');
             let end = if is_object { self.scan.feed(&self.frame[..line]) } else { line_end };
             let rest = self.frame.split_to(end.unwrap_or(line));
-            // A JSON string cannot contain a line end: if the line ends in a string, the event is malformed and is
-            // emitted.
+            // A JSON string cannot contain a line end: if a string is still open at the line end, the event is
+            // malformed. Emit the event, so that the decoder reports it.
             if end.is_some() || line_end.is_some() && self.scan.is_in_string() {
                 return Some(self.take_piece(rest));
             }
@@ -84,9 +86,11 @@ impl EventSplitter {
     }
 }
 
-/// Whether a line that begins with `{` is certainly one object; `next` is the first byte of the next line. Without a
-/// bracket scan, the result may be false although the line is one object. In JSON, `{` follows `}` only between two
-/// consecutive objects.
+/// Whether a line that begins with `{` is certainly one object. `next` is the first byte of the next line.
+///
+/// If the line ends with `}` and the next line begins with `{`, an object ends with the line: in JSON, `{` follows `}`
+/// only between two objects. This function does not count brackets, so that it may return false for a line that is one
+/// object.
 fn is_one_event(line: &[u8], next: Option<&u8>) -> bool {
     line.trim_ascii_end().last() == Some(&b'}') && next == Some(&b'{') && !may_hold_consecutive_objects(line)
 }
@@ -127,14 +131,14 @@ impl Split for EventSplitter {
 #[derive(Deserialize)]
 struct Envelope<'a> {
     #[serde(rename = "type")]
-    kind: &'a str,
+    event_type: &'a str,
     #[serde(borrow)]
     object: &'a RawValue,
 }
 
-/// The origin of the object in an event of type `kind`; `None` for events without an object.
-fn event_origin(kind: &str) -> Option<ObjectOrigin> {
-    Some(match kind {
+/// The origin of the object in an event of this type; `None` for events without an object.
+fn event_origin(event_type: &str) -> Option<ObjectOrigin> {
+    Some(match event_type {
         "ADDED" => ObjectOrigin::Added,
         "MODIFIED" => ObjectOrigin::Modified,
         "DELETED" => ObjectOrigin::Deleted,
@@ -145,7 +149,7 @@ fn event_origin(kind: &str) -> Option<ObjectOrigin> {
 impl ObjectDecoder {
     /// Decodes an event in one pass. If decoding fails, reads the text again to report the object and the position.
     pub(crate) fn decode_event<K: DeserializeOwned>(&self, line: &[u8]) -> Result<WatchEvent<K>, WireError> {
-        json::decode(line, &self.event).map_err(|error| self.event_error::<K>(line, error))
+        json::decode(line, &self.skipped_in_event).map_err(|error| self.event_error::<K>(line, error))
     }
 
     /// The origin and metadata of an event's object; `None` for events without an object or without readable
@@ -154,8 +158,8 @@ impl ObjectDecoder {
         line: &[u8],
         depth: FilterDepth,
     ) -> Option<(ObjectOrigin, PartialObjectMeta<K>)> {
-        let (kind, head) = json::read_event_head(line, depth).ok()?;
-        Some((event_origin(&kind)?, partial_object(head)))
+        let (event_type, head) = json::read_event_head(line, depth).ok()?;
+        Some((event_origin(&event_type)?, partial_object(head)))
     }
 
     /// The error for an event that does not decode: about its object if the rest of the event is readable.
@@ -164,7 +168,7 @@ impl ObjectDecoder {
         // Bytes that are not UTF-8 affect only one object; the error must contain the name of that object.
         let text = String::from_utf8_lossy(line);
         let Ok(envelope) = serde_json::from_str::<Envelope<'_>>(&text) else { return malformed(error) };
-        let Some(origin) = event_origin(envelope.kind) else { return malformed(error) };
+        let Some(origin) = event_origin(envelope.event_type) else { return malformed(error) };
         let object = envelope.object.get().as_bytes();
         // Decode again without the envelope, so that the error has the position within the object.
         self.undecodable_error(object, origin, self.decode_object::<K>(object).err().unwrap_or(error))

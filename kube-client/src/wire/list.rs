@@ -27,6 +27,7 @@ pub(crate) struct ListSplitter {
     consumed: u64,
     scan: ValueScan,
     state: State,
+    /// The last key that was read from the list's own object, such as `items`.
     key: String,
     /// Whether the key `items` has been read. A body without `items` is an error, not an empty list.
     has_items: bool,
@@ -61,7 +62,8 @@ impl Split for ListSplitter {
     }
 }
 
-/// The token that is expected next.
+/// The token that is expected next. In the states `Key`, `Value` and `Item`, `frame` begins within this token or at
+/// its first byte.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 enum State {
     #[default]

@@ -61,30 +61,30 @@ pub(crate) trait Split {
 #[derive(Debug, Clone)]
 pub(crate) struct ObjectDecoder {
     /// The requested kind, for error messages.
-    expected: Arc<str>,
+    expected_kind: Arc<str>,
     /// The skipped fields, relative to an object.
-    object: Arc<FieldSet>,
+    skipped_in_object: Arc<FieldSet>,
     /// The skipped fields, relative to a watch event.
-    event: Arc<FieldSet>,
+    skipped_in_event: Arc<FieldSet>,
 }
 
 impl ObjectDecoder {
-    pub(crate) fn new(expected: &str, skipped: &FieldSet) -> Self {
+    pub(crate) fn new(expected_kind: &str, skipped: &FieldSet) -> Self {
         Self {
-            expected: expected.into(),
-            object: Arc::new(skipped.clone()),
-            event: Arc::new(skipped.clone().within("object")),
+            expected_kind: expected_kind.into(),
+            skipped_in_object: Arc::new(skipped.clone()),
+            skipped_in_event: Arc::new(skipped.clone().within("object")),
         }
     }
 
     /// The requested kind.
-    pub(crate) fn expected(&self) -> &str {
-        &self.expected
+    pub(crate) fn expected_kind(&self) -> &str {
+        &self.expected_kind
     }
 
     /// Decodes the object of a response that is a single object.
     pub(crate) fn decode_object<K: DeserializeOwned>(&self, text: &[u8]) -> serde_json::Result<K> {
-        json::decode(text, &self.object)
+        json::decode(text, &self.skipped_in_object)
     }
 
     /// Decodes an item of a list. Then `complete` sets the fields that lists omit, such as `kind`. The error names the
@@ -108,7 +108,7 @@ impl ObjectDecoder {
 
     /// The error for an object that does not decode, with the name of the object.
     fn undecodable_error(&self, text: &[u8], origin: ObjectOrigin, source: serde_json::Error) -> WireError {
-        Box::new(UndecodableObject::new(&self.expected, origin, source).with_identity_from(text)).into()
+        Box::new(UndecodableObject::new(&self.expected_kind, origin, source).with_identity_from(text)).into()
     }
 }
 

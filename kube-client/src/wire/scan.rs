@@ -17,7 +17,7 @@ pub(super) struct ValueScan {
     depth: usize,
 }
 
-/// The type of the value, as far as it has been scanned.
+/// The type of the value; `Start` before its first byte. A scalar is a number, `true`, `false` or `null`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 enum State {
     #[default]
@@ -187,8 +187,8 @@ fn count_in_nonempty<S: Simd>(simd: S, text: &[u8]) -> Option<usize> {
     .map(|()| elements)
 }
 
-/// Calls `search` with each block and its number of text bytes, until `search` returns an offset. The last block is
-/// padded with zeroes. Returns the offset relative to the whole text.
+/// Calls `search` with each block and its number of text bytes, until `search` returns a result. The last block is
+/// padded with zeroes. An offset in the returned result is relative to the whole text.
 #[inline(always)]
 fn search_blocks<S: Simd, T: SearchResult>(
     simd: S,
@@ -209,7 +209,7 @@ fn search_blocks<S: Simd, T: SearchResult>(
     search(Block::new(simd, &bytes), rest.len()).map(|found| found.offset_by(whole.len() * BLOCK_BYTES))
 }
 
-/// The result of a search in one block.
+/// The result of a search in one block: an offset, or `()` for a search that only tests for a match.
 trait SearchResult {
     /// Converts an offset within the block into an offset within the text. The block begins at `start`.
     fn offset_by(self, start: usize) -> Self;

@@ -166,8 +166,8 @@ fn a_corrupted_event_does_not_affect_earlier_events() {
             pieces.iter().map(|piece| decoder.decode_event::<DynamicObject>(piece)).collect();
         assert!(events.first().unwrap().is_ok(), "{corrupted:?}");
         let broken = |event: &Result<_, WireError>| matches!(event, Err(WireError::Event { .. }));
-        // Only an event that is not valid JSON ends a watch. An additional opening bracket makes the body incomplete;
-        // any other invalid JSON is a [`WireError::Event`]. An error of a single object does not end the watch.
+        // The last event decodes unless the corruption is invalid JSON: an error of a single object does not end the
+        // watch. An additional opening bracket makes the body incomplete; other invalid JSON is a `WireError::Event`.
         assert!(!complete || events.iter().any(broken) || events.last().unwrap().is_ok(), "{corrupted:?}");
     }
 }

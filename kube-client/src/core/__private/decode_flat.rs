@@ -1,4 +1,5 @@
-//! Deserializes a resource whose spec fields are beside `metadata` instead of in `spec` (`no_spec`), in one pass.
+//! Deserializes a resource whose spec fields are beside `metadata` instead of in `spec` (`#[kube(no_spec)]`), in one
+//! pass.
 //!
 //! The spec is deserialized from the object's own map. A `MapAccess` adapter removes the fields that every object has,
 //! without a buffer.

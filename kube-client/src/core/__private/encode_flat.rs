@@ -1,4 +1,4 @@
-//! Serializes a resource whose spec fields are beside `metadata` instead of in `spec` (`no_spec`).
+//! Serializes a resource whose spec fields are beside `metadata` instead of in `spec` (`#[kube(no_spec)]`).
 //!
 //! The spec is serialized into the object's own map. This module rejects a spec that is not a struct or a map, and a
 //! field with the name of a common field, which would be a duplicate key in the output.

@@ -24,7 +24,8 @@ pub use self::{
 };
 pub use crate::core::{ApiResource, HasSpec, HasStatus, Resource, Rule, crd::CustomResourceExt};
 
-/// The names of the fields that every object has. A spec with `no_spec` must not have fields with these names.
+/// The names of the fields that every object has. A spec with `#[kube(no_spec)]` must not have fields
+/// with these names.
 const COMMON_FIELDS: [&str; 4] = ["apiVersion", "kind", "metadata", "status"];
 
 /// The types that the expressions of `#[kube(validation = ..)]` can use without an import.

@@ -5,8 +5,8 @@
 //! adds an unknown field to a sample object, decodes and encodes the object, and checks whether the field is still
 //! present.
 //!
-//! This module must not report a node whose sample does not decode: the schema does not contain the conditions of a
-//! custom `Deserialize`.
+//! This module must not report a node whose sample does not decode: a custom `Deserialize` may have conditions that the
+//! schema does not contain.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
@@ -107,7 +107,7 @@ fn sample_objects(node: &JSONSchemaProps) -> Vec<Map<String, Value>> {
     all
 }
 
-/// A small value of `node` that contains `leaf` at the path `steps`.
+/// A small value of `node` that contains `leaf` at the path `steps`; `None` if the schema does not have this path.
 fn place_leaf(node: &JSONSchemaProps, steps: &[Step], leaf: Value) -> Option<Value> {
     let Some((step, rest)) = steps.split_first() else { return Some(leaf) };
     Some(match step {

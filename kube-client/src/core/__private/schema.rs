@@ -1,7 +1,7 @@
 //! The root schema of a derived resource, and its `CustomResourceDefinition`.
 //!
-//! This module checks the parts that depend on the whole definition: selectable fields, validation rules, and
-//! restrictions of the root. The module `core::schema` rewrites the schemas of types; this module must not.
+//! This module checks the root schema as a whole: the selectable fields, the validation rules, and the keywords that
+//! the API server forbids at the root. The module `core::schema` rewrites the schemas of types; this module must not.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrBool,
@@ -36,7 +36,8 @@ pub fn root_schema(description: &str, spec: Schema, flat: bool, status: Option<S
     root
 }
 
-/// The definition with the structural schema of `K` and the validation rules `rules`, and the problems of this schema.
+/// The `CustomResourceDefinition` with the structural schema of `K` and the validation rules `rules`, and the problems
+/// of this schema.
 pub fn crd_with_schema<K: JsonSchema>(
     definition: &Definition,
     rules: Vec<Rule>,
@@ -48,11 +49,11 @@ pub fn crd_with_schema<K: JsonSchema>(
         let own = schema.x_kubernetes_validations.get_or_insert_default();
         own.extend(rules.into_iter().map(Into::into));
     }
-    schema::check_rules(&schema, &mut problems);
+    schema::report_malformed_rules(&schema, &mut problems);
     (crd(definition, Some(schema)), problems)
 }
 
-/// Like [`crd_with_schema`], for an object with the fields of `S` beside `metadata` (`no_spec`).
+/// Like [`crd_with_schema`], for an object with the fields of `S` beside `metadata` (`#[kube(no_spec)]`).
 pub fn crd_with_flat_schema<K: JsonSchema, S: JsonSchema>(
     definition: &Definition,
     rules: Vec<Rule>,
@@ -71,7 +72,8 @@ pub fn crd_with_flat_schema<K: JsonSchema, S: JsonSchema>(
     (crd, problems)
 }
 
-/// Removes `additionalProperties` from the root: the server rejects a definition whose root has this keyword.
+/// Removes `additionalProperties` from the root schema: the server rejects a `CustomResourceDefinition` whose root
+/// schema has this keyword.
 fn remove_root_additional_properties(schema: &mut JSONSchemaProps, problems: &mut Vec<SchemaProblem>) {
     let Some(values) = schema.additional_properties.take() else { return };
     schema.x_kubernetes_preserve_unknown_fields = Some(true);
@@ -109,7 +111,7 @@ fn report_invalid_selectable_fields(
     }
 }
 
-/// Returns the definition, or an error if its schema is invalid or less strict than `K`.
+/// Returns `crd`, or an error if its schema is invalid or less strict than `K`.
 ///
 /// # Errors
 ///

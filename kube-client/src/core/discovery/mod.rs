@@ -31,7 +31,7 @@ pub enum Scope {
 pub struct ApiCapabilities {
     /// The scope of the resource.
     pub scope: Scope,
-    /// The subresources, in the order of the server.
+    /// The subresources, in the order in which the server lists them.
     ///
     /// Their [`plural`](ApiResource::plural) is the name of the subresource alone, such as `status`. Their group,
     /// version and kind are those of the objects that the subresource returns: `autoscaling/v1 Scale` for `scale`.

@@ -1,6 +1,7 @@
 //! The documents of aggregated discovery, `apidiscovery.k8s.io/v2` (KEP-3352).
 //!
-//! Every field is optional, and `null` is an empty list. `k8s-openapi` does not have these types.
+//! Every field is optional. A list may be `null`, which decodes to an empty list. `k8s-openapi` does not have these
+//! types.
 
 use crate::core::{ListMeta, ObjectMeta, null::null_as_default};
 use serde::{Deserialize, Serialize};

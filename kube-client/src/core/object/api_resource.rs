@@ -53,8 +53,8 @@ impl ApiResource {
         }
     }
 
-    /// Builds a resource from a kind. Guesses the plural name with the rules that the plurals of Kubernetes' built-in
-    /// kinds follow.
+    /// Builds a resource from a kind. Guesses the plural name by English rules, which give the correct plurals of
+    /// Kubernetes' built-in kinds.
     ///
     /// After a wrong guess every request returns 404; set the plural with
     /// [`from_gvk_with_plural`](ApiResource::from_gvk_with_plural) where it is known.

@@ -88,7 +88,7 @@ impl Request {
             &self.object_path(name, None)?,
             Query::new(),
             JSON_CONTENT_TYPE,
-            delete_body(dp)?,
+            delete_options_body(dp)?,
         )
     }
 
@@ -100,7 +100,13 @@ impl Request {
     pub fn delete_collection(&self, dp: &DeleteParams, lp: &ListParams) -> BuildResult {
         let mut query = Query::new();
         lp.populate_query(&mut query)?;
-        self.build_write(Method::DELETE, self.collection_path()?, query, JSON_CONTENT_TYPE, delete_body(dp)?)
+        self.build_write(
+            Method::DELETE,
+            self.collection_path()?,
+            query,
+            JSON_CONTENT_TYPE,
+            delete_options_body(dp)?,
+        )
     }
 
     /// Builds a request that reads a subresource of an object, such as `status`.
@@ -194,6 +200,6 @@ impl Request {
 }
 
 /// The `DeleteOptions` body of a deletion; empty if all parameters have their defaults.
-fn delete_body(dp: &DeleteParams) -> Result<Vec<u8>, Error> {
+fn delete_options_body(dp: &DeleteParams) -> Result<Vec<u8>, Error> {
     if dp.is_default() { Ok(Vec::new()) } else { serde_json::to_vec(dp).map_err(Error::SerializeBody) }
 }

@@ -39,7 +39,8 @@ pub(super) fn union_of_all(rewriter: &mut Rewriter, nodes: Vec<JsonObject>) -> J
     nodes.into_iter().reduce(|a, b| union(rewriter, a, b)).unwrap_or_else(super::rewrite::any_value_schema)
 }
 
-/// Narrows the node to the union of the variants of `oneOf` (if `one_of`) or `anyOf`.
+/// Narrows the node to the union of the variants in `raw`: the subschemas of `oneOf` if `one_of` is true, otherwise of
+/// `anyOf`.
 fn narrow_to_variants(rewriter: &mut Rewriter, node: &mut JsonObject, one_of: bool, raw: Vec<Value>) {
     let count = raw.len();
     let mut raw: Vec<Value> =
@@ -156,9 +157,9 @@ fn rewrite_not(rewriter: &mut Rewriter, node: &mut JsonObject, raw: &Value) {
     let negated = rewriter.discard_problems(|this| this.rewrite_node(raw.clone()));
     let mut outer = node.clone();
     if type_of(&outer).is_none()
-        && let Some(kind) = type_of(&negated)
+        && let Some(negated_type) = type_of(&negated)
     {
-        outer.insert("type".to_owned(), json!(kind));
+        outer.insert("type".to_owned(), json!(negated_type));
     }
     let inner = value_validations_beyond(rewriter, &negated, &outer);
     let lossless = raw.as_object().is_some_and(|raw| raw.keys().all(|key| inner.contains_key(key)));

@@ -1,4 +1,4 @@
-//! Checks that a default is valid for its schema: otherwise the server rejects the definition.
+//! Checks that a default is valid for its schema: otherwise the server rejects the `CustomResourceDefinition`.
 //!
 //! This module does not check patterns, formats or validation rules: the server checks them.
 

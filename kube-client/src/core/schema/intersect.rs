@@ -33,8 +33,8 @@ pub(super) fn intersect(rewriter: &mut Rewriter, node: &mut JsonObject, other: J
             // prunes the object's unknown fields.
             ("x-kubernetes-preserve-unknown-fields", None)
                 if typed && !is_object && other_accepts_any_type => {}
-            // Null is valid only if both schemas accept null, so a node with a type does not copy `nullable` from a
-            // schema that accepts any value. A node without a type accepts null, so it copies `nullable`.
+            // A node with a type but without `nullable` rejects null, and so does its intersection with a schema that
+            // accepts any value: do not copy `nullable`. A node without a type accepts null, so it copies `nullable`.
             ("nullable", None) if typed && other_accepts_any_type => {}
             (_, None) => {
                 node.insert(key, value);

@@ -1,8 +1,8 @@
 //! Converts the JSON schemas that schemars generates into structural schemas of Kubernetes.
 //!
 //! A structural schema gives each value exactly one type, outside of any `oneOf`, `anyOf`, `allOf` and `not`. Rust
-//! types are more expressive, in particular enums. The rewriter converts them as follows, and reports the conversions
-//! marked "(reported)" as [`SchemaProblem`]s:
+//! types are more expressive, in particular enums. [`StructuralSchemaRewriter`] converts them as follows, and reports
+//! the conversions marked "(reported)" as [`SchemaProblem`]s:
 //!
 //! | Rust | structural schema |
 //! |---|---|
@@ -14,7 +14,7 @@
 //! | enum, untagged, of an integer and a string | `x-kubernetes-int-or-string` |
 //! | enum whose variants have different JSON types, except the cases above | any value (reported) |
 //! | `serde_json::Value` | any value, null included (`x-kubernetes-preserve-unknown-fields`, `nullable`) |
-//! | `RawExtension` | object with any fields (with controller-gen's schema, the server prunes these fields) |
+//! | `RawExtension` | object with any fields (the server prunes these fields if controller-gen generates the schema) |
 //! | `HashMap<String, T>`, `HashMap<u32, T>` | object with `additionalProperties` |
 //! | `#[serde(flatten)]` of a struct, an enum, or an `Option` of either | the properties of the flattened type |
 //! | `#[serde(flatten)]` of a map | `x-kubernetes-preserve-unknown-fields` (reported if the map's values have a type) |
@@ -59,7 +59,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings, tr
 use serde_json::{Map, Value};
 
 pub use self::error::{SchemaError, SchemaProblem};
-pub(crate) use self::validation_rules::check_rules;
+pub(crate) use self::validation_rules::report_malformed_rules;
 
 /// A JSON object: a schema, or the map of properties in a schema.
 type JsonObject = Map<String, Value>;
@@ -151,7 +151,7 @@ fn preserve_arbitrary_json(schema: &mut Schema) {
     }
 }
 
-/// A generator of JSON schemas with the settings that the rewriter needs.
+/// A generator of JSON schemas with the settings that [`StructuralSchemaRewriter`] needs.
 fn json_schema_generator() -> SchemaGenerator {
     let settings = SchemaSettings::draft2020_12().with(|settings| {
         // With inlined subschemas, an `Option` of a schema without a `type` (`IntOrString`, `Quantity`) would not be

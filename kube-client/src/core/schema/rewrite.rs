@@ -23,8 +23,9 @@ pub(super) fn rewrite_schema(schema: &mut Schema) -> Vec<SchemaProblem> {
 pub(super) struct Rewriter {
     /// The original schema, for the resolution of references.
     root: Value,
-    /// The references whose expansion contains the current node; a recursive type may be in this list twice.
-    open: Vec<String>,
+    /// The `$ref`s that the rewriter followed from the root to the current node. The list may contain the `$ref` of a
+    /// recursive type twice.
+    followed_references: Vec<String>,
     /// The path of the current node.
     path: String,
     /// The problems of the nodes that have been rewritten.
@@ -83,7 +84,7 @@ impl Rewriter {
         let name = reference.as_str().unwrap_or_default().to_owned();
         // Expand a recursive type for two levels, so that the server also validates the fields of the first nested
         // value.
-        if self.open.iter().filter(|open| **open == name).count() > 1 {
+        if self.followed_references.iter().filter(|followed| **followed == name).count() > 1 {
             self.report(
                 "the type contains itself, which would make the schema infinite",
                 "define a type for each needed level, or give the field #[schemars(with = \"serde_json::Value\")]",
@@ -102,9 +103,9 @@ impl Rewriter {
             Value::Object(target) => Value::Object(merge_reference(target, beside)),
             other => other,
         };
-        self.open.push(name);
+        self.followed_references.push(name);
         let node = self.rewrite_node(merged);
-        self.open.pop();
+        self.followed_references.pop();
         node
     }
 

@@ -21,8 +21,8 @@ pub(super) fn union(rewriter: &mut Rewriter, a: JsonObject, b: JsonObject) -> Js
             int_or_string_schema()
         }
         (ValueType::Type(x), ValueType::Type(y)) if x == y => {
-            let kind = x.to_owned();
-            union_of_same_type(rewriter, a, b, &kind)
+            let type_name = x.to_owned();
+            union_of_same_type(rewriter, a, b, &type_name)
         }
         (ValueType::Type("integer"), ValueType::Type("number"))
         | (ValueType::Type("number"), ValueType::Type("integer")) => {
@@ -67,7 +67,7 @@ impl<'a> ValueType<'a> {
         matches!(self, Self::IntOrString | Self::Type("integer" | "string"))
     }
 
-    /// The name of the type, for a problem.
+    /// The name of the type, for the text of a `SchemaProblem`.
     fn name(self) -> &'a str {
         match self {
             Self::Any => "any",
@@ -82,14 +82,14 @@ fn int_or_string_schema() -> JsonObject {
     JsonObject::from_iter([("x-kubernetes-int-or-string".to_owned(), Value::Bool(true))])
 }
 
-/// The union of two schemas, both of type `kind`.
+/// The union of two schemas, both of the JSON type `type_name`.
 fn union_of_same_type(
     rewriter: &mut Rewriter,
     mut a: JsonObject,
     mut b: JsonObject,
-    kind: &str,
+    type_name: &str,
 ) -> JsonObject {
-    let mut whole = JsonObject::from_iter([("type".to_owned(), json!(kind))]);
+    let mut whole = JsonObject::from_iter([("type".to_owned(), json!(type_name))]);
     // Keep the keywords that are equal in both schemas. A keyword that only one schema has could reject values of the
     // other.
     for (key, value) in &a {
@@ -104,7 +104,7 @@ fn union_of_same_type(
     }
     unite_enums(&mut whole, &a, &b);
     keep_looser_bounds(&mut whole, &a, &b);
-    match kind {
+    match type_name {
         "object" => unite_object_fields(rewriter, &mut whole, &mut a, &mut b),
         "array" => {
             let item = match (a.remove("items"), b.remove("items")) {
@@ -134,7 +134,7 @@ fn unite_enums(whole: &mut JsonObject, a: &JsonObject, b: &JsonObject) {
     }
 }
 
-/// Sets each bound that both schemas have to the less strict of both values.
+/// For each bound in both schemas, sets the bound of `whole` to the less strict value.
 fn keep_looser_bounds(whole: &mut JsonObject, a: &JsonObject, b: &JsonObject) {
     type IsLooser = fn(&f64, &f64) -> bool;
     let looser: [(&str, IsLooser); 8] = [
@@ -159,7 +159,8 @@ fn keep_looser_bounds(whole: &mut JsonObject, a: &JsonObject, b: &JsonObject) {
     }
 }
 
-/// Sets the properties and map values of `whole` to the union of those of two schemas of type `object`.
+/// Sets `properties` and `additionalProperties` of `whole` to the union of these keywords in `a` and `b`, two schemas
+/// of type `object`.
 fn unite_object_fields(
     rewriter: &mut Rewriter,
     whole: &mut JsonObject,

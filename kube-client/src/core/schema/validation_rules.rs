@@ -1,5 +1,5 @@
-//! Finds malformed validation rules (`x-kubernetes-validations`). The API server rejects a definition that contains
-//! one.
+//! Finds malformed validation rules (`x-kubernetes-validations`). The API server rejects a `CustomResourceDefinition`
+//! that contains such a rule.
 //!
 //! This module must not parse CEL expressions: the server checks them against the types of the schema.
 
@@ -9,26 +9,26 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 
 use super::SchemaProblem;
 
-/// Adds the malformed rules of a whole schema to `problems`.
-pub(crate) fn check_rules(schema: &JSONSchemaProps, problems: &mut Vec<SchemaProblem>) {
-    check_rules_of_node(schema, "", problems);
+/// Adds a [`SchemaProblem`] for each malformed rule in a whole schema to `problems`.
+pub(crate) fn report_malformed_rules(schema: &JSONSchemaProps, problems: &mut Vec<SchemaProblem>) {
+    report_malformed_rules_of_node(schema, "", problems);
 }
 
-/// Adds the malformed rules of a node and of all nodes below it to `problems`.
-fn check_rules_of_node(schema: &JSONSchemaProps, path: &str, problems: &mut Vec<SchemaProblem>) {
+/// Adds a [`SchemaProblem`] for each malformed rule of a node and of all nodes below it to `problems`.
+fn report_malformed_rules_of_node(schema: &JSONSchemaProps, path: &str, problems: &mut Vec<SchemaProblem>) {
     for rule in schema.x_kubernetes_validations.iter().flatten() {
         if let Some(what) = problem_of_rule(rule) {
             problems.push(SchemaProblem::new(path, what, "correct the rule"));
         }
     }
     for (name, property) in schema.properties.iter().flatten() {
-        check_rules_of_node(property, &format!("{path}.{name}"), problems);
+        report_malformed_rules_of_node(property, &format!("{path}.{name}"), problems);
     }
     if let Some(JSONSchemaPropsOrArray::Schema(items)) = &schema.items {
-        check_rules_of_node(items, &format!("{path}[*]"), problems);
+        report_malformed_rules_of_node(items, &format!("{path}[*]"), problems);
     }
     if let Some(JSONSchemaPropsOrBool::Schema(values)) = &schema.additional_properties {
-        check_rules_of_node(values, &format!("{path}[*]"), problems);
+        report_malformed_rules_of_node(values, &format!("{path}[*]"), problems);
     }
 }
 

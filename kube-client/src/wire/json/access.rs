@@ -10,13 +10,14 @@ use crate::core::FieldNode;
 use serde::de::{DeserializeSeed, Deserializer, EnumAccess, MapAccess, SeqAccess, VariantAccess, Visitor};
 use std::ops::ControlFlow;
 
-/// The maximum depth of a list whose elements are counted before they are decoded. Counting at each level scans the
-/// text of the list once more.
+/// The maximum depth of a list whose elements are counted before they are decoded. The count of a list also scans the
+/// lists within it, so that text at depth `n` is scanned up to `n` times.
 const MAX_COUNTED_DEPTH: u8 = 16;
 
 /// The members (RFC 8259: name/value pairs) of an object, without skipped fields.
 pub(super) struct Members<'r, 'de, 'f> {
     reader: &'r mut Reader<'de>,
+    /// The skipped fields within the object.
     fields: Option<&'f FieldNode>,
     /// The skipped fields within the current member.
     member: Option<&'f FieldNode>,

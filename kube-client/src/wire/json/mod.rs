@@ -1,8 +1,8 @@
 //! Decodes JSON into any type, and skips the fields of a [`FieldSet`].
 //!
 //! The decoder replaces serde_json's decoder for three reasons. The decoder skips fields while it reads, for every
-//! type, without a copy of the text and at the speed of a bracket scan. It gives size hints for lists, so that vectors
-//! are allocated once. It checks the whole text for UTF-8 once, not string by string.
+//! type, without a copy of the text: to skip an object or list, it only counts brackets. It gives size hints for lists,
+//! so that vectors are allocated once. It checks the whole text for UTF-8 once, not string by string.
 //!
 //! The decoder must accept every text that serde_json accepts, with the same result; the tests compare both decoders.
 //! Two differences are deliberate. Skipped and ignored objects and lists are not validated: only their brackets are

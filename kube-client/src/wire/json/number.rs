@@ -23,7 +23,7 @@ impl Number {
         }
     }
 
-    /// The number as serde's errors for unexpected types describe it.
+    /// Converts the number to serde's `Unexpected`, for the error about a value of the wrong type.
     pub(super) fn unexpected(self) -> Unexpected<'static> {
         match self {
             Self::Unsigned(number) => Unexpected::Unsigned(number),

@@ -35,25 +35,26 @@ pub(crate) fn read_head(text: &[u8], depth: FilterDepth) -> Result<ObjectHead> {
     read_head_at(&mut Reader::new(check_utf8(text)?), depth)
 }
 
-/// Reads an event up to the metadata of its object. Reads the whole event if `type` comes after `object`.
+/// Reads the type of an event, and its object up to the end of the metadata. Reads the whole event if `type`
+/// comes after `object`.
 pub(crate) fn read_event_head(line: &[u8], depth: FilterDepth) -> Result<(Cow<'_, str>, ObjectHead)> {
-    let (mut kind, mut object) = (None, None);
+    let (mut event_type, mut object) = (None, None);
     for_each_member(&mut Reader::new(check_utf8(line)?), |key, reader| {
         match key {
-            "type" => kind = Some(Cow::deserialize(Value::new(reader, None))?),
+            "type" => event_type = Some(Cow::deserialize(Value::new(reader, None))?),
             "object" => {
                 let begin = reader.clone();
                 object = Some(read_head_at(reader, depth)?);
-                if kind.is_none() {
+                if event_type.is_none() {
                     *reader = begin;
                     reader.skip_value()?;
                 }
             }
             _ => reader.skip_value()?,
         }
-        Ok(if kind.is_some() && object.is_some() { Break(()) } else { Continue(()) })
+        Ok(if event_type.is_some() && object.is_some() { Break(()) } else { Continue(()) })
     })?;
-    kind.zip(object).ok_or_else(|| serde_json::Error::custom("an event needs \"type\" and \"object\""))
+    event_type.zip(object).ok_or_else(|| serde_json::Error::custom("an event needs \"type\" and \"object\""))
 }
 
 /// Reads the object at the reader's position up to the end of its metadata.
@@ -111,6 +112,7 @@ fn for_each_member<'de>(
 mod tests {
     use super::*;
 
+    /// The name of the object. Asserts that `managedFields` was skipped.
     fn metadata_name(head: ObjectHead) -> Option<String> {
         assert_eq!(head.metadata.managed_fields, None);
         head.metadata.name
@@ -124,11 +126,11 @@ mod tests {
         assert_eq!((head.kind.as_deref(), head.api_version.as_deref()), (Some("Pod"), None));
         assert_eq!(metadata_name(head).as_deref(), Some("x"));
         let line = br#"{"type":"ADDED","object":{"apiVersion":"v1","metadata":{"name":"y","managedFields":1},"spec":["#;
-        let (kind, head) = read_event_head(line, FilterDepth::Metadata).unwrap();
-        assert_eq!((&*kind, metadata_name(head).as_deref()), ("ADDED", Some("y")));
+        let (event_type, head) = read_event_head(line, FilterDepth::Metadata).unwrap();
+        assert_eq!((&*event_type, metadata_name(head).as_deref()), ("ADDED", Some("y")));
         let line = br#"{"object":{"metadata":{"name":"z"},"spec":{"type":"x"}},"type":"DELETED"}"#;
-        let (kind, head) = read_event_head(line, FilterDepth::Metadata).unwrap();
-        assert_eq!((&*kind, metadata_name(head).as_deref()), ("DELETED", Some("z")));
+        let (event_type, head) = read_event_head(line, FilterDepth::Metadata).unwrap();
+        assert_eq!((&*event_type, metadata_name(head).as_deref()), ("DELETED", Some("z")));
     }
 
     #[test]
