@@ -94,7 +94,7 @@ impl Walker {
         }
     }
 
-    /// Compares two leaves as a whole. Always returns true, for [`Self::compare_as`].
+    /// Compares two leaves as a whole. Returns true: the result of [`Self::compare_as`] for leaves.
     fn compare_leaves(&mut self, old: Option<&Value>, new: Option<&Value>) -> bool {
         match (old, new) {
             (None, _) => self.found.added.insert(&self.path),

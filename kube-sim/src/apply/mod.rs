@@ -170,7 +170,7 @@ pub(crate) fn reset_fields(
     }
 }
 
-/// Returns the write request of a context.
+/// Creates the [`WriteRequest`] for a context.
 fn write_request<'a>(cx: &'a Context<'a>) -> WriteRequest<'a> {
     let mut ignored = FieldSet::default();
     for path in cx.reset {

@@ -125,7 +125,7 @@ impl<'a> WriteContext<'a> {
     fn decoding_error(&self, object: &Value, problem: &str) -> SimError {
         let resource = self.resource();
         if self.patching {
-            return SimError::invalid("", "", "", &[patch::unusable_result(object, problem)]);
+            return SimError::invalid("", "", "", &[patch::undecodable_result_error(object, problem)]);
         }
         SimError::bad_request(schema::undecodable(&resource.kind, &resource.version, problem))
     }

@@ -36,7 +36,7 @@ pub(crate) enum PatchError {
 
 /// The field error for a patched object that does not decode as its kind. `problem` is the error of `schema::decode` or
 /// of strict field validation. The details of the 422 `Status` with this error must have neither a kind nor a name.
-pub(crate) fn unusable_result(patched: &Value, problem: &str) -> FieldError {
+pub(crate) fn undecodable_result_error(patched: &Value, problem: &str) -> FieldError {
     FieldError::invalid("patch", patched.to_string(), problem)
 }
 

@@ -100,7 +100,7 @@ fn merge_map(
     Ok(original)
 }
 
-/// Inserts a field that `original` does not have, without the nulls and without the maps with a directive in `value`.
+/// Inserts a field that `original` does not have. Removes nulls and maps that contain a directive from `value`.
 fn insert_new_field(original: &mut Map<String, Value>, key: String, mut value: Value) {
     discard_nulls(&mut value);
     if let Some(value) = without_directives(value) {

@@ -16,7 +16,7 @@ use super::{quantity, time};
 /// # Errors
 /// The error text of Go's decoder, such as `json: cannot unmarshal string into Go struct field
 /// DeploymentSpec.spec.replicas of type int32`. [`undecodable`] formats it for the response to a create or update, and
-/// `patch::unusable_result` for the response to a patch.
+/// `patch::undecodable_result_error` for the response to a patch.
 pub(crate) fn decode(schema: &Schema, object: &mut Value) -> Result<(), String> {
     let mut decoder = Decoder { path: Vec::new(), owner: String::new() };
     decoder.decode_value(schema, object)

@@ -9,7 +9,7 @@ use super::node::Schema;
 
 /// Returns an error for each string that is not one of the enum values of its field. `status` is not validated, and an
 /// empty string counts as an absent field, as in Go.
-pub(crate) fn enumerations(schema: &Schema, object: &Value) -> Vec<FieldError> {
+pub(crate) fn enum_errors(schema: &Schema, object: &Value) -> Vec<FieldError> {
     let mut errors = Vec::new();
     check_enums(schema, object, "", &mut errors);
     errors
@@ -35,7 +35,8 @@ fn check_enums(schema: &Schema, value: &Value, path: &str, errors: &mut Vec<Fiel
             }
         }
         Value::String(text) if !text.is_empty() => {
-            let allowed: Vec<&str> = schema.rules.enumeration.iter().filter_map(Value::as_str).collect();
+            let allowed: Vec<&str> =
+                schema.validations.enumeration.iter().filter_map(Value::as_str).collect();
             if !allowed.is_empty() && !allowed.contains(&text.as_str()) {
                 errors.push(FieldError::not_supported(path, text.as_str(), &allowed));
             }
@@ -57,7 +58,7 @@ mod tests {
             "spec": {"restartPolicy": "Foo", "dnsPolicy": "", "containers": [{"imagePullPolicy": "No"}, {"imagePullPolicy": "Never"}]},
             "status": {"phase": "Odd"},
         });
-        let texts: Vec<String> = enumerations(&pod, &object).iter().map(ToString::to_string).collect();
+        let texts: Vec<String> = enum_errors(&pod, &object).iter().map(ToString::to_string).collect();
         assert_eq!(
             texts,
             [

@@ -31,7 +31,7 @@ pub(crate) use self::crd::{Approval, approval, validate_crd};
 pub(crate) use self::decode::{decode, strict_problem, undecodable};
 pub(crate) use self::default::{default, drop_nulls};
 pub(crate) use self::duplicates::duplicates;
-pub(crate) use self::enumerations::enumerations;
+pub(crate) use self::enumerations::enum_errors;
 pub(crate) use self::field_error::{FieldError, invalid_message, quote};
 pub(crate) use self::node::{Additional, Kind, ListType, Schema};
 pub(crate) use self::prune::prune;

@@ -91,7 +91,7 @@ pub(crate) struct Schema {
     /// The specified format, such as `int32` or `date-time`.
     pub(crate) format: Option<Box<str>>,
     /// The value validations.
-    pub(super) rules: ValueValidations,
+    pub(super) validations: ValueValidations,
 }
 
 /// The value validations of a schema.
@@ -149,7 +149,7 @@ impl Schema {
         schema.component = Some(name.into());
         if name.ends_with(".resource.Quantity") || name.ends_with(".intstr.IntOrString") {
             schema.kind = Kind::IntOrString;
-            schema.rules = ValueValidations::default();
+            schema.validations = ValueValidations::default();
         }
         Arc::new(schema)
     }
@@ -308,7 +308,7 @@ impl SchemaParser {
             preserve_unknown: bool_keyword(map, "x-kubernetes-preserve-unknown-fields"),
             embedded_resource: bool_keyword(map, "x-kubernetes-embedded-resource"),
             format: string_keyword(map, "format").filter(|format| !format.is_empty()).map(Into::into),
-            rules: self.parse_value_validations(map),
+            validations: self.parse_value_validations(map),
             component: None,
         };
         if schema.embedded_resource && !self.is_built_in {

@@ -44,20 +44,20 @@ struct Validator {
 
 impl Validator {
     fn check_value(&mut self, schema: &Schema, value: &Value, out: &mut Findings) {
-        let rules = &schema.rules;
+        let validations = &schema.validations;
         self.check_type(schema, value, out);
         if value.is_null() {
-            self.check_enumeration(rules, value, out);
+            self.check_enumeration(validations, value, out);
             return;
         }
-        self.check_logical_junctors(rules, value, out);
+        self.check_logical_junctors(validations, value, out);
         match value {
             Value::String(text) => self.check_string(schema, text, out),
             Value::Number(_) => number::check(schema, value, &self.path, out),
             Value::Array(items) => self.check_list(schema, items, out),
             _ => {}
         }
-        self.check_enumeration(rules, value, out);
+        self.check_enumeration(validations, value, out);
         if let Value::Object(map) = value {
             self.check_object(schema, map, out);
         }
@@ -116,20 +116,20 @@ impl Validator {
         }
     }
 
-    fn check_logical_junctors(&mut self, rules: &ValueValidations, value: &Value, out: &mut Findings) {
+    fn check_logical_junctors(&mut self, validations: &ValueValidations, value: &Value, out: &mut Findings) {
         let path = self.path.clone();
         let report = |out: &mut Findings, detail: String| {
             out.errors.push(FieldError::invalid("", "", format!("\"{path}\" {detail}")));
         };
-        if !rules.any_of.is_empty() {
-            let (valid, best) = self.check_alternatives(&rules.any_of, value);
+        if !validations.any_of.is_empty() {
+            let (valid, best) = self.check_alternatives(&validations.any_of, value);
             if valid == 0 {
                 report(out, "must validate at least one schema (anyOf)".to_owned());
             }
             out.merge(best);
         }
-        if !rules.one_of.is_empty() {
-            let (valid, best) = self.check_alternatives(&rules.one_of, value);
+        if !validations.one_of.is_empty() {
+            let (valid, best) = self.check_alternatives(&validations.one_of, value);
             if valid != 1 {
                 let found = match valid {
                     0 => "Found none valid".to_owned(),
@@ -139,19 +139,19 @@ impl Validator {
             }
             out.merge(best);
         }
-        if !rules.all_of.is_empty() {
+        if !validations.all_of.is_empty() {
             let mut valid = 0;
-            for schema in &rules.all_of {
+            for schema in &validations.all_of {
                 let one = self.validate_nested(schema, value);
                 valid += usize::from(one.errors.is_empty());
                 out.merge(one);
             }
-            if valid != rules.all_of.len() {
+            if valid != validations.all_of.len() {
                 let none = if valid == 0 { ". None validated" } else { "" };
                 report(out, format!("must validate all the schemas (allOf){none}"));
             }
         }
-        if let Some(not) = &rules.not
+        if let Some(not) = &validations.not
             && self.validate_nested(not, value).errors.is_empty()
         {
             report(out, "must not validate the schema (not)".to_owned());
@@ -183,15 +183,15 @@ impl Validator {
     }
 
     fn check_string(&self, schema: &Schema, text: &str, out: &mut Findings) {
-        let rules = &schema.rules;
+        let validations = &schema.validations;
         let length = text.chars().count() as u64;
         let path = &self.path;
-        if let Some(max) = rules.max_length.filter(|max| length > *max) {
+        if let Some(max) = validations.max_length.filter(|max| length > *max) {
             out.errors.push(FieldError::too_long(self.field_path(), max));
-        } else if let Some(min) = rules.min_length.filter(|min| length < *min) {
+        } else if let Some(min) = validations.min_length.filter(|min| length < *min) {
             let detail = format!("{path} in body should be at least {min} chars long");
             out.errors.push(FieldError::invalid(self.field_path(), text, detail));
-        } else if let Some(pattern) = &rules.pattern {
+        } else if let Some(pattern) = &validations.pattern {
             let matches = pattern.regex.as_ref().is_some_and(|regex| regex.is_match(text));
             if !matches {
                 let detail = format!("{path} in body should match '{}'", pattern.source);
@@ -213,25 +213,27 @@ impl Validator {
             }
         }
         let count = items.len() as u64;
-        if let Some(min) = schema.rules.min_items.filter(|min| count < *min) {
+        if let Some(min) = schema.validations.min_items.filter(|min| count < *min) {
             let detail = format!("{} in body should have at least {min} items", self.path);
             out.errors.push(FieldError::invalid(self.field_path(), count, detail));
         }
-        if let Some(max) = schema.rules.max_items.filter(|max| count > *max) {
+        if let Some(max) = schema.validations.max_items.filter(|max| count > *max) {
             out.errors.push(FieldError::too_many(self.field_path(), count, max));
         }
-        if schema.rules.unique_items && items.iter().enumerate().any(|(i, item)| items[..i].contains(item)) {
+        if schema.validations.unique_items
+            && items.iter().enumerate().any(|(i, item)| items[..i].contains(item))
+        {
             let detail = format!("{} in body shouldn't contain duplicates", self.path);
             out.errors.push(FieldError::invalid(self.field_path(), "", detail));
         }
         out.checks += 1;
     }
 
-    fn check_enumeration(&self, rules: &ValueValidations, value: &Value, out: &mut Findings) {
-        if rules.enumeration.is_empty() || rules.enumeration.contains(value) {
+    fn check_enumeration(&self, validations: &ValueValidations, value: &Value, out: &mut Findings) {
+        if validations.enumeration.is_empty() || validations.enumeration.contains(value) {
             return;
         }
-        let texts: Vec<String> = rules
+        let texts: Vec<String> = validations
             .enumeration
             .iter()
             .map(|allowed| allowed.as_str().map_or_else(|| allowed.to_string(), str::to_owned))
@@ -242,11 +244,11 @@ impl Validator {
 
     fn check_object(&mut self, schema: &Schema, map: &serde_json::Map<String, Value>, out: &mut Findings) {
         let count = map.len() as u64;
-        if let Some(min) = schema.rules.min_properties.filter(|min| count < *min) {
+        if let Some(min) = schema.validations.min_properties.filter(|min| count < *min) {
             let detail = format!("{} in body should have at least {min} properties", self.path);
             out.errors.push(FieldError::invalid(self.field_path(), count, detail));
         }
-        if let Some(max) = schema.rules.max_properties.filter(|max| count > *max) {
+        if let Some(max) = schema.validations.max_properties.filter(|max| count > *max) {
             out.errors.push(FieldError::too_many(self.field_path(), count, max));
         }
         // Only `metadata` is a reference, and other code validates the referenced `ObjectMeta`. Here, only the

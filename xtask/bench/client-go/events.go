@@ -9,11 +9,14 @@ import (
 	"k8s.io/client-go/tools/cache"
 )
 
-// measureEvents fills an informer's store, waits for its watch, and measures from the start of the events to the sentinel.
+// measureEvents fills an informer's store, waits for its watch, and measures from the first watch event to the last
+// one, which modifies the pod sentinel.
 //
-// If passes is true, the digest covers the pods that the handler passes on, else all pods in the store. Informers store
-// all objects regardless of the handler's filter, so the filter rows have a full store as well.
-func measureEvents(j *job, handler func(passed func(*corev1.Pod)) cache.ResourceEventHandler, passes bool) (*outcome, error) {
+// If digestPassed is true, the digest covers the pods that handler passes to its argument, else all pods in the store.
+// Informers store all objects regardless of the handler's filter, so the filter rows have a full store as well.
+func measureEvents(
+	j *job, handler func(passed func(*corev1.Pod)) cache.ResourceEventHandler, digestPassed bool,
+) (*outcome, error) {
 	informer, err := podInformer(j)
 	if err != nil {
 		return nil, err
@@ -25,7 +28,7 @@ func measureEvents(j *job, handler func(passed func(*corev1.Pod)) cache.Resource
 		if !measuring.Load() {
 			return
 		}
-		if passes {
+		if digestPassed {
 			kept = append(kept, pod)
 		}
 		if pod.Name == "sentinel" {
@@ -54,7 +57,7 @@ func measureEvents(j *job, handler func(passed func(*corev1.Pod)) cache.Resource
 		return nil, err
 	}
 	<-done
-	if !passes {
+	if !digestPassed {
 		return finishWithStores(running, j.Calls, informer)
 	}
 	result, err := running.stop(j.Calls)

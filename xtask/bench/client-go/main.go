@@ -12,7 +12,7 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// job is one run of one row.
+// job is one run of one row, which is one measurement in the bench's table.
 type job struct {
 	Row     string `json:"row"`
 	Source  string `json:"source"`
@@ -119,7 +119,7 @@ func (j *job) config() *rest.Config {
 	}
 }
 
-// clientset returns a client with the configuration of config.
+// clientset returns a client with the configuration that j.config returns.
 func (j *job) clientset() (*kubernetes.Clientset, error) {
 	return kubernetes.NewForConfig(j.config())
 }

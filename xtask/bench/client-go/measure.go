@@ -11,16 +11,16 @@ import (
 	"time"
 )
 
-// anonymousMemory is the field of anonymous resident memory. It excludes the program's code, whose resident part grows
-// as more code is executed.
+// anonymousMemory is the field of /proc/self/status with the anonymous resident memory. It excludes the program's code,
+// whose resident part grows as more code is executed.
 const anonymousMemory = "RssAnon"
 
 // measurement is a measurement in progress.
 type measurement struct {
-	wall       time.Time
-	cpu        int64
-	before     uint64
-	beforeData uint64
+	wall            time.Time
+	cpu             int64
+	before          uint64
+	beforeAnonymous uint64
 }
 
 // start begins a measurement and resets the peak of resident memory.
@@ -32,11 +32,11 @@ func start() (*measurement, error) {
 	if err != nil {
 		return nil, err
 	}
-	beforeData, err := memory(anonymousMemory)
+	beforeAnonymous, err := memory(anonymousMemory)
 	if err != nil {
 		return nil, err
 	}
-	return &measurement{before: before, beforeData: beforeData, cpu: processorTime(), wall: time.Now()}, nil
+	return &measurement{before: before, beforeAnonymous: beforeAnonymous, cpu: processorTime(), wall: time.Now()}, nil
 }
 
 // stop ends a measurement. Memory is read after a garbage collection that returns free pages to the system.
@@ -52,14 +52,14 @@ func (m *measurement) stop(units int) (*outcome, error) {
 	if err != nil {
 		return nil, err
 	}
-	afterData, err := memory(anonymousMemory)
+	afterAnonymous, err := memory(anonymousMemory)
 	if err != nil {
 		return nil, err
 	}
 	return &outcome{
 		Units: units, WallNs: wall.Nanoseconds(), CPUNs: cpu,
 		BeforeKiB: m.before, PeakKiB: peak, AfterKiB: after,
-		KeptKiB: afterData - min(afterData, m.beforeData),
+		KeptKiB: afterAnonymous - min(afterAnonymous, m.beforeAnonymous),
 	}, nil
 }
 

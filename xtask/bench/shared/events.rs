@@ -54,7 +54,8 @@ pub(crate) async fn filtered_by_labels(job: &Job) -> anyhow::Result<Outcome> {
     measure_filter(job, library::labelled(pods, Strategy::List.config(), ("bench.example/shard", "17"))).await
 }
 
-/// Measures until the sentinel passes the filter in `stream`.
+/// Measures from the first watch event until `stream` yields the sentinel. `stream` contains only the pods that pass
+/// the measured filter.
 async fn measure_filter<E>(
     job: &Job,
     stream: impl Stream<Item = Result<Pod, E>> + Send + 'static,

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{Digest, Measure};
 use crate::library::{Client, Config};
 
-/// One run of one row.
+/// One run of one row. A row is one measurement in the bench's table.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Job {
     /// The row's name.

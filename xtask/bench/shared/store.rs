@@ -62,7 +62,7 @@ where
     fill_into(crate::library::store(dyntype), api, config, on_event)
 }
 
-/// Like [`fill`], but fills this store.
+/// Like [`fill`], but fills the given store.
 fn fill_into<K>(
     (store, writer): (Store<K>, Writer<K>),
     api: Api<K>,
@@ -112,12 +112,12 @@ where
     Ok(digest)
 }
 
-/// Fills a typed store of pods.
+/// Fills a store that holds each pod as a [`Pod`].
 pub(crate) async fn typed_store(job: &Job, strategy: Strategy) -> anyhow::Result<Outcome> {
     fill_with_pods(job, strategy, crate::library::store(())).await
 }
 
-/// Fills a compact store of pods; `None` if the contender has no such store.
+/// Fills a store that holds each pod in a compact encoding; `None` if the contender has no such store.
 pub(crate) async fn compact_store(job: &Job) -> anyhow::Result<Option<Outcome>> {
     match crate::library::compact_store() {
         Some(store) => fill_with_pods(job, Strategy::List, store).await.map(Some),

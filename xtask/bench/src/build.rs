@@ -1,5 +1,5 @@
-//! Builds the mock API server and the contenders in release mode. The peers have separate workspaces, so that their
-//! dependencies never enter this project's lock file.
+//! Builds the mock API server and the contenders in release mode. The contenders for kube and client-go have separate
+//! workspaces, so that their dependencies never enter this project's lock file.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -118,7 +118,8 @@ pub(super) async fn cargo(
     .await
 }
 
-/// Builds client-go's contender. Without a working Go toolchain, the inner error is the reason.
+/// Builds client-go's contender and returns the path of its program. If there is no working Go toolchain, the inner
+/// `Err` is the reason that [`Built::contenders`] contains.
 async fn build_client_go(folders: &Folders, scratch: &Scratch) -> anyhow::Result<Result<PathBuf, String>> {
     let go = |launch: Launch| {
         launch

@@ -171,7 +171,7 @@ async fn compare(
     Ok((table.json(&run, selected, &verdicts), table.is_correct()))
 }
 
-/// The peers' rows that `targets` need for a comparison but `selected` does not contain.
+/// The rows of other contenders with which `targets` compare this project's figures, except the rows in `selected`.
 fn missing_peer_rows(targets: &[&Target], selected: &[&Row]) -> Vec<(Contender, &'static str)> {
     let mut missing: Vec<_> = targets
         .iter()

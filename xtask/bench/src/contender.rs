@@ -1,4 +1,4 @@
-//! `Contender`: the measured libraries.
+//! `Contender`: the measured libraries. The peers of this project are kube and client-go.
 
 use std::fmt;
 

@@ -19,7 +19,7 @@ use xtask_process::progress::Progress;
 
 /// The compared cluster sizes, in pods.
 const SIZES: [usize; 3] = [2_000, 20_000, COMPACT_LIMIT_PODS];
-/// The number of pods for which the design limits the resident memory of a compact store to 1 GiB.
+/// The number of pods that a compact store must hold in at most 1 GiB of resident memory.
 const COMPACT_LIMIT_PODS: usize = 150_000;
 /// Bytes in a GiB.
 const GIB: f64 = 1024.0 * 1024.0 * 1024.0;

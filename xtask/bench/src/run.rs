@@ -61,7 +61,7 @@ impl<'a> Runner<'a> {
     /// Executes a row. Each round runs every contender once, and begins with another contender than the round before.
     ///
     /// # Errors
-    /// If the mock API server fails. The failure of a contender is a cell of the table.
+    /// If the mock API server fails. If a contender fails, this function stores the reason in `table`.
     ///
     /// # Cancel safety
     /// Cancelling terminates the running contender.
@@ -116,8 +116,8 @@ impl<'a> Runner<'a> {
         Ok(())
     }
 
-    /// Runs a contender once. The inner error is the [`Cell`] that the table shows if
-    /// the contender failed, was not built or lacks the feature.
+    /// Runs a contender once. The inner error is the [`Cell`] that the table shows if the contender failed, was not
+    /// built or lacks the feature.
     async fn run_once(
         &mut self,
         row: &'static Row,
@@ -150,7 +150,8 @@ impl<'a> Runner<'a> {
         })
     }
 
-    /// Compares the digest of a contender's objects with the mock API server's digest.
+    /// Compares the digest of a contender's objects with the mock API server's digest. The inner error is the [`Cell`]
+    /// that the table shows if the digests differ.
     fn check_digest(&mut self, row: &'static Row, outcome: Outcome) -> anyhow::Result<Result<Outcome, Cell>> {
         let Some(of) = row.digest else { return Ok(Ok(outcome)) };
         let expected = match self.digests.get(of) {

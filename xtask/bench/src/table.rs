@@ -73,7 +73,7 @@ pub(super) fn figure_cells(figures: &Figures, row: &Row) -> [String; 6] {
     ]
 }
 
-/// This project's speed relative to a peer.
+/// This project's speed relative to that of another contender, `peer`.
 fn relative_speed(ours: &Figures, peer: &Figures) -> String {
     let speed = peer.seconds_per_unit() / ours.seconds_per_unit();
     if speed >= 1.0 { format!("{speed:.2} x as fast") } else { format!("{:.2} x as slow", 1.0 / speed) }

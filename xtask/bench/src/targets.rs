@@ -1,4 +1,5 @@
-//! The targets, from the table "Hot paths" of the design, and their verdicts.
+//! The targets: bounds for this project's figures, absolute or relative to the figures of kube and client-go (the
+//! peers).
 
 use serde::Serialize;
 
@@ -61,7 +62,7 @@ const fn peer(contender: Contender, row: &'static str) -> Reference {
     Peer(contender, row)
 }
 
-/// All targets. If the design sets no number for a row, this project must be at least as good as the peer.
+/// All targets. A bound of 1.0 means that this project must be at least as good as the peer.
 pub(super) static TARGETS: &[Target] = &[
     target("list", Metric::Rate, peer(Kube, "list"), AtLeast(1.0)),
     target("list", Metric::Rate, peer(ClientGo, "list"), AtLeast(1.0)),

@@ -172,7 +172,7 @@ impl Cluster {
         std::env::join_paths(folders).unwrap_or(ours)
     }
 
-    /// Waits until a component ends that this process has not stopped. The cluster is then unusable.
+    /// Waits until a component ends although this process has not stopped it. The cluster is then unusable.
     ///
     /// # Cancel safety
     /// Cancelling loses nothing: a later call returns the same death.

@@ -11,7 +11,7 @@ pub(super) const SERVICE_IP: std::net::Ipv4Addr = std::net::Ipv4Addr::new(10, 0,
 /// The CIDR of pod IPs.
 const POD_RANGE: &str = "10.240.0.0/16";
 
-/// The files of one run, which are in one folder.
+/// The folder with the files of one cluster, such as certificates and kubeconfigs.
 #[derive(Debug, Clone)]
 pub(super) struct Files {
     pub(super) folder: PathBuf,

@@ -220,7 +220,7 @@ impl Server {
         Ok(())
     }
 
-    /// Waits until a component exits that no case has killed. Returns an error that names the component.
+    /// Waits until a component exits although no case has killed it. Returns an error that names the component.
     pub(crate) async fn wait_for_death(&self) -> anyhow::Error {
         match self.cluster() {
             Some(cluster) => cluster.wait_for_death().await.into(),

@@ -1,4 +1,4 @@
-//! Starts cargo from a program that was itself started by cargo. Contains no task.
+//! Starts cargo from a program that was itself started by cargo.
 //!
 //! `xtask` must not depend on a package of this workspace, and includes this file as a module instead.
 

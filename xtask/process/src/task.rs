@@ -1,4 +1,4 @@
-//! The main function of the programs that `cargo xtask` starts. Contains no task.
+//! The main function of the programs that `cargo xtask` starts. Each program passes the function of its task.
 
 use std::ffi::OsString;
 use std::process::ExitCode;

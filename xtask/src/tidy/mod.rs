@@ -25,7 +25,7 @@ pub struct Args {}
 type Files = BTreeMap<String, String>;
 
 /// A function that checks the rules of one subject, and returns the findings.
-type Rule = fn(&Files) -> Vec<String>;
+type Check = fn(&Files) -> Vec<String>;
 
 /// Formats a violation of a rule as `file:line: ..`, which editors can open.
 fn finding(file: &str, line: usize, rule: &str, text: impl fmt::Display) -> String {
@@ -50,8 +50,8 @@ pub fn run(_: &Args) -> anyhow::Result<ExitCode> {
 pub(crate) fn check() -> anyhow::Result<Vec<String>> {
     let mut files = Files::new();
     read_files(&mut files, root(), "").with_context(|| format!("cannot read {}", root().display()))?;
-    let rules: [Rule; 3] = [imports::check, manifests::check, texts::check];
-    Ok(rules.iter().flat_map(|rule| rule(&files)).collect())
+    let checks: [Check; 3] = [imports::check, manifests::check, texts::check];
+    Ok(checks.iter().flat_map(|check| check(&files)).collect())
 }
 
 /// Reads all files below a folder, except git's own and cargo's target folders.
@@ -73,11 +73,11 @@ fn read_files(files: &mut Files, folder: &Path, prefix: &str) -> std::io::Result
 mod tests {
     use super::*;
 
-    /// Checks that a rule has one finding, in `path`, that begins with `expected`; no finding if `expected` is empty.
+    /// Checks that `check` has one finding, in `path`, that begins with `expected`; no finding if `expected` is empty.
     #[track_caller]
-    pub(super) fn check(rule: Rule, files: &[(&str, &str)], path: &str, expected: &str) {
+    pub(super) fn check(check: Check, files: &[(&str, &str)], path: &str, expected: &str) {
         let files = files.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned())).collect();
-        let (findings, start) = (rule(&files), format!("{path}:{expected}"));
+        let (findings, start) = (check(&files), format!("{path}:{expected}"));
         let fit = findings.iter().all(|finding| finding.starts_with(&start));
         assert!(fit && findings.len() == usize::from(!expected.is_empty()), "{findings:#?} in {files:#?}");
     }

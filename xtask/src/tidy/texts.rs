@@ -13,9 +13,9 @@ const MAX_LINES: usize = 600;
 const FOLDERS: &str = concat!("/w", "ork/ /r", "oot/ /U", "sers/ C:\\U", "sers\\ /h", "ome/");
 
 /// A rule on single lines: a function of path and line that detects a violation, the rule's name, and the fix.
-type Rule = (fn(&str, &str) -> bool, &'static str, &'static str);
+type LineRule = (fn(&str, &str) -> bool, &'static str, &'static str);
 
-const RULES: [Rule; 4] = [
+const LINE_RULES: [LineRule; 4] = [
     (ignores_a_test, "ignored-test", "make the test run everywhere, or skip it at run time with a reason"),
     (disables_an_example, "doc-test", "make the example run (on kube-sim), or mark it as `text`"),
     (has_a_private_path, "private", "a path of one machine: use a relative path or the user `me`"),
@@ -37,7 +37,7 @@ pub(super) fn check(files: &Files) -> Vec<String> {
             }
         }
         for (index, line) in text.lines().enumerate() {
-            let broken = RULES.iter().filter(|(breaks, ..)| breaks(path, line.trim_start()));
+            let broken = LINE_RULES.iter().filter(|(breaks, ..)| breaks(path, line.trim_start()));
             broken.for_each(|(_, rule, text)| add(index + 1, rule, text));
         }
         for (event, range) in Parser::new(if is_markdown(path) { text } else { "" }).into_offset_iter() {

@@ -15,7 +15,7 @@ mod workloads;
 use serde_json::Value;
 
 use super::Resource;
-use crate::schema::{FieldError, enumerations};
+use crate::schema::{FieldError, enum_errors};
 
 /// Validates an object of a built-in kind, except for its metadata. `old` is the stored object if the request is an
 /// update.
@@ -54,7 +54,7 @@ pub(crate) fn validate(resource: &Resource, old: Option<&Value>, new: &Value) ->
     if let Some(schema) = resource.schema() {
         // Skip fields with an error of a function above: such an error is more specific than an enum error.
         let reported: Vec<String> = errors.0.iter().map(|error| error.field.clone()).collect();
-        let more = enumerations(&schema, new).into_iter().filter(|error| !reported.contains(&error.field));
+        let more = enum_errors(&schema, new).into_iter().filter(|error| !reported.contains(&error.field));
         errors.0.extend(more);
     }
     errors.0

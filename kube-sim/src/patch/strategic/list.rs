@@ -202,7 +202,8 @@ fn rank(order: &[Value], item: &Value, merge_key: &str, kind: ItemKind) -> Optio
 }
 
 /// Checks that `$setElementOrder` contains all items of the patch in the same order. Items with a `delete` directive
-/// are ignored. As in the API server, items with other directives are errors only after the last item in `order`.
+/// are ignored. As in the API server, an item with another directive is ignored while items of `order` remain, and is
+/// an error after the last of them.
 pub(super) fn check_order(patch: &[Value], order: &[Value], merge_key: &str) -> Result<(), PatchError> {
     if patch.is_empty() || order.is_empty() {
         return Ok(());

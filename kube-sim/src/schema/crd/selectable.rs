@@ -1,6 +1,6 @@
 //! `selectableFields`: the JSON paths that field selectors of a custom resource may use (KEP-4358).
 //!
-//! Owns the validation of the paths against the unparsed schema. The registry evaluates the selectors.
+//! Owns the validation of the paths against the JSON of the schema. The registry evaluates the selectors.
 
 use std::collections::HashSet;
 

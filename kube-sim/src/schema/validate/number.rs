@@ -26,8 +26,8 @@ pub(super) fn check(schema: &Schema, value: &Value, path: &str, out: &mut Findin
         out.errors.push(format_of_field.out_of_range_error("Checked"));
     }
     let validator = NumberValidator { value, number, path };
-    let rules = &schema.rules;
-    if let Some(factor) = rules.multiple_of {
+    let validations = &schema.validations;
+    if let Some(factor) = validations.multiple_of {
         let fits = format_of_field.contains_f64(factor);
         out.errors.extend((!fits).then(|| format_of_field.out_of_range_error("MultipleOf")));
         out.errors.extend(match whole.filter(|_| fits) {
@@ -36,8 +36,8 @@ pub(super) fn check(schema: &Schema, value: &Value, path: &str, out: &mut Findin
         });
     }
     let bounds = [
-        ("Minimum boundary", rules.minimum, "greater than", Ordering::Greater),
-        ("Maximum boundary", rules.maximum, "less than", Ordering::Less),
+        ("Minimum boundary", validations.minimum, "greater than", Ordering::Greater),
+        ("Maximum boundary", validations.maximum, "less than", Ordering::Less),
     ];
     for (name, bound, relation, wanted) in bounds {
         let Some(Bound { value: limit, exclusive }) = bound else { continue };

@@ -32,7 +32,7 @@ pub(crate) struct Pod {
 }
 
 impl Pod {
-    /// The value of the pod's shard label. One in a hundred pods has the same value.
+    /// The value of the pod's shard label. Each value occurs in one of a hundred pods.
     pub(crate) fn shard(&self) -> usize {
         if self.sentinel { SELECTED_SHARD } else { self.index % SHARDS }
     }

@@ -171,7 +171,8 @@ impl Server {
         })
     }
 
-    /// Handles a watch request: sends the initial events, then the events or the expiry that the gate selects.
+    /// Handles a watch request: sends the initial events, then the events or the expiry that the session's
+    /// [`Gate`] selects.
     fn watch(
         &self,
         out: &mut impl Write,
@@ -186,8 +187,9 @@ impl Server {
         chunks.flush()?;
         // Only a watch that starts at the initial list of pods receives the events or the expiry.
         let version = query.get_number("resourceVersion");
-        let fresh = collection.kind != "Pod" || version.is_some_and(|version| version as u64 > LIST_VERSION);
-        match session.wait_at_gate(fresh) {
+        let ignores_events =
+            collection.kind != "Pod" || version.is_some_and(|version| version as u64 > LIST_VERSION);
+        match session.wait_at_gate(ignores_events) {
             Gate::Events => {
                 chunks.write_encoded(self.dataset.events().chunks())?;
                 session.wait_at_gate(true);

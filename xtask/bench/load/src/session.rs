@@ -57,14 +57,16 @@ impl Session {
         self.changed.notify_all();
     }
 
-    /// Blocks a watch until the gate opens, and returns the gate's state. A `fresh` watch does not start at the initial
-    /// list of pods. It gets neither the events nor the expiry: only [`Gate::Over`] ends it.
-    pub(crate) fn wait_at_gate(&self, fresh: bool) -> Gate {
+    /// Blocks a watch until the gate opens, and returns the gate's state. If `ignores_events` is true, only
+    /// [`Gate::Over`] opens the gate for this watch: its objects are not pods, or the watch starts after the initial
+    /// list of pods.
+    pub(crate) fn wait_at_gate(&self, ignores_events: bool) -> Gate {
         let mut state = self.state();
         state.waiting += 1;
         self.changed.notify_all();
         let held = |state: &mut State| {
-            state.gate == Gate::Closed || (fresh && matches!(state.gate, Gate::Events | Gate::Expired))
+            state.gate == Gate::Closed
+                || (ignores_events && matches!(state.gate, Gate::Events | Gate::Expired))
         };
         let (mut state, waited) =
             self.changed.wait_timeout_while(state, WAIT_LIMIT, held).unwrap_or_else(PoisonError::into_inner);

@@ -56,7 +56,8 @@ async fn derived_schemas_preserve_all_values_of_their_types(env: Env) -> Outcome
     Ok(())
 }
 
-/// Installs the kind of a row. Checks that the server stores the good values unchanged and rejects the bad values.
+/// Installs the CRD in `row`. Checks that the server stores the good values in `row` unchanged and rejects the bad
+/// values.
 async fn check_kind(env: &Env, row: kinds::Row) -> Outcome {
     let resource = install_crd(env, &in_case_group(env, row.crd)).await?;
     let objects: Api<DynamicObject> = Api::namespaced_with(env.client(), env.namespace(), &resource);

@@ -211,7 +211,7 @@ async fn namespace_deletion_deletes_its_contents(env: Env) -> Outcome {
 }
 
 /// Calls [`finalizer::finalizer`] once with a reconciler that succeeds. Returns the event that the reconciler received,
-/// or `none`.
+/// or `none` if [`finalizer::finalizer`] did not call the reconciler.
 async fn reconcile(
     maps: &Api<ConfigMap>,
     finalizer: &str,
