@@ -230,19 +230,21 @@ fn check_nested_value_validation(
 }
 
 /// Checks structural completeness: a field in a logical junctor must also be specified outside of logical junctors.
+/// `schema` and `path` are the schema and its path outside of logical junctors; `nested` and `nested_path` are those
+/// inside.
 fn check_completeness(
     path: &str,
-    mentioned: &str,
+    nested_path: &str,
     nested: &Value,
     schema: &Value,
     errors: &mut Vec<FieldError>,
 ) {
-    let mut visit = |mentioned: String, nested: &Value| {
-        check_completeness(path, &mentioned, nested, schema, errors);
+    let mut visit = |nested_path: String, nested: &Value| {
+        check_completeness(path, &nested_path, nested, schema, errors);
         if let Some(items) = nested.get("items") {
             check_declaration(
                 &format!("{path}.items"),
-                &format!("{mentioned}.items"),
+                &format!("{nested_path}.items"),
                 items,
                 schema.get("items"),
                 errors,
@@ -253,7 +255,7 @@ fn check_completeness(
             let step = format!(".properties[{name}]");
             check_declaration(
                 &format!("{path}{step}"),
-                &format!("{mentioned}{step}"),
+                &format!("{nested_path}{step}"),
                 property,
                 declaration,
                 errors,
@@ -262,35 +264,35 @@ fn check_completeness(
     };
     for key in ["allOf", "anyOf", "oneOf"] {
         for (index, nested) in list_keyword(nested, key).iter().enumerate() {
-            visit(format!("{mentioned}.{key}[{index}]"), nested);
+            visit(format!("{nested_path}.{key}[{index}]"), nested);
         }
     }
     if let Some(not) = nested.get("not") {
-        visit(format!("{mentioned}.not"), not);
+        visit(format!("{nested_path}.not"), not);
     }
 }
 
 /// Checks that the field at `path`, which `nested` restricts in a logical junctor, is also specified outside of logical
-/// junctors. `schema` is this specification.
+/// junctors. `schema` is the schema of the field outside of logical junctors; `None` if the field is not specified.
 fn check_declaration(
     path: &str,
-    mentioned: &str,
+    nested_path: &str,
     nested: &Value,
     schema: Option<&Value>,
     errors: &mut Vec<FieldError>,
 ) {
     match schema {
         None => {
-            errors.push(FieldError::required(path, format!("because it is defined in {mentioned}")));
+            errors.push(FieldError::required(path, format!("because it is defined in {nested_path}")));
         }
         Some(schema) => {
             let wrapped = serde_json::json!({"allOf": [nested]});
             // `check_completeness` visits only subschemas of logical junctors, so `nested` is wrapped in `allOf`. The
             // errors must not contain the path of the wrapper.
             let mut found = Vec::new();
-            check_completeness(path, mentioned, &wrapped, schema, &mut found);
+            check_completeness(path, nested_path, &wrapped, schema, &mut found);
             for mut error in found {
-                error.detail = error.detail.replacen(&format!("{mentioned}.allOf[0]"), mentioned, 1);
+                error.detail = error.detail.replacen(&format!("{nested_path}.allOf[0]"), nested_path, 1);
                 errors.push(error);
             }
         }

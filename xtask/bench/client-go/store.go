@@ -12,7 +12,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 )
 
-// sentinel is the key of the last pod of every list, which each relist changes.
+// sentinel is the key of the last pod of every list. Each relist changes this pod.
 const sentinel = "zz-sentinel/sentinel"
 
 // byNamespace is the default index of client-go's shared informers.
@@ -135,7 +135,8 @@ func storeKinds(j *job) (*outcome, error) {
 	return finishWithStores(running, count, nodes, maps, widgets)
 }
 
-// relist measures wall time from the list request. The backoff before the request is not included.
+// relist measures the wall time from the list request until the store holds the new state. The backoff before the
+// request is not included.
 func relist(j *job) (*outcome, error) {
 	informer, err := podInformer(j)
 	if err != nil {

@@ -79,7 +79,7 @@ type widgetList struct {
 	Items           []widget `json:"items"`
 }
 
-// DeepCopyObject matches the output of deepcopy-gen for a kind.
+// DeepCopyObject implements runtime.Object like the code that deepcopy-gen generates for a kind.
 func (w *widget) DeepCopyObject() runtime.Object {
 	copied := *w
 	copied.ObjectMeta = *w.ObjectMeta.DeepCopy()
@@ -94,7 +94,7 @@ func (w *widget) DeepCopyObject() runtime.Object {
 	return &copied
 }
 
-// DeepCopyObject matches the output of deepcopy-gen for a list.
+// DeepCopyObject implements runtime.Object like the code that deepcopy-gen generates for a list.
 func (l *widgetList) DeepCopyObject() runtime.Object {
 	copied := *l
 	copied.ListMeta = *l.ListMeta.DeepCopy()

@@ -23,7 +23,8 @@ const RUN_TIMEOUT: Duration = Duration::from_secs(300);
 pub(super) struct Runner<'a> {
     scratch: &'a Scratch,
     server: &'a MockServer,
-    /// By row and contender: the MiB to touch before the next run, computed from the peak memory of the previous run.
+    /// By row and contender: the MiB that [`touch::touch_pages`] touches before the next run, computed from the peak
+    /// memory of the previous run.
     mib_to_touch: BTreeMap<(&'static str, Contender), usize>,
     digests: BTreeMap<&'static str, Digest>,
     /// The number of sessions so far.

@@ -97,7 +97,8 @@ impl Etcd {
 
     /// Compacts the history up to the current revision, and returns that revision. API servers may still serve earlier
     /// revisions from their watch caches. All versions of Kubernetes do so for watches, and versions since 1.34 also
-    /// for exact lists and pages. [`expire_history`](super::Cluster::expire_history) expires these revisions as well.
+    /// for lists at an exact resource version and for the next page of a list.
+    /// [`expire_history`](super::Cluster::expire_history) expires these revisions as well.
     ///
     /// # Errors
     /// When the request fails.

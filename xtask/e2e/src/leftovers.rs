@@ -56,7 +56,7 @@ async fn find_leftovers(client: &Client, id: &str) -> anyhow::Result<Vec<Leftove
         let list: ObjectList<PartialObjectMeta<DynamicObject>> =
             match api.list_metadata(&ListParams::default().match_any()).await {
                 Ok(list) => list,
-                // A concurrent run may have deleted the definition since discovery.
+                // A concurrent run may have deleted the CRD since discovery.
                 Err(error) if error.is_not_found() => continue,
                 Err(error) => return Err(error).context("cannot list objects that the run may have left"),
             };

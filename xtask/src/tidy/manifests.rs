@@ -46,7 +46,7 @@ mod tests {
     }
 
     #[test]
-    fn rejects_settings_that_are_not_inherited_and_unlogged_releases() {
+    fn rejects_settings_that_are_not_inherited_and_versions_missing_in_the_changelog() {
         let head = "[package]\nname = \"a\"\nversion = \"0.1.0\"";
         let good = format!(
             "{head}\n{}\n[dependencies]\n",

@@ -28,7 +28,7 @@ fn scan(tokens: TokenStream, module: &[String], prefix: &[String], found: &mut V
                 scan(group.stream(), module, &std::mem::take(&mut path), found);
             }
             TokenTree::Punct(sign) if sign.as_char() == '#' => {
-                at += test_item(&tokens[at..]).saturating_sub(1);
+                at += test_item_length(&tokens[at..]).saturating_sub(1);
             }
             _ => {
                 found.extend(absolute(std::mem::take(&mut path), module).map(|path| (path, line)));
@@ -64,7 +64,7 @@ fn absolute(mut path: Vec<String>, module: &[String]) -> Option<Vec<String>> {
 }
 
 /// The number of tokens of the first item, with its attributes, if only tests compile the item; else 0.
-fn test_item(tokens: &[TokenTree]) -> usize {
+fn test_item_length(tokens: &[TokenTree]) -> usize {
     let text = tokens.get(1).map(ToString::to_string).unwrap_or_default();
     let has = |word| text.split(|c: char| !c.is_alphanumeric() && c != '_').any(|other| other == word);
     let cfg = has("cfg") && (has("test") || has("doctest")) && !has("not");

@@ -112,12 +112,12 @@ struct NumberFormat<'a> {
 }
 
 impl NumberFormat<'_> {
-    /// Whether the range contains an int64.
+    /// Whether the range contains the int64 `number`.
     fn contains_i64(&self, number: i64) -> bool {
         !(self.kind == Kind::Integer && self.format == Some("int32")) || i32::try_from(number).is_ok()
     }
 
-    /// Whether the range contains a float64.
+    /// Whether the range contains the float64 `number`.
     fn contains_f64(&self, number: f64) -> bool {
         match (self.kind, self.format) {
             (Kind::Integer, _) => as_i64(number).is_some_and(|whole| self.contains_i64(whole)),

@@ -1,4 +1,4 @@
-//! Schemas of derived kinds: the server accepts each definition and stores serialized Rust values unchanged.
+//! Schemas of derived kinds: the server accepts each CRD and stores serialized Rust values unchanged.
 //!
 //! The kinds are shared with kube-client's tests, which check the same values with a schema evaluator.
 
@@ -27,10 +27,10 @@ suite!("derived":
     flattened_fields_beside_metadata_are_preserved,
 );
 
-/// The number of definitions that are installed concurrently.
+/// The number of CRDs that are installed concurrently.
 const CONCURRENCY: usize = 8;
 
-/// Moves a definition to the API group of the case.
+/// Changes the API group of a CRD to that of the case.
 fn in_case_group(env: &Env, mut crd: CustomResourceDefinition) -> CustomResourceDefinition {
     crd.spec.group = format!("{}.example.com", env.namespace());
     crd.metadata.name = Some(format!("{}.{}", crd.spec.names.plural, crd.spec.group));

@@ -210,7 +210,8 @@ async fn reflector_converges_after_an_api_server_is_killed(env: Env) -> Outcome 
     let (first, second) = first_two_servers(&env)?;
     first.kill().await?;
     change_maps(&maps_at(&env, &second.url())?).await?;
-    // The client retries a failed request, possibly for longer than one poll.
+    // The client retries a failed request, possibly for longer than one poll. The loop ends when a poll returns the
+    // error.
     let mut polls = 0;
     let error = loop {
         polls += 1;
