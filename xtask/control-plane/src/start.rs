@@ -7,7 +7,7 @@ use anyhow::Context;
 use http::Method;
 
 use super::api_server::ApiServer;
-use super::build::{Binaries, Cache, PodBinaries};
+use super::build::{Binaries, Cache, PodPrograms};
 use super::control_plane::{Cluster, Controllers};
 use super::etcd::Etcd;
 use super::flags::{self, Files};
@@ -85,7 +85,7 @@ async fn start_components(options: &Options, binaries: &Binaries, parent: &Path)
     options.progress.step("starting kube-apiserver");
     let api_servers: Vec<_> = (server_ports.iter().enumerate())
         .map(|(index, port)| {
-            let controllers = options.controllers && binaries.pod_binaries.is_some();
+            let controllers = options.controllers && binaries.pod_programs.is_some();
             let flags =
                 flags::api_server(&files, index, *port, etcd_port, &options.feature_gates, controllers);
             ApiServer::new(
@@ -111,10 +111,10 @@ async fn start_components(options: &Options, binaries: &Binaries, parent: &Path)
     let version =
         version["gitVersion"].as_str().context("the server's /version has no gitVersion")?.to_owned();
 
-    let controllers = match &binaries.pod_binaries {
+    let controllers = match &binaries.pod_programs {
         _ if !options.controllers => None,
-        Some(pod_binaries) => Some(
-            start_controllers(options, pod_binaries, &files, &authority, first, &monitor, kwok_port).await?,
+        Some(pod_programs) => Some(
+            start_controllers(options, pod_programs, &files, &authority, first, &monitor, kwok_port).await?,
         ),
         None => None,
     };
@@ -165,7 +165,7 @@ fn write_secrets(
 /// Starts kube-controller-manager, kube-scheduler and kwok, and creates the nodes.
 async fn start_controllers(
     options: &Options,
-    pod_binaries: &PodBinaries,
+    pod_programs: &PodPrograms,
     files: &Files,
     authority: &Authority,
     server: &ApiServer,
@@ -180,20 +180,20 @@ async fn start_controllers(
     write_kubeconfig("controller-manager.kubeconfig", "system:kube-controller-manager", None)?;
     write_kubeconfig("scheduler.kubeconfig", "system:kube-scheduler", None)?;
     write_kubeconfig("kwok.kubeconfig", "kwok", Some("system:masters"))?;
-    let config = nodes::write_config(&files.folder, &pod_binaries.stages)?;
+    let config = nodes::write_config(&files.folder, &pod_programs.stages)?;
 
     options.progress.step("starting controllers and nodes");
     let gates = &options.feature_gates;
     let controllers = Controllers {
-        _kwok: monitor.start("kwok", &pod_binaries.kwok, &flags::kwok(files, kwok_port, &config))?,
+        _kwok: monitor.start("kwok", &pod_programs.kwok, &flags::kwok(files, kwok_port, &config))?,
         _scheduler: monitor.start(
             "kube-scheduler",
-            &pod_binaries.scheduler,
+            &pod_programs.scheduler,
             &flags::scheduler(files, gates),
         )?,
         _controller_manager: monitor.start(
             "kube-controller-manager",
-            &pod_binaries.controller_manager,
+            &pod_programs.controller_manager,
             &flags::controller_manager(files, gates),
         )?,
     };

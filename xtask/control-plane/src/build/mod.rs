@@ -22,14 +22,14 @@ pub struct Binaries {
     pub(crate) etcd: PathBuf,
     pub(crate) api_server: PathBuf,
     /// The programs for controllers, scheduler and nodes; `None` for [`Binaries::assets`].
-    pub(crate) pod_binaries: Option<PodBinaries>,
+    pub(crate) pod_programs: Option<PodPrograms>,
     /// The folder that contains a kubectl of the server's version. Commands have this folder on their PATH.
     pub(crate) kubectl: Option<PathBuf>,
 }
 
 /// The programs that create, schedule and simulate pods.
 #[derive(Debug, Clone)]
-pub(crate) struct PodBinaries {
+pub(crate) struct PodPrograms {
     pub(crate) controller_manager: PathBuf,
     pub(crate) scheduler: PathBuf,
     pub(crate) kwok: PathBuf,
@@ -52,7 +52,7 @@ impl Binaries {
             path.canonicalize().with_context(|| format!("cannot find {}", path.display()))
         };
         let kubectl = find("kubectl").ok().and_then(|path| path.parent().map(Path::to_owned));
-        Ok(Self { etcd: find("etcd")?, api_server: find("kube-apiserver")?, pod_binaries: None, kubectl })
+        Ok(Self { etcd: find("etcd")?, api_server: find("kube-apiserver")?, pod_programs: None, kubectl })
     }
 
     /// Finds the programs of this version in the cache, and builds the missing ones.
@@ -86,7 +86,7 @@ impl Binaries {
         Ok(Self {
             etcd: etcd.join("etcd"),
             api_server: kubernetes.join("kube-apiserver"),
-            pod_binaries: Some(PodBinaries {
+            pod_programs: Some(PodPrograms {
                 controller_manager: kubernetes.join("kube-controller-manager"),
                 scheduler: kubernetes.join("kube-scheduler"),
                 kwok: kwok.join("kwok"),
@@ -150,7 +150,7 @@ mod tests {
         let error = Binaries::assets(folder.path()).unwrap_err().to_string();
         assert!(error.contains("kube-apiserver is missing"), "{error}");
         fs::write(folder.path().join("kube-apiserver"), "").unwrap();
-        assert!(Binaries::assets(folder.path()).unwrap().pod_binaries.is_none());
+        assert!(Binaries::assets(folder.path()).unwrap().pod_programs.is_none());
     }
 
     #[test]
