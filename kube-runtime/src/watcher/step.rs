@@ -3,6 +3,10 @@
 //! It performs no IO, reads no clock and receives only the resource versions of objects. It is total: every pair of a
 //! state and an input has a result.
 
+mod output;
+
+pub(super) use output::{DriverAction, Failure, Output, Request};
+
 use super::Event;
 use kube_client::core::{Bookmark, ObjectOrigin, ResourceVersion, Status, UndecodableObject};
 use kube_client::{Error as ClientError, TransportKind};
@@ -178,54 +182,6 @@ enum Recovery {
     Expired,
     /// Relist after any other failure, because the failure may recur for each watch from this version.
     Relist,
-}
-
-/// The event to emit and the driver's next action.
-#[derive(Debug)]
-pub(super) struct Output {
-    /// The event to emit, without its object, which the driver adds.
-    pub(super) event: Option<Result<Event<()>, Failure>>,
-    pub(super) then: DriverAction,
-    /// Whether the watch proved the server healthy. If so, the driver resets the backoff.
-    pub(super) healthy: bool,
-}
-
-/// The driver's next action.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum DriverAction {
-    /// Continue reading the response.
-    Read,
-    /// Send a request.
-    Send(Request),
-    /// Drop the response, if any, and pass [`Input::Ready`] to `step` immediately.
-    Next,
-    /// Drop the response, if any, and pass [`Input::Ready`] to `step` after the backoff.
-    Wait,
-    /// Continue reading, and concurrently read the server's current resource version.
-    Probe,
-    /// As `Next`, and use only paged lists for the duration [`STREAMING_RETRY_AFTER`].
-    GiveUpStreaming,
-}
-
-/// A request to send.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Request {
-    List(PageRequest),
-    StreamingList,
-    Watch { version: String },
-}
-
-/// An error without the resource's path, which the driver adds.
-#[derive(Debug)]
-pub(super) enum Failure {
-    List(ClientError),
-    WatchStart(ClientError),
-    WatchStatus(Box<Status>),
-    Watch(ClientError),
-    TooShort,
-    NoResourceVersion,
-    Restored { seen: String, current: String },
-    Object(Box<UndecodableObject>),
 }
 
 /// Returns the next state and the output for an input.

@@ -1,7 +1,7 @@
 //! `cargo xtask bench`: measures this project, kube and client-go on the same bytes in one run.
 //!
 //! `rows` defines the measurements and `targets` the required results. A mock API server (`bench-load`) serves prepared
-//! bytes from its own process. `build` compiles the contenders, [`run`] executes each row of each contender in a new
+//! bytes from its own process. `build` compiles the contenders, [`run()`] executes each row of each contender in a new
 //! process, `figures` holds the medians, and `table` prints them. The measured code is only in `shared/` (Rust) and
 //! `client-go/` (Go).
 
