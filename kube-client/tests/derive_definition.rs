@@ -1,5 +1,5 @@
-//! Tests that `try_crd()` reports a CRD that an API server would reject or whose objects would not decode, and that
-//! encoding such an object fails.
+//! Tests of the problems in a CRD that `try_crd()` reports, and of the errors if the fields of an object conflict with
+//! reserved names.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 #![cfg(feature = "schema")]
 
@@ -26,7 +26,7 @@ fn assert_problems<K: CustomResourceExt>(expected: &[(&str, &str)]) {
     assert_eq!(problems, expected);
 }
 
-// A kind whose root has any field.
+// A kind whose root accepts any field.
 #[derive(CustomResource, Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[kube(group = "example.com", version = "v1", kind = "AnyMap", no_spec)]
 struct AnyMapFields {
@@ -34,7 +34,7 @@ struct AnyMapFields {
     values: BTreeMap<String, Value>,
 }
 
-// A kind whose root has any field with a string value.
+// A kind whose root accepts any field with a string value.
 #[derive(CustomResource, Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[kube(group = "example.com", version = "v1", kind = "TextMap", no_spec)]
 struct TextMapFields {
@@ -171,19 +171,19 @@ fn embedded_api_objects_keep_their_fields() {
     assert_eq!(template["x-kubernetes-preserve-unknown-fields"], true);
 }
 
-/// The variant `Other` preserves any field, but the schema of this variant does not allow unknown fields.
+/// The Rust variant `Other` keeps any field, but its schema does not allow unknown fields: the server prunes them.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type")]
-enum Open {
+enum WithPrunedFields {
     Http { url: String },
     Other(Value),
     Nothing,
 }
 
-// The schema of the variant `Other` allows unknown fields.
+// The Rust variant `Other` keeps any field, and its schema allows unknown fields: the server keeps them, too.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type")]
-enum Closed {
+enum WithKeptFields {
     Http { url: String },
     Other(BTreeMap<String, Value>),
     Nothing,
@@ -193,9 +193,9 @@ enum Closed {
 #[kube(group = "example.com", version = "v1", kind = "Opened")]
 struct OpenedSpec {
     size: u8,
-    sources: Vec<Open>,
-    by_name: BTreeMap<String, Open>,
-    closed: Vec<Closed>,
+    sources: Vec<WithPrunedFields>,
+    by_name: BTreeMap<String, WithPrunedFields>,
+    kept: Vec<WithKeptFields>,
 }
 
 #[test]

@@ -1,14 +1,15 @@
-//! The code that is generated after an error: the root struct with impls that type-check and are never called.
+//! The code that is generated after an error: the struct of the resource (`root`), with impls that type-check and are
+//! never called.
 //!
-//! Without this code, every use of the root type would cause a further compile error.
+//! Without this code, every use of the struct would cause a further compile error.
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::quote;
 
 use crate::{input::Input, model::Paths};
 
-/// The root struct and its impls; empty if the name of the root is missing or equals the name of the spec, or if the
-/// spec is generic.
+/// The struct of the resource and its impls. Empty if the name of the struct is unknown or equals the name of the spec,
+/// or if the spec is generic.
 pub(crate) fn custom_resource(input: &Input) -> TokenStream {
     let attrs = &input.attrs;
     let named_by_kind = attrs.kind.as_ref().and_then(|k| syn::parse_str::<Ident>(&k.value()).ok());

@@ -63,7 +63,7 @@ async fn a_category_has_each_resource_once() {
     assert!(discovery.resolve_category("none").is_empty() && discovery.resolve_category("").is_empty());
 }
 
-/// client-go expands short names only if no resource has the name, and before it looks for singular names.
+/// As in client-go, which looks for a plural first, then for a short name, and then for a singular name.
 #[tokio::test]
 async fn a_plural_precedes_a_short_name_and_a_short_name_a_singular() {
     let resource = |plural: &str, singular: &str, short: &[&str]| {

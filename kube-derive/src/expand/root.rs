@@ -1,4 +1,4 @@
-//! Generates the root struct and its constructor.
+//! Generates the root struct, which has the fields `metadata`, `spec` and `status` of the resource, and its constructor.
 
 use proc_macro2::TokenStream;
 use quote::quote;

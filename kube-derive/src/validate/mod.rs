@@ -242,7 +242,8 @@ fn check_column(errors: &mut Errors, column: &Column) {
     }
 }
 
-/// Checks that a spec with `no_spec` is a struct without the names of common fields.
+/// Checks that a spec with `no_spec` is a struct, and that none of its fields has the name of a field that every object
+/// has, such as `metadata`.
 fn check_no_spec(errors: &mut Errors, input: &Input) {
     let Some(flag) = &input.attrs.no_spec else { return };
     let Shape::Named(fields) = &input.shape else {

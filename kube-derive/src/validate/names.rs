@@ -1,6 +1,6 @@
 //! Kubernetes' rules for names. Each error contains the invalid value and the rule.
 //!
-//! This module must not depend on the key of `#[kube(..)]` that contains a name.
+//! The functions receive a name as text. They must not read the keys of `#[kube(..)]`.
 
 /// Checks for an RFC 1035 label, the format of plurals, versions, short names and categories.
 pub(super) fn check_dns_label(what: &str, value: &str) -> Result<(), String> {

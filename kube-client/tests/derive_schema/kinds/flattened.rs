@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{External, Internal, Point, Row, StructuralSchemaRewriter, Untagged, kind};
+use super::{DerivedKind, External, Internal, Point, StructuralSchemaRewriter, Untagged, kind};
 
 /// A struct that flattens an `Option` of an externally tagged enum.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -141,7 +141,7 @@ kind!(UntaggedMetadataSpec, "UntaggedMetadataKind", UntaggedMetadataKind, Untagg
 kind!(NamedMetadataSpec, "NamedMetadataKind", NamedMetadataKind, NamedMetadata);
 
 /// Kinds whose structural schema is equivalent to the Rust type.
-pub(super) fn faithful() -> Vec<Row> {
+pub(super) fn faithful() -> Vec<DerivedKind> {
     let point = json!({ "xAxis": 1, "yAxis": 2 });
     let tags = json!({ "tags": ["a"] });
     let optional = json!([
@@ -150,32 +150,32 @@ pub(super) fn faithful() -> Vec<Row> {
         { "name": "a" },
     ]);
     vec![
-        OptionalKind::row(
+        OptionalKind::with_specs(
             optional.clone(),
             json!([{}, { "name": "a", "point": {} }, { "name": "a", "both": { "first": "b" } }]),
         ),
-        OptionalTaggedKind::row(
+        OptionalTaggedKind::with_specs(
             json!([{ "own": "a", "type": "Http", "url": "b", "retries": 1 }, { "own": "a", "type": "Nothing" }, { "own": "a" }]),
             json!([{}, { "own": "a", "type": "Other" }, { "own": "a", "type": "Http", "url": 1 }]),
         ),
-        OptionalUntaggedKind::row(
+        OptionalUntaggedKind::with_specs(
             json!([{ "own": "a", "name": "b" }, { "own": "a", "xAxis": 1 }, { "own": "a" }]),
             json!([{ "own": "a", "name": 1 }, { "own": "a", "xAxis": "b" }]),
         ),
-        OptionalStructKind::row(
+        OptionalStructKind::with_specs(
             json!([{ "own": "a", "xAxis": 1 }, { "own": "a" }]),
             json!([{ "own": "a", "xAxis": "b" }]),
         ),
-        FlattenedAnyKind::row(
+        FlattenedAnyKind::with_specs(
             json!([{ "own": "a", "n": 1 }, { "own": "a", "x": { "y": [1, null] } }]),
             json!([{}, { "own": 1 }]),
         ),
-        FlattenedTwiceKind::row(
+        FlattenedTwiceKind::with_specs(
             json!([{ "name": "a", "host": "b" }, { "point": point, "service": { "port": 80 } }, { "name": "a" }]),
             json!([{ "host": "b" }, { "name": "a", "service": { "port": "b" } }, { "name": "a", "service": {} }]),
         ),
-        HoldersKind::row(json!([optional, []]), json!([[{}], [{ "name": "a", "point": {} }], {}])),
-        NestedKind::row(
+        HoldersKind::with_specs(json!([optional, []]), json!([[{}], [{ "name": "a", "point": {} }], {}])),
+        NestedKind::with_specs(
             json!([
                 { "type": "Copy", "from": "a", "host": "b" },
                 { "type": "Copy", "from": "a", "service": { "port": 1 } },
@@ -184,19 +184,19 @@ pub(super) fn faithful() -> Vec<Row> {
             ]),
             json!([{ "type": "Copy" }, { "type": "Copy", "from": "a", "service": { "port": -1 } }]),
         ),
-        EnumMapKind::row(
+        EnumMapKind::with_specs(
             json!([{ "a": { "type": "File", "path": "b" }, "c": { "type": "Nothing" } }, {}]),
             json!([{ "a": {} }, { "a": { "type": "File" } }]),
         ),
-        MapMapKind::row(
+        MapMapKind::with_specs(
             json!([{ "a": { "b": { "name": "c" } }, "d": {} }]),
             json!([{ "a": { "b": {} } }, { "a": { "b": "c" } }]),
         ),
-        SameMetadataKind::row(
+        SameMetadataKind::with_specs(
             json!([{ "type": "A", "metadata": tags }, { "type": "B", "metadata": tags, "b": 1 }]),
             json!([{ "type": "A" }, { "type": "B", "metadata": tags }, { "type": "A", "metadata": {} }]),
         ),
-        NamedMetadataKind::row(
+        NamedMetadataKind::with_specs(
             json!([{ "metadata": tags }, { "other": 1 }]),
             json!([{}, { "metadata": {} }, { "metadata": tags, "other": 1 }]),
         ),
@@ -204,20 +204,20 @@ pub(super) fn faithful() -> Vec<Row> {
 }
 
 /// Kinds whose variants have a field `metadata` of different types, which a structural schema cannot express.
-pub(super) fn lossy() -> Vec<(Row, Vec<&'static str>)> {
+pub(super) fn lossy() -> Vec<(DerivedKind, Vec<&'static str>)> {
     let point = json!({ "xAxis": 1, "yAxis": 2 });
     let tags = json!({ "tags": ["a"] });
     let path = ".spec.value.metadata";
     vec![
         (
-            OtherMetadataKind::row(
+            OtherMetadataKind::with_specs(
                 json!([{ "type": "Tagged", "metadata": tags }, { "type": "Placed", "metadata": point }]),
                 json!([{ "type": "Tagged" }, { "type": "Placed" }, { "metadata": point }, { "type": "Placed", "metadata": 1 }]),
             ),
             vec![path, path],
         ),
         (
-            UntaggedMetadataKind::row(
+            UntaggedMetadataKind::with_specs(
                 json!([{ "metadata": tags, "t": 1 }, { "metadata": point, "p": 1 }]),
                 json!([{ "metadata": tags }, { "t": 1 }, { "metadata": 1, "p": 1 }]),
             ),

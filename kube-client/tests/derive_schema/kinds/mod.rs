@@ -23,19 +23,19 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 /// A derived kind, and the specs with which the tests check the schema of this kind.
-pub(crate) struct Row {
+pub(crate) struct DerivedKind {
     /// The CRD from `crd()`.
     pub(crate) crd: CustomResourceDefinition,
     /// The result of `try_crd()`.
-    pub(crate) strict: Result<CustomResourceDefinition, SchemaError>,
+    pub(crate) try_crd: Result<CustomResourceDefinition, SchemaError>,
     /// Specs that the Rust type decodes, and that the server must accept and return unchanged.
     pub(crate) good: Vec<Value>,
     /// Specs that the server must reject.
     pub(crate) bad: Vec<Value>,
     /// Generates the schema with the given schemars settings, and applies the rewriter as a transform.
-    pub(crate) transformed: fn(SchemaSettings) -> Schema,
+    pub(crate) generate_schema: fn(SchemaSettings) -> Schema,
     /// Decodes a spec with the Rust type.
-    pub(crate) reads: fn(&Value) -> Result<(), String>,
+    pub(crate) decode: fn(&Value) -> Result<(), String>,
 }
 
 /// A derived kind with one field `value` of the given type.
@@ -49,22 +49,22 @@ macro_rules! kind {
         }
 
         impl $root {
-            /// The row of this kind, with values that the server must accept and values that it must reject.
-            fn row(good: Value, bad: Value) -> Row {
+            /// This kind, with values that the server must accept and values that it must reject.
+            fn with_specs(good: Value, bad: Value) -> DerivedKind {
                 let specs = |list: Value| -> Vec<Value> {
                     let list = list.as_array().expect("a list of values").clone();
                     list.into_iter().map(|value| json!({ "value": value })).collect()
                 };
-                Row {
+                DerivedKind {
                     crd: Self::crd(),
-                    strict: Self::try_crd(),
+                    try_crd: Self::try_crd(),
                     good: specs(good),
                     bad: specs(bad),
-                    transformed: |settings| {
+                    generate_schema: |settings| {
                         let settings = settings.with_transform(StructuralSchemaRewriter);
                         settings.into_generator().into_root_schema_for::<$root>()
                     },
-                    reads: |spec| {
+                    decode: |spec| {
                         let object = json!({
                             "apiVersion": "schema.example.com/v1",
                             "kind": $kind,
@@ -307,15 +307,15 @@ kind!(IntOrStringSpec, "IntOrStringKind", IntOrStringKind, IntOrString);
 kind!(TemplateSpec, "TemplateKind", TemplateKind, PodTemplateSpec);
 
 /// Kinds whose structural schema is equivalent to the Rust type.
-pub(crate) fn faithful() -> Vec<Row> {
-    common().into_iter().chain(flattened::faithful()).chain(multi_typed::faithful()).collect()
+pub(crate) fn faithful() -> Vec<DerivedKind> {
+    faithful_of_this_file().into_iter().chain(flattened::faithful()).chain(multi_typed::faithful()).collect()
 }
 
 /// The kinds of this file whose structural schema is equivalent to the Rust type.
-fn common() -> Vec<Row> {
+fn faithful_of_this_file() -> Vec<DerivedKind> {
     let point = json!({ "xAxis": 1, "yAxis": 2 });
     vec![
-        NumbersKind::row(
+        NumbersKind::with_specs(
             json!([
                 { "replicas": 9, "byte": 255, "above_zero": 0.1, "signed": -5, "point": point, "maybe": true },
                 { "replicas": 1, "byte": 0, "above_zero": 3, "signed": 0, "point": { "xAxis": 0, "yAxis": null }, "maybe": null },
@@ -330,7 +330,7 @@ fn common() -> Vec<Row> {
                 { "byte": 0, "above_zero": 1, "signed": "0" },
             ]),
         ),
-        TextsKind::row(
+        TextsKind::with_specs(
             json!([{
                 "short": "abc", "lower": "abc", "list": ["a"], "set": ["a", "b"], "by_name": { "p": point },
                 "by_number": { "7": "seven" }, "pair": [1, 2], "letter": "x", "nothing": null,
@@ -344,16 +344,16 @@ fn common() -> Vec<Row> {
                 { "short": "ab", "list": [], "set": [], "by_name": {}, "by_number": {}, "pair": [1, 2], "letter": "xy", "nothing": null },
             ]),
         ),
-        LevelKind::row(json!(["Debug", "Info"]), json!(["Loud", 1, null])),
-        MaybeLevel::row(json!(["Debug", null]), json!(["Loud", 1])),
-        WayKind::row(json!(["up", "down", "sideways"]), json!(["Up", {}])),
-        MaybeWay::row(json!(["up", null]), json!(["Up"])),
-        ExternalKind::row(
+        LevelKind::with_specs(json!(["Debug", "Info"]), json!(["Loud", 1, null])),
+        MaybeLevel::with_specs(json!(["Debug", null]), json!(["Loud", 1])),
+        WayKind::with_specs(json!(["up", "down", "sideways"]), json!(["Up", {}])),
+        MaybeWay::with_specs(json!(["up", null]), json!(["Up"])),
+        ExternalKind::with_specs(
             json!([{ "point": point }, { "name": "a" }, { "both": { "first": 1, "second": "b" } }]),
             json!([{}, { "point": point, "name": "a" }, { "name": 1 }, { "both": {} }, { "point": {} }, "name"]),
         ),
-        MaybeExternal::row(json!([{ "name": "a" }, null]), json!([{}, { "name": 1 }])),
-        InternalKind::row(
+        MaybeExternal::with_specs(json!([{ "name": "a" }, null]), json!([{}, { "name": 1 }])),
+        InternalKind::with_specs(
             json!([
                 { "type": "Http", "url": "http://a", "retries": 2 },
                 { "type": "File", "path": "/a" },
@@ -366,38 +366,41 @@ fn common() -> Vec<Row> {
                 { "type": "File", "path": 1 },
             ]),
         ),
-        MaybeInternal::row(
+        MaybeInternal::with_specs(
             json!([null, { "type": "File", "path": "/a" }]),
             json!([{}, { "type": "File" }, { "type": "Http", "path": "/a" }]),
         ),
-        ClashKind::row(
+        ClashKind::with_specs(
             json!([{ "type": "Text", "value": "a" }, { "type": "Count", "value": 1 }]),
             json!([{ "type": "Text" }, { "type": "Text", "value": {} }, { "type": "Text", "value": 1.5 }]),
         ),
-        AdjacentKind::row(
+        AdjacentKind::with_specs(
             json!([{ "kind": "Point", "with": point }, { "kind": "Named", "with": { "name": "a" } }, { "kind": "Nothing" }]),
             json!([{ "kind": "Point" }, { "kind": "Point", "with": { "name": "a" } }, { "with": point }, { "kind": "Other" }]),
         ),
-        UntaggedKind::row(json!([{ "name": "a" }, point]), json!([{}, { "name": 1 }, { "yAxis": 1 }, "a"])),
-        PortKind::row(json!([80, "http", null]), json!([1.5, {}, true])),
-        FlattenedKind::row(
+        UntaggedKind::with_specs(
+            json!([{ "name": "a" }, point]),
+            json!([{}, { "name": 1 }, { "yAxis": 1 }, "a"]),
+        ),
+        PortKind::with_specs(json!([80, "http", null]), json!([1.5, {}, true])),
+        FlattenedKind::with_specs(
             json!([{ "own": "a", "xAxis": 1, "name": "b" }, { "own": "a", "xAxis": 1, "point": point }]),
             json!([{ "own": "a", "name": "b" }, { "own": "a", "xAxis": 1 }, { "own": "a", "xAxis": 1, "name": 1 }]),
         ),
-        FlattenedTagKind::row(
+        FlattenedTagKind::with_specs(
             json!([{ "own": "a", "type": "File", "path": "/a" }]),
             json!([{ "own": "a" }, { "own": "a", "type": "File" }, { "type": "File", "path": "/a" }]),
         ),
-        FlattenedMapKind::row(
+        FlattenedMapKind::with_specs(
             json!([{ "own": "a", "more": { "of": [1, "two"] } }]),
             json!([{}, { "own": 1 }]),
         ),
-        RuledKind::row(json!([{ "min": 1, "max": 2 }]), json!([{ "min": 2 }])),
-        AnyKind::row(json!([1, "a", [1], { "a": { "b": null } }, true]), json!([])),
-        AnyMap::row(json!([{ "a": 1, "b": { "c": [true] } }]), json!([1, "a"])),
-        QuantityKind::row(json!(["1Gi", 2]), json!([{}, true])),
-        IntOrStringKind::row(json!([1, "50%"]), json!([{}, true])),
-        TemplateKind::row(
+        RuledKind::with_specs(json!([{ "min": 1, "max": 2 }]), json!([{ "min": 2 }])),
+        AnyKind::with_specs(json!([1, "a", [1], { "a": { "b": null } }, true]), json!([])),
+        AnyMap::with_specs(json!([{ "a": 1, "b": { "c": [true] } }]), json!([1, "a"])),
+        QuantityKind::with_specs(json!(["1Gi", 2]), json!([{}, true])),
+        IntOrStringKind::with_specs(json!([1, "50%"]), json!([{}, true])),
+        TemplateKind::with_specs(
             json!([{ "metadata": { "labels": { "a": "b" } }, "spec": { "containers": [{ "name": "c", "image": "i" }] } }]),
             json!([{ "spec": { "containers": "none" } }]),
         ),
@@ -405,31 +408,31 @@ fn common() -> Vec<Row> {
 }
 
 /// Kinds whose schema accepts values that the Rust type does not decode, each with the paths of the reported problems.
-pub(crate) fn lossy() -> Vec<(Row, Vec<&'static str>)> {
-    let mut rows = flattened::lossy();
-    rows.extend([
+pub(crate) fn lossy() -> Vec<(DerivedKind, Vec<&'static str>)> {
+    let mut all = flattened::lossy();
+    all.extend([
         (
-            MixedKind::row(
+            MixedKind::with_specs(
                 json!(["Off", { "Level": 1 }, { "Custom": { "command": "a" } }, { "Pair": [1, "a"] }]),
                 json!([]),
             ),
             vec![".spec.value"],
         ),
-        (ShortOrLongKind::row(json!(["a", { "name": "b" }]), json!([])), vec![".spec.value"]),
+        (ShortOrLongKind::with_specs(json!(["a", { "name": "b" }]), json!([])), vec![".spec.value"]),
         (
-            AdjacentMixedKind::row(
+            AdjacentMixedKind::with_specs(
                 json!([{ "kind": "Names", "with": ["a"] }, { "kind": "Point", "with": { "xAxis": 1 } }]),
                 json!([{ "kind": "Names" }, { "kind": "Other", "with": [] }]),
             ),
             vec![".spec.value.with"],
         ),
         (
-            TreeKind::row(
+            TreeKind::with_specs(
                 json!([{ "name": "a", "children": [{ "name": "b", "children": [{ "name": "c", "children": [] }] }] }]),
                 json!([{ "children": [] }, { "name": "a", "children": [1] }]),
             ),
             vec![".spec.value.children[*].children[*]"],
         ),
     ]);
-    rows
+    all
 }

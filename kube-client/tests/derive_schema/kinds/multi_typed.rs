@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{Row, StructuralSchemaRewriter, kind};
+use super::{DerivedKind, StructuralSchemaRewriter, kind};
 
 /// A struct whose `Default` value serializes with nulls.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
@@ -51,26 +51,26 @@ kind!(RawSpec, "RawKind", RawKind, RawExtension);
 kind!(MaybeRawSpec, "MaybeRawKind", MaybeRawKind, Vec<Option<RawExtension>>);
 
 /// Kinds whose structural schema is equivalent to the Rust type.
-pub(super) fn faithful() -> Vec<Row> {
+pub(super) fn faithful() -> Vec<DerivedKind> {
     vec![
-        MaybeAnyKind::row(json!([null, 1, { "a": null }]), json!([])),
-        NullAnyKind::row(json!([null, { "a": { "b": null } }]), json!([])),
-        NullMapKind::row(json!([{ "a": null, "b": { "c": null } }]), json!([1])),
-        MaybePortKind::row(json!([null, 1, "50%"]), json!([{}, true])),
-        MaybePortsKind::row(json!([[null, 1, "a"], []]), json!([[{}], null])),
-        MaybeQuantitiesKind::row(json!([{ "a": null, "b": "1Gi", "c": 2 }]), json!([{ "a": true }])),
-        MaybeListsKind::row(json!([[[1, null], []]]), json!([[null], [["a"]]])),
-        DefaultedKind::row(
+        MaybeAnyKind::with_specs(json!([null, 1, { "a": null }]), json!([])),
+        NullAnyKind::with_specs(json!([null, { "a": { "b": null } }]), json!([])),
+        NullMapKind::with_specs(json!([{ "a": null, "b": { "c": null } }]), json!([1])),
+        MaybePortKind::with_specs(json!([null, 1, "50%"]), json!([{}, true])),
+        MaybePortsKind::with_specs(json!([[null, 1, "a"], []]), json!([[{}], null])),
+        MaybeQuantitiesKind::with_specs(json!([{ "a": null, "b": "1Gi", "c": 2 }]), json!([{ "a": true }])),
+        MaybeListsKind::with_specs(json!([[[1, null], []]]), json!([[null], [["a"]]])),
+        DefaultedKind::with_specs(
             json!([{
                 "own": "a", "limits": { "target": null, "memory": "1Gi", "anything": null },
                 "list": [], "map": {}, "count": 0, "text": "", "flag": false,
             }]),
             json!([{}, { "own": "a", "count": "b" }]),
         ),
-        RawKind::row(
+        RawKind::with_specs(
             json!([{ "apiVersion": "v1", "kind": "Pod", "spec": { "a": [1, { "b": null }] } }, {}]),
             json!([1, "a"]),
         ),
-        MaybeRawKind::row(json!([[{ "a": { "b": 1 } }, null]]), json!([[1]])),
+        MaybeRawKind::with_specs(json!([[{ "a": { "b": 1 } }, null]]), json!([[1]])),
     ]
 }

@@ -19,7 +19,7 @@ use crate::failure::{Outcome, check, check_eq, refused};
 use crate::support::LABEL;
 
 #[path = "../../../../kube-client/tests/derive_schema/kinds/mod.rs"]
-#[allow(dead_code, reason = "kube-client's tests use more fields of a row")]
+#[allow(dead_code, reason = "kube-client's tests use more fields of a kind")]
 mod kinds;
 
 suite!("derived":
@@ -39,13 +39,13 @@ fn in_case_group(env: &Env, mut crd: CustomResourceDefinition) -> CustomResource
 }
 
 async fn derived_schemas_preserve_all_values_of_their_types(env: Env) -> Outcome {
-    let lossy = kinds::lossy().into_iter().map(|(row, _)| row);
+    let lossy = kinds::lossy().into_iter().map(|(derived, _)| derived);
     let failures: Vec<String> = stream::iter(kinds::faithful().into_iter().chain(lossy))
-        .map(|row| {
+        .map(|derived| {
             let env = env.clone();
             async move {
-                let kind = row.crd.spec.names.kind.clone();
-                check_kind(&env, row).await.err().map(|failure| format!("{kind}: {failure}"))
+                let kind = derived.crd.spec.names.kind.clone();
+                check_kind(&env, derived).await.err().map(|failure| format!("{kind}: {failure}"))
             }
         })
         .buffer_unordered(CONCURRENCY)
@@ -56,22 +56,21 @@ async fn derived_schemas_preserve_all_values_of_their_types(env: Env) -> Outcome
     Ok(())
 }
 
-/// Installs the CRD in `row`. Checks that the server stores the good values in `row` unchanged and rejects the bad
-/// values.
-async fn check_kind(env: &Env, row: kinds::Row) -> Outcome {
-    let resource = install_crd(env, &in_case_group(env, row.crd)).await?;
+/// Installs a derived kind. Checks that the server stores the good values unchanged and rejects the bad values.
+async fn check_kind(env: &Env, derived: kinds::DerivedKind) -> Outcome {
+    let resource = install_crd(env, &in_case_group(env, derived.crd)).await?;
     let objects: Api<DynamicObject> = Api::namespaced_with(env.client(), env.namespace(), &resource);
     let params = PostParams { field_validation: Some(ValidationDirective::Strict), ..PostParams::default() };
-    for (index, spec) in row.good.iter().enumerate() {
+    for (index, spec) in derived.good.iter().enumerate() {
         let created = object(&resource, &format!("created-{index}"), "spec", spec);
         check_eq!(objects.create(&params, &created).await?.data["spec"], *spec);
         let replaced = objects.get(&created.name_any()).await?;
         check_eq!(replaced.data["spec"], *spec);
         check_eq!(objects.replace(&created.name_any(), &params, &replaced).await?.data["spec"], *spec);
         check_apply(&objects, &object(&resource, &format!("applied-{index}"), "spec", spec), "spec").await?;
-        check_eq!((row.reads)(&replaced.data["spec"]), Ok(()));
+        check_eq!((derived.decode)(&replaced.data["spec"]), Ok(()));
     }
-    for spec in &row.bad {
+    for spec in &derived.bad {
         let bad = object(&resource, "bad", "spec", spec);
         let error = match objects.create(&PostParams::default(), &bad).await {
             Err(error) => error,
