@@ -1,4 +1,5 @@
-//! `BodyDecoder`: reads the body of a list or watch, splits it into pieces, and decodes the pieces in order.
+//! `BodyDecoder`: reads the body of a list or watch, splits it into pieces, and decodes the pieces in order. A piece is
+//! the text of one list item or one watch event.
 
 use super::filter::{PieceFilter, PieceVerdict, QueuedKeys};
 use super::pipeline::Pipeline;
@@ -17,7 +18,7 @@ use tokio::time::Instant;
 /// The number of pieces that one poll drops before it yields to other tasks.
 const MAX_DROPPED_PER_POLL: usize = 256;
 
-/// The maximum number of bytes of text that are read ahead of a slow reader.
+/// The maximum number of buffered bytes of text if the consumer of the stream is slower than the connection.
 const READ_AHEAD_BYTES: usize = 16 << 20;
 
 /// Whether to read the body although the pipeline has no room.
@@ -43,10 +44,11 @@ pub(super) struct BodyDecoder<S: Split, T> {
     /// `None` after the end of the body.
     splitter: Option<S>,
     pipeline: Pipeline<Result<T, WireError>>,
+    /// See [`end`](Self::end).
     end: Option<S::End>,
     /// The error that ends the stream, emitted after the pieces before it.
     error: Option<Error>,
-    /// From this time on, the body is read even if the reader has not taken earlier items.
+    /// From this time on, the body is read even if the consumer of the stream has not taken earlier items.
     read_ahead_from: Option<Instant>,
     filter: Option<PieceFilter<T>>,
     /// The keys of the values that the stream has not emitted; used only if there is a filter.
@@ -131,7 +133,8 @@ impl<S: Split, T: Send + 'static> BodyDecoder<S, T> {
         self.pipeline.clear();
     }
 
-    /// From `start` on, reads the body as it arrives, up to `READ_AHEAD_BYTES`, even if the reader takes items slowly.
+    /// From `start` on, reads the body as it arrives, even if the consumer of the stream takes items slowly. Buffers at
+    /// most [`READ_AHEAD_BYTES`].
     pub(super) fn read_ahead_from(&mut self, start: Instant) {
         self.read_ahead_from = Some(start);
     }
@@ -143,7 +146,7 @@ impl<S: Split, T: Send + 'static> BodyDecoder<S, T> {
         {
             return;
         }
-        // If the body ended while its last piece was held, only this code flushes the piece.
+        // If the body ended while its last piece was held, no later code flushes the pipeline.
         if self.splitter.is_none() {
             self.queue_bookmark_for_dropped();
             self.pipeline.flush();
@@ -182,7 +185,7 @@ impl<S: Split, T: Send + 'static> BodyDecoder<S, T> {
                 }
                 Poll::Ready(Some(Err(error))) => return self.fail(Error::from_box(error.into())),
                 Poll::Ready(None) => return self.finish(),
-                // `poll_item` decides when a partial chunk is decoded.
+                // Do not flush the pipeline here: `poll_item` flushes it when no value is ready.
                 Poll::Pending => return self.queue_bookmark_for_dropped(),
             }
         }
@@ -227,7 +230,7 @@ impl<S: Split, T: Send + 'static> BodyDecoder<S, T> {
         }
     }
 
-    /// Submits the rest of the text after the end of the body, or ends the stream with an error.
+    /// Submits the last piece after the end of the body, or ends the stream with an error.
     fn finish(&mut self) {
         match self.splitter.take().map(Split::finish) {
             Some(Ok((rest, end))) => {
@@ -275,7 +278,7 @@ impl<S: Split, T> BodyDecoder<S, T> {
         self.end.as_ref()
     }
 
-    /// Like [`end`](Self::end), without a copy.
+    /// Returns [`end`](Self::end), and drops the decoder.
     pub(super) fn into_end(self) -> Option<S::End> {
         self.end
     }

@@ -28,8 +28,8 @@ pub(super) enum PieceVerdict<T> {
     Drop(Option<String>),
     /// The filter has decoded the piece itself.
     Ready(Box<Result<T, WireError>>),
-    /// Filter the piece again later: an earlier piece about the same object is still being decoded. If decoding the
-    /// earlier piece fails, the stream must emit the later piece, although the filter would drop it as unchanged.
+    /// Filter the piece again later: an earlier piece about the same object is still being decoded. If the earlier
+    /// piece does not decode, the filter must not drop this one as unchanged.
     Defer,
 }
 
@@ -99,12 +99,12 @@ pub(super) fn event_filter<K>(
 where
     K: DeserializeOwned + 'static,
 {
-    let identity = RandomState::new();
+    let hasher = RandomState::new();
     Box::new(move |line, queued| {
         let Some((origin, metadata)) = ObjectDecoder::peek_event(line, depth) else {
             return PieceVerdict::Decode(None);
         };
-        let key = identity.hash_one((&metadata.metadata.namespace, &metadata.metadata.name));
+        let key = hasher.hash_one((&metadata.metadata.namespace, &metadata.metadata.name));
         if queued.contains(key) {
             return PieceVerdict::Defer;
         }

@@ -28,8 +28,8 @@ const READ_AHEAD_AFTER: Duration = Duration::from_secs(20);
 /// ([`Error::undecodable`](crate::Error::undecodable)), and continues. Any other error ends the stream. On a
 /// multi-threaded runtime the worker threads decode items in parallel; the stream emits them in the order of the list.
 ///
-/// The stream reads the body on demand. Twenty seconds after the head of the response it starts to read ahead of the
-/// reader, up to 16 MiB of text.
+/// At first the stream reads the body only while it is polled for an item. Twenty seconds after the head of the
+/// response has arrived, it also reads up to 16 MiB of text in advance.
 ///
 /// Dropping the stream cancels the request.
 pub struct ListStream<K> {
@@ -110,7 +110,7 @@ impl<K> ListStream<K> {
         head.metadata.continue_.as_deref().filter(|token| !token.is_empty())
     }
 
-    /// The types and metadata of the list; `None` before the end of the stream.
+    /// The [`TypeMeta`] and [`ListMeta`] of the list; `None` before the end of the stream.
     pub(super) fn into_head(self) -> Option<(TypeMeta, ListMeta)> {
         self.items.into_end().map(|head| (head.types, head.metadata))
     }

@@ -68,7 +68,7 @@ pub struct Api<K> {
     namespace: Option<String>,
     /// The kind, for error texts.
     kind: String,
-    /// Fields that decoding skips.
+    /// The fields that decoding skips.
     skipped: FieldSet,
     set_types: TypeMetaSetter<K>,
     object: PhantomData<fn() -> K>,
@@ -231,7 +231,7 @@ impl<K> Api<K> {
     }
 }
 
-/// Converts the error of a request that cannot be built, because its name or its parameters are invalid.
+/// Converts the error of a request that cannot be built: the name of the object or a parameter is invalid.
 impl From<request::Error> for Error {
     fn from(error: request::Error) -> Self {
         match error {

@@ -1,4 +1,5 @@
-//! `Pipeline`: decodes the pieces of a body on the worker threads of the runtime, and returns the values in order.
+//! `Pipeline`: decodes the pieces of a body on the worker threads of the runtime, and returns the values in order. A
+//! piece is the text of one list item or one watch event. A chunk is a sequence of pieces that one task decodes.
 //!
 //! This module must not read or split the body; `BodyDecoder` does both.
 
@@ -14,10 +15,10 @@ use tokio::runtime::Handle;
 
 use crate::workers::{AbortOnDrop, workers};
 
-/// The minimum size of a chunk, in bytes of text, that a task decodes. For a smaller chunk, spawning a task costs more
+/// The minimum number of bytes of text in a chunk that a task decodes. For a smaller chunk, spawning a task costs more
 /// than it saves.
 const MIN_TASK_BYTES: usize = 16 << 10;
-/// The target size of a chunk, in bytes of text.
+/// A chunk is complete when its text has at least this number of bytes.
 const CHUNK_BYTES: usize = 128 << 10;
 
 /// The maximum number of chunks in flight, in addition to two per worker. With fewer chunks the workers would become
@@ -33,10 +34,10 @@ type Decode<T> = Arc<dyn Fn(&[u8]) -> T + Send + Sync>;
 /// A queue of pieces. Decodes them, if possible in parallel, and returns the values in the order of the pieces.
 pub(super) struct Pipeline<T> {
     decode: Decode<T>,
-    /// The partial chunk: pieces that are not yet in a stage.
+    /// The partial chunk: the pieces that have been pushed after the last chunk in `stages`.
     chunk: Vec<Bytes>,
     chunk_bytes: usize,
-    /// Chunks in order, each with the length of its text in bytes.
+    /// The chunks in order, each with the number of bytes of its text.
     stages: VecDeque<(Stage<T>, usize)>,
     /// The total length of the chunks in `stages`, in bytes.
     staged_bytes: usize,
@@ -48,11 +49,11 @@ pub(super) struct Pipeline<T> {
 
 /// A chunk of the queue, in one of the stages of decoding.
 enum Stage<T> {
-    /// Decoded by `poll_next`.
+    /// Not decoded: `poll_next` decodes these pieces.
     Raw(vec::IntoIter<Bytes>),
-    /// Decoded by a task, which takes the pieces when it starts.
+    /// A task decodes the pieces. It takes them from the [`SharedPieces`] when it starts.
     Running(AbortOnDrop<Vec<T>>, SharedPieces),
-    /// Decoded: the values that have not been returned.
+    /// The chunk is decoded. These values have not been returned.
     Done(vec::IntoIter<T>),
 }
 
@@ -97,8 +98,8 @@ impl<T: Send + 'static> Pipeline<T> {
         }
     }
 
-    /// Whether the pipeline accepts another piece. Without this limit, a slow reader would cause the whole body to be
-    /// buffered.
+    /// Whether the pipeline accepts another piece. Without this limit, the whole body would be buffered if the consumer
+    /// of the stream is slow.
     pub(super) fn has_room(&self) -> bool {
         if self.max_stages == 0 { self.is_empty() } else { self.stages.len() < self.max_stages }
     }
@@ -151,13 +152,13 @@ impl<T: Send + 'static> Pipeline<T> {
         self.push_stage(stage, bytes);
     }
 
-    /// Appends a stage with `bytes` bytes of text.
+    /// Appends a chunk whose text has `bytes` bytes.
     fn push_stage(&mut self, stage: Stage<T>, bytes: usize) {
         self.staged_bytes += bytes;
         self.stages.push_back((stage, bytes));
     }
 
-    /// Removes the front stage, all of whose values have been returned.
+    /// Removes the first chunk, all of whose values have been returned.
     fn pop_stage(&mut self) {
         if let Some((_, bytes)) = self.stages.pop_front() {
             self.staged_bytes -= bytes;
@@ -172,12 +173,12 @@ impl<T: Send + 'static> Pipeline<T> {
         self.chunk_bytes = 0;
     }
 
-    /// The next value; `None` if there is no stage. Does not decode the partial chunk before [`flush`](Self::flush).
+    /// The next value; `None` if `stages` is empty. Does not decode the partial chunk before [`flush`](Self::flush).
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<T>> {
         loop {
             let Some((stage, _)) = self.stages.front_mut() else { return Poll::Ready(None) };
-            // Remove an empty stage at once, so that `has_room` does not count it. Values are large: do not move a
-            // value out of its `Option` before returning it.
+            // Remove a chunk together with its last value, so that `has_room` does not count it. Values are large: do
+            // not move a value out of its `Option` before returning it.
             match stage {
                 Stage::Raw(pieces) => {
                     let piece = pieces.next();

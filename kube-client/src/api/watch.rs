@@ -81,8 +81,11 @@ impl<K: 'static> Api<K> {
 /// Dropping the stream cancels the request.
 pub struct EventStream<K> {
     events: BodyDecoder<EventSplitter, WatchEvent<K>>,
+    /// Decodes the events that a filter turns into deletions ([`Verdict::Deselect`]).
     decoder: ObjectDecoder,
+    /// The duration of the watch after which the stream ends with a timeout.
     limit: Duration,
+    /// Fires when the watch has lasted for `limit`.
     deadline: Pin<Box<Sleep>>,
 }
 

@@ -1,7 +1,7 @@
 //! The body of requests and responses.
 //!
-//! This module must not decode the bytes or limit reads that a caller awaits: `core` and `wire` decode, and
-//! `middleware` adds time limits.
+//! This module must not decode the bytes: `core` and `wire` do. It must not limit the time of a read that a caller
+//! awaits: `middleware` does.
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt, poll};

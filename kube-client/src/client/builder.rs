@@ -1,6 +1,6 @@
 //! Composes the stack of a client. No other module orders the layers.
 //!
-//! From the outermost: tracing, retries, address, headers, credentials, time limits, transport. The layers of
+//! From the outermost: tracing, warnings, retries, address, headers, credentials, time limits, transport. The layers of
 //! [`ClientBuilder::with_layer`] are outside of all these.
 
 use http::{HeaderMap, HeaderValue, Request, Response, Uri, header, uri::Scheme};
@@ -51,7 +51,7 @@ pub struct ClientBuilder<S = HttpService> {
 }
 
 impl<S> ClientBuilder<S> {
-    /// Starts with a service that needs no other layers. [`over`](ClientBuilder::over) adds the default stack to a
+    /// A builder whose stack consists only of `service`. [`over`](ClientBuilder::over) adds the default stack to a
     /// service.
     pub fn new(service: S, default_namespace: impl Into<String>) -> Self {
         Self {
@@ -211,7 +211,7 @@ fn to_transport_error(error: BoxError) -> BoxError {
     Error::Transport { kind: TransportKind::Broken, what, source: Some(error) }.into()
 }
 
-/// Sets the client certificate of the configuration. Returns whether there is one.
+/// Sets `identity` to the client certificate of the configuration. Returns whether the configuration has one.
 fn set_identity(config: &Config, identity: &ClientIdentity) -> Result<bool> {
     let found =
         config.auth_info.identity().map_err(|(field, error)| UnusableField::error(field, error.into()))?;

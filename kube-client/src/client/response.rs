@@ -126,7 +126,7 @@ pub(super) fn retry_after_seconds(headers: &HeaderMap) -> Option<u32> {
     headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim().parse().ok().filter(|seconds| *seconds > 0)
 }
 
-/// The type of an object.
+/// The `kind` and `apiVersion` of an object, borrowed from its text.
 #[derive(Deserialize)]
 struct TypeMeta<'a> {
     #[serde(borrow, default)]

@@ -62,14 +62,16 @@ fn is_long_running(uri: &Uri) -> bool {
         .any(|pair| matches!(pair.split_once('='), Some(("watch" | "follow", "true" | "1"))))
 }
 
-/// A body that fails when a pause exceeds the limit.
+/// A response body that fails if the server sends no frame for `limit` while the reader waits.
 pub(super) struct IdleBody {
     inner: Body,
     limit: Duration,
     /// Created at the first wait for a frame and restarted at each later wait, so that the time between two polls by
     /// the reader does not count as a pause of the server.
     timer: Option<Pin<Box<Sleep>>>,
+    /// Whether the reader waits for a frame, so that the timer runs.
     waiting: bool,
+    /// The method and URL of the request, for the error text.
     what: String,
 }
 

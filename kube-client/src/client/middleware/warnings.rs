@@ -116,7 +116,7 @@ fn parse_quoted_string(text: &str) -> Option<(String, &str)> {
     None
 }
 
-/// Replaces a control character by a space: control characters could change the terminal of the user.
+/// Replaces a control character by a space: terminals interpret control characters.
 fn replace_control_character(character: char) -> char {
     if character.is_control() { ' ' } else { character }
 }
