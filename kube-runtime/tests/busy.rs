@@ -1,5 +1,5 @@
 //! Tests that a poll ends at its timeout even if the server sends events continuously.
-#![expect(clippy::disallowed_types, reason = "computing takes real time")]
+#![expect(clippy::disallowed_types, reason = "the test measures real time")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
 use k8s_openapi::api::core::v1::ConfigMap;

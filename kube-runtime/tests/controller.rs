@@ -388,8 +388,8 @@ async fn reconciles_owners_of_created_reassigned_and_deleted_objects() {
     secrets.delete("child", &DeleteParams::default()).await.unwrap();
     poll_for(1, &mut results).await;
     assert_eq!(log.take_lines(), ["a=1"]);
-    let partial = sim.journal().count(|entry| entry.resource == "secrets" && entry.verb == "watch");
-    assert_eq!(partial, 1);
+    let watches = sim.journal().count(|entry| entry.resource == "secrets" && entry.verb == "watch");
+    assert_eq!(watches, 1);
 }
 
 #[tokio::test(start_paused = true)]

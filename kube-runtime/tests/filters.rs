@@ -35,7 +35,7 @@ struct State {
     value: u16,
 }
 
-/// How a watch fails while it sends events.
+/// How the server fails while it sends the events of a watch.
 #[derive(Debug, Clone, Copy)]
 enum WatchFailure {
     /// The watch sends a line that is not an event, followed by valid events.
@@ -116,7 +116,8 @@ impl Server {
             .to_string()
     }
 
-    /// The body of a watch from version `from`, and whether the connection breaks after the body.
+    /// The body of a watch that begins after the first `from` operations, and whether the connection breaks after the
+    /// body. `initial` is whether the watch requests initial events.
     fn watch_body(&mut self, from: usize, initial: bool) -> (String, bool) {
         let mut lines = Vec::new();
         let line = |kind: &str, object: Value| json!({"type": kind, "object": object}).to_string();

@@ -18,7 +18,7 @@ pub struct Config {
     pub burst: u32,
     /// The time after which one more event may be written for an object; 5 minutes by default.
     pub refill: Duration,
-    /// The number of series and of objects that are kept in memory; 4096 by default.
+    /// The maximum number of series, and of objects with a rate limit, that are kept in memory; 4096 by default.
     pub capacity: usize,
 }
 
@@ -43,7 +43,7 @@ impl Config {
         self
     }
 
-    /// Sets the number of series and of objects that are kept in memory; at least one.
+    /// Sets the maximum number of series, and of objects with a rate limit, that are kept in memory; at least one.
     #[must_use]
     pub fn capacity(mut self, capacity: usize) -> Self {
         self.capacity = capacity;

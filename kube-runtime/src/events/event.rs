@@ -142,7 +142,7 @@ impl Event {
         nanos: i128,
     ) -> v1::Event {
         let instance = reporter.instance.as_ref().unwrap_or(&reporter.controller);
-        // The server requires this namespace for events of cluster-scoped objects.
+        // The server requires the namespace `default` for events about cluster-scoped objects.
         let namespace = regarding.namespace.as_deref().filter(|namespace| !namespace.is_empty());
         v1::Event {
             metadata: ObjectMeta {

@@ -1,7 +1,7 @@
 //! `events`: publishes Events about objects with the `events.k8s.io/v1` API.
 //!
-//! `series` decides which events and counts are written; this file sends the requests. No lock may be held
-//! across a request.
+//! `series` decides which requests write an event or the count of its repetitions; this file sends the requests. No
+//! lock may be held across a request.
 
 mod config;
 mod event;
@@ -23,7 +23,7 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-/// The interval at which due counts are written.
+/// The interval at which the recorder writes the counts that [`State::due_writes`] returns.
 const FLUSH_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Publishes events about objects, which `kubectl describe` shows.
@@ -36,7 +36,9 @@ const FLUSH_INTERVAL: Duration = Duration::from_secs(60);
 ///   first event remains.
 /// - **Rate limit.** For each object, 25 events may be written, and then one in 5 minutes ([`Config`]). Further events
 ///   are dropped and counted by [`dropped`](Self::dropped); repetitions of a series are only counted.
-/// - **Memory.** At most 4096 series and objects are kept; the least recently used entry is evicted.
+/// - **Memory.** The recorder keeps at most 4096 series, and the rate limits of at most 4096 objects. It evicts the
+/// least
+///   recently used entry.
 ///
 /// A task of the recorder writes the counts. The task ends when the last clone is dropped, and unwritten counts are
 /// then lost: call [`flush`](Self::flush) before. The rate limit and the series use tokio's clock; events contain the
@@ -82,7 +84,7 @@ struct Shared {
     client: Client,
     reporter: Reporter,
     state: Mutex<State>,
-    /// The task that writes the counts, while there are series.
+    /// The task that writes the counts of the series; `None` if there are no series.
     flusher: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -115,7 +117,7 @@ impl Recorder {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future cancels the request, as does a failure.
+    /// Dropping the future cancels the request. The recorder then behaves as after a failed request.
     ///
     /// # Panics
     ///
@@ -164,7 +166,7 @@ impl Recorder {
     }
 }
 
-/// Writes due counts until there is no series or no recorder.
+/// Writes the counts that are due, until the recorder has no series or its last clone is dropped.
 async fn write_counts(shared: Weak<Shared>) {
     loop {
         tokio::time::sleep(FLUSH_INTERVAL).await;
@@ -189,7 +191,8 @@ impl Shared {
     /// Sends the writes of [`State::due_writes`]. Returns the first failure.
     async fn flush(&self, all: bool) -> Result<(), kube_client::Error> {
         let due = self.state().due_writes(Instant::now(), all);
-        // Guards for all writes: a cancelled flush releases the series whose writes are not sent.
+        // An `InFlightWrite` releases its series when it is dropped, so that a cancelled flush also releases the series
+        // of the writes that it has not sent.
         let due: Vec<_> =
             due.into_iter().map(|write| InFlightWrite { shared: self, write: Some(write) }).collect();
         let mut result = Ok(());
@@ -243,7 +246,7 @@ impl Drop for Shared {
     }
 }
 
-/// A write whose series is released if the request fails or is cancelled.
+/// A write to send. If its request fails or is cancelled, the drop calls [`State::release`].
 struct InFlightWrite<'a> {
     shared: &'a Shared,
     write: Option<Write>,

@@ -18,7 +18,7 @@ const SERIES_TIMEOUT: Duration = Duration::from_secs(6 * 60);
 /// The interval at which the event of a series is written again, so that the server does not delete it.
 const REFRESH_INTERVAL: Duration = Duration::from_secs(30 * 60);
 
-/// How long after the end of a series a failed write of its count is retried.
+/// If the write of the last count of a series fails, the recorder retries it for this time after the end of the series.
 const COUNT_RETRY_TIME: Duration = Duration::from_secs(10 * 60);
 
 /// The series and the rate limits of a recorder.
@@ -29,7 +29,7 @@ pub(super) struct State {
     buckets: LruCache<Reference, TokenBucket>,
     /// The suffix of the last event's name.
     last_nanos: i128,
-    /// The number of occurrences that are in no event.
+    /// The number of occurrences that no event on the server counts.
     dropped: u64,
 }
 
@@ -46,7 +46,7 @@ struct Series {
     observed: MicroTime,
     /// The time of the last occurrence, by tokio's clock.
     observed_at: Instant,
-    /// Whether a request for this series is in flight.
+    /// Whether a write of this series has been returned to the caller and is not finished or released.
     busy: bool,
 }
 
@@ -69,7 +69,7 @@ impl State {
         Self { config, series, buckets, last_nanos: 0, dropped: 0 }
     }
 
-    /// The number of occurrences that are in no event.
+    /// The number of occurrences that no event on the server counts.
     pub(super) fn dropped(&self) -> u64 {
         self.dropped
     }
@@ -185,7 +185,7 @@ impl Series {
 #[derive(Debug)]
 struct TokenBucket {
     tokens: u32,
-    /// The time up to which tokens were added.
+    /// Tokens have been added for the time up to this instant.
     filled: Instant,
 }
 

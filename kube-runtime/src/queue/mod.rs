@@ -52,8 +52,8 @@ enum KeyState {
     Ready,
     /// Due at this time. The number is the order of arrival.
     Delayed(Instant, u64),
-    /// In process. `again` is the due time if the key was added meanwhile.
-    Running {
+    /// `again` is the new due time of the key if the key was added while in process.
+    InProcess {
         again: Option<Due>,
     },
 }
@@ -90,7 +90,7 @@ impl<K: Hash + Eq + Clone> WorkQueue<K> {
         match self.entries.get_mut(&key) {
             None => self.enqueue(key, due, 0),
             Some(Entry { state: KeyState::Ready, .. }) => {}
-            Some(Entry { state: KeyState::Running { again }, .. }) => {
+            Some(Entry { state: KeyState::InProcess { again }, .. }) => {
                 *again = Some(again.map_or(due, |before| before.min(due)));
             }
             Some(&mut Entry { state: KeyState::Delayed(at, sequence), failures }) => {
@@ -115,7 +115,7 @@ impl<K: Hash + Eq + Clone> WorkQueue<K> {
         }
         let key = self.ready.pop_front()?;
         if let Some(entry) = self.entries.get_mut(&key) {
-            entry.state = KeyState::Running { again: None };
+            entry.state = KeyState::InProcess { again: None };
         }
         Some(key)
     }
@@ -149,7 +149,7 @@ impl<K: Hash + Eq + Clone> WorkQueue<K> {
     /// Removes a key that is in process. Returns its failure count, and its due time if it was added meanwhile.
     fn remove_in_process(&mut self, key: &K) -> Option<(K, (Option<Due>, u32))> {
         match self.entries.remove_entry(key)? {
-            (key, Entry { state: KeyState::Running { again }, failures }) => Some((key, (again, failures))),
+            (key, Entry { state: KeyState::InProcess { again }, failures }) => Some((key, (again, failures))),
             // The key is not in process: keep it unchanged.
             (key, entry) => {
                 self.entries.insert(key, entry);

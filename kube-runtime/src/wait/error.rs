@@ -18,8 +18,8 @@ pub enum Error {
         object: String,
         /// The time limit.
         after: Duration,
-        /// The last failure of the watch, if no state of the object followed it. The watch may have resumed since: a
-        /// watch that resumes reports only changes.
+        /// The last failure of the watch; `None` if a state of the object arrived after the failure. Even with `Some`,
+        /// the watch may work again: after it has resumed, it reports only changes.
         last: Option<Box<watcher::Error>>,
     },
 }

@@ -80,8 +80,8 @@ impl<K: Resource + 'static, P: Predicate<PartialObjectMeta<K>> + Send> EarlyFilt
         self.hashes.clear();
     }
 
-    /// Removes the object's hash: the consumer did not receive this change, so the next change must be kept even
-    /// if its hash is equal.
+    /// Removes the object's hash: the consumer did not receive this change, so the filter must keep the next change
+    /// even if its hash is equal.
     fn forget(&mut self, object: &UndecodableObject) {
         self.hashes.remove(&self.hasher.hash_one((&object.namespace, &object.name, &object.uid)));
     }
@@ -124,8 +124,8 @@ impl<K> EarlyFilter<K> for LabelFilter {
         self.passed.clear();
     }
 
-    /// Does nothing: a store behind the filter may contain an earlier state of the object, whose deletion must pass
-    /// later.
+    /// Does nothing: a store behind the filter may contain an earlier state of the object. The filter must then keep a
+    /// later deletion of the object.
     fn forget(&mut self, _: &UndecodableObject) {}
 
     fn verdict(&mut self, origin: ObjectOrigin, object: &PartialObjectMeta<K>) -> Verdict {

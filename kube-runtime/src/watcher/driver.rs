@@ -38,7 +38,7 @@ pub(crate) struct Driver<K> {
     backoff: ExponentialBackoff,
     /// The kinds of lists that the driver may request.
     capabilities: Capabilities,
-    /// When the server last rejected a streaming list or did not complete it.
+    /// When the server last rejected a streaming list or did not complete its initial events.
     refused_at: Option<Instant>,
     state: State,
     io: Io<K>,
@@ -129,15 +129,15 @@ impl<K> Driver<K> {
     /// opening another watch.
     pub(crate) fn pause_at(&mut self, until: Instant) {
         self.pause_time = Some(until);
-        // Ignore a watch that ended in an earlier cycle: each cycle polls at least one watch, however short the cycle
-        // is.
+        // Ignore a watch that ended in an earlier [`Cycle`](crate::cycle::Cycle): each cycle polls at least one watch,
+        // however short the cycle is.
         self.watch_ended = false;
     }
 
     /// Closes an open watch; the next poll resumes it. Keeps a list or a wait in progress.
     ///
-    /// Also keeps a watch request without a response: with a new request in each cycle, the client would not detect
-    /// that the server never responds.
+    /// Also keeps a watch request without a response. If each [`Cycle`](crate::cycle::Cycle) sent a new request, the
+    /// client would not detect that the server never responds.
     pub(crate) fn pause(&mut self) {
         let watching = matches!(self.state, State::Watching { .. });
         if watching && matches!(self.io, Io::Open(_)) {

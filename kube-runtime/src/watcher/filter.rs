@@ -16,10 +16,11 @@ pub(crate) trait EarlyFilter<K>: Send {
     /// because they must receive every change.
     fn selects_objects(&self) -> bool;
 
-    /// Discards the state of all objects. Called when a snapshot begins.
+    /// Discards the state that the filter keeps for each object. The watcher calls it when a snapshot begins.
     fn reset(&mut self);
 
-    /// Called for an object that the filter kept but that could not be decoded: the consumer does not receive it.
+    /// The watcher calls it for an object that the filter kept but that could not be decoded. The consumer does not
+    /// receive the object.
     fn forget(&mut self, object: &UndecodableObject);
 
     /// Returns the verdict for an object. Objects of a snapshot have the origin `List` or `Added`. The filter must

@@ -21,8 +21,9 @@ pub(super) enum State {
     Listing { page: PageRequest, previous: Previous },
     /// A streaming list (KEP-3157) is requested or its initial events are arriving.
     Streaming { previous: Previous },
-    /// A watch from `version` is requested or open. `proven` is whether a watch has worked since the last list.
-    /// `connection_failures` is the number of consecutive watches that ended with a failed connection.
+    /// A watch from `version` is requested or open. `proven` is whether the snapshot was [`Attempt::Fresh`], or a watch
+    /// has worked since ([`Ending::Worked`]). `connection_failures` is the number of consecutive watches that ended
+    /// with a failed connection.
     Watching { version: String, proven: bool, connection_failures: u8 },
 }
 
@@ -69,8 +70,9 @@ impl Previous {
     }
 }
 
-/// Whether a snapshot follows a failure. If so, the watcher replaces a broken streaming list by a paged list; and if the
-/// next watch expires before it has worked (see [`Ending::Worked`]), it emits an error and waits before it relists.
+/// Whether a snapshot follows a failure. If so, the watcher replaces a broken streaming list by a paged list. If the
+/// version of the next watch then expires (410) before the watch has worked ([`Ending::Worked`]), the watcher emits an
+/// error and waits before it relists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Attempt {
     /// The snapshot does not follow a failure.
@@ -500,8 +502,8 @@ fn recovery_from_status(status: &Status) -> Recovery {
 }
 
 /// Relists because the watch's version has expired or is ahead of the server. Versions often expire during an
-/// interruption, and a list repairs this without an error. The failure is reported only if no watch has worked since
-/// the last list.
+/// interruption, and a list repairs this without an error. Emits the failure only if the failed watch was not `proven`
+/// (see [`State::Watching`]).
 fn relist_after_expiry(proven: bool, previous: Previous, failure: Failure) -> (State, Output) {
     (State::Start { previous }, if proven { no_event(DriverAction::Next) } else { emit_error(failure) })
 }
