@@ -1,6 +1,6 @@
 //! The input of `expand`: validated, with all defaults set.
 //!
-//! The model must not contain tokens of whole items: `expand` generates these tokens.
+//! The model must not contain the tokens of structs or impls: `expand` generates these tokens.
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::quote;

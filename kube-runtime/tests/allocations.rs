@@ -54,7 +54,7 @@ fn client(body: Vec<u8>) -> Client {
     Client::new(service, "default")
 }
 
-/// The API of a server that answers every request with `body`.
+/// The [`Api`] of pods, over a [`client`] whose service answers every request with `body`.
 fn pods(body: Vec<u8>) -> Api<Pod> {
     Api::<Pod>::all(client(body)).skip_fields(FieldSet::managed_fields())
 }

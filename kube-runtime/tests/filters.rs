@@ -279,7 +279,7 @@ async fn model_a_store_behind_a_filter_ends_equal_to_the_server_on_one_thread() 
     }
 }
 
-/// Runs sequences concurrently, because their waits take real time on several threads.
+/// Runs sequences concurrently: a multi-threaded runtime cannot pause the clock, so that each wait takes real time.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn model_a_store_behind_a_filter_ends_equal_to_the_server_on_several_threads() {
     let mut runs =

@@ -91,8 +91,8 @@ pub struct EventStream<K> {
 
 impl<K: DeserializeOwned + Send + 'static> EventStream<K> {
     /// Calls `filter` with the metadata of each object before the object is decoded, in the order of the events. A
-    /// dropped object is not decoded, which takes far less time. In place of successive dropped events the stream emits
-    /// one bookmark with the resource version of the last.
+    /// dropped object is not decoded: dropping an event takes far less time than decoding its object. In place of
+    /// successive dropped events the stream emits one bookmark with the resource version of the last.
     ///
     /// This synthetic bookmark has an empty kind. A watch from `""` or `"0"`, or with initial events, starts with a
     /// snapshot whose events are not ordered by resource version. In such a watch, do not resume from a synthetic

@@ -1,4 +1,4 @@
-//! The requests of discovery: one method for each document of the API server.
+//! The requests for discovery documents: one method for each kind of document.
 //!
 //! [`crate::discovery`] combines the documents.
 
@@ -13,7 +13,8 @@ use crate::{
     error::{Error, Result},
 };
 
-/// Documents of discovery. Prefer [`Discovery`](crate::discovery::Discovery), which reads all of them.
+/// Requests for single discovery documents. Prefer [`Discovery`](crate::discovery::Discovery), which reads and combines
+/// all of them.
 ///
 /// # Errors
 /// As for [`request`](Client::request).
@@ -94,7 +95,7 @@ impl Client {
         self.request_aggregated("/api").await
     }
 
-    /// Requests a document of discovery in one of the formats that `accept` lists.
+    /// Requests a discovery document in one of the formats that `accept` lists.
     pub(crate) async fn request_document<T: DeserializeOwned>(&self, path: &str, accept: &str) -> Result<T> {
         let request = Request::get(path).header(header::ACCEPT, accept).body(Vec::new());
         let request = request.map_err(|error| Error::Request {

@@ -35,8 +35,8 @@ impl<'a> ResourceArgument<'a> {
         }
     }
 
-    /// Whether the argument may name a resource of this group version, whose resources are unknown. Without `version`,
-    /// the resources of all versions of the group are unknown.
+    /// Whether the argument may name a resource of a group version whose discovery failed. `version` is `None` if the
+    /// discovery of all versions of the group failed.
     pub(super) fn may_be_in(&self, group: &str, version: Option<&str>) -> bool {
         self.group.is_none_or(|wanted| group.starts_with(wanted))
             && self.version.is_none_or(|wanted| version.is_none_or(|version| version == wanted))

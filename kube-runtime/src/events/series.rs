@@ -42,7 +42,7 @@ struct Series {
     written: i32,
     /// When the series began or `written` was last updated, by tokio's clock.
     written_at: Instant,
-    /// The time of the last occurrence, for the event.
+    /// The time of the last occurrence by the system's clock, for the field `lastObservedTime`.
     observed: MicroTime,
     /// The time of the last occurrence, by tokio's clock.
     observed_at: Instant,
@@ -147,7 +147,7 @@ impl State {
             let silent = now.duration_since(series.observed_at);
             let unwritten = series.unwritten() > 0;
             let refresh = series.written > 1 && now.duration_since(series.written_at) >= REFRESH_INTERVAL;
-            // A failed creation of an event is retried only at its next occurrence, as in client-go.
+            // As in client-go, a failed creation is retried only at the next occurrence of the event.
             let final_count = unwritten && series.written > 0 && silent < SERIES_TIMEOUT + COUNT_RETRY_TIME;
             if (silent >= SERIES_TIMEOUT && final_count)
                 || (silent < SERIES_TIMEOUT && refresh)

@@ -47,8 +47,8 @@ use std::sync::Arc;
 pub trait WatchStreamExt: Stream {
     /// Waits after errors, with the default backoff of a watcher.
     ///
-    /// The stream of [`watcher`](crate::watcher()) already waits after errors, concurrently with this wait. Use this
-    /// for other streams.
+    /// Use this for streams other than the stream of [`watcher`](crate::watcher()), which already waits after errors.
+    /// For that stream the two waits run at the same time and do not add up.
     fn default_backoff(self) -> StreamBackoff<Self, DefaultBackoff>
     where
         Self: TryStream + Sized,

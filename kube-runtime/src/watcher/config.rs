@@ -12,9 +12,8 @@ pub enum ListSemantic {
     /// The state of the server's storage at the time of the request.
     #[default]
     MostRecent,
-    /// Any state of the server's watch cache, which is cheaper on old servers. Relists are never older than the last
-    /// received resource version; if the server does not have that version, relists behave as with
-    /// `MostRecent`.
+    /// Any state of the server's watch cache. Such a list is cheaper for old servers. Relists are never older than the
+    /// last received resource version; if the server does not have that version, relists behave as with `MostRecent`.
     Any,
 }
 

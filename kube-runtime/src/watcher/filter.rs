@@ -1,6 +1,7 @@
 //! `EarlyFilters`: filters that run before an object is decoded.
 //!
-//! The filters and their state persist across the watches and lists of a watcher. `watch_ext` implements them.
+//! The filters and their state persist across the watches and lists of a watcher. `watch_ext` contains the
+//! implementations of [`EarlyFilter`].
 
 use kube_client::api::{EventStream, FilterDepth, ListStream, PartialObjectMeta, Verdict};
 use kube_client::core::{ObjectOrigin, UndecodableObject};

@@ -394,8 +394,8 @@ fn during_streaming_list(previous: Previous, input: Input) -> (State, Output) {
     }
 }
 
-/// The state after a broken streaming list: the watcher requests another streaming list after the first, and a paged
-/// list, whose responses are smaller, after the second.
+/// The state after a broken streaming list. After the first broken one, the watcher requests another streaming list.
+/// After the second, it requests a paged list, whose responses are smaller.
 fn after_broken_streaming_list(previous: Previous) -> State {
     match previous.attempt {
         Attempt::Fresh => State::Start { previous: previous.with_attempt(Attempt::Repeated) },

@@ -1,4 +1,5 @@
-//! Kinds with flattened enums, whose fields share an object with other fields: optional, nested in variants, in maps.
+//! Kinds that flatten enums: JSON has the fields of the enum and the other fields in one object. The enums are
+//! optional, nested in variants, or the values of maps.
 
 use std::collections::{BTreeMap, HashMap};
 

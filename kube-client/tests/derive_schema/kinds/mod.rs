@@ -49,7 +49,7 @@ macro_rules! kind {
         }
 
         impl $root {
-            /// This kind, with values that the server must accept and values that it must reject.
+            /// Returns this kind with values that the server must accept and values that it must reject.
             fn with_specs(good: Value, bad: Value) -> DerivedKind {
                 let specs = |list: Value| -> Vec<Value> {
                     let list = list.as_array().expect("a list of values").clone();

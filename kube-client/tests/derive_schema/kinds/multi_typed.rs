@@ -1,4 +1,5 @@
-//! Kinds with values of several types: JSON, int-or-string, quantities, objects of other APIs, and nullable fields.
+//! Kinds with fields whose values may have several JSON types: any JSON, int-or-string, quantities, objects of other
+//! APIs, and nullable fields.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +22,7 @@ pub(crate) struct Limits {
     anything: Option<Value>,
 }
 
-// A struct with a default for each type of field.
+// A struct whose fields have different types, each with a default value.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Defaulted {
     own: String,
