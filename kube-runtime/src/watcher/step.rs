@@ -4,12 +4,14 @@
 //! state and an input has a result.
 
 mod output;
+mod recovery;
 
 pub(super) use output::{DriverAction, Failure, Output, Request};
 
 use super::Event;
+use kube_client::Error as ClientError;
 use kube_client::core::{Bookmark, ObjectOrigin, ResourceVersion, Status, UndecodableObject};
-use kube_client::{Error as ClientError, TransportKind};
+use recovery::{MAX_CONNECTION_FAILURES, Recovery, recovery_from_error, recovery_from_status};
 use std::time::Duration;
 
 /// The state of a watcher.
@@ -166,24 +168,6 @@ pub(super) enum Phase {
     Open,
     /// A watch that was open long enough to count as healthy.
     Healthy,
-}
-
-/// How many consecutive watches may lose their connection before the watcher relists. The resource version may cause
-/// the failures: then each watch from that version fails.
-const MAX_CONNECTION_FAILURES: u8 = 3;
-
-/// How a watcher recovers from a failed watch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Recovery {
-    /// Resume from the same version: the server is unreachable or overloaded, and a list would fail or add load.
-    Resume,
-    /// Resume from the same version, at most [`MAX_CONNECTION_FAILURES`] times in a row: connections of healthy watches
-    /// fail too.
-    ResumeLimited,
-    /// Relist: the server cannot watch from the version, because it expired (410) or is ahead of the server.
-    Expired,
-    /// Relist after any other failure, because the failure may recur for each watch from this version.
-    Relist,
 }
 
 /// Returns the next state and the output for an input.
@@ -477,27 +461,6 @@ fn after_failure(state: State, recovery: Recovery, failure: Failure) -> (State, 
         Recovery::ResumeLimited | Recovery::Relist => {
             (State::Start { previous: previous(version) }, emit_error(failure))
         }
-    }
-}
-
-/// How a watch recovers after a failed request or response.
-fn recovery_from_error(error: &ClientError) -> Recovery {
-    match error {
-        ClientError::Api(status) => recovery_from_status(status),
-        ClientError::Transport { kind: TransportKind::Connect, .. } => Recovery::Resume,
-        ClientError::Transport { .. } | ClientError::Timeout { .. } => Recovery::ResumeLimited,
-        _ => Recovery::Relist,
-    }
-}
-
-/// How a watch recovers after the server reported this status.
-fn recovery_from_status(status: &Status) -> Recovery {
-    if status.is_gone() || status.is_resource_version_too_large() {
-        Recovery::Expired
-    } else if status.is_too_many_requests() {
-        Recovery::Resume
-    } else {
-        Recovery::Relist
     }
 }
 

@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::random;
+use kube_client::TransportKind;
 use kube_client::core::{BookmarkMeta, TypeMeta, reason};
 
 /// The kind of the open response.

@@ -1,6 +1,7 @@
 //! Table tests of the transitions: inputs and the expected output of each.
 
 use super::*;
+use kube_client::TransportKind;
 use kube_client::core::{BookmarkMeta, TypeMeta, reason};
 
 /// The server and the configuration allow streaming lists.

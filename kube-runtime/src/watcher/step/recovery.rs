@@ -1,0 +1,43 @@
+//! `Recovery`: how a watcher recovers from a failed watch, depending on the error or status. It performs no IO.
+
+use kube_client::core::Status;
+use kube_client::{Error as ClientError, TransportKind};
+
+/// How many consecutive watches may lose their connection before the watcher relists. The resource version may cause
+/// the failures: then each watch from that version fails.
+pub(super) const MAX_CONNECTION_FAILURES: u8 = 3;
+
+/// How a watcher recovers from a failed watch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Recovery {
+    /// Resume from the same version: the server is unreachable or overloaded, and a list would fail or add load.
+    Resume,
+    /// Resume from the same version, at most [`MAX_CONNECTION_FAILURES`] times in a row: connections of healthy watches
+    /// fail too.
+    ResumeLimited,
+    /// Relist: the server cannot watch from the version, because it expired (410) or is ahead of the server.
+    Expired,
+    /// Relist after any other failure, because the failure may recur for each watch from this version.
+    Relist,
+}
+
+/// How a watch recovers after a failed request or response.
+pub(super) fn recovery_from_error(error: &ClientError) -> Recovery {
+    match error {
+        ClientError::Api(status) => recovery_from_status(status),
+        ClientError::Transport { kind: TransportKind::Connect, .. } => Recovery::Resume,
+        ClientError::Transport { .. } | ClientError::Timeout { .. } => Recovery::ResumeLimited,
+        _ => Recovery::Relist,
+    }
+}
+
+/// How a watch recovers after the server reported this status.
+pub(super) fn recovery_from_status(status: &Status) -> Recovery {
+    if status.is_gone() || status.is_resource_version_too_large() {
+        Recovery::Expired
+    } else if status.is_too_many_requests() {
+        Recovery::Resume
+    } else {
+        Recovery::Relist
+    }
+}
