@@ -35,7 +35,7 @@ enum Submitted {
     /// The filter dropped the piece.
     Dropped,
     /// The piece is filtered again after the stream has emitted another item.
-    Held,
+    Deferred,
 }
 
 /// Splits and decodes the body of a list or watch, and emits the items or events in order.
@@ -54,7 +54,7 @@ pub(super) struct BodyDecoder<S: Split, T> {
     /// The keys of the values that the stream has not emitted; used only if there is a filter.
     queued: QueuedKeys,
     /// The piece that the filter deferred. It is filtered again later.
-    held: Option<Bytes>,
+    deferred: Option<Bytes>,
     /// Makes a bookmark with a resource version; `None` for lists.
     bookmark: Option<fn(String) -> T>,
     /// The resource version of the last dropped piece, until a bookmark with this version is queued.
@@ -83,7 +83,7 @@ impl<S: Split, T: Send + 'static> BodyDecoder<S, T> {
             read_ahead_from: None,
             filter: None,
             queued: QueuedKeys::default(),
-            held: None,
+            deferred: None,
             bookmark: None,
             dropped_version: None,
             kind: kind.to_owned(),
@@ -129,7 +129,7 @@ impl<S: Split, T: Send + 'static> BodyDecoder<S, T> {
         self.splitter = None;
         self.body = Body::empty();
         self.error = None;
-        self.held = None;
+        self.deferred = None;
         self.pipeline.clear();
     }
 
@@ -141,12 +141,12 @@ impl<S: Split, T: Send + 'static> BodyDecoder<S, T> {
 
     /// Reads and splits text until no text is available or the pipeline has no room, and submits the pieces.
     pub(super) fn fill(&mut self, cx: &mut Context<'_>) {
-        if let Some(piece) = self.held.take()
-            && self.submit(piece) == Submitted::Held
+        if let Some(piece) = self.deferred.take()
+            && self.submit(piece) == Submitted::Deferred
         {
             return;
         }
-        // If the body ended while its last piece was held, no later code flushes the pipeline.
+        // If the body ended while its last piece was deferred, no later code flushes the pipeline.
         if self.splitter.is_none() {
             self.queue_bookmark_for_dropped();
             self.pipeline.flush();
@@ -161,7 +161,7 @@ impl<S: Split, T: Send + 'static> BodyDecoder<S, T> {
                         Submitted::Queued => {}
                         Submitted::Dropped => dropped += 1,
                         // The stream must emit the earlier event about this object first.
-                        Submitted::Held => return,
+                        Submitted::Deferred => return,
                     }
                     // Yield to other tasks.
                     if dropped == MAX_DROPPED_PER_POLL {
@@ -191,7 +191,7 @@ impl<S: Split, T: Send + 'static> BodyDecoder<S, T> {
         }
     }
 
-    /// Queues, drops or holds a piece, depending on the verdict of the filter.
+    /// Queues, drops or defers a piece, depending on the verdict of the filter.
     fn submit(&mut self, piece: Bytes) -> Submitted {
         let Some(filter) = &mut self.filter else {
             self.pipeline.push(piece);
@@ -213,8 +213,8 @@ impl<S: Split, T: Send + 'static> BodyDecoder<S, T> {
                 return Submitted::Dropped;
             }
             PieceVerdict::Defer => {
-                self.held = Some(piece);
-                return Submitted::Held;
+                self.deferred = Some(piece);
+                return Submitted::Deferred;
             }
         }
         Submitted::Queued
@@ -290,7 +290,7 @@ impl<S: Split, T> BodyDecoder<S, T> {
 
     /// The number of bytes of split text whose items the stream has not emitted.
     pub(super) fn buffered_bytes(&self) -> usize {
-        self.pipeline.buffered_bytes() + self.held.as_ref().map_or(0, Bytes::len)
+        self.pipeline.buffered_bytes() + self.deferred.as_ref().map_or(0, Bytes::len)
     }
 
     /// The kind of the objects, for error texts.

@@ -34,21 +34,21 @@ type Decode<T> = Arc<dyn Fn(&[u8]) -> T + Send + Sync>;
 /// A queue of pieces. Decodes them, if possible in parallel, and returns the values in the order of the pieces.
 pub(super) struct Pipeline<T> {
     decode: Decode<T>,
-    /// The partial chunk: the pieces that have been pushed after the last chunk in `stages`.
-    chunk: Vec<Bytes>,
-    chunk_bytes: usize,
+    /// The partial chunk: the pieces that were pushed after the last element of `chunks`.
+    partial: Vec<Bytes>,
+    partial_bytes: usize,
     /// The chunks in order, each with the number of bytes of its text.
-    stages: VecDeque<(Stage<T>, usize)>,
-    /// The total length of the chunks in `stages`, in bytes.
-    staged_bytes: usize,
-    /// The maximum number of chunks in `stages`; 0 if `poll_next` decodes the pieces one at a time.
-    max_stages: usize,
+    chunks: VecDeque<(Chunk<T>, usize)>,
+    /// The number of bytes of the text of all `chunks`.
+    queued_bytes: usize,
+    /// The maximum length of `chunks`; 0 if `poll_next` decodes the pieces one at a time.
+    max_chunks: usize,
     /// The runtime on which decoding tasks are spawned: the caller may poll outside of a runtime.
     runtime: Option<Handle>,
 }
 
-/// A chunk of the queue, in one of the stages of decoding.
-enum Stage<T> {
+/// A chunk before, during or after its decoding.
+enum Chunk<T> {
     /// Not decoded: `poll_next` decodes these pieces.
     Raw(vec::IntoIter<Bytes>),
     /// A task decodes the pieces. It takes them from the [`SharedPieces`] when it starts.
@@ -76,24 +76,24 @@ impl SharedPieces {
 impl<T> Pipeline<T> {
     /// The number of bytes of pushed text in chunks whose values have not all been returned.
     pub(super) fn buffered_bytes(&self) -> usize {
-        self.staged_bytes + self.chunk_bytes
+        self.queued_bytes + self.partial_bytes
     }
 }
 
 impl<T: Send + 'static> Pipeline<T> {
     /// Decodes on the worker threads of the current runtime, or in `poll_next` without a multi-threaded runtime.
     pub(super) fn new(decode: impl Fn(&[u8]) -> T + Send + Sync + 'static) -> Self {
-        let (runtime, max_stages) = match workers() {
+        let (runtime, max_chunks) = match workers() {
             Some((runtime, workers)) => (Some(runtime), EXTRA_CHUNKS + 2 * workers),
             None => (None, 0),
         };
         Self {
             decode: Arc::new(decode),
-            chunk: Vec::new(),
-            chunk_bytes: 0,
-            stages: VecDeque::new(),
-            staged_bytes: 0,
-            max_stages,
+            partial: Vec::new(),
+            partial_bytes: 0,
+            chunks: VecDeque::new(),
+            queued_bytes: 0,
+            max_chunks,
             runtime,
         }
     }
@@ -101,24 +101,24 @@ impl<T: Send + 'static> Pipeline<T> {
     /// Whether the pipeline accepts another piece. Without this limit, the whole body would be buffered if the consumer
     /// of the stream is slow.
     pub(super) fn has_room(&self) -> bool {
-        if self.max_stages == 0 { self.is_empty() } else { self.stages.len() < self.max_stages }
+        if self.max_chunks == 0 { self.is_empty() } else { self.chunks.len() < self.max_chunks }
     }
 
     /// Whether all values have been returned.
     pub(super) fn is_empty(&self) -> bool {
-        self.stages.is_empty() && self.chunk.is_empty()
+        self.chunks.is_empty() && self.partial.is_empty()
     }
 
     /// Whether a partial chunk awaits more pieces before it is decoded.
     pub(super) fn has_partial_chunk(&self) -> bool {
-        !self.chunk.is_empty()
+        !self.partial.is_empty()
     }
 
     /// Appends a piece.
     pub(super) fn push(&mut self, piece: Bytes) {
-        self.chunk_bytes += piece.len();
-        self.chunk.push(piece);
-        if self.max_stages == 0 || self.chunk_bytes >= CHUNK_BYTES {
+        self.partial_bytes += piece.len();
+        self.partial.push(piece);
+        if self.max_chunks == 0 || self.partial_bytes >= CHUNK_BYTES {
             self.flush();
         }
     }
@@ -126,85 +126,85 @@ impl<T: Send + 'static> Pipeline<T> {
     /// Appends a value that is already decoded.
     pub(super) fn push_value(&mut self, value: T) {
         self.flush();
-        self.push_stage(Stage::Done(vec![value].into_iter()), 0);
+        self.push_chunk(Chunk::Done(vec![value].into_iter()), 0);
     }
 
     /// Starts to decode the partial chunk.
     pub(super) fn flush(&mut self) {
-        if self.chunk.is_empty() {
+        if self.partial.is_empty() {
             return;
         }
-        let pieces = std::mem::take(&mut self.chunk);
-        let bytes = std::mem::take(&mut self.chunk_bytes);
-        let stage = match &self.runtime {
+        let pieces = std::mem::take(&mut self.partial);
+        let bytes = std::mem::take(&mut self.partial_bytes);
+        let chunk = match &self.runtime {
             // Beyond the limit, pieces stay undecoded: text takes less memory than values.
             Some(runtime)
-                if self.stages.len() < self.max_stages && bytes >= MIN_TASK_BYTES && pieces.len() > 1 =>
+                if self.chunks.len() < self.max_chunks && bytes >= MIN_TASK_BYTES && pieces.len() > 1 =>
             {
                 let decode = self.decode.clone();
                 let pieces = SharedPieces::new(pieces);
                 let shared = pieces.clone();
                 let task = runtime.spawn(async move { decode_all(&shared.take_all(), bytes, &*decode) });
-                Stage::Running(AbortOnDrop::new(task), pieces)
+                Chunk::Running(AbortOnDrop::new(task), pieces)
             }
-            _ => Stage::Raw(pieces.into_iter()),
+            _ => Chunk::Raw(pieces.into_iter()),
         };
-        self.push_stage(stage, bytes);
+        self.push_chunk(chunk, bytes);
     }
 
     /// Appends a chunk whose text has `bytes` bytes.
-    fn push_stage(&mut self, stage: Stage<T>, bytes: usize) {
-        self.staged_bytes += bytes;
-        self.stages.push_back((stage, bytes));
+    fn push_chunk(&mut self, chunk: Chunk<T>, bytes: usize) {
+        self.queued_bytes += bytes;
+        self.chunks.push_back((chunk, bytes));
     }
 
     /// Removes the first chunk, all of whose values have been returned.
-    fn pop_stage(&mut self) {
-        if let Some((_, bytes)) = self.stages.pop_front() {
-            self.staged_bytes -= bytes;
+    fn pop_chunk(&mut self) {
+        if let Some((_, bytes)) = self.chunks.pop_front() {
+            self.queued_bytes -= bytes;
         }
     }
 
     /// Drops all pieces and values, and aborts their tasks.
     pub(super) fn clear(&mut self) {
-        self.stages.clear();
-        self.staged_bytes = 0;
-        self.chunk.clear();
-        self.chunk_bytes = 0;
+        self.chunks.clear();
+        self.queued_bytes = 0;
+        self.partial.clear();
+        self.partial_bytes = 0;
     }
 
-    /// The next value; `None` if `stages` is empty. Does not decode the partial chunk before [`flush`](Self::flush).
+    /// The next value; `None` if `chunks` is empty. Does not decode the partial chunk before [`flush`](Self::flush).
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<T>> {
         loop {
-            let Some((stage, _)) = self.stages.front_mut() else { return Poll::Ready(None) };
+            let Some((chunk, _)) = self.chunks.front_mut() else { return Poll::Ready(None) };
             // Remove a chunk together with its last value, so that `has_room` does not count it. Values are large: do
             // not move a value out of its `Option` before returning it.
-            match stage {
-                Stage::Raw(pieces) => {
+            match chunk {
+                Chunk::Raw(pieces) => {
                     let piece = pieces.next();
                     if pieces.len() == 0 {
-                        self.pop_stage();
+                        self.pop_chunk();
                     }
                     if let Some(piece) = piece {
                         return Poll::Ready(Some((self.decode)(&piece)));
                     }
                 }
-                Stage::Done(values) => {
+                Chunk::Done(values) => {
                     let value = values.next();
                     if values.len() == 0 {
-                        self.pop_stage();
+                        self.pop_chunk();
                     }
                     if value.is_some() {
                         return Poll::Ready(value);
                     }
                 }
-                Stage::Running(task, pieces) => match ready!(Pin::new(task).poll(cx)) {
-                    Ok(values) => *stage = Stage::Done(values.into_iter()),
+                Chunk::Running(task, pieces) => match ready!(Pin::new(task).poll(cx)) {
+                    Ok(values) => *chunk = Chunk::Done(values.into_iter()),
                     Err(error) => match error.try_into_panic() {
                         // This panic is a bug in this crate: `decode` catches the panics of a type's `Deserialize`.
                         Ok(panic) => std::panic::resume_unwind(panic),
                         // The runtime has shut down. A task without an await either completes or never starts.
-                        Err(_) => *stage = Stage::Raw(pieces.take_all().into_iter()),
+                        Err(_) => *chunk = Chunk::Raw(pieces.take_all().into_iter()),
                     },
                 },
             }
