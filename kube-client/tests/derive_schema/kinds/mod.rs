@@ -101,7 +101,7 @@ pub(crate) enum Level {
 /// A direction.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Way {
+pub(crate) enum Direction {
     /// Towards the top.
     Up,
     /// Towards the bottom.
@@ -282,8 +282,8 @@ kind!(ScalarSpec, "NumbersKind", NumbersKind, Numbers);
 kind!(TextSpec, "TextsKind", TextsKind, Texts);
 kind!(LevelSpec, "LevelKind", LevelKind, Level);
 kind!(MaybeLevelSpec, "MaybeLevel", MaybeLevel, Option<Level>);
-kind!(WaySpec, "WayKind", WayKind, Way);
-kind!(MaybeWaySpec, "MaybeWay", MaybeWay, Option<Way>);
+kind!(WaySpec, "WayKind", WayKind, Direction);
+kind!(MaybeWaySpec, "MaybeWay", MaybeWay, Option<Direction>);
 kind!(ExternalSpec, "ExternalKind", ExternalKind, External);
 kind!(MaybeExternalSpec, "MaybeExternal", MaybeExternal, Option<External>);
 kind!(InternalSpec, "InternalKind", InternalKind, Internal);
