@@ -25,7 +25,7 @@ pub fn seed(seed: u64) {
     fastrand::seed(seed);
 }
 
-/// The random generator of a model test.
+/// The random generator of a model test: a test that compares code with a simple model after random inputs.
 #[cfg(test)]
 pub(crate) type Rng = fastrand::Rng;
 

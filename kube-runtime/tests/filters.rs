@@ -170,11 +170,12 @@ impl Server {
 fn client(server: Arc<Mutex<Server>>) -> Client {
     let service = tower::service_fn(move |request: http::Request<Body>| {
         let query = request.uri().query().unwrap_or_default().to_owned();
-        let of = |key: &str| query.split('&').find_map(|pair| pair.strip_prefix(key)).map(ToOwned::to_owned);
+        let value_of =
+            |key: &str| query.split('&').find_map(|pair| pair.strip_prefix(key)).map(ToOwned::to_owned);
         let mut server = server.lock().unwrap();
         let body = if query.contains("watch=true") || query.contains("watch=1") {
             let initial = query.contains("sendInitialEvents=true");
-            let from = of("resourceVersion=").and_then(|version| version.parse::<usize>().ok());
+            let from = value_of("resourceVersion=").and_then(|version| version.parse::<usize>().ok());
             let from = if initial { server.executed } else { from.unwrap() - 1 };
             let (text, cut) = server.watch_body(from, initial);
             let rest = if cut {
@@ -226,8 +227,8 @@ async fn run_watcher(filter: Filter, strategy: InitialListStrategy, server: Serv
             drop(item);
         }
     };
-    let late = tokio::time::timeout(Duration::from_secs(60), at_end).await.is_err();
-    if late {
+    let timed_out = tokio::time::timeout(Duration::from_secs(60), at_end).await.is_err();
+    if timed_out {
         return Err("the end of the sequence is never seen".into());
     }
     let server = server.lock().unwrap();

@@ -144,12 +144,12 @@ impl TryFrom<Config> for ClientBuilder<HttpService> {
         );
 
         // A connection keeps the certificate of its handshake: a changed certificate requires new connections.
-        let renewing = transport.clone();
-        let first = OnceLock::new();
+        let transport_to_renew = transport.clone();
+        let first_certificate = OnceLock::new();
         let on_certificate = Box::new(move |certificate| {
             identity.set(certificate).map_err(BoxError::from)?;
-            if first.set(()).is_err() {
-                renewing.renew();
+            if first_certificate.set(()).is_err() {
+                transport_to_renew.renew();
             }
             Ok(())
         });
@@ -262,16 +262,16 @@ fn parse_proxy(proxy: Option<&Uri>) -> Result<Dial> {
             .parse::<Uri>()
             .map_err(|error| UnusableField::error("proxy_url", error.into()))
     };
-    let http = |port, tls: Option<Arc<ClientConfig>>| {
+    let http_proxy = |port, tls: Option<Arc<ClientConfig>>| {
         let authorization =
             login.as_ref().map(|(name, password)| auth::proxy_authorization(name, password)).transpose();
         Ok(Dial::Http { proxy: address(port)?, authorization: authorization.map_err(Error::config)?, tls })
     };
     match proxy.scheme_str() {
-        Some("http") => http(80, None),
+        Some("http") => http_proxy(80, None),
         Some("https") => {
             let config = tls::client_config(&Trust::System, Arc::default())?;
-            http(443, Some(Arc::new(config)))
+            http_proxy(443, Some(Arc::new(config)))
         }
         // As in Go, the proxy resolves the host names with both schemes.
         Some("socks5" | "socks5h") => Ok(Dial::Socks5 { proxy: address(1080)?, login }),

@@ -98,14 +98,14 @@ async fn an_unavailable_root_is_an_error_but_a_missing_one_is_not() {
 }
 
 /// Every document that differs from this one in one value.
-fn changes(document: &Value) -> Vec<Value> {
+fn changed_documents(document: &Value) -> Vec<Value> {
     let mut changed: Vec<Value> =
         [json!(null), json!(-1), json!("../x"), json!(""), json!([]), json!({}), json!([null, 7, [], {}])]
             .into();
     match document {
         Value::Array(elements) => {
             for (index, element) in elements.iter().enumerate() {
-                for change in changes(element) {
+                for change in changed_documents(element) {
                     let mut elements = elements.clone();
                     elements[index] = change;
                     changed.push(elements.into());
@@ -115,7 +115,7 @@ fn changes(document: &Value) -> Vec<Value> {
         }
         Value::Object(fields) => {
             for (key, value) in fields {
-                for change in changes(value) {
+                for change in changed_documents(value) {
                     let mut fields = fields.clone();
                     fields.insert(key.clone(), change);
                     changed.push(fields.into());
@@ -142,7 +142,7 @@ async fn a_malformed_entry_never_hides_the_entries_beside_it() {
                           "acceptedTypes": [{"kind": "S"}], "verbs": ["get"]}],
     }]}]});
     let (mut failed, mut harmless) = (0, 0);
-    for other in changes(&other) {
+    for other in changed_documents(&other) {
         for items in [json!([good, other]), json!([other, good])] {
             let (client, _) =
                 mock_server(json!({"/apis": {"kind": "APIGroupDiscoveryList", "items": items}}));
@@ -165,8 +165,8 @@ async fn a_malformed_unaggregated_entry_never_hides_the_entries_beside_it() {
         {"name": "ys/scale", "singularName": "", "namespaced": true, "group": "g", "version": "v1", "kind": "S",
          "verbs": ["get"]},
     ]});
-    let groups = changes(&group).into_iter().map(|group| (group, list.clone()));
-    let lists = changes(&list).into_iter().map(|list| (group.clone(), list));
+    let groups = changed_documents(&group).into_iter().map(|group| (group, list.clone()));
+    let lists = changed_documents(&list).into_iter().map(|list| (group.clone(), list));
     let mut failed = 0;
     for (group, list) in groups.chain(lists) {
         let (client, _) = mock_server(json!({

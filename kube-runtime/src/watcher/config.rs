@@ -1,4 +1,5 @@
-//! `Config`: the options of a watcher.
+//! `Config`: the options of a watcher. A snapshot is the set of all objects with which a watcher starts, and which it
+//! requests again in a relist.
 
 use super::backoff::ExponentialBackoff;
 use kube_client::api::{ListParams, WatchParams};

@@ -454,11 +454,11 @@ fn rejects_credentials_over_plain_http_except_to_loopback() {
     assert!(message.contains("in the clear") && message.contains("https://"), "{message}");
     client("http://10.0.0.1", |config| config.allow_insecure_auth = true).unwrap();
     client("http://10.0.0.1", |config| config.auth_info.token = None).unwrap();
-    let own = |config: &mut Config| {
+    let with_authorization = |config: &mut Config| {
         config.auth_info.token = None;
         config.headers.push((http::header::AUTHORIZATION, http::HeaderValue::from_static("mine")));
     };
-    assert!(client("http://10.0.0.1", own).unwrap_err().contains("in the clear"));
+    assert!(client("http://10.0.0.1", with_authorization).unwrap_err().contains("in the clear"));
     client("http://localhost:8001", |_| {}).unwrap();
     client("http://[::1]:8001", |_| {}).unwrap();
 }

@@ -195,7 +195,7 @@ async fn presents_each_new_certificate_of_a_credential_plugin() {
     let (authority, clients) = (Authority::new("ca"), Authority::new("clients"));
     let server = Server::https(&authority.issue(&["127.0.0.1"], |_| {}), Some(&clients)).await;
     let folder = tempfile::tempdir().unwrap();
-    let print = |leaf: &Leaf| {
+    let write_credential = |leaf: &Leaf| {
         let credential = serde_json::json!({
             "kind": "ExecCredential", "apiVersion": "client.authentication.k8s.io/v1beta1", "status": {
                 "clientCertificateData": leaf.pem, "clientKeyData": leaf.key.serialize_pem(),
@@ -216,7 +216,7 @@ async fn presents_each_new_certificate_of_a_credential_plugin() {
     let client = Client::try_from(config).unwrap();
     for name in ["one", "two"] {
         let leaf = clients.issue(&[name], |_| {});
-        print(&leaf);
+        write_credential(&leaf);
         let presented = client.apiserver_version().await.unwrap().git_commit;
         assert_eq!(presented, STANDARD.encode(&leaf.der), "{name}");
     }

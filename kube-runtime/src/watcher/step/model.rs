@@ -50,6 +50,7 @@ struct TestInput {
     connection_failure: bool,
     /// Whether the input is a failure after which a watch resumes any number of times.
     resumes_always: bool,
+    /// Whether the input is a failure.
     failure: bool,
 }
 
