@@ -19,7 +19,7 @@ pub(super) struct Endpoint {
 
 impl Endpoint {
     /// The resource and its capabilities.
-    pub(super) fn pair(&self) -> (ApiResource, ApiCapabilities) {
+    pub(super) fn resource_and_capabilities(&self) -> (ApiResource, ApiCapabilities) {
         (self.resource.clone(), self.capabilities.clone())
     }
 
@@ -113,7 +113,7 @@ impl ApiGroup {
 
     /// The resources of a version, in the order of the server. Empty if there is no such version.
     pub fn versioned_resources(&self, ver: &str) -> Vec<(ApiResource, ApiCapabilities)> {
-        self.endpoints(ver).map(Endpoint::pair).collect()
+        self.endpoints(ver).map(Endpoint::resource_and_capabilities).collect()
     }
 
     /// The resources of [`preferred_version_or_latest`](Self::preferred_version_or_latest).
@@ -129,12 +129,12 @@ impl ApiGroup {
         let mut seen = HashSet::new();
         let endpoints = self.versions.iter().flat_map(|data| &data.endpoints);
         let first = endpoints.filter(|e| seen.insert((&e.resource.kind, &e.resource.plural)));
-        first.map(Endpoint::pair).collect()
+        first.map(Endpoint::resource_and_capabilities).collect()
     }
 
     /// The resource of a kind in [`preferred_version_or_latest`](Self::preferred_version_or_latest).
     pub fn recommended_kind(&self, kind: &str) -> Option<(ApiResource, ApiCapabilities)> {
-        self.find_kind(self.preferred_version_or_latest(), kind).map(Endpoint::pair)
+        self.find_kind(self.preferred_version_or_latest(), kind).map(Endpoint::resource_and_capabilities)
     }
 
     /// The first resource of a kind in a version.

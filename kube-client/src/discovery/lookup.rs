@@ -71,7 +71,7 @@ impl Discovery {
         let by_kind = || {
             ResourceArgument::interpretations(argument).into_iter().find_map(|name| self.find_by_kind(name))
         };
-        by_name.or_else(by_kind).map(Endpoint::pair)
+        by_name.or_else(by_kind).map(Endpoint::resource_and_capabilities)
     }
 
     /// The resources of a category, such as `all`, each in one version. Empty if there is no such category.
@@ -93,7 +93,7 @@ impl Discovery {
             let ApiResource { group, plural, .. } = &endpoint.resource;
             let known = |(other, _): &(ApiResource, _)| (&other.group, &other.plural) == (group, plural);
             if endpoint.categories.iter().any(|name| name == category) && !found.iter().any(known) {
-                found.push(endpoint.pair());
+                found.push(endpoint.resource_and_capabilities());
             }
         }
         found

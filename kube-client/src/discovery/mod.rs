@@ -183,7 +183,7 @@ impl Discovery {
 
     /// The resource of a kind. If several resources have this kind, the first in the order of the server.
     pub fn resolve_gvk(&self, gvk: &GroupVersionKind) -> Option<(ApiResource, ApiCapabilities)> {
-        Some(self.get(&gvk.group)?.find_kind(&gvk.version, &gvk.kind)?.pair())
+        Some(self.get(&gvk.group)?.find_kind(&gvk.version, &gvk.kind)?.resource_and_capabilities())
     }
 
     /// The resource of the `apiVersion` and `kind` of an object.

@@ -103,7 +103,7 @@ pub async fn pinned_kind(client: &Client, gvk: &GroupVersionKind) -> Result<(Api
     let gv = GroupVersion::gv(&gvk.group, &gvk.version);
     let data = unaggregated::fetch_version(client, &gv, &mut Vec::new()).await?;
     let found = data.endpoints.iter().find(|endpoint| endpoint.resource.kind == gvk.kind);
-    Ok(found.ok_or_else(|| DiscoveryError::MissingKind(gvk.to_string()))?.pair())
+    Ok(found.ok_or_else(|| DiscoveryError::MissingKind(gvk.to_string()))?.resource_and_capabilities())
 }
 
 /// Returns the first failure as an error.
