@@ -36,9 +36,8 @@ const FLUSH_INTERVAL: Duration = Duration::from_secs(60);
 ///   first event remains.
 /// - **Rate limit.** For each object, 25 events may be written, and then one in 5 minutes ([`Config`]). Further events
 ///   are dropped and counted by [`dropped`](Self::dropped); repetitions of a series are only counted.
-/// - **Memory.** The recorder keeps at most 4096 series, and the rate limits of at most 4096 objects. It evicts the
-/// least
-///   recently used entry.
+/// - **Memory.** The recorder keeps at most 4096 series, and the rate limits of at most 4096 objects. It
+///   evicts the least recently used entry.
 ///
 /// A task of the recorder writes the counts. The task ends when the last clone is dropped, and unwritten counts are
 /// then lost: call [`flush`](Self::flush) before. The rate limit and the series use tokio's clock; events contain the
