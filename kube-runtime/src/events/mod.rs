@@ -35,7 +35,8 @@ const FLUSH_INTERVAL: Duration = Duration::from_secs(60);
 ///   the count when the event was not repeated for 6 minutes, and refreshes the event every 30 minutes. The note of the
 ///   first event remains.
 /// - **Rate limit.** For each object, 25 events may be written, and then one in 5 minutes ([`Config`]). Further events
-///   are dropped and counted by [`dropped`](Self::dropped); repetitions of a series are only counted.
+///   are dropped, and [`dropped`](Self::dropped) returns their number. Repetitions only increase the count of their
+///   series.
 /// - **Memory.** The recorder keeps at most 4096 series, and the rate limits of at most 4096 objects. It
 ///   evicts the least recently used entry.
 ///

@@ -133,7 +133,7 @@ impl State {
         }
     }
 
-    /// The series of a write; `None` if it was evicted, even if it was started again.
+    /// The series that a write belongs to; `None` if that series was evicted, even if a new series has the same key.
     fn series_of(&mut self, write: &Write) -> Option<&mut Series> {
         let series = self.series.peek_mut(&write.key)?;
         (series.event.metadata.name == write.event.metadata.name).then_some(series)

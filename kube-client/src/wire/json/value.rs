@@ -82,7 +82,8 @@ impl<'r, 'de, 'f> Value<'r, 'de, 'f> {
         value
     }
 
-    /// Deserializes a string. Its opening quote has been peeked.
+    /// Deserializes a string, whose opening quote has been peeked. Replaces a time that `jiff::Timestamp` cannot
+    /// represent by the nearest timestamp, if the visitor deserializes a `jiff::Timestamp`.
     #[inline]
     fn visit_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
         let text = self.reader.read_string()?;
@@ -122,8 +123,7 @@ impl<'r, 'de, 'f> Value<'r, 'de, 'f> {
     }
 }
 
-/// Whether `T` is `jiff::Timestamp`, the type inside k8s-openapi's `Time` and `MicroTime`. Other types receive the text
-/// unchanged.
+/// Whether `T` is `jiff::Timestamp`, the type inside k8s-openapi's `Time` and `MicroTime`.
 ///
 /// The comparison is evaluated at compile time. A `TypeId` would require `T: 'static`.
 #[inline]

@@ -146,8 +146,8 @@ pub(super) fn is_whole(number: f64) -> bool {
 
 /// Converts a float64 to int64; `None` if it is fractional or outside of int64.
 fn as_i64(number: f64) -> Option<i64> {
-    // The server formats the float64 with the fewest digits and parses the text as an int64. The text of -2^63 is
-    // -9223372036854776000, which is outside of int64.
+    // As in Go, the float64 is formatted as the shortest decimal that round-trips, and the text is parsed as an int64.
+    // This rejects -2^63, although it is an int64: its shortest decimal is -9223372036854776000.
     number.to_string().parse().ok()
 }
 
