@@ -270,6 +270,11 @@ impl Error {
         self.status().is_some_and(Status::is_invalid)
     }
 
+    /// Whether the server rejected the request as malformed (400).
+    pub fn is_bad_request(&self) -> bool {
+        self.status().is_some_and(Status::is_bad_request)
+    }
+
     /// Whether the server rejected the request because of too many requests (429).
     pub fn is_too_many_requests(&self) -> bool {
         self.status().is_some_and(Status::is_too_many_requests)

@@ -4,6 +4,9 @@
 //! the types of the schema.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::ValidationRule;
+use serde::{Deserialize, Serialize};
+use std::str::FromStr;
+use thiserror::Error;
 
 /// A validation rule for the value at one node of a schema (`x-kubernetes-validations`).
 ///
@@ -13,17 +16,22 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::Validati
 /// let rule = Rule::new("self.min <= self.max").message("min must not be above max");
 /// assert_eq!(rule, Rule::from(("self.min <= self.max", "min must not be above max")));
 /// ```
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Rule {
     /// The expression. `self` is the value, and `oldSelf` is the value before an update.
     pub rule: String,
     /// The error message when the rule fails. By default the message contains the rule.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub message: Option<Message>,
     /// The path of the field that an error refers to, relative to the rule's node, such as `.spec.min`.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub field_path: Option<String>,
     /// The machine-readable reason of the error; `FieldValueInvalid` by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<Reason>,
     /// Whether a rule that uses `oldSelf` is also evaluated on creation. `oldSelf` is then a CEL optional.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub optional_old_self: Option<bool>,
 }
 
@@ -50,8 +58,8 @@ impl Rule {
 
     /// Sets the machine-readable reason.
     #[must_use]
-    pub fn reason(mut self, reason: Reason) -> Self {
-        self.reason = Some(reason);
+    pub fn reason(mut self, reason: impl Into<Reason>) -> Self {
+        self.reason = Some(reason.into());
         self
     }
 
@@ -100,11 +108,13 @@ impl From<Rule> for ValidationRule {
 }
 
 /// The error message of a rule.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub enum Message {
     /// A fixed text without line breaks.
+    #[serde(rename = "message")]
     Message(String),
     /// A CEL expression that evaluates to the text. It can use the same variables as the rule.
+    #[serde(rename = "messageExpression")]
     Expression(String),
 }
 
@@ -121,7 +131,7 @@ impl From<String> for Message {
 }
 
 /// The machine-readable reason of an error. The names are those of Kubernetes' `FieldValueErrorReason`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub enum Reason {
     /// The value is malformed or out of bounds.
     #[default]
@@ -132,6 +142,29 @@ pub enum Reason {
     FieldValueRequired,
     /// A value that must be unique occurs more than once.
     FieldValueDuplicate,
+}
+
+/// The error for a text that is not the name of a [`Reason`].
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error(
+    "not the reason of a validation rule: {0:?}; the reasons are FieldValueInvalid, FieldValueForbidden, \
+     FieldValueRequired and FieldValueDuplicate"
+)]
+pub struct ParseReasonError(pub String);
+
+impl FromStr for Reason {
+    type Err = ParseReasonError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let all = [
+            Self::FieldValueInvalid,
+            Self::FieldValueForbidden,
+            Self::FieldValueRequired,
+            Self::FieldValueDuplicate,
+        ];
+        let found = all.into_iter().find(|reason| reason.as_str() == text);
+        found.ok_or_else(|| ParseReasonError(text.to_owned()))
+    }
 }
 
 impl Reason {
@@ -148,6 +181,34 @@ impl Reason {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_rule_serializes_as_in_a_crd() {
+        let rule = Rule::new("self > 0")
+            .message(Message::Expression("'is ' + string(self)".into()))
+            .field_path(".port")
+            .reason(Reason::FieldValueForbidden)
+            .optional_old_self(true);
+        let expected = serde_json::json!({
+            "rule": "self > 0", "messageExpression": "'is ' + string(self)", "fieldPath": ".port",
+            "reason": "FieldValueForbidden", "optionalOldSelf": true,
+        });
+        assert_eq!(serde_json::to_value(&rule).unwrap(), expected);
+        assert_eq!(serde_json::from_value::<Rule>(expected).unwrap(), rule);
+        let short = Rule::from(("true", "never"));
+        assert_eq!(
+            serde_json::to_value(&short).unwrap(),
+            serde_json::json!({"rule": "true", "message": "never"})
+        );
+        assert_eq!(serde_json::from_str::<Rule>(r#"{"rule": "true"}"#).unwrap(), Rule::new("true"));
+    }
+
+    #[test]
+    fn reasons_parse_from_their_names() {
+        assert_eq!("FieldValueDuplicate".parse(), Ok(Reason::FieldValueDuplicate));
+        let error = "Duplicate".parse::<Reason>().unwrap_err();
+        assert!(error.to_string().contains("FieldValueDuplicate"), "{error}");
+    }
 
     #[test]
     fn serializes_a_rule_as_in_apiextensions_v1() {

@@ -36,6 +36,12 @@ impl GroupVersionKind {
         Self { group: group.into(), version: version.into(), kind: kind.into() }
     }
 
+    /// Splits the `apiVersion` at the first slash, without a check.
+    fn split(api_version: &str, kind: String) -> Self {
+        let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+        Self { group: group.to_owned(), version: version.to_owned(), kind }
+    }
+
     /// The `apiVersion` of objects of this kind.
     pub fn api_version(&self) -> String {
         join_api_version(&self.group, &self.version)
@@ -61,6 +67,20 @@ impl TryFrom<TypeMeta> for GroupVersionKind {
 
     fn try_from(types: TypeMeta) -> Result<Self, Self::Error> {
         Self::try_from(&types)
+    }
+}
+
+impl From<OwnerReference> for GroupVersionKind {
+    /// Does not check the `apiVersion`; use `TryFrom<&OwnerReference>` for a reference that a user wrote.
+    fn from(owner: OwnerReference) -> Self {
+        Self::split(&owner.api_version, owner.kind)
+    }
+}
+
+impl From<ObjectReference> for GroupVersionKind {
+    /// Does not check the `apiVersion`; use `TryFrom<&ObjectReference>` for a reference that a user wrote.
+    fn from(object: ObjectReference) -> Self {
+        Self::split(&object.api_version.unwrap_or_default(), object.kind.unwrap_or_default())
     }
 }
 
@@ -154,6 +174,21 @@ pub(crate) fn join_api_version(group: &str, version: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn kinds_of_references_convert() {
+        let owner =
+            OwnerReference { api_version: "apps/v1".into(), kind: "Deployment".into(), ..Default::default() };
+        assert_eq!(GroupVersionKind::from(owner), GroupVersionKind::gvk("apps", "v1", "Deployment"));
+        let object = ObjectReference {
+            api_version: Some("v1".into()),
+            kind: Some("Pod".into()),
+            ..Default::default()
+        };
+        assert_eq!(GroupVersionKind::from(object), GroupVersionKind::gvk("", "v1", "Pod"));
+        let no_kind = GroupVersionKind::from(ObjectReference::default());
+        assert_eq!(no_kind, GroupVersionKind::gvk("", "", ""));
+    }
 
     #[test]
     fn parses_both_forms_of_api_version_and_rejects_others() {

@@ -5,30 +5,39 @@
 
 #[doc(hidden)]
 pub mod __private;
+pub mod admission;
 mod cel;
+pub mod conversion;
 pub mod crd;
 pub mod discovery;
+pub mod duration;
+pub mod error_boundary;
 mod field_set;
 mod gvk;
 mod metadata;
 mod null;
 mod object;
 mod params;
+mod quantity;
 mod redact;
 pub mod request;
 mod resource;
 mod response;
+mod restart;
 #[cfg(feature = "schema")]
 pub mod schema;
 mod selector;
+mod table;
 #[cfg(feature = "client")]
 mod timestamp;
 mod undecodable_object;
 mod version;
 mod watch_event;
 
-pub use cel::{Message, Reason, Rule};
+pub use cel::{Message, ParseReasonError, Reason, Rule};
 pub use crd::CustomResourceExt;
+pub use duration::Duration;
+pub use error_boundary::DeserializeGuard;
 #[cfg(feature = "client")]
 pub(crate) use field_set::FieldNode;
 pub use field_set::{FieldSet, ParseFieldPathError};
@@ -41,19 +50,24 @@ pub use object::{
     PartialObjectMeta, PartialObjectMetaExt,
 };
 pub use params::{
-    DeleteParams, GetParams, ListParams, Patch, PatchParams, PostParams, Preconditions, PropagationPolicy,
-    ValidationDirective, VersionMatch, WatchParams,
+    DeleteParams, EvictParams, GetParams, ListParams, LogParams, LogStream, Patch, PatchParams, PostParams,
+    Preconditions, PropagationPolicy, Seconds, ValidationDirective, VersionMatch, WatchParams,
 };
+pub use quantity::{ParseQuantityError, ParsedQuantity};
 pub(crate) use redact::redact_decode_error;
 #[cfg(feature = "client")]
 pub(crate) use redact::without_values;
 pub use request::Request;
 pub use resource::{
-    ClusterResourceScope, DynamicResourceScope, NamespaceResourceScope, NamespaceScope, Representation,
-    Resource, ResourceExt, ResourceScope, SubResourceScope,
+    ClusterResourceScope, ClusterScope, DynamicResourceScope, NamespaceResourceScope, NamespaceScope,
+    Representation, Resource, ResourceExt, ResourceScope, SubResourceScope,
 };
+#[expect(deprecated, reason = "kube exports this name, too")]
+pub use response::ErrorResponse;
 pub use response::{Status, StatusCause, StatusDetails, StatusSummary, reason};
+pub use restart::Restart;
 pub use selector::{Expression, ParseExpressionError, Selector, SelectorExt};
+pub use table::{Table, TableColumnDefinition, TableRow};
 #[cfg(feature = "client")]
 pub(crate) use timestamp::nearest_timestamp;
 pub use undecodable_object::{ObjectOrigin, UndecodableObject};

@@ -19,9 +19,26 @@ pub trait NamespaceScope: ResourceScope {}
 impl NamespaceScope for NamespaceResourceScope {}
 impl NamespaceScope for DynamicResourceScope {}
 
+/// Scopes that allow objects without a namespace.
+pub trait ClusterScope: ResourceScope {}
+impl ClusterScope for ClusterResourceScope {}
+impl ClusterScope for DynamicResourceScope {}
+
 /// Characters to escape in a namespace: they would change the structure of the URL path.
 const ESCAPED_IN_NAMESPACE: &percent_encoding::AsciiSet =
     &percent_encoding::CONTROLS.add(b'/').add(b'%').add(b'?').add(b'#').add(b' ');
+
+/// The path of the collection `plural` below the path `version` of a group version.
+pub(crate) fn namespaced_path(version: &str, namespace: Option<&str>, plural: &str) -> String {
+    match namespace {
+        Some(ns) => {
+            // Escape an invalid namespace, so that it stays one path segment; `Request` then rejects it.
+            let ns = percent_encoding::utf8_percent_encode(ns, ESCAPED_IN_NAMESPACE);
+            format!("{version}/namespaces/{ns}/{plural}")
+        }
+        None => format!("{version}/{plural}"),
+    }
+}
 
 /// The form in which a client requests objects from the server.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
@@ -32,6 +49,8 @@ pub enum Representation {
     Full,
     /// The type and metadata only (`meta/v1 PartialObjectMetadata`).
     Metadata,
+    /// Rows of columns (`meta/v1 Table`): see [`Table`](super::Table).
+    Table,
 }
 
 /// A kind of object that an API server stores.
@@ -80,14 +99,7 @@ pub trait Resource {
         let (group, version, plural) = (Self::group(dt), Self::version(dt), Self::plural(dt));
         let root = if group.is_empty() { "api" } else { "apis" };
         let slash = if group.is_empty() { "" } else { "/" };
-        match namespace {
-            Some(ns) => {
-                // Escape an invalid namespace, so that it stays one path segment; `Request` then rejects it.
-                let ns = percent_encoding::utf8_percent_encode(ns, ESCAPED_IN_NAMESPACE);
-                format!("/{root}/{group}{slash}{version}/namespaces/{ns}/{plural}")
-            }
-            None => format!("/{root}/{group}{slash}{version}/{plural}"),
-        }
+        namespaced_path(&format!("/{root}/{group}{slash}{version}"), namespace, &plural)
     }
 
     /// Sets `apiVersion` and `kind` if they are missing: servers omit them from the items of lists.

@@ -43,6 +43,10 @@ pub struct Status {
     pub metadata: Option<k8s_openapi::apimachinery::pkg::apis::meta::v1::ListMeta>,
 }
 
+/// The former name of [`Status`] in kube.
+#[deprecated(note = "use `Status`")]
+pub type ErrorResponse = Status;
+
 impl Status {
     /// Boxes the status, for [`Error::Api`](crate::Error::Api).
     #[must_use]

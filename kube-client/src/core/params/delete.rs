@@ -1,5 +1,6 @@
 //! Parameters of a deletion: the body of the request (`meta/v1 DeleteOptions`).
 
+use super::Seconds;
 use serde::{Serialize, Serializer};
 use std::time::Duration;
 
@@ -56,10 +57,10 @@ impl DeleteParams {
         self
     }
 
-    /// Sets the grace period, rounded up to whole seconds.
+    /// Sets the grace period: a `Duration`, rounded up to whole seconds, or a number of seconds (`u32`).
     #[must_use]
-    pub fn grace_period(mut self, period: Duration) -> Self {
-        self.grace_period = Some(period);
+    pub fn grace_period(mut self, period: impl Seconds) -> Self {
+        self.grace_period = Some(period.into_duration());
         self
     }
 

@@ -1,15 +1,22 @@
 //! Parameters of requests: the query of every verb, and the body of deletions (`DeleteOptions`).
 
 mod delete;
+mod evict;
 mod list;
+mod log;
 mod patch;
 mod post;
+mod seconds;
 mod watch;
 
 pub use delete::{DeleteParams, Preconditions, PropagationPolicy};
+pub use evict::EvictParams;
+pub(crate) use evict::Eviction;
 pub use list::{GetParams, ListParams, VersionMatch};
+pub use log::{LogParams, LogStream};
 pub use patch::{Patch, PatchParams};
 pub use post::{PostParams, ValidationDirective};
+pub use seconds::Seconds;
 pub use watch::WatchParams;
 
 use super::request::Error;

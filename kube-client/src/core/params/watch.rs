@@ -1,6 +1,6 @@
 //! Parameters of watch.
 
-use super::{Error, Query, validation_error};
+use super::{Error, Query, Seconds, validation_error};
 use crate::core::Selector;
 use std::time::Duration;
 
@@ -43,10 +43,11 @@ impl Default for WatchParams {
 }
 
 impl WatchParams {
-    /// Sets how long the server keeps the watch open, rounded up to whole seconds.
+    /// Sets how long the server keeps the watch open: a `Duration`, rounded up to whole seconds, or a number of seconds
+    /// (`u32`).
     #[must_use]
-    pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = Some(timeout);
+    pub fn timeout(mut self, timeout: impl Seconds) -> Self {
+        self.timeout = Some(timeout.into_duration());
         self
     }
 

@@ -6,6 +6,7 @@ mod verbs;
 
 use super::Representation;
 use super::params::Query;
+use super::resource::namespaced_path;
 use http::{Method, header};
 use thiserror::Error as ThisError;
 
@@ -54,6 +55,16 @@ impl Request {
     pub fn representation(mut self, representation: Representation) -> Self {
         self.representation = representation;
         self
+    }
+
+    /// Requests for the same collection in `namespace`, or in all namespaces. `is_namespaced` states whether the path
+    /// contains a namespace now.
+    #[cfg_attr(not(feature = "client"), expect(dead_code, reason = "only an `Api` changes the namespace"))]
+    pub(crate) fn in_namespace(&self, is_namespaced: bool, namespace: Option<&str>) -> Self {
+        let (parent, plural) = self.url_path.rsplit_once('/').unwrap_or(("", &self.url_path));
+        // `rsplitn` yields the namespace, the segment `namespaces` and the path of the group version.
+        let version = if is_namespaced { parent.rsplitn(3, '/').nth(2).unwrap_or(parent) } else { parent };
+        Self { url_path: namespaced_path(version, namespace, plural), ..self.clone() }
     }
 
     /// The path of the collection. Checks each segment, because `url_path` may contain an invalid namespace.
@@ -107,6 +118,8 @@ impl Request {
             (Representation::Metadata, true) => {
                 "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
             }
+            // No fallback: a plain list is not a table.
+            (Representation::Table, _) => "application/json;as=Table;g=meta.k8s.io;v=v1",
         }
     }
 }

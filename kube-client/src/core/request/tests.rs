@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::core::{
-    DeleteParams, GetParams, ListParams, Patch, PatchParams, PostParams, Resource, VersionMatch, WatchParams,
+    DeleteParams, EvictParams, GetParams, ListParams, LogParams, LogStream, Patch, PatchParams, PostParams,
+    Resource, VersionMatch, WatchParams,
 };
 use k8s_openapi::api::core::v1::Pod;
 use std::time::Duration;
@@ -158,4 +159,101 @@ fn deletes_with_options_in_the_body() {
         "DELETE /api/v1/namespaces/ns/pods?labelSelector=app%3Dweb",
     );
     assert_eq!(many.body(), br#"{"propagationPolicy":"Background"}"#);
+}
+
+#[test]
+fn logs_have_all_parameters() {
+    check_method_and_url(pods().logs("web", &LogParams::default()), "GET /api/v1/namespaces/ns/pods/web/log");
+    let lp = LogParams {
+        container: Some("main".into()),
+        follow: true,
+        limit_bytes: Some(100),
+        pretty: true,
+        previous: true,
+        since_seconds: Some(60),
+        since_time: None,
+        tail_lines: Some(10),
+        timestamps: true,
+        stream: Some(LogStream::All),
+        insecure_skip_tls_verify_backend: true,
+    };
+    let request = check_method_and_url(
+        pods().logs("web", &lp),
+        "GET /api/v1/namespaces/ns/pods/web/log?container=main&follow=true&limitBytes=100&pretty=true&previous=true\
+         &sinceSeconds=60&tailLines=10&timestamps=true&stream=All&insecureSkipTLSVerifyBackend=true",
+    );
+    assert_eq!(request.headers()["accept"], "*/*");
+    let since =
+        LogParams { since_time: Some("2026-01-02T03:04:05.5Z".parse().unwrap()), ..LogParams::default() };
+    check_method_and_url(
+        pods().logs("web", &since),
+        "GET /api/v1/namespaces/ns/pods/web/log?sinceTime=2026-01-02T03%3A04%3A05.5Z",
+    );
+}
+
+#[test]
+fn rejects_log_parameters_that_exclude_each_other() {
+    let time = Some("2026-01-02T03:04:05Z".parse().unwrap());
+    let since = LogParams { since_seconds: Some(1), since_time: time, ..LogParams::default() };
+    check_error_contains(pods().logs("web", &since), "since_time");
+    let tail = LogParams { tail_lines: Some(1), stream: Some(LogStream::Stderr), ..LogParams::default() };
+    check_error_contains(pods().logs("web", &tail), "tail_lines");
+}
+
+#[test]
+fn evictions_have_the_name_and_the_options_of_the_deletion() {
+    let request = check_method_and_url(
+        pods().evict("web", &EvictParams::default()),
+        "POST /api/v1/namespaces/ns/pods/web/eviction",
+    );
+    let body: serde_json::Value = serde_json::from_slice(request.body()).unwrap();
+    let plain =
+        serde_json::json!({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "web"}});
+    assert_eq!(body, plain);
+    let ep = EvictParams {
+        delete_options: Some(DeleteParams::default().grace_period(3)),
+        post_options: PostParams { dry_run: true, ..PostParams::default() },
+    };
+    let request = check_method_and_url(
+        pods().evict("web", &ep),
+        "POST /api/v1/namespaces/ns/pods/web/eviction?dryRun=All",
+    );
+    let body: serde_json::Value = serde_json::from_slice(request.body()).unwrap();
+    assert_eq!(body["deleteOptions"], serde_json::json!({"gracePeriodSeconds": 3}));
+}
+
+#[test]
+fn restarts_and_cordons_are_merge_patches() {
+    let body = |request: http::Request<Vec<u8>>| -> serde_json::Value {
+        assert_eq!(request.headers()["content-type"], "application/merge-patch+json");
+        serde_json::from_slice(request.body()).unwrap()
+    };
+    let time = "2026-01-02T03:04:05Z".parse().unwrap();
+    let restart = body(check_method_and_url(
+        Request::new("/apis/apps/v1/namespaces/ns/deployments").restart("web", time),
+        "PATCH /apis/apps/v1/namespaces/ns/deployments/web",
+    ));
+    let annotations = &restart["spec"]["template"]["metadata"]["annotations"];
+    assert_eq!(annotations["kubectl.kubernetes.io/restartedAt"], "2026-01-02T03:04:05Z");
+    let nodes = Request::new("/api/v1/nodes");
+    for (request, unschedulable) in [(nodes.cordon("n"), true), (nodes.uncordon("n"), false)] {
+        let patch = body(check_method_and_url(request, "PATCH /api/v1/nodes/n"));
+        assert_eq!(patch["spec"]["unschedulable"], unschedulable);
+    }
+}
+
+#[test]
+fn requests_move_to_another_namespace() {
+    let path = |request: Request| request.url_path;
+    let deployments = Request::new("/apis/apps/v1/namespaces/ns/deployments");
+    assert_eq!(
+        path(deployments.in_namespace(true, Some("a b"))),
+        "/apis/apps/v1/namespaces/a%20b/deployments"
+    );
+    assert_eq!(path(deployments.in_namespace(true, None)), "/apis/apps/v1/deployments");
+    assert_eq!(
+        path(Request::new("/api/v1/pods").in_namespace(false, Some("ns"))),
+        "/api/v1/namespaces/ns/pods"
+    );
+    assert_eq!(path(Request::new("/api/v1/namespaces//pods").in_namespace(true, None)), "/api/v1/pods");
 }

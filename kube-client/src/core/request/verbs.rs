@@ -1,11 +1,15 @@
 //! The methods of [`Request`] that build the request of each verb.
 
-use super::{Error, JSON_CONTENT_TYPE, Request};
+use super::{Error, JSON_CONTENT_TYPE, Request, build_request};
+use crate::core::Representation;
 use crate::core::params::{
-    DeleteParams, GetParams, ListParams, Patch, PatchParams, PostParams, Query, WatchParams,
+    DeleteParams, EvictParams, Eviction, GetParams, ListParams, LogParams, Patch, PatchParams, PostParams,
+    Query, WatchParams,
 };
-use http::Method;
+use http::{Method, header};
+use jiff::Timestamp;
 use serde::Serialize;
+use serde_json::json;
 
 /// The result of a builder: a request with the body as bytes.
 type BuildResult = Result<http::Request<Vec<u8>>, Error>;
@@ -169,6 +173,110 @@ impl Request {
         data: Vec<u8>,
     ) -> BuildResult {
         self.build_replace(name, Some(subresource), pp, data)
+    }
+
+    /// Builds a request that reads the logs of a pod's container.
+    ///
+    /// # Errors
+    ///
+    /// If `name` is not a valid path segment, or the parameters contradict each other.
+    pub fn logs(&self, name: &str, lp: &LogParams) -> BuildResult {
+        let mut query = Query::new();
+        lp.populate_query(&mut query)?;
+        // The response is text; the API server's errors are JSON.
+        build_request(
+            Method::GET,
+            &self.object_path(name, Some("log"))?,
+            query,
+            &[(header::ACCEPT, "*/*")],
+            Vec::new(),
+        )
+    }
+
+    /// Builds a request that evicts a pod.
+    ///
+    /// # Errors
+    ///
+    /// If `name` is not a valid path segment.
+    pub fn evict(&self, name: &str, ep: &EvictParams) -> BuildResult {
+        let body = serde_json::to_vec(&Eviction::new(name, ep)).map_err(Error::SerializeBody)?;
+        self.create_subresource("eviction", name, &ep.post_options, body)
+    }
+
+    /// Builds a request that restarts the pods of a workload such as a deployment: it sets an annotation of the pod
+    /// template, as `kubectl rollout restart` does. `time` is the value of the annotation.
+    ///
+    /// # Errors
+    ///
+    /// If `name` is not a valid path segment.
+    pub fn restart(&self, name: &str, time: Timestamp) -> BuildResult {
+        let annotations = json!({ "kubectl.kubernetes.io/restartedAt": time.to_string() });
+        let patch = json!({ "spec": { "template": { "metadata": { "annotations": annotations } } } });
+        self.patch(name, &PatchParams::default(), &Patch::Merge(patch))
+    }
+
+    /// Builds a request that marks a node as unschedulable.
+    ///
+    /// # Errors
+    ///
+    /// If `name` is not a valid path segment.
+    pub fn cordon(&self, name: &str) -> BuildResult {
+        self.set_unschedulable(name, true)
+    }
+
+    /// Builds a request that marks a node as schedulable.
+    ///
+    /// # Errors
+    ///
+    /// If `name` is not a valid path segment.
+    pub fn uncordon(&self, name: &str) -> BuildResult {
+        self.set_unschedulable(name, false)
+    }
+
+    fn set_unschedulable(&self, node: &str, unschedulable: bool) -> BuildResult {
+        let patch = json!({ "spec": { "unschedulable": unschedulable } });
+        self.patch(node, &PatchParams::default(), &Patch::Merge(patch))
+    }
+
+    /// Builds a request that reads the metadata of one object.
+    ///
+    /// # Errors
+    ///
+    /// If `name` is not a valid path segment.
+    pub fn get_metadata(&self, name: &str, gp: &GetParams) -> BuildResult {
+        self.clone().representation(Representation::Metadata).get(name, gp)
+    }
+
+    /// Builds a request that lists the metadata of the collection, or of one page of it.
+    ///
+    /// # Errors
+    ///
+    /// If the parameters contradict each other.
+    pub fn list_metadata(&self, lp: &ListParams) -> BuildResult {
+        self.clone().representation(Representation::Metadata).list(lp)
+    }
+
+    /// Builds a request that watches the metadata of the collection; see [`watch`](Request::watch).
+    ///
+    /// # Errors
+    ///
+    /// If the parameters contradict each other.
+    pub fn watch_metadata(&self, wp: &WatchParams, version: &str) -> BuildResult {
+        self.clone().representation(Representation::Metadata).watch(wp, version)
+    }
+
+    /// Builds a request that patches an object and returns its metadata.
+    ///
+    /// # Errors
+    ///
+    /// As [`patch`](Request::patch).
+    pub fn patch_metadata<P: Serialize>(
+        &self,
+        name: &str,
+        pp: &PatchParams,
+        patch: &Patch<P>,
+    ) -> BuildResult {
+        self.clone().representation(Representation::Metadata).patch(name, pp, patch)
     }
 
     /// Builds a request that replaces an object or one of its subresources.

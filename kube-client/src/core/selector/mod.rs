@@ -3,6 +3,7 @@
 mod parse;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
+use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
@@ -23,7 +24,7 @@ pub trait SelectorExt {
 }
 
 /// One condition on an object's labels.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
 pub enum Expression {
     /// The label has one of these values.
     In(String, BTreeSet<String>),
@@ -109,7 +110,7 @@ impl fmt::Display for Expression {
 /// assert!(selector.matches(&labels));
 /// # Ok::<(), kube_client::core::ParseExpressionError>(())
 /// ```
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Selector(Vec<Expression>);
 
 impl Selector {
@@ -139,6 +140,15 @@ impl fmt::Display for Selector {
             write!(f, "{}{expression}", if i == 0 { "" } else { "," })?;
         }
         Ok(())
+    }
+}
+
+impl IntoIterator for Expression {
+    type IntoIter = std::option::IntoIter<Expression>;
+    type Item = Expression;
+
+    fn into_iter(self) -> Self::IntoIter {
+        Some(self).into_iter()
     }
 }
 

@@ -61,3 +61,19 @@ fn an_invalid_expression_selects_nothing() {
     assert!(!Selector::from(Expression::Invalid).matches(&labels(&[("invalid", "x")])));
     check_match(&Expression::Invalid.to_string(), &[("invalid", "x")], false);
 }
+
+#[test]
+fn selectors_serialize_and_deserialize_unchanged() {
+    let selector: Selector = "app=web,tier notin (db,cache),!canary".parse().unwrap();
+    let text = serde_json::to_string(&selector).unwrap();
+    assert_eq!(serde_json::from_str::<Selector>(&text).unwrap(), selector);
+    let text = serde_json::to_string(&Expression::Exists("app".into())).unwrap();
+    assert_eq!(text, r#"{"Exists":"app"}"#);
+}
+
+#[test]
+fn an_expression_extends_a_selector() {
+    let mut selector = Selector::default();
+    selector.extend(Expression::Exists("app".into()));
+    assert_eq!(selector.to_string(), "app");
+}

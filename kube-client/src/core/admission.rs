@@ -1,0 +1,351 @@
+//! Admission reviews: the requests that an API server sends to an admission webhook, and the responses.
+//!
+//! This module must not serve HTTP.
+
+use super::{
+    DynamicObject, GroupVersionKind, GroupVersionResource, Status, TypeMeta, null::null_as_default, reason,
+};
+use k8s_openapi::{ByteString, api::authentication::v1::UserInfo, apimachinery::pkg::runtime::RawExtension};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::collections::HashMap;
+use thiserror::Error;
+
+/// The kind of a review.
+pub const META_KIND: &str = "AdmissionReview";
+/// The `apiVersion` of a review.
+pub const META_API_VERSION_V1: &str = "admission.k8s.io/v1";
+
+/// The error for a JSON Patch that does not serialize.
+#[derive(Debug, Error)]
+#[error("serialize the JSON Patch of an admission response")]
+pub struct SerializePatchError(#[source] serde_json::Error);
+
+/// The error for an [`AdmissionReview`] without a request.
+#[derive(Debug, Error)]
+#[error("read an AdmissionReview: the field `request` is missing")]
+pub struct ConvertAdmissionReviewError;
+
+/// The body of a webhook's request and of its response (`admission.k8s.io/v1 AdmissionReview`).
+///
+/// The server sets `request`; the webhook answers with a review that contains only `response`. See
+/// [Dynamic Admission Control](https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/).
+///
+/// ```
+/// use k8s_openapi::api::core::v1::ConfigMap;
+/// use kube_client::core::admission::{AdmissionRequest, AdmissionResponse, AdmissionReview};
+///
+/// let body = r#"{
+///     "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
+///     "request": {
+///         "uid": "705ab4f5", "operation": "CREATE", "userInfo": {"username": "jane"},
+///         "kind": {"group": "", "version": "v1", "kind": "ConfigMap"},
+///         "resource": {"group": "", "version": "v1", "resource": "configmaps"},
+///         "name": "settings", "namespace": "web",
+///         "object": {"metadata": {"name": "settings"}}
+///     }
+/// }"#;
+/// let review: AdmissionReview<ConfigMap> = serde_json::from_str(body)?;
+/// let request: AdmissionRequest<ConfigMap> = review.try_into()?;
+/// let mut response = AdmissionResponse::from(&request);
+/// if request.object.is_some_and(|object| object.data.is_none()) {
+///     response = response.deny("a config map needs data");
+/// }
+/// let reply = serde_json::to_value(response.into_review())?;
+/// assert_eq!(reply["response"]["uid"], "705ab4f5");
+/// assert_eq!(reply["response"]["allowed"], false);
+/// assert_eq!(reply["response"]["status"]["message"], "a config map needs data");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Serialize, Deserialize, Clone, Debug)]
+pub struct AdmissionReview<T> {
+    /// `apiVersion` and `kind`. A response must have those of its request.
+    #[serde(flatten)]
+    pub types: TypeMeta,
+    /// The request; set by the server only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request: Option<AdmissionRequest<T>>,
+    /// The response; set by the webhook only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub response: Option<AdmissionResponse>,
+}
+
+impl<T> TryFrom<AdmissionReview<T>> for AdmissionRequest<T> {
+    type Error = ConvertAdmissionReviewError;
+
+    fn try_from(review: AdmissionReview<T>) -> Result<Self, Self::Error> {
+        let types = review.types;
+        review.request.map(|request| Self { types, ..request }).ok_or(ConvertAdmissionReviewError)
+    }
+}
+
+/// A write that waits for admission (`admission.k8s.io/v1 AdmissionRequest`).
+///
+/// `T` is the type of the object: a typed kind, or [`DynamicObject`] for a webhook of several kinds. The options of a
+/// connect request, such as `PodExecOptions`, are not objects with metadata; use `serde_json::Value` for them.
+#[derive(Serialize, Deserialize, Clone, Debug)]
+#[serde(rename_all = "camelCase")]
+pub struct AdmissionRequest<T> {
+    /// `apiVersion` and `kind` of the review, which the response repeats.
+    #[serde(skip)]
+    pub types: TypeMeta,
+    /// Identifies this request; the response repeats it.
+    pub uid: String,
+    /// The kind of `object`, in the version that the webhook registered.
+    pub kind: GroupVersionKind,
+    /// The resource, in the version that the webhook registered.
+    pub resource: GroupVersionResource,
+    /// The subresource of the write, such as `status` or `scale`; `None` for the object itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sub_resource: Option<String>,
+    /// The kind of the original request, if the server converted the object (`matchPolicy: Equivalent`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_kind: Option<GroupVersionKind>,
+    /// The resource of the original request, if the server converted the object.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_resource: Option<GroupVersionResource>,
+    /// The subresource of the original request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_sub_resource: Option<String>,
+    /// The object's name; empty for a create with `generateName`, and for the deletion of a collection.
+    #[serde(default, deserialize_with = "null_as_default", skip_serializing_if = "String::is_empty")]
+    pub name: String,
+    /// The object's namespace; `None` for cluster-scoped objects.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// The operation.
+    pub operation: Operation,
+    /// The user of the request.
+    pub user_info: UserInfo,
+    /// The object as it would be stored; `None` for a deletion.
+    pub object: Option<T>,
+    /// The stored object; set for updates and deletions.
+    pub old_object: Option<T>,
+    /// Whether the server discards the write after admission. A webhook must have no side effects then.
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub dry_run: bool,
+    /// The options of the write, such as `meta.k8s.io/v1 CreateOptions`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub options: Option<RawExtension>,
+}
+
+/// The operation of an [`AdmissionRequest`].
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Operation {
+    /// A create.
+    Create,
+    /// A replace, a patch or an apply.
+    Update,
+    /// A deletion.
+    Delete,
+    /// A connection to a subresource, such as `pods/exec`.
+    Connect,
+}
+
+/// The response to an [`AdmissionRequest`] (`admission.k8s.io/v1 AdmissionResponse`).
+///
+/// `AdmissionResponse::from(&request)` allows the request.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct AdmissionResponse {
+    /// `apiVersion` and `kind` of the review.
+    #[serde(skip)]
+    pub types: TypeMeta,
+    /// The uid of the request.
+    pub uid: String,
+    /// Whether the write is allowed.
+    pub allowed: bool,
+    /// The reason of a rejection, which the server passes on to the user. The server ignores it if `allowed` is set.
+    #[serde(
+        rename = "status",
+        default,
+        deserialize_with = "null_as_default",
+        skip_serializing_if = "is_unset"
+    )]
+    pub result: Status,
+    /// The text of a JSON Patch (RFC 6902); only mutating webhooks may set it. Base64 in the response.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "serialize_base64",
+        deserialize_with = "deserialize_base64"
+    )]
+    pub patch: Option<Vec<u8>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    patch_type: Option<PatchType>,
+    /// Annotations for the audit event. The server prefixes each key with the name of the webhook.
+    #[serde(default, deserialize_with = "null_as_default", skip_serializing_if = "HashMap::is_empty")]
+    pub audit_annotations: HashMap<String, String>,
+    /// Warnings, which the server returns as `Warning` headers. It truncates warnings of more than 256 characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warnings: Option<Vec<String>>,
+}
+
+impl<T> From<&AdmissionRequest<T>> for AdmissionResponse {
+    fn from(request: &AdmissionRequest<T>) -> Self {
+        Self::allow(request.types.clone(), request.uid.clone())
+    }
+}
+
+impl AdmissionResponse {
+    /// A response that allows the request with this uid, without a patch.
+    fn allow(types: TypeMeta, uid: String) -> Self {
+        Self {
+            types,
+            uid,
+            allowed: true,
+            result: Status::default(),
+            patch: None,
+            patch_type: None,
+            audit_annotations: HashMap::new(),
+            warnings: None,
+        }
+    }
+
+    /// Creates a rejection of a body that is not an admission request, and hence has no uid.
+    #[expect(clippy::needless_pass_by_value, reason = "kube's signature")]
+    pub fn invalid<T: ToString>(reason: T) -> Self {
+        let types = TypeMeta { api_version: META_API_VERSION_V1.to_owned(), kind: META_KIND.to_owned() };
+        let result = Status::failure(&reason.to_string(), reason::BAD_REQUEST).with_code(400);
+        Self { allowed: false, result, ..Self::allow(types, String::new()) }
+    }
+
+    /// Rejects the request. The server shows `reason` to the user, with the code 403.
+    ///
+    /// For another code or a machine-readable reason, set the fields of [`result`](Self::result) afterwards.
+    #[must_use]
+    #[expect(clippy::needless_pass_by_value, reason = "kube's signature")]
+    pub fn deny<T: ToString>(mut self, reason: T) -> Self {
+        self.allowed = false;
+        self.result.message = reason.to_string();
+        self
+    }
+
+    /// Adds a JSON Patch (RFC 6902), which the server applies to the object. It replaces an earlier patch.
+    ///
+    /// # Errors
+    ///
+    /// If the patch does not serialize.
+    #[expect(clippy::needless_pass_by_value, reason = "kube's signature")]
+    pub fn with_patch(mut self, patch: json_patch::Patch) -> Result<Self, SerializePatchError> {
+        self.patch = Some(serde_json::to_vec(&patch).map_err(SerializePatchError)?);
+        self.patch_type = Some(PatchType::JsonPatch);
+        Ok(self)
+    }
+
+    /// Converts the response into the body of the HTTP response.
+    #[must_use]
+    pub fn into_review(self) -> AdmissionReview<DynamicObject> {
+        AdmissionReview { types: self.types.clone(), request: None, response: Some(self) }
+    }
+}
+
+/// The format of a patch: the only one that API servers accept.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PatchType {
+    /// A JSON Patch (RFC 6902).
+    #[serde(rename = "JSONPatch")]
+    JsonPatch,
+}
+
+/// Whether the status has no field that is worth sending.
+fn is_unset(status: &Status) -> bool {
+    *status == Status::default()
+}
+
+#[expect(clippy::ref_option, reason = "serde passes a reference to the field")]
+fn serialize_base64<S: Serializer>(bytes: &Option<Vec<u8>>, serializer: S) -> Result<S::Ok, S::Error> {
+    bytes.clone().map(ByteString).serialize(serializer)
+}
+
+fn deserialize_base64<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<u8>>, D::Error> {
+    Ok(Option::<ByteString>::deserialize(deserializer)?.map(|ByteString(bytes)| bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn review(operation: &str) -> Value {
+        json!({
+            "apiVersion": META_API_VERSION_V1, "kind": META_KIND,
+            "request": {
+                "uid": "0c9a8d74", "operation": operation,
+                "kind": {"group": "apps", "version": "v1", "kind": "Deployment"},
+                "resource": {"group": "apps", "version": "v1", "resource": "deployments"},
+                "subResource": "scale",
+                "requestKind": {"group": "apps", "version": "v1beta2", "kind": "Deployment"},
+                "name": "web", "namespace": "shop",
+                "userInfo": {"username": "jane", "groups": ["system:authenticated"]},
+                "object": null,
+                "oldObject": {"metadata": {"name": "web"}, "spec": {"replicas": 2}},
+                "dryRun": true,
+                "options": {"kind": "DeleteOptions", "apiVersion": "meta.k8s.io/v1"},
+            },
+        })
+    }
+
+    fn request(operation: &str) -> AdmissionRequest<DynamicObject> {
+        serde_json::from_value::<AdmissionReview<DynamicObject>>(review(operation))
+            .unwrap()
+            .try_into()
+            .unwrap()
+    }
+
+    #[test]
+    fn a_request_has_all_fields_of_the_review() {
+        let request = request("DELETE");
+        assert_eq!(request.types.api_version, META_API_VERSION_V1);
+        assert_eq!(request.operation, Operation::Delete);
+        assert_eq!(request.sub_resource.as_deref(), Some("scale"));
+        assert_eq!(request.request_kind.unwrap().version, "v1beta2");
+        assert!(request.object.is_none() && request.dry_run);
+        assert_eq!(request.old_object.unwrap().data["spec"]["replicas"], 2);
+        assert_eq!(request.user_info.groups.unwrap(), ["system:authenticated"]);
+        assert_eq!(request.options.unwrap().0["kind"], "DeleteOptions");
+    }
+
+    #[test]
+    fn a_review_serializes_as_it_was_received() {
+        for operation in ["CREATE", "UPDATE", "DELETE", "CONNECT"] {
+            let decoded: AdmissionReview<DynamicObject> = serde_json::from_value(review(operation)).unwrap();
+            assert_eq!(serde_json::to_value(decoded).unwrap(), review(operation));
+        }
+    }
+
+    #[test]
+    fn a_review_without_a_request_is_an_error_that_names_the_field() {
+        let body = json!({"apiVersion": META_API_VERSION_V1, "kind": META_KIND});
+        let review: AdmissionReview<DynamicObject> = serde_json::from_value(body).unwrap();
+        let error = AdmissionRequest::try_from(review).unwrap_err();
+        assert!(error.to_string().contains("`request`"), "{error}");
+    }
+
+    #[test]
+    fn a_response_repeats_uid_and_types_and_encodes_the_patch_as_base64() {
+        let patch =
+            serde_json::from_value(json!([{"op": "add", "path": "/metadata/labels", "value": {}}])).unwrap();
+        let response = AdmissionResponse::from(&request("UPDATE")).with_patch(patch).unwrap();
+        let reply = serde_json::to_value(response.clone().into_review()).unwrap();
+        let encoded = "W3sib3AiOiJhZGQiLCJwYXRoIjoiL21ldGFkYXRhL2xhYmVscyIsInZhbHVlIjp7fX1d";
+        let expected = json!({
+            "apiVersion": META_API_VERSION_V1, "kind": META_KIND,
+            "response": {"uid": "0c9a8d74", "allowed": true, "patch": encoded, "patchType": "JSONPatch"},
+        });
+        assert_eq!(reply, expected);
+        let decoded: AdmissionResponse = serde_json::from_value(expected["response"].clone()).unwrap();
+        assert_eq!(decoded, AdmissionResponse { types: TypeMeta::default(), ..response });
+    }
+
+    #[test]
+    fn a_denial_and_an_invalid_body_state_the_reason() {
+        let denied = AdmissionResponse::from(&request("CREATE")).deny("no");
+        assert!(!denied.allowed);
+        assert_eq!((denied.uid.as_str(), denied.result.message.as_str()), ("0c9a8d74", "no"));
+        let invalid = AdmissionResponse::invalid("not a review");
+        assert!(!invalid.allowed && invalid.result.is_bad_request());
+        assert_eq!(invalid.into_review().types.kind, META_KIND);
+    }
+}

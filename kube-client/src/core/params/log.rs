@@ -1,0 +1,92 @@
+//! Parameters of the logs of a container.
+
+use super::{Error, Query, validation_error};
+use jiff::Timestamp;
+
+/// Which output of a container the logs contain.
+///
+/// Servers without the feature gate `PodLogsQuerySplitStreams` (KEP-3288) reject this parameter, and those before
+/// Kubernetes 1.32 ignore it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum LogStream {
+    /// Standard output and standard error, in the order of their lines.
+    All,
+    /// Standard output only.
+    Stdout,
+    /// Standard error only.
+    Stderr,
+}
+
+impl LogStream {
+    /// The value of the query parameter.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::All => "All",
+            Self::Stdout => "Stdout",
+            Self::Stderr => "Stderr",
+        }
+    }
+}
+
+/// Parameters of the logs of a container (`core/v1 PodLogOptions`).
+///
+/// ```
+/// use kube_client::core::LogParams;
+///
+/// let lp = LogParams { follow: true, tail_lines: Some(10), ..LogParams::default() };
+/// assert_eq!(lp.container, None);
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "independent parameters, named as in the API")]
+pub struct LogParams {
+    /// The container; required for a pod with several containers.
+    pub container: Option<String>,
+    /// Whether the response continues with new lines until the container ends.
+    pub follow: bool,
+    /// The maximum size of the response, in bytes. The last line may be cut off.
+    pub limit_bytes: Option<i64>,
+    /// Whether the server may format the response for readers (`pretty`).
+    pub pretty: bool,
+    /// Whether to return the logs of the previous, terminated instance of the container.
+    pub previous: bool,
+    /// Only lines of the last seconds. Excludes `since_time`.
+    pub since_seconds: Option<i64>,
+    /// Only lines after this time. Excludes `since_seconds`.
+    pub since_time: Option<Timestamp>,
+    /// The number of lines before the end at which the logs begin; all lines if it is `None`.
+    pub tail_lines: Option<i64>,
+    /// Whether each line begins with its time, as in RFC 3339.
+    pub timestamps: bool,
+    /// The output of the container; `None` for the server's default, both outputs. Excludes `tail_lines`, unless it is
+    /// [`LogStream::All`].
+    pub stream: Option<LogStream>,
+    /// Whether the server accepts any certificate of the kubelet. Another program could then serve the logs.
+    pub insecure_skip_tls_verify_backend: bool,
+}
+
+impl LogParams {
+    pub(crate) fn populate_query(&self, query: &mut Query) -> Result<(), Error> {
+        if self.since_seconds.is_some() && self.since_time.is_some() {
+            return validation_error("LogParams::since_seconds and LogParams::since_time exclude each other");
+        }
+        let is_single_stream = matches!(self.stream, Some(LogStream::Stdout | LogStream::Stderr));
+        if is_single_stream && self.tail_lines.is_some() {
+            return validation_error("LogParams::tail_lines requires both outputs: omit LogParams::stream");
+        }
+        let number = |value: Option<i64>| value.map(|number| number.to_string());
+        query
+            .append_optional("container", self.container.as_deref())
+            .append_flag("follow", self.follow)
+            .append_optional("limitBytes", number(self.limit_bytes).as_deref())
+            .append_flag("pretty", self.pretty)
+            .append_flag("previous", self.previous)
+            .append_optional("sinceSeconds", number(self.since_seconds).as_deref())
+            .append_optional("sinceTime", self.since_time.map(|time| time.to_string()).as_deref())
+            .append_optional("tailLines", number(self.tail_lines).as_deref())
+            .append_flag("timestamps", self.timestamps)
+            .append_optional("stream", self.stream.as_ref().map(LogStream::as_str))
+            .append_flag("insecureSkipTLSVerifyBackend", self.insecure_skip_tls_verify_backend);
+        Ok(())
+    }
+}
