@@ -1,30 +1,44 @@
 //! `Api<K>`: the API verbs for one kind in one scope.
 
+mod actions;
+mod all_pages;
+mod apply;
 mod body_decoder;
 mod delete;
+mod drain;
+pub mod entry;
 mod filter;
 mod list_stream;
 mod pipeline;
+mod pods;
 mod read;
 mod set_types;
 mod subresource;
+#[cfg(test)]
+mod tests;
 mod watch;
 mod write;
 
 pub use crate::wire::FilterDepth;
+pub use apply::retry_on_conflict;
+pub use drain::{DrainError, DrainObstacle, DrainParams, Drained, PodName, drain};
 pub use filter::Verdict;
 pub use list_stream::ListStream;
+pub use pods::{Ephemeral, Evict, Log, Resize};
 pub use watch::EventStream;
 
 pub use crate::core::{
-    ApiResource, DeleteParams, DynamicObject, GetParams, GroupVersionKind, ListMeta, ListParams, NotUsed,
-    Object, ObjectList, ObjectMeta, PartialObjectMeta, PartialObjectMetaExt, Patch, PatchParams, PostParams,
-    Preconditions, PropagationPolicy, Resource, ResourceExt, TypeMeta, ValidationDirective, VersionMatch,
-    WatchEvent, WatchParams,
+    ApiResource, DeleteParams, DynamicObject, EvictParams, GetParams, GroupVersionKind, GroupVersionResource,
+    ListMeta, ListParams, LogParams, LogStream, NotUsed, Object, ObjectList, ObjectMeta, PartialObjectMeta,
+    PartialObjectMetaExt, Patch, PatchParams, PostParams, Preconditions, PropagationPolicy, Resource,
+    ResourceExt, Seconds, TypeMeta, ValidationDirective, VersionMatch, WatchEvent, WatchParams, admission,
 };
 pub use k8s_openapi::api::autoscaling::v1::{Scale, ScaleSpec, ScaleStatus};
 
-use crate::core::{FieldSet, NamespaceResourceScope, NamespaceScope, Request, request};
+use crate::core::{
+    DynamicResourceScope, FieldSet, NamespaceResourceScope, NamespaceScope, Request, discovery::Scope,
+    request,
+};
 use crate::wire::ObjectDecoder;
 use crate::{Client, Error};
 use set_types::TypeMetaSetter;
@@ -66,6 +80,8 @@ pub struct Api<K> {
     client: Client,
     request: Request,
     namespace: Option<String>,
+    /// Whether discovery reported the kind as cluster-scoped, so that it cannot be constrained to a namespace.
+    is_cluster_scoped: bool,
     /// The kind, for error texts.
     kind: String,
     /// The fields that decoding skips.
@@ -80,6 +96,7 @@ impl<K> Clone for Api<K> {
             client: self.client.clone(),
             request: self.request.clone(),
             namespace: self.namespace.clone(),
+            is_cluster_scoped: self.is_cluster_scoped,
             kind: self.kind.clone(),
             skipped: self.skipped.clone(),
             set_types: self.set_types.clone(),
@@ -123,6 +140,7 @@ impl<K: Resource> Api<K> {
             client,
             request: Request::new(K::url_path(dyntype, namespace)).representation(K::representation()),
             namespace: namespace.map(ToOwned::to_owned),
+            is_cluster_scoped: false,
             kind: K::kind(dyntype).into_owned(),
             skipped: FieldSet::none(),
             set_types: TypeMetaSetter::new(dyntype),
@@ -131,10 +149,62 @@ impl<K: Resource> Api<K> {
     }
 }
 
-impl<K: Resource<DynamicType = ()>> Api<K> {
+impl<K: Resource<DynamicType = ApiResource, Scope = DynamicResourceScope>> Api<K> {
+    /// The objects of a kind that discovery found, in all namespaces. [`constrain`](Api::constrain) selects a namespace
+    /// if the kind is namespaced.
+    ///
+    /// ```
+    /// use kube_client::{Api, Client, api::{DynamicObject, GroupVersionKind}, discovery};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let client = Client::new(kube_sim::Sim::new().service(), "default");
+    /// let nodes = GroupVersionKind::gvk("", "v1", "Node");
+    /// let (resource, capabilities) = discovery::oneshot::pinned_kind(&client, &nodes).await?;
+    /// let api: Api<DynamicObject> = Api::dynamic(client, &resource, &capabilities.scope).constrain("web");
+    /// assert_eq!(api.resource_url(), "/api/v1/nodes");
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn dynamic(client: Client, dyntype: &ApiResource, scope: &Scope) -> Self {
+        Self { is_cluster_scoped: *scope == Scope::Cluster, ..Self::all_with(client, dyntype) }
+    }
+}
+
+impl<K: Resource<Scope: NamespaceScope>> Api<K> {
+    /// The objects in the namespace `ns`; in all namespaces if `ns` is empty. Has no effect if
+    /// [`dynamic`](Api::dynamic) created the `Api` for a cluster-scoped kind.
+    #[must_use]
+    pub fn constrain(self, ns: &str) -> Self {
+        if self.is_cluster_scoped {
+            return self;
+        }
+        self.with_namespace(Some(ns).filter(|ns| !ns.is_empty()))
+    }
+
+    /// The objects in all namespaces.
+    #[must_use]
+    pub fn unconstrain(self) -> Self {
+        self.with_namespace(None)
+    }
+
+    /// The objects in the client's default namespace; see [`constrain`](Api::constrain).
+    #[must_use]
+    pub fn constrain_default(self) -> Self {
+        let namespace = self.client.default_namespace().to_owned();
+        self.constrain(&namespace)
+    }
+
+    fn with_namespace(self, namespace: Option<&str>) -> Self {
+        let request = self.request.in_namespace(self.namespace.is_some(), namespace);
+        Self { request, namespace: namespace.map(ToOwned::to_owned), ..self }
+    }
+}
+
+impl<K: Resource<DynamicType: Default>> Api<K> {
     /// All objects of a cluster-scoped kind, or the objects of a namespaced kind in all namespaces.
     pub fn all(client: Client) -> Self {
-        Self::all_with(client, &())
+        Self::all_with(client, &K::DynamicType::default())
     }
 
     /// The objects of the kind in one namespace.
@@ -151,7 +221,7 @@ impl<K: Resource<DynamicType = ()>> Api<K> {
     where
         K: Resource<Scope = NamespaceResourceScope>,
     {
-        Self::namespaced_with(client, ns, &())
+        Self::namespaced_with(client, ns, &K::DynamicType::default())
     }
 
     /// The objects of the kind in the client's default namespace: the namespace of its configuration, or `default`.
@@ -159,7 +229,7 @@ impl<K: Resource<DynamicType = ()>> Api<K> {
     where
         K: Resource<Scope = NamespaceResourceScope>,
     {
-        Self::default_namespaced_with(client, &())
+        Self::default_namespaced_with(client, &K::DynamicType::default())
     }
 }
 
@@ -203,6 +273,7 @@ impl<K> Api<K> {
             request: self.metadata_request(),
             client: self.client,
             namespace: self.namespace,
+            is_cluster_scoped: self.is_cluster_scoped,
             kind: self.kind,
             skipped: self.skipped,
             set_types: TypeMetaSetter::noop(),
@@ -228,6 +299,12 @@ impl<K> Api<K> {
     /// A request for `PartialObjectMetadata`.
     fn metadata_request(&self) -> Request {
         self.request.clone().representation(crate::core::Representation::Metadata)
+    }
+}
+
+impl<K> From<Api<K>> for Client {
+    fn from(api: Api<K>) -> Self {
+        api.into_client()
     }
 }
 

@@ -2,12 +2,12 @@
 
 use super::set_types::TypeMetaSetter;
 use super::{Api, GetParams, ListParams, ListStream, ObjectList, PartialObjectMeta};
-use crate::core::{Request, Status, TypeMeta};
+use crate::core::{Representation, Request, Status, Table, TypeMeta};
 use crate::{Error, Result};
 use futures::TryStreamExt;
 use serde::de::DeserializeOwned;
 
-impl<K: DeserializeOwned + Send + 'static> Api<K> {
+impl<K: DeserializeOwned> Api<K> {
     /// Reads one object.
     ///
     /// # Errors
@@ -32,13 +32,11 @@ impl<K: DeserializeOwned + Send + 'static> Api<K> {
     ///
     /// If the request fails for another reason, for example because the server does not serve the resource.
     pub async fn get_opt(&self, name: &str) -> Result<Option<K>> {
-        match self.get(name).await {
-            Ok(object) => Ok(Some(object)),
-            Err(error) if is_missing_object(&error) => Ok(None),
-            Err(error) => Err(error),
-        }
+        existing(self.get(name).await)
     }
+}
 
+impl<K: DeserializeOwned + Send + 'static> Api<K> {
     /// Lists the objects, or one page of them. Each object is decoded as soon as its text has arrived.
     ///
     /// # Errors
@@ -59,14 +57,23 @@ impl<K: DeserializeOwned + Send + 'static> Api<K> {
     }
 }
 
-impl<K: 'static> Api<K> {
+impl<K> Api<K> {
     /// Reads the metadata of one object.
     ///
     /// # Errors
     ///
     /// As [`get`](Api::get).
     pub async fn get_metadata(&self, name: &str) -> Result<PartialObjectMeta<K>> {
-        self.request_object(self.metadata_request().get(name, &GetParams::default())?).await
+        self.get_metadata_with(name, &GetParams::default()).await
+    }
+
+    /// Reads the metadata of one object with [`GetParams`].
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Api::get).
+    pub async fn get_metadata_with(&self, name: &str, gp: &GetParams) -> Result<PartialObjectMeta<K>> {
+        self.request_object(self.metadata_request().get(name, gp)?).await
     }
 
     /// Reads the metadata of one object, `None` if no object has this name.
@@ -75,11 +82,20 @@ impl<K: 'static> Api<K> {
     ///
     /// As [`get_opt`](Api::get_opt).
     pub async fn get_metadata_opt(&self, name: &str) -> Result<Option<PartialObjectMeta<K>>> {
-        match self.get_metadata(name).await {
-            Ok(object) => Ok(Some(object)),
-            Err(error) if is_missing_object(&error) => Ok(None),
-            Err(error) => Err(error),
-        }
+        self.get_metadata_opt_with(name, &GetParams::default()).await
+    }
+
+    /// Reads the metadata of one object with [`GetParams`], `None` if no object has this name.
+    ///
+    /// # Errors
+    ///
+    /// As [`get_opt`](Api::get_opt).
+    pub async fn get_metadata_opt_with(
+        &self,
+        name: &str,
+        gp: &GetParams,
+    ) -> Result<Option<PartialObjectMeta<K>>> {
+        existing(self.get_metadata_with(name, gp).await)
     }
 
     /// Lists the metadata of the objects, or of one page of them.
@@ -87,8 +103,35 @@ impl<K: 'static> Api<K> {
     /// # Errors
     ///
     /// As [`list`](Api::list).
-    pub async fn list_metadata(&self, lp: &ListParams) -> Result<ObjectList<PartialObjectMeta<K>>> {
+    pub async fn list_metadata(&self, lp: &ListParams) -> Result<ObjectList<PartialObjectMeta<K>>>
+    where
+        K: 'static,
+    {
         collect_list(self.open_list(&self.metadata_request(), lp, TypeMetaSetter::noop()).await?).await
+    }
+
+    /// Lists the objects, or one page of them, as a table: the columns of `kubectl get`.
+    ///
+    /// ```
+    /// use k8s_openapi::api::core::v1::Namespace;
+    /// use kube_client::{Api, Client, api::ListParams};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let client = Client::new(kube_sim::Sim::new().service(), "default");
+    /// let table = Api::<Namespace>::all(client).list_table(&ListParams::default()).await?;
+    /// let headers: Vec<_> = table.column_definitions.iter().map(|column| column.name.as_str()).collect();
+    /// assert_eq!(headers, ["Name", "Status", "Age"]);
+    /// assert!(table.rows.iter().any(|row| row.texts().next().as_deref() == Some("kube-system")));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// If the request fails, or the server does not support tables for the resource (406).
+    pub async fn list_table(&self, lp: &ListParams) -> Result<Table<K>> {
+        self.client.request(self.request.clone().representation(Representation::Table).list(lp)?).await
     }
 
     /// Sends a request whose response is one object.
@@ -124,6 +167,15 @@ async fn collect_list<T: DeserializeOwned + Send + 'static>(
     let (types, metadata) =
         stream.into_head().unwrap_or_else(|| (TypeMeta::default(), crate::core::ListMeta::default()));
     Ok(ObjectList { types, metadata, items })
+}
+
+/// Converts the error for an object that does not exist into `None`.
+fn existing<T>(outcome: Result<T>) -> Result<Option<T>> {
+    match outcome {
+        Ok(object) => Ok(Some(object)),
+        Err(error) if is_missing_object(&error) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// Whether an error is a 404 for a missing object, and not for a resource that the server does not serve.

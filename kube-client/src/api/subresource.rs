@@ -38,8 +38,7 @@ impl<K: DeserializeOwned> Api<K> {
     where
         K: Serialize,
     {
-        let body = self.serialize_body(data)?;
-        self.client.request(self.request.replace_subresource("status", name, pp, body)?).await
+        self.replace_subresource("status", name, pp, data).await
     }
 
     /// Reads a subresource whose representation is the object itself, such as `ephemeralcontainers`.
@@ -66,19 +65,20 @@ impl<K: DeserializeOwned> Api<K> {
         self.client.request(self.request.patch_subresource(subresource_name, name, pp, patch)?).await
     }
 
-    /// Replaces a subresource with the JSON text `data`.
+    /// Replaces a subresource whose representation is the object itself.
     ///
     /// # Errors
     ///
     /// As [`replace`](Api::replace).
-    pub async fn replace_subresource(
+    pub async fn replace_subresource<I: Serialize>(
         &self,
         subresource_name: &str,
         name: &str,
         pp: &PostParams,
-        data: Vec<u8>,
+        data: &I,
     ) -> Result<K> {
-        self.client.request(self.request.replace_subresource(subresource_name, name, pp, data)?).await
+        let body = self.serialize_body(data)?;
+        self.client.request(self.request.replace_subresource(subresource_name, name, pp, body)?).await
     }
 }
 

@@ -3,9 +3,9 @@
 use super::body_decoder::BodyDecoder;
 use super::filter::{self, Verdict};
 use super::{Api, PartialObjectMeta, WatchEvent, WatchParams};
-use crate::core::{ObjectOrigin, Request};
+use crate::core::{FieldSet, ObjectOrigin, Request};
 use crate::wire::{EventSplitter, FilterDepth, ObjectDecoder};
-use crate::{Error, Result, Wait};
+use crate::{Client, Error, Result, Wait};
 use futures::Stream;
 use serde::de::DeserializeOwned;
 use std::{
@@ -55,21 +55,36 @@ impl<K: 'static> Api<K> {
         wp: &WatchParams,
         version: &str,
     ) -> Result<EventStream<T>> {
-        let response = self.client.open(request.watch(wp, version)?).await?;
-        let limit = wp.effective_timeout().saturating_add(TIMEOUT_GRACE);
-        let decoder = self.decoder();
-        let filter_decoder = decoder.clone();
-        let splitter = EventSplitter::new(self.client.max_object_bytes());
-        let events = BodyDecoder::new(response.into_body(), splitter, self.kind(), move |text| {
-            decoder.decode_event(text)
-        });
-        Ok(EventStream {
-            events,
-            decoder: filter_decoder,
-            limit,
-            deadline: Box::pin(tokio::time::sleep(limit)),
-        })
+        let request = request.watch(wp, version)?;
+        EventStream::open(&self.client, request, self.kind(), self.decoder(), wp.effective_timeout()).await
     }
+}
+
+impl Client {
+    /// Sends a watch request and returns its events, as [`Api::watch`] does. The query must contain `watch=true`.
+    ///
+    /// If the query has no `timeoutSeconds`, the server ends the watch after 30 to 60 minutes, and the client sets no
+    /// limit.
+    ///
+    /// # Errors
+    ///
+    /// If the request fails.
+    pub async fn request_events<T: DeserializeOwned + Send + 'static>(
+        &self,
+        request: http::Request<Vec<u8>>,
+    ) -> Result<EventStream<T>> {
+        let kind = format!("object of {}", request.uri().path());
+        let decoder = ObjectDecoder::new(&kind, &FieldSet::none());
+        let timeout = requested_timeout(request.uri()).unwrap_or(Duration::MAX);
+        EventStream::open(self, request, &kind, decoder, timeout).await
+    }
+}
+
+/// The value of `timeoutSeconds` in the query of a watch.
+fn requested_timeout(uri: &http::Uri) -> Option<Duration> {
+    let (_, seconds) =
+        form_urlencoded::parse(uri.query()?.as_bytes()).find(|(key, _)| key == "timeoutSeconds")?;
+    seconds.parse().ok().map(Duration::from_secs)
 }
 
 /// The events of one watch request.
@@ -90,6 +105,23 @@ pub struct EventStream<K> {
 }
 
 impl<K: DeserializeOwned + Send + 'static> EventStream<K> {
+    /// Sends the request of a watch, for which the server was asked to keep the watch open for `timeout`.
+    async fn open(
+        client: &Client,
+        request: http::Request<Vec<u8>>,
+        kind: &str,
+        decoder: ObjectDecoder,
+        timeout: Duration,
+    ) -> Result<Self> {
+        let response = client.open(request).await?;
+        let limit = timeout.saturating_add(TIMEOUT_GRACE);
+        let splitter = EventSplitter::new(client.max_object_bytes());
+        let filter_decoder = decoder.clone();
+        let events =
+            BodyDecoder::new(response.into_body(), splitter, kind, move |text| decoder.decode_event(text));
+        Ok(Self { events, decoder: filter_decoder, limit, deadline: Box::pin(tokio::time::sleep(limit)) })
+    }
+
     /// Calls `filter` with the metadata of each object before the object is decoded, in the order of the events. A
     /// dropped object is not decoded: dropping an event takes far less time than decoding its object. In place of
     /// successive dropped events the stream emits one bookmark with the resource version of the last.

@@ -11,6 +11,7 @@ mod discovery;
 mod middleware;
 mod request_line;
 mod response;
+pub mod scope;
 mod service;
 #[cfg(test)]
 mod tests;
@@ -28,6 +29,7 @@ pub use service::HttpService;
 
 use bytes::Bytes;
 use either::Either;
+use futures::{AsyncBufRead, TryStreamExt};
 use http::{Request, Response};
 use k8s_openapi::apimachinery::pkg::version::Info;
 use serde::de::DeserializeOwned;
@@ -35,7 +37,7 @@ use std::{fmt, sync::Arc};
 use tower::Service;
 
 use crate::{
-    config::{Config, DEFAULT_MAX_OBJECT_BYTES},
+    config::{Config, DEFAULT_MAX_OBJECT_BYTES, Kubeconfig},
     core::Status,
     error::{BoxError, Error, Result},
 };
@@ -145,7 +147,7 @@ impl Client {
     /// # Cancel safety
     /// See [`Client`].
     pub async fn request<T: DeserializeOwned>(&self, request: Request<Vec<u8>>) -> Result<T> {
-        let (request_line, body) = self.fetch(request).await?;
+        let (request_line, body) = self.fetch_bytes(request).await?;
         response::decode_body(&request_line, &body)
     }
 
@@ -157,11 +159,26 @@ impl Client {
     /// # Cancel safety
     /// See [`Client`].
     pub async fn request_text(&self, request: Request<Vec<u8>>) -> Result<String> {
-        let (request_line, body) = self.fetch(request).await?;
+        let (request_line, body) = self.fetch_bytes(request).await?;
         String::from_utf8(body.into()).map_err(|error| Error::Decode {
             what: format!("the response to {request_line} as text"),
             source: error.utf8_error().into(),
         })
+    }
+
+    /// Sends a request and returns the body of the response as a stream of bytes, without a size limit.
+    ///
+    /// # Errors
+    /// As for [`open`](Self::open). The stream returns later errors as `std::io::Error`s with an [`Error`] inside.
+    ///
+    /// # Cancel safety
+    /// See [`Client`]. Dropping the stream ends the request.
+    pub async fn request_stream(
+        &self,
+        request: Request<Vec<u8>>,
+    ) -> Result<impl AsyncBufRead + Send + use<>> {
+        let chunks = self.open(request).await?.into_body().into_data_stream();
+        Ok(chunks.map_err(std::io::Error::other).into_async_read())
     }
 
     /// Sends a request whose response is an object or a [`Status`], such as a deletion.
@@ -175,7 +192,7 @@ impl Client {
         &self,
         request: Request<Vec<u8>>,
     ) -> Result<Either<T, Status>> {
-        let (request_line, body) = self.fetch(request).await?;
+        let (request_line, body) = self.fetch_bytes(request).await?;
         match response::parse_status(&body) {
             Some(status) => Ok(Either::Right(status)),
             None => response::decode_body(&request_line, &body).map(Either::Left),
@@ -197,11 +214,11 @@ impl Client {
 
     /// Sends a request and returns the whole body of a successful response.
     pub(crate) async fn request_bytes(&self, request: Request<Vec<u8>>) -> Result<Bytes> {
-        Ok(self.fetch(request).await?.1)
+        Ok(self.fetch_bytes(request).await?.1)
     }
 
     /// Sends a request. Returns its method and URI for error texts, and the whole body of a successful response.
-    async fn fetch(&self, request: Request<Vec<u8>>) -> Result<(RequestLine, Bytes)> {
+    async fn fetch_bytes(&self, request: Request<Vec<u8>>) -> Result<(RequestLine, Bytes)> {
         let request_line = RequestLine::of(&request);
         let response = self.send(request.map(Body::from)).await?;
         let body = response::error_for_status(&request_line, response)
@@ -219,6 +236,15 @@ impl TryFrom<Config> for Client {
     /// Builds a client with the default stack: see [`ClientBuilder`].
     fn try_from(config: Config) -> Result<Self> {
         Ok(ClientBuilder::try_from(config)?.build())
+    }
+}
+
+impl TryFrom<Kubeconfig> for Client {
+    type Error = Error;
+
+    /// Builds a client for the current context. It reads the files that the kubeconfig names (blocking).
+    fn try_from(kubeconfig: Kubeconfig) -> Result<Self> {
+        Self::try_from(Config::try_from(kubeconfig).map_err(Error::config)?)
     }
 }
 

@@ -45,6 +45,7 @@ macro_rules! suites {
 
 suites!(
     verbs,
+    actions,
     patch,
     selectors,
     paging,

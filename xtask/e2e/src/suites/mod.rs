@@ -1,5 +1,6 @@
 //! The suites: behaviour that every API server must have. Each file holds the cases of one topic.
 
+mod actions;
 mod auth;
 mod closed_connections;
 mod conflict;
@@ -32,6 +33,7 @@ use super::case::Suite;
 /// All suites, in the order of `--list`.
 pub(super) const ALL: &[Suite] = &[
     verbs::SUITE,
+    actions::SUITE,
     patch::SUITE,
     selectors::SUITE,
     paging::SUITE,

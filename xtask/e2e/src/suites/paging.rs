@@ -19,6 +19,9 @@ suite!("paging":
     a_list_at_a_future_version_is_rejected,
     an_invalid_continue_token_is_rejected,
     a_watcher_requests_pages,
+    all_pages_are_one_stream,
+    a_stream_of_pages_survives_an_expired_token [History],
+    a_table_has_the_columns_of_kubectl,
 );
 
 /// Creates seven config maps. Returns the list parameters that select them.
@@ -120,5 +123,48 @@ async fn a_watcher_requests_pages(env: Env) -> Outcome {
         }
     }
     check_eq!(seen, ["m0", "m1", "m2", "m3", "m4", "m5", "m6"]);
+    Ok(())
+}
+
+async fn all_pages_are_one_stream(env: Env) -> Outcome {
+    let maps: Api<ConfigMap> = env.api();
+    let lp = create_seven(&maps).await?;
+    for limit in [1, 3, 7, 100] {
+        let all: Vec<ConfigMap> = maps.list_all(&lp.clone().limit(limit)).try_collect().await?;
+        check_eq!(names::<ConfigMap>(&all), ["m0", "m1", "m2", "m3", "m4", "m5", "m6"]);
+    }
+    let none: Vec<ConfigMap> = maps.list_all(&lp.labels("topic=none")).try_collect().await?;
+    check!(none.is_empty());
+    Ok(())
+}
+
+async fn a_stream_of_pages_survives_an_expired_token(env: Env) -> Outcome {
+    let maps: Api<ConfigMap> = env.api();
+    let lp = create_seven(&maps).await?;
+    let mut all = std::pin::pin!(maps.list_all(&lp.limit(3)));
+    let mut seen = Vec::new();
+    while seen.len() < 3 {
+        seen.extend(all.try_next().await?.map(|map| map.name_any()));
+    }
+    maps.delete("m5", &DeleteParams::default()).await?;
+    maps.create(&PostParams::default(), &labelled("m7", "topic", "paging")).await?;
+    env.expire_history().await?;
+    while let Some(map) = all.try_next().await? {
+        seen.push(map.name_any());
+    }
+    check_eq!(seen, ["m0", "m1", "m2", "m3", "m4", "m6", "m7"]);
+    Ok(())
+}
+
+async fn a_table_has_the_columns_of_kubectl(env: Env) -> Outcome {
+    let maps: Api<ConfigMap> = env.api();
+    let lp = create_seven(&maps).await?.limit(2);
+    let table = maps.list_table(&lp).await?;
+    let columns: Vec<_> = table.column_definitions.iter().map(|column| column.name.as_str()).collect();
+    check_eq!(columns, ["Name", "Data", "Age"]);
+    let rows: Vec<Vec<String>> = table.rows.iter().map(|row| row.texts().take(2).collect()).collect();
+    check_eq!(rows, [["m0", "1"], ["m1", "1"]]);
+    check_eq!(table.rows[0].object.as_ref().map(ResourceExt::name_any), Some("m0".to_owned()));
+    check!(table.metadata.continue_.is_some_and(|token| !token.is_empty()));
     Ok(())
 }

@@ -326,8 +326,7 @@ async fn patches_and_gets_subresources(env: Env) -> Outcome {
     let containers = read.spec.clone().and_then(|spec| spec.ephemeral_containers).unwrap_or_default();
     check_eq!(containers.len(), 1);
     check_eq!(containers[0].name, "debug");
-    let body = serde_json::to_vec(&read)?;
-    let replaced = pods.replace_subresource(name, "a", &PostParams::default(), body).await?;
+    let replaced = pods.replace_subresource(name, "a", &PostParams::default(), &read).await?;
     check_eq!(replaced.resource_version(), read.resource_version());
     check!(refused!(pods.get_subresource("nonsense", "a").await).is_not_found());
     Ok(())

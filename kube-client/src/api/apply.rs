@@ -1,0 +1,123 @@
+//! Server-side apply of whole objects, and retries after conflicts.
+
+use super::{Api, Patch, PatchParams};
+use crate::core::{Resource, ResourceExt};
+use crate::{Error, Result};
+use serde::{Serialize, de::DeserializeOwned};
+use std::time::Duration;
+
+impl<K: Resource + Serialize + DeserializeOwned> Api<K> {
+    /// Applies an object with server-side apply, under the name in its metadata, and returns it as the server stored
+    /// it. The server creates the object if it does not exist.
+    ///
+    /// The field manager `pp.field_manager` owns the fields that `object` sets, and loses those that it set before and
+    /// no longer sets. Set only the fields that the program wants to own; `managedFields`, `resourceVersion` of another
+    /// version and the status do not belong there.
+    ///
+    /// ```
+    /// use k8s_openapi::api::core::v1::ConfigMap;
+    /// use kube_client::{Api, Client, api::PatchParams};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let client = Client::new(kube_sim::Sim::new().service(), "default");
+    /// let maps: Api<ConfigMap> = Api::default_namespaced(client);
+    /// let mut map = ConfigMap::default();
+    /// map.metadata.name = Some("settings".into());
+    /// map.data = Some([("level".into(), "3".into())].into());
+    /// let stored = maps.apply(&PatchParams::apply("docs"), &map).await?;
+    /// assert!(stored.metadata.uid.is_some());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Request`] if the object has no name or `pp` has no field manager.
+    /// [`Error::is_conflict`](crate::Error::is_conflict) if another field manager owns one of the fields with another
+    /// value; [`PatchParams::force`] takes such fields over.
+    ///
+    /// # Cancel safety
+    ///
+    /// A write that is cancelled may or may not have taken effect. Repeating it is harmless.
+    pub async fn apply(&self, pp: &PatchParams, object: &K) -> Result<K> {
+        self.patch(name_of(object)?, pp, &Patch::Apply(object)).await
+    }
+
+    /// Applies the status of an object with server-side apply, under the name in its metadata.
+    ///
+    /// The server ignores the other fields of `object`, except some metadata.
+    ///
+    /// # Errors
+    ///
+    /// As [`apply`](Api::apply), and [`Error::is_not_found`](crate::Error::is_not_found) if the object does not exist.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`apply`](Api::apply).
+    pub async fn apply_status(&self, pp: &PatchParams, object: &K) -> Result<K> {
+        self.patch_status(name_of(object)?, pp, &Patch::Apply(object)).await
+    }
+}
+
+fn name_of<K: Resource>(object: &K) -> Result<&str> {
+    object.meta().name.as_deref().ok_or_else(|| Error::Request {
+        what: match object.namespace() {
+            Some(namespace) => {
+                format!("an apply needs a name: metadata.name of an object in {namespace} is not set")
+            }
+            None => "an apply needs a name: metadata.name is not set".to_owned(),
+        },
+        source: None,
+    })
+}
+
+/// The number of attempts of [`retry_on_conflict`].
+const ATTEMPTS: usize = 5;
+/// The pause before the second attempt. It doubles before each further one.
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
+
+/// Runs `attempt` again while it fails with a conflict (409): five attempts, with pauses from 10 ms to 80 ms and a random
+/// share of up to half of that.
+///
+/// Each attempt must read the object again: the resource version of the failed write stays outdated.
+///
+/// ```
+/// use k8s_openapi::api::core::v1::ConfigMap;
+/// use kube_client::{Api, Client, ResourceExt, api::{PostParams, retry_on_conflict}};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let client = Client::new(kube_sim::Sim::new().service(), "default");
+/// let maps: Api<ConfigMap> = Api::default_namespaced(client);
+/// # maps.entry("settings").await?.or_insert(ConfigMap::default).commit(&PostParams::default()).await?;
+/// let map = retry_on_conflict(async || {
+///     let mut map = maps.get("settings").await?;
+///     map.labels_mut().insert("app".into(), "web".into());
+///     maps.replace("settings", &PostParams::default(), &map).await
+/// })
+/// .await?;
+/// assert_eq!(map.labels()["app"], "web");
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+///
+/// The error of the last attempt; any error but a conflict ends the attempts.
+///
+/// # Cancel safety
+///
+/// As safe as `attempt`.
+pub async fn retry_on_conflict<T>(mut attempt: impl AsyncFnMut() -> Result<T>) -> Result<T> {
+    let mut pause = FIRST_PAUSE;
+    for _ in 1..ATTEMPTS {
+        match attempt().await {
+            Err(error) if error.is_conflict() => {}
+            outcome => return outcome,
+        }
+        tokio::time::sleep(pause + pause.mul_f64(fastrand::f64() / 2.0)).await;
+        pause *= 2;
+    }
+    attempt().await
+}

@@ -1,0 +1,383 @@
+//! Drains a node: cordons it and evicts its pods.
+
+use super::{Api, DeleteParams, EvictParams, ListParams, Preconditions};
+use crate::{Client, Error};
+use futures::{StreamExt, TryStreamExt, stream};
+use k8s_openapi::api::{
+    apps::v1::DaemonSet,
+    core::v1::{Node, Pod},
+};
+use std::{collections::HashMap, fmt, time::Duration};
+use thiserror::Error as ThisError;
+use tokio::time::{Instant, sleep, timeout_at};
+
+/// The annotation of a mirror pod: the copy of a static pod, which only the kubelet can delete.
+const MIRROR: &str = "kubernetes.io/config.mirror";
+/// The pause before an eviction that a budget forbade is repeated, as in kubectl.
+const EVICTION_PAUSE: Duration = Duration::from_secs(5);
+/// The interval at which the deletion of a pod is checked, as in kubectl.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
+/// The number of pods that are evicted concurrently.
+const CONCURRENCY: usize = 16;
+
+/// Which pods [`drain`] evicts, and how; the options of `kubectl drain`.
+///
+/// ```
+/// use kube_client::api::DrainParams;
+///
+/// let params = DrainParams { ignore_daemon_sets: true, ..DrainParams::default() };
+/// assert!(!params.force);
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "independent options, named as in kubectl")]
+pub struct DrainParams {
+    /// Whether to leave the pods of daemon sets on the node, instead of refusing to drain it. The daemon set controller
+    /// ignores whether a node is cordoned, and would create the pods again.
+    pub ignore_daemon_sets: bool,
+    /// Whether to evict pods with `emptyDir` volumes, whose data is lost.
+    pub delete_empty_dir_data: bool,
+    /// Whether to evict pods without a controller, which no one creates again.
+    pub force: bool,
+    /// Whether to delete the pods instead of evicting them, which ignores `PodDisruptionBudget`s.
+    pub disable_eviction: bool,
+    /// The label selector of the pods to evict; `None` for all pods.
+    pub pod_selector: Option<String>,
+    /// The grace period of the pods; `None` for the period that each pod specifies.
+    pub grace_period: Option<Duration>,
+    /// The time limit on the whole operation; `None` to wait until all pods are deleted.
+    pub timeout: Option<Duration>,
+}
+
+/// The pods of a drained node.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Drained {
+    /// The pods that were evicted and no longer exist.
+    pub evicted: Vec<PodName>,
+    /// The pods that stay: mirror pods, and the pods of daemon sets.
+    pub kept: Vec<PodName>,
+}
+
+/// The namespace and name of a pod. `Display` writes `namespace/name`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PodName {
+    /// The namespace.
+    pub namespace: String,
+    /// The name.
+    pub name: String,
+}
+
+impl fmt::Display for PodName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+/// Why [`drain`] failed. The node stays cordoned.
+#[derive(Debug, ThisError)]
+#[non_exhaustive]
+pub enum DrainError {
+    /// Some pods must not be evicted with these parameters. No pod was evicted.
+    #[error("cannot drain node {node}: {}", list_obstacles(.obstacles))]
+    Refused {
+        /// The name of the node.
+        node: String,
+        /// The pods, each with the reason.
+        obstacles: Vec<(PodName, DrainObstacle)>,
+    },
+    /// A request failed.
+    #[error("drain node {node}: {what}")]
+    Request {
+        /// The name of the node.
+        node: String,
+        /// The operation, with its pod.
+        what: String,
+        /// The error of the request.
+        source: Error,
+    },
+    /// The time limit passed while pods were left on the node.
+    #[error(
+        "drain node {node}: pods are left after {after:?}; see their PodDisruptionBudgets and finalizers"
+    )]
+    Timeout {
+        /// The name of the node.
+        node: String,
+        /// The time limit.
+        after: Duration,
+    },
+}
+
+/// Why a pod must not be evicted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum DrainObstacle {
+    /// The pod belongs to a daemon set: see [`DrainParams::ignore_daemon_sets`].
+    DaemonSet,
+    /// The pod has an `emptyDir` volume: see [`DrainParams::delete_empty_dir_data`].
+    EmptyDir,
+    /// The pod has no controller, or that of a daemon set which no longer exists: see [`DrainParams::force`].
+    Unmanaged,
+}
+
+impl fmt::Display for DrainObstacle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::DaemonSet => "belongs to a daemon set (set ignore_daemon_sets to leave it)",
+            Self::EmptyDir => "has an emptyDir volume (set delete_empty_dir_data to lose its data)",
+            Self::Unmanaged => "has no controller that would create it again (set force to evict it)",
+        })
+    }
+}
+
+fn list_obstacles(obstacles: &[(PodName, DrainObstacle)]) -> String {
+    let texts: Vec<_> = obstacles.iter().map(|(pod, obstacle)| format!("pod {pod} {obstacle}")).collect();
+    texts.join("; ")
+}
+
+/// Cordons a node, evicts its pods, and waits until they are deleted, as `kubectl drain` does.
+///
+/// An eviction that a `PodDisruptionBudget` forbids is repeated every five seconds, and so is one in a namespace that is
+/// being deleted. Pods of daemon sets and mirror pods stay.
+///
+/// ```
+/// use kube_client::{Client, api::{DrainParams, drain}};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let client = Client::new(kube_sim::Sim::new().service(), "default");
+/// # let nodes = kube_client::Api::all(client.clone());
+/// # let node = k8s_openapi::api::core::v1::Node {
+/// #     metadata: kube_client::api::ObjectMeta { name: Some("worker-1".into()), ..Default::default() },
+/// #     ..Default::default()
+/// # };
+/// # nodes.create(&Default::default(), &node).await?;
+/// let params = DrainParams { ignore_daemon_sets: true, ..DrainParams::default() };
+/// let drained = drain(&client, "worker-1", &params).await?;
+/// println!("{} pods evicted", drained.evicted.len());
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+///
+/// See [`DrainError`]. After an error, the node is cordoned, and some of its pods may be evicted.
+///
+/// # Cancel safety
+///
+/// Cancelling stops the operation where it is. Repeating it continues.
+pub async fn drain(client: &Client, node: &str, params: &DrainParams) -> Result<Drained, DrainError> {
+    let drain = Drain { client, node, params };
+    match params.timeout {
+        None => drain.run().await,
+        Some(after) => {
+            let far_future = Duration::from_secs(86_400 * 365 * 30);
+            let deadline = Instant::now() + after.min(far_future);
+            let timed_out = || DrainError::Timeout { node: node.to_owned(), after };
+            timeout_at(deadline, drain.run()).await.unwrap_or_else(|_| Err(timed_out()))
+        }
+    }
+}
+
+/// One run of [`drain`].
+#[derive(Clone, Copy)]
+struct Drain<'a> {
+    client: &'a Client,
+    node: &'a str,
+    params: &'a DrainParams,
+}
+
+/// What happens to a pod.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Decision {
+    Evict,
+    Keep,
+    Refuse(DrainObstacle),
+}
+
+impl Drain<'_> {
+    async fn run(self) -> Result<Drained, DrainError> {
+        let nodes: Api<Node> = Api::all(self.client.clone());
+        nodes.cordon(self.node).await.map_err(|source| self.error("cordon it", source))?;
+        let mut lp = ListParams::default().fields(&format!("spec.nodeName={}", self.node));
+        lp.label_selector.clone_from(&self.params.pod_selector);
+        let pods: Api<Pod> = Api::all(self.client.clone());
+        let pods = pods.list(&lp).await.map_err(|source| self.error("list its pods", source))?.items;
+
+        let mut drained = Drained::default();
+        let (mut obstacles, mut to_evict) = (Vec::new(), Vec::new());
+        let mut daemon_sets = HashMap::new();
+        for pod in pods {
+            let has_daemon_set = self.has_daemon_set(&pod, &mut daemon_sets).await?;
+            match decide(&pod, has_daemon_set, self.params) {
+                Decision::Evict => to_evict.push(pod),
+                Decision::Keep => drained.kept.push(name_of(&pod)),
+                Decision::Refuse(obstacle) => obstacles.push((name_of(&pod), obstacle)),
+            }
+        }
+        if !obstacles.is_empty() {
+            return Err(DrainError::Refused { node: self.node.to_owned(), obstacles });
+        }
+        let evictions = stream::iter(to_evict).map(|pod| self.evict(pod)).buffer_unordered(CONCURRENCY);
+        drained.evicted = evictions.try_collect().await?;
+        drained.evicted.sort();
+        Ok(drained)
+    }
+
+    /// Whether the pod's controller is a daemon set that exists; `None` if its controller is not a daemon set.
+    async fn has_daemon_set(
+        self,
+        pod: &Pod,
+        known: &mut HashMap<(String, String), bool>,
+    ) -> Result<Option<bool>, DrainError> {
+        let owners = pod.metadata.owner_references.iter().flatten();
+        let mut controllers = owners.filter(|owner| owner.controller == Some(true));
+        let Some(owner) = controllers.find(|owner| owner.kind == "DaemonSet") else { return Ok(None) };
+        let namespace = name_of(pod).namespace;
+        let key = (namespace.clone(), owner.name.clone());
+        if let Some(exists) = known.get(&key) {
+            return Ok(Some(*exists));
+        }
+        let api: Api<DaemonSet> = Api::namespaced(self.client.clone(), &namespace);
+        let found = api.get_metadata_opt(&owner.name).await;
+        let exists = found
+            .map_err(|source| self.error(&format!("read daemon set {namespace}/{}", owner.name), source))?
+            .is_some();
+        known.insert(key, exists);
+        Ok(Some(exists))
+    }
+
+    /// Evicts a pod and waits until it is deleted.
+    async fn evict(self, pod: Pod) -> Result<PodName, DrainError> {
+        let pod_name = name_of(&pod);
+        let api: Api<Pod> = Api::namespaced(self.client.clone(), &pod_name.namespace);
+        let uid = pod.metadata.uid;
+        // Another pod may have taken the name.
+        let preconditions = Preconditions { uid: uid.clone(), ..Preconditions::default() };
+        let mut dp = DeleteParams::default().preconditions(preconditions);
+        dp.grace_period = self.params.grace_period;
+        loop {
+            let outcome = if self.params.disable_eviction {
+                api.delete(&pod_name.name, &dp).await.map(drop)
+            } else {
+                let ep = EvictParams { delete_options: Some(dp.clone()), ..EvictParams::default() };
+                api.evict(&pod_name.name, &ep).await.map(drop)
+            };
+            match outcome {
+                Ok(()) => break,
+                // The pod is deleted, or another pod has its name.
+                Err(error) if error.is_not_found() || error.is_conflict() => break,
+                Err(error) if error.is_too_many_requests() || is_namespace_terminating(&error) => {
+                    sleep(EVICTION_PAUSE).await;
+                }
+                Err(source) => return Err(self.error(&format!("evict pod {pod_name}"), source)),
+            }
+        }
+        loop {
+            match api.get_metadata_opt(&pod_name.name).await {
+                Ok(Some(found)) if found.metadata.uid == uid => sleep(POLL_INTERVAL).await,
+                Ok(_) => return Ok(pod_name),
+                Err(source) => {
+                    return Err(self.error(&format!("wait for the deletion of pod {pod_name}"), source));
+                }
+            }
+        }
+    }
+
+    fn error(self, what: &str, source: Error) -> DrainError {
+        DrainError::Request { node: self.node.to_owned(), what: what.to_owned(), source }
+    }
+}
+
+/// Whether an eviction was forbidden because the pod's namespace is being deleted.
+fn is_namespace_terminating(error: &Error) -> bool {
+    let causes =
+        error.status().and_then(|status| status.details.as_ref()).map(|details| details.causes.as_slice());
+    error.is_forbidden()
+        && causes.unwrap_or_default().iter().any(|cause| cause.reason == "NamespaceTerminating")
+}
+
+fn decide(pod: &Pod, has_daemon_set: Option<bool>, params: &DrainParams) -> Decision {
+    let is_mirror = pod.metadata.annotations.as_ref().is_some_and(|all| all.contains_key(MIRROR));
+    if is_mirror {
+        return Decision::Keep;
+    }
+    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+    // A pod that has ended loses nothing, and is not created again on this node.
+    let has_ended = matches!(phase, Some("Succeeded" | "Failed"));
+    match has_daemon_set {
+        Some(true) if has_ended => {}
+        Some(true) if params.ignore_daemon_sets => return Decision::Keep,
+        Some(true) => return Decision::Refuse(DrainObstacle::DaemonSet),
+        Some(false) if params.force => return Decision::Evict,
+        Some(false) => return Decision::Refuse(DrainObstacle::Unmanaged),
+        None => {}
+    }
+    let volumes = pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten());
+    let has_empty_dir = volumes.into_iter().any(|volume| volume.empty_dir.is_some());
+    if has_empty_dir && !has_ended && !params.delete_empty_dir_data {
+        return Decision::Refuse(DrainObstacle::EmptyDir);
+    }
+    let mut owners = pod.metadata.owner_references.iter().flatten();
+    let has_controller = owners.any(|owner| owner.controller == Some(true));
+    if !has_controller && !has_ended && !params.force {
+        return Decision::Refuse(DrainObstacle::Unmanaged);
+    }
+    Decision::Evict
+}
+
+fn name_of(pod: &Pod) -> PodName {
+    PodName {
+        namespace: pod.metadata.namespace.clone().unwrap_or_default(),
+        name: pod.metadata.name.clone().unwrap_or_default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    #[track_caller]
+    fn check(pod: &Value, has_daemon_set: Option<bool>, params: &DrainParams, expected: Decision) {
+        let pod: Pod = serde_json::from_value(pod.clone()).unwrap();
+        assert_eq!(decide(&pod, has_daemon_set, params), expected);
+    }
+
+    fn owned(volumes: &Value, phase: &str) -> Value {
+        let owner = json!({"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web", "uid": "u", "controller": true});
+        json!({
+            "metadata": {"name": "web", "ownerReferences": [owner]},
+            "spec": {"containers": [], "volumes": volumes}, "status": {"phase": phase},
+        })
+    }
+
+    #[test]
+    fn pods_are_evicted_kept_or_refused_as_in_kubectl() {
+        let none = DrainParams::default();
+        let force = DrainParams { force: true, ..DrainParams::default() };
+        let ignore = DrainParams { ignore_daemon_sets: true, ..DrainParams::default() };
+        let delete_data = DrainParams { delete_empty_dir_data: true, ..DrainParams::default() };
+        let bare = |phase: &str| json!({"metadata": {"name": "web"}, "status": {"phase": phase}});
+        let empty_dir = json!([{"name": "cache", "emptyDir": {}}]);
+
+        check(&owned(&json!([]), "Running"), None, &none, Decision::Evict);
+        check(&bare("Running"), None, &none, Decision::Refuse(DrainObstacle::Unmanaged));
+        check(&bare("Running"), None, &force, Decision::Evict);
+        check(&bare("Succeeded"), None, &none, Decision::Evict);
+        check(&owned(&empty_dir, "Running"), None, &none, Decision::Refuse(DrainObstacle::EmptyDir));
+        check(&owned(&empty_dir, "Running"), None, &delete_data, Decision::Evict);
+        check(&owned(&empty_dir, "Failed"), None, &none, Decision::Evict);
+        check(&owned(&json!([]), "Running"), Some(true), &none, Decision::Refuse(DrainObstacle::DaemonSet));
+        check(&owned(&json!([]), "Running"), Some(true), &ignore, Decision::Keep);
+        check(&owned(&json!([]), "Failed"), Some(true), &none, Decision::Evict);
+        check(
+            &owned(&json!([]), "Running"),
+            Some(false),
+            &ignore,
+            Decision::Refuse(DrainObstacle::Unmanaged),
+        );
+        check(&owned(&json!([]), "Running"), Some(false), &force, Decision::Evict);
+        let mirror = json!({"metadata": {"name": "web", "annotations": {MIRROR: "h"}}});
+        check(&mirror, None, &none, Decision::Keep);
+    }
+}

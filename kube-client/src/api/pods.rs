@@ -1,0 +1,170 @@
+//! The subresources of pods without a connection to a process: logs, eviction, ephemeral containers and resize.
+
+use super::{Api, EvictParams, LogParams, Patch, PatchParams, PostParams};
+#[cfg(doc)]
+use crate::Error;
+use crate::Result;
+use crate::core::Status;
+use futures::AsyncBufRead;
+use k8s_openapi::api::core::v1::Pod;
+use serde::{Serialize, de::DeserializeOwned};
+
+/// Kinds whose containers have logs.
+pub trait Log {}
+impl Log for Pod {}
+
+/// Kinds that can be evicted.
+pub trait Evict {}
+impl Evict for Pod {}
+
+/// Kinds with ephemeral containers.
+pub trait Ephemeral {}
+impl Ephemeral for Pod {}
+
+/// Kinds whose containers' resources can be changed in place (KEP-1287).
+pub trait Resize {}
+impl Resize for Pod {}
+
+impl<K: Log> Api<K> {
+    /// Reads the logs of a container.
+    ///
+    /// Bytes that are not UTF-8 become U+FFFD: a container may write any bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_not_found`](crate::Error::is_not_found) if the pod does not exist,
+    /// [`Error::is_bad_request`](crate::Error::is_bad_request) if the container does not exist, has not started, or has
+    /// to be named. [`Error::Decode`] if the logs are larger than `Config::max_object_bytes`; for such logs, use
+    /// [`log_stream`](Api::log_stream), or set [`LogParams::tail_lines`] or [`LogParams::limit_bytes`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: the request has no effect.
+    pub async fn logs(&self, name: &str, lp: &LogParams) -> Result<String> {
+        let bytes = self.client.request_bytes(self.request.logs(name, lp)?).await?;
+        Ok(match String::from_utf8(bytes.into()) {
+            Ok(text) => text,
+            Err(error) => String::from_utf8_lossy(error.as_bytes()).into_owned(),
+        })
+    }
+
+    /// Reads the logs of a container as a stream of bytes, which arrive as the container writes them with
+    /// [`LogParams::follow`].
+    ///
+    /// The stream has no size limit, and with `follow` no limit on pauses. Dropping it ends the request. Reads wait
+    /// while the program does not read (back-pressure).
+    ///
+    /// ```no_run
+    /// use futures::{AsyncBufReadExt, TryStreamExt};
+    /// use k8s_openapi::api::core::v1::Pod;
+    /// use kube_client::{Api, api::LogParams};
+    ///
+    /// # async fn follow(pods: Api<Pod>) -> Result<(), Box<dyn std::error::Error>> {
+    /// let params = LogParams { follow: true, tail_lines: Some(10), ..LogParams::default() };
+    /// let mut lines = pods.log_stream("web", &params).await?.lines();
+    /// while let Some(line) = lines.try_next().await? {
+    ///     println!("{line}");
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`logs`](Api::logs). The stream returns later errors as `std::io::Error`s with an [`Error`] inside.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: the request has no effect.
+    pub async fn log_stream(&self, name: &str, lp: &LogParams) -> Result<impl AsyncBufRead + Send + use<K>> {
+        self.client.request_stream(self.request.logs(name, lp)?).await
+    }
+}
+
+impl<K: Evict> Api<K> {
+    /// Evicts a pod: deletes it unless a `PodDisruptionBudget` forbids that.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_too_many_requests`](crate::Error::is_too_many_requests) if a budget does not allow the disruption
+    /// now. The server sends this error without `Retry-After`, so that the client does not retry it.
+    pub async fn evict(&self, name: &str, ep: &EvictParams) -> Result<Status> {
+        self.client.request(self.request.evict(name, ep)?).await
+    }
+}
+
+impl<K: DeserializeOwned + Ephemeral> Api<K> {
+    /// Reads a pod with its ephemeral containers.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_not_found`](crate::Error::is_not_found) if the pod does not exist.
+    pub async fn get_ephemeral_containers(&self, name: &str) -> Result<K> {
+        self.get_subresource("ephemeralcontainers", name).await
+    }
+
+    /// Patches the ephemeral containers of a pod. A strategic merge patch adds containers by name; existing ones cannot
+    /// be changed or removed.
+    ///
+    /// # Errors
+    ///
+    /// As [`patch`](Api::patch).
+    pub async fn patch_ephemeral_containers<P: Serialize>(
+        &self,
+        name: &str,
+        pp: &PatchParams,
+        patch: &Patch<P>,
+    ) -> Result<K> {
+        self.patch_subresource("ephemeralcontainers", name, pp, patch).await
+    }
+
+    /// Replaces the ephemeral containers of a pod. Existing ones cannot be changed or removed.
+    ///
+    /// # Errors
+    ///
+    /// As [`replace`](Api::replace).
+    pub async fn replace_ephemeral_containers(&self, name: &str, pp: &PostParams, data: &K) -> Result<K>
+    where
+        K: Serialize,
+    {
+        self.replace_subresource("ephemeralcontainers", name, pp, data).await
+    }
+}
+
+impl<K: DeserializeOwned + Resize> Api<K> {
+    /// Reads a pod through its resize subresource.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_not_found`](crate::Error::is_not_found) if the pod does not exist, or the server is older than
+    /// Kubernetes 1.32.
+    pub async fn get_resize(&self, name: &str) -> Result<K> {
+        self.get_subresource("resize", name).await
+    }
+
+    /// Patches the resources of a pod's containers in place. The server ignores changes of other fields.
+    ///
+    /// # Errors
+    ///
+    /// As [`patch`](Api::patch).
+    pub async fn patch_resize<P: Serialize>(
+        &self,
+        name: &str,
+        pp: &PatchParams,
+        patch: &Patch<P>,
+    ) -> Result<K> {
+        self.patch_subresource("resize", name, pp, patch).await
+    }
+
+    /// Replaces the resources of a pod's containers in place. The server ignores changes of other fields.
+    ///
+    /// # Errors
+    ///
+    /// As [`replace`](Api::replace).
+    pub async fn replace_resize(&self, name: &str, pp: &PostParams, data: &K) -> Result<K>
+    where
+        K: Serialize,
+    {
+        self.replace_subresource("resize", name, pp, data).await
+    }
+}
