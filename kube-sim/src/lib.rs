@@ -23,6 +23,7 @@ mod shared;
 mod sim;
 mod status;
 mod store;
+mod strategy;
 mod table;
 mod watch;
 pub mod workload;

@@ -24,7 +24,6 @@ use self::managers::{Manager, Managers, Operation};
 use self::ownership::{ApplyFailure, WriteRequest};
 use self::path::Element;
 use self::typed::Type;
-use crate::builtin::Resource;
 use crate::schema::Schema;
 
 /// The properties of a write request that determine ownership.
@@ -44,7 +43,7 @@ pub(crate) struct Context<'a> {
     pub(crate) manager: &'a str,
     /// The current time in RFC 3339, in whole seconds.
     pub(crate) now: &'a str,
-    /// The fields that a write to this endpoint neither changes nor owns; see [`reset_fields`].
+    /// The fields that a write to this endpoint neither changes nor owns.
     pub(crate) reset: &'a [&'a str],
 }
 
@@ -142,32 +141,6 @@ pub(crate) fn apply(
         last_applied::update_annotation(&mut object, config);
     }
     Ok(object)
-}
-
-/// The fields that a write to an endpoint does not change (`ResetFields` of the strategy). The main resource resets
-/// `status` if the kind has a status subresource, and the status subresource resets the other fields. The kind
-/// determines the metadata that a status update may change.
-pub(crate) fn reset_fields(
-    resource: Option<&Resource>,
-    subresource: &str,
-    has_status: bool,
-) -> &'static [&'static str] {
-    let custom_status = &["metadata", "spec"][..];
-    match (subresource, resource) {
-        ("", _) | ("finalize", Some(_)) if has_status => &["status"],
-        ("status", None) => custom_status,
-        ("status", Some(resource)) => match (resource.group, resource.plural) {
-            ("", "pods") => &["metadata.deletionTimestamp", "metadata.ownerReferences", "spec"],
-            ("apps", "deployments") => &["metadata.labels", "spec"],
-            ("certificates.k8s.io", "certificatesigningrequests") => &["spec", "status.conditions"],
-            ("" | "apps" | "batch" | "policy" | "autoscaling", _) | ("networking.k8s.io", "ingresses") => {
-                &["spec"]
-            }
-            _ => custom_status,
-        },
-        ("approval", Some(_)) => &["spec", "status.certificate"],
-        _ => &[],
-    }
 }
 
 /// Creates the [`WriteRequest`] for a context.

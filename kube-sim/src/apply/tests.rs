@@ -438,14 +438,3 @@ fn kubectl_takes_ownership_of_client_side_applied_fields() {
     let text = server.object()["metadata"]["annotations"][annotation].as_str().unwrap().to_owned();
     assert!(text.ends_with("}\n") && text.contains("\"a\":\"9\""), "{text}");
 }
-
-#[test]
-fn reset_fields_depend_on_the_endpoint() {
-    let find = |group: &str, version: &str, plural: &str| crate::builtin::find(group, version, plural);
-    assert_eq!(reset_fields(find("apps", "v1", "deployments"), "", true), ["status"]);
-    assert_eq!(reset_fields(find("apps", "v1", "deployments"), "status", true), ["metadata.labels", "spec"]);
-    assert_eq!(reset_fields(find("", "v1", "nodes"), "status", true), ["spec"]);
-    assert_eq!(reset_fields(find("", "v1", "configmaps"), "", false), Vec::<&str>::new());
-    assert_eq!(reset_fields(None, "", true), ["status"]);
-    assert_eq!(reset_fields(None, "status", true), ["metadata", "spec"]);
-}

@@ -10,7 +10,7 @@ use crate::store::State;
 use crate::store::object::Stored;
 
 fn is_crd(resource: &Resource) -> bool {
-    resource.group == "apiextensions.k8s.io" && resource.kind == "CustomResourceDefinition"
+    &*resource.storage == gc::CRD_TABLE
 }
 
 /// Runs the side effects of a committed create.
@@ -50,7 +50,7 @@ fn establish(state: &mut State, resource: &Resource, object: &Arc<Stored>) {
             subresource: "status",
             manager: "kube-apiserver",
             now: &now,
-            reset: apply::reset_fields(resource.builtin(), "status", true),
+            reset: resource.strategy.reset_fields("status", true),
         };
         apply::track(&cx, Some(&before), &mut crd);
         // The commit fails if the storage quota is exhausted. The custom resource is served even then, but the stored

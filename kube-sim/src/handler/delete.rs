@@ -8,7 +8,7 @@ use super::options::Options;
 use super::render::Page;
 use super::target::Target;
 use super::write::parse_body;
-use super::{convert, object_meta, read, strategy};
+use super::{convert, object_meta, read};
 use crate::schema::FieldError;
 use crate::status::SimError;
 use crate::store::State;
@@ -162,10 +162,10 @@ pub(crate) fn delete_one(
             object: convert::view(resource, &left),
             accepted: delete.orphan == Some(false),
         }),
-        _ if strategy::returns_deleted_object(resource) => {
+        _ if resource.strategy.deletion.returns_object => {
             let mut last = convert::view(resource, &object);
-            if resource.kind == "Pod" {
-                // The response for a pod has a deletionTimestamp even if the grace period is zero.
+            if resource.strategy.deletion.grace_period.is_some() {
+                // The object in the response has a deletionTimestamp even if the grace period is zero.
                 gc::mark_deleted(state, resource, &object.value(), &mut last, 0);
             }
             Ok(DeletionResponse::Object { object: last, accepted: false })

@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::{object_meta, strategy};
+use super::object_meta;
 use crate::registry::Resource;
 use crate::store::object::Stored;
 use crate::store::{Place, State};
@@ -31,7 +31,10 @@ const POD_REMOVAL_DELAY: Duration = Duration::from_secs(1);
 const MISSING_OWNERS_DELAY: Duration = Duration::from_secs(1);
 
 /// The name of the table that contains the CustomResourceDefinitions.
-const CRD_TABLE: &str = "apiextensions.k8s.io/customresourcedefinitions";
+pub(super) const CRD_TABLE: &str = "apiextensions.k8s.io/customresourcedefinitions";
+
+/// The name of the table that contains the namespaces.
+const NAMESPACES: &str = "/namespaces";
 
 /// The finalizer of the foreground policy: the object is removed after its dependents.
 const FOREGROUND_FINALIZER: &str = "foregroundDeletion";
@@ -40,18 +43,13 @@ const ORPHAN_FINALIZER: &str = "orphan";
 
 /// Whether this update completes a deletion: it removes the last finalizer of an object that has a deletionTimestamp.
 pub(crate) fn completes_deletion(resource: &Resource, old: &Value, new: &Value) -> bool {
-    let had = !object_meta::finalizers(old).is_empty() || has_namespace_finalizer(resource, old);
+    let deletion = &resource.strategy.deletion;
+    let had = !object_meta::finalizers(old).is_empty() || deletion.is_deferred_by_spec(old);
     object_meta::is_being_deleted(old)
         && had
         && object_meta::finalizers(new).is_empty()
-        && !has_namespace_finalizer(resource, new)
+        && !deletion.is_deferred_by_spec(new)
         && old["metadata"]["deletionGracePeriodSeconds"].as_i64().unwrap_or(0) == 0
-}
-
-fn has_namespace_finalizer(resource: &Resource, object: &Value) -> bool {
-    resource.kind == "Namespace"
-        && resource.group.is_empty()
-        && object["spec"]["finalizers"].as_array().is_some_and(|f| !f.is_empty())
 }
 
 /// The outcome of a deletion.
@@ -90,12 +88,12 @@ fn delete_at_depth(
     let Some(stored) = state.get(&place.0, &place.1).cloned() else { return DeletionOutcome::Deleted };
     let old = stored.value();
     let mut new = old.clone();
-    let is_pod = resource.kind == "Pod" && resource.group.is_empty();
-    let grace = if is_pod { pod_grace_seconds(&old, grace) } else { 0 };
+    let deletion = &resource.strategy.deletion;
+    let grace = deletion.grace(&old, grace);
     let mut finalizers = object_meta::finalizers(&old);
     set_policy_finalizer(&mut finalizers, propagation);
     object_meta::set_finalizers(&mut new, &finalizers);
-    let deferred = !finalizers.is_empty() || grace > 0 || has_namespace_finalizer(resource, &old);
+    let deferred = !finalizers.is_empty() || grace > 0 || deletion.is_deferred_by_spec(&old);
     if !deferred {
         erase(state, place);
         return DeletionOutcome::Deleted;
@@ -117,7 +115,7 @@ fn delete_at_depth(
         Propagation::Foreground => delete_dependents_first(state, &uid, place, depth),
         _ => {}
     }
-    if resource.kind == "Namespace" && resource.group.is_empty() {
+    if &*place.0 == NAMESPACES {
         delete_namespace_contents(state, stored.name());
     }
     if state.get(&place.0, &place.1).is_some_and(|o| o.uid == uid) {
@@ -138,20 +136,6 @@ fn set_policy_finalizer(finalizers: &mut Vec<String>, propagation: Propagation) 
     finalizers.extend(add.map(str::to_owned));
 }
 
-/// The grace period of a pod in seconds; 0 for a pod that is not scheduled or has terminated.
-fn pod_grace_seconds(pod: &Value, requested: Option<i64>) -> i64 {
-    let phase = pod["status"]["phase"].as_str().unwrap_or_default();
-    if pod["spec"]["nodeName"].as_str().is_none_or(str::is_empty) || matches!(phase, "Succeeded" | "Failed") {
-        return 0;
-    }
-    let requested = requested.or(pod["spec"]["terminationGracePeriodSeconds"].as_i64()).unwrap_or(30).max(0);
-    match pod["metadata"]["deletionGracePeriodSeconds"].as_i64() {
-        // A second deletion can shorten the grace period, but not extend it.
-        Some(current) => current.min(requested),
-        None => requested,
-    }
-}
-
 /// Sets deletionTimestamp, deletionGracePeriodSeconds and the related fields in `new`.
 pub(crate) fn mark_deleted(state: &State, resource: &Resource, old: &Value, new: &mut Value, grace: i64) {
     let first = !object_meta::is_being_deleted(old);
@@ -163,10 +147,7 @@ pub(crate) fn mark_deleted(state: &State, resource: &Resource, old: &Value, new:
     if first && let Some(generation) = old["metadata"]["generation"].as_i64().filter(|g| *g > 0) {
         new["metadata"]["generation"] = (generation + 1).into();
     }
-    if resource.kind == "Namespace" && resource.group.is_empty() {
-        new["status"]["phase"] = "Terminating".into();
-        new["metadata"].as_object_mut().map(|m| m.remove("deletionGracePeriodSeconds"));
-    }
+    (resource.strategy.deletion.mark)(new);
 }
 
 /// Removes an object from the storage regardless of its finalizers, then garbage-collects its dependents and completes
@@ -219,7 +200,7 @@ fn collect_dependent(state: &mut State, place: &Place, owner: &str) -> bool {
         return false;
     }
     let mut value = object.value();
-    let grace = if resource.kind == "Pod" { pod_grace_seconds(&value, None) } else { 0 };
+    let grace = resource.strategy.deletion.grace(&value, None);
     if object_meta::finalizers(&value).is_empty() && grace == 0 {
         return true;
     }
@@ -356,7 +337,7 @@ fn delete_namespace_contents(state: &mut State, namespace: &str) {
 /// Completes the deletion of a terminating namespace that is empty: removes its `spec.finalizers`. Adds it to `queue`,
 /// unless another finalizer remains.
 fn finish_namespace_deletion(state: &mut State, namespace: &str, queue: &mut VecDeque<Place>) {
-    let storage = "/namespaces";
+    let storage = NAMESPACES;
     let Some(object) = state.get(storage, namespace).cloned() else { return };
     let mut value = object.value();
     if !object_meta::is_being_deleted(&value) {
@@ -422,7 +403,7 @@ pub(crate) fn propagation(
         (Some("Orphan"), _) | (None, Some(true)) => Propagation::Orphan,
         (None, None) if finalizers.iter().any(|f| f == ORPHAN_FINALIZER) => Propagation::Orphan,
         (None, None) if finalizers.iter().any(|f| f == FOREGROUND_FINALIZER) => Propagation::Foreground,
-        (None, None) if strategy::orphans_by_default(resource) => Propagation::Orphan,
+        (None, None) if resource.strategy.deletion.orphans_by_default => Propagation::Orphan,
         _ => Propagation::Background,
     }
 }

@@ -15,9 +15,7 @@ pub(crate) mod read;
 pub(crate) mod render;
 pub(crate) mod reply;
 mod scale;
-mod strategy;
 mod subresource;
-mod subresource_fields;
 pub(crate) mod target;
 mod unstored;
 mod write;
@@ -214,7 +212,7 @@ impl Call<'_> {
         cx.decode(&mut object, duplicates)?;
         let written = match read::find(state, target) {
             Ok(old) => cx.update(state, &old, object, part)?,
-            Err(_) if part == WrittenPart::Object && strategy::creates_on_update(&target.resource) => {
+            Err(_) if part == WrittenPart::Object && target.resource.strategy.allow_create_on_update => {
                 cx.create(state, object)?
             }
             Err(e) => return Err(e),

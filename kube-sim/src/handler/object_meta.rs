@@ -138,7 +138,7 @@ pub(crate) fn validate(resource: &Resource, object: &Value) -> Vec<FieldError> {
     let name = text(object, "name");
     if name.is_empty() {
         errors.push(FieldError::required("metadata.name", "name or generateName is required"));
-    } else if let Some(why) = name_problem(resource, name) {
+    } else if let Some(why) = (resource.strategy.name_problem)(name) {
         errors.push(FieldError::invalid("metadata.name", name, why));
     }
     check_labels_or_annotations(&object["metadata"]["labels"], "metadata.labels", true, &mut errors);
@@ -256,25 +256,5 @@ fn generate_name_problem(resource: &Resource, prefix: &str) -> Option<String> {
         Some(start) if !start.is_empty() => format!("{}a", start.get(..start.len() - 1).unwrap_or(start)),
         _ => prefix.to_owned(),
     };
-    name_problem(resource, &shortened)
-}
-
-/// The error text for a name that is invalid for the kind.
-fn name_problem(resource: &Resource, name: &str) -> Option<String> {
-    let problem = match (resource.group.as_str(), resource.kind.as_str()) {
-        ("", "Namespace") => names::label_problem(name),
-        ("", "Service") => names::label_1035_problem(name),
-        ("rbac.authorization.k8s.io", _) => return path_segment_problem(name),
-        _ => names::subdomain_problem(name),
-    };
-    problem.map(str::to_owned)
-}
-
-/// The error text for a name that cannot be one segment of a URL path.
-fn path_segment_problem(name: &str) -> Option<String> {
-    if name == "." || name == ".." {
-        return Some(format!("may not be '{name}'"));
-    }
-    let bad = ["/", "%"].into_iter().find(|c| name.contains(*c))?;
-    Some(format!("may not contain '{bad}'"))
+    (resource.strategy.name_problem)(&shortened)
 }

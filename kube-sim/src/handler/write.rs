@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::convert;
 use super::options::{FieldValidation, Options};
 use super::target::Target;
-use super::{gc, object_meta, strategy};
+use super::{gc, object_meta};
 use crate::apply;
 use crate::builtin;
 use crate::patch;
@@ -155,7 +155,7 @@ impl<'a> WriteContext<'a> {
             subresource,
             manager: self.manager,
             now: &now,
-            reset: apply::reset_fields(resource.builtin(), subresource, resource.has_status()),
+            reset: resource.strategy.reset_fields(subresource, resource.has_status()),
         })
     }
 
@@ -186,19 +186,16 @@ impl<'a> WriteContext<'a> {
         }
         let clock = state.clock;
         object_meta::prepare_for_create(&mut object, namespace, &mut state.random, clock)?;
-        if strategy::maintains_generation(resource) {
+        if resource.strategy.has_generation {
             object["metadata"]["generation"] = 1.into();
         }
         apply_defaults(resource, None, &mut object);
         if !self.applying {
             drop_nulls(resource, &mut object);
         }
-        if resource.kind == "Namespace" && resource.builtin().is_some() {
-            strategy::label_namespace(&mut object);
-        }
         // No field manager owns the fields that the strategy sets after this line.
         self.track_managed_fields(state, None, &mut object);
-        strategy::prepare_for_create(state, resource, &mut object);
+        resource.strategy.prepare_for_create(&mut object, resource.has_status(), &mut state.random);
         let mut errors = validate(resource, None, &object);
         errors.extend(object_meta::validate(resource, &object));
         let name = object_meta::text(&object, "name").to_owned();
@@ -234,9 +231,13 @@ impl<'a> WriteContext<'a> {
         apply_url_names(self.target, &mut new)?;
         let before = convert::view(resource, old);
         self.check_uid_and_version(old, &new)?;
-        let part_of_pod = part == WrittenPart::Other && resource.kind == "Pod";
-        if part_of_pod {
-            super::subresource_fields::revert_other_fields(&self.target.subresource, &before, &mut new);
+        let copy_subresource = resource.strategy.copy_subresource.filter(|_| part == WrittenPart::Other);
+        let subresource = self.target.subresource.as_str();
+        if let Some(copy) = copy_subresource {
+            let mut kept = before.clone();
+            if copy(subresource, &mut kept, &new) {
+                new = kept;
+            }
         }
         if part == WrittenPart::Status {
             reset_all_but_status(resource, &before, &mut new);
@@ -249,21 +250,21 @@ impl<'a> WriteContext<'a> {
             drop_nulls(resource, &mut new);
         }
         if part != WrittenPart::Status {
-            strategy::prepare_for_update(resource, &before, &mut new);
+            (resource.strategy.prepare_for_update)(&before, &mut new);
         }
-        if strategy::maintains_generation(resource) && part != WrittenPart::Status {
+        if resource.strategy.has_generation && part != WrittenPart::Status {
             let generation = before["metadata"]["generation"].as_i64().unwrap_or(0);
-            let step = i64::from(strategy::increments_generation(resource, &before, &new));
+            let step = i64::from(increments_generation(resource, &before, &new));
             new["metadata"]["generation"] = (generation + step).into();
         }
         new["metadata"]["resourceVersion"] = before["metadata"]["resourceVersion"].clone();
         self.track_managed_fields(state, Some(&before), &mut new);
         let mut errors = object_meta::validate_update(&before, &new);
-        // The validation of a pod update refuses differences between the old and the new pod. The fields that this
-        // subresource may change must not differ, so the old pod gets the new values of these fields.
-        let counterpart = part_of_pod.then(|| {
+        // The validation of an update refuses differences between the old and the new object. The fields that this
+        // subresource may change must not differ, so the old object gets the new values of these fields.
+        let counterpart = copy_subresource.map(|copy| {
             let mut kept = before.clone();
-            super::subresource_fields::copy_subresource_fields(&self.target.subresource, &mut kept, &new);
+            copy(subresource, &mut kept, &new);
             kept
         });
         errors.extend(validate(resource, Some(counterpart.as_ref().unwrap_or(&before)), &new));
@@ -316,7 +317,7 @@ impl<'a> WriteContext<'a> {
         }
         let version = object_meta::text(new, "resourceVersion");
         if version.is_empty() || version == "0" {
-            if strategy::allows_unconditional_update(resource) {
+            if resource.strategy.allow_unconditional_update {
                 return Ok(());
             }
             return Err(SimError::invalid_field(
@@ -444,12 +445,7 @@ fn check_namespace_lifecycle(
 /// Applies the defaults of the schema, then the computed defaults of the kind.
 fn apply_defaults(resource: &Resource, old: Option<&Value>, object: &mut Value) {
     schema::default(&resource.schema(), object);
-    if let Some(source) = resource.builtin() {
-        builtin::set_defaults(source, old, object);
-    }
-    if resource.group == "apiextensions.k8s.io" && resource.kind == "CustomResourceDefinition" {
-        crate::registry::crd::set_defaults(object);
-    }
+    (resource.strategy.set_defaults)(old, object);
 }
 
 /// Drops the nulls that the schema of a custom resource does not allow (`nullable: false`).
@@ -468,14 +464,22 @@ fn rewrite_numbers(resource: &Resource, object: &mut Value) {
 }
 
 fn validate(resource: &Resource, old: Option<&Value>, object: &Value) -> Vec<FieldError> {
-    let mut errors = match resource.builtin() {
-        Some(source) => builtin::validate(source, old, object),
-        None => schema::validate(&resource.schema(), object),
-    };
-    if resource.group == "apiextensions.k8s.io" && resource.kind == "CustomResourceDefinition" {
-        errors.extend(schema::validate_crd(old, object));
+    match resource.custom() {
+        None => resource.strategy.validate(&resource.schema(), old, object),
+        Some(custom) => schema::validate(&custom.schema, object),
     }
-    errors
+}
+
+/// Whether an update increments `metadata.generation`: it changes a field outside the metadata and the status.
+fn increments_generation(resource: &Resource, old: &Value, new: &Value) -> bool {
+    let ignored = |key: &str| {
+        matches!(key, "metadata" | "apiVersion" | "kind") || (key == "status" && resource.has_status())
+    };
+    let (Some(old), Some(new)) = (old.as_object(), new.as_object()) else { return false };
+    let differs = |a: &serde_json::Map<String, Value>, b: &serde_json::Map<String, Value>| {
+        a.iter().any(|(key, value)| !ignored(key) && b.get(key) != Some(value))
+    };
+    differs(old, new) || differs(new, old)
 }
 
 /// Copies `field` from `from` to `to`. If `from` does not have the field, removes the field of `to`.
@@ -491,13 +495,7 @@ fn copy_field(from: &Value, to: &mut Value, field: &str) {
 fn reset_all_but_status(resource: &Resource, old: &Value, new: &mut Value) {
     let mut kept = old.clone();
     copy_field(new, &mut kept, "status");
-    let fields: &[&str] = if resource.custom().is_some() {
-        &["managedFields"]
-    } else {
-        &["managedFields", "annotations", "finalizers", "labels"]
-    };
-    let labels_stay = resource.group == "apps" && resource.kind == "Deployment";
-    for field in fields.iter().filter(|f| !(labels_stay && **f == "labels")) {
+    for field in resource.strategy.status_metadata {
         if let (Some(from), Some(to)) = (new.get("metadata"), kept.get_mut("metadata")) {
             copy_field(from, to, field);
         }

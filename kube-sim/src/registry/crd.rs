@@ -1,5 +1,4 @@
-//! Converts a CustomResourceDefinition to the resources that it defines, and sets the defaults and the status of the
-//! definition.
+//! Converts a CustomResourceDefinition to the resources that it defines, and sets its status.
 
 use std::sync::Arc;
 
@@ -8,6 +7,7 @@ use serde_json::{Value, json};
 use super::fields::Field;
 use super::resource::{Column, Conversion, Custom, Origin, Resource, ScalePaths, Subresource};
 use crate::schema::{Approval, Schema, approval, quote};
+use crate::strategy::{Strategy, list_kind, singular};
 
 /// The verbs of every custom resource.
 const VERBS: [&str; 8] = ["delete", "deletecollection", "get", "list", "patch", "create", "update", "watch"];
@@ -45,27 +45,12 @@ pub(crate) fn resources_of(crd: &Value) -> Vec<Resource> {
                 conversion: Conversion::None,
                 fields: fields.filter_map(|f| f["jsonPath"].as_str()).map(Field::of_json_path).collect(),
                 origin: Origin::Custom(custom),
+                strategy: &Strategy::CUSTOM,
                 version: name,
                 group: group.clone(),
             }
         })
         .collect()
-}
-
-/// `names.listKind`, or its default.
-pub(crate) fn list_kind(names: &Value) -> String {
-    match names["listKind"].as_str() {
-        Some(kind) if !kind.is_empty() => kind.to_owned(),
-        _ => format!("{}List", names["kind"].as_str().unwrap_or_default()),
-    }
-}
-
-/// `names.singular`, or its default.
-pub(crate) fn singular(names: &Value) -> String {
-    match names["singular"].as_str() {
-        Some(name) if !name.is_empty() => name.to_owned(),
-        _ => names["kind"].as_str().unwrap_or_default().to_lowercase(),
-    }
 }
 
 /// The strings in a list.
@@ -162,18 +147,6 @@ fn subresources(custom: &Custom, group: &str, version: &str, kind: &str) -> Vec<
         });
     }
     all
-}
-
-/// Sets the defaults in the spec of a CustomResourceDefinition: `names.listKind`, `names.singular` and `conversion`.
-pub(crate) fn set_defaults(crd: &mut Value) {
-    let names = &mut crd["spec"]["names"];
-    if names.is_object() {
-        names["listKind"] = list_kind(names).into();
-        names["singular"] = singular(names).into();
-    }
-    if !crd["spec"]["conversion"].is_object() && crd["spec"].is_object() {
-        crd["spec"]["conversion"] = json!({"strategy": "None"});
-    }
 }
 
 /// Sets `acceptedNames`, `storedVersions` and the conditions in the status. If `conflict` is set, the names are not

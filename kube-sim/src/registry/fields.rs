@@ -5,6 +5,7 @@ use serde_json::Value;
 use crate::status::SimError;
 use crate::store::object::Stored;
 use crate::store::selector::{FieldTerm, field_terms};
+use crate::strategy::SelectableField;
 
 /// A field that field selectors support, other than `metadata.name` and `metadata.namespace`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,32 +13,32 @@ pub(crate) struct Field {
     /// The name of the field in selectors.
     pub(crate) label: String,
     path: Vec<String>,
+    /// The path that selectors compare if an object does not have `path`; empty for none.
+    fallback: Vec<String>,
     /// The value that selectors compare if an object does not have the field.
     absent: &'static str,
 }
 
 impl Field {
-    /// The field whose path is `label`.
-    fn new(label: &str, absent: &'static str) -> Self {
-        Self { label: label.to_owned(), path: label.split('.').map(str::to_owned).collect(), absent }
-    }
-
-    /// The field with the name `label` and the path `path`.
-    fn with_path(label: &str, path: &str, absent: &'static str) -> Self {
-        Self { label: label.to_owned(), path: path.split('.').map(str::to_owned).collect(), absent }
+    /// The field of a built-in kind.
+    pub(crate) fn new(field: &SelectableField) -> Self {
+        Self {
+            label: field.label.to_owned(),
+            path: split(field.path),
+            fallback: split(field.fallback),
+            absent: field.absent,
+        }
     }
 
     /// The field of an entry in a CRD's `selectableFields`. `json_path` is a path such as `.spec.color`.
     pub(crate) fn of_json_path(json_path: &str) -> Self {
-        Self::new(json_path.trim_start_matches('.'), "")
+        let label = json_path.trim_start_matches('.');
+        Self { label: label.to_owned(), path: split(label), fallback: Vec::new(), absent: "" }
     }
 
     /// The value of the field in an object, as selectors compare it.
     pub(crate) fn read(&self, object: &Value) -> String {
-        let mut at = object;
-        for part in &self.path {
-            at = &at[part.as_str()];
-        }
+        let at = value_at(object, &self.path);
         match at {
             Value::String(text) => text.clone(),
             Value::Bool(flag) => flag.to_string(),
@@ -46,61 +47,21 @@ impl Field {
                 let ips: Vec<_> = items.iter().filter_map(|i| i["ip"].as_str()).collect();
                 ips.join(",")
             }
-            _ if self.label == "source" => {
-                object["reportingComponent"].as_str().unwrap_or_default().to_owned()
+            _ if !self.fallback.is_empty() => {
+                value_at(object, &self.fallback).as_str().unwrap_or(self.absent).to_owned()
             }
             _ => self.absent.to_owned(),
         }
     }
 }
 
-/// The selectable fields of a built-in kind, with their names and paths in the storage version.
-pub(crate) fn of_kind(group: &str, kind: &str) -> Vec<Field> {
-    let list: &[(&str, &'static str)] = match (group, kind) {
-        ("", "Pod") => &[
-            ("spec.nodeName", ""),
-            ("spec.restartPolicy", ""),
-            ("spec.schedulerName", ""),
-            ("spec.serviceAccountName", ""),
-            ("spec.hostNetwork", "false"),
-            ("status.phase", ""),
-            ("status.podIP", ""),
-            ("status.podIPs", ""),
-            ("status.nominatedNodeName", ""),
-        ],
-        ("", "Node") => &[("spec.unschedulable", "false")],
-        ("", "ReplicationController") | ("apps", "ReplicaSet") => &[("status.replicas", "0")],
-        ("", "Namespace") => &[("status.phase", "")],
-        ("", "Secret") => &[("type", "")],
-        ("", "Service") => &[("spec.clusterIP", ""), ("spec.type", "")],
-        ("", "Event") => &[
-            ("involvedObject.kind", ""),
-            ("involvedObject.namespace", ""),
-            ("involvedObject.name", ""),
-            ("involvedObject.uid", ""),
-            ("involvedObject.apiVersion", ""),
-            ("involvedObject.resourceVersion", ""),
-            ("involvedObject.fieldPath", ""),
-            ("reason", ""),
-            ("reportingComponent", ""),
-            ("type", ""),
-        ],
-        ("certificates.k8s.io", "CertificateSigningRequest" | "ClusterTrustBundle") => {
-            &[("spec.signerName", "")]
-        }
-        ("coordination.k8s.io", "LeaseCandidate") => &[("spec.leaseName", "")],
-        ("resource.k8s.io", "ResourceSlice") => {
-            &[("spec.nodeName", ""), ("spec.driver", ""), ("spec.pool.name", "")]
-        }
-        _ => &[],
-    };
-    let mut fields: Vec<Field> = list.iter().map(|(label, absent)| Field::new(label, absent)).collect();
-    match (group, kind) {
-        ("", "Event") => fields.push(Field::with_path("source", "source.component", "")),
-        ("batch", "Job") => fields.push(Field::with_path("status.successful", "status.succeeded", "0")),
-        _ => {}
-    }
-    fields
+/// The field names in a path.
+fn split(path: &str) -> Vec<String> {
+    path.split('.').filter(|name| !name.is_empty()).map(str::to_owned).collect()
+}
+
+fn value_at<'a>(object: &'a Value, path: &[String]) -> &'a Value {
+    path.iter().fold(object, |at, name| &at[name.as_str()])
 }
 
 /// The field that a term of a selector compares.
@@ -127,16 +88,11 @@ impl FieldSelector {
             if resource.conversion == super::Conversion::Events {
                 rename_event_field(&mut term.field);
             }
-            let label = if term.field == "spec.host" && resource.kind == "Pod" {
-                "spec.nodeName"
-            } else {
-                term.field.as_str()
-            };
+            let aliases = resource.strategy.field_aliases;
+            let alias = aliases.iter().find(|(alias, _)| *alias == term.field);
+            let label = alias.map_or(term.field.as_str(), |(_, label)| label);
             let target = match label {
                 "metadata.name" => ComparedField::Name,
-                "name" if matches!(resource.kind.as_str(), "Namespace" | "PersistentVolume" | "Node") => {
-                    ComparedField::Name
-                }
                 "metadata.namespace" if resource.namespaced || resource.custom().is_none() => {
                     ComparedField::Namespace
                 }

@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::fields::Field;
 use crate::builtin;
 use crate::schema::Schema;
+use crate::strategy::Strategy;
 
 /// A subresource, and the group, version and kind of its request and response bodies.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,6 +94,7 @@ pub(crate) struct Resource {
     /// The fields that field selectors support besides `metadata.name` and `metadata.namespace`.
     pub(crate) fields: Vec<Field>,
     pub(crate) origin: Origin,
+    pub(crate) strategy: &'static Strategy,
 }
 
 impl Resource {
@@ -110,6 +112,7 @@ impl Resource {
             ("autoscaling", "v1", "horizontalpodautoscalers") => Conversion::Autoscaler,
             _ => Conversion::None,
         };
+        let strategy = Strategy::of(source.group, source.version, source.kind).unwrap_or(&Strategy::DEFAULT);
         Self {
             group: source.group.to_owned(),
             version: source.version.to_owned(),
@@ -136,8 +139,9 @@ impl Resource {
             storage: Arc::from(format!("{}/{}", storage_group, source.plural)),
             served,
             conversion,
-            fields: super::fields::of_kind(storage_group, source.kind),
+            fields: strategy.selectable_fields.iter().map(Field::new).collect(),
             origin: Origin::BuiltIn(source),
+            strategy,
         }
     }
 

@@ -4,7 +4,7 @@
 //! on raw JSON values, does no IO, and must not know about requests, stores or versions of objects.
 //!
 //! Objects of built-in kinds pass through the modules [`mod@decode`], [`mod@prune`] and [`mod@default`], and then through
-//! the defaulting and validation that Kubernetes implements in Go (`crate::builtin`). Custom resources pass through
+//! the defaulting and validation that Kubernetes implements in Go (`crate::strategy`). Custom resources pass through
 //! [`mod@prune`], [`mod@default`] and [`mod@validate`]. The CEL rules in the schema of a custom resource
 //! (`x-kubernetes-validations`) are **not evaluated**.
 

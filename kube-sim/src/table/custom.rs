@@ -3,8 +3,9 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::{ColumnDefinition, since, string_or_empty};
+use super::ColumnDefinition;
 use crate::registry::{Column, Custom};
+use crate::strategy::{since, string_or_empty};
 
 /// The column `Name`, followed by the columns that the CRD specifies.
 pub(crate) fn columns(custom: &Custom) -> Vec<ColumnDefinition> {

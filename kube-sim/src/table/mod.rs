@@ -1,17 +1,13 @@
 //! Server-side `Table` responses: the columns that `kubectl get` prints.
 
-mod age;
 mod builtin;
 mod custom;
-mod workloads;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::handler::accept::RowObject;
 use crate::registry::Resource;
-
-pub(crate) use age::since;
 
 /// A column of a `Table`.
 #[derive(Clone, Debug)]
@@ -53,7 +49,7 @@ pub(crate) fn of(
 ) -> Value {
     let (definitions, cells): (Vec<ColumnDefinition>, CellsOf<'_>) = match resource.custom() {
         Some(custom) => (custom::columns(custom), Box::new(move |o| custom::cells(custom, o, now))),
-        None => builtin::columns_and_cells(resource, now),
+        None => builtin::columns_and_cells(&resource.strategy.printer, now),
     };
     let object_of = |o: &Value| match row_object {
         RowObject::None => Value::Null,
@@ -90,19 +86,4 @@ fn column_json(column: &ColumnDefinition) -> Value {
         "name": column.name, "type": column.kind, "format": column.format,
         "description": column.description, "priority": column.priority,
     })
-}
-
-/// The string; empty for any other value.
-fn string_or_empty(value: &Value) -> &str {
-    value.as_str().unwrap_or_default()
-}
-
-/// The text; `<none>` if the text is empty.
-fn or_none(text: &str) -> Value {
-    if text.is_empty() { "<none>".into() } else { text.into() }
-}
-
-/// The items of a list; none for any other value.
-fn items(value: &Value) -> impl Iterator<Item = &Value> {
-    value.as_array().into_iter().flatten()
 }

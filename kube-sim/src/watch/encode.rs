@@ -83,8 +83,11 @@ impl EventEncoder {
         if let Some(annotations) = annotations {
             object["metadata"]["annotations"] = annotations;
         }
-        if self.resource.builtin().is_some() {
-            fill_zero_value(&mut object);
+        // The object of a bookmark is the zero value of a Go struct, which has the fields without `omitempty`.
+        if let Some(zero_value) = self.resource.strategy.zero_value {
+            let (spec, status) = zero_value();
+            object["spec"] = spec;
+            object["status"] = status;
         }
         self.encode_value("BOOKMARK", &object)
     }
@@ -98,31 +101,4 @@ impl EventEncoder {
 /// One watch event as a line of JSON.
 fn event_line(name: &str, object: &Value) -> Bytes {
     Bytes::from(format!("{{\"type\":\"{name}\",\"object\":{object}}}\n"))
-}
-
-/// Adds the fields without `omitempty`, because the object of a bookmark of a built-in kind is the zero value of a Go
-/// struct.
-fn fill_zero_value(object: &mut Value) {
-    let template = || json!({"metadata": {}, "spec": {"containers": null}});
-    let (spec, status) = match object["kind"].as_str().unwrap_or_default() {
-        "Pod" => (json!({"containers": null}), json!({})),
-        "Node" => {
-            let status = json!({
-                "daemonEndpoints": {"kubeletEndpoint": {"Port": 0}},
-                "nodeInfo": {
-                    "machineID": "", "systemUUID": "", "bootID": "", "kernelVersion": "", "osImage": "",
-                    "containerRuntimeVersion": "", "kubeletVersion": "", "kubeProxyVersion": "",
-                    "operatingSystem": "", "architecture": "",
-                },
-            });
-            (json!({}), status)
-        }
-        "Deployment" => (json!({"selector": null, "template": template(), "strategy": {}}), json!({})),
-        "ReplicaSet" => (json!({"selector": null, "template": template()}), json!({"replicas": 0})),
-        "Namespace" => (json!({}), json!({})),
-        "Service" => (json!({}), json!({"loadBalancer": {}})),
-        _ => return,
-    };
-    object["spec"] = spec;
-    object["status"] = status;
 }

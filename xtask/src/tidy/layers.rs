@@ -77,19 +77,19 @@ pub(super) const CRATES: [(&str, &str); 4] = [
         protobuf           builtin
         status             schema
         patch              builtin nesting schema
-        apply              builtin schema patch
+        apply              schema patch
         store::object      store::selector
-        registry           builtin schema status store::object store::selector
+        strategy           clock names builtin schema store::selector
+        registry           builtin schema status store::object store::selector strategy
         store              clock nesting registry status
         handler::accept    status
-        table              registry store::* handler::accept
+        table              registry strategy handler::accept
         shared             fault journal store
         handler::convert   registry store::*
         handler::options   schema status
         handler::target    registry
-        handler::strategy     registry store::*
         handler::object_meta  builtin clock names registry schema status store::*
-        handler::gc        registry store::* handler::object_meta handler::strategy
+        handler::gc        registry store::* handler::object_meta
         handler::render    registry store::* table handler::accept handler::convert
         handler::read      registry status store::* handler::options handler::render handler::target
         watch              clock registry shared status store::* table handler::accept handler::convert handler::gc handler::options handler::read handler::render handler::target

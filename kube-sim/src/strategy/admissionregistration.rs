@@ -1,0 +1,55 @@
+//! The strategies of the group `admissionregistration.k8s.io`.
+
+use serde_json::{Map, Value};
+
+use super::Strategy;
+use super::defaulting::{object_in, object_items, set_default, set_default_string};
+use super::validation::check_unique;
+
+const DEFAULT: Strategy = Strategy {
+    group: "admissionregistration.k8s.io",
+    has_generation: true,
+    allow_unconditional_update: false,
+    ..Strategy::DEFAULT
+};
+
+/// The strategy of webhook configurations.
+const WEBHOOKS: Strategy =
+    Strategy { validate: |object, out| check_unique("", object, "webhooks", "name", out), ..DEFAULT };
+
+pub(super) static KINDS: [Strategy; 6] = [
+    Strategy { kind: "MutatingAdmissionPolicy", ..DEFAULT },
+    Strategy { kind: "MutatingAdmissionPolicyBinding", ..DEFAULT },
+    Strategy {
+        kind: "MutatingWebhookConfiguration",
+        set_defaults: |_, object| {
+            set_webhooks_defaults(object);
+            object_items(object, "webhooks")
+                .for_each(|hook| set_default_string(hook, "reinvocationPolicy", "Never"));
+        },
+        ..WEBHOOKS
+    },
+    Strategy { kind: "ValidatingAdmissionPolicy", ..DEFAULT },
+    Strategy { kind: "ValidatingAdmissionPolicyBinding", ..DEFAULT },
+    Strategy {
+        kind: "ValidatingWebhookConfiguration",
+        set_defaults: |_, object| set_webhooks_defaults(object),
+        ..WEBHOOKS
+    },
+];
+
+/// Sets the defaults of the webhooks in a configuration; `mutating` is true for a MutatingWebhookConfiguration.
+fn set_webhooks_defaults(object: &mut Value) {
+    for hook in object_items(object, "webhooks") {
+        set_default_string(hook, "failurePolicy", "Fail");
+        set_default_string(hook, "matchPolicy", "Equivalent");
+        set_default(hook, "namespaceSelector", Map::new());
+        set_default(hook, "objectSelector", Map::new());
+        set_default(hook, "timeoutSeconds", 10);
+        object_items(hook, "rules").for_each(|rule| set_default_string(rule, "scope", "*"));
+        if let Some(service) = object_in(hook, "clientConfig").and_then(|config| object_in(config, "service"))
+        {
+            set_default(service, "port", 443);
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! The strategy of CustomResourceDefinitions.
+
+use serde_json::{Value, json};
+
+use super::printer::Printer;
+use super::{InitialStatus, Strategy};
+use crate::schema::validate_crd;
+
+pub(super) static KINDS: [Strategy; 1] = [Strategy {
+    group: "apiextensions.k8s.io",
+    kind: "CustomResourceDefinition",
+    has_generation: true,
+    allow_unconditional_update: false,
+    set_defaults: |_, object| set_defaults(object),
+    initial_status: InitialStatus::Set(initial_status),
+    validate: |object, out| out.0.extend(validate_crd(None, object)),
+    validate_update: Some(|old, new, out| out.0.extend(validate_crd(Some(old), new))),
+    printer: Printer {
+        columns: &["Name", "Created At"],
+        cells: |object, _| vec![object["metadata"]["creationTimestamp"].clone()],
+    },
+    ..Strategy::DEFAULT
+}];
+
+/// `names.listKind`, or its default.
+pub(crate) fn list_kind(names: &Value) -> String {
+    match names["listKind"].as_str() {
+        Some(kind) if !kind.is_empty() => kind.to_owned(),
+        _ => format!("{}List", names["kind"].as_str().unwrap_or_default()),
+    }
+}
+
+/// `names.singular`, or its default.
+pub(crate) fn singular(names: &Value) -> String {
+    match names["singular"].as_str() {
+        Some(name) if !name.is_empty() => name.to_owned(),
+        _ => names["kind"].as_str().unwrap_or_default().to_lowercase(),
+    }
+}
+
+/// Sets the defaults in the spec of a CustomResourceDefinition: `names.listKind`, `names.singular` and `conversion`.
+fn set_defaults(crd: &mut Value) {
+    let names = &mut crd["spec"]["names"];
+    if names.is_object() {
+        names["listKind"] = list_kind(names).into();
+        names["singular"] = singular(names).into();
+    }
+    if !crd["spec"]["conversion"].is_object() && crd["spec"].is_object() {
+        crd["spec"]["conversion"] = json!({"strategy": "None"});
+    }
+}
+
+fn initial_status(object: &Value) -> Value {
+    json!({
+        "conditions": null,
+        "acceptedNames": {"plural": "", "kind": ""},
+        "storedVersions": stored_versions(object),
+    })
+}
+
+/// The initial `status.storedVersions` of a CustomResourceDefinition.
+fn stored_versions(crd: &Value) -> Vec<Value> {
+    let versions = crd["spec"]["versions"].as_array().into_iter().flatten();
+    versions.filter(|v| v["storage"] == true).map(|v| v["name"].clone()).collect()
+}

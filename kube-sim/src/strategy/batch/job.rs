@@ -1,0 +1,181 @@
+//! The strategy of jobs.
+
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+
+use super::JOB;
+use crate::schema::FieldError;
+use crate::strategy::core::pod;
+use crate::strategy::defaulting::{object_in, object_or_insert, set_default, set_default_string};
+use crate::strategy::fields::SelectableField;
+use crate::strategy::printer::{Printer, age_cell, items, number_or_zero, string_or_empty};
+use crate::strategy::validation::{Errors, string_in};
+use crate::strategy::{Strategy, since};
+
+pub(super) const STRATEGY: Strategy = Strategy {
+    kind: "Job",
+    set_defaults: |old, job| set_defaults(job, old.is_none()),
+    validate: |job, out| validate_spec("spec", &job["spec"], out),
+    validate_update: Some(validate_update),
+    selectable_fields: &[SelectableField {
+        label: "status.successful",
+        ..SelectableField::or("status.succeeded", "0")
+    }],
+    printer: Printer { columns: &["Name", "Status", "Completions", "Duration", "Age"], cells },
+    ..JOB
+};
+
+/// Sets the defaults of a job. Unless `manualSelector` is true, a new job selects the pods with its UID in a label.
+fn set_defaults(object: &mut Value, is_new: bool) {
+    let metadata = |field: &str| {
+        object
+            .get("metadata")
+            .and_then(|metadata| metadata.get(field))
+            .and_then(Value::as_str)
+            .map(str::to_owned)
+    };
+    let (uid, name) = (metadata("uid"), metadata("name"));
+    let Some(spec) = object_in(object, "spec") else { return };
+    set_job_spec_defaults(spec);
+    let (Some(uid), Some(name), true) = (uid, name, is_new) else { return };
+    set_default(spec, "manualSelector", false);
+    if spec["manualSelector"] == true {
+        return;
+    }
+    let own = [
+        ("batch.kubernetes.io/controller-uid", &uid),
+        ("batch.kubernetes.io/job-name", &name),
+        ("controller-uid", &uid),
+        ("job-name", &name),
+    ];
+    let labels: Map<String, Value> =
+        own.iter().map(|(key, value)| ((*key).to_owned(), json!(value))).collect();
+    set_default(spec, "selector", json!({"matchLabels": {"batch.kubernetes.io/controller-uid": uid}}));
+    let template =
+        object_or_insert(spec, "template").and_then(|template| object_or_insert(template, "metadata"));
+    if let Some(present) = template.and_then(|metadata| object_or_insert(metadata, "labels")) {
+        for (key, value) in &labels {
+            present[key] = value.clone();
+        }
+    }
+    if let Some(present) =
+        object_in(object, "metadata").and_then(|metadata| object_or_insert(metadata, "labels"))
+    {
+        for (key, value) in labels {
+            set_default(present, &key, value);
+        }
+    }
+}
+
+fn set_job_spec_defaults(spec: &mut Value) {
+    if spec.get("parallelism").is_none() && spec.get("completions").is_none() {
+        set_default(spec, "completions", 1);
+    }
+    set_default(spec, "parallelism", 1);
+    set_default(spec, "backoffLimit", 6);
+    set_default_string(spec, "completionMode", "NonIndexed");
+    set_default(spec, "suspend", false);
+    let fails = spec.get("podFailurePolicy").is_some_and(|policy| !policy.is_null());
+    set_default_string(spec, "podReplacementPolicy", if fails { "Failed" } else { "TerminatingOrFailed" });
+    pod::set_template_defaults(spec);
+}
+
+fn validate_update(old: &Value, new: &Value, out: &mut Errors) {
+    validate_spec("spec", &new["spec"], out);
+    check_completions(old, new, out);
+    for field in [
+        "selector",
+        "completionMode",
+        "podFailurePolicy",
+        "backoffLimitPerIndex",
+        "managedBy",
+        "successPolicy",
+    ] {
+        out.reject_change(&format!("spec.{field}"), old, new);
+    }
+    // If a job is suspended and has not started, the scheduling fields of its pod template are mutable (KEP-2926).
+    let suspended = old["spec"]["suspend"] == true && old["status"]["startTime"].is_null();
+    if !suspended {
+        out.reject_change("spec.template", old, new);
+    } else if without_scheduling_fields(&old["spec"]["template"])
+        != without_scheduling_fields(&new["spec"]["template"])
+    {
+        let now = new["spec"]["template"]["spec"].clone();
+        out.push(FieldError::invalid("spec.template.spec", now, "field is immutable"));
+    }
+}
+
+/// Checks that an update does not change `completions`. If the job is indexed, `completions` may change to the value of
+/// `parallelism` (KEP-3715).
+fn check_completions(old: &Value, new: &Value, out: &mut Errors) {
+    let spec = &new["spec"];
+    if spec["completionMode"] != "Indexed" {
+        out.reject_change("spec.completions", old, new);
+    } else if old["spec"]["completions"] != spec["completions"] && spec["completions"] != spec["parallelism"]
+    {
+        let why = "can only be modified in tandem with spec.parallelism";
+        out.push(FieldError::invalid("spec.completions", spec["completions"].clone(), why));
+    }
+}
+
+/// A copy of a pod template without labels, annotations, scheduling fields and container resources.
+fn without_scheduling_fields(template: &Value) -> Value {
+    let mut fixed = template.clone();
+    if let Some(meta) = fixed.get_mut("metadata").and_then(Value::as_object_mut) {
+        meta.remove("labels");
+        meta.remove("annotations");
+    }
+    let Some(spec) = fixed.get_mut("spec").and_then(Value::as_object_mut) else { return fixed };
+    if let Some(affinity) = spec.get_mut("affinity").and_then(Value::as_object_mut) {
+        affinity.remove("nodeAffinity");
+        if affinity.is_empty() {
+            spec.remove("affinity");
+        }
+    }
+    for field in ["nodeSelector", "tolerations", "schedulingGates"] {
+        spec.remove(field);
+    }
+    for list in ["containers", "initContainers"] {
+        for container in spec.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten() {
+            container.as_object_mut().map(|container| container.remove("resources"));
+        }
+    }
+    fixed
+}
+
+/// Validates the spec of a job or of the job template of a cron job.
+pub(super) fn validate_spec(path: &str, spec: &Value, out: &mut Errors) {
+    for field in ["parallelism", "completions", "backoffLimit", "ttlSecondsAfterFinished"] {
+        out.require_at_least(path, spec, field, 0);
+    }
+    out.require_at_least(path, spec, "activeDeadlineSeconds", 0);
+    let template = format!("{path}.template.spec");
+    pod::check_spec(&template, &spec["template"]["spec"], out);
+    if matches!(string_in(&spec["template"]["spec"], "restartPolicy"), "Always" | "") {
+        let why = "valid values: \"OnFailure\", \"Never\"";
+        out.push(FieldError::required(format!("{template}.restartPolicy"), why));
+    }
+}
+
+fn cells(object: &Value, now: Timestamp) -> Vec<Value> {
+    let status = &object["status"];
+    let has = |kind: &str| items(&status["conditions"]).any(|c| c["type"] == kind && c["status"] == "True");
+    let state = if has("Complete") {
+        "Complete"
+    } else if has("Failed") {
+        "Failed"
+    } else if object["spec"]["suspend"] == true {
+        "Suspended"
+    } else {
+        "Running"
+    };
+    let wanted = object["spec"]["completions"].as_i64().unwrap_or(1);
+    let start = string_or_empty(&status["startTime"]);
+    let end = status["completionTime"].as_str().and_then(|t| t.parse().ok()).unwrap_or(now);
+    vec![
+        state.into(),
+        format!("{}/{wanted}", number_or_zero(&status["succeeded"])).into(),
+        if start.is_empty() { Value::from("") } else { since(start, end).into() },
+        age_cell(object, now),
+    ]
+}

@@ -1,0 +1,18 @@
+//! The strategies of the group `batch`.
+
+mod cron_job;
+mod job;
+
+use super::Strategy;
+use super::deletion::Deletion;
+
+/// The part of the strategy that jobs and cron jobs share.
+const JOB: Strategy = Strategy {
+    group: "batch",
+    has_generation: true,
+    status_reset_fields: &["spec"],
+    deletion: Deletion::ORPHANS,
+    ..Strategy::DEFAULT
+};
+
+pub(super) static KINDS: [Strategy; 2] = [cron_job::STRATEGY, job::STRATEGY];

@@ -1,0 +1,52 @@
+//! The strategies of the core group.
+
+mod config_map;
+mod namespace;
+mod node;
+mod persistent_volume;
+mod persistent_volume_claim;
+pub(super) mod pod;
+mod pod_template;
+mod replication_controller;
+mod secret;
+mod service;
+
+use super::Strategy;
+use super::deletion::Deletion;
+use super::events;
+use super::printer::{Printer, age_cell, items};
+use super::validation::check_unique;
+
+/// The status reset fields of kinds whose status subresource may change metadata.
+const STATUS: Strategy = Strategy { status_reset_fields: &["spec"], ..Strategy::DEFAULT };
+
+pub(super) static KINDS: [Strategy; 15] = [
+    config_map::STRATEGY,
+    Strategy { kind: "Endpoints", allow_create_on_update: true, ..Strategy::DEFAULT },
+    events::CORE_EVENT,
+    Strategy {
+        kind: "LimitRange",
+        allow_create_on_update: true,
+        validate: |object, out| check_unique("spec", &object["spec"], "limits", "type", out),
+        ..Strategy::DEFAULT
+    },
+    namespace::STRATEGY,
+    node::STRATEGY,
+    persistent_volume::STRATEGY,
+    persistent_volume_claim::STRATEGY,
+    pod::STRATEGY,
+    pod_template::STRATEGY,
+    replication_controller::STRATEGY,
+    Strategy { kind: "ResourceQuota", deletion: Deletion::RETURNS_OBJECT, ..STATUS },
+    secret::STRATEGY,
+    service::STRATEGY,
+    Strategy {
+        kind: "ServiceAccount",
+        printer: Printer {
+            columns: &["Name", "Secrets#", "Age"],
+            cells: |object, now| vec![items(&object["secrets"]).count().into(), age_cell(object, now)],
+        },
+        deletion: Deletion::RETURNS_OBJECT,
+        ..Strategy::DEFAULT
+    },
+];

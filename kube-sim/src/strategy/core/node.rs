@@ -1,0 +1,101 @@
+//! The strategy of nodes.
+
+use std::collections::HashSet;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::schema::FieldError;
+use crate::strategy::fields::SelectableField;
+use crate::strategy::printer::{Printer, age_cell, items, or_none, string_or_empty};
+use crate::strategy::validation::{self, Errors, string_in};
+use crate::strategy::{InitialStatus, Strategy};
+
+pub(super) const STRATEGY: Strategy = Strategy {
+    kind: "Node",
+    initial_status: InitialStatus::Kept,
+    validate: |object, out| check_taints(&object["spec"], out),
+    status_reset_fields: &["spec"],
+    selectable_fields: &[SelectableField::or("spec.unschedulable", "false")],
+    field_aliases: &[("name", "metadata.name")],
+    printer: Printer {
+        columns: &[
+            "Name",
+            "Status",
+            "Roles",
+            "Age",
+            "Version",
+            "+Internal-IP",
+            "+External-IP",
+            "+OS-Image",
+            "+Kernel-Version",
+            "+Container-Runtime",
+        ],
+        cells,
+    },
+    zero_value: Some(zero_value),
+    ..Strategy::DEFAULT
+};
+
+fn zero_value() -> (Value, Value) {
+    let status = json!({
+        "daemonEndpoints": {"kubeletEndpoint": {"Port": 0}},
+        "nodeInfo": {
+            "machineID": "", "systemUUID": "", "bootID": "", "kernelVersion": "", "osImage": "",
+            "containerRuntimeVersion": "", "kubeletVersion": "", "kubeProxyVersion": "",
+            "operatingSystem": "", "architecture": "",
+        },
+    });
+    (json!({}), status)
+}
+
+/// Checks that no two taints have the same key and effect.
+fn check_taints(spec: &Value, out: &mut Errors) {
+    let mut seen = HashSet::new();
+    for (path, taint) in validation::items("metadata", spec, "taints") {
+        let (key, effect) = (string_in(taint, "key"), string_in(taint, "effect"));
+        if !seen.insert((key, effect)) {
+            let shown = json!({
+                "Key": key, "Value": string_in(taint, "value"), "Effect": effect, "TimeAdded": taint["timeAdded"],
+            });
+            let mut error = FieldError::duplicate(path, shown);
+            "taints must be unique by key and effect pair".clone_into(&mut error.detail);
+            out.push(error);
+        }
+    }
+}
+
+fn cells(object: &Value, now: Timestamp) -> Vec<Value> {
+    let status = &object["status"];
+    let ready = items(&status["conditions"]).find(|c| c["type"] == "Ready");
+    let mut state = match ready.map(|c| string_or_empty(&c["status"])) {
+        Some("True") => "Ready".to_owned(),
+        Some(_) => "NotReady".to_owned(),
+        None => "Unknown".to_owned(),
+    };
+    if object["spec"]["unschedulable"] == true {
+        state.push_str(",SchedulingDisabled");
+    }
+    let mut roles: Vec<&str> = object["metadata"]["labels"]
+        .as_object()
+        .into_iter()
+        .flatten()
+        .filter_map(|(key, _)| key.strip_prefix("node-role.kubernetes.io/"))
+        .collect();
+    roles.sort_unstable();
+    let address = |kind: &str| {
+        items(&status["addresses"]).find(|a| a["type"] == kind).map_or("", |a| string_or_empty(&a["address"]))
+    };
+    let info = &status["nodeInfo"];
+    vec![
+        state.into(),
+        or_none(&roles.join(",")),
+        age_cell(object, now),
+        string_or_empty(&info["kubeletVersion"]).into(),
+        or_none(address("InternalIP")),
+        or_none(address("ExternalIP")),
+        or_none(string_or_empty(&info["osImage"])),
+        or_none(string_or_empty(&info["kernelVersion"])),
+        or_none(string_or_empty(&info["containerRuntimeVersion"])),
+    ]
+}

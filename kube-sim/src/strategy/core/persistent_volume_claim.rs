@@ -1,0 +1,55 @@
+//! The strategy of persistent volume claims.
+
+use serde_json::{Value, json};
+
+use crate::schema::FieldError;
+use crate::strategy::defaulting::{object_in, set_default_string};
+use crate::strategy::deletion::Deletion;
+use crate::strategy::validation::Errors;
+use crate::strategy::{InitialStatus, Strategy};
+
+pub(super) const STRATEGY: Strategy = Strategy {
+    kind: "PersistentVolumeClaim",
+    set_defaults,
+    initial_status: InitialStatus::Set(|_| json!({"phase": "Pending"})),
+    validate,
+    validate_update: Some(validate_update),
+    status_reset_fields: &["spec"],
+    deletion: Deletion::RETURNS_OBJECT,
+    ..Strategy::DEFAULT
+};
+
+fn set_defaults(_: Option<&Value>, object: &mut Value) {
+    if let Some(spec) = object_in(object, "spec") {
+        set_default_string(spec, "volumeMode", "Filesystem");
+    }
+}
+
+fn validate(new: &Value, out: &mut Errors) {
+    let spec = &new["spec"];
+    if spec["accessModes"].as_array().is_none_or(Vec::is_empty) {
+        out.push(FieldError::required("spec.accessModes", "at least 1 access mode is required"));
+    }
+    if spec["resources"]["requests"].get("storage").is_none() {
+        out.push(FieldError::required("spec.resources[storage]", ""));
+    }
+}
+
+fn validate_update(old: &Value, new: &Value, out: &mut Errors) {
+    validate(new, out);
+    if without_mutable(&old["spec"]) != without_mutable(&new["spec"]) {
+        let why = "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims";
+        out.push(FieldError::forbidden("spec", why));
+    }
+}
+
+/// A copy of the spec without its mutable fields.
+fn without_mutable(spec: &Value) -> Value {
+    let mut spec = spec.clone();
+    if let Some(map) = spec.as_object_mut() {
+        for field in ["resources", "volumeAttributesClassName", "volumeName"] {
+            map.remove(field);
+        }
+    }
+    spec
+}

@@ -1,0 +1,69 @@
+//! The fields of a pod that a write to a subresource may change (`ephemeralcontainers`, `resize`).
+
+use serde_json::Value;
+
+/// Copies the fields that the subresource may change from `new` to `kept`. Returns false for a subresource other
+/// than `ephemeralcontainers` and `resize`.
+pub(super) fn copy_fields(subresource: &str, kept: &mut Value, new: &Value) -> bool {
+    match subresource {
+        "ephemeralcontainers" => copy_field(&mut kept["spec"], &new["spec"], "ephemeralContainers"),
+        "resize" => {
+            for list in ["containers", "initContainers"] {
+                if let Some(containers) = kept["spec"].get_mut(list) {
+                    copy_resources(containers, &new["spec"][list]);
+                }
+            }
+        }
+        _ => return false,
+    }
+    true
+}
+
+/// Copies the `resources` of each container to the container with the same name.
+fn copy_resources(kept: &mut Value, new: &Value) {
+    let wanted = new.as_array().map_or(&[][..], Vec::as_slice);
+    for container in kept.as_array_mut().into_iter().flatten() {
+        if let Some(wanted) = wanted.iter().find(|wanted| wanted["name"] == container["name"]) {
+            copy_field(container, wanted, "resources");
+        }
+    }
+}
+
+/// Copies `field` from `new` to `kept`, if `new` has it.
+fn copy_field(kept: &mut Value, new: &Value, field: &str) {
+    if let (Some(kept), Some(value)) = (kept.as_object_mut(), new.get(field)) {
+        kept.insert(field.to_owned(), value.clone());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[track_caller]
+    fn check_write(subresource: &str, new: &Value, expected: &Value) {
+        let old = json!({"spec": {"containers": [{"name": "a", "image": "x"}]}});
+        let new = json!({ "spec": new });
+        let mut kept = old.clone();
+        let restricted = copy_fields(subresource, &mut kept, &new);
+        assert_eq!(if restricted { &kept } else { &new }["spec"], *expected);
+    }
+
+    #[test]
+    fn a_write_changes_only_the_fields_of_its_subresource() {
+        let ephemeral = json!([{"name": "debug"}]);
+        check_write(
+            "ephemeralcontainers",
+            &json!({"containers": [], "ephemeralContainers": ephemeral}),
+            &json!({"containers": [{"name": "a", "image": "x"}], "ephemeralContainers": ephemeral}),
+        );
+        let resources = json!({"limits": {"cpu": "1"}});
+        check_write(
+            "resize",
+            &json!({"containers": [{"name": "a", "image": "y", "resources": resources}, {"name": "b"}]}),
+            &json!({"containers": [{"name": "a", "image": "x", "resources": resources}]}),
+        );
+        check_write("proxy", &json!({"containers": []}), &json!({"containers": []}));
+    }
+}

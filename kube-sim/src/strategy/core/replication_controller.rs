@@ -1,0 +1,53 @@
+//! The strategy of replication controllers.
+
+use serde_json::Value;
+
+use super::pod;
+use crate::schema::FieldError;
+use crate::strategy::Strategy;
+use crate::strategy::apps::workload::{
+    REPLICA_SET_PRINTER, push_selector_mismatch, require_restart_policy_always, selector_matches,
+};
+use crate::strategy::defaulting::{object_in, set_default};
+use crate::strategy::deletion::Deletion;
+use crate::strategy::fields::SelectableField;
+use crate::strategy::validation::Errors;
+
+pub(super) const STRATEGY: Strategy = Strategy {
+    kind: "ReplicationController",
+    has_generation: true,
+    set_defaults,
+    validate,
+    status_reset_fields: &["spec"],
+    selectable_fields: &[SelectableField::or("status.replicas", "0")],
+    printer: REPLICA_SET_PRINTER,
+    deletion: Deletion::ORPHANS,
+    ..Strategy::DEFAULT
+};
+
+fn set_defaults(_: Option<&Value>, object: &mut Value) {
+    let Some(spec) = object_in(object, "spec") else { return };
+    set_default(spec, "replicas", 1);
+    pod::set_template_defaults(spec);
+    let Some(labels) = spec.pointer("/template/metadata/labels").filter(|labels| labels.is_object()).cloned()
+    else {
+        return;
+    };
+    set_default(spec, "selector", labels.clone());
+    if let Some(metadata) = object_in(object, "metadata") {
+        set_default(metadata, "labels", labels);
+    }
+}
+
+fn validate(new: &Value, out: &mut Errors) {
+    let spec = &new["spec"];
+    out.require_at_least("spec", spec, "replicas", 0);
+    let selector = serde_json::json!({"matchLabels": spec["selector"]});
+    if spec["selector"].as_object().is_none_or(serde_json::Map::is_empty) {
+        out.push(FieldError::required("spec.selector", ""));
+    } else if !selector_matches(&selector, &spec["template"]["metadata"]) {
+        push_selector_mismatch(&spec["template"], out);
+    }
+    pod::check_spec("spec.template.spec", &spec["template"]["spec"], out);
+    require_restart_policy_always(spec, out);
+}

@@ -1,0 +1,59 @@
+//! The strategy of secrets.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::Value;
+
+use super::config_map::{check_data_keys, decoded_len, reject_immutable_data_changes, total_size};
+use crate::schema::FieldError;
+use crate::strategy::Strategy;
+use crate::strategy::defaulting::{object_or_insert, set_default_string};
+use crate::strategy::fields::SelectableField;
+use crate::strategy::printer::{Printer, age_cell, entry_count};
+use crate::strategy::validation::{Errors, string_in};
+
+pub(super) const STRATEGY: Strategy = Strategy {
+    kind: "Secret",
+    set_defaults,
+    validate,
+    validate_update: Some(|old, new, out| {
+        validate(new, out);
+        out.reject_change("type", old, new);
+        reject_immutable_data_changes(old, new, &["data"], out);
+    }),
+    selectable_fields: &[SelectableField::new("type")],
+    printer: Printer {
+        columns: &["Name", "Type", "Data#", "Age"],
+        cells: |object, now| {
+            vec![object["type"].clone(), entry_count(&object["data"]).into(), age_cell(object, now)]
+        },
+    },
+    ..Strategy::DEFAULT
+};
+
+/// Moves the values of `stringData` to `data`, because `stringData` is write-only.
+fn set_defaults(_: Option<&Value>, object: &mut Value) {
+    set_default_string(object, "type", "Opaque");
+    let texts = object.as_object_mut().and_then(|map| map.remove("stringData"));
+    let Some(Value::Object(texts)) = texts else { return };
+    if let Some(data) = object_or_insert(object, "data") {
+        for (key, text) in texts {
+            data[&key] = Value::from(STANDARD.encode(text.as_str().unwrap_or_default()));
+        }
+    }
+}
+
+fn validate(new: &Value, out: &mut Errors) {
+    check_data_keys("data", &new["data"], out);
+    out.limit_size("data", total_size(&new["data"], decoded_len));
+    let needed: &[&str] = match string_in(new, "type") {
+        "kubernetes.io/tls" => &["tls.crt", "tls.key"],
+        "kubernetes.io/dockerconfigjson" => &[".dockerconfigjson"],
+        "kubernetes.io/dockercfg" => &[".dockercfg"],
+        "kubernetes.io/ssh-auth" => &["ssh-privatekey"],
+        _ => &[],
+    };
+    for key in needed.iter().filter(|key| new["data"].get(**key).is_none()) {
+        out.push(FieldError::required(format!("data[{key}]"), ""));
+    }
+}

@@ -1,0 +1,77 @@
+//! The addresses and node ports of services: allocation for a new service, and their preservation in updates.
+
+use serde_json::{Value, json};
+
+use crate::clock::Random;
+
+/// Allocates the cluster IP and the node ports of a service, unless the request sets them.
+pub(super) fn allocate(object: &mut Value, random: &mut Random) {
+    let Some(spec) = object["spec"].as_object_mut() else { return };
+    let kind = spec.get("type").and_then(Value::as_str).unwrap_or("ClusterIP").to_owned();
+    if kind == "ExternalName" {
+        return;
+    }
+    let wanted = spec.get("clusterIP").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let address = if wanted.is_empty() {
+        let n = random.below(250 * 255);
+        format!("10.96.{}.{}", n / 250, n % 250 + 2)
+    } else {
+        wanted
+    };
+    spec.insert("clusterIPs".into(), json!([address]));
+    spec.insert("clusterIP".into(), address.into());
+    spec.entry("ipFamilies").or_insert_with(|| json!(["IPv4"]));
+    spec.entry("ipFamilyPolicy").or_insert_with(|| json!("SingleStack"));
+    if matches!(kind.as_str(), "NodePort" | "LoadBalancer") {
+        for port in spec.get_mut("ports").and_then(Value::as_array_mut).into_iter().flatten() {
+            if port["nodePort"].as_u64().unwrap_or(0) == 0 && port.is_object() {
+                port["nodePort"] = (30_000 + random.below(2_768)).into();
+            }
+        }
+    }
+}
+
+/// Restores the allocated addresses of a service, and makes `clusterIP` equal to the first of `clusterIPs`.
+pub(super) fn keep(old: &Value, new: &mut Value) {
+    if !new.is_object() {
+        return;
+    }
+    let is_empty = |v: &Value| match v {
+        Value::Null => true,
+        Value::String(text) => text.is_empty(),
+        Value::Array(list) => list.is_empty(),
+        _ => false,
+    };
+    let fields = ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"];
+    if new["type"] == "ExternalName" {
+        // An ExternalName service has no cluster IPs: drop the addresses of the old object.
+        if old["type"] != "ExternalName"
+            && let Some(spec) = new.as_object_mut()
+        {
+            spec.retain(|key, value| {
+                !fields.contains(&key.as_str()) || !(is_empty(value) || old[key] == *value)
+            });
+        }
+        return;
+    }
+    if !is_empty(&new["clusterIP"]) && new["clusterIP"] != old["clusterIP"] {
+        if is_empty(&new["clusterIPs"]) || new["clusterIPs"] == old["clusterIPs"] {
+            new["clusterIPs"] = json!([new["clusterIP"]]);
+        }
+    } else if is_empty(&new["clusterIP"])
+        && !is_empty(&new["clusterIPs"])
+        && new["clusterIPs"] != old["clusterIPs"]
+    {
+        new["clusterIP"] = new["clusterIPs"][0].clone();
+    }
+    for field in fields {
+        if is_empty(&new[field]) {
+            match old.get(field).filter(|value| !is_empty(value)) {
+                Some(value) => new[field] = value.clone(),
+                None => {
+                    new.as_object_mut().map(|spec| spec.remove(field));
+                }
+            }
+        }
+    }
+}

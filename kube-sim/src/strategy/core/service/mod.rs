@@ -1,0 +1,62 @@
+//! The strategy of services.
+
+mod addresses;
+mod printer;
+mod validation;
+
+use serde_json::{Value, json};
+
+use crate::names;
+use crate::strategy::defaulting::{
+    has_string, object_in, object_items, object_or_insert, set_default, set_default_string,
+};
+use crate::strategy::deletion::Deletion;
+use crate::strategy::fields::SelectableField;
+use crate::strategy::{InitialStatus, Strategy};
+
+pub(super) const STRATEGY: Strategy = Strategy {
+    kind: "Service",
+    allow_create_on_update: true,
+    name_problem: |name| names::label_1035_problem(name).map(str::to_owned),
+    set_defaults,
+    initial_status: InitialStatus::Set(|_| json!({"loadBalancer": {}})),
+    prepare_for_create: addresses::allocate,
+    prepare_for_update: |old, new| addresses::keep(&old["spec"], &mut new["spec"]),
+    validate: validation::validate,
+    validate_update: Some(validation::validate_update),
+    status_reset_fields: &["spec"],
+    selectable_fields: &[SelectableField::new("spec.clusterIP"), SelectableField::new("spec.type")],
+    printer: printer::PRINTER,
+    deletion: Deletion::RETURNS_OBJECT,
+    zero_value: Some(|| (json!({}), json!({"loadBalancer": {}}))),
+    ..Strategy::DEFAULT
+};
+
+fn set_defaults(_: Option<&Value>, object: &mut Value) {
+    let Some(spec) = object_in(object, "spec") else { return };
+    set_default_string(spec, "type", "ClusterIP");
+    set_default_string(spec, "sessionAffinity", "None");
+    if has_string(spec, "sessionAffinity", "ClientIP") {
+        let client = object_or_insert(spec, "sessionAffinityConfig")
+            .and_then(|config| object_or_insert(config, "clientIP"));
+        if let Some(client) = client {
+            set_default(client, "timeoutSeconds", 10_800);
+        }
+    }
+    if !has_string(spec, "type", "ExternalName") {
+        set_default_string(spec, "internalTrafficPolicy", "Cluster");
+    }
+    if has_string(spec, "type", "NodePort") || has_string(spec, "type", "LoadBalancer") {
+        set_default_string(spec, "externalTrafficPolicy", "Cluster");
+    }
+    if has_string(spec, "type", "LoadBalancer") {
+        set_default(spec, "allocateLoadBalancerNodePorts", true);
+    }
+    for port in object_items(spec, "ports") {
+        set_default_string(port, "protocol", "TCP");
+        let number = port.get("port").cloned().unwrap_or_default();
+        if port.get("targetPort").is_none_or(|target| *target == 0 || target == "") {
+            port["targetPort"] = number;
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! The part of a strategy that concerns the deletion of objects.
+
+use serde_json::Value;
+
+/// How objects of a kind are deleted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Deletion {
+    /// Whether the response to a deletion is the object instead of a `Status`.
+    pub(crate) returns_object: bool,
+    /// Whether the default propagation policy is `Orphan`.
+    pub(crate) orphans_by_default: bool,
+    /// The grace period of an object in seconds, given the requested one; `None` if the kind has no grace period
+    /// (`CheckGracefulDelete`).
+    pub(crate) grace_period: Option<fn(&Value, Option<i64>) -> i64>,
+    /// Whether the object has finalizers in `spec.finalizers` too.
+    pub(crate) has_spec_finalizers: bool,
+    /// Changes an object that gets a deletionTimestamp.
+    pub(crate) mark: fn(&mut Value),
+}
+
+impl Deletion {
+    /// An object without finalizers is deleted immediately, and the response is a `Status`.
+    pub(crate) const DEFAULT: Self = Self {
+        returns_object: false,
+        orphans_by_default: false,
+        grace_period: None,
+        has_spec_finalizers: false,
+        mark: |_| {},
+    };
+
+    /// The response to a deletion is the object.
+    pub(crate) const RETURNS_OBJECT: Self = Self { returns_object: true, ..Self::DEFAULT };
+
+    /// The default propagation policy is `Orphan`.
+    pub(crate) const ORPHANS: Self = Self { orphans_by_default: true, ..Self::DEFAULT };
+
+    /// The grace period of an object in seconds; 0 if the kind has none.
+    pub(crate) fn grace(&self, object: &Value, requested: Option<i64>) -> i64 {
+        self.grace_period.map_or(0, |grace| grace(object, requested))
+    }
+
+    /// Whether the spec of an object has a finalizer, which defers the removal of the object.
+    pub(crate) fn is_deferred_by_spec(&self, object: &Value) -> bool {
+        self.has_spec_finalizers
+            && object["spec"]["finalizers"].as_array().is_some_and(|list| !list.is_empty())
+    }
+}

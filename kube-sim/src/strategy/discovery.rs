@@ -1,0 +1,23 @@
+//! The strategies of the group `discovery.k8s.io`.
+
+use serde_json::Value;
+
+use super::Strategy;
+use super::defaulting::{object_items, set_default, set_default_string};
+use super::validation::check_unique;
+
+pub(super) static KINDS: [Strategy; 1] = [Strategy {
+    group: "discovery.k8s.io",
+    kind: "EndpointSlice",
+    has_generation: true,
+    set_defaults: set_endpoint_slice_defaults,
+    validate: |object, out| check_unique("", object, "ports", "name", out),
+    ..Strategy::DEFAULT
+}];
+
+fn set_endpoint_slice_defaults(_: Option<&Value>, object: &mut Value) {
+    for port in object_items(object, "ports") {
+        set_default(port, "name", "");
+        set_default_string(port, "protocol", "TCP");
+    }
+}

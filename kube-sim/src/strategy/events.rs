@@ -1,0 +1,229 @@
+//! The strategies of events, in the core group and in `events.k8s.io`.
+//!
+//! Errors contain the field names of core `v1`, even for events of `events.k8s.io`.
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::Strategy;
+use super::fields::SelectableField;
+use super::printer::{Printer, string_or_empty};
+use super::since;
+use super::validation::{Errors, string_in};
+use crate::names;
+use crate::schema::FieldError;
+
+pub(super) const CORE_EVENT: Strategy = Strategy {
+    kind: "Event",
+    allow_create_on_update: true,
+    validate: check_core_event,
+    validate_update: Some(|_, _, _| {}),
+    selectable_fields: &[
+        SelectableField::new("involvedObject.kind"),
+        SelectableField::new("involvedObject.namespace"),
+        SelectableField::new("involvedObject.name"),
+        SelectableField::new("involvedObject.uid"),
+        SelectableField::new("involvedObject.apiVersion"),
+        SelectableField::new("involvedObject.resourceVersion"),
+        SelectableField::new("involvedObject.fieldPath"),
+        SelectableField::new("reason"),
+        SelectableField::new("reportingComponent"),
+        SelectableField::new("type"),
+        SelectableField {
+            label: "source",
+            fallback: "reportingComponent",
+            ..SelectableField::new("source.component")
+        },
+    ],
+    printer: Printer { columns: &COLUMNS, cells: |event, now| cells(event, &CORE_NAMES, now) },
+    ..Strategy::DEFAULT
+};
+
+pub(super) static KINDS: [Strategy; 1] = [Strategy {
+    group: "events.k8s.io",
+    validate: check_event,
+    validate_update: Some(validate_update),
+    printer: Printer { columns: &COLUMNS, cells: |event, now| cells(event, &NAMES, now) },
+    ..CORE_EVENT
+}];
+
+/// The columns of events. Event is the only kind whose first column is not the name.
+const COLUMNS: [&str; 10] = [
+    "Last Seen",
+    "Type",
+    "Reason",
+    "Object",
+    "+Subobject",
+    "+Source",
+    "Message",
+    "+First Seen",
+    "+Count",
+    "+Name",
+];
+
+/// The names of the fields that differ between the API versions of events.
+struct FieldNames {
+    about: &'static str,
+    note: &'static str,
+    last: &'static str,
+    first: &'static str,
+    controller: &'static str,
+}
+
+const CORE_NAMES: FieldNames = FieldNames {
+    about: "involvedObject",
+    note: "message",
+    last: "lastTimestamp",
+    first: "firstTimestamp",
+    controller: "reportingComponent",
+};
+
+const NAMES: FieldNames = FieldNames {
+    about: "regarding",
+    note: "note",
+    last: "deprecatedLastTimestamp",
+    first: "deprecatedFirstTimestamp",
+    controller: "reportingController",
+};
+
+fn cells(event: &Value, names: &FieldNames, now: Timestamp) -> Vec<Value> {
+    let object = &event[names.about];
+    let stamp = |field: &str| match event[field].as_str().or(event["eventTime"].as_str()) {
+        Some(at) => since(at, now),
+        None => since(string_or_empty(&event["metadata"]["creationTimestamp"]), now),
+    };
+    let count = event["count"].as_i64().or(event["deprecatedCount"].as_i64()).unwrap_or(1);
+    vec![
+        stamp(names.last).into(),
+        string_or_empty(&event["type"]).into(),
+        string_or_empty(&event["reason"]).into(),
+        format!("{}/{}", string_or_empty(&object["kind"]).to_lowercase(), string_or_empty(&object["name"]))
+            .into(),
+        string_or_empty(&object["fieldPath"]).into(),
+        source(string_or_empty(&event[names.controller]), &event["source"]).into(),
+        string_or_empty(&event[names.note]).trim().into(),
+        stamp(names.first).into(),
+        count.to_string().into(),
+        string_or_empty(&event["metadata"]["name"]).into(),
+    ]
+}
+
+/// The cell `Source` of an event: the component in `source`, or `controller` if it is empty, and the host if it is set.
+fn source(controller: &str, source: &Value) -> String {
+    let component = string_or_empty(&source["component"]);
+    let who = if component.is_empty() { controller } else { component };
+    match string_or_empty(&source["host"]) {
+        "" => who.to_owned(),
+        host => format!("{who}, {host}"),
+    }
+}
+
+/// Validates a new event of core `v1`. An event without `eventTime` is a legacy event; only its namespace is validated.
+fn check_core_event(new: &Value, out: &mut Errors) {
+    check_event_namespace(new, &new["involvedObject"], true, out);
+    if !new["eventTime"].is_null() {
+        check_reporter(new, "reportingComponent", "message", out);
+    }
+}
+
+/// Validates a new event of `events.k8s.io`.
+fn check_event(new: &Value, out: &mut Errors) {
+    check_event_namespace(new, &new["regarding"], false, out);
+    if new["eventTime"].is_null() {
+        out.push(FieldError::required("eventTime", ""));
+    } else {
+        check_reporter(new, "reportingController", "note", out);
+    }
+    check_event_series(&new["series"], out);
+    for (field, shown) in [
+        ("deprecatedCount", "count"),
+        ("deprecatedFirstTimestamp", "firstTimestamp"),
+        ("deprecatedLastTimestamp", "lastTimestamp"),
+        ("deprecatedSource", "source"),
+    ] {
+        let is_set = match &new[field] {
+            Value::Null => false,
+            Value::Number(count) => count.as_i64() != Some(0),
+            Value::Object(source) => source.values().any(|value| value != ""),
+            _ => true,
+        };
+        if is_set {
+            out.push(FieldError::invalid(shown, "", "needs to be unset"));
+        }
+    }
+    let kind = string_in(new, "type");
+    if !matches!(kind, "Normal" | "Warning") {
+        out.push(FieldError::invalid("type", "", format!("has invalid value: {kind}")));
+    }
+}
+
+/// Checks that the event is in the namespace of its involved object, or in `default` if that object is cluster-scoped.
+/// If `must_agree` is false, the event may be in any namespace unless the object is cluster-scoped.
+fn check_event_namespace(event: &Value, object: &Value, must_agree: bool, out: &mut Errors) {
+    let (here, there) = (string_in(&event["metadata"], "namespace"), string_in(object, "namespace"));
+    let agrees = if there.is_empty() { matches!(here, "" | "default") } else { !must_agree || here == there };
+    if !agrees {
+        let why = "does not match event.namespace";
+        out.push(FieldError::invalid("involvedObject.namespace", there, why));
+    }
+}
+
+/// Validates the reporter, action, reason and note. `controller` and `note` are the names of the fields for the
+/// reporting controller and the note in the event's API version.
+fn check_reporter(event: &Value, controller: &str, note: &str, out: &mut Errors) {
+    let reporter = string_in(event, controller);
+    if reporter.is_empty() {
+        out.push(FieldError::required(controller, ""));
+        out.push(FieldError::invalid(controller, "", "name part must be non-empty"));
+    }
+    if !names::is_qualified(reporter) {
+        out.push(FieldError::invalid(controller, reporter, names::INVALID_QUALIFIED_NAME));
+    }
+    for field in ["reportingInstance", "action", "reason"] {
+        out.require_string("", event, field);
+        check_length(event, field, field, 128, out);
+    }
+    check_length(event, note, "message", 1024, out);
+}
+
+/// Adds an error with the path `shown` if the string in `field` has more than `most` bytes.
+fn check_length(event: &Value, field: &str, shown: &str, most: usize, out: &mut Errors) {
+    if string_in(event, field).len() > most {
+        out.push(FieldError::invalid(shown, "", format!("can have at most {most} characters")));
+    }
+}
+
+fn check_event_series(series: &Value, out: &mut Errors) {
+    if series.is_null() {
+        return;
+    }
+    if series["count"].as_i64().unwrap_or(0) < 2 {
+        out.push(FieldError::invalid("series.count", "", "should be at least 2"));
+    }
+    if series["lastObservedTime"].is_null() {
+        out.push(FieldError::required("series.lastObservedTime", ""));
+    }
+}
+
+/// Checks that an update changes only `series`.
+fn validate_update(old: &Value, new: &Value, out: &mut Errors) {
+    for (field, shown) in [
+        ("regarding", "involvedObject"),
+        ("reason", "reason"),
+        ("note", "message"),
+        ("deprecatedSource", "source"),
+        ("deprecatedFirstTimestamp", "firstTimestamp"),
+        ("deprecatedLastTimestamp", "lastTimestamp"),
+        ("deprecatedCount", "count"),
+        ("type", "type"),
+        ("eventTime", "eventTime"),
+        ("action", "action"),
+        ("related", "related"),
+        ("reportingController", "reportingController"),
+        ("reportingInstance", "reportingInstance"),
+    ] {
+        if old[field] != new[field] {
+            out.push(FieldError::invalid(shown, new[field].clone(), "field is immutable"));
+        }
+    }
+}

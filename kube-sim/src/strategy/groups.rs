@@ -1,0 +1,63 @@
+//! The strategies that are only data, of the groups without a file.
+
+use super::deletion::Deletion;
+use super::fields::SelectableField;
+use super::{InitialStatus, Strategy};
+
+const CERTIFICATES: Strategy = Strategy { group: "certificates.k8s.io", ..Strategy::DEFAULT };
+
+const FLOW_CONTROL: Strategy =
+    Strategy { group: "flowcontrol.apiserver.k8s.io", has_generation: true, ..Strategy::DEFAULT };
+
+const RESOURCE: Strategy =
+    Strategy { group: "resource.k8s.io", deletion: Deletion::RETURNS_OBJECT, ..Strategy::DEFAULT };
+
+pub(super) static KINDS: [Strategy; 13] = [
+    Strategy {
+        group: "apiregistration.k8s.io",
+        kind: "APIService",
+        initial_status: InitialStatus::Kept,
+        ..Strategy::DEFAULT
+    },
+    Strategy {
+        kind: "CertificateSigningRequest",
+        status_reset_fields: &["spec", "status.conditions"],
+        selectable_fields: &[SelectableField::new("spec.signerName")],
+        ..CERTIFICATES
+    },
+    Strategy {
+        kind: "ClusterTrustBundle",
+        selectable_fields: &[SelectableField::new("spec.signerName")],
+        ..CERTIFICATES
+    },
+    Strategy { kind: "PodCertificateRequest", ..CERTIFICATES },
+    Strategy { kind: "FlowSchema", ..FLOW_CONTROL },
+    Strategy { kind: "PriorityLevelConfiguration", ..FLOW_CONTROL },
+    Strategy {
+        group: "node.k8s.io",
+        kind: "RuntimeClass",
+        allow_create_on_update: true,
+        allow_unconditional_update: false,
+        ..Strategy::DEFAULT
+    },
+    Strategy { kind: "DeviceClass", has_generation: true, ..RESOURCE },
+    Strategy { kind: "DeviceTaintRule", has_generation: true, ..RESOURCE },
+    Strategy { kind: "ResourceClaim", ..RESOURCE },
+    Strategy { kind: "ResourceClaimTemplate", ..RESOURCE },
+    Strategy {
+        kind: "ResourceSlice",
+        has_generation: true,
+        selectable_fields: &[
+            SelectableField::new("spec.nodeName"),
+            SelectableField::new("spec.driver"),
+            SelectableField::new("spec.pool.name"),
+        ],
+        ..RESOURCE
+    },
+    Strategy {
+        group: "storagemigration.k8s.io",
+        kind: "StorageVersionMigration",
+        allow_unconditional_update: false,
+        ..Strategy::DEFAULT
+    },
+];

@@ -1,0 +1,199 @@
+//! The strategy of each kind: what the server does with its objects, apart from their schema.
+//!
+//! The terms are those of the strategies in the registry of the API server: prepare for create and update, validation,
+//! canonical form, reset fields. One file for each kind, grouped by API group; kinds whose strategy is only data are in
+//! the file of their group. A strategy must not read other objects: `admission` and `controllers` do that.
+
+mod admissionregistration;
+mod age;
+mod apiextensions;
+mod apps;
+mod autoscaling;
+mod batch;
+mod coordination;
+mod core;
+mod defaulting;
+mod deletion;
+mod discovery;
+mod events;
+mod fields;
+mod groups;
+mod networking;
+mod policy;
+mod printer;
+mod rbac;
+mod scheduling;
+mod storage;
+mod validation;
+
+use serde_json::{Value, json};
+
+use crate::clock::Random;
+use crate::names;
+use crate::schema::{FieldError, Schema, enum_errors};
+
+pub(crate) use self::age::since;
+pub(crate) use self::apiextensions::{list_kind, singular};
+pub(crate) use self::deletion::Deletion;
+pub(crate) use self::fields::SelectableField;
+pub(crate) use self::printer::{Printer, string_or_empty};
+pub(crate) use self::validation::Errors;
+
+/// The strategy of a kind. [`Strategy::DEFAULT`] is that of a built-in kind without special rules.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Strategy {
+    pub(crate) group: &'static str,
+    pub(crate) kind: &'static str,
+    /// Whether the server maintains `metadata.generation`.
+    pub(crate) has_generation: bool,
+    /// Whether an update creates the object if it does not exist.
+    pub(crate) allow_create_on_update: bool,
+    /// Whether an update may omit the resource version.
+    pub(crate) allow_unconditional_update: bool,
+    /// The error text for an invalid name; `None` for a valid one.
+    pub(crate) name_problem: fn(&str) -> Option<String>,
+    /// Sets the defaults that are not in the schema. The first argument is the stored object if the request is an
+    /// update. Idempotent. `schema::default` runs before. The field manager of the request owns these fields.
+    pub(crate) set_defaults: fn(Option<&Value>, &mut Value),
+    /// The status of a new object, if the kind has a status subresource.
+    pub(crate) initial_status: InitialStatus,
+    /// Prepare for create: sets the fields that the server allocates. No field manager owns them.
+    pub(crate) prepare_for_create: fn(&mut Value, &mut Random),
+    /// Prepare for update: restores the fields of the stored object that an update of the main resource cannot change.
+    pub(crate) prepare_for_update: fn(&Value, &mut Value),
+    /// Validates a new object, except for its metadata. Adds the errors in the order of the API server.
+    pub(crate) validate: fn(&Value, &mut Errors),
+    /// Validates an update from the first object to the second; `None` if the rules are those of a new object.
+    pub(crate) validate_update: Option<fn(&Value, &Value, &mut Errors)>,
+    /// The fields in `metadata` that a write to the status subresource may change.
+    pub(crate) status_metadata: &'static [&'static str],
+    /// The fields that a write to the status subresource neither changes nor owns.
+    pub(crate) status_reset_fields: &'static [&'static str],
+    /// Copies the fields that a write to the named subresource may change from the second object to the first. Returns
+    /// false if the write may change the whole object, as it may if there is no function.
+    pub(crate) copy_subresource: Option<CopySubresource>,
+    /// The fields that field selectors support, besides `metadata.name` and `metadata.namespace`, with their paths in
+    /// the storage version.
+    pub(crate) selectable_fields: &'static [SelectableField],
+    /// Other names of fields in selectors, with the names that they stand for.
+    pub(crate) field_aliases: &'static [(&'static str, &'static str)],
+    /// The columns of a `Table`.
+    pub(crate) printer: Printer,
+    pub(crate) deletion: Deletion,
+    /// The spec and the status of the zero value in Go, which a bookmark contains; `None` if they are omitted.
+    pub(crate) zero_value: Option<fn() -> (Value, Value)>,
+}
+
+/// See [`Strategy::copy_subresource`].
+pub(crate) type CopySubresource = fn(&str, &mut Value, &Value) -> bool;
+
+/// The status of a new object of a kind with a status subresource.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum InitialStatus {
+    /// The status in the request.
+    Kept,
+    /// None.
+    Removed,
+    /// The status that the function returns for the object.
+    Set(fn(&Value) -> Value),
+}
+
+impl Strategy {
+    /// The strategy of a built-in kind without special rules.
+    pub(crate) const DEFAULT: Self = Self {
+        group: "",
+        kind: "",
+        has_generation: false,
+        allow_create_on_update: false,
+        allow_unconditional_update: true,
+        name_problem: |name| names::subdomain_problem(name).map(str::to_owned),
+        set_defaults: |_, _| {},
+        initial_status: InitialStatus::Set(|_| json!({})),
+        prepare_for_create: |_, _| {},
+        prepare_for_update: |_, _| {},
+        validate: |_, _| {},
+        validate_update: None,
+        status_metadata: &["managedFields", "annotations", "finalizers", "labels"],
+        status_reset_fields: &["metadata", "spec"],
+        copy_subresource: None,
+        selectable_fields: &[],
+        field_aliases: &[],
+        printer: Printer::DEFAULT,
+        deletion: Deletion::DEFAULT,
+        zero_value: None,
+    };
+
+    /// The strategy of all custom resources.
+    pub(crate) const CUSTOM: Self = Self {
+        has_generation: true,
+        allow_unconditional_update: false,
+        initial_status: InitialStatus::Removed,
+        status_metadata: &["managedFields"],
+        ..Self::DEFAULT
+    };
+
+    /// The strategy of a built-in kind in one API version; `None` if the server does not store the kind.
+    pub(crate) fn of(group: &str, version: &str, kind: &str) -> Option<&'static Self> {
+        if (group, version, kind) == ("autoscaling", "v1", "HorizontalPodAutoscaler") {
+            return Some(&autoscaling::AUTOSCALER_V1);
+        }
+        KINDS.iter().copied().flatten().find(|strategy| strategy.group == group && strategy.kind == kind)
+    }
+
+    /// Sets the initial status, then prepares for create.
+    pub(crate) fn prepare_for_create(&self, object: &mut Value, has_status: bool, random: &mut Random) {
+        let initial = if has_status { self.initial_status } else { InitialStatus::Kept };
+        match initial {
+            InitialStatus::Kept => {}
+            InitialStatus::Removed => {
+                object.as_object_mut().map(|map| map.remove("status"));
+            }
+            InitialStatus::Set(status) => object["status"] = status(object),
+        }
+        (self.prepare_for_create)(object, random);
+    }
+
+    /// Validates an object of a built-in kind, except for its metadata. `old` is the stored object if the request is an
+    /// update. Implements only a part of Kubernetes' rules; a violation of any other rule is not reported.
+    pub(crate) fn validate(&self, schema: &Schema, old: Option<&Value>, new: &Value) -> Vec<FieldError> {
+        let mut errors = Errors::default();
+        match (old, self.validate_update) {
+            (Some(old), Some(validate_update)) => validate_update(old, new, &mut errors),
+            _ => (self.validate)(new, &mut errors),
+        }
+        errors.with_enum_errors(enum_errors(schema, new))
+    }
+
+    /// The fields that a write to an endpoint neither changes nor owns (`GetResetFields`). `subresource` is empty for
+    /// the main resource.
+    pub(crate) fn reset_fields(&self, subresource: &str, has_status: bool) -> &'static [&'static str] {
+        match subresource {
+            "" | "finalize" if has_status => &["status"],
+            "status" => self.status_reset_fields,
+            "approval" => &["spec", "status.certificate"],
+            _ => &[],
+        }
+    }
+}
+
+/// The strategies of the built-in kinds that the server stores, by API group.
+static KINDS: [&[Strategy]; 15] = [
+    &core::KINDS,
+    &apps::KINDS,
+    &batch::KINDS,
+    &events::KINDS,
+    &autoscaling::KINDS,
+    &networking::KINDS,
+    &policy::KINDS,
+    &rbac::KINDS,
+    &storage::KINDS,
+    &admissionregistration::KINDS,
+    &apiextensions::KINDS,
+    &scheduling::KINDS,
+    &coordination::KINDS,
+    &discovery::KINDS,
+    &groups::KINDS,
+];
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,88 @@
+//! The strategies of the group `rbac.authorization.k8s.io`.
+
+use serde_json::Value;
+
+use super::Strategy;
+use super::defaulting::{has_string, object_in, object_items, set_default_string};
+use super::validation::{Errors, items, string_in};
+use crate::schema::FieldError;
+
+const RBAC_GROUP: &str = "rbac.authorization.k8s.io";
+
+const DEFAULT: Strategy = Strategy {
+    group: RBAC_GROUP,
+    allow_create_on_update: true,
+    name_problem: path_segment_problem,
+    ..Strategy::DEFAULT
+};
+
+const ROLE: Strategy = Strategy { validate: check_role, ..DEFAULT };
+
+const BINDING: Strategy = Strategy {
+    set_defaults: set_role_binding_defaults,
+    validate: check_role_binding,
+    validate_update: Some(|old, new, out| {
+        check_role_binding(new, out);
+        out.reject_change("roleRef", old, new);
+    }),
+    ..DEFAULT
+};
+
+pub(super) static KINDS: [Strategy; 4] = [
+    Strategy { kind: "ClusterRole", ..ROLE },
+    Strategy { kind: "ClusterRoleBinding", ..BINDING },
+    Strategy { kind: "Role", ..ROLE },
+    Strategy { kind: "RoleBinding", ..BINDING },
+];
+
+/// The error text for a name that cannot be one segment of a URL path.
+fn path_segment_problem(name: &str) -> Option<String> {
+    if name == "." || name == ".." {
+        return Some(format!("may not be '{name}'"));
+    }
+    let bad = ["/", "%"].into_iter().find(|c| name.contains(*c))?;
+    Some(format!("may not contain '{bad}'"))
+}
+
+fn set_role_binding_defaults(_: Option<&Value>, object: &mut Value) {
+    if let Some(role) = object_in(object, "roleRef") {
+        set_default_string(role, "apiGroup", RBAC_GROUP);
+    }
+    for subject in object_items(object, "subjects") {
+        if has_string(subject, "kind", "User") || has_string(subject, "kind", "Group") {
+            set_default_string(subject, "apiGroup", RBAC_GROUP);
+        }
+    }
+}
+
+fn check_role(new: &Value, out: &mut Errors) {
+    for (path, rule) in items("", new, "rules") {
+        if rule["verbs"].as_array().is_none_or(Vec::is_empty) {
+            out.push(FieldError::required(format!("{path}.verbs"), ""));
+        }
+        let is_for_urls = rule["nonResourceURLs"].as_array().is_some_and(|urls| !urls.is_empty());
+        for (field, why) in [
+            ("apiGroups", "resource rules must supply at least one api group"),
+            ("resources", "resource rules must supply at least one resource"),
+        ] {
+            if !is_for_urls && rule[field].as_array().is_none_or(Vec::is_empty) {
+                out.push(FieldError::required(format!("{path}.{field}"), why));
+            }
+        }
+    }
+}
+
+fn check_role_binding(new: &Value, out: &mut Errors) {
+    for (path, subject) in items("", new, "subjects") {
+        out.require_string(&path, subject, "name");
+        match string_in(subject, "kind") {
+            "User" | "Group" => {}
+            "ServiceAccount" => out.require_string(&path, subject, "namespace"),
+            other => {
+                let known = ["ServiceAccount", "User", "Group"];
+                out.push(FieldError::not_supported(format!("{path}.kind"), other, &known));
+            }
+        }
+    }
+    out.require_string("roleRef", &new["roleRef"], "name");
+}

@@ -1,0 +1,96 @@
+//! The list of errors of a validation, and the checks that several kinds share.
+
+use std::collections::HashSet;
+
+use serde_json::Value;
+
+use crate::schema::FieldError;
+
+/// The error text for a port number out of range.
+pub(super) const INVALID_PORT: &str = "must be between 1 and 65535, inclusive";
+
+/// The errors that a validation has found.
+#[derive(Debug, Default)]
+pub(crate) struct Errors(pub(super) Vec<FieldError>);
+
+impl Errors {
+    pub(crate) fn push(&mut self, error: FieldError) {
+        self.0.push(error);
+    }
+
+    /// The errors, followed by those about enums. Skips the fields that have been reported: the errors of a strategy are
+    /// more specific than those about enums.
+    pub(super) fn with_enum_errors(self, enum_errors: Vec<FieldError>) -> Vec<FieldError> {
+        let mut errors = self.0;
+        let reported: Vec<String> = errors.iter().map(|error| error.field.clone()).collect();
+        errors.extend(enum_errors.into_iter().filter(|error| !reported.contains(&error.field)));
+        errors
+    }
+
+    /// Requires a non-empty string.
+    pub(super) fn require_string(&mut self, path: &str, object: &Value, field: &str) {
+        if string_in(object, field).is_empty() {
+            self.push(FieldError::required(join(path, field), ""));
+        }
+    }
+
+    /// Requires a number of at least `limit`, if the field is set.
+    pub(super) fn require_at_least(&mut self, path: &str, object: &Value, field: &str, limit: i64) {
+        if let Some(number) = object[field].as_i64().filter(|number| *number < limit) {
+            let why = match limit {
+                1 => "must be greater than 0".to_owned(),
+                limit => format!("must be greater than or equal to {limit}"),
+            };
+            self.push(FieldError::invalid(join(path, field), number, why));
+        }
+    }
+
+    /// Requires that the data of a config map or secret has at most 1 MiB; `size` is in bytes.
+    pub(super) fn limit_size(&mut self, path: &str, size: usize) {
+        const LIMIT: usize = 1 << 20;
+        if size > LIMIT {
+            self.push(FieldError::too_long(path, LIMIT as u64));
+        }
+    }
+
+    /// Rejects an update that changes the field.
+    pub(super) fn reject_change(&mut self, field: &str, old: &Value, new: &Value) {
+        let pointer = format!("/{}", field.replace('.', "/"));
+        let now = new.pointer(&pointer).cloned().unwrap_or_default();
+        if old.pointer(&pointer).cloned().unwrap_or_default() != now {
+            self.push(FieldError::invalid(field, now, "field is immutable"));
+        }
+    }
+}
+
+/// The path of `field` in the object at `path`.
+pub(super) fn join(path: &str, field: &str) -> String {
+    if path.is_empty() { field.to_owned() } else { format!("{path}.{field}") }
+}
+
+/// The string in `field`; empty if the field is absent.
+pub(super) fn string_in<'a>(object: &'a Value, field: &str) -> &'a str {
+    object[field].as_str().unwrap_or_default()
+}
+
+/// The items of the list in `field`, each with its path.
+pub(super) fn items<'a>(
+    path: &str,
+    object: &'a Value,
+    field: &str,
+) -> impl Iterator<Item = (String, &'a Value)> {
+    let path = join(path, field);
+    let list = object[field].as_array().map_or(&[][..], Vec::as_slice);
+    list.iter().enumerate().map(move |(index, item)| (format!("{path}[{index}]"), item))
+}
+
+/// Checks that the values of `field` are unique in the list. Reports every item that repeats a value.
+pub(super) fn check_unique(path: &str, object: &Value, list: &str, field: &str, out: &mut Errors) {
+    let mut seen = HashSet::new();
+    for (path, item) in items(path, object, list) {
+        let name = string_in(item, field);
+        if !name.is_empty() && !seen.insert(name) {
+            out.push(FieldError::duplicate(format!("{path}.{field}"), name));
+        }
+    }
+}
