@@ -1,10 +1,12 @@
-//! The shared state of a simulation: the storage under one lock, the settings, the journal and the faults.
+//! The shared state of a simulation: the storage under one lock, the settings, the clock, the random number generator,
+//! the journal and the faults.
 //!
 //! This module must not depend on the handlers or the watches.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use crate::clock::{Clock, Random};
 use crate::fault::Faults;
 use crate::journal::Journal;
 use crate::store::State;
@@ -32,14 +34,23 @@ pub(crate) struct Settings {
 #[derive(Debug)]
 pub(crate) struct Inner {
     state: Mutex<State>,
+    random: Mutex<Random>,
+    pub(crate) clock: Clock,
     pub(crate) settings: Settings,
     pub(crate) journal: Journal,
     pub(crate) faults: Faults,
 }
 
 impl Inner {
-    pub(crate) fn new(state: State, settings: Settings) -> Self {
-        Self { state: Mutex::new(state), settings, journal: Journal::default(), faults: Faults::default() }
+    pub(crate) fn new(state: State, random: Random, settings: Settings) -> Self {
+        Self {
+            clock: state.clock,
+            state: Mutex::new(state),
+            random: Mutex::new(random),
+            settings,
+            journal: Journal::default(),
+            faults: Faults::default(),
+        }
     }
 
     /// Locks the storage.
@@ -47,5 +58,11 @@ impl Inner {
         // Only a bug in this crate panics while it holds the lock. Ignoring the poisoned lock keeps the state
         // readable.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The random number generator. A caller that holds the lock of the state may lock it too, but not the other way
+    /// round.
+    pub(crate) fn random(&self) -> MutexGuard<'_, Random> {
+        self.random.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

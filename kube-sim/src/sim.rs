@@ -124,9 +124,9 @@ impl SimBuilder {
     )]
     pub fn build(self) -> Sim {
         let clock = self.start.map_or(Clock::Wall, Clock::fixed);
-        let state = State::new(clock, Random::seeded(self.seed), self.history);
+        let state = State::new(clock, self.history);
         let settings = Settings { watch_list: self.watch_list, bookmark_interval: self.bookmark_interval };
-        let sim = Sim { inner: Arc::new(Inner::new(state, settings)) };
+        let sim = Sim { inner: Arc::new(Inner::new(state, Random::seeded(self.seed), settings)) };
         for name in SYSTEM_NAMESPACES.into_iter().chain(self.namespaces.iter().map(String::as_str)) {
             let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
             match sim.create(&namespace) {
@@ -410,6 +410,12 @@ impl Sim {
         self.request(&Method::DELETE, &path, "", &Value::Null)
     }
 
+    /// The shared state, for tests of the handlers.
+    #[cfg(test)]
+    pub(crate) fn inner(&self) -> &Arc<Inner> {
+        &self.inner
+    }
+
     /// Sets whether a `Workload` simulates kubelets. If so, the simulated kubelets remove terminating pods, and the
     /// server does not.
     pub(crate) fn set_kubelets_simulated(&self, on: bool) {
@@ -418,6 +424,6 @@ impl Sim {
 
     /// The current time of the simulation as `metav1.Time`.
     pub(crate) fn stamp(&self) -> String {
-        self.inner.lock().clock.stamp()
+        self.inner.clock.stamp()
     }
 }

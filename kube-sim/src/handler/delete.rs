@@ -1,5 +1,7 @@
 //! The verbs `delete` and `deletecollection`.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use serde_json::{Value, json};
 
@@ -8,10 +10,10 @@ use super::options::Options;
 use super::render::Page;
 use super::target::Target;
 use super::write::parse_body;
-use super::{convert, object_meta, read};
+use super::{admission, convert, object_meta, read};
 use crate::schema::FieldError;
+use crate::shared::Inner;
 use crate::status::SimError;
-use crate::store::State;
 use crate::store::object::Stored;
 
 /// The `DeleteOptions` of a request. Options in the body have precedence over options in the query.
@@ -133,44 +135,48 @@ pub(crate) enum DeletionResponse {
     Status(Value),
 }
 
-/// Deletes one object.
+/// Deletes one object. Its preconditions and admission are checked without the lock of the state, and again if another
+/// request changes the object before the deletion.
 pub(crate) fn delete_one(
-    state: &mut State,
+    inner: &Inner,
     target: &Target,
     delete: &DeleteOptions,
 ) -> Result<DeletionResponse, SimError> {
     let resource = &target.resource;
-    let object = read::find(state, target)?;
-    delete.check_preconditions(target, &object)?;
-    refuse_protected_namespace(target)?;
-    let place = (resource.storage.clone(), object.key.clone());
-    let value = object.value();
-    let propagation = gc::propagation(
-        resource,
-        delete.propagation.as_deref(),
-        delete.orphan,
-        &object_meta::finalizers(&value),
-    );
-    let outcome = if delete.dry_run {
-        DeletionOutcome::Deleted
-    } else {
-        gc::delete(state, resource, &place, propagation, delete.grace)
-    };
-    let left = state.get(&place.0, &place.1).filter(|o| o.uid == object.uid).cloned();
-    match (outcome, left) {
-        (DeletionOutcome::Terminating, Some(left)) => Ok(DeletionResponse::Object {
-            object: convert::view(resource, &left),
-            accepted: delete.orphan == Some(false),
-        }),
-        _ if resource.strategy.deletion.returns_object => {
-            let mut last = convert::view(resource, &object);
-            if resource.strategy.deletion.grace_period.is_some() {
-                // The object in the response has a deletionTimestamp even if the grace period is zero.
-                gc::mark_deleted(state, resource, &object.value(), &mut last, 0);
-            }
-            Ok(DeletionResponse::Object { object: last, accepted: false })
+    loop {
+        let object = read::find(inner.lock().view(), target)?;
+        delete.check_preconditions(target, &object)?;
+        admission::check_delete(target)?;
+        let place = (resource.storage.clone(), object.key.clone());
+        let finalizers = object_meta::finalizers(&object.value());
+        let propagation =
+            gc::propagation(resource, delete.propagation.as_deref(), delete.orphan, &finalizers);
+        let mut state = inner.lock();
+        if !state.get(&place.0, &place.1).is_some_and(|now| Arc::ptr_eq(now, &object)) {
+            continue;
         }
-        _ => Ok(DeletionResponse::Status(success_status(target, &object))),
+        let outcome = if delete.dry_run {
+            DeletionOutcome::Deleted
+        } else {
+            gc::delete(&mut state, resource, &place, propagation, delete.grace)
+        };
+        let left = state.get(&place.0, &place.1).filter(|o| o.uid == object.uid).cloned();
+        drop(state);
+        return Ok(match (outcome, left) {
+            (DeletionOutcome::Terminating, Some(left)) => DeletionResponse::Object {
+                object: convert::view(resource, &left),
+                accepted: delete.orphan == Some(false),
+            },
+            _ if resource.strategy.deletion.returns_object => {
+                let mut last = convert::view(resource, &object);
+                if resource.strategy.deletion.grace_period.is_some() {
+                    // The object in the response has a deletionTimestamp even if the grace period is zero.
+                    gc::mark_deleted(inner.clock, resource, &object.value(), &mut last, 0);
+                }
+                DeletionResponse::Object { object: last, accepted: false }
+            }
+            _ => DeletionResponse::Status(success_status(target, &object)),
+        });
     }
 }
 
@@ -184,23 +190,15 @@ fn success_status(target: &Target, object: &Stored) -> Value {
     json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details})
 }
 
-/// Refuses to delete the namespaces that the NamespaceLifecycle admission plugin protects.
-fn refuse_protected_namespace(target: &Target) -> Result<(), SimError> {
-    let is_namespace = target.resource.kind == "Namespace" && target.resource.group.is_empty();
-    if is_namespace && matches!(target.name.as_str(), "default" | "kube-system" | "kube-public") {
-        return Err(SimError::forbidden("", "namespaces", &target.name, "this namespace may not be deleted"));
-    }
-    Ok(())
-}
-
 /// Deletes the objects that a list with the same options returns. Returns the deleted objects.
 pub(crate) fn delete_collection(
-    state: &mut State,
+    inner: &Inner,
     target: &Target,
     options: &Options,
     delete: &DeleteOptions,
 ) -> Result<Page, SimError> {
-    let page = read::list(state, target, options)?;
+    let candidates = read::list(inner.lock().view(), target, options)?;
+    let page = candidates.page();
     for object in &page.objects {
         let one_target = Target {
             resource: target.resource.clone(),
@@ -208,7 +206,7 @@ pub(crate) fn delete_collection(
             name: object.name().to_owned(),
             subresource: String::new(),
         };
-        match delete_one(state, &one_target, delete) {
+        match delete_one(inner, &one_target, delete) {
             Ok(_) => {}
             // The garbage collector has already deleted this object, because its owner is in the same collection.
             Err(e) if e.is_not_found() => {}

@@ -11,7 +11,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use super::admission::NAMESPACES;
 use super::object_meta;
+use crate::clock::Clock;
 use crate::registry::Resource;
 use crate::store::object::Stored;
 use crate::store::{Place, State};
@@ -33,12 +35,8 @@ const MISSING_OWNERS_DELAY: Duration = Duration::from_secs(1);
 /// The name of the table that contains the CustomResourceDefinitions.
 pub(super) const CRD_TABLE: &str = "apiextensions.k8s.io/customresourcedefinitions";
 
-/// The name of the table that contains the namespaces.
-const NAMESPACES: &str = "/namespaces";
-
-/// The finalizer of the foreground policy: the object is removed after its dependents.
+/// The finalizers of an object whose dependents are handled before it is removed.
 const FOREGROUND_FINALIZER: &str = "foregroundDeletion";
-/// The finalizer of the orphan policy: the object is removed after its dependents have lost their owner reference.
 const ORPHAN_FINALIZER: &str = "orphan";
 
 /// Whether this update completes a deletion: it removes the last finalizer of an object that has a deletionTimestamp.
@@ -98,7 +96,7 @@ fn delete_at_depth(
         erase(state, place);
         return DeletionOutcome::Deleted;
     }
-    mark_deleted(state, resource, &old, &mut new, grace);
+    mark_deleted(state.clock, resource, &old, &mut new, grace);
     let uid = stored.uid.clone();
     if new != old && state.commit(resource, place.1.clone(), new).is_err() {
         // The additional deletionTimestamp exceeds the storage quota, so the stored object is unchanged.
@@ -137,11 +135,11 @@ fn set_policy_finalizer(finalizers: &mut Vec<String>, propagation: Propagation) 
 }
 
 /// Sets deletionTimestamp, deletionGracePeriodSeconds and the related fields in `new`.
-pub(crate) fn mark_deleted(state: &State, resource: &Resource, old: &Value, new: &mut Value, grace: i64) {
+pub(crate) fn mark_deleted(clock: Clock, resource: &Resource, old: &Value, new: &mut Value, grace: i64) {
     let first = !object_meta::is_being_deleted(old);
     if first || old["metadata"]["deletionGracePeriodSeconds"] != grace {
         let after = Duration::from_secs(grace.unsigned_abs());
-        new["metadata"]["deletionTimestamp"] = state.clock.stamp_after(after).into();
+        new["metadata"]["deletionTimestamp"] = clock.stamp_after(after).into();
         new["metadata"]["deletionGracePeriodSeconds"] = grace.into();
     }
     if first && let Some(generation) = old["metadata"]["generation"].as_i64().filter(|g| *g > 0) {
@@ -206,7 +204,7 @@ fn collect_dependent(state: &mut State, place: &Place, owner: &str) -> bool {
     }
     if !object_meta::is_being_deleted(&value) {
         let old = value.clone();
-        mark_deleted(state, &resource, &old, &mut value, grace);
+        mark_deleted(state.clock, &resource, &old, &mut value, grace);
         let free = object_meta::finalizers(&value).is_empty();
         if state.commit(&resource, place.1.clone(), value).is_ok() && free && !state.kubelet {
             state.schedule_removal(Instant::now() + POD_REMOVAL_DELAY, object.uid.clone(), place.clone());

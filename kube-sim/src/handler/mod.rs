@@ -1,9 +1,10 @@
 //! Request handlers: routing and the verbs.
 //!
-//! Handlers run synchronously under the lock of the state. They must not block or await; `server` owns streams and
-//! sockets.
+//! Handlers run synchronously. They lock the state only while they read or commit; see [`write`] for the phases of a
+//! write. They must not block or await; `server` owns streams and sockets.
 
 pub(crate) mod accept;
+mod admission;
 mod after_commit;
 pub(crate) mod convert;
 mod delete;
@@ -23,17 +24,18 @@ mod write;
 use std::sync::Arc;
 
 use http::{Method, StatusCode};
+use serde_json::Value;
 
 use crate::discovery;
 use crate::shared::Inner;
 use crate::status::SimError;
-use crate::store::State;
+use crate::store::object::Stored;
 use accept::{Accept, negotiate};
 use delete::{DeleteOptions, DeletionResponse};
 use options::Options;
 use reply::{Content, Reply, Request};
 use target::{Path, Target};
-use write::{WriteContext, Written, WrittenPart};
+use write::{Missing, WriteContext, Written, WrittenPart};
 
 /// The RBAC verb of a request; empty for an unknown method.
 pub(crate) fn verb_of(method: &Method, path: &Path, query: &str) -> &'static str {
@@ -61,24 +63,25 @@ pub(crate) fn handle(inner: &Arc<Inner>, request: &Request) -> Result<Reply, Sim
     let Some(path) = Path::parse(&request.path) else {
         return discovery::serve(inner, request);
     };
-    let mut state = inner.lock();
-    gc::run_due_removals(&mut state);
     let verb = verb_of(&request.method, &path, &request.query);
     let watch = path.watch;
     let group = path.group.clone();
-    let Some(target) = path.resolve(&state.registry) else {
+    let target = {
+        let mut state = inner.lock();
+        gc::run_due_removals(&mut state);
+        path.resolve(&state.registry)
+    };
+    let Some(target) = target else {
         return discovery::unknown_resource(&group);
     };
     let mut options = Options::parse(&request.method, &request.query)?;
     options.watch |= watch;
-    let mut call = Call { inner, state: &mut state, request, target: &target, options: &options };
-    call.dispatch(verb)
+    Call { inner, request, target: &target, options: &options }.dispatch(verb)
 }
 
-/// A request for a resource, with the state and the options that its handler needs.
+/// A request for a resource, with the simulation and the options that its handler needs.
 pub(crate) struct Call<'a> {
     pub(crate) inner: &'a Arc<Inner>,
-    pub(crate) state: &'a mut State,
     pub(crate) request: &'a Request,
     pub(crate) target: &'a Target,
     pub(crate) options: &'a Options,
@@ -86,7 +89,7 @@ pub(crate) struct Call<'a> {
 
 impl Call<'_> {
     /// Calls the handler of the verb, or of the subresource.
-    fn dispatch(&mut self, verb: &str) -> Result<Reply, SimError> {
+    fn dispatch(&self, verb: &str) -> Result<Reply, SimError> {
         let target = self.target;
         let resource = &target.resource;
         if !target.subresource.is_empty() {
@@ -120,15 +123,15 @@ impl Call<'_> {
         negotiate(&self.request.accept, &self.options.include_object)
     }
 
-    fn object_reply(&self, object: &crate::store::object::Stored, accept: Accept) -> Reply {
-        let now = self.state.clock.now();
+    fn object_reply(&self, object: &Stored, accept: Accept) -> Reply {
+        let now = self.inner.clock.now();
         let body = render::object(&self.target.resource, object, accept, now);
         Reply::whole(StatusCode::OK, content_type(accept), body)
     }
 
-    pub(crate) fn handle_get(&mut self) -> Result<Reply, SimError> {
+    pub(crate) fn handle_get(&self) -> Result<Reply, SimError> {
         let accept = self.accept()?;
-        let object = read::get(self.state, self.target, self.options)?;
+        let object = read::get(self.inner.lock().view(), self.target, self.options)?;
         let mut reply = self.object_reply(&object, accept);
         self.add_deprecation_warning(&mut reply);
         Ok(reply)
@@ -140,16 +143,16 @@ impl Call<'_> {
         }
     }
 
-    fn handle_list(&mut self) -> Result<Reply, SimError> {
+    fn handle_list(&self) -> Result<Reply, SimError> {
         let accept = self.accept()?;
-        let page = read::list(self.state, self.target, self.options)?;
-        let mut reply = self.page_reply(page, accept);
+        let candidates = read::list(self.inner.lock().view(), self.target, self.options)?;
+        let mut reply = self.page_reply(candidates.page(), accept);
         self.add_deprecation_warning(&mut reply);
         Ok(reply)
     }
 
     fn page_reply(&self, page: render::Page, accept: Accept) -> Reply {
-        let content = match render::list(&self.target.resource, page, accept, self.state.clock.now()) {
+        let content = match render::list(&self.target.resource, page, accept, self.inner.clock.now()) {
             render::ListBody::Whole(bytes) => Content::Whole(bytes),
             render::ListBody::Pieces(pieces, size) => Content::Pieces(pieces, size),
         };
@@ -162,26 +165,44 @@ impl Call<'_> {
         }
     }
 
-    fn handle_watch(&mut self) -> Result<Reply, SimError> {
+    fn handle_watch(&self) -> Result<Reply, SimError> {
         let accept = self.accept()?;
-        let watch = crate::watch::open(self.inner, self.state, self.target, self.options, accept)?;
+        let watch = crate::watch::open(self.inner, self.target, self.options, accept)?;
         let mut reply = Reply::whole(StatusCode::OK, "application/json", "");
         reply.content = Content::Watch(Box::new(watch));
         self.add_deprecation_warning(&mut reply);
         Ok(reply)
     }
 
-    fn handle_create(&mut self) -> Result<Reply, SimError> {
-        let accept = self.accept()?;
-        let mut object = write::parse_body(&self.request.body, &self.request.content_type)?;
-        let duplicates = self.duplicate_fields();
-        let Self { state, request, target, options, .. } = self;
-        let mut cx = write_context(request, target, options, Vec::new());
+    /// The write context of the request. The caller sets `applying` for a server-side apply, and `patching` for a patch.
+    pub(crate) fn write_context(&self) -> WriteContext<'_> {
+        let manager = self.options.manager.as_deref().unwrap_or(self.request.default_manager());
+        let mut cx = WriteContext {
+            inner: self.inner,
+            target: self.target,
+            options: self.options,
+            manager,
+            applying: false,
+            patching: false,
+            warnings: Vec::new(),
+        };
         cx.warn_of_deprecation();
-        cx.decode(&mut object, duplicates)?;
-        let written = cx.create(state, object)?;
-        let warnings = cx.warnings;
-        Ok(self.written_reply(&written, warnings, accept))
+        cx
+    }
+
+    /// Decodes the object in the request body.
+    fn decode(&self, cx: &mut WriteContext<'_>) -> Result<Value, SimError> {
+        let mut object = write::parse_body(&self.request.body, &self.request.content_type)?;
+        cx.decode(&mut object, self.duplicate_fields())?;
+        Ok(object)
+    }
+
+    fn handle_create(&self) -> Result<Reply, SimError> {
+        let accept = self.accept()?;
+        let mut cx = self.write_context();
+        let object = self.decode(&mut cx)?;
+        let written = cx.create(object)?;
+        Ok(self.written_reply(&written, cx.warnings, accept))
     }
 
     /// The messages about duplicate fields in a JSON body; none for YAML and Protobuf.
@@ -202,39 +223,36 @@ impl Call<'_> {
         reply
     }
 
-    pub(crate) fn handle_update(&mut self, part: WrittenPart) -> Result<Reply, SimError> {
+    pub(crate) fn handle_update(&self, part: WrittenPart) -> Result<Reply, SimError> {
         let accept = self.accept()?;
-        let mut object = write::parse_body(&self.request.body, &self.request.content_type)?;
-        let duplicates = self.duplicate_fields();
-        let Self { state, request, target, options, .. } = self;
-        let mut cx = write_context(request, target, options, Vec::new());
-        cx.warn_of_deprecation();
-        cx.decode(&mut object, duplicates)?;
-        let written = match read::find(state, target) {
-            Ok(old) => cx.update(state, &old, object, part)?,
-            Err(_) if part == WrittenPart::Object && target.resource.strategy.allow_create_on_update => {
-                cx.create(state, object)?
+        let mut cx = self.write_context();
+        let mut decoded = Some(self.decode(&mut cx)?);
+        let creates = part == WrittenPart::Object && self.target.resource.strategy.allow_create_on_update;
+        let missing = if creates { Missing::Create } else { Missing::NotFound };
+        let written = cx.guaranteed_update(part, missing, |cx, _| {
+            if let Some(object) = decoded.take() {
+                return Ok(object);
             }
-            Err(e) => return Err(e),
-        };
-        let warnings = cx.warnings;
-        Ok(self.written_reply(&written, warnings, accept))
+            let warnings = cx.warnings.len();
+            let object = self.decode(cx);
+            // The first attempt has added these warnings.
+            cx.warnings.truncate(warnings);
+            object
+        })?;
+        Ok(self.written_reply(&written, cx.warnings, accept))
     }
 
-    pub(crate) fn handle_patch(&mut self, part: WrittenPart) -> Result<Reply, SimError> {
+    pub(crate) fn handle_patch(&self, part: WrittenPart) -> Result<Reply, SimError> {
         let accept = self.accept()?;
-        let Self { state, request, target, options, .. } = self;
-        let mut cx = write_context(request, target, options, Vec::new());
-        cx.warn_of_deprecation();
-        let written = patch::patch(state, &mut cx, &request.body, &request.content_type, part)?;
-        let warnings = cx.warnings;
-        Ok(self.written_reply(&written, warnings, accept))
+        let mut cx = self.write_context();
+        let written = patch::patch(&mut cx, &self.request.body, &self.request.content_type, part)?;
+        Ok(self.written_reply(&written, cx.warnings, accept))
     }
 
-    fn handle_delete(&mut self) -> Result<Reply, SimError> {
+    fn handle_delete(&self) -> Result<Reply, SimError> {
         self.accept()?;
         let delete = DeleteOptions::parse(self.options, &self.request.body, &self.request.content_type)?;
-        Ok(match delete::delete_one(self.state, self.target, &delete)? {
+        Ok(match delete::delete_one(self.inner, self.target, &delete)? {
             DeletionResponse::Status(status) => Reply::json(&status),
             DeletionResponse::Object { object, accepted } => {
                 let mut reply = Reply::json(&object);
@@ -246,23 +264,12 @@ impl Call<'_> {
         })
     }
 
-    fn handle_delete_collection(&mut self) -> Result<Reply, SimError> {
+    fn handle_delete_collection(&self) -> Result<Reply, SimError> {
         let accept = self.accept()?;
         let delete = DeleteOptions::parse(self.options, &self.request.body, &self.request.content_type)?;
-        let page = delete::delete_collection(self.state, self.target, self.options, &delete)?;
+        let page = delete::delete_collection(self.inner, self.target, self.options, &delete)?;
         Ok(self.page_reply(page, accept))
     }
-}
-
-/// The write context of a request. The caller sets `applying` for a server-side apply, and `patching` for a patch.
-pub(crate) fn write_context<'a>(
-    request: &'a Request,
-    target: &'a Target,
-    options: &'a Options,
-    warnings: Vec<String>,
-) -> WriteContext<'a> {
-    let manager = options.manager.as_deref().unwrap_or(request.default_manager());
-    WriteContext { target, options, manager, applying: false, patching: false, warnings }
 }
 
 fn content_type(accept: Accept) -> &'static str {

@@ -3,13 +3,12 @@
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::write::{WriteContext, Written, WrittenPart, parse_body, parse_yaml};
-use super::{convert, object_meta, read};
+use super::write::{Missing, WriteContext, Written, WrittenPart, parse_body, parse_yaml};
+use super::{convert, object_meta};
 use crate::apply::{self, ApplyError};
 use crate::patch::{self, PatchError};
 use crate::schema::FieldError;
 use crate::status::SimError;
-use crate::store::State;
 
 /// The type of a patch, selected by its media type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +45,6 @@ impl PatchType {
 
 /// Patches the object that the URL names.
 pub(crate) fn patch(
-    state: &mut State,
     cx: &mut WriteContext<'_>,
     body: &Bytes,
     content_type: &str,
@@ -54,18 +52,19 @@ pub(crate) fn patch(
 ) -> Result<Written, SimError> {
     let kind = PatchType::of(content_type, cx.target.resource.custom().is_some())?;
     if kind == PatchType::Apply {
-        return apply(state, cx, body, part);
+        return apply(cx, body, part);
     }
     if cx.options.force.is_some() {
         let error = FieldError::forbidden("force", "may not be specified for non-apply patch");
         return Err(SimError::invalid("meta.k8s.io", "PatchOptions", "", &[error]));
     }
     cx.patching = true;
-    let old = read::find(state, cx.target)?;
-    let mut object = convert::view(&cx.target.resource, &old);
-    apply_patch(&mut object, cx, kind, body)?;
-    cx.decode(&mut object, Vec::new())?;
-    cx.update(state, &old, object, part)
+    cx.guaranteed_update(part, Missing::NotFound, |cx, old| {
+        let mut object = old.map_or(Value::Null, |old| convert::view(&cx.target.resource, old));
+        apply_patch(&mut object, cx, kind, body)?;
+        cx.decode(&mut object, Vec::new())?;
+        Ok(object)
+    })
 }
 
 /// Applies a patch to `object`. A server-side apply must not reach this function.
@@ -102,12 +101,7 @@ pub(crate) fn patch_error(error: PatchError) -> SimError {
 }
 
 /// Handles a server-side apply.
-fn apply(
-    state: &mut State,
-    cx: &mut WriteContext<'_>,
-    body: &Bytes,
-    part: WrittenPart,
-) -> Result<Written, SimError> {
+fn apply(cx: &mut WriteContext<'_>, body: &Bytes, part: WrittenPart) -> Result<Written, SimError> {
     let resource = cx.target.resource.clone();
     if cx.options.manager.is_none() {
         let error = FieldError::required("fieldManager", "is required for apply patch");
@@ -117,29 +111,24 @@ fn apply(
     let nameless = wanted["metadata"]["name"].as_str().is_none_or(str::is_empty);
     check_applied_config(cx, &mut wanted)?;
     cx.patching = true;
-    let old = match read::find(state, cx.target) {
-        Ok(old) => Some(old),
+    cx.applying = true;
+    let force = cx.options.force == Some(true);
+    let missing = if cx.target.subresource.is_empty() { Missing::Create } else { Missing::NotFound };
+    cx.guaranteed_update(part, missing, |cx, old| {
         // An apply whose body has no name can update an existing object, but cannot create an object.
-        Err(_) if cx.target.subresource.is_empty() && nameless => {
+        if old.is_none() && nameless {
             return Err(SimError::bad_request(format!(
                 "the name of the object ({} based on URL) was undeterminable: name must be provided",
                 cx.target.name
             )));
         }
-        Err(_) if cx.target.subresource.is_empty() => None,
-        Err(e) => return Err(e),
-    };
-    let live = old.as_ref().map(|o| convert::view(&resource, o));
-    let force = cx.options.force == Some(true);
-    let mut merged = cx
-        .with_apply_context(state, |context| apply::apply(context, live.as_ref(), &wanted, force))
-        .map_err(apply_error)?;
-    cx.decode(&mut merged, crate::schema::duplicates(body))?;
-    cx.applying = true;
-    match old {
-        Some(old) => cx.update(state, &old, merged, part),
-        None => cx.create(state, merged),
-    }
+        let live = old.map(|old| convert::view(&resource, old));
+        let mut merged = cx
+            .with_apply_context(|context| apply::apply(context, live.as_ref(), &wanted, force))
+            .map_err(apply_error)?;
+        cx.decode(&mut merged, crate::schema::duplicates(body))?;
+        Ok(merged)
+    })
 }
 
 /// Checks the kind, metadata and name of an applied configuration. Sets the name if it is missing.

@@ -11,9 +11,9 @@ use super::render::Page;
 use super::target::Target;
 use crate::registry::fields::FieldSelector;
 use crate::status::SimError;
-use crate::store::State;
 use crate::store::object::{Stored, key};
 use crate::store::selector::LabelSelector;
+use crate::store::view::View;
 
 /// The message of a 410 response to an expired continue token.
 const EXPIRED_TOKEN_MESSAGE: &str = "The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue parameter, or use the continue token in this response to retrieve the remainder of the results. Continuing with the provided token results in an inconsistent list - objects that were created, modified, or deleted between the time the first chunk was returned and now may show up in the list.";
@@ -59,35 +59,38 @@ impl Filter {
 }
 
 /// Returns one object. The storage must have reached the resource version in `options`.
-pub(crate) fn get(state: &State, target: &Target, options: &Options) -> Result<Arc<Stored>, SimError> {
-    check_reached(state, options.version)?;
-    find(state, target)
+pub(crate) fn get(view: View<'_>, target: &Target, options: &Options) -> Result<Arc<Stored>, SimError> {
+    check_reached(view, options.version)?;
+    find(view, target)
 }
 
-/// Returns the current state of one object.
-pub(crate) fn find(state: &State, target: &Target) -> Result<Arc<Stored>, SimError> {
+/// Returns the state of one object in the view.
+pub(crate) fn find(view: View<'_>, target: &Target) -> Result<Arc<Stored>, SimError> {
     let resource = &target.resource;
-    state
-        .get(&resource.storage, &key(&target.namespace, &target.name))
-        .cloned()
+    view.get(&resource.storage, &key(&target.namespace, &target.name))
+        .map_err(|_| SimError::expired(EXPIRED_VERSION_MESSAGE))?
         .ok_or_else(|| SimError::not_found(&resource.group, &resource.plural, &target.name))
 }
 
-/// Checks that the storage has reached a resource version.
+/// Checks that the view has reached a resource version.
 ///
 /// # Errors
 /// 504 for a later resource version.
-pub(crate) fn check_reached(state: &State, version: Option<u64>) -> Result<(), SimError> {
+pub(crate) fn check_reached(view: View<'_>, version: Option<u64>) -> Result<(), SimError> {
     match version {
-        Some(wanted) if wanted > state.version() => {
-            Err(SimError::too_large_resource_version(wanted, state.version()))
+        Some(wanted) if wanted > view.version() => {
+            Err(SimError::too_large_resource_version(wanted, view.version()))
         }
         _ => Ok(()),
     }
 }
 
+/// The message of a 410 response to a list at a compacted version.
+const EXPIRED_VERSION_MESSAGE: &str = "The resourceVersion for the provided list is too old.";
+
 /// A continue token: the resource version of the first page (`None` for an inconsistent continuation), and the last key
 /// of the previous page.
+#[derive(Debug)]
 struct ContinueToken {
     version: Option<u64>,
     after: String,
@@ -121,8 +124,22 @@ impl ContinueToken {
     }
 }
 
-/// Returns one page of a list.
-pub(crate) fn list(state: &State, target: &Target, options: &Options) -> Result<Page, SimError> {
+/// The objects of a list before selection and chunking.
+#[derive(Debug)]
+pub(crate) struct Candidates {
+    objects: Vec<Arc<Stored>>,
+    version: u64,
+    filter: Filter,
+    token: Option<ContinueToken>,
+    limit: usize,
+}
+
+/// Returns the objects from which a list selects one page.
+///
+/// # Errors
+/// 400 or 422 for invalid options, 410 for a version or continue token that has expired, 504 for a version that the
+/// view has not reached.
+pub(crate) fn list(view: View<'_>, target: &Target, options: &Options) -> Result<Candidates, SimError> {
     options.check_list()?;
     let filter = Filter::new(target, options)?;
     let token = match options.continue_token.as_str() {
@@ -134,36 +151,40 @@ pub(crate) fn list(state: &State, target: &Target, options: &Options) -> Result<
         }
         text => Some(ContinueToken::parse(text)?),
     };
-    check_reached(state, options.version)?;
+    check_reached(view, options.version)?;
     let at = match &token {
         Some(token) => token.version,
         None => exact_version(options),
     };
-    let table = state.table(&target.resource.storage);
-    let now = state.version();
-    let (objects, version) = match (table, at) {
-        (_, Some(version)) if version < now => {
-            let objects = state.objects_at(&target.resource.storage, &target.namespace, version);
-            let objects = objects.map_err(|_| match &token {
-                Some(token) => SimError::expired(EXPIRED_TOKEN_MESSAGE)
-                    .with_continue(ContinueToken::encode(None, &token.after)),
-                None => SimError::expired("The resourceVersion for the provided list is too old."),
-            })?;
-            (objects, version)
-        }
-        (Some(_), Some(version)) if version > now => {
+    let storage = &target.resource.storage;
+    let now = view.version();
+    let version = match at {
+        Some(version) if version > now && view.has_table(storage) => {
             return Err(SimError::too_large_resource_version(version, now));
         }
-        (Some(table), _) => (table.objects(&target.namespace), now),
-        (None, at) => (Vec::new(), at.unwrap_or(now)),
+        at => at.unwrap_or(now),
     };
+    let objects = view.at(version).objects(storage, &target.namespace).map_err(|_| match &token {
+        Some(token) => {
+            SimError::expired(EXPIRED_TOKEN_MESSAGE).with_continue(ContinueToken::encode(None, &token.after))
+        }
+        None => SimError::expired(EXPIRED_VERSION_MESSAGE),
+    })?;
     // For resource version 0, the watch cache returns the whole list and ignores the limit.
     let limit = if options.version == Some(0) { 0 } else { options.limit };
-    let after = token.as_ref().map_or("", |t| &t.after);
-    let mut page = take_page(objects, after, limit, &filter, version);
-    page.next =
-        page.next.map(|last| ContinueToken::encode(next_token_version(version, token.as_ref()), &last));
-    Ok(page)
+    Ok(Candidates { objects, version, filter, token, limit })
+}
+
+impl Candidates {
+    /// Selects one page.
+    pub(crate) fn page(self) -> Page {
+        let Self { objects, version, filter, token, limit } = self;
+        let after = token.as_ref().map_or("", |t| &t.after);
+        let mut page = take_page(objects, after, limit, &filter, version);
+        page.next =
+            page.next.map(|last| ContinueToken::encode(next_token_version(version, token.as_ref()), &last));
+        page
+    }
 }
 
 /// The resource version of the next continue token: the version of the current token, or `version` on the first page of

@@ -1,13 +1,11 @@
 //! The `scale` subresource: maps an `autoscaling/v1` `Scale` to the replica fields of an object.
 
-use std::sync::Arc;
-
 use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::reply::Reply;
-use super::write::{WrittenPart, parse_body, parse_yaml};
-use super::{Call, convert, patch, read, write_context};
+use super::write::{Missing, WrittenPart, parse_body, parse_yaml};
+use super::{Call, convert, patch, read};
 use crate::patch as patches;
 use crate::registry::Resource;
 use crate::schema::FieldError;
@@ -16,18 +14,27 @@ use crate::store::object::Stored;
 use crate::store::selector::LabelSelector;
 
 /// Handles a request for the subresource `scale`.
-pub(crate) fn handle(call: &mut Call<'_>, verb: &str) -> Result<Reply, SimError> {
-    let resource = call.target.resource.clone();
-    let old = read::find(call.state, call.target)?;
-    let current = scale_of(&resource, &old)?;
-    let wanted = match verb {
-        "get" => return Ok(Reply::json(&current)),
-        "update" => parse_body(&call.request.body, &call.request.content_type)?,
-        "patch" => patched_scale(call, &resource, current)?,
+pub(crate) fn handle(call: &Call<'_>, verb: &str) -> Result<Reply, SimError> {
+    let resource = &call.target.resource;
+    match verb {
+        "get" => {
+            let object = read::find(call.inner.lock().view(), call.target)?;
+            return Ok(Reply::json(&scale_of(resource, &object)?));
+        }
+        "update" | "patch" => {}
         _ => return Err(SimError::method_not_allowed()),
-    };
-    let updated = write_replicas(call, &old, &wanted)?;
-    let mut reply = Reply::json(&scale_of(&resource, &updated)?);
+    }
+    let mut cx = call.write_context();
+    let written = cx.guaranteed_update(WrittenPart::Other, Missing::NotFound, |_, old| {
+        let Some(old) = old else { return Err(SimError::internal("there is no object to scale")) };
+        let current = scale_of(resource, old)?;
+        let wanted = match verb {
+            "update" => parse_body(&call.request.body, &call.request.content_type)?,
+            _ => patched_scale(call, resource, current)?,
+        };
+        with_replicas(resource, old, &wanted)
+    })?;
+    let mut reply = Reply::json(&scale_of(resource, &written.object)?);
     reply.code = StatusCode::OK;
     Ok(reply)
 }
@@ -49,9 +56,8 @@ fn patched_scale(call: &Call<'_>, resource: &Resource, mut scale: Value) -> Resu
     Ok(scale)
 }
 
-/// Writes the replica count of a `Scale` to the object.
-fn write_replicas(call: &mut Call<'_>, old: &Arc<Stored>, wanted: &Value) -> Result<Arc<Stored>, SimError> {
-    let resource = &call.target.resource;
+/// The object with the replica count and the resource version of a `Scale`.
+fn with_replicas(resource: &Resource, old: &Stored, wanted: &Value) -> Result<Value, SimError> {
     let replicas = match &wanted["spec"]["replicas"] {
         Value::Null => 0,
         value => value.as_i64().ok_or_else(|| {
@@ -70,8 +76,7 @@ fn write_replicas(call: &mut Call<'_>, old: &Arc<Stored>, wanted: &Value) -> Res
     if !version.is_empty() {
         object["metadata"]["resourceVersion"] = version.into();
     }
-    let mut cx = write_context(call.request, call.target, call.options, Vec::new());
-    Ok(cx.update(call.state, old, object, WrittenPart::Other)?.object)
+    Ok(object)
 }
 
 fn replica_path(resource: &Resource) -> Vec<String> {

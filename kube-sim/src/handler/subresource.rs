@@ -13,7 +13,7 @@ use crate::status::SimError;
 use crate::store::selector::LabelSelector;
 
 /// Handles a request for a subresource.
-pub(crate) fn handle(call: &mut Call<'_>, verb: &str) -> Result<Reply, SimError> {
+pub(crate) fn handle(call: &Call<'_>, verb: &str) -> Result<Reply, SimError> {
     let resource = call.target.resource.clone();
     let Some(sub) = resource.subresource(&call.target.subresource) else {
         return crate::discovery::unknown_resource(&resource.group);
@@ -25,7 +25,7 @@ pub(crate) fn handle(call: &mut Call<'_>, verb: &str) -> Result<Reply, SimError>
         (_, "scale") => scale::handle(call, verb),
         ("pods", "log") => pod_log(call),
         ("pods", "eviction") => evict_pod(call),
-        ("pods", "binding") => bind_pod(call, &call.target.name.clone()),
+        ("pods", "binding") => bind_pod(call, &call.target.name),
         ("pods", "exec" | "attach" | "portforward" | "proxy") | ("services" | "nodes", "proxy") => {
             Err(SimError::new(
                 StatusCode::NOT_IMPLEMENTED,
@@ -41,7 +41,7 @@ pub(crate) fn handle(call: &mut Call<'_>, verb: &str) -> Result<Reply, SimError>
 }
 
 /// Reads the object, or writes the part of the object that the subresource changes.
-fn handle_part(call: &mut Call<'_>, verb: &str, part: WrittenPart) -> Result<Reply, SimError> {
+fn handle_part(call: &Call<'_>, verb: &str, part: WrittenPart) -> Result<Reply, SimError> {
     match verb {
         "get" => call.handle_get(),
         "update" => call.handle_update(part),
@@ -51,8 +51,8 @@ fn handle_part(call: &mut Call<'_>, verb: &str, part: WrittenPart) -> Result<Rep
 }
 
 /// Returns a generated log, because no containers run.
-fn pod_log(call: &mut Call<'_>) -> Result<Reply, SimError> {
-    let pod = read::find(call.state, call.target)?.value();
+fn pod_log(call: &Call<'_>) -> Result<Reply, SimError> {
+    let pod = read::find(call.inner.lock().view(), call.target)?.value();
     let query: Vec<(String, String)> =
         form_urlencoded::parse(call.request.query.as_bytes()).into_owned().collect();
     let find = |key: &str| query.iter().find(|(k, _)| k == key).map(|(_, v)| v.as_str());
@@ -103,15 +103,17 @@ fn success_reply(code: StatusCode) -> Reply {
 }
 
 /// Handles an `Eviction`: deletes the pod unless a PodDisruptionBudget forbids it.
-fn evict_pod(call: &mut Call<'_>) -> Result<Reply, SimError> {
-    let pod = read::find(call.state, call.target)?;
+fn evict_pod(call: &Call<'_>) -> Result<Reply, SimError> {
+    // The pod must exist even if the body is invalid.
+    read::find(call.inner.lock().view(), call.target)?;
     let body = parse_body(&call.request.body, &call.request.content_type)?;
     let named = body["metadata"]["name"].as_str().unwrap_or(&call.target.name);
     if named != call.target.name {
         return Err(SimError::bad_request("name in URL does not match name in Eviction object"));
     }
-    let budgets = call
-        .state
+    let mut state = call.inner.lock();
+    let pod = read::find(state.view(), call.target)?;
+    let budgets = state
         .table("policy/poddisruptionbudgets")
         .map(|t| t.objects(&call.target.namespace))
         .unwrap_or_default();
@@ -130,13 +132,13 @@ fn evict_pod(call: &mut Call<'_>) -> Result<Reply, SimError> {
     let grace = body["deleteOptions"]["gracePeriodSeconds"].as_i64();
     let place = (call.target.resource.storage.clone(), pod.key.clone());
     if !call.options.dry_run {
-        gc::delete(call.state, &call.target.resource, &place, Propagation::Background, grace);
+        gc::delete(&mut state, &call.target.resource, &place, Propagation::Background, grace);
     }
     Ok(success_reply(StatusCode::CREATED))
 }
 
 /// Handles the `Binding` of a scheduler: assigns a pod to a node.
-pub(crate) fn bind_pod(call: &mut Call<'_>, pod_name: &str) -> Result<Reply, SimError> {
+pub(crate) fn bind_pod(call: &Call<'_>, pod_name: &str) -> Result<Reply, SimError> {
     let body = parse_body(&call.request.body, &call.request.content_type)?;
     let node = body["target"]["name"].as_str().unwrap_or_default();
     if node.is_empty() {
@@ -145,7 +147,8 @@ pub(crate) fn bind_pod(call: &mut Call<'_>, pod_name: &str) -> Result<Reply, Sim
     }
     let storage = "/pods";
     let key = crate::store::object::key(&call.target.namespace, pod_name);
-    let Some(pod) = call.state.get(storage, &key).cloned() else {
+    let mut state = call.inner.lock();
+    let Some(pod) = state.get(storage, &key).cloned() else {
         return Err(SimError::not_found("", "pods", pod_name));
     };
     let mut value = pod.value();
@@ -158,7 +161,7 @@ pub(crate) fn bind_pod(call: &mut Call<'_>, pod_name: &str) -> Result<Reply, Sim
         return refuse(format!("pod {pod_name} is already assigned to node \"{assigned}\""));
     }
     value["spec"]["nodeName"] = node.into();
-    let now = call.state.clock.stamp();
+    let now = call.inner.clock.stamp();
     let condition =
         json!({"type": "PodScheduled", "status": "True", "lastProbeTime": null, "lastTransitionTime": now});
     if !value["status"]["conditions"].is_array() {
@@ -168,17 +171,17 @@ pub(crate) fn bind_pod(call: &mut Call<'_>, pod_name: &str) -> Result<Reply, Sim
         conditions.retain(|c| c["type"] != "PodScheduled");
         conditions.push(condition);
     }
-    if let Some(resource) = call.state.registry.by_storage(storage)
+    if let Some(resource) = state.registry.by_storage(storage)
         && !call.options.dry_run
     {
-        call.state.commit(&resource, key, value)?;
+        state.commit(&resource, key, value)?;
     }
     Ok(success_reply(StatusCode::CREATED))
 }
 
 /// Issues an unsigned JSON Web Token for a service account.
-fn issue_token(call: &mut Call<'_>) -> Result<Reply, SimError> {
-    let account = read::find(call.state, call.target)?;
+fn issue_token(call: &Call<'_>) -> Result<Reply, SimError> {
+    let account = read::find(call.inner.lock().view(), call.target)?;
     let mut body = parse_body(&call.request.body, &call.request.content_type)?;
     if !body.is_object() {
         return Err(SimError::bad_request("the body must be a TokenRequest object"));
@@ -190,7 +193,7 @@ fn issue_token(call: &mut Call<'_>) -> Result<Reply, SimError> {
         return Err(SimError::invalid("authentication.k8s.io", "TokenRequest", "", &[error]));
     }
     let (namespace, name) = (account.namespace(), account.name());
-    let clock = call.state.clock;
+    let clock = call.inner.clock;
     let after = std::time::Duration::from_secs(seconds.unsigned_abs());
     body["kind"] = "TokenRequest".into();
     body["apiVersion"] = "authentication.k8s.io/v1".into();
@@ -202,7 +205,7 @@ fn issue_token(call: &mut Call<'_>) -> Result<Reply, SimError> {
     if !body["spec"]["audiences"].is_array() {
         body["spec"]["audiences"] = json!(["https://kubernetes.default.svc"]);
     }
-    let unique = call.state.random.uid();
+    let unique = call.inner.random().uid();
     body["status"] = json!({
         "token": unsigned_jwt(&json!({"sub": format!("system:serviceaccount:{namespace}:{name}"), "jti": unique})),
         "expirationTimestamp": clock.stamp_after(after),
@@ -219,20 +222,22 @@ fn unsigned_jwt(claims: &Value) -> String {
 }
 
 /// Replaces `spec.finalizers` of a namespace.
-fn finalize_namespace(call: &mut Call<'_>) -> Result<Reply, SimError> {
+fn finalize_namespace(call: &Call<'_>) -> Result<Reply, SimError> {
     let accept = call.accept()?;
     let body = parse_body(&call.request.body, &call.request.content_type)?;
-    let old = read::find(call.state, call.target)?;
+    let mut state = call.inner.lock();
+    let old = read::find(state.view(), call.target)?;
     let mut value: Value = old.value();
     let wanted = body["spec"]["finalizers"].as_array().cloned().unwrap_or_default();
     value["spec"] = if wanted.is_empty() { json!({}) } else { json!({"finalizers": wanted}) };
     let resource = call.target.resource.clone();
     let object = if gc::completes_deletion(&resource, &old.value(), &value) {
-        gc::erase(call.state, &(resource.storage.clone(), old.key.clone()));
+        gc::erase(&mut state, &(resource.storage.clone(), old.key.clone()));
         super::write::response_object(&resource, &old.key, old.version, value)
     } else {
-        call.state.commit(&resource, old.key.clone(), value)?
+        state.commit(&resource, old.key.clone(), value)?
     };
+    drop(state);
     let written = super::write::Written { object, created: false };
     Ok(call.written_reply(&written, Vec::new(), accept))
 }

@@ -9,7 +9,7 @@ use super::{Call, subresource};
 use crate::status::SimError;
 
 /// Handles a request for a resource that is not stored.
-pub(crate) fn handle(call: &mut Call<'_>, verb: &str) -> Result<Reply, SimError> {
+pub(crate) fn handle(call: &Call<'_>, verb: &str) -> Result<Reply, SimError> {
     let resource = call.target.resource.clone();
     match (resource.plural.as_str(), verb) {
         ("componentstatuses", "list") => Ok(Reply::json(&json!({
@@ -30,7 +30,7 @@ pub(crate) fn handle(call: &mut Call<'_>, verb: &str) -> Result<Reply, SimError>
 }
 
 /// Handles an access or token review.
-fn handle_review(call: &mut Call<'_>) -> Result<Reply, SimError> {
+fn handle_review(call: &Call<'_>) -> Result<Reply, SimError> {
     let mut body = parse_body(&call.request.body, &call.request.content_type)?;
     let Some(map) = body.as_object_mut() else {
         return Err(SimError::bad_request("the body must be an object"));
@@ -65,7 +65,8 @@ fn token_review(call: &Call<'_>, spec: &Value) -> Value {
     let parts: Vec<&str> = token.splitn(4, '.').collect();
     if let ["sim", namespace, name, _] = parts.as_slice() {
         let key = crate::store::object::key(namespace, name);
-        if let Some(account) = call.state.get("/serviceaccounts", &key) {
+        let account = call.inner.lock().get("/serviceaccounts", &key).cloned();
+        if let Some(account) = account {
             return json!({"authenticated": true, "user": {
                 "username": format!("system:serviceaccount:{namespace}:{name}"),
                 "uid": &*account.uid,

@@ -7,6 +7,7 @@ pub(crate) mod object;
 pub(crate) mod selector;
 pub(crate) mod snapshot;
 pub(crate) mod table;
+pub(crate) mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use std::task::Waker;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use crate::clock::{Clock, Random};
+use crate::clock::Clock;
 use crate::nesting;
 use crate::registry::{Registry, Resource};
 use crate::status::SimError;
@@ -57,14 +58,13 @@ pub(crate) struct State {
     first_watcher: u64,
     pub(crate) registry: Registry,
     pub(crate) clock: Clock,
-    pub(crate) random: Random,
     /// Whether the crate's `workload` module simulates a kubelet, which removes terminating pods. Otherwise, the server
     /// removes them.
     pub(crate) kubelet: bool,
 }
 
 impl State {
-    pub(crate) fn new(clock: Clock, random: Random, history: usize) -> Self {
+    pub(crate) fn new(clock: Clock, history: usize) -> Self {
         Self {
             version: 1,
             tables: BTreeMap::new(),
@@ -78,7 +78,6 @@ impl State {
             first_watcher: 0,
             registry: Registry::new(),
             clock,
-            random,
             kubelet: false,
         }
     }

@@ -20,6 +20,8 @@ pub(crate) struct Stored {
     pub(crate) labels: Labels,
     /// The values of the selectable fields, in the order of `Resource::fields`.
     pub(crate) fields: Vec<String>,
+    /// Whether the object has a deletionTimestamp.
+    pub(crate) is_terminating: bool,
     /// The uids in the owner references.
     pub(crate) owners: Vec<Arc<str>>,
     /// The object in its storage version, as JSON without `apiVersion` and `kind`.
@@ -45,6 +47,7 @@ impl Stored {
             uid: Arc::from(meta["uid"].as_str().unwrap_or_default()),
             labels: Labels::of(meta),
             fields,
+            is_terminating: meta["deletionTimestamp"].is_string(),
             owners,
             body: Bytes::from(value.to_string()),
         }

@@ -114,6 +114,19 @@ impl Table {
             .is_some_and(|(key, _)| key.starts_with(&prefix))
     }
 
+    /// The object with `key` at `version`.
+    pub(crate) fn get_at(&self, key: &str, version: u64) -> Result<Option<Arc<Stored>>, Compacted> {
+        if version < self.compacted {
+            return Err(Compacted { oldest: self.compacted });
+        }
+        let from = self.log.partition_point(|event| event.version <= version);
+        // The first change after `version` has the state at `version`.
+        match self.log.range(from..).find(|event| &*event.object.key == key) {
+            Some(event) => Ok(event.previous.clone()),
+            None => Ok(self.get(key).cloned()),
+        }
+    }
+
     /// The objects of `namespace` at `version`; all objects if `namespace` is empty. Undoes the later changes in a copy
     /// of the current objects.
     pub(crate) fn objects_at(&self, namespace: &str, version: u64) -> Result<Vec<Arc<Stored>>, Compacted> {

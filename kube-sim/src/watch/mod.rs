@@ -23,7 +23,6 @@ use crate::handler::target::Target;
 use crate::registry::Resource;
 use crate::shared::{Inner, WatchList};
 use crate::status::SimError;
-use crate::store::State;
 use crate::store::object::Stored;
 use crate::store::table::{Change, Event};
 use encode::EventEncoder;
@@ -75,7 +74,6 @@ impl std::fmt::Debug for Watch {
 /// result is a watch that sends an `ERROR` event.
 pub(crate) fn open(
     inner: &Arc<Inner>,
-    state: &mut State,
     target: &Target,
     options: &Options,
     accept: Accept,
@@ -87,6 +85,7 @@ pub(crate) fn open(
     }
     options.check_watch(watch_list == WatchList::Offered)?;
     let filter = Filter::new(target, &options)?;
+    let mut state = inner.lock();
     if state.watcher_count() >= MAX_WATCHES {
         return Err(SimError::too_many_requests("too many watches are open, please try again later", 1));
     }
@@ -100,12 +99,13 @@ pub(crate) fn open(
     // A watch with `sendInitialEvents` fails if the storage has not reached the requested version. Any other watch
     // waits until the storage passes the version.
     if options.send_initial == Some(true)
-        && let Err(error) = read::check_reached(state, options.version)
+        && let Err(error) = read::check_reached(state.view(), options.version)
     {
         ready.push_back(EventEncoder::encode_error(&error));
         closed = true;
     } else if send_state {
-        let objects = state.table(storage).map(|t| t.objects(&target.namespace)).unwrap_or_default();
+        // The latest version is not compacted.
+        let objects = state.view().objects(storage, &target.namespace).unwrap_or_default();
         initial.extend(objects.into_iter().filter(|o| filter.matches(o)));
     } else if from != 0
         && let Err(compacted) = state.check_not_compacted(storage, from)
@@ -114,12 +114,12 @@ pub(crate) fn open(
         ready.push_back(EventEncoder::encode_error(&SimError::expired(text)));
         closed = true;
     }
-    let cursor = if send_state || from == 0 { state.version() } else { from };
+    let cursor = if send_state || from == 0 { state.view().version() } else { from };
     let now = Instant::now();
     let timeout = options
         .timeout
         .filter(|t| !t.is_zero())
-        .unwrap_or_else(|| Duration::from_secs(1800 + state.random.below(1800)));
+        .unwrap_or_else(|| Duration::from_secs(1800 + inner.random().below(1800)));
     let interval = inner.settings.bookmark_interval;
     let id = state.allocate_watch_id();
     Ok(Watch {
@@ -179,11 +179,9 @@ impl Watch {
             self.closed = true;
             return false;
         }
-        let changes = match state.table(&self.resource.storage) {
-            Some(table) => table.changes_after(self.cursor, MAX_CHANGES_PER_POLL),
-            None => Ok(Vec::new()),
-        };
-        let Ok(changes) = changes else {
+        let Ok(changes) =
+            state.view().changes_after(&self.resource.storage, self.cursor, MAX_CHANGES_PER_POLL)
+        else {
             // The history no longer contains the next change. The watch ends, as the API server's watch cache ends a
             // slow watch.
             self.closed = true;
@@ -207,8 +205,9 @@ impl Watch {
         }
         // With a future version in the request, or after a restore, the cursor can be ahead of the storage. Then no
         // bookmark is sent.
-        let reached = self.cursor <= state.version();
-        self.cursor = self.cursor.max(state.version());
+        let version = state.view().version();
+        let reached = self.cursor <= version;
+        self.cursor = self.cursor.max(version);
         let mut due = false;
         if self.bookmarks && now >= self.next_bookmark {
             self.next_bookmark = now + self.inner.settings.bookmark_interval;

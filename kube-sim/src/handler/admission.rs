@@ -1,0 +1,40 @@
+//! The admission plugin NamespaceLifecycle: new objects need a namespace, and some namespaces cannot be deleted.
+//!
+//! Admission runs outside of the lock of the state. It must not change the storage.
+
+use super::target::Target;
+use crate::status::SimError;
+use crate::store::object::Stored;
+
+/// The name of the table that contains the namespaces.
+pub(crate) const NAMESPACES: &str = "/namespaces";
+
+/// Checks that the namespace of a new object exists and is not terminating. `namespace` is the namespace in the storage.
+pub(crate) fn check_create(namespace: Option<&Stored>, target: &Target, name: &str) -> Result<(), SimError> {
+    let resource = &target.resource;
+    let wanted = &target.namespace;
+    match namespace {
+        None => Err(SimError::not_found("", "namespaces", wanted)),
+        Some(found) if found.is_terminating => {
+            let why =
+                format!("unable to create new content in namespace {wanted} because it is being terminated");
+            Err(SimError::forbidden(&resource.group, &resource.plural, name, &why).with_causes(vec![
+                serde_json::json!({
+                    "reason": "NamespaceTerminating",
+                    "message": format!("namespace {wanted} is being terminated"),
+                    "field": "metadata.namespace",
+                }),
+            ]))
+        }
+        Some(_) => Ok(()),
+    }
+}
+
+/// Refuses to delete the namespaces that every cluster needs.
+pub(crate) fn check_delete(target: &Target) -> Result<(), SimError> {
+    let is_namespace = &*target.resource.storage == NAMESPACES;
+    if is_namespace && matches!(target.name.as_str(), "default" | "kube-system" | "kube-public") {
+        return Err(SimError::forbidden("", "namespaces", &target.name, "this namespace may not be deleted"));
+    }
+    Ok(())
+}

@@ -1,0 +1,109 @@
+//! The phases of a create.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::decode::apply_url_names;
+use super::steps::{apply_defaults, drop_nulls, response_object, rewrite_numbers, validate};
+use super::{WriteContext, Written};
+use crate::handler::{admission, after_commit, convert, object_meta};
+use crate::status::SimError;
+use crate::store::object::{Stored, key};
+
+/// A new object that is prepared for create.
+#[derive(Debug)]
+pub(super) struct NewObject {
+    value: Value,
+    /// The namespace of the object when the phases began; `None` for a cluster-scoped object.
+    namespace: Option<Arc<Stored>>,
+}
+
+impl NewObject {
+    /// The name, which may have been generated.
+    pub(super) fn name(&self) -> &str {
+        object_meta::text(&self.value, "name")
+    }
+}
+
+impl WriteContext<'_> {
+    /// Mutating admission, defaulting, and prepare for create.
+    pub(super) fn prepare_create(&self, mut object: Value) -> Result<NewObject, SimError> {
+        let resource = self.resource();
+        apply_url_names(self.target, &mut object)?;
+        let namespace = self.target.namespace.as_str();
+        let namespace_object = if resource.namespaced {
+            let found = self.inner.lock().get(admission::NAMESPACES, namespace).cloned();
+            admission::check_create(found.as_deref(), self.target, object_meta::text(&object, "name"))?;
+            found
+        } else {
+            None
+        };
+        // As in the API server, the storage refuses to create an object with a resource version other than 0, and a
+        // dry run does not reach the storage.
+        let version = object_meta::text(&object, "resourceVersion").parse::<u64>();
+        if version.is_ok_and(|version| version != 0) && !self.options.dry_run {
+            return Err(SimError::new(
+                http::StatusCode::INTERNAL_SERVER_ERROR,
+                "",
+                "resourceVersion should not be set on objects to be created",
+            ));
+        }
+        object_meta::prepare_for_create(&mut object, namespace, &mut self.inner.random(), self.inner.clock)?;
+        if resource.strategy.has_generation {
+            object["metadata"]["generation"] = 1.into();
+        }
+        apply_defaults(resource, None, &mut object);
+        if !self.applying {
+            drop_nulls(resource, &mut object);
+        }
+        // No field manager owns the fields that the strategy sets after this line.
+        self.track_managed_fields(None, &mut object);
+        resource.strategy.prepare_for_create(&mut object, resource.has_status(), &mut self.inner.random());
+        Ok(NewObject { value: object, namespace: namespace_object })
+    }
+
+    /// Validates an object that is prepared for create.
+    pub(super) fn validate_create(&self, new: &NewObject) -> Result<(), SimError> {
+        let resource = self.resource();
+        let mut errors = validate(resource, None, &new.value);
+        errors.extend(object_meta::validate(resource, &new.value));
+        if errors.is_empty() {
+            return Ok(());
+        }
+        Err(SimError::invalid(&resource.group, &resource.kind, new.name(), &errors))
+    }
+
+    /// Commits a create; `None` if an object with the name exists.
+    pub(super) fn commit_create(&self, new: NewObject) -> Result<Option<Written>, SimError> {
+        let resource = self.resource();
+        let key = key(&self.target.namespace, new.name());
+        let NewObject { mut value, namespace } = new;
+        // As in the API server, an applied object is validated with its nulls and stored without them.
+        drop_nulls(resource, &mut value);
+        rewrite_numbers(resource, &mut value);
+        let value = convert::to_storage_version(resource, value);
+        let mut state = self.inner.lock();
+        self.check_served(&state)?;
+        if let Some(before) = namespace {
+            let now = state.get(admission::NAMESPACES, before.name());
+            if !now.is_some_and(|now| Arc::ptr_eq(now, &before)) {
+                admission::check_create(
+                    now.map(AsRef::as_ref),
+                    self.target,
+                    object_meta::text(&value, "name"),
+                )?;
+            }
+        }
+        if state.get(&resource.storage, &key).is_some() {
+            return Ok(None);
+        }
+        if self.options.dry_run {
+            let object = response_object(resource, &key, 0, value);
+            return Ok(Some(Written { object, created: true }));
+        }
+        let object = state.commit(resource, key, value)?;
+        after_commit::after_create(&mut state, resource, &object);
+        Ok(Some(Written { object, created: true }))
+    }
+}

@@ -1,0 +1,170 @@
+//! The phases of a write, which create, update, patch and apply share.
+//!
+//! 1. Decode: parse the body, check its kind, drop or refuse unknown fields; for a patch, apply it to the stored object.
+//! 2. Mutating admission.
+//! 3. Default and prepare: the defaults of the schema and of the strategy, `managedFields`, prepare for create or update.
+//! 4. Validate: the metadata, then the object.
+//! 5. Validating admission, between `validate_*` and `commit_*`; no such plugin is simulated.
+//! 6. Commit, if the storage has not changed since the phases began. Otherwise, an update begins again with the new
+//!    state of the object (`GuaranteedUpdate` in the API server).
+//!
+//! The order of the phases must be that of the API server, because it determines which errors a client receives. Only
+//! the reads before the phases and the commit lock the state, so that admission may wait for webhooks.
+
+mod create;
+mod decode;
+mod steps;
+mod update;
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+pub(crate) use self::decode::{parse_body, parse_yaml};
+pub(crate) use self::steps::response_object;
+use super::options::Options;
+use super::read;
+use super::target::Target;
+use crate::apply;
+use crate::registry::Resource;
+use crate::shared::Inner;
+use crate::status::SimError;
+use crate::store::State;
+use crate::store::object::Stored;
+
+/// The request context of a write.
+pub(crate) struct WriteContext<'a> {
+    pub(crate) inner: &'a Arc<Inner>,
+    pub(crate) target: &'a Target,
+    pub(crate) options: &'a Options,
+    /// The field manager: `fieldManager`, or the default from the user agent.
+    pub(crate) manager: &'a str,
+    /// Whether the write is a server-side apply, which has set `managedFields` already.
+    pub(crate) applying: bool,
+    /// Whether the object is the result of a patch.
+    pub(crate) patching: bool,
+    /// The texts of the `Warning` headers.
+    pub(crate) warnings: Vec<String>,
+}
+
+/// The part of the object that a write changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WrittenPart {
+    Object,
+    Status,
+    /// Another subresource that changes the object (`scale`, `resize`, ...).
+    Other,
+}
+
+/// The result of a write.
+#[derive(Debug)]
+pub(crate) struct Written {
+    pub(crate) object: Arc<Stored>,
+    pub(crate) created: bool,
+}
+
+impl<'a> WriteContext<'a> {
+    fn resource(&self) -> &'a Resource {
+        &self.target.resource
+    }
+
+    /// Adds the deprecation warning of a custom resource version.
+    pub(crate) fn warn_of_deprecation(&mut self) {
+        if let Some(text) = self.resource().custom().and_then(|c| c.deprecation.clone()) {
+            self.warnings.push(text);
+        }
+    }
+
+    /// Calls `run` with the context of server-side apply and of `managedFields`.
+    pub(crate) fn with_apply_context<T>(&self, run: impl FnOnce(&apply::Context<'_>) -> T) -> T {
+        let resource = self.resource();
+        let schema = resource.schema();
+        let subresource = self.target.subresource.as_str();
+        let now = self.inner.clock.stamp();
+        run(&apply::Context {
+            schema: &schema,
+            api_version: &resource.api_version,
+            kind: &resource.kind,
+            served: &resource.served,
+            subresource,
+            manager: self.manager,
+            now: &now,
+            reset: resource.strategy.reset_fields(subresource, resource.has_status()),
+        })
+    }
+
+    /// Updates `managedFields`, unless a server-side apply has already done so.
+    fn track_managed_fields(&self, live: Option<&Value>, object: &mut Value) {
+        if !self.applying {
+            self.with_apply_context(|cx| apply::track(cx, live, object));
+        }
+    }
+
+    /// Returns 404 if the CustomResourceDefinition of the resource was deleted since the request was routed.
+    fn check_served(&self, state: &State) -> Result<(), SimError> {
+        let r = self.resource();
+        if r.custom().is_some() && state.registry.find(&r.group, &r.version, &r.plural).is_none() {
+            return Err(SimError::no_such_resource());
+        }
+        Ok(())
+    }
+
+    /// Creates a decoded object.
+    pub(crate) fn create(&self, object: Value) -> Result<Written, SimError> {
+        let resource = self.resource();
+        let new = self.prepare_create(object)?;
+        self.validate_create(&new)?;
+        let name = new.name().to_owned();
+        self.commit_create(new)?
+            .ok_or_else(|| SimError::already_exists(&resource.group, &resource.plural, &name))
+    }
+
+    /// Changes the object that the URL names to the decoded object that `wanted` returns for its stored state. Repeats
+    /// both if another request changes the object before the commit, so that no change is lost.
+    ///
+    /// If the object does not exist and `missing` is `Create`, `wanted` is called without a stored state, and the
+    /// object is created.
+    pub(crate) fn guaranteed_update(
+        &mut self,
+        part: WrittenPart,
+        missing: Missing,
+        mut wanted: impl FnMut(&mut Self, Option<&Arc<Stored>>) -> Result<Value, SimError>,
+    ) -> Result<Written, SimError> {
+        let warnings = self.warnings.len();
+        // Each repetition means that another request has succeeded, so the loop does not block all requests.
+        loop {
+            let found = read::find(self.inner.lock().view(), self.target);
+            let written = match found {
+                Ok(old) => {
+                    let new = wanted(self, Some(&old))?;
+                    let replacement = self.prepare_update(old, new, part)?;
+                    self.validate_update(&replacement)?;
+                    self.commit_update(replacement)?
+                }
+                Err(_) if missing == Missing::Create => {
+                    let object = wanted(self, None)?;
+                    let new = self.prepare_create(object)?;
+                    self.validate_create(&new)?;
+                    self.commit_create(new)?
+                }
+                Err(error) => return Err(error),
+            };
+            if let Some(written) = written {
+                return Ok(written);
+            }
+            self.warnings.truncate(warnings);
+        }
+    }
+}
+
+/// The outcome of an update whose object does not exist.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Missing {
+    /// 404.
+    NotFound,
+    /// The update creates the object.
+    Create,
+}
+
+#[cfg(test)]
+mod tests;

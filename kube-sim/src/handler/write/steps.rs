@@ -1,0 +1,84 @@
+//! The steps that creates and updates share: defaulting, validation, and the fields of a status update.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::registry::Resource;
+use crate::schema::{self, FieldError};
+use crate::store::object::Stored;
+
+/// Applies the defaults of the schema, then the computed defaults of the kind.
+pub(super) fn apply_defaults(resource: &Resource, old: Option<&Value>, object: &mut Value) {
+    schema::default(&resource.schema(), object);
+    (resource.strategy.set_defaults)(old, object);
+}
+
+/// Drops the nulls that the schema of a custom resource does not allow (`nullable: false`).
+pub(super) fn drop_nulls(resource: &Resource, object: &mut Value) {
+    if resource.custom().is_some() {
+        schema::drop_nulls(&resource.schema(), object);
+    }
+}
+
+/// Rewrites the numbers of a custom resource as Go serializes them. Validation must run first, because validation
+/// needs the numbers as the client sent them.
+pub(super) fn rewrite_numbers(resource: &Resource, object: &mut Value) {
+    if resource.custom().is_some() {
+        schema::store_numbers(object);
+    }
+}
+
+pub(super) fn validate(resource: &Resource, old: Option<&Value>, object: &Value) -> Vec<FieldError> {
+    match resource.custom() {
+        None => resource.strategy.validate(&resource.schema(), old, object),
+        Some(custom) => schema::validate(&custom.schema, object),
+    }
+}
+
+/// Whether an update increments `metadata.generation`: it changes a field outside the metadata and the status.
+pub(super) fn increments_generation(resource: &Resource, old: &Value, new: &Value) -> bool {
+    let ignored = |key: &str| {
+        matches!(key, "metadata" | "apiVersion" | "kind") || (key == "status" && resource.has_status())
+    };
+    let (Some(old), Some(new)) = (old.as_object(), new.as_object()) else { return false };
+    let differs = |a: &serde_json::Map<String, Value>, b: &serde_json::Map<String, Value>| {
+        a.iter().any(|(key, value)| !ignored(key) && b.get(key) != Some(value))
+    };
+    differs(old, new) || differs(new, old)
+}
+
+/// Copies `field` from `from` to `to`. If `from` does not have the field, removes the field of `to`.
+pub(super) fn copy_field(from: &Value, to: &mut Value, field: &str) {
+    let Some(map) = to.as_object_mut() else { return };
+    match from.get(field) {
+        Some(value) => map.insert(field.to_owned(), value.clone()),
+        None => map.remove(field),
+    };
+}
+
+/// Resets `new` to `old`, except for the status and the metadata fields that a status update may change.
+pub(super) fn reset_all_but_status(resource: &Resource, old: &Value, new: &mut Value) {
+    let mut kept = old.clone();
+    copy_field(new, &mut kept, "status");
+    for field in resource.strategy.status_metadata {
+        if let (Some(from), Some(to)) = (new.get("metadata"), kept.get_mut("metadata")) {
+            copy_field(from, to, field);
+        }
+    }
+    *new = kept;
+}
+
+/// Builds the response object of a dry run or of a completed deletion, without storing it.
+pub(crate) fn response_object(
+    resource: &Resource,
+    key: &Arc<str>,
+    version: u64,
+    mut value: Value,
+) -> Arc<Stored> {
+    if version == 0 {
+        value["metadata"].as_object_mut().map(|m| m.remove("resourceVersion"));
+    }
+    let fields = resource.fields.iter().map(|f| f.read(&value)).collect();
+    Arc::new(Stored::new(key.clone(), version, fields, value))
+}

@@ -1,0 +1,174 @@
+//! Tests of the commit: requests whose objects change between the read and the commit.
+
+use http::Method;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::Sim;
+use crate::handler::Call;
+use crate::handler::convert;
+use crate::handler::options::Options;
+use crate::handler::reply::Request;
+use crate::handler::target::Path;
+
+const MAP: &str = "/api/v1/namespaces/default/configmaps/a";
+
+fn sim() -> Sim {
+    let sim = Sim::new();
+    sim.create(&json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}})).unwrap();
+    sim
+}
+
+/// Adds an entry to the data of the config map.
+fn merge(sim: &Sim, data: &Value) {
+    let patch = json!({ "data": data });
+    sim.request(&Method::PATCH, MAP, "application/merge-patch+json", &patch).unwrap();
+}
+
+fn data(sim: &Sim) -> Value {
+    sim.get("v1", "ConfigMap", "default", "a").unwrap()["data"].take()
+}
+
+/// Calls `run` with the write context of a request for the config map.
+fn with_context<T>(sim: &Sim, run: impl FnOnce(&mut WriteContext<'_>) -> T) -> T {
+    let target = Path::parse(MAP).unwrap().resolve(&sim.inner().lock().registry).unwrap();
+    let request = Request {
+        method: Method::PATCH,
+        path: MAP.to_owned(),
+        query: String::new(),
+        accept: String::new(),
+        content_type: String::new(),
+        user_agent: "test".to_owned(),
+        user: String::new(),
+        body: bytes::Bytes::new(),
+    };
+    let options = Options::default();
+    let call = Call { inner: sim.inner(), request: &request, target: &target, options: &options };
+    run(&mut call.write_context())
+}
+
+#[test]
+fn an_update_begins_again_if_the_object_changes_during_its_phases() {
+    let sim = sim();
+    let mut attempts = 0;
+    let written = with_context(&sim, |cx| {
+        cx.guaranteed_update(WrittenPart::Object, Missing::NotFound, |cx, old| {
+            attempts += 1;
+            if attempts < 3 {
+                merge(&sim, &json!({ format!("other-{attempts}"): "x" }));
+            }
+            let mut object = convert::view(&cx.target.resource, old.unwrap());
+            object["data"]["own"] = "x".into();
+            Ok(object)
+        })
+    });
+    assert!(!written.unwrap().created);
+    assert_eq!(attempts, 3);
+    assert_eq!(data(&sim), json!({"other-1": "x", "other-2": "x", "own": "x"}));
+}
+
+#[test]
+fn an_update_with_a_resource_version_conflicts_if_the_object_changes_during_its_phases() {
+    let sim = sim();
+    let stale = sim.get("v1", "ConfigMap", "default", "a").unwrap();
+    let mut attempts = 0;
+    let error = with_context(&sim, |cx| {
+        cx.guaranteed_update(WrittenPart::Object, Missing::NotFound, |_, _| {
+            attempts += 1;
+            if attempts == 1 {
+                merge(&sim, &json!({"other": "x"}));
+            }
+            let mut object = stale.clone();
+            object["data"] = json!({"own": "x"});
+            Ok(object)
+        })
+    });
+    assert!(error.unwrap_err().is_conflict());
+    assert_eq!((attempts, data(&sim)), (2, json!({"other": "x"})));
+}
+
+#[test]
+fn an_update_of_an_object_that_is_deleted_during_its_phases_is_not_found() {
+    let sim = sim();
+    let error = with_context(&sim, |cx| {
+        cx.guaranteed_update(WrittenPart::Object, Missing::NotFound, |cx, old| {
+            sim.delete("v1", "ConfigMap", "default", "a").unwrap();
+            let mut object = convert::view(&cx.target.resource, old.unwrap());
+            object["data"] = json!({"own": "x"});
+            Ok(object)
+        })
+    });
+    assert!(error.unwrap_err().is_not_found());
+}
+
+#[test]
+fn an_apply_updates_an_object_that_is_created_during_its_phases() {
+    let sim = sim();
+    sim.delete("v1", "ConfigMap", "default", "a").unwrap();
+    let map = |data: Value| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": data});
+    let mut attempts = 0;
+    let written = with_context(&sim, |cx| {
+        cx.guaranteed_update(WrittenPart::Object, Missing::Create, |_, old| {
+            attempts += 1;
+            assert_eq!(old.is_some(), attempts == 2);
+            if old.is_none() {
+                sim.create(&map(json!({"other": "x"}))).unwrap();
+            }
+            Ok(map(json!({"own": "x"})))
+        })
+    });
+    assert!(!written.unwrap().created);
+    assert_eq!(data(&sim), json!({"own": "x"}));
+}
+
+#[test]
+fn an_object_is_not_created_in_a_namespace_that_is_deleted_during_its_phases() {
+    let sim = Sim::builder().namespace("x").build();
+    let target = Path::parse("/api/v1/namespaces/x/configmaps").unwrap();
+    let target = target.resolve(&sim.inner().lock().registry).unwrap();
+    let error = with_context(&sim, |cx| {
+        let cx = WriteContext { target: &target, warnings: Vec::new(), ..*cx };
+        let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}});
+        let new = cx.prepare_create(map).unwrap();
+        cx.validate_create(&new).unwrap();
+        sim.delete("v1", "Namespace", "", "x").unwrap();
+        cx.commit_create(new).unwrap_err()
+    });
+    assert!(error.is_not_found(), "{error:?}");
+    assert!(sim.list("v1", "ConfigMap", "x").unwrap().is_empty());
+}
+
+#[test]
+fn concurrent_patches_lose_no_change() {
+    let sim = sim();
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let sim = &sim;
+            scope.spawn(move || {
+                for number in 0..50 {
+                    merge(sim, &json!({ format!("{thread}-{number}"): "x" }));
+                }
+            });
+        }
+    });
+    assert_eq!(data(&sim).as_object().unwrap().len(), 200);
+}
+
+#[test]
+fn one_of_concurrent_creates_of_a_name_succeeds() {
+    let sim = Sim::new();
+    let created = std::sync::atomic::AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}});
+                match sim.create(&map) {
+                    Ok(_) => created.fetch_add(1, std::sync::atomic::Ordering::Relaxed),
+                    Err(error) if error.is_already_exists() => 0,
+                    Err(error) => panic!("{error:?}"),
+                };
+            });
+        }
+    });
+    assert_eq!(created.into_inner(), 1);
+}

@@ -1,0 +1,168 @@
+//! The phases of an update, a patch or an apply to an existing object.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::decode::apply_url_names;
+use super::steps::{
+    apply_defaults, copy_field, drop_nulls, increments_generation, reset_all_but_status, response_object,
+    rewrite_numbers, validate,
+};
+use super::{WriteContext, Written, WrittenPart};
+use crate::handler::{after_commit, convert, gc, object_meta};
+use crate::status::SimError;
+use crate::store::object::Stored;
+use crate::strategy::CopySubresource;
+
+/// An object that is prepared for update.
+#[derive(Debug)]
+pub(super) struct Replacement {
+    /// The stored object when the phases began.
+    old: Arc<Stored>,
+    /// `old` in the API version of the request.
+    before: Value,
+    new: Value,
+    part: WrittenPart,
+}
+
+impl WriteContext<'_> {
+    /// Defaulting and prepare for update, for an update from `old` to `new`.
+    pub(super) fn prepare_update(
+        &self,
+        old: Arc<Stored>,
+        mut new: Value,
+        part: WrittenPart,
+    ) -> Result<Replacement, SimError> {
+        let resource = self.resource();
+        apply_url_names(self.target, &mut new)?;
+        let before = convert::view(resource, &old);
+        self.check_uid_and_version(&old, &new)?;
+        if let Some(copy) = self.copy_subresource(part) {
+            let mut kept = before.clone();
+            if copy(&self.target.subresource, &mut kept, &new) {
+                new = kept;
+            }
+        }
+        if part == WrittenPart::Status {
+            reset_all_but_status(resource, &before, &mut new);
+        } else if resource.has_status() {
+            copy_field(&before, &mut new, "status");
+        }
+        object_meta::prepare_for_update(&before, &mut new)?;
+        apply_defaults(resource, Some(&before), &mut new);
+        if !self.applying {
+            drop_nulls(resource, &mut new);
+        }
+        if part != WrittenPart::Status {
+            (resource.strategy.prepare_for_update)(&before, &mut new);
+        }
+        if resource.strategy.has_generation && part != WrittenPart::Status {
+            let generation = before["metadata"]["generation"].as_i64().unwrap_or(0);
+            let step = i64::from(increments_generation(resource, &before, &new));
+            new["metadata"]["generation"] = (generation + step).into();
+        }
+        new["metadata"]["resourceVersion"] = before["metadata"]["resourceVersion"].clone();
+        self.track_managed_fields(Some(&before), &mut new);
+        Ok(Replacement { old, before, new, part })
+    }
+
+    /// Validates an object that is prepared for update.
+    pub(super) fn validate_update(&self, replacement: &Replacement) -> Result<(), SimError> {
+        let resource = self.resource();
+        let Replacement { old, before, new, part } = replacement;
+        let mut errors = object_meta::validate_update(before, new);
+        // The validation of an update refuses differences between the old and the new object. The fields that this
+        // subresource may change must not differ, so the old object gets the new values of these fields.
+        let counterpart = self.copy_subresource(*part).map(|copy| {
+            let mut kept = before.clone();
+            copy(&self.target.subresource, &mut kept, new);
+            kept
+        });
+        errors.extend(validate(resource, Some(counterpart.as_ref().unwrap_or(before)), new));
+        if errors.is_empty() {
+            errors.extend(object_meta::validate(resource, new));
+        }
+        if errors.is_empty() {
+            return Ok(());
+        }
+        Err(SimError::invalid(&resource.group, &resource.kind, old.name(), &errors))
+    }
+
+    /// The function of the strategy for a write to a subresource that changes a part of the object.
+    fn copy_subresource(&self, part: WrittenPart) -> Option<CopySubresource> {
+        self.resource().strategy.copy_subresource.filter(|_| part == WrittenPart::Other)
+    }
+
+    /// Commits an update; `None` if the object has changed since the phases began.
+    pub(super) fn commit_update(&self, replacement: Replacement) -> Result<Option<Written>, SimError> {
+        let resource = self.resource();
+        let Replacement { old, before, mut new, .. } = replacement;
+        let written = |object| Ok(Some(Written { object, created: false }));
+        rewrite_numbers(resource, &mut new);
+        if new == before {
+            return written(old);
+        }
+        // As in the API server, the nulls of an applied object count as a change, so each apply writes the object.
+        drop_nulls(resource, &mut new);
+        let ends = gc::completes_deletion(resource, &before, &new);
+        let new = convert::to_storage_version(resource, new);
+        let mut state = self.inner.lock();
+        if !state.get(&resource.storage, &old.key).is_some_and(|now| Arc::ptr_eq(now, &old)) {
+            return Ok(None);
+        }
+        if self.options.dry_run {
+            return written(response_object(resource, &old.key, old.version, new));
+        }
+        if ends {
+            // The updated object is in the response, but is not stored: the DELETED event contains the object before
+            // the update.
+            gc::erase(&mut state, &(resource.storage.clone(), old.key.clone()));
+            return written(response_object(resource, &old.key, old.version, new));
+        }
+        self.check_served(&state)?;
+        let object = state.commit(resource, old.key.clone(), new)?;
+        after_commit::after_update(&mut state, resource, &object);
+        written(object)
+    }
+
+    fn check_uid_and_version(&self, old: &Stored, new: &Value) -> Result<(), SimError> {
+        let resource = self.resource();
+        let conflict = |why: &str| SimError::conflict(&resource.group, &resource.plural, old.name(), why);
+        let uid = object_meta::text(new, "uid");
+        if !uid.is_empty() && uid != &*old.uid {
+            let key = match resource.custom() {
+                Some(_) => format!("{}/{}/{}", resource.group, resource.plural, old.key),
+                None => format!("{}/{}", resource.plural, old.key),
+            };
+            return Err(conflict(&format!(
+                "StorageError: invalid object, Code: 4, Key: /registry/{key}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: {uid}, UID in object meta: {}",
+                old.uid
+            )));
+        }
+        let version = object_meta::text(new, "resourceVersion");
+        if version.is_empty() || version == "0" {
+            if resource.strategy.allow_unconditional_update {
+                return Ok(());
+            }
+            return Err(SimError::invalid_field(
+                &resource.group,
+                &resource.plural,
+                old.name(),
+                "metadata.resourceVersion",
+                "Invalid value: 0: must be specified for an update",
+            ));
+        }
+        match version.parse::<u64>() {
+            Ok(version) if version == old.version => Ok(()),
+            Ok(_) => Err(conflict(
+                "the object has been modified; please apply your changes to the latest version and try again",
+            )),
+            Err(_) => Err(SimError::new(
+                http::StatusCode::INTERNAL_SERVER_ERROR,
+                "",
+                format!("strconv.ParseUint: parsing \"{version}\": invalid syntax"),
+            )),
+        }
+    }
+}
