@@ -8,6 +8,7 @@
 mod apply;
 mod builtin;
 mod clock;
+mod controllers;
 mod discovery;
 pub mod fault;
 mod handler;
@@ -35,3 +36,4 @@ pub use server::{ServeError, Server};
 pub use shared::WatchList;
 pub use sim::{Sim, SimBuilder, Snapshot};
 pub use status::SimError;
+pub use store::queue::Controller;

@@ -19,6 +19,7 @@ use crate::server::{ServeError, Server};
 use crate::shared::{Inner, Settings, WatchList};
 use crate::status::SimError;
 use crate::store::State;
+use crate::store::queue::Controller;
 use crate::workload::objects;
 
 /// An in-process Kubernetes API server. Clones are handles of the same server.
@@ -66,6 +67,7 @@ pub struct SimBuilder {
     start: Option<Timestamp>,
     nodes: usize,
     namespaces: Vec<String>,
+    delays: Vec<(Controller, Option<Duration>)>,
 }
 
 impl SimBuilder {
@@ -113,6 +115,54 @@ impl SimBuilder {
         self
     }
 
+    /// The time from a change to the reaction of this controller; zero by default. With zero, no request can see the
+    /// state between a write and the changes of the controller that follow it. In a cluster, a controller lags: with a
+    /// delay, a deleted namespace stays `Terminating`, and the dependents of a deleted owner exist for this time.
+    ///
+    /// [`Controller::Kubelet`] adds the time in which a container stops, at most one second.
+    /// [`Controller::GarbageCollector`] adds one second if an object is written whose owners do not exist.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use kube_sim::{Controller, Sim};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap().block_on(async {
+    /// let lag = Duration::from_secs(5);
+    /// let sim = Sim::builder().namespace("x").controller_delay(Controller::Namespace, lag).build();
+    /// let deleted = sim.delete("v1", "Namespace", "", "x")?;
+    /// assert_eq!(deleted["status"]["phase"], "Terminating");
+    /// tokio::time::advance(lag).await;
+    /// assert!(sim.get("v1", "Namespace", "", "x").unwrap_err().is_not_found());
+    /// # Ok::<(), kube_sim::SimError>(())
+    /// # })?;
+    /// # Ok::<(), kube_sim::SimError>(())
+    /// ```
+    pub fn controller_delay(mut self, controller: Controller, delay: Duration) -> Self {
+        self.delays.push((controller, Some(delay)));
+        self
+    }
+
+    /// Disables a controller. An API server without a controller manager and nodes runs only
+    /// [`Controller::CustomResourceDefinition`]: the dependents of deleted owners stay, deleted namespaces stay
+    /// `Terminating`, and so do deleted pods that are on a node.
+    ///
+    /// # Examples
+    /// ```
+    /// use kube_sim::{Controller, Sim};
+    ///
+    /// let sim = Sim::builder().namespace("x").without_controller(Controller::Namespace).build();
+    /// sim.delete("v1", "Namespace", "", "x")?;
+    /// let namespace = sim.get("v1", "Namespace", "", "x")?;
+    /// assert_eq!(namespace["status"]["phase"], "Terminating");
+    /// # Ok::<(), kube_sim::SimError>(())
+    /// ```
+    pub fn without_controller(mut self, controller: Controller) -> Self {
+        self.delays.push((controller, None));
+        self
+    }
+
     /// Starts the simulation.
     ///
     /// # Panics
@@ -124,7 +174,10 @@ impl SimBuilder {
     )]
     pub fn build(self) -> Sim {
         let clock = self.start.map_or(Clock::Wall, Clock::fixed);
-        let state = State::new(clock, self.history);
+        let mut state = State::new(clock, self.history);
+        for (controller, delay) in self.delays {
+            state.set_delay(controller, delay);
+        }
         let settings = Settings { watch_list: self.watch_list, bookmark_interval: self.bookmark_interval };
         let sim = Sim { inner: Arc::new(Inner::new(state, Random::seeded(self.seed), settings)) };
         for name in SYSTEM_NAMESPACES.into_iter().chain(self.namespaces.iter().map(String::as_str)) {
@@ -180,6 +233,7 @@ impl Sim {
             start: None,
             nodes: 0,
             namespaces: Vec::new(),
+            delays: Vec::new(),
         }
     }
 

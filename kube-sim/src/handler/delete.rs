@@ -5,12 +5,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::gc::{self, DeletionOutcome};
 use super::options::Options;
 use super::render::Page;
 use super::target::Target;
 use super::write::parse_body;
-use super::{admission, convert, object_meta, read};
+use super::{admission, convert, deletion, object_meta, read};
+use crate::controllers;
 use crate::schema::FieldError;
 use crate::shared::Inner;
 use crate::status::SimError;
@@ -150,20 +150,20 @@ pub(crate) fn delete_one(
         let place = (resource.storage.clone(), object.key.clone());
         let finalizers = object_meta::finalizers(&object.value());
         let propagation =
-            gc::propagation(resource, delete.propagation.as_deref(), delete.orphan, &finalizers);
+            deletion::propagation(resource, delete.propagation.as_deref(), delete.orphan, &finalizers);
         let mut state = inner.lock();
         if !state.get(&place.0, &place.1).is_some_and(|now| Arc::ptr_eq(now, &object)) {
             continue;
         }
-        let outcome = if delete.dry_run {
-            DeletionOutcome::Deleted
-        } else {
-            gc::delete(&mut state, resource, &place, propagation, delete.grace)
-        };
-        let left = state.get(&place.0, &place.1).filter(|o| o.uid == object.uid).cloned();
+        let mut left = None;
+        if !delete.dry_run {
+            deletion::delete(&mut state, resource, &place, propagation, delete.grace);
+            controllers::run(&mut state);
+            left = state.get(&place.0, &place.1).filter(|o| o.uid == object.uid).cloned();
+        }
         drop(state);
-        return Ok(match (outcome, left) {
-            (DeletionOutcome::Terminating, Some(left)) => DeletionResponse::Object {
+        return Ok(match left {
+            Some(left) => DeletionResponse::Object {
                 object: convert::view(resource, &left),
                 accepted: delete.orphan == Some(false),
             },
@@ -171,7 +171,7 @@ pub(crate) fn delete_one(
                 let mut last = convert::view(resource, &object);
                 if resource.strategy.deletion.grace_period.is_some() {
                     // The object in the response has a deletionTimestamp even if the grace period is zero.
-                    gc::mark_deleted(inner.clock, resource, &object.value(), &mut last, 0);
+                    deletion::mark_deleted(inner.clock, resource, &object.value(), &mut last, 0);
                 }
                 DeletionResponse::Object { object: last, accepted: false }
             }

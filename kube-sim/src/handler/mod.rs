@@ -4,12 +4,11 @@
 //! write. They must not block or await; `server` owns streams and sockets.
 
 pub(crate) mod accept;
-mod admission;
-mod after_commit;
+pub(crate) mod admission;
 pub(crate) mod convert;
 mod delete;
-pub(crate) mod gc;
-mod object_meta;
+pub(crate) mod deletion;
+pub(crate) mod object_meta;
 pub(crate) mod options;
 mod patch;
 pub(crate) mod read;
@@ -26,6 +25,7 @@ use std::sync::Arc;
 use http::{Method, StatusCode};
 use serde_json::Value;
 
+use crate::controllers;
 use crate::discovery;
 use crate::shared::Inner;
 use crate::status::SimError;
@@ -68,7 +68,7 @@ pub(crate) fn handle(inner: &Arc<Inner>, request: &Request) -> Result<Reply, Sim
     let group = path.group.clone();
     let target = {
         let mut state = inner.lock();
-        gc::run_due_removals(&mut state);
+        controllers::run(&mut state);
         path.resolve(&state.registry)
     };
     let Some(target) = target else {

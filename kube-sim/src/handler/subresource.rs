@@ -5,10 +5,11 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use super::gc::{self, Propagation};
+use super::deletion::{self, Propagation};
 use super::reply::Reply;
 use super::write::{WrittenPart, parse_body};
 use super::{Call, object_meta, read, scale};
+use crate::controllers;
 use crate::status::SimError;
 use crate::store::selector::LabelSelector;
 
@@ -132,7 +133,8 @@ fn evict_pod(call: &Call<'_>) -> Result<Reply, SimError> {
     let grace = body["deleteOptions"]["gracePeriodSeconds"].as_i64();
     let place = (call.target.resource.storage.clone(), pod.key.clone());
     if !call.options.dry_run {
-        gc::delete(&mut state, &call.target.resource, &place, Propagation::Background, grace);
+        deletion::delete(&mut state, &call.target.resource, &place, Propagation::Background, grace);
+        controllers::run(&mut state);
     }
     Ok(success_reply(StatusCode::CREATED))
 }
@@ -175,6 +177,7 @@ pub(crate) fn bind_pod(call: &Call<'_>, pod_name: &str) -> Result<Reply, SimErro
         && !call.options.dry_run
     {
         state.commit(&resource, key, value)?;
+        controllers::run(&mut state);
     }
     Ok(success_reply(StatusCode::CREATED))
 }
@@ -231,12 +234,13 @@ fn finalize_namespace(call: &Call<'_>) -> Result<Reply, SimError> {
     let wanted = body["spec"]["finalizers"].as_array().cloned().unwrap_or_default();
     value["spec"] = if wanted.is_empty() { json!({}) } else { json!({"finalizers": wanted}) };
     let resource = call.target.resource.clone();
-    let object = if gc::completes_deletion(&resource, &old.value(), &value) {
-        gc::erase(&mut state, &(resource.storage.clone(), old.key.clone()));
+    let object = if deletion::completes_deletion(&resource, &old.value(), &value) {
+        state.erase(&(resource.storage.clone(), old.key.clone()));
         super::write::response_object(&resource, &old.key, old.version, value)
     } else {
         state.commit(&resource, old.key.clone(), value)?
     };
+    controllers::run(&mut state);
     drop(state);
     let written = super::write::Written { object, created: false };
     Ok(call.written_reply(&written, Vec::new(), accept))

@@ -25,12 +25,20 @@ pub(crate) struct Group {
     pub(crate) preferred: String,
 }
 
+/// The resources of a served CustomResourceDefinition, and the uid and the generation that define them.
+#[derive(Clone, Debug)]
+struct Served {
+    uid: Value,
+    generation: Value,
+    resources: Vec<Arc<Resource>>,
+}
+
 /// The routing table, which maps a group, version and plural name to a resource.
 #[derive(Clone, Debug)]
 pub(crate) struct Registry {
     by_path: BTreeMap<(String, String, String), Arc<Resource>>,
     /// The served resources of each CustomResourceDefinition, by the name of the definition.
-    custom: BTreeMap<String, Vec<Arc<Resource>>>,
+    custom: BTreeMap<String, Served>,
     /// Every change increments the generation, which invalidates cached discovery documents.
     generation: u64,
 }
@@ -67,7 +75,7 @@ impl Registry {
 
     /// All served resources, in all versions.
     pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<Resource>> {
-        BUILT_IN.iter().chain(self.custom.values().flatten())
+        BUILT_IN.iter().chain(self.custom_resources())
     }
 
     /// The resources of one group version.
@@ -87,7 +95,7 @@ impl Registry {
             })
             .collect();
         let mut custom: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-        for resource in self.custom.values().flatten() {
+        for resource in self.custom_resources() {
             let versions = custom.entry(&resource.group).or_default();
             if !versions.contains(&resource.version.as_str()) {
                 versions.push(&resource.version);
@@ -123,7 +131,7 @@ impl Registry {
             .custom
             .iter()
             .filter(|(other, _)| other.as_str() != name)
-            .flat_map(|(_, resources)| resources)
+            .flat_map(|(_, served)| &served.resources)
             .filter(|r| r.group == group);
         for other in others {
             let taken = |n: &Value| {
@@ -146,21 +154,34 @@ impl Registry {
         None
     }
 
-    /// Serves the resources of a CustomResourceDefinition, instead of the resources that it previously defined.
+    /// The resources of all served CustomResourceDefinitions.
+    fn custom_resources(&self) -> impl Iterator<Item = &Arc<Resource>> {
+        self.custom.values().flat_map(|served| &served.resources)
+    }
+
+    /// Serves the resources of a CustomResourceDefinition, instead of the resources that it previously defined. Does
+    /// nothing if the definition is served in its current generation.
     pub(crate) fn serve(&mut self, crd: &Value) {
-        let name = crd["metadata"]["name"].as_str().unwrap_or_default();
+        let metadata = &crd["metadata"];
+        let name = metadata["name"].as_str().unwrap_or_default();
+        let is_current =
+            |served: &Served| served.uid == metadata["uid"] && served.generation == metadata["generation"];
+        if self.custom.get(name).is_some_and(is_current) {
+            return;
+        }
         self.withdraw(name);
         let resources: Vec<_> = crd::resources_of(crd).into_iter().map(Arc::new).collect();
         for r in &resources {
             self.by_path.insert((r.group.clone(), r.version.clone(), r.plural.clone()), r.clone());
         }
-        self.custom.insert(name.to_owned(), resources);
+        let (uid, generation) = (metadata["uid"].clone(), metadata["generation"].clone());
+        self.custom.insert(name.to_owned(), Served { uid, generation, resources });
         self.generation += 1;
     }
 
     /// Stops serving the resources of the CustomResourceDefinition `name`, and returns them.
     pub(crate) fn withdraw(&mut self, name: &str) -> Vec<Arc<Resource>> {
-        let withdrawn = self.custom.remove(name).unwrap_or_default();
+        let withdrawn = self.custom.remove(name).map(|served| served.resources).unwrap_or_default();
         for r in &withdrawn {
             self.by_path.remove(&(r.group.clone(), r.version.clone(), r.plural.clone()));
         }

@@ -1,17 +1,19 @@
-//! The storage: tables of objects, the resource version, the index of dependents, and the scheduled removals.
+//! The storage: tables of objects, the resource version, the index of dependents, and the queue of the controllers.
 //!
-//! Only [`State::commit`] and [`State::erase`] may change objects, because they update the indexes. `handler` owns the
-//! strategies and the garbage collection; the storage must not enforce API rules.
+//! Only [`State::commit`] and [`State::erase`] may change objects, because they update the indexes and feed the
+//! controllers. The storage must not enforce API rules.
 
 pub(crate) mod object;
+pub(crate) mod queue;
 pub(crate) mod selector;
 pub(crate) mod snapshot;
 pub(crate) mod table;
 pub(crate) mod view;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::task::Waker;
+use std::time::Duration;
 
 use serde_json::Value;
 use tokio::time::Instant;
@@ -21,7 +23,8 @@ use crate::nesting;
 use crate::registry::{Registry, Resource};
 use crate::status::SimError;
 use object::Stored;
-use table::{Compacted, Table};
+use queue::{Controller, Key, Queue};
+use table::{Compacted, Event, Table};
 
 /// The location of an object: the name of its table, and its key in the table.
 pub(crate) type Place = (Arc<str>, Arc<str>);
@@ -45,8 +48,11 @@ pub(crate) struct State {
     places: BTreeMap<Arc<str>, Place>,
     /// The locations of the dependents, by the uid of the owner.
     dependents: BTreeMap<Arc<str>, BTreeSet<Place>>,
-    /// The scheduled removals, by time and uid.
-    due: BTreeMap<(Instant, Arc<str>), Place>,
+    queue: Queue,
+    /// The changes that the controllers have not observed, each with the name of its table.
+    unobserved: VecDeque<(Arc<str>, Arc<Event>)>,
+    /// The delay of each controller that runs.
+    delays: BTreeMap<Controller, Duration>,
     /// The total size of all objects in bytes of JSON.
     bytes: usize,
     /// The maximum number of changes in the history of each table.
@@ -70,7 +76,9 @@ impl State {
             tables: BTreeMap::new(),
             places: BTreeMap::new(),
             dependents: BTreeMap::new(),
-            due: BTreeMap::new(),
+            queue: Queue::default(),
+            unobserved: VecDeque::new(),
+            delays: Controller::ALL.map(|controller| (controller, Duration::ZERO)).into(),
             bytes: 0,
             history: history.max(1),
             compacted: 0,
@@ -178,7 +186,8 @@ impl State {
             self.dependents.entry(owner.clone()).or_default().insert(place.clone());
         }
         let history = self.history;
-        self.table_mut(&resource.storage).insert(object.clone(), history);
+        let event = self.table_mut(&resource.storage).insert(object.clone(), history);
+        self.unobserved.push_back((resource.storage.clone(), event));
         Ok(object)
     }
 
@@ -193,7 +202,8 @@ impl State {
         self.remove_from_dependents(&object, place);
         self.places.remove(&object.uid);
         let history = self.history;
-        self.table_mut(&place.0).remove(last.clone(), history);
+        let event = self.table_mut(&place.0).remove(last.clone(), history);
+        self.unobserved.push_back((place.0.clone(), event));
         Some(last)
     }
 
@@ -252,34 +262,44 @@ impl State {
         self.table_mut(storage).wake_on_change(watcher, waker);
     }
 
-    /// Schedules the removal of the object with this uid.
-    pub(crate) fn schedule_removal(&mut self, when: Instant, uid: Arc<str>, place: Place) {
-        self.due.insert((when, uid), place);
-        // The timer of a watch expires at the next scheduled removal, so every watch must reset its timer.
-        for table in self.tables.values_mut() {
-            table.wake_all();
+    /// Sets the delay of a controller; `None` disables it.
+    pub(crate) fn set_delay(&mut self, controller: Controller, delay: Option<Duration>) {
+        match delay {
+            Some(delay) => self.delays.insert(controller, delay),
+            None => self.delays.remove(&controller),
+        };
+    }
+
+    /// The delay of a controller; `None` if it does not run.
+    pub(crate) fn delay(&self, controller: Controller) -> Option<Duration> {
+        self.delays.get(&controller).copied()
+    }
+
+    /// The next change that the controllers have not observed, with the name of its table.
+    pub(crate) fn next_unobserved(&mut self) -> Option<(Arc<str>, Arc<Event>)> {
+        self.unobserved.pop_front()
+    }
+
+    /// Adds a key to the queue of the controllers.
+    pub(crate) fn add_key(&mut self, key: Key, at: Instant) {
+        let before = self.next_due();
+        self.queue.add(key, at);
+        if self.next_due() != before {
+            // The timer of a watch expires when the next key is due, so every watch must reset its timer.
+            for table in self.tables.values_mut() {
+                table.wake_all();
+            }
         }
     }
 
-    /// The time of the next scheduled removal.
+    /// The time at which the next key of the controllers is due.
     pub(crate) fn next_due(&self) -> Option<Instant> {
-        self.due.keys().next().map(|(when, _)| *when)
+        self.queue.next_due()
     }
 
-    /// Deletes one due entry from the scheduled removals, and returns the location of its object. Skips objects that
-    /// have been deleted or recreated with another uid.
-    pub(crate) fn take_due(&mut self, now: Instant) -> Option<Place> {
-        loop {
-            let entry = self.due.first_entry()?;
-            if entry.key().0 > now {
-                return None;
-            }
-            let uid = entry.key().1.clone();
-            let place = entry.remove();
-            if self.get(&place.0, &place.1).is_some_and(|o| o.uid == uid) {
-                return Some(place);
-            }
-        }
+    /// Removes the next key that is due from the queue of the controllers.
+    pub(crate) fn pop_due(&mut self, now: Instant) -> Option<Key> {
+        self.queue.pop(now)
     }
 }
 

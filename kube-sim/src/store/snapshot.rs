@@ -5,8 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use tokio::time::Instant;
-
+use super::queue::Queue;
 use super::table::Table;
 use super::{Place, State};
 use crate::registry::Registry;
@@ -19,7 +18,7 @@ pub(crate) struct Snapshot {
     tables: Arc<BTreeMap<Arc<str>, Table>>,
     places: BTreeMap<Arc<str>, Place>,
     dependents: BTreeMap<Arc<str>, BTreeSet<Place>>,
-    due: BTreeMap<(Instant, Arc<str>), Place>,
+    queue: Queue,
     bytes: usize,
     compacted: u64,
     registry: Registry,
@@ -33,7 +32,7 @@ impl State {
             tables: Arc::new(without_watchers(&self.tables)),
             places: self.places.clone(),
             dependents: self.dependents.clone(),
-            due: self.due.clone(),
+            queue: self.queue.clone(),
             bytes: self.bytes,
             compacted: self.compacted,
             registry: self.registry.clone(),
@@ -44,7 +43,7 @@ impl State {
     /// resource version exceeds the version of its last event. The random generator is not restored, so that no uid is
     /// assigned twice.
     pub(crate) fn restore(&mut self, snapshot: &Snapshot) {
-        let Snapshot { version, tables, places, dependents, due, bytes, compacted, registry } =
+        let Snapshot { version, tables, places, dependents, queue, bytes, compacted, registry } =
             snapshot.clone();
         self.compacted = compacted;
         let before = std::mem::replace(&mut self.tables, without_watchers(&tables));
@@ -54,10 +53,11 @@ impl State {
         self.version = version;
         self.places = places;
         self.dependents = dependents;
-        self.due = due;
+        self.queue = queue;
+        self.unobserved.clear();
         self.bytes = bytes;
         self.registry.restore(registry);
-        // The next scheduled removal and the served resources may have changed, and every watch depends on both.
+        // The next key of the controllers and the served resources may have changed, and every watch depends on both.
         for table in self.tables.values_mut() {
             table.wake_all();
         }

@@ -148,23 +148,29 @@ impl Table {
     }
 
     /// Creates or replaces an object. The history keeps at most `limit` changes.
-    pub(crate) fn insert(&mut self, object: Arc<Stored>, limit: usize) {
+    pub(crate) fn insert(&mut self, object: Arc<Stored>, limit: usize) -> Arc<Event> {
         let previous = self.objects.insert(object.key.clone(), object.clone());
         let change = if previous.is_some() { Change::Modified } else { Change::Added };
-        self.record(change, object, previous, limit);
+        self.record(change, object, previous, limit)
     }
 
     /// Removes the object with the key of `last`, which becomes the object of the DELETED event.
-    pub(crate) fn remove(&mut self, last: Arc<Stored>, limit: usize) {
-        if let Some(previous) = self.objects.remove(&last.key) {
-            self.record(Change::Deleted, last, Some(previous), limit);
-        }
+    pub(crate) fn remove(&mut self, last: Arc<Stored>, limit: usize) -> Arc<Event> {
+        let previous = self.objects.remove(&last.key);
+        self.record(Change::Deleted, last, previous, limit)
     }
 
     /// Appends a change to the history, which keeps at most `limit` changes, and wakes the watches.
-    fn record(&mut self, change: Change, object: Arc<Stored>, previous: Option<Arc<Stored>>, limit: usize) {
-        let event = Event { version: object.version, change, object, previous, frame: OnceLock::new() };
-        self.log.push_back(Arc::new(event));
+    fn record(
+        &mut self,
+        change: Change,
+        object: Arc<Stored>,
+        previous: Option<Arc<Stored>>,
+        limit: usize,
+    ) -> Arc<Event> {
+        let event =
+            Arc::new(Event { version: object.version, change, object, previous, frame: OnceLock::new() });
+        self.log.push_back(event.clone());
         while self.log.len() > limit {
             if let Some(oldest) = self.log.pop_front() {
                 self.dropped = oldest.version;
@@ -172,6 +178,7 @@ impl Table {
             }
         }
         self.wake_all();
+        event
     }
 
     /// Compacts the history: lists and new watches from before `version` get 410. Open watches continue, because in an

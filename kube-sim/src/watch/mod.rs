@@ -15,8 +15,8 @@ use bytes::Bytes;
 use serde_json::json;
 use tokio::time::{Instant, Sleep};
 
+use crate::controllers;
 use crate::handler::accept::Accept;
-use crate::handler::gc;
 use crate::handler::options::Options;
 use crate::handler::read::{self, Filter};
 use crate::handler::target::Target;
@@ -174,7 +174,7 @@ impl Watch {
         let now = Instant::now();
         let inner = self.inner.clone();
         let mut state = inner.lock();
-        gc::run_due_removals(&mut state);
+        controllers::run(&mut state);
         if state.is_watch_ended(self.id) {
             self.closed = true;
             return false;

@@ -90,13 +90,14 @@ pub(super) const CRATES: [(&str, &str); 4] = [
         handler::target    registry
         handler::object_meta  builtin clock names registry schema status store::*
         handler::admission registry status store::* handler::target
-        handler::gc        clock registry store::* handler::admission handler::object_meta
+        handler::deletion  clock registry store::* handler::object_meta
+        controllers        apply registry store::* handler::admission handler::deletion handler::object_meta
         handler::render    registry store::* table handler::accept handler::convert
         handler::read      registry status store::* handler::options handler::render handler::target
-        watch              clock registry shared status store::* table handler::accept handler::convert handler::gc handler::options handler::read handler::render handler::target
+        watch              clock controllers registry shared status store::* table handler::accept handler::convert handler::options handler::read handler::render handler::target
         handler::reply     status watch
         discovery          builtin registry shared status handler::accept handler::reply
-        handler            clock builtin schema protobuf patch apply status registry store::* strategy table shared watch discovery
+        handler            clock builtin controllers schema protobuf patch apply status registry store::* strategy table shared watch discovery
         server             fault journal shared status handler::* watch
         workload::objects
         sim                clock fault journal shared status store::* handler::* server workload::objects

@@ -7,7 +7,8 @@ use serde_json::Value;
 use super::decode::apply_url_names;
 use super::steps::{apply_defaults, drop_nulls, response_object, rewrite_numbers, validate};
 use super::{WriteContext, Written};
-use crate::handler::{admission, after_commit, convert, object_meta};
+use crate::controllers;
+use crate::handler::{admission, convert, object_meta};
 use crate::status::SimError;
 use crate::store::object::{Stored, key};
 
@@ -103,7 +104,7 @@ impl WriteContext<'_> {
             return Ok(Some(Written { object, created: true }));
         }
         let object = state.commit(resource, key, value)?;
-        after_commit::after_create(&mut state, resource, &object);
+        controllers::run(&mut state);
         Ok(Some(Written { object, created: true }))
     }
 }

@@ -10,7 +10,8 @@ use super::steps::{
     rewrite_numbers, validate,
 };
 use super::{WriteContext, Written, WrittenPart};
-use crate::handler::{after_commit, convert, gc, object_meta};
+use crate::controllers;
+use crate::handler::{convert, deletion, object_meta};
 use crate::status::SimError;
 use crate::store::object::Stored;
 use crate::strategy::CopySubresource;
@@ -105,7 +106,7 @@ impl WriteContext<'_> {
         }
         // As in the API server, the nulls of an applied object count as a change, so each apply writes the object.
         drop_nulls(resource, &mut new);
-        let ends = gc::completes_deletion(resource, &before, &new);
+        let ends = deletion::completes_deletion(resource, &before, &new);
         let new = convert::to_storage_version(resource, new);
         let mut state = self.inner.lock();
         if !state.get(&resource.storage, &old.key).is_some_and(|now| Arc::ptr_eq(now, &old)) {
@@ -117,12 +118,13 @@ impl WriteContext<'_> {
         if ends {
             // The updated object is in the response, but is not stored: the DELETED event contains the object before
             // the update.
-            gc::erase(&mut state, &(resource.storage.clone(), old.key.clone()));
+            state.erase(&(resource.storage.clone(), old.key.clone()));
+            controllers::run(&mut state);
             return written(response_object(resource, &old.key, old.version, new));
         }
         self.check_served(&state)?;
         let object = state.commit(resource, old.key.clone(), new)?;
-        after_commit::after_update(&mut state, resource, &object);
+        controllers::run(&mut state);
         written(object)
     }
 

@@ -1,0 +1,136 @@
+//! The garbage collector: deletes objects whose owners do not exist, and completes deletions with the policies
+//! `Foreground` and `Orphan`.
+//!
+//! A deletion with one of these policies adds a finalizer to the owner. The garbage collector deletes or orphans the
+//! dependents, and then removes the finalizer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::{Keys, is_deletion, object_of, own_key};
+use crate::handler::deletion::{self, FOREGROUND_FINALIZER, ORPHAN_FINALIZER, Propagation};
+use crate::handler::object_meta;
+use crate::store::object::Stored;
+use crate::store::queue::Key;
+use crate::store::table::Event;
+use crate::store::{Place, State};
+
+/// Additional time until the collection of an object that is written while none of its owners exists. A client may
+/// create the owner later.
+const MISSING_OWNERS_DELAY: Duration = Duration::from_secs(1);
+
+pub(super) fn observe(state: &State, storage: &Arc<str>, event: &Event) -> Keys {
+    let object = &event.object;
+    let mut keys = Keys::new();
+    if is_deletion(event) {
+        keys.extend(state.dependents_of(&object.uid).into_iter().filter_map(|place| now(state, place)));
+    } else if object.is_terminating {
+        keys = own_key(storage, event);
+    } else if !object.owners.is_empty() && object.owners.iter().all(|uid| state.place_of(uid).is_none()) {
+        keys = own_key(storage, event);
+        keys[0].2 = MISSING_OWNERS_DELAY;
+    }
+    // A terminating owner may have waited for this dependent.
+    let before = event.previous.as_ref().map_or(&[][..], |previous| &previous.owners);
+    if is_deletion(event) || before != object.owners.as_slice() {
+        let owners = before.iter().filter_map(|uid| state.place_of(uid).cloned());
+        let waiting = owners.filter(|place| state.get(&place.0, &place.1).is_some_and(|o| o.is_terminating));
+        keys.extend(waiting.filter_map(|place| now(state, place)));
+    }
+    keys
+}
+
+/// The key of an object that is due after the delay of the controller.
+fn now(state: &State, place: Place) -> Option<(Place, Arc<str>, Duration)> {
+    let uid = state.get(&place.0, &place.1)?.uid.clone();
+    Some((place, uid, Duration::ZERO))
+}
+
+pub(super) fn reconcile(state: &mut State, key: &Key) {
+    let Some(object) = object_of(state, key) else { return };
+    if object.is_terminating {
+        let finalizers = object_meta::finalizers(&object.value());
+        if finalizers.iter().any(|f| f == ORPHAN_FINALIZER) {
+            orphan_dependents(state, &key.place, &object);
+        } else if finalizers.iter().any(|f| f == FOREGROUND_FINALIZER) {
+            delete_dependents_first(state, &key.place, &object);
+        }
+        return;
+    }
+    let exists = |uid: &&Arc<str>| state.place_of(uid).is_some();
+    let missing: Vec<Arc<str>> = object.owners.iter().filter(|uid| !exists(uid)).cloned().collect();
+    if missing.is_empty() {
+        return;
+    }
+    if missing.len() < object.owners.len() {
+        drop_owner_references(state, &key.place, &missing);
+    } else if let Some(resource) = state.registry.by_storage(&key.place.0) {
+        let finalizers = object_meta::finalizers(&object.value());
+        let policy = if finalizers.iter().any(|f| f == ORPHAN_FINALIZER) {
+            Propagation::Orphan
+        } else if finalizers.iter().any(|f| f == FOREGROUND_FINALIZER) {
+            Propagation::Foreground
+        } else {
+            Propagation::Background
+        };
+        deletion::delete(state, &resource, &key.place, policy, None);
+    }
+}
+
+/// Removes the references to these owners from an object.
+fn drop_owner_references(state: &mut State, place: &Place, owners: &[Arc<str>]) {
+    let Some(object) = state.get(&place.0, &place.1) else { return };
+    let mut value = object.value();
+    let Some(metadata) = value["metadata"].as_object_mut() else { return };
+    if let Some(refs) = metadata.get_mut("ownerReferences").and_then(Value::as_array_mut) {
+        refs.retain(|reference| !owners.iter().any(|uid| reference["uid"] == **uid));
+        if refs.is_empty() {
+            metadata.remove("ownerReferences");
+        }
+    }
+    if let Some(resource) = state.registry.by_storage(&place.0) {
+        // The object gets smaller, so the commit cannot exceed the storage quota.
+        let _ = state.commit(&resource, place.1.clone(), value);
+    }
+}
+
+/// Orphan policy: removes the owner reference from all dependents, then the `orphan` finalizer from the owner.
+fn orphan_dependents(state: &mut State, place: &Place, owner: &Stored) {
+    for dependent in state.dependents_of(&owner.uid) {
+        drop_owner_references(state, &dependent, std::slice::from_ref(&owner.uid));
+    }
+    deletion::remove_finalizer(state, place, ORPHAN_FINALIZER);
+}
+
+/// Foreground policy: deletes the dependents. Removes the `foregroundDeletion` finalizer from the owner once no
+/// dependent with `blockOwnerDeletion` exists.
+fn delete_dependents_first(state: &mut State, place: &Place, owner: &Stored) {
+    for dependent in state.dependents_of(&owner.uid) {
+        let Some(object) = state.get(&dependent.0, &dependent.1).cloned() else { continue };
+        let Some(resource) = state.registry.by_storage(&dependent.0) else { continue };
+        if object.owners.iter().any(|uid| *uid != owner.uid && state.place_of(uid).is_some()) {
+            drop_owner_references(state, &dependent, std::slice::from_ref(&owner.uid));
+        } else if !object.is_terminating {
+            let owns = !state.dependents_of(&object.uid).is_empty();
+            let policy = if owns { Propagation::Foreground } else { Propagation::Background };
+            deletion::delete(state, &resource, &dependent, policy, None);
+        }
+    }
+    if !has_blocking_dependent(state, &owner.uid) {
+        deletion::remove_finalizer(state, place, FOREGROUND_FINALIZER);
+    }
+}
+
+/// Whether the owner has a dependent with `blockOwnerDeletion`.
+fn has_blocking_dependent(state: &State, owner: &str) -> bool {
+    state.dependents_of(owner).iter().any(|place| {
+        state.get(&place.0, &place.1).is_some_and(|object| {
+            let value = object.value();
+            let references = value["metadata"]["ownerReferences"].as_array();
+            let blocks = |r: &Value| r["uid"] == owner && r["blockOwnerDeletion"] == true;
+            references.is_some_and(|references| references.iter().any(blocks))
+        })
+    })
+}

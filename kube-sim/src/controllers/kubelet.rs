@@ -1,0 +1,45 @@
+//! The stand-in for the kubelets: removes terminating pods from their nodes, as if their containers had stopped.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Keys, is_deletion, object_of, own_key};
+use crate::handler::object_meta;
+use crate::store::State;
+use crate::store::queue::Key;
+use crate::store::table::Event;
+
+/// The name of the table that contains the pods.
+const PODS: &str = "/pods";
+
+/// The time in which a container stops, unless the grace period is shorter.
+const POD_REMOVAL_DELAY: Duration = Duration::from_secs(1);
+
+pub(super) fn observe(state: &State, storage: &Arc<str>, event: &Event) -> Keys {
+    if &**storage != PODS || is_deletion(event) || !event.object.is_terminating || state.kubelet {
+        return Keys::new();
+    }
+    let grace = event.object.value()["metadata"]["deletionGracePeriodSeconds"].as_i64().unwrap_or(0);
+    if grace <= 0 {
+        return Keys::new();
+    }
+    let mut keys = own_key(storage, event);
+    keys[0].2 = POD_REMOVAL_DELAY.min(Duration::from_secs(grace.unsigned_abs()));
+    keys
+}
+
+/// Completes the grace period, and removes the pod if it has no finalizers.
+pub(super) fn reconcile(state: &mut State, key: &Key) {
+    let Some(pod) = object_of(state, key) else { return };
+    if !pod.is_terminating || state.kubelet {
+        return;
+    }
+    let mut value = pod.value();
+    if object_meta::finalizers(&value).is_empty() {
+        state.erase(&key.place);
+    } else if let Some(resource) = state.registry.by_storage(PODS) {
+        value["metadata"]["deletionGracePeriodSeconds"] = 0.into();
+        // The pod gets smaller, so the commit cannot exceed the storage quota.
+        let _ = state.commit(&resource, key.place.1.clone(), value);
+    }
+}

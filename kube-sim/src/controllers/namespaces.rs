@@ -1,0 +1,65 @@
+//! The namespace controller: deletes the contents of terminating namespaces, then removes their finalizers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::{Keys, is_deletion, object_of, own_key};
+use crate::handler::admission::NAMESPACES;
+use crate::handler::deletion::{self, Propagation};
+use crate::handler::object_meta;
+use crate::store::queue::Key;
+use crate::store::table::Event;
+use crate::store::{Place, State};
+
+pub(super) fn observe(state: &State, storage: &Arc<str>, event: &Event) -> Keys {
+    let object = &event.object;
+    if &**storage == NAMESPACES {
+        let waits = object.is_terminating && !is_deletion(event);
+        return if waits { own_key(storage, event) } else { Keys::new() };
+    }
+    if !is_deletion(event) || object.namespace().is_empty() {
+        return Keys::new();
+    }
+    // A terminating namespace may have waited for this object.
+    match state.get(NAMESPACES, object.namespace()) {
+        Some(namespace) if namespace.is_terminating => {
+            let place = (Arc::from(NAMESPACES), namespace.key.clone());
+            vec![(place, namespace.uid.clone(), Duration::ZERO)]
+        }
+        _ => Keys::new(),
+    }
+}
+
+pub(super) fn reconcile(state: &mut State, key: &Key) {
+    let Some(namespace) = object_of(state, key).filter(|namespace| namespace.is_terminating) else { return };
+    delete_contents(state, namespace.name());
+    if state.tables().any(|(_, table)| table.has_namespace(namespace.name())) {
+        return;
+    }
+    let Some(resource) = state.registry.by_storage(NAMESPACES) else { return };
+    let mut value = namespace.value();
+    value["spec"] = json!({});
+    if object_meta::finalizers(&value).is_empty() {
+        state.erase(&key.place);
+    } else if value != namespace.value() {
+        // The object gets smaller, so the commit cannot exceed the storage quota.
+        let _ = state.commit(&resource, key.place.1.clone(), value);
+    }
+}
+
+/// Deletes all objects of a namespace that are not being deleted.
+fn delete_contents(state: &mut State, namespace: &str) {
+    let contents: Vec<Place> = state
+        .tables()
+        .flat_map(|(storage, table)| table.objects(namespace).into_iter().map(|o| (storage.clone(), o)))
+        .filter(|(_, object)| !object.is_terminating)
+        .map(|(storage, object)| (storage, object.key.clone()))
+        .collect();
+    for place in contents {
+        if let Some(resource) = state.registry.by_storage(&place.0).filter(|resource| resource.namespaced) {
+            deletion::delete(state, &resource, &place, Propagation::Background, None);
+        }
+    }
+}

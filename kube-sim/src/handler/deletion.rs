@@ -1,0 +1,123 @@
+//! Deletion of objects by the server: finalizers, grace periods, and the deletion propagation policy.
+//!
+//! The policies `Foreground` and `Orphan` only add finalizers here. The garbage collector in `controllers` handles the
+//! dependents.
+
+use serde_json::Value;
+
+use super::object_meta;
+use crate::clock::Clock;
+use crate::registry::Resource;
+use crate::store::{Place, State};
+
+/// The deletion propagation policy: the handling of the dependents of a deleted object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Propagation {
+    Background,
+    Foreground,
+    Orphan,
+}
+
+/// The finalizer of the foreground policy: the object is removed after its dependents.
+pub(crate) const FOREGROUND_FINALIZER: &str = "foregroundDeletion";
+/// The finalizer of the orphan policy: the object is removed after its dependents have lost their owner reference.
+pub(crate) const ORPHAN_FINALIZER: &str = "orphan";
+
+/// Whether this update completes a deletion: it removes the last finalizer of an object that has a deletionTimestamp.
+pub(crate) fn completes_deletion(resource: &Resource, old: &Value, new: &Value) -> bool {
+    let deletion = &resource.strategy.deletion;
+    let had = !object_meta::finalizers(old).is_empty() || deletion.is_deferred_by_spec(old);
+    object_meta::is_being_deleted(old)
+        && had
+        && object_meta::finalizers(new).is_empty()
+        && !deletion.is_deferred_by_spec(new)
+        && old["metadata"]["deletionGracePeriodSeconds"].as_i64().unwrap_or(0) == 0
+}
+
+/// Deletes one object. An object with finalizers or a grace period only gets a deletionTimestamp.
+pub(crate) fn delete(
+    state: &mut State,
+    resource: &Resource,
+    place: &Place,
+    propagation: Propagation,
+    grace: Option<i64>,
+) {
+    let Some(stored) = state.get(&place.0, &place.1).cloned() else { return };
+    let old = stored.value();
+    let mut new = old.clone();
+    let deletion = &resource.strategy.deletion;
+    let grace = deletion.grace(&old, grace);
+    let mut finalizers = object_meta::finalizers(&old);
+    set_policy_finalizer(&mut finalizers, propagation);
+    object_meta::set_finalizers(&mut new, &finalizers);
+    let deferred = !finalizers.is_empty() || grace > 0 || deletion.is_deferred_by_spec(&old);
+    if !deferred {
+        state.erase(place);
+        return;
+    }
+    mark_deleted(state.clock, resource, &old, &mut new, grace);
+    if new != old {
+        // If the additional deletionTimestamp exceeds the storage quota, the stored object is unchanged.
+        let _ = state.commit(resource, place.1.clone(), new);
+    }
+}
+
+/// Replaces the finalizers of other propagation policies with the finalizer of `propagation`, if this policy has one.
+fn set_policy_finalizer(finalizers: &mut Vec<String>, propagation: Propagation) {
+    let add = match propagation {
+        Propagation::Background => None,
+        Propagation::Foreground => Some(FOREGROUND_FINALIZER),
+        Propagation::Orphan => Some(ORPHAN_FINALIZER),
+    };
+    finalizers.retain(|f| f != FOREGROUND_FINALIZER && f != ORPHAN_FINALIZER);
+    finalizers.extend(add.map(str::to_owned));
+}
+
+/// Sets deletionTimestamp, deletionGracePeriodSeconds and the related fields in `new`.
+pub(crate) fn mark_deleted(clock: Clock, resource: &Resource, old: &Value, new: &mut Value, grace: i64) {
+    let first = !object_meta::is_being_deleted(old);
+    if first || old["metadata"]["deletionGracePeriodSeconds"] != grace {
+        let after = std::time::Duration::from_secs(grace.unsigned_abs());
+        new["metadata"]["deletionTimestamp"] = clock.stamp_after(after).into();
+        new["metadata"]["deletionGracePeriodSeconds"] = grace.into();
+    }
+    if first && let Some(generation) = old["metadata"]["generation"].as_i64().filter(|g| *g > 0) {
+        new["metadata"]["generation"] = (generation + 1).into();
+    }
+    (resource.strategy.deletion.mark)(new);
+}
+
+/// Removes one finalizer, then the object if neither another finalizer nor a grace period defers its removal.
+pub(crate) fn remove_finalizer(state: &mut State, place: &Place, finalizer: &str) {
+    let Some(object) = state.get(&place.0, &place.1) else { return };
+    let mut value = object.value();
+    let mut finalizers = object_meta::finalizers(&value);
+    finalizers.retain(|f| f != finalizer);
+    object_meta::set_finalizers(&mut value, &finalizers);
+    let Some(resource) = state.registry.by_storage(&place.0) else { return };
+    let grace = value["metadata"]["deletionGracePeriodSeconds"].as_i64().unwrap_or(0);
+    if finalizers.is_empty() && grace == 0 && !resource.strategy.deletion.is_deferred_by_spec(&value) {
+        state.erase(place);
+    } else {
+        // The object gets smaller, so the commit cannot exceed the storage quota.
+        let _ = state.commit(&resource, place.1.clone(), value);
+    }
+}
+
+/// The propagation policy of a deletion. The `DeleteOptions` have precedence over the finalizers of the object; the
+/// default of the kind has the lowest precedence.
+pub(crate) fn propagation(
+    resource: &Resource,
+    requested: Option<&str>,
+    orphan: Option<bool>,
+    finalizers: &[String],
+) -> Propagation {
+    match (requested, orphan) {
+        (Some("Foreground"), _) => Propagation::Foreground,
+        (Some("Orphan"), _) | (None, Some(true)) => Propagation::Orphan,
+        (None, None) if finalizers.iter().any(|f| f == ORPHAN_FINALIZER) => Propagation::Orphan,
+        (None, None) if finalizers.iter().any(|f| f == FOREGROUND_FINALIZER) => Propagation::Foreground,
+        (None, None) if resource.strategy.deletion.orphans_by_default => Propagation::Orphan,
+        _ => Propagation::Background,
+    }
+}

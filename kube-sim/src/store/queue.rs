@@ -1,0 +1,115 @@
+//! The queue of the controllers: keys, each with the time at which it is due.
+//!
+//! A key is in the queue at most once, with the earliest of its times. Keys that are due at the same time leave in the
+//! order in which they were added, so that a run is reproducible.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::Place;
+
+/// A controller that the simulation runs.
+///
+/// See [`SimBuilder::controller_delay`](crate::SimBuilder::controller_delay).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Controller {
+    /// Serves the resources of CustomResourceDefinitions and sets their conditions; stops serving the resources of
+    /// deleted ones.
+    CustomResourceDefinition,
+    /// Deletes objects whose owners do not exist, and completes deletions with the policies `Foreground` and `Orphan`.
+    GarbageCollector,
+    /// Stands in for the kubelets: removes terminating pods from their nodes. Does not run while a
+    /// [`Workload`](crate::workload::Workload) simulates kubelets.
+    Kubelet,
+    /// Deletes the contents of terminating namespaces, then the namespaces.
+    Namespace,
+}
+
+impl Controller {
+    /// All controllers.
+    pub(crate) const ALL: [Self; 4] =
+        [Self::CustomResourceDefinition, Self::GarbageCollector, Self::Kubelet, Self::Namespace];
+}
+
+/// A key: an object, and the controller that must reconcile it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Key {
+    pub(crate) controller: Controller,
+    pub(crate) place: Place,
+    pub(crate) uid: Arc<str>,
+}
+
+/// The queue of all controllers.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Queue {
+    due: BTreeMap<(Instant, u64), Key>,
+    positions: BTreeMap<Key, (Instant, u64)>,
+    added: u64,
+}
+
+impl Queue {
+    /// Adds a key that is due at `at`, unless it is in the queue with an earlier time.
+    pub(crate) fn add(&mut self, key: Key, at: Instant) {
+        if let Some(position) = self.positions.get(&key) {
+            if position.0 <= at {
+                return;
+            }
+            self.due.remove(position);
+        }
+        self.added += 1;
+        let position = (at, self.added);
+        self.due.insert(position, key.clone());
+        self.positions.insert(key, position);
+    }
+
+    /// The time at which the next key is due.
+    pub(crate) fn next_due(&self) -> Option<Instant> {
+        self.due.keys().next().map(|(at, _)| *at)
+    }
+
+    /// Removes the next key that is due at `now`.
+    pub(crate) fn pop(&mut self, now: Instant) -> Option<Key> {
+        if self.next_due()? > now {
+            return None;
+        }
+        let (_, key) = self.due.pop_first()?;
+        self.positions.remove(&key);
+        Some(key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn key(name: &str) -> Key {
+        Key {
+            controller: Controller::GarbageCollector,
+            place: (Arc::from("/configmaps"), Arc::from(name)),
+            uid: Arc::from(name),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn keys_leave_once_at_their_earliest_time_and_in_order() {
+        let now = Instant::now();
+        let seconds = |n: u64| now + Duration::from_secs(n);
+        let mut queue = Queue::default();
+        for (name, at) in [("c", 2), ("a", 1), ("b", 1), ("c", 3), ("d", 3), ("d", 0)] {
+            queue.add(key(name), seconds(at));
+        }
+        let mut popped = |at: u64| -> Vec<String> {
+            std::iter::from_fn(|| queue.pop(seconds(at))).map(|key| key.uid.to_string()).collect()
+        };
+        assert_eq!(popped(0), ["d"]);
+        assert_eq!(popped(1), ["a", "b"]);
+        assert_eq!(popped(1), Vec::<String>::new());
+        assert_eq!(popped(9), ["c"]);
+        assert_eq!(queue.next_due(), None);
+    }
+}
