@@ -19,7 +19,7 @@ use super::{
     body::Body,
     middleware::{BaseUriLayer, HeadersLayer, RetryLayer, TimeoutLayer, TraceLayer, WarningLayer},
     tls::{self, ClientIdentity, Trust},
-    transport::{Connector, Dial, Limits, Tls, Transport},
+    transport::{Connector, Dial, Limits, Tls, Transport, http1_only},
 };
 use crate::{
     config::{Config, DEFAULT_MAX_OBJECT_BYTES, bare_host, has_unusable_port},
@@ -239,8 +239,7 @@ fn tls_settings(config: &Config, identity: Arc<ClientIdentity>) -> Result<Option
     };
     let server_name = config.tls_server_name.clone().map(ServerName::try_from).transpose();
     let server_name = server_name.map_err(|error| UnusableField::error("tls-server-name", error.into()))?;
-    let config = Arc::new(tls::client_config(&trust, identity)?);
-    Ok(Some(Tls { config, server_name, explain: tls::explain }))
+    Ok(Some(Tls::new(tls::client_config(&trust, identity)?, server_name, tls::explain)))
 }
 
 /// Parses the address of the proxy. Without a proxy, the client connects to the server directly.
@@ -271,7 +270,7 @@ fn parse_proxy(proxy: Option<&Uri>) -> Result<Dial> {
         Some("http") => http_proxy(80, None),
         Some("https") => {
             let config = tls::client_config(&Trust::System, Arc::default())?;
-            http_proxy(443, Some(Arc::new(config)))
+            http_proxy(443, Some(http1_only(config)))
         }
         // As in Go, the proxy resolves the host names with both schemes.
         Some("socks5" | "socks5h") => Ok(Dial::Socks5 { proxy: address(1080)?, login }),

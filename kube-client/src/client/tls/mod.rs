@@ -31,8 +31,8 @@ pub(super) enum Trust<'a> {
     All,
 }
 
-/// Builds the configuration of all TLS connections to one cluster. Blocks on the file system for the system's CA
-/// bundle.
+/// Builds the configuration of all TLS connections to one cluster, without ALPN protocols. Blocks on the file system
+/// for the system's CA bundle.
 pub(super) fn client_config(trust: &Trust<'_>, identity: Arc<ClientIdentity>) -> Result<ClientConfig> {
     let provider = Arc::new(ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider.clone())
@@ -57,9 +57,7 @@ pub(super) fn client_config(trust: &Trust<'_>, identity: Arc<ClientIdentity>) ->
         }
         Trust::System => builder.with_webpki_verifier(root_verifier(system_roots()?, provider)?),
     };
-    let mut config = builder.with_client_cert_resolver(identity);
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(config)
+    Ok(builder.with_client_cert_resolver(identity))
 }
 
 /// A verifier of server certificates that trusts the authorities in `roots`.

@@ -5,7 +5,7 @@
 use http::{Method, Uri};
 use std::{error::Error as StdError, fmt, io, time::Duration};
 
-use super::connector::Connector;
+use super::dial::Connector;
 use crate::error::{BoxError, Error, TransportKind, Wait};
 
 /// Why opening a connection failed.

@@ -2,13 +2,15 @@
 //!
 //! It receives a complete TLS configuration, and must not depend on certificates, credentials or Kubernetes types.
 
-mod connection;
-mod connector;
+mod dial;
 mod failure;
+mod h1;
 mod pool;
 mod stall;
+mod tls;
 
-pub(super) use connector::{Connector, Dial, Limits, Tls};
+pub(super) use dial::{Connector, Dial, Limits};
+pub(super) use tls::{Tls, http1_only};
 
 use futures::future::BoxFuture;
 use http::{HeaderValue, Request, Response, StatusCode, Uri, header, uri::PathAndQuery, uri::Scheme};
@@ -23,7 +25,7 @@ use std::{
 use tower::Service;
 
 use self::{
-    connection::Connection,
+    h1::Connection,
     pool::{Pool, PoolKey, Pooled},
 };
 use super::body::Body;

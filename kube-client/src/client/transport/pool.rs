@@ -16,7 +16,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::connection::Connection;
+use super::h1::Connection;
 use crate::client::clock;
 
 /// The pool key of a connection: server, generation of the client certificate, and runtime. A request uses only an

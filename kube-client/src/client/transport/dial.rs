@@ -1,36 +1,29 @@
-//! Opens connections: name lookup, TCP, an optional proxy, TLS. One time limit applies to all steps before TLS with the
-//! server, and another to that TLS handshake. Each step has its own error.
+//! Opens byte streams to a server: name lookup, TCP, an optional proxy, TLS. One time limit applies to all steps before
+//! TLS with the server, and another to that TLS handshake. Each step has its own error.
 
 use futures::future::BoxFuture;
 use http::{HeaderValue, Uri, uri::Scheme};
-use hyper_util::{
-    client::legacy::connect::{
-        HttpConnector,
-        dns::{GaiResolver, Name},
-        proxy::{SocksV5, Tunnel},
-    },
-    rt::TokioIo,
+use hyper_util::client::legacy::connect::{
+    HttpConnector,
+    dns::{GaiResolver, Name},
+    proxy::{SocksV5, Tunnel},
 };
-use rustls::{ClientConfig, client::Resumption};
-use rustls_pki_types::ServerName;
+use rustls::ClientConfig;
 use std::{
     error::Error as StdError,
-    fmt,
-    future::ready,
-    io,
+    fmt, io,
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
 use tokio::time::timeout;
-use tokio_rustls::TlsConnector;
-use tower::{Service, service_fn, util::ServiceExt};
+use tower::{Service, util::ServiceExt};
 
 use super::{
     failure::{ConnectFailure, ResolveFailure, find},
     stall::{Duplex, Stream},
+    tls::{Tls, already_connected, handshake, server_name},
 };
-use crate::config::bare_host;
 use crate::error::{BoxError, TransportKind, Wait};
 
 /// The maximum of `TCP_KEEPIDLE` and `TCP_KEEPINTVL` on Linux, which rejects longer durations.
@@ -43,16 +36,6 @@ pub(crate) struct Limits {
     pub(crate) tls: Option<Duration>,
     pub(crate) write: Option<Duration>,
     pub(crate) keepalive: Option<Duration>,
-}
-
-/// The TLS settings for the API server.
-#[derive(Clone)]
-pub(crate) struct Tls {
-    pub(crate) config: Arc<ClientConfig>,
-    /// The server name (SNI) that the certificate is verified against, instead of the host in the address.
-    pub(crate) server_name: Option<ServerName<'static>>,
-    /// Explains a TLS error in terms of kubeconfig fields.
-    pub(crate) explain: fn(&rustls::Error) -> String,
 }
 
 /// How to connect to the server: directly or through a proxy.
@@ -98,21 +81,14 @@ impl Connector {
         Self { tcp, dial, tls, limits }
     }
 
-    /// A copy with an empty TLS session cache: a resumed session would keep the client certificate of its first
-    /// handshake.
+    /// A copy with an empty TLS session cache; see [`Tls::without_sessions`].
     pub(super) fn without_sessions(&self) -> Self {
-        let mut fresh = self.clone();
-        if let Some(tls) = &mut fresh.tls {
-            let mut config = ClientConfig::clone(&tls.config);
-            config.resumption = Resumption::default();
-            tls.config = Arc::new(config);
-        }
-        fresh
+        Self { tls: self.tls.as_ref().map(Tls::without_sessions), ..self.clone() }
     }
 
     /// Explains a TLS error in terms of kubeconfig fields.
     pub(super) fn explain(&self, error: &rustls::Error) -> String {
-        self.tls.as_ref().map_or_else(|| error.to_string(), |tls| (tls.explain)(error))
+        self.tls.as_ref().map_or_else(|| error.to_string(), |tls| tls.explain(error))
     }
 
     /// Opens a connection to the authority of `target`, with TLS if the scheme of `target` is `https`.
@@ -126,7 +102,7 @@ impl Connector {
                 .map_err(|_| ConnectFailure::timeout(Wait::Connect, after, self.via(&host)))??,
         };
         let stream = if target.scheme() == Some(&Scheme::HTTPS) {
-            self.handshake(raw, target, &host).await?
+            self.secure(raw, target, &host).await?
         } else {
             raw
         };
@@ -173,24 +149,21 @@ impl Connector {
         let stream = stream.map_err(|error| self.connect_failed(host, &*BoxError::from(error)))?.into_inner();
         let Some(tls) = tls else { return Ok(Box::new(stream)) };
         let done = match server_name(proxy) {
-            Ok(name) => TlsConnector::from(tls.clone()).connect(name, stream).await.map_err(BoxError::from),
+            Ok(name) => handshake(Box::new(stream), proxy, name, tls.clone()).await,
             Err(error) => Err(error),
         };
-        match done {
-            Ok(stream) => Ok(Box::new(stream)),
-            Err(error) => {
-                let what = format!(
-                    "no TLS connection with the proxy itself for {}: its certificate must be for its name \
-                     and from an authority that this system trusts",
-                    self.via(host)
-                );
-                Err(ConnectFailure::failed(TransportKind::Proxy, what, error))
-            }
-        }
+        done.map_err(|error| {
+            let what = format!(
+                "no TLS connection with the proxy itself for {}: its certificate must be for its name and from an \
+                 authority that this system trusts",
+                self.via(host)
+            );
+            ConnectFailure::failed(TransportKind::Proxy, what, error)
+        })
     }
 
     /// Performs the TLS handshake with the server over the byte stream `raw`.
-    async fn handshake(
+    async fn secure(
         &self,
         raw: Box<dyn Duplex>,
         target: &Uri,
@@ -204,28 +177,23 @@ impl Connector {
                 "the client is configured for http".into(),
             ));
         };
-        let name = match &tls.server_name {
-            Some(name) => name.clone(),
-            None => server_name(target)
-                .map_err(|error| failed(format!("no TLS connection to {host}: not a host name"), error))?,
-        };
-        let handshake = TlsConnector::from(tls.config.clone()).connect(name, raw);
+        let name = tls
+            .server_name(target)
+            .map_err(|error| failed(format!("no TLS connection to {host}: not a host name"), error))?;
+        let shaking = handshake(raw, target, name, tls.config());
         let done = match self.limits.tls {
-            None => handshake.await,
-            Some(after) => timeout(after, handshake)
+            None => shaking.await,
+            Some(after) => timeout(after, shaking)
                 .await
                 .map_err(|_| ConnectFailure::timeout(Wait::TlsHandshake, after, host.to_owned()))?,
         };
-        match done {
-            Ok(stream) => Ok(Box::new(stream)),
-            Err(error) => {
-                let why = match find::<rustls::Error>(&error) {
-                    Some(tls_error) => (tls.explain)(tls_error),
-                    None => "the connection was closed in the handshake".to_owned(),
-                };
-                Err(failed(format!("no TLS connection to {host}: {why}"), error.into()))
-            }
-        }
+        done.map_err(|error| {
+            let why = match find::<rustls::Error>(&*error) {
+                Some(tls_error) => tls.explain(tls_error),
+                None => "the connection was closed in the handshake".to_owned(),
+            };
+            failed(format!("no TLS connection to {host}: {why}"), error)
+        })
     }
 
     fn connect_failed(&self, host: &str, error: &(dyn StdError + 'static)) -> ConnectFailure {
@@ -271,10 +239,6 @@ fn copy_io_error(error: &io::Error) -> io::Error {
     }
 }
 
-fn server_name(target: &Uri) -> Result<ServerName<'static>, BoxError> {
-    Ok(ServerName::try_from(bare_host(target).to_owned())?)
-}
-
 /// Adds the default port of the scheme: `CONNECT` and SOCKS require a port.
 fn with_port(target: &Uri) -> Uri {
     if target.port().is_some() {
@@ -303,14 +267,4 @@ impl Service<Name> for Resolver {
         let found = self.0.call(name);
         Box::pin(async move { found.await.map_err(ResolveFailure) })
     }
-}
-
-/// Wraps an open connection in the connector service that hyper-util's proxy types call.
-fn already_connected(
-    stream: Box<dyn Duplex>,
-) -> impl Service<Uri, Response = TokioIo<Box<dyn Duplex>>, Error = io::Error, Future: Send + 'static> {
-    let mut stream = Some(TokioIo::new(stream));
-    service_fn(move |_| {
-        ready(stream.take().ok_or_else(|| io::Error::other("the proxy connection is already in use")))
-    })
 }

@@ -1,0 +1,96 @@
+//! TLS over a stream that is already connected, with hyper-rustls. `client::tls` builds the configuration.
+
+use http::Uri;
+use hyper_rustls::{FixedServerNameResolver, HttpsConnector, MaybeHttpsStream};
+use hyper_util::{
+    client::legacy::connect::{Connected, Connection},
+    rt::TokioIo,
+};
+use rustls::{ClientConfig, client::Resumption};
+use rustls_pki_types::ServerName;
+use std::{future::ready, io, sync::Arc};
+use tower::{Service, service_fn, util::ServiceExt};
+
+use super::stall::Duplex;
+use crate::config::bare_host;
+use crate::error::BoxError;
+
+/// The TLS settings for the API server.
+#[derive(Clone)]
+pub(crate) struct Tls {
+    config: Arc<ClientConfig>,
+    /// The server name (SNI) that the certificate is verified against, instead of the host in the address.
+    server_name: Option<ServerName<'static>>,
+    /// Explains a TLS error in terms of kubeconfig fields.
+    explain: fn(&rustls::Error) -> String,
+}
+
+impl Tls {
+    pub(crate) fn new(
+        config: ClientConfig,
+        server_name: Option<ServerName<'static>>,
+        explain: fn(&rustls::Error) -> String,
+    ) -> Self {
+        Self { config: http1_only(config), server_name, explain }
+    }
+
+    /// A copy with an empty session cache: a resumed session would keep the client certificate of its first handshake.
+    pub(super) fn without_sessions(&self) -> Self {
+        let mut config = ClientConfig::clone(&self.config);
+        config.resumption = Resumption::default();
+        Self { config: Arc::new(config), ..self.clone() }
+    }
+
+    /// The name that the certificate of `target` is verified against.
+    pub(super) fn server_name(&self, target: &Uri) -> Result<ServerName<'static>, BoxError> {
+        self.server_name.clone().map_or_else(|| server_name(target), Ok)
+    }
+
+    pub(super) fn config(&self) -> Arc<ClientConfig> {
+        self.config.clone()
+    }
+
+    pub(super) fn explain(&self, error: &rustls::Error) -> String {
+        (self.explain)(error)
+    }
+}
+
+/// Completes the configuration of a TLS connection on which only HTTP/1.1 is used.
+pub(crate) fn http1_only(mut config: ClientConfig) -> Arc<ClientConfig> {
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Arc::new(config)
+}
+
+/// The host of an address as a server name.
+pub(super) fn server_name(target: &Uri) -> Result<ServerName<'static>, BoxError> {
+    Ok(ServerName::try_from(bare_host(target).to_owned())?)
+}
+
+/// Performs the TLS handshake with the server `name` over a connected stream.
+pub(super) async fn handshake(
+    stream: Box<dyn Duplex>,
+    target: &Uri,
+    name: ServerName<'static>,
+    config: Arc<ClientConfig>,
+) -> Result<Box<dyn Duplex>, BoxError> {
+    let name = Arc::new(FixedServerNameResolver::new(name));
+    let connector = HttpsConnector::new(already_connected(stream), config, true, name);
+    match connector.oneshot(target.clone()).await? {
+        MaybeHttpsStream::Https(stream) => Ok(Box::new(stream.into_inner())),
+        MaybeHttpsStream::Http(_) => Err("the stream is not encrypted".into()),
+    }
+}
+
+/// Wraps a connected stream in a service that returns it once, for the connectors of hyper-util and hyper-rustls.
+pub(super) fn already_connected(
+    stream: Box<dyn Duplex>,
+) -> impl Service<Uri, Response = TokioIo<Box<dyn Duplex>>, Error = io::Error, Future: Send + 'static> {
+    let mut stream = Some(TokioIo::new(stream));
+    service_fn(move |_| ready(stream.take().ok_or_else(|| io::Error::other("the stream is already in use"))))
+}
+
+impl Connection for Box<dyn Duplex> {
+    fn connected(&self) -> Connected {
+        Connected::new()
+    }
+}
