@@ -256,6 +256,9 @@ impl Sim {
     /// Listens for HTTPS with certificates that are generated for this listener. Requests need the client certificate
     /// or the bearer token of the returned [`Server`]; others get 401. Port 0 selects a free port.
     ///
+    /// Clients select HTTP/2 or HTTP/1.1 by ALPN. An HTTP/2 connection has at most 100 concurrent streams, as with
+    /// kube-apiserver.
+    ///
     /// # Errors
     /// When binding the address or generating the certificates fails.
     ///

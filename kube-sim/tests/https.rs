@@ -4,9 +4,11 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{Request, StatusCode};
+use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use kube_sim::fault::{Action, Rule};
 use kube_sim::{Server, Sim};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -14,13 +16,13 @@ use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto};
 
-/// Lists the namespaces over `protocol`. `certificate` and `token` select the credentials of the request.
-async fn list_namespaces(
+/// Connects to the listener, with or without the client certificate, and sends a request over `protocol`.
+async fn send(
     server: &Server,
     certificate: bool,
-    token: Option<&str>,
     protocol: &str,
-) -> (StatusCode, String) {
+    request: Request<Full<Bytes>>,
+) -> hyper::Result<Response<Incoming>> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(server.ca_pem().unwrap().as_bytes()).unwrap()).unwrap();
     let builder = ClientConfig::builder_with_provider(Arc::new(crypto::ring::default_provider()))
@@ -40,23 +42,36 @@ async fn list_namespaces(
     let name = ServerName::try_from("127.0.0.1").unwrap();
     let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap();
     assert_eq!(stream.get_ref().1.alpn_protocol(), Some(protocol.as_bytes()));
-    let url = format!("{}/api/v1/namespaces", server.url());
-    let mut request = Request::get(url).header("host", "x");
-    if let Some(token) = token {
-        request = request.header("authorization", format!("Bearer {token}"));
-    }
-    let request = request.body(Full::<Bytes>::default()).unwrap();
-    let response = if protocol == "h2" {
+    if protocol == "h2" {
         let (mut sender, connection) =
             hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
         tokio::spawn(connection);
-        sender.send_request(request).await.unwrap()
+        sender.send_request(request).await
     } else {
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
         tokio::spawn(connection);
-        sender.send_request(request).await.unwrap()
-    };
+        sender.send_request(request).await
+    }
+}
+
+/// A request for the list of namespaces.
+fn list(server: &Server, token: Option<&str>) -> Request<Full<Bytes>> {
+    let mut request = Request::get(format!("{}/api/v1/namespaces", server.url())).header("host", "x");
+    if let Some(token) = token {
+        request = request.header("authorization", format!("Bearer {token}"));
+    }
+    request.body(Full::default()).unwrap()
+}
+
+/// Lists the namespaces over `protocol`. `certificate` and `token` select the credentials of the request.
+async fn list_namespaces(
+    server: &Server,
+    certificate: bool,
+    token: Option<&str>,
+    protocol: &str,
+) -> (StatusCode, String) {
+    let response = send(server, certificate, protocol, list(server, token)).await.unwrap();
     let code = response.status();
     let body = response.into_body().collect().await.unwrap().to_bytes();
     (code, String::from_utf8(body.to_vec()).unwrap())
@@ -83,6 +98,22 @@ async fn authenticates_by_client_certificate_or_token_only() {
                 assert!(body.contains("\"reason\":\"Unauthorized\""), "{body}");
             }
         }
+    }
+}
+
+#[tokio::test]
+async fn faults_break_responses_over_both_protocols() {
+    let sim = Sim::new();
+    let server = sim.serve_https("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    for protocol in ["http/1.1", "h2"] {
+        sim.faults().clear();
+        sim.faults().add(Rule::new(Action::Reset).nth(1));
+        sim.faults().add(Rule::new(Action::CutAfterBytes(10)).nth(2));
+        assert!(send(&server, true, protocol, list(&server, None)).await.is_err(), "{protocol}");
+        let mut body = send(&server, true, protocol, list(&server, None)).await.unwrap().into_body();
+        let sent = body.frame().await.unwrap().unwrap().into_data().unwrap();
+        assert_eq!(sent.len(), 10, "{protocol}");
+        assert!(body.frame().await.unwrap().is_err(), "{protocol}");
     }
 }
 

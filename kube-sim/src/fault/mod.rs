@@ -40,10 +40,11 @@ pub enum Action {
     Delay(Duration),
     /// The request is not handled and never gets a response.
     Hang,
-    /// The connection breaks and the request is not handled. [`SimService`](crate::SimService) has no connection: it
-    /// returns a response whose body ends with an error before the first byte.
+    /// The connection breaks and the request is not handled. Over HTTP/2, only the stream of the request is reset.
+    /// [`SimService`](crate::SimService) has no connection: it returns a response whose body ends with an error before
+    /// the first byte.
     Reset,
-    /// The request is handled, but the connection breaks before the response is sent.
+    /// The request is handled, but the connection, or the HTTP/2 stream, breaks before the response is sent.
     ResetAfterHandling,
     /// The body ends with an error after this many bytes.
     CutAfterBytes(usize),

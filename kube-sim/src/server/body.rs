@@ -3,12 +3,14 @@
 use std::fmt;
 use std::io::Write as _;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use http_body::{Body, Frame, SizeHint};
+use tokio::time::{Sleep, sleep};
 
 use crate::fault::BodyFaults;
 use crate::fault::body::Stop;
@@ -17,6 +19,10 @@ use crate::watch::Watch;
 
 /// The pieces of a body. Each piece is serialized when the body is read.
 type Pieces = Box<dyn Iterator<Item = Bytes> + Send>;
+
+/// How long a body of a listener that a fault rule cuts waits before its error, so that the bytes before the cut are
+/// sent: hyper and h2 discard what they have not sent when a body fails.
+const BREAK_DELAY: Duration = Duration::from_millis(50);
 
 /// The source of the frames of a body.
 enum Source {
@@ -34,6 +40,9 @@ pub struct SimBody {
     /// Whether the next poll returns an error, because a fault rule cuts the body.
     broken: bool,
     ended: bool,
+    /// Whether an error waits for [`BREAK_DELAY`].
+    delays_error: bool,
+    delay: Option<Pin<Box<Sleep>>>,
 }
 
 /// The error of a response body that a fault rule cuts.
@@ -49,7 +58,22 @@ impl SimBody {
             Content::Pieces(pieces, _) => Source::Pieces(pieces),
             Content::Watch(watch) => Source::Watch(watch),
         };
-        Self { source, faults, broken: false, ended: false }
+        Self { source, faults, broken: false, ended: false, delays_error: false, delay: None }
+    }
+
+    /// Delays the error of a body that a fault rule cuts, so that the frames before the error are sent.
+    pub(crate) fn send_before_breaking(&mut self) {
+        self.delays_error = true;
+    }
+
+    /// Ends the body with an error.
+    fn fail(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, SimBodyError>>> {
+        if self.delays_error {
+            let delay = self.delay.get_or_insert_with(|| Box::pin(sleep(BREAK_DELAY)));
+            ready!(delay.as_mut().poll(cx));
+        }
+        self.ended = true;
+        Poll::Ready(Some(Err(SimBodyError {})))
     }
 
     /// The next piece before a fault rule cuts it; `None` at the end of the body.
@@ -86,13 +110,14 @@ impl Body for SimBody {
             return Poll::Ready(None);
         }
         if this.broken || this.faults.as_ref().is_some_and(BodyFaults::cuts_at_once) {
-            this.ended = true;
-            return Poll::Ready(Some(Err(SimBodyError {})));
+            return this.fail(cx);
         }
-        let Poll::Ready(next) = this.poll_piece(cx) else { return Poll::Pending };
-        let Some(piece) = next else {
+        let Some(piece) = ready!(this.poll_piece(cx)) else {
+            if this.broken {
+                return this.fail(cx);
+            }
             this.ended = true;
-            return Poll::Ready(this.broken.then_some(Err(SimBodyError {})));
+            return Poll::Ready(None);
         };
         let piece = match &mut this.faults {
             Some(faults) => {

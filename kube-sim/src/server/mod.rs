@@ -2,6 +2,7 @@
 
 pub(crate) mod body;
 pub(crate) mod service;
+mod tasks;
 mod tls;
 
 use std::convert::Infallible;
@@ -15,7 +16,7 @@ use base64::engine::general_purpose::STANDARD;
 use http::header;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use serde_json::json;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -25,6 +26,7 @@ use tokio_rustls::TlsAcceptor;
 use tower::Service as _;
 
 use service::{BreakConnection, Caller, SimService};
+use tasks::Tasks;
 use tls::Credentials;
 
 /// Maximum number of open connections of one listener; further connections wait in the accept queue of the operating
@@ -36,6 +38,16 @@ const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Time limit for reading the head of an HTTP/1 request.
 const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The number of concurrent streams of an HTTP/2 connection, as in kube-apiserver.
+const MAX_STREAMS: u32 = 100;
+
+/// The version of HTTP on a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Protocol {
+    Http1,
+    Http2,
+}
 
 /// The error of a listener that cannot be started.
 #[derive(Debug, thiserror::Error)]
@@ -192,20 +204,21 @@ async fn accept_connections(
         let credentials = credentials.clone();
         match acceptor.clone() {
             None => {
-                connections.spawn(serve_connection(stream, service, None));
+                connections.spawn(serve_connection(stream, Protocol::Http1, service, None));
             }
             Some(acceptor) => {
                 connections.spawn(async move {
                     match tokio::time::timeout(TLS_HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
                         Ok(Ok(stream)) => {
+                            let session = stream.get_ref().1;
                             let has_client_certificate =
-                                stream.get_ref().1.peer_certificates().is_some_and(|c| !c.is_empty());
-                            serve_connection(
-                                stream,
-                                service,
-                                Some(Authenticator { has_client_certificate, credentials }),
-                            )
-                            .await;
+                                session.peer_certificates().is_some_and(|c| !c.is_empty());
+                            let protocol = match session.alpn_protocol() {
+                                Some(b"h2") => Protocol::Http2,
+                                _ => Protocol::Http1,
+                            };
+                            let authenticator = Authenticator { has_client_certificate, credentials };
+                            serve_connection(stream, protocol, service, Some(authenticator)).await;
                         }
                         Ok(Err(e)) => tracing::debug!(%peer, error = %e, "TLS handshake failed"),
                         Err(_) => tracing::debug!(%peer, "TLS handshake took too long"),
@@ -246,8 +259,12 @@ impl Authenticator {
 struct BrokenConnection;
 
 /// Serves the requests of one connection.
-async fn serve_connection<S>(stream: S, service: SimService, authenticator: Option<Authenticator>)
-where
+async fn serve_connection<S>(
+    stream: S,
+    protocol: Protocol,
+    service: SimService,
+    authenticator: Option<Authenticator>,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let handler = service_fn(move |mut request: http::Request<Incoming>| {
@@ -257,7 +274,7 @@ where
             request.extensions_mut().insert(caller);
         }
         async move {
-            let response = match service.call(request).await {
+            let mut response = match service.call(request).await {
                 Ok(response) => response,
                 Err(never) => {
                     let never: Infallible = never;
@@ -267,12 +284,18 @@ where
             if response.extensions().get::<BreakConnection>().is_some() {
                 return Err(BrokenConnection);
             }
+            response.body_mut().send_before_breaking();
             Ok(response)
         }
     });
-    let mut builder = auto::Builder::new(TokioExecutor::new());
+    let tasks = Tasks::default();
+    let mut builder = auto::Builder::new(tasks.executor());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_READ_TIMEOUT);
-    builder.http2().timer(TokioTimer::new()).max_concurrent_streams(1_000);
+    builder.http2().timer(TokioTimer::new()).max_concurrent_streams(MAX_STREAMS);
+    let builder = match protocol {
+        Protocol::Http1 => builder.http1_only(),
+        Protocol::Http2 => builder.http2_only(),
+    };
     if let Err(e) = builder.serve_connection_with_upgrades(TokioIo::new(stream), handler).await {
         tracing::trace!(error = %e, "connection ended");
     }

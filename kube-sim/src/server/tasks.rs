@@ -1,0 +1,34 @@
+//! `Tasks`: owns the tasks of one HTTP/2 connection, and aborts them when the connection ends.
+
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use hyper::rt::Executor;
+use tokio::task::JoinSet;
+
+/// The tasks of the streams of a connection. Dropping the value aborts them.
+#[derive(Default)]
+pub(super) struct Tasks(Arc<Mutex<JoinSet<()>>>);
+
+impl Tasks {
+    /// The executor for hyper. It does not own the tasks, because each task contains a clone of it.
+    pub(super) fn executor(&self) -> Spawner {
+        Spawner(Arc::downgrade(&self.0))
+    }
+}
+
+/// Spawns tasks of a connection; drops them unless the connection exists.
+#[derive(Clone)]
+pub(super) struct Spawner(Weak<Mutex<JoinSet<()>>>);
+
+impl<F> Executor<F> for Spawner
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    fn execute(&self, task: F) {
+        let Some(tasks) = self.0.upgrade() else { return };
+        let mut tasks = tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        while tasks.try_join_next().is_some() {}
+        tasks.spawn(task);
+    }
+}
