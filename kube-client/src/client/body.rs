@@ -29,7 +29,8 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The body of a request or response: buffered bytes, or a stream of frames.
 ///
-/// Dropping a response's body before its end closes the connection, which also cancels the request on the server.
+/// Dropping a response's body before its end closes the HTTP/1.1 connection or resets the HTTP/2 stream, which also
+/// cancels the request on the server.
 pub struct Body(BodyKind);
 
 /// How a body is stored.
@@ -182,6 +183,14 @@ impl Body {
     /// The chunks of the body as a stream, without trailers.
     pub fn into_data_stream(self) -> impl Stream<Item = Result<Bytes>> + Send {
         http_body_util::BodyDataStream::new(self)
+    }
+
+    /// The bytes of a buffered body, or the body if it is a stream.
+    pub(super) fn into_bytes(self) -> Result<Option<Bytes>, Self> {
+        match self.0 {
+            BodyKind::Buffered(bytes) => Ok(bytes),
+            frames @ BodyKind::Frames { .. } => Err(Self(frames)),
+        }
     }
 
     /// A copy of a buffered body; `None` for a stream.

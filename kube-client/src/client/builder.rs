@@ -19,10 +19,10 @@ use super::{
     body::Body,
     middleware::{BaseUriLayer, HeadersLayer, RetryLayer, TimeoutLayer, TraceLayer, WarningLayer},
     tls::{self, ClientIdentity, Trust},
-    transport::{Connector, Dial, Limits, Tls, Transport, http1_only},
+    transport::{Connector, Dial, Limits, PoolSettings, Tls, Transport, http1_only},
 };
 use crate::{
-    config::{Config, DEFAULT_MAX_OBJECT_BYTES, bare_host, has_unusable_port},
+    config::{Config, DEFAULT_MAX_OBJECT_BYTES, HttpVersions, bare_host, has_unusable_port},
     error::{BoxError, Error, Result, TransportKind},
 };
 
@@ -138,10 +138,13 @@ impl TryFrom<Config> for ClientBuilder<HttpService> {
             write: config.write_timeout,
             keepalive: config.tcp_keepalive,
         };
-        let transport = Transport::new(
-            Connector::new(parse_proxy(config.proxy_url.as_ref())?, tls, limits),
-            config.pool_idle_timeout,
-        );
+        let pool = PoolSettings {
+            idle_timeout: config.pool_idle_timeout,
+            max_age: config.max_connection_age,
+            offers_http2: config.http_versions == HttpVersions::Negotiate,
+        };
+        let connector = Connector::new(parse_proxy(config.proxy_url.as_ref())?, tls, limits);
+        let transport = Transport::new(connector, pool);
 
         // A connection keeps the certificate of its handshake: a changed certificate requires new connections.
         let transport_to_renew = transport.clone();

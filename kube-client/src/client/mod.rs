@@ -8,6 +8,7 @@ mod body;
 mod builder;
 mod clock;
 mod discovery;
+mod long_running;
 mod middleware;
 mod request_line;
 mod response;

@@ -72,11 +72,18 @@ pub struct Config {
     pub max_object_bytes: usize,
     /// The longest time without progress of a write (default 60 s).
     pub write_timeout: Option<Duration>,
-    /// The time after which an idle connection is closed (default 90 s).
+    /// The time after which an idle connection is closed (default 90 s). An HTTP/2 server that is silent for 30 s is
+    /// pinged, and the connection is closed if there is no answer within 15 s.
     pub pool_idle_timeout: Option<Duration>,
     /// The idle time before the first TCP keepalive probe, and the interval between probes (default 15 s). Three
     /// unanswered probes close the connection.
     pub tcp_keepalive: Option<Duration>,
+    /// The versions of HTTP that are used (default [`HttpVersions::Negotiate`]).
+    pub http_versions: HttpVersions,
+    /// The age after which a connection gets no further requests (default: no limit). Requests in flight, such as
+    /// watches, continue. Set it if a load balancer selects one of several API servers for each connection, so that the
+    /// load spreads over servers that were started later.
+    pub max_connection_age: Option<Duration>,
     /// Whether to accept any certificate of the server, which makes the connection insecure.
     pub accept_invalid_certs: bool,
     /// The credentials, and the user to impersonate.
@@ -96,6 +103,27 @@ pub struct Config {
     /// Receives the warnings of the API server, such as those about deprecated APIs and unknown fields (default:
     /// [`WarningHandler::log_once`]).
     pub warning_handler: WarningHandler,
+}
+
+/// The versions of HTTP that a client uses.
+///
+/// ```
+/// use kube_client::config::{Config, HttpVersions};
+///
+/// let mut config = Config::new("https://10.0.0.1:6443".parse()?);
+/// // A load balancer in front of this server does not support HTTP/2 correctly.
+/// config.http_versions = HttpVersions::Http1;
+/// # Ok::<_, http::uri::InvalidUri>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum HttpVersions {
+    /// HTTP/2 if the server selects it in the TLS handshake (ALPN, RFC 7301), and otherwise HTTP/1.1. Requests share
+    /// connections over HTTP/2. HTTP upgrades always use HTTP/1.1.
+    #[default]
+    Negotiate,
+    /// Only HTTP/1.1. Each concurrent request has its own connection.
+    Http1,
 }
 
 /// Limits on automatic retries. [`RetryPolicy::never`] disables them.
@@ -167,6 +195,8 @@ impl Config {
             write_timeout: seconds(60),
             pool_idle_timeout: seconds(90),
             tcp_keepalive: seconds(15),
+            http_versions: HttpVersions::default(),
+            max_connection_age: None,
             accept_invalid_certs: false,
             auth_info: AuthInfo::default(),
             allow_insecure_auth: false,
@@ -286,6 +316,8 @@ impl fmt::Debug for Config {
             .field("write_timeout", &self.write_timeout)
             .field("pool_idle_timeout", &self.pool_idle_timeout)
             .field("tcp_keepalive", &self.tcp_keepalive)
+            .field("http_versions", &self.http_versions)
+            .field("max_connection_age", &self.max_connection_age)
             .field("accept_invalid_certs", &self.accept_invalid_certs)
             .field("auth_info", &self.auth_info)
             .field("allow_insecure_auth", &self.allow_insecure_auth)

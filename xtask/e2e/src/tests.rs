@@ -65,5 +65,6 @@ suites!(
     validation,
     wait,
     events,
-    discovery
+    discovery,
+    connections
 );

@@ -11,7 +11,7 @@ use std::{
 use tokio::time::{Instant, Sleep, sleep};
 
 use crate::{
-    client::{body::Body, clock},
+    client::{body::Body, clock, long_running::is_long_running},
     error::{Error, Result, Wait},
 };
 
@@ -52,14 +52,6 @@ impl IdleLimit {
             None => default,
         }
     }
-}
-
-/// Whether the query requests a watch or follows a log.
-fn is_long_running(uri: &Uri) -> bool {
-    uri.query()
-        .unwrap_or_default()
-        .split('&')
-        .any(|pair| matches!(pair.split_once('='), Some(("watch" | "follow", "true" | "1"))))
 }
 
 /// A response body that fails if the server sends no frame for `limit` while the reader waits.

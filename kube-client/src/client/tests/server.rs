@@ -4,8 +4,12 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::TokioIo;
+use hyper::{
+    body::Incoming,
+    server::conn::{http1, http2},
+    service::service_fn,
+};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use k8s_openapi::apimachinery::pkg::version::Info;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose};
 use rustls::{RootCertStore, ServerConfig, crypto::ring, server::WebPkiClientVerifier};
@@ -81,27 +85,23 @@ impl Server {
         Self::start(None, handler).await
     }
 
-    /// Serves HTTPS. If `client_authority` is set, requires a client certificate of this authority.
+    /// Serves HTTPS with HTTP/2 and HTTP/1.1. If `client_authority` is set, requires a client certificate that it has
+    /// signed.
     pub(super) async fn https(leaf: &Leaf, client_authority: Option<&Authority>) -> Self {
-        let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .unwrap();
-        let builder = match client_authority {
-            None => builder.with_no_client_auth(),
-            Some(authority) => {
-                let mut roots = RootCertStore::empty();
-                roots.add(authority.der().into()).unwrap();
-                let provider = Arc::new(ring::default_provider());
-                let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), provider);
-                builder.with_client_cert_verifier(verifier.build().unwrap())
-            }
-        };
-        let key = PrivateKeyDer::try_from(leaf.key.serialize_der()).unwrap();
-        let config = builder.with_single_cert(vec![leaf.der.clone()], key).unwrap();
-        Self::start(Some(TlsAcceptor::from(Arc::new(config))), |request| async move {
+        let tls = tls_acceptor(leaf, client_authority, &[b"h2", b"http/1.1"]);
+        Self::start(Some(tls), |request| async move {
             version_response_with_certificate(request.extensions().get::<PeerCertificate>())
         })
         .await
+    }
+
+    /// Serves HTTPS with the protocols of `alpn`.
+    pub(super) async fn https_with<F, R>(leaf: &Leaf, alpn: &[&[u8]], handler: F) -> Self
+    where
+        F: Fn(Request<Incoming>) -> R + Clone + Send + Sync + 'static,
+        R: Future<Output = Response<Full<Bytes>>> + Send + 'static,
+    {
+        Self::start(Some(tls_acceptor(leaf, None, alpn)), handler).await
     }
 
     /// Starts a server on a free port of the loopback address.
@@ -122,12 +122,14 @@ impl Server {
                 let (tls, handler) = (tls.clone(), handler.clone());
                 connections.spawn(async move {
                     match tls {
-                        None => serve_connection(stream, None, handler).await,
+                        None => serve_connection(stream, false, None, handler).await,
                         Some(tls) => {
                             if let Ok(stream) = tls.accept(stream).await {
-                                let peer = stream.get_ref().1.peer_certificates();
+                                let session = stream.get_ref().1;
+                                let peer = session.peer_certificates();
                                 let peer = peer.map(|chain| PeerCertificate(chain[0].to_vec()));
-                                serve_connection(stream, peer, handler).await;
+                                let is_http2 = session.alpn_protocol() == Some(b"h2");
+                                serve_connection(stream, is_http2, peer, handler).await;
                             }
                         }
                     }
@@ -150,22 +152,49 @@ impl Server {
     }
 }
 
+/// Accepts TLS connections with a certificate and the protocols of `alpn`. If `client_authority` is set, requires a
+/// client certificate that it has signed.
+pub(super) fn tls_acceptor(leaf: &Leaf, client_authority: Option<&Authority>, alpn: &[&[u8]]) -> TlsAcceptor {
+    let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap();
+    let builder = match client_authority {
+        None => builder.with_no_client_auth(),
+        Some(authority) => {
+            let mut roots = RootCertStore::empty();
+            roots.add(authority.der().into()).unwrap();
+            let provider = Arc::new(ring::default_provider());
+            let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), provider);
+            builder.with_client_cert_verifier(verifier.build().unwrap())
+        }
+    };
+    let key = PrivateKeyDer::try_from(leaf.key.serialize_der()).unwrap();
+    let mut config = builder.with_single_cert(vec![leaf.der.clone()], key).unwrap();
+    config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
+    TlsAcceptor::from(Arc::new(config))
+}
+
 /// Serves one connection. The handler finds the client certificate in the extensions of the request.
-async fn serve_connection<S, F, R>(stream: S, peer: Option<PeerCertificate>, handler: F)
+async fn serve_connection<S, F, R>(stream: S, is_http2: bool, peer: Option<PeerCertificate>, handler: F)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    F: Fn(Request<Incoming>) -> R,
-    R: Future<Output = Response<Full<Bytes>>>,
+    F: Fn(Request<Incoming>) -> R + Clone + Send + 'static,
+    R: Future<Output = Response<Full<Bytes>>> + Send + 'static,
 {
-    let service = service_fn(|mut request: Request<Incoming>| {
+    let service = service_fn(move |mut request: Request<Incoming>| {
         if let Some(peer) = peer.clone() {
             request.extensions_mut().insert(peer);
         }
         let response = handler(request);
         async { Ok::<_, Infallible>(response.await) }
     });
+    let stream = TokioIo::new(stream);
     // Ignores the error of a client that closes its connection.
-    let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+    let _ = if is_http2 {
+        http2::Builder::new(TokioExecutor::new()).serve_connection(stream, service).await
+    } else {
+        http1::Builder::new().serve_connection(stream, service).with_upgrades().await
+    };
 }
 
 /// The certificate of the client, in DER.

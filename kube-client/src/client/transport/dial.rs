@@ -20,9 +20,9 @@ use tokio::time::timeout;
 use tower::{Service, util::ServiceExt};
 
 use super::{
-    failure::{ConnectFailure, ResolveFailure, find},
+    failure::{ConnectFailure, ResolveFailure, copy_io_error, find},
     stall::{Duplex, Stream},
-    tls::{Tls, already_connected, handshake, server_name},
+    tls::{Offer, Protocol, Tls, already_connected, handshake, server_name},
 };
 use crate::error::{BoxError, TransportKind, Wait};
 
@@ -91,8 +91,13 @@ impl Connector {
         self.tls.as_ref().map_or_else(|| error.to_string(), |tls| tls.explain(error))
     }
 
-    /// Opens a connection to the authority of `target`, with TLS if the scheme of `target` is `https`.
-    pub(super) async fn connect(&self, target: &Uri) -> Result<Stream, ConnectFailure> {
+    /// Opens a connection to the authority of `target`, with TLS if the scheme of `target` is `https`. Also returns the
+    /// negotiated protocol, which is HTTP/1.1 without TLS.
+    pub(super) async fn connect(
+        &self,
+        target: &Uri,
+        offer: Offer,
+    ) -> Result<(Stream, Protocol), ConnectFailure> {
         let host = target.authority().map_or("", |authority| authority.as_str()).to_owned();
         let connecting = self.dial(target, &host);
         let raw = match self.limits.connect {
@@ -101,12 +106,12 @@ impl Connector {
                 .await
                 .map_err(|_| ConnectFailure::timeout(Wait::Connect, after, self.via(&host)))??,
         };
-        let stream = if target.scheme() == Some(&Scheme::HTTPS) {
-            self.secure(raw, target, &host).await?
+        let (stream, protocol) = if target.scheme() == Some(&Scheme::HTTPS) {
+            self.secure(raw, target, &host, offer).await?
         } else {
-            raw
+            (raw, Protocol::Http1)
         };
-        Ok(Stream::new(stream, self.limits.write))
+        Ok((Stream::new(stream, self.limits.write), protocol))
     }
 
     /// Opens the byte stream to the server, through the proxy if there is one. TLS with the server is not included.
@@ -152,7 +157,7 @@ impl Connector {
             Ok(name) => handshake(Box::new(stream), proxy, name, tls.clone()).await,
             Err(error) => Err(error),
         };
-        done.map_err(|error| {
+        done.map(|(stream, _)| stream).map_err(|error| {
             let what = format!(
                 "no TLS connection with the proxy itself for {}: its certificate must be for its name and from an \
                  authority that this system trusts",
@@ -168,7 +173,8 @@ impl Connector {
         raw: Box<dyn Duplex>,
         target: &Uri,
         host: &str,
-    ) -> Result<Box<dyn Duplex>, ConnectFailure> {
+        offer: Offer,
+    ) -> Result<(Box<dyn Duplex>, Protocol), ConnectFailure> {
         let failed =
             |what: String, source: BoxError| ConnectFailure::failed(TransportKind::Tls, what, source);
         let Some(tls) = &self.tls else {
@@ -180,7 +186,7 @@ impl Connector {
         let name = tls
             .server_name(target)
             .map_err(|error| failed(format!("no TLS connection to {host}: not a host name"), error))?;
-        let shaking = handshake(raw, target, name, tls.config());
+        let shaking = handshake(raw, target, name, tls.config(offer));
         let done = match self.limits.tls {
             None => shaking.await,
             Some(after) => timeout(after, shaking)
@@ -228,14 +234,6 @@ impl Connector {
         };
         let port = proxy.port().map(|port| format!(":{port}")).unwrap_or_default();
         format!("{host} through the proxy {}{port}", proxy.host().unwrap_or_default())
-    }
-}
-
-/// Copies an I/O error, which is not `Clone`: its kind and its text.
-fn copy_io_error(error: &io::Error) -> io::Error {
-    match error.raw_os_error() {
-        Some(code) => io::Error::from_raw_os_error(code),
-        None => io::Error::new(error.kind(), error.to_string()),
     }
 }
 

@@ -3,17 +3,17 @@
 //! hyper wraps the errors of the stream; `classify` finds them in the chain of sources.
 
 use http::{Method, Uri};
-use std::{error::Error as StdError, fmt, io, time::Duration};
+use std::{error::Error as StdError, fmt, io, sync::Arc, time::Duration};
 
 use super::dial::Connector;
 use crate::error::{BoxError, Error, TransportKind, Wait};
 
-/// Why opening a connection failed.
-#[derive(Debug)]
+/// Why opening a connection failed. Cloned for each request that waits for the connection.
+#[derive(Clone, Debug)]
 pub(crate) struct ConnectFailure {
     cause: Cause,
     what: String,
-    source: Option<BoxError>,
+    source: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
 /// The cause of a failed connection: an error, or an elapsed timeout.
@@ -25,7 +25,14 @@ enum Cause {
 
 impl ConnectFailure {
     pub(super) fn failed(kind: TransportKind, what: String, source: impl Into<BoxError>) -> Self {
+        let source: BoxError = source.into();
         Self { cause: Cause::Failed(kind), what, source: Some(source.into()) }
+    }
+
+    /// The protocol cannot be started on a new connection.
+    pub(super) fn broken(target: &Uri, source: impl Into<BoxError>) -> Self {
+        let host = target.authority().map_or("", |authority| authority.as_str());
+        Self::failed(TransportKind::Broken, format!("the connection to {host} broke at its start"), source)
     }
 
     pub(super) fn timeout(wait: Wait, after: Duration, what: String) -> Self {
@@ -34,7 +41,14 @@ impl ConnectFailure {
 
     fn into_error(self) -> Error {
         match self.cause {
-            Cause::Failed(kind) => Error::Transport { kind, what: self.what, source: self.source },
+            Cause::Failed(kind) => {
+                let source = self.source.map(|source| match source.downcast_ref::<io::Error>() {
+                    // Callers may look for this type.
+                    Some(error) if error.get_ref().is_none() => copy_io_error(error).into(),
+                    _ => Box::new(source) as BoxError,
+                });
+                Error::Transport { kind, what: self.what, source }
+            }
             Cause::Timeout(wait, after) => Error::Timeout { wait, after, what: self.what },
         }
     }
@@ -47,6 +61,14 @@ impl fmt::Display for ConnectFailure {
 }
 
 impl StdError for ConnectFailure {}
+
+/// Copies an I/O error, which is not `Clone`: its kind and its text.
+pub(super) fn copy_io_error(error: &io::Error) -> io::Error {
+    match error.raw_os_error() {
+        Some(code) => io::Error::from_raw_os_error(code),
+        None => io::Error::new(error.kind(), error.to_string()),
+    }
+}
 
 /// The lookup of a host name failed.
 #[derive(Debug)]

@@ -18,6 +18,8 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
+use tokio::time::Instant;
+
 use super::stall::Stream;
 use crate::client::body::Body;
 
@@ -32,7 +34,8 @@ type ConnectionFuture = Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>;
 pub(super) struct Connection {
     sender: SendRequest<Body>,
     /// `None` after the connection is closed or upgraded.
-    connection: Option<ConnectionFuture>,
+    future: Option<ConnectionFuture>,
+    opened: Instant,
 }
 
 impl Connection {
@@ -41,7 +44,13 @@ impl Connection {
         let stream = TokioIo::new(stream);
         let (sender, connection) =
             http1::Builder::new().max_buf_size(MAX_BUFFER_SIZE).handshake(stream).await?;
-        Ok(Self { sender, connection: Some(Box::pin(connection.with_upgrades())) })
+        let future = Some(Box::pin(connection.with_upgrades()) as ConnectionFuture);
+        Ok(Self { sender, future, opened: Instant::now() })
+    }
+
+    /// When the connection was opened.
+    pub(super) fn opened(&self) -> Instant {
+        self.opened
     }
 
     /// Sends a request in origin form (RFC 9112) and waits for the head of its response. The error contains the request
@@ -55,7 +64,7 @@ impl Connection {
             if let Poll::Ready(response) = response.as_mut().poll(cx) {
                 return Poll::Ready(response);
             }
-            drive(&mut self.connection, cx);
+            drive(&mut self.future, cx);
             response.as_mut().poll(cx)
         })
         .await
@@ -63,14 +72,14 @@ impl Connection {
 
     /// Polls the connection: reads and writes until the socket would block.
     pub(super) fn drive(&mut self, cx: &mut Context<'_>) {
-        drive(&mut self.connection, cx);
+        drive(&mut self.future, cx);
     }
 
     /// Waits until the connection is closed, or until hyper has passed the stream to the HTTP upgrade.
     pub(super) async fn ended(&mut self) {
         poll_fn(|cx| {
             self.drive(cx);
-            if self.connection.is_some() { Poll::Pending } else { Poll::Ready(()) }
+            if self.future.is_some() { Poll::Pending } else { Poll::Ready(()) }
         })
         .await;
     }
@@ -79,7 +88,7 @@ impl Connection {
     /// task polls an idle connection.
     pub(super) fn is_ready(&mut self) -> bool {
         self.drive(&mut Context::from_waker(Waker::noop()));
-        self.connection.is_some() && self.sender.is_ready()
+        self.future.is_some() && self.sender.is_ready()
     }
 }
 

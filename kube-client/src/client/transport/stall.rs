@@ -30,6 +30,11 @@ impl Stream {
         Self { inner, limit, timer: None }
     }
 
+    /// The limit on a write without progress.
+    pub(super) fn limit(&self) -> Option<Duration> {
+        self.limit
+    }
+
     /// Calls `write`. Fails if no write has succeeded for the time limit.
     fn limit_write<T>(
         &mut self,

@@ -15,10 +15,26 @@ use super::stall::Duplex;
 use crate::config::bare_host;
 use crate::error::BoxError;
 
+/// A version of HTTP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Protocol {
+    Http1,
+    Http2,
+}
+
+/// The versions of HTTP that are offered to the server by ALPN (RFC 7301).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Offer {
+    Http1,
+    /// HTTP/2 and HTTP/1.1; the server selects one.
+    Both,
+}
+
 /// The TLS settings for the API server.
 #[derive(Clone)]
 pub(crate) struct Tls {
-    config: Arc<ClientConfig>,
+    http1: Arc<ClientConfig>,
+    both: Arc<ClientConfig>,
     /// The server name (SNI) that the certificate is verified against, instead of the host in the address.
     server_name: Option<ServerName<'static>>,
     /// Explains a TLS error in terms of kubeconfig fields.
@@ -31,14 +47,18 @@ impl Tls {
         server_name: Option<ServerName<'static>>,
         explain: fn(&rustls::Error) -> String,
     ) -> Self {
-        Self { config: http1_only(config), server_name, explain }
+        let both = offering(config.clone(), &[b"h2", HTTP1]);
+        Self { http1: http1_only(config), both, server_name, explain }
     }
 
     /// A copy with an empty session cache: a resumed session would keep the client certificate of its first handshake.
     pub(super) fn without_sessions(&self) -> Self {
-        let mut config = ClientConfig::clone(&self.config);
-        config.resumption = Resumption::default();
-        Self { config: Arc::new(config), ..self.clone() }
+        let fresh = |config: &ClientConfig| {
+            let mut config = config.clone();
+            config.resumption = Resumption::default();
+            Arc::new(config)
+        };
+        Self { http1: fresh(&self.http1), both: fresh(&self.both), ..self.clone() }
     }
 
     /// The name that the certificate of `target` is verified against.
@@ -46,8 +66,11 @@ impl Tls {
         self.server_name.clone().map_or_else(|| server_name(target), Ok)
     }
 
-    pub(super) fn config(&self) -> Arc<ClientConfig> {
-        self.config.clone()
+    pub(super) fn config(&self, offer: Offer) -> Arc<ClientConfig> {
+        match offer {
+            Offer::Http1 => self.http1.clone(),
+            Offer::Both => self.both.clone(),
+        }
     }
 
     pub(super) fn explain(&self, error: &rustls::Error) -> String {
@@ -55,9 +78,17 @@ impl Tls {
     }
 }
 
+/// The name of HTTP/1.1 in ALPN.
+const HTTP1: &[u8] = b"http/1.1";
+
 /// Completes the configuration of a TLS connection on which only HTTP/1.1 is used.
-pub(crate) fn http1_only(mut config: ClientConfig) -> Arc<ClientConfig> {
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+pub(crate) fn http1_only(config: ClientConfig) -> Arc<ClientConfig> {
+    offering(config, &[HTTP1])
+}
+
+/// A configuration with these ALPN protocols.
+fn offering(mut config: ClientConfig, protocols: &[&[u8]]) -> Arc<ClientConfig> {
+    config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
     Arc::new(config)
 }
 
@@ -66,17 +97,24 @@ pub(super) fn server_name(target: &Uri) -> Result<ServerName<'static>, BoxError>
     Ok(ServerName::try_from(bare_host(target).to_owned())?)
 }
 
-/// Performs the TLS handshake with the server `name` over a connected stream.
+/// Performs the TLS handshake with the server `name` over a connected stream. Also returns the negotiated protocol.
 pub(super) async fn handshake(
     stream: Box<dyn Duplex>,
     target: &Uri,
     name: ServerName<'static>,
     config: Arc<ClientConfig>,
-) -> Result<Box<dyn Duplex>, BoxError> {
+) -> Result<(Box<dyn Duplex>, Protocol), BoxError> {
     let name = Arc::new(FixedServerNameResolver::new(name));
     let connector = HttpsConnector::new(already_connected(stream), config, true, name);
     match connector.oneshot(target.clone()).await? {
-        MaybeHttpsStream::Https(stream) => Ok(Box::new(stream.into_inner())),
+        MaybeHttpsStream::Https(stream) => {
+            let stream = stream.into_inner();
+            let protocol = match stream.get_ref().1.alpn_protocol() {
+                Some(b"h2") => Protocol::Http2,
+                _ => Protocol::Http1,
+            };
+            Ok((Box::new(stream), protocol))
+        }
         MaybeHttpsStream::Http(_) => Err("the stream is not encrypted".into()),
     }
 }

@@ -4,6 +4,7 @@ mod actions;
 mod auth;
 mod closed_connections;
 mod conflict;
+mod connections;
 mod controller;
 mod crd;
 mod derived;
@@ -50,6 +51,7 @@ pub(super) const ALL: &[Suite] = &[
     validation::SUITE,
     streams::SUITE,
     closed_connections::SUITE,
+    connections::SUITE,
     controller::SUITE,
     wait::SUITE,
     events::SUITE,

@@ -1,0 +1,124 @@
+//! An HTTP/2 server over TLS whose handlers decide about each stream.
+
+use bytes::Bytes;
+use h2::{RecvStream, server::SendResponse};
+use http::{Request, Response};
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering::SeqCst},
+    },
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::mpsc,
+    task::JoinSet,
+};
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
+
+use crate::{
+    client::tests::server::{Authority, tls_acceptor},
+    config::{Config, RetryPolicy},
+};
+
+pub(super) type Handled = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// A request as an HTTP/2 server received it.
+pub(super) struct Received {
+    /// The number of the connection, from 0.
+    pub(super) connection: u32,
+    pub(super) request: Request<RecvStream>,
+    pub(super) respond: SendResponse<Bytes>,
+}
+
+impl Received {
+    /// Responds with the number of the connection, and the request line and headers.
+    pub(super) fn echo(mut self) {
+        let (connection, request) = (self.connection, &self.request);
+        let text = format!("{connection} {} {}\n{:?}", request.method(), request.uri(), request.headers());
+        let mut body = self.respond.send_response(Response::new(()), false).unwrap();
+        body.send_data(text.into(), true).unwrap();
+    }
+
+    /// Responds with the number of the connection, and keeps the body open until the client resets the stream.
+    pub(super) async fn hold(mut self) {
+        let mut body = self.respond.send_response(Response::new(()), false).unwrap();
+        body.send_data(self.connection.to_string().into(), false).unwrap();
+        let _ = std::future::poll_fn(|cx| body.poll_reset(cx)).await;
+    }
+}
+
+/// An HTTP/2 server over TLS. Dropping it closes its connections.
+pub(super) struct Http2Server {
+    pub(super) config: Config,
+    pub(super) accepted: Arc<AtomicU32>,
+    /// Receives one message per closed connection.
+    pub(super) closed: mpsc::UnboundedReceiver<()>,
+    _tasks: JoinSet<()>,
+}
+
+/// Accepts TLS connections and passes each to `serve`, with its number.
+pub(super) async fn accept<F>(
+    serve: impl Fn(TlsStream<TcpStream>, u32) -> F + Send + Sync + 'static,
+) -> Http2Server
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let authority = Authority::new("ca");
+    let tls: TlsAcceptor = tls_acceptor(&authority.issue(&["127.0.0.1"], |_| {}), None, &[b"h2"]);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut config = Config::new(format!("https://{}", listener.local_addr().unwrap()).parse().unwrap());
+    config.root_cert = Some(vec![authority.der()]);
+    config.retry = RetryPolicy::never();
+    let accepted = Arc::new(AtomicU32::new(0));
+    let (counter, (on_close, closed)) = (accepted.clone(), mpsc::unbounded_channel());
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async move {
+        let mut connections = JoinSet::new();
+        while let Ok((stream, _)) = listener.accept().await {
+            let connection = counter.fetch_add(1, SeqCst);
+            let Ok(stream) = tls.accept(stream).await else { continue };
+            let (serving, on_close) = (serve(stream, connection), on_close.clone());
+            connections.spawn(async move {
+                serving.await;
+                let _ = on_close.send(());
+            });
+        }
+    });
+    Http2Server { config, accepted, closed, _tasks: tasks }
+}
+
+/// Serves HTTP/2 with at most `max_streams` concurrent streams per connection.
+pub(super) async fn serve(
+    max_streams: u32,
+    handler: impl Fn(Received) -> Handled + Send + Sync + 'static,
+) -> Http2Server {
+    let handler = Arc::new(handler);
+    accept(move |stream, connection| serve_connection(stream, connection, max_streams, handler.clone())).await
+}
+
+pub(super) async fn serve_connection(
+    stream: TlsStream<TcpStream>,
+    connection: u32,
+    max_streams: u32,
+    handler: Arc<dyn Fn(Received) -> Handled + Send + Sync>,
+) {
+    let mut builder = h2::server::Builder::new();
+    let Ok(mut http2) = builder.max_concurrent_streams(max_streams).handshake(stream).await else { return };
+    let mut requests = JoinSet::new();
+    while let Some(Ok((request, respond))) = http2.accept().await {
+        requests.spawn(handler(Received { connection, request, respond }));
+    }
+}
+
+/// Echoes calls, and holds watches.
+pub(super) fn echo_or_hold(received: Received) -> Handled {
+    Box::pin(async move {
+        match received.request.uri().query() {
+            Some(query) if query.contains("watch") => received.hold().await,
+            _ => received.echo(),
+        }
+    })
+}

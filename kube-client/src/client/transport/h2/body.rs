@@ -1,0 +1,177 @@
+//! The bodies of an HTTP/2 stream. The reader of the response also sends the rest of the request's body.
+
+use bytes::Bytes;
+use h2::{Reason, RecvStream, SendStream};
+use http::{HeaderMap, header};
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use std::{
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+use tokio::time::{Sleep, sleep};
+
+use super::Lease;
+use crate::client::{body::Body, transport::failure::WriteStalled};
+use crate::error::BoxError;
+
+/// The body of a response. Dropping it before its end resets the stream, which cancels the request on the server.
+pub(super) struct ResponseBody {
+    // Dropped before the lease: the reset of the stream needs the connection.
+    received: RecvStream,
+    upload: Option<Upload>,
+    /// The rest of `Content-Length`.
+    left: Option<u64>,
+    /// `None` after the end of the body or an error.
+    lease: Option<Lease>,
+}
+
+impl ResponseBody {
+    pub(super) fn new(
+        received: RecvStream,
+        upload: Option<Upload>,
+        lease: Lease,
+        headers: &HeaderMap,
+    ) -> Self {
+        let left = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+        let lease = (!received.is_end_stream()).then_some(lease);
+        Self { received, upload, left, lease }
+    }
+
+    fn end(&mut self) {
+        self.upload = None;
+        self.lease = None;
+    }
+}
+
+impl HttpBody for ResponseBody {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let this = self.get_mut();
+        if this.lease.is_none() {
+            return Poll::Ready(None);
+        }
+        // The server may respond before it has read the request; then its response matters.
+        let _ = Upload::poll_option(&mut this.upload, cx);
+        loop {
+            match ready!(this.received.poll_data(cx)) {
+                // Skipped: a reader of the whole body would copy it.
+                Some(Ok(data)) if data.is_empty() => {}
+                Some(Ok(data)) => {
+                    // An error means that the stream is closed; the next poll returns it.
+                    let _ = this.received.flow_control().release_capacity(data.len());
+                    this.left = this.left.map(|left| left.saturating_sub(data.len() as u64));
+                    if this.received.is_end_stream() {
+                        this.end();
+                    }
+                    return Poll::Ready(Some(Ok(Frame::data(data))));
+                }
+                // The server needs no more of the request (RFC 9113, 8.1).
+                Some(Err(error)) if error.is_reset() && error.reason() == Some(Reason::NO_ERROR) => {
+                    this.end();
+                    return Poll::Ready(None);
+                }
+                Some(Err(error)) => {
+                    let cause = this.lease.as_ref().map(|lease| lease.failed(error).error);
+                    this.end();
+                    return Poll::Ready(cause.map(Err));
+                }
+                None => {
+                    let trailers = ready!(this.received.poll_trailers(cx));
+                    this.end();
+                    return Poll::Ready(
+                        trailers.ok().flatten().map(|trailers| Ok(Frame::trailers(trailers))),
+                    );
+                }
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.lease.is_none()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self.left {
+            Some(left) if self.lease.is_some() => SizeHint::with_exact(left),
+            Some(_) => SizeHint::with_exact(0),
+            None => SizeHint::default(),
+        }
+    }
+}
+
+/// Sends a streamed body as the server grants capacity.
+pub(super) struct Upload {
+    stream: SendStream<Bytes>,
+    body: Body,
+    /// The bytes that wait for capacity.
+    pending: Bytes,
+    /// The limit on a wait for capacity.
+    limit: Option<Duration>,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl Upload {
+    pub(super) fn new(stream: SendStream<Bytes>, body: Body, limit: Option<Duration>) -> Self {
+        Self { stream, body, pending: Bytes::new(), limit, timer: None }
+    }
+
+    /// Sends more of the body, and drops the upload at its end. Returns an error of the body, or of a wait for
+    /// capacity; the stream is reset then. An error of the stream also ends the upload; the response returns it.
+    pub(super) fn poll_option(
+        upload: &mut Option<Self>,
+        cx: &mut Context<'_>,
+    ) -> Option<Result<(), BoxError>> {
+        let Poll::Ready(done) = upload.as_mut()?.poll(cx) else { return None };
+        if let (Err(_), Some(upload)) = (&done, upload.as_mut()) {
+            upload.stream.send_reset(Reason::CANCEL);
+        }
+        *upload = None;
+        Some(done)
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        loop {
+            while !self.pending.is_empty() {
+                self.stream.reserve_capacity(self.pending.len());
+                let Some(Ok(capacity)) = ready!(self.poll_capacity(cx))? else { return Poll::Ready(Ok(())) };
+                let piece = self.pending.split_to(capacity.min(self.pending.len()));
+                if self.stream.send_data(piece, false).is_err() {
+                    return Poll::Ready(Ok(()));
+                }
+            }
+            match ready!(Pin::new(&mut self.body).poll_frame(cx)).transpose()?.map(Frame::into_data) {
+                Some(Ok(data)) => self.pending = data,
+                Some(Err(frame)) => {
+                    if let Ok(trailers) = frame.into_trailers() {
+                        let _ = self.stream.send_trailers(trailers);
+                        return Poll::Ready(Ok(()));
+                    }
+                }
+                None => {
+                    let _ = self.stream.send_data(Bytes::new(), true);
+                    return Poll::Ready(Ok(()));
+                }
+            }
+        }
+    }
+
+    /// Waits for capacity, at most for the limit.
+    fn poll_capacity(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<Result<usize, h2::Error>>, WriteStalled>> {
+        if let Poll::Ready(capacity) = self.stream.poll_capacity(cx) {
+            self.timer = None;
+            return Poll::Ready(Ok(capacity));
+        }
+        let Some(limit) = self.limit else { return Poll::Pending };
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(limit)));
+        timer.as_mut().poll(cx).map(|()| Err(WriteStalled(limit)))
+    }
+}

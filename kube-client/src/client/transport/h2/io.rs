@@ -1,0 +1,165 @@
+//! The socket of an HTTP/2 connection, and what is known about it: when it was last read, and why it failed.
+
+use std::{
+    fmt, io,
+    pin::Pin,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::Instant,
+};
+
+use crate::client::transport::{
+    failure::{WriteStalled, find},
+    stall::Stream,
+};
+use crate::error::BoxError;
+
+/// When the socket was last read, and why it failed. The driver and the requests of a connection share it.
+#[derive(Debug)]
+pub(super) struct Health {
+    opened: Instant,
+    /// The time from `opened` to the last read, in milliseconds.
+    last_read: AtomicU64,
+    failure: OnceLock<Failure>,
+}
+
+/// The cause of a failed socket that requests must be able to recognise.
+#[derive(Clone, Debug)]
+enum Failure {
+    Stalled(Duration),
+    Tls(rustls::Error),
+    Unanswered(Duration),
+}
+
+impl Default for Health {
+    fn default() -> Self {
+        Self { opened: Instant::now(), last_read: AtomicU64::new(0), failure: OnceLock::new() }
+    }
+}
+
+impl Health {
+    /// When bytes were last read.
+    pub(super) fn last_read(&self) -> Instant {
+        self.opened + Duration::from_millis(self.last_read.load(Ordering::Relaxed))
+    }
+
+    /// Records that the server has not answered a ping for this time.
+    pub(super) fn set_unanswered(&self, wait: Duration) {
+        // Only the first cause is kept.
+        let _ = self.failure.set(Failure::Unanswered(wait));
+    }
+
+    fn set_read(&self) {
+        let passed = u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.last_read.store(passed, Ordering::Relaxed);
+    }
+
+    fn set_failed(&self, error: &io::Error) {
+        let failure = if let Some(WriteStalled(limit)) = find(error) {
+            Failure::Stalled(*limit)
+        } else if let Some(error) = find::<rustls::Error>(error) {
+            Failure::Tls(error.clone())
+        } else {
+            return;
+        };
+        let _ = self.failure.set(failure);
+    }
+
+    /// The recorded cause of an error of the socket, or the error.
+    pub(super) fn cause(&self, error: h2::Error) -> BoxError {
+        match self.failure.get().filter(|_| error.is_io()) {
+            Some(Failure::Stalled(limit)) => WriteStalled(*limit).into(),
+            Some(Failure::Tls(error)) => error.clone().into(),
+            Some(Failure::Unanswered(wait)) => PingUnanswered(*wait).into(),
+            None => error.into(),
+        }
+    }
+}
+
+/// The server did not answer a ping within this time.
+#[derive(Debug)]
+struct PingUnanswered(Duration);
+
+impl fmt::Display for PingUnanswered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the server did not answer an HTTP/2 ping for {:?}", self.0)
+    }
+}
+
+impl std::error::Error for PingUnanswered {}
+
+/// A socket that records its reads and its failure in a [`Health`].
+pub(super) struct Monitored {
+    inner: Stream,
+    health: Arc<Health>,
+}
+
+impl Monitored {
+    pub(super) fn new(inner: Stream, health: Arc<Health>) -> Self {
+        Self { inner, health }
+    }
+
+    fn record<T>(&self, done: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if let Poll::Ready(Err(error)) = &done {
+            self.health.set_failed(error);
+        }
+        done
+    }
+}
+
+impl AsyncRead for Monitored {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = buffer.filled().len();
+        let done = Pin::new(&mut this.inner).poll_read(cx, buffer);
+        if buffer.filled().len() > before {
+            this.health.set_read();
+        }
+        this.record(done)
+    }
+}
+
+impl AsyncWrite for Monitored {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let done = Pin::new(&mut this.inner).poll_write(cx, bytes);
+        this.record(done)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let done = Pin::new(&mut this.inner).poll_flush(cx);
+        this.record(done)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let done = Pin::new(&mut this.inner).poll_shutdown(cx);
+        this.record(done)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        pieces: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let done = Pin::new(&mut this.inner).poll_write_vectored(cx, pieces);
+        this.record(done)
+    }
+}

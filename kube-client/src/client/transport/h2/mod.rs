@@ -1,0 +1,234 @@
+//! `Connection`: one HTTP/2 connection, whose requests share one socket. One task reads and writes the socket.
+//!
+//! It must not select connections: `pool` does.
+
+mod body;
+mod driver;
+mod head;
+mod io;
+#[cfg(test)]
+mod tests;
+
+use bytes::Bytes;
+use h2::{
+    Reason,
+    client::{Builder, SendRequest},
+};
+use http::{Request, Response, Uri};
+use std::{
+    fmt,
+    future::{Future, poll_fn},
+    pin::pin,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    task::Poll,
+    time::Duration,
+};
+use tokio::{task::JoinHandle, time::Instant};
+
+use self::{
+    body::{ResponseBody, Upload},
+    io::{Health, Monitored},
+};
+use super::stall::Stream;
+use crate::client::body::Body;
+use crate::error::BoxError;
+
+/// How many unread bytes of one response the server may send.
+const STREAM_WINDOW: u32 = 4 << 20;
+/// How many unread bytes of all responses of a connection the server may send. A response that is not read must not
+/// stop the others: this limit is reached only when 64 responses are not read.
+const CONNECTION_WINDOW: u32 = 64 * STREAM_WINDOW;
+/// The size of the largest frame that the server may send.
+const MAX_FRAME: u32 = 128 << 10;
+/// The size of the largest head of a response.
+const MAX_HEAD: u32 = 128 << 10;
+
+/// A connection with many concurrent requests. Dropping it closes the socket.
+pub(super) struct Connection {
+    sender: SendRequest<Bytes>,
+    driver: Driver,
+    health: Arc<Health>,
+    opened: Instant,
+    /// The limit on a write without progress.
+    write_limit: Option<Duration>,
+    /// The number of leases.
+    streams: AtomicUsize,
+    idle_since: Mutex<Instant>,
+    retired: AtomicBool,
+}
+
+/// The task that reads and writes the socket of a connection.
+struct Driver(JoinHandle<()>);
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Connection {
+    /// Starts HTTP/2 over a connected stream, and a task on the current runtime. `expected_streams` is the limit on
+    /// concurrent streams until the server has sent its settings.
+    pub(super) async fn open(stream: Stream, expected_streams: usize) -> Result<Arc<Self>, h2::Error> {
+        let (health, write_limit) = (Arc::new(Health::default()), stream.limit());
+        let (sender, connection) = Builder::new()
+            .initial_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_frame_size(MAX_FRAME)
+            .max_header_list_size(MAX_HEAD)
+            .initial_max_send_streams(expected_streams)
+            .enable_push(false)
+            .handshake(Monitored::new(stream, health.clone()))
+            .await?;
+        let driver = Driver(tokio::spawn(driver::drive(connection, health.clone())));
+        let now = Instant::now();
+        Ok(Arc::new(Self {
+            sender,
+            driver,
+            health,
+            opened: now,
+            write_limit,
+            streams: AtomicUsize::new(0),
+            idle_since: Mutex::new(now),
+            retired: AtomicBool::new(false),
+        }))
+    }
+
+    /// Whether another request may be sent over this connection.
+    pub(super) fn is_open(&self) -> bool {
+        !self.retired.load(Ordering::Relaxed) && !self.driver.0.is_finished()
+    }
+
+    /// Excludes the connection from further requests. In-flight requests continue.
+    fn retire(&self) {
+        self.retired.store(true, Ordering::Relaxed);
+    }
+
+    /// The number of requests and unread responses.
+    pub(super) fn streams(&self) -> usize {
+        self.streams.load(Ordering::Relaxed)
+    }
+
+    /// The limit of the server on concurrent streams (`SETTINGS_MAX_CONCURRENT_STREAMS`), or the expected one until the
+    /// server has sent its settings.
+    pub(super) fn max_streams(&self) -> usize {
+        self.sender.current_max_send_streams()
+    }
+
+    /// When the connection was opened.
+    pub(super) fn opened(&self) -> Instant {
+        self.opened
+    }
+
+    /// Since when the connection has no streams; `None` if it has some.
+    pub(super) fn idle_since(&self) -> Option<Instant> {
+        let since = *self.idle_since.lock().unwrap_or_else(PoisonError::into_inner);
+        (self.streams() == 0).then_some(since)
+    }
+
+    /// Reserves a stream.
+    pub(super) fn lease(self: &Arc<Self>) -> Lease {
+        self.streams.fetch_add(1, Ordering::Relaxed);
+        Lease(self.clone())
+    }
+
+    /// The cause of an error: h2 keeps only the text of an error of the socket.
+    fn cause(&self, error: h2::Error) -> BoxError {
+        self.health.cause(error)
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection").field("streams", &self.streams()).finish_non_exhaustive()
+    }
+}
+
+/// One stream of a connection, for a request and its response. The connection stays open until its leases are dropped.
+pub(super) struct Lease(Arc<Connection>);
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if self.0.streams.fetch_sub(1, Ordering::Relaxed) == 1 {
+            *self.0.idle_since.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        }
+    }
+}
+
+/// Why a request has no response.
+#[derive(Debug)]
+pub(super) struct SendFailure {
+    pub(super) error: BoxError,
+    /// Whether the server has certainly not processed the request.
+    pub(super) is_unprocessed: bool,
+}
+
+impl Lease {
+    /// Waits until the connection accepts a request. After an error, the connection is not used for further requests.
+    pub(super) async fn ready(&self) -> Result<SendRequest<Bytes>, SendFailure> {
+        let mut sender = self.0.sender.clone();
+        match poll_fn(|cx| sender.poll_ready(cx)).await {
+            Ok(()) => Ok(sender),
+            Err(error) => Err(self.unsent(error)),
+        }
+    }
+
+    /// Sends a request and waits for the head of its response.
+    pub(super) async fn send(
+        self,
+        mut sender: SendRequest<Bytes>,
+        target: &Uri,
+        request: Request<Body>,
+    ) -> Result<Response<Body>, SendFailure> {
+        let (head, body) =
+            head::split(request, target).map_err(|error| SendFailure { error, is_unprocessed: false })?;
+        let body = body.into_bytes();
+        let is_empty = matches!(body, Ok(None));
+        let (response, mut stream) =
+            sender.send_request(head, is_empty).map_err(|error| self.unsent(error))?;
+        let mut upload = match body {
+            Ok(None) => None,
+            Ok(Some(bytes)) => {
+                // An error resets the stream, and `response` returns it.
+                let _ = stream.send_data(bytes, true);
+                None
+            }
+            Err(body) => Some(Upload::new(stream, body, self.0.write_limit)),
+        };
+        let mut response = pin!(response);
+        let response = poll_fn(|cx| {
+            if let Poll::Ready(response) = response.as_mut().poll(cx) {
+                return Poll::Ready(response.map_err(|error| self.failed(error)));
+            }
+            match Upload::poll_option(&mut upload, cx) {
+                Some(Err(error)) => Poll::Ready(Err(SendFailure { error, is_unprocessed: false })),
+                _ => Poll::Pending,
+            }
+        })
+        .await?;
+        let (parts, received) = response.into_parts();
+        let body = ResponseBody::new(received, upload, self, &parts.headers);
+        Ok(Response::from_parts(parts, Body::wrap_body(body)))
+    }
+
+    /// An error before the request was sent.
+    fn unsent(&self, error: h2::Error) -> SendFailure {
+        self.0.retire();
+        SendFailure { error: self.0.cause(error), is_unprocessed: true }
+    }
+
+    /// An error after the request was sent. The server has not processed a request whose stream it refuses, and one
+    /// whose stream id is beyond the last id in its GOAWAY frame (RFC 9113, 6.8 and 8.7). h2 returns the error of a
+    /// GOAWAY frame only for such streams.
+    fn failed(&self, error: h2::Error) -> SendFailure {
+        let refused = error.is_reset() && error.reason() == Some(Reason::REFUSED_STREAM);
+        let is_unprocessed = error.is_remote() && (refused || error.is_go_away());
+        if !error.is_reset() {
+            self.0.retire();
+        }
+        SendFailure { error: self.0.cause(error), is_unprocessed }
+    }
+}

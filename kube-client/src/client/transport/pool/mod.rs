@@ -1,0 +1,358 @@
+//! `Pool`: the open connections of a client, and the dials that are in progress.
+//!
+//! It must not open connections: the transport does.
+
+mod returned;
+mod select;
+
+pub(super) use returned::Returned;
+pub(super) use select::{Class, Demand};
+
+use futures::{
+    FutureExt,
+    future::{BoxFuture, Shared, WeakShared},
+};
+use http::{Uri, uri::Authority, uri::Scheme};
+use std::{
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::Duration,
+};
+use tokio::{
+    runtime::{Handle, Id},
+    task::AbortHandle,
+    time::{Instant, sleep_until},
+};
+
+use self::select::{Load, capacity, protocol, select};
+use super::{
+    failure::ConnectFailure,
+    h1, h2,
+    tls::{Offer, Protocol},
+};
+use crate::client::clock;
+
+/// The pool key of a connection: server, generation of the client certificate, and runtime. A request uses only a
+/// connection with an equal key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct PoolKey {
+    server: ServerKey,
+    generation: u64,
+    /// The runtime whose I/O driver the socket is registered with. While this runtime is not polled, the socket wakes
+    /// no task of another runtime.
+    runtime: Option<Id>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct ServerKey {
+    scheme: Option<Scheme>,
+    authority: Option<Authority>,
+}
+
+/// The settings of a pool.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PoolSettings {
+    /// How long a connection may be idle; `None` keeps it until the server closes it.
+    pub(crate) idle_timeout: Option<Duration>,
+    /// The age after which a connection gets no further requests.
+    pub(crate) max_age: Option<Duration>,
+    /// Whether HTTP/2 is offered to the server.
+    pub(crate) offers_http2: bool,
+}
+
+/// The connections of a client.
+#[derive(Debug)]
+pub(super) struct Pool {
+    settings: PoolSettings,
+    state: Mutex<State>,
+}
+
+/// The limit of kube-apiserver on the concurrent streams of a connection.
+const DEFAULT_MAX_STREAMS: usize = 100;
+
+#[derive(Default)]
+struct State {
+    /// The idle HTTP/1.1 connections, sorted by `Idle::since`, oldest first.
+    idle: Vec<Idle>,
+    /// The HTTP/2 connections, oldest first.
+    shared: Vec<Multiplexed>,
+    dials: Vec<RunningDial>,
+    /// The server's limit on concurrent streams, if a connection has received it.
+    max_streams: Option<usize>,
+    /// The server that has negotiated HTTP/1.1 although HTTP/2 was offered. No further dial offers HTTP/2 to it.
+    http1_server: Option<ServerKey>,
+    generation: u64,
+    /// The task that closes connections after the idle timeout. It ends when no connection is left.
+    reaper: Option<AbortHandle>,
+}
+
+/// An idle HTTP/1.1 connection.
+struct Idle {
+    since: Instant,
+    key: PoolKey,
+    connection: h1::Connection,
+}
+
+/// An HTTP/2 connection.
+struct Multiplexed {
+    key: PoolKey,
+    class: Class,
+    connection: Arc<h2::Connection>,
+}
+
+/// A dial that all requests for the same connections wait for. It is cancelled when all of them are dropped.
+pub(super) type Dial = Shared<BoxFuture<'static, DialResult>>;
+pub(super) type DialResult = Result<Opened, ConnectFailure>;
+
+struct RunningDial {
+    key: PoolKey,
+    class: Class,
+    dial: WeakShared<BoxFuture<'static, DialResult>>,
+}
+
+/// A new connection.
+#[derive(Clone)]
+pub(super) enum Opened {
+    /// For one of the waiting requests; `None` after it was taken.
+    Http1(Arc<Mutex<Option<h1::Connection>>>),
+    Http2(Arc<h2::Connection>),
+}
+
+/// What the pool has for a request.
+pub(super) enum Taken {
+    Http1(h1::Connection),
+    Http2(h2::Lease),
+    /// No connection. A dial that offers both protocols is shared with other requests of the class.
+    Nothing {
+        offer: Offer,
+    },
+}
+
+impl State {
+    /// Drops the closed connections of other runtimes. No request uses the key of a runtime that was shut down, so
+    /// `take` never removes the connections with that key. Called before a new connection is opened, which takes longer
+    /// than this scan.
+    fn drop_closed_of_other_runtimes(&mut self, key: &PoolKey) {
+        self.idle.retain_mut(|idle| idle.key.runtime == key.runtime || idle.connection.is_ready());
+        self.shared.retain(|shared| shared.connection.is_open());
+    }
+
+    /// The lease of a stream of an open connection.
+    fn lease(&mut self, key: &PoolKey, class: Class, max_age: Option<Duration>) -> Option<h2::Lease> {
+        self.shared.retain(|shared| shared.connection.is_open());
+        let now = max_age.map(|_| Instant::now());
+        let loads = self.shared.iter().map(|shared| (shared.key == *key).then(|| shared.load(now)));
+        let Some(selected) = select(class, max_age, loads) else {
+            self.max_streams =
+                self.shared.last().map(|last| last.connection.max_streams()).or(self.max_streams);
+            return None;
+        };
+        Some(self.shared.get(selected)?.connection.lease())
+    }
+
+    /// Closes the connections that have been idle for the timeout. Returns when to look again; `None` if no connection
+    /// is left.
+    fn close_idle(&mut self, timeout: Duration) -> Option<Instant> {
+        let now = Instant::now();
+        let expired = |since: Instant| now.duration_since(since) >= timeout;
+        let old = self.idle.iter().take_while(|idle| expired(idle.since)).count();
+        drop(self.idle.drain(..old));
+        self.shared.retain(|shared| {
+            shared.connection.is_open() && !shared.connection.idle_since().is_some_and(expired)
+        });
+        let idle = self.idle.first().map(|idle| idle.since);
+        let shared = self.shared.iter().map(|shared| shared.connection.idle_since().unwrap_or(now));
+        let oldest = idle.into_iter().chain(shared).min()?;
+        Some(clock::after(oldest, timeout))
+    }
+}
+
+impl Multiplexed {
+    fn load(&self, now: Option<Instant>) -> Load {
+        Load {
+            class: self.class,
+            streams: self.connection.streams(),
+            max_streams: self.connection.max_streams(),
+            age: now.map_or(Duration::ZERO, |now| now.duration_since(self.connection.opened())),
+        }
+    }
+}
+
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} idle and {} shared connections", self.idle.len(), self.shared.len())
+    }
+}
+
+impl Pool {
+    pub(super) fn new(settings: PoolSettings) -> Self {
+        Self { settings, state: Mutex::default() }
+    }
+
+    /// The pool key for requests to `uri` on the current runtime.
+    pub(super) fn key(&self, uri: &Uri) -> PoolKey {
+        let generation = self.state().generation;
+        let runtime = Handle::try_current().ok().map(|runtime| runtime.id());
+        let server = ServerKey { scheme: uri.scheme().cloned(), authority: uri.authority().cloned() };
+        PoolKey { server, generation, runtime }
+    }
+
+    /// A connection for a request.
+    pub(super) fn take(&self, key: &PoolKey, demand: Demand) -> Taken {
+        let offers_http2 = self.settings.offers_http2 && key.server.scheme == Some(Scheme::HTTPS);
+        if let (Demand::Stream(class), true) = (demand, offers_http2) {
+            let mut state = self.state();
+            let known = (state.http1_server.as_ref() == Some(&key.server)).then_some(Protocol::Http1);
+            if protocol(demand, offers_http2, known) == Protocol::Http2 {
+                return match state.lease(key, class, self.settings.max_age) {
+                    Some(lease) => Taken::Http2(lease),
+                    None => Taken::Nothing { offer: Offer::Both },
+                };
+            }
+        }
+        self.take_idle(key).map_or(Taken::Nothing { offer: Offer::Http1 }, Taken::Http1)
+    }
+
+    /// Removes the most recently used open HTTP/1.1 connection with this key. Older connections stay idle, so that
+    /// surplus connections reach the idle timeout.
+    fn take_idle(&self, key: &PoolKey) -> Option<h1::Connection> {
+        loop {
+            let mut idle = {
+                let mut state = self.state();
+                let Some(at) = state.idle.iter().rposition(|idle| idle.key == *key) else {
+                    state.drop_closed_of_other_runtimes(key);
+                    return None;
+                };
+                state.idle.remove(at)
+            };
+            let fresh = self.settings.idle_timeout.is_none_or(|timeout| idle.since.elapsed() < timeout);
+            if fresh && !self.is_old(idle.connection.opened()) && idle.connection.is_ready() {
+                return Some(idle.connection);
+            }
+        }
+    }
+
+    fn is_old(&self, opened: Instant) -> bool {
+        self.settings.max_age.is_some_and(|max_age| opened.elapsed() >= max_age)
+    }
+
+    /// The lease of a stream of a new connection; `None` if other requests use all of them.
+    pub(super) fn lease(&self, connection: &Arc<h2::Connection>) -> Option<h2::Lease> {
+        let _state = self.state();
+        (connection.streams() < capacity(connection.max_streams())).then(|| connection.lease())
+    }
+
+    /// The dial for requests of a class: the running one, or else the one that `start` returns.
+    pub(super) fn dial(
+        &self,
+        key: &PoolKey,
+        class: Class,
+        start: impl FnOnce() -> BoxFuture<'static, DialResult>,
+    ) -> Dial {
+        let mut state = self.state();
+        let mut running = None;
+        state.dials.retain(|dialling| {
+            let Some(dial) = dialling.dial.upgrade().filter(|dial| dial.peek().is_none()) else {
+                return false;
+            };
+            if dialling.key == *key && dialling.class == class {
+                running = Some(dial);
+            }
+            true
+        });
+        running.unwrap_or_else(|| {
+            let dial = start().shared();
+            if let Some(weak) = dial.downgrade() {
+                state.dials.push(RunningDial { key: key.clone(), class, dial: weak });
+            }
+            dial
+        })
+    }
+
+    /// The limit on concurrent streams that a new connection is expected to have. The limit of the previous connections
+    /// prevents that the first requests of a burst exceed it, and are refused.
+    pub(super) fn expected_streams(&self) -> usize {
+        self.state().max_streams.unwrap_or(DEFAULT_MAX_STREAMS)
+    }
+
+    /// Records that the server has negotiated HTTP/1.1 although HTTP/2 was offered.
+    pub(super) fn set_http1(&self, key: &PoolKey) {
+        self.state().http1_server = Some(key.server.clone());
+    }
+
+    /// Adds an HTTP/2 connection.
+    pub(super) fn add(self: &Arc<Self>, key: &PoolKey, class: Class, connection: Arc<h2::Connection>) {
+        let mut state = self.state();
+        // The requests that wait for the connection may use it, but no later ones.
+        if key.generation != state.generation {
+            return;
+        }
+        state.shared.push(Multiplexed { key: key.clone(), class, connection });
+        self.start_reaper(&mut state);
+    }
+
+    /// Increments the generation and closes all idle connections. Connections in use have the old generation, and are
+    /// closed when their bodies end.
+    pub(super) fn renew(&self) {
+        let old = {
+            let mut state = self.state();
+            state.generation += 1;
+            (std::mem::take(&mut state.idle), std::mem::take(&mut state.shared))
+        };
+        drop(old);
+    }
+
+    /// Adds an idle HTTP/1.1 connection.
+    fn put(self: &Arc<Self>, key: PoolKey, connection: h1::Connection) {
+        if self.is_old(connection.opened()) {
+            return;
+        }
+        let mut state = self.state();
+        if key.generation != state.generation {
+            return;
+        }
+        state.idle.push(Idle { since: Instant::now(), key, connection });
+        self.start_reaper(&mut state);
+    }
+
+    /// Starts the task that closes idle connections if it does not run.
+    fn start_reaper(self: &Arc<Self>, state: &mut State) {
+        // The shutdown of a runtime ends the reaper that it runs.
+        let reaper_runs = state.reaper.as_ref().is_some_and(|reaper| !reaper.is_finished());
+        if let (Some(idle_timeout), false, Ok(runtime)) =
+            (self.settings.idle_timeout, reaper_runs, Handle::try_current())
+        {
+            let reaper = runtime.spawn(reap(Arc::downgrade(self), idle_timeout));
+            state.reaper = Some(reaper.abort_handle());
+        }
+    }
+
+    /// Ignores poisoning: no code panics while it holds this lock.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        if let Some(reaper) = self.state().reaper.take() {
+            reaper.abort();
+        }
+    }
+}
+
+/// Closes connections after the idle timeout. Returns when no connection is left.
+async fn reap(pool: Weak<Pool>, idle_timeout: Duration) {
+    loop {
+        let next = {
+            let Some(pool) = pool.upgrade() else { return };
+            let mut state = pool.state();
+            let Some(next) = state.close_idle(idle_timeout) else {
+                state.reaper = None;
+                return;
+            };
+            next
+        };
+        sleep_until(next).await;
+    }
+}
