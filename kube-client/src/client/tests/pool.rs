@@ -222,3 +222,71 @@ async fn a_request_with_renewed_credentials_reuses_the_connection_of_the_unautho
     assert_eq!(post_text(&client).await, "ok");
     assert_eq!(accepted.load(SeqCst), 1);
 }
+
+/// A server that responds to `requests` concurrent requests only after it has received all of them. It ends its side of
+/// the first connection at the first message of the channel, and reports each connection that the client has closed.
+async fn start_simultaneous_server(
+    requests: usize,
+) -> (Config, mpsc::UnboundedSender<()>, mpsc::UnboundedReceiver<usize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let config = Config::new(format!("http://{}", listener.local_addr().unwrap()).parse().unwrap());
+    let (end, ended) = mpsc::unbounded_channel();
+    let (on_close, closed) = mpsc::unbounded_channel();
+    let all_here = Arc::new(tokio::sync::Barrier::new(requests));
+    tokio::spawn(async move {
+        let mut ended = Some(ended);
+        for number in 0.. {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let (all_here, on_close) = (all_here.clone(), on_close.clone());
+            let ended = ended.take();
+            tokio::spawn(async move {
+                assert!(stream.read(&mut [0; 4096]).await.unwrap() > 0);
+                all_here.wait().await;
+                stream.write_all(OK_RESPONSE).await.unwrap();
+                if let Some(mut ended) = ended {
+                    ended.recv().await;
+                    stream.shutdown().await.unwrap();
+                }
+                while stream.read(&mut [0; 4096]).await.unwrap_or(0) > 0 {}
+                let _ = on_close.send(number);
+            });
+        }
+    });
+    (config, end, closed)
+}
+
+#[tokio::test]
+async fn closes_an_idle_connection_that_the_server_has_closed() {
+    let (mut config, end, mut closed) = start_simultaneous_server(3).await;
+    config.pool_idle_timeout = None;
+    let client = Client::try_from(config).unwrap();
+    futures::future::join_all((0..3).map(|_| post_text(&client))).await;
+    end.send(()).unwrap();
+    let number = tokio::time::timeout(Duration::from_secs(10), closed.recv()).await.unwrap().unwrap();
+    assert_eq!(number, 0);
+    assert!(closed.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn keeps_a_limited_number_of_idle_connections() {
+    let (config, _end, mut closed) = start_simultaneous_server(70).await;
+    let client = Client::try_from(config).unwrap();
+    futures::future::join_all((0..70).map(|_| post_text(&client))).await;
+    for _ in 64..70 {
+        tokio::time::timeout(Duration::from_secs(10), closed.recv()).await.unwrap().unwrap();
+    }
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    assert!(closed.try_recv().is_err());
+}
+
+#[test]
+fn a_body_whose_runtime_has_ended_fails() {
+    let server_runtime = server_runtime();
+    let partial = b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nok";
+    let server = server_runtime.block_on(start_response_server(usize::MAX, partial));
+    let client = Client::try_from(server.config).unwrap();
+    let request = Request::get("/x").body(Vec::new()).unwrap();
+    let body = current_thread_runtime().block_on(client.open(request)).unwrap().into_body();
+    let read = async { tokio::time::timeout(Duration::from_secs(5), body.collect_bytes()).await };
+    current_thread_runtime().block_on(read).unwrap().unwrap_err();
+}

@@ -87,7 +87,12 @@ impl Connection {
     /// Whether another request can be sent. Polls the connection first, to detect that the server has closed it: no
     /// task polls an idle connection.
     pub(super) fn is_ready(&mut self) -> bool {
-        self.drive(&mut Context::from_waker(Waker::noop()));
+        self.is_open(&mut Context::from_waker(Waker::noop()))
+    }
+
+    /// Like [`is_ready`](Self::is_ready). If so, wakes the task when the server closes the connection.
+    pub(super) fn is_open(&mut self, cx: &mut Context<'_>) -> bool {
+        self.drive(cx);
         self.future.is_some() && self.sender.is_ready()
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! It must not open connections: the transport does.
 
+mod care;
 mod returned;
 mod select;
 
@@ -15,22 +16,25 @@ use futures::{
 use http::{Uri, uri::Authority, uri::Scheme};
 use std::{
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 use tokio::{
     runtime::{Handle, Id},
-    task::AbortHandle,
-    time::{Instant, sleep_until},
+    time::Instant,
 };
 
-use self::select::{Load, capacity, protocol, select};
+use self::{
+    care::Caretaker,
+    select::{Load, capacity, protocol, select},
+};
 use super::{
     failure::ConnectFailure,
     h1, h2,
     tls::{Offer, Protocol},
 };
-use crate::client::clock;
+/// The largest number of idle HTTP/1.1 connections. More are open only during a burst of concurrent requests.
+const MAX_IDLE: usize = 64;
 
 /// The pool key of a connection: server, generation of the client certificate, and runtime. A request uses only a
 /// connection with an equal key.
@@ -82,8 +86,7 @@ struct State {
     /// The server that has negotiated HTTP/1.1 although HTTP/2 was offered. No further dial offers HTTP/2 to it.
     http1_server: Option<ServerKey>,
     generation: u64,
-    /// The task that closes connections after the idle timeout. It ends when no connection is left.
-    reaper: Option<AbortHandle>,
+    caretaker: Caretaker,
 }
 
 /// An idle HTTP/1.1 connection.
@@ -148,22 +151,6 @@ impl State {
             return None;
         };
         Some(self.shared.get(selected)?.connection.lease())
-    }
-
-    /// Closes the connections that have been idle for the timeout. Returns when to look again; `None` if no connection
-    /// is left.
-    fn close_idle(&mut self, timeout: Duration) -> Option<Instant> {
-        let now = Instant::now();
-        let expired = |since: Instant| now.duration_since(since) >= timeout;
-        let old = self.idle.iter().take_while(|idle| expired(idle.since)).count();
-        drop(self.idle.drain(..old));
-        self.shared.retain(|shared| {
-            shared.connection.is_open() && !shared.connection.idle_since().is_some_and(expired)
-        });
-        let idle = self.idle.first().map(|idle| idle.since);
-        let shared = self.shared.iter().map(|shared| shared.connection.idle_since().unwrap_or(now));
-        let oldest = idle.into_iter().chain(shared).min()?;
-        Some(clock::after(oldest, timeout))
     }
 }
 
@@ -288,7 +275,7 @@ impl Pool {
             return;
         }
         state.shared.push(Multiplexed { key: key.clone(), class, connection });
-        self.start_reaper(&mut state);
+        state.caretaker.notify(self);
     }
 
     /// Increments the generation and closes all idle connections. Connections in use have the old generation, and are
@@ -311,48 +298,15 @@ impl Pool {
         if key.generation != state.generation {
             return;
         }
-        state.idle.push(Idle { since: Instant::now(), key, connection });
-        self.start_reaper(&mut state);
-    }
-
-    /// Starts the task that closes idle connections if it does not run.
-    fn start_reaper(self: &Arc<Self>, state: &mut State) {
-        // The shutdown of a runtime ends the reaper that it runs.
-        let reaper_runs = state.reaper.as_ref().is_some_and(|reaper| !reaper.is_finished());
-        if let (Some(idle_timeout), false, Ok(runtime)) =
-            (self.settings.idle_timeout, reaper_runs, Handle::try_current())
-        {
-            let reaper = runtime.spawn(reap(Arc::downgrade(self), idle_timeout));
-            state.reaper = Some(reaper.abort_handle());
+        if state.idle.len() == MAX_IDLE {
+            state.idle.remove(0);
         }
+        state.idle.push(Idle { since: Instant::now(), key, connection });
+        state.caretaker.notify(self);
     }
 
     /// Ignores poisoning: no code panics while it holds this lock.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for Pool {
-    fn drop(&mut self) {
-        if let Some(reaper) = self.state().reaper.take() {
-            reaper.abort();
-        }
-    }
-}
-
-/// Closes connections after the idle timeout. Returns when no connection is left.
-async fn reap(pool: Weak<Pool>, idle_timeout: Duration) {
-    loop {
-        let next = {
-            let Some(pool) = pool.upgrade() else { return };
-            let mut state = pool.state();
-            let Some(next) = state.close_idle(idle_timeout) else {
-                state.reaper = None;
-                return;
-            };
-            next
-        };
-        sleep_until(next).await;
     }
 }
