@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"strings"
 
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
@@ -14,10 +15,11 @@ import (
 
 // job is one run of one row, which is one measurement in the bench's table.
 type job struct {
-	Row     string `json:"row"`
-	Source  string `json:"source"`
-	Session string `json:"session"`
-	Calls   int    `json:"calls"`
+	Row       string `json:"row"`
+	Source    string `json:"source"`
+	TLSSource string `json:"tls_source"`
+	Session   string `json:"session"`
+	Calls     int    `json:"calls"`
 }
 
 // outcome is the measured cost of the work.
@@ -73,7 +75,7 @@ func runJob() error {
 
 // runRow executes the row that the job names.
 func runRow(j *job) (*outcome, error) {
-	switch j.Row {
+	switch strings.TrimSuffix(j.Row, "-tls") {
 	case "list":
 		return listPods(j)
 	case "store-list", "store-watchlist":
@@ -103,13 +105,19 @@ func runRow(j *job) (*outcome, error) {
 	case "reconcile":
 		return repeatedReconciles(j)
 	}
+	if strings.HasSuffix(j.Row, "-tls-http1") {
+		return nil, absent{"client-go uses HTTP/2 where the server offers it"}
+	}
+	if strings.HasSuffix(j.Row, "-tls-hyper-util") {
+		return nil, absent{"the row compares two transports of this project"}
+	}
 	return nil, fmt.Errorf("unknown row")
 }
 
 // config returns a configuration with the session's URL, JSON encoding and no client-side rate limit. All other settings
 // have their defaults.
 func (j *job) config() *rest.Config {
-	return &rest.Config{
+	config := &rest.Config{
 		Host: "http://" + j.Source + "/" + j.Session,
 		QPS:  -1,
 		ContentConfig: rest.ContentConfig{
@@ -117,6 +125,12 @@ func (j *job) config() *rest.Config {
 			AcceptContentTypes: "application/json",
 		},
 	}
+	if strings.HasSuffix(j.Row, "-tls") {
+		config.Host = "https://" + j.TLSSource + "/" + j.Session
+		// The certificate is self-signed. No row measures handshakes.
+		config.TLSClientConfig.Insecure = true
+	}
+	return config
 }
 
 // clientset returns a client with the configuration that j.config returns.

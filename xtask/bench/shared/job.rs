@@ -5,6 +5,19 @@ use serde::{Deserialize, Serialize};
 use super::{Digest, Measure};
 use crate::library::{Client, Config};
 
+/// The transport of a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Transport {
+    /// Plain HTTP/1.1.
+    Plain,
+    /// TLS, with the contender's default version of HTTP.
+    Tls,
+    /// TLS and HTTP/1.1.
+    TlsHttp1,
+    /// TLS and HTTP/1.1, with hyper-util's client under the stack of this project.
+    HyperUtil,
+}
+
 /// One run of one row. A row is one measurement in the bench's table.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Job {
@@ -12,6 +25,8 @@ pub(crate) struct Job {
     pub(crate) row: String,
     /// The address of the mock API server, which is the source of all objects, such as `127.0.0.1:1234`.
     pub(crate) source: String,
+    /// The address of the mock API server's listener over TLS.
+    pub(crate) tls_source: String,
     /// The name of the mock API server's session for this run. It is the first segment of every path.
     pub(crate) session: String,
     /// The number of gets, reconciles or events, if the row measures these.
@@ -19,10 +34,35 @@ pub(crate) struct Job {
 }
 
 impl Job {
-    /// A client with the default configuration and the session's URL.
+    /// The row's name without the suffix that selects the transport, and the transport.
+    pub(crate) fn row(&self) -> (&str, Transport) {
+        let suffixes = [
+            ("-tls-http1", Transport::TlsHttp1),
+            ("-tls", Transport::Tls),
+            ("-tls-hyper-util", Transport::HyperUtil),
+        ];
+        let found = suffixes
+            .into_iter()
+            .find_map(|(suffix, transport)| Some((self.row.strip_suffix(suffix)?, transport)));
+        found.unwrap_or((&self.row, Transport::Plain))
+    }
+
+    /// A client with the default configuration, the session's URL, and the row's transport.
     pub(crate) fn client(&self) -> anyhow::Result<Client> {
-        let url = format!("http://{}/{}", self.source, self.session).parse()?;
-        Ok(Client::try_from(Config::new(url))?)
+        let (_, transport) = self.row();
+        if transport == Transport::Plain {
+            let url = format!("http://{}/{}", self.source, self.session).parse()?;
+            return Ok(Client::try_from(Config::new(url))?);
+        }
+        let mut config = Config::new(format!("https://{}/{}", self.tls_source, self.session).parse()?);
+        // The certificate is self-signed. No row measures handshakes.
+        config.accept_invalid_certs = true;
+        match transport {
+            Transport::TlsHttp1 => config = crate::library::http1_only(config),
+            Transport::HyperUtil => return crate::library::hyper_util_client(&config),
+            Transport::Plain | Transport::Tls => {}
+        }
+        Ok(Client::try_from(config)?)
     }
 }
 

@@ -22,7 +22,7 @@ use anyhow::Context;
 
 pub(crate) use self::control::Control;
 pub(crate) use self::digest::Digest;
-pub(crate) use self::job::{Job, Outcome, Report};
+pub(crate) use self::job::{Job, Outcome, Report, Transport};
 pub(crate) use self::measure::Measure;
 
 /// Executes the job given on the command line.
@@ -50,7 +50,12 @@ fn run_job() -> anyhow::Result<String> {
 
 /// Executes the row that the job names.
 async fn run_row(job: &Job) -> anyhow::Result<Report> {
-    let outcome = match job.row.as_str() {
+    let (row, transport) = job.row();
+    if transport == Transport::HyperUtil && !crate::library::HAS_HYPER_UTIL_ROWS {
+        let reason = "the row compares two transports of this project".to_owned();
+        return Ok(Report::Absent { reason });
+    }
+    let outcome = match row {
         "list" => list::list(job).await?,
         "store-list" => store::typed_store(job, store::Strategy::List).await?,
         "store-watchlist" => store::typed_store(job, store::Strategy::WatchList).await?,
@@ -69,7 +74,7 @@ async fn run_row(job: &Job) -> anyhow::Result<Report> {
         "relist" => relist::relist(job).await?,
         "first-reconcile" => controller::first_reconcile(job).await?,
         "reconcile" => controller::reconcile(job).await?,
-        row => anyhow::bail!("unknown row {row:?}"),
+        _ => anyhow::bail!("unknown row {:?}", job.row),
     };
     Ok(Report::Done(outcome))
 }

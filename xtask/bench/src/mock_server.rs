@@ -22,6 +22,8 @@ pub(super) struct MockServer {
     agent: ureq::Agent,
     /// `HOST:PORT`, such as `127.0.0.1:1234`.
     address: String,
+    /// The address of the listener over TLS.
+    tls_address: String,
     pods: usize,
 }
 
@@ -43,9 +45,13 @@ impl MockServer {
         let process =
             Supervised::spawn(&Launch::new(binary, streams).args([plan]).scratch(scratch.path()), |_| {})?;
         let deadline = Instant::now() + TIMEOUT;
-        let address = loop {
+        let (address, tls_address) = loop {
             match fs::read_to_string(&stdout) {
-                Ok(text) if text.ends_with('\n') => break text.trim().to_owned(),
+                Ok(text) if text.ends_with('\n') => {
+                    let addresses = text.trim().split_once(' ');
+                    let (plain, tls) = addresses.context("the mock API server printed no two addresses")?;
+                    break (plain.to_owned(), tls.to_owned());
+                }
                 _ if process.ended().is_some() => {
                     bail!("the mock API server exited during startup: {}", log::tail(&stderr, 5))
                 }
@@ -55,12 +61,17 @@ impl MockServer {
         };
         let agent =
             ureq::Agent::config_builder().timeout_global(Some(TIMEOUT)).proxy(None).build().new_agent();
-        Ok(Self { _process: process, agent, address, pods })
+        Ok(Self { _process: process, agent, address, tls_address, pods })
     }
 
     /// The address on which the mock API server listens.
     pub(super) fn address(&self) -> &str {
         &self.address
+    }
+
+    /// The address on which the mock API server listens for TLS.
+    pub(super) fn tls_address(&self) -> &str {
+        &self.tls_address
     }
 
     /// The number of pods that the mock API server serves.

@@ -135,6 +135,70 @@ pub(super) static ROWS: &[Row] = &[
         needs_preparation: false,
     },
     Row {
+        name: "get-tls",
+        title: "sequential gets of a pod over TLS (HTTP/2; kube: HTTP/1.1)",
+        unit: "gets",
+        amount: Amount::Calls { tenths: 5, max: 10_000 },
+        digest: None,
+        shows_memory: false,
+        prepared: false,
+    },
+    Row {
+        name: "get-32-tls",
+        title: "gets of a pod over TLS, 32 concurrent (HTTP/2; kube: HTTP/1.1)",
+        unit: "gets",
+        amount: Amount::Calls { tenths: 10, max: 20_000 },
+        digest: None,
+        shows_memory: false,
+        prepared: false,
+    },
+    Row {
+        name: "get-tls-http1",
+        title: "sequential gets of a pod over TLS and HTTP/1.1",
+        unit: "gets",
+        amount: Amount::Calls { tenths: 5, max: 10_000 },
+        digest: None,
+        shows_memory: false,
+        prepared: false,
+    },
+    Row {
+        name: "get-32-tls-http1",
+        title: "gets of a pod over TLS and HTTP/1.1, 32 concurrent",
+        unit: "gets",
+        amount: Amount::Calls { tenths: 10, max: 20_000 },
+        digest: None,
+        shows_memory: false,
+        prepared: false,
+    },
+    Row {
+        name: "get-tls-hyper-util",
+        title: "the same sequentially, with hyper-util's client under this project's stack",
+        unit: "gets",
+        amount: Amount::Calls { tenths: 5, max: 10_000 },
+        digest: None,
+        shows_memory: false,
+        prepared: false,
+    },
+    Row {
+        name: "get-32-tls-hyper-util",
+        title: "the same, 32 concurrent, with hyper-util's client under this project's stack",
+        unit: "gets",
+        amount: Amount::Calls { tenths: 10, max: 20_000 },
+        digest: None,
+        shows_memory: false,
+        prepared: false,
+    },
+    Row {
+        name: "store-list-tls",
+        title: "typed store of pods, filled by a list over TLS (HTTP/2; kube: HTTP/1.1)",
+        ..COMMON
+    },
+    Row {
+        name: "store-list-tls-http1",
+        title: "typed store of pods, filled by a list over TLS and HTTP/1.1",
+        ..COMMON
+    },
+    Row {
         name: "get-in-process",
         title: "get of a config map from an in-process service",
         unit: "gets",
@@ -187,7 +251,7 @@ mod tests {
             let wanted: Vec<_> = wanted.iter().map(|name| (*name).to_owned()).collect();
             select(&wanted).unwrap().iter().map(|row| row.name).collect()
         };
-        assert_eq!(names(&["get"]), ["get", "get-32", "get-in-process"]);
+        assert_eq!(names(&["get-32"]), ["get-32", "get-32-tls", "get-32-tls-http1", "get-32-tls-hyper-util"]);
         assert_eq!(names(&["relist", "filter-l"]), ["filter-labels", "relist"]);
         assert_eq!(names(&[]).len(), ROWS.len());
         let error = select(&["lost".to_owned()]).unwrap_err().to_string();

@@ -133,6 +133,7 @@ impl<'a> Runner<'a> {
         let job = json!({
             "row": row.name,
             "source": self.server.address(),
+            "tls_source": self.server.tls_address(),
             "session": session,
             "calls": row.amount.for_pods(self.server.pods()),
         });

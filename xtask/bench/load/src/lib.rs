@@ -1,4 +1,4 @@
-//! The mock API server of `cargo xtask bench`: an HTTP/1.1 server that sends prepared bytes.
+//! The mock API server of `cargo xtask bench`: a server that sends prepared bytes, over plain HTTP/1.1 and over TLS.
 //!
 //! This crate uses none of the measured crates: a defect in one of them could change the expected digest and the
 //! contender's digest in the same way. This crate is a library so that tests can start it in-process; the bench runs it
@@ -15,9 +15,11 @@ mod pods;
 mod serve;
 mod session;
 mod template;
+mod tls;
 
 use std::io;
 use std::net::TcpListener;
+use std::sync::Arc;
 
 use serde::Deserialize;
 
@@ -32,7 +34,7 @@ pub struct Plan {
 
 /// A mock API server. The initial list of pods is generated at construction, all other data at the first request.
 #[derive(Debug)]
-pub struct MockServer(serve::Server);
+pub struct MockServer(Arc<serve::Server>);
 
 impl MockServer {
     /// Generates the initial list of pods.
@@ -46,14 +48,22 @@ impl MockServer {
         }
         let dataset = dataset::Dataset::new(plan.pods, plan.seed);
         dataset.pods();
-        Ok(Self(serve::Server::new(dataset)))
+        Ok(Self(Arc::new(serve::Server::new(dataset))))
     }
 
     /// Serves all connections forever, each in its own thread.
     ///
     /// # Errors
     /// If a thread cannot be spawned.
-    pub fn serve(self, listener: &TcpListener) -> io::Result<()> {
+    pub fn serve(&self, listener: &TcpListener) -> io::Result<()> {
         self.0.serve(listener)
+    }
+
+    /// Serves all TLS connections forever, over HTTP/2 and HTTP/1.1. The certificate is self-signed.
+    ///
+    /// # Errors
+    /// If the certificate or the runtime cannot be made.
+    pub fn serve_tls(&self, listener: TcpListener) -> io::Result<()> {
+        tls::serve(&self.0, listener)
     }
 }

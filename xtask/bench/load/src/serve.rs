@@ -25,15 +25,19 @@ impl Server {
         Self { dataset, sessions: Sessions::default() }
     }
 
+    /// The session with this name.
+    pub(crate) fn session(&self, name: &str) -> Arc<Session> {
+        self.sessions.get(name)
+    }
+
     /// Serves all connections forever, each in its own thread.
     ///
     /// # Errors
     /// If a thread cannot be spawned.
-    pub(crate) fn serve(self, listener: &TcpListener) -> io::Result<()> {
-        let server = Arc::new(self);
+    pub(crate) fn serve(self: &Arc<Self>, listener: &TcpListener) -> io::Result<()> {
         for connection in listener.incoming() {
             let Ok(connection) = connection else { continue };
-            let server = server.clone();
+            let server = self.clone();
             std::thread::Builder::new().name("connection".to_owned()).spawn(move || {
                 // A contender closes its connections at the end of a run, even in the middle of a response.
                 let _ = server.handle_connection(connection);
@@ -111,7 +115,7 @@ impl Server {
     }
 
     /// Handles a request for Kubernetes objects.
-    fn handle_api(
+    pub(crate) fn handle_api(
         &self,
         out: &mut impl Write,
         session: &Session,
@@ -251,10 +255,10 @@ impl Collection<'_> {
 }
 
 /// The query parameters of a request. They are not percent-decoded: the bench sends no encoded values.
-struct Query<'a>(&'a str);
+pub(crate) struct Query<'a>(pub(crate) &'a str);
 
 impl Query<'_> {
-    fn get(&self, name: &str) -> Option<&str> {
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
         let mut pairs = self.0.split('&').filter_map(|pair| pair.split_once('='));
         pairs.find(|(known, _)| *known == name).map(|(_, value)| value)
     }

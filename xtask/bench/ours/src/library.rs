@@ -27,6 +27,20 @@ pub(crate) fn compact_store() -> Option<(Store<Pod>, Writer<Pod>)> {
     Some(kube_runtime::reflector::store_with(Storage::compact()))
 }
 
+/// Restricts a client to HTTP/1.1.
+pub(crate) fn http1_only(mut config: Config) -> Config {
+    config.http_versions = kube_client::config::HttpVersions::Http1;
+    config
+}
+
+/// A client over HTTP/1.1 whose transport is hyper-util's client.
+pub(crate) fn hyper_util_client(config: &Config) -> anyhow::Result<Client> {
+    crate::hyper_util_client::client(config)
+}
+
+/// Whether there is a [`hyper_util_client`].
+pub(crate) const HAS_HYPER_UTIL_ROWS: bool = true;
+
 /// A store and its writer.
 pub(crate) fn store<K: Resource>(_: K::DynamicType) -> (Store<K>, Writer<K>) {
     kube_runtime::reflector::store()

@@ -4,7 +4,7 @@
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use bench_load::{MockServer, Plan};
 use serde_json::{Value, json};
@@ -12,21 +12,24 @@ use serde_json::{Value, json};
 /// The number of pods of the mock API server.
 const PODS: usize = 250;
 
-/// The address of a mock API server with [`PODS`] pods, shared by all tests.
-fn server_address() -> SocketAddr {
-    static ADDRESS: OnceLock<SocketAddr> = OnceLock::new();
-    *ADDRESS.get_or_init(|| {
-        let server = MockServer::new(Plan { pods: PODS, seed: 1 }).unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        std::thread::spawn(move || server.serve(&listener).unwrap());
-        address
+/// The addresses, for HTTP and for HTTPS, of a mock API server with [`PODS`] pods, shared by all tests.
+fn server_addresses() -> (SocketAddr, SocketAddr) {
+    static ADDRESSES: OnceLock<(SocketAddr, SocketAddr)> = OnceLock::new();
+    *ADDRESSES.get_or_init(|| {
+        let server = Arc::new(MockServer::new(Plan { pods: PODS, seed: 1 }).unwrap());
+        let (plain, tls) =
+            (TcpListener::bind("127.0.0.1:0").unwrap(), TcpListener::bind("127.0.0.1:0").unwrap());
+        let addresses = (plain.local_addr().unwrap(), tls.local_addr().unwrap());
+        let other = server.clone();
+        std::thread::spawn(move || server.serve(&plain).unwrap());
+        std::thread::spawn(move || other.serve_tls(tls).unwrap());
+        addresses
     })
 }
 
 /// The mock API server's digest of a set of objects by its name, such as `pods`.
 fn expected_digest(set: &str) -> Value {
-    let mut connection = TcpStream::connect(server_address()).unwrap();
+    let mut connection = TcpStream::connect(server_addresses().0).unwrap();
     write!(connection, "GET /test/-/digest?of={set} HTTP/1.1\r\n\r\n").unwrap();
     connection.shutdown(Shutdown::Write).unwrap();
     let mut answer = String::new();
@@ -36,7 +39,9 @@ fn expected_digest(set: &str) -> Value {
 
 /// Runs the contender; returns its report, or its stderr if it fails.
 fn run_contender(row: &str) -> Result<Value, String> {
-    let job = json!({"row": row, "source": server_address().to_string(), "session": row, "calls": PODS});
+    let (plain, tls) = server_addresses();
+    let (source, tls_source) = (plain.to_string(), tls.to_string());
+    let job = json!({"row": row, "source": source, "tls_source": tls_source, "session": row, "calls": PODS});
     let output = Command::new(env!("CARGO_BIN_EXE_bench-ours")).arg(job.to_string()).output().unwrap();
     if !output.status.success() {
         return Err(String::from_utf8_lossy(&output.stderr).into_owned());
@@ -64,6 +69,8 @@ fn check_row(row: &str, units: usize, set: Option<&str>) {
 fn lists_and_stores_hold_all_objects() {
     check_row("list", PODS, Some("pods"));
     check_row("store-list", PODS, Some("pods"));
+    check_row("store-list-tls", PODS, Some("pods"));
+    check_row("store-list-tls-http1", PODS, Some("pods"));
     check_row("store-watchlist", PODS, Some("pods"));
     check_row("store-compact", PODS, Some("pods"));
     check_row("store-incomplete", PODS, Some("five-fields"));
@@ -86,6 +93,11 @@ fn filters_keep_the_matching_events() {
 fn gets_return_the_pods() {
     check_row("get", PODS, None);
     check_row("get-32", PODS / 32 * 32, None);
+    check_row("get-tls", PODS, None);
+    check_row("get-32-tls", PODS / 32 * 32, None);
+    check_row("get-tls-http1", PODS, None);
+    check_row("get-32-tls-http1", PODS / 32 * 32, None);
+    check_row("get-tls-hyper-util", PODS, None);
     check_row("get-in-process", PODS, None);
 }
 

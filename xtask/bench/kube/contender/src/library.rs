@@ -22,6 +22,19 @@ pub(crate) fn compact_store() -> Option<(Store<Pod>, Writer<Pod>)> {
     None
 }
 
+/// Returns `config` unchanged: kube uses only HTTP/1.1.
+pub(crate) fn http1_only(config: Config) -> Config {
+    config
+}
+
+/// Not called: kube's transport is hyper-util's client.
+pub(crate) fn hyper_util_client(_: &Config) -> anyhow::Result<Client> {
+    anyhow::bail!("kube has one transport")
+}
+
+/// Whether there is a [`hyper_util_client`].
+pub(crate) const HAS_HYPER_UTIL_ROWS: bool = false;
+
 /// A store and its writer.
 pub(crate) fn store<K>(dyntype: K::DynamicType) -> (Store<K>, Writer<K>)
 where

@@ -1,0 +1,125 @@
+//! The listener over TLS, for HTTP/2 and HTTP/1.1. It serves the same bytes over both, so that a difference between two
+//! rows is one of the clients.
+//!
+//! Its watches are silent: they end with the session.
+
+use std::convert::Infallible;
+use std::future::ready;
+use std::io;
+use std::net::TcpListener;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::stream;
+use http::{Request, Response, StatusCode, header};
+use http_body::Frame;
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::PrivateKeyDer;
+
+use crate::serve::{Query, Server};
+
+/// The number of concurrent streams of an HTTP/2 connection, as in kube-apiserver.
+const MAX_STREAMS: u32 = 100;
+
+type Body = UnsyncBoxBody<Bytes, Infallible>;
+
+/// Serves all connections forever, with a certificate of its own.
+///
+/// # Errors
+/// If the certificate or the runtime cannot be made.
+pub(crate) fn serve(server: &Arc<Server>, listener: TcpListener) -> io::Result<()> {
+    let acceptor = acceptor()?;
+    listener.set_nonblocking(true)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let listener = tokio::net::TcpListener::from_std(listener)?;
+        loop {
+            let (stream, _) = listener.accept().await?;
+            stream.set_nodelay(true)?;
+            let (server, acceptor) = (server.clone(), acceptor.clone());
+            tokio::spawn(async move {
+                let Ok(stream) = acceptor.accept(stream).await else { return };
+                let service =
+                    service_fn(move |request| ready(Ok::<_, Infallible>(respond(&server, &request))));
+                let mut builder = auto::Builder::new(TokioExecutor::new());
+                builder.http2().max_concurrent_streams(MAX_STREAMS);
+                // A contender closes its connections at the end of a run, even in the middle of a response.
+                let _ = builder.serve_connection(TokioIo::new(stream), service).await;
+            });
+        }
+    })
+}
+
+fn acceptor() -> io::Result<TlsAcceptor> {
+    let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).map_err(io::Error::other)?;
+    let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).map_err(io::Error::other)?;
+    let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(io::Error::other)?
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], key)
+        .map_err(io::Error::other)?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+fn respond(server: &Server, request: &Request<Incoming>) -> Response<Body> {
+    let query = Query(request.uri().query().unwrap_or_default());
+    let mut path = request.uri().path().trim_start_matches('/').split('/');
+    let session = server.session(path.next().unwrap_or_default());
+    let path: Vec<_> = path.collect();
+    if query.get("watch").is_some_and(|watch| watch != "false") {
+        let ended = async move {
+            // The session ends the watch.
+            let _ = tokio::task::spawn_blocking(move || session.wait_at_gate(true)).await;
+            None::<(Result<Frame<Bytes>, Infallible>, ())>
+        };
+        let mut ended = Some(ended);
+        let frames = stream::unfold((), move |()| {
+            let ended = ended.take();
+            async move { ended?.await }
+        });
+        return json(StatusCode::OK, StreamBody::new(frames).boxed_unsync());
+    }
+    let mut out = Vec::new();
+    // Writing to memory cannot fail.
+    let _ = server.handle_api(&mut out, &session, &path, &query);
+    converted(out)
+}
+
+/// Converts the bytes of an HTTP/1.1 response with `Content-Length`.
+fn converted(response: Vec<u8>) -> Response<Body> {
+    let code = response.get(9..12).and_then(|code| StatusCode::from_bytes(code).ok());
+    let head =
+        response.windows(4).position(|window| window == b"\r\n\r\n").map_or(response.len(), |at| at + 4);
+    let body = Full::new(Bytes::from(response).slice(head..));
+    json(code.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), body.boxed_unsync())
+}
+
+fn json(code: StatusCode, body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
+    *response.status_mut() = code;
+    let json = header::HeaderValue::from_static("application/json");
+    response.headers_mut().insert(header::CONTENT_TYPE, json);
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn converts_status_and_body() {
+        let response = converted(b"HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\n{}".to_vec());
+        assert_eq!(response.status(), 404);
+        assert_eq!(http_body::Body::size_hint(response.body()).exact(), Some(2));
+    }
+}
