@@ -54,13 +54,18 @@ impl<K: Log> Api<K> {
     /// The stream has no size limit, and with `follow` no limit on pauses. Dropping it ends the request. Reads wait
     /// while the program does not read (back-pressure).
     ///
-    /// ```no_run
+    /// ```
     /// use futures::{AsyncBufReadExt, TryStreamExt};
     /// use k8s_openapi::api::core::v1::Pod;
-    /// use kube_client::{Api, api::LogParams};
+    /// use kube_client::{Api, Client, api::LogParams};
     ///
-    /// # async fn follow(pods: Api<Pod>) -> Result<(), Box<dyn std::error::Error>> {
-    /// let params = LogParams { follow: true, tail_lines: Some(10), ..LogParams::default() };
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let client = Client::new(kube_sim::Sim::new().service(), "default");
+    /// let pods: Api<Pod> = Api::default_namespaced(client);
+    /// # let pod = r#"{"metadata": {"name": "web"}, "spec": {"containers": [{"name": "main", "image": "web"}]}}"#;
+    /// # pods.create(&Default::default(), &serde_json::from_str(pod)?).await?;
+    /// let params = LogParams { tail_lines: Some(10), ..LogParams::default() };
     /// let mut lines = pods.log_stream("web", &params).await?.lines();
     /// while let Some(line) = lines.try_next().await? {
     ///     println!("{line}");

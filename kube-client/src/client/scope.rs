@@ -186,13 +186,22 @@ impl Client {
     /// Reads the object of a reference. The plural name in the URL is derived from the reference's kind; for a kind with
     /// another plural name, use [`get`](Self::get).
     ///
-    /// ```no_run
-    /// use k8s_openapi::api::{apps::v1::ReplicaSet, core::v1::Pod};
-    /// use kube_client::{Client, ResourceExt, client::scope::NamespacedRef};
+    /// ```
+    /// use k8s_openapi::api::core::v1::ConfigMap;
+    /// use kube_client::{Api, Client, Resource, ResourceExt, api::PostParams, client::scope::NamespacedRef};
     ///
-    /// # async fn owner(client: Client, pod: Pod) -> Result<(), Box<dyn std::error::Error>> {
-    /// let owner = pod.owner_references().first().ok_or("the pod has no owner")?;
-    /// let owner: ReplicaSet = client.fetch(&owner.within(pod.namespace())).await?;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let client = Client::new(kube_sim::Sim::new().service(), "default");
+    /// # let maps: Api<ConfigMap> = Api::default_namespaced(client.clone());
+    /// # let mut owner = maps.entry("a").await?.or_insert(ConfigMap::default);
+    /// # owner.commit(&PostParams::default()).await?;
+    /// # let mut owned = owner.get().clone();
+    /// # owned.owner_references_mut().extend(owner.get().owner_ref(&()));
+    /// // `owned` is a config map in the same namespace as its owner.
+    /// let reference = owned.owner_references().first().ok_or("the object has no owner")?;
+    /// let owner: ConfigMap = client.fetch(&NamespacedRef::<ConfigMap>::within(reference, owned.namespace())).await?;
+    /// assert_eq!(owner.uid(), Some(reference.uid.clone()));
     /// # Ok(())
     /// # }
     /// ```

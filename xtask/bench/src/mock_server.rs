@@ -49,8 +49,8 @@ impl MockServer {
             match fs::read_to_string(&stdout) {
                 Ok(text) if text.ends_with('\n') => {
                     let addresses = text.trim().split_once(' ');
-                    let (plain, tls) = addresses.context("the mock API server printed no two addresses")?;
-                    break (plain.to_owned(), tls.to_owned());
+                    let (http, https) = addresses.context("the mock API server printed no two addresses")?;
+                    break (http.to_owned(), https.to_owned());
                 }
                 _ if process.ended().is_some() => {
                     bail!("the mock API server exited during startup: {}", log::tail(&stderr, 5))

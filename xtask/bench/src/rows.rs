@@ -141,7 +141,7 @@ pub(super) static ROWS: &[Row] = &[
         amount: Amount::Calls { tenths: 5, max: 10_000 },
         digest: None,
         shows_memory: false,
-        prepared: false,
+        needs_preparation: false,
     },
     Row {
         name: "get-32-tls",
@@ -150,7 +150,7 @@ pub(super) static ROWS: &[Row] = &[
         amount: Amount::Calls { tenths: 10, max: 20_000 },
         digest: None,
         shows_memory: false,
-        prepared: false,
+        needs_preparation: false,
     },
     Row {
         name: "get-tls-http1",
@@ -159,7 +159,7 @@ pub(super) static ROWS: &[Row] = &[
         amount: Amount::Calls { tenths: 5, max: 10_000 },
         digest: None,
         shows_memory: false,
-        prepared: false,
+        needs_preparation: false,
     },
     Row {
         name: "get-32-tls-http1",
@@ -168,7 +168,7 @@ pub(super) static ROWS: &[Row] = &[
         amount: Amount::Calls { tenths: 10, max: 20_000 },
         digest: None,
         shows_memory: false,
-        prepared: false,
+        needs_preparation: false,
     },
     Row {
         name: "get-tls-hyper-util",
@@ -177,7 +177,7 @@ pub(super) static ROWS: &[Row] = &[
         amount: Amount::Calls { tenths: 5, max: 10_000 },
         digest: None,
         shows_memory: false,
-        prepared: false,
+        needs_preparation: false,
     },
     Row {
         name: "get-32-tls-hyper-util",
@@ -186,7 +186,7 @@ pub(super) static ROWS: &[Row] = &[
         amount: Amount::Calls { tenths: 10, max: 20_000 },
         digest: None,
         shows_memory: false,
-        prepared: false,
+        needs_preparation: false,
     },
     Row {
         name: "store-list-tls",

@@ -8,16 +8,16 @@ use bench_load::{MockServer, Plan};
 
 fn main() -> anyhow::Result<()> {
     let usage = "expected one argument, such as {\"pods\":20000,\"seed\":1}";
-    let plan = std::env::args().nth(1).context(usage)?;
-    let plan: Plan = serde_json::from_str(&plan).context(usage)?;
+    let argument = std::env::args().nth(1).context(usage)?;
+    let plan: Plan = serde_json::from_str(&argument).context(usage)?;
     let server = MockServer::new(plan)?;
     let listen = || TcpListener::bind("127.0.0.1:0").context("cannot listen on 127.0.0.1");
-    let (plain, tls) = (listen()?, listen()?);
+    let (http, https) = (listen()?, listen()?);
     let address = |listener: &TcpListener| listener.local_addr().context("cannot read the local address");
-    println!("{} {}", address(&plain)?, address(&tls)?);
+    println!("{} {}", address(&http)?, address(&https)?);
     std::thread::scope(|scope| {
-        let serving = scope.spawn(|| server.serve_tls(tls));
-        server.serve(&plain).context("cannot serve connections")?;
+        let serving = scope.spawn(|| server.serve_tls(https));
+        server.serve(&http).context("cannot serve connections")?;
         serving.join().map_or(Ok(()), |done| done.context("cannot serve TLS connections"))
     })
 }

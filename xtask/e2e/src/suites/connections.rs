@@ -47,7 +47,7 @@ async fn more_watches_than_one_connection_has_streams_receive_their_events(env: 
     let lists = join_all((0..WATCHES).map(|_| maps.list(&all))).await;
     check_eq!(lists.iter().filter(|list| list.is_err()).count(), 0);
     maps.create(&PostParams::default(), &config_map("connections-1", "1")).await?;
-    let names = try_join_all(watches.into_iter().map(|events| next_name(events))).await?;
+    let names = try_join_all(watches.into_iter().map(next_name)).await?;
     check!(names.iter().all(|name| name == "connections-1"), "{names:?}");
     Ok(())
 }
