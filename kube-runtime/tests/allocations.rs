@@ -151,6 +151,48 @@ fn a_partial_pod_allocates_only_its_fields() {
     assert!(allocations < 12, "{allocations} allocations for each pod");
 }
 
+/// The events of a snapshot of `pods`.
+fn snapshot(pods: Vec<Pod>) -> impl Iterator<Item = Event<Pod>> {
+    [Event::Init].into_iter().chain(pods.into_iter().map(Event::InitApply)).chain([Event::InitDone])
+}
+
+#[test]
+fn an_event_of_a_watch_allocates_only_the_stored_object() {
+    let pods: Vec<Pod> = (0..PODS).map(|n| serde_json::from_value(pod(n)).unwrap()).collect();
+    let (_store, mut writer) = store_with(Storage::typed());
+    for event in snapshot(pods.clone()) {
+        drop(writer.apply_watcher_event(event));
+    }
+    let changed = pods.into_iter().map(|mut pod| {
+        pod.metadata.resource_version = Some("2000".into());
+        pod
+    });
+    let changed: Vec<_> = changed.collect();
+    let info = measure(|| {
+        for pod in changed {
+            let mut deltas = writer.apply_watcher_event(Event::Apply(pod)).into_deltas();
+            assert!(deltas.next().is_some_and(|delta| delta.old().is_some() && delta.current().is_some()));
+        }
+    });
+    assert_eq!(info.count_total, PODS as u64, "one shared allocation for each object");
+}
+
+#[test]
+fn a_relist_allocates_only_a_map_and_the_changed_objects() {
+    let pods: Vec<Pod> = (0..PODS).map(|n| serde_json::from_value(pod(n)).unwrap()).collect();
+    let (_store, mut writer) = store_with(Storage::typed());
+    for event in snapshot(pods.clone()) {
+        drop(writer.apply_watcher_event(event));
+    }
+    let mut relisted = pods;
+    relisted[7].metadata.resource_version = Some("2000".into());
+    let info = measure(|| {
+        let deltas = snapshot(relisted).flat_map(|event| writer.apply_watcher_event(event).into_deltas());
+        assert_eq!(deltas.count(), 1);
+    });
+    assert!(info.count_total < 20, "{} allocations for a relist with one change", info.count_total);
+}
+
 #[test]
 fn never_buffers_a_whole_list() {
     let (pods, whole) = (pods(list_body()), list_body().len() as u64);

@@ -1,17 +1,19 @@
-//! A model test of the filters that run before an object is decoded. After any short sequence of changes and
-//! failures, a store behind a filter must contain the objects on the server that the filter selects.
+//! A model test of watcher, filters, store and informer. After any short sequence of changes and failures, a store behind
+//! a filter must contain the objects on the server that the filter selects. A consumer of the changes of the store, or of
+//! an informer, must have the same objects, after exactly one deletion of each object that it had before.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 #![expect(clippy::disallowed_types, reason = "each sequence has a seed of its own")]
 
-use futures::{StreamExt, stream};
+use futures::{FutureExt, StreamExt, stream};
 use kube_client::client::Body;
-use kube_client::core::{ApiResource, NotUsed, Object, Selector};
+use kube_client::core::{ApiResource, NotUsed, Object, Selector, WatchEvent};
 use kube_client::{Api, Client, ResourceExt};
+use kube_runtime::reflector::{Store, StoreEvent};
 use kube_runtime::watcher::{Config, Event, ExponentialBackoff, InitialListStrategy, Watcher};
-use kube_runtime::{predicates, reflector, watcher};
+use kube_runtime::{Informer, predicates, reflector, watcher};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex};
 use std::{convert::Infallible, io, time::Duration};
 
@@ -78,6 +80,14 @@ fn random_sequence(random: &mut fastrand::Rng) -> Vec<Operation> {
     ops
 }
 
+/// An object on the server.
+#[derive(Debug, Clone)]
+struct Stored {
+    uid: usize,
+    version: usize,
+    state: State,
+}
+
 /// A server with one collection. Each watch executes the operations of the sequence up to the next failure.
 struct Server {
     ops: Vec<Operation>,
@@ -87,12 +97,16 @@ struct Server {
 }
 
 impl Server {
-    /// The state after `until` operations. An object's version is the number of its last operation.
-    fn state(&self, until: usize) -> BTreeMap<&'static str, (usize, State)> {
-        let mut state = BTreeMap::new();
+    /// The state after `until` operations. An object's version is the number of its last operation, and its uid that of
+    /// the operation that created it.
+    fn state(&self, until: usize) -> BTreeMap<&'static str, Stored> {
+        let mut state: BTreeMap<_, Stored> = BTreeMap::new();
         for (at, op) in self.ops[..until].iter().enumerate() {
             match op {
-                Operation::Put(name, object) => drop(state.insert(*name, (at + 1, object.clone()))),
+                Operation::Put(name, object) => {
+                    let uid = state.get(name).map_or(at + 1, |known| known.uid);
+                    state.insert(*name, Stored { uid, version: at + 1, state: object.clone() });
+                }
                 Operation::Delete(name) => drop(state.remove(name)),
                 Operation::Fail(_) => {}
             }
@@ -101,8 +115,8 @@ impl Server {
     }
 
     /// The JSON of an object.
-    fn object_json(&self, name: &str, version: usize, state: &State) -> Value {
-        json!({"metadata": {"name": name, "namespace": "n", "uid": name, "generation": state.generation,
+    fn object_json(&self, name: &str, Stored { uid, version, state }: &Stored) -> Value {
+        json!({"metadata": {"name": name, "namespace": "n", "uid": uid.to_string(), "generation": state.generation,
             "resourceVersion": (version + 1).to_string(), "labels": {"l": state.label.to_string()}},
             "spec": {"v": state.value, "padding": self.padding}})
     }
@@ -110,8 +124,7 @@ impl Server {
     /// The body of a list.
     fn list_body(&self) -> String {
         let state = self.state(self.executed);
-        let items: Vec<_> =
-            state.iter().map(|(name, (at, object))| self.object_json(name, *at, object)).collect();
+        let items: Vec<_> = state.iter().map(|(name, object)| self.object_json(name, object)).collect();
         json!({"kind": "ThingList", "metadata": {"resourceVersion": (self.executed + 1).to_string()}, "items": items})
             .to_string()
     }
@@ -122,8 +135,8 @@ impl Server {
         let mut lines = Vec::new();
         let line = |kind: &str, object: Value| json!({"type": kind, "object": object}).to_string();
         if initial {
-            for (name, (count, object)) in self.state(from) {
-                lines.push(line("ADDED", self.object_json(name, count, &object)));
+            for (name, object) in self.state(from) {
+                lines.push(line("ADDED", self.object_json(name, &object)));
             }
             let end = json!({"resourceVersion": (from + 1).to_string(),
                 "annotations": {"k8s.io/initial-events-end": "true"}});
@@ -134,13 +147,16 @@ impl Server {
             let fresh = at >= self.executed;
             self.executed = self.executed.max(at + 1);
             match &self.ops[at] {
-                Operation::Put(name, object) => {
+                Operation::Put(name, _) => {
                     let kind = if self.state(at).contains_key(name) { "MODIFIED" } else { "ADDED" };
-                    lines.push(line(kind, self.object_json(name, at + 1, object)));
+                    lines.push(line(kind, self.object_json(name, &self.state(at + 1)[name])));
                 }
                 Operation::Delete(name) => {
-                    if let Some((_, last)) = self.state(at).get(name) {
-                        lines.push(line("DELETED", self.object_json(name, at + 1, last)));
+                    if let Some(last) = self.state(at).remove(name) {
+                        lines.push(line(
+                            "DELETED",
+                            self.object_json(name, &Stored { version: at + 1, ..last }),
+                        ));
                     }
                 }
                 Operation::Fail(_) if !fresh => {}
@@ -212,39 +228,119 @@ impl Filter {
     }
 }
 
-/// Runs a watcher with a store until the sequence ends, and compares the store with the server.
-async fn run_watcher(filter: Filter, strategy: InitialListStrategy, server: Server) -> Result<(), String> {
-    let server = Arc::new(Mutex::new(server));
-    let kind = ApiResource::erase::<k8s_openapi::api::apps::v1::Deployment>(&());
-    let api = Api::<Thing>::all_with(client(server.clone()), &kind);
-    let backoff = ExponentialBackoff::new(Duration::ZERO, Duration::ZERO, 1.0, false);
-    let config = Config::default().initial_list_strategy(strategy).backoff(backoff);
+/// What applies the events of the watcher to the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Feed {
+    Reflector,
+    Deltas,
+    /// An informer, which has no filter.
+    Informer,
+}
+
+/// Applies changes to a map.
+#[derive(Debug, Default)]
+struct Consumer {
+    /// The uids of the objects, by name.
+    objects: BTreeMap<String, String>,
+    /// The uids of the deleted objects. A filter on labels may also emit a deletion of an object that it deselects, and
+    /// emit the object again.
+    deleted: HashSet<String>,
+    selects: bool,
+}
+
+impl Consumer {
+    /// Applies an event. The error describes an event that contradicts the map.
+    fn apply(&mut self, event: &WatchEvent<Arc<Thing>>) -> Result<(), String> {
+        let Some(object) = event.object() else { return Ok(()) };
+        let (name, uid) = (object.name_any(), object.metadata.uid.clone().unwrap());
+        let known = self.objects.get(&name);
+        match event {
+            WatchEvent::Added(_) if known.is_none() => drop(self.objects.insert(name, uid)),
+            WatchEvent::Modified(_) if known == Some(&uid) => {}
+            WatchEvent::Deleted(_)
+                if known == Some(&uid) && (self.deleted.insert(uid.clone()) || self.selects) =>
+            {
+                self.objects.remove(&name);
+            }
+            event => {
+                return Err(format!("{event:?} of {name} with uid {uid}, and the consumer has {self:?}"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Feeds a store until the store contains `z`.
+async fn feed(feed: Feed, filter: Filter, api: Api<Thing>, config: Config) -> Result<Store<Thing>, String> {
     let (reader, writer) = reflector::store();
-    let mut items = reflector(writer, filter.apply(watcher(api, config))).boxed();
-    let at_end = async {
-        while reader.find(|object| object.name_any() == "z").is_none() {
+    let ends = |reader: &Store<Thing>| reader.find(|object| object.name_any() == "z").is_some();
+    if feed == Feed::Reflector {
+        let mut items = reflector(writer, filter.apply(watcher(api, config))).boxed();
+        while !ends(&reader) {
             let item: watcher::Result<Event<_>> = items.next().await.unwrap();
             drop(item);
         }
-    };
-    let timed_out = tokio::time::timeout(Duration::from_secs(60), at_end).await.is_err();
-    if timed_out {
-        return Err("the end of the sequence is never seen".into());
+        return Ok(reader);
     }
+    let selects = feed == Feed::Deltas && filter != Filter::Changes;
+    let mut consumer = Consumer { selects, ..Consumer::default() };
+    let (reader, mut changes) = if feed == Feed::Deltas {
+        let deltas = filter.apply(watcher(api, config)).deltas(writer).filter_map(async |item| match item {
+            Ok(StoreEvent::Delta(delta)) => delta.into_watch_event(),
+            _ => None,
+        });
+        (reader, deltas.boxed())
+    } else {
+        let informer = Informer::with_config(api, config);
+        (informer.store(), informer.filter_map(async |item| item.ok()).boxed())
+    };
+    while !consumer.objects.contains_key("z") {
+        consumer.apply(&changes.next().await.unwrap())?;
+    }
+    // The deletions of a snapshot follow its additions.
+    while let Some(Some(event)) = changes.next().now_or_never() {
+        consumer.apply(&event)?;
+    }
+    let stored = reader.state();
+    let stored: BTreeMap<_, _> =
+        stored.iter().map(|object| (object.name_any(), object.metadata.uid.clone().unwrap())).collect();
+    if stored == consumer.objects {
+        Ok(reader)
+    } else {
+        Err(format!("the store holds {stored:?}, and the consumer {:?}", consumer.objects))
+    }
+}
+
+/// Feeds a store until the sequence ends, and compares the store with the server.
+async fn run_watcher(
+    kind: Feed,
+    filter: Filter,
+    strategy: InitialListStrategy,
+    server: Server,
+) -> Result<(), String> {
+    let server = Arc::new(Mutex::new(server));
+    let resource = ApiResource::erase::<k8s_openapi::api::apps::v1::Deployment>(&());
+    let api = Api::<Thing>::all_with(client(server.clone()), &resource);
+    let backoff = ExponentialBackoff::new(Duration::ZERO, Duration::ZERO, 1.0, false);
+    let config = Config::default().initial_list_strategy(strategy).backoff(backoff);
+    let fed = tokio::time::timeout(Duration::from_secs(60), feed(kind, filter, api, config)).await;
+    let Ok(reader) = fed else { return Err("the end of the sequence is never seen".into()) };
+    let reader = reader?;
     let server = server.lock().unwrap();
     let state = server.state(server.ops.len());
     for name in ["a", "b"] {
         let held = reader.find(|object| object.name_any() == name);
         let held = held.map(|object| (object.metadata.generation.unwrap(), u16::from(object.spec.v)));
-        let wanted = state.get(name).map(|(_, object)| object);
-        let wanted = wanted.filter(|object| filter == Filter::Changes || object.label == 'x');
+        let wanted = state.get(name).map(|object| &object.state);
+        let all = filter == Filter::Changes || kind == Feed::Informer;
+        let wanted = wanted.filter(|object| all || object.label == 'x');
         let equal = match (held, wanted) {
             (None, None) => true,
             // An undecodable change keeps the previous state, if any.
             (_, Some(wanted)) if wanted.value > 255 => true,
             (Some((generation, value)), Some(wanted)) => {
                 generation == i64::from(wanted.generation)
-                    && (filter != Filter::Labelled || value == wanted.value)
+                    && ((filter != Filter::Labelled && kind != Feed::Informer) || value == wanted.value)
             }
             _ => false,
         };
@@ -268,13 +364,14 @@ async fn run_seed(seed: u64) {
     let strategy = [InitialListStrategy::ListWatch, InitialListStrategy::StreamingList][random.usize(0..2)];
     let padding = if random.u8(..) == 0 { " ".repeat(9_000) } else { String::new() };
     let server = Server { ops: ops.clone(), executed: random.usize(0..=ops.len().min(3)), padding };
-    if let Err(problem) = run_watcher(filter, strategy, server).await {
-        panic!("seed {seed}, {filter:?}, {strategy:?}, {ops:#?}: {problem}");
+    let feed = [Feed::Reflector, Feed::Deltas, Feed::Informer][random.usize(0..3)];
+    if let Err(problem) = run_watcher(feed, filter, strategy, server).await {
+        panic!("seed {seed}, {feed:?}, {filter:?}, {strategy:?}, {ops:#?}: {problem}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn model_a_store_behind_a_filter_ends_equal_to_the_server_on_one_thread() {
+async fn model_a_store_and_its_consumer_end_equal_to_the_server_on_one_thread() {
     for seed in 0..sequence_count() {
         run_seed(seed).await;
     }
@@ -282,7 +379,7 @@ async fn model_a_store_behind_a_filter_ends_equal_to_the_server_on_one_thread() 
 
 /// Runs sequences concurrently: a multi-threaded runtime cannot pause the clock, so that each wait takes real time.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn model_a_store_behind_a_filter_ends_equal_to_the_server_on_several_threads() {
+async fn model_a_store_and_its_consumer_end_equal_to_the_server_on_several_threads() {
     let mut runs =
         stream::iter(0..sequence_count()).map(|seed| tokio::spawn(run_seed(seed))).buffer_unordered(64);
     while let Some(run) = runs.next().await {
@@ -297,7 +394,7 @@ async fn a_decodable_change_after_an_undecodable_one_of_the_same_generation_is_n
     let ops = vec![put(1, 1), put(2, 300), put(2, 2), end];
     for strategy in [InitialListStrategy::ListWatch, InitialListStrategy::StreamingList] {
         let server = Server { ops: ops.clone(), executed: 1, padding: String::new() };
-        assert_eq!(run_watcher(Filter::Changes, strategy, server).await, Ok(()));
+        assert_eq!(run_watcher(Feed::Reflector, Filter::Changes, strategy, server).await, Ok(()));
     }
 }
 
@@ -308,6 +405,6 @@ async fn deletes_an_object_deselected_after_an_invalid_line() {
     let ops = vec![put('x'), Operation::Fail(WatchFailure::InvalidLine), put('y'), end];
     for strategy in [InitialListStrategy::ListWatch, InitialListStrategy::StreamingList] {
         let server = Server { ops: ops.clone(), executed: 1, padding: String::new() };
-        assert_eq!(run_watcher(Filter::Labelled, strategy, server).await, Ok(()));
+        assert_eq!(run_watcher(Feed::Reflector, Filter::Labelled, strategy, server).await, Ok(()));
     }
 }

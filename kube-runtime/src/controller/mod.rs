@@ -8,7 +8,8 @@ mod config;
 mod dispatcher;
 mod error;
 mod executor;
-mod last_objects;
+mod key;
+mod owned;
 mod panic;
 mod shutdown;
 mod source;
@@ -17,6 +18,7 @@ mod targets;
 pub use action::{Action, backoff_on_error};
 pub use config::Config;
 pub use error::Error;
+pub use key::Key;
 
 use crate::reflector::{ObjectRef, Store, store};
 use crate::watcher;
@@ -39,6 +41,7 @@ use std::{fmt, hash::Hash, sync::Arc};
 /// - At most one reconcile runs per object. Changes during a reconcile are coalesced into one further reconcile.
 /// - At most [`Config::concurrency`] reconciles run at once.
 /// - No reconcile starts before the snapshot of the controller's kind is complete.
+/// - After a relist, only the objects that changed are reconciled.
 /// - The controller's task polls a reconcile until its first wait; then the reconcile continues as a task of its own.
 ///   If reconciles compute for long before their first wait, the controller spawns them directly, so that they run in
 ///   parallel.
@@ -119,9 +122,9 @@ where
     /// Also reconciles the owner of each object of kind `Child` that changes. An owner reference of that object
     /// identifies the owner.
     ///
-    /// Requests only the metadata of the owned objects, and stores only names. The previous owner is also reconciled
-    /// when an owner reference is removed, and when an owned object was deleted while the watch was interrupted. An
-    /// owner has the namespace of the owned object, or is cluster-scoped.
+    /// Requests only the metadata of the owned objects, and stores only their names, uids, versions and owners. The
+    /// previous owner is also reconciled when an owner reference is removed, and when an owned object was deleted while
+    /// the watch was interrupted. An owner has the namespace of the owned object, or is cluster-scoped.
     #[must_use]
     pub fn owns<Child>(self, api: Api<Child>, wc: watcher::Config) -> Self
     where
@@ -152,7 +155,7 @@ where
         mapper: impl Fn(Other) -> I + Send + 'static,
     ) -> Self
     where
-        Other: Resource + DeserializeOwned + Clone + Send + 'static,
+        Other: Resource + DeserializeOwned + Clone + Send + Sync + 'static,
         I: IntoIterator<Item = ObjectRef<K>> + 'static,
         I::IntoIter: Send,
     {

@@ -1,25 +1,26 @@
-//! Event sources: streams of the keys of objects to reconcile. They must not access the work queue.
+//! Event sources: streams of the keys of objects to reconcile. Each is a fold over the changes of a store. They must not
+//! access the work queue.
 
 use super::error::SourceError;
-use super::last_objects::LastObjects;
+use super::key::{Key, SharedKeys};
+use super::owned::Owned;
 use super::panic;
-use super::targets::{NamespacedName, Targets};
-use crate::reflector::{ObjectRef, Store, Writer, reflector};
-use crate::watcher::{self, Event, watcher};
+use super::targets::{Targets, union};
+use crate::reflector::{Delta, DeltaKind, Deltas, ObjectRef, Storable, Store, StoreEvent, Writer, store};
+use crate::watcher::{self, watcher};
 use futures::{Stream, StreamExt, stream, stream::BoxStream};
 use kube_client::api::PartialObjectMeta;
-use kube_client::core::ObjectMeta;
 use kube_client::{Api, Resource};
 use serde::de::DeserializeOwned;
+use std::sync::Arc;
 
 /// An endless stream of keys to reconcile.
 pub(super) type Source<K> = BoxStream<'static, Result<ObjectRef<K>, SourceError>>;
 
-/// A source for the controller's own kind: stores the objects, and emits the keys of added and modified
-/// objects. It emits nothing for deletions.
+/// A source for the controller's own kind: the keys of objects that are added or modified. It emits nothing for
+/// deletions.
 ///
-/// It emits the keys of a snapshot at `InitDone`: the dispatcher looks keys up in the store, and the writer swaps the
-/// store's map only at `InitDone`.
+/// The dispatcher looks keys up in the store, which contains an object before its delta is emitted.
 pub(super) fn primary<K>(
     api: Api<K>,
     wc: watcher::Config,
@@ -30,28 +31,19 @@ where
     K: Resource + DeserializeOwned + Send + Sync + 'static,
     K::DynamicType: Clone,
 {
-    let mut listed = Vec::new();
-    let keys = reflector(writer, watcher(api, wc)).flat_map(move |event| {
-        let key = |object: &K| Ok(ObjectRef::from_obj_with(object, dyntype.clone()));
-        stream::iter(match event {
-            Ok(Event::Init) => {
-                listed.clear();
-                Vec::new()
+    let keys = watcher(api, wc).deltas(writer).filter_map(move |event| {
+        std::future::ready(match event {
+            Ok(StoreEvent::Delta(delta)) => {
+                delta.current().map(|object| Ok(ObjectRef::from_obj_with(&*object, dyntype.clone())))
             }
-            Ok(Event::InitApply(object)) => {
-                listed.push(key(&object));
-                Vec::new()
-            }
-            Ok(Event::InitDone) => std::mem::take(&mut listed),
-            Ok(Event::Apply(object)) => vec![key(&object)],
-            Ok(Event::Delete(_)) => Vec::new(),
-            Err(error) => vec![Err(error.into())],
+            Ok(_) => None,
+            Err(error) => Some(Err(error.into())),
         })
     });
     keys.boxed()
 }
 
-/// A source of the keys of the owners of added, modified and deleted objects.
+/// A source of the keys of the current and previous owners of added, modified and deleted objects.
 pub(super) fn owned<K, Child>(
     api: Api<PartialObjectMeta<Child>>,
     wc: watcher::Config,
@@ -62,32 +54,20 @@ where
     K::DynamicType: Clone,
     Child: Resource + 'static,
 {
-    let kind = dyntype.clone();
-    related(api, wc, dyntype, move |child| {
-        let ObjectMeta { namespace, owner_references, .. } = child.metadata;
-        let owner = |owner| ObjectRef::from_owner_ref(namespace.as_deref(), owner, kind.clone());
-        owner_references.iter().flatten().filter_map(owner).collect::<Vec<_>>()
+    let (kind, mut shared) = (dyntype.clone(), SharedKeys::default());
+    let owned = watcher(api, wc).map(move |event| {
+        event.map(|event| event.map(|child| Owned::new::<K>(child.metadata, &kind, &mut shared)))
+    });
+    let deltas = Deltas::new(store().1, owned, |_| None);
+    related(deltas, dyntype, |delta| {
+        let (old, last) = delta.into_states();
+        let owners = |state: Option<Arc<Owned>>| state.map(|owned| owned.owners.clone()).unwrap_or_default();
+        (union(&owners(last), &owners(old)), Vec::new())
     })
 }
 
-/// A source of the keys that `mapper` returns for added, modified and deleted objects, and of their previous keys.
-fn related<K, Other, I>(
-    api: Api<Other>,
-    wc: watcher::Config,
-    dyntype: K::DynamicType,
-    mapper: impl Fn(Other) -> I + Send + 'static,
-) -> Source<K>
-where
-    K: Resource + 'static,
-    K::DynamicType: Clone,
-    Other: Resource + DeserializeOwned + Send + 'static,
-    I: IntoIterator<Item = ObjectRef<K>>,
-{
-    related_with(api, wc, dyntype, mapper, |_| Vec::new())
-}
-
-/// As [`related`], for a mapper whose result depends on more than the object. Also calls the mapper with the previous
-/// state of a modified or deleted object, as controller-runtime's `EnqueueRequestsFromMapFunc` does.
+/// A source of the keys that `mapper` returns for the current and previous states of added, modified and deleted
+/// objects, as controller-runtime's `EnqueueRequestsFromMapFunc`, and of the keys that it returned before.
 pub(super) fn mapped<K, Other, I>(
     api: Api<Other>,
     wc: watcher::Config,
@@ -97,55 +77,62 @@ pub(super) fn mapped<K, Other, I>(
 where
     K: Resource + 'static,
     K::DynamicType: Clone,
-    Other: Resource + DeserializeOwned + Clone + Send + 'static,
+    Other: Resource + DeserializeOwned + Clone + Send + Sync + 'static,
     I: IntoIterator<Item = ObjectRef<K>>,
 {
-    let mut last = LastObjects::default();
-    related_with(api, wc, dyntype, mapper, move |event| last.replaced_by(event))
+    let mut targets = Targets::default();
+    let resource = api.resource_url().to_owned();
+    related(watcher(api, wc).deltas(store().1), dyntype, move |delta| {
+        let (namespace, name) = delta.key();
+        let object = Key::new(Some(namespace), name);
+        let mut panicked = Vec::new();
+        let mut map = |state: Arc<Other>| {
+            let map =
+                || mapper(Arc::unwrap_or_clone(state)).into_iter().map(|object| Key::from(&object)).collect();
+            let keys: Result<Vec<Key>, _> = panic::catch(map);
+            keys.map_err(|message| {
+                let (resource, object) = (resource.clone(), object.to_string());
+                panicked.push(SourceError::MapperPanicked { resource, object, message });
+            })
+            .ok()
+        };
+        let is_deleted = delta.kind() == DeltaKind::Deleted;
+        let (old, last) = delta.into_states();
+        let before = old.and_then(&mut map).unwrap_or_default();
+        let last = last.map(map);
+        let mut keys = if is_deleted {
+            targets.remove(&object, last.flatten().unwrap_or_default())
+        } else {
+            targets.set(object.clone(), last.flatten())
+        };
+        // A key may occur twice: the work queue merges equal keys.
+        keys.extend(before);
+        (keys, panicked)
+    })
 }
 
-/// As [`related`]. Also calls `mapper` with the objects that `replaced` returns: the previous states of the objects
-/// that an item of the watch modifies or deletes.
-fn related_with<K, Other, I>(
-    api: Api<Other>,
-    wc: watcher::Config,
+/// A source of the keys, and the errors, that `keys` returns for each delta.
+fn related<K, Other>(
+    deltas: impl Stream<Item = watcher::Result<StoreEvent<Other>>> + Send + 'static,
     dyntype: K::DynamicType,
-    mapper: impl Fn(Other) -> I + Send + 'static,
-    mut replaced: impl FnMut(&watcher::Result<Event<Other>>) -> Vec<Other> + Send + 'static,
+    mut keys: impl FnMut(Delta<Other>) -> (Vec<Key>, Vec<SourceError>) + Send + 'static,
 ) -> Source<K>
 where
     K: Resource + 'static,
     K::DynamicType: Clone,
-    Other: Resource + DeserializeOwned + Send + 'static,
-    I: IntoIterator<Item = ObjectRef<K>>,
+    Other: Storable + Send + 'static,
 {
-    let mut targets = Targets::new(dyntype);
-    let resource = api.resource_url().to_owned();
-    let keys = watcher(api, wc).flat_map(move |event| {
-        let mut panicked = Vec::new();
-        let mut map = |object: Other| {
-            let name = NamespacedName::of(object.meta());
-            let owners = panic::catch(|| mapper(object).into_iter().collect::<Vec<_>>());
-            let owners = owners.map_err(|message| {
-                let (resource, object) = (resource.clone(), name.to_string());
-                panicked.push(SourceError::MapperPanicked { resource, object, message });
-            });
-            (name, owners.ok())
+    let triggers = deltas.flat_map(move |event| {
+        let (keys, errors) = match event {
+            Ok(StoreEvent::Delta(delta)) => keys(delta),
+            Ok(StoreEvent::Synced(_)) => (Vec::new(), Vec::new()),
+            Err(error) => (Vec::new(), vec![error.into()]),
         };
-        let before: Vec<_> =
-            replaced(&event).into_iter().filter_map(|object| map(object).1).flatten().collect();
-        let (mut keys, error): (Vec<ObjectRef<K>>, _) = match event {
-            Ok(event) => (targets.keys_for(event.map(map)), None),
-            Err(error) => {
-                let keys = error.undecodable().map(|object| targets.keys_for_undecodable(object));
-                (keys.unwrap_or_default(), Some(error.into()))
-            }
-        };
-        // A key may occur twice: the work queue merges equal keys.
-        keys.extend(before);
-        stream::iter(keys.into_iter().map(Ok).chain(panicked.into_iter().chain(error).map(Err)))
+        let dyntype = dyntype.clone();
+        let keys = keys.into_iter().map(move |key| Ok(key.to_object_ref(dyntype.clone())));
+        stream::iter(keys.chain(errors.into_iter().map(Err)))
     });
-    keys.boxed()
+    triggers.boxed()
 }
 
 /// A source of the keys of all objects of the store, for each item of `trigger`.

@@ -3,7 +3,7 @@
 mod backlog;
 
 use crate::cycle::Cycle;
-use crate::reflector::{Change, Store, Writer, object_key, store};
+use crate::reflector::{Delta, DeltaIter, Store, Writer, store};
 use crate::watcher::{Config, Error, Event, Result};
 use backlog::Backlog;
 use futures::Stream;
@@ -11,7 +11,6 @@ use kube_client::core::WatchEvent;
 use kube_client::{Api, Resource};
 use serde::de::DeserializeOwned;
 use std::{
-    collections::{HashSet, VecDeque},
     fmt,
     pin::Pin,
     sync::Arc,
@@ -63,14 +62,8 @@ pub struct Informer<K> {
     writer: Writer<K>,
     store: Store<K>,
     backlog: Backlog<K>,
-    /// The events of the snapshot in progress. They are emitted at `InitDone`, because a list that fails restarts.
-    listed: Option<Vec<WatchEvent<Arc<K>>>>,
-    /// Objects whose deletion was emitted since the last complete snapshot. The store still holds them until the
-    /// relist is complete. If a restarted list contains such an object, it is a new object.
-    emitted_deletions: HashSet<(String, String)>,
-    /// For the stream: the remaining informer events of the last watcher event. They are emitted before the
-    /// backlog.
-    pending: VecDeque<WatchEvent<Arc<K>>>,
+    /// For the stream: the remaining changes of the last watcher event. They are emitted before the backlog.
+    pending: Option<DeltaIter<K>>,
 }
 
 impl<K: Resource + DeserializeOwned + Send + 'static> Informer<K> {
@@ -85,15 +78,7 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Informer<K> {
     /// each watch open for as long as a watcher with this configuration does.
     pub fn with_config(api: Api<K>, config: Config) -> Self {
         let (store, writer) = store();
-        Self {
-            cycle: Cycle::new(api, config),
-            writer,
-            store,
-            backlog: Backlog::default(),
-            listed: None,
-            emitted_deletions: HashSet::default(),
-            pending: VecDeque::new(),
-        }
+        Self { cycle: Cycle::new(api, config), writer, store, backlog: Backlog::default(), pending: None }
     }
 
     /// Sets the duration of the watch of each poll.
@@ -117,8 +102,8 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Informer<K> {
     pub async fn poll(&mut self) -> Result<()> {
         self.cycle.begin();
         while let Some(event) = self.cycle.next().await {
-            let (events, result) = self.convert_event(event);
-            for event in events {
+            let (deltas, result) = self.apply(event);
+            for event in deltas.into_iter().flatten().filter_map(Delta::into_watch_event) {
                 self.backlog.push(event);
             }
             result?;
@@ -129,12 +114,17 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Informer<K> {
     /// Removes the next event from the queue.
     pub fn pop(&mut self) -> Option<WatchEvent<Arc<K>>> {
         // The events in `pending` are older than the backlog.
-        self.pending.pop_front().or_else(|| self.backlog.pop())
+        let pending = self.pending.as_mut().and_then(|deltas| deltas.find_map(Delta::into_watch_event));
+        pending.or_else(|| {
+            self.pending = None;
+            self.backlog.pop()
+        })
     }
 
     /// The number of queued events.
     pub fn len(&self) -> usize {
-        self.pending.len() + self.backlog.len()
+        let pending = self.pending.as_ref().map_or(0, |deltas| deltas.size_hint().0);
+        pending + self.backlog.len()
     }
 
     /// Whether the queue is empty.
@@ -153,94 +143,20 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Informer<K> {
         self.cycle.resource_version()
     }
 
-    /// Converts a watcher event to informer events, by comparing it with the store.
-    fn convert_event(&mut self, event: Result<Event<K>>) -> (Vec<WatchEvent<Arc<K>>>, Result<()>) {
-        match event {
-            Ok(event) => {
-                let change = self.writer.apply_watcher_event(event);
-                (self.events_for_store_change(change), Ok(()))
-            }
-            Err(Error::Object(object)) => {
-                let change = self.writer.apply_undecodable(&object);
-                let events = change.map(|change| self.events_for_store_change(change));
-                (events.unwrap_or_default(), Err(Error::Object(object)))
-            }
+    /// Applies a watcher event to the store. Returns the changes. Queues an error that the server sent.
+    fn apply(&mut self, event: Result<Event<K>>) -> (Option<DeltaIter<K>>, Result<()>) {
+        let (change, result) = match event {
+            Ok(event) => (Some(self.writer.apply(event)), Ok(())),
             Err(error) => {
-                let sent =
-                    if let Error::WatchError { status, .. } = &error { Some(status.clone()) } else { None };
-                (sent.map(WatchEvent::Error).into_iter().collect(), Err(error))
-            }
-        }
-    }
-
-    /// The informer events for a change of the store.
-    fn events_for_store_change(&mut self, change: Change<K>) -> Vec<WatchEvent<Arc<K>>> {
-        let mut previous = change.previous();
-        let Change { event, vanished, deletes_known, .. } = change;
-        if let (Event::InitApply(object), Some(listed)) = (&event, &self.listed)
-            && !self.emitted_deletions.is_empty()
-            && self.emitted_deletions.contains(&owned_key(&**object))
-        {
-            let is_listed = |event: &WatchEvent<Arc<K>>| {
-                event.object().is_some_and(|listed| key(&**listed) == key(&**object))
-            };
-            previous = previous.filter(|_| listed.iter().any(is_listed));
-        }
-        match (event, &mut self.listed, previous) {
-            (Event::Init, listed, _) => *listed = Some(Vec::new()),
-            // The listed object is unchanged: emit nothing.
-            (Event::InitApply(object), _, Some(previous)) if Arc::ptr_eq(&object, &previous) => {}
-            (Event::InitApply(object), listed, previous) => {
-                listed.get_or_insert_default().extend(events_for_change(object, previous));
-            }
-            (Event::InitDone, listed, _) => {
-                let mut events = listed.take().unwrap_or_default();
-                let emitted = std::mem::take(&mut self.emitted_deletions);
-                let vanished = vanished
-                    .into_iter()
-                    .filter(|object| emitted.is_empty() || !emitted.contains(&owned_key(&**object)));
-                events.extend(vanished.map(WatchEvent::Deleted));
-                return events;
-            }
-            // The object was deleted during the snapshot: discard its listed events. If the store had the object
-            // before the relist, emit the deletion immediately.
-            (Event::Delete(object), Some(listed), _) => {
-                let deleted = key(&*object);
-                listed.retain(|event| event.object().is_none_or(|listed| key(&**listed) != deleted));
-                if deletes_known && self.emitted_deletions.insert(owned_key(&*object)) {
-                    return vec![WatchEvent::Deleted(object)];
+                let change = error.undecodable().and_then(|object| self.writer.apply_invalid(object));
+                if let Error::WatchError { status, .. } = &error {
+                    self.backlog.push(WatchEvent::Error(status.clone()));
                 }
+                (change, Err(error))
             }
-            (Event::Apply(object), _, previous) => return events_for_change(object, previous),
-            (Event::Delete(object), None, _) => return vec![WatchEvent::Deleted(object)],
-        }
-        Vec::new()
+        };
+        (change.map(|change| change.into_parts().1), result)
     }
-}
-
-/// The events for an object that replaces `previous`. If their uids differ, they are different objects, and the
-/// deletion of `previous` was missed.
-fn events_for_change<K: Resource>(object: Arc<K>, previous: Option<Arc<K>>) -> Vec<WatchEvent<Arc<K>>> {
-    match previous {
-        None => vec![WatchEvent::Added(object)],
-        Some(previous) => match (&previous.meta().uid, &object.meta().uid) {
-            (Some(before), Some(now)) if before != now => {
-                vec![WatchEvent::Deleted(previous), WatchEvent::Added(object)]
-            }
-            _ => vec![WatchEvent::Modified(object)],
-        },
-    }
-}
-
-/// Namespace and name.
-fn key<K: Resource>(object: &K) -> (&str, &str) {
-    object_key(object.meta())
-}
-
-/// As [`key`], with owned strings.
-fn owned_key<K: Resource>(object: &K) -> (String, String) {
-    let (namespace, name) = key(object);
-    (namespace.to_owned(), name.to_owned())
 }
 
 /// Emits queued events first, then events as they arrive. Errors are items; the stream recovers from them and never
@@ -255,8 +171,8 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Stream for Informer<K> {
                 return Poll::Ready(Some(Ok(event)));
             }
             let Some(event) = ready!(this.cycle.poll_event(cx)) else { continue };
-            let (events, result) = this.convert_event(event);
-            this.pending.extend(events);
+            let (deltas, result) = this.apply(event);
+            this.pending = deltas;
             if let Err(error) = result {
                 return Poll::Ready(Some(Err(error)));
             }
@@ -277,10 +193,11 @@ mod tests {
     use kube_client::Client;
     use kube_client::core::{ObjectOrigin, UndecodableObject};
 
-    /// The config map `a` in this version.
-    fn map(version: &str) -> ConfigMap {
+    /// The config map `a` with this uid and version.
+    fn map(uid: &str, version: &str) -> ConfigMap {
         let mut map = ConfigMap::default();
         map.metadata.name = Some("a".into());
+        map.metadata.uid = Some(uid.into());
         map.metadata.resource_version = Some(version.into());
         map
     }
@@ -293,67 +210,63 @@ mod tests {
         Error::Object(object.into())
     }
 
+    /// The informer events for watcher events between `Init` and `InitDone`.
+    fn events_for(events: Vec<Result<Event<ConfigMap>>>) -> Vec<String> {
+        let client = Client::new(kube_sim::Sim::new().service(), "default");
+        let mut informer = Informer::<ConfigMap>::new(Api::all(client));
+        let all = [Ok(Event::Init)].into_iter().chain(events).chain([Ok(Event::InitDone)]);
+        let short = |event: WatchEvent<Arc<ConfigMap>>| {
+            let version = event.object().and_then(|map| map.meta().resource_version.clone()).unwrap();
+            format!("{event:?} {version}")
+        };
+        let deltas = all.flat_map(|event| informer.apply(event).0.into_iter().flatten());
+        deltas.filter_map(Delta::into_watch_event).map(short).collect()
+    }
+
     #[test]
-    fn emits_one_deletion_during_a_relist_and_an_addition_if_the_object_is_created_again() {
-        let known = || vec![Ok(Event::InitApply(map("1"))), Ok(Event::InitDone), Ok(Event::Init)];
-        let events_after = |rest: Vec<_>| informer_events(known().into_iter().chain(rest).collect());
+    fn emits_one_deletion_after_a_relist_and_an_addition_if_the_object_is_created_again() {
+        let known = || vec![Ok(Event::InitApply(map("u", "1"))), Ok(Event::InitDone), Ok(Event::Init)];
+        let with = |rest: Vec<_>| events_for(known().into_iter().chain(rest).collect());
         let deleted = ["Added event 1", "Deleted event 2"];
-        assert_eq!(events_after(vec![Ok(Event::Delete(map("2")))]), deleted);
-        assert_eq!(events_after(vec![Ok(Event::InitApply(map("1"))), Ok(Event::Delete(map("2")))]), deleted);
-        assert_eq!(events_after(vec![Ok(Event::Delete(map("2"))), Ok(Event::Init)]), deleted);
-        let again = events_after(vec![Ok(Event::Delete(map("2"))), Ok(Event::InitApply(map("3")))]);
+        assert_eq!(with(vec![Ok(Event::Delete(map("u", "2")))]), deleted);
+        assert_eq!(
+            with(vec![Ok(Event::InitApply(map("u", "1"))), Ok(Event::Delete(map("u", "2")))]),
+            deleted
+        );
+        assert_eq!(with(vec![Ok(Event::Delete(map("u", "2"))), Ok(Event::Init)]), deleted);
+        let again = with(vec![Ok(Event::Delete(map("u", "2"))), Ok(Event::InitApply(map("v", "3")))]);
         assert_eq!(again, ["Added event 1", "Deleted event 2", "Added event 3"]);
         let end = || Err(undecodable(ObjectOrigin::Deleted));
-        assert_eq!(events_after(vec![end(), end()]), ["Added event 1", "Deleted event 1"]);
+        assert_eq!(with(vec![end(), end()]), ["Added event 1", "Deleted event 1"]);
     }
 
     #[test]
     fn emits_a_deletion_once_if_the_object_is_created_again_before_the_relist_restarts() {
-        let known = || vec![Ok(Event::InitApply(map("1"))), Ok(Event::InitDone), Ok(Event::Init)];
-        let again = || vec![Ok(Event::Delete(map("2"))), Ok(Event::InitApply(map("3"))), Ok(Event::Init)];
-        let events_after =
-            |rest: Vec<_>| informer_events(known().into_iter().chain(again()).chain(rest).collect());
-        assert_eq!(events_after(vec![]), ["Added event 1", "Deleted event 2"]);
-        let created_again = ["Added event 1", "Deleted event 2", "Added event 3"];
-        assert_eq!(events_after(vec![Ok(Event::InitApply(map("3")))]), created_again);
-        let changed = events_after(vec![Ok(Event::InitApply(map("3"))), Ok(Event::InitApply(map("4")))]);
-        assert_eq!(changed, ["Added event 1", "Deleted event 2", "Added event 3", "Modified event 4"]);
-        // The restarted list comes from an older cache, with an earlier state of the object.
-        assert_eq!(
-            events_after(vec![Ok(Event::InitApply(map("1")))]),
-            ["Added event 1", "Deleted event 2", "Added event 1"]
-        );
-        let deleted = events_after(vec![Ok(Event::InitApply(map("3"))), Ok(Event::Delete(map("4")))]);
+        let known = || vec![Ok(Event::InitApply(map("u", "1"))), Ok(Event::InitDone), Ok(Event::Init)];
+        let again =
+            || vec![Ok(Event::Delete(map("u", "2"))), Ok(Event::InitApply(map("v", "3"))), Ok(Event::Init)];
+        let with = |rest: Vec<_>| events_for(known().into_iter().chain(again()).chain(rest).collect());
+        assert_eq!(with(vec![]), ["Added event 1", "Deleted event 2"]);
+        let added = ["Added event 1", "Deleted event 2", "Added event 3"];
+        assert_eq!(with(vec![Ok(Event::InitApply(map("v", "3")))]), added);
+        let changed = with(vec![Ok(Event::InitApply(map("v", "3"))), Ok(Event::InitApply(map("v", "4")))]);
+        assert_eq!(changed, ["Added event 1", "Deleted event 2", "Added event 4"]);
+        // The restarted list comes from an older cache, which still has the object.
+        assert_eq!(with(vec![Ok(Event::InitApply(map("u", "1")))]), ["Added event 1"]);
+        let deleted = with(vec![Ok(Event::InitApply(map("v", "3"))), Ok(Event::Delete(map("v", "4")))]);
         assert_eq!(deleted, ["Added event 1", "Deleted event 2"]);
     }
 
-    /// The informer events for these watcher events, preceded by `Init` and followed by `InitDone`.
-    fn informer_events(events: Vec<Result<Event<ConfigMap>>>) -> Vec<String> {
-        let client = Client::new(kube_sim::Sim::new().service(), "default");
-        let mut informer = Informer::<ConfigMap>::new(Api::all(client));
-        let all = [Ok(Event::Init)].into_iter().chain(events).chain([Ok(Event::InitDone)]);
-        let events = all.flat_map(|event| informer.convert_event(event).0);
-        let short = |event: &WatchEvent<Arc<ConfigMap>>| {
-            format!(
-                "{event:?} {}",
-                event.object().and_then(|map| map.meta().resource_version.clone()).unwrap()
-            )
-        };
-        events.map(|event| short(&event)).collect()
-    }
-
     #[test]
-    fn an_object_that_a_snapshot_contains_twice_is_added_once() {
-        let events = vec![Ok(Event::InitApply(map("1"))), Ok(Event::InitApply(map("2")))];
-        assert_eq!(informer_events(events), ["Added event 1", "Modified event 2"]);
+    fn an_object_twice_in_a_snapshot_is_added_once() {
+        let events = vec![Ok(Event::InitApply(map("u", "1"))), Ok(Event::InitApply(map("u", "2")))];
+        assert_eq!(events_for(events), ["Added event 2"]);
     }
 
     #[test]
     fn an_object_deleted_during_the_first_snapshot_is_not_emitted_even_if_undecodable() {
-        assert!(
-            informer_events(vec![Ok(Event::InitApply(map("1"))), Ok(Event::Delete(map("2")))]).is_empty()
-        );
-        let end = Err(undecodable(ObjectOrigin::Deleted));
-        assert!(informer_events(vec![Ok(Event::InitApply(map("1"))), end]).is_empty());
+        let listed = || Ok(Event::InitApply(map("u", "1")));
+        assert!(events_for(vec![listed(), Ok(Event::Delete(map("u", "2")))]).is_empty());
+        assert!(events_for(vec![listed(), Err(undecodable(ObjectOrigin::Deleted))]).is_empty());
     }
 }

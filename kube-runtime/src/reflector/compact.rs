@@ -3,9 +3,9 @@
 //! This module owns the encoding, the dictionary and the cache of decoded objects. It must not modify the store (see
 //! `writer`) or manage memory (see `page`).
 
-use super::object_map::{Keyed, key};
 use super::packing::Batch;
 use super::page::{Encoded, Packed, WeakPacked};
+use super::storable::Storable;
 use foldhash::quality::{FixedState, RandomState};
 use kube_client::Resource;
 use lz4_flex::block::{compress_into_with_dict, decompress_with_dict, get_maximum_output_size};
@@ -13,6 +13,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use std::{
     fmt,
     hash::BuildHasher,
+    num::NonZero,
     sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 use tokio::runtime::Handle;
@@ -92,62 +93,6 @@ impl<K> fmt::Debug for Storage<K> {
     }
 }
 
-/// The stored form of an object.
-#[derive(Debug)]
-pub(super) enum StoredObject<K> {
-    Typed(Arc<K>),
-    Packed(Packed),
-}
-
-impl<K> Clone for StoredObject<K> {
-    fn clone(&self) -> Self {
-        match self {
-            Self::Typed(object) => Self::Typed(object.clone()),
-            Self::Packed(packed) => Self::Packed(packed.clone()),
-        }
-    }
-}
-
-impl<K: Resource> StoredObject<K> {
-    /// Whether the stored object has the uid and resource version of `object`, so that the store can keep it.
-    pub(super) fn is_same_version_as(&self, object: &K, codec: Option<&Codec<K>>) -> bool {
-        let meta = object.meta();
-        if meta.resource_version.is_none() {
-            return false;
-        }
-        match self {
-            Self::Typed(known) => {
-                let known = known.meta();
-                known.resource_version == meta.resource_version && known.uid == meta.uid
-            }
-            Self::Packed(known) => {
-                codec.is_some_and(|codec| codec.identity_hash(object) == known.encoded().identity)
-            }
-        }
-    }
-}
-
-impl<K> StoredObject<K> {
-    /// Whether this contains the typed object `object`, by pointer.
-    pub(super) fn holds_typed(&self, object: &Arc<K>) -> bool {
-        matches!(self, Self::Typed(known) if Arc::ptr_eq(known, object))
-    }
-
-    /// Whether this contains the packed object `packed`, by address.
-    pub(super) fn holds_packed(&self, packed: &Packed) -> bool {
-        matches!(self, Self::Packed(known) if known.is_same_entry(packed))
-    }
-}
-
-impl<K: Resource> Keyed for StoredObject<K> {
-    fn key(&self) -> (&str, &str) {
-        match self {
-            Self::Typed(object) => key(object.meta()),
-            Self::Packed(packed) => packed.key(),
-        }
-    }
-}
-
 /// Reusable buffers for packing. Large temporary allocations between small long-lived ones would fragment the heap.
 #[derive(Default)]
 pub(super) struct Scratch {
@@ -176,7 +121,7 @@ pub(super) struct Codec<K> {
     identity: RandomState,
 }
 
-impl<K: Resource> Codec<K> {
+impl<K: Storable> Codec<K> {
     /// Packs an object; `None` if the object does not survive the JSON round trip.
     pub(super) fn pack(&self, object: &K, scratch: &mut Scratch) -> Option<Packed> {
         let Scratch { dictionary: new_dictionary, json, round_trip, compressed } = scratch;
@@ -190,14 +135,13 @@ impl<K: Resource> Codec<K> {
             return None;
         }
         drop(read);
-        let identity = self.identity_hash(object);
-        let key = key(object.meta());
+        let (identity, uid, key) = (self.identity_hash(object), self.uid_hash(object), object.key());
         let Some(dictionary) = self.dictionary.get() else {
             new_dictionary.extend_from_slice(json);
             if new_dictionary.len() >= DICTIONARY_SIZE {
                 let _ = self.dictionary.set(std::mem::take(new_dictionary).into());
             }
-            return Packed::on_own_page(key, Encoded { bytes: json, length: None, identity });
+            return Packed::on_own_page(key, Encoded { bytes: json, length: None, identity, uid });
         };
         let length = u32::try_from(json.len()).ok();
         let bytes = match length {
@@ -211,13 +155,23 @@ impl<K: Resource> Codec<K> {
             }
             None => json,
         };
-        Packed::on_own_page(key, Encoded { bytes, length, identity })
+        Packed::on_own_page(key, Encoded { bytes, length, identity, uid })
     }
 
     /// A hash of uid and resource version.
-    fn identity_hash(&self, object: &K) -> u64 {
-        let meta = object.meta();
-        self.identity.hash_one((&meta.uid, &meta.resource_version))
+    pub(super) fn identity_hash(&self, object: &K) -> u64 {
+        self.identity.hash_one((object.uid(), object.version()))
+    }
+
+    /// A hash of the uid.
+    pub(super) fn uid_hash(&self, object: &K) -> Option<NonZero<u32>> {
+        object.uid().map(|uid| self.hash_of_uid(uid))
+    }
+
+    /// See [`uid_hash`](Self::uid_hash).
+    pub(super) fn hash_of_uid(&self, uid: &str) -> NonZero<u32> {
+        let [.., a, b, c, d] = self.identity.hash_one(uid).to_le_bytes();
+        NonZero::new(u32::from_le_bytes([a, b, c, d])).unwrap_or(NonZero::<u32>::MIN)
     }
 }
 

@@ -1,23 +1,32 @@
 //! Reflectors: caches of collections.
 //!
 //! A [`Writer`] applies events, and any number of [`Store`]s read. [`reflector`](reflector()) applies a stream of
-//! events to a writer; [`Reflector`] owns a watcher and a writer, and updates the cache at each
-//! [`poll`](Reflector::poll).
+//! events to a writer, and emits the events; [`deltas`](deltas()) emits the changes of the store. [`Reflector`] owns a
+//! watcher and a writer, and updates the cache at each [`poll`](Reflector::poll).
 
 mod compact;
+mod delta;
+mod deltas;
 mod object_map;
 mod object_ref;
 mod packing;
 mod page;
 mod polling;
 mod reflect;
+mod snapshot;
+mod storable;
 mod store;
+mod stored_object;
 mod writer;
 
 pub use compact::Storage;
-pub(crate) use object_map::key as object_key;
+pub use delta::{Cause, Delta, DeltaKind};
+pub use deltas::{Deltas, StoreEvent, deltas};
+pub(crate) use object_ref::is_owner_of_kind;
 pub use object_ref::{Extra, ObjectRef};
 pub use polling::Reflector;
 pub use reflect::{Reflect, reflector};
+pub(crate) use storable::Storable;
 pub use store::{Store, WriterDropped};
+pub(crate) use writer::DeltaIter;
 pub use writer::{Change, Writer, store, store_with};

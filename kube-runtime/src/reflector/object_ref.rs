@@ -94,10 +94,7 @@ impl<K: Resource> ObjectRef<K> {
         owner: &OwnerReference,
         dyntype: K::DynamicType,
     ) -> Option<Self> {
-        // Ignores the API version: all versions are representations of the same objects.
-        let group = owner.api_version.rsplit_once('/').map_or("", |(group, _)| group);
-        let same = owner.kind == K::kind(&dyntype) && group == K::group(&dyntype);
-        same.then(|| Self {
+        is_owner_of_kind::<K>(owner, &dyntype).then(|| Self {
             dyntype,
             name: owner.name.clone(),
             namespace: namespace.map(ToOwned::to_owned),
@@ -115,6 +112,13 @@ impl<K: Resource> ObjectRef<K> {
         let resource = ApiResource::erase::<K>(&self.dyntype);
         self.into_kind_unchecked(resource)
     }
+}
+
+/// Whether an owner reference identifies an object of kind `K`. Ignores the API version: all versions are
+/// representations of the same objects.
+pub(crate) fn is_owner_of_kind<K: Resource>(owner: &OwnerReference, dyntype: &K::DynamicType) -> bool {
+    let group = owner.api_version.rsplit_once('/').map_or("", |(group, _)| group);
+    owner.kind == K::kind(dyntype) && group == K::group(dyntype)
 }
 
 impl<K: Resource + ?Sized> Clone for ObjectRef<K>

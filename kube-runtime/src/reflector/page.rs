@@ -4,6 +4,7 @@
 //! object has a page of its own only until enough objects can share a page. This module owns the layout and decides
 //! which pages to vacate. It must not decide which objects are in use (see `writer`).
 
+use std::num::NonZero;
 use std::sync::{
     Arc, Weak,
     atomic::{AtomicBool, Ordering},
@@ -28,6 +29,8 @@ struct Page {
 #[derive(Debug)]
 struct Entry {
     identity: u64,
+    /// See [`Encoded::uid`]; 0 for `None`.
+    uid: u32,
     namespace: u32,
     name: u32,
     encoded: u32,
@@ -47,14 +50,15 @@ impl Page {
         }
         let (mut entries, mut names, mut encoded_objects) =
             (Vec::with_capacity(count), String::with_capacity(name_bytes), Vec::with_capacity(bytes));
-        for ((namespace, name), Encoded { bytes, length, identity }) in objects {
+        for ((namespace, name), Encoded { bytes, length, identity, uid }) in objects {
             let encoded = u32::try_from(encoded_objects.len()).ok()?;
             let [namespace, name] = [namespace, name].map(|part| {
                 let begin = u32::try_from(names.len()).ok();
                 names.push_str(part);
                 begin
             });
-            entries.push(Entry { identity, namespace: namespace?, name: name?, encoded, length });
+            let uid = uid.map_or(0, NonZero::get);
+            entries.push(Entry { identity, uid, namespace: namespace?, name: name?, encoded, length });
             encoded_objects.extend_from_slice(bytes);
         }
         Some(Self {
@@ -74,6 +78,8 @@ pub(super) struct Encoded<'a> {
     pub(super) length: Option<u32>,
     /// A hash of uid and resource version.
     pub(super) identity: u64,
+    /// A hash of the uid.
+    pub(super) uid: Option<NonZero<u32>>,
 }
 
 /// A packed object, cheap to clone.
@@ -102,14 +108,15 @@ impl Packed {
     /// The JSON of the object, which may be compressed.
     pub(super) fn encoded(&self) -> Encoded<'_> {
         let encoded_objects = &self.page.encoded_objects;
-        let Some((Entry { identity, encoded, length, .. }, next)) = self.entry() else {
-            return Encoded { bytes: &[], length: None, identity: 0 };
+        let Some((Entry { identity, uid, encoded, length, .. }, next)) = self.entry() else {
+            return Encoded { bytes: &[], length: None, identity: 0, uid: None };
         };
         let end = next.map_or(encoded_objects.len(), |next| next.encoded as usize);
         Encoded {
             bytes: encoded_objects.get(*encoded as usize..end).unwrap_or_default(),
             length: *length,
             identity: *identity,
+            uid: NonZero::new(*uid),
         }
     }
 
@@ -240,7 +247,8 @@ mod tests {
 
     /// An object on a page of its own.
     fn packed(name: &str, bytes: &[u8], length: Option<u32>) -> Packed {
-        Packed::on_own_page(("ns", name), Encoded { bytes, length, identity: bytes.len() as u64 }).unwrap()
+        Packed::on_own_page(("ns", name), Encoded { bytes, length, identity: bytes.len() as u64, uid: None })
+            .unwrap()
     }
 
     /// Moves the objects to shared pages. Returns the moved objects.

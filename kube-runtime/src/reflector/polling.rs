@@ -50,7 +50,7 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Reflector<K> {
     /// The watch of a poll lasts for the configured timeout, ten seconds by default.
     pub fn with_config(api: Api<K>, config: Config) -> Self {
         let (store, writer) = store();
-        Self { cycle: Cycle::new(api, config), writer, store }
+        Self { cycle: Cycle::new(api, config), writer: writer.only_deletions(), store }
     }
 
     /// Sets the duration of the watch of each poll.

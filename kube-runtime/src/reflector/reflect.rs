@@ -1,6 +1,6 @@
 //! `reflector`: applies a stream of events to a store and emits them.
 
-use super::Writer;
+use super::{Delta, DeltaKind, Writer};
 use crate::watcher::{Error, Event, Result};
 use futures::Stream;
 use kube_client::Resource;
@@ -16,9 +16,12 @@ use std::{
 /// store.
 ///
 /// After a relist, an [`Event::Delete`] follows [`Event::InitDone`] for each object that was deleted before the
-/// relist. Each deletion is emitted once, even if the watch reported it during the relist. For an undecodable object
-/// the error is emitted, and the store keeps the last state of the object until its deletion. The store changes only
-/// while the stream is polled.
+/// relist. Each deletion of an object is emitted once, even if the watch reported it during the relist. For an object
+/// that was created again under the same name, the deletion of the previous object is emitted first. For an
+/// undecodable object the error is emitted, and the store keeps the last state of the object until its deletion. The
+/// store changes only while the stream is polled.
+///
+/// To receive the changes of the store itself, use [`deltas`](super::deltas()).
 ///
 /// ```
 /// use futures::{StreamExt, TryStreamExt};
@@ -48,7 +51,7 @@ where
     K: Resource,
     W: Stream<Item = Result<Event<K>>>,
 {
-    Reflect { stream, writer, vanished: VecDeque::new() }
+    Reflect { stream, writer: writer.only_deletions(), pending: VecDeque::new() }
 }
 
 pin_project! {
@@ -59,8 +62,15 @@ pin_project! {
         #[pin]
         stream: W,
         writer: Writer<K>,
-        vanished: VecDeque<Arc<K>>,
+        // The remaining events of the last item.
+        pending: VecDeque<Event<Arc<K>>>,
     }
+}
+
+/// The remaining events of a change: the deletions that are not emitted yet.
+fn deletions<K: Resource>(deltas: impl Iterator<Item = Delta<K>>) -> impl Iterator<Item = Event<Arc<K>>> {
+    let deletions = deltas.filter(|delta| delta.kind() == DeltaKind::Deleted && !delta.was_emitted);
+    deletions.filter_map(|delta| delta.last()).map(Event::Delete)
 }
 
 impl<W, K> Stream for Reflect<W, K>
@@ -71,30 +81,39 @@ where
     type Item = Result<Event<Arc<K>>>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let this = self.project();
-        if let Some(object) = this.vanished.pop_front() {
-            return Poll::Ready(Some(Ok(Event::Delete(object))));
-        }
-        let Poll::Ready(item) = this.stream.poll_next(cx) else {
-            // No event is available: store the packed batches.
-            let _ = this.writer.poll_packed(cx);
-            return Poll::Pending;
-        };
-        Poll::Ready(item.map(|item| match item {
-            Ok(event) => {
-                let change = this.writer.apply_watcher_event(event);
-                this.vanished.extend(change.vanished);
-                Ok(change.event)
+        let mut this = self.project();
+        loop {
+            if let Some(event) = this.pending.pop_front() {
+                return Poll::Ready(Some(Ok(event)));
             }
-            Err(Error::Object(object)) => {
-                if let Some(change) = this.writer.apply_undecodable(&object)
-                    && let Some(last) = change.previous()
-                {
-                    this.vanished.push_back(last);
+            let Poll::Ready(item) = this.stream.as_mut().poll_next(cx) else {
+                // No event is available: store the packed batches.
+                let _ = this.writer.poll_packed(cx);
+                return Poll::Pending;
+            };
+            return Poll::Ready(match item {
+                Some(Ok(event)) => {
+                    let mut change = this.writer.apply(event);
+                    if change.is_unknown {
+                        continue;
+                    }
+                    if let Some(replaced) = change.replaced.take() {
+                        this.pending.push_back(change.event);
+                        return Poll::Ready(Some(Ok(Event::Delete(replaced))));
+                    }
+                    let (event, deltas) = change.into_parts();
+                    if matches!(event, Event::InitDone) {
+                        this.pending.extend(deletions(deltas));
+                    }
+                    Some(Ok(event))
                 }
-                Err(Error::Object(object))
-            }
-            Err(error) => Err(error),
-        }))
+                Some(Err(Error::Object(object))) => {
+                    let change = this.writer.apply_undecodable(&object);
+                    this.pending.extend(change.map(|change| change.event));
+                    Some(Err(Error::Object(object)))
+                }
+                other => other.map(|item| item.map(|event| event.map(Arc::new))),
+            });
+        }
     }
 }

@@ -1,8 +1,9 @@
 //! `Store`: the readers' side of a reflector.
 
 use super::ObjectRef;
-use super::compact::{Codec, StoredObject};
+use super::compact::Codec;
 use super::object_map::ObjectMap;
+use super::stored_object::StoredObject;
 use kube_client::Resource;
 use kube_client::core::{Selector, SelectorExt};
 use std::{
@@ -29,11 +30,8 @@ impl<K> Shared<K> {
     }
 
     /// Returns the object, decoded if it is packed.
-    pub(super) fn unpack(&self, stored: StoredObject<K>) -> Option<Arc<K>> {
-        match stored {
-            StoredObject::Typed(object) => Some(object),
-            StoredObject::Packed(packed) => self.codec.as_ref()?.unpack(&packed),
-        }
+    pub(super) fn unpack(&self, stored: &StoredObject<K>) -> Option<Arc<K>> {
+        stored.unpack(self.codec.as_deref())
     }
 
     /// Calls `f` with each object until it returns `Some`. Packed objects are decoded without holding the lock.
@@ -46,7 +44,7 @@ impl<K> Shared<K> {
             });
         }
         let stored: Vec<_> = self.read().iter().cloned().collect();
-        stored.into_iter().filter_map(|stored| self.unpack(stored)).find_map(|object| f(&object))
+        stored.into_iter().filter_map(|stored| self.unpack(&stored)).find_map(|object| f(&object))
     }
 
     /// Locks the map for reading. Ignores poisoning: no code that holds the lock can leave the map inconsistent, so a
@@ -154,7 +152,7 @@ impl<K: Resource> Store<K> {
             let stored = objects.get((namespace, &key.name)).or_else(|| objects.get(("", &key.name)));
             stored.cloned()?
         };
-        self.shared.unpack(stored)
+        self.shared.unpack(&stored)
     }
 
     /// All objects whose labels `selector` matches.

@@ -1,19 +1,20 @@
-//! `Writer`: applies events to a store. It is the only code that modifies a store.
+//! `Writer`: applies events to a store. It is the only code that modifies a store, and the only interpreter of the events
+//! of a snapshot: all consumers of a store receive its [`Delta`]s.
 
-use super::compact::{Codec, Scratch, Storage, StoredObject};
-use super::object_map::{Keyed, ObjectMap, key};
-use super::packing::{Batch, Packing};
-use super::page::{Move, MoveQueue, Packed};
+mod packed;
+
+use super::compact::{Scratch, Storage};
+use super::delta::{Cause, Delta};
+use super::packing::Packing;
+use super::page::MoveQueue;
+use super::snapshot::{Deletions, OwnedKey, Snapshot, Swap};
+use super::storable::Storable;
 use super::store::{Shared, Store};
+use super::stored_object::StoredObject;
 use crate::watcher::Event;
-use foldhash::HashSet;
 use kube_client::Resource;
 use kube_client::core::{ObjectOrigin, UndecodableObject};
-use std::{
-    fmt,
-    sync::Arc,
-    task::{Context, Poll, ready},
-};
+use std::{collections::hash_map::Entry, fmt, iter::Chain, option, sync::Arc, vec};
 use tokio::sync::watch;
 
 /// The maximum number of objects to move to other pages under one write lock.
@@ -22,11 +23,13 @@ const MAX_MOVES_PER_LOCK: usize = 256;
 /// The only handle that modifies a store. After the writer is dropped, readers keep the last state.
 pub struct Writer<K> {
     shared: Arc<Shared<K>>,
-    /// The new map, between `Init` and `InitDone`.
-    next: Option<ObjectMap<StoredObject<K>>>,
-    /// Objects in the readers' map whose deletion was reported during the relist and that were not created again. A
-    /// restarted relist must not report their deletion again.
-    deleted: HashSet<(String, String)>,
+    /// The new content, between `Init` and `InitDone`.
+    snapshot: Option<Snapshot<K>>,
+    /// Objects in the readers' map whose deletion was emitted as an event since the last complete snapshot. The list of
+    /// a relist may restart, and the deletion must not be emitted as an event again.
+    deletions: Deletions<K>,
+    /// Whether a snapshot also results in deltas of additions and modifications.
+    records: bool,
     /// Buffers for objects that this thread packs.
     scratch: Scratch,
     /// Packed objects to move to shared pages.
@@ -66,10 +69,16 @@ pub fn store<K>() -> (Store<K>, Writer<K>) {
 /// assert_eq!(*reader.state()[0], map);
 /// ```
 pub fn store_with<K>(storage: Storage<K>) -> (Store<K>, Writer<K>) {
-    let shared = Arc::new(Shared::new(storage.codec));
-    let (scratch, move_queue, packing) = (Scratch::default(), MoveQueue::default(), Packing::default());
-    let (next, deleted, ready) = (None, HashSet::default(), watch::Sender::new(false));
-    let writer = Writer { shared, next, deleted, scratch, move_queue, packing, ready };
+    let writer = Writer {
+        shared: Arc::new(Shared::new(storage.codec)),
+        snapshot: None,
+        deletions: Deletions::default(),
+        records: true,
+        scratch: Scratch::default(),
+        move_queue: MoveQueue::default(),
+        packing: Packing::default(),
+        ready: watch::Sender::new(false),
+    };
     (writer.as_reader(), writer)
 }
 
@@ -78,32 +87,50 @@ pub fn store_with<K>(storage: Storage<K>) -> (Store<K>, Writer<K>) {
 pub struct Change<K> {
     /// The event. With typed storage, the store shares its object.
     pub event: Event<Arc<K>>,
-    /// After `InitDone`: the objects that the snapshot does not contain and whose deletion no event reported.
-    pub vanished: Vec<Arc<K>>,
-    /// For a deletion: whether the last complete snapshot contains the object, and no earlier event reported its
-    /// deletion.
-    pub(crate) deletes_known: bool,
-    previous: Option<StoredObject<K>>,
-    /// Decodes `previous`.
-    codec: Option<Arc<Codec<K>>>,
+    /// Whether the event deletes an object that neither the store nor the snapshot in progress contains.
+    pub(super) is_unknown: bool,
+    /// The object that the object of the event replaces under the same name, if its deletion was not emitted yet.
+    pub(super) replaced: Option<Arc<K>>,
+    deltas: DeltaIter<K>,
 }
 
+/// The deltas of a [`Change`], in order.
+pub(crate) type DeltaIter<K> = Chain<option::IntoIter<Delta<K>>, vec::IntoIter<Delta<K>>>;
+
 impl<K> Change<K> {
-    /// The state of the event's object before the event.
-    pub fn previous(&self) -> Option<Arc<K>> {
-        match self.previous.as_ref()? {
-            StoredObject::Typed(object) => Some(object.clone()),
-            StoredObject::Packed(packed) => self.codec.as_ref()?.unpack(packed),
-        }
+    fn new(event: Event<Arc<K>>) -> Self {
+        Self { event, is_unknown: false, replaced: None, deltas: None.into_iter().chain(Vec::new()) }
+    }
+
+    /// The changes of the store, in order: at most two for an event of a watch, and at the end of a snapshot all
+    /// differences between the previous content of the store and the snapshot.
+    ///
+    /// ```
+    /// use k8s_openapi::api::core::v1::ConfigMap;
+    /// use kube_runtime::reflector::{self, Cause, DeltaKind};
+    /// use kube_runtime::watcher::Event;
+    ///
+    /// let (_reader, mut writer) = reflector::store::<ConfigMap>();
+    /// let mut map = ConfigMap::default();
+    /// map.metadata.name = Some("settings".into());
+    /// writer.apply_watcher_event(Event::Apply(map));
+    /// // A snapshot without the object.
+    /// writer.apply_watcher_event(Event::Init);
+    /// let deltas: Vec<_> = writer.apply_watcher_event(Event::InitDone).into_deltas().collect();
+    /// assert_eq!((deltas[0].kind(), deltas[0].cause()), (DeltaKind::Deleted, Cause::Vanished));
+    /// ```
+    pub fn into_deltas(self) -> impl Iterator<Item = Delta<K>> {
+        self.deltas
+    }
+
+    pub(crate) fn into_parts(self) -> (Event<Arc<K>>, DeltaIter<K>) {
+        (self.event, self.deltas)
     }
 }
 
 impl<K> fmt::Debug for Change<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Change")
-            .field("replaces", &self.previous.is_some())
-            .field("vanished", &self.vanished.len())
-            .finish_non_exhaustive()
+        f.debug_struct("Change").field("deltas", &self.deltas.size_hint().0).finish_non_exhaustive()
     }
 }
 
@@ -111,6 +138,13 @@ impl<K> Writer<K> {
     /// A reader of the store.
     pub fn as_reader(&self) -> Store<K> {
         Store { shared: self.shared.clone(), ready: self.ready.subscribe() }
+    }
+
+    /// Makes a snapshot result only in deltas of deletions, for consumers that do not need the others. The writer then
+    /// does not keep a list of the objects of a snapshot.
+    pub(super) fn only_deletions(mut self) -> Self {
+        self.records = false;
+        self
     }
 }
 
@@ -120,230 +154,206 @@ impl<K: Resource> Writer<K> {
     /// Between [`Event::Init`] and [`Event::InitDone`] readers keep the previous map; the writer swaps the map at
     /// `InitDone`.
     pub fn apply_watcher_event(&mut self, event: Event<K>) -> Change<K> {
-        while let Some(batch) = self.packing.next_finished() {
-            self.store_packed(batch);
-        }
-        let mut deletes_known = false;
-        let (event, previous) = match event {
-            Event::Init => {
-                self.next = Some(ObjectMap::default());
-                (Event::Init, None)
-            }
-            Event::InitApply(object) => {
-                let (object, previous) = self.add_listed(object);
-                (Event::InitApply(object), previous)
-            }
-            Event::InitDone => return self.swap_maps(),
-            Event::Apply(object) => {
-                let object = Arc::new(object);
-                let stored = self.stored_form(&object);
-                let previous = self.shared.write(|objects| objects.insert(stored));
-                (Event::Apply(object), previous)
-            }
-            Event::Delete(object) => {
-                let (previous, known) = self.remove(key(object.meta()));
-                deletes_known = known;
-                (Event::Delete(Arc::new(object)), previous)
-            }
-        };
-        self.compact_pages(previous.as_ref());
-        Change { deletes_known, ..self.change_for(event, previous) }
-    }
-
-    /// The change for an event, without vanished objects.
-    fn change_for(&self, event: Event<Arc<K>>, previous: Option<StoredObject<K>>) -> Change<K> {
-        let codec = previous.as_ref().and_then(|_| self.shared.codec().cloned());
-        Change { event, previous, vanished: Vec::new(), deletes_known: false, codec }
-    }
-
-    /// Converts an object to its stored form.
-    fn stored_form(&mut self, object: &Arc<K>) -> StoredObject<K> {
-        let Some(codec) = self.shared.codec() else { return StoredObject::Typed(object.clone()) };
-        let Some(packed) = codec.pack(object, &mut self.scratch) else {
-            return StoredObject::Typed(object.clone());
-        };
-        self.move_queue.add(&packed);
-        StoredObject::Packed(packed)
-    }
-
-    /// Converts an object of a snapshot to its stored form, which stays typed while another thread packs the object.
-    fn stored_form_of_listed(&mut self, object: &Arc<K>) -> StoredObject<K> {
-        match self.shared.codec() {
-            Some(codec) if codec.has_dictionary() && self.packing.add(codec, object) => {
-                StoredObject::Typed(object.clone())
-            }
-            _ => self.stored_form(object),
-        }
-    }
-
-    /// Stores packed batches. Ready when all batches are packed and stored.
-    pub(super) fn poll_packed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        while let Some(batch) = ready!(self.packing.poll_next(cx)) {
-            self.store_packed(batch);
-        }
-        Poll::Ready(())
-    }
-
-    /// Replaces each object of a batch by its packed form, in the maps that still hold the object.
-    fn store_packed(&mut self, batch: Batch<K>) {
-        let Self { shared, next, move_queue, .. } = self;
-        for (object, packed) in batch.packed_objects() {
-            let replace = |objects: &mut ObjectMap<StoredObject<K>>| {
-                let stored = objects.get_mut(packed.key()).filter(|stored| stored.holds_typed(object));
-                stored.map(|stored| *stored = StoredObject::Packed(packed.clone())).is_some()
-            };
-            // Both maps hold the object if a relist found it unchanged.
-            let (new, old) = (next.as_mut().is_some_and(replace), shared.write(replace));
-            if new || old {
-                move_queue.add(packed);
-            }
-        }
-        self.packing.reuse_buffers(batch);
-        self.compact_pages(None);
-    }
-
-    /// Moves objects to shared pages once they fill a page: objects with a page of their own, and the remaining
-    /// objects on the page of `removed` if most objects of that page were removed.
-    fn compact_pages(&mut self, removed: Option<&StoredObject<K>>) {
-        if let Some(StoredObject::Packed(removed)) = removed {
-            self.move_queue.add_page_of(removed);
-        }
-        if !self.move_queue.fills_a_page() {
-            return;
-        }
-        let Self { shared, next, move_queue, .. } = self;
-        let holds = |objects: &ObjectMap<StoredObject<K>>, packed: &Packed| {
-            objects.get(packed.key()).is_some_and(|stored| stored.holds_packed(packed))
-        };
-        let moves = {
-            let objects = shared.read();
-            move_queue.move_to_shared_pages(|packed| {
-                holds(&objects, packed) || next.as_ref().is_some_and(|next| holds(next, packed))
-            })
-        };
-        let apply = |moves: &[Move], objects: &mut ObjectMap<StoredObject<K>>| {
-            for Move { from, to } in moves {
-                if let Some(stored) = objects.get_mut(from.key()).filter(|stored| stored.holds_packed(from)) {
-                    *stored = StoredObject::Packed(to.clone());
-                }
-            }
-        };
-        if let Some(next) = next {
-            apply(&moves, next);
-        }
-        // A relist may move many objects: release the lock between chunks.
-        for moves in moves.chunks(MAX_MOVES_PER_LOCK) {
-            shared.write(|objects| apply(moves, objects));
-        }
-    }
-
-    /// As [`compact_pages`](Self::compact_pages), for all pages. Call it after a swap, when many objects on the pages
-    /// may be unused. Does nothing for typed storage.
-    fn compact_all_pages(&mut self) {
-        if self.shared.codec().is_none() {
-            return;
-        }
-        for stored in self.shared.read().iter() {
-            if let StoredObject::Packed(packed) = stored {
-                self.move_queue.add_page_of(packed);
-            }
-        }
-        self.compact_pages(None);
+        self.apply(event)
     }
 
     /// Applies the event of an undecodable object: the store keeps the object's last state until the object is
-    /// deleted. Returns the deletion if the store had the object.
+    /// deleted. Returns the deletion if an earlier event or the store had the object.
     pub fn apply_undecodable(&mut self, object: &UndecodableObject) -> Option<Change<K>> {
+        self.apply_invalid(object)
+    }
+}
+
+impl<K: Storable> Writer<K> {
+    /// See [`apply_watcher_event`](Self::apply_watcher_event).
+    pub(crate) fn apply(&mut self, event: Event<K>) -> Change<K> {
+        self.store_finished();
+        match event {
+            Event::Init => {
+                self.snapshot = Some(Snapshot::default());
+                Change::new(Event::Init)
+            }
+            Event::InitApply(object) => self.add_listed(object),
+            Event::InitDone => self.swap_maps(),
+            Event::Apply(object) => self.put(object),
+            Event::Delete(object) => {
+                let object = Arc::new(object);
+                self.delete(object.key(), Some(object.clone()), Event::Delete(object.clone()))
+            }
+        }
+    }
+
+    /// See [`apply_undecodable`](Self::apply_undecodable).
+    pub(crate) fn apply_invalid(&mut self, object: &UndecodableObject) -> Option<Change<K>> {
         let key = (object.namespace.as_deref().unwrap_or_default(), object.name.as_deref()?);
         if object.origin == ObjectOrigin::Deleted {
-            let (previous, deletes_known) = self.remove(key);
-            let previous = previous?;
-            self.compact_pages(Some(&previous));
-            let last = self.shared.unpack(previous.clone())?;
-            return Some(Change { deletes_known, ..self.change_for(Event::Delete(last), Some(previous)) });
+            let listed = self.snapshot.as_ref().and_then(|next| next.objects.get(key).cloned());
+            let known = listed.or_else(|| self.shared.read().get(key).cloned());
+            let last = self.shared.unpack(&known?)?;
+            let change = self.delete(key, None, Event::Delete(last));
+            return (!change.is_unknown).then_some(change);
         }
         // The new map may already have a later version.
-        if let Some(next) = &mut self.next
-            && next.get(key).is_none()
-            && !self.deleted.contains(&owned_key(key))
+        if let Some(next) = &mut self.snapshot
+            && next.objects.get(key).is_none()
+            && !next.deleted.contains(&owned_key(key))
             && let Some(known) = self.shared.read().get(key)
+            && object
+                .uid
+                .as_deref()
+                .is_none_or(|uid| known.may_have_uid(uid, self.shared.codec().map(|codec| &**codec)))
         {
-            next.insert(known.clone());
+            next.objects.insert(known.clone());
         }
         None
     }
 
-    /// Adds an object of a snapshot to the new map. If the object is unchanged, both maps share it. Also returns the
-    /// previous state from the new map or, if the new map does not contain the object, from the readers' map.
-    fn add_listed(&mut self, object: K) -> (Arc<K>, Option<StoredObject<K>>) {
-        // An object that was created again after its deletion is a new object without a previous state.
-        let again = !self.deleted.is_empty() && self.deleted.remove(&owned_key(key(object.meta())));
-        let known = if again { None } else { self.shared.read().get(key(object.meta())).cloned() };
-        let previous = known;
+    /// Adds or replaces an object in the readers' map.
+    fn put(&mut self, object: K) -> Change<K> {
+        let object = Arc::new(object);
+        let stored = self.stored_form(&object);
+        let old = self.shared.write(|objects| objects.insert(stored));
+        self.compact_pages(old.as_ref());
+        let codec = self.shared.codec();
+        let is_unchanged =
+            old.as_ref().is_some_and(|old| old.is_same_version_as(&object, codec.map(|codec| &**codec)));
+        let new = StoredObject::Typed(object.clone());
+        let mut change = Change::new(Event::Apply(object));
+        let delta = |old, new| Delta::new(old, new, Cause::Watch, codec);
+        let (first, rest) = match old {
+            _ if is_unchanged => (None, Vec::new()),
+            Some(old) if old.is_different_from(&new, codec.map(|codec| &**codec)) => {
+                change.replaced = self.shared.unpack(&old);
+                (Some(delta(Some(old), None)), vec![delta(None, Some(new))])
+            }
+            old => (Some(delta(old, Some(new))), Vec::new()),
+        };
+        change.deltas = first.into_iter().chain(rest);
+        change
+    }
+
+    /// Adds an object to the new map, and shares it with the readers' map if it is unchanged.
+    fn add_listed(&mut self, object: K) -> Change<K> {
+        let known = self.shared.read().get(object.key()).cloned();
         let codec = self.shared.codec().map(|codec| &**codec);
-        let (object, stored) = match &previous {
+        let (object, stored, is_known) = match &known {
             Some(known) if known.is_same_version_as(&object, codec) => match known {
-                StoredObject::Typed(known) => (known.clone(), StoredObject::Typed(known.clone())),
-                StoredObject::Packed(known) => (Arc::new(object), StoredObject::Packed(known.clone())),
+                StoredObject::Typed(known) => (known.clone(), StoredObject::Typed(known.clone()), true),
+                StoredObject::Packed(known) => (Arc::new(object), StoredObject::Packed(known.clone()), true),
             },
             _ => {
                 let object = Arc::new(object);
                 let stored = self.stored_form_of_listed(&object);
-                (object, stored)
+                (object, stored, false)
             }
         };
+        let codec = self.shared.codec().map(|codec| &**codec);
+        let replaced = known.filter(|known| {
+            !is_known && known.is_different_from(&StoredObject::Typed(object.clone()), codec)
+        });
+        let replaced = replaced.filter(|_| record_deletion(&mut self.deletions, object.key(), None));
+        let replaced = replaced.and_then(|known| self.shared.unpack(&known));
         // An `InitApply` without an `Init` also begins a snapshot.
-        let again = self.next.get_or_insert_default().insert(stored);
-        (object, again.or(previous))
+        let next = self.snapshot.get_or_insert_default();
+        let recorded = (self.records && !is_known).then(|| stored.clone());
+        let before = next.objects.insert(stored);
+        match &before {
+            // The list contains the object twice: keep the first one, which is in `listed`.
+            Some(before) if before.is_same_version_as(&object, codec) => {
+                next.objects.insert(before.clone());
+            }
+            _ => next.listed.extend(recorded),
+        }
+        next.superseded |= before.is_some();
+        self.compact_pages(before.as_ref());
+        Change { replaced, ..Change::new(Event::InitApply(object)) }
     }
 
-    /// Removes an object from the new map during a relist, and otherwise from the readers' map. Returns its last state,
-    /// and whether the readers' map contained the object and no earlier event reported its deletion.
-    fn remove(&mut self, key: (&str, &str)) -> (Option<StoredObject<K>>, bool) {
-        let Some(next) = &mut self.next else {
-            let previous = self.shared.write(|objects| objects.remove(key));
-            let known = previous.is_some();
-            return (previous, known);
+    /// Removes an object. `last` is its final state, if the server reported it.
+    fn delete(&mut self, key: (&str, &str), last: Option<Arc<K>>, event: Event<Arc<K>>) -> Change<K> {
+        let mut change = Change::new(event);
+        let removed = if let Some(next) = &mut self.snapshot {
+            // The readers' map stays unchanged until the swap.
+            let listed = next.objects.remove(key);
+            let known = self.shared.read().get(key).cloned();
+            if known.is_some() || listed.is_some() {
+                next.superseded = true;
+                next.deleted.insert(owned_key(key));
+            }
+            let codec = self.shared.codec().map(|codec| &**codec);
+            // The deletion of another object with the same name, which could not be decoded before, says nothing about
+            // the final state of the known object.
+            let differs = |known: &StoredObject<K>, last: &Arc<K>| {
+                known.is_different_from(&StoredObject::Typed(last.clone()), codec)
+            };
+            let is_same = known.is_some_and(|known| last.as_ref().is_none_or(|last| !differs(&known, last)));
+            let is_first = is_same && record_deletion(&mut self.deletions, key, last);
+            change.is_unknown = listed.is_none() && !is_first;
+            listed
+        } else {
+            let removed = self.shared.write(|objects| objects.remove(key));
+            change.is_unknown = removed.is_none();
+            let codec = self.shared.codec();
+            let delta = |old| Delta::new(Some(old), None, Cause::Watch, codec).with_last(last);
+            change.deltas = removed.clone().map(delta).into_iter().chain(Vec::new());
+            removed
         };
-        // The readers' map stays unchanged until the swap.
-        let known = self.shared.read().get(key).cloned();
-        let known = known.filter(|_| self.deleted.insert(owned_key(key)));
-        let deletes_known = known.is_some();
-        (next.remove(key).or(known), deletes_known)
+        self.compact_pages(removed.as_ref());
+        change
     }
 
     /// Completes a snapshot: replaces the readers' map by the new map.
     fn swap_maps(&mut self) -> Change<K> {
-        let mut vanished = Vec::new();
         if let Some(codec) = self.shared.codec() {
             self.packing.flush(codec);
         }
-        if let Some(next) = self.next.take() {
-            let old = self.shared.write(|objects| std::mem::replace(objects, next));
+        let mut change = Change::new(Event::InitDone);
+        if let Some(Snapshot { objects, listed, superseded, .. }) = self.snapshot.take() {
+            let old = self.shared.write(|current| std::mem::replace(current, objects));
+            let cause = if *self.ready.borrow() { Cause::Relist } else { Cause::Initial };
+            let deletions = std::mem::take(&mut self.deletions);
             // Compare after releasing the write lock, so that readers can continue.
-            let missing = old.missing_from(&self.shared.read());
-            let deleted = std::mem::take(&mut self.deleted);
-            let missing = missing
-                .into_iter()
-                .filter(|stored| deleted.is_empty() || !deleted.contains(&owned_key(stored.key())));
-            vanished = missing.filter_map(|stored| self.shared.unpack(stored)).collect();
+            let new = self.shared.read();
+            let codec = self.shared.codec();
+            let swap = Swap { old, new: &new, listed, superseded, deletions, cause, codec };
+            change.deltas = None.into_iter().chain(swap.deltas());
+            drop(new);
             self.compact_all_pages();
         }
         self.ready.send_replace(true);
-        Change { vanished, ..self.change_for(Event::InitDone, None) }
+        change
     }
 }
 
-/// As [`key`], with owned strings.
-fn owned_key((namespace, name): (&str, &str)) -> (String, String) {
+/// Records that the deletion of an object of the readers' map is emitted before the snapshot is complete, and the final
+/// state of the object, if the server reported it. Returns whether the deletion was not emitted before.
+fn record_deletion<K>(deletions: &mut Deletions<K>, key: (&str, &str), last: Option<Arc<K>>) -> bool {
+    match deletions.entry(owned_key(key)) {
+        Entry::Occupied(mut known) => {
+            if last.is_some() {
+                known.insert(last);
+            }
+            false
+        }
+        Entry::Vacant(entry) => {
+            entry.insert(last);
+            true
+        }
+    }
+}
+
+/// Namespace and name, as owned strings.
+fn owned_key((namespace, name): (&str, &str)) -> OwnedKey {
     (namespace.to_owned(), name.to_owned())
 }
 
 impl<K> fmt::Debug for Writer<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Writer").field("relisting", &self.next.is_some()).finish_non_exhaustive()
+        f.debug_struct("Writer").field("relisting", &self.snapshot.is_some()).finish_non_exhaustive()
     }
 }
 
+#[cfg(test)]
+mod model;
 #[cfg(test)]
 mod tests;

@@ -86,6 +86,27 @@ pub struct Watcher<K> {
 }
 
 impl<K> Watcher<K> {
+    /// The resource version of the last received change; `None` until the first snapshot is complete.
+    ///
+    /// ```
+    /// use futures::StreamExt;
+    /// use k8s_openapi::api::core::v1::Namespace;
+    /// use kube_client::{Api, Client};
+    /// use kube_runtime::watcher::{self, Event, watcher};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let client = Client::new(kube_sim::Sim::new().service(), "default");
+    /// let mut watcher = watcher(Api::<Namespace>::all(client), watcher::Config::default());
+    /// assert_eq!(watcher.resource_version(), None);
+    /// while !matches!(watcher.next().await, Some(Ok(Event::InitDone))) {}
+    /// assert!(watcher.resource_version().is_some());
+    /// # }
+    /// ```
+    pub fn resource_version(&self) -> Option<&str> {
+        self.driver.resource_version()
+    }
+
     /// Adds a filter that runs before objects are decoded.
     pub(crate) fn filter_before_decode(self, filter: Box<dyn EarlyFilter<K>>) -> Self {
         self.driver.add_filter(filter);

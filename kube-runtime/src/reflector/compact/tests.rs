@@ -1,12 +1,19 @@
 //! Tests of compact storage.
 
 use super::*;
-use crate::reflector::{ObjectRef, Store, store_with};
+use crate::reflector::stored_object::StoredObject;
+use crate::reflector::{DeltaKind, ObjectRef, Store, Writer};
 use crate::watcher::Event;
 use futures::{StreamExt, stream};
 use k8s_openapi::api::core::v1::ConfigMap;
 use serde::Deserialize;
 use std::collections::HashSet;
+
+/// A compact store, and a writer that packs the objects of a list on other threads.
+fn store_with<K>(storage: Storage<K>) -> (Store<K>, Writer<K>) {
+    let (store, writer) = crate::reflector::store_with(storage);
+    (store, writer.only_deletions())
+}
 
 /// The config map `map-{n}`, with `value` as its resource version and in its data.
 fn map(n: usize, value: &str) -> ConfigMap {
@@ -22,13 +29,13 @@ fn map(n: usize, value: &str) -> ConfigMap {
 
 #[test]
 fn returns_stored_objects_after_changes_and_relists() {
-    let (reader, mut writer) = store_with::<ConfigMap>(Storage::compact().cached(8));
+    let (reader, mut writer) = crate::reflector::store_with::<ConfigMap>(Storage::compact().cached(8));
     let key = |n: usize| ObjectRef::new(&format!("map-{n}")).within("ns");
     for n in 0..100 {
         writer.apply_watcher_event(Event::Apply(map(n, "1")));
     }
-    let change = writer.apply_watcher_event(Event::Apply(map(7, "2")));
-    assert_eq!(change.previous().as_deref(), Some(&map(7, "1")));
+    let deltas: Vec<_> = writer.apply_watcher_event(Event::Apply(map(7, "2"))).into_deltas().collect();
+    assert_eq!(deltas[0].old().as_deref(), Some(&map(7, "1")));
     assert_eq!(reader.len(), 100);
     for n in 0..100 {
         let expected = map(n, if n == 7 { "2" } else { "1" });
@@ -40,8 +47,10 @@ fn returns_stored_objects_after_changes_and_relists() {
     for n in 1..100 {
         writer.apply_watcher_event(Event::InitApply(map(n, "3")));
     }
-    let change = writer.apply_watcher_event(Event::InitDone);
-    assert_eq!(change.vanished.iter().map(|gone| &**gone).collect::<Vec<_>>(), [&map(0, "1")]);
+    let deltas: Vec<_> = writer.apply_watcher_event(Event::InitDone).into_deltas().collect();
+    assert_eq!(deltas.len(), 100);
+    assert_eq!(deltas[0].current().as_deref(), Some(&map(1, "3")));
+    assert_eq!((deltas[99].kind(), deltas[99].old().as_deref()), (DeltaKind::Deleted, Some(&map(0, "1"))));
     assert_eq!(
         reader.find(|map| map.metadata.name.as_deref() == Some("map-9")).as_deref(),
         Some(&map(9, "3"))

@@ -1,8 +1,7 @@
 //! Tests of the effect of events on a store.
 
 use super::*;
-use crate::reflector::ObjectRef;
-use crate::reflector::WriterDropped;
+use crate::reflector::{DeltaKind, ObjectRef, WriterDropped};
 use k8s_openapi::api::core::v1::ConfigMap;
 
 /// The config map `name` in the namespace `ns`, with this resource version.
@@ -35,6 +34,27 @@ fn names_and_versions(store: &Store<ConfigMap>) -> Vec<String> {
         .collect();
     names.sort();
     names
+}
+
+/// As [`object`], with a uid.
+fn with_uid(name: &str, version: &str, uid: &str) -> ConfigMap {
+    let mut object = object(name, version);
+    object.metadata.uid = Some(uid.into());
+    object
+}
+
+/// The deltas of a change as text: `+a1` adds the object `a` with version 1, `~a1` modifies it, and `-a1` deletes it.
+fn texts(change: Change<ConfigMap>) -> Vec<String> {
+    let text = |delta: Delta<ConfigMap>| {
+        let sign = match delta.kind() {
+            DeltaKind::Added => "+",
+            DeltaKind::Modified => "~",
+            DeltaKind::Deleted => "-",
+        };
+        let meta = &delta.last().unwrap().metadata;
+        format!("{sign}{}{}", meta.name.as_deref().unwrap(), meta.resource_version.as_deref().unwrap())
+    };
+    change.into_deltas().map(text).collect()
 }
 
 /// A store with the objects `a` and `b`, and its writer.
@@ -75,9 +95,7 @@ fn reports_objects_missing_from_a_relist() {
     let (_reader, mut writer) = store_with_a_and_b();
     writer.apply_watcher_event(Event::Init);
     writer.apply_watcher_event(Event::InitApply(object("b", "2")));
-    let change = writer.apply_watcher_event(Event::InitDone);
-    let vanished: Vec<_> = change.vanished.iter().map(|o| o.metadata.name.as_deref().unwrap()).collect();
-    assert_eq!(vanished, ["a"]);
+    assert_eq!(texts(writer.apply_watcher_event(Event::InitDone)), ["-a1"]);
 }
 
 #[test]
@@ -105,13 +123,77 @@ fn shares_unchanged_objects_after_a_relist() {
 }
 
 #[test]
-fn a_change_contains_the_previous_state_of_its_object() {
+fn a_delta_has_the_old_and_the_new_state() {
     let (reader, mut writer) = store_with_a_and_b();
-    let change = writer.apply_watcher_event(Event::Apply(object("a", "5")));
-    assert_eq!(change.previous().unwrap().metadata.resource_version.as_deref(), Some("1"));
-    assert!(writer.apply_watcher_event(Event::Apply(object("new", "6"))).previous.is_none());
-    writer.apply_watcher_event(Event::Delete(object("b", "7")));
+    let mut deltas = |event| writer.apply_watcher_event(event).into_deltas().collect::<Vec<_>>();
+    let version =
+        |object: Option<Arc<ConfigMap>>| object.and_then(|object| object.metadata.resource_version.clone());
+    let modified = &deltas(Event::Apply(object("a", "5")))[0];
+    assert_eq!((modified.kind(), modified.cause()), (DeltaKind::Modified, Cause::Watch));
+    assert_eq!((version(modified.old()), version(modified.current())), (Some("1".into()), Some("5".into())));
+    let added = &deltas(Event::Apply(object("new", "6")))[0];
+    assert_eq!((added.kind(), version(added.old())), (DeltaKind::Added, None));
+    let deleted = &deltas(Event::Delete(object("b", "7")))[0];
+    assert_eq!((deleted.kind(), deleted.current()), (DeltaKind::Deleted, None));
+    assert_eq!((version(deleted.old()), version(deleted.last())), (Some("2".into()), Some("7".into())));
+    assert!(deltas(Event::Delete(object("b", "7"))).is_empty());
+    assert!(deltas(Event::Apply(object("a", "5"))).is_empty(), "the version did not change");
     assert_eq!(names_and_versions(&reader), ["a@5", "new@6"]);
+}
+
+#[test]
+fn a_snapshot_results_in_its_differences_in_the_order_of_the_list() {
+    let (_reader, mut writer) = store();
+    let mut snapshot = |objects: &[(&str, &str)]| {
+        writer.apply_watcher_event(Event::Init);
+        for (name, version) in objects {
+            assert_eq!(texts(writer.apply_watcher_event(Event::InitApply(object(name, version)))), [""; 0]);
+        }
+        let deltas: Vec<_> = writer.apply_watcher_event(Event::InitDone).into_deltas().collect();
+        let text =
+            |delta: &Delta<ConfigMap>| format!("{:?} {:?} {}", delta.kind(), delta.cause(), delta.key().1);
+        deltas.iter().map(text).collect::<Vec<_>>()
+    };
+    let initial = ["Added Initial c", "Added Initial a", "Added Initial b"];
+    assert_eq!(snapshot(&[("c", "1"), ("a", "2"), ("b", "3")]), initial);
+    let relist = ["Added Relist d", "Modified Relist b", "Deleted Vanished a", "Deleted Vanished c"];
+    assert_eq!(snapshot(&[("d", "9"), ("b", "8")]), relist);
+    assert_eq!(snapshot(&[("d", "9"), ("b", "8")]), [""; 0]);
+}
+
+#[test]
+fn another_uid_is_a_deletion_and_then_an_addition() {
+    for storage in [Storage::typed, Storage::compact] {
+        let (reader, mut writer) = store_with(storage());
+        writer.apply_watcher_event(Event::Apply(with_uid("a", "1", "u")));
+        let change = writer.apply_watcher_event(Event::Apply(with_uid("a", "2", "v")));
+        assert_eq!(texts(change), ["-a1", "+a2"]);
+        writer.apply_watcher_event(Event::Init);
+        writer.apply_watcher_event(Event::InitApply(with_uid("a", "3", "w")));
+        assert_eq!(texts(writer.apply_watcher_event(Event::InitDone)), ["-a2", "+a3"]);
+        writer.apply_watcher_event(Event::Init);
+        writer.apply_watcher_event(Event::InitApply(with_uid("a", "4", "w")));
+        assert_eq!(texts(writer.apply_watcher_event(Event::InitDone)), ["~a4"]);
+        assert_eq!(names_and_versions(&reader), ["a@4"]);
+    }
+}
+
+#[test]
+fn an_undecodable_object_with_another_uid_does_not_keep_the_previous_object() {
+    for storage in [Storage::typed, Storage::compact] {
+        let (reader, mut writer) = store_with(storage());
+        for name in ["a", "b"] {
+            writer.apply_watcher_event(Event::Apply(with_uid(name, "1", "u")));
+        }
+        writer.apply_watcher_event(Event::Init);
+        for (name, uid) in [("a", "u"), ("b", "v")] {
+            let mut listed = undecodable(name, ObjectOrigin::List);
+            listed.uid = Some(uid.into());
+            assert!(writer.apply_undecodable(&listed).is_none());
+        }
+        assert_eq!(texts(writer.apply_watcher_event(Event::InitDone)), ["-b1"]);
+        assert_eq!(names_and_versions(&reader), ["a@1"]);
+    }
 }
 
 #[test]
@@ -120,9 +202,8 @@ fn keeps_the_last_state_of_an_undecodable_object_until_its_deletion() {
     assert!(writer.apply_undecodable(&undecodable("a", ObjectOrigin::Modified)).is_none());
     writer.apply_watcher_event(Event::Init);
     assert!(writer.apply_undecodable(&undecodable("a", ObjectOrigin::List)).is_none());
-    let change = writer.apply_watcher_event(Event::InitDone);
+    assert_eq!(texts(writer.apply_watcher_event(Event::InitDone)), ["-b2"]);
     assert_eq!(names_and_versions(&reader), ["a@1"]);
-    assert_eq!(change.vanished.len(), 1);
     let change = writer.apply_undecodable(&undecodable("a", ObjectOrigin::Deleted)).unwrap();
     assert!(matches!(change.event, Event::Delete(o) if o.metadata.name.as_deref() == Some("a")));
     assert!(reader.is_empty());
@@ -143,37 +224,41 @@ async fn is_ready_after_the_first_complete_snapshot() {
 }
 
 #[test]
-fn reports_a_deletion_once_if_the_relist_restarts() {
-    let vanished = |change: Change<ConfigMap>| {
-        let names = change.vanished.iter().map(|object| object.metadata.name.clone().unwrap());
-        names.collect::<Vec<_>>()
-    };
-    for restarts in [false, true] {
+fn emits_a_deletion_once_if_the_relist_restarts() {
+    for anew in [false, true] {
         let (reader, mut writer) = store_with_a_and_b();
         writer.apply_watcher_event(Event::Init);
         writer.apply_watcher_event(Event::InitApply(object("a", "1")));
-        let change = writer.apply_watcher_event(Event::Delete(object("a", "3")));
-        assert!(matches!(&change.event, Event::Delete(_)) && change.deletes_known);
-        if restarts {
+        assert!(!writer.apply_watcher_event(Event::Delete(object("a", "3"))).is_unknown);
+        if anew {
             writer.apply_watcher_event(Event::Init);
         }
-        assert!(!writer.apply_watcher_event(Event::Delete(object("a", "3"))).deletes_known);
-        assert_eq!(vanished(writer.apply_watcher_event(Event::InitDone)), ["b"]);
+        assert!(writer.apply_watcher_event(Event::Delete(object("a", "3"))).is_unknown);
+        assert_eq!(texts(writer.apply_watcher_event(Event::InitDone)), ["-a3", "-b2"]);
         assert!(reader.is_empty());
     }
 }
 
 #[test]
-fn an_object_created_again_during_a_relist_is_new_and_may_be_deleted_again() {
+fn an_undecodable_object_after_a_deletion_during_a_relist_is_a_new_object() {
     let (reader, mut writer) = store_with_a_and_b();
     writer.apply_watcher_event(Event::Init);
-    writer.apply_watcher_event(Event::Delete(object("a", "3")));
-    // The object exists again, in an unknown state.
-    assert!(writer.apply_undecodable(&undecodable("a", ObjectOrigin::Added)).is_none());
-    assert!(writer.apply_watcher_event(Event::InitApply(object("a", "4"))).previous().is_none());
-    writer.apply_watcher_event(Event::Init);
     writer.apply_watcher_event(Event::InitApply(object("b", "2")));
-    let change = writer.apply_watcher_event(Event::InitDone);
-    assert_eq!(change.vanished.len(), 1);
+    writer.apply_watcher_event(Event::Delete(object("a", "3")));
+    assert!(writer.apply_undecodable(&undecodable("a", ObjectOrigin::Added)).is_none());
+    assert_eq!(texts(writer.apply_watcher_event(Event::InitDone)), ["-a3"]);
     assert_eq!(names_and_versions(&reader), ["b@2"]);
+}
+
+#[test]
+fn an_object_that_is_listed_twice_results_in_one_delta() {
+    for storage in [Storage::typed, Storage::compact] {
+        let (reader, mut writer) = store_with(storage());
+        writer.apply_watcher_event(Event::Init);
+        for version in ["1", "2", "2"] {
+            writer.apply_watcher_event(Event::InitApply(with_uid("a", version, "u")));
+        }
+        assert_eq!(texts(writer.apply_watcher_event(Event::InitDone)), ["+a2"]);
+        assert_eq!(names_and_versions(&reader), ["a@2"]);
+    }
 }

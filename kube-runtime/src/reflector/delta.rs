@@ -1,0 +1,147 @@
+//! `Delta`: a change of a store.
+
+use super::compact::Codec;
+use super::object_map::Keyed;
+use super::storable::Storable;
+use super::stored_object::StoredObject;
+use kube_client::core::WatchEvent;
+use std::{fmt, sync::Arc};
+
+/// Why a store changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Cause {
+    /// The first snapshot contains the object.
+    Initial,
+    /// The snapshot of a relist contains the object in another state, or the server reported the deletion of the
+    /// object during the relist.
+    Relist,
+    /// An event of the watch.
+    Watch,
+    /// A snapshot does not contain the object, or contains another object with the same name: the object was deleted
+    /// while no watch was open. Its final state is unknown.
+    Vanished,
+}
+
+/// What happened to the object of a [`Delta`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum DeltaKind {
+    /// The store did not contain the object.
+    Added,
+    /// The store contained the object in another state.
+    Modified,
+    /// The store no longer contains the object.
+    Deleted,
+}
+
+/// The change of one object in a store: its old state, its new state and the cause.
+///
+/// The deltas of a store, applied in order to an empty map, result in the content of the store:
+///
+/// - Each deletion of an object that the store contained is one delta, whether an event reported the deletion or a
+///   snapshot did not contain the object.
+/// - An object that was created again under the same name, with another uid, is a deletion and then an addition.
+/// - A snapshot results in the differences from the previous content, when it is complete. An object whose resource
+///   version did not change results in no delta.
+///
+/// A delta of a [compact](super::Storage::compact) store decodes an object each time that one of its states is read.
+pub struct Delta<K> {
+    old: Option<StoredObject<K>>,
+    new: Option<StoredObject<K>>,
+    /// For a deletion that the server reported: the final state of the object.
+    last: Option<Arc<K>>,
+    cause: Cause,
+    /// For a deletion: whether it was emitted as an event before the snapshot was complete.
+    pub(super) was_emitted: bool,
+    /// Decodes packed objects.
+    codec: Option<Arc<Codec<K>>>,
+}
+
+impl<K> Delta<K> {
+    pub(super) fn new(
+        old: Option<StoredObject<K>>,
+        new: Option<StoredObject<K>>,
+        cause: Cause,
+        codec: Option<&Arc<Codec<K>>>,
+    ) -> Self {
+        Self { old, new, last: None, cause, was_emitted: false, codec: codec.cloned() }
+    }
+
+    /// The state of the object in the store before the change; `None` for an addition.
+    pub fn old(&self) -> Option<Arc<K>> {
+        self.old.as_ref()?.unpack(self.codec.as_deref())
+    }
+
+    /// The state of the object in the store after the change; `None` for a deletion.
+    pub fn current(&self) -> Option<Arc<K>> {
+        self.new.as_ref()?.unpack(self.codec.as_deref())
+    }
+
+    /// The last known state of the object: the new state or, for a deletion, the final state that the server reported.
+    /// If the final state is unknown, this is the old state.
+    pub fn last(&self) -> Option<Arc<K>> {
+        self.current().or_else(|| self.last.clone()).or_else(|| self.old())
+    }
+
+    /// The old state and, unless it is the same, the last known state; see [`old`](Self::old) and
+    /// [`last`](Self::last).
+    pub(crate) fn into_states(self) -> (Option<Arc<K>>, Option<Arc<K>>) {
+        let last = if self.new.is_some() { self.current() } else { self.last.clone() };
+        (self.old(), last)
+    }
+
+    /// The cause of the change.
+    pub fn cause(&self) -> Cause {
+        self.cause
+    }
+
+    /// What happened to the object.
+    pub fn kind(&self) -> DeltaKind {
+        match (&self.old, &self.new) {
+            (_, None) => DeltaKind::Deleted,
+            (None, Some(_)) => DeltaKind::Added,
+            (Some(_), Some(_)) => DeltaKind::Modified,
+        }
+    }
+
+    /// Converts the delta to the event that a watch sends for such a change. Returns `None` only if the object cannot
+    /// be decoded, which does not occur for objects that a store packed.
+    pub fn into_watch_event(self) -> Option<WatchEvent<Arc<K>>> {
+        let kind = self.kind();
+        let object = self.last()?;
+        Some(match kind {
+            DeltaKind::Added => WatchEvent::Added(object),
+            DeltaKind::Modified => WatchEvent::Modified(object),
+            DeltaKind::Deleted => WatchEvent::Deleted(object),
+        })
+    }
+}
+
+impl<K: Storable> Delta<K> {
+    /// Sets the final state that the server reported for a deletion, unless it is that of another object with the same
+    /// name.
+    pub(super) fn with_last(mut self, last: Option<Arc<K>>) -> Self {
+        let codec = self.codec.as_deref();
+        let differs = |last: &Arc<K>| {
+            self.old
+                .as_ref()
+                .is_some_and(|old| old.is_different_from(&StoredObject::Typed(last.clone()), codec))
+        };
+        self.last = last.filter(|last| !differs(last));
+        self
+    }
+
+    /// Namespace and name of the object. Does not decode.
+    pub(crate) fn key(&self) -> (&str, &str) {
+        self.new.as_ref().or(self.old.as_ref()).map_or(("", ""), Keyed::key)
+    }
+}
+
+impl<K> fmt::Debug for Delta<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Delta")
+            .field("kind", &self.kind())
+            .field("cause", &self.cause)
+            .finish_non_exhaustive()
+    }
+}

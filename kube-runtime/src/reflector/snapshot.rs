@@ -1,0 +1,96 @@
+//! `Snapshot`: the content of a snapshot in progress, and its differences from the previous content of a store. It must
+//! not modify the readers' map (see `writer`).
+
+use super::compact::Codec;
+use super::delta::{Cause, Delta};
+use super::object_map::{Keyed, ObjectMap};
+use super::storable::Storable;
+use super::stored_object::StoredObject;
+use foldhash::{HashMap, HashSet};
+use std::sync::Arc;
+
+/// Namespace and name.
+pub(super) type OwnedKey = (String, String);
+
+/// Objects of the readers' map whose deletion was emitted before the snapshot is complete, and their final states, if
+/// the server reported them.
+pub(super) type Deletions<K> = HashMap<OwnedKey, Option<Arc<K>>>;
+
+/// A snapshot in progress.
+pub(super) struct Snapshot<K> {
+    pub(super) objects: ObjectMap<StoredObject<K>>,
+    /// The objects that differ from the readers' map, in the order of the list. Empty if no consumer needs them.
+    pub(super) listed: Vec<StoredObject<K>>,
+    /// Whether an object of `listed` may have been deleted, or listed again, after it was added.
+    pub(super) superseded: bool,
+    /// Whether the deletion of an object was reported during this attempt to fetch a snapshot. An undecodable object
+    /// under the same name is a new one.
+    pub(super) deleted: HashSet<OwnedKey>,
+}
+
+impl<K> Default for Snapshot<K> {
+    fn default() -> Self {
+        Self {
+            objects: ObjectMap::default(),
+            listed: Vec::new(),
+            superseded: false,
+            deleted: HashSet::default(),
+        }
+    }
+}
+
+/// The content before and after a complete snapshot.
+pub(super) struct Swap<'a, K> {
+    pub(super) old: ObjectMap<StoredObject<K>>,
+    pub(super) new: &'a ObjectMap<StoredObject<K>>,
+    /// See [`Snapshot::listed`].
+    pub(super) listed: Vec<StoredObject<K>>,
+    pub(super) superseded: bool,
+    pub(super) deletions: Deletions<K>,
+    /// The cause of additions and modifications.
+    pub(super) cause: Cause,
+    pub(super) codec: Option<&'a Arc<Codec<K>>>,
+}
+
+impl<K: Storable> Swap<'_, K> {
+    /// The differences: additions, modifications and replacements in the order of the list, then deletions in the order
+    /// of their keys.
+    pub(super) fn deltas(mut self) -> Vec<Delta<K>> {
+        let codec = self.codec.map(|codec| &**codec);
+        let mut deltas = Vec::with_capacity(self.listed.len());
+        for new in std::mem::take(&mut self.listed) {
+            if self.superseded && self.new.get(new.key()).is_none_or(|current| !current.is_same(&new)) {
+                continue;
+            }
+            let old = self.old.get(new.key()).cloned();
+            let replaced = old.as_ref().is_some_and(|old| old.is_different_from(&new, codec));
+            let old = if replaced {
+                deltas.extend(old.map(|old| self.deletion(old)));
+                None
+            } else {
+                old
+            };
+            deltas.push(Delta::new(old, Some(new), self.cause, self.codec));
+        }
+        let missing = std::mem::take(&mut self.old).missing_from(self.new);
+        let begin = deltas.len();
+        deltas.extend(missing.into_iter().map(|old| self.deletion(old)));
+        deltas[begin..].sort_unstable_by(|one, other| one.key().cmp(&other.key()));
+        deltas
+    }
+
+    /// The deletion of an object of the old content.
+    fn deletion(&self, old: StoredObject<K>) -> Delta<K> {
+        let (namespace, name) = old.key();
+        let emitted = if self.deletions.is_empty() {
+            None
+        } else {
+            self.deletions.get(&(namespace.to_owned(), name.to_owned()))
+        };
+        let last = emitted.cloned().flatten();
+        let cause = if last.is_some() { Cause::Relist } else { Cause::Vanished };
+        let mut delta = Delta::new(Some(old), None, cause, self.codec).with_last(last);
+        delta.was_emitted = emitted.is_some();
+        delta
+    }
+}

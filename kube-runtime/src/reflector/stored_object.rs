@@ -1,0 +1,102 @@
+//! `StoredObject`: the stored form of an object, typed or packed.
+
+use super::compact::Codec;
+use super::object_map::Keyed;
+use super::page::Packed;
+use super::storable::{Storable, are_different};
+use std::sync::Arc;
+
+/// The stored form of an object.
+#[derive(Debug)]
+pub(super) enum StoredObject<K> {
+    Typed(Arc<K>),
+    Packed(Packed),
+}
+
+impl<K> Clone for StoredObject<K> {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Typed(object) => Self::Typed(object.clone()),
+            Self::Packed(packed) => Self::Packed(packed.clone()),
+        }
+    }
+}
+
+impl<K: Storable> StoredObject<K> {
+    /// Whether this stored object has the uid and resource version of `object`, so that it can be reused.
+    pub(super) fn is_same_version_as(&self, object: &K, codec: Option<&Codec<K>>) -> bool {
+        if object.version().is_none() {
+            return false;
+        }
+        match self {
+            Self::Typed(known) => known.version() == object.version() && known.uid() == object.uid(),
+            Self::Packed(known) => {
+                codec.is_some_and(|codec| codec.identity_hash(object) == known.encoded().identity)
+            }
+        }
+    }
+
+    /// Whether this object and `other`, which has the same key, are different objects; see [`are_different`]. Does
+    /// not decode.
+    pub(super) fn is_different_from(&self, other: &Self, codec: Option<&Codec<K>>) -> bool {
+        if let (Self::Typed(one), Self::Typed(other)) = (self, other) {
+            return are_different(&**one, &**other);
+        }
+        let uid = |stored: &Self| match stored {
+            Self::Typed(object) => codec.and_then(|codec| codec.uid_hash(&**object)),
+            Self::Packed(packed) => packed.encoded().uid,
+        };
+        matches!((uid(self), uid(other)), (Some(one), Some(other)) if one != other)
+    }
+
+    /// Whether the uid of this object is unknown or may be `uid`. Does not decode.
+    pub(super) fn may_have_uid(&self, uid: &str, codec: Option<&Codec<K>>) -> bool {
+        match self {
+            Self::Typed(object) => object.uid().is_none_or(|known| known == uid),
+            Self::Packed(packed) => packed
+                .encoded()
+                .uid
+                .is_none_or(|known| codec.is_none_or(|codec| codec.hash_of_uid(uid) == known)),
+        }
+    }
+}
+
+impl<K> StoredObject<K> {
+    /// Whether this is the typed object `object`, by pointer.
+    pub(super) fn holds_typed(&self, object: &Arc<K>) -> bool {
+        matches!(self, Self::Typed(known) if Arc::ptr_eq(known, object))
+    }
+
+    /// Whether this is the packed object `packed`, by address.
+    pub(super) fn holds_packed(&self, packed: &Packed) -> bool {
+        matches!(self, Self::Packed(known) if known.is_same_entry(packed))
+    }
+
+    /// Whether both are the same stored object. A packed object may have moved to another page meanwhile.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (_, Self::Typed(other)) => self.holds_typed(other),
+            (Self::Packed(packed), Self::Packed(other)) => {
+                packed.encoded().identity == other.encoded().identity
+            }
+            (Self::Typed(_), Self::Packed(_)) => false,
+        }
+    }
+
+    /// Returns the object, decoded if it is packed. Never returns `None` for an object of a store with this codec.
+    pub(super) fn unpack(&self, codec: Option<&Codec<K>>) -> Option<Arc<K>> {
+        match self {
+            Self::Typed(object) => Some(object.clone()),
+            Self::Packed(packed) => codec?.unpack(packed),
+        }
+    }
+}
+
+impl<K: Storable> Keyed for StoredObject<K> {
+    fn key(&self) -> (&str, &str) {
+        match self {
+            Self::Typed(object) => object.key(),
+            Self::Packed(packed) => packed.key(),
+        }
+    }
+}

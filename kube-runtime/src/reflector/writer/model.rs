@@ -1,0 +1,280 @@
+//! A model test of the writer: applies random events of watches, lists and relists that restart, and compares the
+//! deltas and the events of a reflector with the content of the store.
+
+use super::*;
+use crate::random::{Rng, check_model};
+use crate::reflector::{DeltaKind, StoreEvent, deltas, reflector};
+use crate::watcher::{Error, Result};
+use futures::{FutureExt, StreamExt, stream};
+use k8s_openapi::api::core::v1::ConfigMap;
+use std::collections::{BTreeMap, HashSet};
+
+/// The names of the objects.
+const NAMES: [&str; 3] = ["a", "b", "c"];
+
+/// The uid and the resource version of an object.
+type State = (usize, usize);
+
+/// A server with a few objects, whose changes and lists become the events of a watcher.
+#[derive(Default)]
+struct Server {
+    objects: BTreeMap<&'static str, State>,
+    version: usize,
+    events: Vec<Result<Event<ConfigMap>>>,
+    /// A description of `events`.
+    log: Vec<String>,
+}
+
+fn object(name: &str, (uid, version): State) -> ConfigMap {
+    let mut object = ConfigMap::default();
+    object.metadata.name = Some(name.into());
+    object.metadata.namespace = Some("ns".into());
+    object.metadata.uid = Some(uid.to_string());
+    object.metadata.resource_version = Some(version.to_string());
+    object
+}
+
+impl Server {
+    /// Emits an event; an undecodable object in one of ten cases.
+    fn emit(&mut self, event: Event<ConfigMap>, random: &mut Rng) {
+        let origin = match &event {
+            Event::Apply(_) => ObjectOrigin::Modified,
+            Event::InitApply(_) => ObjectOrigin::List,
+            Event::Delete(_) => ObjectOrigin::Deleted,
+            Event::Init | Event::InitDone => return self.push(Ok(event)),
+        };
+        if random.u8(0..10) > 0 {
+            return self.push(Ok(event));
+        }
+        let (Event::Apply(object) | Event::InitApply(object) | Event::Delete(object)) = event else { return };
+        let source = serde_json::from_str::<u8>("x").unwrap_err();
+        let mut undecodable = UndecodableObject::new("ConfigMap", origin, source);
+        undecodable.name = object.metadata.name;
+        undecodable.namespace = object.metadata.namespace;
+        undecodable.uid = object.metadata.uid;
+        self.push(Err(Error::Object(undecodable.into())));
+    }
+
+    fn push(&mut self, event: Result<Event<ConfigMap>>) {
+        let describe = |object: &ConfigMap| {
+            let meta = &object.metadata;
+            [&meta.name, &meta.uid, &meta.resource_version].map(|part| part.clone().unwrap()).join("/")
+        };
+        self.log.push(match &event {
+            Ok(event) => format!("{:?}", event.clone().map(|object| describe(&object))),
+            Err(Error::Object(object)) => format!("{:?} {:?}/{:?}", object.origin, object.name, object.uid),
+            Err(error) => error.to_string(),
+        });
+        self.events.push(event);
+    }
+
+    /// Changes an object at random. With `emitted`, emits the event of a watch; `listing` is whether a list is open.
+    fn change(&mut self, emitted: bool, listing: bool, random: &mut Rng) {
+        self.version += 1;
+        let name = NAMES[random.usize(0..NAMES.len())];
+        let applied = |object| if listing { Event::InitApply(object) } else { Event::Apply(object) };
+        let event = match self.objects.get(name).copied() {
+            Some(state) if random.bool() => {
+                self.objects.remove(name);
+                Event::Delete(object(name, (state.0, self.version)))
+            }
+            known => {
+                let state = (known.map_or(self.version, |(uid, _)| uid), self.version);
+                self.objects.insert(name, state);
+                applied(object(name, state))
+            }
+        };
+        if emitted {
+            self.emit(event, random);
+        }
+    }
+
+    /// Lists the objects, with changes while the list is open. The list may restart.
+    fn list(&mut self, random: &mut Rng) {
+        for attempt in (0..random.usize(1..4)).rev() {
+            self.push(Ok(Event::Init));
+            let listed: Vec<_> = self.objects.clone().into_iter().collect();
+            let sent = if attempt == 0 { listed.len() } else { random.usize(0..=listed.len()) };
+            for (name, state) in &listed[..sent] {
+                self.emit(Event::InitApply(object(name, *state)), random);
+            }
+            // Changes follow the last object of the list.
+            let complete = sent == listed.len();
+            (0..random.usize(0..3)).for_each(|_| self.change(complete, true, random));
+        }
+        self.push(Ok(Event::InitDone));
+    }
+
+    /// A random sequence of watches and lists.
+    fn run(random: &mut Rng) -> Self {
+        let mut server = Self::default();
+        for _ in 0..random.usize(1..5) {
+            // Changes that no watch reports.
+            (0..random.usize(0..4)).for_each(|_| server.change(false, false, random));
+            server.list(random);
+            (0..random.usize(0..6)).for_each(|_| server.change(true, false, random));
+        }
+        server
+    }
+}
+
+/// Runs a future that never waits.
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    future.now_or_never().expect("the events are available")
+}
+
+/// The uids and versions in the store, by name.
+fn content(store: &Store<ConfigMap>) -> BTreeMap<String, (String, String)> {
+    store.state().iter().map(|object| entry(object)).collect()
+}
+
+/// The name, the uid and the version of an object.
+fn entry(object: &ConfigMap) -> (String, (String, String)) {
+    let meta = &object.metadata;
+    let [name, uid, version] =
+        [&meta.name, &meta.uid, &meta.resource_version].map(|part| part.clone().unwrap());
+    (name, (uid, version))
+}
+
+/// Applies deltas to a map. The error describes a delta that contradicts the map.
+#[derive(Default)]
+struct Consumer {
+    objects: BTreeMap<String, (String, String)>,
+    /// The uids of the deleted objects.
+    deleted: HashSet<String>,
+}
+
+impl Consumer {
+    fn apply(&mut self, delta: &Delta<ConfigMap>) -> std::result::Result<(), String> {
+        let state = |object: Option<Arc<ConfigMap>>| object.map(|object| entry(&object).1);
+        let (name, (uid, _)) = entry(&*delta.last().ok_or("a delta without an object")?);
+        let known = self.objects.get(&name).cloned();
+        if state(delta.old()) != known {
+            return Err(format!("the old state of {name} is {:?}, and not {known:?}", state(delta.old())));
+        }
+        match (delta.kind(), state(delta.current())) {
+            (DeltaKind::Deleted, None) => {
+                self.objects.remove(&name);
+                if !self.deleted.insert(uid.clone()) {
+                    return Err(format!("the deletion of {name} with uid {uid} is emitted twice"));
+                }
+            }
+            (_, Some(new)) => {
+                if known.as_ref().is_some_and(|known| known.0 != new.0) {
+                    return Err(format!("{name} has a new uid without a deletion"));
+                }
+                if known.as_ref() == Some(&new) {
+                    return Err(format!("{name} did not change"));
+                }
+                self.objects.insert(name, new);
+            }
+            (kind, None) => return Err(format!("{kind:?} without a new state")),
+        }
+        Ok(())
+    }
+}
+
+/// Compares the deltas of the server's events with the store. Returns the uids of the deleted objects.
+fn check_deltas(
+    server: &mut Server,
+    storage: Storage<ConfigMap>,
+) -> std::result::Result<HashSet<String>, String> {
+    let (reader, writer) = store_with(storage);
+    let events = stream::iter(std::mem::take(&mut server.events));
+    let mut changes = std::pin::pin!(deltas(writer, events));
+    let (mut consumer, mut is_synced) = (Consumer::default(), false);
+    block_on(async {
+        while let Some(change) = changes.next().await {
+            match change {
+                Ok(StoreEvent::Delta(delta)) => {
+                    consumer.apply(&delta)?;
+                    if (delta.cause() == Cause::Initial) == is_synced {
+                        return Err(format!("{:?}, and synced: {is_synced}", delta.cause()));
+                    }
+                }
+                Ok(StoreEvent::Synced(_)) => {
+                    is_synced = true;
+                    if consumer.objects != content(&reader) {
+                        return Err("at the end of a snapshot, the consumer and the store differ".into());
+                    }
+                }
+                Err(_) => {}
+            }
+        }
+        Ok(())
+    })?;
+    if consumer.objects == content(&reader) {
+        Ok(consumer.deleted)
+    } else {
+        Err(format!("the consumer has {:?}, and the store {:?}", consumer.objects, content(&reader)))
+    }
+}
+
+/// Compares the events of a reflector with the store, and with the deletions among the deltas.
+fn check_reflector(
+    events: Vec<Result<Event<ConfigMap>>>,
+    deleted: &HashSet<String>,
+) -> std::result::Result<(), String> {
+    let (reader, writer) = store();
+    let mut items = std::pin::pin!(reflector(writer, stream::iter(events)));
+    let (mut objects, mut next, mut emitted) = (BTreeMap::new(), BTreeMap::new(), HashSet::new());
+    block_on(async {
+        while let Some(item) = items.next().await {
+            match item {
+                Ok(Event::Init) => next.clear(),
+                Ok(Event::InitApply(object)) => {
+                    let (name, state) = entry(&object);
+                    next.insert(name, state);
+                }
+                // An object that could not be decoded is not listed, and stays until its deletion.
+                Ok(Event::InitDone) => objects.append(&mut next),
+                Ok(Event::Apply(object)) => {
+                    let (name, state) = entry(&object);
+                    let before = objects.insert(name.clone(), state.clone());
+                    if before.is_some_and(|before: (String, String)| before.0 != state.0) {
+                        return Err(format!("{name} has a new uid without a deletion"));
+                    }
+                }
+                Ok(Event::Delete(object)) => {
+                    let (name, (uid, _)) = entry(&object);
+                    next.remove(&name);
+                    objects.remove(&name);
+                    if !emitted.insert(uid.clone()) {
+                        return Err(format!("a reflector emits the deletion of {name} with uid {uid} twice"));
+                    }
+                }
+                Err(_) => {}
+            }
+        }
+        Ok(())
+    })?;
+    if !emitted.is_superset(deleted) {
+        return Err(format!("a reflector emits the deletions {emitted:?}, and the deltas are {deleted:?}"));
+    }
+    if objects == content(&reader) {
+        Ok(())
+    } else {
+        Err(format!("the consumer of a reflector has {objects:?}, and the store {:?}", content(&reader)))
+    }
+}
+
+#[test]
+fn model_deltas_and_events_result_in_the_content_of_the_store_and_each_deletion_is_emitted_once() {
+    check_model(|random| {
+        let seed = random.u64(..);
+        let server = || Server::run(&mut random_from(seed));
+        let log = server().log.join("\n");
+        let fail = |problem: String| format!("{problem}, after\n{log}");
+        let deleted = check_deltas(&mut server(), Storage::typed()).map_err(fail)?;
+        let compact = check_deltas(&mut server(), Storage::compact()).map_err(fail)?;
+        if deleted != compact {
+            return Err(fail(format!("typed deletions {deleted:?}, and compact ones {compact:?}")));
+        }
+        check_reflector(server().events, &deleted).map_err(fail)
+    });
+}
+
+/// A random generator with this seed.
+fn random_from(seed: u64) -> Rng {
+    Rng::with_seed(seed)
+}
