@@ -4,13 +4,15 @@
 
 use allocation_counter::{AllocationInfo, measure};
 use futures::StreamExt;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use kube_client::api::{FilterDepth, ListParams, Verdict, WatchParams};
 use kube_client::client::Body;
 use kube_client::core::{ApiResource, FieldSet, Object};
 use kube_client::{Api, Client, Resource};
+use kube_runtime::controller::{self, Action};
 use kube_runtime::reflector::{Storage, Store, store_with};
 use kube_runtime::watcher::Event;
+use kube_runtime::{Controller, watcher};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use std::convert::Infallible;
@@ -191,6 +193,33 @@ fn a_relist_allocates_only_a_map_and_the_changed_objects() {
         assert_eq!(deltas.count(), 1);
     });
     assert!(info.count_total < 20, "{} allocations for a relist with one change", info.count_total);
+}
+
+#[test]
+fn a_reconcile_without_changes_allocates_little() {
+    let sim = kube_sim::Sim::new();
+    for n in 0..PODS {
+        let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": format!("map-{n}"), "namespace": "default"}});
+        sim.create(&map).unwrap();
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let maps = Api::<ConfigMap>::default_namespaced(Client::new(sim.service(), "default"));
+    let (send, all) = futures::channel::mpsc::unbounded();
+    let reconcile = |_, _| std::future::ready(Ok::<_, Infallible>(Action::await_change()));
+    let mut results = Controller::new(maps, watcher::Config::default())
+        .reconcile_all_on(all)
+        .run(reconcile, controller::backoff_on_error, std::sync::Arc::new(()))
+        .boxed();
+    let mut round = || runtime.block_on(async { results.by_ref().take(PODS).for_each(async |_| ()).await });
+    round();
+    send.unbounded_send(()).unwrap();
+    round();
+    let info = measure(|| {
+        send.unbounded_send(()).unwrap();
+        round();
+    });
+    let allocations = average_per_pod(info.count_total);
+    assert!(allocations <= 8, "{allocations} allocations for each reconcile");
 }
 
 #[test]

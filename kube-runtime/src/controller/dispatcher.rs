@@ -6,8 +6,9 @@ use super::error::SourceError;
 use super::executor::{Executor, ReconcileResult};
 use super::shutdown::{Phase, Shutdown};
 use super::source::Source;
-use super::{Action, Config, Error};
-use crate::queue::{Due, WorkQueue};
+use super::trigger::{ReconcileReason, Trigger};
+use super::{Action, Config, Error, Key};
+use crate::queue::{Due, Request, WorkQueue};
 use crate::reflector::{ObjectRef, Store};
 use futures::stream::SelectAll;
 use futures::{Stream, StreamExt, future::BoxFuture};
@@ -41,11 +42,11 @@ enum Turn {
 /// The state of a running controller. As a stream, it emits the results of the reconciles and the errors of the
 /// sources.
 pub(super) struct Dispatcher<K: Resource, R, P, Ctx, E: std::error::Error + 'static> {
-    sources: SelectAll<Source<K>>,
+    sources: SelectAll<Source>,
     store: Store<K>,
     /// Waits until the store is ready; `None` afterwards.
     loading: Option<BoxFuture<'static, ()>>,
-    queue: WorkQueue<ObjectRef<K>>,
+    queue: WorkQueue<Key, ReconcileReason>,
     executor: Executor<K, R, P, Ctx, E>,
     /// Wakes the task when the next delayed key is due.
     timer: Option<Pin<Box<Sleep>>>,
@@ -67,7 +68,7 @@ where
     E: std::error::Error + Send + 'static,
 {
     pub(super) fn new(
-        sources: Vec<Source<K>>,
+        sources: Vec<Source>,
         store: Store<K>,
         executor: Executor<K, R, P, Ctx, E>,
         config: Config,
@@ -93,12 +94,12 @@ where
     fn poll_sources(&mut self, cx: &mut Context<'_>) -> Poll<Option<SourceError>> {
         for _ in 0..MAX_KEYS_PER_POLL {
             match self.sources.poll_next_unpin(cx) {
-                Poll::Ready(Some(Ok(key))) => {
+                Poll::Ready(Some(Ok(Trigger { key, reason: cause, priority }))) => {
                     let due = match self.config.debounce {
                         wait if wait.is_zero() => Due::Now,
                         wait => Due::after(Instant::now(), wait),
                     };
-                    self.queue.add(key, due);
+                    self.queue.add(key, Request { due, priority, cause });
                 }
                 Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(error)),
                 Poll::Ready(None) | Poll::Pending => return Poll::Pending,
@@ -118,17 +119,18 @@ where
         // Stops when a result is available: the stream emits it, and calls this function again at the next poll.
         while !self.executor.has_result()
             && self.executor.running_tasks() < self.config.concurrency
-            && let Some(key) = self.queue.take_key(Instant::now())
+            && let Some((key, Request { priority, cause, .. })) = self.queue.take_key(Instant::now())
         {
-            match self.store.get(&key) {
+            match self.store.get_by((key.namespace().unwrap_or_default(), key.name())) {
                 // An owner reference contains no namespace, so a namespaced key may refer to a cluster-scoped owner,
                 // and the store finds the owner too. Replace the key: two keys of one object could be reconciled
                 // concurrently.
-                Some(object) if object.meta().namespace != key.namespace => {
+                Some(object) if object.meta().namespace.as_deref() != key.namespace() => {
                     self.queue.done(&key, None);
-                    self.queue.add(ObjectRef::from_obj_with(&*object, key.dyntype), Due::Now);
+                    let key = Key::new(object.meta().namespace.as_deref(), key.name());
+                    self.queue.add(key, Request { due: Due::Now, priority, cause });
                 }
-                Some(object) => self.executor.start(key, object),
+                Some(object) => self.executor.start(key, &cause, object),
                 // The object was deleted.
                 None => self.queue.done(&key, None),
             }
@@ -158,12 +160,16 @@ where
 
     /// Ends the processing of the key in the queue, and returns the stream's item for the result.
     fn finish_key(&mut self, ended: ReconcileResult<K, E>) -> Result<(ObjectRef<K>, Action), Error<E>> {
-        let ReconcileResult { object, action, error } = ended;
+        let ReconcileResult { key, object, action, error } = ended;
+        let cause = match &error {
+            None => ReconcileReason::ReconcilerRequestedRetry,
+            Some(_) => ReconcileReason::ErrorPolicyRequestedRetry,
+        };
         match action.next {
-            Next::Change => self.queue.done(&object, None),
-            Next::After(wait) => self.queue.done(&object, Some(Due::after(Instant::now(), wait))),
+            Next::Change => self.queue.done(&key, None),
+            Next::After(wait) => self.queue.done(&key, Some((Due::after(Instant::now(), wait), cause))),
             Next::Backoff => {
-                let wait = self.queue.failed(&object, Instant::now());
+                let wait = self.queue.failed(&key, Instant::now(), cause);
                 tracing::debug!(object.ref = %object, ?wait, "requeueing after a failure");
             }
         }

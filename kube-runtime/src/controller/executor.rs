@@ -4,10 +4,12 @@
 //! The executor polls each reconcile once inline, on the controller's task. Most reconciles have nothing to do and
 //! finish in this poll; the others continue as tasks.
 
-use super::{Action, Error, panic};
+use super::trigger::ReconcileReason;
+use super::{Action, Error, Key, panic};
 use crate::reflector::ObjectRef;
 use foldhash::HashMap;
 use kube_client::Resource;
+use kube_client::core::DynamicObject;
 use std::{
     collections::VecDeque,
     pin::Pin,
@@ -33,9 +35,10 @@ pub(super) struct Executor<K: Resource, R, P, Ctx, E: std::error::Error + 'stati
     reconciler: R,
     error_policy: P,
     context: Arc<Ctx>,
+    dyntype: K::DynamicType,
     tasks: JoinSet<(Arc<K>, Result<Action, E>)>,
     /// The objects whose reconciles run as tasks, by task.
-    running: HashMap<Id, ObjectRef<K>>,
+    running: HashMap<Id, Key>,
     /// Results of inline reconciles and of reaped tasks.
     ended: VecDeque<ReconcileResult<K, E>>,
     /// How many of the next reconciles are spawned without an inline poll.
@@ -44,6 +47,8 @@ pub(super) struct Executor<K: Resource, R, P, Ctx, E: std::error::Error + 'stati
 
 /// The result of a reconcile.
 pub(super) struct ReconcileResult<K: Resource, E: std::error::Error + 'static> {
+    pub(super) key: Key,
+    /// The reconciled object, with the uid and the version of the reconciled state if they are known.
     pub(super) object: ObjectRef<K>,
     pub(super) action: Action,
     pub(super) error: Option<Error<E>>,
@@ -58,11 +63,12 @@ where
     P: Fn(Arc<K>, &E, Arc<Ctx>) -> Action,
     E: std::error::Error + Send + 'static,
 {
-    pub(super) fn new(reconciler: R, error_policy: P, context: Arc<Ctx>) -> Self {
+    pub(super) fn new(reconciler: R, error_policy: P, context: Arc<Ctx>, dyntype: K::DynamicType) -> Self {
         Self {
             reconciler,
             error_policy,
             context,
+            dyntype,
             tasks: JoinSet::new(),
             running: HashMap::default(),
             ended: VecDeque::new(),
@@ -71,12 +77,17 @@ where
     }
 
     /// Starts a reconcile of `object`: polls it once inline, and spawns a task if it has not finished.
-    pub(super) fn start(&mut self, key: ObjectRef<K>, object: Arc<K>) {
-        let span = tracing::info_span!("reconciling object", object.ref = %key);
+    pub(super) fn start(&mut self, key: Key, reason: &ReconcileReason, object: Arc<K>) {
+        let kind = K::kind(&self.dyntype);
+        let named = format_args!("{kind} {key}");
+        let span = tracing::info_span!("reconciling object", object.ref = %named, object.reason = %reason);
         let call = || (self.reconciler)(object.clone(), self.context.clone());
         let mut reconcile = match panic::catch(call) {
             Ok(reconcile) => Box::pin(reconcile.instrument(span)),
-            Err(message) => return self.ended.push_back(result_of_panic(key, message)),
+            Err(message) => {
+                let ended = self.result_of_panic(key, message);
+                return self.ended.push_back(ended);
+            }
         };
         match self.poll_inline(reconcile.as_mut()) {
             Ok(Poll::Ready(result)) => {
@@ -87,7 +98,10 @@ where
                 let handle = self.tasks.spawn(async move { (object, reconcile.await) });
                 self.running.insert(handle.id(), key);
             }
-            Err(message) => self.ended.push_back(result_of_panic(key, message)),
+            Err(message) => {
+                let ended = self.result_of_panic(key, message);
+                self.ended.push_back(ended);
+            }
         }
     }
 
@@ -144,7 +158,9 @@ where
             Some(Ok((id, (object, result)))) => {
                 self.running.remove(&id).map(|key| self.result_of_return(key, object, result))
             }
-            Some(Err(error)) => self.running.remove(&error.id()).map(|key| result_of_lost_task(key, error)),
+            Some(Err(error)) => {
+                self.running.remove(&error.id()).map(|key| self.result_of_lost_task(key, error))
+            }
         })
     }
 
@@ -154,52 +170,45 @@ where
     }
 
     /// The result of a reconcile that returned `result`. Calls the error policy for an error.
-    fn result_of_return(
-        &self,
-        key: ObjectRef<K>,
-        object: Arc<K>,
-        result: Result<Action, E>,
-    ) -> ReconcileResult<K, E> {
+    fn result_of_return(&self, key: Key, object: Arc<K>, result: Result<Action, E>) -> ReconcileResult<K, E> {
+        let reference = ObjectRef::from_obj_with(&*object, self.dyntype.clone());
         match result {
-            Ok(action) => ReconcileResult { object: key, action, error: None },
+            Ok(action) => ReconcileResult { key, object: reference, action, error: None },
             Err(error) => {
                 // The error policy runs on the controller's task: a panic in it fails only this object.
                 let policy = || (self.error_policy)(object, &error, self.context.clone());
                 match panic::catch(policy) {
                     Ok(action) => {
-                        let error = Error::ReconcilerFailed(error, Box::new(key.clone().erase()));
-                        ReconcileResult { object: key, action, error: Some(error) }
+                        let error = Error::ReconcilerFailed(error, Box::new(reference.clone().erase()));
+                        ReconcileResult { key, object: reference, action, error: Some(error) }
                     }
-                    Err(message) => result_of_panic(key, message),
+                    Err(message) => self.result_of_panic(key, message),
                 }
             }
         }
     }
-}
 
-/// The result of a task that panicked or was cancelled.
-fn result_of_lost_task<K: Resource, E: std::error::Error>(
-    key: ObjectRef<K>,
-    error: JoinError,
-) -> ReconcileResult<K, E>
-where
-    K::DynamicType: Clone,
-{
-    if let Ok(panic) = error.try_into_panic() {
-        return result_of_panic(key, panic::message(&*panic));
+    /// The result of a task that panicked or was cancelled.
+    fn result_of_lost_task(&self, key: Key, error: JoinError) -> ReconcileResult<K, E> {
+        match error.try_into_panic() {
+            Ok(panic) => self.result_of_panic(key, panic::message(&*panic)),
+            Err(_) => self.lost(key, Error::ReconcilerCancelled),
+        }
     }
-    let error = Error::ReconcilerCancelled(Box::new(key.clone().erase()));
-    ReconcileResult { object: key, action: Action::requeue_with_backoff(), error: Some(error) }
-}
 
-/// The result of a reconcile that panicked with `message`.
-fn result_of_panic<K: Resource, E: std::error::Error>(
-    key: ObjectRef<K>,
-    message: String,
-) -> ReconcileResult<K, E>
-where
-    K::DynamicType: Clone,
-{
-    let error = Error::ReconcilerPanicked(Box::new(key.clone().erase()), message);
-    ReconcileResult { object: key, action: Action::requeue_with_backoff(), error: Some(error) }
+    /// The result of a reconcile that panicked with `message`.
+    fn result_of_panic(&self, key: Key, message: String) -> ReconcileResult<K, E> {
+        self.lost(key, |object| Error::ReconcilerPanicked(object, message))
+    }
+
+    /// The result of a reconcile that did not return.
+    fn lost(
+        &self,
+        key: Key,
+        error: impl FnOnce(Box<ObjectRef<DynamicObject>>) -> Error<E>,
+    ) -> ReconcileResult<K, E> {
+        let object = key.to_object_ref(self.dyntype.clone());
+        let error = error(Box::new(object.clone().erase()));
+        ReconcileResult { key, object, action: Action::requeue_with_backoff(), error: Some(error) }
+    }
 }

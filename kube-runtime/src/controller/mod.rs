@@ -14,11 +14,14 @@ mod panic;
 mod shutdown;
 mod source;
 mod targets;
+mod trigger;
 
+pub use crate::queue::Priority;
 pub use action::{Action, backoff_on_error};
 pub use config::Config;
 pub use error::Error;
 pub use key::Key;
+pub use trigger::{ReconcileReason, RelatedObject, Trigger};
 
 use crate::reflector::{ObjectRef, Store, store};
 use crate::watcher;
@@ -40,6 +43,8 @@ use std::{fmt, hash::Hash, sync::Arc};
 ///
 /// - At most one reconcile runs per object. Changes during a reconcile are coalesced into one further reconcile.
 /// - At most [`Config::concurrency`] reconciles run at once.
+/// - Changes are reconciled before the objects of the initial list and of relists. Within a [`Priority`], objects are
+///   reconciled in the order of their changes.
 /// - No reconcile starts before the snapshot of the controller's kind is complete.
 /// - After a relist, only the objects that changed are reconciled.
 /// - The controller's task polls a reconcile until its first wait; then the reconcile continues as a task of its own.
@@ -75,7 +80,7 @@ use std::{fmt, hash::Hash, sync::Arc};
 /// # }
 /// ```
 pub struct Controller<K: Resource> {
-    sources: Vec<Source<K>>,
+    sources: Vec<Source>,
     reader: Store<K>,
     dyntype: K::DynamicType,
     config: Config,
@@ -99,7 +104,7 @@ where
     pub fn new_with(main_api: Api<K>, wc: watcher::Config, dyntype: K::DynamicType) -> Self {
         let (reader, writer) = store();
         Self {
-            sources: vec![source::primary(main_api, wc, writer, dyntype.clone())],
+            sources: vec![source::primary(main_api, wc, writer)],
             reader,
             dyntype,
             config: Config::default(),
@@ -132,7 +137,7 @@ where
         Child::DynamicType: Send,
     {
         let dyntype = self.dyntype.clone();
-        self.with_source(source::owned(api.into_metadata(), wc, dyntype))
+        self.with_source(source::owned::<K, Child>(api.into_metadata(), wc, dyntype))
     }
 
     /// Reconciles the objects that `mapper` returns when an object of kind `Other` is added, modified or deleted.
@@ -159,23 +164,19 @@ where
         I: IntoIterator<Item = ObjectRef<K>> + 'static,
         I::IntoIter: Send,
     {
-        let dyntype = self.dyntype.clone();
-        self.with_source(source::mapped(api, wc, dyntype, mapper))
+        self.with_source(source::mapped(api, wc, mapper))
     }
 
     /// Reconciles each object whose key `trigger` emits.
     #[must_use]
     pub fn reconcile_on(self, trigger: impl Stream<Item = ObjectRef<K>> + Send + 'static) -> Self {
-        // A key with another API version of the kind would be a second key of the same object.
-        let dyntype = self.dyntype.clone();
-        let source = trigger.map(move |object| Ok(object.into_kind_unchecked(dyntype.clone())));
-        self.with_source(source.boxed())
+        self.with_source(trigger.map(|object| Ok(Trigger::new(Key::from(&object)))).boxed())
     }
 
     /// Reconciles all objects each time that `trigger` emits an item.
     #[must_use]
     pub fn reconcile_all_on(self, trigger: impl Stream<Item = ()> + Send + 'static) -> Self {
-        let source = source::all_objects(trigger, self.reader.clone(), self.dyntype.clone());
+        let source = source::all_objects(trigger, self.reader.clone());
         self.with_source(source)
     }
 
@@ -216,12 +217,12 @@ where
         Ctx: Send + Sync + 'static,
         E: std::error::Error + Send + 'static,
     {
-        let executor = Executor::new(reconciler, error_policy, context);
+        let executor = Executor::new(reconciler, error_policy, context, self.dyntype);
         Dispatcher::new(self.sources, self.reader, executor, self.config, self.shutdown)
     }
 
     /// Adds an event source.
-    fn with_source(mut self, source: Source<K>) -> Self {
+    fn with_source(mut self, source: Source) -> Self {
         self.sources.push(source);
         self
     }

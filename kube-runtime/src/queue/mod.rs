@@ -1,14 +1,11 @@
-//! `WorkQueue`: the keys to process, as in client-go's work queue. It does not read a clock: callers pass the time.
+//! `WorkQueue`: the keys to process, as in controller-runtime's priority queue. It does not read a clock: callers pass the
+//! time.
 //!
 //! Each key has one state: ready, delayed or in process. A key that is added while in process is processed once more
-//! afterwards. Ready keys are returned in the order in which they became ready.
+//! afterwards. Ready keys are returned by priority, and within a priority in the order in which they became ready.
 
 use foldhash::HashMap;
-use std::{
-    collections::{BTreeMap, VecDeque},
-    hash::Hash,
-    time::Duration,
-};
+use std::{cmp::Reverse, collections::BTreeMap, hash::Hash, time::Duration};
 use tokio::time::Instant;
 
 /// The wait before a failed key is due again. It doubles from `base` to `max` with each consecutive failure, as in
@@ -27,35 +24,78 @@ impl FailureBackoff {
     }
 }
 
-/// A queue of keys. Each key is in process at most once at a time.
+/// The priority of a key. Keys with a higher priority are processed first.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Priority(i32);
+
+impl Priority {
+    /// The priority of objects in snapshots and of bulk requests: they are processed after all changes. The value is that
+    /// of controller-runtime.
+    pub const LOW: Self = Self(-100);
+    /// The priority of changes, 0.
+    pub const DEFAULT: Self = Self(0);
+
+    /// A priority with this value.
+    ///
+    /// ```
+    /// use kube_runtime::controller::Priority;
+    ///
+    /// assert!(Priority::new(1) > Priority::DEFAULT && Priority::DEFAULT > Priority::LOW);
+    /// ```
+    pub const fn new(value: i32) -> Self {
+        Self(value)
+    }
+}
+
+/// A queue of keys with a cause each, `C`. Each key is in process at most once at a time.
 #[derive(Debug)]
-pub(crate) struct WorkQueue<K> {
-    entries: HashMap<K, Entry>,
-    ready: VecDeque<K>,
+pub(crate) struct WorkQueue<K, C> {
+    entries: HashMap<K, Entry<C>>,
+    /// Ready keys, by priority, then by order of arrival.
+    ready: BTreeMap<(Reverse<Priority>, u64), K>,
     /// Delayed keys, by due time, then by order of arrival.
     delayed: BTreeMap<(Instant, u64), K>,
-    /// The sequence number of the last delayed key.
+    /// The sequence number of the last key in `ready` or `delayed`.
     sequence: u64,
     backoff: FailureBackoff,
 }
 
-/// The state and the consecutive failures of a key.
+/// When, how urgently and why a key is to be processed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Request<C> {
+    pub(crate) due: Due,
+    pub(crate) priority: Priority,
+    pub(crate) cause: C,
+}
+
+impl<C> Request<C> {
+    /// Combines two requests for a key: the earlier time and the higher priority apply. The cause is that of the request
+    /// with the higher priority; with equal priorities, that of `self`, which was added first.
+    fn merge(self, other: Self) -> Self {
+        let due = self.due.min(other.due);
+        let urgent = if other.priority > self.priority { other } else { self };
+        Self { due, ..urgent }
+    }
+}
+
+/// A key in the queue.
 #[derive(Debug)]
-struct Entry {
-    state: KeyState,
+struct Entry<C> {
+    state: KeyState<C>,
+    /// The priority of the current or last request. A key that is due again after its processing keeps it.
+    priority: Priority,
+    /// The number of consecutive failures.
     failures: u32,
 }
 
-/// The state of a key in the queue.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum KeyState {
-    Ready,
-    /// Due at this time. The number is the order of arrival.
-    Delayed(Instant, u64),
-    /// `again` is the new due time of the key if the key was added while in process.
-    InProcess {
-        again: Option<Due>,
-    },
+/// The state of a key in the queue. The numbers are the order of arrival.
+#[derive(Debug)]
+enum KeyState<C> {
+    Ready(u64, C),
+    /// Due at this time.
+    Delayed(Instant, u64, C),
+    /// In process. Contains the request if the key was added meanwhile.
+    InProcess(Option<Request<C>>),
 }
 
 /// When a key is due.
@@ -74,70 +114,106 @@ impl Due {
     }
 }
 
-impl<K: Hash + Eq + Clone> WorkQueue<K> {
+impl<K: Hash + Eq + Clone, C> WorkQueue<K, C> {
     pub(crate) fn new(backoff: FailureBackoff) -> Self {
         Self {
             entries: HashMap::default(),
-            ready: VecDeque::new(),
+            ready: BTreeMap::new(),
             delayed: BTreeMap::new(),
             sequence: 0,
             backoff,
         }
     }
 
-    /// Adds a key. If the key is already delayed, the earlier due time applies.
-    pub(crate) fn add(&mut self, key: K, due: Due) {
-        match self.entries.get_mut(&key) {
-            None => self.enqueue(key, due, 0),
-            Some(Entry { state: KeyState::Ready, .. }) => {}
-            Some(Entry { state: KeyState::InProcess { again }, .. }) => {
-                *again = Some(again.map_or(due, |before| before.min(due)));
+    /// Adds a key. If the key is already in the queue, the earlier due time and the higher priority apply.
+    pub(crate) fn add(&mut self, key: K, request: Request<C>) {
+        let Some(entry) = self.entries.remove(&key) else { return self.enqueue(key, request, 0) };
+        let Entry { state, priority, failures } = entry;
+        let known = match state {
+            KeyState::InProcess(again) => {
+                let again = match again {
+                    Some(before) => before.merge(request),
+                    None => request,
+                };
+                let state = KeyState::InProcess(Some(again));
+                self.entries.insert(key, Entry { state, priority, failures });
+                return;
             }
-            Some(&mut Entry { state: KeyState::Delayed(at, sequence), failures }) => {
-                if due < Due::At(at) {
-                    self.delayed.remove(&(at, sequence));
-                    self.enqueue(key, due, failures);
+            KeyState::Ready(sequence, cause) => {
+                if request.priority <= priority {
+                    let state = KeyState::Ready(sequence, cause);
+                    self.entries.insert(key, Entry { state, priority, failures });
+                    return;
                 }
+                self.ready.remove(&(Reverse(priority), sequence));
+                Request { due: Due::Now, priority, cause }
             }
-        }
+            KeyState::Delayed(at, sequence, cause) => {
+                if request.priority <= priority && request.due >= Due::At(at) {
+                    let state = KeyState::Delayed(at, sequence, cause);
+                    self.entries.insert(key, Entry { state, priority, failures });
+                    return;
+                }
+                self.delayed.remove(&(at, sequence));
+                Request { due: Due::At(at), priority, cause }
+            }
+        };
+        self.enqueue(key, known.merge(request), failures);
     }
 
-    /// Returns the next ready key. The key is in process until [`done`](Self::done) or [`failed`](Self::failed).
-    pub(crate) fn take_key(&mut self, now: Instant) -> Option<K> {
+    /// Returns the next ready key and its request. The key is in process until [`done`](Self::done) or
+    /// [`failed`](Self::failed).
+    pub(crate) fn take_key(&mut self, now: Instant) -> Option<(K, Request<C>)> {
         while let Some(first) = self.delayed.first_entry()
             && first.key().0 <= now
         {
             let key = first.remove();
-            if let Some(entry) = self.entries.get_mut(&key) {
-                entry.state = KeyState::Ready;
+            if let Some(Entry { state: KeyState::Delayed(_, _, cause), priority, failures }) =
+                self.entries.remove(&key)
+            {
+                self.enqueue(key, Request { due: Due::Now, priority, cause }, failures);
             }
-            self.ready.push_back(key);
         }
-        let key = self.ready.pop_front()?;
-        if let Some(entry) = self.entries.get_mut(&key) {
-            entry.state = KeyState::InProcess { again: None };
+        let (_, key) = self.ready.pop_first()?;
+        let entry = self.entries.get_mut(&key)?;
+        match std::mem::replace(&mut entry.state, KeyState::InProcess(None)) {
+            KeyState::Ready(_, cause) => {
+                let request = Request { due: Due::Now, priority: entry.priority, cause };
+                Some((key, request))
+            }
+            KeyState::Delayed(..) | KeyState::InProcess(_) => None,
         }
-        Some(key)
     }
 
-    /// Ends the processing of a key with success. The key is due at `next`, or earlier if it was added meanwhile.
-    pub(crate) fn done(&mut self, key: &K, next: Option<Due>) {
-        if let Some((key, again)) = self.remove_in_process(key)
-            && let Some(due) = [again.0, next].into_iter().flatten().min()
-        {
-            self.enqueue(key, due, 0);
+    /// Ends the processing of a key with success. The key is due again at `next`, with `cause`, or earlier if it was
+    /// added meanwhile.
+    pub(crate) fn done(&mut self, key: &K, next: Option<(Due, C)>) {
+        let Some((key, Finished { again, priority, .. })) = self.remove_in_process(key) else { return };
+        let next = next.map(|(due, cause)| Request { due, priority, cause });
+        let request = match (again, next) {
+            (Some(again), Some(next)) => Some(again.merge(next)),
+            (again, next) => again.or(next),
+        };
+        if let Some(request) = request {
+            self.enqueue(key, request, 0);
         }
     }
 
     /// Ends the processing of a key with a failure. The key is due after a wait that grows with each consecutive
-    /// failure. If the key was added meanwhile, it is due at the earlier time, because the change may fix the
-    /// failure. Returns the wait.
-    pub(crate) fn failed(&mut self, key: &K, now: Instant) -> Duration {
-        let Some((key, (again, failures))) = self.remove_in_process(key) else { return Duration::ZERO };
+    /// failure, with `cause`. If the key was added meanwhile, it is due at the earlier time, because the change may fix
+    /// the failure. Returns the wait.
+    pub(crate) fn failed(&mut self, key: &K, now: Instant, cause: C) -> Duration {
+        let Some((key, Finished { again, priority, failures })) = self.remove_in_process(key) else {
+            return Duration::ZERO;
+        };
         let failures = failures.saturating_add(1);
         let wait = self.backoff.after(failures);
-        let due = Due::after(now, wait);
-        self.enqueue(key, again.map_or(due, |again| again.min(due)), failures);
+        let retry = Request { due: Due::after(now, wait), priority, cause };
+        let request = match again {
+            Some(again) => again.merge(retry),
+            None => retry,
+        };
+        self.enqueue(key, request, failures);
         wait
     }
 
@@ -146,10 +222,12 @@ impl<K: Hash + Eq + Clone> WorkQueue<K> {
         self.delayed.first_key_value().map(|((at, _), _)| *at)
     }
 
-    /// Removes a key that is in process. Returns its failure count, and its due time if it was added meanwhile.
-    fn remove_in_process(&mut self, key: &K) -> Option<(K, (Option<Due>, u32))> {
+    /// Removes a key that is in process.
+    fn remove_in_process(&mut self, key: &K) -> Option<(K, Finished<C>)> {
         match self.entries.remove_entry(key)? {
-            (key, Entry { state: KeyState::InProcess { again }, failures }) => Some((key, (again, failures))),
+            (key, Entry { state: KeyState::InProcess(again), priority, failures }) => {
+                Some((key, Finished { again, priority, failures }))
+            }
             // The key is not in process: keep it unchanged.
             (key, entry) => {
                 self.entries.insert(key, entry);
@@ -159,20 +237,28 @@ impl<K: Hash + Eq + Clone> WorkQueue<K> {
     }
 
     /// Adds a key that is not in the queue.
-    fn enqueue(&mut self, key: K, due: Due, failures: u32) {
+    fn enqueue(&mut self, key: K, Request { due, priority, cause }: Request<C>, failures: u32) {
+        self.sequence += 1;
         let state = match due {
             Due::Now => {
-                self.ready.push_back(key.clone());
-                KeyState::Ready
+                self.ready.insert((Reverse(priority), self.sequence), key.clone());
+                KeyState::Ready(self.sequence, cause)
             }
             Due::At(at) => {
-                self.sequence += 1;
                 self.delayed.insert((at, self.sequence), key.clone());
-                KeyState::Delayed(at, self.sequence)
+                KeyState::Delayed(at, self.sequence, cause)
             }
         };
-        self.entries.insert(key, Entry { state, failures });
+        self.entries.insert(key, Entry { state, priority, failures });
     }
+}
+
+/// A key whose processing has ended.
+struct Finished<C> {
+    /// The request, if the key was added while it was in process.
+    again: Option<Request<C>>,
+    priority: Priority,
+    failures: u32,
 }
 
 #[cfg(test)]

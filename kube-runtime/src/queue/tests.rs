@@ -2,9 +2,13 @@
 
 use super::*;
 
+fn request(due: Due, priority: Priority) -> Request<()> {
+    Request { due, priority, cause: () }
+}
+
 /// A work queue whose times are seconds after `start`.
 struct TestQueue {
-    inner: WorkQueue<&'static str>,
+    inner: WorkQueue<&'static str, ()>,
     start: Instant,
 }
 
@@ -20,17 +24,25 @@ impl TestQueue {
     }
 
     fn add(&mut self, key: &'static str) {
-        self.inner.add(key, Due::Now);
+        self.inner.add(key, request(Due::Now, Priority::DEFAULT));
+    }
+
+    fn add_with(&mut self, key: &'static str, priority: i32) {
+        self.inner.add(key, request(Due::Now, Priority::new(priority)));
     }
 
     fn add_at(&mut self, key: &'static str, seconds: u64) {
+        self.add_at_with(key, seconds, 0);
+    }
+
+    fn add_at_with(&mut self, key: &'static str, seconds: u64, priority: i32) {
         let due = Due::At(self.at(seconds));
-        self.inner.add(key, due);
+        self.inner.add(key, request(due, Priority::new(priority)));
     }
 
     fn take_key(&mut self, seconds: u64) -> Option<&'static str> {
         let now = self.at(seconds);
-        self.inner.take_key(now)
+        self.inner.take_key(now).map(|(key, _)| key)
     }
 }
 
@@ -88,11 +100,82 @@ fn delayed_keys_become_ready_in_order_of_time() {
 }
 
 #[test]
+fn returns_keys_by_priority_and_then_in_order() {
+    let mut queue = TestQueue::new();
+    for (key, priority) in [("low", -100), ("a", 0), ("high", 5), ("b", 0), ("low too", -100)] {
+        queue.add_with(key, priority);
+    }
+    let taken: Vec<_> = std::iter::from_fn(|| queue.take_key(0)).collect();
+    assert_eq!(taken, ["high", "a", "b", "low", "low too"]);
+}
+
+#[test]
+fn a_key_keeps_the_highest_priority_of_its_requests() {
+    let mut queue = TestQueue::new();
+    queue.add_with("a", -100);
+    queue.add_with("b", 0);
+    queue.add_with("a", 5);
+    queue.add_with("a", -100);
+    assert_eq!([queue.take_key(0), queue.take_key(0), queue.take_key(0)], [Some("a"), Some("b"), None]);
+    // While the key is in process.
+    queue.add_with("a", -100);
+    queue.add_with("a", 5);
+    queue.add_with("c", 0);
+    queue.inner.done(&"a", None);
+    assert_eq!([queue.take_key(0), queue.take_key(0), queue.take_key(0)], [Some("a"), Some("c"), None]);
+    assert!(queue.inner.ready.is_empty());
+}
+
+#[test]
+fn a_delayed_key_keeps_the_earlier_time_and_the_higher_priority() {
+    let mut queue = TestQueue::new();
+    queue.add_at_with("a", 5, 0);
+    queue.add_at_with("a", 9, 5);
+    queue.add_at_with("b", 3, 0);
+    assert_eq!([queue.take_key(2), queue.take_key(5), queue.take_key(5)], [None, Some("a"), Some("b")]);
+    assert!(queue.inner.delayed.is_empty());
+}
+
+#[test]
+fn a_requeued_key_keeps_its_priority() {
+    let mut queue = TestQueue::new();
+    queue.add_with("a", -100);
+    assert_eq!(queue.take_key(0), Some("a"));
+    let at = queue.at(0);
+    queue.inner.failed(&"a", at, ());
+    queue.add_at("b", 2);
+    assert_eq!([queue.take_key(2), queue.take_key(2)], [Some("b"), Some("a")]);
+}
+
+#[test]
+fn the_cause_is_that_of_the_most_urgent_request_and_then_of_the_first_one() {
+    let backoff = FailureBackoff { base: Duration::from_secs(1), max: Duration::from_secs(5) };
+    let mut queue = WorkQueue::new(backoff);
+    let now = Instant::now();
+    let mut add = |priority, cause| {
+        queue.add("a", Request { due: Due::Now, priority: Priority::new(priority), cause });
+    };
+    add(0, "first");
+    add(0, "second");
+    add(-100, "less urgent");
+    assert_eq!(queue.take_key(now).map(|(_, request)| request.cause), Some("first"));
+    let mut add = |priority, cause| {
+        queue.add("a", Request { due: Due::Now, priority: Priority::new(priority), cause });
+    };
+    add(0, "during");
+    add(5, "urgent");
+    queue.done(&"a", Some((Due::Now, "requeue")));
+    assert_eq!(queue.take_key(now).map(|(_, request)| request.cause), Some("urgent"));
+    queue.done(&"a", Some((Due::Now, "requeue")));
+    assert_eq!(queue.take_key(now).map(|(_, request)| request.cause), Some("requeue"));
+}
+
+#[test]
 fn an_earlier_change_overrides_a_requeue() {
     let mut queue = TestQueue::new();
     queue.add("a");
     queue.take_key(0);
-    let due = Some(Due::At(queue.at(60)));
+    let due = Some((Due::At(queue.at(60)), ()));
     queue.inner.done(&"a", due);
     assert_eq!(queue.take_key(59), None);
     queue.add("a");
@@ -110,7 +193,7 @@ fn consecutive_failures_wait_longer_up_to_a_limit_and_a_success_resets_them() {
     for expected in [1, 2, 4, 5, 5] {
         assert_eq!(queue.take_key(now), Some("a"));
         let at = queue.at(now);
-        assert_eq!(queue.inner.failed(&"a", at), Duration::from_secs(expected));
+        assert_eq!(queue.inner.failed(&"a", at, ()), Duration::from_secs(expected));
         now += expected;
         assert_eq!(queue.take_key(now - 1), None);
     }
@@ -119,7 +202,7 @@ fn consecutive_failures_wait_longer_up_to_a_limit_and_a_success_resets_them() {
     queue.add("a");
     assert_eq!(queue.take_key(now), Some("a"));
     let at = queue.at(now);
-    assert_eq!(queue.inner.failed(&"a", at), Duration::from_secs(1));
+    assert_eq!(queue.inner.failed(&"a", at, ()), Duration::from_secs(1));
 }
 
 #[test]
@@ -129,9 +212,9 @@ fn a_change_during_a_failure_is_due_immediately_and_keeps_the_failure_count() {
     queue.take_key(0);
     queue.add("a");
     let now = queue.at(0);
-    queue.inner.failed(&"a", now);
+    queue.inner.failed(&"a", now, ());
     assert_eq!(queue.take_key(0), Some("a"));
-    assert_eq!(queue.inner.failed(&"a", now), Duration::from_secs(2));
+    assert_eq!(queue.inner.failed(&"a", now, ()), Duration::from_secs(2));
     assert_eq!((queue.take_key(1), queue.take_key(2)), (None, Some("a")));
 }
 
@@ -140,11 +223,11 @@ fn a_wait_of_any_length_does_not_overflow() {
     let backoff = FailureBackoff { base: Duration::MAX, max: Duration::MAX };
     let mut queue = WorkQueue::new(backoff);
     let now = Instant::now();
-    queue.add("a", Due::after(now, Duration::MAX));
+    queue.add("a", request(Due::after(now, Duration::MAX), Priority::DEFAULT));
     assert_eq!(queue.take_key(now), None);
-    queue.add("a", Due::Now);
-    assert_eq!(queue.take_key(now), Some("a"));
-    assert_eq!(queue.failed(&"a", now), Duration::MAX);
+    queue.add("a", request(Due::Now, Priority::DEFAULT));
+    assert_eq!(queue.take_key(now).map(|(key, _)| key), Some("a"));
+    assert_eq!(queue.failed(&"a", now, ()), Duration::MAX);
     assert_eq!(queue.take_key(now + Duration::from_secs(365 * 24 * 3600)), None);
 }
 

@@ -2,7 +2,7 @@
 
 use super::ObjectRef;
 use super::compact::Codec;
-use super::object_map::ObjectMap;
+use super::object_map::{Keyed, ObjectMap};
 use super::stored_object::StoredObject;
 use kube_client::Resource;
 use kube_client::core::{Selector, SelectorExt};
@@ -145,14 +145,25 @@ impl<K> Store<K> {
 impl<K: Resource> Store<K> {
     /// The object with this key. The key's namespace is ignored for a cluster-scoped object.
     pub fn get(&self, key: &ObjectRef<K>) -> Option<Arc<K>> {
-        let namespace = key.namespace.as_deref().unwrap_or_default();
+        self.get_by((key.namespace.as_deref().unwrap_or_default(), &key.name))
+    }
+
+    /// As [`get`](Self::get), by namespace and name.
+    pub(crate) fn get_by(&self, (namespace, name): (&str, &str)) -> Option<Arc<K>> {
         let stored = {
             let objects = self.shared.read();
             // A kind is either namespaced or cluster-scoped, so at most one of the two look-ups finds an object.
-            let stored = objects.get((namespace, &key.name)).or_else(|| objects.get(("", &key.name)));
+            let stored = objects.get((namespace, name)).or_else(|| objects.get(("", name)));
             stored.cloned()?
         };
         self.shared.unpack(&stored)
+    }
+
+    /// The result of `f` for the namespace and the name of each object. Does not decode. `f` must not access the store:
+    /// that may deadlock.
+    pub(crate) fn keys<T>(&self, f: impl Fn(&str, &str) -> T) -> Vec<T> {
+        let objects = self.shared.read();
+        objects.iter().map(Keyed::key).map(|(namespace, name)| f(namespace, name)).collect()
     }
 
     /// All objects whose labels `selector` matches.

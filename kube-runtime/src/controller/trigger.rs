@@ -1,0 +1,120 @@
+//! `Trigger`: the request to reconcile an object, and its cause.
+
+use super::key::Key;
+use crate::queue::Priority;
+use crate::reflector::Cause;
+use std::{fmt, sync::Arc};
+
+/// The request to reconcile an object: its key, the cause and the priority.
+///
+/// ```
+/// use kube_runtime::controller::{Key, Priority, ReconcileReason, Trigger};
+///
+/// let trigger = Trigger::new(Key::new(Some("prod"), "web")).priority(Priority::LOW);
+/// assert!(matches!(trigger.reason, ReconcileReason::Unknown));
+/// ```
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Trigger {
+    /// The object to reconcile.
+    pub key: Key,
+    /// The cause.
+    pub reason: ReconcileReason,
+    /// The priority in the work queue.
+    pub priority: Priority,
+}
+
+impl Trigger {
+    /// A request with an unknown cause and the default priority.
+    pub fn new(key: Key) -> Self {
+        Self { key, reason: ReconcileReason::Unknown, priority: Priority::DEFAULT }
+    }
+
+    /// Sets the cause.
+    #[must_use]
+    pub fn because(mut self, reason: ReconcileReason) -> Self {
+        self.reason = reason;
+        self
+    }
+
+    /// Sets the priority.
+    #[must_use]
+    pub fn priority(mut self, priority: Priority) -> Self {
+        self.priority = priority;
+        self
+    }
+}
+
+/// The priority of a change with this cause: objects that a snapshot contains have a low priority.
+pub(super) fn priority_of(cause: Cause) -> Priority {
+    match cause {
+        Cause::Initial | Cause::Relist => Priority::LOW,
+        Cause::Watch | Cause::Vanished => Priority::DEFAULT,
+    }
+}
+
+/// Why an object is reconciled. The span of the reconcile contains it as `object.reason`.
+///
+/// The work queue coalesces several causes of one reconcile to the first one with the highest priority: a reconciler
+/// must not depend on the cause.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum ReconcileReason {
+    /// A trigger without a cause, such as that of [`Controller::reconcile_on`](crate::Controller::reconcile_on).
+    Unknown,
+    /// The object was added or modified.
+    ObjectUpdated,
+    /// An owned or watched object was added, modified or deleted.
+    RelatedObjectUpdated {
+        /// The owned or watched object.
+        obj_ref: RelatedObject,
+    },
+    /// The reconciler returned an action that requeues the object.
+    ReconcilerRequestedRetry,
+    /// The error policy returned an action that requeues the object, or a panic failed the reconcile.
+    ErrorPolicyRequestedRetry,
+    /// All objects are reconciled; see [`Controller::reconcile_all_on`](crate::Controller::reconcile_all_on).
+    BulkReconcile,
+    /// Another cause, described by a source of the user.
+    Custom {
+        /// The description.
+        reason: String,
+    },
+}
+
+impl fmt::Display for ReconcileReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unknown => f.write_str("unknown"),
+            Self::ObjectUpdated => f.write_str("the object changed"),
+            Self::RelatedObjectUpdated { obj_ref } => write!(f, "{obj_ref} changed"),
+            Self::ReconcilerRequestedRetry => f.write_str("requeued by the reconciler"),
+            Self::ErrorPolicyRequestedRetry => f.write_str("requeued after a failure"),
+            Self::BulkReconcile => f.write_str("all objects are reconciled"),
+            Self::Custom { reason } => f.write_str(reason),
+        }
+    }
+}
+
+/// An owned or watched object that caused a reconcile. Cheap to clone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RelatedObject {
+    /// The path of the object's collection, or its kind if the source has no collection.
+    pub resource: Arc<str>,
+    /// The object.
+    pub key: Key,
+}
+
+impl RelatedObject {
+    /// The object with this key in a collection.
+    pub fn new(resource: Arc<str>, key: Key) -> Self {
+        Self { resource, key }
+    }
+}
+
+impl fmt::Display for RelatedObject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {}", self.key, self.resource)
+    }
+}
