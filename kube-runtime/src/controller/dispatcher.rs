@@ -4,6 +4,7 @@
 use super::action::Next;
 use super::error::SourceError;
 use super::executor::{Executor, ReconcileResult};
+use super::gate::{GateDropped, Gates};
 use super::shutdown::{Phase, Shutdown};
 use super::source::Source;
 use super::trigger::{ReconcileReason, Trigger};
@@ -11,7 +12,7 @@ use super::{Action, Config, Error, Key};
 use crate::queue::{Due, Request, WorkQueue};
 use crate::reflector::{ObjectRef, Store};
 use futures::stream::SelectAll;
-use futures::{Stream, StreamExt, future::BoxFuture};
+use futures::{Stream, StreamExt};
 use kube_client::Resource;
 use std::{
     hash::Hash,
@@ -44,8 +45,9 @@ enum Turn {
 pub(super) struct Dispatcher<K: Resource, R, P, Ctx, E: std::error::Error + 'static> {
     sources: SelectAll<Source>,
     store: Store<K>,
-    /// Waits until the store is ready; `None` afterwards.
-    loading: Option<BoxFuture<'static, ()>>,
+    gates: Gates,
+    /// The closed gate that never opens again, until its error is emitted.
+    dropped_gate: Option<GateDropped>,
     queue: WorkQueue<Key, ReconcileReason>,
     executor: Executor<K, R, P, Ctx, E>,
     /// Wakes the task when the next delayed key is due.
@@ -69,16 +71,16 @@ where
 {
     pub(super) fn new(
         sources: Vec<Source>,
+        gates: Gates,
         store: Store<K>,
         executor: Executor<K, R, P, Ctx, E>,
         config: Config,
         shutdown: Shutdown,
     ) -> Self {
-        let loading = store.clone();
         Self {
             sources: sources.into_iter().collect(),
-            // A shutdown drops the sources, which own the writer. The wait then fails, and the failure is ignored.
-            loading: Some(Box::pin(async move { loading.wait_until_ready().await.unwrap_or_default() })),
+            gates,
+            dropped_gate: None,
             store,
             queue: WorkQueue::new(config.failures),
             executor,
@@ -108,13 +110,17 @@ where
         Poll::Ready(None)
     }
 
-    /// Starts reconciles up to the concurrency limit.
+    /// Starts reconciles up to the concurrency limit, if all gates are open.
     fn start_reconciles(&mut self, cx: &mut Context<'_>) {
-        if let Some(loading) = &mut self.loading {
-            if loading.as_mut().poll(cx).is_pending() {
+        match self.gates.poll_open(cx) {
+            Poll::Ready(Ok(())) => {}
+            Poll::Ready(Err(dropped)) => {
+                self.shutdown.begin();
+                self.dropped_gate = Some(dropped);
+                cx.waker().wake_by_ref();
                 return;
             }
-            self.loading = None;
+            Poll::Pending => return,
         }
         // Stops when a result is available: the stream emits it, and calls this function again at the next poll.
         while !self.executor.has_result()
@@ -231,6 +237,10 @@ where
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
+        if let Some(GateDropped { gate }) = this.dropped_gate.take() {
+            this.poll_shutdown(cx);
+            return Poll::Ready(Some(Err(Error::GateDropped { gate })));
+        }
         if this.poll_shutdown(cx) != Phase::Running {
             return this.poll_draining(cx);
         }

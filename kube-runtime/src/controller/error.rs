@@ -5,7 +5,8 @@ use crate::watcher;
 use kube_client::core::DynamicObject;
 use std::fmt;
 
-/// A failure in a controller. The controller continues after every such failure.
+/// A failure in a controller. The controller continues after every such failure except
+/// [`GateDropped`](Error::GateDropped).
 ///
 /// The `Display` text contains the failure and its cause, so `warn!("{error}")` is a complete message. `source()`
 /// therefore skips the cause and returns the source of the cause, so that a printed chain of errors repeats no message.
@@ -30,6 +31,12 @@ pub enum Error<E: std::error::Error + 'static> {
         /// The message of the panic.
         message: String,
     },
+    /// The handle of a closed [`Gate`](super::Gate), or the writer of a store that is not complete, was dropped: no
+    /// reconcile can start again, and the controller shuts down.
+    GateDropped {
+        /// The name of the gate.
+        gate: String,
+    },
     /// A watch failed. The watcher recovers automatically.
     QueueError(watcher::Error),
 }
@@ -48,6 +55,9 @@ impl<E: std::error::Error + 'static> fmt::Display for Error<E> {
                 f,
                 "cannot map {object} of {resource} to the objects to reconcile: the mapper panicked: {message}"
             ),
+            Self::GateDropped { gate } => {
+                write!(f, "cannot start reconciles: the handle of the closed gate {gate} was dropped")
+            }
             Self::QueueError(error) => write!(f, "{error}"),
         }
     }
@@ -58,7 +68,10 @@ impl<E: std::error::Error + 'static> std::error::Error for Error<E> {
         match self {
             Self::ReconcilerFailed(error, _) => error.source(),
             Self::QueueError(error) => error.source(),
-            Self::ReconcilerPanicked(..) | Self::ReconcilerCancelled(_) | Self::MapperPanicked { .. } => None,
+            Self::ReconcilerPanicked(..)
+            | Self::ReconcilerCancelled(_)
+            | Self::MapperPanicked { .. }
+            | Self::GateDropped { .. } => None,
         }
     }
 }
@@ -108,6 +121,7 @@ mod tests {
                 "cannot map n/b",
                 "boom",
             ),
+            (Error::GateDropped { gate: "leadership".into() }, "cannot start", "gate leadership"),
             (Error::QueueError(watch), "the watch of /api/v1/pods failed", ""),
         ];
         for (error, failure, cause) in errors {

@@ -8,6 +8,7 @@ mod config;
 mod dispatcher;
 mod error;
 mod executor;
+mod gate;
 mod key;
 mod owned;
 mod panic;
@@ -20,6 +21,7 @@ pub use crate::queue::Priority;
 pub use action::{Action, backoff_on_error};
 pub use config::Config;
 pub use error::Error;
+pub use gate::{Gate, GateHandle};
 pub use key::Key;
 pub use trigger::{ReconcileReason, RelatedObject, Trigger};
 
@@ -28,6 +30,7 @@ use crate::watcher;
 use dispatcher::Dispatcher;
 use executor::Executor;
 use futures::{Stream, StreamExt};
+use gate::Gates;
 use kube_client::{Api, Resource};
 use serde::de::DeserializeOwned;
 use shutdown::Shutdown;
@@ -45,7 +48,8 @@ use std::{fmt, hash::Hash, sync::Arc};
 /// - At most [`Config::concurrency`] reconciles run at once.
 /// - Changes are reconciled before the objects of the initial list and of relists. Within a [`Priority`], objects are
 ///   reconciled in the order of their changes.
-/// - No reconcile starts before the snapshot of the controller's kind is complete.
+/// - No reconcile starts before the first snapshots of the controller's kind, and of the owned and watched kinds, are
+///   complete: a reconciler that reads these stores finds all objects. See also [`with_gate`](Controller::with_gate).
 /// - After a relist, only the objects that changed are reconciled.
 /// - The controller's task polls a reconcile until its first wait; then the reconcile continues as a task of its own.
 ///   If reconciles compute for long before their first wait, the controller spawns them directly, so that they run in
@@ -81,6 +85,7 @@ use std::{fmt, hash::Hash, sync::Arc};
 /// ```
 pub struct Controller<K: Resource> {
     sources: Vec<Source>,
+    gates: Gates,
     reader: Store<K>,
     dyntype: K::DynamicType,
     config: Config,
@@ -103,8 +108,11 @@ where
     /// As [`new`](Controller::new), for kinds that are known only at run time.
     pub fn new_with(main_api: Api<K>, wc: watcher::Config, dyntype: K::DynamicType) -> Self {
         let (reader, writer) = store();
+        let mut gates = Gates::default();
+        gates.add(Gate::of_store(main_api.resource_url(), &reader));
         Self {
             sources: vec![source::primary(main_api, wc, writer)],
+            gates,
             reader,
             dyntype,
             config: Config::default(),
@@ -136,8 +144,9 @@ where
         Child: Resource + 'static,
         Child::DynamicType: Send,
     {
-        let dyntype = self.dyntype.clone();
-        self.with_source(source::owned::<K, Child>(api.into_metadata(), wc, dyntype))
+        let (dyntype, (reader, writer)) = (self.dyntype.clone(), store());
+        let gate = Gate::of_store(api.resource_url(), &reader);
+        self.with_gate(gate).with_source(source::owned::<K, Child>(api.into_metadata(), wc, dyntype, writer))
     }
 
     /// Reconciles the objects that `mapper` returns when an object of kind `Other` is added, modified or deleted.
@@ -164,7 +173,9 @@ where
         I: IntoIterator<Item = ObjectRef<K>> + 'static,
         I::IntoIter: Send,
     {
-        self.with_source(source::mapped(api, wc, mapper))
+        let (reader, writer) = store();
+        let gate = Gate::of_store(api.resource_url(), &reader);
+        self.with_gate(gate).with_source(source::mapped(api, wc, writer, mapper))
     }
 
     /// Reconciles each object whose key `trigger` emits.
@@ -178,6 +189,39 @@ where
     pub fn reconcile_all_on(self, trigger: impl Stream<Item = ()> + Send + 'static) -> Self {
         let source = source::all_objects(trigger, self.reader.clone());
         self.with_source(source)
+    }
+
+    /// Starts reconciles only while `gate` is open, in addition to the gates of the stores. While a gate is closed, the
+    /// controller continues to watch and to queue, and in-flight reconciles continue.
+    ///
+    /// If the handle of a closed gate is dropped, the gate never opens again: the stream of
+    /// [`run`](Controller::run) yields [`Error::GateDropped`] and the controller shuts down gracefully.
+    ///
+    /// ```
+    /// use futures::StreamExt;
+    /// use k8s_openapi::api::core::v1::Namespace;
+    /// use kube_client::{Api, Client};
+    /// use kube_runtime::controller::{self, Action, Gate};
+    /// use kube_runtime::{Controller, watcher};
+    /// use std::{convert::Infallible, sync::Arc, time::Duration};
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() {
+    /// let client = Client::new(kube_sim::Sim::new().service(), "default");
+    /// let (leadership, gate) = Gate::new("leadership");
+    /// let reconcile = async |_, _| Ok::<_, Infallible>(Action::await_change());
+    /// let controller = Controller::new(Api::<Namespace>::all(client), watcher::Config::default()).with_gate(gate);
+    /// let mut results = controller.run(reconcile, controller::backoff_on_error, Arc::new(())).boxed();
+    /// let waited = tokio::time::timeout(Duration::from_secs(1), results.next()).await;
+    /// assert!(waited.is_err(), "the gate is closed");
+    /// leadership.open();
+    /// assert!(results.next().await.is_some_and(|result| result.is_ok()));
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn with_gate(mut self, gate: Gate) -> Self {
+        self.gates.add(gate);
+        self
     }
 
     /// Shuts down gracefully when `trigger` completes: the watches end, the queue is dropped, and in-flight
@@ -218,7 +262,7 @@ where
         E: std::error::Error + Send + 'static,
     {
         let executor = Executor::new(reconciler, error_policy, context, self.dyntype);
-        Dispatcher::new(self.sources, self.reader, executor, self.config, self.shutdown)
+        Dispatcher::new(self.sources, self.gates, self.reader, executor, self.config, self.shutdown)
     }
 
     /// Adds an event source.

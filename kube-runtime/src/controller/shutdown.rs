@@ -41,6 +41,11 @@ impl Shutdown {
         });
     }
 
+    /// Begins a graceful shutdown at the next poll.
+    pub(super) fn begin(&mut self) {
+        self.add_trigger(std::future::ready(()));
+    }
+
     /// Makes the first signal a trigger of the graceful shutdown, and the second signal the trigger of the forced
     /// shutdown.
     pub(super) fn add_signals(&mut self) {

@@ -8,7 +8,7 @@ use super::panic;
 use super::targets::{Targets, union};
 use super::trigger::{ReconcileReason, RelatedObject, Trigger, priority_of};
 use crate::queue::Priority;
-use crate::reflector::{Delta, DeltaKind, Deltas, ObjectRef, Storable, Store, StoreEvent, Writer, store};
+use crate::reflector::{Delta, DeltaKind, Deltas, ObjectRef, Storable, Store, StoreEvent, Writer};
 use crate::watcher::{self, watcher};
 use futures::{Stream, StreamExt, stream, stream::BoxStream};
 use kube_client::api::PartialObjectMeta;
@@ -51,6 +51,7 @@ pub(super) fn owned<K, Child>(
     api: Api<PartialObjectMeta<Child>>,
     wc: watcher::Config,
     dyntype: K::DynamicType,
+    writer: Writer<Owned>,
 ) -> Source
 where
     K: Resource + 'static,
@@ -60,7 +61,7 @@ where
     let owned = watcher(api, wc).map(move |event| {
         event.map(|event| event.map(|child| Owned::new::<K>(child.metadata, &dyntype, &mut shared)))
     });
-    related(Deltas::new(store().1, owned, |_| None), resource, |_, delta| {
+    related(Deltas::new(writer, owned, |_| None), resource, |_, delta| {
         let (old, last) = delta.into_states();
         let owners = |state: Option<Arc<Owned>>| state.map(|owned| owned.owners.clone()).unwrap_or_default();
         (union(&owners(last), &owners(old)), Vec::new())
@@ -72,6 +73,7 @@ where
 pub(super) fn mapped<K, Other, I>(
     api: Api<Other>,
     wc: watcher::Config,
+    writer: Writer<Other>,
     mapper: impl Fn(Other) -> I + Send + 'static,
 ) -> Source
 where
@@ -82,7 +84,7 @@ where
     let mut targets = Targets::default();
     let resource: Arc<str> = api.resource_url().into();
     let collection = resource.clone();
-    related(watcher(api, wc).deltas(store().1), resource, move |object, delta| {
+    related(watcher(api, wc).deltas(writer), resource, move |object, delta| {
         let mut panicked = Vec::new();
         let mut map = |state: Arc<Other>| {
             let map =

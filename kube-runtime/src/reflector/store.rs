@@ -108,6 +108,11 @@ impl<K> Store<K> {
         *self.ready.borrow()
     }
 
+    /// Whether the first snapshot is complete, as a value that can be awaited.
+    pub(crate) fn readiness(&self) -> watch::Receiver<bool> {
+        self.ready.clone()
+    }
+
     /// All objects, in no particular order.
     pub fn state(&self) -> Vec<Arc<K>> {
         self.state_filter(|_| true)

@@ -1,0 +1,230 @@
+//! `Gate`: a condition that must hold before a controller starts reconciles.
+
+use crate::reflector::Store;
+use futures::FutureExt;
+use futures::future::{BoxFuture, select_all};
+use std::{
+    fmt,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+use tokio::sync::watch;
+
+/// A condition that must hold before a controller starts a reconcile: for instance that a store is complete, or that this
+/// process is the leader.
+///
+/// A controller starts reconciles while all its gates are open. A gate may close again: the controller then starts no
+/// further reconciles, keeps the queued keys and does not cancel the reconciles that are in flight.
+///
+/// ```
+/// use kube_runtime::controller::Gate;
+///
+/// let (leadership, gate) = Gate::new("leadership");
+/// assert!(!gate.is_open());
+/// leadership.open();
+/// assert!(gate.is_open());
+/// drop(leadership);
+/// assert!(!gate.is_open());
+/// ```
+#[derive(Clone)]
+pub struct Gate {
+    name: Arc<str>,
+    open: watch::Receiver<bool>,
+    /// Whether the gate may close after it opened.
+    may_close: bool,
+}
+
+impl Gate {
+    /// A closed gate, and the handle that opens and closes it. Errors contain the name.
+    pub fn new(name: &str) -> (GateHandle, Self) {
+        let sender = watch::Sender::new(false);
+        let gate = Self { name: name.into(), open: sender.subscribe(), may_close: true };
+        (GateHandle { sender }, gate)
+    }
+
+    /// A gate that opens when the first snapshot of a store is complete. `name` is the name of the store in errors.
+    pub fn of_store<K>(name: &str, store: &Store<K>) -> Self {
+        Self { name: name.into(), open: store.readiness(), may_close: false }
+    }
+
+    /// Whether the gate is open.
+    pub fn is_open(&self) -> bool {
+        *self.open.borrow()
+    }
+
+    /// The name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Waits until the gate is open. The error means that it never opens: its handle, or the writer of its store, was
+    /// dropped while the gate was closed.
+    async fn opened(mut self) -> Result<(), GateDropped> {
+        match self.open.wait_for(|open| *open).await {
+            Ok(_) => Ok(()),
+            Err(_) => Err(GateDropped { gate: self.name.to_string() }),
+        }
+    }
+
+    /// Waits until the gate is closed.
+    async fn closed(mut self) {
+        // The error means that the handle was dropped, which closes the gate.
+        let _ = self.open.wait_for(|open| !*open).await;
+    }
+}
+
+impl fmt::Debug for Gate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gate").field("name", &self.name).field("open", &self.is_open()).finish()
+    }
+}
+
+/// Opens and closes a [`Gate`]. Dropping the handle closes the gate for ever, so that the failure of its owner cannot leave
+/// the gate open.
+#[derive(Debug)]
+#[must_use = "dropping the handle closes the gate"]
+pub struct GateHandle {
+    sender: watch::Sender<bool>,
+}
+
+impl GateHandle {
+    /// Opens the gate.
+    pub fn open(&self) {
+        self.sender.send_replace(true);
+    }
+
+    /// Closes the gate.
+    pub fn close(&self) {
+        self.sender.send_replace(false);
+    }
+}
+
+impl Drop for GateHandle {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// A gate was dropped while it was closed.
+#[derive(Debug)]
+pub(super) struct GateDropped {
+    /// The name of the gate.
+    pub(super) gate: String,
+}
+
+/// The gates of a controller.
+#[derive(Default)]
+pub(super) struct Gates {
+    gates: Vec<Gate>,
+    state: State,
+}
+
+/// The last known state of the gates. Futures are allocated only when a gate opens or closes.
+#[derive(Default)]
+enum State {
+    /// The gates must be checked.
+    #[default]
+    Unknown,
+    /// Waits until a closed gate opens.
+    Closed(BoxFuture<'static, Result<(), GateDropped>>),
+    /// All gates are open. Waits until one of those that may close does so.
+    Open(Option<BoxFuture<'static, ()>>),
+}
+
+impl Gates {
+    pub(super) fn add(&mut self, gate: Gate) {
+        self.gates.push(gate);
+        self.state = State::Unknown;
+    }
+
+    /// Ready while all gates are open. Wakes the task when a gate opens or closes.
+    pub(super) fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), GateDropped>> {
+        loop {
+            self.state = match &mut self.state {
+                State::Closed(opened) => {
+                    let opened = ready!(opened.poll_unpin(cx));
+                    self.state = State::Unknown;
+                    if opened.is_err() {
+                        return Poll::Ready(opened);
+                    }
+                    State::Unknown
+                }
+                State::Open(None) => return Poll::Ready(Ok(())),
+                State::Open(Some(closed)) => match closed.poll_unpin(cx) {
+                    Poll::Pending => return Poll::Ready(Ok(())),
+                    Poll::Ready(()) => State::Unknown,
+                },
+                State::Unknown => self.check(),
+            };
+        }
+    }
+
+    /// The current state.
+    fn check(&self) -> State {
+        if let Some(gate) = self.gates.iter().find(|gate| !gate.is_open()) {
+            return State::Closed(gate.clone().opened().boxed());
+        }
+        let closing: Vec<_> = self
+            .gates
+            .iter()
+            .filter(|gate| gate.may_close)
+            .map(|gate| gate.clone().closed().boxed())
+            .collect();
+        State::Open((!closing.is_empty()).then(|| select_all(closing).map(drop).boxed()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reflector::store;
+    use crate::watcher::Event;
+    use k8s_openapi::api::core::v1::ConfigMap;
+    use std::future::poll_fn;
+
+    /// Whether the gates are open; `None` if a closed gate was dropped.
+    async fn is_open(gates: &mut Gates) -> Option<bool> {
+        poll_fn(|cx| {
+            Poll::Ready(match gates.poll_open(cx) {
+                Poll::Ready(Ok(())) => Some(true),
+                Poll::Ready(Err(_)) => None,
+                Poll::Pending => Some(false),
+            })
+        })
+        .await
+    }
+
+    #[tokio::test]
+    async fn gates_are_open_while_each_gate_is_open() {
+        let ((handle, gate), (reader, mut writer)) = (Gate::new("leadership"), store::<ConfigMap>());
+        let mut gates = Gates::default();
+        assert_eq!(is_open(&mut gates).await, Some(true));
+        gates.add(gate);
+        gates.add(Gate::of_store("config maps", &reader));
+        assert_eq!(is_open(&mut gates).await, Some(false));
+        handle.open();
+        assert_eq!(is_open(&mut gates).await, Some(false));
+        writer.apply_watcher_event(Event::InitDone);
+        assert_eq!(is_open(&mut gates).await, Some(true));
+        handle.close();
+        assert_eq!(is_open(&mut gates).await, Some(false));
+        handle.open();
+        drop(writer);
+        assert_eq!(is_open(&mut gates).await, Some(true), "a complete store stays complete");
+        drop(handle);
+        assert_eq!(is_open(&mut gates).await, None);
+    }
+
+    #[tokio::test]
+    async fn a_gate_that_opens_wakes_the_waiting_task() {
+        let (handle, gate) = Gate::new("leadership");
+        let mut gates = Gates::default();
+        gates.add(gate);
+        let open = poll_fn(|cx| gates.poll_open(cx));
+        let opening = async {
+            tokio::task::yield_now().await;
+            handle.open();
+        };
+        assert!(futures::join!(open, opening).0.is_ok());
+    }
+}
