@@ -25,7 +25,7 @@ impl Default for Config {
         Self {
             debounce: Duration::ZERO,
             concurrency: 32,
-            failures: FailureBackoff { base: Duration::from_millis(5), max: Duration::from_secs(1000) },
+            failures: FailureBackoff::new(Duration::from_millis(5), Duration::from_secs(1000)),
             drain_timeout: Duration::from_secs(30),
         }
     }
@@ -47,8 +47,9 @@ impl Config {
 
     /// The wait before a failed object is reconciled again: `base` after its first failure, then doubled with each
     /// consecutive failure, up to `max`. 5 ms and 1000 s by default.
+    /// [`Controller::rate_limiter`](crate::Controller::rate_limiter) replaces this limit.
     pub fn failure_backoff(mut self, base: Duration, max: Duration) -> Self {
-        self.failures = FailureBackoff { base, max: max.max(base) };
+        self.failures = FailureBackoff::new(base, max);
         self
     }
 

@@ -6,18 +6,16 @@ use super::error::SourceError;
 use super::executor::{Executor, ReconcileResult};
 use super::gate::{GateDropped, Gates};
 use super::shutdown::{Phase, Shutdown};
-use super::source::Source;
+use super::source::TriggerStream;
 use super::trigger::{ReconcileReason, Trigger};
 use super::{Action, Config, Error, Key};
-use crate::queue::{Due, Request, WorkQueue};
+use crate::queue::{Due, Limiter, Request, WorkQueue};
 use crate::reflector::{ObjectRef, Store};
 use futures::stream::SelectAll;
 use futures::{Stream, StreamExt};
 use kube_client::Resource;
 use std::{
-    hash::Hash,
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll},
 };
 use tokio::task::coop;
@@ -42,14 +40,14 @@ enum Turn {
 
 /// The state of a running controller. As a stream, it emits the results of the reconciles and the errors of the
 /// sources.
-pub(super) struct Dispatcher<K: Resource, R, P, Ctx, E: std::error::Error + 'static> {
-    sources: SelectAll<Source>,
+pub(super) struct Dispatcher<K: Resource, E: std::error::Error + 'static> {
+    sources: SelectAll<TriggerStream>,
     store: Store<K>,
     gates: Gates,
     /// The closed gate that never opens again, until its error is emitted.
     dropped_gate: Option<GateDropped>,
     queue: WorkQueue<Key, ReconcileReason>,
-    executor: Executor<K, R, P, Ctx, E>,
+    executor: Executor<K, E>,
     /// Wakes the task when the next delayed key is due.
     timer: Option<Pin<Box<Sleep>>>,
     /// What the next poll begins with.
@@ -60,20 +58,18 @@ pub(super) struct Dispatcher<K: Resource, R, P, Ctx, E: std::error::Error + 'sta
     cancelled: bool,
 }
 
-impl<K, R, P, Ctx, E, Fut> Dispatcher<K, R, P, Ctx, E>
+impl<K, E> Dispatcher<K, E>
 where
     K: Resource + Send + Sync + 'static,
-    K::DynamicType: Eq + Hash + Clone,
-    R: FnMut(Arc<K>, Arc<Ctx>) -> Fut,
-    Fut: Future<Output = Result<Action, E>> + Send + 'static,
-    P: Fn(Arc<K>, &E, Arc<Ctx>) -> Action,
+    K::DynamicType: Clone,
     E: std::error::Error + Send + 'static,
 {
     pub(super) fn new(
-        sources: Vec<Source>,
+        sources: Vec<TriggerStream>,
         gates: Gates,
         store: Store<K>,
-        executor: Executor<K, R, P, Ctx, E>,
+        executor: Executor<K, E>,
+        limiter: Limiter<Key>,
         config: Config,
         shutdown: Shutdown,
     ) -> Self {
@@ -82,7 +78,7 @@ where
             gates,
             dropped_gate: None,
             store,
-            queue: WorkQueue::new(config.failures),
+            queue: WorkQueue::new(limiter),
             executor,
             timer: None,
             turn: Turn::ReconcileResult(0),
@@ -222,15 +218,12 @@ where
     }
 }
 
-impl<K: Resource, R, P, Ctx, E: std::error::Error + 'static> Unpin for Dispatcher<K, R, P, Ctx, E> {}
+impl<K: Resource, E: std::error::Error + 'static> Unpin for Dispatcher<K, E> {}
 
-impl<K, R, P, Ctx, E, Fut> Stream for Dispatcher<K, R, P, Ctx, E>
+impl<K, E> Stream for Dispatcher<K, E>
 where
     K: Resource + Send + Sync + 'static,
-    K::DynamicType: Eq + Hash + Clone,
-    R: FnMut(Arc<K>, Arc<Ctx>) -> Fut,
-    Fut: Future<Output = Result<Action, E>> + Send + 'static,
-    P: Fn(Arc<K>, &E, Arc<Ctx>) -> Action,
+    K::DynamicType: Clone,
     E: std::error::Error + Send + 'static,
 {
     type Item = Result<(ObjectRef<K>, Action), Error<E>>;

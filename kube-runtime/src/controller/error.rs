@@ -21,10 +21,10 @@ pub enum Error<E: std::error::Error + 'static> {
     /// A shutdown cancelled an in-flight reconcile, after [`Config::drain_timeout`](super::Config::drain_timeout) or
     /// at a second signal.
     ReconcilerCancelled(Box<ObjectRef<DynamicObject>>),
-    /// The mapper of [`Controller::watches`](crate::Controller::watches) panicked for a watched object. The watch
-    /// continues.
+    /// The mapper of [`Controller::watches`](crate::Controller::watches), or a handler or filter of a source, panicked
+    /// for a watched object. The watch continues.
     MapperPanicked {
-        /// The path of the watched collection.
+        /// The path of the watched collection, or the name of the source.
         resource: String,
         /// The watched object, as `namespace/name` or `name`.
         object: String,
@@ -87,11 +87,22 @@ impl<E: std::error::Error + 'static> From<SourceError> for Error<E> {
     }
 }
 
-/// A failure of an event source. Unlike [`Error`], it does not depend on the type of the reconciler's error.
+/// A failure of a [`Source`](super::Source). Unlike [`Error`], it does not depend on the type of the reconciler's error;
+/// the controller reports it as the variant of [`Error`] with the same meaning.
 #[derive(Debug)]
-pub(super) enum SourceError {
+#[non_exhaustive]
+pub enum SourceError {
+    /// A watch failed; see [`Error::QueueError`].
     Watch(watcher::Error),
-    MapperPanicked { resource: String, object: String, message: String },
+    /// A mapper, a handler or a filter panicked; see [`Error::MapperPanicked`].
+    MapperPanicked {
+        /// The path of the changed object's collection, or its kind.
+        resource: String,
+        /// The changed object, as `namespace/name` or `name`.
+        object: String,
+        /// The message of the panic.
+        message: String,
+    },
 }
 
 impl From<watcher::Error> for SourceError {

@@ -8,6 +8,7 @@ use super::trigger::ReconcileReason;
 use super::{Action, Error, Key, panic};
 use crate::reflector::ObjectRef;
 use foldhash::HashMap;
+use futures::future::BoxFuture;
 use kube_client::Resource;
 use kube_client::core::DynamicObject;
 use std::{
@@ -19,7 +20,7 @@ use std::{
 };
 use tokio::task::{Id, JoinError, JoinSet, coop};
 use tokio::time::Instant;
-use tracing::Instrument;
+use tracing::{Instrument, Span};
 
 /// If the first poll of a reconcile takes longer than this, the following reconciles are spawned without an inline
 /// poll.
@@ -30,11 +31,18 @@ const SPAWNED_AFTER_LONG_POLL: u32 = 100;
 /// tokio's coop budget of 128, so that the controller can poll other resources before it yields.
 const MAX_REAPED: usize = 32;
 
+/// A user's reconciler with its context. Boxed, so that the dispatcher does not depend on the user's types. The span is that
+/// of the reconcile.
+pub(super) type Reconciler<K, E> =
+    Box<dyn FnMut(Arc<K>, Span) -> BoxFuture<'static, Result<Action, E>> + Send>;
+
+/// A user's error policy with its context.
+pub(super) type ErrorPolicy<K, E> = Box<dyn Fn(Arc<K>, &E) -> Action + Send>;
+
 /// Runs reconciles with the user's functions. Dropping it cancels every in-flight reconcile.
-pub(super) struct Executor<K: Resource, R, P, Ctx, E: std::error::Error + 'static> {
-    reconciler: R,
-    error_policy: P,
-    context: Arc<Ctx>,
+pub(super) struct Executor<K: Resource, E: std::error::Error + 'static> {
+    reconciler: Reconciler<K, E>,
+    error_policy: ErrorPolicy<K, E>,
     dyntype: K::DynamicType,
     tasks: JoinSet<(Arc<K>, Result<Action, E>)>,
     /// The objects whose reconciles run as tasks, by task.
@@ -54,20 +62,28 @@ pub(super) struct ReconcileResult<K: Resource, E: std::error::Error + 'static> {
     pub(super) error: Option<Error<E>>,
 }
 
-impl<K, R, P, Ctx, E, Fut> Executor<K, R, P, Ctx, E>
+impl<K, E> Executor<K, E>
 where
     K: Resource + Send + Sync + 'static,
     K::DynamicType: Clone,
-    R: FnMut(Arc<K>, Arc<Ctx>) -> Fut,
-    Fut: Future<Output = Result<Action, E>> + Send + 'static,
-    P: Fn(Arc<K>, &E, Arc<Ctx>) -> Action,
     E: std::error::Error + Send + 'static,
 {
-    pub(super) fn new(reconciler: R, error_policy: P, context: Arc<Ctx>, dyntype: K::DynamicType) -> Self {
+    pub(super) fn new<Ctx, Fut>(
+        mut reconciler: impl FnMut(Arc<K>, Arc<Ctx>) -> Fut + Send + 'static,
+        error_policy: impl Fn(Arc<K>, &E, Arc<Ctx>) -> Action + Send + 'static,
+        context: Arc<Ctx>,
+        dyntype: K::DynamicType,
+    ) -> Self
+    where
+        Ctx: Send + Sync + 'static,
+        Fut: Future<Output = Result<Action, E>> + Send + 'static,
+    {
+        let policy_context = context.clone();
         Self {
-            reconciler,
-            error_policy,
-            context,
+            reconciler: Box::new(move |object, span| {
+                Box::pin(reconciler(object, context.clone()).instrument(span))
+            }),
+            error_policy: Box::new(move |object, error| error_policy(object, error, policy_context.clone())),
             dyntype,
             tasks: JoinSet::new(),
             running: HashMap::default(),
@@ -81,9 +97,8 @@ where
         let kind = K::kind(&self.dyntype);
         let named = format_args!("{kind} {key}");
         let span = tracing::info_span!("reconciling object", object.ref = %named, object.reason = %reason);
-        let call = || (self.reconciler)(object.clone(), self.context.clone());
-        let mut reconcile = match panic::catch(call) {
-            Ok(reconcile) => Box::pin(reconcile.instrument(span)),
+        let mut reconcile = match panic::catch(|| (self.reconciler)(object.clone(), span)) {
+            Ok(reconcile) => reconcile,
             Err(message) => {
                 let ended = self.result_of_panic(key, message);
                 return self.ended.push_back(ended);
@@ -107,7 +122,7 @@ where
 
     /// Polls a reconcile inline. Does not poll, and returns `Pending`, if a recent inline poll took too long. The
     /// waker is a no-op, because the spawned task polls the reconcile again.
-    fn poll_inline<F: Future>(&mut self, reconcile: Pin<&mut F>) -> Result<Poll<F::Output>, String> {
+    fn poll_inline<F: Future + ?Sized>(&mut self, reconcile: Pin<&mut F>) -> Result<Poll<F::Output>, String> {
         if self.direct_spawns > 0 {
             self.direct_spawns -= 1;
             return Ok(Poll::Pending);
@@ -176,7 +191,7 @@ where
             Ok(action) => ReconcileResult { key, object: reference, action, error: None },
             Err(error) => {
                 // The error policy runs on the controller's task: a panic in it fails only this object.
-                let policy = || (self.error_policy)(object, &error, self.context.clone());
+                let policy = || (self.error_policy)(object, &error);
                 match panic::catch(policy) {
                     Ok(action) => {
                         let error = Error::ReconcilerFailed(error, Box::new(reference.clone().erase()));

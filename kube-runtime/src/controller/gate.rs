@@ -132,8 +132,8 @@ enum State {
 }
 
 impl Gates {
-    pub(super) fn add(&mut self, gate: Gate) {
-        self.gates.push(gate);
+    pub(super) fn extend(&mut self, gates: impl IntoIterator<Item = Gate>) {
+        self.gates.extend(gates);
         self.state = State::Unknown;
     }
 
@@ -199,8 +199,8 @@ mod tests {
         let ((handle, gate), (reader, mut writer)) = (Gate::new("leadership"), store::<ConfigMap>());
         let mut gates = Gates::default();
         assert_eq!(is_open(&mut gates).await, Some(true));
-        gates.add(gate);
-        gates.add(Gate::of_store("config maps", &reader));
+        gates.extend([gate]);
+        gates.extend([Gate::of_store("config maps", &reader)]);
         assert_eq!(is_open(&mut gates).await, Some(false));
         handle.open();
         assert_eq!(is_open(&mut gates).await, Some(false));
@@ -219,7 +219,7 @@ mod tests {
     async fn a_gate_that_opens_wakes_the_waiting_task() {
         let (handle, gate) = Gate::new("leadership");
         let mut gates = Gates::default();
-        gates.add(gate);
+        gates.extend([gate]);
         let open = poll_fn(|cx| gates.poll_open(cx));
         let opening = async {
             tokio::task::yield_now().await;

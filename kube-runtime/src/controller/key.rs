@@ -2,6 +2,7 @@
 
 use crate::reflector::ObjectRef;
 use kube_client::Resource;
+use kube_client::core::ObjectMeta;
 use std::{fmt, sync::Arc};
 
 /// The key of an object in the work queue: its namespace and its name. Cheap to clone.
@@ -31,6 +32,11 @@ impl Key {
             "" => Self { text: name.into(), namespace: 0 },
             namespace => Self { text: [namespace, "/", name].concat().into(), namespace: namespace.len() },
         }
+    }
+
+    /// The key of the object with this metadata.
+    pub(super) fn of(meta: &ObjectMeta) -> Self {
+        Self::new(meta.namespace.as_deref(), meta.name.as_deref().unwrap_or_default())
     }
 
     /// The namespace; `None` for a cluster-scoped object.

@@ -8,33 +8,41 @@ mod config;
 mod dispatcher;
 mod error;
 mod executor;
+mod filter;
 mod gate;
+mod handler;
 mod key;
 mod owned;
 mod panic;
 mod shutdown;
 mod source;
+mod streams;
 mod targets;
 mod trigger;
 
-pub use crate::queue::Priority;
+pub use crate::queue::{FailureBackoff, MaxOf, Priority, RateLimiter, TokenBucket};
 pub use action::{Action, backoff_on_error};
 pub use config::Config;
-pub use error::Error;
+pub use error::{Error, SourceError};
+pub use filter::{And, Filter, Not, Or, changes_of};
 pub use gate::{Gate, GateHandle};
+pub use handler::{Handler, Requests, mapped, own, owners};
 pub use key::Key;
+pub use source::{Changes, Source, TriggerStream, Triggers};
 pub use trigger::{ReconcileReason, RelatedObject, Trigger};
 
-use crate::reflector::{ObjectRef, Store, store};
+use crate::queue::Limiter;
+use crate::reflector::{ObjectRef, Store};
 use crate::watcher;
 use dispatcher::Dispatcher;
 use executor::Executor;
 use futures::{Stream, StreamExt};
 use gate::Gates;
+use handler::stored_owners;
 use kube_client::{Api, Resource};
 use serde::de::DeserializeOwned;
 use shutdown::Shutdown;
-use source::Source;
+use source::all_objects;
 use std::{fmt, hash::Hash, sync::Arc};
 
 /// Watches objects of one kind and their owned objects, and calls a reconciler for each object that may need work.
@@ -84,10 +92,12 @@ use std::{fmt, hash::Hash, sync::Arc};
 /// # }
 /// ```
 pub struct Controller<K: Resource> {
-    sources: Vec<Source>,
+    sources: Vec<TriggerStream>,
     gates: Gates,
     reader: Store<K>,
     dyntype: K::DynamicType,
+    /// Replaces [`Config::failure_backoff`].
+    limiter: Option<Limiter<Key>>,
     config: Config,
     shutdown: Shutdown,
 }
@@ -107,17 +117,103 @@ where
 
     /// As [`new`](Controller::new), for kinds that are known only at run time.
     pub fn new_with(main_api: Api<K>, wc: watcher::Config, dyntype: K::DynamicType) -> Self {
-        let (reader, writer) = store();
-        let mut gates = Gates::default();
-        gates.add(Gate::of_store(main_api.resource_url(), &reader));
-        Self {
-            sources: vec![source::primary(main_api, wc, writer)],
-            gates,
-            reader,
+        let (reader, changes) = Changes::watch(main_api, wc);
+        Self::from_source_with(reader, changes.handle(own()), dyntype)
+    }
+}
+
+impl<K> Controller<K>
+where
+    K: Resource + Send + Sync + 'static,
+    K::DynamicType: Eq + Hash + Clone,
+{
+    /// A controller for the objects of `store`, with a source of triggers. Reconciles start when the store is complete.
+    ///
+    /// This is the long form of [`new`](Controller::new): a store, the [`Changes`] of the store, and a [`Handler`] that
+    /// maps each change to triggers. Each part can be replaced:
+    ///
+    /// ```
+    /// use futures::StreamExt;
+    /// use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+    /// use kube_client::{Api, Client, ResourceExt, api::PostParams};
+    /// use kube_runtime::controller::{self, Action, Changes, FailureBackoff, RateLimiter, TokenBucket};
+    /// use kube_runtime::controller::{changes_of, mapped, own};
+    /// use kube_runtime::reflector::{self, ObjectRef};
+    /// use kube_runtime::{Controller, predicates, watcher};
+    /// use std::{convert::Infallible, sync::Arc, time::Duration};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let client = Client::new(kube_sim::Sim::new().service(), "default");
+    /// let maps: Api<ConfigMap> = Api::default_namespaced(client.clone());
+    /// let secrets: Api<Secret> = Api::default_namespaced(client);
+    /// # let mut map = ConfigMap::default();
+    /// # map.metadata.name = Some("settings".into());
+    /// # maps.create(&PostParams::default(), &map).await?;
+    ///
+    /// // The controller's own kind: a store, its deltas, a filter and a handler.
+    /// let (reader, writer) = reflector::store();
+    /// let deltas = watcher(maps, watcher::Config::default()).deltas(writer);
+    /// let own_maps = Changes::of_store("config maps", &reader, deltas)
+    ///     .filter(changes_of(predicates::labels))
+    ///     .handle(own());
+    ///
+    /// // A watched kind. `Changes::watch` creates the store and the deltas.
+    /// let (secret_reader, secrets) = Changes::watch(secrets, watcher::Config::default());
+    /// let related = secrets.handle(mapped(|secret: Secret| {
+    ///     Some(ObjectRef::<ConfigMap>::new(&secret.name_any()).within("default"))
+    /// }));
+    ///
+    /// let per_object = FailureBackoff::new(Duration::from_millis(5), Duration::from_secs(60));
+    /// let reconcile = move |map: Arc<ConfigMap>, _| {
+    ///     println!("{} and {} secrets", map.name_any(), secret_reader.len());
+    ///     std::future::ready(Ok::<_, Infallible>(Action::await_change()))
+    /// };
+    /// let mut results = Controller::from_source(reader, own_maps)
+    ///     .with_source(related)
+    ///     .rate_limiter(per_object.max(TokenBucket::new(10.0, 100)))
+    ///     .run(reconcile, controller::backoff_on_error, Arc::new(()))
+    ///     .boxed();
+    /// let (object, _) = results.next().await.expect("a controller runs until it is shut down")?;
+    /// assert_eq!(object.name, "settings");
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn from_source(store: Store<K>, source: impl Source) -> Self
+    where
+        K::DynamicType: Default,
+    {
+        Self::from_source_with(store, source, K::DynamicType::default())
+    }
+
+    /// As [`from_source`](Self::from_source), for kinds that are known only at run time.
+    pub fn from_source_with(store: Store<K>, source: impl Source, dyntype: K::DynamicType) -> Self {
+        let controller = Self {
+            sources: Vec::new(),
+            gates: Gates::default(),
             dyntype,
+            limiter: None,
             config: Config::default(),
             shutdown: Shutdown::default(),
-        }
+            reader: store,
+        };
+        let gate = Gate::of_store(&K::kind(&controller.dyntype), &controller.reader);
+        controller.with_gate(gate).with_source(source)
+    }
+
+    /// Adds a source of triggers. Reconciles also wait for the gate of the source, if it has one.
+    #[must_use]
+    pub fn with_source(mut self, source: impl Source) -> Self {
+        self.gates.extend(source.gate());
+        self.sources.push(source.into_triggers());
+        self
+    }
+
+    /// Sets how long an object waits after a failure, in place of [`Config::failure_backoff`].
+    #[must_use]
+    pub fn rate_limiter(mut self, limiter: impl RateLimiter<Key> + 'static) -> Self {
+        self.limiter = Some(Box::new(limiter));
+        self
     }
 
     /// Sets the controller's options.
@@ -144,9 +240,8 @@ where
         Child: Resource + 'static,
         Child::DynamicType: Send,
     {
-        let (dyntype, (reader, writer)) = (self.dyntype.clone(), store());
-        let gate = Gate::of_store(api.resource_url(), &reader);
-        self.with_gate(gate).with_source(source::owned::<K, Child>(api.into_metadata(), wc, dyntype, writer))
+        let changes = Changes::watch_owned::<K, Child>(api.into_metadata(), wc, self.dyntype.clone());
+        self.with_source(changes.handle(stored_owners()))
     }
 
     /// Reconciles the objects that `mapper` returns when an object of kind `Other` is added, modified or deleted.
@@ -173,21 +268,19 @@ where
         I: IntoIterator<Item = ObjectRef<K>> + 'static,
         I::IntoIter: Send,
     {
-        let (reader, writer) = store();
-        let gate = Gate::of_store(api.resource_url(), &reader);
-        self.with_gate(gate).with_source(source::mapped(api, wc, writer, mapper))
+        self.with_source(Changes::watch(api, wc).1.handle(mapped(mapper)))
     }
 
     /// Reconciles each object whose key `trigger` emits.
     #[must_use]
     pub fn reconcile_on(self, trigger: impl Stream<Item = ObjectRef<K>> + Send + 'static) -> Self {
-        self.with_source(trigger.map(|object| Ok(Trigger::new(Key::from(&object)))).boxed())
+        self.with_source(trigger.map(|object| Trigger::new(Key::from(&object))))
     }
 
     /// Reconciles all objects each time that `trigger` emits an item.
     #[must_use]
     pub fn reconcile_all_on(self, trigger: impl Stream<Item = ()> + Send + 'static) -> Self {
-        let source = source::all_objects(trigger, self.reader.clone());
+        let source = all_objects(trigger, self.reader.clone());
         self.with_source(source)
     }
 
@@ -220,7 +313,7 @@ where
     /// ```
     #[must_use]
     pub fn with_gate(mut self, gate: Gate) -> Self {
-        self.gates.add(gate);
+        self.gates.extend([gate]);
         self
     }
 
@@ -262,13 +355,8 @@ where
         E: std::error::Error + Send + 'static,
     {
         let executor = Executor::new(reconciler, error_policy, context, self.dyntype);
-        Dispatcher::new(self.sources, self.gates, self.reader, executor, self.config, self.shutdown)
-    }
-
-    /// Adds an event source.
-    fn with_source(mut self, source: Source) -> Self {
-        self.sources.push(source);
-        self
+        let limiter = self.limiter.unwrap_or_else(|| Box::new(self.config.failures));
+        Dispatcher::new(self.sources, self.gates, self.reader, executor, limiter, self.config, self.shutdown)
     }
 }
 

@@ -1,155 +1,251 @@
-//! Event sources: streams of triggers, the requests to reconcile objects. Each is a fold over the changes of a store. They must not
-//! access the work queue.
+//! `Source`: where a controller's triggers come from. Sources must not access the work queue.
 
 use super::error::SourceError;
+use super::filter::Filter;
+use super::gate::Gate;
+use super::handler::{Handler, Requests};
 use super::key::{Key, SharedKeys};
 use super::owned::Owned;
 use super::panic;
-use super::targets::{Targets, union};
-use super::trigger::{ReconcileReason, RelatedObject, Trigger, priority_of};
+use super::trigger::{ReconcileReason, Trigger};
 use crate::queue::Priority;
-use crate::reflector::{Delta, DeltaKind, Deltas, ObjectRef, Storable, Store, StoreEvent, Writer};
+use crate::reflector::{Delta, Deltas, Store, StoreEvent, store};
 use crate::watcher::{self, watcher};
 use futures::{Stream, StreamExt, stream, stream::BoxStream};
 use kube_client::api::PartialObjectMeta;
 use kube_client::{Api, Resource};
 use serde::de::DeserializeOwned;
-use std::sync::Arc;
+use std::{
+    fmt, future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
 
-/// An endless stream of requests to reconcile objects.
-pub(super) type Source = BoxStream<'static, Result<Trigger, SourceError>>;
+/// The triggers of a controller's source. Errors are items and do not end the stream.
+pub type TriggerStream = BoxStream<'static, Result<Trigger, SourceError>>;
 
-/// A source for the controller's own kind: requests for objects that are added or modified. It emits nothing for
-/// deletions.
+/// A source of triggers for a controller; see [`Controller::with_source`](crate::Controller::with_source).
 ///
-/// The dispatcher looks keys up in the store, which contains an object before its delta is emitted.
-pub(super) fn primary<K>(api: Api<K>, wc: watcher::Config, writer: Writer<K>) -> Source
-where
-    K: Resource + DeserializeOwned + Send + Sync + 'static,
-{
-    let triggers = watcher(api, wc).deltas(writer).filter_map(move |event| {
-        std::future::ready(match event {
-            Ok(StoreEvent::Delta(delta)) if delta.kind() != DeltaKind::Deleted => {
-                let trigger = Trigger::new(key_of(&delta)).because(ReconcileReason::ObjectUpdated);
-                Some(Ok(trigger.priority(priority_of(delta.cause()))))
-            }
-            Ok(_) => None,
-            Err(error) => Some(Err(error.into())),
-        })
-    });
-    triggers.boxed()
+/// [`Changes`] builds a source from the changes of a store. Each stream of [`Trigger`]s is a source, too.
+pub trait Source: Send {
+    /// The gate that must be open before the controller starts reconciles, such as that of the source's store.
+    fn gate(&self) -> Option<Gate> {
+        None
+    }
+
+    /// The triggers.
+    fn into_triggers(self) -> TriggerStream;
 }
 
-/// The key of the object of a delta.
-fn key_of<K: Storable>(delta: &Delta<K>) -> Key {
-    let (namespace, name) = delta.key();
-    Key::new(Some(namespace), name)
+impl<S: Stream<Item = Trigger> + Send + 'static> Source for S {
+    fn into_triggers(self) -> TriggerStream {
+        self.map(Ok).boxed()
+    }
 }
 
-/// A source of the keys of the current and previous owners of added, modified and deleted objects.
-pub(super) fn owned<K, Child>(
-    api: Api<PartialObjectMeta<Child>>,
-    wc: watcher::Config,
-    dyntype: K::DynamicType,
-    writer: Writer<Owned>,
-) -> Source
-where
-    K: Resource + 'static,
-    Child: Resource + 'static,
-{
-    let (resource, mut shared) = (api.resource_url().into(), SharedKeys::default());
-    let owned = watcher(api, wc).map(move |event| {
-        event.map(|event| event.map(|child| Owned::new::<K>(child.metadata, &dyntype, &mut shared)))
-    });
-    related(Deltas::new(writer, owned, |_| None), resource, |_, delta| {
-        let (old, last) = delta.into_states();
-        let owners = |state: Option<Arc<Owned>>| state.map(|owned| owned.owners.clone()).unwrap_or_default();
-        (union(&owners(last), &owners(old)), Vec::new())
-    })
-}
-
-/// A source of the keys that `mapper` returns for the current and previous states of added, modified and deleted
-/// objects, as controller-runtime's `EnqueueRequestsFromMapFunc`, and of the keys that it returned before.
-pub(super) fn mapped<K, Other, I>(
-    api: Api<Other>,
-    wc: watcher::Config,
-    writer: Writer<Other>,
-    mapper: impl Fn(Other) -> I + Send + 'static,
-) -> Source
-where
-    K: Resource + 'static,
-    Other: Resource + DeserializeOwned + Clone + Send + Sync + 'static,
-    I: IntoIterator<Item = ObjectRef<K>>,
-{
-    let mut targets = Targets::default();
-    let resource: Arc<str> = api.resource_url().into();
-    let collection = resource.clone();
-    related(watcher(api, wc).deltas(writer), resource, move |object, delta| {
-        let mut panicked = Vec::new();
-        let mut map = |state: Arc<Other>| {
-            let map =
-                || mapper(Arc::unwrap_or_clone(state)).into_iter().map(|object| Key::from(&object)).collect();
-            let keys: Result<Vec<Key>, _> = panic::catch(map);
-            keys.map_err(|message| {
-                let (resource, object) = (collection.to_string(), object.to_string());
-                panicked.push(SourceError::MapperPanicked { resource, object, message });
-            })
-            .ok()
-        };
-        let is_deleted = delta.kind() == DeltaKind::Deleted;
-        let (old, last) = delta.into_states();
-        let before = old.and_then(&mut map).unwrap_or_default();
-        let last = last.map(map);
-        let mut keys = if is_deleted {
-            targets.remove(object, last.flatten().unwrap_or_default())
-        } else {
-            targets.set(object.clone(), last.flatten())
-        };
-        // A key may occur twice: the work queue merges equal keys.
-        keys.extend(before);
-        (keys, panicked)
-    })
-}
-
-/// A source of requests for the keys that `keys` returns for each delta, and of the errors that it returns. `keys` also
-/// receives the key of the delta's object. `resource` is the path of its collection.
-fn related<Other>(
-    deltas: impl Stream<Item = watcher::Result<StoreEvent<Other>>> + Send + 'static,
+/// Changes of objects, before a [`Handler`] maps them to triggers: the deltas of a store, or the objects of a stream.
+///
+/// ```
+/// use futures::StreamExt;
+/// use k8s_openapi::api::core::v1::ConfigMap;
+/// use kube_client::{Api, Client, ResourceExt};
+/// use kube_runtime::controller::{Changes, Source, changes_of, own};
+/// use kube_runtime::{predicates, watcher};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let client = Client::new(kube_sim::Sim::new().service(), "default");
+/// let maps: Api<ConfigMap> = Api::all(client);
+/// let (reader, changes) = Changes::watch(maps, watcher::Config::default());
+/// let mut triggers = changes.filter(changes_of(predicates::labels)).handle(own()).into_triggers();
+/// let trigger = triggers.next().await.expect("the stream of a watcher does not end")?;
+/// assert!(reader.find(|map| map.name_any() == trigger.key.name()).is_some());
+/// # Ok(())
+/// # }
+/// ```
+#[must_use = "changes do nothing before a handler maps them"]
+pub struct Changes<T> {
+    items: BoxStream<'static, watcher::Result<T>>,
+    filters: Vec<Box<dyn Filter<T>>>,
     resource: Arc<str>,
-    mut keys: impl FnMut(&Key, Delta<Other>) -> (Vec<Key>, Vec<SourceError>) + Send + 'static,
-) -> Source
-where
-    Other: Storable + Send + 'static,
-{
-    let triggers = deltas.flat_map(move |event| {
-        let (triggers, errors) = match event {
-            Ok(StoreEvent::Delta(delta)) => {
-                let (object, priority) = (key_of(&delta), priority_of(delta.cause()));
-                let (keys, errors) = keys(&object, delta);
-                let obj_ref = RelatedObject::new(resource.clone(), object);
-                let reason = ReconcileReason::RelatedObjectUpdated { obj_ref };
-                (Some((keys, reason, priority)), errors)
-            }
-            Ok(StoreEvent::Synced(_)) => (None, Vec::new()),
-            Err(error) => (None, vec![error.into()]),
-        };
-        let triggers = triggers.into_iter().flat_map(|(keys, reason, priority)| {
-            keys.into_iter().map(move |key| Trigger::new(key).because(reason.clone()).priority(priority))
-        });
-        stream::iter(triggers.map(Ok).chain(errors.into_iter().map(Err)))
-    });
-    triggers.boxed()
+    gate: Option<Gate>,
 }
 
-/// A source of requests for all objects of the store, for each item of `trigger`.
-pub(super) fn all_objects<K>(trigger: impl Stream<Item = ()> + Send + 'static, reader: Store<K>) -> Source
+impl<K: Resource + Send + Sync + 'static> Changes<Delta<K>> {
+    /// Watches a collection, and stores its objects in a new store. The gate of the source is open when the store is
+    /// complete.
+    pub fn watch(api: Api<K>, wc: watcher::Config) -> (Store<K>, Self)
+    where
+        K: DeserializeOwned,
+    {
+        let (resource, (reader, writer)) = (api.resource_url().to_owned(), store());
+        let changes = Self::of_store(&resource, &reader, watcher(api, wc).deltas(writer));
+        (reader, changes)
+    }
+
+    /// The deltas of a store. `events` is the stream that feeds the store. `resource` is the name of the store in
+    /// errors, such as the path of its collection. The gate of the source is open when the store is complete.
+    pub fn of_store(
+        resource: &str,
+        store: &Store<K>,
+        events: impl Stream<Item = watcher::Result<StoreEvent<K>>> + Send + 'static,
+    ) -> Self {
+        Self::stored(resource, store, events)
+    }
+}
+
+impl<K: Send + Sync + 'static> Changes<Delta<K>> {
+    /// See [`of_store`](Self::of_store).
+    fn stored(
+        resource: &str,
+        store: &Store<K>,
+        events: impl Stream<Item = watcher::Result<StoreEvent<K>>> + Send + 'static,
+    ) -> Self {
+        let deltas = events.filter_map(|event| {
+            future::ready(match event {
+                Ok(StoreEvent::Delta(delta)) => Some(Ok(delta)),
+                Ok(StoreEvent::Synced(_)) => None,
+                Err(error) => Some(Err(error)),
+            })
+        });
+        let changes = Self::of_stream(resource, deltas);
+        Self { gate: Some(Gate::of_store(resource, store)), ..changes }
+    }
+}
+
+impl Changes<Delta<Owned>> {
+    /// Watches the metadata of owned objects, and stores only their identities and owners of kind `K`.
+    pub(super) fn watch_owned<K, Child>(
+        api: Api<PartialObjectMeta<Child>>,
+        wc: watcher::Config,
+        dyntype: K::DynamicType,
+    ) -> Self
+    where
+        K: Resource + 'static,
+        Child: Resource + 'static,
+    {
+        let (resource, mut shared) = (api.resource_url().to_owned(), SharedKeys::default());
+        let (reader, writer) = store();
+        let owned = watcher(api, wc).map(move |event| {
+            event.map(|event| event.map(|child| Owned::new::<K>(child.metadata, &dyntype, &mut shared)))
+        });
+        Self::stored(&resource, &reader, Deltas::new(writer, owned, |_| None))
+    }
+}
+
+impl<T: Send + 'static> Changes<T> {
+    /// The items of a stream, such as objects. `resource` is the name of the stream in errors, such as the kind of the
+    /// objects. The source has no gate.
+    pub fn of_stream(
+        resource: &str,
+        stream: impl Stream<Item = watcher::Result<T>> + Send + 'static,
+    ) -> Self {
+        Self { items: stream.boxed(), filters: Vec::new(), resource: resource.into(), gate: None }
+    }
+
+    /// Passes only some of the changes. The handler receives the changes that all filters pass.
+    pub fn filter(mut self, filter: impl Filter<T> + 'static) -> Self {
+        self.filters.push(Box::new(filter));
+        self
+    }
+
+    /// Maps the changes to triggers. A panic in a filter or in the handler affects only the change, and the controller
+    /// reports it.
+    pub fn handle(self, handler: impl Handler<T> + 'static) -> Triggers {
+        let Self { items, filters, resource, gate } = self;
+        let requests = Requests::new(resource);
+        Triggers { stream: Handled { items, filters, handler: Box::new(handler), requests }.boxed(), gate }
+    }
+}
+
+impl<T> fmt::Debug for Changes<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Changes")
+            .field("resource", &self.resource)
+            .field("gate", &self.gate)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The triggers that a handler returned for [`Changes`].
+#[must_use = "a source does nothing before a controller polls it"]
+pub struct Triggers {
+    stream: TriggerStream,
+    gate: Option<Gate>,
+}
+
+impl Triggers {
+    /// Replaces the gate of the source. `None` means that reconciles do not wait for the source.
+    pub fn with_gate(self, gate: Option<Gate>) -> Self {
+        Self { gate, ..self }
+    }
+}
+
+impl Source for Triggers {
+    fn gate(&self) -> Option<Gate> {
+        self.gate.clone()
+    }
+
+    fn into_triggers(self) -> TriggerStream {
+        self.stream
+    }
+}
+
+impl fmt::Debug for Triggers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Triggers").field("gate", &self.gate).finish_non_exhaustive()
+    }
+}
+
+/// The stream of [`Changes::handle`].
+struct Handled<T> {
+    items: BoxStream<'static, watcher::Result<T>>,
+    filters: Vec<Box<dyn Filter<T>>>,
+    handler: Box<dyn Handler<T>>,
+    /// The requests for the last change.
+    requests: Requests,
+}
+
+impl<T> Stream for Handled<T> {
+    type Item = Result<Trigger, SourceError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let Self { items, filters, handler, requests } = &mut *self;
+        loop {
+            if let Some(request) = requests.pending.pop_front() {
+                return Poll::Ready(Some(request));
+            }
+            let change = match ready!(items.poll_next_unpin(cx)) {
+                Some(Ok(change)) => change,
+                Some(Err(error)) => return Poll::Ready(Some(Err(error.into()))),
+                None => return Poll::Ready(None),
+            };
+            let handled = panic::catch(|| {
+                if filters.iter_mut().all(|filter| filter.passes(&change)) {
+                    handler.handle(change, requests);
+                }
+            });
+            if let Err(message) = handled {
+                requests.add_panic("an object", message);
+            }
+        }
+    }
+}
+
+impl<T> Unpin for Handled<T> {}
+
+/// A source of requests for all objects of a store, for each item of `trigger`.
+pub(super) fn all_objects<K>(
+    trigger: impl Stream<Item = ()> + Send + 'static,
+    reader: Store<K>,
+) -> impl Source
 where
     K: Resource + Send + Sync + 'static,
 {
-    let triggers = trigger.flat_map(move |()| {
+    trigger.flat_map(move |()| {
         let keys = reader.keys(|namespace, name| Key::new(Some(namespace), name));
         stream::iter(keys)
-            .map(|key| Ok(Trigger::new(key).because(ReconcileReason::BulkReconcile).priority(Priority::LOW)))
-    });
-    triggers.boxed()
+            .map(|key| Trigger::new(key).because(ReconcileReason::BulkReconcile).priority(Priority::LOW))
+    })
 }

@@ -4,25 +4,13 @@
 //! Each key has one state: ready, delayed or in process. A key that is added while in process is processed once more
 //! afterwards. Ready keys are returned by priority, and within a priority in the order in which they became ready.
 
+mod limiter;
+
+pub use limiter::{FailureBackoff, MaxOf, RateLimiter, TokenBucket};
+
 use foldhash::HashMap;
 use std::{cmp::Reverse, collections::BTreeMap, hash::Hash, time::Duration};
 use tokio::time::Instant;
-
-/// The wait before a failed key is due again. It doubles from `base` to `max` with each consecutive failure, as in
-/// client-go's `ItemExponentialFailureRateLimiter`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct FailureBackoff {
-    pub(crate) base: Duration,
-    pub(crate) max: Duration,
-}
-
-impl FailureBackoff {
-    /// The wait after the given number of consecutive failures.
-    fn after(&self, failures: u32) -> Duration {
-        let factor = 1_u32.checked_shl(failures.saturating_sub(1)).unwrap_or(u32::MAX);
-        self.base.saturating_mul(factor).min(self.max)
-    }
-}
 
 /// The priority of a key. Keys with a higher priority are processed first.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -48,7 +36,6 @@ impl Priority {
 }
 
 /// A queue of keys with a cause each, `C`. Each key is in process at most once at a time.
-#[derive(Debug)]
 pub(crate) struct WorkQueue<K, C> {
     entries: HashMap<K, Entry<C>>,
     /// Ready keys, by priority, then by order of arrival.
@@ -57,8 +44,11 @@ pub(crate) struct WorkQueue<K, C> {
     delayed: BTreeMap<(Instant, u64), K>,
     /// The sequence number of the last key in `ready` or `delayed`.
     sequence: u64,
-    backoff: FailureBackoff,
+    limiter: Limiter<K>,
 }
+
+/// The limit of the retries after failures.
+pub(crate) type Limiter<K> = Box<dyn RateLimiter<K>>;
 
 /// When, how urgently and why a key is to be processed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -115,13 +105,13 @@ impl Due {
 }
 
 impl<K: Hash + Eq + Clone, C> WorkQueue<K, C> {
-    pub(crate) fn new(backoff: FailureBackoff) -> Self {
+    pub(crate) fn new(limiter: Limiter<K>) -> Self {
         Self {
             entries: HashMap::default(),
             ready: BTreeMap::new(),
             delayed: BTreeMap::new(),
             sequence: 0,
-            backoff,
+            limiter,
         }
     }
 
@@ -199,15 +189,14 @@ impl<K: Hash + Eq + Clone, C> WorkQueue<K, C> {
         }
     }
 
-    /// Ends the processing of a key with a failure. The key is due after a wait that grows with each consecutive
-    /// failure, with `cause`. If the key was added meanwhile, it is due at the earlier time, because the change may fix
+    /// Ends the processing of a key with a failure. The key is due after the wait that the limiter returns, with `cause`. If the key was added meanwhile, it is due at the earlier time, because the change may fix
     /// the failure. Returns the wait.
     pub(crate) fn failed(&mut self, key: &K, now: Instant, cause: C) -> Duration {
         let Some((key, Finished { again, priority, failures })) = self.remove_in_process(key) else {
             return Duration::ZERO;
         };
         let failures = failures.saturating_add(1);
-        let wait = self.backoff.after(failures);
+        let wait = self.limiter.wait(&key, failures, now);
         let retry = Request { due: Due::after(now, wait), priority, cause };
         let request = match again {
             Some(again) => again.merge(retry),

@@ -1,0 +1,193 @@
+//! `Handler`: maps a change to triggers. It must not access the work queue.
+
+use super::error::SourceError;
+use super::key::Key;
+use super::owned::{Owned, owner_keys};
+use super::panic;
+use super::targets::{Targets, union};
+use super::trigger::{ReconcileReason, RelatedObject, Trigger, priority_of};
+use crate::queue::Priority;
+use crate::reflector::{Delta, DeltaKind, ObjectRef, Storable};
+use kube_client::Resource;
+use std::{borrow::Borrow, collections::VecDeque, marker::PhantomData, sync::Arc};
+
+/// Maps a change to requests to reconcile objects. Closures are handlers.
+///
+/// The handlers of [`Controller::new`](crate::Controller::new), `owns` and `watches` are [`own`], [`owners`] and
+/// [`mapped`]. A panic in a handler affects only the change: the controller reports it as
+/// [`Error::MapperPanicked`](super::Error::MapperPanicked).
+pub trait Handler<T>: Send {
+    /// Adds the requests for a change to `requests`.
+    fn handle(&mut self, change: T, requests: &mut Requests);
+}
+
+impl<T, F: FnMut(T, &mut Requests) + Send> Handler<T> for F {
+    fn handle(&mut self, change: T, requests: &mut Requests) {
+        self(change, requests);
+    }
+}
+
+/// The requests that a [`Handler`] adds for a change.
+#[derive(Debug)]
+pub struct Requests {
+    /// The path of the changed objects' collection, or their kind.
+    resource: Arc<str>,
+    pub(super) pending: VecDeque<Result<Trigger, SourceError>>,
+}
+
+impl Requests {
+    pub(super) fn new(resource: Arc<str>) -> Self {
+        Self { resource, pending: VecDeque::new() }
+    }
+
+    /// Adds a request.
+    pub fn add(&mut self, trigger: Trigger) {
+        self.pending.push_back(Ok(trigger));
+    }
+
+    /// Adds requests for `keys`, because `object` changed. Its collection is that of the source.
+    pub fn add_related(&mut self, object: Key, keys: impl IntoIterator<Item = Key>, priority: Priority) {
+        let obj_ref = RelatedObject::new(self.resource.clone(), object);
+        let reason = ReconcileReason::RelatedObjectUpdated { obj_ref };
+        let triggers =
+            keys.into_iter().map(|key| Trigger::new(key).because(reason.clone()).priority(priority));
+        self.pending.extend(triggers.map(Ok));
+    }
+
+    /// Adds the error of a mapper or handler that panicked for `object`.
+    pub(super) fn add_panic(&mut self, object: &str, message: String) {
+        let (resource, object) = (self.resource.to_string(), object.to_owned());
+        self.pending.push_back(Err(SourceError::MapperPanicked { resource, object, message }));
+    }
+}
+
+/// The key of the object of a delta.
+fn key_of<K: Storable>(delta: &Delta<K>) -> Key {
+    let (namespace, name) = delta.key();
+    Key::new(Some(namespace), name)
+}
+
+/// Requests a reconcile of each object that is added or modified. Deletions are dropped: a controller does not reconcile
+/// objects that do not exist.
+pub fn own<K: Resource>() -> impl Handler<Delta<K>> {
+    |delta: Delta<K>, requests: &mut Requests| {
+        if delta.kind() != DeltaKind::Deleted {
+            let trigger = Trigger::new(key_of(&delta)).because(ReconcileReason::ObjectUpdated);
+            requests.add(trigger.priority(priority_of(delta.cause())));
+        }
+    }
+}
+
+/// Requests a reconcile of the current and the previous owners of kind `K` of each object that is added, modified or
+/// deleted. An owner has the namespace of the object, or is cluster-scoped.
+pub fn owners<K: Resource, Child: Resource>(dyntype: K::DynamicType) -> impl Handler<Delta<Child>> {
+    move |delta: Delta<Child>, requests: &mut Requests| {
+        let (object, priority) = (key_of(&delta), priority_of(delta.cause()));
+        let (old, last) = delta.into_states();
+        let keys =
+            [last, old].into_iter().flatten().flat_map(|child| owner_keys::<K>(child.meta(), &dyntype));
+        requests.add_related(object, keys, priority);
+    }
+}
+
+/// As [`owners`], for owned objects whose owners are stored.
+pub(super) fn stored_owners() -> impl Handler<Delta<Owned>> {
+    |delta: Delta<Owned>, requests: &mut Requests| {
+        let (object, priority) = (key_of(&delta), priority_of(delta.cause()));
+        let (old, last) = delta.into_states();
+        let owners = |state: Option<Arc<Owned>>| state.map(|owned| owned.owners.clone()).unwrap_or_default();
+        requests.add_related(object, union(&owners(last), &owners(old)), priority);
+    }
+}
+
+/// Requests a reconcile of each object that `mapper` returns for the current and the previous state of an object that is
+/// added, modified or deleted, as controller-runtime's `EnqueueRequestsFromMapFunc`, and of the objects that it returned
+/// before.
+///
+/// The handler stores the keys that `mapper` returned for each existing object. If `mapper` panics for an object, the
+/// object keeps its keys, and the panic is reported.
+pub fn mapped<K, Other, I>(mapper: impl Fn(Other) -> I + Send) -> impl Handler<Delta<Other>>
+where
+    K: Resource,
+    Other: Resource + Clone,
+    I: IntoIterator<Item = ObjectRef<K>>,
+{
+    Mapped { mapper, targets: Targets::default(), returned: PhantomData }
+}
+
+/// See [`mapped`].
+struct Mapped<M, K> {
+    mapper: M,
+    targets: Targets,
+    returned: PhantomData<fn() -> K>,
+}
+
+impl<M, K, Other, I> Handler<Delta<Other>> for Mapped<M, K>
+where
+    M: Fn(Other) -> I + Send,
+    K: Resource,
+    Other: Resource + Clone,
+    I: IntoIterator<Item = ObjectRef<K>>,
+{
+    fn handle(&mut self, delta: Delta<Other>, requests: &mut Requests) {
+        let (object, priority) = (key_of(&delta), priority_of(delta.cause()));
+        let is_deleted = delta.kind() == DeltaKind::Deleted;
+        let (old, last) = delta.into_states();
+        let mut map = |state: Arc<Other>| {
+            let keys = panic::catch(|| {
+                let objects = (self.mapper)(Arc::unwrap_or_clone(state));
+                objects.into_iter().map(|object| Key::from(&object)).collect::<Vec<_>>()
+            });
+            keys.map_err(|message| requests.add_panic(&object.to_string(), message)).ok()
+        };
+        let before = old.and_then(&mut map).unwrap_or_default();
+        let last = last.and_then(map);
+        let mut keys = if is_deleted {
+            self.targets.remove(&object, last.unwrap_or_default())
+        } else {
+            self.targets.set(object.clone(), last)
+        };
+        // A key may occur twice: the work queue merges equal keys.
+        keys.extend(before);
+        requests.add_related(object, keys, priority);
+    }
+}
+
+/// Requests a reconcile of each object.
+pub(super) fn each_own<K: Resource, T: Borrow<K>>() -> impl Handler<T> {
+    |object: T, requests: &mut Requests| {
+        let key = Key::of(object.borrow().meta());
+        requests.add(Trigger::new(key).because(ReconcileReason::ObjectUpdated));
+    }
+}
+
+/// Requests a reconcile of the owners of kind `K` of each object.
+pub(super) fn each_owners<K, Child, T>(dyntype: K::DynamicType) -> impl Handler<T>
+where
+    K: Resource,
+    Child: Resource,
+    T: Borrow<Child>,
+{
+    move |object: T, requests: &mut Requests| {
+        let meta = object.borrow().meta();
+        requests.add_related(Key::of(meta), owner_keys::<K>(meta, &dyntype), Priority::DEFAULT);
+    }
+}
+
+/// Requests a reconcile of each object that `mapper` returns for an object.
+pub(super) fn each_mapped<K, Other, T, I>(mapper: impl Fn(T) -> I + Send) -> impl Handler<T>
+where
+    K: Resource,
+    Other: Resource,
+    T: Borrow<Other>,
+    I: IntoIterator<Item = ObjectRef<K>>,
+{
+    move |object: T, requests: &mut Requests| {
+        let key = Key::of(object.borrow().meta());
+        match panic::catch(|| mapper(object).into_iter().map(|object| Key::from(&object)).collect::<Vec<_>>())
+        {
+            Ok(keys) => requests.add_related(key, keys, Priority::DEFAULT),
+            Err(message) => requests.add_panic(&key.to_string(), message),
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! `RateLimiter`: how long a key waits after a failure.
+
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Decides how long a key waits after a failure. Implementations combine: see [`max`](RateLimiter::max).
+///
+/// A limiter receives the number of consecutive failures, so that a limit per key needs no state per key. It must not
+/// read a clock: `now` is the current time.
+///
+/// ```
+/// use kube_runtime::controller::{FailureBackoff, Key, RateLimiter, TokenBucket};
+/// use std::time::Duration;
+/// use tokio::time::Instant;
+///
+/// // The defaults of client-go: 5 ms to 1000 s per object, and 10 failures per second for all objects.
+/// let per_key = FailureBackoff::new(Duration::from_millis(5), Duration::from_secs(1000));
+/// let mut limiter = per_key.max(TokenBucket::new(10.0, 100));
+/// let wait = limiter.wait(&Key::new(None, "a"), 3, Instant::now());
+/// assert_eq!(wait, Duration::from_millis(20));
+/// ```
+pub trait RateLimiter<K>: Send {
+    /// The wait of `key` after its `failures`th consecutive failure.
+    fn wait(&mut self, key: &K, failures: u32, now: Instant) -> Duration;
+
+    /// Combines two limiters: the longer wait applies.
+    fn max<L: RateLimiter<K>>(self, other: L) -> MaxOf<Self, L>
+    where
+        Self: Sized,
+    {
+        MaxOf(self, other)
+    }
+}
+
+/// See [`RateLimiter::max`].
+#[derive(Debug, Clone, Copy)]
+pub struct MaxOf<A, B>(A, B);
+
+impl<K, A: RateLimiter<K>, B: RateLimiter<K>> RateLimiter<K> for MaxOf<A, B> {
+    fn wait(&mut self, key: &K, failures: u32, now: Instant) -> Duration {
+        let (one, other) = (self.0.wait(key, failures, now), self.1.wait(key, failures, now));
+        one.max(other)
+    }
+}
+
+/// A limit per key, as client-go's `ItemExponentialFailureRateLimiter`: the wait doubles with each consecutive failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FailureBackoff {
+    base: Duration,
+    max: Duration,
+}
+
+impl FailureBackoff {
+    /// Waits for `base` after the first failure, and then twice as long after each one, up to `max`.
+    pub fn new(base: Duration, max: Duration) -> Self {
+        Self { base, max: max.max(base) }
+    }
+
+    /// The wait after the given number of consecutive failures.
+    pub(super) fn after(&self, failures: u32) -> Duration {
+        let factor = 1_u32.checked_shl(failures.saturating_sub(1)).unwrap_or(u32::MAX);
+        self.base.saturating_mul(factor).min(self.max)
+    }
+}
+
+impl<K> RateLimiter<K> for FailureBackoff {
+    fn wait(&mut self, _: &K, failures: u32, _: Instant) -> Duration {
+        self.after(failures)
+    }
+}
+
+/// A limit for all keys, as client-go's `BucketRateLimiter`: at most `burst` failures wait for no time, and further ones
+/// until the rate permits them.
+#[derive(Debug, Clone)]
+pub struct TokenBucket {
+    /// The time per token.
+    interval: Duration,
+    burst: u32,
+    /// When the bucket is full again.
+    full_at: Option<Instant>,
+}
+
+impl TokenBucket {
+    /// A full bucket of `burst` tokens, to which `per_second` tokens are added each second. A rate that is not positive
+    /// permits one token in about 30 years.
+    pub fn new(per_second: f64, burst: u32) -> Self {
+        /// The longest time per token: about 30 years.
+        const MAX_WAIT: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
+        let interval = Duration::try_from_secs_f64(per_second.recip()).unwrap_or(MAX_WAIT).min(MAX_WAIT);
+        Self { interval, burst, full_at: None }
+    }
+}
+
+impl<K> RateLimiter<K> for TokenBucket {
+    fn wait(&mut self, _: &K, _: u32, now: Instant) -> Duration {
+        let full_at = self.full_at.unwrap_or(now).max(now);
+        // A time that overflows keeps the previous one: further failures wait equally long.
+        let full_at = full_at.checked_add(self.interval).unwrap_or(full_at);
+        self.full_at = Some(full_at);
+        (full_at - now).saturating_sub(self.interval.saturating_mul(self.burst))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bucket_permits_a_burst_and_then_the_rate() {
+        let mut bucket = TokenBucket::new(10.0, 3);
+        let now = Instant::now();
+        let mut wait = |after: u64| bucket.wait(&(), 1, now + Duration::from_millis(after)).as_millis();
+        assert_eq!([wait(0), wait(0), wait(0), wait(0), wait(0)], [0, 0, 0, 100, 200]);
+        // One token after another 100 ms; a full bucket after a long time.
+        assert_eq!([wait(300), wait(60_000), wait(60_000), wait(60_000), wait(60_000)], [0, 0, 0, 0, 100]);
+    }
+
+    #[test]
+    fn a_rate_of_any_value_does_not_overflow() {
+        for rate in [0.0, -1.0, f64::NAN, f64::INFINITY, f64::MIN_POSITIVE] {
+            let mut bucket = TokenBucket::new(rate, 1);
+            for _ in 0..100 {
+                bucket.wait(&(), 1, Instant::now());
+            }
+        }
+        assert_eq!(TokenBucket::new(f64::INFINITY, 0).wait(&(), 1, Instant::now()), Duration::ZERO);
+    }
+
+    #[test]
+    fn many_failures_do_not_overflow() {
+        let backoff = FailureBackoff::new(Duration::from_millis(5), Duration::from_secs(1000));
+        assert_eq!(backoff.after(1), Duration::from_millis(5));
+        assert_eq!(backoff.after(u32::MAX), Duration::from_secs(1000));
+    }
+}
