@@ -254,7 +254,9 @@ impl Drain<'_> {
         // Another pod may have taken the name.
         let preconditions = Preconditions { uid: uid.clone(), ..Preconditions::default() };
         let mut dp = DeleteParams::default().preconditions(preconditions);
-        dp.grace_period = self.params.grace_period;
+        if let Some(period) = self.params.grace_period {
+            dp = dp.grace_period(period);
+        }
         loop {
             let outcome = if self.params.disable_eviction {
                 api.delete(&pod_name.name, &dp).await.map(drop)

@@ -73,6 +73,11 @@ pub enum MergeError {
     },
 }
 
+/// The items of this module, under kube's path.
+pub mod v1 {
+    pub use super::{CustomResourceExt, MergeError, merge_crds};
+}
+
 /// Merges definitions with one version each into a single definition. `stored_apiversion` is the storage version.
 ///
 /// Names, conversion and metadata are those of the definition with the storage version. Labels and annotations that

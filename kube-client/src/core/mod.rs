@@ -6,23 +6,23 @@
 #[doc(hidden)]
 pub mod __private;
 pub mod admission;
-mod cel;
+pub mod cel;
 pub mod conversion;
 pub mod crd;
 pub mod discovery;
 pub mod duration;
 pub mod error_boundary;
 mod field_set;
-mod gvk;
-mod metadata;
+pub mod gvk;
+pub mod metadata;
 mod null;
-mod object;
-mod params;
+pub mod object;
+pub mod params;
 mod quantity;
 mod redact;
 pub mod request;
 mod resource;
-mod response;
+pub mod response;
 mod restart;
 #[cfg(feature = "schema")]
 pub mod schema;
@@ -31,8 +31,35 @@ mod table;
 #[cfg(feature = "client")]
 mod timestamp;
 mod undecodable_object;
-mod version;
+pub mod version;
 mod watch_event;
+
+/// [`DynamicObject`] and its parts, under kube's path.
+pub mod dynamic {
+    pub use super::object::{ApiResource, DynamicObject, ParseDynamicObjectError};
+    pub use super::resource::DynamicResourceScope;
+}
+
+/// Label selectors, under kube's path.
+pub mod labels {
+    pub use super::selector::{Expression, ParseExpressionError, Selector, SelectorExt};
+}
+
+/// Parameters of subresources, under kube's path.
+pub mod subresource {
+    pub use super::params::{EvictParams, LogParams};
+    pub use k8s_openapi::api::autoscaling::v1::{Scale, ScaleSpec, ScaleStatus};
+}
+
+/// [`Restart`], under kube's path.
+pub mod util {
+    pub use super::restart::Restart;
+}
+
+/// [`WatchEvent`] and its parts, under kube's path.
+pub mod watch {
+    pub use super::watch_event::{Bookmark, BookmarkMeta, WatchEvent};
+}
 
 pub use cel::{Message, ParseReasonError, Reason, Rule};
 pub use crd::CustomResourceExt;

@@ -2,7 +2,6 @@
 
 use super::Seconds;
 use serde::{Serialize, Serializer};
-use std::time::Duration;
 
 /// Parameters of a deletion.
 ///
@@ -19,13 +18,9 @@ pub struct DeleteParams {
     /// Whether the server only checks the request and deletes nothing.
     #[serde(skip_serializing_if = "std::ops::Not::not", serialize_with = "serialize_dry_run")]
     pub dry_run: bool,
-    /// The grace period of the deletion; `None` for the kind's default, zero for immediate deletion.
-    #[serde(
-        rename = "gracePeriodSeconds",
-        skip_serializing_if = "Option::is_none",
-        serialize_with = "serialize_whole_seconds"
-    )]
-    pub grace_period: Option<Duration>,
+    /// The grace period of the deletion in seconds; `None` for the kind's default, 0 for immediate deletion.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub grace_period_seconds: Option<u32>,
     /// How the garbage collector handles the owned objects; `None` for the kind's default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub propagation_policy: Option<PropagationPolicy>,
@@ -60,7 +55,8 @@ impl DeleteParams {
     /// Sets the grace period: a `Duration`, rounded up to whole seconds, or a number of seconds (`u32`).
     #[must_use]
     pub fn grace_period(mut self, period: impl Seconds) -> Self {
-        self.grace_period = Some(period.into_duration());
+        let seconds = super::whole_seconds(period.into_duration());
+        self.grace_period_seconds = Some(u32::try_from(seconds).unwrap_or(u32::MAX));
         self
     }
 
@@ -109,18 +105,11 @@ fn serialize_dry_run<S: Serializer>(_: &bool, serializer: S) -> Result<S::Ok, S:
 }
 
 /// Serializes a duration as a number of seconds, rounded up.
-#[expect(clippy::ref_option, reason = "serde hands serialize_with a reference")]
-fn serialize_whole_seconds<S: Serializer>(
-    period: &Option<Duration>,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    period.map(super::whole_seconds).serialize(serializer)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use serde_json::json;
+    use std::time::Duration;
 
     #[test]
     fn serializes_as_delete_options() {
