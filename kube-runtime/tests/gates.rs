@@ -33,9 +33,12 @@ fn secrets(sim: &Sim) -> Api<Secret> {
     Api::default_namespaced(client(sim))
 }
 
+/// Adds an owned or a watched kind to a controller.
+type AddKind = fn(Controller<ConfigMap>, Api<Secret>) -> Controller<ConfigMap>;
+
 #[tokio::test(start_paused = true)]
 async fn no_reconcile_starts_before_the_lists_of_owned_and_watched_kinds_are_complete() {
-    let kinds: [fn(Controller<ConfigMap>, Api<Secret>) -> Controller<ConfigMap>; 2] = [
+    let kinds: [AddKind; 2] = [
         |controller, secrets| controller.owns(secrets, watcher::Config::default()),
         |controller, secrets| controller.watches(secrets, watcher::Config::default(), |_| None),
     ];

@@ -75,7 +75,10 @@ impl Gate {
 
 impl fmt::Debug for Gate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Gate").field("name", &self.name).field("open", &self.is_open()).finish()
+        f.debug_struct("Gate")
+            .field("name", &self.name)
+            .field("open", &self.is_open())
+            .finish_non_exhaustive()
     }
 }
 

@@ -109,6 +109,7 @@ where
 
     /// As [`owns_stream`](Self::owns_stream), for kinds that are known only at run time.
     #[must_use]
+    #[expect(clippy::needless_pass_by_value, reason = "kube's signature")]
     pub fn owns_stream_with<Child: Resource + Send + 'static>(
         self,
         trigger: impl Stream<Item = watcher::Result<Child>> + Send + 'static,
@@ -129,6 +130,7 @@ where
 
     /// As [`owns_shared_stream`](Self::owns_shared_stream), for kinds that are known only at run time.
     #[must_use]
+    #[expect(clippy::needless_pass_by_value, reason = "kube's signature")]
     pub fn owns_shared_stream_with<Child: Resource + Send + Sync + 'static>(
         self,
         trigger: impl Stream<Item = Arc<Child>> + Send + 'static,
@@ -174,6 +176,7 @@ where
 
     /// As [`watches_stream`](Self::watches_stream), for kinds that are known only at run time.
     #[must_use]
+    #[expect(clippy::needless_pass_by_value, reason = "kube's signature")]
     pub fn watches_stream_with<Other, I>(
         self,
         trigger: impl Stream<Item = watcher::Result<Other>> + Send + 'static,
@@ -207,6 +210,7 @@ where
 
     /// As [`watches_shared_stream`](Self::watches_shared_stream), for kinds that are known only at run time.
     #[must_use]
+    #[expect(clippy::needless_pass_by_value, reason = "kube's signature")]
     pub fn watches_shared_stream_with<Other, I>(
         self,
         trigger: impl Stream<Item = Arc<Other>> + Send + 'static,
