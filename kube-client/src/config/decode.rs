@@ -1,6 +1,7 @@
 //! Decodes `null` and YAML 1.1 booleans like Go, so that this crate accepts every kubeconfig that kubectl accepts.
+//! Encodes maps in the order of their keys, so that an unchanged kubeconfig has an unchanged text.
 
-use serde::{Deserialize, Deserializer, de::Error};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 use std::collections::{BTreeMap, HashMap};
 
 /// Decodes a list. A `null` element becomes the default value.
@@ -25,8 +26,8 @@ where
 /// Decodes a map of strings. A `null` value becomes an empty string.
 pub(super) fn map_with_null_values<'de, D: Deserializer<'de>>(
     deserializer: D,
-) -> Result<BTreeMap<String, String>, D::Error> {
-    let texts = Option::<BTreeMap<String, Option<String>>>::deserialize(deserializer)?.unwrap_or_default();
+) -> Result<HashMap<String, String>, D::Error> {
+    let texts = Option::<HashMap<String, Option<String>>>::deserialize(deserializer)?.unwrap_or_default();
     Ok(texts.into_iter().map(|(key, text)| (key, text.unwrap_or_default())).collect())
 }
 
@@ -42,12 +43,56 @@ pub(super) fn environment_variables<'de, D: Deserializer<'de>>(
 /// Decodes the extra attributes of a user; a list, or an element of a list, may be `null`.
 pub(super) fn extra_attributes<'de, D: Deserializer<'de>>(
     deserializer: D,
-) -> Result<Option<BTreeMap<String, Vec<String>>>, D::Error> {
+) -> Result<Option<HashMap<String, Vec<String>>>, D::Error> {
     #[derive(Deserialize)]
     #[serde(transparent)]
     struct StringList(#[serde(deserialize_with = "list_with_null_elements")] Vec<String>);
-    let attributes = Option::<BTreeMap<String, StringList>>::deserialize(deserializer)?;
+    let attributes = Option::<HashMap<String, StringList>>::deserialize(deserializer)?;
     Ok(attributes.map(|all| all.into_iter().map(|(key, texts)| (key, texts.0)).collect()))
+}
+
+/// Encodes a map in the order of its keys.
+pub(super) fn sorted<S: Serializer, V: Serialize>(
+    map: &HashMap<String, V>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    map.iter().collect::<BTreeMap<_, _>>().serialize(serializer)
+}
+
+/// Encodes an optional map in the order of its keys.
+#[expect(clippy::ref_option, reason = "serde hands serialize_with a reference to the field")]
+pub(super) fn sorted_option<S: Serializer, V: Serialize>(
+    map: &Option<HashMap<String, V>>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match map {
+        Some(map) => sorted(map, serializer),
+        None => serializer.serialize_none(),
+    }
+}
+
+/// Bytes that are base64 in the file format.
+pub(super) mod base64_bytes {
+    use base64::{Engine, engine::general_purpose::STANDARD};
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    #[expect(clippy::ref_option, reason = "serde hands serialize_with a reference to the field")]
+    pub(in crate::config) fn serialize<S: Serializer>(
+        bytes: &Option<Vec<u8>>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        match bytes {
+            Some(bytes) => serializer.serialize_str(&STANDARD.encode(bytes)),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    pub(in crate::config) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Vec<u8>>, D::Error> {
+        let text = Option::<String>::deserialize(deserializer)?;
+        text.map(|text| STANDARD.decode(text).map_err(D::Error::custom)).transpose()
+    }
 }
 
 /// Decodes a boolean of YAML 1.1, which includes `yes` and `off`.
@@ -142,7 +187,7 @@ preferences: {extensions: [null]}
         );
         let user = config.auth_infos.remove(1).auth_info.unwrap();
         assert_eq!(user.impersonate_groups.unwrap(), ["", "g"]);
-        let extra = user.impersonate_extra.unwrap();
+        let extra = user.impersonate_user_extra.unwrap();
         assert_eq!((extra["k"].len(), &extra["l"][..]), (0, &[String::new(), "v".to_owned()][..]));
         assert_eq!(user.auth_provider.unwrap().config["a"], "");
         let exec = user.exec.unwrap();

@@ -136,6 +136,22 @@ pub enum KubeconfigError {
         source: FieldError,
     },
 
+    /// A file cannot be written.
+    #[error("cannot write {}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// The error of the operating system.
+        source: io::Error,
+    },
+
+    /// Another program holds the lock of a file.
+    #[error("the kubeconfig is locked: remove {} if no other program writes the kubeconfig", lock.display())]
+    Locked {
+        /// The lock file.
+        lock: PathBuf,
+    },
+
     /// The runtime was shut down while the files were being read.
     #[error("reading the kubeconfig was interrupted")]
     Interrupted(#[source] BoxError),

@@ -1,6 +1,6 @@
 //! The types of a kubeconfig file (`v1 Config`).
 //!
-//! UnknownKeys keys are kept, so that reading and writing a file is lossless. The module must not read files or select
+//! Unknown keys are kept, so that reading and writing a file is lossless. The module must not read files or select
 //! entries: see `load`, `merge` and `resolve`.
 
 use serde::{Deserialize, Serialize};
@@ -120,6 +120,9 @@ pub struct NamedCluster {
     /// The address and TLS settings.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cluster: Option<Cluster>,
+    /// Keys without a field in this type.
+    #[serde(flatten)]
+    pub other: UnknownKeys,
 }
 
 /// The address and TLS settings of a cluster.
@@ -188,6 +191,9 @@ pub struct NamedContext {
     /// The cluster, user and namespace.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub context: Option<Context>,
+    /// Keys without a field in this type.
+    #[serde(flatten)]
+    pub other: UnknownKeys,
 }
 
 /// A cluster, a user, and a default namespace.

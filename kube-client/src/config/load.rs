@@ -36,12 +36,9 @@ impl Kubeconfig {
     /// same name.
     pub fn read_from<P: AsRef<Path>>(path: P) -> Result<Self, KubeconfigError> {
         let path = path.as_ref();
-        let fail = |source| KubeconfigError::Read { path: path.to_owned(), source };
-        let bytes = std::fs::read(path).map_err(fail)?;
-        let origin = path.display().to_string();
-        let text = decode_text(&bytes).ok_or_else(|| KubeconfigError::NotText { origin: origin.clone() })?;
-        let mut config = parse_kubeconfig(&text, &origin)?;
-        let absolute = std::path::absolute(path).map_err(fail)?;
+        let mut config = read_unresolved(path)?;
+        let absolute = std::path::absolute(path)
+            .map_err(|source| KubeconfigError::Read { path: path.to_owned(), source })?;
         if let Some(folder) = absolute.parent() {
             config.resolve_paths(folder);
         }
@@ -72,21 +69,34 @@ impl Kubeconfig {
 
     /// Makes all relative paths absolute. They are relative to `folder`.
     fn resolve_paths(&mut self, folder: &Path) {
+        self.for_each_path(|path| resolve_path(path, folder));
+    }
+
+    /// Calls `change` with each path.
+    pub(super) fn for_each_path(&mut self, mut change: impl FnMut(&mut String)) {
         for cluster in self.clusters.iter_mut().filter_map(|named| named.cluster.as_mut()) {
-            resolve_path(&mut cluster.certificate_authority, folder);
+            cluster.certificate_authority.iter_mut().for_each(&mut change);
         }
         for user in self.auth_infos.iter_mut().filter_map(|named| named.auth_info.as_mut()) {
-            resolve_path(&mut user.client_certificate, folder);
-            resolve_path(&mut user.client_key, folder);
-            resolve_path(&mut user.token_file, folder);
-            if let Some(exec) = &mut user.exec
-                && exec.command.as_deref().is_some_and(|command| command.contains(std::path::is_separator))
-            {
-                // A command without a path separator is searched for in PATH.
-                resolve_path(&mut exec.command, folder);
-            }
+            let files = [&mut user.client_certificate, &mut user.client_key, &mut user.token_file];
+            files.into_iter().flatten().for_each(&mut change);
+            // A command without a path separator is searched for in PATH.
+            let command = user.exec.as_mut().and_then(|exec| exec.command.as_mut());
+            command
+                .filter(|command| command.contains(std::path::is_separator))
+                .into_iter()
+                .for_each(&mut change);
         }
     }
+}
+
+/// Reads one file. Relative paths are unchanged.
+pub(super) fn read_unresolved(path: &Path) -> Result<Kubeconfig, KubeconfigError> {
+    let bytes =
+        std::fs::read(path).map_err(|source| KubeconfigError::Read { path: path.to_owned(), source })?;
+    let origin = path.display().to_string();
+    let text = decode_text(&bytes).ok_or_else(|| KubeconfigError::NotText { origin: origin.clone() })?;
+    parse_kubeconfig(&text, &origin)
 }
 
 /// Reads and merges the files of a list. The list has the separator of `PATH`.
@@ -116,12 +126,14 @@ pub(super) fn read_path_list(list: &OsStr) -> Result<Kubeconfig, KubeconfigError
 }
 
 /// Makes a relative path absolute. The path is relative to `folder`.
-fn resolve_path(field: &mut Option<String>, folder: &Path) {
-    if let Some(path) = field.as_mut().filter(|path| !path.is_empty() && Path::new(path).is_relative())
+fn resolve_path(path: &mut String, folder: &Path) {
+    if !path.is_empty() && Path::new(path.as_str()).is_relative() {
+        // Removes components such as `.`.
+        let absolute: PathBuf = folder.join(path.as_str()).components().collect();
         // The path stays relative if the name of the directory is not UTF-8.
-        && let Some(absolute) = folder.join(&*path).to_str()
-    {
-        absolute.clone_into(path);
+        if let Some(absolute) = absolute.to_str() {
+            absolute.clone_into(path);
+        }
     }
 }
 

@@ -11,6 +11,7 @@ mod incluster;
 mod kubeconfig;
 mod load;
 mod merge;
+mod overrides;
 mod pem;
 mod proxy;
 mod resolve;
@@ -19,6 +20,7 @@ mod secret;
 mod tests;
 mod user;
 mod warning;
+mod write;
 
 pub(crate) use address::{bare_host, has_unusable_port};
 pub use error::{FieldError, InClusterError, InferConfigError, KubeconfigError};
@@ -221,9 +223,13 @@ impl Config {
     /// # Cancel safety
     /// Cancel safe: there are no side effects.
     pub async fn infer() -> Result<Self, InferConfigError> {
-        run_blocking(|| infer_from(Env::process(), None))
+        let inferred = run_blocking(|| infer_from(Env::process(), None))
             .await
-            .map_err(|error| InferConfigError::Kubeconfig(KubeconfigError::Interrupted(error.into())))?
+            .map_err(|error| InferConfigError::Kubeconfig(KubeconfigError::Interrupted(error.into())))?;
+        inferred.map(|mut config| {
+            config.apply_debug_overrides();
+            config
+        })
     }
 
     /// The configuration of a process in a pod; the same as [`incluster_env`](Self::incluster_env).

@@ -9,6 +9,7 @@ use super::{
     pem, proxy,
     user::{AuthInfo, ExecAuthCluster},
 };
+use secrecy::ExposeSecret;
 
 /// The name of the cluster extension that is passed to credential plugins.
 const EXEC_EXTENSION: &str = "client.authentication.k8s.io/exec";
@@ -63,12 +64,10 @@ pub(super) fn resolve(
     let server = server.ok_or(FieldError::Missing).and_then(address::parse_server);
     let mut config = Config::new(server.map_err(|error| of_cluster("server", error))?);
 
-    let authority = pem::load_field(
-        cluster.certificate_authority_data.as_deref(),
-        cluster.certificate_authority.as_deref(),
-    )
-    .and_then(|loaded| loaded.as_ref().map(pem::parse_certificates).transpose())
-    .map_err(|error| of_cluster(authority_field(cluster), error))?;
+    let data = cluster.certificate_authority_data.as_deref();
+    let authority = pem::load_field(data, cluster.certificate_authority.as_deref())
+        .and_then(|loaded| loaded.as_ref().map(pem::parse_certificates).transpose())
+        .map_err(|error| of_cluster(authority_field(cluster), error))?;
     config.root_cert = authority.map(|certificates| certificates.iter().map(|der| der.to_vec()).collect());
     config.accept_invalid_certs = cluster.insecure_skip_tls_verify.unwrap_or(false);
     if config.accept_invalid_certs && config.root_cert.is_some() {
@@ -98,7 +97,7 @@ pub(super) fn resolve(
         return Err(KubeconfigError::Field { origin: selection.origin, what, field, source });
     }
     if let Some(exec) = selection.user.exec.as_mut().filter(|exec| exec.provide_cluster_info) {
-        exec.cluster = Some(exec_cluster(&selection.cluster, &config));
+        exec.cluster = Some(ExecAuthCluster::try_from(&selection.cluster)?);
     }
     config.auth_info = selection.user;
     Ok(config)
@@ -167,23 +166,28 @@ fn select_context(
     }
 }
 
-/// The cluster information for a credential plugin.
-fn exec_cluster(cluster: &Cluster, config: &Config) -> ExecAuthCluster {
-    use base64::{Engine, engine::general_purpose::STANDARD};
-    // The plugin receives the CA bundle inline, even if the kubeconfig has a file.
-    let authority = config.root_cert.iter().flatten().map(|der| {
-        let lines: Vec<_> = STANDARD.encode(der).into_bytes().chunks(64).map(<[u8]>::to_vec).collect();
-        let body = String::from_utf8_lossy(&lines.join(&b'\n')).into_owned();
-        format!("-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n")
-    });
-    let authority: String = authority.collect();
-    let extension = cluster.extensions.iter().flatten().find(|extension| extension.name == EXEC_EXTENSION);
-    ExecAuthCluster {
-        server: cluster.server.clone(),
-        tls_server_name: config.tls_server_name.clone(),
-        insecure_skip_tls_verify: cluster.insecure_skip_tls_verify,
-        certificate_authority_data: (!authority.is_empty()).then(|| STANDARD.encode(authority)),
-        proxy_url: cluster.proxy_url.clone(),
-        config: extension.map(|extension| extension.extension.clone()).filter(|config| !config.is_null()),
+impl TryFrom<&Cluster> for ExecAuthCluster {
+    type Error = KubeconfigError;
+
+    /// Reads the CA bundle of the cluster, if it is in a file: the plugin receives it inline. Blocks on the file system.
+    fn try_from(cluster: &Cluster) -> Result<Self, KubeconfigError> {
+        let data = cluster.certificate_authority_data.as_deref();
+        let authority = pem::load_field(data, cluster.certificate_authority.as_deref());
+        let authority = authority.map_err(|source| KubeconfigError::Field {
+            origin: "the given kubeconfig".to_owned(),
+            what: "the cluster".to_owned(),
+            field: authority_field(cluster),
+            source,
+        })?;
+        let extension =
+            cluster.extensions.iter().flatten().find(|extension| extension.name == EXEC_EXTENSION);
+        Ok(Self {
+            server: cluster.server.clone(),
+            tls_server_name: cluster.tls_server_name.clone().filter(|name| !name.is_empty()),
+            insecure_skip_tls_verify: cluster.insecure_skip_tls_verify,
+            certificate_authority_data: authority.map(|loaded| loaded.bytes.expose_secret().to_vec()),
+            proxy_url: cluster.proxy_url.clone(),
+            config: extension.map(|extension| extension.extension.clone()).filter(|config| !config.is_null()),
+        })
     }
 }

@@ -84,9 +84,9 @@ impl fmt::Debug for Redacted {
 }
 
 /// Shows the keys of a map and hides its values.
-pub(super) struct KeysOnly<'a, V>(pub(super) &'a BTreeMap<String, V>);
+pub(super) struct KeysOnly<'a, K, V>(pub(super) &'a BTreeMap<K, V>);
 
-impl<V> fmt::Debug for KeysOnly<'_, V> {
+impl<K: fmt::Debug, V> fmt::Debug for KeysOnly<'_, K, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_map().entries(self.0.keys().map(|key| (key, Redacted))).finish()
     }

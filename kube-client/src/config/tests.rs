@@ -506,3 +506,53 @@ fn errors_name_missing_or_invalid_files_of_a_service_account() {
             .contains("KUBERNETES_SERVICE_PORT `x`")
     );
 }
+
+#[test]
+fn a_plugin_gets_the_content_of_the_ca_file_and_the_extension() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("ca.crt");
+    fs::write(&file, "PEM").unwrap();
+    let cluster: Cluster = yaml_serde::from_str(&format!(
+        "{{server: 'https://x', certificate-authority: '{}', tls-server-name: n, proxy-url: 'http://p',\n\
+         extensions: [{{name: client.authentication.k8s.io/exec, extension: {{a: 1}}}}]}}",
+        file.display()
+    ))
+    .unwrap();
+    let information = ExecAuthCluster::try_from(&cluster).unwrap();
+    assert_eq!(information.certificate_authority_data.as_deref(), Some(&b"PEM"[..]));
+    let json = serde_json::to_value(&information).unwrap();
+    let expected = serde_json::json!({
+        "server": "https://x", "tls-server-name": "n", "proxy-url": "http://p", "config": {"a": 1},
+        "certificate-authority-data": "UEVN",
+    });
+    assert_eq!(json, expected);
+    let back: ExecAuthCluster = serde_json::from_value(json).unwrap();
+    assert_eq!(back.certificate_authority_data, information.certificate_authority_data);
+    let missing = Cluster { certificate_authority: Some("/no/ca".into()), ..Cluster::default() };
+    assert!(error_chain(&ExecAuthCluster::try_from(&missing).unwrap_err()).contains("/no/ca"));
+}
+
+#[test]
+fn variables_override_the_configuration_for_debugging() {
+    let variable = |url: &'static str| {
+        move |name: &str| match name {
+            "KUBE_RS_DEBUG_IMPERSONATE_USER" => Some(OsString::from("jane")),
+            "KUBE_RS_DEBUG_IMPERSONATE_GROUP" => Some(OsString::from("a, b")),
+            "KUBE_RS_DEBUG_OVERRIDE_URL" => Some(OsString::from(url)),
+            _ => None,
+        }
+    };
+    let overridden = |url| {
+        let mut config = Config::new("https://10.0.0.1/".parse().unwrap());
+        config.override_from(Env::from_lookup(&variable(url)));
+        config
+    };
+    let config = overridden("http://localhost:8001");
+    assert_eq!(config.cluster_url, "http://localhost:8001/");
+    assert_eq!(config.auth_info.impersonate.as_deref(), Some("jane"));
+    assert_eq!(config.auth_info.impersonate_groups.unwrap(), ["a", "b"]);
+    assert_eq!(overridden("localhost:8001").cluster_url, "https://10.0.0.1/");
+    let mut config = Config::new("https://10.0.0.1/".parse().unwrap());
+    config.override_from(Env::from_lookup(&empty_environment));
+    assert!(config.auth_info.impersonate.is_none() && config.auth_info.impersonate_groups.is_none());
+}

@@ -5,17 +5,14 @@
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::{
-    collections::{BTreeMap, HashMap},
-    fmt,
-};
+use std::{collections::HashMap, fmt};
 
 use super::{
     decode::{
-        environment_variables, extra_attributes, map_with_null_values, optional_list_with_null_elements,
-        yaml_bool_or_false,
+        base64_bytes, environment_variables, extra_attributes, map_with_null_values,
+        optional_list_with_null_elements, sorted, sorted_option, yaml_bool_or_false,
     },
-    kubeconfig::UnknownKeys,
+    kubeconfig::{NamedExtension, UnknownKeys},
     secret::{self, KeysOnly, presence},
 };
 use crate::core::null_as_default;
@@ -29,6 +26,9 @@ pub struct NamedAuthInfo {
     /// The credentials of the user.
     #[serde(rename = "user", skip_serializing_if = "Option::is_none")]
     pub auth_info: Option<AuthInfo>,
+    /// Keys without a field in this type.
+    #[serde(flatten)]
+    pub other: UnknownKeys,
 }
 
 /// The credentials of a client, and the user that it impersonates.
@@ -79,9 +79,10 @@ pub struct AuthInfo {
         rename = "as-user-extra",
         default,
         deserialize_with = "extra_attributes",
+        serialize_with = "sorted_option",
         skip_serializing_if = "Option::is_none"
     )]
-    pub impersonate_extra: Option<BTreeMap<String, Vec<String>>>,
+    pub impersonate_user_extra: Option<HashMap<String, Vec<String>>>,
     /// An auth provider, the predecessor of credential plugins. Reading and writing a kubeconfig preserves this
     /// field; building a client with an auth provider is an error.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -89,7 +90,14 @@ pub struct AuthInfo {
     /// A credential plugin.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exec: Option<ExecConfig>,
-    /// Keys without a field in this type, such as `extensions`.
+    /// Additional data of other tools.
+    #[serde(
+        default,
+        deserialize_with = "optional_list_with_null_elements",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub extensions: Option<Vec<NamedExtension>>,
+    /// Keys without a field in this type.
     #[serde(flatten)]
     pub other: UnknownKeys,
 }
@@ -108,9 +116,13 @@ impl fmt::Debug for AuthInfo {
             .field("impersonate", &self.impersonate)
             .field("impersonate_uid", &self.impersonate_uid)
             .field("impersonate_groups", &self.impersonate_groups)
-            .field("impersonate_extra", &self.impersonate_extra)
+            .field("impersonate_user_extra", &self.impersonate_user_extra)
             .field("auth_provider", &self.auth_provider)
             .field("exec", &self.exec)
+            .field(
+                "extensions",
+                &self.extensions.iter().flatten().map(|extension| &extension.name).collect::<Vec<_>>(),
+            )
             .field("other", &KeysOnly(&self.other))
             .finish()
     }
@@ -123,8 +135,8 @@ pub struct AuthProviderConfig {
     #[serde(default, deserialize_with = "null_as_default")]
     pub name: String,
     /// The settings of the auth provider, which may include tokens.
-    #[serde(default, deserialize_with = "map_with_null_values")]
-    pub config: BTreeMap<String, String>,
+    #[serde(default, deserialize_with = "map_with_null_values", serialize_with = "sorted")]
+    pub config: HashMap<String, String>,
     /// Keys without a field in this type.
     #[serde(flatten)]
     pub other: UnknownKeys,
@@ -134,7 +146,7 @@ impl fmt::Debug for AuthProviderConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AuthProviderConfig")
             .field("name", &self.name)
-            .field("config", &KeysOnly(&self.config))
+            .field("config", &KeysOnly(&self.config.iter().collect()))
             .field("other", &KeysOnly(&self.other))
             .finish()
     }
@@ -209,7 +221,17 @@ pub enum ExecInteractiveMode {
     Always,
 }
 
-/// The cluster information for a credential plugin.
+/// The cluster information for a credential plugin. `ExecAuthCluster::try_from` builds it from a [`Cluster`], and reads
+/// its CA bundle.
+///
+/// ```
+/// use kube_client::config::{Cluster, ExecAuthCluster};
+///
+/// let cluster = Cluster { server: Some("https://10.0.0.1:6443".into()), ..Cluster::default() };
+/// let information = ExecAuthCluster::try_from(&cluster)?;
+/// assert_eq!(information.server, cluster.server);
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct ExecAuthCluster {
@@ -222,9 +244,9 @@ pub struct ExecAuthCluster {
     /// Whether any certificate of the server is accepted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub insecure_skip_tls_verify: Option<bool>,
-    /// The CA bundle, PEM in base64.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub certificate_authority_data: Option<String>,
+    /// The CA bundle in PEM. In the file format it is in base64.
+    #[serde(default, with = "base64_bytes", skip_serializing_if = "Option::is_none")]
+    pub certificate_authority_data: Option<Vec<u8>>,
     /// The proxy URL of the cluster.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub proxy_url: Option<String>,

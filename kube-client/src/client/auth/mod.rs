@@ -13,7 +13,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use secrecy::{ExposeSecret, SecretString};
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
     config::AuthInfo,
@@ -116,7 +116,7 @@ pub(super) fn impersonation_headers(user: &AuthInfo) -> Result<HeaderMap> {
     let Some(name) = user.impersonate.as_deref().filter(|name| !name.is_empty()) else {
         let more = user.impersonate_uid.is_some()
             || user.impersonate_groups.as_ref().is_some_and(|groups| !groups.is_empty())
-            || user.impersonate_extra.as_ref().is_some_and(|extra| !extra.is_empty());
+            || user.impersonate_user_extra.as_ref().is_some_and(|extra| !extra.is_empty());
         if more {
             return Err(auth_error(
                 "as-uid, as-groups and as-user-extra need `as`: set the user to impersonate".to_owned(),
@@ -138,7 +138,8 @@ pub(super) fn impersonation_headers(user: &AuthInfo) -> Result<HeaderMap> {
     for group in user.impersonate_groups.iter().flatten() {
         add("impersonate-group".to_owned(), group)?;
     }
-    for (key, values) in user.impersonate_extra.iter().flatten() {
+    let extra: BTreeMap<_, _> = user.impersonate_user_extra.iter().flatten().collect();
+    for (key, values) in extra {
         let key = utf8_percent_encode(key, EXTRA_KEY_ENCODE_SET);
         for value in values {
             add(format!("impersonate-extra-{key}").to_ascii_lowercase(), value)?;

@@ -58,7 +58,7 @@ async fn the_default_stack_adds_address_headers_and_credentials() {
         config.auth_info.impersonate = Some("jane".into());
         config.auth_info.impersonate_uid = Some("7".into());
         config.auth_info.impersonate_groups = Some(vec!["a".into(), "b".into()]);
-        config.auth_info.impersonate_extra = Some([("acme.com/x".into(), vec!["1".into()])].into());
+        config.auth_info.impersonate_user_extra = Some([("acme.com/x".into(), vec!["1".into()])].into());
         config.headers.push((http::HeaderName::from_static("x-own"), http::HeaderValue::from_static("1")));
     })
     .await;

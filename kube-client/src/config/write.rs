@@ -1,0 +1,167 @@
+//! Writes a [`Kubeconfig`] to a file: under the lock that kubectl uses, and by replacing the file.
+
+use std::{
+    fs::{self, OpenOptions},
+    io::{self, Write},
+    path::{Path, PathBuf},
+    thread,
+    time::Duration,
+};
+
+use super::{error::KubeconfigError, kubeconfig::Kubeconfig, load};
+
+/// The pause between two attempts to take the lock, and the number of attempts: five seconds in total.
+const LOCK_PAUSE: Duration = Duration::from_millis(50);
+const LOCK_ATTEMPTS: u32 = 100;
+
+impl Kubeconfig {
+    /// Writes the kubeconfig to a file, which is created or replaced. Paths in the directory of the file are written
+    /// relative to it, as by kubectl. To change a file that other programs write, too, use [`edit`](Self::edit).
+    ///
+    /// The file is replaced as a whole: a reader never sees a part of it. Only its owner can read a new file. Comments
+    /// and the order of keys are lost; unknown keys are kept. Other programs that use the lock of kubectl, the file
+    /// `<path>.lock`, do not write at the same time.
+    ///
+    /// Blocks on the file system, and up to five seconds on the lock.
+    ///
+    /// # Errors
+    /// If the file cannot be written, or stays locked.
+    ///
+    /// ```
+    /// use kube_client::config::Kubeconfig;
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let path = folder.path().join("config");
+    /// let kubeconfig = Kubeconfig::from_yaml("current-context: staging")?;
+    /// kubeconfig.write_to(&path)?;
+    /// assert_eq!(Kubeconfig::read_from(&path)?.current_context.as_deref(), Some("staging"));
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn write_to<P: AsRef<Path>>(&self, path: P) -> Result<(), KubeconfigError> {
+        let path = path.as_ref();
+        let fail = |source| KubeconfigError::Write { path: path.to_owned(), source };
+        let mut relative = self.clone();
+        if let Some(folder) = std::path::absolute(path).map_err(fail)?.parent() {
+            fs::create_dir_all(folder).map_err(fail)?;
+            relative.make_relative(folder);
+        }
+        let text = relative.to_yaml().map_err(fail)?;
+        let _lock = Lock::take(path)?;
+        replace(path, &text).map_err(fail)
+    }
+
+    /// Changes a file: reads it, calls `change` with its content, and writes the result, all under the lock. If the file
+    /// does not exist, `change` gets an empty kubeconfig. An unchanged file is not written.
+    ///
+    /// Paths are as in the file. Otherwise as [`write_to`](Self::write_to).
+    ///
+    /// # Errors
+    /// As for [`read_from`](Self::read_from) and [`write_to`](Self::write_to).
+    ///
+    /// ```
+    /// use kube_client::config::Kubeconfig;
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let path = folder.path().join("config");
+    /// Kubeconfig::edit(&path, |kubeconfig| kubeconfig.current_context = Some("staging".into()))?;
+    /// # assert_eq!(Kubeconfig::read_from(&path)?.current_context.as_deref(), Some("staging"));
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn edit<P: AsRef<Path>, T>(
+        path: P,
+        change: impl FnOnce(&mut Self) -> T,
+    ) -> Result<T, KubeconfigError> {
+        let path = path.as_ref();
+        let fail = |source| KubeconfigError::Write { path: path.to_owned(), source };
+        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            fs::create_dir_all(folder).map_err(fail)?;
+        }
+        let _lock = Lock::take(path)?;
+        let mut kubeconfig = match load::read_unresolved(path) {
+            Err(KubeconfigError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                Self::default()
+            }
+            read => read?,
+        };
+        let before = kubeconfig.to_yaml().map_err(fail)?;
+        let result = change(&mut kubeconfig);
+        let after = kubeconfig.to_yaml().map_err(fail)?;
+        if before != after {
+            replace(path, &after).map_err(fail)?;
+        }
+        Ok(result)
+    }
+
+    /// The text of a file, with kind and API version.
+    fn to_yaml(&self) -> io::Result<String> {
+        let mut complete = self.clone();
+        complete.kind.get_or_insert_with(|| "Config".to_owned());
+        complete.api_version.get_or_insert_with(|| "v1".to_owned());
+        yaml_serde::to_string(&complete).map_err(io::Error::other)
+    }
+
+    /// Makes absolute paths below `folder` relative to it.
+    fn make_relative(&mut self, folder: &Path) {
+        self.for_each_path(|path| {
+            let Some(relative) = Path::new(path.as_str()).strip_prefix(folder).ok().and_then(Path::to_str)
+            else {
+                return;
+            };
+            // A command without a path separator would be searched for in `PATH`.
+            let is_name = !relative.contains(std::path::is_separator);
+            *path = if is_name { format!("./{relative}") } else { relative.to_owned() };
+        });
+    }
+}
+
+/// The lock of a file, which is the existence of `<path>.lock`. Released when this value is dropped.
+struct Lock(PathBuf);
+
+impl Lock {
+    fn take(path: &Path) -> Result<Self, KubeconfigError> {
+        let mut lock = path.as_os_str().to_owned();
+        lock.push(".lock");
+        let lock = PathBuf::from(lock);
+        for _ in 0..LOCK_ATTEMPTS {
+            match OpenOptions::new().write(true).create_new(true).open(&lock) {
+                Ok(_) => return Ok(Self(lock)),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => thread::sleep(LOCK_PAUSE),
+                Err(source) => return Err(KubeconfigError::Write { path: lock, source }),
+            }
+        }
+        Err(KubeconfigError::Locked { lock })
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_file(&self.0) {
+            tracing::warn!(%error, path = %self.0.display(), "cannot remove the lock of a kubeconfig: remove it");
+        }
+    }
+}
+
+/// Replaces the content of a file. A symbolic link stays, and its target is replaced.
+fn replace(path: &Path, text: &str) -> io::Result<()> {
+    let (target, permissions) = match fs::canonicalize(path) {
+        Ok(target) => {
+            let permissions = fs::metadata(&target)?.permissions();
+            (target, Some(permissions))
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => (std::path::absolute(path)?, None),
+        Err(error) => return Err(error),
+    };
+    let folder = target.parent().ok_or_else(|| io::Error::other("the path is not that of a file"))?;
+    // Only the owner can read the new file, whose name is random.
+    let mut next = tempfile::NamedTempFile::new_in(folder)?;
+    next.write_all(text.as_bytes())?;
+    if let Some(permissions) = permissions {
+        next.as_file().set_permissions(permissions)?;
+    }
+    next.as_file().sync_all()?;
+    next.persist(&target).map_err(|error| error.error)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;
