@@ -3,26 +3,20 @@
 //! From the outermost: tracing, warnings, retries, address, headers, credentials, time limits, transport. The layers of
 //! [`ClientBuilder::with_layer`] are outside of all these.
 
-use http::{HeaderMap, HeaderValue, Request, Response, Uri, header, uri::Scheme};
-use percent_encoding::percent_decode_str;
-use rustls::ClientConfig;
-use rustls_pki_types::ServerName;
-use std::{
-    net::IpAddr,
-    sync::{Arc, OnceLock},
-};
+use http::{Request, Response};
+use std::sync::{Arc, OnceLock};
 use tower::{Layer, Service, ServiceExt};
 
 use super::{
     Client, HttpService,
-    auth::{self, AuthLayer, Credentials},
+    auth::{self, AuthLayer, CertificateFiles, Credentials, Hooks},
     body::Body,
     middleware::{BaseUriLayer, HeadersLayer, RetryLayer, TimeoutLayer, TraceLayer, WarningLayer},
-    tls::{self, ClientIdentity, Trust},
-    transport::{Connector, Dial, Limits, PoolSettings, Tls, Transport, http1_only},
+    settings, tls,
+    transport::{Connector, Dial, Tls, Transport},
 };
 use crate::{
-    config::{Config, DEFAULT_MAX_OBJECT_BYTES, HttpVersions, bare_host, has_unusable_port},
+    config::{Config, DEFAULT_MAX_OBJECT_BYTES},
     error::{BoxError, Error, Result, TransportKind},
 };
 
@@ -111,9 +105,13 @@ impl ClientBuilder<HttpService> {
         B: http_body::Body<Data = bytes::Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        let base = base_uri_layer(config)?;
-        let credentials = Credentials::new(&config.auth_info, Box::new(|_| Ok(()))).map_err(Error::config)?;
-        reject_credentials_over_plain_http(config, has_credentials(config, &credentials))?;
+        let base = settings::base_uri_layer(config)?;
+        let hooks = Hooks { on_certificate: Box::new(|_| Ok(())), files: None };
+        let credentials = auth::credentials(config, hooks).map_err(Error::config)?;
+        settings::reject_credentials_over_plain_http(
+            config,
+            settings::has_credentials(config, &credentials),
+        )?;
         build_stack(config, &base, credentials, HttpService::new(service).map_err(to_transport_error))
     }
 }
@@ -128,41 +126,46 @@ impl TryFrom<Config> for ClientBuilder<HttpService> {
     /// If the configuration cannot be used: a certificate, a key, a token file, an address, or a setting that is not
     /// supported.
     fn try_from(config: Config) -> Result<Self> {
-        let base = base_uri_layer(&config)?;
-        let identity = Arc::new(ClientIdentity::default());
-        let has_certificate = set_identity(&config, &identity)?;
-        let tls = tls_settings(&config, identity.clone())?;
-        let limits = Limits {
-            connect: config.connect_timeout,
-            tls: config.tls_timeout,
-            write: config.write_timeout,
-            keepalive: config.tcp_keepalive,
-        };
-        let pool = PoolSettings {
-            idle_timeout: config.pool_idle_timeout,
-            max_age: config.max_connection_age,
-            offers_http2: config.http_versions == HttpVersions::Negotiate,
-        };
-        let connector = Connector::new(parse_proxy(config.proxy_url.as_ref())?, tls, limits);
-        let transport = Transport::new(connector, pool);
+        let base = settings::base_uri_layer(&config)?;
+        let identity = settings::identity(&config)?;
+        let (resolver, has_certificate) = (identity.resolver.clone(), identity.chain.is_some());
+        let mut tls =
+            settings::uses_tls(&config)?.then(|| settings::tls_settings(&config, identity)).transpose()?;
+        let files = tls.as_mut().and_then(|tls| tls.files.take());
+        let tls = tls.map(settings::ServerTls::into_transport);
+        let transport = transport(&config, settings::proxy_settings(config.proxy_url.as_ref())?, tls);
 
-        // A connection keeps the certificate of its handshake: a changed certificate requires new connections.
+        // A connection keeps the certificates of its handshake: changed certificates require new connections.
+        let transport_to_renew = transport.clone();
+        let files = files.map(|files| CertificateFiles {
+            reload: Arc::new(move || {
+                let (has_changed, outcome) = files.reload();
+                if has_changed {
+                    transport_to_renew.renew();
+                }
+                (has_changed, outcome)
+            }),
+            is_rejected: tls::is_certificate_rejected,
+        });
         let transport_to_renew = transport.clone();
         let first_certificate = OnceLock::new();
         let on_certificate = Box::new(move |certificate| {
-            identity.set(certificate).map_err(BoxError::from)?;
+            resolver.set(certificate).map_err(BoxError::from)?;
             if first_certificate.set(()).is_err() {
                 transport_to_renew.renew();
             }
             Ok(())
         });
-        let credentials = Credentials::new(&config.auth_info, on_certificate).map_err(Error::config)?;
-        reject_credentials_over_plain_http(
-            &config,
-            has_certificate || has_credentials(&config, &credentials),
-        )?;
+        let hooks = Hooks { on_certificate, files };
+        let credentials = auth::credentials(&config, hooks).map_err(Error::config)?;
+        let has_credentials = has_certificate || settings::has_credentials(&config, &credentials);
+        settings::reject_credentials_over_plain_http(&config, has_credentials)?;
         build_stack(&config, &base, credentials, transport)
     }
+}
+
+fn transport(config: &Config, dial: Dial, tls: Option<Tls>) -> Transport {
+    Transport::new(Connector::new(dial, tls, settings::limits(config)), settings::pool(config))
 }
 
 /// Adds the layers of the default stack to a transport.
@@ -178,8 +181,8 @@ where
 {
     let timeouts = TimeoutLayer { response: config.response_timeout, idle: config.read_timeout };
     let service = timeouts.layer(transport);
-    let service = AuthLayer(credentials).layer(service);
-    let service = HeadersLayer::new(default_headers(config)?).layer(service);
+    let service = AuthLayer::new(credentials).layer(service);
+    let service = HeadersLayer::new(settings::default_headers(config)?).layer(service);
     let service = base.layer(service);
     let service = RetryLayer(config.retry).layer(service);
     let service = WarningLayer(config.warning_handler.clone()).layer(service);
@@ -187,21 +190,6 @@ where
     let mut builder = ClientBuilder::new(HttpService::new(service), config.default_namespace.as_str());
     builder.max_object_bytes = config.max_object_bytes;
     Ok(builder)
-}
-
-/// The layer that prepends the server's address, which must be complete and without userinfo.
-fn base_uri_layer(config: &Config) -> Result<BaseUriLayer> {
-    // Errors and logs contain the authority of the server. With userinfo they would contain a password.
-    if config.cluster_url.authority().is_some_and(|authority| authority.as_str().contains('@')) {
-        return Err(config_error(
-            "cluster_url must not hold a user name or a password: give them in Config::auth_info",
-        ));
-    }
-    if has_unusable_port(&config.cluster_url) {
-        return Err(config_error("cluster_url has a port that is not a number up to 65535"));
-    }
-    BaseUriLayer::new(&config.cluster_url)
-        .ok_or_else(|| config_error("cluster_url needs a scheme and a host, such as https://10.0.0.1:6443"))
 }
 
 /// Converts an error of a custom transport, unless it is an [`Error`], to a broken connection, so that reads are
@@ -212,125 +200,4 @@ fn to_transport_error(error: BoxError) -> BoxError {
     }
     let what = "the service under the client's stack failed".to_owned();
     Error::Transport { kind: TransportKind::Broken, what, source: Some(error) }.into()
-}
-
-/// Sets `identity` to the client certificate of the configuration. Returns whether the configuration has one.
-fn set_identity(config: &Config, identity: &ClientIdentity) -> Result<bool> {
-    let found =
-        config.auth_info.identity().map_err(|(field, error)| UnusableField::error(field, error.into()))?;
-    let Some(found) = found else { return Ok(false) };
-    identity.set(found).map_err(|error| UnusableField::error("client-key", error.into()))?;
-    Ok(true)
-}
-
-/// The TLS settings; `None` for an `http` address.
-fn tls_settings(config: &Config, identity: Arc<ClientIdentity>) -> Result<Option<Tls>> {
-    match config.cluster_url.scheme() {
-        Some(scheme) if *scheme == Scheme::HTTP => return Ok(None),
-        Some(scheme) if *scheme == Scheme::HTTPS => {}
-        _ => return Err(config_error("cluster_url must begin with https:// or http://")),
-    }
-    let trust = match &config.root_cert {
-        Some(_) if config.accept_invalid_certs => {
-            return Err(config_error(
-                "root_cert is not allowed with accept_invalid_certs, which would ignore it: set only one of the two",
-            ));
-        }
-        None if config.accept_invalid_certs => Trust::All,
-        Some(authorities) => Trust::Authorities(authorities),
-        None => Trust::System,
-    };
-    let server_name = config.tls_server_name.clone().map(ServerName::try_from).transpose();
-    let server_name = server_name.map_err(|error| UnusableField::error("tls-server-name", error.into()))?;
-    Ok(Some(Tls::new(tls::client_config(&trust, identity)?, server_name, tls::explain)))
-}
-
-/// Parses the address of the proxy. Without a proxy, the client connects to the server directly.
-fn parse_proxy(proxy: Option<&Uri>) -> Result<Dial> {
-    let Some(proxy) = proxy else { return Ok(Dial::Direct) };
-    let authority = proxy.authority().ok_or_else(|| config_error("proxy_url needs a host"))?;
-    if has_unusable_port(proxy) {
-        return Err(config_error("proxy_url has a port that is not a number up to 65535"));
-    }
-    let login = authority.as_str().rsplit_once('@').map(|(login, _)| {
-        let (name, password) = login.split_once(':').unwrap_or((login, ""));
-        let decode = |text| percent_decode_str(text).decode_utf8_lossy().into_owned();
-        (decode(name), decode(password))
-    });
-    let address = |port: u16| {
-        let port = proxy.port_u16().unwrap_or(port);
-        let scheme = if proxy.scheme() == Some(&Scheme::HTTPS) { "https" } else { "http" };
-        format!("{scheme}://{}:{port}", authority.host())
-            .parse::<Uri>()
-            .map_err(|error| UnusableField::error("proxy_url", error.into()))
-    };
-    let http_proxy = |port, tls: Option<Arc<ClientConfig>>| {
-        let authorization =
-            login.as_ref().map(|(name, password)| auth::proxy_authorization(name, password)).transpose();
-        Ok(Dial::Http { proxy: address(port)?, authorization: authorization.map_err(Error::config)?, tls })
-    };
-    match proxy.scheme_str() {
-        Some("http") => http_proxy(80, None),
-        Some("https") => {
-            let config = tls::client_config(&Trust::System, Arc::default())?;
-            http_proxy(443, Some(http1_only(config)))
-        }
-        // As in Go, the proxy resolves the host names with both schemes.
-        Some("socks5" | "socks5h") => Ok(Dial::Socks5 { proxy: address(1080)?, login }),
-        _ => Err(config_error("proxy_url must begin with http://, https://, socks5:// or socks5h://")),
-    }
-}
-
-/// Whether requests contain credentials in their headers.
-fn has_credentials(config: &Config, credentials: &Credentials) -> bool {
-    credentials.may_send_authorization()
-        || config.headers.iter().any(|(name, _)| *name == header::AUTHORIZATION)
-}
-
-/// Rejects credentials over plain `http`, except to a loopback address or with `allow_insecure_auth`.
-fn reject_credentials_over_plain_http(config: &Config, has_credentials: bool) -> Result<()> {
-    let host = bare_host(&config.cluster_url);
-    let local = host == "localhost" || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
-    let plain = config.cluster_url.scheme() == Some(&Scheme::HTTP);
-    if plain && has_credentials && !local && !config.allow_insecure_auth {
-        return Err(config_error(
-            "credentials would be sent in the clear: use https:// in the cluster's address, remove the user's \
-             credentials, or set Config::allow_insecure_auth",
-        ));
-    }
-    Ok(())
-}
-
-/// The headers to add to every request.
-fn default_headers(config: &Config) -> Result<HeaderMap> {
-    let mut headers = auth::impersonation_headers(&config.auth_info).map_err(Error::config)?;
-    for (name, value) in &config.headers {
-        headers.append(name, value.clone());
-    }
-    headers.entry(header::USER_AGENT).or_insert(HeaderValue::from_static(concat!(
-        env!("CARGO_PKG_NAME"),
-        "/",
-        env!("CARGO_PKG_VERSION")
-    )));
-    Ok(headers)
-}
-
-/// The error for a configuration that cannot be used.
-fn config_error(what: &'static str) -> Error {
-    Error::config(what)
-}
-
-/// A field of the configuration that cannot be used.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot use {field}")]
-struct UnusableField {
-    field: &'static str,
-    source: BoxError,
-}
-
-impl UnusableField {
-    /// The error of a client whose configuration has this unusable field.
-    fn error(field: &'static str, source: BoxError) -> Error {
-        Error::config(Self { field, source })
-    }
 }

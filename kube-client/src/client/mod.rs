@@ -14,6 +14,7 @@ mod request_line;
 mod response;
 pub mod scope;
 mod service;
+mod settings;
 #[cfg(test)]
 mod tests;
 mod tls;
@@ -48,6 +49,15 @@ use request_line::RequestLine;
 ///
 /// All clones share connections and credentials. Each request passes through the stack on the caller's task, so that
 /// requests do not wait for each other.
+///
+/// # Renewed credentials
+/// Tokens, and files of tokens, client certificates, keys and trusted authorities, are renewed while the client is in
+/// use. A token file is read again every 50 s, and a credential plugin runs shortly
+/// before the expiry of its credentials. Requests check the files of certificates every 10 s. After a change, new
+/// connections use the new certificates, no request uses an older connection, and requests in flight continue.
+///
+/// If the server rejects credentials with 401, or one side rejects a certificate in the TLS handshake, the credentials
+/// are renewed once for all requests that used them, and these requests are sent once more: they had no effect.
 ///
 /// # Cancel safety
 /// Dropping the future of a request, or the body of its response, cancels the request. The server may already have

@@ -3,6 +3,7 @@
 //! It must not open connections or resolve names.
 
 use http::{Uri, uri};
+use std::net::IpAddr;
 
 use super::error::FieldError;
 
@@ -25,6 +26,12 @@ pub(super) fn parse_server(text: &str) -> Result<Uri, FieldError> {
 pub(crate) fn bare_host(address: &Uri) -> &str {
     let host = address.host().unwrap_or_default();
     host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
+}
+
+/// Whether the address is that of this machine.
+pub(crate) fn is_loopback(address: &Uri) -> bool {
+    let host = bare_host(address);
+    host == "localhost" || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
 }
 
 /// Parses a proxy's address. The default scheme is `http`.

@@ -50,6 +50,11 @@ impl Env<'_> {
         self.non_empty("KUBECONFIG")
     }
 
+    /// `PATH`: the directories in which commands are searched for.
+    pub(super) fn search_path(self) -> Option<OsString> {
+        self.non_empty("PATH")
+    }
+
     /// The path of the kubeconfig in the home directory. The file may not exist.
     pub(super) fn home_kubeconfig(self) -> Option<PathBuf> {
         let home = self

@@ -57,7 +57,10 @@ pub(super) fn load_service_account(
     if let Some(namespace) = namespace(env, folder) {
         config.default_namespace = namespace;
     }
-    config.root_cert = certificate_authority(folder.join("ca.crt"))?;
+    let authority = folder.join("ca.crt");
+    if let Some(certificates) = certificate_authority(authority.clone())? {
+        config.set_root_cert_of_file(certificates, authority);
+    }
     config.auth_info =
         AuthInfo { token_file: Some(token_file.to_string_lossy().into_owned()), ..AuthInfo::default() };
     Ok(config)

@@ -13,6 +13,7 @@ mod load;
 mod merge;
 mod overrides;
 mod pem;
+mod plugin_policy;
 mod proxy;
 mod resolve;
 mod secret;
@@ -22,10 +23,11 @@ mod user;
 mod warning;
 mod write;
 
-pub(crate) use address::{bare_host, has_unusable_port};
+pub(crate) use address::{bare_host, has_unusable_port, is_loopback};
 pub use error::{FieldError, InClusterError, InferConfigError, KubeconfigError};
 pub use kubeconfig::{Cluster, Context, Kubeconfig, NamedCluster, NamedContext, NamedExtension, Preferences};
-pub(crate) use pem::{Identity, identity_from_pem};
+pub(crate) use pem::{Identity, identity_from_pem, read_certificates};
+pub use plugin_policy::CredentialPluginPolicy;
 pub use resolve::KubeConfigOptions;
 pub use user::{
     AuthInfo, AuthProviderConfig, ExecAuthCluster, ExecConfig, ExecInteractiveMode, NamedAuthInfo,
@@ -34,7 +36,11 @@ pub use warning::{Warning, WarningHandler};
 
 use env::Env;
 use http::{HeaderName, HeaderValue, Uri};
-use std::{fmt, path::Path, time::Duration};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 /// The default of [`Config::max_object_bytes`]. etcd limits objects to about 1.5 MiB; aggregated API servers may have
 /// higher limits.
@@ -56,6 +62,11 @@ pub struct Config {
     pub default_namespace: String,
     /// The trusted certificate authorities, in DER form; `None` is the system's CA bundle.
     pub root_cert: Option<Vec<Vec<u8>>>,
+    /// The PEM file of the trusted certificate authorities, if they are in a file.
+    ///
+    /// The file is read again while the client is in use: see [`Client`](crate::Client). It is ignored if `root_cert` is
+    /// set to other certificates than those that this configuration was read with.
+    pub root_cert_file: Option<PathBuf>,
     /// The longest wait for name lookup and a TCP connection (default 10 s).
     pub connect_timeout: Option<Duration>,
     /// The longest wait for the TLS handshake (default 10 s).
@@ -90,6 +101,8 @@ pub struct Config {
     pub accept_invalid_certs: bool,
     /// The credentials, and the user to impersonate.
     pub auth_info: AuthInfo,
+    /// Which credential plugins may be started (default: all).
+    pub credential_plugin_policy: CredentialPluginPolicy,
     /// Whether credentials may be sent over plain `http` to an address other than loopback.
     pub allow_insecure_auth: bool,
     /// Whether to request uncompressed responses. No effect: this client never requests compression.
@@ -105,6 +118,8 @@ pub struct Config {
     /// Receives the warnings of the API server, such as those about deprecated APIs and unknown fields (default:
     /// [`WarningHandler::log_once`]).
     pub warning_handler: WarningHandler,
+    /// The certificates that `root_cert_file` contained when `root_cert` was set to them.
+    root_cert_of_file: Option<Vec<Vec<u8>>>,
 }
 
 /// The versions of HTTP that a client uses.
@@ -189,6 +204,7 @@ impl Config {
             cluster_url,
             default_namespace: "default".to_owned(),
             root_cert: None,
+            root_cert_file: None,
             connect_timeout: seconds(10),
             tls_timeout: seconds(10),
             response_timeout: seconds(65),
@@ -201,6 +217,7 @@ impl Config {
             max_connection_age: None,
             accept_invalid_certs: false,
             auth_info: AuthInfo::default(),
+            credential_plugin_policy: CredentialPluginPolicy::default(),
             allow_insecure_auth: false,
             disable_compression: false,
             proxy_url: None,
@@ -208,7 +225,30 @@ impl Config {
             headers: Vec::new(),
             warning_handler: WarningHandler::log_once(),
             retry: RetryPolicy::default(),
+            root_cert_of_file: None,
         }
+    }
+
+    /// Sets the trusted certificate authorities, and the file that contains them.
+    fn set_root_cert_of_file(&mut self, certificates: Vec<Vec<u8>>, path: PathBuf) {
+        self.root_cert_of_file = Some(certificates.clone());
+        self.root_cert = Some(certificates);
+        self.root_cert_file = Some(path);
+    }
+
+    /// The trusted certificate authorities; `None` is the system's CA bundle. Reads the file if only
+    /// [`root_cert_file`](Self::root_cert_file) is set.
+    pub(crate) fn authorities(&self) -> Result<Option<Vec<Vec<u8>>>, FieldError> {
+        match (&self.root_cert, &self.root_cert_file) {
+            (None, Some(path)) => read_certificates(path).map(Some),
+            (authorities, _) => Ok(authorities.clone()),
+        }
+    }
+
+    /// The file of the trusted certificate authorities, if they are those of the file.
+    pub(crate) fn authority_file(&self) -> Option<&Path> {
+        let is_other = self.root_cert.is_some() && self.root_cert != self.root_cert_of_file;
+        self.root_cert_file.as_deref().filter(|_| !is_other)
     }
 
     /// Detects the configuration: the files of `KUBECONFIG`, otherwise `~/.kube/config`, otherwise the pod's service
@@ -314,6 +354,7 @@ impl fmt::Debug for Config {
             .field("cluster_url", &shown(&self.cluster_url))
             .field("default_namespace", &self.default_namespace)
             .field("root_cert", &self.root_cert.as_ref().map(Vec::len))
+            .field("root_cert_file", &self.root_cert_file)
             .field("connect_timeout", &self.connect_timeout)
             .field("tls_timeout", &self.tls_timeout)
             .field("response_timeout", &self.response_timeout)
@@ -326,6 +367,7 @@ impl fmt::Debug for Config {
             .field("max_connection_age", &self.max_connection_age)
             .field("accept_invalid_certs", &self.accept_invalid_certs)
             .field("auth_info", &self.auth_info)
+            .field("credential_plugin_policy", &self.credential_plugin_policy)
             .field("allow_insecure_auth", &self.allow_insecure_auth)
             .field("disable_compression", &self.disable_compression)
             .field("proxy_url", &self.proxy_url.as_ref().map(shown))
@@ -333,7 +375,7 @@ impl fmt::Debug for Config {
             .field("headers", &self.headers.iter().map(|(name, _)| name).collect::<Vec<_>>())
             .field("retry", &self.retry)
             .field("warning_handler", &self.warning_handler)
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 

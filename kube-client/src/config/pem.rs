@@ -31,8 +31,29 @@ pub(super) fn load_field(data: Option<&str>, file: Option<&str>) -> Result<Optio
 }
 
 /// Whether a field has an inline value, which takes precedence over its file.
-fn is_inline(data: Option<&str>) -> bool {
+pub(super) fn is_inline(data: Option<&str>) -> bool {
     data.is_some_and(|data| !data.trim().is_empty())
+}
+
+/// The certificates (DER) in a PEM file.
+pub(crate) fn read_certificates(path: &Path) -> Result<Vec<Vec<u8>>, FieldError> {
+    let bytes =
+        std::fs::read(path).map_err(|source| FieldError::ReadFile { path: path.to_owned(), source })?;
+    let loaded = LoadedField { from: path.display().to_string(), bytes: bytes.into() };
+    parse_certificates(&loaded).map(to_der)
+}
+
+/// The certificates (DER) in an inline value, otherwise in a file; `None` if there is neither.
+pub(super) fn read_authorities(
+    data: Option<&str>,
+    file: Option<&str>,
+) -> Result<Option<Vec<Vec<u8>>>, FieldError> {
+    let loaded = load_field(data, file)?;
+    loaded.map(|loaded| parse_certificates(&loaded).map(to_der)).transpose()
+}
+
+fn to_der(certificates: Vec<CertificateDer<'static>>) -> Vec<Vec<u8>> {
+    certificates.into_iter().map(|der| der.to_vec()).collect()
 }
 
 /// Parses all certificates of a CA bundle. A single unusable certificate is an error: if it were skipped, TLS
@@ -95,6 +116,16 @@ fn damaged_pem_error(loaded: &LoadedField, block: Option<usize>, source: pem::Er
 }
 
 impl AuthInfo {
+    /// Whether the client certificate or its key is in a file.
+    pub(crate) fn has_identity_files(&self) -> bool {
+        let is_file = |data: Option<&str>, file: Option<&str>| {
+            !is_inline(data) && file.is_some_and(|file| !file.is_empty())
+        };
+        let key = self.client_key_data.as_ref().map(ExposeSecret::expose_secret);
+        is_file(self.client_certificate_data.as_deref(), self.client_certificate.as_deref())
+            || is_file(key, self.client_key.as_deref())
+    }
+
     /// The client certificate and its key, if the user has one. The error contains the name of the unusable field.
     pub(crate) fn identity(&self) -> Result<Option<Identity>, (&'static str, FieldError)> {
         const CERTIFICATE: &str = "client-certificate";

@@ -65,10 +65,14 @@ pub(super) fn resolve(
     let mut config = Config::new(server.map_err(|error| of_cluster("server", error))?);
 
     let data = cluster.certificate_authority_data.as_deref();
-    let authority = pem::load_field(data, cluster.certificate_authority.as_deref())
-        .and_then(|loaded| loaded.as_ref().map(pem::parse_certificates).transpose())
+    let authority = pem::read_authorities(data, cluster.certificate_authority.as_deref())
         .map_err(|error| of_cluster(authority_field(cluster), error))?;
-    config.root_cert = authority.map(|certificates| certificates.iter().map(|der| der.to_vec()).collect());
+    match (authority, &cluster.certificate_authority) {
+        (Some(certificates), Some(path)) if !pem::is_inline(data) => {
+            config.set_root_cert_of_file(certificates, path.into());
+        }
+        (certificates, _) => config.root_cert = certificates,
+    }
     config.accept_invalid_certs = cluster.insecure_skip_tls_verify.unwrap_or(false);
     if config.accept_invalid_certs && config.root_cert.is_some() {
         let why =

@@ -1,6 +1,7 @@
 //! Tests of the configuration from kubeconfigs and service accounts, and of the errors for invalid files.
 
 use super::*;
+use base64::{Engine, engine::general_purpose::STANDARD};
 use secrecy::ExposeSecret;
 use std::{error::Error, ffi::OsString, fs, path::PathBuf};
 
@@ -505,6 +506,34 @@ fn errors_name_missing_or_invalid_files_of_a_service_account() {
         error_chain(&infer_with(&odd, Some(folder.path())).unwrap_err())
             .contains("KUBERNETES_SERVICE_PORT `x`")
     );
+}
+
+#[test]
+fn the_ca_file_is_followed_unless_other_certificates_are_set() {
+    let folder = tempfile::tempdir().unwrap();
+    write_service_account(folder.path());
+    let (file, other) = (folder.path().join("ca.crt"), vec![vec![1]]);
+    let inside = [("KUBERNETES_SERVICE_HOST", "10.0.0.1".into()), ("KUBERNETES_SERVICE_PORT", "443".into())];
+    let mut config = infer_with(&inside, Some(folder.path())).unwrap();
+    assert_eq!(config.authority_file(), Some(&*file));
+    config.root_cert = Some(other.clone());
+    assert_eq!((config.authority_file(), config.authorities().unwrap()), (None, Some(other)));
+
+    let text = |field: &str| {
+        format!(
+            "current-context: c\ncontexts: [{{name: c, context: {{cluster: k}}}}]\n\
+             clusters: [{{name: k, cluster: {{server: 'https://x', {field}}}}}]"
+        )
+    };
+    let field = format!("certificate-authority: '{}'", file.display());
+    let options = KubeConfigOptions::default();
+    let mut config = resolve_yaml(&text(&field), &options).unwrap();
+    assert_eq!(config.authority_file(), Some(&*file));
+    config.root_cert = None;
+    assert_eq!(config.authorities().unwrap().map(|certificates| certificates.len()), Some(1));
+    let data = format!("{field}, certificate-authority-data: {}", STANDARD.encode(fs::read(&file).unwrap()));
+    let config = resolve_yaml(&text(&data), &options).unwrap();
+    assert_eq!((config.authority_file(), config.root_cert.is_some()), (None, true));
 }
 
 #[test]

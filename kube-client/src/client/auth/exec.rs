@@ -1,25 +1,28 @@
 //! Credential plugins (exec, KEP-541): commands that print an `ExecCredential`.
 //!
-//! A plugin runs when there is no valid credential. The output of a plugin must never appear in an error or a log.
+//! The output of a plugin must never appear in an error or a log. It must not decide when a plugin runs: `credentials`
+//! does.
 
-use http::HeaderValue;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use std::{
+    ffi::OsString,
     fmt,
     io::IsTerminal,
     process::{Output, Stdio},
     sync::{Mutex, PoisonError},
     time::Duration,
 };
-use tokio::{
-    process::Command,
-    time::{Instant, timeout},
-};
+use tokio::{process::Command, time::timeout};
 
-use super::{PresentedCredentials, auth_error, bearer_header};
+use super::{
+    auth_error, bearer_header,
+    source::{Fresh, due_before},
+};
 use crate::{
-    config::{ExecAuthCluster, ExecConfig, ExecInteractiveMode, Identity, identity_from_pem},
+    config::{
+        CredentialPluginPolicy, ExecAuthCluster, ExecConfig, ExecInteractiveMode, Identity, identity_from_pem,
+    },
     core::{nearest_timestamp, without_values},
     error::{BoxError, Error, Result, Wait},
 };
@@ -34,50 +37,27 @@ const API_V1BETA1: &str = "client.authentication.k8s.io/v1beta1";
 const PLUGIN_TIMEOUT: Duration = Duration::from_secs(60);
 /// The time limit on one run of a plugin that may prompt the user on the terminal.
 const INTERACTIVE_PLUGIN_TIMEOUT: Duration = Duration::from_secs(300);
-/// Credentials are refreshed this long before they expire, so that they are still valid when the server checks them.
-const EXPIRY_MARGIN: Duration = Duration::from_secs(10);
-/// The minimum time between two plugin runs caused by a 401. Without this minimum, the plugin would run for every
-/// request while the server rejects its credentials.
-const CREDENTIAL_REFRESH_INTERVAL: Duration = Duration::from_secs(10);
 
-/// A plugin and the credentials from its last run.
+/// A plugin, and the certificate from its last run.
 pub(crate) struct ExecPlugin {
     config: ExecConfig,
+    /// The name in the configuration.
     command: String,
+    /// The executable to start: a path, or a name that is searched for in `PATH`.
+    executable: OsString,
     api_version: String,
     on_certificate: OnCertificate,
-    cached: Mutex<Option<CachedCredentials>>,
-    /// Held while the plugin runs, so that concurrent requests share one run.
-    running: tokio::sync::Mutex<()>,
-}
-
-/// The credentials from the last run of the plugin.
-#[derive(Clone)]
-struct CachedCredentials {
-    header: Option<HeaderValue>,
     /// The PEM text of the certificate, to detect a change.
-    certificate: Option<String>,
-    /// Incremented when the token or the certificate changes.
-    generation: u64,
-    expires: Option<Instant>,
-    /// The time of the last run caused by a 401.
-    renewed: Option<Instant>,
-}
-
-impl CachedCredentials {
-    /// Whether the credentials never expire, or expire in the future.
-    fn is_unexpired(&self) -> bool {
-        self.expires.is_none_or(|at| Instant::now() < at)
-    }
-
-    fn into_presented(self) -> PresentedCredentials {
-        PresentedCredentials { header: self.header, generation: self.generation }
-    }
+    certificate: Mutex<Option<String>>,
 }
 
 impl ExecPlugin {
     /// Checks the configuration. Does not run the plugin.
-    pub(super) fn new(config: ExecConfig, on_certificate: OnCertificate) -> Result<Self> {
+    pub(super) fn new(
+        config: ExecConfig,
+        policy: &CredentialPluginPolicy,
+        on_certificate: OnCertificate,
+    ) -> Result<Self> {
         let Some(command) = config.command.clone().filter(|command| !command.is_empty()) else {
             return Err(auth_error("the user's exec plugin has no command".to_owned()));
         };
@@ -95,61 +75,17 @@ impl ExecPlugin {
                 "the exec plugin `{command}` needs interactiveMode with {API_V1}"
             )));
         }
-        Ok(Self {
-            config,
-            command,
-            api_version,
-            on_certificate,
-            cached: Mutex::default(),
-            running: tokio::sync::Mutex::default(),
-        })
-    }
-
-    /// The cached credentials; runs the plugin if there are none, or if they have expired.
-    pub(super) async fn current(&self) -> Result<PresentedCredentials> {
-        if let Some(cached) = self.unexpired() {
-            return Ok(cached.into_presented());
-        }
-        let _running = self.running.lock().await;
-        match self.unexpired() {
-            Some(cached) => Ok(cached.into_presented()),
-            None => self.run_plugin().await.map(CachedCredentials::into_presented),
-        }
-    }
-
-    /// Runs the plugin after the server rejected `used` with 401, unless a concurrent request has already done so.
-    /// Returns whether the credentials differ from `used`.
-    pub(super) async fn renew(&self, used: &PresentedCredentials) -> Result<bool> {
-        let _running = self.running.lock().await;
-        let before = self.unexpired();
-        // Compare generations, not headers: a new client certificate does not change the header.
-        if before.as_ref().is_some_and(|cached| cached.generation != used.generation) {
-            return Ok(true);
-        }
-        if before
-            .as_ref()
-            .and_then(|cached| cached.renewed)
-            .is_some_and(|at| at.elapsed() < CREDENTIAL_REFRESH_INTERVAL)
-        {
-            return Ok(false);
-        }
-        let mut after = self.run_plugin().await?;
-        after.renewed = Some(Instant::now());
-        *self.cached.lock().unwrap_or_else(PoisonError::into_inner) = Some(after.clone());
-        Ok(before.is_none_or(|before| before.generation != after.generation))
-    }
-
-    /// The cached credentials; `None` if there are none, or if they have expired.
-    fn unexpired(&self) -> Option<CachedCredentials> {
-        self.cached
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
-            .filter(CachedCredentials::is_unexpired)
+        let executable = policy.executable(&command).map_err(|refusal| {
+            let hint = if refusal.is_not_found() { hint(&config) } else { None };
+            let hint = hint.map(|hint| format!("; {hint}")).unwrap_or_default();
+            auth_error(format!("the exec plugin `{command}` {refusal}{hint}"))
+        })?;
+        let certificate = Mutex::default();
+        Ok(Self { config, command, executable, api_version, on_certificate, certificate })
     }
 
     /// Runs the plugin and parses its output.
-    async fn run_plugin(&self) -> Result<CachedCredentials> {
+    pub(super) async fn run(&self) -> Result<Fresh> {
         let (interactive, limit) = match self.config.interactive_mode {
             Some(ExecInteractiveMode::Never) => (false, PLUGIN_TIMEOUT),
             mode => {
@@ -168,15 +104,7 @@ impl ExecPlugin {
             .await
             .map_err(|_| Error::Timeout { wait: Wait::Credentials, after: limit, what })?
             .map_err(|source| self.error("cannot be waited for", Some(source.into())))?;
-        let mut cached = self.parse_output(&output)?;
-        let mut last = self.cached.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(before) = &*last {
-            let differs = before.header != cached.header || before.certificate != cached.certificate;
-            cached.generation = before.generation + u64::from(differs);
-        }
-        *last = Some(cached.clone());
-        drop(last);
-        Ok(cached)
+        self.parse_output(&output)
     }
 
     /// The command with its arguments, environment, and standard streams.
@@ -192,7 +120,7 @@ impl ExecPlugin {
         let info = serde_json::to_string(&info).map_err(|source| {
             self.error("cannot receive the cluster information (provideClusterInfo)", Some(source.into()))
         })?;
-        let mut command = Command::new(&self.command);
+        let mut command = Command::new(&self.executable);
         command.args(self.config.args.iter().flatten());
         for name in self.config.drop_env.iter().flatten() {
             command.env_remove(name);
@@ -212,21 +140,18 @@ impl ExecPlugin {
         Ok(command)
     }
 
-    /// The error for a command that the operating system cannot start, with the plugin's advice on its installation.
     fn start_error(&self, source: std::io::Error) -> Error {
-        let hint = match &self.config.install_hint {
-            Some(hint) if source.kind() == std::io::ErrorKind::NotFound => {
-                let plain: String = hint.chars().filter(|c| !c.is_control() || *c == '\n').collect();
-                format!("cannot be started; {}", plain.trim())
-            }
-            _ => "cannot be started; is it installed and in PATH?".to_owned(),
+        let is_missing = source.kind() == std::io::ErrorKind::NotFound;
+        let what = match hint(&self.config).filter(|_| is_missing) {
+            Some(hint) => format!("cannot be started; {hint}"),
+            None => "cannot be started; is it installed and in PATH?".to_owned(),
         };
-        self.error(&hint, Some(source.into()))
+        self.error(&what, Some(source.into()))
     }
 
     /// Parses the output of the plugin. The output contains credentials, so that errors quote only its `apiVersion` and
     /// `kind`.
-    fn parse_output(&self, output: &Output) -> Result<CachedCredentials> {
+    fn parse_output(&self, output: &Output) -> Result<Fresh> {
         if !output.status.success() {
             let what = format!("failed with {}; see its messages on stderr", output.status);
             return Err(self.error(&what, None));
@@ -247,51 +172,43 @@ impl ExecPlugin {
             .filter(|token| !token.expose_secret().is_empty())
             .map(|token| bearer_header(&token, &format!("the token of the exec plugin `{}`", self.command)));
         let header = header.transpose()?;
-        let expires =
-            status.expiration_timestamp.as_deref().map(|text| self.expiry_instant(text)).transpose()?;
-        let certificate =
-            self.forward_certificate(status.client_certificate_data, status.client_key_data.as_ref())?;
-        if header.is_none() && certificate.is_none() {
+        let due = status.expiration_timestamp.as_deref().map(|text| self.expiry(text)).transpose()?;
+        let certificate = status.client_certificate_data.filter(|text| !text.is_empty());
+        let key = status.client_key_data.filter(|key| !key.expose_secret().is_empty());
+        if header.is_none() && certificate.is_none() && key.is_none() {
             return Err(self.error("printed neither a token nor a client certificate", None));
         }
-        Ok(CachedCredentials { header, certificate, generation: 0, expires, renewed: None })
+        let has_new_certificate = self.use_certificate(certificate, key.as_ref())?;
+        Ok(Fresh { header, has_new_certificate, due })
     }
 
-    /// Converts an `expirationTimestamp` (wall clock) to an instant of the runtime's clock, minus [`EXPIRY_MARGIN`].
-    fn expiry_instant(&self, text: &str) -> Result<Instant> {
+    /// Converts an `expirationTimestamp` to the time at which to run the plugin again.
+    fn expiry(&self, text: &str) -> Result<tokio::time::Instant> {
         // 9999-12-31T23:59:59Z, which plugins print for "never", is beyond jiff's last timestamp.
         let at = nearest_timestamp(text).map_or_else(|| text.parse(), Ok).map_err(|error: jiff::Error| {
             // The error quotes the text. If the plugin confuses its fields, the text is a secret.
             let reason = without_values(&error.to_string());
             self.error("printed an expirationTimestamp that is no RFC 3339 time", Some(reason.into()))
         })?;
-        let remaining = Duration::try_from(at.duration_since(jiff::Timestamp::now())).unwrap_or_default();
-        let remaining =
-            if remaining > EXPIRY_MARGIN * 2 { remaining.saturating_sub(EXPIRY_MARGIN) } else { remaining };
-        let now = Instant::now();
-        // On overflow of the clock, refresh after a year.
-        Ok(now.checked_add(remaining).unwrap_or(now + Duration::from_secs(86_400 * 365)))
+        Ok(due_before(at))
     }
 
-    /// Passes a new client certificate and its key to `on_certificate`. Returns the certificate.
-    fn forward_certificate(
-        &self,
-        certificate: Option<String>,
-        key: Option<&SecretString>,
-    ) -> Result<Option<String>> {
-        let certificate = certificate.filter(|text| !text.is_empty());
-        match (certificate, key.filter(|key| !key.expose_secret().is_empty())) {
-            (None, None) => Ok(None),
+    /// Passes a new client certificate and its key to `on_certificate`. Returns whether the certificate differs from
+    /// that of the last run.
+    fn use_certificate(&self, certificate: Option<String>, key: Option<&SecretString>) -> Result<bool> {
+        let mut last = self.certificate.lock().unwrap_or_else(PoisonError::into_inner);
+        match (certificate, key) {
+            // New connections keep the last certificate.
+            (None, None) => Ok(false),
+            (Some(certificate), Some(_)) if last.as_ref() == Some(&certificate) => Ok(false),
             (Some(certificate), Some(key)) => {
-                let before = self.cached.lock().unwrap_or_else(PoisonError::into_inner).clone();
-                if before.and_then(|before| before.certificate).as_ref() != Some(&certificate) {
-                    let unusable =
-                        |source| self.error("printed a client certificate that cannot be used", source);
-                    let identity = identity_from_pem(&certificate, key.expose_secret())
-                        .map_err(|error| unusable(Some(error.into())))?;
-                    (self.on_certificate)(identity).map_err(|error| unusable(Some(error)))?;
-                }
-                Ok(Some(certificate))
+                let unusable =
+                    |source| self.error("printed a client certificate that cannot be used", source);
+                let identity = identity_from_pem(&certificate, key.expose_secret())
+                    .map_err(|error| unusable(Some(error.into())))?;
+                (self.on_certificate)(identity).map_err(|error| unusable(Some(error)))?;
+                *last = Some(certificate);
+                Ok(true)
             }
             _ => Err(self.error("printed only one of clientCertificateData and clientKeyData", None)),
         }
@@ -307,6 +224,25 @@ impl fmt::Debug for ExecPlugin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ExecPlugin").field("config", &self.config).finish_non_exhaustive()
     }
+}
+
+/// The installation hint without control characters and terminal escape sequences: a kubeconfig must not control the
+/// terminal.
+fn hint(config: &ExecConfig) -> Option<String> {
+    let mut plain = String::new();
+    let mut chars = config.install_hint.as_deref()?.chars().peekable();
+    while let Some(c) = chars.next() {
+        match c {
+            // A control sequence (ECMA-48) ends with a byte from `@` to `~`.
+            '\u{1b}' if chars.next_if_eq(&'[').is_some() => {
+                chars.by_ref().find(|c| ('@'..='~').contains(c));
+            }
+            '\n' => plain.push(c),
+            c if c.is_control() => {}
+            c => plain.push(c),
+        }
+    }
+    Some(plain.trim().to_owned()).filter(|hint| !hint.is_empty())
 }
 
 /// Parses the output of a plugin as JSON or, like client-go, as YAML. The error is the position of the first syntax

@@ -1,19 +1,29 @@
 //! The layer that adds credentials to requests, except to a request that already has an `Authorization` header.
 
+use bytes::Bytes;
 use futures::future::BoxFuture;
 use http::{HeaderValue, Request, Response, StatusCode};
-use std::task::{Context, Poll};
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+};
 use tower::{Layer, Service};
 
-use super::{AUTHORIZATION, Credentials};
+use super::{AUTHORIZATION, Credentials, credentials::Renewable};
 use crate::{
     client::body::{Body, clone_request},
     error::BoxError,
 };
 
-/// Builds [`Auth`].
+/// Adds the credentials of a [`Config`](crate::Config) to requests: see [`Auth`].
 #[derive(Clone, Debug)]
-pub(crate) struct AuthLayer(pub(crate) Credentials);
+pub(crate) struct AuthLayer(Credentials);
+
+impl AuthLayer {
+    pub(crate) fn new(credentials: Credentials) -> Self {
+        Self(credentials)
+    }
+}
 
 impl<S> Layer<S> for AuthLayer {
     type Service = Auth<S>;
@@ -23,23 +33,26 @@ impl<S> Layer<S> for AuthLayer {
     }
 }
 
-/// Adds credentials to requests. After a 401 it renews the credentials and sends the request once more.
+/// Adds credentials to requests; the service of [`AuthLayer`].
 ///
-/// Does not change a request that already has an `Authorization` header.
+/// After a 401 the credentials are renewed, once for all requests that used them, and the request is sent once more. A
+/// request with an `Authorization` header is not changed.
 #[derive(Clone, Debug)]
 pub(crate) struct Auth<S> {
     inner: S,
     credentials: Credentials,
 }
 
-impl<S> Service<Request<Body>> for Auth<S>
+impl<S, B> Service<Request<Body>> for Auth<S>
 where
-    S: Service<Request<Body>, Response = Response<Body>, Error = BoxError> + Clone + Send + 'static,
+    S: Service<Request<Body>, Response = Response<B>, Error = BoxError> + Clone + Send + 'static,
     S::Future: Send + 'static,
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
 {
-    type Response = Response<Body>;
+    type Response = Response<B>;
     type Error = BoxError;
-    type Future = BoxFuture<'static, Result<Response<Body>, BoxError>>;
+    type Future = BoxFuture<'static, Result<Response<B>, BoxError>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         self.inner.poll_ready(cx)
@@ -48,45 +61,53 @@ where
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         match &self.credentials {
             _ if request.headers().contains_key(AUTHORIZATION) => Box::pin(self.inner.call(request)),
-            Credentials::None => Box::pin(self.inner.call(request)),
-            Credentials::Fixed(value) => {
-                request.headers_mut().insert(AUTHORIZATION, value.clone());
+            Credentials::Fixed(header) => {
+                set_authorization(&mut request, header.clone());
                 Box::pin(self.inner.call(request))
             }
-            Credentials::File(_) | Credentials::Exec(_) => {
+            Credentials::Renewable(credentials) => {
                 let fresh = self.inner.clone();
                 let ready = std::mem::replace(&mut self.inner, fresh);
-                Box::pin(send_with_credentials(ready, self.credentials.clone(), request))
+                Box::pin(send(ready, credentials.clone(), request))
             }
         }
     }
 }
 
-/// Sends a request with credentials. After a 401, renews the credentials and sends the request once more.
-async fn send_with_credentials<S>(
+/// Sends a request with credentials. If they are rejected and can be renewed, sends the request once more.
+async fn send<S, B>(
     mut service: S,
-    credentials: Credentials,
+    credentials: Arc<Renewable>,
     mut request: Request<Body>,
-) -> Result<Response<Body>, BoxError>
+) -> Result<Response<B>, BoxError>
 where
-    S: Service<Request<Body>, Response = Response<Body>, Error = BoxError>,
+    S: Service<Request<Body>, Response = Response<B>, Error = BoxError>,
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
 {
     let used = credentials.current().await?;
     let copy = clone_request(&request);
     set_authorization(&mut request, used.header.clone());
-    let response = service.call(request).await?;
-    // A request that is rejected with 401 has no effect, so any verb may be sent again.
-    let (StatusCode::UNAUTHORIZED, Some(mut copy)) = (response.status(), copy) else { return Ok(response) };
-    match credentials.renew(&used).await {
-        Ok(true) => {}
-        Ok(false) => return Ok(response),
-        Err(error) => {
-            tracing::warn!(%error, "the server rejected the credentials (401), and they cannot be renewed");
-            return Ok(response);
+    let outcome = service.call(request).await;
+    let Some(mut copy) = copy else { return outcome };
+    // A request that is rejected with 401 or in the TLS handshake has no effect, so any verb may be sent again.
+    let newer = match outcome {
+        Ok(response) if response.status() == StatusCode::UNAUTHORIZED => {
+            let newer = credentials.renew(&used).await.unwrap_or_else(|error| {
+                tracing::warn!(%error, "the server rejected the credentials (401), and they cannot be renewed");
+                None
+            });
+            let Some(newer) = newer else { return Ok(response) };
+            Body::wrap_body(response.into_body()).drain().await;
+            newer
         }
-    }
-    response.into_body().drain().await;
-    set_authorization(&mut copy, credentials.current().await?.header);
+        Ok(response) => return Ok(response),
+        Err(error) => match credentials.renew_certificates(&used, &error).await {
+            Some(newer) => newer,
+            None => return Err(error),
+        },
+    };
+    set_authorization(&mut copy, newer.header);
     std::future::poll_fn(|cx| service.poll_ready(cx)).await?;
     service.call(copy).await
 }

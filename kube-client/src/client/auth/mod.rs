@@ -1,11 +1,15 @@
 //! Authentication: the layer that adds credentials to requests, and the sources of credentials.
 //!
-//! `tls` presents client certificates. This module passes the certificates from a credential plugin to `tls`.
+//! `tls` presents client certificates. This module decides when `tls` reads their files again, and passes it the
+//! certificates from a credential plugin.
 
+mod credentials;
 mod exec;
 mod layer;
+mod source;
 mod token_file;
 
+pub(super) use credentials::{CertificateFiles, Credentials};
 pub(super) use exec::OnCertificate;
 pub(super) use layer::AuthLayer;
 
@@ -13,101 +17,60 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use secrecy::{ExposeSecret, SecretString};
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
 use crate::{
-    config::AuthInfo,
+    config::{AuthInfo, Config},
     error::{Error, Result},
 };
 use exec::ExecPlugin;
+use source::{Fresh, Source};
 use token_file::TokenFile;
 
-/// The source of the `Authorization` header.
-#[derive(Clone, Debug)]
-pub(super) enum Credentials {
-    /// No header. The client may still authenticate with a client certificate.
-    None,
-    /// A fixed header for every request.
-    Fixed(HeaderValue),
-    /// A bearer token in a file that is rewritten when the token is rotated.
-    File(Arc<TokenFile>),
-    /// The output of a credential plugin.
-    Exec(Arc<ExecPlugin>),
+/// What the credentials need from other modules.
+pub(super) struct Hooks {
+    /// Called with each new client certificate that a plugin prints.
+    pub(super) on_certificate: OnCertificate,
+    /// The certificate files, if there are any.
+    pub(super) files: Option<CertificateFiles>,
 }
 
-/// The credentials that one request was sent with.
-#[derive(Clone)]
-struct PresentedCredentials {
-    header: Option<HeaderValue>,
-    /// The generation of the credentials from a plugin, which may be a certificate without a header; 0 for other
-    /// sources.
-    generation: u64,
-}
-
-impl PresentedCredentials {
-    /// Credentials from a source that is not a plugin.
-    fn from_header(header: Option<HeaderValue>) -> Self {
-        Self { header, generation: 0 }
+/// The credentials of the configuration's user. Blocks on the file system for token and certificate files. Runs no
+/// plugin and sends no request.
+pub(super) fn credentials(config: &Config, hooks: Hooks) -> Result<Credentials> {
+    let user = &config.auth_info;
+    if let Some(provider) = &user.auth_provider {
+        return Err(auth_error(format!(
+            "the auth-provider `{}` is not supported: Kubernetes has replaced auth providers by exec plugins; use an exec \
+             plugin or a token",
+            provider.name
+        )));
     }
-}
-
-impl Credentials {
-    /// The credentials of a user. Blocks on the file system for a token file.
-    ///
-    /// `on_certificate` is called with each new client certificate that a plugin prints.
-    pub(super) fn new(user: &AuthInfo, on_certificate: OnCertificate) -> Result<Self> {
-        if let Some(provider) = &user.auth_provider {
-            return Err(auth_error(format!(
-                "the auth-provider `{}` is not supported: Kubernetes has replaced auth providers by exec plugins; use \
-                 an exec plugin or a token",
-                provider.name
-            )));
+    let fixed = user.token.as_ref().filter(|token| !token.expose_secret().is_empty());
+    let file = user.token_file.as_deref().filter(|path| !path.is_empty());
+    let name = user.username.as_deref().filter(|name| !name.is_empty());
+    if name.is_some() && (fixed.is_some() || file.is_some()) {
+        return Err(auth_error("the user has both a token and a username; remove one of them".to_owned()));
+    }
+    let unchanging = |header| (None, Fresh::fixed(Some(header)));
+    let (source, first) = match (file, fixed, name) {
+        (Some(path), fixed, _) => {
+            let last = fixed.map(|token| bearer_header(token, "token")).transpose()?;
+            let (file, first) = TokenFile::open(path.into(), last)?;
+            (Some(Source::File(file)), first)
         }
-        let fixed = user.token.as_ref().filter(|token| !token.expose_secret().is_empty());
-        let file = user.token_file.as_deref().filter(|path| !path.is_empty());
-        let name = user.username.as_deref().filter(|name| !name.is_empty());
-        if name.is_some() && (fixed.is_some() || file.is_some()) {
-            return Err(auth_error(
-                "the user has both a token and a username; remove one of them".to_owned(),
-            ));
-        }
-        match (file, fixed, name, &user.exec) {
-            (Some(path), fixed, ..) => {
-                let last = fixed.map(|token| bearer_header(token, "token")).transpose()?;
-                Ok(Self::File(Arc::new(TokenFile::open(path.into(), last)?)))
+        (None, Some(token), _) => unchanging(bearer_header(token, "token")?),
+        (None, None, Some(name)) => unchanging(basic_header(name, user.password.as_ref())?),
+        (None, None, None) => match &user.exec {
+            Some(exec) => {
+                let plugin =
+                    ExecPlugin::new(exec.clone(), &config.credential_plugin_policy, hooks.on_certificate)?;
+                (Some(Source::Exec(Box::new(plugin))), Fresh::nothing())
             }
-            (None, Some(token), ..) => bearer_header(token, "token").map(Self::Fixed),
-            (None, None, Some(name), _) => basic_header(name, user.password.as_ref()).map(Self::Fixed),
-            (None, None, None, Some(exec)) => {
-                Ok(Self::Exec(Arc::new(ExecPlugin::new(exec.clone(), on_certificate)?)))
-            }
-            (None, None, None, None) => Ok(Self::None),
-        }
-    }
-
-    /// Whether requests may have an `Authorization` header.
-    pub(super) fn may_send_authorization(&self) -> bool {
-        !matches!(self, Self::None)
-    }
-
-    /// The credentials for the next request.
-    async fn current(&self) -> Result<PresentedCredentials> {
-        match self {
-            Self::None => Ok(PresentedCredentials::from_header(None)),
-            Self::Fixed(value) => Ok(PresentedCredentials::from_header(Some(value.clone()))),
-            Self::File(file) => Ok(PresentedCredentials::from_header(Some(file.current().await))),
-            Self::Exec(plugin) => plugin.current().await,
-        }
-    }
-
-    /// Renews the credentials after the server rejected `used`. Returns whether they differ from `used`.
-    async fn renew(&self, used: &PresentedCredentials) -> Result<bool> {
-        match self {
-            Self::None | Self::Fixed(_) => Ok(false),
-            Self::File(file) => Ok(file.renew(used.header.as_ref()).await),
-            Self::Exec(plugin) => plugin.renew(used).await,
-        }
-    }
+            None => (None, Fresh::fixed(None)),
+        },
+    };
+    Ok(Credentials::new(source, first, hooks.files))
 }
 
 /// The impersonation headers of a user.

@@ -19,7 +19,7 @@ use std::{
     future::Future,
     net::SocketAddr,
     sync::{
-        Arc,
+        Arc, RwLock,
         atomic::{AtomicU32, Ordering::SeqCst},
     },
 };
@@ -56,7 +56,10 @@ impl Authority {
         self.0.der().to_vec()
     }
 
-    /// Issues a certificate for these host names and addresses, with parameters that `change` may edit.
+    pub(super) fn pem(&self) -> String {
+        self.0.pem()
+    }
+
     pub(super) fn issue(&self, names: &[&str], change: impl FnOnce(&mut CertificateParams)) -> Leaf {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let mut params = CertificateParams::new(names).unwrap();
@@ -72,6 +75,8 @@ pub(super) struct Server {
     pub(super) address: SocketAddr,
     /// The number of accepted connections.
     pub(super) accepted: Arc<AtomicU32>,
+    /// The TLS settings of new connections.
+    tls: Option<Arc<RwLock<TlsAcceptor>>>,
     _connections: JoinSet<()>,
 }
 
@@ -104,6 +109,12 @@ impl Server {
         Self::start(Some(tls_acceptor(leaf, None, alpn)), handler).await
     }
 
+    /// Changes the certificate and the required authority of clients, for new connections.
+    pub(super) fn rotate(&self, leaf: &Leaf, client_authority: Option<&Authority>) {
+        let tls = tls_acceptor(leaf, client_authority, &[b"h2", b"http/1.1"]);
+        *self.tls.as_ref().unwrap().write().unwrap() = tls;
+    }
+
     /// Starts a server on a free port of the loopback address.
     async fn start<F, R>(tls: Option<TlsAcceptor>, handler: F) -> Self
     where
@@ -114,12 +125,15 @@ impl Server {
         let address = listener.local_addr().unwrap();
         let accepted = Arc::new(AtomicU32::new(0));
         let counter = accepted.clone();
+        let tls = tls.map(|tls| Arc::new(RwLock::new(tls)));
+        let current = tls.clone();
         let mut tasks = JoinSet::new();
         tasks.spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
                 counter.fetch_add(1, SeqCst);
-                let (tls, handler) = (tls.clone(), handler.clone());
+                let tls = current.as_ref().map(|tls| tls.read().unwrap().clone());
+                let handler = handler.clone();
                 connections.spawn(async move {
                     match tls {
                         None => serve_connection(stream, false, None, handler).await,
@@ -136,7 +150,7 @@ impl Server {
                 });
             }
         });
-        Self { address, accepted, _connections: tasks }
+        Self { address, accepted, tls, _connections: tasks }
     }
 
     /// A configuration for this server that trusts one CA.

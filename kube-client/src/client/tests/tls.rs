@@ -3,12 +3,12 @@
 use super::server::{Authority, Leaf, Server};
 use crate::{
     client::Client,
-    config::Config,
+    config::{Config, HttpVersions},
     error::{Error, TransportKind},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use rcgen::date_time_ymd;
-use std::time::Duration;
+use std::{sync::atomic::Ordering::SeqCst, time::Duration};
 
 /// Requests the version of the server.
 async fn request_version(config: Config) -> Result<String, Error> {
@@ -219,5 +219,97 @@ async fn presents_each_new_certificate_of_a_credential_plugin() {
         write_credential(&leaf);
         let presented = client.apiserver_version().await.unwrap().git_commit;
         assert_eq!(presented, STANDARD.encode(&leaf.der), "{name}");
+    }
+}
+
+/// Lets the time until the next check of certificate files pass.
+async fn await_file_check() {
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(10)).await;
+    tokio::time::resume();
+}
+
+#[tokio::test]
+async fn a_changed_ca_file_is_used_after_a_rejected_certificate_and_after_ten_seconds() {
+    for http_versions in [HttpVersions::Negotiate, HttpVersions::Http1] {
+        let (first, second) = (Authority::new("first"), Authority::new("second"));
+        let leaf = |authority: &Authority| authority.issue(&["127.0.0.1"], |_| {});
+        let server = Server::https(&leaf(&first), None).await;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ca.crt");
+        std::fs::write(&path, first.pem()).unwrap();
+        let mut config = server.config(&first);
+        config.http_versions = http_versions;
+        (config.root_cert, config.root_cert_file) = (None, Some(path.clone()));
+        let client = Client::try_from(config.clone()).unwrap();
+        client.apiserver_version().await.unwrap();
+
+        // The open connection is kept until the file changes.
+        server.rotate(&leaf(&second), None);
+        std::fs::write(&path, second.pem()).unwrap();
+        client.apiserver_version().await.unwrap();
+        assert_eq!(server.accepted.load(SeqCst), 1);
+        await_file_check().await;
+        client.apiserver_version().await.unwrap();
+        client.apiserver_version().await.unwrap();
+        assert_eq!(server.accepted.load(SeqCst), 2);
+
+        // Without an open connection, the handshake fails, and then succeeds with the new file.
+        config.pool_idle_timeout = Some(Duration::ZERO);
+        let client = Client::try_from(config).unwrap();
+        server.rotate(&leaf(&first), None);
+        let request = || http::Request::post("/version").body(Vec::new()).unwrap();
+        let error = client.request_text(request()).await.unwrap_err();
+        assert!(error.to_string().contains("unknown authority"), "{error}");
+        std::fs::write(&path, "half of").unwrap();
+        assert!(client.request_text(request()).await.is_err());
+        std::fs::write(&path, first.pem()).unwrap();
+        client.request_text(request()).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn other_root_certificates_than_those_of_the_file_are_not_replaced() {
+    let (first, second) = (Authority::new("first"), Authority::new("second"));
+    let server = Server::https(&first.issue(&["127.0.0.1"], |_| {}), None).await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ca.crt");
+    std::fs::write(&path, second.pem()).unwrap();
+    let mut config = server.config(&first);
+    config.root_cert_file = Some(path);
+    let client = Client::try_from(config).unwrap();
+    client.apiserver_version().await.unwrap();
+    await_file_check().await;
+    client.apiserver_version().await.unwrap();
+    assert_eq!(server.accepted.load(SeqCst), 1);
+}
+
+#[tokio::test]
+async fn changed_files_of_a_client_certificate_are_used_when_key_and_certificate_match() {
+    for http_versions in [HttpVersions::Negotiate, HttpVersions::Http1] {
+        let (authority, clients) = (Authority::new("ca"), Authority::new("clients"));
+        let server = Server::https(&authority.issue(&["127.0.0.1"], |_| {}), Some(&clients)).await;
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+        let leaves = ["one", "two"].map(|name| clients.issue(&[name], |_| {}));
+        std::fs::write(path("crt"), &leaves[0].pem).unwrap();
+        std::fs::write(path("key"), leaves[0].key.serialize_pem()).unwrap();
+        let mut config = server.config(&authority);
+        config.http_versions = http_versions;
+        config.auth_info.client_certificate = Some(path("crt"));
+        config.auth_info.client_key = Some(path("key"));
+        let client = Client::try_from(config).unwrap();
+        let presented = async || client.apiserver_version().await.unwrap().git_commit;
+        let der = |leaf: &Leaf| STANDARD.encode(&leaf.der);
+        assert_eq!(presented().await, der(&leaves[0]));
+
+        std::fs::write(path("crt"), &leaves[1].pem).unwrap();
+        await_file_check().await;
+        assert_eq!(presented().await, der(&leaves[0]));
+        std::fs::write(path("key"), leaves[1].key.serialize_pem()).unwrap();
+        assert_eq!(presented().await, der(&leaves[0]));
+        await_file_check().await;
+        assert_eq!(presented().await, der(&leaves[1]));
+        assert_eq!(server.accepted.load(SeqCst), 2);
     }
 }

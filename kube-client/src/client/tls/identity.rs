@@ -1,10 +1,10 @@
-//! The client certificate, which a credential plugin may replace while the client is in use.
+//! The client certificate, which a credential plugin or a changed file may replace while the client is in use.
 
-use rustls::{SignatureScheme, client::ResolvesClientCert, crypto::ring, sign::CertifiedKey};
+use rustls::{SignatureScheme, client::ResolvesClientCert, sign::CertifiedKey};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use super::key;
-use crate::config::Identity;
+use super::{key, provider::provider};
+use crate::{config::Identity, error::Error};
 
 /// The client certificate for new connections; initially none.
 #[derive(Debug, Default)]
@@ -16,9 +16,11 @@ impl ClientIdentity {
     /// # Errors
     /// If the key is not supported, or does not belong to the certificate.
     pub(crate) fn set(&self, (chain, key): Identity) -> Result<(), IdentityError> {
+        let provider = provider().map_err(IdentityError::Provider)?;
         // The error of rustls does not contain the algorithm of the key; the text of `explain_unusable_key` does.
-        let signing = ring::sign::any_supported_type(&key)
-            .map_err(|_| IdentityError::UnusableKey(key::explain_unusable_key(&key)))?;
+        let why = key::explain_unusable_key(&key);
+        let signing =
+            provider.key_provider.load_private_key(key).map_err(|_| IdentityError::UnusableKey(why))?;
         let certified = CertifiedKey::new(chain, signing);
         match certified.keys_match() {
             // `Unknown`: the key's implementation cannot compute the public key.
@@ -42,6 +44,8 @@ pub(crate) enum IdentityError {
     UnusableKey(String),
     #[error("the private key does not belong to the certificate")]
     Mismatch(#[source] rustls::Error),
+    #[error(transparent)]
+    Provider(Error),
 }
 
 impl ResolvesClientCert for ClientIdentity {

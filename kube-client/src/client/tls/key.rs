@@ -39,7 +39,7 @@ const CURVES: [(&[u8], &str); 8] = [
     (&[0x2b, 0x24, 3, 3, 2, 8, 1, 1, 13], "brainpoolP512r1"),
 ];
 
-/// Explains why the crypto provider, ring, rejected a key.
+/// Explains why the crypto provider rejected a key.
 pub(super) fn explain_unusable_key(key: &PrivateKeyDer<'_>) -> String {
     let found = match key {
         PrivateKeyDer::Pkcs1(key) => explain_rsa_key(key.secret_pkcs1_der()),
@@ -92,7 +92,8 @@ fn explain_curve(id: Option<&[u8]>) -> String {
     }
 }
 
-/// Explains a PKCS #1 key (RFC 8017). The limits on size and exponent are the limits of ring.
+/// Explains a PKCS #1 key (RFC 8017). The limits on size and exponent are the limits of ring. A key within these limits
+/// that another provider rejects is reported as damaged.
 fn explain_rsa_key(der: &[u8]) -> Option<String> {
     let mut key = DerReader(DerReader(der).read_value(SEQUENCE)?);
     key.read_value(INTEGER)?;

@@ -68,8 +68,8 @@ impl Transport {
         }))
     }
 
-    /// Makes all further requests open new connections, because the client certificate has changed. In-flight requests
-    /// continue on their connections.
+    /// Makes all further requests open new connections, because the client certificate or the trusted authorities have
+    /// changed. In-flight requests continue on their connections.
     pub(super) fn renew(&self) {
         let fresh = self.0.connector().without_sessions();
         *self.0.connector.write().unwrap_or_else(PoisonError::into_inner) = fresh;

@@ -51,7 +51,7 @@ impl Tls {
         Self { http1: http1_only(config), both, server_name, explain }
     }
 
-    /// A copy with an empty session cache: a resumed session would keep the client certificate of its first handshake.
+    /// A copy with an empty session cache: a resumed session would keep the certificates of its first handshake.
     pub(super) fn without_sessions(&self) -> Self {
         let fresh = |config: &ClientConfig| {
             let mut config = config.clone();

@@ -36,7 +36,7 @@ use super::{
 /// The largest number of idle HTTP/1.1 connections. More are open only during a burst of concurrent requests.
 const MAX_IDLE: usize = 64;
 
-/// The pool key of a connection: server, generation of the client certificate, and runtime. A request uses only a
+/// The pool key of a connection: server, generation of the certificates, and runtime. A request uses only a
 /// connection with an equal key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct PoolKey {

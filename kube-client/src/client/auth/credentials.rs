@@ -1,0 +1,276 @@
+//! The credentials of a client: one snapshot for all requests, with a generation, and the single flight of its renewal.
+//!
+//! It must not know formats or transports: `Source` obtains a header, and the hooks replace certificates.
+
+use http::HeaderValue;
+use std::{
+    fmt,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering::SeqCst},
+    },
+    time::Duration,
+};
+use tokio::{
+    task::spawn_blocking,
+    time::{Instant, timeout},
+};
+
+use super::source::{Fresh, Source};
+use crate::error::{BoxError, Error, Result};
+
+/// The time between two checks of the certificate files.
+///
+/// Requests check the files, because a connection may outlive its client certificate, so that checks at new connections
+/// would be too late. A check reads a few KiB on another thread. It is repeated immediately after a 401 or a rejected
+/// certificate, so that a longer interval would cause no failures.
+const FILE_CHECK_INTERVAL: Duration = Duration::from_secs(10);
+/// The time limit on one check. Afterwards the request continues with the certificates in use.
+const FILE_CHECK_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The certificate files of a client.
+#[derive(Clone)]
+pub(crate) struct CertificateFiles {
+    /// Reads the files (blocking). If they have changed, new connections use the new certificates, and requests use no
+    /// older connection. Returns whether they have changed, and an error about a file that cannot be used.
+    pub(crate) reload: Arc<dyn Fn() -> (bool, Result<(), BoxError>) + Send + Sync>,
+    /// Whether a request failed in the TLS handshake because a certificate was rejected. The server has then not
+    /// processed the request.
+    pub(crate) is_rejected: fn(&Error) -> bool,
+}
+
+/// The credentials of a client.
+#[derive(Clone)]
+pub(crate) enum Credentials {
+    /// The same `Authorization` header for each request, or none.
+    Fixed(Option<HeaderValue>),
+    /// Credentials that change.
+    Renewable(Arc<Renewable>),
+}
+
+/// The credentials that a request is sent with.
+#[derive(Clone)]
+pub(super) struct Snapshot {
+    pub(super) header: Option<HeaderValue>,
+    /// The generation of header, client certificate and trusted authorities.
+    generation: u64,
+}
+
+/// Credentials that change: the header, the certificate files, or both.
+pub(crate) struct Renewable {
+    /// `None` if the header does not change.
+    source: Option<Source>,
+    files: Option<CertificateFiles>,
+    state: Mutex<State>,
+    /// Incremented when the header, the client certificate or the trusted authorities change.
+    generation: Arc<AtomicU64>,
+    /// Held by the request that renews the credentials.
+    renewing: tokio::sync::Mutex<()>,
+}
+
+struct State {
+    header: Option<HeaderValue>,
+    /// When the header must be refreshed; `None` is never.
+    due: Option<Instant>,
+    /// The time of the last refresh that was caused by a 401.
+    rejected: Option<Instant>,
+    files_checked: Instant,
+    /// The last error about the files, so that each is logged once.
+    file_error: Option<String>,
+}
+
+impl State {
+    fn is_header_due(&self) -> bool {
+        self.due.is_some_and(|due| Instant::now() >= due)
+    }
+}
+
+impl Credentials {
+    /// `first` is the header until its source is asked for the first time. Without a source the header is fixed.
+    pub(super) fn new(source: Option<Source>, first: Fresh, files: Option<CertificateFiles>) -> Self {
+        if source.is_none() && files.is_none() {
+            return Self::Fixed(first.header);
+        }
+        let state = State {
+            header: first.header,
+            due: first.due,
+            rejected: None,
+            files_checked: Instant::now(),
+            file_error: None,
+        };
+        Self::Renewable(Arc::new(Renewable {
+            source,
+            files,
+            state: Mutex::new(state),
+            generation: Arc::default(),
+            renewing: tokio::sync::Mutex::default(),
+        }))
+    }
+
+    /// Whether requests may have an `Authorization` header.
+    pub(crate) fn may_send_authorization(&self) -> bool {
+        match self {
+            Self::Fixed(header) => header.is_some(),
+            Self::Renewable(renewable) => renewable.source.is_some() || renewable.state().header.is_some(),
+        }
+    }
+}
+
+impl Renewable {
+    /// The credentials for the next request. Refreshes them if they are due.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: a cancelled refresh is repeated by the next request.
+    pub(super) async fn current(&self) -> Result<Snapshot> {
+        let header_is_due = {
+            let state = self.state();
+            let (header_is_due, files_are_due) = (state.is_header_due(), self.are_files_due(&state));
+            if !header_is_due && !files_are_due {
+                return Ok(self.snapshot(&state));
+            }
+            header_is_due
+        };
+        // A request waits for the refresh of another one only if there is nothing that it could use.
+        let keeps_last = self.source.as_ref().is_none_or(|source| source.keep_after_failure().is_some());
+        let renewing = if header_is_due && !keeps_last {
+            self.renewing.lock().await
+        } else {
+            match self.renewing.try_lock() {
+                Ok(renewing) => renewing,
+                Err(_) => return Ok(self.snapshot(&self.state())),
+            }
+        };
+        let files_are_due = self.are_files_due(&self.state());
+        if files_are_due {
+            self.check_files().await;
+        }
+        let header_is_due = self.state().is_header_due();
+        if let Some(source) = self.source.as_ref().filter(|_| header_is_due) {
+            self.refresh_header(source).await?;
+        }
+        drop(renewing);
+        Ok(self.snapshot(&self.state()))
+    }
+
+    /// Renews the credentials after the server rejected those of `used` (401), unless another request has done so.
+    /// Returns newer credentials, or `None` if there are none.
+    ///
+    /// # Errors
+    /// If the source of the header fails.
+    ///
+    /// # Cancel safety
+    /// As for [`current`](Self::current).
+    pub(super) async fn renew(&self, used: &Snapshot) -> Result<Option<Snapshot>> {
+        let _renewing = self.renewing.lock().await;
+        if let Some(newer) = self.newer_than(used) {
+            return Ok(Some(newer));
+        }
+        self.check_files().await;
+        if let Some(newer) = self.newer_than(used) {
+            return Ok(Some(newer));
+        }
+        let Some(source) = &self.source else { return Ok(None) };
+        {
+            let mut state = self.state();
+            let pause = source.pause_after_rejection();
+            if state.rejected.is_some_and(|at| at.elapsed() < pause) {
+                return Ok(None);
+            }
+            state.rejected = Some(Instant::now());
+        }
+        self.refresh_header(source).await?;
+        Ok(self.newer_than(used))
+    }
+
+    /// Reads the certificate files if a certificate was rejected in the TLS handshake, unless another request has done
+    /// so. Returns newer credentials, or `None` if there are none.
+    ///
+    /// # Cancel safety
+    /// As for [`current`](Self::current).
+    pub(super) async fn renew_certificates(&self, used: &Snapshot, error: &BoxError) -> Option<Snapshot> {
+        let files = self.files.as_ref()?;
+        if !error.downcast_ref().is_some_and(files.is_rejected) {
+            return None;
+        }
+        let _renewing = self.renewing.lock().await;
+        if self.newer_than(used).is_none() {
+            self.check_files().await;
+        }
+        self.newer_than(used)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn snapshot(&self, state: &State) -> Snapshot {
+        Snapshot { header: state.header.clone(), generation: self.generation.load(SeqCst) }
+    }
+
+    fn newer_than(&self, used: &Snapshot) -> Option<Snapshot> {
+        Some(self.snapshot(&self.state())).filter(|snapshot| snapshot.generation != used.generation)
+    }
+
+    fn are_files_due(&self, state: &State) -> bool {
+        self.files.is_some() && state.files_checked.elapsed() >= FILE_CHECK_INTERVAL
+    }
+
+    /// Obtains a new header from the source.
+    async fn refresh_header(&self, source: &Source) -> Result<()> {
+        let outcome = source.refresh().await;
+        let mut state = self.state();
+        match (outcome, source.keep_after_failure()) {
+            (Ok(fresh), _) => {
+                if fresh.header != state.header || fresh.has_new_certificate {
+                    self.generation.fetch_add(1, SeqCst);
+                }
+                state.header = fresh.header;
+                state.due = fresh.due;
+                Ok(())
+            }
+            (Err(error), Some(pause)) => {
+                tracing::warn!(%error, "using the last good token");
+                state.due = Some(Instant::now() + pause);
+                Ok(())
+            }
+            (Err(error), None) => Err(error),
+        }
+    }
+
+    /// Reads the certificate files.
+    async fn check_files(&self) {
+        let Some(files) = &self.files else { return };
+        self.state().files_checked = Instant::now();
+        // The thread increments the generation: this request may be cancelled, or stop waiting.
+        let (reload, generation) = (files.reload.clone(), self.generation.clone());
+        let check = spawn_blocking(move || {
+            let (has_changed, outcome) = reload();
+            if has_changed {
+                generation.fetch_add(1, SeqCst);
+                tracing::info!("the files of certificates have changed; new connections use them");
+            }
+            outcome.err().map(|error| error.to_string())
+        });
+        let error = match timeout(FILE_CHECK_TIMEOUT, check).await {
+            Ok(Ok(error)) => error,
+            Ok(Err(error)) => Some(error.to_string()),
+            Err(_) => Some(format!("not read within {FILE_CHECK_TIMEOUT:?}")),
+        };
+        let mut state = self.state();
+        if let Some(error) = &error
+            && state.file_error.as_ref() != Some(error)
+        {
+            tracing::warn!(%error, "cannot use a changed file of a certificate or key; using the last good one");
+        }
+        state.file_error = error;
+    }
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fixed(header) => f.debug_tuple("Fixed").field(&header.is_some()).finish(),
+            Self::Renewable(renewable) => f.debug_tuple("Renewable").field(&renewable.source).finish(),
+        }
+    }
+}

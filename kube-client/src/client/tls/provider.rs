@@ -1,0 +1,38 @@
+//! Selects the implementation of the cryptographic algorithms.
+
+use rustls::crypto::CryptoProvider;
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+
+/// The provider that the program has installed for the process, otherwise that of the Cargo features: `fips`, then
+/// `aws-lc-rs`, then `ring`.
+///
+/// # Errors
+/// If there is none.
+pub(super) fn provider() -> Result<Arc<CryptoProvider>> {
+    if let Some(installed) = CryptoProvider::get_default() {
+        return Ok(installed.clone());
+    }
+    built_in().map(Arc::new).ok_or_else(|| {
+        Error::config(
+            "TLS needs a crypto provider: enable the feature `ring`, `aws-lc-rs` or `fips` of kube-client, or install a \
+             provider with rustls::crypto::CryptoProvider::install_default",
+        )
+    })
+}
+
+/// The provider of the Cargo features. With `fips`, rustls builds `aws-lc-rs` as the validated module.
+#[expect(clippy::unnecessary_wraps, reason = "without one of the features there is no provider")]
+#[cfg(any(feature = "aws-lc-rs", feature = "ring"))]
+fn built_in() -> Option<CryptoProvider> {
+    #[cfg(feature = "aws-lc-rs")]
+    return Some(rustls::crypto::aws_lc_rs::default_provider());
+    #[cfg(not(feature = "aws-lc-rs"))]
+    return Some(rustls::crypto::ring::default_provider());
+}
+
+#[cfg(not(any(feature = "aws-lc-rs", feature = "ring")))]
+fn built_in() -> Option<CryptoProvider> {
+    None
+}

@@ -1,0 +1,165 @@
+//! Reads the files of certificates again, and replaces the certificates of new connections if the files have changed.
+//!
+//! It must not decide when to read: the credentials of the client do.
+
+use rustls_pki_types::CertificateDer;
+use std::{
+    error::Error as StdError,
+    io,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use super::{Authorities, ClientIdentity};
+use crate::{
+    config::{AuthInfo, Identity, read_certificates},
+    error::{BoxError, Error, TransportKind},
+};
+
+/// The files of the trusted authorities and of the client certificate, and what they contained when they were last
+/// used.
+#[derive(Debug)]
+pub(crate) struct CertificateFiles {
+    authorities: Option<AuthorityFile>,
+    identity: Option<IdentityFiles>,
+    /// Held while the files are read.
+    last: Mutex<Last>,
+}
+
+/// The file of the trusted authorities, and the verifier that uses them.
+#[derive(Debug)]
+pub(crate) struct AuthorityFile {
+    pub(crate) path: PathBuf,
+    pub(crate) verifier: Arc<Authorities>,
+}
+
+/// The user whose client certificate or key is in a file, and the resolver that presents the certificate.
+#[derive(Debug)]
+pub(crate) struct IdentityFiles {
+    pub(crate) user: AuthInfo,
+    pub(crate) resolver: Arc<ClientIdentity>,
+}
+
+/// The certificates that are in use. The keys are not kept: a new key has a new certificate.
+#[derive(Debug, Default)]
+struct Last {
+    authorities: Vec<Vec<u8>>,
+    chain: Vec<CertificateDer<'static>>,
+}
+
+impl CertificateFiles {
+    /// `authorities` and `chain` are the certificates that new connections use now.
+    pub(crate) fn new(
+        authorities: Option<(AuthorityFile, Vec<Vec<u8>>)>,
+        identity: Option<(IdentityFiles, Vec<CertificateDer<'static>>)>,
+    ) -> Self {
+        let (authorities, last_authorities) = authorities.unzip();
+        let (identity, chain) = identity.unzip();
+        let last =
+            Last { authorities: last_authorities.unwrap_or_default(), chain: chain.unwrap_or_default() };
+        Self { authorities, identity, last: Mutex::new(last) }
+    }
+
+    /// Reads the files (blocking), and replaces the certificates of new connections if they differ. Returns whether
+    /// they do. The certificates in use are kept if a file cannot be read or used, such as a half-written file, or a
+    /// certificate whose key is not written yet; the next call reads the files again.
+    ///
+    /// # Errors
+    /// About the first file that cannot be used. The other files have still been read.
+    pub(crate) fn reload(&self) -> (bool, Result<(), BoxError>) {
+        // The caller stops waiting for a slow file system. Further calls must then not block more threads.
+        let mut last = match self.last.try_lock() {
+            Ok(last) => last,
+            Err(std::sync::TryLockError::Poisoned(poisoned)) => PoisonError::into_inner(poisoned),
+            Err(std::sync::TryLockError::WouldBlock) => return (false, Ok(())),
+        };
+        let authorities =
+            self.authorities.as_ref().map_or(Ok(false), |file| file.reload(&mut last.authorities));
+        let identity = self.identity.as_ref().map_or(Ok(false), |files| files.reload(&mut last.chain));
+        let changed = matches!(authorities, Ok(true)) || matches!(identity, Ok(true));
+        (changed, authorities.and(identity).map(drop))
+    }
+}
+
+impl AuthorityFile {
+    fn reload(&self, last: &mut Vec<Vec<u8>>) -> Result<bool, BoxError> {
+        let next = read_certificates(&self.path)?;
+        if next == *last {
+            return Ok(false);
+        }
+        self.verifier.set(&next)?;
+        *last = next;
+        Ok(true)
+    }
+}
+
+impl IdentityFiles {
+    fn reload(&self, last: &mut Vec<CertificateDer<'static>>) -> Result<bool, BoxError> {
+        let found: Option<Identity> = self.user.identity().map_err(|(_, error)| error)?;
+        let Some((chain, key)) = found.filter(|(chain, _)| chain != last) else { return Ok(false) };
+        self.resolver.set((chain.clone(), key))?;
+        *last = chain;
+        Ok(true)
+    }
+}
+
+/// Whether a request failed because the client or the server rejected the certificate of the other in the TLS
+/// handshake. The server has then not processed the request, because it processes none before the handshake is done.
+pub(crate) fn is_certificate_rejected(error: &Error) -> bool {
+    use rustls::AlertDescription as Alert;
+    let Error::Transport { kind: TransportKind::Tls, source: Some(source), .. } = error else { return false };
+    let mut next: Option<&(dyn StdError + 'static)> = Some(&**source);
+    while let Some(error) = next {
+        if let Some(error) = error.downcast_ref::<rustls::Error>() {
+            return match error {
+                rustls::Error::InvalidCertificate(_) => true,
+                rustls::Error::AlertReceived(alert) => matches!(
+                    alert,
+                    Alert::CertificateRequired
+                        | Alert::BadCertificate
+                        | Alert::UnsupportedCertificate
+                        | Alert::CertificateRevoked
+                        | Alert::CertificateExpired
+                        | Alert::CertificateUnknown
+                        | Alert::UnknownCA
+                ),
+                _ => false,
+            };
+        }
+        // The `source` of an `io::Error` or of an `Arc` skips the error that it wraps.
+        let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        let shared = error.downcast_ref::<Arc<dyn StdError + Send + Sync>>();
+        next = match (wrapped, shared) {
+            (Some(inner), _) => Some(inner as &(dyn StdError + 'static)),
+            (None, Some(inner)) => Some(&**inner),
+            (None, None) => error.source(),
+        };
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustls::{AlertDescription, CertificateError};
+
+    #[test]
+    fn finds_a_rejected_certificate_behind_wrappers() {
+        let transport = |source: BoxError| Error::Transport {
+            kind: TransportKind::Tls,
+            what: String::new(),
+            source: Some(source),
+        };
+        let unknown = || rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer);
+        let wrapped = || io::Error::other(unknown());
+        let shared: Arc<dyn StdError + Send + Sync> = Arc::new(wrapped());
+        for source in [unknown().into(), wrapped().into(), Box::new(shared) as BoxError] {
+            assert!(is_certificate_rejected(&transport(source)));
+        }
+        let alert = |alert| is_certificate_rejected(&transport(rustls::Error::AlertReceived(alert).into()));
+        assert!(alert(AlertDescription::CertificateExpired));
+        // The server may send this alert after it has processed a request.
+        assert!(!alert(AlertDescription::InternalError));
+        assert!(!is_certificate_rejected(&transport("reset".into())));
+    }
+}
