@@ -3,16 +3,17 @@
 //! From the outermost: tracing, warnings, retries, address, headers, credentials, time limits, transport. The layers of
 //! [`ClientBuilder::with_layer`] are outside of all these.
 
-use http::{Request, Response};
+use http::{Request, Response, Uri, uri::Scheme};
 use std::sync::{Arc, OnceLock};
 use tower::{Layer, Service, ServiceExt};
 
 use super::{
     Client, HttpService,
-    auth::{self, AuthLayer, CertificateFiles, Credentials, Hooks},
+    auth::{self, AuthLayer, CertificateFiles, Credentials, Fetch, Hooks},
     body::Body,
     middleware::{BaseUriLayer, HeadersLayer, RetryLayer, TimeoutLayer, TraceLayer, WarningLayer},
-    settings, tls,
+    settings::{self, UnusableField},
+    tls,
     transport::{Connector, Dial, Tls, Transport},
 };
 use crate::{
@@ -106,7 +107,11 @@ impl ClientBuilder<HttpService> {
         B::Error: Into<BoxError>,
     {
         let base = settings::base_uri_layer(config)?;
-        let hooks = Hooks { on_certificate: Box::new(|_| Ok(())), files: None };
+        let hooks = Hooks {
+            on_certificate: Box::new(|_| Ok(())),
+            files: None,
+            connect: &|address, authorities| connect_provider(config, address, authorities),
+        };
         let credentials = auth::credentials(config, hooks).map_err(Error::config)?;
         settings::reject_credentials_over_plain_http(
             config,
@@ -156,7 +161,11 @@ impl TryFrom<Config> for ClientBuilder<HttpService> {
             }
             Ok(())
         });
-        let hooks = Hooks { on_certificate, files };
+        let hooks = Hooks {
+            on_certificate,
+            files,
+            connect: &|address, authorities| connect_provider(&config, address, authorities),
+        };
         let credentials = auth::credentials(&config, hooks).map_err(Error::config)?;
         let has_credentials = has_certificate || settings::has_credentials(&config, &credentials);
         settings::reject_credentials_over_plain_http(&config, has_credentials)?;
@@ -166,6 +175,23 @@ impl TryFrom<Config> for ClientBuilder<HttpService> {
 
 fn transport(config: &Config, dial: Dial, tls: Option<Tls>) -> Transport {
     Transport::new(Connector::new(dial, tls, settings::limits(config)), settings::pool(config))
+}
+
+/// A service for requests to an OpenID Connect provider, with the time limits of the configuration and the proxy of the
+/// environment. Trusts these authorities (DER), otherwise the system's.
+pub(super) fn connect_provider(
+    config: &Config,
+    address: &Uri,
+    authorities: Option<&[Vec<u8>]>,
+) -> Result<Fetch> {
+    let proxy = Config::environment_proxy(address)
+        .map_err(|(variable, error)| UnusableField::error(variable, error.into()))?;
+    let is_secure = address.scheme() == Some(&Scheme::HTTPS);
+    let tls = is_secure.then(|| settings::other_tls(authorities)).transpose()?;
+    let tls = tls.map(|config| Tls::new(config, None, tls::explain));
+    let timeouts = TimeoutLayer { response: config.response_timeout, idle: config.read_timeout };
+    let service = timeouts.layer(transport(config, settings::proxy_settings(proxy.as_ref())?, tls));
+    Ok(Box::new(move |request| Box::pin(service.clone().oneshot(request))))
 }
 
 /// Adds the layers of the default stack to a transport.

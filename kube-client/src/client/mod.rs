@@ -52,7 +52,7 @@ use request_line::RequestLine;
 ///
 /// # Renewed credentials
 /// Tokens, and files of tokens, client certificates, keys and trusted authorities, are renewed while the client is in
-/// use. A token file is read again every 50 s, and a credential plugin runs shortly
+/// use. A token file is read again every 50 s, and a credential plugin or an OpenID Connect provider is asked shortly
 /// before the expiry of its credentials. Requests check the files of certificates every 10 s. After a change, new
 /// connections use the new certificates, no request uses an older connection, and requests in flight continue.
 ///

@@ -199,13 +199,13 @@ fn config_error(what: &'static str) -> Error {
 /// A field of the configuration that cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot use {field}")]
-struct UnusableField {
+pub(super) struct UnusableField {
     field: &'static str,
     source: BoxError,
 }
 
 impl UnusableField {
-    fn error(field: &'static str, source: BoxError) -> Error {
+    pub(super) fn error(field: &'static str, source: BoxError) -> Error {
         Error::config(Self { field, source })
     }
 }

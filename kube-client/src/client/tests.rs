@@ -2,6 +2,7 @@
 
 mod http2;
 mod logs;
+mod oidc;
 mod pool;
 mod proxy;
 mod server;

@@ -26,13 +26,14 @@ mod write;
 pub(crate) use address::{bare_host, has_unusable_port, is_loopback};
 pub use error::{FieldError, InClusterError, InferConfigError, KubeconfigError};
 pub use kubeconfig::{Cluster, Context, Kubeconfig, NamedCluster, NamedContext, NamedExtension, Preferences};
-pub(crate) use pem::{Identity, identity_from_pem, read_certificates};
+pub(crate) use pem::{Identity, identity_from_pem, read_authorities, read_certificates};
 pub use plugin_policy::CredentialPluginPolicy;
 pub use resolve::KubeConfigOptions;
 pub use user::{
     AuthInfo, AuthProviderConfig, ExecAuthCluster, ExecConfig, ExecInteractiveMode, NamedAuthInfo,
 };
 pub use warning::{Warning, WarningHandler};
+pub(crate) use write::UserOrigin;
 
 use env::Env;
 use http::{HeaderName, HeaderValue, Uri};
@@ -120,6 +121,8 @@ pub struct Config {
     pub warning_handler: WarningHandler,
     /// The certificates that `root_cert_file` contained when `root_cert` was set to them.
     root_cert_of_file: Option<Vec<Vec<u8>>>,
+    /// The files that contain the user, if it may be changed.
+    user_origin: Option<UserOrigin>,
 }
 
 /// The versions of HTTP that a client uses.
@@ -226,6 +229,7 @@ impl Config {
             warning_handler: WarningHandler::log_once(),
             retry: RetryPolicy::default(),
             root_cert_of_file: None,
+            user_origin: None,
         }
     }
 
@@ -249,6 +253,16 @@ impl Config {
     pub(crate) fn authority_file(&self) -> Option<&Path> {
         let is_other = self.root_cert.is_some() && self.root_cert != self.root_cert_of_file;
         self.root_cert_file.as_deref().filter(|_| !is_other)
+    }
+
+    /// Where new tokens of an auth provider are written to.
+    pub(crate) fn user_origin(&self) -> Option<UserOrigin> {
+        self.user_origin.clone()
+    }
+
+    /// The proxy that the environment sets for an address.
+    pub(crate) fn environment_proxy(address: &Uri) -> Result<Option<Uri>, (&'static str, FieldError)> {
+        proxy::from_env(address, Env::process())
     }
 
     /// Detects the configuration: the files of `KUBECONFIG`, otherwise `~/.kube/config`, otherwise the pod's service

@@ -44,7 +44,7 @@ pub(crate) fn read_certificates(path: &Path) -> Result<Vec<Vec<u8>>, FieldError>
 }
 
 /// The certificates (DER) in an inline value, otherwise in a file; `None` if there is neither.
-pub(super) fn read_authorities(
+pub(crate) fn read_authorities(
     data: Option<&str>,
     file: Option<&str>,
 ) -> Result<Option<Vec<Vec<u8>>>, FieldError> {

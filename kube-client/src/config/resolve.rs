@@ -8,6 +8,7 @@ use super::{
     kubeconfig::{Cluster, Context, Kubeconfig},
     pem, proxy,
     user::{AuthInfo, ExecAuthCluster},
+    write::UserOrigin,
 };
 use secrecy::ExposeSecret;
 
@@ -102,6 +103,10 @@ pub(super) fn resolve(
     }
     if let Some(exec) = selection.user.exec.as_mut().filter(|exec| exec.provide_cluster_info) {
         exec.cluster = Some(ExecAuthCluster::try_from(&selection.cluster)?);
+    }
+    if selection.user.auth_provider.is_some() && !kubeconfig.sources.is_empty() {
+        config.user_origin =
+            Some(UserOrigin { files: kubeconfig.sources.clone(), user: selection.user_name });
     }
     config.auth_info = selection.user;
     Ok(config)

@@ -83,8 +83,8 @@ pub struct AuthInfo {
         skip_serializing_if = "Option::is_none"
     )]
     pub impersonate_user_extra: Option<HashMap<String, Vec<String>>>,
-    /// An auth provider, the predecessor of credential plugins. Reading and writing a kubeconfig preserves this
-    /// field; building a client with an auth provider is an error.
+    /// An auth provider, the predecessor of credential plugins. `oidc` is supported; building a client with another one
+    /// is an error.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub auth_provider: Option<AuthProviderConfig>,
     /// A credential plugin.
@@ -128,7 +128,12 @@ impl fmt::Debug for AuthInfo {
     }
 }
 
-/// An auth provider, the predecessor of credential plugins; not supported by this client.
+/// An auth provider, the predecessor of credential plugins.
+///
+/// The provider `oidc` sends the `id-token` of an OpenID Connect provider as a bearer token. With `refresh-token`,
+/// `idp-issuer-url`, `client-id` and an optional `client-secret`, an expired token is refreshed, and the new tokens are
+/// written to the kubeconfig, if the configuration was read from files. `idp-certificate-authority` (a file) or
+/// `idp-certificate-authority-data` (base64) replaces the system's CA bundle for the provider.
 #[derive(Clone, Default, Serialize, Deserialize)]
 pub struct AuthProviderConfig {
     /// The name of the auth provider, such as `oidc`.

@@ -1,5 +1,6 @@
 //! Writes a [`Kubeconfig`] to a file: under the lock that kubectl uses, and by replacing the file.
 
+use secrecy::{ExposeSecret, SecretString};
 use std::{
     fs::{self, OpenOptions},
     io::{self, Write},
@@ -161,6 +162,39 @@ fn replace(path: &Path, text: &str) -> io::Result<()> {
     next.as_file().sync_all()?;
     next.persist(&target).map_err(|error| error.error)?;
     Ok(())
+}
+
+/// The files of a kubeconfig, and the name of a user in one of them.
+#[derive(Clone, Debug)]
+pub(crate) struct UserOrigin {
+    pub(super) files: Vec<PathBuf>,
+    pub(super) user: String,
+}
+
+impl UserOrigin {
+    /// Writes settings of the user's auth provider to the file that contains the user.
+    pub(crate) fn set_auth_provider_settings(
+        &self,
+        settings: &[(&'static str, SecretString)],
+    ) -> Result<(), KubeconfigError> {
+        for path in &self.files {
+            let is_done = Kubeconfig::edit(path, |kubeconfig| {
+                // Of two users with the same name, the first is used.
+                let user = kubeconfig.auth_infos.iter_mut().find(|named| named.name == self.user);
+                let Some(user) = user else { return false };
+                if let Some(provider) = user.auth_info.as_mut().and_then(|user| user.auth_provider.as_mut()) {
+                    for (name, value) in settings {
+                        provider.config.insert((*name).to_owned(), value.expose_secret().to_owned());
+                    }
+                }
+                true
+            })?;
+            if is_done {
+                break;
+            }
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]

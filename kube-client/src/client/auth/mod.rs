@@ -6,12 +6,14 @@
 mod credentials;
 mod exec;
 mod layer;
+mod oidc;
 mod source;
 mod token_file;
 
 pub(super) use credentials::{CertificateFiles, Credentials};
 pub(super) use exec::OnCertificate;
 pub(super) use layer::AuthLayer;
+pub(super) use oidc::{Connect, Fetch};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
@@ -24,33 +26,34 @@ use crate::{
     error::{Error, Result},
 };
 use exec::ExecPlugin;
+use oidc::Oidc;
 use source::{Fresh, Source};
 use token_file::TokenFile;
 
 /// What the credentials need from other modules.
-pub(super) struct Hooks {
+pub(super) struct Hooks<'a> {
     /// Called with each new client certificate that a plugin prints.
     pub(super) on_certificate: OnCertificate,
     /// The certificate files, if there are any.
     pub(super) files: Option<CertificateFiles>,
+    /// Connects to an OpenID Connect provider.
+    pub(super) connect: &'a Connect<'a>,
 }
 
 /// The credentials of the configuration's user. Blocks on the file system for token and certificate files. Runs no
 /// plugin and sends no request.
-pub(super) fn credentials(config: &Config, hooks: Hooks) -> Result<Credentials> {
+pub(super) fn credentials(config: &Config, hooks: Hooks<'_>) -> Result<Credentials> {
     let user = &config.auth_info;
-    if let Some(provider) = &user.auth_provider {
-        return Err(auth_error(format!(
-            "the auth-provider `{}` is not supported: Kubernetes has replaced auth providers by exec plugins; use an exec \
-             plugin or a token",
-            provider.name
-        )));
-    }
     let fixed = user.token.as_ref().filter(|token| !token.expose_secret().is_empty());
     let file = user.token_file.as_deref().filter(|path| !path.is_empty());
     let name = user.username.as_deref().filter(|name| !name.is_empty());
     if name.is_some() && (fixed.is_some() || file.is_some()) {
         return Err(auth_error("the user has both a token and a username; remove one of them".to_owned()));
+    }
+    if user.auth_provider.is_some() && user.exec.is_some() {
+        return Err(auth_error(
+            "the user has both an auth-provider and an exec plugin; remove one of them".to_owned(),
+        ));
     }
     let unchanging = |header| (None, Fresh::fixed(Some(header)));
     let (source, first) = match (file, fixed, name) {
@@ -61,13 +64,14 @@ pub(super) fn credentials(config: &Config, hooks: Hooks) -> Result<Credentials> 
         }
         (None, Some(token), _) => unchanging(bearer_header(token, "token")?),
         (None, None, Some(name)) => unchanging(basic_header(name, user.password.as_ref())?),
-        (None, None, None) => match &user.exec {
-            Some(exec) => {
+        (None, None, None) => match (&user.exec, &user.auth_provider) {
+            (Some(exec), _) => {
                 let plugin =
                     ExecPlugin::new(exec.clone(), &config.credential_plugin_policy, hooks.on_certificate)?;
                 (Some(Source::Exec(Box::new(plugin))), Fresh::nothing())
             }
-            None => (None, Fresh::fixed(None)),
+            (None, Some(provider)) => Oidc::source(provider, config, hooks.connect)?,
+            (None, None) => (None, Fresh::fixed(None)),
         },
     };
     Ok(Credentials::new(source, first, hooks.files))

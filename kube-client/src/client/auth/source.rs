@@ -4,7 +4,7 @@ use http::HeaderValue;
 use std::time::Duration;
 use tokio::time::Instant;
 
-use super::{exec::ExecPlugin, token_file::TokenFile};
+use super::{exec::ExecPlugin, oidc::Oidc, token_file::TokenFile};
 use crate::error::Result;
 
 /// The minimum time between two refreshes caused by a 401, for sources that start a process or send a request. Without
@@ -20,6 +20,8 @@ pub(super) enum Source {
     File(TokenFile),
     /// The output of a credential plugin.
     Exec(Box<ExecPlugin>),
+    /// A token of an OpenID Connect provider.
+    Oidc(Box<Oidc>),
 }
 
 /// The result of a refresh.
@@ -48,6 +50,7 @@ impl Source {
         match self {
             Self::File(file) => file.read().await,
             Self::Exec(plugin) => plugin.run().await,
+            Self::Oidc(oidc) => oidc.refresh().await,
         }
     }
 
@@ -56,7 +59,7 @@ impl Source {
     pub(super) fn keep_after_failure(&self) -> Option<Duration> {
         match self {
             Self::File(_) => Some(super::token_file::REFRESH_INTERVAL),
-            Self::Exec(_) => None,
+            Self::Exec(_) | Self::Oidc(_) => None,
         }
     }
 
@@ -64,7 +67,7 @@ impl Source {
     pub(super) fn pause_after_rejection(&self) -> Duration {
         match self {
             Self::File(_) => Duration::ZERO,
-            Self::Exec(_) => REJECTION_PAUSE,
+            Self::Exec(_) | Self::Oidc(_) => REJECTION_PAUSE,
         }
     }
 }

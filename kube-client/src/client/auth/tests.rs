@@ -32,8 +32,8 @@ fn config(user: &AuthInfo) -> Config {
 }
 
 /// Hooks of a client without certificates.
-fn hooks() -> Hooks {
-    Hooks { on_certificate: Box::new(|_| Ok(())), files: None }
+fn hooks() -> Hooks<'static> {
+    Hooks { on_certificate: Box::new(|_| Ok(())), files: None, connect: &|_, _| Err(Error::config("unused")) }
 }
 
 /// The credentials of a user, which ignore client certificates.
@@ -156,9 +156,17 @@ fn unusable_credentials_are_an_error_when_the_client_is_built() {
     assert_error_contains(&both, &["both a token and a username"]);
     let odd = AuthInfo { token: Some("s3cr3t\u{7}".to_owned().into()), ..AuthInfo::default() };
     assert_error_contains(&odd, &["token holds characters"]);
-    let provider = serde_json::from_str(r#"{"name":"oidc","config":{"id-token":"s3cr3t"}}"#).unwrap();
-    let legacy = AuthInfo { auth_provider: Some(provider), ..AuthInfo::default() };
-    assert_error_contains(&legacy, &["auth-provider `oidc`", "exec plugin"]);
+    let provider =
+        |json| AuthInfo { auth_provider: Some(serde_json::from_str(json).unwrap()), ..AuthInfo::default() };
+    assert_error_contains(
+        &provider(r#"{"name":"gcp","config":{"access-token":"s3cr3t"}}"#),
+        &["auth-provider `gcp`", "exec plugin"],
+    );
+    assert_error_contains(&provider(r#"{"name":"oidc","config":{}}"#), &["id-token or refresh-token"]);
+    assert_error_contains(
+        &provider(r#"{"name":"oidc","config":{"refresh-token":"s3cr3t"}}"#),
+        &["needs idp-issuer-url"],
+    );
     let exec = |json| AuthInfo { exec: Some(serde_json::from_str(json).unwrap()), ..AuthInfo::default() };
     assert_error_contains(
         &exec(r#"{"command":"x","apiVersion":"client.authentication.k8s.io/v1alpha1"}"#),

@@ -154,3 +154,29 @@ fn an_unreadable_file_is_not_replaced() {
     let error = Kubeconfig::default().write_to(folder.path()).unwrap_err();
     assert!(error.source().is_some(), "{error}");
 }
+
+#[test]
+fn tokens_of_an_auth_provider_are_written_to_the_file_of_the_user() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = ["one", "two", "three"].map(|name| folder.path().join(name));
+    let user = |token: &str| {
+        format!(
+            "users: [{{name: u, user: {{auth-provider: {{name: oidc, config: {{id-token: {token}, x: y}}}}}}}}]"
+        )
+    };
+    fs::write(&files[0], "current-context: c").unwrap();
+    fs::write(&files[1], user("old")).unwrap();
+    fs::write(&files[2], user("shadowed")).unwrap();
+    let origin = UserOrigin { files: files.to_vec(), user: "u".into() };
+    origin.set_auth_provider_settings(&[("id-token", "new".into())]).unwrap();
+    let config = |path: &Path| {
+        let user = Kubeconfig::read_from(path).unwrap().user("u").unwrap();
+        user.auth_provider.unwrap().config
+    };
+    assert_eq!(
+        config(&files[1]),
+        [("id-token", "new"), ("x", "y")].map(|(k, v)| (k.to_owned(), v.to_owned())).into()
+    );
+    assert_eq!(config(&files[2])["id-token"], "shadowed");
+    assert_eq!(fs::read_to_string(&files[0]).unwrap(), "current-context: c");
+}

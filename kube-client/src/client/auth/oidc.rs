@@ -1,0 +1,357 @@
+//! The auth provider `oidc`: a bearer token of an OpenID Connect provider, which is refreshed with a refresh token.
+//!
+//! The settings are those of kubectl. No token appears in an error, a log or `Debug`. It must not open connections: the
+//! builder passes a function that sends requests.
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use futures::future::BoxFuture;
+use http::{Request, Response, Uri, header};
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use std::{
+    fmt,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+use tokio::{task::spawn_blocking, time::timeout};
+
+use super::{
+    auth_error, basic_header, bearer_header,
+    source::{Fresh, Source, due_before},
+};
+use crate::{
+    client::body::Body,
+    config::{AuthProviderConfig, Config, UserOrigin, is_loopback, read_authorities},
+    error::{BoxError, Error, Result, Wait},
+};
+
+/// Sends a request to the provider.
+pub(crate) type Fetch =
+    Box<dyn Fn(Request<Body>) -> BoxFuture<'static, Result<Response<Body>, BoxError>> + Send + Sync>;
+/// Builds a [`Fetch`] for the provider's address. Trusts these authorities (DER), otherwise the system's.
+pub(crate) type Connect<'a> = dyn Fn(&Uri, Option<&[Vec<u8>]>) -> Result<Fetch> + 'a;
+
+/// The time limit on a refresh: two requests.
+const REFRESH_TIMEOUT: Duration = Duration::from_secs(60);
+/// The size limit on a response of the provider.
+const MAX_RESPONSE_BYTES: usize = 1 << 20;
+
+// The settings in the kubeconfig.
+const ISSUER: &str = "idp-issuer-url";
+const CLIENT_ID: &str = "client-id";
+const CLIENT_SECRET: &str = "client-secret";
+const REFRESH_TOKEN: &str = "refresh-token";
+const ID_TOKEN: &str = "id-token";
+const AUTHORITY: &str = "idp-certificate-authority";
+const AUTHORITY_DATA: &str = "idp-certificate-authority-data";
+
+/// A user of an OpenID Connect provider.
+pub(crate) struct Oidc {
+    issuer: String,
+    client_id: String,
+    client_secret: SecretString,
+    fetch: Fetch,
+    /// The address of the user's entry in a kubeconfig, which receives new tokens.
+    origin: Option<UserOrigin>,
+    allows_plain: bool,
+    learned: Mutex<Learned>,
+}
+
+/// What the provider has returned.
+struct Learned {
+    refresh_token: SecretString,
+    token_endpoint: Option<Uri>,
+    /// The form in which the provider accepts the client's secret; `None` before the first refresh.
+    secret_in: Option<SecretIn>,
+}
+
+/// Where a token request has the client's secret (RFC 6749, section 2.3.1). Providers accept one or both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum SecretIn {
+    Header,
+    Body,
+}
+
+impl Oidc {
+    /// The source and the first header of a user with this auth provider.
+    pub(super) fn source(
+        provider: &AuthProviderConfig,
+        config: &Config,
+        connect: &Connect<'_>,
+    ) -> Result<(Option<Source>, Fresh)> {
+        if provider.name != "oidc" {
+            return Err(auth_error(format!(
+                "the auth-provider `{}` is not supported, but `oidc` is: Kubernetes has replaced the others by exec \
+                 plugins; use an exec plugin or a token",
+                provider.name
+            )));
+        }
+        let setting = |name| provider.config.get(name).map(String::as_str).filter(|value| !value.is_empty());
+        let token = setting(ID_TOKEN).map(SecretString::from);
+        let Some(refresh_token) = setting(REFRESH_TOKEN) else {
+            let Some(token) = token else {
+                return Err(auth_error(format!(
+                    "the auth-provider `oidc` needs {ID_TOKEN} or {REFRESH_TOKEN}"
+                )));
+            };
+            // The server rejects the token after its expiry.
+            return Ok((None, Fresh::fixed(Some(bearer_header(&token, ID_TOKEN)?))));
+        };
+        let need = |name| {
+            setting(name).ok_or_else(|| {
+                auth_error(format!("the auth-provider `oidc` needs {name} to refresh its token"))
+            })
+        };
+        let issuer = need(ISSUER)?;
+        let address: Uri = issuer.parse().map_err(|error: http::uri::InvalidUri| Error::Auth {
+            what: format!("{ISSUER} of the auth-provider `oidc` is not an address"),
+            source: Some(error.into()),
+        })?;
+        let authorities =
+            read_authorities(setting(AUTHORITY_DATA), setting(AUTHORITY)).map_err(|error| Error::Auth {
+                what: format!("cannot use {AUTHORITY} of the auth-provider `oidc`"),
+                source: Some(error.into()),
+            })?;
+        let oidc = Self {
+            issuer: issuer.trim_end_matches('/').to_owned(),
+            client_id: need(CLIENT_ID)?.to_owned(),
+            client_secret: setting(CLIENT_SECRET).unwrap_or_default().into(),
+            fetch: connect(&address, authorities.as_deref())?,
+            origin: config.user_origin(),
+            allows_plain: config.allow_insecure_auth,
+            learned: Mutex::new(Learned {
+                refresh_token: refresh_token.into(),
+                token_endpoint: None,
+                secret_in: None,
+            }),
+        };
+        oidc.check_address(&address, ISSUER)?;
+        let first = match token {
+            Some(token) => oidc.fresh(&token)?,
+            None => Fresh::nothing(),
+        };
+        Ok((Some(Source::Oidc(Box::new(oidc))), first))
+    }
+
+    /// Obtains a new token from the provider, and writes it to the kubeconfig.
+    pub(super) async fn refresh(&self) -> Result<Fresh> {
+        let what = format!("the OpenID Connect provider {}", self.issuer);
+        let answer = timeout(REFRESH_TIMEOUT, self.request_token()).await;
+        let answer = answer.map_err(|_| Error::Timeout {
+            wait: Wait::Credentials,
+            after: REFRESH_TIMEOUT,
+            what,
+        })??;
+        let Some(token) = answer.id_token else {
+            return Err(self.failed(
+                "returned no id_token for the refresh token: request the scope `openid` at login, or use a provider \
+                 that returns one",
+                None,
+            ));
+        };
+        let fresh = self.fresh(&token)?;
+        let mut changes = vec![(ID_TOKEN, token)];
+        if let Some(next) = answer.refresh_token.filter(|token| !token.expose_secret().is_empty()) {
+            self.learned().refresh_token = next.clone();
+            changes.push((REFRESH_TOKEN, next));
+        }
+        if let Some(origin) = self.origin.clone() {
+            let written = spawn_blocking(move || origin.set_auth_provider_settings(&changes)).await;
+            let error = match written {
+                Ok(written) => written.err().map(BoxError::from),
+                Err(error) => Some(error.into()),
+            };
+            if let Some(error) = error {
+                tracing::warn!(
+                    error,
+                    "the new tokens of the auth-provider are not written to the kubeconfig"
+                );
+            }
+        }
+        Ok(fresh)
+    }
+
+    /// The header for a token, and when to refresh the token.
+    fn fresh(&self, token: &SecretString) -> Result<Fresh> {
+        let expiry = expiry(token.expose_secret()).ok_or_else(|| {
+            self.failed("issued an id_token that is no JWT with a time of expiry `exp`", None)
+        })?;
+        let header = Some(bearer_header(token, ID_TOKEN)?);
+        Ok(Fresh { header, has_new_certificate: false, due: Some(due_before(expiry)) })
+    }
+
+    /// Requests a token with the refresh token (RFC 6749, section 6).
+    async fn request_token(&self) -> Result<TokenResponse> {
+        let endpoint = self.token_endpoint().await?;
+        let known = self.learned().secret_in;
+        let forms: &[SecretIn] = match known {
+            Some(SecretIn::Header) => &[SecretIn::Header],
+            Some(SecretIn::Body) => &[SecretIn::Body],
+            None if self.client_secret.expose_secret().is_empty() => &[SecretIn::Body],
+            None => &[SecretIn::Header, SecretIn::Body],
+        };
+        let mut refused = None;
+        for form in forms {
+            let (status, body) = self.send(self.token_request(&endpoint, *form)?).await?;
+            if status.is_success() {
+                self.learned().secret_in = Some(*form);
+                return serde_json::from_slice(&body).map_err(|error| {
+                    self.failed("sent a token response that is not valid", Some(place(&error)))
+                });
+            }
+            let code = serde_json::from_slice::<Refusal>(&body)
+                .ok()
+                .map(|refusal| refusal.code())
+                .unwrap_or_default();
+            refused = Some(format!("refused the refresh token with {status}{code}: log in again"));
+        }
+        Err(self.failed(&refused.unwrap_or_default(), None))
+    }
+
+    fn token_request(&self, endpoint: &Uri, form: SecretIn) -> Result<Request<Body>> {
+        let mut body = form_urlencoded::Serializer::new(String::new());
+        body.append_pair("grant_type", "refresh_token");
+        body.append_pair("refresh_token", self.learned().refresh_token.expose_secret());
+        let mut request = Request::post(endpoint)
+            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .header(header::ACCEPT, "application/json");
+        match form {
+            SecretIn::Header => {
+                let encode =
+                    |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+                let secret = SecretString::from(encode(self.client_secret.expose_secret()));
+                request = request
+                    .header(header::AUTHORIZATION, basic_header(&encode(&self.client_id), Some(&secret))?);
+            }
+            SecretIn::Body => {
+                body.append_pair("client_id", &self.client_id);
+                if !self.client_secret.expose_secret().is_empty() {
+                    body.append_pair("client_secret", self.client_secret.expose_secret());
+                }
+            }
+        }
+        request
+            .body(Body::from(body.finish().into_bytes()))
+            .map_err(|error| self.failed("has a token endpoint that is not valid", Some(error.into())))
+    }
+
+    /// The address that issues tokens, from the provider's metadata (OpenID Connect Discovery 1.0, section 4).
+    async fn token_endpoint(&self) -> Result<Uri> {
+        let known = self.learned().token_endpoint.clone();
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let request = Request::get(format!("{}/.well-known/openid-configuration", self.issuer))
+            .header(header::ACCEPT, "application/json")
+            .body(Body::empty())
+            .map_err(|error| self.failed("has an address that is not valid", Some(error.into())))?;
+        let (status, body) = self.send(request).await?;
+        if !status.is_success() {
+            return Err(self.failed(&format!("answered with {status} to the request for its metadata"), None));
+        }
+        let metadata: Metadata = serde_json::from_slice(&body)
+            .map_err(|error| self.failed("sent metadata that is not valid", Some(place(&error))))?;
+        let endpoint: Uri = metadata
+            .token_endpoint
+            .parse()
+            .map_err(|_| self.failed("has a token_endpoint that is not an address", None))?;
+        self.check_address(&endpoint, "its token_endpoint")?;
+        self.learned().token_endpoint = Some(endpoint.clone());
+        Ok(endpoint)
+    }
+
+    async fn send(&self, request: Request<Body>) -> Result<(http::StatusCode, bytes::Bytes)> {
+        let sent = (self.fetch)(request).await;
+        let response = sent.map_err(|error| self.failed("cannot be reached", Some(error)))?;
+        let status = response.status();
+        let body = response.into_body().collect_bytes_up_to(MAX_RESPONSE_BYTES).await;
+        let body =
+            body.map_err(|error| self.failed("sent a response that cannot be read", Some(error.into())))?;
+        Ok((status, body))
+    }
+
+    /// Refuses to send the secret and the refresh token without TLS, except to this machine.
+    fn check_address(&self, address: &Uri, what: &str) -> Result<()> {
+        let is_secure = match address.scheme_str() {
+            Some("https") => true,
+            Some("http") => self.allows_plain || is_loopback(address),
+            _ => false,
+        };
+        if !is_secure || address.host().is_none() {
+            return Err(self.failed(&format!("cannot be used: {what} must begin with https://"), None));
+        }
+        Ok(())
+    }
+
+    fn learned(&self) -> std::sync::MutexGuard<'_, Learned> {
+        self.learned.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// An error about the provider. `what` completes a sentence that begins with the provider.
+    fn failed(&self, what: &str, source: Option<BoxError>) -> Error {
+        Error::Auth { what: format!("the OpenID Connect provider {} {what}", self.issuer), source }
+    }
+}
+
+impl fmt::Debug for Oidc {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Oidc")
+            .field("issuer", &self.issuer)
+            .field("client_id", &self.client_id)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The position of a JSON error. The text of the error may quote a token.
+fn place(error: &serde_json::Error) -> BoxError {
+    format!("at line {} column {}", error.line(), error.column()).into()
+}
+
+/// The expiry of a JWT (RFC 7519). The signature is not verified: the API server does that.
+fn expiry(token: &str) -> Option<jiff::Timestamp> {
+    let mut parts = token.trim().split('.');
+    let (payload, signature) = (parts.nth(1)?, parts.next()?);
+    if parts.next().is_some() || signature.is_empty() {
+        return None;
+    }
+    let payload = URL_SAFE_NO_PAD.decode(payload.trim_end_matches('=')).ok()?;
+    let claims: Claims = serde_json::from_slice(&payload).ok()?;
+    // A number in JSON may have a fraction.
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "an `as` cast saturates, and the range is checked below"
+    )]
+    let seconds = claims.exp.floor() as i64;
+    Some(jiff::Timestamp::from_second(seconds).unwrap_or(jiff::Timestamp::MAX))
+}
+
+#[derive(Deserialize)]
+struct Claims {
+    exp: f64,
+}
+
+#[derive(Deserialize)]
+struct Metadata {
+    token_endpoint: String,
+}
+
+#[derive(Deserialize)]
+struct TokenResponse {
+    id_token: Option<SecretString>,
+    refresh_token: Option<SecretString>,
+}
+
+/// An error response (RFC 6749, section 5.2).
+#[derive(Deserialize)]
+struct Refusal {
+    error: String,
+}
+
+impl Refusal {
+    /// The code in parentheses, if it has the form of a code.
+    fn code(&self) -> String {
+        let is_code = self.error.len() <= 64
+            && self.error.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+        if is_code { format!(" ({})", self.error) } else { String::new() }
+    }
+}

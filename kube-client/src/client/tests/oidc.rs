@@ -1,0 +1,227 @@
+//! Tests of the auth provider `oidc`, with a provider in the same process.
+
+use super::server::{Server, version_response};
+use crate::{
+    client::Client,
+    config::{Config, KubeConfigOptions, Kubeconfig},
+    error::Error,
+};
+use base64::{Engine, engine::general_purpose::STANDARD, engine::general_purpose::URL_SAFE_NO_PAD};
+use bytes::Bytes;
+use http::{Request, Response, header};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex},
+};
+
+/// An ID token that expires this many seconds from now.
+fn id_token(name: &str, seconds: i64) -> String {
+    let expiry = jiff::Timestamp::now().as_second() + seconds;
+    let encode = |json: String| URL_SAFE_NO_PAD.encode(json);
+    let payload = format!(r#"{{"sub":"{name}","exp":{expiry}}}"#);
+    format!("{}.{}.c2ln", encode(r#"{"alg":"RS256"}"#.to_owned()), encode(payload))
+}
+
+/// A provider that accepts the client's secret in the body only, and the refresh token of the last response.
+struct Provider {
+    server: Server,
+    /// The requests, as `path body`.
+    seen: Arc<Mutex<Vec<String>>>,
+}
+
+impl Provider {
+    /// Returns these ID tokens, and a refresh token with the number of the response.
+    async fn start(tokens: Vec<String>) -> Self {
+        let seen = Arc::<Mutex<Vec<String>>>::default();
+        let notes = seen.clone();
+        let server = Server::http(move |request: Request<Incoming>| {
+            let (tokens, notes) = (tokens.clone(), notes.clone());
+            async move { answer(request, &tokens, &notes).await }
+        })
+        .await;
+        Self { server, seen }
+    }
+
+    fn token_requests(&self) -> Vec<String> {
+        self.seen.lock().unwrap().iter().filter(|line| line.starts_with("/token")).cloned().collect()
+    }
+
+    /// Writes a kubeconfig for a user of this provider.
+    fn kubeconfig(&self, folder: &Path, cluster: &Server, settings: &str) -> PathBuf {
+        let text = format!(
+            "
+current-context: c
+contexts: [{{name: c, context: {{cluster: k, user: u}}}}]
+clusters: [{{name: k, cluster: {{server: 'http://{}'}}}}]
+users:
+- name: u
+  user:
+    auth-provider:
+      name: oidc
+      config: {{idp-issuer-url: 'http://{}/', client-id: me, client-secret: s3cr3t, {settings}}}
+",
+            cluster.address, self.server.address
+        );
+        let path = folder.join("config");
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+}
+
+async fn answer(
+    request: Request<Incoming>,
+    tokens: &[String],
+    notes: &Mutex<Vec<String>>,
+) -> Response<Full<Bytes>> {
+    let host = request.headers()[header::HOST].to_str().unwrap().to_owned();
+    let (path, has_secret) =
+        (request.uri().path().to_owned(), request.headers().contains_key("authorization"));
+    let body = request.into_body().collect().await.unwrap().to_bytes();
+    let body = String::from_utf8(body.to_vec()).unwrap();
+    let respond = |code, json: serde_json::Value| {
+        Response::builder().status(code).body(Full::from(json.to_string())).unwrap()
+    };
+    if path == "/.well-known/openid-configuration" {
+        return respond(200, serde_json::json!({"token_endpoint": format!("http://{host}/token")}));
+    }
+    if has_secret {
+        return respond(401, serde_json::json!({"error": "invalid_client"}));
+    }
+    let mut notes = notes.lock().unwrap();
+    notes.push(format!("{path} {body}"));
+    match tokens.get(notes.len() - 1) {
+        Some(token) => {
+            respond(200, serde_json::json!({"id_token": token, "refresh_token": format!("r{}", notes.len())}))
+        }
+        None => respond(400, serde_json::json!({"error": "invalid_grant", "error_description": "s3cr3t"})),
+    }
+}
+
+/// A cluster that accepts these tokens.
+async fn cluster(accepted: Vec<String>) -> Server {
+    Server::http(move |request: Request<Incoming>| {
+        let sent = request.headers().get("authorization").map(|value| value.to_str().unwrap().to_owned());
+        let accepts = sent.is_some_and(|sent| accepted.iter().any(|token| sent == format!("Bearer {token}")));
+        async move {
+            if accepts {
+                version_response()
+            } else {
+                Response::builder().status(401).body(Full::default()).unwrap()
+            }
+        }
+    })
+    .await
+}
+
+async fn client(path: &Path) -> Client {
+    let kubeconfig = Kubeconfig::read_from(path).unwrap();
+    let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
+    Client::try_from(config).unwrap()
+}
+
+fn settings(path: &Path) -> std::collections::HashMap<String, String> {
+    let user = Kubeconfig::read_from(path).unwrap().auth_infos.remove(0).auth_info.unwrap();
+    user.auth_provider.unwrap().config
+}
+
+#[tokio::test]
+async fn a_valid_token_is_sent_and_an_expired_one_is_refreshed_once_and_written_to_the_file() {
+    let (valid, renewed) = (id_token("valid", 3600), id_token("renewed", 3600));
+    let provider = Provider::start(vec![valid.clone(), renewed.clone()]).await;
+    let cluster = cluster(vec![valid.clone(), renewed.clone()]).await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = provider.kubeconfig(
+        folder.path(),
+        &cluster,
+        &format!("refresh-token: r0, id-token: {}, extra: kept", id_token("expired", -5)),
+    );
+    let api = client(&path).await;
+    let calls = (0..4).map(|_| api.apiserver_version());
+    futures::future::try_join_all(calls).await.unwrap();
+    assert_eq!(
+        provider.token_requests(),
+        ["/token grant_type=refresh_token&refresh_token=r0&client_id=me&client_secret=s3cr3t"]
+    );
+    let written = settings(&path);
+    assert_eq!((&written["id-token"], written["refresh-token"].as_str()), (&valid, "r1"));
+    assert_eq!(written["extra"], "kept");
+
+    // Another client uses the written token, without a request to the provider.
+    client(&path).await.apiserver_version().await.unwrap();
+    assert_eq!(provider.token_requests().len(), 1);
+
+    // A token that the cluster rejects is refreshed, too.
+    let unknown = format!("refresh-token: r1, id-token: {}", id_token("unknown", 3600));
+    let path = provider.kubeconfig(folder.path(), &cluster, &unknown);
+    client(&path).await.apiserver_version().await.unwrap();
+    assert!(provider.token_requests()[1].contains("refresh_token=r1"));
+    assert_eq!(settings(&path)["id-token"], renewed);
+}
+
+#[tokio::test]
+async fn a_refused_refresh_is_an_error_without_secrets() {
+    let provider = Provider::start(Vec::new()).await;
+    let cluster = cluster(Vec::new()).await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = provider.kubeconfig(folder.path(), &cluster, "refresh-token: r0");
+    let error = client(&path).await.apiserver_version().await.unwrap_err();
+    let text = format!("{error} {error:?}");
+    assert!(matches!(error, Error::Auth { .. }), "{text}");
+    assert!(
+        text.contains("400 Bad Request (invalid_grant): log in again") && !text.contains("s3cr3t"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn an_issuer_without_tls_and_a_token_without_expiry_are_errors() {
+    let folder = tempfile::tempdir().unwrap();
+    let (provider, cluster) = (Provider::start(vec!["no-jwt".to_owned()]).await, cluster(Vec::new()).await);
+    let path = provider.kubeconfig(folder.path(), &cluster, "refresh-token: r0");
+    let error = client(&path).await.apiserver_version().await.unwrap_err();
+    assert!(error.to_string().contains("no JWT"), "{error}");
+
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, text.replace(&provider.server.address.to_string(), "10.0.0.1")).unwrap();
+    let config = Config::try_from(Kubeconfig::read_from(&path).unwrap()).unwrap();
+    let error = Client::try_from(config).unwrap_err();
+    let source = std::error::Error::source(&error).unwrap().to_string();
+    assert!(source.contains("idp-issuer-url must begin with https://"), "{source}");
+}
+
+#[tokio::test]
+async fn the_provider_is_verified_with_its_own_authority() {
+    use super::server::Authority;
+    let authority = Authority::new("idp");
+    // A server that answers every request with a version: its certificate is accepted, its metadata are not.
+    let idp = Server::https(&authority.issue(&["127.0.0.1"], |_| {}), None).await;
+    let message = async |data: String| {
+        let text = format!(
+            "
+current-context: c
+contexts: [{{name: c, context: {{cluster: k, user: u}}}}]
+clusters: [{{name: k, cluster: {{server: 'http://127.0.0.1:1'}}}}]
+users:
+- name: u
+  user:
+    auth-provider:
+      name: oidc
+      config:
+        idp-issuer-url: https://{}
+        client-id: me
+        refresh-token: r
+        idp-certificate-authority-data: {data}
+",
+            idp.address
+        );
+        let config = Config::try_from(Kubeconfig::from_yaml(&text).unwrap()).unwrap();
+        let client = Client::try_from(config).unwrap();
+        client.apiserver_version().await.unwrap_err().to_string()
+    };
+    let trusted = message(STANDARD.encode(authority.pem())).await;
+    assert!(trusted.contains("sent metadata that is not valid"), "{trusted}");
+    let other = message(STANDARD.encode(Authority::new("other").pem())).await;
+    assert!(other.contains("cannot be reached"), "{other}");
+}
