@@ -11,7 +11,7 @@ use super::{
     Client, HttpService,
     auth::{self, AuthLayer, CertificateFiles, Credentials, Fetch, Hooks},
     body::Body,
-    middleware::{BaseUriLayer, HeadersLayer, RetryLayer, TimeoutLayer, TraceLayer, WarningLayer},
+    middleware::{BaseUriLayer, ExtraHeadersLayer, RetryLayer, TimeoutLayer, TraceLayer, WarningLayer},
     settings::{self, UnusableField},
     tls,
     transport::{Connector, Dial, Tls, Transport},
@@ -208,7 +208,7 @@ where
     let timeouts = TimeoutLayer { response: config.response_timeout, idle: config.read_timeout };
     let service = timeouts.layer(transport);
     let service = AuthLayer::new(credentials).layer(service);
-    let service = HeadersLayer::new(settings::default_headers(config)?).layer(service);
+    let service = ExtraHeadersLayer::new(settings::default_headers(config)?).layer(service);
     let service = base.layer(service);
     let service = RetryLayer(config.retry).layer(service);
     let service = WarningLayer(config.warning_handler.clone()).layer(service);

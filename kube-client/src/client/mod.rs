@@ -7,11 +7,13 @@ mod auth;
 mod body;
 mod builder;
 mod clock;
+mod config_ext;
 mod discovery;
 mod long_running;
-mod middleware;
+pub mod middleware;
 mod request_line;
 mod response;
+pub mod retry;
 pub mod scope;
 mod service;
 mod settings;
@@ -26,6 +28,7 @@ pub use crate::core::discovery::v2::{
 };
 pub use body::Body;
 pub use builder::ClientBuilder;
+pub use config_ext::ConfigExt;
 pub use middleware::IdleLimit;
 pub use service::HttpService;
 
@@ -71,6 +74,8 @@ pub struct Client {
 
 impl Client {
     /// A client over any HTTP service: a custom stack, or an in-process server.
+    ///
+    /// A service that is not `Clone` and `Sync` can be wrapped with [`HttpService::locked`].
     ///
     /// The URI of a request has a path and no host. The service receives requests without the default stack: no retries
     /// (not even after a 429 with `Retry-After`), no time limits on responses and bodies, no credentials and headers,
@@ -253,7 +258,8 @@ impl TryFrom<Config> for Client {
 impl TryFrom<Kubeconfig> for Client {
     type Error = Error;
 
-    /// Builds a client for the current context. It reads the files that the kubeconfig names (blocking).
+    /// Builds a client for the current context, with the default stack. It reads the files that the kubeconfig names
+    /// (blocking).
     fn try_from(kubeconfig: Kubeconfig) -> Result<Self> {
         Self::try_from(Config::try_from(kubeconfig).map_err(Error::config)?)
     }

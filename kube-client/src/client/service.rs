@@ -1,14 +1,16 @@
-//! `HttpService`: a type-erased tower service behind an `Arc`. Unlike `tower::buffer`, the service must not use a
-//! worker task.
+//! `HttpService`: a type-erased tower service behind an `Arc`. Unlike `tower::buffer`, it must not use a worker task or
+//! a queue.
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use http::{Request, Response};
 use std::{
     fmt,
+    future::poll_fn,
     sync::Arc,
     task::{Context, Poll},
 };
+use tokio::sync::Mutex;
 use tower::{Service, util::ServiceExt};
 
 use super::body::Body;
@@ -43,6 +45,30 @@ where
     }
 }
 
+/// Implements [`DynService`] for a service that cannot be cloned or shared.
+struct Locked<S>(Arc<Mutex<S>>);
+
+impl<S, B> DynService for Locked<S>
+where
+    S: Service<Request<Body>, Response = Response<B>> + Send + 'static,
+    S::Future: Send,
+    S::Error: Into<BoxError>,
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    fn call(&self, request: Request<Body>) -> BoxFuture<'static, Result<Response<Body>, BoxError>> {
+        let service = self.0.clone();
+        Box::pin(async move {
+            let response = {
+                let mut service = service.lock().await;
+                poll_fn(|cx| service.poll_ready(cx)).await.map_err(Into::into)?;
+                service.call(request)
+            };
+            Ok(response.await.map_err(Into::into)?.map(Body::wrap_body))
+        })
+    }
+}
+
 impl HttpService {
     /// Erases the type of a service.
     pub fn new<S, B>(service: S) -> Self
@@ -54,6 +80,30 @@ impl HttpService {
         B::Error: Into<BoxError>,
     {
         Self(Arc::new(Erased(service)))
+    }
+
+    /// Erases the type of a service that cannot be cloned or shared, such as a `BoxService` or a `RateLimit`.
+    ///
+    /// Concurrent requests wait for each other until the service is ready and has started theirs, in the order of their
+    /// arrival. They do not wait for responses. [`new`](Self::new) has no such wait.
+    ///
+    /// ```
+    /// use kube_client::{BoxError, Client, client::{Body, HttpService}};
+    /// use tower::util::BoxService;
+    ///
+    /// let sim = kube_sim::Sim::new();
+    /// let service = BoxService::<http::Request<Body>, _, _>::new(sim.service());
+    /// let client = Client::new(HttpService::locked(service), "default");
+    /// ```
+    pub fn locked<S, B>(service: S) -> Self
+    where
+        S: Service<Request<Body>, Response = Response<B>> + Send + 'static,
+        S::Future: Send,
+        S::Error: Into<BoxError>,
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        Self(Arc::new(Locked(Arc::new(Mutex::new(service)))))
     }
 
     pub(super) fn send(
@@ -81,5 +131,48 @@ impl Service<Request<Body>> for HttpService {
 impl fmt::Debug for HttpService {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("HttpService")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::{future::join, poll};
+    use std::pin::pin;
+    use tokio::sync::Semaphore;
+
+    /// A service that is neither `Clone` nor `Sync`, and accepts one request at a time: a permit is a response.
+    struct Single(std::cell::Cell<u32>, Arc<Semaphore>);
+
+    impl Service<Request<Body>> for Single {
+        type Response = Response<Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<'static, Result<Response<Body>, Self::Error>>;
+
+        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn call(&mut self, _: Request<Body>) -> Self::Future {
+            self.0.set(self.0.get() + 1);
+            let (number, permits) = (self.0.get(), self.1.clone());
+            Box::pin(async move {
+                permits.acquire().await.unwrap().forget();
+                Ok(Response::new(Body::from(number.to_string().into_bytes())))
+            })
+        }
+    }
+
+    #[tokio::test]
+    async fn a_locked_service_starts_requests_in_order_and_does_not_wait_for_responses() {
+        let permits = Arc::new(Semaphore::new(0));
+        let service = HttpService::locked(Single(std::cell::Cell::default(), permits.clone()));
+        let mut first = pin!(service.send(Request::new(Body::empty())));
+        let mut second = pin!(service.send(Request::new(Body::empty())));
+        assert!(poll!(&mut first).is_pending() && poll!(&mut second).is_pending());
+        permits.add_permits(2);
+        let (first, second) = join(first, second).await;
+        assert_eq!(first.unwrap().into_body().collect_bytes().await.unwrap(), "1");
+        assert_eq!(second.unwrap().into_body().collect_bytes().await.unwrap(), "2");
     }
 }

@@ -29,8 +29,10 @@ pub(super) fn base_uri_layer(config: &Config) -> Result<BaseUriLayer> {
     if has_unusable_port(&config.cluster_url) {
         return Err(config_error("cluster_url has a port that is not a number up to 65535"));
     }
-    BaseUriLayer::new(&config.cluster_url)
-        .ok_or_else(|| config_error("cluster_url needs a scheme and a host, such as https://10.0.0.1:6443"))
+    if config.cluster_url.scheme().is_none() || config.cluster_url.authority().is_none() {
+        return Err(config_error("cluster_url needs a scheme and a host, such as https://10.0.0.1:6443"));
+    }
+    Ok(BaseUriLayer::new(config.cluster_url.clone()))
 }
 
 /// The client certificate of the configuration.

@@ -25,7 +25,7 @@ pub(super) const CRATES: [(&str, &str); 4] = [
         client::tls         core error config client::body
         client::auth        core error config client::body
         client::transport   core error config client::body client::clock client::long_running
-        client::middleware  core error config client::request_line client::body client::clock client::long_running client::response
+        client::middleware  core error config client::auth client::request_line client::body client::clock client::long_running client::response
         api                 core error wire client workers
         discovery           core error wire client
         !core               tokio hyper hyper_util tower rustls std::fs std::net std::process std::thread

@@ -15,9 +15,10 @@ use crate::{
     error::BoxError,
 };
 
-/// Adds the credentials of a [`Config`](crate::Config) to requests: see [`Auth`].
+/// Adds the credentials of a [`Config`](crate::Config) to requests: see [`Auth`]. Built by
+/// [`ConfigExt::auth_layer`](crate::client::ConfigExt::auth_layer).
 #[derive(Clone, Debug)]
-pub(crate) struct AuthLayer(Credentials);
+pub struct AuthLayer(Credentials);
 
 impl AuthLayer {
     pub(crate) fn new(credentials: Credentials) -> Self {
@@ -38,7 +39,7 @@ impl<S> Layer<S> for AuthLayer {
 /// After a 401 the credentials are renewed, once for all requests that used them, and the request is sent once more. A
 /// request with an `Authorization` header is not changed.
 #[derive(Clone, Debug)]
-pub(crate) struct Auth<S> {
+pub struct Auth<S> {
     inner: S,
     credentials: Credentials,
 }

@@ -12,7 +12,7 @@ mod token_file;
 
 pub(super) use credentials::{CertificateFiles, Credentials};
 pub(super) use exec::OnCertificate;
-pub(super) use layer::AuthLayer;
+pub use layer::{Auth, AuthLayer};
 pub(super) use oidc::{Connect, Fetch};
 
 use base64::{Engine, engine::general_purpose::STANDARD};

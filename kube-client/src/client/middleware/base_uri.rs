@@ -1,6 +1,9 @@
 //! Prepends the API server's address to the path of each request.
 
-use futures::future::{Either, Ready, ready};
+use futures::{
+    TryFutureExt,
+    future::{Either, ErrInto, Ready, ready},
+};
 use http::{
     Request, Uri,
     uri::{Authority, PathAndQuery, Scheme},
@@ -13,20 +16,35 @@ use tower::{Layer, Service};
 
 use crate::error::{BoxError, Error};
 
-/// Builds [`BaseUri`].
+/// Prepends an address to the path of each request: see [`BaseUri`].
+///
+/// ```
+/// use http::{Request, Response};
+/// use kube_client::{BoxError, client::{Body, middleware::BaseUriLayer}};
+/// use tower::{Layer, ServiceExt, service_fn};
+///
+/// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+/// let echo = service_fn(async |request: Request<Body>| Ok::<_, BoxError>(Response::new(request.uri().to_string())));
+/// let service = BaseUriLayer::new("https://10.0.0.1:6443/base".parse()?).layer(echo);
+/// let response = service.oneshot(Request::get("/api/v1/pods").body(Body::empty())?).await?;
+/// assert_eq!(response.body(), "https://10.0.0.1:6443/base/api/v1/pods");
+/// # Ok::<_, BoxError>(()) })?;
+/// # Ok::<_, BoxError>(())
+/// ```
 #[derive(Clone, Debug)]
-pub(crate) struct BaseUriLayer {
-    scheme: Scheme,
-    authority: Authority,
+pub struct BaseUriLayer {
+    scheme: Option<Scheme>,
+    authority: Option<Authority>,
     /// The path of the address without trailing slashes; empty for most clusters.
     prefix: Arc<str>,
 }
 
 impl BaseUriLayer {
-    /// `None` if the address lacks a scheme or a host.
-    pub(crate) fn new(address: &Uri) -> Option<Self> {
-        let prefix = address.path().trim_end_matches('/').into();
-        Some(Self { scheme: address.scheme()?.clone(), authority: address.authority()?.clone(), prefix })
+    /// A layer for this address, which may have a path. Without a scheme or a host, each request is an error.
+    #[expect(clippy::needless_pass_by_value, reason = "kube's signature")]
+    pub fn new(base_uri: Uri) -> Self {
+        let prefix = base_uri.path().trim_end_matches('/').into();
+        Self { scheme: base_uri.scheme().cloned(), authority: base_uri.authority().cloned(), prefix }
     }
 
     /// The full URI of a request; `None` if prefix and path do not form a valid URI.
@@ -34,8 +52,8 @@ impl BaseUriLayer {
     /// Replaces the scheme and host of the request: credentials must not reach another server.
     fn join(&self, uri: &Uri) -> Option<Uri> {
         let mut parts = uri.clone().into_parts();
-        parts.scheme = Some(self.scheme.clone());
-        parts.authority = Some(self.authority.clone());
+        parts.scheme = Some(self.scheme.clone()?);
+        parts.authority = Some(self.authority.clone()?);
         let path = parts.path_and_query.take().unwrap_or(PathAndQuery::from_static("/"));
         parts.path_and_query = Some(if self.prefix.is_empty() {
             path
@@ -54,32 +72,37 @@ impl<S> Layer<S> for BaseUriLayer {
     }
 }
 
-/// Prepends the API server's address to the path of each request.
+/// Prepends the API server's address to the path of each request; the service of [`BaseUriLayer`].
+///
+/// Replaces the scheme and host of a request, so that credentials never reach another server.
 #[derive(Clone, Debug)]
-pub(crate) struct BaseUri<S> {
+pub struct BaseUri<S> {
     inner: S,
     base: BaseUriLayer,
 }
 
-impl<S: Service<Request<B>, Error = BoxError>, B> Service<Request<B>> for BaseUri<S> {
+impl<S, B> Service<Request<B>> for BaseUri<S>
+where
+    S: Service<Request<B>, Error: Into<BoxError>>,
+{
     type Response = S::Response;
     type Error = BoxError;
-    type Future = Either<S::Future, Ready<Result<S::Response, BoxError>>>;
+    type Future = Either<ErrInto<S::Future, BoxError>, Ready<Result<S::Response, BoxError>>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        self.inner.poll_ready(cx)
+        self.inner.poll_ready(cx).map_err(Into::into)
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let Some(uri) = self.base.join(request.uri()) else {
             let what = format!(
-                "cannot append the path {} to the cluster's address; correct the path",
+                "cannot append the path {} to the cluster's address; correct the path, and give the address with scheme and host",
                 request.uri().path()
             );
             return Either::Right(ready(Err(Error::Request { what, source: None }.into())));
         };
         *request.uri_mut() = uri;
-        Either::Left(self.inner.call(request))
+        Either::Left(self.inner.call(request).err_into())
     }
 }
 
@@ -89,7 +112,7 @@ mod tests {
 
     #[track_caller]
     fn assert_join(base: &str, path: &str, expected: &str) {
-        let base = BaseUriLayer::new(&base.parse().unwrap()).unwrap();
+        let base = BaseUriLayer::new(base.parse().unwrap());
         let path: Uri = path.parse().unwrap();
         assert_eq!(base.join(&path).unwrap().to_string(), expected);
     }

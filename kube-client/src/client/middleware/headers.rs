@@ -7,39 +7,40 @@ use std::{
 };
 use tower::{Layer, Service};
 
-/// Builds [`SetHeaders`].
+/// Adds the same headers to all requests: see [`ExtraHeaders`]. Built by
+/// [`ConfigExt::extra_headers_layer`](crate::client::ConfigExt::extra_headers_layer).
 #[derive(Clone)]
-pub(crate) struct HeadersLayer(Arc<HeaderMap>);
+pub struct ExtraHeadersLayer(Arc<HeaderMap>);
 
-impl HeadersLayer {
+impl ExtraHeadersLayer {
     pub(crate) fn new(headers: HeaderMap) -> Self {
         Self(Arc::new(headers))
     }
 }
 
 /// Shows only names: values may be secret.
-impl std::fmt::Debug for HeadersLayer {
+impl std::fmt::Debug for ExtraHeadersLayer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_set().entries(self.0.keys().map(HeaderName::as_str)).finish()
     }
 }
 
-impl<S> Layer<S> for HeadersLayer {
-    type Service = SetHeaders<S>;
+impl<S> Layer<S> for ExtraHeadersLayer {
+    type Service = ExtraHeaders<S>;
 
-    fn layer(&self, inner: S) -> SetHeaders<S> {
-        SetHeaders { inner, headers: self.clone() }
+    fn layer(&self, inner: S) -> ExtraHeaders<S> {
+        ExtraHeaders { inner, headers: self.clone() }
     }
 }
 
-/// Adds headers that a request does not have yet.
+/// Adds headers that a request does not have yet; the service of [`ExtraHeadersLayer`].
 #[derive(Clone, Debug)]
-pub(crate) struct SetHeaders<S> {
+pub struct ExtraHeaders<S> {
     inner: S,
-    headers: HeadersLayer,
+    headers: ExtraHeadersLayer,
 }
 
-impl<S: Service<Request<B>>, B> Service<Request<B>> for SetHeaders<S> {
+impl<S: Service<Request<B>>, B> Service<Request<B>> for ExtraHeaders<S> {
     type Response = S::Response;
     type Error = S::Error;
     type Future = S::Future;

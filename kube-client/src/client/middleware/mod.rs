@@ -1,7 +1,7 @@
 //! Layers for every request: address, headers, retries, time limits, warnings, tracing.
 //!
-//! The layers are independent of each other; `builder` defines their order. The layers must not depend on credentials
-//! or connections.
+//! The layers are independent of each other; the client's builder defines their order. The public layers are for stacks
+//! that are composed by hand: see [`ConfigExt`](crate::client::ConfigExt).
 
 mod base_uri;
 mod headers;
@@ -11,10 +11,12 @@ mod timeout;
 mod trace;
 mod warnings;
 
-pub(super) use base_uri::BaseUriLayer;
-pub(super) use headers::HeadersLayer;
+// The only dependency on credentials: all public layers are in this module.
+pub use super::auth::{Auth, AuthLayer};
+pub use base_uri::{BaseUri, BaseUriLayer};
+pub use headers::{ExtraHeaders, ExtraHeadersLayer};
 pub use idle::IdleLimit;
-pub(super) use retry::RetryLayer;
+pub(super) use retry::{RetryLayer, retry_reason, retry_wait};
 pub(super) use timeout::TimeoutLayer;
 pub(super) use trace::TraceLayer;
 pub(super) use warnings::WarningLayer;

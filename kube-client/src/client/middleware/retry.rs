@@ -79,7 +79,7 @@ where
             Some(reason) if tries < policy.tries => reason,
             _ => return outcome,
         };
-        let wait = retry_wait(&policy, tries, reason);
+        let wait = retry_wait(&policy, tries, Duration::MAX, reason);
         if started.elapsed().saturating_add(wait) > policy.total {
             return outcome;
         }
@@ -99,16 +99,19 @@ where
 
 /// The reason to send a request again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum RetryReason {
+pub(crate) enum RetryReason {
     /// The server sent `Retry-After`, with this wait.
     RetryAfter(Duration),
     /// The method is safe (RFC 9110).
     Safe,
 }
 
-/// The reason to send the same request again; `None` if the request must not be sent again. A write is retried only if
-/// the server reports with 429 or 503 and `Retry-After` that the write had no effect.
-fn retry_reason(method: &Method, outcome: &Result<Response<Body>, BoxError>) -> Option<RetryReason> {
+/// Why the same request may be sent again; `None` if it must not. A write is retried only if the server reports with
+/// 429 or 503 and `Retry-After` that the write had no effect.
+pub(crate) fn retry_reason<B>(
+    method: &Method,
+    outcome: &Result<Response<B>, BoxError>,
+) -> Option<RetryReason> {
     let is_safe = matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
     match outcome {
         Ok(response) => {
@@ -130,12 +133,12 @@ fn is_transient(error: &Error) -> bool {
     matches!(error, Error::Transport { kind: TransportKind::Connect | TransportKind::Broken, .. })
 }
 
-/// The wait before the next try: `Retry-After`, or exponential backoff. Random jitter of up to 25 % spreads the
+/// The wait before the next try: `Retry-After`, or exponential backoff up to `max`. Random jitter of up to 25 % spreads the
 /// retries of many clients.
-fn retry_wait(policy: &RetryPolicy, tries: u32, reason: RetryReason) -> Duration {
+pub(crate) fn retry_wait(policy: &RetryPolicy, tries: u32, max: Duration, reason: RetryReason) -> Duration {
     let base = match reason {
         RetryReason::RetryAfter(wait) => wait,
-        RetryReason::Safe => policy.initial.saturating_mul(1 << (tries - 1).min(16)),
+        RetryReason::Safe => policy.initial.saturating_mul(1 << (tries - 1).min(16)).min(max),
     };
     base.saturating_add(base.mul_f64(fastrand::f64() / 4.0))
 }

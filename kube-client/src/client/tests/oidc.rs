@@ -185,8 +185,7 @@ async fn an_issuer_without_tls_and_a_token_without_expiry_are_errors() {
 
     let text = std::fs::read_to_string(&path).unwrap();
     std::fs::write(&path, text.replace(&provider.server.address.to_string(), "10.0.0.1")).unwrap();
-    let config = Config::try_from(Kubeconfig::read_from(&path).unwrap()).unwrap();
-    let error = Client::try_from(config).unwrap_err();
+    let error = Client::try_from(Kubeconfig::read_from(&path).unwrap()).unwrap_err();
     let source = std::error::Error::source(&error).unwrap().to_string();
     assert!(source.contains("idp-issuer-url must begin with https://"), "{source}");
 }
@@ -216,8 +215,7 @@ users:
 ",
             idp.address
         );
-        let config = Config::try_from(Kubeconfig::from_yaml(&text).unwrap()).unwrap();
-        let client = Client::try_from(config).unwrap();
+        let client = Client::try_from(Kubeconfig::from_yaml(&text).unwrap()).unwrap();
         client.apiserver_version().await.unwrap_err().to_string()
     };
     let trusted = message(STANDARD.encode(authority.pem())).await;
