@@ -28,6 +28,8 @@ suite!("auth":
     accepts_the_administrators_token [Token],
     authenticates_as_the_client_certificates_subject [Certificates],
     rejects_a_client_certificate_of_an_unknown_ca [Certificates],
+    uses_a_changed_token_file_after_a_rejection [Token],
+    uses_changed_certificate_files_after_a_rejection [Certificates],
     authorizes_a_service_account_by_its_role [Authorization],
     impersonates_a_user [Authorization],
 );
@@ -115,6 +117,39 @@ async fn rejects_a_client_certificate_of_an_unknown_ca(env: Env) -> Outcome {
     let client = client_as(&env, certificate_auth(&forged)?)?;
     let error = refused!(config_maps(client).list(&ListParams::default()).await);
     check!(error.is_unauthorized(), "{error:?}");
+    Ok(())
+}
+
+async fn uses_a_changed_token_file_after_a_rejection(env: Env) -> Outcome {
+    let secret = env.server().token().context("the server has no administrator token")?.to_owned();
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("token");
+    std::fs::write(&path, "wrong")?;
+    let client = client_as(&env, serde_json::from_value(json!({ "tokenFile": path }))?)?;
+    let maps: Api<ConfigMap> = Api::namespaced(client, env.namespace());
+    let error = refused!(maps.list(&ListParams::default()).await);
+    check!(error.is_unauthorized(), "{error:?}");
+    std::fs::write(&path, secret)?;
+    // Any verb is sent again after a 401.
+    let map = ConfigMap { metadata: named("created"), ..ConfigMap::default() };
+    maps.create(&PostParams::default(), &map).await?;
+    Ok(())
+}
+
+async fn uses_changed_certificate_files_after_a_rejection(env: Env) -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let (certificate, key) = (folder.path().join("tls.crt"), folder.path().join("tls.key"));
+    let write = |identity: &Identity| {
+        std::fs::write(&certificate, &identity.certificate)?;
+        std::fs::write(&key, &identity.key)
+    };
+    write(&Authority::new()?.client("admin", Some("system:masters"))?)?;
+    let files = json!({ "client-certificate": certificate, "client-key": key });
+    let client = client_as(&env, serde_json::from_value(files)?)?;
+    let error = refused!(config_maps(client.clone()).list(&ListParams::default()).await);
+    check!(error.is_unauthorized(), "{error:?}");
+    write(&env.cluster()?.client_certificate("joe", Some("system:masters"))?)?;
+    check_eq!(user_name(client).await?, "joe");
     Ok(())
 }
 
