@@ -4,6 +4,7 @@
 
 use http::HeaderValue;
 use std::{
+    error::Error as StdError,
     fmt,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -77,6 +78,9 @@ struct State {
     files_checked: Instant,
     /// The last error about the files, so that each is logged once.
     file_error: Option<String>,
+    /// The last error of the source, and the number of its errors.
+    failure: Option<Arc<Error>>,
+    failures: u64,
 }
 
 impl State {
@@ -97,6 +101,8 @@ impl Credentials {
             rejected: None,
             files_checked: Instant::now(),
             file_error: None,
+            failure: None,
+            failures: 0,
         };
         Self::Renewable(Arc::new(Renewable {
             source,
@@ -122,13 +128,13 @@ impl Renewable {
     /// # Cancel safety
     /// Cancel safe: a cancelled refresh is repeated by the next request.
     pub(super) async fn current(&self) -> Result<Snapshot> {
-        let header_is_due = {
+        let (header_is_due, failures) = {
             let state = self.state();
             let (header_is_due, files_are_due) = (state.is_header_due(), self.are_files_due(&state));
             if !header_is_due && !files_are_due {
                 return Ok(self.snapshot(&state));
             }
-            header_is_due
+            (header_is_due, state.failures)
         };
         // A request waits for the refresh of another one only if there is nothing that it could use.
         let keeps_last = self.source.as_ref().is_none_or(|source| source.keep_after_failure().is_some());
@@ -144,7 +150,14 @@ impl Renewable {
         if files_are_due {
             self.check_files().await;
         }
-        let header_is_due = self.state().is_header_due();
+        let header_is_due = {
+            let state = self.state();
+            // The failure is that of all requests that waited for it: otherwise each would wait for a run of its own.
+            if let Some(failure) = state.failure.as_ref().filter(|_| state.failures != failures) {
+                return Err(shared_failure(failure));
+            }
+            state.is_header_due()
+        };
         if let Some(source) = self.source.as_ref().filter(|_| header_is_due) {
             self.refresh_header(source).await?;
         }
@@ -226,6 +239,7 @@ impl Renewable {
                 }
                 state.header = fresh.header;
                 state.due = fresh.due;
+                state.failure = None;
                 Ok(())
             }
             (Err(error), Some(pause)) => {
@@ -233,7 +247,12 @@ impl Renewable {
                 state.due = Some(Instant::now() + pause);
                 Ok(())
             }
-            (Err(error), None) => Err(error),
+            (Err(error), None) => {
+                let error = Arc::new(error);
+                state.failure = Some(error.clone());
+                state.failures += 1;
+                Err(shared_failure(&error))
+            }
         }
     }
 
@@ -263,6 +282,42 @@ impl Renewable {
             tracing::warn!(%error, "cannot use a changed file of a certificate or key; using the last good one");
         }
         state.file_error = error;
+    }
+}
+
+/// The error of a refresh, for each request that waited for it.
+fn shared_failure(failure: &Arc<Error>) -> Error {
+    match &**failure {
+        Error::Timeout { wait, after, what } => {
+            Error::Timeout { wait: *wait, after: *after, what: what.clone() }
+        }
+        Error::Auth { what, source } => {
+            let source = source.as_ref().map(|_| SharedSource(failure.clone()).into());
+            Error::Auth { what: what.clone(), source }
+        }
+        other => Error::Auth { what: other.to_string(), source: Some(SharedSource(failure.clone()).into()) },
+    }
+}
+
+/// The source of an error that several requests share.
+#[derive(Debug)]
+struct SharedSource(Arc<Error>);
+
+impl SharedSource {
+    fn get(&self) -> Option<&(dyn StdError + 'static)> {
+        self.0.source()
+    }
+}
+
+impl fmt::Display for SharedSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.get().map_or(Ok(()), |source| source.fmt(f))
+    }
+}
+
+impl StdError for SharedSource {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.get()?.source()
     }
 }
 

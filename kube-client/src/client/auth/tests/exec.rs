@@ -291,3 +291,19 @@ fn a_policy_forbids_plugins_before_they_run() {
     let missing = message(Policy::Allowlist(Vec::new()), Some("no-such-plugin")).unwrap();
     assert!(missing.ends_with("in PATH?; get it from acme.com"), "{missing}");
 }
+
+#[tokio::test]
+async fn concurrent_requests_share_the_failure_of_a_plugin_and_the_next_request_runs_it_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let exec = plugin(folder.path(), "sleep 0.1; exit 3");
+    let (_, service) = recording_server(None);
+    let service = AuthLayer::new(credentials(&exec_user(exec)).unwrap()).layer(service);
+    let calls = (0..8).map(|_| service.clone().oneshot(post_request()));
+    for outcome in futures::future::join_all(calls).await {
+        let message = outcome.unwrap_err().to_string();
+        assert!(message.contains("exit status: 3"), "{message}");
+    }
+    assert_eq!(run_count(folder.path()), 1);
+    service.oneshot(post_request()).await.unwrap_err();
+    assert_eq!(run_count(folder.path()), 2);
+}
