@@ -2,7 +2,7 @@
 
 use std::{fmt, io, path::PathBuf};
 
-use crate::error::BoxError;
+use crate::error::{BoxError, Error};
 
 /// Why a kubeconfig cannot be found, read or used.
 #[derive(Debug, thiserror::Error)]
@@ -260,6 +260,25 @@ pub enum InferConfigError {
         /// The sources that were tried, and why each has no configuration.
         tried: String,
     },
+}
+
+impl From<KubeconfigError> for Error {
+    fn from(error: KubeconfigError) -> Self {
+        Self::config(error)
+    }
+}
+
+impl From<InClusterError> for Error {
+    fn from(error: InClusterError) -> Self {
+        Self::config(error)
+    }
+}
+
+impl From<InferConfigError> for Error {
+    /// So that `Config::infer().await?` works in a function that returns an [`Error`].
+    fn from(error: InferConfigError) -> Self {
+        Self::config(error)
+    }
 }
 
 /// Joins the items with commas: `a, b, c`.

@@ -585,3 +585,11 @@ fn variables_override_the_configuration_for_debugging() {
     config.override_from(Env::from_lookup(&empty_environment));
     assert!(config.auth_info.impersonate.is_none() && config.auth_info.impersonate_groups.is_none());
 }
+
+#[test]
+fn errors_of_configurations_convert_to_the_error_of_the_client() {
+    fn load() -> crate::Result<Config> {
+        Ok(Config::try_from(Kubeconfig::from_yaml("a: [")?)?)
+    }
+    assert!(matches!(load(), Err(crate::Error::Config(_))));
+}
