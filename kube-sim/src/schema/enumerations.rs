@@ -18,7 +18,9 @@ pub(crate) fn enum_errors(schema: &Schema, object: &Value) -> Vec<FieldError> {
 fn check_enums(schema: &Schema, value: &Value, path: &str, errors: &mut Vec<FieldError>) {
     match value {
         Value::Object(map) => {
-            for (name, value) in map.iter().filter(|(name, _)| !(path.is_empty() && *name == "status")) {
+            // The validation of definitions reports the enums of their schemas, with other paths.
+            let skipped = |name: &str| path.is_empty() && name == "status" || name == "openAPIV3Schema";
+            for (name, value) in map.iter().filter(|(name, _)| !skipped(name)) {
                 let Some(entry) = schema.field(name) else { continue };
                 let path = match (path.is_empty(), schema.property(name)) {
                     (true, _) => name.clone(),

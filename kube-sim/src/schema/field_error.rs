@@ -27,6 +27,8 @@ pub(crate) enum FieldErrorKind {
     TooLong,
     /// The list or map has too many entries.
     TooMany,
+    /// The server failed to validate the value.
+    Internal,
 }
 
 impl FieldErrorKind {
@@ -42,6 +44,7 @@ impl FieldErrorKind {
             Self::Forbidden => "FieldValueForbidden",
             Self::TooLong => "FieldValueTooLong",
             Self::TooMany => "FieldValueTooMany",
+            Self::Internal => "InternalError",
         }
     }
 
@@ -56,12 +59,13 @@ impl FieldErrorKind {
             Self::Forbidden => "Forbidden",
             Self::TooLong => "Too long",
             Self::TooMany => "Too many",
+            Self::Internal => "Internal error",
         }
     }
 
     /// Whether the message contains the value.
     fn shows_value(self) -> bool {
-        !matches!(self, Self::Required | Self::Forbidden | Self::TooLong)
+        !matches!(self, Self::Required | Self::Forbidden | Self::TooLong | Self::Internal)
     }
 }
 
@@ -79,6 +83,8 @@ pub(crate) struct FieldError {
     pub(crate) value: Value,
     /// The explanation; may be empty.
     pub(crate) detail: String,
+    /// The text of the value, if it is not the JSON of `value`; empty if the message contains no value.
+    printed: Option<String>,
 }
 
 impl FieldError {
@@ -92,7 +98,7 @@ impl FieldError {
         if field.is_empty() {
             field.push_str("<nil>");
         }
-        Self { kind, field, value: value.into(), detail: detail.into() }
+        Self { kind, field, value: value.into(), detail: detail.into(), printed: None }
     }
 
     /// A required value is absent.
@@ -107,6 +113,21 @@ impl FieldError {
         detail: impl Into<String>,
     ) -> Self {
         Self::new(FieldErrorKind::Invalid, field, value, detail)
+    }
+
+    /// The value is invalid, and the message contains `printed` as its text.
+    pub(crate) fn invalid_text(field: impl Into<String>, printed: String, detail: impl Into<String>) -> Self {
+        Self { printed: Some(printed), ..Self::invalid(field, Value::Null, detail) }
+    }
+
+    /// The server failed to validate the value.
+    pub(crate) fn internal(field: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self::new(FieldErrorKind::Internal, field, Value::Null, detail)
+    }
+
+    /// The same error, whose message does not contain the value.
+    pub(crate) fn without_value(self) -> Self {
+        Self { printed: Some(String::new()), ..self }
     }
 
     /// The value has the wrong JSON type.
@@ -164,9 +185,14 @@ impl FieldError {
     /// The message of a `StatusCause`: the text of the error without the field's path.
     pub(crate) fn message(&self) -> String {
         let mut text = self.kind.title().to_owned();
-        if self.kind.shows_value() {
+        let value = match &self.printed {
+            _ if !self.kind.shows_value() => String::new(),
+            Some(printed) => printed.clone(),
+            None => go_value(&self.value),
+        };
+        if !value.is_empty() {
             text.push_str(": ");
-            text.push_str(&go_value(&self.value));
+            text.push_str(&value);
         }
         if !self.detail.is_empty() {
             text.push_str(": ");

@@ -62,7 +62,7 @@ const KNOWN_FORMATS: [&str; 26] = [
 ];
 
 /// Whether `text` is valid in the named format. Dashes in the name are ignored.
-pub(super) fn accepts(format: &str, text: &str) -> bool {
+pub(crate) fn accepts(format: &str, text: &str) -> bool {
     match format.replace('-', "").as_str() {
         "bsonobjectid" => text.len() == 24 && text.bytes().all(|b| b.is_ascii_hexdigit()),
         "uri" => uri::is_request_uri(text),

@@ -16,7 +16,7 @@ use self::repeat::Nesting;
 ///
 /// # Errors
 /// Go's error text, such as ``error parsing regexp: missing closing ): `(` ``.
-pub(super) fn compile(pattern: &str) -> Result<Regex, String> {
+pub(crate) fn compile(pattern: &str) -> Result<Regex, String> {
     let problem = |(code, found): Problem| format!("error parsing regexp: {code}: `{found}`");
     let mut translator = Translator {
         whole: pattern,

@@ -5,8 +5,8 @@
 //!
 //! Objects of built-in kinds pass through the modules [`mod@decode`], [`mod@prune`] and [`mod@default`], and then through
 //! the defaulting and validation that Kubernetes implements in Go (`crate::strategy`). Custom resources pass through
-//! [`mod@prune`], [`mod@default`] and [`mod@validate`]. The CEL rules in the schema of a custom resource
-//! (`x-kubernetes-validations`) are **not evaluated**.
+//! [`mod@prune`], [`mod@default`] and [`mod@validate`]. `crate::cel` compiles and evaluates the CEL rules in the schema of
+//! a custom resource (`x-kubernetes-validations`).
 
 mod components;
 mod crd;
@@ -15,11 +15,13 @@ mod default;
 mod duplicates;
 mod enumerations;
 mod field_error;
+mod field_path;
 mod format;
 mod go_regex;
 mod node;
 mod prune;
 mod quantity;
+mod ratchet;
 mod stored_number;
 mod structural;
 mod time;
@@ -33,9 +35,13 @@ pub(crate) use self::default::{default, drop_nulls};
 pub(crate) use self::duplicates::duplicates;
 pub(crate) use self::enumerations::enum_errors;
 pub(crate) use self::field_error::{FieldError, invalid_message, quote};
+pub(crate) use self::field_path::field_path;
+pub(crate) use self::format::accepts as is_format;
+pub(crate) use self::go_regex::compile as compile_regex;
 pub(crate) use self::node::{Additional, Kind, ListType, Schema};
 pub(crate) use self::prune::prune;
-pub(crate) use self::quantity::exceeds as quantity_exceeds;
+pub(crate) use self::quantity::{exceeds as quantity_exceeds, parse as parse_quantity};
+pub(crate) use self::ratchet::Correlation;
 pub(crate) use self::stored_number::store_numbers;
 pub(crate) use self::validate::validate;
 pub(crate) use self::zero::zero;

@@ -185,7 +185,7 @@ impl Schema {
     }
 
     /// Whether this schema is a reference to a component.
-    pub(super) fn is_reference(&self) -> bool {
+    pub(crate) fn is_reference(&self) -> bool {
         self.base.is_some()
     }
 

@@ -62,6 +62,16 @@ pub(super) fn canonical(text: &str) -> Result<String, String> {
     Ok(format_quantity(negative, nanos, &format))
 }
 
+/// The value of a quantity in units of 10^-9. A quantity that overflows has the largest value of its sign.
+///
+/// # Errors
+/// The API server's error text for a malformed quantity.
+pub(crate) fn parse(text: &str) -> Result<i128, String> {
+    canonical(text)?;
+    let unsigned = text.strip_prefix('+').unwrap_or(text);
+    Ok(signed_nanos(unsigned).unwrap_or(if text.starts_with('-') { i128::MIN } else { i128::MAX }))
+}
+
 /// Whether `left` is larger than `right`; `false` if either is malformed or overflows.
 pub(crate) fn exceeds(left: &str, right: &str) -> bool {
     match (signed_nanos(left), signed_nanos(right)) {

@@ -80,6 +80,7 @@ pub(super) const CRATES: [(&str, &str); 4] = [
         patch              builtin nesting schema
         apply              schema patch
         store::object      store::selector
+        cel                names schema
         strategy           clock names builtin schema store::selector
         registry           builtin schema status store::object store::selector strategy
         store              clock nesting registry status

@@ -195,26 +195,46 @@ pub(super) fn check_forbidden_constructs(path: &str, schema: &Value, errors: &mu
     }
 }
 
-/// Checks the CEL rules (`x-kubernetes-validations`), but does not compile the expressions.
+/// Checks the CEL rules (`x-kubernetes-validations`), except for their expressions, which `crate::cel` compiles.
 fn check_cel_rules(path: &str, schema: &Value, errors: &mut Vec<FieldError>) {
+    const REASONS: [&str; 4] =
+        ["FieldValueDuplicate", "FieldValueForbidden", "FieldValueInvalid", "FieldValueRequired"];
+    let has_break = |text: &str| text.contains(['\n', '\r']);
     for (index, rule) in list_keyword(schema, "x-kubernetes-validations").iter().enumerate() {
         let path = format!("{path}.x-kubernetes-validations[{index}]");
-        let message = rule.get("message").and_then(Value::as_str);
-        if string_keyword(rule, "rule").trim().is_empty() {
-            errors.push(FieldError::required(format!("{path}.rule"), "rule is not specified"));
-        } else if string_keyword(rule, "rule").trim().contains('\n') && message.is_none_or(str::is_empty) {
-            let why = "message must be specified if rule contains line breaks";
-            errors.push(FieldError::required(format!("{path}.message"), why));
-        } else if message.is_some_and(|message| message.trim().contains('\n')) {
-            let why = "must not contain line breaks";
-            errors.push(FieldError::invalid(format!("{path}.message"), message.unwrap_or_default(), why));
+        let mut invalid = |key: &str, why: &str| {
+            errors.push(FieldError::invalid(format!("{path}.{key}"), string_keyword(rule, key), why));
+        };
+        let (source, message) = (string_keyword(rule, "rule").trim(), string_keyword(rule, "message"));
+        if !source.is_empty() && !message.is_empty() && message.trim().is_empty() {
+            invalid("message", "must be non-empty if specified");
+        } else if !source.is_empty() && has_break(message.trim()) {
+            invalid("message", "must not contain line breaks");
         }
-        let reasons =
-            ["FieldValueDuplicate", "FieldValueForbidden", "FieldValueInvalid", "FieldValueRequired"];
-        if let Some(reason) =
-            rule.get("reason").and_then(Value::as_str).filter(|reason| !reasons.contains(reason))
-        {
-            errors.push(FieldError::not_supported(format!("{path}.reason"), reason, &reasons));
+        let field_path = string_keyword(rule, "fieldPath");
+        if !field_path.is_empty() && field_path.trim().is_empty() {
+            invalid("fieldPath", "must be non-empty if specified");
+        }
+        if has_break(field_path) {
+            invalid("fieldPath", "must not contain line breaks");
+        }
+        if super::super::field_path(field_path, schema).is_err() {
+            invalid("fieldPath", "must be a valid path");
+        }
+        let mut required =
+            |key: &str, why: &str| errors.push(FieldError::required(format!("{path}.{key}"), why));
+        if source.is_empty() {
+            required("rule", "rule is not specified");
+        } else if has_break(source) && message.trim().is_empty() {
+            required("message", "message must be specified if rule contains line breaks");
+        }
+        let expression = string_keyword(rule, "messageExpression");
+        if !expression.is_empty() && expression.trim().is_empty() {
+            required("messageExpression", "messageExpression must be non-empty if specified");
+        }
+        let reason = rule.get("reason").and_then(Value::as_str);
+        if let Some(reason) = reason.filter(|reason| !REASONS.contains(reason)) {
+            errors.push(FieldError::not_supported(format!("{path}.reason"), reason, &REASONS));
         }
     }
 }

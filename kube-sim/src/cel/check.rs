@@ -1,0 +1,435 @@
+//! The type checker: finds undeclared fields, identifiers and functions, and operators that do not fit their operands.
+//!
+//! Owns the rules of types and the texts of type errors, which are those of the API server. The checker also resolves
+//! names: it rewrites the expression so that the evaluator needs no rules for namespaces.
+
+use std::collections::{BTreeSet, HashMap};
+
+use cel::common::ast::{
+    CallExpr, ComprehensionExpr, EntryExpr, Expr, IdedExpr, ListExpr, LiteralValue, MapExpr, SelectExpr,
+    StructExpr, operators as op,
+};
+
+use super::functions::{self, Overload};
+use super::parse::{Issue, Parsed};
+use super::types::{Param, Type};
+use super::unify::{Substitution, most_general};
+
+/// A checked expression.
+#[derive(Debug)]
+pub(super) struct Checked {
+    pub(super) parsed: Parsed,
+    /// The type of each node.
+    pub(super) types: HashMap<u64, Type>,
+    /// The overloads that fit each call.
+    pub(super) overloads: HashMap<u64, Vec<&'static Overload>>,
+}
+
+impl Checked {
+    /// The type of a node.
+    pub(super) fn type_of(&self, expr: &IdedExpr) -> Type {
+        self.types.get(&expr.id).cloned().unwrap_or(Type::Dyn)
+    }
+
+    /// The type of the whole expression.
+    pub(super) fn result(&self) -> Type {
+        self.type_of(&self.parsed.expr)
+    }
+}
+
+/// Checks an expression in which `variables` are declared.
+///
+/// # Errors
+/// The type errors.
+pub(super) fn check(mut parsed: Parsed, variables: &[(&str, Type)]) -> Result<Checked, Vec<Issue>> {
+    let mut expr = std::mem::take(&mut parsed.expr);
+    let scopes = variables.iter().map(|(name, of)| ((*name).to_owned(), of.clone())).collect();
+    let mut checker = Checker {
+        parsed: &parsed,
+        scopes,
+        types: HashMap::new(),
+        overloads: HashMap::new(),
+        substitution: Substitution::default(),
+        fresh: 0,
+        issues: Vec::new(),
+    };
+    checker.visit(&mut expr);
+    let Checker { types, overloads, substitution, issues, .. } = checker;
+    if !issues.is_empty() {
+        return Err(issues);
+    }
+    let types = types.into_iter().map(|(id, of)| (id, substitution.apply_or_dyn(&of))).collect();
+    parsed.expr = expr;
+    Ok(Checked { parsed, types, overloads })
+}
+
+struct Checker<'a> {
+    parsed: &'a Parsed,
+    /// The variables in scope; a later one hides an earlier one of the same name.
+    scopes: Vec<(String, Type)>,
+    types: HashMap<u64, Type>,
+    overloads: HashMap<u64, Vec<&'static Overload>>,
+    substitution: Substitution,
+    /// The number of type variables so far.
+    fresh: usize,
+    issues: Vec<Issue>,
+}
+
+impl Checker<'_> {
+    /// Checks a node and returns its type.
+    fn visit(&mut self, expr: &mut IdedExpr) -> Type {
+        let id = expr.id;
+        let of = match &mut expr.expr {
+            Expr::Literal(literal) => of_literal(literal),
+            Expr::Ident(name) => self.identifier(id, name),
+            Expr::Select(_) => self.select(expr),
+            Expr::Call(_) => self.call(expr),
+            Expr::List(list) => self.list(list),
+            Expr::Map(map) => self.map(map),
+            Expr::Struct(message) => self.message(id, message),
+            Expr::Comprehension(parts) => self.comprehension(parts),
+            Expr::Unspecified => Type::Error,
+        };
+        self.types.insert(id, of.clone());
+        of
+    }
+
+    fn report(&mut self, id: u64, message: String) {
+        let issue = self.parsed.issue(id, message);
+        self.issues.push(issue);
+    }
+
+    fn mismatch(&mut self, id: u64, expected: &Type, found: &Type) {
+        self.report(id, format!("expected type '{expected}' but found '{found}'"));
+    }
+
+    fn undeclared(&mut self, id: u64, name: &str) -> Type {
+        self.report(id, format!("undeclared reference to '{name}' (in container '')"));
+        Type::Error
+    }
+
+    fn fresh(&mut self) -> Type {
+        self.fresh += 1;
+        Type::Param(Param::Fresh(self.fresh - 1))
+    }
+
+    fn lookup(&self, name: &str) -> Option<Type> {
+        let name = name.strip_prefix('.').unwrap_or(name);
+        let variable = self.scopes.iter().rev().find(|(known, _)| known == name);
+        variable.map(|(_, of)| of.clone()).or_else(|| functions::type_identifier(name))
+    }
+
+    fn identifier(&mut self, id: u64, name: &mut String) -> Type {
+        match self.lookup(name) {
+            Some(of) => {
+                *name = name.trim_start_matches('.').to_owned();
+                of
+            }
+            None => self.undeclared(id, &name.clone()),
+        }
+    }
+
+    fn select(&mut self, expr: &mut IdedExpr) -> Type {
+        // `net.IP` is one name and not a field.
+        if let Some(name) = qualified_name(expr)
+            && let Some(of) = functions::type_identifier(name.trim_start_matches('.'))
+        {
+            expr.expr = Expr::Ident(name);
+            return of;
+        }
+        let id = expr.id;
+        let Expr::Select(SelectExpr { operand, field, test }) = &mut expr.expr else { return Type::Error };
+        let (field, test) = (field.clone(), *test);
+        let of = self.select_field(id, operand, &field, false);
+        if test { Type::Bool } else { self.substitution.apply(&of) }
+    }
+
+    fn select_field(&mut self, id: u64, operand: &mut IdedExpr, field: &str, optional: bool) -> Type {
+        let operand = self.visit(operand);
+        let operand = self.substitution.apply(&operand);
+        let target = operand.unwrapped().unwrap_or(&operand);
+        let result = match target {
+            Type::Map(_, value) => (**value).clone(),
+            Type::Object(object) => {
+                if let Some(found) = object.declared.field(field) {
+                    found.declared.to_type(&format!("{}.{field}", object.name))
+                } else {
+                    self.report(id, format!("undefined field '{field}'"));
+                    Type::Error
+                }
+            }
+            Type::Named(name) if name.starts_with("kubernetes.") => {
+                self.report(id, format!("undefined field '{field}'"));
+                Type::Error
+            }
+            Type::Param(_) => {
+                self.substitution.assign(&Type::Dyn, target);
+                Type::Dyn
+            }
+            other => {
+                if !other.is_dyn_or_error() {
+                    self.report(id, format!("type '{other}' does not support field selection"));
+                }
+                Type::Dyn
+            }
+        };
+        if optional || operand.unwrapped().is_some() { Type::optional(result) } else { result }
+    }
+
+    fn call(&mut self, expr: &mut IdedExpr) -> Type {
+        let id = expr.id;
+        let Expr::Call(call) = &mut expr.expr else { return Type::Error };
+        if call.func_name == op::OPT_SELECT {
+            let [operand, field] = &mut call.args[..] else { return Type::Error };
+            let Expr::Literal(LiteralValue::String(name)) = &field.expr else { return Type::Error };
+            let name = name.to_string();
+            let of = self.select_field(id, operand, &name, true);
+            self.types.insert(field.id, Type::String);
+            self.overloads.insert(id, Vec::new());
+            return self.substitution.apply(&of);
+        }
+        for argument in &mut call.args {
+            self.visit(argument);
+        }
+        if let Some(target) = &call.target
+            && let Some(prefix) = qualified_name(target)
+        {
+            let name = format!("{}.{}", prefix.trim_start_matches('.'), call.func_name);
+            if functions::overloads(&name).is_some() {
+                call.func_name = name;
+                call.target = None;
+            }
+        }
+        if let Some(target) = &mut call.target {
+            self.visit(target);
+        }
+        let name = call.func_name.strip_prefix('.').unwrap_or(&call.func_name).to_owned();
+        call.func_name.clone_from(&name);
+        match functions::overloads(&name) {
+            Some(overloads) => self.resolve(id, call, overloads),
+            None => self.undeclared(id, &name),
+        }
+    }
+
+    /// Selects the overloads that fit the arguments. The result is `dyn` if several with different results fit.
+    fn resolve(&mut self, id: u64, call: &CallExpr, overloads: &'static [Overload]) -> Type {
+        let operands: Vec<&IdedExpr> = call.target.as_deref().into_iter().chain(&call.args).collect();
+        let arguments: Vec<Type> = operands
+            .iter()
+            .map(|operand| self.types.get(&operand.id).cloned().unwrap_or(Type::Error))
+            .collect();
+        if matches!(call.func_name.as_str(), op::LOGICAL_AND | op::LOGICAL_OR) {
+            return self.resolve_logical(id, &operands, &arguments, overloads);
+        }
+        let mut result: Option<Type> = None;
+        let mut fitting = Vec::new();
+        for overload in overloads.iter().filter(|overload| overload.member == call.target.is_some()) {
+            let (parameters, returned) = self.instantiate(overload);
+            if !self.substitution.assign_all(&arguments, &parameters) {
+                continue;
+            }
+            fitting.push(overload);
+            let returned = self.substitution.apply(&returned);
+            result = Some(match result {
+                None => returned,
+                Some(Type::Dyn) => Type::Dyn,
+                Some(first) if first.same(&returned) => first,
+                Some(_) => Type::Dyn,
+            });
+        }
+        let Some(result) = result else {
+            let printed: Vec<String> =
+                arguments.iter().map(|of| self.substitution.apply_or_dyn(of).to_string()).collect();
+            let signature = match (&call.target, printed.split_first()) {
+                (Some(_), Some((target, rest))) => format!("{target}.({})", rest.join(", ")),
+                _ => format!("({})", printed.join(", ")),
+            };
+            let name = &call.func_name;
+            self.report(id, format!("found no matching overload for '{name}' applied to '{signature}'"));
+            return Type::Error;
+        };
+        self.overloads.insert(id, fitting);
+        result
+    }
+
+    fn resolve_logical(
+        &mut self,
+        id: u64,
+        operands: &[&IdedExpr],
+        arguments: &[Type],
+        overloads: &'static [Overload],
+    ) -> Type {
+        let mut result = Type::Bool;
+        for (operand, of) in operands.iter().zip(arguments) {
+            if !self.substitution.assign(of, &Type::Bool) {
+                self.mismatch(operand.id, &Type::Bool, of);
+                result = Type::Error;
+            }
+        }
+        self.overloads.insert(id, overloads.iter().collect());
+        result
+    }
+
+    /// The parameters and the result of an overload, with type variables of their own.
+    fn instantiate(&mut self, overload: &Overload) -> (Vec<Type>, Type) {
+        let mut own = Substitution::default();
+        let mut seen = BTreeSet::new();
+        let types = overload.arguments.iter().chain([&overload.result]);
+        for of in types {
+            declared_params(of, &mut seen);
+        }
+        for param in seen {
+            let value = self.fresh();
+            own.bind(Param::Declared(param), value);
+        }
+        (overload.arguments.iter().map(|of| own.apply(of)).collect(), own.apply(&overload.result))
+    }
+
+    fn list(&mut self, list: &mut ListExpr) -> Type {
+        let mut element: Option<Type> = None;
+        for (index, item) in list.elements.iter_mut().enumerate() {
+            let mut of = self.visit(item);
+            if list.optional_indices.contains(&index) {
+                of = self.unwrap_entry(item.id, of);
+            }
+            element = Some(self.join(element, of));
+        }
+        Type::list(element.unwrap_or_else(|| self.fresh()))
+    }
+
+    fn map(&mut self, map: &mut MapExpr) -> Type {
+        let (mut keys, mut values): (Option<Type>, Option<Type>) = (None, None);
+        for entry in &mut map.entries {
+            let EntryExpr::MapEntry(entry) = &mut entry.expr else { continue };
+            let key = self.visit(&mut entry.key);
+            keys = Some(self.join(keys, key));
+            let mut value = self.visit(&mut entry.value);
+            if entry.optional {
+                value = self.unwrap_entry(entry.value.id, value);
+            }
+            values = Some(self.join(values, value));
+        }
+        if let (Some(keys), Some(values)) = (keys, values) {
+            return Type::map(keys, values);
+        }
+        let key = self.fresh();
+        Type::map(key, self.fresh())
+    }
+
+    /// The type of an optional element or entry without its wrapper.
+    fn unwrap_entry(&mut self, id: u64, of: Type) -> Type {
+        if let Some(inner) = of.unwrapped() {
+            return inner.clone();
+        }
+        if !matches!(of, Type::Dyn) {
+            self.mismatch(id, &Type::optional(of.clone()), &of);
+        }
+        of
+    }
+
+    /// The common type of the elements of a literal; `dyn` if they are mixed, which `literals` refuses.
+    fn join(&mut self, previous: Option<Type>, current: Type) -> Type {
+        let Some(previous) = previous else { return current };
+        if self.substitution.assign(&previous, &current) {
+            return most_general(&previous, &current).clone();
+        }
+        Type::Dyn
+    }
+
+    /// Rules cannot create objects: no declared type has a name that they can spell.
+    fn message(&mut self, id: u64, message: &mut StructExpr) -> Type {
+        let name = message.type_name.trim_start_matches('.').to_owned();
+        let result = if functions::type_identifier(&name).is_none() {
+            self.undeclared(id, &message.type_name.clone())
+        } else {
+            self.report(id, format!("'{name}' is not a message type"));
+            Type::Error
+        };
+        for entry in &mut message.entries {
+            if let EntryExpr::StructField(field) = &mut entry.expr {
+                self.visit(&mut field.value);
+            }
+        }
+        result
+    }
+
+    fn comprehension(&mut self, parts: &mut ComprehensionExpr) -> Type {
+        let range = self.visit(&mut parts.iter_range);
+        let accumulated = self.visit(&mut parts.accu_init);
+        let range = self.substitution.apply(&range);
+        let depth = self.scopes.len();
+        self.scopes.push((parts.accu_var.clone(), accumulated.clone()));
+        let two = parts.iter_var2.is_some();
+        let (first, second) = match &range {
+            Type::List(element) if two => (Type::Int, (**element).clone()),
+            Type::List(element) => ((**element).clone(), Type::Dyn),
+            Type::Map(key, value) => ((**key).clone(), (**value).clone()),
+            Type::Dyn | Type::Error | Type::Param(_) => {
+                self.substitution.assign(&Type::Dyn, &range);
+                (Type::Dyn, Type::Dyn)
+            }
+            other => {
+                let message = format!(
+                    "expression of type '{other}' cannot be range of a comprehension (must be list, map, or dynamic)"
+                );
+                self.report(parts.iter_range.id, message);
+                (Type::Error, Type::Error)
+            }
+        };
+        self.scopes.push((parts.iter_var.clone(), first));
+        if let Some(name) = &parts.iter_var2 {
+            self.scopes.push((name.clone(), second));
+        }
+        let condition = self.visit(&mut parts.loop_cond);
+        self.expect(parts.loop_cond.id, &Type::Bool, &condition);
+        let step = self.visit(&mut parts.loop_step);
+        self.expect(parts.loop_step.id, &accumulated, &step);
+        self.scopes.truncate(depth + 1);
+        let result = self.visit(&mut parts.result);
+        self.scopes.truncate(depth);
+        self.substitution.apply(&result)
+    }
+
+    fn expect(&mut self, id: u64, expected: &Type, found: &Type) {
+        if !self.substitution.assign(expected, found) {
+            self.mismatch(id, expected, found);
+        }
+    }
+}
+
+fn of_literal(literal: &LiteralValue) -> Type {
+    match literal {
+        LiteralValue::Boolean(_) => Type::Bool,
+        LiteralValue::Bytes(_) => Type::Bytes,
+        LiteralValue::Double(_) => Type::Double,
+        LiteralValue::Int(_) => Type::Int,
+        LiteralValue::Null => Type::Null,
+        LiteralValue::String(_) => Type::String,
+        LiteralValue::UInt(_) => Type::Uint,
+    }
+}
+
+fn declared_params(of: &Type, seen: &mut BTreeSet<char>) {
+    match of {
+        Type::Param(Param::Declared(name)) => {
+            seen.insert(*name);
+        }
+        Type::List(inner) | Type::Optional(inner) | Type::Meta(inner) => declared_params(inner, seen),
+        Type::Map(key, value) => {
+            declared_params(key, seen);
+            declared_params(value, seen);
+        }
+        _ => {}
+    }
+}
+
+/// The name that identifiers and selections without calls spell, such as `sets` or `net.IP`.
+fn qualified_name(expr: &IdedExpr) -> Option<String> {
+    match &expr.expr {
+        Expr::Ident(name) => Some(name.clone()),
+        Expr::Select(select) if !select.test => {
+            Some(format!("{}.{}", qualified_name(&select.operand)?, select.field))
+        }
+        _ => None,
+    }
+}

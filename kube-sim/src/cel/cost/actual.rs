@@ -1,0 +1,77 @@
+//! The cost of one call at evaluation.
+
+use cel::common::ast::operators as op;
+
+use super::range::scaled;
+use super::{LIST, REGEX, TRAVERSAL};
+use crate::cel::value::Val;
+
+/// The cost of a call that has been evaluated; `result` is `None` if it failed. The target is the first argument.
+pub(in crate::cel) fn cost(function: &str, arguments: &[Val<'_>], result: Option<&Val<'_>>) -> u64 {
+    let size = |index: usize| arguments.get(index).map_or(1, Val::size);
+    let traversal = |size: u64| scaled(size, TRAVERSAL);
+    let texts = matches!(arguments.first(), Some(Val::String(_) | Val::Bytes(_)));
+    let allocating = |factor: f64, size: u64| scaled(size, factor).saturating_add(LIST + 1);
+    match function {
+        "isSorted" | "sum" | "max" | "min" | "indexOf" | "lastIndexOf" => {
+            arguments.first().map_or(0, traversal_of_tree)
+        }
+        "ip" if !texts => 1,
+        "url" | "ip" | "bytes" | "format" | "strings.quote" | "lowerAscii" | "upperAscii" | "substring"
+        | "trim" | "cidr" | "isIP" | "isCIDR" | "quantity" | "isQuantity" | "semver" | "isSemver" => {
+            traversal(size(0))
+        }
+        "replace" | "split" | "ip.isCanonical" => scaled(size(0), 2.0 * TRAVERSAL),
+        "join" => scaled(result.map_or(1, Val::size), 2.0 * TRAVERSAL),
+        "find" | "findAll" => scaled(size(0) + 1, TRAVERSAL) * scaled(size(1), REGEX),
+        "matches" => scaled(size(0) + 1, TRAVERSAL).saturating_mul(scaled(size(1), REGEX)),
+        "validate" => scaled(size(1) + 1, TRAVERSAL) * scaled(60, REGEX),
+        "containsIP" => {
+            let parsed =
+                if matches!(arguments.get(1), Some(Val::String(_))) { traversal(size(1)) } else { 0 };
+            traversal(2 * size(0)) + parsed
+        }
+        "containsCIDR" => {
+            let parsed =
+                if matches!(arguments.get(1), Some(Val::String(_))) { traversal(size(1)) } else { 0 };
+            traversal(2 * size(0)) + traversal(size(0)) + 1 + parsed
+        }
+        "startsWith" | "endsWith" => traversal(size(1)),
+        "string" if matches!(arguments.first(), Some(Val::Bytes(_))) => traversal(size(0)),
+        "contains" => traversal(size(0)).saturating_mul(traversal(size(1))),
+        op::IN if matches!(arguments.get(1), Some(Val::List(_))) => size(1),
+        op::EQUALS | op::NOT_EQUALS => match arguments.first() {
+            Some(
+                Val::Quantity(_) | Val::Ip(_) | Val::Cidr(_) | Val::Format(_) | Val::Url(_) | Val::Semver(_),
+            ) if function == op::EQUALS => 1,
+            _ => traversal(size(0).min(size(1))),
+        },
+        op::LESS | op::LESS_EQUALS | op::GREATER | op::GREATER_EQUALS if texts => {
+            traversal(size(0).min(size(1)))
+        }
+        op::ADD if texts => traversal(size(0).saturating_add(size(1))),
+        "slice" | "lists.range" | "reverse" => allocating(1.0, result.map_or(0, Val::size)),
+        "flatten" => allocating(1.0, size(0)),
+        "distinct" | "sort" | "@sortByAssociatedKeys" => {
+            let keys = arguments.last().map_or(0, Val::size);
+            allocating(2.0, keys.saturating_mul(keys))
+        }
+        "sets.contains" | "sets.intersects" => 1 + size(0).saturating_mul(size(1)),
+        "sets.equivalent" => 1 + size(0).saturating_mul(size(1)).saturating_mul(2),
+        _ => 1,
+    }
+}
+
+/// The cost of reading a value with all that is in it.
+fn traversal_of_tree(value: &Val<'_>) -> u64 {
+    match value {
+        Val::String(text) => text.len() as u64 / 10,
+        Val::Bytes(bytes) => bytes.len() as u64 / 10,
+        Val::List(list) => list.iter().flatten().map(|item| traversal_of_tree(&item)).sum(),
+        Val::Map(map) => {
+            let entry = |key: &Val<'_>| traversal_of_tree(key);
+            map.keys().iter().map(entry).sum::<u64>() + map.len() as u64
+        }
+        _ => 1,
+    }
+}

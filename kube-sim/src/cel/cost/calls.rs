@@ -1,0 +1,327 @@
+//! The estimated cost of operators and functions.
+
+use cel::common::ast::{CallExpr, Expr, IdedExpr, LiteralValue, operators as op};
+
+use super::range::Range;
+use super::{Entry, Estimator, LIST, REGEX, TRAVERSAL};
+use crate::cel::types::Type;
+
+/// A cost, and the size of the result if it is known.
+type Estimate = (Range, Option<Range>);
+
+impl Estimator<'_> {
+    /// The cost of one overload of a call, with that of its arguments.
+    pub(super) fn overload(
+        &mut self,
+        expr: &IdedExpr,
+        call: &CallExpr,
+        overload: &str,
+        costs: &[Range],
+    ) -> Estimate {
+        let arguments = costs.iter().copied().fold(Range::ZERO, Range::plus);
+        let own = self
+            .list_or_set(call, overload)
+            .or_else(|| self.kubernetes(call, overload))
+            .or_else(|| self.standard(expr, call, overload, costs));
+        match own {
+            Some((cost, size)) if is_control_flow(overload) => (cost, size),
+            Some((cost, size)) => (cost.plus(arguments), size),
+            None => (arguments.plus(Range::ONE), None),
+        }
+    }
+
+    /// The libraries of lists and sets.
+    fn list_or_set(&mut self, call: &CallExpr, overload: &str) -> Option<Estimate> {
+        let allocating =
+            |factor: f64, size: Range| Some((size.scaled(factor).plus(Range::fixed(LIST + 1)), Some(size)));
+        let target = call.target.as_deref().map(|target| self.size_or_unknown(target));
+        match overload {
+            "list_slice" => {
+                let start = literal_uint(call.args.first()?).unwrap_or(0);
+                let end = literal_uint(call.args.get(1)?).unwrap_or(target?.max);
+                allocating(1.0, Range::fixed(end.wrapping_sub(start)))
+            }
+            "list_flatten_int" => {
+                let depth = literal_uint(call.args.first()?).unwrap_or(u64::MAX);
+                #[expect(clippy::cast_precision_loss, reason = "costs are estimates in floating point")]
+                allocating(depth as f64, target?)
+            }
+            "lists_range" => {
+                allocating(1.0, Range::fixed(literal_uint(call.args.first()?).unwrap_or(u64::MAX)))
+            }
+            "list_reverse" | "list_flatten" => allocating(1.0, target?),
+            "list_distinct" => {
+                let size = target?;
+                allocating(2.0, size.times(size))
+            }
+            "list_sets_contains_list" | "list_sets_intersects_list" | "list_sets_equivalent_list" => {
+                let sizes =
+                    self.size_or_unknown(call.args.first()?).times(self.size_or_unknown(call.args.get(1)?));
+                let factor = if overload == "list_sets_equivalent_list" { 2.0 } else { 1.0 };
+                Some((sizes.scaled(factor).plus(Range::ONE), None))
+            }
+            sort if sort.ends_with("_sort") || sort.ends_with("_sortByAssociatedKeys") => {
+                let size = match call.args.first() {
+                    Some(keys) => self.size_or_unknown(keys),
+                    None => target?,
+                };
+                let texts = sort.starts_with("list_string_") || sort.starts_with("list_bytes_");
+                allocating(if texts { 2.0 + TRAVERSAL } else { 2.0 }, size.times(size))
+            }
+            _ => None,
+        }
+    }
+
+    /// The libraries that Kubernetes adds, and the string library.
+    fn kubernetes(&mut self, call: &CallExpr, overload: &str) -> Option<Estimate> {
+        let first = call.args.first();
+        let target = call.target.as_deref();
+        match call.func_name.as_str() {
+            "isSorted" | "sum" | "max" | "min" | "indexOf" | "lastIndexOf" => {
+                Some(self.list_traversal(target?))
+            }
+            "url" => {
+                let size = self.size_or_unknown(first?);
+                Some((size.scaled(TRAVERSAL), Some(size)))
+            }
+            "lowerAscii" | "upperAscii" | "substring" | "trim" => {
+                let size = self.size_or_unknown(target?);
+                Some((size.scaled(TRAVERSAL), Some(size)))
+            }
+            "replace" => self.replace(target?, call),
+            "split" => {
+                let size = self.size_or_unknown(target?);
+                let max = call.args.get(1).and_then(literal_int).map_or(size.max, i64::cast_unsigned);
+                Some((size.scaled(2.0 * TRAVERSAL), Some(Range { min: 0, max })))
+            }
+            "join" => Some(self.join(target?, first)),
+            "find" | "findAll" => {
+                let size = self.size_or_unknown(target?);
+                let regex = self.size_or_unknown(first?).scaled(REGEX);
+                let text = size.plus(Range::ONE).scaled(TRAVERSAL);
+                Some((text.times(regex), Some(Range { min: 0, max: size.max })))
+            }
+            "ip" if overload == "cidr_ip" => Some((Range::ONE, None)),
+            "cidr" | "isIP" | "isCIDR" | "ip" | "quantity" | "isQuantity" | "semver" | "isSemver" => {
+                Some((self.size_or_unknown(first?).scaled(TRAVERSAL), None))
+            }
+            "ip.isCanonical" => Some((self.size_or_unknown(first?).scaled(2.0 * TRAVERSAL), None)),
+            "containsIP" | "containsCIDR" => {
+                let address = Range { min: 4, max: 16 };
+                let mut cost = address.plus(address).scaled(TRAVERSAL);
+                if call.func_name == "containsCIDR" {
+                    cost = cost.plus(address.scaled(TRAVERSAL)).plus(Range::ONE);
+                }
+                if overload.ends_with("_string") {
+                    cost = cost.plus(self.size_or_unknown(first?).scaled(TRAVERSAL));
+                }
+                Some((cost, None))
+            }
+            "validate" => {
+                let size = self.size_or_unknown(first?);
+                Some((size.scaled(TRAVERSAL).scaled(128.0 * REGEX), None))
+            }
+            "masked"
+            | "prefixLength"
+            | "family"
+            | "isUnspecified"
+            | "isLoopback"
+            | "isLinkLocalMulticast"
+            | "isLinkLocalUnicast"
+            | "isGlobalUnicast"
+            | "format.named"
+            | "sign"
+            | "asInteger"
+            | "isInteger"
+            | "asApproximateFloat"
+            | "isGreaterThan"
+            | "isLessThan"
+            | "compareTo"
+            | "add"
+            | "sub"
+            | "major"
+            | "minor"
+            | "patch"
+            | "getScheme"
+            | "getHostname"
+            | "getHost"
+            | "getPort"
+            | "getEscapedPath"
+            | "getQuery" => Some((Range::ONE, None)),
+            op::EQUALS => {
+                let Type::Named(name) = self.checked.type_of(first?) else { return None };
+                if !self.checked.type_of(call.args.get(1)?).same(&Type::Named(name)) {
+                    return None;
+                }
+                match name {
+                    "kubernetes.NamedFormat" => Some((Range { min: 1, max: 64 }.scaled(TRAVERSAL), None)),
+                    "kubernetes.URL" => {
+                        let max = self.size(call.args.get(1)?).map_or(1, |size| size.max);
+                        Some((Range { min: 1, max }.scaled(TRAVERSAL), None))
+                    }
+                    _ => Some((Range::ONE, None)),
+                }
+            }
+            _ => None,
+        }
+    }
+
+    fn list_traversal(&mut self, target: &IdedExpr) -> Estimate {
+        let size = self.size_or_unknown(target);
+        match self.checked.type_of(target) {
+            Type::List(element) => {
+                let mut each = Range::ONE;
+                if matches!(*element, Type::String | Type::Bytes) {
+                    each = each.plus(self.item_size(target).scaled(TRAVERSAL));
+                }
+                (size.times(each), None)
+            }
+            _ => (size.scaled(TRAVERSAL), None),
+        }
+    }
+
+    /// The size that the schema allows for the items of a list.
+    fn item_size(&self, list: &IdedExpr) -> Range {
+        let size = self.rooted_path(list).and_then(|mut path| {
+            path.push("@items".to_owned());
+            self.declared_size(&path)
+        });
+        size.unwrap_or(Range::UNKNOWN)
+    }
+
+    fn replace(&mut self, target: &IdedExpr, call: &CallExpr) -> Option<Estimate> {
+        let size = self.size_or_unknown(target);
+        let old = self.size_or_unknown(call.args.first()?);
+        let new = self.size_or_unknown(call.args.get(1)?);
+        let (mut replaced, mut retained) = (Range::ZERO, Range::ZERO);
+        if old.min == 0 {
+            // Replacing the empty string surrounds each character.
+            replaced.max = size.max.saturating_add(1);
+            retained.max = size.max;
+        } else if new.max <= old.min {
+            retained.max = size.max;
+        } else {
+            replaced.max = size.max.div_ceil(old.min);
+        }
+        if old.max == 0 {
+            replaced.min = size.min.saturating_add(1);
+            retained.min = size.min;
+        } else if old.max <= new.min {
+            retained.min = size.min;
+        } else {
+            replaced.min = size.min.div_ceil(old.max);
+        }
+        Some((size.scaled(2.0 * TRAVERSAL), Some(replaced.times(new).plus(retained))))
+    }
+
+    fn join(&mut self, target: &IdedExpr, separator: Option<&IdedExpr>) -> Estimate {
+        let items = self.size_or_unknown(target);
+        let mut size = match self.checked.type_of(target) {
+            Type::List(_) => items.times(self.item_size(target)),
+            _ => Range::ZERO,
+        };
+        if let Some(separator) = separator {
+            let separators = Range { min: items.min.saturating_sub(1), max: items.max.saturating_sub(1) };
+            size = size.plus(self.size_or_unknown(separator).times(separators));
+        }
+        (size.scaled(TRAVERSAL), Some(size))
+    }
+
+    /// The standard library.
+    fn standard(
+        &mut self,
+        expr: &IdedExpr,
+        call: &CallExpr,
+        overload: &str,
+        costs: &[Range],
+    ) -> Option<Estimate> {
+        let first = call.args.first();
+        let second = call.args.get(1);
+        match overload {
+            "string_format" => Some((self.size_or_unknown(call.target.as_deref()?).scaled(TRAVERSAL), None)),
+            "string_to_bytes" => {
+                let size = self.size_or_unknown(first?);
+                let result = Range { min: size.min, max: size.max.wrapping_mul(4) };
+                Some((size.scaled(TRAVERSAL), Some(result)))
+            }
+            "bytes_to_string" => {
+                let size = self.size_or_unknown(first?);
+                Some((size.scaled(TRAVERSAL), Some(Range { min: size.min / 4, max: size.max })))
+            }
+            "strings_quote" => {
+                let size = self.size_or_unknown(first?);
+                let result =
+                    Range { min: size.min.wrapping_add(2), max: size.max.wrapping_mul(2).wrapping_add(2) };
+                Some((size.scaled(TRAVERSAL), Some(result)))
+            }
+            "starts_with_string" | "ends_with_string" => {
+                Some((self.size_or_unknown(first?).scaled(TRAVERSAL), None))
+            }
+            "in_list" => Some((self.size_or_unknown(second?), None)),
+            "matches" => Some(self.matching(first?, second?)),
+            "matches_string" => Some(self.matching(call.target.as_deref()?, first?)),
+            "contains_string" => {
+                let text = self.size_or_unknown(call.target.as_deref()?).scaled(TRAVERSAL);
+                let part = self.size_or_unknown(first?).scaled(TRAVERSAL);
+                Some((text.times(part), None))
+            }
+            "logical_and" | "logical_or" => {
+                let (left, right) = (costs.first()?, costs.get(1)?);
+                Some((Range { min: left.min, max: left.plus(*right).max }, None))
+            }
+            "conditional" => {
+                let third = call.args.get(2)?;
+                let size = self.size_or_unknown(second?).union(self.size_or_unknown(third));
+                if let Some(entry) = Entry::union(self.entry(second?), self.entry(third)) {
+                    self.entries.insert(expr.id, entry);
+                }
+                Some((costs.first()?.plus(costs.get(1)?.union(*costs.get(2)?)), Some(size)))
+            }
+            "add_string" | "add_bytes" | "add_list" => {
+                let size = self.size_or_unknown(first?).plus(self.size_or_unknown(second?));
+                if let Some(entry) = Entry::union(self.entry(first?), self.entry(second?)) {
+                    self.entries.insert(expr.id, entry);
+                }
+                let cost = if overload == "add_list" { Range::ONE } else { size.scaled(TRAVERSAL) };
+                Some((cost, Some(size)))
+            }
+            "equals"
+            | "not_equals"
+            | "less_string"
+            | "greater_string"
+            | "less_equals_string"
+            | "greater_equals_string"
+            | "less_bytes"
+            | "greater_bytes"
+            | "less_equals_bytes"
+            | "greater_equals_bytes" => {
+                let max = self.size_or_unknown(first?).max.min(self.size_or_unknown(second?).max);
+                Some((Range { min: max.min(1), max }.scaled(TRAVERSAL), None))
+            }
+            _ => None,
+        }
+    }
+
+    fn matching(&mut self, text: &IdedExpr, regex: &IdedExpr) -> Estimate {
+        let text = self.size_or_unknown(text).plus(Range::ONE).scaled(TRAVERSAL);
+        let regex = self.size_or_unknown(regex).scaled(REGEX);
+        (text.times(regex), None)
+    }
+}
+
+/// Whether the estimate of the overload includes the cost of its arguments.
+fn is_control_flow(overload: &str) -> bool {
+    matches!(overload, "logical_and" | "logical_or" | "conditional")
+}
+
+fn literal_int(expr: &IdedExpr) -> Option<i64> {
+    match &expr.expr {
+        Expr::Literal(LiteralValue::Int(value)) => Some(*value.inner()),
+        _ => None,
+    }
+}
+
+fn literal_uint(expr: &IdedExpr) -> Option<u64> {
+    // A negative index counts as 0.
+    literal_int(expr).map(|value| u64::try_from(value).unwrap_or(0))
+}

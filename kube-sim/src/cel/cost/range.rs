@@ -1,0 +1,49 @@
+//! Ranges of costs and of sizes.
+
+/// A range of costs or sizes. Operations saturate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::cel) struct Range {
+    pub(in crate::cel) min: u64,
+    pub(in crate::cel) max: u64,
+}
+
+impl Range {
+    pub(in crate::cel) const UNKNOWN: Self = Self { min: 0, max: u64::MAX };
+    pub(in crate::cel) const ZERO: Self = Self::fixed(0);
+    pub(in crate::cel) const ONE: Self = Self::fixed(1);
+    /// The start of a union of no range.
+    pub(in crate::cel) const EMPTY: Self = Self { min: u64::MAX, max: 0 };
+
+    pub(in crate::cel) const fn fixed(value: u64) -> Self {
+        Self { min: value, max: value }
+    }
+
+    pub(in crate::cel) fn plus(self, other: Self) -> Self {
+        Self { min: self.min.saturating_add(other.min), max: self.max.saturating_add(other.max) }
+    }
+
+    pub(in crate::cel) fn times(self, other: Self) -> Self {
+        Self { min: self.min.saturating_mul(other.min), max: self.max.saturating_mul(other.max) }
+    }
+
+    /// Multiplies by a factor and rounds up.
+    pub(in crate::cel) fn scaled(self, factor: f64) -> Self {
+        Self { min: scaled(self.min, factor), max: scaled(self.max, factor) }
+    }
+
+    /// The smallest range that contains both.
+    pub(in crate::cel) fn union(self, other: Self) -> Self {
+        Self { min: self.min.min(other.min), max: self.max.max(other.max) }
+    }
+}
+
+/// `value` times `factor`, rounded up; saturates.
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "costs are estimates in floating point, and the conversion saturates"
+)]
+pub(in crate::cel) fn scaled(value: u64, factor: f64) -> u64 {
+    (value as f64 * factor).ceil() as u64
+}

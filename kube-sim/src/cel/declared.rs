@@ -1,0 +1,209 @@
+//! The types that a structural schema declares, with the size limits that cost estimates need.
+//!
+//! Owns the translation of a schema to declared types. Values without a declared type, such as those of
+//! `x-kubernetes-preserve-unknown-fields`, are not accessible in rules.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::escape::escape;
+use super::keywords::{count, entries, flag, list, text};
+use super::types::{ObjectType, Type};
+
+/// The size of the largest request, in bytes. It limits all values whose schema has no limit of its own.
+pub(super) const MAX_REQUEST: u64 = 3 * 1024 * 1024;
+
+/// The declared type of a value.
+#[derive(Debug)]
+pub(super) struct Declared {
+    pub(super) shape: Shape,
+    /// The maximum number of characters, bytes, items or entries; 0 for scalars and objects, as in the API server.
+    pub(super) max_elements: u64,
+    /// The smallest size of the value as JSON, in bytes.
+    pub(super) min_size: u64,
+    /// Whether the value may be null.
+    pub(super) nullable: bool,
+}
+
+/// The structure of a declared value.
+#[derive(Debug)]
+pub(super) enum Shape {
+    /// An integer or a string (`x-kubernetes-int-or-string`).
+    IntOrString,
+    Bool,
+    Int,
+    Double,
+    String,
+    /// A string with the format `byte`.
+    Bytes,
+    Duration,
+    /// A string with the format `date`.
+    Date,
+    /// A string with the format `date-time`.
+    DateTime,
+    List {
+        items: Arc<Declared>,
+        keys: ListKeys,
+    },
+    Map(Arc<Declared>),
+    /// The fields, by their names in rules.
+    Object(BTreeMap<String, Field>),
+}
+
+/// How the items of a list are compared (`x-kubernetes-list-type`).
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum ListKeys {
+    Atomic,
+    Set,
+    /// The names of the key fields.
+    Map(Vec<String>),
+}
+
+/// A field of an object.
+#[derive(Debug)]
+pub(super) struct Field {
+    /// The name in objects, which the name in rules escapes.
+    pub(super) name: String,
+    pub(super) declared: Arc<Declared>,
+}
+
+impl Declared {
+    /// The declared type of a schema; `None` if rules cannot access its values. `root` is whether the value is the root
+    /// of a resource, which has `apiVersion`, `kind` and `metadata`.
+    pub(super) fn of(schema: &Value, root: bool) -> Option<Arc<Self>> {
+        let of_child = |child: &Value| Self::of(child, flag(child, "x-kubernetes-embedded-resource"));
+        let (shape, max_elements, min_size) = if flag(schema, "x-kubernetes-int-or-string") {
+            let max = count(schema, "maxLength").map_or(MAX_REQUEST - 2, |length| length.saturating_mul(4));
+            (Shape::IntOrString, max, 1)
+        } else {
+            match text(schema, "type") {
+                "array" => {
+                    let items = of_child(schema.get("items")?)?;
+                    let fit = (MAX_REQUEST - 2) / (items.min_size + 1);
+                    let keys = list_keys(schema);
+                    (Shape::List { items, keys }, count(schema, "maxItems").unwrap_or(fit), 2)
+                }
+                "object" => match schema.get("additionalProperties").filter(|entry| entry.is_object()) {
+                    Some(entry) if !root => {
+                        let entry = of_child(entry)?;
+                        let fit = (MAX_REQUEST - 2) / (entry.min_size + 6);
+                        (Shape::Map(entry), count(schema, "maxProperties").unwrap_or(fit), 2)
+                    }
+                    _ => {
+                        let (fields, min_size) = fields(schema, root, &of_child);
+                        (Shape::Object(fields), 0, min_size)
+                    }
+                },
+                "string" => of_text(schema),
+                "boolean" => (Shape::Bool, 0, 4),
+                "number" => (Shape::Double, 0, 1),
+                "integer" => (Shape::Int, 0, 1),
+                _ => return None,
+            }
+        };
+        Some(Arc::new(Self { shape, max_elements, min_size, nullable: flag(schema, "nullable") }))
+    }
+
+    /// The type in rules. `name` becomes the name of an object type, and the prefix of the names of those below it.
+    pub(super) fn to_type(self: &Arc<Self>, name: &str) -> Type {
+        match &self.shape {
+            Shape::IntOrString => Type::Dyn,
+            Shape::Bool => Type::Bool,
+            Shape::Int => Type::Int,
+            Shape::Double => Type::Double,
+            Shape::String => Type::String,
+            Shape::Bytes => Type::Bytes,
+            Shape::Duration => Type::Duration,
+            Shape::Date | Shape::DateTime => Type::Timestamp,
+            Shape::List { items, .. } => Type::list(items.to_type(&format!("{name}.@idx"))),
+            Shape::Map(entry) => Type::map(Type::String, entry.to_type(&format!("{name}.@elem"))),
+            Shape::Object(_) => Type::Object(ObjectType { name: name.into(), declared: Arc::clone(self) }),
+        }
+    }
+
+    /// The declared type of the items of a list or of the values of a map.
+    pub(super) fn element(&self) -> Option<&Arc<Self>> {
+        match &self.shape {
+            Shape::List { items, .. } => Some(items),
+            Shape::Map(entry) => Some(entry),
+            _ => None,
+        }
+    }
+
+    /// The field of an object, by its name in rules.
+    pub(super) fn field(&self, name: &str) -> Option<&Field> {
+        match &self.shape {
+            Shape::Object(fields) => fields.get(name).or_else(|| {
+                // `self.namespace` and other reserved words are escaped in declarations only.
+                let escaped = escape(name)?;
+                fields.get(&escaped).filter(|_| escaped == format!("__{name}__"))
+            }),
+            _ => None,
+        }
+    }
+}
+
+fn list_keys(schema: &Value) -> ListKeys {
+    match text(schema, "x-kubernetes-list-type") {
+        "set" => ListKeys::Set,
+        "map" => {
+            let keys = list(schema, "x-kubernetes-list-map-keys").iter();
+            ListKeys::Map(keys.filter_map(Value::as_str).map(str::to_owned).collect())
+        }
+        _ => ListKeys::Atomic,
+    }
+}
+
+/// The accessible fields of an object, and the smallest size of the object.
+fn fields(
+    schema: &Value,
+    root: bool,
+    of_child: &impl Fn(&Value) -> Option<Arc<Declared>>,
+) -> (BTreeMap<String, Field>, u64) {
+    let required = |name: &str| list(schema, "required").iter().any(|field| field == name);
+    let mut fields = BTreeMap::new();
+    let mut min_size = 2;
+    let mut add = |name: &str, property: &Value| {
+        let Some(declared) = of_child(property) else { return };
+        if required(name) && property.get("default").is_none_or(Value::is_null) {
+            min_size += name.len() as u64 + declared.min_size + 4;
+        }
+        if let Some(escaped) = escape(name) {
+            fields.insert(escaped, Field { name: name.to_owned(), declared });
+        }
+    };
+    for (name, property) in entries(schema, "properties") {
+        if !(root && matches!(name, "apiVersion" | "kind" | "metadata")) {
+            add(name, property);
+        }
+    }
+    if root {
+        let string = serde_json::json!({"type": "string"});
+        let names = serde_json::json!({"name": string, "generateName": string});
+        add("apiVersion", &string);
+        add("kind", &string);
+        add("metadata", &serde_json::json!({"type": "object", "properties": names}));
+    }
+    (fields, min_size)
+}
+
+fn of_text(schema: &Value) -> (Shape, u64, u64) {
+    let max_length = count(schema, "maxLength");
+    match text(schema, "format") {
+        "byte" => (Shape::Bytes, max_length.unwrap_or(MAX_REQUEST - 2), 2),
+        "duration" => (Shape::Duration, 32, 3),
+        "date" => (Shape::Date, 12, 12),
+        "date-time" => (Shape::DateTime, 32, 21),
+        _ => {
+            let longest = list(schema, "enum").iter().filter_map(Value::as_str).map(str::len).max();
+            let max = match (max_length, longest) {
+                (Some(length), _) => length.saturating_mul(4),
+                (None, Some(longest)) => longest as u64,
+                (None, None) => MAX_REQUEST - 2,
+            };
+            (Shape::String, max, 2)
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! The rules of a CustomResourceDefinition when it is created or updated: each must compile, its estimated cost must be
+//! within the limits, and the defaults must satisfy the rules.
+
+use serde_json::Value;
+
+use super::declared::Declared;
+use super::keywords::{count, entries, flag, list, text};
+use super::program::{self, Rule};
+use super::validator;
+use crate::schema::FieldError;
+
+/// The largest estimated cost of one rule.
+const RULE_LIMIT: u64 = 10_000_000;
+/// The largest sum of the estimated costs of all rules of a schema.
+const TOTAL_LIMIT: u64 = 100_000_000;
+
+/// Checks the rules of all versions. `found` are the other errors of the definition: the rules of a node are not
+/// compiled if its schema has errors.
+pub(crate) fn check_rules(crd: &Value, found: &[FieldError]) -> Vec<FieldError> {
+    let versions = list(&crd["spec"], "versions");
+    let schema = |version: &Value| version["schema"]["openAPIV3Schema"].clone();
+    let shared = versions.windows(2).all(|pair| schema(&pair[0]) == schema(&pair[1]));
+    let mut errors = Vec::new();
+    for (index, version) in versions.iter().enumerate().take(if shared { 1 } else { usize::MAX }) {
+        let path = if shared {
+            "spec.validation.openAPIV3Schema".to_owned()
+        } else {
+            format!("spec.versions[{index}].schema.openAPIV3Schema")
+        };
+        let mut definition = Definition { found, errors: Vec::new(), total: 0, expensive: Vec::new() };
+        definition.check_defaults(&schema(version), &path);
+        if !definition.errors.is_empty() {
+            // As in the API server, the rules are not checked if a default violates one.
+            errors.extend(definition.errors);
+            continue;
+        }
+        let root = Place { path: path.clone(), root: true, cardinality: Some(1), uncorrelatable: None };
+        definition.visit(&schema(version), &root);
+        errors.extend(definition.finish(&path));
+    }
+    errors
+}
+
+/// A node of a schema.
+struct Place {
+    path: String,
+    root: bool,
+    /// How often the value may occur in an object; `None` if the schema does not limit it.
+    cardinality: Option<u64>,
+    /// The node above whose values have no old values that they could be compared with.
+    uncorrelatable: Option<String>,
+}
+
+struct Definition<'a> {
+    found: &'a [FieldError],
+    errors: Vec<FieldError>,
+    total: u64,
+    /// The rules that contribute most to the total cost, and their costs.
+    expensive: Vec<(String, u64)>,
+}
+
+impl Definition<'_> {
+    fn visit(&mut self, schema: &Value, place: &Place) {
+        let child = |step: String, factor: Option<u64>, uncorrelatable: bool| Place {
+            path: format!("{}.{step}", place.path),
+            root: false,
+            cardinality: place.cardinality.and_then(|of| Some(of.saturating_mul(factor?))),
+            uncorrelatable: if uncorrelatable {
+                Some(place.path.clone())
+            } else {
+                place.uncorrelatable.clone()
+            },
+        };
+        if let Some(entry) = schema.get("additionalProperties").filter(|entry| entry.is_object()) {
+            self.visit(
+                entry,
+                &child("additionalProperties".to_owned(), count(schema, "maxProperties"), false),
+            );
+        }
+        let map_type = text(schema, "x-kubernetes-map-type");
+        for (name, property) in entries(schema, "properties") {
+            let known = matches!(map_type, "" | "granular" | "atomic");
+            let factor = if schema.get("additionalProperties").is_some() { None } else { Some(1) };
+            self.visit(property, &child(format!("properties[{name}]"), factor, !known));
+        }
+        if let Some(items) = schema.get("items") {
+            let keyed = text(schema, "x-kubernetes-list-type") == "map";
+            self.visit(items, &child("items".to_owned(), count(schema, "maxItems"), !keyed));
+        }
+        if !list(schema, "x-kubernetes-validations").is_empty() && !self.has_errors(&place.path) {
+            self.check_node(schema, place);
+        }
+    }
+
+    fn check_defaults(&mut self, schema: &Value, path: &str) {
+        if self.has_errors(path) {
+            return;
+        }
+        if let Some(default) = schema.get("default") {
+            self.errors.extend(validator::validate_default(schema, &format!("{path}.default"), default));
+        }
+        for (name, property) in entries(schema, "properties") {
+            self.check_defaults(property, &format!("{path}.properties[{name}]"));
+        }
+        for key in ["items", "additionalProperties"] {
+            if let Some(below) = schema.get(key).filter(|below| below.is_object()) {
+                self.check_defaults(below, &format!("{path}.{key}"));
+            }
+        }
+    }
+
+    /// Whether another error concerns the node or a node below it.
+    fn has_errors(&self, path: &str) -> bool {
+        self.found.iter().any(|error| {
+            error.field.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+        })
+    }
+
+    fn check_node(&mut self, schema: &Value, place: &Place) {
+        let root = place.root || flag(schema, "x-kubernetes-embedded-resource");
+        let path = format!("{}.x-kubernetes-validations", place.path);
+        let Some(declared) = Declared::of(schema, root) else {
+            let why = "internal error: failed to construct type information for x-kubernetes-validations rules: unable to convert structural schema to CEL declarations";
+            self.errors.push(FieldError::internal(path, why));
+            return;
+        };
+        let cardinality = place.cardinality.unwrap_or(super::declared::MAX_REQUEST / (declared.min_size + 1));
+        let sources = list(schema, "x-kubernetes-validations");
+        for (index, rule) in program::compile(schema, &declared).into_iter().enumerate() {
+            if let Some(rule) = rule {
+                self.check_rule(&format!("{path}[{index}]"), &rule, &sources[index], cardinality, place);
+            }
+        }
+    }
+
+    fn check_rule(&mut self, path: &str, rule: &Rule, source: &Value, cardinality: u64, place: &Place) {
+        let rule_path = format!("{path}.rule");
+        let cost = rule.program.as_ref().map_or(0, |program| program.cost).saturating_mul(cardinality);
+        if cost > RULE_LIMIT {
+            let why = too_expensive("estimated rule cost", cost, RULE_LIMIT);
+            self.errors.push(FieldError::forbidden(rule_path.as_str(), why));
+        }
+        self.add_cost(&rule_path, cost);
+        if let Err(why) = &rule.program {
+            self.errors.push(FieldError::invalid_text(rule_path.as_str(), printed(source), why));
+        }
+        let message_path = format!("{path}.messageExpression");
+        match &rule.message {
+            Some(Err(why)) => self.errors.push(FieldError::invalid_text(message_path, printed(source), why)),
+            Some(Ok(message)) => {
+                if message.cost > RULE_LIMIT {
+                    let why = too_expensive("estimated messageExpression cost", message.cost, RULE_LIMIT);
+                    self.errors.push(FieldError::forbidden(message_path.as_str(), why));
+                }
+                self.add_cost(&message_path, message.cost);
+            }
+            None => {}
+        }
+        if rule.program.as_ref().is_ok_and(|program| program.uses_old_self) {
+            if let Some(within) = &place.uncorrelatable {
+                let why = format!(
+                    "oldSelf cannot be used on the uncorrelatable portion of the schema within {within}"
+                );
+                self.errors.push(FieldError::invalid(rule_path, rule.source.rule.as_str(), why));
+            }
+        } else if let Some(set) = source.get("optionalOldSelf").and_then(Value::as_bool) {
+            let why = "may not be set if oldSelf is not used in rule";
+            self.errors.push(FieldError::invalid(format!("{path}.optionalOldSelf"), set, why));
+        }
+    }
+
+    fn add_cost(&mut self, path: &str, cost: u64) {
+        self.total = self.total.saturating_add(cost);
+        if cost >= TOTAL_LIMIT / 100 {
+            self.expensive.push((path.to_owned(), cost));
+            self.expensive.sort_by_key(|(_, cost)| std::cmp::Reverse(*cost));
+            self.expensive.truncate(4);
+        }
+    }
+
+    fn finish(mut self, path: &str) -> Vec<FieldError> {
+        if self.total > TOTAL_LIMIT {
+            for (path, _) in &self.expensive {
+                let why = "contributed to estimated rule cost total exceeding cost limit for entire OpenAPIv3 schema";
+                self.errors.push(FieldError::forbidden(path.as_str(), why));
+            }
+            let what = "x-kubernetes-validations estimated rule cost total for entire OpenAPIv3 schema";
+            self.errors.push(FieldError::forbidden(path, too_expensive(what, self.total, TOTAL_LIMIT)));
+        }
+        self.errors
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "the factor is printed with few digits")]
+fn too_expensive(what: &str, cost: u64, limit: u64) -> String {
+    let factor = cost as f64 / limit as f64;
+    let factor = if factor > 100.0 {
+        "more than 100x".to_owned()
+    } else if factor < 1.5 {
+        format!("{factor:.6}x")
+    } else {
+        format!("{factor:.1}x")
+    };
+    format!(
+        "{what} exceeds budget by factor of {factor} (try simplifying the rule, or adding maxItems, maxProperties, and maxLength where arrays, maps, and strings are declared)"
+    )
+}
+
+/// A rule as the API server prints it in errors: the JSON of a Go struct without field tags.
+fn printed(rule: &Value) -> String {
+    let json = |value: &Value| {
+        // Go escapes these characters in JSON.
+        let text = value.to_string();
+        text.replace('&', "\\u0026").replace('<', "\\u003c").replace('>', "\\u003e")
+    };
+    let string = |key: &str| json(&text(rule, key).into());
+    let optional = |key: &str| json(rule.get(key).unwrap_or(&Value::Null));
+    format!(
+        "{{\"Rule\":{},\"Message\":{},\"MessageExpression\":{},\"Reason\":{},\"FieldPath\":{},\"OptionalOldSelf\":{}}}",
+        string("rule"),
+        string("message"),
+        string("messageExpression"),
+        optional("reason"),
+        string("fieldPath"),
+        optional("optionalOldSelf")
+    )
+}

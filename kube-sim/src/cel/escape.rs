@@ -1,0 +1,88 @@
+//! The names of fields in rules: characters and words that CEL cannot use as an identifier are escaped.
+
+const RESERVED: [&str; 21] = [
+    "true",
+    "false",
+    "null",
+    "in",
+    "as",
+    "break",
+    "const",
+    "continue",
+    "else",
+    "for",
+    "function",
+    "if",
+    "import",
+    "let",
+    "loop",
+    "package",
+    "namespace",
+    "return",
+    "var",
+    "void",
+    "while",
+];
+
+/// The name of a field in rules; `None` if rules cannot access the field.
+pub(super) fn escape(name: &str) -> Option<String> {
+    if RESERVED.contains(&name) {
+        return Some(format!("__{name}__"));
+    }
+    if name.is_empty() || name.starts_with(|c: char| c.is_ascii_digit()) {
+        return None;
+    }
+    let mut out = String::with_capacity(name.len());
+    let mut rest = name;
+    while let Some(c) = rest.chars().next() {
+        let length = match c {
+            '_' if rest.starts_with("__") => {
+                out.push_str("__underscores__");
+                2
+            }
+            '.' => {
+                out.push_str("__dot__");
+                1
+            }
+            '-' => {
+                out.push_str("__dash__");
+                1
+            }
+            '/' => {
+                out.push_str("__slash__");
+                1
+            }
+            c if c.is_ascii_alphanumeric() || c == '_' => {
+                out.push(c);
+                1
+            }
+            _ => return None,
+        };
+        rest = &rest[length..];
+    }
+    Some(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn escapes_what_cel_cannot_spell() {
+        let cases = [
+            ("a", Some("a")),
+            ("namespace", Some("__namespace__")),
+            ("a.b-c/d", Some("a__dot__b__dash__c__slash__d")),
+            ("a__b", Some("a__underscores__b")),
+            ("__namespace__", Some("__underscores__namespace__underscores__")),
+            ("_a_", Some("_a_")),
+            ("1a", None),
+            ("", None),
+            ("a b", None),
+            ("ä", None),
+        ];
+        for (name, expected) in cases {
+            assert_eq!(escape(name).as_deref(), expected, "{name}");
+        }
+    }
+}

@@ -1,0 +1,411 @@
+//! Evaluation of checked expressions, with the cost that the API server counts.
+//!
+//! Owns control flow: names, fields, indices, logical operators, comprehensions and literals. `library` has the
+//! functions.
+
+use std::cell::Cell;
+
+use cel::common::ast::{
+    CallExpr, ComprehensionExpr, EntryExpr, Expr, IdedExpr, ListExpr, LiteralValue, MapExpr, SelectExpr,
+    operators as op,
+};
+
+use super::cost::{LIST, MAP, actual};
+use super::functions;
+use super::library;
+use super::macros::RESULT;
+use super::types::Type;
+use super::value::{Failure, Outcome, Val};
+
+/// The result of an evaluation and its cost.
+#[derive(Debug)]
+pub(super) struct Evaluated<'a> {
+    pub(super) result: Outcome<'a>,
+    pub(super) cost: u64,
+}
+
+/// Evaluates an expression. The evaluation ends when its cost exceeds `limit`.
+pub(super) fn evaluate<'a>(expr: &IdedExpr, variables: &[(&str, Val<'a>)], limit: u64) -> Evaluated<'a> {
+    let scope = Scope { variables, local: None };
+    let evaluator = Evaluator { cost: Cell::new(0), limit };
+    let result = evaluator.value(expr, &scope);
+    let cost = evaluator.cost.get();
+    Evaluated { result, cost }
+}
+
+/// The variables in scope.
+struct Scope<'s, 'a> {
+    variables: &'s [(&'s str, Val<'a>)],
+    /// The variables of the comprehensions around the expression.
+    local: Option<&'s Local<'s, 'a>>,
+}
+
+struct Local<'s, 'a> {
+    name: &'s str,
+    value: Outcome<'a>,
+    outer: Option<&'s Local<'s, 'a>>,
+}
+
+impl<'a> Scope<'_, 'a> {
+    fn lookup(&self, name: &str) -> Option<Outcome<'a>> {
+        let mut local = self.local;
+        while let Some(variable) = local {
+            if variable.name == name {
+                return Some(variable.value.clone());
+            }
+            local = variable.outer;
+        }
+        self.variables.iter().find(|(known, _)| *known == name).map(|(_, value)| Ok(value.clone()))
+    }
+}
+
+struct Evaluator {
+    cost: Cell<u64>,
+    limit: u64,
+}
+
+impl Evaluator {
+    fn charge(&self, cost: u64) -> Result<(), Failure> {
+        let total = self.cost.get().saturating_add(cost);
+        self.cost.set(total);
+        if total > self.limit { Err(Failure::CostExceeded) } else { Ok(()) }
+    }
+
+    fn value<'a>(&self, expr: &IdedExpr, scope: &Scope<'_, 'a>) -> Outcome<'a> {
+        match &expr.expr {
+            Expr::Literal(literal) => Ok(of_literal(literal)),
+            Expr::Ident(name) => self.identifier(name, scope),
+            Expr::Select(select) => self.select(select, scope),
+            Expr::Call(call) => self.call(call, scope),
+            Expr::List(list) => self.list(list, scope),
+            Expr::Map(map) => self.map(map, scope),
+            Expr::Comprehension(parts) => self.comprehension(parts, scope),
+            Expr::Struct(_) | Expr::Unspecified => Err(Failure::no_such_overload()),
+        }
+    }
+
+    fn identifier<'a>(&self, name: &str, scope: &Scope<'_, 'a>) -> Outcome<'a> {
+        if let Some(found) = scope.lookup(name) {
+            self.charge(1)?;
+            return found;
+        }
+        match functions::type_identifier(name) {
+            Some(Type::Meta(of)) => Ok(Val::Type(type_name(&of).into())),
+            _ => Err(Failure::new(format!("no such attribute(s): {name}"))),
+        }
+    }
+
+    fn select<'a>(&self, select: &SelectExpr, scope: &Scope<'_, 'a>) -> Outcome<'a> {
+        let operand = self.value(&select.operand, scope)?;
+        let key = Val::text(&select.field);
+        if select.test {
+            return Ok(Val::Bool(field(&operand, &key)?.is_some()));
+        }
+        self.charge(1)?;
+        access(&operand, &key)
+    }
+
+    fn call<'a>(&self, call: &CallExpr, scope: &Scope<'_, 'a>) -> Outcome<'a> {
+        let name = call.func_name.as_str();
+        match (name, &call.args[..]) {
+            (op::LOGICAL_AND, [left, right]) => self.logical(left, right, false, scope),
+            (op::LOGICAL_OR, [left, right]) => self.logical(left, right, true, scope),
+            (op::CONDITIONAL, [condition, then, otherwise]) => match self.value(condition, scope)? {
+                Val::Bool(true) => self.value(then, scope),
+                Val::Bool(false) => self.value(otherwise, scope),
+                _ => Err(Failure::no_such_overload()),
+            },
+            (op::NOT_STRICTLY_FALSE, [operand]) => {
+                let value = self.value(operand, scope);
+                if matches!(value, Err(Failure::CostExceeded)) {
+                    return value;
+                }
+                self.charge(1)?;
+                Ok(Val::Bool(!matches!(value, Ok(Val::Bool(false)))))
+            }
+            (op::INDEX, [operand, key]) => {
+                let (operand, key) = (self.value(operand, scope)?, self.value(key, scope)?);
+                self.charge(1)?;
+                access(&operand, &key)
+            }
+            (op::OPT_INDEX | op::OPT_SELECT, [operand, key]) => {
+                let (operand, key) = (self.value(operand, scope)?, self.value(key, scope)?);
+                self.charge(1)?;
+                Ok(field(&operand, &key)?.map_or(Val::NONE, Val::some))
+            }
+            ("or" | "orValue", [alternative]) => {
+                let Some(target) = &call.target else { return Err(Failure::no_such_overload()) };
+                match self.value(target, scope)? {
+                    Val::Optional(None) => self.value(alternative, scope),
+                    Val::Optional(Some(value)) if name == "orValue" => Ok((*value).clone()),
+                    some @ Val::Optional(_) => Ok(some),
+                    _ => Err(Failure::no_such_overload()),
+                }
+            }
+            (op::IN, [element, list]) if is_constant(list) => {
+                // The API server makes a set of a constant list, whose lookups it does not count.
+                let element = self.value(element, scope)?;
+                let list = self.value(list, scope)?;
+                library::call(op::IN, &[element, list])
+            }
+            _ => {
+                let target = call.target.as_deref();
+                let arguments =
+                    target.into_iter().chain(&call.args).map(|argument| self.value(argument, scope));
+                let arguments: Vec<Val<'a>> = arguments.collect::<Result<_, _>>()?;
+                let result = library::call(name, &arguments);
+                self.charge(actual::cost(name, &arguments, result.as_ref().ok()))?;
+                result
+            }
+        }
+    }
+
+    /// `&&` or `||`, of which `decisive` is the value that decides the result: an error of one operand does not matter
+    /// if the other one is decisive.
+    fn logical<'a>(
+        &self,
+        left: &IdedExpr,
+        right: &IdedExpr,
+        decisive: bool,
+        scope: &Scope<'_, 'a>,
+    ) -> Outcome<'a> {
+        let left = self.value(left, scope);
+        match left {
+            Ok(Val::Bool(value)) if value == decisive => return Ok(Val::Bool(decisive)),
+            Err(Failure::CostExceeded) => return left,
+            _ => {}
+        }
+        let right = self.value(right, scope);
+        match (left, right) {
+            (_, Err(Failure::CostExceeded)) => Err(Failure::CostExceeded),
+            (_, Ok(Val::Bool(value))) if value == decisive => Ok(Val::Bool(decisive)),
+            (Err(failure), _) | (Ok(Val::Bool(_)), Err(failure)) => Err(failure),
+            (Ok(Val::Bool(_)), Ok(Val::Bool(value))) => Ok(Val::Bool(value)),
+            _ => Err(Failure::no_such_overload()),
+        }
+    }
+
+    fn list<'a>(&self, list: &ListExpr, scope: &Scope<'_, 'a>) -> Outcome<'a> {
+        let mut items = Vec::with_capacity(list.elements.len());
+        for (index, element) in list.elements.iter().enumerate() {
+            let value = self.value(element, scope)?;
+            if list.optional_indices.contains(&index) {
+                match value {
+                    Val::Optional(Some(value)) => items.push((*value).clone()),
+                    Val::Optional(None) => {}
+                    _ => {
+                        return Err(Failure::new(
+                            "cannot initialize optional list element from non-optional value",
+                        ));
+                    }
+                }
+            } else {
+                items.push(value);
+            }
+        }
+        if !list.elements.iter().all(is_constant) {
+            self.charge(LIST)?;
+        }
+        Ok(Val::list(items))
+    }
+
+    fn map<'a>(&self, map: &MapExpr, scope: &Scope<'_, 'a>) -> Outcome<'a> {
+        let mut entries: Vec<(Val<'a>, Val<'a>)> = Vec::with_capacity(map.entries.len());
+        for entry in &map.entries {
+            let EntryExpr::MapEntry(entry) = &entry.expr else { continue };
+            let key = self.value(&entry.key, scope)?;
+            entries.retain(|(known, _)| !known.equals(&key));
+            match (self.value(&entry.value, scope)?, entry.optional) {
+                (Val::Optional(None), true) => {}
+                (Val::Optional(Some(value)), true) => entries.push((key, (*value).clone())),
+                (value, _) => entries.push((key, value)),
+            }
+        }
+        self.charge(MAP)?;
+        Ok(Val::map(entries))
+    }
+
+    fn comprehension<'a>(&self, parts: &ComprehensionExpr, scope: &Scope<'_, 'a>) -> Outcome<'a> {
+        let range = self.value(&parts.iter_range, scope)?;
+        let mut accumulated = self.value(&parts.accu_init, scope);
+        let pairs: Vec<(Outcome<'a>, Outcome<'a>)> = match &range {
+            Val::List(list) if parts.iter_var2.is_some() => {
+                let index = |index: usize| Ok(Val::Int(i64::try_from(index).unwrap_or(i64::MAX)));
+                list.iter().enumerate().map(|(at, item)| (index(at), item)).collect()
+            }
+            Val::List(list) => list.iter().map(|item| (item, Ok(Val::Null))).collect(),
+            Val::Map(map) => {
+                let value = |key: &Val<'a>| map.get(key).unwrap_or(Ok(Val::Null));
+                map.keys().into_iter().map(|key| (Ok(key.clone()), value(&key))).collect()
+            }
+            _ => return Err(Failure::new(format!("got '{}', expected iterable type", range.type_name()))),
+        };
+        if let Some((predicate, element)) = collected(parts)
+            && parts.iter_var2.is_none()
+        {
+            return self.collect(parts, predicate, element, pairs, scope);
+        }
+        for (first, second) in pairs {
+            let accumulator = Local { name: &parts.accu_var, value: accumulated.clone(), outer: scope.local };
+            let one = Local { name: &parts.iter_var, value: first, outer: Some(&accumulator) };
+            let two = parts.iter_var2.as_ref().map(|name| Local { name, value: second, outer: Some(&one) });
+            let inner = Scope { variables: scope.variables, local: Some(two.as_ref().unwrap_or(&one)) };
+            match self.value(&parts.loop_cond, &inner) {
+                Ok(Val::Bool(false)) => break,
+                Err(Failure::CostExceeded) => return Err(Failure::CostExceeded),
+                _ => {}
+            }
+            let step = self.value(&parts.loop_step, &inner);
+            if matches!(step, Err(Failure::CostExceeded)) {
+                return step;
+            }
+            accumulated = step;
+        }
+        let accumulator = Local { name: &parts.accu_var, value: accumulated, outer: scope.local };
+        self.value(&parts.result, &Scope { variables: scope.variables, local: Some(&accumulator) })
+    }
+}
+
+impl Evaluator {
+    /// A comprehension that collects a list: the general one would copy the list for each element.
+    fn collect<'a>(
+        &self,
+        parts: &ComprehensionExpr,
+        predicate: Option<&IdedExpr>,
+        element: &IdedExpr,
+        pairs: Vec<(Outcome<'a>, Outcome<'a>)>,
+        scope: &Scope<'_, 'a>,
+    ) -> Outcome<'a> {
+        let mut items = Vec::with_capacity(pairs.len());
+        let mut failure = None;
+        for (value, _) in pairs {
+            let variable = Local { name: &parts.iter_var, value, outer: scope.local };
+            let inner = Scope { variables: scope.variables, local: Some(&variable) };
+            let passes = match predicate {
+                Some(predicate) => match self.value(predicate, &inner) {
+                    Ok(Val::Bool(passes)) => Ok(passes),
+                    Ok(_) => Err(Failure::no_such_overload()),
+                    Err(failure) => Err(failure),
+                },
+                None => Ok(true),
+            };
+            // The accumulator costs 1, the literal around the element LIST, and the concatenation 1.
+            let item = match passes {
+                Ok(true) => {
+                    self.value(element, &inner).and_then(|item| self.charge(LIST + 2).map(|()| Some(item)))
+                }
+                Ok(false) => self.charge(1).map(|()| None),
+                Err(failure) => Err(failure),
+            };
+            match item {
+                Ok(item) => items.extend(item),
+                Err(Failure::CostExceeded) => return Err(Failure::CostExceeded),
+                // An error stays the result, although the loop goes on.
+                Err(one) => failure = failure.or(Some(one)),
+            }
+        }
+        self.charge(1)?;
+        failure.map_or_else(|| Ok(Val::list(items)), Err)
+    }
+}
+
+/// The predicate and the element of a comprehension that collects a list.
+fn collected(parts: &ComprehensionExpr) -> Option<(Option<&IdedExpr>, &IdedExpr)> {
+    fn call<'e>(expr: &'e IdedExpr, function: &str) -> Option<&'e [IdedExpr]> {
+        match &expr.expr {
+            Expr::Call(call) if call.func_name == function && call.target.is_none() => Some(&call.args),
+            _ => None,
+        }
+    }
+    let accumulator = |expr: &IdedExpr| matches!(&expr.expr, Expr::Ident(name) if *name == parts.accu_var);
+    let always =
+        matches!(&parts.loop_cond.expr, Expr::Literal(LiteralValue::Boolean(value)) if *value.inner());
+    if !(always && accumulator(&parts.result) && parts.accu_var == RESULT) {
+        return None;
+    }
+    let (predicate, step) = match call(&parts.loop_step, op::CONDITIONAL) {
+        Some([predicate, step, otherwise]) if accumulator(otherwise) => (Some(predicate), step),
+        Some(_) => return None,
+        None => (None, &parts.loop_step),
+    };
+    let [list, added] = call(step, op::ADD)? else { return None };
+    match &added.expr {
+        Expr::List(added) if accumulator(list) => match &added.elements[..] {
+            [element] if added.optional_indices.is_empty() => Some((predicate, element)),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// The value of a field, key or index.
+///
+/// # Errors
+/// There is no such field, key or index.
+fn access<'a>(operand: &Val<'a>, key: &Val<'a>) -> Outcome<'a> {
+    if let Val::Optional(inner) = operand {
+        return Ok(match inner {
+            Some(value) => field(value, key)?.map_or(Val::NONE, Val::some),
+            None => Val::NONE,
+        });
+    }
+    match field(operand, key)? {
+        Some(value) => Ok(value),
+        None => Err(Failure::new(match operand {
+            Val::List(_) => format!("index out of bounds: {}", library::convert::display(key)),
+            _ => format!("no such key: {}", library::convert::display(key)),
+        })),
+    }
+}
+
+/// The value of a field, key or index; `None` if there is none.
+fn field<'a>(operand: &Val<'a>, key: &Val<'a>) -> Result<Option<Val<'a>>, Failure> {
+    match operand {
+        Val::Map(map) => map.get(key).transpose(),
+        Val::List(list) => {
+            let index = match key {
+                Val::Int(index) => usize::try_from(*index).ok(),
+                Val::Uint(index) => usize::try_from(*index).ok(),
+                _ => return Err(Failure::no_such_overload()),
+            };
+            index.and_then(|index| list.get(index)).transpose()
+        }
+        Val::Optional(Some(value)) => field(value, key),
+        _ => Ok(None),
+    }
+}
+
+/// Whether an expression consists of literals only.
+fn is_constant(expr: &IdedExpr) -> bool {
+    match &expr.expr {
+        Expr::Literal(_) => true,
+        Expr::List(list) => list.optional_indices.is_empty() && list.elements.iter().all(is_constant),
+        _ => false,
+    }
+}
+
+fn of_literal(literal: &LiteralValue) -> Val<'static> {
+    match literal {
+        LiteralValue::Boolean(value) => Val::Bool(*value.inner()),
+        LiteralValue::Bytes(value) => Val::Bytes(value.inner().into()),
+        LiteralValue::Double(value) => Val::Double(*value.inner()),
+        LiteralValue::Int(value) => Val::Int(*value.inner()),
+        LiteralValue::Null => Val::Null,
+        LiteralValue::String(value) => Val::text(value.inner()),
+        LiteralValue::UInt(value) => Val::Uint(*value.inner()),
+    }
+}
+
+/// The name of a type at evaluation.
+fn type_name(of: &Type) -> String {
+    match of {
+        Type::Null => "null_type".to_owned(),
+        Type::Duration => "google.protobuf.Duration".to_owned(),
+        Type::Timestamp => "google.protobuf.Timestamp".to_owned(),
+        Type::List(_) => "list".to_owned(),
+        Type::Map(..) => "map".to_owned(),
+        Type::Optional(_) => "optional_type".to_owned(),
+        Type::Meta(_) => "type".to_owned(),
+        other => other.to_string(),
+    }
+}

@@ -1,0 +1,170 @@
+//! The declarations of operators and functions: the standard library of CEL and the libraries that Kubernetes adds.
+//!
+//! Owns the table `functions.txt`; `library` evaluates the functions. A test checks that both have the same functions.
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use super::types::{Param, Type};
+
+/// One signature of a function.
+#[derive(Debug)]
+pub(super) struct Overload {
+    pub(super) id: String,
+    /// Whether the first argument is the target: `target.function(..)`.
+    pub(super) member: bool,
+    pub(super) arguments: Vec<Type>,
+    pub(super) result: Type,
+}
+
+/// The overloads of the function `name`; `None` if there is no such function.
+pub(super) fn overloads(name: &str) -> Option<&'static [Overload]> {
+    TABLE.get(name).map(Vec::as_slice)
+}
+
+/// The type of a type identifier, such as `int` or `net.IP`.
+pub(super) fn type_identifier(name: &str) -> Option<Type> {
+    let of = match name {
+        "bool" => Type::Bool,
+        "bytes" => Type::Bytes,
+        "double" => Type::Double,
+        "duration" | "google.protobuf.Duration" => Type::Duration,
+        "int" => Type::Int,
+        "list" => Type::list(Type::Dyn),
+        "map" => Type::map(Type::Dyn, Type::Dyn),
+        "null_type" => Type::Null,
+        "string" => Type::String,
+        "timestamp" | "google.protobuf.Timestamp" => Type::Timestamp,
+        "type" => Type::Meta(Type::Dyn.into()),
+        "uint" => Type::Uint,
+        "optional_type" => Type::optional(Type::Dyn),
+        _ => Type::Named(named(name)?),
+    };
+    Some(Type::Meta(of.into()))
+}
+
+fn named(name: &str) -> Option<&'static str> {
+    const NAMED: [&str; 6] = [
+        "net.IP",
+        "net.CIDR",
+        "kubernetes.URL",
+        "kubernetes.Quantity",
+        "kubernetes.Semver",
+        "kubernetes.NamedFormat",
+    ];
+    NAMED.into_iter().find(|known| *known == name)
+}
+
+static TABLE: LazyLock<HashMap<&'static str, Vec<Overload>>> = LazyLock::new(|| {
+    let mut table: HashMap<&str, Vec<Overload>> = HashMap::new();
+    for line in include_str!("functions.txt").lines() {
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let mut words = line.splitn(3, ' ');
+        let (Some(name), Some(id), Some(signature)) = (words.next(), words.next(), words.next()) else {
+            continue;
+        };
+        for (id, signature) in instances(id, signature) {
+            let overload = parse(id, &signature);
+            table.entry(name).or_default().push(overload);
+        }
+    }
+    table
+});
+
+/// The overloads that a line stands for: `$ordered` and `$summable` stand for one overload for each of these types.
+fn instances(id: &str, signature: &str) -> Vec<(String, String)> {
+    const SUMMABLE: &[&str] = &["int", "uint", "double", "duration"];
+    const ORDERED: &[&str] = &["int", "uint", "double", "bool", "duration", "timestamp", "string", "bytes"];
+    for (variable, types) in [("$ordered", ORDERED), ("$summable", SUMMABLE)] {
+        if signature.contains(variable) {
+            let of = |name: &&str| (id.replace('$', name), signature.replace(variable, name));
+            return types.iter().map(of).collect();
+        }
+    }
+    vec![(id.to_owned(), signature.to_owned())]
+}
+
+/// Parses a signature such as `.(list(A), A) -> int`; the leading point marks a member function.
+fn parse(id: String, signature: &str) -> Overload {
+    let member = signature.starts_with('.');
+    let (arguments, result) =
+        signature.trim_start_matches('.').rsplit_once(" -> ").unwrap_or((signature, "dyn"));
+    let inner = &arguments[1..arguments.len() - 1];
+    Overload {
+        id,
+        member,
+        arguments: split(inner).into_iter().map(parse_type).collect(),
+        result: parse_type(result),
+    }
+}
+
+fn parse_type(text: &str) -> Type {
+    if let Some((outer, inner)) = text.strip_suffix(')').and_then(|text| text.split_once('(')) {
+        let mut inner = split(inner).into_iter().map(parse_type);
+        let mut next = || inner.next().unwrap_or(Type::Dyn);
+        return match outer {
+            "list" => Type::list(next()),
+            "optional" => Type::optional(next()),
+            "type" => Type::Meta(next().into()),
+            _ => {
+                let key = next();
+                Type::map(key, next())
+            }
+        };
+    }
+    match text {
+        "dyn" => Type::Dyn,
+        one if one.len() == 1 => Type::Param(Param::Declared(one.chars().next().unwrap_or('A'))),
+        name => match type_identifier(name) {
+            Some(Type::Meta(of)) => (*of).clone(),
+            _ => Type::Error,
+        },
+    }
+}
+
+/// Splits a list at the commas that are outside of parentheses.
+fn split(text: &str) -> Vec<&str> {
+    let mut parts = Vec::new();
+    let (mut depth, mut start) = (0, 0);
+    for (index, c) in text.char_indices() {
+        match c {
+            '(' => depth += 1,
+            ')' => depth -= 1,
+            ',' if depth == 0 => {
+                parts.push(text[start..index].trim());
+                start = index + 1;
+            }
+            _ => {}
+        }
+    }
+    if !text[start..].trim().is_empty() {
+        parts.push(text[start..].trim());
+    }
+    parts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_type_of_the_table_is_known() {
+        for (name, overloads) in TABLE.iter() {
+            for overload in overloads {
+                let types = overload.arguments.iter().chain([&overload.result]);
+                assert!(types.clone().all(|of| !format!("{of}").contains("error")), "{name} {}", overload.id);
+            }
+        }
+        assert!(TABLE.len() > 100, "{}", TABLE.len());
+    }
+
+    #[test]
+    fn a_line_may_stand_for_many_overloads() {
+        let sorted = overloads("isSorted").unwrap();
+        assert_eq!(sorted.len(), 8);
+        assert_eq!(sorted[6].id, "list_string_is_sorted_bool");
+        assert_eq!(sorted[6].arguments[0].to_string(), "list(string)");
+    }
+}

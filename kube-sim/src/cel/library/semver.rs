@@ -1,0 +1,147 @@
+//! Semantic versions.
+
+use std::cmp::Ordering;
+use std::rc::Rc;
+
+use crate::cel::value::{Failure, Outcome, Val};
+use crate::schema::quote;
+
+/// A semantic version; its build metadata does not matter for comparisons.
+#[derive(Debug, PartialEq)]
+pub(in crate::cel) struct Semver {
+    core: [u64; 3],
+    pre: Vec<Identifier>,
+}
+
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Identifier {
+    Number(u64),
+    Text(String),
+}
+
+pub(super) fn call<'a>(name: &str, arguments: &[Val<'a>]) -> Option<Outcome<'a>> {
+    let part =
+        |index: usize, version: &Semver| Ok(Val::Int(i64::try_from(version.core[index]).unwrap_or(i64::MAX)));
+    Some(match (name, arguments) {
+        ("semver", [Val::String(text)]) => version(text),
+        ("semver", [Val::String(text), Val::Bool(normal)]) => {
+            if *normal {
+                normalized(text).and_then(|text| version(&text))
+            } else {
+                version(text)
+            }
+        }
+        ("isSemver", [Val::String(text)]) => Ok(Val::Bool(version(text).is_ok())),
+        ("isSemver", [Val::String(text), Val::Bool(normal)]) => {
+            let found =
+                if *normal { normalized(text).and_then(|text| version(&text)) } else { version(text) };
+            Ok(Val::Bool(found.is_ok()))
+        }
+        ("isGreaterThan", [Val::Semver(a), Val::Semver(b)]) => Ok(Val::Bool(a.compare(b).is_gt())),
+        ("isLessThan", [Val::Semver(a), Val::Semver(b)]) => Ok(Val::Bool(a.compare(b).is_lt())),
+        ("compareTo", [Val::Semver(a), Val::Semver(b)]) => Ok(Val::Int(a.compare(b) as i64)),
+        ("major", [Val::Semver(version)]) => part(0, version),
+        ("minor", [Val::Semver(version)]) => part(1, version),
+        ("patch", [Val::Semver(version)]) => part(2, version),
+        _ => return None,
+    })
+}
+
+fn version<'a>(text: &str) -> Outcome<'a> {
+    Semver::parse(text).map(|version| Val::Semver(Rc::new(version))).map_err(Failure::new)
+}
+
+/// Removes a leading `v` and leading zeros, and adds absent parts.
+fn normalized(text: &str) -> Result<String, Failure> {
+    let text = text.strip_prefix('v').unwrap_or(text);
+    let mut parts: Vec<String> = text.splitn(3, '.').map(str::to_owned).collect();
+    for part in &mut parts {
+        if part.len() > 1 {
+            let trimmed = part.trim_start_matches('0');
+            let digit = trimmed.starts_with(|c: char| c.is_ascii_digit());
+            *part = if digit { trimmed.to_owned() } else { format!("0{trimmed}") };
+        }
+    }
+    if parts.len() < 3 {
+        if parts.last().is_some_and(|last| last.contains(['+', '-'])) {
+            return Err(Failure::new("short version cannot contain PreRelease/Build meta data"));
+        }
+        parts.resize(3, "0".to_owned());
+    }
+    Ok(parts.join("."))
+}
+
+impl Semver {
+    fn parse(text: &str) -> Result<Self, String> {
+        if text.is_empty() {
+            return Err("Version string empty".to_owned());
+        }
+        let parts: Vec<&str> = text.splitn(3, '.').collect();
+        let [major, minor, patch] = parts[..] else {
+            return Err("No Major.Minor.Patch elements found".to_owned());
+        };
+        let (patch, build) =
+            patch.split_once('+').map_or((patch, None), |(patch, build)| (patch, Some(build)));
+        let (patch, pre) = patch.split_once('-').map_or((patch, None), |(patch, pre)| (patch, Some(pre)));
+        let core = [
+            number("major", "Major", major)?,
+            number("minor", "Minor", minor)?,
+            number("patch", "Patch", patch)?,
+        ];
+        let pre = match pre {
+            Some(pre) => pre.split('.').map(identifier).collect::<Result<_, _>>()?,
+            None => Vec::new(),
+        };
+        for meta in build.into_iter().flat_map(|build| build.split('.')) {
+            if meta.is_empty() {
+                return Err("Build meta data is empty".to_owned());
+            }
+            if !meta.chars().all(in_identifier) {
+                return Err(format!("Invalid character(s) found in build meta data {}", quote(meta)));
+            }
+        }
+        Ok(Self { core, pre })
+    }
+
+    pub(in crate::cel) fn compare(&self, other: &Self) -> Ordering {
+        self.core.cmp(&other.core).then_with(|| match (self.pre.is_empty(), other.pre.is_empty()) {
+            (true, true) => Ordering::Equal,
+            (true, false) => Ordering::Greater,
+            (false, true) => Ordering::Less,
+            (false, false) => self.pre.cmp(&other.pre),
+        })
+    }
+}
+
+fn number(what: &str, title: &str, text: &str) -> Result<u64, String> {
+    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(format!("Invalid character(s) found in {what} number {}", quote(text)));
+    }
+    if text.len() > 1 && text.starts_with('0') {
+        return Err(format!("{title} number must not contain leading zeroes {}", quote(text)));
+    }
+    text.parse().map_err(|_| format!("strconv.ParseUint: parsing {}: value out of range", quote(text)))
+}
+
+fn in_identifier(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '-'
+}
+
+fn identifier(text: &str) -> Result<Identifier, String> {
+    if text.is_empty() {
+        return Err("Prerelease is empty".to_owned());
+    }
+    if text.bytes().all(|byte| byte.is_ascii_digit()) {
+        if text.len() > 1 && text.starts_with('0') {
+            return Err(format!(
+                "Numeric PreRelease version must not contain leading zeroes {}",
+                quote(text)
+            ));
+        }
+        return text.parse().map(Identifier::Number).map_err(|_| "value out of range".to_owned());
+    }
+    if text.chars().all(in_identifier) {
+        return Ok(Identifier::Text(text.to_owned()));
+    }
+    Err(format!("Invalid character(s) found in prerelease {}", quote(text)))
+}

@@ -1,0 +1,112 @@
+//! Checks of literals after type checking: durations, timestamps and regular expressions must be valid, and the elements
+//! of lists and maps must have one type.
+
+use std::collections::HashSet;
+
+use cel::common::ast::{EntryExpr, Expr, IdedExpr, LiteralValue};
+
+use super::check::Checked;
+use super::library::time;
+use super::parse::Issue;
+use super::types::Type;
+use crate::schema::compile_regex;
+
+/// Checks the literals of an expression.
+pub(super) fn check(checked: &Checked) -> Vec<Issue> {
+    let mut issues = Vec::new();
+    // The values of `format` may have different types.
+    let mut in_format = HashSet::new();
+    walk(&checked.parsed.expr, &mut |expr| {
+        if let Expr::Call(call) = &expr.expr
+            && call.func_name == "format"
+        {
+            walk(expr, &mut |inner| {
+                in_format.insert(inner.id);
+            });
+        }
+    });
+    walk(&checked.parsed.expr, &mut |expr| match &expr.expr {
+        Expr::Call(call) => {
+            let Some(argument) = call.args.first() else { return };
+            let Expr::Literal(LiteralValue::String(text)) = &argument.expr else { return };
+            let valid = match call.func_name.as_str() {
+                "duration" => time::parse_duration(text).is_some(),
+                "timestamp" => time::parse_timestamp(text).is_some(),
+                "matches" => compile_regex(text).is_ok(),
+                _ => true,
+            };
+            if !valid {
+                issues
+                    .push(checked.parsed.issue(argument.id, format!("invalid {} argument", call.func_name)));
+            }
+        }
+        Expr::List(list) => {
+            let types = list.elements.iter().enumerate().map(|(index, element)| {
+                let of = checked.type_of(element);
+                (element.id, if list.optional_indices.contains(&index) { unwrapped(of) } else { of })
+            });
+            if !in_format.contains(&expr.id) {
+                issues.extend(mixed(checked, types).into_iter().take(1));
+            }
+        }
+        Expr::Map(map) if !in_format.contains(&expr.id) => {
+            let entries = || {
+                map.entries.iter().filter_map(|entry| match &entry.expr {
+                    EntryExpr::MapEntry(entry) => Some(entry),
+                    EntryExpr::StructField(_) => None,
+                })
+            };
+            issues.extend(mixed(checked, entries().map(|entry| (entry.key.id, checked.type_of(&entry.key)))));
+            let values = entries().map(|entry| {
+                let of = checked.type_of(&entry.value);
+                (entry.value.id, if entry.optional { unwrapped(of) } else { of })
+            });
+            issues.extend(mixed(checked, values));
+        }
+        _ => {}
+    });
+    issues
+}
+
+fn unwrapped(of: Type) -> Type {
+    of.unwrapped().cloned().unwrap_or(of)
+}
+
+/// An issue for each element whose type is not that of the first one.
+fn mixed(checked: &Checked, mut types: impl Iterator<Item = (u64, Type)>) -> Vec<Issue> {
+    let Some((_, first)) = types.next() else { return Vec::new() };
+    let others = types.filter(|(_, other)| !other.same(&first));
+    let issue =
+        |(id, other)| checked.parsed.issue(id, format!("expected type '{first}' but found '{other}'"));
+    others.map(issue).collect()
+}
+
+/// Calls `visit` for each node.
+pub(super) fn walk(expr: &IdedExpr, visit: &mut impl FnMut(&IdedExpr)) {
+    visit(expr);
+    match &expr.expr {
+        Expr::Call(call) => {
+            for child in call.target.as_deref().into_iter().chain(&call.args) {
+                walk(child, visit);
+            }
+        }
+        Expr::Comprehension(parts) => {
+            let children =
+                [&parts.iter_range, &parts.accu_init, &parts.loop_cond, &parts.loop_step, &parts.result];
+            for child in children {
+                walk(child, visit);
+            }
+        }
+        Expr::List(list) => list.elements.iter().for_each(|child| walk(child, visit)),
+        Expr::Select(select) => walk(&select.operand, visit),
+        Expr::Map(map) => {
+            for entry in &map.entries {
+                if let EntryExpr::MapEntry(entry) = &entry.expr {
+                    walk(&entry.key, visit);
+                    walk(&entry.value, visit);
+                }
+            }
+        }
+        Expr::Struct(_) | Expr::Ident(_) | Expr::Literal(_) | Expr::Unspecified => {}
+    }
+}

@@ -1,0 +1,351 @@
+//! The macros of rules: `has`, `all`, `exists`, `exists_one`, `map`, `filter`, the comprehensions with two variables
+//! (`transformList`, ..), `optMap`, `optFlatMap` and `sortBy`.
+//!
+//! Owns the expansions. Each is that of the API server, because cost estimates depend on it.
+
+use cel::Env;
+use cel::common::ast::{
+    CallExpr, ComprehensionExpr, EntryExpr, Expr, IdedExpr, ListExpr, LiteralValue, MapExpr, operators as op,
+};
+use cel::parser::{Macro, MacroExprHelper, ParseError};
+
+/// The variable that accumulates the result of a comprehension.
+pub(super) const RESULT: &str = "@result";
+/// The iteration variable of a comprehension that only binds its accumulator.
+const UNUSED: &str = "#unused";
+const SORT_INPUT: &str = "@__sortBy_input__";
+
+type Helper<'a, 'b> = &'a mut MacroExprHelper<'b>;
+type Expansion = Result<Option<IdedExpr>, ParseError>;
+type Expand = fn(Helper<'_, '_>, IdedExpr, Vec<IdedExpr>) -> Expansion;
+
+/// An environment with the macros, whose parser expands them.
+pub(super) fn environment() -> Env {
+    let mut env = Env::default();
+    let receivers: [(&str, &[usize], Expand); 11] = [
+        ("all", &[2, 3], all),
+        ("exists", &[2, 3], exists),
+        ("exists_one", &[2, 3], exists_one),
+        ("existsOne", &[2, 3], exists_one),
+        ("map", &[2, 3], map),
+        ("filter", &[2], filter),
+        ("transformList", &[3, 4], transform_list),
+        ("transformMap", &[3, 4], transform_map),
+        ("transformMapEntry", &[3, 4], transform_map_entry),
+        ("optMap", &[2], opt_map),
+        ("optFlatMap", &[2], opt_flat_map),
+    ];
+    let with_sort = receivers.into_iter().chain([("sortBy", &[2][..], sort_by as Expand)]);
+    for (name, arities, expand) in with_sort {
+        for arity in arities {
+            let expander = move |helper: &mut MacroExprHelper<'_>,
+                                 target: &mut Option<IdedExpr>,
+                                 args: &mut Vec<IdedExpr>| {
+                match target.take() {
+                    Some(target) => expand(helper, target, std::mem::take(args)),
+                    None => Ok(None),
+                }
+            };
+            // No two macros have the same name and number of arguments, so that adding one cannot fail.
+            let _ = env.add_macro(Macro::receiver(name, *arity, expander));
+        }
+    }
+    let _ = env.add_macro(Macro::global("has", 1, |helper, _, args| has(helper, std::mem::take(args))));
+    env
+}
+
+fn has(b: Helper<'_, '_>, mut args: Vec<IdedExpr>) -> Expansion {
+    let argument = args.remove(0);
+    match argument.expr {
+        Expr::Select(mut select) if !select.test => {
+            select.test = true;
+            Ok(Some(b.next_expr(Expr::Select(select))))
+        }
+        _ => Err(b.new_error(argument.id, "invalid argument to has() macro")),
+    }
+}
+
+fn call(b: Helper<'_, '_>, function: &str, args: Vec<IdedExpr>) -> IdedExpr {
+    b.next_expr(Expr::Call(CallExpr { func_name: function.to_owned(), target: None, args }))
+}
+
+fn member(b: Helper<'_, '_>, function: &str, target: IdedExpr, args: Vec<IdedExpr>) -> IdedExpr {
+    let target = Some(Box::new(target));
+    b.next_expr(Expr::Call(CallExpr { func_name: function.to_owned(), target, args }))
+}
+
+fn ident(b: Helper<'_, '_>, name: &str) -> IdedExpr {
+    b.next_expr(Expr::Ident(name.to_owned()))
+}
+
+fn boolean(b: Helper<'_, '_>, value: bool) -> IdedExpr {
+    b.next_expr(Expr::Literal(LiteralValue::Boolean(value.into())))
+}
+
+fn int(b: Helper<'_, '_>, value: i64) -> IdedExpr {
+    b.next_expr(Expr::Literal(LiteralValue::Int(value.into())))
+}
+
+fn list(b: Helper<'_, '_>, elements: Vec<IdedExpr>) -> IdedExpr {
+    b.next_expr(Expr::List(ListExpr::new(elements)))
+}
+
+/// The names of the iteration variables: one or two, which are the arguments before the last `rest`.
+fn variables(
+    b: Helper<'_, '_>,
+    args: &mut Vec<IdedExpr>,
+    rest: usize,
+) -> Result<(String, Option<String>), ParseError> {
+    let count = args.len() - rest;
+    let mut names = Vec::with_capacity(count);
+    for argument in args.drain(..count) {
+        let Expr::Ident(name) = argument.expr else {
+            return Err(b.new_error(argument.id, "argument must be a simple name"));
+        };
+        if name == RESULT || name == "__result__" {
+            return Err(b.new_error(argument.id, "iteration variable overwrites accumulator variable"));
+        }
+        if names.first() == Some(&name) {
+            return Err(b.new_error(argument.id, format!("duplicate variable name: {name}")));
+        }
+        names.push(name);
+    }
+    let mut names = names.into_iter();
+    Ok((names.next().unwrap_or_default(), names.next()))
+}
+
+/// The parts of a comprehension besides its range and its variables.
+struct Loop {
+    init: IdedExpr,
+    condition: IdedExpr,
+    step: IdedExpr,
+    result: IdedExpr,
+}
+
+fn comprehension(
+    b: Helper<'_, '_>,
+    range: IdedExpr,
+    (iter_var, iter_var2): (String, Option<String>),
+    parts: Loop,
+) -> IdedExpr {
+    b.next_expr(Expr::Comprehension(Box::new(ComprehensionExpr {
+        iter_range: range,
+        iter_var,
+        iter_var2,
+        accu_var: RESULT.to_owned(),
+        accu_init: parts.init,
+        loop_cond: parts.condition,
+        loop_step: parts.step,
+        result: parts.result,
+    })))
+}
+
+fn all(b: Helper<'_, '_>, range: IdedExpr, args: Vec<IdedExpr>) -> Expansion {
+    quantifier(b, range, args, true)
+}
+
+fn exists(b: Helper<'_, '_>, range: IdedExpr, args: Vec<IdedExpr>) -> Expansion {
+    quantifier(b, range, args, false)
+}
+
+fn quantifier(b: Helper<'_, '_>, range: IdedExpr, mut args: Vec<IdedExpr>, universal: bool) -> Expansion {
+    let names = variables(b, &mut args, 1)?;
+    let predicate = args.remove(0);
+    let init = boolean(b, universal);
+    let accumulator = ident(b, RESULT);
+    let condition = if universal { accumulator } else { call(b, op::LOGICAL_NOT, vec![accumulator]) };
+    let condition = call(b, op::NOT_STRICTLY_FALSE, vec![condition]);
+    let accumulator = ident(b, RESULT);
+    let join = if universal { op::LOGICAL_AND } else { op::LOGICAL_OR };
+    let step = call(b, join, vec![accumulator, predicate]);
+    let result = ident(b, RESULT);
+    Ok(Some(comprehension(b, range, names, Loop { init, condition, step, result })))
+}
+
+fn exists_one(b: Helper<'_, '_>, range: IdedExpr, mut args: Vec<IdedExpr>) -> Expansion {
+    let names = variables(b, &mut args, 1)?;
+    let predicate = args.remove(0);
+    let init = int(b, 0);
+    let condition = boolean(b, true);
+    let (accumulator, one) = (ident(b, RESULT), int(b, 1));
+    let sum = call(b, op::ADD, vec![accumulator, one]);
+    let accumulator = ident(b, RESULT);
+    let step = call(b, op::CONDITIONAL, vec![predicate, sum, accumulator]);
+    let (accumulator, one) = (ident(b, RESULT), int(b, 1));
+    let result = call(b, op::EQUALS, vec![accumulator, one]);
+    Ok(Some(comprehension(b, range, names, Loop { init, condition, step, result })))
+}
+
+fn map(b: Helper<'_, '_>, range: IdedExpr, mut args: Vec<IdedExpr>) -> Expansion {
+    let rest = args.len() - 1;
+    let names = variables(b, &mut args, rest)?;
+    let transform = args.pop().unwrap_or_default();
+    Ok(Some(collect(b, range, names, args.pop(), transform)))
+}
+
+fn transform_list(b: Helper<'_, '_>, range: IdedExpr, mut args: Vec<IdedExpr>) -> Expansion {
+    let rest = args.len() - 2;
+    let names = variables(b, &mut args, rest)?;
+    let transform = args.pop().unwrap_or_default();
+    Ok(Some(collect(b, range, names, args.pop(), transform)))
+}
+
+fn filter(b: Helper<'_, '_>, range: IdedExpr, mut args: Vec<IdedExpr>) -> Expansion {
+    let names = variables(b, &mut args, 1)?;
+    let predicate = args.remove(0);
+    let element = ident(b, &names.0);
+    Ok(Some(collect(b, range, names, Some(predicate), element)))
+}
+
+/// A comprehension that collects `transform` for each element that passes `predicate` in a list.
+fn collect(
+    b: Helper<'_, '_>,
+    range: IdedExpr,
+    names: (String, Option<String>),
+    predicate: Option<IdedExpr>,
+    transform: IdedExpr,
+) -> IdedExpr {
+    let init = list(b, Vec::new());
+    let condition = boolean(b, true);
+    let accumulator = ident(b, RESULT);
+    let element = list(b, vec![transform]);
+    let step = call(b, op::ADD, vec![accumulator, element]);
+    let step = guarded(b, predicate, step);
+    let result = ident(b, RESULT);
+    comprehension(b, range, names, Loop { init, condition, step, result })
+}
+
+/// `predicate ? step : accumulator`.
+fn guarded(b: Helper<'_, '_>, predicate: Option<IdedExpr>, step: IdedExpr) -> IdedExpr {
+    match predicate {
+        Some(predicate) => {
+            let accumulator = ident(b, RESULT);
+            call(b, op::CONDITIONAL, vec![predicate, step, accumulator])
+        }
+        None => step,
+    }
+}
+
+fn transform_map(b: Helper<'_, '_>, range: IdedExpr, args: Vec<IdedExpr>) -> Expansion {
+    collect_map(b, range, args, true)
+}
+
+fn transform_map_entry(b: Helper<'_, '_>, range: IdedExpr, args: Vec<IdedExpr>) -> Expansion {
+    collect_map(b, range, args, false)
+}
+
+fn collect_map(b: Helper<'_, '_>, range: IdedExpr, mut args: Vec<IdedExpr>, same_keys: bool) -> Expansion {
+    let rest = args.len() - 2;
+    let names = variables(b, &mut args, rest)?;
+    let transform = args.pop().unwrap_or_default();
+    let predicate = args.pop();
+    let init = b.next_expr(Expr::Map(MapExpr::default()));
+    let condition = boolean(b, true);
+    let mut inserted = vec![ident(b, RESULT)];
+    if same_keys {
+        inserted.push(ident(b, &names.0));
+    }
+    inserted.push(transform);
+    let step = call(b, "cel.@mapInsert", inserted);
+    let step = guarded(b, predicate, step);
+    let result = ident(b, RESULT);
+    Ok(Some(comprehension(b, range, names, Loop { init, condition, step, result })))
+}
+
+/// `name` bound to `value` in `result`: a comprehension over an empty list, whose accumulator is `name`.
+fn bind(b: Helper<'_, '_>, name: &str, value: IdedExpr, result: IdedExpr) -> IdedExpr {
+    let iter_range = list(b, Vec::new());
+    let loop_cond = boolean(b, false);
+    let loop_step = ident(b, name);
+    b.next_expr(Expr::Comprehension(Box::new(ComprehensionExpr {
+        iter_range,
+        iter_var: UNUSED.to_owned(),
+        iter_var2: None,
+        accu_var: name.to_owned(),
+        accu_init: value,
+        loop_cond,
+        loop_step,
+        result,
+    })))
+}
+
+fn opt_map(b: Helper<'_, '_>, target: IdedExpr, args: Vec<IdedExpr>) -> Expansion {
+    optional_map(b, target, args, "optMap() variable name must be a simple identifier", true)
+}
+
+fn opt_flat_map(b: Helper<'_, '_>, target: IdedExpr, args: Vec<IdedExpr>) -> Expansion {
+    optional_map(b, target, args, "optFlatMap() variable name must be a simple identifier", false)
+}
+
+fn optional_map(
+    b: Helper<'_, '_>,
+    target: IdedExpr,
+    mut args: Vec<IdedExpr>,
+    problem: &str,
+    wrap: bool,
+) -> Expansion {
+    let variable = args.remove(0);
+    let Expr::Ident(name) = variable.expr else { return Err(b.new_error(variable.id, problem)) };
+    let mapped = args.remove(0);
+    let copy = copy(b, &target);
+    let has_value = member(b, "hasValue", target, Vec::new());
+    let value = member(b, "value", copy, Vec::new());
+    let bound = bind(b, &name, value, mapped);
+    let optional = |b: Helper<'_, '_>, function, args| {
+        let namespace = ident(b, "optional");
+        member(b, function, namespace, args)
+    };
+    let some = if wrap { optional(b, "of", vec![bound]) } else { bound };
+    let none = optional(b, "none", Vec::new());
+    Ok(Some(call(b, op::CONDITIONAL, vec![has_value, some, none])))
+}
+
+fn sort_by(b: Helper<'_, '_>, target: IdedExpr, args: Vec<IdedExpr>) -> Expansion {
+    if matches!(target.expr, Expr::Literal(_) | Expr::Map(_) | Expr::Struct(_) | Expr::Unspecified) {
+        let problem =
+            "sortBy can only be applied to a list, identifier, comprehension, call or select expression";
+        return Err(b.new_error(target.id, problem));
+    }
+    let input = ident(b, SORT_INPUT);
+    let Some(keys) = map(b, input, args)? else { return Ok(None) };
+    let input = ident(b, SORT_INPUT);
+    let sorted = member(b, "@sortByAssociatedKeys", input, vec![keys]);
+    Ok(Some(bind(b, SORT_INPUT, target, sorted)))
+}
+
+/// A copy whose nodes have ids of their own.
+fn copy(b: Helper<'_, '_>, of: &IdedExpr) -> IdedExpr {
+    let mut expr = of.expr.clone();
+    let children: Vec<&mut IdedExpr> = match &mut expr {
+        Expr::Call(call) => {
+            call.target.iter_mut().map(|target| &mut **target).chain(&mut call.args).collect()
+        }
+        Expr::Comprehension(parts) => {
+            let parts = &mut **parts;
+            vec![
+                &mut parts.iter_range,
+                &mut parts.accu_init,
+                &mut parts.loop_cond,
+                &mut parts.loop_step,
+                &mut parts.result,
+            ]
+        }
+        Expr::List(list) => list.elements.iter_mut().collect(),
+        Expr::Select(select) => vec![&mut *select.operand],
+        Expr::Map(map) => map
+            .entries
+            .iter_mut()
+            .filter_map(|entry| match &mut entry.expr {
+                EntryExpr::MapEntry(entry) => Some([&mut entry.key, &mut entry.value]),
+                EntryExpr::StructField(_) => None,
+            })
+            .flatten()
+            .collect(),
+        _ => Vec::new(),
+    };
+    for child in children {
+        let copied = copy(b, child);
+        *child = copied;
+    }
+    b.next_expr(expr)
+}

@@ -1,0 +1,127 @@
+//! Parsing of rules, and the form of their errors.
+//!
+//! Owns the use of the parser of the `cel` crate. The checker and the evaluator are own code, because the crate has no
+//! type checker and counts no cost.
+
+use std::sync::LazyLock;
+
+use cel::Env;
+use cel::common::ast::{IdedExpr, SourceInfo};
+
+use super::macros;
+
+/// A parsed expression.
+#[derive(Debug)]
+pub(super) struct Parsed {
+    pub(super) expr: IdedExpr,
+    pub(super) source: SourceInfo,
+}
+
+/// An error at a position of an expression.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Issue {
+    /// The line, from 1.
+    pub(super) line: usize,
+    /// The column in characters, from 1.
+    pub(super) column: usize,
+    pub(super) message: String,
+}
+
+/// The deepest expression. The parser, the checker and the evaluator recurse, so that a deeper one could exhaust the
+/// stack.
+const MAX_DEPTH: usize = 250;
+
+/// An upper bound of the depth of an expression, from its operators and brackets. `&&` and `||` add no depth, because
+/// the parser balances their operands.
+fn depth(text: &str) -> usize {
+    let (mut deepest, mut current) = (0, 0);
+    // The depths at which the open brackets and their contents begin.
+    let mut open: Vec<usize> = Vec::new();
+    let mut quote = None;
+    let mut characters = text.chars().peekable();
+    while let Some(c) = characters.next() {
+        match (quote, c) {
+            (Some(_), '\\') => {
+                characters.next();
+            }
+            (Some(end), c) => quote = Some(end).filter(|end| *end != c),
+            (None, '"' | '\'') => quote = Some(c),
+            (None, '(' | '[' | '{') => {
+                open.push(current);
+                current += 1;
+            }
+            (None, ')' | ']' | '}') => current = open.pop().unwrap_or(0),
+            (None, '&' | '|' | ',') => current = open.last().map_or(0, |depth| depth + 1),
+            (None, '+' | '-' | '*' | '/' | '%' | '.' | '<' | '>' | '=' | '!' | '?') => current += 1,
+            _ => {}
+        }
+        deepest = deepest.max(current);
+    }
+    deepest
+}
+
+/// Parses an expression and expands its macros.
+///
+/// # Errors
+/// The syntax errors.
+pub(super) fn parse(text: &str) -> Result<Parsed, Vec<Issue>> {
+    static ENVIRONMENT: LazyLock<Env> = LazyLock::new(macros::environment);
+    if depth(text) > MAX_DEPTH {
+        let message = format!("expression recursion limit exceeded: {MAX_DEPTH}");
+        return Err(vec![Issue { line: 1, column: 1, message }]);
+    }
+    match ENVIRONMENT.parser().parse_with_source_info(text) {
+        Ok((expr, source)) => Ok(Parsed { expr, source }),
+        Err(errors) => Err(errors
+            .errors
+            .into_iter()
+            .map(|error| Issue {
+                line: usize::try_from(error.pos.0).unwrap_or(1),
+                column: usize::try_from(error.pos.1).unwrap_or(1),
+                message: error.msg,
+            })
+            .collect()),
+    }
+}
+
+impl Parsed {
+    /// An error at a node of the expression.
+    pub(super) fn issue(&self, id: u64, message: String) -> Issue {
+        let offset = self.source.offset_for(id).map_or(0, |(start, _)| start as usize);
+        // The parser counts bytes.
+        let before = self.source.source.get(..offset).unwrap_or_default();
+        let line_start = before.rfind('\n').map_or(0, |index| index + 1);
+        Issue {
+            line: before.matches('\n').count() + 1,
+            column: before[line_start..].chars().count() + 1,
+            message,
+        }
+    }
+}
+
+/// The errors of an expression as the API server prints them: sorted by position, each with the line of the expression
+/// and a mark below it.
+pub(super) fn display(text: &str, issues: &[Issue]) -> String {
+    /// Lines that are longer are not repeated in the error.
+    const MAX_LINE: usize = 16384;
+    const MAX_ISSUES: usize = 100;
+    let mut sorted: Vec<&Issue> = issues.iter().collect();
+    sorted.sort_by_key(|issue| (issue.line, issue.column));
+    let mut out: Vec<String> = Vec::new();
+    for issue in sorted.iter().take(MAX_ISSUES) {
+        let mut one = format!("ERROR: <input>:{}:{}: {}", issue.line, issue.column, issue.message);
+        if let Some(line) = text.split('\n').nth(issue.line - 1).filter(|line| line.len() <= MAX_LINE) {
+            let line = line.replace('\t', " ");
+            let mut characters = line.chars();
+            let before = characters.by_ref().take(issue.column - 1);
+            let dots: String = before.map(|c| if c.len_utf8() > 1 { '\u{ff0e}' } else { '.' }).collect();
+            let mark = if characters.next().is_some_and(|c| c.len_utf8() > 1) { '\u{ff3e}' } else { '^' };
+            one = format!("{one}\n | {line}\n | {dots}{mark}");
+        }
+        out.push(one);
+    }
+    if issues.len() > MAX_ISSUES {
+        out.push(format!("{} more errors were truncated", issues.len() - MAX_ISSUES));
+    }
+    out.join("\n")
+}

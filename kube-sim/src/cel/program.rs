@@ -1,0 +1,155 @@
+//! Compilation of a rule: parsing, type checking, checks of literals, and the estimated cost.
+
+use std::sync::Arc;
+
+use cel::common::ast::{Expr, IdedExpr, LiteralValue};
+use serde_json::Value;
+
+use super::declared::Declared;
+use super::keywords::{flag, text};
+use super::types::Type;
+use super::value::Val;
+use super::{check, cost, eval, literals, parse};
+use crate::schema::{compile_regex, field_path};
+
+/// The largest cost of one evaluation.
+const EVALUATION_LIMIT: u64 = 1_000_000;
+/// The name of the type of `self`. The API server makes another one each time, so that rules cannot depend on it.
+const SELF_TYPE: &str = "selfType0";
+
+/// An expression that can be evaluated.
+#[derive(Debug)]
+pub(super) struct Program {
+    expr: IdedExpr,
+    /// The estimated cost in the worst case.
+    pub(super) cost: u64,
+    pub(super) uses_old_self: bool,
+}
+
+/// A compiled rule of `x-kubernetes-validations`.
+#[derive(Debug)]
+pub(super) struct Rule {
+    pub(super) program: Result<Program, String>,
+    /// The compiled `messageExpression`; `None` if the rule has none, or does not compile itself.
+    pub(super) message: Option<Result<Program, String>>,
+    /// The path in errors, relative to the node of the rule; empty for the node.
+    pub(super) field_path: String,
+    pub(super) optional_old_self: bool,
+    pub(super) source: Source,
+}
+
+/// The texts of a rule.
+#[derive(Debug)]
+pub(super) struct Source {
+    pub(super) rule: String,
+    pub(super) message: String,
+    pub(super) message_expression: String,
+    pub(super) reason: String,
+}
+
+impl Source {
+    /// The text that stands for the rule in errors: its message, or the rule itself.
+    pub(super) fn summary(&self) -> &str {
+        let message = self.message.trim();
+        if message.is_empty() { self.rule.trim() } else { message }
+    }
+}
+
+impl Program {
+    /// Compiles an expression that must have the type `wanted`. `optional` is whether `oldSelf` is optional.
+    ///
+    /// # Errors
+    /// The API server's error text.
+    fn compile(
+        source: &str,
+        declared: &Arc<Declared>,
+        optional: bool,
+        wanted: &Type,
+        prefix: &str,
+    ) -> Result<Self, String> {
+        let failed = |issues: &[parse::Issue]| {
+            Err(format!("{prefix}compilation failed: {}", parse::display(source, issues)))
+        };
+        let of = declared.to_type(SELF_TYPE);
+        let old = if optional { Type::optional(of.clone()) } else { of.clone() };
+        let checked = match parse::parse(source) {
+            Ok(parsed) => check::check(parsed, &[("self", of), ("oldSelf", old)]),
+            Err(issues) => Err(issues),
+        };
+        let checked = match checked {
+            Ok(checked) => checked,
+            Err(issues) => return failed(&issues),
+        };
+        let issues = literals::check(&checked);
+        if !issues.is_empty() {
+            return failed(&issues);
+        }
+        if !checked.result().same(wanted) {
+            return Err(match wanted {
+                Type::String => "messageExpression must evaluate to a string".to_owned(),
+                _ => "cel expression must evaluate to a bool".to_owned(),
+            });
+        }
+        if let Some(error) = invalid_regex(&checked.parsed.expr) {
+            let what = if prefix.is_empty() { "program" } else { "messageExpression" };
+            return Err(format!("{what} instantiation failed: {error}"));
+        }
+        let cost = cost::estimate(&checked, declared).max;
+        let mut uses_old_self = false;
+        literals::walk(&checked.parsed.expr, &mut |expr| {
+            uses_old_self |= matches!(&expr.expr, Expr::Ident(name) if name == "oldSelf");
+        });
+        Ok(Self { expr: checked.parsed.expr, cost, uses_old_self })
+    }
+
+    pub(super) fn evaluate<'a>(&self, variables: &[(&str, Val<'a>)]) -> eval::Evaluated<'a> {
+        eval::evaluate(&self.expr, variables, EVALUATION_LIMIT)
+    }
+}
+
+/// The error of a constant regular expression, which the API server compiles before the first evaluation.
+fn invalid_regex(expr: &IdedExpr) -> Option<String> {
+    let mut error = None;
+    literals::walk(expr, &mut |expr| {
+        let Expr::Call(call) = &expr.expr else { return };
+        let pattern = match call.func_name.as_str() {
+            "find" | "findAll" => call.args.first(),
+            "matches" => call.args.last(),
+            _ => None,
+        };
+        if let Some(Expr::Literal(LiteralValue::String(pattern))) = pattern.map(|pattern| &pattern.expr)
+            && error.is_none()
+        {
+            error = compile_regex(pattern).err();
+        }
+    });
+    error
+}
+
+/// Compiles the rules of a node of a schema; `None` stands for an empty rule.
+pub(super) fn compile(schema: &Value, declared: &Arc<Declared>) -> Vec<Option<Rule>> {
+    super::keywords::list(schema, "x-kubernetes-validations")
+        .iter()
+        .map(|rule| compile_one(rule, schema, declared))
+        .collect()
+}
+
+fn compile_one(rule: &Value, schema: &Value, declared: &Arc<Declared>) -> Option<Rule> {
+    let own = |key: &str| text(rule, key).to_owned();
+    let source = Source {
+        rule: own("rule"),
+        message: own("message"),
+        message_expression: own("messageExpression"),
+        reason: own("reason"),
+    };
+    if source.rule.trim().is_empty() {
+        return None;
+    }
+    let optional = flag(rule, "optionalOldSelf");
+    let program = Program::compile(&source.rule, declared, optional, &Type::Bool, "");
+    let message = (program.is_ok() && !source.message_expression.is_empty()).then(|| {
+        Program::compile(&source.message_expression, declared, optional, &Type::String, "messageExpression ")
+    });
+    let field_path = field_path(text(rule, "fieldPath"), schema).unwrap_or_default();
+    Some(Rule { program, message, field_path, optional_old_self: optional, source })
+}

@@ -1,0 +1,143 @@
+//! The types of CEL expressions, and how the API server prints them.
+//!
+//! Owns the type model only: `unify` decides which types fit each other.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::declared::Declared;
+
+/// The type of an expression.
+#[derive(Clone, Debug)]
+pub(super) enum Type {
+    /// The type of an expression that has an error. It fits every type, so that one mistake gives one error.
+    Error,
+    /// A type that is known at evaluation only.
+    Dyn,
+    /// The type of `null`.
+    Null,
+    Bool,
+    Int,
+    Uint,
+    Double,
+    String,
+    Bytes,
+    Duration,
+    Timestamp,
+    List(Arc<Type>),
+    Map(Arc<Type>, Arc<Type>),
+    /// An object whose fields the schema declares.
+    Object(ObjectType),
+    /// A type of the Kubernetes libraries, such as `kubernetes.Quantity`.
+    Named(&'static str),
+    /// `optional_type(T)`.
+    Optional(Arc<Type>),
+    /// The type of a type, such as that of the identifier `int`.
+    Meta(Arc<Type>),
+    /// A type variable: the parameter of an overload, or the unknown element type of `[]`.
+    Param(Param),
+}
+
+/// A type variable.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Param {
+    /// A parameter in the declaration of an overload.
+    Declared(char),
+    /// A variable that the checker has created.
+    Fresh(usize),
+}
+
+/// An object type of the schema. Its name is its path from the node of the rule.
+#[derive(Clone, Debug)]
+pub(super) struct ObjectType {
+    pub(super) name: Arc<str>,
+    pub(super) declared: Arc<Declared>,
+}
+
+impl Type {
+    pub(super) fn list(element: Type) -> Self {
+        Self::List(Arc::new(element))
+    }
+
+    pub(super) fn map(key: Type, value: Type) -> Self {
+        Self::Map(Arc::new(key), Arc::new(value))
+    }
+
+    pub(super) fn optional(value: Type) -> Self {
+        Self::Optional(Arc::new(value))
+    }
+
+    /// The wrapped type of an optional type.
+    pub(super) fn unwrapped(&self) -> Option<&Type> {
+        match self {
+            Self::Optional(value) => Some(value),
+            _ => None,
+        }
+    }
+
+    pub(super) fn is_dyn_or_error(&self) -> bool {
+        matches!(self, Self::Dyn | Self::Error)
+    }
+
+    /// Whether a value of the type has a constant size: cost estimates count it as one.
+    pub(super) fn is_scalar(&self) -> bool {
+        match self {
+            Self::Bool | Self::Double | Self::Duration | Self::Int | Self::Timestamp | Self::Uint => true,
+            Self::Optional(value) => value.is_scalar(),
+            _ => false,
+        }
+    }
+
+    /// Whether both are the same type.
+    pub(super) fn same(&self, other: &Type) -> bool {
+        match (self, other) {
+            (Self::List(a), Self::List(b))
+            | (Self::Optional(a), Self::Optional(b))
+            | (Self::Meta(a), Self::Meta(b)) => a.same(b),
+            (Self::Map(ak, av), Self::Map(bk, bv)) => ak.same(bk) && av.same(bv),
+            (Self::Object(a), Self::Object(b)) => a.name == b.name,
+            (Self::Named(a), Self::Named(b)) => a == b,
+            (Self::Param(a), Self::Param(b)) => a == b,
+            _ => std::mem::discriminant(self) == std::mem::discriminant(other) && !self.is_composed(),
+        }
+    }
+
+    fn is_composed(&self) -> bool {
+        matches!(
+            self,
+            Self::List(_)
+                | Self::Map(..)
+                | Self::Object(_)
+                | Self::Named(_)
+                | Self::Optional(_)
+                | Self::Meta(_)
+                | Self::Param(_)
+        )
+    }
+}
+
+impl fmt::Display for Type {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Error => f.write_str("!error!"),
+            Self::Dyn => f.write_str("dyn"),
+            Self::Null => f.write_str("null"),
+            Self::Bool => f.write_str("bool"),
+            Self::Int => f.write_str("int"),
+            Self::Uint => f.write_str("uint"),
+            Self::Double => f.write_str("double"),
+            Self::String => f.write_str("string"),
+            Self::Bytes => f.write_str("bytes"),
+            Self::Duration => f.write_str("duration"),
+            Self::Timestamp => f.write_str("timestamp"),
+            Self::List(element) => write!(f, "list({element})"),
+            Self::Map(key, value) => write!(f, "map({key}, {value})"),
+            Self::Object(object) => f.write_str(&object.name),
+            Self::Named(name) => f.write_str(name),
+            Self::Optional(value) => write!(f, "optional_type({value})"),
+            Self::Meta(of) => write!(f, "type({of})"),
+            Self::Param(Param::Declared(name)) => write!(f, "{name}"),
+            Self::Param(Param::Fresh(number)) => write!(f, "_var{number}"),
+        }
+    }
+}

@@ -1,0 +1,338 @@
+//! Validation of custom resources by the compiled rules of their schema.
+//!
+//! Owns which rules are evaluated on which values, the cost budget of a request, the errors of rules, and the ratcheting
+//! of KEP-4008: an error about a value that an update does not change is only a warning.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::declared::Declared;
+use super::keywords::{entries, flag, list, text};
+use super::program::{self, Program, Rule};
+use super::value::{Failure, Val};
+use crate::schema::{Correlation, FieldError, Schema};
+
+/// The largest cost of all evaluations for one request.
+const BUDGET: u64 = 10_000_000;
+/// The largest message, in bytes.
+const MAX_MESSAGE: usize = 5 * 1024;
+
+/// The compiled rules of a schema.
+#[derive(Debug)]
+pub(crate) struct Validator {
+    root: Node,
+}
+
+/// The rules of a node of the schema and of the nodes below it. Nodes without rules are left out.
+#[derive(Debug, Default)]
+struct Node {
+    /// The `type` of the schema.
+    kind: String,
+    declared: Option<Arc<Declared>>,
+    rules: Vec<Rule>,
+    properties: Vec<(String, Node)>,
+    entries: Option<Box<Node>>,
+    items: Option<Box<Node>>,
+    /// The key fields of a list of type `map`, whose items have old values.
+    list_keys: Option<Vec<String>>,
+}
+
+/// The errors of a validation, and the errors that are only warnings because the values have not changed.
+#[derive(Debug, Default)]
+pub(crate) struct Verdict {
+    pub(crate) errors: Vec<FieldError>,
+    pub(crate) warnings: Vec<String>,
+}
+
+impl Validator {
+    /// Compiles the rules of the schema of a custom resource; `None` if it has none.
+    pub(crate) fn compile(schema: &Value) -> Option<Self> {
+        Node::compile(schema, true).map(|root| Self { root })
+    }
+
+    /// Validates an object. `old` is the stored object if the request is an update.
+    pub(crate) fn validate(&self, schema: &Schema, old: Option<&Value>, object: &Value) -> Verdict {
+        let mut run = Run { budget: BUDGET, exhausted: false, verdict: Verdict::default() };
+        let correlation = old.map(|old| Correlation { schema, old, new: object });
+        run.visit(&self.root, "", object, old, correlation, None);
+        run.verdict
+    }
+}
+
+/// Validates a default by the rules of its schema; `path` is the path of the default.
+pub(super) fn validate_default(schema: &Value, path: &str, default: &Value) -> Vec<FieldError> {
+    let Some(node) = Node::compile(schema, false) else { return Vec::new() };
+    let mut run = Run { budget: BUDGET, exhausted: false, verdict: Verdict::default() };
+    run.visit(&node, path, default, None, None, None);
+    run.verdict.errors
+}
+
+impl Node {
+    fn compile(schema: &Value, root: bool) -> Option<Self> {
+        let root = root || flag(schema, "x-kubernetes-embedded-resource");
+        let below = |schema: &Value| Node::compile(schema, false).map(Box::new);
+        let properties: Vec<(String, Node)> = entries(schema, "properties")
+            .filter_map(|(name, property)| Some((name.to_owned(), Node::compile(property, false)?)))
+            .collect();
+        let additional = schema.get("additionalProperties").filter(|entry| entry.is_object()).and_then(below);
+        let items = schema.get("items").and_then(below);
+        let declared = if list(schema, "x-kubernetes-validations").is_empty() {
+            None
+        } else {
+            Declared::of(schema, root)
+        };
+        let compiled = declared.as_ref().map(|declared| program::compile(schema, declared));
+        let rules: Vec<Rule> = compiled.into_iter().flatten().flatten().collect();
+        if rules.is_empty() && properties.is_empty() && additional.is_none() && items.is_none() {
+            return None;
+        }
+        let list_keys = (text(schema, "x-kubernetes-list-type") == "map").then(|| {
+            let keys = list(schema, "x-kubernetes-list-map-keys").iter();
+            keys.filter_map(Value::as_str).map(str::to_owned).collect()
+        });
+        let kind = text(schema, "type").to_owned();
+        Some(Self { kind, declared, rules, properties, entries: additional, items, list_keys })
+    }
+}
+
+/// A validation.
+struct Run {
+    budget: u64,
+    /// Whether no further rule is evaluated.
+    exhausted: bool,
+    verdict: Verdict,
+}
+
+impl Run {
+    fn visit(
+        &mut self,
+        node: &Node,
+        path: &str,
+        value: &Value,
+        old: Option<&Value>,
+        correlation: Option<Correlation<'_>>,
+        parent: Option<Correlation<'_>>,
+    ) {
+        if value.is_null() || self.exhausted {
+            return;
+        }
+        let unchanged = || correlation.or(parent).is_some_and(Correlation::is_unchanged);
+        self.check(node, path, value, old.filter(|old| !old.is_null()), &unchanged);
+        // Errors of a value without an old value are ratcheted with the nearest value that has one.
+        let nearest = correlation.or(parent);
+        match value {
+            Value::Object(map) => {
+                for (name, value) in map {
+                    let property = node.properties.iter().find(|(known, _)| known == name);
+                    let (node, path) = match (property, &node.entries) {
+                        (Some((_, node)), _) if path.is_empty() => (node, name.clone()),
+                        (Some((_, node)), _) => (node, format!("{path}.{name}")),
+                        (None, Some(node)) => (&**node, format!("{path}[{name}]")),
+                        (None, None) => continue,
+                    };
+                    let old = old.and_then(|old| old.get(name));
+                    self.visit(node, &path, value, old, correlation.and_then(|of| of.field(name)), nearest);
+                }
+            }
+            Value::Array(items) => {
+                let Some(below) = &node.items else { return };
+                for (index, item) in items.iter().enumerate() {
+                    let old = node.list_keys.as_ref().and_then(|keys| counterpart(old?, item, keys));
+                    let correlated = correlation.and_then(|of| of.item(index));
+                    self.visit(below, &format!("{path}[{index}]"), item, old, correlated, nearest);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn check(
+        &mut self,
+        node: &Node,
+        path: &str,
+        value: &Value,
+        old: Option<&Value>,
+        unchanged: &dyn Fn() -> bool,
+    ) {
+        let Some(declared) = &node.declared else { return };
+        if !node.rules.is_empty() && self.budget == 0 {
+            self.exhaust(path, &node.kind, OUT_OF_BUDGET.to_owned());
+            return;
+        }
+        let own = match Val::of(value, declared) {
+            Ok(own) => own,
+            Err(failure) => {
+                let why = format!("{} evaluating rule: {}", failure.text(), node.rules[0].source.summary());
+                self.verdict.errors.push(FieldError::invalid(path, node.kind.as_str(), why));
+                return;
+            }
+        };
+        let old = old.and_then(|old| Val::of(old, declared).ok());
+        for rule in &node.rules {
+            let program = match &rule.program {
+                Ok(program) => program,
+                Err(why) => {
+                    let why = format!("rule compile error: {why}");
+                    self.verdict.errors.push(FieldError::invalid(path, node.kind.as_str(), why));
+                    continue;
+                }
+            };
+            if program.uses_old_self && old.is_none() && !rule.optional_old_self {
+                continue;
+            }
+            let mut variables = vec![("self", own.clone())];
+            if rule.optional_old_self {
+                variables.push(("oldSelf", old.clone().map_or(Val::NONE, Val::some)));
+            } else if let Some(old) = &old {
+                variables.push(("oldSelf", old.clone()));
+            }
+            self.check_rule(node, path, value, rule, program, &variables, unchanged);
+            if self.exhausted {
+                return;
+            }
+        }
+    }
+
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the node, its value, its rule and the variables of the rule"
+    )]
+    fn check_rule(
+        &mut self,
+        node: &Node,
+        path: &str,
+        value: &Value,
+        rule: &Rule,
+        program: &Program,
+        variables: &[(&str, Val<'_>)],
+        unchanged: &dyn Fn() -> bool,
+    ) {
+        let evaluated = program.evaluate(variables);
+        let Some(budget) = self.budget.checked_sub(evaluated.cost) else {
+            self.exhaust(path, &node.kind, OUT_OF_BUDGET.to_owned());
+            return;
+        };
+        self.budget = budget;
+        let summary = rule.source.summary();
+        match evaluated.result {
+            Ok(Val::Bool(true)) => {}
+            Ok(_) => self.report(node, path, value, rule, program, variables, unchanged),
+            Err(Failure::CostExceeded) => {
+                let text = Failure::CostExceeded.text().to_owned();
+                let why = format!(
+                    "'{text}': no further validation rules will be run due to call cost exceeds limit for rule: {summary}"
+                );
+                self.exhaust(path, &node.kind, why);
+            }
+            Err(failure) => {
+                let text = failure.text();
+                let why = if text.starts_with("no such overload") {
+                    format!(
+                        "'{text}': call arguments did not match a supported operator, function or macro signature for rule: {summary}"
+                    )
+                } else {
+                    format!("{text} evaluating rule: {summary}")
+                };
+                self.verdict.errors.push(FieldError::invalid(path, node.kind.as_str(), why));
+            }
+        }
+    }
+
+    /// Ends the validation with an error.
+    fn exhaust(&mut self, path: &str, kind: &str, why: String) {
+        self.verdict.errors.push(FieldError::invalid(path, kind, why));
+        self.exhausted = true;
+    }
+
+    /// Adds the error of a rule that is not satisfied.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the node, its value, its rule and the variables of the rule"
+    )]
+    fn report(
+        &mut self,
+        node: &Node,
+        path: &str,
+        value: &Value,
+        rule: &Rule,
+        program: &Program,
+        variables: &[(&str, Val<'_>)],
+        unchanged: &dyn Fn() -> bool,
+    ) {
+        let field = match (path.is_empty(), rule.field_path.is_empty()) {
+            (_, true) => path.to_owned(),
+            (true, false) => rule.field_path.clone(),
+            (false, false) => format!("{path}.{}", rule.field_path),
+        };
+        let mut error = match self.message(rule, variables) {
+            Ok(detail) => {
+                let usual = || {
+                    let message = rule.source.message.trim();
+                    let rule = rule.source.rule.trim();
+                    if message.is_empty() { format!("failed rule: {rule}") } else { message.to_owned() }
+                };
+                let detail = detail.unwrap_or_else(usual);
+                error_of(rule, field, value, &node.kind, detail)
+            }
+            Err(why) => {
+                self.exhausted = true;
+                FieldError::invalid(field, node.kind.as_str(), why)
+            }
+        };
+        if error.field.is_empty() {
+            error.field.push_str("<nil>");
+        }
+        if !program.uses_old_self && unchanged() {
+            self.verdict.warnings.push(error.to_string());
+        } else {
+            self.verdict.errors.push(error);
+        }
+    }
+
+    /// The message of `messageExpression`; `None` if there is none, or none that can be used.
+    ///
+    /// # Errors
+    /// The expression exceeds a cost limit.
+    fn message(&mut self, rule: &Rule, variables: &[(&str, Val<'_>)]) -> Result<Option<String>, String> {
+        let Some(Ok(program)) = &rule.message else { return Ok(None) };
+        let evaluated = program.evaluate(variables);
+        let Some(budget) = self.budget.checked_sub(evaluated.cost) else {
+            return Err("messageExpression evaluation failed due to running out of cost budget, no further validation rules will be run".to_owned());
+        };
+        self.budget = budget;
+        match evaluated.result {
+            Ok(Val::String(text)) => {
+                let text = text.trim();
+                let usable = !text.is_empty() && text.len() <= MAX_MESSAGE && !text.contains('\n');
+                Ok(usable.then(|| text.to_owned()))
+            }
+            Err(Failure::CostExceeded) => Err(format!(
+                "no further validation rules will be run due to call cost exceeds limit for messageExpression: {}",
+                crate::schema::quote(&rule.source.message_expression)
+            )),
+            _ => Ok(None),
+        }
+    }
+}
+
+const OUT_OF_BUDGET: &str =
+    "validation failed due to running out of cost budget, no further validation rules will be run";
+
+/// The error with the `reason` of the rule.
+fn error_of(rule: &Rule, field: String, value: &Value, kind: &str, detail: String) -> FieldError {
+    let composed = matches!(kind, "object" | "array");
+    match rule.source.reason.as_str() {
+        "FieldValueForbidden" => FieldError::forbidden(field, detail),
+        "FieldValueRequired" => FieldError::required(field, detail),
+        "FieldValueDuplicate" if composed => FieldError::duplicate(field, Value::Null).without_value(),
+        "FieldValueDuplicate" => FieldError::duplicate(field, value.clone()),
+        _ if composed => FieldError::invalid(field, Value::Null, detail).without_value(),
+        _ => FieldError::invalid(field, value.clone(), detail),
+    }
+}
+
+/// The item of the old list that has the same key.
+fn counterpart<'a>(old: &'a Value, item: &Value, keys: &[String]) -> Option<&'a Value> {
+    old.as_array()?.iter().find(|old| keys.iter().all(|key| old.get(key) == item.get(key)))
+}
