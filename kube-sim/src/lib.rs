@@ -7,7 +7,6 @@
 
 mod apply;
 mod builtin;
-#[cfg_attr(not(test), expect(dead_code, reason = "no request uses the rules yet"))]
 mod cel;
 mod clock;
 mod controllers;

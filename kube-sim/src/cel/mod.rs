@@ -25,10 +25,8 @@ mod unify;
 mod validator;
 mod value;
 
-#[cfg_attr(not(test), expect(unused_imports, reason = "no request uses the rules yet"))]
 pub(crate) use self::definition::check_rules;
-#[cfg_attr(not(test), expect(unused_imports, reason = "no request uses the rules yet"))]
-pub(crate) use self::validator::Validator;
+pub(crate) use self::validator::{Validator, Verdict};
 
 #[cfg(test)]
 mod tests;

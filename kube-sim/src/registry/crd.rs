@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::fields::Field;
 use super::resource::{Column, Conversion, Custom, Origin, Resource, ScalePaths, Subresource};
+use crate::cel;
 use crate::schema::{Approval, Schema, approval, quote};
 use crate::strategy::{Strategy, list_kind, singular};
 
@@ -72,6 +73,7 @@ fn custom_properties(version: &Value, group: &str) -> Custom {
     });
     Custom {
         schema,
+        rules: open_api.as_ref().and_then(cel::Validator::compile).map(Box::new),
         open_api,
         status: version["subresources"]["status"].is_object(),
         scale: scale_of(&version["subresources"]["scale"]),

@@ -3,6 +3,7 @@
 pub(crate) mod crd;
 pub(crate) mod fields;
 mod resource;
+mod validation;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};

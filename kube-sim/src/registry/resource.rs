@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::fields::Field;
 use crate::builtin;
+use crate::cel;
 use crate::schema::Schema;
 use crate::strategy::Strategy;
 
@@ -43,6 +44,8 @@ pub(crate) struct Column {
 #[derive(Debug)]
 pub(crate) struct Custom {
     pub(crate) schema: Arc<Schema>,
+    /// The compiled CEL rules of the schema, if it has any.
+    pub(crate) rules: Option<Box<cel::Validator>>,
     /// The unmodified `openAPIV3Schema`, which the OpenAPI documents contain.
     pub(crate) open_api: Option<Value>,
     /// Whether the status subresource is enabled.

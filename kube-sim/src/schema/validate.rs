@@ -1,7 +1,7 @@
 //! Validation of custom resources against their schema.
 //!
 //! Owns the value validations, their order, and their error texts. This module must not change the object, and does not
-//! evaluate CEL rules.
+//! evaluate CEL rules, which `crate::cel` does.
 
 mod number;
 
@@ -12,13 +12,28 @@ use serde_json::Value;
 use super::field_error::FieldError;
 use super::format;
 use super::node::{Additional, Kind, ListType, Schema, ValueValidations};
+use super::ratchet::Correlation;
 
 /// Validates `object` against `schema` and returns the errors. Errors about duplicates in sets and maps come last.
 pub(crate) fn validate(schema: &Schema, object: &Value) -> Vec<FieldError> {
+    validate_update(schema, None, object)
+}
+
+/// Validates `object`, which replaces `old`. A value that the update does not change has no errors (KEP-4008), and
+/// duplicates are errors only if `old` has none.
+pub(crate) fn validate_update(schema: &Schema, old: Option<&Value>, object: &Value) -> Vec<FieldError> {
     let mut findings = Findings::default();
-    Validator { path: String::new() }.check_value(schema, object, &mut findings);
+    let correlation = old.map(|old| Correlation { schema, old, new: object });
+    Validator { path: String::new() }.check_correlated(schema, object, correlation, &mut findings);
     let mut errors = findings.errors;
-    check_list_types("", schema, object, &mut errors);
+    let has_duplicates = |object: &Value| {
+        let mut errors = Vec::new();
+        check_list_types("", schema, object, &mut errors);
+        !errors.is_empty()
+    };
+    if !old.is_some_and(has_duplicates) {
+        check_list_types("", schema, object, &mut errors);
+    }
     errors
 }
 
@@ -44,6 +59,31 @@ struct Validator {
 
 impl Validator {
     fn check_value(&mut self, schema: &Schema, value: &Value, out: &mut Findings) {
+        self.check_correlated(schema, value, None, out);
+    }
+
+    /// Validates a value; `correlation` has the value that it replaces, if there is one.
+    fn check_correlated(
+        &mut self,
+        schema: &Schema,
+        value: &Value,
+        correlation: Option<Correlation<'_>>,
+        out: &mut Findings,
+    ) {
+        let known = out.errors.len();
+        self.check_uncorrelated(schema, value, correlation, out);
+        if out.errors.len() > known && correlation.is_some_and(Correlation::is_unchanged) {
+            out.errors.truncate(known);
+        }
+    }
+
+    fn check_uncorrelated(
+        &mut self,
+        schema: &Schema,
+        value: &Value,
+        correlation: Option<Correlation<'_>>,
+        out: &mut Findings,
+    ) {
         let validations = &schema.validations;
         self.check_type(schema, value, out);
         if value.is_null() {
@@ -54,12 +94,12 @@ impl Validator {
         match value {
             Value::String(text) => self.check_string(schema, text, out),
             Value::Number(_) => number::check(schema, value, &self.path, out),
-            Value::Array(items) => self.check_list(schema, items, out),
+            Value::Array(items) => self.check_list(schema, items, correlation, out),
             _ => {}
         }
         self.check_enumeration(validations, value, out);
         if let Value::Object(map) = value {
-            self.check_object(schema, map, out);
+            self.check_object(schema, map, correlation, out);
         }
         out.checks += 2;
     }
@@ -70,13 +110,20 @@ impl Validator {
     }
 
     /// Validates a field or item; `step` is its name or its index in brackets.
-    fn check_child(&mut self, step: &str, schema: &Schema, value: &Value, out: &mut Findings) {
+    fn check_child(
+        &mut self,
+        step: &str,
+        schema: &Schema,
+        value: &Value,
+        correlation: Option<Correlation<'_>>,
+        out: &mut Findings,
+    ) {
         let length = self.path.len();
         if !self.path.is_empty() && !step.starts_with('[') {
             self.path.push('.');
         }
         self.path.push_str(step);
-        self.check_value(schema, value, out);
+        self.check_correlated(schema, value, correlation, out);
         self.path.truncate(length);
     }
 
@@ -206,10 +253,17 @@ impl Validator {
         out.checks += 1;
     }
 
-    fn check_list(&mut self, schema: &Schema, items: &[Value], out: &mut Findings) {
+    fn check_list(
+        &mut self,
+        schema: &Schema,
+        items: &[Value],
+        correlation: Option<Correlation<'_>>,
+        out: &mut Findings,
+    ) {
         if let Some(schema) = schema.items() {
             for (index, item) in items.iter().enumerate() {
-                self.check_child(&format!("[{index}]"), schema, item, out);
+                let correlation = correlation.and_then(|of| of.item(index));
+                self.check_child(&format!("[{index}]"), schema, item, correlation, out);
             }
         }
         let count = items.len() as u64;
@@ -242,7 +296,13 @@ impl Validator {
         out.errors.push(FieldError::not_supported(self.field_path(), value.clone(), &supported));
     }
 
-    fn check_object(&mut self, schema: &Schema, map: &serde_json::Map<String, Value>, out: &mut Findings) {
+    fn check_object(
+        &mut self,
+        schema: &Schema,
+        map: &serde_json::Map<String, Value>,
+        correlation: Option<Correlation<'_>>,
+        out: &mut Findings,
+    ) {
         let count = map.len() as u64;
         if let Some(min) = schema.validations.min_properties.filter(|min| count < *min) {
             let detail = format!("{} in body should have at least {min} properties", self.path);
@@ -255,13 +315,14 @@ impl Validator {
         // restrictions that the schema of the custom resource specifies for the metadata apply.
         let own = schema.own_properties();
         for (name, value) in map {
+            let correlation = correlation.and_then(|of| of.field(name));
             if let Some(property) = own.get(name.as_str()) {
-                self.check_child(name, property, value, out);
+                self.check_child(name, property, value, correlation, out);
             } else if let (Additional::Denied, false) = (schema.additional(), schema.is_reference()) {
                 let detail = format!("{}.{name} in body is a forbidden property", self.path);
                 out.errors.push(FieldError::invalid(self.field_path(), name.as_str(), detail));
             } else if let (Additional::Of(entry), false) = (schema.additional(), schema.is_reference()) {
-                self.check_child(name, entry, value, out);
+                self.check_child(name, entry, value, correlation, out);
             }
         }
         for name in schema.required.iter().filter(|name| !map.contains_key(&***name)) {

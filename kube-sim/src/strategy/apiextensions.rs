@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use super::printer::Printer;
-use super::{InitialStatus, Strategy};
+use super::{Errors, InitialStatus, Strategy};
+use crate::cel;
 use crate::schema::validate_crd;
 
 pub(super) static KINDS: [Strategy; 1] = [Strategy {
@@ -13,14 +14,21 @@ pub(super) static KINDS: [Strategy; 1] = [Strategy {
     allow_unconditional_update: false,
     set_defaults: |_, object| set_defaults(object),
     initial_status: InitialStatus::Set(initial_status),
-    validate: |object, out| out.0.extend(validate_crd(None, object)),
-    validate_update: Some(|old, new, out| out.0.extend(validate_crd(Some(old), new))),
+    validate: |object, out| validate(None, object, out),
+    validate_update: Some(|old, new, out| validate(Some(old), new, out)),
     printer: Printer {
         columns: &["Name", "Created At"],
         cells: |object, _| vec![object["metadata"]["creationTimestamp"].clone()],
     },
     ..Strategy::DEFAULT
 }];
+
+/// Validates a definition, then the CEL rules of its schemas.
+fn validate(old: Option<&Value>, crd: &Value, out: &mut Errors) {
+    out.0.extend(validate_crd(old, crd));
+    let errors = cel::check_rules(crd, &out.0);
+    out.0.extend(errors);
+}
 
 /// `names.listKind`, or its default.
 pub(crate) fn list_kind(names: &Value) -> String {

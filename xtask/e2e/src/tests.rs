@@ -60,6 +60,7 @@ suites!(
     controller,
     auth,
     schemas,
+    cel,
     derived,
     closed_connections,
     validation,

@@ -81,8 +81,8 @@ pub(super) const CRATES: [(&str, &str); 4] = [
         apply              schema patch
         store::object      store::selector
         cel                names schema
-        strategy           clock names builtin schema store::selector
-        registry           builtin schema status store::object store::selector strategy
+        strategy           cel clock names builtin schema store::selector
+        registry           builtin cel schema status store::object store::selector strategy
         store              clock nesting registry status
         handler::accept    status
         table              registry strategy handler::accept

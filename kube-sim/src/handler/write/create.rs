@@ -65,9 +65,9 @@ impl WriteContext<'_> {
     }
 
     /// Validates an object that is prepared for create.
-    pub(super) fn validate_create(&self, new: &NewObject) -> Result<(), SimError> {
+    pub(super) fn validate_create(&mut self, new: &NewObject) -> Result<(), SimError> {
         let resource = self.resource();
-        let mut errors = validate(resource, None, &new.value);
+        let mut errors = validate(resource, None, &new.value, &mut self.warnings);
         errors.extend(object_meta::validate(resource, &new.value));
         if errors.is_empty() {
             return Ok(());

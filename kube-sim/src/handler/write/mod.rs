@@ -110,7 +110,7 @@ impl<'a> WriteContext<'a> {
     }
 
     /// Creates a decoded object.
-    pub(crate) fn create(&self, object: Value) -> Result<Written, SimError> {
+    pub(crate) fn create(&mut self, object: Value) -> Result<Written, SimError> {
         let resource = self.resource();
         let new = self.prepare_create(object)?;
         self.validate_create(&new)?;

@@ -29,11 +29,19 @@ pub(super) fn rewrite_numbers(resource: &Resource, object: &mut Value) {
     }
 }
 
-pub(super) fn validate(resource: &Resource, old: Option<&Value>, object: &Value) -> Vec<FieldError> {
-    match resource.custom() {
-        None => resource.strategy.validate(&resource.schema(), old, object),
-        Some(custom) => schema::validate(&custom.schema, object),
-    }
+/// Validates an object, except for its metadata, and adds the warnings of its CEL rules to `warnings`.
+pub(super) fn validate(
+    resource: &Resource,
+    old: Option<&Value>,
+    object: &Value,
+    warnings: &mut Vec<String>,
+) -> Vec<FieldError> {
+    let Some(custom) = resource.custom() else {
+        return resource.strategy.validate(&resource.schema(), old, object);
+    };
+    let verdict = custom.validate(old, object);
+    warnings.extend(verdict.warnings);
+    verdict.errors
 }
 
 /// Whether an update increments `metadata.generation`: it changes a field outside the metadata and the status.

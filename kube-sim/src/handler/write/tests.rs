@@ -127,7 +127,7 @@ fn an_object_is_not_created_in_a_namespace_that_is_deleted_during_its_phases() {
     let target = Path::parse("/api/v1/namespaces/x/configmaps").unwrap();
     let target = target.resolve(&sim.inner().lock().registry).unwrap();
     let error = with_context(&sim, |cx| {
-        let cx = WriteContext { target: &target, warnings: Vec::new(), ..*cx };
+        let mut cx = WriteContext { target: &target, warnings: Vec::new(), ..*cx };
         let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}});
         let new = cx.prepare_create(map).unwrap();
         cx.validate_create(&new).unwrap();

@@ -69,7 +69,7 @@ impl WriteContext<'_> {
     }
 
     /// Validates an object that is prepared for update.
-    pub(super) fn validate_update(&self, replacement: &Replacement) -> Result<(), SimError> {
+    pub(super) fn validate_update(&mut self, replacement: &Replacement) -> Result<(), SimError> {
         let resource = self.resource();
         let Replacement { old, before, new, part } = replacement;
         let mut errors = object_meta::validate_update(before, new);
@@ -80,7 +80,8 @@ impl WriteContext<'_> {
             copy(&self.target.subresource, &mut kept, new);
             kept
         });
-        errors.extend(validate(resource, Some(counterpart.as_ref().unwrap_or(before)), new));
+        let counterpart = counterpart.as_ref().unwrap_or(before);
+        errors.extend(validate(resource, Some(counterpart), new, &mut self.warnings));
         if errors.is_empty() {
             errors.extend(object_meta::validate(resource, new));
         }

@@ -2,6 +2,7 @@
 
 mod actions;
 mod auth;
+mod cel;
 mod closed_connections;
 mod conflict;
 mod connections;
@@ -47,6 +48,7 @@ pub(super) const ALL: &[Suite] = &[
     derived::SUITE,
     discovery::SUITE,
     schemas::SUITE,
+    cel::SUITE,
     object_types::SUITE,
     validation::SUITE,
     streams::SUITE,
