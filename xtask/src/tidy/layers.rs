@@ -42,7 +42,7 @@ pub(super) const CRATES: [(&str, &str); 4] = [
         metrics
         watcher         random
         cycle           watcher
-        reflector       watcher cycle
+        reflector       watcher cycle random
         watch_ext       watcher reflector
         wait            watcher
         informer        watcher reflector cycle

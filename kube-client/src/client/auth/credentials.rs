@@ -311,7 +311,7 @@ impl SharedSource {
 
 impl fmt::Display for SharedSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.get().map_or(Ok(()), |source| source.fmt(f))
+        self.get().map_or(Ok(()), |source| fmt::Display::fmt(source, f))
     }
 }
 

@@ -72,10 +72,7 @@ fn definitions() -> ApiResource {
 /// The causes of a refused request, sorted; empty if it was accepted. The number in the name of the type of `self` is
 /// left out, because it is different each time.
 fn causes<T>(result: Result<T, Error>) -> Outcome<Vec<Value>> {
-    let error = match result {
-        Ok(_) => return Ok(Vec::new()),
-        Err(error) => error,
-    };
+    let Err(error) = result else { return Ok(Vec::new()) };
     let Some(status) = error.status() else { return Err(error.into()) };
     let causes = status.details.as_ref().map_or(&[][..], |details| &details.causes);
     let causes = causes.iter().map(|cause| {
