@@ -226,8 +226,8 @@ pub enum ExecInteractiveMode {
     Always,
 }
 
-/// The cluster information for a credential plugin. `ExecAuthCluster::try_from` builds it from a [`Cluster`], and reads
-/// its CA bundle.
+/// The cluster information for a credential plugin. `ExecAuthCluster::try_from` builds it from a
+/// [`Cluster`](super::Cluster), and reads its CA bundle.
 ///
 /// ```
 /// use kube_client::config::{Cluster, ExecAuthCluster};
