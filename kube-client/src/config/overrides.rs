@@ -13,6 +13,13 @@ impl Config {
     /// - `KUBE_RS_DEBUG_IMPERSONATE_GROUP`: the groups to impersonate, separated by commas.
     /// - `KUBE_RS_DEBUG_OVERRIDE_URL`: the API server's address, such as that of `kubectl proxy`. An invalid address is
     ///   ignored, with a warning.
+    ///
+    /// ```
+    /// // In a program, `Config::infer` does this.
+    /// let mut config = kube_client::Config::new("https://10.0.0.1".parse()?);
+    /// config.apply_debug_overrides();
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
     pub fn apply_debug_overrides(&mut self) {
         self.override_from(Env::process());
     }

@@ -17,6 +17,26 @@ use crate::{
 
 /// Adds the credentials of a [`Config`](crate::Config) to requests: see [`Auth`]. Built by
 /// [`ConfigExt::auth_layer`](crate::client::ConfigExt::auth_layer).
+///
+/// ```
+/// use http::{Request, Response};
+/// use kube_client::{BoxError, Config, client::{Body, ConfigExt}};
+/// use tower::{Layer, ServiceExt, service_fn};
+///
+/// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+/// let mut config = Config::new("https://10.0.0.1".parse()?);
+/// assert!(config.auth_layer()?.is_none());
+/// config.auth_info.token = Some("abc".to_owned().into());
+/// let echo = service_fn(async |request: Request<Body>| {
+///     let sent = request.headers()["authorization"].as_bytes().to_vec();
+///     Ok::<_, BoxError>(Response::new(Body::from(sent)))
+/// });
+/// let service = config.auth_layer()?.ok_or("no credentials")?.layer(echo);
+/// let response = service.oneshot(Request::new(Body::empty())).await?;
+/// assert_eq!(response.into_body().collect_bytes().await?, "Bearer abc");
+/// # Ok::<_, BoxError>(()) })?;
+/// # Ok::<_, BoxError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct AuthLayer(Credentials);
 

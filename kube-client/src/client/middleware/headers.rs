@@ -9,6 +9,23 @@ use tower::{Layer, Service};
 
 /// Adds the same headers to all requests: see [`ExtraHeaders`]. Built by
 /// [`ConfigExt::extra_headers_layer`](crate::client::ConfigExt::extra_headers_layer).
+///
+/// ```
+/// use http::{Request, Response};
+/// use kube_client::{BoxError, Config, client::{Body, ConfigExt}};
+/// use tower::{Layer, ServiceExt, service_fn};
+///
+/// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+/// let mut config = Config::new("https://10.0.0.1".parse()?);
+/// config.auth_info.impersonate = Some("jane".into());
+/// let echo = service_fn(async |request: Request<Body>| {
+///     Ok::<_, BoxError>(Response::new(request.headers()["impersonate-user"].to_str()?.to_owned()))
+/// });
+/// let service = config.extra_headers_layer()?.layer(echo);
+/// assert_eq!(service.oneshot(Request::new(Body::empty())).await?.body(), "jane");
+/// # Ok::<_, BoxError>(()) })?;
+/// # Ok::<_, BoxError>(())
+/// ```
 #[derive(Clone)]
 pub struct ExtraHeadersLayer(Arc<HeaderMap>);
 
