@@ -33,7 +33,7 @@ fn secrets(sim: &Sim) -> Api<Secret> {
     Api::default_namespaced(client(sim))
 }
 
-/// Adds an owned or a watched kind to a controller.
+/// Adds an owned or watched kind to a controller.
 type AddKind = fn(Controller<ConfigMap>, Api<Secret>) -> Controller<ConfigMap>;
 
 #[tokio::test(start_paused = true)]

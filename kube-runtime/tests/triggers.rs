@@ -14,7 +14,7 @@ use kube_runtime::{Controller, watcher};
 use kube_sim::Sim;
 use serde_json::json;
 use std::convert::Infallible;
-use std::fmt::{Debug, Write};
+use std::fmt::Debug;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -33,11 +33,11 @@ async fn poll_for(seconds: u64, results: &mut (impl Stream + Unpin)) {
 struct Spans(Arc<Mutex<Vec<String>>>);
 
 /// Formats the fields of a span.
-struct Fields(String);
+struct Fields(Vec<String>);
 
 impl Visit for Fields {
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        let _ = write!(self.0, "{}={value:?} ", field.name());
+        self.0.push(format!("{}={value:?}", field.name()));
     }
 }
 
@@ -47,10 +47,10 @@ impl Subscriber for Spans {
     }
 
     fn new_span(&self, span: &Attributes<'_>) -> Id {
-        let mut fields = Fields(String::new());
+        let mut fields = Fields(Vec::new());
         span.record(&mut fields);
         let mut spans = self.0.lock().unwrap();
-        spans.push(fields.0.trim_end().to_owned());
+        spans.push(fields.0.join(" "));
         Id::from_u64(spans.len() as u64)
     }
 

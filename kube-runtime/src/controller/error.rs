@@ -51,10 +51,7 @@ impl<E: std::error::Error + 'static> fmt::Display for Error<E> {
             Self::ReconcilerCancelled(object) => {
                 write!(f, "the reconcile of {object} was cancelled: it did not end in time for the shutdown")
             }
-            Self::MapperPanicked { resource, object, message } => write!(
-                f,
-                "cannot map {object} of {resource} to the objects to reconcile: the mapper panicked: {message}"
-            ),
+            Self::MapperPanicked { resource, object, message } => write_panic(f, resource, object, message),
             Self::GateDropped { gate } => {
                 write!(f, "cannot start reconciles: the handle of the closed gate {gate} was dropped")
             }
@@ -103,6 +100,29 @@ pub enum SourceError {
         /// The message of the panic.
         message: String,
     },
+}
+
+impl fmt::Display for SourceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Watch(error) => write!(f, "{error}"),
+            Self::MapperPanicked { resource, object, message } => write_panic(f, resource, object, message),
+        }
+    }
+}
+
+impl std::error::Error for SourceError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Watch(error) => error.source(),
+            Self::MapperPanicked { .. } => None,
+        }
+    }
+}
+
+/// Writes the text of a panic in a mapper, a handler or a filter.
+fn write_panic(f: &mut fmt::Formatter<'_>, resource: &str, object: &str, message: &str) -> fmt::Result {
+    write!(f, "cannot map {object} of {resource} to the objects to reconcile: the mapper panicked: {message}")
 }
 
 impl From<watcher::Error> for SourceError {

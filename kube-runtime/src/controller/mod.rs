@@ -136,7 +136,7 @@ where
     /// use futures::StreamExt;
     /// use k8s_openapi::api::core::v1::{ConfigMap, Secret};
     /// use kube_client::{Api, Client, ResourceExt, api::PostParams};
-    /// use kube_runtime::controller::{self, Action, Changes, FailureBackoff, RateLimiter, TokenBucket};
+    /// use kube_runtime::controller::{self, Action, Changes, FailureBackoff, MaxOf, TokenBucket};
     /// use kube_runtime::controller::{changes_of, mapped, own};
     /// use kube_runtime::reflector::{self, ObjectRef};
     /// use kube_runtime::{Controller, predicates, watcher};
@@ -171,7 +171,7 @@ where
     /// };
     /// let mut results = Controller::from_source(reader, own_maps)
     ///     .with_source(related)
-    ///     .rate_limiter(per_object.max(TokenBucket::new(10.0, 100)))
+    ///     .rate_limiter(MaxOf(per_object, TokenBucket::new(10.0, 100)))
     ///     .run(reconcile, controller::backoff_on_error, Arc::new(()))
     ///     .boxed();
     /// let (object, _) = results.next().await.expect("a controller runs until it is shut down")?;

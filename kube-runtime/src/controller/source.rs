@@ -48,7 +48,7 @@ impl<S: Stream<Item = Trigger> + Send + 'static> Source for S {
 ///
 /// ```
 /// use futures::StreamExt;
-/// use k8s_openapi::api::core::v1::ConfigMap;
+/// use k8s_openapi::api::core::v1::Namespace;
 /// use kube_client::{Api, Client, ResourceExt};
 /// use kube_runtime::controller::{Changes, Source, changes_of, own};
 /// use kube_runtime::{predicates, watcher};
@@ -56,11 +56,11 @@ impl<S: Stream<Item = Trigger> + Send + 'static> Source for S {
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let client = Client::new(kube_sim::Sim::new().service(), "default");
-/// let maps: Api<ConfigMap> = Api::all(client);
-/// let (reader, changes) = Changes::watch(maps, watcher::Config::default());
+/// let namespaces: Api<Namespace> = Api::all(client);
+/// let (reader, changes) = Changes::watch(namespaces, watcher::Config::default());
 /// let mut triggers = changes.filter(changes_of(predicates::labels)).handle(own()).into_triggers();
 /// let trigger = triggers.next().await.expect("the stream of a watcher does not end")?;
-/// assert!(reader.find(|map| map.name_any() == trigger.key.name()).is_some());
+/// assert!(reader.find(|namespace| namespace.name_any() == trigger.key.name()).is_some());
 /// # Ok(())
 /// # }
 /// ```

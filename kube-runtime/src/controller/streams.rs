@@ -16,6 +16,7 @@ use std::{borrow::Borrow, hash::Hash, sync::Arc};
 /// or targets of an object are not reconciled, and reconciles do not wait for the first snapshot of the stream. To get
 /// both, use a source over the changes of a store: [`owns`](Controller::owns), [`watches`](Controller::watches), or
 /// [`Changes::of_store`] with [`with_source`](Controller::with_source).
+#[expect(clippy::needless_pass_by_value, reason = "the signatures are those of kube")]
 impl<K> Controller<K>
 where
     K: Resource + Send + Sync + 'static,
@@ -109,7 +110,6 @@ where
 
     /// As [`owns_stream`](Self::owns_stream), for kinds that are known only at run time.
     #[must_use]
-    #[expect(clippy::needless_pass_by_value, reason = "kube's signature")]
     pub fn owns_stream_with<Child: Resource + Send + 'static>(
         self,
         trigger: impl Stream<Item = watcher::Result<Child>> + Send + 'static,
@@ -130,7 +130,6 @@ where
 
     /// As [`owns_shared_stream`](Self::owns_shared_stream), for kinds that are known only at run time.
     #[must_use]
-    #[expect(clippy::needless_pass_by_value, reason = "kube's signature")]
     pub fn owns_shared_stream_with<Child: Resource + Send + Sync + 'static>(
         self,
         trigger: impl Stream<Item = Arc<Child>> + Send + 'static,
@@ -176,7 +175,6 @@ where
 
     /// As [`watches_stream`](Self::watches_stream), for kinds that are known only at run time.
     #[must_use]
-    #[expect(clippy::needless_pass_by_value, reason = "kube's signature")]
     pub fn watches_stream_with<Other, I>(
         self,
         trigger: impl Stream<Item = watcher::Result<Other>> + Send + 'static,
@@ -210,7 +208,6 @@ where
 
     /// As [`watches_shared_stream`](Self::watches_shared_stream), for kinds that are known only at run time.
     #[must_use]
-    #[expect(clippy::needless_pass_by_value, reason = "kube's signature")]
     pub fn watches_shared_stream_with<Other, I>(
         self,
         trigger: impl Stream<Item = Arc<Other>> + Send + 'static,

@@ -3,38 +3,35 @@
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Decides how long a key waits after a failure. Implementations combine: see [`max`](RateLimiter::max).
+/// Decides how long a key waits after a failure. Implementations combine: see [`MaxOf`].
 ///
 /// A limiter receives the number of consecutive failures, so that a limit per key needs no state per key. It must not
 /// read a clock: `now` is the current time.
 ///
 /// ```
-/// use kube_runtime::controller::{FailureBackoff, Key, RateLimiter, TokenBucket};
+/// use kube_runtime::controller::{FailureBackoff, Key, MaxOf, RateLimiter, TokenBucket};
 /// use std::time::Duration;
 /// use tokio::time::Instant;
 ///
 /// // The defaults of client-go: 5 ms to 1000 s per object, and 10 failures per second for all objects.
 /// let per_key = FailureBackoff::new(Duration::from_millis(5), Duration::from_secs(1000));
-/// let mut limiter = per_key.max(TokenBucket::new(10.0, 100));
+/// let mut limiter = MaxOf(per_key, TokenBucket::new(10.0, 100));
 /// let wait = limiter.wait(&Key::new(None, "a"), 3, Instant::now());
 /// assert_eq!(wait, Duration::from_millis(20));
 /// ```
 pub trait RateLimiter<K>: Send {
     /// The wait of `key` after its `failures`th consecutive failure.
     fn wait(&mut self, key: &K, failures: u32, now: Instant) -> Duration;
-
-    /// Combines two limiters: the longer wait applies.
-    fn max<L: RateLimiter<K>>(self, other: L) -> MaxOf<Self, L>
-    where
-        Self: Sized,
-    {
-        MaxOf(self, other)
-    }
 }
 
-/// See [`RateLimiter::max`].
+/// Two limiters: the longer wait applies.
 #[derive(Debug, Clone, Copy)]
-pub struct MaxOf<A, B>(A, B);
+pub struct MaxOf<A, B>(
+    /// The first limiter.
+    pub A,
+    /// The second limiter.
+    pub B,
+);
 
 impl<K, A: RateLimiter<K>, B: RateLimiter<K>> RateLimiter<K> for MaxOf<A, B> {
     fn wait(&mut self, key: &K, failures: u32, now: Instant) -> Duration {
