@@ -260,6 +260,22 @@ async fn a_stream_of_triggers_is_a_source() {
     assert_eq!(lines(&log), ["a=1"]);
 }
 
+#[tokio::test(start_paused = true)]
+async fn an_object_with_an_empty_namespace_is_reconciled() {
+    let (reader, mut writer) = reflector::store();
+    let meta = json!({"name": "a", "namespace": ""});
+    let map: ConfigMap = serde_json::from_value(json!({"metadata": meta, "data": {"v": "1"}})).unwrap();
+    writer.apply_watcher_event(watcher::Event::InitApply(map));
+    writer.apply_watcher_event(watcher::Event::InitDone);
+    let (send, triggers) = mpsc::unbounded();
+    send.unbounded_send(Trigger::new(Key::new(None, "a"))).unwrap();
+    let log = Arc::new(Log::default());
+    let controller = Controller::from_source(reader, triggers);
+    let mut results = controller.run(log_object, controller::backoff_on_error, log.clone()).boxed();
+    poll_for(1, &mut results).await;
+    assert_eq!(lines(&log).len(), 1);
+}
+
 /// A limiter that waits for ten seconds, and records the failures.
 struct TenSeconds(mpsc::UnboundedSender<(String, u32)>);
 

@@ -31,7 +31,8 @@ impl Action {
         Self { next: Next::Change }
     }
 
-    /// Requeues the object after a wait that doubles with each consecutive use of this action, within the limits of
+    /// Requeues the object after the wait of the controller's [`RateLimiter`](super::RateLimiter). By default the wait
+    /// doubles with each consecutive use of this action, within the limits of
     /// [`Config::failure_backoff`](super::Config::failure_backoff). If the object changes earlier, the controller
     /// reconciles it immediately. Any other action resets the wait.
     pub const fn requeue_with_backoff() -> Self {

@@ -14,6 +14,7 @@ use crate::reflector::{ObjectRef, Store};
 use futures::stream::SelectAll;
 use futures::{Stream, StreamExt};
 use kube_client::Resource;
+use kube_client::core::ObjectMeta;
 use std::{
     pin::Pin,
     task::{Context, Poll},
@@ -127,7 +128,7 @@ where
                 // An owner reference contains no namespace, so a namespaced key may refer to a cluster-scoped owner,
                 // and the store finds the owner too. Replace the key: two keys of one object could be reconciled
                 // concurrently.
-                Some(object) if object.meta().namespace.as_deref() != key.namespace() => {
+                Some(object) if namespace_of(object.meta()) != key.namespace() => {
                     self.queue.done(&key, None);
                     let key = Key::new(object.meta().namespace.as_deref(), key.name());
                     self.queue.add(key, Request { due: Due::Now, priority, cause });
@@ -273,4 +274,9 @@ where
         }
         Poll::Pending
     }
+}
+
+/// The namespace; `None` for a cluster-scoped object, and for an empty namespace, as in a [`Key`].
+fn namespace_of(meta: &ObjectMeta) -> Option<&str> {
+    meta.namespace.as_deref().filter(|namespace| !namespace.is_empty())
 }

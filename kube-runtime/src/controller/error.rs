@@ -31,7 +31,7 @@ pub enum Error<E: std::error::Error + 'static> {
         /// The message of the panic.
         message: String,
     },
-    /// The handle of a closed [`Gate`](super::Gate), or the writer of a store that is not complete, was dropped: no
+    /// The handle of a [`Gate`](super::Gate), or the writer of a store that is not complete, was dropped: no
     /// reconcile can start again, and the controller shuts down.
     GateDropped {
         /// The name of the gate.
@@ -53,7 +53,7 @@ impl<E: std::error::Error + 'static> fmt::Display for Error<E> {
             }
             Self::MapperPanicked { resource, object, message } => write_panic(f, resource, object, message),
             Self::GateDropped { gate } => {
-                write!(f, "cannot start reconciles: the handle of the closed gate {gate} was dropped")
+                write!(f, "cannot start reconciles: the handle of the gate {gate} was dropped")
             }
             Self::QueueError(error) => write!(f, "{error}"),
         }

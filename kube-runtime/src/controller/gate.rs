@@ -154,8 +154,9 @@ impl Gates {
                 }
                 State::Open(None) => return Poll::Ready(Ok(())),
                 State::Open(Some(closed)) => match closed.poll_unpin(cx) {
-                    Poll::Pending => return Poll::Ready(Ok(())),
-                    Poll::Ready(()) => State::Unknown,
+                    // If the coop budget is exhausted, the future is pending although a gate has closed.
+                    Poll::Pending if self.gates.iter().all(Gate::is_open) => return Poll::Ready(Ok(())),
+                    Poll::Pending | Poll::Ready(()) => State::Unknown,
                 },
                 State::Unknown => self.check(),
             };
@@ -216,6 +217,24 @@ mod tests {
         assert_eq!(is_open(&mut gates).await, Some(true), "a complete store stays complete");
         drop(handle);
         assert_eq!(is_open(&mut gates).await, None);
+    }
+
+    #[tokio::test]
+    async fn a_closed_gate_is_closed_even_if_the_coop_budget_is_exhausted() {
+        let (handle, gate) = Gate::new("leadership");
+        handle.open();
+        let mut gates = Gates::default();
+        gates.extend([gate]);
+        assert_eq!(is_open(&mut gates).await, Some(true));
+        handle.close();
+        poll_fn(|cx| {
+            while let Poll::Ready(unit) = tokio::task::coop::poll_proceed(cx) {
+                unit.made_progress();
+            }
+            assert!(gates.poll_open(cx).is_pending());
+            Poll::Ready(())
+        })
+        .await;
     }
 
     #[tokio::test]

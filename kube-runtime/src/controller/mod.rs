@@ -209,7 +209,8 @@ where
         self
     }
 
-    /// Sets how long an object waits after a failure, in place of [`Config::failure_backoff`].
+    /// Sets the wait of [`Action::requeue_with_backoff`], and so of [`backoff_on_error`], in place of
+    /// [`Config::failure_backoff`]. Changes of the object and other actions do not wait for it.
     #[must_use]
     pub fn rate_limiter(mut self, limiter: impl RateLimiter<Key> + 'static) -> Self {
         self.limiter = Some(Box::new(limiter));
@@ -287,8 +288,9 @@ where
     /// Starts reconciles only while `gate` is open, in addition to the gates of the stores. While a gate is closed, the
     /// controller continues to watch and to queue, and in-flight reconciles continue.
     ///
-    /// If the handle of a closed gate is dropped, the gate never opens again: the stream of
-    /// [`run`](Controller::run) yields [`Error::GateDropped`] and the controller shuts down gracefully.
+    /// Dropping the handle of the gate closes the gate for ever, also if it was open: the stream of
+    /// [`run`](Controller::run) yields [`Error::GateDropped`] and the controller shuts down gracefully. Keep the handle as
+    /// long as the controller.
     ///
     /// ```
     /// use futures::StreamExt;

@@ -189,8 +189,9 @@ impl<K: Hash + Eq + Clone, C> WorkQueue<K, C> {
         }
     }
 
-    /// Ends the processing of a key with a failure. The key is due after the wait that the limiter returns, with `cause`. If the key was added meanwhile, it is due at the earlier time, because the change may fix
-    /// the failure. Returns the wait.
+    /// Ends the processing of a key with a failure. The key is due after the wait that the limiter returns, with `cause`.
+    /// If the key was added meanwhile, it is due at the earlier time, because the change may fix the failure. Returns the
+    /// wait.
     pub(crate) fn failed(&mut self, key: &K, now: Instant, cause: C) -> Duration {
         let Some((key, Finished { again, priority, failures })) = self.remove_in_process(key) else {
             return Duration::ZERO;
