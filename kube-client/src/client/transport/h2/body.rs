@@ -71,11 +71,8 @@ impl HttpBody for ResponseBody {
                     }
                     return Poll::Ready(Some(Ok(Frame::data(data))));
                 }
-                // The server needs no more of the request (RFC 9113, 8.1).
-                Some(Err(error)) if error.is_reset() && error.reason() == Some(Reason::NO_ERROR) => {
-                    this.end();
-                    return Poll::Ready(None);
-                }
+                // This includes a reset with NO_ERROR: after a complete response (RFC 9113, 8.1) `h2` returns the end
+                // instead, so such a reset has cut off the response.
                 Some(Err(error)) => {
                     let cause = this.lease.as_ref().map(|lease| lease.failed(error).error);
                     this.end();

@@ -37,10 +37,17 @@ use crate::client::body::Body;
 use crate::error::BoxError;
 
 /// How many unread bytes of one response the server may send.
-const STREAM_WINDOW: u32 = 4 << 20;
-/// How many unread bytes of all responses of a connection the server may send. A response that is not read must not
-/// stop the others: this limit is reached only when 64 responses are not read.
-const CONNECTION_WINDOW: u32 = 64 * STREAM_WINDOW;
+const STREAM_WINDOW: u32 = 2 << 20;
+/// How many unread bytes of all responses of a connection the server may send: enough for every stream of the connection,
+/// because responses that are not read must not stop the others.
+const CONNECTION_WINDOW: u32 = MAX_STREAMS * STREAM_WINDOW;
+/// The largest number of streams on a connection, if the server allows more. Many responses on one connection are
+/// slower than on several, because one task reads all of them.
+pub(super) const MAX_STREAMS: u32 = 128;
+/// The number of dropped responses whose late frames are ignored, and for how long. `h2` treats a later frame as an error,
+/// and closes the connection after too many.
+const REMEMBERED_RESETS: usize = 1024;
+const RESET_MEMORY: Duration = Duration::from_secs(30);
 /// The size of the largest frame that the server may send.
 const MAX_FRAME: u32 = 128 << 10;
 /// The size of the largest head of a response.
@@ -80,6 +87,9 @@ impl Connection {
             .max_frame_size(MAX_FRAME)
             .max_header_list_size(MAX_HEAD)
             .initial_max_send_streams(expected_streams)
+            .max_concurrent_reset_streams(REMEMBERED_RESETS)
+            .reset_stream_duration(RESET_MEMORY)
+            .max_local_error_reset_streams(None)
             .enable_push(false)
             .handshake(Monitored::new(stream, health.clone()))
             .await?;

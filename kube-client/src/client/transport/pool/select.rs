@@ -3,11 +3,10 @@
 use http::{HeaderMap, Request, Uri, header};
 use std::time::Duration;
 
-use crate::client::{long_running::is_long_running, transport::tls::Protocol};
-
-/// The largest number of streams on a connection, if the server allows more. Many responses on one connection are
-/// slower than on several, because one task reads all of them.
-const MAX_STREAMS: usize = 256;
+use crate::client::{
+    long_running::is_long_running,
+    transport::{h2::MAX_STREAMS, tls::Protocol},
+};
 
 /// What a request needs from a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,7 +92,7 @@ pub(super) fn select(
 /// How many streams of a connection are used. A tenth is left: the server counts a stream until it has received the
 /// reset of a dropped response.
 pub(super) fn capacity(max_streams: usize) -> usize {
-    let allowed = max_streams.min(MAX_STREAMS);
+    let allowed = max_streams.min(MAX_STREAMS as usize);
     (allowed - allowed.div_ceil(10)).max(1)
 }
 
@@ -162,12 +161,12 @@ mod tests {
             (Watches, vec![load(Calls, 0, 100, 0), load(Watches, 50, 100, 0)], Some(1)),
             // The maximum age is 60 s.
             (Calls, vec![load(Calls, 0, 100, 60), load(Calls, 5, 100, 59)], Some(1)),
-            // A connection serves at least one request, and not more than 256 streams.
+            // A connection serves at least one request, and not more than 128 streams.
             (Calls, vec![load(Calls, 0, 0, 0)], Some(0)),
             (Calls, vec![load(Calls, 0, 1, 0)], Some(0)),
             (Calls, vec![load(Calls, 1, 1, 0)], None),
-            (Calls, vec![load(Calls, 229, usize::MAX, 0)], Some(0)),
-            (Calls, vec![load(Calls, 230, usize::MAX, 0)], None),
+            (Calls, vec![load(Calls, 114, usize::MAX, 0)], Some(0)),
+            (Calls, vec![load(Calls, 115, usize::MAX, 0)], None),
         ] {
             let selected = select(class, Some(Duration::from_secs(60)), loads.iter().copied());
             assert_eq!(selected, expected, "{class:?} {loads:?}");
