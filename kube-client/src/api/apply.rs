@@ -11,8 +11,8 @@ impl<K: Resource + Serialize + DeserializeOwned> Api<K> {
     /// it. The server creates the object if it does not exist.
     ///
     /// The field manager `pp.field_manager` owns the fields that `object` sets, and loses those that it set before and
-    /// no longer sets. Set only the fields that the program wants to own; `managedFields`, `resourceVersion` of another
-    /// version and the status do not belong there.
+    /// no longer sets. Set only the fields that the program wants to own. Leave out `managedFields` (the server refuses
+    /// them), an old `resourceVersion` (a conflict) and the status (use [`apply_status`](Api::apply_status)).
     ///
     /// ```
     /// use k8s_openapi::api::core::v1::ConfigMap;

@@ -52,9 +52,9 @@ pub struct DrainParams {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Drained {
-    /// The pods that were evicted and no longer exist.
+    /// The pods that were evicted, or deleted with [`DrainParams::disable_eviction`], and no longer exist.
     pub evicted: Vec<PodName>,
-    /// The pods that stay: mirror pods, and the pods of daemon sets.
+    /// The pods that stay: mirror pods, and running pods of daemon sets.
     pub kept: Vec<PodName>,
 }
 
@@ -137,7 +137,8 @@ fn list_obstacles(obstacles: &[(PodName, DrainObstacle)]) -> String {
 /// Cordons a node, evicts its pods, and waits until they are deleted, as `kubectl drain` does.
 ///
 /// An eviction that a `PodDisruptionBudget` forbids is repeated every five seconds, and so is one in a namespace that is
-/// being deleted. Pods of daemon sets and mirror pods stay.
+/// being deleted. Mirror pods stay, and so do the pods of daemon sets with [`DrainParams::ignore_daemon_sets`]; without it,
+/// they are obstacles.
 ///
 /// ```
 /// use kube_client::{Client, api::{DrainParams, drain}};
@@ -307,12 +308,11 @@ fn decide(pod: &Pod, has_daemon_set: Option<bool>, params: &DrainParams) -> Deci
     // A pod that has ended loses nothing, and is not created again on this node.
     let has_ended = matches!(phase, Some("Succeeded" | "Failed"));
     match has_daemon_set {
-        Some(true) if has_ended => {}
+        Some(_) if has_ended => {}
         Some(true) if params.ignore_daemon_sets => return Decision::Keep,
         Some(true) => return Decision::Refuse(DrainObstacle::DaemonSet),
-        Some(false) if params.force => return Decision::Evict,
-        Some(false) => return Decision::Refuse(DrainObstacle::Unmanaged),
-        None => {}
+        Some(false) if !params.force => return Decision::Refuse(DrainObstacle::Unmanaged),
+        Some(false) | None => {}
     }
     let volumes = pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten());
     let has_empty_dir = volumes.into_iter().any(|volume| volume.empty_dir.is_some());
@@ -379,6 +379,8 @@ mod tests {
             Decision::Refuse(DrainObstacle::Unmanaged),
         );
         check(&owned(&json!([]), "Running"), Some(false), &force, Decision::Evict);
+        check(&owned(&empty_dir, "Running"), Some(false), &force, Decision::Refuse(DrainObstacle::EmptyDir));
+        check(&owned(&json!([]), "Failed"), Some(false), &none, Decision::Evict);
         let mirror = json!({"metadata": {"name": "web", "annotations": {MIRROR: "h"}}});
         check(&mirror, None, &none, Decision::Keep);
     }

@@ -110,7 +110,7 @@ impl Client {
         self.max_object_bytes
     }
 
-    /// A client with the configuration that [`Config::infer`] detects.
+    /// A client with the configuration that [`Config::infer`] detects, with its debug overrides.
     ///
     /// # Errors
     /// If there is no usable configuration. Sends no request, so an unreachable server is an error of the first

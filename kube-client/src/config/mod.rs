@@ -271,6 +271,9 @@ impl Config {
     /// The first source that exists is used. If this source is unreadable or invalid, the result is an error, as with
     /// kubectl: falling back to the next source could select another cluster.
     ///
+    /// Then applies the environment variables `KUBE_RS_DEBUG_*`, which can replace the address and the user to
+    /// impersonate: see [`apply_debug_overrides`](Self::apply_debug_overrides).
+    ///
     /// # Errors
     /// If no source exists, or the first source that exists cannot be used.
     ///
@@ -303,7 +306,7 @@ impl Config {
     /// Blocks on the file system.
     ///
     /// # Errors
-    /// If the variables are not set, there is no token, or `ca.crt` exists and is invalid.
+    /// If the variables are not set, there is no token, `ca.crt` exists and is invalid, or a proxy variable is invalid.
     pub fn incluster_env() -> Result<Self, InClusterError> {
         let env = Env::process();
         incluster_from(incluster::env_address(env)?, env, None)
@@ -315,7 +318,7 @@ impl Config {
     /// Blocks on the file system.
     ///
     /// # Errors
-    /// If the service account's files cannot be read.
+    /// As for [`incluster_env`](Self::incluster_env), except for the variables of the address.
     pub fn incluster_dns() -> Result<Self, InClusterError> {
         incluster_from(incluster::dns_address(), Env::process(), None)
     }

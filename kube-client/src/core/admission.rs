@@ -1,6 +1,6 @@
 //! Admission reviews: the requests that an API server sends to an admission webhook, and the responses.
 //!
-//! This module must not serve HTTP.
+//! The module has only the types: a webhook serves HTTP itself.
 
 use super::{
     DynamicObject, GroupVersionKind, GroupVersionResource, Status, TypeMeta, null::null_as_default, reason,
@@ -164,7 +164,8 @@ pub struct AdmissionResponse {
         skip_serializing_if = "is_unset"
     )]
     pub result: Status,
-    /// The text of a JSON Patch (RFC 6902); only mutating webhooks may set it. Base64 in the response.
+    /// The text of a JSON Patch (RFC 6902); only mutating webhooks may set it. Base64 in the response. Set it
+    /// with [`with_patch`](Self::with_patch), which also sets its type.
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
@@ -211,14 +212,14 @@ impl AdmissionResponse {
         Self { allowed: false, result, ..Self::allow(types, String::new()) }
     }
 
-    /// Rejects the request. The server shows `reason` to the user, with the code 403.
+    /// Rejects the request. The server shows `reason` to the user, with the code 403 `Forbidden`.
     ///
-    /// For another code or a machine-readable reason, set the fields of [`result`](Self::result) afterwards.
+    /// For another code or machine-readable reason, set the fields of [`result`](Self::result) afterwards.
     #[must_use]
     #[expect(clippy::needless_pass_by_value, reason = "kube's signature")]
     pub fn deny<T: ToString>(mut self, reason: T) -> Self {
         self.allowed = false;
-        self.result.message = reason.to_string();
+        self.result = Status::failure(&reason.to_string(), reason::FORBIDDEN).with_code(403);
         self
     }
 
@@ -344,6 +345,7 @@ mod tests {
         let denied = AdmissionResponse::from(&request("CREATE")).deny("no");
         assert!(!denied.allowed);
         assert_eq!((denied.uid.as_str(), denied.result.message.as_str()), ("0c9a8d74", "no"));
+        assert!(denied.result.is_forbidden());
         let invalid = AdmissionResponse::invalid("not a review");
         assert!(!invalid.allowed && invalid.result.is_bad_request());
         assert_eq!(invalid.into_review().types.kind, META_KIND);

@@ -1,6 +1,6 @@
 //! Conversion reviews: the requests that an API server sends to the conversion webhook of a custom resource.
 //!
-//! This module must not convert objects.
+//! The module has only the types: a webhook serves HTTP and converts the objects itself.
 
 use super::{Status, TypeMeta, null::null_as_default};
 use serde::{Deserialize, Serialize};

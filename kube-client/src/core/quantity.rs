@@ -30,7 +30,8 @@ pub struct ParseQuantityError(pub String);
 /// The number of a quantity such as `500m` or `1.5Gi`, for arithmetic and comparison.
 ///
 /// As in `resource.Quantity`, a number has nine decimal places, and further places are rounded up (away from zero).
-/// Numbers of more than about 29 digits are refused.
+/// Numbers of more than about 29 digits are refused, and one with a binary suffix is at most 2⁶³ − 1. Sums and differences
+/// are exact; beyond about 1.7 × 10²⁹ they saturate.
 ///
 /// [`Display`](fmt::Display) writes the canonical form, as API servers do. A sum has the format of its left operand,
 /// unless that is zero.
@@ -81,7 +82,8 @@ impl ParsedQuantity {
         self.billionths as f64 / ONE as f64
     }
 
-    /// The number of whole units, rounded up (away from zero): 1 for `500m`, as `Value` in Go.
+    /// The number of whole units, rounded up (away from zero): 1 for `500m`, as `Value` in Go. At most
+    /// `i64::MAX`.
     #[must_use]
     pub fn value(&self) -> i64 {
         to_i64(divide_rounded_up(self.billionths, ONE))

@@ -3,10 +3,9 @@
 use http::{HeaderMap, Request, Uri, header};
 use std::time::Duration;
 
-use crate::client::{
-    long_running::is_long_running,
-    transport::{h2::MAX_STREAMS, tls::Protocol},
-};
+use crate::client::long_running::is_long_running;
+use crate::client::transport::h2::MAX_STREAMS;
+use crate::client::transport::tls::Protocol;
 
 /// What a request needs from a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
