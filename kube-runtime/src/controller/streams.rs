@@ -48,6 +48,13 @@ where
     /// assert!(results.next().await.is_some_and(|result| result.is_ok()));
     /// # }
     /// ```
+    ///
+    /// # Relists
+    ///
+    /// During a relist the stream emits objects that the store receives only at the end of the list. A reconcile in
+    /// between gets the previous state of a changed object, and none starts for a new object before its next change.
+    /// [`Controller::new`], and [`from_source`](Self::from_source) with [`Changes::of_store`], reconcile each change that
+    /// a relist finds.
     pub fn for_stream<T>(
         trigger: impl Stream<Item = watcher::Result<T>> + Send + 'static,
         reader: Store<K>,
