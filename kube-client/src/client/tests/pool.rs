@@ -267,6 +267,18 @@ async fn closes_an_idle_connection_that_the_server_has_closed() {
     assert!(closed.try_recv().is_err());
 }
 
+#[tokio::test]
+async fn keeps_a_limited_number_of_idle_connections() {
+    let (config, _end, mut closed) = start_simultaneous_server(70).await;
+    let client = Client::try_from(config).unwrap();
+    futures::future::join_all((0..70).map(|_| post_text(&client))).await;
+    for _ in 64..70 {
+        tokio::time::timeout(Duration::from_secs(10), closed.recv()).await.unwrap().unwrap();
+    }
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    assert!(closed.try_recv().is_err());
+}
+
 #[test]
 fn a_body_whose_runtime_has_ended_fails() {
     let server_runtime = server_runtime();
