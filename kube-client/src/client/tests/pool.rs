@@ -10,7 +10,7 @@ use std::{
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpListener,
+    net::{TcpListener, TcpStream},
     runtime::Runtime,
     sync::mpsc,
 };
@@ -223,6 +223,11 @@ async fn a_request_with_renewed_credentials_reuses_the_connection_of_the_unautho
     assert_eq!(accepted.load(SeqCst), 1);
 }
 
+/// Reads until the peer closes the connection.
+async fn read_to_end(stream: &mut TcpStream) {
+    while stream.read(&mut [0; 4096]).await.unwrap_or(0) > 0 {}
+}
+
 /// A server that responds to `requests` concurrent requests only after it has received all of them. It ends its side of
 /// the first connection at the first message of the channel, and reports each connection that the client has closed.
 async fn start_simultaneous_server(
@@ -244,10 +249,12 @@ async fn start_simultaneous_server(
                 all_here.wait().await;
                 stream.write_all(OK_RESPONSE).await.unwrap();
                 if let Some(mut ended) = ended {
-                    ended.recv().await;
-                    stream.shutdown().await.unwrap();
+                    tokio::select! {
+                        Some(()) = ended.recv() => stream.shutdown().await.unwrap(),
+                        () = read_to_end(&mut stream) => {}
+                    }
                 }
-                while stream.read(&mut [0; 4096]).await.unwrap_or(0) > 0 {}
+                read_to_end(&mut stream).await;
                 let _ = on_close.send(number);
             });
         }
