@@ -9,7 +9,7 @@ use k8s_openapi::api::{
 };
 use std::{collections::HashMap, fmt, time::Duration};
 use thiserror::Error as ThisError;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{sleep, timeout};
 
 /// The annotation of a mirror pod: the copy of a static pod, which only the kubelet can delete.
 const MIRROR: &str = "kubernetes.io/config.mirror";
@@ -171,10 +171,8 @@ pub async fn drain(client: &Client, node: &str, params: &DrainParams) -> Result<
     match params.timeout {
         None => drain.run().await,
         Some(after) => {
-            let far_future = Duration::from_secs(86_400 * 365 * 30);
-            let deadline = Instant::now() + after.min(far_future);
             let timed_out = || DrainError::Timeout { node: node.to_owned(), after };
-            timeout_at(deadline, drain.run()).await.unwrap_or_else(|_| Err(timed_out()))
+            timeout(after, drain.run()).await.unwrap_or_else(|_| Err(timed_out()))
         }
     }
 }

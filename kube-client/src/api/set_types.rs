@@ -32,7 +32,6 @@ impl<K> TypeMetaSetter<K> {
 impl<K: Resource> TypeMetaSetter<K> {
     /// Sets the API version and kind of `K`. `dyntype` supplies them if `K` is a dynamic type.
     pub(super) fn new(dyntype: &K::DynamicType) -> Self {
-        let types = TypeMeta { api_version: K::api_version(dyntype).into(), kind: K::kind(dyntype).into() };
-        Self { types: Some(types.into()), set: K::complete_types }
+        Self { types: Some(TypeMeta::of::<K>(dyntype).into()), set: K::complete_types }
     }
 }

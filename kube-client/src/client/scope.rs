@@ -232,11 +232,7 @@ impl Client {
         K: Resource<DynamicType: Default> + DeserializeOwned,
     {
         let mut list: ObjectList<K> = self.request(Request::new(scope.url_path()).list(lp)?).await?;
-        let dyntype = K::DynamicType::default();
-        let types = TypeMeta {
-            api_version: K::api_version(&dyntype).into_owned(),
-            kind: K::kind(&dyntype).into_owned(),
-        };
+        let types = TypeMeta::of::<K>(&K::DynamicType::default());
         for item in &mut list.items {
             item.complete_types(&types);
         }

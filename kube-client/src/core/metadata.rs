@@ -32,7 +32,12 @@ impl TypeMeta {
 
     /// The `apiVersion` and `kind` of `K`.
     pub fn resource<K: Resource<DynamicType = ()>>() -> Self {
-        Self { api_version: K::api_version(&()).into(), kind: K::kind(&()).into() }
+        Self::of::<K>(&())
+    }
+
+    /// The `apiVersion` and `kind` of `K` with these names.
+    pub(crate) fn of<K: Resource>(dyntype: &K::DynamicType) -> Self {
+        Self { api_version: K::api_version(dyntype).into(), kind: K::kind(dyntype).into() }
     }
 }
 
