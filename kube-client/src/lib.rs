@@ -11,6 +11,7 @@ pub mod core;
 #[cfg(feature = "client")]
 pub mod discovery;
 pub mod error;
+pub mod prelude;
 #[cfg(feature = "client")]
 mod wire;
 #[cfg(feature = "client")]

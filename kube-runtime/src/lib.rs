@@ -6,14 +6,16 @@ mod cycle;
 pub mod events;
 pub mod finalizer;
 pub mod informer;
+pub mod prelude;
 mod queue;
 mod random;
 pub mod reflector;
+pub mod utils;
 pub mod wait;
 pub mod watch_ext;
 pub mod watcher;
 
-pub use controller::Controller;
+pub use controller::{Config, Controller};
 pub use finalizer::finalizer;
 pub use informer::Informer;
 pub use random::seed;

@@ -194,7 +194,7 @@ impl Body {
     }
 
     /// A copy of a buffered body; `None` for a stream.
-    fn try_clone(&self) -> Option<Self> {
+    pub fn try_clone(&self) -> Option<Self> {
         match &self.0 {
             BodyKind::Buffered(bytes) => Some(Self(BodyKind::Buffered(bytes.clone()))),
             BodyKind::Frames { .. } => None,

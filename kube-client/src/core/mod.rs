@@ -87,7 +87,7 @@ pub(crate) use redact::without_values;
 pub use request::Request;
 pub use resource::{
     ClusterResourceScope, ClusterScope, DynamicResourceScope, NamespaceResourceScope, NamespaceScope,
-    Representation, Resource, ResourceExt, ResourceScope, SubResourceScope,
+    Representation, Resource, ResourceExt, ResourceScope, SubResourceScope, api_version_from_group_version,
 };
 #[expect(deprecated, reason = "kube exports this name, too")]
 pub use response::ErrorResponse;

@@ -40,6 +40,20 @@ pub(crate) fn namespaced_path(version: &str, namespace: Option<&str>, plural: &s
     }
 }
 
+/// The `apiVersion` of a group and a version: `group/version`, or the version alone for the core group, whose name is
+/// empty.
+///
+/// ```
+/// use kube_client::core::api_version_from_group_version;
+///
+/// assert_eq!(api_version_from_group_version("apps".into(), "v1".into()), "apps/v1");
+/// assert_eq!(api_version_from_group_version("".into(), "v1".into()), "v1");
+/// ```
+#[expect(clippy::needless_pass_by_value, reason = "kube has this signature")]
+pub fn api_version_from_group_version<'a>(group: Cow<'a, str>, version: Cow<'a, str>) -> Cow<'a, str> {
+    if group.is_empty() { version } else { join_api_version(&group, &version).into() }
+}
+
 /// The form in which a client requests objects from the server.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -84,8 +98,7 @@ pub trait Resource {
 
     /// `group/version`, or `version` alone in the core group.
     fn api_version(dt: &Self::DynamicType) -> Cow<'_, str> {
-        let group = Self::group(dt);
-        if group.is_empty() { Self::version(dt) } else { join_api_version(&group, &Self::version(dt)).into() }
+        api_version_from_group_version(Self::group(dt), Self::version(dt))
     }
 
     /// The form in which an `Api` requests these objects.

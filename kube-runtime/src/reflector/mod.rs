@@ -7,6 +7,7 @@
 mod compact;
 mod delta;
 mod deltas;
+mod lookup;
 mod object_map;
 mod object_ref;
 mod packing;
@@ -15,15 +16,16 @@ mod polling;
 mod reflect;
 mod snapshot;
 mod storable;
-mod store;
+pub mod store;
 mod stored_object;
 mod writer;
 
 pub use compact::Storage;
 pub use delta::{Cause, Delta, DeltaKind};
 pub use deltas::{Deltas, StoreEvent, deltas};
+pub use lookup::Lookup;
 pub(crate) use object_ref::is_owner_of_kind;
-pub use object_ref::{Extra, ObjectRef};
+pub use object_ref::{Extra as ObjectRefExtra, ObjectRef};
 pub use polling::Reflector;
 pub use reflect::{Reflect, reflector};
 pub(crate) use storable::Storable;

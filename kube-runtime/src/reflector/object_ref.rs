@@ -114,6 +114,15 @@ impl<K: Resource> ObjectRef<K> {
     }
 }
 
+impl<K: Resource> From<&K> for ObjectRef<K>
+where
+    K::DynamicType: Default,
+{
+    fn from(object: &K) -> Self {
+        Self::from_obj(object)
+    }
+}
+
 /// Whether an owner reference identifies an object of kind `K`. Ignores the API version: all versions are
 /// representations of the same objects.
 pub(crate) fn is_owner_of_kind<K: Resource>(owner: &OwnerReference, dyntype: &K::DynamicType) -> bool {

@@ -1,5 +1,7 @@
 //! `Store`: the readers' side of a reflector.
 
+pub use super::writer::{Writer, store};
+
 use super::ObjectRef;
 use super::compact::Codec;
 use super::object_map::{Keyed, ObjectMap};

@@ -148,13 +148,46 @@ impl<K> Writer<K> {
     }
 }
 
+impl<K> Default for Writer<K> {
+    /// The writer of an empty store of objects, without a reader.
+    fn default() -> Self {
+        store().1
+    }
+}
+
 impl<K: Resource> Writer<K> {
-    /// Applies an event to the store. The object is moved, not copied.
+    /// The writer of an empty store of objects, without a reader. A store needs no run-time data about the kind: `dyntype`
+    /// only determines `K`.
+    ///
+    /// ```
+    /// use kube_client::api::{ApiResource, DynamicObject, GroupVersionKind};
+    /// use kube_runtime::reflector::Writer;
+    ///
+    /// let pods = ApiResource::from_gvk(&GroupVersionKind::gvk("", "v1", "Pod"));
+    /// let writer = Writer::<DynamicObject>::new(pods);
+    /// assert!(writer.as_reader().is_empty());
+    /// ```
+    pub fn new(dyntype: K::DynamicType) -> Self {
+        drop(dyntype);
+        Self::default()
+    }
+
+    /// Applies an event to the store. An owned event moves its object into the store; a borrowed one is cloned.
+    ///
+    /// ```
+    /// use k8s_openapi::api::core::v1::ConfigMap;
+    /// use kube_runtime::{reflector::Writer, watcher::Event};
+    ///
+    /// let mut writer = Writer::default();
+    /// let event = Event::Apply(ConfigMap::default());
+    /// writer.apply_watcher_event(&event);
+    /// assert_eq!(*writer.as_reader().state()[0], ConfigMap::default());
+    /// ```
     ///
     /// Between [`Event::Init`] and [`Event::InitDone`] readers keep the previous map; the writer swaps the map at
     /// `InitDone`.
-    pub fn apply_watcher_event(&mut self, event: Event<K>) -> Change<K> {
-        self.apply(event)
+    pub fn apply_watcher_event(&mut self, event: impl Into<Event<K>>) -> Change<K> {
+        self.apply(event.into())
     }
 
     /// Applies the event of an undecodable object: the store keeps the object's last state until the object is

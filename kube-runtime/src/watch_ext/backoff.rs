@@ -39,7 +39,8 @@ pin_project! {
 }
 
 impl<S: TryStream, B: Backoff> StreamBackoff<S, B> {
-    pub(super) fn new(stream: S, backoff: B) -> Self {
+    /// As [`backoff`](super::WatchStreamExt::backoff).
+    pub fn new(stream: S, backoff: B) -> Self {
         Self { stream, backoff, state: State::Awake }
     }
 }

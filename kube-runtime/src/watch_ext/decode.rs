@@ -1,10 +1,14 @@
 //! Combinators that convert events to objects, or modify the objects of events.
 
+use super::predicate::{Predicate, PredicateConfig, PredicateFilter, Shared};
+use crate::reflector::Reflect;
 use crate::watcher::{Event, Result};
 use futures::Stream;
+use kube_client::Resource;
 use pin_project_lite::pin_project;
 use std::{
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -36,6 +40,36 @@ impl<S> EventDecode<S> {
     /// Also emits deleted objects.
     pub(super) fn touched(stream: S) -> Self {
         Self { stream, deletions: Deletions::Passed }
+    }
+}
+
+impl<S, K: Resource> EventDecode<Reflect<S, K>>
+where
+    Reflect<S, K>: Stream<Item = Result<Event<Arc<K>>>>,
+{
+    /// As [`WatchStreamExt::predicate_filter`](super::WatchStreamExt::predicate_filter): the predicate receives the
+    /// object that the stream shares with the store.
+    ///
+    /// ```
+    /// use k8s_openapi::api::core::v1::Pod;
+    /// use kube_client::Api;
+    /// use kube_runtime::{PredicateConfig, WatchStreamExt, predicates, reflector, watcher};
+    ///
+    /// # fn changes(pods: Api<Pod>) {
+    /// let (reader, writer) = reflector::store();
+    /// let changes = watcher(pods, watcher::Config::default())
+    ///     .reflect(writer)
+    ///     .applied_objects()
+    ///     .predicate_filter(predicates::generation, PredicateConfig::default());
+    /// # }
+    /// ```
+    #[expect(clippy::needless_pass_by_value, reason = "the method of the trait has this signature")]
+    pub fn predicate_filter<P: Predicate<K>>(
+        self,
+        predicate: P,
+        config: PredicateConfig,
+    ) -> PredicateFilter<Self, P, Shared> {
+        PredicateFilter::new(self, predicate, &config, Shared)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::random;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// The waits between attempts, as an iterator. They increase until [`reset`](Backoff::reset). When the iterator ends,
 /// the retries end.
@@ -54,6 +55,63 @@ impl Iterator for ExponentialBackoff {
 impl Backoff for ExponentialBackoff {
     fn reset(&mut self) {
         self.next = self.min;
+    }
+}
+
+impl<B: Backoff + ?Sized> Backoff for Box<B> {
+    fn reset(&mut self) {
+        B::reset(self);
+    }
+}
+
+/// A backoff that restarts with its first wait if nothing asked for a wait for a given duration.
+///
+/// Time is tokio's, so that a test can pause it.
+///
+/// ```
+/// use kube_runtime::watcher::{ExponentialBackoff, ResetTimerBackoff};
+/// use std::time::Duration;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// tokio::time::pause();
+/// let exponential = ExponentialBackoff::new(Duration::from_secs(1), Duration::from_secs(60), 2.0, false);
+/// let mut backoff = ResetTimerBackoff::new(exponential, Duration::from_secs(120));
+/// assert_eq!(backoff.next(), Some(Duration::from_secs(1)));
+/// assert_eq!(backoff.next(), Some(Duration::from_secs(2)));
+/// tokio::time::advance(Duration::from_secs(121)).await;
+/// assert_eq!(backoff.next(), Some(Duration::from_secs(1)));
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct ResetTimerBackoff<B> {
+    backoff: B,
+    reset_after: Duration,
+    last_wait: Option<Instant>,
+}
+
+impl<B: Backoff> ResetTimerBackoff<B> {
+    /// `reset_duration`: the time since the previous wait was requested, after which `backoff` is reset.
+    pub fn new(backoff: B, reset_duration: Duration) -> Self {
+        Self { backoff, reset_after: reset_duration, last_wait: None }
+    }
+}
+
+impl<B: Backoff> Iterator for ResetTimerBackoff<B> {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        let now = Instant::now();
+        if self.last_wait.replace(now).is_some_and(|last| now.duration_since(last) > self.reset_after) {
+            self.backoff.reset();
+        }
+        self.backoff.next()
+    }
+}
+
+impl<B: Backoff> Backoff for ResetTimerBackoff<B> {
+    fn reset(&mut self) {
+        self.backoff.reset();
     }
 }
 

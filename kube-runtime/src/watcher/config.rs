@@ -3,7 +3,7 @@
 
 use super::backoff::ExponentialBackoff;
 use kube_client::api::{ListParams, WatchParams};
-use kube_client::core::{FieldSet, Selector, VersionMatch};
+use kube_client::core::{FieldSet, Seconds, Selector, VersionMatch};
 use std::time::Duration;
 
 /// How recent a snapshot must be.
@@ -39,7 +39,6 @@ pub enum InitialListStrategy {
 /// assert_eq!(config.page_size, Some(100));
 /// ```
 #[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
 pub struct Config {
     /// Selects only objects whose labels match.
     pub label_selector: Option<String>,
@@ -89,8 +88,8 @@ impl Config {
     /// Sets how long the server keeps each watch open; rounded up to whole seconds, at least one. A streaming list
     /// stays open for at least a minute, so that its initial events can arrive.
     #[must_use]
-    pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = Some(timeout);
+    pub fn timeout(mut self, timeout: impl Seconds) -> Self {
+        self.timeout = Some(timeout.into_duration());
         self
     }
 

@@ -1,5 +1,8 @@
 //! `Event`: the items of a watcher.
 
+use kube_client::{Resource, ResourceExt};
+use std::fmt;
+
 /// A change to a collection, or a part of a snapshot.
 ///
 /// `Init` begins a snapshot and `InitDone` completes it. A store adds the object of each `InitApply` to a new map,
@@ -38,5 +41,34 @@ impl<K> Event<K> {
             f(object);
         }
         self
+    }
+}
+
+impl<K: Clone> From<&Event<K>> for Event<K> {
+    fn from(event: &Event<K>) -> Self {
+        event.clone()
+    }
+}
+
+/// The name of the variant, and of the object if the event has one.
+///
+/// ```
+/// use k8s_openapi::api::core::v1::Pod;
+/// use kube_runtime::watcher::Event;
+///
+/// let mut pod = Pod::default();
+/// pod.metadata.name = Some("web".into());
+/// assert_eq!(Event::Apply(pod).to_string(), "Apply(web)");
+/// ```
+impl<K: Resource> fmt::Display for Event<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (name, object) = match self {
+            Self::Apply(object) => ("Apply", object),
+            Self::Delete(object) => ("Delete", object),
+            Self::InitApply(object) => ("InitApply", object),
+            Self::Init => return f.write_str("Init"),
+            Self::InitDone => return f.write_str("InitDone"),
+        };
+        write!(f, "{name}({})", object.name_any())
     }
 }

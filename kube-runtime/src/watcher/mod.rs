@@ -14,7 +14,7 @@ mod open_watch;
 mod silence_probe;
 mod step;
 
-pub use backoff::{Backoff, DefaultBackoff, ExponentialBackoff};
+pub use backoff::{Backoff, DefaultBackoff, ExponentialBackoff, ResetTimerBackoff};
 pub use config::{Config, InitialListStrategy, ListSemantic};
 pub use error::{Error, Result};
 pub use event::Event;

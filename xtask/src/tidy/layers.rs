@@ -28,6 +28,7 @@ pub(super) const CRATES: [(&str, &str); 4] = [
         client::middleware  core error config client::auth client::request_line client::body client::clock client::long_running client::response
         api                 core error wire client workers
         discovery           core error wire client
+        prelude             core client
         !core               tokio hyper hyper_util tower rustls std::fs std::net std::process std::thread
         !core               std::time::Instant std::time::SystemTime Timestamp::now Zoned::now
         !config             hyper hyper_util rustls tokio_rustls tower
@@ -44,6 +45,8 @@ pub(super) const CRATES: [(&str, &str); 4] = [
         cycle           watcher
         reflector       watcher cycle random
         watch_ext       watcher reflector
+        utils           watcher reflector watch_ext
+        prelude         reflector watch_ext
         wait            watcher
         informer        watcher reflector cycle
         events

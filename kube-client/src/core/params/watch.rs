@@ -43,6 +43,17 @@ impl Default for WatchParams {
 }
 
 impl WatchParams {
+    /// The parameters of a streaming list (KEP-3157, WatchList): initial events, and bookmarks, which mark their end.
+    ///
+    /// ```
+    /// use kube_client::core::WatchParams;
+    ///
+    /// assert_eq!(WatchParams::streaming_lists(), WatchParams::default().initial_events());
+    /// ```
+    pub fn streaming_lists() -> Self {
+        Self { send_initial_events: true, ..Self::default() }
+    }
+
     /// Sets how long the server keeps the watch open: a `Duration`, rounded up to whole seconds, or a number of seconds
     /// (`u32`).
     #[must_use]
