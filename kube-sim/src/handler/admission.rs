@@ -9,7 +9,8 @@ use crate::store::object::Stored;
 /// The name of the table that contains the namespaces.
 pub(crate) const NAMESPACES: &str = "/namespaces";
 
-/// Checks that the namespace of a new object exists and is not terminating. `namespace` is the namespace in the storage.
+/// Checks that the namespace of a new object exists and is not terminating. `namespace` is the stored
+/// `Namespace`, or `None` if it does not exist.
 pub(crate) fn check_create(namespace: Option<&Stored>, target: &Target, name: &str) -> Result<(), SimError> {
     let resource = &target.resource;
     let wanted = &target.namespace;

@@ -127,7 +127,7 @@ impl DeleteOptions {
 
 /// The body of the response to a deletion: the object or a `Status`.
 pub(crate) enum DeletionResponse {
-    /// `accepted`: whether the response has the code 202 instead of 200.
+    /// The deleted object. If `accepted` is true, the response has the code 202, otherwise 200.
     Object {
         object: Value,
         accepted: bool,
@@ -135,8 +135,8 @@ pub(crate) enum DeletionResponse {
     Status(Value),
 }
 
-/// Deletes one object. Its preconditions and admission are checked without the lock of the state, and again if another
-/// request changes the object before the deletion.
+/// Deletes one object. Checks the preconditions and admission without the lock of the state, and repeats these checks
+/// if another request changes the object before the deletion.
 pub(crate) fn delete_one(
     inner: &Inner,
     target: &Target,

@@ -235,7 +235,7 @@ impl Call<'_> {
             }
             let warnings = cx.warnings.len();
             let object = self.decode(cx);
-            // The first attempt has added these warnings.
+            // `cx` already contains the warnings of the body from the first call of `decode`.
             cx.warnings.truncate(warnings);
             object
         })?;

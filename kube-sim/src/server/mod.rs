@@ -39,7 +39,7 @@ const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Time limit for reading the head of an HTTP/1 request.
 const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The number of concurrent streams of an HTTP/2 connection, as in kube-apiserver.
+/// The maximum number of concurrent streams of an HTTP/2 connection, as in kube-apiserver.
 const MAX_STREAMS: u32 = 100;
 
 /// The version of HTTP on a connection.

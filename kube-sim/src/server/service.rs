@@ -34,7 +34,7 @@ const GZIP_THRESHOLD: usize = 128 * 1024;
 /// Maximum time that a request waits until the storage reaches the requested resource version. After this time, the
 /// response is 504.
 const FRESHNESS_TIMEOUT: Duration = Duration::from_secs(3);
-/// The interval between two attempts to handle such a request.
+/// The interval at which the server checks whether the storage has reached the requested resource version.
 const FRESHNESS_POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// The user of a request. An HTTPS listener inserts this value into the extensions of the request.

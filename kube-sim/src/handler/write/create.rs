@@ -16,7 +16,7 @@ use crate::store::object::{Stored, key};
 #[derive(Debug)]
 pub(super) struct NewObject {
     value: Value,
-    /// The namespace of the object when the phases began; `None` for a cluster-scoped object.
+    /// The stored `Namespace` of the new object when the phases began; `None` for a cluster-scoped object.
     namespace: Option<Arc<Stored>>,
 }
 
@@ -28,7 +28,7 @@ impl NewObject {
 }
 
 impl WriteContext<'_> {
-    /// Mutating admission, defaulting, and prepare for create.
+    /// Runs mutating admission on `object`, sets its defaults and prepares it for create.
     pub(super) fn prepare_create(&self, mut object: Value) -> Result<NewObject, SimError> {
         let resource = self.resource();
         apply_url_names(self.target, &mut object)?;

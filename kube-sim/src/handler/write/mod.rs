@@ -75,7 +75,7 @@ impl<'a> WriteContext<'a> {
         }
     }
 
-    /// Calls `run` with the context of server-side apply and of `managedFields`.
+    /// Calls `run` with the [`apply::Context`] of this request.
     pub(crate) fn with_apply_context<T>(&self, run: impl FnOnce(&apply::Context<'_>) -> T) -> T {
         let resource = self.resource();
         let schema = resource.schema();
@@ -119,11 +119,11 @@ impl<'a> WriteContext<'a> {
             .ok_or_else(|| SimError::already_exists(&resource.group, &resource.plural, &name))
     }
 
-    /// Changes the object that the URL names to the decoded object that `wanted` returns for its stored state. Repeats
-    /// both if another request changes the object before the commit, so that no change is lost.
+    /// Replaces the object that the URL names. `wanted` gets the stored object and returns the new object. If another
+    /// request changes the stored object before the commit, `wanted` is called again with the changed object.
     ///
-    /// If the object does not exist and `missing` is `Create`, `wanted` is called without a stored state, and the
-    /// object is created.
+    /// If the object does not exist and `missing` is `Create`, `wanted` is called with `None`, and the object that
+    /// it returns is created.
     pub(crate) fn guaranteed_update(
         &mut self,
         part: WrittenPart,
@@ -160,7 +160,7 @@ impl<'a> WriteContext<'a> {
 /// The outcome of an update whose object does not exist.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Missing {
-    /// 404.
+    /// The server responds with 404.
     NotFound,
     /// The update creates the object.
     Create,

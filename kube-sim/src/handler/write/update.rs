@@ -28,7 +28,7 @@ pub(super) struct Replacement {
 }
 
 impl WriteContext<'_> {
-    /// Defaulting and prepare for update, for an update from `old` to `new`.
+    /// Sets the defaults in `new` and prepares it to replace `old`.
     pub(super) fn prepare_update(
         &self,
         old: Arc<Stored>,
@@ -91,7 +91,7 @@ impl WriteContext<'_> {
         Err(SimError::invalid(&resource.group, &resource.kind, old.name(), &errors))
     }
 
-    /// The function of the strategy for a write to a subresource that changes a part of the object.
+    /// The strategy's [`CopySubresource`] for a write to [`WrittenPart::Other`]; `None` for other writes.
     fn copy_subresource(&self, part: WrittenPart) -> Option<CopySubresource> {
         self.resource().strategy.copy_subresource.filter(|_| part == WrittenPart::Other)
     }
