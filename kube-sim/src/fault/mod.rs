@@ -161,19 +161,19 @@ impl Rule {
     }
 
     /// Whether the conditions of the rule match a request.
-    fn matches(&self, about: &About<'_>) -> bool {
+    fn matches(&self, attributes: &RequestAttributes<'_>) -> bool {
         let same = |wanted: &Option<String>, have: &str| wanted.as_deref().is_none_or(|w| w == have);
-        same(&self.verb, about.verb)
-            && same(&self.resource, about.resource)
-            && same(&self.namespace, about.namespace)
-            && same(&self.name, about.name)
-            && same(&self.subresource, about.subresource)
+        same(&self.verb, attributes.verb)
+            && same(&self.resource, attributes.resource)
+            && same(&self.namespace, attributes.namespace)
+            && same(&self.name, attributes.name)
+            && same(&self.subresource, attributes.subresource)
     }
 }
 
 /// The attributes of a request that the conditions of rules compare.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct About<'a> {
+pub(crate) struct RequestAttributes<'a> {
     pub(crate) verb: &'a str,
     pub(crate) resource: &'a str,
     pub(crate) namespace: &'a str,
@@ -237,10 +237,10 @@ impl Faults {
     }
 
     /// The actions for a request, in the order of their rules.
-    pub(crate) fn actions_for(&self, about: &About<'_>) -> Vec<Action> {
+    pub(crate) fn actions_for(&self, attributes: &RequestAttributes<'_>) -> Vec<Action> {
         let mut rules = self.rules();
         let mut actions = Vec::new();
-        for entry in rules.entries.iter_mut().filter(|e| e.rule.matches(about)) {
+        for entry in rules.entries.iter_mut().filter(|e| e.rule.matches(attributes)) {
             entry.seen += 1;
             let acts = entry.seen > entry.rule.skip && entry.rule.times.is_none_or(|t| entry.hits < t);
             if acts {
@@ -260,8 +260,8 @@ mod tests {
     fn nth_applies_a_rule_to_one_matching_request() {
         let faults = Faults::default();
         let id = faults.add(Rule::new(Action::Hang).verb("list").resource("pods").nth(2));
-        let pods = About { verb: "list", resource: "pods", ..About::default() };
-        let nodes = About { verb: "list", resource: "nodes", ..About::default() };
+        let pods = RequestAttributes { verb: "list", resource: "pods", ..RequestAttributes::default() };
+        let nodes = RequestAttributes { verb: "list", resource: "nodes", ..RequestAttributes::default() };
         assert!(faults.actions_for(&nodes).is_empty());
         assert!(faults.actions_for(&pods).is_empty());
         assert_eq!(faults.actions_for(&pods), [Action::Hang]);

@@ -11,7 +11,7 @@ impl Custom {
     pub(crate) fn validate(&self, old: Option<&Value>, object: &Value) -> Verdict {
         let mut errors = schema::validate_update(&self.schema, old, object);
         let Some(rules) = &self.rules else { return Verdict { errors, warnings: Vec::new() } };
-        // The rules rely on the structure of the object.
+        // CEL rules can be evaluated only on an object that has the structure of the schema.
         if errors.iter().any(|error| blocks_rules(error.kind)) {
             let why = "some validation rules were not checked because the object was invalid; correct the existing errors to complete validation";
             errors.push(FieldError::invalid("", Value::Null, why));

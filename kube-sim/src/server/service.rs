@@ -17,7 +17,7 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use tokio::time::Instant;
 
 use super::body::{SimBody, gzip};
-use crate::fault::{About, Action, BodyFaults};
+use crate::fault::{Action, BodyFaults, RequestAttributes};
 use crate::handler::reply::{Content, Reply, Request};
 use crate::handler::target::Path;
 use crate::handler::{self, verb_of};
@@ -116,9 +116,9 @@ where
 }
 
 /// The attributes of a request that the conditions of fault rules compare.
-fn fault_attributes<'a>(verb: &'a str, path: Option<&'a Path>) -> About<'a> {
-    let Some(path) = path else { return About::default() };
-    About {
+fn fault_attributes<'a>(verb: &'a str, path: Option<&'a Path>) -> RequestAttributes<'a> {
+    let Some(path) = path else { return RequestAttributes::default() };
+    RequestAttributes {
         verb,
         resource: &path.resource,
         namespace: &path.namespace,

@@ -59,9 +59,9 @@ pub(crate) struct State {
     history: usize,
     /// Lists and new watches from before this version get 410, also for resources that have no table.
     compacted: u64,
-    next_watcher: u64,
-    /// [`Self::end_watches`] has ended all watches with a number below this one.
-    first_watcher: u64,
+    last_watch_id: u64,
+    /// [`Self::end_watches`] has ended all watches with an id below this one.
+    first_open_watch_id: u64,
     pub(crate) registry: Registry,
     pub(crate) clock: Clock,
     /// Whether the crate's `workload` module simulates a kubelet, which removes terminating pods. Otherwise, the server
@@ -82,8 +82,8 @@ impl State {
             bytes: 0,
             history: history.max(1),
             compacted: 0,
-            next_watcher: 0,
-            first_watcher: 0,
+            last_watch_id: 0,
+            first_open_watch_id: 0,
             registry: Registry::new(),
             clock,
             kubelet: false,
@@ -235,21 +235,21 @@ impl State {
 
     /// Allocates the id of a new watch.
     pub(crate) fn allocate_watch_id(&mut self) -> u64 {
-        self.next_watcher += 1;
-        self.next_watcher
+        self.last_watch_id += 1;
+        self.last_watch_id
     }
 
     /// Ends all open watches.
     pub(crate) fn end_watches(&mut self) {
-        self.first_watcher = self.next_watcher + 1;
+        self.first_open_watch_id = self.last_watch_id + 1;
         for table in self.tables.values_mut() {
             table.wake_all();
         }
     }
 
-    /// Whether [`Self::end_watches`] has ended the watch with this number.
+    /// Whether [`Self::end_watches`] has ended the watch with this id.
     pub(crate) fn is_watch_ended(&self, watcher: u64) -> bool {
-        watcher < self.first_watcher
+        watcher < self.first_open_watch_id
     }
 
     /// The number of open watches.

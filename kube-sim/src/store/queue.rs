@@ -51,7 +51,7 @@ pub(crate) struct Queue {
 }
 
 impl Queue {
-    /// Adds a key that is due at `at`, unless it is in the queue with an earlier time.
+    /// Adds a key that is due at `at`, unless it is in the queue with an earlier or equal time.
     pub(crate) fn add(&mut self, key: Key, at: Instant) {
         if let Some(position) = self.positions.get(&key) {
             if position.0 <= at {

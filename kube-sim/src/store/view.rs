@@ -24,7 +24,7 @@ impl State {
 }
 
 impl View<'_> {
-    /// The view of an earlier version. A version after that of this view is limited to it.
+    /// The view at `version`, or at the version of this view if `version` is later.
     pub(crate) fn at(self, version: u64) -> Self {
         Self { version: version.min(self.version), ..self }
     }

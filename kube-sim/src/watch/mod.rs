@@ -229,7 +229,7 @@ impl Watch {
         self.timer.as_mut().poll(cx).is_pending()
     }
 
-    /// The time at which the timer must wake the watch: `due`, a bookmark or the timeout.
+    /// The time at which the timer must wake the watch: the earliest of `due`, the next bookmark and the timeout.
     fn next_wake(&self, due: Option<Instant>) -> Instant {
         let mut wake = self.end;
         if self.bookmarks {
