@@ -47,7 +47,7 @@ pub(crate) fn custom_resource(input: &Input) -> TokenStream {
             }
         }
     });
-    let scope = if attrs.namespaced.is_some() {
+    let scope = if attrs.namespaced.as_ref().is_some_and(|flag| flag.value) {
         quote!(NamespaceResourceScope)
     } else {
         quote!(ClusterResourceScope)

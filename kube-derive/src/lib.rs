@@ -2,12 +2,15 @@
 // examples.
 #![cfg_attr(not(doctest), doc = include_str!("../README.md"))]
 //!
-//! Implementation: `input` parses, `validate` checks, `model` sets defaults, `expand` generates one impl per file, and
-//! `fallback` generates a minimal impl after errors. This crate must not depend on another crate of the workspace.
+//! Implementation of `CustomResource`: `input` parses, `validate` checks, `model` sets defaults, `expand` generates one
+//! impl per file, and `fallback` generates a minimal impl after errors. `inherit` is `Resource`, and `kube_schema` is
+//! `KubeSchema`. This crate must not depend on another crate of the workspace.
 
 mod expand;
 mod fallback;
+mod inherit;
 mod input;
+mod kube_schema;
 mod model;
 mod plural;
 mod validate;
@@ -43,4 +46,41 @@ pub fn derive_custom_resource(tokens: TokenStream) -> TokenStream {
             quote::quote!(#errors #fallback).into()
         }
     }
+}
+
+/// Implements `Resource` for a struct with the names, version and scope of another kind.
+///
+/// The struct has a field `metadata: ObjectMeta` and any other fields of the kind. `#[resource(inherit = Kind)]` names a
+/// type that implements `Resource`; `crates(kube_client = "..", k8s_openapi = "..")` are the paths of renamed crates. The
+/// [crate's front page](crate) has an example.
+///
+/// # Errors
+///
+/// A missing or unknown key, and a type without the field `metadata`, are compile errors.
+#[proc_macro_derive(Resource, attributes(resource))]
+pub fn derive_resource(tokens: TokenStream) -> TokenStream {
+    let input = parse_macro_input!(tokens as DeriveInput);
+    inherit::derive(&input).unwrap_or_else(syn::Error::into_compile_error).into()
+}
+
+/// Implements schemars' `JsonSchema` for a type, with validation rules and merge strategies of Kubernetes.
+///
+/// Use it instead of `#[derive(JsonSchema)]`; the attributes of serde and schemars have the same effect. `#[x_kube(..)]` on the
+/// type or on a field has these keys:
+///
+/// - `validation = ..`: a CEL rule on the value: a string, a pair of rule and message, or a `Rule`; `Rule`, `Message` and
+///   `Reason` need no import; repeatable.
+/// - `merge_strategy = ..`: how server-side apply merges a list, map or struct: a variant of `ListMerge`, `MapMerge` or
+///   `StructMerge`, which need no import.
+/// - `crates(..)`, on the type: paths of renamed crates, as in `#[kube(crates(..))]`.
+///
+/// The [crate's front page](crate) has an example.
+///
+/// # Errors
+///
+/// Unknown keys, unions and generic types are compile errors.
+#[proc_macro_derive(KubeSchema, attributes(x_kube, schemars, serde, validate, garde))]
+pub fn derive_kube_schema(tokens: TokenStream) -> TokenStream {
+    let input = parse_macro_input!(tokens as DeriveInput);
+    kube_schema::derive(input).unwrap_or_else(syn::Error::into_compile_error).into()
 }

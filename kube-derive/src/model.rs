@@ -106,7 +106,7 @@ impl Model {
             vis: input.vis,
             names,
             status: attrs.status,
-            no_spec: attrs.no_spec.is_some(),
+            no_spec: attrs.no_spec.is_some_and(|flag| flag.value),
             schema,
             description,
             version: Version {
@@ -141,7 +141,7 @@ impl Names {
             plural: text(&attrs.plural).unwrap_or_else(|| plural_of(&singular)),
             shortnames: list(&attrs.shortnames),
             categories: list(&attrs.categories),
-            namespaced: attrs.namespaced.is_some(),
+            namespaced: attrs.namespaced.as_ref().is_some_and(|flag| flag.value),
             kind,
             singular,
         }
@@ -153,8 +153,15 @@ impl Paths {
     /// other dependency.
     pub(crate) fn new(crates: Option<&Crates>) -> Self {
         let given = |pick: fn(&Crates) -> &Option<Path>| crates.and_then(|c| pick(c).as_ref());
-        let client = given(|c| &c.kube_client).map_or_else(|| quote!(::kube_client), |path| quote!(#path));
-        let support = quote!(#client::core::__private);
+        let core = given(|c| &c.core).map_or_else(
+            || {
+                let client = given(|c| &c.kube_client);
+                let client = client.map_or_else(|| quote!(::kube_client), |path| quote!(#path));
+                quote!(#client::core)
+            },
+            |path| quote!(#path),
+        );
+        let support = quote!(#core::__private);
         let or_reexport = |path: Option<&Path>, name: TokenStream| {
             path.map_or_else(|| quote!(#support::#name), |path| quote!(#path))
         };

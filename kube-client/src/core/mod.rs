@@ -14,6 +14,7 @@ pub mod duration;
 pub mod error_boundary;
 mod field_set;
 pub mod gvk;
+mod merge_strategy;
 pub mod metadata;
 mod null;
 pub mod object;
@@ -69,6 +70,7 @@ pub use error_boundary::DeserializeGuard;
 pub(crate) use field_set::FieldNode;
 pub use field_set::{FieldSet, ParseFieldPathError};
 pub use gvk::{GroupVersion, GroupVersionKind, GroupVersionResource, ParseGroupVersionError};
+pub use merge_strategy::{ListMerge, MapMerge, MergeStrategy, StructMerge};
 pub use metadata::{ListMeta, ObjectMeta, TypeMeta};
 #[cfg(feature = "client")]
 pub(crate) use null::null_as_default;

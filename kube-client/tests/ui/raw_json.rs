@@ -1,7 +1,10 @@
-//! `printcolumn` with raw JSON, which kube accepts and this crate does not support.
+//! JSON of a column without all required members, with an unknown member, and text that is not JSON.
 
 #[derive(kube_derive::CustomResource, Clone, Debug, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 #[kube(group = "example.com", version = "v1", kind = "Foo", printcolumn = r#"{"name":"A"}"#)]
+#[kube(printcolumn = r#"{"name":"A","type":"string","path":".spec.a"}"#)]
+#[kube(printcolumn = "name")]
+#[kube(printcolumn = r#"{"name":"A","type":"string","jsonPath":7}"#)]
 struct FooSpec {}
 
 fn main() {}

@@ -18,8 +18,8 @@ pub(crate) struct Attrs {
     pub(crate) plural: Option<LitStr>,
     pub(crate) singular: Option<LitStr>,
     pub(crate) root: Option<Ident>,
-    pub(crate) namespaced: Option<Ident>,
-    pub(crate) no_spec: Option<Ident>,
+    pub(crate) namespaced: Option<Flag>,
+    pub(crate) no_spec: Option<Flag>,
     pub(crate) status: Option<Type>,
     pub(crate) shortnames: Vec<LitStr>,
     pub(crate) categories: Vec<LitStr>,
@@ -37,6 +37,12 @@ pub(crate) struct Attrs {
     pub(crate) labels: Vec<Pair>,
     pub(crate) validations: Vec<Expr>,
     pub(crate) crates: Option<Crates>,
+}
+
+/// A key that is a flag: `key`, `key = true` or `key = false`.
+pub(crate) struct Flag {
+    pub(crate) key: Ident,
+    pub(crate) value: bool,
 }
 
 /// `deprecated`, or `deprecated = "what to use instead"`.
@@ -94,7 +100,7 @@ impl Attrs {
             "namespaced" => parse_flag(&mut self.namespaced, meta),
             "no_spec" => parse_flag(&mut self.no_spec, meta),
             "root" => parse_quoted_once(&mut self.root, meta, "the name of a struct"),
-            "status" => parse_quoted_once(&mut self.status, meta, "a type"),
+            "status" => parse_type(&mut self.status, meta),
             "shortname" => parse_repeated(&mut self.shortnames, meta),
             "category" => parse_repeated(&mut self.categories, meta),
             "selectable" => parse_repeated(&mut self.selectable, meta),
@@ -141,14 +147,22 @@ impl Attrs {
     }
 }
 
-/// Reads a key that takes no value.
-fn parse_flag(slot: &mut Option<Ident>, meta: &ParseNestedMeta<'_>) -> syn::Result<()> {
+/// Reads `key`, `key = true` or `key = false`.
+fn parse_flag(slot: &mut Option<Flag>, meta: &ParseNestedMeta<'_>) -> syn::Result<()> {
     reject_duplicate(slot.as_ref(), meta)?;
-    if meta.input.peek(Token![=]) {
-        return Err(meta.error(format!("`{0}` takes no value: write `{0}`, or leave it out", key_name(meta))));
-    }
-    *slot = Some(meta.path.require_ident()?.clone());
+    let value = if meta.input.peek(Token![=]) { meta.value()?.parse::<LitBool>()?.value } else { true };
+    *slot = Some(Flag { key: meta.path.require_ident()?.clone(), value });
     Ok(())
+}
+
+/// Reads a type, or a string literal that contains a type.
+fn parse_type(slot: &mut Option<Type>, meta: &ParseNestedMeta<'_>) -> syn::Result<()> {
+    let value = meta.input.fork();
+    value.parse::<Token![=]>()?;
+    if value.peek(LitStr) {
+        return parse_quoted_once(slot, meta, "a type");
+    }
+    parse_once(slot, meta)
 }
 
 /// Reads a value of a repeatable key.

@@ -1,10 +1,14 @@
-//! `printcolumn(name = .., type_ = .., json_path = .., ..)`: one column of `kubectl get`.
+//! `printcolumn(name = .., type_ = .., json_path = .., ..)`, or `printcolumn = "{..}"` with the JSON of the column as in
+//! a CRD: one column of `kubectl get`.
 //!
 //! This module must not validate the values: `validate` does.
 
 use syn::{Lit, LitInt, LitStr, Token, meta::ParseNestedMeta};
 
-use super::keys::{key_name, parse_once, reject_duplicate, required_value, unknown_key_error};
+use super::{
+    json::{JsonObject, required_member, set_text, unknown_member_error},
+    keys::{key_name, parse_once, reject_duplicate, required_value, unknown_key_error},
+};
 
 /// One additional printer column.
 pub(crate) struct Column {
@@ -19,13 +23,14 @@ pub(crate) struct Column {
 /// All keys of `printcolumn(..)`.
 const KNOWN_KEYS: &[&str] = &["name", "type_", "json_path", "description", "format", "priority"];
 
+/// All keys of the JSON of a column.
+const JSON_KEYS: &[&str] = &["name", "type", "jsonPath", "description", "format", "priority"];
+
 impl Column {
-    /// Parses the content of `printcolumn(..)`.
+    /// Parses `printcolumn(..)` or `printcolumn = "{..}"`.
     pub(super) fn parse(meta: &ParseNestedMeta<'_>) -> syn::Result<Self> {
         if meta.input.peek(Token![=]) {
-            return Err(meta.error(
-                "raw JSON is not supported: write `printcolumn(name = \"..\", type_ = \"..\", json_path = \"..\")`",
-            ));
+            return Self::parse_json(&meta.value()?.parse()?);
         }
         let (mut title, mut type_, mut json_path, mut description, mut format) =
             (None, None, None, None, None);
@@ -47,6 +52,39 @@ impl Column {
             name: required_value(title, meta, "name")?,
             type_: required_value(type_, meta, "type_")?,
             json_path: required_value(json_path, meta, "json_path")?,
+            description,
+            format,
+            priority,
+        })
+    }
+
+    /// Parses the JSON of a column.
+    fn parse_json(text: &LitStr) -> syn::Result<Self> {
+        let object = JsonObject::from_literal(
+            text,
+            r#"{"name": "Replicas", "type": "integer", "jsonPath": ".spec.replicas"}"#,
+        )?;
+        let (mut title, mut type_, mut json_path, mut description, mut format) =
+            (None, None, None, None, None);
+        let mut priority = None;
+        for (key, value) in object.0 {
+            match key.value().as_str() {
+                "name" => set_text(&mut title, &key, value)?,
+                "type" => set_text(&mut type_, &key, value)?,
+                "jsonPath" => set_text(&mut json_path, &key, value)?,
+                "description" => set_text(&mut description, &key, value)?,
+                "format" => set_text(&mut format, &key, value)?,
+                "priority" => match value {
+                    Lit::Int(number) => priority = Some(number),
+                    _ => return Err(syn::Error::new(value.span(), "`priority` needs an integer")),
+                },
+                _ => return Err(unknown_member_error(&key, JSON_KEYS)),
+            }
+        }
+        Ok(Self {
+            name: required_member(title, text, "name")?,
+            type_: required_member(type_, text, "type")?,
+            json_path: required_member(json_path, text, "jsonPath")?,
             description,
             format,
             priority,

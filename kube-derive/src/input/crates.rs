@@ -9,30 +9,31 @@ use super::keys::{key_name, reject_duplicate, unknown_key_error};
 /// Paths that replace the defaults.
 #[derive(Default)]
 pub(crate) struct Crates {
+    /// The path of `kube_client`, or of a crate with the same module `core`.
     pub(crate) kube_client: Option<Path>,
+    /// The path of `kube_client::core`.
+    pub(crate) core: Option<Path>,
     pub(crate) k8s_openapi: Option<Path>,
     pub(crate) schemars: Option<Path>,
     pub(crate) serde: Option<Path>,
 }
 
 /// All keys of `crates(..)`.
-const KNOWN_KEYS: &[&str] = &["kube_client", "k8s_openapi", "schemars", "serde"];
+const KNOWN_KEYS: &[&str] = &["kube_client", "kube", "kube_core", "k8s_openapi", "schemars", "serde"];
 
 impl Crates {
     /// Parses the content of `crates(..)`.
-    pub(super) fn parse(meta: &ParseNestedMeta<'_>) -> syn::Result<Self> {
+    pub(crate) fn parse(meta: &ParseNestedMeta<'_>) -> syn::Result<Self> {
         let mut crates = Self::default();
         meta.parse_nested_meta(|inner| {
             let slot = match key_name(&inner).as_str() {
-                "kube_client" => &mut crates.kube_client,
+                "kube_client" | "kube" => &mut crates.kube_client,
+                "kube_core" => &mut crates.core,
                 "k8s_openapi" => &mut crates.k8s_openapi,
                 "schemars" => &mut crates.schemars,
                 "serde" => &mut crates.serde,
-                "serde_json" => {
-                    return Err(inner.error("the generated code does not use `serde_json`: remove this"));
-                }
-                "kube" | "kube_core" => {
-                    return Err(inner.error("unknown crate: write `kube_client = \"path\"`"));
+                name @ ("serde_json" | "std") => {
+                    return Err(inner.error(format!("the generated code does not use `{name}`: remove this")));
                 }
                 _ => return Err(unknown_key_error(&inner, "crates(..)", KNOWN_KEYS)),
             };

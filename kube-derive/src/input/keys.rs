@@ -12,7 +12,7 @@ pub(super) fn parse_once<T: Parse>(slot: &mut Option<T>, meta: &ParseNestedMeta<
 }
 
 /// Fails if `slot` is already set.
-pub(super) fn reject_duplicate<T>(slot: Option<&T>, meta: &ParseNestedMeta<'_>) -> syn::Result<()> {
+pub(crate) fn reject_duplicate<T>(slot: Option<&T>, meta: &ParseNestedMeta<'_>) -> syn::Result<()> {
     if slot.is_some() {
         return Err(meta.error(format!("`{}` is given twice: keep one", key_name(meta))));
     }
@@ -20,7 +20,7 @@ pub(super) fn reject_duplicate<T>(slot: Option<&T>, meta: &ParseNestedMeta<'_>) 
 }
 
 /// The error for a key that the attribute `parent` does not support.
-pub(super) fn unknown_key_error(meta: &ParseNestedMeta<'_>, parent: &str, known: &[&str]) -> syn::Error {
+pub(crate) fn unknown_key_error(meta: &ParseNestedMeta<'_>, parent: &str, known: &[&str]) -> syn::Error {
     let name = key_name(meta);
     let hint = match nearest_key(&name, known) {
         Some(near) => format!("did you mean `{near}`?"),
@@ -30,7 +30,7 @@ pub(super) fn unknown_key_error(meta: &ParseNestedMeta<'_>, parent: &str, known:
 }
 
 /// The key, as written in the attribute.
-pub(super) fn key_name(meta: &ParseNestedMeta<'_>) -> String {
+pub(crate) fn key_name(meta: &ParseNestedMeta<'_>) -> String {
     meta.path.segments.iter().map(|s| s.ident.to_string()).collect::<Vec<_>>().join("::")
 }
 

@@ -7,6 +7,7 @@ mod attrs;
 mod column;
 mod crates;
 mod field;
+mod json;
 mod keys;
 mod pair;
 mod scale;
@@ -14,7 +15,15 @@ mod scale;
 use proc_macro2::Span;
 use syn::{Attribute, Data, DeriveInput, Expr, Fields, Ident, Lit, Visibility};
 
-pub(crate) use self::{attrs::Attrs, column::Column, crates::Crates, field::Field, pair::Pair, scale::Scale};
+pub(crate) use self::keys::{key_name, reject_duplicate, unknown_key_error};
+pub(crate) use self::{
+    attrs::{Attrs, Flag},
+    column::Column,
+    crates::Crates,
+    field::Field,
+    pair::Pair,
+    scale::Scale,
+};
 
 /// The parsed input of the macro.
 pub(crate) struct Input {

@@ -1,10 +1,13 @@
-//! `scale(..)`: the JSON paths of the scale subresource.
+//! `scale(..)`, or `scale = "{..}"` with the JSON as in a CRD: the JSON paths of the scale subresource.
 //!
 //! This module must not validate the paths: `validate` does.
 
 use syn::{LitStr, Token, meta::ParseNestedMeta};
 
-use super::keys::{key_name, parse_once, required_value, unknown_key_error};
+use super::{
+    json::{JsonObject, required_member, set_text, unknown_member_error},
+    keys::{key_name, parse_once, required_value, unknown_key_error},
+};
 
 /// The three paths of the scale subresource.
 pub(crate) struct Scale {
@@ -16,13 +19,14 @@ pub(crate) struct Scale {
 /// All keys of `scale(..)`.
 const KNOWN_KEYS: &[&str] = &["spec_replicas_path", "status_replicas_path", "label_selector_path"];
 
+/// All keys of the JSON.
+const JSON_KEYS: &[&str] = &["specReplicasPath", "statusReplicasPath", "labelSelectorPath"];
+
 impl Scale {
-    /// Parses the content of `scale(..)`.
+    /// Parses `scale(..)` or `scale = "{..}"`.
     pub(super) fn parse(meta: &ParseNestedMeta<'_>) -> syn::Result<Self> {
         if meta.input.peek(Token![=]) {
-            return Err(meta.error(
-                "raw JSON is not supported: write `scale(spec_replicas_path = \"..\", status_replicas_path = \"..\")`",
-            ));
+            return Self::parse_json(&meta.value()?.parse()?);
         }
         let (mut spec, mut status, mut selector) = (None, None, None);
         meta.parse_nested_meta(|inner| match key_name(&inner).as_str() {
@@ -34,6 +38,28 @@ impl Scale {
         Ok(Self {
             spec_replicas: required_value(spec, meta, "spec_replicas_path")?,
             status_replicas: required_value(status, meta, "status_replicas_path")?,
+            label_selector: selector,
+        })
+    }
+
+    /// Parses the JSON of the paths.
+    fn parse_json(text: &LitStr) -> syn::Result<Self> {
+        let object = JsonObject::from_literal(
+            text,
+            r#"{"specReplicasPath": ".spec.replicas", "statusReplicasPath": ".status.replicas"}"#,
+        )?;
+        let (mut spec, mut status, mut selector) = (None, None, None);
+        for (key, value) in object.0 {
+            match key.value().as_str() {
+                "specReplicasPath" => set_text(&mut spec, &key, value)?,
+                "statusReplicasPath" => set_text(&mut status, &key, value)?,
+                "labelSelectorPath" => set_text(&mut selector, &key, value)?,
+                _ => return Err(unknown_member_error(&key, JSON_KEYS)),
+            }
+        }
+        Ok(Self {
+            spec_replicas: required_member(spec, text, "specReplicasPath")?,
+            status_replicas: required_member(status, text, "statusReplicasPath")?,
             label_selector: selector,
         })
     }

@@ -8,7 +8,7 @@ mod paths;
 use proc_macro2::Span;
 use syn::{LitStr, Meta, Path};
 
-use crate::input::{Attrs, Column, Input, Pair, Shape, combine_error};
+use crate::input::{Attrs, Column, Flag, Input, Pair, Shape, combine_error};
 
 /// The collected errors.
 #[derive(Default)]
@@ -245,10 +245,10 @@ fn check_column(errors: &mut Errors, column: &Column) {
 /// Checks that a spec with `no_spec` is a struct, and that none of its fields has the name of a field that every object
 /// has, such as `metadata`.
 fn check_no_spec(errors: &mut Errors, input: &Input) {
-    let Some(flag) = &input.attrs.no_spec else { return };
+    let Some(Flag { key, .. }) = input.attrs.no_spec.as_ref().filter(|flag| flag.value) else { return };
     let Shape::Named(fields) = &input.shape else {
         errors.report(
-            flag.span(),
+            key.span(),
             "`no_spec` puts fields beside `metadata`, so it needs a struct with named fields",
         );
         return;

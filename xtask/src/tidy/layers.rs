@@ -65,6 +65,8 @@ pub(super) const CRATES: [(&str, &str); 4] = [
         model     input plural
         expand    model input
         fallback  input model
+        inherit   input model
+        kube_schema  input model
         ",
     ),
     (

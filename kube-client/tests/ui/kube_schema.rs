@@ -1,0 +1,23 @@
+//! Mistakes in `#[x_kube(..)]`, and types that `KubeSchema` does not support.
+
+#[derive(kube_derive::KubeSchema)]
+#[x_kube(validations = "self.a > 0")]
+struct Misspelt {
+    #[x_kube(merge_strategy = ListMerge::Set, merge_strategy = ListMerge::Atomic)]
+    a: Vec<u8>,
+    #[x_kube(crates(kube = "::kube"))]
+    b: u8,
+    #[x_kube(cel)]
+    c: u8,
+}
+
+#[derive(kube_derive::KubeSchema)]
+struct Generic<T>(T);
+
+#[derive(kube_derive::KubeSchema)]
+enum OnVariant {
+    #[x_kube(validation = "true")]
+    A,
+}
+
+fn main() {}

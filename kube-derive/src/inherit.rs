@@ -1,0 +1,109 @@
+//! `#[derive(Resource)]`: a type with the names, version and scope of another kind, such as a struct with the used fields of
+//! a `ConfigMap`.
+
+use proc_macro2::TokenStream;
+use quote::quote;
+use syn::{Data, DeriveInput, Fields, LitStr, Path, meta::ParseNestedMeta, spanned::Spanned};
+
+use crate::{
+    input::{Crates, combine_error, key_name, reject_duplicate, unknown_key_error},
+    model::Paths,
+};
+
+/// The content of `#[resource(..)]`.
+#[derive(Default)]
+struct Attrs {
+    /// The type whose names, version and scope the type inherits.
+    kind: Option<Path>,
+    crates: Option<Crates>,
+}
+
+/// All keys of `#[resource(..)]`.
+const KNOWN_KEYS: &[&str] = &["inherit", "crates"];
+
+impl Attrs {
+    fn parse_key(&mut self, meta: &ParseNestedMeta<'_>) -> syn::Result<()> {
+        match key_name(meta).as_str() {
+            "inherit" => {
+                reject_duplicate(self.kind.as_ref(), meta)?;
+                let value = meta.value()?;
+                let quoted = value.peek(LitStr);
+                self.kind = Some(if quoted { value.parse::<LitStr>()?.parse()? } else { value.parse()? });
+                Ok(())
+            }
+            "crates" => {
+                reject_duplicate(self.crates.as_ref(), meta)?;
+                self.crates = Some(Crates::parse(meta)?);
+                Ok(())
+            }
+            _ => Err(unknown_key_error(meta, "resource(..)", KNOWN_KEYS)),
+        }
+    }
+}
+
+/// Generates the impl of `Resource`.
+pub(crate) fn derive(input: &DeriveInput) -> syn::Result<TokenStream> {
+    let mut attrs = Attrs::default();
+    let mut error = None;
+    for attribute in input.attrs.iter().filter(|attribute| attribute.path().is_ident("resource")) {
+        if let Err(wrong) = attribute.parse_nested_meta(|meta| attrs.parse_key(&meta)) {
+            combine_error(&mut error, wrong);
+        }
+    }
+    if attrs.kind.is_none() && error.is_none() {
+        let message =
+            "`Resource` needs `#[resource(inherit = Kind)]` with the type of the kind, such as `ConfigMap`";
+        combine_error(&mut error, syn::Error::new(input.ident.span(), message));
+    }
+    if let Some(span) = span_without_metadata(input) {
+        combine_error(
+            &mut error,
+            syn::Error::new(span, "`Resource` needs a struct with the field `metadata: ObjectMeta`"),
+        );
+    }
+    match (attrs.kind, error) {
+        (Some(kind), None) => Ok(expand(input, &kind, &Paths::new(attrs.crates.as_ref()))),
+        (_, error) => Err(error.unwrap_or_else(|| syn::Error::new(input.ident.span(), "missing `inherit`"))),
+    }
+}
+
+/// Where to report that the type has no field `metadata`; `None` if it has one.
+fn span_without_metadata(input: &DeriveInput) -> Option<proc_macro2::Span> {
+    let Data::Struct(data) = &input.data else { return Some(input.ident.span()) };
+    let Fields::Named(fields) = &data.fields else { return Some(data.fields.span()) };
+    let found = fields.named.iter().filter_map(|field| field.ident.as_ref()).any(|name| name == "metadata");
+    (!found).then(|| input.ident.span())
+}
+
+fn expand(input: &DeriveInput, kind: &Path, paths: &Paths) -> TokenStream {
+    let Paths { support, k8s_openapi, .. } = paths;
+    let name = &input.ident;
+    let (impl_generics, type_generics, conditions) = input.generics.split_for_impl();
+    let inherited = quote!(<#kind as #support::Resource>);
+    let names = ["kind", "group", "version", "api_version", "plural"].map(|function| {
+        let function = proc_macro2::Ident::new(function, proc_macro2::Span::call_site());
+        quote! {
+            fn #function(dt: &Self::DynamicType) -> ::std::borrow::Cow<'_, str> {
+                #inherited::#function(dt)
+            }
+        }
+    });
+    let meta = quote!(#k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta);
+    quote! {
+        #[automatically_derived]
+        impl #impl_generics #support::Resource for #name #type_generics #conditions {
+            type DynamicType = #inherited::DynamicType;
+            type Scope = #inherited::Scope;
+
+            #(#names)*
+
+            fn meta(&self) -> &#meta {
+                &self.metadata
+            }
+
+            fn meta_mut(&mut self) -> &mut #meta {
+                &mut self.metadata
+            }
+        }
+    }
+}

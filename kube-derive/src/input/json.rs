@@ -1,0 +1,70 @@
+//! The JSON text of `printcolumn = "{..}"` and `scale = "{..}"`: one object whose values are literals.
+//!
+//! A JSON literal is also a Rust literal, except for the escapes `\/` and `\uXXXX` and for `null`.
+
+use syn::{
+    Ident, Lit, LitStr, Token, braced,
+    ext::IdentExt,
+    parse::{Parse, ParseStream},
+    punctuated::Punctuated,
+};
+
+/// The members of the object, in order. A member whose value is `null` is left out.
+pub(super) struct JsonObject(pub(super) Vec<(LitStr, Lit)>);
+
+/// A key and its value; `None` for `null`.
+struct Member(LitStr, Option<Lit>);
+
+impl Parse for JsonObject {
+    fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
+        let content;
+        braced!(content in input);
+        let members = Punctuated::<Member, Token![,]>::parse_terminated(&content)?;
+        Ok(Self(members.into_iter().filter_map(|Member(key, value)| Some((key, value?))).collect()))
+    }
+}
+
+impl Parse for Member {
+    fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
+        let key = input.parse()?;
+        input.parse::<Token![:]>()?;
+        if input.peek(Ident::peek_any) && input.fork().call(Ident::parse_any)? == "null" {
+            input.call(Ident::parse_any)?;
+            return Ok(Self(key, None));
+        }
+        Ok(Self(key, Some(input.parse()?)))
+    }
+}
+
+impl JsonObject {
+    /// Parses the text of a string literal. `example` is a valid text, for the error.
+    pub(super) fn from_literal(text: &LitStr, example: &str) -> syn::Result<Self> {
+        text.parse().map_err(|error| {
+            syn::Error::new(text.span(), format!("expected a JSON object such as {example}: {error}"))
+        })
+    }
+}
+
+/// Puts the text `value` of the member `key` into `slot`.
+pub(super) fn set_text(slot: &mut Option<LitStr>, key: &LitStr, value: Lit) -> syn::Result<()> {
+    match value {
+        Lit::Str(_) if slot.is_some() => {
+            Err(syn::Error::new(key.span(), format!("`{}` is given twice: keep one", key.value())))
+        }
+        Lit::Str(text) => {
+            *slot = Some(text);
+            Ok(())
+        }
+        _ => Err(syn::Error::new(value.span(), format!("`{}` needs a text", key.value()))),
+    }
+}
+
+/// The error for a member that the object does not have.
+pub(super) fn unknown_member_error(key: &LitStr, known: &[&str]) -> syn::Error {
+    syn::Error::new(key.span(), format!("unknown key `{}`: known are {}", key.value(), known.join(", ")))
+}
+
+/// The value of a required member.
+pub(super) fn required_member(slot: Option<LitStr>, object: &LitStr, key: &str) -> syn::Result<LitStr> {
+    slot.ok_or_else(|| syn::Error::new(object.span(), format!("the JSON object needs `\"{key}\"`")))
+}

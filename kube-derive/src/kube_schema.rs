@@ -1,0 +1,188 @@
+//! `#[derive(KubeSchema)]`: `JsonSchema` with the validation rules and merge strategies of `#[x_kube(..)]`.
+//!
+//! schemars reads a field's attributes only from its own derive. The macro therefore generates a private copy of the type
+//! that derives `JsonSchema`, with each rule and strategy as `#[schemars(transform = ..)]`, and an impl that returns the
+//! schema of the copy.
+
+use proc_macro2::TokenStream;
+use quote::{format_ident, quote};
+use syn::{
+    Attribute, Data, DeriveInput, Expr, Field, Meta, Token, Variant, meta::ParseNestedMeta, parse_quote,
+    punctuated::Punctuated,
+};
+
+use crate::{
+    input::{Crates, combine_error, key_name, reject_duplicate, unknown_key_error},
+    model::Paths,
+};
+
+/// The content of the `#[x_kube(..)]` attributes of a type or of a field.
+#[derive(Default)]
+struct Attrs {
+    validations: Vec<Expr>,
+    merge_strategy: Option<Expr>,
+    crates: Option<Crates>,
+}
+
+/// All keys of `#[x_kube(..)]`.
+const KNOWN_KEYS: &[&str] = &["validation", "merge_strategy", "crates"];
+
+/// The attributes that the copy keeps: those that the derive of schemars reads.
+const KEPT_ATTRIBUTES: &[&str] = &["serde", "schemars", "validate", "garde", "doc", "deprecated"];
+
+impl Attrs {
+    /// Takes the `#[x_kube(..)]` attributes out of `attributes`, and removes all that the copy must not have.
+    fn take(attributes: &mut Vec<Attribute>, error: &mut Option<syn::Error>) -> Self {
+        let mut attrs = Self::default();
+        for attribute in attributes.iter().filter(|attribute| attribute.path().is_ident("x_kube")) {
+            if let Err(wrong) = attribute.parse_nested_meta(|meta| attrs.parse_key(&meta)) {
+                combine_error(error, wrong);
+            }
+        }
+        attributes.retain(|attribute| KEPT_ATTRIBUTES.iter().any(|name| attribute.path().is_ident(name)));
+        attrs
+    }
+
+    fn parse_key(&mut self, meta: &ParseNestedMeta<'_>) -> syn::Result<()> {
+        match key_name(meta).as_str() {
+            "validation" => {
+                self.validations.push(meta.value()?.parse()?);
+                Ok(())
+            }
+            "merge_strategy" => {
+                reject_duplicate(self.merge_strategy.as_ref(), meta)?;
+                self.merge_strategy = Some(meta.value()?.parse()?);
+                Ok(())
+            }
+            "crates" => {
+                reject_duplicate(self.crates.as_ref(), meta)?;
+                self.crates = Some(Crates::parse(meta)?);
+                Ok(())
+            }
+            "cel" => Err(meta.error(
+                "`cel` (evaluating rules in the client) is not supported: remove it; the API server evaluates the rules",
+            )),
+            _ => Err(unknown_key_error(meta, "x_kube(..)", KNOWN_KEYS)),
+        }
+    }
+
+    /// The attributes that add the rules and the strategy to a schema.
+    fn transforms(&self, support: &TokenStream) -> impl Iterator<Item = Attribute> {
+        let rules = (!self.validations.is_empty()).then(|| {
+            let rules = &self.validations;
+            parse_quote! {
+                #[schemars(transform = {
+                    #[allow(unused_imports, reason = "a rule may be a plain string")]
+                    use #support::rules::*;
+                    #support::add_rules(::std::vec![#(#support::Rule::from(#rules)),*])
+                })]
+            }
+        });
+        let strategy = self.merge_strategy.as_ref().map(|strategy| {
+            parse_quote! {
+                #[schemars(transform = {
+                    #[allow(unused_imports, reason = "a strategy may have a path")]
+                    use #support::merge_strategies::*;
+                    #support::set_merge_strategy(#strategy)
+                })]
+            }
+        });
+        rules.into_iter().chain(strategy)
+    }
+}
+
+/// Generates the copy of the type and the impl of `JsonSchema`.
+pub(crate) fn derive(mut input: DeriveInput) -> syn::Result<TokenStream> {
+    let mut error = None;
+    if matches!(input.data, Data::Union(_)) {
+        let message = "`KubeSchema` needs a struct or an enum, not a union";
+        combine_error(&mut error, syn::Error::new(input.ident.span(), message));
+    }
+    if !input.generics.params.is_empty() {
+        let message = "`KubeSchema` does not support generics: derive `JsonSchema`, with rules as \
+            `#[schemars(extend(\"x-kubernetes-validations\" = [..]))]`";
+        combine_error(&mut error, syn::Error::new_spanned(&input.generics, message));
+    }
+    let has_default = has_serde_default(&input.attrs);
+    let own = Attrs::take(&mut input.attrs, &mut error);
+    let paths = Paths::new(own.crates.as_ref());
+    let Paths { support, schemars, .. } = &paths;
+    for field in fields_mut(&mut input.data, &mut error) {
+        let attrs = Attrs::take(&mut field.attrs, &mut error);
+        if attrs.crates.is_some() {
+            let message = "`crates` belongs to the type: write `#[x_kube(crates(..))]` above the type";
+            combine_error(&mut error, syn::Error::new_spanned(&field.ident, message));
+        }
+        field.attrs.extend(attrs.transforms(support));
+    }
+    if let Some(error) = error {
+        return Err(error);
+    }
+    let name = input.ident.clone();
+    let copy = format_ident!("Schema{name}");
+    let schemars_path = schemars.to_string().replace(' ', "");
+    input.ident = copy.clone();
+    input.vis = syn::Visibility::Inherited;
+    input.attrs.extend(own.transforms(support));
+    input.attrs.push(parse_quote!(#[schemars(crate = #schemars_path)]));
+    if has_default {
+        // The copy has no `Default`. The fields of the type and of the copy are the same.
+        let default = format!("<{name} as ::core::default::Default>::default");
+        input.attrs.push(parse_quote!(#[schemars(default = #default)]));
+    }
+    let text = name.to_string();
+    Ok(quote! {
+        const _: () = {
+            #[derive(#schemars::JsonSchema)]
+            #[allow(dead_code, reason = "only the schema of this type is used")]
+            #input
+
+            #[automatically_derived]
+            impl #schemars::JsonSchema for #name {
+                fn schema_name() -> ::std::borrow::Cow<'static, str> {
+                    ::std::borrow::Cow::Borrowed(#text)
+                }
+
+                fn schema_id() -> ::std::borrow::Cow<'static, str> {
+                    ::std::borrow::Cow::Borrowed(::core::concat!(::core::module_path!(), "::", #text))
+                }
+
+                fn inline_schema() -> bool {
+                    <#copy as #schemars::JsonSchema>::inline_schema()
+                }
+
+                fn json_schema(generator: &mut #schemars::SchemaGenerator) -> #schemars::Schema {
+                    <#copy as #schemars::JsonSchema>::json_schema(generator)
+                }
+            }
+        };
+    })
+}
+
+/// All fields, also those of variants. Removes the attributes of variants that the copy must not have.
+fn fields_mut<'a>(data: &'a mut Data, error: &mut Option<syn::Error>) -> Vec<&'a mut Field> {
+    match data {
+        Data::Struct(data) => data.fields.iter_mut().collect(),
+        Data::Enum(data) => {
+            let mut fields = Vec::new();
+            for Variant { attrs, fields: own, ident, .. } in &mut data.variants {
+                if attrs.iter().any(|attribute| attribute.path().is_ident("x_kube")) {
+                    let message = "`x_kube` belongs to a type or a field, not to a variant";
+                    combine_error(error, syn::Error::new(ident.span(), message));
+                }
+                attrs.retain(|attribute| KEPT_ATTRIBUTES.iter().any(|name| attribute.path().is_ident(name)));
+                fields.extend(own.iter_mut());
+            }
+            fields
+        }
+        Data::Union(_) => Vec::new(),
+    }
+}
+
+/// Whether the type has `#[serde(default)]` without a path.
+fn has_serde_default(attributes: &[Attribute]) -> bool {
+    let lists = attributes.iter().filter(|a| a.path().is_ident("serde") || a.path().is_ident("schemars"));
+    let mut keys =
+        lists.filter_map(|a| a.parse_args_with(Punctuated::<Meta, Token![,]>::parse_terminated).ok());
+    keys.any(|keys| keys.iter().any(|key| matches!(key, Meta::Path(path) if path.is_ident("default"))))
+}
