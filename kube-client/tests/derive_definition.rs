@@ -190,8 +190,8 @@ enum WithKeptFields {
 }
 
 #[derive(CustomResource, Clone, Debug, Serialize, Deserialize, JsonSchema)]
-#[kube(group = "example.com", version = "v1", kind = "Opened")]
-struct OpenedSpec {
+#[kube(group = "example.com", version = "v1", kind = "Pruned")]
+struct PrunedSpec {
     size: u8,
     sources: Vec<WithPrunedFields>,
     by_name: BTreeMap<String, WithPrunedFields>,
@@ -201,7 +201,7 @@ struct OpenedSpec {
 #[test]
 fn fields_that_a_type_keeps_and_the_server_prunes_are_reported() {
     let what = "the type preserves fields that the schema does not have, and the server prunes them";
-    let error = Opened::try_crd().map(drop).unwrap_err();
+    let error = Pruned::try_crd().map(drop).unwrap_err();
     let found: Vec<_> = error.problems().iter().filter(|problem| problem.what == what).collect();
     let paths: Vec<_> = found.iter().map(|problem| problem.path.as_str()).collect();
     assert_eq!(paths, [".spec.by_name[*]", ".spec.sources[*]"]);

@@ -77,8 +77,8 @@ const ATTEMPTS: usize = 5;
 /// The pause before the second attempt. It doubles before each further one.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 
-/// Runs `attempt` again while it fails with a conflict (409): five attempts, with pauses from 10 ms to 80 ms and a random
-/// share of up to half of that.
+/// Runs `attempt` up to five times, while it fails with a conflict (409). The pause after the first failure is 10 ms,
+/// and doubles after each further one. Each pause is extended by a random time of up to half its length.
 ///
 /// Each attempt must read the object again: the resource version of the failed write stays outdated.
 ///

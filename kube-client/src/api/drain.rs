@@ -115,7 +115,7 @@ pub enum DrainObstacle {
     DaemonSet,
     /// The pod has an `emptyDir` volume: see [`DrainParams::delete_empty_dir_data`].
     EmptyDir,
-    /// The pod has no controller, or that of a daemon set which no longer exists: see [`DrainParams::force`].
+    /// The pod has no controller, or its controller is a daemon set that no longer exists: see [`DrainParams::force`].
     Unmanaged,
 }
 
@@ -136,9 +136,9 @@ fn list_obstacles(obstacles: &[(PodName, DrainObstacle)]) -> String {
 
 /// Cordons a node, evicts its pods, and waits until they are deleted, as `kubectl drain` does.
 ///
-/// An eviction that a `PodDisruptionBudget` forbids is repeated every five seconds, and so is one in a namespace that is
-/// being deleted. Mirror pods stay, and so do the pods of daemon sets with [`DrainParams::ignore_daemon_sets`]; without it,
-/// they are obstacles.
+/// While a `PodDisruptionBudget` forbids an eviction, or the namespace of the pod is being deleted, this function
+/// repeats the eviction every five seconds. Mirror pods stay on the node. Pods of daemon sets stay if
+/// [`DrainParams::ignore_daemon_sets`] is set; otherwise they are a [`DrainObstacle`].
 ///
 /// ```
 /// use kube_client::{Client, api::{DrainParams, drain}};
@@ -185,7 +185,7 @@ struct Drain<'a> {
     params: &'a DrainParams,
 }
 
-/// What happens to a pod.
+/// Whether a drain evicts a pod, keeps it on the node, or fails because of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Decision {
     Evict,

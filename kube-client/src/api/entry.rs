@@ -8,7 +8,8 @@ use std::fmt;
 use thiserror::Error as ThisError;
 
 impl<K: Resource + DeserializeOwned> Api<K> {
-    /// Reads an object for a change, as an [`Entry`] that also exists if the object does not.
+    /// Reads an object, which the program can change and write back. If no object has this name, the [`Entry`] is
+    /// [`Vacant`](Entry::Vacant).
     ///
     /// ```
     /// use k8s_openapi::api::core::v1::ConfigMap;
@@ -41,7 +42,7 @@ impl<K: Resource + DeserializeOwned> Api<K> {
     }
 }
 
-/// An object that exists or does not; see [`Api::entry`].
+/// The result of [`Api::entry`]: the object of this name, or a place to create it.
 #[derive(Debug)]
 pub enum Entry<'a, K> {
     /// The object exists.
@@ -59,7 +60,7 @@ impl<'a, K> Entry<'a, K> {
         }
     }
 
-    /// The object, if it exists, for a change that [`OccupiedEntry::commit`] writes.
+    /// The object, mutable, if it exists. [`OccupiedEntry::commit`] writes the changes.
     pub fn get_mut(&mut self) -> Option<&mut K> {
         match self {
             Self::Occupied(entry) => Some(entry.get_mut()),
@@ -108,7 +109,7 @@ impl<K> OccupiedEntry<'_, K> {
         &self.object
     }
 
-    /// The object, for a change that [`commit`](Self::commit) writes.
+    /// The object, mutable. [`commit`](Self::commit) writes the changes.
     pub fn get_mut(&mut self) -> &mut K {
         if self.pending == PendingWrite::None {
             self.pending = PendingWrite::Replace;
@@ -123,7 +124,7 @@ impl<K> OccupiedEntry<'_, K> {
         self
     }
 
-    /// The object, without writing its changes.
+    /// Returns the object, and does not write its changes.
     pub fn into_object(self) -> K {
         self.object
     }
@@ -202,7 +203,7 @@ impl<K: fmt::Debug> fmt::Debug for OccupiedEntry<'_, K> {
 #[derive(Debug, ThisError)]
 #[non_exhaustive]
 pub enum CommitError {
-    /// The object is not the one of the entry. No request was sent.
+    /// The name or namespace of the object does not fit the entry. No request was sent.
     #[error("cannot write the object of an entry")]
     Validate(#[from] CommitValidationError),
     /// The write failed.
@@ -210,7 +211,7 @@ pub enum CommitError {
     Save(#[source] Error),
 }
 
-/// Why an object is not the one of its entry.
+/// Why the name or namespace of an object does not fit its entry.
 #[derive(Debug, Clone, PartialEq, Eq, ThisError)]
 #[non_exhaustive]
 pub enum CommitValidationError {
@@ -256,7 +257,7 @@ impl fmt::Display for DisplayNamespace<'_> {
     }
 }
 
-/// An object that does not exist.
+/// A name without an object: [`insert`](VacantEntry::insert) supplies the object to create.
 #[derive(Debug)]
 pub struct VacantEntry<'a, K> {
     api: &'a Api<K>,

@@ -8,7 +8,9 @@ use std::collections::hash_map::{Entry, RandomState};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::BuildHasher;
 
-/// The verdict of a filter on the metadata of an object.
+/// The verdict of a filter on the metadata of an object: see
+/// [`ListStream::filter_before_decode`](super::ListStream::filter_before_decode) and
+/// [`EventStream::filter_before_decode`](super::EventStream::filter_before_decode).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     /// The object is decoded and the stream emits it.

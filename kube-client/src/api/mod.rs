@@ -80,7 +80,7 @@ pub struct Api<K> {
     client: Client,
     request: Request,
     namespace: Option<String>,
-    /// Whether discovery reported the kind as cluster-scoped, so that it cannot be constrained to a namespace.
+    /// Whether discovery reported the kind as cluster-scoped. If so, [`constrain`](Api::constrain) has no effect.
     is_cluster_scoped: bool,
     /// The kind, for error texts.
     kind: String,

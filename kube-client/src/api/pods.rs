@@ -1,4 +1,4 @@
-//! The subresources of pods without a connection to a process: logs, eviction, ephemeral containers and resize.
+//! The subresources of pods, except exec, attach and port forwarding: logs, eviction, ephemeral containers and resize.
 
 use super::{Api, EvictParams, LogParams, Patch, PatchParams, PostParams};
 #[cfg(doc)]
@@ -33,9 +33,10 @@ impl<K: Log> Api<K> {
     /// # Errors
     ///
     /// [`Error::is_not_found`](crate::Error::is_not_found) if the pod does not exist,
-    /// [`Error::is_bad_request`](crate::Error::is_bad_request) if the container does not exist, has not started, or has
-    /// to be named. [`Error::Decode`] if the logs are larger than `Config::max_object_bytes`; for such logs, use
-    /// [`log_stream`](Api::log_stream), or set [`LogParams::tail_lines`] or [`LogParams::limit_bytes`].
+    /// [`Error::is_bad_request`](crate::Error::is_bad_request) if the container does not exist or has not started, or
+    /// if the pod has several containers and [`LogParams::container`] names none. [`Error::Decode`] if the logs are
+    /// larger than `Config::max_object_bytes`; for such logs, use [`log_stream`](Api::log_stream), or set
+    /// [`LogParams::tail_lines`] or [`LogParams::limit_bytes`].
     ///
     /// # Cancel safety
     ///
@@ -48,11 +49,11 @@ impl<K: Log> Api<K> {
         })
     }
 
-    /// Reads the logs of a container as a stream of bytes, which arrive as the container writes them with
-    /// [`LogParams::follow`].
+    /// Reads the logs of a container as a stream of bytes. With [`LogParams::follow`], the stream stays open and emits
+    /// new output of the container.
     ///
-    /// The stream has no size limit, and with `follow` no limit on pauses. Dropping it ends the request. Reads wait
-    /// while the program does not read (back-pressure).
+    /// The stream has no size limit. With `follow`, a pause in the output may have any length. Dropping the stream ends
+    /// the request. The client reads from the connection only while the program polls the stream (back-pressure).
     ///
     /// ```
     /// use futures::{AsyncBufReadExt, TryStreamExt};

@@ -105,7 +105,7 @@ pub struct EventStream<K> {
 }
 
 impl<K: DeserializeOwned + Send + 'static> EventStream<K> {
-    /// Sends the request of a watch, for which the server was asked to keep the watch open for `timeout`.
+    /// Sends the request of a watch. `timeout` is the time after which the request asks the server to end the watch.
     async fn open(
         client: &Client,
         request: http::Request<Vec<u8>>,

@@ -250,7 +250,7 @@ pub enum PatchType {
     JsonPatch,
 }
 
-/// Whether the status has no field that is worth sending.
+/// Whether all fields of the status have their default values, so that the response omits the status.
 fn is_unset(status: &Status) -> bool {
     *status == Status::default()
 }

@@ -1,4 +1,5 @@
-//! The `CustomResourceDefinition` of a derived kind, and the merge of the definitions of several versions.
+//! The `CustomResourceDefinition` of a kind with `#[derive(CustomResource)]`, and the merge of the definitions of
+//! several versions.
 //!
 //! This module must not send requests: programs install a definition with `Api<CustomResourceDefinition>`.
 
@@ -73,7 +74,7 @@ pub enum MergeError {
     },
 }
 
-/// The items of this module, under kube's path.
+/// The items of this module, at their path in the `kube` crate.
 pub mod v1 {
     pub use super::{CustomResourceExt, MergeError, merge_crds};
 }

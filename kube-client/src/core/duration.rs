@@ -115,9 +115,10 @@ fn unit_nanos(unit: &str) -> Result<u64, ParseError> {
     })
 }
 
-/// The nanoseconds of the decimal `number` of units of `unit` nanoseconds. A fraction of a nanosecond is dropped.
+/// Parses the decimal `number` and multiplies it by `unit`, the nanoseconds in one unit. Drops a fraction of a
+/// nanosecond.
 fn parse_number(number: &str, unit: u64) -> Result<i64, ParseError> {
-    // Only checks the form: the value of a float is not exact.
+    // Only checks that `number` is a decimal number. The code below computes the value, because a float is not exact.
     number.parse::<f64>()?;
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
     let whole: u64 = if whole.is_empty() { 0 } else { whole.parse().map_err(|_| ParseError::TooLong)? };
@@ -155,7 +156,8 @@ impl fmt::Display for Duration {
     }
 }
 
-/// Writes `nanos` as a decimal number of `unit` nanoseconds, a power of ten, without trailing zeros.
+/// Writes `nanos / unit` as a decimal number without trailing zeros, and then `name`, the name of the unit. `unit` is
+/// a power of ten.
 fn write_decimal(f: &mut fmt::Formatter<'_>, nanos: u64, unit: u64, name: &str) -> fmt::Result {
     write!(f, "{}", nanos / unit)?;
     let fraction = nanos % unit;

@@ -1,11 +1,11 @@
-//! `DeserializeGuard`: an object that may not decode, with its metadata.
+//! `DeserializeGuard`: an object, or its metadata and the error if the object does not decode.
 
 use super::{ObjectMeta, PartialObjectMeta, Representation, Resource, TypeMeta, redact_decode_error};
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use std::borrow::Cow;
 use thiserror::Error;
 
-/// An object of type `K`, or the reason why it does not decode, with its metadata.
+/// An object of type `K`. If the object does not decode as a `K`: its metadata, and the error of the decoder.
 ///
 /// Lists and watches already report an undecodable object as an error that names it, and continue
 /// ([`UndecodableObject`](super::UndecodableObject)). A guard keeps such objects in stores and controllers: a reconciler

@@ -35,29 +35,29 @@ mod undecodable_object;
 pub mod version;
 mod watch_event;
 
-/// [`DynamicObject`] and its parts, under kube's path.
+/// [`DynamicObject`] and related types, at their path in the `kube` crate.
 pub mod dynamic {
     pub use super::object::{ApiResource, DynamicObject, ParseDynamicObjectError};
     pub use super::resource::DynamicResourceScope;
 }
 
-/// Label selectors, under kube's path.
+/// Label selectors, at their path in the `kube` crate.
 pub mod labels {
     pub use super::selector::{Expression, ParseExpressionError, Selector, SelectorExt};
 }
 
-/// Parameters of subresources, under kube's path.
+/// Parameters of subresources, at their path in the `kube` crate.
 pub mod subresource {
     pub use super::params::{EvictParams, LogParams};
     pub use k8s_openapi::api::autoscaling::v1::{Scale, ScaleSpec, ScaleStatus};
 }
 
-/// [`Restart`], under kube's path.
+/// [`Restart`], at its path in the `kube` crate.
 pub mod util {
     pub use super::restart::Restart;
 }
 
-/// [`WatchEvent`] and its parts, under kube's path.
+/// [`WatchEvent`] and its parts, at their path in the `kube` crate.
 pub mod watch {
     pub use super::watch_event::{Bookmark, BookmarkMeta, WatchEvent};
 }

@@ -14,7 +14,7 @@ use thiserror::Error;
 
 /// The number of decimal places of a quantity.
 const SCALE: i32 = 9;
-/// The billionths in one.
+/// The number 1, in billionths.
 const ONE: i128 = 1_000_000_000;
 /// The largest quantity with a binary suffix, in billionths. Kubernetes replaces larger ones by this one.
 const MAX_BINARY: i128 = i64::MAX as i128 * ONE;
@@ -29,9 +29,9 @@ pub struct ParseQuantityError(pub String);
 
 /// The number of a quantity such as `500m` or `1.5Gi`, for arithmetic and comparison.
 ///
-/// As in `resource.Quantity`, a number has nine decimal places, and further places are rounded up (away from zero).
-/// Numbers of more than about 29 digits are refused, and one with a binary suffix is at most 2⁶³ − 1. Sums and differences
-/// are exact; beyond about 1.7 × 10²⁹ they saturate.
+/// As in Go's `resource.Quantity`, a number has nine decimal places, and further places are rounded up (away from
+/// zero). Numbers of more than about 29 digits are refused. A number with a binary suffix that exceeds 2⁶³ − 1 becomes
+/// 2⁶³ − 1. Sums and differences are exact; beyond about 1.7 × 10²⁹ they saturate.
 ///
 /// [`Display`](fmt::Display) writes the canonical form, as API servers do. A sum has the format of its left operand,
 /// unless that is zero.
@@ -135,7 +135,7 @@ fn parse(text: &str) -> Option<ParsedQuantity> {
     let places = i32::try_from(fraction.len()).ok()?;
     let magnitude = scale(digits.checked_mul(factor)?, exponent.checked_add(SCALE)?.checked_sub(places)?)?;
     let (magnitude, format) = match format {
-        // As in Go: only binary quantities have a maximum, and a fraction has no binary form.
+        // As in Go: a number below one has the decimal format, and only binary quantities have a maximum.
         Format::BinarySi if (1..ONE).contains(&magnitude) => (magnitude, Format::DecimalSi),
         Format::BinarySi => (magnitude.min(MAX_BINARY), format),
         _ => (magnitude, format),
@@ -195,8 +195,8 @@ impl fmt::Display for ParsedQuantity {
     }
 }
 
-/// The number and the exponent of the canonical decimal form: the largest exponent that is a multiple of three and at
-/// most `max_exponent`, with an integer number.
+/// The number and the exponent of the canonical decimal form. The exponent is the largest multiple of three up to
+/// `max_exponent` with which the number is an integer.
 fn without_trailing_zeros(billionths: i128, max_exponent: i32) -> (i128, i32) {
     if billionths == 0 {
         return (0, 0);

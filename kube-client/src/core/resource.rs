@@ -28,7 +28,7 @@ impl ClusterScope for DynamicResourceScope {}
 const ESCAPED_IN_NAMESPACE: &percent_encoding::AsciiSet =
     &percent_encoding::CONTROLS.add(b'/').add(b'%').add(b'?').add(b'#').add(b' ');
 
-/// The path of the collection `plural` below the path `version` of a group version.
+/// The URL path of the collection `plural`. `version` is the path of its group version, such as `/apis/apps/v1`.
 pub(crate) fn namespaced_path(version: &str, namespace: Option<&str>, plural: &str) -> String {
     match namespace {
         Some(ns) => {

@@ -1,10 +1,11 @@
-//! `Restart`: the workloads whose pods a change of the pod template replaces.
+//! `Restart`: the kinds of workloads that have a pod template.
 
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet};
 
-/// Workloads with a pod template, which `Api::restart` can change.
+/// Kinds of workloads that `Api::restart` can restart: it changes their pod template.
 ///
-/// The pods of a replica set without a deployment are only replaced when they are deleted.
+/// A replica set without a deployment does not replace its existing pods: only pods that it creates later have the
+/// changed template.
 pub trait Restart {}
 
 impl Restart for DaemonSet {}

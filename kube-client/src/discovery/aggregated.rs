@@ -6,7 +6,7 @@
 use serde_json::Value;
 
 use super::{
-    apigroup::{ApiGroup, Endpoint, VersionData},
+    apigroup::{ApiGroup, ServedResource, VersionData},
     failure::{GroupFailure, display_name},
     json::{elements, is_segment, string_or_empty},
 };
@@ -63,25 +63,25 @@ fn parse_version(group: &str, entry: &Value, failures: &mut Vec<GroupFailure>) -
             return None;
         }
     };
-    let mut endpoints: Vec<Endpoint> = Vec::new();
+    let mut served_resources: Vec<ServedResource> = Vec::new();
     for resource in resources {
-        match parse_endpoint(group, version, resource, &mut invalid) {
-            Ok(Some(endpoint)) => endpoints.push(endpoint),
+        match parse_resource(group, version, resource, &mut invalid) {
+            Ok(Some(served)) => served_resources.push(served),
             Ok(None) => {}
             Err(what) => invalid(what),
         }
     }
-    Some(VersionData { version: version.to_owned(), endpoints })
+    Some(VersionData { version: version.to_owned(), served_resources })
 }
 
 /// Reads a resource. Returns `None` for a resource that exists only as the parent of its subresources; such a resource
 /// has no kind.
-fn parse_endpoint(
+fn parse_resource(
     group: &str,
     version: &str,
     entry: &Value,
     invalid: &mut impl FnMut(String),
-) -> Result<Option<Endpoint>, String> {
+) -> Result<Option<ServedResource>, String> {
     let mut entry = entry.clone();
     let subresources = entry.as_object_mut().and_then(|fields| fields.remove("subresources"));
     let found: APIResourceDiscovery =
@@ -100,16 +100,17 @@ fn parse_endpoint(
         other => return Err(format!("{plural} has the scope {:?}", other.unwrap_or_default())),
     };
     let gvk = GroupVersionKind::gvk(group, version, &kind);
-    let mut endpoint = Endpoint::new(ApiResource::from_gvk_with_plural(&gvk, &plural), scope, found.verbs);
-    endpoint.singular = found.singular_resource.unwrap_or_default();
-    endpoint.short_names = found.short_names;
-    endpoint.categories = found.categories;
+    let mut served =
+        ServedResource::new(ApiResource::from_gvk_with_plural(&gvk, &plural), scope, found.verbs);
+    served.singular = found.singular_resource.unwrap_or_default();
+    served.short_names = found.short_names;
+    served.categories = found.categories;
     match elements(subresources.as_ref().unwrap_or(&Value::Null)) {
         Ok(entries) => {
             for entry in entries {
                 match parse_subresource(group, version, scope, entry) {
-                    Ok(Endpoint { resource, capabilities, .. }) => {
-                        endpoint.capabilities.subresources.push((resource, capabilities));
+                    Ok(ServedResource { resource, capabilities, .. }) => {
+                        served.capabilities.subresources.push((resource, capabilities));
                     }
                     Err(what) => invalid(format!("{plural}: {what}")),
                 }
@@ -117,11 +118,16 @@ fn parse_endpoint(
         }
         Err(what) => invalid(format!("{plural}: `subresources` {what}")),
     }
-    Ok(Some(endpoint))
+    Ok(Some(served))
 }
 
 /// Reads a subresource.
-fn parse_subresource(group: &str, version: &str, scope: Scope, entry: &Value) -> Result<Endpoint, String> {
+fn parse_subresource(
+    group: &str,
+    version: &str,
+    scope: Scope,
+    entry: &Value,
+) -> Result<ServedResource, String> {
     let found: APISubresourceDiscovery = serde_json::from_value(entry.clone())
         .map_err(|error| format!("a subresource does not decode: {error}"))?;
     let ResponseKind { group: own_group, version: own_version, kind } =
@@ -130,7 +136,7 @@ fn parse_subresource(group: &str, version: &str, scope: Scope, entry: &Value) ->
     // The name may contain slashes: `proxy/metrics`.
     let name = found.subresource.filter(|name| name.split('/').all(is_segment));
     let name = name.ok_or("a subresource has no usable name")?;
-    Ok(Endpoint::new(ApiResource::from_gvk_with_plural(&gvk, &name), scope, found.verbs))
+    Ok(ServedResource::new(ApiResource::from_gvk_with_plural(&gvk, &name), scope, found.verbs))
 }
 
 /// The kind of a subresource. An entry without a version has the group and version of the document. An empty group

@@ -9,7 +9,7 @@ use crate::core::{
 
 /// A resource that the server serves, with its names and capabilities.
 #[derive(Debug, Clone)]
-pub(super) struct Endpoint {
+pub(super) struct ServedResource {
     pub(super) resource: ApiResource,
     pub(super) capabilities: ApiCapabilities,
     pub(super) singular: String,
@@ -17,7 +17,7 @@ pub(super) struct Endpoint {
     pub(super) categories: Vec<String>,
 }
 
-impl Endpoint {
+impl ServedResource {
     /// The resource and its capabilities.
     pub(super) fn resource_and_capabilities(&self) -> (ApiResource, ApiCapabilities) {
         (self.resource.clone(), self.capabilities.clone())
@@ -40,7 +40,7 @@ impl Endpoint {
 #[derive(Debug, Clone)]
 pub(super) struct VersionData {
     pub(super) version: String,
-    pub(super) endpoints: Vec<Endpoint>,
+    pub(super) served_resources: Vec<ServedResource>,
 }
 
 /// The versions and resources of an API group, as [`Discovery`](super::Discovery) and
@@ -113,7 +113,7 @@ impl ApiGroup {
 
     /// The resources of a version, in the order of the server. Empty if there is no such version.
     pub fn versioned_resources(&self, ver: &str) -> Vec<(ApiResource, ApiCapabilities)> {
-        self.endpoints(ver).map(Endpoint::resource_and_capabilities).collect()
+        self.served_resources(ver).map(ServedResource::resource_and_capabilities).collect()
     }
 
     /// The resources of [`preferred_version_or_latest`](Self::preferred_version_or_latest).
@@ -127,31 +127,32 @@ impl ApiGroup {
     /// Each resource in the most stable version that has it.
     pub fn resources_by_stability(&self) -> Vec<(ApiResource, ApiCapabilities)> {
         let mut seen = HashSet::new();
-        let endpoints = self.versions.iter().flat_map(|data| &data.endpoints);
-        let first = endpoints.filter(|e| seen.insert((&e.resource.kind, &e.resource.plural)));
-        first.map(Endpoint::resource_and_capabilities).collect()
+        let served_resources = self.versions.iter().flat_map(|data| &data.served_resources);
+        let first = served_resources.filter(|e| seen.insert((&e.resource.kind, &e.resource.plural)));
+        first.map(ServedResource::resource_and_capabilities).collect()
     }
 
     /// The resource of a kind in [`preferred_version_or_latest`](Self::preferred_version_or_latest).
     pub fn recommended_kind(&self, kind: &str) -> Option<(ApiResource, ApiCapabilities)> {
-        self.find_kind(self.preferred_version_or_latest(), kind).map(Endpoint::resource_and_capabilities)
+        self.find_kind(self.preferred_version_or_latest(), kind)
+            .map(ServedResource::resource_and_capabilities)
     }
 
     /// The first resource of a kind in a version.
-    pub(super) fn find_kind(&self, version: &str, kind: &str) -> Option<&Endpoint> {
-        self.endpoints(version).find(|endpoint| endpoint.resource.kind == kind)
+    pub(super) fn find_kind(&self, version: &str, kind: &str) -> Option<&ServedResource> {
+        self.served_resources(version).find(|served| served.resource.kind == kind)
     }
 
     /// The resources of all versions, beginning with the preferred version.
-    pub(super) fn by_preference(&self) -> impl Iterator<Item = &Endpoint> {
+    pub(super) fn by_preference(&self) -> impl Iterator<Item = &ServedResource> {
         let preferred = self.preferred_version_or_latest();
         let others = self.versions.iter().filter(move |data| data.version != preferred);
-        self.endpoints(preferred).chain(others.flat_map(|data| &data.endpoints))
+        self.served_resources(preferred).chain(others.flat_map(|data| &data.served_resources))
     }
 
     /// The resources of a version; empty if there is no such version.
-    fn endpoints(&self, version: &str) -> impl Iterator<Item = &Endpoint> {
+    fn served_resources(&self, version: &str) -> impl Iterator<Item = &ServedResource> {
         let data = self.versions.iter().find(|data| data.version == version);
-        data.into_iter().flat_map(|data| &data.endpoints)
+        data.into_iter().flat_map(|data| &data.served_resources)
     }
 }

@@ -5,7 +5,7 @@
 
 use super::{
     Discovery,
-    apigroup::{ApiGroup, Endpoint},
+    apigroup::{ApiGroup, ServedResource},
 };
 use crate::core::{ApiResource, discovery::ApiCapabilities};
 
@@ -71,7 +71,7 @@ impl Discovery {
         let by_kind = || {
             ResourceArgument::interpretations(argument).into_iter().find_map(|name| self.find_by_kind(name))
         };
-        by_name.or_else(by_kind).map(Endpoint::resource_and_capabilities)
+        by_name.or_else(by_kind).map(ServedResource::resource_and_capabilities)
     }
 
     /// The resources of a category, such as `all`, each in one version. Empty if there is no such category.
@@ -89,44 +89,45 @@ impl Discovery {
     /// ```
     pub fn resolve_category(&self, category: &str) -> Vec<(ApiResource, ApiCapabilities)> {
         let mut found: Vec<(ApiResource, ApiCapabilities)> = Vec::new();
-        for endpoint in self.endpoints() {
-            let ApiResource { group, plural, .. } = &endpoint.resource;
+        for served in self.served_resources() {
+            let ApiResource { group, plural, .. } = &served.resource;
             let known = |(other, _): &(ApiResource, _)| (&other.group, &other.plural) == (group, plural);
-            if endpoint.categories.iter().any(|name| name == category) && !found.iter().any(known) {
-                found.push(endpoint.resource_and_capabilities());
+            if served.categories.iter().any(|name| name == category) && !found.iter().any(known) {
+                found.push(served.resource_and_capabilities());
             }
         }
         found
     }
 
     /// The resources of all groups in the order of the server; in each group, the preferred version first.
-    fn endpoints(&self) -> impl Iterator<Item = &Endpoint> {
+    fn served_resources(&self) -> impl Iterator<Item = &ServedResource> {
         self.groups.iter().flat_map(ApiGroup::by_preference)
     }
 
     /// Finds a resource by plural, short name or singular, in lower case. Prefers the group with exactly the name in
     /// the argument to a group whose name begins with the name in the argument.
-    fn find_by_name(&self, name: ResourceArgument<'_>) -> Option<&Endpoint> {
-        let exact = |endpoint: &&Endpoint| name.group.is_none_or(|group| endpoint.resource.group == group);
-        let prefix =
-            |endpoint: &&Endpoint| name.group.is_some_and(|group| endpoint.resource.group.starts_with(group));
+    fn find_by_name(&self, name: ResourceArgument<'_>) -> Option<&ServedResource> {
+        let exact = |served: &&ServedResource| name.group.is_none_or(|group| served.resource.group == group);
+        let prefix = |served: &&ServedResource| {
+            name.group.is_some_and(|group| served.resource.group.starts_with(group))
+        };
         let version =
-            |endpoint: &&Endpoint| name.version.is_none_or(|version| endpoint.resource.version == version);
-        let plural = |endpoint: &Endpoint| endpoint.resource.plural == name.name;
-        let short = |endpoint: &Endpoint| endpoint.short_names.iter().any(|short| short == name.name);
-        let singular = |endpoint: &Endpoint| endpoint.singular == name.name && !name.name.is_empty();
-        let matchers: [&dyn Fn(&Endpoint) -> bool; 3] = [&plural, &short, &singular];
-        let within = |in_group: &dyn Fn(&&Endpoint) -> bool| {
+            |served: &&ServedResource| name.version.is_none_or(|version| served.resource.version == version);
+        let plural = |served: &ServedResource| served.resource.plural == name.name;
+        let short = |served: &ServedResource| served.short_names.iter().any(|short| short == name.name);
+        let singular = |served: &ServedResource| served.singular == name.name && !name.name.is_empty();
+        let matchers: [&dyn Fn(&ServedResource) -> bool; 3] = [&plural, &short, &singular];
+        let within = |in_group: &dyn Fn(&&ServedResource) -> bool| {
             matchers.iter().find_map(|matches| {
-                self.endpoints().filter(in_group).filter(version).find(|endpoint| matches(endpoint))
+                self.served_resources().filter(in_group).filter(version).find(|served| matches(served))
             })
         };
         within(&exact).or_else(|| within(&prefix))
     }
 
     /// Finds a resource by its kind and the full name of its group.
-    fn find_by_kind(&self, name: ResourceArgument<'_>) -> Option<&Endpoint> {
-        self.endpoints().find(|Endpoint { resource, .. }| {
+    fn find_by_kind(&self, name: ResourceArgument<'_>) -> Option<&ServedResource> {
+        self.served_resources().find(|ServedResource { resource, .. }| {
             resource.kind == name.name
                 && name.group.is_none_or(|group| resource.group == group)
                 && name.version.is_none_or(|version| resource.version == version)

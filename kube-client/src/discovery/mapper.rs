@@ -18,14 +18,14 @@ use crate::{
     error::{DiscoveryError, Error, Result},
 };
 
-/// The default of [`RestMapper::refresh_interval`].
-const DEFAULT_REFRESH_INTERVAL: Duration = Duration::from_secs(5);
+/// The default of [`RestMapper::min_refresh_interval`].
+const DEFAULT_MIN_REFRESH_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Maps kinds and resource names to resources, over a cached [`Discovery`] of all groups (client-go's `RESTMapper`).
 ///
 /// The first call discovers the resources of the server. A name that is not in the cache causes a refresh, unless the
-/// last refresh ended within the [refresh interval](Self::refresh_interval). At most one refresh is in flight, and
-/// concurrent calls share its result. A name in the cache is returned without a request, even after its
+/// last refresh ended less than the [minimum refresh interval](Self::min_refresh_interval) ago. At most one refresh is
+/// in flight, and concurrent calls share its result. A name in the cache is returned without a request, even after its
 /// CustomResourceDefinition was deleted: see [`invalidate`](Self::invalidate).
 ///
 /// Clones share the cache.
@@ -53,7 +53,7 @@ const DEFAULT_REFRESH_INTERVAL: Duration = Duration::from_secs(5);
 #[derive(Clone)]
 pub struct RestMapper {
     shared: Arc<Shared>,
-    interval: Duration,
+    min_refresh_interval: Duration,
 }
 
 /// The state that all clones of a mapper share.
@@ -82,13 +82,14 @@ impl RestMapper {
     #[must_use]
     pub fn new(client: Client) -> Self {
         let shared = Shared { client, state: Mutex::default(), refreshing: tokio::sync::Mutex::default() };
-        Self { shared: Arc::new(shared), interval: DEFAULT_REFRESH_INTERVAL }
+        Self { shared: Arc::new(shared), min_refresh_interval: DEFAULT_MIN_REFRESH_INTERVAL }
     }
 
-    /// Sets the time after a refresh during which an unknown name causes no further refresh (default 5 s).
+    /// Sets the minimum time between two refreshes for names that are not in the cache (default 5 s). Until this time
+    /// has passed, such a name is an error. The mapper does not refresh the cache periodically.
     #[must_use]
-    pub fn refresh_interval(mut self, interval: Duration) -> Self {
-        self.interval = interval;
+    pub fn min_refresh_interval(mut self, interval: Duration) -> Self {
+        self.min_refresh_interval = interval;
         self
     }
 
@@ -97,7 +98,7 @@ impl RestMapper {
     /// # Errors
     /// [`DiscoveryError::MissingResource`] if the server does not serve the resource; [`DiscoveryError::Incomplete`] if
     /// the resource may belong to a group version whose discovery failed; [`DiscoveryError::Unavailable`] if the
-    /// refresh fails, or failed within the refresh interval.
+    /// refresh fails, or failed less than the minimum refresh interval ago.
     pub async fn resolve(&self, argument: &str) -> Result<(ApiResource, ApiCapabilities)> {
         self.find(|discovery| {
             discovery.resolve(argument).ok_or_else(|| missing_resource_error(discovery, argument))
@@ -152,7 +153,7 @@ impl RestMapper {
         }
     }
 
-    /// Empties the cache: the next call discovers the resources again, even within the refresh interval.
+    /// Empties the cache: the next call discovers the resources again, even within the minimum refresh interval.
     ///
     /// Call it after a CustomResourceDefinition was installed, changed or deleted.
     pub fn invalidate(&self) {
@@ -164,7 +165,7 @@ impl RestMapper {
     /// Searches the cache. If the search fails, refreshes the cache and searches again.
     async fn find<T>(&self, search: impl Fn(&Discovery) -> Result<T>) -> Result<T> {
         let state = self.state().clone();
-        let recent = state.refreshed_at.is_some_and(|at| at.elapsed() < self.interval);
+        let recent = state.refreshed_at.is_some_and(|at| at.elapsed() < self.min_refresh_interval);
         let found = state.snapshot.as_deref().map(&search);
         match (found, state.error) {
             (Some(Ok(found)), _) => return Ok(found),
@@ -222,7 +223,7 @@ impl fmt::Debug for RestMapper {
         let snapshot = self.state().snapshot.clone();
         f.debug_struct("RestMapper")
             .field("snapshot", &snapshot)
-            .field("interval", &self.interval)
+            .field("interval", &self.min_refresh_interval)
             .finish_non_exhaustive()
     }
 }

@@ -102,7 +102,7 @@ pub async fn pinned_group(client: &Client, gv: &GroupVersion) -> Result<ApiGroup
 pub async fn pinned_kind(client: &Client, gvk: &GroupVersionKind) -> Result<(ApiResource, ApiCapabilities)> {
     let gv = GroupVersion::gv(&gvk.group, &gvk.version);
     let data = unaggregated::fetch_version(client, &gv, &mut Vec::new()).await?;
-    let found = data.endpoints.iter().find(|endpoint| endpoint.resource.kind == gvk.kind);
+    let found = data.served_resources.iter().find(|served| served.resource.kind == gvk.kind);
     Ok(found.ok_or_else(|| DiscoveryError::MissingKind(gvk.to_string()))?.resource_and_capabilities())
 }
 

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::{
     aggregated::response_kind,
-    apigroup::{ApiGroup, Endpoint, VersionData},
+    apigroup::{ApiGroup, ServedResource, VersionData},
     failure::GroupFailure,
     json::{elements, is_segment},
 };
@@ -144,7 +144,7 @@ pub(super) async fn fetch_version(
         (kind, _) => return Err(unusable(format!("it has the kind {:?}", kind.unwrap_or_default())).into()),
     }
     let entries = elements(&document["resources"]).map_err(|what| unusable(format!("`resources` {what}")))?;
-    let mut endpoints: Vec<Endpoint> = Vec::new();
+    let mut served_resources: Vec<ServedResource> = Vec::new();
     let mut subresources = Vec::new();
     let mut invalid = |what: String| failures.push(GroupFailure::invalid(&gv.group, Some(&gv.version), what));
     for entry in entries {
@@ -155,34 +155,36 @@ pub(super) async fn fetch_version(
             }
             Ok(found) if found.name.contains('/') => subresources.push(found),
             Ok(found) if found.kind.is_empty() => invalid(format!("{} has no kind", found.name)),
-            Ok(found) => endpoints.push(to_endpoint(gv, found)),
+            Ok(found) => served_resources.push(to_served_resource(gv, found)),
         }
     }
     let mut index = HashMap::new();
-    for (position, endpoint) in endpoints.iter().enumerate() {
-        index.entry(endpoint.resource.plural.clone()).or_insert(position);
+    for (position, served) in served_resources.iter().enumerate() {
+        index.entry(served.resource.plural.clone()).or_insert(position);
     }
     for found in subresources {
         // Skip a subresource whose parent is not in the document.
         let Some((parent, name)) = found.name.split_once('/') else { continue };
-        let Some(parent) = index.get(parent).map(|position| &mut endpoints[*position]) else { continue };
+        let Some(parent) = index.get(parent).map(|position| &mut served_resources[*position]) else {
+            continue;
+        };
         let gvk = response_kind(&gv.group, &gv.version, found.group, found.version, found.kind);
         let resource = ApiResource::from_gvk_with_plural(&gvk, name);
-        let subresource = Endpoint::new(resource, parent.capabilities.scope, found.verbs);
+        let subresource = ServedResource::new(resource, parent.capabilities.scope, found.verbs);
         parent.capabilities.subresources.push((subresource.resource, subresource.capabilities));
     }
-    Ok(VersionData { version: gv.version.clone(), endpoints })
+    Ok(VersionData { version: gv.version.clone(), served_resources })
 }
 
-/// Converts an entry of the document to an endpoint. The endpoint has the group and version of the document, even if
-/// the group and version of the entry differ.
-fn to_endpoint(gv: &GroupVersion, found: APIResource) -> Endpoint {
+/// Converts an entry of the document to a [`ServedResource`] with the group and version of the document, even if the
+/// group and version of the entry differ.
+fn to_served_resource(gv: &GroupVersion, found: APIResource) -> ServedResource {
     let gvk = GroupVersionKind::gvk(&gv.group, &gv.version, &found.kind);
     let scope = if found.namespaced { Scope::Namespaced } else { Scope::Cluster };
     let resource = ApiResource::from_gvk_with_plural(&gvk, &found.name);
-    let mut endpoint = Endpoint::new(resource, scope, found.verbs);
-    endpoint.singular = found.singular_name;
-    endpoint.short_names = found.short_names.unwrap_or_default();
-    endpoint.categories = found.categories.unwrap_or_default();
-    endpoint
+    let mut served = ServedResource::new(resource, scope, found.verbs);
+    served.singular = found.singular_name;
+    served.short_names = found.short_names.unwrap_or_default();
+    served.categories = found.categories.unwrap_or_default();
+    served
 }

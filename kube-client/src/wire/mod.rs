@@ -49,7 +49,7 @@ pub(crate) enum WireError {
 pub(crate) trait Split {
     /// The data that [`finish`](Self::finish) returns, such as the metadata of a list.
     type End;
-    /// Adds the next frame of the body. Call [`next`](Self::next) until it returns `None` before the next `push`.
+    /// Adds the next frame of the body. Before each call, [`next`](Self::next) must have returned `None`.
     fn push(&mut self, frame: Bytes);
     /// The text of the next complete piece; `None` if more of the body is needed.
     fn next(&mut self) -> Option<Result<Bytes, WireError>>;
@@ -57,7 +57,7 @@ pub(crate) trait Split {
     fn finish(self) -> Result<(Option<Bytes>, Self::End), WireError>;
 }
 
-/// The kind of the expected objects, and the fields that decoding skips. Cheap to clone.
+/// Decodes objects and watch events, and skips the fields of a [`FieldSet`]. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct ObjectDecoder {
     /// The requested kind, for error messages.

@@ -1,5 +1,5 @@
-//! Tests of the structural schemas of derived kinds, and of the problems reported for Rust types that a structural
-//! schema cannot express.
+//! Tests of the structural schemas of kinds with `#[derive(CustomResource)]`, and of the problems reported for Rust
+//! types that a structural schema cannot express.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 #![cfg(feature = "schema")]
 

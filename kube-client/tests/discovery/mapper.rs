@@ -82,7 +82,7 @@ fn is_missing_error(error: &Error) -> bool {
 #[tokio::test(start_paused = true)]
 async fn refreshes_on_a_miss_at_most_once_per_interval() {
     let groups = MockServer::new(&json!([group_document("a", &["xs"])]));
-    let mapper = groups.mapper().refresh_interval(Duration::from_secs(5));
+    let mapper = groups.mapper().min_refresh_interval(Duration::from_secs(5));
     assert_eq!(groups.requests(), 0);
     for _ in 0..3 {
         assert_eq!(mapper.resolve("xs.a").await.unwrap().0.api_version, "a/v1");

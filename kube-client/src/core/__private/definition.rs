@@ -1,4 +1,4 @@
-//! The constants of a derived resource, and its `CustomResourceDefinition`.
+//! The constants that `#[derive(CustomResource)]` generates for a resource, and its `CustomResourceDefinition`.
 //!
 //! This module must not generate or change schemas: callers pass schemas in their final form.
 
@@ -13,7 +13,8 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 
 use crate::core::ObjectMeta;
 
-/// The constants of a derived resource, from which [`crd`] builds the `CustomResourceDefinition`.
+/// The constants that `#[derive(CustomResource)]` generates for a resource. [`crd`] builds the
+/// `CustomResourceDefinition` from them.
 #[derive(Debug)]
 #[expect(
     clippy::struct_excessive_bools,

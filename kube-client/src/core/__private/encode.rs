@@ -1,4 +1,4 @@
-//! Serializes a derived resource with its `apiVersion` and `kind`.
+//! Serializes an object of a kind with `#[derive(CustomResource)]`, with its `apiVersion` and `kind`.
 //!
 //! This module must not depend on the fields of a spec.
 

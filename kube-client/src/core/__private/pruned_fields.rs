@@ -20,7 +20,7 @@ use crate::core::schema::SchemaProblem;
 /// A field name that is not in any schema.
 const UNKNOWN_FIELD: &str = "fieldThatNoTypeHas";
 
-/// A step from a node to one of its children.
+/// A step from a node of a schema to one of its child nodes.
 #[derive(Clone)]
 enum Step {
     Property(String),

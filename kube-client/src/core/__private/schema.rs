@@ -1,4 +1,4 @@
-//! The root schema of a derived resource, and its `CustomResourceDefinition`.
+//! The root schema of a kind with `#[derive(CustomResource)]`, and its `CustomResourceDefinition`.
 //!
 //! This module checks the root schema as a whole: the selectable fields, the validation rules, and the keywords that
 //! the API server forbids at the root. The module `core::schema` rewrites the schemas of types; this module must not.

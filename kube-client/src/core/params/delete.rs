@@ -104,7 +104,6 @@ fn serialize_dry_run<S: Serializer>(_: &bool, serializer: S) -> Result<S::Ok, S:
     serializer.collect_seq(["All"])
 }
 
-/// Serializes a duration as a number of seconds, rounded up.
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum LogStream {
-    /// Standard output and standard error, in the order of their lines.
+    /// Standard output and standard error, in the order in which the container wrote the lines.
     All,
     /// Standard output only.
     Stdout,
@@ -50,16 +50,16 @@ pub struct LogParams {
     pub pretty: bool,
     /// Whether to return the logs of the previous, terminated instance of the container.
     pub previous: bool,
-    /// Only lines of the last seconds. Excludes `since_time`.
+    /// The maximum age of the returned lines, in seconds. Cannot be set together with `since_time`.
     pub since_seconds: Option<i64>,
-    /// Only lines after this time. Excludes `since_seconds`.
+    /// The time after which the returned lines were written. Cannot be set together with `since_seconds`.
     pub since_time: Option<Timestamp>,
-    /// The number of lines before the end at which the logs begin; all lines if it is `None`.
+    /// The number of lines to return, counted from the end of the logs; `None` for all lines.
     pub tail_lines: Option<i64>,
     /// Whether each line begins with its time, as in RFC 3339.
     pub timestamps: bool,
-    /// The output of the container; `None` for the server's default, both outputs. Excludes `tail_lines`, unless it is
-    /// [`LogStream::All`].
+    /// The output of the container; `None` for the server's default, both outputs. [`LogStream::Stdout`] and
+    /// [`LogStream::Stderr`] cannot be set together with `tail_lines`.
     pub stream: Option<LogStream>,
     /// Whether the server accepts any certificate of the kubelet. Another program could then serve the logs.
     pub insecure_skip_tls_verify_backend: bool,

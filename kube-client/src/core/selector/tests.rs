@@ -6,7 +6,8 @@ fn labels(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
     pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
 }
 
-/// Asserts whether the selector `text` matches the labels `on`, also after conversions to text and `LabelSelector`.
+/// Asserts that the selector `text` matches the labels `on` if `expected` is true, and does not match them otherwise.
+/// Also checks the selector after conversions to text and `LabelSelector`.
 #[track_caller]
 fn check_match(text: &str, on: &[(&str, &str)], expected: bool) {
     let selector: Selector = text.parse().unwrap();

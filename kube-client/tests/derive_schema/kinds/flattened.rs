@@ -132,7 +132,7 @@ kind!(OptionalUntaggedSpec, "OptionalUntaggedKind", OptionalUntaggedKind, Option
 kind!(OptionalStructSpec, "OptionalStructKind", OptionalStructKind, OptionalStruct);
 kind!(FlattenedAnySpec, "FlattenedAnyKind", FlattenedAnyKind, FlattenedAny);
 kind!(FlattenedTwiceSpec, "FlattenedTwiceKind", FlattenedTwiceKind, FlattenedTwice);
-kind!(HoldersSpec, "HoldersKind", HoldersKind, Vec<Optional>);
+kind!(OptionalListSpec, "OptionalListKind", OptionalListKind, Vec<Optional>);
 kind!(NestedSpec, "NestedKind", NestedKind, Nested);
 kind!(EnumMapSpec, "EnumMapKind", EnumMapKind, HashMap<String, Internal>);
 kind!(MapMapSpec, "MapMapKind", MapMapKind, BTreeMap<String, BTreeMap<String, External>>);
@@ -175,7 +175,10 @@ pub(super) fn faithful() -> Vec<DerivedKind> {
             json!([{ "name": "a", "host": "b" }, { "point": point, "service": { "port": 80 } }, { "name": "a" }]),
             json!([{ "host": "b" }, { "name": "a", "service": { "port": "b" } }, { "name": "a", "service": {} }]),
         ),
-        HoldersKind::with_specs(json!([optional, []]), json!([[{}], [{ "name": "a", "point": {} }], {}])),
+        OptionalListKind::with_specs(
+            json!([optional, []]),
+            json!([[{}], [{ "name": "a", "point": {} }], {}]),
+        ),
         NestedKind::with_specs(
             json!([
                 { "type": "Copy", "from": "a", "host": "b" },

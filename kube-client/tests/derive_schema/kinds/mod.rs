@@ -1,5 +1,5 @@
-//! Derived kinds whose specs cover all forms of Rust types. Each kind has specs that the server must accept and specs
-//! that it must reject.
+//! Kinds with `#[derive(CustomResource)]` whose specs cover all forms of Rust types. Each kind has specs that the
+//! server must accept and specs that it must reject.
 //!
 //! The tests on a real API server (`xtask/e2e`) share this module. This module must not assert anything.
 
@@ -22,7 +22,7 @@ use schemars::{JsonSchema, Schema, generate::SchemaSettings};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-/// A derived kind, and the specs with which the tests check the schema of this kind.
+/// A kind with `#[derive(CustomResource)]`, and the specs with which the tests check the schema of this kind.
 pub(crate) struct DerivedKind {
     /// The CRD from `crd()`.
     pub(crate) crd: CustomResourceDefinition,
@@ -38,7 +38,7 @@ pub(crate) struct DerivedKind {
     pub(crate) decode: fn(&Value) -> Result<(), String>,
 }
 
-/// A derived kind with one field `value` of the given type.
+/// Defines a kind with `#[derive(CustomResource)]` whose spec has one field `value` of the given type.
 macro_rules! kind {
     ($spec:ident, $kind:literal, $root:ident, $type:ty) => {
         #[derive(CustomResource, Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -278,12 +278,12 @@ pub(crate) struct Ruled {
     max: i32,
 }
 
-kind!(ScalarSpec, "NumbersKind", NumbersKind, Numbers);
-kind!(TextSpec, "TextsKind", TextsKind, Texts);
+kind!(NumbersSpec, "NumbersKind", NumbersKind, Numbers);
+kind!(TextsSpec, "TextsKind", TextsKind, Texts);
 kind!(LevelSpec, "LevelKind", LevelKind, Level);
 kind!(MaybeLevelSpec, "MaybeLevel", MaybeLevel, Option<Level>);
-kind!(WaySpec, "WayKind", WayKind, Direction);
-kind!(MaybeWaySpec, "MaybeWay", MaybeWay, Option<Direction>);
+kind!(DirectionSpec, "DirectionKind", DirectionKind, Direction);
+kind!(MaybeDirectionSpec, "MaybeDirection", MaybeDirection, Option<Direction>);
 kind!(ExternalSpec, "ExternalKind", ExternalKind, External);
 kind!(MaybeExternalSpec, "MaybeExternal", MaybeExternal, Option<External>);
 kind!(InternalSpec, "InternalKind", InternalKind, Internal);
@@ -346,8 +346,8 @@ fn faithful_of_this_file() -> Vec<DerivedKind> {
         ),
         LevelKind::with_specs(json!(["Debug", "Info"]), json!(["Loud", 1, null])),
         MaybeLevel::with_specs(json!(["Debug", null]), json!(["Loud", 1])),
-        WayKind::with_specs(json!(["up", "down", "sideways"]), json!(["Up", {}])),
-        MaybeWay::with_specs(json!(["up", null]), json!(["Up"])),
+        DirectionKind::with_specs(json!(["up", "down", "sideways"]), json!(["Up", {}])),
+        MaybeDirection::with_specs(json!(["up", null]), json!(["Up"])),
         ExternalKind::with_specs(
             json!([{ "point": point }, { "name": "a" }, { "both": { "first": 1, "second": "b" } }]),
             json!([{}, { "point": point, "name": "a" }, { "name": 1 }, { "both": {} }, { "point": {} }, "name"]),

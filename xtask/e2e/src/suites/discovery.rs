@@ -161,7 +161,7 @@ async fn discovered_resources_can_be_listed(env: Env) -> Outcome {
 }
 
 async fn a_new_crd_is_found_after_a_failed_lookup(env: Env) -> Outcome {
-    let mapper = RestMapper::new(env.client()).refresh_interval(Duration::from_millis(100));
+    let mapper = RestMapper::new(env.client()).min_refresh_interval(Duration::from_millis(100));
     let expected = resource(&env);
     let short = format!("wg.{}", expected.group);
     let missing = refused!(mapper.resolve(&short).await);
