@@ -1,5 +1,5 @@
-//! `#[derive(Resource)]`: a type with the names, version and scope of another kind, such as a struct with the used fields of
-//! a `ConfigMap`.
+//! `#[derive(Resource)]`: a type with the names, version and scope of another kind, such as a struct with the fields of
+//! a `ConfigMap` that a program uses.
 
 use proc_macro2::TokenStream;
 use quote::quote;
@@ -13,7 +13,7 @@ use crate::{
 /// The content of `#[resource(..)]`.
 #[derive(Default)]
 struct Attrs {
-    /// The type whose names, version and scope the type inherits.
+    /// The type whose names, version and scope the generated impl returns.
     kind: Option<Path>,
     crates: Option<Crates>,
 }
@@ -67,7 +67,7 @@ pub(crate) fn derive(input: &DeriveInput) -> syn::Result<TokenStream> {
     }
 }
 
-/// Where to report that the type has no field `metadata`; `None` if it has one.
+/// The span of the error for a type without a field `metadata`; `None` if the type has this field.
 fn span_without_metadata(input: &DeriveInput) -> Option<proc_macro2::Span> {
     let Data::Struct(data) = &input.data else { return Some(input.ident.span()) };
     let Fields::Named(fields) = &data.fields else { return Some(data.fields.span()) };

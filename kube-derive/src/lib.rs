@@ -3,8 +3,8 @@
 #![cfg_attr(not(doctest), doc = include_str!("../README.md"))]
 //!
 //! Implementation of `CustomResource`: `input` parses, `validate` checks, `model` sets defaults, `expand` generates one
-//! impl per file, and `fallback` generates a minimal impl after errors. `inherit` is `Resource`, and `kube_schema` is
-//! `KubeSchema`. This crate must not depend on another crate of the workspace.
+//! impl per file, and `fallback` generates a minimal impl after errors. `inherit` implements `#[derive(Resource)]`, and
+//! `kube_schema` implements `#[derive(KubeSchema)]`. This crate must not depend on another crate of the workspace.
 
 mod expand;
 mod fallback;
@@ -50,9 +50,10 @@ pub fn derive_custom_resource(tokens: TokenStream) -> TokenStream {
 
 /// Implements `Resource` for a struct with the names, version and scope of another kind.
 ///
-/// The struct has a field `metadata: ObjectMeta` and any other fields of the kind. `#[resource(inherit = Kind)]` names a
-/// type that implements `Resource`; `crates(kube_client = "..", k8s_openapi = "..")` are the paths of renamed crates. The
-/// [crate's front page](crate) has an example.
+/// The struct must have a field `metadata: ObjectMeta`, and may have any other fields of the kind.
+/// `#[resource(inherit = Kind)]` names a type that implements `Resource`;
+/// `crates(kube_client = "..", k8s_openapi = "..")` are the paths of renamed crates. The [crate's front page](crate)
+/// has an example.
 ///
 /// # Errors
 ///
@@ -65,8 +66,8 @@ pub fn derive_resource(tokens: TokenStream) -> TokenStream {
 
 /// Implements schemars' `JsonSchema` for a type, with validation rules and merge strategies of Kubernetes.
 ///
-/// Use it instead of `#[derive(JsonSchema)]`; the attributes of serde and schemars have the same effect. `#[x_kube(..)]` on the
-/// type or on a field has these keys:
+/// Use it instead of `#[derive(JsonSchema)]`; the attributes of serde and schemars have the same effect.
+/// `#[x_kube(..)]` on the type or on a field has these keys:
 ///
 /// - `validation = ..`: a CEL rule on the value: a string, a pair of rule and message, or a `Rule`; `Rule`, `Message` and
 ///   `Reason` need no import; repeatable.

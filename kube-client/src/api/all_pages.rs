@@ -45,7 +45,7 @@ impl<K: DeserializeOwned + Send + 'static> Api<K> {
         let pages = Pages {
             api: self.clone(),
             lp: ListParams { limit, ..lp.clone() },
-            current: Current::NotRequested,
+            current: CurrentPage::NotRequested,
         };
         stream::unfold(pages, async |mut pages| pages.next().await.map(|item| (item, pages)))
     }
@@ -55,11 +55,11 @@ impl<K: DeserializeOwned + Send + 'static> Api<K> {
 struct Pages<K> {
     api: Api<K>,
     lp: ListParams,
-    current: Current<K>,
+    current: CurrentPage<K>,
 }
 
 /// The current page.
-enum Current<K> {
+enum CurrentPage<K> {
     NotRequested,
     Open(Box<ListStream<K>>),
     /// The last page has ended, or a page failed.
@@ -70,18 +70,18 @@ impl<K: DeserializeOwned + Send + 'static> Pages<K> {
     async fn next(&mut self) -> Option<Result<K>> {
         loop {
             match &mut self.current {
-                Current::Ended => return None,
-                Current::NotRequested => match self.api.list_stream(&self.lp).await {
-                    Ok(page) => self.current = Current::Open(Box::new(page)),
+                CurrentPage::Ended => return None,
+                CurrentPage::NotRequested => match self.api.list_stream(&self.lp).await {
+                    Ok(page) => self.current = CurrentPage::Open(Box::new(page)),
                     Err(error) => {
                         let Some(token) = newer_token(&error, self.lp.continue_token.as_deref()) else {
-                            self.current = Current::Ended;
+                            self.current = CurrentPage::Ended;
                             return Some(Err(error));
                         };
                         self.lp.continue_token = Some(token);
                     }
                 },
-                Current::Open(page) => {
+                CurrentPage::Open(page) => {
                     if let Some(item) = page.next().await {
                         return Some(item);
                     }
@@ -89,9 +89,9 @@ impl<K: DeserializeOwned + Send + 'static> Pages<K> {
                     self.current = match token.filter(|token| !token.is_empty()) {
                         Some(token) => {
                             self.lp.continue_token = Some(token);
-                            Current::NotRequested
+                            CurrentPage::NotRequested
                         }
-                        None => Current::Ended,
+                        None => CurrentPage::Ended,
                     };
                 }
             }

@@ -12,7 +12,7 @@ use thiserror::Error as ThisError;
 use tokio::time::{sleep, timeout};
 
 /// The annotation of a mirror pod: the copy of a static pod, which only the kubelet can delete.
-const MIRROR: &str = "kubernetes.io/config.mirror";
+const MIRROR_ANNOTATION: &str = "kubernetes.io/config.mirror";
 /// The pause before an eviction that a budget forbade is repeated, as in kubectl.
 const EVICTION_PAUSE: Duration = Duration::from_secs(5);
 /// The interval at which the deletion of a pod is checked, as in kubectl.
@@ -298,7 +298,7 @@ fn is_namespace_terminating(error: &Error) -> bool {
 }
 
 fn decide(pod: &Pod, has_daemon_set: Option<bool>, params: &DrainParams) -> Decision {
-    let is_mirror = pod.metadata.annotations.as_ref().is_some_and(|all| all.contains_key(MIRROR));
+    let is_mirror = pod.metadata.annotations.as_ref().is_some_and(|all| all.contains_key(MIRROR_ANNOTATION));
     if is_mirror {
         return Decision::Keep;
     }
@@ -379,7 +379,7 @@ mod tests {
         check(&owned(&json!([]), "Running"), Some(false), &force, Decision::Evict);
         check(&owned(&empty_dir, "Running"), Some(false), &force, Decision::Refuse(DrainObstacle::EmptyDir));
         check(&owned(&json!([]), "Failed"), Some(false), &none, Decision::Evict);
-        let mirror = json!({"metadata": {"name": "web", "annotations": {MIRROR: "h"}}});
+        let mirror = json!({"metadata": {"name": "web", "annotations": {MIRROR_ANNOTATION: "h"}}});
         check(&mirror, None, &none, Decision::Keep);
     }
 }

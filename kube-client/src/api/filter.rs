@@ -17,8 +17,8 @@ pub enum Verdict {
     Keep,
     /// The object is not decoded, and the stream does not emit it.
     Drop,
-    /// The object is no longer selected. A watch decodes it and emits it as a deletion, or as an error whose origin is
-    /// [`ObjectOrigin::Deleted`] if it does not decode. A list drops it.
+    /// The filter kept the object before, and no longer does. A watch decodes the object and emits it as a deletion; if
+    /// it does not decode, as an error whose origin is [`ObjectOrigin::Deleted`]. A list drops the object.
     Deselect,
 }
 

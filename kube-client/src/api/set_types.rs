@@ -16,7 +16,7 @@ impl<K> Clone for TypeMetaSetter<K> {
 }
 
 impl<K> TypeMetaSetter<K> {
-    /// Leaves objects unchanged.
+    /// Returns a setter that leaves objects unchanged.
     pub(super) fn noop() -> Self {
         Self { types: None, set: |_, _| {} }
     }
@@ -30,7 +30,7 @@ impl<K> TypeMetaSetter<K> {
 }
 
 impl<K: Resource> TypeMetaSetter<K> {
-    /// Sets the API version and kind of `K`. `dyntype` supplies them if `K` is a dynamic type.
+    /// Returns a setter of the API version and kind of `K`. `dyntype` supplies them if `K` is a dynamic type.
     pub(super) fn new(dyntype: &K::DynamicType) -> Self {
         Self { types: Some(TypeMeta::of::<K>(dyntype).into()), set: K::complete_types }
     }

@@ -102,7 +102,8 @@ pub struct ConversionResponse {
     pub types: Option<TypeMeta>,
     /// The uid of the request.
     pub uid: String,
-    /// Whether the conversion succeeded. After a failure, the server fails the user's request with this message.
+    /// Whether the conversion succeeded. After a failure, the server rejects the user's request with the message of
+    /// this status.
     pub result: Status,
     /// The converted objects, in the order of the request; empty after a failure. Name, namespace, uid and other
     /// metadata must be unchanged, except for labels and annotations.

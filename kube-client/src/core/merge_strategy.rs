@@ -1,5 +1,5 @@
-//! How server-side apply merges the values of a field (KEP-2155): the `x-kubernetes-list-type` and `x-kubernetes-map-type` of
-//! a schema.
+//! How server-side apply merges the values of a field (KEP-2155): the `x-kubernetes-list-type` and
+//! `x-kubernetes-map-type` of a schema.
 
 use serde_json::{Map, Value, json};
 
@@ -10,7 +10,8 @@ pub enum ListMerge {
     Atomic,
     /// Each scalar item is owned separately, and is unique (`set`).
     Set,
-    /// Each item is an object that is owned separately (`map`). The values of the fields with these names identify an item.
+    /// Each item is an object that is owned separately (`map`). The values of the fields with these names identify an
+    /// item.
     Map(Vec<String>),
 }
 
@@ -35,9 +36,9 @@ pub enum StructMerge {
 /// How server-side apply merges a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MergeStrategy {
-    /// Of a list.
+    /// The merge strategy of a list (`x-kubernetes-list-type`).
     ListType(ListMerge),
-    /// Of a map or an object.
+    /// The merge strategy of a map or an object (`x-kubernetes-map-type`).
     MapType(MapMerge),
 }
 

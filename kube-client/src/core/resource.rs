@@ -218,7 +218,7 @@ pub trait ResourceExt: Resource {
     fn name_any(&self) -> String;
     /// The namespace; `None` for cluster-scoped objects.
     fn namespace(&self) -> Option<String>;
-    /// The resource version at which the server sent this object.
+    /// The object's resource version, which the server sets at each write.
     fn resource_version(&self) -> Option<String>;
     /// The uid that the server assigned to this object.
     fn uid(&self) -> Option<String>;

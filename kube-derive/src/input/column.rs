@@ -23,7 +23,7 @@ pub(crate) struct Column {
 /// All keys of `printcolumn(..)`.
 const KNOWN_KEYS: &[&str] = &["name", "type_", "json_path", "description", "format", "priority"];
 
-/// All keys of the JSON of a column.
+/// All keys of the JSON object in `printcolumn = "{..}"`.
 const JSON_KEYS: &[&str] = &["name", "type", "jsonPath", "description", "format", "priority"];
 
 impl Column {

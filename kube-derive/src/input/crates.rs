@@ -9,7 +9,7 @@ use super::keys::{key_name, reject_duplicate, unknown_key_error};
 /// Paths that replace the defaults.
 #[derive(Default)]
 pub(crate) struct Crates {
-    /// The path of `kube_client`, or of a crate with the same module `core`.
+    /// The path of `kube_client`, or of a crate that re-exports `kube_client::core` as `core`.
     pub(crate) kube_client: Option<Path>,
     /// The path of `kube_client::core`.
     pub(crate) core: Option<Path>,

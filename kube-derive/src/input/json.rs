@@ -37,7 +37,7 @@ impl Parse for Member {
 }
 
 impl JsonObject {
-    /// Parses the text of a string literal. `example` is a valid text, for the error.
+    /// Parses the text of a string literal. The error contains `example`, a valid text.
     pub(super) fn from_literal(text: &LitStr, example: &str) -> syn::Result<Self> {
         text.parse().map_err(|error| {
             syn::Error::new(text.span(), format!("expected a JSON object such as {example}: {error}"))
@@ -45,7 +45,7 @@ impl JsonObject {
     }
 }
 
-/// Puts the text `value` of the member `key` into `slot`.
+/// Stores the value of the member `key` in `slot`. A value that is not a string, and a duplicate key, are errors.
 pub(super) fn set_text(slot: &mut Option<LitStr>, key: &LitStr, value: Lit) -> syn::Result<()> {
     match value {
         Lit::Str(_) if slot.is_some() => {
@@ -59,12 +59,12 @@ pub(super) fn set_text(slot: &mut Option<LitStr>, key: &LitStr, value: Lit) -> s
     }
 }
 
-/// The error for a member that the object does not have.
+/// The error for a member whose key is not in `known`.
 pub(super) fn unknown_member_error(key: &LitStr, known: &[&str]) -> syn::Error {
     syn::Error::new(key.span(), format!("unknown key `{}`: known are {}", key.value(), known.join(", ")))
 }
 
-/// The value of a required member.
+/// The value of the required member `key` of `object`. An error if it is missing.
 pub(super) fn required_member(slot: Option<LitStr>, object: &LitStr, key: &str) -> syn::Result<LitStr> {
     slot.ok_or_else(|| syn::Error::new(object.span(), format!("the JSON object needs `\"{key}\"`")))
 }

@@ -19,7 +19,7 @@ pub(crate) struct Scale {
 /// All keys of `scale(..)`.
 const KNOWN_KEYS: &[&str] = &["spec_replicas_path", "status_replicas_path", "label_selector_path"];
 
-/// All keys of the JSON.
+/// All keys of the JSON object in `scale = "{..}"`.
 const JSON_KEYS: &[&str] = &["specReplicasPath", "statusReplicasPath", "labelSelectorPath"];
 
 impl Scale {

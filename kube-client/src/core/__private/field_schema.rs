@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::core::{MergeStrategy, Rule};
 
-/// Adds validation rules to a schema, behind those that it has.
+/// Returns a transform that adds validation rules to a schema, after the rules that the schema already has.
 pub fn add_rules(rules: Vec<Rule>) -> impl FnMut(&mut Schema) {
     move |schema| {
         let all = schema.ensure_object().entry("x-kubernetes-validations").or_insert_with(|| json!([]));
@@ -15,7 +15,7 @@ pub fn add_rules(rules: Vec<Rule>) -> impl FnMut(&mut Schema) {
     }
 }
 
-/// Sets how server-side apply merges the value of a schema.
+/// Returns a transform that sets the merge strategy of a schema: how server-side apply merges the described values.
 pub fn set_merge_strategy(strategy: impl Into<MergeStrategy>) -> impl FnMut(&mut Schema) {
     let keywords = strategy.into().keywords();
     move |schema| schema.ensure_object().extend(keywords.clone())
