@@ -61,11 +61,11 @@ pub(crate) struct Version {
 /// The source of the schema in `crd()`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SchemaMode {
-    /// From the generated `JsonSchema` impl.
+    /// The generated `JsonSchema` impl.
     Derived,
-    /// From the program's own `JsonSchema` impl.
+    /// The program's own `JsonSchema` impl.
     Manual,
-    /// The CRD has no schema.
+    /// None: the CRD has no schema.
     Disabled,
 }
 

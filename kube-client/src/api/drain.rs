@@ -36,7 +36,7 @@ pub struct DrainParams {
     pub ignore_daemon_sets: bool,
     /// Whether to evict pods with `emptyDir` volumes, whose data is lost.
     pub delete_empty_dir_data: bool,
-    /// Whether to evict pods without a controller, which no one creates again.
+    /// Whether to evict pods without a controller. No controller creates these pods again.
     pub force: bool,
     /// Whether to delete the pods instead of evicting them, which ignores `PodDisruptionBudget`s.
     pub disable_eviction: bool,
@@ -73,7 +73,7 @@ impl fmt::Display for PodName {
     }
 }
 
-/// Why [`drain`] failed. The node stays cordoned.
+/// Why [`drain`] failed. A node that was already cordoned when the error occurred stays cordoned.
 #[derive(Debug, ThisError)]
 #[non_exhaustive]
 pub enum DrainError {
@@ -90,7 +90,7 @@ pub enum DrainError {
     Request {
         /// The name of the node.
         node: String,
-        /// The operation, with its pod.
+        /// The operation that failed, such as the eviction of a pod.
         what: String,
         /// The error of the request.
         source: Error,

@@ -81,7 +81,8 @@ impl<T> Pipeline<T> {
 }
 
 impl<T: Send + 'static> Pipeline<T> {
-    /// Decodes on the worker threads of the current runtime, or in `poll_next` without a multi-threaded runtime.
+    /// Creates an empty pipeline. It calls `decode` on the worker threads of the current runtime, or in `poll_next` if
+    /// the runtime is not multi-threaded.
     pub(super) fn new(decode: impl Fn(&[u8]) -> T + Send + Sync + 'static) -> Self {
         let (runtime, max_chunks) = match workers() {
             Some((runtime, workers)) => (Some(runtime), EXTRA_CHUNKS + 2 * workers),

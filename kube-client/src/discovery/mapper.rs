@@ -106,7 +106,8 @@ impl RestMapper {
         .await
     }
 
-    /// Finds the resources of a category such as `all`, or else the resource of this name, as `kubectl get` does.
+    /// Finds the resources of the category `argument`, such as `all`. If there is no such category, finds the resource
+    /// with this name. `kubectl get` interprets its argument in the same way.
     ///
     /// # Errors
     /// As for [`resolve`](Self::resolve).

@@ -6,7 +6,7 @@ use syn::{LitStr, Path, meta::ParseNestedMeta};
 
 use super::keys::{key_name, reject_duplicate, unknown_key_error};
 
-/// Paths that replace the defaults.
+/// The paths in `crates(..)`. Each replaces a default path.
 #[derive(Default)]
 pub(crate) struct Crates {
     /// The path of `kube_client`, or of a crate that re-exports `kube_client::core` as `core`.

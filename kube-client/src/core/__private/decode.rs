@@ -1,4 +1,4 @@
-//! Deserializes an object of a kind with `#[derive(CustomResource)]` in one pass, and checks `apiVersion` and `kind`.
+//! Deserializes an object whose kind has `#[derive(CustomResource)]` in one pass, and checks `apiVersion` and `kind`.
 //!
 //! The decoder buffers nothing and skips unknown fields. This module must not depend on the fields of a spec.
 

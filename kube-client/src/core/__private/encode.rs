@@ -1,4 +1,4 @@
-//! Serializes an object of a kind with `#[derive(CustomResource)]`, with its `apiVersion` and `kind`.
+//! Serializes an object whose kind has `#[derive(CustomResource)]`. The output contains `apiVersion` and `kind`.
 //!
 //! This module must not depend on the fields of a spec.
 

@@ -91,8 +91,8 @@ fn visit_pruned_nodes(
     }
 }
 
-/// Returns a minimal object for a node. Adds a copy for each value of each required property with an `enum`, because
-/// such a property may be the tag of a Rust enum.
+/// Returns sample objects for a node: a minimal object, and copies of it in which a required property with an `enum`
+/// has each of the enumerated values. Such a property may be the tag of a Rust enum.
 fn sample_objects(node: &JSONSchemaProps) -> Vec<Map<String, Value>> {
     let Value::Object(sample) = minimal_value(node) else { return Vec::new() };
     let mut all = vec![sample.clone()];

@@ -46,7 +46,7 @@ pub struct LogParams {
     pub follow: bool,
     /// The maximum size of the response, in bytes. The last line may be cut off.
     pub limit_bytes: Option<i64>,
-    /// Whether the server may format the response for readers (`pretty`).
+    /// Whether the server may format the response for human readers (`pretty`).
     pub pretty: bool,
     /// Whether to return the logs of the previous, terminated instance of the container.
     pub previous: bool,

@@ -29,8 +29,8 @@ pub(super) fn intersect(rewriter: &mut Rewriter, node: &mut JsonObject, other: J
         match (key.as_str(), node.get_mut(&key)) {
             ("oneOf" | "anyOf", Some(own)) if *own != value => add_to_all_of(node, json!({ key: value })),
             (_, Some(own)) => merge_keyword(rewriter, &key, own, value),
-            // Only an object copies this flag from a schema that accepts any value: without the flag, the API server
-            // prunes the object's unknown fields.
+            // From a schema that accepts any value, copy this flag only into an object: without the flag, the API
+            // server would prune the object's unknown fields.
             ("x-kubernetes-preserve-unknown-fields", None)
                 if typed && !is_object && other_accepts_any_type => {}
             // A node with a type but without `nullable` rejects null, and so does its intersection with a schema that

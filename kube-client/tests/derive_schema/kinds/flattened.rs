@@ -76,7 +76,7 @@ pub(crate) struct FlattenedTwice {
     target: Option<Target>,
 }
 
-/// A variant that flattens an `Option` of an enum.
+/// An enum with a variant that flattens an `Option` of another enum.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type")]
 pub(crate) enum Nested {
