@@ -72,8 +72,8 @@ fn name_of<K: Resource>(object: &K) -> Result<&str> {
     })
 }
 
-/// The number of attempts of [`retry_on_conflict`].
-const ATTEMPTS: usize = 5;
+/// The maximum number of attempts of [`retry_on_conflict`].
+const MAX_ATTEMPTS: usize = 5;
 /// The pause before the second attempt. It doubles before each further one.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 
@@ -111,7 +111,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(10);
 /// As safe as `attempt`.
 pub async fn retry_on_conflict<T>(mut attempt: impl AsyncFnMut() -> Result<T>) -> Result<T> {
     let mut pause = FIRST_PAUSE;
-    for _ in 1..ATTEMPTS {
+    for _ in 1..MAX_ATTEMPTS {
         match attempt().await {
             Err(error) if error.is_conflict() => {}
             outcome => return outcome,

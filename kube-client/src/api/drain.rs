@@ -17,8 +17,8 @@ const MIRROR_ANNOTATION: &str = "kubernetes.io/config.mirror";
 const EVICTION_PAUSE: Duration = Duration::from_secs(5);
 /// The interval at which the deletion of a pod is checked, as in kubectl.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
-/// The number of pods that are evicted concurrently.
-const CONCURRENCY: usize = 16;
+/// The maximum number of pods that one drain evicts concurrently.
+const MAX_CONCURRENT_EVICTIONS: usize = 16;
 
 /// Which pods [`drain`] evicts, and how; the options of `kubectl drain`.
 ///
@@ -216,7 +216,8 @@ impl Drain<'_> {
         if !obstacles.is_empty() {
             return Err(DrainError::Refused { node: self.node.to_owned(), obstacles });
         }
-        let evictions = stream::iter(to_evict).map(|pod| self.evict(pod)).buffer_unordered(CONCURRENCY);
+        let evictions =
+            stream::iter(to_evict).map(|pod| self.evict(pod)).buffer_unordered(MAX_CONCURRENT_EVICTIONS);
         drained.evicted = evictions.try_collect().await?;
         drained.evicted.sort();
         Ok(drained)
@@ -284,6 +285,7 @@ impl Drain<'_> {
         }
     }
 
+    /// The error for a failed request. `what` is the operation.
     fn error(self, what: &str, source: Error) -> DrainError {
         DrainError::Request { node: self.node.to_owned(), what: what.to_owned(), source }
     }
@@ -297,6 +299,7 @@ fn is_namespace_terminating(error: &Error) -> bool {
         && causes.unwrap_or_default().iter().any(|cause| cause.reason == "NamespaceTerminating")
 }
 
+/// Decides whether a drain evicts `pod`. `has_daemon_set` is the result of [`Drain::has_daemon_set`].
 fn decide(pod: &Pod, has_daemon_set: Option<bool>, params: &DrainParams) -> Decision {
     let is_mirror = pod.metadata.annotations.as_ref().is_some_and(|all| all.contains_key(MIRROR_ANNOTATION));
     if is_mirror {
@@ -343,6 +346,7 @@ mod tests {
         assert_eq!(decide(&pod, has_daemon_set, params), expected);
     }
 
+    /// A pod of a replica set, with these volumes and in this phase.
     fn owned(volumes: &Value, phase: &str) -> Value {
         let owner = json!({"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web", "uid": "u", "controller": true});
         json!({

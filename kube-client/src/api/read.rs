@@ -32,7 +32,7 @@ impl<K: DeserializeOwned> Api<K> {
     ///
     /// If the request fails for another reason, for example because the server does not serve the resource.
     pub async fn get_opt(&self, name: &str) -> Result<Option<K>> {
-        existing(self.get(name).await)
+        none_if_missing(self.get(name).await)
     }
 }
 
@@ -95,7 +95,7 @@ impl<K> Api<K> {
         name: &str,
         gp: &GetParams,
     ) -> Result<Option<PartialObjectMeta<K>>> {
-        existing(self.get_metadata_with(name, gp).await)
+        none_if_missing(self.get_metadata_with(name, gp).await)
     }
 
     /// Lists the metadata of the objects, or of one page of them.
@@ -169,8 +169,8 @@ async fn collect_list<T: DeserializeOwned + Send + 'static>(
     Ok(ObjectList { types, metadata, items })
 }
 
-/// Converts the error for an object that does not exist into `None`.
-fn existing<T>(outcome: Result<T>) -> Result<Option<T>> {
+/// Converts the error for an object that does not exist into `Ok(None)`.
+fn none_if_missing<T>(outcome: Result<T>) -> Result<Option<T>> {
     match outcome {
         Ok(object) => Ok(Some(object)),
         Err(error) if is_missing_object(&error) => Ok(None),

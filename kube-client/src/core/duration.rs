@@ -41,6 +41,7 @@ pub enum ParseError {
     TooLong,
 }
 
+// The units, in nanoseconds.
 const MICROSECOND: u64 = 1_000;
 const MILLISECOND: u64 = 1_000_000;
 const SECOND: u64 = 1_000_000_000;

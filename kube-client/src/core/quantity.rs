@@ -64,8 +64,10 @@ enum Format {
     DecimalExponent,
 }
 
+/// The suffixes of the decimal format, each with its power of ten.
 const DECIMAL_SUFFIXES: [(&str, i32); 10] =
     [("n", -9), ("u", -6), ("m", -3), ("", 0), ("k", 3), ("M", 6), ("G", 9), ("T", 12), ("P", 15), ("E", 18)];
+/// The suffixes of the binary format: 1024¹, 1024², and so on.
 const BINARY_SUFFIXES: [&str; 6] = ["Ki", "Mi", "Gi", "Ti", "Pi", "Ei"];
 
 impl ParsedQuantity {
@@ -97,6 +99,7 @@ impl ParsedQuantity {
     }
 }
 
+/// Converts a number to the nearest `i64`.
 fn to_i64(number: i128) -> i64 {
     i64::try_from(number).unwrap_or(if number < 0 { i64::MIN } else { i64::MAX })
 }

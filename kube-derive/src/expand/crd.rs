@@ -60,7 +60,7 @@ fn with_schema(model: &Model, crd_type: &TokenStream) -> TokenStream {
         }
 
         fn try_crd() -> ::core::result::Result<#crd_type, #support::SchemaError> {
-            #support::strict::<Self>(&DEFINITION, #generated)
+            #support::require_strict_schema::<Self>(&DEFINITION, #generated)
         }
     }
 }

@@ -116,7 +116,7 @@ fn report_invalid_selectable_fields(
 /// # Errors
 ///
 /// Lists `problems` and the nodes whose type preserves fields that the server prunes.
-pub fn strict<K: Serialize + DeserializeOwned>(
+pub fn require_strict_schema<K: Serialize + DeserializeOwned>(
     definition: &Definition,
     (crd, mut problems): (CustomResourceDefinition, Vec<SchemaProblem>),
 ) -> Result<CustomResourceDefinition, SchemaError> {
