@@ -94,6 +94,7 @@ fn map_entry_with_reserved_name_is_not_encoded() {
     }
 }
 
+// A kind with valid and invalid selectable fields.
 #[derive(CustomResource, Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[kube(
     group = "example.com",
@@ -129,6 +130,7 @@ fn selectable_fields_are_scalars_in_the_schema() {
     ]);
 }
 
+// A kind with well-formed and malformed validation rules.
 #[derive(CustomResource, Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[kube(
     group = "example.com",
@@ -189,6 +191,7 @@ enum WithKeptFields {
     Nothing,
 }
 
+// A kind with fields that the Rust type keeps and the server prunes.
 #[derive(CustomResource, Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[kube(group = "example.com", version = "v1", kind = "Pruned")]
 struct PrunedSpec {
