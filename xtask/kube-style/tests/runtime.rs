@@ -67,8 +67,8 @@ where
     K: Lookup + Resource<DynamicType = ()> + Clone + 'static,
 {
     let mut writer = Writer::default();
-    for object in objects {
-        writer.apply_watcher_event(&Event::Apply(object.clone()));
+    for event in &objects.iter().cloned().map(Event::Apply).collect::<Vec<_>>() {
+        writer.apply_watcher_event(event);
     }
     writer.as_reader()
 }
