@@ -94,6 +94,43 @@ async fn a_filter_drops_changes_of_other_properties() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_panic_in_a_filter_is_reported_and_loses_no_change() {
+    let sim = Sim::new();
+    put_map(&sim, "a", "1");
+    let (reader, changes) = Changes::watch(maps(&sim), watcher::Config::default());
+    let source = changes.filter(|_: &Delta<ConfigMap>| panic!("the filter met its poison")).handle(own());
+    let log = Arc::new(Log::default());
+    let controller = Controller::from_source(reader, source);
+    let mut results = controller.run(log_object, controller::backoff_on_error, log.clone()).boxed();
+    let errors = poll_for(1, &mut results).await;
+    assert!(errors.len() == 1 && errors[0].ends_with("the filter met its poison"), "{errors:?}");
+    assert_eq!(lines(&log), ["a=1"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_filter_of_a_mapped_source_leaves_no_targets_of_deleted_objects() {
+    let sim = Sim::new();
+    for name in ["a", "b"] {
+        put_map(&sim, name, "1");
+    }
+    put_secret(&sim, "s", "a", None).await;
+    let additions = |delta: &Delta<Secret>| delta.kind() == DeltaKind::Added;
+    let target = |secret: Secret| Some(ObjectRef::<ConfigMap>::new(&secret.annotations()["v"]).within("default"));
+    let (_, changes) = Changes::watch(secrets(&sim), watcher::Config::default());
+    let log = Arc::new(Log::default());
+    let mut results = Controller::new(maps(&sim), watcher::Config::default())
+        .with_source(changes.filter(additions).handle(mapped(target)))
+        .run(log_object, controller::backoff_on_error, log.clone())
+        .boxed();
+    poll_for(1, &mut results).await;
+    log.take_lines();
+    sim.delete("v1", "Secret", "default", "s").unwrap();
+    put_secret(&sim, "s", "b", None).await;
+    poll_for(1, &mut results).await;
+    assert_eq!(lines(&log), ["b=1"], "the previous secret was deleted");
+}
+
+#[tokio::test(start_paused = true)]
 async fn owners_and_mapped_objects_are_sources_over_deltas() {
     let sim = Sim::new();
     for name in ["a", "b", "c"] {

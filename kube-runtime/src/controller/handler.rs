@@ -19,6 +19,12 @@ use std::{borrow::Borrow, collections::VecDeque, marker::PhantomData, sync::Arc}
 pub trait Handler<T>: Send {
     /// Adds the requests for a change to `requests`.
     fn handle(&mut self, change: T, requests: &mut Requests);
+
+    /// Called for a change that a filter of the source drops, in place of [`handle`](Self::handle). A handler that stores
+    /// data of each object removes the data of deleted objects here. Does nothing by default.
+    fn skip(&mut self, change: &T) {
+        let _ = change;
+    }
 }
 
 impl<T, F: FnMut(T, &mut Requests) + Send> Handler<T> for F {
@@ -150,6 +156,14 @@ where
         // A key may occur twice: the work queue merges equal keys.
         keys.extend(before);
         requests.add_related(object, keys, priority);
+    }
+
+    /// Removes the targets of a deleted object. A modified object keeps them: the next change that the filters pass
+    /// requests its previous targets too.
+    fn skip(&mut self, delta: &Delta<Other>) {
+        if delta.kind() == DeltaKind::Deleted {
+            self.targets.remove(&key_of(delta), Vec::new());
+        }
     }
 }
 

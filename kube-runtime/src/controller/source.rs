@@ -144,14 +144,14 @@ impl<T: Send + 'static> Changes<T> {
         Self { items: stream.boxed(), filters: Vec::new(), resource: resource.into(), gate: None }
     }
 
-    /// Passes only some of the changes. The handler receives the changes that all filters pass.
+    /// Passes only some of the changes. The handler receives the changes that all filters pass. A filter that panics
+    /// passes the change, and the controller reports the panic.
     pub fn filter(mut self, filter: impl Filter<T> + 'static) -> Self {
         self.filters.push(Box::new(filter));
         self
     }
 
-    /// Maps the changes to triggers. A panic in a filter or in the handler affects only the change, and the controller
-    /// reports it.
+    /// Maps the changes to triggers. A panic in the handler affects only the change, and the controller reports it.
     pub fn handle(self, handler: impl Handler<T> + 'static) -> Triggers {
         let Self { items, filters, resource, gate } = self;
         let requests = Requests::new(resource);
@@ -221,10 +221,15 @@ impl<T> Stream for Handled<T> {
                 Some(Err(error)) => return Poll::Ready(Some(Err(error.into()))),
                 None => return Poll::Ready(None),
             };
-            let handled = panic::catch(|| {
-                if filters.iter_mut().all(|filter| filter.passes(&change)) {
-                    handler.handle(change, requests);
-                }
+            // A filter that panics passes the change: an unnecessary reconcile is harmless, a missing one is not.
+            let passes = panic::catch(|| filters.iter_mut().all(|filter| filter.passes(&change)));
+            let passes = passes.unwrap_or_else(|message| {
+                requests.add_panic("an object", message);
+                true
+            });
+            let handled = panic::catch(|| match passes {
+                true => handler.handle(change, requests),
+                false => handler.skip(&change),
             });
             if let Err(message) = handled {
                 requests.add_panic("an object", message);
