@@ -66,6 +66,15 @@ impl Gate {
         }
     }
 
+    /// Waits until the gate opens or closes. The error is that of [`opened`](Self::opened).
+    async fn changed(self) -> Result<(), GateDropped> {
+        if self.is_open() {
+            self.closed().await;
+            return Ok(());
+        }
+        self.opened().await
+    }
+
     /// Waits until the gate is closed.
     async fn closed(mut self) {
         // The error means that the handle was dropped, which closes the gate.
@@ -128,7 +137,7 @@ enum State {
     /// The gates must be checked.
     #[default]
     Unknown,
-    /// Waits until a closed gate opens.
+    /// At least one gate is closed. Waits until a gate opens or closes.
     Closed(BoxFuture<'static, Result<(), GateDropped>>),
     /// All gates are open. Waits until one of those that may close does so.
     Open(Option<BoxFuture<'static, ()>>),
@@ -165,8 +174,11 @@ impl Gates {
 
     /// The current state.
     fn check(&self) -> State {
-        if let Some(gate) = self.gates.iter().find(|gate| !gate.is_open()) {
-            return State::Closed(gate.clone().opened().boxed());
+        if self.gates.iter().any(|gate| !gate.is_open()) {
+            // All gates, because each of them may be dropped while another one is closed.
+            let changes = self.gates.iter().filter(|gate| gate.may_close || !gate.is_open());
+            let changed = select_all(changes.map(|gate| gate.clone().changed().boxed()));
+            return State::Closed(changed.map(|(changed, ..)| changed).boxed());
         }
         let closing: Vec<_> = self
             .gates
@@ -235,6 +247,21 @@ mod tests {
             Poll::Ready(())
         })
         .await;
+    }
+
+    #[tokio::test]
+    async fn a_dropped_gate_is_noticed_while_another_gate_is_closed() {
+        for open in [false, true] {
+            let ((_closed, first), (dropped, second)) = (Gate::new("first"), Gate::new("second"));
+            if open {
+                dropped.open();
+            }
+            let mut gates = Gates::default();
+            gates.extend([first, second]);
+            assert_eq!(is_open(&mut gates).await, Some(false));
+            drop(dropped);
+            assert_eq!(is_open(&mut gates).await, None, "the gate was open: {open}");
+        }
     }
 
     #[tokio::test]
