@@ -115,7 +115,8 @@ async fn a_filter_of_a_mapped_source_leaves_no_targets_of_deleted_objects() {
     }
     put_secret(&sim, "s", "a", None).await;
     let additions = |delta: &Delta<Secret>| delta.kind() == DeltaKind::Added;
-    let target = |secret: Secret| Some(ObjectRef::<ConfigMap>::new(&secret.annotations()["v"]).within("default"));
+    let target =
+        |secret: Secret| Some(ObjectRef::<ConfigMap>::new(&secret.annotations()["v"]).within("default"));
     let (_, changes) = Changes::watch(secrets(&sim), watcher::Config::default());
     let log = Arc::new(Log::default());
     let mut results = Controller::new(maps(&sim), watcher::Config::default())

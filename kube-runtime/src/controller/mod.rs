@@ -14,6 +14,7 @@ mod handler;
 mod key;
 mod owned;
 mod panic;
+mod settled;
 mod shutdown;
 mod source;
 mod streams;

@@ -7,6 +7,7 @@ use super::handler::{Handler, Requests};
 use super::key::{Key, SharedKeys};
 use super::owned::Owned;
 use super::panic;
+use super::settled::Settled;
 use super::trigger::{ReconcileReason, Trigger};
 use crate::queue::Priority;
 use crate::reflector::{Delta, Deltas, Store, StoreEvent, store};
@@ -179,6 +180,11 @@ impl Triggers {
     /// Replaces the gate of the source. `None` means that reconciles do not wait for the source.
     pub fn with_gate(self, gate: Option<Gate>) -> Self {
         Self { gate, ..self }
+    }
+
+    /// Holds the triggers back while a snapshot of `store` is in progress; see [`Settled`].
+    pub(super) fn after_snapshots_of<K: Send + Sync + 'static>(self, store: &Store<K>) -> Self {
+        Self { stream: Settled::new(self.stream, store.clone()).boxed(), ..self }
     }
 }
 

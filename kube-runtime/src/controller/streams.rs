@@ -51,10 +51,10 @@ where
     ///
     /// # Relists
     ///
-    /// During a relist the stream emits objects that the store receives only at the end of the list. A reconcile in
-    /// between gets the previous state of a changed object, and none starts for a new object before its next change.
-    /// [`Controller::new`], and [`from_source`](Self::from_source) with [`Changes::of_store`], reconcile each change that
-    /// a relist finds.
+    /// During a relist the stream emits objects that the store receives only at the end of the list. The controller
+    /// queues such an object when the store contains it, so that each reconcile gets the current state. The stream emits
+    /// all objects of a relist, and the controller reconciles them all; with [`Controller::new`], and with
+    /// [`from_source`](Self::from_source) and [`Changes::of_store`], it reconciles only those that changed.
     pub fn for_stream<T>(
         trigger: impl Stream<Item = watcher::Result<T>> + Send + 'static,
         reader: Store<K>,
@@ -76,6 +76,7 @@ where
         T: Borrow<K> + Send + 'static,
     {
         let source = Changes::of_stream(&K::kind(&dyntype), trigger).handle(each_own::<K, T>());
+        let source = source.after_snapshots_of(&reader);
         Self::from_source_with(reader, source, dyntype)
     }
 

@@ -76,11 +76,12 @@ pub struct WriterDropped;
 pub struct Store<K> {
     pub(super) shared: Arc<Shared<K>>,
     pub(super) ready: watch::Receiver<bool>,
+    pub(super) settled: watch::Receiver<bool>,
 }
 
 impl<K> Clone for Store<K> {
     fn clone(&self) -> Self {
-        Self { shared: self.shared.clone(), ready: self.ready.clone() }
+        Self { shared: self.shared.clone(), ready: self.ready.clone(), settled: self.settled.clone() }
     }
 }
 
@@ -113,6 +114,16 @@ impl<K> Store<K> {
     /// Whether the first snapshot is complete, as a value that can be awaited.
     pub(crate) fn readiness(&self) -> watch::Receiver<bool> {
         self.ready.clone()
+    }
+
+    /// Whether the store contains all objects that its writer has received: no snapshot is in progress.
+    pub(crate) fn is_settled(&self) -> bool {
+        *self.settled.borrow()
+    }
+
+    /// Waits until the store [is settled](Self::is_settled), or its writer is dropped.
+    pub(crate) async fn wait_until_settled(mut self) {
+        let _ = self.settled.wait_for(|settled| *settled).await;
     }
 
     /// All objects, in no particular order.

@@ -38,6 +38,8 @@ pub struct Writer<K> {
     packing: Packing<K>,
     /// Whether the first snapshot is complete.
     ready: watch::Sender<bool>,
+    /// Whether the first snapshot is complete and no further one is in progress.
+    settled: watch::Sender<bool>,
 }
 
 /// An empty store and its writer.
@@ -78,6 +80,7 @@ pub fn store_with<K>(storage: Storage<K>) -> (Store<K>, Writer<K>) {
         move_queue: MoveQueue::default(),
         packing: Packing::default(),
         ready: watch::Sender::new(false),
+        settled: watch::Sender::new(false),
     };
     (writer.as_reader(), writer)
 }
@@ -137,7 +140,11 @@ impl<K> fmt::Debug for Change<K> {
 impl<K> Writer<K> {
     /// A reader of the store.
     pub fn as_reader(&self) -> Store<K> {
-        Store { shared: self.shared.clone(), ready: self.ready.subscribe() }
+        Store {
+            shared: self.shared.clone(),
+            ready: self.ready.subscribe(),
+            settled: self.settled.subscribe(),
+        }
     }
 
     /// Makes a snapshot result only in deltas of deletions, for consumers that do not need the others. The writer then
@@ -204,6 +211,7 @@ impl<K: Storable> Writer<K> {
         match event {
             Event::Init => {
                 self.snapshot = Some(Snapshot::default());
+                self.settled.send_replace(false);
                 Change::new(Event::Init)
             }
             Event::InitApply(object) => self.add_listed(object),
@@ -287,6 +295,9 @@ impl<K: Storable> Writer<K> {
         let replaced = replaced.filter(|_| record_deletion(&mut self.deletions, object.key(), None));
         let replaced = replaced.and_then(|known| self.shared.unpack(&known));
         // An `InitApply` without an `Init` also begins a snapshot.
+        if self.snapshot.is_none() {
+            self.settled.send_replace(false);
+        }
         let next = self.snapshot.get_or_insert_default();
         let recorded = (self.records && !is_known).then(|| stored.clone());
         let before = next.objects.insert(stored);
@@ -354,6 +365,7 @@ impl<K: Storable> Writer<K> {
             self.compact_all_pages();
         }
         self.ready.send_replace(true);
+        self.settled.send_replace(true);
         change
     }
 }
