@@ -347,3 +347,39 @@ async fn a_rate_limiter_sets_the_waits_after_failures() {
     let failures: Vec<_> = failures.collect().await;
     assert_eq!(failures, [1, 2, 3].map(|count| ("default/a".to_owned(), count)));
 }
+
+/// A limiter that panics for the config map `a`.
+struct Panics;
+
+impl RateLimiter<Key> for Panics {
+    fn wait(&mut self, key: &Key, _: u32, _: Instant) -> Duration {
+        assert_ne!(key.name(), "a", "the limiter met its poison");
+        Duration::from_secs(10)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_in_a_rate_limiter_fails_only_its_object() {
+    let sim = Sim::new();
+    put_map(&sim, "a", "1");
+    put_map(&sim, "b", "1");
+    let log = Arc::new(Log::default());
+    let failing = async |map: Arc<ConfigMap>, log: Arc<Log>| -> Result<Action, io::Error> {
+        log.add_line(format_map(&map));
+        Err(io::Error::other("no"))
+    };
+    let mut results = Controller::new(maps(&sim), watcher::Config::default())
+        .rate_limiter(Panics)
+        .run(
+            move |map, log| Box::pin(failing(map, log)) as futures::future::BoxFuture<'static, _>,
+            controller::backoff_on_error,
+            log.clone(),
+        )
+        .boxed();
+    poll_for(15, &mut results).await;
+    let reconciled = |name| lines(&log).into_iter().filter(|line| line.starts_with(name)).count();
+    assert!(reconciled("a") > 2, "the object is retried after the default backoff");
+    put_map(&sim, "b", "2");
+    poll_for(1, &mut results).await;
+    assert_eq!(lines(&log), ["b=2"]);
+}

@@ -10,6 +10,7 @@ mod error;
 mod executor;
 mod filter;
 mod gate;
+mod guarded_limiter;
 mod handler;
 mod key;
 mod owned;
@@ -39,6 +40,7 @@ use dispatcher::Dispatcher;
 use executor::Executor;
 use futures::{Stream, StreamExt};
 use gate::Gates;
+use guarded_limiter::GuardedLimiter;
 use handler::stored_owners;
 use kube_client::{Api, Resource};
 use serde::de::DeserializeOwned;
@@ -55,8 +57,9 @@ use std::{fmt, hash::Hash, sync::Arc};
 ///
 /// - At most one reconcile runs per object. Changes during a reconcile are coalesced into one further reconcile.
 /// - At most [`Config::concurrency`] reconciles run at once.
-/// - Changes are reconciled before the objects of the initial list and of relists. Within a [`Priority`], objects are
-///   reconciled in the order of their changes.
+/// - Changes are reconciled before the objects of the initial list. Within a [`Priority`], objects are reconciled in the
+///   order of their changes. Every 16th reconcile is that of the object that has waited longest, regardless of its
+///   priority, so that a flow of changes delays no object without end.
 /// - No reconcile starts before the first snapshots of the controller's kind, and of the owned and watched kinds, are
 ///   complete: a reconciler that reads these stores finds all objects. See also [`with_gate`](Controller::with_gate).
 /// - After a relist, only the objects that changed are reconciled.
@@ -212,9 +215,11 @@ where
 
     /// Sets the wait of [`Action::requeue_with_backoff`], and so of [`backoff_on_error`], in place of
     /// [`Config::failure_backoff`]. Changes of the object and other actions do not wait for it.
+    ///
+    /// If the limiter panics for an object, the panic is logged, and the object waits for a backoff of 5 ms to 1000 s.
     #[must_use]
     pub fn rate_limiter(mut self, limiter: impl RateLimiter<Key> + 'static) -> Self {
-        self.limiter = Some(Box::new(limiter));
+        self.limiter = Some(Box::new(GuardedLimiter::new(limiter, Config::default().failures)));
         self
     }
 

@@ -1,0 +1,28 @@
+//! `GuardedLimiter`: a user's rate limiter whose panics do not end the controller.
+
+use super::{Key, panic};
+use crate::queue::{FailureBackoff, RateLimiter};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Calls a user's limiter. If it panics for a key, the panic is logged and the key waits for the default backoff.
+pub(super) struct GuardedLimiter<L> {
+    limiter: L,
+    fallback: FailureBackoff,
+}
+
+impl<L> GuardedLimiter<L> {
+    pub(super) fn new(limiter: L, fallback: FailureBackoff) -> Self {
+        Self { limiter, fallback }
+    }
+}
+
+impl<L: RateLimiter<Key>> RateLimiter<Key> for GuardedLimiter<L> {
+    fn wait(&mut self, key: &Key, failures: u32, now: Instant) -> Duration {
+        panic::catch(|| self.limiter.wait(key, failures, now)).unwrap_or_else(|message| {
+            let wait = self.fallback.wait(key, failures, now);
+            tracing::error!(%key, failures, ?wait, "the rate limiter panicked: {message}");
+            wait
+        })
+    }
+}
