@@ -45,11 +45,12 @@ impl Trigger {
     }
 }
 
-/// The priority of a change with this cause: objects that a snapshot contains have a low priority.
+/// The priority of a change with this cause: the objects of the first snapshot have a low priority. A change that a relist
+/// finds is a change, as in controller-runtime.
 pub(super) fn priority_of(cause: Cause) -> Priority {
     match cause {
-        Cause::Initial | Cause::Relist => Priority::LOW,
-        Cause::Watch | Cause::Vanished => Priority::DEFAULT,
+        Cause::Initial => Priority::LOW,
+        Cause::Relist | Cause::Watch | Cause::Vanished => Priority::DEFAULT,
     }
 }
 

@@ -2,7 +2,8 @@
 //! time.
 //!
 //! Each key has one state: ready, delayed or in process. A key that is added while in process is processed once more
-//! afterwards. Ready keys are returned by priority, and within a priority in the order in which they became ready.
+//! afterwards. Ready keys are returned by priority, and within a priority in the order in which they became ready. So that
+//! no key waits for ever, every 16th key is the one that has been ready longest.
 
 mod limiter;
 
@@ -12,13 +13,19 @@ use foldhash::HashMap;
 use std::{cmp::Reverse, collections::BTreeMap, hash::Hash, time::Duration};
 use tokio::time::Instant;
 
-/// The priority of a key. Keys with a higher priority are processed first.
+/// Every how many keys the queue returns the key that has been ready longest, instead of the one with the highest priority.
+const KEYS_PER_OLDEST: u32 = 16;
+/// The maximum number of priorities, from the lowest one, among which the queue looks for the oldest key.
+const MAX_PRIORITIES_SEARCHED: usize = 64;
+
+/// The priority of a key. Keys with a higher priority are processed first, except that the key that has waited longest is
+/// processed now and then.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Priority(i32);
 
 impl Priority {
-    /// The priority of objects in snapshots and of bulk requests: they are processed after all changes. The value is that
-    /// of controller-runtime.
+    /// The priority of the objects of the first snapshot and of bulk requests: they are processed after changes. The value
+    /// is that of controller-runtime.
     pub const LOW: Self = Self(-100);
     /// The priority of changes, 0.
     pub const DEFAULT: Self = Self(0);
@@ -44,6 +51,8 @@ pub(crate) struct WorkQueue<K, C> {
     delayed: BTreeMap<(Instant, u64), K>,
     /// The sequence number of the last key in `ready` or `delayed`.
     sequence: u64,
+    /// The number of keys to return by priority before the oldest one.
+    until_oldest: u32,
     limiter: Limiter<K>,
 }
 
@@ -111,6 +120,7 @@ impl<K: Hash + Eq + Clone, C> WorkQueue<K, C> {
             ready: BTreeMap::new(),
             delayed: BTreeMap::new(),
             sequence: 0,
+            until_oldest: KEYS_PER_OLDEST,
             limiter,
         }
     }
@@ -164,7 +174,7 @@ impl<K: Hash + Eq + Clone, C> WorkQueue<K, C> {
                 self.enqueue(key, Request { due: Due::Now, priority, cause }, failures);
             }
         }
-        let (_, key) = self.ready.pop_first()?;
+        let key = self.pop_ready()?;
         let entry = self.entries.get_mut(&key)?;
         match std::mem::replace(&mut entry.state, KeyState::InProcess(None)) {
             KeyState::Ready(_, cause) => {
@@ -173,6 +183,27 @@ impl<K: Hash + Eq + Clone, C> WorkQueue<K, C> {
             }
             KeyState::Delayed(..) | KeyState::InProcess(_) => None,
         }
+    }
+
+    /// Removes the next ready key: the first one of the highest priority, or now and then the oldest one.
+    fn pop_ready(&mut self) -> Option<K> {
+        if self.ready.is_empty() {
+            return None;
+        }
+        self.until_oldest -= 1;
+        if self.until_oldest > 0 {
+            return self.ready.pop_first().map(|(_, key)| key);
+        }
+        self.until_oldest = KEYS_PER_OLDEST;
+        let mut oldest: Option<(Reverse<Priority>, u64)> = None;
+        let mut lowest = self.ready.last_key_value().map(|(place, _)| *place);
+        for _ in 0..MAX_PRIORITIES_SEARCHED {
+            let Some((priority, _)) = lowest else { break };
+            let first = self.ready.range((priority, 0)..).next().map(|(place, _)| *place);
+            oldest = oldest.into_iter().chain(first).min_by_key(|(_, sequence)| *sequence);
+            lowest = self.ready.range(..(priority, 0)).next_back().map(|(place, _)| *place);
+        }
+        self.ready.remove(&oldest?)
     }
 
     /// Ends the processing of a key with success. The key is due again at `next`, with `cause`, or earlier if it was

@@ -230,3 +230,20 @@ fn a_wait_of_any_length_does_not_overflow() {
     assert_eq!(queue.failed(&"a", now, ()), Duration::MAX);
     assert_eq!(queue.take_key(now + Duration::from_secs(365 * 24 * 3600)), None);
 }
+
+#[test]
+fn a_flow_of_urgent_keys_delays_no_key_without_end() {
+    let mut queue = TestQueue::new();
+    for (key, priority) in [("low", -100), ("low too", -100), ("middle", -5)] {
+        queue.add_with(key, priority);
+    }
+    let mut others = Vec::new();
+    for _ in 0..1000 {
+        queue.add("urgent");
+        let key = queue.take_key(0).unwrap();
+        queue.inner.done(&key, None);
+        others.extend((key != "urgent").then_some(key));
+    }
+    assert_eq!(others, ["low", "low too", "middle"]);
+    assert!(queue.inner.ready.is_empty());
+}
