@@ -28,6 +28,9 @@ const MAX_KEYS_PER_POLL: usize = 128;
 /// tasks. The limit is equal to tokio's coop budget, so that it causes no additional yields.
 const MAX_CONSECUTIVE_RESULTS: u32 = 128;
 
+/// The number of queued keys beyond which the dispatcher forgets keys without an object.
+const MIN_KEYS_TO_SWEEP: usize = 1024;
+
 /// What to poll first. The value alternates, because a continuous flow of results would otherwise starve the sources
 /// and the tasks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +51,9 @@ pub(super) struct Dispatcher<K: Resource, E: std::error::Error + 'static> {
     /// The closed gate that never opens again, until its error is emitted.
     dropped_gate: Option<GateDropped>,
     queue: WorkQueue<Key, ReconcileReason>,
+    /// The number of queued keys at which the dispatcher forgets the keys without an object. It is twice the number that
+    /// the last sweep left, so that sweeps take a constant time per key.
+    sweep_at: usize,
     executor: Executor<K, E>,
     /// Wakes the task when the next delayed key is due.
     timer: Option<Pin<Box<Sleep>>>,
@@ -80,6 +86,7 @@ where
             dropped_gate: None,
             store,
             queue: WorkQueue::new(limiter),
+            sweep_at: MIN_KEYS_TO_SWEEP,
             executor,
             timer: None,
             turn: Turn::ReconcileResult(0),
@@ -93,18 +100,31 @@ where
     fn poll_sources(&mut self, cx: &mut Context<'_>) -> Poll<Option<SourceError>> {
         for _ in 0..MAX_KEYS_PER_POLL {
             match self.sources.poll_next_unpin(cx) {
-                Poll::Ready(Some(Ok(Trigger { key, reason: cause, priority }))) => {
+                Poll::Ready(Some(Ok(Trigger { key, forgets: true, .. }))) => self.queue.forget(&key),
+                Poll::Ready(Some(Ok(Trigger { key, reason: cause, priority, forgets: false }))) => {
                     let due = match self.config.debounce {
                         wait if wait.is_zero() => Due::Now,
                         wait => Due::after(Instant::now(), wait),
                     };
                     self.queue.add(key, Request { due, priority, cause });
+                    self.sweep();
                 }
                 Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(error)),
                 Poll::Ready(None) | Poll::Pending => return Poll::Pending,
             }
         }
         Poll::Ready(None)
+    }
+
+    /// Bounds the queue: forgets the keys without an object, such as those of owners that do not exist, if there are many
+    /// keys. While a gate is closed, or a key is delayed, nothing else removes them.
+    fn sweep(&mut self) {
+        if self.queue.len() < self.sweep_at || !self.store.is_settled() {
+            return;
+        }
+        let store = &self.store;
+        self.queue.retain(|key| store.contains((key.namespace().unwrap_or_default(), key.name())));
+        self.sweep_at = MIN_KEYS_TO_SWEEP.max(2 * self.queue.len());
     }
 
     /// Starts reconciles up to the concurrency limit, if all gates are open.

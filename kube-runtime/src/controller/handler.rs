@@ -22,8 +22,8 @@ pub trait Handler<T>: Send {
 
     /// Called for a change that a filter of the source drops, in place of [`handle`](Self::handle). A handler that stores
     /// data of each object removes the data of deleted objects here. Does nothing by default.
-    fn skip(&mut self, change: &T) {
-        let _ = change;
+    fn skip(&mut self, change: &T, requests: &mut Requests) {
+        let _ = (change, requests);
     }
 }
 
@@ -73,13 +73,27 @@ fn key_of<K: Storable>(delta: &Delta<K>) -> Key {
     Key::new(Some(namespace), name)
 }
 
-/// Requests a reconcile of each object that is added or modified. Deletions are dropped: a controller does not reconcile
-/// objects that do not exist.
+/// Requests a reconcile of each object that is added or modified. After a deletion, also after one that a filter drops, the
+/// work queue [forgets](Trigger::forget) the object: a controller does not reconcile objects that do not exist.
 pub fn own<K: Resource>() -> impl Handler<Delta<K>> {
-    |delta: Delta<K>, requests: &mut Requests| {
-        if delta.kind() != DeltaKind::Deleted {
-            let trigger = Trigger::new(key_of(&delta)).because(ReconcileReason::ObjectUpdated);
-            requests.add(trigger.priority(priority_of(delta.cause())));
+    Own
+}
+
+/// See [`own`].
+struct Own;
+
+impl<K: Resource> Handler<Delta<K>> for Own {
+    fn handle(&mut self, delta: Delta<K>, requests: &mut Requests) {
+        if delta.kind() == DeltaKind::Deleted {
+            return requests.add(Trigger::forget(key_of(&delta)));
+        }
+        let trigger = Trigger::new(key_of(&delta)).because(ReconcileReason::ObjectUpdated);
+        requests.add(trigger.priority(priority_of(delta.cause())));
+    }
+
+    fn skip(&mut self, delta: &Delta<K>, requests: &mut Requests) {
+        if delta.kind() == DeltaKind::Deleted {
+            requests.add(Trigger::forget(key_of(delta)));
         }
     }
 }
@@ -160,7 +174,7 @@ where
 
     /// Removes the targets of a deleted object. A modified object keeps them: the next change that the filters pass
     /// requests its previous targets too.
-    fn skip(&mut self, delta: &Delta<Other>) {
+    fn skip(&mut self, delta: &Delta<Other>, _: &mut Requests) {
         if delta.kind() == DeltaKind::Deleted {
             self.targets.remove(&key_of(delta), Vec::new());
         }

@@ -235,7 +235,7 @@ impl<T> Stream for Handled<T> {
             });
             let handled = panic::catch(|| match passes {
                 true => handler.handle(change, requests),
-                false => handler.skip(&change),
+                false => handler.skip(&change, requests),
             });
             if let Err(message) = handled {
                 requests.add_panic("an object", message);

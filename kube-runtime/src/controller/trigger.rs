@@ -22,12 +22,21 @@ pub struct Trigger {
     pub reason: ReconcileReason,
     /// The priority in the work queue.
     pub priority: Priority,
+    /// Whether the object was deleted: the work queue forgets the key.
+    pub(super) forgets: bool,
 }
 
 impl Trigger {
     /// A request with an unknown cause and the default priority.
     pub fn new(key: Key) -> Self {
-        Self { key, reason: ReconcileReason::Unknown, priority: Priority::DEFAULT }
+        Self { key, reason: ReconcileReason::Unknown, priority: Priority::DEFAULT, forgets: false }
+    }
+
+    /// Not a request, but the report that the object was deleted: the work queue drops earlier requests for the key, the
+    /// times at which it was to be requeued, and its failures. Later requests are those for another object with the same
+    /// name.
+    pub fn forget(key: Key) -> Self {
+        Self { forgets: true, ..Self::new(key) }
     }
 
     /// Sets the cause.

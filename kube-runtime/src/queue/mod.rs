@@ -95,6 +95,15 @@ enum KeyState<C> {
     Delayed(Instant, u64, C),
     /// In process. Contains the request if the key was added meanwhile.
     InProcess(Option<Request<C>>),
+    /// As `InProcess`, and the key was forgotten meanwhile: the result of the processing does not count.
+    Forgotten(Option<Request<C>>),
+}
+
+impl<C> KeyState<C> {
+    /// Whether the key is in process.
+    fn is_in_process(&self) -> bool {
+        matches!(self, Self::InProcess(_) | Self::Forgotten(_))
+    }
 }
 
 /// When a key is due.
@@ -131,11 +140,12 @@ impl<K: Hash + Eq + Clone, C> WorkQueue<K, C> {
         let Entry { state, priority, failures } = entry;
         let known = match state {
             KeyState::InProcess(again) => {
-                let again = match again {
-                    Some(before) => before.merge(request),
-                    None => request,
-                };
-                let state = KeyState::InProcess(Some(again));
+                let state = KeyState::InProcess(Some(merge_with(again, request)));
+                self.entries.insert(key, Entry { state, priority, failures });
+                return;
+            }
+            KeyState::Forgotten(again) => {
+                let state = KeyState::Forgotten(Some(merge_with(again, request)));
                 self.entries.insert(key, Entry { state, priority, failures });
                 return;
             }
@@ -181,8 +191,36 @@ impl<K: Hash + Eq + Clone, C> WorkQueue<K, C> {
                 let request = Request { due: Due::Now, priority: entry.priority, cause };
                 Some((key, request))
             }
-            KeyState::Delayed(..) | KeyState::InProcess(_) => None,
+            KeyState::Delayed(..) | KeyState::InProcess(_) | KeyState::Forgotten(_) => None,
         }
+    }
+
+    /// Removes a key with its failures, because its object was deleted. If the key is in process, the result of the
+    /// processing does not count; if the key is added again, it is processed afterwards.
+    pub(crate) fn forget(&mut self, key: &K) {
+        let Some(Entry { state, priority, .. }) = self.entries.remove(key) else { return };
+        match state {
+            KeyState::Ready(sequence, _) => drop(self.ready.remove(&(Reverse(priority), sequence))),
+            KeyState::Delayed(at, sequence, _) => drop(self.delayed.remove(&(at, sequence))),
+            KeyState::InProcess(_) | KeyState::Forgotten(_) => {
+                let entry = Entry { state: KeyState::Forgotten(None), priority, failures: 0 };
+                self.entries.insert(key.clone(), entry);
+            }
+        }
+    }
+
+    /// Forgets the keys that are not in process and for which `keep` returns `false`.
+    pub(crate) fn retain(&mut self, keep: impl Fn(&K) -> bool) {
+        let waiting = self.entries.iter().filter(|(_, entry)| !entry.state.is_in_process());
+        let dropped: Vec<_> = waiting.map(|(key, _)| key).filter(|key| !keep(key)).cloned().collect();
+        for key in dropped {
+            self.forget(&key);
+        }
+    }
+
+    /// The number of keys, including those in process.
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
     }
 
     /// Removes the next ready key: the first one of the highest priority, or now and then the oldest one.
@@ -209,8 +247,10 @@ impl<K: Hash + Eq + Clone, C> WorkQueue<K, C> {
     /// Ends the processing of a key with success. The key is due again at `next`, with `cause`, or earlier if it was
     /// added meanwhile.
     pub(crate) fn done(&mut self, key: &K, next: Option<(Due, C)>) {
-        let Some((key, Finished { again, priority, .. })) = self.remove_in_process(key) else { return };
-        let next = next.map(|(due, cause)| Request { due, priority, cause });
+        let Some((key, Finished { again, priority, forgotten, .. })) = self.remove_in_process(key) else {
+            return;
+        };
+        let next = next.filter(|_| !forgotten).map(|(due, cause)| Request { due, priority, cause });
         let request = match (again, next) {
             (Some(again), Some(next)) => Some(again.merge(next)),
             (again, next) => again.or(next),
@@ -224,17 +264,20 @@ impl<K: Hash + Eq + Clone, C> WorkQueue<K, C> {
     /// If the key was added meanwhile, it is due at the earlier time, because the change may fix the failure. Returns the
     /// wait.
     pub(crate) fn failed(&mut self, key: &K, now: Instant, cause: C) -> Duration {
-        let Some((key, Finished { again, priority, failures })) = self.remove_in_process(key) else {
+        let Some((key, Finished { again, priority, failures, forgotten })) = self.remove_in_process(key)
+        else {
             return Duration::ZERO;
         };
+        if forgotten {
+            if let Some(again) = again {
+                self.enqueue(key, again, 0);
+            }
+            return Duration::ZERO;
+        }
         let failures = failures.saturating_add(1);
         let wait = self.limiter.wait(&key, failures, now);
         let retry = Request { due: Due::after(now, wait), priority, cause };
-        let request = match again {
-            Some(again) => again.merge(retry),
-            None => retry,
-        };
-        self.enqueue(key, request, failures);
+        self.enqueue(key, merge_with(again, retry), failures);
         wait
     }
 
@@ -247,7 +290,10 @@ impl<K: Hash + Eq + Clone, C> WorkQueue<K, C> {
     fn remove_in_process(&mut self, key: &K) -> Option<(K, Finished<C>)> {
         match self.entries.remove_entry(key)? {
             (key, Entry { state: KeyState::InProcess(again), priority, failures }) => {
-                Some((key, Finished { again, priority, failures }))
+                Some((key, Finished { again, priority, failures, forgotten: false }))
+            }
+            (key, Entry { state: KeyState::Forgotten(again), priority, failures }) => {
+                Some((key, Finished { again, priority, failures, forgotten: true }))
             }
             // The key is not in process: keep it unchanged.
             (key, entry) => {
@@ -280,6 +326,16 @@ struct Finished<C> {
     again: Option<Request<C>>,
     priority: Priority,
     failures: u32,
+    /// Whether the key was forgotten while it was in process.
+    forgotten: bool,
+}
+
+/// The request, combined with one that was added before, if any.
+fn merge_with<C>(before: Option<Request<C>>, request: Request<C>) -> Request<C> {
+    match before {
+        Some(before) => before.merge(request),
+        None => request,
+    }
 }
 
 #[cfg(test)]

@@ -247,3 +247,60 @@ fn a_flow_of_urgent_keys_delays_no_key_without_end() {
     assert_eq!(others, ["low", "low too", "middle"]);
     assert!(queue.inner.ready.is_empty());
 }
+
+#[test]
+fn a_forgotten_key_is_not_processed_and_its_failures_do_not_count() {
+    let mut queue = TestQueue::new();
+    queue.add("ready");
+    queue.add_at("delayed", 5);
+    queue.inner.forget(&"ready");
+    queue.inner.forget(&"delayed");
+    queue.inner.forget(&"unknown");
+    assert_eq!((queue.take_key(9), queue.inner.next_due(), queue.inner.len()), (None, None, 0));
+    for _ in 0..3 {
+        queue.add("a");
+        assert_eq!(queue.take_key(0), Some("a"));
+        let now = queue.at(0);
+        assert_eq!(queue.inner.failed(&"a", now, ()), Duration::from_secs(1));
+        queue.inner.forget(&"a");
+    }
+    assert!(queue.inner.entries.is_empty() && queue.inner.ready.is_empty() && queue.inner.delayed.is_empty());
+}
+
+#[test]
+fn the_result_of_a_key_that_was_forgotten_in_process_does_not_count() {
+    let mut queue = TestQueue::new();
+    let now = queue.at(0);
+    for added_again in [false, true] {
+        for fails in [false, true] {
+            queue.add("a");
+            assert_eq!(queue.take_key(0), Some("a"));
+            queue.add("a");
+            queue.inner.forget(&"a");
+            if added_again {
+                queue.add("a");
+            }
+            assert_eq!(queue.take_key(0), None, "the key is in process");
+            match fails {
+                true => drop(queue.inner.failed(&"a", now, ())),
+                false => queue.inner.done(&"a", Some((Due::Now, ()))),
+            }
+            assert_eq!(queue.take_key(0), added_again.then_some("a"));
+            queue.inner.done(&"a", None);
+            assert_eq!(queue.inner.len(), 0);
+        }
+    }
+}
+
+#[test]
+fn retain_forgets_only_keys_that_are_not_in_process() {
+    let mut queue = TestQueue::new();
+    queue.add("running");
+    assert_eq!(queue.take_key(0), Some("running"));
+    queue.add("a");
+    queue.add("b");
+    queue.add_at("c", 5);
+    queue.inner.retain(|key| *key == "b");
+    queue.inner.done(&"running", Some((Due::Now, ())));
+    assert_eq!([queue.take_key(9), queue.take_key(9), queue.take_key(9)], [Some("b"), Some("running"), None]);
+}

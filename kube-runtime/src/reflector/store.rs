@@ -177,6 +177,13 @@ impl<K: Resource> Store<K> {
         self.shared.unpack(&stored)
     }
 
+    /// Whether the store contains an object with this namespace and name; the namespace is ignored for cluster-scoped
+    /// objects. Does not decode.
+    pub(crate) fn contains(&self, (namespace, name): (&str, &str)) -> bool {
+        let objects = self.shared.read();
+        objects.get((namespace, name)).or_else(|| objects.get(("", name))).is_some()
+    }
+
     /// The result of `f` for the namespace and the name of each object. Does not decode. `f` must not access the store:
     /// that may deadlock.
     pub(crate) fn keys<T>(&self, f: impl Fn(&str, &str) -> T) -> Vec<T> {
