@@ -18,6 +18,7 @@ pub struct Config {
     pub(super) concurrency: usize,
     pub(super) failures: FailureBackoff,
     pub(super) drain_timeout: Duration,
+    pub(super) sync_timeout: Duration,
 }
 
 impl Default for Config {
@@ -27,6 +28,7 @@ impl Default for Config {
             concurrency: 32,
             failures: FailureBackoff::new(Duration::from_millis(5), Duration::from_secs(1000)),
             drain_timeout: Duration::from_secs(30),
+            sync_timeout: Duration::from_secs(120),
         }
     }
 }
@@ -56,6 +58,19 @@ impl Config {
     /// How long in-flight reconciles may continue after a shutdown begins; they are then cancelled. 30 s by default.
     pub fn drain_timeout(mut self, limit: Duration) -> Self {
         self.drain_timeout = limit;
+        self
+    }
+
+    /// How long the first snapshots of the controller's kind, and of the owned and watched kinds, may take. Reconciles wait
+    /// for them: if a kind does not exist, or its list is forbidden, no reconcile starts.
+    ///
+    /// After this time, the stream of [`Controller::run`](crate::Controller::run) yields an
+    /// [`Error::SyncTimeout`](super::Error::SyncTimeout) for each incomplete kind, and one warning is logged. The controller
+    /// continues, and reconciles start when the snapshots are complete: a definition may be installed later. A program that
+    /// wants to end instead, as one with controller-runtime does after its `CacheSyncTimeout`, ends at this error. Two
+    /// minutes by default; `Duration::MAX` for no limit.
+    pub fn sync_timeout(mut self, limit: Duration) -> Self {
+        self.sync_timeout = limit;
         self
     }
 }

@@ -7,6 +7,7 @@ use super::executor::{Executor, ReconcileResult};
 use super::gate::{GateDropped, Gates};
 use super::shutdown::{Phase, Shutdown};
 use super::source::TriggerStream;
+use super::sync_timer::SyncTimer;
 use super::trigger::{ReconcileReason, Trigger};
 use super::{Action, Config, Error, Key};
 use crate::queue::{Due, Limiter, Request, WorkQueue};
@@ -48,6 +49,10 @@ pub(super) struct Dispatcher<K: Resource, E: std::error::Error + 'static> {
     sources: SelectAll<TriggerStream>,
     store: Store<K>,
     gates: Gates,
+    /// The time limit of the first snapshots.
+    sync: SyncTimer,
+    /// When all sources had ended.
+    sources_ended: Option<Instant>,
     /// The closed gate that never opens again, until its error is emitted.
     dropped_gate: Option<GateDropped>,
     queue: WorkQueue<Key, ReconcileReason>,
@@ -83,6 +88,8 @@ where
         Self {
             sources: sources.into_iter().collect(),
             gates,
+            sync: SyncTimer::new(config.sync_timeout),
+            sources_ended: None,
             dropped_gate: None,
             store,
             queue: WorkQueue::new(limiter),
@@ -110,7 +117,11 @@ where
                     self.sweep();
                 }
                 Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(error)),
-                Poll::Ready(None) | Poll::Pending => return Poll::Pending,
+                Poll::Ready(None) => {
+                    self.sources_ended.get_or_insert_with(Instant::now);
+                    return Poll::Pending;
+                }
+                Poll::Pending => return Poll::Pending,
             }
         }
         Poll::Ready(None)
@@ -130,7 +141,7 @@ where
     /// Starts reconciles up to the concurrency limit, if all gates are open.
     fn start_reconciles(&mut self, cx: &mut Context<'_>) {
         match self.gates.poll_open(cx) {
-            Poll::Ready(Ok(())) => {}
+            Poll::Ready(Ok(())) => self.sync.end(),
             Poll::Ready(Err(dropped)) => {
                 self.shutdown.begin();
                 self.dropped_gate = Some(dropped);
@@ -159,6 +170,17 @@ where
             }
         }
         self.wake_when_due(cx);
+    }
+
+    /// Whether all sources have ended and the objects that they queued are reconciled.
+    fn has_finished(&self) -> bool {
+        let Some(ended) = self.sources_ended else { return false };
+        // Keys that are due later are requeues, except for keys that wait for further changes.
+        let debounced = |due: Instant| due.saturating_duration_since(ended) <= self.config.debounce;
+        !self.queue.has_ready()
+            && !self.queue.next_due().is_some_and(debounced)
+            && self.executor.running_tasks() == 0
+            && !self.executor.has_result()
     }
 
     /// Sets a timer that wakes the task when the next delayed key is due.
@@ -287,6 +309,15 @@ where
         if let Poll::Ready(Some(ended)) = this.executor.poll_result(cx) {
             // Counts as consecutive, because this task has not yielded.
             return Poll::Ready(Some(this.emit_result(ended, consecutive + 1, cx)));
+        }
+        if let Poll::Ready(error) = this.sync.poll(&this.gates, cx) {
+            return Poll::Ready(Some(Err(error)));
+        }
+        if this.has_finished() {
+            tracing::warn!("all sources of the controller have ended: shutting down");
+            this.sources_ended = None;
+            this.shutdown.begin();
+            return Poll::Ready(Some(Err(Error::SourcesEnded)));
         }
         if taken.is_ready() {
             // The sources may have more items: yield, then continue.

@@ -3,10 +3,10 @@
 use crate::reflector::ObjectRef;
 use crate::watcher;
 use kube_client::core::DynamicObject;
-use std::fmt;
+use std::{fmt, time::Duration};
 
 /// A failure in a controller. The controller continues after every such failure except
-/// [`GateDropped`](Error::GateDropped).
+/// [`GateDropped`](Error::GateDropped) and [`SourcesEnded`](Error::SourcesEnded).
 ///
 /// The `Display` text contains the failure and its cause, so `warn!("{error}")` is a complete message. `source()`
 /// therefore skips the cause and returns the source of the cause, so that a printed chain of errors repeats no message.
@@ -37,6 +37,18 @@ pub enum Error<E: std::error::Error + 'static> {
         /// The name of the gate.
         gate: String,
     },
+    /// The first snapshot of a kind is not complete after [`Config::sync_timeout`](super::Config::sync_timeout), and no
+    /// reconcile has started: the kind may not exist, or its list may be forbidden. Earlier items of the stream contain the
+    /// failures of the watch. The controller continues, and reconciles start when the snapshot is complete.
+    SyncTimeout {
+        /// The kind, or the path of the collection.
+        resource: String,
+        /// The time limit.
+        limit: Duration,
+    },
+    /// All sources of the controller have ended, such as streams of objects: no change can arrive. The controller has
+    /// reconciled the queued objects, and shuts down.
+    SourcesEnded,
     /// A watch failed. The watcher recovers automatically.
     QueueError(watcher::Error),
 }
@@ -55,6 +67,12 @@ impl<E: std::error::Error + 'static> fmt::Display for Error<E> {
             Self::GateDropped { gate } => {
                 write!(f, "cannot start reconciles: the handle of the gate {gate} was dropped")
             }
+            Self::SyncTimeout { resource, limit } => {
+                write!(f, "no reconcile has started: the list of {resource} is not complete after {limit:?}")
+            }
+            Self::SourcesEnded => {
+                f.write_str("all sources of the controller have ended: no object can change, shutting down")
+            }
             Self::QueueError(error) => write!(f, "{error}"),
         }
     }
@@ -68,6 +86,8 @@ impl<E: std::error::Error + 'static> std::error::Error for Error<E> {
             Self::ReconcilerPanicked(..)
             | Self::ReconcilerCancelled(_)
             | Self::MapperPanicked { .. }
+            | Self::SyncTimeout { .. }
+            | Self::SourcesEnded
             | Self::GateDropped { .. } => None,
         }
     }
@@ -153,6 +173,12 @@ mod tests {
                 "boom",
             ),
             (Error::GateDropped { gate: "leadership".into() }, "cannot start", "gate leadership"),
+            (
+                Error::SyncTimeout { resource: "/api/v1/pods".into(), limit: Duration::from_secs(120) },
+                "/api/v1/pods",
+                "120s",
+            ),
+            (Error::SourcesEnded, "sources", "shutting down"),
             (Error::QueueError(watch), "the watch of /api/v1/pods failed", ""),
         ];
         for (error, failure, cause) in errors {

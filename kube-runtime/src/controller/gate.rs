@@ -149,6 +149,17 @@ impl Gates {
         self.state = State::Unknown;
     }
 
+    /// The names of the stores whose first snapshot is not complete. Several gates of a store count as one.
+    pub(super) fn incomplete_stores(&self) -> Vec<String> {
+        let mut stores: Vec<&Gate> = Vec::new();
+        for gate in self.gates.iter().filter(|gate| !gate.may_close && !gate.is_open()) {
+            if !stores.iter().any(|known| known.open.same_channel(&gate.open)) {
+                stores.push(gate);
+            }
+        }
+        stores.into_iter().map(|gate| gate.name.to_string()).collect()
+    }
+
     /// Ready while all gates are open. Wakes the task when a gate opens or closes.
     pub(super) fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), GateDropped>> {
         loop {

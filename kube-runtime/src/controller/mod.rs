@@ -19,6 +19,7 @@ mod settled;
 mod shutdown;
 mod source;
 mod streams;
+mod sync_timer;
 mod targets;
 mod trigger;
 
@@ -61,7 +62,9 @@ use std::{fmt, hash::Hash, sync::Arc};
 ///   order of their changes. Every 16th reconcile is that of the object that has waited longest, regardless of its
 ///   priority, so that a flow of changes delays no object without end.
 /// - No reconcile starts before the first snapshots of the controller's kind, and of the owned and watched kinds, are
-///   complete: a reconciler that reads these stores finds all objects. See also [`with_gate`](Controller::with_gate).
+///   complete: a reconciler that reads these stores finds all objects. If they take longer than
+///   [`Config::sync_timeout`], the stream of [`run`](Controller::run) yields an error that names the kind. See also
+///   [`with_gate`](Controller::with_gate).
 /// - After a relist, only the objects that changed are reconciled.
 /// - The controller's task polls a reconcile until its first wait; then the reconcile continues as a task of its own.
 ///   If reconciles compute for long before their first wait, the controller spawns them directly, so that they run in
@@ -346,7 +349,8 @@ where
     /// `error_policy` returns the action for an object whose reconcile failed; [`backoff_on_error`] requeues it with a
     /// wait that increases with each failure.
     ///
-    /// The stream ends after a shutdown. It must be polled inside a tokio runtime.
+    /// The stream ends after a shutdown. If all sources end, as finite streams of objects do, the controller reconciles the
+    /// queued objects, yields [`Error::SourcesEnded`] and shuts down. The stream must be polled inside a tokio runtime.
     ///
     /// # Cancel safety
     ///

@@ -281,6 +281,11 @@ impl<K: Hash + Eq + Clone, C> WorkQueue<K, C> {
         wait
     }
 
+    /// Whether a key is ready.
+    pub(crate) fn has_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
     /// When the next delayed key becomes ready; `None` if no key is delayed.
     pub(crate) fn next_due(&self) -> Option<Instant> {
         self.delayed.first_key_value().map(|((at, _), _)| *at)
