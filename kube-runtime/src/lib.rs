@@ -17,7 +17,7 @@ pub mod watcher;
 
 pub use controller::{Config, Controller};
 pub use finalizer::finalizer;
-pub use informer::Informer;
+pub use informer::{Informer, SharedInformer};
 pub use random::seed;
 pub use reflector::{Reflector, reflector};
 pub use wait::conditions;

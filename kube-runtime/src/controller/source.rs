@@ -9,6 +9,7 @@ use super::owned::Owned;
 use super::panic;
 use super::settled::Settled;
 use super::trigger::{ReconcileReason, Trigger};
+use crate::informer::SharedInformer;
 use crate::queue::Priority;
 use crate::reflector::{Delta, Deltas, Store, StoreEvent, store};
 use crate::watcher::{self, watcher};
@@ -83,6 +84,17 @@ impl<K: Resource + Send + Sync + 'static> Changes<Delta<K>> {
         let (resource, (reader, writer)) = (api.resource_url().to_owned(), store());
         let changes = Self::of_store(&resource, &reader, watcher(api, wc).deltas(writer));
         (reader, changes)
+    }
+
+    /// The changes of a [`SharedInformer`], and its store. Several controllers and sources share the watch and the store.
+    /// Call it inside a tokio runtime; see [`SharedInformer`] for an example.
+    pub fn shared(informer: &SharedInformer<K>) -> (Store<K>, Self)
+    where
+        K: DeserializeOwned,
+    {
+        let store = informer.store();
+        let changes = Self::of_store(informer.resource_url(), &store, informer.subscribe());
+        (store, changes)
     }
 
     /// The deltas of a store. `events` is the stream that feeds the store. `resource` is the name of the store in

@@ -1,6 +1,9 @@
-//! `Informer`: a queue of the changes to a collection.
+//! `Informer`: a queue of the changes to a collection. `SharedInformer`: one watch for several consumers.
 
 mod backlog;
+mod shared;
+
+pub use shared::{SharedInformer, SharedInformers};
 
 use crate::cycle::Cycle;
 use crate::reflector::{Delta, DeltaIter, Store, Writer, store};

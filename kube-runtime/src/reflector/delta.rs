@@ -117,7 +117,52 @@ impl<K> Delta<K> {
     }
 }
 
+impl<K> Clone for Delta<K> {
+    fn clone(&self) -> Self {
+        Self {
+            old: self.old.clone(),
+            new: self.new.clone(),
+            last: self.last.clone(),
+            cause: self.cause,
+            was_emitted: self.was_emitted,
+            codec: self.codec.clone(),
+        }
+    }
+}
+
 impl<K: Storable> Delta<K> {
+    /// Combines this delta with a later one of the same name: the change from the old state of this delta to the new state
+    /// of the later one. `None` if neither contains the object. The result may replace an object by another one; see
+    /// [`into_single`](Self::into_single).
+    pub(super) fn then(self, later: Self) -> Option<Self> {
+        let differs = |last: &Arc<K>| match &self.old {
+            Some(old) => old.is_different_from(&StoredObject::Typed(last.clone()), self.codec.as_deref()),
+            None => true,
+        };
+        let last = [later.last, self.last.clone()].into_iter().flatten().find(|last| !differs(last));
+        if self.old.is_none() && later.new.is_none() {
+            return None;
+        }
+        Some(Self { new: later.new, last, cause: later.cause, was_emitted: false, ..self })
+    }
+
+    /// Splits the replacement of an object by another one with the same name into a deletion and an addition.
+    pub(super) fn into_single(self) -> (Self, Option<Self>) {
+        let codec = self.codec.as_deref();
+        let is_replacement =
+            matches!((&self.old, &self.new), (Some(old), Some(new)) if old.is_different_from(new, codec));
+        if !is_replacement {
+            return (self, None);
+        }
+        let addition = Self { old: None, last: None, ..self.clone() };
+        (Self { new: None, ..self }, Some(addition))
+    }
+
+    /// The new or, for a deletion, the old state.
+    pub(super) fn any_state(&self) -> Option<&StoredObject<K>> {
+        self.new.as_ref().or(self.old.as_ref())
+    }
+
     /// Sets the final state that the server reported for a deletion, unless it is that of another object with the same
     /// name.
     pub(super) fn with_last(mut self, last: Option<Arc<K>>) -> Self {
@@ -133,7 +178,7 @@ impl<K: Storable> Delta<K> {
 
     /// Namespace and name of the object. Does not decode.
     pub(crate) fn key(&self) -> (&str, &str) {
-        self.new.as_ref().or(self.old.as_ref()).map_or(("", ""), Keyed::key)
+        self.any_state().map_or(("", ""), Keyed::key)
     }
 }
 

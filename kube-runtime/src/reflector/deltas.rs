@@ -1,7 +1,6 @@
 //! `deltas`: applies a stream of events to a store and emits the changes of the store.
 
-use super::writer::DeltaIter;
-use super::{Delta, Writer};
+use super::{Delta, DeltaIter, Writer};
 use crate::reflector::storable::Storable;
 use crate::watcher::{Error, Event, Result, Watcher};
 use futures::Stream;
@@ -127,6 +126,16 @@ impl<W, K> Deltas<W, K> {
     pub(crate) fn new(writer: Writer<K>, stream: W, version: fn(&W) -> Option<&str>) -> Self {
         Self { stream, writer, pending: None, synced: None, version }
     }
+
+    /// The writer.
+    pub(crate) fn writer_mut(&mut self) -> &mut Writer<K> {
+        &mut self.writer
+    }
+
+    /// Drops the stream of events and returns the writer.
+    pub(crate) fn into_writer(self) -> Writer<K> {
+        self.writer
+    }
 }
 
 impl<W, K> Stream for Deltas<W, K>
@@ -155,12 +164,11 @@ where
                 None => return Poll::Ready(None),
                 Some(Ok(event)) => {
                     let is_done = matches!(event, Event::InitDone);
-                    let (_, deltas) = this.writer.apply(event).into_parts();
+                    let version = (this.version)(this.stream.as_ref().get_ref());
+                    let version = version.filter(|_| is_done).map(ToOwned::to_owned);
+                    let (_, deltas) = this.writer.apply_with(event, version.as_deref()).into_parts();
                     *this.pending = Some(deltas);
-                    if is_done {
-                        let version = (this.version)(this.stream.as_ref().get_ref()).map(ToOwned::to_owned);
-                        *this.synced = Some(StoreEvent::Synced(version));
-                    }
+                    *this.synced = is_done.then_some(StoreEvent::Synced(version));
                 }
                 Some(Err(error)) => {
                     if let Error::Object(object) = &error {

@@ -1,15 +1,20 @@
 //! Reflectors: caches of collections.
 //!
 //! A [`Writer`] applies events, and any number of [`Store`]s read. [`reflector`](reflector()) applies a stream of
-//! events to a writer, and emits the events; [`deltas`](deltas()) emits the changes of the store. [`Reflector`] owns a
-//! watcher and a writer, and updates the cache at each [`poll`](Reflector::poll).
+//! events to a writer, and emits the events; [`deltas`](deltas()) emits the changes of the store, and [`Store::subscribe`]
+//! emits them to any number of subscribers. [`Reflector`] owns a watcher and a writer, and updates the cache at each
+//! [`poll`](Reflector::poll).
 
+mod change;
 mod compact;
 mod delta;
 mod deltas;
+mod handle;
+mod index;
 mod lookup;
 mod object_map;
 mod object_ref;
+mod observers;
 mod packing;
 mod page;
 mod polling;
@@ -18,11 +23,16 @@ mod snapshot;
 mod storable;
 pub mod store;
 mod stored_object;
+mod subscription;
 mod writer;
 
+pub use change::Change;
+pub(crate) use change::DeltaIter;
 pub use compact::Storage;
 pub use delta::{Cause, Delta, DeltaKind};
 pub use deltas::{Deltas, StoreEvent, deltas};
+pub use handle::{ReflectHandle, store_shared};
+pub use index::{Index, indexes};
 pub use lookup::Lookup;
 pub(crate) use object_ref::is_owner_of_kind;
 pub use object_ref::{Extra as ObjectRefExtra, ObjectRef};
@@ -30,5 +40,5 @@ pub use polling::Reflector;
 pub use reflect::{Reflect, reflector};
 pub(crate) use storable::Storable;
 pub use store::{Store, WriterDropped};
-pub(crate) use writer::DeltaIter;
-pub use writer::{Change, Writer, store, store_with};
+pub use subscription::Subscription;
+pub use writer::{Writer, store, store_with};

@@ -1,16 +1,18 @@
 //! `Store`: the readers' side of a reflector.
 
+pub use super::handle::store_shared;
 pub use super::writer::{Writer, store};
 
 use super::ObjectRef;
 use super::compact::Codec;
 use super::object_map::{Keyed, ObjectMap};
+use super::observers::Observers;
 use super::stored_object::StoredObject;
 use kube_client::Resource;
 use kube_client::core::{Selector, SelectorExt};
 use std::{
     fmt,
-    sync::{Arc, PoisonError, RwLock, RwLockReadGuard},
+    sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard},
 };
 use tokio::sync::watch;
 
@@ -19,11 +21,17 @@ pub(super) struct Shared<K> {
     objects: RwLock<ObjectMap<StoredObject<K>>>,
     /// `Some` for compact storage.
     codec: Option<Arc<Codec<K>>>,
+    /// Locked before `objects`.
+    pub(super) observers: Mutex<Observers<K>>,
 }
 
 impl<K> Shared<K> {
     pub(super) fn new(codec: Option<Codec<K>>) -> Self {
-        Self { objects: RwLock::new(ObjectMap::default()), codec: codec.map(Arc::new) }
+        Self {
+            objects: RwLock::new(ObjectMap::default()),
+            codec: codec.map(Arc::new),
+            observers: Mutex::new(Observers::default()),
+        }
     }
 
     /// The codec; `None` for typed storage.

@@ -3,18 +3,21 @@
 
 mod packed;
 
+use super::change::Change;
 use super::compact::{Scratch, Storage};
 use super::delta::{Cause, Delta};
+use super::object_map::{Keyed, ObjectMap};
+use super::observers::{Observers, lock};
 use super::packing::Packing;
 use super::page::MoveQueue;
 use super::snapshot::{Deletions, OwnedKey, Snapshot, Swap};
 use super::storable::Storable;
 use super::store::{Shared, Store};
 use super::stored_object::StoredObject;
-use crate::watcher::Event;
+use crate::watcher::{Error, Event};
 use kube_client::Resource;
 use kube_client::core::{ObjectOrigin, UndecodableObject};
-use std::{collections::hash_map::Entry, fmt, iter::Chain, option, sync::Arc, vec};
+use std::{collections::hash_map::Entry, fmt, sync::Arc, task::Waker};
 use tokio::sync::watch;
 
 /// The maximum number of objects to move to other pages under one write lock.
@@ -85,58 +88,6 @@ pub fn store_with<K>(storage: Storage<K>) -> (Store<K>, Writer<K>) {
     (writer.as_reader(), writer)
 }
 
-/// The effect of an event on the store.
-#[non_exhaustive]
-pub struct Change<K> {
-    /// The event. With typed storage, the store shares its object.
-    pub event: Event<Arc<K>>,
-    /// Whether the event deletes an object that neither the store nor the snapshot in progress contains.
-    pub(super) is_unknown: bool,
-    /// The object that the object of the event replaces under the same name, if its deletion was not emitted yet.
-    pub(super) replaced: Option<Arc<K>>,
-    deltas: DeltaIter<K>,
-}
-
-/// The deltas of a [`Change`], in order.
-pub(crate) type DeltaIter<K> = Chain<option::IntoIter<Delta<K>>, vec::IntoIter<Delta<K>>>;
-
-impl<K> Change<K> {
-    fn new(event: Event<Arc<K>>) -> Self {
-        Self { event, is_unknown: false, replaced: None, deltas: None.into_iter().chain(Vec::new()) }
-    }
-
-    /// The changes of the store, in order: at most two for an event of a watch, and at the end of a snapshot all
-    /// differences between the previous content of the store and the snapshot.
-    ///
-    /// ```
-    /// use k8s_openapi::api::core::v1::ConfigMap;
-    /// use kube_runtime::reflector::{self, Cause, DeltaKind};
-    /// use kube_runtime::watcher::Event;
-    ///
-    /// let (_reader, mut writer) = reflector::store::<ConfigMap>();
-    /// let mut map = ConfigMap::default();
-    /// map.metadata.name = Some("settings".into());
-    /// writer.apply_watcher_event(Event::Apply(map));
-    /// // A snapshot without the object.
-    /// writer.apply_watcher_event(Event::Init);
-    /// let deltas: Vec<_> = writer.apply_watcher_event(Event::InitDone).into_deltas().collect();
-    /// assert_eq!((deltas[0].kind(), deltas[0].cause()), (DeltaKind::Deleted, Cause::Vanished));
-    /// ```
-    pub fn into_deltas(self) -> impl Iterator<Item = Delta<K>> {
-        self.deltas
-    }
-
-    pub(crate) fn into_parts(self) -> (Event<Arc<K>>, DeltaIter<K>) {
-        (self.event, self.deltas)
-    }
-}
-
-impl<K> fmt::Debug for Change<K> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Change").field("deltas", &self.deltas.size_hint().0).finish_non_exhaustive()
-    }
-}
-
 impl<K> Writer<K> {
     /// A reader of the store.
     pub fn as_reader(&self) -> Store<K> {
@@ -145,6 +96,26 @@ impl<K> Writer<K> {
             ready: self.ready.subscribe(),
             settled: self.settled.subscribe(),
         }
+    }
+
+    /// Passes a failure of the watch to the subscribers.
+    pub(crate) fn publish_error(&mut self, error: &Arc<Error>) {
+        self.observed(|_, observers| ((), observers.publish_error(error)));
+    }
+
+    /// Ends the streams of the current subscribers, because the store is no longer fed.
+    pub(crate) fn end_subscribers(&mut self) {
+        self.observed(|_, observers| ((), observers.end_subscribers()));
+    }
+
+    /// Calls `f` with the lock of the observers. Wakes the tasks that `f` returns after the lock is released.
+    fn observed<T>(&mut self, f: impl FnOnce(&mut Self, &mut Observers<K>) -> (T, Vec<Waker>)) -> T {
+        let shared = self.shared.clone();
+        let mut observers = lock(&shared.observers);
+        let (value, wakers) = f(self, &mut observers);
+        drop(observers);
+        wakers.into_iter().for_each(Waker::wake);
+        value
     }
 
     /// Makes a snapshot result only in deltas of deletions, for consumers that do not need the others. The writer then
@@ -207,6 +178,30 @@ impl<K: Resource> Writer<K> {
 impl<K: Storable> Writer<K> {
     /// See [`apply_watcher_event`](Self::apply_watcher_event).
     pub(crate) fn apply(&mut self, event: Event<K>) -> Change<K> {
+        self.apply_with(event, None)
+    }
+
+    /// As [`apply`](Self::apply), with the resource version of the snapshot that the event completes.
+    pub(crate) fn apply_with(&mut self, event: Event<K>, version: Option<&str>) -> Change<K> {
+        // These events do not change the readers' map.
+        if matches!(event, Event::Init | Event::InitApply(_)) {
+            return self.apply_unobserved(event, false);
+        }
+        let is_synced = matches!(event, Event::InitDone);
+        self.observed(|writer, observers| {
+            if is_synced {
+                observers.version = version.map(ToOwned::to_owned);
+            }
+            let is_observed = !observers.is_empty();
+            let change = writer.apply_unobserved(event, is_observed);
+            let wakers =
+                if is_observed { observers.publish(&change.to_deltas(), is_synced) } else { Vec::new() };
+            (change, wakers)
+        })
+    }
+
+    /// See [`apply_with`](Self::apply_with). `is_observed` is whether observers need all deltas of a snapshot.
+    fn apply_unobserved(&mut self, event: Event<K>, is_observed: bool) -> Change<K> {
         self.store_finished();
         match event {
             Event::Init => {
@@ -215,7 +210,7 @@ impl<K: Storable> Writer<K> {
                 Change::new(Event::Init)
             }
             Event::InitApply(object) => self.add_listed(object),
-            Event::InitDone => self.swap_maps(),
+            Event::InitDone => self.swap_maps(is_observed),
             Event::Apply(object) => self.put(object),
             Event::Delete(object) => {
                 let object = Arc::new(object);
@@ -226,6 +221,15 @@ impl<K: Storable> Writer<K> {
 
     /// See [`apply_undecodable`](Self::apply_undecodable).
     pub(crate) fn apply_invalid(&mut self, object: &UndecodableObject) -> Option<Change<K>> {
+        self.observed(|writer, observers| {
+            let change = writer.apply_invalid_unobserved(object);
+            let deltas = change.as_ref().map(Change::to_deltas).unwrap_or_default();
+            (change, observers.publish(&deltas, false))
+        })
+    }
+
+    /// See [`apply_invalid`](Self::apply_invalid).
+    fn apply_invalid_unobserved(&mut self, object: &UndecodableObject) -> Option<Change<K>> {
         let key = (object.namespace.as_deref().unwrap_or_default(), object.name.as_deref()?);
         if object.origin == ObjectOrigin::Deleted {
             let listed = self.snapshot.as_ref().and_then(|next| next.objects.get(key).cloned());
@@ -347,7 +351,8 @@ impl<K: Storable> Writer<K> {
     }
 
     /// Completes a snapshot: replaces the readers' map by the new map.
-    fn swap_maps(&mut self) -> Change<K> {
+    /// Observers need all differences, also if the other consumer needs only the deletions.
+    fn swap_maps(&mut self, is_observed: bool) -> Change<K> {
         if let Some(codec) = self.shared.codec() {
             self.packing.flush(codec);
         }
@@ -359,6 +364,10 @@ impl<K: Storable> Writer<K> {
             // Compare after releasing the write lock, so that readers can continue.
             let new = self.shared.read();
             let codec = self.shared.codec();
+            let (listed, superseded) = match is_observed && !self.records {
+                true => (differences(&old, &new), false),
+                false => (listed, superseded),
+            };
             let swap = Swap { old, new: &new, listed, superseded, deletions, cause, codec };
             change.deltas = None.into_iter().chain(swap.deltas());
             drop(new);
@@ -367,6 +376,23 @@ impl<K: Storable> Writer<K> {
         self.ready.send_replace(true);
         self.settled.send_replace(true);
         change
+    }
+}
+
+/// The objects of `new` that are not in `old`, or in another state.
+fn differences<K: Storable>(
+    old: &ObjectMap<StoredObject<K>>,
+    new: &ObjectMap<StoredObject<K>>,
+) -> Vec<StoredObject<K>> {
+    let is_different =
+        |object: &&StoredObject<K>| !old.get(object.key()).is_some_and(|old| old.is_same(object));
+    new.iter().filter(is_different).cloned().collect()
+}
+
+impl<K> Drop for Writer<K> {
+    fn drop(&mut self) {
+        let wakers = lock(&self.shared.observers).end();
+        wakers.into_iter().for_each(Waker::wake);
     }
 }
 

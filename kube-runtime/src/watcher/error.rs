@@ -1,7 +1,7 @@
 //! `Error`: the failures of a watcher. The watcher recovers from each.
 
 use kube_client::core::{Status, UndecodableObject};
-use std::{error::Error as StdError, fmt};
+use std::{error::Error as StdError, fmt, sync::Arc};
 
 /// A result whose error defaults to [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -64,6 +64,9 @@ pub enum Error {
     },
     /// An object could not be decoded. The watch continues without a wait.
     Object(Box<UndecodableObject>),
+    /// A failure of a watch that several subscribers share, such as those of a
+    /// [`SharedInformer`](crate::informer::SharedInformer). Each of them receives it.
+    Shared(Arc<Error>),
 }
 
 impl fmt::Display for Error {
@@ -89,6 +92,7 @@ impl fmt::Display for Error {
                  its storage was restored"
             ),
             Self::Object(object) => write!(f, "{object}"),
+            Self::Shared(error) => write!(f, "{error}"),
         }
     }
 }
@@ -101,6 +105,7 @@ impl StdError for Error {
             | Self::WatchFailed { source, .. } => source.source(),
             Self::WatchError { status, .. } => status.source(),
             Self::Object(object) => object.source(),
+            Self::Shared(error) => error.source(),
             Self::WatchTooShort { .. } | Self::NoResourceVersion { .. } | Self::StorageRestored { .. } => {
                 None
             }
@@ -119,6 +124,7 @@ impl Error {
     pub fn undecodable(&self) -> Option<&UndecodableObject> {
         match self {
             Self::Object(object) => Some(object),
+            Self::Shared(error) => error.undecodable(),
             _ => None,
         }
     }
@@ -130,6 +136,7 @@ impl Error {
             | Self::WatchStartFailed { source, .. }
             | Self::WatchFailed { source, .. } => source.status(),
             Self::WatchError { status, .. } => Some(status),
+            Self::Shared(error) => error.status(),
             Self::WatchTooShort { .. }
             | Self::NoResourceVersion { .. }
             | Self::StorageRestored { .. }

@@ -1,0 +1,264 @@
+//! `SharedInformer`: one watch and one store for any number of subscribers.
+
+use crate::reflector::{Deltas, Storage, Store, Subscription, Writer, store_with};
+use crate::watcher::{Config, Watcher, watcher};
+use futures::StreamExt;
+use kube_client::{Api, Resource};
+use serde::de::DeserializeOwned;
+use std::{
+    any::Any,
+    fmt,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
+use tokio::task::AbortHandle;
+
+/// One watch of a collection and one store, for any number of subscribers, as client-go's `SharedInformer`. Cheap to clone.
+///
+/// The first [`subscribe`](SharedInformer::subscribe) starts the watch as a task, and dropping the last subscription ends it.
+/// A late subscriber gets a replay of the store. A subscriber that does not poll delays nobody; see [`Subscription`]. When
+/// all subscriptions are dropped, the store keeps its content without further updates; the next subscription resumes with a
+/// list, and its stream emits the differences.
+///
+/// [`SharedInformers`] returns the same informer for each request for a collection.
+///
+/// ```
+/// use futures::StreamExt;
+/// use k8s_openapi::api::core::v1::Namespace;
+/// use kube_client::{Api, Client};
+/// use kube_runtime::controller::{self, Action, Changes, own};
+/// use kube_runtime::informer::SharedInformer;
+/// use kube_runtime::{Controller, reflector::StoreEvent};
+/// use std::{convert::Infallible, sync::Arc};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let client = Client::new(kube_sim::Sim::new().service(), "default");
+/// let namespaces = SharedInformer::new(Api::<Namespace>::all(client));
+/// let mut changes = namespaces.subscribe();
+/// let (reader, source) = Changes::shared(&namespaces);
+/// let reconcile = async |_, _| Ok::<_, Infallible>(Action::await_change());
+/// let controller = Controller::from_source(reader, source.handle(own()));
+/// let mut results = controller.run(reconcile, controller::backoff_on_error, Arc::new(())).boxed();
+/// // Both use one watch.
+/// assert!(results.next().await.is_some_and(|result| result.is_ok()));
+/// assert!(matches!(changes.next().await, Some(Ok(StoreEvent::Delta(_)))));
+/// # }
+/// ```
+pub struct SharedInformer<K> {
+    inner: Arc<Inner<K>>,
+}
+
+/// The data that the clones share.
+struct Inner<K> {
+    api: Api<K>,
+    config: Config,
+    store: Store<K>,
+    /// `None` while a task feeds the store. The task holds the lock.
+    writer: Arc<AsyncMutex<Option<Writer<K>>>>,
+    /// The task; alive while a subscription exists.
+    task: Mutex<Weak<Task>>,
+}
+
+/// The task that feeds the store. Each subscription keeps it; the last one aborts it.
+struct Task {
+    handle: AbortHandle,
+    state: Arc<TaskState>,
+    /// Keeps the informer.
+    _informer: Arc<dyn Any + Send + Sync>,
+}
+
+/// The data that the task shares with [`Task`].
+#[derive(Default)]
+struct TaskState {
+    /// Whether the last subscription was dropped.
+    stopping: AtomicBool,
+    /// Whether the task has ended. Set before the streams of the subscribers end.
+    ended: AtomicBool,
+}
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.state.stopping.store(true, Ordering::SeqCst);
+        self.handle.abort();
+    }
+}
+
+impl<K: Resource + DeserializeOwned + Send + Sync + 'static> SharedInformer<K> {
+    /// An informer of the collection of `api`. Sends no request before the first subscription.
+    pub fn new(api: Api<K>) -> Self {
+        Self::with_config(api, Config::default())
+    }
+
+    /// As [`new`](SharedInformer::new), with a watcher's options.
+    pub fn with_config(api: Api<K>, config: Config) -> Self {
+        Self::with_storage(api, config, Storage::typed())
+    }
+
+    /// As [`with_config`](SharedInformer::with_config), with a storage format.
+    pub fn with_storage(api: Api<K>, config: Config, storage: Storage<K>) -> Self {
+        let (store, writer) = store_with(storage);
+        let writer = Arc::new(AsyncMutex::new(Some(writer)));
+        Self { inner: Arc::new(Inner { api, config, store, writer, task: Mutex::default() }) }
+    }
+
+    /// Subscribes to the changes of the collection, and starts the watch if no other subscription exists. The stream begins
+    /// with the content of the store, and emits the failures of the watch as
+    /// [`Error::Shared`](crate::watcher::Error::Shared).
+    ///
+    /// The stream ends only if the runtime of the watch shuts down, or if the watch panics: in a `Deserialize`
+    /// implementation, a panic is an error instead.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    pub fn subscribe(&self) -> Subscription<K> {
+        // Subscribe before the task is checked: if the task ends in between, it ends this stream too.
+        let changes = self.inner.store.subscribe();
+        let mut known = self.inner.lock_task();
+        let running = known.upgrade().filter(|task| !task.state.ended.load(Ordering::SeqCst));
+        let task = running.unwrap_or_else(|| {
+            let task = Arc::new(self.inner.start());
+            *known = Arc::downgrade(&task);
+            task
+        });
+        drop(known);
+        changes.keep_alive(task)
+    }
+
+    /// The store. It changes only while a subscription exists.
+    pub fn store(&self) -> Store<K> {
+        self.inner.store.clone()
+    }
+
+    /// The path of the collection.
+    pub fn resource_url(&self) -> &str {
+        self.inner.api.resource_url()
+    }
+}
+
+impl<K> Inner<K> {
+    fn lock_task(&self) -> MutexGuard<'_, Weak<Task>> {
+        self.task.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<K: Resource + DeserializeOwned + Send + Sync + 'static> Inner<K> {
+    /// Starts the task. It waits until the previous task has returned the writer.
+    fn start(self: &Arc<Self>) -> Task {
+        let state = Arc::new(TaskState::default());
+        let (writer, watcher) = (self.writer.clone(), watcher(self.api.clone(), self.config.clone()));
+        let feed = {
+            let state = state.clone();
+            async move {
+                let mut slot = writer.lock_owned().await;
+                let Some(writer) = slot.take() else { return };
+                Feed { deltas: Some(watcher.deltas(writer)), slot, state }.run().await;
+            }
+        };
+        Task { handle: tokio::spawn(feed).abort_handle(), state, _informer: self.clone() }
+    }
+}
+
+/// Feeds a store. Dropping it closes the watch and returns the writer.
+struct Feed<K> {
+    deltas: Option<Deltas<Watcher<K>, K>>,
+    slot: OwnedMutexGuard<Option<Writer<K>>>,
+    state: Arc<TaskState>,
+}
+
+impl<K: Resource + DeserializeOwned + Send + Sync + 'static> Feed<K> {
+    async fn run(mut self) {
+        let Some(deltas) = &mut self.deltas else { return };
+        // The writer passes the deltas to the subscribers.
+        while let Some(item) = deltas.next().await {
+            if let Err(error) = item {
+                deltas.writer_mut().publish_error(&Arc::new(error));
+            }
+        }
+    }
+}
+
+impl<K> Drop for Feed<K> {
+    fn drop(&mut self) {
+        let Some(deltas) = self.deltas.take() else { return };
+        let mut writer = deltas.into_writer();
+        if !self.state.stopping.load(Ordering::SeqCst) {
+            // A panic, or the runtime shuts down: nothing feeds the store, so the streams must end.
+            self.state.ended.store(true, Ordering::SeqCst);
+            writer.end_subscribers();
+        }
+        *self.slot = Some(writer);
+    }
+}
+
+impl<K> Clone for SharedInformer<K> {
+    fn clone(&self) -> Self {
+        Self { inner: self.inner.clone() }
+    }
+}
+
+impl<K> fmt::Debug for SharedInformer<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SharedInformer").field("store", &self.inner.store).finish_non_exhaustive()
+    }
+}
+
+/// The shared informers of a program: one for each collection and configuration, as client-go's `SharedInformerFactory`.
+///
+/// An informer lives while a clone or a subscription of it exists.
+///
+/// ```
+/// use k8s_openapi::api::core::v1::Namespace;
+/// use kube_client::{Api, Client};
+/// use kube_runtime::informer::SharedInformers;
+/// use kube_runtime::watcher::Config;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let client = Client::new(kube_sim::Sim::new().service(), "default");
+/// let informers = SharedInformers::default();
+/// let one = informers.informer(Api::<Namespace>::all(client.clone()), Config::default());
+/// let same = informers.informer(Api::<Namespace>::all(client), Config::default());
+/// let _changes = one.subscribe();
+/// same.store().wait_until_ready().await.expect("the informer is not dropped");
+/// # }
+/// ```
+#[derive(Debug, Default)]
+pub struct SharedInformers {
+    entries: Mutex<Vec<Entry>>,
+}
+
+/// An informer, without its type.
+#[derive(Debug)]
+struct Entry {
+    resource: String,
+    config: Config,
+    informer: Weak<dyn Any + Send + Sync>,
+}
+
+impl SharedInformers {
+    /// The informer of the collection of `api` with these options. Two requests get the same informer if the path of the
+    /// collection, the type `K` and the options are equal. The informer uses the `api` of the first request.
+    pub fn informer<K>(&self, api: Api<K>, config: Config) -> SharedInformer<K>
+    where
+        K: Resource + DeserializeOwned + Send + Sync + 'static,
+    {
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        entries.retain(|entry| entry.informer.strong_count() > 0);
+        let same =
+            entries.iter().filter(|entry| entry.resource == api.resource_url() && entry.config == config);
+        let known = same.filter_map(|entry| entry.informer.upgrade()?.downcast::<Inner<K>>().ok()).next();
+        if let Some(inner) = known {
+            return SharedInformer { inner };
+        }
+        let resource = api.resource_url().to_owned();
+        let created = SharedInformer::with_config(api, config.clone());
+        let informer: Weak<dyn Any + Send + Sync> = Arc::<Inner<K>>::downgrade(&created.inner) as _;
+        entries.push(Entry { resource, config, informer });
+        created
+    }
+}

@@ -1,0 +1,62 @@
+//! `Change`: the effect of an event on a store.
+
+use super::delta::Delta;
+use crate::watcher::Event;
+use std::{fmt, iter::Chain, option, sync::Arc, vec};
+
+/// The effect of an event on the store.
+#[non_exhaustive]
+pub struct Change<K> {
+    /// The event. With typed storage, the store shares its object.
+    pub event: Event<Arc<K>>,
+    /// Whether the event deletes an object that neither the store nor the snapshot in progress contains.
+    pub(super) is_unknown: bool,
+    /// The object that the object of the event replaces under the same name, if its deletion was not emitted yet.
+    pub(super) replaced: Option<Arc<K>>,
+    pub(super) deltas: DeltaIter<K>,
+}
+
+/// The deltas of a [`Change`], in order.
+pub(crate) type DeltaIter<K> = Chain<option::IntoIter<Delta<K>>, vec::IntoIter<Delta<K>>>;
+
+impl<K> Change<K> {
+    pub(super) fn new(event: Event<Arc<K>>) -> Self {
+        Self { event, is_unknown: false, replaced: None, deltas: None.into_iter().chain(Vec::new()) }
+    }
+
+    /// The changes of the store, in order: at most two for an event of a watch, and at the end of a snapshot all
+    /// differences between the previous content of the store and the snapshot.
+    ///
+    /// ```
+    /// use k8s_openapi::api::core::v1::ConfigMap;
+    /// use kube_runtime::reflector::{self, Cause, DeltaKind};
+    /// use kube_runtime::watcher::Event;
+    ///
+    /// let (_reader, mut writer) = reflector::store::<ConfigMap>();
+    /// let mut map = ConfigMap::default();
+    /// map.metadata.name = Some("settings".into());
+    /// writer.apply_watcher_event(Event::Apply(map));
+    /// // A snapshot without the object.
+    /// writer.apply_watcher_event(Event::Init);
+    /// let deltas: Vec<_> = writer.apply_watcher_event(Event::InitDone).into_deltas().collect();
+    /// assert_eq!((deltas[0].kind(), deltas[0].cause()), (DeltaKind::Deleted, Cause::Vanished));
+    /// ```
+    pub fn into_deltas(self) -> impl Iterator<Item = Delta<K>> {
+        self.deltas
+    }
+
+    /// A copy of the deltas.
+    pub(super) fn to_deltas(&self) -> Vec<Delta<K>> {
+        self.deltas.clone().collect()
+    }
+
+    pub(crate) fn into_parts(self) -> (Event<Arc<K>>, DeltaIter<K>) {
+        (self.event, self.deltas)
+    }
+}
+
+impl<K> fmt::Debug for Change<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Change").field("deltas", &self.deltas.size_hint().0).finish_non_exhaustive()
+    }
+}

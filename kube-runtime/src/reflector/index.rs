@@ -1,0 +1,244 @@
+//! `Index`: the objects of a store by a property. It stores names, not objects.
+
+use super::delta::Delta;
+use super::observers::{Observer, lock};
+use super::storable::Storable;
+use super::store::Store;
+use foldhash::{HashMap, HashSet};
+use kube_client::Resource;
+use std::{
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, PoisonError, RwLock},
+};
+
+/// Returns the values under which an object is found.
+type ValuesOf<K> = Box<dyn Fn(&K) -> Vec<String> + Send + Sync>;
+
+/// Finds the objects of a store by a property, as client-go's `Indexer`; see [`Store::index_by`]. Cheap to clone.
+///
+/// The writer updates the index with each change of the store. The index stores the names and the values of the objects, so
+/// a look-up in a [compact](super::Storage::compact) store decodes only the objects that it returns.
+pub struct Index<K> {
+    store: Store<K>,
+    inner: Arc<Inner<K>>,
+}
+
+/// The data that an index shares with the writer.
+struct Inner<K> {
+    values_of: ValuesOf<K>,
+    entries: RwLock<Entries>,
+}
+
+/// Namespace and name.
+type Name = Arc<(String, String)>;
+
+/// The entries of an index.
+#[derive(Debug, Default)]
+struct Entries {
+    by_value: HashMap<Arc<str>, HashSet<Name>>,
+    /// The values of each object that has any.
+    by_name: HashMap<Name, Vec<Arc<str>>>,
+}
+
+impl Entries {
+    /// Replaces the values of an object.
+    fn set(&mut self, name: (&str, &str), values: Vec<String>) {
+        let name = Arc::new((name.0.to_owned(), name.1.to_owned()));
+        for value in self.by_name.remove(&name).unwrap_or_default() {
+            if let Some(names) = self.by_value.get_mut(&value) {
+                names.remove(&name);
+                if names.is_empty() {
+                    self.by_value.remove(&value);
+                }
+            }
+        }
+        let values: Vec<Arc<str>> = values.into_iter().map(Arc::from).collect();
+        for value in &values {
+            self.by_value.entry(value.clone()).or_default().insert(name.clone());
+        }
+        if !values.is_empty() {
+            self.by_name.insert(name, values);
+        }
+    }
+}
+
+impl<K> Inner<K> {
+    /// The values of an object; none if the user's function panics.
+    fn values_of(&self, object: &K) -> Vec<String> {
+        catch_unwind(AssertUnwindSafe(|| (self.values_of)(object))).unwrap_or_else(|_| {
+            tracing::error!("the function of an index panicked: the index does not contain the object");
+            Vec::new()
+        })
+    }
+
+    fn entries(&self) -> std::sync::RwLockReadGuard<'_, Entries> {
+        self.entries.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set(&self, name: (&str, &str), values: Vec<String>) {
+        self.entries.write().unwrap_or_else(PoisonError::into_inner).set(name, values);
+    }
+}
+
+impl<K: Storable + Send + Sync> Observer<K> for Inner<K> {
+    fn apply(&self, deltas: &[Delta<K>]) {
+        for delta in deltas {
+            let values = delta.current().map(|object| self.values_of(&object)).unwrap_or_default();
+            self.set(delta.key(), values);
+        }
+    }
+}
+
+impl<K: Resource + Send + Sync + 'static> Store<K> {
+    /// Adds an index: `values_of` returns the values under which an object is found. The index is complete when the method
+    /// returns, and exists until its last clone is dropped. [`indexes`] has functions for common properties.
+    ///
+    /// `values_of` must depend only on the object, and must not access the store: that would deadlock. If it panics, the
+    /// panic is logged, and the index does not contain the object.
+    ///
+    /// ```
+    /// use k8s_openapi::api::core::v1::ConfigMap;
+    /// use kube_client::ResourceExt;
+    /// use kube_runtime::reflector::{self, indexes};
+    /// use kube_runtime::watcher::Event;
+    ///
+    /// let (reader, mut writer) = reflector::store::<ConfigMap>();
+    /// let by_app = reader.index_by(indexes::label("app"));
+    /// let mut map = ConfigMap::default();
+    /// map.metadata.name = Some("settings".into());
+    /// map.labels_mut().insert("app".into(), "web".into());
+    /// writer.apply_watcher_event(Event::Apply(map.clone()));
+    /// assert_eq!(*by_app.get("web")[0], map);
+    /// writer.apply_watcher_event(Event::Delete(map));
+    /// assert!(by_app.get("web").is_empty() && by_app.values().is_empty());
+    /// ```
+    pub fn index_by(&self, values_of: impl Fn(&K) -> Vec<String> + Send + Sync + 'static) -> Index<K> {
+        let inner = Inner { values_of: Box::new(values_of), entries: RwLock::default() };
+        let inner = Arc::new(inner);
+        let mut observers = lock(&self.shared.observers);
+        for object in self.state() {
+            inner.set(object.key(), inner.values_of(&object));
+        }
+        observers.add_index(&inner);
+        Index { store: self.clone(), inner }
+    }
+}
+
+impl<K: Resource> Index<K> {
+    /// The objects with this value, in no particular order.
+    pub fn get(&self, value: &str) -> Vec<Arc<K>> {
+        let names: Vec<_> = self.inner.entries().by_value.get(value).into_iter().flatten().cloned().collect();
+        // The store may have changed since: ignore an object that was deleted or lost the value.
+        let objects = names.iter().filter_map(|name| self.store.get_by((&name.0, &name.1)));
+        objects.filter(|object| self.inner.values_of(object).iter().any(|known| known == value)).collect()
+    }
+}
+
+impl<K> Index<K> {
+    /// The number of objects with this value.
+    pub fn count(&self, value: &str) -> usize {
+        self.inner.entries().by_value.get(value).map_or(0, HashSet::len)
+    }
+
+    /// The values that at least one object has, in no particular order.
+    pub fn values(&self) -> Vec<String> {
+        self.inner.entries().by_value.keys().map(ToString::to_string).collect()
+    }
+}
+
+impl<K> Clone for Index<K> {
+    fn clone(&self) -> Self {
+        Self { store: self.store.clone(), inner: self.inner.clone() }
+    }
+}
+
+impl<K> fmt::Debug for Index<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Index").field("values", &self.inner.entries().by_value.len()).finish_non_exhaustive()
+    }
+}
+
+/// Functions for [`Store::index_by`].
+pub mod indexes {
+    use kube_client::Resource;
+
+    /// The namespace; none for a cluster-scoped object.
+    pub fn namespace<K: Resource>() -> impl Fn(&K) -> Vec<String> + Send + Sync + 'static {
+        |object| object.meta().namespace.iter().filter(|namespace| !namespace.is_empty()).cloned().collect()
+    }
+
+    /// The value of the label `name`.
+    pub fn label<K: Resource>(name: &str) -> impl Fn(&K) -> Vec<String> + Send + Sync + 'static {
+        let name = name.to_owned();
+        move |object| object.meta().labels.iter().filter_map(|labels| labels.get(&name)).cloned().collect()
+    }
+
+    /// The uids of the owners.
+    pub fn owner_uid<K: Resource>() -> impl Fn(&K) -> Vec<String> + Send + Sync + 'static {
+        |object| object.meta().owner_references.iter().flatten().map(|owner| owner.uid.clone()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reflector::{Storage, store_with};
+    use crate::watcher::Event;
+    use k8s_openapi::api::core::v1::ConfigMap;
+    use serde_json::json;
+
+    /// The config map with this name, version, label and owner.
+    fn map(name: &str, version: u32, app: &str, owner: &str) -> ConfigMap {
+        let owners = json!([{"apiVersion": "v1", "kind": "Pod", "name": "p", "uid": owner}]);
+        let meta = json!({"name": name, "namespace": "ns", "uid": name, "resourceVersion": version.to_string(),
+            "labels": {"app": app}, "ownerReferences": owners});
+        serde_json::from_value(json!({"metadata": meta})).unwrap()
+    }
+
+    /// The sorted names of the objects with a value.
+    fn names(index: &Index<ConfigMap>, value: &str) -> Vec<String> {
+        let objects = index.get(value).into_iter();
+        let mut names: Vec<_> = objects.filter_map(|object| object.metadata.name.clone()).collect();
+        names.sort();
+        assert_eq!(names.len(), index.count(value));
+        names
+    }
+
+    #[test]
+    fn an_index_follows_changes_deletions_and_relists() {
+        for storage in [Storage::typed, Storage::compact] {
+            let (reader, mut writer) = store_with(storage());
+            writer.apply_watcher_event(Event::Apply(map("a", 1, "web", "1")));
+            let by_app = reader.index_by(indexes::label("app"));
+            let by_owner = reader.index_by(indexes::owner_uid());
+            let by_namespace = reader.index_by(indexes::namespace());
+            writer.apply_watcher_event(Event::Apply(map("b", 2, "web", "2")));
+            assert_eq!(names(&by_app, "web"), ["a", "b"]);
+            assert_eq!((names(&by_owner, "2"), names(&by_namespace, "ns").len()), (vec!["b".to_owned()], 2));
+            writer.apply_watcher_event(Event::Apply(map("a", 3, "db", "1")));
+            assert_eq!((names(&by_app, "web"), names(&by_app, "db")), (vec!["b".into()], vec!["a".into()]));
+            writer.apply_watcher_event(Event::Init);
+            writer.apply_watcher_event(Event::InitApply(map("a", 4, "web", "3")));
+            assert_eq!(names(&by_app, "db"), ["a"], "the store has not changed");
+            writer.apply_watcher_event(Event::InitDone);
+            assert_eq!((by_app.values(), names(&by_app, "web")), (vec!["web".to_owned()], vec!["a".into()]));
+            writer.apply_watcher_event(Event::Delete(map("a", 5, "web", "3")));
+            assert!(by_app.values().is_empty() && by_owner.values().is_empty());
+            assert!(by_app.inner.entries().by_name.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_panic_in_the_function_affects_only_the_object() {
+        let (reader, mut writer) = store_with(Storage::typed());
+        let index = reader.index_by(|map: &ConfigMap| {
+            assert_ne!(map.metadata.name.as_deref(), Some("a"));
+            vec!["x".to_owned()]
+        });
+        writer.apply_watcher_event(Event::Apply(map("a", 1, "", "")));
+        writer.apply_watcher_event(Event::Apply(map("b", 2, "", "")));
+        assert_eq!(names(&index, "x"), ["b"]);
+        assert_eq!(reader.len(), 2);
+    }
+}

@@ -1,0 +1,108 @@
+//! `Observers`: the subscribers and the indexes of a store, which receive each of its deltas. They must not block the writer.
+
+use super::Delta;
+use super::storable::Storable;
+use super::subscription::Queue;
+use crate::watcher::Error;
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    task::Waker,
+};
+
+/// Locks a mutex. Ignores poisoning: no code that holds one of these locks calls a user's code that may panic.
+pub(super) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A consumer of the deltas of a store that is up to date when the writer's call returns.
+pub(super) trait Observer<K>: Send + Sync {
+    /// Applies the deltas of one event.
+    fn apply(&self, deltas: &[Delta<K>]);
+}
+
+/// The subscribers and the indexes of a store. The writer holds the lock while it changes the readers' map and emits the
+/// deltas, so that a new subscriber gets each object either in the replay or as a delta.
+pub(super) struct Observers<K> {
+    subscribers: Vec<Weak<Mutex<Queue<K>>>>,
+    indexes: Vec<Weak<dyn Observer<K>>>,
+    /// The resource version of the last snapshot, if the source of the events reported it.
+    pub(super) version: Option<String>,
+    /// Whether the writer was dropped.
+    ended: bool,
+}
+
+impl<K> Default for Observers<K> {
+    fn default() -> Self {
+        Self { subscribers: Vec::new(), indexes: Vec::new(), version: None, ended: false }
+    }
+}
+
+impl<K> Observers<K> {
+    /// Whether any observer exists.
+    pub(super) fn is_empty(&mut self) -> bool {
+        self.subscribers.retain(|queue| queue.strong_count() > 0);
+        self.indexes.retain(|index| index.strong_count() > 0);
+        self.subscribers.is_empty() && self.indexes.is_empty()
+    }
+
+    pub(super) fn add_subscriber(&mut self, queue: &Arc<Mutex<Queue<K>>>) {
+        if self.ended {
+            lock(queue).end();
+        }
+        self.subscribers.push(Arc::downgrade(queue));
+    }
+
+    pub(super) fn add_index(&mut self, index: &Arc<impl Observer<K> + 'static>) {
+        let index: Weak<dyn Observer<K>> = Arc::<_>::downgrade(index) as _;
+        self.indexes.push(index);
+    }
+
+    /// Calls `f` with the queue of each subscriber. Returns the tasks to wake, after the lock is released: waking a task may
+    /// drop another one with its subscription.
+    fn each_queue(&self, mut f: impl FnMut(&mut Queue<K>)) -> Vec<Waker> {
+        let mut wakers = Vec::new();
+        for queue in self.subscribers.iter().filter_map(Weak::upgrade) {
+            let mut queue = lock(&queue);
+            f(&mut queue);
+            wakers.extend(queue.take_waker());
+        }
+        wakers
+    }
+
+    /// Adds an error to each queue.
+    pub(super) fn publish_error(&self, error: &Arc<Error>) -> Vec<Waker> {
+        self.each_queue(|queue| queue.set_error(error.clone()))
+    }
+
+    /// Ends the streams of the current subscribers.
+    pub(super) fn end_subscribers(&self) -> Vec<Waker> {
+        self.each_queue(Queue::end)
+    }
+
+    /// Ends the streams of the current and later subscribers.
+    pub(super) fn end(&mut self) -> Vec<Waker> {
+        self.ended = true;
+        self.end_subscribers()
+    }
+}
+
+impl<K: Storable> Observers<K> {
+    /// Applies the deltas of one event to the indexes, and adds them to each queue; then the end of a snapshot, if the event
+    /// was one.
+    pub(super) fn publish(&self, deltas: &[Delta<K>], is_synced: bool) -> Vec<Waker> {
+        for index in self.indexes.iter().filter_map(Weak::upgrade) {
+            index.apply(deltas);
+        }
+        if deltas.is_empty() && !is_synced {
+            return Vec::new();
+        }
+        self.each_queue(|queue| {
+            for delta in deltas {
+                queue.push(delta.clone());
+            }
+            if is_synced {
+                queue.push_synced(self.version.clone());
+            }
+        })
+    }
+}

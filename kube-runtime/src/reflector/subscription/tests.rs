@@ -1,0 +1,231 @@
+//! Tests of the backlog of a subscription, and a model test of a store with subscribers that poll at random times.
+
+use super::*;
+use crate::random::{Rng, check_model};
+use crate::reflector::{Storage, Writer, store, store_with};
+use crate::watcher::Event;
+use futures::{FutureExt, StreamExt};
+use k8s_openapi::api::core::v1::ConfigMap;
+use std::collections::BTreeMap;
+
+/// The object with this name, uid and version.
+fn object(name: &str, uid: u32, version: u32) -> ConfigMap {
+    let mut object = ConfigMap::default();
+    object.metadata.name = Some(name.into());
+    object.metadata.uid = Some(uid.to_string());
+    object.metadata.resource_version = Some(version.to_string());
+    object
+}
+
+/// Formats the available items: `+a1` an addition of `a` with version 1, `~a1` a modification, `-a1` a deletion, `.` the end
+/// of a snapshot.
+fn available(changes: &mut Subscription<ConfigMap>) -> String {
+    let mut items = Vec::new();
+    while let Some(Some(item)) = changes.next().now_or_never() {
+        items.push(match item.unwrap() {
+            StoreEvent::Synced(_) => ".".to_owned(),
+            StoreEvent::Delta(delta) => {
+                let meta = delta.last().unwrap().metadata.clone();
+                let sign = match delta.kind() {
+                    crate::reflector::DeltaKind::Added => "+",
+                    crate::reflector::DeltaKind::Modified => "~",
+                    crate::reflector::DeltaKind::Deleted => "-",
+                };
+                [sign, &meta.name.unwrap(), &meta.resource_version.unwrap()].concat()
+            }
+        });
+    }
+    items.join(" ")
+}
+
+fn apply(writer: &mut Writer<ConfigMap>, name: &str, uid: u32, version: u32) {
+    writer.apply_watcher_event(Event::Apply(object(name, uid, version)));
+}
+
+fn delete(writer: &mut Writer<ConfigMap>, name: &str, uid: u32, version: u32) {
+    writer.apply_watcher_event(Event::Delete(object(name, uid, version)));
+}
+
+#[test]
+fn a_late_subscriber_gets_a_replay_and_then_the_changes() {
+    let (reader, mut writer) = store();
+    apply(&mut writer, "a", 1, 1);
+    let mut early = reader.subscribe();
+    writer.apply_watcher_event(Event::Init);
+    writer.apply_watcher_event(Event::InitApply(object("a", 1, 2)));
+    writer.apply_watcher_event(Event::InitDone);
+    let mut late = reader.subscribe();
+    apply(&mut writer, "a", 1, 3);
+    assert_eq!(available(&mut early), "+a1 ~a3 .");
+    assert_eq!(available(&mut late), "+a2 . ~a3");
+    delete(&mut writer, "a", 1, 4);
+    assert_eq!([available(&mut early), available(&mut late)], ["-a4", "-a4"]);
+}
+
+#[test]
+fn the_backlog_of_a_slow_subscriber_coalesces_and_loses_no_deletion() {
+    let (reader, mut writer) = store();
+    apply(&mut writer, "a", 1, 1);
+    let mut slow = reader.subscribe();
+    assert_eq!(available(&mut slow), "+a1");
+    for version in 2..9 {
+        apply(&mut writer, "a", 1, version);
+    }
+    apply(&mut writer, "b", 2, 9);
+    delete(&mut writer, "b", 2, 10);
+    assert_eq!(available(&mut slow), "~a8", "`b` was created and deleted meanwhile");
+    delete(&mut writer, "a", 1, 11);
+    apply(&mut writer, "a", 3, 12);
+    apply(&mut writer, "a", 3, 13);
+    assert_eq!(available(&mut slow), "-a11 +a13");
+    apply(&mut writer, "a", 4, 14);
+    delete(&mut writer, "a", 4, 15);
+    assert_eq!(available(&mut slow), "-a13", "the final state of the object with uid 3 is unknown");
+}
+
+#[test]
+fn the_backlog_is_bounded_by_the_objects_that_exist_or_were_received() {
+    let (reader, mut writer) = store();
+    let slow = reader.subscribe();
+    for number in 0..10_000 {
+        let name = number.to_string();
+        apply(&mut writer, &name, number, 1);
+        delete(&mut writer, &name, number, 2);
+        writer.apply_watcher_event(Event::Init);
+        writer.apply_watcher_event(Event::InitDone);
+    }
+    let queue = lock(&slow.queue);
+    assert_eq!((queue.items.len(), queue.places.len()), (1, 0));
+}
+
+#[test]
+fn the_stream_ends_with_the_writer_after_the_queued_items() {
+    let (reader, mut writer) = store();
+    let mut changes = reader.subscribe();
+    apply(&mut writer, "a", 1, 1);
+    drop(writer);
+    assert_eq!(available(&mut changes), "+a1");
+    assert!(changes.next().now_or_never().unwrap().is_none());
+    let mut late = reader.subscribe();
+    assert_eq!(available(&mut late), "+a1");
+    assert!(late.next().now_or_never().unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_change_wakes_each_subscriber() {
+    let (reader, mut writer) = store();
+    let (mut one, mut other) = (reader.subscribe(), reader.subscribe());
+    let received = async { futures::join!(one.next(), other.next()) };
+    let writing = async {
+        tokio::task::yield_now().await;
+        apply(&mut writer, "a", 1, 1);
+    };
+    let ((one, other), ()) = futures::join!(received, writing);
+    assert!(one.is_some_and(|item| item.is_ok()) && other.is_some_and(|item| item.is_ok()));
+}
+
+/// A subscriber, and the objects that it has received: uid and version by name.
+struct Consumer {
+    changes: Subscription<ConfigMap>,
+    objects: BTreeMap<String, (String, String)>,
+}
+
+impl Consumer {
+    /// Takes up to `limit` items. The error describes an item that contradicts the received objects.
+    fn take(&mut self, limit: usize) -> std::result::Result<(), String> {
+        for _ in 0..limit {
+            let Some(Some(item)) = self.changes.next().now_or_never() else { break };
+            let StoreEvent::Delta(delta) = item.map_err(|error| error.to_string())? else { continue };
+            let state = |object: Arc<ConfigMap>| {
+                let meta = object.metadata.clone();
+                (meta.name.unwrap(), (meta.uid.unwrap(), meta.resource_version.unwrap()))
+            };
+            let name = state(delta.last().unwrap()).0;
+            let (old, new) =
+                (delta.old().map(|object| state(object).1), delta.current().map(|object| state(object).1));
+            if let (Some(old), Some(new)) = (&old, &new)
+                && old.0 != new.0
+            {
+                return Err(format!("{name}: a modification from {old:?} to {new:?}"));
+            }
+            let known = match new {
+                Some(new) => self.objects.insert(name.clone(), new),
+                None => self.objects.remove(&name),
+            };
+            if known != old {
+                return Err(format!("{name}: the old state is {old:?}, and {known:?} was received"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Applies random events to a store whose subscribers subscribe and poll at random times.
+fn run_model(
+    random: &mut Rng,
+    storage: Storage<ConfigMap>,
+    only_deletions: bool,
+) -> std::result::Result<(), String> {
+    let (reader, mut writer) = store_with(storage);
+    if only_deletions {
+        writer = writer.only_deletions();
+    }
+    let mut consumers: Vec<Consumer> = Vec::new();
+    let (mut uid, mut in_snapshot) = (0, false);
+    for version in 0..random.u32(1..60) {
+        let name = ["a", "b", "c"][random.usize(0..3)];
+        uid += u32::from(random.u8(0..4) == 0);
+        let object = object(name, uid, version);
+        match random.u8(0..12) {
+            0 => consumers.push(Consumer { changes: reader.subscribe(), objects: BTreeMap::new() }),
+            1 if !consumers.is_empty() => drop(consumers.swap_remove(random.usize(0..consumers.len()))),
+            2 => {
+                writer.apply_watcher_event(Event::Init);
+                in_snapshot = true;
+            }
+            3 if in_snapshot => {
+                writer.apply_watcher_event(Event::InitDone);
+                in_snapshot = false;
+            }
+            4 | 5 => {
+                writer.apply_watcher_event(Event::Delete(object));
+            }
+            6..9 if in_snapshot => {
+                writer.apply_watcher_event(Event::InitApply(object));
+            }
+            6..9 => {
+                writer.apply_watcher_event(Event::Apply(object));
+            }
+            _ => {
+                for consumer in &mut consumers {
+                    consumer.take(random.usize(0..4))?;
+                }
+            }
+        }
+    }
+    for consumer in &mut consumers {
+        consumer.take(usize::MAX)?;
+        let expected = reader.state().into_iter().map(|object| {
+            let meta = object.metadata.clone();
+            (meta.name.unwrap(), (meta.uid.unwrap(), meta.resource_version.unwrap()))
+        });
+        let expected: BTreeMap<_, _> = expected.collect();
+        if consumer.objects != expected {
+            return Err(format!("received {:?}, and the store contains {expected:?}", consumer.objects));
+        }
+        let queue = lock(&consumer.changes.queue);
+        if !queue.items.is_empty() || queue.places.len() > 0 {
+            return Err("entries remain in the queue".into());
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn model_each_subscriber_ends_in_the_state_of_the_store() {
+    check_model(|random| {
+        let storage = if random.bool() { Storage::typed() } else { Storage::compact() };
+        let only_deletions = random.bool();
+        run_model(random, storage, only_deletions)
+    });
+}
