@@ -187,9 +187,9 @@ impl Gates {
     fn check(&self) -> State {
         if self.gates.iter().any(|gate| !gate.is_open()) {
             // All gates, because each of them may be dropped while another one is closed.
-            let changes = self.gates.iter().filter(|gate| gate.may_close || !gate.is_open());
-            let changed = select_all(changes.map(|gate| gate.clone().changed().boxed()));
-            return State::Closed(changed.map(|(changed, ..)| changed).boxed());
+            let watched = self.gates.iter().filter(|gate| gate.may_close || !gate.is_open());
+            let first = select_all(watched.map(|gate| gate.clone().changed().boxed()));
+            return State::Closed(first.map(|(changed, ..)| changed).boxed());
         }
         let closing: Vec<_> = self
             .gates

@@ -29,12 +29,19 @@ pub(super) struct Settled<K> {
     /// The keys of `held`.
     keys: HashSet<Key>,
     /// Wakes the task when the snapshot is complete: another task may feed the store.
-    settled: Option<BoxFuture<'static, ()>>,
+    snapshot_end: Option<BoxFuture<'static, ()>>,
 }
 
 impl<K> Settled<K> {
     pub(super) fn new(triggers: TriggerStream, store: Store<K>) -> Self {
-        Self { triggers, ended: false, store, held: VecDeque::new(), keys: HashSet::default(), settled: None }
+        Self {
+            triggers,
+            ended: false,
+            store,
+            held: VecDeque::new(),
+            keys: HashSet::default(),
+            snapshot_end: None,
+        }
     }
 
     /// Keeps a trigger until the snapshot is complete. The objects of the first snapshot have a low priority.
@@ -63,11 +70,12 @@ impl<K: Send + Sync + 'static> Stream for Settled<K> {
                     this.ended |= item.is_ready();
                     if !this.store.is_settled() {
                         let store = &this.store;
-                        let settled =
-                            this.settled.get_or_insert_with(|| store.clone().wait_until_settled().boxed());
-                        ready!(settled.poll_unpin(cx));
+                        let end = this
+                            .snapshot_end
+                            .get_or_insert_with(|| store.clone().wait_until_settled().boxed());
+                        ready!(end.poll_unpin(cx));
                     }
-                    this.settled = None;
+                    this.snapshot_end = None;
                     let trigger = this.held.pop_front();
                     if let Some(trigger) = &trigger {
                         this.keys.remove(&trigger.key);

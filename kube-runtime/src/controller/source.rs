@@ -245,9 +245,8 @@ impl<T> Stream for Handled<T> {
                 requests.add_panic("an object", message);
                 true
             });
-            let handled = panic::catch(|| match passes {
-                true => handler.handle(change, requests),
-                false => handler.skip(&change, requests),
+            let handled = panic::catch(|| {
+                if passes { handler.handle(change, requests) } else { handler.skip(&change, requests) }
             });
             if let Err(message) = handled {
                 requests.add_panic("an object", message);

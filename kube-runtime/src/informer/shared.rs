@@ -249,9 +249,9 @@ impl SharedInformers {
     {
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         entries.retain(|entry| entry.informer.strong_count() > 0);
-        let same =
+        let mut same =
             entries.iter().filter(|entry| entry.resource == api.resource_url() && entry.config == config);
-        let known = same.filter_map(|entry| entry.informer.upgrade()?.downcast::<Inner<K>>().ok()).next();
+        let known = same.find_map(|entry| entry.informer.upgrade()?.downcast::<Inner<K>>().ok());
         if let Some(inner) = known {
             return SharedInformer { inner };
         }

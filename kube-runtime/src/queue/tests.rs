@@ -281,9 +281,10 @@ fn the_result_of_a_key_that_was_forgotten_in_process_does_not_count() {
                 queue.add("a");
             }
             assert_eq!(queue.take_key(0), None, "the key is in process");
-            match fails {
-                true => drop(queue.inner.failed(&"a", now, ())),
-                false => queue.inner.done(&"a", Some((Due::Now, ()))),
+            if fails {
+                queue.inner.failed(&"a", now, ());
+            } else {
+                queue.inner.done(&"a", Some((Due::Now, ())));
             }
             assert_eq!(queue.take_key(0), added_again.then_some("a"));
             queue.inner.done(&"a", None);

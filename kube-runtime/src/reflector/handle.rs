@@ -45,7 +45,7 @@ impl<K: Resource> Writer<K> {
     /// Subscribes to the objects that are added or modified, and begins with those of the store. Always `Some`; the type is
     /// that of kube. See [`store_shared`] for an example, and [`Store::subscribe`] for deletions and causes.
     pub fn subscribe(&self) -> Option<ReflectHandle<K>> {
-        Some(ReflectHandle::new(self.as_reader()))
+        Some(ReflectHandle::new(&self.as_reader()))
     }
 }
 
@@ -64,7 +64,7 @@ pub struct ReflectHandle<K> {
 }
 
 impl<K: Resource> ReflectHandle<K> {
-    fn new(store: Store<K>) -> Self {
+    fn new(store: &Store<K>) -> Self {
         Self { changes: store.subscribe() }
     }
 }
@@ -78,7 +78,7 @@ impl<K> ReflectHandle<K> {
 
 impl<K: Resource> Clone for ReflectHandle<K> {
     fn clone(&self) -> Self {
-        Self::new(self.reader())
+        Self::new(&self.changes.store())
     }
 }
 

@@ -1,23 +1,23 @@
 //! `Writer`: applies events to a store. It is the only code that modifies a store, and the only interpreter of the events
 //! of a snapshot: all consumers of a store receive its [`Delta`]s.
 
+mod observed;
 mod packed;
 
 use super::change::Change;
 use super::compact::{Scratch, Storage};
 use super::delta::{Cause, Delta};
-use super::object_map::{Keyed, ObjectMap};
-use super::observers::{Observers, lock};
 use super::packing::Packing;
 use super::page::MoveQueue;
 use super::snapshot::{Deletions, OwnedKey, Snapshot, Swap};
 use super::storable::Storable;
 use super::store::{Shared, Store};
 use super::stored_object::StoredObject;
-use crate::watcher::{Error, Event};
+use crate::watcher::Event;
 use kube_client::Resource;
 use kube_client::core::{ObjectOrigin, UndecodableObject};
-use std::{collections::hash_map::Entry, fmt, sync::Arc, task::Waker};
+use observed::differences;
+use std::{collections::hash_map::Entry, fmt, sync::Arc};
 use tokio::sync::watch;
 
 /// The maximum number of objects to move to other pages under one write lock.
@@ -96,26 +96,6 @@ impl<K> Writer<K> {
             ready: self.ready.subscribe(),
             settled: self.settled.subscribe(),
         }
-    }
-
-    /// Passes a failure of the watch to the subscribers.
-    pub(crate) fn publish_error(&mut self, error: &Arc<Error>) {
-        self.observed(|_, observers| ((), observers.publish_error(error)));
-    }
-
-    /// Ends the streams of the current subscribers, because the store is no longer fed.
-    pub(crate) fn end_subscribers(&mut self) {
-        self.observed(|_, observers| ((), observers.end_subscribers()));
-    }
-
-    /// Calls `f` with the lock of the observers. Wakes the tasks that `f` returns after the lock is released.
-    fn observed<T>(&mut self, f: impl FnOnce(&mut Self, &mut Observers<K>) -> (T, Vec<Waker>)) -> T {
-        let shared = self.shared.clone();
-        let mut observers = lock(&shared.observers);
-        let (value, wakers) = f(self, &mut observers);
-        drop(observers);
-        wakers.into_iter().for_each(Waker::wake);
-        value
     }
 
     /// Makes a snapshot result only in deltas of deletions, for consumers that do not need the others. The writer then
@@ -364,10 +344,9 @@ impl<K: Storable> Writer<K> {
             // Compare after releasing the write lock, so that readers can continue.
             let new = self.shared.read();
             let codec = self.shared.codec();
-            let (listed, superseded) = match is_observed && !self.records {
-                true => (differences(&old, &new), false),
-                false => (listed, superseded),
-            };
+            let is_unrecorded = is_observed && !self.records;
+            let (listed, superseded) =
+                if is_unrecorded { (differences(&old, &new), false) } else { (listed, superseded) };
             let swap = Swap { old, new: &new, listed, superseded, deletions, cause, codec };
             change.deltas = None.into_iter().chain(swap.deltas());
             drop(new);
@@ -376,23 +355,6 @@ impl<K: Storable> Writer<K> {
         self.ready.send_replace(true);
         self.settled.send_replace(true);
         change
-    }
-}
-
-/// The objects of `new` that are not in `old`, or in another state.
-fn differences<K: Storable>(
-    old: &ObjectMap<StoredObject<K>>,
-    new: &ObjectMap<StoredObject<K>>,
-) -> Vec<StoredObject<K>> {
-    let is_different =
-        |object: &&StoredObject<K>| !old.get(object.key()).is_some_and(|old| old.is_same(object));
-    new.iter().filter(is_different).cloned().collect()
-}
-
-impl<K> Drop for Writer<K> {
-    fn drop(&mut self) {
-        let wakers = lock(&self.shared.observers).end();
-        wakers.into_iter().for_each(Waker::wake);
     }
 }
 

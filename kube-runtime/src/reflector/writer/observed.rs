@@ -1,0 +1,51 @@
+//! The observers of a writer's store: they receive the deltas and the failures.
+
+use super::Writer;
+use crate::reflector::object_map::{Keyed, ObjectMap};
+use crate::reflector::observers::{Observers, lock};
+use crate::reflector::storable::Storable;
+use crate::reflector::stored_object::StoredObject;
+use crate::watcher::Error;
+use std::{sync::Arc, task::Waker};
+
+impl<K> Writer<K> {
+    /// Passes a failure of the watch to the subscribers.
+    pub(crate) fn publish_error(&mut self, error: &Arc<Error>) {
+        self.observed(|_, observers| ((), observers.publish_error(error)));
+    }
+
+    /// Ends the streams of the current subscribers, because the store is no longer fed.
+    pub(crate) fn end_subscribers(&mut self) {
+        self.observed(|_, observers| ((), observers.end_subscribers()));
+    }
+
+    /// Calls `f` with the lock of the observers. Wakes the tasks that `f` returns after the lock is released.
+    pub(super) fn observed<T>(
+        &mut self,
+        f: impl FnOnce(&mut Self, &mut Observers<K>) -> (T, Vec<Waker>),
+    ) -> T {
+        let shared = self.shared.clone();
+        let mut observers = lock(&shared.observers);
+        let (value, wakers) = f(self, &mut observers);
+        drop(observers);
+        wakers.into_iter().for_each(Waker::wake);
+        value
+    }
+}
+
+impl<K> Drop for Writer<K> {
+    fn drop(&mut self) {
+        let wakers = lock(&self.shared.observers).end();
+        wakers.into_iter().for_each(Waker::wake);
+    }
+}
+
+/// The objects of `new` that are not in `old`, or in another state.
+pub(super) fn differences<K: Storable>(
+    old: &ObjectMap<StoredObject<K>>,
+    new: &ObjectMap<StoredObject<K>>,
+) -> Vec<StoredObject<K>> {
+    let is_different =
+        |object: &&StoredObject<K>| !old.get(object.key()).is_some_and(|old| old.is_same(object));
+    new.iter().filter(is_different).cloned().collect()
+}
