@@ -39,7 +39,7 @@ use http::{Request, Response};
 use k8s_openapi::apimachinery::pkg::version::Info;
 use serde::de::DeserializeOwned;
 use std::{fmt, sync::Arc};
-use tower::Service;
+use tower::{Layer, Service};
 
 use crate::{
     config::{Config, DEFAULT_MAX_OBJECT_BYTES, Kubeconfig},
@@ -96,6 +96,30 @@ impl Client {
             default_namespace: default_namespace.into(),
             max_object_bytes: DEFAULT_MAX_OBJECT_BYTES,
         }
+    }
+
+    /// This client with a layer around its stack: requests pass through the layer first. Connections, credentials and limits
+    /// are those of this client.
+    ///
+    /// ```
+    /// use kube_client::Client;
+    /// use tower::layer::util::Identity;
+    ///
+    /// let client = Client::new(kube_sim::Sim::new().service(), "default");
+    /// let layered = client.with_layer(&Identity::new());
+    /// assert_eq!(layered.default_namespace(), "default");
+    /// ```
+    #[must_use]
+    pub fn with_layer<L, B>(&self, layer: &L) -> Self
+    where
+        L: Layer<HttpService>,
+        L::Service: Service<Request<Body>, Response = Response<B>> + Clone + Send + Sync + 'static,
+        <L::Service as Service<Request<Body>>>::Future: Send,
+        <L::Service as Service<Request<Body>>>::Error: Into<BoxError>,
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        Self { service: HttpService::new(layer.layer(self.service.clone())), ..self.clone() }
     }
 
     /// Sets the size in bytes of the largest object that is read into memory: see [`Config::max_object_bytes`].
