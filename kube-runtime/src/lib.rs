@@ -6,6 +6,7 @@ mod cycle;
 pub mod events;
 pub mod finalizer;
 pub mod informer;
+pub mod leader;
 pub mod prelude;
 mod queue;
 mod random;

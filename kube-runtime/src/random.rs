@@ -9,6 +9,16 @@ pub(crate) fn add_jitter(wait: Duration) -> Duration {
     wait.saturating_add(Duration::try_from_secs_f64(wait.as_secs_f64() * fastrand::f64()).unwrap_or(wait))
 }
 
+/// A random duration of up to `limit`.
+pub(crate) fn up_to(limit: Duration) -> Duration {
+    limit.mul_f64(fastrand::f64())
+}
+
+/// Random letters and digits that distinguish this process from others.
+pub(crate) fn suffix() -> String {
+    format!("{:016x}", fastrand::u64(..))
+}
+
 /// Subtracts a random duration of up to 50 % of `limit`.
 pub(crate) fn shorten_randomly(limit: Duration) -> Duration {
     limit.mul_f64(1.0 - fastrand::f64() / 2.0)

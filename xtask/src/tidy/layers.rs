@@ -53,6 +53,7 @@ pub(super) const CRATES: [(&str, &str); 4] = [
         queue
         finalizer       controller
         controller      watcher reflector watch_ext informer queue random
+        leader          controller random
         !watcher::step  tokio futures
         ",
     ),

@@ -1,0 +1,116 @@
+//! `Config`: the timings of a leader election.
+
+use std::time::Duration;
+
+/// The jitter of the retry period of a candidate, as in client-go.
+pub(super) const JITTER_FACTOR: f64 = 1.2;
+
+/// The timings of a leader election. The defaults are those of client-go and controller-runtime.
+///
+/// ```
+/// use kube_runtime::leader::Config;
+/// use std::time::Duration;
+///
+/// let config = Config::default().lease_duration(Duration::from_secs(30));
+/// assert!(config.validate().is_ok());
+/// assert!(config.renew_deadline(Duration::from_secs(30)).validate().is_err());
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use]
+pub struct Config {
+    pub(super) lease_duration: Duration,
+    pub(super) renew_deadline: Duration,
+    pub(super) retry_period: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            lease_duration: Duration::from_secs(15),
+            renew_deadline: Duration::from_secs(10),
+            retry_period: Duration::from_secs(2),
+        }
+    }
+}
+
+impl Config {
+    /// How long a candidate waits after the last change of the lease that it observed, before it takes the lease. Rounded up
+    /// to whole seconds. 15 s by default.
+    pub fn lease_duration(mut self, duration: Duration) -> Self {
+        self.lease_duration = duration;
+        self
+    }
+
+    /// How long the leader tries to renew the lease, from the start of the last successful renewal; then it is no longer the
+    /// leader. 10 s by default.
+    pub fn renew_deadline(mut self, deadline: Duration) -> Self {
+        self.renew_deadline = deadline;
+        self
+    }
+
+    /// The interval of the renewals of the leader, and of the attempts of a candidate. An attempt of a candidate waits for up
+    /// to 120 % longer, at random. 2 s by default.
+    pub fn retry_period(mut self, period: Duration) -> Self {
+        self.retry_period = period;
+        self
+    }
+
+    /// Checks that the lease duration is greater than the renew deadline, and that the renew deadline is greater than 1.2
+    /// times the retry period.
+    ///
+    /// # Errors
+    ///
+    /// Names the timing that is too short.
+    pub fn validate(&self) -> Result<(), InvalidConfig> {
+        let (lease, renew, retry) = (self.lease_duration, self.renew_deadline, self.retry_period);
+        if retry.is_zero() {
+            Err(InvalidConfig("the retry period must be greater than zero".into()))
+        } else if lease <= renew {
+            Err(InvalidConfig(format!(
+                "the lease duration, {lease:?}, must be greater than the renew deadline, {renew:?}"
+            )))
+        } else if renew <= retry.mul_f64(JITTER_FACTOR) {
+            Err(InvalidConfig(format!(
+                "the renew deadline, {renew:?}, must be greater than 1.2 times the retry period, {retry:?}"
+            )))
+        } else if i32::try_from(self.lease_seconds()).is_err() {
+            Err(InvalidConfig(format!("the lease duration, {lease:?}, must be less than 2^31 seconds")))
+        } else {
+            Ok(())
+        }
+    }
+
+    /// The lease duration in whole seconds, rounded up.
+    pub(super) fn lease_seconds(&self) -> u64 {
+        self.lease_duration.as_secs() + u64::from(self.lease_duration.subsec_nanos() > 0)
+    }
+}
+
+/// The timings of a leader election contradict each other.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("invalid timings of a leader election: {0}")]
+pub struct InvalidConfig(String);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timings_that_contradict_each_other_are_refused() {
+        let seconds = |lease, renew, retry| {
+            let [lease, renew, retry] = [lease, renew, retry].map(Duration::from_secs_f64);
+            Config::default().lease_duration(lease).renew_deadline(renew).retry_period(retry)
+        };
+        for (config, is_valid) in [
+            (Config::default(), true),
+            (seconds(10.0, 10.0, 2.0), false),
+            (seconds(15.0, 2.4, 2.0), false),
+            (seconds(15.0, 2.5, 2.0), true),
+            (seconds(15.0, 10.0, 0.0), false),
+            (seconds(3e9, 10.0, 2.0), false),
+        ] {
+            assert_eq!(config.validate().is_ok(), is_valid, "{config:?}");
+        }
+        assert_eq!(seconds(14.2, 10.0, 2.0).lease_seconds(), 15);
+    }
+}

@@ -1,0 +1,207 @@
+//! `Election`: acquires, renews and releases a lease.
+
+use super::config::{Config, JITTER_FACTOR};
+use super::fence::TermSender;
+use super::record::{Observed, released, taken};
+use crate::controller::GateHandle;
+use crate::random;
+use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
+use k8s_openapi::jiff::Timestamp;
+use kube_client::api::PostParams;
+use kube_client::{Api, Error, Resource};
+use tokio::sync::{oneshot, watch};
+use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
+
+/// The state of a candidacy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum State {
+    Candidate,
+    Leader,
+    Ended,
+}
+
+/// The result of an attempt to take or renew the lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Attempt {
+    /// This process holds the lease.
+    Held,
+    /// Another process holds the lease.
+    HeldByOther,
+}
+
+/// The task of a candidate. Dropping it closes the gate and the fence.
+pub(super) struct Election {
+    leases: Api<Lease>,
+    name: String,
+    identity: String,
+    config: Config,
+    /// The last observed content of the lease.
+    observed: Option<Observed>,
+    /// Opens the fence.
+    term: TermSender,
+    gate: GateHandle,
+    state: watch::Sender<State>,
+}
+
+impl Election {
+    pub(super) fn new(
+        leases: Api<Lease>,
+        name: String,
+        identity: String,
+        config: Config,
+        term: TermSender,
+        gate: GateHandle,
+        state: watch::Sender<State>,
+    ) -> Self {
+        Self { leases, name, identity, config, observed: None, term, gate, state }
+    }
+
+    /// Acquires and renews the lease until the leadership is lost, or until `stop`; then releases the lease.
+    pub(super) async fn run(mut self, stop: oneshot::Receiver<()>) -> Result<(), Error> {
+        let is_stopped = tokio::select! {
+            biased;
+            // The error means that the `Leadership` was dropped; it aborts this task.
+            stopped = stop => stopped.is_ok(),
+            () = self.acquire_and_renew() => false,
+        };
+        self.end();
+        if is_stopped { self.release().await } else { Ok(()) }
+    }
+
+    /// Closes the fence and the gate.
+    fn end(&mut self) {
+        self.term.end();
+        self.gate.close();
+        self.state.send_replace(State::Ended);
+    }
+
+    /// Returns when the leadership is lost.
+    async fn acquire_and_renew(&mut self) {
+        let Config { renew_deadline, retry_period, .. } = self.config;
+        let mut renewed = loop {
+            let began = Instant::now();
+            match timeout(renew_deadline, self.attempt()).await {
+                Ok(Ok(Attempt::Held)) => break began,
+                Ok(Ok(Attempt::HeldByOther)) => {}
+                Ok(Err(error)) => self.log_failure("acquire", &error),
+                Err(_) => self.log_failure("acquire", &"the request timed out"),
+            }
+            sleep(retry_period + random::up_to(retry_period.mul_f64(JITTER_FACTOR))).await;
+        };
+        self.term.extend(renewed + renew_deadline);
+        self.gate.open();
+        self.state.send_replace(State::Leader);
+        tracing::info!(lease = self.name, identity = self.identity, "became the leader");
+        loop {
+            let deadline = renewed + renew_deadline;
+            sleep_until(deadline.min(Instant::now() + retry_period)).await;
+            let began = Instant::now();
+            // A renewal that succeeds after the deadline does not count: the fence has closed.
+            match timeout_at(deadline, self.attempt()).await {
+                Ok(Ok(Attempt::Held)) if Instant::now() < deadline => {
+                    renewed = began;
+                    self.term.extend(renewed + renew_deadline);
+                }
+                Ok(Ok(Attempt::HeldByOther)) => {
+                    let holder = self.observed.as_ref().and_then(Observed::holder);
+                    tracing::warn!(
+                        lease = self.name,
+                        holder,
+                        "lost the leadership: another process took the lease"
+                    );
+                    return;
+                }
+                Ok(Err(error)) => self.log_failure("renew", &error),
+                Ok(Ok(Attempt::Held)) | Err(_) => self.log_failure("renew", &"the request timed out"),
+            }
+            if Instant::now() >= deadline {
+                tracing::warn!(
+                    lease = self.name,
+                    ?renew_deadline,
+                    "lost the leadership: cannot renew the lease"
+                );
+                return;
+            }
+        }
+    }
+
+    fn log_failure(&self, verb: &str, error: &dyn std::fmt::Display) {
+        tracing::warn!(lease = self.name, identity = self.identity, "cannot {verb} the lease: {error}");
+    }
+
+    /// Takes or renews the lease. The holder first writes without a read; after a failure, it reads.
+    async fn attempt(&mut self) -> Result<Attempt, Error> {
+        if let Some(known) = &self.observed
+            && known.holder() == Some(&self.identity)
+        {
+            match self.replace(&known.lease, self.taken(Some(&known.lease))).await {
+                Ok(lease) => return Ok(self.observe_held(lease)),
+                Err(error) => tracing::debug!(%error, "reading the lease after a failed renewal"),
+            }
+        }
+        let Some(lease) = self.leases.get_opt(&self.name).await? else {
+            let mut lease = Lease { spec: Some(self.taken(None)), ..Lease::default() };
+            lease.meta_mut().name = Some(self.name.clone());
+            let created = self.leases.create(&PostParams::default(), &lease).await?;
+            return Ok(self.observe_held(created));
+        };
+        let now = Instant::now();
+        let observed = Observed::new(lease, self.observed.as_ref(), now);
+        let is_free = !observed.is_held_by_other(&self.identity, &self.config, now);
+        let lease = observed.lease.clone();
+        self.observed = Some(observed);
+        if !is_free {
+            return Ok(Attempt::HeldByOther);
+        }
+        let lease = self.replace(&lease, self.taken(Some(&lease))).await?;
+        Ok(self.observe_held(lease))
+    }
+
+    /// Records the lease that this process has written.
+    fn observe_held(&mut self, lease: Lease) -> Attempt {
+        self.observed = Some(Observed::new(lease, None, Instant::now()));
+        Attempt::Held
+    }
+
+    /// The content with which this process takes or renews the lease.
+    fn taken(&self, before: Option<&Lease>) -> LeaseSpec {
+        taken(before, &self.identity, &self.config, Timestamp::now())
+    }
+
+    /// Writes the lease, unless it has changed since `before`.
+    async fn replace(&self, before: &Lease, spec: LeaseSpec) -> Result<Lease, Error> {
+        let lease = Lease { spec: Some(spec), ..before.clone() };
+        self.leases.replace(&self.name, &PostParams::default(), &lease).await
+    }
+
+    /// Releases the lease if this process holds it.
+    async fn release(&self) -> Result<(), Error> {
+        let limit = self.config.renew_deadline;
+        let releasing = async {
+            loop {
+                // Always reads: a cancelled write may have taken effect.
+                let Some(lease) = self.leases.get_opt(&self.name).await? else { return Ok(()) };
+                let spec = lease.spec.clone().unwrap_or_default();
+                if spec.holder_identity.as_ref() != Some(&self.identity) {
+                    return Ok(());
+                }
+                match self.replace(&lease, released(&spec, Timestamp::now())).await {
+                    Err(error) if error.is_conflict() => sleep(self.config.retry_period / 10).await,
+                    result => return result.map(drop),
+                }
+            }
+        };
+        timeout(limit, releasing).await.unwrap_or_else(|_| {
+            Err(Error::Request {
+                what: format!("the lease {} was not released within {limit:?}", self.name),
+                source: None,
+            })
+        })
+    }
+}
+
+impl Drop for Election {
+    fn drop(&mut self) {
+        self.end();
+    }
+}

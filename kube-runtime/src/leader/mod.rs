@@ -1,0 +1,235 @@
+//! Leader election by a `Lease`: of several processes, at most one is the leader.
+//!
+//! `record` decides without IO, `election` sends the requests, and `fence` refuses writes of a process that may no longer be
+//! the leader.
+
+mod config;
+mod election;
+mod fence;
+mod record;
+
+pub use config::{Config, InvalidConfig};
+pub use fence::{NotLeader, is_fenced};
+
+use crate::controller::Gate;
+use crate::random;
+use election::{Election, State};
+use fence::{Fence, FenceLayer, TermSender};
+use kube_client::{Api, Client};
+use std::fmt;
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
+
+/// A candidate of a leader election, as client-go's `LeaderElector`.
+///
+/// All candidates use the same `Lease` (`coordination.k8s.io/v1`). The leader renews it; a candidate takes it when it has
+/// observed no change for the lease duration. Only the time that this process measures counts, not the times in the lease.
+///
+/// Needs the permissions `get`, `create` and `update` for the lease.
+///
+/// ```
+/// use futures::StreamExt;
+/// use k8s_openapi::api::core::v1::Namespace;
+/// use kube_client::{Api, Client};
+/// use kube_runtime::controller::{self, Action};
+/// use kube_runtime::leader::LeaderElector;
+/// use kube_runtime::{Controller, watcher};
+/// use std::{convert::Infallible, sync::Arc};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let client = Client::new(kube_sim::Sim::new().service(), "default");
+/// let leadership = LeaderElector::new(client.clone(), "default", "my-operator", "my-pod").start()?;
+/// // Reconciles run while this process is the leader, and their writes are refused afterwards.
+/// let context = Arc::new(leadership.client());
+/// let reconcile = async |_, _: Arc<Client>| Ok::<_, Infallible>(Action::await_change());
+/// let controller = Controller::new(Api::<Namespace>::all(client), watcher::Config::default())
+///     .with_gate(leadership.gate());
+/// let mut results = controller.run(reconcile, controller::backoff_on_error, context).boxed();
+/// assert!(results.next().await.is_some_and(|result| result.is_ok()));
+/// drop(results);
+/// // After the controller: the next leader does not have to wait.
+/// leadership.release().await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct LeaderElector {
+    client: Client,
+    leases: Api<k8s_openapi::api::coordination::v1::Lease>,
+    name: String,
+    identity: String,
+    config: Config,
+}
+
+impl LeaderElector {
+    /// A candidate for the lease `name`. `holder` describes this process in the lease, such as the name of its pod. A random
+    /// suffix is added, so that two processes never have the same identity.
+    #[must_use]
+    pub fn new(client: Client, namespace: &str, name: &str, holder: &str) -> Self {
+        let identity = format!("{holder}_{}", random::suffix());
+        let leases = Api::namespaced(client.clone(), namespace);
+        Self { client, leases, name: name.to_owned(), identity, config: Config::default() }
+    }
+
+    /// Sets the timings.
+    #[must_use]
+    pub fn with_config(mut self, config: Config) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// The identity of this process in the lease.
+    pub fn identity(&self) -> &str {
+        &self.identity
+    }
+
+    /// Becomes a candidate: starts a task that acquires and renews the lease. The task ends with the [`Leadership`].
+    ///
+    /// # Errors
+    ///
+    /// If the timings contradict each other; see [`Config::validate`].
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    pub fn start(self) -> Result<Leadership, InvalidConfig> {
+        self.config.validate()?;
+        let Self { client, leases, name, identity, config } = self;
+        let (term, fence) = Fence::new();
+        let (handle, gate) = Gate::new("leadership");
+        let state = watch::Sender::new(State::Candidate);
+        let states = state.subscribe();
+        let (stop, stopped) = oneshot::channel();
+        let client = client.with_layer(&FenceLayer(fence.clone()));
+        let known_identity = identity.clone();
+        let election = Election::new(leases, name, identity, config, term.clone(), handle, state);
+        let task = tokio::spawn(election.run(stopped));
+        Ok(Leadership {
+            task: ElectionTask { handle: task, term },
+            stop,
+            gate,
+            fence,
+            client,
+            states,
+            identity: known_identity,
+        })
+    }
+}
+
+/// A candidacy, and the leadership after it is acquired.
+///
+/// The leadership ends when the lease could not be renewed for [`Config::renew_deadline`] since the start of the last
+/// renewal, when another process has taken the lease, at [`release`](Leadership::release), and when this value is dropped.
+/// Then:
+///
+/// - The [gate](Leadership::gate) closes for ever, and controllers with the gate shut down with
+///   [`GateDropped`](crate::controller::Error::GateDropped). Another candidacy needs another [`LeaderElector`] and other
+///   controllers, or, as is usual, another process.
+/// - The [client](Leadership::client) refuses writes and cancels those in flight. This does not depend on the task of the
+///   election: after a pause of the process, the first poll of a write finds that the time is over.
+///
+/// Limits: a write whose bytes are in the socket cannot be recalled. A pause between the last check and the socket is not
+/// detected, and neither is a suspension that stops the monotonic clock of the machine.
+#[must_use = "dropping the leadership ends it"]
+pub struct Leadership {
+    task: ElectionTask,
+    stop: oneshot::Sender<()>,
+    gate: Gate,
+    fence: Fence,
+    client: Client,
+    states: watch::Receiver<State>,
+    identity: String,
+}
+
+impl Leadership {
+    /// A gate that is open while this process is the leader; see
+    /// [`Controller::with_gate`](crate::Controller::with_gate).
+    pub fn gate(&self) -> Gate {
+        self.gate.clone()
+    }
+
+    /// A client that sends writes only while this process is the leader; see [`Leadership`]. Reads are always sent. A refused
+    /// or cancelled write fails with an error for which [`is_fenced`] is `true`; after a cancelled one, the server may have
+    /// performed the write.
+    pub fn client(&self) -> Client {
+        self.client.clone()
+    }
+
+    /// Whether this process is the leader now.
+    pub fn is_leader(&self) -> bool {
+        self.fence.is_open()
+    }
+
+    /// The identity of this process in the lease.
+    pub fn identity(&self) -> &str {
+        &self.identity
+    }
+
+    /// Waits until this process is the leader.
+    ///
+    /// # Errors
+    ///
+    /// If the leadership has ended.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe.
+    pub async fn acquired(&self) -> Result<(), NotLeader> {
+        let mut states = self.states.clone();
+        let state = states.wait_for(|state| *state != State::Candidate).await;
+        state.is_ok_and(|state| *state == State::Leader).then_some(()).ok_or(NotLeader)
+    }
+
+    /// Waits until the leadership has ended.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe.
+    pub async fn lost(&self) {
+        // The error means that the task has ended.
+        let _ = self.states.clone().wait_for(|state| *state == State::Ended).await;
+    }
+
+    /// Ends the leadership or the candidacy, and releases the lease if this process holds it, so that another candidate can
+    /// take it at its next attempt. Call it after the controllers have ended: their writes are refused from now on.
+    ///
+    /// Retries after a conflict. An acquisition in flight is cancelled, and released if it took effect.
+    ///
+    /// # Errors
+    ///
+    /// If a request fails, or if the release takes longer than [`Config::renew_deadline`]. The lease then expires.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future cancels the release; the lease then expires.
+    pub async fn release(self) -> Result<(), kube_client::Error> {
+        let Self { mut task, stop, .. } = self;
+        // The error means that the election has ended.
+        let _ = stop.send(());
+        // The error means that the runtime shuts down.
+        (&mut task.handle).await.unwrap_or(Ok(()))
+    }
+}
+
+impl fmt::Debug for Leadership {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Leadership")
+            .field("identity", &self.identity)
+            .field("is_leader", &self.is_leader())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The task of an election. Dropping it aborts the task, and closes the fence at once.
+struct ElectionTask {
+    handle: JoinHandle<Result<(), kube_client::Error>>,
+    term: TermSender,
+}
+
+impl Drop for ElectionTask {
+    fn drop(&mut self) {
+        self.term.end();
+        self.handle.abort();
+    }
+}

@@ -1,0 +1,130 @@
+//! The content of a lease, and the decisions of an election: without IO and without a clock.
+
+use super::Config;
+use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use k8s_openapi::jiff::Timestamp;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// A lease, and when this process first observed its content. The times in the lease are those of other machines' clocks,
+/// and are not compared with this machine's clock.
+#[derive(Debug, Clone)]
+pub(super) struct Observed {
+    pub(super) lease: Lease,
+    at: Instant,
+}
+
+impl Observed {
+    /// The observation of `lease` at `now`. Keeps the time of `before` if the content is the same.
+    pub(super) fn new(lease: Lease, before: Option<&Self>, now: Instant) -> Self {
+        let known = before.filter(|known| known.lease.spec == lease.spec);
+        Self { at: known.map_or(now, |known| known.at), lease }
+    }
+
+    /// The holder; `None` if nobody holds the lease.
+    pub(super) fn holder(&self) -> Option<&str> {
+        let holder = self.lease.spec.as_ref()?.holder_identity.as_deref()?;
+        (!holder.is_empty()).then_some(holder)
+    }
+
+    /// Whether another process holds the lease, and has changed it within the duration that it wrote.
+    pub(super) fn is_held_by_other(&self, identity: &str, config: &Config, now: Instant) -> bool {
+        let Some(holder) = self.holder() else { return false };
+        let seconds = self.lease.spec.as_ref().and_then(|spec| spec.lease_duration_seconds);
+        let duration = seconds.and_then(|seconds| u64::try_from(seconds).ok()).map(Duration::from_secs);
+        let duration = duration.unwrap_or(config.lease_duration);
+        holder != identity && now.saturating_duration_since(self.at) < duration
+    }
+}
+
+/// The lease that `identity` writes to take or renew the lease `before`.
+pub(super) fn taken(before: Option<&Lease>, identity: &str, config: &Config, time: Timestamp) -> LeaseSpec {
+    let spec = before.and_then(|lease| lease.spec.clone()).unwrap_or_default();
+    let renews = spec.holder_identity.as_deref() == Some(identity);
+    let transitions = spec.lease_transitions.unwrap_or_default();
+    let acquired = if renews { spec.acquire_time.clone() } else { None };
+    LeaseSpec {
+        holder_identity: Some(identity.to_owned()),
+        lease_duration_seconds: Some(i32::try_from(config.lease_seconds()).unwrap_or(i32::MAX)),
+        acquire_time: Some(acquired.unwrap_or(MicroTime(time))),
+        renew_time: Some(MicroTime(time)),
+        lease_transitions: Some(match before {
+            Some(_) if !renews => transitions.saturating_add(1),
+            _ => transitions,
+        }),
+        ..spec
+    }
+}
+
+/// The lease that its holder writes to release it: without a holder, and with a duration of one second, as in client-go.
+pub(super) fn released(before: &LeaseSpec, time: Timestamp) -> LeaseSpec {
+    LeaseSpec {
+        holder_identity: None,
+        lease_duration_seconds: Some(1),
+        acquire_time: Some(MicroTime(time)),
+        renew_time: Some(MicroTime(time)),
+        ..before.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lease(holder: Option<&str>, seconds: Option<i32>, transitions: i32) -> Lease {
+        let spec = LeaseSpec {
+            holder_identity: holder.map(Into::into),
+            lease_duration_seconds: seconds,
+            lease_transitions: Some(transitions),
+            ..LeaseSpec::default()
+        };
+        Lease { spec: Some(spec), ..Lease::default() }
+    }
+
+    #[test]
+    fn a_lease_is_free_without_a_holder_and_after_the_duration_that_its_holder_wrote() {
+        let (now, config) = (Instant::now(), Config::default());
+        let held = |lease: Lease, after| {
+            let observed = Observed::new(lease, None, now);
+            observed.is_held_by_other("me", &config, now + Duration::from_secs(after))
+        };
+        assert!(
+            !held(Lease::default(), 0)
+                && !held(lease(None, Some(15), 0), 0)
+                && !held(lease(Some(""), None, 0), 0)
+        );
+        assert!(!held(lease(Some("me"), Some(15), 0), 0));
+        assert!(held(lease(Some("other"), Some(30), 0), 29) && !held(lease(Some("other"), Some(30), 0), 30));
+        assert!(held(lease(Some("other"), None, 0), 14) && !held(lease(Some("other"), Some(-1), 0), 15));
+    }
+
+    #[test]
+    fn only_a_change_of_the_content_extends_a_lease() {
+        let (now, config) = (Instant::now(), Config::default());
+        let later = now + Duration::from_secs(10);
+        let first = Observed::new(lease(Some("other"), Some(15), 0), None, now);
+        let mut touched = lease(Some("other"), Some(15), 0);
+        touched.metadata.resource_version = Some("2".into());
+        let end = now + Duration::from_secs(15);
+        assert!(!Observed::new(touched, Some(&first), later).is_held_by_other("me", &config, end));
+        let renewed = Observed::new(lease(Some("other"), Some(15), 1), Some(&first), later);
+        assert!(renewed.is_held_by_other("me", &config, end));
+    }
+
+    #[test]
+    fn a_new_holder_counts_as_a_transition_and_a_renewal_keeps_the_time_of_the_acquisition() {
+        let (config, time) = (Config::default(), Timestamp::UNIX_EPOCH);
+        let created = taken(None, "me", &config, time);
+        assert_eq!((created.lease_transitions, created.lease_duration_seconds), (Some(0), Some(15)));
+        let before = Lease { spec: Some(created), ..Lease::default() };
+        let later = Timestamp::from_second(9).unwrap();
+        let renewed = taken(Some(&before), "me", &config, later);
+        assert_eq!((renewed.lease_transitions, renewed.acquire_time), (Some(0), Some(MicroTime(time))));
+        let taken = taken(Some(&before), "other", &config, later);
+        assert_eq!((taken.lease_transitions, taken.acquire_time.clone()), (Some(1), Some(MicroTime(later))));
+        let released = released(&taken, later);
+        assert_eq!((released.holder_identity, released.lease_duration_seconds), (None, Some(1)));
+        assert_eq!(released.lease_transitions, Some(1));
+    }
+}
