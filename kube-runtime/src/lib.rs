@@ -11,6 +11,7 @@ pub mod prelude;
 mod queue;
 mod random;
 pub mod reflector;
+pub mod status;
 pub mod utils;
 pub mod wait;
 pub mod watch_ext;

@@ -50,6 +50,7 @@ pub(super) const CRATES: [(&str, &str); 4] = [
         wait            watcher
         informer        watcher reflector cycle
         events
+        status
         queue
         finalizer       controller
         controller      watcher reflector watch_ext informer queue random
