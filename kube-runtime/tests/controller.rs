@@ -473,3 +473,23 @@ async fn mappers_and_triggers_enqueue_objects() {
     poll_for(1, &mut results).await;
     assert_eq!(log.take_lines().len(), 2);
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_reconciler_and_the_error_policy_may_borrow() {
+    let sim = Sim::new();
+    put_map(&sim, "a", "1");
+    let (reconciled, failed) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let reconcile = |_: Arc<ConfigMap>, _: Arc<()>| {
+        reconciled.fetch_add(1, Ordering::SeqCst);
+        std::future::ready(Err::<Action, _>(std::io::Error::other("no")))
+    };
+    let policy = |_: Arc<ConfigMap>, _: &std::io::Error, _: Arc<()>| {
+        failed.fetch_add(1, Ordering::SeqCst);
+        Action::await_change()
+    };
+    let controller = Controller::new(maps(&sim), watcher::Config::default());
+    let item: Result<_, controller::Error<std::io::Error, watcher::Error>> =
+        controller.run(reconcile, policy, Arc::new(())).boxed().next().await.unwrap();
+    assert!(item.is_err());
+    assert_eq!((reconciled.into_inner(), failed.into_inner()), (1, 1));
+}

@@ -45,7 +45,7 @@ enum Turn {
 
 /// The state of a running controller. As a stream, it emits the results of the reconciles and the errors of the
 /// sources.
-pub(super) struct Dispatcher<K: Resource, E: std::error::Error + 'static> {
+pub(super) struct Dispatcher<'a, K: Resource, E: std::error::Error + 'static> {
     sources: SelectAll<TriggerStream>,
     store: Store<K>,
     gates: Gates,
@@ -59,7 +59,7 @@ pub(super) struct Dispatcher<K: Resource, E: std::error::Error + 'static> {
     /// The number of queued keys at which the dispatcher forgets the keys without an object. It is twice the number that
     /// the last sweep left, so that sweeps take a constant time per key.
     sweep_at: usize,
-    executor: Executor<K, E>,
+    executor: Executor<'a, K, E>,
     /// Wakes the task when the next delayed key is due.
     timer: Option<Pin<Box<Sleep>>>,
     /// What the next poll begins with.
@@ -70,7 +70,7 @@ pub(super) struct Dispatcher<K: Resource, E: std::error::Error + 'static> {
     cancelled: bool,
 }
 
-impl<K, E> Dispatcher<K, E>
+impl<'a, K, E> Dispatcher<'a, K, E>
 where
     K: Resource + Send + Sync + 'static,
     K::DynamicType: Clone,
@@ -80,7 +80,7 @@ where
         sources: Vec<TriggerStream>,
         gates: Gates,
         store: Store<K>,
-        executor: Executor<K, E>,
+        executor: Executor<'a, K, E>,
         limiter: Limiter<Key>,
         config: Config,
         shutdown: Shutdown,
@@ -261,9 +261,9 @@ where
     }
 }
 
-impl<K: Resource, E: std::error::Error + 'static> Unpin for Dispatcher<K, E> {}
+impl<K: Resource, E: std::error::Error + 'static> Unpin for Dispatcher<'_, K, E> {}
 
-impl<K, E> Stream for Dispatcher<K, E>
+impl<K, E> Stream for Dispatcher<'_, K, E>
 where
     K: Resource + Send + Sync + 'static,
     K::DynamicType: Clone,

@@ -11,9 +11,12 @@ use std::{fmt, time::Duration};
 /// The `Display` text contains the failure and its cause, so `warn!("{error}")` is a complete message. `source()`
 /// therefore skips the cause and returns the source of the cause, so that a printed chain of errors repeats no message.
 /// The variant's field contains the cause.
+///
+/// `E` is the error of the reconciler. `Q` is the error of the sources; a [`Controller`](crate::Controller) has that of
+/// watchers.
 #[derive(Debug)]
 #[non_exhaustive]
-pub enum Error<E: std::error::Error + 'static> {
+pub enum Error<E: std::error::Error + 'static, Q = watcher::Error> {
     /// The reconciler returned an error.
     ReconcilerFailed(E, Box<ObjectRef<DynamicObject>>),
     /// The reconciler or the error policy panicked. The object is requeued after the backoff.
@@ -50,10 +53,10 @@ pub enum Error<E: std::error::Error + 'static> {
     /// reconciled the queued objects, and shuts down.
     SourcesEnded,
     /// A watch failed. The watcher recovers automatically.
-    QueueError(watcher::Error),
+    QueueError(Q),
 }
 
-impl<E: std::error::Error + 'static> fmt::Display for Error<E> {
+impl<E: std::error::Error + 'static, Q: fmt::Display> fmt::Display for Error<E, Q> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::ReconcilerFailed(error, object) => write!(f, "cannot reconcile {object}: {error}"),
@@ -78,7 +81,11 @@ impl<E: std::error::Error + 'static> fmt::Display for Error<E> {
     }
 }
 
-impl<E: std::error::Error + 'static> std::error::Error for Error<E> {
+impl<E, Q> std::error::Error for Error<E, Q>
+where
+    E: std::error::Error + 'static,
+    Q: std::error::Error + 'static,
+{
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::ReconcilerFailed(error, _) => error.source(),

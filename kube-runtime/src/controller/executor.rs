@@ -33,16 +33,16 @@ const MAX_REAPED: usize = 32;
 
 /// A user's reconciler with its context. Boxed, so that the dispatcher does not depend on the user's types. The span is that
 /// of the reconcile.
-pub(super) type Reconciler<K, E> =
-    Box<dyn FnMut(Arc<K>, Span) -> BoxFuture<'static, Result<Action, E>> + Send>;
+pub(super) type Reconciler<'a, K, E> =
+    Box<dyn FnMut(Arc<K>, Span) -> BoxFuture<'static, Result<Action, E>> + Send + 'a>;
 
 /// A user's error policy with its context.
-pub(super) type ErrorPolicy<K, E> = Box<dyn Fn(Arc<K>, &E) -> Action + Send>;
+pub(super) type ErrorPolicy<'a, K, E> = Box<dyn Fn(Arc<K>, &E) -> Action + Send + 'a>;
 
 /// Runs reconciles with the user's functions. Dropping it cancels every in-flight reconcile.
-pub(super) struct Executor<K: Resource, E: std::error::Error + 'static> {
-    reconciler: Reconciler<K, E>,
-    error_policy: ErrorPolicy<K, E>,
+pub(super) struct Executor<'a, K: Resource, E: std::error::Error + 'static> {
+    reconciler: Reconciler<'a, K, E>,
+    error_policy: ErrorPolicy<'a, K, E>,
     dyntype: K::DynamicType,
     tasks: JoinSet<(Arc<K>, Result<Action, E>)>,
     /// The objects whose reconciles run as tasks, by task.
@@ -62,20 +62,20 @@ pub(super) struct ReconcileResult<K: Resource, E: std::error::Error + 'static> {
     pub(super) error: Option<Error<E>>,
 }
 
-impl<K, E> Executor<K, E>
+impl<'a, K, E> Executor<'a, K, E>
 where
     K: Resource + Send + Sync + 'static,
     K::DynamicType: Clone,
     E: std::error::Error + Send + 'static,
 {
     pub(super) fn new<Ctx, Fut>(
-        mut reconciler: impl FnMut(Arc<K>, Arc<Ctx>) -> Fut + Send + 'static,
-        error_policy: impl Fn(Arc<K>, &E, Arc<Ctx>) -> Action + Send + 'static,
+        mut reconciler: impl FnMut(Arc<K>, Arc<Ctx>) -> Fut + Send + 'a,
+        error_policy: impl Fn(Arc<K>, &E, Arc<Ctx>) -> Action + Send + 'a,
         context: Arc<Ctx>,
         dyntype: K::DynamicType,
     ) -> Self
     where
-        Ctx: Send + Sync + 'static,
+        Ctx: Send + Sync + 'a,
         Fut: Future<Output = Result<Action, E>> + Send + 'static,
     {
         let policy_context = context.clone();

@@ -349,21 +349,24 @@ where
     /// `error_policy` returns the action for an object whose reconcile failed; [`backoff_on_error`] requeues it with a
     /// wait that increases with each failure.
     ///
+    /// The functions may borrow, and the stream then also borrows: it cannot become a task. The futures of the reconciler may
+    /// not, because they become tasks.
+    ///
     /// The stream ends after a shutdown. If all sources end, as finite streams of objects do, the controller reconciles the
     /// queued objects, yields [`Error::SourcesEnded`] and shuts down. The stream must be polled inside a tokio runtime.
     ///
     /// # Cancel safety
     ///
     /// Dropping the stream cancels all in-flight reconciles.
-    pub fn run<ReconcilerFut, Ctx, E>(
+    pub fn run<'a, ReconcilerFut, Ctx, E>(
         self,
-        reconciler: impl FnMut(Arc<K>, Arc<Ctx>) -> ReconcilerFut + Send + 'static,
-        error_policy: impl Fn(Arc<K>, &E, Arc<Ctx>) -> Action + Send + 'static,
+        reconciler: impl FnMut(Arc<K>, Arc<Ctx>) -> ReconcilerFut + Send + 'a,
+        error_policy: impl Fn(Arc<K>, &E, Arc<Ctx>) -> Action + Send + 'a,
         context: Arc<Ctx>,
     ) -> impl Stream<Item = Result<(ObjectRef<K>, Action), Error<E>>> + Send
     where
         ReconcilerFut: Future<Output = Result<Action, E>> + Send + 'static,
-        Ctx: Send + Sync + 'static,
+        Ctx: Send + Sync + 'a,
         E: std::error::Error + Send + 'static,
     {
         let executor = Executor::new(reconciler, error_policy, context, self.dyntype);
