@@ -6,6 +6,7 @@ use http::HeaderValue;
 use std::{
     error::Error as StdError,
     fmt,
+    future::Future,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering::SeqCst},
@@ -13,12 +14,14 @@ use std::{
     time::Duration,
 };
 use tokio::{
+    sync::OwnedMutexGuard,
     task::spawn_blocking,
     time::{Instant, timeout},
 };
+use tracing::Instrument;
 
 use super::source::{Fresh, Source};
-use crate::error::{BoxError, Error, Result};
+use crate::error::{BoxError, Error, Result, Wait};
 
 /// The time between two checks of the certificate files.
 ///
@@ -65,8 +68,8 @@ pub(crate) struct Renewable {
     state: Mutex<State>,
     /// Incremented when the header, the client certificate or the trusted authorities change.
     generation: Arc<AtomicU64>,
-    /// Held by the request that renews the credentials.
-    renewing: tokio::sync::Mutex<()>,
+    /// Held by the task that renews the credentials.
+    renewing: Arc<tokio::sync::Mutex<()>>,
 }
 
 struct State {
@@ -109,7 +112,7 @@ impl Credentials {
             files,
             state: Mutex::new(state),
             generation: Arc::default(),
-            renewing: tokio::sync::Mutex::default(),
+            renewing: Arc::default(),
         }))
     }
 
@@ -126,8 +129,8 @@ impl Renewable {
     /// The credentials for the next request. Refreshes them if they are due.
     ///
     /// # Cancel safety
-    /// Cancel safe: a cancelled refresh is repeated by the next request.
-    pub(super) async fn current(&self) -> Result<Snapshot> {
+    /// Cancel safe: a refresh that has started continues in its own task, and later requests use its result.
+    pub(super) async fn current(self: &Arc<Self>) -> Result<Snapshot> {
         let (header_is_due, failures) = {
             let state = self.state();
             let (header_is_due, files_are_due) = (state.is_header_due(), self.are_files_due(&state));
@@ -139,13 +142,101 @@ impl Renewable {
         // A request waits for the refresh of another one only if there is nothing that it could use.
         let keeps_last = self.source.as_ref().is_none_or(|source| source.keep_after_failure().is_some());
         let renewing = if header_is_due && !keeps_last {
-            self.renewing.lock().await
+            self.start_renewal().await?
         } else {
-            match self.renewing.try_lock() {
+            match self.renewing.clone().try_lock_owned() {
                 Ok(renewing) => renewing,
                 Err(_) => return Ok(self.snapshot(&self.state())),
             }
         };
+        self.finish(renewing, move |this| async move { this.refresh_due(failures).await }).await?;
+        Ok(self.snapshot(&self.state()))
+    }
+
+    /// Renews the credentials after the server rejected those of `used` (401), unless another request has done so.
+    /// Returns newer credentials, or `None` if there are none.
+    ///
+    /// # Errors
+    /// If the source of the header fails.
+    ///
+    /// # Cancel safety
+    /// As for [`current`](Self::current).
+    pub(super) async fn renew(self: &Arc<Self>, used: &Snapshot) -> Result<Option<Snapshot>> {
+        let renewing = self.start_renewal().await?;
+        if let Some(newer) = self.newer_than(used) {
+            return Ok(Some(newer));
+        }
+        let rejected = used.clone();
+        self.finish(renewing, move |this| async move { this.refresh_rejected(&rejected).await }).await?;
+        Ok(self.newer_than(used))
+    }
+
+    /// Reads the certificate files if a certificate was rejected in the TLS handshake, unless another request has done
+    /// so. Returns newer credentials, or `None` if there are none.
+    ///
+    /// # Cancel safety
+    /// As for [`current`](Self::current).
+    pub(super) async fn renew_certificates(
+        self: &Arc<Self>,
+        used: &Snapshot,
+        error: &BoxError,
+    ) -> Option<Snapshot> {
+        let files = self.files.as_ref()?;
+        if !error.downcast_ref().is_some_and(files.is_rejected) {
+            return None;
+        }
+        let renewing = self.start_renewal().await.ok()?;
+        if self.newer_than(used).is_none() {
+            let check = |this: Arc<Self>| async move {
+                this.check_files().await;
+                Ok(())
+            };
+            self.finish(renewing, check).await.ok()?;
+        }
+        self.newer_than(used)
+    }
+
+    /// Waits until no other renewal runs. The wait is limited, because a renewal makes no progress while its runtime is
+    /// not polled.
+    async fn start_renewal(&self) -> Result<OwnedMutexGuard<()>> {
+        let limit = FILE_CHECK_TIMEOUT + self.source.as_ref().map_or(Duration::ZERO, Source::time_limit);
+        let lock = timeout(limit, self.renewing.clone().lock_owned()).await;
+        lock.map_err(|_| Error::Timeout {
+            wait: Wait::Credentials,
+            after: limit,
+            what: "a renewal that another request has started".to_owned(),
+        })
+    }
+
+    /// Runs a step of a renewal in a task, and waits for it. The task does not end with the request: a provider may
+    /// have replaced the refresh token already, and a plugin that takes longer than each request would never finish. The
+    /// time limit of the source ends it.
+    async fn finish<F>(
+        self: &Arc<Self>,
+        renewing: OwnedMutexGuard<()>,
+        step: impl FnOnce(Arc<Self>) -> F,
+    ) -> Result<()>
+    where
+        F: Future<Output = Result<()>> + Send + 'static,
+    {
+        let step = step(self.clone());
+        let task = async move {
+            let outcome = step.await;
+            drop(renewing);
+            outcome
+        };
+        match tokio::spawn(task.in_current_span()).await {
+            Ok(outcome) => outcome,
+            Err(error) => Err(Error::Auth {
+                what: "the renewal of the credentials was aborted".to_owned(),
+                source: Some(error.into()),
+            }),
+        }
+    }
+
+    /// Reads the files and refreshes the header, as far as they are due. `failures` is the number of failed refreshes
+    /// before the request waited for this one.
+    async fn refresh_due(&self, failures: u64) -> Result<()> {
         let files_are_due = self.are_files_due(&self.state());
         if files_are_due {
             self.check_files().await;
@@ -158,58 +249,25 @@ impl Renewable {
             }
             state.is_header_due()
         };
-        if let Some(source) = self.source.as_ref().filter(|_| header_is_due) {
-            self.refresh_header(source).await?;
+        match self.source.as_ref().filter(|_| header_is_due) {
+            Some(source) => self.refresh_header(source).await,
+            None => Ok(()),
         }
-        drop(renewing);
-        Ok(self.snapshot(&self.state()))
     }
 
-    /// Renews the credentials after the server rejected those of `used` (401), unless another request has done so.
-    /// Returns newer credentials, or `None` if there are none.
-    ///
-    /// # Errors
-    /// If the source of the header fails.
-    ///
-    /// # Cancel safety
-    /// As for [`current`](Self::current).
-    pub(super) async fn renew(&self, used: &Snapshot) -> Result<Option<Snapshot>> {
-        let _renewing = self.renewing.lock().await;
-        if let Some(newer) = self.newer_than(used) {
-            return Ok(Some(newer));
-        }
+    /// Reads the files, and refreshes the header if the credentials are still those that were rejected.
+    async fn refresh_rejected(&self, rejected: &Snapshot) -> Result<()> {
         self.check_files().await;
-        if let Some(newer) = self.newer_than(used) {
-            return Ok(Some(newer));
+        let Some(source) = self.source.as_ref().filter(|_| self.newer_than(rejected).is_none()) else {
+            return Ok(());
+        };
+        let last = self.state().rejected;
+        if last.is_some_and(|at| at.elapsed() < source.pause_after_rejection()) {
+            return Ok(());
         }
-        let Some(source) = &self.source else { return Ok(None) };
-        {
-            let mut state = self.state();
-            let pause = source.pause_after_rejection();
-            if state.rejected.is_some_and(|at| at.elapsed() < pause) {
-                return Ok(None);
-            }
-            state.rejected = Some(Instant::now());
-        }
-        self.refresh_header(source).await?;
-        Ok(self.newer_than(used))
-    }
-
-    /// Reads the certificate files if a certificate was rejected in the TLS handshake, unless another request has done
-    /// so. Returns newer credentials, or `None` if there are none.
-    ///
-    /// # Cancel safety
-    /// As for [`current`](Self::current).
-    pub(super) async fn renew_certificates(&self, used: &Snapshot, error: &BoxError) -> Option<Snapshot> {
-        let files = self.files.as_ref()?;
-        if !error.downcast_ref().is_some_and(files.is_rejected) {
-            return None;
-        }
-        let _renewing = self.renewing.lock().await;
-        if self.newer_than(used).is_none() {
-            self.check_files().await;
-        }
-        self.newer_than(used)
+        let outcome = self.refresh_header(source).await;
+        self.state().rejected = Some(Instant::now());
+        outcome
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

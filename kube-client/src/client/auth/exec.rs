@@ -86,16 +86,10 @@ impl ExecPlugin {
 
     /// Runs the plugin and parses its output.
     pub(super) async fn run(&self) -> Result<Fresh> {
-        let (interactive, limit) = match self.config.interactive_mode {
-            Some(ExecInteractiveMode::Never) => (false, PLUGIN_TIMEOUT),
-            mode => {
-                let terminal = std::io::stdin().is_terminal();
-                if mode == Some(ExecInteractiveMode::Always) && !terminal {
-                    return Err(self.error("needs a terminal, and stdin is not one", None));
-                }
-                if terminal { (true, INTERACTIVE_PLUGIN_TIMEOUT) } else { (false, PLUGIN_TIMEOUT) }
-            }
-        };
+        let (interactive, limit) = (self.is_interactive(), self.time_limit());
+        if self.config.interactive_mode == Some(ExecInteractiveMode::Always) && !interactive {
+            return Err(self.error("needs a terminal, and stdin is not one", None));
+        }
         let mut command = self.build_command(interactive)?;
         let what = format!("exec plugin `{}`", self.command);
         // `Command::output` would capture stderr, so that the user would not see the login prompts of the plugin.
@@ -105,6 +99,16 @@ impl ExecPlugin {
             .map_err(|_| Error::Timeout { wait: Wait::Credentials, after: limit, what })?
             .map_err(|source| self.error("cannot be waited for", Some(source.into())))?;
         self.parse_output(&output)
+    }
+
+    /// Whether the plugin may prompt the user on the terminal.
+    fn is_interactive(&self) -> bool {
+        self.config.interactive_mode != Some(ExecInteractiveMode::Never) && std::io::stdin().is_terminal()
+    }
+
+    /// The time limit on one run.
+    pub(super) fn time_limit(&self) -> Duration {
+        if self.is_interactive() { INTERACTIVE_PLUGIN_TIMEOUT } else { PLUGIN_TIMEOUT }
     }
 
     /// The command with its arguments, environment, and standard streams.

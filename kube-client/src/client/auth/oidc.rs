@@ -32,7 +32,7 @@ pub(crate) type Fetch =
 pub(crate) type Connect<'a> = dyn Fn(&Uri, Option<&[Vec<u8>]>) -> Result<Fetch> + 'a;
 
 /// The time limit on a refresh: two requests.
-const REFRESH_TIMEOUT: Duration = Duration::from_secs(60);
+pub(super) const REFRESH_TIMEOUT: Duration = Duration::from_secs(60);
 /// The size limit on a response of the provider.
 const MAX_RESPONSE_BYTES: usize = 1 << 20;
 
@@ -142,33 +142,36 @@ impl Oidc {
             after: REFRESH_TIMEOUT,
             what,
         })??;
-        let Some(token) = answer.id_token else {
-            return Err(self.failed(
-                "returned no id_token for the refresh token: request the scope `openid` at login, or use a provider \
-                 that returns one",
-                None,
-            ));
-        };
-        let fresh = self.fresh(&token)?;
-        let mut changes = vec![(ID_TOKEN, token)];
+        // Stored before anything else can fail: the provider may accept the former refresh token no longer.
+        let mut changes = Vec::new();
         if let Some(next) = answer.refresh_token.filter(|token| !token.expose_secret().is_empty()) {
             self.learned().refresh_token = next.clone();
             changes.push((REFRESH_TOKEN, next));
         }
-        if let Some(origin) = self.origin.clone() {
-            let written = spawn_blocking(move || origin.set_auth_provider_settings(&changes)).await;
-            let error = match written {
-                Ok(written) => written.err().map(BoxError::from),
-                Err(error) => Some(error.into()),
-            };
-            if let Some(error) = error {
-                tracing::warn!(
-                    error,
-                    "the new tokens of the auth-provider are not written to the kubeconfig"
-                );
-            }
+        let fresh = match &answer.id_token {
+            Some(token) => self.fresh(token),
+            None => Err(self.failed(
+                "returned no id_token for the refresh token: request the scope `openid` at login, or use a provider \
+                 that returns one",
+                None,
+            )),
+        };
+        changes.extend(answer.id_token.filter(|_| fresh.is_ok()).map(|token| (ID_TOKEN, token)));
+        self.write(changes).await;
+        fresh
+    }
+
+    /// Writes new tokens to the kubeconfig.
+    async fn write(&self, changes: Vec<(&'static str, SecretString)>) {
+        let Some(origin) = self.origin.clone().filter(|_| !changes.is_empty()) else { return };
+        let written = spawn_blocking(move || origin.set_auth_provider_settings(&changes)).await;
+        let error = match written {
+            Ok(written) => written.err().map(BoxError::from),
+            Err(error) => Some(error.into()),
+        };
+        if let Some(error) = error {
+            tracing::warn!(error, "the new tokens of the auth-provider are not written to the kubeconfig");
         }
-        Ok(fresh)
     }
 
     /// The header for a token, and when to refresh the token.

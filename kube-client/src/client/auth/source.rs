@@ -63,6 +63,15 @@ impl Source {
         }
     }
 
+    /// The time limit on a refresh.
+    pub(super) fn time_limit(&self) -> Duration {
+        match self {
+            Self::File(_) => super::token_file::READ_TIMEOUT,
+            Self::Exec(plugin) => plugin.time_limit(),
+            Self::Oidc(_) => super::oidc::REFRESH_TIMEOUT,
+        }
+    }
+
     /// The minimum time between two refreshes caused by a 401.
     pub(super) fn pause_after_rejection(&self) -> Duration {
         match self {

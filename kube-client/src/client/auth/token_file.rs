@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 pub(super) const REFRESH_INTERVAL: Duration = Duration::from_secs(50);
 /// The time limit on reading the file. On a timeout the last good token is used, and the file is read again after the
 /// refresh interval.
-const READ_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const READ_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A token file.
 #[derive(Debug)]

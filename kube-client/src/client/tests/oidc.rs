@@ -14,7 +14,9 @@ use hyper::body::Incoming;
 use std::{
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
+    time::Duration,
 };
+use tokio::sync::Semaphore;
 
 /// An ID token that expires this many seconds from now.
 fn id_token(name: &str, seconds: i64) -> String {
@@ -29,19 +31,29 @@ struct Provider {
     server: Server,
     /// The requests, as `path body`.
     seen: Arc<Mutex<Vec<String>>>,
+    /// One permit for each token request that is answered.
+    answers: Arc<Semaphore>,
 }
 
 impl Provider {
     /// Returns these ID tokens, and a refresh token with the number of the response.
     async fn start(tokens: Vec<String>) -> Self {
         let seen = Arc::<Mutex<Vec<String>>>::default();
-        let notes = seen.clone();
+        let (notes, answers) = (seen.clone(), Arc::new(Semaphore::new(1000)));
+        let permits = answers.clone();
         let server = Server::http(move |request: Request<Incoming>| {
-            let (tokens, notes) = (tokens.clone(), notes.clone());
-            async move { answer(request, &tokens, &notes).await }
+            let (tokens, notes, permits) = (tokens.clone(), notes.clone(), permits.clone());
+            async move {
+                let is_token = request.uri().path() == "/token";
+                let response = answer(request, &tokens, &notes).await;
+                if is_token && response.status().is_success() {
+                    permits.acquire().await.unwrap().forget();
+                }
+                response
+            }
         })
         .await;
-        Self { server, seen }
+        Self { server, seen, answers }
     }
 
     fn token_requests(&self) -> Vec<String> {
@@ -222,4 +234,44 @@ users:
     assert!(trusted.contains("sent metadata that is not valid"), "{trusted}");
     let other = message(STANDARD.encode(Authority::new("other").pem())).await;
     assert!(other.contains("cannot be reached"), "{other}");
+}
+
+#[tokio::test]
+async fn a_refresh_continues_after_its_request_was_cancelled() {
+    let valid = id_token("valid", 3600);
+    let provider = Provider::start(vec![valid.clone()]).await;
+    let cluster = cluster(vec![valid.clone()]).await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = provider.kubeconfig(folder.path(), &cluster, "refresh-token: r0");
+    let api = client(&path).await;
+    let permits = provider.answers.forget_permits(1000);
+    let received = async {
+        while provider.token_requests().is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::select! {
+        version = api.apiserver_version() => panic!("{version:?}"),
+        () = received => {}
+    }
+    provider.answers.add_permits(permits);
+    // The provider has replaced `r0`, so that a second request with it would be refused.
+    api.apiserver_version().await.unwrap();
+    assert_eq!(provider.token_requests().len(), 1);
+    assert_eq!((&settings(&path)["id-token"], settings(&path)["refresh-token"].as_str()), (&valid, "r1"));
+}
+
+#[tokio::test]
+async fn a_new_refresh_token_is_kept_even_if_the_id_token_is_unusable() {
+    let valid = id_token("valid", 3600);
+    let provider = Provider::start(vec!["no-jwt".to_owned(), valid.clone()]).await;
+    let cluster = cluster(vec![valid]).await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = provider.kubeconfig(folder.path(), &cluster, "refresh-token: r0");
+    let api = client(&path).await;
+    api.apiserver_version().await.unwrap_err();
+    assert_eq!(settings(&path)["refresh-token"], "r1");
+    assert!(!settings(&path).contains_key("id-token"));
+    api.apiserver_version().await.unwrap();
+    assert!(provider.token_requests()[1].contains("refresh_token=r1"));
 }

@@ -307,3 +307,51 @@ async fn concurrent_requests_share_the_failure_of_a_plugin_and_the_next_request_
     service.oneshot(post_request()).await.unwrap_err();
     assert_eq!(run_count(folder.path()), 2);
 }
+
+/// A plugin that prints the number of its runs as the token `tN`. The run `slow` ends only after the file `go` exists.
+fn counting_plugin(folder: &Path, slow: u32) -> ExecConfig {
+    let script = format!(
+        "cd \"$(dirname \"$0\")\"; n=$(wc -l < runs | tr -d ' '); \
+         if [ $n = {slow} ]; then while [ ! -e go ]; do sleep 0.01; done; fi; \
+         echo '{{{KIND_AND_VERSION},\"status\":{{\"token\":\"t'$n'\"}}}}'"
+    );
+    plugin(folder, &script)
+}
+
+/// Drops a request when the plugin has begun this run.
+async fn cancel_in_run(folder: &Path, run: usize, request: impl Future<Output: std::fmt::Debug>) {
+    let begun = async {
+        while run_count(folder) < run {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::select! {
+        response = request => panic!("{response:?}"),
+        () = begun => {}
+    }
+}
+
+#[tokio::test]
+async fn a_run_continues_after_the_request_that_started_it_was_cancelled() {
+    let folder = tempfile::tempdir().unwrap();
+    let (seen, service) = recording_server(None);
+    let exec = exec_user(counting_plugin(folder.path(), 1));
+    let service = AuthLayer::new(credentials(&exec).unwrap()).layer(service);
+    cancel_in_run(folder.path(), 1, service.clone().oneshot(post_request())).await;
+    fs::write(folder.path().join("go"), "").unwrap();
+    service.oneshot(post_request()).await.unwrap();
+    assert_eq!((received(&seen), run_count(folder.path())), (vec!["Bearer t1".to_owned()], 1));
+}
+
+#[tokio::test]
+async fn the_renewal_after_a_401_continues_after_its_request_was_cancelled() {
+    let folder = tempfile::tempdir().unwrap();
+    let (seen, service) = recording_server(Some("Bearer t2"));
+    let exec = exec_user(counting_plugin(folder.path(), 2));
+    let service = AuthLayer::new(credentials(&exec).unwrap()).layer(service);
+    cancel_in_run(folder.path(), 2, service.clone().oneshot(post_request())).await;
+    fs::write(folder.path().join("go"), "").unwrap();
+    assert_eq!(service.oneshot(post_request()).await.unwrap().status(), 200);
+    assert_eq!(received(&seen).last().unwrap(), "Bearer t2");
+    assert_eq!(run_count(folder.path()), 2);
+}
