@@ -297,3 +297,47 @@ fn a_body_whose_runtime_has_ended_fails() {
     let read = async { tokio::time::timeout(Duration::from_secs(5), body.collect_bytes()).await };
     current_thread_runtime().block_on(read).unwrap().unwrap_err();
 }
+
+#[tokio::test]
+async fn closes_an_idle_connection_beyond_the_maximum_age() {
+    let mut server = start_response_server(usize::MAX, OK_RESPONSE).await;
+    server.config.pool_idle_timeout = None;
+    server.config.max_connection_age = Some(Duration::from_millis(50));
+    let client = Client::try_from(server.config).unwrap();
+    assert_eq!(post_text(&client).await, "ok");
+    tokio::time::timeout(Duration::from_secs(10), server.closed.recv()).await.unwrap().unwrap();
+}
+
+#[test]
+fn closes_idle_connections_while_the_first_runtime_of_the_client_is_not_polled() {
+    let server_runtime = server_runtime();
+    let mut server = server_runtime.block_on(start_response_server(usize::MAX, OK_RESPONSE));
+    server.config.pool_idle_timeout = Some(Duration::from_millis(50));
+    let client = Client::try_from(server.config).unwrap();
+    let first = current_thread_runtime();
+    assert_eq!(first.block_on(post_text(&client)), "ok");
+    current_thread_runtime().block_on(async {
+        assert_eq!(post_text(&client).await, "ok");
+        tokio::time::timeout(Duration::from_secs(10), server.closed.recv()).await.unwrap().unwrap();
+    });
+}
+
+#[test]
+fn a_request_of_another_runtime_does_not_stop_the_care_for_an_idle_connection() {
+    let server_runtime = server_runtime();
+    let (mut config, end, mut closed) = server_runtime.block_on(start_simultaneous_server(1));
+    config.pool_idle_timeout = None;
+    let client = Client::try_from(config).unwrap();
+    let first = self::server_runtime();
+    let posting = client.clone();
+    first.block_on(first.spawn(async move { post_text(&posting).await })).unwrap();
+    // The caretaker inspects the connection.
+    std::thread::sleep(Duration::from_millis(50));
+    current_thread_runtime().block_on(async {
+        let unread = client.open(Request::get("/x").body(Vec::new()).unwrap()).await.unwrap();
+        end.send(()).unwrap();
+        let number = tokio::time::timeout(Duration::from_secs(10), closed.recv()).await.unwrap().unwrap();
+        assert_eq!(number, 0);
+        drop(unread);
+    });
+}

@@ -110,24 +110,34 @@ pub(super) fn find<'a, T: StdError + 'static>(error: &'a (dyn StdError + 'static
     None
 }
 
+/// Converts an error from sending the body of a request. Returns other errors unchanged.
+pub(super) fn classify_upload(error: BoxError, method: &Method, uri: &Uri) -> Result<Error, BoxError> {
+    // An error of this crate inside a hyper error comes from the stream of the request's body.
+    if find::<Error>(&*error).is_some() {
+        let what = format!("the body of {method} {} failed", uri.path());
+        return Ok(Error::Request { what, source: Some(error) });
+    }
+    match find::<WriteStalled>(&*error) {
+        Some(stalled) => {
+            let host = uri.authority().map_or("", |authority| authority.as_str());
+            let what = format!("{method} {host}{}", uri.path());
+            Ok(Error::Timeout { wait: Wait::Write, after: stalled.0, what })
+        }
+        None => Err(error),
+    }
+}
+
 /// Converts an error from sending a request.
 pub(super) fn classify(error: BoxError, method: &Method, uri: &Uri, connector: &Connector) -> Error {
     let error = match error.downcast::<ConnectFailure>() {
         Ok(failure) => return failure.into_error(),
         Err(error) => error,
     };
-    // An error of this crate inside a hyper error comes from the stream of the request's body.
-    if find::<Error>(&*error).is_some() {
-        return Error::Request {
-            what: format!("the body of {method} {} failed", uri.path()),
-            source: Some(error),
-        };
-    }
+    let error = match classify_upload(error, method, uri) {
+        Ok(error) => return error,
+        Err(error) => error,
+    };
     let host = uri.authority().map_or("", |authority| authority.as_str());
-    if let Some(stalled) = find::<WriteStalled>(&*error) {
-        let what = format!("{method} {host}{}", uri.path());
-        return Error::Timeout { wait: Wait::Write, after: stalled.0, what };
-    }
     // With TLS 1.3 the server verifies the client's certificate after the client has finished its handshake, so that a
     // TLS alert may arrive instead of the response.
     if let Some(tls) = find::<rustls::Error>(&*error) {

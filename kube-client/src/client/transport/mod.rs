@@ -14,11 +14,16 @@ pub(super) use dial::{Connector, Dial, Limits};
 pub(super) use pool::PoolSettings;
 pub(super) use tls::{Tls, http1_only};
 
-use futures::{FutureExt, future::BoxFuture};
+use futures::{
+    FutureExt,
+    future::{BoxFuture, Either, select},
+};
 use http::{HeaderValue, Request, Response, StatusCode, Uri, header, uri::PathAndQuery, uri::Scheme};
 use std::{
+    future::Future,
+    pin::pin,
     sync::{
-        Arc, Mutex, PoisonError, RwLock,
+        Arc, Mutex, PoisonError, RwLock, Weak,
         atomic::{AtomicUsize, Ordering},
     },
     task::{Context, Poll},
@@ -27,7 +32,8 @@ use tower::Service;
 
 use self::{
     failure::ConnectFailure,
-    pool::{Class, Demand, DialResult, Opened, Pool, PoolKey, Returned, Taken},
+    h2::Effect,
+    pool::{Class, Demand, Dial as SharedDial, DialResult, Missing, Opened, Pool, PoolKey, Returned, Taken},
     tls::{Offer, Protocol},
 };
 use super::body::{Body, clone_request};
@@ -56,7 +62,11 @@ enum Acquired {
         /// Whether the server may have closed the connection while it was idle.
         was_idle: bool,
     },
-    Http2(h2::Lease),
+    Http2 {
+        lease: h2::Lease,
+        /// Whether the server may have announced the end of the connection before this request.
+        was_open: bool,
+    },
 }
 
 impl Transport {
@@ -115,7 +125,7 @@ impl Shared {
                         },
                     }
                 }
-                Acquired::Http2(lease) => match lease.ready().await {
+                Acquired::Http2 { lease, was_open } => match lease.ready().await {
                     Ok(sender) => {
                         let copy = clone_request(&request);
                         match (lease.send(sender, target, request).await, copy) {
@@ -127,34 +137,31 @@ impl Shared {
                             (Err(failure), None) => return Err(failure.error),
                         }
                     }
+                    // The connection gets no further requests, so that at most each open one fails in this way.
+                    Err(_) if was_open => continue,
                     Err(failure) => failure,
                 },
             };
-            if !failure.is_unprocessed || resends == MAX_RESENDS {
+            if failure.effect == Effect::Unknown || resends == MAX_RESENDS {
                 return Err(failure.error);
             }
             resends += 1;
         }
     }
 
-    /// An open connection, or a new one. A dial whose protocol is not known is shared: HTTP/2 needs one connection for
-    /// many requests.
+    /// An open connection, or a new one.
     async fn acquire(&self, key: &PoolKey, target: &Uri, demand: Demand) -> Result<Acquired, ConnectFailure> {
         loop {
-            let offer = match self.pool.take(key, demand) {
-                Taken::Http1(connection) => return Ok(Acquired::Http1 { connection, was_idle: true }),
-                Taken::Http2(lease) => return Ok(Acquired::Http2(lease)),
-                Taken::Nothing { offer } => offer,
+            let missing = match self.pool.take(key, demand) {
+                Ok(taken) => return Ok(taken.into()),
+                Err(missing) => missing,
             };
-            let class = demand.class();
-            let start = || {
-                let (connector, pool) = (self.connector(), self.pool.clone());
-                let (target, key) = (target.clone(), key.clone());
-                async move { open(&connector, &pool, &target, &key, offer, class).await }.boxed()
-            };
-            let opened = match offer {
-                Offer::Both => self.pool.dial(key, class, start).await?,
-                Offer::Http1 => start().await?,
+            let opened = match missing {
+                Missing::Own(offer) => self.dial(key, target, offer, demand.class()).await?,
+                Missing::Shared => match self.share(key, target, demand).await? {
+                    Either::Left(acquired) => return Ok(acquired),
+                    Either::Right(opened) => opened,
+                },
             };
             match opened {
                 Opened::Http1(connection) => {
@@ -165,11 +172,55 @@ impl Shared {
                 }
                 Opened::Http2(connection) => {
                     if let Some(lease) = self.pool.lease(&connection) {
-                        return Ok(Acquired::Http2(lease));
+                        return Ok(Acquired::Http2 { lease, was_open: false });
                     }
                 }
             }
         }
+    }
+
+    /// Waits for a stream of an open connection, or for the dial that requests of a class share: HTTP/2 needs one
+    /// connection for many requests.
+    async fn share(
+        &self,
+        key: &PoolKey,
+        target: &Uri,
+        demand: Demand,
+    ) -> Result<Either<Acquired, Opened>, ConnectFailure> {
+        let class = demand.class();
+        let mut dial: Option<SharedDial> = None;
+        loop {
+            let mut freed = pin!(self.pool.freed(class));
+            // From here on, no notification is lost. A stream may have become free before.
+            freed.as_mut().enable();
+            if let Ok(taken) = self.pool.take(key, demand) {
+                if let Some(dial) = dial {
+                    self.pool.keep(dial);
+                }
+                return Ok(Either::Left(taken.into()));
+            }
+            let running = dial.get_or_insert_with(|| {
+                self.pool.dial(key, class, || self.dial(key, target, Offer::Both, class).boxed())
+            });
+            match select(running, freed).await {
+                Either::Left((opened, _)) => return Ok(Either::Right(opened?)),
+                Either::Right(((), _)) => {}
+            }
+        }
+    }
+
+    /// Opens a connection.
+    fn dial(
+        &self,
+        key: &PoolKey,
+        target: &Uri,
+        offer: Offer,
+        class: Class,
+    ) -> impl Future<Output = DialResult> + Send + use<> {
+        // A dial that no request waits for must not keep the pool.
+        let (connector, pool) = (self.connector(), Arc::downgrade(&self.pool));
+        let (target, key) = (target.clone(), key.clone());
+        async move { open(&connector, &pool, &target, &key, offer, class).await }
     }
 
     /// Adds the pooled body to a response. Waits for the end of the connection after an HTTP upgrade.
@@ -186,10 +237,19 @@ impl Shared {
     }
 }
 
+impl From<Taken> for Acquired {
+    fn from(taken: Taken) -> Self {
+        match taken {
+            Taken::Http1(connection) => Self::Http1 { connection, was_idle: true },
+            Taken::Http2(lease) => Self::Http2 { lease, was_open: true },
+        }
+    }
+}
+
 /// Opens a connection, and adds it to the pool if it is an HTTP/2 connection.
 async fn open(
     connector: &Connector,
-    pool: &Arc<Pool>,
+    pool: &Weak<Pool>,
     target: &Uri,
     key: &PoolKey,
     offer: Offer,
@@ -197,6 +257,9 @@ async fn open(
 ) -> DialResult {
     let (stream, protocol) = connector.connect(target, offer).await?;
     let broken = |error: BoxError| ConnectFailure::broken(target, error);
+    let Some(pool) = pool.upgrade() else {
+        return Err(broken("the client was dropped".into()));
+    };
     Ok(match protocol {
         Protocol::Http1 => {
             if offer == Offer::Both {
@@ -206,7 +269,8 @@ async fn open(
             Opened::Http1(Arc::new(Mutex::new(Some(connection))))
         }
         Protocol::Http2 => {
-            let connection = h2::Connection::open(stream, pool.expected_streams()).await;
+            let freed = pool.notify(class).clone();
+            let connection = h2::Connection::open(stream, pool.expected_streams(), freed).await;
             let connection = connection.map_err(|error| broken(error.into()))?;
             pool.add(key, class, connection.clone());
             Opened::Http2(connection)

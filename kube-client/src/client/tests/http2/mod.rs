@@ -2,6 +2,7 @@
 
 mod failures;
 mod server;
+mod sharing;
 
 use futures::{StreamExt, future::join_all};
 use http::{Request, Response, StatusCode, Version};
@@ -101,6 +102,21 @@ async fn a_connection_beyond_the_maximum_age_gets_no_further_requests() {
     server.config.max_connection_age = Some(Duration::ZERO);
     let client = Client::try_from(server.config.clone()).unwrap();
     assert_eq!((call(&client).await, call(&client).await), (0, 1));
+}
+
+#[tokio::test]
+async fn a_connection_beyond_the_maximum_age_is_closed_when_it_is_not_in_use() {
+    let mut server = serve(100, echo_or_hold).await;
+    server.config.max_connection_age = Some(Duration::from_millis(50));
+    server.config.pool_idle_timeout = None;
+    let client = Client::try_from(server.config.clone()).unwrap();
+    let (mut body, _) = watch(&client).await;
+    call(&client).await;
+    timeout(PATIENCE, server.closed.recv()).await.unwrap().unwrap();
+    let next = http_body_util::BodyExt::frame(&mut body);
+    assert!(timeout(Duration::from_millis(20), next).await.is_err());
+    drop(body);
+    timeout(PATIENCE, server.closed.recv()).await.unwrap().unwrap();
 }
 
 #[tokio::test]

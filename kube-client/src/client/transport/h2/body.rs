@@ -1,8 +1,8 @@
 //! The bodies of an HTTP/2 stream. The reader of the response also sends the rest of the request's body.
 
 use bytes::Bytes;
-use h2::{Reason, RecvStream, SendStream};
-use http::{HeaderMap, header};
+use h2::{RecvStream, SendStream};
+use http::{HeaderMap, Method, Uri, header};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use std::{
     pin::Pin,
@@ -12,7 +12,10 @@ use std::{
 use tokio::time::{Sleep, sleep};
 
 use super::Lease;
-use crate::client::{body::Body, transport::failure::WriteStalled};
+use crate::client::{
+    body::Body,
+    transport::failure::{WriteStalled, classify_upload},
+};
 use crate::error::BoxError;
 
 /// The body of a response. Dropping it before its end resets the stream, which cancels the request on the server.
@@ -20,6 +23,8 @@ pub(super) struct ResponseBody {
     // Dropped before the lease: the reset of the stream needs the connection.
     received: RecvStream,
     upload: Option<Upload>,
+    /// Why the upload failed.
+    failed: Option<BoxError>,
     /// The rest of `Content-Length`.
     left: Option<u64>,
     /// `None` after the end of the body or an error.
@@ -35,7 +40,7 @@ impl ResponseBody {
     ) -> Self {
         let left = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
         let lease = (!received.is_end_stream()).then_some(lease);
-        Self { received, upload, left, lease }
+        Self { received, upload, failed: None, left, lease }
     }
 
     fn end(&mut self) {
@@ -56,10 +61,19 @@ impl HttpBody for ResponseBody {
         if this.lease.is_none() {
             return Poll::Ready(None);
         }
-        // The server may respond before it has read the request; then its response matters.
-        let _ = Upload::poll_option(&mut this.upload, cx);
+        if let Some(Err(error)) = Upload::poll_option(&mut this.upload, cx) {
+            this.failed = Some(error);
+        }
         loop {
-            match ready!(this.received.poll_data(cx)) {
+            let data = this.received.poll_data(cx);
+            // The server may respond before it has read the request; then the received part of its response matters.
+            if data.is_pending()
+                && let Some(error) = this.failed.take()
+            {
+                this.end();
+                return Poll::Ready(Some(Err(error)));
+            }
+            match ready!(data) {
                 // Skipped: a reader of the whole body would copy it.
                 Some(Ok(data)) if data.is_empty() => {}
                 Some(Ok(data)) => {
@@ -106,6 +120,9 @@ impl HttpBody for ResponseBody {
 pub(super) struct Upload {
     stream: SendStream<Bytes>,
     body: Body,
+    /// The request, for error texts.
+    method: Method,
+    target: Uri,
     /// The bytes that wait for capacity.
     pending: Bytes,
     /// The limit on a wait for capacity.
@@ -114,20 +131,27 @@ pub(super) struct Upload {
 }
 
 impl Upload {
-    pub(super) fn new(stream: SendStream<Bytes>, body: Body, limit: Option<Duration>) -> Self {
-        Self { stream, body, pending: Bytes::new(), limit, timer: None }
+    pub(super) fn new(
+        stream: SendStream<Bytes>,
+        body: Body,
+        (method, target): (Method, Uri),
+        limit: Option<Duration>,
+    ) -> Self {
+        Self { stream, body, method, target, pending: Bytes::new(), limit, timer: None }
     }
 
     /// Sends more of the body, and drops the upload at its end. Returns an error of the body, or of a wait for
-    /// capacity; the stream is reset then. An error of the stream also ends the upload; the response returns it.
+    /// capacity; the request must be dropped then, which resets the stream. An error of the stream also ends the upload;
+    /// the response returns it.
     pub(super) fn poll_option(
         upload: &mut Option<Self>,
         cx: &mut Context<'_>,
     ) -> Option<Result<(), BoxError>> {
-        let Poll::Ready(done) = upload.as_mut()?.poll(cx) else { return None };
-        if let (Err(_), Some(upload)) = (&done, upload.as_mut()) {
-            upload.stream.send_reset(Reason::CANCEL);
-        }
+        let running = upload.as_mut()?;
+        let Poll::Ready(done) = running.poll(cx) else { return None };
+        let done = done.map_err(|error| {
+            classify_upload(error, &running.method, &running.target).map_or_else(|error| error, Into::into)
+        });
         *upload = None;
         Some(done)
     }

@@ -26,7 +26,7 @@ use std::{
     task::Poll,
     time::Duration,
 };
-use tokio::{task::JoinHandle, time::Instant};
+use tokio::{sync::Notify, task::JoinHandle, time::Instant};
 
 use self::{
     body::{ResponseBody, Upload},
@@ -65,6 +65,8 @@ pub(super) struct Connection {
     streams: AtomicUsize,
     idle_since: Mutex<Instant>,
     retired: AtomicBool,
+    /// Notified when a stream becomes free.
+    freed: Arc<Notify>,
 }
 
 /// The task that reads and writes the socket of a connection.
@@ -78,8 +80,12 @@ impl Drop for Driver {
 
 impl Connection {
     /// Starts HTTP/2 over a connected stream, and a task on the current runtime. `expected_streams` is the limit on
-    /// concurrent streams until the server has sent its settings.
-    pub(super) async fn open(stream: Stream, expected_streams: usize) -> Result<Arc<Self>, h2::Error> {
+    /// concurrent streams until the server has sent its settings. `freed` is notified when a stream becomes free.
+    pub(super) async fn open(
+        stream: Stream,
+        expected_streams: usize,
+        freed: Arc<Notify>,
+    ) -> Result<Arc<Self>, h2::Error> {
         let (health, write_limit) = (Arc::new(Health::default()), stream.limit());
         let (sender, connection) = Builder::new()
             .initial_window_size(STREAM_WINDOW)
@@ -104,6 +110,7 @@ impl Connection {
             streams: AtomicUsize::new(0),
             idle_since: Mutex::new(now),
             retired: AtomicBool::new(false),
+            freed,
         }))
     }
 
@@ -165,6 +172,7 @@ impl Drop for Lease {
         if self.0.streams.fetch_sub(1, Ordering::Relaxed) == 1 {
             *self.0.idle_since.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
         }
+        self.0.freed.notify_one();
     }
 }
 
@@ -172,8 +180,15 @@ impl Drop for Lease {
 #[derive(Debug)]
 pub(super) struct SendFailure {
     pub(super) error: BoxError,
-    /// Whether the server has certainly not processed the request.
-    pub(super) is_unprocessed: bool,
+    pub(super) effect: Effect,
+}
+
+/// The effect of a request without a response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Effect {
+    /// The server has certainly not processed the request.
+    None,
+    Unknown,
 }
 
 impl Lease {
@@ -193,8 +208,9 @@ impl Lease {
         target: &Uri,
         request: Request<Body>,
     ) -> Result<Response<Body>, SendFailure> {
+        let method = request.method().clone();
         let (head, body) =
-            head::split(request, target).map_err(|error| SendFailure { error, is_unprocessed: false })?;
+            head::split(request, target).map_err(|error| SendFailure { error, effect: Effect::Unknown })?;
         let body = body.into_bytes();
         let is_empty = matches!(body, Ok(None));
         let (response, mut stream) =
@@ -206,7 +222,7 @@ impl Lease {
                 let _ = stream.send_data(bytes, true);
                 None
             }
-            Err(body) => Some(Upload::new(stream, body, self.0.write_limit)),
+            Err(body) => Some(Upload::new(stream, body, (method, target.clone()), self.0.write_limit)),
         };
         let mut response = pin!(response);
         let response = poll_fn(|cx| {
@@ -214,7 +230,7 @@ impl Lease {
                 return Poll::Ready(response.map_err(|error| self.failed(error)));
             }
             match Upload::poll_option(&mut upload, cx) {
-                Some(Err(error)) => Poll::Ready(Err(SendFailure { error, is_unprocessed: false })),
+                Some(Err(error)) => Poll::Ready(Err(SendFailure { error, effect: Effect::Unknown })),
                 _ => Poll::Pending,
             }
         })
@@ -227,7 +243,7 @@ impl Lease {
     /// An error before the request was sent.
     fn unsent(&self, error: h2::Error) -> SendFailure {
         self.0.retire();
-        SendFailure { error: self.0.cause(error), is_unprocessed: true }
+        SendFailure { error: self.0.cause(error), effect: Effect::None }
     }
 
     /// An error after the request was sent. The server has not processed a request whose stream it refuses, and one
@@ -239,6 +255,7 @@ impl Lease {
         if !error.is_reset() {
             self.0.retire();
         }
-        SendFailure { error: self.0.cause(error), is_unprocessed }
+        let effect = if is_unprocessed { Effect::None } else { Effect::Unknown };
+        SendFailure { error: self.0.cause(error), effect }
     }
 }

@@ -1,4 +1,7 @@
-//! The caretaker of a pool: the task that closes connections which are idle for too long, or which the server has closed.
+//! The caretakers of a pool: the tasks that close connections which are idle for too long, too old, or closed by the
+//! server.
+//!
+//! Each runtime has its own caretaker, because a runtime that is not polled runs no task.
 
 use std::{
     future::{Future, poll_fn},
@@ -8,21 +11,25 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    runtime::Handle,
+    runtime::{Handle, Id},
     task::JoinHandle,
     time::{Instant, Sleep, sleep},
 };
 
-use super::{Pool, State};
+use super::{Pool, PoolSettings, State};
 use crate::client::clock;
 
-/// The shortest time between two inspections, so that a busy pool wakes its caretaker at most once in this time.
+/// The shortest time between two inspections, so that a busy pool wakes a caretaker at most once in this time.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// The task of a pool. It runs while the pool has connections, and is aborted with the pool.
+/// The caretakers of a pool: one for each runtime that has connections.
 #[derive(Default)]
-pub(super) struct Caretaker {
-    task: Option<JoinHandle<()>>,
+pub(super) struct Caretakers(Vec<Caretaker>);
+
+/// The task for the connections of a runtime. It runs while there are any, and is aborted with the pool.
+struct Caretaker {
+    runtime: Option<Id>,
+    task: JoinHandle<()>,
     waker: Option<Waker>,
     /// Whether a connection was added since the last inspection.
     is_notified: bool,
@@ -31,91 +38,129 @@ pub(super) struct Caretaker {
 
 impl Drop for Caretaker {
     fn drop(&mut self) {
-        if let Some(task) = &self.task {
-            task.abort();
-        }
+        self.task.abort();
     }
 }
 
-impl Caretaker {
-    /// Wakes the task because a connection was added to the pool. Starts the task unless it runs.
-    pub(super) fn notify(&mut self, pool: &Arc<Pool>) {
+impl Caretakers {
+    /// Wakes the caretaker of a runtime because a connection was added to the pool. Starts it unless it runs.
+    pub(super) fn notify(&mut self, pool: &Arc<Pool>, runtime: Option<Id>) {
         // The shutdown of a runtime ends the task that it runs.
-        if self.task.as_ref().is_none_or(JoinHandle::is_finished) {
-            if let Ok(runtime) = Handle::try_current() {
-                (self.waker, self.inspected) = (None, None);
-                self.is_notified = true;
-                self.task = Some(runtime.spawn(take_care(Arc::downgrade(pool))));
+        self.0.retain(|caretaker| !caretaker.task.is_finished());
+        if let Some(caretaker) = self.get_mut(runtime) {
+            if !std::mem::replace(&mut caretaker.is_notified, true)
+                && let Some(waker) = &caretaker.waker
+            {
+                waker.wake_by_ref();
             }
-        } else if !std::mem::replace(&mut self.is_notified, true)
-            && let Some(waker) = &self.waker
-        {
-            waker.wake_by_ref();
+        } else if let Ok(handle) = Handle::try_current() {
+            let task = handle.spawn(take_care(Arc::downgrade(pool), runtime));
+            self.0.push(Caretaker { runtime, task, waker: None, is_notified: true, inspected: None });
         }
+    }
+
+    fn get_mut(&mut self, runtime: Option<Id>) -> Option<&mut Caretaker> {
+        self.0.iter_mut().find(|caretaker| caretaker.runtime == runtime)
+    }
+
+    /// Whether a caretaker runs for the connections of a runtime.
+    fn has(&self, runtime: Option<Id>) -> bool {
+        self.0.iter().any(|caretaker| caretaker.runtime == runtime && !caretaker.task.is_finished())
+    }
+
+    /// The waker of a runtime's caretaker. A poll of an idle connection must use it: the poll replaces the waker that the
+    /// caretaker has set.
+    pub(super) fn waker(&self, runtime: Option<Id>) -> &Waker {
+        let caretaker = self.0.iter().find(|caretaker| caretaker.runtime == runtime);
+        caretaker.and_then(|caretaker| caretaker.waker.as_ref()).unwrap_or(Waker::noop())
     }
 }
 
-/// Closes connections until none is left or the pool is dropped.
-async fn take_care(pool: Weak<Pool>) {
+/// Closes connections of a runtime until none is left or the pool is dropped.
+async fn take_care(pool: Weak<Pool>, runtime: Option<Id>) {
     let mut timer = pin!(sleep(Duration::ZERO));
     poll_fn(|cx| {
         let Some(pool) = pool.upgrade() else { return Poll::Ready(()) };
-        let idle_timeout = pool.settings.idle_timeout;
+        let settings = pool.settings;
         let mut state = pool.state();
-        state.poll_care(cx, timer.as_mut(), idle_timeout)
+        state.poll_care(cx, timer.as_mut(), &settings, runtime)
     })
     .await;
 }
 
 impl State {
-    /// Inspects the connections when that is due. Ready when there are none.
+    /// Inspects the connections of a runtime when that is due. Ready when there are none.
     fn poll_care(
         &mut self,
         cx: &mut Context<'_>,
         mut timer: Pin<&mut Sleep>,
-        idle_timeout: Option<Duration>,
+        settings: &PoolSettings,
+        runtime: Option<Id>,
     ) -> Poll<()> {
         loop {
             let now = Instant::now();
-            let due = self.caretaker.inspected.map(|inspected| inspected + PAUSE);
+            let Some(caretaker) = self.caretakers.get_mut(runtime) else { return Poll::Ready(()) };
+            let due = caretaker.inspected.map(|inspected| inspected + PAUSE);
             let next = if let Some(due) = due.filter(|due| *due > now) {
                 due
             } else {
-                self.caretaker.inspected = Some(now);
-                self.caretaker.is_notified = false;
-                let Some(next) = self.inspect(cx, now, idle_timeout) else {
-                    self.caretaker.task = None;
+                caretaker.inspected = Some(now);
+                caretaker.is_notified = false;
+                let Some(next) = self.inspect(cx, now, settings, runtime) else {
+                    self.caretakers.0.retain(|caretaker| caretaker.runtime != runtime);
                     return Poll::Ready(());
                 };
                 next
             };
             timer.as_mut().reset(next);
             if timer.as_mut().poll(cx).is_pending() {
-                self.caretaker.waker = Some(cx.waker().clone());
+                if let Some(caretaker) = self.caretakers.get_mut(runtime) {
+                    caretaker.waker = Some(cx.waker().clone());
+                }
                 return Poll::Pending;
             }
         }
     }
 
-    /// Closes the connections that have been idle for the timeout or that the server has closed. Returns when the next
-    /// connection reaches the timeout; `None` if no connection is left.
+    /// Removes the connections of a runtime that have been idle for the timeout, that are too old, or that the server
+    /// has closed, and the closed ones of runtimes without a caretaker. Requests in flight on a connection that is too old
+    /// continue. Returns when the next connection reaches a limit; `None` if none is left.
     ///
     /// No other task polls an idle HTTP/1.1 connection: this poll makes the end of its stream wake the caretaker.
     fn inspect(
         &mut self,
         cx: &mut Context<'_>,
         now: Instant,
-        idle_timeout: Option<Duration>,
+        settings: &PoolSettings,
+        runtime: Option<Id>,
     ) -> Option<Instant> {
-        let timeout = idle_timeout.unwrap_or(Duration::MAX);
-        let expired = |since: Instant| now.duration_since(since) >= timeout;
-        self.idle.retain_mut(|idle| !expired(idle.since) && idle.connection.is_open(cx));
-        self.shared.retain(|shared| {
-            shared.connection.is_open() && !shared.connection.idle_since().is_some_and(expired)
+        let timeout = settings.idle_timeout.unwrap_or(Duration::MAX);
+        let max_age = settings.max_age.unwrap_or(Duration::MAX);
+        let reached = |since: Instant, limit| now.duration_since(since) >= limit;
+        let Self { idle, shared, caretakers, .. } = self;
+        idle.retain_mut(|idle| {
+            if idle.key.runtime != runtime {
+                return caretakers.has(idle.key.runtime) || idle.connection.is_ready();
+            }
+            !reached(idle.since, timeout)
+                && !reached(idle.connection.opened(), max_age)
+                && idle.connection.is_open(cx)
         });
-        let idle = self.idle.first().map(|idle| idle.since);
-        let shared = self.shared.iter().map(|shared| shared.connection.idle_since().unwrap_or(now));
-        let oldest = idle.into_iter().chain(shared).min()?;
-        Some(clock::after(oldest, timeout))
+        shared.retain(|shared| {
+            let connection = &shared.connection;
+            let is_own = shared.key.runtime == runtime;
+            let expired = connection.idle_since().is_some_and(|since| reached(since, timeout))
+                || reached(connection.opened(), max_age);
+            connection.is_open() && !(is_own && expired)
+        });
+        let idle = idle.iter().filter(|idle| idle.key.runtime == runtime);
+        let idle = idle.map(|idle| (idle.since, idle.connection.opened()));
+        let shared = shared.iter().filter(|shared| shared.key.runtime == runtime);
+        let shared =
+            shared.map(|shared| (shared.connection.idle_since().unwrap_or(now), shared.connection.opened()));
+        let limits = idle
+            .chain(shared)
+            .map(|(since, opened)| clock::after(since, timeout).min(clock::after(opened, max_age)));
+        limits.min()
     }
 }

@@ -17,15 +17,18 @@ use http::{Uri, uri::Authority, uri::Scheme};
 use std::{
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::Context,
     time::Duration,
 };
 use tokio::{
     runtime::{Handle, Id},
+    sync::{Notify, futures::Notified},
+    task::JoinHandle,
     time::Instant,
 };
 
 use self::{
-    care::Caretaker,
+    care::Caretakers,
     select::{Load, capacity, protocol, select},
 };
 use super::{
@@ -53,12 +56,12 @@ struct ServerKey {
     authority: Option<Authority>,
 }
 
-/// The settings of a pool.
+/// The settings of a pool. Connections in use count as not idle.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PoolSettings {
     /// How long a connection may be idle; `None` keeps it until the server closes it.
     pub(crate) idle_timeout: Option<Duration>,
-    /// The age after which a connection gets no further requests.
+    /// The age after which a connection gets no further requests, and is closed when it is idle.
     pub(crate) max_age: Option<Duration>,
     /// Whether HTTP/2 is offered to the server.
     pub(crate) offers_http2: bool,
@@ -69,6 +72,8 @@ pub(crate) struct PoolSettings {
 pub(super) struct Pool {
     settings: PoolSettings,
     state: Mutex<State>,
+    /// For each class: notified when a stream of an HTTP/2 connection becomes free.
+    freed: [Arc<Notify>; 2],
 }
 
 /// The limit of kube-apiserver on the concurrent streams of a connection.
@@ -83,10 +88,11 @@ struct State {
     dials: Vec<RunningDial>,
     /// The server's limit on concurrent streams, if a connection has received it.
     max_streams: Option<usize>,
-    /// The server that has negotiated HTTP/1.1 although HTTP/2 was offered. No further dial offers HTTP/2 to it.
+    /// The server whose last connection has negotiated HTTP/1.1 although HTTP/2 was offered. Requests use its HTTP/1.1
+    /// connections, and do not wait for a shared dial. Further dials offer HTTP/2: the server may be restarted with it.
     http1_server: Option<ServerKey>,
     generation: u64,
-    caretaker: Caretaker,
+    caretakers: Caretakers,
 }
 
 /// An idle HTTP/1.1 connection.
@@ -103,7 +109,8 @@ struct Multiplexed {
     connection: Arc<h2::Connection>,
 }
 
-/// A dial that all requests for the same connections wait for. It is cancelled when all of them are dropped.
+/// A dial that all requests for the same connections wait for. It is cancelled when all of them are dropped, unless one
+/// of them has passed it to [`Pool::keep`].
 pub(super) type Dial = Shared<BoxFuture<'static, DialResult>>;
 pub(super) type DialResult = Result<Opened, ConnectFailure>;
 
@@ -111,6 +118,17 @@ struct RunningDial {
     key: PoolKey,
     class: Class,
     dial: WeakShared<BoxFuture<'static, DialResult>>,
+    /// The task that continues the dial without a request.
+    task: Option<DialTask>,
+}
+
+/// A task that is aborted with the pool.
+struct DialTask(JoinHandle<()>);
+
+impl Drop for DialTask {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 /// A new connection.
@@ -121,14 +139,19 @@ pub(super) enum Opened {
     Http2(Arc<h2::Connection>),
 }
 
-/// What the pool has for a request.
+/// A connection of the pool for a request.
 pub(super) enum Taken {
     Http1(h1::Connection),
     Http2(h2::Lease),
-    /// No connection. A dial that offers both protocols is shared with other requests of the class.
-    Nothing {
-        offer: Offer,
-    },
+}
+
+/// How to open a connection for a request for which the pool has none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Missing {
+    /// Together with other requests of its class. The dial offers both protocols.
+    Shared,
+    /// For the request alone.
+    Own(Offer),
 }
 
 impl State {
@@ -136,7 +159,12 @@ impl State {
     /// `take` never removes the connections with that key. Called before a new connection is opened, which takes longer
     /// than this scan.
     fn drop_closed_of_other_runtimes(&mut self, key: &PoolKey) {
-        self.idle.retain_mut(|idle| idle.key.runtime == key.runtime || idle.connection.is_ready());
+        let Self { idle, caretakers, .. } = self;
+        idle.retain_mut(|idle| {
+            let runtime = idle.key.runtime;
+            let waker = caretakers.waker(runtime);
+            runtime == key.runtime || idle.connection.is_open(&mut Context::from_waker(waker))
+        });
         self.shared.retain(|shared| shared.connection.is_open());
     }
 
@@ -173,7 +201,7 @@ impl fmt::Debug for State {
 
 impl Pool {
     pub(super) fn new(settings: PoolSettings) -> Self {
-        Self { settings, state: Mutex::default() }
+        Self { settings, state: Mutex::default(), freed: Default::default() }
     }
 
     /// The pool key for requests to `uri` on the current runtime.
@@ -184,20 +212,36 @@ impl Pool {
         PoolKey { server, generation, runtime }
     }
 
-    /// A connection for a request.
-    pub(super) fn take(&self, key: &PoolKey, demand: Demand) -> Taken {
+    /// A connection for a request, or else how to open one.
+    pub(super) fn take(&self, key: &PoolKey, demand: Demand) -> Result<Taken, Missing> {
         let offers_http2 = self.settings.offers_http2 && key.server.scheme == Some(Scheme::HTTPS);
+        let mut offer = Offer::Http1;
         if let (Demand::Stream(class), true) = (demand, offers_http2) {
             let mut state = self.state();
             let known = (state.http1_server.as_ref() == Some(&key.server)).then_some(Protocol::Http1);
             if protocol(demand, offers_http2, known) == Protocol::Http2 {
                 return match state.lease(key, class, self.settings.max_age) {
-                    Some(lease) => Taken::Http2(lease),
-                    None => Taken::Nothing { offer: Offer::Both },
+                    Some(lease) => Ok(Taken::Http2(lease)),
+                    None => Err(Missing::Shared),
                 };
             }
+            offer = Offer::Both;
         }
-        self.take_idle(key).map_or(Taken::Nothing { offer: Offer::Http1 }, Taken::Http1)
+        self.take_idle(key).map(Taken::Http1).ok_or(Missing::Own(offer))
+    }
+
+    /// Waits until a stream of a connection of this class may have become free.
+    pub(super) fn freed(&self, class: Class) -> Notified<'_> {
+        self.notify(class).notified()
+    }
+
+    /// The notification of free streams of a class, for its connections.
+    pub(super) fn notify(&self, class: Class) -> &Arc<Notify> {
+        let [calls, watches] = &self.freed;
+        match class {
+            Class::Calls => calls,
+            Class::Watches => watches,
+        }
     }
 
     /// Removes the most recently used open HTTP/1.1 connection with this key. Older connections stay idle, so that
@@ -250,10 +294,25 @@ impl Pool {
         running.unwrap_or_else(|| {
             let dial = start().shared();
             if let Some(weak) = dial.downgrade() {
-                state.dials.push(RunningDial { key: key.clone(), class, dial: weak });
+                state.dials.push(RunningDial { key: key.clone(), class, dial: weak, task: None });
             }
             dial
         })
+    }
+
+    /// Completes a dial in a task: the load needs a further connection, although the request no longer does.
+    pub(super) fn keep(&self, dial: Dial) {
+        let mut state = self.state();
+        let running = state
+            .dials
+            .iter_mut()
+            .find(|running| running.dial.upgrade().is_some_and(|running| running.ptr_eq(&dial)));
+        if let Some(running) = running.filter(|running| running.task.is_none()) {
+            running.task = Some(DialTask(tokio::spawn(async move {
+                // The dial adds its connection to the pool, and the next request repeats a failed one.
+                let _ = dial.await;
+            })));
+        }
     }
 
     /// The limit on concurrent streams that a new connection is expected to have. The limit of the previous connections
@@ -270,12 +329,13 @@ impl Pool {
     /// Adds an HTTP/2 connection.
     pub(super) fn add(self: &Arc<Self>, key: &PoolKey, class: Class, connection: Arc<h2::Connection>) {
         let mut state = self.state();
+        state.http1_server = None;
         // The requests that wait for the connection may use it, but no later ones.
         if key.generation != state.generation {
             return;
         }
         state.shared.push(Multiplexed { key: key.clone(), class, connection });
-        state.caretaker.notify(self);
+        state.caretakers.notify(self, key.runtime);
     }
 
     /// Increments the generation and closes all idle connections. Connections in use have the old generation, and are
@@ -301,8 +361,9 @@ impl Pool {
         if state.idle.len() == MAX_IDLE {
             state.idle.remove(0);
         }
+        let runtime = key.runtime;
         state.idle.push(Idle { since: Instant::now(), key, connection });
-        state.caretaker.notify(self);
+        state.caretakers.notify(self, runtime);
     }
 
     /// Ignores poisoning: no code panics while it holds this lock.

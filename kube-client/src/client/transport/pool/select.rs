@@ -52,8 +52,7 @@ fn has_upgrade(headers: &HeaderMap) -> bool {
         })
 }
 
-/// The protocol for a request. `known` is the protocol that the server has negotiated before; without it, a dial
-/// offers both.
+/// The protocol for a request. `known` is the protocol that the server has negotiated before.
 pub(super) fn protocol(demand: Demand, offers_http2: bool, known: Option<Protocol>) -> Protocol {
     match demand {
         Demand::Stream(_) if offers_http2 => known.unwrap_or(Protocol::Http2),

@@ -1,0 +1,148 @@
+//! Tests of requests that wait for a connection, and of servers that change the version of HTTP.
+
+use http_body_util::Full;
+use tokio::net::TcpListener;
+
+use super::*;
+use crate::client::tests::{
+    http2::server::{Received, accept, serve_connection},
+    server::tls_acceptor,
+};
+
+/// Holds the requests with `hold` in their query, and echoes the others.
+fn hold_or_echo(received: Received) -> server::Handled {
+    Box::pin(async move {
+        match received.request.uri().query() {
+            Some("hold") => received.hold().await,
+            _ => received.echo(),
+        }
+    })
+}
+
+#[tokio::test]
+async fn a_request_that_waits_for_a_dial_uses_a_stream_that_becomes_free() {
+    let authority = Authority::new("ca");
+    let tls = tls_acceptor(&authority.issue(&["127.0.0.1"], |_| {}), None, &[b"h2"]);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut config = Config::new(format!("https://{}", listener.local_addr().unwrap()).parse().unwrap());
+    config.root_cert = Some(vec![authority.der()]);
+    config.tls_timeout = None;
+    let (on_second, mut second) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        let stream = tls.accept(stream).await.unwrap();
+        // Of two streams, one is used.
+        tokio::spawn(serve_connection(stream, 0, 2, std::sync::Arc::new(hold_or_echo)));
+        // The handshake of the second connection never ends.
+        let _silent = listener.accept().await.unwrap();
+        on_second.send(()).unwrap();
+        std::future::pending::<()>().await;
+    });
+    let client = Client::try_from(config).unwrap();
+    let held = client.open(get("/x?hold")).await.unwrap();
+    let waiting = client.clone();
+    let waiting = tokio::spawn(async move { call(&waiting).await });
+    timeout(PATIENCE, second.recv()).await.unwrap().unwrap();
+    drop(held);
+    assert_eq!(timeout(PATIENCE, waiting).await.unwrap().unwrap(), 0);
+}
+
+#[tokio::test]
+async fn any_number_of_ending_connections_does_not_fail_a_request() {
+    let (end, ended) = tokio::sync::watch::channel(());
+    let server = accept(move |stream, connection| {
+        let mut ended = (connection < 5).then(|| ended.clone());
+        async move {
+            let mut builder = h2::server::Builder::new();
+            let mut http2 = builder.max_concurrent_streams(3).handshake(stream).await.unwrap();
+            loop {
+                let changed = async {
+                    match &mut ended {
+                        Some(ended) => ended.changed().await.is_ok(),
+                        None => std::future::pending().await,
+                    }
+                };
+                tokio::select! {
+                    accepted = http2.accept() => {
+                        let Some(Ok((request, respond))) = accepted else { break };
+                        tokio::spawn(hold_or_echo(Received { connection, request, respond }));
+                    }
+                    _ = changed => {
+                        ended = None;
+                        http2.graceful_shutdown();
+                    }
+                }
+            }
+        }
+    })
+    .await;
+    let client = Client::try_from(server.config.clone()).unwrap();
+    // Two of three streams of each connection are used.
+    let mut held = Vec::new();
+    for _ in 0..10 {
+        held.push(client.open(get("/x?hold")).await.unwrap());
+    }
+    assert_eq!(server.accepted.load(SeqCst), 5);
+    // The connections stay open for the streams that are left.
+    let mut number = 0;
+    held.retain(|_| {
+        number += 1;
+        number % 2 == 0
+    });
+    end.send(()).unwrap();
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let text = client.request_text(post()).await.unwrap();
+    assert!(text.starts_with("5 POST"), "{text}");
+}
+
+#[tokio::test]
+async fn the_error_of_an_upload_is_kept_after_the_head_of_the_response() {
+    let mut server = serve(100, |mut received| {
+        Box::pin(async move {
+            let mut response = received.respond.send_response(Response::new(()), false).unwrap();
+            response.send_data("head".into(), false).unwrap();
+            // Unread, so that the client gets no further capacity.
+            let _unread = received.request.into_body();
+            let _ = std::future::poll_fn(|cx| response.poll_reset(cx)).await;
+        })
+    })
+    .await;
+    server.config.write_timeout = Some(Duration::from_millis(200));
+    let client = Client::try_from(server.config.clone()).unwrap();
+    let send = async |body: Body| {
+        let response = client.send(Request::post("/x").body(body).unwrap()).await.unwrap();
+        timeout(PATIENCE, response.into_body().collect_bytes()).await.unwrap().unwrap_err()
+    };
+    let (fail, failure) = tokio::sync::oneshot::channel();
+    tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let _ = fail.send(());
+    });
+    let failing = futures::stream::once(async move {
+        let _ = failure.await;
+        Err::<&str, _>(Error::Request { what: "mine".to_owned(), source: None })
+    });
+    let error = send(Body::wrap_stream(failing)).await;
+    assert!(matches!(&error, Error::Request { what, .. } if what.contains("POST /x")), "{error:?}");
+    let endless = futures::stream::repeat(vec![b'x'; 10_000]).map(Ok::<_, Error>);
+    let error = send(Body::wrap_stream(endless)).await;
+    assert!(matches!(&error, Error::Timeout { wait: crate::error::Wait::Write, .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn http2_is_used_after_a_restart_of_the_server_has_enabled_it() {
+    let authority = Authority::new("ca");
+    let leaf = authority.issue(&["127.0.0.1"], |_| {});
+    let version = |request: Request<hyper::body::Incoming>| async move {
+        Response::new(Full::from(format!("{:?}", request.version())))
+    };
+    let server = Server::https_with(&leaf, &[b"http/1.1"], version).await;
+    let mut config = server.config(&authority);
+    config.pool_idle_timeout = Some(Duration::ZERO);
+    let client = Client::try_from(config).unwrap();
+    for _ in 0..2 {
+        assert_eq!(client.request_text(get("/x")).await.unwrap(), "HTTP/1.1");
+    }
+    server.rotate(&leaf, None);
+    assert_eq!(client.request_text(get("/x")).await.unwrap(), "HTTP/2.0");
+}
