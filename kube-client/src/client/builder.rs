@@ -1,6 +1,6 @@
 //! Composes the stack of a client. No other module orders the layers.
 //!
-//! From the outermost: tracing, warnings, retries, address, headers, credentials, time limits, transport. The layers of
+//! From the outermost: tracing, warnings, compression, retries, address, headers, credentials, time limits, transport. The layers of
 //! [`ClientBuilder::with_layer`] are outside of all these.
 
 use http::{Request, Response, Uri, uri::Scheme};
@@ -11,7 +11,9 @@ use super::{
     Client, HttpService,
     auth::{self, AuthLayer, CertificateFiles, Credentials, Fetch, Hooks},
     body::Body,
-    middleware::{BaseUriLayer, ExtraHeadersLayer, RetryLayer, TimeoutLayer, TraceLayer, WarningLayer},
+    middleware::{
+        BaseUriLayer, ExtraHeadersLayer, GzipLayer, RetryLayer, TimeoutLayer, TraceLayer, WarningLayer,
+    },
     settings::{self, UnusableField},
     tls,
     transport::{Connector, Dial, Tls, Transport},
@@ -211,6 +213,7 @@ where
     let service = ExtraHeadersLayer::new(settings::default_headers(config)?).layer(service);
     let service = base.layer(service);
     let service = RetryLayer(config.retry).layer(service);
+    let service = GzipLayer { is_enabled: !config.disable_compression }.layer(service);
     let service = WarningLayer(config.warning_handler.clone()).layer(service);
     let service = TraceLayer.layer(service);
     let mut builder = ClientBuilder::new(HttpService::new(service), config.default_namespace.as_str());

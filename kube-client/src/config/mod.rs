@@ -106,7 +106,8 @@ pub struct Config {
     pub credential_plugin_policy: CredentialPluginPolicy,
     /// Whether credentials may be sent over plain `http` to an address other than loopback.
     pub allow_insecure_auth: bool,
-    /// Whether to request uncompressed responses. No effect: this client never requests compression.
+    /// Whether to request uncompressed responses (default: gzip). API servers compress lists of more than 128 KiB.
+    /// Disable it if the processor of server or client is slower than the network between them.
     pub disable_compression: bool,
     /// The proxy to connect through.
     pub proxy_url: Option<Uri>,

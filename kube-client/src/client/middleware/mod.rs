@@ -1,9 +1,10 @@
-//! Layers for every request: address, headers, retries, time limits, warnings, tracing.
+//! Layers for every request: address, headers, compression, retries, time limits, warnings, tracing.
 //!
 //! The layers are independent of each other; the client's builder defines their order. The public layers are for stacks
 //! that are composed by hand: see [`ConfigExt`](crate::client::ConfigExt).
 
 mod base_uri;
+mod gzip;
 mod headers;
 mod idle;
 mod retry;
@@ -14,6 +15,7 @@ mod warnings;
 // The only dependency on credentials: all public layers are in this module.
 pub use super::auth::{Auth, AuthLayer};
 pub use base_uri::{BaseUri, BaseUriLayer};
+pub(super) use gzip::GzipLayer;
 pub use headers::{ExtraHeaders, ExtraHeadersLayer};
 pub use idle::IdleLimit;
 pub(super) use retry::{RetryLayer, retry_reason, retry_wait};
