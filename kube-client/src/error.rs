@@ -183,6 +183,8 @@ pub enum Wait {
     Write,
     /// Credentials from a plugin or a file.
     Credentials,
+    /// The whole request (`Config::request_timeout`).
+    Request,
 }
 
 impl Wait {
@@ -193,7 +195,7 @@ impl Wait {
             Self::TlsHandshake => {
                 ": check that the address is that of an API server, and that the server is not overloaded"
             }
-            Self::Response | Self::Body | Self::Write | Self::Credentials => "",
+            Self::Response | Self::Body | Self::Write | Self::Credentials | Self::Request => "",
         }
     }
 }
@@ -207,6 +209,7 @@ impl fmt::Display for Wait {
             Self::Body => "waiting for more of the response body",
             Self::Write => "writing the request",
             Self::Credentials => "waiting for credentials",
+            Self::Request => "waiting for the end of the request",
         })
     }
 }

@@ -4,7 +4,10 @@
 //! [`ClientBuilder::with_layer`] are outside of all these.
 
 use http::{Request, Response, Uri, uri::Scheme};
-use std::sync::{Arc, OnceLock};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 use tower::{Layer, Service, ServiceExt};
 
 use super::{
@@ -45,6 +48,7 @@ pub struct ClientBuilder<S = HttpService> {
     service: S,
     default_namespace: String,
     max_object_bytes: usize,
+    request_timeout: Option<Duration>,
 }
 
 impl<S> ClientBuilder<S> {
@@ -55,6 +59,7 @@ impl<S> ClientBuilder<S> {
             service,
             default_namespace: default_namespace.into(),
             max_object_bytes: DEFAULT_MAX_OBJECT_BYTES,
+            request_timeout: None,
         }
     }
 
@@ -62,8 +67,9 @@ impl<S> ClientBuilder<S> {
     /// URI has a path and no host.
     #[must_use]
     pub fn with_layer<L: Layer<S>>(self, layer: &L) -> ClientBuilder<L::Service> {
-        let Self { service, default_namespace, max_object_bytes } = self;
-        ClientBuilder { service: layer.layer(service), default_namespace, max_object_bytes }
+        let Self { service, default_namespace, max_object_bytes, request_timeout } = self;
+        let service = layer.layer(service);
+        ClientBuilder { service, default_namespace, max_object_bytes, request_timeout }
     }
 
     /// Builds the client.
@@ -75,7 +81,9 @@ impl<S> ClientBuilder<S> {
         B: http_body::Body<Data = bytes::Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        Client::new(self.service, self.default_namespace).with_max_object_bytes(self.max_object_bytes)
+        Client::new(self.service, self.default_namespace)
+            .with_max_object_bytes(self.max_object_bytes)
+            .with_request_timeout(self.request_timeout)
     }
 }
 
@@ -218,6 +226,7 @@ where
     let service = TraceLayer.layer(service);
     let mut builder = ClientBuilder::new(HttpService::new(service), config.default_namespace.as_str());
     builder.max_object_bytes = config.max_object_bytes;
+    builder.request_timeout = config.request_timeout;
     Ok(builder)
 }
 

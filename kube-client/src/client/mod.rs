@@ -12,6 +12,7 @@ mod discovery;
 mod long_running;
 pub mod middleware;
 mod request_line;
+mod request_timeout;
 mod response;
 pub mod retry;
 pub mod scope;
@@ -30,6 +31,7 @@ pub use body::Body;
 pub use builder::ClientBuilder;
 pub use config_ext::ConfigExt;
 pub use middleware::IdleLimit;
+pub use request_timeout::RequestTimeout;
 pub use service::HttpService;
 
 use bytes::Bytes;
@@ -38,7 +40,7 @@ use futures::{AsyncBufRead, TryStreamExt};
 use http::{Request, Response};
 use k8s_openapi::apimachinery::pkg::version::Info;
 use serde::de::DeserializeOwned;
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 use tower::{Layer, Service};
 
 use crate::{
@@ -70,6 +72,7 @@ pub struct Client {
     service: HttpService,
     default_namespace: Arc<str>,
     max_object_bytes: usize,
+    request_timeout: Option<Duration>,
 }
 
 impl Client {
@@ -95,6 +98,7 @@ impl Client {
             service: HttpService::new(service),
             default_namespace: default_namespace.into(),
             max_object_bytes: DEFAULT_MAX_OBJECT_BYTES,
+            request_timeout: None,
         }
     }
 
@@ -120,6 +124,26 @@ impl Client {
         B::Error: Into<BoxError>,
     {
         Self { service: HttpService::new(layer.layer(self.service.clone())), ..self.clone() }
+    }
+
+    /// Sets the time limit on each request of this clone: see [`Config::request_timeout`]. `None` is no limit.
+    ///
+    /// A [`RequestTimeout`] sets the limit on a single request that is built by hand.
+    ///
+    /// ```
+    /// use k8s_openapi::api::core::v1::Pod;
+    /// use kube_client::{Api, Client, Config};
+    /// use std::time::Duration;
+    ///
+    /// let client = Client::try_from(Config::new("http://localhost:8001".parse()?))?;
+    /// // Each call of this `Api` fails if it is not complete after five seconds, with its retries.
+    /// let pods: Api<Pod> = Api::all(client.clone().with_request_timeout(Some(Duration::from_secs(5))));
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn with_request_timeout(mut self, limit: Option<Duration>) -> Self {
+        self.request_timeout = limit;
+        self
     }
 
     /// Sets the size in bytes of the largest object that is read into memory: see [`Config::max_object_bytes`].
@@ -162,7 +186,13 @@ impl Client {
     /// See [`Client`].
     pub async fn send(&self, request: Request<Body>) -> Result<Response<Body>> {
         let request_line = RequestLine::of(&request);
-        let response = self.service.send(request).await.map_err(Error::from_box)?;
+        let limit = RequestTimeout::of(&request, self.request_timeout);
+        let response = self.service.send(request);
+        let response = match limit {
+            None => response.await,
+            Some(limit) => request_timeout::limit_response(&request_line, limit, response).await,
+        };
+        let response = response.map_err(Error::from_box)?;
         Ok(response.map(|body| body.for_request(&request_line.method, &request_line.uri)))
     }
 

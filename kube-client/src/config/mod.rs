@@ -80,6 +80,10 @@ pub struct Config {
     /// The read deadline: the longest pause between two chunks of a response body (default 60 s). Watches and followed
     /// logs are exempt: a watch without events is normal, and TCP keepalive detects a lost peer.
     pub read_timeout: Option<Duration>,
+    /// The longest time from the start of a request to the end of its response body, with retries and the time that the
+    /// reader of the body takes (default: no limit). Watches and followed logs are exempt.
+    /// [`Client::with_request_timeout`](crate::Client::with_request_timeout) sets it for some requests only.
+    pub request_timeout: Option<Duration>,
     /// The size in bytes of the largest object that is read into memory (default 64 MiB): of the response to a request
     /// for one object or text, of each item of a list, and of each event of a watch. Lists are decoded item by item,
     /// and their total size is not limited.
@@ -213,6 +217,7 @@ impl Config {
             tls_timeout: seconds(10),
             response_timeout: seconds(65),
             read_timeout: seconds(60),
+            request_timeout: None,
             max_object_bytes: DEFAULT_MAX_OBJECT_BYTES,
             write_timeout: seconds(60),
             pool_idle_timeout: seconds(90),
@@ -377,6 +382,7 @@ impl fmt::Debug for Config {
             .field("tls_timeout", &self.tls_timeout)
             .field("response_timeout", &self.response_timeout)
             .field("read_timeout", &self.read_timeout)
+            .field("request_timeout", &self.request_timeout)
             .field("max_object_bytes", &self.max_object_bytes)
             .field("write_timeout", &self.write_timeout)
             .field("pool_idle_timeout", &self.pool_idle_timeout)
