@@ -223,7 +223,7 @@ where
     let service = RetryLayer(config.retry).layer(service);
     let service = GzipLayer { is_enabled: !config.disable_compression }.layer(service);
     let service = WarningLayer(config.warning_handler.clone()).layer(service);
-    let service = TraceLayer.layer(service);
+    let service = TraceLayer::new(config.cluster_url.clone()).layer(service);
     let mut builder = ClientBuilder::new(HttpService::new(service), config.default_namespace.as_str());
     builder.max_object_bytes = config.max_object_bytes;
     builder.request_timeout = config.request_timeout;

@@ -22,6 +22,7 @@ mod settings;
 mod tests;
 mod tls;
 mod transport;
+mod verb;
 
 pub use crate::core::discovery::v2::{
     APIGroupDiscovery, APIGroupDiscoveryList, APIResourceDiscovery, APISubresourceDiscovery,

@@ -20,12 +20,13 @@ pub(super) const CRATES: [(&str, &str); 4] = [
         client::request_line
         client::clock
         client::long_running
+        client::verb
         client::body        core error client::request_line
         client::response    core error wire client::request_line client::body
         client::tls         core error config client::body
         client::auth        core error config client::body
         client::transport   core error config client::body client::clock client::long_running
-        client::middleware  core error config client::auth client::request_line client::body client::clock client::long_running client::response
+        client::middleware  core error config client::auth client::request_line client::body client::clock client::long_running client::response client::verb
         api                 core error wire client workers
         discovery           core error wire client
         prelude             core client

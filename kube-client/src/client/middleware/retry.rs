@@ -93,6 +93,8 @@ where
         sleep_until(resume).await;
         std::future::poll_fn(|cx| service.poll_ready(cx)).await?;
         next = next_copy;
+        // The span of `Trace`.
+        tracing::Span::current().record("http.request.resend_count", tries);
         tries += 1;
     }
 }

@@ -1,0 +1,78 @@
+//! The verb of a request, for traces: derived from its method and path, as API servers do.
+
+use http::{Method, Uri};
+
+/// The verb of a request. The path must not have the prefix of a cluster's address. The verb of a request for a
+/// subresource is that of its resource, and `request` stands for paths that are no resource.
+pub(super) fn verb(method: &Method, uri: &Uri) -> &'static str {
+    let Some(has_name) = addresses_object(uri.path()) else { return "request" };
+    match (method.as_str(), has_name) {
+        ("GET", _) if is_watch(uri) => "watch",
+        ("GET", true) => "get",
+        ("GET", false) => "list",
+        ("POST", _) => "create",
+        ("PUT", _) => "replace",
+        ("PATCH", _) => "patch",
+        ("DELETE", true) => "delete",
+        ("DELETE", false) => "delete_collection",
+        _ => "request",
+    }
+}
+
+/// Whether the path is that of an object rather than of a collection; `None` if it is not that of a resource.
+fn addresses_object(path: &str) -> Option<bool> {
+    let mut parts = path.split('/').filter(|part| !part.is_empty());
+    match parts.next()? {
+        "api" => parts.next()?,
+        "apis" => parts.nth(1)?,
+        _ => return None,
+    };
+    let parts: Vec<_> = parts.collect();
+    match parts.as_slice() {
+        [] => None,
+        // `namespaces/NAME/finalize` and `namespaces/NAME/status` are subresources of the namespace.
+        ["namespaces", _, "finalize" | "status"] => Some(true),
+        ["namespaces", _, _] => Some(false),
+        ["namespaces", _, _, ..] => Some(true),
+        [_] => Some(false),
+        _ => Some(true),
+    }
+}
+
+fn is_watch(uri: &Uri) -> bool {
+    let mut pairs = uri.query().unwrap_or_default().split('&');
+    pairs.any(|pair| matches!(pair, "watch=true" | "watch=1" | "watch"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn derives_the_verb_from_method_and_path() {
+        for (method, uri, expected) in [
+            ("GET", "/api/v1/pods", "list"),
+            ("GET", "/api/v1/pods?watch=true&x=1", "watch"),
+            ("GET", "/api/v1/pods?limit=1&watch=false", "list"),
+            ("GET", "/api/v1/namespaces", "list"),
+            ("GET", "/api/v1/namespaces/n", "get"),
+            ("PUT", "/api/v1/namespaces/n/finalize", "replace"),
+            ("GET", "/api/v1/namespaces/n/pods", "list"),
+            ("GET", "/api/v1/namespaces/n/pods/p", "get"),
+            ("GET", "/api/v1/namespaces/n/pods/p/log", "get"),
+            ("POST", "/api/v1/namespaces/n/pods", "create"),
+            ("POST", "/api/v1/namespaces/n/pods/p/eviction", "create"),
+            ("PATCH", "/apis/apps/v1/namespaces/n/deployments/d/scale", "patch"),
+            ("DELETE", "/apis/apps/v1/namespaces/n/deployments/d", "delete"),
+            ("DELETE", "/apis/apps/v1/namespaces/n/deployments", "delete_collection"),
+            ("GET", "/apis/x.io/v1/things/t", "get"),
+            ("GET", "/apis/x.io/v1", "request"),
+            ("GET", "/apis", "request"),
+            ("GET", "/version", "request"),
+            ("OPTIONS", "/api/v1/pods", "request"),
+        ] {
+            let method = Method::from_bytes(method.as_bytes()).unwrap();
+            assert_eq!(verb(&method, &Uri::from_static(uri)), expected, "{method} {uri}");
+        }
+    }
+}
