@@ -26,6 +26,8 @@ pub(crate) struct ListSplitter {
     /// The number of bytes of the body before `pending` and `frame`.
     consumed: u64,
     scan: ValueScan,
+    /// The number of white space characters since the last token.
+    blanks: usize,
     state: State,
     /// The last key that was read from the list's own object, such as `items`.
     key: String,
@@ -89,6 +91,7 @@ impl ListSplitter {
             pending: BytesMut::new(),
             consumed: 0,
             scan: ValueScan::default(),
+            blanks: 0,
             state: State::default(),
             key: String::new(),
             has_items: false,
@@ -122,7 +125,13 @@ impl ListSplitter {
                 }
                 continue;
             }
-            let Some(byte) = self.peek() else { return Ok(None) };
+            let Some(byte) = self.peek() else {
+                if self.blanks > self.limit {
+                    return Err(WireError::TooLarge { limit: self.limit });
+                }
+                return Ok(None);
+            };
+            self.blanks = 0;
             match (self.state, byte) {
                 (State::KeyOrEnd, b'"') => self.state = State::Key,
                 (State::KeyOrEnd | State::CommaOrEnd, b'}') => self.advance(State::End),
@@ -148,6 +157,7 @@ impl ListSplitter {
     fn peek(&mut self) -> Option<u8> {
         let blank = |byte: &u8| matches!(byte, b' ' | b'\n' | b'\r' | b'\t');
         let skip = self.frame.iter().position(|byte| !blank(byte)).unwrap_or(self.frame.len());
+        self.blanks = self.blanks.saturating_add(skip);
         self.drop_front(skip);
         self.frame.first().copied()
     }

@@ -1,7 +1,7 @@
 //! Tests of HTTP/2: which connections requests share, and which version of HTTP is used.
 
 mod failures;
-mod server;
+pub(super) mod server;
 mod sharing;
 
 use futures::{StreamExt, future::join_all};

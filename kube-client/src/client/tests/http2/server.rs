@@ -23,19 +23,19 @@ use crate::{
     config::{Config, RetryPolicy},
 };
 
-pub(super) type Handled = Pin<Box<dyn Future<Output = ()> + Send>>;
+pub(in crate::client::tests) type Handled = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// A request as an HTTP/2 server received it.
-pub(super) struct Received {
+pub(in crate::client::tests) struct Received {
     /// The number of the connection, from 0.
-    pub(super) connection: u32,
-    pub(super) request: Request<RecvStream>,
-    pub(super) respond: SendResponse<Bytes>,
+    pub(in crate::client::tests) connection: u32,
+    pub(in crate::client::tests) request: Request<RecvStream>,
+    pub(in crate::client::tests) respond: SendResponse<Bytes>,
 }
 
 impl Received {
     /// Responds with the number of the connection, and the request line and headers.
-    pub(super) fn echo(mut self) {
+    pub(in crate::client::tests) fn echo(mut self) {
         let (connection, request) = (self.connection, &self.request);
         let text = format!("{connection} {} {}\n{:?}", request.method(), request.uri(), request.headers());
         let mut body = self.respond.send_response(Response::new(()), false).unwrap();
@@ -43,7 +43,7 @@ impl Received {
     }
 
     /// Responds with the number of the connection, and keeps the body open until the client resets the stream.
-    pub(super) async fn hold(mut self) {
+    pub(in crate::client::tests) async fn hold(mut self) {
         let mut body = self.respond.send_response(Response::new(()), false).unwrap();
         body.send_data(self.connection.to_string().into(), false).unwrap();
         let _ = std::future::poll_fn(|cx| body.poll_reset(cx)).await;
@@ -51,16 +51,16 @@ impl Received {
 }
 
 /// An HTTP/2 server over TLS. Dropping it closes its connections.
-pub(super) struct Http2Server {
-    pub(super) config: Config,
-    pub(super) accepted: Arc<AtomicU32>,
+pub(in crate::client::tests) struct Http2Server {
+    pub(in crate::client::tests) config: Config,
+    pub(in crate::client::tests) accepted: Arc<AtomicU32>,
     /// Receives one message per closed connection.
-    pub(super) closed: mpsc::UnboundedReceiver<()>,
+    pub(in crate::client::tests) closed: mpsc::UnboundedReceiver<()>,
     _tasks: JoinSet<()>,
 }
 
 /// Accepts TLS connections and passes each to `serve`, with its number.
-pub(super) async fn accept<F>(
+pub(in crate::client::tests) async fn accept<F>(
     serve: impl Fn(TlsStream<TcpStream>, u32) -> F + Send + Sync + 'static,
 ) -> Http2Server
 where
@@ -91,7 +91,7 @@ where
 }
 
 /// Serves HTTP/2 with at most `max_streams` concurrent streams per connection.
-pub(super) async fn serve(
+pub(in crate::client::tests) async fn serve(
     max_streams: u32,
     handler: impl Fn(Received) -> Handled + Send + Sync + 'static,
 ) -> Http2Server {
@@ -99,7 +99,7 @@ pub(super) async fn serve(
     accept(move |stream, connection| serve_connection(stream, connection, max_streams, handler.clone())).await
 }
 
-pub(super) async fn serve_connection(
+pub(in crate::client::tests) async fn serve_connection(
     stream: TlsStream<TcpStream>,
     connection: u32,
     max_streams: u32,
@@ -114,7 +114,7 @@ pub(super) async fn serve_connection(
 }
 
 /// Echoes calls, and holds watches.
-pub(super) fn echo_or_hold(received: Received) -> Handled {
+pub(in crate::client::tests) fn echo_or_hold(received: Received) -> Handled {
     Box::pin(async move {
         match received.request.uri().query() {
             Some(query) if query.contains("watch") => received.hold().await,

@@ -1,0 +1,334 @@
+//! Tests of what a broken or hostile server sends: each input is a typed error that names the request, after a bounded
+//! number of bytes and a bounded time.
+
+use flate2::{Compression, write::GzEncoder};
+use futures::{StreamExt, TryStreamExt, future::BoxFuture};
+use http::Request;
+use k8s_openapi::api::core::v1::ConfigMap;
+use std::{
+    io::Write,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    time::timeout,
+};
+
+use super::http2::server::{Received, serve};
+use super::server::{Authority, Server};
+use crate::{
+    api::Api,
+    client::Client,
+    config::{Config, RetryPolicy},
+    core::{ListParams, WatchParams},
+    error::{Error, TransportKind, Wait},
+};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+/// The limit on objects in these tests.
+const MAX_OBJECT: usize = 1 << 20;
+/// How many bytes a server can write before the client has closed the connection: the limit, and the buffers of both
+/// sockets.
+const MAX_WRITTEN: usize = 16 << 20;
+
+/// What a server sends after the request.
+enum Input {
+    /// These bytes, and then the end of the connection.
+    Bytes(Vec<u8>),
+    /// The first bytes, and then the second ones until the client closes the connection.
+    Endless(&'static [u8], &'static [u8]),
+    /// These bytes, and then nothing.
+    Stalled(&'static [u8]),
+}
+
+/// The class of an error.
+#[derive(Debug, PartialEq)]
+enum Class {
+    Api(u16),
+    Decode,
+    Timeout(Wait),
+    Transport(TransportKind),
+    Other,
+}
+
+fn class(error: &Error) -> Class {
+    match error {
+        Error::Api(status) => Class::Api(status.code),
+        Error::Decode { .. } => Class::Decode,
+        Error::Timeout { wait, .. } => Class::Timeout(*wait),
+        Error::Transport { kind, .. } => Class::Transport(*kind),
+        _ => Class::Other,
+    }
+}
+
+fn limited(mut config: Config) -> Config {
+    config.retry = RetryPolicy::never();
+    config.max_object_bytes = MAX_OBJECT;
+    config.read_timeout = Some(Duration::from_millis(100));
+    config
+}
+
+/// Sends a request to a server that answers with `input`. Returns the error, and the number of bytes that the server has
+/// written.
+async fn outcome<F>(name: &str, input: Input, request: F) -> (Error, usize)
+where
+    F: FnOnce(Client) -> BoxFuture<'static, Result<(), Error>>,
+{
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let config = Config::new(format!("http://{}", listener.local_addr().unwrap()).parse().unwrap());
+    let client = Client::try_from(limited(config)).unwrap();
+    let written = Arc::new(AtomicUsize::new(0));
+    let counter = written.clone();
+    let server = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        assert!(stream.read(&mut [0; 4096]).await.unwrap() > 0);
+        match input {
+            Input::Bytes(bytes) => stream.write_all(&bytes).await.unwrap(),
+            Input::Endless(first, rest) => {
+                stream.write_all(first).await.unwrap();
+                while stream.write_all(rest).await.is_ok() {
+                    counter.fetch_add(rest.len(), SeqCst);
+                }
+            }
+            Input::Stalled(bytes) => {
+                stream.write_all(bytes).await.unwrap();
+                read_to_end(&mut stream).await;
+            }
+        }
+    });
+    let error = timeout(PATIENCE, request(client)).await.expect(name).unwrap_err();
+    timeout(PATIENCE, server).await.expect(name).unwrap();
+    (error, written.load(SeqCst))
+}
+
+async fn read_to_end(stream: &mut TcpStream) {
+    while stream.read(&mut [0; 4096]).await.unwrap_or(0) > 0 {}
+}
+
+fn get(client: Client) -> BoxFuture<'static, Result<(), Error>> {
+    Box::pin(async move { Api::<ConfigMap>::default_namespaced(client).get("a").await.map(drop) })
+}
+
+fn list(client: Client) -> BoxFuture<'static, Result<(), Error>> {
+    Box::pin(async move {
+        let api = Api::<ConfigMap>::default_namespaced(client);
+        api.list(&ListParams::default()).await.map(drop)
+    })
+}
+
+/// Reads a watch up to its first error.
+fn watch(client: Client) -> BoxFuture<'static, Result<(), Error>> {
+    Box::pin(async move {
+        let api = Api::<ConfigMap>::default_namespaced(client);
+        let events = api.watch(&WatchParams::default(), "0").await?;
+        events.boxed().try_for_each(|_| std::future::ready(Ok(()))).await
+    })
+}
+
+/// A response whose body ends with the connection.
+macro_rules! ok {
+    ($body:expr) => {
+        concat!("HTTP/1.1 200 OK\r\n\r\n", $body).as_bytes()
+    };
+}
+
+/// A compressed object of 64 MiB, in a response.
+fn bomb() -> Vec<u8> {
+    let mut response = b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\n\r\n".to_vec();
+    let mut encoder = GzEncoder::new(&mut response, Compression::best());
+    encoder.write_all(br#"{"metadata":{"name":""#).unwrap();
+    for _ in 0..64 {
+        encoder.write_all(&vec![b'x'; 1 << 20]).unwrap();
+    }
+    encoder.finish().unwrap();
+    response
+}
+
+#[tokio::test]
+async fn each_bad_response_to_a_get_is_a_bounded_error_that_names_the_request() {
+    let broken = || Class::Transport(TransportKind::Broken);
+    for (name, input, expected) in [
+        (
+            "endless headers",
+            Input::Endless(b"HTTP/1.1 200 OK\r\n", b"x: aaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n"),
+            broken(),
+        ),
+        ("an endless header", Input::Endless(b"HTTP/1.1 200 OK\r\nx: ", &[b'a'; 4096]), broken()),
+        ("no HTTP", Input::Bytes(b"SSH-2.0-x\r\n".to_vec()), broken()),
+        ("half a head", Input::Bytes(b"HTTP/1.1 200 OK\r\ncontent-".to_vec()), broken()),
+        ("an endless object", Input::Endless(ok!(r#"{"metadata":{"name":""#), &[b'x'; 65536]), Class::Decode),
+        (
+            "an announced gigabyte",
+            Input::Stalled(b"HTTP/1.1 200 OK\r\ncontent-length: 1073741824\r\n\r\n{"),
+            Class::Decode,
+        ),
+        (
+            "a truncated body",
+            Input::Bytes(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{".to_vec()),
+            broken(),
+        ),
+        (
+            "half a chunk",
+            Input::Bytes(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n9\r\n{".to_vec()),
+            broken(),
+        ),
+        (
+            "a chunk of a false length",
+            Input::Bytes(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n".to_vec()),
+            broken(),
+        ),
+        ("a compression bomb", Input::Bytes(bomb()), Class::Decode),
+        (
+            "no gzip",
+            Input::Bytes(b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\n\r\n{}".to_vec()),
+            Class::Decode,
+        ),
+        (
+            "invalid UTF-8",
+            Input::Bytes(b"HTTP/1.1 200 OK\r\n\r\n{\"metadata\":{\"name\":\"\xff\"}}".to_vec()),
+            Class::Decode,
+        ),
+        ("HTML", Input::Bytes(ok!("<html>").to_vec()), Class::Decode),
+        (
+            "a redirect",
+            Input::Bytes(
+                b"HTTP/1.1 302 Found\r\nlocation: http://10.0.0.1/\r\ncontent-length: 0\r\n\r\n".to_vec(),
+            ),
+            Class::Api(302),
+        ),
+        (
+            "500 with HTML",
+            Input::Bytes(b"HTTP/1.1 500 Oops\r\n\r\n<html><h1>Oops</h1></html>".to_vec()),
+            Class::Api(500),
+        ),
+        ("an endless 500", Input::Endless(b"HTTP/1.1 500 Oops\r\n\r\n", &[b'<'; 4096]), Class::Api(500)),
+        (
+            "a stalled body",
+            Input::Stalled(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{"),
+            Class::Timeout(Wait::Body),
+        ),
+    ] {
+        let (error, written) = outcome(name, input, get).await;
+        assert_eq!(class(&error), expected, "{name}: {error:?}");
+        let text = error.to_string();
+        assert!(
+            text.contains("GET ") && text.contains("/api/v1/namespaces/default/configmaps/a"),
+            "{name}: {text}"
+        );
+        assert!(text.len() < 1000 && written < MAX_WRITTEN, "{name}: {written} {text}");
+    }
+}
+
+#[tokio::test]
+async fn each_bad_list_or_watch_is_a_bounded_error_that_names_the_kind() {
+    let item = r#"{"kind":"ConfigMapList","apiVersion":"v1","metadata":{},"items":[{"metadata":{"name":""#;
+    let item: &'static [u8] =
+        Box::leak(format!("HTTP/1.1 200 OK\r\n\r\n{item}").into_bytes().into_boxed_slice());
+    let event = ok!(r#"{"type":"ADDED","object":{"metadata":{"name":""#);
+    for (name, input, request, expected) in [
+        ("an endless item", Input::Endless(item, &[b'x'; 65536]), list as fn(_) -> _, Class::Decode),
+        ("endless white space", Input::Endless(ok!("{"), &[b' '; 65536]), list, Class::Decode),
+        ("a truncated list", Input::Bytes(item.to_vec()), list, Class::Transport(TransportKind::Broken)),
+        ("an endless event", Input::Endless(event, &[b'x'; 65536]), watch, Class::Decode),
+        ("an endless line", Input::Endless(ok!("x"), &[b'x'; 65536]), watch, Class::Decode),
+        (
+            "nesting",
+            Input::Endless(ok!(r#"{"type":"ADDED","object":"#), &[b'['; 65536]),
+            watch,
+            Class::Decode,
+        ),
+        ("half an event", Input::Bytes(event.to_vec()), watch, Class::Transport(TransportKind::Broken)),
+        ("invalid UTF-8", Input::Bytes(b"HTTP/1.1 200 OK\r\n\r\n\xff\xfe\n".to_vec()), watch, Class::Decode),
+    ] {
+        let (error, written) = outcome(name, input, request).await;
+        assert_eq!(class(&error), expected, "{name}: {error:?}");
+        let text = error.to_string();
+        assert!(text.contains("ConfigMap"), "{name}: {text}");
+        assert!(text.len() < 1000 && written < MAX_WRITTEN, "{name}: {written} {text}");
+    }
+}
+
+#[tokio::test]
+async fn each_bad_http2_response_is_a_bounded_error_that_names_the_request() {
+    /// Breaks the response to a request.
+    type Break = fn(Received) -> BoxFuture<'static, ()>;
+    let broken = || Class::Transport(TransportKind::Broken);
+    let rows: [(&str, Break, Class); 4] = [
+        (
+            "a huge head",
+            |mut received| {
+                Box::pin(async move {
+                    let mut response = http::Response::new(());
+                    for number in 0..200 {
+                        let name = http::HeaderName::try_from(format!("x-{number}")).unwrap();
+                        response.headers_mut().insert(name, "a".repeat(1000).parse().unwrap());
+                    }
+                    let _ = received.respond.send_response(response, true);
+                })
+            },
+            broken(),
+        ),
+        (
+            "a reset in the body",
+            |mut received| {
+                Box::pin(async move {
+                    let mut body = received.respond.send_response(http::Response::new(()), false).unwrap();
+                    body.send_data("{".into(), false).unwrap();
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                    body.send_reset(h2::Reason::CANCEL);
+                })
+            },
+            broken(),
+        ),
+        ("a stalled body", |received| Box::pin(received.hold()), Class::Timeout(Wait::Body)),
+        (
+            "an endless body",
+            |mut received| {
+                Box::pin(async move {
+                    let mut body = received.respond.send_response(http::Response::new(()), false).unwrap();
+                    body.reserve_capacity(65536);
+                    while let Some(Ok(capacity)) = std::future::poll_fn(|cx| body.poll_capacity(cx)).await {
+                        let _ = body.send_data(vec![b'x'; capacity].into(), false);
+                        body.reserve_capacity(65536);
+                    }
+                })
+            },
+            Class::Decode,
+        ),
+    ];
+    for (name, break_response, expected) in rows {
+        let server = serve(100, break_response).await;
+        let client = Client::try_from(limited(server.config.clone())).unwrap();
+        let error = timeout(PATIENCE, get(client)).await.unwrap().unwrap_err();
+        assert_eq!(class(&error), expected, "{name}: {error:?}");
+        let text = error.to_string();
+        assert!(
+            text.contains("GET ") && text.contains("/api/v1/namespaces/default/configmaps/a"),
+            "{name}: {text}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_that_expires_while_the_client_is_in_use_is_an_error_of_tls() {
+    let authority = Authority::new("ca");
+    let server = Server::https(&authority.issue(&["127.0.0.1"], |_| {}), None).await;
+    let mut config = limited(server.config(&authority));
+    config.max_connection_age = Some(Duration::ZERO);
+    let client = Client::try_from(config).unwrap();
+    let version = || client.request_text(Request::get("/version").body(Vec::new()).unwrap());
+    version().await.unwrap();
+    let expired = authority.issue(&["127.0.0.1"], |params| {
+        params.not_before = rcgen::date_time_ymd(2020, 1, 1);
+        params.not_after = rcgen::date_time_ymd(2020, 1, 2);
+    });
+    server.rotate(&expired, None);
+    let error = version().await.unwrap_err();
+    assert_eq!(class(&error), Class::Transport(TransportKind::Tls), "{error:?}");
+    assert!(error.to_string().contains("expired"), "{error}");
+}
