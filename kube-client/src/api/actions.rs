@@ -18,6 +18,9 @@ impl<K: Restart + DeserializeOwned> Api<K> {
     /// # Errors
     ///
     /// [`Error::is_not_found`](crate::Error::is_not_found) if the workload does not exist.
+    ///
+    /// # Cancel safety
+    /// Dropping the future ends the request. The server may already have performed it: see [`Api`](crate::Api).
     pub async fn restart(&self, name: &str) -> Result<K> {
         self.client.request(self.request.restart(name, Timestamp::now())?).await
     }
@@ -29,6 +32,9 @@ impl Api<Node> {
     /// # Errors
     ///
     /// [`Error::is_not_found`](crate::Error::is_not_found) if the node does not exist.
+    ///
+    /// # Cancel safety
+    /// Dropping the future ends the request. The server may already have performed it: see [`Api`](crate::Api).
     pub async fn cordon(&self, name: &str) -> Result<Node> {
         self.client.request(self.request.cordon(name)?).await
     }
@@ -38,6 +44,9 @@ impl Api<Node> {
     /// # Errors
     ///
     /// [`Error::is_not_found`](crate::Error::is_not_found) if the node does not exist.
+    ///
+    /// # Cancel safety
+    /// Dropping the future ends the request. The server may already have performed it: see [`Api`](crate::Api).
     pub async fn uncordon(&self, name: &str) -> Result<Node> {
         self.client.request(self.request.uncordon(name)?).await
     }
@@ -49,6 +58,9 @@ impl Api<ServiceAccount> {
     /// # Errors
     ///
     /// [`Error::is_not_found`](crate::Error::is_not_found) if the service account does not exist.
+    ///
+    /// # Cancel safety
+    /// Dropping the future ends the request. The server may already have performed it: see [`Api`](crate::Api).
     pub async fn create_token_request(
         &self,
         name: &str,
@@ -65,6 +77,9 @@ impl Api<CertificateSigningRequest> {
     /// # Errors
     ///
     /// [`Error::is_not_found`](crate::Error::is_not_found) if the object does not exist.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: the request ends, and has changed nothing.
     pub async fn get_approval(&self, name: &str) -> Result<CertificateSigningRequest> {
         self.get_subresource("approval", name).await
     }
@@ -75,6 +90,9 @@ impl Api<CertificateSigningRequest> {
     /// # Errors
     ///
     /// As [`patch`](Api::patch).
+    ///
+    /// # Cancel safety
+    /// Dropping the future ends the request. The server may already have performed it: see [`Api`](crate::Api).
     pub async fn patch_approval<P: Serialize>(
         &self,
         name: &str,

@@ -16,6 +16,9 @@ impl<K: DeserializeOwned> Api<K> {
     ///
     /// [`Error::is_not_found`](crate::Error::is_not_found) if no object has this name,
     /// [`Error::is_conflict`](crate::Error::is_conflict) if a precondition of `dp` fails.
+    ///
+    /// # Cancel safety
+    /// Dropping the future ends the request. The server may already have performed it: see [`Api`](crate::Api).
     pub async fn delete(&self, name: &str, dp: &DeleteParams) -> Result<Either<K, Status>> {
         self.client.request_status(self.request.delete(name, dp)?).await
     }
@@ -28,6 +31,9 @@ impl<K: DeserializeOwned> Api<K> {
     /// # Errors
     ///
     /// If the request fails. The server may have deleted some objects before the failure.
+    ///
+    /// # Cancel safety
+    /// Dropping the future ends the request. The server may already have performed it: see [`Api`](crate::Api).
     pub async fn delete_collection(
         &self,
         dp: &DeleteParams,

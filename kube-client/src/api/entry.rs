@@ -32,6 +32,9 @@ impl<K: Resource + DeserializeOwned> Api<K> {
     /// # Errors
     ///
     /// As [`get_opt`](Api::get_opt).
+    ///
+    /// # Cancel safety
+    /// Cancel safe: the request ends, and has changed nothing.
     pub async fn entry<'a>(&'a self, name: &'a str) -> Result<Entry<'a, K>> {
         Ok(match self.get_opt(name).await? {
             Some(object) => {

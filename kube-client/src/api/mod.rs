@@ -66,6 +66,12 @@ use std::{fmt, marker::PhantomData};
 /// # }
 /// ```
 ///
+/// # Cancel safety
+///
+/// Dropping the future of a method ends its request. A read has changed nothing. The server may already have performed a
+/// write: read the object, or repeat the write with a precondition such as a `resourceVersion`. To limit the time of calls,
+/// use [`Client::with_request_timeout`], whose error names the request, rather than dropping their futures.
+///
 /// # Times beyond the last timestamp
 ///
 /// A server accepts times up to the end of the year 9999, often used for "never". Times after `jiff::Timestamp::MAX`,

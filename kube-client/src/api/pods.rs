@@ -94,6 +94,9 @@ impl<K: Evict> Api<K> {
     ///
     /// [`Error::is_too_many_requests`](crate::Error::is_too_many_requests) if a budget does not allow the disruption
     /// now. The server sends this error without `Retry-After`, so that the client does not retry it.
+    ///
+    /// # Cancel safety
+    /// Dropping the future ends the request. The server may already have performed it: see [`Api`](crate::Api).
     pub async fn evict(&self, name: &str, ep: &EvictParams) -> Result<Status> {
         self.client.request(self.request.evict(name, ep)?).await
     }
@@ -105,6 +108,9 @@ impl<K: DeserializeOwned + Ephemeral> Api<K> {
     /// # Errors
     ///
     /// [`Error::is_not_found`](crate::Error::is_not_found) if the pod does not exist.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: the request ends, and has changed nothing.
     pub async fn get_ephemeral_containers(&self, name: &str) -> Result<K> {
         self.get_subresource("ephemeralcontainers", name).await
     }
@@ -115,6 +121,9 @@ impl<K: DeserializeOwned + Ephemeral> Api<K> {
     /// # Errors
     ///
     /// As [`patch`](Api::patch).
+    ///
+    /// # Cancel safety
+    /// Dropping the future ends the request. The server may already have performed it: see [`Api`](crate::Api).
     pub async fn patch_ephemeral_containers<P: Serialize>(
         &self,
         name: &str,
@@ -129,6 +138,9 @@ impl<K: DeserializeOwned + Ephemeral> Api<K> {
     /// # Errors
     ///
     /// As [`replace`](Api::replace).
+    ///
+    /// # Cancel safety
+    /// Dropping the future ends the request. The server may already have performed it: see [`Api`](crate::Api).
     pub async fn replace_ephemeral_containers(&self, name: &str, pp: &PostParams, data: &K) -> Result<K>
     where
         K: Serialize,
@@ -144,6 +156,9 @@ impl<K: DeserializeOwned + Resize> Api<K> {
     ///
     /// [`Error::is_not_found`](crate::Error::is_not_found) if the pod does not exist, or the server is older than
     /// Kubernetes 1.32.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: the request ends, and has changed nothing.
     pub async fn get_resize(&self, name: &str) -> Result<K> {
         self.get_subresource("resize", name).await
     }
@@ -153,6 +168,9 @@ impl<K: DeserializeOwned + Resize> Api<K> {
     /// # Errors
     ///
     /// As [`patch`](Api::patch).
+    ///
+    /// # Cancel safety
+    /// Dropping the future ends the request. The server may already have performed it: see [`Api`](crate::Api).
     pub async fn patch_resize<P: Serialize>(
         &self,
         name: &str,
@@ -167,6 +185,9 @@ impl<K: DeserializeOwned + Resize> Api<K> {
     /// # Errors
     ///
     /// As [`replace`](Api::replace).
+    ///
+    /// # Cancel safety
+    /// Dropping the future ends the request. The server may already have performed it: see [`Api`](crate::Api).
     pub async fn replace_resize(&self, name: &str, pp: &PostParams, data: &K) -> Result<K>
     where
         K: Serialize,

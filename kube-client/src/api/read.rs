@@ -13,6 +13,9 @@ impl<K: DeserializeOwned> Api<K> {
     /// # Errors
     ///
     /// [`Error::is_not_found`](crate::Error::is_not_found) if no object has this name.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: the request ends, and has changed nothing.
     pub async fn get(&self, name: &str) -> Result<K> {
         self.get_with(name, &GetParams::default()).await
     }
@@ -22,6 +25,9 @@ impl<K: DeserializeOwned> Api<K> {
     /// # Errors
     ///
     /// As [`get`](Api::get).
+    ///
+    /// # Cancel safety
+    /// Cancel safe: the request ends, and has changed nothing.
     pub async fn get_with(&self, name: &str, gp: &GetParams) -> Result<K> {
         self.request_object(self.request.get(name, gp)?).await
     }
@@ -31,6 +37,9 @@ impl<K: DeserializeOwned> Api<K> {
     /// # Errors
     ///
     /// If the request fails for another reason, for example because the server does not serve the resource.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: the request ends, and has changed nothing.
     pub async fn get_opt(&self, name: &str) -> Result<Option<K>> {
         none_if_missing(self.get(name).await)
     }
@@ -43,6 +52,9 @@ impl<K: DeserializeOwned + Send + 'static> Api<K> {
     ///
     /// If the request fails, or an object does not decode; the error names the object. A
     /// [`list_stream`](Api::list_stream) continues after such an object.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: the request ends, and has changed nothing.
     pub async fn list(&self, lp: &ListParams) -> Result<ObjectList<K>> {
         collect_list(self.list_stream(lp).await?).await
     }
@@ -52,6 +64,9 @@ impl<K: DeserializeOwned + Send + 'static> Api<K> {
     /// # Errors
     ///
     /// If the request fails. The stream emits later errors.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: the request ends. Dropping the stream ends it, too.
     pub async fn list_stream(&self, lp: &ListParams) -> Result<ListStream<K>> {
         self.open_list(&self.request, lp, self.set_types.clone()).await
     }
@@ -63,6 +78,9 @@ impl<K> Api<K> {
     /// # Errors
     ///
     /// As [`get`](Api::get).
+    ///
+    /// # Cancel safety
+    /// Cancel safe: the request ends, and has changed nothing.
     pub async fn get_metadata(&self, name: &str) -> Result<PartialObjectMeta<K>> {
         self.get_metadata_with(name, &GetParams::default()).await
     }
@@ -72,6 +90,9 @@ impl<K> Api<K> {
     /// # Errors
     ///
     /// As [`get`](Api::get).
+    ///
+    /// # Cancel safety
+    /// Cancel safe: the request ends, and has changed nothing.
     pub async fn get_metadata_with(&self, name: &str, gp: &GetParams) -> Result<PartialObjectMeta<K>> {
         self.request_object(self.metadata_request().get(name, gp)?).await
     }
@@ -81,6 +102,9 @@ impl<K> Api<K> {
     /// # Errors
     ///
     /// As [`get_opt`](Api::get_opt).
+    ///
+    /// # Cancel safety
+    /// Cancel safe: the request ends, and has changed nothing.
     pub async fn get_metadata_opt(&self, name: &str) -> Result<Option<PartialObjectMeta<K>>> {
         self.get_metadata_opt_with(name, &GetParams::default()).await
     }
@@ -90,6 +114,9 @@ impl<K> Api<K> {
     /// # Errors
     ///
     /// As [`get_opt`](Api::get_opt).
+    ///
+    /// # Cancel safety
+    /// Cancel safe: the request ends, and has changed nothing.
     pub async fn get_metadata_opt_with(
         &self,
         name: &str,
@@ -103,6 +130,9 @@ impl<K> Api<K> {
     /// # Errors
     ///
     /// As [`list`](Api::list).
+    ///
+    /// # Cancel safety
+    /// Cancel safe: the request ends, and has changed nothing.
     pub async fn list_metadata(&self, lp: &ListParams) -> Result<ObjectList<PartialObjectMeta<K>>>
     where
         K: 'static,
@@ -130,6 +160,9 @@ impl<K> Api<K> {
     /// # Errors
     ///
     /// If the request fails, or the server does not support tables for the resource (406).
+    ///
+    /// # Cancel safety
+    /// Cancel safe: the request ends, and has changed nothing.
     pub async fn list_table(&self, lp: &ListParams) -> Result<Table<K>> {
         self.client.request(self.request.clone().representation(Representation::Table).list(lp)?).await
     }

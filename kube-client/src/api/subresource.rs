@@ -11,6 +11,9 @@ impl<K: DeserializeOwned> Api<K> {
     ///
     /// [`Error::is_not_found`](crate::Error::is_not_found) if the object does not exist, or the kind has no status
     /// subresource.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: the request ends, and has changed nothing.
     pub async fn get_status(&self, name: &str) -> Result<K> {
         self.get_subresource("status", name).await
     }
@@ -20,6 +23,9 @@ impl<K: DeserializeOwned> Api<K> {
     /// # Errors
     ///
     /// As [`patch`](Api::patch).
+    ///
+    /// # Cancel safety
+    /// Dropping the future ends the request. The server may already have performed it: see [`Api`](crate::Api).
     pub async fn patch_status<P: Serialize>(
         &self,
         name: &str,
@@ -34,6 +40,9 @@ impl<K: DeserializeOwned> Api<K> {
     /// # Errors
     ///
     /// [`Error::is_conflict`](crate::Error::is_conflict) if the object has changed since it was read.
+    ///
+    /// # Cancel safety
+    /// Dropping the future ends the request. The server may already have performed it: see [`Api`](crate::Api).
     pub async fn replace_status(&self, name: &str, pp: &PostParams, data: &K) -> Result<K>
     where
         K: Serialize,
@@ -46,6 +55,9 @@ impl<K: DeserializeOwned> Api<K> {
     /// # Errors
     ///
     /// [`Error::is_not_found`](crate::Error::is_not_found) if the object or the subresource does not exist.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: the request ends, and has changed nothing.
     pub async fn get_subresource(&self, subresource_name: &str, name: &str) -> Result<K> {
         self.client.request(self.request.get_subresource(subresource_name, name)?).await
     }
@@ -55,6 +67,9 @@ impl<K: DeserializeOwned> Api<K> {
     /// # Errors
     ///
     /// As [`patch`](Api::patch).
+    ///
+    /// # Cancel safety
+    /// Dropping the future ends the request. The server may already have performed it: see [`Api`](crate::Api).
     pub async fn patch_subresource<P: Serialize>(
         &self,
         subresource_name: &str,
@@ -70,6 +85,9 @@ impl<K: DeserializeOwned> Api<K> {
     /// # Errors
     ///
     /// As [`replace`](Api::replace).
+    ///
+    /// # Cancel safety
+    /// Dropping the future ends the request. The server may already have performed it: see [`Api`](crate::Api).
     pub async fn replace_subresource<I: Serialize>(
         &self,
         subresource_name: &str,
@@ -89,6 +107,9 @@ impl<K> Api<K> {
     ///
     /// [`Error::is_too_many_requests`](crate::Error::is_too_many_requests) for an eviction that a `PodDisruptionBudget`
     /// rejects.
+    ///
+    /// # Cancel safety
+    /// Dropping the future ends the request. The server may already have performed it: see [`Api`](crate::Api).
     pub async fn create_subresource<I: Serialize, T: DeserializeOwned>(
         &self,
         subresource_name: &str,
@@ -106,6 +127,9 @@ impl<K> Api<K> {
     ///
     /// [`Error::is_not_found`](crate::Error::is_not_found) if the object does not exist, or the kind has no scale
     /// subresource.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: the request ends, and has changed nothing.
     pub async fn get_scale(&self, name: &str) -> Result<Scale> {
         self.client.request(self.request.get_subresource("scale", name)?).await
     }
@@ -115,6 +139,9 @@ impl<K> Api<K> {
     /// # Errors
     ///
     /// As [`patch`](Api::patch).
+    ///
+    /// # Cancel safety
+    /// Dropping the future ends the request. The server may already have performed it: see [`Api`](crate::Api).
     pub async fn patch_scale<P: Serialize>(
         &self,
         name: &str,
@@ -129,6 +156,9 @@ impl<K> Api<K> {
     /// # Errors
     ///
     /// [`Error::is_conflict`](crate::Error::is_conflict) if the object has changed since the scale was read.
+    ///
+    /// # Cancel safety
+    /// Dropping the future ends the request. The server may already have performed it: see [`Api`](crate::Api).
     pub async fn replace_scale(&self, name: &str, pp: &PostParams, data: &Scale) -> Result<Scale> {
         let body = self.serialize_body(data)?;
         self.client.request(self.request.replace_subresource("scale", name, pp, body)?).await

@@ -29,6 +29,9 @@ impl<K: DeserializeOwned + Send + 'static> Api<K> {
     /// # Errors
     ///
     /// If the request fails. [`Error::is_gone`](crate::Error::is_gone) if the version has expired (410): relist.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: the request ends. Dropping the stream ends it, too.
     pub async fn watch(&self, wp: &WatchParams, version: &str) -> Result<EventStream<K>> {
         self.open_watch(&self.request, wp, version).await
     }
@@ -40,6 +43,9 @@ impl<K: 'static> Api<K> {
     /// # Errors
     ///
     /// As [`watch`](Api::watch).
+    ///
+    /// # Cancel safety
+    /// Cancel safe: the request ends. Dropping the stream ends it, too.
     pub async fn watch_metadata(
         &self,
         wp: &WatchParams,
@@ -69,6 +75,9 @@ impl Client {
     /// # Errors
     ///
     /// If the request fails.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: the request ends. Dropping the stream ends it, too.
     pub async fn request_events<T: DeserializeOwned + Send + 'static>(
         &self,
         request: http::Request<Vec<u8>>,

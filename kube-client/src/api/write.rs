@@ -11,6 +11,9 @@ impl<K: DeserializeOwned> Api<K> {
     ///
     /// [`Error::is_already_exists`](crate::Error::is_already_exists) if an object of this name exists,
     /// [`Error::is_invalid`](crate::Error::is_invalid) if the server's validation rejects it.
+    ///
+    /// # Cancel safety
+    /// Dropping the future ends the request. The server may already have performed it: see [`Api`](crate::Api).
     pub async fn create(&self, pp: &PostParams, data: &K) -> Result<K>
     where
         K: Serialize,
@@ -46,6 +49,9 @@ impl<K: DeserializeOwned> Api<K> {
     /// # Errors
     ///
     /// [`Error::is_conflict`](crate::Error::is_conflict) if the object has changed since it was read.
+    ///
+    /// # Cancel safety
+    /// Dropping the future ends the request. The server may already have performed it: see [`Api`](crate::Api).
     pub async fn replace(&self, name: &str, pp: &PostParams, data: &K) -> Result<K>
     where
         K: Serialize,
@@ -76,6 +82,9 @@ impl<K: DeserializeOwned> Api<K> {
     ///
     /// [`Error::is_conflict`](crate::Error::is_conflict) if a server-side apply sets fields that another field
     /// manager owns.
+    ///
+    /// # Cancel safety
+    /// Dropping the future ends the request. The server may already have performed it: see [`Api`](crate::Api).
     pub async fn patch<P: Serialize>(&self, name: &str, pp: &PatchParams, patch: &Patch<P>) -> Result<K> {
         self.client.request(self.request.patch(name, pp, patch)?).await
     }
@@ -95,6 +104,9 @@ impl<K> Api<K> {
     /// # Errors
     ///
     /// As [`patch`](Api::patch).
+    ///
+    /// # Cancel safety
+    /// Dropping the future ends the request. The server may already have performed it: see [`Api`](crate::Api).
     pub async fn patch_metadata<P: Serialize>(
         &self,
         name: &str,

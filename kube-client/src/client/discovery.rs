@@ -40,6 +40,9 @@ impl Client {
     ///
     /// # Errors
     /// As for [`request`](Client::request).
+    ///
+    /// # Cancel safety
+    /// See [`Client`]; the requests change nothing.
     pub async fn list_api_groups(&self) -> Result<APIGroupList> {
         self.request_document("/apis", "application/json").await
     }
@@ -48,6 +51,9 @@ impl Client {
     ///
     /// # Errors
     /// As for [`request`](Client::request), and [`Error::Request`] if `apiversion` cannot be part of a URL.
+    ///
+    /// # Cancel safety
+    /// See [`Client`]; the requests change nothing.
     pub async fn list_api_group_resources(&self, apiversion: &str) -> Result<APIResourceList> {
         self.request_document(&format!("/apis/{apiversion}"), "application/json").await
     }
@@ -56,6 +62,9 @@ impl Client {
     ///
     /// # Errors
     /// As for [`request`](Client::request).
+    ///
+    /// # Cancel safety
+    /// See [`Client`]; the requests change nothing.
     pub async fn list_core_api_versions(&self) -> Result<APIVersions> {
         self.request_document("/api", "application/json").await
     }
@@ -64,6 +73,9 @@ impl Client {
     ///
     /// # Errors
     /// As for [`request`](Client::request), and [`Error::Request`] if `version` cannot be part of a URL.
+    ///
+    /// # Cancel safety
+    /// See [`Client`]; the requests change nothing.
     pub async fn list_core_api_resources(&self, version: &str) -> Result<APIResourceList> {
         self.request_document(&format!("/api/{version}"), "application/json").await
     }
@@ -83,6 +95,9 @@ impl Client {
     ///
     /// # Errors
     /// As for [`request`](Client::request), and [`Error::Request`] if the server has no aggregated discovery.
+    ///
+    /// # Cancel safety
+    /// See [`Client`]; the requests change nothing.
     pub async fn list_api_groups_aggregated(&self) -> Result<APIGroupDiscoveryList> {
         self.request_aggregated("/apis").await
     }
@@ -91,6 +106,9 @@ impl Client {
     ///
     /// # Errors
     /// As for [`list_api_groups_aggregated`](Client::list_api_groups_aggregated).
+    ///
+    /// # Cancel safety
+    /// See [`Client`]; the requests change nothing.
     pub async fn list_core_api_versions_aggregated(&self) -> Result<APIGroupDiscoveryList> {
         self.request_aggregated("/api").await
     }

@@ -99,6 +99,9 @@ impl RestMapper {
     /// [`DiscoveryError::MissingResource`] if the server does not serve the resource; [`DiscoveryError::Incomplete`] if
     /// the resource may belong to a group version whose discovery failed; [`DiscoveryError::Unavailable`] if the
     /// refresh fails, or failed less than the minimum refresh interval ago.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: the next call that needs a refresh repeats a cancelled one.
     pub async fn resolve(&self, argument: &str) -> Result<(ApiResource, ApiCapabilities)> {
         self.find(|discovery| {
             discovery.resolve(argument).ok_or_else(|| missing_resource_error(discovery, argument))
@@ -111,6 +114,9 @@ impl RestMapper {
     ///
     /// # Errors
     /// As for [`resolve`](Self::resolve).
+    ///
+    /// # Cancel safety
+    /// Cancel safe: the next call that needs a refresh repeats a cancelled one.
     pub async fn resolve_all(&self, argument: &str) -> Result<Vec<(ApiResource, ApiCapabilities)>> {
         self.find(|discovery| {
             let found = discovery.resolve_category(argument);
@@ -128,6 +134,9 @@ impl RestMapper {
     /// # Errors
     /// [`DiscoveryError::MissingKind`] if the server does not serve the kind; otherwise as for
     /// [`resolve`](Self::resolve).
+    ///
+    /// # Cancel safety
+    /// Cancel safe: the next call that needs a refresh repeats a cancelled one.
     pub async fn resolve_gvk(&self, gvk: &GroupVersionKind) -> Result<(ApiResource, ApiCapabilities)> {
         self.find(|discovery| {
             let may_be_in = |group: &str, version: Option<&str>| {
@@ -146,6 +155,9 @@ impl RestMapper {
     ///
     /// # Errors
     /// [`DiscoveryError::Unavailable`] if the resources of the server cannot be discovered.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: the next call that needs a refresh repeats a cancelled one.
     pub async fn discovery(&self) -> Result<Arc<Discovery>> {
         let state = self.state().clone();
         match state.snapshot {
