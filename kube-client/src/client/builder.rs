@@ -10,6 +10,8 @@ use std::{
 };
 use tower::{Layer, Service, ServiceExt};
 
+#[cfg(feature = "metrics")]
+use super::middleware::{Measure, MetricsLayer};
 use super::{
     Client, HttpService,
     auth::{self, AuthLayer, CertificateFiles, Credentials, Fetch, Hooks},
@@ -220,14 +222,25 @@ where
     let service = AuthLayer::new(credentials).layer(service);
     let service = ExtraHeadersLayer::new(settings::default_headers(config)?).layer(service);
     let service = base.layer(service);
+    #[cfg(feature = "metrics")]
+    let service = metrics(config, Measure::Tries).layer(service);
     let service = RetryLayer(config.retry).layer(service);
     let service = GzipLayer { is_enabled: !config.disable_compression }.layer(service);
     let service = WarningLayer(config.warning_handler.clone()).layer(service);
+    #[cfg(feature = "metrics")]
+    let service = metrics(config, Measure::Duration).layer(service);
     let service = TraceLayer::new(config.cluster_url.clone()).layer(service);
     let mut builder = ClientBuilder::new(HttpService::new(service), config.default_namespace.as_str());
     builder.max_object_bytes = config.max_object_bytes;
     builder.request_timeout = config.request_timeout;
     Ok(builder)
+}
+
+/// The metrics of requests to the configuration's server.
+#[cfg(feature = "metrics")]
+fn metrics(config: &Config, measure: Measure) -> MetricsLayer {
+    let host = config.cluster_url.authority().map_or("", |authority| authority.as_str());
+    MetricsLayer::new(host.into(), measure)
 }
 
 /// Converts an error of a custom transport, unless it is an [`Error`], to a broken connection, so that reads are

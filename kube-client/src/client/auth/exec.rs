@@ -86,6 +86,13 @@ impl ExecPlugin {
 
     /// Runs the plugin and parses its output.
     pub(super) async fn run(&self) -> Result<Fresh> {
+        let outcome = self.run_once().await;
+        #[cfg(feature = "metrics")]
+        count_call(&outcome);
+        outcome
+    }
+
+    async fn run_once(&self) -> Result<Fresh> {
         let (interactive, limit) = (self.is_interactive(), self.time_limit());
         if self.config.interactive_mode == Some(ExecInteractiveMode::Always) && !interactive {
             return Err(self.error("needs a terminal, and stdin is not one", None));
@@ -228,6 +235,16 @@ impl fmt::Debug for ExecPlugin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ExecPlugin").field("config", &self.config).finish_non_exhaustive()
     }
+}
+
+/// Counts a run of a plugin under client-go's name.
+#[cfg(feature = "metrics")]
+fn count_call(outcome: &Result<Fresh>) {
+    let status = match outcome {
+        Ok(_) => "no_error",
+        Err(_) => "plugin_execution_error",
+    };
+    metrics::counter!("rest_client_exec_plugin_call_total", "call_status" => status).increment(1);
 }
 
 /// The installation hint without control characters and terminal escape sequences: a kubeconfig must not control the

@@ -1,4 +1,4 @@
-//! Layers for every request: address, headers, compression, retries, time limits, warnings, tracing.
+//! Layers for every request: address, headers, compression, retries, time limits, warnings, metrics, tracing.
 //!
 //! The layers are independent of each other; the client's builder defines their order. The public layers are for stacks
 //! that are composed by hand: see [`ConfigExt`](crate::client::ConfigExt).
@@ -7,6 +7,8 @@ mod base_uri;
 mod gzip;
 mod headers;
 mod idle;
+#[cfg(feature = "metrics")]
+mod metrics;
 mod retry;
 mod timeout;
 mod trace;
@@ -18,6 +20,8 @@ pub use base_uri::{BaseUri, BaseUriLayer};
 pub(super) use gzip::GzipLayer;
 pub use headers::{ExtraHeaders, ExtraHeadersLayer};
 pub use idle::IdleLimit;
+#[cfg(feature = "metrics")]
+pub(super) use metrics::{Measure, MetricsLayer};
 pub(super) use retry::{RetryLayer, retry_reason, retry_wait};
 pub(super) use timeout::TimeoutLayer;
 pub(super) use trace::TraceLayer;

@@ -83,8 +83,11 @@ where
         if started.elapsed().saturating_add(wait) > policy.total {
             return outcome;
         }
-        let Some(next_copy) = clone_request(&copy) else { return outcome };
+        #[cfg_attr(not(feature = "metrics"), expect(unused_mut, reason = "metrics mark the copy"))]
+        let Some(mut next_copy) = clone_request(&copy) else { return outcome };
         tracing::debug!(method = %copy.method(), path = copy.uri().path(), tries, ?wait, ?reason, "retrying");
+        #[cfg(feature = "metrics")]
+        next_copy.extensions_mut().insert(super::metrics::Resent::after(&outcome));
         // Release the connection of the response before the wait.
         let resume = Instant::now() + wait;
         if let Ok(response) = outcome {

@@ -1,0 +1,238 @@
+//! Metrics of requests under client-go's names, through the facade `metrics` (Cargo feature `metrics`).
+//!
+//! Labels must not contain paths: their number would be unlimited.
+
+use http::{Method, Request, Response};
+use metrics::SharedString;
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+use tokio::time::Instant;
+use tower::{Layer, Service};
+
+use crate::error::BoxError;
+
+/// What a [`Metered`] service measures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Measure {
+    /// Counts each try by its outcome, and the repeated ones.
+    Tries,
+    /// The time to the head of the response, with all retries.
+    Duration,
+}
+
+/// A mark in the extensions of a request that is sent again: the code of the response before, or `<error>`.
+#[derive(Clone, Debug)]
+pub(crate) struct Resent(String);
+
+impl Resent {
+    pub(crate) fn after<B>(outcome: &Result<Response<B>, BoxError>) -> Self {
+        Self(code(outcome))
+    }
+}
+
+/// Builds [`Metered`].
+#[derive(Clone, Debug)]
+pub(crate) struct MetricsLayer {
+    host: Arc<str>,
+    measure: Measure,
+}
+
+impl MetricsLayer {
+    /// A layer for requests to this host.
+    pub(crate) fn new(host: Arc<str>, measure: Measure) -> Self {
+        Self { host, measure }
+    }
+}
+
+impl<S> Layer<S> for MetricsLayer {
+    type Service = Metered<S>;
+
+    fn layer(&self, inner: S) -> Metered<S> {
+        Metered { inner, layer: self.clone() }
+    }
+}
+
+/// Measures requests.
+#[derive(Clone, Debug)]
+pub(crate) struct Metered<S> {
+    inner: S,
+    layer: MetricsLayer,
+}
+
+impl<S, A, B> Service<Request<A>> for Metered<S>
+where
+    S: Service<Request<A>, Response = Response<B>, Error = BoxError>,
+    S::Future: Unpin,
+{
+    type Response = Response<B>;
+    type Error = BoxError;
+    type Future = MeteredFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<A>) -> Self::Future {
+        let method = request.method().clone();
+        if let (Measure::Tries, Some(resent)) = (self.layer.measure, request.extensions().get::<Resent>()) {
+            let (code, host) = (resent.0.clone(), SharedString::from(self.layer.host.clone()));
+            metrics::counter!(
+                "rest_client_request_retries_total",
+                "code" => code, "verb" => method.to_string(), "host" => host
+            )
+            .increment(1);
+        }
+        MeteredFuture {
+            inner: self.inner.call(request),
+            method,
+            layer: self.layer.clone(),
+            started: Instant::now(),
+        }
+    }
+}
+
+/// The future of [`Metered`].
+pub(crate) struct MeteredFuture<F> {
+    inner: F,
+    method: Method,
+    layer: MetricsLayer,
+    started: Instant,
+}
+
+impl<F, B> Future for MeteredFuture<F>
+where
+    F: Future<Output = Result<Response<B>, BoxError>> + Unpin,
+{
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let outcome = ready!(Pin::new(&mut self.inner).poll(cx));
+        let (method, host) = (self.method.to_string(), SharedString::from(self.layer.host.clone()));
+        match self.layer.measure {
+            Measure::Tries => metrics::counter!(
+                "rest_client_requests_total",
+                "code" => code(&outcome), "method" => method, "host" => host
+            )
+            .increment(1),
+            Measure::Duration => metrics::histogram!(
+                "rest_client_request_duration_seconds",
+                "verb" => method, "host" => host
+            )
+            .record(self.started.elapsed().as_secs_f64()),
+        }
+        Poll::Ready(outcome)
+    }
+}
+
+/// The status code of a response, or client-go's `<error>`.
+fn code<B>(outcome: &Result<Response<B>, BoxError>) -> String {
+    outcome.as_ref().map_or_else(|_| "<error>".to_owned(), |response| response.status().as_str().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        client::{Body, ClientBuilder},
+        config::{Config, RetryPolicy},
+    };
+    use metrics::{
+        Counter, CounterFn, Gauge, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder, SharedString,
+        Unit,
+    };
+    use std::{collections::BTreeMap, sync::Mutex, time::Duration};
+    use tower::service_fn;
+
+    type Values = Arc<Mutex<BTreeMap<String, Vec<f64>>>>;
+
+    /// Records each value under the text of its key.
+    #[derive(Clone)]
+    struct Record(Values, String);
+
+    impl Record {
+        fn push(&self, value: f64) {
+            self.0.lock().unwrap().entry(self.1.clone()).or_default().push(value);
+        }
+
+        fn at(&self, key: &Key) -> Arc<Self> {
+            let labels: Vec<_> =
+                key.labels().map(|label| format!("{}={}", label.key(), label.value())).collect();
+            Arc::new(Self(self.0.clone(), format!("{} {}", key.name(), labels.join(" "))))
+        }
+    }
+
+    impl CounterFn for Record {
+        fn increment(&self, value: u64) {
+            self.push(f64::from(u32::try_from(value).unwrap()));
+        }
+
+        fn absolute(&self, _: u64) {}
+    }
+
+    impl HistogramFn for Record {
+        fn record(&self, value: f64) {
+            self.push(value);
+        }
+    }
+
+    impl Recorder for Record {
+        fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+        fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+        fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+        fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
+            Counter::from_arc(self.at(key))
+        }
+
+        fn register_gauge(&self, _: &Key, _: &Metadata<'_>) -> Gauge {
+            Gauge::noop()
+        }
+
+        fn register_histogram(&self, key: &Key, _: &Metadata<'_>) -> Histogram {
+            Histogram::from_arc(self.at(key))
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn tries_retries_and_the_duration_have_the_names_and_labels_of_client_go() {
+        let record = Record(Values::default(), String::new());
+        let _guard = metrics::set_default_local_recorder(&record);
+        let calls = Arc::new(std::sync::atomic::AtomicU32::new(0));
+        let server = service_fn(move |_: Request<Body>| {
+            let call = calls.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            async move {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                match call {
+                    0 => Err(BoxError::from("reset")),
+                    1 => Ok(Response::builder().status(503).body(Body::empty())?),
+                    _ => Ok(Response::new(Body::from(b"ok".to_vec()))),
+                }
+            }
+        });
+        let mut config = Config::new("https://10.0.0.1:6443/prefix".parse().unwrap());
+        config.retry = RetryPolicy::default().initial(Duration::ZERO);
+        let client = ClientBuilder::over(server, &config).unwrap().build();
+        client
+            .request_text(Request::get("/api/v1/pods/secret-name").body(Vec::new()).unwrap())
+            .await
+            .unwrap();
+        let host = "host=10.0.0.1:6443";
+        let expected = [
+            (format!("rest_client_request_duration_seconds verb=GET {host}"), vec![3.0]),
+            (format!("rest_client_request_retries_total code=503 verb=GET {host}"), vec![1.0]),
+            (format!("rest_client_request_retries_total code=<error> verb=GET {host}"), vec![1.0]),
+            (format!("rest_client_requests_total code=200 method=GET {host}"), vec![1.0]),
+            (format!("rest_client_requests_total code=503 method=GET {host}"), vec![1.0]),
+            (format!("rest_client_requests_total code=<error> method=GET {host}"), vec![1.0]),
+        ];
+        let mut found = record.0.lock().unwrap().clone();
+        for values in found.values_mut() {
+            values.iter_mut().for_each(|value| *value = value.round());
+        }
+        assert_eq!(found, expected.into_iter().collect());
+    }
+}
