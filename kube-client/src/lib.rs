@@ -11,6 +11,9 @@ pub mod core;
 #[cfg(feature = "client")]
 pub mod discovery;
 pub mod error;
+#[cfg(all(feature = "client", any(test, fuzzing)))]
+#[doc(hidden)]
+pub mod fuzz_targets;
 pub mod prelude;
 #[cfg(feature = "client")]
 mod wire;

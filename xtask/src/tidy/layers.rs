@@ -29,6 +29,7 @@ pub(super) const CRATES: [(&str, &str); 4] = [
         client::middleware  core error config client::auth client::request_line client::body client::clock client::long_running client::response client::verb
         api                 core error wire client workers
         discovery           core error wire client
+        fuzz_targets        core wire config
         prelude             core client
         !core               tokio hyper hyper_util tower rustls std::fs std::net std::process std::thread
         !core               std::time::Instant std::time::SystemTime Timestamp::now Zoned::now

@@ -1,0 +1,180 @@
+//! Functions that must not panic for any input. The fuzz targets in `fuzz/` call them with random bytes, and the tests below
+//! with the saved corpus. Compiled only for tests and with `--cfg fuzzing`.
+
+#![allow(
+    clippy::expect_used,
+    clippy::missing_panics_doc,
+    reason = "a panic is how a target reports a defect"
+)]
+
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::{Value, value::RawValue};
+
+use crate::config::Kubeconfig;
+use crate::core::{DynamicObject, FieldSet, ListMeta, Selector};
+use crate::wire::{EventSplitter, ListSplitter, ObjectDecoder, Split, decode_json};
+
+/// Parses a kubeconfig. Whatever parses has the same content after it was written and parsed again.
+pub fn kubeconfig(data: &[u8]) {
+    let Some(parsed) = std::str::from_utf8(data).ok().and_then(|text| Kubeconfig::from_yaml(text).ok())
+    else {
+        return;
+    };
+    let written = yaml_serde::to_string(&parsed).expect("a kubeconfig that parses can be written");
+    let again = Kubeconfig::from_yaml(&written).expect("a kubeconfig that was written parses");
+    let json = |kubeconfig: &Kubeconfig| serde_json::to_value(kubeconfig).ok();
+    assert_eq!(json(&parsed), json(&again));
+}
+
+/// Splits and decodes a list. The first byte is the size of the frames. A list that serde_json accepts has the same items.
+pub fn list(data: &[u8]) {
+    /// What serde_json decodes.
+    #[derive(Deserialize)]
+    struct List<'a> {
+        #[serde(borrow, default)]
+        items: Option<Vec<&'a RawValue>>,
+        #[serde(default, rename = "kind")]
+        _kind: String,
+        #[serde(default, rename = "apiVersion")]
+        _api_version: String,
+        #[serde(default, rename = "metadata")]
+        _metadata: ListMeta,
+    }
+    let Some((size, body)) = data.split_first() else { return };
+    let expected = serde_json::from_slice::<List<'_>>(body).ok().and_then(|list| list.items);
+    let decoder = ObjectDecoder::new("Object", &FieldSet::default());
+    for size in [usize::from(*size).max(1), body.len().max(1)] {
+        let (items, is_complete) = split(ListSplitter::new(usize::MAX), body, size);
+        for item in &items {
+            check_decoders(item);
+            let _ = decoder.decode_item::<DynamicObject>(item, |_| {});
+        }
+        if let Some(expected) = &expected {
+            assert!(is_complete);
+            let expected: Vec<_> = expected.iter().map(|item| item.get().as_bytes()).collect();
+            assert_eq!(items.iter().map(|item| item.trim_ascii()).collect::<Vec<_>>(), expected);
+        }
+    }
+}
+
+/// Splits and decodes the events of a watch. The first byte is the size of the frames. A body that serde_json accepts as
+/// consecutive objects has the same events.
+pub fn watch(data: &[u8]) {
+    let Some((size, body)) = data.split_first() else { return };
+    let values: Result<Vec<Value>, _> = serde_json::Deserializer::from_slice(body).into_iter().collect();
+    let expected = values.ok().filter(|values| values.iter().all(Value::is_object));
+    let decoder = ObjectDecoder::new("Object", &FieldSet::default());
+    for size in [usize::from(*size).max(1), body.len().max(1)] {
+        let (events, is_complete) = split(EventSplitter::new(usize::MAX), body, size);
+        for event in &events {
+            check_decoders(event);
+            let _ = decoder.decode_event::<DynamicObject>(event);
+        }
+        if let Some(expected) = &expected {
+            assert!(is_complete);
+            let events: Result<Vec<Value>, _> = events.iter().map(|event| decode_json(event)).collect();
+            assert_eq!(events.as_ref().ok(), Some(expected));
+        }
+    }
+}
+
+/// Parses a label selector. Whatever parses is the same after it was written and parsed again.
+pub fn selector(data: &[u8]) {
+    let Some(parsed) = std::str::from_utf8(data).ok().and_then(|text| text.parse::<Selector>().ok()) else {
+        return;
+    };
+    let written = parsed.to_string();
+    let again: Selector = written.parse().expect("a selector that was written parses");
+    assert_eq!(again, parsed, "{written}");
+}
+
+/// The pieces of a body that arrives in frames of this size, and whether it was complete.
+fn split<S: Split>(mut splitter: S, body: &[u8], size: usize) -> (Vec<Bytes>, bool) {
+    let mut pieces = Vec::new();
+    for frame in body.chunks(size) {
+        splitter.push(Bytes::copy_from_slice(frame));
+        while let Some(piece) = splitter.next() {
+            let Ok(piece) = piece else { return (pieces, false) };
+            pieces.push(piece);
+        }
+    }
+    let Ok((last, _)) = splitter.finish() else { return (pieces, false) };
+    pieces.extend(last);
+    (pieces, true)
+}
+
+/// Decodes a text with the client's decoder and with serde_json.
+fn check_decoders(text: &[u8]) {
+    let own = decode_json::<Value>(text).ok();
+    assert_eq!(own, serde_json::from_slice(text).ok());
+}
+
+#[cfg(test)]
+mod tests {
+    use fastrand::Rng;
+    use std::path::Path;
+
+    /// The number of changed inputs for each saved one.
+    const RUNS: usize = 300;
+
+    /// Calls a target with each file of its corpus, and with random changes of it. `FUZZ_RUNS` sets their number.
+    #[track_caller]
+    fn replay(name: &str, target: fn(&[u8])) {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(name);
+        let runs = std::env::var("FUZZ_RUNS").map_or(RUNS, |runs| runs.parse().unwrap());
+        let mut paths: Vec<_> =
+            std::fs::read_dir(&folder).unwrap().map(|file| file.unwrap().path()).collect();
+        paths.sort();
+        assert!(paths.len() > 3, "{}", folder.display());
+        let inputs: Vec<_> = paths.iter().map(|path| std::fs::read(path).unwrap()).collect();
+        for (path, input) in paths.iter().zip(&inputs) {
+            // Shown if the target panics.
+            println!("{}", path.display());
+            target(input);
+        }
+        // The same changes in each run of the test.
+        let mut rng = Rng::with_seed(1);
+        for _ in 0..runs * inputs.len() {
+            let changed = change(rng.choice(&inputs).unwrap(), rng.choice(&inputs).unwrap(), &mut rng);
+            println!("{:?}", String::from_utf8_lossy(&changed));
+            target(&changed);
+        }
+    }
+
+    /// A part of one input followed by a part of another one, with some other bytes.
+    fn change(one: &[u8], other: &[u8], rng: &mut Rng) -> Vec<u8> {
+        let mut changed = one[..rng.usize(..=one.len())].to_vec();
+        changed.extend(&other[rng.usize(..=other.len())..]);
+        for _ in 0..rng.usize(..4) {
+            let at = rng.usize(..=changed.len());
+            let byte = *rng.choice(b"{}[]\",:\\\n 0e-.nul\xff\x00()!=&*").unwrap();
+            if rng.bool() || at == changed.len() {
+                changed.insert(at, byte);
+            } else {
+                changed[at] = byte;
+            }
+        }
+        changed
+    }
+
+    #[test]
+    fn the_saved_kubeconfigs_survive_reading_and_writing() {
+        replay("kubeconfig", super::kubeconfig);
+    }
+
+    #[test]
+    fn the_saved_lists_decode_as_with_serde_json() {
+        replay("list", super::list);
+    }
+
+    #[test]
+    fn the_saved_watches_decode_as_with_serde_json() {
+        replay("watch", super::watch);
+    }
+
+    #[test]
+    fn the_saved_selectors_survive_reading_and_writing() {
+        replay("selector", super::selector);
+    }
+}
