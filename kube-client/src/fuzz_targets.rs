@@ -119,6 +119,7 @@ mod tests {
     const RUNS: usize = 300;
 
     /// Calls a target with each file of its corpus, and with random changes of it. `FUZZ_RUNS` sets their number.
+    #[expect(clippy::disallowed_methods, reason = "a setting of this test only")]
     #[track_caller]
     fn replay(name: &str, target: fn(&[u8])) {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(name);

@@ -32,9 +32,7 @@ fn addresses_object(path: &str) -> Option<bool> {
         [] => None,
         // `namespaces/NAME/finalize` and `namespaces/NAME/status` are subresources of the namespace.
         ["namespaces", _, "finalize" | "status"] => Some(true),
-        ["namespaces", _, _] => Some(false),
-        ["namespaces", _, _, ..] => Some(true),
-        [_] => Some(false),
+        [_] | ["namespaces", _, _] => Some(false),
         _ => Some(true),
     }
 }

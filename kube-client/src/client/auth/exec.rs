@@ -86,13 +86,12 @@ impl ExecPlugin {
 
     /// Runs the plugin and parses its output.
     pub(super) async fn run(&self) -> Result<Fresh> {
-        let outcome = self.run_once().await;
-        #[cfg(feature = "metrics")]
-        count_call(&outcome);
-        outcome
+        let output = self.output().await?;
+        self.parse_output(&output)
     }
 
-    async fn run_once(&self) -> Result<Fresh> {
+    /// Runs the plugin until it ends.
+    async fn output(&self) -> Result<Output> {
         let (interactive, limit) = (self.is_interactive(), self.time_limit());
         if self.config.interactive_mode == Some(ExecInteractiveMode::Always) && !interactive {
             return Err(self.error("needs a terminal, and stdin is not one", None));
@@ -100,12 +99,20 @@ impl ExecPlugin {
         let mut command = self.build_command(interactive)?;
         let what = format!("exec plugin `{}`", self.command);
         // `Command::output` would capture stderr, so that the user would not see the login prompts of the plugin.
-        let child = command.spawn().map_err(|source| self.start_error(source))?;
-        let output = timeout(limit, child.wait_with_output())
-            .await
-            .map_err(|_| Error::Timeout { wait: Wait::Credentials, after: limit, what })?
-            .map_err(|source| self.error("cannot be waited for", Some(source.into())))?;
-        self.parse_output(&output)
+        let child = command.spawn().map_err(|source| {
+            let is_missing = source.kind() == std::io::ErrorKind::NotFound;
+            count_call(if is_missing { "plugin_not_found_error" } else { "client_internal_error" }, 1);
+            self.start_error(source)
+        })?;
+        let Ok(output) = timeout(limit, child.wait_with_output()).await else {
+            count_call("plugin_execution_error", 1);
+            return Err(Error::Timeout { wait: Wait::Credentials, after: limit, what });
+        };
+        let output = output.map_err(|source| self.error("cannot be waited for", Some(source.into())))?;
+        let is_ok = output.status.success();
+        let call_status = if is_ok { "no_error" } else { "plugin_execution_error" };
+        count_call(call_status, output.status.code().unwrap_or(1));
+        Ok(output)
     }
 
     /// Whether the plugin may prompt the user on the terminal.
@@ -238,13 +245,14 @@ impl fmt::Debug for ExecPlugin {
 }
 
 /// Counts a run of a plugin under client-go's name.
-#[cfg(feature = "metrics")]
-fn count_call(outcome: &Result<Fresh>) {
-    let status = match outcome {
-        Ok(_) => "no_error",
-        Err(_) => "plugin_execution_error",
-    };
-    metrics::counter!("rest_client_exec_plugin_call_total", "call_status" => status).increment(1);
+#[cfg_attr(not(feature = "metrics"), expect(unused_variables, reason = "without metrics nothing is counted"))]
+fn count_call(call_status: &'static str, code: i32) {
+    #[cfg(feature = "metrics")]
+    metrics::counter!(
+        "rest_client_exec_plugin_call_total",
+        "code" => code.to_string(), "call_status" => call_status
+    )
+    .increment(1);
 }
 
 /// The installation hint without control characters and terminal escape sequences: a kubeconfig must not control the

@@ -231,7 +231,9 @@ mod tests {
         ];
         let mut found = record.0.lock().unwrap().clone();
         for values in found.values_mut() {
-            values.iter_mut().for_each(|value| *value = value.round());
+            for value in values.iter_mut() {
+                *value = value.round();
+            }
         }
         assert_eq!(found, expected.into_iter().collect());
     }

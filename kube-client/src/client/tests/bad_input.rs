@@ -161,7 +161,7 @@ async fn each_bad_response_to_a_get_is_a_bounded_error_that_names_the_request() 
         ("an endless header", Input::Endless(b"HTTP/1.1 200 OK\r\nx: ", &[b'a'; 4096]), broken()),
         ("no HTTP", Input::Bytes(b"SSH-2.0-x\r\n".to_vec()), broken()),
         ("half a head", Input::Bytes(b"HTTP/1.1 200 OK\r\ncontent-".to_vec()), broken()),
-        ("an endless object", Input::Endless(ok!(r#"{"metadata":{"name":""#), &[b'x'; 65536]), Class::Decode),
+        ("an endless object", Input::Endless(ok!(r#"{"metadata":{"name":""#), &[b'x'; 16384]), Class::Decode),
         (
             "an announced gigabyte",
             Input::Stalled(b"HTTP/1.1 200 OK\r\ncontent-length: 1073741824\r\n\r\n{"),
@@ -231,14 +231,14 @@ async fn each_bad_list_or_watch_is_a_bounded_error_that_names_the_kind() {
         Box::leak(format!("HTTP/1.1 200 OK\r\n\r\n{item}").into_bytes().into_boxed_slice());
     let event = ok!(r#"{"type":"ADDED","object":{"metadata":{"name":""#);
     for (name, input, request, expected) in [
-        ("an endless item", Input::Endless(item, &[b'x'; 65536]), list as fn(_) -> _, Class::Decode),
-        ("endless white space", Input::Endless(ok!("{"), &[b' '; 65536]), list, Class::Decode),
+        ("an endless item", Input::Endless(item, &[b'x'; 16384]), list as fn(_) -> _, Class::Decode),
+        ("endless white space", Input::Endless(ok!("{"), &[b' '; 16384]), list, Class::Decode),
         ("a truncated list", Input::Bytes(item.to_vec()), list, Class::Transport(TransportKind::Broken)),
-        ("an endless event", Input::Endless(event, &[b'x'; 65536]), watch, Class::Decode),
-        ("an endless line", Input::Endless(ok!("x"), &[b'x'; 65536]), watch, Class::Decode),
+        ("an endless event", Input::Endless(event, &[b'x'; 16384]), watch, Class::Decode),
+        ("an endless line", Input::Endless(ok!("x"), &[b'x'; 16384]), watch, Class::Decode),
         (
             "nesting",
-            Input::Endless(ok!(r#"{"type":"ADDED","object":"#), &[b'['; 65536]),
+            Input::Endless(ok!(r#"{"type":"ADDED","object":"#), &[b'['; 16384]),
             watch,
             Class::Decode,
         ),
