@@ -98,8 +98,8 @@ pub struct Config {
     pub tcp_keepalive: Option<Duration>,
     /// The versions of HTTP that are used (default [`HttpVersions::Negotiate`]).
     pub http_versions: HttpVersions,
-    /// The age after which a connection gets no further requests (default: no limit). Requests in flight, such as
-    /// watches, continue. Set it if a load balancer selects one of several API servers for each connection, so that the
+    /// The age after which a connection gets no further requests, and is closed as soon as it has none (default: no
+    /// limit). Requests in flight, such as watches, continue. Set it if a load balancer selects one of several API servers for each connection, so that the
     /// load spreads over servers that were started later.
     pub max_connection_age: Option<Duration>,
     /// Whether to accept any certificate of the server, which makes the connection insecure.

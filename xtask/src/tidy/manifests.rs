@@ -6,12 +6,15 @@ use super::{Files, finding};
 /// The keys that each package inherits from the workspace.
 const INHERITED: [&str; 4] =
     ["edition.workspace", "rust-version.workspace", "license.workspace", "[lints]\nworkspace"];
+/// The folders of other workspaces, which inherit nothing from this one.
+const EXCLUDED: [&str; 2] = ["xtask/bench/kube/", "kube-client/fuzz/"];
+
 pub(super) fn check(files: &Files) -> Vec<String> {
     let mut findings = Vec::new();
     let log = files.get("CHANGELOG.md").map(String::as_str).unwrap_or_default();
     for (path, manifest) in files.iter().filter(|(path, _)| path.ends_with("/Cargo.toml")) {
-        if path.starts_with("xtask/bench/kube/") {
-            continue; // Another workspace, which inherits nothing from this one.
+        if EXCLUDED.iter().any(|folder| path.starts_with(folder)) {
+            continue;
         }
         let mut add = |line, text: &str| findings.push(finding(path, line, "manifest", text));
         for line in

@@ -355,3 +355,19 @@ async fn the_renewal_after_a_401_continues_after_its_request_was_cancelled() {
     assert_eq!(received(&seen).last().unwrap(), "Bearer t2");
     assert_eq!(run_count(folder.path()), 2);
 }
+
+#[test]
+fn a_renewal_on_a_runtime_that_is_not_polled_delays_other_requests_for_a_limited_time() {
+    let runtime = |is_paused| {
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        builder.enable_all().start_paused(is_paused).build().unwrap()
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let (_, service) = recording_server(None);
+    let exec = exec_user(counting_plugin(folder.path(), 1));
+    let service = AuthLayer::new(credentials(&exec).unwrap()).layer(service);
+    let first = runtime(false);
+    first.block_on(cancel_in_run(folder.path(), 1, service.clone().oneshot(post_request())));
+    let error = Error::from_box(runtime(true).block_on(service.oneshot(post_request())).unwrap_err());
+    assert!(matches!(error, Error::Timeout { wait: crate::error::Wait::Credentials, .. }), "{error:?}");
+}

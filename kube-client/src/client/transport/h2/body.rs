@@ -12,10 +12,8 @@ use std::{
 use tokio::time::{Sleep, sleep};
 
 use super::Lease;
-use crate::client::{
-    body::Body,
-    transport::failure::{WriteStalled, classify_upload},
-};
+use crate::client::body::Body;
+use crate::client::transport::failure::{WriteStalled, classify_upload};
 use crate::error::BoxError;
 
 /// The body of a response. Dropping it before its end resets the stream, which cancels the request on the server.

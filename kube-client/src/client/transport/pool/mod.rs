@@ -56,7 +56,7 @@ struct ServerKey {
     authority: Option<Authority>,
 }
 
-/// The settings of a pool. Connections in use count as not idle.
+/// The settings of a pool.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PoolSettings {
     /// How long a connection may be idle; `None` keeps it until the server closes it.
