@@ -1,6 +1,6 @@
-//! Which requests have responses that may last for minutes without data.
+//! Which requests have responses that may last for minutes without data, and which requests switch the protocol.
 
-use http::Uri;
+use http::{HeaderMap, Uri, header};
 
 /// Whether the response is a watch or a followed log, by the query of the request.
 pub(super) fn is_long_running(uri: &Uri) -> bool {
@@ -8,4 +8,13 @@ pub(super) fn is_long_running(uri: &Uri) -> bool {
         .unwrap_or_default()
         .split('&')
         .any(|pair| matches!(pair.split_once('='), Some(("watch" | "follow", "true" | "1"))))
+}
+
+/// Whether the headers request an HTTP upgrade (RFC 9110, 7.8).
+pub(super) fn is_upgrade(headers: &HeaderMap) -> bool {
+    headers.contains_key(header::UPGRADE)
+        && headers.get_all(header::CONNECTION).iter().any(|value| {
+            let options = value.as_bytes().split(|byte| *byte == b',');
+            options.into_iter().any(|option| option.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
+        })
 }

@@ -99,7 +99,7 @@ impl<B> Policy<Request<Body>, Response<B>, BoxError> for RetryPolicy {
         request: &mut Request<Body>,
         outcome: &mut Result<Response<B>, BoxError>,
     ) -> Option<Sleep> {
-        let reason = retry_reason(request.method(), outcome)?;
+        let reason = retry_reason(request, outcome)?;
         self.tries += 1;
         if self.tries >= self.limits.tries {
             return None;

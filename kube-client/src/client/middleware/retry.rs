@@ -1,6 +1,6 @@
 //! Retries requests if a retry is safe; see [`RetryPolicy`].
 //!
-//! The decision to retry is a pure function of method and outcome. No other code of the client retries after a delay.
+//! The decision to retry is a pure function of the request's head and the outcome. No other code of the client retries after a delay.
 
 use futures::future::BoxFuture;
 use http::{Method, Request, Response};
@@ -13,7 +13,7 @@ use tower::{Layer, Service};
 
 use crate::client::body::{Body, clone_request};
 use crate::{
-    client::response::retry_after_seconds,
+    client::{long_running::is_upgrade, response::retry_after_seconds},
     config::RetryPolicy,
     error::{BoxError, Error, TransportKind},
 };
@@ -75,7 +75,7 @@ where
     let mut tries = 1;
     loop {
         let outcome = service.call(next).await;
-        let reason = match retry_reason(copy.method(), &outcome) {
+        let reason = match retry_reason(&copy, &outcome) {
             Some(reason) if tries < policy.tries => reason,
             _ => return outcome,
         };
@@ -112,12 +112,14 @@ pub(crate) enum RetryReason {
 }
 
 /// Why the same request may be sent again; `None` if it must not. A write is retried only if the server reports with
-/// 429 or 503 and `Retry-After` that the write had no effect.
-pub(crate) fn retry_reason<B>(
-    method: &Method,
+/// 429 or 503 and `Retry-After` that the write had no effect. A GET that requests an upgrade counts as a write: it runs
+/// a command.
+pub(crate) fn retry_reason<A, B>(
+    request: &Request<A>,
     outcome: &Result<Response<B>, BoxError>,
 ) -> Option<RetryReason> {
-    let is_safe = matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
+    let is_safe = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS)
+        && !is_upgrade(request.headers());
     match outcome {
         Ok(response) => {
             let code = response.status().as_u16();
@@ -193,9 +195,14 @@ mod tests {
             (transport_error(TransportKind::Resolve), None, None),
             (timed_out(), None, None),
         ] {
-            assert_eq!(retry_reason(&Method::GET, &outcome), on_get, "GET {outcome:?}");
+            let request = |method: &Method| Request::builder().method(method).body(()).unwrap();
+            assert_eq!(retry_reason(&request(&Method::GET), &outcome), on_get, "GET {outcome:?}");
+            let mut upgrade = request(&Method::GET);
+            upgrade.headers_mut().insert("connection", "Upgrade".parse().unwrap());
+            upgrade.headers_mut().insert("upgrade", "websocket".parse().unwrap());
+            assert_eq!(retry_reason(&upgrade, &outcome), on_post, "upgrade {outcome:?}");
             for method in [Method::POST, Method::PUT, Method::PATCH, Method::DELETE] {
-                assert_eq!(retry_reason(&method, &outcome), on_post, "{method} {outcome:?}");
+                assert_eq!(retry_reason(&request(&method), &outcome), on_post, "{method} {outcome:?}");
             }
         }
     }

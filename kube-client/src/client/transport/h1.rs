@@ -23,7 +23,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::stall::Stream;
+use super::stall::{Stream, Upgraded};
 use crate::client::body::Body;
 
 /// The limit in bytes of hyper's read buffer. It bounds a single read and the head of a response. Body chunks share the
@@ -39,16 +39,18 @@ pub(super) struct Connection {
     /// `None` after the connection is closed or upgraded.
     future: Option<ConnectionFuture>,
     opened: Instant,
+    upgraded: Upgraded,
 }
 
 impl Connection {
     /// Starts HTTP/1.1 over a connected stream. No byte is sent yet.
     pub(super) async fn new(stream: Stream) -> hyper::Result<Self> {
+        let upgraded = stream.upgraded();
         let stream = TokioIo::new(stream);
         let (sender, connection) =
             http1::Builder::new().max_buf_size(MAX_BUFFER_SIZE).handshake(stream).await?;
         let future = Some(Box::pin(connection.with_upgrades()) as ConnectionFuture);
-        Ok(Self { sender, future, opened: Instant::now() })
+        Ok(Self { sender, future, opened: Instant::now(), upgraded })
     }
 
     /// When the connection was opened.
@@ -78,8 +80,10 @@ impl Connection {
         drive(&mut self.future, cx);
     }
 
-    /// Waits until the connection is closed, or until hyper has passed the stream to the HTTP upgrade.
-    pub(super) async fn ended(&mut self) {
+    /// After a response that switches protocols: waits until hyper has passed the stream to the HTTP upgrade, or the
+    /// connection is closed. Removes the time limit on writes.
+    pub(super) async fn upgraded(&mut self) {
+        self.upgraded.set();
         poll_fn(|cx| {
             self.drive(cx);
             if self.future.is_some() { Poll::Pending } else { Poll::Ready(()) }

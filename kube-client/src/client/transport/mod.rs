@@ -231,7 +231,7 @@ impl Shared {
         key: PoolKey,
     ) -> Response<Body> {
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-            connection.ended().await;
+            connection.upgraded().await;
         }
         response.map(|incoming| Body::wrap_body(Returned::new(incoming, connection, key, self.pool.clone())))
     }

@@ -3,6 +3,10 @@
 use std::{
     io,
     pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll},
     time::Duration,
 };
@@ -23,11 +27,29 @@ pub(crate) struct Stream {
     inner: Box<dyn Duplex>,
     limit: Option<Duration>,
     timer: Option<Pin<Box<Sleep>>>,
+    is_upgraded: Upgraded,
+}
+
+/// Removes the time limit of a [`Stream`] after an HTTP upgrade: the peer of an upgraded connection may read when it
+/// wants to, such as a process that does not read its input yet.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Upgraded(Arc<AtomicBool>);
+
+impl Upgraded {
+    /// Removes the limit.
+    pub(super) fn set(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 impl Stream {
     pub(super) fn new(inner: Box<dyn Duplex>, limit: Option<Duration>) -> Self {
-        Self { inner, limit, timer: None }
+        Self { inner, limit, timer: None, is_upgraded: Upgraded::default() }
+    }
+
+    /// The handle that removes the limit after an HTTP upgrade.
+    pub(super) fn upgraded(&self) -> Upgraded {
+        self.is_upgraded.clone()
     }
 
     /// The limit on a write without progress.
@@ -45,7 +67,9 @@ impl Stream {
             self.timer = None;
             return Poll::Ready(done);
         }
-        let Some(limit) = self.limit else { return Poll::Pending };
+        let Some(limit) = self.limit.filter(|_| !self.is_upgraded.0.load(Ordering::Relaxed)) else {
+            return Poll::Pending;
+        };
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(limit)));
         timer.as_mut().poll(cx).map(|()| Err(io::Error::new(io::ErrorKind::TimedOut, WriteStalled(limit))))
     }
@@ -113,5 +137,14 @@ mod tests {
         let error = stream.write_all(&[7; 4]).await.unwrap_err();
         assert_eq!(started.elapsed().as_secs(), 10);
         assert!(find::<WriteStalled>(&error).is_some(), "{error}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_upgraded_stream_may_stall() {
+        let (near, _far) = tokio::io::duplex(4);
+        let mut stream = Stream::new(Box::new(near), Some(Duration::from_secs(10)));
+        stream.upgraded().set();
+        let written = stream.write_all(&[7; 16]);
+        assert!(tokio::time::timeout(Duration::from_secs(3600), written).await.is_err());
     }
 }

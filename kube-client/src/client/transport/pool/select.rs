@@ -1,9 +1,9 @@
 //! Selects a connection for a request. Pure functions over the state of the connections.
 
-use http::{HeaderMap, Request, Uri, header};
+use http::{Request, Uri};
 use std::time::Duration;
 
-use crate::client::long_running::is_long_running;
+use crate::client::long_running::{is_long_running, is_upgrade};
 use crate::client::transport::h2::MAX_STREAMS;
 use crate::client::transport::tls::Protocol;
 
@@ -33,7 +33,7 @@ impl Demand {
     }
 
     pub(in crate::client::transport) fn of<B>(request: &Request<B>, target: &Uri) -> Self {
-        if has_upgrade(request.headers()) {
+        if is_upgrade(request.headers()) {
             Self::Upgrade
         } else if is_long_running(target) {
             Self::Stream(Class::Watches)
@@ -41,15 +41,6 @@ impl Demand {
             Self::Stream(Class::Calls)
         }
     }
-}
-
-/// Whether the headers request an HTTP upgrade (RFC 9110, 7.8).
-fn has_upgrade(headers: &HeaderMap) -> bool {
-    headers.contains_key(header::UPGRADE)
-        && headers.get_all(header::CONNECTION).iter().any(|value| {
-            let options = value.as_bytes().split(|byte| *byte == b',');
-            options.into_iter().any(|option| option.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
-        })
 }
 
 /// The protocol for a request. `known` is the protocol that the server has negotiated before.
