@@ -28,10 +28,11 @@ pub use pods::{Ephemeral, Evict, Log, Resize};
 pub use watch::EventStream;
 
 pub use crate::core::{
-    ApiResource, DeleteParams, DynamicObject, EvictParams, GetParams, GroupVersionKind, GroupVersionResource,
-    ListMeta, ListParams, LogParams, LogStream, NotUsed, Object, ObjectList, ObjectMeta, PartialObjectMeta,
-    PartialObjectMetaExt, Patch, PatchParams, PostParams, Preconditions, PropagationPolicy, Resource,
-    ResourceExt, Seconds, TypeMeta, ValidationDirective, VersionMatch, WatchEvent, WatchParams, admission,
+    ApiResource, AttachParams, DeleteParams, DynamicObject, EvictParams, GetParams, GroupVersionKind,
+    GroupVersionResource, ListMeta, ListParams, LogParams, LogStream, NotUsed, Object, ObjectList,
+    ObjectMeta, PartialObjectMeta, PartialObjectMetaExt, Patch, PatchParams, PostParams, Preconditions,
+    PropagationPolicy, Resource, ResourceExt, Seconds, TypeMeta, ValidationDirective, VersionMatch,
+    WatchEvent, WatchParams, admission,
 };
 pub use k8s_openapi::api::autoscaling::v1::{Scale, ScaleSpec, ScaleStatus};
 

@@ -48,7 +48,7 @@ pub mod labels {
 
 /// Parameters of subresources, at their path in the `kube` crate.
 pub mod subresource {
-    pub use super::params::{EvictParams, LogParams};
+    pub use super::params::{AttachParams, EvictParams, LogParams};
     pub use k8s_openapi::api::autoscaling::v1::{Scale, ScaleSpec, ScaleStatus};
 }
 
@@ -79,8 +79,8 @@ pub use object::{
     PartialObjectMeta, PartialObjectMetaExt,
 };
 pub use params::{
-    DeleteParams, EvictParams, GetParams, ListParams, LogParams, LogStream, Patch, PatchParams, PostParams,
-    Preconditions, PropagationPolicy, Seconds, ValidationDirective, VersionMatch, WatchParams,
+    AttachParams, DeleteParams, EvictParams, GetParams, ListParams, LogParams, LogStream, Patch, PatchParams,
+    PostParams, Preconditions, PropagationPolicy, Seconds, ValidationDirective, VersionMatch, WatchParams,
 };
 pub use quantity::{ParseQuantityError, ParsedQuantity};
 pub(crate) use redact::redact_decode_error;

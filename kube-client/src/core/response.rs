@@ -153,6 +153,22 @@ impl Status {
             || (self.is_timeout() && self.message.contains("Too large resource version"))
     }
 
+    /// The exit code of a command that has ended, if this is the status of an `exec` or `attach`: 0 after a success,
+    /// the code of a failed command otherwise. `None` if the command could not run, or its exit code is unknown.
+    ///
+    /// ```
+    /// use kube_client::core::Status;
+    ///
+    /// assert_eq!(Status::success().exit_code(), Some(0));
+    /// ```
+    pub fn exit_code(&self) -> Option<i32> {
+        if self.is_success() {
+            return Some(0);
+        }
+        let causes = &self.details.as_ref().filter(|_| self.reason == reason::NON_ZERO_EXIT_CODE)?.causes;
+        causes.iter().find(|cause| cause.reason == "ExitCode")?.message.trim().parse().ok()
+    }
+
     /// The delay that the server requests before a retry.
     pub fn retry_after(&self) -> Option<Duration> {
         let seconds = self.details.as_ref()?.retry_after_seconds;
@@ -270,6 +286,9 @@ pub mod reason {
     /// 503: the server is temporarily unavailable.
     pub const SERVICE_UNAVAILABLE: &str = "ServiceUnavailable";
 
+    /// A command in a container ended with an exit code other than 0: see [`Status::exit_code`](super::Status::exit_code).
+    pub const NON_ZERO_EXIT_CODE: &str = "NonZeroExitCode";
+
     /// The reason for an HTTP status code, for responses without a `Status` body.
     pub fn from_code(code: u16) -> &'static str {
         match code {
@@ -315,6 +334,7 @@ pub mod reason {
                 | INTERNAL_ERROR
                 | EXPIRED
                 | SERVICE_UNAVAILABLE
+                | NON_ZERO_EXIT_CODE
         )
     }
 }
@@ -352,6 +372,21 @@ mod tests {
         let status: Status = serde_json::from_str(text).unwrap();
         assert_eq!(status.retry_after(), Some(Duration::from_secs(7)));
         assert_eq!(Status::success().retry_after(), None);
+    }
+
+    #[test]
+    fn the_exit_code_is_in_the_causes() {
+        let failed = |reason: &str, causes: &str| {
+            let text = format!(
+                r#"{{"status":"Failure","reason":"{reason}","message":"m","details":{{"causes":{causes}}}}}"#
+            );
+            serde_json::from_str::<Status>(&text).unwrap().exit_code()
+        };
+        let cause = r#"[{"reason":"Other","message":"1"},{"reason":"ExitCode","message":"137"}]"#;
+        assert_eq!(failed("NonZeroExitCode", cause), Some(137));
+        assert_eq!(failed("InternalError", cause), None);
+        assert_eq!(failed("NonZeroExitCode", r#"[{"reason":"ExitCode","message":"x"}]"#), None);
+        assert_eq!(failed("NonZeroExitCode", "null"), None);
     }
 
     #[test]

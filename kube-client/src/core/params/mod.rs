@@ -1,5 +1,6 @@
 //! Parameters of requests: the query of every verb, and the body of deletions (`DeleteOptions`).
 
+mod attach;
 mod delete;
 mod evict;
 mod list;
@@ -9,6 +10,7 @@ mod post;
 mod seconds;
 mod watch;
 
+pub use attach::AttachParams;
 pub use delete::{DeleteParams, Preconditions, PropagationPolicy};
 pub use evict::EvictParams;
 pub(crate) use evict::Eviction;

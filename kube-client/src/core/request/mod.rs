@@ -2,6 +2,7 @@
 //!
 //! Paths are relative to the server's root; the client's tower stack adds the server's URL and the credentials.
 
+mod streams;
 mod verbs;
 
 use super::Representation;

@@ -1,0 +1,137 @@
+//! Parameters of a connection to a process in a container.
+
+use super::{Error, Query, validation_error};
+
+/// Parameters of a connection to a process in a container (`core/v1 PodExecOptions` and `PodAttachOptions`).
+///
+/// By default, standard output and standard error are connected, and standard input is not.
+///
+/// ```
+/// use kube_client::core::AttachParams;
+///
+/// let ap = AttachParams::default().container("main").stdin(true);
+/// assert!(ap.stdin && ap.stdout && ap.stderr && !ap.tty);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "independent parameters, named as in the API")]
+pub struct AttachParams {
+    /// The container. `None` for the container of the annotation `kubectl.kubernetes.io/default-container`, or else the
+    /// only container of the pod.
+    pub container: Option<String>,
+    /// Whether to connect standard input.
+    pub stdin: bool,
+    /// Whether to connect standard output.
+    pub stdout: bool,
+    /// Whether to connect standard error. Excludes `tty`: a terminal has one output.
+    pub stderr: bool,
+    /// Whether the process has a terminal. For `attach`, the container must have been created with one.
+    pub tty: bool,
+    /// The number of bytes of standard input that wait for the connection; 128 KiB if it is `None`. Writes wait while
+    /// that many bytes wait.
+    pub max_stdin_buf_size: Option<usize>,
+    /// The number of bytes of standard output that wait for the reader; 256 KiB if it is `None`. At this number the
+    /// connection is not read, so that the process waits. One message of the server may exceed it.
+    pub max_stdout_buf_size: Option<usize>,
+    /// As `max_stdout_buf_size`, for standard error.
+    pub max_stderr_buf_size: Option<usize>,
+}
+
+impl Default for AttachParams {
+    fn default() -> Self {
+        Self {
+            container: None,
+            stdin: false,
+            stdout: true,
+            stderr: true,
+            tty: false,
+            max_stdin_buf_size: None,
+            max_stdout_buf_size: None,
+            max_stderr_buf_size: None,
+        }
+    }
+}
+
+impl AttachParams {
+    /// Parameters of an interactive terminal: standard input, standard output and a terminal.
+    pub fn interactive_tty() -> Self {
+        Self { stdin: true, stderr: false, tty: true, ..Self::default() }
+    }
+
+    /// Sets the container.
+    #[must_use]
+    pub fn container<T: Into<String>>(mut self, container: T) -> Self {
+        self.container = Some(container.into());
+        self
+    }
+
+    /// Sets whether standard input is connected.
+    #[must_use]
+    pub fn stdin(mut self, enable: bool) -> Self {
+        self.stdin = enable;
+        self
+    }
+
+    /// Sets whether standard output is connected.
+    #[must_use]
+    pub fn stdout(mut self, enable: bool) -> Self {
+        self.stdout = enable;
+        self
+    }
+
+    /// Sets whether standard error is connected.
+    #[must_use]
+    pub fn stderr(mut self, enable: bool) -> Self {
+        self.stderr = enable;
+        self
+    }
+
+    /// Sets whether the process has a terminal.
+    #[must_use]
+    pub fn tty(mut self, enable: bool) -> Self {
+        self.tty = enable;
+        self
+    }
+
+    /// Sets the number of bytes of standard input that wait for the connection.
+    #[must_use]
+    pub fn max_stdin_buf_size(mut self, size: usize) -> Self {
+        self.max_stdin_buf_size = Some(size);
+        self
+    }
+
+    /// Sets the number of bytes of standard output that wait for the reader.
+    #[must_use]
+    pub fn max_stdout_buf_size(mut self, size: usize) -> Self {
+        self.max_stdout_buf_size = Some(size);
+        self
+    }
+
+    /// Sets the number of bytes of standard error that wait for the reader.
+    #[must_use]
+    pub fn max_stderr_buf_size(mut self, size: usize) -> Self {
+        self.max_stderr_buf_size = Some(size);
+        self
+    }
+
+    pub(crate) fn populate_query(&self, query: &mut Query) -> Result<(), Error> {
+        if !self.stdin && !self.stdout && !self.stderr {
+            return validation_error("AttachParams connects no stream: set stdin, stdout or stderr");
+        }
+        if self.tty && self.stderr {
+            return validation_error(
+                "AttachParams::tty and AttachParams::stderr exclude each other: a terminal has one output",
+            );
+        }
+        let sizes = [self.max_stdin_buf_size, self.max_stdout_buf_size, self.max_stderr_buf_size];
+        if sizes.contains(&Some(0)) {
+            return validation_error("a buffer size of AttachParams is 0: no byte could pass");
+        }
+        query
+            .append_flag("stdin", self.stdin)
+            .append_flag("stdout", self.stdout)
+            .append_flag("stderr", self.stderr)
+            .append_flag("tty", self.tty)
+            .append_optional("container", self.container.as_deref());
+        Ok(())
+    }
+}
