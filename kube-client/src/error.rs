@@ -185,6 +185,8 @@ pub enum Wait {
     Credentials,
     /// The whole request (`Config::request_timeout`).
     Request,
+    /// The answer to a ping of a WebSocket. The server has read everything, and sends nothing.
+    Ping,
 }
 
 impl Wait {
@@ -195,7 +197,7 @@ impl Wait {
             Self::TlsHandshake => {
                 ": check that the address is that of an API server, and that the server is not overloaded"
             }
-            Self::Response | Self::Body | Self::Write | Self::Credentials | Self::Request => "",
+            Self::Response | Self::Body | Self::Write | Self::Credentials | Self::Request | Self::Ping => "",
         }
     }
 }
@@ -210,6 +212,7 @@ impl fmt::Display for Wait {
             Self::Write => "writing the request",
             Self::Credentials => "waiting for credentials",
             Self::Request => "waiting for the end of the request",
+            Self::Ping => "waiting for the answer to a ping",
         })
     }
 }

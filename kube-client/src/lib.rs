@@ -15,6 +15,8 @@ pub mod error;
 #[doc(hidden)]
 pub mod fuzz_targets;
 pub mod prelude;
+#[cfg(feature = "ws")]
+mod streams;
 #[cfg(feature = "client")]
 mod wire;
 #[cfg(feature = "client")]

@@ -11,6 +11,8 @@ mod filter;
 mod list_stream;
 mod pipeline;
 mod pods;
+#[cfg(feature = "ws")]
+mod processes;
 mod read;
 mod set_types;
 mod subresource;
@@ -25,7 +27,15 @@ pub use drain::{DrainError, DrainObstacle, DrainParams, Drained, PodName, drain}
 pub use filter::Verdict;
 pub use list_stream::ListStream;
 pub use pods::{Ephemeral, Evict, Log, Resize};
+#[cfg(feature = "ws")]
+pub use processes::{Attach, Execute, Portforward};
 pub use watch::EventStream;
+
+#[cfg(feature = "ws")]
+pub use crate::streams::{
+    AttachedProcess, ForwardedStream, Portforwarder, ProcessInput, ProcessOutput, TerminalSize,
+    TerminalSizeSender,
+};
 
 pub use crate::core::{
     ApiResource, AttachParams, DeleteParams, DynamicObject, EvictParams, GetParams, GroupVersionKind,

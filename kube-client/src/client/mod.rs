@@ -22,6 +22,8 @@ mod settings;
 mod tests;
 mod tls;
 mod transport;
+#[cfg(feature = "ws")]
+mod upgrade;
 mod verb;
 
 pub use crate::core::discovery::v2::{
@@ -34,6 +36,8 @@ pub use config_ext::ConfigExt;
 pub use middleware::IdleLimit;
 pub use request_timeout::RequestTimeout;
 pub use service::HttpService;
+#[cfg(feature = "ws")]
+pub use upgrade::{Connection, StreamProtocol, UpgradeConnectionError};
 
 use bytes::Bytes;
 use either::Either;

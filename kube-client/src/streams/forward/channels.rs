@@ -1,0 +1,110 @@
+//! The protocol of servers before Kubernetes 1.30: `v4.channel.k8s.io` with two channels for each port, one for bytes and
+//! one for errors. The first message of a channel is its port (little endian). There is no end of a direction.
+
+use bytes::{Buf, Bytes};
+use futures::stream::poll_fn;
+use std::{
+    io,
+    task::{Context, Poll},
+};
+use tokio::sync::oneshot;
+
+use super::{Endpoint, MAX_ERROR_BYTES};
+use crate::{
+    error::Result,
+    streams::{
+        inbound::{Failure, Sender},
+        outbound::Receiver,
+        socket::{Reader, Received, Writer},
+    },
+};
+
+/// Why a direction cannot be ended.
+pub(super) const UNCLOSABLE: &str = "v4.channel.k8s.io, the protocol of servers before Kubernetes 1.30, cannot end one direction of a connection; \
+     drop the stream to end both";
+
+/// The receivers of a port.
+struct Port {
+    number: u16,
+    to_program: Sender,
+    error: Option<oneshot::Sender<String>>,
+    /// Whether the first message of the channels for bytes and for errors has arrived.
+    is_named: [bool; 2],
+}
+
+impl Port {
+    /// Checks the first message of a channel. Returns whether the message was the first.
+    fn check_name(&mut self, is_error: bool, mut message: &[u8]) -> Result<bool, String> {
+        let is_named = &mut self.is_named[usize::from(is_error)];
+        if std::mem::replace(is_named, true) {
+            return Ok(false);
+        }
+        match message.try_get_u16_le() {
+            Ok(port) if port == self.number && message.is_empty() => Ok(true),
+            _ => {
+                Err(format!("the first message of a channel of port {} does not name this port", self.number))
+            }
+        }
+    }
+}
+
+/// Runs the connections until all have ended.
+pub(super) async fn run(reader: Reader, writer: Writer, endpoints: Vec<Endpoint>) -> Result<()> {
+    let (mut ports, mut inputs) = (Vec::new(), Vec::new());
+    for endpoint in endpoints {
+        let Endpoint { port, to_program, from_program, error } = endpoint;
+        ports.push(Port { number: port, to_program, error, is_named: [false; 2] });
+        inputs.push(Some(from_program));
+    }
+    let messages = poll_fn(|cx| poll_inputs(&mut inputs, cx));
+    let result = writer.run(read(reader, &mut ports), messages).await;
+    let failure = result.as_ref().err().map(Failure::of);
+    for port in ports {
+        port.to_program.end(failure.clone().map_or(Ok(()), Err));
+    }
+    result
+}
+
+/// The next message of a port, which begins with a byte for the channel. `None` after the program has dropped all streams:
+/// there is no other way to end a connection.
+fn poll_inputs(inputs: &mut [Option<Receiver>], cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+    for (index, input) in inputs.iter_mut().enumerate() {
+        let Some(receiver) = input else { continue };
+        match receiver.poll_next(cx) {
+            Poll::Ready(Some(mut message)) => {
+                message[0] = u8::try_from(2 * index).unwrap_or_default();
+                return Poll::Ready(Some(message.freeze()));
+            }
+            Poll::Ready(None) => *input = None,
+            Poll::Pending => {}
+        }
+    }
+    if inputs.iter().all(Option::is_none) { Poll::Ready(None) } else { Poll::Pending }
+}
+
+async fn read(mut reader: Reader, ports: &mut [Port]) -> Result<()> {
+    loop {
+        // The server ends the WebSocket after all connections.
+        let Received::Message(mut message) = reader.next().await? else { return Ok(()) };
+        if message.is_empty() {
+            continue;
+        }
+        let channel = message.get_u8();
+        let (index, is_error) = (usize::from(channel / 2), channel % 2 == 1);
+        let Some(port) = ports.get_mut(index) else {
+            return Err(reader.origin.violation(format!("the server sent a message on channel {channel}")));
+        };
+        if port.check_name(is_error, &message).map_err(|problem| reader.origin.violation(problem))? {
+            continue;
+        }
+        if !is_error {
+            port.to_program.send(message).await;
+        } else if !message.is_empty() {
+            let text = String::from_utf8_lossy(&message[..message.len().min(MAX_ERROR_BYTES)]).into_owned();
+            port.to_program.end(Err(Failure::new(io::ErrorKind::Other, &text)));
+            if let Some(error) = port.error.take() {
+                let _ = error.send(text);
+            }
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! Forwarded ports: `Portforwarder`, and the stream of one connection.
+//!
+//! `tunnel` carries any number of connections over one WebSocket, with the SPDY frames of `spdy`. `channels` is the
+//! protocol of older servers, with one connection for each port of the request.
+
+mod channels;
+mod dictionary;
+mod spdy;
+mod tunnel;
+
+use futures::{SinkExt, channel::mpsc};
+use std::{
+    collections::HashMap,
+    future::Future,
+    io,
+    pin::Pin,
+    sync::{Mutex, PoisonError},
+    task::{Context, Poll},
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    sync::oneshot,
+};
+
+use super::{
+    inbound::{ProcessOutput, Sender, inbound},
+    outbound::{ProcessInput, Receiver, outbound},
+    socket::{Origin, Task, split},
+};
+use crate::{
+    client::{Connection, StreamProtocol},
+    error::{Error, Result},
+};
+
+#[cfg(test)]
+pub(super) use dictionary::dictionary as dictionary_for_tests;
+
+/// The size in bytes of each of the two buffers of a connection.
+const BUFFER_BYTES: usize = 128 << 10;
+/// The limit on the text of an error of a connection.
+const MAX_ERROR_BYTES: usize = 8 << 10;
+
+/// The subprotocols that the request offers. An API server that tunnels SPDY selects the first.
+pub(crate) fn offered_protocols() -> String {
+    format!("{}, {}", StreamProtocol::PortForward.as_str(), StreamProtocol::V4.as_str())
+}
+
+/// A connection to a port of a pod.
+///
+/// `shutdown` ends the direction to the pod, and the other direction continues (half-close). Dropping the value ends both.
+/// Reads return the end of the stream only if the pod closed its side, and otherwise an error with the reason, for
+/// example that nothing listens on the port. While the buffers are full, reads and writes wait.
+///
+/// All connections of a [`Portforwarder`] share one connection to the server, which is not read while the buffer of one
+/// is full: a program that does not read one of them delays the others.
+///
+/// # Errors
+/// With the protocol of servers before Kubernetes 1.30 there is no half-close: `shutdown` returns an error of the kind
+/// `Unsupported`.
+///
+/// # Cancel safety
+/// Reads and writes are cancel safe.
+#[derive(Debug)]
+pub struct ForwardedStream {
+    // Dropped before `input`, so that the end of the input can tell whether the program still reads.
+    output: ProcessOutput,
+    input: ProcessInput,
+}
+
+impl AsyncRead for ForwardedStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.output).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for ForwardedStream {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.input).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.input).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.input).poll_shutdown(cx)
+    }
+}
+
+/// The connection's side of a [`ForwardedStream`].
+struct Endpoint {
+    port: u16,
+    to_program: Sender,
+    from_program: Receiver,
+    /// Receives the error of the connection; dropped at its end.
+    error: Option<oneshot::Sender<String>>,
+}
+
+impl Endpoint {
+    /// A stream and its endpoint. Messages of the program begin with `header` zero bytes.
+    fn new(port: u16, header: usize, unclosable: Option<&'static str>) -> (ForwardedStream, Self) {
+        let (to_program, output) = inbound(BUFFER_BYTES);
+        let (input, from_program) = outbound(BUFFER_BYTES, header, unclosable);
+        (ForwardedStream { output, input }, Self { port, to_program, from_program, error: None })
+    }
+}
+
+/// Forwards ports of a pod. [`Api::portforward`](crate::Api::portforward) returns it.
+///
+/// One task reads and writes the WebSocket. Dropping this value ends the task, the WebSocket and all connections.
+#[derive(Debug)]
+pub struct Portforwarder {
+    /// The stream of each port that was not taken.
+    streams: Mutex<HashMap<u16, Untaken>>,
+    errors: HashMap<u16, oneshot::Receiver<String>>,
+    /// Opens connections; `None` with the protocol of older servers.
+    opener: Option<mpsc::Sender<Endpoint>>,
+    origin: Origin,
+    task: Task,
+}
+
+/// The first connection to a port.
+#[derive(Debug)]
+enum Untaken {
+    /// It is opened when it is taken.
+    Tunnel(oneshot::Sender<String>),
+    /// The server has opened it.
+    Open(Box<ForwardedStream>),
+}
+
+impl Portforwarder {
+    pub(crate) fn new(connection: Connection, ports: &[u16]) -> Self {
+        let protocol = connection.protocol();
+        let (reader, writer) = split(connection);
+        let origin = reader.origin.clone();
+        let (mut streams, mut errors, mut endpoints) = (HashMap::new(), HashMap::new(), Vec::new());
+        for port in ports {
+            let (to_error, error) = oneshot::channel();
+            errors.insert(*port, error);
+            if protocol == StreamProtocol::PortForward {
+                streams.insert(*port, Untaken::Tunnel(to_error));
+            } else {
+                let (stream, mut endpoint) = Endpoint::new(*port, 1, Some(channels::UNCLOSABLE));
+                endpoint.error = Some(to_error);
+                endpoints.push(endpoint);
+                streams.insert(*port, Untaken::Open(Box::new(stream)));
+            }
+        }
+        let (opener, task) = if protocol == StreamProtocol::PortForward {
+            let (opener, endpoints) = mpsc::channel(0);
+            (Some(opener), Task::spawn(tunnel::run(reader, writer, endpoints)))
+        } else {
+            (None, Task::spawn(channels::run(reader, writer, endpoints)))
+        };
+        Self { streams: Mutex::new(streams), errors, opener, origin, task }
+    }
+
+    /// Takes the first connection to a port of the request. `None` if the request does not have the port, or it was
+    /// taken before.
+    pub fn take_stream(&mut self, port: u16) -> Option<ForwardedStream> {
+        match self.untaken(port)? {
+            Untaken::Open(stream) => Some(*stream),
+            Untaken::Tunnel(error) => {
+                let (stream, mut endpoint) = Endpoint::new(port, spdy::DATA_HEADER, None);
+                endpoint.error = Some(error);
+                // A new sender has a slot of its own. If the connection has ended, the stream returns the error.
+                let _ = self.opener.clone()?.try_send(endpoint);
+                Some(stream)
+            }
+        }
+    }
+
+    /// Takes the error of the first connection to a port. The future returns `None` if the connection ends without one.
+    pub fn take_error(&mut self, port: u16) -> Option<impl Future<Output = Option<String>> + Send + use<>> {
+        let error = self.errors.remove(&port)?;
+        Some(async { error.await.ok() })
+    }
+
+    /// Opens a further connection to any port of the pod. Connections run concurrently, over the same WebSocket.
+    ///
+    /// # Errors
+    /// If the connection to the server has ended. With the protocol of servers before Kubernetes 1.30, a port of the
+    /// request has one connection, and other ports have none; then open a new [`Portforwarder`]. That nothing listens
+    /// on the port is an error of the stream.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: no connection is opened.
+    pub async fn connect(&self, port: u16) -> Result<ForwardedStream> {
+        let Some(mut opener) = self.opener.clone() else {
+            return match self.untaken(port) {
+                Some(Untaken::Open(stream)) => Ok(*stream),
+                _ => Err(Error::Request {
+                    what: format!(
+                        "the server forwards one connection to each requested port, so that no further connection to port {port} \
+                         can be opened (servers since Kubernetes 1.30 have no such limit)"
+                    ),
+                    source: None,
+                }),
+            };
+        };
+        let (stream, endpoint) = Endpoint::new(port, spdy::DATA_HEADER, None);
+        match opener.send(endpoint).await {
+            Ok(()) => Ok(stream),
+            Err(error) => Err(self.origin.broken("has ended", Some(error.into()))),
+        }
+    }
+
+    fn untaken(&self, port: u16) -> Option<Untaken> {
+        self.streams.lock().unwrap_or_else(PoisonError::into_inner).remove(&port)
+    }
+
+    /// Ends the WebSocket and all connections at once.
+    pub fn abort(&self) {
+        self.task.abort();
+    }
+
+    /// Waits until all connections have ended. Connections that were not taken are not opened.
+    ///
+    /// # Errors
+    /// If the WebSocket fails or was aborted while a connection is open.
+    ///
+    /// # Cancel safety
+    /// Cancelling ends all connections, as dropping this value does.
+    pub async fn join(self) -> Result<()> {
+        let Self { streams, errors: _, opener, origin: _, task } = self;
+        drop((streams, opener));
+        task.await
+    }
+}

@@ -1,0 +1,348 @@
+//! The frames of SPDY/3.1 that port-forwarding uses. No IO.
+//!
+//! The server of Kubernetes has no windows: it sends and expects no `WINDOW_UPDATE`. Headers of the server have no
+//! meaning for port-forwarding, so that they are skipped and not decompressed. A control frame needs no memory, whatever
+//! its length, and the data of a frame is passed on as it arrives.
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use flate2::{Compress, Compression, FlushCompress, Status};
+
+use super::dictionary::dictionary;
+use crate::error::BoxError;
+
+/// The size in bytes of the header of a frame.
+pub(super) const DATA_HEADER: usize = 8;
+/// The flag of the last frame of a stream.
+const FIN: u8 = 1;
+/// The largest payload that is read of a control frame: an id and a status.
+const CONTROL_BYTES: usize = 8;
+
+/// The types of control frames.
+mod control {
+    pub(super) const SYN_STREAM: u16 = 1;
+    pub(super) const RST_STREAM: u16 = 3;
+    pub(super) const PING: u16 = 6;
+    pub(super) const GOAWAY: u16 = 7;
+}
+
+/// Why a stream is reset.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Reset {
+    RefusedStream = 3,
+    Cancel = 5,
+}
+
+/// A frame of the server, or a part of a data frame.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Frame {
+    /// Bytes of a stream; `is_last` with the last part of its last frame.
+    Data { stream: u32, bytes: Bytes, is_last: bool },
+    /// The server opens a stream.
+    Open { stream: u32 },
+    /// The server ends both directions of a stream.
+    Reset { stream: u32, status: u32 },
+    /// The server expects the same frame if the id is even.
+    Ping { id: u32 },
+    /// The server accepts no further streams.
+    GoAway,
+}
+
+/// The rest of a frame whose header was read.
+#[derive(Clone, Copy, Debug)]
+enum Rest {
+    Data { stream: u32, is_last: bool, length: usize },
+    Control { kind: u16, length: usize },
+}
+
+/// Splits bytes into frames.
+#[derive(Debug, Default)]
+pub(super) struct Decoder {
+    /// The unread bytes of the last message.
+    unread: Bytes,
+    /// The header, or the payload of a control frame, that continues in the next message.
+    partial: BytesMut,
+    rest: Option<Rest>,
+}
+
+impl Decoder {
+    /// Adds a message. All frames of the previous message must have been read.
+    pub(super) fn push(&mut self, message: Bytes) {
+        self.unread = message;
+    }
+
+    /// The next frame; `None` if the message is read.
+    ///
+    /// # Errors
+    /// If the bytes are not SPDY/3.
+    pub(super) fn next(&mut self) -> Result<Option<Frame>, BoxError> {
+        loop {
+            match self.rest {
+                None => {
+                    if !self.fill(DATA_HEADER) {
+                        return Ok(None);
+                    }
+                    let (first, second) = (self.partial.get_u32(), self.partial.get_u32());
+                    self.rest = Some(parse_header(first, second)?);
+                }
+                Some(Rest::Data { stream, is_last, length }) => {
+                    if length > 0 && self.unread.is_empty() {
+                        return Ok(None);
+                    }
+                    let bytes = self.unread.split_to(length.min(self.unread.len()));
+                    let left = length - bytes.len();
+                    self.rest = (left > 0).then_some(Rest::Data { stream, is_last, length: left });
+                    return Ok(Some(Frame::Data { stream, bytes, is_last: is_last && left == 0 }));
+                }
+                Some(Rest::Control { kind, length }) => {
+                    // The end of a long payload is skipped.
+                    let wanted = length.min(CONTROL_BYTES);
+                    if !self.fill(wanted) {
+                        return Ok(None);
+                    }
+                    let skipped = (length - wanted).min(self.unread.len());
+                    self.unread.advance(skipped);
+                    if skipped < length - wanted {
+                        self.rest = Some(Rest::Control { kind, length: length - skipped });
+                        return Ok(None);
+                    }
+                    self.rest = None;
+                    let payload = self.partial.split();
+                    if let Some(frame) = parse_control(kind, &payload)? {
+                        return Ok(Some(frame));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Fills `partial` up to `length` bytes. Returns whether it is full.
+    fn fill(&mut self, length: usize) -> bool {
+        let missing = length.saturating_sub(self.partial.len()).min(self.unread.len());
+        self.partial.put(self.unread.split_to(missing));
+        self.partial.len() >= length
+    }
+}
+
+fn parse_header(first: u32, second: u32) -> Result<Rest, BoxError> {
+    let flags = second.to_be_bytes()[0];
+    let length = (second & 0x00FF_FFFF) as usize;
+    if first & 0x8000_0000 == 0 {
+        return Ok(Rest::Data { stream: first, is_last: flags & FIN != 0, length });
+    }
+    let (version, kind) = ((first >> 16) & 0x7FFF, (first & 0xFFFF) as u16);
+    if version != 3 {
+        return Err(format!("a frame has the SPDY version {version} instead of 3").into());
+    }
+    Ok(Rest::Control { kind, length })
+}
+
+/// The frame of a control frame's first bytes; `None` for frames without a meaning here.
+fn parse_control(kind: u16, mut payload: &[u8]) -> Result<Option<Frame>, BoxError> {
+    let mut next = || {
+        payload.try_get_u32().map_err(|_| BoxError::from(format!("a SPDY frame of type {kind} is too short")))
+    };
+    Ok(match kind {
+        control::SYN_STREAM => Some(Frame::Open { stream: next()? & 0x7FFF_FFFF }),
+        control::RST_STREAM => Some(Frame::Reset { stream: next()? & 0x7FFF_FFFF, status: next()? }),
+        control::PING => Some(Frame::Ping { id: next()? }),
+        control::GOAWAY => Some(Frame::GoAway),
+        _ => None,
+    })
+}
+
+/// Writes the header of a data frame into its first [`DATA_HEADER`] bytes.
+pub(super) fn complete_data(stream: u32, frame: &mut BytesMut) {
+    let length = u32::try_from(frame.len() - DATA_HEADER).unwrap_or_default();
+    frame[..4].copy_from_slice(&stream.to_be_bytes());
+    frame[4..8].copy_from_slice(&length.to_be_bytes());
+}
+
+/// An empty data frame that ends a direction of a stream.
+pub(super) fn last_data(stream: u32) -> Bytes {
+    let mut frame = BytesMut::with_capacity(DATA_HEADER);
+    frame.put_u32(stream);
+    frame.put_u8(FIN);
+    frame.put_uint(0, 3);
+    frame.freeze()
+}
+
+fn control(kind: u16, flags: u8, payload: &[u8]) -> BytesMut {
+    let mut frame = BytesMut::with_capacity(DATA_HEADER + payload.len());
+    frame.put_u16(0x8003);
+    frame.put_u16(kind);
+    frame.put_u8(flags);
+    frame.put_uint(payload.len() as u64, 3);
+    frame.put_slice(payload);
+    frame
+}
+
+/// A frame that ends both directions of a stream.
+pub(super) fn reset(stream: u32, why: Reset) -> Bytes {
+    control(control::RST_STREAM, 0, &[stream.to_be_bytes(), (why as u32).to_be_bytes()].concat()).freeze()
+}
+
+/// The answer to a ping.
+pub(super) fn ping(id: u32) -> Bytes {
+    control(control::PING, 0, &id.to_be_bytes()).freeze()
+}
+
+/// Writes the frames that open streams. The headers of all streams share one compression context, so that the frames
+/// must be sent in the order of their creation.
+#[derive(Debug)]
+pub(super) struct Opener(Compress);
+
+impl Opener {
+    pub(super) fn new() -> Result<Self, BoxError> {
+        let mut compress = Compress::new(Compression::fast(), true);
+        compress.set_dictionary(&dictionary())?;
+        Ok(Self(compress))
+    }
+
+    /// The frame that opens a stream with these headers, whose names are in lower case. `is_last` ends the direction to
+    /// the server.
+    pub(super) fn open(
+        &mut self,
+        stream: u32,
+        headers: &[(&str, &str)],
+        is_last: bool,
+    ) -> Result<BytesMut, BoxError> {
+        let mut block = Vec::new();
+        block.put_u32(u32::try_from(headers.len())?);
+        for text in headers.iter().flat_map(|(name, value)| [name, value]) {
+            block.put_u32(u32::try_from(text.len())?);
+            block.put_slice(text.as_bytes());
+        }
+        // The stream, no associated stream, priority 0 and no slot.
+        let mut payload = [&stream.to_be_bytes()[..], &[0; 6]].concat();
+        payload.reserve(block.len() + 64);
+        let before = self.0.total_in();
+        while self.0.total_in() - before < block.len() as u64 {
+            let read = usize::try_from(self.0.total_in() - before)?;
+            payload.reserve(64);
+            self.0.compress_vec(&block[read..], &mut payload, FlushCompress::Sync)?;
+        }
+        // The flush is complete when it leaves room in the output.
+        while payload.len() == payload.capacity() {
+            payload.reserve(64);
+            if self.0.compress_vec(&[], &mut payload, FlushCompress::Sync)? == Status::BufError {
+                break;
+            }
+        }
+        Ok(control(control::SYN_STREAM, if is_last { FIN } else { 0 }, &payload))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use flate2::{Decompress, FlushDecompress};
+
+    fn decode(pieces: &[&[u8]]) -> Result<Vec<Frame>, String> {
+        let (mut decoder, mut frames) = (Decoder::default(), Vec::new());
+        for piece in pieces {
+            decoder.push(Bytes::copy_from_slice(piece));
+            while let Some(frame) = decoder.next().map_err(|error| error.to_string())? {
+                frames.push(frame);
+            }
+        }
+        Ok(frames)
+    }
+
+    /// All frames, with the parts of a data frame joined.
+    fn join(frames: Vec<Frame>) -> Vec<Frame> {
+        let mut joined: Vec<Frame> = Vec::new();
+        for frame in frames {
+            match (joined.last_mut(), frame) {
+                (
+                    Some(Frame::Data { stream: last, bytes: before, is_last }),
+                    Frame::Data { stream, bytes, is_last: ends },
+                ) if *last == stream && !*is_last => {
+                    *before = [&before[..], &bytes[..]].concat().into();
+                    *is_last = ends;
+                }
+                (_, frame) => joined.push(frame),
+            }
+        }
+        joined
+    }
+
+    #[test]
+    fn frames_may_be_split_anywhere() {
+        let mut data = BytesMut::from(&b"\0\0\0\0\0\0\0\0hello"[..]);
+        complete_data(3, &mut data);
+        // A reply with headers has no meaning.
+        let reply = control(2, 0, &[7; 40]);
+        let all = [
+            &data[..],
+            &reply,
+            &last_data(3),
+            &reset(7, Reset::Cancel),
+            &ping(2),
+            &control(control::GOAWAY, 0, &[0; 8]),
+        ]
+        .concat();
+        let expected = vec![
+            Frame::Data { stream: 3, bytes: Bytes::from_static(b"hello"), is_last: true },
+            Frame::Reset { stream: 7, status: 5 },
+            Frame::Ping { id: 2 },
+            Frame::GoAway,
+        ];
+        for at in 0..all.len() {
+            assert_eq!(join(decode(&[&all[..at], &all[at..]]).unwrap()), expected, "{at}");
+        }
+        let bytes: Vec<&[u8]> = all.chunks(1).collect();
+        assert_eq!(join(decode(&bytes).unwrap()), expected);
+    }
+
+    #[test]
+    fn other_versions_and_short_frames_are_errors() {
+        assert!(decode(&[&[0x80, 2, 0, 1, 0, 0, 0, 0]]).unwrap_err().contains("version 2"));
+        assert!(decode(&[&control(control::RST_STREAM, 0, &[0; 7])]).unwrap_err().contains("too short"));
+    }
+
+    #[test]
+    fn a_false_length_takes_no_memory() {
+        let mut decoder = Decoder::default();
+        decoder.push(Bytes::from_static(&[0x80, 3, 0, 8, 0, 0xFF, 0xFF, 0xFF]));
+        for _ in 0..100 {
+            assert_eq!(decoder.next().unwrap(), None);
+            decoder.push(Bytes::from_static(&[0; 1000]));
+        }
+        assert!(decoder.partial.capacity() < 1000, "{}", decoder.partial.capacity());
+    }
+
+    #[test]
+    fn headers_are_compressed_with_the_dictionary_of_the_protocol() {
+        let mut opener = Opener::new().unwrap();
+        let mut decompress = Decompress::new(true);
+        for (stream, port) in [(1, "80"), (3, "443")] {
+            let headers = [("streamtype", "data"), ("port", port)];
+            let frame = opener.open(stream, &headers, stream == 1).unwrap();
+            let head = [0x80, 3, 0, 1, u8::from(stream == 1), 0, 0, u8::try_from(frame.len() - 8).unwrap()];
+            assert_eq!(frame[..8], head);
+            assert_eq!(frame[8..12], stream.to_be_bytes());
+            let mut block = Vec::with_capacity(1000);
+            let flush = FlushDecompress::Sync;
+            let mut read = 18;
+            if stream == 1 {
+                let error = decompress.decompress_vec(&frame[18..], &mut block, flush).unwrap_err();
+                // The checksum of the dictionary in the specification.
+                assert_eq!(error.needs_dictionary(), Some(0xe3c6_a7c2));
+                read += usize::try_from(decompress.total_in()).unwrap();
+                decompress.set_dictionary(&dictionary()).unwrap();
+            }
+            decompress.decompress_vec(&frame[read..], &mut block, flush).unwrap();
+            let expected = [
+                &[0, 0, 0, 2, 0, 0, 0, 10][..],
+                b"streamtype",
+                &[0, 0, 0, 4],
+                b"data",
+                &[0, 0, 0, 4],
+                b"port",
+            ]
+            .concat();
+            assert_eq!(block[..expected.len()], expected);
+            assert!(block.ends_with(port.as_bytes()), "{block:?}");
+        }
+    }
+}

@@ -1,0 +1,301 @@
+//! Connections over one WebSocket, whose messages contain the bytes of a SPDY/3.1 connection (KEP-4006).
+//!
+//! A connection has two streams: the server sends an error on the first, and the bytes are on the second. The client
+//! opens the streams 1 and 3, 5 and 7, and so on.
+
+use bytes::Bytes;
+use futures::{Stream, channel::mpsc};
+use std::{
+    collections::{HashMap, VecDeque},
+    io,
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll},
+};
+use tokio::sync::oneshot;
+
+use super::{
+    Endpoint, MAX_ERROR_BYTES,
+    spdy::{self, Decoder, Frame, Opener, Reset},
+};
+use crate::{
+    error::Result,
+    streams::{
+        inbound::{Failure, Sender},
+        outbound::Receiver,
+        socket::{Reader, Received, Writer},
+    },
+};
+
+/// The number of answers that wait to be sent. Further pings of the server are not answered.
+const MAX_ANSWERS: usize = 64;
+/// The last stream that can be opened.
+const MAX_STREAM: u32 = 0x7FFF_FFFF;
+
+/// A connection, by the id of its stream of bytes.
+struct Open {
+    port: u16,
+    to_program: Arc<Sender>,
+    error: Option<oneshot::Sender<String>>,
+    error_text: Vec<u8>,
+    /// Whether the server may still send an error.
+    may_send_error: bool,
+    /// Whether the server may still send bytes.
+    may_send_output: bool,
+    /// Whether the program may still send bytes.
+    may_send_input: bool,
+}
+
+impl Open {
+    fn is_ended(&self) -> bool {
+        !self.may_send_error && !self.may_send_output && !self.may_send_input
+    }
+
+    /// Reports an error that the server has sent, at the end of its stream.
+    fn end_error(&mut self) {
+        self.may_send_error = false;
+        if !self.error_text.is_empty() {
+            let text = String::from_utf8_lossy(&self.error_text).into_owned();
+            self.to_program.end(Err(Failure::new(io::ErrorKind::Other, &text)));
+            if let Some(error) = self.error.take() {
+                let _ = error.send(text);
+            }
+        }
+        self.error = None;
+    }
+}
+
+/// The state that reading and writing share.
+#[derive(Default)]
+struct State {
+    open: HashMap<u32, Open>,
+    answers: VecDeque<Bytes>,
+    /// Whether no further connection can be opened.
+    is_closing: bool,
+}
+
+#[derive(Clone, Default)]
+struct Table(Arc<Mutex<State>>);
+
+impl Table {
+    /// Ignores poisoning: no code panics while it holds this lock.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes a connection, and removes it if it has ended.
+    fn change(&self, stream: u32, change: impl FnOnce(&mut Open)) {
+        let mut state = self.state();
+        if let Some(open) = state.open.get_mut(&stream) {
+            change(open);
+            if open.is_ended() {
+                state.open.remove(&stream);
+            }
+        }
+    }
+
+    fn answer(&self, frame: Bytes) {
+        let mut state = self.state();
+        if state.answers.len() < MAX_ANSWERS {
+            state.answers.push_back(frame);
+        }
+    }
+
+    /// Applies a frame of the server.
+    async fn receive(&self, frame: Frame) {
+        match frame {
+            // The stream of errors.
+            Frame::Data { stream, bytes, is_last } if stream % 4 == 1 => {
+                self.change(stream.saturating_add(2), |open| {
+                    let room = MAX_ERROR_BYTES.saturating_sub(open.error_text.len()).min(bytes.len());
+                    open.error_text.extend_from_slice(&bytes[..room]);
+                    if is_last {
+                        open.end_error();
+                    }
+                });
+            }
+            Frame::Data { stream, bytes, is_last } => {
+                let output = self
+                    .state()
+                    .open
+                    .get(&stream)
+                    .filter(|open| open.may_send_output)
+                    .map(|open| open.to_program.clone());
+                if let Some(output) = output {
+                    if output.is_reader_dropped() && !bytes.is_empty() {
+                        // The program wants no more bytes.
+                        self.answer(spdy::reset(stream, Reset::Cancel));
+                        self.state().open.remove(&stream);
+                        return;
+                    }
+                    output.send(bytes).await;
+                }
+                if is_last {
+                    self.change(stream, |open| {
+                        open.may_send_output = false;
+                        open.to_program.end(Ok(()));
+                    });
+                }
+            }
+            Frame::Reset { stream, .. } if stream % 4 == 1 => {
+                self.change(stream.saturating_add(2), Open::end_error);
+            }
+            Frame::Reset { stream, status } => {
+                if let Some(mut open) = self.state().open.remove(&stream) {
+                    open.end_error();
+                    let text = format!(
+                        "the server reset the connection to port {} (SPDY status {status})",
+                        open.port
+                    );
+                    open.to_program.end(Err(Failure::new(io::ErrorKind::ConnectionReset, &text)));
+                }
+            }
+            Frame::Open { stream } => self.answer(spdy::reset(stream, Reset::RefusedStream)),
+            Frame::Ping { id } if id % 2 == 0 => self.answer(spdy::ping(id)),
+            Frame::Ping { .. } => {}
+            Frame::GoAway => self.state().is_closing = true,
+        }
+    }
+
+    async fn read(&self, mut reader: Reader) -> Result<()> {
+        let mut decoder = Decoder::default();
+        loop {
+            let message = match reader.next().await? {
+                Received::Message(message) => message,
+                Received::Closed(_) if self.state().open.is_empty() => return Ok(()),
+                Received::Closed(reason) => {
+                    let problem = "was closed by the server while connections were open";
+                    return Err(reader.origin.broken(problem, reason.map(Into::into)));
+                }
+            };
+            decoder.push(message);
+            while let Some(frame) = decoder.next().map_err(|error| reader.origin.violation(error))? {
+                self.receive(frame).await;
+            }
+        }
+    }
+}
+
+/// What the program sends: new connections, bytes, and the ends of directions.
+struct Messages {
+    table: Table,
+    opened: Option<mpsc::Receiver<Endpoint>>,
+    opener: Opener,
+    next_stream: u32,
+    inputs: VecDeque<(u32, Receiver)>,
+}
+
+impl Messages {
+    /// Opens the two streams of a connection.
+    fn open(&mut self, endpoint: Endpoint) -> Option<Bytes> {
+        let Endpoint { port, to_program, from_program, error } = endpoint;
+        let (error_stream, stream) = (self.next_stream, self.next_stream.saturating_add(2));
+        let (number, port_text) = (error_stream.to_string(), port.to_string());
+        let mut headers = [("streamtype", "error"), ("port", &*port_text), ("requestid", &*number)];
+        let is_closing = self.table.state().is_closing || stream > MAX_STREAM;
+        let frames = if is_closing {
+            Err("the server accepts no further connections".into())
+        } else {
+            // The program sends nothing on the stream of errors.
+            self.opener.open(error_stream, &headers, true).and_then(|mut frames| {
+                headers[0].1 = "data";
+                frames.unsplit(self.opener.open(stream, &headers, false)?);
+                Ok(frames.freeze())
+            })
+        };
+        match frames {
+            Ok(frames) => {
+                let open = Open {
+                    port,
+                    to_program: Arc::new(to_program),
+                    error,
+                    error_text: Vec::new(),
+                    may_send_error: true,
+                    may_send_output: true,
+                    may_send_input: true,
+                };
+                self.next_stream = stream.saturating_add(2);
+                self.table.state().open.insert(stream, open);
+                self.inputs.push_back((stream, from_program));
+                Some(frames)
+            }
+            Err(problem) => {
+                let text = format!("cannot open a connection to port {port}: {problem}");
+                to_program.end(Err(Failure::new(io::ErrorKind::ConnectionRefused, &text)));
+                None
+            }
+        }
+    }
+
+    /// The next message of a connection, in turn.
+    fn poll_inputs(&mut self, cx: &mut Context<'_>) -> Poll<Bytes> {
+        for _ in 0..self.inputs.len() {
+            let Some((stream, mut receiver)) = self.inputs.pop_front() else { break };
+            if !self.table.state().open.contains_key(&stream) {
+                continue;
+            }
+            match receiver.poll_next(cx) {
+                Poll::Ready(Some(mut frame)) => {
+                    spdy::complete_data(stream, &mut frame);
+                    self.inputs.push_back((stream, receiver));
+                    return Poll::Ready(frame.freeze());
+                }
+                Poll::Ready(None) => {
+                    self.table.change(stream, |open| open.may_send_input = false);
+                    return Poll::Ready(spdy::last_data(stream));
+                }
+                Poll::Pending => self.inputs.push_back((stream, receiver)),
+            }
+        }
+        Poll::Pending
+    }
+}
+
+impl Stream for Messages {
+    type Item = Bytes;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        if let Some(answer) = self.table.state().answers.pop_front() {
+            return Poll::Ready(Some(answer));
+        }
+        while let Some(opened) = &mut self.opened {
+            match Pin::new(opened).poll_next(cx) {
+                Poll::Ready(Some(endpoint)) => {
+                    if let Some(frames) = self.open(endpoint) {
+                        return Poll::Ready(Some(frames));
+                    }
+                }
+                Poll::Ready(None) => self.opened = None,
+                Poll::Pending => break,
+            }
+        }
+        match self.poll_inputs(cx) {
+            Poll::Ready(message) => Poll::Ready(Some(message)),
+            // No connection is open, and none can be opened.
+            Poll::Pending if self.opened.is_none() && self.table.state().open.is_empty() => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+/// Runs the tunnel until the program opens no further connections and all have ended.
+pub(super) async fn run(reader: Reader, writer: Writer, opened: mpsc::Receiver<Endpoint>) -> Result<()> {
+    let table = Table::default();
+    let syn_streams = Opener::new().map_err(|error| reader.origin.violation(error))?;
+    let messages = Messages {
+        table: table.clone(),
+        opened: Some(opened),
+        opener: syn_streams,
+        next_stream: 1,
+        inputs: VecDeque::new(),
+    };
+    let result = writer.run(table.read(reader), messages).await;
+    let failure = result.as_ref().err().map(Failure::of);
+    for (_, mut open) in std::mem::take(&mut table.state().open) {
+        open.end_error();
+        if let Some(failure) = &failure {
+            open.to_program.end(Err(failure.clone()));
+        }
+    }
+    result
+}

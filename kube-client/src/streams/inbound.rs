@@ -1,0 +1,249 @@
+//! The buffer of bytes from the connection to the program.
+
+use bytes::{Buf, Bytes};
+use futures::task::AtomicWaker;
+use std::{
+    collections::VecDeque,
+    fmt,
+    future::poll_fn,
+    io,
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll},
+};
+use tokio::io::{AsyncRead, ReadBuf};
+
+/// A message of fewer bytes is copied, because it shares the memory of the connection's read buffer.
+const MIN_SHARED_BYTES: usize = 4 << 10;
+/// The bytes that a message counts at least: its place in the queue takes memory, too.
+const MIN_COST: usize = 64;
+
+/// Why a stream ended before its end. The [`io::Error`] of the stream shows it.
+#[derive(Clone, Debug)]
+pub(super) struct Failure {
+    pub(super) kind: io::ErrorKind,
+    pub(super) text: Arc<str>,
+}
+
+impl Failure {
+    pub(super) fn new(kind: io::ErrorKind, text: &str) -> Self {
+        Self { kind, text: text.into() }
+    }
+
+    /// The error with its causes as text: the `Error` itself is returned by `join`.
+    pub(super) fn of(error: &crate::Error) -> Self {
+        let kind = match error {
+            crate::Error::Timeout { .. } => io::ErrorKind::TimedOut,
+            crate::Error::Decode { .. } => io::ErrorKind::InvalidData,
+            _ => io::ErrorKind::ConnectionReset,
+        };
+        let mut text = error.to_string();
+        let mut cause = std::error::Error::source(error);
+        while let Some(error) = cause {
+            text = format!("{text}: {error}");
+            cause = error.source();
+        }
+        Self::new(kind, &text)
+    }
+
+    fn to_io(&self) -> io::Error {
+        io::Error::new(self.kind, self.text.to_string())
+    }
+}
+
+struct State {
+    /// The received messages, each with the number of bytes that it counts.
+    chunks: VecDeque<(Bytes, usize)>,
+    buffered: usize,
+    capacity: usize,
+    /// How the stream ended; the reader sees it after the last message.
+    end: Option<Result<(), Failure>>,
+    is_reader_dropped: bool,
+}
+
+struct Shared {
+    state: Mutex<State>,
+    reader: AtomicWaker,
+    writer: AtomicWaker,
+}
+
+impl Shared {
+    /// Ignores poisoning: no code panics while it holds this lock.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The end of the connection.
+pub(super) struct Sender(Arc<Shared>);
+
+/// The output of a process: the bytes that arrive from its connection.
+///
+/// Reads return the end of the stream only if the server ended it, and otherwise an error: output that is cut off is
+/// never mistaken for complete output. While the buffer is full, the connection is not read. After the value is
+/// dropped, the output is discarded.
+///
+/// # Cancel safety
+/// Reads are cancel safe: no byte is lost.
+pub struct ProcessOutput(Arc<Shared>);
+
+/// A buffer of `capacity` bytes, which one message may exceed.
+pub(super) fn inbound(capacity: usize) -> (Sender, ProcessOutput) {
+    let state = State { chunks: VecDeque::new(), buffered: 0, capacity, end: None, is_reader_dropped: false };
+    let shared =
+        Arc::new(Shared { state: Mutex::new(state), reader: AtomicWaker::new(), writer: AtomicWaker::new() });
+    (Sender(shared.clone()), ProcessOutput(shared))
+}
+
+impl Sender {
+    /// Waits until the buffer has capacity, and appends the bytes. Discards them if the reader has been dropped, or the
+    /// stream has ended.
+    pub(super) async fn send(&self, bytes: Bytes) {
+        let mut bytes = Some(bytes);
+        poll_fn(|cx| {
+            self.0.writer.register(cx.waker());
+            let mut state = self.0.state();
+            if state.buffered >= state.capacity && !state.is_reader_dropped {
+                return Poll::Pending;
+            }
+            if let Some(bytes) = bytes.take().filter(|bytes| !bytes.is_empty())
+                && !state.is_reader_dropped
+                && state.end.is_none()
+            {
+                let cost = bytes.len().max(MIN_COST);
+                state.buffered += cost;
+                let is_small = bytes.len() < MIN_SHARED_BYTES;
+                let kept = if is_small { Bytes::copy_from_slice(&bytes) } else { bytes };
+                state.chunks.push_back((kept, cost));
+            }
+            Poll::Ready(())
+        })
+        .await;
+        self.0.reader.wake();
+    }
+
+    /// Ends the stream. Only the first call has an effect.
+    pub(super) fn end(&self, end: Result<(), Failure>) {
+        self.0.state().end.get_or_insert(end);
+        self.0.reader.wake();
+    }
+
+    /// Whether the program has dropped the other side.
+    pub(super) fn is_reader_dropped(&self) -> bool {
+        self.0.state().is_reader_dropped
+    }
+}
+
+/// Ends the stream with an error, unless it has ended: the connection no longer exists.
+impl Drop for Sender {
+    fn drop(&mut self) {
+        let text = "the stream is cut off: its connection was dropped or aborted";
+        self.end(Err(Failure::new(io::ErrorKind::ConnectionAborted, text)));
+    }
+}
+
+impl AsyncRead for ProcessOutput {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.0.reader.register(cx.waker());
+        let mut state = self.0.state();
+        let mut is_copied = false;
+        while buffer.remaining() > 0
+            && let Some((chunk, _)) = state.chunks.front_mut()
+        {
+            let count = chunk.len().min(buffer.remaining());
+            buffer.put_slice(&chunk[..count]);
+            chunk.advance(count);
+            is_copied = true;
+            if chunk.is_empty()
+                && let Some((_, cost)) = state.chunks.pop_front()
+            {
+                state.buffered -= cost;
+            }
+        }
+        if is_copied || buffer.remaining() == 0 {
+            drop(state);
+            self.0.writer.wake();
+            return Poll::Ready(Ok(()));
+        }
+        match &state.end {
+            None => Poll::Pending,
+            Some(Ok(())) => Poll::Ready(Ok(())),
+            Some(Err(failure)) => Poll::Ready(Err(failure.to_io())),
+        }
+    }
+}
+
+impl Drop for ProcessOutput {
+    fn drop(&mut self) {
+        let chunks = {
+            let mut state = self.0.state();
+            state.is_reader_dropped = true;
+            std::mem::take(&mut state.chunks)
+        };
+        drop(chunks);
+        self.0.writer.wake();
+    }
+}
+
+impl fmt::Debug for ProcessOutput {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ProcessOutput").field("buffered", &self.0.state().buffered).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::{FutureExt, poll};
+    use std::pin::pin;
+    use tokio::io::AsyncReadExt;
+
+    #[tokio::test]
+    async fn a_full_buffer_waits_for_its_reader() {
+        let (sender, mut output) = inbound(100);
+        sender.send(Bytes::from(vec![1; 150])).await;
+        {
+            let mut second = pin!(sender.send(Bytes::from(vec![2; 10])));
+            assert!(poll!(&mut second).is_pending());
+            let mut bytes = [0; 149];
+            output.read_exact(&mut bytes).await.unwrap();
+            assert!(poll!(&mut second).is_pending());
+            output.read_exact(&mut bytes[..1]).await.unwrap();
+            assert!(poll!(&mut second).is_ready());
+        }
+        drop(sender);
+        let mut rest = Vec::new();
+        let error = output.read_to_end(&mut rest).await.unwrap_err();
+        assert_eq!((rest, error.kind()), (vec![2; 10], io::ErrorKind::ConnectionAborted));
+    }
+
+    #[tokio::test]
+    async fn small_messages_count_for_more_than_their_bytes() {
+        let (sender, _output) = inbound(10 * MIN_COST);
+        let mut sent = 0;
+        while sender.send(Bytes::from_static(b"x")).now_or_never().is_some() {
+            sent += 1;
+        }
+        assert_eq!(sent, 10);
+    }
+
+    #[tokio::test]
+    async fn a_dropped_reader_discards_and_an_end_is_final() {
+        let (sender, output) = inbound(1);
+        sender.send(Bytes::from_static(b"x")).await;
+        let mut blocked = pin!(sender.send(Bytes::from_static(b"y")));
+        assert!(poll!(&mut blocked).is_pending());
+        drop(output);
+        blocked.await;
+        assert!(sender.is_reader_dropped());
+        let (sender, mut output) = inbound(1);
+        sender.end(Ok(()));
+        sender.end(Err(Failure::new(io::ErrorKind::Other, "later")));
+        sender.send(Bytes::from_static(b"after the end")).await;
+        assert_eq!(output.read_to_end(&mut Vec::new()).await.unwrap(), 0);
+    }
+}

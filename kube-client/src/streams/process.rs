@@ -1,0 +1,295 @@
+//! `AttachedProcess`: a connection to a process in a container, over `v5.channel.k8s.io` or `v4.channel.k8s.io`.
+//!
+//! The first byte of a message is its channel. The server ends a process with a `Status` on the error channel.
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use futures::{Stream, channel::mpsc, stream::poll_fn};
+use serde::{Deserialize, Serialize};
+use std::{future::Future, task::Poll};
+use tokio::{sync::oneshot, time::timeout};
+
+use super::{
+    inbound::{Failure, ProcessOutput, Sender, inbound},
+    outbound::{ProcessInput, Receiver, outbound},
+    socket::{END_TIMEOUT, Origin, Reader, Received, Task, split},
+};
+use crate::{
+    client::Connection,
+    core::{AttachParams, Status},
+    error::{Error, Result},
+};
+
+/// The default of [`AttachParams::max_stdin_buf_size`].
+const INPUT_BYTES: usize = 128 << 10;
+/// The default of [`AttachParams::max_stdout_buf_size`].
+const OUTPUT_BYTES: usize = 256 << 10;
+/// The limit on the text of a `Status`.
+const MAX_STATUS_BYTES: usize = 1 << 20;
+/// The number of changes of the terminal's size that wait to be sent.
+const WAITING_SIZES: usize = 8;
+
+/// The channels of a message.
+mod channel {
+    pub(super) const STDIN: u8 = 0;
+    pub(super) const STDOUT: u8 = 1;
+    pub(super) const STDERR: u8 = 2;
+    pub(super) const ERROR: u8 = 3;
+    pub(super) const RESIZE: u8 = 4;
+    /// Followed by the channel that the sender closes (v5).
+    pub(super) const CLOSE: u8 = 255;
+}
+
+/// The size of a terminal, in characters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct TerminalSize {
+    /// The number of columns.
+    pub width: u16,
+    /// The number of rows.
+    pub height: u16,
+}
+
+/// Sends changes of a terminal's size to its process.
+pub type TerminalSizeSender = mpsc::Sender<TerminalSize>;
+
+/// A connection to a process in a container. [`Api::exec`](crate::Api::exec) and [`Api::attach`](crate::Api::attach)
+/// return it.
+///
+/// One task reads and writes the connection. Dropping this value ends the task and closes the connection: streams that
+/// were taken from it then fail. What happens to the process is up to the container runtime.
+///
+/// # Back-pressure
+/// Each stream has a buffer of its own (see [`AttachParams`]). The outputs share one connection, which is not read while
+/// the buffer of one is full, so that the process waits. A program that connects both outputs therefore must read both,
+/// concurrently; the input continues in any case. Outputs that are dropped are discarded.
+#[derive(Debug)]
+pub struct AttachedProcess {
+    stdin: Option<ProcessInput>,
+    stdout: Option<ProcessOutput>,
+    stderr: Option<ProcessOutput>,
+    status: Option<oneshot::Receiver<Status>>,
+    sizes: Option<TerminalSizeSender>,
+    task: Task,
+}
+
+impl AttachedProcess {
+    pub(crate) fn new(connection: Connection, ap: &AttachParams) -> Self {
+        let can_close = connection.supports_stream_close();
+        let unclosable = (!can_close).then_some(
+            "v4.channel.k8s.io, the protocol of servers before Kubernetes 1.30, cannot close the standard input",
+        );
+        let (input, from_program) =
+            ap.stdin.then(|| outbound(ap.max_stdin_buf_size.unwrap_or(INPUT_BYTES), 1, unclosable)).unzip();
+        let output = |size: Option<usize>| inbound(size.unwrap_or(OUTPUT_BYTES));
+        let (to_stdout, stdout) = ap.stdout.then(|| output(ap.max_stdout_buf_size)).unzip();
+        let (to_stderr, stderr) = ap.stderr.then(|| output(ap.max_stderr_buf_size)).unzip();
+        let (to_status, status) = oneshot::channel();
+        let (sizes, new_sizes) = ap.tty.then(|| mpsc::channel(WAITING_SIZES)).unzip();
+
+        let (mut reader, writer) = split(connection);
+        let mut outputs = Outputs { stdout: to_stdout, stderr: to_stderr, status: Some(to_status) };
+        let messages = messages(from_program, new_sizes, can_close);
+        let task = Task::spawn(async move {
+            let result = writer.run(outputs.read(&mut reader), messages).await;
+            outputs.end(&result.as_ref().copied().map_err(Failure::of));
+            result
+        });
+        Self { stdin: input, stdout, stderr, status: Some(status), sizes, task }
+    }
+
+    /// Takes the standard input. `None` if it was not requested, or was taken before.
+    pub fn stdin(&mut self) -> Option<ProcessInput> {
+        self.stdin.take()
+    }
+
+    /// Takes the standard output. `None` if it was not requested, or was taken before. Read it concurrently with the
+    /// standard error, if that is connected.
+    pub fn stdout(&mut self) -> Option<ProcessOutput> {
+        self.stdout.take()
+    }
+
+    /// Takes the standard error. `None` if it was not requested, or was taken before.
+    pub fn stderr(&mut self) -> Option<ProcessOutput> {
+        self.stderr.take()
+    }
+
+    /// Takes the result of the process. [`Status::exit_code`] is its exit code. The future returns `None` if the
+    /// connection ends before the server has sent the result; [`join`](Self::join) then returns the reason.
+    pub fn take_status(&mut self) -> Option<impl Future<Output = Option<Status>> + Send + use<>> {
+        let status = self.status.take()?;
+        Some(async { status.await.ok() })
+    }
+
+    /// Takes the sender of changes of the terminal's size. `None` without [`AttachParams::tty`], or if it was taken
+    /// before.
+    pub fn terminal_size(&mut self) -> Option<TerminalSizeSender> {
+        self.sizes.take()
+    }
+
+    /// Ends the connection at once. Streams that were taken then fail.
+    pub fn abort(&self) {
+        self.task.abort();
+    }
+
+    /// Waits for the end of the process and of its connection. Outputs that were not taken are discarded, and a standard
+    /// input that was not taken is closed (not with `v4.channel.k8s.io`, which has no message for that).
+    ///
+    /// # Errors
+    /// If the connection fails or was aborted before the server has sent the result of the process. [`Error::Api`] if the
+    /// command could not run or has failed, unless [`take_status`](Self::take_status) has taken the result.
+    ///
+    /// # Cancel safety
+    /// Cancelling closes the connection, as dropping this value does.
+    pub async fn join(mut self) -> Result<()> {
+        drop((self.stdin.take(), self.stdout.take(), self.stderr.take(), self.sizes.take()));
+        (&mut self.task).await?;
+        match self.status.take() {
+            Some(status) => match status.await {
+                Ok(status) if status.is_failure() => Err(Error::Api(status.boxed())),
+                _ => Ok(()),
+            },
+            None => Ok(()),
+        }
+    }
+}
+
+/// The messages of the program: sizes of the terminal, the standard input and its end.
+fn messages(
+    mut stdin: Option<Receiver>,
+    mut sizes: Option<mpsc::Receiver<TerminalSize>>,
+    can_close: bool,
+) -> impl Stream<Item = Bytes> {
+    poll_fn(move |cx| {
+        if let Some(receiver) = &mut sizes {
+            match std::pin::Pin::new(receiver).poll_next(cx) {
+                Poll::Ready(Some(size)) => return Poll::Ready(Some(size_message(size))),
+                Poll::Ready(None) => sizes = None,
+                Poll::Pending => {}
+            }
+        }
+        if let Some(receiver) = &mut stdin {
+            match receiver.poll_next(cx) {
+                Poll::Ready(Some(mut message)) => {
+                    message[0] = channel::STDIN;
+                    return Poll::Ready(Some(message.freeze()));
+                }
+                Poll::Ready(None) if can_close => {
+                    stdin = None;
+                    return Poll::Ready(Some(Bytes::from_static(&[channel::CLOSE, channel::STDIN])));
+                }
+                Poll::Ready(None) => stdin = None,
+                Poll::Pending => {}
+            }
+        }
+        // The stream never ends: the server ends the connection.
+        Poll::Pending
+    })
+}
+
+fn size_message(size: TerminalSize) -> Bytes {
+    let mut message = BytesMut::with_capacity(40);
+    message.put_u8(channel::RESIZE);
+    message.put_slice(format!(r#"{{"Width":{},"Height":{}}}"#, size.width, size.height).as_bytes());
+    message.freeze()
+}
+
+/// The receivers of what the server sends. An output is `None` if it was not requested or has ended.
+struct Outputs {
+    stdout: Option<Sender>,
+    stderr: Option<Sender>,
+    status: Option<oneshot::Sender<Status>>,
+}
+
+impl Outputs {
+    /// Reads messages until the process has ended.
+    async fn read(&mut self, reader: &mut Reader) -> Result<()> {
+        let mut status_text = BytesMut::new();
+        while self.status.is_some() {
+            let message = match reader.next().await? {
+                Received::Message(message) => message,
+                Received::Closed(reason) => return Err(closed_early(&reader.origin, reason, &status_text)),
+            };
+            if message.first() == Some(&channel::ERROR) {
+                self.read_status(&reader.origin, &mut status_text, &message[1..])?;
+            } else {
+                self.read_output(&reader.origin, message).await?;
+            }
+        }
+        // The result follows the outputs, but the server copies each of them on its own.
+        while let Ok(Ok(Received::Message(message))) = timeout(END_TIMEOUT, reader.next()).await {
+            self.read_output(&reader.origin, message).await?;
+        }
+        Ok(())
+    }
+
+    /// Appends a part of the result. Completes `status` when it is complete.
+    fn read_status(&mut self, origin: &Origin, text: &mut BytesMut, part: &[u8]) -> Result<()> {
+        if text.len() + part.len() > MAX_STATUS_BYTES {
+            let problem = format!("the status is larger than {MAX_STATUS_BYTES} bytes");
+            return Err(origin.violation(problem));
+        }
+        text.extend_from_slice(part);
+        if text.is_empty() {
+            return Ok(());
+        }
+        match serde_json::from_slice::<Status>(text) {
+            Ok(status) => {
+                if let Some(sender) = self.status.take() {
+                    let _ = sender.send(status);
+                }
+                Ok(())
+            }
+            Err(error) if error.is_eof() => Ok(()),
+            Err(error) => {
+                let excerpt: String = String::from_utf8_lossy(text).chars().take(200).collect();
+                Err(origin.violation(format!("the status is not JSON ({error}): {excerpt:?}")))
+            }
+        }
+    }
+
+    /// Passes a message of an output on.
+    async fn read_output(&mut self, origin: &Origin, mut message: Bytes) -> Result<()> {
+        if message.is_empty() {
+            return Ok(());
+        }
+        match message.get_u8() {
+            channel::STDOUT => send(self.stdout.as_ref(), message).await,
+            channel::STDERR => send(self.stderr.as_ref(), message).await,
+            channel::CLOSE => match message.first() {
+                Some(&channel::STDOUT) => end(self.stdout.take()),
+                Some(&channel::STDERR) => end(self.stderr.take()),
+                _ => {}
+            },
+            // Servers open a channel with an empty message.
+            channel::STDIN | channel::ERROR | channel::RESIZE if message.is_empty() => {}
+            other => return Err(origin.violation(format!("the server sent a message on channel {other}"))),
+        }
+        Ok(())
+    }
+
+    /// Ends the outputs.
+    fn end(&self, result: &Result<(), Failure>) {
+        for output in [&self.stdout, &self.stderr].into_iter().flatten() {
+            output.end(result.clone());
+        }
+    }
+}
+
+async fn send(output: Option<&Sender>, bytes: Bytes) {
+    if let Some(output) = output {
+        output.send(bytes).await;
+    }
+}
+
+fn end(output: Option<Sender>) {
+    if let Some(output) = output {
+        output.end(Ok(()));
+    }
+}
+
+/// The error for a connection that the server closes without a result.
+fn closed_early(origin: &Origin, reason: Option<String>, text: &[u8]) -> Error {
+    let part = if text.is_empty() { "without the" } else { "after a part of the" };
+    let problem = format!("was closed by the server {part} result of the process");
+    origin.broken(&problem, reason.map(Into::into))
+}

@@ -1,0 +1,264 @@
+//! The WebSocket of a stream: reads and writes messages, and detects a server that no longer answers.
+//!
+//! A ping is sent every [`PING_PERIOD`]. A server that sends nothing for [`SILENCE`] is dead, unless it has not yet read
+//! all that was sent: a process that does not read its input blocks the pings behind that input. The payload of a ping
+//! is the number of messages before it, so that its answer tells whether the server has read them. A connection that
+//! breaks under unread input is detected by TCP.
+
+use bytes::Bytes;
+use futures::{
+    FutureExt, SinkExt, Stream, StreamExt,
+    future::{Either, select},
+    stream::{SplitSink, SplitStream},
+};
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
+use std::{
+    future::{Future, poll_fn},
+    pin::{Pin, pin},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
+use tokio::{
+    task::JoinHandle,
+    time::{Instant, MissedTickBehavior, interval_at, timeout},
+};
+use tokio_tungstenite::{
+    WebSocketStream,
+    tungstenite::{self, Message},
+};
+
+use crate::{
+    client::Connection,
+    error::{BoxError, Error, Result, TransportKind, Wait},
+};
+
+/// The time between two pings.
+const PING_PERIOD: Duration = Duration::from_secs(15);
+/// The longest silence of a server that has read everything.
+const SILENCE: Duration = Duration::from_secs(60);
+/// How long the end of a connection may take: the rest of its messages after its result or after a failed write.
+pub(super) const END_TIMEOUT: Duration = Duration::from_secs(10);
+/// The time limit on the closing handshake, whose outcome has no effect.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+
+type WebSocket = WebSocketStream<TokioIo<Upgraded>>;
+
+/// The numbers of messages that were sent, and that the server has read.
+#[derive(Default)]
+struct Progress {
+    sent: AtomicU64,
+    read: AtomicU64,
+}
+
+/// The method and path of the request, for the errors of its stream.
+#[derive(Clone, Debug)]
+pub(super) struct Origin(Arc<str>);
+
+impl Origin {
+    /// The error for a connection that broke or was closed.
+    pub(super) fn broken(&self, problem: &str, source: Option<BoxError>) -> Error {
+        Error::Transport {
+            kind: TransportKind::Broken,
+            what: format!("the WebSocket of {} {problem}", self.0),
+            source,
+        }
+    }
+
+    /// The error for a message that violates the protocol.
+    pub(super) fn violation(&self, problem: impl Into<BoxError>) -> Error {
+        Error::Decode { what: format!("the messages of {}", self.0), source: problem.into() }
+    }
+
+    fn of_websocket(&self, error: tungstenite::Error) -> Error {
+        use tungstenite::error::ProtocolError::ResetWithoutClosingHandshake;
+        match error {
+            tungstenite::Error::Protocol(ResetWithoutClosingHandshake) | tungstenite::Error::Io(_) => {
+                self.broken("broke", Some(error.into()))
+            }
+            _ => self.violation(error),
+        }
+    }
+}
+
+/// What arrived from the server.
+pub(super) enum Received {
+    Message(Bytes),
+    /// The server has closed the WebSocket, with this reason.
+    Closed(Option<String>),
+}
+
+/// What the writing half does next.
+enum Step {
+    Message(Bytes),
+    Ping,
+    /// The messages have ended.
+    End,
+}
+
+/// The reading half.
+pub(super) struct Reader {
+    stream: SplitStream<WebSocket>,
+    progress: Arc<Progress>,
+    pub(super) origin: Origin,
+}
+
+/// The writing half.
+pub(super) struct Writer {
+    sink: SplitSink<WebSocket, Message>,
+    progress: Arc<Progress>,
+    origin: Origin,
+}
+
+/// Splits a connection.
+pub(super) fn split(connection: Connection) -> (Reader, Writer) {
+    let origin = Origin(connection.request_line().into());
+    let (sink, stream) = connection.into_stream().split();
+    let progress = Arc::<Progress>::default();
+    let reader = Reader { stream, progress: progress.clone(), origin: origin.clone() };
+    (reader, Writer { sink, progress, origin })
+}
+
+impl Reader {
+    /// The next message, or the end.
+    pub(super) async fn next(&mut self) -> Result<Received> {
+        loop {
+            let Ok(message) = timeout(SILENCE, self.stream.next()).await else {
+                if self.progress.read.load(Relaxed) < self.progress.sent.load(Relaxed) {
+                    continue;
+                }
+                return Err(Error::Timeout {
+                    wait: Wait::Ping,
+                    after: SILENCE,
+                    what: self.origin.0.to_string(),
+                });
+            };
+            match message {
+                Some(Ok(Message::Binary(bytes))) => return Ok(Received::Message(bytes)),
+                Some(Ok(Message::Text(_))) => {
+                    return Err(self.origin.violation("the server sent a text message"));
+                }
+                Some(Ok(Message::Pong(payload))) => {
+                    let number = <[u8; 8]>::try_from(&payload[..]).map(u64::from_be_bytes);
+                    self.progress.read.fetch_max(number.unwrap_or_default(), Relaxed);
+                }
+                Some(Ok(Message::Close(frame))) => {
+                    let text = frame.map(|frame| format!("{} {}", frame.code, frame.reason));
+                    return Ok(Received::Closed(text));
+                }
+                // tungstenite answers pings.
+                Some(Ok(Message::Ping(_) | Message::Frame(_))) => {}
+                None
+                | Some(Err(tungstenite::Error::ConnectionClosed | tungstenite::Error::AlreadyClosed)) => {
+                    return Ok(Received::Closed(None));
+                }
+                Some(Err(error)) => return Err(self.origin.of_websocket(error)),
+            }
+        }
+    }
+}
+
+impl Writer {
+    /// Writes messages and pings until the messages end.
+    async fn write(&mut self, messages: impl Stream<Item = Bytes>) -> Result<()> {
+        let mut messages = pin!(messages);
+        let mut pings = interval_at(Instant::now() + PING_PERIOD, PING_PERIOD);
+        pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let next = poll_fn(|cx| match messages.as_mut().poll_next(cx) {
+                Poll::Ready(message) => Poll::Ready(message.map_or(Step::End, Step::Message)),
+                Poll::Pending => pings.poll_tick(cx).map(|_| Step::Ping),
+            })
+            .await;
+            match self.write_ready(next, messages.as_mut()).await {
+                Ok(true) => return Ok(()),
+                Ok(false) => {}
+                Err(error) => return Err(self.origin.of_websocket(error)),
+            }
+        }
+    }
+
+    /// Takes a step, and writes all messages that are ready. Returns whether the messages have ended.
+    async fn write_ready(
+        &mut self,
+        first: Step,
+        mut messages: Pin<&mut impl Stream<Item = Bytes>>,
+    ) -> Result<bool, tungstenite::Error> {
+        let mut next = Some(first);
+        let mut has_ended = false;
+        while let Some(step) = next.take() {
+            match step {
+                Step::Message(message) => {
+                    self.progress.sent.fetch_add(1, Relaxed);
+                    self.sink.feed(Message::Binary(message)).await?;
+                    next = messages
+                        .next()
+                        .now_or_never()
+                        .map(|message| message.map_or(Step::End, Step::Message));
+                }
+                Step::Ping => {
+                    let number = self.progress.sent.load(Relaxed).to_be_bytes();
+                    self.sink.feed(Message::Ping(Bytes::copy_from_slice(&number))).await?;
+                }
+                Step::End => has_ended = true,
+            }
+        }
+        self.sink.flush().await?;
+        Ok(has_ended)
+    }
+
+    /// Runs a connection until `read` completes or the messages end, and writes the messages meanwhile. If a write
+    /// fails, `read` may still complete: a server closes the connection after it has sent the result.
+    pub(super) async fn run(
+        mut self,
+        read: impl Future<Output = Result<()>>,
+        messages: impl Stream<Item = Bytes>,
+    ) -> Result<()> {
+        let read = pin!(read);
+        let result = match select(read, pin!(self.write(messages))).await {
+            Either::Left((result, _)) | Either::Right((result @ Ok(()), _)) => result,
+            Either::Right((Err(error), read)) => timeout(END_TIMEOUT, read).await.unwrap_or(Err(error)),
+        };
+        if result.is_ok() {
+            let _ = timeout(CLOSE_TIMEOUT, self.sink.close()).await;
+        }
+        result
+    }
+}
+
+/// The task of a connection, which is aborted when this value is dropped.
+#[derive(Debug)]
+pub(super) struct Task(JoinHandle<Result<()>>);
+
+impl Task {
+    pub(super) fn spawn(connection: impl Future<Output = Result<()>> + Send + 'static) -> Self {
+        Self(tokio::spawn(connection))
+    }
+
+    pub(super) fn abort(&self) {
+        self.0.abort();
+    }
+}
+
+impl Future for Task {
+    type Output = Result<()>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        Pin::new(&mut self.0).poll(cx).map(|ended| {
+            ended.unwrap_or_else(|error| {
+                let what = "the task of the stream did not complete: it was aborted".to_owned();
+                Err(Error::Request { what, source: Some(error.into()) })
+            })
+        })
+    }
+}
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}

@@ -1,0 +1,318 @@
+//! Forwarded ports: the tunnelled protocol, and the protocol of older servers.
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use flate2::{Decompress, FlushDecompress};
+use std::collections::HashMap;
+use std::io::ErrorKind;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::server::{Socket, serve};
+use crate::{Error, api::ForwardedStream, streams::forward::dictionary_for_tests};
+
+const TUNNEL: &str = "SPDY/3.1+portforward.k8s.io";
+const CHANNELS: &str = "v4.channel.k8s.io";
+
+/// A frame that the test's server has received.
+#[derive(Debug)]
+enum Received {
+    /// Type, port.
+    Open(u32, HashMap<String, String>),
+    Data(u32, Bytes, bool),
+    Reset(u32),
+}
+
+/// A server of the tunnelled protocol, which reads whole frames.
+struct Tunnel {
+    socket: Socket,
+    unread: BytesMut,
+    headers: Decompress,
+    has_dictionary: bool,
+}
+
+impl Tunnel {
+    fn new(socket: Socket) -> Self {
+        let (unread, headers) = (BytesMut::new(), Decompress::new(true));
+        Self { socket, unread, headers, has_dictionary: false }
+    }
+
+    async fn next(&mut self) -> Option<Received> {
+        loop {
+            if self.unread.len() >= 8 {
+                let length = 8
+                    + (self.unread[5] as usize) * 65536
+                    + (self.unread[6] as usize) * 256
+                    + self.unread[7] as usize;
+                if self.unread.len() >= length {
+                    let frame = self.unread.split_to(length).freeze();
+                    return Some(self.parse(frame));
+                }
+            }
+            let message = self.socket.next().await?;
+            self.unread.extend_from_slice(&message);
+        }
+    }
+
+    fn parse(&mut self, mut frame: Bytes) -> Received {
+        let (first, flags) = (frame.get_u32(), frame.get_u32() >> 24);
+        match first {
+            0x8003_0001 => {
+                let stream = frame.get_u32();
+                frame.advance(6);
+                Received::Open(stream, self.parse_headers(frame))
+            }
+            0x8003_0003 => Received::Reset(frame.get_u32()),
+            stream => Received::Data(stream, frame, flags & 1 == 1),
+        }
+    }
+
+    fn parse_headers(&mut self, mut block: Bytes) -> HashMap<String, String> {
+        let mut text = Vec::with_capacity(4096);
+        if !self.has_dictionary {
+            self.has_dictionary = true;
+            let before = self.headers.total_in();
+            self.headers.decompress_vec(&block, &mut text, FlushDecompress::Sync).unwrap_err();
+            block.advance(usize::try_from(self.headers.total_in() - before).unwrap());
+            self.headers.set_dictionary(&dictionary_for_tests()).unwrap();
+        }
+        self.headers.decompress_vec(&block, &mut text, FlushDecompress::Sync).unwrap();
+        let mut text = &text[..];
+        let string = |text: &mut &[u8]| {
+            let length = text.get_u32() as usize;
+            String::from_utf8(text.copy_to_bytes(length).to_vec()).unwrap()
+        };
+        (0..text.get_u32()).map(|_| (string(&mut text), string(&mut text))).collect()
+    }
+
+    /// Expects the two streams of a connection. Returns the ids of the errors and of the bytes, and the port.
+    async fn accept(&mut self) -> (u32, u32, String) {
+        let Some(Received::Open(error, headers)) = self.next().await else { panic!("no error stream") };
+        assert_eq!(headers["streamtype"], "error");
+        let Some(Received::Open(data, others)) = self.next().await else { panic!("no data stream") };
+        assert_eq!((others["streamtype"].as_str(), &others["requestid"]), ("data", &headers["requestid"]));
+        assert_eq!(headers["port"], others["port"]);
+        (error, data, others["port"].clone())
+    }
+
+    async fn data(&mut self, stream: u32, bytes: &[u8], is_last: bool) {
+        let mut frame = BytesMut::new();
+        frame.put_u32(stream);
+        frame.put_u32(u32::from(is_last) << 24 | u32::try_from(bytes.len()).unwrap());
+        frame.put_slice(bytes);
+        // In pieces, as a proxy may forward them.
+        for piece in frame.chunks(5) {
+            self.socket.send(piece).await;
+        }
+    }
+}
+
+async fn read(stream: &mut ForwardedStream) -> String {
+    let mut text = String::new();
+    stream.read_to_string(&mut text).await.unwrap();
+    text
+}
+
+#[tokio::test]
+async fn connections_share_a_tunnel_and_end_each_direction_on_its_own() {
+    let (pods, server) = serve(TUNNEL, |socket| async move {
+        let mut tunnel = Tunnel::new(socket);
+        // Echoes the input of each connection after its end.
+        let (mut inputs, mut ended) = (HashMap::<u32, Vec<u8>>::new(), 0);
+        let mut streams = HashMap::new();
+        while let Some(frame) = tunnel.next().await {
+            match frame {
+                Received::Open(stream, headers) if headers["streamtype"] == "data" => {
+                    streams.insert(stream, headers["port"].clone());
+                }
+                Received::Open(..) => {}
+                Received::Data(stream, bytes, is_last) => {
+                    inputs.entry(stream).or_default().extend_from_slice(&bytes);
+                    if is_last {
+                        let answer = [streams[&stream].as_bytes(), b":", &inputs[&stream]].concat();
+                        tunnel.data(stream, &answer, false).await;
+                        tunnel.data(stream - 2, b"", true).await;
+                        tunnel.data(stream, b"", true).await;
+                        ended += 1;
+                    }
+                }
+                Received::Reset(stream) => panic!("{stream}"),
+            }
+        }
+        assert_eq!(ended, 4);
+    })
+    .await;
+    let mut forwarder = pods.portforward("a", &[80, 443]).await.unwrap();
+    let error = forwarder.take_error(80).unwrap();
+    let mut streams = vec![
+        ("80", forwarder.take_stream(80).unwrap()),
+        ("443", forwarder.take_stream(443).unwrap()),
+        ("80", forwarder.connect(80).await.unwrap()),
+        ("9000", forwarder.connect(9000).await.unwrap()),
+    ];
+    assert!(forwarder.take_stream(80).is_none() && forwarder.take_stream(81).is_none());
+    for (index, (_, stream)) in streams.iter_mut().enumerate() {
+        stream.write_all(format!("hello {index}").as_bytes()).await.unwrap();
+    }
+    for (_, stream) in &mut streams {
+        stream.shutdown().await.unwrap();
+    }
+    for (index, (port, stream)) in streams.iter_mut().enumerate() {
+        assert_eq!(read(stream).await, format!("{port}:hello {index}"));
+    }
+    assert_eq!(error.await, None);
+    forwarder.join().await.unwrap();
+    server.await.unwrap();
+}
+
+#[tokio::test]
+async fn the_pod_may_end_its_direction_first() {
+    let (pods, server) = serve(TUNNEL, |socket| async move {
+        let mut tunnel = Tunnel::new(socket);
+        let (error, data, _) = tunnel.accept().await;
+        tunnel.data(data, b"bye", true).await;
+        let Some(Received::Data(stream, bytes, false)) = tunnel.next().await else { panic!() };
+        assert_eq!((stream, &bytes[..]), (data, &b"still here"[..]));
+        tunnel.data(error, b"", true).await;
+        while tunnel.next().await.is_some() {}
+    })
+    .await;
+    let mut forwarder = pods.portforward("a", &[80]).await.unwrap();
+    let mut stream = forwarder.take_stream(80).unwrap();
+    assert_eq!(read(&mut stream).await, "bye");
+    stream.write_all(b"still here").await.unwrap();
+    drop(stream);
+    forwarder.join().await.unwrap();
+    server.await.unwrap();
+}
+
+#[tokio::test]
+async fn an_error_ends_its_connection_only() {
+    let (pods, _server) = serve(TUNNEL, |socket| async move {
+        let mut tunnel = Tunnel::new(socket);
+        let (error, first, _) = tunnel.accept().await;
+        let (_, second, _) = tunnel.accept().await;
+        tunnel.data(error, b"nothing listens", false).await;
+        // As Kubernetes: resets both streams after an error.
+        for stream in [first, error] {
+            tunnel
+                .socket
+                .send([&[0x80, 3, 0, 3, 0, 0, 0, 8][..], &stream.to_be_bytes(), &[0, 0, 0, 5]].concat())
+                .await;
+        }
+        // A ping, a header frame and an unknown stream have no effect.
+        tunnel.socket.send([0x80, 3, 0, 6, 0, 0, 0, 4, 0, 0, 0, 1]).await;
+        tunnel.data(99, b"lost", false).await;
+        tunnel.data(second, b"fine", true).await;
+        while tunnel.next().await.is_some() {}
+    })
+    .await;
+    let mut forwarder = pods.portforward("a", &[80]).await.unwrap();
+    let error = forwarder.take_error(80).unwrap();
+    let mut first = forwarder.take_stream(80).unwrap();
+    let mut second = forwarder.connect(80).await.unwrap();
+    let failed = first.read_to_end(&mut Vec::new()).await.unwrap_err();
+    assert_eq!(failed.to_string(), "nothing listens");
+    assert_eq!(error.await.as_deref(), Some("nothing listens"));
+    assert_eq!(read(&mut second).await, "fine");
+}
+
+#[tokio::test]
+async fn a_dropped_connection_is_reset_when_the_pod_sends_more() {
+    let (pods, server) = serve(TUNNEL, |socket| async move {
+        let mut tunnel = Tunnel::new(socket);
+        let (_, data, _) = tunnel.accept().await;
+        let Some(Received::Data(_, _, true)) = tunnel.next().await else { panic!() };
+        tunnel.data(data, b"unwanted", false).await;
+        let Some(Received::Reset(stream)) = tunnel.next().await else { panic!() };
+        assert_eq!(stream, data);
+        while tunnel.next().await.is_some() {}
+    })
+    .await;
+    let mut forwarder = pods.portforward("a", &[80]).await.unwrap();
+    drop(forwarder.take_stream(80).unwrap());
+    forwarder.join().await.unwrap();
+    server.await.unwrap();
+}
+
+#[tokio::test]
+async fn bytes_that_are_not_spdy_fail_all_connections() {
+    for (bytes, is_violation) in [(&[0x80, 9, 0, 1, 0, 0, 0, 0][..], true), (&[], false)] {
+        let (pods, _server) = serve(TUNNEL, move |socket| async move {
+            let mut tunnel = Tunnel::new(socket);
+            tunnel.accept().await;
+            tunnel.socket.send(bytes).await;
+        })
+        .await;
+        let mut forwarder = pods.portforward("a", &[80]).await.unwrap();
+        let mut stream = forwarder.take_stream(80).unwrap();
+        let read = stream.read_to_end(&mut Vec::new()).await.unwrap_err();
+        let kind = if is_violation { ErrorKind::InvalidData } else { ErrorKind::ConnectionReset };
+        assert_eq!(read.kind(), kind, "{read}");
+        let connected = forwarder.connect(80).await.map(|_| ()).unwrap_err();
+        assert!(connected.to_string().contains("pods/a/portforward"), "{connected}");
+        let error = forwarder.join().await.unwrap_err();
+        assert_eq!(matches!(error, Error::Decode { .. }), is_violation, "{error:?}");
+    }
+}
+
+#[tokio::test]
+async fn dropping_the_forwarder_ends_its_connections() {
+    let (pods, server) = serve(TUNNEL, |socket| async move {
+        let mut tunnel = Tunnel::new(socket);
+        tunnel.accept().await;
+        while tunnel.next().await.is_some() {}
+    })
+    .await;
+    let mut forwarder = pods.portforward("a", &[80]).await.unwrap();
+    let mut stream = forwarder.take_stream(80).unwrap();
+    // The connection is open once its first byte is on the way.
+    stream.write_all(b"x").await.unwrap();
+    tokio::task::yield_now().await;
+    drop(forwarder);
+    assert!(stream.read_to_end(&mut Vec::new()).await.is_err());
+    drop(server);
+}
+
+#[tokio::test]
+async fn older_servers_have_one_connection_for_each_port() {
+    let (pods, server) = serve(CHANNELS, |mut socket| async move {
+        for (channel, port) in [(0, 80_u16), (1, 80), (2, 443), (3, 443)] {
+            socket.send([&[channel][..], &port.to_le_bytes()].concat()).await;
+        }
+        assert_eq!(socket.next().await.unwrap(), &b"\x02hello"[..]);
+        socket.send(b"\x02echo").await;
+        socket.send(b"\x01nothing listens").await;
+        let _ = socket.0.close(None).await;
+        while socket.next().await.is_some() {}
+    })
+    .await;
+    let mut forwarder = pods.portforward("a", &[80, 443]).await.unwrap();
+    let mut failing = forwarder.take_stream(80).unwrap();
+    let mut stream = forwarder.connect(443).await.unwrap();
+    let error = forwarder.connect(443).await.unwrap_err();
+    assert!(matches!(&error, Error::Request { what, .. } if what.contains("443")), "{error}");
+    assert_eq!(stream.shutdown().await.unwrap_err().kind(), ErrorKind::Unsupported);
+    stream.write_all(b"hello").await.unwrap();
+    assert_eq!(read(&mut stream).await, "echo");
+    let failed = failing.read_to_end(&mut Vec::new()).await.unwrap_err();
+    assert_eq!(failed.to_string(), "nothing listens");
+    assert_eq!(forwarder.take_error(80).unwrap().await.as_deref(), Some("nothing listens"));
+    forwarder.join().await.unwrap();
+    server.await.unwrap();
+}
+
+#[tokio::test]
+async fn channels_that_do_not_exist_or_name_another_port_are_errors() {
+    for (message, part) in
+        [(&[7, 80, 0][..], "channel 7"), (&[0, 81, 0], "name this port"), (&[0, 80], "port 80")]
+    {
+        let (pods, _server) = serve(CHANNELS, move |mut socket| async move {
+            socket.send(message).await;
+            while socket.next().await.is_some() {}
+        })
+        .await;
+        let forwarder = pods.portforward("a", &[80]).await.unwrap();
+        let error = forwarder.join().await.unwrap_err();
+        let source = std::error::Error::source(&error).unwrap().to_string();
+        assert!(matches!(error, Error::Decode { .. }) && source.contains(part), "{source}");
+    }
+}
