@@ -1,0 +1,29 @@
+//! Connects to the first process of a pod: sends lines from the standard input, and prints the output, until both end.
+//!
+//! ```sh
+//! cargo run -p examples --example pod_attach -- web
+//! ```
+
+use anyhow::Context;
+use k8s_openapi::api::core::v1::Pod;
+use kube_client::{Api, Client, api::AttachParams};
+use tokio::io::{AsyncWriteExt, copy, stdin, stdout};
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let pod = std::env::args().nth(1).context("usage: pod_attach POD")?;
+    let pods: Api<Pod> = Api::default_namespaced(Client::try_default().await?);
+    let ap = AttachParams::default().stdin(true).stderr(false);
+    let mut process = pods.attach(&pod, &ap).await?;
+    let mut to_process = process.stdin().context("stdin")?;
+    let mut output = process.stdout().context("stdout")?;
+    let input = tokio::spawn(async move {
+        copy(&mut stdin(), &mut to_process).await?;
+        to_process.shutdown().await
+    });
+    copy(&mut output, &mut stdout()).await?;
+    input.abort();
+    process.join().await?;
+    // Without waiting for a thread that reads the standard input.
+    std::process::exit(0)
+}

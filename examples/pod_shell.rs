@@ -1,0 +1,42 @@
+//! An interactive shell in a pod, with a terminal whose size follows `COLUMNS` and `LINES`.
+//!
+//! A program with full support of terminals also sets the local terminal to raw mode, for example with crossterm.
+//!
+//! ```sh
+//! cargo run -p examples --example pod_shell -- web
+//! ```
+
+use anyhow::Context;
+use futures::SinkExt;
+use k8s_openapi::api::core::v1::Pod;
+use kube_client::{
+    Api, Client,
+    api::{AttachParams, TerminalSize},
+};
+use std::env;
+use tokio::io::{copy, stdin, stdout};
+
+/// A variable with a number of characters.
+fn number(variable: &str, default: u16) -> u16 {
+    env::var(variable).ok().and_then(|value| value.parse().ok()).unwrap_or(default)
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let pod = env::args().nth(1).context("usage: pod_shell POD [SHELL]")?;
+    let shell = env::args().nth(2).unwrap_or_else(|| "sh".to_owned());
+    let pods: Api<Pod> = Api::default_namespaced(Client::try_default().await?);
+    let mut process = pods.exec(&pod, [shell], &AttachParams::interactive_tty()).await?;
+    let size = TerminalSize { width: number("COLUMNS", 80), height: number("LINES", 24) };
+    process.terminal_size().context("a terminal was requested")?.send(size).await?;
+    let (mut to_shell, mut output) = (process.stdin().context("stdin")?, process.stdout().context("stdout")?);
+    let status = process.take_status().context("status")?;
+    tokio::spawn(async move { copy(&mut stdin(), &mut to_shell).await });
+    copy(&mut output, &mut stdout()).await?;
+    process.join().await?;
+    let status = status.await.context("the server has sent no status")?;
+    let code = status.exit_code().with_context(|| format!("the shell did not run: {status}"))?;
+    // A thread may still wait for the standard input, so that the runtime would not end.
+    // Without waiting for a thread that reads the standard input.
+    std::process::exit(code)
+}
