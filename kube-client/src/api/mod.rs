@@ -4,6 +4,8 @@ mod actions;
 mod all_pages;
 mod apply;
 mod body_decoder;
+#[cfg(feature = "ws")]
+mod copy;
 mod delete;
 mod drain;
 pub mod entry;
@@ -23,6 +25,8 @@ mod write;
 
 pub use crate::wire::FilterDepth;
 pub use apply::retry_on_conflict;
+#[cfg(feature = "ws")]
+pub use copy::CopyParams;
 pub use drain::{DrainError, DrainObstacle, DrainParams, Drained, PodName, drain};
 pub use filter::Verdict;
 pub use list_stream::ListStream;
@@ -33,7 +37,7 @@ pub use watch::EventStream;
 
 #[cfg(feature = "ws")]
 pub use crate::streams::{
-    AttachedProcess, ForwardedStream, Portforwarder, ProcessInput, ProcessOutput, TerminalSize,
+    AttachedProcess, Copied, ForwardedStream, Portforwarder, ProcessInput, ProcessOutput, TerminalSize,
     TerminalSizeSender,
 };
 

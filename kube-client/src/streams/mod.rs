@@ -4,6 +4,8 @@
 //! connection and the program; `process` and `forward` interpret the messages. Nothing that a server sends may exhaust
 //! the memory, and no task outlives the value that owns it.
 
+mod archive;
+mod copy;
 mod forward;
 mod inbound;
 mod outbound;
@@ -12,6 +14,8 @@ mod socket;
 #[cfg(test)]
 mod tests;
 
+pub use archive::Copied;
+pub(crate) use copy::{receive, send, split_path};
 pub(crate) use forward::offered_protocols;
 pub use forward::{ForwardedStream, Portforwarder};
 pub use inbound::ProcessOutput;

@@ -1,0 +1,84 @@
+//! Copies of files into and out of containers, as `kubectl cp`.
+
+use super::{Api, AttachParams, Copied, Execute};
+#[cfg(doc)]
+use crate::Error as KubeError;
+use crate::{
+    Error, Result,
+    streams::{receive, send, split_path},
+};
+use std::path::Path;
+
+/// Parameters of a copy into or out of a container.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CopyParams {
+    /// The container: see [`AttachParams::container`].
+    pub container: Option<String>,
+}
+
+impl CopyParams {
+    /// Sets the container.
+    #[must_use]
+    pub fn container<T: Into<String>>(mut self, container: T) -> Self {
+        self.container = Some(container.into());
+        self
+    }
+
+    fn attach_params(&self) -> AttachParams {
+        AttachParams { container: self.container.clone(), ..AttachParams::default() }
+    }
+}
+
+impl<K: Execute> Api<K> {
+    /// Copies a local file or folder into a container, with the program `tar` of the container. `target` is the path of
+    /// the copy; the folder above it must exist. Existing files are replaced, and folders are merged.
+    ///
+    /// Links are copied as links. The container's `tar` decides on owners and permissions.
+    ///
+    /// # Errors
+    /// As for [`exec`](Api::exec). [`KubeError::Request`] if the source cannot be read, or `tar` is missing or fails; the
+    /// text contains the message of `tar`.
+    ///
+    /// # Cancel safety
+    /// A part may have been copied.
+    pub async fn copy_to(&self, name: &str, source: &Path, target: &str, cp: &CopyParams) -> Result<()> {
+        let (folder, entry) = split_path(target);
+        let what = format!("{} to {target} in {} {name}", source.display(), self.kind());
+        if entry == "." || entry == ".." {
+            let problem = format!("cannot copy {what}: the path of the copy has no name");
+            return Err(Error::Request { what: problem, source: None });
+        }
+        let ap = cp.attach_params().stdin(true).stdout(false);
+        let process = self.exec(name, ["tar", "-xmf", "-", "-C", folder], &ap).await?;
+        send(process, source, entry, &what).await
+    }
+
+    /// Copies a file or folder out of a container, with the program `tar` of the container. `target` is the path of the
+    /// copy. Existing files are replaced, and folders are merged.
+    ///
+    /// The container is not trusted: nothing is written outside of `target`, links and devices are not copied, links
+    /// below `target` are not followed, and no file is executable as another user. The size is not limited.
+    ///
+    /// # Errors
+    /// As for [`exec`](Api::exec). [`KubeError::Request`] if `tar` is missing or fails (the text contains its message),
+    /// the archive has a path outside of the source, or the copy cannot be written.
+    ///
+    /// # Cancel safety
+    /// A part may have been copied.
+    pub async fn copy_from(
+        &self,
+        name: &str,
+        source: &str,
+        target: &Path,
+        cp: &CopyParams,
+    ) -> Result<Copied> {
+        let (folder, entry) = split_path(source);
+        let what = format!("{source} in {} {name} to {}", self.kind(), target.display());
+        // A name that begins with `-` is not an option.
+        let path = format!("./{entry}");
+        let command = ["tar", "-cf", "-", "-C", folder, &path];
+        let process = self.exec(name, command, &cp.attach_params()).await?;
+        receive(process, entry, target, &what).await
+    }
+}

@@ -1,0 +1,205 @@
+//! Tar archives of files that are copied into and out of containers. All functions block.
+//!
+//! The archive of a container is not trusted: nothing is written outside of the target, and no link is created or
+//! followed.
+
+use std::{
+    fs::{self, File},
+    io::{self, Read, Write},
+    path::{Component, Path, PathBuf},
+};
+use tar::{Archive, Builder, EntryType};
+
+/// What a copy out of a container has written.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Copied {
+    /// The number of files.
+    pub files: u64,
+    /// The number of bytes in these files.
+    pub bytes: u64,
+    /// The paths, relative to the source, that are neither files nor folders and were not copied: links and devices.
+    pub skipped: Vec<PathBuf>,
+}
+
+/// The number of paths in [`Copied::skipped`]: a container may have any number of them.
+const MAX_SKIPPED: usize = 1000;
+
+/// Writes an archive of a file or folder, whose first component in the archive is `name`. Links are archived as links.
+pub(crate) fn pack(source: &Path, name: &str, archive: impl Write) -> io::Result<()> {
+    let mut builder = Builder::new(archive);
+    builder.follow_symlinks(false);
+    if fs::metadata(source)?.is_dir() {
+        builder.append_dir_all(name, source)?;
+    } else {
+        builder.append_file(name, &mut File::open(source)?)?;
+    }
+    builder.into_inner()?.flush()
+}
+
+/// Reads an archive, whose entries begin with the component `name`, and writes the entries to `target`, which replaces
+/// that component.
+pub(crate) fn unpack(archive: impl Read, name: &str, target: &Path) -> io::Result<Copied> {
+    let mut archive = Archive::new(archive);
+    let mut copied = Copied::default();
+    let mut has_entry = false;
+    for entry in archive.entries()? {
+        let mut entry = entry?;
+        let path = entry.path()?.into_owned();
+        let relative = relative_path(&path, name)?;
+        has_entry = true;
+        match entry.header().entry_type() {
+            EntryType::Directory => {
+                reject_links(target, &relative)?;
+                fs::create_dir_all(join(target, &relative))?;
+            }
+            EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
+                reject_links(target, &relative)?;
+                let path = join(target, &relative);
+                if let Some(parent) = path.parent() {
+                    fs::create_dir_all(parent)?;
+                }
+                let mut file = File::create(&path)?;
+                copied.bytes += io::copy(&mut entry, &mut file)?;
+                copied.files += 1;
+                set_mode(&file, entry.header().mode().unwrap_or(0o644))?;
+            }
+            _ if copied.skipped.len() < MAX_SKIPPED => copied.skipped.push(relative),
+            _ => {}
+        }
+    }
+    // The end of the archive may be followed by padding, which the process must be able to write.
+    io::copy(&mut archive.into_inner(), &mut io::sink())?;
+    if has_entry { Ok(copied) } else { Err(invalid("the archive is empty".to_owned())) }
+}
+
+/// `target` for the empty path, without a separator at its end.
+fn join(target: &Path, relative: &Path) -> PathBuf {
+    if relative.as_os_str().is_empty() { target.to_owned() } else { target.join(relative) }
+}
+
+fn invalid(problem: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, problem)
+}
+
+/// The path below `name`. Rejects paths that leave it.
+fn relative_path(path: &Path, name: &str) -> io::Result<PathBuf> {
+    let mut components = path.components().filter(|component| *component != Component::CurDir);
+    let escapes = || {
+        let path = path.to_string_lossy();
+        invalid(format!("the archive has the path {path:?}, which is not below {name:?}"))
+    };
+    if name != "." && components.next() != Some(Component::Normal(name.as_ref())) {
+        return Err(escapes());
+    }
+    let mut relative = PathBuf::new();
+    for component in components {
+        let Component::Normal(part) = component else { return Err(escapes()) };
+        relative.push(part);
+    }
+    Ok(relative)
+}
+
+/// Fails if a component below `target` is a link on this machine: it may lead out of the target.
+fn reject_links(target: &Path, relative: &Path) -> io::Result<()> {
+    let mut path = target.to_owned();
+    for component in relative.components() {
+        path.push(component);
+        if fs::symlink_metadata(&path).is_ok_and(|meta| meta.file_type().is_symlink()) {
+            return Err(invalid(format!("{} is a link, which is not followed", path.display())));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(unix)]
+fn set_mode(file: &File, mode: u32) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    // Without the bits that run a program as another user.
+    file.set_permissions(fs::Permissions::from_mode(mode & 0o777))
+}
+
+#[cfg(not(unix))]
+fn set_mode(_: &File, _: u32) -> io::Result<()> {
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tar::Header;
+
+    /// An archive with one entry, whose path is not checked.
+    fn archive(path: &str, kind: EntryType, content: &[u8]) -> Vec<u8> {
+        let mut header = Header::new_ustar();
+        header.as_mut_bytes()[..path.len()].copy_from_slice(path.as_bytes());
+        header.set_entry_type(kind);
+        header.set_size(content.len() as u64);
+        header.set_mode(0o4755);
+        if kind == EntryType::Symlink {
+            header.set_link_name("/etc").unwrap();
+        }
+        header.set_cksum();
+        let mut builder = Builder::new(Vec::new());
+        builder.append(&header, content).unwrap();
+        builder.into_inner().unwrap()
+    }
+
+    #[test]
+    fn folders_and_files_survive_the_round_trip() {
+        let folder = tempfile::tempdir().unwrap();
+        let source = folder.path().join("source");
+        fs::create_dir_all(source.join("a/empty")).unwrap();
+        fs::write(source.join("a/file"), "text").unwrap();
+        let mut bytes = Vec::new();
+        pack(&source, "data", &mut bytes).unwrap();
+        let target = folder.path().join("target");
+        let copied = unpack(&bytes[..], "data", &target).unwrap();
+        assert_eq!((copied.files, copied.bytes, copied.skipped.len()), (1, 4, 0));
+        assert_eq!(fs::read_to_string(target.join("a/file")).unwrap(), "text");
+        assert!(target.join("a/empty").is_dir());
+        let mut bytes = Vec::new();
+        pack(&source.join("a/file"), "x", &mut bytes).unwrap();
+        unpack(&bytes[..], "x", &folder.path().join("copy")).unwrap();
+        assert_eq!(fs::read_to_string(folder.path().join("copy")).unwrap(), "text");
+    }
+
+    #[test]
+    fn nothing_is_written_outside_of_the_target() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("target");
+        for path in ["../evil", "data/../../evil", "/evil", "data/a/../../../evil", "other/evil"] {
+            let error = unpack(&archive(path, EntryType::Regular, b"x")[..], "data", &target).unwrap_err();
+            assert!(error.to_string().contains("not below"), "{path}: {error}");
+        }
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_are_neither_created_nor_followed() {
+        use std::os::unix::fs::{MetadataExt, symlink};
+        let folder = tempfile::tempdir().unwrap();
+        let (target, outside) = (folder.path().join("target"), folder.path().join("outside"));
+        fs::create_dir_all(&target).unwrap();
+        fs::create_dir_all(&outside).unwrap();
+        let copied = unpack(&archive("data/link", EntryType::Symlink, b"")[..], "data", &target).unwrap();
+        assert_eq!(copied.skipped, [PathBuf::from("link")]);
+        assert_eq!(fs::read_dir(&target).unwrap().count(), 0);
+        symlink(&outside, target.join("link")).unwrap();
+        let file = archive("data/link/evil", EntryType::Regular, b"x");
+        assert!(unpack(&file[..], "data", &target).unwrap_err().to_string().contains("is a link"));
+        assert_eq!(fs::read_dir(&outside).unwrap().count(), 0);
+        unpack(&archive("data/program", EntryType::Regular, b"x")[..], "data", &target).unwrap();
+        assert_eq!(fs::metadata(target.join("program")).unwrap().mode() & 0o7777, 0o755);
+    }
+
+    #[test]
+    fn a_cut_or_empty_archive_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let whole = archive("data/a", EntryType::Regular, &[7; 2000]);
+        assert!(unpack(&whole[..1000], "data", folder.path()).is_err());
+        assert!(unpack(&[0; 1024][..], "data", folder.path()).unwrap_err().to_string().contains("empty"));
+        assert!(unpack(&b"tar: not found"[..], "data", folder.path()).is_err());
+    }
+}

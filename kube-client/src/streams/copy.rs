@@ -1,0 +1,139 @@
+//! Copies files through the standard streams of `tar` in a container.
+
+use std::{
+    future::Future,
+    io::{self, Read, Write},
+    path::Path,
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    runtime::Handle,
+    task::spawn_blocking,
+};
+
+use super::{
+    archive::{Copied, pack, unpack},
+    inbound::ProcessOutput,
+    outbound::ProcessInput,
+    process::AttachedProcess,
+};
+use crate::error::{Error, Result};
+
+/// The number of bytes of an error of `tar` that are shown.
+const MAX_ERROR_BYTES: u64 = 4 << 10;
+
+/// An asynchronous stream for a thread that blocks. It fails when the connection ends, so that the thread ends, too.
+struct Blocking<T>(T, Handle);
+
+impl Read for Blocking<ProcessOutput> {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        self.1.block_on(self.0.read(bytes))
+    }
+}
+
+impl Write for Blocking<ProcessInput> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.1.block_on(self.0.write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Splits a path in a container into the folder and the name that `tar` uses.
+pub(crate) fn split_path(path: &str) -> (&str, &str) {
+    let path = path.trim_end_matches('/');
+    match path.rsplit_once('/') {
+        _ if path.is_empty() => ("/", "."),
+        Some(("", name)) => ("/", name),
+        Some((folder, name)) => (folder, name),
+        None => (".", path),
+    }
+}
+
+/// Sends an archive of `source` to `tar x`, which unpacks it as `name`.
+pub(crate) async fn send(mut process: AttachedProcess, source: &Path, name: &str, what: &str) -> Result<()> {
+    let Some(mut input) = process.stdin().map(|input| Blocking(input, Handle::current())) else {
+        return Ok(());
+    };
+    let (source, name) = (source.to_owned(), name.to_owned());
+    let packed = spawn_blocking(move || {
+        pack(&source, &name, &mut input)?;
+        // v4.channel.k8s.io cannot end the input: `tar` stops at the end of the archive.
+        match input.1.block_on(input.0.shutdown()) {
+            Err(error) if error.kind() != io::ErrorKind::Unsupported => Err(error),
+            _ => Ok(input),
+        }
+    });
+    // The input lives until the process has ended: dropping it is the end of the input.
+    finish(process, packed, what).await.map(|_| ())
+}
+
+/// Receives an archive from `tar c`, and unpacks the entry `name` of it as `target`.
+pub(crate) async fn receive(
+    mut process: AttachedProcess,
+    name: &str,
+    target: &Path,
+    what: &str,
+) -> Result<Copied> {
+    let Some(output) = process.stdout().map(|output| Blocking(output, Handle::current())) else {
+        return Ok(Copied::default());
+    };
+    let (target, name) = (target.to_owned(), name.to_owned());
+    finish(process, spawn_blocking(move || unpack(output, &name, &target)), what).await
+}
+
+/// Waits for `tar` in the container and for the thread of this side. An error of `tar` explains an error of this side.
+async fn finish<T>(
+    mut process: AttachedProcess,
+    transfer: impl Future<Output = Result<io::Result<T>, tokio::task::JoinError>>,
+    what: &str,
+) -> Result<T> {
+    let stderr = process.stderr();
+    let text = async {
+        let mut text = Vec::new();
+        if let Some(stderr) = stderr {
+            let mut start = stderr.take(MAX_ERROR_BYTES);
+            let _ = start.read_to_end(&mut text).await;
+            let _ = tokio::io::copy(&mut start.into_inner(), &mut tokio::io::sink()).await;
+        }
+        String::from_utf8_lossy(&text).trim().to_owned()
+    };
+    let failed =
+        |problem: &str, source| Error::Request { what: format!("cannot copy {what}{problem}"), source };
+    let transfer = async {
+        // A thread that was cancelled or has panicked.
+        transfer.await.unwrap_or_else(|error| Err(io::Error::other(error)))
+    };
+    let (transferred, text) = futures::join!(transfer, text);
+    let joined = process.join().await;
+    match (joined, transferred) {
+        (Err(error @ Error::Api(_)), _) => {
+            let problem = if text.is_empty() { String::new() } else { format!(": {text}") };
+            Err(failed(&problem, Some(error.into())))
+        }
+        (Err(error), _) => Err(error),
+        (Ok(()), Err(error)) => Err(failed("", Some(error.into()))),
+        (Ok(()), Ok(copied)) => Ok(copied),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn splits_paths_into_a_folder_and_a_name() {
+        for (path, expected) in [
+            ("/", ("/", ".")),
+            ("", ("/", ".")),
+            ("/a", ("/", "a")),
+            ("/a/b//", ("/a", "b")),
+            ("a", (".", "a")),
+            ("a/b", ("a", "b")),
+        ] {
+            assert_eq!(split_path(path), expected, "{path}");
+        }
+    }
+}
