@@ -25,16 +25,44 @@ pub struct Copied {
 /// The number of paths in [`Copied::skipped`]: a container may have any number of them.
 const MAX_SKIPPED: usize = 1000;
 
+/// The size in bytes of a record. `tar` reads whole records: without the padding, it waits for the end of its input, which
+/// `v4.channel.k8s.io` and some container runtimes do not pass on.
+const RECORD_BYTES: usize = 20 * 512;
+
 /// Writes an archive of a file or folder, whose first component in the archive is `name`. Links are archived as links.
 pub(crate) fn pack(source: &Path, name: &str, archive: impl Write) -> io::Result<()> {
-    let mut builder = Builder::new(archive);
+    let mut builder = Builder::new(Counted { inner: archive, count: 0 });
     builder.follow_symlinks(false);
     if fs::metadata(source)?.is_dir() {
         builder.append_dir_all(name, source)?;
     } else {
         builder.append_file(name, &mut File::open(source)?)?;
     }
-    builder.into_inner()?.flush()
+    let mut archive = builder.into_inner()?;
+    let rest = archive.count;
+    if rest > 0 {
+        archive.write_all(&vec![0; RECORD_BYTES - rest])?;
+    }
+    archive.flush()
+}
+
+/// Counts the bytes that are written.
+struct Counted<W> {
+    inner: W,
+    /// The bytes of the last record.
+    count: usize,
+}
+
+impl<W: Write> Write for Counted<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.inner.write(bytes)?;
+        self.count = (self.count + written) % RECORD_BYTES;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
 }
 
 /// Reads an archive, whose entries begin with the component `name`, and writes the entries to `target`, which replaces
@@ -153,6 +181,7 @@ mod tests {
         fs::write(source.join("a/file"), "text").unwrap();
         let mut bytes = Vec::new();
         pack(&source, "data", &mut bytes).unwrap();
+        assert_eq!(bytes.len() % RECORD_BYTES, 0);
         let target = folder.path().join("target");
         let copied = unpack(&bytes[..], "data", &target).unwrap();
         assert_eq!((copied.files, copied.bytes, copied.skipped.len()), (1, 4, 0));
