@@ -2,18 +2,20 @@
 //!
 //! It makes no decisions: every response becomes an input of `step`. All backoff waits happen here.
 
+mod prefetch;
+mod requests;
+
 use super::config::{Config, InitialListStrategy, ListSemantic};
 use super::filter::{EarlyFilter, EarlyFilters};
-use super::open_watch::{OpenWatch, STALL_LIMIT};
+use super::open_watch::OpenWatch;
 use super::silence_probe::{self, SilenceProbe};
-use super::step::{
-    Capabilities, DriverAction, Failure, Input, Output, PageRequest, Phase, Previous, Request, State, step,
-};
+use super::step::{Capabilities, DriverAction, Failure, Input, Output, Phase, Previous, State, step};
 use super::{Backoff, Error, Event, ExponentialBackoff, Result};
-use futures::{Stream, StreamExt, future::BoxFuture};
+use futures::{Stream, future::BoxFuture};
 use kube_client::api::{EventStream, ListStream};
 use kube_client::core::WatchEvent;
 use kube_client::{Api, Error as ClientError, Resource};
+use prefetch::Prefetch;
 use serde::de::DeserializeOwned;
 use std::{
     pin::Pin,
@@ -22,14 +24,8 @@ use std::{
 };
 use tokio::time::{Instant, Sleep};
 
-/// The minimum `timeoutSeconds` of a streaming list, because its initial events may take long to arrive.
-const MIN_STREAMING_TIMEOUT: Duration = Duration::from_secs(60);
 /// The driver opens no further watch if less time than this remains until the pause.
 const MIN_WATCH_DURATION: Duration = Duration::from_millis(500);
-
-/// A relist waits first if less time than this has passed since the previous list. Otherwise the driver would list in
-/// a loop if a server sends one event and a 410 after each list.
-const MIN_RELIST_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A running watcher.
 pub(crate) struct Driver<K> {
@@ -54,19 +50,6 @@ pub(crate) struct Driver<K> {
     prefetch: Option<Prefetch<K>>,
     /// Filters that run before objects are decoded.
     filters: EarlyFilters<K>,
-}
-
-/// A prefetched page of a list. The server prepares it while the client decodes the previous page.
-struct Prefetch<K> {
-    /// The continue token of the page.
-    token: String,
-    response: PrefetchState<K>,
-}
-
-/// The state of the request for a prefetched page.
-enum PrefetchState<K> {
-    Awaited(Opening<K>),
-    Arrived(Box<Result<Body<K>, ClientError>>),
 }
 
 /// A request whose response headers have not arrived.
@@ -96,6 +79,7 @@ impl<K> Driver<K> {
                 streaming_lists: wanted && config.bookmarks,
                 cached_lists: config.list_semantic == ListSemantic::Any,
                 refused: None,
+                synced: None,
             },
             refused_at: None,
             silence: SilenceProbe::new(config.probe_after),
@@ -219,14 +203,13 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Driver<K> {
         };
         let state = std::mem::replace(&mut self.state, State::Start { previous: Previous::NONE });
         self.capabilities.refused = self.refused_at.map(|at| at.elapsed());
+        self.capabilities.synced = self.synced_at.map(|at| at.elapsed());
         let (state, Output { event, then, healthy }) = step(self.capabilities, state, input);
         self.state = state;
         if healthy {
             self.backoff.reset();
         }
-        let relists_too_early = matches!(self.state, State::Start { .. })
-            && self.synced_at.is_some_and(|at| at.elapsed() < MIN_RELIST_INTERVAL);
-        match if then == DriverAction::Next && relists_too_early { DriverAction::Wait } else { then } {
+        match then {
             DriverAction::Read => {}
             DriverAction::Probe => self.silence.begin(self.read_version()),
             DriverAction::Send(request) => {
@@ -255,93 +238,6 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Driver<K> {
             self.filters.reset();
         }
         event.map(|event| event.map_err(|failure| self.error_from(failure)))
-    }
-
-    /// Requests the next page as soon as its continue token arrives, so that decoding does not pause between two
-    /// pages. Reads the body of the next page only after the current page is complete.
-    fn prefetch_page(&mut self, cx: &mut Context<'_>) {
-        let Io::Open(Body::List(stream)) = &self.io else { return };
-        if self.prefetch.is_none()
-            && let Some(token) = stream.continue_token()
-        {
-            let token = token.to_owned();
-            let page = PageRequest { token: Some(token.clone()), ..PageRequest::default() };
-            self.prefetch = Some(Prefetch { token, response: PrefetchState::Awaited(self.open_list(&page)) });
-        }
-        if let Some(Prefetch { response, .. }) = &mut self.prefetch
-            && let PrefetchState::Awaited(opening) = response
-            && let Poll::Ready(arrived) = opening.as_mut().poll(cx)
-        {
-            *response = PrefetchState::Arrived(Box::new(arrived));
-        }
-        if stream.metadata().is_some()
-            && let Some(Prefetch { response: PrefetchState::Arrived(arrived), .. }) = &mut self.prefetch
-            && let Ok(Body::List(next)) = &mut **arrived
-        {
-            next.read_ahead(cx);
-        }
-    }
-
-    /// Returns the prefetched response if it is for `request`; otherwise drops it.
-    fn take_prefetched(&mut self, request: &Request) -> Option<Opening<K>> {
-        let Prefetch { token, response } = self.prefetch.take()?;
-        match request {
-            Request::List(PageRequest { token: Some(wanted), unpaged: false, .. }) if *wanted == token => {
-                Some(match response {
-                    PrefetchState::Awaited(opening) => opening,
-                    PrefetchState::Arrived(response) => Box::pin(std::future::ready(*response)),
-                })
-            }
-            _ => None,
-        }
-    }
-
-    /// Sends a request. The returned future completes when the response headers have arrived.
-    fn open(&self, request: Request) -> Opening<K> {
-        let api = self.api.clone();
-        let mut wp = self.config.watch_params();
-        // Adds jitter, so that watches that start together do not reconnect together.
-        if wp.timeout.is_none() {
-            wp.timeout = Some(crate::random::shorten_randomly(wp.effective_timeout()));
-        }
-        // The age of the watch counts from the request: a paused caller may read the response long after the server
-        // ended the watch.
-        let requested_at = Instant::now();
-        let filters = self.filters.clone();
-        match request {
-            Request::List(page) => self.open_list(&page),
-            Request::StreamingList => Box::pin(async move {
-                let timeout = wp.effective_timeout().max(MIN_STREAMING_TIMEOUT);
-                let stream = api.watch(&wp.timeout(timeout).initial_events(), "").await?;
-                Ok(Body::watch(filters.filter_events(stream), requested_at, Some(STALL_LIMIT)))
-            }),
-            Request::Watch { version } => Box::pin(async move {
-                let stream = api.watch(&wp, &version).await?;
-                Ok(Body::watch(filters.filter_events(stream), requested_at, None))
-            }),
-        }
-    }
-
-    /// Reads the storage's current resource version; `None` on failure.
-    fn read_version(&self) -> BoxFuture<'static, Option<String>> {
-        let (api, config) = (self.api.clone(), self.config.clone());
-        Box::pin(async move {
-            let mut page = api.list_stream(&config.version_params()).await.ok()?;
-            while let Some(item) = page.next().await {
-                if item.is_err_and(|error| !matches!(error, ClientError::Object(_))) {
-                    return None;
-                }
-            }
-            page.metadata()?.resource_version.clone()
-        })
-    }
-
-    /// Requests a page of a list. The returned future completes when the response headers have arrived.
-    fn open_list(&self, page: &PageRequest) -> Opening<K> {
-        let api = self.api.clone();
-        let lp = self.config.list_params(page);
-        let filters = self.filters.clone();
-        Box::pin(async move { Ok(Body::List(Box::new(filters.filter_list(api.list_stream(&lp).await?)))) })
     }
 }
 

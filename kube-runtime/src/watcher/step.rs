@@ -3,96 +3,22 @@
 //! It performs no IO, reads no clock and receives only the resource versions of objects. It is total: every pair of a
 //! state and an input has a result.
 
+mod input;
 mod output;
 mod recovery;
+mod state;
+mod watch;
 
+pub(super) use input::{Ending, Input, Phase};
 pub(super) use output::{DriverAction, Failure, Output, Request};
+pub(super) use state::{Attempt, PageRequest, Previous, State};
 
 use super::Event;
 use kube_client::Error as ClientError;
-use kube_client::core::{Bookmark, ObjectOrigin, ResourceVersion, Status, UndecodableObject};
-use recovery::{MAX_CONNECTION_FAILURES, Recovery, recovery_from_error, recovery_from_status};
+use kube_client::core::{ObjectOrigin, ResourceVersion, Status, UndecodableObject};
+use recovery::{Recovery, recovery_from_error, recovery_from_status};
 use std::time::Duration;
-
-/// The state of a watcher.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum State {
-    /// The watcher has to fetch a snapshot.
-    Start { previous: Previous },
-    /// A page of a list is requested or arriving.
-    Listing { page: PageRequest, previous: Previous },
-    /// A streaming list (KEP-3157) is requested or its initial events are arriving.
-    Streaming { previous: Previous },
-    /// A watch from `version` is requested or open. `proven` is whether the snapshot was [`Attempt::Fresh`], or a watch
-    /// has worked since ([`Ending::Worked`]). `connection_failures` is the number of consecutive watches that ended
-    /// with a failed connection.
-    Watching { version: String, proven: bool, connection_failures: u8 },
-}
-
-impl State {
-    /// The resource version of the last received change. During a relist, this is the version from before the relist.
-    pub(super) fn version(&self) -> Option<&str> {
-        match self {
-            Self::Watching { version, .. } => Some(version),
-            Self::Start { previous } | Self::Listing { previous, .. } | Self::Streaming { previous } => {
-                previous.version.as_deref()
-            }
-        }
-    }
-}
-
-/// The data that the watcher keeps during a relist.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Previous {
-    pub(super) attempt: Attempt,
-    /// The resource version of the last received change; `None` before the first complete snapshot.
-    pub(super) version: Option<String>,
-    /// Whether the server cannot list at `version`, because it has expired or is ahead of the server.
-    pub(super) unavailable: bool,
-}
-
-impl Previous {
-    /// The value for a new watcher, which has received nothing.
-    pub(super) const NONE: Self = Self { attempt: Attempt::Fresh, version: None, unavailable: false };
-
-    /// Replaces the attempt.
-    fn with_attempt(self, attempt: Attempt) -> Self {
-        Self { attempt, ..self }
-    }
-
-    /// The resource version of a list with `resourceVersionMatch=NotOlderThan`, as in client-go's reflector: "0" for
-    /// the first list, the last received version for a relist. `None`, for a consistent read from storage, if the
-    /// server cannot list at the last received version.
-    fn not_older_than(&self) -> Option<String> {
-        match &self.version {
-            _ if self.unavailable => None,
-            Some(version) => Some(version.clone()),
-            None => Some("0".to_owned()),
-        }
-    }
-}
-
-/// Whether a snapshot follows a failure. If so, the watcher replaces a broken streaming list by a paged list. If the
-/// version of the next watch then expires (410) before the watch has worked ([`Ending::Worked`]), the watcher emits an
-/// error and waits before it relists.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Attempt {
-    /// The snapshot does not follow a failure.
-    Fresh,
-    /// The snapshot follows a failure.
-    Repeated,
-}
-
-/// A page of a list.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct PageRequest {
-    /// The continue token; `None` for the first page.
-    pub(super) token: Option<String>,
-    /// Requests the whole list in one response, after a continue token expired.
-    pub(super) unpaged: bool,
-    /// The oldest acceptable resource version; `None` for a consistent read from storage.
-    pub(super) not_older_than: Option<String>,
-}
+use watch::during_watch;
 
 /// The kinds of lists that the server supports and the configuration allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,7 +29,13 @@ pub(super) struct Capabilities {
     pub(super) cached_lists: bool,
     /// The time since the server last rejected a streaming list or did not complete it; `None` if neither has happened.
     pub(super) refused: Option<Duration>,
+    /// The time since the last complete snapshot; `None` before the first one.
+    pub(super) synced: Option<Duration>,
 }
+
+/// A relist waits first if less time than this has passed since the previous list. Otherwise the watcher would list in a loop
+/// if a server sends one event and a 410 after each list.
+const MIN_RELIST_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How long the watcher uses paged lists after a rejected or stalled streaming list. Then it requests a streaming
 /// list again, because the server may have been upgraded or a proxy changed.
@@ -116,60 +48,6 @@ impl Capabilities {
     }
 }
 
-/// A report of the driver to [`step`]: a response, a failure or an expired timer.
-pub(super) enum Input {
-    /// The driver is ready to send a request.
-    Ready,
-    /// An item of a list.
-    Item,
-    /// The end of a page.
-    PageDone { continue_token: Option<String>, version: Option<String> },
-    /// An object was added or modified. The value is its resource version.
-    Changed(Option<String>),
-    /// An object was deleted. The value is the resource version of the deletion.
-    Deleted(Option<String>),
-    /// The server has sent all changes up to the bookmark's resource version.
-    Bookmark(Bookmark),
-    /// A filter dropped an event. The value is the resource version of the event's object.
-    Dropped(String),
-    /// The watch ended with an ERROR event.
-    Error(Phase, Box<Status>),
-    /// An object of a list or a watch could not be decoded.
-    Undecodable(Box<UndecodableObject>),
-    /// The request failed, or reading the response body failed.
-    Failed(Phase, ClientError),
-    /// The server ended the watch.
-    Ended(Ending),
-    /// A streaming list made no progress for the stall limit.
-    Stalled,
-    /// No event and no bookmark arrived for the interval of the silence probe.
-    Silent,
-    /// The result of the silence probe: the server's current resource version, if the read succeeded.
-    Current(Option<String>),
-}
-
-/// How the server ended a watch, by the events that it had sent before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ending {
-    /// The server ended the watch immediately, without an event.
-    Brief,
-    /// The server had sent only initial events, which do not prove that it sends changes.
-    AfterInitialEvents,
-    /// The server had sent at least one change or bookmark, or the watch was open for a second.
-    Worked,
-}
-
-/// The phase in which a request failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Phase {
-    /// The response headers have not arrived.
-    Opening,
-    /// The response body is open.
-    Open,
-    /// A watch that was open long enough to count as healthy.
-    Healthy,
-}
-
 /// Returns the next state and the output for an input.
 pub(super) fn step(capabilities: Capabilities, state: State, input: Input) -> (State, Output) {
     let watching = matches!(state, State::Watching { .. });
@@ -177,7 +55,13 @@ pub(super) fn step(capabilities: Capabilities, state: State, input: Input) -> (S
         (watching && healthy_until_failure(&input), watching && shows_health(&input));
     let (state, output) = transition(capabilities, state, input);
     let healthy = healthy_until_failure || shows_health && matches!(state, State::Watching { .. });
-    (state, Output { healthy, ..output })
+    let relists_too_early = matches!(state, State::Start { .. })
+        && capabilities.synced.is_some_and(|ago| ago < MIN_RELIST_INTERVAL);
+    let then = match output.then {
+        DriverAction::Next if relists_too_early => DriverAction::Wait,
+        then => then,
+    };
+    (state, Output { then, healthy, ..output })
 }
 
 /// Whether a failure ended a watch that had been open long enough to count as healthy.
@@ -387,90 +271,6 @@ fn after_broken_streaming_list(previous: Previous) -> State {
     }
 }
 
-/// Handles an input during a watch.
-fn during_watch(version: String, proven: bool, connection_failures: u8, input: Input) -> (State, Output) {
-    match input {
-        Input::Changed(seen) => (watching_from(version, seen), emit(Event::Apply(()), DriverAction::Read)),
-        Input::Deleted(seen) => (watching_from(version, seen), emit(Event::Delete(()), DriverAction::Read)),
-        // A bookmark older than the watch's version shows that the storage was restored to an earlier state.
-        Input::Bookmark(bookmark) if is_older(&bookmark.metadata.resource_version, &version) => {
-            relist_after_restore(version, bookmark.metadata.resource_version)
-        }
-        Input::Bookmark(bookmark) => {
-            (watching_from(version, Some(bookmark.metadata.resource_version)), no_event(DriverAction::Read))
-        }
-        // Do not compare `seen` with `version`: objects may arrive in any order of versions, unlike bookmarks.
-        Input::Dropped(seen) => (watching_from(version, Some(seen)), no_event(DriverAction::Read)),
-        Input::Error(_, status) => {
-            let recovery = recovery_from_status(&status);
-            after_failure(
-                State::Watching { version, proven, connection_failures },
-                recovery,
-                Failure::WatchStatus(status),
-            )
-        }
-        Input::Failed(phase, error) => {
-            let recovery = recovery_from_error(&error);
-            let failure =
-                if phase == Phase::Opening { Failure::WatchStart(error) } else { Failure::Watch(error) };
-            // Load balancers close silent connections. As in client-go, a healthy watch resumes without a wait. If
-            // the resumed watch breaks before it counts as healthy, the watcher waits.
-            if phase == Phase::Healthy && recovery == Recovery::ResumeLimited {
-                let output = Output { then: DriverAction::Next, ..emit_error(failure) };
-                return (State::Watching { version, proven, connection_failures: 0 }, output);
-            }
-            after_failure(State::Watching { version, proven, connection_failures }, recovery, failure)
-        }
-        Input::Ended(Ending::Brief) => after_failure(
-            State::Watching { version, proven, connection_failures },
-            Recovery::Relist,
-            Failure::TooShort,
-        ),
-        Input::Ended(Ending::AfterInitialEvents) => {
-            (State::Watching { version, proven, connection_failures }, no_event(DriverAction::Next))
-        }
-        Input::Ended(Ending::Worked) => {
-            (State::Watching { version, proven: true, connection_failures: 0 }, no_event(DriverAction::Next))
-        }
-        Input::Stalled
-        | Input::Item
-        | Input::PageDone { .. }
-        | Input::Silent
-        | Input::Current(_)
-        | Input::Ready
-        | Input::Undecodable(_) => {
-            (State::Watching { version, proven, connection_failures }, no_event(DriverAction::Read))
-        }
-    }
-}
-
-/// Applies a [`Recovery`] to a failed watch.
-fn after_failure(state: State, recovery: Recovery, failure: Failure) -> (State, Output) {
-    let State::Watching { version, proven, connection_failures } = state else {
-        return (state, emit_error(failure));
-    };
-    let previous =
-        |version| Previous { attempt: Attempt::Repeated, version: Some(version), unavailable: false };
-    match recovery {
-        Recovery::Expired => relist_after_expiry(proven, previous(version), failure),
-        Recovery::Resume => (State::Watching { version, proven, connection_failures }, emit_error(failure)),
-        Recovery::ResumeLimited if connection_failures < MAX_CONNECTION_FAILURES => (
-            State::Watching { version, proven, connection_failures: connection_failures + 1 },
-            emit_error(failure),
-        ),
-        Recovery::ResumeLimited | Recovery::Relist => {
-            (State::Start { previous: previous(version) }, emit_error(failure))
-        }
-    }
-}
-
-/// Relists because the watch's version has expired or is ahead of the server. Versions often expire during an
-/// interruption, and a list repairs this without an error. Emits the failure only if the failed watch was not `proven`
-/// (see [`State::Watching`]).
-fn relist_after_expiry(proven: bool, previous: Previous, failure: Failure) -> (State, Output) {
-    (State::Start { previous }, if proven { no_event(DriverAction::Next) } else { emit_error(failure) })
-}
-
 /// Emits the error for an undecodable object, and continues to read the response.
 fn after_undecodable(state: State, object: Box<UndecodableObject>) -> (State, Output) {
     // The object was received, so a resumed watch must start after it.
@@ -483,12 +283,6 @@ fn after_undecodable(state: State, object: Box<UndecodableObject>) -> (State, Ou
         (state, _) => state,
     };
     (state, Output { event: Some(Err(Failure::Object(object))), then: DriverAction::Read, healthy: false })
-}
-
-/// The state of a watch that received an object with the resource version `seen`.
-fn watching_from(version: String, seen: Option<String>) -> State {
-    let seen = seen.filter(|seen| !seen.is_empty());
-    State::Watching { version: seen.unwrap_or(version), proven: true, connection_failures: 0 }
 }
 
 /// Whether a status means that the server does not support streaming lists. Other statuses mean a missing permission

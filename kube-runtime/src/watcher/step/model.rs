@@ -4,7 +4,7 @@
 use super::*;
 use crate::random;
 use kube_client::TransportKind;
-use kube_client::core::{BookmarkMeta, TypeMeta, reason};
+use kube_client::core::{Bookmark, BookmarkMeta, TypeMeta, reason};
 
 /// The kind of the open response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -316,8 +316,12 @@ fn bookmark(version: &str, end: bool) -> Input {
 
 /// Passes one random sequence of inputs to `step`.
 fn run_random_sequence(random: &mut crate::random::Rng) -> Result<(), String> {
-    let mut capabilities =
-        Capabilities { streaming_lists: random.bool(), cached_lists: random.bool(), refused: None };
+    let mut capabilities = Capabilities {
+        streaming_lists: random.bool(),
+        cached_lists: random.bool(),
+        refused: None,
+        synced: None,
+    };
     let (mut model, mut state, mut log) =
         (Model::new(), State::Start { previous: Previous::NONE }, Vec::new());
     for _ in 0..random.usize(1..40) {

@@ -2,12 +2,14 @@
 
 use super::*;
 use kube_client::TransportKind;
-use kube_client::core::{BookmarkMeta, TypeMeta, reason};
+use kube_client::core::{Bookmark, BookmarkMeta, TypeMeta, reason};
 
 /// The server and the configuration allow streaming lists.
-const STREAMING: Capabilities = Capabilities { streaming_lists: true, cached_lists: false, refused: None };
+const STREAMING: Capabilities =
+    Capabilities { streaming_lists: true, cached_lists: false, refused: None, synced: None };
 /// The configuration allows only paged lists from storage.
-const LISTS: Capabilities = Capabilities { streaming_lists: false, cached_lists: false, refused: None };
+const LISTS: Capabilities =
+    Capabilities { streaming_lists: false, cached_lists: false, refused: None, synced: None };
 /// The configuration allows only paged lists, which may come from the watch cache.
 const CACHED: Capabilities = Capabilities { cached_lists: true, ..LISTS };
 /// The state of a new watcher.
@@ -570,4 +572,16 @@ fn the_version_of_a_dropped_event_may_be_lower_and_does_not_mean_a_restored_stor
         (Input::Ended(Ending::Worked), "next"),
         (Input::Ready, "watch 40"),
     ]);
+}
+
+#[test]
+fn a_relist_directly_after_a_snapshot_waits() {
+    let next_after = |milliseconds: Option<u64>| {
+        let capabilities = Capabilities { synced: milliseconds.map(Duration::from_millis), ..STREAMING };
+        let state = State::Watching { version: "5".into(), proven: true, connection_failures: 0 };
+        step(capabilities, state, error_event(410, reason::EXPIRED)).1.then
+    };
+    assert_eq!(next_after(None), DriverAction::Next);
+    assert_eq!(next_after(Some(999)), DriverAction::Wait);
+    assert_eq!(next_after(Some(1000)), DriverAction::Next);
 }
