@@ -5,10 +5,12 @@ use super::fence::TermSender;
 use super::record::{Observed, released, taken};
 use crate::controller::GateHandle;
 use crate::random;
+use futures::future::{Either, select};
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::jiff::Timestamp;
 use kube_client::api::PostParams;
 use kube_client::{Api, Error, Resource};
+use std::pin::pin;
 use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
@@ -58,11 +60,13 @@ impl Election {
 
     /// Acquires and renews the lease until the leadership is lost, or until `stop`; then releases the lease.
     pub(super) async fn run(mut self, stop: oneshot::Receiver<()>) -> Result<(), Error> {
-        let is_stopped = tokio::select! {
-            biased;
-            // The error means that the `Leadership` was dropped; it aborts this task.
-            stopped = stop => stopped.is_ok(),
-            () = self.acquire_and_renew() => false,
+        let is_stopped = {
+            let leading = pin!(self.acquire_and_renew());
+            match select(stop, leading).await {
+                // The error means that the `Leadership` was dropped; it aborts this task.
+                Either::Left((stopped, _)) => stopped.is_ok(),
+                Either::Right(_) => false,
+            }
         };
         self.end();
         if is_stopped { self.release().await } else { Ok(()) }

@@ -1,6 +1,6 @@
 //! `Fence`: refuses the writes of a process that may no longer be the leader.
 
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, Either, select};
 use http::{Method, Request, Response, header};
 use kube_client::Error;
 use kube_client::client::{Body, HttpService};
@@ -92,12 +92,10 @@ impl Fence {
             if Instant::now() >= until {
                 return;
             }
-            tokio::select! {
-                () = tokio::time::sleep_until(until) => {}
-                changed = self.term.changed() => if changed.is_err() {
-                    // The election has ended.
-                    return;
-                },
+            let (elapsed, changed) = (pin!(tokio::time::sleep_until(until)), pin!(self.term.changed()));
+            // The error means that the election has ended.
+            if let Either::Right((Err(_), _)) = select(elapsed, changed).await {
+                return;
             }
         }
     }
