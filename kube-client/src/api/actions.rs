@@ -20,7 +20,7 @@ impl<K: Restart + DeserializeOwned> Api<K> {
     /// [`Error::is_not_found`](crate::Error::is_not_found) if the workload does not exist.
     ///
     /// # Cancel safety
-    /// Dropping the future ends the request. The server may already have performed it: see [`Api`](crate::Api).
+    /// Dropping the future ends the request. The server may already have performed it: see [`Api`].
     pub async fn restart(&self, name: &str) -> Result<K> {
         self.client.request(self.request.restart(name, Timestamp::now())?).await
     }
@@ -34,7 +34,7 @@ impl Api<Node> {
     /// [`Error::is_not_found`](crate::Error::is_not_found) if the node does not exist.
     ///
     /// # Cancel safety
-    /// Dropping the future ends the request. The server may already have performed it: see [`Api`](crate::Api).
+    /// Dropping the future ends the request. The server may already have performed it: see [`Api`].
     pub async fn cordon(&self, name: &str) -> Result<Node> {
         self.client.request(self.request.cordon(name)?).await
     }
@@ -46,7 +46,7 @@ impl Api<Node> {
     /// [`Error::is_not_found`](crate::Error::is_not_found) if the node does not exist.
     ///
     /// # Cancel safety
-    /// Dropping the future ends the request. The server may already have performed it: see [`Api`](crate::Api).
+    /// Dropping the future ends the request. The server may already have performed it: see [`Api`].
     pub async fn uncordon(&self, name: &str) -> Result<Node> {
         self.client.request(self.request.uncordon(name)?).await
     }
@@ -60,7 +60,7 @@ impl Api<ServiceAccount> {
     /// [`Error::is_not_found`](crate::Error::is_not_found) if the service account does not exist.
     ///
     /// # Cancel safety
-    /// Dropping the future ends the request. The server may already have performed it: see [`Api`](crate::Api).
+    /// Dropping the future ends the request. The server may already have performed it: see [`Api`].
     pub async fn create_token_request(
         &self,
         name: &str,
@@ -92,7 +92,7 @@ impl Api<CertificateSigningRequest> {
     /// As [`patch`](Api::patch).
     ///
     /// # Cancel safety
-    /// Dropping the future ends the request. The server may already have performed it: see [`Api`](crate::Api).
+    /// Dropping the future ends the request. The server may already have performed it: see [`Api`].
     pub async fn patch_approval<P: Serialize>(
         &self,
         name: &str,

@@ -18,7 +18,7 @@ impl<K: DeserializeOwned> Api<K> {
     /// [`Error::is_conflict`](crate::Error::is_conflict) if a precondition of `dp` fails.
     ///
     /// # Cancel safety
-    /// Dropping the future ends the request. The server may already have performed it: see [`Api`](crate::Api).
+    /// Dropping the future ends the request. The server may already have performed it: see [`Api`].
     pub async fn delete(&self, name: &str, dp: &DeleteParams) -> Result<Either<K, Status>> {
         self.client.request_status(self.request.delete(name, dp)?).await
     }
@@ -33,7 +33,7 @@ impl<K: DeserializeOwned> Api<K> {
     /// If the request fails. The server may have deleted some objects before the failure.
     ///
     /// # Cancel safety
-    /// Dropping the future ends the request. The server may already have performed it: see [`Api`](crate::Api).
+    /// Dropping the future ends the request. The server may already have performed it: see [`Api`].
     pub async fn delete_collection(
         &self,
         dp: &DeleteParams,

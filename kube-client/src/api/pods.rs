@@ -96,7 +96,7 @@ impl<K: Evict> Api<K> {
     /// now. The server sends this error without `Retry-After`, so that the client does not retry it.
     ///
     /// # Cancel safety
-    /// Dropping the future ends the request. The server may already have performed it: see [`Api`](crate::Api).
+    /// Dropping the future ends the request. The server may already have performed it: see [`Api`].
     pub async fn evict(&self, name: &str, ep: &EvictParams) -> Result<Status> {
         self.client.request(self.request.evict(name, ep)?).await
     }
@@ -123,7 +123,7 @@ impl<K: DeserializeOwned + Ephemeral> Api<K> {
     /// As [`patch`](Api::patch).
     ///
     /// # Cancel safety
-    /// Dropping the future ends the request. The server may already have performed it: see [`Api`](crate::Api).
+    /// Dropping the future ends the request. The server may already have performed it: see [`Api`].
     pub async fn patch_ephemeral_containers<P: Serialize>(
         &self,
         name: &str,
@@ -140,7 +140,7 @@ impl<K: DeserializeOwned + Ephemeral> Api<K> {
     /// As [`replace`](Api::replace).
     ///
     /// # Cancel safety
-    /// Dropping the future ends the request. The server may already have performed it: see [`Api`](crate::Api).
+    /// Dropping the future ends the request. The server may already have performed it: see [`Api`].
     pub async fn replace_ephemeral_containers(&self, name: &str, pp: &PostParams, data: &K) -> Result<K>
     where
         K: Serialize,
@@ -170,7 +170,7 @@ impl<K: DeserializeOwned + Resize> Api<K> {
     /// As [`patch`](Api::patch).
     ///
     /// # Cancel safety
-    /// Dropping the future ends the request. The server may already have performed it: see [`Api`](crate::Api).
+    /// Dropping the future ends the request. The server may already have performed it: see [`Api`].
     pub async fn patch_resize<P: Serialize>(
         &self,
         name: &str,
@@ -187,7 +187,7 @@ impl<K: DeserializeOwned + Resize> Api<K> {
     /// As [`replace`](Api::replace).
     ///
     /// # Cancel safety
-    /// Dropping the future ends the request. The server may already have performed it: see [`Api`](crate::Api).
+    /// Dropping the future ends the request. The server may already have performed it: see [`Api`].
     pub async fn replace_resize(&self, name: &str, pp: &PostParams, data: &K) -> Result<K>
     where
         K: Serialize,

@@ -25,7 +25,7 @@ impl<K: DeserializeOwned> Api<K> {
     /// As [`patch`](Api::patch).
     ///
     /// # Cancel safety
-    /// Dropping the future ends the request. The server may already have performed it: see [`Api`](crate::Api).
+    /// Dropping the future ends the request. The server may already have performed it: see [`Api`].
     pub async fn patch_status<P: Serialize>(
         &self,
         name: &str,
@@ -42,7 +42,7 @@ impl<K: DeserializeOwned> Api<K> {
     /// [`Error::is_conflict`](crate::Error::is_conflict) if the object has changed since it was read.
     ///
     /// # Cancel safety
-    /// Dropping the future ends the request. The server may already have performed it: see [`Api`](crate::Api).
+    /// Dropping the future ends the request. The server may already have performed it: see [`Api`].
     pub async fn replace_status(&self, name: &str, pp: &PostParams, data: &K) -> Result<K>
     where
         K: Serialize,
@@ -69,7 +69,7 @@ impl<K: DeserializeOwned> Api<K> {
     /// As [`patch`](Api::patch).
     ///
     /// # Cancel safety
-    /// Dropping the future ends the request. The server may already have performed it: see [`Api`](crate::Api).
+    /// Dropping the future ends the request. The server may already have performed it: see [`Api`].
     pub async fn patch_subresource<P: Serialize>(
         &self,
         subresource_name: &str,
@@ -87,7 +87,7 @@ impl<K: DeserializeOwned> Api<K> {
     /// As [`replace`](Api::replace).
     ///
     /// # Cancel safety
-    /// Dropping the future ends the request. The server may already have performed it: see [`Api`](crate::Api).
+    /// Dropping the future ends the request. The server may already have performed it: see [`Api`].
     pub async fn replace_subresource<I: Serialize>(
         &self,
         subresource_name: &str,
@@ -109,7 +109,7 @@ impl<K> Api<K> {
     /// rejects.
     ///
     /// # Cancel safety
-    /// Dropping the future ends the request. The server may already have performed it: see [`Api`](crate::Api).
+    /// Dropping the future ends the request. The server may already have performed it: see [`Api`].
     pub async fn create_subresource<I: Serialize, T: DeserializeOwned>(
         &self,
         subresource_name: &str,
@@ -141,7 +141,7 @@ impl<K> Api<K> {
     /// As [`patch`](Api::patch).
     ///
     /// # Cancel safety
-    /// Dropping the future ends the request. The server may already have performed it: see [`Api`](crate::Api).
+    /// Dropping the future ends the request. The server may already have performed it: see [`Api`].
     pub async fn patch_scale<P: Serialize>(
         &self,
         name: &str,
@@ -158,7 +158,7 @@ impl<K> Api<K> {
     /// [`Error::is_conflict`](crate::Error::is_conflict) if the object has changed since the scale was read.
     ///
     /// # Cancel safety
-    /// Dropping the future ends the request. The server may already have performed it: see [`Api`](crate::Api).
+    /// Dropping the future ends the request. The server may already have performed it: see [`Api`].
     pub async fn replace_scale(&self, name: &str, pp: &PostParams, data: &Scale) -> Result<Scale> {
         let body = self.serialize_body(data)?;
         self.client.request(self.request.replace_subresource("scale", name, pp, body)?).await

@@ -13,7 +13,7 @@ impl<K: DeserializeOwned> Api<K> {
     /// [`Error::is_invalid`](crate::Error::is_invalid) if the server's validation rejects it.
     ///
     /// # Cancel safety
-    /// Dropping the future ends the request. The server may already have performed it: see [`Api`](crate::Api).
+    /// Dropping the future ends the request. The server may already have performed it: see [`Api`].
     pub async fn create(&self, pp: &PostParams, data: &K) -> Result<K>
     where
         K: Serialize,
@@ -51,7 +51,7 @@ impl<K: DeserializeOwned> Api<K> {
     /// [`Error::is_conflict`](crate::Error::is_conflict) if the object has changed since it was read.
     ///
     /// # Cancel safety
-    /// Dropping the future ends the request. The server may already have performed it: see [`Api`](crate::Api).
+    /// Dropping the future ends the request. The server may already have performed it: see [`Api`].
     pub async fn replace(&self, name: &str, pp: &PostParams, data: &K) -> Result<K>
     where
         K: Serialize,
@@ -84,7 +84,7 @@ impl<K: DeserializeOwned> Api<K> {
     /// manager owns.
     ///
     /// # Cancel safety
-    /// Dropping the future ends the request. The server may already have performed it: see [`Api`](crate::Api).
+    /// Dropping the future ends the request. The server may already have performed it: see [`Api`].
     pub async fn patch<P: Serialize>(&self, name: &str, pp: &PatchParams, patch: &Patch<P>) -> Result<K> {
         self.client.request(self.request.patch(name, pp, patch)?).await
     }
@@ -106,7 +106,7 @@ impl<K> Api<K> {
     /// As [`patch`](Api::patch).
     ///
     /// # Cancel safety
-    /// Dropping the future ends the request. The server may already have performed it: see [`Api`](crate::Api).
+    /// Dropping the future ends the request. The server may already have performed it: see [`Api`].
     pub async fn patch_metadata<P: Serialize>(
         &self,
         name: &str,
