@@ -1,6 +1,6 @@
 //! Structural defaulting: fills in the defaults that a schema specifies.
 //!
-//! Owns only the defaults in schemas. The defaults of built-in kinds that Kubernetes implements in Go are in `builtin`.
+//! Owns only the defaults in schemas. `strategy` sets the defaults of built-in kinds that Kubernetes implements in Go.
 
 use serde_json::Value;
 

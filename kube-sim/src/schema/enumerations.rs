@@ -18,7 +18,7 @@ pub(crate) fn enum_errors(schema: &Schema, object: &Value) -> Vec<FieldError> {
 fn check_enums(schema: &Schema, value: &Value, path: &str, errors: &mut Vec<FieldError>) {
     match value {
         Value::Object(map) => {
-            // The validation of definitions reports the enums of their schemas, with other paths.
+            // `crd::validate_crd` validates the schemas in a CRD, and its errors contain other paths.
             let skipped = |name: &str| path.is_empty() && name == "status" || name == "openAPIV3Schema";
             for (name, value) in map.iter().filter(|(name, _)| !skipped(name)) {
                 let Some(entry) = schema.field(name) else { continue };

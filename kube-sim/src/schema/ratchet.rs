@@ -1,4 +1,4 @@
-//! Old and new values that belong together, for ratcheting (KEP-4008).
+//! Finds the old value that each value of an update replaces, for validation ratcheting (KEP-4008).
 
 use serde_json::Value;
 
@@ -13,7 +13,7 @@ pub(crate) struct Correlation<'a> {
 }
 
 impl Correlation<'_> {
-    /// The values of a field or of a map key, if both objects have it and the schema specifies it.
+    /// The old and new value of the field or map key `name`, if both objects have it and the schema specifies it.
     pub(crate) fn field(self, name: &str) -> Option<Self> {
         if self.schema.embedded_resource && matches!(name, "apiVersion" | "kind") {
             return None;
@@ -22,7 +22,8 @@ impl Correlation<'_> {
         Some(Self { schema, old: self.old.get(name)?, new: self.new.get(name)? })
     }
 
-    /// The values of an item of a list of type `map`. The items of other lists do not belong to old items.
+    /// The new item at `index` of a list of type `map`, and the old item with the same keys. Returns `None` for
+    /// other lists, because their items have no keys that identify the old item.
     pub(crate) fn item(self, index: usize) -> Option<Self> {
         let item = self.new.as_array()?.get(index)?;
         if self.schema.list_type != Some(ListType::Map) {
@@ -34,7 +35,8 @@ impl Correlation<'_> {
         Some(Self { schema: self.schema.items()?, old, new: item })
     }
 
-    /// Whether the update does not change the value. A field that the schema does not specify counts as a change.
+    /// Whether the update does not change the value. Returns `false` if the value contains a field
+    /// that the schema does not specify.
     pub(crate) fn is_unchanged(self) -> bool {
         match (self.old, self.new) {
             (Value::Array(old), Value::Array(new)) => {

@@ -338,7 +338,7 @@ fn check_defaults(path: &str, schema: &Value, errors: &mut Vec<FieldError>) {
 /// Removes the path `v`, which [`check_defaults`] adds for validation, from an error about a default.
 fn without_wrapper(detail: &str) -> String {
     if let Some(rest) = detail.strip_prefix('v') {
-        // In this error, the server prints the path with a leading point.
+        // The server prints the path in this error with a leading dot.
         let keeps_point = detail.ends_with(" is a forbidden property");
         return if keeps_point { rest.to_owned() } else { rest.trim_start_matches('.').to_owned() };
     }

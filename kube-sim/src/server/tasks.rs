@@ -17,7 +17,7 @@ impl Tasks {
     }
 }
 
-/// Spawns tasks of a connection; drops them unless the connection exists.
+/// Spawns the tasks of a connection. Drops a new task if the connection has ended.
 #[derive(Clone)]
 pub(super) struct Spawner(Weak<Mutex<JoinSet<()>>>);
 

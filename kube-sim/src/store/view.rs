@@ -37,7 +37,7 @@ impl View<'_> {
         self.version == self.state.version()
     }
 
-    /// An object in its state at this version.
+    /// The object with this key, as it was at the version of the view.
     ///
     /// # Errors
     /// When the history no longer contains the changes after this version.
