@@ -140,7 +140,7 @@ fn check_targets(rows: &[&'static Row], tables: &[(usize, Table)]) -> Vec<Check>
             let verdict = match value {
                 Ok(value) if met(value) => Verdict::Met(value),
                 Ok(value) => Verdict::Missed(value),
-                Err(reason) => Verdict::NotThere(reason),
+                Err(reason) => Verdict::NoFigure(reason),
             };
             checks.push(Check { row: row.name, text, verdict });
         };
@@ -205,7 +205,7 @@ mod tests {
         missing.set("store-list", Contender::Ours, Cell::Wrong("it failed".to_owned()));
         let checks = check_targets(&rows, &[(10, table_with(1.0, 1.0, "store-list")), (20, missing)]);
         assert!(
-            checks.iter().all(|check| check.verdict == Verdict::NotThere("it failed".to_owned())),
+            checks.iter().all(|check| check.verdict == Verdict::NoFigure("it failed".to_owned())),
             "{checks:?}"
         );
         assert_eq!(checks.len(), 2);

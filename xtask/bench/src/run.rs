@@ -27,7 +27,7 @@ pub(super) struct Runner<'a> {
     /// memory of the previous run.
     mib_to_touch: BTreeMap<(&'static str, Contender), usize>,
     digests: BTreeMap<&'static str, Digest>,
-    /// The number of sessions so far.
+    /// The number of runs so far. It makes the name of each run's session with the mock API server unique.
     sessions: usize,
 }
 

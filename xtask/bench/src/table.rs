@@ -88,7 +88,7 @@ pub(super) fn targets_table<'a>(
         let (value, word) = match verdict {
             Verdict::Met(value) => (format_number(*value), "met".to_owned()),
             Verdict::Missed(value) => (format_number(*value), "MISSED".to_owned()),
-            Verdict::NotThere(reason) => (String::new(), format!("no figure: {reason}")),
+            Verdict::NoFigure(reason) => (String::new(), format!("no figure: {reason}")),
             Verdict::NotCompared(reason) => (String::new(), format!("not compared: {reason}")),
         };
         text.add_row([TextCell::new(row), TextCell::new(target), right_aligned(value), TextCell::new(word)]);

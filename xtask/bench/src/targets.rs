@@ -113,7 +113,7 @@ pub(super) enum Verdict {
     /// The target is missed, with this figure or ratio.
     Missed(f64),
     /// This project has no figure, for this reason.
-    NotThere(String),
+    NoFigure(String),
     /// The peer has no figure, for this reason.
     NotCompared(String),
 }
@@ -151,7 +151,7 @@ impl Target {
     pub(super) fn verdict(&self, table: &Table) -> Verdict {
         let ours = match table.figures(self.row, Contender::Ours) {
             Ok(figures) => self.metric.value_in(figures),
-            Err(reason) => return Verdict::NotThere(reason),
+            Err(reason) => return Verdict::NoFigure(reason),
         };
         let value = match self.reference {
             Number => ours,
@@ -228,7 +228,7 @@ mod tests {
         assert_eq!(count_met_and_compared(&verdicts), (2, 3));
         let compact: Vec<_> = TARGETS.iter().filter(|target| target.row == "store-compact").collect();
         table.set("store-compact", Contender::Ours, Cell::Absent("not yet".to_owned()));
-        assert_eq!(compact[0].verdict(&table), Verdict::NotThere("not yet".to_owned()));
+        assert_eq!(compact[0].verdict(&table), Verdict::NoFigure("not yet".to_owned()));
         table.set("store-compact", Contender::Ours, figures_with(1.0, 5.0, 1.0));
         assert_eq!(compact[0].verdict(&table), Verdict::Met(0.05));
         assert!(matches!(compact[1].verdict(&table), Verdict::NotCompared(_)));

@@ -1,4 +1,4 @@
-//! The `__exec` form of this binary: sets the parent death signal, and then replaces itself with a program.
+//! The subcommand `__exec` of this binary: sets the parent death signal, and then replaces itself with a program.
 
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
@@ -6,8 +6,8 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Context, bail};
 
-/// The first argument that selects this form.
-pub(crate) const FORM: &str = "__exec";
+/// The first command line argument, with which this binary replaces itself with a program.
+pub(crate) const SUBCOMMAND: &str = "__exec";
 
 /// The arguments of `__exec`.
 #[derive(Debug, clap::Args)]

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 
-use super::supervise::{FORM, this_binary};
+use super::supervise::{SUBCOMMAND, this_binary};
 
 /// The stdin, stdout and stderr of a program, and its process group.
 #[derive(Debug, Clone)]
@@ -114,7 +114,7 @@ impl Launch {
             None => this_binary().context("cannot find this binary")?,
         };
         let mut command = Command::new(binary);
-        command.arg(FORM).args(["--parent", &std::process::id().to_string()]);
+        command.arg(SUBCOMMAND).args(["--parent", &std::process::id().to_string()]);
         command.args(["--grace", &self.grace.as_millis().to_string()]);
         match &self.streams {
             Streams::Files { stdout, stderr } => {

@@ -20,8 +20,8 @@ use super::scratch::SharedLock;
 /// The interval at which the supervisor polls the id of its parent. Linux also sends a signal when the parent ends.
 const PARENT_POLL_INTERVAL: Duration = Duration::from_millis(200);
 
-/// The first argument that selects this form.
-pub(crate) const FORM: &str = "__supervise";
+/// The first command line argument, with which this binary acts as the supervisor.
+pub(crate) const SUBCOMMAND: &str = "__supervise";
 
 /// The arguments of `__supervise`, which [`super::Launch`] creates.
 #[derive(Debug, clap::Args)]
@@ -161,7 +161,12 @@ impl Parent {
 fn spawn_program(args: &Args) -> anyhow::Result<Child> {
     let binary = this_binary().context("cannot find this binary")?;
     let mut command = Command::new(binary);
-    command.arg(exec::FORM).arg("--parent").arg(std::process::id().to_string()).arg("--").args(&args.command);
+    command
+        .arg(exec::SUBCOMMAND)
+        .arg("--parent")
+        .arg(std::process::id().to_string())
+        .arg("--")
+        .args(&args.command);
     if let Some(path) = &args.stdout {
         command.stdout(open_to_append(path)?);
     }

@@ -14,8 +14,8 @@ use crate::{exec, supervise};
 pub fn main<A: Args>(name: &'static str, task: impl FnOnce(A) -> anyhow::Result<ExitCode>) -> ExitCode {
     let arguments: Vec<_> = std::env::args_os().collect();
     let outcome = match arguments.get(1).and_then(|form| form.to_str()) {
-        Some(supervise::FORM) => supervise::run(&parse(supervise::FORM, &arguments[1..])),
-        Some(exec::FORM) => exec::run(&parse(exec::FORM, &arguments[1..])),
+        Some(supervise::SUBCOMMAND) => supervise::run(&parse(supervise::SUBCOMMAND, &arguments[1..])),
+        Some(exec::SUBCOMMAND) => exec::run(&parse(exec::SUBCOMMAND, &arguments[1..])),
         _ => task(parse(name, &arguments)),
     };
     outcome.unwrap_or_else(|error| {
