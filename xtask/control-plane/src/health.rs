@@ -22,7 +22,7 @@ const LOG_LINES: usize = 15;
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Death {
-    /// The component's name, as `kube-apiserver-0`.
+    /// The component's name, such as `kube-apiserver-0`.
     pub component: String,
     /// How the component ended.
     pub ended: Ended,

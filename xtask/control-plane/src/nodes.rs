@@ -46,8 +46,8 @@ pub(super) fn count_ready(list: &Value) -> usize {
     list["items"].as_array().into_iter().flatten().filter(|node| is_ready(node)).count()
 }
 
-/// Writes kwok's configuration into `folder`, and returns the path of the file. The configuration contains the stages,
-/// and the behaviour of exec, logs, attach and port-forward.
+/// Writes kwok's configuration into `folder`, and returns the path of the file. The configuration contains
+/// kwok's `Stage` objects, and the behaviour of exec, logs, attach and port-forward.
 pub(super) fn write_config(folder: &Path, stages: &[PathBuf]) -> anyhow::Result<PathBuf> {
     let log = folder.join("pod.log");
     fs::write(&log, POD_LOG).with_context(|| format!("cannot write {}", log.display()))?;
@@ -68,7 +68,7 @@ pub(super) fn write_config(folder: &Path, stages: &[PathBuf]) -> anyhow::Result<
     Ok(path)
 }
 
-/// The YAML documents of kwok's configuration, without the stages.
+/// The YAML documents of kwok's configuration, without its `Stage` objects.
 fn config_documents(log: &Path) -> Vec<Value> {
     let behaviour = |kind: &str, spec: Value| {
         json!({
