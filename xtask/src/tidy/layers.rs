@@ -27,7 +27,6 @@ pub(super) const CRATES: [(&str, &str); 4] = [
         client::auth        core error config client::body
         client::transport   core error config client::body client::clock client::long_running
         client::middleware  core error config client::auth client::request_line client::body client::clock client::long_running client::response client::verb
-        client::upgrade     core error client::request_line client::body client::response
         streams             core error client
         api                 core error wire client workers streams
         discovery           core error wire client
