@@ -94,8 +94,9 @@ impl ClientBuilder<HttpService> {
     /// limits of `config`. Use it for custom transports, and for tests with an in-process server, with or without a
     /// paused clock.
     ///
-    /// The connection settings in `config` are ignored: CA bundle and client certificates (including those of a
-    /// credential plugin), the proxy, and the limits on connecting, TLS handshakes, writes and idle connections. The
+    /// The settings of connections have no effect, because `service` opens them: [`Config::root_cert`], client certificates
+    /// (including those of a credential plugin), [`Config::proxy_url`], [`Config::tls_server_name`],
+    /// [`Config::http_versions`], and the limits on connecting, TLS handshakes, writes and idle connections. The
     /// service receives requests with the full URI. An error of the service that is not an [`Error`] counts as a broken
     /// connection, so that reads are retried.
     ///

@@ -28,7 +28,7 @@ pub(crate) fn bare_host(address: &Uri) -> &str {
     host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
 }
 
-/// Whether the address is that of this machine.
+/// Whether the host is `localhost` or a loopback IP address.
 pub(crate) fn is_loopback(address: &Uri) -> bool {
     let host = bare_host(address);
     host == "localhost" || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())

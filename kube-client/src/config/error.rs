@@ -167,7 +167,7 @@ pub enum FieldError {
     /// Only one of two fields that require each other is set.
     #[error("it needs {0} as well")]
     Needs(&'static str),
-    /// The file in the field cannot be read.
+    /// The file to which the field refers cannot be read.
     #[error("cannot read {}", path.display())]
     ReadFile {
         /// The file.

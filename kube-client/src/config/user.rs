@@ -51,13 +51,13 @@ pub struct AuthInfo {
     /// A PEM file with the client's certificate.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_certificate: Option<String>,
-    /// The content of the file in base64; takes precedence over the file.
+    /// The PEM text of the certificate, in base64; takes precedence over `client_certificate`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_certificate_data: Option<String>,
     /// A PEM file with the certificate's private key (PKCS#8, PKCS#1 or SEC1).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_key: Option<String>,
-    /// The content of the file in base64; takes precedence over the file.
+    /// The PEM text of the private key, in base64; takes precedence over `client_key`.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "secret")]
     pub client_key_data: Option<SecretString>,
     /// The user to impersonate.
@@ -246,7 +246,7 @@ pub struct ExecAuthCluster {
     /// The server name (SNI) that the certificate is verified against.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls_server_name: Option<String>,
-    /// Whether any certificate of the server is accepted.
+    /// Whether clients skip the verification of the server's certificate.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub insecure_skip_tls_verify: Option<bool>,
     /// The CA bundle in PEM. In the file format it is in base64.

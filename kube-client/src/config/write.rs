@@ -11,8 +11,9 @@ use std::{
 
 use super::{error::KubeconfigError, kubeconfig::Kubeconfig, load};
 
-/// The pause between two attempts to take the lock, and the number of attempts: five seconds in total.
+/// The pause between two attempts to take the lock.
 const LOCK_PAUSE: Duration = Duration::from_millis(50);
+/// The number of attempts to take the lock: with [`LOCK_PAUSE`], five seconds in total.
 const LOCK_ATTEMPTS: u32 = 100;
 
 impl Kubeconfig {
@@ -54,7 +55,8 @@ impl Kubeconfig {
     /// Changes a file: reads it, calls `change` with its content, and writes the result, all under the lock. If the file
     /// does not exist, `change` gets an empty kubeconfig. An unchanged file is not written.
     ///
-    /// Paths are as in the file. Otherwise as [`write_to`](Self::write_to).
+    /// `change` sees the paths as the file contains them, unresolved. Locking, permissions and lost comments are as for
+    /// [`write_to`](Self::write_to).
     ///
     /// # Errors
     /// As for [`read_from`](Self::read_from) and [`write_to`](Self::write_to).

@@ -74,15 +74,16 @@ pub(crate) struct Renewable {
 
 struct State {
     header: Option<HeaderValue>,
-    /// When the header must be refreshed; `None` is never.
+    /// When the header must be refreshed; `None` if it never expires.
     due: Option<Instant>,
     /// The time of the last refresh that was caused by a 401.
     rejected: Option<Instant>,
     files_checked: Instant,
     /// The last error about the files, so that each is logged once.
     file_error: Option<String>,
-    /// The last error of the source, and the number of its errors.
+    /// The last error of the source.
     failure: Option<Arc<Error>>,
+    /// The number of errors of the source since the client was built.
     failures: u64,
 }
 

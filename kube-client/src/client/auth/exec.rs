@@ -1,6 +1,6 @@
 //! Credential plugins (exec, KEP-541): commands that print an `ExecCredential`.
 //!
-//! The output of a plugin must never appear in an error or a log. It must not decide when a plugin runs: `credentials`
+//! The output of a plugin must never appear in an error or a log. This module must not decide when a plugin runs: `credentials`
 //! does.
 
 use secrecy::{ExposeSecret, SecretString};
@@ -41,7 +41,7 @@ const INTERACTIVE_PLUGIN_TIMEOUT: Duration = Duration::from_secs(300);
 /// A plugin, and the certificate from its last run.
 pub(crate) struct ExecPlugin {
     config: ExecConfig,
-    /// The name in the configuration.
+    /// [`ExecConfig::command`], for error texts.
     command: String,
     /// The executable to start: a path, or a name that is searched for in `PATH`.
     executable: OsString,
@@ -190,7 +190,7 @@ impl ExecPlugin {
             .filter(|token| !token.expose_secret().is_empty())
             .map(|token| bearer_header(&token, &format!("the token of the exec plugin `{}`", self.command)));
         let header = header.transpose()?;
-        let due = status.expiration_timestamp.as_deref().map(|text| self.expiry(text)).transpose()?;
+        let due = status.expiration_timestamp.as_deref().map(|text| self.next_run(text)).transpose()?;
         let certificate = status.client_certificate_data.filter(|text| !text.is_empty());
         let key = status.client_key_data.filter(|key| !key.expose_secret().is_empty());
         if header.is_none() && certificate.is_none() && key.is_none() {
@@ -201,7 +201,7 @@ impl ExecPlugin {
     }
 
     /// Converts an `expirationTimestamp` to the time at which to run the plugin again.
-    fn expiry(&self, text: &str) -> Result<tokio::time::Instant> {
+    fn next_run(&self, text: &str) -> Result<tokio::time::Instant> {
         // 9999-12-31T23:59:59Z, which plugins print for "never", is beyond jiff's last timestamp.
         let at = nearest_timestamp(text).map_or_else(|| text.parse(), Ok).map_err(|error: jiff::Error| {
             // The error quotes the text. If the plugin confuses its fields, the text is a secret.

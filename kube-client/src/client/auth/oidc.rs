@@ -28,7 +28,8 @@ use crate::{
 /// Sends a request to the provider.
 pub(crate) type Fetch =
     Box<dyn Fn(Request<Body>) -> BoxFuture<'static, Result<Response<Body>, BoxError>> + Send + Sync>;
-/// Builds a [`Fetch`] for the provider's address. Trusts these authorities (DER), otherwise the system's.
+/// Builds a [`Fetch`] for the provider's address. It trusts the given authorities (DER), or those of the system if the
+/// argument is `None`.
 pub(crate) type Connect<'a> = dyn Fn(&Uri, Option<&[Vec<u8>]>) -> Result<Fetch> + 'a;
 
 /// The time limit on a refresh: two requests.
@@ -51,7 +52,7 @@ pub(crate) struct Oidc {
     client_id: String,
     client_secret: SecretString,
     fetch: Fetch,
-    /// The address of the user's entry in a kubeconfig, which receives new tokens.
+    /// The kubeconfig files, and the name of the user's entry in them, to which new tokens are written.
     origin: Option<UserOrigin>,
     allows_plain: bool,
     learned: Mutex<Learned>,
@@ -238,7 +239,7 @@ impl Oidc {
             .map_err(|error| self.failed("has a token endpoint that is not valid", Some(error.into())))
     }
 
-    /// The address that issues tokens, from the provider's metadata (OpenID Connect Discovery 1.0, section 4).
+    /// The address of the provider's token endpoint, from the provider's metadata (OpenID Connect Discovery 1.0, section 4).
     async fn token_endpoint(&self) -> Result<Uri> {
         let known = self.learned().token_endpoint.clone();
         if let Some(known) = known {

@@ -153,7 +153,7 @@ impl Server {
         Self { address, accepted, tls, _connections: tasks }
     }
 
-    /// A configuration for this server that trusts one CA.
+    /// A [`Config`] with the HTTPS address of this server, and with `trusted` as its only CA.
     pub(super) fn config(&self, trusted: &Authority) -> Config {
         let mut config = Config::new(format!("https://{}", self.address).parse().unwrap());
         config.root_cert = Some(vec![trusted.der()]);
