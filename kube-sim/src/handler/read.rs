@@ -15,7 +15,7 @@ use crate::store::object::{Stored, key};
 use crate::store::selector::LabelSelector;
 use crate::store::view::View;
 
-/// The message of a 410 response to an expired continue token.
+/// The message of a 410 response to a list request with an expired continue token.
 const EXPIRED_TOKEN_MESSAGE: &str = "The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue parameter, or use the continue token in this response to retrieve the remainder of the results. Continuing with the provided token results in an inconsistent list - objects that were created, modified, or deleted between the time the first chunk was returned and now may show up in the list.";
 
 /// Selects the objects of a list or watch by namespace, name, label selector and field selector.
@@ -85,11 +85,11 @@ pub(crate) fn check_reached(view: View<'_>, version: Option<u64>) -> Result<(), 
     }
 }
 
-/// The message of a 410 response to a list at a compacted version.
+/// The message of a 410 response to a read at a version that the storage no longer has.
 const EXPIRED_VERSION_MESSAGE: &str = "The resourceVersion for the provided list is too old.";
 
-/// A continue token: the resource version of the first page (`None` for an inconsistent continuation), and the last key
-/// of the previous page.
+/// A continue token: the resource version of the first page, and the last key of the previous page. Without a version, the
+/// list continues at the current version; the 410 response to an expired token contains such a token.
 #[derive(Debug)]
 struct ContinueToken {
     version: Option<u64>,
@@ -187,8 +187,8 @@ impl Candidates {
     }
 }
 
-/// The resource version of the next continue token: the version of the current token, or `version` on the first page of
-/// a list and of an inconsistent continuation.
+/// The resource version of the next continue token: that of the current token, or `version` if the request has no token, or
+/// one without a version.
 fn next_token_version(version: u64, token: Option<&ContinueToken>) -> Option<u64> {
     token.and_then(|t| t.version).or(Some(version))
 }
