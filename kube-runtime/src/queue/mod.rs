@@ -93,17 +93,16 @@ enum KeyState<C> {
     Ready(u64, C),
     /// Due at this time.
     Delayed(Instant, u64, C),
-    /// In process. Contains the request if the key was added meanwhile.
-    InProcess(Option<Request<C>>),
-    /// As `InProcess`, and the key was forgotten meanwhile: the result of the processing does not count.
-    Forgotten(Option<Request<C>>),
+    InProcess(InProcess<C>),
 }
 
-impl<C> KeyState<C> {
-    /// Whether the key is in process.
-    fn is_in_process(&self) -> bool {
-        matches!(self, Self::InProcess(_) | Self::Forgotten(_))
-    }
+/// What happened to a key while it is in process.
+#[derive(Debug)]
+struct InProcess<C> {
+    /// The request, if the key was added meanwhile.
+    again: Option<Request<C>>,
+    /// Whether the key was forgotten meanwhile: the result of the processing does not count.
+    forgotten: bool,
 }
 
 /// When a key is due.
@@ -139,13 +138,9 @@ impl<K: Hash + Eq + Clone, C> WorkQueue<K, C> {
         let Some(entry) = self.entries.remove(&key) else { return self.enqueue(key, request, 0) };
         let Entry { state, priority, failures } = entry;
         let known = match state {
-            KeyState::InProcess(again) => {
-                let state = KeyState::InProcess(Some(merge_with(again, request)));
-                self.entries.insert(key, Entry { state, priority, failures });
-                return;
-            }
-            KeyState::Forgotten(again) => {
-                let state = KeyState::Forgotten(Some(merge_with(again, request)));
+            KeyState::InProcess(InProcess { again, forgotten }) => {
+                let again = Some(merge_with(again, request));
+                let state = KeyState::InProcess(InProcess { again, forgotten });
                 self.entries.insert(key, Entry { state, priority, failures });
                 return;
             }
@@ -186,12 +181,13 @@ impl<K: Hash + Eq + Clone, C> WorkQueue<K, C> {
         }
         let key = self.pop_ready()?;
         let entry = self.entries.get_mut(&key)?;
-        match std::mem::replace(&mut entry.state, KeyState::InProcess(None)) {
+        let in_process = KeyState::InProcess(InProcess { again: None, forgotten: false });
+        match std::mem::replace(&mut entry.state, in_process) {
             KeyState::Ready(_, cause) => {
                 let request = Request { due: Due::Now, priority: entry.priority, cause };
                 Some((key, request))
             }
-            KeyState::Delayed(..) | KeyState::InProcess(_) | KeyState::Forgotten(_) => None,
+            KeyState::Delayed(..) | KeyState::InProcess(_) => None,
         }
     }
 
@@ -202,16 +198,16 @@ impl<K: Hash + Eq + Clone, C> WorkQueue<K, C> {
         match state {
             KeyState::Ready(sequence, _) => drop(self.ready.remove(&(Reverse(priority), sequence))),
             KeyState::Delayed(at, sequence, _) => drop(self.delayed.remove(&(at, sequence))),
-            KeyState::InProcess(_) | KeyState::Forgotten(_) => {
-                let entry = Entry { state: KeyState::Forgotten(None), priority, failures: 0 };
-                self.entries.insert(key.clone(), entry);
+            KeyState::InProcess(_) => {
+                let state = KeyState::InProcess(InProcess { again: None, forgotten: true });
+                self.entries.insert(key.clone(), Entry { state, priority, failures: 0 });
             }
         }
     }
 
     /// Forgets the keys that are not in process and for which `keep` returns `false`.
     pub(crate) fn retain(&mut self, keep: impl Fn(&K) -> bool) {
-        let waiting = self.entries.iter().filter(|(_, entry)| !entry.state.is_in_process());
+        let waiting = self.entries.iter().filter(|(_, entry)| !matches!(entry.state, KeyState::InProcess(_)));
         let dropped: Vec<_> = waiting.map(|(key, _)| key).filter(|key| !keep(key)).cloned().collect();
         for key in dropped {
             self.forget(&key);
@@ -247,9 +243,8 @@ impl<K: Hash + Eq + Clone, C> WorkQueue<K, C> {
     /// Ends the processing of a key with success. The key is due again at `next`, with `cause`, or earlier if it was
     /// added meanwhile.
     pub(crate) fn done(&mut self, key: &K, next: Option<(Due, C)>) {
-        let Some((key, Finished { again, priority, forgotten, .. })) = self.remove_in_process(key) else {
-            return;
-        };
+        let Some((key, Finished { during, priority, .. })) = self.remove_in_process(key) else { return };
+        let InProcess { again, forgotten } = during;
         let next = next.filter(|_| !forgotten).map(|(due, cause)| Request { due, priority, cause });
         let request = match (again, next) {
             (Some(again), Some(next)) => Some(again.merge(next)),
@@ -264,10 +259,10 @@ impl<K: Hash + Eq + Clone, C> WorkQueue<K, C> {
     /// If the key was added meanwhile, it is due at the earlier time, because the change may fix the failure. Returns the
     /// wait.
     pub(crate) fn failed(&mut self, key: &K, now: Instant, cause: C) -> Duration {
-        let Some((key, Finished { again, priority, failures, forgotten })) = self.remove_in_process(key)
-        else {
+        let Some((key, Finished { during, priority, failures })) = self.remove_in_process(key) else {
             return Duration::ZERO;
         };
+        let InProcess { again, forgotten } = during;
         if forgotten {
             if let Some(again) = again {
                 self.enqueue(key, again, 0);
@@ -294,11 +289,8 @@ impl<K: Hash + Eq + Clone, C> WorkQueue<K, C> {
     /// Removes a key that is in process.
     fn remove_in_process(&mut self, key: &K) -> Option<(K, Finished<C>)> {
         match self.entries.remove_entry(key)? {
-            (key, Entry { state: KeyState::InProcess(again), priority, failures }) => {
-                Some((key, Finished { again, priority, failures, forgotten: false }))
-            }
-            (key, Entry { state: KeyState::Forgotten(again), priority, failures }) => {
-                Some((key, Finished { again, priority, failures, forgotten: true }))
+            (key, Entry { state: KeyState::InProcess(during), priority, failures }) => {
+                Some((key, Finished { during, priority, failures }))
             }
             // The key is not in process: keep it unchanged.
             (key, entry) => {
@@ -327,12 +319,9 @@ impl<K: Hash + Eq + Clone, C> WorkQueue<K, C> {
 
 /// A key whose processing has ended.
 struct Finished<C> {
-    /// The request, if the key was added while it was in process.
-    again: Option<Request<C>>,
+    during: InProcess<C>,
     priority: Priority,
     failures: u32,
-    /// Whether the key was forgotten while it was in process.
-    forgotten: bool,
 }
 
 /// The request, combined with one that was added before, if any.
