@@ -3,8 +3,8 @@
 
 mod common;
 
-use common::{Log, delete_map, maps, put_map};
-use futures::{Stream, StreamExt, channel::mpsc};
+use common::{Log, delete_map, maps, poll_for, put_map};
+use futures::{StreamExt, channel::mpsc};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube_client::ResourceExt;
 use kube_runtime::controller::{self, Action, Changes, Gate, Key, RateLimiter, Trigger, own};
@@ -13,12 +13,6 @@ use kube_runtime::{Controller, watcher};
 use kube_sim::Sim;
 use std::{io, sync::Arc, time::Duration};
 use tokio::time::Instant;
-
-/// Polls the controller for `seconds` of the paused clock.
-async fn poll_for(seconds: u64, results: &mut (impl Stream + Unpin)) {
-    let end = Instant::now() + Duration::from_secs(seconds);
-    while let Ok(Some(_)) = tokio::time::timeout_at(end, results.next()).await {}
-}
 
 /// A limiter that waits for ten seconds, and records the failures.
 struct TenSeconds(mpsc::UnboundedSender<u32>);

@@ -3,8 +3,8 @@
 
 mod common;
 
-use common::{Log, client, format_map, maps, put_map};
-use futures::{Stream, StreamExt};
+use common::{Log, client, log_object, maps, poll_for, put_map};
+use futures::StreamExt;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube_client::Api;
 use kube_runtime::controller::{self, Action, Error, Gate};
@@ -12,18 +12,6 @@ use kube_runtime::{Controller, watcher};
 use kube_sim::Sim;
 use kube_sim::fault::{Action as Fault, Rule};
 use std::{convert::Infallible, sync::Arc, time::Duration};
-use tokio::time::Instant;
-
-/// Polls the controller for `seconds` of the paused clock.
-async fn poll_for(seconds: u64, results: &mut (impl Stream + Unpin)) {
-    let end = Instant::now() + Duration::from_secs(seconds);
-    while let Ok(Some(_)) = tokio::time::timeout_at(end, results.next()).await {}
-}
-
-async fn log_object(map: Arc<ConfigMap>, log: Arc<Log>) -> Result<Action, Infallible> {
-    log.add_line(format_map(&map));
-    Ok(Action::await_change())
-}
 
 fn controller(sim: &Sim) -> Controller<ConfigMap> {
     Controller::new(maps(sim), watcher::Config::default())

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Log, client, format_map, maps, put_map};
+use common::{Log, client, format_map, log_object, maps, put_map};
 use futures::{Stream, StreamExt, channel::mpsc};
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube_client::core::{ApiResource, DynamicObject};
@@ -28,11 +28,6 @@ async fn poll_for<K: Resource, E: std::error::Error + 'static>(
         errors.extend(item.err().map(|error| error.to_string()));
     }
     errors
-}
-
-async fn log_object(map: Arc<ConfigMap>, log: Arc<Log>) -> Result<Action, Infallible> {
-    log.add_line(format_map(&map));
-    Ok(Action::await_change())
 }
 
 /// The logged lines, sorted.

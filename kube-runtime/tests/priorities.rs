@@ -3,20 +3,13 @@
 
 mod common;
 
-use common::{Log, format_map, maps, put_map};
-use futures::{Stream, StreamExt};
+use common::{Log, format_map, maps, poll_for, put_map};
+use futures::StreamExt;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube_runtime::controller::{self, Action, Config};
 use kube_runtime::{Controller, watcher};
 use kube_sim::Sim;
 use std::{convert::Infallible, sync::Arc, time::Duration};
-use tokio::time::Instant;
-
-/// Polls the controller for `seconds` of the paused clock.
-async fn poll_for(seconds: u64, results: &mut (impl Stream + Unpin)) {
-    let end = Instant::now() + Duration::from_secs(seconds);
-    while tokio::time::timeout_at(end, results.next()).await.is_ok() {}
-}
 
 /// A reconciler that takes two seconds and logs the object.
 async fn log_object_after_wait(map: Arc<ConfigMap>, log: Arc<Log>) -> Result<Action, Infallible> {

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Log, client};
+use common::{Log, client, poll_for};
 use futures::{Stream, StreamExt, channel::mpsc};
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use k8s_openapi::api::rbac::v1::ClusterRole;
@@ -20,7 +20,6 @@ use std::{
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
-use tokio::time::Instant;
 
 /// A reconciler that logs the name of the object.
 async fn log_name<K: Resource>(object: Arc<K>, log: Arc<Log>) -> Result<Action, Infallible> {
@@ -32,12 +31,6 @@ async fn log_name<K: Resource>(object: Arc<K>, log: Arc<Log>) -> Result<Action, 
 async fn log_name_after_wait<K: Resource>(object: Arc<K>, log: Arc<Log>) -> Result<Action, Infallible> {
     log.simulate_work(Duration::from_secs(2)).await;
     log_name(object, log).await
-}
-
-/// Polls the controller for `seconds` of the paused clock.
-async fn poll_for(seconds: u64, results: &mut (impl Stream + Unpin)) {
-    let end = Instant::now() + Duration::from_secs(seconds);
-    while tokio::time::timeout_at(end, results.next()).await.is_ok() {}
 }
 
 /// Creates a cluster role.

@@ -3,19 +3,19 @@
 
 mod common;
 
-use common::{Log, client, delete_map, format_map, maps, put_map};
-use futures::{Stream, StreamExt};
+use common::{Log, client, delete_map, format_map, log_object, maps, poll_for, put_map};
+use futures::StreamExt;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube_client::Api;
-use kube_runtime::controller::{self, Action, Changes, own};
+use kube_runtime::controller::{self, Changes, own};
 use kube_runtime::informer::SharedInformers;
 use kube_runtime::reflector::{DeltaKind, StoreEvent, Subscription};
 use kube_runtime::watcher::Config;
 use kube_runtime::{Controller, SharedInformer, WatchStreamExt, reflector, watcher};
 use kube_sim::Sim;
 use kube_sim::fault::{Action as Fault, Rule};
-use std::{convert::Infallible, sync::Arc, time::Duration};
-use tokio::time::{Instant, timeout};
+use std::{sync::Arc, time::Duration};
+use tokio::time::timeout;
 
 /// The items of a subscription until none arrives for a second: `+a=1` an addition, `~a=1` a modification, `-a=1` a
 /// deletion, `.` the end of a snapshot, `!` an error.
@@ -127,17 +127,6 @@ async fn a_relist_emits_deletions_that_the_watch_missed() {
     tokio::time::sleep(Duration::from_secs(300)).await;
     let all = drain(&mut changes).await.replace("! ", "");
     assert_eq!(all, "~b=2 -a=1 .");
-}
-
-/// Polls the stream for `seconds` of the paused clock.
-async fn poll_for(seconds: u64, results: &mut (impl Stream + Unpin)) {
-    let end = Instant::now() + Duration::from_secs(seconds);
-    while let Ok(Some(_)) = tokio::time::timeout_at(end, results.next()).await {}
-}
-
-async fn log_object(map: Arc<ConfigMap>, log: Arc<Log>) -> Result<Action, Infallible> {
-    log.add_line(format_map(&map));
-    Ok(Action::await_change())
 }
 
 #[tokio::test(start_paused = true)]

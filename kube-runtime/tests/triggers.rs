@@ -4,8 +4,8 @@
 
 mod common;
 
-use common::{client, maps, put_map};
-use futures::{Stream, StreamExt};
+use common::{client, maps, poll_for, put_map};
+use futures::StreamExt;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube_client::{Api, ResourceExt};
 use kube_runtime::controller::{self, Action};
@@ -17,16 +17,9 @@ use std::convert::Infallible;
 use std::fmt::Debug;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::time::Instant;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
-
-/// Polls the controller for `seconds` of the paused clock.
-async fn poll_for(seconds: u64, results: &mut (impl Stream + Unpin)) {
-    let end = Instant::now() + Duration::from_secs(seconds);
-    while tokio::time::timeout_at(end, results.next()).await.is_ok() {}
-}
 
 /// Collects the fields of the spans of reconciles.
 #[derive(Clone, Default)]

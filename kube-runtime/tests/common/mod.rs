@@ -1,18 +1,22 @@
 //! Helpers for the tests that run against the simulated server.
-#![allow(dead_code, reason = "every test program uses only a part of this module")]
+#![allow(dead_code, clippy::unused_async, reason = "every test program uses only a part of this module")]
 
+use futures::{Stream, StreamExt};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube_client::{Api, Client, ResourceExt};
+use kube_runtime::controller::Action;
 use kube_runtime::watcher::{self, Event};
 use kube_sim::Sim;
 use serde_json::json;
 use std::{
+    convert::Infallible,
     sync::{
-        Mutex,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
 };
+use tokio::time::{Instant, timeout_at};
 
 /// A client of the simulated server.
 pub(crate) fn client(sim: &Sim) -> Client {
@@ -93,4 +97,16 @@ impl Log {
         tokio::time::sleep(time).await;
         self.running.fetch_sub(1, Ordering::SeqCst);
     }
+}
+
+/// Polls a stream for `seconds` of the paused clock, or until it ends.
+pub(crate) async fn poll_for(seconds: u64, results: &mut (impl Stream + Unpin)) {
+    let end = Instant::now() + Duration::from_secs(seconds);
+    while let Ok(Some(_)) = timeout_at(end, results.next()).await {}
+}
+
+/// A reconciler that logs the object.
+pub(crate) async fn log_object(map: Arc<ConfigMap>, log: Arc<Log>) -> Result<Action, Infallible> {
+    log.add_line(format_map(&map));
+    Ok(Action::await_change())
 }
