@@ -1,6 +1,7 @@
 //! Which requests have responses that may last for minutes without data, and which requests switch the protocol.
 
 use http::{HeaderMap, Uri, header};
+use std::time::Duration;
 
 /// Whether the response is a watch or a followed log, by the query of the request.
 pub(super) fn is_long_running(uri: &Uri) -> bool {
@@ -8,6 +9,11 @@ pub(super) fn is_long_running(uri: &Uri) -> bool {
         .unwrap_or_default()
         .split('&')
         .any(|pair| matches!(pair.split_once('='), Some(("watch" | "follow", "true" | "1"))))
+}
+
+/// The default limit on a request: none if its response is a watch or a followed log.
+pub(super) fn default_limit(uri: &Uri, default: Option<Duration>) -> Option<Duration> {
+    default.filter(|_| !is_long_running(uri))
 }
 
 /// Whether the headers request an HTTP upgrade (RFC 9110, 7.8).

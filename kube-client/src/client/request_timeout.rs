@@ -13,7 +13,7 @@ use std::{
 };
 use tokio::time::{Instant, Sleep, sleep_until, timeout_at};
 
-use super::{body::Body, clock, long_running::is_long_running, request_line::RequestLine};
+use super::{body::Body, clock, long_running::default_limit, request_line::RequestLine};
 use crate::error::{BoxError, Error, Result, Wait};
 
 /// The time limit on one request, from its start to the end of its response body. Retries, and the time that the reader
@@ -47,8 +47,7 @@ impl RequestTimeout {
     pub(super) fn of<B>(request: &Request<B>, default: Option<Duration>) -> Option<Duration> {
         match request.extensions().get::<Self>() {
             Some(limit) => limit.0,
-            None if default.is_some() && is_long_running(request.uri()) => None,
-            None => default,
+            None => default_limit(request.uri(), default),
         }
     }
 }

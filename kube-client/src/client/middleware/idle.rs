@@ -11,7 +11,7 @@ use std::{
 use tokio::time::{Instant, Sleep, sleep};
 
 use crate::{
-    client::{body::Body, clock, long_running::is_long_running},
+    client::{body::Body, clock, long_running::default_limit},
     error::{Error, Result, Wait},
 };
 
@@ -48,8 +48,7 @@ impl IdleLimit {
     ) -> Option<Duration> {
         match extensions.get::<Self>() {
             Some(limit) => limit.0,
-            None if is_long_running(uri) => None,
-            None => default,
+            None => default_limit(uri, default),
         }
     }
 }
