@@ -129,11 +129,10 @@ impl Service<Request<Body>> for Fenced {
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let mut inner = self.inner.clone();
         if !is_write(&request) {
-            return Box::pin(async move { inner.call(request).await });
+            return self.inner.call(request);
         }
-        let fence = self.fence.clone();
+        let (mut inner, fence) = (self.inner.clone(), self.fence.clone());
         Box::pin(async move {
             let line = format!("{} {}", request.method(), request.uri().path());
             if !fence.is_open() {
