@@ -2,7 +2,7 @@
 //!
 //! The first byte of a message is its channel. The server ends a process with a `Status` on the error channel.
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use futures::{Stream, channel::mpsc, stream::poll_fn};
 use serde::{Deserialize, Serialize};
 use std::{future::Future, task::Poll};
@@ -187,10 +187,10 @@ fn messages(
 }
 
 fn size_message(size: TerminalSize) -> Bytes {
-    let mut message = BytesMut::with_capacity(40);
-    message.put_u8(channel::RESIZE);
-    message.put_slice(format!(r#"{{"Width":{},"Height":{}}}"#, size.width, size.height).as_bytes());
-    message.freeze()
+    let mut message = vec![channel::RESIZE];
+    // Two numbers can be serialized, and a vector accepts them.
+    let _ = serde_json::to_writer(&mut message, &size);
+    message.into()
 }
 
 /// The receivers of what the server sends. An output is `None` if it was not requested or has ended.
