@@ -5,6 +5,7 @@
 #[kube(printcolumn = r#"{"name":"A","type":"string","path":".spec.a"}"#)]
 #[kube(printcolumn = "name")]
 #[kube(printcolumn = r#"{"name":"A","type":"string","jsonPath":7}"#)]
+#[kube(printcolumn = r#"{"name":"A","type":"string","jsonPath":".spec.a","priority":1,"priority":2}"#)]
 struct FooSpec {}
 
 fn main() {}

@@ -6,7 +6,7 @@
 use syn::{Lit, LitInt, LitStr, Token, meta::ParseNestedMeta};
 
 use super::{
-    json::{JsonObject, required_member, set_text, unknown_member_error},
+    json::{JsonObject, required_member, set_once, set_text, unknown_member_error},
     keys::{key_name, parse_once, reject_duplicate, required_value, unknown_key_error},
 };
 
@@ -75,7 +75,7 @@ impl Column {
                 "description" => set_text(&mut description, &key, value)?,
                 "format" => set_text(&mut format, &key, value)?,
                 "priority" => match value {
-                    Lit::Int(number) => priority = Some(number),
+                    Lit::Int(number) => set_once(&mut priority, &key, number)?,
                     _ => return Err(syn::Error::new(value.span(), "`priority` needs an integer")),
                 },
                 _ => return Err(unknown_member_error(&key, JSON_KEYS)),

@@ -45,18 +45,20 @@ impl JsonObject {
     }
 }
 
-/// Stores the value of the member `key` in `slot`. A value that is not a string, and a duplicate key, are errors.
+/// Stores the string of the member `key` in `slot`. A value of another type, and a duplicate key, are errors.
 pub(super) fn set_text(slot: &mut Option<LitStr>, key: &LitStr, value: Lit) -> syn::Result<()> {
     match value {
-        Lit::Str(_) if slot.is_some() => {
-            Err(syn::Error::new(key.span(), format!("`{}` is given twice: keep one", key.value())))
-        }
-        Lit::Str(text) => {
-            *slot = Some(text);
-            Ok(())
-        }
+        Lit::Str(text) => set_once(slot, key, text),
         _ => Err(syn::Error::new(value.span(), format!("`{}` needs a text", key.value()))),
     }
+}
+
+/// Stores the value of the member `key` in `slot`. A duplicate key is an error.
+pub(super) fn set_once<T>(slot: &mut Option<T>, key: &LitStr, value: T) -> syn::Result<()> {
+    if slot.replace(value).is_some() {
+        return Err(syn::Error::new(key.span(), format!("`{}` is given twice: keep one", key.value())));
+    }
+    Ok(())
 }
 
 /// The error for a member whose key is not in `known`.
