@@ -30,6 +30,11 @@ const KNOWN_KEYS: &[&str] = &["validation", "merge_strategy", "crates"];
 /// The attributes that the copy keeps: those that the derive of schemars reads.
 const KEPT_ATTRIBUTES: &[&str] = &["serde", "schemars", "validate", "garde", "doc", "deprecated"];
 
+/// Removes the attributes that the copy must not have.
+fn retain_kept(attributes: &mut Vec<Attribute>) {
+    attributes.retain(|attribute| KEPT_ATTRIBUTES.iter().any(|name| attribute.path().is_ident(name)));
+}
+
 impl Attrs {
     /// Takes the `#[x_kube(..)]` attributes out of `attributes`, and removes all that the copy must not have.
     fn take(attributes: &mut Vec<Attribute>, error: &mut Option<syn::Error>) -> Self {
@@ -39,7 +44,7 @@ impl Attrs {
                 combine_error(error, wrong);
             }
         }
-        attributes.retain(|attribute| KEPT_ATTRIBUTES.iter().any(|name| attribute.path().is_ident(name)));
+        retain_kept(attributes);
         attrs
     }
 
@@ -170,7 +175,7 @@ fn fields_mut<'a>(data: &'a mut Data, error: &mut Option<syn::Error>) -> Vec<&'a
                     let message = "`x_kube` belongs to a type or a field, not to a variant";
                     combine_error(error, syn::Error::new(ident.span(), message));
                 }
-                attrs.retain(|attribute| KEPT_ATTRIBUTES.iter().any(|name| attribute.path().is_ident(name)));
+                retain_kept(attrs);
                 fields.extend(own.iter_mut());
             }
             fields
