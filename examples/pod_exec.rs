@@ -14,7 +14,7 @@ use tokio::io::{copy, stderr, stdin, stdout};
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let mut arguments = std::env::args().skip(1);
-    let mut pod = arguments.next().context("usage: pod_exec POD [-i] -- COMMAND...")?;
+    let mut pod = arguments.next().context("usage: pod_exec [-i] POD -- COMMAND...")?;
     let mut ap = AttachParams::default();
     if pod == "-i" {
         ap = ap.stdin(true);

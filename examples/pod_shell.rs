@@ -36,7 +36,6 @@ async fn main() -> anyhow::Result<()> {
     process.join().await?;
     let status = status.await.context("the server has sent no status")?;
     let code = status.exit_code().with_context(|| format!("the shell did not run: {status}"))?;
-    // A thread may still wait for the standard input, so that the runtime would not end.
     // Without waiting for a thread that reads the standard input.
     std::process::exit(code)
 }
