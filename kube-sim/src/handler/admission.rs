@@ -1,6 +1,7 @@
-//! The admission plugin NamespaceLifecycle: new objects need a namespace, and some namespaces cannot be deleted.
+//! The admission plugin NamespaceLifecycle: refuses creates in a missing or terminating namespace, and
+//! deletions of `default`, `kube-system` and `kube-public`.
 //!
-//! Admission runs outside of the lock of the state. It must not change the storage.
+//! Admission runs while the lock of the state is free. It must not change the storage.
 
 use super::target::Target;
 use crate::status::SimError;

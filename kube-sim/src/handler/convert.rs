@@ -40,8 +40,8 @@ enum Direction {
     FromStorage,
 }
 
-/// The event fields with different names, each as its name in core `v1` (the storage version) and its name in
-/// `events.k8s.io/v1`.
+/// The fields of an event that have one name in core `v1` (the storage version) and another in `events.k8s.io/v1`, as
+/// pairs of these names.
 const EVENT_FIELD_NAMES: [(&str, &str); 7] = [
     ("involvedObject", "regarding"),
     ("message", "note"),

@@ -155,16 +155,16 @@ pub(crate) fn delete_one(
         if !state.get(&place.0, &place.1).is_some_and(|now| Arc::ptr_eq(now, &object)) {
             continue;
         }
-        let mut left = None;
+        let mut remaining = None;
         if !delete.dry_run {
             deletion::delete(&mut state, resource, &place, propagation, delete.grace);
             controllers::run(&mut state);
-            left = state.get(&place.0, &place.1).filter(|o| o.uid == object.uid).cloned();
+            remaining = state.get(&place.0, &place.1).filter(|o| o.uid == object.uid).cloned();
         }
         drop(state);
-        return Ok(match left {
-            Some(left) => DeletionResponse::Object {
-                object: convert::view(resource, &left),
+        return Ok(match remaining {
+            Some(remaining) => DeletionResponse::Object {
+                object: convert::view(resource, &remaining),
                 accepted: delete.orphan == Some(false),
             },
             _ if resource.strategy.deletion.returns_object => {

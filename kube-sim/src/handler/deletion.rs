@@ -26,9 +26,9 @@ pub(crate) const ORPHAN_FINALIZER: &str = "orphan";
 /// Whether this update completes a deletion: it removes the last finalizer of an object that has a deletionTimestamp.
 pub(crate) fn completes_deletion(resource: &Resource, old: &Value, new: &Value) -> bool {
     let deletion = &resource.strategy.deletion;
-    let had = !object_meta::finalizers(old).is_empty() || deletion.is_deferred_by_spec(old);
+    let was_deferred = !object_meta::finalizers(old).is_empty() || deletion.is_deferred_by_spec(old);
     object_meta::is_being_deleted(old)
-        && had
+        && was_deferred
         && object_meta::finalizers(new).is_empty()
         && !deletion.is_deferred_by_spec(new)
         && old["metadata"]["deletionGracePeriodSeconds"].as_i64().unwrap_or(0) == 0

@@ -101,8 +101,8 @@ impl Call<'_> {
         if !resource.is_stored() {
             return unstored::handle(self, verb);
         }
-        let scoped = !resource.namespaced || !target.namespace.is_empty();
-        if matches!(verb, "create" | "deletecollection") && !scoped {
+        let has_required_namespace = !resource.namespaced || !target.namespace.is_empty();
+        if matches!(verb, "create" | "deletecollection") && !has_required_namespace {
             return Err(SimError::method_not_allowed());
         }
         match verb {
@@ -174,7 +174,8 @@ impl Call<'_> {
         Ok(reply)
     }
 
-    /// The write context of the request. The caller sets `applying` for a server-side apply, and `patching` for a patch.
+    /// The write context of the request. The caller sets `applying` for a server-side apply, and `patching` for a
+    /// patch.
     pub(crate) fn write_context(&self) -> WriteContext<'_> {
         let manager = self.options.manager.as_deref().unwrap_or(self.request.default_manager());
         let mut cx = WriteContext {
@@ -233,10 +234,10 @@ impl Call<'_> {
             if let Some(object) = decoded.take() {
                 return Ok(object);
             }
-            let warnings = cx.warnings.len();
+            let warning_count = cx.warnings.len();
             let object = self.decode(cx);
             // `cx` already contains the warnings of the body from the first call of `decode`.
-            cx.warnings.truncate(warnings);
+            cx.warnings.truncate(warning_count);
             object
         })?;
         Ok(self.written_reply(&written, cx.warnings, accept))

@@ -178,8 +178,8 @@ pub(crate) fn validate(resource: &Resource, object: &Value) -> Vec<FieldError> {
 /// Finalizer names that are valid without a domain prefix.
 const STANDARD_FINALIZERS: [&str; 3] = ["kubernetes", "orphan", "foregroundDeletion"];
 
-/// Validates labels if `are_labels` is true, otherwise annotations. The values of annotations have no
-/// required format, but a limit of their total size.
+/// Validates labels if `are_labels` is true, otherwise annotations. An annotation may have any value, but the total
+/// size of all annotations is limited.
 fn check_labels_or_annotations(map: &Value, field: &str, are_labels: bool, errors: &mut Vec<FieldError>) {
     let mut size = 0;
     for (key, value) in map.as_object().into_iter().flatten() {

@@ -88,8 +88,8 @@ pub(crate) fn check_reached(view: View<'_>, version: Option<u64>) -> Result<(), 
 /// The message of a 410 response to a read at a version that the storage no longer has.
 const EXPIRED_VERSION_MESSAGE: &str = "The resourceVersion for the provided list is too old.";
 
-/// A continue token: the resource version of the first page, and the last key of the previous page. Without a version, the
-/// list continues at the current version; the 410 response to an expired token contains such a token.
+/// A continue token: the resource version of the first page, and the last key of the previous page. A token without a
+/// version continues the list at the current version; the 410 response to an expired token contains such a token.
 #[derive(Debug)]
 struct ContinueToken {
     version: Option<u64>,
@@ -187,8 +187,8 @@ impl Candidates {
     }
 }
 
-/// The resource version of the next continue token: that of the current token, or `version` if the request has no token, or
-/// one without a version.
+/// The resource version of the next continue token: that of the current token, or `version` if the request has no token
+/// or a token without a version.
 fn next_token_version(version: u64, token: Option<&ContinueToken>) -> Option<u64> {
     token.and_then(|t| t.version).or(Some(version))
 }

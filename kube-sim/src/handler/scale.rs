@@ -56,7 +56,8 @@ fn patched_scale(call: &Call<'_>, resource: &Resource, mut scale: Value) -> Resu
     Ok(scale)
 }
 
-/// A copy of the object `old` with the replica count of the `Scale` `wanted`, and with its resource version if it has one.
+/// A copy of the object `old` with the replica count of the `Scale` object `wanted`, and with the resource version of
+/// `wanted` if it has one.
 fn with_replicas(resource: &Resource, old: &Stored, wanted: &Value) -> Result<Value, SimError> {
     let replicas = match &wanted["spec"]["replicas"] {
         Value::Null => 0,

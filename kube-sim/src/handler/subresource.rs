@@ -105,7 +105,7 @@ fn success_reply(code: StatusCode) -> Reply {
 
 /// Handles an `Eviction`: deletes the pod unless a PodDisruptionBudget forbids it.
 fn evict_pod(call: &Call<'_>) -> Result<Reply, SimError> {
-    // The pod must exist even if the body is invalid.
+    // The error for a missing pod has precedence over the error for an invalid body.
     read::find(call.inner.lock().view(), call.target)?;
     let body = parse_body(&call.request.body, &call.request.content_type)?;
     let named = body["metadata"]["name"].as_str().unwrap_or(&call.target.name);

@@ -51,26 +51,26 @@ pub(crate) struct State {
     queue: Queue,
     /// The changes that the controllers have not observed, each with the name of its table.
     unobserved: VecDeque<(Arc<str>, Arc<Event>)>,
-    /// The delay of each controller that runs.
+    /// The time between an event and the reconcile that it causes, for each controller that runs.
     delays: BTreeMap<Controller, Duration>,
     /// The total size of all objects in bytes of JSON.
     bytes: usize,
     /// The maximum number of changes in the history of each table.
-    history: usize,
-    /// Lists and new watches from before this version get 410, also for resources that have no table.
+    history_limit: usize,
+    /// Lists and new watches at an older version get 410, also for resources that have no table.
     compacted: u64,
     last_watch_id: u64,
     /// [`Self::end_watches`] has ended all watches with an id below this one.
     first_open_watch_id: u64,
     pub(crate) registry: Registry,
     pub(crate) clock: Clock,
-    /// Whether the crate's `workload` module simulates a kubelet, which removes terminating pods. Otherwise, the server
-    /// removes them.
+    /// Whether the crate's `workload` module simulates a kubelet, which removes terminating pods. If this is false,
+    /// [`Controller::Kubelet`] removes them.
     pub(crate) kubelet: bool,
 }
 
 impl State {
-    pub(crate) fn new(clock: Clock, history: usize) -> Self {
+    pub(crate) fn new(clock: Clock, history_limit: usize) -> Self {
         Self {
             version: 1,
             tables: BTreeMap::new(),
@@ -80,7 +80,7 @@ impl State {
             unobserved: VecDeque::new(),
             delays: Controller::ALL.map(|controller| (controller, Duration::ZERO)).into(),
             bytes: 0,
-            history: history.max(1),
+            history_limit: history_limit.max(1),
             compacted: 0,
             last_watch_id: 0,
             first_open_watch_id: 0,
@@ -185,8 +185,8 @@ impl State {
         for owner in &object.owners {
             self.dependents.entry(owner.clone()).or_default().insert(place.clone());
         }
-        let history = self.history;
-        let event = self.table_mut(&resource.storage).insert(object.clone(), history);
+        let limit = self.history_limit;
+        let event = self.table_mut(&resource.storage).insert(object.clone(), limit);
         self.unobserved.push_back((resource.storage.clone(), event));
         Ok(object)
     }
@@ -201,8 +201,8 @@ impl State {
         let last = Arc::new(Stored::new(object.key.clone(), self.version, object.fields.clone(), value));
         self.remove_from_dependents(&object, place);
         self.places.remove(&object.uid);
-        let history = self.history;
-        let event = self.table_mut(&place.0).remove(last.clone(), history);
+        let limit = self.history_limit;
+        let event = self.table_mut(&place.0).remove(last.clone(), limit);
         self.unobserved.push_back((place.0.clone(), event));
         Some(last)
     }
@@ -219,7 +219,7 @@ impl State {
         }
     }
 
-    /// Compacts the history of all tables. Lists and new watches from before `version` then get 410.
+    /// Compacts the history of all tables. After that, lists and new watches at a version before `version` get 410.
     pub(crate) fn compact(&mut self, version: u64) {
         let version = version.min(self.version);
         self.compacted = self.compacted.max(version);
@@ -248,8 +248,8 @@ impl State {
     }
 
     /// Whether [`Self::end_watches`] has ended the watch with this id.
-    pub(crate) fn is_watch_ended(&self, watcher: u64) -> bool {
-        watcher < self.first_open_watch_id
+    pub(crate) fn is_watch_ended(&self, watch_id: u64) -> bool {
+        watch_id < self.first_open_watch_id
     }
 
     /// The number of open watches.
@@ -258,8 +258,8 @@ impl State {
     }
 
     /// Registers `waker` for the next change in a table.
-    pub(crate) fn wake_on_change(&mut self, storage: &Arc<str>, watcher: u64, waker: &Waker) {
-        self.table_mut(storage).wake_on_change(watcher, waker);
+    pub(crate) fn wake_on_change(&mut self, storage: &Arc<str>, watch_id: u64, waker: &Waker) {
+        self.table_mut(storage).wake_on_change(watch_id, waker);
     }
 
     /// Sets the delay of a controller; `None` disables it.

@@ -21,7 +21,7 @@ pub enum Controller {
     CustomResourceDefinition,
     /// Deletes objects whose owners do not exist, and completes deletions with the policies `Foreground` and `Orphan`.
     GarbageCollector,
-    /// Stands in for the kubelets: removes terminating pods from their nodes. Does not run while a
+    /// Stands in for the kubelets: completes the deletion of terminating pods. Does not run while a
     /// [`Workload`](crate::workload::Workload) simulates kubelets.
     Kubelet,
     /// Deletes the contents of terminating namespaces, then the namespaces.
@@ -45,8 +45,11 @@ pub(crate) struct Key {
 /// The queue of all controllers.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Queue {
+    /// The keys by position: the time at which the key is due, and the value of `added` when the key was added.
     due: BTreeMap<(Instant, u64), Key>,
+    /// The position of each key in `due`.
     positions: BTreeMap<Key, (Instant, u64)>,
+    /// The number of added keys.
     added: u64,
 }
 

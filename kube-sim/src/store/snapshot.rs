@@ -10,8 +10,8 @@ use super::table::Table;
 use super::{Place, State};
 use crate::registry::Registry;
 
-/// A copy of the storage, with the same fields as [`State`]. It shares the objects and the events of the history with
-/// the [`State`] by `Arc`.
+/// A copy of the storage. Each field is a copy of the field of [`State`] with the same name; the copies share the
+/// objects and the events of the history by `Arc`.
 #[derive(Clone, Debug)]
 pub(crate) struct Snapshot {
     version: u64,

@@ -35,7 +35,7 @@ pub(crate) struct Event {
     pub(crate) object: Arc<Stored>,
     /// The state before the change; `None` for a new object.
     pub(crate) previous: Option<Arc<Stored>>,
-    /// The cached frame, with its API version.
+    /// The result of the first call of [`Self::frame`], after the API version of that call.
     frame: OnceLock<(Box<str>, Bytes)>,
 }
 
@@ -75,10 +75,11 @@ pub(crate) struct Table {
     objects: BTreeMap<Arc<str>, Arc<Stored>>,
     /// The history, oldest change first.
     log: VecDeque<Arc<Event>>,
-    /// Lists and new watches from before this version get 410.
+    /// Lists and new watches at an older version get 410.
     compacted: u64,
     /// Changes up to and including this version are no longer in the history.
     dropped: u64,
+    /// The waker of each open watch, by the id of the watch; `None` until a woken watch is polled again.
     watchers: BTreeMap<u64, Option<Waker>>,
 }
 
@@ -120,7 +121,7 @@ impl Table {
             return Err(Compacted { oldest: self.compacted });
         }
         let from = self.log.partition_point(|event| event.version <= version);
-        // The first change after `version` has the state at `version`.
+        // The first change of the object after `version` has its state at `version` in `previous`.
         match self.log.range(from..).find(|event| &*event.object.key == key) {
             Some(event) => Ok(event.previous.clone()),
             None => Ok(self.get(key).cloned()),
@@ -181,8 +182,8 @@ impl Table {
         event
     }
 
-    /// Compacts the history: lists and new watches from before `version` get 410. Open watches continue, because in an
-    /// API server, a compaction of etcd does not affect the watch cache.
+    /// Compacts the history: lists and new watches at a version before `version` get 410. Open watches continue,
+    /// because in an API server, a compaction of etcd does not affect the watch cache.
     pub(crate) fn compact(&mut self, version: u64) {
         self.compacted = self.compacted.max(version);
     }
@@ -192,13 +193,13 @@ impl Table {
         if version < self.compacted { Err(Compacted { oldest: self.compacted }) } else { Ok(()) }
     }
 
-    /// The changes after `version`, at most the first `most` of them, for an open watch.
-    pub(crate) fn changes_after(&self, version: u64, most: usize) -> Result<Vec<Arc<Event>>, Compacted> {
+    /// The changes after `version`, at most the first `limit` of them, for an open watch.
+    pub(crate) fn changes_after(&self, version: u64, limit: usize) -> Result<Vec<Arc<Event>>, Compacted> {
         if version < self.dropped {
             return Err(Compacted { oldest: self.dropped });
         }
         let from = self.log.partition_point(|e| e.version <= version);
-        Ok(self.log.range(from..).take(most).cloned().collect())
+        Ok(self.log.range(from..).take(limit).cloned().collect())
     }
 
     /// A copy of the table without its watches.
@@ -223,13 +224,13 @@ impl Table {
     }
 
     /// Registers `waker` for the next change; replaces the earlier waker of the same watch.
-    pub(crate) fn wake_on_change(&mut self, watcher: u64, waker: &Waker) {
-        self.watchers.insert(watcher, Some(waker.clone()));
+    pub(crate) fn wake_on_change(&mut self, watch_id: u64, waker: &Waker) {
+        self.watchers.insert(watch_id, Some(waker.clone()));
     }
 
     /// Removes a closed watch.
-    pub(crate) fn remove_watcher(&mut self, watcher: u64) {
-        self.watchers.remove(&watcher);
+    pub(crate) fn remove_watcher(&mut self, watch_id: u64) {
+        self.watchers.remove(&watch_id);
     }
 
     /// Wakes all watches of the table.

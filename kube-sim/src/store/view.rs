@@ -1,7 +1,7 @@
 //! A view of the storage at one resource version.
 //!
-//! All reads of clients go through a view, because the watch cache of an API server can lag behind etcd. A view must not
-//! change the storage.
+//! All reads of clients go through a view, because the watch cache of an API server can lag behind etcd. A view must
+//! not change the storage.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use super::State;
 use super::object::Stored;
 use super::table::{Compacted, Event};
 
-/// The objects of all tables at one resource version, which the storage has reached.
+/// The objects of all tables at one resource version, which is at most the latest version of the storage.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct View<'a> {
     state: &'a State,
@@ -60,7 +60,7 @@ impl View<'_> {
         }
     }
 
-    /// The first `most` changes after `version` up to the version of the view, for an open watch.
+    /// The changes after `version` up to the version of the view, at most the first `limit` of them, for an open watch.
     ///
     /// # Errors
     /// When the history no longer contains the next change.
@@ -68,10 +68,10 @@ impl View<'_> {
         self,
         storage: &str,
         version: u64,
-        most: usize,
+        limit: usize,
     ) -> Result<Vec<Arc<Event>>, Compacted> {
         let Some(table) = self.state.table(storage) else { return Ok(Vec::new()) };
-        let mut changes = table.changes_after(version, most)?;
+        let mut changes = table.changes_after(version, limit)?;
         changes.truncate(changes.partition_point(|event| event.version <= self.version));
         Ok(changes)
     }

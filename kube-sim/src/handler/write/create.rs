@@ -16,7 +16,7 @@ use crate::store::object::{Stored, key};
 #[derive(Debug)]
 pub(super) struct NewObject {
     value: Value,
-    /// The stored `Namespace` of the new object when the phases began; `None` for a cluster-scoped object.
+    /// The stored `Namespace` that admission has checked; `None` for a cluster-scoped object.
     namespace: Option<Arc<Stored>>,
 }
 

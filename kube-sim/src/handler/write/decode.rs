@@ -57,9 +57,9 @@ impl WriteContext<'_> {
         }
         let schema = resource.schema();
         let mut problems = duplicates;
-        let mut unknown = object.clone();
-        problems.extend(schema::prune(&schema, &mut unknown));
-        *object = unknown;
+        let mut pruned = object.clone();
+        problems.extend(schema::prune(&schema, &mut pruned));
+        *object = pruned;
         if resource.builtin().is_some() {
             schema::decode(&schema, object).map_err(|problem| self.decoding_error(object, &problem))?;
             object_meta::metadata_mut(object)?;

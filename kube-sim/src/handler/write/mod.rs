@@ -1,12 +1,14 @@
 //! The phases of a write, which create, update, patch and apply share.
 //!
-//! 1. Decode: parse the body, check its kind, drop or refuse unknown fields; for a patch, apply it to the stored object.
+//! 1. Decode: parse the body, check its kind, drop or refuse unknown fields; for a patch, apply it to the stored
+//!    object.
 //! 2. Mutating admission.
-//! 3. Default and prepare: the defaults of the schema and of the strategy, `managedFields`, prepare for create or update.
+//! 3. Default and prepare: the defaults of the schema and of the strategy, `managedFields`, prepare for create or
+//!    update.
 //! 4. Validate: the metadata, then the object.
 //! 5. Validating admission, between `validate_*` and `commit_*`; no such plugin is simulated.
-//! 6. Commit, if the storage has not changed since the phases began. Otherwise, an update begins again with the new
-//!    state of the object (`GuaranteedUpdate` in the API server).
+//! 6. Commit, unless another request has changed the stored object since phase 1. After such a change, an update
+//!    begins again with the changed object (`GuaranteedUpdate` in the API server).
 //!
 //! The order of the phases must be that of the API server, because it determines which errors a client receives. Only
 //! the reads before the phases and the commit lock the state, so that admission may wait for webhooks.
@@ -41,7 +43,7 @@ pub(crate) struct WriteContext<'a> {
     pub(crate) manager: &'a str,
     /// Whether the write is a server-side apply, which has set `managedFields` already.
     pub(crate) applying: bool,
-    /// Whether the object is the result of a patch.
+    /// Whether the new object is the result of a patch. A decoding error is then 422 instead of 400.
     pub(crate) patching: bool,
     /// The texts of the `Warning` headers.
     pub(crate) warnings: Vec<String>,
@@ -119,30 +121,31 @@ impl<'a> WriteContext<'a> {
             .ok_or_else(|| SimError::already_exists(&resource.group, &resource.plural, &name))
     }
 
-    /// Replaces the object that the URL names. `wanted` gets the stored object and returns the new object. If another
-    /// request changes the stored object before the commit, `wanted` is called again with the changed object.
+    /// Replaces the object that the URL names. `try_update` gets the stored object and returns the new object. If
+    /// another request changes the stored object before the commit, `try_update` is called again with the changed
+    /// object.
     ///
-    /// If the object does not exist and `missing` is `Create`, `wanted` is called with `None`, and the object that
+    /// If the object does not exist and `missing` is `Create`, `try_update` is called with `None`, and the object that
     /// it returns is created.
     pub(crate) fn guaranteed_update(
         &mut self,
         part: WrittenPart,
         missing: Missing,
-        mut wanted: impl FnMut(&mut Self, Option<&Arc<Stored>>) -> Result<Value, SimError>,
+        mut try_update: impl FnMut(&mut Self, Option<&Arc<Stored>>) -> Result<Value, SimError>,
     ) -> Result<Written, SimError> {
-        let warnings = self.warnings.len();
-        // Each repetition means that another request has succeeded, so the loop does not block all requests.
+        let warning_count = self.warnings.len();
+        // The loop repeats only after another request has changed the object, so one of the requests always succeeds.
         loop {
             let found = read::find(self.inner.lock().view(), self.target);
             let written = match found {
                 Ok(old) => {
-                    let new = wanted(self, Some(&old))?;
+                    let new = try_update(self, Some(&old))?;
                     let replacement = self.prepare_update(old, new, part)?;
                     self.validate_update(&replacement)?;
                     self.commit_update(replacement)?
                 }
                 Err(_) if missing == Missing::Create => {
-                    let object = wanted(self, None)?;
+                    let object = try_update(self, None)?;
                     let new = self.prepare_create(object)?;
                     self.validate_create(&new)?;
                     self.commit_create(new)?
@@ -152,7 +155,7 @@ impl<'a> WriteContext<'a> {
             if let Some(written) = written {
                 return Ok(written);
             }
-            self.warnings.truncate(warnings);
+            self.warnings.truncate(warning_count);
         }
     }
 }

@@ -77,7 +77,8 @@ pub(super) fn reset_all_but_status(resource: &Resource, old: &Value, new: &mut V
     *new = kept;
 }
 
-/// Builds the response object of a dry run or of a completed deletion, without storing it.
+/// Builds the response object of a dry run or of a completed deletion, without storing it. `version` is 0 for an object
+/// that was never stored.
 pub(crate) fn response_object(
     resource: &Resource,
     key: &Arc<str>,

@@ -11,7 +11,7 @@ use crate::handler::options::Options;
 use crate::handler::reply::Request;
 use crate::handler::target::Path;
 
-const MAP: &str = "/api/v1/namespaces/default/configmaps/a";
+const CONFIG_MAP_PATH: &str = "/api/v1/namespaces/default/configmaps/a";
 
 fn sim() -> Sim {
     let sim = Sim::new();
@@ -19,10 +19,10 @@ fn sim() -> Sim {
     sim
 }
 
-/// Adds an entry to the data of the config map.
+/// Adds the entries of `data` to the config map.
 fn merge(sim: &Sim, data: &Value) {
     let patch = json!({ "data": data });
-    sim.request(&Method::PATCH, MAP, "application/merge-patch+json", &patch).unwrap();
+    sim.request(&Method::PATCH, CONFIG_MAP_PATH, "application/merge-patch+json", &patch).unwrap();
 }
 
 fn data(sim: &Sim) -> Value {
@@ -31,10 +31,10 @@ fn data(sim: &Sim) -> Value {
 
 /// Calls `run` with the write context of a request for the config map.
 fn with_context<T>(sim: &Sim, run: impl FnOnce(&mut WriteContext<'_>) -> T) -> T {
-    let target = Path::parse(MAP).unwrap().resolve(&sim.inner().lock().registry).unwrap();
+    let target = Path::parse(CONFIG_MAP_PATH).unwrap().resolve(&sim.inner().lock().registry).unwrap();
     let request = Request {
         method: Method::PATCH,
-        path: MAP.to_owned(),
+        path: CONFIG_MAP_PATH.to_owned(),
         query: String::new(),
         accept: String::new(),
         content_type: String::new(),

@@ -73,8 +73,8 @@ impl WriteContext<'_> {
         let resource = self.resource();
         let Replacement { old, before, new, part } = replacement;
         let mut errors = object_meta::validate_update(before, new);
-        // The validation of an update refuses differences between the old and the new object. The fields that this
-        // subresource may change must not differ, so the old object gets the new values of these fields.
+        // Validation rejects changes of immutable fields. This subresource may change some of these fields, so
+        // validation compares `new` with a copy of the old object that already has their new values.
         let counterpart = self.copy_subresource(*part).map(|copy| {
             let mut kept = before.clone();
             copy(&self.target.subresource, &mut kept, new);
@@ -105,9 +105,10 @@ impl WriteContext<'_> {
         if new == before {
             return written(old);
         }
-        // As in the API server, the nulls of an applied object count as a change, so each apply writes the object.
+        // As in the API server, an apply whose body contains nulls writes the object every time. So the nulls are
+        // dropped only after the comparison.
         drop_nulls(resource, &mut new);
-        let ends = deletion::completes_deletion(resource, &before, &new);
+        let completes_deletion = deletion::completes_deletion(resource, &before, &new);
         let new = convert::to_storage_version(resource, new);
         let mut state = self.inner.lock();
         if !state.get(&resource.storage, &old.key).is_some_and(|now| Arc::ptr_eq(now, &old)) {
@@ -116,7 +117,7 @@ impl WriteContext<'_> {
         if self.options.dry_run {
             return written(response_object(resource, &old.key, old.version, new));
         }
-        if ends {
+        if completes_deletion {
             // The updated object is in the response, but is not stored: the DELETED event contains the object before
             // the update.
             state.erase(&(resource.storage.clone(), old.key.clone()));
