@@ -8,7 +8,8 @@ use http::{Method, StatusCode};
 /// The maximum number of requests in the journal; the oldest requests are dropped.
 pub const JOURNAL_LIMIT: usize = 10_000;
 
-/// One request that the service or a listener received. Requests by methods of [`crate::Sim`] are not recorded.
+/// One request that a [`SimService`](crate::SimService) or a [`Server`](crate::Server) received. The methods of
+/// [`Sim`](crate::Sim) that read or change objects are not recorded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Entry {

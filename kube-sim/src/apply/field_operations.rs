@@ -131,7 +131,8 @@ pub(super) fn reconcile_with_schema(ty: Type<'_>, set: &FieldSet) -> Option<Fiel
     (!atomic.is_empty()).then(|| set.recursive_difference(&atomic).union(&atomic))
 }
 
-/// Adds to `atomic` the paths of lists and maps that have become atomic.
+/// Adds to `atomic` the paths of lists and maps that have become atomic. `set` contains the paths below `path`;
+/// `is_leaf` is true if the whole field set contains `path` but no paths below it.
 fn newly_atomic_fields(
     ty: Type<'_>,
     set: &FieldSet,

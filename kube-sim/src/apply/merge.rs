@@ -118,36 +118,36 @@ fn merge_items(list: List<'_>, before: &[Value], applied: &[Value]) -> Result<Ve
         };
     let (mut l, mut r) = (0, 0);
     while l < live.elements.len() || r < config.elements.len() {
-        if let (Some(ours), Some(theirs)) = (live.elements.get(l), config.elements.get(r)) {
-            if ours == theirs {
-                done.insert(ours);
-                push_merged(ours, live.get(ours), config.get(ours))?;
+        if let (Some(live_key), Some(config_key)) = (live.elements.get(l), config.elements.get(r)) {
+            if live_key == config_key {
+                done.insert(live_key);
+                push_merged(live_key, live.get(live_key), config.get(live_key))?;
                 l += 1;
                 r += 1;
                 next_shared = shared.next();
                 continue;
             }
-            if config.has_key(ours) && next_shared.is_some_and(|next| next != ours) {
+            if config.has_key(live_key) && next_shared.is_some_and(|next| next != live_key) {
                 // Both lists contain this item, but the configuration has another common item before this item.
                 l += 1;
                 continue;
             }
         }
-        if let Some(ours) = live.elements.get(l) {
-            if !config.has_key(ours) {
-                push_merged(ours, Some(&live.items[l]), None)?;
+        if let Some(live_key) = live.elements.get(l) {
+            if !config.has_key(live_key) {
+                push_merged(live_key, Some(&live.items[l]), None)?;
                 l += 1;
                 continue;
             }
-            if done.contains(ours) {
+            if done.contains(live_key) {
                 l += 1;
             }
         }
-        if let Some(theirs) = config.elements.get(r) {
-            done.insert(theirs);
-            push_merged(theirs, live.get(theirs), config.get(theirs))?;
+        if let Some(config_key) = config.elements.get(r) {
+            done.insert(config_key);
+            push_merged(config_key, live.get(config_key), config.get(config_key))?;
             r += 1;
-            if next_shared == Some(theirs) {
+            if next_shared == Some(config_key) {
                 next_shared = shared.next();
             }
         }

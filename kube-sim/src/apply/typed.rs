@@ -128,8 +128,8 @@ impl<'a> Type<'a> {
             Kind::Integer | Kind::Number => (Some(Scalar::Numeric), None, None),
             Kind::Boolean => (Some(Scalar::Boolean), None, None),
             Kind::String => {
-                let plain = shape.format.as_deref().or(schema.format.as_deref());
-                let scalar = if matches!(plain, None | Some("byte")) { Scalar::String } else { Scalar::Any };
+                let format = shape.format.as_deref().or(schema.format.as_deref());
+                let scalar = if matches!(format, None | Some("byte")) { Scalar::String } else { Scalar::Any };
                 (Some(scalar), None, None)
             }
         }

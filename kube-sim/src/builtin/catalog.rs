@@ -1,4 +1,4 @@
-//! The resources of an unmodified API server, as in discovery.
+//! The built-in resources of an API server, with the properties that its discovery documents contain.
 //!
 //! Owns the parsing of `data/resources.jsonl`. This module must not depend on the handling of requests.
 

@@ -33,8 +33,8 @@ pub(crate) fn document(registry: &Registry, core: bool, beta: bool) -> Value {
     })
 }
 
-/// The `responseKind` of a resource or subresource. As in the API server, the group and version are empty if they equal
-/// the group and version of a built-in resource.
+/// The `responseKind` of the resource `r` or of one of its subresources. As in the API server, the group and version
+/// are empty if `r` is built in and has this group and version itself.
 fn response_kind(r: &Resource, group: &str, version: &str, kind: &str) -> Value {
     let own = r.builtin().is_some() && (group, version) == (r.group.as_str(), r.version.as_str());
     let (group, version) = if own { ("", "") } else { (group, version) };

@@ -142,9 +142,9 @@ fn apply_retain_keys(
     let Some(retained) = patch.remove(RETAIN_KEYS) else { return Ok(()) };
     let Value::Array(retained) = retained else { return Err(malformed()) };
     let is_retained = |key: &str| retained.iter().any(|retained| retained == key);
-    let directive =
+    let is_directive =
         |key: &str| key.starts_with(DELETE_FROM_PRIMITIVE_LIST) || key.starts_with(SET_ELEMENT_ORDER);
-    let stray = |(key, value): (&String, &Value)| !value.is_null() && !directive(key) && !is_retained(key);
+    let stray = |(key, value): (&String, &Value)| !value.is_null() && !is_directive(key) && !is_retained(key);
     if patch.iter().any(stray) {
         return Err(malformed());
     }

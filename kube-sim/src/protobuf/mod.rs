@@ -19,7 +19,7 @@ pub(crate) const MEDIA_TYPE: &str = "application/vnd.kubernetes.protobuf";
 /// The magic number at the beginning of every body.
 const MAGIC_NUMBER: &[u8] = b"k8s\0";
 
-/// The maximum nesting depth of messages, the same as for JSON.
+/// The maximum nesting depth of messages.
 const MAX_DEPTH: usize = 128;
 
 /// Decodes a body into an object with `apiVersion` and `kind`.

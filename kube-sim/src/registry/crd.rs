@@ -59,7 +59,7 @@ fn strings_in(list: &Value) -> Vec<String> {
     list.as_array().into_iter().flatten().filter_map(|v| v.as_str().map(str::to_owned)).collect()
 }
 
-/// The part of the definition that only custom resources have, for one entry of `spec.versions`.
+/// The properties that only custom resources have, for one entry of `spec.versions`.
 fn custom_properties(version: &Value, group: &str) -> Custom {
     let open_api = version["schema"].get("openAPIV3Schema").filter(|s| s.is_object()).cloned();
     let schema = match &open_api {
@@ -196,7 +196,7 @@ pub(crate) fn update_status(crd: &mut Value, conflict: Option<&str>, now: &str) 
 }
 
 /// The status, reason and message of the condition `KubernetesAPIApprovalPolicyConformant`; `None` if the group of the
-/// CustomResourceDefinition is not protected.
+/// CustomResourceDefinition needs no API approval.
 fn approval_condition(crd: &Value) -> Option<(bool, &'static str, String)> {
     let (state, annotation) = approval(crd)?;
     match state {

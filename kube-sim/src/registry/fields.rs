@@ -24,8 +24,8 @@ impl Field {
     pub(crate) fn new(field: &SelectableField) -> Self {
         Self {
             label: field.label.to_owned(),
-            path: split(field.path),
-            fallback: split(field.fallback),
+            path: split_path(field.path),
+            fallback: split_path(field.fallback),
             absent: field.absent,
         }
     }
@@ -33,7 +33,7 @@ impl Field {
     /// The field of an entry in a CRD's `selectableFields`. `json_path` is a path such as `.spec.color`.
     pub(crate) fn of_json_path(json_path: &str) -> Self {
         let label = json_path.trim_start_matches('.');
-        Self { label: label.to_owned(), path: split(label), fallback: Vec::new(), absent: "" }
+        Self { label: label.to_owned(), path: split_path(label), fallback: Vec::new(), absent: "" }
     }
 
     /// The value of the field in an object, as selectors compare it.
@@ -56,7 +56,7 @@ impl Field {
 }
 
 /// The field names in a path.
-fn split(path: &str) -> Vec<String> {
+fn split_path(path: &str) -> Vec<String> {
     path.split('.').filter(|name| !name.is_empty()).map(str::to_owned).collect()
 }
 
@@ -140,8 +140,8 @@ fn rename_event_field(field: &mut String) {
 }
 
 fn unsupported_field_error(resource: &super::Resource, label: &str) -> SimError {
-    let plain = resource.fields.is_empty() && resource.custom().is_none();
-    SimError::bad_request(if plain {
+    let has_only_metadata_fields = resource.fields.is_empty() && resource.custom().is_none();
+    SimError::bad_request(if has_only_metadata_fields {
         format!("\"{label}\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\"")
     } else {
         format!("field label not supported: {label}")

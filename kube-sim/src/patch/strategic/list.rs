@@ -201,9 +201,9 @@ fn rank(order: &[Value], item: &Value, merge_key: &str, kind: ItemKind) -> Optio
     }
 }
 
-/// Checks that `$setElementOrder` contains all items of the patch in the same order. Items with a `delete` directive
-/// are ignored. As in the API server, an item with another directive is ignored while items of `order` remain, and is
-/// an error after the last of them.
+/// Checks that `$setElementOrder` (`order`) contains all items of the patch in the same order. Items with a `delete`
+/// directive are ignored. An item with another directive is ignored too, but as in the API server, it is an error if
+/// the comparison has already reached the end of `order`.
 pub(super) fn check_order(patch: &[Value], order: &[Value], merge_key: &str) -> Result<(), PatchError> {
     if patch.is_empty() || order.is_empty() {
         return Ok(());
