@@ -37,6 +37,7 @@ struct Served {
 /// The routing table, which maps a group, version and plural name to a resource.
 #[derive(Clone, Debug)]
 pub(crate) struct Registry {
+    /// The served resources by group, version and plural name.
     by_path: BTreeMap<(String, String, String), Arc<Resource>>,
     /// The served resources of each CustomResourceDefinition, by the name of the definition.
     custom: BTreeMap<String, Served>,

@@ -56,7 +56,7 @@ pub(crate) struct Custom {
     pub(crate) deprecation: Option<String>,
 }
 
-/// The definition of a resource.
+/// The source of a resource: the recorded resources of an API server, or a CustomResourceDefinition.
 #[derive(Debug)]
 pub(crate) enum Origin {
     BuiltIn(&'static builtin::Resource),
@@ -102,12 +102,12 @@ pub(crate) struct Resource {
 
 impl Resource {
     pub(crate) fn of_builtin(source: &'static builtin::Resource) -> Self {
-        let own = |list: &Vec<&'static str>| list.iter().map(ToString::to_string).collect::<Vec<_>>();
-        let stored_in = source.storage_api_version();
-        let storage_group = stored_in.rsplit_once('/').map_or("", |(group, _)| group);
+        let to_strings = |list: &Vec<&'static str>| list.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let storage_version = source.storage_api_version();
+        let storage_group = storage_version.rsplit_once('/').map_or("", |(group, _)| group);
         let served = builtin::resources()
             .iter()
-            .filter(|r| r.plural == source.plural && r.storage_api_version() == stored_in)
+            .filter(|r| r.plural == source.plural && r.storage_api_version() == storage_version)
             .map(builtin::Resource::api_version)
             .collect();
         let conversion = match (source.group, source.version, source.plural) {
@@ -125,9 +125,9 @@ impl Resource {
             plural: source.plural.to_owned(),
             singular: source.singular.to_owned(),
             namespaced: matches!(source.scope(), builtin::Scope::Namespaced),
-            short_names: own(&source.short_names),
-            categories: own(&source.categories),
-            verbs: own(&source.verbs),
+            short_names: to_strings(&source.short_names),
+            categories: to_strings(&source.categories),
+            verbs: to_strings(&source.verbs),
             subresources: source
                 .subresources
                 .iter()
@@ -136,7 +136,7 @@ impl Resource {
                     group: s.group.to_owned(),
                     version: s.version.to_owned(),
                     kind: s.kind.to_owned(),
-                    verbs: own(&s.verbs),
+                    verbs: to_strings(&s.verbs),
                 })
                 .collect(),
             storage: Arc::from(format!("{}/{}", storage_group, source.plural)),

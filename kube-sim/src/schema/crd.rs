@@ -67,7 +67,7 @@ fn check_versions(spec: &Value, errors: &mut Vec<FieldError>) {
         let field = format!("spec.versions[{index}].schema.openAPIV3Schema");
         errors.push(FieldError::required(field, ""));
     }
-    // If all versions have the same schema, the paths in errors are those of a schema at the top level of the spec.
+    // If all versions have the same schema, the errors contain the path `spec.validation` instead of a version's path.
     let shared = versions.windows(2).all(|pair| schema(&pair[0]) == schema(&pair[1]));
     let shared_fields =
         shared && versions.windows(2).all(|pair| pair[0]["selectableFields"] == pair[1]["selectableFields"]);

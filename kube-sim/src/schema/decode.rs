@@ -78,7 +78,7 @@ impl Decoder {
         } else {
             decode_null_entries(schema, map);
         }
-        let owner = match schema.component() {
+        let outer_owner = match schema.component() {
             Some(component) if is_struct => {
                 std::mem::replace(&mut self.owner, unqualified(component).to_owned())
             }
@@ -94,7 +94,7 @@ impl Decoder {
                 self.path.pop();
             }
         }
-        self.owner = owner;
+        self.owner = outer_owner;
         if is_struct {
             map.retain(|name, value| {
                 let Some(property) = schema.property(name) else { return true };

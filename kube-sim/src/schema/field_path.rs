@@ -1,8 +1,10 @@
-//! The `fieldPath` of a rule: a JSON path of fields and map keys, relative to the node of the rule.
+//! The `fieldPath` of a CEL validation rule: a JSON path of fields and map keys, relative to the value that the rule
+//! validates.
 
 use serde_json::Value;
 
-/// The path in the form of errors, such as `spec.labels[a.b]`; empty if `path` is empty.
+/// Converts a JSON path such as `.spec.labels['a.b']` to the form that field errors contain: `spec.labels[a.b]`. The
+/// result is empty if `path` is empty. `schema` is the schema of the value that the rule validates.
 ///
 /// # Errors
 /// The path is malformed, or its field is not in the schema.
@@ -42,7 +44,7 @@ pub(crate) fn field_path(path: &str, mut schema: &Value) -> Result<String, Strin
     Ok(out)
 }
 
-/// A literal in single quotes, and the text after it.
+/// Parses a literal in single quotes. Returns its content and the text after the closing quote.
 fn quoted(text: &str) -> Result<(String, &str), String> {
     let Some(inner) = text.strip_prefix('\'') else {
         let end = text.find(['.', '[', ']']).unwrap_or(text.len());

@@ -19,16 +19,16 @@ use super::node::{Kind, Schema};
 /// The format that `schema` specifies, if the API server validates it; `None` otherwise.
 pub(super) fn validated_format(schema: &Schema) -> Option<&str> {
     let format = schema.format.as_deref()?;
-    let acts = match schema.kind() {
+    let is_validated = match schema.kind() {
         Kind::Any | Kind::String => {
-            let plain = format.replace('-', "");
-            KNOWN_FORMATS.contains(&plain.as_str())
+            let name = format.replace('-', "");
+            KNOWN_FORMATS.contains(&name.as_str())
         }
         Kind::Integer => matches!(format, "int32" | "int64"),
         Kind::Number => matches!(format, "float" | "double"),
         _ => false,
     };
-    acts.then_some(format)
+    is_validated.then_some(format)
 }
 
 /// The formats of strings that the API server validates, without dashes.

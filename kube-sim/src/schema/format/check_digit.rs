@@ -23,7 +23,7 @@ pub(super) fn is_isbn13(text: &str) -> bool {
     })
 }
 
-/// Whether the digits have the length and prefix of a known card brand, and a correct check digit.
+/// Whether the digits have the length and prefix of a known card brand, and the check digit of the Luhn algorithm.
 pub(super) fn is_credit_card(text: &str) -> bool {
     let digits: String = text.chars().filter(char::is_ascii_digit).collect();
     let values: Vec<u32> = digits.chars().filter_map(|c| c.to_digit(10)).collect();
