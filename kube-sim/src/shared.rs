@@ -60,8 +60,8 @@ impl Inner {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The random number generator. A caller that holds the lock of the state may lock it too, but not the other way
-    /// round.
+    /// Locks the random number generator. A caller may hold the lock of the state when it calls this method, but must
+    /// not lock the state while it holds this lock.
     pub(crate) fn random(&self) -> MutexGuard<'_, Random> {
         self.random.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,12 +1,13 @@
-//! Schemas of objects, and the passes that they drive: defaulting, pruning, decoding and value validation.
+//! Schemas of objects, and the functions that apply a schema to an object: defaulting, pruning, decoding and value
+//! validation.
 //!
-//! Owns the parsed form of OpenAPI v3 schemas and structural schemas, and the passes over an object. This module works
-//! on raw JSON values, does no IO, and must not know about requests, stores or versions of objects.
+//! Owns the parsed form of OpenAPI v3 schemas and structural schemas, and these functions. This module works on raw
+//! JSON values, does no IO, and must not know about requests, stores or versions of objects.
 //!
-//! Objects of built-in kinds pass through the modules [`mod@decode`], [`mod@prune`] and [`mod@default`], and then through
-//! the defaulting and validation that Kubernetes implements in Go (`crate::strategy`). Custom resources pass through
-//! [`mod@prune`], [`mod@default`] and [`mod@validate`]. `crate::cel` compiles and evaluates the CEL rules in the schema of
-//! a custom resource (`x-kubernetes-validations`).
+//! Objects of built-in kinds pass through the modules [`mod@decode`], [`mod@prune`] and [`mod@default`], and then
+//! through the defaulting and validation that Kubernetes implements in Go (`crate::strategy`). Custom resources pass
+//! through [`mod@prune`], [`mod@default`] and [`mod@validate`]. `crate::cel` compiles and evaluates the CEL rules in
+//! the schema of a custom resource (`x-kubernetes-validations`).
 
 mod components;
 mod crd;

@@ -95,7 +95,7 @@ fn check_type(
     path: &str,
     kind: &str,
     level: Level,
-    free: bool,
+    type_is_optional: bool,
     embedded: bool,
     errors: &mut Vec<FieldError>,
 ) {
@@ -106,7 +106,7 @@ fn check_type(
             "" => FieldError::required(field, why),
             kind => FieldError::invalid(field, kind, why),
         });
-    } else if kind.is_empty() && !free {
+    } else if kind.is_empty() && !type_is_optional {
         let why = match level {
             Level::Root => "must not be empty at the root",
             Level::Item => "must not be empty for specified array items",
@@ -147,24 +147,24 @@ fn check_object_fields(
 }
 
 fn restricts_names_only(metadata: &Value) -> bool {
-    let known = |key: &str| matches!(key, "type" | "properties" | "default" | "description");
-    let names = |(name, _): (&str, &Value)| matches!(name, "name" | "generateName");
-    metadata.as_object().is_some_and(|map| map.keys().all(|key| known(key)))
-        && object_entries(metadata, "properties").all(names)
+    let is_allowed = |key: &str| matches!(key, "type" | "properties" | "default" | "description");
+    let is_name_field = |(name, _): (&str, &Value)| matches!(name, "name" | "generateName");
+    metadata.as_object().is_some_and(|map| map.keys().all(|key| is_allowed(key)))
+        && object_entries(metadata, "properties").all(is_name_field)
 }
 
 /// Checks that the logical junctors contain only value validations, and that `pattern` compiles.
 fn check_junctors(path: &str, schema: &Value, errors: &mut Vec<FieldError>) {
     let int_or_string = serde_json::json!([{"type": "integer"}, {"type": "string"}]);
-    let any_of_is_given = schema.get("anyOf") == Some(&int_or_string);
+    let any_of_is_int_or_string = schema.get("anyOf") == Some(&int_or_string);
     for key in ["anyOf", "allOf", "oneOf"] {
-        if key == "anyOf" && any_of_is_given {
+        if key == "anyOf" && any_of_is_int_or_string {
             continue;
         }
         for (index, nested) in list_keyword(schema, key).iter().enumerate() {
             let path = format!("{path}.{key}[{index}]");
-            let first = key == "allOf" && index == 0 && nested.get("anyOf") == Some(&int_or_string);
-            check_nested_value_validation(&path, nested, first, errors);
+            let skip_any_of = key == "allOf" && index == 0 && nested.get("anyOf") == Some(&int_or_string);
+            check_nested_value_validation(&path, nested, skip_any_of, errors);
         }
     }
     if let Some(not) = schema.get("not") {
@@ -339,8 +339,8 @@ fn check_defaults(path: &str, schema: &Value, errors: &mut Vec<FieldError>) {
 fn without_wrapper(detail: &str) -> String {
     if let Some(rest) = detail.strip_prefix('v') {
         // The server prints the path in this error with a leading dot.
-        let keeps_point = detail.ends_with(" is a forbidden property");
-        return if keeps_point { rest.to_owned() } else { rest.trim_start_matches('.').to_owned() };
+        let keeps_dot = detail.ends_with(" is a forbidden property");
+        return if keeps_dot { rest.to_owned() } else { rest.trim_start_matches('.').to_owned() };
     }
     detail.strip_suffix(" in v").map_or_else(|| detail.to_owned(), |rest| format!("{rest} in "))
 }

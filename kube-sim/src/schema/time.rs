@@ -33,21 +33,18 @@ impl Precision {
 /// The text of Go's `time.Parse` for a malformed time.
 pub(super) fn canonical(text: &str, precision: Precision) -> Result<Option<String>, String> {
     let mut parser = Parser { text, rest: text, precision };
-    let read = parser.parse()?;
-    let date = Date::new(read.year, read.month, read.day).map_err(|_| parser.out_of_range_error("day"))?;
+    let parts = parser.parse()?;
+    let date = Date::new(parts.year, parts.month, parts.day).map_err(|_| parser.out_of_range_error("day"))?;
     // The offset must not move the time out of the range of `jiff`. The calendar repeats every 400 years, so the
     // conversion to UTC uses a year from 2000 to 2399.
-    let base = 2000 + read.year.rem_euclid(400);
-    let local = Date::new(base, date.month(), date.day()).map_err(|_| parser.out_of_range_error("day"))?.at(
-        read.hour,
-        read.minute,
-        read.second,
-        0,
-    );
-    let utc: DateTime = local.saturating_sub(read.offset.minutes());
-    let year = read.year + (utc.year() - base);
+    let base_year = 2000 + parts.year.rem_euclid(400);
+    let local = Date::new(base_year, date.month(), date.day())
+        .map_err(|_| parser.out_of_range_error("day"))?
+        .at(parts.hour, parts.minute, parts.second, 0);
+    let utc: DateTime = local.saturating_sub(parts.offset.minutes());
+    let year = parts.year + (utc.year() - base_year);
     let is_zero = (year, utc.month(), utc.day()) == (1, 1, 1)
-        && (utc.hour(), utc.minute(), utc.second(), read.nanos) == (0, 0, 0, 0);
+        && (utc.hour(), utc.minute(), utc.second(), parts.nanos) == (0, 0, 0, 0);
     if is_zero {
         return Ok(None);
     }
@@ -63,7 +60,7 @@ pub(super) fn canonical(text: &str, precision: Precision) -> Result<Option<Strin
     );
     Ok(Some(match precision {
         Precision::Seconds => format!("{seconds}Z"),
-        Precision::Micros => format!("{seconds}.{:06}Z", read.nanos / 1000),
+        Precision::Micros => format!("{seconds}.{:06}Z", parts.nanos / 1000),
     }))
 }
 

@@ -62,7 +62,8 @@ impl Validator {
         self.check_correlated(schema, value, None, out);
     }
 
-    /// Validates a value; `correlation` has the value that it replaces, if there is one.
+    /// Validates a value; `correlation` has the value that it replaces, if there is one. A value that the update does
+    /// not change has no errors.
     fn check_correlated(
         &mut self,
         schema: &Schema,
@@ -70,14 +71,16 @@ impl Validator {
         correlation: Option<Correlation<'_>>,
         out: &mut Findings,
     ) {
-        let known = out.errors.len();
-        self.check_uncorrelated(schema, value, correlation, out);
-        if out.errors.len() > known && correlation.is_some_and(Correlation::is_unchanged) {
-            out.errors.truncate(known);
+        let error_count = out.errors.len();
+        self.check_without_ratcheting(schema, value, correlation, out);
+        if out.errors.len() > error_count && correlation.is_some_and(Correlation::is_unchanged) {
+            out.errors.truncate(error_count);
         }
     }
 
-    fn check_uncorrelated(
+    /// Validates a value even if the update does not change it. Fields and items that the update does not change have
+    /// no errors.
+    fn check_without_ratcheting(
         &mut self,
         schema: &Schema,
         value: &Value,

@@ -20,8 +20,10 @@ use crate::watch::Watch;
 /// The pieces of a body. Each piece is serialized when the body is read.
 type Pieces = Box<dyn Iterator<Item = Bytes> + Send>;
 
-/// How long a body of a listener that a fault rule cuts waits before its error, so that the bytes before the cut are
-/// sent: hyper and h2 discard what they have not sent when a body fails.
+/// The time between the last bytes and the error of a body that a fault rule cuts, in a response of a [`Server`]. hyper
+/// and h2 discard unsent bytes when a body fails, so the error must wait until the bytes before the cut are sent.
+///
+/// [`Server`]: super::Server
 const BREAK_DELAY: Duration = Duration::from_millis(50);
 
 /// The source of the frames of a body.
@@ -40,8 +42,9 @@ pub struct SimBody {
     /// Whether the next poll returns an error, because a fault rule cuts the body.
     broken: bool,
     ended: bool,
-    /// Whether an error waits for [`BREAK_DELAY`].
+    /// Whether [`Self::fail`] waits for [`BREAK_DELAY`] before it returns the error.
     delays_error: bool,
+    /// The timer of this delay, after the first call of [`Self::fail`].
     delay: Option<Pin<Box<Sleep>>>,
 }
 

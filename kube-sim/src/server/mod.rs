@@ -51,9 +51,9 @@ enum Protocol {
 
 /// The error of a listener that cannot be started.
 #[derive(Debug, thiserror::Error)]
-#[error("{doing}")]
+#[error("{operation}")]
 pub struct ServeError {
-    doing: String,
+    operation: String,
     #[source]
     cause: Box<dyn std::error::Error + Send + Sync>,
 }
@@ -61,12 +61,12 @@ pub struct ServeError {
 impl ServeError {
     /// The error of a failed generation of certificates.
     fn certificates(cause: impl std::error::Error + Send + Sync + 'static) -> Self {
-        Self { doing: "making certificates for the listener".into(), cause: Box::new(cause) }
+        Self { operation: "making certificates for the listener".into(), cause: Box::new(cause) }
     }
 
     /// The error of a failed attempt to listen on `addr`.
     fn listen(addr: SocketAddr, cause: io::Error) -> Self {
-        Self { doing: format!("listening on {addr}"), cause: Box::new(cause) }
+        Self { operation: format!("listening on {addr}"), cause: Box::new(cause) }
     }
 }
 

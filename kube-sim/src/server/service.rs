@@ -178,11 +178,11 @@ where
         user,
         body,
     };
-    let until = Instant::now() + FRESHNESS_TIMEOUT;
+    let deadline = Instant::now() + FRESHNESS_TIMEOUT;
     loop {
         match handler::handle(inner, &request) {
             Ok(reply) => return reply,
-            Err(e) if e.is_too_large_resource_version() && Instant::now() < until => {
+            Err(e) if e.is_too_large_resource_version() && Instant::now() < deadline => {
                 tokio::time::sleep(FRESHNESS_POLL_INTERVAL).await;
             }
             Err(e) => return Reply::error(&e),

@@ -11,7 +11,8 @@ use tokio::task::JoinSet;
 pub(super) struct Tasks(Arc<Mutex<JoinSet<()>>>);
 
 impl Tasks {
-    /// The executor for hyper. It does not own the tasks, because each task contains a clone of it.
+    /// The executor for hyper. Each task contains a clone of the executor, so an executor that owned the tasks would
+    /// keep them alive.
     pub(super) fn executor(&self) -> Spawner {
         Spawner(Arc::downgrade(&self.0))
     }

@@ -91,7 +91,7 @@ pub(crate) fn open(
     }
     let storage = &target.resource.storage;
     let from = options.version.unwrap_or(0);
-    let send_state = options.send_initial.unwrap_or(from == 0);
+    let send_initial_list = options.send_initial.unwrap_or(from == 0);
     let mut initial = VecDeque::new();
     let mut ready = VecDeque::new();
     let mut closed = false;
@@ -103,7 +103,7 @@ pub(crate) fn open(
     {
         ready.push_back(EventEncoder::encode_error(&error));
         closed = true;
-    } else if send_state {
+    } else if send_initial_list {
         // The latest version is not compacted.
         let objects = state.view().objects(storage, &target.namespace).unwrap_or_default();
         initial.extend(objects.into_iter().filter(|o| filter.matches(o)));
@@ -114,7 +114,7 @@ pub(crate) fn open(
         ready.push_back(EventEncoder::encode_error(&SimError::expired(text)));
         closed = true;
     }
-    let cursor = if send_state || from == 0 { state.view().version() } else { from };
+    let cursor = if send_initial_list || from == 0 { state.view().version() } else { from };
     let now = Instant::now();
     let timeout = options
         .timeout

@@ -50,7 +50,9 @@ fn number(text: &str) -> Option<(u64, &str)> {
 /// The stack of open groups, with the number of copies to which the repetitions in each group expand.
 #[derive(Debug, Default)]
 pub(super) struct Nesting {
+    /// The groups around `group`, innermost last.
     outer: Vec<Group>,
+    /// The innermost open group, or the whole expression.
     group: Group,
 }
 

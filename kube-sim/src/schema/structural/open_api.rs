@@ -67,14 +67,14 @@ fn check_extensions(path: &str, schema: &Value, kind: &str, errors: &mut Vec<Fie
             kind => FieldError::invalid(field, kind, why),
         });
     }
-    let one_of = |key: &str, allowed: &[&str], errors: &mut Vec<FieldError>| {
+    let check_allowed_value = |key: &str, allowed: &[&str], errors: &mut Vec<FieldError>| {
         if let Some(value) = schema.get(key).and_then(Value::as_str).filter(|value| !allowed.contains(value))
         {
             errors.push(FieldError::not_supported(format!("{path}.{key}"), value, allowed));
         }
     };
-    one_of("x-kubernetes-map-type", &["atomic", "granular"], errors);
-    one_of("x-kubernetes-list-type", &["atomic", "set", "map"], errors);
+    check_allowed_value("x-kubernetes-map-type", &["atomic", "granular"], errors);
+    check_allowed_value("x-kubernetes-list-type", &["atomic", "set", "map"], errors);
     let keys = list_keyword(schema, "x-kubernetes-list-map-keys");
     match string_keyword(schema, "x-kubernetes-list-type") {
         "map" => check_list_map_items(path, schema, keys, errors),
@@ -134,7 +134,7 @@ fn check_list_map_items(path: &str, schema: &Value, keys: &[Value], errors: &mut
         errors.push(FieldError::forbidden(format!("{path}.items.nullable"), why));
     }
     let all = || Value::Array(keys.to_vec());
-    let mut needing = Vec::new();
+    let mut key_errors = Vec::new();
     for (index, key) in keys.iter().enumerate() {
         let name = key.as_str().unwrap_or_default();
         if keys[..index].contains(key) {
@@ -158,14 +158,14 @@ fn check_list_map_items(path: &str, schema: &Value, keys: &[Value], errors: &mut
         let required = list_keyword(items, "required").contains(key);
         if !required && property.get("default").is_none() {
             let why = "this property is in x-kubernetes-list-map-keys, so it must have a default or be a required property";
-            needing.push(FieldError::required(format!("{field}.default"), why));
+            key_errors.push(FieldError::required(format!("{field}.default"), why));
         }
         if bool_keyword(property, "nullable") {
             let why = "this property is in x-kubernetes-list-map-keys, so it cannot be nullable";
-            needing.push(FieldError::forbidden(format!("{field}.nullable"), why));
+            key_errors.push(FieldError::forbidden(format!("{field}.nullable"), why));
         }
     }
-    errors.extend(needing);
+    errors.extend(key_errors);
 }
 
 /// Adds an error for each OpenAPI keyword that CRDs do not support, such as `$ref`.

@@ -73,6 +73,7 @@ impl NumberValidator<'_> {
         (whole % factor != 0).then(|| self.violation(true, &format!("a multiple of {factor}")))
     }
 
+    /// `fits` is set if the type can represent `factor`.
     fn check_multiple_of_f64(&self, fits: bool, factor: f64) -> Option<FieldError> {
         if factor <= 0.0 {
             return Some(self.non_positive_factor_error(factor.into(), &go_float(factor)));

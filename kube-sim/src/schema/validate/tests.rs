@@ -73,19 +73,19 @@ fn missing_fields_and_values_outside_an_enum_are_rejected() {
 
 #[test]
 fn numbers_must_respect_bounds_and_multiple_of() {
-    let rules = json!({"type": "integer", "minimum": 1, "maximum": 10, "multipleOf": 3});
-    assert_errors(&rules, &json!(3), &[]);
+    let field = json!({"type": "integer", "minimum": 1, "maximum": 10, "multipleOf": 3});
+    assert_errors(&field, &json!(3), &[]);
     assert_errors(
-        &rules,
+        &field,
         &json!(0),
         &["spec.x: Invalid value: 0: spec.x in body should be greater than or equal to 1"],
     );
     assert_errors(
-        &rules,
+        &field,
         &json!(12),
         &["spec.x: Invalid value: 12: spec.x in body should be less than or equal to 10"],
     );
-    assert_errors(&rules, &json!(4), &["spec.x: Invalid value: 4: spec.x in body should be a multiple of 3"]);
+    assert_errors(&field, &json!(4), &["spec.x: Invalid value: 4: spec.x in body should be a multiple of 3"]);
     assert_errors(
         &json!({"type": "number", "minimum": 0, "exclusiveMinimum": true, "maximum": 1, "exclusiveMaximum": true}),
         &json!(1.5),
@@ -137,37 +137,37 @@ fn integers_beyond_int64_are_rejected() {
 
 #[test]
 fn a_bound_outside_the_type_rejects_every_value() {
-    let unheld = |what: &str, format: &str| {
+    let out_of_range = |what: &str, format: &str| {
         format!("<nil>: Invalid value: \"\": {what} value must be of type integer {format} in spec.x")
     };
     let default = "(default format)";
     let max = json!({"type": "integer", "maximum": i64::MAX});
-    assert_errors(&max, &json!(5), &[&unheld("Maximum boundary", default)]);
+    assert_errors(&max, &json!(5), &[&out_of_range("Maximum boundary", default)]);
     let max = json!({"type": "integer", "format": "int64", "maximum": i64::MAX});
-    assert_errors(&max, &json!(5), &[&unheld("Maximum boundary", "with format int64")]);
+    assert_errors(&max, &json!(5), &[&out_of_range("Maximum boundary", "with format int64")]);
     let max = json!({"type": "integer", "format": "int32", "maximum": 4_294_967_296_i64});
-    assert_errors(&max, &json!(5), &[&unheld("Maximum boundary", "with format int32")]);
+    assert_errors(&max, &json!(5), &[&out_of_range("Maximum boundary", "with format int32")]);
     assert_errors(&json!({"type": "integer", "maximum": 9_223_372_036_854_773_760_i64}), &json!(5), &[]);
     assert_errors(
         &json!({"type": "integer", "minimum": i64::MIN}),
         &json!(5),
-        &[&unheld("Minimum boundary", default)],
+        &[&out_of_range("Minimum boundary", default)],
     );
     assert_errors(
         &json!({"type": "integer", "minimum": 1.5}),
         &json!(5),
-        &[&unheld("Minimum boundary", default)],
+        &[&out_of_range("Minimum boundary", default)],
     );
     assert_errors(
         &json!({"type": "integer", "multipleOf": 1.5}),
         &json!(3),
-        &[&unheld("MultipleOf", default)],
+        &[&out_of_range("MultipleOf", default)],
     );
     assert_errors(
         &json!({"type": "integer", "multipleOf": 1.5}),
         &json!(5),
         &[
-            &unheld("MultipleOf", default),
+            &out_of_range("MultipleOf", default),
             "spec.x: Invalid value: 5: spec.x in body should be a multiple of 1.5",
         ],
     );
