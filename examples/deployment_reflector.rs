@@ -50,8 +50,8 @@ fn main() -> ExitCode {
 
 async fn run_reflector() -> anyhow::Result<()> {
     let client = Client::try_default().await?;
-    // `Object` supports any kind, so the `Api` needs the resource: here from a Rust type, otherwise from
-    // `ApiResource::from_gvk`.
+    // `Object` does not determine the resource, so the `Api` needs an `ApiResource`. This one comes from a Rust type.
+    // For a kind without a Rust type, use `ApiResource::from_gvk`.
     let resource = ApiResource::erase::<v1::Deployment>(&());
     let deployments: Api<Deployment> = Api::all_with(client, &resource);
     let mut reflector = Reflector::new(deployments);

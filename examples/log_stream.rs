@@ -21,7 +21,7 @@ async fn main() -> anyhow::Result<()> {
     for argument in arguments {
         match argument.as_str() {
             "--follow" => params.follow = true,
-            // Needs the feature gate PodLogsQuerySplitStreams.
+            // The next two options need the feature gate PodLogsQuerySplitStreams.
             "--stdout" => params.stream = Some(LogStream::Stdout),
             "--stderr" => params.stream = Some(LogStream::Stderr),
             option if option.starts_with('-') => bail!("unknown option {option}"),

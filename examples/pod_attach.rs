@@ -13,8 +13,8 @@ use tokio::io::{AsyncWriteExt, copy, stdin, stdout};
 async fn main() -> anyhow::Result<()> {
     let pod = std::env::args().nth(1).context("usage: pod_attach POD")?;
     let pods: Api<Pod> = Api::default_namespaced(Client::try_default().await?);
-    let ap = AttachParams::default().stdin(true).stderr(false);
-    let mut process = pods.attach(&pod, &ap).await?;
+    let params = AttachParams::default().stdin(true).stderr(false);
+    let mut process = pods.attach(&pod, &params).await?;
     let mut to_process = process.stdin().context("stdin")?;
     let mut output = process.stdout().context("stdout")?;
     let input = tokio::spawn(async move {
@@ -24,6 +24,6 @@ async fn main() -> anyhow::Result<()> {
     copy(&mut output, &mut stdout()).await?;
     input.abort();
     process.join().await?;
-    // Without waiting for a thread that reads the standard input.
+    // Exit at once: a return from `main` would wait for the thread that reads the standard input.
     std::process::exit(0)
 }

@@ -1,6 +1,6 @@
 //! Runs a command in a pod, prints its output, and ends with its exit code.
 //!
-//! The standard input of the program is that of the command, with `-i`.
+//! With `-i`, the command reads the standard input of this program.
 //!
 //! ```sh
 //! cargo run -p examples --example pod_exec -- web -- sh -c 'echo hello; exit 3'
@@ -15,27 +15,27 @@ use tokio::io::{copy, stderr, stdin, stdout};
 async fn main() -> anyhow::Result<()> {
     let mut arguments = std::env::args().skip(1);
     let mut pod = arguments.next().context("usage: pod_exec [-i] POD -- COMMAND...")?;
-    let mut ap = AttachParams::default();
+    let mut params = AttachParams::default();
     if pod == "-i" {
-        ap = ap.stdin(true);
+        params = params.stdin(true);
         pod = arguments.next().context("the name of the pod is missing")?;
     }
     let command: Vec<String> = arguments.skip_while(|argument| argument == "--").collect();
 
     let pods: Api<Pod> = Api::default_namespaced(Client::try_default().await?);
-    let mut process = pods.exec(&pod, command, &ap).await?;
+    let mut process = pods.exec(&pod, command, &params).await?;
     if let Some(mut to_process) = process.stdin() {
         // Dropping `to_process` closes the standard input of the command. The task ends with the program.
         tokio::spawn(async move { copy(&mut stdin(), &mut to_process).await });
     }
     let (mut output, mut error) = (process.stdout().context("stdout")?, process.stderr().context("stderr")?);
     let status = process.take_status().context("status")?;
-    // Both outputs share one connection, so that both must be read.
+    // Both outputs share one connection, so the program must read both.
     let (mut to_stdout, mut to_stderr) = (stdout(), stderr());
     tokio::try_join!(copy(&mut output, &mut to_stdout), copy(&mut error, &mut to_stderr))?;
     process.join().await?;
     let status = status.await.context("the server has sent no status")?;
     let code = status.exit_code().with_context(|| format!("the command did not run: {status}"))?;
-    // Without waiting for a thread that reads the standard input.
+    // Exit at once: a return from `main` would wait for the thread that reads the standard input.
     std::process::exit(code)
 }

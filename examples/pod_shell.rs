@@ -1,4 +1,4 @@
-//! An interactive shell in a pod, with a terminal whose size follows `COLUMNS` and `LINES`.
+//! Opens an interactive shell in a pod. The environment variables `COLUMNS` and `LINES` set the size of its terminal.
 //!
 //! A program with full support of terminals also sets the local terminal to raw mode, for example with crossterm.
 //!
@@ -16,8 +16,8 @@ use kube_client::{
 use std::env;
 use tokio::io::{copy, stdin, stdout};
 
-/// A variable with a number of characters.
-fn number(variable: &str, default: u16) -> u16 {
+/// The number in an environment variable, or `default` if the variable does not contain a number.
+fn number_from_env(variable: &str, default: u16) -> u16 {
     env::var(variable).ok().and_then(|value| value.parse().ok()).unwrap_or(default)
 }
 
@@ -27,7 +27,7 @@ async fn main() -> anyhow::Result<()> {
     let shell = env::args().nth(2).unwrap_or_else(|| "sh".to_owned());
     let pods: Api<Pod> = Api::default_namespaced(Client::try_default().await?);
     let mut process = pods.exec(&pod, [shell], &AttachParams::interactive_tty()).await?;
-    let size = TerminalSize { width: number("COLUMNS", 80), height: number("LINES", 24) };
+    let size = TerminalSize { width: number_from_env("COLUMNS", 80), height: number_from_env("LINES", 24) };
     process.terminal_size().context("a terminal was requested")?.send(size).await?;
     let (mut to_shell, mut output) = (process.stdin().context("stdin")?, process.stdout().context("stdout")?);
     let status = process.take_status().context("status")?;
@@ -36,6 +36,6 @@ async fn main() -> anyhow::Result<()> {
     process.join().await?;
     let status = status.await.context("the server has sent no status")?;
     let code = status.exit_code().with_context(|| format!("the shell did not run: {status}"))?;
-    // Without waiting for a thread that reads the standard input.
+    // Exit at once: a return from `main` would wait for the thread that reads the standard input.
     std::process::exit(code)
 }

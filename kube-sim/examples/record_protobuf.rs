@@ -176,11 +176,11 @@ fn print_reachable_messages(
 
 /// The name of a field in JSON, which differs from the Protobuf name only in case and punctuation.
 fn json_name<'a>(properties: &'a Value, field: &'a str) -> &'a str {
-    let plain = |name: &str| -> String {
+    let normalize = |name: &str| -> String {
         name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect()
     };
     let Some(properties) = properties.as_object().filter(|p| !p.contains_key(field)) else { return field };
-    properties.keys().find(|name| plain(name) == plain(field)).map_or(field, String::as_str)
+    properties.keys().find(|name| normalize(name) == normalize(field)).map_or(field, String::as_str)
 }
 
 /// The name of the OpenAPI definition for a Protobuf message.

@@ -21,13 +21,16 @@ fn config_map_with_data(data: &Value) -> Value {
 #[tokio::test]
 async fn a_field_manager_owns_the_fields_that_it_applies() {
     let sim = Sim::new();
-    let made = apply(&sim, "one", "", config_map_with_data(&json!({"k": "1", "l": "1"}))).await;
-    assert_eq!(made.code, 201);
-    let made = made.ok();
-    assert_eq!(made["metadata"]["managedFields"][0]["manager"], "one");
-    assert_eq!(made["metadata"]["managedFields"][0]["operation"], "Apply");
+    let created = apply(&sim, "one", "", config_map_with_data(&json!({"k": "1", "l": "1"}))).await;
+    assert_eq!(created.code, 201);
+    let created = created.ok();
+    assert_eq!(created["metadata"]["managedFields"][0]["manager"], "one");
+    assert_eq!(created["metadata"]["managedFields"][0]["operation"], "Apply");
     let before = sim.resource_version();
-    assert_eq!(apply(&sim, "one", "", config_map_with_data(&json!({"k": "1", "l": "1"}))).await.ok(), made);
+    assert_eq!(
+        apply(&sim, "one", "", config_map_with_data(&json!({"k": "1", "l": "1"}))).await.ok(),
+        created
+    );
     assert_eq!(sim.resource_version(), before, "applying the same again changes nothing");
 
     let conflict = apply(&sim, "two", "", config_map_with_data(&json!({"k": "2"}))).await;
@@ -45,8 +48,8 @@ async fn a_field_manager_owns_the_fields_that_it_applies() {
 #[tokio::test]
 async fn every_write_updates_the_managed_fields() {
     let sim = Sim::new();
-    let made = post(&sim, CONFIG_MAPS, config_map_with_data(&json!({"k": "1"}))).await.ok();
-    let entry = &made["metadata"]["managedFields"][0];
+    let created = post(&sim, CONFIG_MAPS, config_map_with_data(&json!({"k": "1"}))).await.ok();
+    let entry = &created["metadata"]["managedFields"][0];
     assert_eq!((&entry["manager"], &entry["operation"]), (&json!("tests"), &json!("Update")));
     assert_eq!(entry["fieldsV1"], json!({"f:data": {".": {}, "f:k": {}}}));
     merge_patch(&sim, &format!("{CONFIG_MAPS}/a?fieldManager=other"), json!({"data": {"l": "2"}})).await.ok();

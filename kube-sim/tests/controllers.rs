@@ -12,7 +12,8 @@ use serde_json::{Value, json};
 
 const LAG: Duration = Duration::from_secs(5);
 
-fn owned(name: &str, owner: &Value) -> Value {
+/// A config map with an owner reference to the config map `owner`.
+fn config_map_owned_by(name: &str, owner: &Value) -> Value {
     let mut map = config_map(name);
     map["metadata"]["ownerReferences"] = json!([{
         "apiVersion": "v1", "kind": "ConfigMap", "name": owner["metadata"]["name"],
@@ -40,7 +41,7 @@ async fn a_delayed_garbage_collector_lags_behind_the_deletion_of_an_owner() {
     let sim = Sim::builder().controller_delay(Controller::GarbageCollector, LAG).build();
     for policy in ["Background", "Foreground"] {
         let owner = post(&sim, CONFIG_MAPS, config_map("owner")).await.ok();
-        post(&sim, CONFIG_MAPS, owned("child", &owner)).await.ok();
+        post(&sim, CONFIG_MAPS, config_map_owned_by("child", &owner)).await.ok();
         delete(&sim, &format!("{CONFIG_MAPS}/owner?propagationPolicy={policy}")).await.ok();
         assert_eq!(get(&sim, &format!("{CONFIG_MAPS}/owner")).await.code == 200, policy == "Foreground");
         get(&sim, &format!("{CONFIG_MAPS}/child")).await.ok();
@@ -55,7 +56,7 @@ async fn a_delayed_garbage_collector_lags_behind_the_deletion_of_an_owner() {
 async fn an_idle_watch_sees_the_changes_of_a_delayed_controller() {
     let sim = Sim::builder().controller_delay(Controller::GarbageCollector, LAG).build();
     let owner = post(&sim, CONFIG_MAPS, config_map("owner")).await.ok();
-    post(&sim, CONFIG_MAPS, owned("child", &owner)).await.ok();
+    post(&sim, CONFIG_MAPS, config_map_owned_by("child", &owner)).await.ok();
     let mut watch =
         Watch::open(&sim, &format!("{CONFIG_MAPS}?watch=1&fieldSelector=metadata.name%3Dchild")).await;
     assert_eq!(watch.next_type_and_name().await, ("ADDED".to_owned(), "child".to_owned()));
@@ -74,7 +75,7 @@ async fn disabled_controllers_do_not_react() {
         .without_controller(Controller::Namespace)
         .build();
     let owner = post(&sim, CONFIG_MAPS, config_map("owner")).await.ok();
-    post(&sim, CONFIG_MAPS, owned("child", &owner)).await.ok();
+    post(&sim, CONFIG_MAPS, config_map_owned_by("child", &owner)).await.ok();
     delete(&sim, &format!("{CONFIG_MAPS}/owner")).await.ok();
     delete(&sim, "/api/v1/namespaces/x").await.ok();
     let mut placed = pod("placed");
@@ -132,7 +133,7 @@ async fn a_long_chain_of_owners_is_deleted_in_the_foreground() {
     let sim = Sim::new();
     let mut owner = post(&sim, CONFIG_MAPS, config_map("0")).await.ok();
     for number in 1..1000 {
-        owner = post(&sim, CONFIG_MAPS, owned(&number.to_string(), &owner)).await.ok();
+        owner = post(&sim, CONFIG_MAPS, config_map_owned_by(&number.to_string(), &owner)).await.ok();
     }
     delete(&sim, &format!("{CONFIG_MAPS}/0?propagationPolicy=Foreground")).await.ok();
     assert!(sim.list("v1", "ConfigMap", "default").unwrap().is_empty());

@@ -80,18 +80,18 @@ async fn a_definition_is_established_and_served_immediately() {
 #[tokio::test]
 async fn custom_resources_are_defaulted_pruned_and_validated() {
     let sim = sim_with_foo_definition().await;
-    let made = post(&sim, FOOS, foo("a", json!({"info": "x", "unknown": 1}))).await;
-    assert_eq!(made.headers["warning"], "299 - \"unknown field \\\"spec.unknown\\\"\"");
-    let made = made.ok();
-    assert_eq!(made["spec"], json!({"info": "x", "size": 3}));
-    assert_eq!(made["metadata"]["generation"], 1);
+    let created = post(&sim, FOOS, foo("a", json!({"info": "x", "unknown": 1}))).await;
+    assert_eq!(created.headers["warning"], "299 - \"unknown field \\\"spec.unknown\\\"\"");
+    let created = created.ok();
+    assert_eq!(created["spec"], json!({"info": "x", "size": 3}));
+    assert_eq!(created["metadata"]["generation"], 1);
     let strict = format!("{FOOS}?fieldValidation=Strict");
     let message =
         post(&sim, &strict, foo("b", json!({"info": "x", "unknown": 1}))).await.fails(400, "BadRequest");
     assert!(message.contains("strict decoding error: unknown field \"spec.unknown\""), "{message}");
-    let answer = post(&sim, FOOS, foo("b", json!({"info": 7, "size": -1}))).await;
-    assert_eq!(answer.body["details"]["causes"].as_array().unwrap().len(), 2);
-    let message = answer.fails(422, "Invalid");
+    let response = post(&sim, FOOS, foo("b", json!({"info": 7, "size": -1}))).await;
+    assert_eq!(response.body["details"]["causes"].as_array().unwrap().len(), 2);
+    let message = response.fails(422, "Invalid");
     assert!(message.starts_with("Foo.example.com \"b\" is invalid: ["), "{message}");
     let message = post(&sim, FOOS, foo("b", json!({}))).await.fails(422, "Invalid");
     assert_eq!(message, "Foo.example.com \"b\" is invalid: spec.info: Required value");
@@ -180,9 +180,9 @@ async fn definitions_with_invalid_or_conflicting_names_are_not_served() {
 async fn discovery_lists_the_served_resources() {
     let sim = sim_with_foo_definition().await;
     let accept = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json";
-    let answer = get_accepting(&sim, "/apis", accept).await;
-    assert!(answer.headers["content-type"].to_str().unwrap().contains("as=APIGroupDiscoveryList"));
-    let list = answer.ok();
+    let response = get_accepting(&sim, "/apis", accept).await;
+    assert!(response.headers["content-type"].to_str().unwrap().contains("as=APIGroupDiscoveryList"));
+    let list = response.ok();
     let groups: Vec<_> =
         list["items"].as_array().unwrap().iter().map(|g| g["metadata"]["name"].clone()).collect();
     assert!(groups.contains(&json!("apps")) && groups.contains(&json!("example.com")), "{groups:?}");
@@ -220,13 +220,13 @@ async fn events_are_served_in_two_groups() {
         "eventTime": "2026-01-01T00:00:00.000000Z", "reportingController": "c", "reportingInstance": "i",
     });
     let path = "/apis/events.k8s.io/v1/namespaces/default/events";
-    let made = post(&sim, path, event).await.ok();
-    assert_eq!(made["note"], "hello");
+    let created = post(&sim, path, event).await.ok();
+    assert_eq!(created["note"], "hello");
     let core = get(&sim, "/api/v1/namespaces/default/events/e").await.ok();
     assert_eq!((&core["message"], &core["involvedObject"]["name"]), (&json!("hello"), &json!("p")));
     assert_eq!(core["reportingComponent"], "c");
-    let by = get(&sim, &format!("{path}?fieldSelector=regarding.name%3Dp")).await.ok();
-    assert_eq!(by["items"][0]["note"], "hello");
+    let selected = get(&sim, &format!("{path}?fieldSelector=regarding.name%3Dp")).await.ok();
+    assert_eq!(selected["items"][0]["note"], "hello");
 }
 
 #[tokio::test]
@@ -241,29 +241,29 @@ async fn a_schema_default_can_be_an_empty_list() {
     let schema = &stored["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
     assert_eq!(schema["properties"]["spec"]["properties"]["list"]["default"], json!([]));
     let foo = json!({"apiVersion": "example.com/v1", "kind": "Foo", "metadata": {"name": "a"}, "spec": {"info": "x"}});
-    let made = post(&sim, FOOS, foo).await.ok();
-    assert_eq!(made["spec"], json!({"info": "x", "size": 3, "list": []}));
+    let created = post(&sim, FOOS, foo).await.ok();
+    assert_eq!(created["spec"], json!({"info": "x", "size": 3, "list": []}));
 }
 
 #[tokio::test]
 async fn every_write_verb_refuses_too_deeply_nested_objects() {
     let sim = Sim::new();
-    let mut open = foo_definition();
-    open["spec"]["versions"][0]["schema"]["openAPIV3Schema"] =
+    let mut permissive = foo_definition();
+    permissive["spec"]["versions"][0]["schema"]["openAPIV3Schema"] =
         json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
-    open["spec"]["versions"][0].as_object_mut().unwrap().remove("selectableFields");
-    post(&sim, DEFINITIONS, open).await.ok();
+    permissive["spec"]["versions"][0].as_object_mut().unwrap().remove("selectableFields");
+    post(&sim, DEFINITIONS, permissive).await.ok();
     let nested = |depth: usize| (0..depth).fold(json!(1), |inner, _| json!({ "n": inner }));
     let path = format!("{FOOS}/a");
     for depth in [50, 100, 110, 115, 118, 119, 120, 121, 122, 123, 124, 125] {
-        let answer = post(&sim, FOOS, foo("a", nested(depth))).await;
-        if answer.code.is_success() {
+        let response = post(&sim, FOOS, foo("a", nested(depth))).await;
+        if response.code.is_success() {
             assert_eq!(get(&sim, &path).await.ok()["spec"], nested(depth), "{depth}");
             merge_patch(&sim, &path, json!({"metadata": {"labels": {"a": "b"}}})).await.ok();
             delete(&sim, &path).await.ok();
         } else {
-            assert!(depth > 100, "{depth}: {}", answer.body);
-            answer.fails(400, "BadRequest");
+            assert!(depth > 100, "{depth}: {}", response.body);
+            response.fails(400, "BadRequest");
         }
     }
     post(&sim, FOOS, foo("a", nested(100))).await.ok();

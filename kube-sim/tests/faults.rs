@@ -109,10 +109,10 @@ async fn only_a_reset_after_handling_applies_the_write() {
             body.len()
         );
         tokio::io::AsyncWriteExt::write_all(&mut stream, head.as_bytes()).await.unwrap();
-        let mut answer = Vec::new();
+        let mut response = Vec::new();
         // The connection ends before a response, with or without an error.
-        let _ = tokio::io::AsyncReadExt::read_to_end(&mut stream, &mut answer).await;
-        assert_eq!(answer, b"");
+        let _ = tokio::io::AsyncReadExt::read_to_end(&mut stream, &mut response).await;
+        assert_eq!(response, b"");
         assert_eq!(sim.get("v1", "ConfigMap", "default", "a").is_ok(), handled);
     }
     server.shutdown().await;

@@ -56,7 +56,7 @@ async fn send(
 }
 
 /// A request for the list of namespaces.
-fn list(server: &Server, token: Option<&str>) -> Request<Full<Bytes>> {
+fn list_request(server: &Server, token: Option<&str>) -> Request<Full<Bytes>> {
     let mut request = Request::get(format!("{}/api/v1/namespaces", server.url())).header("host", "x");
     if let Some(token) = token {
         request = request.header("authorization", format!("Bearer {token}"));
@@ -71,7 +71,7 @@ async fn list_namespaces(
     token: Option<&str>,
     protocol: &str,
 ) -> (StatusCode, String) {
-    let response = send(server, certificate, protocol, list(server, token)).await.unwrap();
+    let response = send(server, certificate, protocol, list_request(server, token)).await.unwrap();
     let code = response.status();
     let body = response.into_body().collect().await.unwrap().to_bytes();
     (code, String::from_utf8(body.to_vec()).unwrap())
@@ -83,14 +83,14 @@ async fn authenticates_by_client_certificate_or_token_only() {
     let server = sim.serve_https("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let token = server.token().unwrap().to_owned();
     for protocol in ["http/1.1", "h2"] {
-        for (certificate, token, opens) in [
+        for (certificate, token, succeeds) in [
             (true, None, true),
             (false, Some(&*token), true),
             (false, None, false),
             (false, Some("wrong"), false),
         ] {
             let (code, body) = list_namespaces(&server, certificate, token, protocol).await;
-            if opens {
+            if succeeds {
                 assert_eq!(code, 200);
                 assert!(body.contains("kube-system"), "{body}");
             } else {
@@ -109,8 +109,8 @@ async fn faults_break_responses_over_both_protocols() {
         sim.faults().clear();
         sim.faults().add(Rule::new(Action::Reset).nth(1));
         sim.faults().add(Rule::new(Action::CutAfterBytes(10)).nth(2));
-        assert!(send(&server, true, protocol, list(&server, None)).await.is_err(), "{protocol}");
-        let mut body = send(&server, true, protocol, list(&server, None)).await.unwrap().into_body();
+        assert!(send(&server, true, protocol, list_request(&server, None)).await.is_err(), "{protocol}");
+        let mut body = send(&server, true, protocol, list_request(&server, None)).await.unwrap().into_body();
         let sent = body.frame().await.unwrap().unwrap().into_data().unwrap();
         assert_eq!(sent.len(), 10, "{protocol}");
         assert!(body.frame().await.unwrap().is_err(), "{protocol}");

@@ -142,7 +142,7 @@ async fn custom_resources_are_created_and_deleted() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_workload_simulator_rolls_out_a_deployment() {
     let sim = Sim::new();
-    let _load =
+    let _workload =
         Workload::builder().nodes(2).deployments(0).calm().pace(Duration::from_millis(20)).start(&sim);
     let (_server, Some(kubectl)) = start_server(&sim).await else { return };
     kubectl.run("create deployment web --image=web:1 --replicas=3", "").await;

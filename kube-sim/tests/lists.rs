@@ -79,12 +79,12 @@ async fn resource_version_match_selects_the_version_of_the_list() {
     let list = get(&sim, &format!("{CONFIG_MAPS}?resourceVersion={version}")).await.ok();
     assert_eq!(object_names(&list), ["a", "b"]);
     let list = get(&sim, &format!("{CONFIG_MAPS}?resourceVersion=0&limit=1")).await.ok();
-    assert_eq!(object_names(&list), ["a", "b"], "any version is answered whole");
+    assert_eq!(object_names(&list), ["a", "b"], "the limit is ignored for resource version 0");
     sim.compact_all();
     get(&sim, &exact).await.fails(410, "Expired");
-    let message = get(&sim, &format!("{CONFIG_MAPS}?resourceVersion=9999")).await;
-    assert_eq!(message.headers["retry-after"], "1");
-    let message = message.fails(504, "Timeout");
+    let response = get(&sim, &format!("{CONFIG_MAPS}?resourceVersion=9999")).await;
+    assert_eq!(response.headers["retry-after"], "1");
+    let message = response.fails(504, "Timeout");
     assert!(message.contains("Too large resource version: 9999, current:"), "{message}");
     get(&sim, &format!("{CONFIG_MAPS}?resourceVersionMatch=Exact")).await.fails(422, "Invalid");
     get(&sim, &format!("{CONFIG_MAPS}?resourceVersion=abc")).await.fails(400, "BadRequest");
@@ -94,9 +94,9 @@ async fn resource_version_match_selects_the_version_of_the_list() {
 async fn items_of_built_in_lists_have_no_kind() {
     let sim = Sim::new();
     post(&sim, CONFIG_MAPS, config_map("a")).await.ok();
-    let answer = get(&sim, CONFIG_MAPS).await;
-    assert!(answer.bytes.starts_with(b"{\"kind\":\"ConfigMapList\",\"apiVersion\":\"v1\",\"metadata\":{"));
-    let list = answer.ok();
+    let response = get(&sim, CONFIG_MAPS).await;
+    assert!(response.bytes.starts_with(b"{\"kind\":\"ConfigMapList\",\"apiVersion\":\"v1\",\"metadata\":{"));
+    let list = response.ok();
     assert_eq!(list["items"][0].get("kind"), None);
     assert_eq!(list["items"][0]["data"]["k"], "v");
 }
@@ -128,8 +128,8 @@ async fn table_rows_contain_the_requested_part_of_the_object() {
     for path in [format!("{PODS}?"), format!("{PODS}/a?"), format!("{PODS}?watch=1&timeoutSeconds=1&")] {
         let row = async |include: &str| {
             let path = format!("{path}includeObject={include}");
-            let answer = get_accepting(&sim, &path, accept).await;
-            let line = answer.bytes.split(|b| *b == b'\n').next().unwrap();
+            let response = get_accepting(&sim, &path, accept).await;
+            let line = response.bytes.split(|b| *b == b'\n').next().unwrap();
             let table: serde_json::Value = serde_json::from_slice(line).unwrap();
             let table = table.get("object").unwrap_or(&table);
             assert_eq!(table["kind"], "Table", "{path}");
@@ -157,11 +157,11 @@ async fn large_lists_are_compressed_on_request() {
         post(&sim, CONFIG_MAPS, map).await.ok();
     }
     let request = Request::get(CONFIG_MAPS).header("accept-encoding", "gzip").body(Full::default()).unwrap();
-    let answer = common::send(&sim, request).await;
-    assert_eq!(answer.headers["content-encoding"], "gzip");
-    assert!(answer.bytes.len() < 20_000, "{}", answer.bytes.len());
+    let response = common::send(&sim, request).await;
+    assert_eq!(response.headers["content-encoding"], "gzip");
+    assert!(response.bytes.len() < 20_000, "{}", response.bytes.len());
     let mut text = String::new();
-    std::io::Read::read_to_string(&mut flate2::read::GzDecoder::new(&*answer.bytes), &mut text).unwrap();
+    std::io::Read::read_to_string(&mut flate2::read::GzDecoder::new(&*response.bytes), &mut text).unwrap();
     let list: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(list["items"].as_array().unwrap().len(), 20);
     assert!(get(&sim, CONFIG_MAPS).await.headers.get("content-encoding").is_none());
@@ -171,7 +171,7 @@ async fn large_lists_are_compressed_on_request() {
 async fn a_request_with_watch_false_is_a_list() {
     let sim = Sim::new();
     for value in ["false", "False", "FALSE", "0"] {
-        let answer = get(&sim, &format!("{CONFIG_MAPS}?watch={value}")).await.ok();
-        assert_eq!(answer["kind"], "ConfigMapList", "{value}");
+        let response = get(&sim, &format!("{CONFIG_MAPS}?watch={value}")).await.ok();
+        assert_eq!(response["kind"], "ConfigMapList", "{value}");
     }
 }

@@ -13,9 +13,9 @@ use serde_json::{Value, json};
 #[tokio::test]
 async fn create_sets_the_system_fields() {
     let sim = Sim::new();
-    let answer = post(&sim, CONFIG_MAPS, config_map("a")).await;
-    assert_eq!(answer.code, 201);
-    let map = answer.ok();
+    let response = post(&sim, CONFIG_MAPS, config_map("a")).await;
+    assert_eq!(response.code, 201);
+    let map = response.ok();
     assert_eq!(map["metadata"]["namespace"], "default");
     assert_eq!(map["metadata"]["uid"].as_str().unwrap().len(), 36);
     assert!(map["metadata"]["creationTimestamp"].as_str().unwrap().ends_with('Z'));
@@ -28,8 +28,8 @@ async fn names_are_generated_and_validated() {
     let sim = Sim::new();
     let mut map = config_map("");
     map["metadata"] = json!({"generateName": "x-"});
-    let made = post(&sim, CONFIG_MAPS, map.clone()).await.ok();
-    let name = made["metadata"]["name"].as_str().unwrap();
+    let created = post(&sim, CONFIG_MAPS, map.clone()).await.ok();
+    let name = created["metadata"]["name"].as_str().unwrap();
     assert!(name.starts_with("x-") && name.len() == 7, "{name}");
     map["metadata"] = json!({});
     let message = post(&sim, CONFIG_MAPS, map.clone()).await.fails(422, "Invalid");
@@ -106,10 +106,10 @@ async fn generation_counts_spec_changes_and_status_is_a_subresource() {
         },
         "status": {"replicas": 7},
     });
-    let made = post(&sim, path, deployment).await.ok();
-    assert_eq!(made["metadata"]["generation"], 1);
-    assert_eq!(made["status"], json!({}));
-    assert_eq!(made["apiVersion"], "apps/v1");
+    let created = post(&sim, path, deployment).await.ok();
+    assert_eq!(created["metadata"]["generation"], 1);
+    assert_eq!(created["status"], json!({}));
+    assert_eq!(created["apiVersion"], "apps/v1");
     let one = format!("{path}/web");
     let labelled = merge_patch(&sim, &one, json!({"metadata": {"labels": {"a": "b"}}})).await.ok();
     assert_eq!(labelled["metadata"]["generation"], 1);
@@ -186,7 +186,7 @@ async fn deleting_a_namespace_deletes_its_contents() {
     get(&sim, "/api/v1/namespaces/x").await.fails(404, "NotFound");
 }
 
-/// A config map with an owner reference to the config map `owner`.
+/// A config map with an owner reference to the config map `owner`; `blocks` is the value of `blockOwnerDeletion`.
 fn config_map_owned_by(name: &str, owner: &Value, blocks: bool) -> Value {
     let mut map = config_map(name);
     map["metadata"]["ownerReferences"] = json!([{
@@ -301,9 +301,9 @@ async fn accepts_protobuf_request_bodies() {
         .header("accept", "application/vnd.kubernetes.protobuf,application/json")
         .body(http_body_util::Full::from(body))
         .unwrap();
-    let answer = common::send(&sim, request).await;
-    assert_eq!(answer.headers["content-type"], "application/json");
-    assert_eq!(answer.ok()["metadata"]["name"], "made");
+    let response = common::send(&sim, request).await;
+    assert_eq!(response.headers["content-type"], "application/json");
+    assert_eq!(response.ok()["metadata"]["name"], "made");
     assert_eq!(get(&sim, "/api/v1/namespaces/made").await.ok()["status"]["phase"], "Active");
 }
 
@@ -338,8 +338,8 @@ async fn the_storage_refuses_a_create_with_a_nonzero_resource_version() {
         map
     };
     for (name, version, path) in [("a", "0", ""), ("b", "abc", ""), ("c", "5", "?dryRun=All")] {
-        let answer = post(&sim, &format!("{CONFIG_MAPS}{path}"), versioned(name, version)).await;
-        assert_eq!(answer.code, 201, "{version}{path}");
+        let response = post(&sim, &format!("{CONFIG_MAPS}{path}"), versioned(name, version)).await;
+        assert_eq!(response.code, 201, "{version}{path}");
     }
     let stored = get(&sim, &format!("{CONFIG_MAPS}/b")).await.ok();
     assert_ne!(stored["metadata"]["resourceVersion"], "abc");
@@ -371,11 +371,11 @@ async fn config_maps_and_secrets_are_limited_to_one_mebibyte() {
         let mut object = json!({"apiVersion": "v1", "kind": kind, "metadata": {"name": "big"}});
         object.as_object_mut().unwrap().extend(data.as_object().unwrap().clone());
         let path = format!("/api/v1/namespaces/default/{plural}?dryRun=All");
-        let answer = post(&sim, &path, object).await;
+        let response = post(&sim, &path, object).await;
         if fits {
-            answer.ok();
+            response.ok();
         } else {
-            let message = answer.fails(422, "Invalid");
+            let message = response.fails(422, "Invalid");
             let end = format!("is invalid: {words}: Too long: may not be more than 1048576 bytes");
             assert!(message.ends_with(&end), "{message}");
         }

@@ -16,8 +16,8 @@ const INVALID_SUBDOMAIN: &str = "a lowercase RFC 1123 subdomain must consist of"
 
 /// Creates an object in a dry run. Returns the error message, or an empty string if the create succeeds.
 async fn create_error(sim: &Sim, path: &str, object: Value) -> String {
-    let answer = post(sim, &format!("{path}?dryRun=All"), object).await;
-    if answer.code == 201 { String::new() } else { answer.fails(422, "Invalid") }
+    let response = post(sim, &format!("{path}?dryRun=All"), object).await;
+    if response.code == 201 { String::new() } else { response.fails(422, "Invalid") }
 }
 
 /// Asserts that `message` contains all of `words`, and is empty if there are none.
@@ -32,7 +32,7 @@ fn assert_contains(message: &str, words: &[&str]) {
 #[tokio::test]
 async fn generate_name_must_be_a_valid_name_prefix() {
     let sim = Sim::new();
-    for (prefix, sound) in [
+    for (prefix, valid) in [
         ("db-", true),
         ("a.b-", true),
         ("db.", false),
@@ -45,7 +45,7 @@ async fn generate_name_must_be_a_valid_name_prefix() {
         let message = create_error(&sim, CONFIG_MAPS, map).await;
         let words = format!("metadata.generateName: Invalid value: \"{prefix}\": {INVALID_SUBDOMAIN}");
         let words = [words.as_str()];
-        assert_contains(&message, if sound { &[] } else { &words });
+        assert_contains(&message, if valid { &[] } else { &words });
     }
     // `generateName` is validated even if `name` is set.
     let meta = json!({"name": "ok", "generateName": "db."});
@@ -203,7 +203,7 @@ async fn an_event_needs_valid_fields_and_the_namespace_of_its_object() {
     let pod = json!({"regarding": {"kind": "Pod", "namespace": "elsewhere", "name": "p"}});
     assert_contains(&create_error(&sim, &other, event_with(&pod)).await, &[]);
     let core = "/api/v1/namespaces/other/events";
-    for (namespace, sound) in [("other", true), ("", false), ("elsewhere", false)] {
+    for (namespace, valid) in [("other", true), ("", false), ("elsewhere", false)] {
         let about = json!({"kind": "Pod", "namespace": namespace, "name": "p"});
         let event =
             json!({"apiVersion": "v1", "kind": "Event", "metadata": {"name": "e"}, "involvedObject": about});
@@ -211,7 +211,7 @@ async fn an_event_needs_valid_fields_and_the_namespace_of_its_object() {
             "involvedObject.namespace: Invalid value: \"{namespace}\": does not match event.namespace"
         );
         let words = [words.as_str()];
-        assert_contains(&create_error(&sim, core, event).await, if sound { &[] } else { &words });
+        assert_contains(&create_error(&sim, core, event).await, if valid { &[] } else { &words });
     }
 }
 
@@ -242,50 +242,54 @@ async fn only_the_series_of_an_event_is_mutable() {
 #[tokio::test]
 async fn each_environment_source_needs_exactly_one_valid_reference() {
     let sim = Sim::new();
-    let from = |value: Value| json!({"env": [{"name": "A", "valueFrom": value}]});
-    let all = |source: Value| json!({"envFrom": [source]});
-    let variable =
+    let value_from = |value: Value| json!({"env": [{"name": "A", "valueFrom": value}]});
+    let env_from = |source: Value| json!({"envFrom": [source]});
+    let invalid_variable_name =
         "a valid environment variable name must consist only of printable ASCII characters other than '='";
     for (container, place, words) in [
-        (from(json!({"configMapKeyRef": {"name": "a", "key": "k"}})), "", &[][..]),
+        (value_from(json!({"configMapKeyRef": {"name": "a", "key": "k"}})), "", &[][..]),
         (
-            from(json!({"configMapKeyRef": {"name": "", "key": "k"}})),
+            value_from(json!({"configMapKeyRef": {"name": "", "key": "k"}})),
             "env[0].valueFrom.configMapKeyRef.name: Invalid value: \"\": ",
             &[INVALID_SUBDOMAIN],
         ),
         (
-            from(json!({"configMapKeyRef": {"name": "a", "key": ""}})),
+            value_from(json!({"configMapKeyRef": {"name": "a", "key": ""}})),
             "env[0].valueFrom.configMapKeyRef.key: ",
             &["Required"],
         ),
         (
-            from(json!({"configMapKeyRef": {"name": "a", "key": "a/b"}})),
+            value_from(json!({"configMapKeyRef": {"name": "a", "key": "a/b"}})),
             "env[0].valueFrom.configMapKeyRef.key: Invalid value: \"a/b\": ",
             &["a valid config key"],
         ),
         (
-            from(json!({"secretKeyRef": {"name": "", "key": "k"}})),
+            value_from(json!({"secretKeyRef": {"name": "", "key": "k"}})),
             "env[0].valueFrom.secretKeyRef.name: Invalid value: \"\": ",
             &[INVALID_SUBDOMAIN],
         ),
         (
-            from(json!({"secretKeyRef": {"name": "s", "key": ""}})),
+            value_from(json!({"secretKeyRef": {"name": "s", "key": ""}})),
             "env[0].valueFrom.secretKeyRef.key: ",
             &["Required"],
         ),
         (
-            from(json!({"fieldRef": {"fieldPath": ""}})),
+            value_from(json!({"fieldRef": {"fieldPath": ""}})),
             "env[0].valueFrom.fieldRef.fieldPath: ",
             &["Required"],
         ),
         (
-            from(json!({"resourceFieldRef": {"resource": ""}})),
+            value_from(json!({"resourceFieldRef": {"resource": ""}})),
             "env[0].valueFrom.resourceFieldRef.resource: ",
             &["Required"],
         ),
-        (from(json!({})), "env[0].valueFrom: Invalid value: \"\": must specify one of: ", &["`fileKeyRef`"]),
         (
-            from(
+            value_from(json!({})),
+            "env[0].valueFrom: Invalid value: \"\": must specify one of: ",
+            &["`fileKeyRef`"],
+        ),
+        (
+            value_from(
                 json!({"fieldRef": {"fieldPath": "spec.nodeName"}, "secretKeyRef": {"name": "s", "key": "k"}}),
             ),
             "env[0].valueFrom: Invalid value: \"\": ",
@@ -294,30 +298,34 @@ async fn each_environment_source_needs_exactly_one_valid_reference() {
         (
             json!({"env": [{"name": "A=B", "value": "b"}]}),
             "env[0].name: Invalid value: \"A=B\": ",
-            &[variable],
+            &[invalid_variable_name],
         ),
-        (all(json!({"configMapRef": {"name": "a"}})), "", &[]),
-        (all(json!({"configMapRef": {"name": ""}})), "envFrom[0].configMapRef.name: ", &["Required value"]),
-        (all(json!({"secretRef": {"name": ""}})), "envFrom[0].secretRef.name: ", &["Required value"]),
+        (env_from(json!({"configMapRef": {"name": "a"}})), "", &[]),
         (
-            all(json!({"secretRef": {"name": "A_B"}})),
+            env_from(json!({"configMapRef": {"name": ""}})),
+            "envFrom[0].configMapRef.name: ",
+            &["Required value"],
+        ),
+        (env_from(json!({"secretRef": {"name": ""}})), "envFrom[0].secretRef.name: ", &["Required value"]),
+        (
+            env_from(json!({"secretRef": {"name": "A_B"}})),
             "envFrom[0].secretRef.name: Invalid",
             &[INVALID_SUBDOMAIN],
         ),
         (
-            all(json!({})),
+            env_from(json!({})),
             "envFrom: Invalid value: \"\": ",
             &["must specify one of: `configMapRef` or `secretRef`"],
         ),
         (
-            all(json!({"secretRef": {"name": "a"}, "configMapRef": {"name": "a"}})),
+            env_from(json!({"secretRef": {"name": "a"}, "configMapRef": {"name": "a"}})),
             "envFrom: Invalid value: \"\": ",
             &["may not have more than one field specified at a time"],
         ),
         (
-            all(json!({"prefix": "a=b", "configMapRef": {"name": "a"}})),
+            env_from(json!({"prefix": "a=b", "configMapRef": {"name": "a"}})),
             "envFrom[0].prefix: Invalid value: \"a=b\": ",
-            &[variable],
+            &[invalid_variable_name],
         ),
     ] {
         let mut pod = common::pod("a");

@@ -140,8 +140,8 @@ async fn scheduling_fields_of_a_suspended_job_are_mutable() {
         merge_patch(&sim, &path, json!({"spec": {"template": template}})).await.ok();
     }
     let image = json!({"spec": {"containers": [{"name": "c", "image": "j"}]}});
-    let apart = json!({"spec": {"affinity": {"podAntiAffinity": {}}}});
-    for template in [image, apart] {
+    let anti_affinity = json!({"spec": {"affinity": {"podAntiAffinity": {}}}});
+    for template in [image, anti_affinity] {
         assert_refused(&sim, &path, json!({"spec": {"template": template}}), "field is immutable").await;
     }
     let words = "spec.completions: Invalid value: 5: can only be modified in tandem with spec.parallelism";

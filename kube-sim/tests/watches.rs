@@ -52,15 +52,16 @@ async fn sends_deleted_with_the_last_selected_state_if_the_selector_no_longer_ma
     let mut watch =
         Watch::open(&sim, &format!("{CONFIG_MAPS}?watch=1&labelSelector=in%3Dyes&resourceVersion={from}"))
             .await;
-    let out = merge_patch(&sim, &format!("{CONFIG_MAPS}/a"), json!({"metadata": {"labels": {"in": "no"}}}))
-        .await
-        .ok();
+    let unselected =
+        merge_patch(&sim, &format!("{CONFIG_MAPS}/a"), json!({"metadata": {"labels": {"in": "no"}}}))
+            .await
+            .ok();
     merge_patch(&sim, &format!("{CONFIG_MAPS}/a"), json!({"data": {"k": "unseen"}})).await.ok();
     merge_patch(&sim, &format!("{CONFIG_MAPS}/a"), json!({"metadata": {"labels": {"in": "yes"}}})).await.ok();
     let deleted = watch.next().await.unwrap();
     assert_eq!(deleted["type"], "DELETED");
     assert_eq!(deleted["object"]["metadata"]["labels"]["in"], "yes");
-    assert_eq!(deleted["object"]["metadata"]["resourceVersion"], out["metadata"]["resourceVersion"]);
+    assert_eq!(deleted["object"]["metadata"]["resourceVersion"], unselected["metadata"]["resourceVersion"]);
     assert_eq!(watch.next_type_and_name().await, event("ADDED", "a"));
 }
 
@@ -176,8 +177,8 @@ async fn a_watch_can_select_partial_metadata_or_tables() {
         ("application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1", "PartialObjectMetadata"),
         ("application/json;as=Table;g=meta.k8s.io;v=v1", "Table"),
     ] {
-        let answer = common::get_accepting(&sim, &format!("{PODS}?watch=1&timeoutSeconds=1"), accept).await;
-        let line = answer.bytes.split(|b| *b == b'\n').next().unwrap();
+        let response = common::get_accepting(&sim, &format!("{PODS}?watch=1&timeoutSeconds=1"), accept).await;
+        let line = response.bytes.split(|b| *b == b'\n').next().unwrap();
         let event: serde_json::Value = serde_json::from_slice(line).unwrap();
         assert_eq!(event["type"], "ADDED");
         assert_eq!(event["object"]["kind"], kind);
@@ -307,7 +308,7 @@ async fn removing_the_last_finalizer_sends_one_deleted_event_with_the_object_bef
         let mut marked = get(&sim, &path).await.ok();
         let from = sim.resource_version();
         let mut watch = Watch::open(&sim, &format!("{CONFIG_MAPS}?watch=1&resourceVersion={from}")).await;
-        let answer = if verb == "patch" {
+        let response = if verb == "patch" {
             merge_patch(&sim, &path, json!({"metadata": {"finalizers": null}, "data": {"k": "last"}}))
                 .await
                 .ok()
@@ -316,8 +317,8 @@ async fn removing_the_last_finalizer_sends_one_deleted_event_with_the_object_bef
             marked["data"]["k"] = "last".into();
             common::put(&sim, &path, marked).await.ok()
         };
-        assert_eq!(answer["data"]["k"], "last");
-        assert_eq!(answer["metadata"]["resourceVersion"], from.to_string(), "the change was not written");
+        assert_eq!(response["data"]["k"], "last");
+        assert_eq!(response["metadata"]["resourceVersion"], from.to_string(), "the change was not written");
         let deleted = watch.next().await.unwrap();
         assert_eq!(deleted["type"], "DELETED", "{verb}");
         assert_eq!(deleted["object"]["data"]["k"], "v");
@@ -380,7 +381,7 @@ async fn compaction_does_not_end_open_watches() {
     assert_eq!(
         behind.next_type_and_name().await,
         event("ADDED", "a"),
-        "it has not read this change before it was compacted"
+        "the watch had not read this change before the compaction"
     );
     assert_eq!(behind.next_type_and_name().await, event("ADDED", "b"));
     // A new watch from the compacted version ends with an `ERROR` event of code 410.

@@ -18,7 +18,7 @@ fn sim_with_fixed_seed() -> Sim {
 #[tokio::test(start_paused = true)]
 async fn completes_the_rollout_of_a_deployment() {
     let sim = sim_with_fixed_seed();
-    let _load = Workload::builder().nodes(3).deployments(0).calm().start(&sim);
+    let _workload = Workload::builder().nodes(3).deployments(0).calm().start(&sim);
     let path = "/apis/apps/v1/namespaces/default/deployments";
     let deployment = json!({
         "metadata": {"name": "web"},
@@ -56,21 +56,21 @@ async fn completes_the_rollout_of_a_deployment() {
 #[tokio::test(start_paused = true)]
 async fn changes_the_cluster_continuously() {
     let sim = sim_with_fixed_seed();
-    let _load = Workload::builder().seed(5).start(&sim);
-    let (mut kinds, mut broken, mut phases) = (BTreeSet::new(), 0, BTreeSet::new());
+    let _workload = Workload::builder().seed(5).start(&sim);
+    let (mut event_types, mut unready_nodes, mut phases) = (BTreeSet::new(), 0, BTreeSet::new());
     let mut pods = Watch::open(&sim, "/api/v1/pods?watch=1&timeoutSeconds=120").await;
     while let Some(event) = pods.next().await {
-        kinds.insert(event["type"].to_string());
+        event_types.insert(event["type"].to_string());
         phases.insert(event["object"]["status"]["phase"].to_string());
         let state = &event["object"]["status"]["containerStatuses"][0]["state"]["waiting"]["reason"];
         phases.insert(state.to_string());
         if event["type"] == "ADDED" {
             let nodes = sim.list("v1", "Node", "").unwrap();
-            broken = broken.max(nodes.iter().filter(|n| !is_ready(n)).count());
+            unready_nodes = unready_nodes.max(nodes.iter().filter(|n| !is_ready(n)).count());
         }
     }
-    assert_eq!(kinds.len(), 3, "{kinds:?}");
-    assert!(broken > 0);
+    assert_eq!(event_types.len(), 3, "{event_types:?}");
+    assert!(unready_nodes > 0);
     for wanted in ["Pending", "Running", "Succeeded", "ContainerCreating", "CrashLoopBackOff"] {
         assert!(phases.contains(&format!("\"{wanted}\"")), "{wanted} in {phases:?}");
     }
@@ -92,9 +92,9 @@ async fn the_same_seed_gives_the_same_run() {
     let mut runs = Vec::new();
     for seed in [9, 9, 10] {
         let sim = sim_with_fixed_seed();
-        let load = Workload::builder().seed(seed).nodes(4).deployments(3).start(&sim);
+        let workload = Workload::builder().seed(seed).nodes(4).deployments(3).start(&sim);
         tokio::time::sleep(Duration::from_secs(20)).await;
-        drop(load);
+        drop(workload);
         let mut all = Vec::new();
         for (version, kind) in [("v1", "Pod"), ("v1", "Node"), ("v1", "Event"), ("apps/v1", "ReplicaSet")] {
             all.extend(sim.list(version, kind, "").unwrap());

@@ -40,7 +40,7 @@ async fn reports_an_unreadable_file() {
 async fn reports_the_error_in_a_malformed_file() {
     let home = Home::new();
     let pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: web}\n";
-    for (name, text, says) in [
+    for (name, text, expected) in [
         ("braces.yaml", "clusters:\n- name: [\n", "line"),
         ("shape.yaml", "clusters: 7\n", "clusters"),
         ("pod.yaml", pod, "kind `Pod`"),
@@ -49,7 +49,7 @@ async fn reports_the_error_in_a_malformed_file() {
     ] {
         let path = home.write_file(name, text);
         let error = pod_reflector_failure(&home, &path).await;
-        assert_contains(&error, &[&path.display().to_string(), says]);
+        assert_contains(&error, &[&path.display().to_string(), expected]);
     }
 }
 
@@ -57,7 +57,7 @@ async fn reports_the_error_in_a_malformed_file() {
 async fn reports_unknown_names_with_the_existing_names() {
     let cluster = Cluster::new().await;
     let good = cluster.server.kubeconfig();
-    for (from, to, says) in [
+    for (from, to, expected) in [
         ("current-context: kube-sim", "current-context: prod", "no context `prod`; it has: kube-sim"),
         ("cluster: kube-sim\n", "cluster: prod\n", "no cluster `prod`"),
         ("user: kube-sim-admin", "user: nobody", "no user `nobody`"),
@@ -65,7 +65,7 @@ async fn reports_unknown_names_with_the_existing_names() {
         assert!(good.contains(from), "{from} is not in\n{good}");
         let path = cluster.home.write_file("changed.yaml", &good.replace(from, to));
         let error = pod_reflector_failure(&cluster.home, &path).await;
-        assert_contains(&error, &[&path.display().to_string(), says]);
+        assert_contains(&error, &[&path.display().to_string(), expected]);
     }
 }
 
