@@ -227,7 +227,7 @@ async fn an_initial_list_from_a_future_version_ends_with_an_error_event() {
 async fn restore_resets_versions_and_leaves_open_watches_silent() {
     let sim = Sim::builder().bookmark_interval(Duration::from_secs(10)).build();
     post(&sim, CONFIG_MAPS, config_map("kept")).await.ok();
-    let (snapshot, then) = (sim.snapshot(), sim.resource_version());
+    let (snapshot, version) = (sim.snapshot(), sim.resource_version());
     post(&sim, CONFIG_MAPS, config_map("lost")).await.ok();
     delete(&sim, &format!("{CONFIG_MAPS}/kept")).await.ok();
     let path = format!("{CONFIG_MAPS}?watch=1&allowWatchBookmarks=true&timeoutSeconds=600");
@@ -235,7 +235,7 @@ async fn restore_resets_versions_and_leaves_open_watches_silent() {
     assert_eq!(watch.next_type_and_name().await, event("ADDED", "lost"));
 
     sim.restore(&snapshot);
-    assert_eq!(sim.resource_version(), then);
+    assert_eq!(sim.resource_version(), version);
     get(&sim, &format!("{CONFIG_MAPS}/kept")).await.ok();
     get(&sim, &format!("{CONFIG_MAPS}/lost")).await.fails(404, "NotFound");
     post(&sim, CONFIG_MAPS, config_map("new")).await.ok();

@@ -33,13 +33,13 @@ pub(crate) struct Context<'a> {
     pub(crate) schema: &'a Schema,
     /// The request's API version, such as `apps/v1`.
     pub(crate) api_version: &'a str,
-    /// The kind.
+    /// The kind of the object.
     pub(crate) kind: &'a str,
     /// All served API versions of the kind. Entries of managed fields with other versions are dropped.
     pub(crate) served: &'a [String],
     /// The subresource of the request; empty for the main resource.
     pub(crate) subresource: &'a str,
-    /// The field manager.
+    /// The name of the field manager that sends the request.
     pub(crate) manager: &'a str,
     /// The current time in RFC 3339, in whole seconds.
     pub(crate) now: &'a str,

@@ -46,7 +46,6 @@ pub(super) struct List<'a> {
     pub(super) keys: Option<&'a [Box<str>]>,
     /// An additional key field: the patch merge key, if the schema does not specify a list type.
     merge_key: Option<&'a str>,
-    /// The type of the items.
     pub(super) items: Type<'a>,
 }
 
@@ -55,7 +54,7 @@ pub(super) struct List<'a> {
 pub(super) struct MapType<'a> {
     schema: Option<&'a Schema>,
     preserves_unknown: bool,
-    /// Whether the map is atomic.
+    /// Whether writes replace the map as a whole.
     pub(super) atomic: bool,
     /// The type of fields that `schema` does not declare; `None` if the map must not have such fields.
     rest: Option<Type<'a>>,
@@ -183,7 +182,7 @@ impl<'a> MapType<'a> {
 }
 
 impl List<'_> {
-    /// Whether the list is atomic.
+    /// Whether writes replace the list as a whole.
     pub(super) fn is_atomic(&self) -> bool {
         self.keys.is_none()
     }

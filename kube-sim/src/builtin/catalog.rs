@@ -11,7 +11,7 @@ use crate::schema::Schema;
 /// The resources in JSON, one in each line, as `cargo xtask record` writes them.
 static RECORDED_RESOURCES: &str = include_str!("data/resources.jsonl");
 
-/// The scope of a resource.
+/// Whether the objects of a resource have a namespace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Scope {
     /// Objects have no namespace.
@@ -34,16 +34,15 @@ pub(crate) struct Resource {
     pub(crate) list_kind: &'static str,
     /// The plural name, used in URLs.
     pub(crate) plural: &'static str,
-    /// The singular name.
+    /// The singular name, such as `pod`.
     pub(crate) singular: &'static str,
     namespaced: bool,
-    /// The short names.
+    /// The abbreviations that kubectl accepts instead of the plural name, such as `po`.
     pub(crate) short_names: Vec<&'static str>,
     /// The categories to which the resource belongs, such as `all` (for `kubectl get all`).
     pub(crate) categories: Vec<&'static str>,
-    /// The supported verbs.
+    /// The supported RBAC verbs, such as `list`.
     pub(crate) verbs: Vec<&'static str>,
-    /// The subresources.
     pub(crate) subresources: Vec<Subresource>,
     /// The storage version hash in discovery; empty if the resource is not stored.
     pub(crate) storage_version_hash: &'static str,
@@ -66,7 +65,7 @@ pub(crate) struct Subresource {
     pub(crate) version: &'static str,
     /// The kind of the request and response body.
     pub(crate) kind: &'static str,
-    /// The supported verbs.
+    /// The supported RBAC verbs, such as `get`.
     pub(crate) verbs: Vec<&'static str>,
 }
 
@@ -147,7 +146,6 @@ impl Resource {
         }
     }
 
-    /// The scope of the resource.
     pub(crate) fn scope(&self) -> Scope {
         if self.namespaced { Scope::Namespaced } else { Scope::Cluster }
     }
@@ -174,7 +172,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn contains_the_resources_of_an_unmodified_server() {
+    fn contains_the_built_in_resources() {
         let deployments = find("apps", "v1", "deployments").unwrap();
         assert_eq!(deployments.kind, "Deployment");
         assert_eq!(deployments.list_kind, "DeploymentList");

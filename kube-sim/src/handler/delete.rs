@@ -45,31 +45,31 @@ impl DeleteOptions {
             version: None,
         };
         if !body.is_empty() {
-            let given = parse_body(body, content_type)?;
-            delete.read_body(&given)?;
+            let body = parse_body(body, content_type)?;
+            delete.read_body(&body)?;
         }
         delete.validate()?;
         Ok(delete)
     }
 
     /// Reads the options in the request body.
-    fn read_body(&mut self, given: &Value) -> Result<(), SimError> {
-        if !given.is_object() {
+    fn read_body(&mut self, body: &Value) -> Result<(), SimError> {
+        if !body.is_object() {
             return Err(SimError::bad_request("the body of a deletion must be a DeleteOptions object"));
         }
-        let kind = given["kind"].as_str().unwrap_or("DeleteOptions");
+        let kind = body["kind"].as_str().unwrap_or("DeleteOptions");
         if kind != "DeleteOptions" && !kind.is_empty() {
             return Err(SimError::bad_request(format!(
                 "decoded object cannot be converted to DeleteOptions: it is a {kind}"
             )));
         }
         let text = |v: &Value| v.as_str().map(str::to_owned);
-        self.grace = given["gracePeriodSeconds"].as_i64().or(self.grace);
-        self.propagation = text(&given["propagationPolicy"]).or(self.propagation.take());
-        self.orphan = given["orphanDependents"].as_bool().or(self.orphan);
-        self.uid = text(&given["preconditions"]["uid"]);
-        self.version = text(&given["preconditions"]["resourceVersion"]);
-        let dry_run = given["dryRun"].as_array().into_iter().flatten();
+        self.grace = body["gracePeriodSeconds"].as_i64().or(self.grace);
+        self.propagation = text(&body["propagationPolicy"]).or(self.propagation.take());
+        self.orphan = body["orphanDependents"].as_bool().or(self.orphan);
+        self.uid = text(&body["preconditions"]["uid"]);
+        self.version = text(&body["preconditions"]["resourceVersion"]);
+        let dry_run = body["dryRun"].as_array().into_iter().flatten();
         for entry in dry_run {
             if entry != "All" {
                 let error = FieldError::not_supported("dryRun", entry.clone(), &["All"]);

@@ -107,9 +107,9 @@ fn apply(cx: &mut WriteContext<'_>, body: &Bytes, part: WrittenPart) -> Result<W
         let error = FieldError::required("fieldManager", "is required for apply patch");
         return Err(SimError::invalid("meta.k8s.io", "PatchOptions", "", &[error]));
     }
-    let mut wanted = parse_yaml(body)?;
-    let nameless = wanted["metadata"]["name"].as_str().is_none_or(str::is_empty);
-    check_applied_config(cx, &mut wanted)?;
+    let mut config = parse_yaml(body)?;
+    let nameless = config["metadata"]["name"].as_str().is_none_or(str::is_empty);
+    check_applied_config(cx, &mut config)?;
     cx.patching = true;
     cx.applying = true;
     let force = cx.options.force == Some(true);
@@ -124,7 +124,7 @@ fn apply(cx: &mut WriteContext<'_>, body: &Bytes, part: WrittenPart) -> Result<W
         }
         let live = old.map(|old| convert::view(&resource, old));
         let mut merged = cx
-            .with_apply_context(|context| apply::apply(context, live.as_ref(), &wanted, force))
+            .with_apply_context(|context| apply::apply(context, live.as_ref(), &config, force))
             .map_err(apply_error)?;
         cx.decode(&mut merged, crate::schema::duplicates(body))?;
         Ok(merged)
@@ -132,13 +132,13 @@ fn apply(cx: &mut WriteContext<'_>, body: &Bytes, part: WrittenPart) -> Result<W
 }
 
 /// Checks the kind, metadata and name of an applied configuration. Sets the name if it is missing.
-fn check_applied_config(cx: &WriteContext<'_>, wanted: &mut Value) -> Result<(), SimError> {
+fn check_applied_config(cx: &WriteContext<'_>, config: &mut Value) -> Result<(), SimError> {
     for field in ["kind", "apiVersion"] {
-        if wanted[field].as_str().is_none_or(str::is_empty) {
+        if config[field].as_str().is_none_or(str::is_empty) {
             return Err(SimError::bad_request("invalid object type: /, Kind="));
         }
     }
-    let metadata = object_meta::metadata_mut(wanted)?;
+    let metadata = object_meta::metadata_mut(config)?;
     if metadata.get("managedFields").is_some_and(|m| !m.is_null()) {
         return Err(SimError::bad_request("metadata.managedFields must be nil"));
     }

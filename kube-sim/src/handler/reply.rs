@@ -39,7 +39,7 @@ pub(crate) enum Content {
     Watch(Box<Watch>),
 }
 
-/// A response.
+/// The response of a handler.
 pub(crate) struct Reply {
     pub(crate) code: StatusCode,
     pub(crate) content_type: &'static str,

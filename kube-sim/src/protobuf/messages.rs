@@ -48,7 +48,7 @@ pub(super) struct Message {
 /// The recorded messages: a line `=NAME` for each message, followed by one line for each of its fields.
 static RECORDED_MESSAGES: &str = include_str!("messages.txt");
 
-/// All recorded messages.
+/// The parsed messages of [`RECORDED_MESSAGES`].
 static ALL_MESSAGES: LazyLock<Vec<Message>> = LazyLock::new(|| {
     let mut all: Vec<Message> = Vec::new();
     for line in RECORDED_MESSAGES.lines() {

@@ -1,4 +1,4 @@
-//! The component schemas of an unmodified API server, each parsed at first use.
+//! The component schemas in the OpenAPI documents of an API server, each parsed at first use.
 //!
 //! Owns the parsing of `builtin/data/schemas.txt`. Each line is the name of a component, a tab, and the schema in JSON;
 //! the lines are sorted by name.

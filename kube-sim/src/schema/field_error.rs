@@ -11,7 +11,7 @@ use serde_json::Value;
 pub(crate) enum FieldErrorKind {
     /// A required value is absent.
     Required,
-    /// The value is invalid.
+    /// The value violates a rule that no other error type describes.
     Invalid,
     /// The value has the wrong JSON type.
     TypeInvalid,

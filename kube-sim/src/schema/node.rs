@@ -22,13 +22,10 @@ pub(crate) enum Kind {
     Object,
     /// A list.
     Array,
-    /// A string.
     String,
-    /// An integer.
     Integer,
-    /// A number.
+    /// An integer or a floating-point number.
     Number,
-    /// A boolean.
     Boolean,
     /// An integer or a string (`x-kubernetes-int-or-string`, `IntOrString`, `Quantity`).
     IntOrString,

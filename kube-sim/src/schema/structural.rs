@@ -18,14 +18,14 @@ pub(super) fn check(path: &str, schema: &Value) -> Vec<FieldError> {
     if bool_keyword(schema, "nullable") {
         errors.push(FieldError::forbidden(format!("{path}.nullable"), "nullable cannot be true at the root"));
     }
-    let mut structural = Vec::new();
+    let mut structural_errors = Vec::new();
     if mentions(schema, "$ref") {
         open_api::check_forbidden_constructs(path, schema, &mut errors);
     } else {
-        check_invariants(path, schema, Level::Root, &mut structural);
-        check_completeness(path, path, schema, schema, &mut structural);
-        structural.sort_by_key(ToString::to_string);
-        errors.extend(structural);
+        check_invariants(path, schema, Level::Root, &mut structural_errors);
+        check_completeness(path, path, schema, schema, &mut structural_errors);
+        structural_errors.sort_by_key(ToString::to_string);
+        errors.extend(structural_errors);
     }
     open_api::check(path, schema, &mut errors);
     if errors.is_empty() {

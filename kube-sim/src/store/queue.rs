@@ -29,12 +29,11 @@ pub enum Controller {
 }
 
 impl Controller {
-    /// All controllers.
     pub(crate) const ALL: [Self; 4] =
         [Self::CustomResourceDefinition, Self::GarbageCollector, Self::Kubelet, Self::Namespace];
 }
 
-/// A key: an object, and the controller that must reconcile it.
+/// A key of the queue: an object, and the controller that must reconcile it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Key {
     pub(crate) controller: Controller,

@@ -115,7 +115,7 @@ impl Table {
             .is_some_and(|(key, _)| key.starts_with(&prefix))
     }
 
-    /// The object with `key` at `version`.
+    /// The state of the object with `key` at `version`; `None` if the object did not exist.
     pub(crate) fn get_at(&self, key: &str, version: u64) -> Result<Option<Arc<Stored>>, Compacted> {
         if version < self.compacted {
             return Err(Compacted { oldest: self.compacted });

@@ -54,9 +54,10 @@ fn unicode_property(text: &str) -> Result<(String, &str), Problem> {
     let (inverted, name) = name.strip_prefix('^').map_or((false, name), |name| (true, name));
     // Go has a category of surrogates, and the `regex` crate does not. No string contains a surrogate, so the category
     // is translated to the negation of `any`.
-    let is_empty = ["cs", "surrogate"].iter().any(|empty| name.eq_ignore_ascii_case(empty));
-    let property = resolve_property(if is_empty { "any" } else { name }).ok_or_else(|| unknown(found))?;
-    let negated = found.starts_with(r"\P") ^ inverted ^ is_empty;
+    let is_surrogates = ["cs", "surrogate"].iter().any(|known| name.eq_ignore_ascii_case(known));
+    let property =
+        resolve_property(if is_surrogates { "any" } else { name }).ok_or_else(|| unknown(found))?;
+    let negated = found.starts_with(r"\P") ^ inverted ^ is_surrogates;
     let letter = if negated { 'P' } else { 'p' };
     Ok((format!(r"\{letter}{{{property}}}"), rest))
 }
