@@ -60,7 +60,7 @@ pub(super) fn update_annotation(object: &mut Value, config: &Value) {
     }
 }
 
-/// The value of the annotation.
+/// The text of [`ANNOTATION`]; `None` if the object does not have this annotation.
 fn annotation(object: &Value) -> Option<&str> {
     object.get("metadata")?.get("annotations")?.get(ANNOTATION)?.as_str()
 }

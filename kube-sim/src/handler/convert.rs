@@ -33,7 +33,6 @@ pub(crate) fn to_storage_version(resource: &Resource, object: Value) -> Value {
     }
 }
 
-/// The direction of a conversion.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Direction {
     ToStorage,

@@ -108,7 +108,7 @@ fn value_at<'a>(object: &'a Value, path: &[String]) -> &'a Value {
     path.iter().fold(object, |at, part| &at[part.as_str()])
 }
 
-/// Returns the `Scale` of an object.
+/// Builds an `autoscaling/v1` `Scale` from the replica counts and the selector of an object.
 fn scale_of(resource: &Resource, stored: &Stored) -> Result<Value, SimError> {
     let object = convert::view(resource, stored);
     let custom = resource.custom().and_then(|c| c.scale.as_ref());

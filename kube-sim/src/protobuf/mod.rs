@@ -144,7 +144,7 @@ fn default_value(value_type: ValueType) -> Value {
     }
 }
 
-/// Decodes the value of a field.
+/// Decodes a value in the wire format to JSON.
 fn decode_value(value_type: ValueType, wire: WireValue<'_>, depth: usize) -> Result<Value, String> {
     Ok(match (value_type, wire) {
         (ValueType::String, WireValue::Bytes(bytes)) => decode_utf8(bytes)?.into(),

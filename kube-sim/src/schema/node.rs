@@ -87,11 +87,10 @@ pub(crate) struct Schema {
     pub(crate) embedded_resource: bool,
     /// The specified format, such as `int32` or `date-time`.
     pub(crate) format: Option<Box<str>>,
-    /// The value validations.
     pub(super) validations: ValueValidations,
 }
 
-/// The value validations of a schema.
+/// The keywords of a schema that restrict a value but do not specify its structure, such as `minimum` and `anyOf`.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ValueValidations {
     pub(super) enumeration: Vec<Value>,

@@ -10,12 +10,11 @@ const UNITS: [&str; 11] = ["ns", "us", "\u{b5}s", "ms", "s", "m", "h", "hr", "d"
 /// A word that begins with one of these prefixes is also a unit, such as `minutes`.
 const PREFIXES: [&str; 8] = ["nano", "micro", "milli", "sec", "min", "hour", "day", "week"];
 
-/// A Go duration.
+/// A duration that Go's `time.ParseDuration` accepts, such as `1h30m`.
 static GO_DURATION: LazyLock<Regex> = LazyLock::new(|| {
     const STEP: &str = "(?:[0-9]+\\.?[0-9]*|\\.[0-9]+)(?:ns|us|\u{b5}s|\u{3bc}s|ms|s|m|h)";
     super::compile_pattern(&format!("^[+-]?(?:0|(?:{STEP})+)$"))
 });
-/// The digits of a number.
 static DIGITS: LazyLock<Regex> = LazyLock::new(|| super::compile_pattern("[0-9]+"));
 /// A number and the word after it.
 static NUMBER_AND_WORD: LazyLock<Regex> =
