@@ -17,37 +17,45 @@ use crate::store::queue::Key;
 use crate::store::table::Event;
 use crate::store::{Place, State};
 
-/// Additional time until the collection of an object that is written while none of its owners exists. A client may
-/// create the owner later.
+/// The extra delay for an object none of whose owners exists when it is written. A client may create an owner later.
 const MISSING_OWNERS_DELAY: Duration = Duration::from_secs(1);
 
+/// The keys of the objects that a change concerns: the changed object if it is terminating or none of its owners exists,
+/// the dependents of a deleted object, and terminating owners that may have lost their last dependent.
 pub(super) fn observe(state: &State, storage: &Arc<str>, event: &Event) -> Keys {
     let object = &event.object;
     let mut keys = Keys::new();
     if is_deletion(event) {
-        keys.extend(state.dependents_of(&object.uid).into_iter().filter_map(|place| now(state, place)));
+        keys.extend(
+            state
+                .dependents_of(&object.uid)
+                .into_iter()
+                .filter_map(|place| key_without_extra_delay(state, place)),
+        );
     } else if object.is_terminating {
         keys = own_key(storage, event);
     } else if !object.owners.is_empty() && object.owners.iter().all(|uid| state.place_of(uid).is_none()) {
         keys = own_key(storage, event);
         keys[0].2 = MISSING_OWNERS_DELAY;
     }
-    // A terminating owner may have waited for this dependent.
-    let before = event.previous.as_ref().map_or(&[][..], |previous| &previous.owners);
-    if is_deletion(event) || before != object.owners.as_slice() {
-        let owners = before.iter().filter_map(|uid| state.place_of(uid).cloned());
+    // The deletion of a terminating owner may wait for this dependent.
+    let previous_owners = event.previous.as_ref().map_or(&[][..], |previous| &previous.owners);
+    if is_deletion(event) || previous_owners != object.owners.as_slice() {
+        let owners = previous_owners.iter().filter_map(|uid| state.place_of(uid).cloned());
         let waiting = owners.filter(|place| state.get(&place.0, &place.1).is_some_and(|o| o.is_terminating));
-        keys.extend(waiting.filter_map(|place| now(state, place)));
+        keys.extend(waiting.filter_map(|place| key_without_extra_delay(state, place)));
     }
     keys
 }
 
-/// The key of an object that is due after the delay of the controller.
-fn now(state: &State, place: Place) -> Option<(Place, Arc<str>, Duration)> {
+/// The key of the object at `place`, without an extra delay; `None` if no such object exists.
+fn key_without_extra_delay(state: &State, place: Place) -> Option<(Place, Arc<str>, Duration)> {
     let uid = state.get(&place.0, &place.1)?.uid.clone();
     Some((place, uid, Duration::ZERO))
 }
 
+/// For a terminating object, deletes or orphans the dependents. For another object, removes the references to deleted
+/// owners, or deletes the object if all its owners are deleted.
 pub(super) fn reconcile(state: &mut State, key: &Key) {
     let Some(object) = object_of(state, key) else { return };
     if object.is_terminating {

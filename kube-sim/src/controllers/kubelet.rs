@@ -1,4 +1,4 @@
-//! The stand-in for the kubelets: removes terminating pods from their nodes, as if their containers had stopped.
+//! The replacement for the kubelets: removes terminating pods from the store, as if their containers had stopped.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,9 +12,10 @@ use crate::store::table::Event;
 /// The name of the table that contains the pods.
 const PODS: &str = "/pods";
 
-/// The time in which a container stops, unless the grace period is shorter.
+/// The time from the deletion of a pod until its containers have stopped, unless the grace period is shorter.
 const POD_REMOVAL_DELAY: Duration = Duration::from_secs(1);
 
+/// The key of a terminating pod; none while a [`Workload`](crate::workload::Workload) simulates kubelets.
 pub(super) fn observe(state: &State, storage: &Arc<str>, event: &Event) -> Keys {
     if &**storage != PODS || is_deletion(event) || !event.object.is_terminating || state.kubelet {
         return Keys::new();
@@ -28,7 +29,7 @@ pub(super) fn observe(state: &State, storage: &Arc<str>, event: &Event) -> Keys 
     keys
 }
 
-/// Completes the grace period, and removes the pod if it has no finalizers.
+/// Removes a terminating pod, or ends its grace period if the pod has finalizers.
 pub(super) fn reconcile(state: &mut State, key: &Key) {
     let Some(pod) = object_of(state, key) else { return };
     if !pod.is_terminating || state.kubelet {

@@ -1,15 +1,14 @@
 //! The controllers that the simulation runs: the garbage collector, the namespace controller and others.
 //!
-//! All controllers have the same shape. The log of the store feeds them: for each change, [`observe`] of a controller
-//! returns the keys of the objects to reconcile. A key is due after the delay of its controller, and `reconcile` then
-//! compares the state of the object with the desired state. Controllers use the store like the server's own storage
-//! layer: they send no requests, so faults and the journal do not concern them.
+//! Each controller is a module with two functions. For each change in the store, `observe` returns the keys of the
+//! objects to reconcile. When the delay of the controller has passed, `reconcile` compares the object of a key with its
+//! desired state. Controllers write to the store directly. They send no requests, so faults and the journal do not
+//! apply to them.
 //!
 //! The controllers run under the lock of the state, in a fixed order: after each write, before each request, and when a
-//! watch is polled. With a delay of zero, the changes of the controllers therefore follow a write before any request can
-//! see the state between.
+//! watch is polled. A controller with a delay of zero therefore reconciles a change before the next request is handled.
 
-mod definitions;
+mod custom_resource_definitions;
 mod garbage_collector;
 mod kubelet;
 mod namespaces;
@@ -24,11 +23,11 @@ use crate::store::queue::{Controller, Key};
 use crate::store::table::{Change, Event};
 use crate::store::{Place, State};
 
-/// The keys that a controller adds for a change, each with the time until it is due, in addition to the delay of the
-/// controller.
+/// The keys that the `observe` function of a controller returns: the place and uid of an object, and an extra delay. The
+/// key is due after the delay of the controller plus the extra delay.
 type Keys = Vec<(Place, Arc<str>, Duration)>;
 
-/// Feeds the controllers with the changes since the last call, and reconciles the objects that are due.
+/// Passes the changes since the last call to the controllers, then reconciles the objects whose keys are due.
 pub(crate) fn run(state: &mut State) {
     let now = Instant::now();
     loop {
@@ -37,7 +36,7 @@ pub(crate) fn run(state: &mut State) {
         }
         let Some(key) = state.pop_due(now) else { return };
         match key.controller {
-            Controller::CustomResourceDefinition => definitions::reconcile(state, &key),
+            Controller::CustomResourceDefinition => custom_resource_definitions::reconcile(state, &key),
             Controller::GarbageCollector => garbage_collector::reconcile(state, &key),
             Controller::Kubelet => kubelet::reconcile(state, &key),
             Controller::Namespace => namespaces::reconcile(state, &key),
@@ -45,23 +44,23 @@ pub(crate) fn run(state: &mut State) {
     }
 }
 
-/// Adds the keys of all controllers for a change to the queue.
+/// Queues the keys that each controller derives from an event.
 fn observe(state: &mut State, storage: &Arc<str>, event: &Event, now: Instant) {
     for controller in Controller::ALL {
         let Some(delay) = state.delay(controller) else { continue };
         let keys = match controller {
-            Controller::CustomResourceDefinition => definitions::observe(storage, event),
+            Controller::CustomResourceDefinition => custom_resource_definitions::observe(storage, event),
             Controller::GarbageCollector => garbage_collector::observe(state, storage, event),
             Controller::Kubelet => kubelet::observe(state, storage, event),
             Controller::Namespace => namespaces::observe(state, storage, event),
         };
-        for (place, uid, after) in keys {
-            state.add_key(Key { controller, place, uid }, now + delay + after);
+        for (place, uid, extra_delay) in keys {
+            state.add_key(Key { controller, place, uid }, now + delay + extra_delay);
         }
     }
 }
 
-/// The key of the changed object, which is due after the delay of the controller.
+/// A list that contains only the key of the changed object, without an extra delay.
 fn own_key(storage: &Arc<str>, event: &Event) -> Keys {
     vec![((storage.clone(), event.object.key.clone()), event.object.uid.clone(), Duration::ZERO)]
 }

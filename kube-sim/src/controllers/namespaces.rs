@@ -13,16 +13,17 @@ use crate::store::queue::Key;
 use crate::store::table::Event;
 use crate::store::{Place, State};
 
+/// The key of a terminating namespace that changes, or from which an object is deleted.
 pub(super) fn observe(state: &State, storage: &Arc<str>, event: &Event) -> Keys {
     let object = &event.object;
     if &**storage == NAMESPACES {
-        let waits = object.is_terminating && !is_deletion(event);
-        return if waits { own_key(storage, event) } else { Keys::new() };
+        let terminates = object.is_terminating && !is_deletion(event);
+        return if terminates { own_key(storage, event) } else { Keys::new() };
     }
     if !is_deletion(event) || object.namespace().is_empty() {
         return Keys::new();
     }
-    // A terminating namespace may have waited for this object.
+    // The deletion of a terminating namespace may wait for this object.
     match state.get(NAMESPACES, object.namespace()) {
         Some(namespace) if namespace.is_terminating => {
             let place = (Arc::from(NAMESPACES), namespace.key.clone());
@@ -32,6 +33,7 @@ pub(super) fn observe(state: &State, storage: &Arc<str>, event: &Event) -> Keys 
     }
 }
 
+/// Deletes the objects in a terminating namespace. Once it is empty, removes the finalizers in its spec.
 pub(super) fn reconcile(state: &mut State, key: &Key) {
     let Some(namespace) = object_of(state, key).filter(|namespace| namespace.is_terminating) else { return };
     delete_contents(state, namespace.name());

@@ -21,15 +21,17 @@ pub(crate) enum Stop {
 pub(crate) struct BodyFaults {
     cut_after_bytes: Option<usize>,
     stop_after_events: Option<(usize, Stop)>,
-    events: Vec<(usize, Bytes)>,
-    objects: Vec<(String, Bytes)>,
+    /// The indexes of the watch events to replace, each with the bytes to send instead.
+    replaced_events: Vec<(usize, Bytes)>,
+    /// The names of the objects to replace, each with the bytes to send instead.
+    replaced_objects: Vec<(String, Bytes)>,
     bytes_sent: usize,
     events_sent: usize,
 }
 
 impl BodyFaults {
     /// Collects the body faults of these actions; `None` if there are none.
-    pub(crate) fn of(actions: &[Action]) -> Option<Self> {
+    pub(crate) fn of_actions(actions: &[Action]) -> Option<Self> {
         let mut faults = Self::default();
         let mut any = false;
         for action in actions {
@@ -40,8 +42,10 @@ impl BodyFaults {
                 Action::CutAfterEvents(n) => faults.stop_after_events = Some((*n, Stop::Cut)),
                 Action::CloseAfterEvents(n) => faults.stop_after_events = Some((*n, Stop::Close)),
                 Action::HangAfterEvents(n) => faults.stop_after_events = Some((*n, Stop::Hang)),
-                Action::ReplaceEvent { index, bytes } => faults.events.push((*index, bytes.clone())),
-                Action::ReplaceObject { name, bytes } => faults.objects.push((name.clone(), bytes.clone())),
+                Action::ReplaceEvent { index, bytes } => faults.replaced_events.push((*index, bytes.clone())),
+                Action::ReplaceObject { name, bytes } => {
+                    faults.replaced_objects.push((name.clone(), bytes.clone()))
+                }
                 Action::Status { .. } | Action::Delay(_) | Action::Hang => any = faults.is_active(),
             }
         }
@@ -52,13 +56,13 @@ impl BodyFaults {
     fn is_active(&self) -> bool {
         self.cut_after_bytes.is_some()
             || self.stop_after_events.is_some()
-            || !self.events.is_empty()
-            || !self.objects.is_empty()
+            || !self.replaced_events.is_empty()
+            || !self.replaced_objects.is_empty()
     }
 
     /// Whether the faults replace objects. If so, the complete body must be in one buffer.
     pub(crate) fn replaces_objects(&self) -> bool {
-        !self.objects.is_empty()
+        !self.replaced_objects.is_empty()
     }
 
     /// The fault that stops a watch before the next frame; `None` if the frame is sent.
@@ -67,13 +71,13 @@ impl BodyFaults {
     }
 
     /// Applies the faults to one frame of a watch.
-    pub(crate) fn event(&mut self, frame: Bytes) -> Bytes {
+    pub(crate) fn apply_to_event(&mut self, frame: Bytes) -> Bytes {
         let index = self.events_sent;
         self.events_sent += 1;
-        if let Some((_, bytes)) = self.events.iter().find(|(at, _)| *at == index) {
+        if let Some((_, bytes)) = self.replaced_events.iter().find(|(at, _)| *at == index) {
             return bytes.clone();
         }
-        if self.objects.is_empty() {
+        if self.replaced_objects.is_empty() {
             return frame;
         }
         let Ok(event) = serde_json::from_slice::<Value>(&frame) else { return frame };
@@ -86,14 +90,14 @@ impl BodyFaults {
         }
     }
 
-    /// The bytes that replace `object`, if a fault has its name.
+    /// The bytes that replace `object`; `None` if no fault selects the name of the object.
     fn replacement(&self, object: &Value) -> Option<&Bytes> {
         let name = object["metadata"]["name"].as_str()?;
-        self.objects.iter().find(|(wanted, _)| wanted == name).map(|(_, bytes)| bytes)
+        self.replaced_objects.iter().find(|(wanted, _)| wanted == name).map(|(_, bytes)| bytes)
     }
 
-    /// Replaces objects in a complete body (an object or a list).
-    pub(crate) fn whole(&self, body: Bytes) -> Bytes {
+    /// Replaces objects in a complete body, which is an object or a list.
+    pub(crate) fn apply_to_body(&self, body: Bytes) -> Bytes {
         let Ok(value) = serde_json::from_slice::<Value>(&body) else { return body };
         if let Some(bytes) = self.replacement(&value) {
             return bytes.clone();

@@ -8,9 +8,9 @@
 //! use kube_sim::fault::{Action, Rule};
 //!
 //! let sim = Sim::new();
-//! // The second list of pods fails with 503.
+//! // The second request that lists pods fails with 503.
 //! sim.faults().add(Rule::new(Action::status(503)).verb("list").resource("pods").nth(2));
-//! // Every watch ends with an error after three events.
+//! // Each watch ends with an error after three events.
 //! sim.faults().add(Rule::new(Action::CutAfterEvents(3)).verb("watch"));
 //! ```
 

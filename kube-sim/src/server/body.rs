@@ -92,7 +92,7 @@ impl SimBody {
                     Poll::Ready(None)
                 }
                 None => watch.poll_frame(cx).map(|frame| match (frame, &mut self.faults) {
-                    (Some(frame), Some(faults)) => Some(faults.event(frame)),
+                    (Some(frame), Some(faults)) => Some(faults.apply_to_event(frame)),
                     (frame, _) => frame,
                 }),
             },

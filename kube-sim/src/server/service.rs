@@ -108,7 +108,7 @@ where
     };
     inner.journal.record_status(number, reply.code);
     let gzip = header_text(&parts.headers, &header::ACCEPT_ENCODING).contains("gzip");
-    let mut response = build_response(reply, BodyFaults::of(&actions), gzip);
+    let mut response = build_response(reply, BodyFaults::of_actions(&actions), gzip);
     if actions.iter().any(|a| matches!(a, Action::Reset | Action::ResetAfterHandling)) {
         response.extensions_mut().insert(BreakConnection);
     }
@@ -199,11 +199,11 @@ fn build_response(reply: Reply, faults: Option<BodyFaults>, accepts_gzip: bool) 
     let Reply { code, content_type, warnings, retry_after, mut content } = reply;
     if let Some(faults) = faults.as_ref().filter(|f| f.replaces_objects()) {
         content = match content {
-            Content::Whole(bytes) => Content::Whole(faults.whole(bytes)),
+            Content::Whole(bytes) => Content::Whole(faults.apply_to_body(bytes)),
             Content::Pieces(pieces, _) => {
                 let mut whole = BytesMut::new();
                 pieces.for_each(|piece| whole.extend_from_slice(&piece));
-                Content::Whole(faults.whole(whole.freeze()))
+                Content::Whole(faults.apply_to_body(whole.freeze()))
             }
             watch @ Content::Watch(_) => watch,
         };

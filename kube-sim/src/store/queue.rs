@@ -21,7 +21,7 @@ pub enum Controller {
     CustomResourceDefinition,
     /// Deletes objects whose owners do not exist, and completes deletions with the policies `Foreground` and `Orphan`.
     GarbageCollector,
-    /// Stands in for the kubelets: completes the deletion of terminating pods. Does not run while a
+    /// Replaces the kubelets: removes terminating pods from the store. Does not run while a
     /// [`Workload`](crate::workload::Workload) simulates kubelets.
     Kubelet,
     /// Deletes the contents of terminating namespaces, then the namespaces.

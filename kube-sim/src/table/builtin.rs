@@ -1,4 +1,4 @@
-//! The `Table` of a built-in kind, from the printer of its strategy.
+//! The `Table` columns and cells of built-in kinds, from the [`Printer`] of the strategy.
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -13,18 +13,18 @@ pub(crate) fn columns_and_cells(
 ) -> (Vec<ColumnDefinition>, CellsOf<'static>) {
     let Printer { columns, cells } = *printer;
     if columns.first() != Some(&"Name") {
-        return (definitions(columns), Box::new(move |object| cells(object, now)));
+        return (parse_columns(columns), Box::new(move |object| cells(object, now)));
     }
     let with_name = move |object: &Value| {
         let mut row = vec![Value::from(string_or_empty(&object["metadata"]["name"]))];
         row.extend(cells(object, now));
         row
     };
-    (definitions(columns), Box::new(with_name))
+    (parse_columns(columns), Box::new(with_name))
 }
 
-/// The definitions of columns in the notation of [`Printer::columns`].
-fn definitions(names: &[&str]) -> Vec<ColumnDefinition> {
+/// Parses column names in the notation of [`Printer::columns`].
+fn parse_columns(names: &[&str]) -> Vec<ColumnDefinition> {
     let definition = |name: &&str| {
         let kind = if name.ends_with('#') { "integer" } else { "string" };
         let plain = name.trim_start_matches('+').trim_end_matches('#');

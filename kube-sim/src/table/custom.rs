@@ -1,4 +1,4 @@
-//! The `Table` columns of custom resources, from `additionalPrinterColumns`.
+//! The `Table` columns and cells of custom resources, from the `additionalPrinterColumns` of the CRD.
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -72,7 +72,7 @@ pub(crate) fn select_json_path<'a>(object: &'a Value, path: &str) -> Vec<&'a Val
     at
 }
 
-/// The index of the first dot or bracket that is not escaped.
+/// The index of the first dot or opening bracket that is not escaped; the length of `text` if there is none.
 fn field_end(text: &str) -> usize {
     let mut escaped = false;
     for (at, c) in text.char_indices() {
@@ -100,7 +100,7 @@ fn closing_bracket(text: &str) -> Option<usize> {
     None
 }
 
-/// The values that `inner`, the text in brackets, selects from each value of `at`.
+/// The values that the text between two brackets, `inner`, selects from each of the values in `at`.
 fn select_in_brackets<'a>(at: &[&'a Value], inner: &str) -> Vec<&'a Value> {
     let inner = inner.trim();
     let quoted = |q: char| inner.strip_prefix(q).and_then(|t| t.strip_suffix(q));

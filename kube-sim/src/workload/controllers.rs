@@ -59,7 +59,7 @@ pub(super) fn reconcile_deployments(engine: &mut Engine) {
     }
 }
 
-/// Makes one step of the rollout of a deployment, whose replica sets are `owned`.
+/// Makes one step of the rollout of a deployment. `owned` are the replica sets of the deployment.
 fn advance_rollout(engine: &mut Engine, deployment: &Value, owned: &[&Value]) {
     let (namespace, name) = namespace_and_name(deployment);
     let wanted = deployment["spec"]["replicas"].as_i64().unwrap_or(1);
@@ -227,8 +227,8 @@ fn deployment_status(now: &str, deployment: &Value, current: &Value, owned: &[&V
     }})
 }
 
-/// Whether this merge patch would change the status. Most status writes of a step would change nothing; without
-/// them, a step takes much less time.
+/// Whether the merge patch `patch` would change the status of `object`. Most patches would not; a step that does not
+/// send them takes much less time.
 fn would_change(object: &Value, patch: &Value) -> bool {
     let wanted = patch["status"].as_object();
     wanted.is_some_and(|w| w.iter().any(|(field, value)| &object["status"][field.as_str()] != value))

@@ -25,12 +25,17 @@ pub(super) const USER: &str = "kubectl-client-side-apply";
 pub(super) struct Engine {
     pub(super) sim: Sim,
     pub(super) random: Random,
+    /// Whether the simulator makes random changes.
     pub(super) chaos: bool,
+    /// The approximate number of nodes in the cluster.
     pub(super) wanted_nodes: usize,
     /// The number of nodes created so far. The name of the next node contains it.
     pub(super) created_nodes: usize,
+    /// The number of deployments that [`Engine::set_up`] creates.
     deployments: usize,
+    /// The namespaces and names of the Events in the simulation, oldest first.
     events: VecDeque<(String, String)>,
+    /// The number of steps so far.
     pub(super) steps: u64,
 }
 
@@ -134,7 +139,7 @@ impl Engine {
         }
     }
 
-    /// Creates an Event about an object.
+    /// Creates an Event about an object; `about` is the `involvedObject`.
     pub(super) fn create_event(
         &mut self,
         about: &Value,
@@ -179,7 +184,7 @@ impl Engine {
     }
 }
 
-/// The reference of an Event to an object.
+/// The `involvedObject` of an Event about `object`.
 pub(super) fn object_reference(object: &Value, api_version: &str, kind: &str) -> Value {
     let meta = &object["metadata"];
     json!({

@@ -5,7 +5,8 @@
 //! deployment, replica set and pod of the simulation, including those that clients create. So
 //! `kubectl create deployment` and `kubectl rollout status` complete.
 //!
-//! The simulator is designed for hundreds of pods, because each step lists all pods.
+//! The simulator works in steps: in each step, it lists the nodes, deployments, replica sets and pods, and every
+//! component reconciles them once. It is designed for hundreds of pods, because each step lists all pods.
 
 mod chaos;
 mod controllers;
@@ -20,7 +21,7 @@ use tokio::task::JoinHandle;
 use crate::Sim;
 use engine::Engine;
 
-/// Settings of a workload simulator; see [`Workload::builder`].
+/// Builder of a workload simulator, with its settings; see [`Workload::builder`].
 #[derive(Clone, Debug)]
 pub struct WorkloadBuilder {
     seed: u64,
@@ -37,7 +38,7 @@ impl WorkloadBuilder {
         self
     }
 
-    /// The approximate number of nodes; 5 by default.
+    /// The approximate number of nodes in the cluster; 5 by default.
     pub fn nodes(mut self, nodes: usize) -> Self {
         self.nodes = nodes;
         self
@@ -50,7 +51,7 @@ impl WorkloadBuilder {
         self
     }
 
-    /// The interval between two steps; 500 ms by default, at least 1 ms.
+    /// The interval between two steps of the simulator; 500 ms by default, at least 1 ms.
     pub fn pace(mut self, pace: Duration) -> Self {
         self.pace = pace.max(Duration::from_millis(1));
         self

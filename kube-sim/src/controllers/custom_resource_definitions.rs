@@ -1,5 +1,5 @@
-//! The controller of CustomResourceDefinitions: serves their resources and sets their conditions; removes the custom
-//! resources of deleted definitions.
+//! The controller of CustomResourceDefinitions: serves their resources and sets their conditions. After the deletion of
+//! a definition, removes its custom resources.
 
 use std::sync::Arc;
 
@@ -14,19 +14,22 @@ use crate::store::{Place, State};
 /// The name of the table that contains the CustomResourceDefinitions.
 const CRD_TABLE: &str = "apiextensions.k8s.io/customresourcedefinitions";
 
+/// The key of a CustomResourceDefinition that is created, updated or deleted.
 pub(super) fn observe(storage: &Arc<str>, event: &Event) -> Keys {
     if &**storage == CRD_TABLE { own_key(storage, event) } else { Keys::new() }
 }
 
+/// Serves the resource of a CustomResourceDefinition, or stops serving it if the definition has been deleted.
 pub(super) fn reconcile(state: &mut State, key: &Key) {
     match object_of(state, key) {
         Some(definition) => establish(state, &definition),
-        // The key of a definition with the same name that was created later follows.
+        // If another definition with this name has been created since, the queue contains its key too.
         None => withdraw(state, &key.place.1),
     }
 }
 
-/// Serves the resource of a definition, unless its names conflict, and sets the conditions of the definition.
+/// Serves the resource of a definition, unless its names conflict with another resource, and sets the conditions of the
+/// definition.
 fn establish(state: &mut State, definition: &Arc<Stored>) {
     let Some(resource) = state.registry.by_storage(CRD_TABLE) else { return };
     let before = definition.typed_value(&resource.api_version, &resource.kind);
