@@ -20,8 +20,8 @@ use crate::store::{Place, State};
 /// The extra delay for an object none of whose owners exists when it is written. A client may create an owner later.
 const MISSING_OWNERS_DELAY: Duration = Duration::from_secs(1);
 
-/// The keys of the objects that a change concerns: the changed object if it is terminating or none of its owners exists,
-/// the dependents of a deleted object, and terminating owners that may have lost their last dependent.
+/// The keys of the objects that a change concerns: the changed object if it is terminating or none of its owners
+/// exists, the dependents of a deleted object, and terminating owners that may have lost their last dependent.
 pub(super) fn observe(state: &State, storage: &Arc<str>, event: &Event) -> Keys {
     let object = &event.object;
     let mut keys = Keys::new();

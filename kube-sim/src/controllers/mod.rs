@@ -23,8 +23,8 @@ use crate::store::queue::{Controller, Key};
 use crate::store::table::{Change, Event};
 use crate::store::{Place, State};
 
-/// The keys that the `observe` function of a controller returns: the place and uid of an object, and an extra delay. The
-/// key is due after the delay of the controller plus the extra delay.
+/// The keys that the `observe` function of a controller returns: the place and uid of an object, and an extra delay.
+/// The key is due after the delay of the controller plus the extra delay.
 type Keys = Vec<(Place, Arc<str>, Duration)>;
 
 /// Passes the changes since the last call to the controllers, then reconciles the objects whose keys are due.

@@ -64,8 +64,8 @@ fn record_pod_event(engine: &mut Engine, pod: &Value, kind: &str, reason: &str, 
     engine.create_event(&about, &namespace, kind, reason, message, "kubelet");
 }
 
-/// Binds a pod to a random ready node. If no node is ready, sets the condition `PodScheduled` to false. `nodes` contains
-/// the names of all nodes, and whether each is ready.
+/// Binds a pod to a random ready node. If no node is ready, sets the condition `PodScheduled` to false. `nodes`
+/// contains the names of all nodes, and whether each is ready.
 fn schedule_pod(engine: &mut Engine, pod: &Value, path: &str, nodes: &BTreeMap<String, bool>) {
     let (namespace, name) = namespace_and_name(pod);
     let fit: Vec<&String> = nodes.iter().filter(|(_, ready)| **ready).map(|(name, _)| name).collect();
