@@ -1,7 +1,8 @@
 //! The type checker: finds undeclared fields, identifiers and functions, and operators that do not fit their operands.
 //!
-//! Owns the rules of types and the texts of type errors, which are those of the API server. The checker also resolves
-//! names: it rewrites the expression so that the evaluator needs no rules for namespaces.
+//! Owns the typing rules of CEL, and the texts of type errors, which are those of the API server. The checker also
+//! resolves qualified names: it replaces `net.IP` with one identifier and `sets.contains(..)` with a call of the
+//! function `sets.contains`. The evaluator then has no field selections that are parts of names.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -19,9 +20,9 @@ use super::unify::{Substitution, most_general};
 #[derive(Debug)]
 pub(super) struct Checked {
     pub(super) parsed: Parsed,
-    /// The type of each node.
+    /// The type of each node, by the id of the node.
     pub(super) types: HashMap<u64, Type>,
-    /// The overloads that fit each call.
+    /// The overloads that fit each call, by the id of the call.
     pub(super) overloads: HashMap<u64, Vec<&'static Overload>>,
 }
 
@@ -32,15 +33,15 @@ impl Checked {
     }
 
     /// The type of the whole expression.
-    pub(super) fn result(&self) -> Type {
+    pub(super) fn result_type(&self) -> Type {
         self.type_of(&self.parsed.expr)
     }
 }
 
-/// Checks an expression in which `variables` are declared.
+/// Checks the types of an expression. `variables` are the names and types of the declared variables.
 ///
 /// # Errors
-/// The type errors.
+/// The type errors of the expression.
 pub(super) fn check(mut parsed: Parsed, variables: &[(&str, Type)]) -> Result<Checked, Vec<Issue>> {
     let mut expr = std::mem::take(&mut parsed.expr);
     let scopes = variables.iter().map(|(name, of)| ((*name).to_owned(), of.clone())).collect();
@@ -50,7 +51,7 @@ pub(super) fn check(mut parsed: Parsed, variables: &[(&str, Type)]) -> Result<Ch
         types: HashMap::new(),
         overloads: HashMap::new(),
         substitution: Substitution::default(),
-        fresh: 0,
+        type_variables: 0,
         issues: Vec::new(),
     };
     checker.visit(&mut expr);
@@ -63,74 +64,82 @@ pub(super) fn check(mut parsed: Parsed, variables: &[(&str, Type)]) -> Result<Ch
     Ok(Checked { parsed, types, overloads })
 }
 
+/// A check in progress.
 struct Checker<'a> {
     parsed: &'a Parsed,
     /// The variables in scope; a later one hides an earlier one of the same name.
     scopes: Vec<(String, Type)>,
+    /// See [`Checked::types`].
     types: HashMap<u64, Type>,
+    /// See [`Checked::overloads`].
     overloads: HashMap<u64, Vec<&'static Overload>>,
     substitution: Substitution,
-    /// The number of type variables so far.
-    fresh: usize,
+    /// The number of type variables that the checker has created.
+    type_variables: usize,
     issues: Vec<Issue>,
 }
 
 impl Checker<'_> {
-    /// Checks a node and returns its type.
+    /// Checks the expression `expr` with all expressions in it, and returns its type.
     fn visit(&mut self, expr: &mut IdedExpr) -> Type {
         let id = expr.id;
         let of = match &mut expr.expr {
-            Expr::Literal(literal) => of_literal(literal),
-            Expr::Ident(name) => self.identifier(id, name),
-            Expr::Select(_) => self.select(expr),
-            Expr::Call(_) => self.call(expr),
-            Expr::List(list) => self.list(list),
-            Expr::Map(map) => self.map(map),
-            Expr::Struct(message) => self.message(id, message),
-            Expr::Comprehension(parts) => self.comprehension(parts),
+            Expr::Literal(literal) => literal_type(literal),
+            Expr::Ident(name) => self.check_identifier(id, name),
+            Expr::Select(_) => self.check_select(expr),
+            Expr::Call(_) => self.check_call(expr),
+            Expr::List(list) => self.check_list(list),
+            Expr::Map(map) => self.check_map(map),
+            Expr::Struct(message) => self.check_message(id, message),
+            Expr::Comprehension(parts) => self.check_comprehension(parts),
             Expr::Unspecified => Type::Error,
         };
         self.types.insert(id, of.clone());
         of
     }
 
+    /// Adds an error about the node `id`.
     fn report(&mut self, id: u64, message: String) {
         let issue = self.parsed.issue(id, message);
         self.issues.push(issue);
     }
 
-    fn mismatch(&mut self, id: u64, expected: &Type, found: &Type) {
+    /// Adds the error about a node that has the type `found` instead of `expected`.
+    fn report_mismatch(&mut self, id: u64, expected: &Type, found: &Type) {
         self.report(id, format!("expected type '{expected}' but found '{found}'"));
     }
 
-    fn undeclared(&mut self, id: u64, name: &str) -> Type {
+    /// Adds the error about an undeclared identifier or function.
+    fn report_undeclared(&mut self, id: u64, name: &str) -> Type {
         self.report(id, format!("undeclared reference to '{name}' (in container '')"));
         Type::Error
     }
 
-    fn fresh(&mut self) -> Type {
-        self.fresh += 1;
-        Type::Param(Param::Fresh(self.fresh - 1))
+    /// Creates a type variable.
+    fn new_type_variable(&mut self) -> Type {
+        self.type_variables += 1;
+        Type::Param(Param::Fresh(self.type_variables - 1))
     }
 
+    /// The type of a variable or type identifier; `None` if the name is not declared.
     fn lookup(&self, name: &str) -> Option<Type> {
         let name = name.strip_prefix('.').unwrap_or(name);
         let variable = self.scopes.iter().rev().find(|(known, _)| known == name);
         variable.map(|(_, of)| of.clone()).or_else(|| functions::type_identifier(name))
     }
 
-    fn identifier(&mut self, id: u64, name: &mut String) -> Type {
+    fn check_identifier(&mut self, id: u64, name: &mut String) -> Type {
         match self.lookup(name) {
             Some(of) => {
                 *name = name.trim_start_matches('.').to_owned();
                 of
             }
-            None => self.undeclared(id, &name.clone()),
+            None => self.report_undeclared(id, &name.clone()),
         }
     }
 
-    fn select(&mut self, expr: &mut IdedExpr) -> Type {
-        // `net.IP` is one name and not a field.
+    fn check_select(&mut self, expr: &mut IdedExpr) -> Type {
+        // `net.IP` is a type identifier and not the field `IP` of a variable `net`.
         if let Some(name) = qualified_name(expr)
             && let Some(of) = functions::type_identifier(name.trim_start_matches('.'))
         {
@@ -144,6 +153,7 @@ impl Checker<'_> {
         if test { Type::Bool } else { self.substitution.apply(&of) }
     }
 
+    /// The type of a field of `operand`. `optional` is whether the selection has the form `operand.?field`.
     fn select_field(&mut self, id: u64, operand: &mut IdedExpr, field: &str, optional: bool) -> Type {
         let operand = self.visit(operand);
         let operand = self.substitution.apply(&operand);
@@ -176,7 +186,7 @@ impl Checker<'_> {
         if optional || operand.unwrapped().is_some() { Type::optional(result) } else { result }
     }
 
-    fn call(&mut self, expr: &mut IdedExpr) -> Type {
+    fn check_call(&mut self, expr: &mut IdedExpr) -> Type {
         let id = expr.id;
         let Expr::Call(call) = &mut expr.expr else { return Type::Error };
         if call.func_name == op::OPT_SELECT {
@@ -207,11 +217,12 @@ impl Checker<'_> {
         call.func_name.clone_from(&name);
         match functions::overloads(&name) {
             Some(overloads) => self.resolve(id, call, overloads),
-            None => self.undeclared(id, &name),
+            None => self.report_undeclared(id, &name),
         }
     }
 
-    /// Selects the overloads that fit the arguments. The result is `dyn` if several with different results fit.
+    /// Selects the overloads of a call that fit its arguments, and returns the result type of the call: `dyn` if these
+    /// overloads have different result types.
     fn resolve(&mut self, id: u64, call: &CallExpr, overloads: &'static [Overload]) -> Type {
         let operands: Vec<&IdedExpr> = call.target.as_deref().into_iter().chain(&call.args).collect();
         let arguments: Vec<Type> = operands
@@ -252,6 +263,7 @@ impl Checker<'_> {
         result
     }
 
+    /// Selects the overload of `&&` or `||`, whose operands must be booleans.
     fn resolve_logical(
         &mut self,
         id: u64,
@@ -262,7 +274,7 @@ impl Checker<'_> {
         let mut result = Type::Bool;
         for (operand, of) in operands.iter().zip(arguments) {
             if !self.substitution.assign(of, &Type::Bool) {
-                self.mismatch(operand.id, &Type::Bool, of);
+                self.report_mismatch(operand.id, &Type::Bool, of);
                 result = Type::Error;
             }
         }
@@ -270,22 +282,22 @@ impl Checker<'_> {
         result
     }
 
-    /// The parameters and the result of an overload, with type variables of their own.
+    /// The parameter types and the result type of an overload, with a new type variable for each type parameter.
     fn instantiate(&mut self, overload: &Overload) -> (Vec<Type>, Type) {
-        let mut own = Substitution::default();
+        let mut variables = Substitution::default();
         let mut seen = BTreeSet::new();
         let types = overload.arguments.iter().chain([&overload.result]);
         for of in types {
-            declared_params(of, &mut seen);
+            collect_type_parameters(of, &mut seen);
         }
         for param in seen {
-            let value = self.fresh();
-            own.bind(Param::Declared(param), value);
+            let value = self.new_type_variable();
+            variables.bind(Param::Declared(param), value);
         }
-        (overload.arguments.iter().map(|of| own.apply(of)).collect(), own.apply(&overload.result))
+        (overload.arguments.iter().map(|of| variables.apply(of)).collect(), variables.apply(&overload.result))
     }
 
-    fn list(&mut self, list: &mut ListExpr) -> Type {
+    fn check_list(&mut self, list: &mut ListExpr) -> Type {
         let mut element: Option<Type> = None;
         for (index, item) in list.elements.iter_mut().enumerate() {
             let mut of = self.visit(item);
@@ -294,10 +306,10 @@ impl Checker<'_> {
             }
             element = Some(self.join(element, of));
         }
-        Type::list(element.unwrap_or_else(|| self.fresh()))
+        Type::list(element.unwrap_or_else(|| self.new_type_variable()))
     }
 
-    fn map(&mut self, map: &mut MapExpr) -> Type {
+    fn check_map(&mut self, map: &mut MapExpr) -> Type {
         let (mut keys, mut values): (Option<Type>, Option<Type>) = (None, None);
         for entry in &mut map.entries {
             let EntryExpr::MapEntry(entry) = &mut entry.expr else { continue };
@@ -312,22 +324,23 @@ impl Checker<'_> {
         if let (Some(keys), Some(values)) = (keys, values) {
             return Type::map(keys, values);
         }
-        let key = self.fresh();
-        Type::map(key, self.fresh())
+        let key = self.new_type_variable();
+        Type::map(key, self.new_type_variable())
     }
 
-    /// The type of an optional element or entry without its wrapper.
+    /// The type `T` of an optional element or entry in a literal, such as `[?x]`. `of` must be `optional_type(T)`.
     fn unwrap_entry(&mut self, id: u64, of: Type) -> Type {
         if let Some(inner) = of.unwrapped() {
             return inner.clone();
         }
         if !matches!(of, Type::Dyn) {
-            self.mismatch(id, &Type::optional(of.clone()), &of);
+            self.report_mismatch(id, &Type::optional(of.clone()), &of);
         }
         of
     }
 
-    /// The common type of the elements of a literal; `dyn` if they are mixed, which `literals` refuses.
+    /// The common type of two elements in a list or map literal; `dyn` if their types differ. In that case,
+    /// [`super::literals::check`] reports an error.
     fn join(&mut self, previous: Option<Type>, current: Type) -> Type {
         let Some(previous) = previous else { return current };
         if self.substitution.assign(&previous, &current) {
@@ -336,11 +349,11 @@ impl Checker<'_> {
         Type::Dyn
     }
 
-    /// Rules cannot create objects: no declared type has a name that they can spell.
-    fn message(&mut self, id: u64, message: &mut StructExpr) -> Type {
+    /// Reports an error for every message literal `TypeName{..}`, because no message type has a name in CEL.
+    fn check_message(&mut self, id: u64, message: &mut StructExpr) -> Type {
         let name = message.type_name.trim_start_matches('.').to_owned();
         let result = if functions::type_identifier(&name).is_none() {
-            self.undeclared(id, &message.type_name.clone())
+            self.report_undeclared(id, &message.type_name.clone())
         } else {
             self.report(id, format!("'{name}' is not a message type"));
             Type::Error
@@ -353,7 +366,7 @@ impl Checker<'_> {
         result
     }
 
-    fn comprehension(&mut self, parts: &mut ComprehensionExpr) -> Type {
+    fn check_comprehension(&mut self, parts: &mut ComprehensionExpr) -> Type {
         let range = self.visit(&mut parts.iter_range);
         let accumulated = self.visit(&mut parts.accu_init);
         let range = self.substitution.apply(&range);
@@ -381,23 +394,24 @@ impl Checker<'_> {
             self.scopes.push((name.clone(), second));
         }
         let condition = self.visit(&mut parts.loop_cond);
-        self.expect(parts.loop_cond.id, &Type::Bool, &condition);
+        self.expect_type(parts.loop_cond.id, &Type::Bool, &condition);
         let step = self.visit(&mut parts.loop_step);
-        self.expect(parts.loop_step.id, &accumulated, &step);
+        self.expect_type(parts.loop_step.id, &accumulated, &step);
         self.scopes.truncate(depth + 1);
         let result = self.visit(&mut parts.result);
         self.scopes.truncate(depth);
         self.substitution.apply(&result)
     }
 
-    fn expect(&mut self, id: u64, expected: &Type, found: &Type) {
+    /// Reports an error if a node of the type `found` does not fit where `expected` is required.
+    fn expect_type(&mut self, id: u64, expected: &Type, found: &Type) {
         if !self.substitution.assign(expected, found) {
-            self.mismatch(id, expected, found);
+            self.report_mismatch(id, expected, found);
         }
     }
 }
 
-fn of_literal(literal: &LiteralValue) -> Type {
+fn literal_type(literal: &LiteralValue) -> Type {
     match literal {
         LiteralValue::Boolean(_) => Type::Bool,
         LiteralValue::Bytes(_) => Type::Bytes,
@@ -409,21 +423,22 @@ fn of_literal(literal: &LiteralValue) -> Type {
     }
 }
 
-fn declared_params(of: &Type, seen: &mut BTreeSet<char>) {
+/// Adds the type parameters in `of` to `seen`.
+fn collect_type_parameters(of: &Type, seen: &mut BTreeSet<char>) {
     match of {
         Type::Param(Param::Declared(name)) => {
             seen.insert(*name);
         }
-        Type::List(inner) | Type::Optional(inner) | Type::Meta(inner) => declared_params(inner, seen),
+        Type::List(inner) | Type::Optional(inner) | Type::Meta(inner) => collect_type_parameters(inner, seen),
         Type::Map(key, value) => {
-            declared_params(key, seen);
-            declared_params(value, seen);
+            collect_type_parameters(key, seen);
+            collect_type_parameters(value, seen);
         }
         _ => {}
     }
 }
 
-/// The name that identifiers and selections without calls spell, such as `sets` or `net.IP`.
+/// The name of an expression that is an identifier, or a chain of field selections on an identifier, such as `net.IP`.
 fn qualified_name(expr: &IdedExpr) -> Option<String> {
     match &expr.expr {
         Expr::Ident(name) => Some(name.clone()),

@@ -84,7 +84,7 @@ impl Program {
         if !issues.is_empty() {
             return failed(&issues);
         }
-        if !checked.result().same(wanted) {
+        if !checked.result_type().same(wanted) {
             return Err(match wanted {
                 Type::String => "messageExpression must evaluate to a string".to_owned(),
                 _ => "cel expression must evaluate to a bool".to_owned(),

@@ -1,20 +1,21 @@
-//! The cost of one call at evaluation.
+//! The cost of the evaluation of one call.
 
 use cel::common::ast::operators as op;
 
 use super::range::scaled;
-use super::{LIST, REGEX, TRAVERSAL};
+use super::{LIST_CREATION, REGEX, TRAVERSAL};
 use crate::cel::value::Val;
 
-/// The cost of a call that has been evaluated; `result` is `None` if it failed. The target is the first argument.
+/// The cost of an evaluated call, whose first argument is the target if it has one. `result` is `None` if the call
+/// failed.
 pub(in crate::cel) fn cost(function: &str, arguments: &[Val<'_>], result: Option<&Val<'_>>) -> u64 {
     let size = |index: usize| arguments.get(index).map_or(1, Val::size);
     let traversal = |size: u64| scaled(size, TRAVERSAL);
     let texts = matches!(arguments.first(), Some(Val::String(_) | Val::Bytes(_)));
-    let allocating = |factor: f64, size: u64| scaled(size, factor).saturating_add(LIST + 1);
+    let allocating = |factor: f64, size: u64| scaled(size, factor).saturating_add(LIST_CREATION + 1);
     match function {
         "isSorted" | "sum" | "max" | "min" | "indexOf" | "lastIndexOf" => {
-            arguments.first().map_or(0, traversal_of_tree)
+            arguments.first().map_or(0, deep_traversal)
         }
         "ip" if !texts => 1,
         "url" | "ip" | "bytes" | "format" | "strings.quote" | "lowerAscii" | "upperAscii" | "substring"
@@ -62,14 +63,14 @@ pub(in crate::cel) fn cost(function: &str, arguments: &[Val<'_>], result: Option
     }
 }
 
-/// The cost of reading a value with all that is in it.
-fn traversal_of_tree(value: &Val<'_>) -> u64 {
+/// The cost of traversing a value with all its items and entries.
+fn deep_traversal(value: &Val<'_>) -> u64 {
     match value {
         Val::String(text) => text.len() as u64 / 10,
         Val::Bytes(bytes) => bytes.len() as u64 / 10,
-        Val::List(list) => list.iter().flatten().map(|item| traversal_of_tree(&item)).sum(),
+        Val::List(list) => list.iter().flatten().map(|item| deep_traversal(&item)).sum(),
         Val::Map(map) => {
-            let entry = |key: &Val<'_>| traversal_of_tree(key);
+            let entry = |key: &Val<'_>| deep_traversal(key);
             map.keys().iter().map(entry).sum::<u64>() + map.len() as u64
         }
         _ => 1,

@@ -3,15 +3,15 @@
 use cel::common::ast::{CallExpr, Expr, IdedExpr, LiteralValue, operators as op};
 
 use super::range::Range;
-use super::{Entry, Estimator, LIST, REGEX, TRAVERSAL};
+use super::{EntrySizes, Estimator, LIST_CREATION, REGEX, TRAVERSAL};
 use crate::cel::types::Type;
 
 /// A cost, and the size of the result if it is known.
 type Estimate = (Range, Option<Range>);
 
 impl Estimator<'_> {
-    /// The cost of one overload of a call, with that of its arguments.
-    pub(super) fn overload(
+    /// The estimate of a call if `overload` is selected. Includes the costs of the arguments, `costs`.
+    pub(super) fn estimate_overload(
         &mut self,
         expr: &IdedExpr,
         call: &CallExpr,
@@ -20,9 +20,9 @@ impl Estimator<'_> {
     ) -> Estimate {
         let arguments = costs.iter().copied().fold(Range::ZERO, Range::plus);
         let own = self
-            .list_or_set(call, overload)
-            .or_else(|| self.kubernetes(call, overload))
-            .or_else(|| self.standard(expr, call, overload, costs));
+            .estimate_list_or_set(call, overload)
+            .or_else(|| self.estimate_kubernetes(call, overload))
+            .or_else(|| self.estimate_standard(expr, call, overload, costs));
         match own {
             Some((cost, size)) if is_control_flow(overload) => (cost, size),
             Some((cost, size)) => (cost.plus(arguments), size),
@@ -30,10 +30,11 @@ impl Estimator<'_> {
         }
     }
 
-    /// The libraries of lists and sets.
-    fn list_or_set(&mut self, call: &CallExpr, overload: &str) -> Option<Estimate> {
-        let allocating =
-            |factor: f64, size: Range| Some((size.scaled(factor).plus(Range::fixed(LIST + 1)), Some(size)));
+    /// The estimate of a function of the list or set library; `None` for any other function.
+    fn estimate_list_or_set(&mut self, call: &CallExpr, overload: &str) -> Option<Estimate> {
+        let allocating = |factor: f64, size: Range| {
+            Some((size.scaled(factor).plus(Range::fixed(LIST_CREATION + 1)), Some(size)))
+        };
         let target = call.target.as_deref().map(|target| self.size_or_unknown(target));
         match overload {
             "list_slice" => {
@@ -72,13 +73,13 @@ impl Estimator<'_> {
         }
     }
 
-    /// The libraries that Kubernetes adds, and the string library.
-    fn kubernetes(&mut self, call: &CallExpr, overload: &str) -> Option<Estimate> {
+    /// The estimate of a function of the string library or of a library of Kubernetes; `None` for any other function.
+    fn estimate_kubernetes(&mut self, call: &CallExpr, overload: &str) -> Option<Estimate> {
         let first = call.args.first();
         let target = call.target.as_deref();
         match call.func_name.as_str() {
             "isSorted" | "sum" | "max" | "min" | "indexOf" | "lastIndexOf" => {
-                Some(self.list_traversal(target?))
+                Some(self.estimate_list_traversal(target?))
             }
             "url" => {
                 let size = self.size_or_unknown(first?);
@@ -88,13 +89,13 @@ impl Estimator<'_> {
                 let size = self.size_or_unknown(target?);
                 Some((size.scaled(TRAVERSAL), Some(size)))
             }
-            "replace" => self.replace(target?, call),
+            "replace" => self.estimate_replace(target?, call),
             "split" => {
                 let size = self.size_or_unknown(target?);
                 let max = call.args.get(1).and_then(literal_int).map_or(size.max, i64::cast_unsigned);
                 Some((size.scaled(2.0 * TRAVERSAL), Some(Range { min: 0, max })))
             }
-            "join" => Some(self.join(target?, first)),
+            "join" => Some(self.estimate_join(target?, first)),
             "find" | "findAll" => {
                 let size = self.size_or_unknown(target?);
                 let regex = self.size_or_unknown(first?).scaled(REGEX);
@@ -166,7 +167,8 @@ impl Estimator<'_> {
         }
     }
 
-    fn list_traversal(&mut self, target: &IdedExpr) -> Estimate {
+    /// The estimate of a function that reads all items of a list.
+    fn estimate_list_traversal(&mut self, target: &IdedExpr) -> Estimate {
         let size = self.size_or_unknown(target);
         match self.checked.type_of(target) {
             Type::List(element) => {
@@ -189,13 +191,14 @@ impl Estimator<'_> {
         size.unwrap_or(Range::UNKNOWN)
     }
 
-    fn replace(&mut self, target: &IdedExpr, call: &CallExpr) -> Option<Estimate> {
+    /// The estimate of the string function `replace`.
+    fn estimate_replace(&mut self, target: &IdedExpr, call: &CallExpr) -> Option<Estimate> {
         let size = self.size_or_unknown(target);
         let old = self.size_or_unknown(call.args.first()?);
         let new = self.size_or_unknown(call.args.get(1)?);
         let (mut replaced, mut retained) = (Range::ZERO, Range::ZERO);
         if old.min == 0 {
-            // Replacing the empty string surrounds each character.
+            // `replace('', x)` inserts `x` before each character and at the end.
             replaced.max = size.max.saturating_add(1);
             retained.max = size.max;
         } else if new.max <= old.min {
@@ -214,7 +217,8 @@ impl Estimator<'_> {
         Some((size.scaled(2.0 * TRAVERSAL), Some(replaced.times(new).plus(retained))))
     }
 
-    fn join(&mut self, target: &IdedExpr, separator: Option<&IdedExpr>) -> Estimate {
+    /// The estimate of the list function `join`.
+    fn estimate_join(&mut self, target: &IdedExpr, separator: Option<&IdedExpr>) -> Estimate {
         let items = self.size_or_unknown(target);
         let mut size = match self.checked.type_of(target) {
             Type::List(_) => items.times(self.item_size(target)),
@@ -227,8 +231,8 @@ impl Estimator<'_> {
         (size.scaled(TRAVERSAL), Some(size))
     }
 
-    /// The standard library.
-    fn standard(
+    /// The estimate of an operator or a function of the standard library; `None` for any other function.
+    fn estimate_standard(
         &mut self,
         expr: &IdedExpr,
         call: &CallExpr,
@@ -258,8 +262,8 @@ impl Estimator<'_> {
                 Some((self.size_or_unknown(first?).scaled(TRAVERSAL), None))
             }
             "in_list" => Some((self.size_or_unknown(second?), None)),
-            "matches" => Some(self.matching(first?, second?)),
-            "matches_string" => Some(self.matching(call.target.as_deref()?, first?)),
+            "matches" => Some(self.estimate_matches(first?, second?)),
+            "matches_string" => Some(self.estimate_matches(call.target.as_deref()?, first?)),
             "contains_string" => {
                 let text = self.size_or_unknown(call.target.as_deref()?).scaled(TRAVERSAL);
                 let part = self.size_or_unknown(first?).scaled(TRAVERSAL);
@@ -272,15 +276,15 @@ impl Estimator<'_> {
             "conditional" => {
                 let third = call.args.get(2)?;
                 let size = self.size_or_unknown(second?).union(self.size_or_unknown(third));
-                if let Some(entry) = Entry::union(self.entry(second?), self.entry(third)) {
-                    self.entries.insert(expr.id, entry);
+                if let Some(entry) = EntrySizes::union(self.entry_sizes(second?), self.entry_sizes(third)) {
+                    self.entry_sizes.insert(expr.id, entry);
                 }
                 Some((costs.first()?.plus(costs.get(1)?.union(*costs.get(2)?)), Some(size)))
             }
             "add_string" | "add_bytes" | "add_list" => {
                 let size = self.size_or_unknown(first?).plus(self.size_or_unknown(second?));
-                if let Some(entry) = Entry::union(self.entry(first?), self.entry(second?)) {
-                    self.entries.insert(expr.id, entry);
+                if let Some(entry) = EntrySizes::union(self.entry_sizes(first?), self.entry_sizes(second?)) {
+                    self.entry_sizes.insert(expr.id, entry);
                 }
                 let cost = if overload == "add_list" { Range::ONE } else { size.scaled(TRAVERSAL) };
                 Some((cost, Some(size)))
@@ -302,7 +306,8 @@ impl Estimator<'_> {
         }
     }
 
-    fn matching(&mut self, text: &IdedExpr, regex: &IdedExpr) -> Estimate {
+    /// The estimate of the function `matches`.
+    fn estimate_matches(&mut self, text: &IdedExpr, regex: &IdedExpr) -> Estimate {
         let text = self.size_or_unknown(text).plus(Range::ONE).scaled(TRAVERSAL);
         let regex = self.size_or_unknown(regex).scaled(REGEX);
         (text.times(regex), None)

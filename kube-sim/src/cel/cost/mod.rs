@@ -1,7 +1,7 @@
-//! The estimated cost of a rule, in units of about 50 ns, for the worst case that the limits of the schema allow.
+//! The estimated cost of a rule, in units of about 50 ns, for the largest values that the schema allows.
 //!
-//! Owns the estimate for all kinds of expressions; `calls` has that of operators and functions. The API server refuses
-//! a definition by these numbers, so they must equal its numbers.
+//! Owns the estimates of all expressions except calls; `calls` has the estimates of operators and functions. The API
+//! server rejects a CustomResourceDefinition if an estimate exceeds a limit, so the estimates must equal its estimates.
 
 pub(super) mod actual;
 mod calls;
@@ -25,8 +25,10 @@ use super::types::Type;
 pub(super) const TRAVERSAL: f64 = 0.1;
 /// The cost of a regular expression, per character.
 pub(super) const REGEX: f64 = 0.25;
-pub(super) const LIST: u64 = 10;
-pub(super) const MAP: u64 = 30;
+/// The cost of creating a list.
+pub(super) const LIST_CREATION: u64 = 10;
+/// The cost of creating a map.
+pub(super) const MAP_CREATION: u64 = 30;
 
 /// Estimates the cost of an expression. `root` is the declared type of `self`.
 pub(super) fn estimate(checked: &Checked, root: &Arc<Declared>) -> Range {
@@ -36,48 +38,54 @@ pub(super) fn estimate(checked: &Checked, root: &Arc<Declared>) -> Range {
         paths: HashMap::new(),
         variables: Vec::new(),
         sizes: HashMap::new(),
-        entries: HashMap::new(),
+        entry_sizes: HashMap::new(),
     };
     estimator.cost(&checked.parsed.expr)
 }
 
-/// The path of a value from a variable: names of fields, `@items`, `@keys`, `@values`, `@indices`. Empty if the value
-/// is not part of a variable.
+/// The path of a value: the name of a variable, followed by field names and the steps `@items`, `@keys`, `@values` and
+/// `@indices`. Empty if the value is not part of a variable.
 type Path = Vec<String>;
 
-/// The sizes of the keys and of the values of a list or map.
+/// The sizes of each key and each value of a map, or of each index and each item of a list.
 #[derive(Clone, Copy, Debug)]
-struct Entry {
+struct EntrySizes {
     is_list: bool,
     key: Range,
     value: Range,
 }
 
-impl Entry {
+impl EntrySizes {
+    /// Sizes that include both; `None` if one is unknown.
     fn union(a: Option<Self>, b: Option<Self>) -> Option<Self> {
         let (a, b) = (a?, b?);
         Some(Self { is_list: a.is_list, key: a.key.union(b.key), value: a.value.union(b.value) })
     }
 }
 
+/// A variable of a comprehension.
 #[derive(Clone, Debug)]
 struct Variable {
     name: String,
     path: Path,
     size: Option<Range>,
-    entry: Option<Entry>,
+    entry_sizes: Option<EntrySizes>,
 }
 
+/// An estimate in progress. The keys of the maps are ids of nodes.
 struct Estimator<'a> {
     checked: &'a Checked,
+    /// The declared type of `self`.
     root: &'a Arc<Declared>,
     paths: HashMap<u64, Path>,
+    /// The variables of the comprehensions around the current node; a later one hides an earlier one of the same name.
     variables: Vec<Variable>,
     sizes: HashMap<u64, Range>,
-    entries: HashMap<u64, Entry>,
+    entry_sizes: HashMap<u64, EntrySizes>,
 }
 
 impl Estimator<'_> {
+    /// The cost of an expression with all expressions in it. Stores the path and the sizes of its value.
     fn cost(&mut self, expr: &IdedExpr) -> Range {
         match &expr.expr {
             Expr::Ident(name) => {
@@ -86,12 +94,12 @@ impl Estimator<'_> {
                 self.paths.insert(expr.id, path);
                 Range::ONE
             }
-            Expr::Select(select) => self.select(expr.id, select),
-            Expr::Call(call) => self.call(expr, call),
-            Expr::List(list) => self.list(expr.id, list),
-            Expr::Map(map) => self.map(expr.id, map),
-            Expr::Comprehension(parts) if is_binding(parts) => self.binding(expr.id, parts),
-            Expr::Comprehension(parts) => self.comprehension(expr.id, parts),
+            Expr::Select(select) => self.select_cost(expr.id, select),
+            Expr::Call(call) => self.call_cost(expr, call),
+            Expr::List(list) => self.list_cost(expr.id, list),
+            Expr::Map(map) => self.map_cost(expr.id, map),
+            Expr::Comprehension(parts) if is_binding(parts) => self.binding_cost(expr.id, parts),
+            Expr::Comprehension(parts) => self.comprehension_cost(expr.id, parts),
             Expr::Literal(_) | Expr::Struct(_) | Expr::Unspecified => Range::ZERO,
         }
     }
@@ -100,7 +108,7 @@ impl Estimator<'_> {
         self.variables.iter().rev().find(|variable| variable.name == name)
     }
 
-    fn select(&mut self, id: u64, select: &SelectExpr) -> Range {
+    fn select_cost(&mut self, id: u64, select: &SelectExpr) -> Range {
         let operand = self.cost(&select.operand);
         if select.test {
             return operand;
@@ -109,12 +117,12 @@ impl Estimator<'_> {
             Type::Map(..) | Type::Object(_) | Type::Named(_) => Range::ONE,
             _ => Range::ZERO,
         };
-        let path = self.extended(&select.operand, &select.field);
+        let path = self.path_with_step(&select.operand, &select.field);
         self.paths.insert(id, path);
         operand.plus(own)
     }
 
-    fn call(&mut self, expr: &IdedExpr, call: &CallExpr) -> Range {
+    fn call_cost(&mut self, expr: &IdedExpr, call: &CallExpr) -> Range {
         if call.func_name == "dyn" {
             let Some(argument) = call.args.first() else { return Range::ZERO };
             let cost = self.cost(argument);
@@ -130,7 +138,7 @@ impl Estimator<'_> {
         let mut cost = Range::EMPTY;
         let mut size: Option<Range> = None;
         for overload in &overloads {
-            let (one, result) = self.overload(expr, call, &overload.id, &costs);
+            let (one, result) = self.estimate_overload(expr, call, &overload.id, &costs);
             cost = cost.union(one);
             size = match (size, result) {
                 (Some(a), Some(b)) => Some(a.union(b)),
@@ -142,8 +150,8 @@ impl Estimator<'_> {
                 _ => None,
             };
             if let (Some(step), Some(list)) = (step, call.args.first()) {
-                size = self.entry(list).map(|entry| entry.value);
-                let path = self.extended(list, step);
+                size = self.entry_sizes(list).map(|entry| entry.value);
+                let path = self.path_with_step(list, step);
                 self.paths.insert(expr.id, path);
             }
             size = size.or_else(|| self.size(expr));
@@ -154,19 +162,19 @@ impl Estimator<'_> {
         target.plus(cost)
     }
 
-    fn list(&mut self, id: u64, list: &ListExpr) -> Range {
-        let mut cost = Range::fixed(LIST);
+    fn list_cost(&mut self, id: u64, list: &ListExpr) -> Range {
+        let mut cost = Range::fixed(LIST_CREATION);
         let mut value = if list.elements.is_empty() { Range::ZERO } else { Range::EMPTY };
         for element in &list.elements {
             cost = cost.plus(self.cost(element));
             value = value.union(self.size_or_unknown(element));
         }
-        self.entries.insert(id, Entry { is_list: true, key: Range::ONE, value });
+        self.entry_sizes.insert(id, EntrySizes { is_list: true, key: Range::ONE, value });
         cost
     }
 
-    fn map(&mut self, id: u64, map: &MapExpr) -> Range {
-        let mut cost = Range::fixed(MAP);
+    fn map_cost(&mut self, id: u64, map: &MapExpr) -> Range {
+        let mut cost = Range::fixed(MAP_CREATION);
         let start = if map.entries.is_empty() { Range::ZERO } else { Range::EMPTY };
         let (mut key, mut value) = (start, start);
         for entry in &map.entries {
@@ -175,23 +183,23 @@ impl Estimator<'_> {
             key = key.union(self.size_or_unknown(&entry.key));
             value = value.union(self.size_or_unknown(&entry.value));
         }
-        self.entries.insert(id, Entry { is_list: false, key, value });
+        self.entry_sizes.insert(id, EntrySizes { is_list: false, key, value });
         cost
     }
 
-    fn comprehension(&mut self, id: u64, parts: &ComprehensionExpr) -> Range {
+    fn comprehension_cost(&mut self, id: u64, parts: &ComprehensionExpr) -> Range {
         let range = &parts.iter_range;
         let cost = self.cost(range).plus(self.cost(&parts.accu_init));
         let depth = self.variables.len();
-        self.push_binding(&parts.accu_var, &parts.accu_init);
-        let entry = self.entry(range);
+        self.push_variable(&parts.accu_var, &parts.accu_init);
+        let entry = self.entry_sizes(range);
         let is_list =
             entry.map_or_else(|| matches!(self.checked.type_of(range), Type::List(_)), |entry| entry.is_list);
         let key = entry.map(|entry| entry.key);
         let value = entry.map(|entry| entry.value);
         let mut iterated = |name: &str, step: &str, size| {
-            let path = self.extended(range, step);
-            self.variables.push(Variable { name: name.to_owned(), path, size, entry: None });
+            let path = self.path_with_step(range, step);
+            self.variables.push(Variable { name: name.to_owned(), path, size, entry_sizes: None });
         };
         match (&parts.iter_var2, is_list) {
             (Some(second), true) => {
@@ -218,8 +226,8 @@ impl Estimator<'_> {
             }
             Expr::List(_) | Expr::Map(_) => {
                 self.sizes.insert(id, count);
-                if let Some(entry) = self.entry(&parts.loop_step) {
-                    self.entries.insert(id, entry);
+                if let Some(entry) = self.entry_sizes(&parts.loop_step) {
+                    self.entry_sizes.insert(id, entry);
                 }
             }
             _ => {}
@@ -227,26 +235,29 @@ impl Estimator<'_> {
         cost.plus(result).plus(count.times(each))
     }
 
-    fn binding(&mut self, id: u64, parts: &ComprehensionExpr) -> Range {
+    /// The cost of a comprehension that only binds a name to a value; see [`is_binding`].
+    fn binding_cost(&mut self, id: u64, parts: &ComprehensionExpr) -> Range {
         let cost = self.cost(&parts.iter_range).plus(self.cost(&parts.accu_init));
         let depth = self.variables.len();
-        self.push_binding(&parts.accu_var, &parts.accu_init);
+        self.push_variable(&parts.accu_var, &parts.accu_init);
         let result = self.cost(&parts.result);
         self.copy_sizes(id, &parts.result);
         self.variables.truncate(depth);
         cost.plus(result)
     }
 
-    fn push_binding(&mut self, name: &str, value: &IdedExpr) {
+    /// Adds a variable that has the path and the sizes of `value`.
+    fn push_variable(&mut self, name: &str, value: &IdedExpr) {
         let variable = Variable {
             name: name.to_owned(),
             path: self.path(value),
             size: self.size(value),
-            entry: self.entry(value),
+            entry_sizes: self.entry_sizes(value),
         };
         self.variables.push(variable);
     }
 
+    /// The path of the value of an expression.
     fn path(&self, expr: &IdedExpr) -> Path {
         if let Expr::Ident(name) = &expr.expr
             && let Some(variable) = self.variable(name)
@@ -256,21 +267,24 @@ impl Estimator<'_> {
         self.paths.get(&expr.id).cloned().unwrap_or_default()
     }
 
-    fn extended(&self, expr: &IdedExpr, step: &str) -> Path {
+    /// The path of the value of an expression, followed by `step`.
+    fn path_with_step(&self, expr: &IdedExpr, step: &str) -> Path {
         let mut path = self.path(expr);
         path.push(step.to_owned());
         path
     }
 
+    /// Stores the sizes of the value of `from` as those of the node `id`.
     fn copy_sizes(&mut self, id: u64, from: &IdedExpr) {
         if let Some(size) = self.size(from) {
             self.sizes.insert(id, size);
         }
-        if let Some(entry) = self.entry(from) {
-            self.entries.insert(id, entry);
+        if let Some(entry) = self.entry_sizes(from) {
+            self.entry_sizes.insert(id, entry);
         }
     }
 
+    /// The size of a value; [`Range::UNKNOWN`] if it is not known.
     fn size_or_unknown(&mut self, expr: &IdedExpr) -> Range {
         self.size(expr).unwrap_or(Range::UNKNOWN)
     }
@@ -303,12 +317,13 @@ impl Estimator<'_> {
         }
     }
 
-    fn entry(&self, expr: &IdedExpr) -> Option<Entry> {
-        if let Some(entry) = self.entries.get(&expr.id) {
+    /// The sizes of the entries of a list or map, if they are known.
+    fn entry_sizes(&self, expr: &IdedExpr) -> Option<EntrySizes> {
+        if let Some(entry) = self.entry_sizes.get(&expr.id) {
             return Some(*entry);
         }
         match &expr.expr {
-            Expr::Ident(name) => self.variable(name).and_then(|variable| variable.entry),
+            Expr::Ident(name) => self.variable(name).and_then(|variable| variable.entry_sizes),
             _ => None,
         }
     }
@@ -320,7 +335,7 @@ impl Estimator<'_> {
             current = match step.as_str() {
                 "@items" | "@values" => current.element()?,
                 "@keys" => match current.shape {
-                    // The length of a key has no limit of its own, which the API server counts as 0.
+                    // A schema cannot limit the length of keys. The API server counts 0 for it.
                     super::declared::Shape::Map(_) => return Some(Range::ZERO),
                     _ => return None,
                 },
@@ -330,7 +345,7 @@ impl Estimator<'_> {
         Some(Range { min: 0, max: current.max_elements })
     }
 
-    /// The path of the value if it is known and not that of an accumulator.
+    /// The path of a value; `None` if it is unknown, or begins with the accumulator of a comprehension.
     fn rooted_path(&self, expr: &IdedExpr) -> Option<Path> {
         let path = self.path(expr);
         path.first().filter(|first| first.as_str() != RESULT && first.as_str() != "__result__")?;
@@ -338,7 +353,7 @@ impl Estimator<'_> {
     }
 }
 
-/// Whether the comprehension only binds a name to a value.
+/// Whether a comprehension only binds a name to a value: its range is an empty list literal.
 fn is_binding(parts: &ComprehensionExpr) -> bool {
     matches!(&parts.iter_range.expr, Expr::List(list) if list.elements.is_empty())
         && matches!(&parts.loop_cond.expr, Expr::Literal(LiteralValue::Boolean(value)) if !*value.inner())

@@ -1,6 +1,6 @@
 //! Ranges of costs and of sizes.
 
-/// A range of costs or sizes. Operations saturate.
+/// A range of costs or sizes, from `min` to `max`. Arithmetic saturates at [`u64::MAX`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::cel) struct Range {
     pub(in crate::cel) min: u64,
@@ -8,20 +8,24 @@ pub(in crate::cel) struct Range {
 }
 
 impl Range {
+    /// The range of a size that is not known.
     pub(in crate::cel) const UNKNOWN: Self = Self { min: 0, max: u64::MAX };
     pub(in crate::cel) const ZERO: Self = Self::fixed(0);
     pub(in crate::cel) const ONE: Self = Self::fixed(1);
-    /// The start of a union of no range.
+    /// The range without values: the identity element of [`Self::union`].
     pub(in crate::cel) const EMPTY: Self = Self { min: u64::MAX, max: 0 };
 
+    /// The range that contains only `value`.
     pub(in crate::cel) const fn fixed(value: u64) -> Self {
         Self { min: value, max: value }
     }
 
+    /// The range of the sums.
     pub(in crate::cel) fn plus(self, other: Self) -> Self {
         Self { min: self.min.saturating_add(other.min), max: self.max.saturating_add(other.max) }
     }
 
+    /// The range of the products.
     pub(in crate::cel) fn times(self, other: Self) -> Self {
         Self { min: self.min.saturating_mul(other.min), max: self.max.saturating_mul(other.max) }
     }
