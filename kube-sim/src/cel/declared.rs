@@ -1,7 +1,7 @@
-//! The types that a structural schema declares, with the size limits that cost estimates need.
+//! The types that a structural schema declares for values, with the size limits that cost estimates need.
 //!
-//! Owns the translation of a schema to declared types. Values without a declared type, such as those of
-//! `x-kubernetes-preserve-unknown-fields`, are not accessible in rules.
+//! Owns the translation of schemas to declared types. Rules cannot access values without a declared type, such as
+//! unknown fields that `x-kubernetes-preserve-unknown-fields` preserves.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,22 +12,22 @@ use super::escape::escape;
 use super::keywords::{count, entries, flag, list, text};
 use super::types::{ObjectType, Type};
 
-/// The size of the largest request, in bytes. It limits all values whose schema has no limit of its own.
-pub(super) const MAX_REQUEST: u64 = 3 * 1024 * 1024;
+/// The maximum size of a request in bytes. It limits the values whose schema specifies no limit.
+pub(super) const MAX_REQUEST_SIZE: u64 = 3 * 1024 * 1024;
 
-/// The declared type of a value.
+/// The type that a schema declares for a value.
 #[derive(Debug)]
 pub(super) struct Declared {
     pub(super) shape: Shape,
     /// The maximum number of characters, bytes, items or entries; 0 for scalars and objects, as in the API server.
     pub(super) max_elements: u64,
-    /// The smallest size of the value as JSON, in bytes.
+    /// The minimum size of the value as JSON, in bytes.
     pub(super) min_size: u64,
     /// Whether the value may be null.
     pub(super) nullable: bool,
 }
 
-/// The structure of a declared value.
+/// The structure of a value, from the keywords `type`, `format` and others of its schema.
 #[derive(Debug)]
 pub(super) enum Shape {
     /// An integer or a string (`x-kubernetes-int-or-string`).
@@ -64,7 +64,7 @@ pub(super) enum ListKeys {
 /// A field of an object.
 #[derive(Debug)]
 pub(super) struct Field {
-    /// The name in objects, which the name in rules escapes.
+    /// The name of the field in objects. In rules, its name is [`escape`]d.
     pub(super) name: String,
     pub(super) declared: Arc<Declared>,
 }
@@ -75,20 +75,21 @@ impl Declared {
     pub(super) fn of(schema: &Value, root: bool) -> Option<Arc<Self>> {
         let of_child = |child: &Value| Self::of(child, flag(child, "x-kubernetes-embedded-resource"));
         let (shape, max_elements, min_size) = if flag(schema, "x-kubernetes-int-or-string") {
-            let max = count(schema, "maxLength").map_or(MAX_REQUEST - 2, |length| length.saturating_mul(4));
+            let max =
+                count(schema, "maxLength").map_or(MAX_REQUEST_SIZE - 2, |length| length.saturating_mul(4));
             (Shape::IntOrString, max, 1)
         } else {
             match text(schema, "type") {
                 "array" => {
                     let items = of_child(schema.get("items")?)?;
-                    let fit = (MAX_REQUEST - 2) / (items.min_size + 1);
+                    let fit = (MAX_REQUEST_SIZE - 2) / (items.min_size + 1);
                     let keys = list_keys(schema);
                     (Shape::List { items, keys }, count(schema, "maxItems").unwrap_or(fit), 2)
                 }
                 "object" => match schema.get("additionalProperties").filter(|entry| entry.is_object()) {
                     Some(entry) if !root => {
                         let entry = of_child(entry)?;
-                        let fit = (MAX_REQUEST - 2) / (entry.min_size + 6);
+                        let fit = (MAX_REQUEST_SIZE - 2) / (entry.min_size + 6);
                         (Shape::Map(entry), count(schema, "maxProperties").unwrap_or(fit), 2)
                     }
                     _ => {
@@ -96,7 +97,7 @@ impl Declared {
                         (Shape::Object(fields), 0, min_size)
                     }
                 },
-                "string" => of_text(schema),
+                "string" => string_type(schema),
                 "boolean" => (Shape::Bool, 0, 4),
                 "number" => (Shape::Double, 0, 1),
                 "integer" => (Shape::Int, 0, 1),
@@ -106,7 +107,8 @@ impl Declared {
         Some(Arc::new(Self { shape, max_elements, min_size, nullable: flag(schema, "nullable") }))
     }
 
-    /// The type in rules. `name` becomes the name of an object type, and the prefix of the names of those below it.
+    /// The type of the value in rules. If it is an object type, `name` becomes its name. The names of the object types
+    /// in it begin with `name`.
     pub(super) fn to_type(self: &Arc<Self>, name: &str) -> Type {
         match &self.shape {
             Shape::IntOrString => Type::Dyn,
@@ -136,7 +138,7 @@ impl Declared {
     pub(super) fn field(&self, name: &str) -> Option<&Field> {
         match &self.shape {
             Shape::Object(fields) => fields.get(name).or_else(|| {
-                // `self.namespace` and other reserved words are escaped in declarations only.
+                // A rule may also use a reserved word without escaping it, as in `self.namespace`.
                 let escaped = escape(name)?;
                 fields.get(&escaped).filter(|_| escaped == format!("__{name}__"))
             }),
@@ -156,7 +158,7 @@ fn list_keys(schema: &Value) -> ListKeys {
     }
 }
 
-/// The accessible fields of an object, and the smallest size of the object.
+/// The fields of an object that rules can access, and the minimum size of the object as JSON.
 fn fields(
     schema: &Value,
     root: bool,
@@ -189,10 +191,11 @@ fn fields(
     (fields, min_size)
 }
 
-fn of_text(schema: &Value) -> (Shape, u64, u64) {
+/// The shape, the maximum number of characters or bytes, and the minimum size of a string.
+fn string_type(schema: &Value) -> (Shape, u64, u64) {
     let max_length = count(schema, "maxLength");
     match text(schema, "format") {
-        "byte" => (Shape::Bytes, max_length.unwrap_or(MAX_REQUEST - 2), 2),
+        "byte" => (Shape::Bytes, max_length.unwrap_or(MAX_REQUEST_SIZE - 2), 2),
         "duration" => (Shape::Duration, 32, 3),
         "date" => (Shape::Date, 12, 12),
         "date-time" => (Shape::DateTime, 32, 21),
@@ -201,7 +204,7 @@ fn of_text(schema: &Value) -> (Shape, u64, u64) {
             let max = match (max_length, longest) {
                 (Some(length), _) => length.saturating_mul(4),
                 (None, Some(longest)) => longest as u64,
-                (None, None) => MAX_REQUEST - 2,
+                (None, None) => MAX_REQUEST_SIZE - 2,
             };
             (Shape::String, max, 2)
         }

@@ -1,5 +1,5 @@
-//! The rules of a CustomResourceDefinition when it is created or updated: each must compile, its estimated cost must be
-//! within the limits, and the defaults must satisfy the rules.
+//! The check of the rules in a CustomResourceDefinition that is created or updated: each rule must compile, its
+//! estimated cost must not exceed the limits, and the defaults in the schema must satisfy the rules.
 
 use serde_json::Value;
 
@@ -9,13 +9,13 @@ use super::program::{self, Rule};
 use super::validator;
 use crate::schema::FieldError;
 
-/// The largest estimated cost of one rule.
-const RULE_LIMIT: u64 = 10_000_000;
-/// The largest sum of the estimated costs of all rules of a schema.
-const TOTAL_LIMIT: u64 = 100_000_000;
+/// The maximum estimated cost of one rule.
+const RULE_COST_LIMIT: u64 = 10_000_000;
+/// The maximum sum of the estimated costs of all rules in a schema.
+const TOTAL_COST_LIMIT: u64 = 100_000_000;
 
-/// Checks the rules of all versions. `found` are the other errors of the definition: the rules of a node are not
-/// compiled if its schema has errors.
+/// Checks the rules of all versions of a CustomResourceDefinition. `found` are the other errors in the definition: the
+/// rules of a schema node are not compiled if `found` contains an error about this node.
 pub(crate) fn check_rules(crd: &Value, found: &[FieldError]) -> Vec<FieldError> {
     let versions = list(&crd["spec"], "versions");
     let schema = |version: &Value| version["schema"]["openAPIV3Schema"].clone();
@@ -27,52 +27,58 @@ pub(crate) fn check_rules(crd: &Value, found: &[FieldError]) -> Vec<FieldError> 
         } else {
             format!("spec.versions[{index}].schema.openAPIV3Schema")
         };
-        let mut definition = Definition { found, errors: Vec::new(), total: 0, expensive: Vec::new() };
-        definition.check_defaults(&schema(version), &path);
-        if !definition.errors.is_empty() {
-            // As in the API server, the rules are not checked if a default violates one.
-            errors.extend(definition.errors);
+        let mut check = SchemaCheck { found, errors: Vec::new(), total: 0, expensive: Vec::new() };
+        check.check_defaults(&schema(version), &path);
+        if !check.errors.is_empty() {
+            // As in the API server, the rules are not checked if a default violates a rule.
+            errors.extend(check.errors);
             continue;
         }
-        let root = Place { path: path.clone(), root: true, cardinality: Some(1), uncorrelatable: None };
-        definition.visit(&schema(version), &root);
-        errors.extend(definition.finish(&path));
+        let root = SchemaNode { path: path.clone(), root: true, cardinality: Some(1), uncorrelatable: None };
+        check.check_subtree(&schema(version), &root);
+        errors.extend(check.finish(&path));
     }
     errors
 }
 
-/// A node of a schema.
-struct Place {
+/// The position of a node in a schema.
+struct SchemaNode {
     path: String,
+    /// Whether the node is the root of the schema.
     root: bool,
-    /// How often the value may occur in an object; `None` if the schema does not limit it.
+    /// The maximum number of values of this node in one object; `None` if the schema does not limit the number.
     cardinality: Option<u64>,
-    /// The node above whose values have no old values that they could be compared with.
+    /// The path of the innermost list or map around the node whose items cannot be matched with the items of the old
+    /// object, such as an atomic list. Rules within it cannot use `oldSelf`.
     uncorrelatable: Option<String>,
 }
 
-struct Definition<'a> {
+/// The check of one schema in progress.
+struct SchemaCheck<'a> {
+    /// The other errors in the CustomResourceDefinition.
     found: &'a [FieldError],
     errors: Vec<FieldError>,
+    /// The sum of the estimated costs so far.
     total: u64,
-    /// The rules that contribute most to the total cost, and their costs.
+    /// The paths of the most expensive rules, and their costs.
     expensive: Vec<(String, u64)>,
 }
 
-impl Definition<'_> {
-    fn visit(&mut self, schema: &Value, place: &Place) {
-        let child = |step: String, factor: Option<u64>, uncorrelatable: bool| Place {
-            path: format!("{}.{step}", place.path),
+impl SchemaCheck<'_> {
+    /// Checks the rules of a node and of all nodes below it.
+    fn check_subtree(&mut self, schema: &Value, node: &SchemaNode) {
+        let child = |step: String, factor: Option<u64>, uncorrelatable: bool| SchemaNode {
+            path: format!("{}.{step}", node.path),
             root: false,
-            cardinality: place.cardinality.and_then(|of| Some(of.saturating_mul(factor?))),
+            cardinality: node.cardinality.and_then(|of| Some(of.saturating_mul(factor?))),
             uncorrelatable: if uncorrelatable {
-                Some(place.path.clone())
+                Some(node.path.clone())
             } else {
-                place.uncorrelatable.clone()
+                node.uncorrelatable.clone()
             },
         };
         if let Some(entry) = schema.get("additionalProperties").filter(|entry| entry.is_object()) {
-            self.visit(
+            self.check_subtree(
                 entry,
                 &child("additionalProperties".to_owned(), count(schema, "maxProperties"), false),
             );
@@ -81,17 +87,18 @@ impl Definition<'_> {
         for (name, property) in entries(schema, "properties") {
             let known = matches!(map_type, "" | "granular" | "atomic");
             let factor = if schema.get("additionalProperties").is_some() { None } else { Some(1) };
-            self.visit(property, &child(format!("properties[{name}]"), factor, !known));
+            self.check_subtree(property, &child(format!("properties[{name}]"), factor, !known));
         }
         if let Some(items) = schema.get("items") {
             let keyed = text(schema, "x-kubernetes-list-type") == "map";
-            self.visit(items, &child("items".to_owned(), count(schema, "maxItems"), !keyed));
+            self.check_subtree(items, &child("items".to_owned(), count(schema, "maxItems"), !keyed));
         }
-        if !list(schema, "x-kubernetes-validations").is_empty() && !self.has_errors(&place.path) {
-            self.check_node(schema, place);
+        if !list(schema, "x-kubernetes-validations").is_empty() && !self.has_errors(&node.path) {
+            self.check_node(schema, node);
         }
     }
 
+    /// Checks that the defaults in a schema satisfy the rules.
     fn check_defaults(&mut self, schema: &Value, path: &str) {
         if self.has_errors(path) {
             return;
@@ -116,28 +123,31 @@ impl Definition<'_> {
         })
     }
 
-    fn check_node(&mut self, schema: &Value, place: &Place) {
-        let root = place.root || flag(schema, "x-kubernetes-embedded-resource");
-        let path = format!("{}.x-kubernetes-validations", place.path);
+    /// Checks the rules of one node.
+    fn check_node(&mut self, schema: &Value, node: &SchemaNode) {
+        let root = node.root || flag(schema, "x-kubernetes-embedded-resource");
+        let path = format!("{}.x-kubernetes-validations", node.path);
         let Some(declared) = Declared::of(schema, root) else {
             let why = "internal error: failed to construct type information for x-kubernetes-validations rules: unable to convert structural schema to CEL declarations";
             self.errors.push(FieldError::internal(path, why));
             return;
         };
-        let cardinality = place.cardinality.unwrap_or(super::declared::MAX_REQUEST / (declared.min_size + 1));
+        let cardinality =
+            node.cardinality.unwrap_or(super::declared::MAX_REQUEST_SIZE / (declared.min_size + 1));
         let sources = list(schema, "x-kubernetes-validations");
         for (index, rule) in program::compile(schema, &declared).into_iter().enumerate() {
             if let Some(rule) = rule {
-                self.check_rule(&format!("{path}[{index}]"), &rule, &sources[index], cardinality, place);
+                self.check_rule(&format!("{path}[{index}]"), &rule, &sources[index], cardinality, node);
             }
         }
     }
 
-    fn check_rule(&mut self, path: &str, rule: &Rule, source: &Value, cardinality: u64, place: &Place) {
+    /// Checks one rule: its cost, its compilation, its message expression and its use of `oldSelf`.
+    fn check_rule(&mut self, path: &str, rule: &Rule, source: &Value, cardinality: u64, node: &SchemaNode) {
         let rule_path = format!("{path}.rule");
         let cost = rule.program.as_ref().map_or(0, |program| program.cost).saturating_mul(cardinality);
-        if cost > RULE_LIMIT {
-            let why = too_expensive("estimated rule cost", cost, RULE_LIMIT);
+        if cost > RULE_COST_LIMIT {
+            let why = too_expensive("estimated rule cost", cost, RULE_COST_LIMIT);
             self.errors.push(FieldError::forbidden(rule_path.as_str(), why));
         }
         self.add_cost(&rule_path, cost);
@@ -148,8 +158,9 @@ impl Definition<'_> {
         match &rule.message {
             Some(Err(why)) => self.errors.push(FieldError::invalid_text(message_path, printed(source), why)),
             Some(Ok(message)) => {
-                if message.cost > RULE_LIMIT {
-                    let why = too_expensive("estimated messageExpression cost", message.cost, RULE_LIMIT);
+                if message.cost > RULE_COST_LIMIT {
+                    let why =
+                        too_expensive("estimated messageExpression cost", message.cost, RULE_COST_LIMIT);
                     self.errors.push(FieldError::forbidden(message_path.as_str(), why));
                 }
                 self.add_cost(&message_path, message.cost);
@@ -157,7 +168,7 @@ impl Definition<'_> {
             None => {}
         }
         if rule.program.as_ref().is_ok_and(|program| program.uses_old_self) {
-            if let Some(within) = &place.uncorrelatable {
+            if let Some(within) = &node.uncorrelatable {
                 let why = format!(
                     "oldSelf cannot be used on the uncorrelatable portion of the schema within {within}"
                 );
@@ -169,28 +180,31 @@ impl Definition<'_> {
         }
     }
 
+    /// Adds the estimated cost of the expression at `path` to the total.
     fn add_cost(&mut self, path: &str, cost: u64) {
         self.total = self.total.saturating_add(cost);
-        if cost >= TOTAL_LIMIT / 100 {
+        if cost >= TOTAL_COST_LIMIT / 100 {
             self.expensive.push((path.to_owned(), cost));
             self.expensive.sort_by_key(|(_, cost)| std::cmp::Reverse(*cost));
             self.expensive.truncate(4);
         }
     }
 
+    /// Returns all errors. Adds errors if the total cost exceeds its limit.
     fn finish(mut self, path: &str) -> Vec<FieldError> {
-        if self.total > TOTAL_LIMIT {
+        if self.total > TOTAL_COST_LIMIT {
             for (path, _) in &self.expensive {
                 let why = "contributed to estimated rule cost total exceeding cost limit for entire OpenAPIv3 schema";
                 self.errors.push(FieldError::forbidden(path.as_str(), why));
             }
             let what = "x-kubernetes-validations estimated rule cost total for entire OpenAPIv3 schema";
-            self.errors.push(FieldError::forbidden(path, too_expensive(what, self.total, TOTAL_LIMIT)));
+            self.errors.push(FieldError::forbidden(path, too_expensive(what, self.total, TOTAL_COST_LIMIT)));
         }
         self.errors
     }
 }
 
+/// The error text for an estimated cost that exceeds `limit`. `what` is the name of the cost.
 #[expect(clippy::cast_precision_loss, reason = "the factor is printed with few digits")]
 fn too_expensive(what: &str, cost: u64, limit: u64) -> String {
     let factor = cost as f64 / limit as f64;
@@ -206,7 +220,7 @@ fn too_expensive(what: &str, cost: u64, limit: u64) -> String {
     )
 }
 
-/// A rule as the API server prints it in errors: the JSON of a Go struct without field tags.
+/// Formats a rule as the API server does in errors: the JSON of a Go struct without field tags.
 fn printed(rule: &Value) -> String {
     let json = |value: &Value| {
         // Go escapes these characters in JSON.

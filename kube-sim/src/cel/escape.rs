@@ -1,5 +1,6 @@
-//! The names of fields in rules: characters and words that CEL cannot use as an identifier are escaped.
+//! The names of fields in rules. Characters that CEL identifiers cannot contain and reserved words are escaped.
 
+/// The reserved words of CEL.
 const RESERVED: [&str; 21] = [
     "true",
     "false",
@@ -68,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn escapes_what_cel_cannot_spell() {
+    fn names_that_are_not_cel_identifiers_are_escaped() {
         let cases = [
             ("a", Some("a")),
             ("namespace", Some("__namespace__")),

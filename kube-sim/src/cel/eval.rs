@@ -1,7 +1,7 @@
 //! Evaluation of checked expressions, with the cost that the API server counts.
 //!
-//! Owns control flow: names, fields, indices, logical operators, comprehensions and literals. `library` has the
-//! functions.
+//! Owns the evaluation of identifiers, fields, indexes, logical operators, comprehensions and literals. `library`
+//! evaluates all other operators and the functions.
 
 use std::cell::Cell;
 
@@ -10,7 +10,7 @@ use cel::common::ast::{
     operators as op,
 };
 
-use super::cost::{LIST, MAP, actual};
+use super::cost::{LIST_CREATION, MAP_CREATION, actual};
 use super::functions;
 use super::library;
 use super::macros::RESULT;
@@ -36,10 +36,11 @@ pub(super) fn evaluate<'a>(expr: &IdedExpr, variables: &[(&str, Val<'a>)], limit
 /// The variables in scope.
 struct Scope<'s, 'a> {
     variables: &'s [(&'s str, Val<'a>)],
-    /// The variables of the comprehensions around the expression.
+    /// The variable of the innermost comprehension around the expression.
     local: Option<&'s Local<'s, 'a>>,
 }
 
+/// A variable of a comprehension, in a linked list: `outer` is the variable that was declared before.
 struct Local<'s, 'a> {
     name: &'s str,
     value: Outcome<'a>,
@@ -47,6 +48,7 @@ struct Local<'s, 'a> {
 }
 
 impl<'a> Scope<'_, 'a> {
+    /// The value of a variable; `None` if no variable has this name.
     fn lookup(&self, name: &str) -> Option<Outcome<'a>> {
         let mut local = self.local;
         while let Some(variable) = local {
@@ -59,21 +61,27 @@ impl<'a> Scope<'_, 'a> {
     }
 }
 
+/// An evaluation in progress: its cost so far, and the maximum cost.
 struct Evaluator {
     cost: Cell<u64>,
     limit: u64,
 }
 
 impl Evaluator {
+    /// Adds `cost` to the cost of the evaluation.
+    ///
+    /// # Errors
+    /// The cost of the evaluation exceeds the limit.
     fn charge(&self, cost: u64) -> Result<(), Failure> {
         let total = self.cost.get().saturating_add(cost);
         self.cost.set(total);
         if total > self.limit { Err(Failure::CostExceeded) } else { Ok(()) }
     }
 
+    /// Evaluates an expression.
     fn value<'a>(&self, expr: &IdedExpr, scope: &Scope<'_, 'a>) -> Outcome<'a> {
         match &expr.expr {
-            Expr::Literal(literal) => Ok(of_literal(literal)),
+            Expr::Literal(literal) => Ok(literal_value(literal)),
             Expr::Ident(name) => self.identifier(name, scope),
             Expr::Select(select) => self.select(select, scope),
             Expr::Call(call) => self.call(call, scope),
@@ -99,7 +107,7 @@ impl Evaluator {
         let operand = self.value(&select.operand, scope)?;
         let key = Val::text(&select.field);
         if select.test {
-            return Ok(Val::Bool(field(&operand, &key)?.is_some()));
+            return Ok(Val::Bool(find(&operand, &key)?.is_some()));
         }
         self.charge(1)?;
         access(&operand, &key)
@@ -131,7 +139,7 @@ impl Evaluator {
             (op::OPT_INDEX | op::OPT_SELECT, [operand, key]) => {
                 let (operand, key) = (self.value(operand, scope)?, self.value(key, scope)?);
                 self.charge(1)?;
-                Ok(field(&operand, &key)?.map_or(Val::NONE, Val::some))
+                Ok(find(&operand, &key)?.map_or(Val::NONE, Val::some))
             }
             ("or" | "orValue", [alternative]) => {
                 let Some(target) = &call.target else { return Err(Failure::no_such_overload()) };
@@ -143,7 +151,7 @@ impl Evaluator {
                 }
             }
             (op::IN, [element, list]) if is_constant(list) => {
-                // The API server makes a set of a constant list, whose lookups it does not count.
+                // The API server converts a constant list to a set, and does not count lookups in this set.
                 let element = self.value(element, scope)?;
                 let list = self.value(list, scope)?;
                 library::call(op::IN, &[element, list])
@@ -160,8 +168,8 @@ impl Evaluator {
         }
     }
 
-    /// `&&` or `||`, of which `decisive` is the value that decides the result: an error of one operand does not matter
-    /// if the other one is decisive.
+    /// Evaluates `&&` or `||`. If an operand has the value `decisive` (false for `&&`, true for `||`), this value is
+    /// the result, even if the other operand fails.
     fn logical<'a>(
         &self,
         left: &IdedExpr,
@@ -204,7 +212,7 @@ impl Evaluator {
             }
         }
         if !list.elements.iter().all(is_constant) {
-            self.charge(LIST)?;
+            self.charge(LIST_CREATION)?;
         }
         Ok(Val::list(items))
     }
@@ -221,7 +229,7 @@ impl Evaluator {
                 (value, _) => entries.push((key, value)),
             }
         }
-        self.charge(MAP)?;
+        self.charge(MAP_CREATION)?;
         Ok(Val::map(entries))
     }
 
@@ -267,7 +275,8 @@ impl Evaluator {
 }
 
 impl Evaluator {
-    /// A comprehension that collects a list: the general one would copy the list for each element.
+    /// Evaluates a comprehension that collects a list, such as `filter`. [`Self::comprehension`] would copy the list
+    /// for each element.
     fn collect<'a>(
         &self,
         parts: &ComprehensionExpr,
@@ -289,18 +298,18 @@ impl Evaluator {
                 },
                 None => Ok(true),
             };
-            // The accumulator costs 1, the literal around the element LIST, and the concatenation 1.
+            // The accumulator costs 1, the list literal around the element `LIST_CREATION`, and the concatenation 1.
             let item = match passes {
-                Ok(true) => {
-                    self.value(element, &inner).and_then(|item| self.charge(LIST + 2).map(|()| Some(item)))
-                }
+                Ok(true) => self
+                    .value(element, &inner)
+                    .and_then(|item| self.charge(LIST_CREATION + 2).map(|()| Some(item))),
                 Ok(false) => self.charge(1).map(|()| None),
                 Err(failure) => Err(failure),
             };
             match item {
                 Ok(item) => items.extend(item),
                 Err(Failure::CostExceeded) => return Err(Failure::CostExceeded),
-                // An error stays the result, although the loop goes on.
+                // The first error is the result. The loop continues, because the API server counts its cost.
                 Err(one) => failure = failure.or(Some(one)),
             }
         }
@@ -309,7 +318,7 @@ impl Evaluator {
     }
 }
 
-/// The predicate and the element of a comprehension that collects a list.
+/// The predicate and the element of a comprehension that collects a list; `None` for any other comprehension.
 fn collected(parts: &ComprehensionExpr) -> Option<(Option<&IdedExpr>, &IdedExpr)> {
     fn call<'e>(expr: &'e IdedExpr, function: &str) -> Option<&'e [IdedExpr]> {
         match &expr.expr {
@@ -338,18 +347,18 @@ fn collected(parts: &ComprehensionExpr) -> Option<(Option<&IdedExpr>, &IdedExpr)
     }
 }
 
-/// The value of a field, key or index.
+/// The value of `operand` at a field, key or index.
 ///
 /// # Errors
-/// There is no such field, key or index.
+/// `operand` has no such field, key or index.
 fn access<'a>(operand: &Val<'a>, key: &Val<'a>) -> Outcome<'a> {
     if let Val::Optional(inner) = operand {
         return Ok(match inner {
-            Some(value) => field(value, key)?.map_or(Val::NONE, Val::some),
+            Some(value) => find(value, key)?.map_or(Val::NONE, Val::some),
             None => Val::NONE,
         });
     }
-    match field(operand, key)? {
+    match find(operand, key)? {
         Some(value) => Ok(value),
         None => Err(Failure::new(match operand {
             Val::List(_) => format!("index out of bounds: {}", library::convert::display(key)),
@@ -358,8 +367,8 @@ fn access<'a>(operand: &Val<'a>, key: &Val<'a>) -> Outcome<'a> {
     }
 }
 
-/// The value of a field, key or index; `None` if there is none.
-fn field<'a>(operand: &Val<'a>, key: &Val<'a>) -> Result<Option<Val<'a>>, Failure> {
+/// The value of `operand` at a field, key or index; `None` if `operand` has no such field, key or index.
+fn find<'a>(operand: &Val<'a>, key: &Val<'a>) -> Result<Option<Val<'a>>, Failure> {
     match operand {
         Val::Map(map) => map.get(key).transpose(),
         Val::List(list) => {
@@ -370,7 +379,7 @@ fn field<'a>(operand: &Val<'a>, key: &Val<'a>) -> Result<Option<Val<'a>>, Failur
             };
             index.and_then(|index| list.get(index)).transpose()
         }
-        Val::Optional(Some(value)) => field(value, key),
+        Val::Optional(Some(value)) => find(value, key),
         _ => Ok(None),
     }
 }
@@ -384,7 +393,7 @@ fn is_constant(expr: &IdedExpr) -> bool {
     }
 }
 
-fn of_literal(literal: &LiteralValue) -> Val<'static> {
+fn literal_value(literal: &LiteralValue) -> Val<'static> {
     match literal {
         LiteralValue::Boolean(value) => Val::Bool(*value.inner()),
         LiteralValue::Bytes(value) => Val::Bytes(value.inner().into()),
@@ -396,7 +405,7 @@ fn of_literal(literal: &LiteralValue) -> Val<'static> {
     }
 }
 
-/// The name of a type at evaluation.
+/// The name of the value to which a type identifier evaluates: `google.protobuf.Duration` for `duration`.
 fn type_name(of: &Type) -> String {
     match of {
         Type::Null => "null_type".to_owned(),

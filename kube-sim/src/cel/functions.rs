@@ -38,12 +38,13 @@ pub(super) fn type_identifier(name: &str) -> Option<Type> {
         "type" => Type::Meta(Type::Dyn.into()),
         "uint" => Type::Uint,
         "optional_type" => Type::optional(Type::Dyn),
-        _ => Type::Named(named(name)?),
+        _ => Type::Named(kubernetes_type(name)?),
     };
     Some(Type::Meta(of.into()))
 }
 
-fn named(name: &str) -> Option<&'static str> {
+/// The type identifier of the Kubernetes libraries that equals `name`.
+fn kubernetes_type(name: &str) -> Option<&'static str> {
     const NAMED: [&str; 6] = [
         "net.IP",
         "net.CIDR",
@@ -55,6 +56,7 @@ fn named(name: &str) -> Option<&'static str> {
     NAMED.into_iter().find(|known| *known == name)
 }
 
+/// The overloads in `functions.txt`, by function.
 static TABLE: LazyLock<HashMap<&'static str, Vec<Overload>>> = LazyLock::new(|| {
     let mut table: HashMap<&str, Vec<Overload>> = HashMap::new();
     for line in include_str!("functions.txt").lines() {
@@ -65,16 +67,17 @@ static TABLE: LazyLock<HashMap<&'static str, Vec<Overload>>> = LazyLock::new(|| 
         let (Some(name), Some(id), Some(signature)) = (words.next(), words.next(), words.next()) else {
             continue;
         };
-        for (id, signature) in instances(id, signature) {
-            let overload = parse(id, &signature);
+        for (id, signature) in expand_line(id, signature) {
+            let overload = parse_overload(id, &signature);
             table.entry(name).or_default().push(overload);
         }
     }
     table
 });
 
-/// The overloads that a line stands for: `$ordered` and `$summable` stand for one overload for each of these types.
-fn instances(id: &str, signature: &str) -> Vec<(String, String)> {
+/// The ids and signatures of the overloads that a line of the table declares. A line with `$ordered` or `$summable`
+/// declares one overload for each ordered or summable type.
+fn expand_line(id: &str, signature: &str) -> Vec<(String, String)> {
     const SUMMABLE: &[&str] = &["int", "uint", "double", "duration"];
     const ORDERED: &[&str] = &["int", "uint", "double", "bool", "duration", "timestamp", "string", "bytes"];
     for (variable, types) in [("$ordered", ORDERED), ("$summable", SUMMABLE)] {
@@ -86,8 +89,8 @@ fn instances(id: &str, signature: &str) -> Vec<(String, String)> {
     vec![(id.to_owned(), signature.to_owned())]
 }
 
-/// Parses a signature such as `.(list(A), A) -> int`; the leading point marks a member function.
-fn parse(id: String, signature: &str) -> Overload {
+/// Parses a signature such as `.(list(A), A) -> int`; a leading dot marks a member function.
+fn parse_overload(id: String, signature: &str) -> Overload {
     let member = signature.starts_with('.');
     let (arguments, result) =
         signature.trim_start_matches('.').rsplit_once(" -> ").unwrap_or((signature, "dyn"));
@@ -161,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_may_stand_for_many_overloads() {
+    fn a_line_may_declare_many_overloads() {
         let sorted = overloads("isSorted").unwrap();
         assert_eq!(sorted.len(), 8);
         assert_eq!(sorted[6].id, "list_string_is_sorted_bool");
