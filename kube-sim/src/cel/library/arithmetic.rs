@@ -1,4 +1,4 @@
-//! Operators.
+//! Operators, except the logical and index operators, which `eval` evaluates.
 
 use std::cmp::Ordering;
 
@@ -7,17 +7,18 @@ use cel::common::ast::operators as op;
 use super::time;
 use crate::cel::value::{Failure, Outcome, Val};
 
+/// The [`Library`](super::Library) of this module.
 pub(super) fn call<'a>(name: &str, arguments: &[Val<'a>]) -> Option<Outcome<'a>> {
     Some(match (name, arguments) {
         (op::LOGICAL_NOT, [Val::Bool(value)]) => Ok(Val::Bool(!value)),
-        (op::NEGATE, [Val::Int(value)]) => checked(value.checked_neg()),
+        (op::NEGATE, [Val::Int(value)]) => int_or_overflow(value.checked_neg()),
         (op::NEGATE, [Val::Double(value)]) => Ok(Val::Double(-value)),
         (op::EQUALS, [a, b]) => Ok(Val::Bool(a.equals(b))),
         (op::NOT_EQUALS, [a, b]) => Ok(Val::Bool(!a.equals(b))),
-        (op::LESS, [a, b]) => order(a, b, Ordering::is_lt),
-        (op::LESS_EQUALS, [a, b]) => order(a, b, Ordering::is_le),
-        (op::GREATER, [a, b]) => order(a, b, Ordering::is_gt),
-        (op::GREATER_EQUALS, [a, b]) => order(a, b, Ordering::is_ge),
+        (op::LESS, [a, b]) => compare_with(a, b, Ordering::is_lt),
+        (op::LESS_EQUALS, [a, b]) => compare_with(a, b, Ordering::is_le),
+        (op::GREATER, [a, b]) => compare_with(a, b, Ordering::is_gt),
+        (op::GREATER_EQUALS, [a, b]) => compare_with(a, b, Ordering::is_ge),
         (op::IN, [value, Val::List(list)]) => Ok(Val::Bool(list.contains(value))),
         (op::IN, [key, Val::Map(map)]) => map.get(key).transpose().map(|found| Val::Bool(found.is_some())),
         (op::ADD, [Val::List(a), Val::List(b)]) => a.plus(b),
@@ -28,14 +29,17 @@ pub(super) fn call<'a>(name: &str, arguments: &[Val<'a>]) -> Option<Outcome<'a>>
     })
 }
 
-fn order<'a>(a: &Val<'a>, b: &Val<'a>, holds: fn(Ordering) -> bool) -> Outcome<'a> {
+/// Compares two values. `holds` is whether the operator is true for an order.
+fn compare_with<'a>(a: &Val<'a>, b: &Val<'a>, holds: fn(Ordering) -> bool) -> Outcome<'a> {
     Ok(Val::Bool(holds(a.compare(b)?)))
 }
 
-fn checked<'a>(value: Option<i64>) -> Outcome<'a> {
+/// Converts the result of a checked operation. `None` is an overflow.
+fn int_or_overflow<'a>(value: Option<i64>) -> Outcome<'a> {
     value.map(Val::Int).ok_or_else(|| Failure::new("integer overflow"))
 }
 
+/// Evaluates `+`, `-`, `*`, `/` or `%` on numbers, durations or timestamps.
 fn arithmetic<'a>(operator: &str, a: &Val<'a>, b: &Val<'a>) -> Option<Outcome<'a>> {
     let unsigned =
         |value: Option<u64>| value.map(Val::Uint).ok_or_else(|| Failure::new("unsigned integer overflow"));
@@ -48,7 +52,7 @@ fn arithmetic<'a>(operator: &str, a: &Val<'a>, b: &Val<'a>) -> Option<Outcome<'a
         {
             by_zero(operator)
         }
-        (Val::Int(a), Val::Int(b)) => checked(match operator {
+        (Val::Int(a), Val::Int(b)) => int_or_overflow(match operator {
             op::ADD => a.checked_add(*b),
             op::SUBSTRACT => a.checked_sub(*b),
             op::MULTIPLY => a.checked_mul(*b),

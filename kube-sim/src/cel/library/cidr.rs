@@ -12,6 +12,7 @@ pub(in crate::cel) struct Cidr {
     pub(in crate::cel) prefix: u8,
 }
 
+/// The [`Library`](super::Library) of this module.
 pub(super) fn call<'a>(name: &str, arguments: &[Val<'a>]) -> Option<Outcome<'a>> {
     Some(match (name, arguments) {
         ("ip", [Val::String(text)]) => parse_ip(text).map(Val::Ip),
@@ -103,22 +104,23 @@ fn parse_ip(text: &str) -> Result<IpAddr, Failure> {
         let quoted = quote(text);
         Failure::new(format!(
             "IP Address {quoted} parse error during conversion from string: ParseAddr({quoted}): {}",
-            problem(text)
+            parse_address_problem(text)
         ))
     })?;
-    refuse_mapped(text, address)?;
+    reject_ipv4_mapped(text, address)?;
     Ok(address)
 }
 
-fn refuse_mapped(text: &str, address: IpAddr) -> Result<(), Failure> {
+/// Rejects an IPv4-mapped IPv6 address. `text` is the parsed text.
+fn reject_ipv4_mapped(text: &str, address: IpAddr) -> Result<(), Failure> {
     if matches!(address, IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some()) {
         return Err(Failure::new(format!("IPv4-mapped IPv6 address {} is not allowed", quote(text))));
     }
     Ok(())
 }
 
-/// Why a text is not an address, in the words of Go's `netip.ParseAddr`.
-fn problem(text: &str) -> String {
+/// The error text of Go's `netip.ParseAddr` for a text that is not an IP address.
+fn parse_address_problem(text: &str) -> String {
     match text.find(['.', ':', '%']).map(|at| text.as_bytes()[at]) {
         Some(b'.') => {
             let mut parts = 0;
@@ -163,7 +165,9 @@ fn parse_cidr(text: &str) -> Result<Cidr, Failure> {
     let Some((address, bits)) = text.rsplit_once('/') else { return refuse("no '/'".to_owned()) };
     let parsed: IpAddr = match address.parse() {
         Ok(address) => address,
-        Err(_) => return refuse(format!("ParseAddr({}): {}", quote(address), problem(address))),
+        Err(_) => {
+            return refuse(format!("ParseAddr({}): {}", quote(address), parse_address_problem(address)));
+        }
     };
     let max = if parsed.is_ipv4() { 32 } else { 128 };
     let plain = !bits.is_empty() && bits.bytes().all(|byte| byte.is_ascii_digit());
@@ -172,7 +176,7 @@ fn parse_cidr(text: &str) -> Result<Cidr, Failure> {
     }
     match bits.parse::<u8>() {
         Ok(prefix) if prefix <= max => {
-            if refuse_mapped(text, parsed).is_err() {
+            if reject_ipv4_mapped(text, parsed).is_err() {
                 let why = format!("IPv4-mapped IPv6 address {quoted} is not allowed");
                 return Err(Failure::new(format!(
                     "network address parse error during conversion from string: {why}"

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use super::time;
 use crate::cel::value::{Failure, Outcome, Val};
 
+/// The [`Library`](super::Library) of this module.
 pub(super) fn call<'a>(name: &str, arguments: &[Val<'a>]) -> Option<Outcome<'a>> {
     let [value] = arguments else { return None };
     Some(match name {
@@ -102,7 +103,7 @@ fn to_uint<'a>(value: &Val<'a>) -> Option<Outcome<'a>> {
     })
 }
 
-/// The text of `string(value)`; `None` if the type has none.
+/// Converts a value as the function `string` does; `None` if values of this type cannot be converted.
 pub(super) fn to_text(value: &Val<'_>) -> Option<Result<String, Failure>> {
     Some(match value {
         Val::String(text) => Ok(text.to_string()),
@@ -139,7 +140,7 @@ fn double_text(value: f64) -> String {
     format!("{mantissa}e{sign}{digits:0>2}")
 }
 
-/// The text of a value in errors.
+/// Formats a value for an error text.
 pub(in crate::cel) fn display(value: &Val<'_>) -> String {
     match value {
         Val::Null => "null".to_owned(),

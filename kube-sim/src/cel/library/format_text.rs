@@ -1,11 +1,11 @@
-//! `format`: the directives `%s`, `%d`, `%f`, `%e`, `%b`, `%x`, `%X`, `%o` and `%%`.
+//! The string function `format`, with the directives `%s`, `%d`, `%f`, `%e`, `%b`, `%x`, `%X`, `%o` and `%%`.
 
 use super::convert;
 use crate::cel::value::{Failure, List, Val};
 use crate::schema::quote;
 
-/// The number of decimals without a precision.
-const PRECISION: usize = 6;
+/// The number of decimals if a directive has no precision.
+const DEFAULT_PRECISION: usize = 6;
 
 /// Replaces the directives in `template` by the values.
 ///
@@ -23,44 +23,47 @@ pub(super) fn format(template: &str, values: &List<'_>) -> Result<String, Failur
             rest = after;
             continue;
         }
-        let (precision, after) = precision(rest)?;
+        let (precision, after) = parse_precision(rest)?;
         let Some(directive) = after.chars().next() else {
-            return Err(problem("unexpected end of string"));
+            return Err(formatting_error("unexpected end of string"));
         };
         let index = next;
         next += 1;
-        let value = values.get(index).ok_or_else(|| problem(&format!("index {index} out of range")))??;
-        out.push_str(&one(directive, precision, &value).map_err(|why| problem(&why))?);
+        let value =
+            values.get(index).ok_or_else(|| formatting_error(&format!("index {index} out of range")))??;
+        out.push_str(&format_value(directive, precision, &value).map_err(|why| formatting_error(&why))?);
         rest = &after[directive.len_utf8()..];
     }
     out.push_str(rest);
     Ok(out)
 }
 
-fn problem(why: &str) -> Failure {
+/// The error of the function.
+fn formatting_error(why: &str) -> Failure {
     Failure::new(format!("error during formatting: {why}"))
 }
 
-/// The precision such as `.2`, and the rest of the text.
-fn precision(text: &str) -> Result<(Option<usize>, &str), Failure> {
+/// Parses the precision of a directive, such as `.2`, and returns the rest of the text.
+fn parse_precision(text: &str) -> Result<(Option<usize>, &str), Failure> {
     let Some(after) = text.strip_prefix('.') else { return Ok((None, text)) };
     let digits = after.len() - after.trim_start_matches(|c: char| c.is_ascii_digit()).len();
     match after[..digits].parse() {
         Ok(precision) if precision <= 100 => Ok((Some(precision), &after[digits..])),
-        _ => Err(problem("error while parsing precision")),
+        _ => Err(formatting_error("error while parsing precision")),
     }
 }
 
-fn one(directive: char, precision: Option<usize>, value: &Val<'_>) -> Result<String, String> {
+/// Formats a value for one directive.
+fn format_value(directive: char, precision: Option<usize>, value: &Val<'_>) -> Result<String, String> {
     let refused = |what: &str| Err(format!("{what}, but was given {}", value.type_name()));
     match (directive, value) {
-        ('s', value) => text(value),
+        ('s', value) => format_string(value),
         ('d', Val::Int(value)) => Ok(value.to_string()),
         ('d', Val::Uint(value)) => Ok(value.to_string()),
         ('d', _) => refused("decimal clause can only be used on integers"),
-        ('f', Val::Double(value)) => Ok(fixed(*value, precision.unwrap_or(PRECISION))),
+        ('f', Val::Double(value)) => Ok(fixed(*value, precision.unwrap_or(DEFAULT_PRECISION))),
         ('f', _) => refused("fixed-point clause can only be used on doubles"),
-        ('e', Val::Double(value)) => Ok(scientific(*value, precision.unwrap_or(PRECISION))),
+        ('e', Val::Double(value)) => Ok(scientific(*value, precision.unwrap_or(DEFAULT_PRECISION))),
         ('e', _) => refused("scientific clause can only be used on doubles"),
         ('b', Val::Int(value)) => Ok(signed(*value, |value| format!("{value:b}"))),
         ('b', Val::Uint(value)) => Ok(format!("{value:b}")),
@@ -93,7 +96,7 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
-/// A number with separators between groups of three digits.
+/// Formats a number for `%f`, with commas between groups of three digits.
 fn fixed(value: f64, precision: usize) -> String {
     let text = format!("{value:.precision$}");
     let (sign, digits) = text.strip_prefix('-').map_or(("", text.as_str()), |digits| ("-", digits));
@@ -108,7 +111,7 @@ fn fixed(value: f64, precision: usize) -> String {
     format!("{sign}{grouped}{fraction}")
 }
 
-/// A number as mantissa and power of ten, whose exponent has superscript digits.
+/// Formats a number for `%e`: a mantissa and a power of ten whose exponent has superscript digits.
 fn scientific(value: f64, precision: usize) -> String {
     const SUPERSCRIPTS: [char; 10] = [
         '\u{2070}', '\u{b9}', '\u{b2}', '\u{b3}', '\u{2074}', '\u{2075}', '\u{2076}', '\u{2077}', '\u{2078}',
@@ -122,12 +125,12 @@ fn scientific(value: f64, precision: usize) -> String {
     format!("{mantissa}\u{d7}10{sign}{raised}")
 }
 
-/// The text of `%s`. Strings in lists and maps are quoted.
-fn text(value: &Val<'_>) -> Result<String, String> {
+/// Formats a value for `%s`. Strings in lists and maps are quoted.
+fn format_string(value: &Val<'_>) -> Result<String, String> {
     let inner = |value: &Val<'_>| match value {
         Val::String(text) => Ok(quote(text)),
-        Val::Double(double) => Ok(format!("{double:.PRECISION$}")),
-        other => text(other),
+        Val::Double(double) => Ok(format!("{double:.DEFAULT_PRECISION$}")),
+        other => format_string(other),
     };
     match value {
         Val::Null => Ok("null".to_owned()),

@@ -7,6 +7,7 @@ use cel::common::ast::operators as op;
 use super::arithmetic;
 use crate::cel::value::{Failure, List, Mapping, Outcome, Val};
 
+/// The [`Library`](super::Library) of this module.
 pub(super) fn call<'a>(name: &str, arguments: &[Val<'a>]) -> Option<Outcome<'a>> {
     if name == "cel.@mapInsert" {
         return insert(arguments);
@@ -22,10 +23,12 @@ pub(super) fn call<'a>(name: &str, arguments: &[Val<'a>]) -> Option<Outcome<'a>>
         ("sum", []) => sum(list),
         ("max", []) => extreme(list, name, Ordering::Greater),
         ("min", []) => extreme(list, name, Ordering::Less),
-        ("indexOf", [value]) => Ok(position(list.iter().position(|item| is(&item, value)))),
-        ("lastIndexOf", [value]) => {
-            Ok(position((0..list.len()).rev().find(|at| list.get(*at).is_some_and(|item| is(&item, value)))))
+        ("indexOf", [value]) => {
+            Ok(index_or_minus_one(list.iter().position(|item| equals_value(&item, value))))
         }
+        ("lastIndexOf", [value]) => Ok(index_or_minus_one(
+            (0..list.len()).rev().find(|at| list.get(*at).is_some_and(|item| equals_value(&item, value))),
+        )),
         ("slice", [Val::Int(start), Val::Int(end)]) => slice(list, *start, *end),
         ("flatten", []) => flatten(list, 1).map(Val::list),
         ("flatten", [Val::Int(depth)]) if *depth < 0 => Err(Failure::new("level must be non-negative")),
@@ -42,9 +45,9 @@ pub(super) fn call<'a>(name: &str, arguments: &[Val<'a>]) -> Option<Outcome<'a>>
             }
             Val::list(unique)
         }),
-        ("sets.contains", [Val::List(part)]) => Ok(Val::Bool(contains(list, part))),
+        ("sets.contains", [Val::List(part)]) => Ok(Val::Bool(contains_all(list, part))),
         ("sets.equivalent", [Val::List(other)]) => {
-            Ok(Val::Bool(contains(list, other) && contains(other, list)))
+            Ok(Val::Bool(contains_all(list, other) && contains_all(other, list)))
         }
         ("sets.intersects", [Val::List(other)]) => {
             Ok(Val::Bool(list.iter().flatten().any(|item| other.contains(&item))))
@@ -53,15 +56,18 @@ pub(super) fn call<'a>(name: &str, arguments: &[Val<'a>]) -> Option<Outcome<'a>>
     })
 }
 
-fn is<'a>(item: &Outcome<'a>, value: &Val<'a>) -> bool {
+/// Whether an item equals a value; false for an item that has another type than its schema declares.
+fn equals_value<'a>(item: &Outcome<'a>, value: &Val<'a>) -> bool {
     item.as_ref().is_ok_and(|item| item.equals(value))
 }
 
-fn position(at: Option<usize>) -> Val<'static> {
+/// The index as a value; -1 for `None`.
+fn index_or_minus_one(at: Option<usize>) -> Val<'static> {
     Val::Int(at.and_then(|at| i64::try_from(at).ok()).unwrap_or(-1))
 }
 
-fn contains<'a>(list: &List<'a>, part: &List<'a>) -> bool {
+/// Whether `list` contains all items of `part`.
+fn contains_all<'a>(list: &List<'a>, part: &List<'a>) -> bool {
     part.iter().flatten().all(|item| list.contains(&item))
 }
 
@@ -85,6 +91,7 @@ fn sum<'a>(list: &List<'a>) -> Outcome<'a> {
     Ok(total)
 }
 
+/// The maximum (`wanted` is `Greater`) or minimum (`Less`) of a list. `name` is the name of the function.
 fn extreme<'a>(list: &List<'a>, name: &str, wanted: Ordering) -> Outcome<'a> {
     let mut items = list.items()?.into_iter();
     let Some(mut best) = items.next() else {
@@ -125,6 +132,7 @@ fn flatten<'a>(list: &List<'a>, depth: i64) -> Result<Vec<Val<'a>>, Failure> {
     Ok(flat)
 }
 
+/// Sorts a list by its keys: the key of an item has the same index in `keys`.
 fn sort<'a>(list: &List<'a>, keys: &List<'a>) -> Outcome<'a> {
     let keys = keys.items()?;
     if keys.windows(2).any(|pair| pair[0].type_name() != pair[1].type_name()) {
@@ -146,7 +154,7 @@ fn range<'a>(count: i64) -> Outcome<'a> {
     Ok(Val::list((0..count).map(Val::Int).collect()))
 }
 
-/// A map with a further entry, or with the entries of another map.
+/// The function `cel.@mapInsert`: adds an entry, or the entries of another map, to a map.
 fn insert<'a>(arguments: &[Val<'a>]) -> Option<Outcome<'a>> {
     let (Val::Map(map), rest) = arguments.split_first()? else { return None };
     let added: Vec<(Val<'a>, Val<'a>)> = match rest {

@@ -1,6 +1,7 @@
-//! The functions of rules: the standard library of CEL and the libraries that Kubernetes adds.
+//! The functions that rules can call: the standard library of CEL and the libraries that Kubernetes adds.
 //!
-//! Owns the dispatch by name and by the types of the values. The target of a member function is its first argument.
+//! Each module has a function `call`, a [`Library`]. Owns the search for the library that has a function. The target of
+//! a member function is its first argument.
 
 mod arithmetic;
 pub(super) mod cidr;
@@ -17,13 +18,14 @@ pub(super) mod url;
 
 use super::value::{Failure, Outcome, Val};
 
-/// The functions of one library: `None` if the library does not have the function for these values.
+/// A function that calls a function of one library by its name. Returns `None` if the library has no function with this
+/// name for values of these types.
 type Library = for<'a> fn(&str, &[Val<'a>]) -> Option<Outcome<'a>>;
 
-/// Calls a function.
+/// Calls the function `name` of the first library that has it.
 ///
 /// # Errors
-/// The error of the function, or `no such overload`.
+/// The function fails, or no library has the function: `no such overload`.
 pub(super) fn call<'a>(name: &str, arguments: &[Val<'a>]) -> Outcome<'a> {
     const LIBRARIES: [Library; 11] = [
         arithmetic::call,

@@ -1,4 +1,4 @@
-//! Named formats: `format.dns1123Label().validate(text)`.
+//! Named formats, as in `format.dns1123Label().validate(text)`.
 
 use crate::cel::value::{Outcome, Val};
 use crate::names;
@@ -21,6 +21,7 @@ pub(in crate::cel) const NAMES: [&str; 13] = [
     "datetime",
 ];
 
+/// The [`Library`](super::Library) of this module.
 pub(super) fn call<'a>(name: &str, arguments: &[Val<'a>]) -> Option<Outcome<'a>> {
     let known = |name: &str| NAMES.into_iter().find(|known| *known == name);
     Some(match (name, arguments) {
@@ -42,8 +43,8 @@ pub(super) fn call<'a>(name: &str, arguments: &[Val<'a>]) -> Option<Outcome<'a>>
 
 /// The error texts for a string that is not valid in the format.
 fn validate(format: &str, text: &str) -> Vec<String> {
-    let one = |problem: Option<&str>| problem.map(str::to_owned).into_iter().collect();
-    // In a prefix, a dash may be last.
+    let at_most_one = |problem: Option<&str>| problem.map(str::to_owned).into_iter().collect();
+    // A prefix of a name may end with a dash.
     let masked = text.strip_suffix('-').filter(|rest| !rest.is_empty()).map(|rest| format!("{rest}a"));
     let text = if format.ends_with("Prefix") { masked.as_deref().unwrap_or(text) } else { text };
     match format {
@@ -51,21 +52,21 @@ fn validate(format: &str, text: &str) -> Vec<String> {
             if text.len() <= 63 && text.contains('.') && names::is_subdomain(text) {
                 return vec!["must not contain dots".to_owned()];
             }
-            one(names::label_problem(text))
+            at_most_one(names::label_problem(text))
         }
-        "dns1123Subdomain" | "dns1123SubdomainPrefix" => one(names::subdomain_problem(text)),
-        "dns1035Label" | "dns1035LabelPrefix" => one(names::label_1035_problem(text)),
-        "qualifiedName" => one((!names::is_qualified(text)).then_some(names::INVALID_QUALIFIED_NAME)),
+        "dns1123Subdomain" | "dns1123SubdomainPrefix" => at_most_one(names::subdomain_problem(text)),
+        "dns1035Label" | "dns1035LabelPrefix" => at_most_one(names::label_1035_problem(text)),
+        "qualifiedName" => at_most_one((!names::is_qualified(text)).then_some(names::INVALID_QUALIFIED_NAME)),
         "labelValue" if text.len() > 63 => vec!["must be no more than 63 bytes".to_owned()],
-        "labelValue" => one((!names::is_label_value(text)).then_some(names::INVALID_LABEL_VALUE)),
+        "labelValue" => at_most_one((!names::is_label_value(text)).then_some(names::INVALID_LABEL_VALUE)),
         "uri" if !is_format("uri", text) => {
             let why = if text.is_empty() { "empty url" } else { "invalid URI for request" };
             vec![format!("parse {}: {why}", crate::schema::quote(text))]
         }
-        "uuid" => one((!is_format("uuid", text)).then_some("does not match the UUID format")),
-        "byte" => one((!is_format("byte", text)).then_some("invalid base64")),
-        "date" => one((!is_format("date", text)).then_some("invalid date")),
-        "datetime" => one((!is_format("date-time", text)).then_some("invalid datetime")),
+        "uuid" => at_most_one((!is_format("uuid", text)).then_some("does not match the UUID format")),
+        "byte" => at_most_one((!is_format("byte", text)).then_some("invalid base64")),
+        "date" => at_most_one((!is_format("date", text)).then_some("invalid date")),
+        "datetime" => at_most_one((!is_format("date-time", text)).then_some("invalid datetime")),
         _ => Vec::new(),
     }
 }

@@ -1,7 +1,8 @@
-//! Optional values.
+//! Functions of optional values, such as `optional.of` and `hasValue`.
 
 use crate::cel::value::{Failure, Outcome, Val};
 
+/// The [`Library`](super::Library) of this module.
 pub(super) fn call<'a>(name: &str, arguments: &[Val<'a>]) -> Option<Outcome<'a>> {
     Some(match (name, arguments) {
         ("optional.of", [value]) => Ok(Val::some(value.clone())),

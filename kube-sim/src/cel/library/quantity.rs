@@ -3,8 +3,10 @@
 use crate::cel::value::{Failure, Outcome, Val};
 use crate::schema::parse_quantity;
 
+/// The quantity 1.
 const UNIT: i128 = 1_000_000_000;
 
+/// The [`Library`](super::Library) of this module.
 #[expect(clippy::cast_precision_loss, reason = "the function returns an approximation")]
 pub(super) fn call<'a>(name: &str, arguments: &[Val<'a>]) -> Option<Outcome<'a>> {
     Some(match (name, arguments) {
@@ -31,6 +33,7 @@ pub(super) fn call<'a>(name: &str, arguments: &[Val<'a>]) -> Option<Outcome<'a>>
     })
 }
 
+/// The integer that equals a quantity; `None` if the quantity has a fraction or is out of range.
 fn integer(value: i128) -> Option<i64> {
     (value % UNIT == 0).then(|| i64::try_from(value / UNIT).ok()).flatten()
 }

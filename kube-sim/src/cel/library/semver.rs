@@ -9,32 +9,39 @@ use crate::schema::quote;
 /// A semantic version; its build metadata does not matter for comparisons.
 #[derive(Debug, PartialEq)]
 pub(in crate::cel) struct Semver {
+    /// The major, minor and patch version.
     core: [u64; 3],
-    pre: Vec<Identifier>,
+    /// The identifiers of the pre-release.
+    pre_release: Vec<Identifier>,
 }
 
+/// An identifier of a pre-release. A number precedes a text.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Identifier {
     Number(u64),
     Text(String),
 }
 
+/// The [`Library`](super::Library) of this module.
 pub(super) fn call<'a>(name: &str, arguments: &[Val<'a>]) -> Option<Outcome<'a>> {
     let part =
         |index: usize, version: &Semver| Ok(Val::Int(i64::try_from(version.core[index]).unwrap_or(i64::MAX)));
     Some(match (name, arguments) {
-        ("semver", [Val::String(text)]) => version(text),
+        ("semver", [Val::String(text)]) => parse_version(text),
         ("semver", [Val::String(text), Val::Bool(normal)]) => {
             if *normal {
-                normalized(text).and_then(|text| version(&text))
+                normalized(text).and_then(|text| parse_version(&text))
             } else {
-                version(text)
+                parse_version(text)
             }
         }
-        ("isSemver", [Val::String(text)]) => Ok(Val::Bool(version(text).is_ok())),
+        ("isSemver", [Val::String(text)]) => Ok(Val::Bool(parse_version(text).is_ok())),
         ("isSemver", [Val::String(text), Val::Bool(normal)]) => {
-            let found =
-                if *normal { normalized(text).and_then(|text| version(&text)) } else { version(text) };
+            let found = if *normal {
+                normalized(text).and_then(|text| parse_version(&text))
+            } else {
+                parse_version(text)
+            };
             Ok(Val::Bool(found.is_ok()))
         }
         ("isGreaterThan", [Val::Semver(a), Val::Semver(b)]) => Ok(Val::Bool(a.compare(b).is_gt())),
@@ -47,11 +54,12 @@ pub(super) fn call<'a>(name: &str, arguments: &[Val<'a>]) -> Option<Outcome<'a>>
     })
 }
 
-fn version<'a>(text: &str) -> Outcome<'a> {
+/// Parses a version.
+fn parse_version<'a>(text: &str) -> Outcome<'a> {
     Semver::parse(text).map(|version| Val::Semver(Rc::new(version))).map_err(Failure::new)
 }
 
-/// Removes a leading `v` and leading zeros, and adds absent parts.
+/// Removes a leading `v` and leading zeros. Adds zeros for an absent minor or patch version.
 fn normalized(text: &str) -> Result<String, Failure> {
     let text = text.strip_prefix('v').unwrap_or(text);
     let mut parts: Vec<String> = text.splitn(3, '.').map(str::to_owned).collect();
@@ -84,36 +92,40 @@ impl Semver {
             patch.split_once('+').map_or((patch, None), |(patch, build)| (patch, Some(build)));
         let (patch, pre) = patch.split_once('-').map_or((patch, None), |(patch, pre)| (patch, Some(pre)));
         let core = [
-            number("major", "Major", major)?,
-            number("minor", "Minor", minor)?,
-            number("patch", "Patch", patch)?,
+            parse_number("major", "Major", major)?,
+            parse_number("minor", "Minor", minor)?,
+            parse_number("patch", "Patch", patch)?,
         ];
-        let pre = match pre {
-            Some(pre) => pre.split('.').map(identifier).collect::<Result<_, _>>()?,
+        let pre_release = match pre {
+            Some(pre) => pre.split('.').map(parse_identifier).collect::<Result<_, _>>()?,
             None => Vec::new(),
         };
         for meta in build.into_iter().flat_map(|build| build.split('.')) {
             if meta.is_empty() {
                 return Err("Build meta data is empty".to_owned());
             }
-            if !meta.chars().all(in_identifier) {
+            if !meta.chars().all(is_identifier_character) {
                 return Err(format!("Invalid character(s) found in build meta data {}", quote(meta)));
             }
         }
-        Ok(Self { core, pre })
+        Ok(Self { core, pre_release })
     }
 
+    /// The precedence of two versions.
     pub(in crate::cel) fn compare(&self, other: &Self) -> Ordering {
-        self.core.cmp(&other.core).then_with(|| match (self.pre.is_empty(), other.pre.is_empty()) {
-            (true, true) => Ordering::Equal,
-            (true, false) => Ordering::Greater,
-            (false, true) => Ordering::Less,
-            (false, false) => self.pre.cmp(&other.pre),
+        self.core.cmp(&other.core).then_with(|| {
+            match (self.pre_release.is_empty(), other.pre_release.is_empty()) {
+                (true, true) => Ordering::Equal,
+                (true, false) => Ordering::Greater,
+                (false, true) => Ordering::Less,
+                (false, false) => self.pre_release.cmp(&other.pre_release),
+            }
         })
     }
 }
 
-fn number(what: &str, title: &str, text: &str) -> Result<u64, String> {
+/// Parses the major, minor or patch version. `what` and `title` are its name in errors.
+fn parse_number(what: &str, title: &str, text: &str) -> Result<u64, String> {
     if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(format!("Invalid character(s) found in {what} number {}", quote(text)));
     }
@@ -123,11 +135,12 @@ fn number(what: &str, title: &str, text: &str) -> Result<u64, String> {
     text.parse().map_err(|_| format!("strconv.ParseUint: parsing {}: value out of range", quote(text)))
 }
 
-fn in_identifier(c: char) -> bool {
+fn is_identifier_character(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '-'
 }
 
-fn identifier(text: &str) -> Result<Identifier, String> {
+/// Parses an identifier of a pre-release.
+fn parse_identifier(text: &str) -> Result<Identifier, String> {
     if text.is_empty() {
         return Err("Prerelease is empty".to_owned());
     }
@@ -140,7 +153,7 @@ fn identifier(text: &str) -> Result<Identifier, String> {
         }
         return text.parse().map(Identifier::Number).map_err(|_| "value out of range".to_owned());
     }
-    if text.chars().all(in_identifier) {
+    if text.chars().all(is_identifier_character) {
         return Ok(Identifier::Text(text.to_owned()));
     }
     Err(format!("Invalid character(s) found in prerelease {}", quote(text)))

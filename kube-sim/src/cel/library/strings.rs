@@ -4,6 +4,7 @@ use super::format_text;
 use crate::cel::value::{Failure, List, Outcome, Val};
 use crate::schema::{compile_regex, quote};
 
+/// The [`Library`](super::Library) of this module.
 pub(super) fn call<'a>(name: &str, arguments: &[Val<'a>]) -> Option<Outcome<'a>> {
     if name == "join" {
         return match arguments {
@@ -22,7 +23,7 @@ pub(super) fn call<'a>(name: &str, arguments: &[Val<'a>]) -> Option<Outcome<'a>>
             compile_regex(pattern).map(|regex| Val::Bool(regex.is_match(text))).map_err(Failure::new)
         }
         ("find", [Val::String(pattern)]) => {
-            regex(pattern).map(|regex| Val::text(regex.find(text).map_or("", |found| found.as_str())))
+            compile(pattern).map(|regex| Val::text(regex.find(text).map_or("", |found| found.as_str())))
         }
         ("findAll", [Val::String(pattern)]) => find_all(text, pattern, -1),
         ("findAll", [Val::String(pattern), Val::Int(limit)]) => find_all(text, pattern, *limit),
@@ -49,13 +50,14 @@ pub(super) fn call<'a>(name: &str, arguments: &[Val<'a>]) -> Option<Outcome<'a>>
     })
 }
 
-fn regex(pattern: &str) -> Result<regex::Regex, Failure> {
+/// Compiles a regular expression.
+fn compile(pattern: &str) -> Result<regex::Regex, Failure> {
     compile_regex(pattern).map_err(|error| Failure::new(format!("Illegal regex: {error}")))
 }
 
 fn find_all<'a>(text: &str, pattern: &str, limit: i64) -> Outcome<'a> {
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let regex = regex(pattern)?;
+    let regex = compile(pattern)?;
     Ok(Val::list(regex.find_iter(text).take(limit).map(|found| Val::text(found.as_str())).collect()))
 }
 
@@ -84,6 +86,7 @@ fn char_at<'a>(text: &str, index: i64) -> Outcome<'a> {
     }
 }
 
+/// A length or an index as a value.
 fn int(value: usize) -> Val<'static> {
     Val::Int(i64::try_from(value).unwrap_or(i64::MAX))
 }
@@ -122,7 +125,7 @@ fn split<'a>(text: &str, separator: &str, limit: i64) -> Val<'a> {
         limit => usize::try_from(limit).unwrap_or(usize::MAX),
     };
     if separator.is_empty() {
-        // An empty separator splits between all characters.
+        // An empty separator splits the text into characters.
         let mut parts: Vec<Val<'a>> = Vec::new();
         let mut rest = text;
         while let Some(c) = rest.chars().next() {

@@ -8,8 +8,9 @@ use jiff::tz::{Offset, TimeZone};
 
 use crate::cel::value::{Failure, Outcome, Val};
 
-const NANOS: i64 = 1_000_000_000;
+const NANOS_PER_SECOND: i64 = 1_000_000_000;
 
+/// The [`Library`](super::Library) of this module.
 pub(super) fn call<'a>(name: &str, arguments: &[Val<'a>]) -> Option<Outcome<'a>> {
     let problem =
         |text: &str, to: &str| Err(Failure::new(format!("type conversion error from '{text}' to '{to}'")));
@@ -25,22 +26,23 @@ pub(super) fn call<'a>(name: &str, arguments: &[Val<'a>]) -> Option<Outcome<'a>>
         },
         ("timestamp", [Val::Int(seconds)]) => {
             let epoch = DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
-            in_range(epoch.checked_add(SignedDuration::from_secs(*seconds)).ok())
+            timestamp_in_range(epoch.checked_add(SignedDuration::from_secs(*seconds)).ok())
         }
-        (part, [Val::Timestamp(at)]) => calendar(part, *at)?,
+        (part, [Val::Timestamp(at)]) => call_getter(part, *at)?,
         (part, [Val::Timestamp(at), Val::String(zone)]) => match in_zone(*at, zone) {
-            Ok(at) => calendar(part, at)?,
+            Ok(at) => call_getter(part, at)?,
             Err(failure) => Err(failure),
         },
-        ("getHours", [Val::Duration(nanos)]) => Ok(Val::Int(nanos / NANOS / 3600)),
-        ("getMinutes", [Val::Duration(nanos)]) => Ok(Val::Int(nanos / NANOS / 60)),
-        ("getSeconds", [Val::Duration(nanos)]) => Ok(Val::Int(nanos / NANOS)),
+        ("getHours", [Val::Duration(nanos)]) => Ok(Val::Int(nanos / NANOS_PER_SECOND / 3600)),
+        ("getMinutes", [Val::Duration(nanos)]) => Ok(Val::Int(nanos / NANOS_PER_SECOND / 60)),
+        ("getSeconds", [Val::Duration(nanos)]) => Ok(Val::Int(nanos / NANOS_PER_SECOND)),
         ("getMilliseconds", [Val::Duration(nanos)]) => Ok(Val::Int(nanos / 1_000_000)),
         _ => return None,
     })
 }
 
-fn calendar<'a>(part: &str, at: DateTime) -> Option<Outcome<'a>> {
+/// Calls a getter of a timestamp; `None` if `part` is not the name of a getter.
+fn call_getter<'a>(part: &str, at: DateTime) -> Option<Outcome<'a>> {
     Some(Ok(Val::Int(match part {
         "getFullYear" => at.year().into(),
         "getMonth" => i64::from(at.month()) - 1,
@@ -56,7 +58,7 @@ fn calendar<'a>(part: &str, at: DateTime) -> Option<Outcome<'a>> {
     })))
 }
 
-/// The time in a zone such as `Europe/Berlin` or `-02:30`.
+/// Converts a time in UTC to a time zone such as `Europe/Berlin` or `-02:30`.
 fn in_zone(at: DateTime, zone: &str) -> Result<DateTime, Failure> {
     let unknown = || Failure::new(format!("unknown time zone {zone}"));
     if let Some((hours, minutes)) = zone.split_once(':') {
@@ -74,12 +76,13 @@ fn in_zone(at: DateTime, zone: &str) -> Result<DateTime, Failure> {
     Ok(zone.to_datetime(instant))
 }
 
-/// Operators on durations and timestamps.
+/// Evaluates `+` or `-` on durations and timestamps.
 pub(super) fn arithmetic<'a>(operator: &str, a: &Val<'a>, b: &Val<'a>) -> Option<Outcome<'a>> {
     let nanos =
         |value: Option<i64>| value.map(Val::Duration).ok_or_else(|| Failure::new("duration overflow"));
-    let shifted =
-        |at: &DateTime, nanos: i64| in_range(at.checked_add(SignedDuration::from_nanos(nanos)).ok());
+    let shifted = |at: &DateTime, nanos: i64| {
+        timestamp_in_range(at.checked_add(SignedDuration::from_nanos(nanos)).ok())
+    };
     Some(match (operator, a, b) {
         (op::ADD, Val::Duration(a), Val::Duration(b)) => nanos(a.checked_add(*b)),
         (op::SUBSTRACT, Val::Duration(a), Val::Duration(b)) => nanos(a.checked_sub(*b)),
@@ -93,7 +96,11 @@ pub(super) fn arithmetic<'a>(operator: &str, a: &Val<'a>, b: &Val<'a>) -> Option
     })
 }
 
-fn in_range<'a>(at: Option<DateTime>) -> Outcome<'a> {
+/// A time as a value.
+///
+/// # Errors
+/// `at` is `None`, or the time is before year 1.
+fn timestamp_in_range<'a>(at: Option<DateTime>) -> Outcome<'a> {
     match at.filter(|at| at.year() >= 1) {
         Some(at) => Ok(Val::Timestamp(at)),
         None => Err(Failure::new("timestamp overflow")),
@@ -144,16 +151,16 @@ pub(in crate::cel) fn parse_duration(text: &str) -> Option<i64> {
 
 /// Parses a string of the format `duration`: a Go duration, or numbers with unit words such as `5 minutes`.
 pub(in crate::cel) fn parse_format_duration(text: &str) -> Option<i64> {
-    /// Words in lower case that must equal the unit, prefixes of longer words, and nanoseconds.
+    /// The units: the short names, the beginning of the long names, and the nanoseconds of each unit.
     const UNITS: [(&[&str], &str, i64); 8] = [
         (&["ns"], "nano", 1),
         (&["us", "\u{b5}s"], "micro", 1_000),
         (&["ms"], "milli", 1_000_000),
-        (&["s"], "sec", NANOS),
-        (&["m"], "min", 60 * NANOS),
-        (&["h", "hr"], "hour", 3_600 * NANOS),
-        (&["d"], "day", 86_400 * NANOS),
-        (&["w", "wk"], "week", 604_800 * NANOS),
+        (&["s"], "sec", NANOS_PER_SECOND),
+        (&["m"], "min", 60 * NANOS_PER_SECOND),
+        (&["h", "hr"], "hour", 3_600 * NANOS_PER_SECOND),
+        (&["d"], "day", 86_400 * NANOS_PER_SECOND),
+        (&["w", "wk"], "week", 604_800 * NANOS_PER_SECOND),
     ];
     if let Some(nanos) = parse_duration(text) {
         return Some(nanos);
@@ -212,12 +219,12 @@ pub(in crate::cel) fn parse_timestamp(text: &str) -> Option<DateTime> {
     local.checked_sub(SignedDuration::from_mins(minutes)).ok().filter(|at| at.year() >= 1)
 }
 
-/// Parses a date, as the midnight at its start in UTC.
+/// Parses a date such as `2024-01-02`. Returns the midnight at the start of the date in UTC.
 pub(in crate::cel) fn parse_date(text: &str) -> Option<DateTime> {
     text.parse::<Date>().ok().filter(|_| text.len() == 10).map(|date| date.at(0, 0, 0, 0))
 }
 
-/// The seconds since 1970.
+/// The seconds since the Unix epoch.
 pub(super) fn unix_seconds(at: DateTime) -> i64 {
     DateTime::constant(1970, 1, 1, 0, 0, 0, 0).duration_until(at).as_secs()
 }
@@ -277,8 +284,8 @@ mod tests {
         for (text, expected) in cases {
             assert_eq!(parse_duration(text), expected, "{text}");
         }
-        assert_eq!(parse_format_duration("2 minutes"), Some(120 * NANOS));
-        assert_eq!(parse_format_duration("1 day 1h"), Some(90_000 * NANOS));
+        assert_eq!(parse_format_duration("2 minutes"), Some(120 * NANOS_PER_SECOND));
+        assert_eq!(parse_format_duration("1 day 1h"), Some(90_000 * NANOS_PER_SECOND));
         assert_eq!(duration_text(-1_500_000_000), "-1.5s");
     }
 

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use crate::cel::value::{Failure, Outcome, Val};
 use crate::schema::{is_format, quote};
 
-/// The parts of a URL.
+/// A URL and its parts.
 #[derive(Debug, Default)]
 pub(in crate::cel) struct Url {
     pub(in crate::cel) text: String,
@@ -16,6 +16,7 @@ pub(in crate::cel) struct Url {
     query: String,
 }
 
+/// The [`Library`](super::Library) of this module.
 pub(super) fn call<'a>(name: &str, arguments: &[Val<'a>]) -> Option<Outcome<'a>> {
     Some(match (name, arguments) {
         ("isURL", [Val::String(text)]) => Ok(Val::Bool(is_format("uri", text))),
@@ -27,7 +28,7 @@ pub(super) fn call<'a>(name: &str, arguments: &[Val<'a>]) -> Option<Outcome<'a>>
         }
         ("getPort", [Val::Url(url)]) => Ok(Val::text(split_port(&url.host).1)),
         ("getEscapedPath", [Val::Url(url)]) => Ok(Val::text(escaped(&url.path))),
-        ("getQuery", [Val::Url(url)]) => Ok(query(&url.query)),
+        ("getQuery", [Val::Url(url)]) => Ok(parse_query(&url.query)),
         _ => return None,
     })
 }
@@ -63,7 +64,7 @@ fn parse<'a>(text: &str) -> Outcome<'a> {
     Ok(Val::Url(Rc::new(url)))
 }
 
-/// The host name and the port.
+/// Splits a host into the host name and the port; the port is empty if it is absent.
 fn split_port(host: &str) -> (&str, &str) {
     match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => (name, port),
@@ -71,7 +72,7 @@ fn split_port(host: &str) -> (&str, &str) {
     }
 }
 
-/// The path in percent-encoding.
+/// Encodes a path with percent-encoding.
 fn escaped(path: &str) -> String {
     let mut out = String::with_capacity(path.len());
     for byte in path.bytes() {
@@ -84,8 +85,8 @@ fn escaped(path: &str) -> String {
     out
 }
 
-/// The parameters, each with its values.
-fn query<'a>(text: &str) -> Val<'a> {
+/// Parses a query string into a map from the names of its parameters to their values.
+fn parse_query<'a>(text: &str) -> Val<'a> {
     let mut all: Vec<(String, Vec<Val<'a>>)> = Vec::new();
     for (name, value) in form_urlencoded::parse(text.as_bytes()) {
         let value = Val::text(value);
