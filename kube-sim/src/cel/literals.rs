@@ -1,5 +1,5 @@
-//! Checks of literals after type checking: durations, timestamps and regular expressions must be valid, and the elements
-//! of lists and maps must have one type.
+//! Checks of literals after type checking: durations, timestamps and regular expressions must be valid, and the
+//! elements of lists and maps must have one type.
 
 use std::collections::HashSet;
 
@@ -14,7 +14,7 @@ use crate::schema::compile_regex;
 /// Checks the literals of an expression.
 pub(super) fn check(checked: &Checked) -> Vec<Issue> {
     let mut issues = Vec::new();
-    // The values of `format` may have different types.
+    // The elements of a list that is an argument of `format` may have different types.
     let mut in_format = HashSet::new();
     walk(&checked.parsed.expr, &mut |expr| {
         if let Expr::Call(call) = &expr.expr
@@ -46,7 +46,7 @@ pub(super) fn check(checked: &Checked) -> Vec<Issue> {
                 (element.id, if list.optional_indices.contains(&index) { unwrapped(of) } else { of })
             });
             if !in_format.contains(&expr.id) {
-                issues.extend(mixed(checked, types).into_iter().take(1));
+                issues.extend(report_mixed_types(checked, types).into_iter().take(1));
             }
         }
         Expr::Map(map) if !in_format.contains(&expr.id) => {
@@ -56,24 +56,28 @@ pub(super) fn check(checked: &Checked) -> Vec<Issue> {
                     EntryExpr::StructField(_) => None,
                 })
             };
-            issues.extend(mixed(checked, entries().map(|entry| (entry.key.id, checked.type_of(&entry.key)))));
+            issues.extend(report_mixed_types(
+                checked,
+                entries().map(|entry| (entry.key.id, checked.type_of(&entry.key))),
+            ));
             let values = entries().map(|entry| {
                 let of = checked.type_of(&entry.value);
                 (entry.value.id, if entry.optional { unwrapped(of) } else { of })
             });
-            issues.extend(mixed(checked, values));
+            issues.extend(report_mixed_types(checked, values));
         }
         _ => {}
     });
     issues
 }
 
+/// The type `T` of `optional_type(T)`; any other type is unchanged.
 fn unwrapped(of: Type) -> Type {
     of.unwrapped().cloned().unwrap_or(of)
 }
 
-/// An issue for each element whose type is not that of the first one.
-fn mixed(checked: &Checked, mut types: impl Iterator<Item = (u64, Type)>) -> Vec<Issue> {
+/// Reports each element whose type differs from the type of the first element.
+fn report_mixed_types(checked: &Checked, mut types: impl Iterator<Item = (u64, Type)>) -> Vec<Issue> {
     let Some((_, first)) = types.next() else { return Vec::new() };
     let others = types.filter(|(_, other)| !other.same(&first));
     let issue =
@@ -81,7 +85,7 @@ fn mixed(checked: &Checked, mut types: impl Iterator<Item = (u64, Type)>) -> Vec
     others.map(issue).collect()
 }
 
-/// Calls `visit` for each node.
+/// Calls `visit` for `expr` and for each expression in it.
 pub(super) fn walk(expr: &IdedExpr, visit: &mut impl FnMut(&IdedExpr)) {
     visit(expr);
     match &expr.expr {

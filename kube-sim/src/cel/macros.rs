@@ -1,7 +1,7 @@
 //! The macros of rules: `has`, `all`, `exists`, `exists_one`, `map`, `filter`, the comprehensions with two variables
 //! (`transformList`, ..), `optMap`, `optFlatMap` and `sortBy`.
 //!
-//! Owns the expansions. Each is that of the API server, because cost estimates depend on it.
+//! Owns the expansions. Each equals the expansion of the API server, because cost estimates depend on it.
 
 use cel::Env;
 use cel::common::ast::{
@@ -13,13 +13,17 @@ use cel::parser::{Macro, MacroExprHelper, ParseError};
 pub(super) const RESULT: &str = "@result";
 /// The iteration variable of a comprehension that only binds its accumulator.
 const UNUSED: &str = "#unused";
+/// The variable to which the expansion of `sortBy` binds the list.
 const SORT_INPUT: &str = "@__sortBy_input__";
 
+/// The parser's helper, which creates nodes and errors.
 type Helper<'a, 'b> = &'a mut MacroExprHelper<'b>;
+/// The expansion of a macro; `None` if the call is not a macro.
 type Expansion = Result<Option<IdedExpr>, ParseError>;
+/// A function that expands a macro with a target.
 type Expand = fn(Helper<'_, '_>, IdedExpr, Vec<IdedExpr>) -> Expansion;
 
-/// An environment with the macros, whose parser expands them.
+/// A CEL environment whose parser expands the macros.
 pub(super) fn environment() -> Env {
     let mut env = Env::default();
     let receivers: [(&str, &[usize], Expand); 11] = [
@@ -46,7 +50,7 @@ pub(super) fn environment() -> Env {
                     None => Ok(None),
                 }
             };
-            // No two macros have the same name and number of arguments, so that adding one cannot fail.
+            // `add_macro` fails only if two macros have the same name and number of arguments.
             let _ = env.add_macro(Macro::receiver(name, *arity, expander));
         }
     }
@@ -65,33 +69,40 @@ fn has(b: Helper<'_, '_>, mut args: Vec<IdedExpr>) -> Expansion {
     }
 }
 
+/// Creates a call.
 fn call(b: Helper<'_, '_>, function: &str, args: Vec<IdedExpr>) -> IdedExpr {
     b.next_expr(Expr::Call(CallExpr { func_name: function.to_owned(), target: None, args }))
 }
 
-fn member(b: Helper<'_, '_>, function: &str, target: IdedExpr, args: Vec<IdedExpr>) -> IdedExpr {
+/// Creates a call of a member function: `target.function(args)`.
+fn member_call(b: Helper<'_, '_>, function: &str, target: IdedExpr, args: Vec<IdedExpr>) -> IdedExpr {
     let target = Some(Box::new(target));
     b.next_expr(Expr::Call(CallExpr { func_name: function.to_owned(), target, args }))
 }
 
+/// Creates an identifier.
 fn ident(b: Helper<'_, '_>, name: &str) -> IdedExpr {
     b.next_expr(Expr::Ident(name.to_owned()))
 }
 
+/// Creates a boolean literal.
 fn boolean(b: Helper<'_, '_>, value: bool) -> IdedExpr {
     b.next_expr(Expr::Literal(LiteralValue::Boolean(value.into())))
 }
 
+/// Creates an integer literal.
 fn int(b: Helper<'_, '_>, value: i64) -> IdedExpr {
     b.next_expr(Expr::Literal(LiteralValue::Int(value.into())))
 }
 
+/// Creates a list literal.
 fn list(b: Helper<'_, '_>, elements: Vec<IdedExpr>) -> IdedExpr {
     b.next_expr(Expr::List(ListExpr::new(elements)))
 }
 
-/// The names of the iteration variables: one or two, which are the arguments before the last `rest`.
-fn variables(
+/// Removes the iteration variables, one or two, from the start of `args` and returns their names. The last `rest`
+/// arguments are not variables.
+fn take_variables(
     b: Helper<'_, '_>,
     args: &mut Vec<IdedExpr>,
     rest: usize,
@@ -122,6 +133,7 @@ struct Loop {
     result: IdedExpr,
 }
 
+/// Creates a comprehension with the accumulator [`RESULT`].
 fn comprehension(
     b: Helper<'_, '_>,
     range: IdedExpr,
@@ -148,8 +160,9 @@ fn exists(b: Helper<'_, '_>, range: IdedExpr, args: Vec<IdedExpr>) -> Expansion 
     quantifier(b, range, args, false)
 }
 
+/// Expands `all` (`universal` is true) or `exists`.
 fn quantifier(b: Helper<'_, '_>, range: IdedExpr, mut args: Vec<IdedExpr>, universal: bool) -> Expansion {
-    let names = variables(b, &mut args, 1)?;
+    let names = take_variables(b, &mut args, 1)?;
     let predicate = args.remove(0);
     let init = boolean(b, universal);
     let accumulator = ident(b, RESULT);
@@ -163,7 +176,7 @@ fn quantifier(b: Helper<'_, '_>, range: IdedExpr, mut args: Vec<IdedExpr>, unive
 }
 
 fn exists_one(b: Helper<'_, '_>, range: IdedExpr, mut args: Vec<IdedExpr>) -> Expansion {
-    let names = variables(b, &mut args, 1)?;
+    let names = take_variables(b, &mut args, 1)?;
     let predicate = args.remove(0);
     let init = int(b, 0);
     let condition = boolean(b, true);
@@ -178,26 +191,27 @@ fn exists_one(b: Helper<'_, '_>, range: IdedExpr, mut args: Vec<IdedExpr>) -> Ex
 
 fn map(b: Helper<'_, '_>, range: IdedExpr, mut args: Vec<IdedExpr>) -> Expansion {
     let rest = args.len() - 1;
-    let names = variables(b, &mut args, rest)?;
+    let names = take_variables(b, &mut args, rest)?;
     let transform = args.pop().unwrap_or_default();
     Ok(Some(collect(b, range, names, args.pop(), transform)))
 }
 
 fn transform_list(b: Helper<'_, '_>, range: IdedExpr, mut args: Vec<IdedExpr>) -> Expansion {
     let rest = args.len() - 2;
-    let names = variables(b, &mut args, rest)?;
+    let names = take_variables(b, &mut args, rest)?;
     let transform = args.pop().unwrap_or_default();
     Ok(Some(collect(b, range, names, args.pop(), transform)))
 }
 
 fn filter(b: Helper<'_, '_>, range: IdedExpr, mut args: Vec<IdedExpr>) -> Expansion {
-    let names = variables(b, &mut args, 1)?;
+    let names = take_variables(b, &mut args, 1)?;
     let predicate = args.remove(0);
     let element = ident(b, &names.0);
     Ok(Some(collect(b, range, names, Some(predicate), element)))
 }
 
-/// A comprehension that collects `transform` for each element that passes `predicate` in a list.
+/// Creates a comprehension that collects the values of `transform` in a list, for the elements that satisfy
+/// `predicate`.
 fn collect(
     b: Helper<'_, '_>,
     range: IdedExpr,
@@ -215,7 +229,7 @@ fn collect(
     comprehension(b, range, names, Loop { init, condition, step, result })
 }
 
-/// `predicate ? step : accumulator`.
+/// Creates `predicate ? step : accumulator`; only `step` if there is no predicate.
 fn guarded(b: Helper<'_, '_>, predicate: Option<IdedExpr>, step: IdedExpr) -> IdedExpr {
     match predicate {
         Some(predicate) => {
@@ -234,9 +248,10 @@ fn transform_map_entry(b: Helper<'_, '_>, range: IdedExpr, args: Vec<IdedExpr>) 
     collect_map(b, range, args, false)
 }
 
+/// Expands `transformMap` (`same_keys` is true) or `transformMapEntry`.
 fn collect_map(b: Helper<'_, '_>, range: IdedExpr, mut args: Vec<IdedExpr>, same_keys: bool) -> Expansion {
     let rest = args.len() - 2;
-    let names = variables(b, &mut args, rest)?;
+    let names = take_variables(b, &mut args, rest)?;
     let transform = args.pop().unwrap_or_default();
     let predicate = args.pop();
     let init = b.next_expr(Expr::Map(MapExpr::default()));
@@ -252,7 +267,8 @@ fn collect_map(b: Helper<'_, '_>, range: IdedExpr, mut args: Vec<IdedExpr>, same
     Ok(Some(comprehension(b, range, names, Loop { init, condition, step, result })))
 }
 
-/// `name` bound to `value` in `result`: a comprehension over an empty list, whose accumulator is `name`.
+/// Binds `name` to `value` in the expression `result`: creates a comprehension over an empty list, whose accumulator is
+/// `name`.
 fn bind(b: Helper<'_, '_>, name: &str, value: IdedExpr, result: IdedExpr) -> IdedExpr {
     let iter_range = list(b, Vec::new());
     let loop_cond = boolean(b, false);
@@ -277,6 +293,7 @@ fn opt_flat_map(b: Helper<'_, '_>, target: IdedExpr, args: Vec<IdedExpr>) -> Exp
     optional_map(b, target, args, "optFlatMap() variable name must be a simple identifier", false)
 }
 
+/// Expands `optMap` (`wrap` is true) or `optFlatMap`. `problem` is the error text for an invalid variable name.
 fn optional_map(
     b: Helper<'_, '_>,
     target: IdedExpr,
@@ -288,12 +305,12 @@ fn optional_map(
     let Expr::Ident(name) = variable.expr else { return Err(b.new_error(variable.id, problem)) };
     let mapped = args.remove(0);
     let copy = copy(b, &target);
-    let has_value = member(b, "hasValue", target, Vec::new());
-    let value = member(b, "value", copy, Vec::new());
+    let has_value = member_call(b, "hasValue", target, Vec::new());
+    let value = member_call(b, "value", copy, Vec::new());
     let bound = bind(b, &name, value, mapped);
     let optional = |b: Helper<'_, '_>, function, args| {
         let namespace = ident(b, "optional");
-        member(b, function, namespace, args)
+        member_call(b, function, namespace, args)
     };
     let some = if wrap { optional(b, "of", vec![bound]) } else { bound };
     let none = optional(b, "none", Vec::new());
@@ -309,11 +326,11 @@ fn sort_by(b: Helper<'_, '_>, target: IdedExpr, args: Vec<IdedExpr>) -> Expansio
     let input = ident(b, SORT_INPUT);
     let Some(keys) = map(b, input, args)? else { return Ok(None) };
     let input = ident(b, SORT_INPUT);
-    let sorted = member(b, "@sortByAssociatedKeys", input, vec![keys]);
+    let sorted = member_call(b, "@sortByAssociatedKeys", input, vec![keys]);
     Ok(Some(bind(b, SORT_INPUT, target, sorted)))
 }
 
-/// A copy whose nodes have ids of their own.
+/// Copies an expression. The nodes of the copy have new ids.
 fn copy(b: Helper<'_, '_>, of: &IdedExpr) -> IdedExpr {
     let mut expr = of.expr.clone();
     let children: Vec<&mut IdedExpr> = match &mut expr {

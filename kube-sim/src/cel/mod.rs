@@ -1,11 +1,12 @@
 //! CEL validation rules of custom resources (`x-kubernetes-validations`, KEP-2876).
 //!
 //! Owns the compilation of rules when a CustomResourceDefinition is created or updated ([`check_rules`]) and their
-//! evaluation on objects ([`Validator`]). Parsing is that of the `cel` crate. The type checker, the cost estimate and
-//! the evaluator are here, because the API server's behaviour depends on details of all three: it refuses rules by
-//! their types and by their estimated cost, and ends an evaluation by its cost.
+//! evaluation on objects ([`Validator`]). The `cel` crate parses the rules. The type checker, the cost estimate and the
+//! evaluator are here, because they must agree with the API server in detail: it rejects rules with a type error or a
+//! high estimated cost, and ends an evaluation whose cost exceeds a limit.
 //!
-//! This module works on raw JSON and schemas. It must not know requests, stores or resources.
+//! In this module, a rule is a CEL rule. The module works on JSON values and schemas, and must not know about requests,
+//! stores or resources.
 
 mod check;
 mod cost;

@@ -1,7 +1,6 @@
-//! Parsing of rules, and the form of their errors.
+//! Parsing of expressions, and the format of their errors.
 //!
-//! Owns the use of the parser of the `cel` crate. The checker and the evaluator are own code, because the crate has no
-//! type checker and counts no cost.
+//! Only this module and `macros` use the parser of the `cel` crate.
 
 use std::sync::LazyLock;
 
@@ -17,7 +16,7 @@ pub(super) struct Parsed {
     pub(super) source: SourceInfo,
 }
 
-/// An error at a position of an expression.
+/// An error at a position in an expression.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Issue {
     /// The line, from 1.
@@ -27,15 +26,15 @@ pub(super) struct Issue {
     pub(super) message: String,
 }
 
-/// The deepest expression. The parser, the checker and the evaluator recurse, so that a deeper one could exhaust the
-/// stack.
+/// The maximum depth of an expression. The parser, the checker and the evaluator are recursive: a deeper expression
+/// could overflow the stack.
 const MAX_DEPTH: usize = 250;
 
-/// An upper bound of the depth of an expression, from its operators and brackets. `&&` and `||` add no depth, because
-/// the parser balances their operands.
-fn depth(text: &str) -> usize {
+/// An upper bound of the depth of an expression: the number of nested operators and brackets. `&&` and `||` add no
+/// depth, because the parser builds a balanced tree of their operands.
+fn max_depth(text: &str) -> usize {
     let (mut deepest, mut current) = (0, 0);
-    // The depths at which the open brackets and their contents begin.
+    // For each open bracket, the depth before the bracket.
     let mut open: Vec<usize> = Vec::new();
     let mut quote = None;
     let mut characters = text.chars().peekable();
@@ -63,10 +62,10 @@ fn depth(text: &str) -> usize {
 /// Parses an expression and expands its macros.
 ///
 /// # Errors
-/// The syntax errors.
+/// The syntax errors in the expression.
 pub(super) fn parse(text: &str) -> Result<Parsed, Vec<Issue>> {
     static ENVIRONMENT: LazyLock<Env> = LazyLock::new(macros::environment);
-    if depth(text) > MAX_DEPTH {
+    if max_depth(text) > MAX_DEPTH {
         let message = format!("expression recursion limit exceeded: {MAX_DEPTH}");
         return Err(vec![Issue { line: 1, column: 1, message }]);
     }
@@ -85,10 +84,10 @@ pub(super) fn parse(text: &str) -> Result<Parsed, Vec<Issue>> {
 }
 
 impl Parsed {
-    /// An error at a node of the expression.
+    /// Creates an error at the node `id`.
     pub(super) fn issue(&self, id: u64, message: String) -> Issue {
         let offset = self.source.offset_for(id).map_or(0, |(start, _)| start as usize);
-        // The parser counts bytes.
+        // The offset is in bytes, but `column` is in characters.
         let before = self.source.source.get(..offset).unwrap_or_default();
         let line_start = before.rfind('\n').map_or(0, |index| index + 1);
         Issue {
@@ -99,10 +98,10 @@ impl Parsed {
     }
 }
 
-/// The errors of an expression as the API server prints them: sorted by position, each with the line of the expression
-/// and a mark below it.
-pub(super) fn display(text: &str, issues: &[Issue]) -> String {
-    /// Lines that are longer are not repeated in the error.
+/// Formats the errors in an expression as the API server does: sorted by position, each with the line of the expression
+/// and a mark below the column.
+pub(super) fn format_issues(text: &str, issues: &[Issue]) -> String {
+    /// The maximum length of a line that is included in an error, in bytes.
     const MAX_LINE: usize = 16384;
     const MAX_ISSUES: usize = 100;
     let mut sorted: Vec<&Issue> = issues.iter().collect();

@@ -1,4 +1,4 @@
-//! Compilation of a rule: parsing, type checking, checks of literals, and the estimated cost.
+//! Compilation of a rule: parsing, type checking, checks of literals, and the estimate of the cost.
 
 use std::sync::Arc;
 
@@ -12,16 +12,16 @@ use super::value::Val;
 use super::{check, cost, eval, literals, parse};
 use crate::schema::{compile_regex, field_path};
 
-/// The largest cost of one evaluation.
+/// The maximum cost of one evaluation.
 const EVALUATION_LIMIT: u64 = 1_000_000;
-/// The name of the type of `self`. The API server makes another one each time, so that rules cannot depend on it.
+/// The name of the type of `self`. The API server generates a new name for each compilation.
 const SELF_TYPE: &str = "selfType0";
 
-/// An expression that can be evaluated.
+/// A compiled expression.
 #[derive(Debug)]
 pub(super) struct Program {
     expr: IdedExpr,
-    /// The estimated cost in the worst case.
+    /// The maximum of the estimated cost.
     pub(super) cost: u64,
     pub(super) uses_old_self: bool,
 }
@@ -30,15 +30,15 @@ pub(super) struct Program {
 #[derive(Debug)]
 pub(super) struct Rule {
     pub(super) program: Result<Program, String>,
-    /// The compiled `messageExpression`; `None` if the rule has none, or does not compile itself.
+    /// The compiled `messageExpression`; `None` if the rule has no `messageExpression`, or `program` is an error.
     pub(super) message: Option<Result<Program, String>>,
-    /// The path in errors, relative to the node of the rule; empty for the node.
+    /// The `fieldPath` of the rule: the path of the field in errors, relative to the value of `self`; may be empty.
     pub(super) field_path: String,
     pub(super) optional_old_self: bool,
     pub(super) source: Source,
 }
 
-/// The texts of a rule.
+/// The fields of a rule in the schema.
 #[derive(Debug)]
 pub(super) struct Source {
     pub(super) rule: String,
@@ -48,7 +48,7 @@ pub(super) struct Source {
 }
 
 impl Source {
-    /// The text that stands for the rule in errors: its message, or the rule itself.
+    /// The description of the rule in errors: its message, or the rule itself if it has no message.
     pub(super) fn summary(&self) -> &str {
         let message = self.message.trim();
         if message.is_empty() { self.rule.trim() } else { message }
@@ -56,7 +56,8 @@ impl Source {
 }
 
 impl Program {
-    /// Compiles an expression that must have the type `wanted`. `optional` is whether `oldSelf` is optional.
+    /// Compiles an expression that must have the type `wanted`. `declared` is the type of `self`. If `optional` is
+    /// true, `oldSelf` has an optional type. `prefix` is the beginning of error texts.
     ///
     /// # Errors
     /// The API server's error text.
@@ -68,7 +69,7 @@ impl Program {
         prefix: &str,
     ) -> Result<Self, String> {
         let failed = |issues: &[parse::Issue]| {
-            Err(format!("{prefix}compilation failed: {}", parse::display(source, issues)))
+            Err(format!("{prefix}compilation failed: {}", parse::format_issues(source, issues)))
         };
         let of = declared.to_type(SELF_TYPE);
         let old = if optional { Type::optional(of.clone()) } else { of.clone() };
@@ -102,12 +103,14 @@ impl Program {
         Ok(Self { expr: checked.parsed.expr, cost, uses_old_self })
     }
 
+    /// Evaluates the expression with these values of the variables.
     pub(super) fn evaluate<'a>(&self, variables: &[(&str, Val<'a>)]) -> eval::Evaluated<'a> {
         eval::evaluate(&self.expr, variables, EVALUATION_LIMIT)
     }
 }
 
-/// The error of a constant regular expression, which the API server compiles before the first evaluation.
+/// The error text for an invalid regular expression in a literal; `None` if all are valid. The API server compiles
+/// these regular expressions before the first evaluation.
 fn invalid_regex(expr: &IdedExpr) -> Option<String> {
     let mut error = None;
     literals::walk(expr, &mut |expr| {
@@ -126,7 +129,7 @@ fn invalid_regex(expr: &IdedExpr) -> Option<String> {
     error
 }
 
-/// Compiles the rules of a node of a schema; `None` stands for an empty rule.
+/// Compiles the rules of a schema node. The result contains `None` for each rule whose text is empty.
 pub(super) fn compile(schema: &Value, declared: &Arc<Declared>) -> Vec<Option<Rule>> {
     super::keywords::list(schema, "x-kubernetes-validations")
         .iter()

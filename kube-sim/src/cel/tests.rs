@@ -1,18 +1,19 @@
-//! Rules of small schemas. The suite `cel` of `xtask/e2e` has the tables that run on real servers too.
+//! Tests with rules of small schemas. The suite `cel` of `xtask/e2e` has further tests, which also run on real servers.
 
 use serde_json::{Value, json};
 
 use super::*;
 use crate::schema::Schema;
 
-/// The CRD of a kind whose `spec` has this schema.
+/// A CustomResourceDefinition for a kind whose `spec` has this schema.
 fn definition(spec: &Value) -> Value {
     json!({"spec": {"versions": [{"schema": {"openAPIV3Schema": {
         "type": "object", "properties": {"spec": spec},
     }}}]}})
 }
 
-/// The errors of a definition, without the path of the schema.
+/// Checks the errors about a definition whose `spec` has this schema. Each error must contain the expected text; `~`
+/// replaces the path of the schema.
 #[track_caller]
 fn check_definition(spec: &Value, expected: &[&str]) {
     let errors = check_rules(&definition(spec), &[]);
@@ -26,7 +27,7 @@ fn check_definition(spec: &Value, expected: &[&str]) {
     }
 }
 
-/// The errors and the warnings of an object, or of an update if there is an old object.
+/// Validates an object with this `spec`, or an update if `old` is present. Returns the errors and the warnings.
 fn validate(spec: &Value, old: Option<&Value>, new: &Value) -> (Vec<String>, Vec<String>) {
     let source = json!({"type": "object", "properties": {"spec": spec}});
     let object = |spec: &Value| json!({"metadata": {"name": "a"}, "spec": spec});
@@ -36,8 +37,9 @@ fn validate(spec: &Value, old: Option<&Value>, new: &Value) -> (Vec<String>, Vec
     (verdict.errors.iter().map(ToString::to_string).collect(), verdict.warnings)
 }
 
-fn rules(of: &Value, rules: &[&str]) -> Value {
-    let mut schema = of.clone();
+/// The schema `schema` with these rules.
+fn rules(schema: &Value, rules: &[&str]) -> Value {
+    let mut schema = schema.clone();
     schema["x-kubernetes-validations"] = rules.iter().map(|rule| json!({"rule": rule})).collect();
     schema
 }
@@ -86,7 +88,7 @@ fn rules_of_a_node_with_schema_errors_are_not_compiled() {
 }
 
 #[test]
-fn an_object_may_not_violate_a_rule() {
+fn an_object_that_violates_a_rule_is_rejected() {
     let spec = json!({
         "type": "object",
         "properties": {
@@ -111,7 +113,7 @@ fn an_object_may_not_violate_a_rule() {
 }
 
 #[test]
-fn the_root_sees_the_name_only() {
+fn rules_of_the_root_can_access_only_the_name_in_metadata() {
     let source = rules(&json!({"type": "object"}), &["self.metadata.name.size() < 3", "has(self.kind)"]);
     let validator = Validator::compile(&source).unwrap();
     let object = json!({"apiVersion": "a/v1", "kind": "A", "metadata": {"name": "abc", "labels": {}}});
@@ -155,7 +157,7 @@ fn an_evaluation_ends_at_the_cost_limit() {
 }
 
 #[test]
-fn an_error_of_an_operand_does_not_matter_if_the_other_one_decides() {
+fn an_error_of_an_operand_is_ignored_if_the_other_operand_decides_the_result() {
     let list = json!({"type": "array", "maxItems": 5, "items": {"type": "integer"}});
     let spec = rules(&list, &["self[9] == 1 || true", "!(self[9] == 1 && false)", "self[9] == 1 || false"]);
     let (errors, _) = validate(&spec, None, &json!([1]));

@@ -7,12 +7,12 @@ use std::sync::Arc;
 
 use super::declared::Declared;
 
-/// The type of an expression.
+/// The static type of an expression.
 #[derive(Clone, Debug)]
 pub(super) enum Type {
     /// The type of an expression that has an error. It fits every type, so that one mistake gives one error.
     Error,
-    /// A type that is known at evaluation only.
+    /// A type that is known only during the evaluation.
     Dyn,
     /// The type of `null`.
     Null,
@@ -41,13 +41,13 @@ pub(super) enum Type {
 /// A type variable.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Param {
-    /// A parameter in the declaration of an overload.
+    /// A type parameter in the declaration of an overload, such as `A` in `list(A)`.
     Declared(char),
-    /// A variable that the checker has created.
+    /// A type variable that the checker has created.
     Fresh(usize),
 }
 
-/// An object type of the schema. Its name is its path from the node of the rule.
+/// An object type that a schema declares. Its name contains its path from `self`.
 #[derive(Clone, Debug)]
 pub(super) struct ObjectType {
     pub(super) name: Arc<str>,
@@ -67,7 +67,7 @@ impl Type {
         Self::Optional(Arc::new(value))
     }
 
-    /// The wrapped type of an optional type.
+    /// The type `T` of `optional_type(T)`; `None` for any other type.
     pub(super) fn unwrapped(&self) -> Option<&Type> {
         match self {
             Self::Optional(value) => Some(value),
@@ -79,7 +79,7 @@ impl Type {
         matches!(self, Self::Dyn | Self::Error)
     }
 
-    /// Whether a value of the type has a constant size: cost estimates count it as one.
+    /// Whether all values of the type have the same size. Cost estimates use the size 1 for them.
     pub(super) fn is_scalar(&self) -> bool {
         match self {
             Self::Bool | Self::Double | Self::Duration | Self::Int | Self::Timestamp | Self::Uint => true,
@@ -88,7 +88,7 @@ impl Type {
         }
     }
 
-    /// Whether both are the same type.
+    /// Whether two types are the same.
     pub(super) fn same(&self, other: &Type) -> bool {
         match (self, other) {
             (Self::List(a), Self::List(b))
@@ -98,11 +98,12 @@ impl Type {
             (Self::Object(a), Self::Object(b)) => a.name == b.name,
             (Self::Named(a), Self::Named(b)) => a == b,
             (Self::Param(a), Self::Param(b)) => a == b,
-            _ => std::mem::discriminant(self) == std::mem::discriminant(other) && !self.is_composed(),
+            _ => std::mem::discriminant(self) == std::mem::discriminant(other) && !self.has_components(),
         }
     }
 
-    fn is_composed(&self) -> bool {
+    /// Whether types of this variant differ in other types or in a name.
+    fn has_components(&self) -> bool {
         matches!(
             self,
             Self::List(_)

@@ -1,27 +1,30 @@
-//! Which types fit each other, and the values of type variables.
+//! Type inference: whether a type is assignable to another type, and the values of type variables.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::types::{Param, Type};
 
-/// The values of the type variables so far.
+/// The values of the type variables that the checker has inferred so far.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Substitution {
     values: HashMap<Param, Type>,
 }
 
 impl Substitution {
+    /// Sets the value of a type variable.
     pub(super) fn bind(&mut self, param: Param, value: Type) {
         self.values.insert(param, value);
     }
 
-    /// Whether a value of type `from` fits where `to` is expected. Only then are type variables bound.
+    /// Whether a value of type `from` is assignable to type `to`. If it is, sets the values of the type variables in
+    /// both.
     pub(super) fn assign(&mut self, from: &Type, to: &Type) -> bool {
         self.assign_all(std::slice::from_ref(from), std::slice::from_ref(to))
     }
 
-    /// Whether the types fit in pairs.
+    /// Whether each type in `from` is assignable to the type at the same index of `to`. If so, sets the values of the
+    /// type variables.
     pub(super) fn assign_all(&mut self, from: &[Type], to: &[Type]) -> bool {
         let mut trial = self.clone();
         let fits = from.len() == to.len() && from.iter().zip(to).all(|(from, to)| trial.fits(from, to));
@@ -31,9 +34,10 @@ impl Substitution {
         fits
     }
 
+    /// Whether `from` is assignable to `to`. Sets values of type variables even if it is not.
     fn fits(&mut self, from: &Type, to: &Type) -> bool {
         if let Type::Param(param) = to {
-            // If `to` occurs in `from`, it cannot be bound to it: try the other direction.
+            // `None`: the variable `to` occurs in `from`. If `from` is a variable too, `to` may be its value.
             if let Some(verdict) = self.substitute_param(from, param, to) {
                 return verdict;
             }
@@ -61,9 +65,10 @@ impl Substitution {
         }
     }
 
-    /// Whether `param` may stand for `value`; `None` if it has no value yet and occurs in `value`.
-    fn substitute_param(&mut self, value: &Type, param: &Param, whole: &Type) -> Option<bool> {
-        if value.same(whole) {
+    /// Sets the value of the variable `param`, whose type is `variable`. Returns whether `value` fits the previous
+    /// value of the variable; `None` if the variable has no value and occurs in `value`.
+    fn substitute_param(&mut self, value: &Type, param: &Param, variable: &Type) -> Option<bool> {
+        if value.same(variable) {
             return Some(true);
         }
         if let Some(bound) = self.values.get(param).cloned() {
@@ -98,12 +103,12 @@ impl Substitution {
         }
     }
 
-    /// The type with the values of its variables.
+    /// Replaces the type variables in a type with their values.
     pub(super) fn apply(&self, of: &Type) -> Type {
         self.rewrite(of, false)
     }
 
-    /// The type with the values of its variables; those without a value become `dyn`.
+    /// Replaces the type variables in a type with their values, or with `dyn` if they have no value.
     pub(super) fn apply_or_dyn(&self, of: &Type) -> Type {
         self.rewrite(of, true)
     }
@@ -125,7 +130,7 @@ impl Substitution {
     }
 }
 
-/// The more general of two types that fit each other.
+/// The more general of two types, one of which is assignable to the other.
 pub(super) fn most_general<'a>(a: &'a Type, b: &'a Type) -> &'a Type {
     if is_equal_or_less_specific(a, b) { a } else { b }
 }

@@ -1,7 +1,7 @@
-//! Validation of custom resources by the compiled rules of their schema.
+//! Validation of custom resources with the compiled rules of their schema.
 //!
-//! Owns which rules are evaluated on which values, the cost budget of a request, the errors of rules, and the ratcheting
-//! of KEP-4008: an error about a value that an update does not change is only a warning.
+//! Owns the selection of the rules for each value, the cost budget of a request, the errors of rules, and ratcheting
+//! (KEP-4008): an error about a value that an update does not change is only a warning.
 
 use std::sync::Arc;
 
@@ -13,9 +13,9 @@ use super::program::{self, Program, Rule};
 use super::value::{Failure, Val};
 use crate::schema::{Correlation, FieldError, Schema};
 
-/// The largest cost of all evaluations for one request.
-const BUDGET: u64 = 10_000_000;
-/// The largest message, in bytes.
+/// The maximum cost of all evaluations for one request.
+const REQUEST_BUDGET: u64 = 10_000_000;
+/// The maximum size of the result of a `messageExpression`, in bytes.
 const MAX_MESSAGE: usize = 5 * 1024;
 
 /// The compiled rules of a schema.
@@ -24,21 +24,24 @@ pub(crate) struct Validator {
     root: Node,
 }
 
-/// The rules of a node of the schema and of the nodes below it. Nodes without rules are left out.
+/// The rules of a schema node and of the nodes below it. A node is omitted if neither it nor a node below it has rules.
 #[derive(Debug, Default)]
 struct Node {
     /// The `type` of the schema.
     kind: String,
+    /// The declared type of the values; `None` if the node has no rules.
     declared: Option<Arc<Declared>>,
     rules: Vec<Rule>,
     properties: Vec<(String, Node)>,
+    /// The node of `additionalProperties`.
     entries: Option<Box<Node>>,
     items: Option<Box<Node>>,
-    /// The key fields of a list of type `map`, whose items have old values.
+    /// The key fields, if the list type is `map`. Only in such a list, an item has an old value: the item of the old
+    /// list with the same key.
     list_keys: Option<Vec<String>>,
 }
 
-/// The errors of a validation, and the errors that are only warnings because the values have not changed.
+/// The errors of a validation. An error about a value that the update does not change is in `warnings`.
 #[derive(Debug, Default)]
 pub(crate) struct Verdict {
     pub(crate) errors: Vec<FieldError>,
@@ -53,22 +56,23 @@ impl Validator {
 
     /// Validates an object. `old` is the stored object if the request is an update.
     pub(crate) fn validate(&self, schema: &Schema, old: Option<&Value>, object: &Value) -> Verdict {
-        let mut run = Run { budget: BUDGET, exhausted: false, verdict: Verdict::default() };
+        let mut run = Run { budget: REQUEST_BUDGET, exhausted: false, verdict: Verdict::default() };
         let correlation = old.map(|old| Correlation { schema, old, new: object });
         run.visit(&self.root, "", object, old, correlation, None);
         run.verdict
     }
 }
 
-/// Validates a default by the rules of its schema; `path` is the path of the default.
+/// Validates a default value with the rules of its schema. `path` is the path of the default in the definition.
 pub(super) fn validate_default(schema: &Value, path: &str, default: &Value) -> Vec<FieldError> {
     let Some(node) = Node::compile(schema, false) else { return Vec::new() };
-    let mut run = Run { budget: BUDGET, exhausted: false, verdict: Verdict::default() };
+    let mut run = Run { budget: REQUEST_BUDGET, exhausted: false, verdict: Verdict::default() };
     run.visit(&node, path, default, None, None, None);
     run.verdict.errors
 }
 
 impl Node {
+    /// Compiles the rules of a schema; `None` if it contains no rules. `root` is as in [`Declared::of`].
     fn compile(schema: &Value, root: bool) -> Option<Self> {
         let root = root || flag(schema, "x-kubernetes-embedded-resource");
         let below = |schema: &Value| Node::compile(schema, false).map(Box::new);
@@ -96,15 +100,18 @@ impl Node {
     }
 }
 
-/// A validation.
+/// A validation in progress.
 struct Run {
+    /// The remaining cost budget.
     budget: u64,
-    /// Whether no further rule is evaluated.
+    /// Whether the validation has ended, because the budget or a limit was exceeded.
     exhausted: bool,
     verdict: Verdict,
 }
 
 impl Run {
+    /// Evaluates the rules of `node` and of the nodes below it. `old` is the old value, and `correlation` compares both
+    /// values for ratcheting. `parent` is the correlation of the nearest enclosing value that has one.
     fn visit(
         &mut self,
         node: &Node,
@@ -119,7 +126,7 @@ impl Run {
         }
         let unchanged = || correlation.or(parent).is_some_and(Correlation::is_unchanged);
         self.check(node, path, value, old.filter(|old| !old.is_null()), &unchanged);
-        // Errors of a value without an old value are ratcheted with the nearest value that has one.
+        // For a value without a correlation, ratcheting uses the nearest enclosing value that has one.
         let nearest = correlation.or(parent);
         match value {
             Value::Object(map) => {
@@ -138,7 +145,7 @@ impl Run {
             Value::Array(items) => {
                 let Some(below) = &node.items else { return };
                 for (index, item) in items.iter().enumerate() {
-                    let old = node.list_keys.as_ref().and_then(|keys| counterpart(old?, item, keys));
+                    let old = node.list_keys.as_ref().and_then(|keys| old_item(old?, item, keys));
                     let correlated = correlation.and_then(|of| of.item(index));
                     self.visit(below, &format!("{path}[{index}]"), item, old, correlated, nearest);
                 }
@@ -147,6 +154,7 @@ impl Run {
         }
     }
 
+    /// Evaluates all rules of `node` on a value. `unchanged` returns whether the update does not change the value.
     fn check(
         &mut self,
         node: &Node,
@@ -194,6 +202,7 @@ impl Run {
         }
     }
 
+    /// Evaluates one rule.
     #[expect(
         clippy::too_many_arguments,
         reason = "the node, its value, its rule and the variables of the rule"
@@ -290,10 +299,11 @@ impl Run {
         }
     }
 
-    /// The message of `messageExpression`; `None` if there is none, or none that can be used.
+    /// The result of `messageExpression`; `None` if the rule has no such expression, or its result is not a valid
+    /// message.
     ///
     /// # Errors
-    /// The expression exceeds a cost limit.
+    /// The cost of the evaluation exceeds a limit.
     fn message(&mut self, rule: &Rule, variables: &[(&str, Val<'_>)]) -> Result<Option<String>, String> {
         let Some(Ok(program)) = &rule.message else { return Ok(None) };
         let evaluated = program.evaluate(variables);
@@ -316,10 +326,11 @@ impl Run {
     }
 }
 
+/// The error text for an exhausted cost budget.
 const OUT_OF_BUDGET: &str =
     "validation failed due to running out of cost budget, no further validation rules will be run";
 
-/// The error with the `reason` of the rule.
+/// The error for a value that does not satisfy a rule, of the kind that the `reason` of the rule specifies.
 fn error_of(rule: &Rule, field: String, value: &Value, kind: &str, detail: String) -> FieldError {
     let composed = matches!(kind, "object" | "array");
     match rule.source.reason.as_str() {
@@ -332,7 +343,7 @@ fn error_of(rule: &Rule, field: String, value: &Value, kind: &str, detail: Strin
     }
 }
 
-/// The item of the old list that has the same key.
-fn counterpart<'a>(old: &'a Value, item: &Value, keys: &[String]) -> Option<&'a Value> {
+/// The item of the list `old` that has the same key as `item`.
+fn old_item<'a>(old: &'a Value, item: &Value, keys: &[String]) -> Option<&'a Value> {
     old.as_array()?.iter().find(|old| keys.iter().all(|key| old.get(key) == item.get(key)))
 }

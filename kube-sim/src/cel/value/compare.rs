@@ -41,7 +41,7 @@ impl<'a> Val<'a> {
     /// The order of two values.
     ///
     /// # Errors
-    /// The values have no order, or one is not a number.
+    /// Values of these types have no order, or one of two numbers is NaN.
     pub(in crate::cel) fn compare(&self, other: &Val<'a>) -> Result<Ordering, Failure> {
         match (self, other) {
             (Self::Bool(a), Self::Bool(b)) => Ok(a.cmp(b)),
@@ -72,6 +72,7 @@ fn compare_numbers(a: &Val<'_>, b: &Val<'_>) -> Option<Ordering> {
     }
 }
 
+/// The order of a float and an integer; `None` if the float is NaN.
 #[expect(clippy::cast_possible_truncation, reason = "the range is checked before")]
 fn compare_double(double: f64, int: &Val<'_>) -> Option<Ordering> {
     let int = match int {
@@ -92,7 +93,7 @@ fn compare_double(double: f64, int: &Val<'_>) -> Option<Ordering> {
 }
 
 impl<'a> List<'a> {
-    /// Whether the lists are equal. A set or a map list equals every list with the same items in any order.
+    /// Whether the lists are equal. If the list type is `set` or `map`, the order of the items does not matter.
     fn equals(&self, other: &List<'a>) -> bool {
         if self.len() != other.len() {
             return false;
@@ -116,10 +117,11 @@ impl<'a> List<'a> {
         }
     }
 
-    /// The concatenation; for a set the union, and for a map list the merge in which the items of `other` win.
+    /// The operator `+`. If `self` is a set, returns the union. If `self` is a list of type `map`, an item of `other`
+    /// replaces the item with the same key. For other lists, returns the concatenation.
     ///
     /// # Errors
-    /// An item is not as its schema declares.
+    /// An item has another type than its schema declares.
     pub(in crate::cel) fn plus(&self, other: &List<'a>) -> Result<Val<'a>, Failure> {
         let mut items = self.items()?;
         for theirs in other.items()? {
@@ -161,7 +163,7 @@ impl<'a> Mapping<'a> {
         same && self.equals_undeclared(other)
     }
 
-    /// Whether the fields without a declared type are equal, as far as both objects have them.
+    /// Whether each field without a declared type that is in both objects has the same value in both.
     fn equals_undeclared(&self, other: &Mapping<'a>) -> bool {
         let (Self::Data { map: a, declared }, Self::Data { map: b, .. }) = (self, other) else { return true };
         let Shape::Object(fields) = &declared.shape else { return true };

@@ -1,7 +1,7 @@
 //! The values of expressions.
 //!
-//! Owns the values and their construction from the JSON of an object. Lists, maps and objects of the object under
-//! validation are read where they are, so that a rule on a large object costs only the fields that it uses.
+//! Owns the values and their construction from JSON. A value that is a list, a map or an object borrows the JSON of the
+//! validated object: a rule on a large object converts only the fields that it uses.
 
 mod compare;
 
@@ -19,7 +19,8 @@ use super::library::{cidr::Cidr, semver::Semver, time, url::Url};
 pub(super) enum Failure {
     /// An error of the expression, such as `no such key: a`.
     Error(Rc<str>),
-    /// The cost limit of the evaluation is exceeded. It ends the evaluation, even in `true || ..`.
+    /// The cost limit of the evaluation is exceeded. This failure ends the evaluation even if an operand of `||` is
+    /// true.
     CostExceeded,
 }
 
@@ -33,7 +34,7 @@ impl Failure {
         Self::new("no such overload")
     }
 
-    /// The text of the API server.
+    /// The error text of the API server.
     pub(super) fn text(&self) -> &str {
         match self {
             Self::Error(message) => message,
@@ -42,6 +43,7 @@ impl Failure {
     }
 }
 
+/// The result of an evaluation.
 pub(super) type Outcome<'a> = Result<Val<'a>, Failure>;
 
 /// A value.
@@ -63,32 +65,39 @@ pub(super) enum Val<'a> {
     Optional(Option<Rc<Val<'a>>>),
     /// A type, by its name.
     Type(Rc<str>),
-    /// A quantity, in units of 10^-9.
+    /// A quantity as a multiple of 10^-9.
     Quantity(i128),
     Url(Rc<Url>),
     Ip(IpAddr),
     Cidr(Cidr),
     Semver(Rc<Semver>),
-    /// A named format.
+    /// A named format, such as `dns1123Label`.
     Format(&'static str),
 }
 
 /// A list.
 #[derive(Clone, Debug)]
 pub(super) enum List<'a> {
+    /// A list that an expression has created.
     Owned(Rc<Vec<Val<'a>>>),
+    /// A list in the validated object. `item` is the declared type of its items.
     Data { items: &'a [Value], item: &'a Declared, keys: &'a ListKeys },
 }
 
 /// A map or an object.
 #[derive(Clone, Debug)]
 pub(super) enum Mapping<'a> {
+    /// A map that an expression has created.
     Owned(Rc<Vec<(Val<'a>, Val<'a>)>>),
+    /// A map or an object in the validated object.
     Data { map: &'a Map<String, Value>, declared: &'a Declared },
 }
 
 impl<'a> Val<'a> {
-    /// The value of JSON that has a declared type.
+    /// Converts a JSON value that has the type `declared`.
+    ///
+    /// # Errors
+    /// The JSON value has another type.
     pub(super) fn of(json: &'a Value, declared: &'a Declared) -> Outcome<'a> {
         let invalid = |expected: &str| Err(Failure::new(format!("invalid data, expected {expected}")));
         match (&declared.shape, json) {
@@ -100,7 +109,7 @@ impl<'a> Val<'a> {
             },
             (Shape::IntOrString | Shape::String, Value::String(text)) => Ok(Self::text(text)),
             (Shape::Bool, Value::Bool(value)) => Ok(Self::Bool(*value)),
-            (Shape::Int, Value::Number(number)) => match whole(number) {
+            (Shape::Int, Value::Number(number)) => match integer(number) {
                 Some(int) => Ok(Self::Int(int)),
                 None => invalid("int, got float64"),
             },
@@ -145,6 +154,7 @@ impl<'a> Val<'a> {
         Self::Optional(Some(Rc::new(value)))
     }
 
+    /// The empty optional value.
     pub(super) const NONE: Val<'static> = Val::Optional(None);
 
     /// The name of the value's type.
@@ -207,8 +217,8 @@ impl<'a> Val<'a> {
     }
 }
 
-/// The value of a number that is whole, such as `1` or `1.0`.
-fn whole(number: &serde_json::Number) -> Option<i64> {
+/// The integer that equals a number, such as 1 for `1.0`; `None` if there is no such integer.
+fn integer(number: &serde_json::Number) -> Option<i64> {
     #[expect(clippy::cast_possible_truncation, reason = "the range is checked")]
     number.as_i64().or_else(|| {
         let value = number.as_f64()?;
@@ -238,7 +248,7 @@ impl<'a> List<'a> {
     /// All items.
     ///
     /// # Errors
-    /// The first item that is not as its schema declares.
+    /// An item has another type than its schema declares.
     pub(super) fn items(&self) -> Result<Vec<Val<'a>>, Failure> {
         self.iter().collect()
     }
@@ -250,7 +260,7 @@ impl<'a> List<'a> {
 }
 
 impl<'a> Mapping<'a> {
-    /// The number of entries, with those that the schema does not declare.
+    /// The number of entries, including the fields that the schema does not declare.
     pub(super) fn len(&self) -> usize {
         match self {
             Self::Owned(entries) => entries.len(),
@@ -280,7 +290,7 @@ impl<'a> Mapping<'a> {
         }
     }
 
-    /// The keys of all accessible entries.
+    /// The keys of the entries that rules can access.
     pub(super) fn keys(&self) -> Vec<Val<'a>> {
         match self {
             Self::Owned(entries) => entries.iter().map(|(key, _)| key.clone()).collect(),
