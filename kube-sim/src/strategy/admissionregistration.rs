@@ -38,7 +38,7 @@ pub(super) static KINDS: [Strategy; 6] = [
     },
 ];
 
-/// Sets the defaults of the webhooks in a configuration; `mutating` is true for a MutatingWebhookConfiguration.
+/// Sets the defaults that the webhooks of both kinds of configurations have.
 fn set_webhooks_defaults(object: &mut Value) {
     for hook in object_items(object, "webhooks") {
         set_default_string(hook, "failurePolicy", "Fail");

@@ -1,8 +1,8 @@
-//! Human-readable durations: `5s`, `3m20s`, `7h`, `12d`.
+//! Human-readable ages, such as `5s`, `3m20s`, `7h` and `12d`.
 
 use jiff::Timestamp;
 
-/// The time since an RFC 3339 timestamp; `<unknown>` if `stamp` is not a timestamp.
+/// Formats the time since the RFC 3339 timestamp `stamp`; `<unknown>` if it is not a timestamp.
 pub(crate) fn since(stamp: &str, now: Timestamp) -> String {
     match stamp.parse::<Timestamp>() {
         Ok(then) => human_duration((now - then).total(jiff::Unit::Second).unwrap_or(0.0)),
@@ -10,7 +10,7 @@ pub(crate) fn since(stamp: &str, now: Timestamp) -> String {
     }
 }
 
-/// A duration in one or two units, as `duration.HumanDuration` of apimachinery formats it.
+/// Formats a duration in one or two units, as `duration.HumanDuration` of apimachinery does.
 fn human_duration(seconds: f64) -> String {
     #[expect(clippy::cast_possible_truncation, reason = "ages fit into an i64 of seconds by far")]
     let s = seconds as i64;

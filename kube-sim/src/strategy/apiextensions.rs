@@ -30,7 +30,7 @@ fn validate(old: Option<&Value>, crd: &Value, out: &mut Errors) {
     out.0.extend(errors);
 }
 
-/// `names.listKind`, or its default.
+/// `listKind` in the `spec.names` of a CustomResourceDefinition, or its default: the kind followed by `List`.
 pub(crate) fn list_kind(names: &Value) -> String {
     match names["listKind"].as_str() {
         Some(kind) if !kind.is_empty() => kind.to_owned(),
@@ -38,7 +38,7 @@ pub(crate) fn list_kind(names: &Value) -> String {
     }
 }
 
-/// `names.singular`, or its default.
+/// `singular` in the `spec.names` of a CustomResourceDefinition, or its default: the kind in lower case.
 pub(crate) fn singular(names: &Value) -> String {
     match names["singular"].as_str() {
         Some(name) if !name.is_empty() => name.to_owned(),

@@ -17,12 +17,12 @@ const AUTOSCALER: Strategy = Strategy {
     ..Strategy::DEFAULT
 };
 
-/// The strategy of autoscalers in `autoscaling/v1`, whose fields and defaults differ.
+/// The strategy of autoscalers in `autoscaling/v1`, whose fields and defaults differ from `autoscaling/v2`.
 pub(super) static AUTOSCALER_V1: Strategy = Strategy { set_defaults: set_defaults_v1, ..AUTOSCALER };
 
 pub(super) static KINDS: [Strategy; 1] = [AUTOSCALER];
 
-/// The default metric is a CPU utilization of 80 %.
+/// Sets the defaults in `autoscaling/v2`. The default metric is a CPU utilization of 80 %.
 fn set_defaults(_: Option<&Value>, object: &mut Value) {
     let Some(spec) = object_in(object, "spec") else { return };
     set_default(spec, "minReplicas", 1);

@@ -1,4 +1,4 @@
-//! The part of a strategy that concerns the deletion of objects.
+//! The part of a strategy that specifies how objects are deleted.
 
 use serde_json::Value;
 
@@ -9,12 +9,12 @@ pub(crate) struct Deletion {
     pub(crate) returns_object: bool,
     /// Whether the default propagation policy is `Orphan`.
     pub(crate) orphans_by_default: bool,
-    /// The grace period of an object in seconds, given the requested one; `None` if the kind has no grace period
-    /// (`CheckGracefulDelete`).
+    /// Returns the grace period of an object in seconds (`CheckGracefulDelete`). The second argument is the requested
+    /// grace period. `None` if the kind has no grace period.
     pub(crate) grace_period: Option<fn(&Value, Option<i64>) -> i64>,
     /// Whether the object has finalizers in `spec.finalizers` too.
     pub(crate) has_spec_finalizers: bool,
-    /// Changes an object that gets a deletionTimestamp.
+    /// Changes an object whose deletion begins: the server sets its `deletionTimestamp` in the same write.
     pub(crate) mark: fn(&mut Value),
 }
 

@@ -70,6 +70,7 @@ struct FieldNames {
     controller: &'static str,
 }
 
+/// The field names in core `v1`.
 const CORE_NAMES: FieldNames = FieldNames {
     about: "involvedObject",
     note: "message",
@@ -78,6 +79,7 @@ const CORE_NAMES: FieldNames = FieldNames {
     controller: "reportingComponent",
 };
 
+/// The field names in `events.k8s.io`.
 const NAMES: FieldNames = FieldNames {
     about: "regarding",
     note: "note",
@@ -108,7 +110,8 @@ fn cells(event: &Value, names: &FieldNames, now: Timestamp) -> Vec<Value> {
     ]
 }
 
-/// The cell `Source` of an event: the component in `source`, or `controller` if it is empty, and the host if it is set.
+/// The cell `Source` of an event: the `component` in `source`, or `controller` if there is no component, followed by
+/// the `host` in `source`.
 fn source(controller: &str, source: &Value) -> String {
     let component = string_or_empty(&source["component"]);
     let who = if component.is_empty() { controller } else { component };
@@ -157,8 +160,8 @@ fn check_event(new: &Value, out: &mut Errors) {
     }
 }
 
-/// Checks that the event is in the namespace of its involved object, or in `default` if that object is cluster-scoped.
-/// If `must_agree` is false, the event may be in any namespace unless the object is cluster-scoped.
+/// Checks the namespace of an event about `object`. If `object` is cluster-scoped, the event must be in `default`. If
+/// `object` has a namespace and `must_agree` is true, the event must be in the same namespace.
 fn check_event_namespace(event: &Value, object: &Value, must_agree: bool, out: &mut Errors) {
     let (here, there) = (string_in(&event["metadata"], "namespace"), string_in(object, "namespace"));
     let agrees = if there.is_empty() { matches!(here, "" | "default") } else { !must_agree || here == there };
@@ -186,7 +189,7 @@ fn check_reporter(event: &Value, controller: &str, note: &str, out: &mut Errors)
     check_length(event, note, "message", 1024, out);
 }
 
-/// Adds an error with the path `shown` if the string in `field` has more than `most` bytes.
+/// Adds an error about the path `shown` if the string in `field` has more than `most` bytes.
 fn check_length(event: &Value, field: &str, shown: &str, most: usize, out: &mut Errors) {
     if string_in(event, field).len() > most {
         out.push(FieldError::invalid(shown, "", format!("can have at most {most} characters")));

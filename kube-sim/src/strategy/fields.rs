@@ -7,20 +7,20 @@ pub(crate) struct SelectableField {
     pub(crate) label: &'static str,
     /// The path of the field in the storage version.
     pub(crate) path: &'static str,
-    /// The path of the field that selectors compare if an object does not have `path`; empty for none.
+    /// The path of the field that selectors compare instead if an object has no value at `path`; may be empty.
     pub(crate) fallback: &'static str,
-    /// The value that selectors compare if an object has neither.
+    /// The value that selectors compare if an object has a value neither at `path` nor at `fallback`.
     pub(crate) absent: &'static str,
 }
 
 impl SelectableField {
-    /// A field whose name is its path, and whose absent value is the empty string.
+    /// A field whose name is its path. Selectors compare the empty string if an object does not have the field.
     pub(crate) const fn new(path: &'static str) -> Self {
         Self { label: path, path, fallback: "", absent: "" }
     }
 
-    /// A field whose name is its path.
-    pub(crate) const fn or(path: &'static str, absent: &'static str) -> Self {
+    /// A field whose name is its path. Selectors compare `absent` if an object does not have the field.
+    pub(crate) const fn with_absent(path: &'static str, absent: &'static str) -> Self {
         Self { absent, ..Self::new(path) }
     }
 }

@@ -1,4 +1,4 @@
-//! The strategies that are only data, of the groups without a file.
+//! The strategies of the API groups that have no file of their own. These strategies contain no functions.
 
 use super::deletion::Deletion;
 use super::fields::SelectableField;

@@ -1,8 +1,9 @@
-//! The strategy of each kind: what the server does with its objects, apart from their schema.
+//! The strategy of each kind: the behaviour of the server for its objects that their schema does not specify.
 //!
 //! The terms are those of the strategies in the registry of the API server: prepare for create and update, validation,
-//! canonical form, reset fields. One file for each kind, grouped by API group; kinds whose strategy is only data are in
-//! the file of their group. A strategy must not read other objects: `admission` and `controllers` do that.
+//! canonical form, reset fields. One file for each kind, grouped by API group; kinds whose strategy contains no
+//! functions are in the file of their group. A strategy must not read other objects: `admission` and `controllers` do
+//! that.
 
 mod admissionregistration;
 mod age;
@@ -39,7 +40,7 @@ pub(crate) use self::fields::SelectableField;
 pub(crate) use self::printer::{Printer, string_or_empty};
 pub(crate) use self::validation::Errors;
 
-/// The strategy of a kind. [`Strategy::DEFAULT`] is that of a built-in kind without special rules.
+/// The strategy of a kind.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Strategy {
     pub(crate) group: &'static str,
@@ -52,35 +53,40 @@ pub(crate) struct Strategy {
     pub(crate) allow_unconditional_update: bool,
     /// The error text for an invalid name; `None` for a valid one.
     pub(crate) name_problem: fn(&str) -> Option<String>,
-    /// Sets the defaults that are not in the schema. The first argument is the stored object if the request is an
-    /// update. Idempotent. `schema::default` runs before. The field manager of the request owns these fields.
+    /// Sets the defaults that are not in the schema, after `schema::default`. The first argument is the stored object
+    /// if the request is an update. Must be idempotent. The field manager of the request owns the fields that are set.
     pub(crate) set_defaults: fn(Option<&Value>, &mut Value),
     /// The status of a new object, if the kind has a status subresource.
     pub(crate) initial_status: InitialStatus,
-    /// Prepare for create: sets the fields that the server allocates. No field manager owns them.
+    /// Prepare for create: sets the fields whose values the server allocates. No field manager owns these fields.
     pub(crate) prepare_for_create: fn(&mut Value, &mut Random),
     /// Prepare for update: restores the fields of the stored object that an update of the main resource cannot change.
     pub(crate) prepare_for_update: fn(&Value, &mut Value),
     /// Validates a new object, except for its metadata. Adds the errors in the order of the API server.
     pub(crate) validate: fn(&Value, &mut Errors),
-    /// Validates an update from the first object to the second; `None` if the rules are those of a new object.
+    /// Validates an update from the first object to the second. If it is `None`, updates are validated like new
+    /// objects.
     pub(crate) validate_update: Option<fn(&Value, &Value, &mut Errors)>,
     /// The fields in `metadata` that a write to the status subresource may change.
     pub(crate) status_metadata: &'static [&'static str],
     /// The fields that a write to the status subresource neither changes nor owns.
     pub(crate) status_reset_fields: &'static [&'static str],
-    /// Copies the fields that a write to the named subresource may change from the second object to the first. Returns
-    /// false if the write may change the whole object, as it may if there is no function.
+    /// Restricts writes to subresources. The arguments are the subresource, a copy of the stored object, and the object
+    /// in the request. Copies the fields that a write to the subresource may change from the request to the copy, and
+    /// returns true. Returns false for a subresource whose writes may change every field. If the function is `None`,
+    /// writes to all subresources may change every field.
     pub(crate) copy_subresource: Option<CopySubresource>,
     /// The fields that field selectors support, besides `metadata.name` and `metadata.namespace`, with their paths in
     /// the storage version.
     pub(crate) selectable_fields: &'static [SelectableField],
-    /// Other names of fields in selectors, with the names that they stand for.
+    /// Aliases in field selectors. Each pair has an alias and the name of the field.
     pub(crate) field_aliases: &'static [(&'static str, &'static str)],
     /// The columns of a `Table`.
     pub(crate) printer: Printer,
+    /// The behaviour for deletions.
     pub(crate) deletion: Deletion,
-    /// The spec and the status of the zero value in Go, which a bookmark contains; `None` if they are omitted.
+    /// Returns the `spec` and the `status` of the object in a bookmark, which is the zero value of a Go struct. If the
+    /// function is `None`, the object has neither field.
     pub(crate) zero_value: Option<fn() -> (Value, Value)>,
 }
 
@@ -92,14 +98,14 @@ pub(crate) type CopySubresource = fn(&str, &mut Value, &Value) -> bool;
 pub(crate) enum InitialStatus {
     /// The status in the request.
     Kept,
-    /// None.
+    /// No status.
     Removed,
     /// The status that the function returns for the object.
     Set(fn(&Value) -> Value),
 }
 
 impl Strategy {
-    /// The strategy of a built-in kind without special rules.
+    /// The strategy of a built-in kind without behaviour of its own.
     pub(crate) const DEFAULT: Self = Self {
         group: "",
         kind: "",

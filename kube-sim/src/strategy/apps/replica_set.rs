@@ -13,7 +13,7 @@ pub(super) const STRATEGY: Strategy = Strategy {
     set_defaults,
     validate: workload::validate,
     validate_update: Some(workload::validate_update),
-    selectable_fields: &[SelectableField::or("status.replicas", "0")],
+    selectable_fields: &[SelectableField::with_absent("status.replicas", "0")],
     printer: workload::REPLICA_SET_PRINTER,
     zero_value: Some(|| {
         let template = json!({"metadata": {}, "spec": {"containers": null}});

@@ -1,4 +1,5 @@
-//! The rules that deployments, replica sets, stateful sets, daemon sets and replication controllers share.
+//! The validation, defaults and `Table` cells that deployments, replica sets, stateful sets, daemon sets and
+//! replication controllers share.
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -58,6 +59,7 @@ pub(super) fn validate_update(old: &Value, new: &Value, out: &mut Errors) {
     out.reject_change("spec.selector", old, new);
 }
 
+/// Adds the error about a selector that does not match the labels of the pod template.
 pub(in crate::strategy) fn push_selector_mismatch(template: &Value, out: &mut Errors) {
     let labels = template["metadata"]["labels"].clone();
     let why = "`selector` does not match template `labels`";

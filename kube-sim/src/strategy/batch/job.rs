@@ -19,13 +19,14 @@ pub(super) const STRATEGY: Strategy = Strategy {
     validate_update: Some(validate_update),
     selectable_fields: &[SelectableField {
         label: "status.successful",
-        ..SelectableField::or("status.succeeded", "0")
+        ..SelectableField::with_absent("status.succeeded", "0")
     }],
     printer: Printer { columns: &["Name", "Status", "Completions", "Duration", "Age"], cells },
     ..JOB
 };
 
-/// Sets the defaults of a job. Unless `manualSelector` is true, a new job selects the pods with its UID in a label.
+/// Sets the defaults of a job. The default selector of a new job selects the pods that have the UID of the job in a
+/// label, unless `manualSelector` is true.
 fn set_defaults(object: &mut Value, is_new: bool) {
     let metadata = |field: &str| {
         object
@@ -118,7 +119,7 @@ fn check_completions(old: &Value, new: &Value, out: &mut Errors) {
     }
 }
 
-/// A copy of a pod template without labels, annotations, scheduling fields and container resources.
+/// A copy of a pod template without labels, annotations, scheduling fields and the resources of containers.
 fn without_scheduling_fields(template: &Value) -> Value {
     let mut fixed = template.clone();
     if let Some(meta) = fixed.get_mut("metadata").and_then(Value::as_object_mut) {

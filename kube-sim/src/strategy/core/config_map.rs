@@ -42,9 +42,9 @@ fn validate(new: &Value, out: &mut Errors) {
     out.limit_size("[]", texts + total_size(&new["binaryData"], decoded_len));
 }
 
-/// The sum of the sizes in bytes of the strings in a map; `of` returns the size of one string.
-pub(super) fn total_size(data: &Value, of: impl Fn(&str) -> usize) -> usize {
-    data.as_object().into_iter().flatten().filter_map(|(_, value)| value.as_str()).map(of).sum()
+/// The sum of the sizes of the strings in a map, in bytes. `size_of` returns the size of one string.
+pub(super) fn total_size(data: &Value, size_of: impl Fn(&str) -> usize) -> usize {
+    data.as_object().into_iter().flatten().filter_map(|(_, value)| value.as_str()).map(size_of).sum()
 }
 
 /// The number of bytes that a base64 string encodes.

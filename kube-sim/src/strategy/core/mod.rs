@@ -17,9 +17,6 @@ use super::events;
 use super::printer::{Printer, age_cell, items};
 use super::validation::check_unique;
 
-/// The status reset fields of kinds whose status subresource may change metadata.
-const STATUS: Strategy = Strategy { status_reset_fields: &["spec"], ..Strategy::DEFAULT };
-
 pub(super) static KINDS: [Strategy; 15] = [
     config_map::STRATEGY,
     Strategy { kind: "Endpoints", allow_create_on_update: true, ..Strategy::DEFAULT },
@@ -37,7 +34,12 @@ pub(super) static KINDS: [Strategy; 15] = [
     pod::STRATEGY,
     pod_template::STRATEGY,
     replication_controller::STRATEGY,
-    Strategy { kind: "ResourceQuota", deletion: Deletion::RETURNS_OBJECT, ..STATUS },
+    Strategy {
+        kind: "ResourceQuota",
+        status_reset_fields: &["spec"],
+        deletion: Deletion::RETURNS_OBJECT,
+        ..Strategy::DEFAULT
+    },
     secret::STRATEGY,
     service::STRATEGY,
     Strategy {

@@ -16,7 +16,7 @@ pub(super) const STRATEGY: Strategy = Strategy {
     initial_status: InitialStatus::Kept,
     validate: |object, out| check_taints(&object["spec"], out),
     status_reset_fields: &["spec"],
-    selectable_fields: &[SelectableField::or("spec.unschedulable", "false")],
+    selectable_fields: &[SelectableField::with_absent("spec.unschedulable", "false")],
     field_aliases: &[("name", "metadata.name")],
     printer: Printer {
         columns: &[

@@ -19,7 +19,7 @@ pub(super) const STRATEGY: Strategy = Strategy {
     set_defaults,
     validate,
     status_reset_fields: &["spec"],
-    selectable_fields: &[SelectableField::or("status.replicas", "0")],
+    selectable_fields: &[SelectableField::with_absent("status.replicas", "0")],
     printer: REPLICA_SET_PRINTER,
     deletion: Deletion::ORPHANS,
     ..Strategy::DEFAULT

@@ -37,7 +37,7 @@ fn defaulted_template(spec: &Value) -> Value {
     json!({"metadata": {"labels": {"a": "b"}}, "spec": full})
 }
 
-/// The pod template that a client sends to get `defaulted_template`.
+/// The pod template without defaults: with its defaults, it equals [`defaulted_template`].
 fn template_without_defaults() -> Value {
     json!({"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "x"}]}})
 }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::builtin::find;
 use crate::strategy::Strategy;
 
-/// The strategy of a kind.
+/// The strategy of the kind of a resource.
 fn strategy(resource: &crate::builtin::Resource) -> &'static Strategy {
     Strategy::of(resource.group, resource.version, resource.kind).unwrap()
 }
@@ -44,7 +44,7 @@ fn template(labels: &Value) -> Value {
     json!({"metadata": {"labels": labels}, "spec": {"containers": [{"name": "c", "image": "x"}]}})
 }
 
-/// A deployment: a valid object whose spec `change` modifies.
+/// A deployment that is valid, except for the modifications of its spec by `change`.
 fn deployment(change: impl FnOnce(&mut Value)) -> Value {
     let mut object =
         json!({"spec": {"selector": {"matchLabels": {"a": "b"}}, "template": template(&json!({"a": "b"}))}});
@@ -371,7 +371,7 @@ fn invalid_objects_of_other_kinds_are_rejected() {
     );
 }
 
-/// A pod: a valid object whose spec `change` modifies.
+/// A pod that is valid, except for the modifications of its spec by `change`.
 fn pod(change: impl FnOnce(&mut Value)) -> Value {
     let mut pod = json!({"spec": {"containers": [{"name": "c", "image": "x"}]}});
     change(&mut pod["spec"]);

@@ -60,7 +60,8 @@ fn validate_spec(spec: &Value, out: &mut Errors) {
     job::validate_spec("spec.jobTemplate.spec", &spec["jobTemplate"]["spec"], out);
 }
 
-/// Rejects names that are not in the time zone database. As in Go's `time.LoadLocation`, names are case-sensitive.
+/// Rejects a time zone whose name is not in the time zone database. As in Go's `time.LoadLocation`, names are
+/// case-sensitive.
 fn check_time_zone(zone: &str, out: &mut Errors) {
     let mut push = |why: &str| out.push(FieldError::invalid("spec.timeZone", zone, why));
     if zone.is_empty() {

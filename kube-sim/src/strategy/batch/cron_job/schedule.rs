@@ -27,6 +27,7 @@ pub(super) fn problems(schedule: &str) -> Vec<String> {
     problems
 }
 
+/// Validates a schedule. The error is that of `robfig/cron`.
 fn validate(schedule: &str) -> Result<(), String> {
     let mut spec = schedule;
     if spec.starts_with("TZ=") || spec.starts_with("CRON_TZ=") {
@@ -44,7 +45,7 @@ fn validate(schedule: &str) -> Result<(), String> {
         return Err(format!("expected exactly 5 fields, found {}: [{}]", fields.len(), fields.join(" ")));
     }
     for (field, (least, most, names)) in fields.into_iter().zip(FIELDS) {
-        // The library ignores empty entries of a list.
+        // The library ignores empty items of a list.
         for range in field.split(',').filter(|range| !range.is_empty()) {
             check_range(range, least, most, names)?;
         }
@@ -103,7 +104,7 @@ fn check_range(range: &str, least: i64, most: i64, names: &[&str]) -> Result<(),
     Ok(())
 }
 
-/// Splits a text at a separator. Returns the first part and the others.
+/// Splits a text at each `separator`. Returns the first part and the other parts.
 fn split_parts(text: &str, separator: char) -> (&str, Vec<&str>) {
     let mut parts = text.split(separator);
     (parts.next().unwrap_or_default(), parts.collect())
@@ -113,7 +114,7 @@ fn split_parts(text: &str, separator: char) -> (&str, Vec<&str>) {
 fn parse_value(text: &str, names: &[&str]) -> Result<i64, String> {
     let lower = text.to_lowercase();
     match names.iter().position(|name| *name == lower) {
-        // The first month is 1, and the first day of the week is 0.
+        // The first of the twelve months is 1, but the first day of the week is 0.
         Some(at) => Ok(i64::try_from(at).unwrap_or(i64::MAX) + i64::from(names.len() == 12)),
         None => parse_integer(text),
     }
@@ -215,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn every_descriptor_takes_a_duration_in_go_format() {
+    fn descriptor_every_takes_a_duration_in_go_format() {
         for (every, why) in [
             ("2562047h", None),
             ("-9223372036854775808ns", None),

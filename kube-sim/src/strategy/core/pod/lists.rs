@@ -1,4 +1,4 @@
-//! Validation of the lists of pods whose items must be unique.
+//! Validation of the lists in a pod spec whose items must be unique.
 
 use std::collections::HashSet;
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::schema::FieldError;
 use crate::strategy::validation::{Errors, check_unique, items, string_in};
 
-/// Checks that list items are unique, in a pod spec and its containers.
+/// Checks that the items of lists in a pod spec and in its containers are unique.
 pub(super) fn check_pod_spec(path: &str, spec: &Value, out: &mut Errors) {
     check_unique(path, spec, "resourceClaims", "name", out);
     check_unique(&format!("{path}.securityContext"), &spec["securityContext"], "sysctls", "name", out);
@@ -70,8 +70,8 @@ fn check_host_ports(path: &str, spec: &Value, out: &mut Errors) {
     }
 }
 
-/// Checks that topology spread constraints are unique. As in the API server, the last of several equal constraints is
-/// not reported.
+/// Checks that topology spread constraints are unique. As in the API server, the last of several equal constraints gets
+/// no error.
 fn check_spread_constraints(path: &str, spec: &Value, out: &mut Errors) {
     let key = |constraint: &Value| {
         format!(

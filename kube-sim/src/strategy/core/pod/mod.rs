@@ -33,7 +33,7 @@ pub(super) const STRATEGY: Strategy = Strategy {
         SelectableField::new("spec.restartPolicy"),
         SelectableField::new("spec.schedulerName"),
         SelectableField::new("spec.serviceAccountName"),
-        SelectableField::or("spec.hostNetwork", "false"),
+        SelectableField::with_absent("spec.hostNetwork", "false"),
         SelectableField::new("status.phase"),
         SelectableField::new("status.podIP"),
         SelectableField::new("status.podIPs"),

@@ -45,7 +45,7 @@ fn cells(pod: &Value, now: Timestamp) -> Vec<Value> {
     ]
 }
 
-/// The value of the status column of a pod.
+/// The text in the column `Status` of a pod.
 fn pod_status(pod: &Value) -> String {
     let status = &pod["status"];
     let mut reason = match string_or_empty(&status["reason"]) {

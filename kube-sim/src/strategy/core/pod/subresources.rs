@@ -29,7 +29,7 @@ fn copy_resources(kept: &mut Value, new: &Value) {
     }
 }
 
-/// Copies `field` from `new` to `kept`, if `new` has it.
+/// Copies `field` from `new` to `kept`, if `new` has this field.
 fn copy_field(kept: &mut Value, new: &Value, field: &str) {
     if let (Some(kept), Some(value)) = (kept.as_object_mut(), new.get(field)) {
         kept.insert(field.to_owned(), value.clone());

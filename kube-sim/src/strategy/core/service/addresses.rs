@@ -1,4 +1,4 @@
-//! The addresses and node ports of services: allocation for a new service, and their preservation in updates.
+//! The cluster IPs and node ports of services: allocation for a new service, and preservation in updates.
 
 use serde_json::{Value, json};
 
@@ -31,8 +31,9 @@ pub(super) fn allocate(object: &mut Value, random: &mut Random) {
     }
 }
 
-/// Restores the allocated addresses of a service, and makes `clusterIP` equal to the first of `clusterIPs`.
-pub(super) fn keep(old: &Value, new: &mut Value) {
+/// Restores the allocated cluster IPs if an update omits them, and makes `clusterIP` equal to the first of
+/// `clusterIPs`. `old` and `new` are the specs of the service.
+pub(super) fn preserve(old: &Value, new: &mut Value) {
     if !new.is_object() {
         return;
     }

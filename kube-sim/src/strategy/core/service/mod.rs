@@ -21,7 +21,7 @@ pub(super) const STRATEGY: Strategy = Strategy {
     set_defaults,
     initial_status: InitialStatus::Set(|_| json!({"loadBalancer": {}})),
     prepare_for_create: addresses::allocate,
-    prepare_for_update: |old, new| addresses::keep(&old["spec"], &mut new["spec"]),
+    prepare_for_update: |old, new| addresses::preserve(&old["spec"], &mut new["spec"]),
     validate: validation::validate,
     validate_update: Some(validation::validate_update),
     status_reset_fields: &["spec"],
