@@ -13,8 +13,8 @@ use tokio::time::Instant;
 pub(crate) enum Clock {
     /// The system clock.
     Wall,
-    /// The time `start` plus the time since `since` on tokio's clock, so that a run with a paused clock is
-    /// reproducible.
+    /// A clock that showed `start` at the instant `since`, and advances with tokio's clock. A run with a paused clock
+    /// is therefore reproducible.
     Fixed { start: Timestamp, since: Instant },
 }
 

@@ -11,7 +11,7 @@ use super::field_set::FieldSet;
 use super::path::Element;
 use super::typed::{Shape, Type};
 
-/// The field set of a value. It contains scalars, nulls, atomic or empty lists and maps, items of granular lists, and
+/// The field set of a value: the paths of scalars, nulls, atomic or empty lists and maps, items of granular lists, and
 /// map entries that are not in the `properties` of a schema.
 pub(super) fn field_set(ty: Type<'_>, value: &Value) -> FieldSet {
     let mut set = FieldSet::default();
@@ -19,6 +19,7 @@ pub(super) fn field_set(ty: Type<'_>, value: &Value) -> FieldSet {
     set
 }
 
+/// Adds the paths in the field set of `value` to `set`; `path` is the path of `value`.
 fn collect_fields(ty: Type<'_>, value: &Value, path: &mut Vec<Element>, set: &mut FieldSet) {
     match (ty.shape(Some(value)), value) {
         (Shape::Scalar(_), _) => set.insert(path),
@@ -93,8 +94,8 @@ pub(super) fn remove_fields(ty: Type<'_>, value: &Value, set: &FieldSet) -> Opti
     }
 }
 
-/// Adds the parents of all paths in `set`, if these parents are `properties` of a schema. The removal of all fields of
-/// a struct then removes the struct too.
+/// Adds the parent paths of the paths in `set`, if the parents are in the `properties` of a schema. A removal of all
+/// fields of an object then also removes the object.
 pub(super) fn with_parents(ty: Type<'_>, set: &FieldSet) -> FieldSet {
     let shape = ty.shape(None);
     let declares = |element: &Element| match (&shape, element) {

@@ -103,7 +103,7 @@ impl FieldSet {
         }
     }
 
-    /// A copy of the set with the additional members that `keep` selects from the keys of `children`.
+    /// Adds the first element of each longer path as a path of its own, if `keep` returns true for it.
     pub(super) fn with_members(&self, keep: impl Fn(&Element) -> bool) -> Self {
         let mut members = self.members.clone();
         members.extend(self.children.keys().filter(|element| keep(element)).cloned());
@@ -130,6 +130,7 @@ impl FieldSet {
         found
     }
 
+    /// Adds all paths to `found`, each after `prefix`.
     fn collect_paths(&self, prefix: &str, found: &mut Vec<String>) {
         found.extend(self.members.iter().map(|element| format!("{prefix}{element}")));
         for (element, set) in &self.children {

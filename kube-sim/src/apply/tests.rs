@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::*;
 
 /// A simulated API server with one stored object. The tests apply and update this object.
-struct Server {
+struct TestServer {
     schema: Arc<Schema>,
     api_version: &'static str,
     kind: &'static str,
@@ -17,7 +17,7 @@ struct Server {
     second: u32,
 }
 
-impl Server {
+impl TestServer {
     /// A server for objects of this kind.
     fn of(schema: Arc<Schema>, api_version: &'static str, kind: &'static str) -> Self {
         Self { schema, api_version, kind, served: vec![api_version.to_owned()], live: None, second: 0 }
@@ -121,7 +121,7 @@ impl Server {
 
 #[test]
 fn an_applier_owns_the_fields_of_its_configuration() {
-    let mut server = Server::config_maps();
+    let mut server = TestServer::config_maps();
     server.apply("m1", json!({"data": {"a": "1"}, "metadata": {"labels": {"l": "v"}}}));
     assert_eq!(server.managed_fields(), ["m1 Apply: .data.a .metadata.labels.l"]);
     assert_eq!(server.times(), [Some("2026-01-01T00:00:01Z".to_owned())]);
@@ -129,7 +129,7 @@ fn an_applier_owns_the_fields_of_its_configuration() {
 
 #[test]
 fn reapplying_the_same_configuration_changes_nothing() {
-    let mut server = Server::config_maps();
+    let mut server = TestServer::config_maps();
     server.apply("m1", json!({"data": {"a": "1"}}));
     let before = server.live.clone();
     server.apply("m1", json!({"data": {"a": "1"}}));
@@ -138,7 +138,7 @@ fn reapplying_the_same_configuration_changes_nothing() {
 
 #[test]
 fn fields_dropped_from_the_configuration_are_removed() {
-    let mut server = Server::config_maps();
+    let mut server = TestServer::config_maps();
     server.apply("m1", json!({"data": {"a": "1", "b": "2"}}));
     server.apply("m1", json!({"data": {"a": "1"}}));
     assert_eq!(server.object(), json!({"data": {"a": "1"}}));
@@ -149,7 +149,7 @@ fn fields_dropped_from_the_configuration_are_removed() {
 
 #[test]
 fn a_dropped_field_stays_if_another_manager_owns_it() {
-    let mut server = Server::config_maps();
+    let mut server = TestServer::config_maps();
     server.apply("m1", json!({"data": {"a": "1", "b": "2"}}));
     server.apply("m2", json!({"data": {"a": "1"}}));
     // The entry of an applier that changed nothing has no time, so it sorts first.
@@ -162,7 +162,7 @@ fn a_dropped_field_stays_if_another_manager_owns_it() {
 
 #[test]
 fn changing_a_field_of_another_manager_conflicts_unless_forced() {
-    let mut server = Server::config_maps();
+    let mut server = TestServer::config_maps();
     server.apply("m1", json!({"data": {"a": "1", "b": "1"}}));
     server.update("m3", json!({"data": {"a": "1", "b": "2", "c": "3"}}));
     let error = server.try_apply("m2", json!({"data": {"a": "9"}}), false).unwrap_err();
@@ -190,7 +190,7 @@ fn changing_a_field_of_another_manager_conflicts_unless_forced() {
 
 #[test]
 fn an_update_owns_the_fields_that_it_changes() {
-    let mut server = Server::config_maps();
+    let mut server = TestServer::config_maps();
     server.update("u1", json!({"data": {"a": "1", "b": "1"}}));
     assert_eq!(server.managed_fields(), ["u1 Update: .data .data.a .data.b"]);
     server.update("u2", json!({"data": {"a": "2", "b": "1"}}));
@@ -204,7 +204,7 @@ fn an_update_owns_the_fields_that_it_changes() {
 
 #[test]
 fn list_items_merge_by_unique_keys() {
-    let mut server = Server::pods();
+    let mut server = TestServer::pods();
     let pod = |containers: Value| json!({"spec": {"containers": containers}});
     server.apply("m1", pod(json!([{"name": "a", "image": "1", "ports": [{"containerPort": 80}]}])));
     assert_eq!(
@@ -216,7 +216,7 @@ fn list_items_merge_by_unique_keys() {
         )]
     );
     server.apply("m2", pod(json!([{"name": "b", "image": "2"}])));
-    let names = |server: &Server| -> Vec<String> {
+    let names = |server: &TestServer| -> Vec<String> {
         let containers = server.object()["spec"]["containers"].as_array().unwrap().clone();
         containers.iter().map(|container| container["name"].as_str().unwrap().to_owned()).collect()
     };
@@ -230,12 +230,12 @@ fn list_items_merge_by_unique_keys() {
 
 #[test]
 fn list_items_follow_the_order_of_the_configuration() {
-    let mut server = Server::pods();
+    let mut server = TestServer::pods();
     let pod = |names: &[&str]| {
         let containers: Vec<Value> = names.iter().map(|name| json!({"name": name, "image": "i"})).collect();
         json!({"spec": {"containers": containers}})
     };
-    let names = |server: &Server| -> String {
+    let names = |server: &TestServer| -> String {
         let containers = server.object()["spec"]["containers"].as_array().unwrap().clone();
         containers.iter().map(|container| container["name"].as_str().unwrap().to_owned()).collect()
     };
@@ -261,7 +261,7 @@ fn lists_of_custom_resources_are_atomic_unless_they_are_sets() {
         (list(json!({"x-kubernetes-list-type": "set"})), ".l[=\"a\"]", json!(["a", "b"])),
     ];
     for (schema, owned, merged) in cases {
-        let mut server = Server::custom(&json!({"l": schema}));
+        let mut server = TestServer::custom(&json!({"l": schema}));
         server.apply("m1", json!({"l": ["a"]}));
         assert_eq!(server.managed_fields(), [format!("m1 Apply: {owned}")]);
         server.try_apply("m2", json!({"l": ["b"]}), true).unwrap();
@@ -272,7 +272,7 @@ fn lists_of_custom_resources_are_atomic_unless_they_are_sets() {
 #[test]
 fn atomic_maps_are_replaced_and_granular_maps_are_merged() {
     let map = |kind: &str| json!({"m": {"type": "object", "additionalProperties": {"type": "string"}, "x-kubernetes-map-type": kind}});
-    let mut server = Server::custom(&map("atomic"));
+    let mut server = TestServer::custom(&map("atomic"));
     server.apply("m1", json!({"m": {"a": "1"}}));
     assert_eq!(server.managed_fields(), ["m1 Apply: .m"]);
     assert!(matches!(
@@ -281,7 +281,7 @@ fn atomic_maps_are_replaced_and_granular_maps_are_merged() {
     ));
     server.try_apply("m2", json!({"m": {"b": "1"}}), true).unwrap();
     assert_eq!(server.object(), json!({"m": {"b": "1"}}));
-    let mut server = Server::custom(&map("granular"));
+    let mut server = TestServer::custom(&map("granular"));
     server.apply("m1", json!({"m": {"a": "1"}}));
     server.apply("m2", json!({"m": {"b": "1"}}));
     assert_eq!(server.object(), json!({"m": {"a": "1", "b": "1"}}));
@@ -289,16 +289,20 @@ fn atomic_maps_are_replaced_and_granular_maps_are_merged() {
 
 #[test]
 fn an_atomic_struct_is_owned_as_a_whole() {
-    let mut server =
-        Server::of(crate::builtin::schema("io.k8s.api.apps.v1.Deployment").unwrap(), "apps/v1", "Deployment");
+    let mut server = TestServer::of(
+        crate::builtin::schema("io.k8s.api.apps.v1.Deployment").unwrap(),
+        "apps/v1",
+        "Deployment",
+    );
     server.apply("m1", json!({"spec": {"selector": {"matchLabels": {"a": "b"}}, "template": {}}}));
     assert_eq!(server.managed_fields(), ["m1 Apply: .spec.selector .spec.template"]);
 }
 
 #[test]
 fn preserved_unknown_fields_are_owned_individually() {
-    let mut server =
-        Server::custom(&json!({"spec": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}}));
+    let mut server = TestServer::custom(
+        &json!({"spec": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}}),
+    );
     server.apply("m1", json!({"spec": {"a": {"b": 1}, "l": [1]}}));
     server.apply("m2", json!({"spec": {"a": {"c": 2}}}));
     assert_eq!(server.object(), json!({"spec": {"a": {"b": 1, "c": 2}, "l": [1]}}));
@@ -309,7 +313,7 @@ fn preserved_unknown_fields_are_owned_individually() {
 #[test]
 fn a_configuration_that_does_not_fit_the_schema_is_rejected() {
     let refused = |config: Value| {
-        let mut server = Server::of(
+        let mut server = TestServer::of(
             crate::builtin::schema("io.k8s.api.apps.v1.Deployment").unwrap(),
             "apps/v1",
             "Deployment",
@@ -334,7 +338,7 @@ fn a_configuration_that_does_not_fit_the_schema_is_rejected() {
 
 #[test]
 fn a_configuration_for_another_kind_is_rejected() {
-    let mut server = Server::config_maps();
+    let mut server = TestServer::config_maps();
     let mut apply_raw =
         |config: Value| server.with_context("m", "", &[], |cx, live| apply(cx, live, &config, false));
     let refuse = |text: &str| Err(ApplyError::BadRequest(text.into()));
@@ -351,7 +355,7 @@ fn a_configuration_for_another_kind_is_rejected() {
 
 #[test]
 fn the_first_apply_assigns_existing_fields_to_before_first_apply() {
-    let mut server = Server::config_maps();
+    let mut server = TestServer::config_maps();
     let object = json!({"data": {"a": "1", "b": "1"}});
     server.live = Some(server.with_identity(object));
     server.apply("m1", json!({"data": {"a": "1"}}));
@@ -363,7 +367,7 @@ fn the_first_apply_assigns_existing_fields_to_before_first_apply() {
 
 #[test]
 fn an_update_does_not_start_tracking_an_untracked_object() {
-    let mut server = Server::config_maps();
+    let mut server = TestServer::config_maps();
     server.update("u", json!({"data": {"a": "1"}}));
     let mut cleared = server.live.clone().unwrap();
     cleared["metadata"]["managedFields"] = json!([{}]);
@@ -375,7 +379,7 @@ fn an_update_does_not_start_tracking_an_untracked_object() {
 
 #[test]
 fn an_update_may_replace_managed_fields() {
-    let mut server = Server::config_maps();
+    let mut server = TestServer::config_maps();
     server.apply("m1", json!({"data": {"a": "1"}}));
     let mut object = server.live.clone().unwrap();
     object["metadata"]["managedFields"][0]["manager"] = json!("m2");
@@ -389,7 +393,7 @@ fn an_update_may_replace_managed_fields() {
 
 #[test]
 fn a_subresource_has_separate_entries_and_never_owns_reset_fields() {
-    let mut server = Server::pods();
+    let mut server = TestServer::pods();
     server.update("u", json!({"spec": {"nodeName": "n"}}));
     let mut object = server.live.clone().unwrap();
     object["status"] = json!({"phase": "Running"});
@@ -403,7 +407,7 @@ fn a_subresource_has_separate_entries_and_never_owns_reset_fields() {
 
 #[test]
 fn entries_of_unserved_versions_are_dropped() {
-    let mut server = Server::config_maps();
+    let mut server = TestServer::config_maps();
     server.apply("m1", json!({"data": {"a": "1"}}));
     let mut object = server.live.clone().unwrap();
     object["metadata"]["managedFields"][0]["apiVersion"] = json!("v0");
@@ -415,7 +419,7 @@ fn entries_of_unserved_versions_are_dropped() {
 #[test]
 fn kubectl_takes_ownership_of_client_side_applied_fields() {
     let annotation = "kubectl.kubernetes.io/last-applied-configuration";
-    let mut server = Server::config_maps();
+    let mut server = TestServer::config_maps();
     let applied = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "x"}, "data": {"a": "1", "b": "1"}});
     server.update(
         "kubectl-client-side-apply",

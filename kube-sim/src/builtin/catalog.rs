@@ -50,7 +50,7 @@ pub(crate) struct Resource {
     preferred: bool,
     /// The `apiVersion` of the stored objects; empty if it equals that of the resource.
     storage: &'static str,
-    /// The name of the component that is the schema of the objects.
+    /// The name of the OpenAPI component that is the schema of the objects.
     schema: &'static str,
 }
 
@@ -86,6 +86,7 @@ struct Catalog {
     groups: Vec<Group>,
 }
 
+/// The parsed [`RECORDED_RESOURCES`].
 static CATALOG: LazyLock<Catalog> = LazyLock::new(Catalog::parse);
 
 impl Catalog {
@@ -161,7 +162,7 @@ impl Resource {
         super::schema(self.schema)
     }
 
-    /// The name of the component that is the schema of the objects, such as `io.k8s.api.core.v1.Pod`.
+    /// The name of the OpenAPI component that is the schema of the objects, such as `io.k8s.api.core.v1.Pod`.
     pub(crate) fn component(&self) -> &'static str {
         self.schema
     }

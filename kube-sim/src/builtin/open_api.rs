@@ -1,4 +1,4 @@
-//! The OpenAPI v3 document of one group version, assembled from the recorded components.
+//! The OpenAPI v3 document of one group version, assembled from recorded components.
 //!
 //! The document has only the parts that clients read: the schemas of the kinds, and the parameters of the operations.
 
@@ -38,7 +38,7 @@ pub(crate) fn open_api(group: &str, version: &str) -> Option<Value> {
     }))
 }
 
-/// Adds a component and all components that it refers to.
+/// Adds the component `root`, and all components that it refers to directly or indirectly.
 fn collect_components(root: &str, schemas: &mut Map<String, Value>) {
     let mut waiting = vec![root.to_owned()];
     while let Some(name) = waiting.pop() {
@@ -67,6 +67,7 @@ fn collect_references(value: &Value, found: &mut BTreeSet<String>) {
     }
 }
 
+/// The URL path of one object, as an OpenAPI path template.
 fn object_path(resource: &Resource) -> String {
     let root = if resource.group.is_empty() { "api".to_owned() } else { format!("apis/{}", resource.group) };
     let namespace = if resource.scope() == Scope::Namespaced { "/namespaces/{namespace}" } else { "" };
@@ -100,11 +101,11 @@ fn operations(resource: &Resource) -> Value {
     Value::Object(operations)
 }
 
-/// The query parameters of an operation; `set` is `write` for an update, `apply` for a patch, and empty for any other
-/// operation.
-fn parameters_of(set: &str) -> Value {
+/// The query parameters of an operation. `parameters` is `write` for an update, `apply` for a patch, and empty for any
+/// other operation.
+fn parameters_of(parameters: &str) -> Value {
     let query = |name: &str, kind: &str| json!({"name": name, "in": "query", "schema": {"type": kind, "uniqueItems": true}});
-    match set {
+    match parameters {
         "" => json!([query("dryRun", "string")]),
         "write" => json!([
             query("dryRun", "string"),

@@ -41,6 +41,7 @@ fn response_kind(r: &Resource, group: &str, version: &str, kind: &str) -> Value 
     json!({"group": group, "version": version, "kind": kind})
 }
 
+/// The entry of a resource in the document.
 fn resource_entry(r: &Resource) -> Value {
     let mut entry = json!({
         "resource": r.plural,

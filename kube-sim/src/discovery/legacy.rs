@@ -29,6 +29,7 @@ pub(crate) fn group(registry: &Registry, name: &str) -> Option<Value> {
     Some(document)
 }
 
+/// The entry of a group in `APIGroupList`.
 fn group_entry(group: &Group) -> Value {
     let version = |v: &String| json!({"groupVersion": format!("{}/{v}", group.name), "version": v});
     json!({

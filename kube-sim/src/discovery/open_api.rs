@@ -8,7 +8,7 @@ use crate::handler::reply::Reply;
 use crate::registry::{Registry, Resource};
 use crate::status::SimError;
 
-/// `/openapi/v3`: the URLs of the documents of all group versions.
+/// The document of `/openapi/v3`, with the URLs of the documents of all group versions.
 pub(crate) fn index(registry: &Registry) -> Value {
     let mut paths = Map::new();
     for group in registry.groups() {
@@ -98,7 +98,8 @@ fn add_schema(document: &mut Value, resource: &Resource, mut schema: Value) {
     document["components"]["schemas"][name] = schema;
 }
 
-/// `/openapi/v2`: an empty document, only as JSON, because current clients read `/openapi/v3`.
+/// The response of `/openapi/v2`: a document without paths and schemas, in JSON. Current clients read `/openapi/v3`
+/// instead.
 pub(crate) fn v2_reply(accept: &str) -> Result<Reply, SimError> {
     let accepts_json = accept.is_empty()
         || accept.contains("json") && !accept.contains("protobuf")
