@@ -44,10 +44,10 @@ impl Checked {
 /// The type errors of the expression.
 pub(super) fn check(mut parsed: Parsed, variables: &[(&str, Type)]) -> Result<Checked, Vec<Issue>> {
     let mut expr = std::mem::take(&mut parsed.expr);
-    let scopes = variables.iter().map(|(name, of)| ((*name).to_owned(), of.clone())).collect();
+    let variables_in_scope = variables.iter().map(|(name, ty)| ((*name).to_owned(), ty.clone())).collect();
     let mut checker = Checker {
         parsed: &parsed,
-        scopes,
+        variables_in_scope,
         types: HashMap::new(),
         overloads: HashMap::new(),
         substitution: Substitution::default(),
@@ -59,7 +59,7 @@ pub(super) fn check(mut parsed: Parsed, variables: &[(&str, Type)]) -> Result<Ch
     if !issues.is_empty() {
         return Err(issues);
     }
-    let types = types.into_iter().map(|(id, of)| (id, substitution.apply_or_dyn(&of))).collect();
+    let types = types.into_iter().map(|(id, ty)| (id, substitution.apply_or_dyn(&ty))).collect();
     parsed.expr = expr;
     Ok(Checked { parsed, types, overloads })
 }
@@ -68,7 +68,7 @@ pub(super) fn check(mut parsed: Parsed, variables: &[(&str, Type)]) -> Result<Ch
 struct Checker<'a> {
     parsed: &'a Parsed,
     /// The variables in scope; a later one hides an earlier one of the same name.
-    scopes: Vec<(String, Type)>,
+    variables_in_scope: Vec<(String, Type)>,
     /// See [`Checked::types`].
     types: HashMap<u64, Type>,
     /// See [`Checked::overloads`].
@@ -83,7 +83,7 @@ impl Checker<'_> {
     /// Checks the expression `expr` with all expressions in it, and returns its type.
     fn visit(&mut self, expr: &mut IdedExpr) -> Type {
         let id = expr.id;
-        let of = match &mut expr.expr {
+        let ty = match &mut expr.expr {
             Expr::Literal(literal) => literal_type(literal),
             Expr::Ident(name) => self.check_identifier(id, name),
             Expr::Select(_) => self.check_select(expr),
@@ -94,8 +94,8 @@ impl Checker<'_> {
             Expr::Comprehension(parts) => self.check_comprehension(parts),
             Expr::Unspecified => Type::Error,
         };
-        self.types.insert(id, of.clone());
-        of
+        self.types.insert(id, ty.clone());
+        ty
     }
 
     /// Adds an error about the node `id`.
@@ -124,15 +124,15 @@ impl Checker<'_> {
     /// The type of a variable or type identifier; `None` if the name is not declared.
     fn lookup(&self, name: &str) -> Option<Type> {
         let name = name.strip_prefix('.').unwrap_or(name);
-        let variable = self.scopes.iter().rev().find(|(known, _)| known == name);
-        variable.map(|(_, of)| of.clone()).or_else(|| functions::type_identifier(name))
+        let variable = self.variables_in_scope.iter().rev().find(|(known, _)| known == name);
+        variable.map(|(_, ty)| ty.clone()).or_else(|| functions::type_identifier(name))
     }
 
     fn check_identifier(&mut self, id: u64, name: &mut String) -> Type {
         match self.lookup(name) {
-            Some(of) => {
+            Some(ty) => {
                 *name = name.trim_start_matches('.').to_owned();
-                of
+                ty
             }
             None => self.report_undeclared(id, &name.clone()),
         }
@@ -141,16 +141,16 @@ impl Checker<'_> {
     fn check_select(&mut self, expr: &mut IdedExpr) -> Type {
         // `net.IP` is a type identifier and not the field `IP` of a variable `net`.
         if let Some(name) = qualified_name(expr)
-            && let Some(of) = functions::type_identifier(name.trim_start_matches('.'))
+            && let Some(ty) = functions::type_identifier(name.trim_start_matches('.'))
         {
             expr.expr = Expr::Ident(name);
-            return of;
+            return ty;
         }
         let id = expr.id;
         let Expr::Select(SelectExpr { operand, field, test }) = &mut expr.expr else { return Type::Error };
         let (field, test) = (field.clone(), *test);
-        let of = self.select_field(id, operand, &field, false);
-        if test { Type::Bool } else { self.substitution.apply(&of) }
+        let ty = self.select_field(id, operand, &field, false);
+        if test { Type::Bool } else { self.substitution.apply(&ty) }
     }
 
     /// The type of a field of `operand`. `optional` is whether the selection has the form `operand.?field`.
@@ -193,10 +193,10 @@ impl Checker<'_> {
             let [operand, field] = &mut call.args[..] else { return Type::Error };
             let Expr::Literal(LiteralValue::String(name)) = &field.expr else { return Type::Error };
             let name = name.to_string();
-            let of = self.select_field(id, operand, &name, true);
+            let ty = self.select_field(id, operand, &name, true);
             self.types.insert(field.id, Type::String);
             self.overloads.insert(id, Vec::new());
-            return self.substitution.apply(&of);
+            return self.substitution.apply(&ty);
         }
         for argument in &mut call.args {
             self.visit(argument);
@@ -216,14 +216,14 @@ impl Checker<'_> {
         let name = call.func_name.strip_prefix('.').unwrap_or(&call.func_name).to_owned();
         call.func_name.clone_from(&name);
         match functions::overloads(&name) {
-            Some(overloads) => self.resolve(id, call, overloads),
+            Some(overloads) => self.resolve_overloads(id, call, overloads),
             None => self.report_undeclared(id, &name),
         }
     }
 
     /// Selects the overloads of a call that fit its arguments, and returns the result type of the call: `dyn` if these
     /// overloads have different result types.
-    fn resolve(&mut self, id: u64, call: &CallExpr, overloads: &'static [Overload]) -> Type {
+    fn resolve_overloads(&mut self, id: u64, call: &CallExpr, overloads: &'static [Overload]) -> Type {
         let operands: Vec<&IdedExpr> = call.target.as_deref().into_iter().chain(&call.args).collect();
         let arguments: Vec<Type> = operands
             .iter()
@@ -250,7 +250,7 @@ impl Checker<'_> {
         }
         let Some(result) = result else {
             let printed: Vec<String> =
-                arguments.iter().map(|of| self.substitution.apply_or_dyn(of).to_string()).collect();
+                arguments.iter().map(|ty| self.substitution.apply_or_dyn(ty).to_string()).collect();
             let signature = match (&call.target, printed.split_first()) {
                 (Some(_), Some((target, rest))) => format!("{target}.({})", rest.join(", ")),
                 _ => format!("({})", printed.join(", ")),
@@ -272,9 +272,9 @@ impl Checker<'_> {
         overloads: &'static [Overload],
     ) -> Type {
         let mut result = Type::Bool;
-        for (operand, of) in operands.iter().zip(arguments) {
-            if !self.substitution.assign(of, &Type::Bool) {
-                self.report_mismatch(operand.id, &Type::Bool, of);
+        for (operand, ty) in operands.iter().zip(arguments) {
+            if !self.substitution.assign(ty, &Type::Bool) {
+                self.report_mismatch(operand.id, &Type::Bool, ty);
                 result = Type::Error;
             }
         }
@@ -284,27 +284,27 @@ impl Checker<'_> {
 
     /// The parameter types and the result type of an overload, with a new type variable for each type parameter.
     fn instantiate(&mut self, overload: &Overload) -> (Vec<Type>, Type) {
-        let mut variables = Substitution::default();
+        let mut fresh = Substitution::default();
         let mut seen = BTreeSet::new();
         let types = overload.arguments.iter().chain([&overload.result]);
-        for of in types {
-            collect_type_parameters(of, &mut seen);
+        for ty in types {
+            collect_type_parameters(ty, &mut seen);
         }
         for param in seen {
             let value = self.new_type_variable();
-            variables.bind(Param::Declared(param), value);
+            fresh.bind(Param::Declared(param), value);
         }
-        (overload.arguments.iter().map(|of| variables.apply(of)).collect(), variables.apply(&overload.result))
+        (overload.arguments.iter().map(|ty| fresh.apply(ty)).collect(), fresh.apply(&overload.result))
     }
 
     fn check_list(&mut self, list: &mut ListExpr) -> Type {
         let mut element: Option<Type> = None;
         for (index, item) in list.elements.iter_mut().enumerate() {
-            let mut of = self.visit(item);
+            let mut ty = self.visit(item);
             if list.optional_indices.contains(&index) {
-                of = self.unwrap_entry(item.id, of);
+                ty = self.unwrap_entry(item.id, ty);
             }
-            element = Some(self.join(element, of));
+            element = Some(self.common_type(element, ty));
         }
         Type::list(element.unwrap_or_else(|| self.new_type_variable()))
     }
@@ -314,12 +314,12 @@ impl Checker<'_> {
         for entry in &mut map.entries {
             let EntryExpr::MapEntry(entry) = &mut entry.expr else { continue };
             let key = self.visit(&mut entry.key);
-            keys = Some(self.join(keys, key));
+            keys = Some(self.common_type(keys, key));
             let mut value = self.visit(&mut entry.value);
             if entry.optional {
                 value = self.unwrap_entry(entry.value.id, value);
             }
-            values = Some(self.join(values, value));
+            values = Some(self.common_type(values, value));
         }
         if let (Some(keys), Some(values)) = (keys, values) {
             return Type::map(keys, values);
@@ -328,20 +328,20 @@ impl Checker<'_> {
         Type::map(key, self.new_type_variable())
     }
 
-    /// The type `T` of an optional element or entry in a literal, such as `[?x]`. `of` must be `optional_type(T)`.
-    fn unwrap_entry(&mut self, id: u64, of: Type) -> Type {
-        if let Some(inner) = of.unwrapped() {
+    /// The type `T` of an optional element or entry in a literal, such as `[?x]`. `ty` must be `optional_type(T)`.
+    fn unwrap_entry(&mut self, id: u64, ty: Type) -> Type {
+        if let Some(inner) = ty.unwrapped() {
             return inner.clone();
         }
-        if !matches!(of, Type::Dyn) {
-            self.report_mismatch(id, &Type::optional(of.clone()), &of);
+        if !matches!(ty, Type::Dyn) {
+            self.report_mismatch(id, &Type::optional(ty.clone()), &ty);
         }
-        of
+        ty
     }
 
     /// The common type of two elements in a list or map literal; `dyn` if their types differ. In that case,
     /// [`super::literals::check`] reports an error.
-    fn join(&mut self, previous: Option<Type>, current: Type) -> Type {
+    fn common_type(&mut self, previous: Option<Type>, current: Type) -> Type {
         let Some(previous) = previous else { return current };
         if self.substitution.assign(&previous, &current) {
             return most_general(&previous, &current).clone();
@@ -349,7 +349,7 @@ impl Checker<'_> {
         Type::Dyn
     }
 
-    /// Reports an error for every message literal `TypeName{..}`, because no message type has a name in CEL.
+    /// Reports an error: rules cannot create messages (`TypeName{..}`).
     fn check_message(&mut self, id: u64, message: &mut StructExpr) -> Type {
         let name = message.type_name.trim_start_matches('.').to_owned();
         let result = if functions::type_identifier(&name).is_none() {
@@ -370,8 +370,8 @@ impl Checker<'_> {
         let range = self.visit(&mut parts.iter_range);
         let accumulated = self.visit(&mut parts.accu_init);
         let range = self.substitution.apply(&range);
-        let depth = self.scopes.len();
-        self.scopes.push((parts.accu_var.clone(), accumulated.clone()));
+        let depth = self.variables_in_scope.len();
+        self.variables_in_scope.push((parts.accu_var.clone(), accumulated.clone()));
         let two = parts.iter_var2.is_some();
         let (first, second) = match &range {
             Type::List(element) if two => (Type::Int, (**element).clone()),
@@ -389,17 +389,17 @@ impl Checker<'_> {
                 (Type::Error, Type::Error)
             }
         };
-        self.scopes.push((parts.iter_var.clone(), first));
+        self.variables_in_scope.push((parts.iter_var.clone(), first));
         if let Some(name) = &parts.iter_var2 {
-            self.scopes.push((name.clone(), second));
+            self.variables_in_scope.push((name.clone(), second));
         }
         let condition = self.visit(&mut parts.loop_cond);
         self.expect_type(parts.loop_cond.id, &Type::Bool, &condition);
         let step = self.visit(&mut parts.loop_step);
         self.expect_type(parts.loop_step.id, &accumulated, &step);
-        self.scopes.truncate(depth + 1);
+        self.variables_in_scope.truncate(depth + 1);
         let result = self.visit(&mut parts.result);
-        self.scopes.truncate(depth);
+        self.variables_in_scope.truncate(depth);
         self.substitution.apply(&result)
     }
 
@@ -423,9 +423,9 @@ fn literal_type(literal: &LiteralValue) -> Type {
     }
 }
 
-/// Adds the type parameters in `of` to `seen`.
-fn collect_type_parameters(of: &Type, seen: &mut BTreeSet<char>) {
-    match of {
+/// Adds the type parameters in `ty` to `seen`.
+fn collect_type_parameters(ty: &Type, seen: &mut BTreeSet<char>) {
+    match ty {
         Type::Param(Param::Declared(name)) => {
             seen.insert(*name);
         }

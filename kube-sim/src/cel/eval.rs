@@ -98,7 +98,7 @@ impl Evaluator {
             return found;
         }
         match functions::type_identifier(name) {
-            Some(Type::Meta(of)) => Ok(Val::Type(type_name(&of).into())),
+            Some(Type::Meta(ty)) => Ok(Val::Type(type_name(&ty).into())),
             _ => Err(Failure::new(format!("no such attribute(s): {name}"))),
         }
     }
@@ -406,8 +406,8 @@ fn literal_value(literal: &LiteralValue) -> Val<'static> {
 }
 
 /// The name of the value to which a type identifier evaluates: `google.protobuf.Duration` for `duration`.
-fn type_name(of: &Type) -> String {
-    match of {
+fn type_name(ty: &Type) -> String {
+    match ty {
         Type::Null => "null_type".to_owned(),
         Type::Duration => "google.protobuf.Duration".to_owned(),
         Type::Timestamp => "google.protobuf.Timestamp".to_owned(),

@@ -24,7 +24,7 @@ pub(super) fn overloads(name: &str) -> Option<&'static [Overload]> {
 
 /// The type of a type identifier, such as `int` or `net.IP`.
 pub(super) fn type_identifier(name: &str) -> Option<Type> {
-    let of = match name {
+    let ty = match name {
         "bool" => Type::Bool,
         "bytes" => Type::Bytes,
         "double" => Type::Double,
@@ -40,7 +40,7 @@ pub(super) fn type_identifier(name: &str) -> Option<Type> {
         "optional_type" => Type::optional(Type::Dyn),
         _ => Type::Named(kubernetes_type(name)?),
     };
-    Some(Type::Meta(of.into()))
+    Some(Type::Meta(ty.into()))
 }
 
 /// The type identifier of the Kubernetes libraries that equals `name`.
@@ -82,8 +82,8 @@ fn expand_line(id: &str, signature: &str) -> Vec<(String, String)> {
     const ORDERED: &[&str] = &["int", "uint", "double", "bool", "duration", "timestamp", "string", "bytes"];
     for (variable, types) in [("$ordered", ORDERED), ("$summable", SUMMABLE)] {
         if signature.contains(variable) {
-            let of = |name: &&str| (id.replace('$', name), signature.replace(variable, name));
-            return types.iter().map(of).collect();
+            let overload = |name: &&str| (id.replace('$', name), signature.replace(variable, name));
+            return types.iter().map(overload).collect();
         }
     }
     vec![(id.to_owned(), signature.to_owned())]
@@ -121,7 +121,7 @@ fn parse_type(text: &str) -> Type {
         "dyn" => Type::Dyn,
         one if one.len() == 1 => Type::Param(Param::Declared(one.chars().next().unwrap_or('A'))),
         name => match type_identifier(name) {
-            Some(Type::Meta(of)) => (*of).clone(),
+            Some(Type::Meta(ty)) => (*ty).clone(),
             _ => Type::Error,
         },
     }
@@ -157,7 +157,7 @@ mod tests {
         for (name, overloads) in TABLE.iter() {
             for overload in overloads {
                 let types = overload.arguments.iter().chain([&overload.result]);
-                assert!(types.clone().all(|of| !format!("{of}").contains("error")), "{name} {}", overload.id);
+                assert!(types.clone().all(|ty| !format!("{ty}").contains("error")), "{name} {}", overload.id);
             }
         }
         assert!(TABLE.len() > 100, "{}", TABLE.len());

@@ -42,8 +42,8 @@ pub(super) fn check(checked: &Checked) -> Vec<Issue> {
         }
         Expr::List(list) => {
             let types = list.elements.iter().enumerate().map(|(index, element)| {
-                let of = checked.type_of(element);
-                (element.id, if list.optional_indices.contains(&index) { unwrapped(of) } else { of })
+                let ty = checked.type_of(element);
+                (element.id, if list.optional_indices.contains(&index) { unwrapped(ty) } else { ty })
             });
             if !in_format.contains(&expr.id) {
                 issues.extend(report_mixed_types(checked, types).into_iter().take(1));
@@ -61,8 +61,8 @@ pub(super) fn check(checked: &Checked) -> Vec<Issue> {
                 entries().map(|entry| (entry.key.id, checked.type_of(&entry.key))),
             ));
             let values = entries().map(|entry| {
-                let of = checked.type_of(&entry.value);
-                (entry.value.id, if entry.optional { unwrapped(of) } else { of })
+                let ty = checked.type_of(&entry.value);
+                (entry.value.id, if entry.optional { unwrapped(ty) } else { ty })
             });
             issues.extend(report_mixed_types(checked, values));
         }
@@ -72,8 +72,8 @@ pub(super) fn check(checked: &Checked) -> Vec<Issue> {
 }
 
 /// The type `T` of `optional_type(T)`; any other type is unchanged.
-fn unwrapped(of: Type) -> Type {
-    of.unwrapped().cloned().unwrap_or(of)
+fn unwrapped(ty: Type) -> Type {
+    ty.unwrapped().cloned().unwrap_or(ty)
 }
 
 /// Reports each element whose type differs from the type of the first element.

@@ -71,10 +71,10 @@ impl Program {
         let failed = |issues: &[parse::Issue]| {
             Err(format!("{prefix}compilation failed: {}", parse::format_issues(source, issues)))
         };
-        let of = declared.to_type(SELF_TYPE);
-        let old = if optional { Type::optional(of.clone()) } else { of.clone() };
+        let ty = declared.to_type(SELF_TYPE);
+        let old = if optional { Type::optional(ty.clone()) } else { ty.clone() };
         let checked = match parse::parse(source) {
-            Ok(parsed) => check::check(parsed, &[("self", of), ("oldSelf", old)]),
+            Ok(parsed) => check::check(parsed, &[("self", ty), ("oldSelf", old)]),
             Err(issues) => Err(issues),
         };
         let checked = match checked {

@@ -136,7 +136,7 @@ impl fmt::Display for Type {
             Self::Object(object) => f.write_str(&object.name),
             Self::Named(name) => f.write_str(name),
             Self::Optional(value) => write!(f, "optional_type({value})"),
-            Self::Meta(of) => write!(f, "type({of})"),
+            Self::Meta(ty) => write!(f, "type({ty})"),
             Self::Param(Param::Declared(name)) => write!(f, "{name}"),
             Self::Param(Param::Fresh(number)) => write!(f, "_var{number}"),
         }

@@ -104,22 +104,22 @@ impl Substitution {
     }
 
     /// Replaces the type variables in a type with their values.
-    pub(super) fn apply(&self, of: &Type) -> Type {
-        self.rewrite(of, false)
+    pub(super) fn apply(&self, ty: &Type) -> Type {
+        self.rewrite(ty, false)
     }
 
     /// Replaces the type variables in a type with their values, or with `dyn` if they have no value.
-    pub(super) fn apply_or_dyn(&self, of: &Type) -> Type {
-        self.rewrite(of, true)
+    pub(super) fn apply_or_dyn(&self, ty: &Type) -> Type {
+        self.rewrite(ty, true)
     }
 
-    fn rewrite(&self, of: &Type, or_dyn: bool) -> Type {
-        let inner = |of: &Arc<Type>| Arc::new(self.rewrite(of, or_dyn));
-        match of {
+    fn rewrite(&self, ty: &Type, or_dyn: bool) -> Type {
+        let inner = |ty: &Arc<Type>| Arc::new(self.rewrite(ty, or_dyn));
+        match ty {
             Type::Param(param) => match self.values.get(param) {
                 Some(value) => self.rewrite(value, or_dyn),
                 None if or_dyn => Type::Dyn,
-                None => of.clone(),
+                None => ty.clone(),
             },
             Type::List(element) => Type::List(inner(element)),
             Type::Optional(value) => Type::Optional(inner(value)),
