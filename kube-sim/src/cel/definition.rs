@@ -70,7 +70,7 @@ impl SchemaCheck<'_> {
         let child = |step: String, factor: Option<u64>, uncorrelatable: bool| SchemaNode {
             path: format!("{}.{step}", node.path),
             root: false,
-            cardinality: node.cardinality.and_then(|of| Some(of.saturating_mul(factor?))),
+            cardinality: node.cardinality.and_then(|count| Some(count.saturating_mul(factor?))),
             uncorrelatable: if uncorrelatable {
                 Some(node.path.clone())
             } else {

@@ -28,7 +28,7 @@ pub(super) struct Evaluated<'a> {
 pub(super) fn evaluate<'a>(expr: &IdedExpr, variables: &[(&str, Val<'a>)], limit: u64) -> Evaluated<'a> {
     let scope = Scope { variables, local: None };
     let evaluator = Evaluator { cost: Cell::new(0), limit };
-    let result = evaluator.value(expr, &scope);
+    let result = evaluator.evaluate(expr, &scope);
     let cost = evaluator.cost.get();
     Evaluated { result, cost }
 }
@@ -79,20 +79,20 @@ impl Evaluator {
     }
 
     /// Evaluates an expression.
-    fn value<'a>(&self, expr: &IdedExpr, scope: &Scope<'_, 'a>) -> Outcome<'a> {
+    fn evaluate<'a>(&self, expr: &IdedExpr, scope: &Scope<'_, 'a>) -> Outcome<'a> {
         match &expr.expr {
             Expr::Literal(literal) => Ok(literal_value(literal)),
-            Expr::Ident(name) => self.identifier(name, scope),
-            Expr::Select(select) => self.select(select, scope),
-            Expr::Call(call) => self.call(call, scope),
-            Expr::List(list) => self.list(list, scope),
-            Expr::Map(map) => self.map(map, scope),
-            Expr::Comprehension(parts) => self.comprehension(parts, scope),
+            Expr::Ident(name) => self.evaluate_identifier(name, scope),
+            Expr::Select(select) => self.evaluate_select(select, scope),
+            Expr::Call(call) => self.evaluate_call(call, scope),
+            Expr::List(list) => self.evaluate_list(list, scope),
+            Expr::Map(map) => self.evaluate_map(map, scope),
+            Expr::Comprehension(parts) => self.evaluate_comprehension(parts, scope),
             Expr::Struct(_) | Expr::Unspecified => Err(Failure::no_such_overload()),
         }
     }
 
-    fn identifier<'a>(&self, name: &str, scope: &Scope<'_, 'a>) -> Outcome<'a> {
+    fn evaluate_identifier<'a>(&self, name: &str, scope: &Scope<'_, 'a>) -> Outcome<'a> {
         if let Some(found) = scope.lookup(name) {
             self.charge(1)?;
             return found;
@@ -103,8 +103,8 @@ impl Evaluator {
         }
     }
 
-    fn select<'a>(&self, select: &SelectExpr, scope: &Scope<'_, 'a>) -> Outcome<'a> {
-        let operand = self.value(&select.operand, scope)?;
+    fn evaluate_select<'a>(&self, select: &SelectExpr, scope: &Scope<'_, 'a>) -> Outcome<'a> {
+        let operand = self.evaluate(&select.operand, scope)?;
         let key = Val::text(&select.field);
         if select.test {
             return Ok(Val::Bool(find(&operand, &key)?.is_some()));
@@ -113,18 +113,18 @@ impl Evaluator {
         access(&operand, &key)
     }
 
-    fn call<'a>(&self, call: &CallExpr, scope: &Scope<'_, 'a>) -> Outcome<'a> {
+    fn evaluate_call<'a>(&self, call: &CallExpr, scope: &Scope<'_, 'a>) -> Outcome<'a> {
         let name = call.func_name.as_str();
         match (name, &call.args[..]) {
-            (op::LOGICAL_AND, [left, right]) => self.logical(left, right, false, scope),
-            (op::LOGICAL_OR, [left, right]) => self.logical(left, right, true, scope),
-            (op::CONDITIONAL, [condition, then, otherwise]) => match self.value(condition, scope)? {
-                Val::Bool(true) => self.value(then, scope),
-                Val::Bool(false) => self.value(otherwise, scope),
+            (op::LOGICAL_AND, [left, right]) => self.evaluate_logical(left, right, false, scope),
+            (op::LOGICAL_OR, [left, right]) => self.evaluate_logical(left, right, true, scope),
+            (op::CONDITIONAL, [condition, then, otherwise]) => match self.evaluate(condition, scope)? {
+                Val::Bool(true) => self.evaluate(then, scope),
+                Val::Bool(false) => self.evaluate(otherwise, scope),
                 _ => Err(Failure::no_such_overload()),
             },
             (op::NOT_STRICTLY_FALSE, [operand]) => {
-                let value = self.value(operand, scope);
+                let value = self.evaluate(operand, scope);
                 if matches!(value, Err(Failure::CostExceeded)) {
                     return value;
                 }
@@ -132,19 +132,19 @@ impl Evaluator {
                 Ok(Val::Bool(!matches!(value, Ok(Val::Bool(false)))))
             }
             (op::INDEX, [operand, key]) => {
-                let (operand, key) = (self.value(operand, scope)?, self.value(key, scope)?);
+                let (operand, key) = (self.evaluate(operand, scope)?, self.evaluate(key, scope)?);
                 self.charge(1)?;
                 access(&operand, &key)
             }
             (op::OPT_INDEX | op::OPT_SELECT, [operand, key]) => {
-                let (operand, key) = (self.value(operand, scope)?, self.value(key, scope)?);
+                let (operand, key) = (self.evaluate(operand, scope)?, self.evaluate(key, scope)?);
                 self.charge(1)?;
                 Ok(find(&operand, &key)?.map_or(Val::NONE, Val::some))
             }
             ("or" | "orValue", [alternative]) => {
                 let Some(target) = &call.target else { return Err(Failure::no_such_overload()) };
-                match self.value(target, scope)? {
-                    Val::Optional(None) => self.value(alternative, scope),
+                match self.evaluate(target, scope)? {
+                    Val::Optional(None) => self.evaluate(alternative, scope),
                     Val::Optional(Some(value)) if name == "orValue" => Ok((*value).clone()),
                     some @ Val::Optional(_) => Ok(some),
                     _ => Err(Failure::no_such_overload()),
@@ -152,14 +152,14 @@ impl Evaluator {
             }
             (op::IN, [element, list]) if is_constant(list) => {
                 // The API server converts a constant list to a set, and does not count lookups in this set.
-                let element = self.value(element, scope)?;
-                let list = self.value(list, scope)?;
+                let element = self.evaluate(element, scope)?;
+                let list = self.evaluate(list, scope)?;
                 library::call(op::IN, &[element, list])
             }
             _ => {
                 let target = call.target.as_deref();
                 let arguments =
-                    target.into_iter().chain(&call.args).map(|argument| self.value(argument, scope));
+                    target.into_iter().chain(&call.args).map(|argument| self.evaluate(argument, scope));
                 let arguments: Vec<Val<'a>> = arguments.collect::<Result<_, _>>()?;
                 let result = library::call(name, &arguments);
                 self.charge(actual::cost(name, &arguments, result.as_ref().ok()))?;
@@ -170,20 +170,20 @@ impl Evaluator {
 
     /// Evaluates `&&` or `||`. If an operand has the value `decisive` (false for `&&`, true for `||`), this value is
     /// the result, even if the other operand fails.
-    fn logical<'a>(
+    fn evaluate_logical<'a>(
         &self,
         left: &IdedExpr,
         right: &IdedExpr,
         decisive: bool,
         scope: &Scope<'_, 'a>,
     ) -> Outcome<'a> {
-        let left = self.value(left, scope);
+        let left = self.evaluate(left, scope);
         match left {
             Ok(Val::Bool(value)) if value == decisive => return Ok(Val::Bool(decisive)),
             Err(Failure::CostExceeded) => return left,
             _ => {}
         }
-        let right = self.value(right, scope);
+        let right = self.evaluate(right, scope);
         match (left, right) {
             (_, Err(Failure::CostExceeded)) => Err(Failure::CostExceeded),
             (_, Ok(Val::Bool(value))) if value == decisive => Ok(Val::Bool(decisive)),
@@ -193,10 +193,10 @@ impl Evaluator {
         }
     }
 
-    fn list<'a>(&self, list: &ListExpr, scope: &Scope<'_, 'a>) -> Outcome<'a> {
+    fn evaluate_list<'a>(&self, list: &ListExpr, scope: &Scope<'_, 'a>) -> Outcome<'a> {
         let mut items = Vec::with_capacity(list.elements.len());
         for (index, element) in list.elements.iter().enumerate() {
-            let value = self.value(element, scope)?;
+            let value = self.evaluate(element, scope)?;
             if list.optional_indices.contains(&index) {
                 match value {
                     Val::Optional(Some(value)) => items.push((*value).clone()),
@@ -217,13 +217,13 @@ impl Evaluator {
         Ok(Val::list(items))
     }
 
-    fn map<'a>(&self, map: &MapExpr, scope: &Scope<'_, 'a>) -> Outcome<'a> {
+    fn evaluate_map<'a>(&self, map: &MapExpr, scope: &Scope<'_, 'a>) -> Outcome<'a> {
         let mut entries: Vec<(Val<'a>, Val<'a>)> = Vec::with_capacity(map.entries.len());
         for entry in &map.entries {
             let EntryExpr::MapEntry(entry) = &entry.expr else { continue };
-            let key = self.value(&entry.key, scope)?;
+            let key = self.evaluate(&entry.key, scope)?;
             entries.retain(|(known, _)| !known.equals(&key));
-            match (self.value(&entry.value, scope)?, entry.optional) {
+            match (self.evaluate(&entry.value, scope)?, entry.optional) {
                 (Val::Optional(None), true) => {}
                 (Val::Optional(Some(value)), true) => entries.push((key, (*value).clone())),
                 (value, _) => entries.push((key, value)),
@@ -233,9 +233,9 @@ impl Evaluator {
         Ok(Val::map(entries))
     }
 
-    fn comprehension<'a>(&self, parts: &ComprehensionExpr, scope: &Scope<'_, 'a>) -> Outcome<'a> {
-        let range = self.value(&parts.iter_range, scope)?;
-        let mut accumulated = self.value(&parts.accu_init, scope);
+    fn evaluate_comprehension<'a>(&self, parts: &ComprehensionExpr, scope: &Scope<'_, 'a>) -> Outcome<'a> {
+        let range = self.evaluate(&parts.iter_range, scope)?;
+        let mut accumulated = self.evaluate(&parts.accu_init, scope);
         let pairs: Vec<(Outcome<'a>, Outcome<'a>)> = match &range {
             Val::List(list) if parts.iter_var2.is_some() => {
                 let index = |index: usize| Ok(Val::Int(i64::try_from(index).unwrap_or(i64::MAX)));
@@ -248,36 +248,36 @@ impl Evaluator {
             }
             _ => return Err(Failure::new(format!("got '{}', expected iterable type", range.type_name()))),
         };
-        if let Some((predicate, element)) = collected(parts)
+        if let Some((predicate, element)) = collected_element(parts)
             && parts.iter_var2.is_none()
         {
-            return self.collect(parts, predicate, element, pairs, scope);
+            return self.evaluate_list_collection(parts, predicate, element, pairs, scope);
         }
         for (first, second) in pairs {
             let accumulator = Local { name: &parts.accu_var, value: accumulated.clone(), outer: scope.local };
             let one = Local { name: &parts.iter_var, value: first, outer: Some(&accumulator) };
             let two = parts.iter_var2.as_ref().map(|name| Local { name, value: second, outer: Some(&one) });
             let inner = Scope { variables: scope.variables, local: Some(two.as_ref().unwrap_or(&one)) };
-            match self.value(&parts.loop_cond, &inner) {
+            match self.evaluate(&parts.loop_cond, &inner) {
                 Ok(Val::Bool(false)) => break,
                 Err(Failure::CostExceeded) => return Err(Failure::CostExceeded),
                 _ => {}
             }
-            let step = self.value(&parts.loop_step, &inner);
+            let step = self.evaluate(&parts.loop_step, &inner);
             if matches!(step, Err(Failure::CostExceeded)) {
                 return step;
             }
             accumulated = step;
         }
         let accumulator = Local { name: &parts.accu_var, value: accumulated, outer: scope.local };
-        self.value(&parts.result, &Scope { variables: scope.variables, local: Some(&accumulator) })
+        self.evaluate(&parts.result, &Scope { variables: scope.variables, local: Some(&accumulator) })
     }
 }
 
 impl Evaluator {
-    /// Evaluates a comprehension that collects a list, such as `filter`. [`Self::comprehension`] would copy the list
-    /// for each element.
-    fn collect<'a>(
+    /// Evaluates a comprehension that collects a list, such as `filter`. [`Self::evaluate_comprehension`] would copy
+    /// the list for each element.
+    fn evaluate_list_collection<'a>(
         &self,
         parts: &ComprehensionExpr,
         predicate: Option<&IdedExpr>,
@@ -291,7 +291,7 @@ impl Evaluator {
             let variable = Local { name: &parts.iter_var, value, outer: scope.local };
             let inner = Scope { variables: scope.variables, local: Some(&variable) };
             let passes = match predicate {
-                Some(predicate) => match self.value(predicate, &inner) {
+                Some(predicate) => match self.evaluate(predicate, &inner) {
                     Ok(Val::Bool(passes)) => Ok(passes),
                     Ok(_) => Err(Failure::no_such_overload()),
                     Err(failure) => Err(failure),
@@ -319,7 +319,7 @@ impl Evaluator {
 }
 
 /// The predicate and the element of a comprehension that collects a list; `None` for any other comprehension.
-fn collected(parts: &ComprehensionExpr) -> Option<(Option<&IdedExpr>, &IdedExpr)> {
+fn collected_element(parts: &ComprehensionExpr) -> Option<(Option<&IdedExpr>, &IdedExpr)> {
     fn call<'e>(expr: &'e IdedExpr, function: &str) -> Option<&'e [IdedExpr]> {
         match &expr.expr {
             Expr::Call(call) if call.func_name == function && call.target.is_none() => Some(&call.args),

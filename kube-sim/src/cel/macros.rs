@@ -58,52 +58,52 @@ pub(super) fn environment() -> Env {
     env
 }
 
-fn has(b: Helper<'_, '_>, mut args: Vec<IdedExpr>) -> Expansion {
+fn has(helper: Helper<'_, '_>, mut args: Vec<IdedExpr>) -> Expansion {
     let argument = args.remove(0);
     match argument.expr {
         Expr::Select(mut select) if !select.test => {
             select.test = true;
-            Ok(Some(b.next_expr(Expr::Select(select))))
+            Ok(Some(helper.next_expr(Expr::Select(select))))
         }
-        _ => Err(b.new_error(argument.id, "invalid argument to has() macro")),
+        _ => Err(helper.new_error(argument.id, "invalid argument to has() macro")),
     }
 }
 
 /// Creates a call.
-fn call(b: Helper<'_, '_>, function: &str, args: Vec<IdedExpr>) -> IdedExpr {
-    b.next_expr(Expr::Call(CallExpr { func_name: function.to_owned(), target: None, args }))
+fn call(helper: Helper<'_, '_>, function: &str, args: Vec<IdedExpr>) -> IdedExpr {
+    helper.next_expr(Expr::Call(CallExpr { func_name: function.to_owned(), target: None, args }))
 }
 
 /// Creates a call of a member function: `target.function(args)`.
-fn member_call(b: Helper<'_, '_>, function: &str, target: IdedExpr, args: Vec<IdedExpr>) -> IdedExpr {
+fn member_call(helper: Helper<'_, '_>, function: &str, target: IdedExpr, args: Vec<IdedExpr>) -> IdedExpr {
     let target = Some(Box::new(target));
-    b.next_expr(Expr::Call(CallExpr { func_name: function.to_owned(), target, args }))
+    helper.next_expr(Expr::Call(CallExpr { func_name: function.to_owned(), target, args }))
 }
 
 /// Creates an identifier.
-fn ident(b: Helper<'_, '_>, name: &str) -> IdedExpr {
-    b.next_expr(Expr::Ident(name.to_owned()))
+fn ident(helper: Helper<'_, '_>, name: &str) -> IdedExpr {
+    helper.next_expr(Expr::Ident(name.to_owned()))
 }
 
 /// Creates a boolean literal.
-fn boolean(b: Helper<'_, '_>, value: bool) -> IdedExpr {
-    b.next_expr(Expr::Literal(LiteralValue::Boolean(value.into())))
+fn boolean(helper: Helper<'_, '_>, value: bool) -> IdedExpr {
+    helper.next_expr(Expr::Literal(LiteralValue::Boolean(value.into())))
 }
 
 /// Creates an integer literal.
-fn int(b: Helper<'_, '_>, value: i64) -> IdedExpr {
-    b.next_expr(Expr::Literal(LiteralValue::Int(value.into())))
+fn int(helper: Helper<'_, '_>, value: i64) -> IdedExpr {
+    helper.next_expr(Expr::Literal(LiteralValue::Int(value.into())))
 }
 
 /// Creates a list literal.
-fn list(b: Helper<'_, '_>, elements: Vec<IdedExpr>) -> IdedExpr {
-    b.next_expr(Expr::List(ListExpr::new(elements)))
+fn list(helper: Helper<'_, '_>, elements: Vec<IdedExpr>) -> IdedExpr {
+    helper.next_expr(Expr::List(ListExpr::new(elements)))
 }
 
 /// Removes the iteration variables, one or two, from the start of `args` and returns their names. The last `rest`
 /// arguments are not variables.
 fn take_variables(
-    b: Helper<'_, '_>,
+    helper: Helper<'_, '_>,
     args: &mut Vec<IdedExpr>,
     rest: usize,
 ) -> Result<(String, Option<String>), ParseError> {
@@ -111,13 +111,13 @@ fn take_variables(
     let mut names = Vec::with_capacity(count);
     for argument in args.drain(..count) {
         let Expr::Ident(name) = argument.expr else {
-            return Err(b.new_error(argument.id, "argument must be a simple name"));
+            return Err(helper.new_error(argument.id, "argument must be a simple name"));
         };
         if name == RESULT || name == "__result__" {
-            return Err(b.new_error(argument.id, "iteration variable overwrites accumulator variable"));
+            return Err(helper.new_error(argument.id, "iteration variable overwrites accumulator variable"));
         }
         if names.first() == Some(&name) {
-            return Err(b.new_error(argument.id, format!("duplicate variable name: {name}")));
+            return Err(helper.new_error(argument.id, format!("duplicate variable name: {name}")));
         }
         names.push(name);
     }
@@ -135,12 +135,12 @@ struct Loop {
 
 /// Creates a comprehension with the accumulator [`RESULT`].
 fn comprehension(
-    b: Helper<'_, '_>,
+    helper: Helper<'_, '_>,
     range: IdedExpr,
     (iter_var, iter_var2): (String, Option<String>),
     parts: Loop,
 ) -> IdedExpr {
-    b.next_expr(Expr::Comprehension(Box::new(ComprehensionExpr {
+    helper.next_expr(Expr::Comprehension(Box::new(ComprehensionExpr {
         iter_range: range,
         iter_var,
         iter_var2,
@@ -152,128 +152,138 @@ fn comprehension(
     })))
 }
 
-fn all(b: Helper<'_, '_>, range: IdedExpr, args: Vec<IdedExpr>) -> Expansion {
-    quantifier(b, range, args, true)
+fn all(helper: Helper<'_, '_>, range: IdedExpr, args: Vec<IdedExpr>) -> Expansion {
+    quantifier(helper, range, args, true)
 }
 
-fn exists(b: Helper<'_, '_>, range: IdedExpr, args: Vec<IdedExpr>) -> Expansion {
-    quantifier(b, range, args, false)
+fn exists(helper: Helper<'_, '_>, range: IdedExpr, args: Vec<IdedExpr>) -> Expansion {
+    quantifier(helper, range, args, false)
 }
 
 /// Expands `all` (`universal` is true) or `exists`.
-fn quantifier(b: Helper<'_, '_>, range: IdedExpr, mut args: Vec<IdedExpr>, universal: bool) -> Expansion {
-    let names = take_variables(b, &mut args, 1)?;
+fn quantifier(
+    helper: Helper<'_, '_>,
+    range: IdedExpr,
+    mut args: Vec<IdedExpr>,
+    universal: bool,
+) -> Expansion {
+    let names = take_variables(helper, &mut args, 1)?;
     let predicate = args.remove(0);
-    let init = boolean(b, universal);
-    let accumulator = ident(b, RESULT);
-    let condition = if universal { accumulator } else { call(b, op::LOGICAL_NOT, vec![accumulator]) };
-    let condition = call(b, op::NOT_STRICTLY_FALSE, vec![condition]);
-    let accumulator = ident(b, RESULT);
+    let init = boolean(helper, universal);
+    let accumulator = ident(helper, RESULT);
+    let condition = if universal { accumulator } else { call(helper, op::LOGICAL_NOT, vec![accumulator]) };
+    let condition = call(helper, op::NOT_STRICTLY_FALSE, vec![condition]);
+    let accumulator = ident(helper, RESULT);
     let join = if universal { op::LOGICAL_AND } else { op::LOGICAL_OR };
-    let step = call(b, join, vec![accumulator, predicate]);
-    let result = ident(b, RESULT);
-    Ok(Some(comprehension(b, range, names, Loop { init, condition, step, result })))
+    let step = call(helper, join, vec![accumulator, predicate]);
+    let result = ident(helper, RESULT);
+    Ok(Some(comprehension(helper, range, names, Loop { init, condition, step, result })))
 }
 
-fn exists_one(b: Helper<'_, '_>, range: IdedExpr, mut args: Vec<IdedExpr>) -> Expansion {
-    let names = take_variables(b, &mut args, 1)?;
+fn exists_one(helper: Helper<'_, '_>, range: IdedExpr, mut args: Vec<IdedExpr>) -> Expansion {
+    let names = take_variables(helper, &mut args, 1)?;
     let predicate = args.remove(0);
-    let init = int(b, 0);
-    let condition = boolean(b, true);
-    let (accumulator, one) = (ident(b, RESULT), int(b, 1));
-    let sum = call(b, op::ADD, vec![accumulator, one]);
-    let accumulator = ident(b, RESULT);
-    let step = call(b, op::CONDITIONAL, vec![predicate, sum, accumulator]);
-    let (accumulator, one) = (ident(b, RESULT), int(b, 1));
-    let result = call(b, op::EQUALS, vec![accumulator, one]);
-    Ok(Some(comprehension(b, range, names, Loop { init, condition, step, result })))
+    let init = int(helper, 0);
+    let condition = boolean(helper, true);
+    let (accumulator, one) = (ident(helper, RESULT), int(helper, 1));
+    let sum = call(helper, op::ADD, vec![accumulator, one]);
+    let accumulator = ident(helper, RESULT);
+    let step = call(helper, op::CONDITIONAL, vec![predicate, sum, accumulator]);
+    let (accumulator, one) = (ident(helper, RESULT), int(helper, 1));
+    let result = call(helper, op::EQUALS, vec![accumulator, one]);
+    Ok(Some(comprehension(helper, range, names, Loop { init, condition, step, result })))
 }
 
-fn map(b: Helper<'_, '_>, range: IdedExpr, mut args: Vec<IdedExpr>) -> Expansion {
+fn map(helper: Helper<'_, '_>, range: IdedExpr, mut args: Vec<IdedExpr>) -> Expansion {
     let rest = args.len() - 1;
-    let names = take_variables(b, &mut args, rest)?;
+    let names = take_variables(helper, &mut args, rest)?;
     let transform = args.pop().unwrap_or_default();
-    Ok(Some(collect(b, range, names, args.pop(), transform)))
+    Ok(Some(collect(helper, range, names, args.pop(), transform)))
 }
 
-fn transform_list(b: Helper<'_, '_>, range: IdedExpr, mut args: Vec<IdedExpr>) -> Expansion {
+fn transform_list(helper: Helper<'_, '_>, range: IdedExpr, mut args: Vec<IdedExpr>) -> Expansion {
     let rest = args.len() - 2;
-    let names = take_variables(b, &mut args, rest)?;
+    let names = take_variables(helper, &mut args, rest)?;
     let transform = args.pop().unwrap_or_default();
-    Ok(Some(collect(b, range, names, args.pop(), transform)))
+    Ok(Some(collect(helper, range, names, args.pop(), transform)))
 }
 
-fn filter(b: Helper<'_, '_>, range: IdedExpr, mut args: Vec<IdedExpr>) -> Expansion {
-    let names = take_variables(b, &mut args, 1)?;
+fn filter(helper: Helper<'_, '_>, range: IdedExpr, mut args: Vec<IdedExpr>) -> Expansion {
+    let names = take_variables(helper, &mut args, 1)?;
     let predicate = args.remove(0);
-    let element = ident(b, &names.0);
-    Ok(Some(collect(b, range, names, Some(predicate), element)))
+    let element = ident(helper, &names.0);
+    Ok(Some(collect(helper, range, names, Some(predicate), element)))
 }
 
 /// Creates a comprehension that collects the values of `transform` in a list, for the elements that satisfy
 /// `predicate`.
 fn collect(
-    b: Helper<'_, '_>,
+    helper: Helper<'_, '_>,
     range: IdedExpr,
     names: (String, Option<String>),
     predicate: Option<IdedExpr>,
     transform: IdedExpr,
 ) -> IdedExpr {
-    let init = list(b, Vec::new());
-    let condition = boolean(b, true);
-    let accumulator = ident(b, RESULT);
-    let element = list(b, vec![transform]);
-    let step = call(b, op::ADD, vec![accumulator, element]);
-    let step = guarded(b, predicate, step);
-    let result = ident(b, RESULT);
-    comprehension(b, range, names, Loop { init, condition, step, result })
+    let init = list(helper, Vec::new());
+    let condition = boolean(helper, true);
+    let accumulator = ident(helper, RESULT);
+    let element = list(helper, vec![transform]);
+    let step = call(helper, op::ADD, vec![accumulator, element]);
+    let step = guarded(helper, predicate, step);
+    let result = ident(helper, RESULT);
+    comprehension(helper, range, names, Loop { init, condition, step, result })
 }
 
 /// Creates `predicate ? step : accumulator`; only `step` if there is no predicate.
-fn guarded(b: Helper<'_, '_>, predicate: Option<IdedExpr>, step: IdedExpr) -> IdedExpr {
+fn guarded(helper: Helper<'_, '_>, predicate: Option<IdedExpr>, step: IdedExpr) -> IdedExpr {
     match predicate {
         Some(predicate) => {
-            let accumulator = ident(b, RESULT);
-            call(b, op::CONDITIONAL, vec![predicate, step, accumulator])
+            let accumulator = ident(helper, RESULT);
+            call(helper, op::CONDITIONAL, vec![predicate, step, accumulator])
         }
         None => step,
     }
 }
 
-fn transform_map(b: Helper<'_, '_>, range: IdedExpr, args: Vec<IdedExpr>) -> Expansion {
-    collect_map(b, range, args, true)
+fn transform_map(helper: Helper<'_, '_>, range: IdedExpr, args: Vec<IdedExpr>) -> Expansion {
+    collect_map(helper, range, args, true)
 }
 
-fn transform_map_entry(b: Helper<'_, '_>, range: IdedExpr, args: Vec<IdedExpr>) -> Expansion {
-    collect_map(b, range, args, false)
+fn transform_map_entry(helper: Helper<'_, '_>, range: IdedExpr, args: Vec<IdedExpr>) -> Expansion {
+    collect_map(helper, range, args, false)
 }
 
 /// Expands `transformMap` (`same_keys` is true) or `transformMapEntry`.
-fn collect_map(b: Helper<'_, '_>, range: IdedExpr, mut args: Vec<IdedExpr>, same_keys: bool) -> Expansion {
+fn collect_map(
+    helper: Helper<'_, '_>,
+    range: IdedExpr,
+    mut args: Vec<IdedExpr>,
+    same_keys: bool,
+) -> Expansion {
     let rest = args.len() - 2;
-    let names = take_variables(b, &mut args, rest)?;
+    let names = take_variables(helper, &mut args, rest)?;
     let transform = args.pop().unwrap_or_default();
     let predicate = args.pop();
-    let init = b.next_expr(Expr::Map(MapExpr::default()));
-    let condition = boolean(b, true);
-    let mut inserted = vec![ident(b, RESULT)];
+    let init = helper.next_expr(Expr::Map(MapExpr::default()));
+    let condition = boolean(helper, true);
+    let mut inserted = vec![ident(helper, RESULT)];
     if same_keys {
-        inserted.push(ident(b, &names.0));
+        inserted.push(ident(helper, &names.0));
     }
     inserted.push(transform);
-    let step = call(b, "cel.@mapInsert", inserted);
-    let step = guarded(b, predicate, step);
-    let result = ident(b, RESULT);
-    Ok(Some(comprehension(b, range, names, Loop { init, condition, step, result })))
+    let step = call(helper, "cel.@mapInsert", inserted);
+    let step = guarded(helper, predicate, step);
+    let result = ident(helper, RESULT);
+    Ok(Some(comprehension(helper, range, names, Loop { init, condition, step, result })))
 }
 
 /// Binds `name` to `value` in the expression `result`: creates a comprehension over an empty list, whose accumulator is
 /// `name`.
-fn bind(b: Helper<'_, '_>, name: &str, value: IdedExpr, result: IdedExpr) -> IdedExpr {
-    let iter_range = list(b, Vec::new());
-    let loop_cond = boolean(b, false);
-    let loop_step = ident(b, name);
-    b.next_expr(Expr::Comprehension(Box::new(ComprehensionExpr {
+fn bind(helper: Helper<'_, '_>, name: &str, value: IdedExpr, result: IdedExpr) -> IdedExpr {
+    let iter_range = list(helper, Vec::new());
+    let loop_cond = boolean(helper, false);
+    let loop_step = ident(helper, name);
+    helper.next_expr(Expr::Comprehension(Box::new(ComprehensionExpr {
         iter_range,
         iter_var: UNUSED.to_owned(),
         iter_var2: None,
@@ -285,54 +295,54 @@ fn bind(b: Helper<'_, '_>, name: &str, value: IdedExpr, result: IdedExpr) -> Ide
     })))
 }
 
-fn opt_map(b: Helper<'_, '_>, target: IdedExpr, args: Vec<IdedExpr>) -> Expansion {
-    optional_map(b, target, args, "optMap() variable name must be a simple identifier", true)
+fn opt_map(helper: Helper<'_, '_>, target: IdedExpr, args: Vec<IdedExpr>) -> Expansion {
+    optional_map(helper, target, args, "optMap() variable name must be a simple identifier", true)
 }
 
-fn opt_flat_map(b: Helper<'_, '_>, target: IdedExpr, args: Vec<IdedExpr>) -> Expansion {
-    optional_map(b, target, args, "optFlatMap() variable name must be a simple identifier", false)
+fn opt_flat_map(helper: Helper<'_, '_>, target: IdedExpr, args: Vec<IdedExpr>) -> Expansion {
+    optional_map(helper, target, args, "optFlatMap() variable name must be a simple identifier", false)
 }
 
 /// Expands `optMap` (`wrap` is true) or `optFlatMap`. `problem` is the error text for an invalid variable name.
 fn optional_map(
-    b: Helper<'_, '_>,
+    helper: Helper<'_, '_>,
     target: IdedExpr,
     mut args: Vec<IdedExpr>,
     problem: &str,
     wrap: bool,
 ) -> Expansion {
     let variable = args.remove(0);
-    let Expr::Ident(name) = variable.expr else { return Err(b.new_error(variable.id, problem)) };
+    let Expr::Ident(name) = variable.expr else { return Err(helper.new_error(variable.id, problem)) };
     let mapped = args.remove(0);
-    let copy = copy(b, &target);
-    let has_value = member_call(b, "hasValue", target, Vec::new());
-    let value = member_call(b, "value", copy, Vec::new());
-    let bound = bind(b, &name, value, mapped);
-    let optional = |b: Helper<'_, '_>, function, args| {
-        let namespace = ident(b, "optional");
-        member_call(b, function, namespace, args)
+    let copy = copy(helper, &target);
+    let has_value = member_call(helper, "hasValue", target, Vec::new());
+    let value = member_call(helper, "value", copy, Vec::new());
+    let bound = bind(helper, &name, value, mapped);
+    let optional = |helper: Helper<'_, '_>, function, args| {
+        let namespace = ident(helper, "optional");
+        member_call(helper, function, namespace, args)
     };
-    let some = if wrap { optional(b, "of", vec![bound]) } else { bound };
-    let none = optional(b, "none", Vec::new());
-    Ok(Some(call(b, op::CONDITIONAL, vec![has_value, some, none])))
+    let some = if wrap { optional(helper, "of", vec![bound]) } else { bound };
+    let none = optional(helper, "none", Vec::new());
+    Ok(Some(call(helper, op::CONDITIONAL, vec![has_value, some, none])))
 }
 
-fn sort_by(b: Helper<'_, '_>, target: IdedExpr, args: Vec<IdedExpr>) -> Expansion {
+fn sort_by(helper: Helper<'_, '_>, target: IdedExpr, args: Vec<IdedExpr>) -> Expansion {
     if matches!(target.expr, Expr::Literal(_) | Expr::Map(_) | Expr::Struct(_) | Expr::Unspecified) {
         let problem =
             "sortBy can only be applied to a list, identifier, comprehension, call or select expression";
-        return Err(b.new_error(target.id, problem));
+        return Err(helper.new_error(target.id, problem));
     }
-    let input = ident(b, SORT_INPUT);
-    let Some(keys) = map(b, input, args)? else { return Ok(None) };
-    let input = ident(b, SORT_INPUT);
-    let sorted = member_call(b, "@sortByAssociatedKeys", input, vec![keys]);
-    Ok(Some(bind(b, SORT_INPUT, target, sorted)))
+    let input = ident(helper, SORT_INPUT);
+    let Some(keys) = map(helper, input, args)? else { return Ok(None) };
+    let input = ident(helper, SORT_INPUT);
+    let sorted = member_call(helper, "@sortByAssociatedKeys", input, vec![keys]);
+    Ok(Some(bind(helper, SORT_INPUT, target, sorted)))
 }
 
 /// Copies an expression. The nodes of the copy have new ids.
-fn copy(b: Helper<'_, '_>, of: &IdedExpr) -> IdedExpr {
-    let mut expr = of.expr.clone();
+fn copy(helper: Helper<'_, '_>, original: &IdedExpr) -> IdedExpr {
+    let mut expr = original.expr.clone();
     let children: Vec<&mut IdedExpr> = match &mut expr {
         Expr::Call(call) => {
             call.target.iter_mut().map(|target| &mut **target).chain(&mut call.args).collect()
@@ -361,8 +371,8 @@ fn copy(b: Helper<'_, '_>, of: &IdedExpr) -> IdedExpr {
         _ => Vec::new(),
     };
     for child in children {
-        let copied = copy(b, child);
+        let copied = copy(helper, child);
         *child = copied;
     }
-    b.next_expr(expr)
+    helper.next_expr(expr)
 }

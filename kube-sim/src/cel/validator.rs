@@ -139,14 +139,21 @@ impl Run {
                         (None, None) => continue,
                     };
                     let old = old.and_then(|old| old.get(name));
-                    self.visit(node, &path, value, old, correlation.and_then(|of| of.field(name)), nearest);
+                    self.visit(
+                        node,
+                        &path,
+                        value,
+                        old,
+                        correlation.and_then(|both| both.field(name)),
+                        nearest,
+                    );
                 }
             }
             Value::Array(items) => {
                 let Some(below) = &node.items else { return };
                 for (index, item) in items.iter().enumerate() {
                     let old = node.list_keys.as_ref().and_then(|keys| old_item(old?, item, keys));
-                    let correlated = correlation.and_then(|of| of.item(index));
+                    let correlated = correlation.and_then(|both| both.item(index));
                     self.visit(below, &format!("{path}[{index}]"), item, old, correlated, nearest);
                 }
             }

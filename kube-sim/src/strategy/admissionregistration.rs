@@ -6,6 +6,7 @@ use super::Strategy;
 use super::defaulting::{object_in, object_items, set_default, set_default_string};
 use super::validation::check_unique;
 
+/// The part of the strategy that all kinds of this API group share.
 const DEFAULT: Strategy = Strategy {
     group: "admissionregistration.k8s.io",
     has_generation: true,
@@ -17,7 +18,7 @@ const DEFAULT: Strategy = Strategy {
 const WEBHOOKS: Strategy =
     Strategy { validate: |object, out| check_unique("", object, "webhooks", "name", out), ..DEFAULT };
 
-pub(super) static KINDS: [Strategy; 6] = [
+pub(super) static STRATEGIES: [Strategy; 6] = [
     Strategy { kind: "MutatingAdmissionPolicy", ..DEFAULT },
     Strategy { kind: "MutatingAdmissionPolicyBinding", ..DEFAULT },
     Strategy {

@@ -7,7 +7,7 @@ use super::{Errors, InitialStatus, Strategy};
 use crate::cel;
 use crate::schema::validate_crd;
 
-pub(super) static KINDS: [Strategy; 1] = [Strategy {
+pub(super) static STRATEGIES: [Strategy; 1] = [Strategy {
     group: "apiextensions.k8s.io",
     kind: "CustomResourceDefinition",
     has_generation: true,

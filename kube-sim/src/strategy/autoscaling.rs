@@ -7,6 +7,7 @@ use super::defaulting::{object_in, set_default};
 use super::validation::Errors;
 use crate::schema::FieldError;
 
+/// The strategy of autoscalers in `autoscaling/v2`.
 const AUTOSCALER: Strategy = Strategy {
     group: "autoscaling",
     kind: "HorizontalPodAutoscaler",
@@ -20,7 +21,7 @@ const AUTOSCALER: Strategy = Strategy {
 /// The strategy of autoscalers in `autoscaling/v1`, whose fields and defaults differ from `autoscaling/v2`.
 pub(super) static AUTOSCALER_V1: Strategy = Strategy { set_defaults: set_defaults_v1, ..AUTOSCALER };
 
-pub(super) static KINDS: [Strategy; 1] = [AUTOSCALER];
+pub(super) static STRATEGIES: [Strategy; 1] = [AUTOSCALER];
 
 /// Sets the defaults in `autoscaling/v2`. The default metric is a CPU utilization of 80 %.
 fn set_defaults(_: Option<&Value>, object: &mut Value) {

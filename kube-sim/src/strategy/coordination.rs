@@ -7,7 +7,7 @@ use super::printer::{Printer, age_cell, string_or_empty};
 use super::validation::Errors;
 use crate::schema::FieldError;
 
-pub(super) static KINDS: [Strategy; 1] = [Strategy {
+pub(super) static STRATEGIES: [Strategy; 1] = [Strategy {
     group: "coordination.k8s.io",
     kind: "Lease",
     allow_create_on_update: true,

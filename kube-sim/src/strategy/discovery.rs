@@ -6,7 +6,7 @@ use super::Strategy;
 use super::defaulting::{object_items, set_default, set_default_string};
 use super::validation::check_unique;
 
-pub(super) static KINDS: [Strategy; 1] = [Strategy {
+pub(super) static STRATEGIES: [Strategy; 1] = [Strategy {
     group: "discovery.k8s.io",
     kind: "EndpointSlice",
     has_generation: true,

@@ -39,7 +39,7 @@ pub(super) const CORE_EVENT: Strategy = Strategy {
     ..Strategy::DEFAULT
 };
 
-pub(super) static KINDS: [Strategy; 1] = [Strategy {
+pub(super) static STRATEGIES: [Strategy; 1] = [Strategy {
     group: "events.k8s.io",
     validate: check_event,
     validate_update: Some(validate_update),

@@ -4,15 +4,18 @@ use super::deletion::Deletion;
 use super::fields::SelectableField;
 use super::{InitialStatus, Strategy};
 
+/// The part of the strategy that the kinds of `certificates.k8s.io` share.
 const CERTIFICATES: Strategy = Strategy { group: "certificates.k8s.io", ..Strategy::DEFAULT };
 
+/// The part of the strategy that the kinds of `flowcontrol.apiserver.k8s.io` share.
 const FLOW_CONTROL: Strategy =
     Strategy { group: "flowcontrol.apiserver.k8s.io", has_generation: true, ..Strategy::DEFAULT };
 
-const RESOURCE: Strategy =
+/// The part of the strategy that the kinds of `resource.k8s.io` share.
+const DYNAMIC_RESOURCE_ALLOCATION: Strategy =
     Strategy { group: "resource.k8s.io", deletion: Deletion::RETURNS_OBJECT, ..Strategy::DEFAULT };
 
-pub(super) static KINDS: [Strategy; 13] = [
+pub(super) static STRATEGIES: [Strategy; 13] = [
     Strategy {
         group: "apiregistration.k8s.io",
         kind: "APIService",
@@ -40,10 +43,10 @@ pub(super) static KINDS: [Strategy; 13] = [
         allow_unconditional_update: false,
         ..Strategy::DEFAULT
     },
-    Strategy { kind: "DeviceClass", has_generation: true, ..RESOURCE },
-    Strategy { kind: "DeviceTaintRule", has_generation: true, ..RESOURCE },
-    Strategy { kind: "ResourceClaim", ..RESOURCE },
-    Strategy { kind: "ResourceClaimTemplate", ..RESOURCE },
+    Strategy { kind: "DeviceClass", has_generation: true, ..DYNAMIC_RESOURCE_ALLOCATION },
+    Strategy { kind: "DeviceTaintRule", has_generation: true, ..DYNAMIC_RESOURCE_ALLOCATION },
+    Strategy { kind: "ResourceClaim", ..DYNAMIC_RESOURCE_ALLOCATION },
+    Strategy { kind: "ResourceClaimTemplate", ..DYNAMIC_RESOURCE_ALLOCATION },
     Strategy {
         kind: "ResourceSlice",
         has_generation: true,
@@ -52,7 +55,7 @@ pub(super) static KINDS: [Strategy; 13] = [
             SelectableField::new("spec.driver"),
             SelectableField::new("spec.pool.name"),
         ],
-        ..RESOURCE
+        ..DYNAMIC_RESOURCE_ALLOCATION
     },
     Strategy {
         group: "storagemigration.k8s.io",

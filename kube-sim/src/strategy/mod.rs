@@ -143,7 +143,7 @@ impl Strategy {
         if (group, version, kind) == ("autoscaling", "v1", "HorizontalPodAutoscaler") {
             return Some(&autoscaling::AUTOSCALER_V1);
         }
-        KINDS.iter().copied().flatten().find(|strategy| strategy.group == group && strategy.kind == kind)
+        STRATEGIES.iter().copied().flatten().find(|strategy| strategy.group == group && strategy.kind == kind)
     }
 
     /// Sets the initial status, then prepares for create.
@@ -182,23 +182,24 @@ impl Strategy {
     }
 }
 
-/// The strategies of the built-in kinds that the server stores, by API group.
-static KINDS: [&[Strategy]; 15] = [
-    &core::KINDS,
-    &apps::KINDS,
-    &batch::KINDS,
-    &events::KINDS,
-    &autoscaling::KINDS,
-    &networking::KINDS,
-    &policy::KINDS,
-    &rbac::KINDS,
-    &storage::KINDS,
-    &admissionregistration::KINDS,
-    &apiextensions::KINDS,
-    &scheduling::KINDS,
-    &coordination::KINDS,
-    &discovery::KINDS,
-    &groups::KINDS,
+/// The strategies of the built-in kinds that the server stores, in one slice for each API group; `groups` contains
+/// several API groups.
+static STRATEGIES: [&[Strategy]; 15] = [
+    &core::STRATEGIES,
+    &apps::STRATEGIES,
+    &batch::STRATEGIES,
+    &events::STRATEGIES,
+    &autoscaling::STRATEGIES,
+    &networking::STRATEGIES,
+    &policy::STRATEGIES,
+    &rbac::STRATEGIES,
+    &storage::STRATEGIES,
+    &admissionregistration::STRATEGIES,
+    &apiextensions::STRATEGIES,
+    &scheduling::STRATEGIES,
+    &coordination::STRATEGIES,
+    &discovery::STRATEGIES,
+    &groups::STRATEGIES,
 ];
 
 #[cfg(test)]

@@ -7,9 +7,10 @@ use super::defaulting::{object_in, object_items, set_default, set_default_string
 use super::validation::{Errors, items, string_in};
 use crate::schema::FieldError;
 
+/// The part of the strategy that all kinds of this API group share.
 const DEFAULT: Strategy = Strategy { group: "networking.k8s.io", ..Strategy::DEFAULT };
 
-pub(super) static KINDS: [Strategy; 5] = [
+pub(super) static STRATEGIES: [Strategy; 5] = [
     Strategy {
         kind: "Ingress",
         has_generation: true,

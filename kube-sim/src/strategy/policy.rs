@@ -6,7 +6,7 @@ use super::Strategy;
 use super::validation::Errors;
 use crate::schema::FieldError;
 
-pub(super) static KINDS: [Strategy; 1] = [Strategy {
+pub(super) static STRATEGIES: [Strategy; 1] = [Strategy {
     group: "policy",
     kind: "PodDisruptionBudget",
     has_generation: true,

@@ -9,6 +9,7 @@ use crate::schema::FieldError;
 
 const RBAC_GROUP: &str = "rbac.authorization.k8s.io";
 
+/// The part of the strategy that all kinds of this API group share.
 const DEFAULT: Strategy = Strategy {
     group: RBAC_GROUP,
     allow_create_on_update: true,
@@ -16,8 +17,10 @@ const DEFAULT: Strategy = Strategy {
     ..Strategy::DEFAULT
 };
 
+/// The strategy of roles and cluster roles.
 const ROLE: Strategy = Strategy { validate: check_role, ..DEFAULT };
 
+/// The strategy of role bindings and cluster role bindings.
 const BINDING: Strategy = Strategy {
     set_defaults: set_role_binding_defaults,
     validate: check_role_binding,
@@ -28,7 +31,7 @@ const BINDING: Strategy = Strategy {
     ..DEFAULT
 };
 
-pub(super) static KINDS: [Strategy; 4] = [
+pub(super) static STRATEGIES: [Strategy; 4] = [
     Strategy { kind: "ClusterRole", ..ROLE },
     Strategy { kind: "ClusterRoleBinding", ..BINDING },
     Strategy { kind: "Role", ..ROLE },

@@ -7,7 +7,7 @@ use super::defaulting::set_default;
 use super::validation::Errors;
 use crate::schema::FieldError;
 
-pub(super) static KINDS: [Strategy; 1] = [Strategy {
+pub(super) static STRATEGIES: [Strategy; 1] = [Strategy {
     group: "scheduling.k8s.io",
     kind: "PriorityClass",
     has_generation: true,

@@ -8,13 +8,14 @@ use super::deletion::Deletion;
 use super::validation::{Errors, check_unique, items};
 use crate::schema::FieldError;
 
+/// The part of the strategy that all kinds of this API group share.
 const DEFAULT: Strategy =
     Strategy { group: "storage.k8s.io", deletion: Deletion::RETURNS_OBJECT, ..Strategy::DEFAULT };
 
 /// The strategy of kinds whose updates need a resource version.
 const CONDITIONAL: Strategy = Strategy { allow_unconditional_update: false, ..DEFAULT };
 
-pub(super) static KINDS: [Strategy; 6] = [
+pub(super) static STRATEGIES: [Strategy; 6] = [
     Strategy { kind: "CSIDriver", set_defaults: set_csi_driver_defaults, ..CONDITIONAL },
     Strategy {
         kind: "CSINode",

@@ -24,7 +24,7 @@ fn every_stored_kind_has_a_strategy() {
 #[test]
 fn every_strategy_belongs_to_one_built_in_kind() {
     let mut seen = std::collections::HashSet::new();
-    for strategy in KINDS.iter().copied().flatten() {
+    for strategy in STRATEGIES.iter().copied().flatten() {
         let is_kind = |r: &builtin::Resource| r.group == strategy.group && r.kind == strategy.kind;
         assert!(builtin::resources().iter().any(is_kind), "{} {}", strategy.group, strategy.kind);
         assert!(

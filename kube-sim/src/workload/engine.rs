@@ -107,6 +107,7 @@ impl Engine {
         self.sim.stamp()
     }
 
+    /// Lists the objects of a kind in all namespaces; empty if the request fails.
     pub(super) fn list(&self, api_version: &str, kind: &str) -> Vec<Value> {
         self.sim.list(api_version, kind, "").unwrap_or_default()
     }

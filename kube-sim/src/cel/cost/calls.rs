@@ -319,6 +319,7 @@ fn is_control_flow(overload: &str) -> bool {
     matches!(overload, "logical_and" | "logical_or" | "conditional")
 }
 
+/// The value of an integer literal; `None` for any other expression.
 fn literal_int(expr: &IdedExpr) -> Option<i64> {
     match &expr.expr {
         Expr::Literal(LiteralValue::Int(value)) => Some(*value.inner()),
@@ -326,7 +327,7 @@ fn literal_int(expr: &IdedExpr) -> Option<i64> {
     }
 }
 
+/// The value of an integer literal, or 0 if it is negative; `None` for any other expression.
 fn literal_uint(expr: &IdedExpr) -> Option<u64> {
-    // A negative index counts as 0.
     literal_int(expr).map(|value| u64::try_from(value).unwrap_or(0))
 }

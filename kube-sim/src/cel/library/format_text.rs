@@ -87,6 +87,7 @@ fn format_value(directive: char, precision: Option<usize>, value: &Val<'_>) -> R
     }
 }
 
+/// Formats an integer: a minus sign if it is negative, then `digits` of the absolute value.
 fn signed(value: i64, digits: impl Fn(u64) -> String) -> String {
     format!("{}{}", if value < 0 { "-" } else { "" }, digits(value.unsigned_abs()))
 }

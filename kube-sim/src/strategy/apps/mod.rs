@@ -12,7 +12,7 @@ use super::Strategy;
 const WORKLOAD: Strategy =
     Strategy { group: "apps", has_generation: true, status_reset_fields: &["spec"], ..Strategy::DEFAULT };
 
-pub(super) static KINDS: [Strategy; 5] = [
+pub(super) static STRATEGIES: [Strategy; 5] = [
     Strategy { group: "apps", kind: "ControllerRevision", ..Strategy::DEFAULT },
     daemon_set::STRATEGY,
     deployment::STRATEGY,

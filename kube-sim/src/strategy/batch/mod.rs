@@ -15,4 +15,4 @@ const JOB: Strategy = Strategy {
     ..Strategy::DEFAULT
 };
 
-pub(super) static KINDS: [Strategy; 2] = [cron_job::STRATEGY, job::STRATEGY];
+pub(super) static STRATEGIES: [Strategy; 2] = [cron_job::STRATEGY, job::STRATEGY];

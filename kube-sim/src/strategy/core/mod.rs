@@ -17,7 +17,7 @@ use super::events;
 use super::printer::{Printer, age_cell, items};
 use super::validation::check_unique;
 
-pub(super) static KINDS: [Strategy; 15] = [
+pub(super) static STRATEGIES: [Strategy; 15] = [
     config_map::STRATEGY,
     Strategy { kind: "Endpoints", allow_create_on_update: true, ..Strategy::DEFAULT },
     events::CORE_EVENT,
