@@ -64,7 +64,7 @@ pub(super) enum ListKeys {
 /// A field of an object.
 #[derive(Debug)]
 pub(super) struct Field {
-    /// The name of the field in objects. In rules, its name is [`escape`]d.
+    /// The name of the field in objects. Rules use the name that [`escape`] returns.
     pub(super) name: String,
     pub(super) declared: Arc<Declared>,
 }

@@ -1,4 +1,5 @@
-//! The names of fields in rules. Characters that CEL identifiers cannot contain and reserved words are escaped.
+//! Escapes the names of fields for rules: reserved words, and names with characters that CEL identifiers cannot
+//! contain.
 
 /// The reserved words of CEL.
 const RESERVED: [&str; 21] = [

@@ -301,7 +301,7 @@ impl Evaluator {
             // The accumulator costs 1, the list literal around the element `LIST_CREATION`, and the concatenation 1.
             let item = match passes {
                 Ok(true) => self
-                    .value(element, &inner)
+                    .evaluate(element, &inner)
                     .and_then(|item| self.charge(LIST_CREATION + 2).map(|()| Some(item))),
                 Ok(false) => self.charge(1).map(|()| None),
                 Err(failure) => Err(failure),
@@ -405,7 +405,7 @@ fn literal_value(literal: &LiteralValue) -> Val<'static> {
     }
 }
 
-/// The name of the value to which a type identifier evaluates: `google.protobuf.Duration` for `duration`.
+/// The name of a type as a value of an expression: `google.protobuf.Duration` for the identifier `duration`.
 fn type_name(ty: &Type) -> String {
     match ty {
         Type::Null => "null_type".to_owned(),

@@ -43,7 +43,7 @@ pub(super) fn type_identifier(name: &str) -> Option<Type> {
     Some(Type::Meta(ty.into()))
 }
 
-/// The type identifier of the Kubernetes libraries that equals `name`.
+/// Returns `name` if it is a type identifier of the Kubernetes libraries.
 fn kubernetes_type(name: &str) -> Option<&'static str> {
     const NAMED: [&str; 6] = [
         "net.IP",
@@ -56,7 +56,7 @@ fn kubernetes_type(name: &str) -> Option<&'static str> {
     NAMED.into_iter().find(|known| *known == name)
 }
 
-/// The overloads in `functions.txt`, by function.
+/// The overloads in `functions.txt`, by the name of their function.
 static TABLE: LazyLock<HashMap<&'static str, Vec<Overload>>> = LazyLock::new(|| {
     let mut table: HashMap<&str, Vec<Overload>> = HashMap::new();
     for line in include_str!("functions.txt").lines() {

@@ -1,6 +1,6 @@
 //! The types of CEL expressions, and how the API server prints them.
 //!
-//! Owns the type model only: `unify` decides which types fit each other.
+//! Owns the type model only: `unify` decides which types are assignable to each other.
 
 use std::fmt;
 use std::sync::Arc;
@@ -102,7 +102,7 @@ impl Type {
         }
     }
 
-    /// Whether types of this variant differ in other types or in a name.
+    /// Whether this variant contains other types or a name.
     fn has_components(&self) -> bool {
         matches!(
             self,

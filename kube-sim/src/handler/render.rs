@@ -9,7 +9,7 @@ use super::accept::{Accept, Encoding, Shape};
 use super::convert;
 use crate::registry::{Conversion, Resource};
 use crate::store::object::Stored;
-use crate::table::{self, partial};
+use crate::table::{self, partial_object_metadata};
 
 /// The approximate size of one piece of a list body, in bytes.
 const PIECE_SIZE: usize = 64 * 1024;
@@ -26,7 +26,7 @@ pub(crate) fn object(resource: &Resource, stored: &Stored, accept: Accept, now: 
                     .to_string(),
             )
         }
-        (Shape::Partial, _) => Bytes::from(partial(&stored.value()).to_string()),
+        (Shape::Partial, _) => Bytes::from(partial_object_metadata(&stored.value()).to_string()),
     }
 }
 
@@ -99,7 +99,8 @@ pub(crate) fn list(resource: &Arc<Resource>, page: Page, accept: Accept, now: ji
             ))
         }
         (Shape::Partial, _) => {
-            let items: Vec<Value> = page.objects.iter().map(|o| partial(&o.value())).collect();
+            let items: Vec<Value> =
+                page.objects.iter().map(|o| partial_object_metadata(&o.value())).collect();
             ListBody::Whole(Bytes::from(
                 json!({
                     "kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1",

@@ -23,7 +23,7 @@ pub(super) static STRATEGIES: [Strategy; 1] = [Strategy {
     ..Strategy::DEFAULT
 }];
 
-/// Validates a definition, then the CEL rules of its schemas.
+/// Validates a CustomResourceDefinition, then the CEL rules in its schemas.
 fn validate(old: Option<&Value>, crd: &Value, out: &mut Errors) {
     out.0.extend(validate_crd(old, crd));
     let errors = cel::check_rules(crd, &out.0);

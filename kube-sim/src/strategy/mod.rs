@@ -160,7 +160,7 @@ impl Strategy {
     }
 
     /// Validates an object of a built-in kind, except for its metadata. `old` is the stored object if the request is an
-    /// update. Implements only a part of Kubernetes' rules; a violation of any other rule is not reported.
+    /// update. Implements only a part of the validation in the API server.
     pub(crate) fn validate(&self, schema: &Schema, old: Option<&Value>, new: &Value) -> Vec<FieldError> {
         let mut errors = Errors::default();
         match (old, self.validate_update) {

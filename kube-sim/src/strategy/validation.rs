@@ -18,8 +18,8 @@ impl Errors {
         self.0.push(error);
     }
 
-    /// The errors, followed by those about enums. Skips the fields that have been reported: the errors of a strategy are
-    /// more specific than those about enums.
+    /// Returns all errors followed by `enum_errors`, except the enum errors about fields that already have an error:
+    /// the errors of a strategy are more specific.
     pub(super) fn with_enum_errors(self, enum_errors: Vec<FieldError>) -> Vec<FieldError> {
         let mut errors = self.0;
         let reported: Vec<String> = errors.iter().map(|error| error.field.clone()).collect();

@@ -100,7 +100,7 @@ fn closing_bracket(text: &str) -> Option<usize> {
     None
 }
 
-/// The values that the text between two brackets, `inner`, selects from each of the values in `at`.
+/// Selects from each value in `at` the values that `inner` specifies, the text between two brackets of a JSONPath.
 fn select_in_brackets<'a>(at: &[&'a Value], inner: &str) -> Vec<&'a Value> {
     let inner = inner.trim();
     let quoted = |q: char| inner.strip_prefix(q).and_then(|t| t.strip_suffix(q));

@@ -53,7 +53,7 @@ pub(crate) fn of(
     };
     let object_of = |o: &Value| match row_object {
         RowObject::None => Value::Null,
-        RowObject::Metadata => partial(o),
+        RowObject::Metadata => partial_object_metadata(o),
         RowObject::Object => o.clone(),
     };
     let rows: Vec<Value> =
@@ -70,7 +70,7 @@ pub(crate) fn of(
 }
 
 /// `PartialObjectMetadata` of an object.
-pub(crate) fn partial(object: &Value) -> Value {
+pub(crate) fn partial_object_metadata(object: &Value) -> Value {
     json!({
         "kind": "PartialObjectMetadata",
         "apiVersion": "meta.k8s.io/v1",

@@ -62,7 +62,7 @@ impl EventEncoder {
     fn encode_value(&mut self, name: &str, object: &Value) -> Bytes {
         let shown = match self.accept.shape {
             Shape::Plain => object.clone(),
-            Shape::Partial => crate::table::partial(object),
+            Shape::Partial => crate::table::partial_object_metadata(object),
             Shape::Table(row_object) => {
                 let with_columns = !std::mem::replace(&mut self.columns_sent, true);
                 let meta = json!({"resourceVersion": object["metadata"]["resourceVersion"]});

@@ -39,7 +39,7 @@ pub(super) fn make_random_changes(engine: &mut Engine) {
     }
 }
 
-/// A random item of `from`; `None` if it is empty.
+/// A random item of `from`; `None` if `from` is empty.
 fn random_item<'a>(engine: &mut Engine, from: &'a [Value]) -> Option<&'a Value> {
     let at = engine.random.below(from.len() as u64);
     from.get(usize::try_from(at).unwrap_or(0))

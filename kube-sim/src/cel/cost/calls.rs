@@ -10,7 +10,7 @@ use crate::cel::types::Type;
 type Estimate = (Range, Option<Range>);
 
 impl Estimator<'_> {
-    /// The estimate of a call if `overload` is selected. Includes the costs of the arguments, `costs`.
+    /// The estimate of a call for one of its overloads. Includes the costs of the arguments, which are `costs`.
     pub(super) fn estimate_overload(
         &mut self,
         expr: &IdedExpr,

@@ -47,7 +47,7 @@ pub(super) fn estimate(checked: &Checked, root: &Arc<Declared>) -> Range {
 /// `@indices`. Empty if the value is not part of a variable.
 type Path = Vec<String>;
 
-/// The sizes of each key and each value of a map, or of each index and each item of a list.
+/// The ranges of the sizes of the keys and values in a map, or of the indexes and items in a list.
 #[derive(Clone, Copy, Debug)]
 struct EntrySizes {
     is_list: bool,
@@ -56,7 +56,7 @@ struct EntrySizes {
 }
 
 impl EntrySizes {
-    /// Sizes that include both; `None` if one is unknown.
+    /// The union of the sizes of two lists or maps; `None` if one of them is unknown.
     fn union(a: Option<Self>, b: Option<Self>) -> Option<Self> {
         let (a, b) = (a?, b?);
         Some(Self { is_list: a.is_list, key: a.key.union(b.key), value: a.value.union(b.value) })

@@ -20,12 +20,12 @@ impl Range {
         Self { min: value, max: value }
     }
 
-    /// The range of the sums.
+    /// The range of the sums of a value in `self` and a value in `other`.
     pub(in crate::cel) fn plus(self, other: Self) -> Self {
         Self { min: self.min.saturating_add(other.min), max: self.max.saturating_add(other.max) }
     }
 
-    /// The range of the products.
+    /// The range of the products of a value in `self` and a value in `other`.
     pub(in crate::cel) fn times(self, other: Self) -> Self {
         Self { min: self.min.saturating_mul(other.min), max: self.max.saturating_mul(other.max) }
     }

@@ -7,7 +7,7 @@ use cel::common::ast::operators as op;
 use super::time;
 use crate::cel::value::{Failure, Outcome, Val};
 
-/// The [`Library`](super::Library) of this module.
+/// Calls a function of this library; see [`Library`](super::Library).
 pub(super) fn call<'a>(name: &str, arguments: &[Val<'a>]) -> Option<Outcome<'a>> {
     Some(match (name, arguments) {
         (op::LOGICAL_NOT, [Val::Bool(value)]) => Ok(Val::Bool(!value)),
@@ -29,7 +29,7 @@ pub(super) fn call<'a>(name: &str, arguments: &[Val<'a>]) -> Option<Outcome<'a>>
     })
 }
 
-/// Compares two values. `holds` is whether the operator is true for an order.
+/// Compares two values. `holds` returns the result of the operator for an order.
 fn compare_with<'a>(a: &Val<'a>, b: &Val<'a>, holds: fn(Ordering) -> bool) -> Outcome<'a> {
     Ok(Val::Bool(holds(a.compare(b)?)))
 }

@@ -1,4 +1,4 @@
-//! IP addresses and CIDR blocks.
+//! Functions of IP addresses and CIDR blocks.
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -12,7 +12,7 @@ pub(in crate::cel) struct Cidr {
     pub(in crate::cel) prefix: u8,
 }
 
-/// The [`Library`](super::Library) of this module.
+/// Calls a function of this library; see [`Library`](super::Library).
 pub(super) fn call<'a>(name: &str, arguments: &[Val<'a>]) -> Option<Outcome<'a>> {
     Some(match (name, arguments) {
         ("ip", [Val::String(text)]) => parse_ip(text).map(Val::Ip),

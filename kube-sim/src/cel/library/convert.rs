@@ -1,11 +1,11 @@
-//! Conversions between types, `size` and `type`.
+//! Conversions between types, and the functions `size`, `type` and `dyn`.
 
 use std::net::IpAddr;
 
 use super::time;
 use crate::cel::value::{Failure, Outcome, Val};
 
-/// The [`Library`](super::Library) of this module.
+/// Calls a function of this library; see [`Library`](super::Library).
 pub(super) fn call<'a>(name: &str, arguments: &[Val<'a>]) -> Option<Outcome<'a>> {
     let [value] = arguments else { return None };
     Some(match name {
@@ -122,7 +122,8 @@ pub(super) fn to_text(value: &Val<'_>) -> Option<Result<String, Failure>> {
     })
 }
 
-/// The shortest text of a number, as Go prints it with `%g`: with an exponent from 10^6 on, and below 10^-4.
+/// Formats a float as Go's `%g` does: with the fewest digits, and with an exponent for magnitudes of at least 10^6 or
+/// below 10^-4.
 fn double_text(value: f64) -> String {
     let magnitude = value.abs();
     if value.is_nan() {

@@ -38,7 +38,7 @@ pub(super) fn format(template: &str, values: &List<'_>) -> Result<String, Failur
     Ok(out)
 }
 
-/// The error of the function.
+/// The error of the function `format`.
 fn formatting_error(why: &str) -> Failure {
     Failure::new(format!("error during formatting: {why}"))
 }

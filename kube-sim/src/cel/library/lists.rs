@@ -1,4 +1,4 @@
-//! Lists, sets and maps.
+//! Functions of lists, sets and maps.
 
 use std::cmp::Ordering;
 
@@ -7,7 +7,7 @@ use cel::common::ast::operators as op;
 use super::arithmetic;
 use crate::cel::value::{Failure, List, Mapping, Outcome, Val};
 
-/// The [`Library`](super::Library) of this module.
+/// Calls a function of this library; see [`Library`](super::Library).
 pub(super) fn call<'a>(name: &str, arguments: &[Val<'a>]) -> Option<Outcome<'a>> {
     if name == "cel.@mapInsert" {
         return insert(arguments);
@@ -132,7 +132,7 @@ fn flatten<'a>(list: &List<'a>, depth: i64) -> Result<Vec<Val<'a>>, Failure> {
     Ok(flat)
 }
 
-/// Sorts a list by its keys: the key of an item has the same index in `keys`.
+/// Sorts `list` by `keys`. The key of an item has the same index as the item.
 fn sort<'a>(list: &List<'a>, keys: &List<'a>) -> Outcome<'a> {
     let keys = keys.items()?;
     if keys.windows(2).any(|pair| pair[0].type_name() != pair[1].type_name()) {

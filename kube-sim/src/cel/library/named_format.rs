@@ -21,7 +21,7 @@ pub(in crate::cel) const NAMES: [&str; 13] = [
     "datetime",
 ];
 
-/// The [`Library`](super::Library) of this module.
+/// Calls a function of this library; see [`Library`](super::Library).
 pub(super) fn call<'a>(name: &str, arguments: &[Val<'a>]) -> Option<Outcome<'a>> {
     let known = |name: &str| NAMES.into_iter().find(|known| *known == name);
     Some(match (name, arguments) {

@@ -2,7 +2,7 @@
 
 use crate::cel::value::{Failure, Outcome, Val};
 
-/// The [`Library`](super::Library) of this module.
+/// Calls a function of this library; see [`Library`](super::Library).
 pub(super) fn call<'a>(name: &str, arguments: &[Val<'a>]) -> Option<Outcome<'a>> {
     Some(match (name, arguments) {
         ("optional.of", [value]) => Ok(Val::some(value.clone())),

@@ -1,12 +1,12 @@
-//! Quantities such as `500m` and `1.5Gi`, in units of 10^-9.
+//! Functions of quantities such as `500m` and `1.5Gi`. A quantity is an integer multiple of 10^-9.
 
 use crate::cel::value::{Failure, Outcome, Val};
 use crate::schema::parse_quantity;
 
-/// The quantity 1.
+/// The quantity 1, as a multiple of 10^-9.
 const UNIT: i128 = 1_000_000_000;
 
-/// The [`Library`](super::Library) of this module.
+/// Calls a function of this library; see [`Library`](super::Library).
 #[expect(clippy::cast_precision_loss, reason = "the function returns an approximation")]
 pub(super) fn call<'a>(name: &str, arguments: &[Val<'a>]) -> Option<Outcome<'a>> {
     Some(match (name, arguments) {

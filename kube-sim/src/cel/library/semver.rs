@@ -1,4 +1,4 @@
-//! Semantic versions.
+//! Functions of semantic versions.
 
 use std::cmp::Ordering;
 use std::rc::Rc;
@@ -15,14 +15,14 @@ pub(in crate::cel) struct Semver {
     pre_release: Vec<Identifier>,
 }
 
-/// An identifier of a pre-release. A number precedes a text.
+/// An identifier of a pre-release. A numeric identifier precedes an alphanumeric identifier.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Identifier {
     Number(u64),
     Text(String),
 }
 
-/// The [`Library`](super::Library) of this module.
+/// Calls a function of this library; see [`Library`](super::Library).
 pub(super) fn call<'a>(name: &str, arguments: &[Val<'a>]) -> Option<Outcome<'a>> {
     let part =
         |index: usize, version: &Semver| Ok(Val::Int(i64::try_from(version.core[index]).unwrap_or(i64::MAX)));

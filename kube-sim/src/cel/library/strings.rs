@@ -1,10 +1,10 @@
-//! Strings and regular expressions.
+//! Functions of strings, including regular expressions.
 
 use super::format_text;
 use crate::cel::value::{Failure, List, Outcome, Val};
 use crate::schema::{compile_regex, quote};
 
-/// The [`Library`](super::Library) of this module.
+/// Calls a function of this library; see [`Library`](super::Library).
 pub(super) fn call<'a>(name: &str, arguments: &[Val<'a>]) -> Option<Outcome<'a>> {
     if name == "join" {
         return match arguments {

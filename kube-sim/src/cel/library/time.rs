@@ -1,4 +1,4 @@
-//! Durations and timestamps, and the parsing of the formats `duration`, `date`, `date-time` and `byte`.
+//! Functions of durations and timestamps, and the parsing of the formats `duration`, `date`, `date-time` and `byte`.
 
 use base64::Engine as _;
 use cel::common::ast::operators as op;
@@ -10,7 +10,7 @@ use crate::cel::value::{Failure, Outcome, Val};
 
 const NANOS_PER_SECOND: i64 = 1_000_000_000;
 
-/// The [`Library`](super::Library) of this module.
+/// Calls a function of this library; see [`Library`](super::Library).
 pub(super) fn call<'a>(name: &str, arguments: &[Val<'a>]) -> Option<Outcome<'a>> {
     let problem =
         |text: &str, to: &str| Err(Failure::new(format!("type conversion error from '{text}' to '{to}'")));
@@ -96,7 +96,7 @@ pub(super) fn arithmetic<'a>(operator: &str, a: &Val<'a>, b: &Val<'a>) -> Option
     })
 }
 
-/// A time as a value.
+/// Converts a time to a value.
 ///
 /// # Errors
 /// `at` is `None`, or the time is before year 1.

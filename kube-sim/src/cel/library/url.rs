@@ -1,4 +1,4 @@
-//! URLs.
+//! Functions of URLs.
 
 use std::fmt::Write as _;
 use std::rc::Rc;
@@ -16,7 +16,7 @@ pub(in crate::cel) struct Url {
     query: String,
 }
 
-/// The [`Library`](super::Library) of this module.
+/// Calls a function of this library; see [`Library`](super::Library).
 pub(super) fn call<'a>(name: &str, arguments: &[Val<'a>]) -> Option<Outcome<'a>> {
     Some(match (name, arguments) {
         ("isURL", [Val::String(text)]) => Ok(Val::Bool(is_format("uri", text))),

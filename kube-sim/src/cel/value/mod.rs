@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 use super::declared::{Declared, ListKeys, Shape};
 use super::library::{cidr::Cidr, semver::Semver, time, url::Url};
 
-/// The reason why an expression has no value.
+/// The reason why the evaluation of an expression fails.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Failure {
     /// An error of the expression, such as `no such key: a`.

@@ -8,7 +8,7 @@ pub(super) mod workload;
 
 use super::Strategy;
 
-/// The part of the strategy that the workloads share.
+/// The part of the strategy that daemon sets, deployments, replica sets and stateful sets share.
 const WORKLOAD: Strategy =
     Strategy { group: "apps", has_generation: true, status_reset_fields: &["spec"], ..Strategy::DEFAULT };
 

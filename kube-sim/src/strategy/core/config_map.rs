@@ -1,4 +1,4 @@
-//! The strategy of config maps, and the rules that they share with secrets.
+//! The strategy of config maps, and the validation that config maps and secrets share.
 
 use serde_json::Value;
 

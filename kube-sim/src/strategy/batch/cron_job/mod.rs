@@ -33,8 +33,8 @@ fn set_defaults(_: Option<&Value>, object: &mut Value) {
     }
 }
 
-/// Checks the length of the name. The CronJob controller appends eleven characters to the name of each job, which is
-/// limited to 63 characters.
+/// Checks the length of the name. The CronJob controller appends eleven characters to this name to get the name of a
+/// job, which is limited to 63 characters.
 fn check_name(object: &Value, out: &mut Errors) {
     let name = string_in(&object["metadata"], "name");
     if name.len() > 52 {
