@@ -1,8 +1,8 @@
 //! The built-in resources of a Kubernetes 1.37 API server, and their schemas.
 //!
 //! `cargo xtask record` writes the resources and schemas of an API server to `data/`; do not edit these files by hand.
-//! Schemas are parsed at first use. `strategy` contains the defaults and rules that Kubernetes implements in Go. This
-//! module must not know about requests or stores.
+//! Schemas are parsed at first use. `strategy` contains the defaults and the validation that Kubernetes implements in
+//! Go. This module must not know about requests or stores.
 
 mod catalog;
 mod open_api;

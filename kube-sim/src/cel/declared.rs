@@ -17,7 +17,7 @@ pub(super) const MAX_REQUEST_SIZE: u64 = 3 * 1024 * 1024;
 
 /// The type that a schema declares for a value.
 #[derive(Debug)]
-pub(super) struct Declared {
+pub(super) struct DeclaredType {
     pub(super) shape: Shape,
     /// The maximum number of characters, bytes, items or entries; 0 for scalars and objects, as in the API server.
     pub(super) max_elements: u64,
@@ -44,10 +44,10 @@ pub(super) enum Shape {
     /// A string with the format `date-time`.
     DateTime,
     List {
-        items: Arc<Declared>,
+        items: Arc<DeclaredType>,
         keys: ListKeys,
     },
-    Map(Arc<Declared>),
+    Map(Arc<DeclaredType>),
     /// The fields, by their names in rules.
     Object(BTreeMap<String, Field>),
 }
@@ -66,10 +66,10 @@ pub(super) enum ListKeys {
 pub(super) struct Field {
     /// The name of the field in objects. Rules use the name that [`escape`] returns.
     pub(super) name: String,
-    pub(super) declared: Arc<Declared>,
+    pub(super) declared: Arc<DeclaredType>,
 }
 
-impl Declared {
+impl DeclaredType {
     /// The declared type of a schema; `None` if rules cannot access its values. `root` is whether the value is the root
     /// of a resource, which has `apiVersion`, `kind` and `metadata`.
     pub(super) fn of(schema: &Value, root: bool) -> Option<Arc<Self>> {
@@ -162,7 +162,7 @@ fn list_keys(schema: &Value) -> ListKeys {
 fn fields(
     schema: &Value,
     root: bool,
-    of_child: &impl Fn(&Value) -> Option<Arc<Declared>>,
+    of_child: &impl Fn(&Value) -> Option<Arc<DeclaredType>>,
 ) -> (BTreeMap<String, Field>, u64) {
     let required = |name: &str| list(schema, "required").iter().any(|field| field == name);
     let mut fields = BTreeMap::new();

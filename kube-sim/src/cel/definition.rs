@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use super::declared::Declared;
+use super::declared::DeclaredType;
 use super::keywords::{count, entries, flag, list, text};
 use super::program::{self, Rule};
 use super::validator;
@@ -127,7 +127,7 @@ impl SchemaCheck<'_> {
     fn check_node(&mut self, schema: &Value, node: &SchemaNode) {
         let root = node.root || flag(schema, "x-kubernetes-embedded-resource");
         let path = format!("{}.x-kubernetes-validations", node.path);
-        let Some(declared) = Declared::of(schema, root) else {
+        let Some(declared) = DeclaredType::of(schema, root) else {
             let why = "internal error: failed to construct type information for x-kubernetes-validations rules: unable to convert structural schema to CEL declarations";
             self.errors.push(FieldError::internal(path, why));
             return;

@@ -23,7 +23,7 @@ pub(super) fn flag(schema: &Value, key: &str) -> bool {
     schema.get(key).and_then(Value::as_bool).unwrap_or(false)
 }
 
-/// The value of a limit such as `maxItems`; 0 if it is negative.
+/// The value of a limit such as `maxItems`, or 0 if it is negative; `None` if the keyword is absent.
 pub(super) fn count(schema: &Value, key: &str) -> Option<u64> {
     let value = schema.get(key)?;
     value.as_u64().or_else(|| value.as_i64().map(|_| 0))

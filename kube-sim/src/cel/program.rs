@@ -5,7 +5,7 @@ use std::sync::Arc;
 use cel::common::ast::{Expr, IdedExpr, LiteralValue};
 use serde_json::Value;
 
-use super::declared::Declared;
+use super::declared::DeclaredType;
 use super::keywords::{flag, text};
 use super::types::Type;
 use super::value::Val;
@@ -63,7 +63,7 @@ impl Program {
     /// The API server's error text.
     fn compile(
         source: &str,
-        declared: &Arc<Declared>,
+        declared: &Arc<DeclaredType>,
         optional: bool,
         wanted: &Type,
         prefix: &str,
@@ -130,14 +130,14 @@ fn invalid_regex(expr: &IdedExpr) -> Option<String> {
 }
 
 /// Compiles the rules of a schema node. The result contains `None` for each rule whose text is empty.
-pub(super) fn compile(schema: &Value, declared: &Arc<Declared>) -> Vec<Option<Rule>> {
+pub(super) fn compile(schema: &Value, declared: &Arc<DeclaredType>) -> Vec<Option<Rule>> {
     super::keywords::list(schema, "x-kubernetes-validations")
         .iter()
         .map(|rule| compile_one(rule, schema, declared))
         .collect()
 }
 
-fn compile_one(rule: &Value, schema: &Value, declared: &Arc<Declared>) -> Option<Rule> {
+fn compile_one(rule: &Value, schema: &Value, declared: &Arc<DeclaredType>) -> Option<Rule> {
     let own = |key: &str| text(rule, key).to_owned();
     let source = Source {
         rule: own("rule"),

@@ -5,7 +5,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::declared::Declared;
+use super::declared::DeclaredType;
 
 /// The static type of an expression.
 #[derive(Clone, Debug)]
@@ -51,7 +51,7 @@ pub(super) enum Param {
 #[derive(Clone, Debug)]
 pub(super) struct ObjectType {
     pub(super) name: Arc<str>,
-    pub(super) declared: Arc<Declared>,
+    pub(super) declared: Arc<DeclaredType>,
 }
 
 impl Type {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::declared::Declared;
+use super::declared::DeclaredType;
 use super::keywords::{entries, flag, list, text};
 use super::program::{self, Program, Rule};
 use super::value::{Failure, Val};
@@ -30,7 +30,7 @@ struct Node {
     /// The `type` of the schema.
     kind: String,
     /// The declared type of the values; `None` if the node has no rules.
-    declared: Option<Arc<Declared>>,
+    declared: Option<Arc<DeclaredType>>,
     rules: Vec<Rule>,
     properties: Vec<(String, Node)>,
     /// The node of `additionalProperties`.
@@ -72,7 +72,7 @@ pub(super) fn validate_default(schema: &Value, path: &str, default: &Value) -> V
 }
 
 impl Node {
-    /// Compiles the rules of a schema; `None` if it contains no rules. `root` is as in [`Declared::of`].
+    /// Compiles the rules of a schema; `None` if it contains no rules. `root` is as in [`DeclaredType::of`].
     fn compile(schema: &Value, root: bool) -> Option<Self> {
         let root = root || flag(schema, "x-kubernetes-embedded-resource");
         let below = |schema: &Value| Node::compile(schema, false).map(Box::new);
@@ -84,7 +84,7 @@ impl Node {
         let declared = if list(schema, "x-kubernetes-validations").is_empty() {
             None
         } else {
-            Declared::of(schema, root)
+            DeclaredType::of(schema, root)
         };
         let compiled = declared.as_ref().map(|declared| program::compile(schema, declared));
         let rules: Vec<Rule> = compiled.into_iter().flatten().flatten().collect();

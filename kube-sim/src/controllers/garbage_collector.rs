@@ -17,7 +17,8 @@ use crate::store::queue::Key;
 use crate::store::table::Event;
 use crate::store::{Place, State};
 
-/// The extra delay for an object none of whose owners exists when it is written. A client may create an owner later.
+/// The extra delay in [`Keys`] for an object that is written while none of its owners exists. A client may create an
+/// owner later.
 const MISSING_OWNERS_DELAY: Duration = Duration::from_secs(1);
 
 /// The keys of the objects that a change concerns: the changed object if it is terminating or none of its owners
@@ -48,14 +49,14 @@ pub(super) fn observe(state: &State, storage: &Arc<str>, event: &Event) -> Keys 
     keys
 }
 
-/// The key of the object at `place`, without an extra delay; `None` if no such object exists.
+/// An item of [`Keys`] for the object at `place`, without an extra delay; `None` if the object does not exist.
 fn key_without_extra_delay(state: &State, place: Place) -> Option<(Place, Arc<str>, Duration)> {
     let uid = state.get(&place.0, &place.1)?.uid.clone();
     Some((place, uid, Duration::ZERO))
 }
 
-/// For a terminating object, deletes or orphans the dependents. For another object, removes the references to deleted
-/// owners, or deletes the object if all its owners are deleted.
+/// Deletes or orphans the dependents of a terminating object. For any other object, removes the references to owners
+/// that do not exist, or deletes the object if none of its owners exists.
 pub(super) fn reconcile(state: &mut State, key: &Key) {
     let Some(object) = object_of(state, key) else { return };
     if object.is_terminating {

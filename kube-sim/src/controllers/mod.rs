@@ -60,7 +60,7 @@ fn observe(state: &mut State, storage: &Arc<str>, event: &Event, now: Instant) {
     }
 }
 
-/// A list that contains only the key of the changed object, without an extra delay.
+/// [`Keys`] that contain only the changed object, without an extra delay.
 fn own_key(storage: &Arc<str>, event: &Event) -> Keys {
     vec![((storage.clone(), event.object.key.clone()), event.object.uid.clone(), Duration::ZERO)]
 }

@@ -65,12 +65,12 @@ impl BodyFaults {
         !self.replaced_objects.is_empty()
     }
 
-    /// The fault that stops a watch before the next frame; `None` if the frame is sent.
+    /// How a fault stops a watch before the next event; `None` if the event is sent.
     pub(crate) fn stop_before_event(&self) -> Option<Stop> {
         self.stop_after_events.filter(|(n, _)| self.events_sent >= *n).map(|(_, stop)| stop)
     }
 
-    /// Applies the faults to one frame of a watch.
+    /// Applies the faults to one event of a watch. `frame` is the encoded event. Returns the bytes to send.
     pub(crate) fn apply_to_event(&mut self, frame: Bytes) -> Bytes {
         let index = self.events_sent;
         self.events_sent += 1;
@@ -96,7 +96,7 @@ impl BodyFaults {
         self.replaced_objects.iter().find(|(wanted, _)| wanted == name).map(|(_, bytes)| bytes)
     }
 
-    /// Replaces objects in a complete body, which is an object or a list.
+    /// Replaces objects in a complete body, which is an object or a list. Returns the body to send.
     pub(crate) fn apply_to_body(&self, body: Bytes) -> Bytes {
         let Ok(value) = serde_json::from_slice::<Value>(&body) else { return body };
         if let Some(bytes) = self.replacement(&value) {

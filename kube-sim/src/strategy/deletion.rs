@@ -14,7 +14,7 @@ pub(crate) struct Deletion {
     pub(crate) grace_period: Option<fn(&Value, Option<i64>) -> i64>,
     /// Whether the object has finalizers in `spec.finalizers` too.
     pub(crate) has_spec_finalizers: bool,
-    /// Changes an object whose deletion begins: the server sets its `deletionTimestamp` in the same write.
+    /// Changes an object in the write that sets its `deletionTimestamp`.
     pub(crate) mark: fn(&mut Value),
 }
 

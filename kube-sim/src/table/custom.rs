@@ -100,7 +100,8 @@ fn closing_bracket(text: &str) -> Option<usize> {
     None
 }
 
-/// Selects from each value in `at` the values that `inner` specifies, the text between two brackets of a JSONPath.
+/// Selects items or fields of the values in `at`. `inner` is the text between two brackets of a JSONPath, such as `0`,
+/// `*` or `'name'`.
 fn select_in_brackets<'a>(at: &[&'a Value], inner: &str) -> Vec<&'a Value> {
     let inner = inner.trim();
     let quoted = |q: char| inner.strip_prefix(q).and_then(|t| t.strip_suffix(q));

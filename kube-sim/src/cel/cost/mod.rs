@@ -17,7 +17,7 @@ use cel::common::ast::{
 
 use self::range::Range;
 use super::check::Checked;
-use super::declared::Declared;
+use super::declared::DeclaredType;
 use super::macros::RESULT;
 use super::types::Type;
 
@@ -31,7 +31,7 @@ pub(super) const LIST_CREATION: u64 = 10;
 pub(super) const MAP_CREATION: u64 = 30;
 
 /// Estimates the cost of an expression. `root` is the declared type of `self`.
-pub(super) fn estimate(checked: &Checked, root: &Arc<Declared>) -> Range {
+pub(super) fn estimate(checked: &Checked, root: &Arc<DeclaredType>) -> Range {
     let mut estimator = Estimator {
         checked,
         root,
@@ -76,7 +76,7 @@ struct Variable {
 struct Estimator<'a> {
     checked: &'a Checked,
     /// The declared type of `self`.
-    root: &'a Arc<Declared>,
+    root: &'a Arc<DeclaredType>,
     paths: HashMap<u64, Path>,
     /// The variables of the comprehensions around the current node; a later one hides an earlier one of the same name.
     variables: Vec<Variable>,

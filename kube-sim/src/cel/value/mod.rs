@@ -11,7 +11,7 @@ use std::rc::Rc;
 use jiff::civil::DateTime;
 use serde_json::{Map, Value};
 
-use super::declared::{Declared, ListKeys, Shape};
+use super::declared::{DeclaredType, ListKeys, Shape};
 use super::library::{cidr::Cidr, semver::Semver, time, url::Url};
 
 /// The reason why the evaluation of an expression fails.
@@ -81,7 +81,7 @@ pub(super) enum List<'a> {
     /// A list that an expression has created.
     Owned(Rc<Vec<Val<'a>>>),
     /// A list in the validated object. `item` is the declared type of its items.
-    Data { items: &'a [Value], item: &'a Declared, keys: &'a ListKeys },
+    Data { items: &'a [Value], item: &'a DeclaredType, keys: &'a ListKeys },
 }
 
 /// A map or an object.
@@ -90,7 +90,7 @@ pub(super) enum Mapping<'a> {
     /// A map that an expression has created.
     Owned(Rc<Vec<(Val<'a>, Val<'a>)>>),
     /// A map or an object in the validated object.
-    Data { map: &'a Map<String, Value>, declared: &'a Declared },
+    Data { map: &'a Map<String, Value>, declared: &'a DeclaredType },
 }
 
 impl<'a> Val<'a> {
@@ -98,7 +98,7 @@ impl<'a> Val<'a> {
     ///
     /// # Errors
     /// The JSON value has another type.
-    pub(super) fn of(json: &'a Value, declared: &'a Declared) -> Outcome<'a> {
+    pub(super) fn of(json: &'a Value, declared: &'a DeclaredType) -> Outcome<'a> {
         let invalid = |expected: &str| Err(Failure::new(format!("invalid data, expected {expected}")));
         match (&declared.shape, json) {
             (_, Value::Null) if declared.nullable => Ok(Self::Null),
