@@ -22,6 +22,8 @@ enum Task {
     Bench,
     /// Starts a real Kubernetes control plane, built from source without a container engine, and stops it at the end
     Cluster,
+    /// Sends the same requests to kube-sim and to a real API server, and compares the responses
+    Conformance,
     /// Shows a reflector, an informer and a controller on a simulated cluster; needs no cluster and no containers
     Demo,
     /// Runs the end-to-end suites on a real API server
@@ -44,7 +46,13 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().task {
         Task::Test(args) => test::run(&args),
         Task::Tidy(args) => tidy::run(&args),
-        Task::Bench | Task::Cluster | Task::Demo | Task::E2e | Task::Record | Task::Sim => {
+        Task::Bench
+        | Task::Cluster
+        | Task::Conformance
+        | Task::Demo
+        | Task::E2e
+        | Task::Record
+        | Task::Sim => {
             unreachable!("the package of this subcommand has been started")
         }
     };

@@ -7,9 +7,10 @@ use std::os::unix::process::CommandExt;
 use crate::cargo::cargo;
 
 /// Each subcommand, and the package that implements it.
-const PACKAGES: [(&str, &str); 6] = [
+const PACKAGES: [(&str, &str); 7] = [
     ("bench", "xtask-bench"),
     ("cluster", "xtask-control-plane"),
+    ("conformance", "xtask-conformance"),
     ("demo", "xtask-demo"),
     ("e2e", "xtask-e2e"),
     ("record", "xtask-record"),

@@ -1,0 +1,169 @@
+//! The `conformance` subcommand: its arguments, its report and its exit code.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+use xtask_control_plane::KubernetesVersion;
+
+use crate::case::Case;
+use crate::endpoint::Endpoint;
+use crate::known::Known;
+use crate::mutation;
+use crate::runner::{self, Outcome, Servers};
+use crate::scenario;
+
+/// The percentage of mutations that both servers have to judge alike.
+const MIN_AGREEMENT: f64 = 95.0;
+
+/// Sends the same requests to kube-sim and to a real API server, and compares the responses
+///
+/// The real server consists of etcd and kube-apiserver, which are built from source with Go on first use. The run fails
+/// if a scenario differs that data/known.yaml does not name, or if the servers judge less than 95 % of the mutated
+/// objects alike.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Run only cases whose names contain one of these texts
+    #[arg(value_name = "FILTER")]
+    filters: Vec<String>,
+    /// The Kubernetes version to build from source
+    #[arg(long, value_name = "VERSION")]
+    kubernetes: Option<KubernetesVersion>,
+    /// List the cases without running them
+    #[arg(long)]
+    list: bool,
+    /// Print both responses of each difference, the known ones included
+    #[arg(long)]
+    verbose: bool,
+    /// Write the mutations that the servers judge differently into data/mutations.txt; needs a run without FILTER
+    #[arg(long, conflicts_with = "filters")]
+    record: bool,
+}
+
+/// Runs the subcommand.
+///
+/// # Errors
+/// When the data files are invalid, a server cannot be started, or a request fails without a response.
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let mut cases = read_cases()?;
+    if !args.filters.is_empty() {
+        cases.retain(|case| args.filters.iter().any(|filter| case.name().contains(filter)));
+    }
+    if cases.is_empty() {
+        bail!("no case has {} in its name; --list prints all names", args.filters.join(" or "));
+    }
+    if args.list {
+        for case in &cases {
+            println!("{}", case.name());
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let known = Known::parse(&read("known.yaml")?, &read("mutations.txt")?)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let version = args.kubernetes.unwrap_or(KubernetesVersion::LATEST);
+    let outcomes = runtime.block_on(async {
+        let (real, simulated) = futures::try_join!(Endpoint::real(version), Endpoint::simulated())?;
+        let servers = Servers { real, simulated };
+        let outcomes = runner::run(&servers, cases).await;
+        servers.real.stop().await;
+        outcomes
+    })?;
+    report(args, &known, outcomes)
+}
+
+/// The folder of the data files.
+fn data() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/data"))
+}
+
+/// Reads a data file.
+fn read(name: &str) -> anyhow::Result<String> {
+    let path = data().join(name);
+    std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+/// All cases: the scenarios in the order of their files, then the mutations.
+fn read_cases() -> anyhow::Result<Vec<Case>> {
+    let folder = data().join("scenarios");
+    let entries = std::fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))?;
+    let mut files = entries
+        .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
+        .collect::<std::io::Result<Vec<_>>>()?;
+    files.sort();
+    let mut cases = Vec::new();
+    for file in files {
+        let scenarios = scenario::parse(&file, &read(&format!("scenarios/{file}"))?)?;
+        cases.extend(scenarios.into_iter().map(Case::Scenario));
+    }
+    for sample in mutation::parse_samples(&read("objects.yaml")?)? {
+        cases.extend(sample.mutations().into_iter().map(Case::Mutation));
+    }
+    let mut names = BTreeSet::new();
+    if let Some(case) = cases.iter().find(|case| !names.insert(case.name().to_owned())) {
+        bail!("two cases have the name {:?}", case.name());
+    }
+    Ok(cases)
+}
+
+/// Prints the differences and the counts. Returns failure if a difference is not known, a known one is obsolete, or the
+/// agreement on mutations is too low.
+fn report(args: &Args, known: &Known, mut outcomes: Vec<Outcome>) -> anyhow::Result<ExitCode> {
+    outcomes.sort_by(|a, b| a.case.name().cmp(b.case.name()));
+    let mut different = BTreeSet::new();
+    let (mut requests, mut unknown) = (0, 0);
+    let mut kinds: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
+    for Outcome { case, difference } in &outcomes {
+        match case {
+            Case::Scenario(scenario) => requests += scenario.requests(),
+            Case::Mutation(_) => {
+                requests += 1;
+                let kind = case.name().split(':').next().unwrap_or_default();
+                let (all, alike) = kinds.entry(kind).or_default();
+                *all += 1;
+                *alike += usize::from(difference.is_none());
+            }
+        }
+        let Some((real, simulated)) = difference else { continue };
+        different.insert(case.name());
+        let is_known = known.contains(case.name());
+        unknown += usize::from(!is_known);
+        if args.verbose || !is_known {
+            println!("{}\n  real server  {real}\n  kube-sim     {simulated}", case.name());
+        }
+    }
+    let mutations: Vec<_> = kinds.values().copied().collect();
+    let all: usize = mutations.iter().map(|(all, _)| all).sum();
+    let alike: usize = mutations.iter().map(|(_, alike)| alike).sum();
+    for (kind, (all, alike)) in &kinds {
+        if alike < all {
+            println!("{kind}: {alike} of {all} mutations are judged alike");
+        }
+    }
+    let obsolete: Vec<_> =
+        if args.filters.is_empty() { known.obsolete(&different).collect() } else { Vec::new() };
+    for name in &obsolete {
+        println!("no longer different, remove it from the data files: {name}");
+    }
+    let agreement = percent(alike, all);
+    println!(
+        "{requests} requests; {} of {} scenarios are equal; {alike} of {all} mutations ({agreement:.1} %) are judged alike; {unknown} unknown differences",
+        outcomes.iter().filter(|o| matches!(o.case, Case::Scenario(_)) && o.difference.is_none()).count(),
+        outcomes.iter().filter(|o| matches!(o.case, Case::Scenario(_))).count(),
+    );
+    if args.record {
+        let different =
+            outcomes.iter().filter(|o| matches!(o.case, Case::Mutation(_)) && o.difference.is_some());
+        let names: Vec<_> = different.map(|outcome| outcome.case.name()).collect();
+        std::fs::write(data().join("mutations.txt"), names.join("\n") + "\n")
+            .context("cannot write data/mutations.txt")?;
+    }
+    let passed = unknown == 0 && obsolete.is_empty() && (all == 0 || agreement >= MIN_AGREEMENT);
+    Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// `part` of `all` in percent.
+#[expect(clippy::cast_precision_loss, reason = "the counts are far below 2^52")]
+fn percent(part: usize, all: usize) -> f64 {
+    if all == 0 { 100.0 } else { part as f64 * 100.0 / all as f64 }
+}

@@ -1,0 +1,108 @@
+//! `Endpoint`: one of the two servers, and the raw requests to it.
+
+use std::path::Path;
+
+use anyhow::{Context, anyhow};
+use http::Request;
+use kube_client::client::Body;
+use kube_client::config::{KubeConfigOptions, Kubeconfig};
+use kube_client::{Client, Config};
+use kube_sim::Sim;
+use serde_json::Value;
+use tempfile::TempDir;
+use xtask_control_plane::{Cluster, KubernetesVersion, Options, Source};
+use xtask_process::progress::Progress;
+
+use crate::observation::Response;
+
+/// The media type of a request body whose request names none.
+const JSON: &str = "application/json";
+
+/// A server that responds to the requests of all cases.
+pub(crate) struct Endpoint {
+    client: Client,
+    origin: Origin,
+}
+
+/// The server, which stops when this value is dropped.
+enum Origin {
+    Simulation { _listener: kube_sim::Server, _folder: TempDir },
+    Real(Box<Cluster>),
+}
+
+/// One request, with the namespace of its case and saved values inserted.
+#[derive(Debug, Clone)]
+pub(crate) struct Call {
+    pub(crate) method: http::Method,
+    pub(crate) path: String,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Option<String>,
+}
+
+impl Call {
+    /// A request with a JSON body.
+    pub(crate) fn post(path: String, body: &Value) -> Self {
+        let body = Some(body.to_string());
+        Self { method: http::Method::POST, path, headers: Vec::new(), body }
+    }
+}
+
+impl Endpoint {
+    /// Starts kube-sim on a loopback port.
+    pub(crate) async fn simulated() -> anyhow::Result<Self> {
+        // The real control plane runs no built-in controllers and has no nodes.
+        let sim = Sim::builder().build();
+        let listener = sim.serve_https(([127, 0, 0, 1], 0).into()).await.map_err(|error| anyhow!(error))?;
+        let folder = tempfile::tempdir().context("cannot create a temporary folder")?;
+        let path = folder.path().join("kubeconfig");
+        std::fs::write(&path, listener.kubeconfig())
+            .with_context(|| format!("cannot write {}", path.display()))?;
+        let client = client(&path).await?;
+        Ok(Self { client, origin: Origin::Simulation { _listener: listener, _folder: folder } })
+    }
+
+    /// Starts etcd and kube-apiserver, without controllers and nodes.
+    pub(crate) async fn real(version: KubernetesVersion) -> anyhow::Result<Self> {
+        let options = Options::default()
+            .source(Source::Build(version))
+            .nodes(0)
+            .without_controllers()
+            .progress(Progress::new());
+        let cluster = Cluster::start(options).await?;
+        let client = client(cluster.kubeconfig()).await?;
+        Ok(Self { client, origin: Origin::Real(Box::new(cluster)) })
+    }
+
+    /// Sends a request, and reads the whole response.
+    pub(crate) async fn send(&self, call: &Call) -> anyhow::Result<Response> {
+        let mut request = Request::builder().method(call.method.clone()).uri(&call.path);
+        let has = |name: &str| call.headers.iter().any(|(header, _)| header.eq_ignore_ascii_case(name));
+        if call.body.is_some() && !has("content-type") {
+            request = request.header("content-type", JSON);
+        }
+        if !has("accept") {
+            request = request.header("accept", JSON);
+        }
+        for (name, value) in &call.headers {
+            request = request.header(name, value);
+        }
+        let body = call.body.as_ref().map_or_else(Body::empty, |text| Body::from(text.clone().into_bytes()));
+        let request = request.body(body).with_context(|| format!("{} {}", call.method, call.path))?;
+        let (parts, body) = self.client.send(request).await?.into_parts();
+        Ok(Response::new(&parts, &body.collect_bytes().await?))
+    }
+
+    /// Stops the server.
+    pub(crate) async fn stop(self) {
+        if let Origin::Real(cluster) = self.origin {
+            cluster.stop().await;
+        }
+    }
+}
+
+/// A client of the administrator.
+async fn client(kubeconfig: &Path) -> anyhow::Result<Client> {
+    let kubeconfig = Kubeconfig::read_from(kubeconfig)?;
+    let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
+    Ok(Client::try_from(config)?)
+}

@@ -1,0 +1,51 @@
+//! The known differences: `data/known.yaml` for scenarios, `data/mutations.txt` for mutations.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::{Context, ensure};
+use serde::Deserialize;
+
+/// The maximum number of scenarios that may differ.
+const MAX_SCENARIOS: usize = 10;
+
+/// The cases that differ.
+#[derive(Debug)]
+pub(crate) struct Known {
+    scenarios: BTreeMap<String, String>,
+    mutations: BTreeSet<String>,
+}
+
+/// An entry of `data/known.yaml`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KnownScenario {
+    name: String,
+    reason: String,
+}
+
+impl Known {
+    /// Parses the two files.
+    pub(crate) fn parse(scenarios: &str, mutations: &str) -> anyhow::Result<Self> {
+        let entries: Vec<KnownScenario> =
+            yaml_serde::from_str(scenarios).context("cannot parse data/known.yaml")?;
+        ensure!(
+            entries.len() <= MAX_SCENARIOS,
+            "data/known.yaml has {} entries, more than {MAX_SCENARIOS}",
+            entries.len()
+        );
+        let scenarios = entries.into_iter().map(|entry| (entry.name, entry.reason)).collect();
+        let mutations = mutations.lines().filter(|line| !line.is_empty()).map(ToOwned::to_owned).collect();
+        Ok(Self { scenarios, mutations })
+    }
+
+    /// Whether the case is known to differ.
+    pub(crate) fn contains(&self, name: &str) -> bool {
+        self.scenarios.contains_key(name) || self.mutations.contains(name)
+    }
+
+    /// The known cases that are not in `different`: their entries have to be removed.
+    pub(crate) fn obsolete<'a>(&'a self, different: &'a BTreeSet<&str>) -> impl Iterator<Item = &'a str> {
+        let names = self.scenarios.keys().chain(&self.mutations);
+        names.map(String::as_str).filter(|name| !different.contains(name))
+    }
+}

@@ -1,0 +1,218 @@
+//! `Mutation`: a valid object of a built-in kind with one field changed. The object is created with `dryRun=All`.
+
+use anyhow::{Context, ensure};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use crate::endpoint::{Call, Endpoint};
+use crate::observation::Observation;
+
+/// The label of the case that creates the sample itself.
+const UNCHANGED: &str = "unchanged";
+
+/// A valid object, and the path of its collection.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Sample {
+    /// The path of the collection, such as `/api/v1/namespaces/$NS/pods`.
+    path: String,
+    object: Value,
+}
+
+/// A changed object.
+#[derive(Debug)]
+pub(crate) struct Mutation {
+    /// The kind, the changed field and the change, such as `v1 Service sample: spec.ports[0].port: absent`.
+    pub(crate) name: String,
+    path: String,
+    object: Value,
+}
+
+/// Parses the samples.
+pub(crate) fn parse_samples(text: &str) -> anyhow::Result<Vec<Sample>> {
+    yaml_serde::from_str(text).context("cannot parse data/objects.yaml")
+}
+
+/// A step from a value to one of its children.
+#[derive(Debug, Clone)]
+enum Child {
+    Field(String),
+    Item(usize),
+}
+
+impl Sample {
+    /// `apiVersion`, kind and name, such as `apps/v1 Deployment sample`.
+    fn label(&self) -> String {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let Self { object, .. } = self;
+        format!(
+            "{} {} {}",
+            text(&object["apiVersion"]),
+            text(&object["kind"]),
+            text(&object["metadata"]["name"])
+        )
+    }
+
+    /// The object itself, and the object with each change of each field below the root except `apiVersion` and `kind`.
+    pub(crate) fn mutations(&self) -> Vec<Mutation> {
+        let mutation = |label: &str, object: Value| Mutation {
+            name: format!("{}: {label}", self.label()),
+            path: format!("{}?dryRun=All", self.path),
+            object,
+        };
+        let mut mutations = vec![mutation(UNCHANGED, self.object.clone())];
+        let mut paths = Vec::new();
+        let mut path = Vec::new();
+        collect_paths(&self.object, &mut path, &mut paths);
+        for path in &paths {
+            let label = render(path);
+            for (change, value) in changes(find(&self.object, path)) {
+                let mut object = self.object.clone();
+                replace(&mut object, path, value);
+                mutations.push(mutation(&format!("{label}: {change}"), object));
+            }
+        }
+        mutations
+    }
+}
+
+impl Mutation {
+    /// Creates the object with `dryRun=All`.
+    pub(crate) async fn observe(
+        &self,
+        endpoint: &Endpoint,
+        namespace: &str,
+    ) -> anyhow::Result<Vec<Observation>> {
+        let call = Call::post(self.path.replace("$NS", namespace), &self.object);
+        let response = match endpoint.send(&call).await {
+            Ok(response) => response,
+            // The API server resets the stream if its handler panics, as for an indexed Job without `completions`.
+            Err(error) => {
+                let seen = json!({"status": format!("{error:#}"), "fields": []});
+                return Ok(vec![Observation { request: "create".to_owned(), seen }]);
+            }
+        };
+        if self.name.ends_with(UNCHANGED) {
+            ensure!(response.is_success(), "the sample is invalid: {}", response.message());
+        }
+        Ok(vec![response.verdict("create")])
+    }
+}
+
+/// Collects the paths of all values below the root, parents first, except `apiVersion` and `kind`.
+fn collect_paths(value: &Value, path: &mut Vec<Child>, paths: &mut Vec<Vec<Child>>) {
+    let children: Vec<(Child, &Value)> = match value {
+        Value::Object(map) => map
+            .iter()
+            .filter(|(key, _)| !path.is_empty() || !matches!(key.as_str(), "apiVersion" | "kind"))
+            .map(|(key, value)| (Child::Field(key.clone()), value))
+            .collect(),
+        Value::Array(items) => {
+            items.iter().enumerate().map(|(index, value)| (Child::Item(index), value)).collect()
+        }
+        _ => return,
+    };
+    for (child, value) in children {
+        path.push(child);
+        paths.push(path.clone());
+        collect_paths(value, path, paths);
+        path.pop();
+    }
+}
+
+/// The changes of a value: a name and the new value, or `None` to remove the value.
+fn changes(value: &Value) -> Vec<(&'static str, Option<Value>)> {
+    let mut changes = vec![("absent", None), ("null", Some(Value::Null))];
+    match value {
+        Value::String(_) => changes.extend([
+            ("empty", Some(json!(""))),
+            ("too long", Some(json!("a".repeat(300)))),
+            ("bad format", Some(json!("Bad_Value!"))),
+            ("a number", Some(json!(7))),
+        ]),
+        Value::Number(_) => changes.extend([
+            ("zero", Some(json!(0))),
+            ("negative", Some(json!(-1))),
+            ("large", Some(json!(2_000_000_000))),
+            ("out of int32", Some(json!(3_000_000_000_u64))),
+            ("a string", Some(json!("x"))),
+        ]),
+        Value::Array(items) => {
+            changes.extend([("empty", Some(json!([]))), ("an object", Some(json!({})))]);
+            let twice: Vec<_> = items.iter().chain(items.first()).cloned().collect();
+            changes.push(("first item twice", Some(Value::Array(twice))));
+        }
+        Value::Object(map) => {
+            let mut unknown: Map<_, _> = map.clone();
+            unknown.insert("Bad_Key!".to_owned(), json!("x"));
+            changes.extend([
+                ("empty", Some(json!({}))),
+                ("a string", Some(json!("x"))),
+                ("another key", Some(Value::Object(unknown))),
+            ]);
+        }
+        Value::Bool(flag) => {
+            changes.extend([("inverted", Some(json!(!flag))), ("a string", Some(json!("x")))])
+        }
+        Value::Null => {}
+    }
+    changes
+}
+
+/// The value at a path. The path was collected from `object`.
+fn find<'a>(object: &'a Value, path: &[Child]) -> &'a Value {
+    path.iter().fold(object, |value, child| match child {
+        Child::Field(key) => &value[key.as_str()],
+        Child::Item(index) => &value[*index],
+    })
+}
+
+/// Replaces the value at a path, or removes it.
+fn replace(object: &mut Value, path: &[Child], value: Option<Value>) {
+    let Some((last, parents)) = path.split_last() else { return };
+    let parent = parents.iter().fold(object, |value, child| match child {
+        Child::Field(key) => &mut value[key.as_str()],
+        Child::Item(index) => &mut value[*index],
+    });
+    match (last, value) {
+        (Child::Field(key), Some(value)) => parent[key.as_str()] = value,
+        (Child::Item(index), Some(value)) => parent[*index] = value,
+        (Child::Field(key), None) => drop(parent.as_object_mut().and_then(|map| map.remove(key))),
+        (Child::Item(index), None) => drop(parent.as_array_mut().map(|items| items.remove(*index))),
+    }
+}
+
+/// Writes a path as the API server does, such as `spec.ports[0].port`.
+fn render(path: &[Child]) -> String {
+    let mut text = String::new();
+    for child in path {
+        let step = match child {
+            Child::Field(key) if text.is_empty() => key.clone(),
+            Child::Field(key) if key.contains(['.', '/']) => format!("[{key}]"),
+            Child::Field(key) => format!(".{key}"),
+            Child::Item(index) => format!("[{index}]"),
+        };
+        text.push_str(&step);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_field_is_removed_and_changed_once() {
+        let object =
+            json!({"apiVersion": "v1", "kind": "K", "metadata": {"name": "k"}, "spec": {"a": ["x"]}});
+        let sample = Sample { path: "/p".to_owned(), object };
+        let mutations = sample.mutations();
+        let names: Vec<_> = mutations.iter().map(|mutation| mutation.name.as_str()).collect();
+        assert!(names.contains(&"v1 K k: spec.a[0]: too long"), "{names:?}");
+        let removed = mutations.iter().find(|mutation| mutation.name == "v1 K k: spec.a[0]: absent").unwrap();
+        assert_eq!(removed.object["spec"]["a"], json!([]));
+        let mut unique = names.clone();
+        unique.dedup();
+        assert_eq!(names, unique);
+    }
+}

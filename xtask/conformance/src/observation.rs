@@ -1,0 +1,79 @@
+//! `Response`: what a server sent. `Observation`: the part of it that is compared.
+
+use std::fmt;
+
+use http::response::Parts;
+use serde_json::{Value, json};
+
+use crate::mask;
+
+/// The headers that clients act on.
+const RELEVANT_HEADERS: [&str; 4] = ["content-type", "warning", "retry-after", "location"];
+
+/// A response, read to its end.
+#[derive(Debug)]
+pub(crate) struct Response {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Value,
+}
+
+/// The comparable part of a response, and a label of its request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Observation {
+    pub(crate) request: String,
+    pub(crate) seen: Value,
+}
+
+impl Response {
+    /// Parses the body as JSON, else as one JSON value per line (a watch), else as text.
+    pub(crate) fn new(parts: &Parts, body: &[u8]) -> Self {
+        let mut headers: Vec<_> = RELEVANT_HEADERS
+            .iter()
+            .flat_map(|name| parts.headers.get_all(*name).iter().map(move |value| (*name, value)))
+            .map(|(name, value)| (name.to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
+            .collect();
+        headers.sort();
+        let text = String::from_utf8_lossy(body);
+        let lines = || text.lines().map(serde_json::from_str).collect::<Result<Vec<Value>, _>>();
+        let body = serde_json::from_slice(body)
+            .or_else(|_| lines().map(Value::Array))
+            .unwrap_or_else(|_| Value::String(text.into_owned()));
+        Self { status: parts.status.as_u16(), headers, body }
+    }
+
+    /// The status, the relevant headers and the whole body, without the values that differ in each run.
+    pub(crate) fn whole(&self, request: &str, masked: &[String]) -> Observation {
+        let mut body = self.body.clone();
+        mask::mask(&mut body, masked);
+        let seen = json!({"status": self.status, "headers": self.headers, "body": body});
+        Observation { request: request.to_owned(), seen }
+    }
+
+    /// The status, the reason and the fields that the server found invalid, without the texts.
+    pub(crate) fn verdict(&self, request: &str) -> Observation {
+        let causes = self.body["details"]["causes"].as_array();
+        let mut fields: Vec<_> =
+            causes.into_iter().flatten().filter_map(|cause| cause["field"].as_str()).collect();
+        fields.sort_unstable();
+        fields.dedup();
+        let seen = json!({"status": self.status, "fields": fields});
+        Observation { request: request.to_owned(), seen }
+    }
+
+    /// Whether the status is of class 2xx.
+    pub(crate) fn is_success(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+
+    /// The `message` of a `Status`, for the report.
+    pub(crate) fn message(&self) -> &str {
+        self.body["message"].as_str().unwrap_or_default()
+    }
+}
+
+impl fmt::Display for Observation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.request, self.seen)
+    }
+}

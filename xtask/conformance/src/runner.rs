@@ -1,0 +1,83 @@
+//! Runs the cases on both servers, and compares the observations.
+
+use anyhow::Context;
+use futures::{StreamExt, TryStreamExt, stream};
+use http::Method;
+use serde_json::json;
+
+use crate::case::Case;
+use crate::endpoint::{Call, Endpoint};
+use crate::observation::Observation;
+
+/// The number of cases that run at the same time.
+const CONCURRENT_CASES: usize = 8;
+
+/// The two servers.
+pub(crate) struct Servers {
+    pub(crate) real: Endpoint,
+    pub(crate) simulated: Endpoint,
+}
+
+/// What both servers did in one case.
+pub(crate) struct Outcome {
+    pub(crate) case: Case,
+    /// The first pair of observations that differ: of the real server, of kube-sim.
+    pub(crate) difference: Option<(Observation, Observation)>,
+}
+
+/// Runs all cases, in order of completion.
+pub(crate) async fn run(servers: &Servers, cases: Vec<Case>) -> anyhow::Result<Vec<Outcome>> {
+    for endpoint in [&servers.real, &servers.simulated] {
+        create_namespace(endpoint, SHARED_NAMESPACE).await?;
+    }
+    let outcomes = cases.into_iter().enumerate().map(|(index, case)| async move {
+        let namespace = match &case {
+            Case::Scenario(_) => format!("conformance-{index}"),
+            // Mutations store nothing.
+            Case::Mutation(_) => SHARED_NAMESPACE.to_owned(),
+        };
+        let outcome = compare(servers, &case, &namespace).await;
+        let difference = outcome.with_context(|| format!("in the case {}", case.name()))?;
+        anyhow::Ok(Outcome { case, difference })
+    });
+    stream::iter(outcomes).buffer_unordered(CONCURRENT_CASES).try_collect().await
+}
+
+/// The namespace of all mutations.
+const SHARED_NAMESPACE: &str = "conformance";
+
+/// Runs one case on both servers. Returns the first difference.
+async fn compare(
+    servers: &Servers,
+    case: &Case,
+    namespace: &str,
+) -> anyhow::Result<Option<(Observation, Observation)>> {
+    if let Case::Scenario(_) = case {
+        create_namespace(&servers.real, namespace).await?;
+        create_namespace(&servers.simulated, namespace).await?;
+    }
+    let real = case.observe(&servers.real, namespace).await.context("on the real server")?;
+    let simulated = case.observe(&servers.simulated, namespace).await.context("on kube-sim")?;
+    Ok(real.into_iter().zip(simulated).find(|(real, simulated)| real != simulated))
+}
+
+/// Creates a namespace with the service account that the admission of pods needs.
+async fn create_namespace(endpoint: &Endpoint, name: &str) -> anyhow::Result<()> {
+    let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
+    let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}});
+    for (path, object) in [
+        ("/api/v1/namespaces".to_owned(), namespace),
+        (format!("/api/v1/namespaces/{name}/serviceaccounts"), account),
+    ] {
+        let response = endpoint.send(&Call::post(path.clone(), &object)).await?;
+        // The controllers of kube-sim may have created the account.
+        anyhow::ensure!(
+            response.is_success() || response.status == 409,
+            "{} {path}: {} {}",
+            Method::POST,
+            response.status,
+            response.message()
+        );
+    }
+    Ok(())
+}
