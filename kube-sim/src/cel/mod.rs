@@ -8,6 +8,7 @@
 //! In this module, a rule is a CEL rule. The module works on JSON values and schemas, and must not know about requests,
 //! stores or resources.
 
+mod admission;
 mod check;
 mod cost;
 mod declared;
@@ -26,6 +27,7 @@ mod unify;
 mod validator;
 mod value;
 
+pub(crate) use self::admission::admission_expression_problem;
 pub(crate) use self::definition::check_rules;
 pub(crate) use self::validator::{Validator, Verdict};
 

@@ -44,9 +44,6 @@ fn validate(new: &Value, out: &mut Errors) {
     let spec = &new["spec"];
     let (least, most) =
         (spec["minReplicas"].as_i64().unwrap_or(1), spec["maxReplicas"].as_i64().unwrap_or(0));
-    if least < 1 {
-        out.push(FieldError::invalid("spec.minReplicas", least, "must be greater than or equal to 1"));
-    }
     if most < 1 {
         out.push(FieldError::invalid("spec.maxReplicas", most, "must be greater than 0"));
     }

@@ -5,7 +5,6 @@ use serde_json::Value;
 use super::Strategy;
 use super::printer::{Printer, age_cell, string_or_empty};
 use super::validation::Errors;
-use crate::schema::FieldError;
 
 pub(super) static STRATEGIES: [Strategy; 1] = [Strategy {
     group: "coordination.k8s.io",
@@ -26,7 +25,4 @@ fn check_lease(new: &Value, out: &mut Errors) {
     let spec = &new["spec"];
     out.require_at_least("spec", spec, "leaseDurationSeconds", 1);
     out.require_at_least("spec", spec, "leaseTransitions", 0);
-    if spec["holderIdentity"] == "" {
-        out.push(FieldError::invalid("spec.holderIdentity", "", "must not be empty"));
-    }
 }

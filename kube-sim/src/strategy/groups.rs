@@ -24,6 +24,7 @@ pub(super) static STRATEGIES: [Strategy; 13] = [
     },
     Strategy {
         kind: "CertificateSigningRequest",
+        name_problem: |_| None,
         status_reset_fields: &["spec", "status.conditions"],
         selectable_fields: &[SelectableField::new("spec.signerName")],
         ..CERTIFICATES

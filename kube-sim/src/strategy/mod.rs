@@ -23,6 +23,7 @@ mod networking;
 mod policy;
 mod printer;
 mod rbac;
+mod rules;
 mod scheduling;
 mod storage;
 mod validation;
@@ -167,7 +168,10 @@ impl Strategy {
             (Some(old), Some(validate_update)) => validate_update(old, new, &mut errors),
             _ => (self.validate)(new, &mut errors),
         }
-        errors.with_enum_errors(enum_errors(schema, new))
+        rules::check_object(self.group, self.kind, new, &mut errors);
+        let mut errors = errors.with_enum_errors(enum_errors(schema, new));
+        rules::move_errors(self.group, self.kind, &mut errors);
+        errors
     }
 
     /// The fields that a write to an endpoint neither changes nor owns (`GetResetFields`). `subresource` is empty for

@@ -11,6 +11,7 @@ pub(super) static STRATEGIES: [Strategy; 1] = [Strategy {
     kind: "PodDisruptionBudget",
     has_generation: true,
     allow_unconditional_update: false,
+    name_problem: |_| None,
     validate: check_disruption_budget,
     status_reset_fields: &["spec"],
     ..Strategy::DEFAULT

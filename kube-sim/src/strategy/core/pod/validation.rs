@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::{lists, references};
 use crate::names;
 use crate::schema::FieldError;
+use crate::strategy::rules;
 use crate::strategy::validation::{Errors, INVALID_PORT, items, string_in};
 
 /// Validates the pod spec at `path`.
@@ -32,6 +33,7 @@ pub(in crate::strategy) fn check_spec(path: &str, spec: &Value, out: &mut Errors
         }
     }
     lists::check_pod_spec(path, spec, out);
+    rules::apply(&rules::POD_SPEC, path, spec, out);
     if let Some(seconds) = spec["activeDeadlineSeconds"].as_i64().filter(|seconds| *seconds < 1) {
         let why = "must be between 1 and 2147483647, inclusive";
         out.push(FieldError::invalid(format!("{path}.activeDeadlineSeconds"), seconds, why));

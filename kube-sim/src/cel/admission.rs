@@ -1,0 +1,31 @@
+//! Expressions of webhooks and admission policies, which are checked when their configuration is written.
+
+use super::check;
+use super::parse;
+use super::types::Type;
+
+/// The variables of an admission expression. Their types depend on the request.
+const VARIABLES: [&str; 7] =
+    ["authorizer", "namespaceObject", "object", "oldObject", "params", "request", "variables"];
+
+/// The syntax errors and undeclared variables of an expression, as the API server prints them; `None` if there are none.
+pub(crate) fn admission_expression_problem(text: &str) -> Option<String> {
+    let variables = VARIABLES.map(|name| (name, Type::Dyn));
+    let issues = match parse::parse(text) {
+        Ok(parsed) => check::check(parsed, &variables).err()?,
+        Err(issues) => issues,
+    };
+    Some(format!("compilation failed: {}", parse::display(text, &issues)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reports_syntax_errors_and_undeclared_variables() {
+        assert_eq!(admission_expression_problem("object.spec.replicas < 5 && oldObject != null"), None);
+        assert!(admission_expression_problem("object.").is_some_and(|why| why.contains("Syntax error")));
+        assert!(admission_expression_problem("self.a").is_some_and(|why| why.contains("undeclared")));
+    }
+}

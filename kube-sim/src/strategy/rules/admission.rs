@@ -1,0 +1,242 @@
+//! The rules of the groups `admissionregistration.k8s.io` and `apiextensions.k8s.io`.
+
+use serde_json::Value;
+
+use super::Check::{
+    Custom, OneOf, PointerOneOf, PointerRange, Required, RequiredText, Selector, Text, Unique, UniqueBy,
+};
+use super::{KindRules, Rule, is_empty, texts};
+use crate::schema::FieldError;
+use crate::strategy::validation::{Errors, items, join};
+
+const GROUP: &str = "admissionregistration.k8s.io";
+
+pub(super) static KINDS: [KindRules; 5] = [
+    KindRules::new(GROUP, "MutatingWebhookConfiguration", &WEBHOOKS),
+    KindRules::new(GROUP, "ValidatingWebhookConfiguration", &WEBHOOKS),
+    KindRules::new(GROUP, "ValidatingAdmissionPolicy", &POLICY),
+    KindRules::new(GROUP, "ValidatingAdmissionPolicyBinding", &BINDING),
+    KindRules {
+        group: "apiextensions.k8s.io",
+        kind: "CustomResourceDefinition",
+        rules: &[],
+        // The API server validates the columns and subresources of a CRD with one version as those of all versions.
+        moved: &[],
+    },
+];
+
+static WEBHOOKS: [Rule; 16] = [
+    ("webhooks[].name", RequiredText(texts::fully_qualified_name)),
+    ("webhooks[].admissionReviewVersions", Custom(check_review_versions)),
+    ("webhooks[].admissionReviewVersions", Unique),
+    ("webhooks[].clientConfig", Custom(check_client_config)),
+    ("webhooks[].sideEffects", OneOf(&["None", "NoneOnDryRun"])),
+    ("webhooks[].failurePolicy", PointerOneOf(&["Fail", "Ignore"])),
+    ("webhooks[].matchPolicy", PointerOneOf(&["Equivalent", "Exact"])),
+    ("webhooks[].reinvocationPolicy", PointerOneOf(&["IfNeeded", "Never"])),
+    ("webhooks[].timeoutSeconds", PointerRange(1, 30)),
+    ("webhooks[].namespaceSelector?", Selector),
+    ("webhooks[].objectSelector?", Selector),
+    ("webhooks[].rules[]", Custom(check_operation_rule)),
+    ("webhooks[].rules[].scope", PointerOneOf(&["*", "Cluster", "Namespaced"])),
+    ("webhooks[].matchConditions", UniqueBy("name")),
+    ("webhooks[].matchConditions[].name", RequiredText(texts::qualified_name)),
+    ("webhooks[].matchConditions[].expression", Custom(check_expression)),
+];
+
+static POLICY: [Rule; 17] = [
+    ("spec.failurePolicy", PointerOneOf(&["Fail", "Ignore"])),
+    ("spec.paramKind?.apiVersion", RequiredText(texts::group_version)),
+    ("spec.paramKind?.kind", Custom(check_param_kind)),
+    ("spec", Custom(check_policy_parts)),
+    ("spec.matchConstraints?.resourceRules", Required),
+    ("spec.matchConstraints?.resourceRules[]", Custom(check_operation_rule)),
+    ("spec.matchConstraints?.namespaceSelector?", Selector),
+    ("spec.matchConstraints?.objectSelector?", Selector),
+    ("spec.validations[].expression", Custom(check_expression)),
+    ("spec.validations[].messageExpression", Custom(check_optional_expression)),
+    (
+        "spec.validations[].reason",
+        PointerOneOf(&["Forbidden", "Invalid", "RequestEntityTooLarge", "Unauthorized"]),
+    ),
+    ("", Custom(check_annotation_keys)),
+    ("spec.auditAnnotations[].valueExpression", Custom(check_expression)),
+    ("spec.variables[].name", RequiredText(texts::cel_identifier)),
+    ("spec.variables[].expression", Custom(check_expression)),
+    ("spec.matchConditions[].name", RequiredText(texts::qualified_name)),
+    ("spec.matchConditions[].expression", Custom(check_expression)),
+];
+
+static BINDING: [Rule; 7] = [
+    ("spec.policyName", RequiredText(texts::subdomain)),
+    ("spec.validationActions", Required),
+    ("spec.validationActions", Unique),
+    ("spec.validationActions[]", OneOf(&["Audit", "Deny", "Warn"])),
+    ("spec.paramRef?", Custom(check_parameter_reference)),
+    ("spec.matchResources?.namespaceSelector?", Selector),
+    ("spec.matchResources?.objectSelector?", Selector),
+];
+
+/// Checks that the versions are valid labels and contain one that the API server supports.
+fn check_review_versions(path: &str, versions: &Value, out: &mut Errors) {
+    let list = versions.as_array().map_or(&[][..], Vec::as_slice);
+    if list.is_empty() {
+        return out.push(FieldError::required(path, "must specify one of v1, v1beta1"));
+    }
+    for (index, version) in list.iter().enumerate() {
+        let text = version.as_str().unwrap_or_default();
+        if let Some(why) = texts::dns_label_1035(text) {
+            out.push(FieldError::invalid(format!("{path}[{index}]"), text, why));
+        }
+    }
+    if !list.iter().any(|version| version == "v1" || version == "v1beta1") {
+        let why = "must include at least one of v1, v1beta1";
+        out.push(FieldError::invalid(path, versions.clone(), why));
+    }
+}
+
+/// Checks that the configuration has exactly one of a URL and a service.
+fn check_client_config(path: &str, config: &Value, out: &mut Errors) {
+    match (config["url"].as_str(), config["service"].is_null()) {
+        (None, true) | (Some(_), false) => {
+            out.push(FieldError::required(path, "exactly one of url or service is required"));
+        }
+        (Some(url), true) => {
+            if let Some(why) = url_problem(url) {
+                out.push(FieldError::invalid(join(path, "url"), url, why));
+            }
+        }
+        (None, false) => super::apply(&SERVICE, &join(path, "service"), &config["service"], out),
+    }
+}
+
+static SERVICE: [Rule; 4] = [
+    ("name", Required),
+    ("namespace", Required),
+    ("port", PointerRange(1, 65535)),
+    ("path", Text(service_path)),
+];
+
+/// Why the URL of a webhook is invalid.
+fn url_problem(text: &str) -> Option<&'static str> {
+    let Ok(url) = text.parse::<http::Uri>() else { return Some("url must be a valid URL") };
+    if url.scheme_str() != Some("https") {
+        return Some("'https' is the only allowed URL scheme");
+    }
+    url.query().is_some().then_some("query parameters are not permitted in the url")
+}
+
+/// Why the path of a service is invalid.
+fn service_path(text: &str) -> Option<&'static str> {
+    let Some(segments) = text.strip_prefix('/') else { return Some("must start with a '/'") };
+    let mut segments: Vec<_> = segments.split('/').collect();
+    // A `/` at the end is permitted.
+    if segments.last().is_some_and(|last| last.is_empty()) {
+        segments.pop();
+    }
+    segments.iter().find_map(|segment| texts::subdomain(segment))
+}
+
+/// Checks the operations and resources of a rule. `*` excludes all other items.
+fn check_operation_rule(path: &str, rule: &Value, out: &mut Errors) {
+    for field in ["apiGroups", "apiVersions", "operations", "resources"] {
+        let at = join(path, field);
+        let list = rule[field].as_array().map_or(&[][..], Vec::as_slice);
+        if list.is_empty() {
+            out.push(FieldError::required(at, ""));
+        } else if field != "resources" && list.len() > 1 && list.iter().any(|item| item == "*") {
+            let why = "if '*' is present, must not specify other items";
+            out.push(FieldError::invalid(at, rule[field].clone(), why));
+        }
+        if field != "apiGroups" {
+            for (path, item) in items(path, rule, field).filter(|(_, item)| is_empty(item)) {
+                out.push(FieldError::required(path, ""));
+                let _ = item;
+            }
+        }
+    }
+    let resources = join(path, "resources");
+    let before = out.0.len();
+    super::check_unique(&resources, &rule["resources"], None, out);
+    if out.0.len() > before {
+        let why = "if '*/*' is present, must not specify other resources";
+        out.push(FieldError::invalid(resources, rule["resources"].clone(), why));
+    }
+}
+
+/// Checks that a CEL expression is present and can be parsed.
+fn check_expression(path: &str, expression: &Value, out: &mut Errors) {
+    let text = expression.as_str().unwrap_or_default();
+    if text.trim().is_empty() {
+        out.push(FieldError::required(path, ""));
+    } else {
+        check_optional_expression(path, expression, out);
+    }
+}
+
+/// Checks that a CEL expression can be parsed, and that its variables exist.
+fn check_optional_expression(path: &str, expression: &Value, out: &mut Errors) {
+    let text = expression.as_str().unwrap_or_default();
+    if text.is_empty() {
+        return;
+    }
+    if let Some(why) = crate::cel::admission_expression_problem(text) {
+        out.push(FieldError::invalid(path, text, why));
+    }
+}
+
+fn check_param_kind(path: &str, kind: &Value, out: &mut Errors) {
+    let text = kind.as_str().unwrap_or_default();
+    if text.is_empty() {
+        out.push(FieldError::required(path, ""));
+    } else if let Some(why) = texts::dns_label_1035(&text.to_lowercase()) {
+        out.push(FieldError::invalid(path, text, why));
+    }
+}
+
+/// Checks that a policy has constraints, and a validation or an annotation.
+fn check_policy_parts(path: &str, spec: &Value, out: &mut Errors) {
+    if spec["matchConstraints"].is_null() {
+        out.push(FieldError::required(join(path, "matchConstraints"), ""));
+    }
+    if is_empty(&spec["validations"]) && is_empty(&spec["auditAnnotations"]) {
+        for field in ["validations", "auditAnnotations"] {
+            out.push(FieldError::required(
+                join(path, field),
+                "validations or auditAnnotations must contain at least one item",
+            ));
+        }
+    }
+}
+
+/// Checks the keys of audit annotations, which are prefixed with the name of the policy.
+fn check_annotation_keys(_: &str, policy: &Value, out: &mut Errors) {
+    let name = policy["metadata"]["name"].as_str().unwrap_or_default();
+    let annotations = &policy["spec"]["auditAnnotations"];
+    for (path, annotation) in items("spec", &policy["spec"], "auditAnnotations") {
+        let key = annotation["key"].as_str().unwrap_or_default();
+        let at = join(&path, "key");
+        if key.is_empty() {
+            out.push(FieldError::required(at, ""));
+        } else if let Some(why) = texts::qualified_name(&format!("{name}/{key}")) {
+            out.push(FieldError::invalid(at, key, why));
+        }
+    }
+    super::check_unique("spec.auditAnnotations", annotations, Some("key"), out);
+}
+
+/// Checks that a reference to parameters has exactly one of a name and a selector.
+fn check_parameter_reference(path: &str, reference: &Value, out: &mut Errors) {
+    match (is_empty(&reference["name"]), reference["selector"].is_null()) {
+        (true, true) => out.push(FieldError::required(path, "one of name or selector must be specified")),
+        (false, false) => {
+            out.push(FieldError::forbidden(join(path, "name"), "name and selector are mutually exclusive"));
+        }
+        _ => {}
+    }
+    OneOf(&["Allow", "Deny"]).run(
+        &join(path, "parameterNotFoundAction"),
+        &reference["parameterNotFoundAction"],
+        out,
+    );
+}

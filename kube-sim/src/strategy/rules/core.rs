@@ -1,0 +1,320 @@
+//! The rules of the core group, except pods and volumes, and of the group `apps`.
+
+use serde_json::Value;
+
+use super::Check::{
+    Custom, Labels, OneOf, PointerOneOf, PointerRange, PointerText, Range, Required, RequiredText, Text,
+};
+use super::networking::{check_percentage_text, check_port_or_name};
+use super::{KindRules, MAX_INT32, Rule, is_empty, texts};
+use crate::schema::FieldError;
+use crate::strategy::validation::{Errors, items, join, string_in};
+
+pub(super) static KINDS: [KindRules; 12] = [
+    KindRules::new("", "Service", &SERVICE),
+    KindRules::new("", "Endpoints", &ENDPOINTS),
+    KindRules {
+        group: "",
+        kind: "Namespace",
+        rules: &[("spec.finalizers[]", RequiredText(namespace_finalizer))],
+        moved: &[("spec.finalizers[]", "spec.finalizers")],
+    },
+    KindRules {
+        group: "",
+        kind: "Node",
+        rules: &NODE,
+        moved: &[
+            ("spec.taints[].key", "metadata.taints[].key"),
+            ("spec.taints[].value", "metadata.taints[].value"),
+            ("spec.taints[].effect", "metadata.taints[].effect"),
+        ],
+    },
+    KindRules {
+        group: "",
+        kind: "ResourceQuota",
+        rules: &QUOTA,
+        moved: &[
+            ("spec.scopes[]", "spec.scopes"),
+            (
+                "spec.scopeSelector.matchExpressions[].operator",
+                "spec.scopeSelector.matchExpressions.operator",
+            ),
+            (
+                "spec.scopeSelector.matchExpressions[].scopeName",
+                "spec.scopeSelector.matchExpressions.scopeName",
+            ),
+            ("spec.scopeSelector.matchExpressions[].values", "spec.scopeSelector.matchExpressions.values"),
+        ],
+    },
+    KindRules::new("", "LimitRange", &[("spec.limits[].type", RequiredText(texts::qualified_name))]),
+    KindRules::new("", "PodTemplate", &[("template", Custom(check_template_labels))]),
+    KindRules::new("", "ReplicationController", &WORKLOAD),
+    KindRules {
+        group: "apps",
+        kind: "Deployment",
+        rules: &DEPLOYMENT,
+        moved: &[("spec.strategy.type", "spec.strategy")],
+    },
+    KindRules {
+        group: "apps",
+        kind: "DaemonSet",
+        rules: &DAEMON_SET,
+        moved: &[("spec.updateStrategy.type", "spec.updateStrategy")],
+    },
+    KindRules {
+        group: "apps",
+        kind: "StatefulSet",
+        rules: &STATEFUL_SET,
+        moved: &[
+            ("spec.updateStrategy.type", "spec.updateStrategy"),
+            (
+                "spec.volumeClaimTemplates[].spec.accessModes[]",
+                "spec.volumeClaimTemplates[].spec.accessModes",
+            ),
+        ],
+    },
+    KindRules::new("apps", "ReplicaSet", &WORKLOAD),
+];
+
+static SERVICE: [Rule; 13] = [
+    ("spec.externalIPs[]", Custom(check_address)),
+    ("spec.internalTrafficPolicy", PointerOneOf(&["Cluster", "Local"])),
+    ("spec.ipFamilies[]", OneOf(&["IPv4", "IPv6"])),
+    ("spec.ipFamilyPolicy", PointerOneOf(&["PreferDualStack", "RequireDualStack", "SingleStack"])),
+    ("spec.loadBalancerClass", PointerText(texts::qualified_name)),
+    ("spec", Custom(check_load_balancer_fields)),
+    ("spec.ports[].appProtocol", PointerText(texts::qualified_name)),
+    ("spec.ports[].name", Text(texts::dns_label)),
+    ("spec.ports[].targetPort", Custom(check_port_or_name)),
+    ("spec.selector", Labels),
+    ("spec.sessionAffinityConfig?.clientIP?.timeoutSeconds", PointerRange(1, 86_400)),
+    ("spec.trafficDistribution", PointerOneOf(&["PreferClose", "PreferSameZone", "PreferSameNode"])),
+    ("spec.externalName", Text(texts::subdomain)),
+];
+
+/// The type of services with a load balancer.
+const LOAD_BALANCER: &str = "LoadBalancer";
+
+/// Checks the fields that only services of some types have.
+fn check_load_balancer_fields(path: &str, spec: &Value, out: &mut Errors) {
+    let kind = string_in(spec, "type");
+    for (range_path, range) in items(path, spec, "loadBalancerSourceRanges") {
+        let text = range.as_str().unwrap_or_default();
+        if let Some(why) = texts::cidr(text.trim()) {
+            let field = range_path.replace("spec.load", "spec.Load");
+            out.push(FieldError::invalid(field, text, why));
+        }
+    }
+    if kind != LOAD_BALANCER {
+        let why = "may only be used when `type` is 'LoadBalancer'";
+        for (field, reported) in [
+            ("loadBalancerSourceRanges", "LoadBalancerSourceRanges"),
+            ("allocateLoadBalancerNodePorts", "allocateLoadBalancerNodePorts"),
+            ("loadBalancerClass", "loadBalancerClass"),
+        ] {
+            if !is_empty(&spec[field]) {
+                out.push(FieldError::forbidden(join(path, reported), why));
+            }
+        }
+    }
+    let is_external = matches!(kind, LOAD_BALANCER | "NodePort")
+        || matches!(kind, "ClusterIP" | "") && !is_empty(&spec["externalIPs"]);
+    if !is_external && !is_empty(&spec["externalTrafficPolicy"]) {
+        let why = "may only be set for externally-accessible services";
+        out.push(FieldError::invalid(
+            join(path, "externalTrafficPolicy"),
+            spec["externalTrafficPolicy"].clone(),
+            why,
+        ));
+    }
+}
+
+/// Checks a text that has to be an IP address, even if it is empty.
+fn check_address(path: &str, address: &Value, out: &mut Errors) {
+    let text = address.as_str().unwrap_or_default();
+    if let Some(why) = texts::ip_address(text) {
+        out.push(FieldError::invalid(path, text, why));
+    }
+}
+
+static ENDPOINTS: [Rule; 9] = [
+    ("subsets[]", Custom(check_subset)),
+    ("subsets[].addresses[].ip", Custom(check_address)),
+    ("subsets[].addresses[].hostname", Text(texts::dns_label)),
+    ("subsets[].addresses[].nodeName", PointerText(texts::subdomain)),
+    ("subsets[].notReadyAddresses[].ip", Custom(check_address)),
+    ("subsets[].notReadyAddresses[].hostname", Text(texts::dns_label)),
+    ("subsets[].notReadyAddresses[].nodeName", PointerText(texts::subdomain)),
+    ("subsets[].ports[].name", Text(texts::dns_label)),
+    ("subsets[].ports[].port", Range(1, 65535)),
+];
+
+/// Checks that a subset has addresses.
+fn check_subset(path: &str, subset: &Value, out: &mut Errors) {
+    if is_empty(&subset["addresses"]) && is_empty(&subset["notReadyAddresses"]) {
+        out.push(FieldError::required(path, "must specify `addresses` or `notReadyAddresses`"));
+    }
+}
+
+/// A finalizer of a namespace: `kubernetes`, or a qualified name with a domain.
+fn namespace_finalizer(text: &str) -> Option<&'static str> {
+    if text == "kubernetes" || text.contains('/') && texts::qualified_name(text).is_none() {
+        return None;
+    }
+    Some(
+        texts::qualified_name(text)
+            .unwrap_or("name is neither a standard finalizer name nor is it fully qualified"),
+    )
+}
+
+static NODE: [Rule; 5] = [
+    ("spec.taints[].key", RequiredText(texts::qualified_name)),
+    ("spec.taints[].value", Text(texts::label_value)),
+    ("spec.taints[].effect", Required),
+    ("spec.podCIDRs[]", Text(texts::cidr)),
+    ("spec", Custom(check_pod_cidrs)),
+];
+
+/// Checks that a node has at most one CIDR for each IP family, and that `podCIDR` is the first one.
+fn check_pod_cidrs(path: &str, spec: &Value, out: &mut Errors) {
+    let list = spec["podCIDRs"].as_array().map_or(&[][..], Vec::as_slice);
+    let is_v6 = |cidr: &Value| cidr.as_str().is_some_and(|text| text.contains(':'));
+    if list.len() > 2 || list.len() == 2 && is_v6(&list[0]) == is_v6(&list[1]) {
+        let why = "may specify no more than one CIDR for each IP family";
+        out.push(FieldError::invalid(join(path, "podCIDRs"), spec["podCIDRs"].clone(), why));
+    }
+    let single = string_in(spec, "podCIDR");
+    if !single.is_empty() && texts::cidr(single).is_some() {
+        out.push(FieldError::invalid(join(path, "podCIDRs[0]"), single, "must be a valid CIDR value"));
+    }
+}
+
+static QUOTA: [Rule; 4] = [
+    ("spec.scopes[]", Required),
+    ("spec.scopeSelector?.matchExpressions[].operator", Required),
+    ("spec.scopeSelector?.matchExpressions[].scopeName", Required),
+    ("spec.scopeSelector?.matchExpressions[]", Custom(check_scope_values)),
+];
+
+/// Checks that a requirement about a list of values has values.
+fn check_scope_values(path: &str, requirement: &Value, out: &mut Errors) {
+    let needs_values = matches!(string_in(requirement, "operator"), "In" | "NotIn");
+    if needs_values && is_empty(&requirement["values"]) {
+        let why = "must be at least one value when `operator` is 'In' or 'NotIn' for scope selector";
+        out.push(FieldError::required(join(path, "values"), why));
+    }
+}
+
+/// The rules of all kinds with replicas of a pod template.
+static WORKLOAD: [Rule; 2] =
+    [("spec.minReadySeconds", Range(0, MAX_INT32)), ("spec.template", Custom(check_template_labels))];
+
+static DEPLOYMENT: [Rule; 7] = [
+    WORKLOAD[0],
+    WORKLOAD[1],
+    ("spec.revisionHistoryLimit", PointerRange(0, MAX_INT32)),
+    ("spec.strategy.rollingUpdate?.maxSurge", Custom(check_count_or_percentage)),
+    ("spec.strategy.rollingUpdate?.maxUnavailable", Custom(check_count_or_percentage)),
+    ("spec", Custom(check_progress_deadline)),
+    ("spec.strategy.rollingUpdate?", Custom(check_both_zero)),
+];
+
+static DAEMON_SET: [Rule; 6] = [
+    WORKLOAD[0],
+    WORKLOAD[1],
+    ("spec.revisionHistoryLimit", PointerRange(0, MAX_INT32)),
+    ("spec.updateStrategy.rollingUpdate?.maxSurge", Custom(check_count_or_percentage)),
+    ("spec.updateStrategy.rollingUpdate?.maxUnavailable", Custom(check_count_or_percentage)),
+    ("spec.updateStrategy.rollingUpdate?", Custom(check_daemon_set_update)),
+];
+
+static STATEFUL_SET: [Rule; 9] = [
+    WORKLOAD[0],
+    WORKLOAD[1],
+    ("spec.revisionHistoryLimit", PointerRange(0, MAX_INT32)),
+    ("spec.ordinals?.start", Range(0, MAX_INT32)),
+    ("spec.persistentVolumeClaimRetentionPolicy?.whenDeleted", PointerOneOf(&["Delete", "Retain"])),
+    ("spec.persistentVolumeClaimRetentionPolicy?.whenScaled", PointerOneOf(&["Delete", "Retain"])),
+    ("spec.serviceName", Text(texts::dns_label)),
+    ("spec.updateStrategy.rollingUpdate?.partition", PointerRange(0, MAX_INT32)),
+    ("spec", Custom(check_claim_templates)),
+];
+
+/// Checks the labels of a pod template. The API server reports the path without `metadata`.
+fn check_template_labels(path: &str, template: &Value, out: &mut Errors) {
+    super::check_labels(&join(path, "labels"), &template["metadata"]["labels"], out);
+}
+
+/// Checks a number of pods, or a percentage.
+fn check_count_or_percentage(path: &str, count: &Value, out: &mut Errors) {
+    match count {
+        Value::String(_) => check_percentage_text(path, count, out),
+        Value::Number(_) => Range(0, MAX_INT32).run(path, count, out),
+        _ => {}
+    }
+}
+
+/// Whether a number of pods or a percentage is zero.
+fn is_zero(count: &Value) -> bool {
+    count == 0 || count == "0%" || count.is_null()
+}
+
+/// Checks that a rolling update can replace pods.
+fn check_both_zero(path: &str, update: &Value, out: &mut Errors) {
+    if is_zero(&update["maxSurge"]) && is_zero(&update["maxUnavailable"]) {
+        let why = "may not be 0 when `maxSurge` is 0";
+        out.push(FieldError::invalid(join(path, "maxUnavailable"), update["maxUnavailable"].clone(), why));
+    }
+}
+
+/// Checks that a rolling update of a daemon set either surges or removes pods first.
+fn check_daemon_set_update(path: &str, update: &Value, out: &mut Errors) {
+    let (surge, unavailable) = (&update["maxSurge"], &update["maxUnavailable"]);
+    match (is_zero(surge), is_zero(unavailable)) {
+        (true, true) => {
+            let why = "cannot be 0 when maxSurge is 0";
+            out.push(FieldError::invalid(join(path, "maxUnavailable"), unavailable.clone(), why));
+        }
+        (false, false) if surge.is_number() => {
+            let why = "may not be set when maxUnavailable is non-zero";
+            out.push(FieldError::invalid(join(path, "maxSurge"), surge.clone(), why));
+        }
+        _ => {}
+    }
+}
+
+/// Checks that a deployment has time to become available.
+fn check_progress_deadline(path: &str, spec: &Value, out: &mut Errors) {
+    let Some(deadline) = spec["progressDeadlineSeconds"].as_i64() else { return };
+    let field = join(path, "progressDeadlineSeconds");
+    if deadline < 0 {
+        out.push(FieldError::invalid(field, deadline, "must be greater than or equal to 0"));
+    } else if deadline <= spec["minReadySeconds"].as_i64().unwrap_or_default() {
+        out.push(FieldError::invalid(field, deadline, "must be greater than minReadySeconds"));
+    }
+}
+
+/// Checks the claims of a stateful set. The API server checks their names as those of volumes of the pod template.
+fn check_claim_templates(path: &str, spec: &Value, out: &mut Errors) {
+    for (index, (claim_path, claim)) in items(path, spec, "volumeClaimTemplates").enumerate() {
+        let volume = format!("{path}.template.spec.volumes[{index}]");
+        let name = string_in(&claim["metadata"], "name");
+        if name.is_empty() {
+            out.push(FieldError::required(join(&volume, "name"), ""));
+            out.push(FieldError::required(join(&volume, "persistentVolumeClaim.claimName"), ""));
+        } else if let Some(why) = texts::dns_label(name) {
+            out.push(FieldError::invalid(join(&volume, "name"), name, why));
+        }
+        let claim_spec = &claim["spec"];
+        let at = join(&claim_path, "spec");
+        if claim_spec["accessModes"]
+            .as_array()
+            .is_none_or(|modes| modes.is_empty() || modes.iter().any(is_empty))
+        {
+            out.push(FieldError::required(join(&at, "accessModes"), "at least 1 access mode is required"));
+        }
+        if claim_spec["resources"]["requests"]["storage"].is_null() {
+            out.push(FieldError::required(join(&at, "resources[storage]"), ""));
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! The rules of the group `flowcontrol.apiserver.k8s.io`.
+
+use serde_json::Value;
+
+use super::Check::{Custom, OneOf, PointerRange, Range, Required, RequiredText};
+use super::{KindRules, MAX_INT32, Rule, is_empty, texts};
+use crate::schema::FieldError;
+use crate::strategy::validation::{Errors, join};
+
+const GROUP: &str = "flowcontrol.apiserver.k8s.io";
+
+pub(super) static KINDS: [KindRules; 2] = [
+    KindRules::new(GROUP, "FlowSchema", &FLOW_SCHEMA),
+    KindRules::new(GROUP, "PriorityLevelConfiguration", &PRIORITY_LEVEL),
+];
+
+static FLOW_SCHEMA: [Rule; 6] = [
+    ("spec.matchingPrecedence", Range(1, 10_000)),
+    ("spec.priorityLevelConfiguration.name", RequiredText(texts::subdomain)),
+    ("spec.distinguisherMethod?.type", OneOf(&["ByNamespace", "ByUser"])),
+    ("spec.rules[]", Custom(check_policy_rule)),
+    ("spec.rules[].subjects", Required),
+    ("spec.rules[].subjects[]", Custom(check_subject)),
+];
+
+static PRIORITY_LEVEL: [Rule; 2] =
+    [("spec.type", OneOf(&["Exempt", "Limited"])), ("spec", Custom(check_priority_level))];
+
+/// The verbs of resources.
+const RESOURCE_VERBS: [&str; 9] =
+    ["create", "delete", "deletecollection", "get", "list", "patch", "proxy", "update", "watch"];
+/// The verbs of URLs.
+const URL_VERBS: [&str; 7] = ["delete", "get", "head", "options", "patch", "post", "put"];
+
+/// Checks that a rule selects resources or URLs, and each of its selections.
+fn check_policy_rule(path: &str, rule: &Value, out: &mut Errors) {
+    if is_empty(&rule["resourceRules"]) && is_empty(&rule["nonResourceRules"]) {
+        let why = "at least one of resourceRules and nonResourceRules has to be non-empty";
+        out.push(FieldError::required(path, why));
+    }
+    super::apply(&POLICY_RULE, path, rule, out);
+}
+
+static POLICY_RULE: [Rule; 8] = [
+    ("resourceRules[].verbs", Custom(|path, verbs, out| check_verbs(path, verbs, &RESOURCE_VERBS, out))),
+    ("resourceRules[].apiGroups", Required),
+    ("resourceRules[].resources", Required),
+    ("resourceRules[]", Custom(check_namespaces)),
+    ("nonResourceRules[].verbs", Custom(|path, verbs, out| check_verbs(path, verbs, &URL_VERBS, out))),
+    ("nonResourceRules[].nonResourceURLs", Required),
+    ("nonResourceRules[].nonResourceURLs[]", RequiredText(texts::non_resource_url)),
+    ("resourceRules[].namespaces[]", RequiredText(namespace)),
+];
+
+/// A namespace, or `*`.
+fn namespace(text: &str) -> Option<&'static str> {
+    if text == "*" { None } else { texts::dns_label(text) }
+}
+
+/// The name of a service account, or `*`.
+fn service_account(text: &str) -> Option<&'static str> {
+    if text == "*" { None } else { texts::subdomain(text) }
+}
+
+/// Checks that the list has verbs, and only known ones.
+fn check_verbs(path: &str, verbs: &Value, known: &[&str], out: &mut Errors) {
+    let list = verbs.as_array().map_or(&[][..], Vec::as_slice);
+    if list.is_empty() {
+        out.push(FieldError::required(path, ""));
+    } else if list.len() > 1 && list.iter().any(|verb| verb == "*") {
+        out.push(FieldError::invalid(path, verbs.clone(), "if '*' is present, must not specify other verbs"));
+    } else if !list.iter().all(|verb| verb == "*" || known.contains(&verb.as_str().unwrap_or_default())) {
+        out.push(FieldError::not_supported(path, verbs.clone(), known));
+    }
+}
+
+/// Checks that a rule about resources has namespaces, or applies to the cluster scope.
+fn check_namespaces(path: &str, rule: &Value, out: &mut Errors) {
+    if is_empty(&rule["namespaces"]) && rule["clusterScope"] != true {
+        let why = "resource rules that are not cluster scoped must supply at least one namespace";
+        out.push(FieldError::required(join(path, "namespaces"), why));
+    }
+}
+
+/// Checks that a subject has the member of its kind.
+fn check_subject(path: &str, subject: &Value, out: &mut Errors) {
+    let kinds = [("Group", "group"), ("ServiceAccount", "serviceAccount"), ("User", "user")];
+    let kind = subject["kind"].as_str().unwrap_or_default();
+    let Some((_, member)) = kinds.iter().find(|(name, _)| *name == kind) else {
+        let names = kinds.map(|(name, _)| name);
+        return out.push(FieldError::not_supported(join(path, "kind"), kind, &names));
+    };
+    if subject[*member].is_null() {
+        let why = format!("{member} is required when subject kind is '{kind}'");
+        out.push(FieldError::required(join(path, member), why));
+    }
+    for (_, other) in kinds.iter().filter(|(name, member)| *name != kind && !subject[*member].is_null()) {
+        let why = format!("{other} is forbidden when subject kind is not '{kind}'");
+        out.push(FieldError::forbidden(join(path, other), why));
+    }
+    super::apply(&SUBJECT, path, subject, out);
+}
+
+static SUBJECT: [Rule; 4] = [
+    ("group?.name", Required),
+    ("user?.name", Required),
+    ("serviceAccount?.name", RequiredText(service_account)),
+    ("serviceAccount?.namespace", RequiredText(texts::dns_label)),
+];
+
+/// Checks that a priority level has the settings of its type.
+fn check_priority_level(path: &str, spec: &Value, out: &mut Errors) {
+    let field = join(path, "limited");
+    match (spec["type"].as_str().unwrap_or_default(), spec["limited"].is_null()) {
+        ("Limited", true) => out.push(FieldError::required(field, "must not be empty when type is Limited")),
+        ("Limited", false) => super::apply(&LIMITED, &field, &spec["limited"], out),
+        (_, false) => out.push(FieldError::forbidden(field, "must be nil if the type is not Limited")),
+        (_, true) => {}
+    }
+}
+
+static LIMITED: [Rule; 5] = [
+    ("nominalConcurrencyShares", PointerRange(0, MAX_INT32)),
+    ("lendablePercent", PointerRange(0, 100)),
+    ("borrowingLimitPercent", PointerRange(0, MAX_INT32)),
+    ("limitResponse.type", OneOf(&["Queue", "Reject"])),
+    ("limitResponse", Custom(check_queuing)),
+];
+
+/// Checks that a response of the type `Queue`, and no other, has queues.
+fn check_queuing(path: &str, response: &Value, out: &mut Errors) {
+    let field = join(path, "queuing");
+    let queuing = &response["queuing"];
+    match (response["type"].as_str().unwrap_or_default(), queuing.is_null()) {
+        ("Queue", true) => {
+            return out.push(FieldError::required(field, "must not be empty if type is Queue"));
+        }
+        ("Queue", false) => {}
+        (_, false) => return out.push(FieldError::forbidden(field, "must be nil if type is not Queue")),
+        (_, true) => return,
+    }
+    super::apply(&QUEUING, &field, queuing, out);
+    let number = |name: &str| queuing[name].as_i64().unwrap_or_default();
+    let (queues, hand) = (number("queues"), number("handSize"));
+    let at = join(&field, "handSize");
+    if hand > queues {
+        let why = format!("should not be greater than queues ({queues})");
+        out.push(FieldError::invalid(at, hand, why));
+    } else if hand > 0 && entropy_bits(queues, hand) > MAX_ENTROPY_BITS {
+        out.push(FieldError::invalid(
+            at,
+            hand,
+            "required entropy bits of deckSize and handSize is too large",
+        ));
+    }
+}
+
+static QUEUING: [Rule; 3] = [
+    ("queues", Range(1, 10_000_000)),
+    ("handSize", Range(1, MAX_INT32)),
+    ("queueLengthLimit", Range(1, MAX_INT32)),
+];
+
+/// The maximum size of the hash from which a shuffle-sharding dealer draws its hand.
+const MAX_ENTROPY_BITS: u32 = 60;
+
+/// The bits that dealing `hand` of `deck` cards needs: those of the number of ordered hands.
+#[expect(clippy::cast_precision_loss, reason = "the comparison with 60 bits needs no exact value")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a float is converted with saturation"
+)]
+fn entropy_bits(deck: i64, hand: i64) -> u32 {
+    let bits: f64 = (0..hand.min(64)).map(|dealt| ((deck - dealt) as f64).log2()).sum();
+    bits.ceil() as u32
+}

@@ -1,0 +1,325 @@
+//! Field rules: the part of the validation that is data.
+//!
+//! A rule is a path and a [`Check`] of the value at this path. Rules that relate several fields are
+//! [`Check::Custom`] functions, or code of the kind's strategy.
+//!
+//! Paths have the form `spec?.rules[].host`: `[]` visits each item of a list, and `?` marks a pointer in the Go type,
+//! whose fields are not checked if it is absent. Without `?`, an absent object is checked like an empty one, as in Go.
+
+mod admission;
+mod autoscaling;
+mod cluster;
+mod core;
+mod flow_control;
+mod job;
+mod networking;
+mod pod;
+mod storage;
+mod texts;
+
+use serde_json::Value;
+
+pub(super) use self::pod::POD_SPEC;
+use super::validation::{Errors, join};
+use crate::schema::FieldError;
+
+/// The largest value of an `int32`.
+const MAX_INT32: i64 = i32::MAX as i64;
+
+/// Returns why a text is invalid, or `None` if it is valid.
+type Problem = fn(&str) -> Option<&'static str>;
+
+/// A path, and the check of the value at the path.
+pub(super) type Rule = (&'static str, Check);
+
+/// A check of one value.
+#[derive(Clone, Copy)]
+pub(super) enum Check {
+    /// Not absent, and not an empty text, list or map.
+    Required,
+    /// A text that is valid if it is absent or empty.
+    Text(Problem),
+    /// A text that is valid if it is absent, but not if it is empty: a pointer in the Go type.
+    PointerText(Problem),
+    /// A text that must not be absent or empty.
+    RequiredText(Problem),
+    /// A number from the first to the second value. An absent number is 0.
+    Range(i64, i64),
+    /// A number from the first to the second value, if it is present: a pointer in the Go type.
+    PointerRange(i64, i64),
+    /// One of these texts.
+    OneOf(&'static [&'static str]),
+    /// One of these texts, if it is present: a pointer in the Go type, or an item of a list.
+    PointerOneOf(&'static [&'static str]),
+    /// A list without equal items.
+    Unique,
+    /// A list whose items have different values in this field.
+    UniqueBy(&'static str),
+    /// A label selector.
+    Selector,
+    /// A map whose keys and values are those of labels.
+    Labels,
+    Custom(fn(&str, &Value, &mut Errors)),
+}
+
+/// The rules of one kind.
+struct KindRules {
+    group: &'static str,
+    kind: &'static str,
+    rules: &'static [Rule],
+    /// The paths of errors that differ from the paths of the fields: of the field, of the error.
+    moved: &'static [(&'static str, &'static str)],
+}
+
+impl KindRules {
+    const fn new(group: &'static str, kind: &'static str, rules: &'static [Rule]) -> Self {
+        Self { group, kind, rules, moved: &[] }
+    }
+}
+
+/// The rules of all kinds, by file.
+static KINDS: [&[KindRules]; 8] = [
+    &core::KINDS,
+    &job::KINDS,
+    &autoscaling::KINDS,
+    &networking::KINDS,
+    &storage::KINDS,
+    &cluster::KINDS,
+    &admission::KINDS,
+    &flow_control::KINDS,
+];
+
+/// The rules of a kind.
+fn of_kind(group: &str, kind: &str) -> Option<&'static KindRules> {
+    KINDS.iter().copied().flatten().find(|rules| rules.group == group && rules.kind == kind)
+}
+
+/// Applies the rules of a kind to an object.
+pub(super) fn check_object(group: &str, kind: &str, object: &Value, out: &mut Errors) {
+    if let Some(kind) = of_kind(group, kind) {
+        apply(kind.rules, "", object, out);
+    }
+}
+
+/// Applies rules to the value at `path`. A field that `out` reports already is not reported again: the code of a
+/// strategy has more specific texts.
+pub(super) fn apply(rules: &[Rule], path: &str, value: &Value, out: &mut Errors) {
+    let mut found = Errors::default();
+    for (pattern, check) in rules {
+        visit(path, value, pattern, *check, &mut found);
+    }
+    let reported: Vec<_> = out.0.iter().map(|error| error.field.clone()).collect();
+    out.0.extend(found.0.into_iter().filter(|error| !reported.contains(&error.field)));
+}
+
+/// Replaces the paths of fields by the paths that the API server reports for this kind.
+pub(super) fn move_errors(group: &str, kind: &str, errors: &mut [FieldError]) {
+    for (from, to) in of_kind(group, kind).map_or(&[][..], |kind| kind.moved) {
+        for error in &mut *errors {
+            if let Some(field) = moved_path(&error.field, from, to) {
+                error.field = field;
+            }
+        }
+    }
+}
+
+/// The path `to` with the last indexes of `field`, if `field` has the form of `from`.
+fn moved_path(field: &str, from: &str, to: &str) -> Option<String> {
+    let mut indexes = Vec::new();
+    let mut rest = field;
+    for (number, part) in from.split("[]").enumerate() {
+        if number > 0 {
+            let (index, after) = rest.strip_prefix('[')?.split_once(']')?;
+            indexes.push(index.parse::<usize>().ok()?);
+            rest = after;
+        }
+        rest = rest.strip_prefix(part)?;
+    }
+    if !rest.is_empty() {
+        return None;
+    }
+    let count = to.matches("[]").count();
+    let mut indexes = indexes[indexes.len().checked_sub(count)?..].iter();
+    let mut parts = to.split("[]");
+    let mut moved = parts.next()?.to_owned();
+    for (part, index) in parts.zip(&mut indexes) {
+        moved = format!("{moved}[{index}]{part}");
+    }
+    Some(moved)
+}
+
+/// Checks each value below `value` at `pattern`.
+fn visit(path: &str, value: &Value, pattern: &str, check: Check, out: &mut Errors) {
+    if pattern.is_empty() {
+        return check.run(path, value, out);
+    }
+    let (step, rest) = pattern.split_once('.').unwrap_or((pattern, ""));
+    if let Some(list) = step.strip_suffix("[]") {
+        let items = value[list].as_array().map_or(&[][..], Vec::as_slice);
+        for (index, item) in items.iter().enumerate() {
+            visit(&format!("{}[{index}]", join(path, list)), item, rest, check, out);
+        }
+    } else if let Some(field) = step.strip_suffix('?') {
+        if !value[field].is_null() {
+            visit(&join(path, field), &value[field], rest, check, out);
+        }
+    } else {
+        visit(&join(path, step), &value[step], rest, check, out);
+    }
+}
+
+impl Check {
+    /// Checks the value at `path`; null if it is absent.
+    fn run(self, path: &str, value: &Value, out: &mut Errors) {
+        let text = value.as_str().unwrap_or_default();
+        match self {
+            Self::Required => require(path, is_empty(value), out),
+            Self::Text(_) if text.is_empty() => {}
+            Self::PointerText(_) | Self::PointerRange(..) | Self::PointerOneOf(_) if value.is_null() => {}
+            Self::RequiredText(_) if text.is_empty() => require(path, true, out),
+            Self::Text(problem) | Self::PointerText(problem) | Self::RequiredText(problem) => {
+                if let Some(why) = problem(text) {
+                    out.push(FieldError::invalid(path, text, why));
+                }
+            }
+            Self::Range(least, most) | Self::PointerRange(least, most) => {
+                let number = value.as_i64().unwrap_or_default();
+                if !(least..=most).contains(&number) {
+                    let why = format!("must be between {least} and {most}, inclusive");
+                    out.push(FieldError::invalid(path, number, why));
+                }
+            }
+            Self::OneOf(supported) | Self::PointerOneOf(supported) => {
+                if !supported.contains(&text) {
+                    out.push(FieldError::not_supported(path, text, supported));
+                }
+            }
+            Self::Unique => check_unique(path, value, None, out),
+            Self::UniqueBy(field) => check_unique(path, value, Some(field), out),
+            Self::Selector => check_selector(path, value, out),
+            Self::Labels => check_labels(path, value, out),
+            Self::Custom(check) => check(path, value, out),
+        }
+    }
+}
+
+/// Reports a required value if `is_absent`.
+fn require(path: &str, is_absent: bool, out: &mut Errors) {
+    if is_absent {
+        out.push(FieldError::required(path, ""));
+    }
+}
+
+/// Whether the value is absent, or an empty text, list or map.
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::String(text) => text.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        Value::Object(map) => map.is_empty(),
+        Value::Bool(_) | Value::Number(_) => false,
+    }
+}
+
+/// Reports each item of a list that equals an earlier item, by one field or as a whole.
+fn check_unique(path: &str, list: &Value, field: Option<&str>, out: &mut Errors) {
+    let items = list.as_array().map_or(&[][..], Vec::as_slice);
+    let value = |item: &'_ Value| field.map_or_else(|| item.clone(), |field| item[field].clone());
+    for (index, item) in items.iter().enumerate() {
+        let key = value(item);
+        if !is_empty(&key) && items[..index].iter().any(|earlier| value(earlier) == key) {
+            let path = format!("{path}[{index}]");
+            out.push(FieldError::duplicate(field.map_or(path.clone(), |field| join(&path, field)), key));
+        }
+    }
+}
+
+/// Checks a label selector.
+fn check_selector(path: &str, selector: &Value, out: &mut Errors) {
+    check_labels(&join(path, "matchLabels"), &selector["matchLabels"], out);
+    for (path, expression) in super::validation::items(path, selector, "matchExpressions") {
+        Check::Text(texts::qualified_name).run(&join(&path, "key"), &expression["key"], out);
+        if is_empty(&expression["key"]) {
+            out.push(FieldError::invalid(join(&path, "key"), "", crate::names::INVALID_QUALIFIED_NAME));
+        }
+        let field = join(&path, "values");
+        let is_set = !is_empty(&expression["values"]);
+        match (expression["operator"].as_str().unwrap_or_default(), is_set) {
+            ("In" | "NotIn", false) => {
+                let why = "must be specified when `operator` is 'In' or 'NotIn'";
+                out.push(FieldError::required(field, why));
+            }
+            ("Exists" | "DoesNotExist", true) => {
+                let why = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'";
+                out.push(FieldError::forbidden(field, why));
+            }
+            ("In" | "NotIn" | "Exists" | "DoesNotExist", _) => {}
+            (operator, _) => {
+                let why = "not a valid selector operator";
+                out.push(FieldError::invalid(join(&path, "operator"), operator, why));
+            }
+        }
+        for (path, value) in super::validation::items(&path, expression, "values") {
+            Check::Text(texts::label_value).run(&path, value, out);
+        }
+    }
+}
+
+/// Checks the keys and values of labels. The API server reports the path of the map.
+fn check_labels(path: &str, labels: &Value, out: &mut Errors) {
+    for (key, value) in labels.as_object().into_iter().flatten() {
+        if let Some(why) = texts::qualified_name(key) {
+            out.push(FieldError::invalid(path, key.as_str(), why));
+        }
+        let value = value.as_str().unwrap_or_default();
+        if let Some(why) = texts::label_value(value) {
+            out.push(FieldError::invalid(path, value, why));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// The fields that `rule` reports for `object`.
+    fn fields(rule: Rule, object: &Value) -> Vec<String> {
+        let mut out = Errors::default();
+        apply(&[rule], "", object, &mut out);
+        out.0.into_iter().map(|error| error.field).collect()
+    }
+
+    #[test]
+    fn an_absent_object_is_checked_like_an_empty_one_unless_it_is_a_pointer() {
+        let spec_only = json!({"spec": {}});
+        assert_eq!(fields(("spec.a.name", Check::Required), &spec_only), ["spec.a.name"]);
+        assert!(fields(("spec.a?.name", Check::Required), &spec_only).is_empty());
+        assert_eq!(fields(("spec.a?.name", Check::Required), &json!({"spec": {"a": {}}})), ["spec.a.name"]);
+    }
+
+    #[test]
+    fn visits_each_item_of_nested_lists() {
+        let object = json!({"a": [{"b": ["x", ""]}, {"b": [""]}]});
+        assert_eq!(fields(("a[].b[]", Check::Required), &object), ["a[0].b[1]", "a[1].b[0]"]);
+    }
+
+    #[test]
+    fn an_empty_text_is_invalid_only_behind_a_pointer() {
+        let object = json!({"a": ""});
+        let label = texts::dns_label;
+        assert!(fields(("a", Check::Text(label)), &object).is_empty());
+        assert_eq!(fields(("a", Check::PointerText(label)), &object), ["a"]);
+        assert!(fields(("b", Check::PointerText(label)), &object).is_empty());
+    }
+
+    #[test]
+    fn a_moved_path_keeps_the_last_indexes() {
+        let moved = |field, from, to| moved_path(field, from, to);
+        assert_eq!(moved("v[0].c[2].t", "v[].c[].t", "c[].t").as_deref(), Some("c[2].t"));
+        assert_eq!(moved("s.modes[1]", "s.modes[]", "s.modes").as_deref(), Some("s.modes"));
+        assert_eq!(moved("s.modes", "s.modes[]", "s.modes"), None);
+        assert_eq!(moved("s.modes[1].x", "s.modes[]", "s.modes"), None);
+    }
+}

@@ -1,0 +1,220 @@
+//! The rules of the groups `networking.k8s.io`, `discovery.k8s.io` and `policy`.
+
+use serde_json::Value;
+
+use super::Check::{
+    Custom, PointerOneOf, PointerRange, PointerText, Range, Required, RequiredText, Selector, Text, UniqueBy,
+};
+use super::{KindRules, Rule, is_empty, texts};
+use crate::schema::FieldError;
+use crate::strategy::validation::{Errors, INVALID_PORT, join};
+
+const GROUP: &str = "networking.k8s.io";
+
+pub(super) static KINDS: [KindRules; 5] = [
+    KindRules::new(GROUP, "Ingress", &INGRESS),
+    KindRules::new(GROUP, "IngressClass", &INGRESS_CLASS),
+    KindRules::new(GROUP, "NetworkPolicy", &NETWORK_POLICY),
+    KindRules::new("discovery.k8s.io", "EndpointSlice", &ENDPOINT_SLICE),
+    KindRules::new("policy", "PodDisruptionBudget", &DISRUPTION_BUDGET),
+];
+
+static INGRESS: [Rule; 7] = [
+    ("spec.ingressClassName", PointerText(texts::subdomain)),
+    ("spec.defaultBackend?", Custom(check_backend)),
+    ("spec.tls[].hosts[]", RequiredText(texts::host)),
+    ("spec.tls[].secretName", Text(texts::subdomain)),
+    ("spec.rules[].host", Text(texts::host)),
+    ("spec.rules[].http?.paths", Required),
+    ("spec.rules[].http?.paths[].backend", Custom(check_backend)),
+];
+
+static INGRESS_CLASS: [Rule; 6] = [
+    ("spec.controller", RequiredText(texts::domain_prefixed_path)),
+    ("spec.parameters?.apiGroup", PointerText(texts::subdomain)),
+    ("spec.parameters?.kind", Required),
+    ("spec.parameters?.name", Required),
+    ("spec.parameters?.scope", PointerOneOf(&["Cluster", "Namespace"])),
+    ("spec.parameters?", Custom(check_parameters_namespace)),
+];
+
+static NETWORK_POLICY: [Rule; 9] = [
+    ("spec.podSelector", Selector),
+    ("spec.ingress[].from[]", Custom(check_peer)),
+    ("spec.egress[].to[]", Custom(check_peer)),
+    ("spec.ingress[].ports[]", Custom(check_policy_port)),
+    ("spec.egress[].ports[]", Custom(check_policy_port)),
+    ("spec.ingress[].ports[].protocol", PointerOneOf(&["SCTP", "TCP", "UDP"])),
+    ("spec.egress[].ports[].protocol", PointerOneOf(&["SCTP", "TCP", "UDP"])),
+    ("spec.policyTypes[]", Custom(check_policy_type)),
+    ("spec.policyTypes", Custom(check_policy_types)),
+];
+
+static ENDPOINT_SLICE: [Rule; 11] = [
+    ("addressType", Required),
+    ("endpoints[].addresses", Required),
+    ("", Custom(check_endpoint_addresses)),
+    ("endpoints[].hints?.forZones", UniqueBy("name")),
+    ("endpoints[].hints?.forZones[].name", RequiredText(texts::label_value)),
+    ("endpoints[].hostname", PointerText(texts::dns_label)),
+    ("endpoints[].nodeName", PointerText(texts::subdomain)),
+    ("ports[].appProtocol", PointerText(texts::qualified_name)),
+    ("ports[].name", Text(texts::dns_label)),
+    ("ports[].protocol", PointerOneOf(&["SCTP", "TCP", "UDP"])),
+    ("ports[].port", PointerRange(1, 65535)),
+];
+
+static DISRUPTION_BUDGET: [Rule; 4] = [
+    ("spec.selector?", Selector),
+    ("spec.maxUnavailable", Custom(check_percentage_text)),
+    ("spec.minAvailable", Custom(check_percentage_text)),
+    ("spec.unhealthyPodEvictionPolicy", PointerOneOf(&["AlwaysAllow", "IfHealthyBudget"])),
+];
+
+/// Checks that a text is a percentage from `0%` to `100%`.
+pub(super) fn check_percentage_text(path: &str, value: &Value, out: &mut Errors) {
+    let Some(text) = value.as_str() else { return };
+    let number = text.strip_suffix('%').filter(|digits| digits.bytes().all(|c| c.is_ascii_digit()));
+    let Some(number) = number.and_then(|digits| digits.parse::<u32>().ok()) else {
+        let why = "a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or '93%', regex used for validation is '[0-9]+%')";
+        return out.push(FieldError::invalid(path, text, why));
+    };
+    if number > 100 {
+        out.push(FieldError::invalid(path, text, "must not be greater than 100%"));
+    }
+}
+
+/// Checks that a backend is either a service with a port, or a resource.
+fn check_backend(path: &str, backend: &Value, out: &mut Errors) {
+    let (service, resource) = (&backend["service"], &backend["resource"]);
+    if !resource.is_null() {
+        let at = join(path, "resource");
+        super::apply(&BACKEND_RESOURCE, &at, resource, out);
+        if !service.is_null() {
+            let why = "cannot set both resource and service backends";
+            out.push(FieldError::invalid(path, "", why));
+        }
+        return;
+    }
+    let at = join(path, "service");
+    if service.is_null() {
+        return out.push(FieldError::required(path, "must specify a service or a resource"));
+    }
+    super::apply(&BACKEND_SERVICE, &at, service, out);
+    let (name, number) = (&service["port"]["name"], service["port"]["number"].as_i64().unwrap_or(0));
+    match (is_empty(name), number) {
+        (true, 0) => out.push(FieldError::required(path, "port name or number is required")),
+        (false, 1..) => out.push(FieldError::invalid(path, "", "cannot set both port name & port number")),
+        (true, number) if !(1..=65535).contains(&number) => {
+            out.push(FieldError::invalid(join(&at, "port.number"), number, INVALID_PORT));
+        }
+        _ => {}
+    }
+}
+
+static BACKEND_RESOURCE: [Rule; 3] =
+    [("apiGroup", PointerText(texts::subdomain)), ("kind", Required), ("name", Required)];
+
+static BACKEND_SERVICE: [Rule; 2] =
+    [("name", RequiredText(texts::dns_label_1035)), ("port.name", Text(texts::port_name))];
+
+/// Checks that the parameters of an ingress class have a namespace if and only if their scope is a namespace.
+fn check_parameters_namespace(path: &str, parameters: &Value, out: &mut Errors) {
+    let field = join(path, "namespace");
+    let namespace = &parameters["namespace"];
+    match parameters["scope"].as_str().unwrap_or("Cluster") {
+        "Namespace" => super::apply(&[("namespace", RequiredText(texts::dns_label))], path, parameters, out),
+        "Cluster" if !namespace.is_null() => {
+            out.push(FieldError::forbidden(field, "should not be set when scope is set to 'Cluster'"));
+        }
+        _ => {}
+    }
+}
+
+/// Checks that a peer is an IP block, or has at least one selector.
+fn check_peer(path: &str, peer: &Value, out: &mut Errors) {
+    let set = |field: &str| !peer[field].is_null();
+    let selects = set("podSelector") || set("namespaceSelector");
+    match (set("ipBlock"), selects) {
+        (false, false) => return out.push(FieldError::required(path, "must specify a peer")),
+        (true, true) => {
+            let why = "may not specify both ipBlock and another peer";
+            out.push(FieldError::forbidden(path, why));
+        }
+        _ => {}
+    }
+    super::apply(&PEER, path, peer, out);
+}
+
+static PEER: [Rule; 4] = [
+    ("podSelector?", Selector),
+    ("namespaceSelector?", Selector),
+    ("ipBlock?.cidr", RequiredText(texts::cidr)),
+    ("ipBlock?.except[]", Custom(check_excepted_block)),
+];
+
+fn check_excepted_block(path: &str, block: &Value, out: &mut Errors) {
+    let text = block.as_str().unwrap_or_default();
+    if let Some(why) = texts::cidr(text) {
+        out.push(FieldError::invalid(path, text, why));
+    }
+}
+
+/// Checks the port of a network policy, and that `endPort` ends a range of numbers.
+fn check_policy_port(path: &str, port: &Value, out: &mut Errors) {
+    check_port_or_name(&join(path, "port"), &port["port"], out);
+    let Some(end) = port["endPort"].as_i64() else { return };
+    let field = join(path, "endPort");
+    match &port["port"] {
+        Value::Null => {
+            out.push(FieldError::required(field, "may not be specified when `port` is not specified"));
+        }
+        Value::String(_) => {
+            out.push(FieldError::invalid(field, end, "may not be specified when `port` is non-numeric"));
+        }
+        _ if !(1..=65535).contains(&end) => {
+            out.push(FieldError::invalid(field, end, INVALID_PORT));
+        }
+        start if start.as_i64().is_some_and(|start| end < start) => {
+            out.push(FieldError::invalid(field, end, "must be greater than or equal to `port`"));
+        }
+        _ => {}
+    }
+}
+
+/// Checks a port that is a number or a name; absent is valid.
+pub(super) fn check_port_or_name(path: &str, port: &Value, out: &mut Errors) {
+    match port {
+        Value::String(name) => {
+            if let Some(why) = texts::port_name(name) {
+                out.push(FieldError::invalid(path, name.as_str(), why));
+            }
+        }
+        Value::Number(_) => Range(1, 65535).run(path, port, out),
+        _ => {}
+    }
+}
+
+fn check_policy_type(path: &str, kind: &Value, out: &mut Errors) {
+    if is_empty(kind) {
+        out.push(FieldError::not_supported(path, "", &["Egress", "Ingress"]));
+    }
+}
+
+/// Checks that there are at most two types.
+fn check_policy_types(path: &str, types: &Value, out: &mut Errors) {
+    if types.as_array().is_some_and(|types| types.len() > 2) {
+        out.push(FieldError::invalid(path, types.clone(), "may not specify more than two policyTypes"));
+    }
+}
+
+/// Checks the addresses of each endpoint by the slice's type of addresses.
+fn check_endpoint_addresses(_: &str, slice: &Value, out: &mut Errors) {
+    let problem = match slice["addressType"].as_str().unwrap_or_default() {
+        "IPv4" => texts::ipv4_address,
+        "IPv6" => texts::ip_address,
+        _ => texts::subdomain,
+    };
+    let field = "endpoints[].addresses[]";
+    super::apply(&[(field, PointerText(problem)), (field, Required)], "", slice, out);
+}

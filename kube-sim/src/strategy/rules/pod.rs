@@ -1,0 +1,386 @@
+//! The rules of pod specs, of pods and of pod templates.
+
+use serde_json::Value;
+
+use super::Check::{
+    Custom, Labels, OneOf, PointerOneOf, PointerRange, Range, Required, RequiredText, Selector, Text,
+};
+use super::networking::check_port_or_name;
+use super::{MAX_INT32, Rule, is_empty, texts};
+use crate::schema::FieldError;
+use crate::strategy::validation::{Errors, items, join, string_in};
+
+/// The rules of a pod spec, relative to the spec.
+pub(in crate::strategy) static POD_SPEC: [Rule; 26] = [
+    ("activeDeadlineSeconds", PointerRange(1, MAX_INT32)),
+    ("affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution?", Custom(check_node_selector)),
+    (
+        "affinity?.nodeAffinity?.preferredDuringSchedulingIgnoredDuringExecution[]",
+        Custom(check_preferred_nodes),
+    ),
+    ("affinity?.podAffinity?", Custom(check_pod_affinity)),
+    ("affinity?.podAntiAffinity?", Custom(check_pod_affinity)),
+    ("containers[]", Custom(check_container)),
+    ("initContainers[]", Custom(check_container)),
+    ("initContainers[].restartPolicy", PointerOneOf(&["Always", "Never", "OnFailure"])),
+    ("dnsConfig?.nameservers[]", Custom(check_address)),
+    ("dnsConfig?.options[]", Custom(check_dns_option)),
+    ("dnsConfig?.searches[]", Custom(check_search_domain)),
+    ("hostAliases[].ip", Custom(check_address)),
+    ("hostAliases[].hostnames[]", Custom(check_host_name)),
+    ("hostname", Text(texts::dns_label)),
+    ("subdomain", Text(texts::dns_label)),
+    ("nodeSelector", Labels),
+    ("securityContext?.fsGroup", PointerRange(0, MAX_INT32)),
+    ("securityContext?.runAsUser", PointerRange(0, MAX_INT32)),
+    ("securityContext?.runAsGroup", PointerRange(0, MAX_INT32)),
+    ("securityContext?.seccompProfile?.type", OneOf(&["Localhost", "RuntimeDefault", "Unconfined"])),
+    ("securityContext?.sysctls[].name", RequiredText(sysctl)),
+    ("serviceAccountName", Text(texts::subdomain)),
+    ("tolerations[]", Custom(check_toleration)),
+    ("topologySpreadConstraints[]", Custom(check_spread_constraint)),
+    ("volumes[].projected?", Custom(check_projected)),
+    ("priorityClassName", Text(texts::subdomain)),
+];
+
+/// The rules of a container, relative to the container.
+static CONTAINER: [Rule; 14] = [
+    ("lifecycle?.postStart?", Custom(check_lifecycle_handler)),
+    ("lifecycle?.preStop?", Custom(check_lifecycle_handler)),
+    ("livenessProbe?", Custom(check_probe)),
+    ("readinessProbe?", Custom(check_probe)),
+    ("startupProbe?", Custom(check_probe)),
+    ("livenessProbe?.successThreshold", Custom(check_one)),
+    ("startupProbe?.successThreshold", Custom(check_one)),
+    ("ports[].name", Text(texts::port_name)),
+    ("env[].valueFrom?.fieldRef?", Custom(check_field_of_variable)),
+    ("env[].valueFrom?.resourceFieldRef?.resource", Text(container_resource)),
+    ("env[].valueFrom?.secretKeyRef?.key", Text(key_length)),
+    ("env[].valueFrom?.configMapKeyRef?.key", Text(key_length)),
+    ("securityContext?", Custom(check_privileges)),
+    ("securityContext?.runAsUser", PointerRange(0, MAX_INT32)),
+];
+
+fn check_container(path: &str, container: &Value, out: &mut Errors) {
+    super::apply(&CONTAINER, path, container, out);
+}
+
+/// Checks the terms of a node selector, such as a required node affinity.
+pub(super) fn check_node_selector(path: &str, selector: &Value, out: &mut Errors) {
+    if is_empty(&selector["nodeSelectorTerms"]) {
+        out.push(FieldError::required(
+            join(path, "nodeSelectorTerms"),
+            "must have at least one node selector term",
+        ));
+    }
+    for (path, term) in items(path, selector, "nodeSelectorTerms") {
+        check_node_term(&path, term, out);
+    }
+}
+
+/// Checks the requirements of a term of a node selector.
+fn check_node_term(path: &str, term: &Value, out: &mut Errors) {
+    for (path, requirement) in items(path, term, "matchExpressions") {
+        let (field, count) = (join(&path, "values"), requirement["values"].as_array().map_or(0, Vec::len));
+        match (string_in(requirement, "operator"), count) {
+            ("In" | "NotIn", 0) => {
+                out.push(FieldError::required(field, "must be specified when `operator` is 'In' or 'NotIn'"));
+            }
+            ("Exists" | "DoesNotExist", 1..) => {
+                let why = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'";
+                out.push(FieldError::forbidden(field, why));
+            }
+            ("Gt" | "Lt", count) if count != 1 => {
+                let why = "must be specified single value when `operator` is 'Lt' or 'Gt'";
+                out.push(FieldError::required(field, why));
+            }
+            ("In" | "NotIn" | "Exists" | "DoesNotExist" | "Gt" | "Lt", _) => {}
+            (operator, _) => {
+                out.push(FieldError::invalid(
+                    join(&path, "operator"),
+                    operator,
+                    "not a valid selector operator",
+                ));
+            }
+        }
+        let key = string_in(requirement, "key");
+        if let Some(why) = texts::qualified_name(key) {
+            out.push(FieldError::invalid(join(&path, "key"), key, why));
+        }
+        for (path, value) in items(&path, requirement, "values") {
+            Text(texts::label_value).run(&path, value, out);
+        }
+    }
+}
+
+fn check_preferred_nodes(path: &str, preferred: &Value, out: &mut Errors) {
+    Range(1, 100).run(&join(path, "weight"), &preferred["weight"], out);
+    check_node_term(&join(path, "preference"), &preferred["preference"], out);
+}
+
+/// Checks the terms of a pod affinity or anti-affinity.
+fn check_pod_affinity(path: &str, affinity: &Value, out: &mut Errors) {
+    for (path, term) in items(path, affinity, "requiredDuringSchedulingIgnoredDuringExecution") {
+        check_affinity_term(&path, term, out);
+    }
+    for (path, weighted) in items(path, affinity, "preferredDuringSchedulingIgnoredDuringExecution") {
+        Range(1, 100).run(&join(&path, "weight"), &weighted["weight"], out);
+        check_affinity_term(&join(&path, "podAffinityTerm"), &weighted["podAffinityTerm"], out);
+    }
+}
+
+fn check_affinity_term(path: &str, term: &Value, out: &mut Errors) {
+    super::apply(&AFFINITY_TERM, path, term, out);
+}
+
+static AFFINITY_TERM: [Rule; 3] = [
+    ("topologyKey", RequiredText(texts::qualified_name)),
+    ("labelSelector?", Selector),
+    ("namespaceSelector?", Selector),
+];
+
+/// Checks a toleration.
+pub(super) fn check_toleration(path: &str, toleration: &Value, out: &mut Errors) {
+    let (key, operator) = (string_in(toleration, "key"), string_in(toleration, "operator"));
+    let at = join(path, "operator");
+    Text(texts::qualified_name).run(&join(path, "key"), &toleration["key"], out);
+    if key.is_empty() && operator != "Exists" {
+        let why =
+            "operator must be Exists when `key` is empty, which means \"match all values and all keys\"";
+        out.push(FieldError::invalid(at.clone(), operator, why));
+    }
+    let value = string_in(toleration, "value");
+    match operator {
+        "Equal" | "" => {
+            if let Some(why) = texts::label_value(value) {
+                out.push(FieldError::invalid(at, value, why));
+            }
+        }
+        "Exists" if !value.is_empty() => {
+            out.push(FieldError::invalid(at, value, "value must be empty when `operator` is 'Exists'"));
+        }
+        _ => {}
+    }
+    if !toleration["tolerationSeconds"].is_null() && string_in(toleration, "effect") != "NoExecute" {
+        let why = "effect must be 'NoExecute' when `tolerationSeconds` is set";
+        out.push(FieldError::invalid(join(path, "effect"), toleration["effect"].clone(), why));
+    }
+}
+
+fn check_spread_constraint(path: &str, constraint: &Value, out: &mut Errors) {
+    super::apply(&SPREAD_CONSTRAINT, path, constraint, out);
+}
+
+static SPREAD_CONSTRAINT: [Rule; 4] = [
+    ("maxSkew", Range(1, MAX_INT32)),
+    ("topologyKey", Required),
+    ("whenUnsatisfiable", OneOf(&["DoNotSchedule", "ScheduleAnyway"])),
+    ("labelSelector?", Selector),
+];
+
+/// Checks that a lifecycle hook has exactly one action, and the action.
+fn check_lifecycle_handler(path: &str, handler: &Value, out: &mut Errors) {
+    check_handler(path, handler, &["exec", "httpGet", "sleep", "tcpSocket"], out);
+}
+
+/// Checks the action and the numbers of a probe.
+fn check_probe(path: &str, probe: &Value, out: &mut Errors) {
+    check_handler(path, probe, &["exec", "grpc", "httpGet", "tcpSocket"], out);
+    for field in
+        ["failureThreshold", "initialDelaySeconds", "periodSeconds", "successThreshold", "timeoutSeconds"]
+    {
+        PointerRange(0, MAX_INT32).run(&join(path, field), &probe[field], out);
+    }
+}
+
+/// Checks that exactly one of `actions` is set, and the action.
+fn check_handler(path: &str, handler: &Value, actions: &[&str], out: &mut Errors) {
+    let set: Vec<_> = actions.iter().filter(|action| !handler[**action].is_null()).collect();
+    if set.is_empty() {
+        return out.push(FieldError::required(path, "must specify a handler type"));
+    }
+    for extra in &set[1..] {
+        out.push(FieldError::forbidden(join(path, extra), "may not specify more than 1 handler type"));
+    }
+    super::apply(&HANDLER, path, handler, out);
+}
+
+static HANDLER: [Rule; 4] = [
+    ("exec?.command", Required),
+    ("httpGet?.port", Custom(check_required_port)),
+    ("tcpSocket?.port", Custom(check_required_port)),
+    ("grpc?.port", Range(1, 65535)),
+];
+
+/// Checks a port that is a number or a name, and that must not be absent.
+fn check_required_port(path: &str, port: &Value, out: &mut Errors) {
+    if port.is_null() {
+        Range(1, 65535).run(path, port, out);
+    } else {
+        check_port_or_name(path, port, out);
+    }
+}
+
+/// Checks that a threshold is 1, if it is present.
+fn check_one(path: &str, threshold: &Value, out: &mut Errors) {
+    if let Some(number) = threshold.as_i64().filter(|number| *number > 1) {
+        out.push(FieldError::invalid(path, number, "must be 1"));
+    }
+}
+
+/// The fields of a pod that environment variables may contain, besides labels and annotations.
+const VARIABLE_FIELDS: [&str; 9] = [
+    "metadata.name",
+    "metadata.namespace",
+    "metadata.uid",
+    "spec.nodeName",
+    "spec.serviceAccountName",
+    "status.hostIP",
+    "status.hostIPs",
+    "status.podIP",
+    "status.podIPs",
+];
+
+/// Checks that a field exists in the version, and that environment variables may contain it.
+fn check_field_of_variable(path: &str, reference: &Value, out: &mut Errors) {
+    let field = string_in(reference, "fieldPath");
+    let is_map_entry = ["metadata.labels['", "metadata.annotations['"]
+        .iter()
+        .any(|prefix| field.strip_prefix(prefix).is_some_and(|key| key.ends_with("']")));
+    let is_v1 = matches!(string_in(reference, "apiVersion"), "" | "v1");
+    if !field.is_empty() && !(is_v1 && (is_map_entry || VARIABLE_FIELDS.contains(&field))) {
+        out.push(FieldError::not_supported(join(path, "fieldPath"), field, &VARIABLE_FIELDS));
+    }
+}
+
+/// Why a resource cannot be the value of an environment variable.
+fn container_resource(text: &str) -> Option<&'static str> {
+    let known = [
+        "limits.cpu",
+        "limits.ephemeral-storage",
+        "limits.memory",
+        "requests.cpu",
+        "requests.ephemeral-storage",
+        "requests.memory",
+    ];
+    let huge = ["limits.hugepages-", "requests.hugepages-"].iter().any(|prefix| text.starts_with(prefix));
+    (!huge && !known.contains(&text)).then_some("unsupported container resource")
+}
+
+fn key_length(text: &str) -> Option<&'static str> {
+    (text.len() > 253).then_some("must be no more than 253 characters")
+}
+
+/// Checks that a privileged container may escalate its privileges.
+fn check_privileges(path: &str, context: &Value, out: &mut Errors) {
+    if context["privileged"] == true && context["allowPrivilegeEscalation"] == false {
+        let why = "cannot set `allowPrivilegeEscalation` to false and `privileged` to true";
+        out.push(FieldError::invalid(path, context.clone(), why));
+    }
+}
+
+/// Checks an IP address that must not be empty.
+fn check_address(path: &str, address: &Value, out: &mut Errors) {
+    let text = address.as_str().unwrap_or_default();
+    if let Some(why) = texts::ip_address(text) {
+        out.push(FieldError::invalid(path, text, why));
+    }
+}
+
+fn check_host_name(path: &str, name: &Value, out: &mut Errors) {
+    let text = name.as_str().unwrap_or_default();
+    if let Some(why) = texts::subdomain(text) {
+        out.push(FieldError::invalid(path, text, why));
+    }
+}
+
+/// Checks a search domain, which may be `.` or end with a dot.
+fn check_search_domain(path: &str, domain: &Value, out: &mut Errors) {
+    let text = domain.as_str().unwrap_or_default();
+    if text == "." {
+        return;
+    }
+    // Windows and resolvers permit underscores in search domains.
+    let plain = text.strip_suffix('.').unwrap_or(text).replace('_', "-");
+    if let Some(why) = texts::subdomain(&plain) {
+        out.push(FieldError::invalid(path, text, why));
+    }
+}
+
+fn check_dns_option(path: &str, option: &Value, out: &mut Errors) {
+    if is_empty(&option["name"]) {
+        out.push(FieldError::required(path, "must not be empty"));
+    }
+}
+
+/// The name of a kernel parameter, with dots or slashes as separators.
+fn sysctl(text: &str) -> Option<&'static str> {
+    let part = |part: &str| {
+        let edge = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+        part.starts_with(edge)
+            && part.ends_with(edge)
+            && part.chars().all(|c| edge(c) || c == '-' || c == '_')
+    };
+    let valid = text.len() <= 253 && text.split(['.', '/']).all(part);
+    let is_parameter = valid && text.contains(['.', '/']);
+    (!is_parameter).then_some("must have at most 253 characters and match the pattern of a kernel parameter")
+}
+
+/// Checks the sources of a projected volume. The API server reports the paths of its tokens and fields without the
+/// names of their lists.
+fn check_projected(path: &str, projected: &Value, out: &mut Errors) {
+    for (source_path, source) in items(path, projected, "sources") {
+        if !source["serviceAccountToken"].is_null() {
+            let (at, token) = (join(&source_path, "serviceAccountToken"), &source["serviceAccountToken"]);
+            PointerRange(600, 1 << 32).run(&join(&at, "expirationSeconds"), &token["expirationSeconds"], out);
+            if is_empty(&token["path"]) {
+                out.push(FieldError::required(join(path, "path"), ""));
+            }
+        }
+        let at = join(&source_path, "downwardAPI");
+        for (_, item) in items(&at, &source["downwardAPI"], "items") {
+            check_projected_item(&at, item, out);
+        }
+    }
+    check_projected_paths(path, projected, out);
+}
+
+/// Checks a field of the pod that a projected volume contains.
+fn check_projected_item(path: &str, item: &Value, out: &mut Errors) {
+    if is_empty(&item["path"]) {
+        out.push(FieldError::required(join(path, "path"), ""));
+    }
+    if item["fieldRef"].is_null() && item["resourceFieldRef"].is_null() {
+        out.push(FieldError::required(path, "one of fieldRef and resourceFieldRef is required"));
+    }
+    if item["fieldRef"].is_null() {
+        return;
+    }
+    let field = string_in(&item["fieldRef"], "fieldPath");
+    let at = join(path, "fieldRef.fieldPath");
+    let is_map = matches!(field, "metadata.labels" | "metadata.annotations")
+        || field.starts_with("metadata.labels['")
+        || field.starts_with("metadata.annotations['");
+    if field.is_empty() {
+        out.push(FieldError::required(at, ""));
+    } else if !is_map && !VARIABLE_FIELDS[..3].contains(&field) {
+        out.push(FieldError::not_supported(at, field, &VARIABLE_FIELDS[..3]));
+    }
+}
+
+/// Reports a file that two sources of a projected volume create.
+fn check_projected_paths(path: &str, projected: &Value, out: &mut Errors) {
+    let mut files: Vec<&str> = Vec::new();
+    for (_, source) in items(path, projected, "sources") {
+        let token = std::iter::once(string_in(&source["serviceAccountToken"], "path"));
+        let lists = ["configMap", "downwardAPI", "secret"].into_iter().flat_map(|kind| {
+            source[kind]["items"].as_array().into_iter().flatten().map(|item| string_in(item, "path"))
+        });
+        for file in token.chain(lists).filter(|file| !file.is_empty()) {
+            if files.contains(&file) {
+                out.push(FieldError::invalid(path, file, "conflicting duplicate paths"));
+            }
+            files.push(file);
+        }
+    }
+}

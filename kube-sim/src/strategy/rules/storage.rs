@@ -1,0 +1,161 @@
+//! The rules of the group `storage.k8s.io`, and of volumes and claims.
+
+use serde_json::Value;
+
+use super::Check::{
+    Custom, PointerOneOf, PointerRange, PointerText, Required, RequiredText, Selector, Text, Unique, UniqueBy,
+};
+use super::{KindRules, Rule, is_empty, texts};
+use crate::schema::FieldError;
+use crate::strategy::validation::{Errors, join};
+
+const GROUP: &str = "storage.k8s.io";
+
+pub(super) static KINDS: [KindRules; 5] = [
+    KindRules::new(GROUP, "CSIDriver", &CSI_DRIVER),
+    KindRules::new(GROUP, "StorageClass", &STORAGE_CLASS),
+    KindRules::new(GROUP, "VolumeAttachment", &VOLUME_ATTACHMENT),
+    KindRules {
+        group: "",
+        kind: "PersistentVolume",
+        rules: &PERSISTENT_VOLUME,
+        moved: &[("spec.accessModes[]", "spec.accessModes")],
+    },
+    KindRules {
+        group: "",
+        kind: "PersistentVolumeClaim",
+        rules: &CLAIM,
+        moved: &[("spec.accessModes[]", "spec.accessModes")],
+    },
+];
+
+static CSI_DRIVER: [Rule; 4] = [
+    ("spec.fsGroupPolicy", PointerOneOf(&["File", "None", "ReadWriteOnceWithFSType"])),
+    ("spec.tokenRequests", UniqueBy("audience")),
+    ("spec.tokenRequests[].expirationSeconds", PointerRange(600, 1 << 32)),
+    ("spec.volumeLifecycleModes", Custom(check_lifecycle_modes)),
+];
+
+static STORAGE_CLASS: [Rule; 7] = [
+    ("provisioner", Text(texts::qualified_name_of_any_case)),
+    ("volumeBindingMode", PointerOneOf(&["Immediate", "WaitForFirstConsumer"])),
+    ("allowedTopologies[].matchLabelExpressions", Required),
+    ("allowedTopologies[].matchLabelExpressions[].key", RequiredText(texts::qualified_name)),
+    ("allowedTopologies[].matchLabelExpressions[].values", Required),
+    ("allowedTopologies[].matchLabelExpressions[].values", Unique),
+    ("allowedTopologies", Custom(check_equal_topologies)),
+];
+
+static VOLUME_ATTACHMENT: [Rule; 4] = [
+    ("spec.attacher", RequiredText(texts::subdomain)),
+    ("spec.nodeName", RequiredText(texts::subdomain)),
+    ("spec.source.persistentVolumeName", PointerText(texts::subdomain)),
+    ("spec.source", Custom(check_attached_source)),
+];
+
+static PERSISTENT_VOLUME: [Rule; 11] = [
+    ("spec.capacity", Required),
+    ("spec.accessModes", Required),
+    ("spec.accessModes[]", Required),
+    ("spec", Custom(check_volume_source)),
+    ("spec.csi?.driver", RequiredText(texts::subdomain)),
+    ("spec.csi?.volumeHandle", Required),
+    ("spec.nodeAffinity?", Custom(check_volume_affinity)),
+    ("spec.storageClassName", Text(texts::subdomain)),
+    ("spec.volumeMode", PointerOneOf(&["Block", "Filesystem"])),
+    ("spec.nfs?.path", Required),
+    ("spec.nfs?.server", Required),
+];
+
+/// The rules of a claim, relative to its root.
+static CLAIM: [Rule; 6] = [
+    ("spec.accessModes[]", Required),
+    ("spec.selector?", Selector),
+    ("spec.storageClassName", Text(texts::subdomain)),
+    ("spec.volumeMode", PointerOneOf(&["Block", "Filesystem"])),
+    ("spec.dataSource?", Custom(check_data_source)),
+    ("spec.dataSourceRef?", Custom(check_data_source)),
+];
+
+fn check_lifecycle_modes(path: &str, modes: &Value, out: &mut Errors) {
+    let supported = ["Ephemeral", "Persistent"];
+    for mode in modes.as_array().into_iter().flatten().map(|mode| mode.as_str().unwrap_or_default()) {
+        if !supported.contains(&mode) {
+            out.push(FieldError::not_supported(path, mode, &supported));
+        }
+    }
+}
+
+/// Reports each topology whose expressions equal those of an earlier one.
+fn check_equal_topologies(path: &str, topologies: &Value, out: &mut Errors) {
+    let terms = topologies.as_array().map_or(&[][..], Vec::as_slice);
+    for (index, term) in terms.iter().enumerate() {
+        if !is_empty(&term["matchLabelExpressions"]) && terms[..index].contains(term) {
+            out.push(FieldError::duplicate(format!("{path}[{index}].matchLabelExpressions"), ""));
+        }
+    }
+}
+
+/// Checks that exactly one source is set.
+fn check_attached_source(path: &str, source: &Value, out: &mut Errors) {
+    match (source["persistentVolumeName"].is_null(), source["inlineVolumeSpec"].is_null()) {
+        (true, true) => {
+            out.push(FieldError::required(
+                path,
+                "must specify exactly one of inlineVolumeSpec and persistentVolumeName",
+            ));
+        }
+        (false, false) => {
+            out.push(FieldError::forbidden(
+                path,
+                "must specify exactly one of inlineVolumeSpec and persistentVolumeName",
+            ));
+        }
+        _ => {}
+    }
+}
+
+/// The fields of a volume's spec that are not its source.
+const NOT_SOURCES: [&str; 9] = [
+    "accessModes",
+    "capacity",
+    "claimRef",
+    "mountOptions",
+    "nodeAffinity",
+    "persistentVolumeReclaimPolicy",
+    "storageClassName",
+    "volumeAttributesClassName",
+    "volumeMode",
+];
+
+/// Checks that the volume has a source.
+fn check_volume_source(path: &str, spec: &Value, out: &mut Errors) {
+    let fields = spec.as_object().into_iter().flatten();
+    if !fields.filter(|(_, value)| !value.is_null()).any(|(field, _)| !NOT_SOURCES.contains(&field.as_str()))
+    {
+        out.push(FieldError::required(path, "must specify a volume type"));
+    }
+}
+
+/// Checks that the affinity of a volume has required terms.
+fn check_volume_affinity(path: &str, affinity: &Value, out: &mut Errors) {
+    let field = join(path, "required");
+    if affinity["required"].is_null() {
+        out.push(FieldError::required(field, "must specify required node constraints"));
+    } else {
+        super::pod::check_node_selector(&field, &affinity["required"], out);
+    }
+}
+
+/// Checks the source of a claim's data. The API server reports the errors of `dataSource` for its copy, `dataSourceRef`,
+/// too.
+fn check_data_source(path: &str, source: &Value, out: &mut Errors) {
+    for field in ["kind", "name"] {
+        if is_empty(&source[field]) {
+            out.push(FieldError::required(join(path, field), ""));
+            if let Some(parent) = path.strip_suffix("dataSource") {
+                out.push(FieldError::required(format!("{parent}dataSourceRef.{field}"), ""));
+            }
+        }
+    }
+}
