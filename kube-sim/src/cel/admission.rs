@@ -15,7 +15,7 @@ pub(crate) fn admission_expression_problem(text: &str) -> Option<String> {
         Ok(parsed) => check::check(parsed, &variables).err()?,
         Err(issues) => issues,
     };
-    Some(format!("compilation failed: {}", parse::display(text, &issues)))
+    Some(format!("compilation failed: {}", parse::format_issues(text, &issues)))
 }
 
 #[cfg(test)]

@@ -44,7 +44,7 @@ impl BodyFaults {
                 Action::HangAfterEvents(n) => faults.stop_after_events = Some((*n, Stop::Hang)),
                 Action::ReplaceEvent { index, bytes } => faults.replaced_events.push((*index, bytes.clone())),
                 Action::ReplaceObject { name, bytes } => {
-                    faults.replaced_objects.push((name.clone(), bytes.clone()))
+                    faults.replaced_objects.push((name.clone(), bytes.clone()));
                 }
                 Action::Status { .. } | Action::Delay(_) | Action::Hang => any = faults.is_active(),
             }

@@ -159,7 +159,10 @@ pub(crate) fn validate(resource: &Resource, object: &Value) -> Vec<FieldError> {
     for (i, finalizer) in finalizers.iter().enumerate() {
         let field = format!("metadata.finalizers[{i}]");
         if !names::is_qualified(finalizer) {
-            errors.push(FieldError::invalid(field, finalizer.as_str(), names::INVALID_QUALIFIED_NAME));
+            // The API server checks the format twice, once without the index.
+            for field in ["metadata.finalizers", &field] {
+                errors.push(FieldError::invalid(field, finalizer.as_str(), names::INVALID_QUALIFIED_NAME));
+            }
         } else if resource.custom().is_none()
             && !finalizer.contains('/')
             && !STANDARD_FINALIZERS.contains(&finalizer.as_str())

@@ -76,14 +76,19 @@ fn check_versions(spec: &Value, errors: &mut Vec<FieldError>) {
         let name = string_field(version, "name");
         if !names::is_label_1035(name) {
             errors.push(FieldError::invalid(format!("{path}.name"), name, INVALID_DNS_1035));
+            if versions.len() == 1 && !name.is_empty() {
+                errors.push(FieldError::invalid("spec.version", name, INVALID_DNS_1035));
+            }
         }
         check_deprecation(&path, version, errors);
         if !shared && !schema(version).is_null() {
             errors.extend(structural::check(&format!("{path}.schema.openAPIV3Schema"), &schema(version)));
         }
-        check_scale(&format!("{path}.subresources.scale"), &version["subresources"]["scale"], errors);
+        // The API server reports the columns and subresources of the only version like those of all versions.
+        let shown = if versions.len() == 1 { "spec" } else { &path };
+        check_scale(&format!("{shown}.subresources.scale"), &version["subresources"]["scale"], errors);
         check_printer_columns(
-            &format!("{path}.additionalPrinterColumns"),
+            &format!("{shown}.additionalPrinterColumns"),
             &version["additionalPrinterColumns"],
             errors,
         );
@@ -103,6 +108,11 @@ fn check_versions(spec: &Value, errors: &mut Vec<FieldError>) {
     if versions.iter().filter(|version| version["storage"] == true).count() != 1 {
         let why = "must have exactly one version marked as storage version";
         errors.push(FieldError::invalid("spec.versions", spec["versions"].clone(), why));
+        errors.push(FieldError::invalid(
+            "status.storedVersions",
+            Value::Null,
+            "must have at least one stored version",
+        ));
     }
     if let (true, Some(first)) = (shared, versions.first().map(schema).filter(|schema| !schema.is_null())) {
         errors.extend(structural::check("spec.validation.openAPIV3Schema", &first));
@@ -180,7 +190,9 @@ fn check_names(names: &Value, errors: &mut Vec<FieldError>) {
 
 fn check_conversion(conversion: &Value, errors: &mut Vec<FieldError>) {
     match string_field(conversion, "strategy") {
-        "" | "None" | "Webhook" => {}
+        "None" | "Webhook" => {}
+        "" if conversion.is_null() => {}
+        "" => errors.push(FieldError::required("spec.conversion.strategy", "")),
         other => {
             errors.push(FieldError::not_supported("spec.conversion.strategy", other, &["None", "Webhook"]));
         }
@@ -215,6 +227,10 @@ fn is_simple_path(path: &str) -> bool {
         && path[1..].split('.').all(|step| !step.is_empty())
 }
 
+/// The formats of a printer column (`OpenAPI` v2).
+const COLUMN_FORMATS: [&str; 8] =
+    ["byte", "date", "date-time", "double", "float", "int32", "int64", "password"];
+
 fn check_printer_columns(path: &str, columns: &Value, errors: &mut Vec<FieldError>) {
     const INVALID_TYPE: &str = "must be one of boolean,date,integer,number,string";
     for (index, column) in columns.as_array().into_iter().flatten().enumerate() {
@@ -227,8 +243,18 @@ fn check_printer_columns(path: &str, columns: &Value, errors: &mut Vec<FieldErro
             "" => errors.push(FieldError::required(format!("{path}.type"), INVALID_TYPE)),
             other => errors.push(FieldError::invalid(format!("{path}.type"), other, INVALID_TYPE)),
         }
-        if string_field(column, "jsonPath").is_empty() {
-            errors.push(FieldError::required(format!("{path}.JSONPath"), ""));
+        match string_field(column, "jsonPath") {
+            "" => errors.push(FieldError::required(format!("{path}.JSONPath"), "")),
+            found if !found.starts_with('.') => {
+                let why = "must be a simple json path starting with .";
+                errors.push(FieldError::invalid(format!("{path}.JSONPath"), found, why));
+            }
+            _ => {}
+        }
+        let format = string_field(column, "format");
+        if !format.is_empty() && !COLUMN_FORMATS.contains(&format) {
+            let why = format!("must be one of {}", COLUMN_FORMATS.join(","));
+            errors.push(FieldError::invalid(format!("{path}.format"), format, why));
         }
     }
 }

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::Strategy;
-use super::defaulting::{object_in, object_items, set_default, set_default_string};
+use super::defaulting::{object_in, object_items, set_default};
 use super::validation::check_unique;
 
 /// The part of the strategy that all kinds of this API group share.
@@ -26,7 +26,7 @@ pub(super) static STRATEGIES: [Strategy; 6] = [
         set_defaults: |_, object| {
             set_webhooks_defaults(object);
             object_items(object, "webhooks")
-                .for_each(|hook| set_default_string(hook, "reinvocationPolicy", "Never"));
+                .for_each(|hook| set_default(hook, "reinvocationPolicy", "Never"));
         },
         ..WEBHOOKS
     },
@@ -42,12 +42,12 @@ pub(super) static STRATEGIES: [Strategy; 6] = [
 /// Sets the defaults that the webhooks of both kinds of configurations have.
 fn set_webhooks_defaults(object: &mut Value) {
     for hook in object_items(object, "webhooks") {
-        set_default_string(hook, "failurePolicy", "Fail");
-        set_default_string(hook, "matchPolicy", "Equivalent");
+        set_default(hook, "failurePolicy", "Fail");
+        set_default(hook, "matchPolicy", "Equivalent");
         set_default(hook, "namespaceSelector", Map::new());
         set_default(hook, "objectSelector", Map::new());
         set_default(hook, "timeoutSeconds", 10);
-        object_items(hook, "rules").for_each(|rule| set_default_string(rule, "scope", "*"));
+        object_items(hook, "rules").for_each(|rule| set_default(rule, "scope", "*"));
         if let Some(service) = object_in(hook, "clientConfig").and_then(|config| object_in(config, "service"))
         {
             set_default(service, "port", 443);

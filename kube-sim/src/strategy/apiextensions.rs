@@ -49,7 +49,7 @@ pub(crate) fn singular(names: &Value) -> String {
 /// Sets the defaults in the spec of a CustomResourceDefinition: `names.listKind`, `names.singular` and `conversion`.
 fn set_defaults(crd: &mut Value) {
     let names = &mut crd["spec"]["names"];
-    if names.is_object() {
+    if names["kind"].as_str().is_some_and(|kind| !kind.is_empty()) {
         names["listKind"] = list_kind(names).into();
         names["singular"] = singular(names).into();
     }

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::Strategy;
-use super::defaulting::{object_items, set_default, set_default_string};
+use super::defaulting::{object_items, set_default};
 use super::validation::check_unique;
 
 pub(super) static STRATEGIES: [Strategy; 1] = [Strategy {
@@ -18,6 +18,6 @@ pub(super) static STRATEGIES: [Strategy; 1] = [Strategy {
 fn set_endpoint_slice_defaults(_: Option<&Value>, object: &mut Value) {
     for port in object_items(object, "ports") {
         set_default(port, "name", "");
-        set_default_string(port, "protocol", "TCP");
+        set_default(port, "protocol", "TCP");
     }
 }

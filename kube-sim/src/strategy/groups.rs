@@ -1,5 +1,8 @@
 //! The strategies of the API groups that have no file of their own. These strategies contain no functions.
 
+use serde_json::Value;
+
+use super::defaulting::{object_in, set_default};
 use super::deletion::Deletion;
 use super::fields::SelectableField;
 use super::{InitialStatus, Strategy};
@@ -35,8 +38,12 @@ pub(super) static STRATEGIES: [Strategy; 13] = [
         ..CERTIFICATES
     },
     Strategy { kind: "PodCertificateRequest", ..CERTIFICATES },
-    Strategy { kind: "FlowSchema", ..FLOW_CONTROL },
-    Strategy { kind: "PriorityLevelConfiguration", ..FLOW_CONTROL },
+    Strategy { kind: "FlowSchema", set_defaults: set_flow_schema_defaults, ..FLOW_CONTROL },
+    Strategy {
+        kind: "PriorityLevelConfiguration",
+        set_defaults: set_priority_level_defaults,
+        ..FLOW_CONTROL
+    },
     Strategy {
         group: "node.k8s.io",
         kind: "RuntimeClass",
@@ -65,3 +72,29 @@ pub(super) static STRATEGIES: [Strategy; 13] = [
         ..Strategy::DEFAULT
     },
 ];
+
+/// Sets a number that is absent or 0.
+fn set_default_number(object: &mut Value, field: &str, number: i64) {
+    if object.get(field).is_some_and(|present| *present == 0) {
+        object[field] = Value::Null;
+    }
+    set_default(object, field, number);
+}
+
+fn set_flow_schema_defaults(_: Option<&Value>, object: &mut Value) {
+    if let Some(spec) = object_in(object, "spec") {
+        set_default_number(spec, "matchingPrecedence", 1_000);
+    }
+}
+
+fn set_priority_level_defaults(_: Option<&Value>, object: &mut Value) {
+    let Some(limited) = object_in(object, "spec").and_then(|spec| object_in(spec, "limited")) else { return };
+    set_default(limited, "nominalConcurrencyShares", 30);
+    set_default(limited, "lendablePercent", 0);
+    let queuing = object_in(limited, "limitResponse").and_then(|response| object_in(response, "queuing"));
+    if let Some(queuing) = queuing {
+        set_default_number(queuing, "queues", 64);
+        set_default_number(queuing, "handSize", 8);
+        set_default_number(queuing, "queueLengthLimit", 50);
+    }
+}

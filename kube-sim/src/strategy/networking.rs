@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::Strategy;
-use super::defaulting::{object_in, object_items, set_default, set_default_string};
+use super::defaulting::{object_in, object_items, set_default};
 use super::validation::{Errors, items, string_in};
 use crate::schema::FieldError;
 
@@ -60,7 +60,7 @@ fn set_network_policy_defaults(_: Option<&Value>, object: &mut Value) {
     let Some(spec) = object_in(object, "spec") else { return };
     for list in ["ingress", "egress"] {
         for rule in object_items(spec, list) {
-            object_items(rule, "ports").for_each(|port| set_default_string(port, "protocol", "TCP"));
+            object_items(rule, "ports").for_each(|port| set_default(port, "protocol", "TCP"));
         }
     }
     let egress = spec.get("egress").and_then(Value::as_array).is_some_and(|rules| !rules.is_empty());

@@ -80,6 +80,8 @@ fn check_role_binding(new: &Value, out: &mut Errors) {
         out.require_string(&path, subject, "name");
         match string_in(subject, "kind") {
             "User" | "Group" => {}
+            // The namespace of a role binding is the default.
+            "ServiceAccount" if new["kind"] == "RoleBinding" => {}
             "ServiceAccount" => out.require_string(&path, subject, "namespace"),
             other => {
                 let known = ["ServiceAccount", "User", "Group"];

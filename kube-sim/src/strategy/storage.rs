@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::Strategy;
-use super::defaulting::{object_in, set_default, set_default_string};
+use super::defaulting::{object_in, set_default};
 use super::deletion::Deletion;
 use super::validation::{Errors, check_unique, items};
 use crate::schema::FieldError;
@@ -41,12 +41,12 @@ fn set_csi_driver_defaults(_: Option<&Value>, object: &mut Value) {
         set_default(spec, flag, false);
     }
     set_default(spec, "volumeLifecycleModes", json!(["Persistent"]));
-    set_default_string(spec, "fsGroupPolicy", "ReadWriteOnceWithFSType");
+    set_default(spec, "fsGroupPolicy", "ReadWriteOnceWithFSType");
 }
 
 fn set_storage_class_defaults(_: Option<&Value>, object: &mut Value) {
-    set_default_string(object, "reclaimPolicy", "Delete");
-    set_default_string(object, "volumeBindingMode", "Immediate");
+    set_default(object, "reclaimPolicy", "Delete");
+    set_default(object, "volumeBindingMode", "Immediate");
 }
 
 fn check_storage_class(new: &Value, out: &mut Errors) {

@@ -43,7 +43,7 @@ fn set_defaults(_: Option<&Value>, object: &mut Value) {
         set_default_string(claim, "apiVersion", "v1");
         set_default_string(claim, "kind", "PersistentVolumeClaim");
         if let Some(spec) = object_in(claim, "spec") {
-            set_default_string(spec, "volumeMode", "Filesystem");
+            set_default(spec, "volumeMode", "Filesystem");
         }
         if let Some(status) = object_or_insert(claim, "status") {
             set_default_string(status, "phase", "Pending");

@@ -9,7 +9,8 @@ use crate::store::selector::{LabelSelector, Labels};
 use crate::strategy::core::pod;
 use crate::strategy::defaulting::{has_string, object_or_insert, set_default, set_default_string};
 use crate::strategy::printer::{self, Printer, age_cell, number_or_zero, or_none, string_or_empty};
-use crate::strategy::validation::{Errors, items, join, string_in};
+use crate::strategy::rules;
+use crate::strategy::validation::{Errors, string_in};
 
 /// The `Table` columns of replica sets and replication controllers.
 pub(in crate::strategy) const REPLICA_SET_PRINTER: Printer = Printer {
@@ -37,16 +38,18 @@ pub(super) fn validate(new: &Value, out: &mut Errors) {
     out.require_at_least("spec", spec, "replicas", 0);
     let selector = &spec["selector"];
     let before = out.0.len();
-    check_label_selector("spec.selector", selector, out);
-    if selector.is_null() {
+    rules::check_selector("spec.selector", selector, out);
+    let is_valid = out.0.len() == before;
+    // The API server finds an absent or invalid selector of a daemon set only by its templates' labels.
+    let is_daemon_set = new["kind"] == "DaemonSet";
+    if selector.is_null() && !is_daemon_set {
         out.push(FieldError::required("spec.selector", ""));
-    } else if is_empty_selector(selector) {
+    } else if !selector.is_null() && is_empty_selector(selector) {
         out.push(FieldError::invalid("spec.selector", selector.clone(), "empty selector is invalid"));
     }
-    let is_valid = selector.is_null() || out.0.len() == before;
     if is_valid && !selector_matches(selector, &spec["template"]["metadata"]) {
         push_selector_mismatch(&spec["template"], out);
-    } else if !is_valid && !is_empty_selector(selector) {
+    } else if !is_valid && !is_daemon_set {
         out.push(FieldError::invalid("spec.selector", selector.clone(), "invalid label selector"));
     }
     pod::check_spec("spec.template.spec", &spec["template"]["spec"], out);
@@ -70,32 +73,6 @@ pub(in crate::strategy) fn require_restart_policy_always(spec: &Value, out: &mut
     let policy = string_in(&spec["template"]["spec"], "restartPolicy");
     if !matches!(policy, "Always" | "") {
         out.push(FieldError::not_supported("spec.template.spec.restartPolicy", policy, &["Always"]));
-    }
-}
-
-/// Validates the expressions of a label selector.
-fn check_label_selector(path: &str, selector: &Value, out: &mut Errors) {
-    for (path, expression) in items(path, selector, "matchExpressions") {
-        let values = expression["values"].as_array().map_or(0, Vec::len);
-        let field = join(&path, "values");
-        match (string_in(expression, "operator"), values) {
-            ("In" | "NotIn", 0) => {
-                let why = "must be specified when `operator` is 'In' or 'NotIn'";
-                out.push(FieldError::required(field, why));
-            }
-            ("Exists" | "DoesNotExist", 1..) => {
-                let why = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'";
-                out.push(FieldError::forbidden(field, why));
-            }
-            ("In" | "NotIn" | "Exists" | "DoesNotExist", _) => {}
-            (operator, _) => {
-                out.push(FieldError::invalid(
-                    join(&path, "operator"),
-                    operator,
-                    "not a valid selector operator",
-                ));
-            }
-        }
     }
 }
 

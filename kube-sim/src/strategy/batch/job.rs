@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::JOB;
 use crate::schema::FieldError;
 use crate::strategy::core::pod;
-use crate::strategy::defaulting::{object_in, object_or_insert, set_default, set_default_string};
+use crate::strategy::defaulting::{object_in, object_or_insert, set_default};
 use crate::strategy::fields::SelectableField;
 use crate::strategy::printer::{Printer, age_cell, items, number_or_zero, string_or_empty};
 use crate::strategy::validation::{Errors, string_in};
@@ -74,10 +74,10 @@ fn set_job_spec_defaults(spec: &mut Value) {
     }
     set_default(spec, "parallelism", 1);
     set_default(spec, "backoffLimit", 6);
-    set_default_string(spec, "completionMode", "NonIndexed");
+    set_default(spec, "completionMode", "NonIndexed");
     set_default(spec, "suspend", false);
     let fails = spec.get("podFailurePolicy").is_some_and(|policy| !policy.is_null());
-    set_default_string(spec, "podReplacementPolicy", if fails { "Failed" } else { "TerminatingOrFailed" });
+    set_default(spec, "podReplacementPolicy", if fails { "Failed" } else { "TerminatingOrFailed" });
     pod::set_template_defaults(spec);
 }
 

@@ -19,7 +19,7 @@ pub(super) const STRATEGY: Strategy = Strategy {
 fn set_defaults(_: Option<&Value>, object: &mut Value) {
     let Some(spec) = object_in(object, "spec") else { return };
     set_default_string(spec, "persistentVolumeReclaimPolicy", "Retain");
-    set_default_string(spec, "volumeMode", "Filesystem");
+    set_default(spec, "volumeMode", "Filesystem");
     if let Some(path) = object_in(spec, "hostPath") {
         set_default(path, "type", "");
     }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::schema::FieldError;
-use crate::strategy::defaulting::{object_in, set_default_string};
+use crate::strategy::defaulting::{object_in, set_default};
 use crate::strategy::deletion::Deletion;
 use crate::strategy::validation::Errors;
 use crate::strategy::{InitialStatus, Strategy};
@@ -21,7 +21,7 @@ pub(super) const STRATEGY: Strategy = Strategy {
 
 fn set_defaults(_: Option<&Value>, object: &mut Value) {
     if let Some(spec) = object_in(object, "spec") {
-        set_default_string(spec, "volumeMode", "Filesystem");
+        set_default(spec, "volumeMode", "Filesystem");
     }
 }
 

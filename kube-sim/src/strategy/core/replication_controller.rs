@@ -45,8 +45,12 @@ fn validate(new: &Value, out: &mut Errors) {
     let selector = serde_json::json!({"matchLabels": spec["selector"]});
     if spec["selector"].as_object().is_none_or(serde_json::Map::is_empty) {
         out.push(FieldError::required("spec.selector", ""));
-    } else if !selector_matches(&selector, &spec["template"]["metadata"]) {
+    } else if !spec["template"].is_null() && !selector_matches(&selector, &spec["template"]["metadata"]) {
         push_selector_mismatch(&spec["template"], out);
+    }
+    if spec["template"].is_null() {
+        out.push(FieldError::required("spec.template", ""));
+        return;
     }
     pod::check_spec("spec.template.spec", &spec["template"]["spec"], out);
     require_restart_policy_always(spec, out);

@@ -1,4 +1,4 @@
-//! The rules of the groups `admissionregistration.k8s.io` and `apiextensions.k8s.io`.
+//! The rules of the group `admissionregistration.k8s.io`.
 
 use serde_json::Value;
 
@@ -11,18 +11,17 @@ use crate::strategy::validation::{Errors, items, join};
 
 const GROUP: &str = "admissionregistration.k8s.io";
 
-pub(super) static KINDS: [KindRules; 5] = [
-    KindRules::new(GROUP, "MutatingWebhookConfiguration", &WEBHOOKS),
-    KindRules::new(GROUP, "ValidatingWebhookConfiguration", &WEBHOOKS),
+pub(super) static KINDS: [KindRules; 4] = [
+    KindRules { moved: SWAPPED_NAMES, ..KindRules::new(GROUP, "MutatingWebhookConfiguration", &WEBHOOKS) },
+    KindRules { moved: SWAPPED_NAMES, ..KindRules::new(GROUP, "ValidatingWebhookConfiguration", &WEBHOOKS) },
     KindRules::new(GROUP, "ValidatingAdmissionPolicy", &POLICY),
     KindRules::new(GROUP, "ValidatingAdmissionPolicyBinding", &BINDING),
-    KindRules {
-        group: "apiextensions.k8s.io",
-        kind: "CustomResourceDefinition",
-        rules: &[],
-        // The API server validates the columns and subresources of a CRD with one version as those of all versions.
-        moved: &[],
-    },
+];
+
+/// The API server reports the absent name of a service as its absent namespace, and the reverse.
+const SWAPPED_NAMES: &[(&str, &str)] = &[
+    ("webhooks[].clientConfig.service.name", "webhooks[].clientConfig.service.namespace"),
+    ("webhooks[].clientConfig.service.namespace", "webhooks[].clientConfig.service.name"),
 ];
 
 static WEBHOOKS: [Rule; 16] = [
@@ -149,18 +148,37 @@ fn check_operation_rule(path: &str, rule: &Value, out: &mut Errors) {
             out.push(FieldError::invalid(at, rule[field].clone(), why));
         }
         if field != "apiGroups" {
-            for (path, item) in items(path, rule, field).filter(|(_, item)| is_empty(item)) {
+            for (path, _) in items(path, rule, field).filter(|(_, item)| is_empty(item)) {
                 out.push(FieldError::required(path, ""));
-                let _ = item;
             }
         }
     }
-    let resources = join(path, "resources");
-    let before = out.0.len();
-    super::check_unique(&resources, &rule["resources"], None, out);
-    if out.0.len() > before {
+    check_resources(&join(path, "resources"), &rule["resources"], out);
+}
+
+/// Checks that no resource or subresource is listed next to a wildcard that includes it.
+fn check_resources(path: &str, resources: &Value, out: &mut Errors) {
+    let list: Vec<_> = resources.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let pairs: Vec<_> = list.iter().map(|text| text.split_once('/')).collect();
+    for (index, pair) in pairs.iter().enumerate() {
+        let Some((resource, subresource)) = pair else { continue };
+        let mut earlier = pairs[..index].iter().flatten();
+        let is_included = earlier.any(|(known_resource, known_subresource)| {
+            known_resource == resource && *known_subresource == "*"
+                || *known_resource == "*" && known_subresource == subresource
+        });
+        if is_included {
+            let why = "must not be listed next to a wildcard that includes it";
+            out.push(FieldError::invalid(format!("{path}[{index}]"), list[index], why));
+        }
+    }
+    if list.len() > 1 && list.contains(&"*/*") {
         let why = "if '*/*' is present, must not specify other resources";
-        out.push(FieldError::invalid(resources, rule["resources"].clone(), why));
+        out.push(FieldError::invalid(path, resources.clone(), why));
+    }
+    if list.contains(&"*") && list.iter().any(|text| *text != "*" && !text.contains('/')) {
+        let why = "if '*' is present, must not specify other resources without subresources";
+        out.push(FieldError::invalid(path, resources.clone(), why));
     }
 }
 

@@ -167,11 +167,10 @@ fn namespace_finalizer(text: &str) -> Option<&'static str> {
     )
 }
 
-static NODE: [Rule; 5] = [
+static NODE: [Rule; 4] = [
     ("spec.taints[].key", RequiredText(texts::qualified_name)),
     ("spec.taints[].value", Text(texts::label_value)),
     ("spec.taints[].effect", Required),
-    ("spec.podCIDRs[]", Text(texts::cidr)),
     ("spec", Custom(check_pod_cidrs)),
 ];
 
@@ -228,10 +227,9 @@ static DAEMON_SET: [Rule; 6] = [
     ("spec.updateStrategy.rollingUpdate?", Custom(check_daemon_set_update)),
 ];
 
-static STATEFUL_SET: [Rule; 9] = [
+static STATEFUL_SET: [Rule; 8] = [
     WORKLOAD[0],
     WORKLOAD[1],
-    ("spec.revisionHistoryLimit", PointerRange(0, MAX_INT32)),
     ("spec.ordinals?.start", Range(0, MAX_INT32)),
     ("spec.persistentVolumeClaimRetentionPolicy?.whenDeleted", PointerOneOf(&["Delete", "Retain"])),
     ("spec.persistentVolumeClaimRetentionPolicy?.whenScaled", PointerOneOf(&["Delete", "Retain"])),
@@ -241,7 +239,7 @@ static STATEFUL_SET: [Rule; 9] = [
 ];
 
 /// Checks the labels of a pod template. The API server reports the path without `metadata`.
-fn check_template_labels(path: &str, template: &Value, out: &mut Errors) {
+pub(super) fn check_template_labels(path: &str, template: &Value, out: &mut Errors) {
     super::check_labels(&join(path, "labels"), &template["metadata"]["labels"], out);
 }
 

@@ -7,17 +7,25 @@ use super::{KindRules, MAX_INT32, Rule, is_empty, texts};
 use crate::schema::FieldError;
 use crate::strategy::validation::{Errors, items, join, string_in};
 
-pub(super) static KINDS: [KindRules; 1] =
-    [KindRules::new("batch", "Job", &[("spec", Custom(check_job_spec))])];
+pub(super) static KINDS: [KindRules; 1] = [KindRules::new("batch", "Job", &JOB)];
+
+static JOB: [Rule; 3] = [
+    ("spec", Custom(check_job_spec)),
+    ("spec.template", Custom(super::core::check_template_labels)),
+    // The labels of a job default to those of its pod template.
+    (
+        "metadata",
+        Custom(|path, metadata, out| super::check_labels(&join(path, "labels"), &metadata["labels"], out)),
+    ),
+];
 
 /// The maximum number of parallel pods of an indexed job.
 const MAX_INDEXED_PARALLELISM: i64 = 100_000;
 
-static JOB_SPEC: [Rule; 6] = [
+static JOB_SPEC: [Rule; 5] = [
     ("podReplacementPolicy", PointerOneOf(&["Failed", "TerminatingOrFailed"])),
     ("completionMode", PointerOneOf(&["Indexed", "NonIndexed"])),
     ("podFailurePolicy?.rules[]", Custom(check_failure_rule)),
-    ("podFailurePolicy?.rules", Required),
     ("successPolicy?.rules", Required),
     ("", Custom(check_indexes)),
 ];
@@ -69,8 +77,15 @@ static FAILURE_RULE: [Rule; 6] = [
     ("onExitCodes?.values", Unique),
     ("onExitCodes?", Custom(check_exit_codes)),
     ("onPodConditions[].type", RequiredText(texts::qualified_name)),
-    ("onPodConditions[].status", OneOf(&["False", "True", "Unknown"])),
+    ("onPodConditions[].status", Custom(check_status)),
 ];
+
+/// Checks the status of a condition, which defaults to `True`.
+fn check_status(path: &str, status: &Value, out: &mut Errors) {
+    if !is_empty(status) {
+        OneOf(&["False", "True", "Unknown"]).run(path, status, out);
+    }
+}
 
 /// Checks that the exit code 0, which is a success, is not in a list of failures.
 fn check_exit_codes(path: &str, requirement: &Value, out: &mut Errors) {
@@ -92,12 +107,13 @@ fn check_indexes(path: &str, spec: &Value, out: &mut Errors) {
     for name in ["backoffLimitPerIndex", "maxFailedIndexes"] {
         PointerRange(0, MAX_INT32).run(&field(name), &spec[name], out);
     }
-    if spec["completionMode"] != "Indexed" {
-        for name in ["backoffLimitPerIndex", "maxFailedIndexes", "successPolicy"] {
-            if !spec[name].is_null() {
-                let why = "requires indexed completion mode";
-                out.push(FieldError::invalid(field(name), spec[name].clone(), why));
-            }
+    let mode = string_in(spec, "completionMode");
+    if mode != "Indexed" {
+        let limits: &[&str] =
+            if mode == "NonIndexed" { &["backoffLimitPerIndex", "maxFailedIndexes"] } else { &[] };
+        for name in limits.iter().chain(&["successPolicy"]).filter(|name| !spec[**name].is_null()) {
+            let why = "requires indexed completion mode";
+            out.push(FieldError::invalid(field(name), spec[*name].clone(), why));
         }
         return;
     }

@@ -114,11 +114,10 @@ pub(super) fn apply(rules: &[Rule], path: &str, value: &Value, out: &mut Errors)
 
 /// Replaces the paths of fields by the paths that the API server reports for this kind.
 pub(super) fn move_errors(group: &str, kind: &str, errors: &mut [FieldError]) {
-    for (from, to) in of_kind(group, kind).map_or(&[][..], |kind| kind.moved) {
-        for error in &mut *errors {
-            if let Some(field) = moved_path(&error.field, from, to) {
-                error.field = field;
-            }
+    let moved = of_kind(group, kind).map_or(&[][..], |kind| kind.moved);
+    for error in errors {
+        if let Some(field) = moved.iter().find_map(|(from, to)| moved_path(&error.field, from, to)) {
+            error.field = field;
         }
     }
 }
@@ -235,7 +234,7 @@ fn check_unique(path: &str, list: &Value, field: Option<&str>, out: &mut Errors)
 }
 
 /// Checks a label selector.
-fn check_selector(path: &str, selector: &Value, out: &mut Errors) {
+pub(super) fn check_selector(path: &str, selector: &Value, out: &mut Errors) {
     check_labels(&join(path, "matchLabels"), &selector["matchLabels"], out);
     for (path, expression) in super::validation::items(path, selector, "matchExpressions") {
         Check::Text(texts::qualified_name).run(&join(&path, "key"), &expression["key"], out);

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::Check::{
-    Custom, PointerOneOf, PointerRange, PointerText, Range, Required, RequiredText, Selector, Text, UniqueBy,
+    Custom, PointerOneOf, PointerText, Range, Required, RequiredText, Selector, Text, UniqueBy,
 };
 use super::{KindRules, Rule, is_empty, texts};
 use crate::schema::FieldError;
@@ -26,7 +26,7 @@ static INGRESS: [Rule; 7] = [
     ("spec.tls[].secretName", Text(texts::subdomain)),
     ("spec.rules[].host", Text(texts::host)),
     ("spec.rules[].http?.paths", Required),
-    ("spec.rules[].http?.paths[].backend", Custom(check_backend)),
+    ("spec.rules[].http?.paths[]", Custom(check_ingress_path)),
 ];
 
 static INGRESS_CLASS: [Rule; 6] = [
@@ -50,18 +50,17 @@ static NETWORK_POLICY: [Rule; 9] = [
     ("spec.policyTypes", Custom(check_policy_types)),
 ];
 
-static ENDPOINT_SLICE: [Rule; 11] = [
+static ENDPOINT_SLICE: [Rule; 10] = [
     ("addressType", Required),
     ("endpoints[].addresses", Required),
     ("", Custom(check_endpoint_addresses)),
     ("endpoints[].hints?.forZones", UniqueBy("name")),
-    ("endpoints[].hints?.forZones[].name", RequiredText(texts::label_value)),
+    ("endpoints[].hints?.forZones[].name", Text(texts::label_value)),
     ("endpoints[].hostname", PointerText(texts::dns_label)),
     ("endpoints[].nodeName", PointerText(texts::subdomain)),
     ("ports[].appProtocol", PointerText(texts::qualified_name)),
     ("ports[].name", Text(texts::dns_label)),
     ("ports[].protocol", PointerOneOf(&["SCTP", "TCP", "UDP"])),
-    ("ports[].port", PointerRange(1, 65535)),
 ];
 
 static DISRUPTION_BUDGET: [Rule; 4] = [
@@ -81,6 +80,13 @@ pub(super) fn check_percentage_text(path: &str, value: &Value, out: &mut Errors)
     };
     if number > 100 {
         out.push(FieldError::invalid(path, text, "must not be greater than 100%"));
+    }
+}
+
+/// Checks the backend of a path. The API server does not check it if the type of the path is absent.
+fn check_ingress_path(path: &str, rule: &Value, out: &mut Errors) {
+    if !is_empty(&rule["pathType"]) {
+        check_backend(&join(path, "backend"), &rule["backend"], out);
     }
 }
 

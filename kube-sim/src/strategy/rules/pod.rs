@@ -372,11 +372,10 @@ fn check_projected_item(path: &str, item: &Value, out: &mut Errors) {
 fn check_projected_paths(path: &str, projected: &Value, out: &mut Errors) {
     let mut files: Vec<&str> = Vec::new();
     for (_, source) in items(path, projected, "sources") {
-        let token = std::iter::once(string_in(&source["serviceAccountToken"], "path"));
         let lists = ["configMap", "downwardAPI", "secret"].into_iter().flat_map(|kind| {
             source[kind]["items"].as_array().into_iter().flatten().map(|item| string_in(item, "path"))
         });
-        for file in token.chain(lists).filter(|file| !file.is_empty()) {
+        for file in lists.filter(|file| !file.is_empty()) {
             if files.contains(&file) {
                 out.push(FieldError::invalid(path, file, "conflicting duplicate paths"));
             }

@@ -150,12 +150,10 @@ fn check_volume_affinity(path: &str, affinity: &Value, out: &mut Errors) {
 /// Checks the source of a claim's data. The API server reports the errors of `dataSource` for its copy, `dataSourceRef`,
 /// too.
 fn check_data_source(path: &str, source: &Value, out: &mut Errors) {
-    for field in ["kind", "name"] {
-        if is_empty(&source[field]) {
-            out.push(FieldError::required(join(path, field), ""));
-            if let Some(parent) = path.strip_suffix("dataSource") {
-                out.push(FieldError::required(format!("{parent}dataSourceRef.{field}"), ""));
-            }
+    if is_empty(&source["name"]) {
+        out.push(FieldError::required(join(path, "name"), ""));
+        if let Some(parent) = path.strip_suffix("dataSource") {
+            out.push(FieldError::required(format!("{parent}dataSourceRef.name"), ""));
         }
     }
 }

@@ -40,11 +40,12 @@ pub(in crate::strategy) fn check_spec(path: &str, spec: &Value, out: &mut Errors
     }
 }
 
-/// Validates the volumes of a pod spec. Returns their names.
+/// Validates the volumes of a pod spec. Returns the names of the valid ones: a mount of any other volume is an error.
 fn check_volumes<'a>(path: &str, spec: &'a Value, out: &mut Errors) -> HashSet<&'a str> {
     let mut names = HashSet::new();
     for (path, volume) in items(path, spec, "volumes") {
         let name = string_in(volume, "name");
+        let before = out.0.len();
         let sources: Vec<&String> = volume
             .as_object()
             .into_iter()
@@ -62,8 +63,11 @@ fn check_volumes<'a>(path: &str, spec: &'a Value, out: &mut Errors) -> HashSet<&
             out.push(FieldError::required(format!("{path}.name"), ""));
         } else if !names::is_label(name) {
             out.push(FieldError::invalid(format!("{path}.name"), name, names::INVALID_DNS_LABEL));
-        } else if !names.insert(name) {
+        } else if names.contains(name) {
             out.push(FieldError::duplicate(format!("{path}.name"), name));
+        }
+        if out.0.len() == before {
+            names.insert(name);
         }
     }
     names

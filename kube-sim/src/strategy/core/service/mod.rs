@@ -44,7 +44,7 @@ fn set_defaults(_: Option<&Value>, object: &mut Value) {
         }
     }
     if !has_string(spec, "type", "ExternalName") {
-        set_default_string(spec, "internalTrafficPolicy", "Cluster");
+        set_default(spec, "internalTrafficPolicy", "Cluster");
     }
     if has_string(spec, "type", "NodePort") || has_string(spec, "type", "LoadBalancer") {
         set_default_string(spec, "externalTrafficPolicy", "Cluster");
