@@ -186,6 +186,7 @@ fn invalid_names_group_scope_and_versions_are_rejected() {
             "spec.group: Required value",
             "spec.scope: Required value",
             "spec.versions: Invalid value: null: must have exactly one version marked as storage version",
+            "status.storedVersions: Invalid value: null: must have at least one stored version",
             "spec.names.plural: Required value",
             "spec.names.singular: Required value",
             "spec.names.kind: Required value",
@@ -217,11 +218,11 @@ fn invalid_subresources_and_printer_columns_are_rejected() {
     assert_eq!(
         error_texts(&bad),
         [
-            "spec.versions[0].subresources.scale.specReplicasPath: Invalid value: \".spec[0]\": should be a json path under .spec",
-            "spec.versions[0].subresources.scale.statusReplicasPath: Required value",
-            "spec.versions[0].additionalPrinterColumns[0].name: Required value",
-            "spec.versions[0].additionalPrinterColumns[0].type: Invalid value: \"x\": must be one of boolean,date,integer,number,string",
-            "spec.versions[0].additionalPrinterColumns[0].JSONPath: Required value",
+            "spec.subresources.scale.specReplicasPath: Invalid value: \".spec[0]\": should be a json path under .spec",
+            "spec.subresources.scale.statusReplicasPath: Required value",
+            "spec.additionalPrinterColumns[0].name: Required value",
+            "spec.additionalPrinterColumns[0].type: Invalid value: \"x\": must be one of boolean,date,integer,number,string",
+            "spec.additionalPrinterColumns[0].JSONPath: Required value",
         ]
     );
 }

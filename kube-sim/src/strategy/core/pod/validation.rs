@@ -34,10 +34,6 @@ pub(in crate::strategy) fn check_spec(path: &str, spec: &Value, out: &mut Errors
     }
     lists::check_pod_spec(path, spec, out);
     rules::apply(&rules::POD_SPEC, path, spec, out);
-    if let Some(seconds) = spec["activeDeadlineSeconds"].as_i64().filter(|seconds| *seconds < 1) {
-        let why = "must be between 1 and 2147483647, inclusive";
-        out.push(FieldError::invalid(format!("{path}.activeDeadlineSeconds"), seconds, why));
-    }
 }
 
 /// Validates the volumes of a pod spec. Returns the names of the valid ones: a mount of any other volume is an error.
