@@ -67,10 +67,10 @@ async fn an_unavailable_document_is_a_failure_next_to_the_groups_that_work() {
 }
 
 #[tokio::test]
-async fn a_document_of_another_kind_is_an_error_and_not_an_empty_version() {
+async fn a_discovery_document_of_an_unexpected_kind_is_an_error() {
     let group = json!({"kind": "APIGroup", "name": "a", "versions": [{"version": "v1"}]});
     for document in [json!({}), json!("text"), json!({"kind": "Status", "resources": []}), group] {
-        // Without a version, the path of a group version is the path of the group.
+        // If the version of a `GroupVersion` is empty, the client requests the group's path, `/apis/a/`.
         for (version, path) in [("v1", "/apis/a/v1"), ("", "/apis/a/")] {
             let (client, _) = mock_server(json!({path: document}));
             let gv = GroupVersion::gv("a", version);

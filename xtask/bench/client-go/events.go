@@ -12,7 +12,9 @@ import (
 // measureEvents fills an informer's store, waits for its watch, and measures from the first watch event to the last
 // one, which modifies the pod sentinel.
 //
-// If digestPassed is true, the digest covers the pods that handler passes to its argument, else all pods in the store.
+// If digestPassed is true, the digest covers the pods for which the event handler calls passed. If it is false, the
+// digest covers all pods in the store.
+//
 // Informers store all objects regardless of the handler's filter, so the filter rows have a full store as well.
 func measureEvents(
 	j *job, handler func(passed func(*corev1.Pod)) cache.ResourceEventHandler, digestPassed bool,

@@ -13,7 +13,7 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// job is one run of one row, which is one measurement in the bench's table.
+// job is one run of one row. A row is one measurement in the bench's table.
 type job struct {
 	Row       string `json:"row"`
 	Source    string `json:"source"`

@@ -39,7 +39,8 @@ func start() (*measurement, error) {
 	return &measurement{before: before, beforeAnonymous: beforeAnonymous, cpu: processorTime(), wall: time.Now()}, nil
 }
 
-// stop ends a measurement. Memory is read after a garbage collection that returns free pages to the system.
+// stop ends a measurement. It reads the peak first, and all other memory after a garbage collection that returns free
+// pages to the system.
 func (m *measurement) stop(units int) (*outcome, error) {
 	wall, cpu := time.Since(m.wall), processorTime()-m.cpu
 	peak, err := memory("VmHWM")

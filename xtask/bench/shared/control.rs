@@ -18,7 +18,7 @@ pub(crate) struct Control {
 }
 
 impl Control {
-    /// Sends control requests for the session of `job`.
+    /// A `Control` for the session of `job`.
     pub(crate) fn for_job(job: &Job) -> Self {
         Self { server: job.source.clone(), session: job.session.clone() }
     }

@@ -14,7 +14,7 @@ pub(crate) enum Transport {
     Tls,
     /// TLS and HTTP/1.1.
     TlsHttp1,
-    /// TLS and HTTP/1.1, with hyper-util's client under the stack of this project.
+    /// TLS and HTTP/1.1, with hyper-util's client below this project's middleware.
     HyperUtil,
 }
 
@@ -115,7 +115,7 @@ impl Outcome {
         }
     }
 
-    /// Adds the digest of the result, which must be computed after the measurement.
+    /// Sets the digest of the result. The caller must compute the digest after the measurement.
     pub(crate) fn digest(mut self, digest: Digest) -> Self {
         self.digest = Some(digest);
         self

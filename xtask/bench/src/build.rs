@@ -75,7 +75,7 @@ pub(super) async fn build_all(
     progress: &Progress,
 ) -> anyhow::Result<Built> {
     progress.step("building the mock API server and this project's contender");
-    // This build uses the root workspace and its lock file. Release artifacts do not evict the cache of debug builds.
+    // This build uses the root workspace and its lock file. A release build keeps the cached results of debug builds.
     let target = folders.target.join("release");
     let packages = ["build", "--release", "--quiet", "-p", "bench-load", "-p", "bench-ours"];
     cargo(scratch, &folders.root, &folders.target, &packages).await?;

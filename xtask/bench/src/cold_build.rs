@@ -1,4 +1,5 @@
-//! The row `build`: a cold debug build of the three crates, compared with kube's `client`, `runtime` and `derive`.
+//! The row `build`: a cold debug build of kube-client, kube-runtime and kube-derive, compared with a build of kube with
+//! its features `client`, `runtime` and `derive`.
 
 use std::fs;
 use std::time::{Duration, Instant};

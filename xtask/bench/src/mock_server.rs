@@ -87,7 +87,7 @@ impl MockServer {
         self.request("prepare", "-/prepare").map(drop)
     }
 
-    /// The digest of a set of objects by its name, such as `pods` or `relisted`.
+    /// The digest of the set of objects with this name, such as `pods` or `relisted`.
     ///
     /// # Errors
     /// If the request fails or no set has this name.

@@ -35,7 +35,7 @@ enum Metric {
 /// The reference for the comparison.
 #[derive(Debug, Clone, Copy)]
 enum Reference {
-    /// The same figure of a peer, in this row.
+    /// The same figure of this peer, in the row with this name.
     Peer(Contender, &'static str),
     /// No reference: the bound is an absolute number.
     Number,

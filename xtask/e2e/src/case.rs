@@ -5,7 +5,7 @@ use futures::future::LocalBoxFuture;
 use super::env::Env;
 use super::failure::Outcome;
 
-/// A capability that only some servers have. If the server lacks a need of a case, the runner skips the
+/// A capability that only some servers have. If the server lacks a capability that a case needs, the runner skips the
 /// case and reports the reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Need {

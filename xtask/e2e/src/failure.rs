@@ -13,7 +13,7 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
-    /// Creates a failure at the location of a caller.
+    /// Creates a failure with this source location.
     pub(crate) fn at(location: &'static Location<'static>, error: anyhow::Error) -> Self {
         Self { location, error }
     }

@@ -1,4 +1,4 @@
-//! Configurations and clients, also composed by hand.
+//! Configurations and clients, including a client that a program composes of layers.
 
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use kube::client::{Body, ClientBuilder, ConfigExt, retry::RetryPolicy, scope};

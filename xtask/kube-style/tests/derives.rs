@@ -72,7 +72,7 @@ struct Login {
 }
 
 #[test]
-fn the_definition_has_all_that_the_attributes_say() -> anyhow::Result<()> {
+fn the_definition_contains_the_values_of_all_attributes() -> anyhow::Result<()> {
     let crd = serde_json::to_value(Lamp::crd())?;
     let version = &crd["spec"]["versions"][0];
     assert_eq!(crd["spec"]["names"]["shortNames"][0], "lp");

@@ -11,7 +11,7 @@ fn client() -> Client {
     Client::new(Sim::new().service(), "default")
 }
 
-/// The `Api` for what discovery found.
+/// The `Api` of a resource that discovery found.
 fn dynamic_api(resource: &ApiResource, capabilities: &ApiCapabilities, client: Client) -> Api<DynamicObject> {
     if capabilities.scope == Scope::Cluster {
         Api::all_with(client, resource)

@@ -61,7 +61,7 @@ async fn a_reflector_fills_a_store_and_a_predicate_filters_its_objects() -> anyh
     Ok(())
 }
 
-/// Fills a store by hand, as tests of operators do.
+/// A store that contains `objects`. It is filled without a watcher, as in the tests of operators.
 fn filled<K>(objects: &[K]) -> Store<K>
 where
     K: Lookup + Resource<DynamicType = ()> + Clone + 'static,
@@ -83,7 +83,7 @@ fn a_store_is_filled_by_hand() {
     assert_eq!(Event::Apply(pod).to_string(), "Apply(p)");
 }
 
-/// A stream of any source, as programs pass it to a function.
+/// The names of the pods in a stream of watcher events. The stream may have any type.
 fn names(
     events: impl Stream<Item = watcher::Result<Event<Pod>>>,
 ) -> impl Stream<Item = watcher::Result<String>> {

@@ -76,7 +76,7 @@ async fn watches_from_a_version() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A helper over all namespaced kinds, with the bounds that such helpers have.
+/// The names of all objects of a namespaced kind. Generic functions of kube's users have these trait bounds.
 async fn names<K>(client: Client, namespace: &str) -> kube::Result<Vec<String>>
 where
     K: Resource<Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug + Send + 'static,

@@ -6,7 +6,7 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Context, bail};
 
-/// The first command line argument, with which this binary replaces itself with a program.
+/// The first command line argument that makes this binary replace itself with a program.
 pub(crate) const SUBCOMMAND: &str = "__exec";
 
 /// The arguments of `__exec`.

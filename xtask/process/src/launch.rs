@@ -56,7 +56,7 @@ impl Launch {
         }
     }
 
-    /// Adds arguments.
+    /// Appends to the arguments of the program.
     #[must_use]
     pub fn args<A: Into<OsString>>(mut self, args: impl IntoIterator<Item = A>) -> Self {
         self.args.extend(args.into_iter().map(Into::into));

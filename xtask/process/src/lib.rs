@@ -1,7 +1,7 @@
 //! Child processes that never outlive this process, and temporary folders that are always removed.
 //!
-//! A task starts each program under a supervisor. The supervisor and the `__exec` step each prevent a failure that
-//! tests of this package and of `xtask-control-plane` reproduce:
+//! A task starts each program under a supervisor. The subcommands `__supervise` and `__exec` each prevent a failure
+//! that tests of this package and of `xtask-control-plane` reproduce:
 //!
 //! - The supervisor (`__supervise`) is another process of the same binary. It adopts the program's descendants (as a
 //!   "child subreaper") and kills all of them when it receives SIGTERM or when the process that started it has ended.
@@ -12,7 +12,7 @@
 //!   the program. Without it, etcd and kube-apiserver keep running if the supervisor is killed (`pkill -9 xtask`, or
 //!   the kernel's OOM killer). `Command::pre_exec` could set the signal in the supervisor, but is unsafe.
 //!
-//! [`main`] recognizes both forms. Therefore the `main` function of each binary must only call [`main`].
+//! [`main`] runs both subcommands. Therefore the `main` function of each binary must only call [`main`].
 //!
 //! Temporary folders are [`Scratch`] folders: each process locks the folders that it uses, the last process removes
 //! them, and the next run removes the folders of killed processes.

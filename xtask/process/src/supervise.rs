@@ -1,5 +1,5 @@
-//! The `__supervise` form of this binary: runs one program, and ends it and all its descendants on SIGTERM or when the
-//! parent process ends. This module must not depend on the program.
+//! The subcommand `__supervise` of this binary: runs one program, and ends it and all its descendants on SIGTERM or
+//! when the parent process ends. This module must not depend on the program.
 
 use std::ffi::OsString;
 use std::fs::OpenOptions;
@@ -20,7 +20,7 @@ use super::scratch::SharedLock;
 /// The interval at which the supervisor polls the id of its parent. Linux also sends a signal when the parent ends.
 const PARENT_POLL_INTERVAL: Duration = Duration::from_millis(200);
 
-/// The first command line argument, with which this binary acts as the supervisor.
+/// The first command line argument that makes this binary act as the supervisor.
 pub(crate) const SUBCOMMAND: &str = "__supervise";
 
 /// The arguments of `__supervise`, which [`super::Launch`] creates.
@@ -69,7 +69,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::from(u8::try_from(code).unwrap_or(1)))
 }
 
-/// The result of a supervision.
+/// The result of [`supervise`].
 struct Outcome {
     /// `None` if the program was not started.
     status: Option<ExitStatus>,

@@ -110,7 +110,7 @@ fn workload_options(args: &Args) -> WorkloadOptions {
     }
 }
 
-/// Creates a temporary folder, and sweeps the folders of killed runs.
+/// Creates a temporary folder, and removes the folders of killed runs.
 fn create_scratch() -> anyhow::Result<Scratch> {
     let parent = std::env::temp_dir();
     let parent =

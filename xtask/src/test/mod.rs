@@ -24,8 +24,8 @@ pub struct Args {
     #[arg(value_name = "STEP", value_enum)]
     steps: Vec<Step>,
 
-    /// Run only the model tests of kube-runtime, in release mode, each on this many random sequences. The step `test`
-    /// runs them with 2000.
+    /// Run only the model tests of kube-runtime, in release mode, each on this many random sequences. A model test
+    /// compares the library with a simple model of it. The step `test` runs each on 2000 sequences.
     #[arg(long, value_name = "SEQUENCES", conflicts_with = "steps")]
     models: Option<u64>,
 }

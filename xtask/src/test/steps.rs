@@ -133,7 +133,6 @@ impl Invocation {
         Self { arguments: Vec::new(), env: None }.with_arguments(arguments)
     }
 
-    /// Adds arguments.
     fn with_arguments(mut self, arguments: &[&str]) -> Self {
         self.arguments.extend(arguments.iter().map(|&argument| argument.to_owned()));
         self

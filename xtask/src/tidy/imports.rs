@@ -8,7 +8,7 @@ use super::{Files, finding};
 
 const TABLE: &str = "xtask/src/tidy/layers.rs"; // For the texts of findings.
 
-type Path = Vec<String>; // The segments of a Rust path.
+type RustPath = Vec<String>; // The segments of the path.
 
 pub(super) fn check(files: &Files) -> Vec<String> {
     CRATES.iter().flat_map(|(folder, table)| check_crate(folder, table, files)).collect()
@@ -21,7 +21,7 @@ fn check_crate(folder: &str, table: &'static str, files: &Files) -> Vec<String> 
             path.strip_prefix(folder).and_then(|rest| rest.strip_prefix("/src/")?.strip_suffix(".rs"));
         let Some(stem) = inside else { continue };
         let parts = stem.split('/').filter(|part| !matches!(*part, "lib" | "mod"));
-        let module: Path = parts.map(str::to_owned).collect();
+        let module: RustPath = parts.map(str::to_owned).collect();
         match used_paths(text, &module) {
             // The crate root: collect the original path of each re-exported name.
             Ok(names) if module.is_empty() => exports.extend(names.into_iter().map(|(mut path, _)| {
@@ -54,7 +54,7 @@ fn check_crate(folder: &str, table: &'static str, files: &Files) -> Vec<String> 
 }
 
 /// The path of an item in the module that defines it: follows a re-export of the crate root.
-fn origin(path: &[String], exports: &BTreeMap<String, Path>) -> String {
+fn origin(path: &[String], exports: &BTreeMap<String, RustPath>) -> String {
     // A module and a function that is re-exported from it may have the same name.
     let exported = path.first().and_then(|first| exports.get(first)).filter(|origin| origin[0] != path[0]);
     exported.map_or_else(|| path.to_vec(), |origin| [origin, &path[1..]].concat()).join("::")
@@ -76,8 +76,8 @@ fn refused_import(table: &'static str, layer: &str, target: &str) -> Option<Stri
         .then(|| format!("`{layer}` must not import `{other}` (here `{target}`): {advice}"))
 }
 
-/// The finding if `module` must not use `path`, a path of another crate. A ban of several segments also matches the
-/// end of a path, because a file may import the first segments.
+/// The finding if `module` must not use `path`, a path of another crate. A ban such as `Timestamp::now` also matches a
+/// longer path that ends with it, such as `jiff::Timestamp::now`.
 fn refused_by_ban(table: &'static str, module: &str, path: &str) -> Option<String> {
     let is_named = |ban: &&str| is_in(path, ban) || ban.contains("::") && path.ends_with(*ban);
     let bans = entries(table, "!").into_iter().filter(|(place, _)| is_in(module, place));

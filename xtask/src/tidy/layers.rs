@@ -121,10 +121,11 @@ pub(super) const CRATES: [(&str, &str); 4] = [
 /// A module, and the paths that its entry lists.
 pub(super) type Entry = (&'static str, Vec<&'static str>);
 
-/// The entries of a table that begin with `sign`. If `sign` is empty: the entries that do not begin with `!`.
-pub(super) fn entries(table: &'static str, sign: &str) -> Vec<Entry> {
+/// The entries of a table that begin with `prefix`, without the prefix. An empty prefix selects the entries that do
+/// not begin with `!`.
+pub(super) fn entries(table: &'static str, prefix: &str) -> Vec<Entry> {
     let lines = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
-    let entry = |line: Vec<&'static str>| Some((line.first()?.strip_prefix(sign)?, line[1..].to_vec()));
+    let entry = |line: Vec<&'static str>| Some((line.first()?.strip_prefix(prefix)?, line[1..].to_vec()));
     lines.filter_map(entry).filter(|(module, _)| !module.starts_with('!')).collect()
 }
 

@@ -1,7 +1,7 @@
-//! The listener over TLS, for HTTP/2 and HTTP/1.1. It serves the same bytes over both, so that a difference between two
-//! rows is one of the clients.
+//! The listener over TLS, for HTTP/2 and HTTP/1.1. It sends the same bytes over both. Therefore the clients cause any
+//! difference between two rows.
 //!
-//! Its watches are silent: they end with the session.
+//! A watch over TLS receives no event, and ends with the session.
 
 use std::convert::Infallible;
 use std::future::ready;
@@ -26,7 +26,7 @@ use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 
 use crate::serve::{Query, Server};
 
-/// The number of concurrent streams of an HTTP/2 connection, as in kube-apiserver.
+/// The maximum number of concurrent streams of an HTTP/2 connection, as in kube-apiserver.
 const MAX_STREAMS: u32 = 100;
 
 type Body = UnsyncBoxBody<Bytes, Infallible>;

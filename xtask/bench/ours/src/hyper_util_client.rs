@@ -1,5 +1,6 @@
-//! A client whose transport is hyper-util's client, under the same stack as this project's transport. The rows that end
-//! with `-hyper-util` measure it: they show whether this project's own pool of HTTP/1.1 connections is worth its code.
+//! A client that sends its requests with hyper-util's client, and has the same middleware as a default client. The rows
+//! that end with `-hyper-util` measure it: they show whether this project's own pool of HTTP/1.1 connections is worth
+//! its code.
 
 use std::sync::Arc;
 

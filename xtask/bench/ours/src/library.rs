@@ -38,7 +38,7 @@ pub(crate) fn hyper_util_client(config: &Config) -> anyhow::Result<Client> {
     crate::hyper_util_client::client(config)
 }
 
-/// Whether there is a [`hyper_util_client`].
+/// Whether this contender has the rows whose names end with `-hyper-util`.
 pub(crate) const HAS_HYPER_UTIL_ROWS: bool = true;
 
 /// A store and its writer.

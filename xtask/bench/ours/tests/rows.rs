@@ -27,7 +27,7 @@ fn server_addresses() -> (SocketAddr, SocketAddr) {
     })
 }
 
-/// The mock API server's digest of a set of objects by its name, such as `pods`.
+/// The mock API server's digest of the set of objects with this name, such as `pods`.
 fn expected_digest(set: &str) -> Value {
     let mut connection = TcpStream::connect(server_addresses().0).unwrap();
     write!(connection, "GET /test/-/digest?of={set} HTTP/1.1\r\n\r\n").unwrap();

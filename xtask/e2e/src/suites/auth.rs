@@ -130,7 +130,7 @@ async fn uses_a_changed_token_file_after_a_rejection(env: Env) -> Outcome {
     let error = refused!(maps.list(&ListParams::default()).await);
     check!(error.is_unauthorized(), "{error:?}");
     std::fs::write(&path, secret)?;
-    // Any verb is sent again after a 401.
+    // After a 401, the client reads the token file again and resends the request, whatever its verb is.
     let map = ConfigMap { metadata: named("created"), ..ConfigMap::default() };
     maps.create(&PostParams::default(), &map).await?;
     Ok(())

@@ -1,7 +1,7 @@
-//! CEL validation rules of custom resources: which rules a server refuses and why, and the errors of objects.
+//! CEL validation rules of custom resources: the rules that a server refuses, and the errors for invalid objects.
 //!
-//! The tables in `cel/*.json` contain the answers of kube-apiserver 1.37. A case that differs fails with the expected
-//! and the returned causes.
+//! Each row of a table in `cel/*.json` has rules or a schema, and the causes in the `Status` that kube-apiserver 1.37
+//! returns for them. A case fails if the tested server returns other causes.
 
 use std::time::Duration;
 
@@ -24,14 +24,16 @@ suite!("cel":
 
 /// The time limit of each wait.
 const TIMEOUT: Duration = Duration::from_secs(60);
-/// The number of rules per CustomResourceDefinition: the server compiles all rules of a definition in one request.
-const CHUNK: usize = 30;
+/// The maximum number of rows in one CustomResourceDefinition: the server compiles the rules of all of them during one
+/// request.
+const ROWS_PER_DEFINITION: usize = 30;
 
 /// The schema of the rows that have no schema of their own.
 const SCHEMA: &str = include_str!("cel/schema.json");
 /// The value of the rows that have no value of their own.
 const VALUE: &str = include_str!("cel/value.json");
 
+/// Parses the rows of a table.
 fn rows(table: &str) -> Outcome<Vec<Value>> {
     Ok(serde_json::from_str(table)?)
 }
@@ -63,14 +65,15 @@ fn definition(env: &Env, plural: &str, spec: &Value) -> (DynamicObject, ApiResou
     (crd, ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(&group, "v1", &kind), plural))
 }
 
-/// CustomResourceDefinitions as untyped objects, because the types of the client cannot represent every schema.
+/// The resource `customresourcedefinitions`. The cases create untyped definitions, because the type
+/// `CustomResourceDefinition` cannot represent every schema.
 fn definitions() -> ApiResource {
     let kind = GroupVersionKind::gvk("apiextensions.k8s.io", "v1", "CustomResourceDefinition");
     ApiResource::from_gvk_with_plural(&kind, "customresourcedefinitions")
 }
 
-/// The causes of a refused request, sorted; empty if it was accepted. The number in the name of the type of `self` is
-/// left out, because it is different each time.
+/// The causes in the `Status` of a refused request, sorted; empty if the server accepted the request. Omits the number
+/// in the type name of `self`, because it is different in each response.
 fn causes<T>(result: Result<T, Error>) -> Outcome<Vec<Value>> {
     let Err(error) = result else { return Ok(Vec::new()) };
     let Some(status) = error.status() else { return Err(error.into()) };
@@ -81,6 +84,7 @@ fn causes<T>(result: Result<T, Error>) -> Outcome<Vec<Value>> {
     Ok(sorted(causes.collect()))
 }
 
+/// Removes the number from each type name such as `selfType123`.
 fn without_number(message: &str) -> String {
     const NAME: &str = "selfType";
     let mut parts = message.split(NAME);
@@ -97,13 +101,13 @@ fn sorted(mut causes: Vec<Value>) -> Vec<Value> {
     causes
 }
 
-fn expected(row: &Value) -> Vec<Value> {
+fn expected_causes(row: &Value) -> Vec<Value> {
     sorted(row["causes"].as_array().cloned().unwrap_or_default())
 }
 
-/// A description of a row whose causes differ from the expected ones.
+/// Describes a row and the differences between its expected causes and those in `found`; `None` if they are equal.
 fn difference(row: &Value, found: &[Value]) -> Option<String> {
-    let expected = expected(row);
+    let expected = expected_causes(row);
     if expected == found {
         return None;
     }
@@ -114,7 +118,7 @@ fn difference(row: &Value, found: &[Value]) -> Option<String> {
     Some(format!("{what}\n  expected:\n{missing}\n  returned:\n{other}"))
 }
 
-fn check_none(differences: &[String]) -> Outcome {
+fn check_no_differences(differences: &[String]) -> Outcome {
     check!(differences.is_empty(), "{} rows differ:\n{}", differences.len(), differences.join("\n"));
     Ok(())
 }
@@ -128,16 +132,17 @@ async fn refuses_rules_that_do_not_compile_or_cost_too_much(env: Env) -> Outcome
         let found = causes(definitions.create(&dry_run, &crd).await)?;
         differences.extend(difference(&row, &found));
     }
-    check_none(&differences)
+    check_no_differences(&differences)
 }
 
-/// A kind that is served, whose `spec` has one field for each row.
+/// A custom resource that the server serves.
 struct Kind {
     api: Api<DynamicObject>,
     resource: ApiResource,
 }
 
 impl Kind {
+    /// Installs a definition whose `spec` has one field for each row: `c0`, `c1` and so on.
     async fn install(env: &Env, plural: &str, rows: &[Value]) -> Outcome<Self> {
         let mut properties = Map::new();
         for (index, row) in rows.iter().enumerate() {
@@ -146,6 +151,7 @@ impl Kind {
         Self::install_schema(env, plural, &json!({"type": "object", "properties": properties})).await
     }
 
+    /// Installs a definition with `spec` as the schema of the field `spec`, and waits until the server serves the kind.
     async fn install_schema(env: &Env, plural: &str, spec: &Value) -> Outcome<Self> {
         let (crd, resource) = definition(env, plural, spec);
         let definitions: Api<DynamicObject> = Api::all_with(env.client(), &definitions());
@@ -161,7 +167,7 @@ impl Kind {
         Ok(Self { api, resource })
     }
 
-    /// An object whose fields have the values that `key` has in the rows.
+    /// An object with one field for each row. The value of the field is that of `key` in the row, else [`VALUE`].
     fn object(&self, rows: &[Value], key: &str) -> Outcome<DynamicObject> {
         let common: Value = serde_json::from_str(VALUE)?;
         let value = |row: &Value| row.get(key).unwrap_or(&common).clone();
@@ -171,7 +177,8 @@ impl Kind {
     }
 }
 
-/// The differences of the rows, each of which is a field of the object. The path of the field is `~` in the table.
+/// Compares the causes in `found`, which the server returned for one object, with the expected causes of the rows. Each
+/// row is a field of the object; the table contains `~` instead of the field's path.
 fn compare(rows: &[Value], found: &[Value]) -> Vec<String> {
     let below = |cause: &Value, path: &str| {
         let field = cause["field"].as_str().unwrap_or_default();
@@ -194,13 +201,13 @@ async fn evaluates_rules_on_objects(env: Env) -> Outcome {
     let (alone, together): (Vec<Value>, Vec<Value>) =
         rows(include_str!("cel/objects.json"))?.into_iter().partition(|row| row["alone"] == true);
     let mut differences = Vec::new();
-    let chunks = together.chunks(CHUNK).chain(alone.chunks(1));
+    let chunks = together.chunks(ROWS_PER_DEFINITION).chain(alone.chunks(1));
     for (number, rows) in chunks.enumerate() {
         let kind = Kind::install(&env, &format!("group{number}s"), rows).await?;
         let found = causes(kind.api.create(&dry_run, &kind.object(rows, "value")?).await)?;
         differences.extend(compare(rows, &found));
     }
-    check_none(&differences)
+    check_no_differences(&differences)
 }
 
 async fn compares_old_and_new_objects(env: Env) -> Outcome {
@@ -210,7 +217,7 @@ async fn compares_old_and_new_objects(env: Env) -> Outcome {
     let mut object = kind.object(&rows, "value")?;
     object.metadata = created.metadata;
     let found = causes(kind.api.replace("a", &PostParams::default(), &object).await)?;
-    check_none(&compare(&rows, &found))
+    check_no_differences(&compare(&rows, &found))
 }
 
 /// KEP-4008: a rule that is added later does not refuse updates of other fields.

@@ -16,7 +16,7 @@ use crate::failure::{Outcome, check, check_eq};
 use crate::support::config_map;
 
 suite!("connections":
-    more_watches_than_one_connection_has_streams_receive_their_events,
+    watches_on_several_connections_receive_their_events,
     a_client_without_http2_lists_watches_and_writes,
     an_old_connection_is_replaced_without_a_failed_request,
 );
@@ -37,7 +37,7 @@ async fn next_name(mut events: EventStream<ConfigMap>) -> Outcome<String> {
     }
 }
 
-async fn more_watches_than_one_connection_has_streams_receive_their_events(env: Env) -> Outcome {
+async fn watches_on_several_connections_receive_their_events(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
     let version = maps.list(&ListParams::default()).await?.metadata.resource_version.unwrap_or_default();
     let params = WatchParams::default().timeout(Duration::from_secs(60));

@@ -1,4 +1,5 @@
-//! Schemas of derived kinds: the server accepts each CRD and stores serialized Rust values unchanged.
+//! Schemas that `#[derive(CustomResource)]` generates: the server accepts each CRD and stores serialized Rust values
+//! unchanged.
 //!
 //! The kinds are shared with kube-client's tests, which check the same values with a schema evaluator.
 
@@ -56,7 +57,7 @@ async fn derived_schemas_preserve_all_values_of_their_types(env: Env) -> Outcome
     Ok(())
 }
 
-/// Installs a derived kind. Checks that the server stores the good values unchanged and rejects the bad values.
+/// Installs the CRD. Checks that the server stores the values in `good` unchanged and rejects the values in `bad`.
 async fn check_kind(env: &Env, derived: kinds::DerivedKind) -> Outcome {
     let resource = install_crd(env, &in_case_group(env, derived.crd)).await?;
     let objects: Api<DynamicObject> = Api::namespaced_with(env.client(), env.namespace(), &resource);

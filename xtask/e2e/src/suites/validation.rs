@@ -89,7 +89,7 @@ async fn rejects_an_invalid_generate_name(env: Env) -> Outcome {
     Ok(())
 }
 
-/// A pod template with one container, which no scheduler assigns to a node.
+/// A pod template with one container. No scheduler assigns its pods to a node.
 fn pod_template() -> Value {
     let container = json!({"name": "c", "image": "i"});
     json!({"spec": {"schedulerName": "nobody", "restartPolicy": "Never", "containers": [container]}})

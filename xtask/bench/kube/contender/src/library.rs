@@ -32,7 +32,7 @@ pub(crate) fn hyper_util_client(_: &Config) -> anyhow::Result<Client> {
     anyhow::bail!("kube has one transport")
 }
 
-/// Whether there is a [`hyper_util_client`].
+/// Whether this contender has the rows whose names end with `-hyper-util`.
 pub(crate) const HAS_HYPER_UTIL_ROWS: bool = false;
 
 /// A store and its writer.
