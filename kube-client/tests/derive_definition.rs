@@ -26,7 +26,7 @@ fn assert_problems<K: CustomResourceExt>(expected: &[(&str, &str)]) {
     assert_eq!(problems, expected);
 }
 
-// A kind whose root accepts any field.
+// A kind whose objects may have any field beside `metadata`.
 #[derive(CustomResource, Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[kube(group = "example.com", version = "v1", kind = "AnyMap", no_spec)]
 struct AnyMapFields {
@@ -34,7 +34,7 @@ struct AnyMapFields {
     values: BTreeMap<String, Value>,
 }
 
-// A kind whose root accepts any field with a string value.
+// A kind whose objects may have any field with a string value beside `metadata`.
 #[derive(CustomResource, Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[kube(group = "example.com", version = "v1", kind = "TextMap", no_spec)]
 struct TextMapFields {

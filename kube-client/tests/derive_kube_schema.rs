@@ -68,7 +68,7 @@ struct TreeStatus {
     size: i32,
 }
 
-/// The version of the definition of `Tree`.
+/// The entry of the version `v1` in the CRD of `Tree`.
 fn version() -> Value {
     serde_json::to_value(Tree::try_crd().unwrap()).unwrap()["spec"]["versions"][0].take()
 }
@@ -120,7 +120,7 @@ fn columns_and_scale_may_be_json() {
 }
 
 #[test]
-fn the_paths_of_crates_may_be_those_of_a_facade() {
+fn crate_paths_may_refer_to_reexports() {
     mod facade {
         pub(super) use kube_client as client;
         pub(super) use kube_client::core;

@@ -1,5 +1,5 @@
-//! `#[derive(Resource)]`: a type with the names, version and scope of another kind, such as a struct with the fields of
-//! a `ConfigMap` that a program uses.
+//! `#[derive(Resource)]`: a type with the names, version and scope of another kind, such as a struct that has only
+//! those fields of a `ConfigMap` that a program reads.
 
 use proc_macro2::TokenStream;
 use quote::quote;

@@ -1,8 +1,8 @@
 //! `#[derive(KubeSchema)]`: `JsonSchema` with the validation rules and merge strategies of `#[x_kube(..)]`.
 //!
-//! schemars reads a field's attributes only from its own derive. The macro therefore generates a private copy of the type
-//! that derives `JsonSchema`, with each rule and strategy as `#[schemars(transform = ..)]`, and an impl that returns the
-//! schema of the copy.
+//! The derive macro of schemars reads only the attributes of the type to which it is applied. Therefore this macro
+//! generates a private copy of the type, which derives `JsonSchema` and has each rule and strategy as
+//! `#[schemars(transform = ..)]`, and an impl of `JsonSchema` for the type that returns the schema of the copy.
 
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote};

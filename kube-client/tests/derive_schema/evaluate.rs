@@ -55,7 +55,8 @@ fn is_within_bounds(node: &Map<String, Value>, value: &Value) -> bool {
     }
 }
 
-/// Whether `value` is listed in `enum`, its items match the schema of items, and the items of a set are unique.
+/// Whether `enum` contains `value`, the elements of `value` match `items`, and the elements of a set are unique. A
+/// missing keyword allows all values.
 fn has_allowed_values(node: &Map<String, Value>, value: &Value) -> bool {
     let listed = node.get("enum").and_then(Value::as_array);
     let items = value.as_array();
@@ -90,7 +91,7 @@ fn accepts_in(node: &Map<String, Value>, schema: &Value, value: &Value) -> bool 
     (inside && value.is_null()) || accepts(schema, value)
 }
 
-/// Whether `value` satisfies `oneOf`, `anyOf`, `allOf` and `not`.
+/// Whether `value` satisfies `oneOf`, `anyOf` and `allOf`. Ignores `not`.
 fn satisfies_combinations(node: &Map<String, Value>, value: &Value) -> bool {
     let count = |key: &str| {
         let parts = node.get(key)?.as_array()?;

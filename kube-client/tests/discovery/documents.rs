@@ -15,8 +15,9 @@ use tower::{Service, service_fn};
 /// The paths of the received requests.
 pub(crate) type RequestPaths = Arc<Mutex<Vec<String>>>;
 
-/// A server with these documents by path; other paths are not found. The key `code` of a document is the status code of
-/// its response.
+/// A client of a mock server, and the paths of its requests. The server responds to each path in `documents` with the
+/// document of the path, and to all other paths with 404. The member `code` of a document is the response's status
+/// code.
 pub(crate) fn mock_server(documents: Value) -> (Client, RequestPaths) {
     let requests = RequestPaths::default();
     let log = requests.clone();

@@ -1,4 +1,5 @@
-//! Generates the root struct, which has the fields `metadata`, `spec` and `status` of the resource, and its constructor.
+//! Generates the root struct, which has the fields `metadata`, `spec` and `status` of the resource, and the constructor
+//! of the struct.
 
 use proc_macro2::TokenStream;
 use quote::quote;

@@ -1,5 +1,5 @@
-//! `printcolumn(name = .., type_ = .., json_path = .., ..)`, or `printcolumn = "{..}"` with the JSON of the column as in
-//! a CRD: one column of `kubectl get`.
+//! `printcolumn(name = .., type_ = .., json_path = .., ..)`, or `printcolumn = "{..}"` with the JSON of the column as
+//! in a CRD: one column of `kubectl get`.
 //!
 //! This module must not validate the values: `validate` does.
 

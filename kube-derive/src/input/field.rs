@@ -37,7 +37,7 @@ fn collect_renames(attribute: &Attribute, renames: &mut Vec<LitStr>) {
     });
 }
 
-/// Skips the value of another key, so that parsing continues with the next key.
+/// Skips the value of a key that is not `rename`, so that parsing continues with the next key.
 fn skip_value(meta: &ParseNestedMeta<'_>) -> syn::Result<()> {
     if meta.input.peek(Token![=]) {
         meta.value()?.parse::<syn::Expr>()?;

@@ -33,7 +33,7 @@ pub(crate) struct Input {
     /// The doc comment of the type, with lines joined as in rustdoc.
     pub(crate) doc: Option<String>,
     pub(crate) attrs: Attrs,
-    /// Whether the type has generic parameters, which is an error. `fallback` cannot name such a type.
+    /// Whether the type has generic parameters, which is an error. `fallback` generates no code for such a type.
     pub(crate) generic: bool,
 }
 

@@ -114,8 +114,8 @@ func runRow(j *job) (*outcome, error) {
 	return nil, fmt.Errorf("unknown row")
 }
 
-// config returns a configuration with the session's URL, JSON encoding and no client-side rate limit. All other settings
-// have their defaults.
+// config returns a configuration with the session's URL, JSON encoding and no client-side rate limit. All other
+// settings have their defaults.
 func (j *job) config() *rest.Config {
 	config := &rest.Config{
 		Host: "http://" + j.Source + "/" + j.Session,

@@ -32,7 +32,7 @@ pub(crate) struct DerivedKind {
     pub(crate) good: Vec<Value>,
     /// Specs that the server must reject.
     pub(crate) bad: Vec<Value>,
-    /// Generates the schema with the given schemars settings, and applies the rewriter as a transform.
+    /// Generates the schema with these schemars settings and the transform [`StructuralSchemaRewriter`].
     pub(crate) generate_schema: fn(SchemaSettings) -> Schema,
     /// Decodes a spec with the Rust type.
     pub(crate) decode: fn(&Value) -> Result<(), String>,
