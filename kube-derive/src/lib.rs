@@ -69,7 +69,7 @@ pub fn derive_resource(tokens: TokenStream) -> TokenStream {
 /// Use it instead of `#[derive(JsonSchema)]`; the attributes of serde and schemars have the same effect.
 /// `#[x_kube(..)]` on the type or on a field has these keys:
 ///
-/// - `validation = ..`, repeatable: a CEL rule on the value, as a string, as a pair of rule and message, or as a `Rule`.
+/// - `validation = ..`, repeatable: a CEL rule on the value: a string, a pair of rule and message, or a `Rule`.
 ///   `Rule`, `Message` and `Reason` need no import.
 /// - `merge_strategy = ..`: how server-side apply merges a list, map or struct: a variant of `ListMerge`, `MapMerge` or
 ///   `StructMerge`, which need no import.

@@ -1,4 +1,4 @@
-//! `Choice`: selects and starts the server of a run. Also builds the examples that some cases run.
+//! `ServerChoice`: selects and starts the server of a run. Also builds the examples that some cases run.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -17,7 +17,7 @@ const ASSETS: &str = "KUBEBUILDER_ASSETS";
 
 /// The kind of server that the command line or the environment selects.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Choice {
+pub(crate) enum ServerChoice {
     /// kube-sim in this process.
     Simulation,
     /// The cluster of this kubeconfig file, or of `KUBECONFIG` if `None`.
@@ -28,7 +28,7 @@ pub(crate) enum Choice {
     Build(KubernetesVersion),
 }
 
-impl Choice {
+impl ServerChoice {
     /// The default without command line options: the folder of `KUBEBUILDER_ASSETS`, else a build from source.
     pub(crate) fn from_environment(assets: Option<PathBuf>) -> Self {
         match assets.filter(|folder| !folder.as_os_str().is_empty()) {
@@ -122,10 +122,10 @@ mod tests {
 
     #[test]
     fn the_assets_folder_of_the_environment_is_the_default() {
-        let build = Choice::Build(KubernetesVersion::LATEST);
-        assert_eq!(Choice::from_environment(None), build);
-        assert_eq!(Choice::from_environment(Some(PathBuf::new())), build);
-        assert_eq!(Choice::from_environment(Some("bin".into())), Choice::Assets("bin".into()));
+        let build = ServerChoice::Build(KubernetesVersion::LATEST);
+        assert_eq!(ServerChoice::from_environment(None), build);
+        assert_eq!(ServerChoice::from_environment(Some(PathBuf::new())), build);
+        assert_eq!(ServerChoice::from_environment(Some("bin".into())), ServerChoice::Assets("bin".into()));
     }
 
     #[test]
@@ -142,7 +142,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_missing_kubeconfig_is_named_in_the_error() {
-        let error = Choice::Kubeconfig(Some("verbs".into())).start_server().await.err().unwrap().to_string();
+        let error =
+            ServerChoice::Kubeconfig(Some("verbs".into())).start_server().await.err().unwrap().to_string();
         assert!(error.contains("no file verbs"), "{error}");
     }
 }

@@ -8,7 +8,7 @@ use anyhow::bail;
 use tokio::sync::watch;
 
 use super::case::Need;
-use super::choice::{self, Choice};
+use super::choice::{self, ServerChoice};
 use super::report::Report;
 use super::runner::{self, Selected};
 use super::server::Server;
@@ -54,12 +54,12 @@ impl Kubeconfig {
 }
 
 impl Args {
-    fn server_choice(&self) -> Choice {
+    fn server_choice(&self) -> ServerChoice {
         match (&self.kubeconfig, self.kubernetes) {
-            _ if self.sim => Choice::Simulation,
-            (Some(kubeconfig), _) => Choice::Kubeconfig(kubeconfig.0.clone()),
-            (None, Some(version)) => Choice::Build(version),
-            (None, None) => Choice::from_environment(Choice::assets()),
+            _ if self.sim => ServerChoice::Simulation,
+            (Some(kubeconfig), _) => ServerChoice::Kubeconfig(kubeconfig.0.clone()),
+            (None, Some(version)) => ServerChoice::Build(version),
+            (None, None) => ServerChoice::from_environment(ServerChoice::assets()),
         }
     }
 }
@@ -85,7 +85,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 }
 
 /// Runs the selected cases on the chosen server, until all cases end or the user interrupts the run.
-async fn main(choice: Choice, selected: Vec<Selected>) -> anyhow::Result<ExitCode> {
+async fn main(choice: ServerChoice, selected: Vec<Selected>) -> anyhow::Result<ExitCode> {
     let mut interrupts = Interrupts::listen()?;
     let server = tokio::select! {
         biased;
@@ -132,7 +132,7 @@ async fn main(choice: Choice, selected: Vec<Selected>) -> anyhow::Result<ExitCod
 }
 
 /// Starts the server and builds the examples if a selected case needs them.
-async fn prepare(choice: Choice, selected: &[Selected]) -> anyhow::Result<Server> {
+async fn prepare(choice: ServerChoice, selected: &[Selected]) -> anyhow::Result<Server> {
     let examples = async {
         if runner::any_needs(selected, Need::Examples) {
             choice::build_examples().await.map(Some)
@@ -160,17 +160,17 @@ mod tests {
     }
 
     #[track_caller]
-    fn check_choice(line: &str, expected: &Choice) {
+    fn check_choice(line: &str, expected: &ServerChoice) {
         let args = Cli::try_parse_from(std::iter::once("e2e").chain(line.split_whitespace())).unwrap().args;
         assert_eq!(args.server_choice(), *expected);
     }
 
     #[test]
     fn each_option_selects_its_server() {
-        check_choice("--sim", &Choice::Simulation);
-        check_choice("verbs --kubeconfig", &Choice::Kubeconfig(None));
-        check_choice("verbs --kubeconfig some/file", &Choice::Kubeconfig(Some("some/file".into())));
-        check_choice("--kubernetes 1.33", &Choice::Build("1.33".parse().unwrap()));
+        check_choice("--sim", &ServerChoice::Simulation);
+        check_choice("verbs --kubeconfig", &ServerChoice::Kubeconfig(None));
+        check_choice("verbs --kubeconfig some/file", &ServerChoice::Kubeconfig(Some("some/file".into())));
+        check_choice("--kubernetes 1.33", &ServerChoice::Build("1.33".parse().unwrap()));
         assert!(Cli::try_parse_from(["e2e", "--sim", "--kubeconfig"]).is_err());
     }
 

@@ -14,7 +14,7 @@ use std::time::Duration;
 use anyhow::{Context, anyhow};
 use kube_sim::{Server, Sim};
 
-pub use listen::Listen;
+pub use listen::ListenAddress;
 pub use workload::WorkloadOptions;
 use xtask_process::{Foreground, Interrupts, Scratch};
 
@@ -36,7 +36,7 @@ const MAX_DEPLOYMENTS: i64 = 200;
 pub struct Args {
     /// The IP address to listen on, with an optional port; port 0 selects a free port.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
-    listen: Listen,
+    listen: ListenAddress,
     /// Serve plain HTTP without authentication: any client that reaches the address has full access.
     #[arg(long)]
     http: bool,

@@ -1,19 +1,19 @@
-//! `Listen`: parses the address of `--listen`. Opens no socket.
+//! `ListenAddress`: parses the address of `--listen`. Opens no socket.
 
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
 /// An address to listen on; port 0 selects a free port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Listen(SocketAddr);
+pub struct ListenAddress(SocketAddr);
 
-impl From<Listen> for SocketAddr {
-    fn from(listen: Listen) -> Self {
+impl From<ListenAddress> for SocketAddr {
+    fn from(listen: ListenAddress) -> Self {
         listen.0
     }
 }
 
-impl FromStr for Listen {
+impl FromStr for ListenAddress {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -35,7 +35,7 @@ mod tests {
 
     #[track_caller]
     fn check_listen(text: &str, expected: Option<&str>) {
-        let parsed = text.parse::<Listen>().ok().map(|listen| SocketAddr::from(listen).to_string());
+        let parsed = text.parse::<ListenAddress>().ok().map(|listen| SocketAddr::from(listen).to_string());
         assert_eq!(parsed.as_deref(), expected, "{text}");
     }
 

@@ -1,6 +1,7 @@
 //! `cargo xtask tidy`: checks the rules of this repository that rustc, clippy and cargo-deny cannot check.
 //!
-//! Each module checks one subject, and tests each of its rules with a rejected fixture. No module may change a file.
+//! `imports`, `manifests` and `texts` each check one subject, and test that each rule rejects a fixture. No module may
+//! change a file.
 
 mod imports;
 mod layers;
