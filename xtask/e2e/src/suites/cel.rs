@@ -53,7 +53,7 @@ fn definition(env: &Env, plural: &str, spec: &Value) -> (DynamicObject, ApiResou
     let group = format!("{}.example.com", env.namespace());
     let kind = plural.trim_end_matches('s');
     let kind = format!("{}{}", kind[..1].to_uppercase(), &kind[1..]);
-    let mut crd = DynamicObject::new(&format!("{plural}.{group}"), &definitions()).data(json!({"spec": {
+    let mut crd = DynamicObject::new(&format!("{plural}.{group}"), &crd_resource()).data(json!({"spec": {
         "group": group,
         "scope": "Namespaced",
         "names": {"plural": plural, "kind": kind},
@@ -67,7 +67,7 @@ fn definition(env: &Env, plural: &str, spec: &Value) -> (DynamicObject, ApiResou
 
 /// The resource `customresourcedefinitions`. The cases create untyped definitions, because the type
 /// `CustomResourceDefinition` cannot represent every schema.
-fn definitions() -> ApiResource {
+fn crd_resource() -> ApiResource {
     let kind = GroupVersionKind::gvk("apiextensions.k8s.io", "v1", "CustomResourceDefinition");
     ApiResource::from_gvk_with_plural(&kind, "customresourcedefinitions")
 }
@@ -124,7 +124,7 @@ fn check_no_differences(differences: &[String]) -> Outcome {
 }
 
 async fn refuses_rules_that_do_not_compile_or_cost_too_much(env: Env) -> Outcome {
-    let definitions: Api<DynamicObject> = Api::all_with(env.client(), &definitions());
+    let definitions: Api<DynamicObject> = Api::all_with(env.client(), &crd_resource());
     let dry_run = PostParams { dry_run: true, ..PostParams::default() };
     let mut differences = Vec::new();
     for row in rows(include_str!("cel/definitions.json"))? {
@@ -154,7 +154,7 @@ impl Kind {
     /// Installs a definition with `spec` as the schema of the field `spec`, and waits until the server serves the kind.
     async fn install_schema(env: &Env, plural: &str, spec: &Value) -> Outcome<Self> {
         let (crd, resource) = definition(env, plural, spec);
-        let definitions: Api<DynamicObject> = Api::all_with(env.client(), &definitions());
+        let definitions: Api<DynamicObject> = Api::all_with(env.client(), &crd_resource());
         env.delete_at_end(&definitions, crd.metadata.name.as_deref().unwrap_or_default());
         definitions.create(&PostParams::default(), &crd).await?;
         let api: Api<DynamicObject> = Api::namespaced_with(env.client(), env.namespace(), &resource);
@@ -242,7 +242,7 @@ async fn does_not_refuse_unchanged_values(env: Env) -> Outcome {
     let object = DynamicObject::new("a", &kind.resource)
         .data(json!({"spec": {"size": 5, "named": [{"name": "x", "size": 5}]}}));
     kind.api.create(&PostParams::default(), &object).await?;
-    let definitions: Api<DynamicObject> = Api::all_with(env.client(), &definitions());
+    let definitions: Api<DynamicObject> = Api::all_with(env.client(), &crd_resource());
     let (crd, _) = definition(&env, "ratchets", &schema(&json!([{"rule": "self < 5"}])));
     let name = crd.metadata.name.clone().unwrap_or_default();
     definitions.patch(&name, &PatchParams::default(), &Patch::Merge(&crd.data)).await?;
