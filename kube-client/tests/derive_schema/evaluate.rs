@@ -33,7 +33,7 @@ fn has_type(node: &Map<String, Value>, value: &Value) -> bool {
     }
 }
 
-/// Whether `value` is within the limits on numbers, lengths, items and properties.
+/// Whether a number, the length of a string or list, and the number of properties are within the schema's limits.
 fn is_within_bounds(node: &Map<String, Value>, value: &Value) -> bool {
     let bound = |key: &str| node.get(key).and_then(Value::as_f64);
     let exclusive = |key: &str| node.get(key) == Some(&Value::Bool(true));

@@ -32,7 +32,7 @@ enum Metric {
     PeakOverFinal,
 }
 
-/// The reference for the comparison.
+/// The value with which a target compares this project's figure.
 #[derive(Debug, Clone, Copy)]
 enum Reference {
     /// The same figure of this peer, in the row with this name.

@@ -35,16 +35,16 @@ esac
 /// An environment whose folder of `KUBEBUILDER_ASSETS` has this script as etcd.
 fn sandbox_with_assets(etcd: &str) -> Sandbox {
     let sandbox = Sandbox::new();
-    sandbox.script("assets/etcd", etcd);
-    sandbox.script("assets/kube-apiserver", SILENT);
+    sandbox.write_script("assets/etcd", etcd);
+    sandbox.write_script("assets/kube-apiserver", SILENT);
     sandbox
 }
 
 /// An environment in which the script [`GO`] stands in for Go.
 fn sandbox_with_go() -> Sandbox {
     let sandbox = Sandbox::new();
-    sandbox.script("bin/go", GO);
-    sandbox.script("component", "echo I am no etcd; exit 5");
+    sandbox.write_script("bin/go", GO);
+    sandbox.write_script("component", "echo I am no etcd; exit 5");
     for (folder, names) in [
         ("pod/fast", &["pod-ready.yaml", "pod-complete.yaml", "pod-delete.yaml"][..]),
         ("node/fast", &["node-initialize.yaml"]),
@@ -116,7 +116,7 @@ fn a_kill_at_any_moment_leaves_no_process_and_the_next_run_sweeps_the_folder() {
         finish(xtask);
         assert!(common::eventually(|| sandbox.processes().is_empty()), "{:#?}", sandbox.processes());
     }
-    sandbox.script("assets/etcd", "exit 1");
+    sandbox.write_script("assets/etcd", "exit 1");
     // If a run is killed after it creates a folder and before it locks the folder, a sweep removes the folder only
     // when it is old.
     let locked = || {
@@ -241,7 +241,7 @@ fn the_error_without_go_lists_the_alternatives() {
 #[test]
 fn the_error_for_an_old_go_has_its_version() {
     let sandbox = Sandbox::new();
-    sandbox.script("bin/go", "printf 'go1.20.1\\nlocal\\n'");
+    sandbox.write_script("bin/go", "printf 'go1.20.1\\nlocal\\n'");
     let (_, text) = finish(start_cluster(&sandbox));
     assert!(text.contains("this is go1.20.1") && text.contains("GOTOOLCHAIN=local"), "{text}");
 }

@@ -24,6 +24,7 @@ fn check_suite(suite: &str) {
     });
 }
 
+/// Defines a test for each suite, and a test that no suite is missing.
 macro_rules! suites {
     ($($suite:ident),+ $(,)?) => {
         $(#[test]

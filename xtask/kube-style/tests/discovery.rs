@@ -7,6 +7,7 @@ use kube::discovery::{ApiCapabilities, ApiResource, Discovery, Scope, oneshot, p
 use kube::{Client, Resource as _};
 use kube_sim::Sim;
 
+/// A client of a new simulated cluster.
 fn client() -> Client {
     Client::new(Sim::new().service(), "default")
 }

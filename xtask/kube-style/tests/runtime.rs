@@ -17,6 +17,7 @@ use kube_sim::Sim;
 use serde_json::json;
 use std::{sync::Arc, time::Duration};
 
+/// The API for config maps of a new simulated cluster.
 fn maps() -> Api<ConfigMap> {
     Api::default_namespaced(Client::new(Sim::new().service(), "default"))
 }

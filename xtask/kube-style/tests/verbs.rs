@@ -14,6 +14,7 @@ use std::fmt::Debug;
 
 use futures::{StreamExt, TryStreamExt};
 
+/// A client of a new simulated cluster.
 fn client() -> Client {
     Client::new(Sim::new().service(), "default")
 }

@@ -6,9 +6,11 @@ use super::layers::{CRATES, allows, entries, is_in};
 use super::syntax::used_paths;
 use super::{Files, finding};
 
-const TABLE: &str = "xtask/src/tidy/layers.rs"; // For the texts of findings.
+/// The path of the file with the table of layers, for the texts of findings.
+const TABLE_FILE: &str = "xtask/src/tidy/layers.rs";
 
-type RustPath = Vec<String>; // The segments of the path.
+/// The segments of a Rust path.
+type RustPath = Vec<String>;
 
 pub(super) fn check(files: &Files) -> Vec<String> {
     CRATES.iter().flat_map(|(folder, table)| check_crate(folder, table, files)).collect()
@@ -37,7 +39,7 @@ fn check_crate(folder: &str, table: &'static str, files: &Files) -> Vec<String> 
     for (path, module, names) in &modules {
         let mut add = |line, text: String| findings.push(finding(path, line, "layers", text));
         let Some(layer) = layer_of(table, module) else {
-            add(1, format!("module `{module}` is in no layer: add it to {TABLE}"));
+            add(1, format!("module `{module}` is in no layer: add it to {TABLE_FILE}"));
             continue;
         };
         for (path, line) in names {
@@ -66,9 +68,12 @@ fn layer_of(table: &'static str, path: &str) -> Option<&'static str> {
     layers.filter(|layer| is_in(path, layer)).max_by_key(|layer| layer.len())
 }
 
+/// The finding if `layer` must not import `target`, the path of an item of the same crate.
 fn refused_import(table: &'static str, layer: &str, target: &str) -> Option<String> {
     let Some(other) = layer_of(table, target) else {
-        return Some(format!("`{target}` is in no layer: import its own module, or add that to {TABLE}"));
+        return Some(format!(
+            "`{target}` is in no layer: import its own module, or add that to {TABLE_FILE}"
+        ));
     };
     let listed = entries(table, "").iter().any(|(name, imports)| *name == layer && allows(imports, other));
     let advice = "move the shared code to a layer that both may import, or reverse the dependency";

@@ -37,7 +37,7 @@ pub struct Plan {
 pub struct MockServer(Arc<serve::Server>);
 
 impl MockServer {
-    /// Generates the initial list of pods.
+    /// Creates a server, and generates its initial list of pods.
     ///
     /// # Errors
     /// If the plan has fewer than two pods.

@@ -58,6 +58,7 @@ pub(crate) fn serve(server: &Arc<Server>, listener: TcpListener) -> io::Result<(
     })
 }
 
+/// Creates a TLS acceptor for HTTP/2 and HTTP/1.1, with a new self-signed certificate.
 fn acceptor() -> io::Result<TlsAcceptor> {
     let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).map_err(io::Error::other)?;
     let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).map_err(io::Error::other)?;
@@ -71,6 +72,7 @@ fn acceptor() -> io::Result<TlsAcceptor> {
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
+/// The response to a request for Kubernetes objects. The response to a watch ends when the session ends.
 fn respond(server: &Server, request: &Request<Incoming>) -> Response<Body> {
     let query = Query(request.uri().query().unwrap_or_default());
     let mut path = request.uri().path().trim_start_matches('/').split('/');
@@ -87,7 +89,7 @@ fn respond(server: &Server, request: &Request<Incoming>) -> Response<Body> {
             let ended = ended.take();
             async move { ended?.await }
         });
-        return json(StatusCode::OK, StreamBody::new(frames).boxed_unsync());
+        return json_response(StatusCode::OK, StreamBody::new(frames).boxed_unsync());
     }
     let mut out = Vec::new();
     // Writing to memory cannot fail.
@@ -101,10 +103,10 @@ fn converted(response: Vec<u8>) -> Response<Body> {
     let head =
         response.windows(4).position(|window| window == b"\r\n\r\n").map_or(response.len(), |at| at + 4);
     let body = Full::new(Bytes::from(response).slice(head..));
-    json(code.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), body.boxed_unsync())
+    json_response(code.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), body.boxed_unsync())
 }
 
-fn json(code: StatusCode, body: Body) -> Response<Body> {
+fn json_response(code: StatusCode, body: Body) -> Response<Body> {
     let mut response = Response::new(body);
     *response.status_mut() = code;
     let json = header::HeaderValue::from_static("application/json");

@@ -33,8 +33,8 @@ impl Sandbox {
         self.folder.path().join(name)
     }
 
-    /// Writes an executable shell script below the folder.
-    pub(crate) fn script(&self, name: &str, text: &str) {
+    /// Writes an executable shell script to the path `name` below the folder of this environment.
+    pub(crate) fn write_script(&self, name: &str, text: &str) {
         let path = self.path(name);
         // The kernel refuses to execute a file that is open for writing (ETXTBSY). If this process opened the file, a
         // child process of another test could inherit the descriptor. Therefore a child process writes the file.
