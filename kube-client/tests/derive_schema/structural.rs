@@ -1,6 +1,6 @@
 //! An independent implementation of Kubernetes' rules for structural schemas.
 //!
-//! This module must not share code with the rewriter.
+//! This module must not share code with `StructuralSchemaRewriter`.
 
 use serde_json::{Map, Value};
 

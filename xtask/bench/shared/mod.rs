@@ -2,7 +2,7 @@
 //! `crate::library` differs.
 //!
 //! A contender takes one argument, a [`Job`] as JSON, executes one row, and prints a [`Report`] as its only line. A
-//! contender must not compare the digest with the expected digest: `xtask-bench` does.
+//! contender must not compare the digest with the expected digest: `xtask-bench` compares them.
 
 mod control;
 mod controller;

@@ -1,4 +1,4 @@
-//! `Runner`: executes rows, each run in a new process, and verifies the objects that the contender returns.
+//! `Runner`: starts a new process for each run of a row, and verifies the objects that the contender returns.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -20,8 +20,8 @@ fn is_from_cargo(name: &str) -> bool {
     CARGO_PREFIXES.iter().any(|start| name.starts_with(start))
 }
 
-/// A command that runs the cargo that started this process, else the cargo on the PATH, without the variables of
-/// [`variables_from_cargo`].
+/// A command that runs cargo without the variables of [`variables_from_cargo`]. The program is the cargo that started
+/// this process, else `cargo` on the PATH.
 pub fn cargo() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     for name in variables_from_cargo() {

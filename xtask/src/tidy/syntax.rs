@@ -63,7 +63,7 @@ fn absolute(mut path: Vec<String>, module: &[String]) -> Option<Vec<String>> {
     named.then_some(path)
 }
 
-/// The number of tokens of the first item, with its attributes, if only tests compile the item; else 0.
+/// If only tests compile the first item of `tokens`: the number of tokens of the item and its attributes. Else 0.
 fn test_item_length(tokens: &[TokenTree]) -> usize {
     let text = tokens.get(1).map(ToString::to_string).unwrap_or_default();
     let has = |word| text.split(|c: char| !c.is_alphanumeric() && c != '_').any(|other| other == word);

@@ -31,7 +31,7 @@ const MAX_STREAMS: u32 = 100;
 
 type Body = UnsyncBoxBody<Bytes, Infallible>;
 
-/// Serves all connections forever, with a certificate of its own.
+/// Serves all connections forever, with a new self-signed certificate.
 ///
 /// # Errors
 /// If the certificate or the runtime cannot be made.

@@ -61,7 +61,7 @@ fn config_maps(client: Client) -> Api<ConfigMap> {
     Api::default_namespaced(client)
 }
 
-/// The name of the user that the server authenticates the client as, from a `SelfSubjectReview`.
+/// The user name that the server assigns to the client, from a `SelfSubjectReview`.
 async fn user_name(client: Client) -> Outcome<String> {
     let review = Api::all(client).create(&PostParams::default(), &SelfSubjectReview::default()).await?;
     let user = review.status.and_then(|status| status.user_info);
