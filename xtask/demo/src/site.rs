@@ -25,7 +25,7 @@ use super::tally::Tally;
 
 /// The field manager of the controller's writes.
 const FIELD_MANAGER: &str = "site-controller";
-/// The label of a page's config map whose value is the name of the site.
+/// The label of each page's config map. Its value is the name of the site.
 const SITE_LABEL: &str = "demo.example.com/site";
 /// The time limit for the CRD to become established.
 const ESTABLISHED_WITHIN: Duration = Duration::from_secs(10);

@@ -1,4 +1,4 @@
-//! A controller over a derived kind, which owns config maps and watches secrets.
+//! A controller of a custom resource. It owns config maps and watches secrets.
 
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};

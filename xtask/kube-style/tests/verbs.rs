@@ -1,4 +1,4 @@
-//! The verbs of `Api`, over typed and dynamic objects and in generic helpers.
+//! The verbs of `Api`, for typed and dynamic objects and in generic functions.
 
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Node, Pod};
 use kube::api::{

@@ -118,7 +118,7 @@ pub(crate) enum UntaggedMetadata {
     Placed { metadata: Point, p: i32 },
 }
 
-/// An externally tagged enum with the tag `metadata`, which becomes a property named `metadata`.
+/// An externally tagged enum with a variant that becomes a property named `metadata`.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum NamedMetadata {

@@ -44,7 +44,7 @@ async fn create_referenced_map(env: &Env, name: &str) -> Outcome<ObjectReference
     Ok(map.object_ref(&()))
 }
 
-/// The events of the namespace with this reason.
+/// The events in the namespace of `events` that have this reason.
 async fn list_events(events: &Api<v1::Event>, reason: &str) -> Outcome<Vec<v1::Event>> {
     let lp = ListParams::default().fields(&format!("reason={reason}"));
     Ok(events.list(&lp).await?.items)
