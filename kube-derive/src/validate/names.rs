@@ -2,7 +2,7 @@
 //!
 //! The functions receive a name as text. They must not read the keys of `#[kube(..)]`.
 
-/// Checks for an RFC 1035 label, the format of plurals, versions, short names and categories.
+/// Checks that `value` is an RFC 1035 label. Plurals, versions, short names and categories have this format.
 pub(super) fn check_dns_label(what: &str, value: &str) -> Result<(), String> {
     let legal =
         is_subdomain_label(value) && value.starts_with(|c: char| c.is_ascii_lowercase()) && value.len() <= 63;
@@ -69,7 +69,7 @@ pub(super) fn check_deprecation_warning(value: &str) -> Result<(), String> {
         .to_owned())
 }
 
-/// Checks a kind: an RFC 1035 label when lowercased, and a valid name of a Rust type.
+/// Checks that a kind is a valid name of a Rust type, and that its lower-case form is an RFC 1035 label.
 pub(super) fn check_kind(value: &str) -> Result<(), String> {
     let legal = value.starts_with(|c: char| c.is_ascii_uppercase())
         && value.chars().all(|c| c.is_ascii_alphanumeric())

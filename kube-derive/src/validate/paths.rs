@@ -6,7 +6,7 @@
 /// The maximum number of selectable fields per version.
 pub(super) const MAX_SELECTABLE: usize = 8;
 
-/// Checks the path of a printer column: any JSON path below the object.
+/// Checks that the path of a printer column begins with a dot and has no braces.
 pub(super) fn check_column_path(path: &str) -> Result<(), String> {
     if path.starts_with('{') {
         return Err(format!("JSON path \"{path}\" must not have braces"));
@@ -18,7 +18,8 @@ pub(super) fn check_column_path(path: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Checks the path of a selectable field: field names without array notation, outside of metadata.
+/// Checks that the path of a selectable field consists of field names, without array notation, and is not below
+/// `.metadata`.
 pub(super) fn check_selectable_path(path: &str) -> Result<(), String> {
     check_column_path(path)?;
     check_field_names(path)?;
@@ -30,7 +31,7 @@ pub(super) fn check_selectable_path(path: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Checks a path that must begin with one of `roots`: field names without array notation.
+/// Checks that a path begins with one of `roots` and consists of field names, without array notation.
 pub(super) fn check_path_below(path: &str, roots: &[&str]) -> Result<(), String> {
     check_column_path(path)?;
     check_field_names(path)?;

@@ -46,7 +46,7 @@ impl Folders {
         self.root.join("xtask/bench").join(name)
     }
 
-    /// The build folder of the bench for `name`, below cargo's target folder.
+    /// The folder for the build of `name`, below cargo's target folder.
     pub(super) fn build_folder(&self, name: &str) -> PathBuf {
         self.target.join("xtask-bench").join(name)
     }

@@ -171,7 +171,7 @@ async fn compare(
     Ok((table.json(&run, selected, &verdicts), table.is_correct()))
 }
 
-/// The rows of other contenders with which `targets` compare this project's figures, except the rows in `selected`.
+/// The contender and the row with which each of `targets` compares this project. Omits the rows in `selected`.
 fn missing_peer_rows(targets: &[&Target], selected: &[&Row]) -> Vec<(Contender, &'static str)> {
     let mut missing: Vec<_> = targets
         .iter()

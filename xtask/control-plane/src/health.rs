@@ -83,8 +83,8 @@ impl Monitor {
         }
     }
 
-    /// Calls `probe` repeatedly until it returns a value. Fails immediately if a component dies, and otherwise after
-    /// [`READY_LIMIT`]. The error text contains `what` and `component`.
+    /// Calls `probe` repeatedly until it returns a value. Fails if a component dies, or if `probe` returns no value
+    /// within [`READY_LIMIT`]. The error text for the latter contains `what` and `component`.
     pub(super) async fn wait_for<T>(
         &self,
         what: &str,

@@ -32,7 +32,7 @@ case "$1 $2" in
 esac
 "#;
 
-/// An environment whose folder of `KUBEBUILDER_ASSETS` has this script as etcd.
+/// An environment with a folder for `--assets`, in which the script `etcd` stands in for etcd.
 fn sandbox_with_assets(etcd: &str) -> Sandbox {
     let sandbox = Sandbox::new();
     sandbox.write_script("assets/etcd", etcd);

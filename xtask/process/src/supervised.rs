@@ -129,7 +129,7 @@ impl Supervised {
     }
 
     /// Sends a signal to the program and its process group, for example SIGSTOP. If the signal ends the program,
-    /// `on_death` is called; [`Self::kill`] ends the program without this call.
+    /// `on_death` is called. [`Self::kill`] ends the program and does not call `on_death`.
     ///
     /// # Errors
     /// When the program has ended, or its process id is unknown because its streams are not

@@ -57,7 +57,7 @@ fn check_crate(folder: &str, table: &'static str, files: &Files) -> Vec<String> 
 
 /// The path of an item in the module that defines it: follows a re-export of the crate root.
 fn origin(path: &[String], exports: &BTreeMap<String, RustPath>) -> String {
-    // A module and a function that is re-exported from it may have the same name.
+    // A module and an item that is re-exported from it may have the same name. The path then begins with the module.
     let exported = path.first().and_then(|first| exports.get(first)).filter(|origin| origin[0] != path[0]);
     exported.map_or_else(|| path.to_vec(), |origin| [origin, &path[1..]].concat()).join("::")
 }

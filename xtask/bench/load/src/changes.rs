@@ -100,9 +100,9 @@ impl Events {
         }
     }
 
-    /// Appends an event of type `what`. Does not add the pod to the pods that filters keep.
-    fn push(&mut self, pods: &PodGenerator, what: &str, pod: &Pod) {
-        let head = format!(r#"{{"type":"{what}","object":{{"kind":"Pod","apiVersion":"v1","#);
+    /// Appends an event. Does not add the pod to [`Self::new_generation`] or [`Self::selected`].
+    fn push(&mut self, pods: &PodGenerator, event_type: &str, pod: &Pod) {
+        let head = format!(r#"{{"type":"{event_type}","object":{{"kind":"Pod","apiVersion":"v1","#);
         self.pod.clear();
         pods.write(pod, &mut self.pod);
         // `head` has opened the object: skip the pod's own opening brace.
