@@ -54,11 +54,11 @@ pub fn condition(
     }
 }
 
-/// Adds a condition, or replaces the one with the same type, as `meta.SetStatusCondition` of apimachinery. Returns whether
-/// the list has changed: if not, the status does not have to be written.
+/// Adds a condition, or replaces the one with the same type, as `meta.SetStatusCondition` of apimachinery. Returns
+/// whether the list has changed: if not, the status does not have to be written.
 ///
-/// `last_transition_time` changes only with the status of the condition: for another reason or message, the previous time
-/// stays.
+/// `last_transition_time` changes only with the status of the condition: for another reason or message, the previous
+/// time stays.
 ///
 /// ```
 /// use kube_runtime::status::{condition, find_condition, set_condition};

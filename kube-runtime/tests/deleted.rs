@@ -14,10 +14,10 @@ use kube_sim::Sim;
 use std::{io, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
-/// A limiter that waits for ten seconds, and records the failures.
-struct TenSeconds(mpsc::UnboundedSender<u32>);
+/// A limiter that returns a wait of ten seconds, and sends each count of failures to the channel.
+struct TenSecondLimiter(mpsc::UnboundedSender<u32>);
 
-impl RateLimiter<Key> for TenSeconds {
+impl RateLimiter<Key> for TenSecondLimiter {
     fn wait(&mut self, _: &Key, failures: u32, _: Instant) -> Duration {
         self.0.unbounded_send(failures).unwrap();
         Duration::from_secs(10)
@@ -29,8 +29,8 @@ async fn fail(map: Arc<ConfigMap>, log: Arc<Log>) -> Result<Action, io::Error> {
     Err(io::Error::other("no"))
 }
 
-/// The counts of failures of an object that fails three times, is deleted, and is created again. `filtered`: a filter drops
-/// all deltas except additions.
+/// The counts of failures that the limiter receives for an object whose reconcile always fails, and that is deleted
+/// after three failures and created again. `filtered` is whether a filter drops all deltas except additions.
 async fn failures_across_a_deletion(filtered: bool) -> Vec<u32> {
     let sim = Sim::new();
     put_map(&sim, "a", "1");
@@ -39,7 +39,7 @@ async fn failures_across_a_deletion(filtered: bool) -> Vec<u32> {
     let (reader, changes) = Changes::watch(maps(&sim), watcher::Config::default());
     let passes = move |delta: &Delta<ConfigMap>| !filtered || delta.old().is_none();
     let mut results = Controller::from_source(reader, changes.filter(passes).handle(own()))
-        .rate_limiter(TenSeconds(send))
+        .rate_limiter(TenSecondLimiter(send))
         .run(fail, controller::backoff_on_error, log.clone())
         .boxed();
     poll_for(25, &mut results).await;
@@ -83,8 +83,8 @@ async fn a_deleted_object_is_not_requeued_for_its_successor() {
     assert_eq!(log.take_lines(), ["a=1", "a=2"]);
 }
 
-/// A controller gets the keys of 20,000 objects that do not exist, each with a name of 10 kB, while a gate is closed. Returns
-/// the objects that are reconciled after the gate opens.
+/// Passes the keys of 20,000 objects that do not exist to a controller while a gate is closed; each name has 10 kB.
+/// Returns the names of the objects that the controller reconciles after the gate opens.
 async fn reconciled_after_keys_without_objects() -> Vec<String> {
     let sim = Sim::new();
     put_map(&sim, "a", "1");

@@ -1,6 +1,6 @@
-//! A model test of watcher, filters, store and informer. After any short sequence of changes and failures, a store behind
-//! a filter must contain the objects on the server that the filter selects. A consumer of the changes of the store, or of
-//! an informer, must have the same objects, after exactly one deletion of each object that it had before.
+//! A model test of watcher, filters, store and informer. After any short sequence of changes and failures, a store
+//! behind a filter must contain the objects on the server that the filter selects. A consumer of the changes of the
+//! store, or of an informer, must have the same objects, after exactly one deletion of each object that it had before.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 #![expect(clippy::disallowed_types, reason = "each sequence has a seed of its own")]
 
@@ -88,7 +88,7 @@ struct Stored {
     state: State,
 }
 
-/// A server with one collection. Each watch executes the operations of the sequence up to the next failure.
+/// A server with one collection. Each watch executes the next operations of `ops`, up to the next failure.
 struct Server {
     ops: Vec<Operation>,
     /// The number of executed operations.
@@ -97,8 +97,8 @@ struct Server {
 }
 
 impl Server {
-    /// The state after `until` operations. An object's version is the number of its last operation, and its uid that of
-    /// the operation that created it.
+    /// The objects after the first `until` operations. The version of an object is the number of the last operation on
+    /// it. Its uid is the number of the operation that created it.
     fn state(&self, until: usize) -> BTreeMap<&'static str, Stored> {
         let mut state: BTreeMap<_, Stored> = BTreeMap::new();
         for (at, op) in self.ops[..until].iter().enumerate() {
@@ -228,10 +228,12 @@ impl Filter {
     }
 }
 
-/// What applies the events of the watcher to the store.
+/// The type that fills the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Feed {
+    /// [`reflector()`].
     Reflector,
+    /// [`Watcher::deltas`].
     Deltas,
     /// An informer, which has no filter.
     Informer,
@@ -242,10 +244,11 @@ enum Feed {
 struct Consumer {
     /// The uids of the objects, by name.
     objects: BTreeMap<String, String>,
-    /// The uids of the deleted objects. A filter on labels may also emit a deletion of an object that it deselects, and
-    /// emit the object again.
+    /// The uids of the deleted objects.
     deleted: HashSet<String>,
-    selects: bool,
+    /// Whether the watcher filters by labels. It then emits a deletion of an object that it deselects, and may emit the
+    /// object again later.
+    has_label_filter: bool,
 }
 
 impl Consumer {
@@ -258,7 +261,7 @@ impl Consumer {
             WatchEvent::Added(_) if known.is_none() => drop(self.objects.insert(name, uid)),
             WatchEvent::Modified(_) if known == Some(&uid) => {}
             WatchEvent::Deleted(_)
-                if known == Some(&uid) && (self.deleted.insert(uid.clone()) || self.selects) =>
+                if known == Some(&uid) && (self.deleted.insert(uid.clone()) || self.has_label_filter) =>
             {
                 self.objects.remove(&name);
             }
@@ -282,8 +285,8 @@ async fn feed(feed: Feed, filter: Filter, api: Api<Thing>, config: Config) -> Re
         }
         return Ok(reader);
     }
-    let selects = feed == Feed::Deltas && filter != Filter::Changes;
-    let mut consumer = Consumer { selects, ..Consumer::default() };
+    let has_label_filter = feed == Feed::Deltas && filter != Filter::Changes;
+    let mut consumer = Consumer { has_label_filter, ..Consumer::default() };
     let (reader, mut changes) = if feed == Feed::Deltas {
         let deltas = filter.apply(watcher(api, config)).deltas(writer).filter_map(async |item| match item {
             Ok(StoreEvent::Delta(delta)) => delta.into_watch_event(),

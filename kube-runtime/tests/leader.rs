@@ -1,4 +1,5 @@
-//! Tests of the leader election. The times are those of the paused clock; the defaults are 15 s, 10 s and 2 s.
+//! Tests of the leader election. The times are those of the paused clock. By default, the lease duration is 15 s, the
+//! renew deadline 10 s and the retry period 2 s.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
 mod common;
@@ -68,7 +69,7 @@ async fn acquires_a_lease_that_does_not_exist_and_renews_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn acquires_a_lease_without_a_holder_or_whose_holder_is_unknown_to_be_alive() {
+async fn acquires_a_free_lease_at_once_and_a_held_lease_after_the_duration_in_the_lease() {
     for (spec_before, at_once) in [
         (json!({}), true),
         (json!({"leaseDurationSeconds": 1, "leaseTransitions": 4}), true),

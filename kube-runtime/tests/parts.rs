@@ -309,10 +309,10 @@ async fn an_object_with_an_empty_namespace_is_reconciled() {
     assert_eq!(lines(&log).len(), 1);
 }
 
-/// A limiter that waits for ten seconds, and records the failures.
-struct TenSeconds(mpsc::UnboundedSender<(String, u32)>);
+/// A limiter that returns a wait of ten seconds, and sends each key and its count of failures to the channel.
+struct TenSecondLimiter(mpsc::UnboundedSender<(String, u32)>);
 
-impl RateLimiter<Key> for TenSeconds {
+impl RateLimiter<Key> for TenSecondLimiter {
     fn wait(&mut self, key: &Key, failures: u32, _: Instant) -> Duration {
         self.0.unbounded_send((key.to_string(), failures)).unwrap();
         Duration::from_secs(10)
@@ -330,7 +330,7 @@ async fn a_rate_limiter_sets_the_waits_after_failures() {
         Err(io::Error::other("no"))
     };
     let mut results = Controller::new(maps(&sim), watcher::Config::default())
-        .rate_limiter(TenSeconds(send))
+        .rate_limiter(TenSecondLimiter(send))
         .run(
             move |map, log| Box::pin(failing(map, log)) as futures::future::BoxFuture<'static, _>,
             controller::backoff_on_error,
@@ -344,9 +344,9 @@ async fn a_rate_limiter_sets_the_waits_after_failures() {
 }
 
 /// A limiter that panics for the config map `a`.
-struct Panics;
+struct PanickingLimiter;
 
-impl RateLimiter<Key> for Panics {
+impl RateLimiter<Key> for PanickingLimiter {
     fn wait(&mut self, key: &Key, _: u32, _: Instant) -> Duration {
         assert_ne!(key.name(), "a", "the limiter met its poison");
         Duration::from_secs(10)
@@ -364,7 +364,7 @@ async fn a_panic_in_a_rate_limiter_fails_only_its_object() {
         Err(io::Error::other("no"))
     };
     let mut results = Controller::new(maps(&sim), watcher::Config::default())
-        .rate_limiter(Panics)
+        .rate_limiter(PanickingLimiter)
         .run(
             move |map, log| Box::pin(failing(map, log)) as futures::future::BoxFuture<'static, _>,
             controller::backoff_on_error,

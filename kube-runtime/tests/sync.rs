@@ -14,6 +14,7 @@ use kube_sim::fault::{Action as Fault, Rule};
 use std::{convert::Infallible, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
+/// A reconciler that logs the object, and requeues it after an hour.
 async fn log_object(map: Arc<ConfigMap>, log: Arc<Log>) -> Result<Action, Infallible> {
     log.add_line(format_map(&map));
     Ok(Action::requeue(Duration::from_secs(3600)))

@@ -1,5 +1,5 @@
-//! A test of the span of a reconcile, which has the cause. It is the only test of this program, because the subscriber is
-//! that of one thread, and another thread would disable the span.
+//! A test of the span of a reconcile, which has the cause. It is the only test of this program: the subscriber
+//! applies only to the thread of the test, and a test on another thread without a subscriber could disable the span.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
 mod common;

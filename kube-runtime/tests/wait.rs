@@ -25,7 +25,7 @@ fn has_value(value: &'static str) -> impl Condition<ConfigMap> {
     move |map: Option<&ConfigMap>| map.is_some_and(|map| format_map(map).ends_with(&format!("={value}")))
 }
 
-/// Checks whether the condition is true for the object with this JSON, and that it is false for an absent object.
+/// Checks that the condition returns `expected` for the object with this JSON, and `false` for an absent object.
 #[track_caller]
 fn check_condition<K: DeserializeOwned>(condition: &impl Condition<K>, object: Value, expected: bool) {
     let shown = object.to_string();

@@ -61,14 +61,14 @@ impl Config {
         self
     }
 
-    /// How long the first snapshots of the controller's kind, and of the owned and watched kinds, may take. Reconciles wait
-    /// for them: if a kind does not exist, or its list is forbidden, no reconcile starts.
+    /// How long the first snapshots of the controller's kind, and of the owned and watched kinds, may take. Reconciles
+    /// wait for them: if a kind does not exist, or its list is forbidden, no reconcile starts.
     ///
     /// After this time, the stream of [`Controller::run`](crate::Controller::run) yields an
-    /// [`Error::SyncTimeout`](super::Error::SyncTimeout) for each incomplete kind, and one warning is logged. The controller
-    /// continues, and reconciles start when the snapshots are complete: a definition may be installed later. A program that
-    /// wants to end instead, as one with controller-runtime does after its `CacheSyncTimeout`, ends at this error. Two
-    /// minutes by default; `Duration::MAX` for no limit.
+    /// [`Error::SyncTimeout`](super::Error::SyncTimeout) for each incomplete kind, and one warning is logged. The
+    /// controller continues, and reconciles start when the snapshots are complete: a definition may be installed later.
+    /// A program that wants to end instead, as one with controller-runtime does after its `CacheSyncTimeout`, ends at
+    /// this error. Two minutes by default; `Duration::MAX` for no limit.
     pub fn sync_timeout(mut self, limit: Duration) -> Self {
         self.sync_timeout = limit;
         self

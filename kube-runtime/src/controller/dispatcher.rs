@@ -29,7 +29,8 @@ const MAX_KEYS_PER_POLL: usize = 128;
 /// tasks. The limit is equal to tokio's coop budget, so that it causes no additional yields.
 const MAX_CONSECUTIVE_RESULTS: u32 = 128;
 
-/// The number of queued keys beyond which the dispatcher forgets keys without an object.
+/// The minimum number of queued keys at which the dispatcher removes the keys whose objects the store does not contain;
+/// see `Dispatcher::sweep`.
 const MIN_KEYS_TO_SWEEP: usize = 1024;
 
 /// What to poll first. The value alternates, because a continuous flow of results would otherwise starve the sources
@@ -53,11 +54,11 @@ pub(super) struct Dispatcher<'a, K: Resource, E: std::error::Error + 'static> {
     sync: SyncTimer,
     /// When all sources had ended.
     sources_ended: Option<Instant>,
-    /// The closed gate that never opens again, until its error is emitted.
+    /// The error of a gate that can never open again; `None` once the stream has emitted the error.
     dropped_gate: Option<GateDropped>,
     queue: WorkQueue<Key, ReconcileReason>,
-    /// The number of queued keys at which the dispatcher forgets the keys without an object. It is twice the number that
-    /// the last sweep left, so that sweeps take a constant time per key.
+    /// The number of queued keys at which [`sweep`](Self::sweep) does its work. It is twice the number of keys that the
+    /// last sweep left in the queue, so that sweeps take a constant time per key.
     sweep_at: usize,
     executor: Executor<'a, K, E>,
     /// Wakes the task when the next delayed key is due.
@@ -127,8 +128,8 @@ where
         Poll::Ready(None)
     }
 
-    /// Bounds the queue: forgets the keys without an object, such as those of owners that do not exist, if there are many
-    /// keys. While a gate is closed, or a key is delayed, nothing else removes them.
+    /// Bounds the queue: if it has many keys, removes those whose objects the store does not contain, such as the keys
+    /// of owners that do not exist. While a gate is closed, or a key is delayed, nothing else removes them.
     fn sweep(&mut self) {
         if self.queue.len() < self.sweep_at || !self.store.is_settled() {
             return;

@@ -41,8 +41,8 @@ pub enum Error<E: std::error::Error + 'static, Q = watcher::Error> {
         gate: String,
     },
     /// The first snapshot of a kind is not complete after [`Config::sync_timeout`](super::Config::sync_timeout), and no
-    /// reconcile has started: the kind may not exist, or its list may be forbidden. Earlier items of the stream contain the
-    /// failures of the watch. The controller continues, and reconciles start when the snapshot is complete.
+    /// reconcile has started: the kind may not exist, or its list may be forbidden. Earlier items of the stream contain
+    /// the failures of the watch. The controller continues, and reconciles start when the snapshot is complete.
     SyncTimeout {
         /// The kind, or the path of the collection.
         resource: String,
@@ -111,8 +111,8 @@ impl<E: std::error::Error + 'static> From<SourceError> for Error<E> {
     }
 }
 
-/// A failure of a [`Source`](super::Source). Unlike [`Error`], it does not depend on the type of the reconciler's error;
-/// the controller reports it as the variant of [`Error`] with the same meaning.
+/// A failure of a [`Source`](super::Source). Unlike [`Error`], it does not depend on the type of the reconciler's
+/// error; the controller reports it as the variant of [`Error`] with the same meaning.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum SourceError {

@@ -31,8 +31,8 @@ const SPAWNED_AFTER_LONG_POLL: u32 = 100;
 /// tokio's coop budget of 128, so that the controller can poll other resources before it yields.
 const MAX_REAPED: usize = 32;
 
-/// A user's reconciler with its context. Boxed, so that the dispatcher does not depend on the user's types. The span is that
-/// of the reconcile.
+/// A user's reconciler with its context. Boxed, so that the dispatcher does not depend on the user's types. The span is
+/// that of the reconcile.
 pub(super) type Reconciler<'a, K, E> =
     Box<dyn FnMut(Arc<K>, Span) -> BoxFuture<'static, Result<Action, E>> + Send + 'a>;
 
@@ -207,17 +207,17 @@ where
     fn result_of_lost_task(&self, key: Key, error: JoinError) -> ReconcileResult<K, E> {
         match error.try_into_panic() {
             Ok(panic) => self.result_of_panic(key, panic::message(&*panic)),
-            Err(_) => self.lost(key, Error::ReconcilerCancelled),
+            Err(_) => self.result_without_return(key, Error::ReconcilerCancelled),
         }
     }
 
     /// The result of a reconcile that panicked with `message`.
     fn result_of_panic(&self, key: Key, message: String) -> ReconcileResult<K, E> {
-        self.lost(key, |object| Error::ReconcilerPanicked(object, message))
+        self.result_without_return(key, |object| Error::ReconcilerPanicked(object, message))
     }
 
     /// The result of a reconcile that did not return.
-    fn lost(
+    fn result_without_return(
         &self,
         key: Key,
         error: impl FnOnce(Box<ObjectRef<DynamicObject>>) -> Error<E>,

@@ -10,8 +10,8 @@ use std::{
 };
 use tokio::sync::watch;
 
-/// A condition that must hold before a controller starts a reconcile: for instance that a store is complete, or that this
-/// process is the leader.
+/// A condition that must hold before a controller starts a reconcile: for instance that a store is complete, or that
+/// this process is the leader.
 ///
 /// A controller starts reconciles while all its gates are open. A gate may close again: the controller then starts no
 /// further reconciles, keeps the queued keys and does not cancel the reconciles that are in flight.
@@ -91,8 +91,8 @@ impl fmt::Debug for Gate {
     }
 }
 
-/// Opens and closes a [`Gate`]. Dropping the handle closes the gate for ever, so that the failure of its owner cannot leave
-/// the gate open.
+/// Opens and closes a [`Gate`]. Dropping the handle closes the gate for ever, so that the failure of its owner cannot
+/// leave the gate open.
 #[derive(Debug)]
 #[must_use = "dropping the handle closes the gate"]
 pub struct GateHandle {
@@ -117,7 +117,7 @@ impl Drop for GateHandle {
     }
 }
 
-/// A gate was dropped while it was closed.
+/// The handle of a closed gate, or the writer of its store, was dropped: the gate can never open again.
 #[derive(Debug)]
 pub(super) struct GateDropped {
     /// The name of the gate.
@@ -178,13 +178,13 @@ impl Gates {
                     Poll::Pending if self.gates.iter().all(Gate::is_open) => return Poll::Ready(Ok(())),
                     Poll::Pending | Poll::Ready(()) => State::Unknown,
                 },
-                State::Unknown => self.check(),
+                State::Unknown => self.current_state(),
             };
         }
     }
 
-    /// The current state.
-    fn check(&self) -> State {
+    /// Checks each gate, and returns the state of all of them.
+    fn current_state(&self) -> State {
         if self.gates.iter().any(|gate| !gate.is_open()) {
             // All gates, because each of them may be dropped while another one is closed.
             let watched = self.gates.iter().filter(|gate| gate.may_close || !gate.is_open());

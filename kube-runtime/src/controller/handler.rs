@@ -20,8 +20,8 @@ pub trait Handler<T>: Send {
     /// Adds the requests for a change to `requests`.
     fn handle(&mut self, change: T, requests: &mut Requests);
 
-    /// Called for a change that a filter of the source drops, in place of [`handle`](Self::handle). A handler that stores
-    /// data of each object removes the data of deleted objects here. Does nothing by default.
+    /// Called for a change that a filter of the source drops, in place of [`handle`](Self::handle). A handler that
+    /// stores data of each object removes the data of deleted objects here. Does nothing by default.
     fn skip(&mut self, change: &T, requests: &mut Requests) {
         let _ = (change, requests);
     }
@@ -51,7 +51,8 @@ impl Requests {
         self.pending.push_back(Ok(trigger));
     }
 
-    /// Adds requests for `keys`, because `object` changed. Its collection is that of the source.
+    /// Adds requests for `keys`, because `object` changed. `object` belongs to the
+    /// collection of the source.
     pub fn add_related(&mut self, object: Key, keys: impl IntoIterator<Item = Key>, priority: Priority) {
         let obj_ref = RelatedObject::new(self.resource.clone(), object);
         let reason = ReconcileReason::RelatedObjectUpdated { obj_ref };
@@ -73,8 +74,8 @@ fn key_of<K: Storable>(delta: &Delta<K>) -> Key {
     Key::new(Some(namespace), name)
 }
 
-/// Requests a reconcile of each object that is added or modified. After a deletion, also after one that a filter drops, the
-/// work queue [forgets](Trigger::forget) the object: a controller does not reconcile objects that do not exist.
+/// Requests a reconcile of each object that is added or modified. After a deletion, also after one that a filter drops,
+/// the work queue [forgets](Trigger::forget) the object: a controller does not reconcile objects that do not exist.
 pub fn own<K: Resource>() -> impl Handler<Delta<K>> {
     Own
 }
@@ -110,7 +111,7 @@ pub fn owners<K: Resource, Child: Resource>(dyntype: K::DynamicType) -> impl Han
     }
 }
 
-/// As [`owners`], for owned objects whose owners are stored.
+/// As [`owners`], for [`Owned`] objects, which contain the keys of their owners.
 pub(super) fn stored_owners() -> impl Handler<Delta<Owned>> {
     |delta: Delta<Owned>, requests: &mut Requests| {
         let (object, priority) = (key_of(&delta), priority_of(delta.cause()));
@@ -120,12 +121,11 @@ pub(super) fn stored_owners() -> impl Handler<Delta<Owned>> {
     }
 }
 
-/// Requests a reconcile of each object that `mapper` returns for the current and the previous state of an object that is
-/// added, modified or deleted, as controller-runtime's `EnqueueRequestsFromMapFunc`, and of the objects that it returned
-/// before.
+/// When an object is added, modified or deleted, calls `mapper` with its current and its previous state, and requests a
+/// reconcile of each object that `mapper` returns, as controller-runtime's `EnqueueRequestsFromMapFunc`.
 ///
-/// The handler stores the keys that `mapper` returned for each existing object. If `mapper` panics for an object, the
-/// object keeps its keys, and the panic is reported.
+/// The handler stores the keys that `mapper` returned for each existing object, and requests reconciles of these
+/// previous objects too. If `mapper` panics for an object, the object keeps its keys, and the panic is reported.
 pub fn mapped<K, Other, I>(mapper: impl Fn(Other) -> I + Send) -> impl Handler<Delta<Other>>
 where
     K: Resource,

@@ -22,15 +22,17 @@ pub struct Key {
     /// The namespace, `/` and the name; only the name for a cluster-scoped object.
     text: Arc<str>,
     /// The length of the namespace; 0 for a cluster-scoped object.
-    namespace: usize,
+    namespace_len: usize,
 }
 
 impl Key {
     /// The key of an object in this namespace. `None` and an empty namespace mean a cluster-scoped object.
     pub fn new(namespace: Option<&str>, name: &str) -> Self {
         match namespace.unwrap_or_default() {
-            "" => Self { text: name.into(), namespace: 0 },
-            namespace => Self { text: [namespace, "/", name].concat().into(), namespace: namespace.len() },
+            "" => Self { text: name.into(), namespace_len: 0 },
+            namespace => {
+                Self { text: [namespace, "/", name].concat().into(), namespace_len: namespace.len() }
+            }
         }
     }
 
@@ -41,12 +43,12 @@ impl Key {
 
     /// The namespace; `None` for a cluster-scoped object.
     pub fn namespace(&self) -> Option<&str> {
-        self.text.get(..self.namespace).filter(|namespace| !namespace.is_empty())
+        self.text.get(..self.namespace_len).filter(|namespace| !namespace.is_empty())
     }
 
     /// The name.
     pub fn name(&self) -> &str {
-        let begin = if self.namespace == 0 { 0 } else { self.namespace + 1 };
+        let begin = if self.namespace_len == 0 { 0 } else { self.namespace_len + 1 };
         self.text.get(begin..).unwrap_or_default()
     }
 

@@ -58,8 +58,8 @@ use std::{fmt, hash::Hash, sync::Arc};
 ///
 /// - At most one reconcile runs per object. Changes during a reconcile are coalesced into one further reconcile.
 /// - At most [`Config::concurrency`] reconciles run at once.
-/// - Changes are reconciled before the objects of the initial list. Within a [`Priority`], objects are reconciled in the
-///   order of their changes. Every 16th reconcile is that of the object that has waited longest, regardless of its
+/// - Changes are reconciled before the objects of the initial list. Within a [`Priority`], objects are reconciled in
+///   the order of their changes. Every 16th reconcile is that of the object that has waited longest, regardless of its
 ///   priority, so that a flow of changes delays no object without end.
 /// - No reconcile starts before the first snapshots of the controller's kind, and of the owned and watched kinds, are
 ///   complete: a reconciler that reads these stores finds all objects. If they take longer than
@@ -298,8 +298,8 @@ where
     /// controller continues to watch and to queue, and in-flight reconciles continue.
     ///
     /// Dropping the handle of the gate closes the gate for ever, also if it was open: the stream of
-    /// [`run`](Controller::run) yields [`Error::GateDropped`] and the controller shuts down gracefully. Keep the handle as
-    /// long as the controller.
+    /// [`run`](Controller::run) yields [`Error::GateDropped`] and the controller shuts down gracefully. Keep the handle
+    /// as long as the controller.
     ///
     /// ```
     /// use futures::StreamExt;
@@ -349,11 +349,12 @@ where
     /// `error_policy` returns the action for an object whose reconcile failed; [`backoff_on_error`] requeues it with a
     /// wait that increases with each failure.
     ///
-    /// The functions may borrow, and the stream then also borrows: it cannot become a task. The futures of the reconciler may
-    /// not, because they become tasks.
+    /// `reconciler` and `error_policy` may borrow. The stream then also borrows, and cannot be spawned as a task. The
+    /// futures of the reconciler must be `'static`, because the controller spawns them as tasks.
     ///
-    /// The stream ends after a shutdown. If all sources end, as finite streams of objects do, the controller reconciles the
-    /// queued objects, yields [`Error::SourcesEnded`] and shuts down. The stream must be polled inside a tokio runtime.
+    /// The stream ends after a shutdown. If all sources end, as finite streams of objects do, the controller reconciles
+    /// the queued objects, yields [`Error::SourcesEnded`] and shuts down. The stream must be polled inside a tokio
+    /// runtime.
     ///
     /// # Cancel safety
     ///

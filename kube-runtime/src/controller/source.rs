@@ -86,8 +86,8 @@ impl<K: Resource + Send + Sync + 'static> Changes<Delta<K>> {
         (reader, changes)
     }
 
-    /// The changes of a [`SharedInformer`], and its store. Several controllers and sources share the watch and the store.
-    /// Call it inside a tokio runtime; see [`SharedInformer`] for an example.
+    /// The changes of a [`SharedInformer`], and its store. Several controllers and sources share the watch and the
+    /// store. Call it inside a tokio runtime; see [`SharedInformer`] for an example.
     pub fn shared(informer: &SharedInformer<K>) -> (Store<K>, Self)
     where
         K: DeserializeOwned,

@@ -12,10 +12,10 @@ use std::{borrow::Borrow, hash::Hash, sync::Arc};
 
 /// Sources that are streams of objects.
 ///
-/// A stream of objects contains neither the previous states of objects nor, in most cases, deletions: the previous owners
-/// or targets of an object are not reconciled, and reconciles do not wait for the first snapshot of the stream. To get
-/// both, use a source over the changes of a store: [`owns`](Controller::owns), [`watches`](Controller::watches), or
-/// [`Changes::of_store`] with [`with_source`](Controller::with_source).
+/// A stream of objects contains neither the previous states of objects nor, in most cases, deletions: the previous
+/// owners or targets of an object are not reconciled, and reconciles do not wait for the first snapshot of the stream.
+/// To get both, use a source over the changes of a store: [`owns`](Controller::owns), [`watches`](Controller::watches),
+/// or [`Changes::of_store`] with [`with_source`](Controller::with_source).
 #[expect(clippy::needless_pass_by_value, reason = "the signatures are those of kube")]
 impl<K> Controller<K>
 where
@@ -52,8 +52,8 @@ where
     /// # Relists
     ///
     /// During a relist the stream emits objects that the store receives only at the end of the list. The controller
-    /// queues such an object when the store contains it, so that each reconcile gets the current state. The stream emits
-    /// all objects of a relist, and the controller reconciles them all; with [`Controller::new`], and with
+    /// queues such an object when the store contains it, so that each reconcile gets the current state. The stream
+    /// emits all objects of a relist, and the controller reconciles them all; with [`Controller::new`], and with
     /// [`from_source`](Self::from_source) and [`Changes::of_store`], it reconciles only those that changed.
     pub fn for_stream<T>(
         trigger: impl Stream<Item = watcher::Result<T>> + Send + 'static,
@@ -97,8 +97,8 @@ where
         Self::for_stream_with(trigger.map(Ok), reader, dyntype)
     }
 
-    /// As [`owns`](Controller::owns). `dyntype` is not needed, because `api` has the names of the kind; the parameter is
-    /// that of kube.
+    /// As [`owns`](Controller::owns). `dyntype` is not needed, because `api` has the names of the kind; the parameter
+    /// is that of kube.
     #[must_use]
     pub fn owns_with<Child>(self, api: Api<Child>, _dyntype: Child::DynamicType, wc: watcher::Config) -> Self
     where

@@ -1,4 +1,5 @@
-//! `SyncTimer`: notices that the first snapshots of a controller's kinds take too long. It only reports; the `watcher` retries.
+//! `SyncTimer`: notices that the first snapshots of a controller's kinds take too long. It only reports; the `watcher`
+//! retries.
 
 use super::Error;
 use super::gate::Gates;

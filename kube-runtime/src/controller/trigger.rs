@@ -32,9 +32,9 @@ impl Trigger {
         Self { key, reason: ReconcileReason::Unknown, priority: Priority::DEFAULT, forgets: false }
     }
 
-    /// Not a request, but the report that the object was deleted: the work queue drops earlier requests for the key, the
-    /// times at which it was to be requeued, and its failures. Later requests are those for another object with the same
-    /// name.
+    /// Not a request, but the report that the object was deleted: the work queue drops earlier requests for the key,
+    /// the times at which it was to be requeued, and its failures. Later requests are those for another object with the
+    /// same name.
     pub fn forget(key: Key) -> Self {
         Self { forgets: true, ..Self::new(key) }
     }
@@ -54,8 +54,8 @@ impl Trigger {
     }
 }
 
-/// The priority of a change with this cause: the objects of the first snapshot have a low priority. A change that a relist
-/// finds is a change, as in controller-runtime.
+/// The priority of a change with this cause: the objects of the first snapshot have a low priority. A change that a
+/// relist finds has the default priority, as in controller-runtime.
 pub(super) fn priority_of(cause: Cause) -> Priority {
     match cause {
         Cause::Initial => Priority::LOW,

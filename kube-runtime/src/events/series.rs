@@ -29,7 +29,7 @@ pub(super) struct State {
     buckets: LruCache<Reference, TokenBucket>,
     /// The suffix of the last event's name.
     last_nanos: i128,
-    /// The number of occurrences that no event on the server counts.
+    /// The number of occurrences that the counts of the events on the server do not include.
     dropped: u64,
 }
 
@@ -69,7 +69,7 @@ impl State {
         Self { config, series, buckets, last_nanos: 0, dropped: 0 }
     }
 
-    /// The number of occurrences that no event on the server counts.
+    /// The number of occurrences that the counts of the events on the server do not include.
     pub(super) fn dropped(&self) -> u64 {
         self.dropped
     }

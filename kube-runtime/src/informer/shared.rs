@@ -16,12 +16,13 @@ use std::{
 use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 use tokio::task::AbortHandle;
 
-/// One watch of a collection and one store, for any number of subscribers, as client-go's `SharedInformer`. Cheap to clone.
+/// One watch of a collection and one store, for any number of subscribers, as client-go's `SharedInformer`. Cheap to
+/// clone.
 ///
-/// The first [`subscribe`](SharedInformer::subscribe) starts the watch as a task, and dropping the last subscription ends it.
-/// A late subscriber gets a replay of the store. A subscriber that does not poll delays nobody; see [`Subscription`]. When
-/// all subscriptions are dropped, the store keeps its content without further updates; the next subscription resumes with a
-/// list, and its stream emits the differences.
+/// The first [`subscribe`](SharedInformer::subscribe) starts the watch as a task, and dropping the last subscription
+/// ends it. A late subscriber gets a replay of the store. A subscriber that does not poll delays nobody; see
+/// [`Subscription`]. When all subscriptions are dropped, the store keeps its content without further updates; the next
+/// subscription resumes with a list, and its stream emits the differences.
 ///
 /// [`SharedInformers`] returns the same informer for each request for a collection.
 ///
@@ -63,15 +64,16 @@ struct Inner<K> {
     task: Mutex<Weak<Task>>,
 }
 
-/// The task that feeds the store. Each subscription keeps it; the last one aborts it.
+/// The handle of the task that feeds the store. Each subscription keeps the handle; dropping the last one aborts the
+/// task.
 struct Task {
     handle: AbortHandle,
     state: Arc<TaskState>,
-    /// Keeps the informer.
+    /// Keeps the informer alive while a subscription exists.
     _informer: Arc<dyn Any + Send + Sync>,
 }
 
-/// The data that the task shares with [`Task`].
+/// The flags that the spawned task shares with its handle, [`Task`].
 #[derive(Default)]
 struct TaskState {
     /// Whether the last subscription was dropped.
@@ -105,12 +107,12 @@ impl<K: Resource + DeserializeOwned + Send + Sync + 'static> SharedInformer<K> {
         Self { inner: Arc::new(Inner { api, config, store, writer, task: Mutex::default() }) }
     }
 
-    /// Subscribes to the changes of the collection, and starts the watch if no other subscription exists. The stream begins
-    /// with the content of the store, and emits the failures of the watch as
+    /// Subscribes to the changes of the collection, and starts the watch if no other subscription exists. The stream
+    /// begins with the content of the store, and emits the failures of the watch as
     /// [`Error::Shared`](crate::watcher::Error::Shared).
     ///
-    /// The stream ends only if the runtime of the watch shuts down, or if the watch panics: in a `Deserialize`
-    /// implementation, a panic is an error instead.
+    /// The stream ends only if the runtime of the watch shuts down, or if the watch panics. A panic in a
+    /// `Deserialize` implementation does not end the stream: the stream emits it as an error.
     ///
     /// # Panics
     ///
@@ -207,7 +209,8 @@ impl<K> fmt::Debug for SharedInformer<K> {
     }
 }
 
-/// The shared informers of a program: one for each collection and configuration, as client-go's `SharedInformerFactory`.
+/// The shared informers of a program: one for each collection and configuration, as client-go's
+/// `SharedInformerFactory`.
 ///
 /// An informer lives while a clone or a subscription of it exists.
 ///
@@ -241,8 +244,8 @@ struct Entry {
 }
 
 impl SharedInformers {
-    /// The informer of the collection of `api` with these options. Two requests get the same informer if the path of the
-    /// collection, the type `K` and the options are equal. The informer uses the `api` of the first request.
+    /// The informer of the collection of `api` with these options. Two requests get the same informer if the path of
+    /// the collection, the type `K` and the options are equal. The informer uses the `api` of the first request.
     pub fn informer<K>(&self, api: Api<K>, config: Config) -> SharedInformer<K>
     where
         K: Resource + DeserializeOwned + Send + Sync + 'static,

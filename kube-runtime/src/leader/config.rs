@@ -34,29 +34,29 @@ impl Default for Config {
 }
 
 impl Config {
-    /// How long a candidate waits after the last change of the lease that it observed, before it takes the lease. Rounded up
-    /// to whole seconds. 15 s by default.
+    /// How long a candidate waits after the last change of the lease that it observed, before it takes the lease.
+    /// Rounded up to whole seconds. 15 s by default.
     pub fn lease_duration(mut self, duration: Duration) -> Self {
         self.lease_duration = duration;
         self
     }
 
-    /// How long the leader tries to renew the lease, from the start of the last successful renewal; then it is no longer the
-    /// leader. 10 s by default.
+    /// How long the leader tries to renew the lease, from the start of the last successful renewal; then it is no
+    /// longer the leader. 10 s by default.
     pub fn renew_deadline(mut self, deadline: Duration) -> Self {
         self.renew_deadline = deadline;
         self
     }
 
-    /// The interval of the renewals of the leader, and of the attempts of a candidate. An attempt of a candidate waits for up
-    /// to 120 % longer, at random. 2 s by default.
+    /// The interval of the renewals of the leader, and of the attempts of a candidate. An attempt of a candidate waits
+    /// for up to 120 % longer, at random. 2 s by default.
     pub fn retry_period(mut self, period: Duration) -> Self {
         self.retry_period = period;
         self
     }
 
-    /// Checks that the lease duration is greater than the renew deadline, and that the renew deadline is greater than 1.2
-    /// times the retry period.
+    /// Checks that the lease duration is greater than the renew deadline, and that the renew deadline is greater than
+    /// 1.2 times the retry period.
     ///
     /// # Errors
     ///

@@ -1,7 +1,7 @@
 //! Leader election by a `Lease`: of several processes, at most one is the leader.
 //!
-//! `record` decides without IO, `election` sends the requests, and `fence` refuses writes of a process that may no longer be
-//! the leader.
+//! `record` decides without IO, `election` sends the requests, and `fence` refuses writes of a process that may no
+//! longer be the leader.
 
 mod config;
 mod election;
@@ -22,8 +22,9 @@ use tokio::task::JoinHandle;
 
 /// A candidate of a leader election, as client-go's `LeaderElector`.
 ///
-/// All candidates use the same `Lease` (`coordination.k8s.io/v1`). The leader renews it; a candidate takes it when it has
-/// observed no change for the lease duration. Only the time that this process measures counts, not the times in the lease.
+/// All candidates use the same `Lease` (`coordination.k8s.io/v1`). The leader renews it; a candidate takes it when it
+/// has observed no change for the lease duration. Only the time that this process measures counts, not the times in the
+/// lease.
 ///
 /// Needs the permissions `get`, `create` and `update` for the lease.
 ///
@@ -63,8 +64,8 @@ pub struct LeaderElector {
 }
 
 impl LeaderElector {
-    /// A candidate for the lease `name`. `holder` describes this process in the lease, such as the name of its pod. A random
-    /// suffix is added, so that two processes never have the same identity.
+    /// A candidate for the lease `name`. `holder` describes this process in the lease, such as the name of its pod. A
+    /// random suffix is added, so that two processes never have the same identity.
     #[must_use]
     pub fn new(client: Client, namespace: &str, name: &str, holder: &str) -> Self {
         let identity = format!("{holder}_{}", random::suffix());
@@ -120,17 +121,17 @@ impl LeaderElector {
 /// A candidacy, and the leadership after it is acquired.
 ///
 /// The leadership ends when the lease could not be renewed for [`Config::renew_deadline`] since the start of the last
-/// renewal, when another process has taken the lease, at [`release`](Leadership::release), and when this value is dropped.
-/// Then:
+/// renewal, when another process has taken the lease, at [`release`](Leadership::release), and when this value is
+/// dropped. Then:
 ///
 /// - The [gate](Leadership::gate) closes for ever, and controllers with the gate shut down with
-///   [`GateDropped`](crate::controller::Error::GateDropped). Another candidacy needs another [`LeaderElector`] and other
-///   controllers, or, as is usual, another process.
-/// - The [client](Leadership::client) refuses writes and cancels those in flight. This does not depend on the task of the
-///   election: after a pause of the process, the first poll of a write finds that the time is over.
+///   [`GateDropped`](crate::controller::Error::GateDropped). Another candidacy needs another [`LeaderElector`] and
+///   other controllers, or, as is usual, another process.
+/// - The [client](Leadership::client) refuses writes and cancels those in flight. This does not depend on the task of
+///   the election: after a pause of the process, the first poll of a write finds that the time is over.
 ///
-/// Limits: a write whose bytes are in the socket cannot be recalled. A pause between the last check and the socket is not
-/// detected, and neither is a suspension that stops the monotonic clock of the machine.
+/// Limits: a write whose bytes are in the socket cannot be recalled. A pause between the last check and the socket is
+/// not detected, and neither is a suspension that stops the monotonic clock of the machine.
 #[must_use = "dropping the leadership ends it"]
 pub struct Leadership {
     task: ElectionTask,
@@ -149,9 +150,9 @@ impl Leadership {
         self.gate.clone()
     }
 
-    /// A client that sends writes only while this process is the leader; see [`Leadership`]. Reads are always sent. A refused
-    /// or cancelled write fails with an error for which [`is_fenced`] is `true`; after a cancelled one, the server may have
-    /// performed the write.
+    /// A client that sends writes only while this process is the leader; see [`Leadership`]. Reads are always sent. A
+    /// refused or cancelled write fails with an error for which [`is_fenced`] is `true`; after a cancelled one, the
+    /// server may have performed the write.
     pub fn client(&self) -> Client {
         self.client.clone()
     }
@@ -191,8 +192,8 @@ impl Leadership {
         let _ = self.states.clone().wait_for(|state| *state == State::Ended).await;
     }
 
-    /// Ends the leadership or the candidacy, and releases the lease if this process holds it, so that another candidate can
-    /// take it at its next attempt. Call it after the controllers have ended: their writes are refused from now on.
+    /// Ends the leadership or the candidacy, and releases the lease if this process holds it, so that another candidate
+    /// can take it at its next attempt. Call it after the controllers have ended: their writes are refused from now on.
     ///
     /// Retries after a conflict. An acquisition in flight is cancelled, and released if it took effect.
     ///

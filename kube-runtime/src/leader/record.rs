@@ -7,8 +7,8 @@ use k8s_openapi::jiff::Timestamp;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// A lease, and when this process first observed its content. The times in the lease are those of other machines' clocks,
-/// and are not compared with this machine's clock.
+/// A lease, and when this process first observed its content. The times in the lease are those of other machines'
+/// clocks, and are not compared with this machine's clock.
 #[derive(Debug, Clone)]
 pub(super) struct Observed {
     pub(super) lease: Lease,
@@ -57,7 +57,8 @@ pub(super) fn taken(before: Option<&Lease>, identity: &str, config: &Config, tim
     }
 }
 
-/// The lease that its holder writes to release it: without a holder, and with a duration of one second, as in client-go.
+/// The lease that its holder writes to release it: without a holder, and with a duration of one second, as in
+/// client-go.
 pub(super) fn released(before: &LeaseSpec, time: Timestamp) -> LeaseSpec {
     LeaseSpec {
         holder_identity: None,

@@ -66,8 +66,8 @@ impl<K> RateLimiter<K> for FailureBackoff {
     }
 }
 
-/// A limit for all keys, as client-go's `BucketRateLimiter`: at most `burst` failures wait for no time, and further ones
-/// until the rate permits them.
+/// A limit for all keys, as client-go's `BucketRateLimiter`: up to `burst` failures have no wait, and each further
+/// failure waits until the rate permits it.
 #[derive(Debug, Clone)]
 pub struct TokenBucket {
     /// The time per token.

@@ -11,7 +11,8 @@ pub struct Change<K> {
     pub event: Event<Arc<K>>,
     /// Whether the event deletes an object that neither the store nor the snapshot in progress contains.
     pub(super) is_unknown: bool,
-    /// The object that the object of the event replaces under the same name, if its deletion was not emitted yet.
+    /// The previous object with the name of the event's object, if the event's object has another uid and the deletion
+    /// of the previous object has not been emitted.
     pub(super) replaced: Option<Arc<K>>,
     pub(super) deltas: DeltaIter<K>,
 }

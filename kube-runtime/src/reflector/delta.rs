@@ -131,9 +131,9 @@ impl<K> Clone for Delta<K> {
 }
 
 impl<K: Storable> Delta<K> {
-    /// Combines this delta with a later one of the same name: the change from the old state of this delta to the new state
-    /// of the later one. `None` if neither contains the object. The result may replace an object by another one; see
-    /// [`into_single`](Self::into_single).
+    /// Combines this delta with a later one of the same name: the change from the old state of this delta to the new
+    /// state of the later one. `None` if the object exists in neither of these two states. The result may replace an
+    /// object by another one; see [`split_replacement`](Self::split_replacement).
     pub(super) fn then(self, later: Self) -> Option<Self> {
         let differs = |last: &Arc<K>| match &self.old {
             Some(old) => old.is_different_from(&StoredObject::Typed(last.clone()), self.codec.as_deref()),
@@ -147,7 +147,7 @@ impl<K: Storable> Delta<K> {
     }
 
     /// Splits the replacement of an object by another one with the same name into a deletion and an addition.
-    pub(super) fn into_single(self) -> (Self, Option<Self>) {
+    pub(super) fn split_replacement(self) -> (Self, Option<Self>) {
         let codec = self.codec.as_deref();
         let is_replacement =
             matches!((&self.old, &self.new), (Some(old), Some(new)) if old.is_different_from(new, codec));

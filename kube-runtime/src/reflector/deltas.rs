@@ -19,16 +19,16 @@ use std::{
 pub enum StoreEvent<K> {
     /// An object of the store changed.
     Delta(Delta<K>),
-    /// The store is equal to a complete snapshot. The deltas of the snapshot precede this event. It contains the resource
-    /// version of the snapshot if the source of the events reports it, as [`Watcher`] does.
+    /// The store is equal to a complete snapshot. The deltas of the snapshot precede this event. It contains the
+    /// resource version of the snapshot if the source of the events reports it, as [`Watcher`] does.
     Synced(Option<String>),
 }
 
 /// Applies the events of `stream` to the store of `writer`, and emits the changes of the store.
 ///
-/// The deltas, applied in order to an empty map, result in the content of the store; see [`Delta`]. A snapshot results in
-/// its differences from the previous content of the store, followed by [`StoreEvent::Synced`]: after a relist, an object
-/// that did not change is not emitted.
+/// The deltas, applied in order to an empty map, result in the content of the store; see [`Delta`]. A snapshot results
+/// in its differences from the previous content of the store, followed by [`StoreEvent::Synced`]: after a relist, an
+/// object that did not change is not emitted.
 ///
 /// [`Watcher::deltas`] also reports the resource versions of snapshots. An undecodable object leaves the store
 /// unchanged, and the error is emitted. The store changes only while the stream is polled.

@@ -9,10 +9,11 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-/// An empty store and its writer, under the name of kube: every store can have subscribers.
+/// An empty store and its writer: the name that kube has for [`store`] with subscribers. Here every store can have
+/// subscribers.
 ///
-/// `buf_size` is kube's limit of the events that wait for the slowest subscriber. Here no subscriber delays another, and the
-/// backlog of each one coalesces; see [`Subscription`].
+/// `buf_size` is kube's limit of the events that wait for the slowest subscriber. Here no subscriber delays another,
+/// and the backlog of each one coalesces; see [`Subscription`].
 ///
 /// ```
 /// use futures::StreamExt;
@@ -42,8 +43,8 @@ pub fn store_shared<K>(buf_size: usize) -> (Store<K>, Writer<K>) {
 }
 
 impl<K: Resource> Writer<K> {
-    /// Subscribes to the objects that are added or modified, and begins with those of the store. Always `Some`; the type is
-    /// that of kube. See [`store_shared`] for an example, and [`Store::subscribe`] for deletions and causes.
+    /// Subscribes to the objects that are added or modified, and begins with those of the store. Always `Some`; the
+    /// type is that of kube. See [`store_shared`] for an example, and [`Store::subscribe`] for deletions and causes.
     pub fn subscribe(&self) -> Option<ReflectHandle<K>> {
         Some(ReflectHandle::new(&self.as_reader()))
     }
@@ -51,8 +52,8 @@ impl<K: Resource> Writer<K> {
 
 /// The objects of a store that are added or modified, for one of any number of subscribers; see [`store_shared`].
 ///
-/// Unlike kube's handle, it begins with the objects that the store contains. It emits an object after the store has it. Its
-/// backlog is that of a [`Subscription`]. A clone is a further subscription.
+/// Unlike kube's handle, it begins with the objects that the store contains. It emits an object after the store has it.
+/// Its backlog is that of a [`Subscription`]. A clone is a further subscription.
 ///
 /// # Cancel safety
 ///

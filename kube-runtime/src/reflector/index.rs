@@ -17,8 +17,8 @@ type ValuesOf<K> = Box<dyn Fn(&K) -> Vec<String> + Send + Sync>;
 
 /// Finds the objects of a store by a property, as client-go's `Indexer`; see [`Store::index_by`]. Cheap to clone.
 ///
-/// The writer updates the index with each change of the store. The index stores the names and the values of the objects, so
-/// a look-up in a [compact](super::Storage::compact) store decodes only the objects that it returns.
+/// The writer updates the index with each change of the store. The index stores the names and the values of the
+/// objects, so a look-up in a [compact](super::Storage::compact) store decodes only the objects that it returns.
 pub struct Index<K> {
     store: Store<K>,
     inner: Arc<Inner<K>>,
@@ -91,11 +91,11 @@ impl<K: Storable + Send + Sync> Observer<K> for Inner<K> {
 }
 
 impl<K: Resource + Send + Sync + 'static> Store<K> {
-    /// Adds an index: `values_of` returns the values under which an object is found. The index is complete when the method
-    /// returns, and exists until its last clone is dropped. [`indexes`] has functions for common properties.
+    /// Adds an index: `values_of` returns the values under which an object is found. The index is complete when the
+    /// method returns, and exists until its last clone is dropped. [`indexes`] has functions for common properties.
     ///
-    /// `values_of` must depend only on the object, and must not access the store: that would deadlock. If it panics, the
-    /// panic is logged, and the index does not contain the object.
+    /// `values_of` must depend only on the object, and must not access the store: that would deadlock. If it panics,
+    /// the panic is logged, and the index does not contain the object.
     ///
     /// ```
     /// use k8s_openapi::api::core::v1::ConfigMap;

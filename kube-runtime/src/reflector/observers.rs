@@ -1,4 +1,5 @@
-//! `Observers`: the subscribers and the indexes of a store, which receive each of its deltas. They must not block the writer.
+//! `Observers`: the subscribers and the indexes of a store, which receive each of its deltas. They must not block the
+//! writer.
 
 use super::Delta;
 use super::storable::Storable;
@@ -20,8 +21,8 @@ pub(super) trait Observer<K>: Send + Sync {
     fn apply(&self, deltas: &[Delta<K>]);
 }
 
-/// The subscribers and the indexes of a store. The writer holds the lock while it changes the readers' map and emits the
-/// deltas, so that a new subscriber gets each object either in the replay or as a delta.
+/// The subscribers and the indexes of a store. The writer holds the lock while it changes the readers' map and emits
+/// the deltas, so that a new subscriber gets each object either in the replay or as a delta.
 pub(super) struct Observers<K> {
     subscribers: Vec<Weak<Mutex<Queue<K>>>>,
     indexes: Vec<Weak<dyn Observer<K>>>,
@@ -57,8 +58,8 @@ impl<K> Observers<K> {
         self.indexes.push(index);
     }
 
-    /// Calls `f` with the queue of each subscriber. Returns the tasks to wake, after the lock is released: waking a task may
-    /// drop another one with its subscription.
+    /// Calls `f` with the queue of each subscriber. Returns the tasks to wake, after the lock is released: waking a
+    /// task may drop another one with its subscription.
     fn each_queue(&self, mut f: impl FnMut(&mut Queue<K>)) -> Vec<Waker> {
         let mut wakers = Vec::new();
         for queue in self.subscribers.iter().filter_map(Weak::upgrade) {
@@ -87,8 +88,8 @@ impl<K> Observers<K> {
 }
 
 impl<K: Storable> Observers<K> {
-    /// Applies the deltas of one event to the indexes, and adds them to each queue; then the end of a snapshot, if the event
-    /// was one.
+    /// Applies the deltas of one event to the indexes, and adds them to each queue; then the end of a snapshot, if the
+    /// event was one.
     pub(super) fn publish(&self, deltas: &[Delta<K>], is_synced: bool) -> Vec<Waker> {
         for index in self.indexes.iter().filter_map(Weak::upgrade) {
             index.apply(deltas);

@@ -23,8 +23,8 @@ pub(super) struct Snapshot<K> {
     pub(super) listed: Vec<StoredObject<K>>,
     /// Whether an object of `listed` may have been deleted, or listed again, after it was added.
     pub(super) superseded: bool,
-    /// Whether the deletion of an object was reported during this attempt to fetch a snapshot. An undecodable object
-    /// under the same name is a new one.
+    /// The objects whose deletion was reported during this attempt to fetch a snapshot. An undecodable object under the
+    /// same name is a new one.
     pub(super) deleted: HashSet<OwnedKey>,
 }
 

@@ -21,16 +21,17 @@ use std::{
 
 /// The changes of a store, for one of any number of subscribers; see [`Store::subscribe`].
 ///
-/// The stream begins with a replay: an addition for each object that the store contains. The changes follow. Its deltas,
-/// applied in order to an empty map, result in the content of the store.
+/// The stream begins with a replay: an addition for each object that the store contains. The changes follow. Its
+/// deltas, applied in order to an empty map, result in the content of the store.
 ///
 /// # Backlog
 ///
-/// A subscriber that does not poll delays neither the writer nor other subscribers. Its backlog coalesces the changes of each
-/// object to one: from the state that the subscriber received to the current state. The subscriber gets the last state of
-/// each object, and the deletion of each object that it received; an object that was created again under the same name is a
-/// deletion and then an addition. It does not get the states in between, nor objects that were created and deleted meanwhile.
-/// So the backlog has at most one entry for each object that the store contains or that the subscriber received.
+/// A subscriber that does not poll delays neither the writer nor other subscribers. Its backlog coalesces the changes
+/// of each object to one: from the state that the subscriber received to the current state. The subscriber gets the
+/// last state of each object, and the deletion of each object that it received; an object that was created again under
+/// the same name is a deletion and then an addition. It does not get the states in between, nor objects that were
+/// created and deleted meanwhile. So the backlog has at most one entry for each object that the store contains or that
+/// the subscriber received.
 ///
 /// An error of a watch replaces an earlier error that the subscriber has not received.
 ///
@@ -53,8 +54,8 @@ impl<K: Storable> Store<K> {
     /// Subscribes to the changes of the store. The stream begins with the current content.
     ///
     /// The store changes only while its source is polled: that of a [`reflector`](crate::reflector()), of a
-    /// [`Reflector`](crate::Reflector), or the task of a [`SharedInformer`](crate::informer::SharedInformer). The stream
-    /// ends when the writer is dropped.
+    /// [`Reflector`](crate::Reflector), or the task of a [`SharedInformer`](crate::informer::SharedInformer). The
+    /// stream ends when the writer is dropped.
     ///
     /// ```
     /// use futures::StreamExt;
@@ -129,7 +130,7 @@ impl<K: Storable> Stream for Subscription<K> {
         match queue.pop() {
             Some(StoreEvent::Delta(delta)) => {
                 drop(queue);
-                let (first, second) = delta.into_single();
+                let (first, second) = delta.split_replacement();
                 this.replacement = second;
                 Poll::Ready(Some(Ok(StoreEvent::Delta(first))))
             }
@@ -159,20 +160,21 @@ impl<K> fmt::Debug for Subscription<K> {
 
 /// The backlog of a subscription.
 pub(super) struct Queue<K> {
-    /// In order. A delta may replace an object by another one; see [`Delta::into_single`].
+    /// The queued items by their numbers, in order. A delta may replace an object by another one; see
+    /// [`Delta::split_replacement`].
     items: BTreeMap<u64, StoreEvent<K>>,
-    /// The queued delta of each name.
+    /// For each name with a queued delta: the number of that delta.
     places: ObjectMap<Place<K>>,
     /// The number of the next item.
     next: u64,
-    /// The number of the queued end of a snapshot.
+    /// The number of the queued [`StoreEvent::Synced`].
     synced: Option<u64>,
     error: Option<Arc<Error>>,
     ended: bool,
     waker: Option<Waker>,
 }
 
-/// The number of a queued delta.
+/// The position of a queued delta: its number in [`Queue::items`].
 struct Place<K> {
     /// A state of the object, for its key.
     object: StoredObject<K>,

@@ -1,5 +1,5 @@
-//! `Writer`: applies events to a store. It is the only code that modifies a store, and the only interpreter of the events
-//! of a snapshot: all consumers of a store receive its [`Delta`]s.
+//! `Writer`: applies events to a store. It is the only code that modifies a store, and the only interpreter of the
+//! events of a snapshot: all consumers of a store receive its [`Delta`]s.
 
 mod observed;
 mod packed;
@@ -31,8 +31,8 @@ pub struct Writer<K> {
     /// Objects in the readers' map whose deletion was emitted as an event since the last complete snapshot. The list of
     /// a relist may restart, and the deletion must not be emitted as an event again.
     deletions: Deletions<K>,
-    /// Whether a snapshot also results in deltas of additions and modifications.
-    records: bool,
+    /// Whether a snapshot also results in deltas of additions and modifications, in addition to those of deletions.
+    emits_additions: bool,
     /// Buffers for objects that this thread packs.
     scratch: Scratch,
     /// Packed objects to move to shared pages.
@@ -78,7 +78,7 @@ pub fn store_with<K>(storage: Storage<K>) -> (Store<K>, Writer<K>) {
         shared: Arc::new(Shared::new(storage.codec)),
         snapshot: None,
         deletions: Deletions::default(),
-        records: true,
+        emits_additions: true,
         scratch: Scratch::default(),
         move_queue: MoveQueue::default(),
         packing: Packing::default(),
@@ -101,7 +101,7 @@ impl<K> Writer<K> {
     /// Makes a snapshot result only in deltas of deletions, for consumers that do not need the others. The writer then
     /// does not keep a list of the objects of a snapshot.
     pub(super) fn only_deletions(mut self) -> Self {
-        self.records = false;
+        self.emits_additions = false;
         self
     }
 }
@@ -114,8 +114,8 @@ impl<K> Default for Writer<K> {
 }
 
 impl<K: Resource> Writer<K> {
-    /// The writer of an empty store of objects, without a reader. A store needs no run-time data about the kind: `dyntype`
-    /// only determines `K`.
+    /// The writer of an empty store of objects, without a reader. A store needs no run-time data about the kind:
+    /// `dyntype` only determines `K`.
     ///
     /// ```
     /// use kube_client::api::{ApiResource, DynamicObject, GroupVersionKind};
@@ -283,7 +283,7 @@ impl<K: Storable> Writer<K> {
             self.settled.send_replace(false);
         }
         let next = self.snapshot.get_or_insert_default();
-        let recorded = (self.records && !is_known).then(|| stored.clone());
+        let recorded = (self.emits_additions && !is_known).then(|| stored.clone());
         let before = next.objects.insert(stored);
         match &before {
             // The list contains the object twice: keep the first one, which is in `listed`.
@@ -330,8 +330,8 @@ impl<K: Storable> Writer<K> {
         change
     }
 
-    /// Completes a snapshot: replaces the readers' map by the new map.
-    /// Observers need all differences, also if the other consumer needs only the deletions.
+    /// Completes a snapshot: replaces the readers' map by the new map. Observers need all differences, even if the
+    /// caller, which receives the [`Change`], needs only the deletions.
     fn swap_maps(&mut self, is_observed: bool) -> Change<K> {
         if let Some(codec) = self.shared.codec() {
             self.packing.flush(codec);
@@ -344,7 +344,7 @@ impl<K: Storable> Writer<K> {
             // Compare after releasing the write lock, so that readers can continue.
             let new = self.shared.read();
             let codec = self.shared.codec();
-            let is_unrecorded = is_observed && !self.records;
+            let is_unrecorded = is_observed && !self.emits_additions;
             let (listed, superseded) =
                 if is_unrecorded { (differences(&old, &new), false) } else { (listed, superseded) };
             let swap = Swap { old, new: &new, listed, superseded, deletions, cause, codec };

@@ -64,7 +64,7 @@ impl<B: Backoff + ?Sized> Backoff for Box<B> {
     }
 }
 
-/// A backoff that restarts with its first wait if nothing asked for a wait for a given duration.
+/// A backoff that restarts with its first wait if a given time has passed since the caller requested the last wait.
 ///
 /// Time is tokio's, so that a test can pause it.
 ///

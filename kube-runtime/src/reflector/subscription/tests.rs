@@ -17,8 +17,8 @@ fn object(name: &str, uid: u32, version: u32) -> ConfigMap {
     object
 }
 
-/// Formats the available items: `+a1` an addition of `a` with version 1, `~a1` a modification, `-a1` a deletion, `.` the end
-/// of a snapshot.
+/// Formats the available items: `+a1` an addition of `a` with version 1, `~a1` a modification, `-a1` a deletion, `.`
+/// the end of a snapshot.
 fn available(changes: &mut Subscription<ConfigMap>) -> String {
     let mut items = Vec::new();
     while let Some(Some(item)) = changes.next().now_or_never() {

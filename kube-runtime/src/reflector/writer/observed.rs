@@ -40,7 +40,7 @@ impl<K> Drop for Writer<K> {
     }
 }
 
-/// The objects of `new` that are not in `old`, or in another state.
+/// The objects of `new` that `old` does not contain, or contains in another state.
 pub(super) fn differences<K: Storable>(
     old: &ObjectMap<StoredObject<K>>,
     new: &ObjectMap<StoredObject<K>>,

@@ -32,7 +32,9 @@ impl<K: Storable> Writer<K> {
     /// Converts an object of a snapshot to its stored form, which stays typed while another thread packs the object.
     pub(super) fn stored_form_of_listed(&mut self, object: &Arc<K>) -> StoredObject<K> {
         match self.shared.codec() {
-            Some(codec) if !self.records && codec.has_dictionary() && self.packing.add(codec, object) => {
+            Some(codec)
+                if !self.emits_additions && codec.has_dictionary() && self.packing.add(codec, object) =>
+            {
                 StoredObject::Typed(object.clone())
             }
             _ => self.stored_form(object),
