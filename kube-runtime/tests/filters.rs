@@ -228,12 +228,12 @@ impl Filter {
     }
 }
 
-/// The type that fills the store.
+/// The stream that applies the watcher's events to the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Feed {
-    /// [`reflector()`].
+    /// The stream of [`reflector`](reflector()).
     Reflector,
-    /// [`Watcher::deltas`].
+    /// The stream of [`Watcher::deltas`].
     Deltas,
     /// An informer, which has no filter.
     Informer,

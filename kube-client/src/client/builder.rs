@@ -1,7 +1,7 @@
 //! Composes the stack of a client. No other module orders the layers.
 //!
-//! From the outermost: tracing, warnings, compression, retries, address, headers, credentials, time limits, transport. The layers of
-//! [`ClientBuilder::with_layer`] are outside of all these.
+//! From the outermost: tracing, warnings, compression, retries, address, headers, credentials, time limits, transport.
+//! The layers of [`ClientBuilder::with_layer`] are outside of all these.
 
 use http::{Request, Response, Uri, uri::Scheme};
 use std::{
@@ -94,8 +94,8 @@ impl ClientBuilder<HttpService> {
     /// limits of `config`. Use it for custom transports, and for tests with an in-process server, with or without a
     /// paused clock.
     ///
-    /// The settings of connections have no effect, because `service` opens them: [`Config::root_cert`], client certificates
-    /// (including those of a credential plugin), [`Config::proxy_url`], [`Config::tls_server_name`],
+    /// The settings of connections have no effect, because `service` opens them: [`Config::root_cert`], client
+    /// certificates (including those of a credential plugin), [`Config::proxy_url`], [`Config::tls_server_name`],
     /// [`Config::http_versions`], and the limits on connecting, TLS handshakes, writes and idle connections. The
     /// service receives requests with the full URI. An error of the service that is not an [`Error`] counts as a broken
     /// connection, so that reads are retried.

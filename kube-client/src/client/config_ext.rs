@@ -45,11 +45,11 @@ pub trait ConfigExt: private::Sealed {
     /// A layer that prepends the API server's address to requests.
     fn base_uri_layer(&self) -> BaseUriLayer;
 
-    /// A layer that adds credentials to requests, and renews them; `None` if there are none. Blocks on the file system for
-    /// a token file.
+    /// A layer that adds credentials to requests, and renews them; `None` if there are none. Blocks on the file system
+    /// for a token file.
     ///
-    /// Client certificates belong to [`rustls_client_config`](Self::rustls_client_config). A credential plugin that prints
-    /// a client certificate is an error of the request: use a [`ClientBuilder`](super::ClientBuilder).
+    /// Client certificates belong to [`rustls_client_config`](Self::rustls_client_config). A credential plugin that
+    /// prints a client certificate is an error of the request: use a [`ClientBuilder`](super::ClientBuilder).
     ///
     /// # Errors
     /// If the credentials cannot be used, or would be sent over plain `http`.

@@ -107,8 +107,8 @@ impl Client {
         }
     }
 
-    /// This client with a layer around its stack: requests pass through the layer first. Connections, credentials and limits
-    /// are those of this client.
+    /// This client with a layer around its stack: requests pass through the layer first. Connections, credentials and
+    /// limits are those of this client.
     ///
     /// ```
     /// use kube_client::Client;

@@ -20,8 +20,8 @@ use crate::error::{BoxError, Error, Result, Wait};
 /// of the body takes, count. Insert it into the request's extensions.
 ///
 /// The default is [`Client::with_request_timeout`](crate::Client::with_request_timeout), and otherwise
-/// [`Config::request_timeout`](crate::Config::request_timeout). These defaults do not apply to watches and followed logs:
-/// requests with `watch=true` or `follow=true` in their query.
+/// [`Config::request_timeout`](crate::Config::request_timeout). These defaults do not apply to watches and followed
+/// logs: requests with `watch=true` or `follow=true` in their query.
 ///
 /// ```
 /// use kube_client::client::RequestTimeout;

@@ -12,8 +12,8 @@ use crate::{
     error::BoxError,
 };
 
-/// A [`Policy`] that retries a request if that is safe, for stacks that are composed by hand. The default stack needs no
-/// policy: set [`Config::retry`](crate::Config::retry).
+/// A [`Policy`] that retries a request if that is safe, for stacks that are composed by hand. The default stack needs
+/// no policy: set [`Config::retry`](crate::Config::retry).
 ///
 /// Which requests are retried: see [`config::RetryPolicy`]. Errors are retried only if they are
 /// [`Error`](crate::Error)s. A request whose body is a stream is not retried. tower drops a response before the retry,

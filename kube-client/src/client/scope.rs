@@ -183,8 +183,8 @@ impl Client {
         self.request(Request::new(scope.url_path()).get(name, &GetParams::default())?).await
     }
 
-    /// Reads the object of a reference. The plural name in the URL is derived from the reference's kind; for a kind with
-    /// another plural name, use [`get`](Self::get).
+    /// Reads the object of a reference. The plural name in the URL is derived from the reference's kind; for a kind
+    /// with another plural name, use [`get`](Self::get).
     ///
     /// ```
     /// use k8s_openapi::api::core::v1::ConfigMap;

@@ -123,8 +123,8 @@ impl Client {
     /// Sends a request that switches to a WebSocket, over an HTTP/1.1 connection of its own.
     ///
     /// The request is a GET, such as [`Request::exec`](crate::core::Request::exec). This method adds the headers of the
-    /// handshake. If the request has no `Sec-WebSocket-Protocol`, it offers `v5.channel.k8s.io` and `v4.channel.k8s.io`.
-    /// The request is not retried after it may have taken effect.
+    /// handshake. If the request has no `Sec-WebSocket-Protocol`, it offers `v5.channel.k8s.io` and
+    /// `v4.channel.k8s.io`. The request is not retried after it may have taken effect.
     ///
     /// Use [`Api::exec`](crate::Api::exec), [`Api::attach`](crate::Api::attach) and
     /// [`Api::portforward`](crate::Api::portforward) unless you interpret the messages yourself.

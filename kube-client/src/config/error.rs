@@ -69,7 +69,7 @@ pub enum KubeconfigError {
         name: String,
     },
 
-    /// The options contain no context, and `current-context` is not set.
+    /// `KubeConfigOptions::context` is `None`, and the kubeconfig does not set `current-context`.
     #[error("{origin} sets no current-context; {}", existing_names("context", known))]
     CurrentContextNotSet {
         /// The files of the kubeconfig.

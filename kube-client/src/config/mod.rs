@@ -65,8 +65,8 @@ pub struct Config {
     pub root_cert: Option<Vec<Vec<u8>>>,
     /// The PEM file of the trusted certificate authorities, if they are in a file.
     ///
-    /// The file is read again while the client is in use: see [`Client`](crate::Client). It is ignored if `root_cert` is
-    /// set to other certificates than those that this configuration was read with.
+    /// The file is read again while the client is in use: see [`Client`](crate::Client). It is ignored if `root_cert`
+    /// is set to other certificates than those that this configuration was read with.
     pub root_cert_file: Option<PathBuf>,
     /// The longest wait for name lookup and a TCP connection (default 10 s).
     pub connect_timeout: Option<Duration>,
@@ -99,8 +99,8 @@ pub struct Config {
     /// The versions of HTTP that are used (default [`HttpVersions::Negotiate`]).
     pub http_versions: HttpVersions,
     /// The age after which a connection gets no further requests, and is closed as soon as it has none (default: no
-    /// limit). Requests in flight, such as watches, continue. Set it if a load balancer selects one of several API servers for each connection, so that the
-    /// load spreads over servers that were started later.
+    /// limit). Requests in flight, such as watches, continue. Set it if a load balancer selects one of several API
+    /// servers for each connection, so that the load spreads over servers that were started later.
     pub max_connection_age: Option<Duration>,
     /// Whether to accept any certificate of the server, which makes the connection insecure.
     pub accept_invalid_certs: bool,
@@ -126,7 +126,7 @@ pub struct Config {
     pub warning_handler: WarningHandler,
     /// The certificates that `root_cert_file` contained when `root_cert` was set to them.
     root_cert_of_file: Option<Vec<Vec<u8>>>,
-    /// The files that contain the user, if it may be changed.
+    /// The kubeconfig files that contain the user, to which new tokens of an auth provider are written.
     user_origin: Option<UserOrigin>,
 }
 
@@ -255,13 +255,14 @@ impl Config {
         }
     }
 
-    /// The file of the trusted certificate authorities, if they are those of the file.
+    /// [`root_cert_file`](Self::root_cert_file), unless [`root_cert`](Self::root_cert) has been set to other
+    /// certificates.
     pub(crate) fn authority_file(&self) -> Option<&Path> {
         let is_other = self.root_cert.is_some() && self.root_cert != self.root_cert_of_file;
         self.root_cert_file.as_deref().filter(|_| !is_other)
     }
 
-    /// Where new tokens of an auth provider are written to.
+    /// The kubeconfig files that contain the user, to which new tokens of an auth provider are written.
     pub(crate) fn user_origin(&self) -> Option<UserOrigin> {
         self.user_origin.clone()
     }

@@ -73,8 +73,8 @@ impl fmt::Display for PluginRefusal {
 }
 
 impl CredentialPluginPolicy {
-    /// The executable of a plugin that may be started. With a list it is a path, so that a later change of `PATH` starts
-    /// no other file.
+    /// The executable of a plugin that may be started. With a list it is a path, so that a later change of `PATH`
+    /// starts no other file.
     pub(crate) fn executable(&self, command: &str) -> Result<OsString, PluginRefusal> {
         self.executable_in(command, Env::process())
     }

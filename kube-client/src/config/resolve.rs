@@ -178,7 +178,8 @@ fn select_context(
 impl TryFrom<&Cluster> for ExecAuthCluster {
     type Error = KubeconfigError;
 
-    /// Reads the CA bundle of the cluster, if it is in a file: the plugin receives it inline. Blocks on the file system.
+    /// Reads the CA bundle of the cluster, if it is in a file: the plugin receives it inline. Blocks on the file
+    /// system.
     fn try_from(cluster: &Cluster) -> Result<Self, KubeconfigError> {
         let data = cluster.certificate_authority_data.as_deref();
         let authority = pem::load_field(data, cluster.certificate_authority.as_deref());

@@ -52,8 +52,8 @@ impl Kubeconfig {
         replace(path, &text).map_err(fail)
     }
 
-    /// Changes a file: reads it, calls `change` with its content, and writes the result, all under the lock. If the file
-    /// does not exist, `change` gets an empty kubeconfig. An unchanged file is not written.
+    /// Changes a file: reads it, calls `change` with its content, and writes the result, all under the lock. If the
+    /// file does not exist, `change` gets an empty kubeconfig. An unchanged file is not written.
     ///
     /// `change` sees the paths as the file contains them, unresolved. Locking, permissions and lost comments are as for
     /// [`write_to`](Self::write_to).

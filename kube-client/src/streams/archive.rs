@@ -25,8 +25,8 @@ pub struct Copied {
 /// The number of paths in [`Copied::skipped`]: a container may have any number of them.
 const MAX_SKIPPED: usize = 1000;
 
-/// The size in bytes of a record. `tar` reads whole records: without the padding, it waits for the end of its input, which
-/// `v4.channel.k8s.io` and some container runtimes do not pass on.
+/// The size in bytes of a record. `tar` reads whole records: without the padding, it waits for the end of its input,
+/// which `v4.channel.k8s.io` and some container runtimes do not pass on.
 const RECORD_BYTES: usize = 20 * 512;
 
 /// Writes an archive of a file or folder, whose first component in the archive is `name`. Links are archived as links.

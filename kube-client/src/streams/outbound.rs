@@ -43,8 +43,8 @@ impl Shared {
 
 /// The standard input of a process.
 ///
-/// Writes wait while the buffer is full, which is the case while the process does not read. `shutdown`, and dropping the
-/// value, close the standard input after the buffered bytes; the output of the process continues.
+/// Writes wait while the buffer is full, which is the case while the process does not read. `shutdown`, and dropping
+/// the value, close the standard input after the buffered bytes; the output of the process continues.
 ///
 /// # Errors
 /// With `v4.channel.k8s.io`, the protocol of servers before Kubernetes 1.30, the standard input cannot be closed:

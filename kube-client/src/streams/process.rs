@@ -59,9 +59,9 @@ pub type TerminalSizeSender = mpsc::Sender<TerminalSize>;
 /// were taken from it then fail. What happens to the process is up to the container runtime.
 ///
 /// # Back-pressure
-/// Each stream has a buffer of its own (see [`AttachParams`]). The outputs share one connection, which is not read while
-/// the buffer of one is full, so that the process waits. A program that connects both outputs therefore must read both,
-/// concurrently; the input continues in any case. Outputs that are dropped are discarded.
+/// Each stream has a buffer of its own (see [`AttachParams`]). The outputs share one connection, which is not read
+/// while the buffer of one is full, so that the process waits. A program that connects both outputs therefore must read
+/// both, concurrently; the input continues in any case. Outputs that are dropped are discarded.
 #[derive(Debug)]
 pub struct AttachedProcess {
     stdin: Option<ProcessInput>,
@@ -131,12 +131,12 @@ impl AttachedProcess {
         self.task.abort();
     }
 
-    /// Waits for the end of the process and of its connection. Outputs that were not taken are discarded, and a standard
-    /// input that was not taken is closed (not with `v4.channel.k8s.io`, which has no message for that).
+    /// Waits for the end of the process and of its connection. Outputs that were not taken are discarded, and a
+    /// standard input that was not taken is closed (not with `v4.channel.k8s.io`, which has no message for that).
     ///
     /// # Errors
-    /// If the connection fails or was aborted before the server has sent the result of the process. [`Error::Api`] if the
-    /// command could not run or has failed, unless [`take_status`](Self::take_status) has taken the result.
+    /// If the connection fails or was aborted before the server has sent the result of the process. [`Error::Api`] if
+    /// the command could not run or has failed, unless [`take_status`](Self::take_status) has taken the result.
     ///
     /// # Cancel safety
     /// Cancelling closes the connection, as dropping this value does.

@@ -1,9 +1,9 @@
 //! The WebSocket of a stream: reads and writes messages, and detects a server that no longer answers.
 //!
-//! A ping is sent every [`PING_PERIOD`]. A server that sends nothing for [`SILENCE`] is dead, unless it has not yet read
-//! all that was sent: a process that does not read its input blocks the pings behind that input. The payload of a ping
-//! is the number of messages before it, so that its answer tells whether the server has read them. A connection that
-//! breaks under unread input is detected by TCP.
+//! A ping is sent every [`PING_PERIOD`]. A server that sends nothing for [`SILENCE`] is dead, unless it has not yet
+//! read all that was sent: a process that does not read its input blocks the pings behind that input. The payload of a
+//! ping is the number of messages before it, so that its answer tells whether the server has read them. A connection
+//! that breaks under unread input is detected by TCP.
 
 use bytes::Bytes;
 use futures::{

@@ -9,8 +9,8 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-/// An empty store and its writer: the name that kube has for [`store`] with subscribers. Here every store can have
-/// subscribers.
+/// An empty store and its writer, as [`store`]. In kube, only the stores of this function can have subscribers; here
+/// every store can.
 ///
 /// `buf_size` is kube's limit of the events that wait for the slowest subscriber. Here no subscriber delays another,
 /// and the backlog of each one coalesces; see [`Subscription`].

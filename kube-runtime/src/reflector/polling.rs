@@ -12,9 +12,8 @@ use std::{fmt, sync::Arc, time::Duration};
 /// [`poll`](Reflector::poll) updates the cache: the first call lists, and every call watches for ten seconds, or for
 /// [`timeout`](Reflector::timeout). [`read`](Reflector::read) returns the cached objects at any time.
 ///
-/// `K` may be a type of `k8s-openapi`, a custom resource with
-/// `derive(CustomResource)`, or an [`Object`](kube_client::core::Object) whose spec and status
-/// have only the needed fields.
+/// `K` may be a type of `k8s-openapi`, a custom resource with `derive(CustomResource)`, or an
+/// [`Object`](kube_client::core::Object) whose spec and status have only the needed fields.
 ///
 /// ```
 /// use k8s_openapi::api::core::v1::Namespace;

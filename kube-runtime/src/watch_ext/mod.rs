@@ -125,8 +125,8 @@ pub trait WatchStreamExt: Stream {
         reflector(writer, self)
     }
 
-    /// As [`reflect`](WatchStreamExt::reflect): the name that kube has for a store with subscribers. Here every store
-    /// can have subscribers, and the stream never waits for them; see [`store_shared`](crate::reflector::store_shared).
+    /// As [`reflect`](WatchStreamExt::reflect). In kube, only the stores of this method can have subscribers; here
+    /// every store can. The stream never waits for them; see [`store_shared`](crate::reflector::store_shared).
     fn reflect_shared<K>(self, writer: Writer<K>) -> Reflect<Self, K>
     where
         Self: Stream<Item = Result<Event<K>>> + Sized,

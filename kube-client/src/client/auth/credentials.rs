@@ -1,6 +1,8 @@
-//! The credentials of a client: one snapshot for all requests, with a generation, and the single flight of its renewal.
+//! The credentials of a client: one snapshot for all requests, with a generation. At most one task at a time renews
+//! them.
 //!
-//! It must not know formats or transports: `Source` obtains a header, and the hooks replace certificates.
+//! It must not know formats or transports: [`Source`] obtains a header, and [`CertificateFiles::reload`] replaces
+//! certificates.
 
 use http::HeaderValue;
 use std::{
@@ -72,6 +74,7 @@ pub(crate) struct Renewable {
     renewing: Arc<tokio::sync::Mutex<()>>,
 }
 
+/// The header in use, and the times and failures of its refreshes and of the checks of the certificate files.
 struct State {
     header: Option<HeaderValue>,
     /// When the header must be refreshed; `None` if it never expires.
@@ -140,8 +143,8 @@ impl Renewable {
             }
             (header_is_due, state.failures)
         };
-        // A request waits for the refresh of another one only if there is nothing that it could use.
-        let keeps_last = self.source.as_ref().is_none_or(|source| source.keep_after_failure().is_some());
+        // A request waits for a renewal that another request has started only if it may not use the last header.
+        let keeps_last = self.source.as_ref().is_none_or(|source| source.pause_after_failure().is_some());
         let renewing = if header_is_due && !keeps_last {
             self.start_renewal().await?
         } else {
@@ -150,11 +153,11 @@ impl Renewable {
                 Err(_) => return Ok(self.snapshot(&self.state())),
             }
         };
-        self.finish(renewing, move |this| async move { this.refresh_due(failures).await }).await?;
+        self.run_in_task(renewing, move |this| async move { this.refresh_due(failures).await }).await?;
         Ok(self.snapshot(&self.state()))
     }
 
-    /// Renews the credentials after the server rejected those of `used` (401), unless another request has done so.
+    /// Renews the credentials after the server rejected `used` (401), unless another request has renewed them.
     /// Returns newer credentials, or `None` if there are none.
     ///
     /// # Errors
@@ -168,7 +171,7 @@ impl Renewable {
             return Ok(Some(newer));
         }
         let rejected = used.clone();
-        self.finish(renewing, move |this| async move { this.refresh_rejected(&rejected).await }).await?;
+        self.run_in_task(renewing, move |this| async move { this.refresh_rejected(&rejected).await }).await?;
         Ok(self.newer_than(used))
     }
 
@@ -192,7 +195,7 @@ impl Renewable {
                 this.check_files().await;
                 Ok(())
             };
-            self.finish(renewing, check).await.ok()?;
+            self.run_in_task(renewing, check).await.ok()?;
         }
         self.newer_than(used)
     }
@@ -210,9 +213,9 @@ impl Renewable {
     }
 
     /// Runs a step of a renewal in a task, and waits for it. The task does not end with the request: a provider may
-    /// have replaced the refresh token already, and a plugin that takes longer than each request would never finish. The
-    /// time limit of the source ends it.
-    async fn finish<F>(
+    /// have replaced the refresh token already, and a plugin that takes longer than each request would never finish.
+    /// The time limit of the source ends it.
+    async fn run_in_task<F>(
         self: &Arc<Self>,
         renewing: OwnedMutexGuard<()>,
         step: impl FnOnce(Arc<Self>) -> F,
@@ -235,8 +238,8 @@ impl Renewable {
         }
     }
 
-    /// Reads the files and refreshes the header, as far as they are due. `failures` is the number of failed refreshes
-    /// before the request waited for this one.
+    /// Reads the files and refreshes the header, as far as they are due. `failures` is the value of
+    /// [`State::failures`] at the time when the request began to wait.
     async fn refresh_due(&self, failures: u64) -> Result<()> {
         let files_are_due = self.are_files_due(&self.state());
         if files_are_due {
@@ -244,7 +247,8 @@ impl Renewable {
         }
         let header_is_due = {
             let state = self.state();
-            // The failure is that of all requests that waited for it: otherwise each would wait for a run of its own.
+            // All requests that waited for the failed refresh get its error: otherwise each of them would wait for a
+            // refresh of its own.
             if let Some(failure) = state.failure.as_ref().filter(|_| state.failures != failures) {
                 return Err(shared_failure(failure));
             }
@@ -279,6 +283,7 @@ impl Renewable {
         Snapshot { header: state.header.clone(), generation: self.generation.load(SeqCst) }
     }
 
+    /// The current credentials, if they have changed since `used`.
     fn newer_than(&self, used: &Snapshot) -> Option<Snapshot> {
         Some(self.snapshot(&self.state())).filter(|snapshot| snapshot.generation != used.generation)
     }
@@ -291,7 +296,7 @@ impl Renewable {
     async fn refresh_header(&self, source: &Source) -> Result<()> {
         let outcome = source.refresh().await;
         let mut state = self.state();
-        match (outcome, source.keep_after_failure()) {
+        match (outcome, source.pause_after_failure()) {
             (Ok(fresh), _) => {
                 if fresh.header != state.header || fresh.has_new_certificate {
                     self.generation.fetch_add(1, SeqCst);

@@ -1,7 +1,7 @@
 //! Credential plugins (exec, KEP-541): commands that print an `ExecCredential`.
 //!
-//! The output of a plugin must never appear in an error or a log. This module must not decide when a plugin runs: `credentials`
-//! does.
+//! The output of a plugin must never appear in an error or a log. This module must not decide when a plugin runs:
+//! `credentials` does.
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};

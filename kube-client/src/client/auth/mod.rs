@@ -30,7 +30,7 @@ use oidc::Oidc;
 use source::{Fresh, Source};
 use token_file::TokenFile;
 
-/// What the credentials need from other modules.
+/// The functions of other modules that the credentials call.
 pub(super) struct Hooks<'a> {
     /// Called with each new client certificate that a plugin prints.
     pub(super) on_certificate: OnCertificate,

@@ -37,7 +37,7 @@ pub(super) const REFRESH_TIMEOUT: Duration = Duration::from_secs(60);
 /// The size limit on a response of the provider.
 const MAX_RESPONSE_BYTES: usize = 1 << 20;
 
-// The settings in the kubeconfig.
+// The names of the provider's settings in the kubeconfig.
 const ISSUER: &str = "idp-issuer-url";
 const CLIENT_ID: &str = "client-id";
 const CLIENT_SECRET: &str = "client-secret";
@@ -54,11 +54,12 @@ pub(crate) struct Oidc {
     fetch: Fetch,
     /// The kubeconfig files, and the name of the user's entry in them, to which new tokens are written.
     origin: Option<UserOrigin>,
+    /// [`Config::allow_insecure_auth`].
     allows_plain: bool,
     learned: Mutex<Learned>,
 }
 
-/// What the provider has returned.
+/// The current refresh token, and the properties of the provider that its responses have shown.
 struct Learned {
     refresh_token: SecretString,
     token_endpoint: Option<Uri>,
@@ -66,7 +67,8 @@ struct Learned {
     secret_in: Option<SecretIn>,
 }
 
-/// Where a token request has the client's secret (RFC 6749, section 2.3.1). Providers accept one or both.
+/// The part of a token request that contains the client's secret (RFC 6749, section 2.3.1). Providers accept one or
+/// both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum SecretIn {
     Header,
@@ -239,7 +241,8 @@ impl Oidc {
             .map_err(|error| self.failed("has a token endpoint that is not valid", Some(error.into())))
     }
 
-    /// The address of the provider's token endpoint, from the provider's metadata (OpenID Connect Discovery 1.0, section 4).
+    /// The address of the provider's token endpoint, from the provider's metadata (OpenID Connect Discovery 1.0,
+    /// section 4).
     async fn token_endpoint(&self) -> Result<Uri> {
         let known = self.learned().token_endpoint.clone();
         if let Some(known) = known {

@@ -56,7 +56,7 @@ impl Source {
 
     /// The time until the next refresh after a failed one, if requests may use the last header until then. `None` makes
     /// the failure an error of the request.
-    pub(super) fn keep_after_failure(&self) -> Option<Duration> {
+    pub(super) fn pause_after_failure(&self) -> Option<Duration> {
         match self {
             Self::File(_) => Some(super::token_file::REFRESH_INTERVAL),
             Self::Exec(_) | Self::Oidc(_) => None,

@@ -207,7 +207,8 @@ fn impersonation_requires_a_user_and_valid_header_values() {
     assert!(message(odd).contains("impersonate-user"));
 }
 
-/// Certificate files whose content changes at each of these calls, and the number of calls.
+/// Certificate files whose content changes at the calls of `reload` with the numbers in `changes`, counted from 1. Also
+/// returns the counter of the calls.
 fn files(changes: &'static [u32]) -> (CertificateFiles, Arc<AtomicU32>) {
     let calls = Arc::<AtomicU32>::default();
     let counter = calls.clone();

@@ -1,7 +1,7 @@
 //! Requests compressed responses, and decompresses them as they arrive (gzip, RFC 1952).
 //!
-//! A response may consist of several gzip members: API servers send one for each flush of a streaming list (feature gate
-//! `WatchListCompression`). Each chunk is decompressed as far as possible before the next one is awaited.
+//! A response may consist of several gzip members: API servers send one for each flush of a streaming list (feature
+//! gate `WatchListCompression`). Each chunk is decompressed as far as possible before the next one is awaited.
 
 use bytes::Bytes;
 use flate2::{Decompress, FlushDecompress, Status};

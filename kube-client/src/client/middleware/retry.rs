@@ -1,6 +1,7 @@
 //! Retries requests if a retry is safe; see [`RetryPolicy`].
 //!
-//! The decision to retry is a pure function of the request's head and the outcome. No other code of the client retries after a delay.
+//! The decision to retry is a pure function of the request's head and the outcome. No other code of the client retries
+//! after a delay.
 
 use futures::future::BoxFuture;
 use http::{Method, Request, Response};
@@ -140,8 +141,8 @@ fn is_transient(error: &Error) -> bool {
     matches!(error, Error::Transport { kind: TransportKind::Connect | TransportKind::Broken, .. })
 }
 
-/// The wait before the next try: `Retry-After`, or exponential backoff up to `max`. Random jitter of up to 25 % spreads the
-/// retries of many clients.
+/// The wait before the next try: `Retry-After`, or exponential backoff up to `max`. Random jitter of up to 25 % spreads
+/// the retries of many clients.
 pub(crate) fn retry_wait(policy: &RetryPolicy, tries: u32, max: Duration, reason: RetryReason) -> Duration {
     let base = match reason {
         RetryReason::RetryAfter(wait) => wait,

@@ -73,8 +73,8 @@ fn limited(mut config: Config) -> Config {
     config
 }
 
-/// Sends a request to a server that answers with `input`. Returns the error, and the number of bytes that the server has
-/// written.
+/// Sends a request to a server that answers with `input`. Returns the error, and the number of bytes that the server
+/// has written.
 async fn outcome<F>(name: &str, input: Input, request: F) -> (Error, usize)
 where
     F: FnOnce(Client) -> BoxFuture<'static, Result<(), Error>>,

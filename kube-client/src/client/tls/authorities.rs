@@ -23,8 +23,8 @@ pub(crate) struct Authorities {
 }
 
 impl Authorities {
-    /// Trusts certificates that one of these authorities (DER) signed, otherwise one in the system's CA bundle. Blocks on
-    /// the file system for the system's CA bundle.
+    /// Trusts certificates that are signed by one of `authorities` (DER). With `None`, trusts certificates that are
+    /// signed by an authority in the system's CA bundle, and blocks on the file system to read it.
     pub(crate) fn new(authorities: Option<&[Vec<u8>]>) -> Result<Self> {
         let provider = provider()?;
         let store = match authorities {
@@ -50,6 +50,7 @@ impl Authorities {
     }
 }
 
+/// A store of these authorities (DER).
 fn store(authorities: &[Vec<u8>]) -> Result<RootCertStore> {
     let mut roots = RootCertStore::empty();
     for (index, der) in authorities.iter().enumerate() {
@@ -64,6 +65,7 @@ fn store(authorities: &[Vec<u8>]) -> Result<RootCertStore> {
     Ok(roots)
 }
 
+/// A verifier that trusts the authorities in `store`.
 fn verifier(provider: Arc<CryptoProvider>, store: RootCertStore) -> Result<Arc<WebPkiServerVerifier>> {
     WebPkiServerVerifier::builder_with_provider(store.into(), provider)
         .build()

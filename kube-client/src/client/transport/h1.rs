@@ -3,8 +3,9 @@
 //! It must not spawn a task per connection: the reading task polls the socket itself, so that no data moves between
 //! tasks.
 //!
-//! hyper-util's client has a task per connection. Measured with `cargo xtask bench get-tls`, on two busy cores and under
-//! the same stack: 565 instead of 478 microseconds for a get, and 390 instead of 306 per get with 32 concurrent tasks.
+//! hyper-util's client has a task per connection. Measured with `cargo xtask bench get-tls`, on two busy cores and
+//! under the same stack: 565 instead of 478 microseconds for a get, and 390 instead of 306 per get with 32 concurrent
+//! tasks.
 
 use http::{Request, Response};
 use hyper::{

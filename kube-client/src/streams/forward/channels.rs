@@ -1,5 +1,5 @@
-//! The protocol of servers before Kubernetes 1.30: `v4.channel.k8s.io` with two channels for each port, one for bytes and
-//! one for errors. The first message of a channel is its port (little endian). There is no end of a direction.
+//! The protocol of servers before Kubernetes 1.30: `v4.channel.k8s.io` with two channels for each port, one for bytes
+//! and one for errors. The first message of a channel is its port (little endian). There is no end of a direction.
 
 use bytes::{Buf, Bytes};
 use futures::stream::poll_fn;
@@ -65,8 +65,8 @@ pub(super) async fn run(reader: Reader, writer: Writer, endpoints: Vec<Endpoint>
     result
 }
 
-/// The next message of a port, which begins with a byte for the channel. `None` after the program has dropped all streams:
-/// there is no other way to end a connection.
+/// The next message of a port, which begins with a byte for the channel. `None` after the program has dropped all
+/// streams: there is no other way to end a connection.
 fn poll_inputs(inputs: &mut [Option<Receiver>], cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
     for (index, input) in inputs.iter_mut().enumerate() {
         let Some(receiver) = input else { continue };

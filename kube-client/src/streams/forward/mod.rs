@@ -47,9 +47,9 @@ pub(crate) fn offered_protocols() -> String {
 
 /// A connection to a port of a pod.
 ///
-/// `shutdown` ends the direction to the pod, and the other direction continues (half-close). Dropping the value ends both.
-/// Reads return the end of the stream only if the pod closed its side, and otherwise an error with the reason, for
-/// example that nothing listens on the port. While the buffers are full, reads and writes wait.
+/// `shutdown` ends the direction to the pod, and the other direction continues (half-close). Dropping the value ends
+/// both. Reads return the end of the stream only if the pod closed its side, and otherwise an error with the reason,
+/// for example that nothing listens on the port. While the buffers are full, reads and writes wait.
 ///
 /// All connections of a [`Portforwarder`] share one connection to the server, which is not read while the buffer of one
 /// is full: a program that does not read one of them delays the others.

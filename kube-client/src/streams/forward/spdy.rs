@@ -1,8 +1,8 @@
 //! The frames of SPDY/3.1 that port-forwarding uses. No IO.
 //!
 //! The server of Kubernetes has no windows: it sends and expects no `WINDOW_UPDATE`. Headers of the server have no
-//! meaning for port-forwarding, so that they are skipped and not decompressed. A control frame needs no memory, whatever
-//! its length, and the data of a frame is passed on as it arrives.
+//! meaning for port-forwarding, so that they are skipped and not decompressed. A control frame needs no memory,
+//! whatever its length, and the data of a frame is passed on as it arrives.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use flate2::{Compress, Compression, FlushCompress, Status};

@@ -318,7 +318,7 @@ fn counting_plugin(folder: &Path, slow: u32) -> ExecConfig {
     plugin(folder, &script)
 }
 
-/// Drops a request when the plugin has begun this run.
+/// Polls `request` until the plugin has started `run` times, and then drops the request.
 async fn cancel_in_run(folder: &Path, run: usize, request: impl Future<Output: std::fmt::Debug>) {
     let begun = async {
         while run_count(folder) < run {

@@ -38,14 +38,14 @@ use crate::error::BoxError;
 
 /// How many unread bytes of one response the server may send.
 const STREAM_WINDOW: u32 = 2 << 20;
-/// How many unread bytes of all responses of a connection the server may send: enough for every stream of the connection,
-/// because responses that are not read must not stop the others.
+/// How many unread bytes of all responses of a connection the server may send: enough for every stream of the
+/// connection, because responses that are not read must not stop the others.
 const CONNECTION_WINDOW: u32 = MAX_STREAMS * STREAM_WINDOW;
 /// The largest number of streams on a connection, if the server allows more. Many responses on one connection are
 /// slower than on several, because one task reads all of them.
 pub(super) const MAX_STREAMS: u32 = 128;
-/// The number of dropped responses whose late frames are ignored, and for how long. `h2` treats a later frame as an error,
-/// and closes the connection after too many.
+/// The number of dropped responses whose late frames are ignored, and for how long. `h2` treats a later frame as an
+/// error, and closes the connection after too many.
 const REMEMBERED_RESETS: usize = 1024;
 const RESET_MEMORY: Duration = Duration::from_secs(30);
 /// The size of the largest frame that the server may send.

@@ -68,8 +68,8 @@ impl Caretakers {
         self.0.iter().any(|caretaker| caretaker.runtime == runtime && !caretaker.task.is_finished())
     }
 
-    /// The waker of a runtime's caretaker. A poll of an idle connection must use it: the poll replaces the waker that the
-    /// caretaker has set.
+    /// The waker of a runtime's caretaker. A poll of an idle connection must use it: the poll replaces the waker that
+    /// the caretaker has set.
     pub(super) fn waker(&self, runtime: Option<Id>) -> &Waker {
         let caretaker = self.0.iter().find(|caretaker| caretaker.runtime == runtime);
         caretaker.and_then(|caretaker| caretaker.waker.as_ref()).unwrap_or(Waker::noop())
@@ -123,8 +123,8 @@ impl State {
     }
 
     /// Removes the connections of a runtime that have been idle for the timeout, that are too old, or that the server
-    /// has closed, and the closed ones of runtimes without a caretaker. Requests in flight on a connection that is too old
-    /// continue. Returns when the next connection reaches a limit; `None` if none is left.
+    /// has closed, and the closed ones of runtimes without a caretaker. Requests in flight on a connection that is too
+    /// old continue. Returns when the next connection reaches a limit; `None` if none is left.
     ///
     /// No other task polls an idle HTTP/1.1 connection: this poll makes the end of its stream wake the caretaker.
     fn inspect(
