@@ -191,7 +191,7 @@ fn transport(config: &Config, dial: Dial, tls: Option<Tls>) -> Transport {
 }
 
 /// A service for requests to an OpenID Connect provider, with the time limits of the configuration and the proxy of the
-/// environment. Trusts these authorities (DER), otherwise the system's.
+/// environment. Trusts `authorities` (DER), or the system's CA bundle with `None`.
 pub(super) fn connect_provider(
     config: &Config,
     address: &Uri,
@@ -237,7 +237,7 @@ where
     Ok(builder)
 }
 
-/// The metrics of requests to the configuration's server.
+/// The layer that measures requests to the server of the configuration.
 #[cfg(feature = "metrics")]
 fn metrics(config: &Config, measure: Measure) -> MetricsLayer {
     let host = config.cluster_url.authority().map_or("", |authority| authority.as_str());

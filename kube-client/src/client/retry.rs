@@ -47,7 +47,7 @@ pub struct RetryPolicy {
     started: Option<Instant>,
 }
 
-/// Delays that are not a backoff.
+/// The delays do not form a backoff: the first one exceeds the maximum, or the maximum is zero.
 #[derive(Debug, thiserror::Error)]
 #[error("invalid backoff: {0}")]
 pub struct InvalidBackoff(&'static str);

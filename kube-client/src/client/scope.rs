@@ -96,7 +96,7 @@ impl<K: Resource<DynamicType: Default, Scope: NamespaceScope>> ObjectUrl<K> for 
     }
 }
 
-/// The path of the collection of a kind that only a reference names. The plural name is derived from the kind.
+/// The path of a collection, from the group, version and kind in a reference. The plural name is derived from the kind.
 fn referenced_path(kind: &GroupVersionKind, namespace: Option<&str>) -> String {
     DynamicObject::url_path(&ApiResource::from_gvk(kind), namespace)
 }

@@ -141,7 +141,7 @@ mod tests {
     use std::pin::pin;
     use tokio::sync::Semaphore;
 
-    /// A service that is neither `Clone` nor `Sync`, and accepts one request at a time: a permit is a response.
+    /// A service that is neither `Clone` nor `Sync`. It sends one response for each permit of the semaphore.
     struct Single(std::cell::Cell<u32>, Arc<Semaphore>);
 
     impl Service<Request<Body>> for Single {

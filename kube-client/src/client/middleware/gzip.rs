@@ -79,7 +79,7 @@ fn may_be_compressed(method: &Method, headers: &HeaderMap) -> bool {
 /// The future of [`Gzip`].
 pub(crate) struct GzipFuture<F> {
     inner: F,
-    /// `None` if the response is not decompressed.
+    /// The request, for error texts; `None` if the response is not decompressed.
     request_line: Option<RequestLine>,
 }
 

@@ -15,16 +15,16 @@ use tower::{Layer, Service};
 
 use crate::error::BoxError;
 
-/// What a [`Metered`] service measures.
+/// The values that a [`Metered`] service measures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Measure {
-    /// Counts each try by its outcome, and the repeated ones.
+    /// The number of tries by their outcome, and the number of retries.
     Tries,
-    /// The time to the head of the response, with all retries.
+    /// The time to the head of the response, including all retries.
     Duration,
 }
 
-/// A mark in the extensions of a request that is sent again: the code of the response before, or `<error>`.
+/// A mark in the extensions of a request that is sent again: the status code of the previous response, or `<error>`.
 #[derive(Clone, Debug)]
 pub(crate) struct Resent(String);
 

@@ -76,7 +76,7 @@ where
     }
 }
 
-/// The span of a request. A `&'static str` in the request's extensions names it; otherwise the verb does.
+/// The span of a request. Its name is a `&'static str` from the request's extensions, or the verb if there is none.
 fn request_span<A>(request: &Request<A>, server: &Uri) -> Span {
     let name = request.extensions().get::<&'static str>().copied();
     let name = name.unwrap_or_else(|| verb(request.method(), request.uri()));
@@ -176,7 +176,8 @@ mod tests {
         }
     }
 
-    /// The fields of the span of a request to a server that sends these codes, or no response after them.
+    /// The fields of the span of a request to a server that sends responses with these status codes. Each further try
+    /// fails.
     async fn fields(codes: &'static [u16]) -> BTreeMap<String, String> {
         let fields = Fields::default();
         let _guard =
