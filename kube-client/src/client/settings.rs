@@ -35,7 +35,7 @@ pub(super) fn base_uri_layer(config: &Config) -> Result<BaseUriLayer> {
     Ok(BaseUriLayer::new(config.cluster_url.clone()))
 }
 
-/// The client certificate of the configuration.
+/// The client certificate that connections present, and its resolver.
 pub(super) struct Presented {
     pub(super) resolver: Arc<ClientIdentity>,
     /// The certificate chain; `None` if there is no certificate.
@@ -106,8 +106,8 @@ pub(super) fn tls_settings(config: &Config, identity: Presented) -> Result<Serve
     Ok(ServerTls { config: tls, server_name, files })
 }
 
-/// The configuration of TLS with a server that has nothing to do with the cluster, without ALPN protocols. Trusts these
-/// authorities (DER), otherwise the system's.
+/// The configuration of TLS, without ALPN protocols, with a server that is not the API server: a proxy or an OpenID
+/// Connect provider. Trusts `authorities` (DER), or the system's CA bundle with `None`.
 pub(super) fn other_tls(authorities: Option<&[Vec<u8>]>) -> Result<ClientConfig> {
     tls::client_config(&Trust::Authorities(Arc::new(Authorities::new(authorities)?)), Arc::default())
 }
@@ -129,7 +129,7 @@ pub(super) fn pool(config: &Config) -> PoolSettings {
     }
 }
 
-/// How to connect: directly, or through this proxy.
+/// The [`Dial`] for this proxy, or [`Dial::Direct`] with `None`.
 pub(super) fn proxy_settings(proxy: Option<&Uri>) -> Result<Dial> {
     let Some(proxy) = proxy else { return Ok(Dial::Direct) };
     let authority = proxy.authority().ok_or_else(|| config_error("proxy_url needs a host"))?;

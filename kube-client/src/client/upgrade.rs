@@ -25,7 +25,7 @@ const MAX_UNWRITTEN_BYTES: usize = 4 << 20;
 /// The size in bytes at which messages are written together.
 const WRITE_BYTES: usize = 64 << 10;
 
-/// The meaning of the messages of a WebSocket: a subprotocol that Kubernetes defines.
+/// A subprotocol of WebSockets that Kubernetes defines: the meaning of the messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum StreamProtocol {
@@ -63,7 +63,7 @@ impl StreamProtocol {
 pub enum UpgradeConnectionError {
     /// The status code is not 101 (`Switching Protocols`).
     #[error(
-        "the server answered with {0} instead of 101: does a proxy or gateway on the way not support WebSockets?"
+        "the server answered with {0} instead of 101: a proxy or gateway on the way may not support WebSockets"
     )]
     ProtocolSwitch(StatusCode),
     /// The header `Upgrade` is missing, or is not `websocket`.

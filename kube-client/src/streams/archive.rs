@@ -10,7 +10,7 @@ use std::{
 };
 use tar::{Archive, Builder, EntryType};
 
-/// What a copy out of a container has written.
+/// The result of a copy out of a container.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Copied {
@@ -22,7 +22,7 @@ pub struct Copied {
     pub skipped: Vec<PathBuf>,
 }
 
-/// The number of paths in [`Copied::skipped`]: a container may have any number of them.
+/// The maximum number of paths in [`Copied::skipped`]: a container may have any number of them.
 const MAX_SKIPPED: usize = 1000;
 
 /// The size in bytes of a record. `tar` reads whole records: without the padding, it waits for the end of its input,
@@ -49,7 +49,7 @@ pub(crate) fn pack(source: &Path, name: &str, archive: impl Write) -> io::Result
 /// Counts the bytes that are written.
 struct Counted<W> {
     inner: W,
-    /// The bytes of the last record.
+    /// The number of bytes in the last, incomplete record.
     count: usize,
 }
 
@@ -101,7 +101,7 @@ pub(crate) fn unpack(archive: impl Read, name: &str, target: &Path) -> io::Resul
     if has_entry { Ok(copied) } else { Err(invalid("the archive is empty".to_owned())) }
 }
 
-/// `target` for the empty path, without a separator at its end.
+/// The path of `relative` below `target`; `target` itself, without a separator at its end, if `relative` is empty.
 fn join(target: &Path, relative: &Path) -> PathBuf {
     if relative.as_os_str().is_empty() { target.to_owned() } else { target.join(relative) }
 }

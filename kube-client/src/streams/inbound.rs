@@ -15,10 +15,10 @@ use tokio::io::{AsyncRead, ReadBuf};
 
 /// A message of fewer bytes is copied, because it shares the memory of the connection's read buffer.
 const MIN_SHARED_BYTES: usize = 4 << 10;
-/// The bytes that a message counts at least: its place in the queue takes memory, too.
+/// The minimum number of bytes that a message is counted as: its place in the queue takes memory, too.
 const MIN_COST: usize = 64;
 
-/// Why a stream ended before its end. The [`io::Error`] of the stream shows it.
+/// The reason that a stream ended early. The [`io::Error`] of the stream shows it.
 #[derive(Clone, Debug)]
 pub(super) struct Failure {
     pub(super) kind: io::ErrorKind,
@@ -52,7 +52,7 @@ impl Failure {
 }
 
 struct State {
-    /// The received messages, each with the number of bytes that it counts.
+    /// The received messages, each with the number of bytes that it is counted as.
     chunks: VecDeque<(Bytes, usize)>,
     buffered: usize,
     capacity: usize,
@@ -74,7 +74,7 @@ impl Shared {
     }
 }
 
-/// The end of the connection.
+/// The connection's side of the buffer.
 pub(super) struct Sender(Arc<Shared>);
 
 /// The output of a process: the bytes that arrive from its connection.

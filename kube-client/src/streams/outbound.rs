@@ -54,11 +54,11 @@ impl Shared {
 /// A write that is cancelled has written nothing.
 pub struct ProcessInput(Arc<Shared>);
 
-/// The end of the connection.
+/// The connection's side of the buffer.
 pub(super) struct Receiver(Arc<Shared>);
 
-/// A buffer of `capacity` bytes. Its messages begin with `header` zero bytes. `unclosable` is why the stream cannot be
-/// closed, if so.
+/// A buffer of `capacity` bytes. Its messages begin with `header` zero bytes. `unclosable` is the reason that the
+/// stream cannot be closed, or `None` if it can.
 pub(super) fn outbound(
     capacity: usize,
     header: usize,

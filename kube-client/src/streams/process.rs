@@ -188,7 +188,7 @@ fn messages(
 
 fn size_message(size: TerminalSize) -> Bytes {
     let mut message = vec![channel::RESIZE];
-    // Two numbers can be serialized, and a vector accepts them.
+    // Cannot fail: two numbers can be serialized, and a vector accepts all bytes.
     let _ = serde_json::to_writer(&mut message, &size);
     message.into()
 }
@@ -215,7 +215,7 @@ impl Outputs {
                 self.read_output(&reader.origin, message).await?;
             }
         }
-        // The result follows the outputs, but the server copies each of them on its own.
+        // The result follows the outputs, but the server copies each of them independently.
         while let Ok(Ok(Received::Message(message))) = timeout(END_TIMEOUT, reader.next()).await {
             self.read_output(&reader.origin, message).await?;
         }
@@ -247,7 +247,7 @@ impl Outputs {
         }
     }
 
-    /// Passes a message of an output on.
+    /// Passes a message to its output.
     async fn read_output(&mut self, origin: &Origin, mut message: Bytes) -> Result<()> {
         if message.is_empty() {
             return Ok(());

@@ -85,14 +85,14 @@ impl Origin {
     }
 }
 
-/// What arrived from the server.
+/// A message of the server, or the end.
 pub(super) enum Received {
     Message(Bytes),
     /// The server has closed the WebSocket, with this reason.
     Closed(Option<String>),
 }
 
-/// What the writing half does next.
+/// An action of the writing half.
 enum Step {
     Message(Bytes),
     Ping,

@@ -1,5 +1,5 @@
-//! Tests of what a broken or hostile server sends: each input is a typed error that names the request, after a bounded
-//! number of bytes and a bounded time.
+//! Tests of responses of a broken or hostile server: each leads to a typed error that names the request, after a
+//! bounded number of bytes and a bounded time.
 
 use flate2::{Compression, write::GzEncoder};
 use futures::{StreamExt, TryStreamExt, future::BoxFuture};
@@ -29,14 +29,15 @@ use crate::{
     error::{Error, TransportKind, Wait},
 };
 
-const PATIENCE: Duration = Duration::from_secs(20);
+/// The time limit of each step of a test.
+const TEST_TIMEOUT: Duration = Duration::from_secs(20);
 /// The limit on objects in these tests.
 const MAX_OBJECT: usize = 1 << 20;
 /// How many bytes a server can write before the client has closed the connection: the limit, and the buffers of both
 /// sockets.
 const MAX_WRITTEN: usize = 16 << 20;
 
-/// What a server sends after the request.
+/// The response of a server.
 enum Input {
     /// These bytes, and then the end of the connection.
     Bytes(Vec<u8>),
@@ -66,6 +67,7 @@ fn class(error: &Error) -> Class {
     }
 }
 
+/// The configuration without retries, and with small limits on objects and pauses.
 fn limited(mut config: Config) -> Config {
     config.retry = RetryPolicy::never();
     config.max_object_bytes = MAX_OBJECT;
@@ -101,8 +103,8 @@ where
             }
         }
     });
-    let error = timeout(PATIENCE, request(client)).await.expect(name).unwrap_err();
-    timeout(PATIENCE, server).await.expect(name).unwrap();
+    let error = timeout(TEST_TIMEOUT, request(client)).await.expect(name).unwrap_err();
+    timeout(TEST_TIMEOUT, server).await.expect(name).unwrap();
     (error, written.load(SeqCst))
 }
 
@@ -304,7 +306,7 @@ async fn each_bad_http2_response_is_a_bounded_error_that_names_the_request() {
     for (name, break_response, expected) in rows {
         let server = serve(100, break_response).await;
         let client = Client::try_from(limited(server.config.clone())).unwrap();
-        let error = timeout(PATIENCE, get(client)).await.unwrap().unwrap_err();
+        let error = timeout(TEST_TIMEOUT, get(client)).await.unwrap().unwrap_err();
         assert_eq!(class(&error), expected, "{name}: {error:?}");
         let text = error.to_string();
         assert!(

@@ -36,7 +36,7 @@ struct Provider {
 }
 
 impl Provider {
-    /// Returns these ID tokens, and a refresh token with the number of the response.
+    /// Starts a provider. Its nth response has the nth of `tokens` as the ID token, and `rN` as the refresh token.
     async fn start(tokens: Vec<String>) -> Self {
         let seen = Arc::<Mutex<Vec<String>>>::default();
         let (notes, answers) = (seen.clone(), Arc::new(Semaphore::new(1000)));
@@ -82,6 +82,7 @@ users:
     }
 }
 
+/// The response of a [`Provider`] to `request`. Adds token requests to `notes`.
 async fn answer(
     request: Request<Incoming>,
     tokens: &[String],

@@ -60,6 +60,7 @@ impl Authority {
         self.0.pem()
     }
 
+    /// A certificate for these names, signed by this authority, with the parameters that `change` sets.
     pub(super) fn issue(&self, names: &[&str], change: impl FnOnce(&mut CertificateParams)) -> Leaf {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let mut params = CertificateParams::new(names).unwrap();
@@ -167,7 +168,7 @@ impl Server {
 }
 
 /// Accepts TLS connections with a certificate and the protocols of `alpn`. If `client_authority` is set, requires a
-/// client certificate that it has signed.
+/// client certificate that this authority has signed.
 pub(super) fn tls_acceptor(leaf: &Leaf, client_authority: Option<&Authority>, alpn: &[&[u8]]) -> TlsAcceptor {
     let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()

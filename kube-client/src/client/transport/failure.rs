@@ -29,7 +29,7 @@ impl ConnectFailure {
         Self { cause: Cause::Failed(kind), what, source: Some(source.into()) }
     }
 
-    /// The protocol cannot be started on a new connection.
+    /// The failure to start HTTP on a new connection.
     pub(super) fn broken(target: &Uri, source: impl Into<BoxError>) -> Self {
         let host = target.authority().map_or("", |authority| authority.as_str());
         Self::failed(TransportKind::Broken, format!("the connection to {host} broke at its start"), source)

@@ -137,7 +137,8 @@ impl Shared {
                             (Err(failure), None) => return Err(failure.error),
                         }
                     }
-                    // The connection gets no further requests, so that at most each open one fails in this way.
+                    // The connection gets no further requests, so that each open connection fails in this way at most
+                    // once.
                     Err(_) if was_open => continue,
                     Err(failure) => failure,
                 },
@@ -179,7 +180,7 @@ impl Shared {
         }
     }
 
-    /// Waits for a stream of an open connection, or for the dial that requests of a class share: HTTP/2 needs one
+    /// Waits for a stream of an open connection, or for the dial that requests of a [`Class`] share: HTTP/2 needs one
     /// connection for many requests.
     async fn share(
         &self,
@@ -217,13 +218,14 @@ impl Shared {
         offer: Offer,
         class: Class,
     ) -> impl Future<Output = DialResult> + Send + use<> {
-        // A dial that no request waits for must not keep the pool.
+        // A dial that no request waits for must not keep the pool alive.
         let (connector, pool) = (self.connector(), Arc::downgrade(&self.pool));
         let (target, key) = (target.clone(), key.clone());
         async move { open(&connector, &pool, &target, &key, offer, class).await }
     }
 
-    /// Adds the pooled body to a response. Waits for the end of the connection after an HTTP upgrade.
+    /// Converts the body of a response to a [`Returned`], which returns its connection to the pool. Waits for the end
+    /// of the connection after an HTTP upgrade.
     async fn received(
         &self,
         response: Response<hyper::body::Incoming>,
@@ -317,7 +319,7 @@ impl Service<Request<Body>> for Transport {
             match shared.send(&uri, request).await {
                 Ok(response) => {
                     let mut response = response.map(|body| body.for_request(&method, &uri));
-                    // For the error texts of `response::check`.
+                    // For the error texts of `response::error_for_status`.
                     if let (true, Some(server)) = (response.status().is_client_error(), uri.authority()) {
                         response.extensions_mut().insert(server.clone());
                     }

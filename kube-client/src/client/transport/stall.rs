@@ -30,8 +30,8 @@ pub(crate) struct Stream {
     is_upgraded: Upgraded,
 }
 
-/// Removes the time limit of a [`Stream`] after an HTTP upgrade: the peer of an upgraded connection may read when it
-/// wants to, such as a process that does not read its input yet.
+/// Removes the time limit of a [`Stream`] after an HTTP upgrade: the peer of an upgraded connection may read at
+/// any time, because it can be a process that does not read its input yet.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Upgraded(Arc<AtomicBool>);
 

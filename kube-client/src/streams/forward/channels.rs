@@ -23,7 +23,7 @@ use crate::{
 pub(super) const UNCLOSABLE: &str = "v4.channel.k8s.io, the protocol of servers before Kubernetes 1.30, cannot end one direction of a connection; \
      drop the stream to end both";
 
-/// The receivers of a port.
+/// The receivers of what the server sends for a port.
 struct Port {
     number: u16,
     to_program: Sender,
@@ -82,6 +82,7 @@ fn poll_inputs(inputs: &mut [Option<Receiver>], cx: &mut Context<'_>) -> Poll<Op
     if inputs.iter().all(Option::is_none) { Poll::Ready(None) } else { Poll::Pending }
 }
 
+/// Reads messages until the server closes the WebSocket.
 async fn read(mut reader: Reader, ports: &mut [Port]) -> Result<()> {
     loop {
         // The server ends the WebSocket after all connections.

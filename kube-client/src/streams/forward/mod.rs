@@ -101,7 +101,8 @@ struct Endpoint {
 }
 
 impl Endpoint {
-    /// A stream and its endpoint. Messages of the program begin with `header` zero bytes.
+    /// A stream and its endpoint. Messages of the program begin with `header` zero bytes. `unclosable` is the reason
+    /// that the program cannot end its direction, or `None` if it can.
     fn new(port: u16, header: usize, unclosable: Option<&'static str>) -> (ForwardedStream, Self) {
         let (to_program, output) = inbound(BUFFER_BYTES);
         let (input, from_program) = outbound(BUFFER_BYTES, header, unclosable);

@@ -25,7 +25,7 @@ mod control {
     pub(super) const GOAWAY: u16 = 7;
 }
 
-/// Why a stream is reset.
+/// The status in a frame that resets a stream.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Reset {
     RefusedStream = 3,
@@ -123,6 +123,7 @@ impl Decoder {
     }
 }
 
+/// The rest of the frame that begins with these two words.
 fn parse_header(first: u32, second: u32) -> Result<Rest, BoxError> {
     let flags = second.to_be_bytes()[0];
     let length = (second & 0x00FF_FFFF) as usize;
@@ -166,6 +167,7 @@ pub(super) fn last_data(stream: u32) -> Bytes {
     frame.freeze()
 }
 
+/// A control frame.
 fn control(kind: u16, flags: u8, payload: &[u8]) -> BytesMut {
     let mut frame = BytesMut::with_capacity(DATA_HEADER + payload.len());
     frame.put_u16(0x8003);

@@ -94,6 +94,7 @@ impl Table {
         }
     }
 
+    /// Adds an answer to the server, unless too many wait to be sent.
     fn answer(&self, frame: Bytes) {
         let mut state = self.state();
         if state.answers.len() < MAX_ANSWERS {
@@ -123,7 +124,7 @@ impl Table {
                     .map(|open| open.to_program.clone());
                 if let Some(output) = output {
                     if output.is_reader_dropped() && !bytes.is_empty() {
-                        // The program wants no more bytes.
+                        // The program reads no more bytes.
                         self.answer(spdy::reset(stream, Reset::Cancel));
                         self.state().open.remove(&stream);
                         return;
@@ -176,7 +177,7 @@ impl Table {
     }
 }
 
-/// What the program sends: new connections, bytes, and the ends of directions.
+/// The frames that the program sends: new connections, bytes, and the ends of directions.
 struct Messages {
     table: Table,
     opened: Option<mpsc::Receiver<Endpoint>>,
@@ -227,7 +228,7 @@ impl Messages {
         }
     }
 
-    /// The next message of a connection, in turn.
+    /// The next message of a connection. The connections are polled in rotation.
     fn poll_inputs(&mut self, cx: &mut Context<'_>) -> Poll<Bytes> {
         for _ in 0..self.inputs.len() {
             let Some((stream, mut receiver)) = self.inputs.pop_front() else { break };
@@ -281,11 +282,11 @@ impl Stream for Messages {
 /// Runs the tunnel until the program opens no further connections and all have ended.
 pub(super) async fn run(reader: Reader, writer: Writer, opened: mpsc::Receiver<Endpoint>) -> Result<()> {
     let table = Table::default();
-    let syn_streams = Opener::new().map_err(|error| reader.origin.violation(error))?;
+    let opener = Opener::new().map_err(|error| reader.origin.violation(error))?;
     let messages = Messages {
         table: table.clone(),
         opened: Some(opened),
-        opener: syn_streams,
+        opener,
         next_stream: 1,
         inputs: VecDeque::new(),
     };

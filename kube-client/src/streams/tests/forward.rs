@@ -15,8 +15,9 @@ const CHANNELS: &str = "v4.channel.k8s.io";
 /// A frame that the test's server has received.
 #[derive(Debug)]
 enum Received {
-    /// Type, port.
+    /// The id and the headers of a new stream.
     Open(u32, HashMap<String, String>),
+    /// The id of a stream, its bytes, and whether they are the last.
     Data(u32, Bytes, bool),
     Reset(u32),
 }
@@ -93,6 +94,7 @@ impl Tunnel {
         (error, data, others["port"].clone())
     }
 
+    /// Sends a data frame.
     async fn data(&mut self, stream: u32, bytes: &[u8], is_last: bool) {
         let mut frame = BytesMut::new();
         frame.put_u32(stream);
@@ -191,14 +193,14 @@ async fn an_error_ends_its_connection_only() {
         let (error, first, _) = tunnel.accept().await;
         let (_, second, _) = tunnel.accept().await;
         tunnel.data(error, b"nothing listens", false).await;
-        // As Kubernetes: resets both streams after an error.
+        // Like Kubernetes: resets both streams after an error.
         for stream in [first, error] {
             tunnel
                 .socket
                 .send([&[0x80, 3, 0, 3, 0, 0, 0, 8][..], &stream.to_be_bytes(), &[0, 0, 0, 5]].concat())
                 .await;
         }
-        // A ping, a header frame and an unknown stream have no effect.
+        // A ping with an odd id and an unknown stream have no effect.
         tunnel.socket.send([0x80, 3, 0, 6, 0, 0, 0, 4, 0, 0, 0, 1]).await;
         tunnel.data(99, b"lost", false).await;
         tunnel.data(second, b"fine", true).await;

@@ -94,7 +94,7 @@ impl Socket {
     }
 }
 
-/// As [`raw`], with the WebSocket.
+/// Like [`raw`], but passes the WebSocket to `serve`.
 pub(super) async fn serve<F, R>(protocol: &'static str, serve: F) -> (Api<Pod>, JoinHandle<()>)
 where
     F: FnOnce(Socket) -> R + Send + 'static,

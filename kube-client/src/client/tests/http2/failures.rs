@@ -18,7 +18,7 @@ use tokio::{
 use tokio_rustls::server::TlsStream;
 
 use super::{
-    PATIENCE, get, post,
+    TEST_TIMEOUT, get, post,
     server::{Handled, Received, accept, echo_or_hold, serve, serve_connection},
 };
 use crate::{
@@ -128,7 +128,7 @@ async fn a_request_beyond_the_last_stream_of_a_goaway_is_sent_again() {
         })
         .await;
         let client = Client::try_from(server.config.clone()).unwrap();
-        let outcome = timeout(PATIENCE, client.request_text(post())).await.unwrap();
+        let outcome = timeout(TEST_TIMEOUT, client.request_text(post())).await.unwrap();
         match outcome {
             Ok(text) => assert!(!is_processed && text.starts_with("1 POST"), "{text}"),
             Err(error) => {
@@ -162,7 +162,9 @@ async fn graceful_goaways_lose_no_request() {
     })
     .await;
     let client = Client::try_from(server.config.clone()).unwrap();
-    for outcome in timeout(PATIENCE, join_all((0..40).map(|_| client.request_text(post())))).await.unwrap() {
+    for outcome in
+        timeout(TEST_TIMEOUT, join_all((0..40).map(|_| client.request_text(post())))).await.unwrap()
+    {
         outcome.unwrap();
     }
     for _ in 0..10 {

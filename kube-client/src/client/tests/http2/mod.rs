@@ -18,7 +18,8 @@ use crate::{
     error::{Error, TransportKind},
 };
 
-const PATIENCE: Duration = Duration::from_secs(10);
+/// The time limit of each step of a test.
+const TEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 fn get(path: &str) -> Request<Vec<u8>> {
     Request::get(path).body(Vec::new()).unwrap()
@@ -78,7 +79,7 @@ async fn opens_a_further_connection_before_the_servers_limit_on_streams() {
 async fn a_burst_of_watches_opens_few_connections() {
     let server = serve(10, echo_or_hold).await;
     let client = Client::try_from(server.config.clone()).unwrap();
-    let watches = timeout(PATIENCE, join_all((0..45).map(|_| watch(&client)))).await.unwrap();
+    let watches = timeout(TEST_TIMEOUT, join_all((0..45).map(|_| watch(&client)))).await.unwrap();
     assert_eq!(watches.len(), 45);
     // The first dials happen before the server's limit is known.
     assert!((1..=6).contains(&server.accepted.load(SeqCst)), "{}", server.accepted.load(SeqCst));
@@ -112,11 +113,11 @@ async fn a_connection_beyond_the_maximum_age_is_closed_when_it_is_not_in_use() {
     let client = Client::try_from(server.config.clone()).unwrap();
     let (mut body, _) = watch(&client).await;
     call(&client).await;
-    timeout(PATIENCE, server.closed.recv()).await.unwrap().unwrap();
+    timeout(TEST_TIMEOUT, server.closed.recv()).await.unwrap().unwrap();
     let next = http_body_util::BodyExt::frame(&mut body);
     assert!(timeout(Duration::from_millis(20), next).await.is_err());
     drop(body);
-    timeout(PATIENCE, server.closed.recv()).await.unwrap().unwrap();
+    timeout(TEST_TIMEOUT, server.closed.recv()).await.unwrap().unwrap();
 }
 
 #[tokio::test]
@@ -133,7 +134,7 @@ async fn a_dropped_watch_resets_its_stream_and_keeps_the_connection() {
     let client = Client::try_from(server.config.clone()).unwrap();
     let ((first, _), (mut second, _)) = (watch(&client).await, watch(&client).await);
     drop(first);
-    timeout(PATIENCE, resets.recv()).await.unwrap().unwrap();
+    timeout(TEST_TIMEOUT, resets.recv()).await.unwrap().unwrap();
     let next = http_body_util::BodyExt::frame(&mut second);
     assert!(timeout(Duration::from_millis(20), next).await.is_err());
     assert_eq!(server.accepted.load(SeqCst), 1);
@@ -145,12 +146,12 @@ async fn closes_connections_when_they_are_idle_and_when_the_client_is_dropped() 
     server.config.pool_idle_timeout = Some(Duration::from_millis(50));
     let client = Client::try_from(server.config.clone()).unwrap();
     call(&client).await;
-    timeout(PATIENCE, server.closed.recv()).await.unwrap().unwrap();
+    timeout(TEST_TIMEOUT, server.closed.recv()).await.unwrap().unwrap();
     server.config.pool_idle_timeout = None;
     let client = Client::try_from(server.config.clone()).unwrap();
     call(&client).await;
     drop(client);
-    timeout(PATIENCE, server.closed.recv()).await.unwrap().unwrap();
+    timeout(TEST_TIMEOUT, server.closed.recv()).await.unwrap().unwrap();
 }
 
 #[test]
@@ -164,7 +165,7 @@ fn a_client_works_on_a_second_runtime_after_the_first_has_ended() {
     assert_eq!(first.block_on(call(&client)), 0);
     assert_eq!(paused.block_on(call(&client)), 1);
     drop(first);
-    let response = runtime().block_on(async { timeout(PATIENCE, call(&client)).await });
+    let response = runtime().block_on(async { timeout(TEST_TIMEOUT, call(&client)).await });
     assert_eq!(response.unwrap(), 2);
     assert_eq!(paused.block_on(call(&client)), 1);
 }
@@ -258,6 +259,6 @@ async fn a_cancelled_dial_does_not_cancel_the_requests_that_wait_for_it() {
         assert!(futures::poll!(&mut second).is_pending());
     }
     drop(first);
-    assert_eq!(timeout(PATIENCE, second).await.unwrap(), 0);
+    assert_eq!(timeout(TEST_TIMEOUT, second).await.unwrap(), 0);
     assert_eq!(server.accepted.load(SeqCst), 1);
 }

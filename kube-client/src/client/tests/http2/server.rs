@@ -1,4 +1,4 @@
-//! An HTTP/2 server over TLS whose handlers decide about each stream.
+//! An HTTP/2 server over TLS whose handlers respond to each stream.
 
 use bytes::Bytes;
 use h2::{RecvStream, server::SendResponse};
@@ -23,6 +23,7 @@ use crate::{
     config::{Config, RetryPolicy},
 };
 
+/// The future of a handler.
 pub(in crate::client::tests) type Handled = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// A request as an HTTP/2 server received it.
@@ -53,6 +54,7 @@ impl Received {
 /// An HTTP/2 server over TLS. Dropping it closes its connections.
 pub(in crate::client::tests) struct Http2Server {
     pub(in crate::client::tests) config: Config,
+    /// The number of accepted connections.
     pub(in crate::client::tests) accepted: Arc<AtomicU32>,
     /// Receives one message per closed connection.
     pub(in crate::client::tests) closed: mpsc::UnboundedReceiver<()>,
@@ -113,7 +115,7 @@ pub(in crate::client::tests) async fn serve_connection(
     }
 }
 
-/// Echoes calls, and holds watches.
+/// Calls [`Received::hold`] for a watch, and [`Received::echo`] for any other request.
 pub(in crate::client::tests) fn echo_or_hold(received: Received) -> Handled {
     Box::pin(async move {
         match received.request.uri().query() {

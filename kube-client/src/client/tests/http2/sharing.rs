@@ -9,8 +9,8 @@ use crate::client::tests::{
     server::tls_acceptor,
 };
 
-/// Holds the requests with `hold` in their query, and echoes the others.
-fn hold_or_echo(received: Received) -> server::Handled {
+/// Calls [`Received::hold`] for requests with `hold` in their query, and [`Received::echo`] for others.
+fn hold_if_requested(received: Received) -> server::Handled {
     Box::pin(async move {
         match received.request.uri().query() {
             Some("hold") => received.hold().await,
@@ -32,7 +32,7 @@ async fn a_request_that_waits_for_a_dial_uses_a_stream_that_becomes_free() {
         let (stream, _) = listener.accept().await.unwrap();
         let stream = tls.accept(stream).await.unwrap();
         // Of two streams, one is used.
-        tokio::spawn(serve_connection(stream, 0, 2, std::sync::Arc::new(hold_or_echo)));
+        tokio::spawn(serve_connection(stream, 0, 2, std::sync::Arc::new(hold_if_requested)));
         // The handshake of the second connection never ends.
         let _silent = listener.accept().await.unwrap();
         on_second.send(()).unwrap();
@@ -42,9 +42,9 @@ async fn a_request_that_waits_for_a_dial_uses_a_stream_that_becomes_free() {
     let held = client.open(get("/x?hold")).await.unwrap();
     let waiting = client.clone();
     let waiting = tokio::spawn(async move { call(&waiting).await });
-    timeout(PATIENCE, second.recv()).await.unwrap().unwrap();
+    timeout(TEST_TIMEOUT, second.recv()).await.unwrap().unwrap();
     drop(held);
-    assert_eq!(timeout(PATIENCE, waiting).await.unwrap().unwrap(), 0);
+    assert_eq!(timeout(TEST_TIMEOUT, waiting).await.unwrap().unwrap(), 0);
 }
 
 #[tokio::test]
@@ -65,7 +65,7 @@ async fn any_number_of_ending_connections_does_not_fail_a_request() {
                 tokio::select! {
                     accepted = http2.accept() => {
                         let Some(Ok((request, respond))) = accepted else { break };
-                        tokio::spawn(hold_or_echo(Received { connection, request, respond }));
+                        tokio::spawn(hold_if_requested(Received { connection, request, respond }));
                     }
                     _ = changed => {
                         ended = None;
@@ -111,7 +111,7 @@ async fn the_error_of_an_upload_is_kept_after_the_head_of_the_response() {
     let client = Client::try_from(server.config.clone()).unwrap();
     let send = async |body: Body| {
         let response = client.send(Request::post("/x").body(body).unwrap()).await.unwrap();
-        timeout(PATIENCE, response.into_body().collect_bytes()).await.unwrap().unwrap_err()
+        timeout(TEST_TIMEOUT, response.into_body().collect_bytes()).await.unwrap().unwrap_err()
     };
     let (fail, failure) = tokio::sync::oneshot::channel();
     tokio::spawn(async move {

@@ -21,9 +21,9 @@ pub(super) struct ResponseBody {
     // Dropped before the lease: the reset of the stream needs the connection.
     received: RecvStream,
     upload: Option<Upload>,
-    /// Why the upload failed.
+    /// The error of the upload, if it has failed.
     failed: Option<BoxError>,
-    /// The rest of `Content-Length`.
+    /// The number of bytes of `Content-Length` that have not been received.
     left: Option<u64>,
     /// `None` after the end of the body or an error.
     lease: Option<Lease>,

@@ -47,9 +47,11 @@ struct Keepalive {
     sent: Option<Instant>,
 }
 
-/// What [`Keepalive`] did.
+/// An action of [`Keepalive`].
 enum Pinged {
+    /// A ping was sent.
     Sent,
+    /// The server did not answer a ping in time.
     Unanswered,
 }
 

@@ -10,7 +10,7 @@ use crate::client::{body::Body, transport::host_header};
 use crate::error::BoxError;
 
 /// The headers about the connection. A server rejects requests that contain them.
-const OF_CONNECTION: [HeaderName; 6] = [
+const CONNECTION_HEADERS: [HeaderName; 6] = [
     header::HOST,
     header::CONNECTION,
     HeaderName::from_static("keep-alive"),
@@ -32,7 +32,7 @@ pub(super) fn split(request: Request<Body>, target: &Uri) -> Result<(Request<()>
     uri.path_and_query.get_or_insert(PathAndQuery::from_static("/"));
     parts.uri = Uri::from_parts(uri)?;
     parts.version = Version::HTTP_2;
-    for name in OF_CONNECTION {
+    for name in CONNECTION_HEADERS {
         parts.headers.remove(name);
     }
     // The only value that HTTP/2 allows.

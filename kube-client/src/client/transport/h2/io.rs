@@ -1,4 +1,4 @@
-//! The socket of an HTTP/2 connection, and what is known about it: when it was last read, and why it failed.
+//! The socket of an HTTP/2 connection, with the time of its last read and the cause of its failure.
 
 use std::{
     fmt, io,

@@ -64,6 +64,7 @@ pub(super) struct Connection {
     /// The number of leases.
     streams: AtomicUsize,
     idle_since: Mutex<Instant>,
+    /// Whether the connection gets no further requests.
     retired: AtomicBool,
     /// Notified when a stream becomes free.
     freed: Arc<Notify>,

@@ -33,6 +33,7 @@ struct Caretaker {
     waker: Option<Waker>,
     /// Whether a connection was added since the last inspection.
     is_notified: bool,
+    /// The time of the last inspection.
     inspected: Option<Instant>,
 }
 

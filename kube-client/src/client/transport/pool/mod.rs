@@ -36,6 +36,7 @@ use super::{
     h1, h2,
     tls::{Offer, Protocol},
 };
+
 /// The largest number of idle HTTP/1.1 connections. More are open only during a burst of concurrent requests.
 const MAX_IDLE: usize = 64;
 
@@ -114,6 +115,7 @@ struct Multiplexed {
 pub(super) type Dial = Shared<BoxFuture<'static, DialResult>>;
 pub(super) type DialResult = Result<Opened, ConnectFailure>;
 
+/// A dial that requests with this key and class share.
 struct RunningDial {
     key: PoolKey,
     class: Class,

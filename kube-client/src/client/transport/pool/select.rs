@@ -32,6 +32,7 @@ impl Demand {
         }
     }
 
+    /// The demand of a request to `target`.
     pub(in crate::client::transport) fn of<B>(request: &Request<B>, target: &Uri) -> Self {
         if is_upgrade(request.headers()) {
             Self::Upgrade
@@ -78,8 +79,8 @@ pub(super) fn select(
     })
 }
 
-/// How many streams of a connection are used. A tenth is left: the server counts a stream until it has received the
-/// reset of a dropped response.
+/// The number of streams of a connection that are used. A tenth is left: the server counts a stream until it has
+/// received the reset of a dropped response.
 pub(super) fn capacity(max_streams: usize) -> usize {
     let allowed = max_streams.min(MAX_STREAMS as usize);
     (allowed - allowed.div_ceil(10)).max(1)
