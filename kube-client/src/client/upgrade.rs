@@ -63,7 +63,7 @@ impl StreamProtocol {
 pub enum UpgradeConnectionError {
     /// The status code is not 101 (`Switching Protocols`).
     #[error(
-        "the server answered with {0} instead of 101: a proxy or gateway on the way may not support WebSockets"
+        "the server answered with {0} instead of 101: does a proxy or gateway on the way not support WebSockets?"
     )]
     ProtocolSwitch(StatusCode),
     /// The header `Upgrade` is missing, or is not `websocket`.
