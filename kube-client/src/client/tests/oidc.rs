@@ -112,7 +112,7 @@ async fn answer(
     }
 }
 
-/// A cluster that accepts these tokens.
+/// A server of a cluster that accepts these bearer tokens.
 async fn cluster(accepted: Vec<String>) -> Server {
     Server::http(move |request: Request<Incoming>| {
         let sent = request.headers().get("authorization").map(|value| value.to_str().unwrap().to_owned());
