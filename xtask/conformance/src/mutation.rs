@@ -152,7 +152,7 @@ fn changes(value: &Value) -> Vec<(&'static str, Option<Value>)> {
             ]);
         }
         Value::Bool(flag) => {
-            changes.extend([("inverted", Some(json!(!flag))), ("a string", Some(json!("x")))])
+            changes.extend([("inverted", Some(json!(!flag))), ("a string", Some(json!("x")))]);
         }
         Value::Null => {}
     }

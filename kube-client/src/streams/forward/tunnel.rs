@@ -181,7 +181,7 @@ impl Table {
 struct Messages {
     table: Table,
     opened: Option<mpsc::Receiver<Endpoint>>,
-    opener: Opener,
+    syn_sender: Opener,
     next_stream: u32,
     inputs: VecDeque<(u32, Receiver)>,
 }
@@ -198,9 +198,9 @@ impl Messages {
             Err("the server accepts no further connections".into())
         } else {
             // The program sends nothing on the stream of errors.
-            self.opener.open(error_stream, &headers, true).and_then(|mut frames| {
+            self.syn_sender.open(error_stream, &headers, true).and_then(|mut frames| {
                 headers[0].1 = "data";
-                frames.unsplit(self.opener.open(stream, &headers, false)?);
+                frames.unsplit(self.syn_sender.open(stream, &headers, false)?);
                 Ok(frames.freeze())
             })
         };
@@ -282,11 +282,11 @@ impl Stream for Messages {
 /// Runs the tunnel until the program opens no further connections and all have ended.
 pub(super) async fn run(reader: Reader, writer: Writer, opened: mpsc::Receiver<Endpoint>) -> Result<()> {
     let table = Table::default();
-    let opener = Opener::new().map_err(|error| reader.origin.violation(error))?;
+    let syn_sender = Opener::new().map_err(|error| reader.origin.violation(error))?;
     let messages = Messages {
         table: table.clone(),
         opened: Some(opened),
-        opener,
+        syn_sender,
         next_stream: 1,
         inputs: VecDeque::new(),
     };
