@@ -38,6 +38,7 @@ pub struct Cluster {
 #[derive(Debug)]
 pub(super) struct Controllers {
     pub(super) _kwok: Supervised,
+    pub(super) _kubelet: Supervised,
     pub(super) _scheduler: Supervised,
     pub(super) _controller_manager: Supervised,
 }

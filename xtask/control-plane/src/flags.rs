@@ -11,6 +11,9 @@ pub(super) const SERVICE_IP: std::net::Ipv4Addr = std::net::Ipv4Addr::new(10, 0,
 /// The CIDR of pod IPs.
 const POD_RANGE: &str = "10.240.0.0/16";
 
+/// The name in the certificate with which the API servers connect to the kubelets.
+pub(super) const KUBELET_CLIENT: &str = "kube-apiserver-kubelet-client";
+
 /// The folder with the files of one cluster, such as certificates and kubeconfigs.
 #[derive(Debug, Clone)]
 pub(super) struct Files {
@@ -68,6 +71,9 @@ pub(super) fn api_server(
         flag("tls-cert-file", files.path_string("server.crt")),
         flag("tls-private-key-file", files.path_string("server.key")),
         flag("client-ca-file", files.path_string("ca.crt")),
+        flag("kubelet-certificate-authority", files.path_string("ca.crt")),
+        flag("kubelet-client-certificate", files.path_string("kubelet-client.crt")),
+        flag("kubelet-client-key", files.path_string("kubelet-client.key")),
         flag("token-auth-file", files.path_string("tokens.csv")),
         flag("service-cluster-ip-range", SERVICE_RANGE),
         flag("service-account-key-file", files.path_string("service-account.pub")),
@@ -112,17 +118,27 @@ pub(super) fn scheduler(files: &Files, gates: &[FeatureGate]) -> Vec<String> {
     flags
 }
 
-/// The flags of kwok. `config` is the path of kwok's configuration.
-pub(super) fn kwok(files: &Files, port: u16, config: &Path) -> Vec<String> {
+/// The arguments of the stand-in for the kubelets, which accepts only the API servers.
+pub(super) fn kubelet(files: &Files, port: u16) -> Vec<String> {
+    vec![
+        format!("127.0.0.1:{port}"),
+        files.path_string("server.crt"),
+        files.path_string("server.key"),
+        files.path_string("ca.crt"),
+        KUBELET_CLIENT.to_owned(),
+    ]
+}
+
+/// The flags of kwok. `port` is for kwok's metrics; `kubelet_port` is the port of the kubelets in the status of the nodes.
+/// `config` is the path of kwok's configuration.
+pub(super) fn kwok(files: &Files, port: u16, kubelet_port: u16, config: &Path) -> Vec<String> {
     vec![
         flag("kubeconfig", files.path_string("kwok.kubeconfig")),
         flag("config", config.display()),
         "--manage-all-nodes".to_owned(),
         flag("node-ip", "127.0.0.1"),
-        flag("node-port", port),
+        flag("node-port", kubelet_port),
         flag("server-address", format!("127.0.0.1:{port}")),
-        flag("tls-cert-file", files.path_string("server.crt")),
-        flag("tls-private-key-file", files.path_string("server.key")),
         flag("cidr", POD_RANGE),
         flag("node-lease-duration-seconds", 40),
     ]

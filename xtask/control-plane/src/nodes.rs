@@ -1,18 +1,11 @@
-//! Creates the JSON of the Node objects, and writes kwok's configuration. kwok simulates the kubelets: it marks pods
-//! Ready without running containers. This module sends no requests.
+//! Creates the JSON of the Node objects, and writes kwok's configuration. kwok marks pods Ready without running
+//! containers. This module sends no requests.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use serde_json::{Value, json};
-
-/// The log of every pod, in the CRI log format.
-const POD_LOG: &str = "\
-2026-01-01T00:00:00.000000000Z stdout F hello from kwok
-2026-01-01T00:00:01.000000000Z stderr F this container is simulated
-2026-01-01T00:00:02.000000000Z stdout F goodbye
-";
 
 /// The Node object `node-{index}`.
 pub(super) fn node(index: usize) -> Value {
@@ -46,56 +39,32 @@ pub(super) fn count_ready(list: &Value) -> usize {
     list["items"].as_array().into_iter().flatten().filter(|node| is_ready(node)).count()
 }
 
-/// Writes kwok's configuration into `folder`, and returns the path of the file. The configuration contains
-/// kwok's `Stage` objects, and the behaviour of exec, logs, attach and port-forward.
+/// Writes kwok's configuration into `folder`, and returns the path of the file. The configuration contains kwok's options
+/// and `Stage` objects.
 pub(super) fn write_config(folder: &Path, stages: &[PathBuf]) -> anyhow::Result<PathBuf> {
-    let log = folder.join("pod.log");
-    fs::write(&log, POD_LOG).with_context(|| format!("cannot write {}", log.display()))?;
-    let mut text = String::new();
-    let mut add = |document: &str| {
-        text.push_str("---\n");
-        text.push_str(document);
-        text.push('\n');
-    };
-    for document in config_documents(&log) {
-        add(&yaml_serde::to_string(&document).context("cannot write YAML")?);
-    }
+    let options = json!({
+        "apiVersion": "config.kwok.x-k8s.io/v1alpha1",
+        "kind": "KwokConfiguration",
+        "options": {
+            "manageAllNodes": true,
+            // The stand-in for the kubelets serves logs, processes and ports.
+            "enableDebuggingHandlers": false,
+            // kwok does not start if one of these three options is missing.
+            "podPlayStageParallelism": 4,
+            "nodePlayStageParallelism": 4,
+            "nodeLeaseParallelism": 4,
+        },
+    });
+    let mut text = yaml_serde::to_string(&options).context("cannot write YAML")?;
     for stage in stages {
-        add(&fs::read_to_string(stage).with_context(|| format!("cannot read {}", stage.display()))?);
+        text.push_str("\n---\n");
+        text.push_str(
+            &fs::read_to_string(stage).with_context(|| format!("cannot read {}", stage.display()))?,
+        );
     }
     let path = folder.join("kwok.yaml");
     fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
     Ok(path)
-}
-
-/// The YAML documents of kwok's configuration, without its `Stage` objects.
-fn config_documents(log: &Path) -> Vec<Value> {
-    let behaviour = |kind: &str, spec: Value| {
-        json!({
-            "apiVersion": "kwok.x-k8s.io/v1alpha1",
-            "kind": kind,
-            "metadata": { "name": "all" },
-            "spec": spec,
-        })
-    };
-    vec![
-        json!({
-            "apiVersion": "config.kwok.x-k8s.io/v1alpha1",
-            "kind": "KwokConfiguration",
-            "options": {
-                "manageAllNodes": true,
-                "enableDebuggingHandlers": true,
-                // kwok does not start if one of these three options is missing.
-                "podPlayStageParallelism": 4,
-                "nodePlayStageParallelism": 4,
-                "nodeLeaseParallelism": 4,
-            },
-        }),
-        behaviour("ClusterExec", json!({ "execs": [{ "local": {} }] })),
-        behaviour("ClusterLogs", json!({ "logs": [{ "logsFile": log, "follow": true }] })),
-        behaviour("ClusterAttach", json!({ "attaches": [{ "logsFile": log }] })),
-        behaviour("ClusterPortForward", json!({ "forwards": [{ "command": ["cat"] }] })),
-    ]
 }
 
 #[cfg(test)]
@@ -120,15 +89,7 @@ mod tests {
         let text =
             fs::read_to_string(write_config(folder.path(), std::slice::from_ref(&stage)).unwrap()).unwrap();
         let kinds: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("kind: ")).collect();
-        let expected = [
-            "KwokConfiguration",
-            "ClusterExec",
-            "ClusterLogs",
-            "ClusterAttach",
-            "ClusterPortForward",
-            "Stage",
-        ];
-        assert_eq!(kinds, expected);
+        assert_eq!(kinds, ["KwokConfiguration", "Stage"]);
         assert!(write_config(folder.path(), &["/nonexistent".into()]).is_err());
     }
 }

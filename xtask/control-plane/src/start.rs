@@ -69,8 +69,9 @@ async fn start_components(options: &Options, binaries: &Binaries, parent: &Path)
     let files = Files { folder: scratch.path().to_owned() };
     let logs = create_log_folder(options, scratch.path())?;
     let monitor = Monitor::new(scratch.path().to_owned(), logs);
-    let ports = ports::choose_free(options.api_servers + 3)?;
-    let (etcd_port, peer_port, kwok_port, server_ports) = (ports[0], ports[1], ports[2], &ports[3..]);
+    let ports = ports::choose_free(options.api_servers + 4)?;
+    let (etcd_port, peer_port, node_ports, server_ports) =
+        (ports[0], ports[1], NodePorts { kwok: ports[2], kubelet: ports[3] }, &ports[4..]);
 
     options.progress.step("starting etcd");
     let flags = flags::etcd(&files, etcd_port, peer_port);
@@ -114,7 +115,7 @@ async fn start_components(options: &Options, binaries: &Binaries, parent: &Path)
     let controllers = match &binaries.pod_programs {
         _ if !options.controllers => None,
         Some(pod_programs) => Some(
-            start_controllers(options, pod_programs, &files, &authority, first, &monitor, kwok_port).await?,
+            start_controllers(options, pod_programs, &files, &authority, first, &monitor, node_ports).await?,
         ),
         None => None,
     };
@@ -151,10 +152,13 @@ fn write_secrets(
 ) -> anyhow::Result<Vec<(String, String)>> {
     let write = |name: &str, text: &str| kubeconfig::write_private(&files.path(name), text);
     let server = authority.server(flags::SERVICE_IP)?;
+    let kubelet_client = authority.client(flags::KUBELET_CLIENT, None)?;
     let (private, public) = pki::signing_pair()?;
     write("ca.crt", authority.certificate())?;
     write("server.crt", &server.certificate)?;
     write("server.key", &server.key)?;
+    write("kubelet-client.crt", &kubelet_client.certificate)?;
+    write("kubelet-client.key", &kubelet_client.key)?;
     write("service-account.key", &private)?;
     write("service-account.pub", &public)?;
     let (table, tokens) = tokens::generate(users)?;
@@ -162,7 +166,14 @@ fn write_secrets(
     Ok(tokens)
 }
 
-/// Starts kube-controller-manager, kube-scheduler and kwok, and creates the nodes.
+/// The ports of the programs that simulate the nodes.
+#[derive(Debug, Clone, Copy)]
+struct NodePorts {
+    kwok: u16,
+    kubelet: u16,
+}
+
+/// Starts kube-controller-manager, kube-scheduler, kwok and the stand-in for the kubelets, and creates the nodes.
 async fn start_controllers(
     options: &Options,
     pod_programs: &PodPrograms,
@@ -170,7 +181,7 @@ async fn start_controllers(
     authority: &Authority,
     server: &ApiServer,
     monitor: &Monitor,
-    kwok_port: u16,
+    ports: NodePorts,
 ) -> anyhow::Result<Controllers> {
     let write_kubeconfig = |file: &str, user: &str, group| {
         let identity: Identity = authority.client(user, group)?;
@@ -185,7 +196,12 @@ async fn start_controllers(
     options.progress.step("starting controllers and nodes");
     let gates = &options.feature_gates;
     let controllers = Controllers {
-        _kwok: monitor.start("kwok", &pod_programs.kwok, &flags::kwok(files, kwok_port, &config))?,
+        _kubelet: monitor.start("kubelet", &pod_programs.kubelet, &flags::kubelet(files, ports.kubelet))?,
+        _kwok: monitor.start(
+            "kwok",
+            &pod_programs.kwok,
+            &flags::kwok(files, ports.kwok, ports.kubelet, &config),
+        )?,
         _scheduler: monitor.start(
             "kube-scheduler",
             &pod_programs.scheduler,

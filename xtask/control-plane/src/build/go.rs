@@ -37,6 +37,9 @@ impl Build<'_> {
         }
         fs::write(self.folder.join("source/go.mod"), self.recipe.go_mod)?;
         fs::write(self.folder.join("source/go.sum"), self.recipe.go_sum)?;
+        for (name, text) in &self.recipe.sources {
+            fs::write(self.folder.join("source").join(name), text)?;
+        }
         self.check_go().await?;
         let total = self.download().await?;
         for (package, binary) in &self.recipe.binaries {

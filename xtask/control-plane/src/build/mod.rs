@@ -33,6 +33,7 @@ pub(crate) struct PodPrograms {
     pub(crate) controller_manager: PathBuf,
     pub(crate) scheduler: PathBuf,
     pub(crate) kwok: PathBuf,
+    pub(crate) kubelet: PathBuf,
     /// The files with kwok's Stages, which define the behaviour of pods and nodes.
     pub(crate) stages: Vec<PathBuf>,
 }
@@ -68,7 +69,7 @@ impl Binaries {
         cache: &Cache,
         progress: &Progress,
     ) -> anyhow::Result<Self> {
-        let recipes = [Recipe::etcd(), Recipe::kwok(), Recipe::kubernetes(version)];
+        let recipes = [Recipe::etcd(), Recipe::kwok(), Recipe::kubelet(), Recipe::kubernetes(version)];
         let missing =
             || recipes.iter().filter(|recipe| !recipe.has_build_at(&cache.build_path(&recipe.name)));
         if missing().next().is_some() {
@@ -78,7 +79,7 @@ impl Binaries {
         for recipe in &recipes {
             build_if_missing(recipe, cache, progress).await?;
         }
-        let [etcd, kwok, kubernetes] = recipes.map(|recipe| cache.build_path(&recipe.name));
+        let [etcd, kwok, kubelet, kubernetes] = recipes.map(|recipe| cache.build_path(&recipe.name));
         let mut stages = Vec::new();
         for (_, folder, names) in Recipe::kwok().files {
             stages.extend(names.iter().map(|name| kwok.join(folder).join(name)));
@@ -90,6 +91,7 @@ impl Binaries {
                 controller_manager: kubernetes.join("kube-controller-manager"),
                 scheduler: kubernetes.join("kube-scheduler"),
                 kwok: kwok.join("kwok"),
+                kubelet: kubelet.join("kubelet"),
                 stages,
             }),
             kubectl: Some(kubernetes),

@@ -12,6 +12,8 @@ pub(crate) struct Recipe {
     pub(crate) name: String,
     pub(crate) go_mod: &'static str,
     pub(crate) go_sum: &'static str,
+    /// The Go files of the module, as (file name, text). Without files, the module only names the packages to build.
+    pub(crate) sources: Vec<(&'static str, &'static str)>,
     /// The Go packages to build, each with the name of its binary.
     pub(crate) binaries: Vec<(&'static str, &'static str)>,
     pub(crate) ldflags: String,
@@ -27,6 +29,8 @@ pub(super) const STAMP: &str = "built-from";
 
 const ETCD_VERSION: &str = "3.7.3";
 const KWOK_VERSION: &str = "0.8.0";
+/// The version of the kubelet's streaming library.
+const CRI_STREAMING_VERSION: &str = "0.37.2";
 /// The folders of kwok's Stages, which define the behaviour of pods and nodes.
 const STAGES: [&str; 3] =
     ["kustomize/stage/pod/fast", "kustomize/stage/node/fast", "kustomize/stage/node/heartbeat-with-lease"];
@@ -38,6 +42,7 @@ impl Recipe {
             name: format!("etcd-{ETCD_VERSION}"),
             go_mod: include_str!("../../go/etcd/go.mod"),
             go_sum: include_str!("../../go/etcd/go.sum"),
+            sources: Vec::new(),
             binaries: vec![("go.etcd.io/etcd/server/v3", "etcd")],
             ldflags: "-s -w".to_owned(),
             files: Vec::new(),
@@ -52,6 +57,7 @@ impl Recipe {
             name: format!("kwok-{KWOK_VERSION}"),
             go_mod: include_str!("../../go/kwok/go.mod"),
             go_sum: include_str!("../../go/kwok/go.sum"),
+            sources: Vec::new(),
             binaries: vec![("sigs.k8s.io/kwok/cmd/kwok", "kwok")],
             ldflags: format!("-s -w -X {MODULE}/pkg/consts.Version=v{KWOK_VERSION}"),
             files: vec![
@@ -63,6 +69,20 @@ impl Recipe {
         }
     }
 
+    /// The build of the stand-in for the kubelets' HTTP server.
+    pub(crate) fn kubelet() -> Self {
+        Self {
+            name: format!("kubelet-{CRI_STREAMING_VERSION}"),
+            go_mod: include_str!("../../go/kubelet/go.mod"),
+            go_sum: include_str!("../../go/kubelet/go.sum"),
+            sources: vec![("main.go", include_str!("../../go/kubelet/main.go"))],
+            binaries: vec![("kubelet.xtask.invalid", "kubelet")],
+            ldflags: "-s -w".to_owned(),
+            files: Vec::new(),
+            core_minutes: 1,
+        }
+    }
+
     /// The build of Kubernetes' components and of kubectl.
     pub(crate) fn kubernetes(version: KubernetesVersion) -> Self {
         let package = "k8s.io/component-base/version";
@@ -71,6 +91,7 @@ impl Recipe {
             name: format!("kubernetes-{version}"),
             go_mod: version.go_mod,
             go_sum: version.go_sum,
+            sources: Vec::new(),
             binaries: vec![
                 ("k8s.io/kubernetes/cmd/kube-apiserver", "kube-apiserver"),
                 ("k8s.io/kubernetes/cmd/kube-controller-manager", "kube-controller-manager"),
@@ -94,10 +115,14 @@ impl Recipe {
 
     /// The text of all inputs of the build. A change of one input, such as a pinned version, causes a rebuild.
     pub(super) fn stamp(&self) -> String {
-        format!(
+        let mut stamp = format!(
             "{}\n{:?}\n{:?}\n{}\n{}\n{}",
             self.name, self.binaries, self.files, self.ldflags, self.go_mod, self.go_sum
-        )
+        );
+        for (name, text) in &self.sources {
+            stamp.extend(["\n", name, "\n", text]);
+        }
+        stamp
     }
 
     /// The Go packages to build.
@@ -122,7 +147,7 @@ mod tests {
 
     fn all_recipes() -> Vec<Recipe> {
         let kubernetes = KubernetesVersion::known().iter().map(|version| Recipe::kubernetes(*version));
-        kubernetes.chain([Recipe::etcd(), Recipe::kwok()]).collect()
+        kubernetes.chain([Recipe::etcd(), Recipe::kwok(), Recipe::kubelet()]).collect()
     }
 
     #[test]
@@ -141,7 +166,10 @@ mod tests {
             let version = format!("v{}", recipe.name.rsplit_once('-').unwrap().1);
             let pinned = recipe.go_mod.lines().map(|line| line.trim().trim_start_matches("require "));
             let pinned = pinned.filter_map(|line| line.split_once(' '));
-            let mut modules = pinned.filter(|(module, _)| recipe.binaries[0].0.starts_with(module));
+            // The version of a module of this repository is that of the library which it uses.
+            let package =
+                if recipe.sources.is_empty() { recipe.binaries[0].0 } else { "k8s.io/cri-streaming" };
+            let mut modules = pinned.filter(|(module, _)| package.starts_with(module));
             let found = modules.any(|(_, rest)| rest.split(' ').next() == Some(&version));
             assert!(found, "{} is not what its go.mod pins", recipe.name);
         }
@@ -156,7 +184,9 @@ mod tests {
         assert!(!recipe.has_build_at(folder.path()));
         fs::write(folder.path().join(STAMP), recipe.stamp()).unwrap();
         assert!(recipe.has_build_at(folder.path()));
-        let newer = Recipe { go_sum: "other", ..recipe };
+        let newer = Recipe { go_sum: "other", ..recipe.clone() };
         assert!(!newer.has_build_at(folder.path()));
+        let changed = Recipe { sources: vec![("main.go", "package main")], ..recipe };
+        assert!(!changed.has_build_at(folder.path()));
     }
 }

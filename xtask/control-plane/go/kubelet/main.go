@@ -1,0 +1,237 @@
+// A stand-in for the HTTP server of a kubelet. It serves the logs, processes and ports of the pods that kwok simulates,
+// with the streaming library of the kubelet, so that exit codes and separate outputs arrive as in a real cluster.
+//
+//   - exec runs the command on this machine, without a container. With a terminal, it writes each new size as a line.
+//   - attach sends its input back, and ends at the end of the input. With a terminal, it writes each new size as a line.
+//   - A forwarded port sends back what it receives. Port 1 refuses connections; port 2 answers after the end of its input.
+//   - The log of each container has two lines of each output. A followed log gets further lines until the client leaves.
+//
+// It accepts only the API server: whoever reaches it can run commands.
+//
+// Usage: kubelet ADDRESS CERTIFICATE KEY CLIENT_CA CLIENT_NAME
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net/http"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"time"
+
+	"k8s.io/cri-streaming/pkg/streaming/portforward"
+	"k8s.io/cri-streaming/pkg/streaming/remotecommand"
+	utilexec "k8s.io/utils/exec"
+)
+
+const (
+	idleTimeout     = 10 * time.Minute
+	creationTimeout = 30 * time.Second
+	// The interval between two lines of a followed log.
+	logInterval = 100 * time.Millisecond
+
+	refusedPort  = 1
+	answeredPort = 2
+)
+
+// runtime implements the interfaces of the streaming library.
+type runtime struct{}
+
+// writeSizes writes each size of the terminal as a line, until the connection ends.
+func writeSizes(out io.Writer, sizes <-chan remotecommand.TerminalSize) {
+	for size := range sizes {
+		fmt.Fprintf(out, "%dx%d\n", size.Width, size.Height)
+	}
+}
+
+// ExecInContainer runs a command on this machine.
+func (runtime) ExecInContainer(ctx context.Context, _, _, _ string, command []string, in io.Reader, out, errOut io.WriteCloser, tty bool, sizes <-chan remotecommand.TerminalSize, _ time.Duration) error {
+	process := exec.CommandContext(ctx, command[0], command[1:]...)
+	// Assigned only if not nil: a nil io.WriteCloser in an io.Writer would be written to.
+	if out != nil {
+		process.Stdout = out
+	}
+	if errOut != nil {
+		process.Stderr = errOut
+	}
+	if tty {
+		process.Stderr = out
+		go writeSizes(out, sizes)
+	}
+	if in != nil {
+		// Not as process.Stdin: Run would wait for the end of the input after the end of the process.
+		stdin, err := process.StdinPipe()
+		if err != nil {
+			return err
+		}
+		go func() {
+			io.Copy(stdin, in)
+			stdin.Close()
+		}()
+	}
+	err := process.Run()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		return utilexec.CodeExitError{Err: err, Code: exit.ExitCode()}
+	}
+	return err
+}
+
+// AttachContainer sends the input back. Without input, it writes one line.
+func (runtime) AttachContainer(_ context.Context, _, _, _ string, in io.Reader, out, errOut io.WriteCloser, tty bool, sizes <-chan remotecommand.TerminalSize) error {
+	var to io.Writer = io.Discard
+	if out != nil {
+		to = out
+	} else if errOut != nil {
+		to = errOut
+	}
+	if tty {
+		go writeSizes(to, sizes)
+	}
+	if in == nil {
+		_, err := io.WriteString(to, "attached\n")
+		return err
+	}
+	_, err := io.Copy(to, in)
+	return err
+}
+
+// PortForward serves one connection to a port of a pod.
+func (runtime) PortForward(_ context.Context, _, _ string, port int32, stream io.ReadWriteCloser) error {
+	switch port {
+	case refusedPort:
+		return errors.New("connection refused")
+	case answeredPort:
+		received, err := io.ReadAll(stream)
+		if err != nil {
+			return err
+		}
+		_, err = stream.Write(received)
+		return err
+	default:
+		_, err := io.Copy(stream, stream)
+		return err
+	}
+}
+
+// serveProcess serves exec and attach.
+func serveProcess(w http.ResponseWriter, r *http.Request) {
+	options, err := remotecommand.NewOptions(r)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	pod, container := r.PathValue("pod"), r.PathValue("container")
+	protocols := remotecommand.SupportedStreamingProtocols
+	if strings.HasPrefix(r.URL.Path, "/exec/") {
+		command := r.URL.Query()["command"]
+		if len(command) == 0 {
+			http.Error(w, "the request has no command", http.StatusBadRequest)
+			return
+		}
+		remotecommand.ServeExec(w, r, runtime{}, pod, "", container, command, options, idleTimeout, creationTimeout, protocols)
+	} else {
+		remotecommand.ServeAttach(w, r, runtime{}, pod, "", container, options, idleTimeout, creationTimeout, protocols)
+	}
+}
+
+// servePortForward serves the connections to the ports of a pod.
+func servePortForward(w http.ResponseWriter, r *http.Request) {
+	options, err := portforward.NewV4Options(r)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	portforward.ServePortForward(w, r, runtime{}, r.PathValue("pod"), "", options, idleTimeout, creationTimeout, portforward.SupportedProtocols)
+}
+
+// serveLogs serves the log of a container, with the parameters stream, tailLines, timestamps and follow.
+func serveLogs(w http.ResponseWriter, r *http.Request) {
+	query := r.URL.Query()
+	stream, timestamps := query.Get("stream"), query.Get("timestamps") == "true"
+	// The output and text of line n, which alternates between the outputs.
+	line := func(n int) (string, string) {
+		output := [2]string{"stdout", "stderr"}[n%2]
+		text := fmt.Sprintf("%s %d\n", output, n/2+1)
+		if timestamps {
+			text = fmt.Sprintf("2026-01-01T00:%02d:%02d.000000000Z %s", n/60%60, n%60, text)
+		}
+		return output, text
+	}
+	const existing = 4
+	var lines []string
+	add := func(n int) {
+		if output, text := line(n); stream == "" || stream == "All" || strings.EqualFold(stream, output) {
+			lines = append(lines, text)
+		}
+	}
+	for n := range existing {
+		add(n)
+	}
+	if tail, err := strconv.Atoi(query.Get("tailLines")); err == nil && tail < len(lines) {
+		lines = lines[len(lines)-tail:]
+	}
+	w.Header().Set("Content-Type", "text/plain")
+	for n := existing; ; n++ {
+		for _, text := range lines {
+			io.WriteString(w, text)
+		}
+		if query.Get("follow") != "true" {
+			return
+		}
+		w.(http.Flusher).Flush()
+		select {
+		case <-r.Context().Done():
+			return
+		case <-time.After(logInterval):
+		}
+		lines = nil
+		add(n)
+	}
+}
+
+// clientConfig accepts clients whose certificate is signed by the CA in a file and has this name.
+func clientConfig(file, name string) (*tls.Config, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(text) {
+		return nil, fmt.Errorf("%s contains no certificate", file)
+	}
+	verify := func(state tls.ConnectionState) error {
+		if client := state.PeerCertificates[0].Subject.CommonName; client != name {
+			return fmt.Errorf("the client is %q, not %q", client, name)
+		}
+		return nil
+	}
+	return &tls.Config{ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: pool, VerifyConnection: verify}, nil
+}
+
+func main() {
+	if len(os.Args) != 6 {
+		log.Fatal("usage: kubelet ADDRESS CERTIFICATE KEY CLIENT_CA CLIENT_NAME")
+	}
+	config, err := clientConfig(os.Args[4], os.Args[5])
+	if err != nil {
+		log.Fatal(err)
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("/exec/{namespace}/{pod}/{container}", serveProcess)
+	mux.HandleFunc("/attach/{namespace}/{pod}/{container}", serveProcess)
+	mux.HandleFunc("/portForward/{namespace}/{pod}", servePortForward)
+	mux.HandleFunc("/containerLogs/{namespace}/{pod}/{container}", serveLogs)
+	server := &http.Server{Addr: os.Args[1], Handler: mux, TLSConfig: config}
+	// Without HTTP/2, which has no upgrades.
+	server.Protocols = new(http.Protocols)
+	server.Protocols.SetHTTP1(true)
+	log.Fatal(server.ListenAndServeTLS(os.Args[2], os.Args[3]))
+}
