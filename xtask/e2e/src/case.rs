@@ -13,6 +13,8 @@ pub(crate) enum Need {
     Controllers,
     /// The deployment controller, the scheduler, and nodes that run pods.
     Pods,
+    /// The processes, logs and ports of pods, as the stand-in for the kubelets simulates them.
+    Processes,
     /// Compaction of the history: requests with older resource versions then get 410 Gone.
     History,
     /// Control of the components: API servers can be killed, and etcd can be paused.

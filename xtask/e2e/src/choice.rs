@@ -9,11 +9,14 @@ use serde::Deserialize;
 use tokio::process::Command;
 
 use super::server::Server;
-use xtask_control_plane::{Cluster, KubernetesVersion, Options, Source};
+use xtask_control_plane::{Cluster, FeatureGate, KubernetesVersion, Options, Source};
 use xtask_process::progress::Progress;
 
 /// The environment variable with the path of a folder that contains etcd and kube-apiserver.
 const ASSETS: &str = "KUBEBUILDER_ASSETS";
+
+/// The feature gates, off by default, of the behaviour that some cases test: the logs of one output (KEP-3288).
+const GATES: [&str; 1] = ["PodLogsQuerySplitStreams"];
 
 /// The kind of server that the command line or the environment selects.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,7 +68,9 @@ impl ServerChoice {
             Self::Build(version) => Source::Build(version),
         };
         // With two API servers, cases can kill one and expect clients to continue on the other.
+        let gates = GATES.iter().map(|gate| gate.parse::<FeatureGate>().map_err(anyhow::Error::msg));
         let options = Options::default().source(source).api_servers(2).progress(Progress::new());
+        let options = options.feature_gates(gates.collect::<anyhow::Result<Vec<_>>>()?);
         let cluster = Cluster::start(options).await?;
         Server::started(cluster).await
     }

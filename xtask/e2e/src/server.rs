@@ -53,6 +53,7 @@ impl Server {
         server.description.push_str("kube-sim, in this process");
         server.token = token;
         server.add_unmet(&[Need::Pods], "kube-sim has no scheduler and no workload controllers");
+        server.add_unmet(&[Need::Processes], "kube-sim runs no processes");
         server.add_unmet(&[Need::Components], "kube-sim has no components that can be killed");
         server.add_unmet(&[Need::Certificates, Need::Authorization], "kube-sim does not authorize requests");
         Ok(server)
@@ -72,7 +73,7 @@ impl Server {
         server.description = format!("Kubernetes {}, {variant}", server.git_version().await?);
         if !controllers {
             server.add_unmet(
-                &[Need::Pods, Need::Controllers],
+                &[Need::Pods, Need::Processes, Need::Controllers],
                 "the cluster consists of etcd and kube-apiserver, without controllers and nodes",
             );
         }
@@ -91,7 +92,14 @@ impl Server {
         server.description = format!("Kubernetes {version} at {}", server.config.cluster_url);
         let reason = "requires a cluster that was started for this run";
         server.add_unmet(
-            &[Need::History, Need::Components, Need::Certificates, Need::Token, Need::NewNodes],
+            &[
+                Need::History,
+                Need::Components,
+                Need::Certificates,
+                Need::Token,
+                Need::NewNodes,
+                Need::Processes,
+            ],
             reason,
         );
         server.probe_watch_list().await?;

@@ -7,6 +7,7 @@ mod closed_connections;
 mod conflict;
 mod connections;
 mod controller;
+mod copies;
 mod crd;
 mod derived;
 mod discovery;
@@ -15,10 +16,14 @@ mod events;
 mod examples;
 mod expired_versions;
 mod finalizers;
+mod logs;
 mod object_types;
 mod paging;
 mod patch;
+mod ports;
+mod processes;
 mod restore;
+mod running_pod;
 mod schemas;
 mod selectors;
 mod streams;
@@ -59,6 +64,10 @@ pub(super) const ALL: &[Suite] = &[
     events::SUITE,
     auth::SUITE,
     workloads::SUITE,
+    processes::SUITE,
+    logs::SUITE,
+    ports::SUITE,
+    copies::SUITE,
     disruption::SUITE,
     restore::SUITE,
     examples::SUITE,

@@ -1,0 +1,59 @@
+//! Copies of files and folders into and out of containers.
+
+use std::fs;
+
+use kube_client::api::{AttachParams, CopyParams};
+
+use super::running_pod::{finish, running_pod};
+use crate::case::suite;
+use crate::env::Env;
+use crate::failure::{Outcome, check, check_eq, refused};
+
+suite!("copies":
+    a_folder_is_copied_into_a_pod_and_back [Processes],
+    a_failed_copy_has_the_message_of_tar [Processes],
+);
+
+async fn a_folder_is_copied_into_a_pod_and_back(env: Env) -> Outcome {
+    let pods = running_pod(&env).await?;
+    let folder = tempfile::tempdir()?;
+    let (source, in_pod) = (folder.path().join("source"), folder.path().join("in-pod"));
+    let large = vec![7; 3 << 20];
+    fs::create_dir_all(source.join("deep/empty"))?;
+    fs::write(source.join("deep/file name"), "text")?;
+    fs::write(source.join("large"), &large)?;
+    let path = in_pod.to_string_lossy();
+    pods.copy_to("web", &source, &path, &CopyParams::default()).await?;
+    let command = ["cat", &format!("{path}/deep/file name")];
+    let (text, ..) = finish(pods.exec("web", command, &AttachParams::default()).await?).await?;
+    check_eq!(text, "text");
+
+    let target = folder.path().join("target");
+    let params = CopyParams::default().container("main");
+    let copied = pods.copy_from("web", &path, &target, &params).await?;
+    check_eq!((copied.files, copied.bytes), (2, 4 + large.len() as u64));
+    check_eq!(fs::read_to_string(target.join("deep/file name"))?, "text");
+    check!(fs::read(target.join("large"))? == large && target.join("deep/empty").is_dir());
+
+    // A single file, with another name.
+    let file = folder.path().join("file");
+    pods.copy_from("web", &format!("{path}/deep/file name"), &file, &params).await?;
+    check_eq!(fs::read_to_string(file)?, "text");
+    Ok(())
+}
+
+async fn a_failed_copy_has_the_message_of_tar(env: Env) -> Outcome {
+    let pods = running_pod(&env).await?;
+    let folder = tempfile::tempdir()?;
+    let (file, params) = (folder.path().join("file"), CopyParams::default());
+    fs::write(&file, "text")?;
+    let error = refused!(pods.copy_from("web", "/no/such/file", &folder.path().join("copy"), &params).await);
+    check!(error.to_string().contains("/no/such"), "{error}");
+    check!(error.to_string().contains("No such file"), "{error}");
+    let error = refused!(pods.copy_to("web", &file, "/no/such/folder/file", &params).await);
+    check!(error.to_string().contains("No such file"), "{error}");
+    let missing = folder.path().join("missing");
+    let error = refused!(pods.copy_to("web", &missing, "/tmp/never", &params).await);
+    check!(error.to_string().contains("missing"), "{error}");
+    Ok(())
+}

@@ -1,0 +1,125 @@
+//! Forwarded ports: concurrent connections over one WebSocket, half-close and errors, over both protocols.
+
+use std::io::ErrorKind;
+
+use anyhow::Context;
+use kube_client::api::{ForwardedStream, Portforwarder};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::running_pod::{older_api, running_pod};
+use crate::case::suite;
+use crate::env::Env;
+use crate::failure::{Outcome, check, check_eq, refused};
+
+suite!("ports":
+    connections_to_two_ports_run_concurrently [Processes],
+    a_connection_answers_after_the_end_of_its_input [Processes],
+    a_refused_port_is_an_error_of_its_connection [Processes],
+    ports_are_forwarded_over_the_older_protocol [Processes],
+);
+
+/// A port of the pod that refuses connections.
+const REFUSED: u16 = 1;
+/// A port of the pod that sends back what it has received after the end of its input. Other ports do so at once.
+const ANSWERS_AT_END: u16 = 2;
+
+/// Sends `text`, and reads as many bytes.
+async fn echo(stream: &mut ForwardedStream, text: &str) -> Outcome {
+    stream.write_all(text.as_bytes()).await?;
+    stream.flush().await?;
+    let mut answer = vec![0; text.len()];
+    stream.read_exact(&mut answer).await?;
+    check_eq!(String::from_utf8_lossy(&answer), text);
+    Ok(())
+}
+
+/// Ends the input, and reads the rest of the answer.
+async fn finish(mut stream: ForwardedStream) -> Outcome<Vec<u8>> {
+    stream.shutdown().await?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await?;
+    Ok(answer)
+}
+
+async fn connections_to_two_ports_run_concurrently(env: Env) -> Outcome {
+    let pods = running_pod(&env).await?;
+    let mut forwarder: Portforwarder = pods.portforward("web", &[80, 81]).await?;
+    let mut streams = Vec::new();
+    for port in [80, 81] {
+        streams.push(forwarder.take_stream(port).context("the stream of a requested port")?);
+        check!(forwarder.take_stream(port).is_none());
+    }
+    // Further connections, one of them to a port that the request does not have.
+    for port in [80, 80, 81, 82] {
+        streams.push(forwarder.connect(port).await?);
+    }
+    for round in 0..3 {
+        for (index, stream) in streams.iter_mut().enumerate() {
+            echo(stream, &format!("round {round} of connection {index}\n")).await?;
+        }
+    }
+    // A closed connection does not affect the others.
+    drop(streams.swap_remove(0));
+    let large: Vec<u8> = (0..1 << 20).map(|n: u32| n.to_le_bytes()[n as usize % 3]).collect();
+    let (mut reader, mut writer) = tokio::io::split(streams.swap_remove(0));
+    let mut copy = vec![0; large.len()];
+    let written = async {
+        writer.write_all(&large).await?;
+        writer.shutdown().await
+    };
+    tokio::try_join!(written, reader.read_exact(&mut copy))?;
+    check!(copy == large);
+    check_eq!(reader.read(&mut [0]).await?, 0);
+    for mut stream in streams {
+        echo(&mut stream, "last").await?;
+        check_eq!(finish(stream).await?, b"");
+    }
+    drop((reader, writer));
+    forwarder.join().await?;
+    Ok(())
+}
+
+async fn a_connection_answers_after_the_end_of_its_input(env: Env) -> Outcome {
+    let pods = running_pod(&env).await?;
+    let forwarder = pods.portforward("web", &[ANSWERS_AT_END]).await?;
+    let (mut first, mut second) =
+        (forwarder.connect(ANSWERS_AT_END).await?, forwarder.connect(ANSWERS_AT_END).await?);
+    second.write_all(b"second").await?;
+    first.write_all(b"first").await?;
+    check_eq!(finish(first).await?, b"first");
+    check_eq!(finish(second).await?, b"second");
+    forwarder.join().await?;
+    Ok(())
+}
+
+async fn a_refused_port_is_an_error_of_its_connection(env: Env) -> Outcome {
+    let pods = running_pod(&env).await?;
+    let mut forwarder = pods.portforward("web", &[REFUSED, 80]).await?;
+    let error = forwarder.take_error(REFUSED).context("the error of a requested port")?;
+    let mut refused = forwarder.take_stream(REFUSED).context("the stream of a requested port")?;
+    let failure = refused!(refused.read_u8().await);
+    check!(failure.to_string().contains("connection refused"), "{failure}");
+    check!(error.await.is_some_and(|error| error.contains("connection refused")));
+    echo(&mut forwarder.take_stream(80).context("the stream of the other port")?, "hello").await?;
+    check!(refused!(pods.portforward("missing", &[80]).await).is_not_found());
+    Ok(())
+}
+
+async fn ports_are_forwarded_over_the_older_protocol(env: Env) -> Outcome {
+    running_pod(&env).await?;
+    let mut forwarder = older_api(&env)?.portforward("web", &[80, 81, REFUSED]).await?;
+    let mut streams = Vec::new();
+    for port in [80, 81] {
+        streams.push(forwarder.take_stream(port).context("the stream of a requested port")?);
+    }
+    for stream in &mut streams {
+        echo(stream, "hello").await?;
+        // This protocol cannot end one direction.
+        check!(stream.shutdown().await.is_err_and(|error| error.kind() == ErrorKind::Unsupported));
+    }
+    let mut stream = forwarder.take_stream(REFUSED).context("the stream of a requested port")?;
+    let failure = refused!(stream.read_u8().await);
+    check!(failure.to_string().contains("connection refused"), "{failure}");
+    check!(refused!(forwarder.connect(80).await).to_string().contains("port 80"));
+    Ok(())
+}

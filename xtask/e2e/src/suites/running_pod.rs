@@ -1,0 +1,58 @@
+//! Pods whose processes the suites about streams use, and a client for the protocols of older servers.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use http::{HeaderValue, Request, header};
+use k8s_openapi::api::core::v1::Pod;
+use kube_client::api::{AttachedProcess, PostParams};
+use kube_client::client::{Body, ClientBuilder};
+use kube_client::core::Status;
+use kube_client::{Api, Client};
+use kube_runtime::wait::{await_condition_within, conditions};
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tower::util::MapRequestLayer;
+
+use crate::env::Env;
+use crate::failure::Outcome;
+use crate::support::pod;
+
+/// Creates the pod `web`, and waits until it runs. Needs [`Processes`](crate::case::Need::Processes).
+pub(super) async fn running_pod(env: &Env) -> Outcome<Api<Pod>> {
+    env.wait_until_pods_can_be_created().await?;
+    let pods: Api<Pod> = env.api();
+    pods.create(&PostParams::default(), &pod("web")?).await?;
+    await_condition_within(pods.clone(), "web", conditions::is_pod_running(), Duration::from_secs(60))
+        .await?;
+    Ok(pods)
+}
+
+/// An `Api` whose streams offer only `v4.channel.k8s.io`, as if the server were older than Kubernetes 1.30.
+pub(super) fn older_api(env: &Env) -> Outcome<Api<Pod>> {
+    let layer = MapRequestLayer::new(|mut request: Request<Body>| {
+        let headers = request.headers_mut();
+        if headers.contains_key(header::UPGRADE) {
+            let protocol = HeaderValue::from_static("v4.channel.k8s.io");
+            headers.insert(header::SEC_WEBSOCKET_PROTOCOL, protocol);
+        }
+        request
+    });
+    let client: Client = ClientBuilder::try_from(env.config())?.with_layer(&layer).build();
+    Ok(Api::namespaced(client, env.namespace()))
+}
+
+/// Reads an output to its end, as text.
+pub(super) async fn read(output: Option<impl AsyncRead + Unpin>) -> Outcome<String> {
+    let mut text = String::new();
+    output.context("the output was not requested")?.read_to_string(&mut text).await?;
+    Ok(text)
+}
+
+/// Reads both outputs of a process, and its result.
+pub(super) async fn finish(mut process: AttachedProcess) -> Outcome<(String, String, Status)> {
+    let status = process.take_status().context("the status was taken before")?;
+    let (stdout, stderr) = (process.stdout(), process.stderr());
+    let (stdout, stderr) = tokio::try_join!(read(stdout), read(stderr))?;
+    process.join().await?;
+    Ok((stdout, stderr, status.await.context("the server has sent no status")?))
+}
