@@ -1,0 +1,39 @@
+//! Counts the objects of every kind that the server can list, custom resources included. The program knows none of them.
+//!
+//! ```sh
+//! cargo run -p examples --example dynamic_api
+//! ```
+
+use examples::format_with_causes;
+use kube_client::{
+    Api, Client, Discovery,
+    api::{DynamicObject, ListParams},
+    discovery::{ApiGroup, verbs},
+};
+use std::process::ExitCode;
+use tracing::warn;
+
+fn main() -> ExitCode {
+    examples::run(count_objects())
+}
+
+async fn count_objects() -> anyhow::Result<()> {
+    let client = Client::try_default().await?;
+    let discovery = Discovery::new(client.clone()).run().await?;
+    // A group of an unavailable extension server does not hide the other groups.
+    for failure in discovery.failures() {
+        warn!("{failure}: {}", failure.error);
+    }
+    for (resource, capabilities) in discovery.groups().flat_map(ApiGroup::recommended_resources) {
+        if !capabilities.supports_operation(verbs::LIST) {
+            continue;
+        }
+        let api: Api<DynamicObject> = Api::dynamic(client.clone(), &resource, &capabilities.scope);
+        // Only the metadata: the server sends, and the program decodes, a small part of each object.
+        match api.list_metadata(&ListParams::default()).await {
+            Ok(list) => println!("{}/{}: {}", resource.api_version, resource.plural, list.items.len()),
+            Err(error) => warn!("{}: {}", resource.plural, format_with_causes(error)),
+        }
+    }
+    Ok(())
+}

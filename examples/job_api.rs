@@ -1,0 +1,54 @@
+//! Runs a job, waits until it has completed or failed, and deletes it with its pods.
+//!
+//! ```sh
+//! cargo run -p examples --example job_api -- my-job
+//! ```
+
+use anyhow::{Context, bail};
+use k8s_openapi::api::batch::v1::Job;
+use kube_client::{
+    Api, Client,
+    api::{DeleteParams, PostParams},
+};
+use kube_runtime::wait::{Condition, await_condition_within, conditions};
+use serde_json::json;
+use std::{process::ExitCode, time::Duration};
+
+/// The time limit for the job.
+const LIMIT: Duration = Duration::from_secs(120);
+
+fn main() -> ExitCode {
+    examples::run(run_job())
+}
+
+/// True if the job has failed for good.
+fn has_failed() -> impl Condition<Job> {
+    |job: Option<&Job>| {
+        let conditions = job.and_then(|job| job.status.as_ref()?.conditions.as_ref());
+        conditions
+            .into_iter()
+            .flatten()
+            .any(|condition| condition.type_ == "Failed" && condition.status == "True")
+    }
+}
+
+async fn run_job() -> anyhow::Result<()> {
+    let name = std::env::args().nth(1).context("usage: job_api NAME")?;
+    let jobs: Api<Job> = Api::default_namespaced(Client::try_default().await?);
+    let container = json!({"name": "main", "image": "busybox:1.37", "command": ["sh", "-c", "echo done"]});
+    let pod = json!({"spec": {"restartPolicy": "Never", "containers": [container]}});
+    let spec = json!({"backoffLimit": 1, "template": pod});
+    let job: Job = serde_json::from_value(json!({"metadata": {"name": name}, "spec": spec}))?;
+    jobs.create(&PostParams::default(), &job).await?;
+    println!("created {name}");
+
+    let ended = conditions::is_job_completed().or(has_failed());
+    let ended = await_condition_within(jobs.clone(), &name, ended, LIMIT).await?;
+    // In the background: the garbage collector deletes the pods after the job.
+    jobs.delete(&name, &DeleteParams::background()).await?;
+    if has_failed().matches_object(ended.as_ref()) {
+        bail!("{name} has failed");
+    }
+    println!("{name} has completed, and is deleted");
+    Ok(())
+}

@@ -1,0 +1,35 @@
+//! Evicts a pod: deletes it as soon as its disruption budgets allow that, as `kubectl drain` does.
+//!
+//! ```sh
+//! cargo run -p examples --example pod_evict -- web
+//! ```
+
+use anyhow::Context;
+use k8s_openapi::api::core::v1::Pod;
+use kube_client::{Api, Client, api::EvictParams};
+use std::{process::ExitCode, time::Duration};
+use tokio::time::sleep;
+
+/// The interval between two attempts, as long as that of kubectl.
+const INTERVAL: Duration = Duration::from_secs(5);
+
+fn main() -> ExitCode {
+    examples::run(evict())
+}
+
+async fn evict() -> anyhow::Result<()> {
+    let pod = std::env::args().nth(1).context("usage: pod_evict POD")?;
+    let pods: Api<Pod> = Api::default_namespaced(Client::try_default().await?);
+    loop {
+        match pods.evict(&pod, &EvictParams::default()).await {
+            Ok(_) => {
+                println!("evicted {pod}");
+                return Ok(());
+            }
+            // The pod may be evicted later, when enough other pods of the budget are ready.
+            Err(error) if error.is_too_many_requests() => println!("a budget protects {pod}: waiting"),
+            Err(error) => return Err(error.into()),
+        }
+        sleep(INTERVAL).await;
+    }
+}

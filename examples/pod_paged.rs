@@ -1,0 +1,46 @@
+//! Lists the pods of all namespaces in pages, so that neither the server nor the program holds a large list.
+//!
+//! [`Api::list_all`] does the same and returns the objects of all pages as a stream. Use it unless the program needs the
+//! pages, as this one, which prints them.
+//!
+//! ```sh
+//! cargo run -p examples --example pod_paged -- 100
+//! ```
+
+use anyhow::Context;
+use k8s_openapi::api::core::v1::Pod;
+use kube_client::{Api, Client, Error, ResourceExt, api::ListParams};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    examples::run(list_pages())
+}
+
+async fn list_pages() -> anyhow::Result<()> {
+    let size = std::env::args().nth(1).map_or(Ok(500), |size| size.parse()).context("the size of a page")?;
+    let pods: Api<Pod> = Api::all(Client::try_default().await?);
+    let mut params = ListParams::default().limit(size);
+    let (mut pages, mut count) = (0, 0);
+    loop {
+        let page = match pods.list(&params).await {
+            // A token is valid for some minutes. The error of an expired one has a token for the rest of a newer list.
+            Err(Error::Api(status)) if status.is_gone() && params.continue_token.is_some() => {
+                params.continue_token = status.metadata.and_then(|metadata| metadata.continue_);
+                continue;
+            }
+            page => page?,
+        };
+        pages += 1;
+        count += page.items.len();
+        let left = page.metadata.remaining_item_count.unwrap_or(0);
+        println!("page {pages}: {} pods, {left} left", page.items.len());
+        for pod in &page.items {
+            println!("  {}/{}", pod.namespace().unwrap_or_default(), pod.name_any());
+        }
+        params.continue_token = page.metadata.continue_.filter(|token| !token.is_empty());
+        if params.continue_token.is_none() {
+            println!("{count} pods in {pages} pages");
+            return Ok(());
+        }
+    }
+}

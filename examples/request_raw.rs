@@ -1,0 +1,33 @@
+//! Sends requests without an `Api`: to any path of the server, with the connections, credentials and errors of the client.
+//!
+//! ```sh
+//! cargo run -p examples --example request_raw -- '/readyz?verbose'
+//! ```
+
+use http::Request;
+use k8s_openapi::api::core::v1::Namespace;
+use kube_client::{
+    Client, Resource,
+    api::ListParams,
+    core::{ObjectList, Request as ApiRequest},
+};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    examples::run(send_requests())
+}
+
+async fn send_requests() -> anyhow::Result<()> {
+    let client = Client::try_default().await?;
+    // A text, for example of an endpoint that is not a resource.
+    let path = std::env::args().nth(1).unwrap_or_else(|| "/version".to_owned());
+    let text = client.request_text(Request::get(&path).body(Vec::new())?).await?;
+    println!("{}", text.trim_end());
+
+    // An object of any type. The builder of paths and parameters is the one that `Api` uses.
+    let request = ApiRequest::new(Namespace::url_path(&(), None)).list(&ListParams::default().limit(1))?;
+    let page: ObjectList<Namespace> = client.request(request).await?;
+    let left = page.metadata.remaining_item_count.unwrap_or(0);
+    println!("{} namespaces", page.items.len() + usize::try_from(left)?);
+    Ok(())
+}
