@@ -37,6 +37,7 @@ macro_rules! suites {
             let all: Vec<_> = suites::ALL.iter().map(|suite| suite.name).collect();
             let skipped_on_kube_sim = [
                 "workloads", "processes", "logs", "ports", "copies", "disruption", "restore", "examples",
+                "example_commands",
             ];
             let tested = [$(stringify!($suite)),+];
             for suite in all {

@@ -13,6 +13,7 @@ mod derived;
 mod discovery;
 mod disruption;
 mod events;
+mod example_commands;
 mod examples;
 mod expired_versions;
 mod finalizers;
@@ -23,6 +24,7 @@ mod patch;
 mod ports;
 mod processes;
 mod restore;
+mod running_example;
 mod running_pod;
 mod schemas;
 mod selectors;
@@ -71,4 +73,5 @@ pub(super) const ALL: &[Suite] = &[
     disruption::SUITE,
     restore::SUITE,
     examples::SUITE,
+    example_commands::SUITE,
 ];
