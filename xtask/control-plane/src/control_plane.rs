@@ -87,6 +87,25 @@ impl Cluster {
         self.authority.client(user, group)
     }
 
+    /// Replaces the certificate and key of the API servers, which use them for new connections within seconds. Programs
+    /// that were started with the cluster trust only certificates of the first CA.
+    ///
+    /// # Errors
+    /// When a file cannot be written.
+    pub fn replace_server_certificate(&self, identity: &Identity) -> anyhow::Result<()> {
+        kubeconfig::write_private(&self.scratch.path().join("server.key"), &identity.key)?;
+        kubeconfig::write_private(&self.scratch.path().join("server.crt"), &identity.certificate)
+    }
+
+    /// Replaces the CAs whose client certificates the API servers accept, as certificates in PEM. The API servers use
+    /// them for new requests within seconds.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn replace_client_authorities(&self, certificates: &str) -> anyhow::Result<()> {
+        kubeconfig::write_private(&self.scratch.path().join("ca.crt"), certificates)
+    }
+
     /// Writes a kubeconfig file with this name for a server URL and a user, and returns its path.
     ///
     /// # Errors

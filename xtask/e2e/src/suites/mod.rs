@@ -24,6 +24,7 @@ mod patch;
 mod ports;
 mod processes;
 mod restore;
+mod rotation;
 mod running_example;
 mod running_pod;
 mod schemas;
@@ -65,6 +66,7 @@ pub(super) const ALL: &[Suite] = &[
     wait::SUITE,
     events::SUITE,
     auth::SUITE,
+    rotation::SUITE,
     workloads::SUITE,
     processes::SUITE,
     logs::SUITE,
