@@ -7,6 +7,7 @@ pub mod events;
 pub mod finalizer;
 pub mod informer;
 pub mod leader;
+mod metrics;
 pub mod prelude;
 mod queue;
 mod random;

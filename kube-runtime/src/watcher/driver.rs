@@ -2,6 +2,7 @@
 //!
 //! It makes no decisions: every response becomes an input of `step`. All backoff waits happen here.
 
+mod diagnosis;
 mod prefetch;
 mod requests;
 
@@ -11,6 +12,7 @@ use super::open_watch::OpenWatch;
 use super::silence_probe::{self, SilenceProbe};
 use super::step::{Capabilities, DriverAction, Failure, Input, Output, Phase, Previous, State, step};
 use super::{Backoff, Error, Event, ExponentialBackoff, Result};
+use diagnosis::{Diagnosis, Stage};
 use futures::{Stream, future::BoxFuture};
 use kube_client::api::{EventStream, ListStream};
 use kube_client::core::WatchEvent;
@@ -50,6 +52,8 @@ pub(crate) struct Driver<K> {
     prefetch: Option<Prefetch<K>>,
     /// Filters that run before objects are decoded.
     filters: EarlyFilters<K>,
+    /// Warnings and metrics.
+    diagnosis: Diagnosis,
 }
 
 /// A request whose response headers have not arrived.
@@ -73,6 +77,7 @@ impl<K> Driver<K> {
     pub(crate) fn new(api: Api<K>, config: Config) -> Self {
         let wanted = config.initial_list_strategy == InitialListStrategy::StreamingList;
         Self {
+            diagnosis: Diagnosis::new(api.resource_url()),
             api: api.skip_fields(config.skip_fields.clone()),
             backoff: config.backoff.clone(),
             capabilities: Capabilities {
@@ -193,6 +198,7 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Driver<K> {
         );
         if received {
             self.silence.record();
+            self.diagnosis.record_item();
         }
         self.watch_ended = matches!(input, Input::Ended(_));
         // `Retry-After` overrides a shorter backoff.
@@ -204,8 +210,12 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Driver<K> {
         let state = std::mem::replace(&mut self.state, State::Start { previous: Previous::NONE });
         self.capabilities.refused = self.refused_at.map(|at| at.elapsed());
         self.capabilities.synced = self.synced_at.map(|at| at.elapsed());
-        let (state, Output { event, then, healthy }) = step(self.capabilities, state, input);
+        let from = Stage::of(&state);
+        let (state, output) = step(self.capabilities, state, input);
         self.state = state;
+        let stages = (from, Stage::of(&self.state));
+        self.diagnosis.record(self.api.resource_url(), stages, &output, self.config.probe_after);
+        let Output { event, then, healthy } = output;
         if healthy {
             self.backoff.reset();
         }
@@ -223,10 +233,6 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Driver<K> {
                 self.io = Io::Waiting(Box::pin(tokio::time::sleep(wait)));
             }
             DriverAction::GiveUpStreaming => {
-                tracing::debug!(
-                    resource = self.api.resource_url(),
-                    "streaming lists are not supported: falling back to paged lists"
-                );
                 self.refused_at = Some(Instant::now());
                 self.io = Io::Idle;
             }

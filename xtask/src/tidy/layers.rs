@@ -44,7 +44,7 @@ pub(super) const CRATES: [(&str, &str); 4] = [
         time
         task
         metrics
-        watcher         random
+        watcher         random metrics
         cycle           watcher
         reflector       watcher cycle random
         watch_ext       watcher reflector
@@ -56,8 +56,8 @@ pub(super) const CRATES: [(&str, &str); 4] = [
         status
         queue
         finalizer       controller
-        controller      watcher reflector watch_ext informer queue random
-        leader          controller random
+        controller      watcher reflector watch_ext informer queue random metrics
+        leader          controller random metrics
         !watcher::step  tokio futures
         ",
     ),
