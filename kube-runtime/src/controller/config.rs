@@ -19,6 +19,7 @@ pub struct Config {
     pub(super) failures: FailureBackoff,
     pub(super) drain_timeout: Duration,
     pub(super) sync_timeout: Duration,
+    pub(super) stall_limit: Duration,
 }
 
 impl Default for Config {
@@ -29,6 +30,7 @@ impl Default for Config {
             failures: FailureBackoff::new(Duration::from_millis(5), Duration::from_secs(1000)),
             drain_timeout: Duration::from_secs(30),
             sync_timeout: Duration::from_secs(120),
+            stall_limit: Duration::from_secs(600),
         }
     }
 }
@@ -71,6 +73,15 @@ impl Config {
     /// this error. Two minutes by default; `Duration::MAX` for no limit.
     pub fn sync_timeout(mut self, limit: Duration) -> Self {
         self.sync_timeout = limit;
+        self
+    }
+
+    /// How long a reconcile may run, and how long a queued object may wait while the gates are open, before one warning names
+    /// the object. With the Cargo feature `metrics`, `kube_runtime_stuck_reconciles_total` and
+    /// `kube_runtime_stuck_keys_total` count the warnings. The reconcile continues. Measured to within five seconds. Ten
+    /// minutes by default.
+    pub fn stall_limit(mut self, limit: Duration) -> Self {
+        self.stall_limit = limit;
         self
     }
 }

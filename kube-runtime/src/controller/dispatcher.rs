@@ -5,11 +5,13 @@ use super::action::Next;
 use super::error::SourceError;
 use super::executor::{Executor, ReconcileResult};
 use super::gate::{GateDropped, Gates};
+use super::monitor::Monitor;
 use super::shutdown::{Phase, Shutdown};
 use super::source::TriggerStream;
 use super::sync_timer::SyncTimer;
 use super::trigger::{ReconcileReason, Trigger};
 use super::{Action, Config, Error, Key};
+use crate::metrics::Outcome;
 use crate::queue::{Due, Limiter, Request, WorkQueue};
 use crate::reflector::{ObjectRef, Store};
 use futures::stream::SelectAll;
@@ -19,6 +21,7 @@ use kube_client::core::ObjectMeta;
 use std::{
     pin::Pin,
     task::{Context, Poll},
+    time::Duration,
 };
 use tokio::task::coop;
 use tokio::time::{Instant, Sleep};
@@ -66,6 +69,7 @@ pub(super) struct Dispatcher<'a, K: Resource, E: std::error::Error + 'static> {
     /// What the next poll begins with.
     turn: Turn,
     config: Config,
+    monitor: Monitor,
     shutdown: Shutdown,
     /// Whether the in-flight reconciles were cancelled.
     cancelled: bool,
@@ -83,7 +87,7 @@ where
         store: Store<K>,
         executor: Executor<'a, K, E>,
         limiter: Limiter<Key>,
-        config: Config,
+        (name, config): (&str, Config),
         shutdown: Shutdown,
     ) -> Self {
         Self {
@@ -98,6 +102,7 @@ where
             executor,
             timer: None,
             turn: Turn::ReconcileResult(0),
+            monitor: Monitor::new(name, config.stall_limit, config.concurrency),
             config,
             shutdown,
             cancelled: false,
@@ -108,12 +113,16 @@ where
     fn poll_sources(&mut self, cx: &mut Context<'_>) -> Poll<Option<SourceError>> {
         for _ in 0..MAX_KEYS_PER_POLL {
             match self.sources.poll_next_unpin(cx) {
-                Poll::Ready(Some(Ok(Trigger { key, forgets: true, .. }))) => self.queue.forget(&key),
+                Poll::Ready(Some(Ok(Trigger { key, forgets: true, .. }))) => {
+                    self.queue.forget(&key);
+                    self.monitor.metrics.key_dropped(&key);
+                }
                 Poll::Ready(Some(Ok(Trigger { key, reason: cause, priority, forgets: false }))) => {
                     let due = match self.config.debounce {
                         wait if wait.is_zero() => Due::Now,
                         wait => Due::after(Instant::now(), wait),
                     };
+                    self.monitor.metrics.key_added(&key, self.config.debounce);
                     self.queue.add(key, Request { due, priority, cause });
                     self.sweep();
                 }
@@ -135,7 +144,9 @@ where
             return;
         }
         let store = &self.store;
-        self.queue.retain(|key| store.contains((key.namespace().unwrap_or_default(), key.name())));
+        let exists = |key: &Key| store.contains((key.namespace().unwrap_or_default(), key.name()));
+        self.queue.retain(exists);
+        self.monitor.metrics.retain_keys(exists);
         self.sweep_at = MIN_KEYS_TO_SWEEP.max(2 * self.queue.len());
     }
 
@@ -162,14 +173,23 @@ where
                 // concurrently.
                 Some(object) if namespace_of(object.meta()) != key.namespace() => {
                     self.queue.done(&key, None);
+                    self.monitor.metrics.key_dropped(&key);
                     let key = Key::new(object.meta().namespace.as_deref(), key.name());
+                    self.monitor.metrics.key_added(&key, Duration::ZERO);
                     self.queue.add(key, Request { due: Due::Now, priority, cause });
                 }
-                Some(object) => self.executor.start(key, &cause, object),
+                Some(object) => {
+                    self.monitor.reconcile_begins(&key);
+                    self.executor.start(key, &cause, object);
+                }
                 // The object was deleted.
-                None => self.queue.done(&key, None),
+                None => {
+                    self.queue.done(&key, None);
+                    self.monitor.metrics.key_dropped(&key);
+                }
             }
         }
+        self.monitor.metrics.set_load(self.queue.ready_len(), self.executor.running_tasks());
         self.wake_when_due(cx);
     }
 
@@ -211,11 +231,17 @@ where
             None => ReconcileReason::ReconcilerRequestedRetry,
             Some(_) => ReconcileReason::ErrorPolicyRequestedRetry,
         };
+        self.monitor.reconcile_ends(&key, outcome_of(error.as_ref(), action.next));
         match action.next {
             Next::Change => self.queue.done(&key, None),
-            Next::After(wait) => self.queue.done(&key, Some((Due::after(Instant::now(), wait), cause))),
+            Next::After(wait) => {
+                self.monitor.metrics.key_added(&key, wait);
+                self.queue.done(&key, Some((Due::after(Instant::now(), wait), cause)));
+            }
             Next::Backoff => {
                 let wait = self.queue.failed(&key, Instant::now(), cause);
+                self.monitor.metrics.key_added(&key, wait);
+                self.monitor.metrics.count_retry();
                 tracing::debug!(object.ref = %object, ?wait, "requeueing after a failure");
             }
         }
@@ -250,6 +276,22 @@ where
             self.executor.cancel();
         }
         phase
+    }
+
+    /// Checks for keys that wait or run for too long, and for hot loops.
+    fn check(&mut self) {
+        self.monitor.check_running(self.executor.running());
+        if self.gates.are_open() {
+            self.monitor.check_waiting(self.queue.oldest_ready(), self.queue.last_arrival());
+        } else {
+            self.monitor.pause_waiting();
+        }
+        self.monitor.metrics.set_load(self.queue.ready_len(), self.executor.running_tasks());
+        let store = &self.store;
+        self.monitor.check_hot_loops(|key| {
+            let object = store.get_by((key.namespace().unwrap_or_default(), key.name()));
+            object.map(|object| object.meta().clone())
+        });
     }
 
     /// Polls in-flight reconciles during a shutdown, and starts no further reconciles.
@@ -291,6 +333,9 @@ where
         // `Pending`.
         if this.turn == Turn::ReconcileResult(MAX_CONSECUTIVE_RESULTS) || !coop::has_budget_remaining() {
             this.turn = Turn::Sources;
+            if this.monitor.take_due() {
+                this.check();
+            }
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
@@ -314,6 +359,10 @@ where
         if let Poll::Ready(error) = this.sync.poll(&this.gates, cx) {
             return Poll::Ready(Some(Err(error)));
         }
+        let is_busy = this.executor.running_tasks() > 0 || this.queue.has_ready();
+        while this.monitor.poll_due(is_busy, cx).is_ready() {
+            this.check();
+        }
         if this.has_finished() {
             tracing::warn!("all sources of the controller have ended: shutting down");
             this.sources_ended = None;
@@ -325,6 +374,17 @@ where
             cx.waker().wake_by_ref();
         }
         Poll::Pending
+    }
+}
+
+/// The outcome of a reconcile, for its metrics.
+fn outcome_of<E: std::error::Error>(error: Option<&Error<E>>, next: Next) -> Outcome {
+    match (error, next) {
+        (Some(Error::ReconcilerPanicked(..)), _) => Outcome::Panic,
+        (Some(_), _) => Outcome::Error,
+        (None, Next::Change) => Outcome::Success,
+        (None, Next::After(_)) => Outcome::RequeueAfter,
+        (None, Next::Backoff) => Outcome::Requeue,
     }
 }
 

@@ -143,6 +143,11 @@ where
         self.running.len()
     }
 
+    /// The reconciles that run as tasks.
+    pub(super) fn running(&self) -> impl Iterator<Item = (&Id, &Key)> {
+        self.running.iter()
+    }
+
     /// Whether the result of a reconcile is available.
     pub(super) fn has_result(&self) -> bool {
         !self.ended.is_empty()

@@ -160,6 +160,11 @@ impl Gates {
         stores.into_iter().map(|gate| gate.name.to_string()).collect()
     }
 
+    /// Whether all gates are open.
+    pub(super) fn are_open(&self) -> bool {
+        self.gates.iter().all(Gate::is_open)
+    }
+
     /// Ready while all gates are open. Wakes the task when a gate opens or closes.
     pub(super) fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), GateDropped>> {
         loop {

@@ -12,7 +12,9 @@ mod filter;
 mod gate;
 mod guarded_limiter;
 mod handler;
+mod hot_loop;
 mod key;
+mod monitor;
 mod owned;
 mod panic;
 mod settled;
@@ -106,6 +108,8 @@ pub struct Controller<K: Resource> {
     /// Replaces [`Config::failure_backoff`].
     limiter: Option<Limiter<Key>>,
     config: Config,
+    /// The name in metrics and warnings; the kind in lower case if `None`.
+    name: Option<String>,
     shutdown: Shutdown,
 }
 
@@ -201,6 +205,7 @@ where
             dyntype,
             limiter: None,
             config: Config::default(),
+            name: None,
             shutdown: Shutdown::default(),
             reader: store,
         };
@@ -231,6 +236,19 @@ where
     pub fn with_config(mut self, config: Config) -> Self {
         self.config = config;
         self
+    }
+
+    /// Sets the name of the controller in metrics and warnings. By default, it is the kind in lower case, such as
+    /// `configmap`. Give two controllers of one kind different names.
+    #[must_use]
+    pub fn named(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// The name; see [`named`](Self::named).
+    pub fn name(&self) -> String {
+        self.name.clone().unwrap_or_else(|| K::kind(&self.dyntype).to_ascii_lowercase())
     }
 
     /// The store of the controller's own kind.
@@ -370,9 +388,18 @@ where
         Ctx: Send + Sync + 'a,
         E: std::error::Error + Send + 'static,
     {
+        let name = self.name();
         let executor = Executor::new(reconciler, error_policy, context, self.dyntype);
         let limiter = self.limiter.unwrap_or_else(|| Box::new(self.config.failures));
-        Dispatcher::new(self.sources, self.gates, self.reader, executor, limiter, self.config, self.shutdown)
+        Dispatcher::new(
+            self.sources,
+            self.gates,
+            self.reader,
+            executor,
+            limiter,
+            (&name, self.config),
+            self.shutdown,
+        )
     }
 }
 

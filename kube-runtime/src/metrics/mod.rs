@@ -3,6 +3,8 @@
 //!
 //! Without the feature, the types are empty and the methods do nothing.
 
+mod controller;
 mod watch;
 
+pub(crate) use controller::{ControllerMetrics, Outcome};
 pub(crate) use watch::WatchMetrics;

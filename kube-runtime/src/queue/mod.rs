@@ -276,6 +276,22 @@ impl<K: Hash + Eq + Clone, C> WorkQueue<K, C> {
         wait
     }
 
+    /// The number of ready keys.
+    pub(crate) fn ready_len(&self) -> usize {
+        self.ready.len()
+    }
+
+    /// The key that has been ready longest, and its order of arrival. Searches all ready keys.
+    pub(crate) fn oldest_ready(&self) -> Option<(u64, &K)> {
+        let ready = self.ready.iter().map(|(&(_, sequence), key)| (sequence, key));
+        ready.min_by_key(|(sequence, _)| *sequence)
+    }
+
+    /// The order of arrival of the last key.
+    pub(crate) fn last_arrival(&self) -> u64 {
+        self.sequence
+    }
+
     /// Whether a key is ready.
     pub(crate) fn has_ready(&self) -> bool {
         !self.ready.is_empty()

@@ -1,0 +1,149 @@
+//! `Monitor`: the warnings and the metrics of a controller. It only observes the `dispatcher`.
+
+use super::Key;
+use super::hot_loop::{HotLoop, HotLoops};
+use crate::metrics::{ControllerMetrics, Outcome};
+use foldhash::HashMap;
+use kube_client::core::ObjectMeta;
+use std::{
+    collections::VecDeque,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+use tokio::task::Id;
+use tokio::time::{Instant, Sleep};
+
+/// The interval of the checks of a busy controller.
+const CHECK_INTERVAL: Duration = Duration::from_secs(5);
+/// The number of watermarks within the limit.
+const WATERMARKS: u32 = 16;
+
+/// Observes a controller.
+pub(super) struct Monitor {
+    name: String,
+    pub(super) metrics: ControllerMetrics<Key>,
+    /// How long a key may wait or run.
+    limit: Duration,
+    hot_loops: HotLoops,
+    /// The next check; `None` while the controller is idle.
+    timer: Option<Pin<Box<Sleep>>>,
+    /// The in-flight reconciles of the last check: when a check first found each, and whether it was reported.
+    running: HashMap<Id, (Instant, bool)>,
+    /// The order of arrival of the last key that was ready at each of these times.
+    watermarks: VecDeque<(Instant, u64)>,
+    /// Whether the wait of a key was reported.
+    waits_too_long: bool,
+}
+
+impl Monitor {
+    pub(super) fn new(name: &str, limit: Duration, workers: usize) -> Self {
+        Self {
+            name: name.to_owned(),
+            metrics: ControllerMetrics::new(name, workers),
+            limit,
+            hot_loops: HotLoops::default(),
+            timer: None,
+            running: HashMap::default(),
+            watermarks: VecDeque::new(),
+            waits_too_long: false,
+        }
+    }
+
+    /// The reconcile of a key begins.
+    pub(super) fn reconcile_begins(&mut self, key: &Key) {
+        self.hot_loops.record(key);
+        self.metrics.reconcile_begins(key);
+    }
+
+    /// The reconcile of a key ended.
+    pub(super) fn reconcile_ends(&mut self, key: &Key, outcome: Outcome) {
+        self.metrics.reconcile_ends(key, outcome);
+    }
+
+    /// Ready when a check is due. `is_busy` is whether a key waits or runs: the checks of an idle controller need no timer.
+    pub(super) fn poll_due(&mut self, is_busy: bool, cx: &mut Context<'_>) -> Poll<()> {
+        if self.timer.is_none() && !is_busy && !self.hot_loops.is_active() {
+            return Poll::Pending;
+        }
+        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(CHECK_INTERVAL)));
+        let due = timer.as_mut().poll(cx);
+        if due.is_ready() {
+            self.timer = None;
+        }
+        due
+    }
+
+    /// Whether a check is due, without a wake-up: for a controller that is never idle.
+    pub(super) fn take_due(&mut self) -> bool {
+        let due = self.timer.as_ref().is_some_and(|timer| timer.deadline() <= Instant::now());
+        if due {
+            self.timer = None;
+        }
+        due
+    }
+
+    /// Reports the reconciles that run for longer than the limit, once each.
+    pub(super) fn check_running<'a>(&mut self, running: impl Iterator<Item = (&'a Id, &'a Key)>) {
+        self.metrics.update_durations();
+        let now = Instant::now();
+        let before = std::mem::take(&mut self.running);
+        for (id, key) in running {
+            let (since, mut reported) = before.get(id).copied().unwrap_or((now, false));
+            let elapsed = now - since;
+            if elapsed >= self.limit && !reported {
+                reported = true;
+                self.metrics.count_problem("kube_runtime_stuck_reconciles_total");
+                tracing::warn!(controller = self.name, object = %key, ?elapsed, "a reconcile does not end");
+            }
+            self.running.insert(*id, (since, reported));
+        }
+    }
+
+    /// Reports that the oldest ready key waits for longer than the limit, once until no key does. `oldest` is its order of
+    /// arrival, and `last` that of the last key.
+    pub(super) fn check_waiting(&mut self, oldest: Option<(u64, &Key)>, last: u64) {
+        let now = Instant::now();
+        let is_before_limit = |(at, _): &(Instant, u64)| now.saturating_duration_since(*at) >= self.limit;
+        // Keep the latest watermark before the limit.
+        while self.watermarks.get(1).is_some_and(is_before_limit) {
+            self.watermarks.pop_front();
+        }
+        let overdue =
+            self.watermarks.front().filter(|mark| is_before_limit(mark)).map(|(_, arrival)| *arrival);
+        match oldest {
+            Some((arrival, key)) if overdue.is_some_and(|overdue| arrival <= overdue) => {
+                if !self.waits_too_long {
+                    self.metrics.count_problem("kube_runtime_stuck_keys_total");
+                    let limit = self.limit;
+                    tracing::warn!(controller = self.name, object = %key, ?limit, "a queued object is not reconciled");
+                }
+                self.waits_too_long = true;
+            }
+            _ => self.waits_too_long = false,
+        }
+        let interval = self.limit / WATERMARKS;
+        if self.watermarks.back().is_none_or(|(at, _)| now.saturating_duration_since(*at) >= interval) {
+            self.watermarks.push_back((now, last));
+        }
+    }
+
+    /// Keys may wait: a gate is closed.
+    pub(super) fn pause_waiting(&mut self) {
+        self.watermarks.clear();
+        self.waits_too_long = false;
+    }
+
+    /// Reports the keys that are reconciled in a hot loop.
+    pub(super) fn check_hot_loops(&mut self, find: impl Fn(&Key) -> Option<ObjectMeta>) {
+        for HotLoop { key, reconciles, window, is_changing, writes } in
+            self.hot_loops.check(Instant::now(), find)
+        {
+            self.metrics.count_problem("kube_runtime_hot_loops_total");
+            tracing::warn!(
+                controller = self.name, object = %key, reconciles, ?window, is_changing, ?writes,
+                "an object is reconciled in a hot loop"
+            );
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! `ControllerMetrics`: the metrics of a controller and its work queue, under the names of controller-runtime and client-go.
+
+#[cfg(feature = "metrics")]
+use {
+    foldhash::HashMap,
+    metrics::{Counter, Gauge, Histogram},
+    std::collections::hash_map::Entry,
+    tokio::time::Instant,
+};
+
+use std::{hash::Hash, time::Duration};
+
+/// How a reconcile ended: the label `result` of `controller_runtime_reconcile_total`, and the number of panics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// The object is reconciled at its next change.
+    Success,
+    /// The object is requeued after a time.
+    RequeueAfter,
+    /// The object is requeued after the wait of the rate limiter.
+    Requeue,
+    Error,
+    Panic,
+}
+
+/// The metrics of a controller whose keys have the type `K`.
+pub(crate) struct ControllerMetrics<K> {
+    /// The label `controller`, which is also the label `name` of the work queue.
+    #[cfg(feature = "metrics")]
+    name: String,
+    /// The maximum number of concurrent reconciles.
+    #[cfg(feature = "metrics")]
+    workers: usize,
+    /// `None` before the first use: programs install a recorder after they create controllers.
+    #[cfg(feature = "metrics")]
+    handles: Option<Box<Handles>>,
+    /// When each waiting key became ready, or will.
+    #[cfg(feature = "metrics")]
+    ready_at: HashMap<K, Instant>,
+    /// When each in-flight reconcile began.
+    #[cfg(feature = "metrics")]
+    started: HashMap<K, Instant>,
+    #[cfg(not(feature = "metrics"))]
+    key: std::marker::PhantomData<fn(K)>,
+}
+
+/// The metrics that the recorder has registered.
+#[cfg(feature = "metrics")]
+struct Handles {
+    depth: Gauge,
+    adds: Counter,
+    retries: Counter,
+    queue_duration: Histogram,
+    work_duration: Histogram,
+    unfinished_work: Gauge,
+    longest_running: Gauge,
+    /// By [`Outcome`]; a panic is an error.
+    reconciles: [Counter; 4],
+    errors: Counter,
+    panics: Counter,
+    reconcile_time: Histogram,
+    active_workers: Gauge,
+}
+
+#[cfg(feature = "metrics")]
+impl Handles {
+    fn new(name: &str, workers: usize) -> Self {
+        let name = || name.to_owned();
+        metrics::gauge!("controller_runtime_max_concurrent_reconciles", "controller" => name())
+            .set(number(workers));
+        let total = |result: &'static str| {
+            let labels = [("controller", name()), ("result", result.to_owned())];
+            metrics::counter!("controller_runtime_reconcile_total", &labels)
+        };
+        Self {
+            depth: metrics::gauge!("workqueue_depth", "name" => name(), "controller" => name()),
+            adds: metrics::counter!("workqueue_adds_total", "name" => name(), "controller" => name()),
+            retries: metrics::counter!("workqueue_retries_total", "name" => name(), "controller" => name()),
+            queue_duration: metrics::histogram!("workqueue_queue_duration_seconds", "name" => name(), "controller" => name()),
+            work_duration: metrics::histogram!("workqueue_work_duration_seconds", "name" => name(), "controller" => name()),
+            unfinished_work: metrics::gauge!("workqueue_unfinished_work_seconds", "name" => name(), "controller" => name()),
+            longest_running: metrics::gauge!("workqueue_longest_running_processor_seconds", "name" => name(), "controller" => name()),
+            reconciles: ["success", "requeue_after", "requeue", "error"].map(total),
+            errors: metrics::counter!("controller_runtime_reconcile_errors_total", "controller" => name()),
+            panics: metrics::counter!("controller_runtime_reconcile_panics_total", "controller" => name()),
+            reconcile_time: metrics::histogram!("controller_runtime_reconcile_time_seconds", "controller" => name()),
+            active_workers: metrics::gauge!("controller_runtime_active_workers", "controller" => name()),
+        }
+    }
+}
+
+#[cfg(feature = "metrics")]
+impl<K: Hash + Eq + Clone> ControllerMetrics<K> {
+    /// `workers` is the maximum number of concurrent reconciles.
+    pub(crate) fn new(name: &str, workers: usize) -> Self {
+        Self {
+            name: name.to_owned(),
+            workers,
+            handles: None,
+            ready_at: HashMap::default(),
+            started: HashMap::default(),
+        }
+    }
+
+    fn handles(&mut self) -> &Handles {
+        self.handles.get_or_insert_with(|| Box::new(Handles::new(&self.name, self.workers)))
+    }
+
+    /// A key is queued, and is ready after `wait`.
+    pub(crate) fn key_added(&mut self, key: &K, wait: Duration) {
+        let now = Instant::now();
+        let at = now.checked_add(wait).unwrap_or(now);
+        match self.ready_at.entry(key.clone()) {
+            Entry::Occupied(mut known) => *known.get_mut() = at.min(*known.get()),
+            Entry::Vacant(entry) => {
+                entry.insert(at);
+                self.handles().adds.increment(1);
+            }
+        }
+    }
+
+    /// A key is queued again after a failure.
+    pub(crate) fn count_retry(&mut self) {
+        self.handles().retries.increment(1);
+    }
+
+    /// A key left the queue without a reconcile.
+    pub(crate) fn key_dropped(&mut self, key: &K) {
+        self.ready_at.remove(key);
+    }
+
+    /// The queue forgot the keys for which `keep` returns `false`.
+    pub(crate) fn retain_keys(&mut self, keep: impl Fn(&K) -> bool) {
+        self.ready_at.retain(|key, _| keep(key));
+    }
+
+    /// The reconcile of a key begins.
+    pub(crate) fn reconcile_begins(&mut self, key: &K) {
+        let now = Instant::now();
+        if let Some(at) = self.ready_at.remove(key) {
+            self.handles().queue_duration.record(now.saturating_duration_since(at).as_secs_f64());
+        }
+        self.started.insert(key.clone(), now);
+    }
+
+    /// The reconcile of a key ended.
+    pub(crate) fn reconcile_ends(&mut self, key: &K, outcome: Outcome) {
+        let Some(began) = self.started.remove(key) else { return };
+        let seconds = began.elapsed().as_secs_f64();
+        let handles = self.handles();
+        handles.work_duration.record(seconds);
+        handles.reconcile_time.record(seconds);
+        let result = match outcome {
+            Outcome::Success => 0,
+            Outcome::RequeueAfter => 1,
+            Outcome::Requeue => 2,
+            Outcome::Error | Outcome::Panic => 3,
+        };
+        handles.reconciles[result].increment(1);
+        if result == 3 {
+            handles.errors.increment(1);
+        }
+        if outcome == Outcome::Panic {
+            handles.panics.increment(1);
+        }
+    }
+
+    /// The number of ready keys and of in-flight reconciles.
+    pub(crate) fn set_load(&mut self, ready: usize, running: usize) {
+        let handles = self.handles();
+        handles.depth.set(number(ready));
+        handles.active_workers.set(number(running));
+    }
+
+    /// Updates the durations of the in-flight reconciles.
+    pub(crate) fn update_durations(&mut self) {
+        let seconds = self.started.values().map(|began| began.elapsed().as_secs_f64());
+        let (total, longest) =
+            seconds.fold((0.0, 0.0_f64), |(total, longest), seconds| (total + seconds, longest.max(seconds)));
+        let handles = self.handles();
+        handles.unfinished_work.set(total);
+        handles.longest_running.set(longest);
+    }
+
+    /// A key waits or runs for too long, or is reconciled in a hot loop.
+    pub(crate) fn count_problem(&self, metric: &'static str) {
+        metrics::counter!(metric, "controller" => self.name.clone()).increment(1);
+    }
+}
+
+/// A number as a value of a gauge.
+#[cfg(feature = "metrics")]
+fn number(number: usize) -> f64 {
+    f64::from(u32::try_from(number).unwrap_or(u32::MAX))
+}
+
+#[cfg(not(feature = "metrics"))]
+#[expect(clippy::unused_self, clippy::needless_pass_by_ref_mut, reason = "the methods do nothing")]
+impl<K: Hash + Eq + Clone> ControllerMetrics<K> {
+    pub(crate) fn new(_: &str, _: usize) -> Self {
+        Self { key: std::marker::PhantomData }
+    }
+
+    pub(crate) fn key_added(&mut self, _: &K, _: Duration) {}
+
+    pub(crate) fn count_retry(&mut self) {}
+
+    pub(crate) fn key_dropped(&mut self, _: &K) {}
+
+    pub(crate) fn retain_keys(&mut self, _: impl Fn(&K) -> bool) {}
+
+    pub(crate) fn reconcile_begins(&mut self, _: &K) {}
+
+    pub(crate) fn reconcile_ends(&mut self, _: &K, _: Outcome) {}
+
+    pub(crate) fn set_load(&mut self, _: usize, _: usize) {}
+
+    pub(crate) fn update_durations(&mut self) {}
+
+    pub(crate) fn count_problem(&self, _: &'static str) {}
+}

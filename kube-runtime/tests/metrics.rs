@@ -1,0 +1,262 @@
+//! Tests of the metrics of controllers and watchers, and of the reports of problems.
+#![cfg(feature = "metrics")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
+#![allow(clippy::float_cmp, reason = "the values are whole numbers")]
+
+mod common;
+
+use common::{client, maps, poll_for, put_map};
+use futures::StreamExt;
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube_client::api::{ApiResource, DynamicObject, GroupVersionKind};
+use kube_client::{Api, ResourceExt};
+use kube_runtime::controller::{self, Action, Gate};
+use kube_runtime::{Controller, watcher};
+use kube_sim::fault::{Action as Fault, Rule};
+use kube_sim::{Sim, WatchList};
+use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
+use serde_json::json;
+use std::{
+    cell::RefCell,
+    collections::BTreeMap,
+    fmt,
+    future::{pending, ready},
+    sync::Arc,
+    time::Duration,
+};
+
+/// The metrics of the current thread.
+struct Recorded {
+    snapshotter: Snapshotter,
+    totals: RefCell<BTreeMap<String, f64>>,
+    _guard: metrics::LocalRecorderGuard<'static>,
+}
+
+fn record() -> Recorded {
+    let recorder = Box::leak(Box::new(DebuggingRecorder::new()));
+    let snapshotter = recorder.snapshotter();
+    Recorded {
+        snapshotter,
+        totals: RefCell::default(),
+        _guard: metrics::set_default_local_recorder(recorder),
+    }
+}
+
+impl Recorded {
+    /// The values of all metrics, by name and labels; for a histogram, the number of its values.
+    fn values(&self) -> BTreeMap<String, f64> {
+        let name = |key: &metrics::Key| {
+            let labels: Vec<_> =
+                key.labels().map(|label| format!("{}={}", label.key(), label.value())).collect();
+            format!("{} {}", key.name(), labels.join(" "))
+        };
+        let number = |number: usize| f64::from(u32::try_from(number).unwrap());
+        // A snapshot resets the counters and the histograms.
+        let mut totals = self.totals.borrow_mut();
+        for (key, _, _, value) in self.snapshotter.snapshot().into_vec() {
+            let total = totals.entry(name(key.key())).or_default();
+            match value {
+                DebugValue::Counter(value) => *total += number(usize::try_from(value).unwrap()),
+                DebugValue::Gauge(value) => *total = *value,
+                DebugValue::Histogram(values) => *total += number(values.len()),
+            }
+        }
+        totals.clone()
+    }
+
+    fn value(&self, name: &str) -> Option<f64> {
+        self.values().get(name).copied()
+    }
+}
+
+#[derive(Debug)]
+struct Failed;
+
+impl fmt::Display for Failed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("failed")
+    }
+}
+
+impl std::error::Error for Failed {}
+
+/// The paths of the watched collections, as labels.
+const MAPS: &str = "/api/v1/namespaces/default/configmaps";
+
+fn controller(sim: &Sim) -> Controller<ConfigMap> {
+    Controller::new(maps(sim), watcher::Config::default()).named("maps")
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_controller_has_the_metrics_of_controller_runtime_and_client_go() {
+    let (recorded, sim) = (record(), Sim::new());
+    for name in ["fails", "panics", "again", "ok"] {
+        put_map(&sim, name, "1");
+    }
+    let first = std::sync::atomic::AtomicU32::new(0);
+    let reconcile = |map: Arc<ConfigMap>, _: Arc<()>| {
+        let is_first = first.fetch_add(1, std::sync::atomic::Ordering::SeqCst) < 4;
+        async move {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            match map.name_any().as_str() {
+                "fails" if is_first => Err(Failed),
+                "panics" if is_first => panic!("a test"),
+                "again" if is_first => Ok(Action::requeue(Duration::from_secs(60))),
+                "slow" => pending().await,
+                _ => Ok(Action::await_change()),
+            }
+        }
+    };
+    let config = controller::Config::default().concurrency(7);
+    let mut results = controller(&sim)
+        .with_config(config)
+        .run(reconcile, controller::backoff_on_error, Arc::new(()))
+        .boxed();
+    poll_for(120, &mut results).await;
+    put_map(&sim, "slow", "1");
+    poll_for(12, &mut results).await;
+    let values = recorded.values();
+    let queue = |metric: &str| values[&format!("workqueue_{metric} name=maps controller=maps")];
+    assert_eq!([queue("adds_total"), queue("retries_total"), queue("depth")], [8.0, 2.0, 0.0]);
+    assert_eq!([queue("queue_duration_seconds"), queue("work_duration_seconds")], [8.0, 7.0]);
+    assert!((5.0..=12.0).contains(&queue("unfinished_work_seconds")));
+    assert_eq!(queue("unfinished_work_seconds"), queue("longest_running_processor_seconds"));
+    let total = |metric: &str| values[&format!("controller_runtime_{metric}")];
+    let results = ["success", "requeue_after", "requeue", "error"];
+    let results = results.map(|result| total(&format!("reconcile_total controller=maps result={result}")));
+    assert_eq!(results, [4.0, 1.0, 0.0, 2.0]);
+    assert_eq!(total("reconcile_errors_total controller=maps"), 2.0);
+    assert_eq!(total("reconcile_panics_total controller=maps"), 1.0);
+    assert_eq!(total("reconcile_time_seconds controller=maps"), 7.0);
+    assert_eq!(total("active_workers controller=maps"), 1.0);
+    assert_eq!(total("max_concurrent_reconciles controller=maps"), 7.0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reconcile_that_does_not_end_and_the_key_behind_it_are_counted_once() {
+    let (recorded, sim) = (record(), Sim::new());
+    put_map(&sim, "a", "1");
+    put_map(&sim, "b", "1");
+    let config = controller::Config::default().concurrency(1).stall_limit(Duration::from_secs(300));
+    let reconcile = |_, _| pending::<Result<Action, Failed>>();
+    let mut results = controller(&sim)
+        .with_config(config)
+        .run(reconcile, controller::backoff_on_error, Arc::new(()))
+        .boxed();
+    let [running, waiting] = [
+        "kube_runtime_stuck_reconciles_total controller=maps",
+        "kube_runtime_stuck_keys_total controller=maps",
+    ];
+    poll_for(290, &mut results).await;
+    assert_eq!((recorded.value(running), recorded.value(waiting)), (None, None));
+    poll_for(40, &mut results).await;
+    assert_eq!((recorded.value(running), recorded.value(waiting)), (Some(1.0), Some(1.0)));
+    poll_for(3600, &mut results).await;
+    assert_eq!((recorded.value(running), recorded.value(waiting)), (Some(1.0), Some(1.0)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_may_wait_while_a_gate_is_closed() {
+    let (recorded, sim) = (record(), Sim::new());
+    put_map(&sim, "a", "1");
+    let (_handle, gate) = Gate::new("leadership");
+    let reconcile = |_, _| ready(Ok::<_, Failed>(Action::await_change()));
+    let mut results =
+        controller(&sim).with_gate(gate).run(reconcile, controller::backoff_on_error, Arc::new(())).boxed();
+    poll_for(3600, &mut results).await;
+    assert_eq!(recorded.value("kube_runtime_stuck_keys_total controller=maps"), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hot_loop_is_counted_once_and_quiet_keys_are_not() {
+    for (wait, expected) in [(20, Some(1.0)), (1000, None)] {
+        let (recorded, sim) = (record(), Sim::new());
+        put_map(&sim, "a", "1");
+        let reconcile = |_, _| ready(Ok::<_, Failed>(Action::requeue(Duration::from_millis(wait))));
+        let mut results = controller(&sim).run(reconcile, controller::backoff_on_error, Arc::new(())).boxed();
+        poll_for(300, &mut results).await;
+        assert_eq!(recorded.value("kube_runtime_hot_loops_total controller=maps"), expected);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn lists_watches_and_relists_are_counted() {
+    let (recorded, sim) = (record(), Sim::new());
+    put_map(&sim, "a", "1");
+    sim.faults().add(Rule::new(Fault::status(410)).verb("watch").nth(2));
+    let mut items = watcher(maps(&sim), watcher::Config::default().timeout(Duration::from_secs(60))).boxed();
+    poll_for(30, &mut items).await;
+    put_map(&sim, "b", "1");
+    poll_for(75, &mut items).await;
+    let values = recorded.values();
+    let value = |metric: &str| values[&format!("{metric} name={MAPS}")];
+    assert_eq!(value("reflector_lists_total"), 2.0);
+    assert_eq!(value("reflector_list_duration_seconds"), 2.0);
+    assert_eq!(value("reflector_items_per_list"), 2.0);
+    // The watch after the streaming list, the one that expires, and the one after the relist.
+    assert_eq!(value("reflector_watches_total"), 3.0);
+    assert_eq!(value("reflector_watch_duration_seconds"), 2.0);
+    assert_eq!(values[&format!("kube_runtime_relists_total name={MAPS} reason=expired")], 1.0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fallback_from_streaming_lists_is_counted() {
+    for mode in [WatchList::Refused, WatchList::Ignored] {
+        let (recorded, sim) = (record(), Sim::builder().watch_list(mode).build());
+        let mut items = watcher(maps(&sim), watcher::Config::default()).boxed();
+        poll_for(60, &mut items).await;
+        let name = format!("kube_runtime_streaming_list_fallbacks_total name={MAPS} reason=unsupported");
+        assert_eq!(recorded.value(&name), Some(1.0), "{mode:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_watch_is_counted_once_until_it_sends_again() {
+    let (recorded, sim) = (record(), Sim::builder().bookmark_interval(Duration::from_secs(36_000)).build());
+    let config =
+        watcher::Config::default().timeout(Duration::from_secs(36_000)).probe_after(Duration::from_secs(60));
+    let mut items = watcher(maps(&sim), config).boxed();
+    let name = format!("kube_runtime_silent_watches_total name={MAPS}");
+    for expected in [None, Some(1.0), Some(1.0)] {
+        assert_eq!(recorded.value(&name), expected);
+        poll_for(1800, &mut items).await;
+    }
+    put_map(&sim, "a", "1");
+    poll_for(1800, &mut items).await;
+    assert_eq!(recorded.value(&name), Some(2.0));
+}
+
+/// Defines the kind `Foo`.
+fn define_foos(sim: &Sim) {
+    sim.create(&json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {"name": "foos.example.com"},
+        "spec": {"group": "example.com", "scope": "Namespaced", "names": {"plural": "foos", "kind": "Foo"},
+            "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema":
+                {"type": "object", "x-kubernetes-preserve-unknown-fields": true}}}]}}))
+        .unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_controller_waits_for_a_missing_or_deleted_definition_and_resumes() {
+    let (recorded, sim) = (record(), Sim::new());
+    let kind = ApiResource::from_gvk(&GroupVersionKind::gvk("example.com", "v1", "Foo"));
+    let foos = Api::<DynamicObject>::namespaced_with(client(&sim), "default", &kind);
+    let controller = Controller::new_with(foos, watcher::Config::default(), kind);
+    let reconcile = |_, _| ready(Ok::<_, Failed>(Action::await_change()));
+    let mut results = controller.run(reconcile, controller::backoff_on_error, Arc::new(())).boxed();
+    let missing = "kube_runtime_missing_collections name=/apis/example.com/v1/namespaces/default/foos";
+    for round in 1..=2 {
+        poll_for(120, &mut results).await;
+        assert_eq!(recorded.value(missing), Some(1.0), "round {round}");
+        define_foos(&sim);
+        poll_for(120, &mut results).await;
+        assert_eq!(recorded.value(missing), Some(0.0), "round {round}");
+        sim.create(&json!({"apiVersion": "example.com/v1", "kind": "Foo",
+            "metadata": {"name": "a", "namespace": "default"}}))
+            .unwrap();
+        poll_for(10, &mut results).await;
+        let total = "controller_runtime_reconcile_total controller=foo result=success";
+        assert_eq!(recorded.value(total), Some(f64::from(round)), "round {round}");
+        sim.delete("apiextensions.k8s.io/v1", "CustomResourceDefinition", "", "foos.example.com").unwrap();
+    }
+}
