@@ -7,6 +7,8 @@ pub mod events;
 pub mod finalizer;
 pub mod informer;
 pub mod leader;
+#[cfg(feature = "manager")]
+pub mod manager;
 mod metrics;
 pub mod prelude;
 mod queue;
@@ -21,6 +23,8 @@ pub mod watcher;
 pub use controller::{Config, Controller};
 pub use finalizer::finalizer;
 pub use informer::{Informer, SharedInformer};
+#[cfg(feature = "manager")]
+pub use manager::Manager;
 pub use random::seed;
 pub use reflector::{Reflector, reflector};
 pub use wait::conditions;

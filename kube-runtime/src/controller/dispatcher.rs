@@ -1,6 +1,8 @@
 //! `Dispatcher`: owns the controller's state. It queues keys from the event sources, starts reconciles and emits their
 //! results. It must not run reconciles; the `executor` does.
 
+mod observe;
+
 use super::action::Next;
 use super::error::SourceError;
 use super::executor::{Executor, ReconcileResult};
@@ -70,6 +72,9 @@ pub(super) struct Dispatcher<'a, K: Resource, E: std::error::Error + 'static> {
     turn: Turn,
     config: Config,
     monitor: Monitor,
+    /// Questions about the state.
+    #[cfg(feature = "manager")]
+    inspections: Option<tokio::sync::mpsc::Receiver<super::inspect::InspectionRequest>>,
     shutdown: Shutdown,
     /// Whether the in-flight reconciles were cancelled.
     cancelled: bool,
@@ -103,6 +108,8 @@ where
             timer: None,
             turn: Turn::ReconcileResult(0),
             monitor: Monitor::new(name, config.stall_limit, config.concurrency),
+            #[cfg(feature = "manager")]
+            inspections: None,
             config,
             shutdown,
             cancelled: false,
@@ -278,22 +285,6 @@ where
         phase
     }
 
-    /// Checks for keys that wait or run for too long, and for hot loops.
-    fn check(&mut self) {
-        self.monitor.check_running(self.executor.running());
-        if self.gates.are_open() {
-            self.monitor.check_waiting(self.queue.oldest_ready(), self.queue.last_arrival());
-        } else {
-            self.monitor.pause_waiting();
-        }
-        self.monitor.metrics.set_load(self.queue.ready_len(), self.executor.running_tasks());
-        let store = &self.store;
-        self.monitor.check_hot_loops(|key| {
-            let object = store.get_by((key.namespace().unwrap_or_default(), key.name()));
-            object.map(|object| object.meta().clone())
-        });
-    }
-
     /// Polls in-flight reconciles during a shutdown, and starts no further reconciles.
     fn poll_draining(&mut self, cx: &mut Context<'_>) -> Poll<Option<<Self as Stream>::Item>> {
         if let Poll::Ready(Some(ended)) = self.executor.poll_result(cx) {
@@ -336,6 +327,8 @@ where
             if this.monitor.take_due() {
                 this.check();
             }
+            #[cfg(feature = "manager")]
+            this.answer_unconstrained(cx);
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
@@ -363,6 +356,8 @@ where
         while this.monitor.poll_due(is_busy, cx).is_ready() {
             this.check();
         }
+        #[cfg(feature = "manager")]
+        this.answer(cx);
         if this.has_finished() {
             tracing::warn!("all sources of the controller have ended: shutting down");
             this.sources_ended = None;

@@ -165,6 +165,12 @@ impl Gates {
         self.gates.iter().all(Gate::is_open)
     }
 
+    /// The names of the closed gates.
+    #[cfg(feature = "manager")]
+    pub(super) fn closed_names(&self) -> Vec<String> {
+        self.gates.iter().filter(|gate| !gate.is_open()).map(|gate| gate.name.to_string()).collect()
+    }
+
     /// Ready while all gates are open. Wakes the task when a gate opens or closes.
     pub(super) fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), GateDropped>> {
         loop {

@@ -13,6 +13,8 @@ mod gate;
 mod guarded_limiter;
 mod handler;
 mod hot_loop;
+#[cfg(feature = "manager")]
+mod inspect;
 mod key;
 mod monitor;
 mod owned;
@@ -32,7 +34,11 @@ pub use error::{Error, SourceError};
 pub use filter::{And, Filter, Not, Or, changes_of};
 pub use gate::{Gate, GateHandle};
 pub use handler::{Handler, Requests, mapped, own, owners};
+#[cfg(feature = "manager")]
+pub(crate) use inspect::{Inspection, Inspector, RunningKey};
 pub use key::Key;
+#[cfg(feature = "manager")]
+pub(crate) use shutdown::wait_for_signal;
 pub use source::{Changes, Source, TriggerStream, Triggers};
 pub use trigger::{ReconcileReason, RelatedObject, Trigger};
 
@@ -110,6 +116,8 @@ pub struct Controller<K: Resource> {
     config: Config,
     /// The name in metrics and warnings; the kind in lower case if `None`.
     name: Option<String>,
+    #[cfg(feature = "manager")]
+    inspections: Option<tokio::sync::mpsc::Receiver<inspect::InspectionRequest>>,
     shutdown: Shutdown,
 }
 
@@ -206,6 +214,8 @@ where
             limiter: None,
             config: Config::default(),
             name: None,
+            #[cfg(feature = "manager")]
+            inspections: None,
             shutdown: Shutdown::default(),
             reader: store,
         };
@@ -391,7 +401,7 @@ where
         let name = self.name();
         let executor = Executor::new(reconciler, error_policy, context, self.dyntype);
         let limiter = self.limiter.unwrap_or_else(|| Box::new(self.config.failures));
-        Dispatcher::new(
+        let dispatcher = Dispatcher::new(
             self.sources,
             self.gates,
             self.reader,
@@ -399,7 +409,10 @@ where
             limiter,
             (&name, self.config),
             self.shutdown,
-        )
+        );
+        #[cfg(feature = "manager")]
+        let dispatcher = dispatcher.with_inspections(self.inspections);
+        dispatcher
     }
 }
 

@@ -128,6 +128,28 @@ impl Monitor {
         }
     }
 
+    /// Whether the oldest ready key waits for longer than the limit.
+    #[cfg(feature = "manager")]
+    pub(super) fn waits_too_long(&self) -> bool {
+        self.waits_too_long
+    }
+
+    /// The reconciles that run, with the findings of the last check.
+    #[cfg(feature = "manager")]
+    pub(super) fn running_keys<'a>(
+        &self,
+        running: impl Iterator<Item = (&'a Id, &'a Key)>,
+    ) -> Vec<super::inspect::RunningKey> {
+        let mut keys: Vec<_> = running
+            .map(|(id, key)| {
+                let (since, is_stuck) = self.running.get(id).copied().unwrap_or((Instant::now(), false));
+                super::inspect::RunningKey { key: key.to_string(), elapsed: since.elapsed(), is_stuck }
+            })
+            .collect();
+        keys.sort_by(|one, other| other.elapsed.cmp(&one.elapsed).then_with(|| one.key.cmp(&other.key)));
+        keys
+    }
+
     /// Keys may wait: a gate is closed.
     pub(super) fn pause_waiting(&mut self) {
         self.watermarks.clear();

@@ -89,7 +89,7 @@ impl Shutdown {
 }
 
 /// Waits for SIGINT or SIGTERM.
-async fn wait_for_signal() {
+pub(crate) async fn wait_for_signal() {
     let interrupt = tokio::signal::ctrl_c();
     #[cfg(unix)]
     {

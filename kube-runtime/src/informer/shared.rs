@@ -120,6 +120,11 @@ impl<K: Resource + DeserializeOwned + Send + Sync + 'static> SharedInformer<K> {
     pub fn subscribe(&self) -> Subscription<K> {
         // Subscribe before the task is checked: if the task ends in between, it ends this stream too.
         let changes = self.inner.store.subscribe();
+        changes.keep_alive(self.hold())
+    }
+
+    /// Starts the watch if it does not run, and keeps it until the returned value is dropped.
+    pub(crate) fn hold(&self) -> Arc<dyn Any + Send + Sync> {
         let mut known = self.inner.lock_task();
         let running = known.upgrade().filter(|task| !task.state.ended.load(Ordering::SeqCst));
         let task = running.unwrap_or_else(|| {
@@ -128,7 +133,7 @@ impl<K: Resource + DeserializeOwned + Send + Sync + 'static> SharedInformer<K> {
             task
         });
         drop(known);
-        changes.keep_alive(task)
+        task
     }
 
     /// The store. It changes only while a subscription exists.

@@ -58,10 +58,17 @@ impl Election {
         Self { leases, name, identity, config, observed: None, term, gate, state }
     }
 
-    /// Acquires and renews the lease until the leadership is lost, or until `stop`; then releases the lease.
-    pub(super) async fn run(mut self, stop: oneshot::Receiver<()>) -> Result<(), Error> {
+    /// After `ready`, acquires and renews the lease until the leadership is lost, or until `stop`; then releases the lease.
+    pub(super) async fn run(
+        mut self,
+        ready: impl Future<Output = ()>,
+        stop: oneshot::Receiver<()>,
+    ) -> Result<(), Error> {
         let is_stopped = {
-            let leading = pin!(self.acquire_and_renew());
+            let leading = pin!(async {
+                ready.await;
+                self.acquire_and_renew().await;
+            });
             match select(stop, leading).await {
                 // The error means that the `Leadership` was dropped; it aborts this task.
                 Either::Left((stopped, _)) => stopped.is_ok(),

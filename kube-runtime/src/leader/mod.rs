@@ -80,6 +80,12 @@ impl LeaderElector {
         self
     }
 
+    /// The name of the lease.
+    #[cfg(feature = "manager")]
+    pub(crate) fn lease(&self) -> &str {
+        &self.name
+    }
+
     /// The identity of this process in the lease.
     pub fn identity(&self) -> &str {
         &self.identity
@@ -95,6 +101,14 @@ impl LeaderElector {
     ///
     /// Outside of a tokio runtime.
     pub fn start(self) -> Result<Leadership, InvalidConfig> {
+        self.start_after(std::future::ready(()))
+    }
+
+    /// As [`start`](Self::start), but the first attempt is after `ready`.
+    pub(crate) fn start_after(
+        self,
+        ready: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<Leadership, InvalidConfig> {
         self.config.validate()?;
         let Self { client, leases, name, identity, config } = self;
         let (term, fence) = Fence::new();
@@ -105,7 +119,7 @@ impl LeaderElector {
         let client = client.with_layer(&FenceLayer(fence.clone()));
         let known_identity = identity.clone();
         let election = Election::new(leases, name, identity, config, term.clone(), handle, state);
-        let task = tokio::spawn(election.run(stopped));
+        let task = tokio::spawn(election.run(ready, stopped));
         Ok(Leadership {
             task: ElectionTask { handle: task, term },
             stop,

@@ -15,6 +15,8 @@ mod lookup;
 mod object_map;
 mod object_ref;
 mod observers;
+#[cfg(feature = "manager")]
+mod overview;
 mod packing;
 mod page;
 mod polling;
@@ -36,6 +38,8 @@ pub use index::{Index, indexes};
 pub use lookup::Lookup;
 pub(crate) use object_ref::is_owner_of_kind;
 pub use object_ref::{Extra as ObjectRefExtra, ObjectRef};
+#[cfg(feature = "manager")]
+pub(crate) use overview::Overview;
 pub use polling::Reflector;
 pub use reflect::{Reflect, reflector};
 pub(crate) use storable::Storable;

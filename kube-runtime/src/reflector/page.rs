@@ -127,7 +127,7 @@ impl Packed {
     }
 
     /// The object's size on its page, in bytes.
-    fn size(&self) -> usize {
+    pub(super) fn size(&self) -> usize {
         let (namespace, name) = self.key();
         size_of::<Entry>() + namespace.len() + name.len() + self.encoded().bytes.len()
     }

@@ -23,6 +23,8 @@ pub(super) struct Shared<K> {
     codec: Option<Arc<Codec<K>>>,
     /// Locked before `objects`.
     pub(super) observers: Mutex<Observers<K>>,
+    #[cfg(feature = "manager")]
+    pub(super) activity: Mutex<super::overview::Activity>,
 }
 
 impl<K> Shared<K> {
@@ -31,6 +33,8 @@ impl<K> Shared<K> {
             objects: RwLock::new(ObjectMap::default()),
             codec: codec.map(Arc::new),
             observers: Mutex::new(Observers::default()),
+            #[cfg(feature = "manager")]
+            activity: Mutex::default(),
         }
     }
 

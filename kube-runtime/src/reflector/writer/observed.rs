@@ -9,6 +9,12 @@ use crate::watcher::Error;
 use std::{sync::Arc, task::Waker};
 
 impl<K> Writer<K> {
+    /// Records the resource version that the source of the events has reached.
+    #[cfg(feature = "manager")]
+    pub(crate) fn record_version(&self, version: Option<&str>) {
+        lock(&self.shared.activity).record(version);
+    }
+
     /// Passes a failure of the watch to the subscribers.
     pub(crate) fn publish_error(&mut self, error: &Arc<Error>) {
         self.observed(|_, observers| ((), observers.publish_error(error)));

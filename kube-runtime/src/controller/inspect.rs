@@ -1,0 +1,61 @@
+//! `Inspector`: asks a running controller for the state of its queue. It costs nothing while nobody asks.
+
+use super::Controller;
+use kube_client::Resource;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+
+/// The number of questions that may wait for the controller.
+const MAX_REQUESTS: usize = 4;
+
+/// A question to a controller.
+pub(super) type InspectionRequest = oneshot::Sender<Inspection>;
+
+/// The state of a controller's queue.
+#[derive(Debug, Clone)]
+pub(crate) struct Inspection {
+    /// The number of keys that are ready.
+    pub(crate) ready: usize,
+    /// The number of keys that wait for their time.
+    pub(crate) delayed: usize,
+    /// The key that has been ready longest, if it waits for longer than the limit.
+    pub(crate) stuck: Option<String>,
+    pub(crate) running: Vec<RunningKey>,
+    /// The names of the closed gates.
+    pub(crate) closed_gates: Vec<String>,
+}
+
+/// A reconcile that runs as a task.
+#[derive(Debug, Clone)]
+pub(crate) struct RunningKey {
+    pub(crate) key: String,
+    /// How long it has run, at least: checks find it every few seconds.
+    pub(crate) elapsed: Duration,
+    /// Whether it runs for longer than the limit.
+    pub(crate) is_stuck: bool,
+}
+
+/// Asks a controller.
+#[derive(Debug, Clone)]
+pub(crate) struct Inspector {
+    requests: mpsc::Sender<InspectionRequest>,
+}
+
+impl<K: Resource> Controller<K> {
+    /// Replaces the inspector of the controller.
+    pub(crate) fn inspector(&mut self) -> Inspector {
+        let (requests, receiver) = mpsc::channel(MAX_REQUESTS);
+        self.inspections = Some(receiver);
+        Inspector { requests }
+    }
+}
+
+impl Inspector {
+    /// The current state; `None` if the controller does not answer within `limit`, because it has ended or its task is
+    /// blocked.
+    pub(crate) async fn inspect(&self, limit: Duration) -> Option<Inspection> {
+        let (sender, answer) = oneshot::channel();
+        self.requests.try_send(sender).ok()?;
+        tokio::time::timeout(limit, answer).await.ok()?.ok()
+    }
+}

@@ -1,0 +1,72 @@
+//! `Checks`: the checks of the probes, and the text of their answers.
+
+use std::{fmt::Write, sync::Arc};
+
+/// A check of a probe. The error is the reason of the failure.
+type Check = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
+
+/// The checks of the probes, each with its name.
+#[derive(Default)]
+pub(super) struct Checks {
+    health: Vec<(String, Check)>,
+    ready: Vec<(String, Check)>,
+}
+
+/// The result of the checks of a probe.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Report {
+    pub(super) passed: bool,
+    /// One line for each check.
+    pub(super) lines: String,
+}
+
+impl Checks {
+    pub(super) fn add_health(
+        &mut self,
+        name: &str,
+        check: impl Fn() -> Result<(), String> + Send + Sync + 'static,
+    ) {
+        self.health.push((name.to_owned(), Arc::new(check)));
+    }
+
+    pub(super) fn add_ready(
+        &mut self,
+        name: &str,
+        check: impl Fn() -> Result<(), String> + Send + Sync + 'static,
+    ) {
+        self.ready.push((name.to_owned(), Arc::new(check)));
+    }
+
+    /// The result of `/healthz`.
+    pub(super) fn health(&self) -> Report {
+        report(&self.health)
+    }
+
+    /// The result of `/readyz`.
+    pub(super) fn ready(&self) -> Report {
+        report(&self.ready)
+    }
+}
+
+impl Report {
+    /// Adds the result of a check. The format of the line is that of Kubernetes' components.
+    pub(super) fn add(&mut self, name: &str, result: Result<(), String>) {
+        // Writing to a string does not fail.
+        let _ = match result {
+            Ok(()) => writeln!(self.lines, "[+]{name} ok"),
+            Err(reason) => {
+                self.passed = false;
+                writeln!(self.lines, "[-]{name} failed: {reason}")
+            }
+        };
+    }
+}
+
+/// Runs checks.
+fn report(checks: &[(String, Check)]) -> Report {
+    let mut report = Report { passed: true, lines: "[+]ping ok\n".to_owned() };
+    for (name, check) in checks {
+        report.add(name, check());
+    }
+    report
+}

@@ -1,0 +1,42 @@
+//! `Error`: why a manager ended.
+
+use std::io;
+
+/// Why a [`Manager`](crate::Manager) could not start, or ended without a request to shut down.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The server cannot listen on an address.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// The address.
+        address: String,
+        /// The cause.
+        source: io::Error,
+    },
+    /// Another recorder of metrics is installed. Use [`Manager::render_metrics`](crate::Manager::render_metrics).
+    #[error(
+        "cannot serve metrics: the program has installed another recorder; use `Manager::render_metrics`"
+    )]
+    Recorder,
+    /// The leadership was lost. Restart the process, as other programs with a leader election do.
+    #[error("the leadership for the lease {lease} was lost")]
+    LeadershipLost {
+        /// The name of the lease.
+        lease: String,
+    },
+    /// A controller ended: its sources ended, or its task panicked. The log has the reason.
+    #[error("the controller {name} ended")]
+    ControllerEnded {
+        /// The name of the controller.
+        name: String,
+    },
+    /// The lease could not be released; it expires after its duration.
+    #[error("cannot release the lease {lease}")]
+    Release {
+        /// The name of the lease.
+        lease: String,
+        /// The cause.
+        source: kube_client::Error,
+    },
+}

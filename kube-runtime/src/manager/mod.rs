@@ -1,0 +1,285 @@
+//! `Manager`: runs the controllers, caches and tasks of a program, its leader election and its HTTP server.
+//!
+//! `run` starts and stops the parts in order, `server` answers requests, `page` renders the status page, and `recorder` has
+//! the metrics. Only `run` may start tasks.
+
+mod checks;
+mod connection;
+mod error;
+mod page;
+mod parts;
+mod recorder;
+mod run;
+mod server;
+#[cfg(test)]
+mod tests;
+
+pub use error::Error;
+
+use crate::controller::{Action, Controller};
+use crate::informer::{SharedInformer, SharedInformers};
+use crate::leader::{InvalidConfig, LeaderElector};
+use crate::watcher;
+use checks::Checks;
+use futures::future::{BoxFuture, FutureExt};
+use kube_client::{Api, Client, Resource};
+use parts::{Cache, Candidacy, ManagedController, Task};
+use serde::de::DeserializeOwned;
+use server::Listeners;
+use std::{fmt, hash::Hash, net::SocketAddr, sync::Arc};
+
+/// Runs the controllers of a program, and everything around them, as controller-runtime's manager.
+///
+/// It owns the controllers, the shared informers, the leader election, the signals, and an HTTP server:
+///
+/// | path | content |
+/// |---|---|
+/// | `/metrics` | metrics in the text format of Prometheus |
+/// | `/healthz` | 200 while the program works; see [`health_check`](Manager::health_check) |
+/// | `/readyz` | 200 when all caches are complete; see [`ready_check`](Manager::ready_check) |
+/// | `/` | a status page: caches, queues, running and stuck objects, and the lease |
+///
+/// A failed check answers 503 and names the check. `?verbose` lists all checks.
+///
+/// ```
+/// use k8s_openapi::api::core::v1::Namespace;
+/// use kube_client::{Api, Client, ResourceExt};
+/// use kube_runtime::controller::{self, Action};
+/// use kube_runtime::leader::LeaderElector;
+/// use kube_runtime::{Controller, Manager, watcher};
+/// use std::{convert::Infallible, sync::Arc, time::Duration};
+///
+/// async fn reconcile(namespace: Arc<Namespace>, _: Arc<Client>) -> Result<Action, Infallible> {
+///     println!("reconciling {}", namespace.name_any());
+///     Ok(Action::await_change())
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let client = Client::new(kube_sim::Sim::new().service(), "default");
+/// let elector = LeaderElector::new(client.clone(), "default", "my-operator", "my-pod");
+/// let mut manager = Manager::elected(elector)?.listen("127.0.0.1:0")?;
+/// // Refuses writes after the leadership is lost.
+/// let context = Arc::new(manager.client());
+/// let namespaces = Controller::new(Api::<Namespace>::all(client), watcher::Config::default());
+/// manager.controller(namespaces, reconcile, controller::backoff_on_error, context);
+/// // Without `shutdown_on`, it runs until SIGINT or SIGTERM.
+/// manager.shutdown_on(tokio::time::sleep(Duration::from_secs(1))).run().await?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Order
+///
+/// Start: the HTTP server; the [shared informers](Manager::informer), until their first lists are complete; the
+/// [tasks](Manager::task); the controllers, which fill their stores and queues; then the leader election. A controller starts
+/// reconciles when its stores are complete and this process is the leader, so that a standby takes over at once.
+///
+/// Stop, at SIGINT or SIGTERM: the tasks; the controllers, whose in-flight reconciles may end within
+/// [`Config::drain_timeout`](crate::controller::Config::drain_timeout); the informers; the HTTP server; and last the lease is
+/// released. A second signal cancels in-flight reconciles. If the leadership is lost, in-flight reconciles are cancelled at
+/// once.
+///
+/// # Security
+///
+/// The server listens on 127.0.0.1:8080 by default, so that only processes of the pod reach it, through `kubectl
+/// port-forward` too. It has neither TLS nor authentication. Kubelets need the probes on another address:
+/// [`listen_for_probes`](Manager::listen_for_probes) serves only these. To serve metrics to Prometheus on an address of the
+/// pod, use [`listen`](Manager::listen) with a network policy, or a proxy that authenticates: the page and the metrics
+/// contain names of objects and collections. Controller-runtime's filter by TokenReview and SubjectAccessReview does not exist
+/// here.
+#[must_use = "a manager does nothing before `run`"]
+pub struct Manager {
+    client: Client,
+    candidacy: Option<Candidacy>,
+    informers: SharedInformers,
+    caches: Vec<Cache>,
+    controllers: Vec<ManagedController>,
+    tasks: Vec<Task>,
+    checks: Checks,
+    listeners: Listeners,
+    /// Replaces the signals.
+    shutdown: Option<BoxFuture<'static, ()>>,
+}
+
+impl Manager {
+    /// A manager without a leader election: each replica of the program reconciles.
+    pub fn new(client: Client) -> Self {
+        Self {
+            client,
+            candidacy: None,
+            informers: SharedInformers::default(),
+            caches: Vec::new(),
+            controllers: Vec::new(),
+            tasks: Vec::new(),
+            checks: Checks::default(),
+            listeners: Listeners::default(),
+            shutdown: None,
+        }
+    }
+
+    /// A manager whose controllers reconcile only while this process is the leader.
+    ///
+    /// # Errors
+    ///
+    /// If the timings of the election contradict each other.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    pub fn elected(elector: LeaderElector) -> Result<Self, InvalidConfig> {
+        let candidacy = Candidacy::new(elector)?;
+        let client = candidacy.client();
+        Ok(Self { candidacy: Some(candidacy), ..Self::new(client) })
+    }
+
+    /// The client for reconciles. With an election, it refuses writes unless this process is the leader; see
+    /// [`Leadership::client`](crate::leader::Leadership::client).
+    pub fn client(&self) -> Client {
+        self.client.clone()
+    }
+
+    /// Serves all paths on `address`, instead of 127.0.0.1:8080. Port 0 selects a free port. Binds the address at once.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Listen`] if the address is invalid or in use.
+    pub fn listen(mut self, address: &str) -> Result<Self, Error> {
+        self.listeners.bind_all(address)?;
+        Ok(self)
+    }
+
+    /// Serves `/healthz` and `/readyz` on a further address, such as `0.0.0.0:8081` for the probes of a kubelet.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Listen`] if the address is invalid or in use.
+    pub fn listen_for_probes(mut self, address: &str) -> Result<Self, Error> {
+        self.listeners.bind_probes(address)?;
+        Ok(self)
+    }
+
+    /// Starts no HTTP server on 127.0.0.1:8080. [`listen_for_probes`](Manager::listen_for_probes) still applies.
+    pub fn without_server(mut self) -> Self {
+        self.listeners.disable();
+        self
+    }
+
+    /// The address of [`listen`](Manager::listen); `None` before that call.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.listeners.address()
+    }
+
+    /// The address of [`listen_for_probes`](Manager::listen_for_probes); `None` before that call.
+    pub fn probe_address(&self) -> Option<SocketAddr> {
+        self.listeners.probe_address()
+    }
+
+    /// Uses `render` for `/metrics`, for a program with a recorder of its own. Otherwise the manager installs a recorder for
+    /// the process, which all managers of the process share.
+    pub fn render_metrics(mut self, render: impl Fn() -> String + Send + Sync + 'static) -> Self {
+        self.listeners.render = Some(Arc::new(render));
+        self
+    }
+
+    /// Shuts down when `trigger` completes, instead of at SIGINT or SIGTERM.
+    pub fn shutdown_on(mut self, trigger: impl Future<Output = ()> + Send + 'static) -> Self {
+        self.shutdown = Some(trigger.boxed());
+        self
+    }
+
+    /// The shared informer of a collection; see [`SharedInformers::informer`]. The manager starts its watch and keeps it.
+    pub fn informer<K>(&mut self, api: Api<K>, config: watcher::Config) -> SharedInformer<K>
+    where
+        K: Resource + DeserializeOwned + Send + Sync + 'static,
+    {
+        let informer = self.informers.informer(api, config);
+        self.add_cache(Cache::of_informer(&informer));
+        informer
+    }
+
+    /// Adds a controller; the arguments are those of [`Controller::run`]. Its failures are logged. With an election, it
+    /// reconciles only while this process is the leader.
+    pub fn controller<K, Ctx, E, ReconcilerFut>(
+        &mut self,
+        controller: Controller<K>,
+        reconciler: impl FnMut(Arc<K>, Arc<Ctx>) -> ReconcilerFut + Send + 'static,
+        error_policy: impl Fn(Arc<K>, &E, Arc<Ctx>) -> Action + Send + 'static,
+        context: Arc<Ctx>,
+    ) where
+        K: Resource + Send + Sync + 'static,
+        K::DynamicType: Eq + Hash + Clone + Send,
+        Ctx: Send + Sync + 'static,
+        E: std::error::Error + Send + 'static,
+        ReconcilerFut: Future<Output = Result<Action, E>> + Send + 'static,
+    {
+        let controller = match &self.candidacy {
+            Some(candidacy) => controller.with_gate(candidacy.gate()),
+            None => controller,
+        };
+        self.controller_on_every_replica(controller, reconciler, error_policy, context);
+    }
+
+    /// As [`controller`](Manager::controller), for a controller that also reconciles while this process is not the leader. It
+    /// must not use [`Manager::client`] for writes.
+    pub fn controller_on_every_replica<K, Ctx, E, ReconcilerFut>(
+        &mut self,
+        controller: Controller<K>,
+        reconciler: impl FnMut(Arc<K>, Arc<Ctx>) -> ReconcilerFut + Send + 'static,
+        error_policy: impl Fn(Arc<K>, &E, Arc<Ctx>) -> Action + Send + 'static,
+        context: Arc<Ctx>,
+    ) where
+        K: Resource + Send + Sync + 'static,
+        K::DynamicType: Eq + Hash + Clone + Send,
+        Ctx: Send + Sync + 'static,
+        E: std::error::Error + Send + 'static,
+        ReconcilerFut: Future<Output = Result<Action, E>> + Send + 'static,
+    {
+        self.add_cache(Cache::of_controller(&controller));
+        self.controllers.push(ManagedController::new(controller, reconciler, error_policy, context));
+    }
+
+    /// Adds a task that runs on each replica from the time when the caches are complete. It is cancelled at the shutdown. If
+    /// it ends earlier, the manager continues.
+    pub fn task(&mut self, name: &str, task: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.push(Task { name: name.to_owned(), future: task.boxed() });
+    }
+
+    /// Adds a check to `/healthz`. The kubelet restarts a container whose liveness probe fails: check only what a restart
+    /// repairs. The error is the reason. The check must not block.
+    pub fn health_check(
+        &mut self,
+        name: &str,
+        check: impl Fn() -> Result<(), String> + Send + Sync + 'static,
+    ) {
+        self.checks.add_health(name, check);
+    }
+
+    /// Adds a check to `/readyz`. The error is the reason. The check must not block.
+    pub fn ready_check(
+        &mut self,
+        name: &str,
+        check: impl Fn() -> Result<(), String> + Send + Sync + 'static,
+    ) {
+        self.checks.add_ready(name, check);
+    }
+
+    /// Adds a cache, unless the manager has it.
+    fn add_cache(&mut self, cache: Cache) {
+        match self.caches.iter_mut().find(|known| known.is_same_as(&cache)) {
+            Some(known) => known.merge(cache),
+            None => self.caches.push(cache),
+        }
+    }
+}
+
+impl fmt::Debug for Manager {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let controllers: Vec<_> = self.controllers.iter().map(ManagedController::name).collect();
+        f.debug_struct("Manager")
+            .field("controllers", &controllers)
+            .field("caches", &self.caches.len())
+            .field("listeners", &self.listeners)
+            .finish_non_exhaustive()
+    }
+}

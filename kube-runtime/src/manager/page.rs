@@ -1,0 +1,160 @@
+//! The status page: HTML without scripts, light or dark as the browser prefers. It performs no IO.
+
+use crate::controller::{Inspection, RunningKey};
+use crate::reflector::Overview;
+use std::{borrow::Cow, fmt::Write, time::Duration};
+
+/// The maximum number of running objects of a controller to list.
+const MAX_RUNNING: usize = 50;
+
+/// The content of the page.
+#[derive(Debug)]
+pub(super) struct Status {
+    /// `None` without a leader election.
+    pub(super) lease: Option<LeaseStatus>,
+    pub(super) caches: Vec<(String, Overview)>,
+    /// `None` if the controller did not answer.
+    pub(super) controllers: Vec<(String, Option<Inspection>)>,
+}
+
+/// The state of the election.
+#[derive(Debug)]
+pub(super) struct LeaseStatus {
+    pub(super) name: String,
+    pub(super) identity: String,
+    pub(super) is_leader: bool,
+}
+
+/// The beginning of the page. The colors follow the browser's preference.
+const HEAD: &str = r#"<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>Manager</title>
+<meta name="viewport" content="width=device-width"><meta name="color-scheme" content="light dark">
+<meta http-equiv="refresh" content="5">
+<style>
+:root { --fg: #1b1f24; --bg: #ffffff; --line: #d0d7de; --bad: #b3261e; --ok: #1a7f37; --dim: #59636e }
+@media (prefers-color-scheme: dark) {
+  :root { --fg: #e6edf3; --bg: #0d1117; --line: #30363d; --bad: #ff7b72; --ok: #3fb950; --dim: #9198a1 }
+}
+body { font: 15px/1.5 system-ui, sans-serif; color: var(--fg); background: var(--bg); max-width: 70rem; margin: 2rem auto; padding: 0 1rem }
+table { border-collapse: collapse; width: 100% }
+th, td { text-align: left; padding: .3rem .8rem .3rem 0; border-bottom: 1px solid var(--line); overflow-wrap: anywhere }
+td.n, th.n { text-align: right; font-variant-numeric: tabular-nums }
+.bad { color: var(--bad) } .ok { color: var(--ok) } .dim { color: var(--dim) }
+</style></head><body>
+<h1>Manager</h1>
+"#;
+
+/// Renders the page.
+pub(super) fn render(status: &Status) -> String {
+    let mut page = Page(HEAD.to_owned());
+    page.lease(status.lease.as_ref());
+    page.caches(&status.caches);
+    page.controllers(&status.controllers);
+    page.0.push_str("</body></html>\n");
+    page.0
+}
+
+struct Page(String);
+
+impl Page {
+    fn lease(&mut self, lease: Option<&LeaseStatus>) {
+        self.0.push_str("<h2>Lease</h2>\n");
+        match lease {
+            None => self.0.push_str("<p class=dim>No leader election.</p>\n"),
+            Some(LeaseStatus { name, identity, is_leader }) => {
+                let state = if *is_leader { "<b class=ok>leader</b>" } else { "<b>candidate</b>" };
+                self.line(&format!("<p>{}: {state}, as {}</p>", escape(name), escape(identity)));
+            }
+        }
+    }
+
+    fn caches(&mut self, caches: &[(String, Overview)]) {
+        self.line("<h2>Caches</h2>\n<table><tr><th>collection<th class=n>objects<th class=n>bytes<th class=n>version<th class=n>last event<th>state</tr>");
+        for (name, Overview { is_ready, objects, bytes, version, silent_for }) in caches {
+            let state =
+                if *is_ready { "<td class=ok>complete" } else { "<td class=bad>first list is not complete" };
+            self.line(&format!(
+                "<tr><td>{}<td class=n>{objects}<td class=n>{}<td class=n>{}<td class=n>{}{state}</tr>",
+                escape(name),
+                bytes.map_or_else(unknown, |bytes| bytes.to_string().into()),
+                version.as_deref().map_or_else(unknown, |version| escape(version)),
+                silent_for.map_or_else(unknown, |time| format!("{} ago", seconds(time)).into()),
+            ));
+        }
+        self.line("</table>");
+    }
+
+    fn controllers(&mut self, controllers: &[(String, Option<Inspection>)]) {
+        self.line("<h2>Controllers</h2>");
+        for (name, inspection) in controllers {
+            self.line(&format!("<h3>{}</h3>", escape(name)));
+            match inspection {
+                None => self.line(
+                    "<p class=bad>The controller does not answer: it has ended, or its task is blocked.</p>",
+                ),
+                Some(inspection) => self.controller(inspection),
+            }
+        }
+    }
+
+    fn controller(&mut self, inspection: &Inspection) {
+        let Inspection { ready, delayed, stuck, running, closed_gates } = inspection;
+        self.line(&format!("<p>Queue: {ready} ready, {delayed} delayed; {} running.</p>", running.len()));
+        if !closed_gates.is_empty() {
+            self.line(&format!("<p>Waiting for: {}.</p>", escape(&closed_gates.join(", "))));
+        }
+        if let Some(key) = stuck {
+            self.line(&format!("<p class=bad>Stuck in the queue: {}</p>", escape(key)));
+        }
+        if running.is_empty() {
+            return;
+        }
+        self.line("<table><tr><th>running<th class=n>for at least<th>state</tr>");
+        for key in running.iter().take(MAX_RUNNING) {
+            self.running(key);
+        }
+        self.line("</table>");
+        if running.len() > MAX_RUNNING {
+            self.line(&format!("<p class=dim>and {} more</p>", running.len() - MAX_RUNNING));
+        }
+    }
+
+    fn running(&mut self, RunningKey { key, elapsed, is_stuck }: &RunningKey) {
+        let state = if *is_stuck { "<td class=bad>stuck" } else { "<td>" };
+        self.line(&format!("<tr><td>{}<td class=n>{}{state}</tr>", escape(key), seconds(*elapsed)));
+    }
+
+    fn line(&mut self, html: &str) {
+        // Writing to a string does not fail.
+        let _ = writeln!(self.0, "{html}");
+    }
+}
+
+/// The text of an unknown value.
+fn unknown<'a>() -> Cow<'a, str> {
+    "–".into()
+}
+
+/// A duration in seconds.
+fn seconds(duration: Duration) -> String {
+    format!("{} s", duration.as_secs())
+}
+
+/// Text for HTML: names come from servers and users.
+fn escape(text: &str) -> Cow<'_, str> {
+    if !text.contains(['<', '>', '&', '"', '\'']) {
+        return text.into();
+    }
+    let mut escaped = String::with_capacity(text.len() + 16);
+    for character in text.chars() {
+        match character {
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '&' => escaped.push_str("&amp;"),
+            '"' => escaped.push_str("&quot;"),
+            '\'' => escaped.push_str("&#39;"),
+            other => escaped.push(other),
+        }
+    }
+    escaped.into()
+}

@@ -1,0 +1,147 @@
+//! The parts of a manager: caches, controllers, tasks and the candidacy. They start nothing before `run`.
+
+use crate::controller::{Action, Controller, Gate, Inspector};
+use crate::informer::SharedInformer;
+use crate::leader::{InvalidConfig, LeaderElector, Leadership};
+use crate::reflector::{Overview, Store};
+use futures::StreamExt;
+use futures::future::{BoxFuture, FutureExt};
+use kube_client::{Client, Resource};
+use serde::de::DeserializeOwned;
+use std::{any::Any, hash::Hash, sync::Arc};
+use tokio::sync::{oneshot, watch};
+
+/// The value that keeps the watch of an informer.
+pub(super) type Hold = Arc<dyn Any + Send + Sync>;
+
+/// A store, without its type.
+pub(super) struct Cache {
+    pub(super) name: String,
+    address: usize,
+    /// Starts the watch of an informer.
+    pub(super) hold: Option<Box<dyn Fn() -> Hold + Send + Sync>>,
+    pub(super) overview: Arc<dyn Fn() -> Overview + Send + Sync>,
+    pub(super) ready: watch::Receiver<bool>,
+}
+
+impl Cache {
+    fn of_store<K: Send + Sync + 'static>(name: String, store: Store<K>) -> Self {
+        let (address, ready) = (store.address(), store.readiness());
+        Self { name, address, hold: None, overview: Arc::new(move || store.overview()), ready }
+    }
+
+    /// The store of a shared informer.
+    pub(super) fn of_informer<K>(informer: &SharedInformer<K>) -> Self
+    where
+        K: Resource + DeserializeOwned + Send + Sync + 'static,
+    {
+        let cache = Self::of_store(informer.resource_url().to_owned(), informer.store());
+        let informer = informer.clone();
+        Self { hold: Some(Box::new(move || informer.hold())), ..cache }
+    }
+
+    /// The store of a controller's own kind.
+    pub(super) fn of_controller<K>(controller: &Controller<K>) -> Self
+    where
+        K: Resource + Send + Sync + 'static,
+        K::DynamicType: Eq + Hash + Clone,
+    {
+        Self::of_store(controller.name(), controller.store())
+    }
+
+    /// Whether both caches have the same store.
+    pub(super) fn is_same_as(&self, other: &Self) -> bool {
+        self.address == other.address
+    }
+
+    /// Adds the watch of `other`, which has the same store.
+    pub(super) fn merge(&mut self, other: Self) {
+        if self.hold.is_none() && other.hold.is_some() {
+            (self.name, self.hold) = (other.name, other.hold);
+        }
+    }
+}
+
+/// Runs a controller until it ends. The receiver requests the graceful shutdown.
+type RunController = Box<dyn FnOnce(oneshot::Receiver<()>) -> BoxFuture<'static, ()> + Send>;
+
+/// A controller, without its types.
+pub(super) struct ManagedController {
+    name: String,
+    pub(super) inspector: Inspector,
+    pub(super) run: RunController,
+}
+
+impl ManagedController {
+    pub(super) fn new<K, Ctx, E, ReconcilerFut>(
+        mut controller: Controller<K>,
+        reconciler: impl FnMut(Arc<K>, Arc<Ctx>) -> ReconcilerFut + Send + 'static,
+        error_policy: impl Fn(Arc<K>, &E, Arc<Ctx>) -> Action + Send + 'static,
+        context: Arc<Ctx>,
+    ) -> Self
+    where
+        K: Resource + Send + Sync + 'static,
+        K::DynamicType: Eq + Hash + Clone + Send,
+        Ctx: Send + Sync + 'static,
+        E: std::error::Error + Send + 'static,
+        ReconcilerFut: Future<Output = Result<Action, E>> + Send + 'static,
+    {
+        let (name, inspector) = (controller.name(), controller.inspector());
+        let controller_name = name.clone();
+        let run = move |stop: oneshot::Receiver<()>| {
+            let controller = controller.graceful_shutdown_on(stop.map(drop));
+            let results = controller.run(reconciler, error_policy, context);
+            let log = move |result| {
+                if let Err(error) = result {
+                    tracing::warn!(controller = controller_name, "{error}");
+                }
+                std::future::ready(())
+            };
+            results.for_each(log).boxed()
+        };
+        Self { name, inspector, run: Box::new(run) }
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+/// A task of the user.
+pub(super) struct Task {
+    pub(super) name: String,
+    pub(super) future: BoxFuture<'static, ()>,
+}
+
+/// The candidacy for the leadership.
+pub(super) struct Candidacy {
+    pub(super) leadership: Leadership,
+    pub(super) lease: String,
+    /// Starts the first attempt.
+    begin: oneshot::Sender<()>,
+}
+
+impl Candidacy {
+    pub(super) fn new(elector: LeaderElector) -> Result<Self, InvalidConfig> {
+        let lease = elector.lease().to_owned();
+        let (begin, start) = oneshot::channel::<()>();
+        // If the sender is dropped, the candidacy was dropped, and its task is aborted.
+        let leadership = elector.start_after(async { drop(start.await) })?;
+        Ok(Self { leadership, lease, begin })
+    }
+
+    pub(super) fn gate(&self) -> Gate {
+        self.leadership.gate()
+    }
+
+    pub(super) fn client(&self) -> Client {
+        self.leadership.client()
+    }
+
+    /// Makes this process a candidate. Returns the name of the lease.
+    pub(super) fn begin(self) -> (Leadership, String) {
+        // The error means that the election has ended.
+        let _ = self.begin.send(());
+        (self.leadership, self.lease)
+    }
+}

@@ -1,0 +1,252 @@
+//! Starts the parts of a manager, waits, and stops them in order.
+
+use super::connection::LimitedListener;
+use super::parts::{Candidacy, Hold, Task};
+use super::server::ServerState;
+use super::{Error, Manager, recorder};
+use crate::controller::wait_for_signal;
+use crate::leader::Leadership;
+use futures::future::{BoxFuture, Either, FutureExt, pending, select, select_all};
+use metrics_exporter_prometheus::PrometheusHandle;
+use std::{pin::pin, sync::Arc, time::Duration};
+use tokio::sync::oneshot;
+use tokio::task::{Id, JoinSet};
+use tokio::time::timeout;
+
+/// The interval at which the recorder discards old samples.
+const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
+/// How long the server may finish answers at the shutdown.
+const SERVER_SHUTDOWN: Duration = Duration::from_secs(5);
+
+/// Why a manager stops.
+enum Stop {
+    Requested,
+    LeadershipLost,
+    ControllerEnded(String),
+}
+
+impl Manager {
+    /// Runs until SIGINT or SIGTERM, or until the trigger of [`shutdown_on`](Manager::shutdown_on); then shuts down in order.
+    ///
+    /// # Errors
+    ///
+    /// If the server cannot start, the leadership is lost, a controller ends, or the lease cannot be released. In all cases,
+    /// the other parts are stopped first.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future cancels in-flight reconciles and closes the server at once; the lease expires.
+    pub async fn run(mut self) -> Result<(), Error> {
+        let recorder = match self.listeners.render {
+            Some(_) => None,
+            None => Some(recorder::installed()?),
+        };
+        let state = Arc::new(self.server_state(recorder.clone()));
+        let mut server = Server::start(self.listeners, &state, recorder)?;
+
+        let mut shutdown = Shutdown::new(self.shutdown);
+        let caches = self.caches.into_iter().filter_map(|cache| Some((cache.hold?(), cache.ready)));
+        let (holds, ready): (Vec<Hold>, Vec<_>) = caches.unzip();
+        // An error means that the watch panicked: then the cache is never complete, and `/readyz` reports it.
+        let complete = ready.into_iter().map(async |mut ready| drop(ready.wait_for(|ready| *ready).await));
+        let complete = pin!(futures::future::join_all(complete));
+        if let Either::Right(_) = select(complete, pin!(shutdown.requested())).await {
+            drop(holds);
+            server.stop().await;
+            return Ok(());
+        }
+
+        let mut tasks = JoinSet::new();
+        for Task { name, future } in self.tasks {
+            tasks.spawn(future.map(move |()| tracing::debug!(task = name, "a task of the manager ended")));
+        }
+        let mut controllers = Controllers::default();
+        for controller in self.controllers {
+            let name = controller.name().to_owned();
+            controllers.start(name, controller.run);
+        }
+        let leadership = self.candidacy.map(Candidacy::begin);
+
+        let stop = {
+            let lost = async {
+                match &leadership {
+                    Some((leadership, _)) => leadership.lost().await,
+                    None => pending().await,
+                }
+            };
+            let requested = shutdown.requested().map(|()| Stop::Requested).boxed();
+            let lost = lost.map(|()| Stop::LeadershipLost).boxed();
+            let ended = controllers.ended().map(Stop::ControllerEnded).boxed();
+            select_all([requested, lost, ended]).await.0
+        };
+        tasks.shutdown().await;
+        match stop {
+            // The next leader may already work.
+            Stop::LeadershipLost => controllers.cancel().await,
+            Stop::Requested | Stop::ControllerEnded(_) => controllers.stop(shutdown.forced()).await,
+        }
+        drop(holds);
+        server.stop().await;
+        let lease = leadership.as_ref().map(|(_, lease)| lease.clone()).unwrap_or_default();
+        let released = release(leadership).await;
+        match stop {
+            Stop::Requested => released,
+            Stop::LeadershipLost => Err(Error::LeadershipLost { lease }),
+            Stop::ControllerEnded(name) => Err(Error::ControllerEnded { name }),
+        }
+    }
+
+    /// The data of the server.
+    fn server_state(&mut self, recorder: Option<PrometheusHandle>) -> ServerState {
+        let lease = self.candidacy.as_ref().map(|candidacy| {
+            (candidacy.lease.clone(), candidacy.leadership.identity().to_owned(), candidacy.gate())
+        });
+        let controllers = self.controllers.iter();
+        ServerState {
+            checks: std::mem::take(&mut self.checks),
+            caches: self.caches.iter().map(|cache| (cache.name.clone(), cache.overview.clone())).collect(),
+            controllers: controllers
+                .map(|known| (known.name().to_owned(), known.inspector.clone()))
+                .collect(),
+            lease,
+            render: self.listeners.render.take().unwrap_or_else(|| {
+                Arc::new(move || recorder.as_ref().map(PrometheusHandle::render).unwrap_or_default())
+            }),
+        }
+    }
+}
+
+/// Releases the lease, if there is an election.
+async fn release(leadership: Option<(Leadership, String)>) -> Result<(), Error> {
+    let Some((leadership, lease)) = leadership else { return Ok(()) };
+    leadership.release().await.map_err(|source| Error::Release { lease, source })
+}
+
+/// The request to shut down.
+struct Shutdown {
+    trigger: BoxFuture<'static, ()>,
+    /// The second signal. Polled with the trigger, so that it misses no signal.
+    second: BoxFuture<'static, ()>,
+}
+
+impl Shutdown {
+    /// `trigger` replaces the signals.
+    fn new(trigger: Option<BoxFuture<'static, ()>>) -> Self {
+        match trigger {
+            Some(trigger) => Self { trigger, second: pending().boxed() },
+            None => Self {
+                trigger: wait_for_signal().boxed(),
+                second: wait_for_signal().then(|()| wait_for_signal()).boxed(),
+            },
+        }
+    }
+
+    /// Waits for the trigger or the first signal. Must not be called again after it has completed.
+    async fn requested(&mut self) {
+        select(&mut self.trigger, &mut self.second).await;
+    }
+
+    /// Waits for the second signal.
+    async fn forced(&mut self) {
+        (&mut self.second).await;
+    }
+}
+
+/// The tasks of the controllers.
+#[derive(Default)]
+struct Controllers {
+    tasks: JoinSet<()>,
+    names: Vec<(Id, String)>,
+    /// Requests the graceful shutdown of each.
+    stops: Vec<oneshot::Sender<()>>,
+}
+
+impl Controllers {
+    fn start(&mut self, name: String, run: impl FnOnce(oneshot::Receiver<()>) -> BoxFuture<'static, ()>) {
+        let (stop, stopped) = oneshot::channel();
+        self.stops.push(stop);
+        self.names.push((self.tasks.spawn(run(stopped)).id(), name));
+    }
+
+    /// Waits until a controller ends. Returns its name.
+    async fn ended(&mut self) -> String {
+        let id = match self.tasks.join_next_with_id().await {
+            Some(Ok((id, ()))) => id,
+            Some(Err(error)) => error.id(),
+            None => return pending().await,
+        };
+        let name = self.names.iter().find(|(known, _)| *known == id);
+        name.map(|(_, name)| name.clone()).unwrap_or_default()
+    }
+
+    /// Shuts all controllers down gracefully; cancels them at `forced`.
+    async fn stop(&mut self, forced: impl Future<Output = ()>) {
+        for stop in self.stops.drain(..) {
+            // The error means that the controller has ended.
+            let _ = stop.send(());
+        }
+        let drained = async { while self.tasks.join_next().await.is_some() {} };
+        select(pin!(drained), pin!(forced)).await;
+        self.cancel().await;
+    }
+
+    /// Cancels all controllers with their in-flight reconciles.
+    async fn cancel(&mut self) {
+        self.tasks.shutdown().await;
+    }
+}
+
+/// The tasks of the HTTP server. Dropping it aborts them.
+struct Server {
+    tasks: JoinSet<()>,
+    /// Requests the graceful shutdown of each listener.
+    stops: Vec<oneshot::Sender<()>>,
+    /// The task of the recorder.
+    _upkeep: JoinSet<()>,
+}
+
+impl Server {
+    fn start(
+        listeners: super::Listeners,
+        state: &Arc<ServerState>,
+        recorder: Option<PrometheusHandle>,
+    ) -> Result<Self, Error> {
+        let (mut tasks, mut stops, mut upkeep) = (JoinSet::new(), Vec::new(), JoinSet::new());
+        for (listener, router) in listeners.into_routers(state)? {
+            let address = listener.local_addr().map(|address| address.to_string()).unwrap_or_default();
+            let listener = tokio::net::TcpListener::from_std(listener)
+                .map_err(|source| Error::Listen { address: address.clone(), source })?;
+            tracing::info!(address, "serving");
+            let (stop, stopped) = oneshot::channel::<()>();
+            stops.push(stop);
+            tasks.spawn(async move {
+                let served = axum::serve(LimitedListener::new(listener), router)
+                    .with_graceful_shutdown(stopped.map(drop))
+                    .await;
+                if let Err(error) = served {
+                    tracing::warn!(%error, "the server ended");
+                }
+            });
+        }
+        if let Some(recorder) = recorder {
+            upkeep.spawn(async move {
+                loop {
+                    tokio::time::sleep(UPKEEP_INTERVAL).await;
+                    recorder.run_upkeep();
+                }
+            });
+        }
+        Ok(Self { tasks, stops, _upkeep: upkeep })
+    }
+
+    /// Finishes the answers in progress, for a limited time.
+    async fn stop(&mut self) {
+        for stop in self.stops.drain(..) {
+            let _ = stop.send(());
+        }
+        let drained = async { while self.tasks.join_next().await.is_some() {} };
+        // The error means that a client does not read its answer: the tasks are aborted.
+        let _ = timeout(SERVER_SHUTDOWN, drained).await;
+        self.tasks.shutdown().await;
+    }
+}

@@ -1,0 +1,188 @@
+//! The HTTP server: metrics, probes and the status page. All answers are read-only, and come from memory.
+
+use super::Error;
+use super::checks::{Checks, Report};
+use super::page::{self, LeaseStatus, Status};
+use crate::controller::{Gate, Inspection, Inspector};
+use crate::reflector::Overview;
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{RawQuery, State};
+use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
+use axum::http::{HeaderName, Response, StatusCode};
+use axum::routing::get;
+use futures::future::join_all;
+use std::{fmt, net::SocketAddr, net::TcpListener, sync::Arc, time::Duration};
+
+/// The default address.
+const DEFAULT_ADDRESS: &str = "127.0.0.1:8080";
+/// How long the page waits for the answer of a controller.
+const INSPECTION_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Renders the metrics of the process.
+pub(super) type Render = Arc<dyn Fn() -> String + Send + Sync>;
+
+/// The listeners of the server.
+#[derive(Default)]
+pub(super) struct Listeners {
+    all: Option<TcpListener>,
+    probes: Option<TcpListener>,
+    is_disabled: bool,
+    /// Replaces the recorder of the process.
+    pub(super) render: Option<Render>,
+}
+
+impl Listeners {
+    pub(super) fn bind_all(&mut self, address: &str) -> Result<(), Error> {
+        self.all = Some(bind(address)?);
+        Ok(())
+    }
+
+    pub(super) fn bind_probes(&mut self, address: &str) -> Result<(), Error> {
+        self.probes = Some(bind(address)?);
+        Ok(())
+    }
+
+    pub(super) fn disable(&mut self) {
+        (self.all, self.is_disabled) = (None, true);
+    }
+
+    pub(super) fn address(&self) -> Option<SocketAddr> {
+        self.all.as_ref()?.local_addr().ok()
+    }
+
+    pub(super) fn probe_address(&self) -> Option<SocketAddr> {
+        self.probes.as_ref()?.local_addr().ok()
+    }
+
+    /// The listeners with their routers. Binds the default address if no other one is set.
+    pub(super) fn into_routers(
+        mut self,
+        state: &Arc<ServerState>,
+    ) -> Result<Vec<(TcpListener, Router)>, Error> {
+        if self.all.is_none() && !self.is_disabled {
+            self.bind_all(DEFAULT_ADDRESS)?;
+        }
+        let all = self.all.map(|listener| (listener, router(state.clone())));
+        let probes = self.probes.map(|listener| (listener, probe_router(state.clone())));
+        Ok(all.into_iter().chain(probes).collect())
+    }
+}
+
+impl fmt::Debug for Listeners {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Listeners")
+            .field("all", &self.address())
+            .field("probes", &self.probe_address())
+            .finish_non_exhaustive()
+    }
+}
+
+fn bind(address: &str) -> Result<TcpListener, Error> {
+    let failed = |source| Error::Listen { address: address.to_owned(), source };
+    let listener = TcpListener::bind(address).map_err(failed)?;
+    listener.set_nonblocking(true).map_err(failed)?;
+    Ok(listener)
+}
+
+/// The data of the answers.
+pub(super) struct ServerState {
+    pub(super) checks: Checks,
+    /// The name and the state of each cache.
+    pub(super) caches: Vec<(String, Arc<dyn Fn() -> Overview + Send + Sync>)>,
+    pub(super) controllers: Vec<(String, Inspector)>,
+    /// The name of the lease, the identity of this process, and whether it is the leader.
+    pub(super) lease: Option<(String, String, Gate)>,
+    pub(super) render: Render,
+}
+
+/// All paths.
+pub(super) fn router(state: Arc<ServerState>) -> Router {
+    Router::new()
+        .route("/", get(status_page))
+        .route("/metrics", get(metrics))
+        .with_state(state.clone())
+        .merge(probe_router(state))
+}
+
+/// The probes.
+pub(super) fn probe_router(state: Arc<ServerState>) -> Router {
+    Router::new().route("/healthz", get(health)).route("/readyz", get(ready)).with_state(state)
+}
+
+async fn metrics(State(state): State<Arc<ServerState>>) -> Response<Body> {
+    let text = "text/plain; version=0.0.4; charset=utf-8";
+    answer(StatusCode::OK, [(CONTENT_TYPE, text), (CACHE_CONTROL, "no-store")], (state.render)())
+}
+
+async fn health(State(state): State<Arc<ServerState>>, RawQuery(query): RawQuery) -> Response<Body> {
+    probe_answer("healthz", &state.checks.health(), query.as_deref())
+}
+
+async fn ready(State(state): State<Arc<ServerState>>, RawQuery(query): RawQuery) -> Response<Body> {
+    let mut report = state.checks.ready();
+    for (name, overview) in &state.caches {
+        if !overview().is_ready {
+            report.add(&format!("cache {name}"), Err("the first list is not complete".to_owned()));
+        }
+    }
+    probe_answer("readyz", &report, query.as_deref())
+}
+
+/// `ok`, or the lines of all checks if one failed or the query asks for them.
+fn probe_answer(probe: &str, report: &Report, query: Option<&str>) -> Response<Body> {
+    let is_verbose = query.is_some_and(|query| query.split('&').any(|pair| pair.starts_with("verbose")));
+    let (status, outcome) =
+        if report.passed { (StatusCode::OK, "passed") } else { (StatusCode::SERVICE_UNAVAILABLE, "failed") };
+    let text = if report.passed && !is_verbose {
+        "ok".to_owned()
+    } else {
+        format!("{}{probe} check {outcome}\n", report.lines)
+    };
+    let plain = (CONTENT_TYPE, "text/plain; charset=utf-8");
+    answer(status, [plain, (CACHE_CONTROL, "no-store")], text)
+}
+
+async fn status_page(State(state): State<Arc<ServerState>>) -> Response<Body> {
+    let html = page::render(&state.status().await);
+    let policy = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'";
+    let headers = [
+        (CONTENT_TYPE, "text/html; charset=utf-8"),
+        (CACHE_CONTROL, "no-store"),
+        (CONTENT_SECURITY_POLICY, policy),
+    ];
+    answer(StatusCode::OK, headers, html)
+}
+
+/// An answer. The headers are constants, so that they are valid.
+fn answer<const N: usize>(
+    status: StatusCode,
+    headers: [(HeaderName, &'static str); N],
+    body: String,
+) -> Response<Body> {
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = status;
+    for (name, value) in headers {
+        response.headers_mut().insert(name, axum::http::HeaderValue::from_static(value));
+    }
+    response
+}
+
+impl ServerState {
+    /// The content of the status page.
+    pub(super) async fn status(&self) -> Status {
+        let inspections = self.controllers.iter().map(async |(name, inspector)| {
+            let inspection: Option<Inspection> = inspector.inspect(INSPECTION_TIMEOUT).await;
+            (name.clone(), inspection)
+        });
+        Status {
+            lease: self.lease.as_ref().map(|(name, identity, gate)| LeaseStatus {
+                name: name.clone(),
+                identity: identity.clone(),
+                is_leader: gate.is_open(),
+            }),
+            caches: self.caches.iter().map(|(name, overview)| (name.clone(), overview())).collect(),
+            controllers: join_all(inspections).await,
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! Tests of the status page.
+
+use super::page::{LeaseStatus, Status, render};
+use crate::controller::{Inspection, RunningKey};
+use crate::reflector::Overview;
+use std::time::Duration;
+
+fn overview() -> Overview {
+    Overview { is_ready: true, objects: 3, bytes: Some(4096), version: Some("77".into()), silent_for: None }
+}
+
+fn inspection() -> Inspection {
+    Inspection { ready: 4, delayed: 5, stuck: None, running: Vec::new(), closed_gates: Vec::new() }
+}
+
+#[test]
+fn the_page_shows_caches_queues_stuck_objects_and_the_lease() {
+    let running = |key: &str, seconds, is_stuck| RunningKey {
+        key: key.into(),
+        elapsed: Duration::from_secs(seconds),
+        is_stuck,
+    };
+    let waiting = Inspection {
+        stuck: Some("ns/waits".into()),
+        running: vec![running("ns/hangs", 700, true), running("ns/works", 2, false)],
+        closed_gates: vec!["leadership".into()],
+        ..inspection()
+    };
+    let incomplete =
+        Overview { is_ready: false, version: None, silent_for: Some(Duration::from_secs(9)), ..overview() };
+    let page = render(&Status {
+        lease: Some(LeaseStatus { name: "operator".into(), identity: "pod_1".into(), is_leader: true }),
+        caches: vec![("/api/v1/pods".into(), overview()), ("site".into(), incomplete)],
+        controllers: vec![("site".into(), Some(waiting)), ("blocked".into(), None)],
+    });
+    for part in [
+        "operator: <b class=ok>leader</b>, as pod_1",
+        "<td>/api/v1/pods<td class=n>3<td class=n>4096<td class=n>77<td class=n>–<td class=ok>complete",
+        "<td class=n>9 s ago<td class=bad>first list is not complete",
+        "4 ready, 5 delayed; 2 running",
+        "Waiting for: leadership.",
+        "<p class=bad>Stuck in the queue: ns/waits",
+        "<tr><td>ns/hangs<td class=n>700 s<td class=bad>stuck",
+        "<tr><td>ns/works<td class=n>2 s<td></tr>",
+        "<h3>blocked</h3>\n<p class=bad>The controller does not answer",
+        "prefers-color-scheme: dark",
+    ] {
+        assert!(page.contains(part), "{part}\n{page}");
+    }
+    assert!(!page.contains("<script"), "{page}");
+}
+
+#[test]
+fn names_are_escaped() {
+    let name = "<img src=x onerror=\"a('b')\">&";
+    let page = render(&Status {
+        lease: Some(LeaseStatus { name: name.into(), identity: name.into(), is_leader: false }),
+        caches: vec![(name.into(), Overview { version: Some(name.into()), ..overview() })],
+        controllers: vec![(name.into(), Some(Inspection { stuck: Some(name.into()), ..inspection() }))],
+    });
+    let escaped = "&lt;img src=x onerror=&quot;a(&#39;b&#39;)&quot;&gt;&amp;";
+    assert!(!page.contains("<img"), "{page}");
+    assert_eq!(page.matches(escaped).count(), 6, "{page}");
+}
+
+#[test]
+fn a_long_list_of_running_objects_is_limited() {
+    let key = RunningKey { key: "a".into(), elapsed: Duration::ZERO, is_stuck: false };
+    let running = Inspection { running: vec![key; 70], ..inspection() };
+    let page = render(&Status {
+        lease: None,
+        caches: Vec::new(),
+        controllers: vec![("site".into(), Some(running))],
+    });
+    assert_eq!(page.matches("<tr><td>a<td").count(), 50);
+    assert!(page.contains("and 20 more") && page.contains("No leader election."), "{page}");
+}
