@@ -1,0 +1,159 @@
+//! Tests of `site_controller` on `kube-sim`.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
+
+#[path = "../site_controller.rs"]
+#[allow(
+    dead_code,
+    missing_docs,
+    unreachable_pub,
+    reason = "it is a program, and its `main` is not used here"
+)]
+mod site_controller;
+
+use kube_client::{Client, CustomResourceExt};
+use kube_sim::Sim;
+use kube_sim::fault::{Action, Rule};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use site_controller::{Site, manager};
+use std::{collections::BTreeSet, time::Duration};
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
+
+/// A simulated cluster with the definition.
+fn cluster() -> Sim {
+    let sim = Sim::new();
+    sim.create(&serde_json::to_value(Site::crd()).unwrap()).unwrap();
+    sim
+}
+
+/// Runs the controller for `seconds` in the namespace `kube-system`.
+fn start(sim: &Sim, seconds: u64) -> JoinHandle<Result<(), kube_runtime::manager::Error>> {
+    let manager = manager(&Client::new(sim.service(), "kube-system"), "pod").unwrap();
+    tokio::spawn(manager.without_server().shutdown_on(sleep(Duration::from_secs(seconds))).run())
+}
+
+/// The object in `site.yaml`.
+fn site() -> Value {
+    yaml_serde::from_str(include_str!("../site.yaml")).unwrap()
+}
+
+fn map(sim: &Sim, namespace: &str, name: &str) -> Option<Value> {
+    sim.get("v1", "ConfigMap", namespace, name).ok()
+}
+
+/// The site `docs`.
+fn docs(sim: &Sim) -> Value {
+    sim.get("example.com/v1", "Site", "default", "docs").unwrap()
+}
+
+/// The number of requests that write.
+fn writes(sim: &Sim) -> usize {
+    let verbs = ["create", "update", "patch", "delete"];
+    sim.journal().count(|entry| verbs.contains(&entry.verb) && entry.resource != "leases")
+}
+
+#[tokio::test(start_paused = true)]
+async fn publishes_a_site_and_then_writes_nothing() {
+    let sim = cluster();
+    sim.create(&site()).unwrap();
+    let running = start(&sim, 600);
+    sleep(Duration::from_secs(30)).await;
+    let pages = map(&sim, "default", "pages-docs").unwrap();
+    let index = "<!doctype html><title>Documentation</title><h1>Documentation</h1><p>Read the &lt;manual> &amp; enjoy</p>";
+    assert_eq!(pages["data"]["index.html"], index);
+    assert_eq!(
+        map(&sim, "kube-system", "site-index").unwrap()["data"],
+        json!({"default.docs": "Documentation"})
+    );
+    let status = docs(&sim)["status"].take();
+    assert_eq!(status["observedGeneration"], 1);
+    assert_eq!(status["conditions"][0]["message"], "2 pages in pages-docs");
+    let events = sim.list("events.k8s.io/v1", "Event", "default").unwrap();
+    assert!(events.iter().any(|event| event["reason"] == "Published"), "{events:?}");
+    let before = writes(&sim);
+    sleep(Duration::from_secs(500)).await;
+    assert_eq!(writes(&sim), before);
+    running.await.unwrap().unwrap();
+    let lease = sim.get("coordination.k8s.io/v1", "Lease", "kube-system", "site-controller").unwrap();
+    assert_eq!(lease["spec"]["holderIdentity"], Value::Null);
+}
+
+#[tokio::test(start_paused = true)]
+async fn follows_changes_and_repairs_its_config_map() {
+    let sim = cluster();
+    sim.create(&site()).unwrap();
+    start(&sim, 600);
+    sleep(Duration::from_secs(30)).await;
+    let mut changed = docs(&sim);
+    changed["spec"]["pages"] = json!({"index": "new"});
+    sim.update(&changed).unwrap();
+    sleep(Duration::from_secs(30)).await;
+    let data = map(&sim, "default", "pages-docs").unwrap()["data"].take();
+    assert_eq!(data.as_object().unwrap().len(), 1, "{data}");
+    sim.delete("v1", "ConfigMap", "default", "pages-docs").unwrap();
+    sleep(Duration::from_secs(30)).await;
+    assert_eq!(map(&sim, "default", "pages-docs").unwrap()["data"], data);
+}
+
+#[tokio::test(start_paused = true)]
+async fn removes_a_deleted_site_from_the_index_even_if_requests_fail() {
+    let sim = cluster();
+    sim.create(&site()).unwrap();
+    let mut other = site();
+    other["metadata"]["name"] = "blog".into();
+    sim.create(&other).unwrap();
+    start(&sim, 600);
+    sleep(Duration::from_secs(30)).await;
+    sim.faults().add(Rule::new(Action::status(503)).verb("patch").resource("configmaps").times(5));
+    sim.delete("example.com/v1", "Site", "default", "docs").unwrap();
+    sleep(Duration::from_secs(120)).await;
+    assert!(sim.get("example.com/v1", "Site", "default", "docs").is_err());
+    assert_eq!(
+        map(&sim, "kube-system", "site-index").unwrap()["data"],
+        json!({"default.blog": "Documentation"})
+    );
+    assert_eq!(map(&sim, "default", "pages-docs"), None, "the garbage collector deletes it");
+}
+
+/// The permissions in `site_controller.yaml`, as `verb resource`.
+fn permissions() -> BTreeSet<String> {
+    let documents = yaml_serde::Deserializer::from_str(include_str!("../site_controller.yaml"));
+    let documents = documents.map(|document| Value::deserialize(document).unwrap());
+    let texts = |list: &Value| -> Vec<String> { serde_json::from_value(list.clone()).unwrap() };
+    let mut found = BTreeSet::new();
+    for rule in documents.flat_map(|document| document["rules"].as_array().cloned().unwrap_or_default()) {
+        for resource in texts(&rule["resources"]) {
+            found.extend(texts(&rule["verbs"]).iter().map(|verb| format!("{verb} {resource}")));
+        }
+    }
+    found
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_deployment_has_exactly_the_necessary_permissions() {
+    let sim = cluster();
+    sim.create(&site()).unwrap();
+    sim.journal().clear();
+    let running = start(&sim, 1200);
+    sleep(Duration::from_secs(30)).await;
+    for title in ["a", "b", "a", "b"] {
+        let mut changed = docs(&sim);
+        changed["spec"]["title"] = title.into();
+        sim.update(&changed).unwrap();
+        sleep(Duration::from_secs(10)).await;
+    }
+    sim.delete("example.com/v1", "Site", "default", "docs").unwrap();
+    running.await.unwrap().unwrap();
+    let mut used = BTreeSet::new();
+    for entry in sim.journal().entries() {
+        let status = if entry.path.ends_with("/status") { "/status" } else { "" };
+        used.insert(format!("{} {}{status}", entry.verb, entry.resource));
+    }
+    // The first apply creates the config map; the journal does not see the permissions of conflicts and relists.
+    used.extend(
+        ["create configmaps", "get sites", "list sites", "list configmaps", "update sites/finalizers"]
+            .map(Into::into),
+    );
+    assert_eq!(used, permissions());
+}
