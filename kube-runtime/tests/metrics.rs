@@ -11,6 +11,7 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use kube_client::api::{ApiResource, DynamicObject, GroupVersionKind};
 use kube_client::{Api, ResourceExt};
 use kube_runtime::controller::{self, Action, Gate};
+use kube_runtime::leader::LeaderElector;
 use kube_runtime::{Controller, watcher};
 use kube_sim::fault::{Action as Fault, Rule};
 use kube_sim::{Sim, WatchList};
@@ -224,6 +225,17 @@ async fn a_silent_watch_is_counted_once_until_it_sends_again() {
     put_map(&sim, "a", "1");
     poll_for(1800, &mut items).await;
     assert_eq!(recorded.value(&name), Some(2.0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_metric_of_the_election_shows_the_leader() {
+    let (recorded, sim) = (record(), Sim::new());
+    let name = "leader_election_master_status name=operator";
+    let leadership = LeaderElector::new(client(&sim), "default", "operator", "pod").start().unwrap();
+    leadership.acquired().await.unwrap();
+    assert_eq!(recorded.value(name), Some(1.0));
+    leadership.release().await.unwrap();
+    assert_eq!(recorded.value(name), Some(0.0));
 }
 
 /// Defines the kind `Foo`.

@@ -4,6 +4,7 @@ use super::config::{Config, JITTER_FACTOR};
 use super::fence::TermSender;
 use super::record::{Observed, released, taken};
 use crate::controller::GateHandle;
+use crate::metrics::set_leader;
 use crate::random;
 use futures::future::{Either, select};
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
@@ -81,6 +82,7 @@ impl Election {
 
     /// Closes the fence and the gate.
     fn end(&mut self) {
+        set_leader(&self.name, false);
         self.term.end();
         self.gate.close();
         self.state.send_replace(State::Ended);
@@ -101,6 +103,7 @@ impl Election {
         };
         self.term.extend(renewed + renew_deadline);
         self.gate.open();
+        set_leader(&self.name, true);
         self.state.send_replace(State::Leader);
         tracing::info!(lease = self.name, identity = self.identity, "became the leader");
         loop {

@@ -4,7 +4,9 @@
 //! Without the feature, the types are empty and the methods do nothing.
 
 mod controller;
+mod leader;
 mod watch;
 
 pub(crate) use controller::{ControllerMetrics, Outcome};
+pub(crate) use leader::set_leader;
 pub(crate) use watch::WatchMetrics;

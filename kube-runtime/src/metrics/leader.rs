@@ -1,0 +1,13 @@
+//! The metric of leader elections, under the name of client-go.
+
+/// Whether this process holds the lease `name`.
+pub(crate) fn set_leader(name: &str, is_leader: bool) {
+    #[cfg(feature = "metrics")]
+    metrics::gauge!("leader_election_master_status", "name" => name.to_owned()).set(if is_leader {
+        1.0
+    } else {
+        0.0
+    });
+    #[cfg(not(feature = "metrics"))]
+    let _ = (name, is_leader);
+}
