@@ -106,6 +106,49 @@ fn attributes_of_serde_and_schemars_and_doc_comments_keep_their_effect() {
     assert_eq!(spec["required"], Value::Null);
 }
 
+/// Values of `T` with a limit.
+#[derive(KubeSchema)]
+#[serde(default)]
+#[allow(dead_code, reason = "only the schema is used")]
+struct Bounded<'a, T: Clone, const N: usize>
+where
+    T: Default,
+{
+    #[x_kube(validation = "self.size() < 5")]
+    values: Vec<T>,
+    #[serde(skip)]
+    name: std::marker::PhantomData<&'a [(); N]>,
+}
+
+impl<T: Clone + Default, const N: usize> Default for Bounded<'_, T, N> {
+    fn default() -> Self {
+        Self { values: Vec::new(), name: std::marker::PhantomData }
+    }
+}
+
+#[derive(KubeSchema)]
+#[serde(rename = "Other")]
+#[allow(dead_code, reason = "only the schema is used")]
+struct Renamed<T> {
+    #[x_kube(validation = "self")]
+    a: bool,
+    b: std::marker::PhantomData<T>,
+}
+
+#[test]
+fn a_generic_type_has_the_rules_and_a_name_with_the_names_of_its_parameters() {
+    let schema = kube_client::core::schema::try_schema_for::<Bounded<'_, String, 3>>().unwrap();
+    let schema = serde_json::to_value(schema).unwrap();
+    assert_eq!(schema["description"], "Values of `T` with a limit.");
+    let values = &schema["properties"]["values"];
+    assert_eq!(values["items"]["type"], "string");
+    assert_eq!(schema["required"], Value::Null);
+    assert_eq!(values["x-kubernetes-validations"], json!([{ "rule": "self.size() < 5" }]));
+    assert_eq!(Bounded::<u8, 3>::schema_name(), "Bounded_for_uint8_and_3");
+    assert_ne!(Bounded::<u8, 3>::schema_id(), Bounded::<u8, 4>::schema_id());
+    assert_eq!((TreeSpec::schema_name(), Renamed::<u8>::schema_name()), ("TreeSpec".into(), "Other".into()));
+}
+
 #[test]
 fn columns_and_scale_may_be_json() {
     let version = version();

@@ -4,11 +4,11 @@
 //! generates a private copy of the type, which derives `JsonSchema` and has each rule and strategy as
 //! `#[schemars(transform = ..)]`, and an impl of `JsonSchema` for the type that returns the schema of the copy.
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Ident, TokenStream};
 use quote::{format_ident, quote};
 use syn::{
-    Attribute, Data, DeriveInput, Expr, Field, Meta, Token, Variant, meta::ParseNestedMeta, parse_quote,
-    punctuated::Punctuated,
+    Attribute, Data, DeriveInput, Expr, Field, GenericParam, Generics, Meta, Token, Variant, ext::IdentExt,
+    meta::ParseNestedMeta, parse_quote, punctuated::Punctuated,
 };
 
 use crate::{
@@ -103,12 +103,9 @@ pub(crate) fn derive(mut input: DeriveInput) -> syn::Result<TokenStream> {
         let message = "`KubeSchema` needs a struct or an enum, not a union";
         combine_error(&mut error, syn::Error::new(input.ident.span(), message));
     }
-    if !input.generics.params.is_empty() {
-        let message = "`KubeSchema` does not support generics: derive `JsonSchema`, with rules as \
-            `#[schemars(extend(\"x-kubernetes-validations\" = [..]))]`";
-        combine_error(&mut error, syn::Error::new_spanned(&input.generics, message));
-    }
-    let has_default = has_serde_default(&input.attrs);
+    let has_default =
+        has_container_key(&input.attrs, |key| matches!(key, Meta::Path(path) if path.is_ident("default")));
+    let has_rename = has_container_key(&input.attrs, |key| key.path().is_ident("rename"));
     let own = Attrs::take(&mut input.attrs, &mut error);
     let paths = Paths::new(own.crates.as_ref());
     let Paths { support, schemars, .. } = &paths;
@@ -130,12 +127,22 @@ pub(crate) fn derive(mut input: DeriveInput) -> syn::Result<TokenStream> {
     input.vis = syn::Visibility::Inherited;
     input.attrs.extend(own.transforms(support));
     input.attrs.push(parse_quote!(#[schemars(crate = #schemars_path)]));
+    if !has_rename {
+        let schema_name = schema_name(&name, &input.generics);
+        input.attrs.push(parse_quote!(#[schemars(rename = #schema_name)]));
+    }
+    let (impl_generics, type_generics, conditions) = input.generics.split_for_impl();
     if has_default {
         // The copy has no `Default`. The fields of the type and of the copy are the same.
-        let default = format!("<{name} as ::core::default::Default>::default");
+        let default = quote!(<#name #type_generics as ::core::default::Default>::default).to_string();
         input.attrs.push(parse_quote!(#[schemars(default = #default)]));
     }
-    let text = name.to_string();
+    // The derive of schemars decides which type parameters need `JsonSchema`.
+    let copy = quote!(#copy #type_generics);
+    let mut conditions = conditions.cloned().unwrap_or_else(|| parse_quote!(where));
+    if !input.generics.params.is_empty() {
+        conditions.predicates.push(parse_quote!(#copy: #schemars::JsonSchema));
+    }
     Ok(quote! {
         const _: () = {
             #[derive(#schemars::JsonSchema)]
@@ -143,13 +150,13 @@ pub(crate) fn derive(mut input: DeriveInput) -> syn::Result<TokenStream> {
             #input
 
             #[automatically_derived]
-            impl #schemars::JsonSchema for #name {
+            impl #impl_generics #schemars::JsonSchema for #name #type_generics #conditions {
                 fn schema_name() -> ::std::borrow::Cow<'static, str> {
-                    ::std::borrow::Cow::Borrowed(#text)
+                    <#copy as #schemars::JsonSchema>::schema_name()
                 }
 
                 fn schema_id() -> ::std::borrow::Cow<'static, str> {
-                    ::std::borrow::Cow::Borrowed(::core::concat!(::core::module_path!(), "::", #text))
+                    <#copy as #schemars::JsonSchema>::schema_id()
                 }
 
                 fn inline_schema() -> bool {
@@ -162,6 +169,19 @@ pub(crate) fn derive(mut input: DeriveInput) -> syn::Result<TokenStream> {
             }
         };
     })
+}
+
+/// The name of the schema, without the prefix of the copy. For a generic type it is a format string with the names of the
+/// parameters, as in the derive of schemars.
+fn schema_name(name: &Ident, generics: &Generics) -> String {
+    let parameters = generics.params.iter().filter_map(|parameter| match parameter {
+        GenericParam::Type(parameter) => Some(&parameter.ident),
+        GenericParam::Const(parameter) => Some(&parameter.ident),
+        GenericParam::Lifetime(_) => None,
+    });
+    let parameters: Vec<_> = parameters.map(|parameter| format!("{{{parameter}}}")).collect();
+    let name = name.unraw();
+    if parameters.is_empty() { name.to_string() } else { format!("{name}_for_{}", parameters.join("_and_")) }
 }
 
 /// All fields, also those of variants. Removes the attributes of variants that the copy must not have.
@@ -184,10 +204,10 @@ fn fields_mut<'a>(data: &'a mut Data, error: &mut Option<syn::Error>) -> Vec<&'a
     }
 }
 
-/// Whether the type has `#[serde(default)]` without a path.
-fn has_serde_default(attributes: &[Attribute]) -> bool {
+/// Whether a key in the `#[serde(..)]` and `#[schemars(..)]` attributes of the type matches.
+fn has_container_key(attributes: &[Attribute], matches: impl Fn(&Meta) -> bool) -> bool {
     let lists = attributes.iter().filter(|a| a.path().is_ident("serde") || a.path().is_ident("schemars"));
     let mut keys =
         lists.filter_map(|a| a.parse_args_with(Punctuated::<Meta, Token![,]>::parse_terminated).ok());
-    keys.any(|keys| keys.iter().any(|key| matches!(key, Meta::Path(path) if path.is_ident("default"))))
+    keys.any(|keys| keys.iter().any(&matches))
 }

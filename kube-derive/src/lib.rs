@@ -79,7 +79,7 @@ pub fn derive_resource(tokens: TokenStream) -> TokenStream {
 ///
 /// # Errors
 ///
-/// Unknown keys, unions and generic types are compile errors.
+/// Unknown keys and unions are compile errors.
 #[proc_macro_derive(KubeSchema, attributes(x_kube, schemars, serde, validate, garde))]
 pub fn derive_kube_schema(tokens: TokenStream) -> TokenStream {
     let input = parse_macro_input!(tokens as DeriveInput);

@@ -12,7 +12,9 @@ struct Misspelt {
 }
 
 #[derive(kube_derive::KubeSchema)]
-struct Generic<T>(T);
+union Overlapping {
+    a: u8,
+}
 
 #[derive(kube_derive::KubeSchema)]
 enum OnVariant {
