@@ -39,6 +39,11 @@ pub(crate) fn custom_resource(input: &Input) -> TokenStream {
             }
         }
     });
+    let validate_cel = attrs
+        .cel
+        .as_ref()
+        .filter(|flag| flag.value)
+        .map(|_| quote!(#support::impl_validate_cel! { #vis kind #root }));
     let with_schema = attrs.schema.as_ref().is_none_or(|mode| mode.value() == "derived").then(|| {
         quote! {
             impl #schemars::JsonSchema for #root {
@@ -89,6 +94,7 @@ pub(crate) fn custom_resource(input: &Input) -> TokenStream {
             }
             #has_status
             #with_schema
+            #validate_cel
             impl #support::CustomResourceExt for #root {
                 fn crd() -> #crd { ::core::unreachable!() }
                 fn crd_name() -> &'static str { ::core::unreachable!() }

@@ -12,7 +12,7 @@ use syn::{
 };
 
 use crate::{
-    input::{Crates, combine_error, key_name, reject_duplicate, unknown_key_error},
+    input::{Crates, Flag, combine_error, key_name, parse_flag, reject_duplicate, unknown_key_error},
     model::Paths,
 };
 
@@ -21,11 +21,12 @@ use crate::{
 struct Attrs {
     validations: Vec<Expr>,
     merge_strategy: Option<Expr>,
+    cel: Option<Flag>,
     crates: Option<Crates>,
 }
 
 /// All keys of `#[x_kube(..)]`.
-const KNOWN_KEYS: &[&str] = &["validation", "merge_strategy", "crates"];
+const KNOWN_KEYS: &[&str] = &["validation", "merge_strategy", "cel", "crates"];
 
 /// The attributes that the copy keeps: those that the derive of schemars reads.
 const KEPT_ATTRIBUTES: &[&str] = &["serde", "schemars", "validate", "garde", "doc", "deprecated"];
@@ -64,9 +65,7 @@ impl Attrs {
                 self.crates = Some(Crates::parse(meta)?);
                 Ok(())
             }
-            "cel" => Err(meta.error(
-                "`cel` (evaluating rules in the client) is not supported: remove it; the API server evaluates the rules",
-            )),
+            "cel" => parse_flag(&mut self.cel, meta),
             _ => Err(unknown_key_error(meta, "x_kube(..)", KNOWN_KEYS)),
         }
     }
@@ -115,12 +114,17 @@ pub(crate) fn derive(mut input: DeriveInput) -> syn::Result<TokenStream> {
             let message = "`crates` belongs to the type: write `#[x_kube(crates(..))]` above the type";
             combine_error(&mut error, syn::Error::new_spanned(&field.ident, message));
         }
+        if let Some(flag) = &attrs.cel {
+            let message = "`cel` belongs to the type: write `#[x_kube(cel)]` above the type";
+            combine_error(&mut error, syn::Error::new(flag.key.span(), message));
+        }
         field.attrs.extend(attrs.transforms(support));
     }
     if let Some(error) = error {
         return Err(error);
     }
     let name = input.ident.clone();
+    let vis = input.vis.clone();
     let copy = format_ident!("Schema{name}");
     let schemars_path = schemars.to_string().replace(' ', "");
     input.ident = copy.clone();
@@ -143,6 +147,14 @@ pub(crate) fn derive(mut input: DeriveInput) -> syn::Result<TokenStream> {
     if !input.generics.params.is_empty() {
         conditions.predicates.push(parse_quote!(#copy: #schemars::JsonSchema));
     }
+    let cel = own.cel.is_some_and(|flag| flag.value).then(|| {
+        quote! {
+            #[automatically_derived]
+            impl #impl_generics #name #type_generics #conditions {
+                #support::validate_cel_of_type! { #vis fn }
+            }
+        }
+    });
     Ok(quote! {
         const _: () = {
             #[derive(#schemars::JsonSchema)]
@@ -167,6 +179,8 @@ pub(crate) fn derive(mut input: DeriveInput) -> syn::Result<TokenStream> {
                     <#copy as #schemars::JsonSchema>::json_schema(generator)
                 }
             }
+
+            #cel
         };
     })
 }

@@ -73,6 +73,8 @@ pub fn derive_resource(tokens: TokenStream) -> TokenStream {
 ///   `Rule`, `Message` and `Reason` need no import.
 /// - `merge_strategy = ..`: how server-side apply merges a list, map or struct: a variant of `ListMerge`, `MapMerge` or
 ///   `StructMerge`, which need no import.
+/// - `cel`, on the type: generates `validate_cel(value, old)`, which evaluates the rules without a server. It needs the
+///   Cargo feature `cel` of kube-client.
 /// - `crates(..)`, on the type: paths of renamed crates, as in `#[kube(crates(..))]`.
 ///
 /// The [crate's front page](crate) has an example.

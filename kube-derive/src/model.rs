@@ -30,6 +30,8 @@ pub(crate) struct Model {
     pub(crate) annotations: Vec<(String, String)>,
     pub(crate) labels: Vec<(String, String)>,
     pub(crate) validations: Vec<Expr>,
+    /// Whether the program evaluates the rules.
+    pub(crate) cel: bool,
     pub(crate) derives: Vec<Path>,
     pub(crate) attributes: Vec<Meta>,
     pub(crate) paths: Paths,
@@ -121,6 +123,7 @@ impl Model {
             annotations: pairs(attrs.annotations),
             labels: pairs(attrs.labels),
             validations: attrs.validations,
+            cel: attrs.cel.is_some_and(|flag| flag.value),
             derives: attrs.derives,
             attributes: attrs.attributes,
             paths: Paths::new(attrs.crates.as_ref()),

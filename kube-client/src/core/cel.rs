@@ -1,12 +1,18 @@
 //! CRD validation rules in the Common Expression Language (CEL, KEP-2876).
 //!
 //! This module contains only data types. It must not parse or evaluate expressions: the API server checks them against
-//! the types of the schema.
+//! the types of the schema, and `cel_validator` evaluates them with the Cargo feature `cel`.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::ValidationRule;
 use serde::{Deserialize, Serialize};
 use std::str::FromStr;
 use thiserror::Error;
+
+#[cfg(feature = "cel")]
+pub use super::cel_validator::{
+    ErrorKind, ValidationError, ValidationErrors, Validator, validate_cel, validate_cel_schema,
+    validate_cel_update,
+};
 
 /// A validation rule for the value at one node of a schema (`x-kubernetes-validations`).
 ///

@@ -7,6 +7,8 @@
 pub mod __private;
 pub mod admission;
 pub mod cel;
+#[cfg(feature = "cel")]
+mod cel_validator;
 pub mod conversion;
 pub mod crd;
 pub mod discovery;

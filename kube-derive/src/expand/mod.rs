@@ -5,6 +5,7 @@
 //! model is already validated.
 
 mod accessors;
+mod cel;
 mod codec;
 mod crd;
 mod definition;
@@ -34,6 +35,7 @@ pub(crate) fn custom_resource(model: &Model) -> TokenStream {
     let accessors = accessors::expand(model);
     let schema = schema::expand(model);
     let crd = crd::expand(model);
+    let cel = cel::expand(model);
     quote! {
         #root
         const _: () = {
@@ -43,6 +45,7 @@ pub(crate) fn custom_resource(model: &Model) -> TokenStream {
             #accessors
             #schema
             #crd
+            #cel
         };
     }
 }

@@ -36,6 +36,7 @@ pub(crate) struct Attrs {
     pub(crate) annotations: Vec<Pair>,
     pub(crate) labels: Vec<Pair>,
     pub(crate) validations: Vec<Expr>,
+    pub(crate) cel: Option<Flag>,
     pub(crate) crates: Option<Crates>,
 }
 
@@ -55,6 +56,7 @@ const KNOWN_KEYS: &[&str] = &[
     "annotation",
     "attr",
     "category",
+    "cel",
     "crates",
     "deprecated",
     "derive",
@@ -99,13 +101,18 @@ impl Attrs {
             "storage" => parse_once(&mut self.storage, meta),
             "namespaced" => parse_flag(&mut self.namespaced, meta),
             "no_spec" => parse_flag(&mut self.no_spec, meta),
+            "cel" => parse_flag(&mut self.cel, meta),
             "root" => parse_quoted_once(&mut self.root, meta, "the name of a struct"),
             "status" => parse_type(&mut self.status, meta),
             "shortname" => parse_repeated(&mut self.shortnames, meta),
             "category" => parse_repeated(&mut self.categories, meta),
             "selectable" => parse_repeated(&mut self.selectable, meta),
             "derive" => parse_quoted_repeated(&mut self.derives, meta, "the path of a derive macro"),
-            "attr" => parse_quoted_repeated(&mut self.attributes, meta, "the inside of an attribute, as in `must_use`"),
+            "attr" => parse_quoted_repeated(
+                &mut self.attributes,
+                meta,
+                "the inside of an attribute, as in `must_use`",
+            ),
             "validation" => {
                 self.validations.push(meta.value()?.parse()?);
                 Ok(())
@@ -133,7 +140,6 @@ impl Attrs {
                 self.crates = Some(Crates::parse(meta)?);
                 Ok(())
             }
-            "cel" => Err(meta.error("`cel` (evaluating rules in the client) is not supported: remove it; `validation` rules are evaluated by the API server")),
             _ => Err(unknown_key_error(meta, "kube(..)", KNOWN_KEYS)),
         }
     }
@@ -148,7 +154,7 @@ impl Attrs {
 }
 
 /// Reads `key`, `key = true` or `key = false`.
-fn parse_flag(slot: &mut Option<Flag>, meta: &ParseNestedMeta<'_>) -> syn::Result<()> {
+pub(crate) fn parse_flag(slot: &mut Option<Flag>, meta: &ParseNestedMeta<'_>) -> syn::Result<()> {
     reject_duplicate(slot.as_ref(), meta)?;
     let value = if meta.input.peek(Token![=]) { meta.value()?.parse::<LitBool>()?.value } else { true };
     *slot = Some(Flag { key: meta.path.require_ident()?.clone(), value });

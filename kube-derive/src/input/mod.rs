@@ -17,7 +17,7 @@ use syn::{Attribute, Data, DeriveInput, Expr, Fields, Ident, Lit, Visibility};
 
 pub(crate) use self::keys::{key_name, reject_duplicate, unknown_key_error};
 pub(crate) use self::{
-    attrs::{Attrs, Flag},
+    attrs::{Attrs, Flag, parse_flag},
     column::Column,
     crates::Crates,
     field::Field,

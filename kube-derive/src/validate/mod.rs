@@ -38,6 +38,7 @@ pub(crate) fn check_input(input: &Input) -> Result<(), syn::Error> {
     check_derives(&mut errors, attrs);
     attrs.attributes.iter().for_each(|meta| check_attribute(&mut errors, meta));
     check_schema_mode(&mut errors, attrs);
+    check_cel(&mut errors, attrs);
     if let Some(warning) = attrs.deprecated.as_ref().and_then(|deprecated| deprecated.warning.as_ref()) {
         errors.check_text(warning, names::check_deprecation_warning);
     }
@@ -64,6 +65,17 @@ pub(crate) fn check_input(input: &Input) -> Result<(), syn::Error> {
     check_approval(&mut errors, attrs);
     check_no_spec(&mut errors, input);
     errors.0.map_or(Ok(()), Err)
+}
+
+/// Checks that the kind has a schema if the program evaluates its rules.
+fn check_cel(errors: &mut Errors, attrs: &Attrs) {
+    let Some(Flag { key, value: true }) = &attrs.cel else { return };
+    if attrs.schema.as_ref().is_some_and(|mode| mode.value() == "disabled") {
+        errors.report(
+            key.span(),
+            "`cel` evaluates the rules of the schema, but `schema = \"disabled\"`: remove one",
+        );
+    }
 }
 
 /// Checks that `group`, `version` and `kind` are set.

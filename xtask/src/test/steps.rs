@@ -11,7 +11,7 @@ use crate::cargo::cargo;
 use crate::tidy;
 
 /// Values of `--features` for kube-client without its default features: none, and each feature alone.
-const FEATURES: [&str; 4] = ["", "client", "schema", "ws"];
+const FEATURES: [&str; 5] = ["", "client", "schema", "ws", "cel"];
 /// Crates that kube-client must depend on only with its `client` feature.
 const CLIENT_ONLY: [&str; 5] = ["tokio", "hyper", "hyper-util", "rustls", "tower"];
 /// Packages that must depend on no other package of the workspace, not even in tests. Tests that use kube-client and

@@ -11,7 +11,9 @@ pub(super) const CRATES: [(&str, &str); 4] = [
     (
         "kube-client",
         "
-        core
+        __impl_validate_cel
+        __validate_cel_of_type
+        core                __impl_validate_cel __validate_cel_of_type
         workers
         error               core
         wire                core error

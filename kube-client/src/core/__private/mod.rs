@@ -15,8 +15,9 @@ mod field_schema;
 mod pruned_fields;
 #[cfg(feature = "schema")]
 mod schema;
+mod validate_cel;
 
-pub use ::{k8s_openapi, serde};
+pub use ::{k8s_openapi, serde, serde_json};
 
 pub use self::{
     decode::{NoStatus, decode},
@@ -24,6 +25,7 @@ pub use self::{
     definition::{Column, Definition, Scale, crd},
     encode::encode,
     encode_flat::encode_flat,
+    validate_cel::{impl_validate_cel, validate_cel_of_type},
 };
 pub use crate::core::{ApiResource, HasSpec, HasStatus, Resource, Rule, crd::CustomResourceExt};
 

@@ -1,0 +1,82 @@
+//! The macros that generate `validate_cel`. They report that the Cargo feature `cel` is missing: generated code cannot see
+//! the features of this crate.
+
+/// Generates `validate_cel` and `validate_cel_update` of a kind.
+#[cfg(feature = "cel")]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __impl_validate_cel {
+    ($vis:vis kind $kind:ident) => {
+        impl $kind {
+            /// Evaluates the validation rules for a new object, as the API server does. The rules are compiled once.
+            ///
+            /// # Errors
+            ///
+            /// Lists each rule that the object violates and each rule that was not evaluated.
+            #[allow(dead_code, reason = "a program may evaluate only updates")]
+            $vis fn validate_cel(&self) -> ::core::result::Result<(), $crate::core::cel::ValidationErrors> {
+                VALIDATOR.get_or_init($crate::core::cel::Validator::of_kind::<Self>).validate_object(self, None)
+            }
+
+            /// Evaluates the validation rules for an update of `old` to this object.
+            ///
+            /// # Errors
+            ///
+            /// As `validate_cel`.
+            #[allow(dead_code, reason = "a program may evaluate only new objects")]
+            $vis fn validate_cel_update(
+                &self,
+                old: &Self,
+            ) -> ::core::result::Result<(), $crate::core::cel::ValidationErrors> {
+                VALIDATOR
+                    .get_or_init($crate::core::cel::Validator::of_kind::<Self>)
+                    .validate_object(self, ::core::option::Option::Some(old))
+            }
+        }
+
+        static VALIDATOR: ::std::sync::OnceLock<$crate::core::cel::Validator> = ::std::sync::OnceLock::new();
+    };
+}
+
+/// Generates `validate_cel` of a type.
+#[cfg(feature = "cel")]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __validate_cel_of_type {
+    ($vis:vis fn) => {
+        /// Evaluates the validation rules for a serialized value of this type. `old` is the value before an update.
+        ///
+        /// # Errors
+        ///
+        /// Lists each rule that the value violates and each rule that was not evaluated.
+        #[allow(dead_code, reason = "a program may use only the schema")]
+        $vis fn validate_cel(
+            value: &$crate::core::__private::serde_json::Value,
+            old: ::core::option::Option<&$crate::core::__private::serde_json::Value>,
+        ) -> ::core::result::Result<(), $crate::core::cel::ValidationErrors> {
+            $crate::core::cel::validate_cel_schema::<Self>(value, old)
+        }
+    };
+}
+
+/// Reports the missing feature.
+#[cfg(not(feature = "cel"))]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __impl_validate_cel {
+    ($($input:tt)*) => {
+        ::core::compile_error!("`#[kube(cel)]` needs the Cargo feature `cel` of kube-client");
+    };
+}
+
+/// Reports the missing feature.
+#[cfg(not(feature = "cel"))]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __validate_cel_of_type {
+    ($($input:tt)*) => {
+        ::core::compile_error!("`#[x_kube(cel)]` needs the Cargo feature `cel` of kube-client");
+    };
+}
+
+pub use crate::{__impl_validate_cel as impl_validate_cel, __validate_cel_of_type as validate_cel_of_type};

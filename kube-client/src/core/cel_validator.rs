@@ -1,0 +1,405 @@
+//! Evaluation of validation rules in the client: the walk over a schema and an object.
+//!
+//! The crate kube-cel evaluates the expressions. This module decides which rules apply to which values, as the API server
+//! does: it must not evaluate expressions itself.
+
+use std::{collections::BTreeMap, fmt};
+
+use kube_cel::CompiledSchema;
+use serde::Serialize;
+use serde_json::{Map, Value};
+use thiserror::Error;
+
+use super::{CustomResourceExt, Reason};
+
+/// The key of the rules in a schema.
+const RULES: &str = "x-kubernetes-validations";
+
+/// A validation rule that a value violates, or that was not evaluated.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{}{message}", if field_path.is_empty() { String::new() } else { format!("{field_path}: ") })]
+#[non_exhaustive]
+pub struct ValidationError {
+    /// The expression.
+    pub rule: String,
+    /// The message of the rule, `failed rule: ..` by default; or why the rule was not evaluated. It has no values of the
+    /// object, unless the `messageExpression` of the rule contains them.
+    pub message: String,
+    /// The field that the error refers to, as in an error of the API server: `spec.ports[0].name`. Empty for the whole
+    /// value.
+    pub field_path: String,
+    /// The reason of the rule, which is also that of the server's error.
+    pub reason: Reason,
+    /// Whether the value violates the rule.
+    pub kind: ErrorKind,
+}
+
+/// The kind of a [`ValidationError`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The rule is false for this value. The API server refuses the value.
+    ValidationFailure,
+    /// The rule was not evaluated: its evaluation failed, as on the server, or it needs a function or syntax that the
+    /// server has and this evaluator lacks.
+    NotEvaluated,
+}
+
+/// All errors of a value, in the order of the schema; never empty.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ValidationErrors(Vec<ValidationError>);
+
+impl ValidationErrors {
+    /// The errors, in the order of the schema.
+    #[must_use]
+    pub fn as_slice(&self) -> &[ValidationError] {
+        &self.0
+    }
+
+    /// The errors of rules that the value violates, without those of rules that were not evaluated.
+    pub fn violations(&self) -> impl Iterator<Item = &ValidationError> {
+        self.0.iter().filter(|error| error.kind == ErrorKind::ValidationFailure)
+    }
+}
+
+impl fmt::Display for ValidationErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, error) in self.0.iter().enumerate() {
+            let separator = if index == 0 { "" } else { "; " };
+            write!(f, "{separator}{error}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ValidationErrors {}
+
+impl IntoIterator for ValidationErrors {
+    type Item = ValidationError;
+    type IntoIter = std::vec::IntoIter<ValidationError>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
+
+/// Evaluates the validation rules of a schema (`x-kubernetes-validations`, KEP-2876) without an API server. The rules are
+/// compiled once.
+///
+/// As on the server, the defaults of the schema are set before the rules are evaluated, a rule is not evaluated for null,
+/// a rule with `oldSelf` is evaluated only for a value that existed before, and an unchanged value of an update violates
+/// no rule (KEP-4008).
+///
+/// Only the rules are evaluated, not the types, bounds and patterns of the schema. The expressions are evaluated by the crate
+/// kube-cel, which differs from the server:
+///
+/// - [`ErrorKind::NotEvaluated`] is returned for rules with `optionalOldSelf`, with optional syntax (`self.?name`), or with
+///   one of `dyn`, `type`, `bool`, `optMap`, `sortBy` and the macros of two variables.
+/// - The order of a list of type `set` matters in a comparison.
+/// - `has(self.field)` is true for a field that is null.
+/// - The texts of `string(..)`, `format(..)` and of the library `format`, values of the format `date`, named time zones, and
+///   some escape sequences.
+/// - Fields with the name of a keyword of CEL, such as `namespace`, or with `__` in their names.
+/// - The cost of a rule is not limited.
+///
+/// The file `tests/derive_cel/differences.txt` of this crate lists all rules of a table of about 200 whose result differs from
+/// that of kube-apiserver.
+///
+/// ```
+/// use kube_client::core::cel::Validator;
+/// use serde_json::json;
+///
+/// let validator = Validator::new(&json!({
+///     "type": "object",
+///     "properties": {
+///         "ports": {"type": "array", "items": {
+///             "type": "integer",
+///             "x-kubernetes-validations": [{"rule": "self > 1024", "message": "must be unprivileged"}],
+///         }},
+///     },
+/// }));
+/// let errors = validator.validate(&json!({"ports": [8080, 80]}), None).unwrap_err();
+/// assert_eq!(errors.to_string(), "ports[1]: must be unprivileged");
+/// assert!(validator.validate(&json!({"ports": [8080]}), None).is_ok());
+/// ```
+pub struct Validator {
+    evaluator: kube_cel::Validator,
+    schema: Value,
+    root: Node,
+}
+
+impl fmt::Debug for Validator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Validator").finish_non_exhaustive()
+    }
+}
+
+impl Validator {
+    /// Compiles the rules of a structural schema. A rule that does not compile is reported when it is to be evaluated.
+    #[must_use]
+    pub fn new(schema: &Value) -> Self {
+        let root = Node::compile(schema).unwrap_or_default();
+        Self { evaluator: kube_cel::Validator::new(), schema: schema.clone(), root }
+    }
+
+    /// Compiles the rules in the CRD of a kind. A kind without a schema has no rules.
+    #[must_use]
+    pub fn of_kind<K: CustomResourceExt>() -> Self {
+        let version = K::crd().spec.versions.into_iter().next();
+        let schema = version.and_then(|version| version.schema?.open_api_v3_schema);
+        Self::new(&schema.and_then(|schema| serde_json::to_value(schema).ok()).unwrap_or(Value::Null))
+    }
+
+    /// Compiles the rules in the structural schema of a type.
+    #[must_use]
+    pub fn of_type<T: schemars::JsonSchema>() -> Self {
+        Self::new(&serde_json::to_value(super::schema::schema_for::<T>()).unwrap_or(Value::Null))
+    }
+
+    /// Evaluates all rules for `value`. `old` is the value before an update; `None` on creation.
+    ///
+    /// # Errors
+    ///
+    /// Lists each rule that `value` violates and each rule that was not evaluated.
+    pub fn validate(&self, value: &Value, old: Option<&Value>) -> Result<(), ValidationErrors> {
+        let value = kube_cel::apply_defaults(&self.schema, value);
+        let old = old.map(|old| kube_cel::apply_defaults(&self.schema, old));
+        let mut errors = Vec::new();
+        self.root.validate(&self.evaluator, &value, old.as_ref(), "", &mut errors);
+        if errors.is_empty() { Ok(()) } else { Err(ValidationErrors(errors)) }
+    }
+
+    /// Evaluates all rules for an object. `old` is the object before an update; `None` on creation.
+    ///
+    /// # Errors
+    ///
+    /// As [`validate`](Self::validate). An object that cannot be serialized is an error without a rule.
+    pub fn validate_object<K: Serialize>(&self, object: &K, old: Option<&K>) -> Result<(), ValidationErrors> {
+        let value = to_value(object)?;
+        let old = old.map(to_value).transpose()?;
+        self.validate(&value, old.as_ref())
+    }
+}
+
+fn to_value<K: Serialize>(object: &K) -> Result<Value, ValidationErrors> {
+    serde_json::to_value(object).map_err(|error| {
+        ValidationErrors(vec![ValidationError {
+            rule: String::new(),
+            message: format!("the object cannot be serialized: {error}"),
+            field_path: String::new(),
+            reason: Reason::FieldValueInvalid,
+            kind: ErrorKind::NotEvaluated,
+        }])
+    })
+}
+
+/// The rules of one node.
+struct Rules {
+    /// The schema of the node, without the rules below it.
+    schema: Value,
+    compiled: CompiledSchema,
+}
+
+impl Rules {
+    /// The rules at the root of `schema`; `None` if there are none.
+    fn compile(schema: &Map<String, Value>) -> Option<Self> {
+        schema.get(RULES)?.as_array().filter(|rules| !rules.is_empty())?;
+        let mut schema = schema.clone();
+        remove_rules_below(&mut schema);
+        let schema = Value::Object(schema);
+        Some(Self { compiled: kube_cel::compile_schema(&schema), schema })
+    }
+
+    /// Converts an error of a rule. `path` is that of the node.
+    fn convert_error(&self, path: &str, error: kube_cel::ValidationError) -> ValidationError {
+        let kind = match error.kind {
+            kube_cel::ErrorKind::ValidationFailure => ErrorKind::ValidationFailure,
+            _ => ErrorKind::NotEvaluated,
+        };
+        // The server drops a message that is blank or that has several lines.
+        let message = error.message.trim();
+        ValidationError {
+            field_path: field_path_below(path, &error.field_path, &self.schema),
+            reason: error.reason.as_deref().and_then(|reason| reason.parse().ok()).unwrap_or_default(),
+            kind,
+            message: match kind {
+                ErrorKind::NotEvaluated => {
+                    format!("not evaluated: {}", message.lines().next().unwrap_or_default())
+                }
+                _ if message.is_empty() || message.contains('\n') => {
+                    format!("failed rule: {}", error.rule.trim())
+                }
+                ErrorKind::ValidationFailure => message.to_owned(),
+            },
+            rule: error.rule,
+        }
+    }
+}
+
+/// A node of a schema that has rules, or below which there are rules.
+#[derive(Default)]
+struct Node {
+    rules: Option<Rules>,
+    properties: BTreeMap<String, Node>,
+    values: Option<Box<Node>>,
+    items: Option<Box<Node>>,
+    /// The names of the fields that identify an item of a list of type `map`; empty for other lists.
+    item_keys: Vec<String>,
+}
+
+impl Node {
+    /// The node of a schema; `None` if there are no rules at and below it.
+    fn compile(schema: &Value) -> Option<Self> {
+        let schema = schema.as_object()?;
+        let properties = schema.get("properties").and_then(Value::as_object);
+        let properties = properties.into_iter().flatten();
+        let child = |key: &str| schema.get(key).and_then(Self::compile).map(Box::new);
+        let keys = schema.get("x-kubernetes-list-map-keys").and_then(Value::as_array);
+        let node = Self {
+            rules: Rules::compile(schema),
+            properties: properties
+                .filter_map(|(name, schema)| Some((name.clone(), Self::compile(schema)?)))
+                .collect(),
+            values: child("additionalProperties"),
+            items: child("items"),
+            item_keys: keys.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect(),
+        };
+        let empty = node.rules.is_none()
+            && node.properties.is_empty()
+            && node.values.is_none()
+            && node.items.is_none();
+        (!empty).then_some(node)
+    }
+
+    fn validate(
+        &self,
+        evaluator: &kube_cel::Validator,
+        value: &Value,
+        old: Option<&Value>,
+        path: &str,
+        errors: &mut Vec<ValidationError>,
+    ) {
+        if value.is_null() {
+            return;
+        }
+        if let Some(rules) = &self.rules
+            && let Err(found) = evaluator.validate_compiled(&rules.compiled, value, old)
+        {
+            let unchanged = old == Some(value);
+            let refers_to_old = |error: &kube_cel::ValidationError| error.rule.contains("oldSelf");
+            let found = found.into_iter().filter(|error| !unchanged || refers_to_old(error));
+            errors.extend(found.map(|error| rules.convert_error(path, error)));
+        }
+        if let Value::Object(fields) = value {
+            for (name, field) in fields {
+                let old = old.and_then(|old| old.get(name));
+                if let Some(node) = self.properties.get(name) {
+                    let separator = if path.is_empty() { "" } else { "." };
+                    node.validate(evaluator, field, old, &format!("{path}{separator}{name}"), errors);
+                } else if let Some(node) = &self.values {
+                    node.validate(evaluator, field, old, &format!("{path}[{name}]"), errors);
+                }
+            }
+        }
+        if let (Value::Array(items), Some(node)) = (value, &self.items) {
+            for (index, item) in items.iter().enumerate() {
+                let old = self.old_item(item, old);
+                node.validate(evaluator, item, old, &format!("{path}[{index}]"), errors);
+            }
+        }
+    }
+
+    /// The item of the old list with the same keys; `None` if the items of the list have no keys.
+    fn old_item<'v>(&self, item: &Value, old: Option<&'v Value>) -> Option<&'v Value> {
+        if self.item_keys.is_empty() {
+            return None;
+        }
+        let has_same_keys = |old: &&Value| self.item_keys.iter().all(|key| old.get(key) == item.get(key));
+        old?.as_array()?.iter().find(has_same_keys)
+    }
+}
+
+/// Removes the rules of all nodes below the root.
+fn remove_rules_below(schema: &mut Map<String, Value>) {
+    let remove = |schema: &mut Value| {
+        if let Value::Object(schema) = schema {
+            schema.remove(RULES);
+            remove_rules_below(schema);
+        }
+    };
+    if let Some(Value::Object(properties)) = schema.get_mut("properties") {
+        properties.values_mut().for_each(remove);
+    }
+    for key in ["items", "additionalProperties"] {
+        schema.get_mut(key).map(remove);
+    }
+}
+
+/// Appends the `fieldPath` of a rule to the path of its node. `.a.b` and `['a'].b` name fields; in the path of an error, the
+/// keys of a map are in brackets.
+fn field_path_below(path: &str, field_path: &str, schema: &Value) -> String {
+    let mut out = path.to_owned();
+    let mut node = Some(schema);
+    let mut rest = field_path;
+    while !rest.is_empty() {
+        let name;
+        (name, rest) = split_first_name(rest);
+        let map_values =
+            node.and_then(|node| node.get("additionalProperties")).filter(|values| values.is_object());
+        if map_values.is_some() {
+            out.extend(["[", &name, "]"]);
+            node = map_values;
+        } else {
+            let separator = if out.is_empty() { "" } else { "." };
+            out.extend([separator, &name]);
+            node = node.and_then(|node| node.get("properties")?.get(&name));
+        }
+    }
+    out
+}
+
+/// The first name of a `fieldPath`, and the rest of the path.
+fn split_first_name(path: &str) -> (String, &str) {
+    if let Some((name, rest)) = path.strip_prefix("['").and_then(|path| path.split_once("']")) {
+        return (name.replace("\\'", "'"), rest);
+    }
+    let path = path.strip_prefix('.').unwrap_or(path);
+    let end = path.find(['.', '[']).filter(|end| *end > 0).unwrap_or(path.len());
+    (path[..end].to_owned(), &path[end..])
+}
+
+/// Evaluates the validation rules of a kind for a new object. See [`Validator`].
+///
+/// The rules are compiled in each call; `#[kube(cel)]` generates a method that compiles them once.
+///
+/// # Errors
+///
+/// Lists each rule that the object violates and each rule that was not evaluated.
+pub fn validate_cel<K: CustomResourceExt + Serialize>(object: &K) -> Result<(), ValidationErrors> {
+    Validator::of_kind::<K>().validate_object(object, None)
+}
+
+/// Evaluates the validation rules of a kind for an update of `old` to `object`. See [`Validator`].
+///
+/// # Errors
+///
+/// As [`validate_cel`].
+pub fn validate_cel_update<K: CustomResourceExt + Serialize>(
+    object: &K,
+    old: &K,
+) -> Result<(), ValidationErrors> {
+    Validator::of_kind::<K>().validate_object(object, Some(old))
+}
+
+/// Evaluates the validation rules of a type for a serialized value. `old` is the value before an update. See
+/// [`Validator`].
+///
+/// # Errors
+///
+/// As [`validate_cel`].
+pub fn validate_cel_schema<T: schemars::JsonSchema>(
+    value: &Value,
+    old: Option<&Value>,
+) -> Result<(), ValidationErrors> {
+    Validator::of_type::<T>().validate(value, old)
+}
