@@ -113,7 +113,7 @@ fn report(args: &Args, known: &Known, mut outcomes: Vec<Outcome>) -> anyhow::Res
     let mut different = BTreeSet::new();
     let (mut requests, mut unknown) = (0, 0);
     let mut kinds: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
-    for Outcome { case, difference } in &outcomes {
+    for Outcome { case, differences } in &outcomes {
         match case {
             Case::Scenario(scenario) => requests += scenario.requests(),
             Case::Mutation(_) => {
@@ -121,15 +121,20 @@ fn report(args: &Args, known: &Known, mut outcomes: Vec<Outcome>) -> anyhow::Res
                 let kind = case.name().split(':').next().unwrap_or_default();
                 let (all, alike) = kinds.entry(kind).or_default();
                 *all += 1;
-                *alike += usize::from(difference.is_none());
+                *alike += usize::from(differences.is_empty());
             }
         }
-        let Some((real, simulated)) = difference else { continue };
+        if differences.is_empty() {
+            continue;
+        }
         different.insert(case.name());
         let is_known = known.contains(case.name());
         unknown += usize::from(!is_known);
         if args.verbose || !is_known {
-            println!("{}\n  real server  {real}\n  kube-sim     {simulated}", case.name());
+            println!("{}", case.name());
+            for difference in differences {
+                println!("{difference}");
+            }
         }
     }
     let mutations: Vec<_> = kinds.values().copied().collect();
@@ -148,12 +153,12 @@ fn report(args: &Args, known: &Known, mut outcomes: Vec<Outcome>) -> anyhow::Res
     let agreement = percent(alike, all);
     println!(
         "{requests} requests; {} of {} scenarios are equal; {alike} of {all} mutations ({agreement:.1} %) are judged alike; {unknown} unknown differences",
-        outcomes.iter().filter(|o| matches!(o.case, Case::Scenario(_)) && o.difference.is_none()).count(),
+        outcomes.iter().filter(|o| matches!(o.case, Case::Scenario(_)) && o.differences.is_empty()).count(),
         outcomes.iter().filter(|o| matches!(o.case, Case::Scenario(_))).count(),
     );
     if args.record {
         let different =
-            outcomes.iter().filter(|o| matches!(o.case, Case::Mutation(_)) && o.difference.is_some());
+            outcomes.iter().filter(|o| matches!(o.case, Case::Mutation(_)) && !o.differences.is_empty());
         let names: Vec<_> = different.map(|outcome| outcome.case.name()).collect();
         std::fs::write(data().join("mutations.txt"), names.join("\n") + "\n")
             .context("cannot write data/mutations.txt")?;

@@ -28,6 +28,24 @@ pub(crate) fn mask(body: &mut Value, pointers: &[String]) {
         }
     }
     mask_keys(body);
+    sort_managers(body);
+}
+
+/// Sorts the entries of each `managedFields` by manager, operation and subresource. The API server sorts them by time,
+/// and the time of two entries is equal or not by chance.
+fn sort_managers(value: &mut Value) {
+    match value {
+        Value::Object(map) => {
+            if let Some(Value::Array(entries)) = map.get_mut("managedFields") {
+                let text = |entry: &Value, key: &str| entry[key].as_str().unwrap_or_default().to_owned();
+                entries
+                    .sort_by_key(|entry| ["manager", "operation", "subresource"].map(|key| text(entry, key)));
+            }
+            map.values_mut().for_each(sort_managers);
+        }
+        Value::Array(items) => items.iter_mut().for_each(sort_managers),
+        _ => {}
+    }
 }
 
 /// Masks the values of volatile keys at any depth.

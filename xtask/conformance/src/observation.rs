@@ -1,9 +1,10 @@
 //! `Response`: what a server sent. `Observation`: the part of it that is compared.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use http::response::Parts;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::mask;
 
@@ -72,8 +73,68 @@ impl Response {
     }
 }
 
-impl fmt::Display for Observation {
+/// One value that differs between the two servers.
+#[derive(Debug)]
+pub(crate) struct Difference {
+    request: String,
+    /// The path of the value in the observation, such as `/body/metadata/name`.
+    path: String,
+    real: Value,
+    simulated: Value,
+}
+
+/// All values in which the observations of the two servers differ.
+pub(crate) fn differences(real: &[Observation], simulated: &[Observation]) -> Vec<Difference> {
+    let mut found = Vec::new();
+    for (real, simulated) in real.iter().zip(simulated) {
+        compare(&real.request, "", &real.seen, &simulated.seen, &mut found);
+    }
+    found
+}
+
+/// Compares two values, and descends into objects and lists of equal length.
+fn compare(request: &str, path: &str, real: &Value, simulated: &Value, found: &mut Vec<Difference>) {
+    match (real, simulated) {
+        (Value::Object(a), Value::Object(b)) => {
+            let keys: BTreeSet<_> = a.keys().chain(b.keys()).collect();
+            for key in keys {
+                let member = |map: &Map<String, Value>| map.get(key).cloned().unwrap_or_default();
+                compare(request, &format!("{path}/{key}"), &member(a), &member(b), found);
+            }
+        }
+        (Value::Array(a), Value::Array(b)) if a.len() == b.len() => {
+            for (index, (a, b)) in a.iter().zip(b).enumerate() {
+                compare(request, &format!("{path}/{index}"), a, b, found);
+            }
+        }
+        (a, b) if a == b => {}
+        (a, b) => found.push(Difference {
+            request: request.to_owned(),
+            path: path.to_owned(),
+            real: a.clone(),
+            simulated: b.clone(),
+        }),
+    }
+}
+
+impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.request, self.seen)
+        let Self { request, path, real, simulated } = self;
+        write!(f, "  {request}: {path}\n    real server  {real}\n    kube-sim     {simulated}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn differences_name_the_innermost_values() {
+        let seen = |body: Value| [Observation { request: "1 GET /".to_owned(), seen: json!({"body": body}) }];
+        let real = seen(json!({"a": [{"b": 1}, {"b": 2}], "c": null}));
+        let simulated = seen(json!({"a": [{"b": 1}, {"b": 3}], "d": 4}));
+        let found = differences(&real, &simulated);
+        let paths: Vec<_> = found.iter().map(|difference| difference.path.as_str()).collect();
+        assert_eq!(paths, ["/body/a/1/b", "/body/d"]);
     }
 }

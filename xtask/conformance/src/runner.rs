@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::case::Case;
 use crate::endpoint::{Call, Endpoint};
-use crate::observation::Observation;
+use crate::observation::{self, Difference};
 
 /// The number of cases that run at the same time.
 const CONCURRENT_CASES: usize = 8;
@@ -21,8 +21,7 @@ pub(crate) struct Servers {
 /// What both servers did in one case.
 pub(crate) struct Outcome {
     pub(crate) case: Case,
-    /// The first pair of observations that differ: of the real server, of kube-sim.
-    pub(crate) difference: Option<(Observation, Observation)>,
+    pub(crate) differences: Vec<Difference>,
 }
 
 /// Runs all cases, in order of completion.
@@ -37,8 +36,8 @@ pub(crate) async fn run(servers: &Servers, cases: Vec<Case>) -> anyhow::Result<V
             Case::Mutation(_) => SHARED_NAMESPACE.to_owned(),
         };
         let outcome = compare(servers, &case, &namespace).await;
-        let difference = outcome.with_context(|| format!("in the case {}", case.name()))?;
-        anyhow::Ok(Outcome { case, difference })
+        let differences = outcome.with_context(|| format!("in the case {}", case.name()))?;
+        anyhow::Ok(Outcome { case, differences })
     });
     stream::iter(outcomes).buffer_unordered(CONCURRENT_CASES).try_collect().await
 }
@@ -46,19 +45,15 @@ pub(crate) async fn run(servers: &Servers, cases: Vec<Case>) -> anyhow::Result<V
 /// The namespace of all mutations.
 const SHARED_NAMESPACE: &str = "conformance";
 
-/// Runs one case on both servers. Returns the first difference.
-async fn compare(
-    servers: &Servers,
-    case: &Case,
-    namespace: &str,
-) -> anyhow::Result<Option<(Observation, Observation)>> {
+/// Runs one case on both servers.
+async fn compare(servers: &Servers, case: &Case, namespace: &str) -> anyhow::Result<Vec<Difference>> {
     if let Case::Scenario(_) = case {
         create_namespace(&servers.real, namespace).await?;
         create_namespace(&servers.simulated, namespace).await?;
     }
     let real = case.observe(&servers.real, namespace).await.context("on the real server")?;
     let simulated = case.observe(&servers.simulated, namespace).await.context("on kube-sim")?;
-    Ok(real.into_iter().zip(simulated).find(|(real, simulated)| real != simulated))
+    Ok(observation::differences(&real, &simulated))
 }
 
 /// Creates a namespace with the service account that the admission of pods needs.
