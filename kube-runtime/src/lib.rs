@@ -2,7 +2,6 @@
 #![doc = include_str!("../README.md")]
 
 pub mod controller;
-mod cycle;
 pub mod events;
 pub mod finalizer;
 pub mod informer;
@@ -10,6 +9,7 @@ pub mod leader;
 #[cfg(feature = "manager")]
 pub mod manager;
 mod metrics;
+mod poll_cycle;
 pub mod prelude;
 mod queue;
 mod random;

@@ -88,7 +88,7 @@ impl AttachedProcess {
 
         let (mut reader, writer) = split(connection);
         let mut outputs = Outputs { stdout: to_stdout, stderr: to_stderr, status: Some(to_status) };
-        let messages = messages(from_program, new_sizes, can_close);
+        let messages = outgoing_messages(from_program, new_sizes, can_close);
         let task = Task::spawn(async move {
             let result = writer.run(outputs.read(&mut reader), messages).await;
             outputs.end(&result.as_ref().copied().map_err(Failure::of));
@@ -153,8 +153,8 @@ impl AttachedProcess {
     }
 }
 
-/// The messages of the program: sizes of the terminal, the standard input and its end.
-fn messages(
+/// The messages to the server: sizes of the terminal, the data of the standard input, and its end.
+fn outgoing_messages(
     mut stdin: Option<Receiver>,
     mut sizes: Option<mpsc::Receiver<TerminalSize>>,
     can_close: bool,

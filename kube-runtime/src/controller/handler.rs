@@ -17,7 +17,7 @@ use std::{borrow::Borrow, collections::VecDeque, marker::PhantomData, sync::Arc}
 /// [`mapped`]. A panic in a handler affects only the change: the controller reports it as
 /// [`Error::MapperPanicked`](super::Error::MapperPanicked).
 pub trait Handler<T>: Send {
-    /// Adds the requests for a change to `requests`.
+    /// Appends to `requests` the reconcile requests that result from `change`.
     fn handle(&mut self, change: T, requests: &mut Requests);
 
     /// Called for a change that a filter of the source drops, in place of [`handle`](Self::handle). A handler that

@@ -134,8 +134,8 @@ impl Recorder {
         Ok(())
     }
 
-    /// The number of occurrences that the counts of the events on the server do not include, because of the rate limit,
-    /// an evicted series or a failed write.
+    /// The number of published events that are missing from the counts on the server, because of the rate limit, an
+    /// evicted series or a failed write.
     pub fn dropped(&self) -> u64 {
         self.shared.state().dropped()
     }

@@ -5,7 +5,7 @@ mod shared;
 
 pub use shared::{SharedInformer, SharedInformers};
 
-use crate::cycle::Cycle;
+use crate::poll_cycle::PollCycle;
 use crate::reflector::{Delta, DeltaIter, Store, Writer, store};
 use crate::watcher::{Config, Error, Event, Result};
 use backlog::Backlog;
@@ -61,7 +61,7 @@ use std::{
 /// latest state. It never loses the last state, or the deletion of an object that the consumer has received. The
 /// events of one name exceed the limit by at most three entries.
 pub struct Informer<K> {
-    cycle: Cycle<K>,
+    cycle: PollCycle<K>,
     writer: Writer<K>,
     store: Store<K>,
     backlog: Backlog<K>,
@@ -81,7 +81,7 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Informer<K> {
     /// each watch open for as long as a watcher with this configuration does.
     pub fn with_config(api: Api<K>, config: Config) -> Self {
         let (store, writer) = store();
-        Self { cycle: Cycle::new(api, config), writer, store, backlog: Backlog::default(), pending: None }
+        Self { cycle: PollCycle::new(api, config), writer, store, backlog: Backlog::default(), pending: None }
     }
 
     /// Sets the duration of the watch of each poll.

@@ -4,9 +4,9 @@ use super::ObjectRef;
 use kube_client::Resource;
 use std::borrow::Cow;
 
-/// The name, namespace, uid and version of an object, and a reference to it.
+/// The name, namespace, uid and resource version of an object, and a reference to it.
 ///
-/// Implemented for every [`Resource`]. Group, version, kind and plural are functions of [`Resource`].
+/// Implemented for every [`Resource`], which has the methods for the group, API version, kind and plural.
 ///
 /// ```
 /// use k8s_openapi::api::core::v1::Pod;

@@ -1,7 +1,7 @@
 //! `Reflector`: a cache that each poll updates.
 
 use super::{ObjectRef, Store, Writer, store};
-use crate::cycle::Cycle;
+use crate::poll_cycle::PollCycle;
 use crate::watcher::{Config, Error, Result};
 use kube_client::{Api, Resource};
 use serde::de::DeserializeOwned;
@@ -34,7 +34,7 @@ use std::{fmt, sync::Arc, time::Duration};
 /// # }
 /// ```
 pub struct Reflector<K> {
-    cycle: Cycle<K>,
+    cycle: PollCycle<K>,
     writer: Writer<K>,
     store: Store<K>,
 }
@@ -50,7 +50,7 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Reflector<K> {
     /// The watch of a poll lasts for the configured timeout, ten seconds by default.
     pub fn with_config(api: Api<K>, config: Config) -> Self {
         let (store, writer) = store();
-        Self { cycle: Cycle::new(api, config), writer: writer.only_deletions(), store }
+        Self { cycle: PollCycle::new(api, config), writer: writer.only_deletions(), store }
     }
 
     /// Sets the duration of the watch of each poll.

@@ -66,7 +66,7 @@ impl<K: Resource> SnapshotState<K> {
             }
             Event::Apply(object) => is_named(&object, name).then_some(Some(object)),
             Event::Delete(object) if is_named(&object, name) => match self {
-                // Deleted before the snapshot is complete: `InitDone` emits that it does not exist.
+                // Deleted before the snapshot is complete: emits nothing yet, and `None` when `InitDone` arrives.
                 Self::InProgress(_) | Self::Undecodable => {
                     *self = Self::InProgress(None);
                     None

@@ -140,8 +140,8 @@ impl<K> OpenWatch<K> {
     }
 }
 
-/// Whether an event may be an initial event. A filter replaces an initial event that it drops by a bookmark without
-/// a kind.
+/// Whether an event may be an initial event. If a filter drops an initial event, it emits a bookmark with an empty kind
+/// instead.
 fn is_initial_event<K>(event: &WatchEvent<K>) -> bool {
     match event {
         WatchEvent::Added(_) => true,

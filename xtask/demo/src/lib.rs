@@ -1,10 +1,11 @@
 //! `cargo xtask demo`: a reflector, an informer and a controller on a continuously changing simulated cluster.
 //!
 //! A pod reflector (`pods`), a node informer (`nodes`) and a controller of the custom resource `Site` (`site`) run over
-//! TLS while `visitor` changes the sites. `view` shows the progress, `summary` the totals. Every number comes from a
+//! TLS while `editor` changes the sites. `view` shows the progress, `summary` the totals. Every number comes from a
 //! store, from the server, or from a counter in `tally`.
 
 mod agreement;
+mod editor;
 mod nodes;
 mod pods;
 mod site;
@@ -12,7 +13,6 @@ mod snapshot;
 mod summary;
 mod tally;
 mod view;
-mod visitor;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -84,7 +84,7 @@ async fn main(args: &Args) -> anyhow::Result<ExitCode> {
     let pods = pods::start(&mut tasks, client.clone(), tally.clone());
     let nodes = nodes::start(&mut tasks, client.clone(), tally.clone());
     let (sites, controller) = site::start(&mut tasks, &client, tally.clone());
-    let visitor = tasks.spawn(visitor::change_sites(client.clone(), tally.clone(), seed));
+    let editor = tasks.spawn(editor::change_sites(client.clone(), tally.clone(), seed));
 
     let begin = Instant::now();
     let end = args.seconds.map(|seconds| begin + Duration::from_secs(seconds));
@@ -95,7 +95,7 @@ async fn main(args: &Args) -> anyhow::Result<ExitCode> {
     let took = begin.elapsed();
 
     drop(workload);
-    visitor.abort();
+    editor.abort();
     let agreement = agreement::wait_for_agreement(&sim, &mut snapshot).await;
     let drained = controller.stop(SHUTDOWN_LIMIT).await;
     print!(

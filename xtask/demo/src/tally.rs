@@ -35,7 +35,7 @@ pub(super) struct Tally {
     pub(super) failures: Count,
     pub(super) pages_written: Count,
     pub(super) pages_deleted: Count,
-    /// Changes of sites by the task in `visitor`.
+    /// Changes of sites by the task in `editor`.
     pub(super) visits: Count,
     /// Errors of watches. The watchers retry failed watches.
     pub(super) watch_errors: Count,

@@ -47,8 +47,8 @@ pub(super) const CRATES: [(&str, &str); 4] = [
         task
         metrics
         watcher         random metrics
-        cycle           watcher
-        reflector       watcher cycle random
+        poll_cycle      watcher
+        reflector       watcher poll_cycle random
         watch_ext       watcher reflector
         utils           watcher reflector watch_ext
         prelude         reflector watch_ext

@@ -31,8 +31,8 @@ use crate::{
 
 /// The time limit of each step of a test.
 const TEST_TIMEOUT: Duration = Duration::from_secs(20);
-/// The limit on objects in these tests.
-const MAX_OBJECT: usize = 1 << 20;
+/// The maximum size of an object in these tests, in bytes.
+const MAX_OBJECT_BYTES: usize = 1 << 20;
 /// How many bytes a server can write before the client has closed the connection: the limit, and the buffers of both
 /// sockets.
 const MAX_WRITTEN: usize = 16 << 20;
@@ -70,7 +70,7 @@ fn class(error: &Error) -> Class {
 /// The configuration without retries, and with small limits on objects and pauses.
 fn limited(mut config: Config) -> Config {
     config.retry = RetryPolicy::never();
-    config.max_object_bytes = MAX_OBJECT;
+    config.max_object_bytes = MAX_OBJECT_BYTES;
     config.read_timeout = Some(Duration::from_millis(100));
     config
 }

@@ -27,8 +27,8 @@ use crate::{
     },
 };
 
-/// The number of answers that wait to be sent. Further pings of the server are not answered.
-const MAX_ANSWERS: usize = 64;
+/// The maximum number of ping replies that wait to be sent. Further pings are not answered.
+const MAX_QUEUED_PING_REPLIES: usize = 64;
 /// The last stream that can be opened.
 const MAX_STREAM: u32 = 0x7FFF_FFFF;
 
@@ -97,7 +97,7 @@ impl Table {
     /// Adds an answer to the server, unless too many wait to be sent.
     fn answer(&self, frame: Bytes) {
         let mut state = self.state();
-        if state.answers.len() < MAX_ANSWERS {
+        if state.answers.len() < MAX_QUEUED_PING_REPLIES {
             state.answers.push_back(frame);
         }
     }

@@ -3,7 +3,8 @@
 
 use super::{Precision, canonical};
 
-/// An input, with its stored form or the end of its error message. In the message, `as:` stands for Go's layout.
+/// An input, and its stored form (`None`: null) or the end of its error message. A leading `as: ` is expanded to
+/// ` as "LAYOUT": `, with the Go time layout of the precision.
 type TimeCase = (&'static str, Result<Option<&'static str>, &'static str>);
 
 /// Asserts the results of [`canonical`] for all `rows`.

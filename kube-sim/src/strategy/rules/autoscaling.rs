@@ -25,7 +25,7 @@ static AUTOSCALER: [Rule; 7] = [
     ("spec.minReplicas", PointerRange(0, MAX_INT32)),
 ];
 
-/// The type of a metric, its member, and the rules of the member.
+/// The types of metric sources: the value of `type`, the field that contains the source, and the rules of this field.
 static METRICS: [(&str, &str, &[Rule]); 5] = [
     (
         "ContainerResource",

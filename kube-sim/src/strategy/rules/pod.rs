@@ -267,6 +267,7 @@ fn container_resource(text: &str) -> Option<&'static str> {
     (!huge && !known.contains(&text)).then_some("unsupported container resource")
 }
 
+/// Why a key of a config map or secret is too long.
 fn key_length(text: &str) -> Option<&'static str> {
     (text.len() > 253).then_some("must be no more than 253 characters")
 }
@@ -313,7 +314,7 @@ fn check_dns_option(path: &str, option: &Value, out: &mut Errors) {
     }
 }
 
-/// The name of a kernel parameter, with dots or slashes as separators.
+/// Why a text is not the name of a kernel parameter, with dots or slashes as separators.
 fn sysctl(text: &str) -> Option<&'static str> {
     let part = |part: &str| {
         let edge = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();

@@ -9,8 +9,9 @@ use http_body::Body as _;
 use crate::client::{body::Body, transport::host_header};
 use crate::error::BoxError;
 
-/// The headers about the connection. A server rejects requests that contain them.
-const CONNECTION_HEADERS: [HeaderName; 6] = [
+/// The connection-specific header fields, which HTTP/2 forbids (RFC 9113, 8.2.2), and `Host`, which `:authority`
+/// replaces.
+const REMOVED_HEADERS: [HeaderName; 6] = [
     header::HOST,
     header::CONNECTION,
     HeaderName::from_static("keep-alive"),
@@ -32,7 +33,7 @@ pub(super) fn split(request: Request<Body>, target: &Uri) -> Result<(Request<()>
     uri.path_and_query.get_or_insert(PathAndQuery::from_static("/"));
     parts.uri = Uri::from_parts(uri)?;
     parts.version = Version::HTTP_2;
-    for name in CONNECTION_HEADERS {
+    for name in REMOVED_HEADERS {
         parts.headers.remove(name);
     }
     // The only value that HTTP/2 allows.

@@ -2,7 +2,7 @@
 //!
 //! It must not open connections: the transport does.
 
-mod care;
+mod reaper;
 mod returned;
 mod select;
 
@@ -28,7 +28,7 @@ use tokio::{
 };
 
 use self::{
-    care::Caretakers,
+    reaper::Reapers,
     select::{Load, capacity, protocol, select},
 };
 use super::{
@@ -93,7 +93,7 @@ struct State {
     /// connections, and do not wait for a shared dial. Further dials offer HTTP/2: the server may be restarted with it.
     http1_server: Option<ServerKey>,
     generation: u64,
-    caretakers: Caretakers,
+    reapers: Reapers,
 }
 
 /// An idle HTTP/1.1 connection.
@@ -161,10 +161,10 @@ impl State {
     /// `take` never removes the connections with that key. Called before a new connection is opened, which takes longer
     /// than this scan.
     fn drop_closed_of_other_runtimes(&mut self, key: &PoolKey) {
-        let Self { idle, caretakers, .. } = self;
+        let Self { idle, reapers, .. } = self;
         idle.retain_mut(|idle| {
             let runtime = idle.key.runtime;
-            let waker = caretakers.waker(runtime);
+            let waker = reapers.waker(runtime);
             runtime == key.runtime || idle.connection.is_open(&mut Context::from_waker(waker))
         });
         self.shared.retain(|shared| shared.connection.is_open());
@@ -337,7 +337,7 @@ impl Pool {
             return;
         }
         state.shared.push(Multiplexed { key: key.clone(), class, connection });
-        state.caretakers.notify(self, key.runtime);
+        state.reapers.notify(self, key.runtime);
     }
 
     /// Increments the generation and closes all idle connections. Connections in use have the old generation, and are
@@ -365,7 +365,7 @@ impl Pool {
         }
         let runtime = key.runtime;
         state.idle.push(Idle { since: Instant::now(), key, connection });
-        state.caretakers.notify(self, runtime);
+        state.reapers.notify(self, runtime);
     }
 
     /// Ignores poisoning: no code panics while it holds this lock.

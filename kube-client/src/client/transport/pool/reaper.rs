@@ -1,7 +1,7 @@
-//! The caretakers of a pool: the tasks that close connections which are idle for too long, too old, or closed by the
+//! The reapers of a pool: the tasks that close connections which are idle for too long, too old, or closed by the
 //! server.
 //!
-//! Each runtime has its own caretaker, because a runtime that is not polled runs no task.
+//! Each runtime has its own reaper, because a runtime that is not polled runs no task.
 
 use std::{
     future::{Future, poll_fn},
@@ -19,15 +19,15 @@ use tokio::{
 use super::{Pool, PoolSettings, State};
 use crate::client::clock;
 
-/// The shortest time between two inspections, so that a busy pool wakes a caretaker at most once in this time.
+/// The shortest time between two inspections, so that a busy pool wakes a reaper at most once in this time.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// The caretakers of a pool: one for each runtime that has connections.
+/// The reapers of a pool: one for each runtime that has connections.
 #[derive(Default)]
-pub(super) struct Caretakers(Vec<Caretaker>);
+pub(super) struct Reapers(Vec<Reaper>);
 
 /// The task for the connections of a runtime. It runs while there are any, and is aborted with the pool.
-struct Caretaker {
+struct Reaper {
     runtime: Option<Id>,
     task: JoinHandle<()>,
     waker: Option<Waker>,
@@ -37,43 +37,43 @@ struct Caretaker {
     inspected: Option<Instant>,
 }
 
-impl Drop for Caretaker {
+impl Drop for Reaper {
     fn drop(&mut self) {
         self.task.abort();
     }
 }
 
-impl Caretakers {
-    /// Wakes the caretaker of a runtime because a connection was added to the pool. Starts it unless it runs.
+impl Reapers {
+    /// Wakes the reaper of a runtime because a connection was added to the pool. Starts it unless it runs.
     pub(super) fn notify(&mut self, pool: &Arc<Pool>, runtime: Option<Id>) {
         // The shutdown of a runtime ends the task that it runs.
-        self.0.retain(|caretaker| !caretaker.task.is_finished());
-        if let Some(caretaker) = self.get_mut(runtime) {
-            if !std::mem::replace(&mut caretaker.is_notified, true)
-                && let Some(waker) = &caretaker.waker
+        self.0.retain(|reaper| !reaper.task.is_finished());
+        if let Some(reaper) = self.get_mut(runtime) {
+            if !std::mem::replace(&mut reaper.is_notified, true)
+                && let Some(waker) = &reaper.waker
             {
                 waker.wake_by_ref();
             }
         } else if let Ok(handle) = Handle::try_current() {
             let task = handle.spawn(take_care(Arc::downgrade(pool), runtime));
-            self.0.push(Caretaker { runtime, task, waker: None, is_notified: true, inspected: None });
+            self.0.push(Reaper { runtime, task, waker: None, is_notified: true, inspected: None });
         }
     }
 
-    fn get_mut(&mut self, runtime: Option<Id>) -> Option<&mut Caretaker> {
-        self.0.iter_mut().find(|caretaker| caretaker.runtime == runtime)
+    fn get_mut(&mut self, runtime: Option<Id>) -> Option<&mut Reaper> {
+        self.0.iter_mut().find(|reaper| reaper.runtime == runtime)
     }
 
-    /// Whether a caretaker runs for the connections of a runtime.
+    /// Whether a reaper runs for the connections of a runtime.
     fn has(&self, runtime: Option<Id>) -> bool {
-        self.0.iter().any(|caretaker| caretaker.runtime == runtime && !caretaker.task.is_finished())
+        self.0.iter().any(|reaper| reaper.runtime == runtime && !reaper.task.is_finished())
     }
 
-    /// The waker of a runtime's caretaker. A poll of an idle connection must use it: the poll replaces the waker that
-    /// the caretaker has set.
+    /// The waker of a runtime's reaper. A poll of an idle connection must use it: the poll replaces the waker that
+    /// the reaper has set.
     pub(super) fn waker(&self, runtime: Option<Id>) -> &Waker {
-        let caretaker = self.0.iter().find(|caretaker| caretaker.runtime == runtime);
-        caretaker.and_then(|caretaker| caretaker.waker.as_ref()).unwrap_or(Waker::noop())
+        let reaper = self.0.iter().find(|reaper| reaper.runtime == runtime);
+        reaper.and_then(|reaper| reaper.waker.as_ref()).unwrap_or(Waker::noop())
     }
 }
 
@@ -100,23 +100,23 @@ impl State {
     ) -> Poll<()> {
         loop {
             let now = Instant::now();
-            let Some(caretaker) = self.caretakers.get_mut(runtime) else { return Poll::Ready(()) };
-            let due = caretaker.inspected.map(|inspected| inspected + PAUSE);
+            let Some(reaper) = self.reapers.get_mut(runtime) else { return Poll::Ready(()) };
+            let due = reaper.inspected.map(|inspected| inspected + PAUSE);
             let next = if let Some(due) = due.filter(|due| *due > now) {
                 due
             } else {
-                caretaker.inspected = Some(now);
-                caretaker.is_notified = false;
+                reaper.inspected = Some(now);
+                reaper.is_notified = false;
                 let Some(next) = self.inspect(cx, now, settings, runtime) else {
-                    self.caretakers.0.retain(|caretaker| caretaker.runtime != runtime);
+                    self.reapers.0.retain(|reaper| reaper.runtime != runtime);
                     return Poll::Ready(());
                 };
                 next
             };
             timer.as_mut().reset(next);
             if timer.as_mut().poll(cx).is_pending() {
-                if let Some(caretaker) = self.caretakers.get_mut(runtime) {
-                    caretaker.waker = Some(cx.waker().clone());
+                if let Some(reaper) = self.reapers.get_mut(runtime) {
+                    reaper.waker = Some(cx.waker().clone());
                 }
                 return Poll::Pending;
             }
@@ -124,10 +124,10 @@ impl State {
     }
 
     /// Removes the connections of a runtime that have been idle for the timeout, that are too old, or that the server
-    /// has closed, and the closed ones of runtimes without a caretaker. Requests in flight on a connection that is too
+    /// has closed, and the closed ones of runtimes without a reaper. Requests in flight on a connection that is too
     /// old continue. Returns when the next connection reaches a limit; `None` if none is left.
     ///
-    /// No other task polls an idle HTTP/1.1 connection: this poll makes the end of its stream wake the caretaker.
+    /// No other task polls an idle HTTP/1.1 connection: this poll makes the end of its stream wake the reaper.
     fn inspect(
         &mut self,
         cx: &mut Context<'_>,
@@ -138,10 +138,10 @@ impl State {
         let timeout = settings.idle_timeout.unwrap_or(Duration::MAX);
         let max_age = settings.max_age.unwrap_or(Duration::MAX);
         let reached = |since: Instant, limit| now.duration_since(since) >= limit;
-        let Self { idle, shared, caretakers, .. } = self;
+        let Self { idle, shared, reapers, .. } = self;
         idle.retain_mut(|idle| {
             if idle.key.runtime != runtime {
-                return caretakers.has(idle.key.runtime) || idle.connection.is_ready();
+                return reapers.has(idle.key.runtime) || idle.connection.is_ready();
             }
             !reached(idle.since, timeout)
                 && !reached(idle.connection.opened(), max_age)

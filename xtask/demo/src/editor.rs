@@ -24,32 +24,32 @@ const MAX_PAGES: u32 = 6;
 
 /// Changes the sites until the task is aborted. A failed change is displayed, and not retried.
 pub(super) async fn change_sites(client: Client, tally: Arc<Tally>, seed: u64) {
-    let mut visitor = Visitor {
+    let mut editor = RandomEditor {
         sites: Api::namespaced(client.clone(), NAMESPACE),
         maps: Api::namespaced(client, NAMESPACE),
         random: fastrand::Rng::with_seed(seed),
     };
     loop {
-        match visitor.make_random_change().await {
+        match editor.make_random_change().await {
             Ok(Some(line)) => {
                 tally.visits.increment();
                 tally.send_message(line);
             }
             Ok(None) => {}
-            Err(error) => tally.send_message(format!("visitor: {:#}", anyhow::Error::from(error))),
+            Err(error) => tally.send_message(format!("editor: {:#}", anyhow::Error::from(error))),
         }
-        tokio::time::sleep(Duration::from_millis(visitor.random.u64(PAUSE_MS))).await;
+        tokio::time::sleep(Duration::from_millis(editor.random.u64(PAUSE_MS))).await;
     }
 }
 
-/// Changes sites at random.
-struct Visitor {
+/// Creates, changes and deletes sites and pages at random.
+struct RandomEditor {
     sites: Api<Site>,
     maps: Api<ConfigMap>,
     random: fastrand::Rng,
 }
 
-impl Visitor {
+impl RandomEditor {
     /// Makes one random change, and describes the change; `None` if nothing was changed.
     async fn make_random_change(&mut self) -> Result<Option<String>, kube_client::Error> {
         let sites = self.sites.list(&ListParams::default()).await?.items;
@@ -90,7 +90,7 @@ impl Visitor {
             return Ok(None);
         };
         match self.maps.delete(&format!("{name}-page-{number}"), &DeleteParams::default()).await {
-            Ok(_) => Ok(Some(format!("site {name} lost page {}: deleted by the visitor", number + 1))),
+            Ok(_) => Ok(Some(format!("site {name} lost page {}: deleted by the editor", number + 1))),
             // The controller has not written the page.
             Err(error) if error.is_not_found() => Ok(None),
             Err(error) => Err(error),

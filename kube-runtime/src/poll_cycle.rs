@@ -1,4 +1,4 @@
-//! `Cycle`: polls a watcher in cycles of limited duration, for `Reflector` and `Informer`.
+//! `PollCycle`: polls a watcher in cycles of limited duration, for `Reflector` and `Informer`.
 
 use crate::watcher::driver::Driver;
 use crate::watcher::{Config, Event, Result};
@@ -16,17 +16,17 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 const END_GRACE_PERIOD: Duration = Duration::from_millis(250);
 
 /// A watcher that is polled in cycles of limited duration.
-pub(crate) struct Cycle<K> {
+pub(crate) struct PollCycle<K> {
     driver: Driver<K>,
     /// The duration of a cycle's watch.
     timeout: Duration,
-    /// [`Config::timeout`], which applies to the watches of [`poll_event`](Cycle::poll_event).
+    /// [`Config::timeout`], which applies to the watches of [`poll_event`](PollCycle::poll_event).
     config_timeout: Option<Duration>,
     /// When the current cycle ends; `None` until its watch has begun.
     deadline: Option<Instant>,
 }
 
-impl<K: Resource + DeserializeOwned + Send + 'static> Cycle<K> {
+impl<K: Resource + DeserializeOwned + Send + 'static> PollCycle<K> {
     pub(crate) fn new(api: Api<K>, config: Config) -> Self {
         let (timeout, config_timeout) = (config.timeout.unwrap_or(DEFAULT_TIMEOUT), config.timeout);
         Self { driver: Driver::new(api, config), timeout, config_timeout, deadline: None }
