@@ -43,6 +43,11 @@ pub mod dynamic {
     pub use super::resource::DynamicResourceScope;
 }
 
+/// [`KubeletDebugParams`](kubelet_debug::KubeletDebugParams), at its path in the `kube` crate.
+pub mod kubelet_debug {
+    pub use super::request::KubeletDebugParams;
+}
+
 /// Label selectors, at their path in the `kube` crate.
 pub mod labels {
     pub use super::selector::{Expression, ParseExpressionError, Selector, SelectorExt};

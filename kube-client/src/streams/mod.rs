@@ -8,6 +8,7 @@ mod archive;
 mod copy;
 mod forward;
 mod inbound;
+mod kubelet;
 mod outbound;
 mod process;
 mod socket;

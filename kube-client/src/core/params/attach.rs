@@ -113,7 +113,8 @@ impl AttachParams {
         self
     }
 
-    pub(crate) fn populate_query(&self, query: &mut Query) -> Result<(), Error> {
+    /// Fails if the parameters contradict each other.
+    fn validate(&self) -> Result<(), Error> {
         if !self.stdin && !self.stdout && !self.stderr {
             return validation_error("AttachParams connects no stream: set stdin, stdout or stderr");
         }
@@ -126,12 +127,28 @@ impl AttachParams {
         if sizes.contains(&Some(0)) {
             return validation_error("a buffer size of AttachParams is 0: no byte could pass");
         }
+        Ok(())
+    }
+
+    pub(crate) fn populate_query(&self, query: &mut Query) -> Result<(), Error> {
+        self.validate()?;
         query
             .append_flag("stdin", self.stdin)
             .append_flag("stdout", self.stdout)
             .append_flag("stderr", self.stderr)
             .append_flag("tty", self.tty)
             .append_optional("container", self.container.as_deref());
+        Ok(())
+    }
+
+    /// The parameters of the kubelet, whose paths contain the container.
+    pub(crate) fn populate_kubelet_query(&self, query: &mut Query) -> Result<(), Error> {
+        self.validate()?;
+        let streams =
+            [("input", self.stdin), ("output", self.stdout), ("error", self.stderr), ("tty", self.tty)];
+        for (name, _) in streams.into_iter().filter(|(_, is_set)| *is_set) {
+            query.append_pair(name, "1");
+        }
         Ok(())
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Paths are relative to the server's root; the client's tower stack adds the server's URL and the credentials.
 
+mod kubelet;
 mod streams;
 mod verbs;
 
@@ -10,6 +11,8 @@ use super::params::Query;
 use super::resource::namespaced_path;
 use http::{Method, header};
 use thiserror::Error as ThisError;
+
+pub use kubelet::KubeletDebugParams;
 
 /// The error for a request that cannot be built.
 #[derive(Debug, ThisError)]

@@ -83,7 +83,7 @@ impl Request {
 /// The number of ports of a request. The channel protocol has a byte for the channel, and two channels for each port.
 const MAX_PORTS: usize = 128;
 
-fn check_ports(ports: &[u16]) -> Result<(), Error> {
+pub(super) fn check_ports(ports: &[u16]) -> Result<(), Error> {
     let twice = ports.iter().enumerate().find(|(index, port)| ports[..*index].contains(port));
     let problem = match (ports.len(), twice) {
         (0, _) => "no port is given".to_owned(),
