@@ -7,6 +7,7 @@ use anyhow::Context;
 
 use super::api_server::ApiServer;
 use super::etcd::{Etcd, Snapshot};
+use super::flags;
 use super::health::{Death, Monitor};
 use super::kubeconfig::{self, Credentials};
 use super::options::Source;
@@ -85,6 +86,14 @@ impl Cluster {
     /// When no key can be generated or the certificate cannot be signed.
     pub fn client_certificate(&self, user: &str, group: Option<&str>) -> anyhow::Result<Identity> {
         self.authority.client(user, group)
+    }
+
+    /// Creates the client certificate of the API servers for the kubelets, which refuse other clients.
+    ///
+    /// # Errors
+    /// When no key can be generated or the certificate cannot be signed.
+    pub fn kubelet_client_certificate(&self) -> anyhow::Result<Identity> {
+        self.authority.client(flags::KUBELET_CLIENT, None)
     }
 
     /// Replaces the certificate and key of the API servers, which use them for new connections within seconds. Programs

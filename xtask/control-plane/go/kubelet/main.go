@@ -226,8 +226,11 @@ func main() {
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("/exec/{namespace}/{pod}/{container}", serveProcess)
+	mux.HandleFunc("/exec/{namespace}/{pod}/{uid}/{container}", serveProcess)
 	mux.HandleFunc("/attach/{namespace}/{pod}/{container}", serveProcess)
+	mux.HandleFunc("/attach/{namespace}/{pod}/{uid}/{container}", serveProcess)
 	mux.HandleFunc("/portForward/{namespace}/{pod}", servePortForward)
+	mux.HandleFunc("/portForward/{namespace}/{pod}/{uid}", servePortForward)
 	mux.HandleFunc("/containerLogs/{namespace}/{pod}/{container}", serveLogs)
 	server := &http.Server{Addr: os.Args[1], Handler: mux, TLSConfig: config}
 	// Without HTTP/2, which has no upgrades.

@@ -47,7 +47,7 @@ fn token_auth(token: &str) -> Outcome<AuthInfo> {
 }
 
 /// The credentials of a client certificate.
-fn certificate_auth(identity: &Identity) -> Outcome<AuthInfo> {
+pub(super) fn certificate_auth(identity: &Identity) -> Outcome<AuthInfo> {
     let encode = |text: &str| STANDARD.encode(text);
     let data = json!({
         "client-certificate-data": encode(&identity.certificate),

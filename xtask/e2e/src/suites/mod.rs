@@ -17,6 +17,7 @@ mod example_commands;
 mod examples;
 mod expired_versions;
 mod finalizers;
+mod kubelet;
 mod logs;
 mod object_types;
 mod paging;
@@ -72,6 +73,7 @@ pub(super) const ALL: &[Suite] = &[
     logs::SUITE,
     ports::SUITE,
     copies::SUITE,
+    kubelet::SUITE,
     disruption::SUITE,
     restore::SUITE,
     examples::SUITE,
