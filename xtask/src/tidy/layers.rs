@@ -53,7 +53,7 @@ pub(super) const CRATES: [(&str, &str); 4] = [
         utils           watcher reflector watch_ext
         prelude         reflector watch_ext
         wait            watcher
-        informer        watcher reflector cycle
+        informer        watcher reflector poll_cycle
         events
         status
         queue
