@@ -1,0 +1,187 @@
+//! Settings of a new simulation, and the objects that exist at its start.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::Sim;
+use crate::clock::{Clock, Random};
+use crate::shared::{Inner, Settings, WatchList};
+use crate::store::State;
+use crate::store::queue::Controller;
+use crate::workload::objects;
+
+/// Settings of a new simulation; see [`Sim::builder`].
+#[derive(Clone, Debug)]
+pub struct SimBuilder {
+    seed: u64,
+    history: usize,
+    bookmark_interval: Duration,
+    watch_list: WatchList,
+    start: Option<Timestamp>,
+    nodes: usize,
+    namespaces: Vec<String>,
+    delays: Vec<(Controller, Option<Duration>)>,
+}
+
+impl SimBuilder {
+    pub(super) fn new() -> Self {
+        Self {
+            seed: 0,
+            history: 4096,
+            bookmark_interval: Duration::from_secs(60),
+            watch_list: WatchList::Offered,
+            start: None,
+            nodes: 0,
+            namespaces: Vec::new(),
+            delays: Vec::new(),
+        }
+    }
+
+    /// The seed of uids, generated names and jitter; 0 by default.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// The number of changes that the history keeps for each resource; 4096 by default. Older changes are compacted.
+    pub fn history(mut self, changes: usize) -> Self {
+        self.history = changes;
+        self
+    }
+
+    /// The interval between the bookmarks of a watch that requests bookmarks; one minute by default, at least one
+    /// millisecond.
+    pub fn bookmark_interval(mut self, interval: Duration) -> Self {
+        self.bookmark_interval = interval.max(Duration::from_millis(1));
+        self
+    }
+
+    /// How the server handles watches that request the initial list (`sendInitialEvents`).
+    pub fn watch_list(mut self, watch_list: WatchList) -> Self {
+        self.watch_list = watch_list;
+        self
+    }
+
+    /// Timestamps start at this time and advance with tokio's clock, so that a run is reproducible. The default is the
+    /// system clock.
+    pub fn start_time(mut self, start: Timestamp) -> Self {
+        self.start = Some(start);
+        self
+    }
+
+    /// The number of ready nodes that exist at the start, named `node-0` and so on; none by default.
+    pub fn nodes(mut self, nodes: usize) -> Self {
+        self.nodes = nodes;
+        self
+    }
+
+    /// Adds a namespace that exists at the start.
+    pub fn namespace(mut self, name: &str) -> Self {
+        self.namespaces.push(name.to_owned());
+        self
+    }
+
+    /// The time from a change to the reaction of this controller; zero by default. With zero, no request can see the
+    /// state between a write and the changes of the controller that follow it. In a cluster, a controller lags: with a
+    /// delay, a deleted namespace stays `Terminating`, and the dependents of a deleted owner exist for this time.
+    ///
+    /// [`Controller::Kubelet`] adds the time in which a container stops, at most one second.
+    /// [`Controller::GarbageCollector`] adds one second if an object is written whose owners do not exist.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use kube_sim::{Controller, Sim};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap().block_on(async {
+    /// let lag = Duration::from_secs(5);
+    /// let sim = Sim::builder().namespace("x").controller_delay(Controller::Namespace, lag).build();
+    /// let deleted = sim.delete("v1", "Namespace", "", "x")?;
+    /// assert_eq!(deleted["status"]["phase"], "Terminating");
+    /// tokio::time::advance(lag).await;
+    /// assert!(sim.get("v1", "Namespace", "", "x").unwrap_err().is_not_found());
+    /// # Ok::<(), kube_sim::SimError>(())
+    /// # })?;
+    /// # Ok::<(), kube_sim::SimError>(())
+    /// ```
+    pub fn controller_delay(mut self, controller: Controller, delay: Duration) -> Self {
+        self.delays.push((controller, Some(delay)));
+        self
+    }
+
+    /// Disables a controller. An API server without a controller manager and nodes runs only
+    /// [`Controller::CustomResourceDefinition`]: the dependents of deleted owners stay, deleted namespaces stay
+    /// `Terminating`, and so do deleted pods that are on a node.
+    ///
+    /// # Examples
+    /// ```
+    /// use kube_sim::{Controller, Sim};
+    ///
+    /// let sim = Sim::builder().namespace("x").without_controller(Controller::Namespace).build();
+    /// sim.delete("v1", "Namespace", "", "x")?;
+    /// let namespace = sim.get("v1", "Namespace", "", "x")?;
+    /// assert_eq!(namespace["status"]["phase"], "Terminating");
+    /// # Ok::<(), kube_sim::SimError>(())
+    /// ```
+    pub fn without_controller(mut self, controller: Controller) -> Self {
+        self.delays.push((controller, None));
+        self
+    }
+
+    /// Starts the simulation.
+    ///
+    /// # Panics
+    /// When the name of a namespace is invalid.
+    #[expect(
+        clippy::expect_used,
+        clippy::panic,
+        reason = "documented for invalid names; the built-in objects are constants"
+    )]
+    pub fn build(self) -> Sim {
+        let clock = self.start.map_or(Clock::Wall, Clock::fixed);
+        let mut state = State::new(clock, self.history);
+        for (controller, delay) in self.delays {
+            state.set_delay(controller, delay);
+        }
+        let settings = Settings { watch_list: self.watch_list, bookmark_interval: self.bookmark_interval };
+        let sim = Sim { inner: Arc::new(Inner::new(state, Random::seeded(self.seed), settings)) };
+        for name in SYSTEM_NAMESPACES.into_iter().chain(self.namespaces.iter().map(String::as_str)) {
+            let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
+            match sim.create(&namespace) {
+                Err(e) if !e.is_already_exists() => panic!("creating namespace {name:?}: {e}"),
+                _ => {}
+            }
+        }
+        sim.create(&kubernetes_service()).expect("the service is a valid constant");
+        for i in 0..self.nodes {
+            let now = clock.stamp();
+            sim.create(&objects::node(&format!("node-{i}"), i, &now)).expect("the generated node is valid");
+        }
+        sim
+    }
+}
+
+/// The namespaces that every cluster has.
+const SYSTEM_NAMESPACES: [&str; 4] = ["default", "kube-node-lease", "kube-public", "kube-system"];
+
+/// The service `kubernetes`, through which pods reach the API server.
+fn kubernetes_service() -> Value {
+    json!({
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {
+            "name": "kubernetes", "namespace": "default",
+            "labels": {"component": "apiserver", "provider": "kubernetes"},
+        },
+        "spec": {
+            "clusterIP": "10.96.0.1",
+            "ports": [{"name": "https", "port": 443, "protocol": "TCP", "targetPort": 6443}],
+            "sessionAffinity": "None",
+            "type": "ClusterIP",
+        },
+    })
+}

@@ -1,0 +1,149 @@
+//! Direct calls of the handlers, for tests and for `Workload`: requests without a connection.
+
+use bytes::Bytes;
+use http::Method;
+use serde_json::Value;
+
+use super::Sim;
+use crate::handler;
+use crate::handler::reply::{Content, Request};
+use crate::status::SimError;
+
+impl Sim {
+    /// The URL path of the collection of a kind.
+    fn collection_path(&self, api_version: &str, kind: &str, namespace: &str) -> Result<String, SimError> {
+        let found = self.inner.lock().registry.find_kind(api_version, kind);
+        let resource = found.ok_or_else(|| {
+            SimError::bad_request(format!("no kind \"{kind}\" of apiVersion \"{api_version}\" is served"))
+        })?;
+        let root = if resource.group.is_empty() { "/api" } else { "/apis" };
+        let scope = match (resource.namespaced, namespace) {
+            (false, _) | (true, "") => String::new(),
+            (true, namespace) => format!("/namespaces/{namespace}"),
+        };
+        Ok(format!("{root}/{}{scope}/{}", resource.api_version, resource.plural))
+    }
+
+    /// The URL path of the collection of an object, or of the object itself if `named` is set.
+    fn object_path(&self, object: &Value, named: bool) -> Result<String, SimError> {
+        let text = |v: &Value| v.as_str().unwrap_or_default().to_owned();
+        let meta = &object["metadata"];
+        let namespace = match meta["namespace"].as_str() {
+            Some(namespace) if !namespace.is_empty() => namespace,
+            _ => "default",
+        };
+        let mut path =
+            self.collection_path(&text(&object["apiVersion"]), &text(&object["kind"]), namespace)?;
+        if named {
+            path.push('/');
+            path.push_str(meta["name"].as_str().unwrap_or_default());
+        }
+        Ok(path)
+    }
+
+    /// Handles one request like that of a client, but ignores the fault rules and does not add the request to the
+    /// journal. Returns the JSON of the response body, or a string if the body is text.
+    ///
+    /// `path` can contain a query. For a patch, `content_type` selects the type of the patch.
+    ///
+    /// # Errors
+    /// The `Status` of a response that is not 2xx; 400 for a watch.
+    pub fn request(
+        &self,
+        method: &Method,
+        path: &str,
+        content_type: &str,
+        body: &Value,
+    ) -> Result<Value, SimError> {
+        let (path, query) = path.split_once('?').unwrap_or((path, ""));
+        let request = Request {
+            method: method.clone(),
+            path: path.to_owned(),
+            query: query.to_owned(),
+            accept: String::new(),
+            content_type: content_type.to_owned(),
+            user_agent: "kube-sim".into(),
+            user: "system:admin".into(),
+            body: if body.is_null() { Bytes::new() } else { Bytes::from(body.to_string()) },
+        };
+        let reply = handler::handle(&self.inner, &request)?;
+        let mut text = Vec::new();
+        match reply.content {
+            Content::Whole(bytes) => text.extend_from_slice(&bytes),
+            Content::Pieces(pieces, _) => pieces.for_each(|p| text.extend_from_slice(&p)),
+            Content::Watch(_) => {
+                return Err(SimError::bad_request("a watch is not supported here: use Sim::service"));
+            }
+        }
+        let value = serde_json::from_slice(&text)
+            .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&text).into_owned()));
+        if reply.code.is_success() {
+            return Ok(value);
+        }
+        Err(SimError::new(reply.code, "", value.as_str().unwrap_or_default().trim()))
+    }
+
+    /// Creates an object. The namespace of a namespaced kind defaults to `default`.
+    ///
+    /// # Errors
+    /// The `Status` with which the server refuses the request.
+    pub fn create(&self, object: &Value) -> Result<Value, SimError> {
+        let path = self.object_path(object, false)?;
+        self.request(&Method::POST, &path, "application/json", object)
+    }
+
+    /// Replaces an object. If `object` has a resource version, it must be the current one.
+    ///
+    /// # Errors
+    /// The `Status` with which the server refuses the request.
+    pub fn update(&self, object: &Value) -> Result<Value, SimError> {
+        let path = self.object_path(object, true)?;
+        self.request(&Method::PUT, &path, "application/json", object)
+    }
+
+    /// Replaces the status of an object.
+    ///
+    /// # Errors
+    /// The `Status` with which the server refuses the request.
+    pub fn update_status(&self, object: &Value) -> Result<Value, SimError> {
+        let path = format!("{}/status", self.object_path(object, true)?);
+        self.request(&Method::PUT, &path, "application/json", object)
+    }
+
+    /// Returns one object; `namespace` is empty for a cluster-scoped kind.
+    ///
+    /// # Errors
+    /// 404 when the object does not exist, 400 when the kind is not served.
+    pub fn get(&self, api_version: &str, kind: &str, namespace: &str, name: &str) -> Result<Value, SimError> {
+        let path = format!("{}/{name}", self.collection_path(api_version, kind, namespace)?);
+        self.request(&Method::GET, &path, "", &Value::Null)
+    }
+
+    /// Lists the objects of a kind in a namespace, or in all namespaces if `namespace` is empty.
+    ///
+    /// # Errors
+    /// 400 when the kind is not served.
+    pub fn list(&self, api_version: &str, kind: &str, namespace: &str) -> Result<Vec<Value>, SimError> {
+        let path = self.collection_path(api_version, kind, namespace)?;
+        let mut list = self.request(&Method::GET, &path, "", &Value::Null)?;
+        match list["items"].take() {
+            Value::Array(items) => Ok(items),
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    /// Deletes one object with the default propagation policy of its kind.
+    ///
+    /// # Errors
+    /// 404 when the object does not exist, 400 when the kind is not served.
+    pub fn delete(
+        &self,
+        api_version: &str,
+        kind: &str,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Value, SimError> {
+        let path = format!("{}/{name}", self.collection_path(api_version, kind, namespace)?);
+        self.request(&Method::DELETE, &path, "", &Value::Null)
+    }
+}

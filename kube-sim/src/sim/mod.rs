@@ -1,0 +1,172 @@
+//! `Sim`: the handle of a simulation.
+
+mod builder;
+mod calls;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::fault::Faults;
+use crate::journal::Journal;
+use crate::server::service::SimService;
+use crate::server::{ServeError, Server};
+use crate::shared::Inner;
+
+pub use builder::SimBuilder;
+
+/// An in-process Kubernetes API server. Clones are handles of the same server.
+///
+/// All state is in memory. It is freed when the last handle, service and open watch are dropped.
+///
+/// # Examples
+/// ```
+/// use kube_sim::Sim;
+/// use serde_json::json;
+///
+/// let sim = Sim::new();
+/// sim.create(&json!({
+///     "apiVersion": "v1", "kind": "ConfigMap",
+///     "metadata": {"name": "hello"}, "data": {"a": "b"},
+/// }))?;
+/// let map = sim.get("v1", "ConfigMap", "default", "hello")?;
+/// assert_eq!(map["data"]["a"], "b");
+/// # Ok::<(), kube_sim::SimError>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Sim {
+    inner: Arc<Inner>,
+}
+
+impl Default for Sim {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// A copy of the storage of a simulation; see [`Sim::snapshot`].
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    state: crate::store::snapshot::Snapshot,
+}
+
+impl Sim {
+    /// A simulation with the default settings: a new cluster without nodes.
+    pub fn new() -> Self {
+        Self::builder().build()
+    }
+
+    /// Settings for a simulation.
+    pub fn builder() -> SimBuilder {
+        SimBuilder::new()
+    }
+
+    /// The simulation as a tower service, for use as the transport of a client. It requires no credentials.
+    pub fn service(&self) -> SimService {
+        SimService::new(self.inner.clone())
+    }
+
+    /// Listens for plain HTTP without authentication. Port 0 selects a free port.
+    ///
+    /// # Errors
+    /// When binding the address fails.
+    ///
+    /// # Cancel safety
+    /// Dropping the future closes the listener.
+    pub async fn serve_http(&self, addr: SocketAddr) -> Result<Server, ServeError> {
+        Server::start(self.service(), addr, false).await
+    }
+
+    /// Listens for HTTPS with certificates that are generated for this listener. Requests need the client certificate
+    /// or the bearer token of the returned [`Server`]; others get 401. Port 0 selects a free port.
+    ///
+    /// Clients select HTTP/2 or HTTP/1.1 by ALPN. An HTTP/2 connection has at most 100 concurrent streams, as with
+    /// kube-apiserver.
+    ///
+    /// # Errors
+    /// When binding the address or generating the certificates fails.
+    ///
+    /// # Cancel safety
+    /// Dropping the future closes the listener.
+    pub async fn serve_https(&self, addr: SocketAddr) -> Result<Server, ServeError> {
+        Server::start(self.service(), addr, true).await
+    }
+
+    /// Compacts the history before `version`: lists and new watches with an earlier version get 410. Open watches
+    /// continue, as they do in an API server when etcd is compacted; [`Sim::end_watches`] ends them.
+    pub fn compact(&self, version: u64) {
+        self.inner.lock().compact(version);
+    }
+
+    /// Compacts all changes up to the current version.
+    pub fn compact_all(&self) {
+        self.compact(u64::MAX);
+    }
+
+    /// Ends all open watches, as a graceful restart of an API server does. A watch can end before it has sent all
+    /// events. A client that resumes its watch after [`Sim::compact_all`] gets 410.
+    pub fn end_watches(&self) {
+        self.inner.lock().end_watches();
+    }
+
+    /// A copy of the storage for [`Sim::restore`].
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot { state: self.inner.lock().snapshot() }
+    }
+
+    /// Restores the objects, the history, the served CustomResourceDefinitions and the resource version from a
+    /// snapshot of this simulation, as a restore of etcd from a backup does.
+    ///
+    /// Open watches stay open. If the version of a watch is higher than the restored resource version, the watch
+    /// receives neither events nor bookmarks until the storage passes the version of the watch. It never receives the
+    /// changes up to that version. A list at a version above the resource version gets 504. A new watch that requests
+    /// the initial list at such a version ends with an `ERROR` event of code 504.
+    ///
+    /// # Examples
+    /// ```
+    /// use kube_sim::Sim;
+    /// use serde_json::json;
+    ///
+    /// let sim = Sim::new();
+    /// let (backup, version) = (sim.snapshot(), sim.resource_version());
+    /// sim.create(&json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "lost"}}))?;
+    /// sim.restore(&backup);
+    /// assert_eq!(sim.resource_version(), version);
+    /// assert!(sim.get("v1", "ConfigMap", "default", "lost").is_err());
+    /// # Ok::<(), kube_sim::SimError>(())
+    /// ```
+    pub fn restore(&self, snapshot: &Snapshot) {
+        self.inner.lock().restore(&snapshot.state);
+    }
+
+    /// The resource version of the latest change.
+    pub fn resource_version(&self) -> u64 {
+        self.inner.lock().version()
+    }
+
+    /// The journal of received requests.
+    pub fn journal(&self) -> Journal {
+        self.inner.journal.clone()
+    }
+
+    /// The fault rules of the simulation.
+    pub fn faults(&self) -> Faults {
+        self.inner.faults.clone()
+    }
+
+    /// The shared state, for tests of the handlers.
+    #[cfg(test)]
+    pub(crate) fn inner(&self) -> &Arc<Inner> {
+        &self.inner
+    }
+
+    /// Sets whether a `Workload` simulates kubelets. If so, the simulated kubelets remove terminating pods, and the
+    /// server does not.
+    pub(crate) fn set_kubelets_simulated(&self, on: bool) {
+        self.inner.lock().kubelet = on;
+    }
+
+    /// The current time of the simulation as `metav1.Time`.
+    pub(crate) fn stamp(&self) -> String {
+        self.inner.clock.stamp()
+    }
+}
