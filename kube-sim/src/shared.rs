@@ -7,6 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::clock::{Clock, Random};
+use crate::containers::Handlers;
 use crate::fault::Faults;
 use crate::journal::Journal;
 use crate::store::State;
@@ -28,6 +29,7 @@ pub enum WatchList {
 pub(crate) struct Settings {
     pub(crate) watch_list: WatchList,
     pub(crate) bookmark_interval: Duration,
+    pub(crate) handlers: Handlers,
 }
 
 /// The state that all handles of a simulation share.

@@ -15,6 +15,7 @@ pub(crate) mod read;
 pub(crate) mod render;
 pub(crate) mod reply;
 mod scale;
+mod streaming;
 mod subresource;
 pub(crate) mod target;
 mod unstored;
@@ -30,6 +31,8 @@ use crate::discovery;
 use crate::shared::Inner;
 use crate::status::SimError;
 use crate::store::object::Stored;
+use crate::streams::{self, Offer, Upgrade};
+use crate::watch::Watch;
 use accept::{Accept, negotiate};
 use delete::{DeleteOptions, DeletionResponse};
 use options::Options;
@@ -169,7 +172,10 @@ impl Call<'_> {
         let accept = self.accept()?;
         let watch = crate::watch::open(self.inner, self.target, self.options, accept)?;
         let mut reply = Reply::whole(StatusCode::OK, "application/json", "");
-        reply.content = Content::Watch(Box::new(watch));
+        reply.content = match &self.request.upgrade {
+            Some(offer) => Content::Upgrade(watch_upgrade(offer, watch)?),
+            None => Content::Watch(Box::new(watch)),
+        };
         self.add_deprecation_warning(&mut reply);
         Ok(reply)
     }
@@ -271,6 +277,21 @@ impl Call<'_> {
         let page = delete::delete_collection(self.inner, self.target, self.options, &delete)?;
         Ok(self.page_reply(page, accept))
     }
+}
+
+/// The upgrade of a watch over WebSocket: each event is a text message.
+///
+/// # Errors
+/// 403 without the header `Origin`, as in the API server, or if the client requires a subprotocol.
+fn watch_upgrade(offer: &Offer, watch: Watch) -> Result<Upgrade, SimError> {
+    if !offer.has_origin {
+        return Err(SimError::new(StatusCode::FORBIDDEN, "Forbidden", "null origin"));
+    }
+    let protocol = offer.select(&[""])?;
+    Ok(Upgrade::new(protocol, |socket| {
+        let mut watch = watch;
+        streams::send_messages(socket, futures::stream::poll_fn(move |cx| watch.poll_frame(cx)))
+    }))
 }
 
 fn content_type(accept: Accept) -> &'static str {

@@ -1,10 +1,12 @@
 //! The request and response types of the handlers. This module must not use sockets or streamed request bodies.
 
 use bytes::Bytes;
+use futures::stream::BoxStream;
 use http::{Method, StatusCode};
 use serde_json::Value;
 
 use crate::status::SimError;
+use crate::streams::{Offer, Upgrade};
 use crate::watch::Watch;
 
 /// A request with its complete body.
@@ -18,6 +20,8 @@ pub(crate) struct Request {
     pub(crate) content_type: String,
     pub(crate) user_agent: String,
     pub(crate) user: String,
+    /// The subprotocols of a request for an upgrade to WebSocket.
+    pub(crate) upgrade: Option<Offer>,
     pub(crate) body: Bytes,
 }
 
@@ -37,6 +41,10 @@ pub(crate) enum Content {
     /// Pieces that are serialized when they are read, and their approximate total size in bytes.
     Pieces(Box<dyn Iterator<Item = Bytes> + Send>, usize),
     Watch(Box<Watch>),
+    /// Parts that a handler of a test produces.
+    Stream(BoxStream<'static, Bytes>),
+    /// No body: the connection changes to WebSocket.
+    Upgrade(Upgrade),
 }
 
 /// The response of a handler.

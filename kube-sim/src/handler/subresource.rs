@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::deletion::{self, Propagation};
 use super::reply::Reply;
 use super::write::{WrittenPart, parse_body};
-use super::{Call, object_meta, read, scale};
+use super::{Call, object_meta, read, scale, streaming};
 use crate::controllers;
 use crate::status::SimError;
 use crate::store::selector::LabelSelector;
@@ -24,16 +24,17 @@ pub(crate) fn handle(call: &Call<'_>, verb: &str) -> Result<Reply, SimError> {
     }
     match (resource.plural.as_str(), sub.name.as_str()) {
         (_, "scale") => scale::handle(call, verb),
-        ("pods", "log") => pod_log(call),
+        ("pods", "log") => streaming::log(call),
+        ("pods", "exec") => streaming::exec(call),
+        ("pods", "attach") => streaming::attach(call),
+        ("pods", "portforward") => streaming::port_forward(call),
         ("pods", "eviction") => evict_pod(call),
         ("pods", "binding") => bind_pod(call, &call.target.name),
-        ("pods", "exec" | "attach" | "portforward" | "proxy") | ("services" | "nodes", "proxy") => {
-            Err(SimError::new(
-                StatusCode::NOT_IMPLEMENTED,
-                "NotImplemented",
-                format!("{} is not served: the simulation runs no containers", sub.name),
-            ))
-        }
+        ("pods" | "services" | "nodes", "proxy") => Err(SimError::new(
+            StatusCode::NOT_IMPLEMENTED,
+            "NotImplemented",
+            format!("{} is not served: the simulation runs no containers", sub.name),
+        )),
         ("serviceaccounts", "token") => issue_token(call),
         ("namespaces", "finalize") => finalize_namespace(call),
         (_, "status" | "approval") => handle_part(call, verb, WrittenPart::Status),
@@ -49,48 +50,6 @@ fn handle_part(call: &Call<'_>, verb: &str, part: WrittenPart) -> Result<Reply, 
         "patch" => call.handle_patch(part),
         _ => Err(SimError::method_not_allowed()),
     }
-}
-
-/// Returns a generated log, because no containers run.
-fn pod_log(call: &Call<'_>) -> Result<Reply, SimError> {
-    let pod = read::find(call.inner.lock().view(), call.target)?.value();
-    let query: Vec<(String, String)> =
-        form_urlencoded::parse(call.request.query.as_bytes()).into_owned().collect();
-    let find = |key: &str| query.iter().find(|(k, _)| k == key).map(|(_, v)| v.as_str());
-    let name = &call.target.name;
-    let names: Vec<&str> = pod["spec"]["containers"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(|c| c["name"].as_str())
-        .collect();
-    let container = match find("container") {
-        Some(wanted) if !wanted.is_empty() => {
-            if !names.contains(&wanted) {
-                return Err(SimError::bad_request(format!("container {wanted} is not valid for pod {name}")));
-            }
-            wanted
-        }
-        _ if names.len() > 1 => {
-            return Err(SimError::bad_request(format!(
-                "a container name must be specified for pod {name}, choose one of: [{}]",
-                names.join(" ")
-            )));
-        }
-        _ => names.first().copied().unwrap_or_default(),
-    };
-    let created = object_meta::text(&pod, "creationTimestamp");
-    let stamp = if find("timestamps") == Some("true") { format!("{created} ") } else { String::new() };
-    let mut lines = vec![
-        format!("{stamp}{container} of {name} started"),
-        format!("{stamp}listening on :8080"),
-        format!("{stamp}ready"),
-    ];
-    if let Some(tail) = find("tailLines").and_then(|n| n.parse::<usize>().ok()) {
-        lines.drain(..lines.len().saturating_sub(tail));
-    }
-    let text = lines.join("\n") + "\n";
-    Ok(Reply::whole(StatusCode::OK, "text/plain", text))
 }
 
 /// A `Status` that reports success with this code.

@@ -1,4 +1,4 @@
-//! The body of a response: one buffer, an iterator of pieces, or the frames of a watch.
+//! The body of a response: one buffer, an iterator of pieces, the frames of a watch, or the parts of a log.
 
 use std::fmt;
 use std::io::Write as _;
@@ -9,6 +9,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use futures::StreamExt as _;
+use futures::stream::BoxStream;
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Sleep, sleep};
 
@@ -31,6 +33,7 @@ enum Source {
     Whole(Option<Bytes>),
     Pieces(Pieces),
     Watch(Box<Watch>),
+    Stream(BoxStream<'static, Bytes>),
 }
 
 /// The body of a response of the simulation.
@@ -60,6 +63,8 @@ impl SimBody {
             Content::Whole(bytes) => Source::Whole(Some(bytes)),
             Content::Pieces(pieces, _) => Source::Pieces(pieces),
             Content::Watch(watch) => Source::Watch(watch),
+            Content::Stream(parts) => Source::Stream(parts),
+            Content::Upgrade(_) => Source::Whole(None),
         };
         Self { source, faults, broken: false, ended: false, delays_error: false, delay: None }
     }
@@ -84,6 +89,7 @@ impl SimBody {
         match &mut self.source {
             Source::Whole(bytes) => Poll::Ready(bytes.take().filter(|b| !b.is_empty())),
             Source::Pieces(pieces) => Poll::Ready(pieces.next()),
+            Source::Stream(parts) => parts.poll_next_unpin(cx),
             Source::Watch(watch) => match self.faults.as_ref().and_then(BodyFaults::stop_before_event) {
                 Some(Stop::Hang) => Poll::Pending,
                 Some(Stop::Close) => Poll::Ready(None),
@@ -151,6 +157,7 @@ impl fmt::Debug for SimBody {
             Source::Whole(_) => "whole",
             Source::Pieces(_) => "pieces",
             Source::Watch(_) => "watch",
+            Source::Stream(_) => "stream",
         };
         f.debug_tuple("SimBody").field(&what).finish()
     }

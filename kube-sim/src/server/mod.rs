@@ -4,8 +4,8 @@ pub(crate) mod body;
 pub(crate) mod service;
 mod tasks;
 mod tls;
+mod upgrade;
 
-use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,6 +15,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::header;
 use hyper::body::Incoming;
+use hyper::rt::Executor as _;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -23,7 +24,6 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
-use tower::Service as _;
 
 use service::{BreakConnection, Caller, SimService};
 use tasks::Tasks;
@@ -267,24 +267,25 @@ async fn serve_connection<S>(
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let sessions = Tasks::default();
+    let spawner = sessions.executor();
     let handler = service_fn(move |mut request: http::Request<Incoming>| {
-        let mut service = service.clone();
+        let service = service.clone();
+        let upgrade = hyper::upgrade::on(&mut request);
+        let spawner = spawner.clone();
         if let Some(authenticator) = &authenticator {
             let caller = authenticator.authenticate(request.headers());
             request.extensions_mut().insert(caller);
         }
         async move {
-            let mut response = match service.call(request).await {
-                Ok(response) => response,
-                Err(never) => {
-                    let never: Infallible = never;
-                    match never {}
-                }
-            };
+            let (mut response, session) = service.respond(request).await;
             if response.extensions().get::<BreakConnection>().is_some() {
                 return Err(BrokenConnection);
             }
             response.body_mut().send_before_breaking();
+            if let Some(session) = session {
+                spawner.execute(upgrade::run(upgrade, session));
+            }
             Ok(response)
         }
     });
@@ -299,4 +300,5 @@ async fn serve_connection<S>(
     if let Err(e) = builder.serve_connection_with_upgrades(TokioIo::new(stream), handler).await {
         tracing::trace!(error = %e, "connection ended");
     }
+    sessions.finish().await;
 }

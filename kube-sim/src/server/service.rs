@@ -17,6 +17,7 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use tokio::time::Instant;
 
 use super::body::{SimBody, gzip};
+use super::upgrade;
 use crate::fault::{Action, BodyFaults, RequestAttributes};
 use crate::handler::reply::{Content, Reply, Request};
 use crate::handler::target::Path;
@@ -24,6 +25,7 @@ use crate::handler::{self, verb_of};
 use crate::journal::Entry;
 use crate::shared::Inner;
 use crate::status::SimError;
+use crate::streams;
 
 /// Maximum size of a request body in bytes.
 pub const BODY_LIMIT: usize = 3 * 1024 * 1024;
@@ -77,13 +79,35 @@ where
     }
 
     fn call(&mut self, request: http::Request<B>) -> Self::Future {
-        let inner = self.inner.clone();
-        Box::pin(async move { Ok(respond(&inner, request).await) })
+        let service = self.clone();
+        Box::pin(async move {
+            if upgrade::is_requested(request.headers()) {
+                return Ok(upgrade::in_process(service, request).await);
+            }
+            Ok(service.respond(request).await.0)
+        })
+    }
+}
+
+impl SimService {
+    /// Returns the response to a request, and the session to run on the connection after a response 101.
+    pub(super) async fn respond<B>(
+        &self,
+        request: http::Request<B>,
+    ) -> (Response<SimBody>, Option<streams::Session>)
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn Error + Send + Sync>>,
+    {
+        respond(&self.inner, request).await
     }
 }
 
 /// Records a request in the journal, applies the fault rules, and returns the response.
-async fn respond<B>(inner: &Arc<Inner>, request: http::Request<B>) -> Response<SimBody>
+async fn respond<B>(
+    inner: &Arc<Inner>,
+    request: http::Request<B>,
+) -> (Response<SimBody>, Option<streams::Session>)
 where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
@@ -102,17 +126,22 @@ where
         user_agent: header_text(&parts.headers, &header::USER_AGENT).to_owned(),
     });
     let actions = inner.faults.actions_for(&fault_attributes(verb, path.as_ref()));
-    let reply = match apply_request_faults(&actions).await {
+    let mut reply = match apply_request_faults(&actions).await {
         Some(reply) => reply,
         None => handle_request(inner, &parts, body).await,
     };
+    let upgraded = upgrade::take(&mut reply, &parts.headers);
     inner.journal.record_status(number, reply.code);
     let gzip = header_text(&parts.headers, &header::ACCEPT_ENCODING).contains("gzip");
     let mut response = build_response(reply, BodyFaults::of_actions(&actions), gzip);
     if actions.iter().any(|a| matches!(a, Action::Reset | Action::ResetAfterHandling)) {
         response.extensions_mut().insert(BreakConnection);
     }
-    response
+    let session = upgraded.map(|(headers, session)| {
+        *response.headers_mut() = headers;
+        session
+    });
+    (response, session)
 }
 
 /// The attributes of a request that the conditions of fault rules compare.
@@ -176,6 +205,7 @@ where
         content_type: content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase(),
         user_agent: header_text(&parts.headers, &header::USER_AGENT).to_owned(),
         user,
+        upgrade: upgrade::offer(&parts.headers),
         body,
     };
     let deadline = Instant::now() + FRESHNESS_TIMEOUT;
@@ -205,7 +235,7 @@ fn build_response(reply: Reply, faults: Option<BodyFaults>, accepts_gzip: bool) 
                 pieces.for_each(|piece| whole.extend_from_slice(&piece));
                 Content::Whole(faults.apply_to_body(whole.freeze()))
             }
-            watch @ Content::Watch(_) => watch,
+            other => other,
         };
     }
     let mut compressed = false;

@@ -1,4 +1,4 @@
-//! `Tasks`: owns the tasks of one HTTP/2 connection, and aborts them when the connection ends.
+//! `Tasks`: owns the tasks of one connection: the streams of HTTP/2, or the session after an upgrade.
 
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -11,6 +11,12 @@ use tokio::task::JoinSet;
 pub(super) struct Tasks(Arc<Mutex<JoinSet<()>>>);
 
 impl Tasks {
+    /// Waits until all tasks have ended. Dropping the future aborts them.
+    pub(super) async fn finish(self) {
+        let mut tasks = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        while tasks.join_next().await.is_some() {}
+    }
+
     /// The executor for hyper. Each task contains a clone of the executor, so an executor that owned the tasks would
     /// keep them alive.
     pub(super) fn executor(&self) -> Spawner {

@@ -1,6 +1,7 @@
 //! Direct calls of the handlers, for tests and for `Workload`: requests without a connection.
 
 use bytes::Bytes;
+use futures::{FutureExt as _, StreamExt as _};
 use http::Method;
 use serde_json::Value;
 
@@ -64,6 +65,7 @@ impl Sim {
             content_type: content_type.to_owned(),
             user_agent: "kube-sim".into(),
             user: "system:admin".into(),
+            upgrade: None,
             body: if body.is_null() { Bytes::new() } else { Bytes::from(body.to_string()) },
         };
         let reply = handler::handle(&self.inner, &request)?;
@@ -71,7 +73,14 @@ impl Sim {
         match reply.content {
             Content::Whole(bytes) => text.extend_from_slice(&bytes),
             Content::Pieces(pieces, _) => pieces.for_each(|p| text.extend_from_slice(&p)),
-            Content::Watch(_) => {
+            Content::Stream(parts) => {
+                // A log that waits for new lines ends here.
+                let mut parts = parts;
+                while let Some(Some(part)) = parts.next().now_or_never() {
+                    text.extend_from_slice(&part);
+                }
+            }
+            Content::Watch(_) | Content::Upgrade(_) => {
                 return Err(SimError::bad_request("a watch is not supported here: use Sim::service"));
             }
         }

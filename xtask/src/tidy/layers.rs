@@ -99,7 +99,9 @@ pub(super) const CRATES: [(&str, &str); 4] = [
         store              clock nesting registry status
         handler::accept    status
         table              registry strategy handler::accept
-        shared             clock fault journal store
+        containers         status
+        streams            containers status
+        shared             clock containers fault journal store
         handler::convert   registry store::*
         handler::options   schema status
         handler::target    registry
@@ -110,12 +112,12 @@ pub(super) const CRATES: [(&str, &str); 4] = [
         handler::render    registry store::* table handler::accept handler::convert
         handler::read      registry status store::* handler::options handler::render handler::target
         watch              clock controllers registry shared status store::* table handler::accept handler::convert handler::options handler::read handler::render handler::target
-        handler::reply     status watch
+        handler::reply     status streams watch
         discovery          builtin registry shared status handler::accept handler::reply
-        handler            clock builtin controllers schema protobuf patch apply status registry store::* strategy table shared watch discovery
-        server             fault journal shared status handler::* watch
+        handler            clock builtin containers controllers schema protobuf patch apply status registry store::* strategy table shared streams watch discovery
+        server             fault journal shared status streams handler::* watch
         workload::objects
-        sim                clock fault journal shared status store::* handler::* server workload::objects
+        sim                clock containers fault journal shared status store::* handler::* server workload::objects
         workload           clock sim
         ",
     ),

@@ -39,6 +39,7 @@ fn with_context<T>(sim: &Sim, run: impl FnOnce(&mut WriteContext<'_>) -> T) -> T
         accept: String::new(),
         content_type: String::new(),
         user_agent: "test".to_owned(),
+        upgrade: None,
         user: String::new(),
         body: bytes::Bytes::new(),
     };

@@ -1,0 +1,80 @@
+//! The default handlers: what a container does if the test sets no handler.
+//!
+//! - exec: a few commands: `echo`, `cat` (without arguments: its input), `true`, `false`, `sleep`, and `sh -c SCRIPT`
+//!   with these commands, `exit`, `;`, `&&`, quotes and `>&2`. Other commands do not exist.
+//! - attach: the input of the client is its output; without input, the generated lines of the log.
+//! - logs: three generated lines. `follow` does not wait for more.
+//! - port-forward: each port echoes.
+//!
+//! A handler can fall back to these functions:
+//!
+//! ```
+//! use kube_sim::Sim;
+//! use kube_sim::containers::defaults;
+//!
+//! let sim = Sim::builder()
+//!     .on_port_forward(|request, connection| async move {
+//!         match request.port {
+//!             80 => defaults::port_forward(connection).await,
+//!             port => Err(format!("connection to port {port} refused").into()),
+//!         }
+//!     })
+//!     .build();
+//! ```
+
+use std::fmt::Write as _;
+
+use bytes::Bytes;
+use futures::Stream;
+use tokio::io::{AsyncWriteExt as _, copy, split};
+
+use super::{AttachRequest, ContainerError, ExecRequest, LogRequest, PortConnection, Streams, shell};
+
+/// Runs a command, and returns its exit code.
+///
+/// # Errors
+/// When the command does not exist, or when the client has closed the connection.
+pub async fn exec(request: ExecRequest, streams: Streams) -> Result<i32, ContainerError> {
+    shell::run(&request.command, streams).await
+}
+
+/// Copies the input to the output, then prints the generated log if there was no input.
+///
+/// # Errors
+/// When the client has closed the connection.
+pub async fn attach(request: AttachRequest, mut streams: Streams) -> Result<(), ContainerError> {
+    let copied = copy(&mut streams.stdin, &mut streams.stdout).await?;
+    if copied == 0 {
+        streams.stdout.write_all(log_text(&request.container, &request.pod, "", None).as_bytes()).await?;
+    }
+    Ok(())
+}
+
+/// A generated log of three lines. It honours `timestamps` and `tail_lines`.
+pub fn logs(request: &LogRequest) -> impl Stream<Item = Bytes> + Send + 'static {
+    let stamp = if request.timestamps { format!("{} ", request.created) } else { String::new() };
+    let text = log_text(&request.container, &request.pod, &stamp, request.tail_lines);
+    futures::stream::iter([Bytes::from(text)])
+}
+
+/// Sends what it receives, until the client has closed its side.
+///
+/// # Errors
+/// When the client has closed the connection.
+pub async fn port_forward(connection: PortConnection) -> Result<(), ContainerError> {
+    let (mut from, mut to) = split(connection);
+    copy(&mut from, &mut to).await?;
+    to.shutdown().await?;
+    Ok(())
+}
+
+/// The generated lines, each after `stamp`; only the last `tail` of them.
+fn log_text(container: &str, pod: &str, stamp: &str, tail: Option<u64>) -> String {
+    let lines = [format!("{container} of {pod} started"), "listening on :8080".into(), "ready".into()];
+    let tail = tail.and_then(|n| usize::try_from(n).ok()).unwrap_or(usize::MAX);
+    let mut text = String::new();
+    for line in &lines[lines.len().saturating_sub(tail)..] {
+        let _ = writeln!(text, "{stamp}{line}");
+    }
+    text
+}

@@ -1,0 +1,156 @@
+//! The streams between a handler and its client: pipes with a limited buffer, so that a slow reader slows the writer.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf, duplex};
+use tokio::sync::mpsc;
+
+/// The size in bytes of the buffer of each stream.
+const PIPE_CAPACITY: usize = 64 * 1024;
+
+/// The number of terminal sizes that wait for a handler. Further sizes replace nothing and are dropped.
+const PENDING_SIZES: usize = 16;
+
+/// The size of a terminal in characters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TerminalSize {
+    /// The number of columns.
+    pub width: u16,
+    /// The number of rows.
+    pub height: u16,
+}
+
+impl TerminalSize {
+    pub(crate) fn new(width: u16, height: u16) -> Self {
+        Self { width, height }
+    }
+}
+
+/// The standard streams of a process.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Streams {
+    /// The standard input. It ends when the client closes it; at once if the client sends none.
+    pub stdin: Input,
+    /// The standard output. If the client does not request it, the bytes are discarded.
+    pub stdout: Output,
+    /// The standard error. If the client does not request it, the bytes are discarded. In a terminal, they are part of
+    /// the standard output.
+    pub stderr: Output,
+    /// The sizes that the client's terminal takes.
+    pub terminal_sizes: TerminalSizes,
+}
+
+/// The standard input of a process.
+///
+/// # Cancel safety
+/// Reads lose no bytes if their future is dropped, as with [`tokio::io::AsyncReadExt::read`].
+#[derive(Debug)]
+pub struct Input(DuplexStream);
+
+impl AsyncRead for Input {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buf)
+    }
+}
+
+/// The standard output or error of a process.
+///
+/// A write waits while the client does not read, and fails with [`io::ErrorKind::BrokenPipe`] after the client has
+/// closed the connection.
+#[derive(Debug)]
+pub struct Output(DuplexStream);
+
+impl AsyncWrite for Output {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}
+
+/// The sizes that the client's terminal takes, in order.
+#[derive(Debug)]
+pub struct TerminalSizes(mpsc::Receiver<TerminalSize>);
+
+impl TerminalSizes {
+    /// The next size; `None` after the client has closed the connection.
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses no size.
+    pub async fn next(&mut self) -> Option<TerminalSize> {
+        self.0.recv().await
+    }
+}
+
+/// The connection of a client to a port of a pod. The end of the input is the end of what the client sends; the client
+/// can still read. Shutting down the output or dropping the connection ends what the client reads.
+#[derive(Debug)]
+pub struct PortConnection(DuplexStream);
+
+impl AsyncRead for PortConnection {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for PortConnection {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}
+
+/// The server's ends of [`Streams`].
+#[derive(Debug)]
+pub(crate) struct ServerStreams {
+    pub(crate) stdin: DuplexStream,
+    pub(crate) stdout: DuplexStream,
+    pub(crate) stderr: DuplexStream,
+    pub(crate) terminal_sizes: mpsc::Sender<TerminalSize>,
+}
+
+/// New streams: the handler's ends, and the server's.
+pub(crate) fn new_streams() -> (Streams, ServerStreams) {
+    let [stdin, stdout, stderr] = [(); 3].map(|()| duplex(PIPE_CAPACITY));
+    let (sizes, terminal_sizes) = mpsc::channel(PENDING_SIZES);
+    (
+        Streams {
+            stdin: Input(stdin.0),
+            stdout: Output(stdout.0),
+            stderr: Output(stderr.0),
+            terminal_sizes: TerminalSizes(terminal_sizes),
+        },
+        ServerStreams { stdin: stdin.1, stdout: stdout.1, stderr: stderr.1, terminal_sizes: sizes },
+    )
+}
+
+/// A new connection to a port: the handler's end, and the server's.
+pub(crate) fn new_port_connection() -> (PortConnection, DuplexStream) {
+    let (handler, server) = duplex(PIPE_CAPACITY);
+    (PortConnection(handler), server)
+}

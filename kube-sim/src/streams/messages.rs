@@ -1,0 +1,36 @@
+//! One message for each item of a stream: watches and logs over WebSocket.
+
+use bytes::Bytes;
+use futures::{SinkExt as _, Stream, StreamExt as _};
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
+
+use super::{IDLE_TIMEOUT, WebSocket};
+
+/// Sends each item as a text message, or as a binary message if it is not UTF-8, and closes the connection at the end.
+/// Ends when the client closes the connection. Other messages of the client are ignored.
+pub(crate) async fn send_messages<S>(socket: WebSocket, items: S)
+where
+    S: Stream<Item = Bytes> + Send,
+{
+    let (mut sink, mut received) = socket.split();
+    let send = async {
+        let mut items = std::pin::pin!(items);
+        while let Some(bytes) = items.next().await {
+            let message = match Utf8Bytes::try_from(bytes.clone()) {
+                Ok(text) => Message::Text(text),
+                Err(_) => Message::Binary(bytes),
+            };
+            if !matches!(timeout(IDLE_TIMEOUT, sink.send(message)).await, Ok(Ok(()))) {
+                return;
+            }
+        }
+        // An error means that the client has closed the connection.
+        let _ = timeout(IDLE_TIMEOUT, sink.close()).await;
+    };
+    let receive = async { while let Some(Ok(_)) = received.next().await {} };
+    tokio::select! {
+        () = send => {}
+        () = receive => {}
+    }
+}

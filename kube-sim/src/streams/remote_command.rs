@@ -1,0 +1,240 @@
+//! The protocol of exec and attach: `v5.channel.k8s.io`, `v4.channel.k8s.io` and `channel.k8s.io` (KEP-4006).
+//!
+//! The first byte of each binary message is the number of its channel. Version 5 adds the message `[255, channel]`,
+//! which closes a channel; version 1 has no status of a successful command.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use futures::stream::{SplitSink, SplitStream};
+use futures::{SinkExt as _, StreamExt as _};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+
+use super::{IDLE_TIMEOUT, Offer, WebSocket};
+use crate::containers::{Streams, TerminalSize, new_streams};
+use crate::status::SimError;
+
+/// The served subprotocols.
+const PROTOCOLS: &[&str] = &[V5, V4, V1, ""];
+const V5: &str = "v5.channel.k8s.io";
+const V4: &str = "v4.channel.k8s.io";
+const V1: &str = "channel.k8s.io";
+
+const STDIN: u8 = 0;
+const STDOUT: u8 = 1;
+const STDERR: u8 = 2;
+const STATUS: u8 = 3;
+const RESIZE: u8 = 4;
+const CLOSE: u8 = 255;
+
+/// The time limit on the client's half of the closing handshake.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The maximum size of the data in one message to the client.
+const MAX_DATA: usize = 32 * 1024;
+
+/// The streams that a client requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "the fields of PodExecOptions")]
+pub(crate) struct RequestedStreams {
+    pub(crate) stdin: bool,
+    pub(crate) stdout: bool,
+    pub(crate) stderr: bool,
+    pub(crate) tty: bool,
+}
+
+/// Selects the subprotocol: version 5 if the client offers it, otherwise the first that is served.
+///
+/// # Errors
+/// 403 if no subprotocol is served.
+pub(crate) fn select_command_protocol(offer: &Offer) -> Result<&'static str, SimError> {
+    offer.select(&[V5]).or_else(|_| offer.select(PROTOCOLS))
+}
+
+/// Runs a handler of a test with the streams of a client, then sends the status and closes the connection.
+pub(crate) async fn run_process<F>(
+    socket: WebSocket,
+    protocol: &'static str,
+    requested: RequestedStreams,
+    handler: F,
+) where
+    F: FnOnce(Streams) -> BoxFuture<'static, Result<i32, String>>,
+{
+    let (streams, server) = new_streams();
+    let (mut sink, received) = socket.split();
+    // This message tells the client that the command runs.
+    let first = match requested {
+        RequestedStreams { stdout: true, .. } => STDOUT,
+        RequestedStreams { stderr: true, .. } => STDERR,
+        _ => STATUS,
+    };
+    if send(&mut sink, first, &[]).await.is_err() {
+        return;
+    }
+    let stdin = requested.stdin.then_some(server.stdin);
+    let receive = receive(received, protocol, stdin, server.terminal_sizes);
+    let run = async {
+        let stderr_channel = if requested.tty { STDOUT } else { STDERR };
+        let outputs = [
+            (requested.stdout.then_some(STDOUT), server.stdout),
+            ((requested.stderr || requested.tty).then_some(stderr_channel), server.stderr),
+        ];
+        let process = async { Ok(handler(streams).await) };
+        let Ok((result, ())) = futures::try_join!(process, forward_output(&mut sink, outputs)) else {
+            return;
+        };
+        let status = status(result);
+        let text = match (protocol, status["message"].as_str()) {
+            (V4 | V5, _) => status.to_string(),
+            (_, message) => message.unwrap_or_default().to_owned(),
+        };
+        if text.is_empty() || send(&mut sink, STATUS, text.as_bytes()).await.is_ok() {
+            close(&mut sink).await;
+        }
+    };
+    tokio::pin!(receive);
+    tokio::select! {
+        // Wait for the client's half of the closing handshake: it fails to write that half to a dropped connection.
+        () = run => drop(timeout(CLOSE_TIMEOUT, receive).await),
+        // The client closes the connection to end the command.
+        () = &mut receive => {}
+    }
+}
+
+/// The client has closed the connection, or does not read.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Closed;
+
+/// Sends a message.
+pub(super) async fn send(
+    sink: &mut SplitSink<WebSocket, Message>,
+    channel: u8,
+    data: &[u8],
+) -> Result<(), Closed> {
+    let mut message = Vec::with_capacity(data.len() + 1);
+    message.push(channel);
+    message.extend_from_slice(data);
+    match timeout(IDLE_TIMEOUT, sink.send(Message::Binary(message.into()))).await {
+        Ok(Ok(())) => Ok(()),
+        _ => Err(Closed),
+    }
+}
+
+/// Closes the connection with the code for a normal end.
+pub(super) async fn close(sink: &mut SplitSink<WebSocket, Message>) {
+    let frame = CloseFrame { code: CloseCode::Normal, reason: "".into() };
+    // An error means that the client has closed the connection.
+    let _ = timeout(IDLE_TIMEOUT, sink.send(Message::Close(Some(frame)))).await;
+}
+
+/// Sends what the process writes, until both outputs have ended. The bytes of an output without channel are discarded.
+async fn forward_output(
+    sink: &mut SplitSink<WebSocket, Message>,
+    [mut first, mut second]: [(Option<u8>, DuplexStream); 2],
+) -> Result<(), Closed> {
+    let (mut first_open, mut second_open) = (true, true);
+    let (mut first_data, mut second_data) = (vec![0; MAX_DATA], vec![0; MAX_DATA]);
+    while first_open || second_open {
+        let (channel, data) = tokio::select! {
+            data = read(&mut first.1, &mut first_data), if first_open => {
+                first_open = data.is_some();
+                (first.0, data)
+            }
+            data = read(&mut second.1, &mut second_data), if second_open => {
+                second_open = data.is_some();
+                (second.0, data)
+            }
+        };
+        if let (Some(channel), Some(data)) = (channel, data) {
+            send(sink, channel, data).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Reads what is available; `None` at the end.
+async fn read<'a>(from: &mut (impl AsyncRead + Unpin), buffer: &'a mut [u8]) -> Option<&'a [u8]> {
+    match from.read(buffer).await {
+        Ok(0) | Err(_) => None,
+        Ok(n) => Some(&buffer[..n]),
+    }
+}
+
+/// Reads messages until the client closes the connection or violates the protocol.
+async fn receive(
+    mut received: SplitStream<WebSocket>,
+    protocol: &str,
+    mut stdin: Option<DuplexStream>,
+    sizes: mpsc::Sender<TerminalSize>,
+) {
+    loop {
+        let Ok(Some(Ok(message))) = timeout(IDLE_TIMEOUT, received.next()).await else { return };
+        let data = match message {
+            Message::Binary(data) => data,
+            Message::Text(text) => Bytes::from(text),
+            Message::Close(_) => return,
+            _ => continue,
+        };
+        match data.as_ref() {
+            [CLOSE, rest @ ..] if protocol == V5 => match rest {
+                [STDIN] => stdin = None,
+                [STDOUT..=RESIZE] => {}
+                _ => return,
+            },
+            [STDIN, data @ ..] => {
+                if let Some(pipe) = &mut stdin
+                    && pipe.write_all(data).await.is_err()
+                {
+                    // The process has closed its input.
+                    stdin = None;
+                }
+            }
+            [RESIZE, data @ ..] => {
+                if let Ok(size) = serde_json::from_slice::<Resize>(data) {
+                    // A handler that reads no sizes misses the later sizes.
+                    let _ = sizes.try_send(TerminalSize::new(size.width, size.height));
+                }
+            }
+            // As in the API server, an empty message and data for other channels are ignored.
+            _ => {}
+        }
+    }
+}
+
+/// A message of the channel `RESIZE`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Resize {
+    width: u16,
+    height: u16,
+}
+
+/// The `Status` of a finished process.
+fn status(result: Result<i32, String>) -> Value {
+    match result {
+        Ok(0) => json!({"metadata": {}, "status": "Success"}),
+        Ok(code) => json!({
+            "metadata": {},
+            "status": "Failure",
+            "message": format!("command terminated with non-zero exit code: exit status {code}"),
+            "reason": "NonZeroExitCode",
+            "details": {"causes": [{"reason": "ExitCode", "message": code.to_string()}]},
+        }),
+        Err(error) => json!({
+                "metadata": {},
+                "status": "Failure",
+                "message": format!("Internal error occurred: {error}"),
+                "reason": "InternalError",
+                "details": {"causes": [{"message": error}]},
+                "code": 500,
+        }),
+    }
+}

@@ -1,0 +1,159 @@
+//! Header blocks: names and values, compressed with zlib and the dictionary of SPDY. All blocks of a direction are one
+//! zlib stream.
+//!
+//! The reader works with any backend of flate2, also with those that cannot set a dictionary: it inflates the raw data
+//! after a stored block with the dictionary. The writer stores its blocks without compression.
+
+use std::fmt;
+
+use bytes::{Buf as _, BufMut as _};
+use flate2::{Decompress, FlushDecompress, Status};
+
+use super::dictionary::{CHECKSUM, DICTIONARY};
+use super::frame::Malformed;
+
+/// Maximum size in bytes of a header block after decompression.
+const MAX_BLOCK: usize = 64 * 1024;
+
+/// The first byte of a zlib stream: deflate with a window of 32 KiB.
+const ZLIB_METHOD: u8 = 0x78;
+/// The bit of the second byte that announces a dictionary.
+const ZLIB_DICTIONARY: u8 = 0x20;
+
+/// Reads the header blocks of a connection.
+#[derive(Default)]
+pub(super) struct HeaderReader {
+    /// `None` before the first block.
+    inflate: Option<Decompress>,
+}
+
+impl fmt::Debug for HeaderReader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HeaderReader").finish_non_exhaustive()
+    }
+}
+
+impl HeaderReader {
+    /// Reads a block.
+    pub(super) fn read(&mut self, mut compressed: &[u8]) -> Result<Vec<(String, String)>, Malformed> {
+        let inflate = if let Some(inflate) = &mut self.inflate {
+            inflate
+        } else {
+            let mut inflate = Decompress::new(false);
+            compressed = skip_zlib_head(compressed, &mut inflate)?;
+            self.inflate.insert(inflate)
+        };
+        parse(&decompress(inflate, compressed)?)
+    }
+}
+
+/// Reads the head of the zlib stream, and prepares `inflate` for the rest.
+fn skip_zlib_head<'a>(mut compressed: &'a [u8], inflate: &mut Decompress) -> Result<&'a [u8], Malformed> {
+    let head = compressed.try_get_u16().map_err(|_| Malformed("a header block is too short"))?;
+    let [method, flags] = head.to_be_bytes();
+    if method & 0x0f != ZLIB_METHOD & 0x0f || head % 31 != 0 {
+        return Err(Malformed("a header block is not a zlib stream"));
+    }
+    if flags & ZLIB_DICTIONARY == 0 {
+        return Ok(compressed);
+    }
+    if compressed.try_get_u32() != Ok(CHECKSUM) {
+        return Err(Malformed("a header block uses an unknown dictionary"));
+    }
+    let mut block = Vec::with_capacity(DICTIONARY.len() + 5);
+    put_stored_block(&mut block, DICTIONARY);
+    decompress(inflate, &block)?;
+    Ok(compressed)
+}
+
+/// Decompresses all bytes, which end at a byte boundary of the stream.
+fn decompress(inflate: &mut Decompress, mut compressed: &[u8]) -> Result<Vec<u8>, Malformed> {
+    let mut block = Vec::new();
+    loop {
+        if block.len() == block.capacity() {
+            block.reserve(4096);
+        }
+        let (consumed, produced) = (inflate.total_in(), inflate.total_out());
+        let status = inflate
+            .decompress_vec(compressed, &mut block, FlushDecompress::Sync)
+            .map_err(|_| Malformed("a header block does not decompress"))?;
+        let consumed = usize::try_from(inflate.total_in() - consumed).unwrap_or(usize::MAX);
+        compressed = compressed.get(consumed..).unwrap_or_default();
+        if block.len() > MAX_BLOCK {
+            return Err(Malformed("a header block is too long"));
+        }
+        let progress = consumed > 0 || inflate.total_out() > produced;
+        match status {
+            Status::StreamEnd => return Err(Malformed("the compressed stream of header blocks ends")),
+            // The output may be full while all input is consumed.
+            _ if compressed.is_empty() && block.len() < block.capacity() => return Ok(block),
+            _ if !progress && block.len() < block.capacity() => {
+                return Err(Malformed("a header block does not decompress"));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Parses the pairs of a decompressed block.
+fn parse(mut block: &[u8]) -> Result<Vec<(String, String)>, Malformed> {
+    const SHORT: Malformed = Malformed("a header block is too short");
+    let count = block.try_get_u32().map_err(|_| SHORT)?;
+    let mut text = || {
+        let length = block.try_get_u32().map_err(|_| SHORT)?;
+        let (text, rest) =
+            usize::try_from(length).ok().and_then(|length| block.split_at_checked(length)).ok_or(SHORT)?;
+        block = rest;
+        String::from_utf8(text.to_vec()).map_err(|_| Malformed("a header is not UTF-8"))
+    };
+    let mut headers = Vec::new();
+    for _ in 0..count {
+        headers.push((text()?, text()?));
+    }
+    Ok(headers)
+}
+
+/// Writes the header blocks of a connection.
+#[derive(Debug, Default)]
+pub(super) struct HeaderWriter {
+    started: bool,
+}
+
+impl HeaderWriter {
+    /// The compressed block of these headers.
+    pub(super) fn write(&mut self, headers: &[(String, String)]) -> Vec<u8> {
+        let mut block = Vec::new();
+        block.put_u32(length_field(headers.len()));
+        for (name, value) in headers {
+            for text in [name, value] {
+                block.put_u32(length_field(text.len()));
+                block.put_slice(text.as_bytes());
+            }
+        }
+        let mut out = Vec::new();
+        if !std::mem::replace(&mut self.started, true) {
+            let head = u16::from_be_bytes([ZLIB_METHOD, ZLIB_DICTIONARY]);
+            // The two bytes are a multiple of 31.
+            out.put_u16(head + (31 - head % 31) % 31);
+            out.put_u32(CHECKSUM);
+        }
+        for part in block.chunks(usize::from(u16::MAX)) {
+            put_stored_block(&mut out, part);
+        }
+        out
+    }
+}
+
+/// The length of a list or text of this module, which is far below the limit of 32 bits.
+pub(super) fn length_field(length: usize) -> u32 {
+    u32::try_from(length).unwrap_or(u32::MAX)
+}
+
+/// Appends a block of deflate that stores `data` without compression. `data` has at most 65,535 bytes.
+fn put_stored_block(out: &mut Vec<u8>, data: &[u8]) {
+    let length = u16::try_from(data.len()).unwrap_or(u16::MAX);
+    out.put_u8(0);
+    out.put_u16_le(length);
+    out.put_u16_le(!length);
+    out.put_slice(&data[..usize::from(length)]);
+}
