@@ -1,7 +1,8 @@
 //! Conversion reviews: the requests that an API server sends to the conversion webhook of a custom resource.
 //!
-//! The module has only the types: a webhook serves HTTP and converts the objects itself.
+//! [`Converter`] converts the objects of a review. A webhook serves HTTP.
 
+pub use super::converter::{ConversionError, Converter};
 use super::{Status, TypeMeta, null::null_as_default};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

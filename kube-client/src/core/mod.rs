@@ -10,6 +10,7 @@ pub mod cel;
 #[cfg(feature = "cel")]
 mod cel_validator;
 pub mod conversion;
+mod converter;
 pub mod crd;
 pub mod discovery;
 pub mod duration;

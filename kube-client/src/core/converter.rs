@@ -1,0 +1,336 @@
+//! Conversion of the objects of a kind between its versions, as a conversion webhook does it. No IO: a webhook passes each
+//! review to [`Converter::respond`].
+
+use std::fmt;
+
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
+use thiserror::Error;
+
+use super::{
+    Resource, Status,
+    conversion::{ConversionRequest, ConversionResponse, ConversionReview},
+    reason, redact_decode_error,
+};
+
+/// The error of an object that cannot be converted. Its texts contain no values of the object, unless the error of a
+/// `TryFrom` contains them.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ConversionError {
+    /// No version of the kind has this `apiVersion`, or the object has another kind.
+    #[error("convert {object} to {desired:?}: {unknown:?} is no version of {kind}; the versions are {known}")]
+    UnknownVersion {
+        /// Kind and name of the object.
+        object: String,
+        /// The `apiVersion` to convert to.
+        desired: String,
+        /// The `apiVersion`, or the kind of the object, that is unknown.
+        unknown: String,
+        /// The kind that the converter converts.
+        kind: String,
+        /// All values of `apiVersion` that the converter supports.
+        known: String,
+    },
+    /// The object does not decode as its version, or does not serialize as the desired version.
+    #[error("{action} {object} as {api_version}")]
+    Codec {
+        /// `decode` or `serialize`.
+        action: &'static str,
+        /// Kind and name of the object.
+        object: String,
+        /// The version.
+        api_version: String,
+        /// The cause, without values of the object.
+        source: serde_json::Error,
+    },
+    /// The program's `TryFrom` failed.
+    #[error("convert {object} from {from} to {to}: {message}")]
+    Refused {
+        /// Kind and name of the object.
+        object: String,
+        /// The version of the object.
+        from: String,
+        /// The version to convert to.
+        to: String,
+        /// The error of the `TryFrom`.
+        message: String,
+    },
+    /// The object differs after a conversion to another version and back.
+    #[error("convert {object} to {through} and back: {path} has changed")]
+    Lossy {
+        /// Kind and name of the object.
+        object: String,
+        /// The other version.
+        through: String,
+        /// The path of the first field that differs, such as `.spec.size`.
+        path: String,
+    },
+}
+
+/// Converts an object of one version into the hub.
+type ToHub<H> = Box<dyn Fn(Value) -> Result<H, ConversionError> + Send + Sync>;
+/// Converts the hub into an object of one version.
+type FromHub<H> = Box<dyn Fn(H) -> Result<Value, ConversionError> + Send + Sync>;
+
+/// A version that is converted to and from the hub.
+struct Spoke<H> {
+    api_version: String,
+    to_hub: ToHub<H>,
+    from_hub: FromHub<H>,
+}
+
+/// Converts objects between the versions of one kind. Each version has a conversion to and from one version, the hub `H`,
+/// as `TryFrom` or `From`; a conversion between two other versions goes through the hub.
+///
+/// The hub is usually the storage version. The metadata of an object stays as it is, except for labels and annotations,
+/// which a conversion may change. See
+/// [Versions in CustomResourceDefinitions](https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definition-versioning/).
+///
+/// ```
+/// use kube_client::core::{ObjectMeta, conversion::Converter};
+/// use serde_json::json;
+/// # use kube_derive::CustomResource;
+/// # use schemars::JsonSchema;
+/// # use serde::{Deserialize, Serialize};
+/// # #[derive(CustomResource, Clone, Debug, Serialize, Deserialize, JsonSchema)]
+/// # #[kube(group = "example.com", version = "v1", kind = "Site", root = "SiteV1")]
+/// # struct SpecV1 { port: u16 }
+/// # #[derive(CustomResource, Clone, Debug, Serialize, Deserialize, JsonSchema)]
+/// # #[kube(group = "example.com", version = "v2", kind = "Site")]
+/// # struct SiteSpec { ports: Vec<u16> }
+///
+/// // `SiteV1` has the field `port`, and `Site`, the hub, has the field `ports`.
+/// impl From<SiteV1> for Site {
+///     fn from(old: SiteV1) -> Self {
+///         Site { metadata: old.metadata, spec: SiteSpec { ports: vec![old.spec.port] } }
+///     }
+/// }
+///
+/// impl TryFrom<Site> for SiteV1 {
+///     type Error = &'static str;
+///
+///     fn try_from(site: Site) -> Result<Self, Self::Error> {
+///         let [port] = site.spec.ports[..] else { return Err("v1 has exactly one port") };
+///         Ok(SiteV1 { metadata: site.metadata, spec: SpecV1 { port } })
+///     }
+/// }
+///
+/// let converter = Converter::<Site>::new().with_version::<SiteV1>();
+/// let old = json!({"apiVersion": "example.com/v1", "kind": "Site", "metadata": {"name": "a"}, "spec": {"port": 80}});
+/// let new = converter.convert(&old, "example.com/v2")?;
+/// assert_eq!(new["spec"]["ports"], json!([80]));
+/// assert_eq!(converter.convert(&new, "example.com/v1")?, old);
+/// converter.check_round_trip(&old)?;
+/// # Ok::<(), kube_client::core::conversion::ConversionError>(())
+/// ```
+pub struct Converter<H> {
+    spokes: Vec<Spoke<H>>,
+    kind: String,
+}
+
+impl<H> fmt::Debug for Converter<H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Converter")
+            .field("kind", &self.kind)
+            .field("versions", &self.known())
+            .finish_non_exhaustive()
+    }
+}
+
+impl<H> Default for Converter<H>
+where
+    H: Resource<DynamicType = ()> + Serialize + DeserializeOwned + 'static,
+{
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<H> Converter<H> {
+    /// All values of `apiVersion`, separated by commas.
+    fn known(&self) -> String {
+        self.spokes.iter().map(|spoke| spoke.api_version.as_str()).collect::<Vec<_>>().join(", ")
+    }
+
+    fn spoke(&self, api_version: &str) -> Option<&Spoke<H>> {
+        self.spokes.iter().find(|spoke| spoke.api_version == api_version)
+    }
+
+    /// Converts an object to the version `desired`, such as `example.com/v2`. An object that has this version is returned
+    /// as it is.
+    ///
+    /// # Errors
+    ///
+    /// If the kind or a version is unknown, if the object does not decode as its version, or if a `TryFrom` fails.
+    pub fn convert(&self, object: &Value, desired: &str) -> Result<Value, ConversionError> {
+        let text = |key: &str| object.get(key).and_then(Value::as_str).unwrap_or_default();
+        let (current, kind) = (text("apiVersion"), text("kind"));
+        let unknown = |unknown: &str| ConversionError::UnknownVersion {
+            object: describe(object),
+            desired: desired.to_owned(),
+            unknown: unknown.to_owned(),
+            kind: self.kind.clone(),
+            known: self.known(),
+        };
+        if kind != self.kind {
+            return Err(unknown(kind));
+        }
+        let from = self.spoke(current).ok_or_else(|| unknown(current))?;
+        let to = self.spoke(desired).ok_or_else(|| unknown(desired))?;
+        if current == desired {
+            return Ok(object.clone());
+        }
+        let mut converted = (to.from_hub)((from.to_hub)(object.clone())?)?;
+        keep_metadata(object, &mut converted);
+        Ok(converted)
+    }
+
+    /// Checks that an object is the same after a conversion to each other version and back. For property tests, with
+    /// generated objects.
+    ///
+    /// # Errors
+    ///
+    /// As [`convert`](Self::convert), and [`ConversionError::Lossy`] with the first field that differs.
+    pub fn check_round_trip<K: Serialize>(&self, object: &K) -> Result<(), ConversionError> {
+        let object = encode("an object", "its version", object)?;
+        let current = object.get("apiVersion").and_then(Value::as_str).unwrap_or_default();
+        for spoke in self.spokes.iter().filter(|spoke| spoke.api_version != current) {
+            let there = self.convert(&object, &spoke.api_version)?;
+            let back = self.convert(&there, current)?;
+            if let Some(path) = first_difference(&object, &back, "") {
+                let through = spoke.api_version.clone();
+                return Err(ConversionError::Lossy { object: describe(&object), through, path });
+            }
+        }
+        Ok(())
+    }
+
+    /// Answers the review of an API server: all objects of the request, converted, or the error of the first object that
+    /// cannot be converted.
+    #[must_use]
+    pub fn respond(&self, review: ConversionReview) -> ConversionReview {
+        let request = match ConversionRequest::from_review(review) {
+            Ok(request) => request,
+            Err(error) => {
+                let status = Status::failure(&error.to_string(), reason::BAD_REQUEST);
+                return ConversionResponse::invalid(status).into_review();
+            }
+        };
+        let desired = &request.desired_api_version;
+        let converted: Result<Vec<_>, _> =
+            request.objects.iter().map(|object| self.convert(object, desired)).collect();
+        let response = ConversionResponse::for_request(request);
+        let response = match converted {
+            Ok(objects) => response.success(objects),
+            Err(error) => response.failure(Status::failure(&with_cause(&error), reason::INVALID)),
+        };
+        response.into_review()
+    }
+}
+
+impl<H> Converter<H>
+where
+    H: Resource<DynamicType = ()> + Serialize + DeserializeOwned + 'static,
+{
+    /// A converter with the version `H` only.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { spokes: Vec::new(), kind: H::kind(&()).into_owned() }.with_version::<H>()
+    }
+
+    /// Adds the version `V` of the kind, or replaces its conversion.
+    #[must_use]
+    pub fn with_version<V>(mut self) -> Self
+    where
+        V: Resource<DynamicType = ()> + Serialize + DeserializeOwned + 'static,
+        V: TryFrom<H, Error: fmt::Display>,
+        H: TryFrom<V, Error: fmt::Display>,
+    {
+        let api_version = V::api_version(&()).into_owned();
+        let hub = H::api_version(&()).into_owned();
+        let refused = |object: &str, from: &str, to: &str, message: String| ConversionError::Refused {
+            object: object.to_owned(),
+            from: from.to_owned(),
+            to: to.to_owned(),
+            message,
+        };
+        let (version, hub_version) = (api_version.clone(), hub.clone());
+        let to_hub = move |object: Value| {
+            let name = describe(&object);
+            let decoded: V = serde_json::from_value(object).map_err(|error| ConversionError::Codec {
+                action: "decode",
+                object: name.clone(),
+                api_version: version.clone(),
+                source: redact_decode_error(error),
+            })?;
+            H::try_from(decoded).map_err(|error| refused(&name, &version, &hub_version, error.to_string()))
+        };
+        let version = api_version.clone();
+        let from_hub = move |object: H| {
+            let name = format!("{} {:?}", H::kind(&()), object.meta().name.as_deref().unwrap_or_default());
+            let converted =
+                V::try_from(object).map_err(|error| refused(&name, &hub, &version, error.to_string()))?;
+            encode(&name, &version, &converted)
+        };
+        self.spokes.retain(|spoke| spoke.api_version != api_version);
+        self.spokes.push(Spoke { api_version, to_hub: Box::new(to_hub), from_hub: Box::new(from_hub) });
+        self
+    }
+}
+
+/// Serializes an object.
+fn encode(object: &str, api_version: &str, value: &impl Serialize) -> Result<Value, ConversionError> {
+    serde_json::to_value(value).map_err(|source| ConversionError::Codec {
+        action: "serialize",
+        object: object.to_owned(),
+        api_version: api_version.to_owned(),
+        source,
+    })
+}
+
+/// Kind and name of an object, for errors.
+fn describe(object: &Value) -> String {
+    let text = |value: Option<&Value>| value.and_then(Value::as_str).unwrap_or_default().to_owned();
+    let name = object.get("metadata").and_then(|metadata| metadata.get("name"));
+    format!("{} {:?}", text(object.get("kind")), text(name))
+}
+
+/// An error with its cause, on one line.
+fn with_cause(error: &ConversionError) -> String {
+    match std::error::Error::source(error) {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
+    }
+}
+
+/// Replaces the metadata of `converted` by that of `object`, except for labels and annotations: the server refuses other
+/// changes.
+fn keep_metadata(object: &Value, converted: &mut Value) {
+    let Some(Value::Object(original)) = object.get("metadata") else { return };
+    let mut kept = original.clone();
+    for key in ["labels", "annotations"] {
+        match converted.get("metadata").and_then(|metadata| metadata.get(key)) {
+            Some(value) => drop(kept.insert(key.to_owned(), value.clone())),
+            None => drop(kept.remove(key)),
+        }
+    }
+    if let Value::Object(converted) = converted {
+        converted.insert("metadata".to_owned(), Value::Object(kept));
+    }
+}
+
+/// The path of the first value that differs; `None` if both are equal. A missing field equals null.
+fn first_difference(a: &Value, b: &Value, path: &str) -> Option<String> {
+    match (a, b) {
+        (Value::Object(x), Value::Object(y)) => x.keys().chain(y.keys()).find_map(|key| {
+            let field =
+                |object: &serde_json::Map<String, Value>| object.get(key).cloned().unwrap_or_default();
+            first_difference(&field(x), &field(y), &format!("{path}.{key}"))
+        }),
+        (Value::Array(x), Value::Array(y)) if x.len() == y.len() => {
+            (0..x.len()).find_map(|index| first_difference(&x[index], &y[index], &format!("{path}[{index}]")))
+        }
+        _ => (a != b).then(|| path.to_owned()),
+    }
+}
