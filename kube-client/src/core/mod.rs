@@ -17,6 +17,7 @@ pub mod duration;
 pub mod error_boundary;
 mod field_set;
 pub mod gvk;
+mod managed_fields;
 mod merge_strategy;
 pub mod metadata;
 mod null;
@@ -78,6 +79,7 @@ pub use error_boundary::DeserializeGuard;
 pub(crate) use field_set::FieldNode;
 pub use field_set::{FieldSet, ParseFieldPathError};
 pub use gvk::{GroupVersion, GroupVersionKind, GroupVersionResource, ParseGroupVersionError};
+pub use managed_fields::applied_fields;
 pub use merge_strategy::{ListMerge, MapMerge, MergeStrategy, StructMerge};
 pub use metadata::{ListMeta, ObjectMeta, TypeMeta};
 #[cfg(feature = "client")]

@@ -1,0 +1,155 @@
+//! The fields of an object that a field manager owns (`metadata.managedFields`, KEP-555).
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
+use serde_json::{Map, Value, json};
+
+/// The fields of `object` that `manager` owns because it applied them; `None` if it has applied nothing.
+///
+/// The result has `apiVersion`, `kind`, name and namespace, and is a complete input for the next server-side apply of this
+/// manager: change it and apply it, and the other fields keep their owners. `subresource` is `None` for the object itself, or
+/// the name of a subresource, such as `status`, that the manager has applied.
+///
+/// `object` is the JSON of an object, such as that of a `DynamicObject`, with its `managedFields`: watchers of kube-runtime
+/// skip them by default. A field in `managedFields` that the object does not have is ignored.
+///
+/// ```
+/// use kube_client::core::applied_fields;
+/// use serde_json::json;
+///
+/// let site = json!({
+///     "apiVersion": "example.com/v1", "kind": "Site",
+///     "metadata": {"name": "a", "uid": "1", "managedFields": [
+///         {"manager": "scaler", "operation": "Apply", "fieldsV1": {"f:spec": {"f:replicas": {}}}},
+///     ]},
+///     "spec": {"replicas": 3, "title": "of another manager"},
+/// });
+/// let expected = json!({
+///     "apiVersion": "example.com/v1", "kind": "Site", "metadata": {"name": "a"}, "spec": {"replicas": 3},
+/// });
+/// assert_eq!(applied_fields(&site, "scaler", None), Some(expected));
+/// assert_eq!(applied_fields(&site, "editor", None), None);
+/// ```
+#[must_use]
+pub fn applied_fields(object: &Value, manager: &str, subresource: Option<&str>) -> Option<Value> {
+    let metadata = object.get("metadata")?;
+    let mut entries = metadata.get("managedFields")?.as_array()?.iter().filter_map(decode_entry);
+    let entry = entries.find(|entry| {
+        entry.manager.as_deref() == Some(manager)
+            && entry.operation.as_deref() == Some("Apply")
+            && entry.subresource.as_deref().filter(|name| !name.is_empty()) == subresource
+    })?;
+    let mut out = match owned_part(object, &entry.fields_v1?.0) {
+        Some(Value::Object(out)) => out,
+        _ => Map::new(),
+    };
+    for key in ["apiVersion", "kind"] {
+        if let Some(value) = object.get(key) {
+            out.insert(key.to_owned(), value.clone());
+        }
+    }
+    if let Value::Object(owned) = out.entry("metadata").or_insert_with(|| json!({})) {
+        for key in ["name", "namespace"] {
+            if let Some(value) = metadata.get(key) {
+                owned.insert(key.to_owned(), value.clone());
+            }
+        }
+    }
+    Some(Value::Object(out))
+}
+
+/// Decodes an entry; `None` for one that does not decode.
+fn decode_entry(entry: &Value) -> Option<ManagedFieldsEntry> {
+    serde_json::from_value(entry.clone()).ok()
+}
+
+/// The part of a value that a set of fields contains; `None` if the set does not fit the value.
+fn owned_part(value: &Value, fields: &Value) -> Option<Value> {
+    let fields = fields.as_object()?;
+    if fields.is_empty() {
+        return Some(value.clone());
+    }
+    match value {
+        Value::Object(object) => {
+            let owned = fields.iter().filter_map(|(key, fields)| {
+                let name = key.strip_prefix("f:")?;
+                Some((name.to_owned(), owned_part(object.get(name)?, fields)?))
+            });
+            Some(Value::Object(owned.collect()))
+        }
+        Value::Array(items) => {
+            let owned = items.iter().enumerate().filter_map(|(index, item)| {
+                let (key, fields) = fields.iter().find(|(key, _)| is_key_of(key, index, item))?;
+                let mut part = owned_part(item, fields)?;
+                if let (Value::Object(part), Some(Value::Object(keys))) = (&mut part, keys_of_item(key)) {
+                    // An apply needs the keys of an item, also if the manager owns only other fields of it.
+                    part.extend(keys);
+                }
+                Some(part)
+            });
+            Some(Value::Array(owned.collect()))
+        }
+        // A container that has become a scalar.
+        _ => None,
+    }
+}
+
+/// Whether an element of a path identifies this item of a list: `k:{..}` by its keys, `v:..` by its value, `i:..` by its
+/// index.
+fn is_key_of(key: &str, index: usize, item: &Value) -> bool {
+    if let Some(Value::Object(keys)) = keys_of_item(key) {
+        return keys.iter().all(|(name, value)| item.get(name) == Some(value));
+    }
+    match key.split_at_checked(2) {
+        Some(("v:", text)) => serde_json::from_str::<Value>(text).is_ok_and(|value| value == *item),
+        Some(("i:", text)) => text.parse() == Ok(index),
+        _ => false,
+    }
+}
+
+/// The keys in an element `k:{..}` of a path.
+fn keys_of_item(key: &str) -> Option<Value> {
+    serde_json::from_str(key.strip_prefix("k:")?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Checks the part of `value` that `fields` contains.
+    #[track_caller]
+    fn check(value: &Value, fields: &Value, expected: Option<&Value>) {
+        assert_eq!(owned_part(value, fields).as_ref(), expected);
+    }
+
+    #[test]
+    fn extracts_fields_items_and_atomic_values() {
+        check(&json!({"a": {"b": 1}, "c": 2}), &json!({"f:a": {}}), Some(&json!({"a": {"b": 1}})));
+        check(&json!({"a": {"b": 1}}), &json!({"f:a": {".": {}}}), Some(&json!({"a": {}})));
+        check(&json!({"a": 1}), &json!({"f:missing": {}}), Some(&json!({})));
+        check(&json!(1), &json!({"f:a": {}}), None);
+        let ports = json!([{"port": 1, "protocol": "TCP", "name": "a"}, {"port": 2, "protocol": "TCP"}]);
+        let by_key = json!({r#"k:{"port":1,"protocol":"TCP"}"#: {".": {}, "f:port": {}}, "k:[]": {}});
+        check(&ports, &by_key, Some(&json!([{"port": 1, "protocol": "TCP"}])));
+        check(&json!(["a", "b"]), &json!({"v:\"b\"": {}, "v:broken": {}}), Some(&json!(["b"])));
+        check(&json!([5, 6]), &json!({"i:1": {}, "é": {}}), Some(&json!([6])));
+    }
+
+    #[test]
+    fn selects_the_entry_by_manager_operation_and_subresource() {
+        let entry = |operation: &str, subresource: &str, field: &str| json!({"manager": "m", "operation": operation, "subresource": subresource, "fieldsV1": {field: {}}});
+        let mut object = json!({
+            "metadata": {"name": "a", "namespace": "n"}, "spec": {"a": 1}, "status": {"b": 2}, "data": 3,
+        });
+        object["metadata"]["managedFields"] = json!([
+            3,
+            entry("Update", "", "f:data"),
+            entry("Apply", "status", "f:status"),
+            entry("Apply", "", "f:spec"),
+        ]);
+        let metadata = json!({"name": "a", "namespace": "n"});
+        assert_eq!(applied_fields(&object, "m", None), Some(json!({"metadata": metadata, "spec": {"a": 1}})));
+        let status = Some(json!({"metadata": metadata, "status": {"b": 2}}));
+        assert_eq!(applied_fields(&object, "m", Some("status")), status);
+        assert_eq!(applied_fields(&object, "m", Some("scale")), None);
+    }
+}
