@@ -209,3 +209,19 @@ fn fields_that_a_type_keeps_and_the_server_prunes_are_reported() {
     let paths: Vec<_> = found.iter().map(|problem| problem.path.as_str()).collect();
     assert_eq!(paths, [".spec.by_name[*]", ".spec.sources[*]"]);
 }
+
+// A kind with a scale subresource and without a status.
+#[derive(CustomResource, Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[kube(group = "example.com", version = "v1", kind = "Scaled", namespaced)]
+#[kube(scale(spec_replicas_path = ".spec.replicas", status_replicas_path = ".status.replicas"))]
+struct ScaledSpec {
+    replicas: i32,
+}
+
+#[test]
+fn scale_does_not_need_a_status() {
+    let sim = kube_sim::Sim::new();
+    let stored = sim.create(&serde_json::to_value(Scaled::try_crd().unwrap()).unwrap()).unwrap();
+    let paths = json!({ "specReplicasPath": ".spec.replicas", "statusReplicasPath": ".status.replicas" });
+    assert_eq!(stored["spec"]["versions"][0]["subresources"], json!({ "scale": paths }));
+}

@@ -28,8 +28,7 @@ use crate::{input::Input, model::Model};
 ///
 /// # Errors
 ///
-/// Values that an API server would reject (a name in upper case, a path without a leading dot, a scale without a
-/// status) and unknown keys are compile errors with the span of the value.
+/// Values that an API server would reject (a name in upper case, a path without a leading dot) and unknown keys are compile errors with the span of the value.
 #[proc_macro_derive(CustomResource, attributes(kube))]
 pub fn derive_custom_resource(tokens: TokenStream) -> TokenStream {
     let input = parse_macro_input!(tokens as DeriveInput);

@@ -218,10 +218,6 @@ fn check_schema_mode(errors: &mut Errors, attrs: &Attrs) {
 /// Checks the paths of the scale subresource, and that there is a status.
 fn check_scale(errors: &mut Errors, attrs: &Attrs) {
     let Some(scale) = &attrs.scale else { return };
-    if attrs.status.is_none() {
-        let message = "`scale` reads the current count from the status: add `status = \"TypeName\"`";
-        errors.report(scale.status_replicas.span(), message);
-    }
     errors.check_text(&scale.spec_replicas, |p| paths::check_path_below(p, &[".spec."]));
     errors.check_text(&scale.status_replicas, |p| paths::check_path_below(p, &[".status."]));
     if let Some(selector) = &scale.label_selector {
