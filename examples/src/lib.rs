@@ -1,13 +1,23 @@
-//! Shared code of the examples: logging, shutdown by signal, and error reports.
+//! Shared code of the examples: logging, shutdown by signal, error reports, and the installation of CRDs.
 //!
-//! This crate must not send requests to a cluster: the file of each example contains all calls to the libraries.
+//! This crate must not send other requests to a cluster: the file of each example contains the calls of its topic.
 
 use anyhow::Context;
-use kube_runtime::watcher;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube_client::{
+    Api, Client, CustomResourceExt, Resource,
+    api::{ListParams, Patch, PatchParams},
+};
+use kube_runtime::{
+    wait::{await_condition_within, conditions},
+    watcher,
+};
+use serde::de::DeserializeOwned;
 use std::{
     future::Future,
     io::{self, ErrorKind, IsTerminal, Write as _},
     process::ExitCode,
+    time::Duration,
 };
 use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
@@ -103,6 +113,57 @@ impl PollChecker {
         warn!("trying again: {}", format_with_causes(error));
         Ok(())
     }
+}
+
+/// Installs or updates the CRD of `K`, and waits until the server serves the kind.
+///
+/// # Errors
+///
+/// If the server refuses the CRD, or does not serve the kind within 30 s.
+pub async fn install<K>(client: &Client) -> anyhow::Result<()>
+where
+    K: Resource<DynamicType = ()>
+        + CustomResourceExt
+        + DeserializeOwned
+        + Clone
+        + std::fmt::Debug
+        + Send
+        + 'static,
+{
+    install_crd::<K>(client, &K::crd()).await
+}
+
+/// As [`install`], with this CRD of the kind `K`.
+///
+/// # Errors
+///
+/// As [`install`].
+pub async fn install_crd<K>(client: &Client, crd: &CustomResourceDefinition) -> anyhow::Result<()>
+where
+    K: Resource<DynamicType = ()>
+        + CustomResourceExt
+        + DeserializeOwned
+        + Clone
+        + std::fmt::Debug
+        + Send
+        + 'static,
+{
+    const LIMIT: Duration = Duration::from_secs(30);
+    let crds: Api<CustomResourceDefinition> = Api::all(client.clone());
+    crds.patch(K::crd_name(), &PatchParams::apply("examples").force(), &Patch::Apply(crd)).await?;
+    await_condition_within(crds, K::crd_name(), conditions::is_crd_established(), LIMIT).await?;
+    let objects: Api<K> = Api::all(client.clone());
+    // For a moment after the condition is set, an API server may still return 404.
+    let served = async {
+        loop {
+            match objects.list(&ListParams::default().limit(1)).await {
+                Err(error) if error.is_not_found() => tokio::time::sleep(Duration::from_millis(100)).await,
+                listed => return listed.map(drop),
+            }
+        }
+    };
+    let timed_out = || format!("{} was not served within 30 s", K::crd_name());
+    Ok(tokio::time::timeout(LIMIT, served).await.with_context(timed_out)??)
 }
 
 /// Formats an error and its causes on one line.

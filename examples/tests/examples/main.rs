@@ -6,6 +6,7 @@ mod bad_cluster;
 mod bad_connection;
 mod bad_kubeconfig;
 mod crd_reflector;
+mod derived_kinds;
 mod informers;
 mod kubectl;
 mod reflectors;

@@ -1,0 +1,85 @@
+//! Prints the CRD of a derived kind as JSON, without a cluster: `crd_derive | kubectl apply -f -`.
+//!
+//! The kind uses most of the attributes of `CustomResource`.
+//!
+//! ```sh
+//! cargo run -p examples --example crd_derive | kubectl apply -f -
+//! ```
+
+use kube_client::{
+    CustomResourceExt, Resource,
+    core::{HasSpec, HasStatus},
+};
+use kube_derive::CustomResource;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
+use tracing::info;
+
+/// A group of caches with the same content.
+#[derive(CustomResource, Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[kube(
+    group = "examples.dev",
+    version = "v1",
+    kind = "CachePool",
+    plural = "cachepools",
+    namespaced,
+    status = CachePoolStatus,
+    shortname = "cp",
+    category = "all",
+    derive = "PartialEq",
+    label("app.kubernetes.io/part-of", "examples"),
+    selectable = ".spec.engine",
+    scale(spec_replicas_path = ".spec.replicas", status_replicas_path = ".status.readyReplicas"),
+    printcolumn(name = "Engine", type_ = "string", json_path = ".spec.engine"),
+    printcolumn = r#"{"name": "Ready", "type": "integer", "jsonPath": ".status.readyReplicas"}"#,
+    validation = ("self.metadata.name.size() <= 40", "the name must have at most 40 characters")
+)]
+#[serde(rename_all = "camelCase")]
+struct CachePoolSpec {
+    /// The program of each cache.
+    engine: String,
+    /// The number of caches.
+    #[schemars(range(min = 0, max = 9))]
+    replicas: i32,
+    /// What a cache does when it is full.
+    eviction: Eviction,
+}
+
+/// One field for each variant. A server requires that all variants have the same JSON type, hence `None {}`.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+enum Eviction {
+    /// It refuses writes.
+    None {},
+    /// It removes the entry that was not used for the longest time.
+    LeastRecentlyUsed {},
+    /// It removes entries of this age.
+    OlderThan { seconds: u32 },
+}
+
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct CachePoolStatus {
+    ready_replicas: i32,
+}
+
+fn main() -> ExitCode {
+    examples::run(async { print_crd() })
+}
+
+fn print_crd() -> anyhow::Result<()> {
+    let eviction = Eviction::OlderThan { seconds: 60 };
+    let mut pool = CachePool::new("web", CachePoolSpec { engine: "redis".into(), replicas: 3, eviction });
+    pool.spec_mut().replicas += 1;
+    *pool.status_mut() = Some(CachePoolStatus { ready_replicas: 1 });
+    info!("{} is at {}", CachePool::kind(&()), CachePool::url_path(&(), Some("default")));
+    info!("an object: {}", serde_json::to_string(&pool)?);
+    // `try_crd` fails if the schema accepts values that the Rust types do not.
+    let crd = serde_json::to_string_pretty(&CachePool::try_crd()?)?;
+    writeln!(io::stdout(), "{crd}")?;
+    Ok(())
+}
