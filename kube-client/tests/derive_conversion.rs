@@ -59,7 +59,7 @@ impl TryFrom<v2::Disk> for v1::Disk {
     type Error = &'static str;
 
     fn try_from(disk: v2::Disk) -> Result<Self, Self::Error> {
-        if disk.spec.bytes % GIGABYTE != 0 {
+        if !disk.spec.bytes.is_multiple_of(GIGABYTE) {
             return Err("the size is not a multiple of a gigabyte");
         }
         let gigabytes = u32::try_from(disk.spec.bytes / GIGABYTE).map_err(|_| "the disk is too large")?;
