@@ -140,6 +140,9 @@ impl HeaderWriter {
         for part in block.chunks(usize::from(u16::MAX)) {
             put_stored_block(&mut out, part);
         }
+        // An empty block is zlib's sync flush. Without it, Go's decompressor waits for more bytes, and fails at the end
+        // of the frame.
+        put_stored_block(&mut out, &[]);
         out
     }
 }
@@ -156,4 +159,19 @@ fn put_stored_block(out: &mut Vec<u8>, data: &[u8]) {
     out.put_u16_le(length);
     out.put_u16_le(!length);
     out.put_slice(&data[..usize::from(length)]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_block_ends_with_a_sync_flush() {
+        let (mut writer, mut reader) = (HeaderWriter::default(), HeaderReader::default());
+        for headers in [vec![], vec![("port".to_owned(), "80".to_owned())]] {
+            let block = writer.write(&headers);
+            assert!(block.ends_with(&[0, 0, 0, 0xff, 0xff]), "{block:?}");
+            assert_eq!(reader.read(&block).unwrap(), headers);
+        }
+    }
 }
