@@ -82,3 +82,22 @@ async fn crd_apply_merges_and_reports_the_conflict() {
     assert_eq!(lines[3], r#"forced: {"title":"Start","replicas":3}"#);
     assert_eq!(lines[4], r#"removed: {"replicas":3}, uid unchanged: true"#);
 }
+
+#[tokio::test]
+async fn errorbounded_configmap_watcher_prints_why_an_object_does_not_decode() {
+    let cluster = Cluster::new().await;
+    let mut example = cluster.start("errorbounded_configmap_watcher");
+    example.stderr_line("watching config maps").await;
+    let config_map = |name: &str, data: Value| {
+        json!({
+            "apiVersion": "v1", "kind": "ConfigMap", "data": data,
+            "metadata": { "name": name, "namespace": "default", "labels": { "examples.dev/settings": "" } },
+        })
+    };
+    cluster.create(&config_map("bad", json!({ "colour": "red" })));
+    let line = example.stdout_line("default/bad").await;
+    assert_contains(&line, &["default/bad is invalid: ", "missing field `color`"]);
+    cluster.create(&config_map("good", json!({ "color": "red" })));
+    assert_eq!(example.stdout_line("default/good").await, "default/good: red");
+    example.stop().await;
+}
