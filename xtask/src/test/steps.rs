@@ -11,7 +11,9 @@ use crate::cargo::cargo;
 use crate::tidy;
 
 /// Values of `--features` for kube-client without its default features: none, and each feature alone.
-const FEATURES: [&str; 5] = ["", "client", "schema", "ws", "cel"];
+const FEATURES: [&str; 6] = ["", "client", "schema", "ws", "cel", "metrics"];
+/// Values of `--features` for kube-runtime. The other steps enable all of its features.
+const RUNTIME_FEATURES: [&str; 2] = ["", "metrics"];
 /// Crates that kube-client must depend on only with its `client` feature.
 const CLIENT_ONLY: [&str; 5] = ["tokio", "hyper", "hyper-util", "rustls", "tower"];
 /// Packages that must depend on no other package of the workspace, not even in tests. Tests that use kube-client and
@@ -30,7 +32,7 @@ pub enum Step {
     Clippy,
     /// The documentation builds without a warning
     Doc,
-    /// kube-client builds with fewer features, and no package has a dependency that it must not have
+    /// kube-client and kube-runtime build with fewer features, and no package has a dependency that it must not have
     Features,
     /// Unit tests, integration tests and the tests of the examples
     Test,
@@ -89,11 +91,13 @@ impl Step {
                 ..Invocation::new(&["doc", "--workspace", "--no-deps"])
             }],
             Self::Features => {
-                let fixed = ["clippy", "--package", "kube-client", "--no-default-features", "--features"];
-                FEATURES
-                    .iter()
-                    .map(|features| Invocation::new(&fixed).with_arguments(&[features]).with_arguments(&deny))
-                    .collect()
+                let client = FEATURES.map(|features| ("kube-client", features));
+                let runtime = RUNTIME_FEATURES.map(|features| ("kube-runtime", features));
+                let invocation = |(package, features)| {
+                    let fixed = ["clippy", "--package", package, "--no-default-features", "--features"];
+                    Invocation::new(&fixed).with_arguments(&[features]).with_arguments(&deny)
+                };
+                client.into_iter().chain(runtime).map(invocation).collect()
             }
             Self::Test => {
                 // The tests of the examples run the example programs. Build these first: `cargo test` builds examples
