@@ -15,6 +15,7 @@ pub(crate) mod read;
 pub(crate) mod render;
 pub(crate) mod reply;
 mod scale;
+mod service_account_token;
 mod streaming;
 mod subresource;
 pub(crate) mod target;

@@ -1,14 +1,12 @@
-//! Subresources: status, scale, eviction, binding, log, token, finalize.
+//! Dispatch of the subresources; `status`, `eviction`, `binding` and `finalize`.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::deletion::{self, Propagation};
 use super::reply::Reply;
 use super::write::{WrittenPart, parse_body};
-use super::{Call, object_meta, read, scale, streaming};
+use super::{Call, object_meta, read, scale, service_account_token, streaming};
 use crate::controllers;
 use crate::status::SimError;
 use crate::store::selector::LabelSelector;
@@ -35,7 +33,7 @@ pub(crate) fn handle(call: &Call<'_>, verb: &str) -> Result<Reply, SimError> {
             "NotImplemented",
             format!("{} is not served: the simulation runs no containers", sub.name),
         )),
-        ("serviceaccounts", "token") => issue_token(call),
+        ("serviceaccounts", "token") => service_account_token::issue(call),
         ("namespaces", "finalize") => finalize_namespace(call),
         (_, "status" | "approval") => handle_part(call, verb, WrittenPart::Status),
         _ => handle_part(call, verb, WrittenPart::Other),
@@ -139,48 +137,6 @@ pub(crate) fn bind_pod(call: &Call<'_>, pod_name: &str) -> Result<Reply, SimErro
         controllers::run(&mut state);
     }
     Ok(success_reply(StatusCode::CREATED))
-}
-
-/// Issues an unsigned JSON Web Token for a service account.
-fn issue_token(call: &Call<'_>) -> Result<Reply, SimError> {
-    let account = read::find(call.inner.lock().view(), call.target)?;
-    let mut body = parse_body(&call.request.body, &call.request.content_type)?;
-    if !body.is_object() {
-        return Err(SimError::bad_request("the body must be a TokenRequest object"));
-    }
-    let seconds = body["spec"]["expirationSeconds"].as_i64().unwrap_or(3600);
-    if seconds < 600 {
-        let why = "may not specify a duration less than 10 minutes";
-        let error = crate::schema::FieldError::invalid("spec.expirationSeconds", seconds, why);
-        return Err(SimError::invalid("authentication.k8s.io", "TokenRequest", "", &[error]));
-    }
-    let (namespace, name) = (account.namespace(), account.name());
-    let clock = call.inner.clock;
-    let after = std::time::Duration::from_secs(seconds.unsigned_abs());
-    body["kind"] = "TokenRequest".into();
-    body["apiVersion"] = "authentication.k8s.io/v1".into();
-    body["metadata"] = json!({"name": name, "namespace": namespace, "creationTimestamp": clock.stamp()});
-    if !body["spec"].is_object() {
-        body["spec"] = json!({});
-    }
-    body["spec"]["expirationSeconds"] = seconds.into();
-    if !body["spec"]["audiences"].is_array() {
-        body["spec"]["audiences"] = json!(["https://kubernetes.default.svc"]);
-    }
-    let unique = call.inner.random().uid();
-    body["status"] = json!({
-        "token": unsigned_jwt(&json!({"sub": format!("system:serviceaccount:{namespace}:{name}"), "jti": unique})),
-        "expirationTimestamp": clock.stamp_after(after),
-    });
-    let mut reply = Reply::json(&body);
-    reply.code = StatusCode::CREATED;
-    Ok(reply)
-}
-
-fn unsigned_jwt(claims: &Value) -> String {
-    let [head, claims] = [json!({"alg": "none", "typ": "JWT"}), claims.clone()]
-        .map(|part| URL_SAFE_NO_PAD.encode(part.to_string()));
-    format!("{head}.{claims}.{}", URL_SAFE_NO_PAD.encode("kube-sim"))
 }
 
 /// Replaces `spec.finalizers` of a namespace.

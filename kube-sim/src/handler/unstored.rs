@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::reply::Reply;
 use super::write::parse_body;
-use super::{Call, subresource};
+use super::{Call, service_account_token, subresource};
 use crate::status::SimError;
 
 /// Handles a request for a resource that is not stored.
@@ -40,7 +40,7 @@ fn handle_review(call: &Call<'_>) -> Result<Reply, SimError> {
     map.insert("apiVersion".into(), resource.api_version.clone().into());
     let user = call.request.user.as_str();
     let status: Value = match resource.kind.as_str() {
-        "TokenReview" => token_review(call, map.get("spec").unwrap_or(&Value::Null)),
+        "TokenReview" => service_account_token::review(call, map.get("spec").unwrap_or(&Value::Null)),
         "SelfSubjectReview" => {
             json!({"userInfo": {"username": user, "groups": ["system:masters", "system:authenticated"]}})
         }
@@ -57,22 +57,4 @@ fn handle_review(call: &Call<'_>) -> Result<Reply, SimError> {
     let mut reply = Reply::json(&body);
     reply.code = StatusCode::CREATED;
     Ok(reply)
-}
-
-/// Handles a `TokenReview`: accepts a token `sim.NAMESPACE.NAME.SUFFIX` if this service account exists.
-fn token_review(call: &Call<'_>, spec: &Value) -> Value {
-    let token = spec["token"].as_str().unwrap_or_default();
-    let parts: Vec<&str> = token.splitn(4, '.').collect();
-    if let ["sim", namespace, name, _] = parts.as_slice() {
-        let key = crate::store::object::key(namespace, name);
-        let account = call.inner.lock().get("/serviceaccounts", &key).cloned();
-        if let Some(account) = account {
-            return json!({"authenticated": true, "user": {
-                "username": format!("system:serviceaccount:{namespace}:{name}"),
-                "uid": &*account.uid,
-                "groups": ["system:serviceaccounts", format!("system:serviceaccounts:{namespace}"), "system:authenticated"],
-            }});
-        }
-    }
-    json!({"authenticated": false, "user": {}, "error": "invalid bearer token"})
 }
