@@ -8,6 +8,7 @@ pub(crate) mod admission;
 pub(crate) mod convert;
 mod delete;
 pub(crate) mod deletion;
+mod eviction;
 pub(crate) mod object_meta;
 pub(crate) mod options;
 mod patch;

@@ -1,15 +1,13 @@
-//! Dispatch of the subresources; `status`, `eviction`, `binding` and `finalize`.
+//! Dispatch of the subresources; `status`, `binding` and `finalize`.
 
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use super::deletion::{self, Propagation};
 use super::reply::Reply;
 use super::write::{WrittenPart, parse_body};
-use super::{Call, object_meta, read, scale, service_account_token, streaming};
+use super::{Call, deletion, eviction, object_meta, read, scale, service_account_token, streaming};
 use crate::controllers;
 use crate::status::SimError;
-use crate::store::selector::LabelSelector;
 
 /// Handles a request for a subresource.
 pub(crate) fn handle(call: &Call<'_>, verb: &str) -> Result<Reply, SimError> {
@@ -26,7 +24,7 @@ pub(crate) fn handle(call: &Call<'_>, verb: &str) -> Result<Reply, SimError> {
         ("pods", "exec") => streaming::exec(call),
         ("pods", "attach") => streaming::attach(call),
         ("pods", "portforward") => streaming::port_forward(call),
-        ("pods", "eviction") => evict_pod(call),
+        ("pods", "eviction") => eviction::evict_pod(call),
         ("pods", "binding") => bind_pod(call, &call.target.name),
         ("pods" | "services" | "nodes", "proxy") => Err(SimError::new(
             StatusCode::NOT_IMPLEMENTED,
@@ -51,49 +49,13 @@ fn handle_part(call: &Call<'_>, verb: &str, part: WrittenPart) -> Result<Reply, 
 }
 
 /// A `Status` that reports success with this code.
-fn success_reply(code: StatusCode) -> Reply {
+pub(super) fn success_reply(code: StatusCode) -> Reply {
     let status = json!({
         "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": code.as_u16(),
     });
     let mut reply = Reply::json(&status);
     reply.code = code;
     reply
-}
-
-/// Handles an `Eviction`: deletes the pod unless a PodDisruptionBudget forbids it.
-fn evict_pod(call: &Call<'_>) -> Result<Reply, SimError> {
-    // The error for a missing pod has precedence over the error for an invalid body.
-    read::find(call.inner.lock().view(), call.target)?;
-    let body = parse_body(&call.request.body, &call.request.content_type)?;
-    let named = body["metadata"]["name"].as_str().unwrap_or(&call.target.name);
-    if named != call.target.name {
-        return Err(SimError::bad_request("name in URL does not match name in Eviction object"));
-    }
-    let mut state = call.inner.lock();
-    let pod = read::find(state.view(), call.target)?;
-    let budgets = state
-        .table("policy/poddisruptionbudgets")
-        .map(|t| t.objects(&call.target.namespace))
-        .unwrap_or_default();
-    for budget in budgets {
-        let value = budget.value();
-        let covers = value["spec"]["selector"].is_object()
-            && LabelSelector::of_object(&value["spec"]["selector"]).matches(&pod.labels);
-        if covers && value["status"]["disruptionsAllowed"].as_i64().unwrap_or(0) <= 0 {
-            let message = "Cannot evict pod as it would violate the pod's disruption budget.";
-            let why =
-                format!("The disruption budget {} does not allow evicting pods currently", budget.name());
-            return Err(SimError::new(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests", message)
-                .with_causes(vec![json!({"reason": "DisruptionBudget", "message": why})]));
-        }
-    }
-    let grace = body["deleteOptions"]["gracePeriodSeconds"].as_i64();
-    let place = (call.target.resource.storage.clone(), pod.key.clone());
-    if !call.options.dry_run {
-        deletion::delete(&mut state, &call.target.resource, &place, Propagation::Background, grace);
-        controllers::run(&mut state);
-    }
-    Ok(success_reply(StatusCode::CREATED))
 }
 
 /// Handles the `Binding` of a scheduler: assigns a pod to a node.

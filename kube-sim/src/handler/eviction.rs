@@ -1,0 +1,168 @@
+//! The subresource `eviction` of pods: deletes a pod unless a PodDisruptionBudget forbids it.
+
+use http::StatusCode;
+use serde_json::{Value, json};
+
+use super::deletion::{self, Propagation};
+use super::reply::Reply;
+use super::subresource::success_reply;
+use super::write::parse_body;
+use super::{Call, object_meta, read};
+use crate::controllers;
+use crate::status::SimError;
+use crate::store::State;
+use crate::store::selector::LabelSelector;
+
+const BUDGETS: &str = "policy/poddisruptionbudgets";
+
+/// The maximum number of evictions that a budget records until a disruption controller has observed them.
+const MAX_DISRUPTED_PODS: usize = 2_000;
+
+/// Handles an `Eviction`. The eviction is recorded in the status of the budget, so that later evictions count it.
+pub(super) fn evict_pod(call: &Call<'_>) -> Result<Reply, SimError> {
+    // The error for a missing pod has precedence over the error for an invalid body.
+    read::find(call.inner.lock().view(), call.target)?;
+    let body = parse_body(&call.request.body, &call.request.content_type)?;
+    let named = body["metadata"]["name"].as_str().unwrap_or(&call.target.name);
+    if named != call.target.name {
+        return Err(SimError::bad_request("name in URL does not match name in Eviction object"));
+    }
+    let mut state = call.inner.lock();
+    let pod = read::find(state.view(), call.target)?;
+    let dry_run = call.options.dry_run || body["deleteOptions"]["dryRun"] == json!(["All"]);
+    if is_protected(&pod.value()) {
+        take_disruption(call, &mut state, dry_run)?;
+    }
+    let grace = body["deleteOptions"]["gracePeriodSeconds"].as_i64();
+    let place = (call.target.resource.storage.clone(), pod.key.clone());
+    if !dry_run {
+        deletion::delete(&mut state, &call.target.resource, &place, Propagation::Background, grace);
+        controllers::run(&mut state);
+    }
+    Ok(success_reply(StatusCode::CREATED))
+}
+
+/// Whether budgets apply to the pod: not to pods that do not run yet, have ended, or are being deleted.
+fn is_protected(pod: &Value) -> bool {
+    let phase = pod["status"]["phase"].as_str().unwrap_or_default();
+    !matches!(phase, "Pending" | "Succeeded" | "Failed") && !object_meta::is_being_deleted(pod)
+}
+
+fn is_ready(pod: &Value) -> bool {
+    let mut conditions = pod["status"]["conditions"].as_array().into_iter().flatten();
+    conditions.any(|condition| condition["type"] == "Ready" && condition["status"] == "True")
+}
+
+/// Whether the budget allows evictions of a pod that is not ready without counting them
+/// (`unhealthyPodEvictionPolicy`).
+fn tolerates_unready(budget: &Value) -> bool {
+    if budget["spec"]["unhealthyPodEvictionPolicy"] == "AlwaysAllow" {
+        return true;
+    }
+    let desired = number(budget, "desiredHealthy");
+    desired > 0 && number(budget, "currentHealthy") >= desired
+}
+
+/// A number of the status.
+fn number(budget: &Value, field: &str) -> i64 {
+    budget["status"][field].as_i64().unwrap_or(0)
+}
+
+/// Checks the budget of the pod, and records the eviction in its status.
+///
+/// # Errors
+/// 429 if the budget does not allow the eviction, 500 if the pod has several budgets.
+fn take_disruption(call: &Call<'_>, state: &mut State, dry_run: bool) -> Result<(), SimError> {
+    let pod = read::find(state.view(), call.target)?;
+    let budgets = state.table(BUDGETS).map(|t| t.objects(&call.target.namespace)).unwrap_or_default();
+    let mut covering = budgets.into_iter().filter_map(|budget| {
+        let value = budget.value();
+        let selector = &value["spec"]["selector"];
+        let covers = selector.is_object() && LabelSelector::of_object(selector).matches(&pod.labels);
+        covers.then(|| (budget.key.clone(), value))
+    });
+    let (first, second) = (covering.next(), covering.next());
+    drop(covering);
+    let Some((key, mut budget)) = first else { return Ok(()) };
+    if second.is_some() {
+        let message = "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.";
+        return Err(SimError::new(StatusCode::INTERNAL_SERVER_ERROR, "", message));
+    }
+    if !is_ready(&pod.value()) && tolerates_unready(&budget) {
+        return Ok(());
+    }
+    check(&budget)?;
+    if dry_run {
+        return Ok(());
+    }
+    record(&mut budget, pod.name(), &call.inner.clock.stamp());
+    if let Some(resource) = state.registry.by_storage(BUDGETS) {
+        state.commit(&resource, key, budget)?;
+    }
+    Ok(())
+}
+
+/// Whether the status of the budget allows one more eviction.
+fn check(budget: &Value) -> Result<(), SimError> {
+    let name = budget["metadata"]["name"].as_str().unwrap_or_default();
+    let refuse = |why: String, seconds: Option<u32>| {
+        let message = "Cannot evict pod as it would violate the pod's disruption budget.";
+        let error = SimError::new(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests", message);
+        let error = error.with_causes(vec![json!({"reason": "DisruptionBudget", "message": why})]);
+        Err(match seconds {
+            Some(seconds) => error.with_retry_after(seconds),
+            None => error,
+        })
+    };
+    let forbid = |why| Err(SimError::forbidden("policy", "poddisruptionbudgets", name, why));
+    let generation = budget["metadata"]["generation"].as_i64().unwrap_or(0);
+    if number(budget, "observedGeneration") < generation {
+        return refuse(
+            format!("The disruption budget {name} is still being processed by the server."),
+            Some(10),
+        );
+    }
+    let allowed = number(budget, "disruptionsAllowed");
+    if allowed < 0 {
+        return forbid("pdb disruptions allowed is negative");
+    }
+    if budget["status"]["disruptedPods"].as_object().is_some_and(|pods| pods.len() > MAX_DISRUPTED_PODS) {
+        return forbid("DisruptedPods map too big - too many evictions not confirmed by PDB controller");
+    }
+    if allowed == 0 {
+        let (desired, current) = (number(budget, "desiredHealthy"), number(budget, "currentHealthy"));
+        return refuse(
+            format!("The disruption budget {name} needs {desired} healthy pods and has {current} currently"),
+            None,
+        );
+    }
+    Ok(())
+}
+
+/// Counts an eviction in the status of the budget.
+fn record(budget: &mut Value, pod: &str, now: &str) {
+    let allowed = number(budget, "disruptionsAllowed") - 1;
+    let observed = budget["status"]["observedGeneration"].clone();
+    let status = &mut budget["status"];
+    status["disruptionsAllowed"] = allowed.into();
+    if !status["disruptedPods"].is_object() {
+        status["disruptedPods"] = json!({});
+    }
+    status["disruptedPods"][pod] = now.into();
+    if allowed > 0 {
+        return;
+    }
+    if !status["conditions"].is_array() {
+        status["conditions"] = json!([]);
+    }
+    let Some(conditions) = status["conditions"].as_array_mut() else { return };
+    let old = conditions.iter().position(|condition| condition["type"] == "DisruptionAllowed");
+    let changed = match old.map(|index| conditions.remove(index)) {
+        Some(old) if old["status"] == "False" => old["lastTransitionTime"].clone(),
+        _ => now.into(),
+    };
+    conditions.push(json!({
+        "type": "DisruptionAllowed", "status": "False", "reason": "InsufficientPods", "message": "",
+        "observedGeneration": observed, "lastTransitionTime": changed,
+    }));
+}
