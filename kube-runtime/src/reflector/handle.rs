@@ -9,7 +9,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-/// An empty store and its writer, as [`store`]. In kube, only the stores of this function can have subscribers; here
+/// An empty store and its writer, as [`store()`]. In kube, only the stores of this function can have subscribers; here
 /// every store can.
 ///
 /// `buf_size` is kube's limit of the events that wait for the slowest subscriber. Here no subscriber delays another,

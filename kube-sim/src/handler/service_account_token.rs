@@ -65,7 +65,7 @@ pub(super) fn issue(call: &Call<'_>) -> Result<Reply, SimError> {
 pub(super) fn review(call: &Call<'_>, spec: &Value) -> Value {
     match authenticate(call, spec) {
         Ok(status) => status,
-        Err(error) => json!({"authenticated": false, "user": {}, "error": error}),
+        Err(error) => json!({"user": {}, "error": error}),
     }
 }
 

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::reply::Reply;
 use super::write::parse_body;
 use super::{Call, service_account_token, subresource};
+use crate::schema::FieldError;
 use crate::status::SimError;
 
 /// Handles a request for a resource that is not stored.
@@ -38,6 +39,13 @@ fn handle_review(call: &Call<'_>) -> Result<Reply, SimError> {
     let resource = &call.target.resource;
     map.insert("kind".into(), resource.kind.clone().into());
     map.insert("apiVersion".into(), resource.api_version.clone().into());
+    let attributes = |name: &str| map.get("spec").is_some_and(|spec| !spec[name].is_null());
+    let is_access_review = resource.kind.ends_with("AccessReview");
+    if is_access_review && attributes("resourceAttributes") == attributes("nonResourceAttributes") {
+        let why = "exactly one of nonResourceAttributes or resourceAttributes must be specified";
+        let error = FieldError::invalid("spec", Value::Null, why);
+        return Err(SimError::invalid(&resource.group, "", "", &[error]));
+    }
     let user = call.request.user.as_str();
     let status: Value = match resource.kind.as_str() {
         "TokenReview" => service_account_token::review(call, map.get("spec").unwrap_or(&Value::Null)),

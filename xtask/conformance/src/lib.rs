@@ -2,9 +2,9 @@
 //!
 //! Two kinds of cases are compared:
 //!
-//! - [`scenario`]: sequences of requests from `data/scenarios`. Status, relevant headers and body have to be equal
-//!   after [`mask`] has replaced the values that differ in each run.
-//! - [`mutation`]: each object of `data/objects.yaml`, with one field changed. HTTP status and the fields that the
+//! - `scenario`: sequences of requests from `data/scenarios`. Status, relevant headers and body have to be equal
+//!   after `mask` has replaced the values that differ in each run.
+//! - `mutation`: each object of `data/objects.yaml`, with one field changed. HTTP status and the fields that the
 //!   server reports have to be equal.
 //!
 //! The real server is right. `data/known.yaml` contains the differences of scenarios that are kept, each with a reason,

@@ -14,7 +14,12 @@ use crate::strategy::{Strategy, since};
 
 pub(super) const STRATEGY: Strategy = Strategy {
     kind: "Job",
-    set_defaults: |old, job| set_defaults(job, old.is_none()),
+    set_defaults: |_, job| {
+        if let Some(spec) = object_in(job, "spec") {
+            set_job_spec_defaults(spec);
+        }
+    },
+    prepare_for_create: |job, _| generate_selector(job),
     validate: |job, out| validate_spec("spec", &job["spec"], out),
     validate_update: Some(validate_update),
     selectable_fields: &[SelectableField {
@@ -25,9 +30,8 @@ pub(super) const STRATEGY: Strategy = Strategy {
     ..JOB
 };
 
-/// Sets the defaults of a job. The default selector of a new job selects the pods that have the UID of the job in a
-/// label, unless `manualSelector` is true.
-fn set_defaults(object: &mut Value, is_new: bool) {
+/// Adds a selector of pods that have the UID of the new job in a label, and the labels, unless `manualSelector` is true.
+fn generate_selector(object: &mut Value) {
     let metadata = |field: &str| {
         object
             .get("metadata")
@@ -37,8 +41,7 @@ fn set_defaults(object: &mut Value, is_new: bool) {
     };
     let (uid, name) = (metadata("uid"), metadata("name"));
     let Some(spec) = object_in(object, "spec") else { return };
-    set_job_spec_defaults(spec);
-    let (Some(uid), Some(name), true) = (uid, name, is_new) else { return };
+    let (Some(uid), Some(name)) = (uid, name) else { return };
     set_default(spec, "manualSelector", false);
     if spec["manualSelector"] == true {
         return;

@@ -9,18 +9,20 @@ use crate::strategy::defaulting::{
 /// Boolean fields that Go omits if they are false.
 const OMITTED_IF_FALSE: [&str; 3] = ["hostNetwork", "hostPID", "hostIPC"];
 
-/// Sets the defaults of a pod, and the values that admission plugins set without reading other objects. Some of these
-/// values apply only to a new pod.
-pub(super) fn set_pod_defaults(pod: &mut Value, is_new: bool) {
+/// Sets the defaults of a pod.
+pub(super) fn set_pod_defaults(pod: &mut Value) {
     let Some(spec) = object_in(pod, "spec") else { return };
     set_pod_spec_defaults(spec);
     set_default(spec, "enableServiceLinks", true);
     for list in ["initContainers", "containers"] {
         object_items(spec, list).for_each(default_requests_to_limits);
     }
-    if is_new {
-        set_admission_defaults(spec);
-    }
+}
+
+/// Sets what admission plugins set in a new pod without reading other objects.
+pub(super) fn admit(pod: &mut Value) {
+    let Some(spec) = object_in(pod, "spec") else { return };
+    set_admission_defaults(spec);
     add_default_tolerations(spec);
 }
 
@@ -180,7 +182,7 @@ fn set_admission_defaults(spec: &mut Value) {
     set_default(spec, "preemptionPolicy", "PreemptLowerPriority");
 }
 
-/// Adds the tolerations of the admission plugin `DefaultTolerationSeconds`, which also runs on updates.
+/// Adds the tolerations of the admission plugin `DefaultTolerationSeconds`.
 fn add_default_tolerations(spec: &mut Value) {
     for key in ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"] {
         set_default(spec, "tolerations", Vec::<Value>::new());

@@ -19,7 +19,8 @@ use crate::strategy::{InitialStatus, Strategy};
 pub(super) const STRATEGY: Strategy = Strategy {
     kind: "Pod",
     has_generation: true,
-    set_defaults: |old, pod| defaults::set_pod_defaults(pod, old.is_none()),
+    set_defaults: |_, pod| defaults::set_pod_defaults(pod),
+    prepare_for_create: |pod, _| defaults::admit(pod),
     initial_status: InitialStatus::Set(|pod| json!({"phase": "Pending", "qosClass": qos_class(pod)})),
     validate: |pod, out| check_spec("spec", &pod["spec"], out),
     validate_update: Some(|old, new, out| {

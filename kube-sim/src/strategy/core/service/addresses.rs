@@ -12,6 +12,14 @@ pub(super) fn allocate(object: &mut Value, random: &mut Random) {
         return;
     }
     let wanted = spec.get("clusterIP").and_then(Value::as_str).unwrap_or_default().to_owned();
+    // A headless service without a selector may have endpoints of both families.
+    let has_selector =
+        spec.get("selector").and_then(Value::as_object).is_some_and(|labels| !labels.is_empty());
+    let (families, policy) = if wanted == "None" && !has_selector {
+        (json!(["IPv4", "IPv6"]), "RequireDualStack")
+    } else {
+        (json!(["IPv4"]), "SingleStack")
+    };
     let address = if wanted.is_empty() {
         let n = random.below(250 * 255);
         format!("10.96.{}.{}", n / 250, n % 250 + 2)
@@ -20,8 +28,8 @@ pub(super) fn allocate(object: &mut Value, random: &mut Random) {
     };
     spec.insert("clusterIPs".into(), json!([address]));
     spec.insert("clusterIP".into(), address.into());
-    spec.entry("ipFamilies").or_insert_with(|| json!(["IPv4"]));
-    spec.entry("ipFamilyPolicy").or_insert_with(|| json!("SingleStack"));
+    spec.entry("ipFamilies").or_insert(families);
+    spec.entry("ipFamilyPolicy").or_insert_with(|| policy.into());
     if matches!(kind.as_str(), "NodePort" | "LoadBalancer") {
         for port in spec.get_mut("ports").and_then(Value::as_array_mut).into_iter().flatten() {
             if port["nodePort"].as_u64().unwrap_or(0) == 0 && port.is_object() {
@@ -49,6 +57,9 @@ pub(super) fn preserve(old: &Value, new: &mut Value) {
         if old["type"] != "ExternalName"
             && let Some(spec) = new.as_object_mut()
         {
+            if old["internalTrafficPolicy"] == spec["internalTrafficPolicy"] {
+                spec.remove("internalTrafficPolicy");
+            }
             spec.retain(|key, value| {
                 !fields.contains(&key.as_str()) || !(is_empty(value) || old[key] == *value)
             });
