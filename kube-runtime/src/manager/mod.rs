@@ -23,7 +23,7 @@ use crate::watcher;
 use checks::Checks;
 use futures::future::{BoxFuture, FutureExt};
 use kube_client::{Api, Client, Resource};
-use parts::{Cache, Candidacy, ManagedController, Task};
+use parts::{Candidacy, ManagedController, ManagedStore, Task};
 use serde::de::DeserializeOwned;
 use server::Listeners;
 use std::{fmt, hash::Hash, net::SocketAddr, sync::Arc};
@@ -93,7 +93,7 @@ pub struct Manager {
     client: Client,
     candidacy: Option<Candidacy>,
     informers: SharedInformers,
-    caches: Vec<Cache>,
+    caches: Vec<ManagedStore>,
     controllers: Vec<ManagedController>,
     tasks: Vec<Task>,
     checks: Checks,
@@ -194,7 +194,7 @@ impl Manager {
         K: Resource + DeserializeOwned + Send + Sync + 'static,
     {
         let informer = self.informers.informer(api, config);
-        self.add_cache(Cache::of_informer(&informer));
+        self.add_cache(ManagedStore::of_informer(&informer));
         informer
     }
 
@@ -235,7 +235,7 @@ impl Manager {
         E: std::error::Error + Send + 'static,
         ReconcilerFut: Future<Output = Result<Action, E>> + Send + 'static,
     {
-        self.add_cache(Cache::of_controller(&controller));
+        self.add_cache(ManagedStore::of_controller(&controller));
         self.controllers.push(ManagedController::new(controller, reconciler, error_policy, context));
     }
 
@@ -265,7 +265,7 @@ impl Manager {
     }
 
     /// Adds a cache, unless the manager has it.
-    fn add_cache(&mut self, cache: Cache) {
+    fn add_cache(&mut self, cache: ManagedStore) {
         match self.caches.iter_mut().find(|known| known.is_same_as(&cache)) {
             Some(known) => known.merge(cache),
             None => self.caches.push(cache),

@@ -14,8 +14,8 @@ use tokio::sync::{oneshot, watch};
 /// The value that keeps the watch of an informer.
 pub(super) type Hold = Arc<dyn Any + Send + Sync>;
 
-/// A store, without its type.
-pub(super) struct Cache {
+/// A type-erased handle to the store of an informer or a controller.
+pub(super) struct ManagedStore {
     pub(super) name: String,
     address: usize,
     /// Starts the watch of an informer.
@@ -24,7 +24,7 @@ pub(super) struct Cache {
     pub(super) ready: watch::Receiver<bool>,
 }
 
-impl Cache {
+impl ManagedStore {
     fn of_store<K: Send + Sync + 'static>(name: String, store: Store<K>) -> Self {
         let (address, ready) = (store.address(), store.readiness());
         Self { name, address, hold: None, overview: Arc::new(move || store.overview()), ready }

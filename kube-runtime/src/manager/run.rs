@@ -239,13 +239,14 @@ impl Server {
         Ok(Self { tasks, stops, _upkeep: upkeep })
     }
 
-    /// Finishes the answers in progress, for a limited time.
+    /// Shuts the listeners down gracefully: waits at most [`SERVER_SHUTDOWN`] for requests in flight, then aborts their
+    /// tasks.
     async fn stop(&mut self) {
         for stop in self.stops.drain(..) {
             let _ = stop.send(());
         }
         let drained = async { while self.tasks.join_next().await.is_some() {} };
-        // The error means that a client does not read its answer: the tasks are aborted.
+        // The error means that a client does not read its response: the tasks are aborted.
         let _ = timeout(SERVER_SHUTDOWN, drained).await;
         self.tasks.shutdown().await;
     }

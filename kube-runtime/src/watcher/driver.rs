@@ -287,14 +287,14 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Stream for Driver<K> {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
         if let Io::Open(Body::Watch(watch)) = &mut this.io {
-            watch.resume_stall();
+            watch.resume_stall_timer();
         }
         // Do not destructure the item: that would copy the object, which is large.
         let item = this.poll_item(cx);
         if item.is_ready()
             && let Io::Open(Body::Watch(watch)) = &mut this.io
         {
-            watch.pause_stall();
+            watch.pause_stall_timer();
         }
         item
     }

@@ -64,7 +64,7 @@ impl<K> OpenWatch<K> {
             WatchEvent::Bookmark(bookmark) if bookmark.ends_initial_events() => {
                 (self.stall, self.since, self.ending) = (None, Instant::now(), Ending::AfterInitialEvents);
             }
-            event if is_initial_event(event) => self.restart_stall(),
+            event if is_initial_event(event) => self.restart_stall_timer(),
             _ => {}
         }
     }
@@ -74,12 +74,12 @@ impl<K> OpenWatch<K> {
         if let ClientError::Object(object) = error
             && object.origin == ObjectOrigin::Added
         {
-            self.restart_stall();
+            self.restart_stall_timer();
         }
     }
 
     /// Restarts the stall timer with the full limit.
-    fn restart_stall(&mut self) {
+    fn restart_stall_timer(&mut self) {
         self.confirming_stall = false;
         if let Some(timer) = &mut self.stall {
             timer.as_mut().reset(Instant::now() + STALL_LIMIT);
@@ -87,12 +87,12 @@ impl<K> OpenWatch<K> {
     }
 
     /// Pauses the stall timer while the caller handles an event.
-    pub(super) fn pause_stall(&mut self) {
+    pub(super) fn pause_stall_timer(&mut self) {
         self.paused_since = self.stall.is_some().then(Instant::now);
     }
 
     /// Resumes the stall timer: extends its deadline by the duration of the pause.
-    pub(super) fn resume_stall(&mut self) {
+    pub(super) fn resume_stall_timer(&mut self) {
         if let Some(since) = self.paused_since.take()
             && let Some(timer) = &mut self.stall
         {
@@ -125,7 +125,7 @@ impl<K> OpenWatch<K> {
         }
         let before = std::mem::replace(&mut self.buffered, self.stream.buffered_bytes());
         if self.buffered > 0 && self.buffered != before {
-            self.restart_stall();
+            self.restart_stall_timer();
         }
         let Some(timer) = &mut self.stall else { return Poll::Pending };
         loop {

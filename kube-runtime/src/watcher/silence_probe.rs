@@ -44,15 +44,15 @@ pub(super) struct SilenceProbe {
     since: Instant,
     /// Fires at the end of the interval, or earlier if events arrived.
     timer: Option<Pin<Box<Sleep>>>,
-    /// The number of consecutive probes that found no restored storage.
-    empty_probes: u32,
+    /// The number of probes completed since the last event or bookmark; each one doubles the interval.
+    completed_probes: u32,
     /// The in-flight request; its result is the server's current resource version.
     probe: Option<BoxFuture<'static, Option<String>>>,
 }
 
 impl SilenceProbe {
     pub(super) fn new(limit: Duration) -> Self {
-        Self { limit, received: true, since: Instant::now(), timer: None, empty_probes: 0, probe: None }
+        Self { limit, received: true, since: Instant::now(), timer: None, completed_probes: 0, probe: None }
     }
 
     /// Records an event or a bookmark.
@@ -70,15 +70,15 @@ impl SilenceProbe {
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Input> {
         let now = Instant::now();
         if std::mem::take(&mut self.received) {
-            (self.since, self.empty_probes, self.probe) = (now, 0, None);
+            (self.since, self.completed_probes, self.probe) = (now, 0, None);
         }
         if let Some(probe) = &mut self.probe {
             let version = ready!(probe.as_mut().poll(cx));
             (self.since, self.probe) = (Instant::now(), None);
-            self.empty_probes = self.empty_probes.saturating_add(1);
+            self.completed_probes = self.completed_probes.saturating_add(1);
             return Poll::Ready(Input::Current(version));
         }
-        let Some(end) = self.since.checked_add(probe_interval(self.limit, self.empty_probes)) else {
+        let Some(end) = self.since.checked_add(probe_interval(self.limit, self.completed_probes)) else {
             return Poll::Pending;
         };
         loop {
@@ -100,8 +100,8 @@ impl SilenceProbe {
 }
 
 /// The interval before the next probe.
-fn probe_interval(limit: Duration, empty_probes: u32) -> Duration {
-    limit.saturating_mul(2_u32.saturating_pow(empty_probes)).min(MAX_INTERVAL.max(limit))
+fn probe_interval(limit: Duration, completed_probes: u32) -> Duration {
+    limit.saturating_mul(2_u32.saturating_pow(completed_probes)).min(MAX_INTERVAL.max(limit))
 }
 
 #[cfg(test)]

@@ -113,7 +113,7 @@ pub(crate) fn apply(
     let name = |field: &str| config["metadata"][field].as_str().unwrap_or_default();
     typed::check_type(ty, config, false).map_err(|problem| {
         let (namespace, name) = (name("namespace"), name("name"));
-        let object = format!("{namespace}/{name}; {}, Kind={}", cx.api_version, cx.kind);
+        let object = format!("{namespace}/{name}; {}, Kind={}", group_and_version(cx.api_version), cx.kind);
         ApplyError::Schema(format!("failed to create typed patch object ({object}): {problem}"))
     })?;
     let write = write_request(cx);
@@ -195,12 +195,17 @@ fn managers_before_update(cx: &Context<'_>, live: Option<&Value>, new: &Value) -
     }
 }
 
+/// An API version as Go prints a `schema.GroupVersion` with an empty group: `/v1`.
+fn group_and_version(api_version: &str) -> String {
+    if api_version.contains('/') { api_version.to_owned() } else { format!("/{api_version}") }
+}
+
 /// Checks the API version and the kind of a configuration, and that it does not set `managedFields`.
 fn check_identity(cx: &Context<'_>, config: &Value) -> Result<(), ApplyError> {
     let text = |field: &str| config.get(field).and_then(Value::as_str).unwrap_or_default();
     let (api_version, kind) = (text("apiVersion"), text("kind"));
     if api_version != cx.api_version || kind != cx.kind {
-        let api_version = if api_version.is_empty() { "/" } else { api_version };
+        let api_version = group_and_version(api_version);
         return Err(ApplyError::BadRequest(format!("invalid object type: {api_version}, Kind={kind}")));
     }
     if config.get("metadata").is_some_and(|metadata| metadata.get("managedFields").is_some()) {

@@ -224,7 +224,7 @@ fn list_items_merge_by_unique_keys() {
     server.apply("m2", pod(json!([])));
     assert_eq!(names(&server), ["a"]);
     let error = server.try_apply("m1", pod(json!([{"name": "a"}, {"name": "a"}])), false).unwrap_err();
-    let text = "failed to create typed patch object (/x; v1, Kind=Pod): .spec.containers: duplicate entries for key [name=\"a\"]";
+    let text = "failed to create typed patch object (/x; /v1, Kind=Pod): .spec.containers: duplicate entries for key [name=\"a\"]";
     assert_eq!(error, ApplyError::Schema(text.into()));
 }
 
@@ -345,7 +345,7 @@ fn a_configuration_for_another_kind_is_rejected() {
     assert_eq!(apply_raw(json!({})), refuse("invalid object type: /, Kind="));
     assert_eq!(
         apply_raw(json!({"apiVersion": "v1", "kind": "Secret"})),
-        refuse("invalid object type: v1, Kind=Secret")
+        refuse("invalid object type: /v1, Kind=Secret")
     );
     assert_eq!(
         apply_raw(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"managedFields": []}})),

@@ -51,6 +51,10 @@ impl LabelSelector {
         if parser.peek() == Token::End {
             return Ok(Self(all));
         }
+        // The API server expects an identifier or `!` at the beginning only.
+        if !matches!(parser.peek(), Token::Word(_) | Token::Not) {
+            return Err(format!("found '{}', expected: !, identifier, or 'end of string'", parser.peek()));
+        }
         loop {
             all.push(parser.parse_requirement().map_err(|e| format!("unable to parse requirement: {e}"))?);
             match parser.next() {

@@ -13,7 +13,7 @@ pub(crate) enum Need {
     Controllers,
     /// The deployment controller, the scheduler, and nodes that run pods.
     Pods,
-    /// The processes, logs and ports of pods, as the stand-in for the kubelets simulates them.
+    /// Exec, attach, logs and port-forward of pods, with the output of the fake kubelet (`xtask/control-plane/go`).
     Processes,
     /// Compaction of the history: requests with older resource versions then get 410 Gone.
     History,

@@ -123,7 +123,7 @@ impl Decoder {
     }
 }
 
-/// The rest of the frame that begins with these two words.
+/// Parses a frame header, given as its two 32-bit words. The result describes the payload that follows.
 fn parse_header(first: u32, second: u32) -> Result<Rest, BoxError> {
     let flags = second.to_be_bytes()[0];
     let length = (second & 0x00FF_FFFF) as usize;

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use super::JOB;
+use super::SHARED;
 use crate::schema::FieldError;
 use crate::strategy::core::pod;
 use crate::strategy::defaulting::{object_in, object_or_insert, set_default};
@@ -27,7 +27,7 @@ pub(super) const STRATEGY: Strategy = Strategy {
         ..SelectableField::with_absent("status.succeeded", "0")
     }],
     printer: Printer { columns: &["Name", "Status", "Completions", "Duration", "Age"], cells },
-    ..JOB
+    ..SHARED
 };
 
 /// Adds a selector of pods that have the UID of the new job in a label, and the labels, unless `manualSelector` is true.

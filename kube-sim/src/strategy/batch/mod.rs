@@ -7,7 +7,7 @@ use super::Strategy;
 use super::deletion::Deletion;
 
 /// The part of the strategy that jobs and cron jobs share.
-const JOB: Strategy = Strategy {
+const SHARED: Strategy = Strategy {
     group: "batch",
     has_generation: true,
     status_reset_fields: &["spec"],

@@ -37,7 +37,7 @@ async fn watch(client: &Client) -> (Body, u32) {
     (body, number.parse().unwrap())
 }
 
-/// The number of the connection of a call.
+/// Sends a GET request. Returns the number of the connection that served it.
 async fn call(client: &Client) -> u32 {
     let text = client.request_text(get("/x")).await.unwrap();
     text.split(' ').next().unwrap().parse().unwrap()

@@ -4,7 +4,7 @@ mod schedule;
 
 use serde_json::Value;
 
-use super::{JOB, job};
+use super::{SHARED, job};
 use crate::schema::FieldError;
 use crate::strategy::Strategy;
 use crate::strategy::core::pod;
@@ -19,7 +19,7 @@ pub(super) const STRATEGY: Strategy = Strategy {
         validate_spec(&object["spec"], out);
     },
     validate_update: Some(|_, new, out| validate_spec(&new["spec"], out)),
-    ..JOB
+    ..SHARED
 };
 
 fn set_defaults(_: Option<&Value>, object: &mut Value) {
