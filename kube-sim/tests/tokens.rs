@@ -41,7 +41,7 @@ async fn an_issued_token_is_authenticated_until_it_expires() {
     assert_eq!(status["audiences"], json!(["https://kubernetes.default.svc"]));
     tokio::time::advance(Duration::from_secs(600)).await;
     let status = review(&sim, &json!({"token": token}));
-    assert_eq!(status["authenticated"], false);
+    assert_eq!(status["authenticated"], json!(null));
     assert!(status["error"].as_str().unwrap().contains("expired"), "{status}");
 }
 
@@ -52,12 +52,12 @@ fn a_token_is_valid_for_its_audiences_and_its_account() {
     let token = token(&sim, &json!({"audiences": ["vault", "other"]}));
     let status = review(&sim, &json!({"token": token, "audiences": ["vault", "unknown"]}));
     assert_eq!((&status["authenticated"], &status["audiences"]), (&json!(true), &json!(["vault"])));
-    assert_eq!(review(&sim, &json!({"token": token}))["authenticated"], false);
+    assert_eq!(review(&sim, &json!({"token": token}))["authenticated"], json!(null));
     for invalid in ["", "a.b.c", "sim.default.robot.x", token.trim_end_matches('t')] {
         let status = review(&sim, &json!({"token": format!("{invalid}x"), "audiences": ["vault"]}));
-        assert_eq!(status["authenticated"], false, "{invalid}");
+        assert_eq!(status["authenticated"], json!(null), "{invalid}");
     }
     sim.delete("v1", "ServiceAccount", "default", "robot").unwrap();
     account(&sim);
-    assert_eq!(review(&sim, &json!({"token": token, "audiences": ["vault"]}))["authenticated"], false);
+    assert_eq!(review(&sim, &json!({"token": token, "audiences": ["vault"]}))["authenticated"], json!(null));
 }

@@ -165,7 +165,7 @@ impl Validator {
         let value = kube_cel::apply_defaults(&self.schema, value);
         let old = old.map(|old| kube_cel::apply_defaults(&self.schema, old));
         let mut errors = Vec::new();
-        self.root.validate(&self.evaluator, &value, old.as_ref(), "", &mut errors);
+        self.root.validate(&self.evaluator, &value, old.as_ref(), false, "", &mut errors);
         if errors.is_empty() { Ok(()) } else { Err(ValidationErrors(errors)) }
     }
 
@@ -271,21 +271,26 @@ impl Node {
         (!empty).then_some(node)
     }
 
+    /// Adds the errors of a value and of the values in it. `is_inherited` is true if the value is in a list without keys
+    /// that an update has not changed.
     fn validate(
         &self,
         evaluator: &kube_cel::Validator,
         value: &Value,
         old: Option<&Value>,
+        is_inherited: bool,
         path: &str,
         errors: &mut Vec<ValidationError>,
     ) {
         if value.is_null() {
             return;
         }
+        // A transition rule is not evaluated if the old value is null.
+        let old = old.filter(|old| !old.is_null());
+        let unchanged = old.map_or(is_inherited, |old| old == value);
         if let Some(rules) = &self.rules
             && let Err(found) = evaluator.validate_compiled(&rules.compiled, value, old)
         {
-            let unchanged = old == Some(value);
             let refers_to_old = |error: &kube_cel::ValidationError| error.rule.contains("oldSelf");
             let found = found.into_iter().filter(|error| !unchanged || refers_to_old(error));
             errors.extend(found.map(|error| rules.convert_error(path, error)));
@@ -295,16 +300,23 @@ impl Node {
                 let old = old.and_then(|old| old.get(name));
                 if let Some(node) = self.properties.get(name) {
                     let separator = if path.is_empty() { "" } else { "." };
-                    node.validate(evaluator, field, old, &format!("{path}{separator}{name}"), errors);
+                    node.validate(
+                        evaluator,
+                        field,
+                        old,
+                        unchanged,
+                        &format!("{path}{separator}{name}"),
+                        errors,
+                    );
                 } else if let Some(node) = &self.values {
-                    node.validate(evaluator, field, old, &format!("{path}[{name}]"), errors);
+                    node.validate(evaluator, field, old, unchanged, &format!("{path}[{name}]"), errors);
                 }
             }
         }
         if let (Value::Array(items), Some(node)) = (value, &self.items) {
             for (index, item) in items.iter().enumerate() {
                 let old = self.old_item(item, old);
-                node.validate(evaluator, item, old, &format!("{path}[{index}]"), errors);
+                node.validate(evaluator, item, old, unchanged, &format!("{path}[{index}]"), errors);
             }
         }
     }

@@ -97,6 +97,21 @@ fn an_unchanged_value_does_not_violate_a_rule() {
 }
 
 #[test]
+fn an_old_null_has_no_transition_and_an_unchanged_list_violates_no_rule_of_its_items() {
+    let validator = Validator::new(&json!({"type": "object", "properties": {
+        "size": {"type": "integer", "nullable": true, "x-kubernetes-validations": [{"rule": "self >= oldSelf"}]},
+        "ports": {"type": "array", "items": {
+            "type": "integer", "x-kubernetes-validations": [{"rule": "self > 1024"}],
+        }},
+    }}));
+    let validate = |value: Value, old: Value| texts(validator.validate(&value, Some(&old)));
+    assert_eq!(validate(json!({"size": 3}), json!({"size": null})), Vec::<String>::new());
+    assert_eq!(validate(json!({"size": 3}), json!({"size": 4})).len(), 1);
+    assert_eq!(validate(json!({"ports": [80], "size": 1}), json!({"ports": [80]})), Vec::<String>::new());
+    assert_eq!(validate(json!({"ports": [80, 81]}), json!({"ports": [80]})).len(), 2);
+}
+
+#[test]
 fn a_type_evaluates_a_serialized_value_with_its_defaults() {
     let value = json!({ "min": 11, "hostName": "a", "ports": [] });
     assert_eq!(texts(PoolSpec::validate_cel(&value, None)), ["11 is above max"]);

@@ -2,6 +2,7 @@
 //!
 //! Owns the error types, their texts, and the message of a `Status` that joins them. This module must not use schemas.
 
+use std::collections::HashSet;
 use std::fmt::{self, Write as _};
 
 use serde_json::Value;
@@ -214,13 +215,9 @@ impl fmt::Display for FieldError {
 pub(crate) fn invalid_message(kind: &str, group: &str, name: &str, errors: &[FieldError]) -> String {
     let qualified = if group.is_empty() { kind.to_owned() } else { format!("{kind}.{group}") };
     let mut message = format!("{qualified} {} is invalid", quote(name));
-    let mut texts: Vec<String> = Vec::new();
-    for error in errors {
-        let text = error.to_string();
-        if !texts.contains(&text) {
-            texts.push(text);
-        }
-    }
+    let mut seen = HashSet::new();
+    let mut texts: Vec<String> = errors.iter().map(ToString::to_string).collect();
+    texts.retain(|text| seen.insert(text.clone()));
     match texts.as_slice() {
         [] => {}
         [only] => {

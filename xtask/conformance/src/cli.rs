@@ -163,7 +163,9 @@ fn report(args: &Args, known: &Known, mut outcomes: Vec<Outcome>) -> anyhow::Res
         std::fs::write(data().join("mutations.txt"), names.join("\n") + "\n")
             .context("cannot write data/mutations.txt")?;
     }
-    let passed = unknown == 0 && obsolete.is_empty() && (all == 0 || agreement >= MIN_AGREEMENT);
+    let passed = unknown == 0
+        && obsolete.is_empty()
+        && (all == 0 || !args.filters.is_empty() || agreement >= MIN_AGREEMENT);
     Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

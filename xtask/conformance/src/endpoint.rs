@@ -40,6 +40,11 @@ pub(crate) struct Call {
 }
 
 impl Call {
+    /// A request without a body.
+    pub(crate) fn get(path: &str) -> Self {
+        Self { method: http::Method::GET, path: path.to_owned(), headers: Vec::new(), body: None }
+    }
+
     /// A request with a JSON body.
     pub(crate) fn post(path: String, body: &Value) -> Self {
         let body = Some(body.to_string());
@@ -71,6 +76,11 @@ impl Endpoint {
         let cluster = Cluster::start(options).await?;
         let client = client(cluster.kubeconfig()).await?;
         Ok(Self { client, origin: Origin::Real(Box::new(cluster)) })
+    }
+
+    /// Whether this is the real API server.
+    pub(crate) fn is_real(&self) -> bool {
+        matches!(self.origin, Origin::Real(_))
     }
 
     /// Sends a request, and reads the whole response.

@@ -58,7 +58,7 @@ impl Response {
             causes.into_iter().flatten().filter_map(|cause| cause["field"].as_str()).collect();
         fields.sort_unstable();
         fields.dedup();
-        let seen = json!({"status": self.status, "fields": fields});
+        let seen = json!({"status": self.status, "reason": self.body["reason"], "fields": fields});
         Observation { request: request.to_owned(), seen }
     }
 
@@ -83,6 +83,9 @@ pub(crate) struct Difference {
     simulated: Value,
 }
 
+/// Stands for an absent member of an object: a member may also be null.
+const ABSENT: &str = "(absent)";
+
 /// All values in which the observations of the two servers differ.
 pub(crate) fn differences(real: &[Observation], simulated: &[Observation]) -> Vec<Difference> {
     let mut found = Vec::new();
@@ -98,7 +101,8 @@ fn compare(request: &str, path: &str, real: &Value, simulated: &Value, found: &m
         (Value::Object(a), Value::Object(b)) => {
             let keys: BTreeSet<_> = a.keys().chain(b.keys()).collect();
             for key in keys {
-                let member = |map: &Map<String, Value>| map.get(key).cloned().unwrap_or_default();
+                let member =
+                    |map: &Map<String, Value>| map.get(key).cloned().unwrap_or_else(|| ABSENT.into());
                 compare(request, &format!("{path}/{key}"), &member(a), &member(b), found);
             }
         }
@@ -135,6 +139,6 @@ mod tests {
         let simulated = seen(json!({"a": [{"b": 1}, {"b": 3}], "d": 4}));
         let found = differences(&real, &simulated);
         let paths: Vec<_> = found.iter().map(|difference| difference.path.as_str()).collect();
-        assert_eq!(paths, ["/body/a/1/b", "/body/d"]);
+        assert_eq!(paths, ["/body/a/1/b", "/body/c", "/body/d"]);
     }
 }

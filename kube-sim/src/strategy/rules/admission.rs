@@ -1,5 +1,7 @@
 //! The rules of the group `admissionregistration.k8s.io`.
 
+use std::collections::HashSet;
+
 use serde_json::Value;
 
 use super::Check::{
@@ -159,17 +161,18 @@ fn check_operation_rule(path: &str, rule: &Value, out: &mut Errors) {
 /// Checks that no resource or subresource is listed next to a wildcard that includes it.
 fn check_resources(path: &str, resources: &Value, out: &mut Errors) {
     let list: Vec<_> = resources.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-    let pairs: Vec<_> = list.iter().map(|text| text.split_once('/')).collect();
-    for (index, pair) in pairs.iter().enumerate() {
-        let Some((resource, subresource)) = pair else { continue };
-        let mut earlier = pairs[..index].iter().flatten();
-        let is_included = earlier.any(|(known_resource, known_subresource)| {
-            known_resource == resource && *known_subresource == "*"
-                || *known_resource == "*" && known_subresource == subresource
-        });
-        if is_included {
+    let (mut all_subresources, mut all_resources) = (HashSet::new(), HashSet::new());
+    for (index, text) in list.iter().enumerate() {
+        let Some((resource, subresource)) = text.split_once('/') else { continue };
+        if all_subresources.contains(resource) || all_resources.contains(subresource) {
             let why = "must not be listed next to a wildcard that includes it";
-            out.push(FieldError::invalid(format!("{path}[{index}]"), list[index], why));
+            out.push(FieldError::invalid(format!("{path}[{index}]"), *text, why));
+        }
+        if subresource == "*" {
+            all_subresources.insert(resource);
+        }
+        if resource == "*" {
+            all_resources.insert(subresource);
         }
     }
     if list.len() > 1 && list.contains(&"*/*") {

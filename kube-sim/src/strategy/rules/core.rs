@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::Check::{
     Custom, Labels, OneOf, PointerOneOf, PointerRange, PointerText, Range, Required, RequiredText, Text,
 };
-use super::networking::{check_percentage_text, check_port_or_name};
+use super::networking::{check_percentage_text, check_port_or_name, percentage};
 use super::{KindRules, MAX_INT32, Rule, is_empty, texts};
 use crate::schema::FieldError;
 use crate::strategy::validation::{Errors, items, join, string_in};
@@ -89,11 +89,22 @@ static SERVICE: [Rule; 13] = [
     ("spec.selector", Labels),
     ("spec.sessionAffinityConfig?.clientIP?.timeoutSeconds", PointerRange(1, 86_400)),
     ("spec.trafficDistribution", PointerOneOf(&["PreferClose", "PreferSameZone", "PreferSameNode"])),
-    ("spec.externalName", Text(texts::subdomain)),
+    ("spec", Custom(check_external_name)),
 ];
 
 /// The type of services with a load balancer.
 const LOAD_BALANCER: &str = "LoadBalancer";
+
+/// Checks the host name of an external service, which may end with a dot.
+fn check_external_name(path: &str, spec: &Value, out: &mut Errors) {
+    let name = string_in(spec, "externalName");
+    let absolute = name.strip_suffix('.').unwrap_or(name);
+    if let Some(why) =
+        texts::subdomain(absolute).filter(|_| string_in(spec, "type") == "ExternalName" && !name.is_empty())
+    {
+        out.push(FieldError::invalid(join(path, "externalName"), name, why));
+    }
+}
 
 /// Checks the fields that only services of some types have.
 fn check_load_balancer_fields(path: &str, spec: &Value, out: &mut Errors) {
@@ -212,7 +223,7 @@ static DEPLOYMENT: [Rule; 7] = [
     WORKLOAD[0],
     WORKLOAD[1],
     ("spec.revisionHistoryLimit", PointerRange(0, MAX_INT32)),
-    ("spec.strategy.rollingUpdate?.maxSurge", Custom(check_count_or_percentage)),
+    ("spec.strategy.rollingUpdate?.maxSurge", Custom(check_surge)),
     ("spec.strategy.rollingUpdate?.maxUnavailable", Custom(check_count_or_percentage)),
     ("spec", Custom(check_progress_deadline)),
     ("spec.strategy.rollingUpdate?", Custom(check_both_zero)),
@@ -227,7 +238,7 @@ static DAEMON_SET: [Rule; 6] = [
     ("spec.updateStrategy.rollingUpdate?", Custom(check_daemon_set_update)),
 ];
 
-static STATEFUL_SET: [Rule; 8] = [
+static STATEFUL_SET: [Rule; 9] = [
     WORKLOAD[0],
     WORKLOAD[1],
     ("spec.ordinals?.start", Range(0, MAX_INT32)),
@@ -235,6 +246,7 @@ static STATEFUL_SET: [Rule; 8] = [
     ("spec.persistentVolumeClaimRetentionPolicy?.whenScaled", PointerOneOf(&["Delete", "Retain"])),
     ("spec.serviceName", Text(texts::dns_label)),
     ("spec.updateStrategy.rollingUpdate?.partition", PointerRange(0, MAX_INT32)),
+    ("spec.updateStrategy.rollingUpdate?.maxUnavailable", Custom(check_positive)),
     ("spec", Custom(check_claim_templates)),
 ];
 
@@ -249,6 +261,22 @@ fn check_count_or_percentage(path: &str, count: &Value, out: &mut Errors) {
         Value::String(_) => check_percentage_text(path, count, out),
         Value::Number(_) => Range(0, MAX_INT32).run(path, count, out),
         _ => {}
+    }
+}
+
+/// Checks a number of pods, or a percentage, that must not be zero.
+fn check_positive(path: &str, count: &Value, out: &mut Errors) {
+    check_count_or_percentage(path, count, out);
+    if !count.is_null() && is_zero(count) {
+        out.push(FieldError::invalid(path, count.clone(), "cannot be 0"));
+    }
+}
+
+/// Checks a number of pods, or a percentage that may exceed 100.
+fn check_surge(path: &str, count: &Value, out: &mut Errors) {
+    match count {
+        Value::String(text) if percentage(text).is_some() => {}
+        _ => check_count_or_percentage(path, count, out),
     }
 }
 
@@ -273,7 +301,7 @@ fn check_daemon_set_update(path: &str, update: &Value, out: &mut Errors) {
             let why = "cannot be 0 when maxSurge is 0";
             out.push(FieldError::invalid(join(path, "maxUnavailable"), unavailable.clone(), why));
         }
-        (false, false) if surge.is_number() => {
+        (false, false) if surge.as_str().is_none_or(|text| percentage(text).is_some()) => {
             let why = "may not be set when maxUnavailable is non-zero";
             out.push(FieldError::invalid(join(path, "maxSurge"), surge.clone(), why));
         }

@@ -26,11 +26,9 @@ static FLOW_SCHEMA: [Rule; 6] = [
 static PRIORITY_LEVEL: [Rule; 2] =
     [("spec.type", OneOf(&["Exempt", "Limited"])), ("spec", Custom(check_priority_level))];
 
-/// The verbs of resources.
-const RESOURCE_VERBS: [&str; 9] =
+/// The verbs of rules, which are the same for resources and for URLs.
+const VERBS: [&str; 9] =
     ["create", "delete", "deletecollection", "get", "list", "patch", "proxy", "update", "watch"];
-/// The verbs of URLs.
-const URL_VERBS: [&str; 7] = ["delete", "get", "head", "options", "patch", "post", "put"];
 
 /// Checks that a rule selects resources or URLs, and each of its selections.
 fn check_policy_rule(path: &str, rule: &Value, out: &mut Errors) {
@@ -42,11 +40,11 @@ fn check_policy_rule(path: &str, rule: &Value, out: &mut Errors) {
 }
 
 static POLICY_RULE: [Rule; 8] = [
-    ("resourceRules[].verbs", Custom(|path, verbs, out| check_verbs(path, verbs, &RESOURCE_VERBS, out))),
+    ("resourceRules[].verbs", Custom(|path, verbs, out| check_verbs(path, verbs, &VERBS, out))),
     ("resourceRules[].apiGroups", Required),
     ("resourceRules[].resources", Required),
     ("resourceRules[]", Custom(check_namespaces)),
-    ("nonResourceRules[].verbs", Custom(|path, verbs, out| check_verbs(path, verbs, &URL_VERBS, out))),
+    ("nonResourceRules[].verbs", Custom(|path, verbs, out| check_verbs(path, verbs, &VERBS, out))),
     ("nonResourceRules[].nonResourceURLs", Required),
     ("nonResourceRules[].nonResourceURLs[]", RequiredText(texts::non_resource_url)),
     ("resourceRules[].namespaces[]", RequiredText(namespace)),

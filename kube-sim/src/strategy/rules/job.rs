@@ -1,5 +1,7 @@
 //! The rules of jobs and of the job templates of cron jobs.
 
+use std::collections::HashSet;
+
 use serde_json::Value;
 
 use super::Check::{Custom, OneOf, PointerOneOf, PointerRange, Required, RequiredText, Unique};
@@ -33,14 +35,14 @@ static JOB_SPEC: [Rule; 5] = [
 /// Checks the fields of a job's spec that the job controller interprets, except the pod template.
 pub(in crate::strategy) fn check_job_spec(path: &str, spec: &Value, out: &mut Errors) {
     super::apply(&JOB_SPEC, path, spec, out);
-    let names: Vec<_> = ["containers", "initContainers"]
+    let names: HashSet<_> = ["containers", "initContainers"]
         .into_iter()
         .flat_map(|list| items("", &spec["template"]["spec"], list))
         .map(|(_, container)| string_in(container, "name").to_owned())
         .collect();
     for (path, rule) in items(&format!("{path}.podFailurePolicy"), &spec["podFailurePolicy"], "rules") {
         let name = &rule["onExitCodes"]["containerName"];
-        if let Some(name) = name.as_str().filter(|name| !names.iter().any(|known| known == name)) {
+        if let Some(name) = name.as_str().filter(|name| !names.contains(*name)) {
             let why = "must be one of the container or initContainer names in the pod template";
             out.push(FieldError::invalid(join(&path, "onExitCodes.containerName"), name, why));
         }

@@ -17,6 +17,8 @@ mod pod;
 mod storage;
 mod texts;
 
+use std::collections::HashSet;
+
 use serde_json::Value;
 
 pub(super) use self::pod::POD_SPEC;
@@ -108,7 +110,12 @@ pub(super) fn apply(rules: &[Rule], path: &str, value: &Value, out: &mut Errors)
     for (pattern, check) in rules {
         visit(path, value, pattern, *check, &mut found);
     }
-    let reported: Vec<_> = out.0.iter().map(|error| error.field.clone()).collect();
+    if found.0.is_empty() {
+        return;
+    }
+    // Only the last errors can be about fields below `path`: with thousands of items, each adds its errors in turn.
+    let start = out.0.iter().rposition(|error| !error.field.starts_with(path)).map_or(0, |index| index + 1);
+    let reported: HashSet<_> = out.0[start..].iter().map(|error| error.field.clone()).collect();
     out.0.extend(found.0.into_iter().filter(|error| !reported.contains(&error.field)));
 }
 
@@ -222,13 +229,15 @@ fn is_empty(value: &Value) -> bool {
 
 /// Reports each item of a list that equals an earlier item, by one field or as a whole.
 fn check_unique(path: &str, list: &Value, field: Option<&str>, out: &mut Errors) {
-    let items = list.as_array().map_or(&[][..], Vec::as_slice);
-    let value = |item: &'_ Value| field.map_or_else(|| item.clone(), |field| item[field].clone());
-    for (index, item) in items.iter().enumerate() {
-        let key = value(item);
-        if !is_empty(&key) && items[..index].iter().any(|earlier| value(earlier) == key) {
+    let mut seen = HashSet::new();
+    for (index, item) in list.as_array().into_iter().flatten().enumerate() {
+        let key = field.map_or(item, |field| &item[field]);
+        if !is_empty(key) && !seen.insert(key.to_string()) {
             let path = format!("{path}[{index}]");
-            out.push(FieldError::duplicate(field.map_or(path.clone(), |field| join(&path, field)), key));
+            out.push(FieldError::duplicate(
+                field.map_or(path.clone(), |field| join(&path, field)),
+                key.clone(),
+            ));
         }
     }
 }

@@ -70,11 +70,16 @@ static DISRUPTION_BUDGET: [Rule; 4] = [
     ("spec.unhealthyPodEvictionPolicy", PointerOneOf(&["AlwaysAllow", "IfHealthyBudget"])),
 ];
 
+/// The number of a percentage such as `25%`.
+pub(super) fn percentage(text: &str) -> Option<u32> {
+    let digits = text.strip_suffix('%').filter(|digits| digits.bytes().all(|c| c.is_ascii_digit()))?;
+    digits.parse().ok()
+}
+
 /// Checks that a text is a percentage from `0%` to `100%`.
 pub(super) fn check_percentage_text(path: &str, value: &Value, out: &mut Errors) {
     let Some(text) = value.as_str() else { return };
-    let number = text.strip_suffix('%').filter(|digits| digits.bytes().all(|c| c.is_ascii_digit()));
-    let Some(number) = number.and_then(|digits| digits.parse::<u32>().ok()) else {
+    let Some(number) = percentage(text) else {
         let why = "a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or '93%', regex used for validation is '[0-9]+%')";
         return out.push(FieldError::invalid(path, text, why));
     };
@@ -122,7 +127,7 @@ static BACKEND_RESOURCE: [Rule; 3] =
     [("apiGroup", PointerText(texts::subdomain)), ("kind", Required), ("name", Required)];
 
 static BACKEND_SERVICE: [Rule; 2] =
-    [("name", RequiredText(texts::dns_label_1035)), ("port.name", Text(texts::port_name))];
+    [("name", RequiredText(texts::dns_label)), ("port.name", Text(texts::port_name))];
 
 /// Checks that the parameters of an ingress class have a namespace if and only if their scope is a namespace.
 fn check_parameters_namespace(path: &str, parameters: &Value, out: &mut Errors) {

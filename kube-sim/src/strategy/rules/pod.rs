@@ -1,5 +1,7 @@
 //! The rules of pod specs, of pods and of pod templates.
 
+use std::collections::HashSet;
+
 use serde_json::Value;
 
 use super::Check::{
@@ -301,8 +303,11 @@ fn check_search_domain(path: &str, domain: &Value, out: &mut Errors) {
     if text == "." {
         return;
     }
-    // Windows and resolvers permit underscores in search domains.
-    let plain = text.strip_suffix('.').unwrap_or(text).replace('_', "-");
+    // Unlike in a DNS name, a label may begin with an underscore and contain others.
+    let labels = text.strip_suffix('.').unwrap_or(text).split('.');
+    let plain: Vec<_> =
+        labels.map(|label| label.strip_prefix('_').unwrap_or(label).replace('_', "-")).collect();
+    let plain = plain.join(".");
     if let Some(why) = texts::subdomain(&plain) {
         out.push(FieldError::invalid(path, text, why));
     }
@@ -323,8 +328,7 @@ fn sysctl(text: &str) -> Option<&'static str> {
             && part.chars().all(|c| edge(c) || c == '-' || c == '_')
     };
     let valid = text.len() <= 253 && text.split(['.', '/']).all(part);
-    let is_parameter = valid && text.contains(['.', '/']);
-    (!is_parameter).then_some("must have at most 253 characters and match the pattern of a kernel parameter")
+    (!valid).then_some("must have at most 253 characters and match the pattern of a kernel parameter")
 }
 
 /// Checks the sources of a projected volume. The API server reports the paths of its tokens and fields without the
@@ -371,16 +375,15 @@ fn check_projected_item(path: &str, item: &Value, out: &mut Errors) {
 
 /// Reports a file that two sources of a projected volume create.
 fn check_projected_paths(path: &str, projected: &Value, out: &mut Errors) {
-    let mut files: Vec<&str> = Vec::new();
+    let mut files = HashSet::new();
     for (_, source) in items(path, projected, "sources") {
         let lists = ["configMap", "downwardAPI", "secret"].into_iter().flat_map(|kind| {
             source[kind]["items"].as_array().into_iter().flatten().map(|item| string_in(item, "path"))
         });
         for file in lists.filter(|file| !file.is_empty()) {
-            if files.contains(&file) {
+            if !files.insert(file) {
                 out.push(FieldError::invalid(path, file, "conflicting duplicate paths"));
             }
-            files.push(file);
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The rules of the group `storage.k8s.io`, and of volumes and claims.
 
+use std::collections::HashSet;
+
 use serde_json::Value;
 
 use super::Check::{
@@ -88,9 +90,9 @@ fn check_lifecycle_modes(path: &str, modes: &Value, out: &mut Errors) {
 
 /// Reports each topology whose expressions equal those of an earlier one.
 fn check_equal_topologies(path: &str, topologies: &Value, out: &mut Errors) {
-    let terms = topologies.as_array().map_or(&[][..], Vec::as_slice);
-    for (index, term) in terms.iter().enumerate() {
-        if !is_empty(&term["matchLabelExpressions"]) && terms[..index].contains(term) {
+    let mut seen = HashSet::new();
+    for (index, term) in topologies.as_array().into_iter().flatten().enumerate() {
+        if !is_empty(&term["matchLabelExpressions"]) && !seen.insert(term.to_string()) {
             out.push(FieldError::duplicate(format!("{path}[{index}].matchLabelExpressions"), ""));
         }
     }
