@@ -5,7 +5,7 @@
 
 mod common;
 
-use common::{client, maps, poll_for, put_map};
+use common::{client, delete_map, maps, poll_for, put_map};
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube_client::api::{ApiResource, DynamicObject, GroupVersionKind};
@@ -131,6 +131,28 @@ async fn a_controller_has_the_metrics_of_controller_runtime_and_client_go() {
     assert_eq!(total("reconcile_time_seconds controller=maps"), 7.0);
     assert_eq!(total("active_workers controller=maps"), 1.0);
     assert_eq!(total("max_concurrent_reconciles controller=maps"), 7.0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_result_of_an_object_that_was_deleted_during_its_reconcile_adds_no_key() {
+    for action in [Ok(Action::requeue(Duration::from_secs(60))), Err(Failed)] {
+        let (recorded, sim) = (record(), Sim::new());
+        put_map(&sim, "a", "1");
+        let reconcile = |_, _| {
+            let result = action.as_ref().copied().map_err(|_| Failed);
+            async move {
+                tokio::time::sleep(Duration::from_secs(10)).await;
+                result
+            }
+        };
+        let mut results = controller(&sim).run(reconcile, controller::backoff_on_error, Arc::new(())).boxed();
+        poll_for(5, &mut results).await;
+        delete_map(&sim, "a");
+        poll_for(600, &mut results).await;
+        let queue = |metric: &str| recorded.value(&format!("workqueue_{metric} name=maps controller=maps"));
+        assert_eq!([queue("work_duration_seconds"), queue("adds_total")], [Some(1.0), Some(1.0)]);
+        assert_eq!(queue("retries_total"), Some(0.0));
+    }
 }
 
 #[tokio::test(start_paused = true)]

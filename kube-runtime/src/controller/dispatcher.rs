@@ -240,16 +240,20 @@ where
         };
         self.monitor.reconcile_ends(&key, outcome_of(error.as_ref(), action.next));
         match action.next {
-            Next::Change => self.queue.done(&key, None),
+            Next::Change => drop(self.queue.done(&key, None)),
+            // The queue does not requeue a key whose object was deleted during the reconcile.
             Next::After(wait) => {
-                self.monitor.metrics.key_added(&key, wait);
-                self.queue.done(&key, Some((Due::after(Instant::now(), wait), cause)));
+                let next = (Due::after(Instant::now(), wait), cause);
+                if self.queue.done(&key, Some(next)).is_some() {
+                    self.monitor.metrics.key_added(&key, wait);
+                }
             }
             Next::Backoff => {
-                let wait = self.queue.failed(&key, Instant::now(), cause);
-                self.monitor.metrics.key_added(&key, wait);
-                self.monitor.metrics.count_retry();
-                tracing::debug!(object.ref = %object, ?wait, "requeueing after a failure");
+                if let Some(wait) = self.queue.failed(&key, Instant::now(), cause) {
+                    self.monitor.metrics.key_added(&key, wait);
+                    self.monitor.metrics.count_retry();
+                    tracing::debug!(object.ref = %object, ?wait, "requeueing after a failure");
+                }
             }
         }
         match error {

@@ -241,11 +241,13 @@ impl<K: Hash + Eq + Clone, C> WorkQueue<K, C> {
     }
 
     /// Ends the processing of a key with success. The key is due again at `next`, with `cause`, or earlier if it was
-    /// added meanwhile.
-    pub(crate) fn done(&mut self, key: &K, next: Option<(Due, C)>) {
-        let Some((key, Finished { during, priority, .. })) = self.remove_in_process(key) else { return };
+    /// added meanwhile. Returns the time of `next`; `None` if the key was forgotten meanwhile, so that `next` does not
+    /// count.
+    pub(crate) fn done(&mut self, key: &K, next: Option<(Due, C)>) -> Option<Due> {
+        let (key, Finished { during, priority, .. }) = self.remove_in_process(key)?;
         let InProcess { again, forgotten } = during;
         let next = next.filter(|_| !forgotten).map(|(due, cause)| Request { due, priority, cause });
+        let due = next.as_ref().map(|next| next.due);
         let request = match (again, next) {
             (Some(again), Some(next)) => Some(again.merge(next)),
             (again, next) => again.or(next),
@@ -253,27 +255,26 @@ impl<K: Hash + Eq + Clone, C> WorkQueue<K, C> {
         if let Some(request) = request {
             self.enqueue(key, request, 0);
         }
+        due
     }
 
     /// Ends the processing of a key with a failure. The key is due after the wait that the limiter returns, with `cause`.
     /// If the key was added meanwhile, it is due at the earlier time, because the change may fix the failure. Returns the
-    /// wait.
-    pub(crate) fn failed(&mut self, key: &K, now: Instant, cause: C) -> Duration {
-        let Some((key, Finished { during, priority, failures })) = self.remove_in_process(key) else {
-            return Duration::ZERO;
-        };
+    /// wait; `None` if the key was forgotten meanwhile, so that the failure does not count.
+    pub(crate) fn failed(&mut self, key: &K, now: Instant, cause: C) -> Option<Duration> {
+        let (key, Finished { during, priority, failures }) = self.remove_in_process(key)?;
         let InProcess { again, forgotten } = during;
         if forgotten {
             if let Some(again) = again {
                 self.enqueue(key, again, 0);
             }
-            return Duration::ZERO;
+            return None;
         }
         let failures = failures.saturating_add(1);
         let wait = self.limiter.wait(&key, failures, now);
         let retry = Request { due: Due::after(now, wait), priority, cause };
         self.enqueue(key, merge_with(again, retry), failures);
-        wait
+        Some(wait)
     }
 
     /// The number of ready keys.
