@@ -44,7 +44,8 @@ fn record() -> Recorded {
 }
 
 impl Recorded {
-    /// The values of all metrics, by name and labels; for a histogram, the number of its values.
+    /// The values of all metrics, by name and labels; for a histogram, the number of its values, and by `sum of` and the
+    /// name, their sum.
     fn values(&self) -> BTreeMap<String, f64> {
         let name = |key: &metrics::Key| {
             let labels: Vec<_> =
@@ -55,6 +56,10 @@ impl Recorded {
         // A snapshot resets the counters and the histograms.
         let mut totals = self.totals.borrow_mut();
         for (key, _, _, value) in self.snapshotter.snapshot().into_vec() {
+            if let DebugValue::Histogram(values) = &value {
+                let sum = values.iter().map(|value| value.into_inner()).sum::<f64>();
+                *totals.entry(format!("sum of {}", name(key.key()))).or_default() += sum;
+            }
             let total = totals.entry(name(key.key())).or_default();
             match value {
                 DebugValue::Counter(value) => *total += number(usize::try_from(value).unwrap()),
@@ -220,6 +225,22 @@ async fn lists_watches_and_relists_are_counted() {
     assert_eq!(value("reflector_watches_total"), 3.0);
     assert_eq!(value("reflector_watch_duration_seconds"), 2.0);
     assert_eq!(values[&format!("kube_runtime_relists_total name={MAPS} reason=expired")], 1.0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_objects_of_a_list_are_counted_over_all_pages() {
+    let paged = watcher::Config::default().initial_list_strategy(watcher::InitialListStrategy::ListWatch);
+    for config in [watcher::Config::default(), paged.page_size(2)] {
+        let (recorded, sim) = (record(), Sim::new());
+        for name in ["a", "b", "c", "d", "e"] {
+            put_map(&sim, name, "1");
+        }
+        let mut items = watcher(maps(&sim), config.clone()).boxed();
+        poll_for(5, &mut items).await;
+        let number = |name: &str| recorded.value(&format!("{name} name={MAPS}"));
+        assert_eq!(number("reflector_items_per_list"), Some(1.0), "{config:?}");
+        assert_eq!(number("sum of reflector_items_per_list"), Some(5.0), "{config:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -187,18 +187,21 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Driver<K> {
     /// Passes `input` to `step` and executes its output. Returns the event to emit, without its object, which the
     /// caller adds.
     fn advance(&mut self, input: Input) -> Option<Result<Event<()>>> {
-        let received = matches!(
-            input,
-            Input::Changed(_)
-                | Input::Deleted(_)
-                | Input::Bookmark(_)
-                | Input::Dropped(_)
-                | Input::Undecodable(_)
-                | Input::PageDone { .. }
-        );
-        if received {
+        let is_item = match &input {
+            Input::Item
+            | Input::Changed(_)
+            | Input::Deleted(_)
+            | Input::Dropped(_)
+            | Input::Undecodable(_) => true,
+            Input::Bookmark(bookmark) => !bookmark.ends_initial_events(),
+            _ => false,
+        };
+        if is_item {
+            self.diagnosis.count_item();
+        }
+        if is_item || matches!(input, Input::Bookmark(_) | Input::PageDone { .. }) {
             self.silence.record();
-            self.diagnosis.record_item();
+            self.diagnosis.end_silence();
         }
         self.watch_ended = matches!(input, Input::Ended(_));
         // `Retry-After` overrides a shorter backoff.

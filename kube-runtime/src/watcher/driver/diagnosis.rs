@@ -41,10 +41,14 @@ impl Diagnosis {
         Self { metrics: WatchMetrics::new(resource), silent: false, missing: false }
     }
 
-    /// An object, an event or a bookmark arrived.
-    pub(super) fn record_item(&mut self) {
-        self.silent = false;
+    /// An object, an event or a bookmark arrived, except for the bookmark that ends a streaming list.
+    pub(super) fn count_item(&mut self) {
         self.metrics.count_item();
+    }
+
+    /// The server sent anything: the watch is not silent.
+    pub(super) fn end_silence(&mut self) {
+        self.silent = false;
     }
 
     /// Reports a transition. `probe_after` is how long a watch may be silent.
@@ -64,6 +68,8 @@ impl Diagnosis {
             }
             DriverAction::Read | DriverAction::Probe => {}
             DriverAction::Send(_) if from != Stage::Watching => {}
+            // The next page of the list follows, or `list_begins`.
+            DriverAction::Next if (from, to) == (Stage::Listing, Stage::Listing) => {}
             _ => self.metrics.response_ends(),
         }
         if to == Stage::Watching && from == Stage::Streaming {
