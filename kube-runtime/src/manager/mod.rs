@@ -175,8 +175,8 @@ impl Manager {
         self.listeners.probe_address()
     }
 
-    /// Uses `render` for `/metrics`, for a program with a recorder of its own. Otherwise the manager installs a recorder for
-    /// the process, which all managers of the process share.
+    /// Uses `render` for `/metrics`, for a program with a recorder of its own. Otherwise a manager that
+    /// serves `/metrics` installs a recorder for the process, which all managers of the process share.
     pub fn render_metrics(mut self, render: impl Fn() -> String + Send + Sync + 'static) -> Self {
         self.listeners.render = Some(Arc::new(render));
         self

@@ -3,10 +3,19 @@
 
 use super::Error;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
-use std::sync::{Mutex, PoisonError};
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+use tokio::sync::Mutex as AsyncMutex;
 
 /// The recorder, after a manager has installed it.
 static INSTALLED: Mutex<Option<PrometheusHandle>> = Mutex::new(None);
+
+/// The interval at which the recorder aggregates new samples.
+const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
+/// Held by the task that performs the upkeep, so that the managers of the process perform it once.
+static UPKEEP: AsyncMutex<()> = AsyncMutex::const_new(());
 
 /// The bucket bounds of each histogram, in seconds.
 const BUCKETS: [(&str, &[f64]); 6] = [
@@ -45,4 +54,13 @@ pub(super) fn installed() -> Result<PrometheusHandle, Error> {
     metrics::set_global_recorder(recorder).map_err(|_| Error::Recorder)?;
     *installed = Some(handle.clone());
     Ok(handle)
+}
+
+/// Performs the upkeep of the recorder of the process. If another manager does, waits until that manager ends.
+pub(super) async fn keep_up(recorder: PrometheusHandle) {
+    let _only_one = UPKEEP.lock().await;
+    loop {
+        tokio::time::sleep(UPKEEP_INTERVAL).await;
+        recorder.run_upkeep();
+    }
 }

@@ -13,8 +13,6 @@ use tokio::sync::oneshot;
 use tokio::task::{Id, JoinSet};
 use tokio::time::timeout;
 
-/// The interval at which the recorder discards old samples.
-const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 /// How long the server may finish answers at the shutdown.
 const SERVER_SHUTDOWN: Duration = Duration::from_secs(5);
 
@@ -37,10 +35,8 @@ impl Manager {
     ///
     /// Dropping the future cancels in-flight reconciles and closes the server at once; the lease expires.
     pub async fn run(mut self) -> Result<(), Error> {
-        let recorder = match self.listeners.render {
-            Some(_) => None,
-            None => Some(recorder::installed()?),
-        };
+        // A recorder without `/metrics` would only replace that of the program, and keep samples that nobody reads.
+        let recorder = self.listeners.needs_recorder().then(recorder::installed).transpose()?;
         let state = Arc::new(self.server_state(recorder.clone()));
         let mut server = Server::start(self.listeners, &state, recorder)?;
 
@@ -229,12 +225,7 @@ impl Server {
             });
         }
         if let Some(recorder) = recorder {
-            upkeep.spawn(async move {
-                loop {
-                    tokio::time::sleep(UPKEEP_INTERVAL).await;
-                    recorder.run_upkeep();
-                }
-            });
+            upkeep.spawn(recorder::keep_up(recorder));
         }
         Ok(Self { tasks, stops, _upkeep: upkeep })
     }

@@ -55,12 +55,22 @@ impl Listeners {
         self.probes.as_ref()?.local_addr().ok()
     }
 
+    /// Whether `/metrics` is served from the recorder of the process.
+    pub(super) fn needs_recorder(&self) -> bool {
+        self.serves_all() && self.render.is_none()
+    }
+
+    /// Whether a listener serves all paths.
+    fn serves_all(&self) -> bool {
+        self.all.is_some() || !self.is_disabled
+    }
+
     /// The listeners with their routers. Binds the default address if no other one is set.
     pub(super) fn into_routers(
         mut self,
         state: &Arc<ServerState>,
     ) -> Result<Vec<(TcpListener, Router)>, Error> {
-        if self.all.is_none() && !self.is_disabled {
+        if self.all.is_none() && self.serves_all() {
             self.bind_all(DEFAULT_ADDRESS)?;
         }
         let all = self.all.map(|listener| (listener, router(state.clone())));
