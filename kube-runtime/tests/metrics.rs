@@ -274,11 +274,19 @@ async fn a_silent_watch_is_counted_once_until_it_sends_again() {
 async fn the_metric_of_the_election_shows_the_leader() {
     let (recorded, sim) = (record(), Sim::new());
     let name = "leader_election_master_status name=operator";
+    let standby = LeaderElector::new(client(&sim), "default", "operator", "other");
     let leadership = LeaderElector::new(client(&sim), "default", "operator", "pod").start().unwrap();
     leadership.acquired().await.unwrap();
     assert_eq!(recorded.value(name), Some(1.0));
     leadership.release().await.unwrap();
     assert_eq!(recorded.value(name), Some(0.0));
+    drop(recorded);
+    let leadership = LeaderElector::new(client(&sim), "default", "operator", "pod").start().unwrap();
+    leadership.acquired().await.unwrap();
+    let recorded = record();
+    let _standby = standby.start().unwrap();
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert_eq!(recorded.value(name), Some(0.0), "a standby has a series");
 }
 
 /// Defines the kind `Foo`.
@@ -314,4 +322,8 @@ async fn a_controller_waits_for_a_missing_or_deleted_definition_and_resumes() {
         assert_eq!(recorded.value(total), Some(f64::from(round)), "round {round}");
         sim.delete("apiextensions.k8s.io/v1", "CustomResourceDefinition", "", "foos.example.com").unwrap();
     }
+    poll_for(120, &mut results).await;
+    assert_eq!(recorded.value(missing), Some(1.0));
+    drop(results);
+    assert_eq!(recorded.value(missing), Some(0.0), "nothing watches the collection");
 }

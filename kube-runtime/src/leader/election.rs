@@ -68,6 +68,8 @@ impl Election {
         let is_stopped = {
             let leading = pin!(async {
                 ready.await;
+                // A standby has a series too, so that an alert on a missing leader can count the candidates.
+                set_leader(&self.name, false);
                 self.acquire_and_renew().await;
             });
             match select(stop, leading).await {

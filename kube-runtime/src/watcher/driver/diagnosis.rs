@@ -135,6 +135,15 @@ impl Diagnosis {
     }
 }
 
+impl Drop for Diagnosis {
+    fn drop(&mut self) {
+        // Nothing waits for the collection any more.
+        if self.missing {
+            self.metrics.set_missing(false);
+        }
+    }
+}
+
 /// Whether a status means that the version of the watch cannot be watched any more.
 fn is_expiry(status: &Status) -> bool {
     status.is_gone() || status.is_resource_version_too_large()
