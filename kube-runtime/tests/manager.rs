@@ -163,6 +163,29 @@ async fn is_not_ready_before_the_caches_are_complete() {
 }
 
 #[tokio::test]
+async fn is_not_ready_while_reconciles_wait_for_an_owned_kind() {
+    let sim = Sim::new();
+    let fault = sim.faults().add(Rule::new(Fault::status(403)).resource("secrets"));
+    let mut manager = Manager::new(client(&sim)).listen("127.0.0.1:0").unwrap();
+    let address = manager.address().unwrap();
+    let secrets = Api::<k8s_openapi::api::core::v1::Secret>::default_namespaced(client(&sim));
+    let owner = controller(&sim).owns(secrets, watcher::Config::default());
+    let reconcile = async |_, _| Ok::<_, Infallible>(Action::await_change());
+    manager.controller(owner, reconcile, backoff_on_error, Arc::new(()));
+    let (stop, stopped) = oneshot::channel();
+    let running = tokio::spawn(manager.shutdown_on(async { drop(stopped.await) }).run());
+    let failed = get_until(address, "/readyz", "[+]cache configmap ok\n").await;
+    let reason = "[-]cache /api/v1/namespaces/default/secrets failed: the first list is not complete\n";
+    assert!(failed.contains("503 Service Unavailable") && failed.contains(reason), "{failed}");
+    sim.faults().remove(fault);
+    let ready = get_until(address, "/readyz?verbose", "200 OK").await;
+    let lines = "[+]cache configmap ok\n[+]cache /api/v1/namespaces/default/secrets ok\nreadyz check passed";
+    assert!(ready.contains(lines), "{ready}");
+    stop.send(()).unwrap();
+    timeout(LIMIT, running).await.unwrap().unwrap().unwrap();
+}
+
+#[tokio::test]
 async fn an_address_in_use_is_an_error_that_names_it() {
     let sim = Sim::new();
     let manager = Manager::new(client(&sim)).listen("127.0.0.1:0").unwrap();

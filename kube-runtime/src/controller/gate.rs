@@ -160,6 +160,13 @@ impl Gates {
         stores.into_iter().map(|gate| gate.name.to_string()).collect()
     }
 
+    /// The names and the readiness of the stores.
+    #[cfg(feature = "manager")]
+    pub(super) fn stores(&self) -> impl Iterator<Item = (String, watch::Receiver<bool>)> {
+        let stores = self.gates.iter().filter(|gate| !gate.may_close);
+        stores.map(|gate| (gate.name.to_string(), gate.open.clone()))
+    }
+
     /// Whether all gates are open.
     pub(super) fn are_open(&self) -> bool {
         self.gates.iter().all(Gate::is_open)

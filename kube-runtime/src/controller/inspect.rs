@@ -3,7 +3,7 @@
 use super::Controller;
 use kube_client::Resource;
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 /// The number of questions that may wait for the controller.
 const MAX_REQUESTS: usize = 4;
@@ -47,6 +47,11 @@ impl<K: Resource> Controller<K> {
         let (requests, receiver) = mpsc::channel(MAX_REQUESTS);
         self.inspections = Some(receiver);
         Inspector { requests }
+    }
+
+    /// The name and the readiness of each store that reconciles wait for.
+    pub(crate) fn awaited_stores(&self) -> impl Iterator<Item = (String, watch::Receiver<bool>)> {
+        self.gates.stores()
     }
 }
 

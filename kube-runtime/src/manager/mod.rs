@@ -36,7 +36,7 @@ use std::{fmt, hash::Hash, net::SocketAddr, sync::Arc};
 /// |---|---|
 /// | `/metrics` | metrics in the text format of Prometheus |
 /// | `/healthz` | 200 while the program works; see [`health_check`](Manager::health_check) |
-/// | `/readyz` | 200 when all caches are complete; see [`ready_check`](Manager::ready_check) |
+/// | `/readyz` | 200 when all shared informers, and all stores that reconciles wait for, are complete; see [`ready_check`](Manager::ready_check) |
 /// | `/` | a status page: caches, queues, running and stuck objects, and the lease |
 ///
 /// A failed check answers 503 and names the check. `?verbose` lists all checks.

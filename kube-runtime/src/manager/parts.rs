@@ -49,6 +49,11 @@ impl ManagedStore {
         Self::of_store(controller.name(), controller.store())
     }
 
+    /// The check of `/readyz`.
+    pub(super) fn check(&self) -> CacheCheck {
+        CacheCheck::new(self.name.clone(), self.ready.clone())
+    }
+
     /// Whether both caches have the same store.
     pub(super) fn is_same_as(&self, other: &Self) -> bool {
         self.address == other.address
@@ -62,12 +67,41 @@ impl ManagedStore {
     }
 }
 
+/// A check of `/readyz`: whether the first snapshot of a store is complete.
+pub(super) struct CacheCheck {
+    name: String,
+    ready: watch::Receiver<bool>,
+}
+
+impl CacheCheck {
+    pub(super) fn new(name: String, ready: watch::Receiver<bool>) -> Self {
+        Self { name, ready }
+    }
+
+    /// Whether both check the same store.
+    pub(super) fn is_same_as(&self, other: &Self) -> bool {
+        self.ready.same_channel(&other.ready)
+    }
+
+    /// The name of the check.
+    pub(super) fn name(&self) -> String {
+        format!("cache {}", self.name)
+    }
+
+    /// The error is the reason of the failure.
+    pub(super) fn result(&self) -> Result<(), String> {
+        if *self.ready.borrow() { Ok(()) } else { Err("the first list is not complete".to_owned()) }
+    }
+}
+
 /// Runs a controller until it ends. The receiver requests the graceful shutdown.
 type RunController = Box<dyn FnOnce(oneshot::Receiver<()>) -> BoxFuture<'static, ()> + Send>;
 
 /// A controller, without its types.
 pub(super) struct ManagedController {
     name: String,
+    /// The stores that its reconciles wait for.
+    pub(super) awaited: Vec<CacheCheck>,
     pub(super) inspector: Inspector,
     pub(super) run: RunController,
 }
@@ -87,6 +121,7 @@ impl ManagedController {
         ReconcilerFut: Future<Output = Result<Action, E>> + Send + 'static,
     {
         let (name, inspector) = (controller.name(), controller.inspector());
+        let awaited = controller.awaited_stores().map(|(name, ready)| CacheCheck::new(name, ready)).collect();
         let controller_name = name.clone();
         let run = move |stop: oneshot::Receiver<()>| {
             let controller = controller.graceful_shutdown_on(stop.map(drop));
@@ -99,7 +134,7 @@ impl ManagedController {
             };
             results.for_each(log).boxed()
         };
-        Self { name, inspector, run: Box::new(run) }
+        Self { name, awaited, inspector, run: Box::new(run) }
     }
 
     pub(super) fn name(&self) -> &str {

@@ -1,7 +1,7 @@
 //! Starts the parts of a manager, waits, and stops them in order.
 
 use super::connection::LimitedListener;
-use super::parts::{Candidacy, Hold, Task};
+use super::parts::{Candidacy, Hold, ManagedStore, Task};
 use super::server::ServerState;
 use super::{Error, Manager, recorder};
 use crate::controller::wait_for_signal;
@@ -97,9 +97,16 @@ impl Manager {
         let lease = self.candidacy.as_ref().map(|candidacy| {
             (candidacy.lease.clone(), candidacy.leadership.identity().to_owned(), candidacy.gate())
         });
+        let mut cache_checks: Vec<_> = self.caches.iter().map(ManagedStore::check).collect();
+        for check in self.controllers.iter_mut().flat_map(|controller| controller.awaited.drain(..)) {
+            if !cache_checks.iter().any(|known| known.is_same_as(&check)) {
+                cache_checks.push(check);
+            }
+        }
         let controllers = self.controllers.iter();
         ServerState {
             checks: std::mem::take(&mut self.checks),
+            cache_checks,
             caches: self.caches.iter().map(|cache| (cache.name.clone(), cache.overview.clone())).collect(),
             controllers: controllers
                 .map(|known| (known.name().to_owned(), known.inspector.clone()))

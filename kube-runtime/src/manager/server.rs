@@ -3,6 +3,7 @@
 use super::Error;
 use super::checks::{Checks, Report};
 use super::page::{self, LeaseStatus, Status};
+use super::parts::CacheCheck;
 use crate::controller::{Gate, Inspection, Inspector};
 use crate::reflector::Overview;
 use axum::Router;
@@ -98,6 +99,8 @@ fn bind(address: &str) -> Result<TcpListener, Error> {
 /// The data of the answers.
 pub(super) struct ServerState {
     pub(super) checks: Checks,
+    /// The check of each store that reconciles wait for, and of each shared informer.
+    pub(super) cache_checks: Vec<CacheCheck>,
     /// The name and the state of each cache.
     pub(super) caches: Vec<(String, Arc<dyn Fn() -> Overview + Send + Sync>)>,
     pub(super) controllers: Vec<(String, Inspector)>,
@@ -131,10 +134,8 @@ async fn health(State(state): State<Arc<ServerState>>, RawQuery(query): RawQuery
 
 async fn ready(State(state): State<Arc<ServerState>>, RawQuery(query): RawQuery) -> Response<Body> {
     let mut report = state.checks.ready();
-    for (name, overview) in &state.caches {
-        if !overview().is_ready {
-            report.add(&format!("cache {name}"), Err("the first list is not complete".to_owned()));
-        }
+    for check in &state.cache_checks {
+        report.add(&check.name(), check.result());
     }
     probe_answer("readyz", &report, query.as_deref())
 }
