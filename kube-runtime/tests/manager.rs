@@ -30,6 +30,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
+use tower::ServiceExt;
 
 /// A time limit for waits on the real clock. No test asserts a time.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -153,8 +154,12 @@ async fn is_not_ready_before_the_caches_are_complete() {
     let (stop, stopped) = oneshot::channel();
     let running = tokio::spawn(manager.shutdown_on(async { drop(stopped.await) }).run());
     let failed = get_until(address, "/readyz", "503 Service Unavailable").await;
-    let reason = "[-]cache /api/v1/namespaces/default/configmaps failed: the first list is not complete\n";
+    let reason = "[-]cache /api/v1/namespaces/default/configmaps failed: the first list is not complete";
     assert!(failed.contains(reason), "{failed}");
+    // The answer has the cause after the first failure.
+    let cause = format!("{reason}: cannot ");
+    let failed = get_until(address, "/readyz", &cause).await;
+    assert!(failed.contains("configmaps") && failed.contains("[+]ping ok\n"), "{failed}");
     assert!(get(address, "/healthz").await.unwrap().contains("200 OK"));
     sim.faults().remove(fault);
     get_until(address, "/readyz", "200 OK").await;
@@ -275,6 +280,28 @@ async fn a_controller_that_ends_ends_the_manager_with_its_name() {
     manager.controller(ends, reconcile, backoff_on_error, Arc::new(()));
     let error = manager.run().await.unwrap_err();
     assert!(matches!(&error, Error::ControllerEnded { name } if name == "finite"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_of_a_watch_ends_the_manager_with_the_name_of_the_informer() {
+    let sim = Sim::new();
+    for at_once in [true, false] {
+        let is_broken = Arc::new(AtomicBool::new(at_once));
+        let (inner, panics) = (sim.service(), is_broken.clone());
+        let service = tower::service_fn(move |request| {
+            assert!(!panics.load(Ordering::SeqCst), "a test");
+            inner.clone().oneshot(request)
+        });
+        let maps = Api::<ConfigMap>::default_namespaced(Client::new(service, "default"));
+        let mut manager = Manager::new(client(&sim)).without_server();
+        manager.informer(maps, watcher::Config::default().timeout(Duration::from_secs(60)));
+        let running = tokio::spawn(manager.shutdown_on(pending()).run());
+        sleep(Duration::from_secs(30)).await;
+        is_broken.store(true, Ordering::SeqCst);
+        let error = timeout(LIMIT * 10, running).await.unwrap().unwrap().unwrap_err();
+        let path = "/api/v1/namespaces/default/configmaps";
+        assert!(matches!(&error, Error::InformerEnded { name } if name == path), "{error}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,6 +3,8 @@
 mod backlog;
 mod shared;
 
+#[cfg(feature = "manager")]
+pub(crate) use shared::Health;
 pub use shared::{SharedInformer, SharedInformers};
 
 use crate::poll_cycle::PollCycle;

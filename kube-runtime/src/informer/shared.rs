@@ -1,7 +1,7 @@
 //! `SharedInformer`: one watch and one store for any number of subscribers.
 
 use crate::reflector::{Deltas, Storage, Store, Subscription, Writer, store_with};
-use crate::watcher::{Config, Watcher, watcher};
+use crate::watcher::{Config, Error, Watcher, watcher};
 use futures::StreamExt;
 use kube_client::{Api, Resource};
 use serde::de::DeserializeOwned;
@@ -13,7 +13,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
 };
-use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
+use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard, watch};
 use tokio::task::AbortHandle;
 
 /// One watch of a collection and one store, for any number of subscribers, as client-go's `SharedInformer`. Cheap to
@@ -62,6 +62,17 @@ struct Inner<K> {
     writer: Arc<AsyncMutex<Option<Writer<K>>>>,
     /// The task; alive while a subscription exists.
     task: Mutex<Weak<Task>>,
+    health: Arc<watch::Sender<Health>>,
+}
+
+/// Whether the watch of an informer works.
+#[derive(Debug, Clone, Default)]
+#[cfg_attr(not(feature = "manager"), expect(dead_code, reason = "only the manager reads it"))]
+pub(crate) struct Health {
+    /// The last failure; `None` after the watch has worked again.
+    pub(crate) failure: Option<Arc<Error>>,
+    /// Whether the watch ended by a panic.
+    pub(crate) ended: bool,
 }
 
 /// The handle of the task that feeds the store. Each subscription keeps the handle; dropping the last one aborts the
@@ -104,7 +115,16 @@ impl<K: Resource + DeserializeOwned + Send + Sync + 'static> SharedInformer<K> {
     pub fn with_storage(api: Api<K>, config: Config, storage: Storage<K>) -> Self {
         let (store, writer) = store_with(storage);
         let writer = Arc::new(AsyncMutex::new(Some(writer)));
-        Self { inner: Arc::new(Inner { api, config, store, writer, task: Mutex::default() }) }
+        Self {
+            inner: Arc::new(Inner {
+                api,
+                config,
+                store,
+                writer,
+                task: Mutex::default(),
+                health: Arc::default(),
+            }),
+        }
     }
 
     /// Subscribes to the changes of the collection, and starts the watch if no other subscription exists. The stream
@@ -141,6 +161,12 @@ impl<K: Resource + DeserializeOwned + Send + Sync + 'static> SharedInformer<K> {
         self.inner.store.clone()
     }
 
+    /// Whether the watch works.
+    #[cfg(feature = "manager")]
+    pub(crate) fn health(&self) -> watch::Receiver<Health> {
+        self.inner.health.subscribe()
+    }
+
     /// The path of the collection.
     pub fn resource_url(&self) -> &str {
         self.inner.api.resource_url()
@@ -159,11 +185,12 @@ impl<K: Resource + DeserializeOwned + Send + Sync + 'static> Inner<K> {
         let state = Arc::new(TaskState::default());
         let (writer, watcher) = (self.writer.clone(), watcher(self.api.clone(), self.config.clone()));
         let feed = {
-            let state = state.clone();
+            let (state, health) = (state.clone(), self.health.clone());
             async move {
                 let mut slot = writer.lock_owned().await;
                 let Some(writer) = slot.take() else { return };
-                Feed { deltas: Some(watcher.deltas(writer)), slot, state }.run().await;
+                health.send_replace(Health::default());
+                Feed { deltas: Some(watcher.deltas(writer)), slot, state, health }.run().await;
             }
         };
         Task { handle: tokio::spawn(feed).abort_handle(), state, _informer: self.clone() }
@@ -175,15 +202,23 @@ struct Feed<K> {
     deltas: Option<Deltas<Watcher<K>, K>>,
     slot: OwnedMutexGuard<Option<Writer<K>>>,
     state: Arc<TaskState>,
+    health: Arc<watch::Sender<Health>>,
 }
 
 impl<K: Resource + DeserializeOwned + Send + Sync + 'static> Feed<K> {
     async fn run(mut self) {
         let Some(deltas) = &mut self.deltas else { return };
         // The writer passes the deltas to the subscribers.
+        let mut failed = false;
         while let Some(item) = deltas.next().await {
             if let Err(error) = item {
-                deltas.writer_mut().publish_error(&Arc::new(error));
+                let error = Arc::new(error);
+                deltas.writer_mut().publish_error(&error);
+                self.health.send_modify(|health| health.failure = Some(error));
+                failed = true;
+            } else if failed {
+                self.health.send_modify(|health| health.failure = None);
+                failed = false;
             }
         }
     }
@@ -197,6 +232,7 @@ impl<K> Drop for Feed<K> {
             // A panic, or the runtime shuts down: nothing feeds the store, so the streams must end.
             self.state.ended.store(true, Ordering::SeqCst);
             writer.end_subscribers();
+            self.health.send_modify(|health| health.ended = true);
         }
         *self.slot = Some(writer);
     }

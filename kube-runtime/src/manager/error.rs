@@ -31,6 +31,12 @@ pub enum Error {
         /// The name of the controller.
         name: String,
     },
+    /// The watch of a shared informer panicked, so that its store does not change any more. The log has the panic.
+    #[error("the watch of the shared informer {name} ended")]
+    InformerEnded {
+        /// The path of the collection.
+        name: String,
+    },
     /// The lease could not be released; it expires after its duration.
     #[error("cannot release the lease {lease}")]
     Release {

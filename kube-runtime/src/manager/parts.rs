@@ -1,7 +1,7 @@
 //! The parts of a manager: caches, controllers, tasks and the candidacy. They start nothing before `run`.
 
 use crate::controller::{Action, Controller, Gate, Inspector};
-use crate::informer::SharedInformer;
+use crate::informer::{Health, SharedInformer};
 use crate::leader::{InvalidConfig, LeaderElector, Leadership};
 use crate::reflector::{Overview, Store};
 use futures::StreamExt;
@@ -22,12 +22,14 @@ pub(super) struct ManagedStore {
     pub(super) hold: Option<Box<dyn Fn() -> Hold + Send + Sync>>,
     pub(super) overview: Arc<dyn Fn() -> Overview + Send + Sync>,
     pub(super) ready: watch::Receiver<bool>,
+    /// Whether the watch of an informer works.
+    pub(super) health: Option<watch::Receiver<Health>>,
 }
 
 impl ManagedStore {
     fn of_store<K: Send + Sync + 'static>(name: String, store: Store<K>) -> Self {
         let (address, ready) = (store.address(), store.readiness());
-        Self { name, address, hold: None, overview: Arc::new(move || store.overview()), ready }
+        Self { name, address, hold: None, overview: Arc::new(move || store.overview()), ready, health: None }
     }
 
     /// The store of a shared informer.
@@ -37,7 +39,8 @@ impl ManagedStore {
     {
         let cache = Self::of_store(informer.resource_url().to_owned(), informer.store());
         let informer = informer.clone();
-        Self { hold: Some(Box::new(move || informer.hold())), ..cache }
+        let health = Some(informer.health());
+        Self { hold: Some(Box::new(move || informer.hold())), health, ..cache }
     }
 
     /// The store of a controller's own kind.
@@ -51,7 +54,8 @@ impl ManagedStore {
 
     /// The check of `/readyz`.
     pub(super) fn check(&self) -> CacheCheck {
-        CacheCheck::new(self.name.clone(), self.ready.clone())
+        let check = CacheCheck::new(self.name.clone(), self.ready.clone());
+        CacheCheck { health: self.health.clone(), ..check }
     }
 
     /// Whether both caches have the same store.
@@ -62,7 +66,7 @@ impl ManagedStore {
     /// Adds the watch of `other`, which has the same store.
     pub(super) fn merge(&mut self, other: Self) {
         if self.hold.is_none() && other.hold.is_some() {
-            (self.name, self.hold) = (other.name, other.hold);
+            (self.name, self.hold, self.health) = (other.name, other.hold, other.health);
         }
     }
 }
@@ -71,11 +75,12 @@ impl ManagedStore {
 pub(super) struct CacheCheck {
     name: String,
     ready: watch::Receiver<bool>,
+    health: Option<watch::Receiver<Health>>,
 }
 
 impl CacheCheck {
-    pub(super) fn new(name: String, ready: watch::Receiver<bool>) -> Self {
-        Self { name, ready }
+    fn new(name: String, ready: watch::Receiver<bool>) -> Self {
+        Self { name, ready, health: None }
     }
 
     /// Whether both check the same store.
@@ -90,7 +95,49 @@ impl CacheCheck {
 
     /// The error is the reason of the failure.
     pub(super) fn result(&self) -> Result<(), String> {
-        if *self.ready.borrow() { Ok(()) } else { Err("the first list is not complete".to_owned()) }
+        if *self.ready.borrow() {
+            return Ok(());
+        }
+        let failure = self.health.as_ref().and_then(|health| health.borrow().failure.clone());
+        let reason = failure.map(|error| format!(": {}", cause_text(&error))).unwrap_or_default();
+        Err(format!("the first list is not complete{reason}"))
+    }
+}
+
+/// An error with its causes, on one line.
+fn cause_text(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    let text = causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"));
+    text.replace(['\r', '\n'], " ")
+}
+
+/// The maximum number of causes to remember, so that each is logged once.
+const MAX_CAUSES: usize = 16;
+
+/// Logs the failures of an informer: each cause once, until the watch works again. Returns the name when the watch has ended
+/// by a panic.
+pub(super) async fn log_failures(name: String, mut health: watch::Receiver<Health>) -> String {
+    let mut logged: Vec<String> = Vec::new();
+    loop {
+        let Health { failure, ended } = health.borrow_and_update().clone();
+        if ended {
+            return name;
+        }
+        match failure.map(|error| cause_text(&error)) {
+            None => logged.clear(),
+            Some(cause) if logged.contains(&cause) => {}
+            Some(cause) => {
+                tracing::warn!(informer = name, "{cause}");
+                if logged.len() == MAX_CAUSES {
+                    logged.clear();
+                }
+                logged.push(cause);
+            }
+        }
+        if health.changed().await.is_err() {
+            // The informer was dropped, so that nothing waits for it.
+            return std::future::pending().await;
+        }
     }
 }
 

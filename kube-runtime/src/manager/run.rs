@@ -1,12 +1,12 @@
 //! Starts the parts of a manager, waits, and stops them in order.
 
 use super::connection::LimitedListener;
-use super::parts::{Candidacy, Hold, ManagedStore, Task};
+use super::parts::{Candidacy, Hold, ManagedStore, Task, log_failures};
 use super::server::ServerState;
 use super::{Error, Manager, recorder};
 use crate::controller::wait_for_signal;
 use crate::leader::Leadership;
-use futures::future::{BoxFuture, Either, FutureExt, pending, select, select_all};
+use futures::future::{BoxFuture, FutureExt, pending, select, select_all};
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::{pin::pin, sync::Arc, time::Duration};
 use tokio::sync::oneshot;
@@ -21,6 +21,19 @@ enum Stop {
     Requested,
     LeadershipLost,
     ControllerEnded(String),
+    InformerEnded(String),
+}
+
+impl Stop {
+    /// The result of [`Manager::run`]. `lease` is the name of the lease.
+    fn into_result(self, lease: String) -> Result<(), Error> {
+        match self {
+            Self::Requested => Ok(()),
+            Self::LeadershipLost => Err(Error::LeadershipLost { lease }),
+            Self::ControllerEnded(name) => Err(Error::ControllerEnded { name }),
+            Self::InformerEnded(name) => Err(Error::InformerEnded { name }),
+        }
+    }
 }
 
 impl Manager {
@@ -28,7 +41,8 @@ impl Manager {
     ///
     /// # Errors
     ///
-    /// If the server cannot start, the leadership is lost, a controller ends, or the lease cannot be released. In all cases,
+    /// If the server cannot start, the leadership is lost, a controller or the watch of a shared informer ends, or the lease
+    /// cannot be released. In all cases,
     /// the other parts are stopped first.
     ///
     /// # Cancel safety
@@ -41,15 +55,27 @@ impl Manager {
         let mut server = Server::start(self.listeners, &state, recorder)?;
 
         let mut shutdown = Shutdown::new(self.shutdown);
-        let caches = self.caches.into_iter().filter_map(|cache| Some((cache.hold?(), cache.ready)));
-        let (holds, ready): (Vec<Hold>, Vec<_>) = caches.unzip();
-        // An error means that the watch panicked: then the cache is never complete, and `/readyz` reports it.
+        let (mut holds, mut ready, mut informers) = (Vec::<Hold>::new(), Vec::new(), Informers::default());
+        for cache in self.caches {
+            let Some(hold) = cache.hold else { continue };
+            holds.push(hold());
+            ready.push(cache.ready);
+            if let Some(health) = cache.health {
+                informers.0.spawn(log_failures(cache.name, health));
+            }
+        }
+        // An error means that the watch panicked: then `informers` ends.
         let complete = ready.into_iter().map(async |mut ready| drop(ready.wait_for(|ready| *ready).await));
-        let complete = pin!(futures::future::join_all(complete));
-        if let Either::Right(_) = select(complete, pin!(shutdown.requested())).await {
+        let stop = {
+            let complete = futures::future::join_all(complete).map(|_| None).boxed();
+            let requested = shutdown.requested().map(|()| Some(Stop::Requested)).boxed();
+            let ended = informers.ended().map(|name| Some(Stop::InformerEnded(name))).boxed();
+            select_all([complete, requested, ended]).await.0
+        };
+        if let Some(stop) = stop {
             drop(holds);
             server.stop().await;
-            return Ok(());
+            return stop.into_result(String::new());
         }
 
         let mut tasks = JoinSet::new();
@@ -73,13 +99,16 @@ impl Manager {
             let requested = shutdown.requested().map(|()| Stop::Requested).boxed();
             let lost = lost.map(|()| Stop::LeadershipLost).boxed();
             let ended = controllers.ended().map(Stop::ControllerEnded).boxed();
-            select_all([requested, lost, ended]).await.0
+            let feed_ended = informers.ended().map(Stop::InformerEnded).boxed();
+            select_all([requested, lost, ended, feed_ended]).await.0
         };
         tasks.shutdown().await;
         match stop {
             // The next leader may already work.
             Stop::LeadershipLost => controllers.cancel().await,
-            Stop::Requested | Stop::ControllerEnded(_) => controllers.stop(shutdown.forced()).await,
+            Stop::Requested | Stop::ControllerEnded(_) | Stop::InformerEnded(_) => {
+                controllers.stop(shutdown.forced()).await
+            }
         }
         drop(holds);
         server.stop().await;
@@ -87,8 +116,7 @@ impl Manager {
         let released = release(leadership).await;
         match stop {
             Stop::Requested => released,
-            Stop::LeadershipLost => Err(Error::LeadershipLost { lease }),
-            Stop::ControllerEnded(name) => Err(Error::ControllerEnded { name }),
+            stop => stop.into_result(lease),
         }
     }
 
@@ -152,6 +180,20 @@ impl Shutdown {
     /// Waits for the second signal.
     async fn forced(&mut self) {
         (&mut self.second).await;
+    }
+}
+
+/// The tasks that log the failures of the informers.
+#[derive(Default)]
+struct Informers(JoinSet<String>);
+
+impl Informers {
+    /// Waits until the watch of an informer ends by a panic. Returns the name of the informer.
+    async fn ended(&mut self) -> String {
+        match self.0.join_next().await {
+            Some(Ok(name)) => name,
+            Some(Err(_)) | None => pending().await,
+        }
     }
 }
 

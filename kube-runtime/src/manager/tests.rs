@@ -1,9 +1,21 @@
-//! Tests of the status page.
+//! Tests of the status page, and of the warnings of shared informers.
 
 use super::page::{LeaseStatus, Status, render};
+use super::parts::log_failures;
 use crate::controller::{Inspection, RunningKey};
+use crate::informer::Health;
 use crate::reflector::Overview;
-use std::time::Duration;
+use crate::watcher;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+use tokio::sync::watch;
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Level, Metadata, Subscriber};
 
 fn overview() -> Overview {
     Overview { is_ready: true, objects: 3, bytes: Some(4096), version: Some("77".into()), silent_for: None }
@@ -74,4 +86,50 @@ fn a_long_list_of_running_objects_is_limited() {
     });
     assert_eq!(page.matches("<tr><td>a<td").count(), 50);
     assert!(page.contains("and 20 more") && page.contains("No leader election."), "{page}");
+}
+
+/// Counts the warnings of the current thread.
+#[derive(Clone, Default)]
+struct Warnings(Arc<AtomicUsize>);
+
+impl Subscriber for Warnings {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        *metadata.level() == Level::WARN
+    }
+
+    fn event(&self, _: &Event<'_>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+    fn enter(&self, _: &Id) {}
+
+    fn exit(&self, _: &Id) {}
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_cause_of_an_informers_failures_is_logged_once_until_it_works_again() {
+    let warnings = Warnings::default();
+    let _guard = tracing::subscriber::set_default(warnings.clone());
+    let health = watch::Sender::new(Health::default());
+    let logging = tokio::spawn(log_failures("pods".to_owned(), health.subscribe()));
+    let resource = || "/api/v1/pods".to_owned();
+    let short = Arc::new(watcher::Error::WatchTooShort { resource: resource() });
+    let unversioned = Arc::new(watcher::Error::NoResourceVersion { resource: resource() });
+    let mut counts = Vec::new();
+    for failure in [Some(&short), Some(&unversioned), Some(&short), None, Some(&short)] {
+        health.send_replace(Health { failure: failure.cloned(), ended: false });
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        counts.push(warnings.0.load(Ordering::SeqCst));
+    }
+    assert_eq!(counts, [1, 2, 2, 2, 3]);
+    health.send_modify(|health| health.ended = true);
+    assert_eq!(logging.await.ok().as_deref(), Some("pods"));
 }
