@@ -107,7 +107,7 @@ impl Manager {
             // The next leader may already work.
             Stop::LeadershipLost => controllers.cancel().await,
             Stop::Requested | Stop::ControllerEnded(_) | Stop::InformerEnded(_) => {
-                controllers.stop(shutdown.forced()).await
+                controllers.stop(shutdown.forced()).await;
             }
         }
         drop(holds);

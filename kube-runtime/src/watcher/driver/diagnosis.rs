@@ -33,12 +33,14 @@ pub(super) struct Diagnosis {
     silent: bool,
     /// Whether the server does not serve the collection.
     missing: bool,
+    /// Whether the log has a warning about the missing collection.
+    missing_logged: bool,
 }
 
 impl Diagnosis {
     /// `resource` is the path of the collection.
     pub(super) fn new(resource: &str) -> Self {
-        Self { metrics: WatchMetrics::new(resource), silent: false, missing: false }
+        Self { metrics: WatchMetrics::new(resource), silent: false, missing: false, missing_logged: false }
     }
 
     /// An object, an event or a bookmark arrived, except for the bookmark that ends a streaming list.
@@ -83,7 +85,9 @@ impl Diagnosis {
             (Stage::Listing | Stage::Streaming, Stage::Watching) if self.missing => {
                 self.missing = false;
                 self.metrics.set_missing(false);
-                tracing::info!(resource, "the server serves the collection again");
+                if std::mem::take(&mut self.missing_logged) {
+                    tracing::info!(resource, "the server serves the collection again");
+                }
             }
             _ => {}
         }
@@ -96,9 +100,13 @@ impl Diagnosis {
         {
             self.missing = true;
             self.metrics.set_missing(true);
-            tracing::warn!(resource, "the server does not serve the collection: waiting until it does");
         }
         if let DriverAction::Send(request) = &output.then {
+            // A program that ends at the error has the error only: it waits for nothing.
+            if self.missing && !self.missing_logged {
+                self.missing_logged = true;
+                tracing::warn!(resource, "the server does not serve the collection: waiting until it does");
+            }
             match request {
                 Request::Watch { .. } => self.metrics.watch_begins(),
                 Request::StreamingList => self.metrics.list_begins(),
