@@ -250,23 +250,58 @@ async fn a_shutdown_waits_for_reconciles_and_then_releases_the_lease() {
     assert_eq!(holder(&sim), Some(Value::Null));
 }
 
+/// A reconciler that works for thirty seconds and then sets the flag.
+async fn set_after_work(_: Arc<ConfigMap>, is_done: Arc<AtomicBool>) -> Result<Action, Infallible> {
+    sleep(Duration::from_secs(30)).await;
+    is_done.store(true, Ordering::SeqCst);
+    Ok(Action::await_change())
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_lost_leadership_cancels_reconciles_and_ends_the_manager() {
+    // The second shutdown is requested before the leadership is lost, and waits for the reconcile.
+    for shutdown_at in [3600, 2] {
+        let sim = Sim::new();
+        put_map(&sim, "a", "1");
+        let mut manager = Manager::elected(elector(&sim)).unwrap().without_server();
+        let is_done = Arc::new(AtomicBool::new(false));
+        let config = controller::Config::default().drain_timeout(Duration::from_secs(600));
+        let maps = controller(&sim).with_config(config);
+        manager.controller(maps, set_after_work, backoff_on_error, is_done.clone());
+        let running = tokio::spawn(manager.shutdown_on(sleep(Duration::from_secs(shutdown_at))).run());
+        sleep(Duration::from_secs(4)).await;
+        let mut lease = sim.get("coordination.k8s.io/v1", "Lease", "default", "operator").unwrap();
+        lease["spec"]["holderIdentity"] = "thief".into();
+        sim.update(&lease).unwrap();
+        let error = running.await.unwrap().unwrap_err();
+        assert!(matches!(&error, Error::LeadershipLost { lease } if lease == "operator"), "{error}");
+        sleep(Duration::from_secs(120)).await;
+        assert!(!is_done.load(Ordering::SeqCst), "shutdown at {shutdown_at}");
+        assert_eq!(holder(&sim), Some("thief".into()));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn a_task_that_blocks_its_thread_does_not_keep_the_manager() {
     let sim = Sim::new();
-    put_map(&sim, "a", "1");
-    let mut manager = Manager::elected(elector(&sim)).unwrap().without_server();
-    let context = Arc::new(manager.client());
-    manager.controller(controller(&sim), write_after_work, backoff_on_error, context);
-    let running = tokio::spawn(manager.run());
-    sleep(Duration::from_secs(1)).await;
-    let mut lease = sim.get("coordination.k8s.io/v1", "Lease", "default", "operator").unwrap();
-    lease["spec"]["holderIdentity"] = "thief".into();
-    sim.update(&lease).unwrap();
-    let error = running.await.unwrap().unwrap_err();
-    assert!(matches!(&error, Error::LeadershipLost { lease } if lease == "operator"), "{error}");
-    sleep(Duration::from_secs(60)).await;
-    assert!(!has_written(&sim));
-    assert_eq!(holder(&sim), Some("thief".into()));
+    let mut manager = Manager::new(client(&sim)).without_server();
+    let (unblock, blocked) = std::sync::mpsc::channel::<()>();
+    let has_started = Arc::new(AtomicBool::new(false));
+    let started = has_started.clone();
+    manager.task("blocks", async move {
+        started.store(true, Ordering::SeqCst);
+        let _ = blocked.recv();
+    });
+    // The task must not wake the manager: its thread would have to run the manager next.
+    let shutdown = async move {
+        while !has_started.load(Ordering::SeqCst) {
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let running = tokio::spawn(manager.shutdown_on(shutdown).run());
+    let ended = timeout(LIMIT, running).await;
+    drop(unblock);
+    ended.unwrap().unwrap().unwrap();
 }
 
 #[tokio::test(start_paused = true)]

@@ -36,7 +36,7 @@ use std::{fmt, hash::Hash, net::SocketAddr, sync::Arc};
 /// |---|---|
 /// | `/metrics` | metrics in the text format of Prometheus |
 /// | `/healthz` | 200 while the program works; see [`health_check`](Manager::health_check) |
-/// | `/readyz` | 200 when all shared informers, and all stores that reconciles wait for, are complete; see [`ready_check`](Manager::ready_check) |
+/// | `/readyz` | 200 when the caches that reconciles wait for are complete; see [`ready_check`](Manager::ready_check) |
 /// | `/` | a status page: caches, queues, running and stuck objects, and the lease |
 ///
 /// A failed check answers 503 and names the check. `?verbose` lists all checks.
@@ -77,8 +77,8 @@ use std::{fmt, hash::Hash, net::SocketAddr, sync::Arc};
 ///
 /// Stop, at SIGINT or SIGTERM: the tasks; the controllers, whose in-flight reconciles may end within
 /// [`Config::drain_timeout`](crate::controller::Config::drain_timeout); the informers; the HTTP server; and last the lease is
-/// released. A second signal cancels in-flight reconciles. If the leadership is lost, in-flight reconciles are cancelled at
-/// once.
+/// released. A second signal cancels in-flight reconciles. If the leadership is lost, also
+/// during the shutdown, in-flight reconciles are cancelled at once.
 ///
 /// # Security
 ///

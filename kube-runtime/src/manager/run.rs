@@ -6,13 +6,15 @@ use super::server::ServerState;
 use super::{Error, Manager, recorder};
 use crate::controller::wait_for_signal;
 use crate::leader::Leadership;
-use futures::future::{BoxFuture, FutureExt, pending, select, select_all};
+use futures::future::{BoxFuture, Either, FutureExt, pending, select, select_all};
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::{pin::pin, sync::Arc, time::Duration};
 use tokio::sync::oneshot;
 use tokio::task::{Id, JoinSet};
 use tokio::time::timeout;
 
+/// How long the tasks may take to end after their cancellation.
+const TASKS_SHUTDOWN: Duration = Duration::from_secs(5);
 /// How long the server may finish answers at the shutdown.
 const SERVER_SHUTDOWN: Duration = Duration::from_secs(5);
 
@@ -89,27 +91,29 @@ impl Manager {
         }
         let leadership = self.candidacy.map(Candidacy::begin);
 
-        let stop = {
-            let lost = async {
-                match &leadership {
-                    Some((leadership, _)) => leadership.lost().await,
-                    None => pending().await,
-                }
-            };
+        let lost = async || match &leadership {
+            Some((leadership, _)) => leadership.lost().await,
+            None => pending().await,
+        };
+        let mut stop = {
             let requested = shutdown.requested().map(|()| Stop::Requested).boxed();
-            let lost = lost.map(|()| Stop::LeadershipLost).boxed();
+            let lost = lost().map(|()| Stop::LeadershipLost).boxed();
             let ended = controllers.ended().map(Stop::ControllerEnded).boxed();
             let feed_ended = informers.ended().map(Stop::InformerEnded).boxed();
             select_all([requested, lost, ended, feed_ended]).await.0
         };
-        tasks.shutdown().await;
-        match stop {
-            // The next leader may already work.
-            Stop::LeadershipLost => controllers.cancel().await,
-            Stop::Requested | Stop::ControllerEnded(_) | Stop::InformerEnded(_) => {
+        if !matches!(stop, Stop::LeadershipLost) {
+            let drained = async {
+                end_tasks(&mut tasks).await;
                 controllers.stop(shutdown.forced()).await;
+            };
+            if let Either::Right(_) = select(pin!(drained), pin!(lost())).await {
+                stop = Stop::LeadershipLost;
             }
         }
+        // After a lost leadership, the next leader may already work: nothing may delay the cancellation.
+        controllers.cancel().await;
+        end_tasks(&mut tasks).await;
         drop(holds);
         server.stop().await;
         let lease = leadership.as_ref().map(|(_, lease)| lease.clone()).unwrap_or_default();
@@ -144,6 +148,14 @@ impl Manager {
                 Arc::new(move || recorder.as_ref().map(PrometheusHandle::render).unwrap_or_default())
             }),
         }
+    }
+}
+
+/// Cancels tasks. A task that blocks its thread does not end: returns after at most [`TASKS_SHUTDOWN`].
+async fn end_tasks(tasks: &mut JoinSet<()>) {
+    if timeout(TASKS_SHUTDOWN, tasks.shutdown()).await.is_err() {
+        tracing::warn!(limit = ?TASKS_SHUTDOWN, "a task of the manager does not end: it blocks its thread");
+        tasks.detach_all();
     }
 }
 
