@@ -26,7 +26,9 @@ pub(super) struct Monitor {
     /// How long a key may wait or run.
     limit: Duration,
     hot_loops: HotLoops,
-    /// The next check; `None` while the controller is idle.
+    /// When the next check is due.
+    next_check: Instant,
+    /// Wakes the task at the next check; `None` while the controller is idle.
     timer: Option<Pin<Box<Sleep>>>,
     /// The in-flight reconciles of the last check: when a check first found each, and whether it was reported.
     running: HashMap<Id, (Instant, bool)>,
@@ -43,6 +45,7 @@ impl Monitor {
             metrics: ControllerMetrics::new(name, workers),
             limit,
             hot_loops: HotLoops::default(),
+            next_check: Instant::now() + CHECK_INTERVAL,
             timer: None,
             running: HashMap::default(),
             watermarks: VecDeque::new(),
@@ -63,22 +66,36 @@ impl Monitor {
 
     /// Ready when a check is due. `is_busy` is whether a key waits or runs: the checks of an idle controller need no timer.
     pub(super) fn poll_due(&mut self, is_busy: bool, cx: &mut Context<'_>) -> Poll<()> {
-        if self.timer.is_none() && !is_busy && !self.hot_loops.is_active() {
-            return Poll::Pending;
+        if self.timer.is_none() {
+            if !is_busy && !self.hot_loops.is_active() {
+                return Poll::Pending;
+            }
+            // The first check after an idle time is due after an interval.
+            if self.next_check <= Instant::now() {
+                self.next_check = Instant::now() + CHECK_INTERVAL;
+            }
         }
-        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(CHECK_INTERVAL)));
+        let at = self.next_check;
+        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(at)));
+        if timer.deadline() != at {
+            timer.as_mut().reset(at);
+        }
         let due = timer.as_mut().poll(cx);
         if due.is_ready() {
             self.timer = None;
+            self.next_check = Instant::now() + CHECK_INTERVAL;
         }
         due
     }
 
     /// Whether a check is due, without a wake-up: for a controller that is never idle.
     pub(super) fn take_due(&mut self) -> bool {
-        let due = self.timer.as_ref().is_some_and(|timer| timer.deadline() <= Instant::now());
+        let due = self.next_check <= Instant::now();
         if due {
-            self.timer = None;
+            self.next_check = Instant::now() + CHECK_INTERVAL;
+            // If the controller becomes idle, one more check updates the durations.
+            let at = self.next_check;
+            self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(at)));
         }
         due
     }
@@ -166,6 +183,29 @@ impl Monitor {
                 controller = self.name, object = %key, reconciles, ?window, is_changing, ?writes,
                 "an object is reconciled in a hot loop"
             );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::poll_fn;
+    use tokio::time::{advance, timeout};
+
+    #[tokio::test(start_paused = true)]
+    async fn the_checks_of_a_controller_that_is_never_idle_continue() {
+        let mut monitor = Monitor::new("test", Duration::from_secs(600), 1);
+        for round in 0..3 {
+            assert!(!monitor.take_due(), "round {round}");
+            advance(CHECK_INTERVAL).await;
+            assert!(monitor.take_due(), "round {round}");
+        }
+        // After the last reconcile, one more check is due, and then none.
+        for (is_due, limit) in [(true, CHECK_INTERVAL), (false, 10 * CHECK_INTERVAL)] {
+            let due =
+                timeout(limit + Duration::from_secs(1), poll_fn(|cx| monitor.poll_due(false, cx))).await;
+            assert_eq!(due.is_ok(), is_due);
         }
     }
 }
