@@ -147,9 +147,11 @@ impl Context {
     async fn set_index_entry(&self, site: &Site, title: Option<&str>) -> kube_client::Result<Action> {
         // Server-side apply with one field manager per site: no write changes the entry of another site.
         let key = format!("{}.{}", site.namespace().unwrap_or_default(), site.name_any());
-        let data: BTreeMap<_, _> = title.map(|title| (key.clone(), title)).into_iter().collect();
-        let index =
-            json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": INDEX}, "data": data});
+        let mut index = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": INDEX}});
+        // An empty `data` would remain in `managedFields` as a field of the deleted site.
+        if let Some(title) = title {
+            index["data"] = json!({(key.as_str()): title});
+        }
         let owner = PatchParams::apply(&format!("{NAME}/{}", site.uid().unwrap_or(key))).force();
         let maps = Api::<ConfigMap>::namespaced(self.client.clone(), &self.namespace);
         maps.patch(INDEX, &owner, &Patch::Apply(index)).await?;
