@@ -191,6 +191,31 @@ async fn is_not_ready_while_reconciles_wait_for_an_owned_kind() {
 }
 
 #[tokio::test]
+async fn connections_without_a_request_do_not_occupy_the_probe_listener() {
+    let sim = Sim::new();
+    let mut manager = Manager::new(client(&sim)).without_server();
+    manager = manager.listen_for_probes("127.0.0.1:0").unwrap();
+    let address = manager.probe_address().unwrap();
+    let (stop, stopped) = oneshot::channel();
+    let running = tokio::spawn(manager.shutdown_on(async { drop(stopped.await) }).run());
+    // The limit is less than the maximum duration of a connection.
+    let answer_to = async |request: &'static str| {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        let closed = timeout(LIMIT / 2, stream.read_to_string(&mut answer)).await;
+        closed.unwrap_or_else(|_| panic!("the server keeps the connection after {request:?}")).ok();
+        answer
+    };
+    let probe = answer_to("GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    assert!(probe.contains("200 OK") && probe.contains("connection: close"), "{probe}");
+    let answers = futures::join!(answer_to(""), answer_to("GET /healthz HTTP/1.1\r\nHost:"));
+    assert_eq!(answers, (String::new(), String::new()));
+    stop.send(()).unwrap();
+    timeout(LIMIT, running).await.unwrap().unwrap().unwrap();
+}
+
+#[tokio::test]
 async fn an_address_in_use_is_an_error_that_names_it() {
     let sim = Sim::new();
     let manager = Manager::new(client(&sim)).listen("127.0.0.1:0").unwrap();

@@ -67,7 +67,6 @@ struct Inner<K> {
 
 /// Whether the watch of an informer works.
 #[derive(Debug, Clone, Default)]
-#[cfg_attr(not(feature = "manager"), expect(dead_code, reason = "only the manager reads it"))]
 pub(crate) struct Health {
     /// The last failure; `None` after the watch has worked again.
     pub(crate) failure: Option<Arc<Error>>,

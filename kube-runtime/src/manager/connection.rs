@@ -13,10 +13,12 @@ use std::{
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep};
 
 /// The maximum number of connections. Further ones wait in the queue of the operating system.
 const MAX_CONNECTIONS: usize = 64;
+/// How long a client may take for a request, from the connection or the last response on.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// The maximum duration of a connection. Clients open another one.
 const MAX_DURATION: Duration = Duration::from_secs(60);
 /// The wait after a failure to accept, such as that of a process without free file descriptors.
@@ -44,7 +46,8 @@ impl Listener for LimitedListener {
             match self.listener.accept().await {
                 Ok((stream, peer)) => {
                     let end = Box::pin(tokio::time::sleep(MAX_DURATION));
-                    return (Connection { stream, end, _slot: slot }, peer);
+                    let request = Box::pin(tokio::time::sleep(REQUEST_TIMEOUT));
+                    return (Connection { stream, end, request, is_writing: false, _slot: slot }, peer);
                 }
                 Err(error) => {
                     tracing::debug!(%error, "cannot accept a connection");
@@ -59,10 +62,15 @@ impl Listener for LimitedListener {
     }
 }
 
-/// A connection that fails after [`MAX_DURATION`].
+/// A connection that fails after [`MAX_DURATION`], or if a request is not complete after [`REQUEST_TIMEOUT`]. The beginning of
+/// a response shows that the request is complete.
 pub(super) struct Connection {
     stream: TcpStream,
     end: Pin<Box<Sleep>>,
+    /// The time limit of a request.
+    request: Pin<Box<Sleep>>,
+    /// Whether a response waits for its client.
+    is_writing: bool,
     _slot: Option<OwnedSemaphorePermit>,
 }
 
@@ -80,6 +88,9 @@ impl AsyncRead for Connection {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         match Pin::new(&mut self.stream).poll_read(cx, buffer) {
+            Poll::Pending if !self.is_writing && self.request.as_mut().poll(cx).is_ready() => {
+                Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+            }
             Poll::Pending => self.poll_end(cx).map(Err),
             ready @ Poll::Ready(_) => ready,
         }
@@ -88,9 +99,14 @@ impl AsyncRead for Connection {
 
 impl AsyncWrite for Connection {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
-        match Pin::new(&mut self.stream).poll_write(cx, data) {
+        let written = Pin::new(&mut self.stream).poll_write(cx, data);
+        self.is_writing = written.is_pending();
+        match written {
             Poll::Pending => self.poll_end(cx).map(Err),
-            ready @ Poll::Ready(_) => ready,
+            ready @ Poll::Ready(_) => {
+                self.request.as_mut().reset(Instant::now() + REQUEST_TIMEOUT);
+                ready
+            }
         }
     }
 

@@ -9,8 +9,9 @@ use crate::reflector::Overview;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{RawQuery, State};
-use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
-use axum::http::{HeaderName, Response, StatusCode};
+use axum::http::header::{CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
+use axum::http::{HeaderName, HeaderValue, Response, StatusCode};
+use axum::middleware::map_response;
 use axum::routing::get;
 use futures::future::join_all;
 use std::{fmt, net::SocketAddr, net::TcpListener, sync::Arc, time::Duration};
@@ -75,7 +76,12 @@ impl Listeners {
             self.bind_all(DEFAULT_ADDRESS)?;
         }
         let all = self.all.map(|listener| (listener, router(state.clone())));
-        let probes = self.probes.map(|listener| (listener, probe_router(state.clone())));
+        // Clients of probes send one request, and an open connection would occupy a slot of the listener.
+        let closing = map_response(async |mut response: Response<Body>| {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            response
+        });
+        let probes = self.probes.map(|listener| (listener, probe_router(state.clone()).layer(closing)));
         Ok(all.into_iter().chain(probes).collect())
     }
 }
@@ -174,7 +180,7 @@ fn answer<const N: usize>(
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = status;
     for (name, value) in headers {
-        response.headers_mut().insert(name, axum::http::HeaderValue::from_static(value));
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
     }
     response
 }
