@@ -96,17 +96,16 @@ impl Diagnosis {
         }
         if let Some(Err(Failure::List(error) | Failure::WatchStart(error))) = &output.event
             && error.is_not_found()
-            && !self.missing
         {
-            self.missing = true;
-            self.metrics.set_missing(true);
-        }
-        if let DriverAction::Send(request) = &output.then {
-            // A program that ends at the error has the error only: it waits for nothing.
+            // The warning follows the second failure: a program that ends at the first error waits for nothing.
             if self.missing && !self.missing_logged {
                 self.missing_logged = true;
                 tracing::warn!(resource, "the server does not serve the collection: waiting until it does");
             }
+            self.missing = true;
+            self.metrics.set_missing(true);
+        }
+        if let DriverAction::Send(request) = &output.then {
             match request {
                 Request::Watch { .. } => self.metrics.watch_begins(),
                 Request::StreamingList => self.metrics.list_begins(),
