@@ -100,6 +100,8 @@ pub(super) fn controller_manager(files: &Files, gates: &[FeatureGate]) -> Vec<St
         flag("use-service-account-credentials", true),
         flag("leader-elect", false),
         flag("secure-port", 0),
+        // The suites delete hundreds of namespaces at the same time; with 10 workers, some wait for more than a minute.
+        flag("concurrent-namespace-syncs", 50),
     ];
     flags.extend(rate_limits());
     flags.extend(feature_gates(gates));

@@ -14,7 +14,7 @@ use super::case::Need;
 use super::server::Server;
 
 /// The time limit for the deletion of namespaces and of objects with finalizers.
-const TIMEOUT: Duration = Duration::from_secs(120);
+const TIMEOUT: Duration = Duration::from_secs(240);
 
 /// Waits until all objects of the run with this id are deleted.
 ///

@@ -37,6 +37,8 @@ suite!("finalizers":
 const FINALIZER: &str = "e2e.example.com/hold";
 /// The time limit of each wait.
 const TIMEOUT: Duration = Duration::from_secs(60);
+/// The time limit of a namespace's deletion, which waits for those of other cases.
+const NAMESPACE_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// A config map with a finalizer.
 fn map_with_finalizer(name: &str) -> ConfigMap {
@@ -194,7 +196,7 @@ async fn namespace_deletion_deletes_its_contents(env: Env) -> Outcome {
     maps.create(&PostParams::default(), &map_with_finalizer("held")).await?;
     let deleted = namespaces.delete(&name, &DeleteParams::default()).await?;
     check!(deleted.is_left());
-    eventually("the namespace's config map has a deletionTimestamp", TIMEOUT, async || {
+    eventually("the namespace's config map has a deletionTimestamp", NAMESPACE_TIMEOUT, async || {
         Ok(maps.get("held").await?.metadata.deletion_timestamp.map(drop))
     })
     .await?;
@@ -204,7 +206,7 @@ async fn namespace_deletion_deletes_its_contents(env: Env) -> Outcome {
     let phase = namespaces.get(&name).await?.status.and_then(|status| status.phase);
     check_eq!(phase.as_deref(), Some("Terminating"));
     remove_finalizers(&maps, "held").await?;
-    eventually("the namespace is deleted", TIMEOUT, async || {
+    eventually("the namespace is deleted", NAMESPACE_TIMEOUT, async || {
         Ok(namespaces.get_opt(&name).await?.is_none().then_some(()))
     })
     .await
