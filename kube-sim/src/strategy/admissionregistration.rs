@@ -4,7 +4,6 @@ use serde_json::{Map, Value};
 
 use super::Strategy;
 use super::defaulting::{object_in, object_items, set_default};
-use super::validation::check_unique;
 
 /// The part of the strategy that all kinds of this API group share.
 const DEFAULT: Strategy = Strategy {
@@ -13,10 +12,6 @@ const DEFAULT: Strategy = Strategy {
     allow_unconditional_update: false,
     ..Strategy::DEFAULT
 };
-
-/// The strategy of webhook configurations.
-const WEBHOOKS: Strategy =
-    Strategy { validate: |object, out| check_unique("", object, "webhooks", "name", out), ..DEFAULT };
 
 pub(super) static STRATEGIES: [Strategy; 6] = [
     Strategy { kind: "MutatingAdmissionPolicy", ..DEFAULT },
@@ -28,14 +23,14 @@ pub(super) static STRATEGIES: [Strategy; 6] = [
             object_items(object, "webhooks")
                 .for_each(|hook| set_default(hook, "reinvocationPolicy", "Never"));
         },
-        ..WEBHOOKS
+        ..DEFAULT
     },
     Strategy { kind: "ValidatingAdmissionPolicy", ..DEFAULT },
     Strategy { kind: "ValidatingAdmissionPolicyBinding", ..DEFAULT },
     Strategy {
         kind: "ValidatingWebhookConfiguration",
         set_defaults: |_, object| set_webhooks_defaults(object),
-        ..WEBHOOKS
+        ..DEFAULT
     },
 ];
 

@@ -4,14 +4,12 @@ use serde_json::Value;
 
 use super::Strategy;
 use super::defaulting::{object_items, set_default};
-use super::validation::check_unique;
 
 pub(super) static STRATEGIES: [Strategy; 1] = [Strategy {
     group: "discovery.k8s.io",
     kind: "EndpointSlice",
     has_generation: true,
     set_defaults: set_endpoint_slice_defaults,
-    validate: |object, out| check_unique("", object, "ports", "name", out),
     ..Strategy::DEFAULT
 }];
 

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::Strategy;
 use super::defaulting::{object_in, set_default};
 use super::deletion::Deletion;
-use super::validation::{Errors, check_unique, items};
+use super::validation::Errors;
 use crate::schema::FieldError;
 
 /// The part of the strategy that all kinds of this API group share.
@@ -17,11 +17,7 @@ const CONDITIONAL: Strategy = Strategy { allow_unconditional_update: false, ..DE
 
 pub(super) static STRATEGIES: [Strategy; 6] = [
     Strategy { kind: "CSIDriver", set_defaults: set_csi_driver_defaults, ..CONDITIONAL },
-    Strategy {
-        kind: "CSINode",
-        validate: |object, out| check_unique("spec", &object["spec"], "drivers", "name", out),
-        ..CONDITIONAL
-    },
+    Strategy { kind: "CSINode", ..CONDITIONAL },
     Strategy { kind: "CSIStorageCapacity", deletion: Deletion::DEFAULT, ..CONDITIONAL },
     Strategy {
         kind: "StorageClass",
@@ -51,7 +47,6 @@ fn set_storage_class_defaults(_: Option<&Value>, object: &mut Value) {
 
 fn check_storage_class(new: &Value, out: &mut Errors) {
     out.require_string("", new, "provisioner");
-    check_topologies(new, out);
 }
 
 fn check_storage_class_update(old: &Value, new: &Value, out: &mut Errors) {
@@ -65,13 +60,5 @@ fn check_storage_class_update(old: &Value, new: &Value, out: &mut Errors) {
         } else {
             out.push(FieldError::forbidden(field, format!("updates to {field} are forbidden.")));
         }
-    }
-    check_topologies(new, out);
-}
-
-/// Checks that the keys in each of the allowed topologies are unique.
-fn check_topologies(object: &Value, out: &mut Errors) {
-    for (path, topology) in items("", object, "allowedTopologies") {
-        check_unique(&path, topology, "matchLabelExpressions", "key", out);
     }
 }

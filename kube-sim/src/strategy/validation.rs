@@ -84,13 +84,28 @@ pub(super) fn items<'a>(
     list.iter().enumerate().map(move |(index, item)| (format!("{path}[{index}]"), item))
 }
 
-/// Checks that the values of `field` are unique in the list. Reports every item that repeats a value.
-pub(super) fn check_unique(path: &str, object: &Value, list: &str, field: &str, out: &mut Errors) {
+/// Whether the value is absent, or an empty text, list or map.
+pub(super) fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::String(text) => text.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        Value::Object(map) => map.is_empty(),
+        Value::Bool(_) | Value::Number(_) => false,
+    }
+}
+
+/// Reports each item of a list that equals an earlier item, by one field or as a whole.
+pub(super) fn check_unique(path: &str, list: &Value, field: Option<&str>, out: &mut Errors) {
     let mut seen = HashSet::new();
-    for (path, item) in items(path, object, list) {
-        let name = string_in(item, field);
-        if !name.is_empty() && !seen.insert(name) {
-            out.push(FieldError::duplicate(format!("{path}.{field}"), name));
+    for (index, item) in list.as_array().into_iter().flatten().enumerate() {
+        let key = field.map_or(item, |field| &item[field]);
+        if !is_empty(key) && !seen.insert(key.to_string()) {
+            let path = format!("{path}[{index}]");
+            out.push(FieldError::duplicate(
+                field.map_or(path.clone(), |field| join(&path, field)),
+                key.clone(),
+            ));
         }
     }
 }

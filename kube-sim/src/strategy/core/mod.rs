@@ -15,18 +15,12 @@ use super::Strategy;
 use super::deletion::Deletion;
 use super::events;
 use super::printer::{Printer, age_cell, items};
-use super::validation::check_unique;
 
 pub(super) static STRATEGIES: [Strategy; 15] = [
     config_map::STRATEGY,
     Strategy { kind: "Endpoints", allow_create_on_update: true, ..Strategy::DEFAULT },
     events::CORE_EVENT,
-    Strategy {
-        kind: "LimitRange",
-        allow_create_on_update: true,
-        validate: |object, out| check_unique("spec", &object["spec"], "limits", "type", out),
-        ..Strategy::DEFAULT
-    },
+    Strategy { kind: "LimitRange", allow_create_on_update: true, ..Strategy::DEFAULT },
     namespace::STRATEGY,
     node::STRATEGY,
     persistent_volume::STRATEGY,

@@ -7,9 +7,9 @@ use serde_json::Value;
 use super::Check::{
     Custom, OneOf, PointerOneOf, PointerRange, Required, RequiredText, Selector, Text, Unique, UniqueBy,
 };
-use super::{KindRules, Rule, is_empty, texts};
+use super::{KindRules, Rule, texts};
 use crate::schema::FieldError;
-use crate::strategy::validation::{Errors, items, join};
+use crate::strategy::validation::{Errors, check_unique, is_empty, items, join};
 
 const GROUP: &str = "admissionregistration.k8s.io";
 
@@ -26,7 +26,8 @@ const SWAPPED_NAMES: &[(&str, &str)] = &[
     ("webhooks[].clientConfig.service.namespace", "webhooks[].clientConfig.service.name"),
 ];
 
-static WEBHOOKS: [Rule; 16] = [
+static WEBHOOKS: [Rule; 17] = [
+    ("webhooks", UniqueBy("name")),
     ("webhooks[].name", RequiredText(texts::fully_qualified_name)),
     ("webhooks[].admissionReviewVersions", Custom(check_review_versions)),
     ("webhooks[].admissionReviewVersions", Unique),
@@ -243,7 +244,7 @@ fn check_annotation_keys(_: &str, policy: &Value, out: &mut Errors) {
             out.push(FieldError::invalid(at, key, why));
         }
     }
-    super::check_unique("spec.auditAnnotations", annotations, Some("key"), out);
+    check_unique("spec.auditAnnotations", annotations, Some("key"), out);
 }
 
 /// Checks that a reference to parameters has exactly one of a name and a selector.

@@ -3,9 +3,9 @@
 use serde_json::Value;
 
 use super::Check::{Custom, OneOf, PointerOneOf, PointerRange, Range, Required, RequiredText};
-use super::{KindRules, MAX_INT32, Rule, is_empty, texts};
+use super::{KindRules, MAX_INT32, Rule, texts};
 use crate::schema::FieldError;
-use crate::strategy::validation::{Errors, items, join};
+use crate::strategy::validation::{Errors, is_empty, items, join};
 
 pub(super) static KINDS: [KindRules; 1] = [KindRules {
     group: "autoscaling",

@@ -5,11 +5,11 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
 use super::Check::{
-    Custom, Labels, OneOf, PointerOneOf, PointerRange, Range, Required, RequiredText, Text, Unique,
+    AnyText, Custom, Labels, OneOf, PointerOneOf, PointerRange, Range, Required, RequiredText, Text, Unique,
 };
-use super::{KindRules, MAX_INT32, Rule, is_empty, texts};
+use super::{KindRules, MAX_INT32, Rule, texts};
 use crate::schema::FieldError;
-use crate::strategy::validation::{Errors, items};
+use crate::strategy::validation::{Errors, is_empty, items};
 
 const RBAC: &str = "rbac.authorization.k8s.io";
 
@@ -52,15 +52,7 @@ static RUNTIME_CLASS: [Rule; 4] = [
 
 static API_SERVICE: [Rule; 7] = [
     ("", Custom(check_api_service_name)),
-    (
-        "spec.version",
-        Custom(|path, version, out| {
-            let text = version.as_str().unwrap_or_default();
-            if let Some(why) = texts::dns_label_1035(text) {
-                out.push(FieldError::invalid(path, text, why));
-            }
-        }),
-    ),
+    ("spec.version", AnyText(texts::dns_label_1035)),
     ("spec.groupPriorityMinimum", Range(1, 20_000)),
     ("spec.versionPriority", Range(1, 1_000)),
     ("spec.service?.name", Required),

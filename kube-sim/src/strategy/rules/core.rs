@@ -3,12 +3,13 @@
 use serde_json::Value;
 
 use super::Check::{
-    Custom, Labels, OneOf, PointerOneOf, PointerRange, PointerText, Range, Required, RequiredText, Text,
+    AnyText, Custom, Labels, OneOf, PointerOneOf, PointerRange, PointerText, Range, Required, RequiredText,
+    Text, UniqueBy,
 };
 use super::networking::{check_percentage_text, check_port_or_name, percentage};
-use super::{KindRules, MAX_INT32, Rule, is_empty, texts};
+use super::{KindRules, MAX_INT32, Rule, texts};
 use crate::schema::FieldError;
-use crate::strategy::validation::{Errors, items, join, string_in};
+use crate::strategy::validation::{Errors, is_empty, items, join, string_in};
 
 pub(super) static KINDS: [KindRules; 12] = [
     KindRules::new("", "Service", &SERVICE),
@@ -46,7 +47,7 @@ pub(super) static KINDS: [KindRules; 12] = [
             ("spec.scopeSelector.matchExpressions[].values", "spec.scopeSelector.matchExpressions.values"),
         ],
     },
-    KindRules::new("", "LimitRange", &[("spec.limits[].type", RequiredText(texts::qualified_name))]),
+    KindRules::new("", "LimitRange", &LIMIT_RANGE),
     KindRules::new("", "PodTemplate", &[("template", Custom(check_template_labels))]),
     KindRules::new("", "ReplicationController", &WORKLOAD),
     KindRules {
@@ -76,8 +77,11 @@ pub(super) static KINDS: [KindRules; 12] = [
     KindRules::new("apps", "ReplicaSet", &WORKLOAD),
 ];
 
+static LIMIT_RANGE: [Rule; 2] =
+    [("spec.limits", UniqueBy("type")), ("spec.limits[].type", RequiredText(texts::qualified_name))];
+
 static SERVICE: [Rule; 13] = [
-    ("spec.externalIPs[]", Custom(check_address)),
+    ("spec.externalIPs[]", AnyText(texts::ip_address)),
     ("spec.internalTrafficPolicy", PointerOneOf(&["Cluster", "Local"])),
     ("spec.ipFamilies[]", OneOf(&["IPv4", "IPv6"])),
     ("spec.ipFamilyPolicy", PointerOneOf(&["PreferDualStack", "RequireDualStack", "SingleStack"])),
@@ -140,20 +144,12 @@ fn check_load_balancer_fields(path: &str, spec: &Value, out: &mut Errors) {
     }
 }
 
-/// Checks a text that has to be an IP address, even if it is empty.
-fn check_address(path: &str, address: &Value, out: &mut Errors) {
-    let text = address.as_str().unwrap_or_default();
-    if let Some(why) = texts::ip_address(text) {
-        out.push(FieldError::invalid(path, text, why));
-    }
-}
-
 static ENDPOINTS: [Rule; 9] = [
     ("subsets[]", Custom(check_subset)),
-    ("subsets[].addresses[].ip", Custom(check_address)),
+    ("subsets[].addresses[].ip", AnyText(texts::ip_address)),
     ("subsets[].addresses[].hostname", Text(texts::dns_label)),
     ("subsets[].addresses[].nodeName", PointerText(texts::subdomain)),
-    ("subsets[].notReadyAddresses[].ip", Custom(check_address)),
+    ("subsets[].notReadyAddresses[].ip", AnyText(texts::ip_address)),
     ("subsets[].notReadyAddresses[].hostname", Text(texts::dns_label)),
     ("subsets[].notReadyAddresses[].nodeName", PointerText(texts::subdomain)),
     ("subsets[].ports[].name", Text(texts::dns_label)),

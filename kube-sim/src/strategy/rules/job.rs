@@ -5,9 +5,9 @@ use std::collections::HashSet;
 use serde_json::Value;
 
 use super::Check::{Custom, OneOf, PointerOneOf, PointerRange, Required, RequiredText, Unique};
-use super::{KindRules, MAX_INT32, Rule, is_empty, texts};
+use super::{KindRules, MAX_INT32, Rule, texts};
 use crate::schema::FieldError;
-use crate::strategy::validation::{Errors, items, join, string_in};
+use crate::strategy::validation::{Errors, is_empty, items, join, string_in};
 
 pub(super) static KINDS: [KindRules; 1] = [KindRules::new("batch", "Job", &JOB)];
 

@@ -22,7 +22,7 @@ use std::collections::HashSet;
 use serde_json::Value;
 
 pub(super) use self::pod::POD_SPEC;
-use super::validation::{Errors, join};
+use super::validation::{Errors, check_unique, is_empty, join};
 use crate::schema::FieldError;
 
 /// The largest value of an `int32`.
@@ -45,6 +45,8 @@ pub(super) enum Check {
     PointerText(Problem),
     /// A text that must not be absent or empty.
     RequiredText(Problem),
+    /// A text that is checked even if it is absent or empty.
+    AnyText(Problem),
     /// A number from the first to the second value. An absent number is 0.
     Range(i64, i64),
     /// A number from the first to the second value, if it is present: a pointer in the Go type.
@@ -183,7 +185,10 @@ impl Check {
             Self::Text(_) if text.is_empty() => {}
             Self::PointerText(_) | Self::PointerRange(..) | Self::PointerOneOf(_) if value.is_null() => {}
             Self::RequiredText(_) if text.is_empty() => require(path, true, out),
-            Self::Text(problem) | Self::PointerText(problem) | Self::RequiredText(problem) => {
+            Self::Text(problem)
+            | Self::PointerText(problem)
+            | Self::RequiredText(problem)
+            | Self::AnyText(problem) => {
                 if let Some(why) = problem(text) {
                     out.push(FieldError::invalid(path, text, why));
                 }
@@ -216,60 +221,42 @@ fn require(path: &str, is_absent: bool, out: &mut Errors) {
     }
 }
 
-/// Whether the value is absent, or an empty text, list or map.
-fn is_empty(value: &Value) -> bool {
-    match value {
-        Value::Null => true,
-        Value::String(text) => text.is_empty(),
-        Value::Array(items) => items.is_empty(),
-        Value::Object(map) => map.is_empty(),
-        Value::Bool(_) | Value::Number(_) => false,
-    }
-}
-
-/// Reports each item of a list that equals an earlier item, by one field or as a whole.
-fn check_unique(path: &str, list: &Value, field: Option<&str>, out: &mut Errors) {
-    let mut seen = HashSet::new();
-    for (index, item) in list.as_array().into_iter().flatten().enumerate() {
-        let key = field.map_or(item, |field| &item[field]);
-        if !is_empty(key) && !seen.insert(key.to_string()) {
-            let path = format!("{path}[{index}]");
-            out.push(FieldError::duplicate(
-                field.map_or(path.clone(), |field| join(&path, field)),
-                key.clone(),
-            ));
-        }
-    }
-}
-
 /// Checks a label selector.
 pub(super) fn check_selector(path: &str, selector: &Value, out: &mut Errors) {
     check_labels(&join(path, "matchLabels"), &selector["matchLabels"], out);
     for (path, expression) in super::validation::items(path, selector, "matchExpressions") {
-        Check::Text(texts::qualified_name).run(&join(&path, "key"), &expression["key"], out);
-        if is_empty(&expression["key"]) {
-            out.push(FieldError::invalid(join(&path, "key"), "", crate::names::INVALID_QUALIFIED_NAME));
+        check_requirement(&path, expression, &[], out);
+    }
+}
+
+/// Checks a requirement of a selector: its key, its operator, and its values. `numeric` are the operators that compare
+/// with one number.
+fn check_requirement(path: &str, requirement: &Value, numeric: &[&str], out: &mut Errors) {
+    let field = join(path, "values");
+    let count = requirement["values"].as_array().map_or(0, Vec::len);
+    match (requirement["operator"].as_str().unwrap_or_default(), count) {
+        ("In" | "NotIn", 0) => {
+            let why = "must be specified when `operator` is 'In' or 'NotIn'";
+            out.push(FieldError::required(field, why));
         }
-        let field = join(&path, "values");
-        let is_set = !is_empty(&expression["values"]);
-        match (expression["operator"].as_str().unwrap_or_default(), is_set) {
-            ("In" | "NotIn", false) => {
-                let why = "must be specified when `operator` is 'In' or 'NotIn'";
+        ("Exists" | "DoesNotExist", 1..) => {
+            let why = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'";
+            out.push(FieldError::forbidden(field, why));
+        }
+        ("In" | "NotIn" | "Exists" | "DoesNotExist", _) => {}
+        (operator, count) if numeric.contains(&operator) => {
+            if count != 1 {
+                let why = "must be specified single value when `operator` is 'Lt' or 'Gt'";
                 out.push(FieldError::required(field, why));
             }
-            ("Exists" | "DoesNotExist", true) => {
-                let why = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'";
-                out.push(FieldError::forbidden(field, why));
-            }
-            ("In" | "NotIn" | "Exists" | "DoesNotExist", _) => {}
-            (operator, _) => {
-                let why = "not a valid selector operator";
-                out.push(FieldError::invalid(join(&path, "operator"), operator, why));
-            }
         }
-        for (path, value) in super::validation::items(&path, expression, "values") {
-            Check::Text(texts::label_value).run(&path, value, out);
+        (operator, _) => {
+            out.push(FieldError::invalid(join(path, "operator"), operator, "not a valid selector operator"));
         }
+    }
+    Check::AnyText(texts::qualified_name).run(&join(path, "key"), &requirement["key"], out);
+    for (path, value) in super::validation::items(path, requirement, "values") {
+        Check::Text(texts::label_value).run(&path, value, out);
     }
 }
 

@@ -3,11 +3,11 @@
 use serde_json::Value;
 
 use super::Check::{
-    Custom, PointerOneOf, PointerText, Range, Required, RequiredText, Selector, Text, UniqueBy,
+    AnyText, Custom, PointerOneOf, PointerText, Range, Required, RequiredText, Selector, Text, UniqueBy,
 };
-use super::{KindRules, Rule, is_empty, texts};
+use super::{KindRules, Rule, texts};
 use crate::schema::FieldError;
-use crate::strategy::validation::{Errors, INVALID_PORT, join};
+use crate::strategy::validation::{Errors, INVALID_PORT, is_empty, join};
 
 const GROUP: &str = "networking.k8s.io";
 
@@ -50,7 +50,7 @@ static NETWORK_POLICY: [Rule; 9] = [
     ("spec.policyTypes", Custom(check_policy_types)),
 ];
 
-static ENDPOINT_SLICE: [Rule; 10] = [
+static ENDPOINT_SLICE: [Rule; 11] = [
     ("addressType", Required),
     ("endpoints[].addresses", Required),
     ("", Custom(check_endpoint_addresses)),
@@ -59,6 +59,7 @@ static ENDPOINT_SLICE: [Rule; 10] = [
     ("endpoints[].hostname", PointerText(texts::dns_label)),
     ("endpoints[].nodeName", PointerText(texts::subdomain)),
     ("ports[].appProtocol", PointerText(texts::qualified_name)),
+    ("ports", UniqueBy("name")),
     ("ports[].name", Text(texts::dns_label)),
     ("ports[].protocol", PointerOneOf(&["SCTP", "TCP", "UDP"])),
 ];
@@ -161,15 +162,8 @@ static PEER: [Rule; 4] = [
     ("podSelector?", Selector),
     ("namespaceSelector?", Selector),
     ("ipBlock?.cidr", RequiredText(texts::cidr)),
-    ("ipBlock?.except[]", Custom(check_excepted_block)),
+    ("ipBlock?.except[]", AnyText(texts::cidr)),
 ];
-
-fn check_excepted_block(path: &str, block: &Value, out: &mut Errors) {
-    let text = block.as_str().unwrap_or_default();
-    if let Some(why) = texts::cidr(text) {
-        out.push(FieldError::invalid(path, text, why));
-    }
-}
 
 /// Checks the port of a network policy, and that `endPort` ends a range of numbers.
 fn check_policy_port(path: &str, port: &Value, out: &mut Errors) {

@@ -5,12 +5,12 @@ use std::collections::HashSet;
 use serde_json::Value;
 
 use super::Check::{
-    Custom, Labels, OneOf, PointerOneOf, PointerRange, Range, Required, RequiredText, Selector, Text,
+    AnyText, Custom, Labels, OneOf, PointerOneOf, PointerRange, Range, Required, RequiredText, Selector, Text,
 };
 use super::networking::check_port_or_name;
-use super::{MAX_INT32, Rule, is_empty, texts};
+use super::{MAX_INT32, Rule, texts};
 use crate::schema::FieldError;
-use crate::strategy::validation::{Errors, items, join, string_in};
+use crate::strategy::validation::{Errors, is_empty, items, join, string_in};
 
 /// The rules of a pod spec, relative to the spec.
 pub(in crate::strategy) static POD_SPEC: [Rule; 26] = [
@@ -25,11 +25,11 @@ pub(in crate::strategy) static POD_SPEC: [Rule; 26] = [
     ("containers[]", Custom(check_container)),
     ("initContainers[]", Custom(check_container)),
     ("initContainers[].restartPolicy", PointerOneOf(&["Always", "Never", "OnFailure"])),
-    ("dnsConfig?.nameservers[]", Custom(check_address)),
+    ("dnsConfig?.nameservers[]", AnyText(texts::ip_address)),
     ("dnsConfig?.options[]", Custom(check_dns_option)),
     ("dnsConfig?.searches[]", Custom(check_search_domain)),
-    ("hostAliases[].ip", Custom(check_address)),
-    ("hostAliases[].hostnames[]", Custom(check_host_name)),
+    ("hostAliases[].ip", AnyText(texts::ip_address)),
+    ("hostAliases[].hostnames[]", AnyText(texts::subdomain)),
     ("hostname", Text(texts::dns_label)),
     ("subdomain", Text(texts::dns_label)),
     ("nodeSelector", Labels),
@@ -83,35 +83,7 @@ pub(super) fn check_node_selector(path: &str, selector: &Value, out: &mut Errors
 /// Checks the requirements of a term of a node selector.
 fn check_node_term(path: &str, term: &Value, out: &mut Errors) {
     for (path, requirement) in items(path, term, "matchExpressions") {
-        let (field, count) = (join(&path, "values"), requirement["values"].as_array().map_or(0, Vec::len));
-        match (string_in(requirement, "operator"), count) {
-            ("In" | "NotIn", 0) => {
-                out.push(FieldError::required(field, "must be specified when `operator` is 'In' or 'NotIn'"));
-            }
-            ("Exists" | "DoesNotExist", 1..) => {
-                let why = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'";
-                out.push(FieldError::forbidden(field, why));
-            }
-            ("Gt" | "Lt", count) if count != 1 => {
-                let why = "must be specified single value when `operator` is 'Lt' or 'Gt'";
-                out.push(FieldError::required(field, why));
-            }
-            ("In" | "NotIn" | "Exists" | "DoesNotExist" | "Gt" | "Lt", _) => {}
-            (operator, _) => {
-                out.push(FieldError::invalid(
-                    join(&path, "operator"),
-                    operator,
-                    "not a valid selector operator",
-                ));
-            }
-        }
-        let key = string_in(requirement, "key");
-        if let Some(why) = texts::qualified_name(key) {
-            out.push(FieldError::invalid(join(&path, "key"), key, why));
-        }
-        for (path, value) in items(&path, requirement, "values") {
-            Text(texts::label_value).run(&path, value, out);
-        }
+        super::check_requirement(&path, requirement, &["Gt", "Lt"], out);
     }
 }
 
@@ -279,21 +251,6 @@ fn check_privileges(path: &str, context: &Value, out: &mut Errors) {
     if context["privileged"] == true && context["allowPrivilegeEscalation"] == false {
         let why = "cannot set `allowPrivilegeEscalation` to false and `privileged` to true";
         out.push(FieldError::invalid(path, context.clone(), why));
-    }
-}
-
-/// Checks an IP address that must not be empty.
-fn check_address(path: &str, address: &Value, out: &mut Errors) {
-    let text = address.as_str().unwrap_or_default();
-    if let Some(why) = texts::ip_address(text) {
-        out.push(FieldError::invalid(path, text, why));
-    }
-}
-
-fn check_host_name(path: &str, name: &Value, out: &mut Errors) {
-    let text = name.as_str().unwrap_or_default();
-    if let Some(why) = texts::subdomain(text) {
-        out.push(FieldError::invalid(path, text, why));
     }
 }
 

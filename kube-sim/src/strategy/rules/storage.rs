@@ -7,14 +7,15 @@ use serde_json::Value;
 use super::Check::{
     Custom, PointerOneOf, PointerRange, PointerText, Required, RequiredText, Selector, Text, Unique, UniqueBy,
 };
-use super::{KindRules, Rule, is_empty, texts};
+use super::{KindRules, Rule, texts};
 use crate::schema::FieldError;
-use crate::strategy::validation::{Errors, join};
+use crate::strategy::validation::{Errors, is_empty, join};
 
 const GROUP: &str = "storage.k8s.io";
 
-pub(super) static KINDS: [KindRules; 5] = [
+pub(super) static KINDS: [KindRules; 6] = [
     KindRules::new(GROUP, "CSIDriver", &CSI_DRIVER),
+    KindRules::new(GROUP, "CSINode", &[("spec.drivers", UniqueBy("name"))]),
     KindRules::new(GROUP, "StorageClass", &STORAGE_CLASS),
     KindRules::new(GROUP, "VolumeAttachment", &VOLUME_ATTACHMENT),
     KindRules {
@@ -38,10 +39,11 @@ static CSI_DRIVER: [Rule; 4] = [
     ("spec.volumeLifecycleModes", Custom(check_lifecycle_modes)),
 ];
 
-static STORAGE_CLASS: [Rule; 7] = [
+static STORAGE_CLASS: [Rule; 8] = [
     ("provisioner", Text(texts::qualified_name_of_any_case)),
     ("volumeBindingMode", PointerOneOf(&["Immediate", "WaitForFirstConsumer"])),
     ("allowedTopologies[].matchLabelExpressions", Required),
+    ("allowedTopologies[].matchLabelExpressions", UniqueBy("key")),
     ("allowedTopologies[].matchLabelExpressions[].key", RequiredText(texts::qualified_name)),
     ("allowedTopologies[].matchLabelExpressions[].values", Required),
     ("allowedTopologies[].matchLabelExpressions[].values", Unique),

@@ -5,12 +5,17 @@ use std::collections::HashSet;
 use serde_json::Value;
 
 use crate::schema::FieldError;
-use crate::strategy::validation::{Errors, check_unique, items, string_in};
+use crate::strategy::validation::{Errors, check_unique, items, join, string_in};
 
 /// Checks that the items of lists in a pod spec and in its containers are unique.
 pub(super) fn check_pod_spec(path: &str, spec: &Value, out: &mut Errors) {
-    check_unique(path, spec, "resourceClaims", "name", out);
-    check_unique(&format!("{path}.securityContext"), &spec["securityContext"], "sysctls", "name", out);
+    check_unique(&join(path, "resourceClaims"), &spec["resourceClaims"], Some("name"), out);
+    check_unique(
+        &join(path, "securityContext.sysctls"),
+        &spec["securityContext"]["sysctls"],
+        Some("name"),
+        out,
+    );
     let mut gates = HashSet::new();
     for (path, gate) in items(path, spec, "schedulingGates") {
         let name = string_in(gate, "name");
@@ -28,7 +33,7 @@ pub(super) fn check_pod_spec(path: &str, spec: &Value, out: &mut Errors) {
 }
 
 fn check_container_lists(path: &str, container: &Value, out: &mut Errors) {
-    check_unique(path, container, "ports", "name", out);
+    check_unique(&join(path, "ports"), &container["ports"], Some("name"), out);
     let mut unique = |list: &str, fields: &[&str]| {
         let mut seen: Vec<HashSet<&str>> = vec![HashSet::new(); fields.len()];
         for (path, item) in items(path, container, list) {

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::clock::Random;
+use crate::strategy::validation::is_empty;
 
 /// Allocates the cluster IP and the node ports of a service, unless the request sets them.
 pub(super) fn allocate(object: &mut Value, random: &mut Random) {
@@ -45,12 +46,6 @@ pub(super) fn preserve(old: &Value, new: &mut Value) {
     if !new.is_object() {
         return;
     }
-    let is_empty = |v: &Value| match v {
-        Value::Null => true,
-        Value::String(text) => text.is_empty(),
-        Value::Array(list) => list.is_empty(),
-        _ => false,
-    };
     let fields = ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"];
     if new["type"] == "ExternalName" {
         // An ExternalName service has no cluster IPs: drop the addresses of the old object.

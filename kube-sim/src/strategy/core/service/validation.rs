@@ -55,7 +55,7 @@ fn check_spec(spec: &Value, out: &mut Errors) {
 
 /// Checks that the ports and IP families of a service are unique.
 fn check_service_lists(spec: &Value, out: &mut Errors) {
-    check_unique("spec", spec, "ports", "name", out);
+    check_unique("spec.ports", &spec["ports"], Some("name"), out);
     let mut ports = HashSet::new();
     for (path, port) in items("spec", spec, "ports") {
         let protocol =
