@@ -4,6 +4,7 @@
 //! sends the response and runs the session on the upgraded connection. Dropping the future of a session ends it, with
 //! the handler of the test that it runs.
 
+mod channels;
 mod messages;
 mod port_channels;
 mod remote_command;

@@ -5,20 +5,18 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
+use futures::StreamExt as _;
 use futures::future::BoxFuture;
 use futures::stream::{SplitSink, SplitStream};
-use futures::{SinkExt as _, StreamExt as _};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::protocol::CloseFrame;
-use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
-use super::{IDLE_TIMEOUT, Offer, WebSocket};
+use super::channels::{self, Closed, MAX_DATA, close, message, send};
+use super::{Offer, WebSocket};
 use crate::containers::{Streams, TerminalSize, new_streams};
 use crate::status::SimError;
 
@@ -37,9 +35,6 @@ const CLOSE: u8 = 255;
 
 /// The time limit on the client's half of the closing handshake.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// The maximum size of the data in one message to the client.
-const MAX_DATA: usize = 32 * 1024;
 
 /// The streams that a client requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,7 +71,7 @@ pub(crate) async fn run_process<F>(
         RequestedStreams { stderr: true, .. } => STDERR,
         _ => STATUS,
     };
-    if send(&mut sink, first, &[]).await.is_err() {
+    if send(&mut sink, message(first, &[])).await.is_err() {
         return;
     }
     let stdin = requested.stdin.then_some(server.stdin);
@@ -96,7 +91,7 @@ pub(crate) async fn run_process<F>(
             (V4 | V5, _) => status.to_string(),
             (_, message) => message.unwrap_or_default().to_owned(),
         };
-        if text.is_empty() || send(&mut sink, STATUS, text.as_bytes()).await.is_ok() {
+        if text.is_empty() || send(&mut sink, message(STATUS, text.as_bytes())).await.is_ok() {
             close(&mut sink).await;
         }
     };
@@ -107,32 +102,6 @@ pub(crate) async fn run_process<F>(
         // The client closes the connection to end the command.
         () = &mut receive => {}
     }
-}
-
-/// The client has closed the connection, or does not read.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Closed;
-
-/// Sends a message.
-pub(super) async fn send(
-    sink: &mut SplitSink<WebSocket, Message>,
-    channel: u8,
-    data: &[u8],
-) -> Result<(), Closed> {
-    let mut message = Vec::with_capacity(data.len() + 1);
-    message.push(channel);
-    message.extend_from_slice(data);
-    match timeout(IDLE_TIMEOUT, sink.send(Message::Binary(message.into()))).await {
-        Ok(Ok(())) => Ok(()),
-        _ => Err(Closed),
-    }
-}
-
-/// Closes the connection with the code for a normal end.
-pub(super) async fn close(sink: &mut SplitSink<WebSocket, Message>) {
-    let frame = CloseFrame { code: CloseCode::Normal, reason: "".into() };
-    // An error means that the client has closed the connection.
-    let _ = timeout(IDLE_TIMEOUT, sink.send(Message::Close(Some(frame)))).await;
 }
 
 /// Sends what the process writes, until both outputs have ended. The bytes of an output without channel are discarded.
@@ -154,7 +123,7 @@ async fn forward_output(
             }
         };
         if let (Some(channel), Some(data)) = (channel, data) {
-            send(sink, channel, data).await?;
+            send(sink, message(channel, data)).await?;
         }
     }
     Ok(())
@@ -175,14 +144,7 @@ async fn receive(
     mut stdin: Option<DuplexStream>,
     sizes: mpsc::Sender<TerminalSize>,
 ) {
-    loop {
-        let Ok(Some(Ok(message))) = timeout(IDLE_TIMEOUT, received.next()).await else { return };
-        let data = match message {
-            Message::Binary(data) => data,
-            Message::Text(text) => Bytes::from(text),
-            Message::Close(_) => return,
-            _ => continue,
-        };
+    while let Some(data) = channels::receive(&mut received).await {
         match data.as_ref() {
             [CLOSE, rest @ ..] if protocol == V5 => match rest {
                 [STDIN] => stdin = None,

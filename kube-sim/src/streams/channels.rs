@@ -1,0 +1,54 @@
+//! Messages whose first byte is their channel, for processes and for ports.
+
+use bytes::Bytes;
+use futures::stream::{SplitSink, SplitStream};
+use futures::{SinkExt as _, StreamExt as _};
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+
+use super::{IDLE_TIMEOUT, WebSocket};
+
+/// The maximum size of the data in one message to the client.
+pub(super) const MAX_DATA: usize = 32 * 1024;
+
+/// The client has closed the connection, or does not read.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Closed;
+
+/// The message of a channel.
+pub(super) fn message(channel: u8, data: &[u8]) -> Bytes {
+    let mut message = Vec::with_capacity(data.len() + 1);
+    message.push(channel);
+    message.extend_from_slice(data);
+    message.into()
+}
+
+/// Sends a message.
+pub(super) async fn send(sink: &mut SplitSink<WebSocket, Message>, message: Bytes) -> Result<(), Closed> {
+    match timeout(IDLE_TIMEOUT, sink.send(Message::Binary(message))).await {
+        Ok(Ok(())) => Ok(()),
+        _ => Err(Closed),
+    }
+}
+
+/// Closes the connection with the code for a normal end.
+pub(super) async fn close(sink: &mut SplitSink<WebSocket, Message>) {
+    let frame = CloseFrame { code: CloseCode::Normal, reason: "".into() };
+    // An error means that the client has closed the connection.
+    let _ = timeout(IDLE_TIMEOUT, sink.send(Message::Close(Some(frame)))).await;
+}
+
+/// The data of the client's next message, binary or text; `None` after the client has closed the connection, an error, or
+/// [`IDLE_TIMEOUT`] without a message.
+pub(super) async fn receive(received: &mut SplitStream<WebSocket>) -> Option<Bytes> {
+    loop {
+        match timeout(IDLE_TIMEOUT, received.next()).await.ok()??.ok()? {
+            Message::Binary(data) => return Some(data),
+            Message::Text(text) => return Some(Bytes::from(text)),
+            Message::Close(_) => return None,
+            _ => {}
+        }
+    }
+}
