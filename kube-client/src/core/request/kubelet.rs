@@ -3,7 +3,7 @@
 //! The kubelet has other paths and parameters than the API server, and serves no objects.
 
 use super::super::params::{AttachParams, LogParams, Query};
-use super::streams::check_ports;
+use super::streams::{append_command, check_ports};
 use super::{ESCAPED_IN_PATH_SEGMENT, Error, Request, build_request, check_path_segment};
 use http::{Method, header};
 
@@ -65,14 +65,7 @@ impl Request {
     {
         let mut query = Query::new();
         ap.populate_kubelet_query(&mut query)?;
-        let mut is_empty = true;
-        for part in command {
-            query.append_pair("command", &part.into());
-            is_empty = false;
-        }
-        if is_empty {
-            return Err(Error::Validation("the command is empty".to_owned()));
-        }
+        append_command(&mut query, command)?;
         let path = kubelet_debug_params.path("exec", Some(container), true)?;
         build_request(Method::GET, &path, query, &[], Vec::new())
     }

@@ -34,14 +34,7 @@ impl Request {
     {
         let mut query = Query::new();
         ap.populate_query(&mut query)?;
-        let mut is_empty = true;
-        for part in command {
-            query.append_pair("command", &part.into());
-            is_empty = false;
-        }
-        if is_empty {
-            return Err(Error::Validation("the command is empty".to_owned()));
-        }
+        append_command(&mut query, command)?;
         build_request(Method::GET, &self.object_path(name, Some("exec"))?, query, &[], Vec::new())
     }
 
@@ -82,6 +75,21 @@ impl Request {
 
 /// The number of ports of a request. The channel protocol has a byte for the channel, and two channels for each port.
 const MAX_PORTS: usize = 128;
+
+/// Adds the command to the query. An empty command is an error.
+pub(super) fn append_command<T: Into<String>>(
+    query: &mut Query,
+    command: impl IntoIterator<Item = T>,
+) -> Result<(), Error> {
+    let mut parts = command.into_iter().peekable();
+    if parts.peek().is_none() {
+        return Err(Error::Validation("the command is empty".to_owned()));
+    }
+    for part in parts {
+        query.append_pair("command", &part.into());
+    }
+    Ok(())
+}
 
 pub(super) fn check_ports(ports: &[u16]) -> Result<(), Error> {
     let twice = ports.iter().enumerate().find(|(index, port)| ports[..*index].contains(port));
