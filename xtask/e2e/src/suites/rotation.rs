@@ -69,7 +69,7 @@ impl ClientFiles {
     }
 }
 
-/// The user as whom the server authenticates the client.
+/// The name of the authenticated user, from a `SelfSubjectReview`.
 async fn user_name(client: &Client) -> anyhow::Result<String> {
     let reviews = Api::all(client.clone());
     let review = reviews.create(&PostParams::default(), &SelfSubjectReview::default()).await?;
