@@ -13,16 +13,9 @@
 use anyhow::{Context, bail};
 use examples::PollChecker;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube_client::{
-    Api, Client, CustomResourceExt, ResourceExt,
-    api::{ListParams, PostParams},
-    core::Status,
-};
+use kube_client::{Api, Client, CustomResourceExt, ResourceExt, api::PostParams, core::Status};
 use kube_derive::CustomResource;
-use kube_runtime::{
-    Reflector,
-    wait::{await_condition, conditions},
-};
+use kube_runtime::Reflector;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{
@@ -94,19 +87,7 @@ async fn install_crd(client: &Client) -> anyhow::Result<()> {
             return Err(error).with_context(|| format!("cannot install {}; {advice}", Foo::crd_name()));
         }
     }
-    let foos: Api<Foo> = Api::all(client.clone());
-    let served = async {
-        await_condition(crds, Foo::crd_name(), conditions::is_crd_established()).await?;
-        // For a moment after the condition is set, an API server may still return 404.
-        loop {
-            match foos.list(&ListParams::default().limit(1)).await {
-                Err(error) if error.is_not_found() => tokio::time::sleep(Duration::from_millis(100)).await,
-                listed => return anyhow::Ok(listed.map(drop)?),
-            }
-        }
-    };
-    let timed_out = || format!("{} was not served within 30 s", Foo::crd_name());
-    tokio::time::timeout(Duration::from_secs(30), served).await.with_context(timed_out)?
+    examples::wait_until_served::<Foo>(client).await
 }
 
 fn print_foos(mut foos: Vec<Arc<Foo>>) -> io::Result<()> {

@@ -9,7 +9,7 @@ use kube_client::{
     api::{ListParams, Patch, PatchParams},
 };
 use kube_runtime::{
-    wait::{await_condition_within, conditions},
+    wait::{await_condition, conditions},
     watcher,
 };
 use serde::de::DeserializeOwned;
@@ -115,21 +115,29 @@ impl PollChecker {
     }
 }
 
-/// Installs or updates the CRD of `K`, and waits until the server serves the kind.
-///
-/// # Errors
-///
-/// If the server refuses the CRD, or does not serve the kind within 30 s.
-pub async fn install<K>(client: &Client) -> anyhow::Result<()>
-where
+/// A kind that `derive(CustomResource)` has generated.
+pub trait DerivedKind:
+    Resource<DynamicType = ()> + CustomResourceExt + DeserializeOwned + Clone + std::fmt::Debug + Send + 'static
+{
+}
+
+impl<K> DerivedKind for K where
     K: Resource<DynamicType = ()>
         + CustomResourceExt
         + DeserializeOwned
         + Clone
         + std::fmt::Debug
         + Send
-        + 'static,
+        + 'static
 {
+}
+
+/// Installs or updates the CRD of `K`, and waits until the server serves the kind.
+///
+/// # Errors
+///
+/// If the server refuses the CRD, or does not serve the kind within 30 s.
+pub async fn install<K: DerivedKind>(client: &Client) -> anyhow::Result<()> {
     install_crd::<K>(client, &K::crd()).await
 }
 
@@ -138,32 +146,35 @@ where
 /// # Errors
 ///
 /// As [`install`].
-pub async fn install_crd<K>(client: &Client, crd: &CustomResourceDefinition) -> anyhow::Result<()>
-where
-    K: Resource<DynamicType = ()>
-        + CustomResourceExt
-        + DeserializeOwned
-        + Clone
-        + std::fmt::Debug
-        + Send
-        + 'static,
-{
-    const LIMIT: Duration = Duration::from_secs(30);
+pub async fn install_crd<K: DerivedKind>(
+    client: &Client,
+    crd: &CustomResourceDefinition,
+) -> anyhow::Result<()> {
     let crds: Api<CustomResourceDefinition> = Api::all(client.clone());
     crds.patch(K::crd_name(), &PatchParams::apply("examples").force(), &Patch::Apply(crd)).await?;
-    await_condition_within(crds, K::crd_name(), conditions::is_crd_established(), LIMIT).await?;
+    wait_until_served::<K>(client).await
+}
+
+/// Waits until the CRD of `K` is established, and the server serves the kind.
+///
+/// # Errors
+///
+/// If that takes more than 30 s, or a request fails.
+pub async fn wait_until_served<K: DerivedKind>(client: &Client) -> anyhow::Result<()> {
+    let crds: Api<CustomResourceDefinition> = Api::all(client.clone());
     let objects: Api<K> = Api::all(client.clone());
-    // For a moment after the condition is set, an API server may still return 404.
     let served = async {
+        await_condition(crds, K::crd_name(), conditions::is_crd_established()).await?;
+        // For a moment after the condition is set, an API server may still return 404.
         loop {
             match objects.list(&ListParams::default().limit(1)).await {
                 Err(error) if error.is_not_found() => tokio::time::sleep(Duration::from_millis(100)).await,
-                listed => return listed.map(drop),
+                listed => return anyhow::Ok(listed.map(drop)?),
             }
         }
     };
     let timed_out = || format!("{} was not served within 30 s", K::crd_name());
-    Ok(tokio::time::timeout(LIMIT, served).await.with_context(timed_out)??)
+    tokio::time::timeout(Duration::from_secs(30), served).await.with_context(timed_out)?
 }
 
 /// Formats an error and its causes on one line.
