@@ -58,7 +58,9 @@ impl Response {
             causes.into_iter().flatten().filter_map(|cause| cause["field"].as_str()).collect();
         fields.sort_unstable();
         fields.dedup();
-        let seen = json!({"status": self.status, "reason": self.body["reason"], "fields": fields});
+        // An object may have a field `reason` of its own.
+        let reason = if self.is_success() { &Value::Null } else { &self.body["reason"] };
+        let seen = json!({"status": self.status, "reason": reason, "fields": fields});
         Observation { request: request.to_owned(), seen }
     }
 
