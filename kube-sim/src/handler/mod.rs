@@ -4,6 +4,7 @@
 //! write. They must not block or await; `server` owns streams and sockets.
 
 pub(crate) mod accept;
+mod access_review;
 pub(crate) mod admission;
 pub(crate) mod convert;
 mod delete;

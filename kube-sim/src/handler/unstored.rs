@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::reply::Reply;
 use super::write::parse_body;
-use super::{Call, service_account_token, subresource};
+use super::{Call, access_review, service_account_token, subresource};
 use crate::schema::FieldError;
 use crate::status::SimError;
 
@@ -57,7 +57,10 @@ fn handle_review(call: &Call<'_>) -> Result<Reply, SimError> {
             "nonResourceRules": [{"verbs": ["*"], "nonResourceURLs": ["*"]}],
             "incomplete": false,
         }),
-        // There is no authorization: every request is allowed.
+        "SubjectAccessReview" | "LocalSubjectAccessReview" => {
+            access_review::review(call, map.get("spec").unwrap_or(&Value::Null))
+        }
+        // The user of a request is an administrator.
         _ => json!({"allowed": true}),
     };
     map.insert("status".into(), status);

@@ -1,0 +1,104 @@
+//! `SubjectAccessReview`: role-based access control with the stored roles and bindings.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
+
+use http::Method;
+use kube_sim::Sim;
+use serde_json::{Value, json};
+
+const RBAC: &str = "rbac.authorization.k8s.io/v1";
+
+/// Creates a role and a binding of it, both with this name. Without a namespace, they are for the cluster.
+fn bind(sim: &Sim, name: &str, namespace: Option<&str>, rule: &Value, subject: &Value) {
+    let kind = if namespace.is_some() { "Role" } else { "ClusterRole" };
+    let metadata = json!({"name": name, "namespace": namespace});
+    sim.create(&json!({"apiVersion": RBAC, "kind": kind, "metadata": metadata, "rules": [rule]})).unwrap();
+    let reference = json!({"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": name});
+    let binding = format!("{kind}Binding");
+    let object = json!({"apiVersion": RBAC, "kind": binding, "metadata": metadata, "roleRef": reference, "subjects": [subject]});
+    sim.create(&object).unwrap();
+}
+
+fn status(sim: &Sim, spec: &Value) -> Value {
+    let path = "/apis/authorization.k8s.io/v1/subjectaccessreviews";
+    let body = json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": spec});
+    sim.request(&Method::POST, path, "application/json", &body).unwrap()["status"].take()
+}
+
+fn user(name: &str) -> Value {
+    json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": name})
+}
+
+#[test]
+fn a_rule_allows_its_urls_and_verbs_to_its_subjects() {
+    let sim = Sim::new();
+    let rule = json!({"nonResourceURLs": ["/metrics", "/debug/*"], "verbs": ["get"]});
+    bind(&sim, "metrics", None, &rule, &user("jane"));
+    let is_allowed = |user: &str, verb: &str, path: &str| {
+        let spec = json!({"user": user, "nonResourceAttributes": {"verb": verb, "path": path}});
+        status(&sim, &spec)["allowed"] == true
+    };
+    assert!(is_allowed("jane", "get", "/metrics") && is_allowed("jane", "get", "/debug/pprof/heap"));
+    for (user, verb, path) in [
+        ("joe", "get", "/metrics"),
+        ("jane", "post", "/metrics"),
+        ("jane", "get", "/metrics/x"),
+        ("jane", "get", "/debug"),
+    ] {
+        assert!(!is_allowed(user, verb, path), "{user} {verb} {path}");
+    }
+    let allowed =
+        status(&sim, &json!({"user": "jane", "nonResourceAttributes": {"verb": "get", "path": "/metrics"}}));
+    let reason =
+        "RBAC: allowed by ClusterRoleBinding \"metrics\" of ClusterRole \"metrics\" to User \"jane\"";
+    assert_eq!(allowed, json!({"allowed": true, "reason": reason}));
+    let master =
+        json!({"groups": ["system:masters"], "nonResourceAttributes": {"verb": "put", "path": "/x"}});
+    assert_eq!(status(&sim, &master)["allowed"], true);
+}
+
+#[test]
+fn a_rule_allows_its_resources_in_the_namespace_of_its_binding() {
+    let sim = Sim::new();
+    let rule = json!({"apiGroups": [""], "resources": ["pods", "*/scale"], "verbs": ["*"]});
+    bind(
+        &sim,
+        "pods",
+        Some("default"),
+        &rule,
+        &json!({"kind": "ServiceAccount", "name": "robot", "namespace": "default"}),
+    );
+    let rule = json!({"apiGroups": ["apps"], "resources": ["deployments"], "resourceNames": ["web"], "verbs": ["get"]});
+    bind(
+        &sim,
+        "web",
+        None,
+        &rule,
+        &json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": "readers"}),
+    );
+    let check = |attributes: Value| {
+        let user = "system:serviceaccount:default:robot";
+        let spec = json!({"user": user, "groups": ["readers"], "resourceAttributes": attributes});
+        status(&sim, &spec)
+    };
+    let pods = json!({"namespace": "default", "verb": "list", "resource": "pods"});
+    let reason =
+        "RBAC: allowed by RoleBinding \"pods/default\" of Role \"pods\" to ServiceAccount \"robot/default\"";
+    assert_eq!(check(pods), json!({"allowed": true, "reason": reason}));
+    let allowed = [
+        json!({"namespace": "default", "verb": "get", "resource": "replicationcontrollers", "subresource": "scale"}),
+        json!({"namespace": "other", "group": "apps", "verb": "get", "resource": "deployments", "name": "web"}),
+    ];
+    for attributes in allowed {
+        assert_eq!(check(attributes.clone())["allowed"], true, "{attributes}");
+    }
+    let denied = [
+        json!({"namespace": "other", "verb": "list", "resource": "pods"}),
+        json!({"verb": "list", "resource": "pods"}),
+        json!({"namespace": "default", "verb": "get", "resource": "pods", "subresource": "log"}),
+        json!({"namespace": "default", "verb": "get", "resource": "pods", "group": "apps"}),
+        json!({"namespace": "default", "verb": "get", "group": "apps", "resource": "deployments", "name": "db"}),
+    ];
+    for attributes in denied {
+        assert_eq!(check(attributes.clone()), json!({"allowed": false}), "{attributes}");
+    }
+}
