@@ -14,6 +14,8 @@ pub mod prelude;
 mod queue;
 mod random;
 pub mod reflector;
+#[cfg(feature = "manager")]
+mod serving;
 pub mod status;
 pub mod utils;
 pub mod wait;

@@ -36,6 +36,7 @@ pub use config_ext::ConfigExt;
 pub use middleware::IdleLimit;
 pub use request_timeout::RequestTimeout;
 pub use service::HttpService;
+pub use tls::crypto_provider;
 #[cfg(feature = "ws")]
 pub use upgrade::{Connection, StreamProtocol, UpgradeConnectionError};
 

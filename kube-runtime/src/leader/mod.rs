@@ -86,6 +86,12 @@ impl LeaderElector {
         &self.name
     }
 
+    /// The client of the election, which no fence refuses.
+    #[cfg(feature = "manager")]
+    pub(crate) fn client(&self) -> Client {
+        self.client.clone()
+    }
+
     /// The identity of this process in the lease.
     pub fn identity(&self) -> &str {
         &self.identity

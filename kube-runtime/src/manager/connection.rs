@@ -1,6 +1,7 @@
 //! `LimitedListener`: accepts connections for the server, with a limit on their number and on their duration, so that clients
 //! that send nothing cannot exhaust the process.
 
+use super::stream::{Stream, Tls};
 use axum::serve::Listener;
 use std::{
     io,
@@ -11,7 +12,7 @@ use std::{
     time::Duration,
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep};
 
@@ -27,12 +28,13 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// A listener with limits.
 pub(super) struct LimitedListener {
     listener: TcpListener,
+    tls: Option<Tls>,
     slots: Arc<Semaphore>,
 }
 
 impl LimitedListener {
-    pub(super) fn new(listener: TcpListener) -> Self {
-        Self { listener, slots: Arc::new(Semaphore::new(MAX_CONNECTIONS)) }
+    pub(super) fn new(listener: TcpListener, tls: Option<Tls>) -> Self {
+        Self { listener, tls, slots: Arc::new(Semaphore::new(MAX_CONNECTIONS)) }
     }
 }
 
@@ -45,6 +47,7 @@ impl Listener for LimitedListener {
             let slot = self.slots.clone().acquire_owned().await.ok();
             match self.listener.accept().await {
                 Ok((stream, peer)) => {
+                    let stream = Stream::new(stream, self.tls.as_ref());
                     let end = Box::pin(tokio::time::sleep(MAX_DURATION));
                     let request = Box::pin(tokio::time::sleep(REQUEST_TIMEOUT));
                     return (Connection { stream, end, request, is_writing: false, _slot: slot }, peer);
@@ -62,10 +65,10 @@ impl Listener for LimitedListener {
     }
 }
 
-/// A connection that fails after [`MAX_DURATION`], or if a request is not complete after [`REQUEST_TIMEOUT`]. The beginning of
-/// a response shows that the request is complete.
+/// A connection that fails after [`MAX_DURATION`], or if a request, with the TLS handshake before it, is not complete after
+/// [`REQUEST_TIMEOUT`]. The beginning of a response shows that the request is complete.
 pub(super) struct Connection {
-    stream: TcpStream,
+    stream: Stream,
     end: Pin<Box<Sleep>>,
     /// The time limit of a request.
     request: Pin<Box<Sleep>>,

@@ -1,5 +1,6 @@
 //! `Error`: why a manager ended.
 
+use crate::serving::CertificateError;
 use std::io;
 
 /// Why a [`Manager`](crate::Manager) could not start, or ended without a request to shut down.
@@ -14,6 +15,9 @@ pub enum Error {
         /// The cause.
         source: io::Error,
     },
+    /// The certificate of the server cannot be used.
+    #[error("cannot serve with TLS")]
+    Certificate(#[source] CertificateError),
     /// Another recorder of metrics is installed. Use [`Manager::render_metrics`](crate::Manager::render_metrics).
     #[error(
         "cannot serve metrics: the program has installed another recorder; use `Manager::render_metrics`"

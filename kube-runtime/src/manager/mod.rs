@@ -1,32 +1,37 @@
 //! `Manager`: runs the controllers, caches and tasks of a program, its leader election and its HTTP server.
 //!
 //! `run` starts and stops the parts in order, `server` answers requests, `page` renders the status page, and `recorder` has
-//! the metrics. Only `run` may start tasks.
+//! the metrics. `access` decides about requests; `stream` performs the TLS handshakes. Only `run` may start tasks.
 
+mod access;
 mod checks;
 mod connection;
 mod error;
 mod page;
 mod parts;
 mod recorder;
+mod review;
 mod run;
 mod server;
+mod stream;
 #[cfg(test)]
 mod tests;
 
+pub use crate::serving::CertificateError;
 pub use error::Error;
 
 use crate::controller::{Action, Controller};
 use crate::informer::{SharedInformer, SharedInformers};
 use crate::leader::{InvalidConfig, LeaderElector};
 use crate::watcher;
+use access::AccessFilter;
 use checks::Checks;
 use futures::future::{BoxFuture, FutureExt};
 use kube_client::{Api, Client, Resource};
 use parts::{Candidacy, ManagedController, ManagedStore, Task};
 use serde::de::DeserializeOwned;
 use server::Listeners;
-use std::{fmt, hash::Hash, net::SocketAddr, sync::Arc};
+use std::{fmt, hash::Hash, net::SocketAddr, path::Path, sync::Arc};
 
 /// Runs the controllers of a program, and everything around them, as controller-runtime's manager.
 ///
@@ -83,14 +88,15 @@ use std::{fmt, hash::Hash, net::SocketAddr, sync::Arc};
 /// # Security
 ///
 /// The server listens on 127.0.0.1:8080 by default, so that only processes of the pod reach it, through `kubectl
-/// port-forward` too. It has neither TLS nor authentication. Kubelets need the probes on another address:
-/// [`listen_for_probes`](Manager::listen_for_probes) serves only these. To serve metrics to Prometheus on an address of the
-/// pod, use [`listen`](Manager::listen) with a network policy, or a proxy that authenticates: the page and the metrics
-/// contain names of objects and collections. Controller-runtime's filter by TokenReview and SubjectAccessReview does not exist
-/// here.
+/// port-forward` too. Kubelets need the probes on another address: [`listen_for_probes`](Manager::listen_for_probes) serves only
+/// these, without TLS. The page and the metrics contain names of objects and collections. To serve them to Prometheus on an
+/// address of the pod, use [`listen`](Manager::listen) with [`with_certificate_files`](Manager::with_certificate_files) and
+/// [`with_authentication_and_authorization`](Manager::with_authentication_and_authorization).
 #[must_use = "a manager does nothing before `run`"]
 pub struct Manager {
     client: Client,
+    /// As `client`, but it is not fenced: for the reviews of the server, which each replica serves.
+    reviewer: Client,
     candidacy: Option<Candidacy>,
     informers: SharedInformers,
     caches: Vec<ManagedStore>,
@@ -106,6 +112,7 @@ impl Manager {
     /// A manager without a leader election: each replica of the program reconciles.
     pub fn new(client: Client) -> Self {
         Self {
+            reviewer: client.clone(),
             client,
             candidacy: None,
             informers: SharedInformers::default(),
@@ -128,9 +135,10 @@ impl Manager {
     ///
     /// Outside of a tokio runtime.
     pub fn elected(elector: LeaderElector) -> Result<Self, InvalidConfig> {
+        let reviewer = elector.client();
         let candidacy = Candidacy::new(elector)?;
         let client = candidacy.client();
-        Ok(Self { candidacy: Some(candidacy), ..Self::new(client) })
+        Ok(Self { reviewer, candidacy: Some(candidacy), ..Self::new(client) })
     }
 
     /// The client for reconciles. With an election, it refuses writes unless this process is the leader; see
@@ -157,6 +165,55 @@ impl Manager {
     pub fn listen_for_probes(mut self, address: &str) -> Result<Self, Error> {
         self.listeners.bind_probes(address)?;
         Ok(self)
+    }
+
+    /// Uses TLS (1.2 and 1.3) on the address of [`listen`](Manager::listen): `certificate` is a PEM file with the certificate and its
+    /// chain, and `key` one with the private key, such as `tls.crt` and `tls.key` of a mounted secret. The files are read now,
+    /// blocking, and then for new connections, at most every 10 s. While the files cannot be used, the previous
+    /// certificate stays in use, and a warning names the reason.
+    ///
+    /// The cryptography is that of [`crypto_provider`](kube_client::client::crypto_provider).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Certificate`] if a file cannot be read or used, or the key does not belong to the certificate.
+    pub fn with_certificate_files(
+        mut self,
+        certificate: impl AsRef<Path>,
+        key: impl AsRef<Path>,
+    ) -> Result<Self, Error> {
+        self.listeners.load_certificate(certificate.as_ref(), key.as_ref())?;
+        Ok(self)
+    }
+
+    /// Answers requests on the address of [`listen`](Manager::listen) only for users with permission, as controller-runtime's
+    /// `filters.WithAuthenticationAndAuthorization`. The probes remain open.
+    ///
+    /// A `TokenReview` authenticates the bearer token of the request. A `SubjectAccessReview` decides whether its user has the
+    /// verb, such as `get`, for the path as non-resource URL:
+    ///
+    /// ```yaml
+    /// apiVersion: rbac.authorization.k8s.io/v1
+    /// kind: ClusterRole
+    /// metadata: {name: metrics-reader}
+    /// rules: [{nonResourceURLs: [/metrics], verbs: [get]}]
+    /// ```
+    ///
+    /// | answer | reason |
+    /// |---|---|
+    /// | 401 | no bearer token, or one that the API server rejects (controller-runtime answers 500 to the latter) |
+    /// | 403 | the user does not have the permission |
+    /// | 500 | a review failed, or took longer than 10 s |
+    ///
+    /// Verdicts on tokens are cached for a minute, permissions for five minutes, and denials for 30 s, as there. A failed review is
+    /// not cached. The cache is bounded, and has digests instead of tokens.
+    ///
+    /// The reviews use the client of [`new`](Manager::new) or of the elector, and need the verb `create` for `tokenreviews` and
+    /// `subjectaccessreviews` (the cluster role `system:auth-delegator`). Use TLS, too: without it, the tokens are readable on
+    /// the network.
+    pub fn with_authentication_and_authorization(mut self) -> Self {
+        self.listeners.access = Some(AccessFilter::new(self.reviewer.clone()));
+        self
     }
 
     /// Starts no HTTP server on 127.0.0.1:8080. [`listen_for_probes`](Manager::listen_for_probes) still applies.

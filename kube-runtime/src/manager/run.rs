@@ -2,7 +2,7 @@
 
 use super::connection::LimitedListener;
 use super::parts::{Candidacy, Hold, ManagedStore, Task, log_failures};
-use super::server::ServerState;
+use super::server::{Endpoint, ServerState};
 use super::{Error, Manager, recorder};
 use crate::controller::wait_for_signal;
 use crate::leader::Leadership;
@@ -269,15 +269,15 @@ impl Server {
         recorder: Option<PrometheusHandle>,
     ) -> Result<Self, Error> {
         let (mut tasks, mut stops, mut upkeep) = (JoinSet::new(), Vec::new(), JoinSet::new());
-        for (listener, router) in listeners.into_routers(state)? {
+        for Endpoint { listener, router, tls } in listeners.into_endpoints(state)? {
             let address = listener.local_addr().map(|address| address.to_string()).unwrap_or_default();
             let listener = tokio::net::TcpListener::from_std(listener)
                 .map_err(|source| Error::Listen { address: address.clone(), source })?;
-            tracing::info!(address, "serving");
+            tracing::info!(address, tls = tls.is_some(), "serving");
             let (stop, stopped) = oneshot::channel::<()>();
             stops.push(stop);
             tasks.spawn(async move {
-                let served = axum::serve(LimitedListener::new(listener), router)
+                let served = axum::serve(LimitedListener::new(listener, tls), router)
                     .with_graceful_shutdown(stopped.map(drop))
                     .await;
                 if let Err(error) = served {

@@ -1,20 +1,24 @@
-//! The HTTP server: metrics, probes and the status page. All answers are read-only, and come from memory.
+//! The HTTP server: metrics, probes and the status page. All answers are read-only, and come from memory. `access` decides which
+//! requests are answered.
 
 use super::Error;
+use super::access::{AccessFilter, filter};
 use super::checks::{Checks, Report};
 use super::page::{self, LeaseStatus, Status};
 use super::parts::CacheCheck;
+use super::stream::Tls;
 use crate::controller::{Gate, Inspection, Inspector};
 use crate::reflector::Overview;
+use crate::serving::ServingCertificate;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{RawQuery, State};
 use axum::http::header::{CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use axum::http::{HeaderName, HeaderValue, Response, StatusCode};
-use axum::middleware::map_response;
+use axum::middleware::{from_fn_with_state, map_response};
 use axum::routing::get;
 use futures::future::join_all;
-use std::{fmt, net::SocketAddr, net::TcpListener, sync::Arc, time::Duration};
+use std::{fmt, net::SocketAddr, net::TcpListener, path::Path, sync::Arc, time::Duration};
 
 /// The default address.
 const DEFAULT_ADDRESS: &str = "127.0.0.1:8080";
@@ -30,6 +34,10 @@ pub(super) struct Listeners {
     all: Option<TcpListener>,
     probes: Option<TcpListener>,
     is_disabled: bool,
+    /// The TLS of the listener of all paths.
+    tls: Option<Tls>,
+    /// The filter of the listener of all paths.
+    pub(super) access: Option<AccessFilter>,
     /// Replaces the recorder of the process.
     pub(super) render: Option<Render>,
 }
@@ -42,6 +50,13 @@ impl Listeners {
 
     pub(super) fn bind_probes(&mut self, address: &str) -> Result<(), Error> {
         self.probes = Some(bind(address)?);
+        Ok(())
+    }
+
+    /// Uses TLS for the listener of all paths. Blocks on the file system.
+    pub(super) fn load_certificate(&mut self, certificate: &Path, key: &Path) -> Result<(), Error> {
+        let certificate = ServingCertificate::from_files(certificate, key).map_err(Error::Certificate)?;
+        self.tls = Some(Tls::new(certificate).map_err(Error::Certificate)?);
         Ok(())
     }
 
@@ -67,23 +82,33 @@ impl Listeners {
         self.all.is_some() || !self.is_disabled
     }
 
-    /// The listeners with their routers. Binds the default address if no other one is set.
-    pub(super) fn into_routers(
-        mut self,
-        state: &Arc<ServerState>,
-    ) -> Result<Vec<(TcpListener, Router)>, Error> {
+    /// The endpoints. Binds the default address if no other one is set.
+    pub(super) fn into_endpoints(mut self, state: &Arc<ServerState>) -> Result<Vec<Endpoint>, Error> {
         if self.all.is_none() && self.serves_all() {
             self.bind_all(DEFAULT_ADDRESS)?;
         }
-        let all = self.all.map(|listener| (listener, router(state.clone())));
+        let router = router(state.clone(), self.access.map(Arc::new));
+        let all = self.all.map(|listener| Endpoint { listener, router, tls: self.tls });
         // Clients of probes send one request, and an open connection would occupy a slot of the listener.
         let closing = map_response(async |mut response: Response<Body>| {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             response
         });
-        let probes = self.probes.map(|listener| (listener, probe_router(state.clone()).layer(closing)));
+        let probes = self.probes.map(|listener| Endpoint {
+            listener,
+            router: probe_router(state.clone()).layer(closing),
+            tls: None,
+        });
         Ok(all.into_iter().chain(probes).collect())
     }
+}
+
+/// A listener and its content.
+pub(super) struct Endpoint {
+    pub(super) listener: TcpListener,
+    pub(super) router: Router,
+    /// `None` without TLS.
+    pub(super) tls: Option<Tls>,
 }
 
 impl fmt::Debug for Listeners {
@@ -91,6 +116,8 @@ impl fmt::Debug for Listeners {
         f.debug_struct("Listeners")
             .field("all", &self.address())
             .field("probes", &self.probe_address())
+            .field("tls", &self.tls)
+            .field("access", &self.access)
             .finish_non_exhaustive()
     }
 }
@@ -115,17 +142,19 @@ pub(super) struct ServerState {
     pub(super) render: Render,
 }
 
-/// All paths.
-pub(super) fn router(state: Arc<ServerState>) -> Router {
-    Router::new()
-        .route("/", get(status_page))
-        .route("/metrics", get(metrics))
-        .with_state(state.clone())
-        .merge(probe_router(state))
+/// All paths. `access` filters the requests except those for probes.
+fn router(state: Arc<ServerState>, access: Option<Arc<AccessFilter>>) -> Router {
+    let mut content =
+        Router::new().route("/", get(status_page)).route("/metrics", get(metrics)).with_state(state.clone());
+    if let Some(access) = access {
+        // With a fallback of its own, the layer covers unknown paths, too.
+        content = content.fallback(async || StatusCode::NOT_FOUND).layer(from_fn_with_state(access, filter));
+    }
+    content.merge(probe_router(state))
 }
 
 /// The probes.
-pub(super) fn probe_router(state: Arc<ServerState>) -> Router {
+fn probe_router(state: Arc<ServerState>) -> Router {
     Router::new().route("/healthz", get(health)).route("/readyz", get(ready)).with_state(state)
 }
 
@@ -172,7 +201,7 @@ async fn status_page(State(state): State<Arc<ServerState>>) -> Response<Body> {
 }
 
 /// An answer. The headers are constants, so that they are valid.
-fn answer<const N: usize>(
+pub(super) fn answer<const N: usize>(
     status: StatusCode,
     headers: [(HeaderName, &'static str); N],
     body: String,

@@ -60,7 +60,8 @@ pub(super) const CRATES: [(&str, &str); 4] = [
         finalizer       controller
         controller      watcher reflector watch_ext informer queue random metrics
         leader          controller random metrics
-        manager         leader controller informer reflector watcher metrics
+        serving
+        manager         leader controller informer reflector watcher metrics serving
         !watcher::step  tokio futures
         ",
     ),

@@ -14,6 +14,7 @@ mod roots;
 pub(super) use authorities::Authorities;
 pub(super) use explain::explain;
 pub(super) use identity::ClientIdentity;
+pub use provider::crypto_provider;
 pub(super) use reload::{AuthorityFile, CertificateFiles, IdentityFiles, is_certificate_rejected};
 
 use rustls::{ClientConfig, client::danger::ServerCertVerifier};

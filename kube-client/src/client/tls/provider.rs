@@ -22,6 +22,22 @@ pub(super) fn provider() -> Result<Arc<CryptoProvider>> {
     })
 }
 
+/// The cryptography that clients use for TLS, for a TLS server of the same program: the provider that the program has
+/// installed for the process, otherwise that of kube-client's Cargo features (`fips`, then `aws-lc-rs`, then `ring`).
+///
+/// # Errors
+///
+/// If there is none.
+///
+/// ```
+/// let provider = kube_client::client::crypto_provider()?;
+/// assert!(!provider.cipher_suites.is_empty());
+/// # Ok::<(), kube_client::Error>(())
+/// ```
+pub fn crypto_provider() -> Result<Arc<CryptoProvider>> {
+    provider()
+}
+
 /// The provider of the Cargo features. With `fips`, rustls builds `aws-lc-rs` as the validated module.
 #[expect(clippy::unnecessary_wraps, reason = "without one of the features there is no provider")]
 #[cfg(any(feature = "aws-lc-rs", feature = "ring"))]

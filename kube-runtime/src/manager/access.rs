@@ -1,0 +1,199 @@
+//! The filter of requests: authentication by `TokenReview` and authorization by `SubjectAccessReview`, with cached verdicts. It
+//! sends no requests itself: `review` does.
+
+use super::review::{ReviewError, access_spec, authenticate, authorize};
+use super::server::answer;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE};
+use axum::http::{HeaderMap, HeaderValue, Response, StatusCode};
+use axum::middleware::Next;
+use k8s_openapi::api::authentication::v1::UserInfo;
+use kube_client::Client;
+use lru::LruCache;
+use sha2::{Digest, Sha256};
+use std::{
+    fmt,
+    num::NonZeroUsize,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use tokio::time::Instant;
+
+/// How long a verdict on a token is used.
+const TOKEN_TTL: Duration = Duration::from_secs(60);
+/// How long a permission is used.
+const ALLOWED_TTL: Duration = Duration::from_secs(300);
+/// How long a denial is used.
+const DENIED_TTL: Duration = Duration::from_secs(30);
+/// The maximum number of entries of each cache. The least recently used entry is evicted.
+const CAPACITY: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
+
+/// Authenticates and authorizes requests.
+pub(super) struct AccessFilter {
+    client: Client,
+    tokens: VerdictCache<Option<Arc<UserInfo>>>,
+    accesses: VerdictCache<bool>,
+}
+
+impl AccessFilter {
+    /// Sends reviews with `client`.
+    pub(super) fn new(client: Client) -> Self {
+        Self { client, tokens: VerdictCache::new(), accesses: VerdictCache::new() }
+    }
+
+    /// The error is the answer to a request that is refused.
+    async fn check(&self, headers: &HeaderMap, verb: &str, path: &str) -> Result<(), Refusal> {
+        let token = bearer_token(headers).ok_or(Refusal::Unauthenticated)?;
+        let user = self.user(token).await.map_err(Refusal::AuthenticationFailed)?;
+        let user = user.ok_or(Refusal::Unauthenticated)?;
+        let name = || user.username.clone().unwrap_or_default();
+        match self.is_allowed(&user, verb, path).await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Refusal::Denied(name())),
+            Err(error) => Err(Refusal::AuthorizationFailed(name(), error)),
+        }
+    }
+
+    /// The user of a token; `None` if the token is rejected.
+    async fn user(&self, token: &str) -> Result<Option<Arc<UserInfo>>, ReviewError> {
+        let digest = digest(token.as_bytes());
+        if let Some(known) = self.tokens.get(&digest) {
+            return Ok(known);
+        }
+        let user = authenticate(&self.client, token).await?.map(Arc::new);
+        self.tokens.put(digest, user.clone(), TOKEN_TTL);
+        Ok(user)
+    }
+
+    async fn is_allowed(&self, user: &UserInfo, verb: &str, path: &str) -> Result<bool, ReviewError> {
+        let spec = access_spec(user, verb, path);
+        // The spec has no value that cannot be encoded.
+        let digest = digest(&serde_json::to_vec(&spec).unwrap_or_default());
+        if let Some(known) = self.accesses.get(&digest) {
+            return Ok(known);
+        }
+        let is_allowed = authorize(&self.client, spec).await?;
+        self.accesses.put(digest, is_allowed, if is_allowed { ALLOWED_TTL } else { DENIED_TTL });
+        Ok(is_allowed)
+    }
+}
+
+impl fmt::Debug for AccessFilter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AccessFilter").finish_non_exhaustive()
+    }
+}
+
+/// Answers a request if its user has permission.
+pub(super) async fn filter(
+    State(access): State<Arc<AccessFilter>>,
+    request: Request,
+    next: Next,
+) -> Response<Body> {
+    let verb = request.method().as_str().to_ascii_lowercase();
+    // The router matches the encoded path, too: another spelling of a path reaches no content.
+    match access.check(request.headers(), &verb, request.uri().path()).await {
+        Ok(()) => next.run(request).await,
+        Err(refusal) => refusal.into_response(),
+    }
+}
+
+/// The token of the header `Authorization`; `None` if there is none.
+fn bearer_token(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.trim().split_once(' ')?;
+    let token = token.trim();
+    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty() && !token.contains(' ')).then_some(token)
+}
+
+/// Why a request is refused.
+enum Refusal {
+    Unauthenticated,
+    Denied(String),
+    AuthenticationFailed(ReviewError),
+    AuthorizationFailed(String, ReviewError),
+}
+
+impl Refusal {
+    /// The answer, with the texts of controller-runtime. Causes are logged, and not shown to the client.
+    fn into_response(self) -> Response<Body> {
+        let (status, text) = match self {
+            Self::Unauthenticated => (StatusCode::UNAUTHORIZED, "Unauthorized".to_owned()),
+            Self::Denied(user) => (StatusCode::FORBIDDEN, format!("Authorization denied for user {user}")),
+            Self::AuthenticationFailed(error) => {
+                tracing::warn!("cannot authenticate a request to the manager: {error}");
+                (StatusCode::INTERNAL_SERVER_ERROR, "Authentication failed".to_owned())
+            }
+            Self::AuthorizationFailed(user, error) => {
+                tracing::warn!(user, "cannot authorize a request to the manager: {error}");
+                (StatusCode::INTERNAL_SERVER_ERROR, format!("Authorization for user {user} failed"))
+            }
+        };
+        let plain = (CONTENT_TYPE, "text/plain; charset=utf-8");
+        let mut response = answer(status, [plain, (CACHE_CONTROL, "no-store")], text + "\n");
+        if status == StatusCode::UNAUTHORIZED {
+            response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}
+
+type ReviewDigest = [u8; 32];
+
+/// The key of a cache: tokens are not kept, and a long path needs no memory.
+fn digest(text: &[u8]) -> ReviewDigest {
+    Sha256::digest(text).into()
+}
+
+/// Verdicts with their ends.
+struct VerdictCache<V>(Mutex<LruCache<ReviewDigest, (V, Instant)>>);
+
+impl<V: Clone> VerdictCache<V> {
+    fn new() -> Self {
+        Self(Mutex::new(LruCache::new(CAPACITY)))
+    }
+
+    fn get(&self, key: &ReviewDigest) -> Option<V> {
+        let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        entries.get(key).filter(|(_, end)| Instant::now() < *end).map(|(verdict, _)| verdict.clone())
+    }
+
+    fn put(&self, key: ReviewDigest, verdict: V, ttl: Duration) {
+        let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        entries.put(key, (verdict, Instant::now() + ttl));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_bearer_token_is_read() {
+        let token = |value: &str| {
+            let headers = HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::from_str(value).unwrap())]);
+            bearer_token(&headers).map(str::to_owned)
+        };
+        assert_eq!(token("Bearer abc.def").as_deref(), Some("abc.def"));
+        assert_eq!(token("bearer  abc ").as_deref(), Some("abc"));
+        for other in ["Bearer", "Bearer ", "Basic abc", "abc", "Bearer a b"] {
+            assert_eq!(token(other), None, "{other}");
+        }
+        assert_eq!(bearer_token(&HeaderMap::new()), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_verdict_ends_and_the_oldest_is_evicted() {
+        let cache = VerdictCache::new();
+        cache.put(digest(b"0"), 0, DENIED_TTL);
+        tokio::time::advance(Duration::from_millis(29_999)).await;
+        assert_eq!(cache.get(&digest(b"0")), Some(0));
+        tokio::time::advance(Duration::from_millis(1)).await;
+        assert_eq!(cache.get(&digest(b"0")), None);
+        for number in 0..=CAPACITY.get() {
+            cache.put(digest(&number.to_le_bytes()), number, TOKEN_TTL);
+        }
+        assert_eq!(cache.0.lock().unwrap().len(), CAPACITY.get());
+        assert_eq!(cache.get(&digest(&0_usize.to_le_bytes())), None);
+    }
+}

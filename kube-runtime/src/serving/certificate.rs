@@ -1,0 +1,201 @@
+//! `ServingCertificate`: the certificate of a server, which is read again when its files change.
+
+use kube_client::client::crypto_provider;
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use rustls::{InconsistentKeys, ServerConfig};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError, RwLock, TryLockError},
+    time::Duration,
+};
+use tokio::time::{Instant, timeout};
+
+/// How often the files are checked, as in controller-runtime.
+const CHECK_INTERVAL: Duration = Duration::from_secs(10);
+/// How long a handshake waits for the files. The certificate in use is then presented.
+const READ_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Why a certificate cannot be used. The texts contain no key.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CertificateError {
+    /// A file cannot be read.
+    #[error("read {path}")]
+    Read {
+        /// The path of the file.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// A file contains no usable PEM text.
+    #[error("read {path}: it has no {wanted} in PEM format")]
+    Pem {
+        /// The path of the file.
+        path: PathBuf,
+        /// `certificate` or `private key`.
+        wanted: &'static str,
+    },
+    /// The private key has an unknown algorithm, is damaged, or does not belong to the certificate.
+    #[error("use the private key in {path} for the certificate in {certificate}")]
+    Key {
+        /// The path of the key.
+        path: PathBuf,
+        /// The path of the certificate.
+        certificate: PathBuf,
+        /// The cause.
+        source: rustls::Error,
+    },
+    /// There is no implementation of TLS, or the program has installed one that does not support TLS 1.2 and 1.3.
+    #[error("configure TLS")]
+    Provider(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// The certificate that new connections get, and its files.
+#[derive(Debug)]
+pub(crate) struct ServingCertificate {
+    certificate: PathBuf,
+    key: PathBuf,
+    provider: Arc<CryptoProvider>,
+    current: RwLock<Arc<CertifiedKey>>,
+    interval: Duration,
+    /// When the files are checked next.
+    next_check: Mutex<Instant>,
+    /// Held while the files are read.
+    reading: Mutex<()>,
+}
+
+impl ServingCertificate {
+    /// Reads the certificate chain, leaf first, and its private key from files in PEM format (blocking).
+    pub(crate) fn from_files(certificate: &Path, key: &Path) -> Result<Self, CertificateError> {
+        let provider = crypto_provider().map_err(|error| CertificateError::Provider(error.into()))?;
+        let current = read(&provider, certificate, key)?;
+        Ok(Self {
+            certificate: certificate.to_owned(),
+            key: key.to_owned(),
+            provider,
+            current: RwLock::new(Arc::new(current)),
+            interval: CHECK_INTERVAL,
+            next_check: Mutex::new(Instant::now() + CHECK_INTERVAL),
+            reading: Mutex::new(()),
+        })
+    }
+
+    /// Sets how often the files are checked.
+    #[cfg(test)]
+    pub(crate) fn check_every(&mut self, interval: Duration) {
+        self.interval = interval;
+        *self.next_check.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now() + interval;
+    }
+
+    /// The certificate that new connections get, without its chain.
+    #[cfg(test)]
+    pub(super) fn leaf(&self) -> CertificateDer<'static> {
+        self.current().cert[0].clone()
+    }
+
+    /// The TLS configuration of a server with this certificate, for HTTP/1.1. HTTP/2 is not offered, as in controller-runtime:
+    /// a client could open any number of streams on one connection.
+    pub(crate) fn server_config(self: &Arc<Self>) -> Result<ServerConfig, CertificateError> {
+        let mut config = ServerConfig::builder_with_provider(self.provider.clone())
+            .with_safe_default_protocol_versions()
+            .map_err(|error| CertificateError::Provider(error.into()))?
+            .with_no_client_auth()
+            .with_cert_resolver(self.clone());
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(config)
+    }
+
+    /// Reads the files again if the interval has passed, and replaces the certificate for new connections. The certificate in use
+    /// is kept, with a warning, if the files cannot be used, such as a certificate whose key is not written yet.
+    ///
+    /// # Cancel safety
+    ///
+    /// A read continues after a cancellation; no second one starts beside it.
+    pub(crate) async fn refresh(self: &Arc<Self>) {
+        {
+            let mut next = self.next_check.lock().unwrap_or_else(PoisonError::into_inner);
+            let now = Instant::now();
+            if now < *next {
+                return;
+            }
+            *next = now + self.interval;
+        }
+        let this = self.clone();
+        let read = tokio::task::spawn_blocking(move || this.reload());
+        match timeout(READ_TIMEOUT, read).await {
+            Ok(Ok(Ok(false))) => {}
+            Ok(Ok(Ok(true))) => {
+                tracing::info!(path = %self.certificate.display(), "serving with a new certificate");
+            }
+            Ok(Ok(Err(error))) => {
+                let cause = std::error::Error::source(&error).map(ToString::to_string);
+                tracing::warn!(%error, cause, "serving with the previous certificate");
+            }
+            Ok(Err(_)) | Err(_) => {
+                tracing::warn!(path = %self.certificate.display(), "the files of the certificate cannot be read in time");
+            }
+        }
+    }
+
+    /// Reads the files (blocking). Returns whether the certificate has changed: a new key has a new certificate.
+    fn reload(&self) -> Result<bool, CertificateError> {
+        let _reading = match self.reading.try_lock() {
+            Ok(guard) => guard,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            // A slow file system must not block one thread for each check.
+            Err(TryLockError::WouldBlock) => return Ok(false),
+        };
+        if read_chain(&self.certificate)? == self.current().cert {
+            return Ok(false);
+        }
+        let next = Arc::new(read(&self.provider, &self.certificate, &self.key)?);
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = next;
+        Ok(true)
+    }
+
+    fn current(&self) -> Arc<CertifiedKey> {
+        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl ResolvesServerCert for ServingCertificate {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.current())
+    }
+}
+
+/// Reads the certificates of a file.
+fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, CertificateError> {
+    let text = read_file(path)?;
+    let chain: Result<Vec<_>, pem::Error> = CertificateDer::pem_slice_iter(&text).collect();
+    match chain {
+        Ok(chain) if !chain.is_empty() => Ok(chain),
+        Ok(_) | Err(_) => Err(CertificateError::Pem { path: path.to_owned(), wanted: "certificate" }),
+    }
+}
+
+fn read_file(path: &Path) -> Result<Vec<u8>, CertificateError> {
+    std::fs::read(path).map_err(|source| CertificateError::Read { path: path.to_owned(), source })
+}
+
+/// Reads a certificate and its key, and checks that they belong together.
+fn read(provider: &CryptoProvider, certificate: &Path, key: &Path) -> Result<CertifiedKey, CertificateError> {
+    let chain = read_chain(certificate)?;
+    // The errors of the parser may quote a line of the key.
+    let key_der = PrivateKeyDer::from_pem_slice(&read_file(key)?)
+        .map_err(|_| CertificateError::Pem { path: key.to_owned(), wanted: "private key" })?;
+    let unusable =
+        |source| CertificateError::Key { path: key.to_owned(), certificate: certificate.to_owned(), source };
+    let signing = provider.key_provider.load_private_key(key_der).map_err(unusable)?;
+    let certified = CertifiedKey::new(chain, signing);
+    match certified.keys_match() {
+        // `Unknown`: the implementation of the key cannot compute its public key.
+        Ok(()) | Err(rustls::Error::InconsistentKeys(InconsistentKeys::Unknown)) => Ok(certified),
+        Err(source) => Err(unusable(source)),
+    }
+}

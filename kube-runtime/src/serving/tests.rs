@@ -1,0 +1,57 @@
+//! Tests of the certificate of a server.
+
+use super::{CertificateError, ServingCertificate};
+use rcgen::{CertifiedKey, KeyPair, generate_simple_self_signed};
+use std::{fs, sync::Arc, time::Duration};
+
+/// A certificate for `name` and its key, as PEM.
+fn pair(name: &str) -> [String; 2] {
+    let CertifiedKey { cert, signing_key } = generate_simple_self_signed([name.to_owned()]).unwrap();
+    [cert.pem(), signing_key.serialize_pem()]
+}
+
+#[tokio::test]
+async fn a_changed_certificate_replaces_the_previous_one_if_its_key_belongs_to_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let paths = ["tls.crt", "tls.key"].map(|name| folder.path().join(name));
+    let write = |texts: &[String; 2]| {
+        for (path, text) in paths.iter().zip(texts) {
+            fs::write(path, text).unwrap();
+        }
+    };
+    let [certificate, key] = pair("first");
+    write(&[certificate.clone(), key.clone()]);
+    let mut serving = ServingCertificate::from_files(&paths[0], &paths[1]).unwrap();
+    serving.check_every(Duration::ZERO);
+    let serving = Arc::new(serving);
+    let first = serving.leaf();
+
+    let [next, next_key] = pair("second");
+    write(&[next.clone(), key]);
+    serving.refresh().await;
+    assert_eq!(serving.leaf(), first, "the key is not written yet");
+    write(&["-----BEGIN CERT".to_owned(), next_key.clone()]);
+    serving.refresh().await;
+    assert_eq!(serving.leaf(), first, "the certificate is half-written");
+    write(&[next, next_key]);
+    serving.refresh().await;
+    assert_ne!(serving.leaf(), first);
+}
+
+#[test]
+fn an_error_names_the_file_and_contains_no_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let (certificate, key) = (folder.path().join("tls.crt"), folder.path().join("tls.key"));
+    let error = || ServingCertificate::from_files(&certificate, &key).unwrap_err();
+    assert!(matches!(error(), CertificateError::Read { path, .. } if path == certificate));
+    fs::write(&certificate, &pair("a")[0]).unwrap();
+    assert!(matches!(error(), CertificateError::Read { path, .. } if path == key));
+    fs::write(&key, "c2VjcmV0").unwrap();
+    let unusable = error();
+    assert!(matches!(&unusable, CertificateError::Pem { path, .. } if *path == key));
+    assert!(!format!("{unusable:?} {unusable}").contains("c2VjcmV0"));
+    fs::write(&key, KeyPair::generate().unwrap().serialize_pem()).unwrap();
+    let mismatch = error();
+    assert!(matches!(&mismatch, CertificateError::Key { path, .. } if *path == key), "{mismatch:?}");
+    assert!(mismatch.to_string().contains("tls.key") && mismatch.to_string().contains("tls.crt"));
+}
