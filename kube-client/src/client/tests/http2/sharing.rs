@@ -109,23 +109,20 @@ async fn the_error_of_an_upload_is_kept_after_the_head_of_the_response() {
     .await;
     server.config.write_timeout = Some(Duration::from_millis(200));
     let client = Client::try_from(server.config.clone()).unwrap();
-    let send = async |body: Body| {
+    let send = async |body: Body, after_head: Box<dyn FnOnce() + Send>| {
         let response = client.send(Request::post("/x").body(body).unwrap()).await.unwrap();
+        after_head();
         timeout(TEST_TIMEOUT, response.into_body().collect_bytes()).await.unwrap().unwrap_err()
     };
     let (fail, failure) = tokio::sync::oneshot::channel();
-    tokio::spawn(async move {
-        tokio::time::sleep(Duration::from_millis(50)).await;
-        let _ = fail.send(());
-    });
     let failing = futures::stream::once(async move {
         let _ = failure.await;
         Err::<&str, _>(Error::Request { what: "mine".to_owned(), source: None })
     });
-    let error = send(Body::wrap_stream(failing)).await;
+    let error = send(Body::wrap_stream(failing), Box::new(move || fail.send(()).unwrap())).await;
     assert!(matches!(&error, Error::Request { what, .. } if what.contains("POST /x")), "{error:?}");
     let endless = futures::stream::repeat(vec![b'x'; 10_000]).map(Ok::<_, Error>);
-    let error = send(Body::wrap_stream(endless)).await;
+    let error = send(Body::wrap_stream(endless), Box::new(|| ())).await;
     assert!(matches!(&error, Error::Timeout { wait: crate::error::Wait::Write, .. }), "{error:?}");
 }
 
