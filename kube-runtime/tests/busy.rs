@@ -1,6 +1,6 @@
 //! Tests that a poll ends at its timeout even if the server sends events continuously.
-#![expect(clippy::disallowed_types, reason = "the test measures real time")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
+#![expect(clippy::disallowed_types, reason = "the test measures real time")]
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube_client::{Api, Client, client::Body};

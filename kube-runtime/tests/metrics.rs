@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 #![allow(clippy::float_cmp, reason = "the values are whole numbers")]
 
+#[path = "behaviour/common.rs"]
 mod common;
 
 use common::{client, delete_map, maps, poll_for, put_map};

@@ -2,6 +2,7 @@
 #![cfg(feature = "manager")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
+#[path = "behaviour/common.rs"]
 mod common;
 
 use common::client;

@@ -122,7 +122,7 @@ pub(super) fn run_model_tests(sequences: u64) -> anyhow::Result<Result<(), Repea
 /// The command of [`run_model_tests`].
 fn model_tests_invocation(sequences: u64) -> Invocation {
     let fixed =
-        ["test", "--release", "--package", "kube-runtime", "--lib", "--test", "filters", "--", "model_"];
+        ["test", "--release", "--package", "kube-runtime", "--lib", "--test", "behaviour", "--", "model_"];
     Invocation { env: Some(("KUBE_MODEL_SEQUENCES", sequences.to_string())), ..Invocation::new(&fixed) }
 }
 

@@ -1,0 +1,8 @@
+//! Tests of the code that the derive macros generate.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
+#![cfg(feature = "schema")]
+
+mod conversion;
+mod definition;
+mod kube_schema;
+mod resource;

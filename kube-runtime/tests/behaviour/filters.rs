@@ -1,0 +1,412 @@
+//! A model test of watcher, filters, store and informer. After any short sequence of changes and failures, a store
+//! behind a filter must contain the objects on the server that the filter selects. A consumer of the changes of the
+//! store, or of an informer, must have the same objects, after exactly one deletion of each object that it had before.
+#![expect(clippy::disallowed_types, reason = "each sequence has a seed of its own")]
+
+use futures::{FutureExt, StreamExt, stream};
+use kube_client::client::Body;
+use kube_client::core::{ApiResource, NotUsed, Object, Selector, WatchEvent};
+use kube_client::{Api, Client, ResourceExt};
+use kube_runtime::reflector::{Store, StoreEvent};
+use kube_runtime::watcher::{Config, Event, ExponentialBackoff, InitialListStrategy, Watcher};
+use kube_runtime::{Informer, predicates, reflector, watcher};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, HashSet};
+use std::sync::{Arc, Mutex};
+use std::{convert::Infallible, io, time::Duration};
+
+/// A spec that cannot be decoded if `v` is above 255.
+#[derive(Debug, Clone, Deserialize)]
+struct Spec {
+    v: u8,
+    #[serde(default)]
+    #[expect(dead_code, reason = "it makes events so large that several threads decode them")]
+    padding: String,
+}
+
+/// An object of the test's server.
+type Thing = Object<Spec, NotUsed>;
+
+/// The state of an object on the server.
+#[derive(Debug, Clone, PartialEq)]
+struct State {
+    label: char,
+    generation: u32,
+    value: u16,
+}
+
+/// How the server fails while it sends the events of a watch.
+#[derive(Debug, Clone, Copy)]
+enum WatchFailure {
+    /// The watch sends a line that is not an event, followed by valid events.
+    InvalidLine,
+    Expired,
+    Connection,
+}
+
+/// An operation on the collection, or a failure of a watch.
+#[derive(Debug, Clone)]
+enum Operation {
+    Put(&'static str, State),
+    Delete(&'static str),
+    Fail(WatchFailure),
+}
+
+/// A short random sequence of operations; the last operation creates the object `z`.
+fn random_sequence(random: &mut fastrand::Rng) -> Vec<Operation> {
+    let mut generations = BTreeMap::new();
+    let length = random.u16(1..=9);
+    let mut ops: Vec<_> = (0..length)
+        .map(|n| {
+            let name = if random.u8(0..3) == 0 { "b" } else { "a" };
+            match random.u8(0..10) {
+                0 => Operation::Delete(name),
+                1 => Operation::Fail(WatchFailure::InvalidLine),
+                2 => Operation::Fail(WatchFailure::Expired),
+                3 => Operation::Fail(WatchFailure::Connection),
+                _ => {
+                    let generation = generations.entry(name).or_insert(1);
+                    *generation += u32::from(random.u8(0..3) == 0);
+                    let label = if random.u8(0..3) == 0 { 'y' } else { 'x' };
+                    let value = if random.u8(0..3) == 0 { 300 } else { n };
+                    Operation::Put(name, State { label, generation: *generation, value })
+                }
+            }
+        })
+        .collect();
+    ops.push(Operation::Put("z", State { label: 'x', generation: 1, value: 1 }));
+    ops
+}
+
+/// An object on the server.
+#[derive(Debug, Clone)]
+struct Stored {
+    uid: usize,
+    version: usize,
+    state: State,
+}
+
+/// A server with one collection. Each watch executes the next operations of `ops`, up to the next failure.
+struct Server {
+    ops: Vec<Operation>,
+    /// The number of executed operations.
+    executed: usize,
+    padding: String,
+}
+
+impl Server {
+    /// The objects after the first `until` operations. The version of an object is the number of the last operation on
+    /// it. Its uid is the number of the operation that created it.
+    fn state(&self, until: usize) -> BTreeMap<&'static str, Stored> {
+        let mut state: BTreeMap<_, Stored> = BTreeMap::new();
+        for (at, op) in self.ops[..until].iter().enumerate() {
+            match op {
+                Operation::Put(name, object) => {
+                    let uid = state.get(name).map_or(at + 1, |known| known.uid);
+                    state.insert(*name, Stored { uid, version: at + 1, state: object.clone() });
+                }
+                Operation::Delete(name) => drop(state.remove(name)),
+                Operation::Fail(_) => {}
+            }
+        }
+        state
+    }
+
+    /// The JSON of an object.
+    fn object_json(&self, name: &str, Stored { uid, version, state }: &Stored) -> Value {
+        json!({"metadata": {"name": name, "namespace": "n", "uid": uid.to_string(), "generation": state.generation,
+            "resourceVersion": (version + 1).to_string(), "labels": {"l": state.label.to_string()}},
+            "spec": {"v": state.value, "padding": self.padding}})
+    }
+
+    /// The body of a list.
+    fn list_body(&self) -> String {
+        let state = self.state(self.executed);
+        let items: Vec<_> = state.iter().map(|(name, object)| self.object_json(name, object)).collect();
+        json!({"kind": "ThingList", "metadata": {"resourceVersion": (self.executed + 1).to_string()}, "items": items})
+            .to_string()
+    }
+
+    /// The body of a watch that begins after the first `from` operations, and whether the connection breaks after the
+    /// body. `initial` is whether the watch requests initial events.
+    fn watch_body(&mut self, from: usize, initial: bool) -> (String, bool) {
+        let mut lines = Vec::new();
+        let line = |kind: &str, object: Value| json!({"type": kind, "object": object}).to_string();
+        if initial {
+            for (name, object) in self.state(from) {
+                lines.push(line("ADDED", self.object_json(name, &object)));
+            }
+            let end = json!({"resourceVersion": (from + 1).to_string(),
+                "annotations": {"k8s.io/initial-events-end": "true"}});
+            lines.push(line("BOOKMARK", json!({"kind": "Thing", "apiVersion": "v1", "metadata": end})));
+        }
+        let (mut broken, mut cut) = (false, false);
+        for at in from..self.ops.len() {
+            let fresh = at >= self.executed;
+            self.executed = self.executed.max(at + 1);
+            match &self.ops[at] {
+                Operation::Put(name, _) => {
+                    let kind = if self.state(at).contains_key(name) { "MODIFIED" } else { "ADDED" };
+                    lines.push(line(kind, self.object_json(name, &self.state(at + 1)[name])));
+                }
+                Operation::Delete(name) => {
+                    if let Some(last) = self.state(at).remove(name) {
+                        lines.push(line(
+                            "DELETED",
+                            self.object_json(name, &Stored { version: at + 1, ..last }),
+                        ));
+                    }
+                }
+                Operation::Fail(_) if !fresh => {}
+                Operation::Fail(_) if broken => break,
+                Operation::Fail(WatchFailure::InvalidLine) => {
+                    lines.push("<html>".into());
+                    broken = true;
+                }
+                Operation::Fail(WatchFailure::Expired) => {
+                    let status =
+                        json!({"kind": "Status", "code": 410, "reason": "Expired", "status": "Failure"});
+                    lines.push(line("ERROR", status));
+                    break;
+                }
+                Operation::Fail(WatchFailure::Connection) => {
+                    cut = true;
+                    break;
+                }
+            }
+        }
+        lines.push(String::new());
+        (lines.join("\n"), cut)
+    }
+}
+
+/// A client of the server.
+fn client(server: Arc<Mutex<Server>>) -> Client {
+    let service = tower::service_fn(move |request: http::Request<Body>| {
+        let query = request.uri().query().unwrap_or_default().to_owned();
+        let value_of =
+            |key: &str| query.split('&').find_map(|pair| pair.strip_prefix(key)).map(ToOwned::to_owned);
+        let mut server = server.lock().unwrap();
+        let body = if query.contains("watch=true") || query.contains("watch=1") {
+            let initial = query.contains("sendInitialEvents=true");
+            let from = value_of("resourceVersion=").and_then(|version| version.parse::<usize>().ok());
+            let from = if initial { server.executed } else { from.unwrap() - 1 };
+            let (text, cut) = server.watch_body(from, initial);
+            let rest = if cut {
+                stream::iter([Err(io::Error::other("cut"))]).right_stream()
+            } else {
+                stream::pending().left_stream()
+            };
+            Body::wrap_stream(stream::iter([Ok(text)]).chain(rest))
+        } else {
+            Body::from(server.list_body().into_bytes())
+        };
+        std::future::ready(Ok::<_, Infallible>(http::Response::new(body)))
+    });
+    Client::new(service, "default")
+}
+
+/// The filters of the watcher.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Filter {
+    Labelled,
+    Changes,
+    Both,
+}
+
+impl Filter {
+    /// Adds the filter to a watcher.
+    fn apply(self, watcher: Watcher<Thing>) -> Watcher<Thing> {
+        let selector = || Selector::from_iter([("l", "x")]);
+        match self {
+            Self::Labelled => watcher.only_labelled(selector()),
+            Self::Changes => watcher.only_changes_of(predicates::generation::<_>),
+            Self::Both => watcher.only_changes_of(predicates::generation::<_>).only_labelled(selector()),
+        }
+    }
+}
+
+/// The stream that applies the watcher's events to the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Feed {
+    /// The stream of [`reflector`](reflector()).
+    Reflector,
+    /// The stream of [`Watcher::deltas`].
+    Deltas,
+    /// An informer, which has no filter.
+    Informer,
+}
+
+/// Applies changes to a map.
+#[derive(Debug, Default)]
+struct Consumer {
+    /// The uids of the objects, by name.
+    objects: BTreeMap<String, String>,
+    /// The uids of the deleted objects.
+    deleted: HashSet<String>,
+    /// Whether the watcher filters by labels. It then emits a deletion of an object that it deselects, and may emit the
+    /// object again later.
+    has_label_filter: bool,
+}
+
+impl Consumer {
+    /// Applies an event. The error describes an event that contradicts the map.
+    fn apply(&mut self, event: &WatchEvent<Arc<Thing>>) -> Result<(), String> {
+        let Some(object) = event.object() else { return Ok(()) };
+        let (name, uid) = (object.name_any(), object.metadata.uid.clone().unwrap());
+        let known = self.objects.get(&name);
+        match event {
+            WatchEvent::Added(_) if known.is_none() => drop(self.objects.insert(name, uid)),
+            WatchEvent::Modified(_) if known == Some(&uid) => {}
+            WatchEvent::Deleted(_)
+                if known == Some(&uid) && (self.deleted.insert(uid.clone()) || self.has_label_filter) =>
+            {
+                self.objects.remove(&name);
+            }
+            event => {
+                return Err(format!("{event:?} of {name} with uid {uid}, and the consumer has {self:?}"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Feeds a store until the store contains `z`.
+async fn feed(feed: Feed, filter: Filter, api: Api<Thing>, config: Config) -> Result<Store<Thing>, String> {
+    let (reader, writer) = reflector::store();
+    let ends = |reader: &Store<Thing>| reader.find(|object| object.name_any() == "z").is_some();
+    if feed == Feed::Reflector {
+        let mut items = reflector(writer, filter.apply(watcher(api, config))).boxed();
+        while !ends(&reader) {
+            let item: watcher::Result<Event<_>> = items.next().await.unwrap();
+            drop(item);
+        }
+        return Ok(reader);
+    }
+    let has_label_filter = feed == Feed::Deltas && filter != Filter::Changes;
+    let mut consumer = Consumer { has_label_filter, ..Consumer::default() };
+    let (reader, mut changes) = if feed == Feed::Deltas {
+        let deltas = filter.apply(watcher(api, config)).deltas(writer).filter_map(async |item| match item {
+            Ok(StoreEvent::Delta(delta)) => delta.into_watch_event(),
+            _ => None,
+        });
+        (reader, deltas.boxed())
+    } else {
+        let informer = Informer::with_config(api, config);
+        (informer.store(), informer.filter_map(async |item| item.ok()).boxed())
+    };
+    while !consumer.objects.contains_key("z") {
+        consumer.apply(&changes.next().await.unwrap())?;
+    }
+    // The deletions of a snapshot follow its additions.
+    while let Some(Some(event)) = changes.next().now_or_never() {
+        consumer.apply(&event)?;
+    }
+    let stored = reader.state();
+    let stored: BTreeMap<_, _> =
+        stored.iter().map(|object| (object.name_any(), object.metadata.uid.clone().unwrap())).collect();
+    if stored == consumer.objects {
+        Ok(reader)
+    } else {
+        Err(format!("the store holds {stored:?}, and the consumer {:?}", consumer.objects))
+    }
+}
+
+/// Feeds a store until the sequence ends, and compares the store with the server.
+async fn run_watcher(
+    kind: Feed,
+    filter: Filter,
+    strategy: InitialListStrategy,
+    server: Server,
+) -> Result<(), String> {
+    let server = Arc::new(Mutex::new(server));
+    let resource = ApiResource::erase::<k8s_openapi::api::apps::v1::Deployment>(&());
+    let api = Api::<Thing>::all_with(client(server.clone()), &resource);
+    let backoff = ExponentialBackoff::new(Duration::ZERO, Duration::ZERO, 1.0, false);
+    let config = Config::default().initial_list_strategy(strategy).backoff(backoff);
+    let fed = tokio::time::timeout(Duration::from_secs(60), feed(kind, filter, api, config)).await;
+    let Ok(reader) = fed else { return Err("the end of the sequence is never seen".into()) };
+    let reader = reader?;
+    let server = server.lock().unwrap();
+    let state = server.state(server.ops.len());
+    for name in ["a", "b"] {
+        let held = reader.find(|object| object.name_any() == name);
+        let held = held.map(|object| (object.metadata.generation.unwrap(), u16::from(object.spec.v)));
+        let wanted = state.get(name).map(|object| &object.state);
+        let all = filter == Filter::Changes || kind == Feed::Informer;
+        let wanted = wanted.filter(|object| all || object.label == 'x');
+        let equal = match (held, wanted) {
+            (None, None) => true,
+            // An undecodable change keeps the previous state, if any.
+            (_, Some(wanted)) if wanted.value > 255 => true,
+            (Some((generation, value)), Some(wanted)) => {
+                generation == i64::from(wanted.generation)
+                    && ((filter != Filter::Labelled && kind != Feed::Informer) || value == wanted.value)
+            }
+            _ => false,
+        };
+        if !equal {
+            return Err(format!("of {name} the store holds {held:?}, and the server has {wanted:?}"));
+        }
+    }
+    Ok(())
+}
+
+/// The number of random sequences: 2,000, or the number that `cargo xtask test --models` sets.
+fn sequence_count() -> u64 {
+    std::env::var("KUBE_MODEL_SEQUENCES").map_or(2_000, |text| text.parse().expect("a number of sequences"))
+}
+
+/// Runs the sequence of this seed.
+async fn run_seed(seed: u64) {
+    let mut random = fastrand::Rng::with_seed(seed);
+    let ops = random_sequence(&mut random);
+    let filter = [Filter::Labelled, Filter::Changes, Filter::Both][random.usize(0..3)];
+    let strategy = [InitialListStrategy::ListWatch, InitialListStrategy::StreamingList][random.usize(0..2)];
+    let padding = if random.u8(..) == 0 { " ".repeat(9_000) } else { String::new() };
+    let server = Server { ops: ops.clone(), executed: random.usize(0..=ops.len().min(3)), padding };
+    let feed = [Feed::Reflector, Feed::Deltas, Feed::Informer][random.usize(0..3)];
+    if let Err(problem) = run_watcher(feed, filter, strategy, server).await {
+        panic!("seed {seed}, {feed:?}, {filter:?}, {strategy:?}, {ops:#?}: {problem}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn model_a_store_and_its_consumer_end_equal_to_the_server_on_one_thread() {
+    for seed in 0..sequence_count() {
+        run_seed(seed).await;
+    }
+}
+
+/// Runs sequences concurrently: a multi-threaded runtime cannot pause the clock, so that each wait takes real time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn model_a_store_and_its_consumer_end_equal_to_the_server_on_several_threads() {
+    let mut runs =
+        stream::iter(0..sequence_count()).map(|seed| tokio::spawn(run_seed(seed))).buffer_unordered(64);
+    while let Some(run) = runs.next().await {
+        run.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_decodable_change_after_an_undecodable_one_of_the_same_generation_is_not_dropped() {
+    let put = |generation, value| Operation::Put("a", State { label: 'x', generation, value });
+    let end = Operation::Put("z", State { label: 'x', generation: 1, value: 1 });
+    let ops = vec![put(1, 1), put(2, 300), put(2, 2), end];
+    for strategy in [InitialListStrategy::ListWatch, InitialListStrategy::StreamingList] {
+        let server = Server { ops: ops.clone(), executed: 1, padding: String::new() };
+        assert_eq!(run_watcher(Feed::Reflector, Filter::Changes, strategy, server).await, Ok(()));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn deletes_an_object_deselected_after_an_invalid_line() {
+    let put = |label| Operation::Put("a", State { label, generation: 1, value: 1 });
+    let end = Operation::Put("z", State { label: 'x', generation: 1, value: 1 });
+    let ops = vec![put('x'), Operation::Fail(WatchFailure::InvalidLine), put('y'), end];
+    for strategy in [InitialListStrategy::ListWatch, InitialListStrategy::StreamingList] {
+        let server = Server { ops: ops.clone(), executed: 1, padding: String::new() };
+        assert_eq!(run_watcher(Feed::Reflector, Filter::Labelled, strategy, server).await, Ok(()));
+    }
+}

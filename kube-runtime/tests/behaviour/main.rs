@@ -1,0 +1,30 @@
+//! Tests of the runtime on the simulated server: one program, because each test program takes seconds to link. Tests that
+//! install a global recorder or allocator, or that measure real time, are programs of their own.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
+
+mod common;
+mod controller;
+mod deleted;
+mod early;
+mod events;
+mod filters;
+mod finalizer;
+mod gates;
+mod leader;
+#[cfg(feature = "manager")]
+mod manager;
+mod panics;
+mod parts;
+mod polls;
+mod priorities;
+mod reflector_and_informer;
+mod related;
+mod relist;
+mod restored;
+mod shared;
+mod snapshots;
+mod sync;
+mod timeouts;
+mod triggers;
+mod wait;
+mod watcher;

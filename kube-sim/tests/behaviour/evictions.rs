@@ -1,0 +1,100 @@
+//! Evictions of pods that PodDisruptionBudgets protect.
+
+use http::Method;
+use kube_sim::{Sim, SimError};
+use serde_json::{Value, json};
+
+/// Creates a ready pod with the label `app=web`.
+fn running_pod(sim: &Sim, name: &str) {
+    sim.create(&json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": {"app": "web"}},
+        "spec": {"containers": [{"name": "main", "image": "web:1"}]},
+    }))
+    .unwrap();
+    set_pod_status(sim, name, "Running", "True");
+}
+
+fn set_pod_status(sim: &Sim, name: &str, phase: &str, ready: &str) {
+    let mut pod = sim.get("v1", "Pod", "default", name).unwrap();
+    pod["status"] = json!({"phase": phase, "conditions": [{"type": "Ready", "status": ready}]});
+    sim.update_status(&pod).unwrap();
+}
+
+/// Creates a budget for the pods `app=web` with this status, as a disruption controller writes it.
+fn budget(sim: &Sim, name: &str, status: &Value) {
+    let mut budget = sim
+        .create(&json!({
+            "apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": name},
+            "spec": {"minAvailable": 1, "selector": {"matchLabels": {"app": "web"}}},
+        }))
+        .unwrap();
+    budget["status"] = status.clone();
+    sim.update_status(&budget).unwrap();
+}
+
+fn healthy(allowed: i64) -> Value {
+    json!({
+        "observedGeneration": 1, "disruptionsAllowed": allowed, "currentHealthy": 2, "desiredHealthy": 1,
+        "expectedPods": 2,
+    })
+}
+
+fn evict(sim: &Sim, pod: &str, query: &str) -> Result<Value, SimError> {
+    let path = format!("/api/v1/namespaces/default/pods/{pod}/eviction{query}");
+    let body = json!({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod}});
+    sim.request(&Method::POST, &path, "application/json", &body)
+}
+
+#[test]
+fn an_eviction_uses_up_the_budget() {
+    let sim = Sim::new();
+    running_pod(&sim, "a");
+    running_pod(&sim, "b");
+    budget(&sim, "web", &healthy(1));
+    let status = || sim.get("policy/v1", "PodDisruptionBudget", "default", "web").unwrap()["status"].take();
+    evict(&sim, "a", "?dryRun=All").unwrap();
+    assert_eq!(status()["disruptionsAllowed"], 1);
+    evict(&sim, "a", "").unwrap();
+    let after = status();
+    assert_eq!(after["disruptionsAllowed"], 0);
+    assert!(after["disruptedPods"]["a"].is_string(), "{after}");
+    assert_eq!(after["conditions"][0]["reason"], "InsufficientPods");
+    let error = evict(&sim, "b", "").unwrap_err();
+    assert_eq!(error.code(), 429);
+    let why = "The disruption budget web needs 1 healthy pods and has 2 currently";
+    assert_eq!(error.status()["details"]["causes"][0]["message"], why);
+}
+
+#[test]
+fn budgets_do_not_protect_pods_that_do_not_run() {
+    let sim = Sim::new();
+    budget(&sim, "web", &healthy(0));
+    for phase in ["Pending", "Succeeded", "Failed"] {
+        running_pod(&sim, "a");
+        assert_eq!(evict(&sim, "a", "").unwrap_err().code(), 429);
+        set_pod_status(&sim, "a", phase, "False");
+        evict(&sim, "a", "").unwrap();
+        assert!(sim.get("v1", "Pod", "default", "a").unwrap_err().is_not_found());
+    }
+    // A pod that is not ready, while enough others are.
+    running_pod(&sim, "b");
+    set_pod_status(&sim, "b", "Running", "False");
+    evict(&sim, "b", "").unwrap();
+}
+
+#[test]
+fn an_eviction_needs_one_observed_budget() {
+    let sim = Sim::new();
+    running_pod(&sim, "a");
+    budget(
+        &sim,
+        "web",
+        &json!({"disruptionsAllowed": 1, "currentHealthy": 0, "desiredHealthy": 0, "expectedPods": 0}),
+    );
+    let error = evict(&sim, "a", "").unwrap_err();
+    assert_eq!((error.code().as_u16(), &error.status()["details"]["retryAfterSeconds"]), (429, &json!(10)));
+    budget(&sim, "other", &healthy(1));
+    let error = evict(&sim, "a", "").unwrap_err();
+    assert_eq!(error.code(), 500);
+    assert!(error.to_string().contains("more than one PodDisruptionBudget"), "{error}");
+}

@@ -1,0 +1,116 @@
+//! Tests of fault rules, through `SimService` and through an HTTP listener.
+
+use std::time::Duration;
+
+use crate::common::{CONFIG_MAPS, Watch, config_map, get, post};
+use bytes::Bytes;
+use http::Request;
+use http_body_util::{BodyExt as _, Full};
+use kube_sim::Sim;
+use kube_sim::fault::{Action, Rule};
+use serde_json::json;
+use tower::ServiceExt as _;
+
+#[tokio::test]
+async fn a_status_fault_replaces_the_response() {
+    let sim = Sim::new();
+    sim.faults().add(Rule::new(Action::status_retry_after(429, 7)).verb("create").times(1));
+    let refused = post(&sim, CONFIG_MAPS, config_map("a")).await;
+    assert_eq!(refused.headers["retry-after"], "7");
+    refused.fails(429, "TooManyRequests");
+    get(&sim, &format!("{CONFIG_MAPS}/a")).await.fails(404, "NotFound");
+    post(&sim, CONFIG_MAPS, config_map("a")).await.ok();
+    let rule = sim.faults().add(Rule::new(Action::status(410)).verb("watch").resource("configmaps"));
+    get(&sim, &format!("{CONFIG_MAPS}?watch=1")).await.fails(410, "Expired");
+    assert_eq!(sim.faults().hits(rule), 1);
+    sim.faults().remove(rule);
+    assert_eq!(sim.journal().count_of("create", "configmaps"), 2);
+    let statuses: Vec<_> = sim.journal().entries().iter().map(|e| e.status.unwrap().as_u16()).collect();
+    assert_eq!(statuses, [429, 404, 201, 410]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_are_delayed_or_never_answered() {
+    let sim = Sim::new();
+    sim.faults().add(Rule::new(Action::Delay(Duration::from_secs(5))).verb("get").nth(1));
+    sim.faults().add(Rule::new(Action::Hang).verb("get").nth(2));
+    let begin = tokio::time::Instant::now();
+    get(&sim, &format!("{CONFIG_MAPS}/a")).await;
+    assert_eq!(begin.elapsed(), Duration::from_secs(5));
+    let hung = tokio::time::timeout(Duration::from_secs(3600), async {
+        get(&sim, &format!("{CONFIG_MAPS}/a")).await
+    })
+    .await;
+    assert!(hung.is_err());
+    assert_eq!(sim.journal().entries()[1].status, None);
+}
+
+#[tokio::test]
+async fn bodies_break_after_the_configured_bytes() {
+    let sim = Sim::new();
+    post(&sim, CONFIG_MAPS, config_map("a")).await.ok();
+    sim.faults().add(Rule::new(Action::CutAfterBytes(10)).verb("list").nth(1));
+    let request = Request::get(CONFIG_MAPS).body(Full::<Bytes>::default()).unwrap();
+    let mut body = sim.service().oneshot(request).await.unwrap().into_body();
+    assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap().len(), 10);
+    assert!(body.frame().await.unwrap().is_err());
+    assert!(body.frame().await.is_none());
+}
+
+#[tokio::test]
+async fn watches_break_end_or_send_replaced_objects() {
+    let sim = Sim::new();
+    for name in ["a", "b", "c"] {
+        post(&sim, CONFIG_MAPS, config_map(name)).await.ok();
+    }
+    let open = async || Watch::open(&sim, &format!("{CONFIG_MAPS}?watch=1")).await;
+    let faults = sim.faults();
+
+    faults.add(Rule::new(Action::CutAfterEvents(1)).verb("watch").nth(1));
+    let mut watch = open().await;
+    watch.next_type_and_name().await;
+    assert!(watch.next_frame().await.unwrap().is_err());
+
+    faults.clear();
+    faults.add(Rule::new(Action::CloseAfterEvents(2)));
+    let mut watch = open().await;
+    watch.next_type_and_name().await;
+    watch.next_type_and_name().await;
+    assert!(watch.next_frame().await.is_none());
+
+    faults.clear();
+    faults.add(Rule::new(Action::ReplaceEvent { index: 1, bytes: Bytes::from("not json\n") }));
+    faults.add(Rule::new(Action::ReplaceObject { name: "c".into(), bytes: Bytes::from("{\"metadata\":7}") }));
+    let mut watch = open().await;
+    watch.next_type_and_name().await;
+    assert_eq!(watch.next_frame().await.unwrap().unwrap(), "not json\n");
+    let replaced = watch.next().await.unwrap();
+    assert_eq!((&replaced["type"], &replaced["object"]), (&json!("ADDED"), &json!({"metadata": 7})));
+    let list = get(&sim, CONFIG_MAPS).await.ok();
+    assert_eq!(list["items"][2], json!({"metadata": 7}));
+    assert_eq!(list["items"][0]["metadata"]["name"], "a");
+    assert_eq!(get(&sim, &format!("{CONFIG_MAPS}/c")).await.ok(), json!({"metadata": 7}));
+}
+
+#[tokio::test]
+async fn only_a_reset_after_handling_applies_the_write() {
+    let sim = Sim::new();
+    let server = sim.serve_http("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    sim.faults().add(Rule::new(Action::Reset).verb("create").nth(1));
+    sim.faults().add(Rule::new(Action::ResetAfterHandling).verb("create").nth(2));
+    for handled in [false, true] {
+        let mut stream = tokio::net::TcpStream::connect(server.local_addr()).await.unwrap();
+        let body = config_map("a").to_string();
+        let head = format!(
+            "POST {CONFIG_MAPS} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        tokio::io::AsyncWriteExt::write_all(&mut stream, head.as_bytes()).await.unwrap();
+        let mut response = Vec::new();
+        // The connection ends before a response, with or without an error.
+        let _ = tokio::io::AsyncReadExt::read_to_end(&mut stream, &mut response).await;
+        assert_eq!(response, b"");
+        assert_eq!(sim.get("v1", "ConfigMap", "default", "a").is_ok(), handled);
+    }
+    server.shutdown().await;
+}

@@ -1,0 +1,19 @@
+//! Tests of the simulated server: one program, because each test program takes seconds to link.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
+
+mod apply;
+mod common;
+mod controllers;
+mod definitions;
+mod evictions;
+mod faults;
+mod https;
+mod kubectl;
+mod lists;
+mod objects;
+mod refusals;
+mod streams;
+mod tokens;
+mod updates;
+mod watches;
+mod workload;

@@ -1,0 +1,10 @@
+//! Programs in the style of kube, one file for each group of items.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
+
+mod clients;
+mod controllers;
+mod core;
+mod derives;
+mod discovery;
+mod runtime;
+mod verbs;
