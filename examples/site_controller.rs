@@ -69,9 +69,15 @@ struct Context {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    if std::env::args().nth(1).as_deref() == Some("crd") {
-        println!("{}", serde_json::to_string_pretty(&Site::crd())?);
-        return Ok(());
+    match &*std::env::args().skip(1).collect::<Vec<_>>() {
+        [] => {}
+        [argument] if argument == "crd" => {
+            println!("{}", serde_json::to_string_pretty(&Site::crd())?);
+            return Ok(());
+        }
+        other => anyhow::bail!(
+            "unknown arguments {other:?}: the only argument is `crd`, which prints the definition"
+        ),
     }
     tracing_subscriber::fmt().with_writer(std::io::stderr).init();
     let pod = std::env::var("POD_NAME").unwrap_or_else(|_| NAME.to_owned());

@@ -5,6 +5,7 @@
 mod bad_cluster;
 mod bad_connection;
 mod bad_kubeconfig;
+mod controllers;
 mod crd_reflector;
 mod derived_kinds;
 mod informers;
@@ -12,3 +13,4 @@ mod kubectl;
 mod reflectors;
 mod signals_and_logs;
 mod support;
+mod watchers;

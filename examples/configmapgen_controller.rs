@@ -1,0 +1,65 @@
+//! A small controller: each `ConfigMapGenerator` has a config map with its content, which is restored if it is changed or
+//! deleted.
+//!
+//! ```sh
+//! cargo run -p examples --example configmapgen_controller
+//! ```
+
+use futures::StreamExt;
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube_client::{
+    Api, Client, Resource, ResourceExt,
+    api::{Patch, PatchParams},
+};
+use kube_derive::CustomResource;
+use kube_runtime::controller::{Action, Controller, backoff_on_error};
+use kube_runtime::watcher;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+    sync::Arc,
+};
+use tracing::{info, warn};
+
+#[derive(CustomResource, Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[kube(group = "examples.dev", version = "v1", kind = "ConfigMapGenerator", namespaced, shortname = "cmg")]
+struct ConfigMapGeneratorSpec {
+    /// The value of the key `content`.
+    content: String,
+}
+
+fn main() -> ExitCode {
+    examples::run(run())
+}
+
+async fn run() -> anyhow::Result<()> {
+    let client = Client::try_default().await?;
+    examples::install::<ConfigMapGenerator>(&client).await?;
+    info!("running the controller");
+    Controller::new(Api::<ConfigMapGenerator>::all(client.clone()), watcher::Config::default())
+        .owns(Api::<ConfigMap>::all(client.clone()), watcher::Config::default())
+        .run(reconcile, backoff_on_error, Arc::new(client))
+        .for_each(async |result| match result {
+            // A closed stdout must not end the controller.
+            Ok((generator, _)) => drop(writeln!(io::stdout(), "reconciled {generator}")),
+            Err(error) => warn!("{error}"),
+        })
+        .await;
+    Ok(())
+}
+
+async fn reconcile(generator: Arc<ConfigMapGenerator>, client: Arc<Client>) -> kube_client::Result<Action> {
+    let name = generator.name_any();
+    let map = json!({
+        "apiVersion": "v1", "kind": "ConfigMap",
+        // The garbage collector deletes the config map after its owner.
+        "metadata": {"name": name, "ownerReferences": [generator.controller_owner_ref(&())]},
+        "data": {"content": generator.spec.content},
+    });
+    let maps: Api<ConfigMap> = Api::namespaced((*client).clone(), &generator.namespace().unwrap_or_default());
+    maps.patch(&name, &PatchParams::apply("configmapgen").force(), &Patch::Apply(map)).await?;
+    Ok(Action::await_change())
+}

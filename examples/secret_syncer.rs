@@ -1,0 +1,88 @@
+//! Copies secrets to another namespace, and removes the copy with its original: a controller with a finalizer.
+//!
+//! The label `examples.dev/copy-to` of a secret is the name of the other namespace.
+//!
+//! ```sh
+//! cargo run -p examples --example secret_syncer
+//! kubectl label secret my-secret examples.dev/copy-to=other
+//! ```
+
+use futures::StreamExt;
+use k8s_openapi::api::core::v1::Secret;
+use kube_client::{
+    Api, Client, ResourceExt,
+    api::{DeleteParams, Patch, PatchParams},
+};
+use kube_runtime::controller::{Action, Controller, backoff_on_error};
+use kube_runtime::finalizer::{self, Event, finalizer};
+use kube_runtime::watcher;
+use serde_json::json;
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+    sync::Arc,
+};
+use tracing::{info, warn};
+
+const COPY_TO: &str = "examples.dev/copy-to";
+
+fn main() -> ExitCode {
+    examples::run(run())
+}
+
+async fn run() -> anyhow::Result<()> {
+    let client = Client::try_default().await?;
+    // Only secrets with the label. A secret that loses its label while it has the finalizer is not cleaned up: an operator
+    // would watch all secrets, and decide in the reconciler.
+    let secrets = watcher::Config::default().labels(COPY_TO);
+    info!("copying secrets");
+    Controller::new(Api::<Secret>::all(client.clone()), secrets)
+        .run(reconcile, backoff_on_error, Arc::new(client))
+        .for_each(async |result| {
+            if let Err(error) = result {
+                warn!("{error}");
+            }
+        })
+        .await;
+    Ok(())
+}
+
+async fn reconcile(
+    secret: Arc<Secret>,
+    client: Arc<Client>,
+) -> Result<Action, finalizer::Error<kube_client::Error>> {
+    let own: Api<Secret> = Api::namespaced((*client).clone(), &secret.namespace().unwrap_or_default());
+    let target = secret.labels().get(COPY_TO).cloned().unwrap_or_default();
+    let copies: Api<Secret> = Api::namespaced((*client).clone(), &target);
+    finalizer(&own, "examples.dev/secret-copy", secret, async |event| match event {
+        Event::Apply(secret) => copy(&secret, &copies).await,
+        Event::Cleanup(secret) => delete_copy(&secret, &copies).await,
+    })
+    .await
+}
+
+async fn copy(secret: &Secret, copies: &Api<Secret>) -> kube_client::Result<Action> {
+    let name = secret.name_any();
+    let copy = json!({
+        "apiVersion": "v1", "kind": "Secret", "metadata": {"name": name},
+        "type": secret.type_, "data": secret.data,
+    });
+    copies.patch(&name, &PatchParams::apply("secret-syncer").force(), &Patch::Apply(copy)).await?;
+    println(&format!("copied {name}"));
+    Ok(Action::await_change())
+}
+
+/// Deletes the copy. It may be deleted already: the step is repeated after a failure.
+async fn delete_copy(secret: &Secret, copies: &Api<Secret>) -> kube_client::Result<Action> {
+    let name = secret.name_any();
+    match copies.delete(&name, &DeleteParams::default()).await {
+        Err(error) if !error.is_not_found() => return Err(error),
+        _ => println(&format!("deleted the copy of {name}")),
+    }
+    Ok(Action::await_change())
+}
+
+/// Prints a line. A closed stdout must not fail a reconcile.
+fn println(line: &str) {
+    let _ = writeln!(io::stdout(), "{line}");
+}

@@ -1,0 +1,138 @@
+//! Tests of the output of the watchers of built-in kinds.
+
+use crate::support::{Cluster, Running};
+use kube_sim::Sim;
+use serde_json::{Value, json};
+
+/// Starts an example with an argument.
+fn start(cluster: &Cluster, example: &str, argument: &str) -> Running {
+    let mut command = cluster.home.example(example, &cluster.kubeconfig);
+    command.arg(argument);
+    Running::new(command)
+}
+
+fn config_map(name: &str, data: &Value) -> Value {
+    let metadata = json!({"name": name, "namespace": "default"});
+    json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data})
+}
+
+fn secret(name: &str, type_: &str, data: &Value) -> Value {
+    let metadata = json!({"name": name, "namespace": "default"});
+    json!({"apiVersion": "v1", "kind": "Secret", "type": type_, "metadata": metadata, "data": data})
+}
+
+fn event(name: &str, kind: &str, about: &str, note: &str) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Event", "metadata": {"name": name, "namespace": "default"},
+        "involvedObject": {"kind": kind, "name": about, "namespace": "default"},
+        "type": "Warning", "reason": "Tested", "message": note,
+    })
+}
+
+#[tokio::test]
+async fn node_watcher_prints_problems_with_their_events() {
+    let cluster = Cluster::with_sim(Sim::builder().nodes(2).build()).await;
+    let mut about = event("full", "Node", "node-1", "the disk is full");
+    about["involvedObject"]["namespace"] = Value::Null;
+    cluster.create(&about);
+    let mut example = cluster.start("node_watcher");
+    example.stderr_line("watching nodes").await;
+    cluster.change(("v1", "Node", "", "node-1"), |node| {
+        node["status"]["conditions"] = json!([
+            {"type": "Ready", "status": "Unknown"}, {"type": "DiskPressure", "status": "True"},
+            {"type": "MemoryPressure", "status": "False"},
+        ]);
+    });
+    let line = example.stdout_line("DiskPressure").await;
+    assert_eq!(line, "node-1: Ready is Unknown, DiskPressure is True");
+    assert_eq!(example.stdout_line("disk is full").await, "  the disk is full");
+    assert!(!example.stdout().contains("node-0"), "{}", example.stdout());
+    example.stop().await;
+}
+
+#[tokio::test]
+async fn event_watcher_prints_the_events_of_one_object() {
+    let cluster = Cluster::new().await;
+    cluster.create(&event("a", "Pod", "web", "first"));
+    let mut all = cluster.start("event_watcher");
+    let mut pod = start(&cluster, "event_watcher", "Pod/web");
+    assert_eq!(pod.stdout_line("first").await, "Warning Tested: Pod/web: first");
+    for (name, kind, about, note) in
+        [("b", "Pod", "other", "second"), ("c", "Node", "web", "third"), ("d", "Pod", "web", "fourth")]
+    {
+        cluster.create(&event(name, kind, about, note));
+    }
+    pod.stdout_line("Pod/web: fourth").await;
+    assert_eq!(pod.stdout().lines().count(), 2, "{}", pod.stdout());
+    all.stdout_line("Node/web: third").await;
+    for example in [all, pod] {
+        example.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn multi_watcher_prints_objects_of_three_kinds() {
+    let cluster = Cluster::new().await;
+    cluster.create(&config_map("settings", &json!({})));
+    let mut example = cluster.start("multi_watcher");
+    example.stdout_line("config map settings").await;
+    cluster.create(&secret("login", "Opaque", &json!({"user": "YQ==", "password": "Yg=="})));
+    assert_eq!(example.stdout_line("login").await, "secret login: 2 keys");
+    let labels = json!({"app": "web"});
+    cluster.create(&json!({
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web", "namespace": "default"},
+        "spec": {
+            "replicas": 3, "selector": {"matchLabels": labels},
+            "template": {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "main", "image": "web:1"}]}},
+        },
+    }));
+    assert_eq!(example.stdout_line("web").await, "deployment web: 3 replicas");
+    example.stop().await;
+}
+
+#[tokio::test]
+async fn dynamic_watcher_watches_the_kind_of_its_argument() {
+    let cluster = Cluster::new().await;
+    let mut example = start(&cluster, "dynamic_watcher", "cm");
+    example.stderr_line("watching configmaps").await;
+    cluster.create(&config_map("settings", &json!({"a": "b"})));
+    assert_eq!(example.stdout_line("settings").await, "ConfigMap default/settings: data");
+    example.stop().await;
+    let failure = start(&cluster, "dynamic_watcher", "unicorns").wait_for_failure().await;
+    assert_eq!(failure, "error: the server has no resource unicorns");
+    let failure = start(&cluster, "dynamic_watcher", "bindings").wait_for_failure().await;
+    assert_eq!(failure, "error: bindings cannot be watched");
+}
+
+#[tokio::test]
+async fn secret_reflector_stores_the_secrets_of_a_type() {
+    let cluster = Cluster::new().await;
+    let tls = json!({"tls.crt": "YQ==", "tls.key": "Yg=="});
+    cluster.create(&secret("site", "kubernetes.io/tls", &tls));
+    cluster.create(&secret("other", "Opaque", &json!({"a": "YQ=="})));
+    let mut example = start(&cluster, "secret_reflector", "kubernetes.io/tls");
+    example.stdout_line("1 secrets").await;
+    assert_eq!(example.stdout_line("site").await, "  default/site: tls.crt tls.key");
+    cluster.create(&secret("blog", "kubernetes.io/tls", &tls));
+    example.stdout_line("2 secrets").await;
+    cluster.delete(("v1", "Secret", "default", "site"));
+    example.stdout_line("1 secrets").await;
+    example.stdout_line("default/blog").await;
+    assert!(!example.stdout().contains("other"), "{}", example.stdout());
+    example.stop().await;
+}
+
+#[tokio::test]
+async fn shared_informers_use_one_watch() {
+    let cluster = Cluster::new().await;
+    cluster.create(&config_map("settings", &json!({"a": "bcd", "e": "f"})));
+    let mut example = cluster.start("shared_informers");
+    example.stdout_line("settings: 2 keys").await;
+    cluster.change(("v1", "ConfigMap", "default", "settings"), |map| map["data"] = json!({"a": "12345"}));
+    example.stdout_line("settings: 5 bytes").await;
+    cluster.delete(("v1", "ConfigMap", "default", "settings"));
+    example.stdout_line("deleted settings").await;
+    let watches = cluster.sim.journal().count_of("watch", "configmaps");
+    assert_eq!(watches, 1, "{:?}", cluster.sim.journal().entries());
+    example.stop().await;
+}
