@@ -13,6 +13,8 @@ mod gates;
 mod leader;
 #[cfg(feature = "manager")]
 mod manager;
+#[cfg(feature = "manager")]
+mod manager_access;
 mod panics;
 mod parts;
 mod polls;

@@ -1,6 +1,7 @@
 //! Tests of the simulated server: one program, because each test program takes seconds to link.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
+mod access_reviews;
 mod apply;
 mod common;
 mod controllers;

@@ -1,5 +1,4 @@
 //! `SubjectAccessReview`: role-based access control with the stored roles and bindings.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
 use http::Method;
 use kube_sim::Sim;

@@ -1,10 +1,6 @@
 //! Tests of the manager's server with TLS, and of its filter by `TokenReview` and `SubjectAccessReview`.
-#![cfg(feature = "manager")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
-mod common;
-
-use common::client;
+use crate::common::client;
 use http::Method;
 use kube_runtime::leader::LeaderElector;
 use kube_runtime::manager::{Error, Manager};
@@ -142,7 +138,7 @@ fn a_missing_certificate_is_an_error_that_names_the_file() {
     let missing = Path::new("/missing/tls.crt");
     let error = manager.with_certificate_files(missing, "/missing/tls.key").unwrap_err();
     assert!(matches!(error, Error::Certificate(_)), "{error}");
-    let text = common::error_chain(&error);
+    let text = crate::common::error_chain(&error);
     assert!(text.contains("/missing/tls.crt"), "{text}");
 }
 
