@@ -17,6 +17,7 @@ pub mod reflector;
 #[cfg(feature = "manager")]
 mod serving;
 pub mod status;
+mod time;
 pub mod utils;
 pub mod wait;
 pub mod watch_ext;
@@ -29,6 +30,7 @@ pub use informer::{Informer, SharedInformer};
 pub use manager::Manager;
 pub use random::seed;
 pub use reflector::{Reflector, reflector};
+pub use time::start_time;
 pub use wait::conditions;
 pub use watch_ext::{Predicate, PredicateConfig, WatchStreamExt, predicates};
 pub use watcher::{metadata_watcher, watcher};

@@ -3,8 +3,8 @@
 //! A reconciler that writes its status without a change triggers itself: the functions here report whether a write is
 //! necessary.
 
+use crate::time;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
-use k8s_openapi::jiff::Timestamp;
 
 /// The status of a condition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -50,7 +50,7 @@ pub fn condition(
         reason: reason.to_owned(),
         message: message.into(),
         observed_generation: None,
-        last_transition_time: Time(Timestamp::now()),
+        last_transition_time: Time(time::now()),
     }
 }
 
@@ -105,6 +105,7 @@ pub fn is_condition_true(conditions: &[Condition], type_: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use k8s_openapi::jiff::Timestamp;
 
     /// A condition with the last transition at this second.
     fn at(second: i64, type_: &str, holds: bool, message: &str) -> Condition {

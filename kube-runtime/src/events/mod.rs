@@ -12,7 +12,6 @@ pub use event::{Event, EventType, Reference, Reporter};
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::api::events::v1;
-use k8s_openapi::jiff::Timestamp;
 use kube_client::api::{Patch, PatchParams, PostParams};
 use kube_client::{Api, Client};
 use serde_json::json;
@@ -124,7 +123,7 @@ impl Recorder {
     ///
     /// Outside of a tokio runtime.
     pub async fn publish(&self, ev: &Event, reference: &ObjectReference) -> Result<(), kube_client::Error> {
-        let (now, time) = (Instant::now(), Timestamp::now());
+        let (now, time) = (Instant::now(), crate::time::now());
         let mut next = self.shared.state().observe(ev, &self.shared.reporter, reference, now, time);
         if next.is_some() {
             self.start_flusher();

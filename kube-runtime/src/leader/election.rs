@@ -5,10 +5,9 @@ use super::fence::TermSender;
 use super::record::{Observed, released, taken};
 use crate::controller::GateHandle;
 use crate::metrics::set_leader;
-use crate::random;
+use crate::{random, time};
 use futures::future::{Either, select};
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
-use k8s_openapi::jiff::Timestamp;
 use kube_client::api::PostParams;
 use kube_client::{Api, Error, Resource};
 use std::pin::pin;
@@ -181,7 +180,7 @@ impl Election {
 
     /// The content with which this process takes or renews the lease.
     fn taken(&self, before: Option<&Lease>) -> LeaseSpec {
-        taken(before, &self.identity, &self.config, Timestamp::now())
+        taken(before, &self.identity, &self.config, time::now())
     }
 
     /// Writes the lease, unless it has changed since `before`.
@@ -201,7 +200,7 @@ impl Election {
                 if spec.holder_identity.as_ref() != Some(&self.identity) {
                     return Ok(());
                 }
-                match self.replace(&lease, released(&spec, Timestamp::now())).await {
+                match self.replace(&lease, released(&spec, time::now())).await {
                     Err(error) if error.is_conflict() => sleep(self.config.retry_period / 10).await,
                     result => return result.map(drop),
                 }

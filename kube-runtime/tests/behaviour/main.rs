@@ -15,6 +15,8 @@ mod leader;
 mod manager;
 #[cfg(feature = "manager")]
 mod manager_access;
+#[cfg(feature = "manager")]
+mod manager_page;
 mod panics;
 mod parts;
 mod polls;
@@ -22,6 +24,7 @@ mod priorities;
 mod reflector_and_informer;
 mod related;
 mod relist;
+mod replay;
 mod restored;
 mod shared;
 mod snapshots;

@@ -54,15 +54,18 @@ pub(super) const CRATES: [(&str, &str); 4] = [
         prelude         reflector watch_ext
         wait            watcher
         informer        watcher reflector poll_cycle
-        events
-        status
+        events          time
+        status          time
         queue
         finalizer       controller
         controller      watcher reflector watch_ext informer queue random metrics
-        leader          controller random metrics
+        leader          controller random metrics time
         serving
         manager         leader controller informer reflector watcher metrics serving
         !watcher::step  tokio futures
+        !events         Timestamp::now
+        !leader         Timestamp::now
+        !status         Timestamp::now
         ",
     ),
     (

@@ -1,0 +1,42 @@
+//! Timestamps of events, leases and conditions. All other modules must use this module, so that a run can be replayed.
+//!
+//! Durations are measured with tokio's clock, and never with timestamps.
+
+use k8s_openapi::jiff::Timestamp;
+use std::cell::Cell;
+use tokio::time::Instant;
+
+thread_local! {
+    /// The start of the timestamps of this thread, on tokio's clock; `None` for the system clock.
+    static START: Cell<Option<(Timestamp, Instant)>> = const { Cell::new(None) };
+}
+
+/// The current time.
+pub(crate) fn now() -> Timestamp {
+    match START.get() {
+        Some((start, since)) => start.checked_add(since.elapsed()).unwrap_or(Timestamp::MAX),
+        None => Timestamp::now(),
+    }
+}
+
+/// Lets the timestamps that the calling thread writes start at `start` and advance with tokio's clock, instead of those of
+/// the system clock: those of events, leases and conditions.
+///
+/// With [`seed`](crate::seed()), a single-threaded runtime and a paused clock, two runs write the same bytes. Call it in
+/// the runtime, at the beginning of the run.
+///
+/// ```
+/// use kube_runtime::status::condition;
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// kube_runtime::start_time("2026-01-01T00:00:00Z".parse()?);
+/// tokio::time::advance(std::time::Duration::from_secs(5)).await;
+/// let ready = condition("Ready", true, "Started", "all parts run");
+/// assert_eq!(ready.last_transition_time.0.to_string(), "2026-01-01T00:00:05Z");
+/// # Ok(())
+/// # }
+/// ```
+pub fn start_time(start: Timestamp) {
+    START.set(Some((start, Instant::now())));
+}
