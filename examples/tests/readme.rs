@@ -29,7 +29,10 @@ fn the_first_controller_builds_and_runs_in_an_empty_directory() {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("it is in the target folder");
     let mut cargo = Command::new(env!("CARGO"));
     cargo.args(["build", "--quiet"]).current_dir(folder.path()).env("CARGO_TARGET_DIR", target);
-    cargo.args(["--config", "profile.dev.debug='line-tables-only'"]);
+    // CI sets the debug level for all builds by this variable, which `--config` would override.
+    if std::env::var_os("CARGO_PROFILE_DEV_DEBUG").is_none() {
+        cargo.args(["--config", "profile.dev.debug='line-tables-only'"]);
+    }
     cargo.args(["--config", "profile.dev.package.'*'.debug=false"]);
     let names = std::env::vars_os().map(|(name, _)| name);
     for name in names.filter(|name| name.to_str().is_some_and(|name| name.starts_with("CARGO_PKG_"))) {

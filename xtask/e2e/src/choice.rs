@@ -90,7 +90,8 @@ struct Target {
     kind: Vec<String>,
 }
 
-/// Builds the examples. Returns the path of each executable by the example's name.
+/// Builds the examples. Returns the path of each executable by the example's name. Builds the whole workspace, so that
+/// cargo uses the features, and therefore the results, of `cargo xtask test`.
 ///
 /// # Errors
 /// When cargo cannot be started, or the examples do not compile.
@@ -99,7 +100,7 @@ struct Target {
 /// Dropping the future kills cargo.
 pub(crate) async fn build_examples() -> anyhow::Result<BTreeMap<String, PathBuf>> {
     let child = Command::from(xtask_process::cargo::cargo())
-        .args(["build", "--quiet", "--package", "examples", "--examples", "--message-format"])
+        .args(["build", "--quiet", "--workspace", "--examples", "--message-format"])
         .arg("json-render-diagnostics")
         .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
         .stdin(Stdio::null())

@@ -101,10 +101,10 @@ impl Step {
             }
             Self::Test => {
                 // The tests of the examples run the example programs. Build these first: `cargo test` builds examples
-                // only as test harnesses.
+                // only as test harnesses. CI runs the other programs from the same build.
                 let targets = ["--lib", "--bins", "--tests"];
                 vec![
-                    Invocation::new(&["build", "--workspace", "--examples"]),
+                    Invocation::new(&["build", "--workspace", "--bins", "--examples"]),
                     Invocation::new(&["test", "--workspace"]).with_arguments(&targets),
                 ]
             }
