@@ -2,8 +2,8 @@
 //!
 //! # Cancel safety
 //! Futures of [`SimService`] can be dropped at any time. The server handles a request atomically once its body is
-//! complete. Dropping the future earlier has no effect; dropping it later discards the response, but does not undo the
-//! change.
+//! complete and its webhooks have responded. Dropping the future earlier has no effect; dropping it later discards the
+//! response, but does not undo the change.
 
 mod apply;
 mod builtin;
@@ -30,6 +30,7 @@ mod strategy;
 mod streams;
 mod table;
 mod watch;
+mod webhooks;
 pub mod workload;
 
 pub use journal::{Entry, JOURNAL_LIMIT, Journal};

@@ -3,6 +3,7 @@
 //!
 //! This module must not depend on the handlers or the watches.
 
+use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -30,6 +31,15 @@ pub(crate) struct Settings {
     pub(crate) watch_list: WatchList,
     pub(crate) bookmark_interval: Duration,
     pub(crate) handlers: Handlers,
+    pub(crate) services: Vec<ServiceAddress>,
+}
+
+/// The address of the server behind a service that webhooks refer to.
+#[derive(Clone, Debug)]
+pub(crate) struct ServiceAddress {
+    pub(crate) namespace: String,
+    pub(crate) name: String,
+    pub(crate) address: SocketAddr,
 }
 
 /// The state that all handles of a simulation share.

@@ -100,6 +100,12 @@ impl SimError {
         self
     }
 
+    /// Sets all `details`.
+    pub(crate) fn with_all_details(mut self, details: Map<String, Value>) -> Self {
+        *self.details_mut() = details;
+        self
+    }
+
     /// Sets `details.causes`.
     pub(crate) fn with_causes(mut self, causes: Vec<Value>) -> Self {
         self.details_mut().insert("causes".into(), Value::Array(causes));

@@ -1,4 +1,4 @@
-//! CEL validation rules of custom resources (`x-kubernetes-validations`, KEP-2876).
+//! CEL validation rules of custom resources (`x-kubernetes-validations`, KEP-2876), and CEL expressions of admission.
 //!
 //! Owns the compilation of rules when a CustomResourceDefinition is created or updated ([`check_rules`]) and their
 //! evaluation on objects ([`Validator`]). The `cel` crate parses the rules. The type checker, the cost estimate and the
@@ -27,7 +27,9 @@ mod unify;
 mod validator;
 mod value;
 
-pub(crate) use self::admission::admission_expression_problem;
+pub(crate) use self::admission::{
+    AdmissionExpression, AdmissionInputs, AdmissionValue, Evaluation, admission_expression_problem,
+};
 pub(crate) use self::definition::check_rules;
 pub(crate) use self::validator::{Validator, Verdict};
 

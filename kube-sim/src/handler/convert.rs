@@ -12,6 +12,14 @@ pub(crate) fn view(resource: &Resource, object: &Stored) -> Value {
     from_storage_version(resource, object.typed_value(&resource.api_version, &resource.kind))
 }
 
+/// Converts an object from one API version of a resource to another.
+pub(crate) fn between(from: &Resource, to: &Resource, object: Value) -> Value {
+    let mut object = to_storage_version(from, object);
+    object["apiVersion"] = to.api_version.as_str().into();
+    object["kind"] = to.kind.as_str().into();
+    from_storage_version(to, object)
+}
+
 fn from_storage_version(resource: &Resource, object: Value) -> Value {
     match (resource.conversion, object) {
         (Conversion::Events, Value::Object(map)) => {
@@ -25,6 +33,12 @@ fn from_storage_version(resource: &Resource, object: Value) -> Value {
 /// Converts an object from the API version of `resource` to the storage version.
 pub(crate) fn to_storage_version(resource: &Resource, object: Value) -> Value {
     match (resource.conversion, object) {
+        (Conversion::None, mut object) => {
+            if let Some(custom) = resource.custom() {
+                object["apiVersion"] = custom.storage_version.as_ref().into();
+            }
+            object
+        }
         (Conversion::Events, Value::Object(map)) => {
             Value::Object(rename_fields(map, &EVENT_FIELD_NAMES, Direction::ToStorage))
         }

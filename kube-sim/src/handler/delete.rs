@@ -9,10 +9,9 @@ use super::options::Options;
 use super::render::Page;
 use super::target::Target;
 use super::write::parse_body;
-use super::{admission, convert, deletion, object_meta, read};
+use super::{Call, admission, convert, deletion, object_meta, read};
 use crate::controllers;
 use crate::schema::FieldError;
-use crate::shared::Inner;
 use crate::status::SimError;
 use crate::store::object::Stored;
 
@@ -104,6 +103,29 @@ impl DeleteOptions {
         Err(SimError::invalid("meta.k8s.io", "DeleteOptions", "", &errors))
     }
 
+    /// The options as an object, which admission plugins receive.
+    fn to_json(&self) -> Value {
+        let mut value = json!({"kind": "DeleteOptions", "apiVersion": "meta.k8s.io/v1"});
+        let mut set = |field: &str, item: Option<Value>| {
+            if let Some(item) = item {
+                value[field] = item;
+            }
+        };
+        set("gracePeriodSeconds", self.grace.map(Value::from));
+        set("propagationPolicy", self.propagation.clone().map(Value::from));
+        set("orphanDependents", self.orphan.map(Value::from));
+        set("dryRun", self.dry_run.then(|| json!(["All"])));
+        if self.uid.is_some() || self.version.is_some() {
+            value["preconditions"] = json!({});
+        }
+        for (field, text) in [("uid", &self.uid), ("resourceVersion", &self.version)] {
+            if let Some(text) = text {
+                value["preconditions"][field] = text.as_str().into();
+            }
+        }
+        value
+    }
+
     /// Returns a conflict if the UID or resource version of the object differs from the preconditions.
     fn check_preconditions(&self, target: &Target, object: &Stored) -> Result<(), SimError> {
         let resource = &target.resource;
@@ -137,38 +159,49 @@ pub(crate) enum DeletionResponse {
 
 /// Deletes one object. Checks the preconditions and admission without the lock of the state, and repeats these checks
 /// if another request changes the object before the deletion.
-pub(crate) fn delete_one(
-    inner: &Inner,
+///
+/// Admission plugins receive `name` as the name of the object; it is empty in the deletion of a collection.
+pub(crate) async fn delete_one(
+    call: &Call<'_>,
     target: &Target,
     delete: &DeleteOptions,
+    name: &str,
+    warnings: &mut Vec<String>,
 ) -> Result<DeletionResponse, SimError> {
-    let resource = &target.resource;
+    let (inner, resource) = (call.inner, &target.resource);
+    let warning_count = warnings.len();
     loop {
         let object = read::find(inner.lock().view(), target)?;
         delete.check_preconditions(target, &object)?;
         admission::check_delete(target)?;
+        warnings.truncate(warning_count);
+        let shown = call.converter().view(object.clone()).await?;
+        let old = || (convert::view(resource, &shown), delete.to_json(), delete.dry_run);
+        call.admit_deletion(target, name, old, warnings).await?;
         let place = (resource.storage.clone(), object.key.clone());
         let finalizers = object_meta::finalizers(&object.value());
         let propagation =
             deletion::propagation(resource, delete.propagation.as_deref(), delete.orphan, &finalizers);
-        let mut state = inner.lock();
-        if !state.get(&place.0, &place.1).is_some_and(|now| Arc::ptr_eq(now, &object)) {
-            continue;
-        }
-        let mut remaining = None;
-        if !delete.dry_run {
-            deletion::delete(&mut state, resource, &place, propagation, delete.grace);
-            controllers::run(&mut state);
-            remaining = state.get(&place.0, &place.1).filter(|o| o.uid == object.uid).cloned();
-        }
-        drop(state);
+        let remaining = {
+            let mut state = inner.lock();
+            if !state.get(&place.0, &place.1).is_some_and(|now| Arc::ptr_eq(now, &object)) {
+                continue;
+            }
+            if delete.dry_run {
+                None
+            } else {
+                deletion::delete(&mut state, resource, &place, propagation, delete.grace);
+                controllers::run(&mut state);
+                state.get(&place.0, &place.1).filter(|o| o.uid == object.uid).cloned()
+            }
+        };
         return Ok(match remaining {
             Some(remaining) => DeletionResponse::Object {
-                object: convert::view(resource, &remaining),
+                object: convert::view(resource, &*call.converter().view(remaining).await?),
                 accepted: delete.orphan == Some(false),
             },
             _ if resource.strategy.deletion.returns_object => {
-                let mut last = convert::view(resource, &object);
+                let mut last = convert::view(resource, &shown);
                 if resource.strategy.deletion.grace_period.is_some() {
                     // The object in the response has a deletionTimestamp even if the grace period is zero.
                     deletion::mark_deleted(inner.clock, resource, &object.value(), &mut last, 0);
@@ -191,13 +224,13 @@ fn success_status(target: &Target, object: &Stored) -> Value {
 }
 
 /// Deletes the objects that a list with the same options returns. Returns the deleted objects.
-pub(crate) fn delete_collection(
-    inner: &Inner,
-    target: &Target,
-    options: &Options,
+pub(crate) async fn delete_collection(
+    call: &Call<'_>,
     delete: &DeleteOptions,
+    warnings: &mut Vec<String>,
 ) -> Result<Page, SimError> {
-    let candidates = read::list(inner.lock().view(), target, options)?;
+    let target = call.target;
+    let candidates = read::list(call.inner.lock().view(), target, call.options)?;
     let page = candidates.page();
     for object in &page.objects {
         let one_target = Target {
@@ -206,7 +239,7 @@ pub(crate) fn delete_collection(
             name: object.name().to_owned(),
             subresource: String::new(),
         };
-        match delete_one(inner, &one_target, delete) {
+        match delete_one(call, &one_target, delete, "", warnings).await {
             Ok(_) => {}
             // The garbage collector has already deleted this object, because its owner is in the same collection.
             Err(e) if e.is_not_found() => {}

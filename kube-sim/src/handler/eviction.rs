@@ -19,7 +19,7 @@ const BUDGETS: &str = "policy/poddisruptionbudgets";
 const MAX_DISRUPTED_PODS: usize = 2_000;
 
 /// Handles an `Eviction`. The eviction is recorded in the status of the budget, so that later evictions count it.
-pub(super) fn evict_pod(call: &Call<'_>) -> Result<Reply, SimError> {
+pub(super) async fn evict_pod(call: &Call<'_>) -> Result<Reply, SimError> {
     // The error for a missing pod has precedence over the error for an invalid body.
     read::find(call.inner.lock().view(), call.target)?;
     let body = parse_body(&call.request.body, &call.request.content_type)?;
@@ -27,6 +27,7 @@ pub(super) fn evict_pod(call: &Call<'_>) -> Result<Reply, SimError> {
     if named != call.target.name {
         return Err(SimError::bad_request("name in URL does not match name in Eviction object"));
     }
+    let (body, warnings) = call.admit_body(body, &call.target.name, None).await?;
     let mut state = call.inner.lock();
     let pod = read::find(state.view(), call.target)?;
     let dry_run = call.options.dry_run || body["deleteOptions"]["dryRun"] == json!(["All"]);
@@ -39,7 +40,9 @@ pub(super) fn evict_pod(call: &Call<'_>) -> Result<Reply, SimError> {
         deletion::delete(&mut state, &call.target.resource, &place, Propagation::Background, grace);
         controllers::run(&mut state);
     }
-    Ok(success_reply(StatusCode::CREATED))
+    let mut reply = success_reply(StatusCode::CREATED);
+    reply.warnings = warnings;
+    Ok(reply)
 }
 
 /// Whether budgets apply to the pod: not to pods that do not run yet, have ended, or are being deleted.

@@ -1,11 +1,12 @@
 //! Request handlers: routing and the verbs.
 //!
-//! Handlers run synchronously. They lock the state only while they read or commit; see [`write`] for the phases of a
-//! write. They must not block or await; `server` owns streams and sockets.
+//! Handlers lock the state only while they read or commit; see [`write`] for the phases of a write. They must not block,
+//! and they await only webhooks; `server` owns streams and sockets.
 
 pub(crate) mod accept;
 mod access_review;
 pub(crate) mod admission;
+pub(crate) mod conversion;
 pub(crate) mod convert;
 mod delete;
 pub(crate) mod deletion;
@@ -13,11 +14,13 @@ mod eviction;
 pub(crate) mod object_meta;
 pub(crate) mod options;
 mod patch;
+pub(crate) mod plugins;
 pub(crate) mod read;
 pub(crate) mod render;
 pub(crate) mod reply;
 mod scale;
 mod service_account_token;
+mod service_endpoint;
 mod streaming;
 mod subresource;
 pub(crate) mod target;
@@ -37,6 +40,7 @@ use crate::store::object::Stored;
 use crate::streams::{self, Offer, Upgrade};
 use crate::watch::Watch;
 use accept::{Accept, negotiate};
+use conversion::Converter;
 use delete::{DeleteOptions, DeletionResponse};
 use options::Options;
 use reply::{Content, Reply, Request};
@@ -65,7 +69,7 @@ pub(crate) fn verb_of(method: &Method, path: &Path, query: &str) -> &'static str
 ///
 /// # Errors
 /// The `Status` of the response.
-pub(crate) fn handle(inner: &Arc<Inner>, request: &Request) -> Result<Reply, SimError> {
+pub(crate) async fn handle(inner: &Arc<Inner>, request: &Request) -> Result<Reply, SimError> {
     let Some(path) = Path::parse(&request.path) else {
         return discovery::serve(inner, request);
     };
@@ -82,7 +86,7 @@ pub(crate) fn handle(inner: &Arc<Inner>, request: &Request) -> Result<Reply, Sim
     };
     let mut options = Options::parse(&request.method, &request.query)?;
     options.watch |= watch;
-    Call { inner, request, target: &target, options: &options }.dispatch(verb)
+    Call { inner, request, target: &target, options: &options }.dispatch(verb).await
 }
 
 /// A request for a resource, with the simulation and the options that its handler needs.
@@ -95,33 +99,39 @@ pub(crate) struct Call<'a> {
 
 impl Call<'_> {
     /// Calls the handler of the verb, or of the subresource.
-    fn dispatch(&self, verb: &str) -> Result<Reply, SimError> {
+    async fn dispatch(&self, verb: &str) -> Result<Reply, SimError> {
         let target = self.target;
         let resource = &target.resource;
         if !target.subresource.is_empty() {
-            return subresource::handle(self, verb);
+            return subresource::handle(self, verb).await;
         }
         if !resource.allows(verb) {
             return Err(SimError::method_not_allowed());
         }
         if !resource.is_stored() {
-            return unstored::handle(self, verb);
+            return unstored::handle(self, verb).await;
         }
         let has_required_namespace = !resource.namespaced || !target.namespace.is_empty();
         if matches!(verb, "create" | "deletecollection") && !has_required_namespace {
             return Err(SimError::method_not_allowed());
         }
         match verb {
-            "get" => self.handle_get(),
-            "list" => self.handle_list(),
+            "get" => self.handle_get().await,
+            "list" => self.handle_list().await,
             "watch" => self.handle_watch(),
-            "create" if target.name.is_empty() => self.handle_create(),
-            "update" if !target.name.is_empty() => self.handle_update(WrittenPart::Object),
-            "patch" if !target.name.is_empty() => self.handle_patch(WrittenPart::Object),
-            "delete" => self.handle_delete(),
-            "deletecollection" => self.handle_delete_collection(),
+            "create" if target.name.is_empty() => self.handle_create().await,
+            "update" if !target.name.is_empty() => self.handle_update(WrittenPart::Object).await,
+            "patch" if !target.name.is_empty() => self.handle_patch(WrittenPart::Object).await,
+            "delete" => self.handle_delete().await,
+            "deletecollection" => self.handle_delete_collection().await,
             _ => Err(SimError::method_not_allowed()),
         }
+    }
+
+    /// The conversions between the version of the request and the storage version.
+    pub(crate) fn converter(&self) -> Converter<'_> {
+        let calls_webhooks = self.request.calls_webhooks;
+        Converter { inner: self.inner, resource: &self.target.resource, calls_webhooks }
     }
 
     /// Selects the representation of the response.
@@ -135,9 +145,10 @@ impl Call<'_> {
         Reply::whole(StatusCode::OK, content_type(accept), body)
     }
 
-    pub(crate) fn handle_get(&self) -> Result<Reply, SimError> {
+    pub(crate) async fn handle_get(&self) -> Result<Reply, SimError> {
         let accept = self.accept()?;
         let object = read::get(self.inner.lock().view(), self.target, self.options)?;
+        let object = self.converter().view(object).await?;
         let mut reply = self.object_reply(&object, accept);
         self.add_deprecation_warning(&mut reply);
         Ok(reply)
@@ -149,10 +160,12 @@ impl Call<'_> {
         }
     }
 
-    fn handle_list(&self) -> Result<Reply, SimError> {
+    async fn handle_list(&self) -> Result<Reply, SimError> {
         let accept = self.accept()?;
         let candidates = read::list(self.inner.lock().view(), self.target, self.options)?;
-        let mut reply = self.page_reply(candidates.page(), accept);
+        let mut page = candidates.page();
+        page.objects = self.converter().view_all(page.objects).await?;
+        let mut reply = self.page_reply(page, accept);
         self.add_deprecation_warning(&mut reply);
         Ok(reply)
     }
@@ -192,7 +205,9 @@ impl Call<'_> {
             target: self.target,
             options: self.options,
             manager,
+            request: self.request,
             applying: false,
+            fields_tracked: false,
             patching: false,
             warnings: Vec::new(),
         };
@@ -207,11 +222,11 @@ impl Call<'_> {
         Ok(object)
     }
 
-    fn handle_create(&self) -> Result<Reply, SimError> {
+    async fn handle_create(&self) -> Result<Reply, SimError> {
         let accept = self.accept()?;
         let mut cx = self.write_context();
         let object = self.decode(&mut cx)?;
-        let written = cx.create(object)?;
+        let written = cx.create(object).await?;
         Ok(self.written_reply(&written, cx.warnings, accept))
     }
 
@@ -233,13 +248,13 @@ impl Call<'_> {
         reply
     }
 
-    pub(crate) fn handle_update(&self, part: WrittenPart) -> Result<Reply, SimError> {
+    pub(crate) async fn handle_update(&self, part: WrittenPart) -> Result<Reply, SimError> {
         let accept = self.accept()?;
         let mut cx = self.write_context();
         let mut decoded = Some(self.decode(&mut cx)?);
         let creates = part == WrittenPart::Object && self.target.resource.strategy.allow_create_on_update;
         let missing = if creates { Missing::Create } else { Missing::NotFound };
-        let written = cx.guaranteed_update(part, missing, |cx, _| {
+        let decode = |cx: &mut WriteContext<'_>, _: Option<&Arc<Stored>>| {
             if let Some(object) = decoded.take() {
                 return Ok(object);
             }
@@ -248,21 +263,25 @@ impl Call<'_> {
             // `cx` already contains the warnings of the body from the first call of `decode`.
             cx.warnings.truncate(warning_count);
             object
-        })?;
+        };
+        let written = cx.guaranteed_update(part, missing, decode).await?;
         Ok(self.written_reply(&written, cx.warnings, accept))
     }
 
-    pub(crate) fn handle_patch(&self, part: WrittenPart) -> Result<Reply, SimError> {
+    pub(crate) async fn handle_patch(&self, part: WrittenPart) -> Result<Reply, SimError> {
         let accept = self.accept()?;
         let mut cx = self.write_context();
-        let written = patch::patch(&mut cx, &self.request.body, &self.request.content_type, part)?;
+        let written = patch::patch(&mut cx, &self.request.body, &self.request.content_type, part).await?;
         Ok(self.written_reply(&written, cx.warnings, accept))
     }
 
-    fn handle_delete(&self) -> Result<Reply, SimError> {
+    async fn handle_delete(&self) -> Result<Reply, SimError> {
         self.accept()?;
         let delete = DeleteOptions::parse(self.options, &self.request.body, &self.request.content_type)?;
-        Ok(match delete::delete_one(self.inner, self.target, &delete)? {
+        let mut warnings = Vec::new();
+        let response =
+            delete::delete_one(self, self.target, &delete, &self.target.name, &mut warnings).await?;
+        let mut reply = match response {
             DeletionResponse::Status(status) => Reply::json(&status),
             DeletionResponse::Object { object, accepted } => {
                 let mut reply = Reply::json(&object);
@@ -271,14 +290,20 @@ impl Call<'_> {
                 }
                 reply
             }
-        })
+        };
+        reply.warnings = warnings;
+        Ok(reply)
     }
 
-    fn handle_delete_collection(&self) -> Result<Reply, SimError> {
+    async fn handle_delete_collection(&self) -> Result<Reply, SimError> {
         let accept = self.accept()?;
         let delete = DeleteOptions::parse(self.options, &self.request.body, &self.request.content_type)?;
-        let page = delete::delete_collection(self.inner, self.target, self.options, &delete)?;
-        Ok(self.page_reply(page, accept))
+        let mut warnings = Vec::new();
+        let mut page = delete::delete_collection(self, &delete, &mut warnings).await?;
+        page.objects = self.converter().view_all(page.objects).await?;
+        let mut reply = self.page_reply(page, accept);
+        reply.warnings = warnings;
+        Ok(reply)
     }
 }
 

@@ -56,6 +56,10 @@ pub(crate) fn is_being_deleted(object: &Value) -> bool {
     object["metadata"]["deletionTimestamp"].is_string()
 }
 
+/// The fields that the server sets when it creates an object.
+pub(crate) const SYSTEM_FIELDS: [&str; 6] =
+    ["selfLink", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "uid", "creationTimestamp"];
+
 /// Prepare for create: clears the fields that clients cannot set; sets name (from `generateName`), uid and creation
 /// time.
 pub(crate) fn prepare_for_create(
@@ -65,7 +69,7 @@ pub(crate) fn prepare_for_create(
     clock: Clock,
 ) -> Result<(), SimError> {
     let metadata = metadata_mut(object)?;
-    for field in ["selfLink", "deletionTimestamp", "deletionGracePeriodSeconds", "generation"] {
+    for field in SYSTEM_FIELDS {
         metadata.remove(field);
     }
     let empty = |v: Option<&Value>| v.and_then(Value::as_str).is_none_or(str::is_empty);

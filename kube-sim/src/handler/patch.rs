@@ -1,5 +1,7 @@
 //! The verb `patch`: JSON patch, merge patch, strategic merge patch and server-side apply.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use serde_json::{Value, json};
 
@@ -9,6 +11,7 @@ use crate::apply::{self, ApplyError};
 use crate::patch::{self, PatchError};
 use crate::schema::FieldError;
 use crate::status::SimError;
+use crate::store::object::Stored;
 
 /// The type of a patch, selected by its media type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +47,7 @@ impl PatchType {
 }
 
 /// Patches the object that the URL names.
-pub(crate) fn patch(
+pub(crate) async fn patch(
     cx: &mut WriteContext<'_>,
     body: &Bytes,
     content_type: &str,
@@ -52,19 +55,20 @@ pub(crate) fn patch(
 ) -> Result<Written, SimError> {
     let kind = PatchType::of(content_type, cx.target.resource.custom().is_some())?;
     if kind == PatchType::Apply {
-        return apply(cx, body, part);
+        return apply(cx, body, part).await;
     }
     if cx.options.force.is_some() {
         let error = FieldError::forbidden("force", "may not be specified for non-apply patch");
         return Err(SimError::invalid("meta.k8s.io", "PatchOptions", "", &[error]));
     }
     cx.patching = true;
-    cx.guaranteed_update(part, Missing::NotFound, |cx, old| {
+    let patch = |cx: &mut WriteContext<'_>, old: Option<&Arc<Stored>>| {
         let mut object = old.map_or(Value::Null, |old| convert::view(&cx.target.resource, old));
         apply_patch(&mut object, cx, kind, body)?;
         cx.decode(&mut object, Vec::new())?;
         Ok(object)
-    })
+    };
+    cx.guaranteed_update(part, Missing::NotFound, patch).await
 }
 
 /// Applies a patch to `object`. A server-side apply must not reach this function.
@@ -101,7 +105,7 @@ pub(crate) fn patch_error(error: PatchError) -> SimError {
 }
 
 /// Handles a server-side apply.
-fn apply(cx: &mut WriteContext<'_>, body: &Bytes, part: WrittenPart) -> Result<Written, SimError> {
+async fn apply(cx: &mut WriteContext<'_>, body: &Bytes, part: WrittenPart) -> Result<Written, SimError> {
     let resource = cx.target.resource.clone();
     if cx.options.manager.is_none() {
         let error = FieldError::required("fieldManager", "is required for apply patch");
@@ -114,7 +118,7 @@ fn apply(cx: &mut WriteContext<'_>, body: &Bytes, part: WrittenPart) -> Result<W
     cx.applying = true;
     let force = cx.options.force == Some(true);
     let missing = if cx.target.subresource.is_empty() { Missing::Create } else { Missing::NotFound };
-    cx.guaranteed_update(part, missing, |cx, old| {
+    let apply = |cx: &mut WriteContext<'_>, old: Option<&Arc<Stored>>| {
         // An apply whose body has no name can update an existing object, but cannot create an object.
         if old.is_none() && nameless {
             return Err(SimError::bad_request(format!(
@@ -128,7 +132,8 @@ fn apply(cx: &mut WriteContext<'_>, body: &Bytes, part: WrittenPart) -> Result<W
             .map_err(apply_error)?;
         cx.decode(&mut merged, crate::schema::duplicates(body))?;
         Ok(merged)
-    })
+    };
+    cx.guaranteed_update(part, missing, apply).await
 }
 
 /// Checks the kind, metadata and name of an applied configuration. Sets the name if it is missing.

@@ -20,6 +20,8 @@ pub(crate) struct Request {
     pub(crate) content_type: String,
     pub(crate) user_agent: String,
     pub(crate) user: String,
+    /// Whether the request calls webhooks. Direct calls of a test do not.
+    pub(crate) calls_webhooks: bool,
     /// The subprotocols of a request for an upgrade to WebSocket.
     pub(crate) upgrade: Option<Offer>,
     pub(crate) body: Bytes,

@@ -1,10 +1,12 @@
 //! The `scale` subresource: maps an `autoscaling/v1` `Scale` to the replica fields of an object.
 
+use std::sync::Arc;
+
 use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::reply::Reply;
-use super::write::{Missing, WrittenPart, parse_body, parse_yaml};
+use super::write::{Missing, WriteContext, WrittenPart, parse_body, parse_yaml};
 use super::{Call, convert, patch, read};
 use crate::patch as patches;
 use crate::registry::Resource;
@@ -14,28 +16,31 @@ use crate::store::object::Stored;
 use crate::store::selector::LabelSelector;
 
 /// Handles a request for the subresource `scale`.
-pub(crate) fn handle(call: &Call<'_>, verb: &str) -> Result<Reply, SimError> {
+pub(crate) async fn handle(call: &Call<'_>, verb: &str) -> Result<Reply, SimError> {
     let resource = &call.target.resource;
     match verb {
         "get" => {
             let object = read::find(call.inner.lock().view(), call.target)?;
-            return Ok(Reply::json(&scale_of(resource, &object)?));
+            let object = call.converter().view(object).await?;
+            return Ok(Reply::json(&scale_of(resource, &convert::view(resource, &object))?));
         }
         "update" | "patch" => {}
         _ => return Err(SimError::method_not_allowed()),
     }
     let mut cx = call.write_context();
-    let written = cx.guaranteed_update(WrittenPart::Other, Missing::NotFound, |_, old| {
+    let scale = |_: &mut WriteContext<'_>, old: Option<&Arc<Stored>>| {
         let Some(old) = old else { return Err(SimError::internal("there is no object to scale")) };
-        let current = scale_of(resource, old)?;
+        let current = scale_of(resource, &convert::view(resource, old))?;
         let wanted = match verb {
             "update" => parse_body(&call.request.body, &call.request.content_type)?,
             _ => patched_scale(call, resource, current)?,
         };
         with_replicas(resource, old, &wanted)
-    })?;
-    let mut reply = Reply::json(&scale_of(resource, &written.object)?);
+    };
+    let written = cx.guaranteed_update(WrittenPart::Other, Missing::NotFound, scale).await?;
+    let mut reply = Reply::json(&scale_of(resource, &convert::view(resource, &written.object))?);
     reply.code = StatusCode::OK;
+    reply.warnings = cx.warnings;
     Ok(reply)
 }
 
@@ -80,6 +85,17 @@ fn with_replicas(resource: &Resource, old: &Stored, wanted: &Value) -> Result<Va
     Ok(object)
 }
 
+/// Sets the replica count of an object to that of a `Scale` that an admission plugin has changed.
+pub(crate) fn replace_replicas(
+    resource: &Resource,
+    mut object: Value,
+    scale: &Value,
+) -> Result<Value, SimError> {
+    let replicas = scale["spec"]["replicas"].as_i64().unwrap_or(0);
+    set_value_at(&mut object, &replica_path(resource), replicas.into())?;
+    Ok(object)
+}
+
 fn replica_path(resource: &Resource) -> Vec<String> {
     match resource.custom().and_then(|c| c.scale.as_ref()) {
         Some(scale) => scale.replicas.clone(),
@@ -109,21 +125,20 @@ fn value_at<'a>(object: &'a Value, path: &[String]) -> &'a Value {
 }
 
 /// Builds an `autoscaling/v1` `Scale` from the replica counts and the selector of an object.
-fn scale_of(resource: &Resource, stored: &Stored) -> Result<Value, SimError> {
-    let object = convert::view(resource, stored);
+pub(crate) fn scale_of(resource: &Resource, object: &Value) -> Result<Value, SimError> {
     let custom = resource.custom().and_then(|c| c.scale.as_ref());
     let (replicas, selector) = match custom {
         Some(paths) => {
             let selector =
-                paths.selector.as_ref().map(|p| value_at(&object, p).as_str().unwrap_or_default().to_owned());
-            (value_at(&object, &paths.status_replicas).as_i64().unwrap_or(0), selector.unwrap_or_default())
+                paths.selector.as_ref().map(|p| value_at(object, p).as_str().unwrap_or_default().to_owned());
+            (value_at(object, &paths.status_replicas).as_i64().unwrap_or(0), selector.unwrap_or_default())
         }
         None => (
             object["status"]["replicas"].as_i64().unwrap_or(0),
             LabelSelector::of_object(&object["spec"]["selector"]).to_string(),
         ),
     };
-    let spec = value_at(&object, &replica_path(resource));
+    let spec = value_at(object, &replica_path(resource));
     if custom.is_some() && spec.is_null() {
         return Err(SimError::internal(format!(
             "the spec replicas field \".{}\" does not exist",

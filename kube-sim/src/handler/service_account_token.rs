@@ -19,9 +19,10 @@ use crate::status::SimError;
 const API_AUDIENCE: &str = "https://kubernetes.default.svc";
 
 /// Issues a token: the subresource `token` of a service account (`TokenRequest`).
-pub(super) fn issue(call: &Call<'_>) -> Result<Reply, SimError> {
+pub(super) async fn issue(call: &Call<'_>) -> Result<Reply, SimError> {
     let account = read::find(call.inner.lock().view(), call.target)?;
-    let mut body = parse_body(&call.request.body, &call.request.content_type)?;
+    let body = parse_body(&call.request.body, &call.request.content_type)?;
+    let (mut body, warnings) = call.admit_body(body, &call.target.name, None).await?;
     if !body.is_object() {
         return Err(SimError::bad_request("the body must be a TokenRequest object"));
     }
@@ -58,6 +59,7 @@ pub(super) fn issue(call: &Call<'_>) -> Result<Reply, SimError> {
     body["status"] = json!({"token": encode(&claims), "expirationTimestamp": clock.stamp_after(after)});
     let mut reply = Reply::json(&body);
     reply.code = StatusCode::CREATED;
+    reply.warnings = warnings;
     Ok(reply)
 }
 

@@ -5,12 +5,12 @@ use serde_json::{Value, json};
 
 use super::reply::Reply;
 use super::write::{WrittenPart, parse_body};
-use super::{Call, deletion, eviction, object_meta, read, scale, service_account_token, streaming};
+use super::{Call, convert, deletion, eviction, object_meta, read, scale, service_account_token, streaming};
 use crate::controllers;
 use crate::status::SimError;
 
 /// Handles a request for a subresource.
-pub(crate) fn handle(call: &Call<'_>, verb: &str) -> Result<Reply, SimError> {
+pub(crate) async fn handle(call: &Call<'_>, verb: &str) -> Result<Reply, SimError> {
     let resource = call.target.resource.clone();
     let Some(sub) = resource.subresource(&call.target.subresource) else {
         return crate::discovery::unknown_resource(&resource.group);
@@ -19,31 +19,41 @@ pub(crate) fn handle(call: &Call<'_>, verb: &str) -> Result<Reply, SimError> {
         return Err(SimError::method_not_allowed());
     }
     match (resource.plural.as_str(), sub.name.as_str()) {
-        (_, "scale") => scale::handle(call, verb),
+        (_, "scale") => scale::handle(call, verb).await,
         ("pods", "log") => streaming::log(call),
-        ("pods", "exec") => streaming::exec(call),
-        ("pods", "attach") => streaming::attach(call),
-        ("pods", "portforward") => streaming::port_forward(call),
-        ("pods", "eviction") => eviction::evict_pod(call),
-        ("pods", "binding") => bind_pod(call, &call.target.name),
+        ("pods", "exec" | "attach" | "portforward") => connect(call, &sub.name).await,
+        ("pods", "eviction") => eviction::evict_pod(call).await,
+        ("pods", "binding") => bind_pod(call, &call.target.name).await,
         ("pods" | "services" | "nodes", "proxy") => Err(SimError::new(
             StatusCode::NOT_IMPLEMENTED,
             "NotImplemented",
             format!("{} is not served: the simulation runs no containers", sub.name),
         )),
-        ("serviceaccounts", "token") => service_account_token::issue(call),
-        ("namespaces", "finalize") => finalize_namespace(call),
-        (_, "status" | "approval") => handle_part(call, verb, WrittenPart::Status),
-        _ => handle_part(call, verb, WrittenPart::Other),
+        ("serviceaccounts", "token") => service_account_token::issue(call).await,
+        ("namespaces", "finalize") => finalize_namespace(call).await,
+        (_, "status" | "approval") => handle_part(call, verb, WrittenPart::Status).await,
+        _ => handle_part(call, verb, WrittenPart::Other).await,
     }
 }
 
+/// Runs the admission plugins, then connects the client to the pod.
+async fn connect(call: &Call<'_>, subresource: &str) -> Result<Reply, SimError> {
+    let warnings = call.admit_connection().await?;
+    let mut reply = match subresource {
+        "exec" => streaming::exec(call),
+        "attach" => streaming::attach(call),
+        _ => streaming::port_forward(call),
+    }?;
+    reply.warnings = warnings;
+    Ok(reply)
+}
+
 /// Reads the object, or writes the part of the object that the subresource changes.
-fn handle_part(call: &Call<'_>, verb: &str, part: WrittenPart) -> Result<Reply, SimError> {
+async fn handle_part(call: &Call<'_>, verb: &str, part: WrittenPart) -> Result<Reply, SimError> {
     match verb {
-        "get" => call.handle_get(),
-        "update" => call.handle_update(part),
-        "patch" => call.handle_patch(part),
+        "get" => call.handle_get().await,
+        "update" => call.handle_update(part).await,
+        "patch" => call.handle_patch(part).await,
         _ => Err(SimError::method_not_allowed()),
     }
 }
@@ -59,8 +69,9 @@ pub(super) fn success_reply(code: StatusCode) -> Reply {
 }
 
 /// Handles the `Binding` of a scheduler: assigns a pod to a node.
-pub(crate) fn bind_pod(call: &Call<'_>, pod_name: &str) -> Result<Reply, SimError> {
+pub(crate) async fn bind_pod(call: &Call<'_>, pod_name: &str) -> Result<Reply, SimError> {
     let body = parse_body(&call.request.body, &call.request.content_type)?;
+    let (body, warnings) = call.admit_body(body, pod_name, None).await?;
     let node = body["target"]["name"].as_str().unwrap_or_default();
     if node.is_empty() {
         let error = crate::schema::FieldError::required("target.name", "");
@@ -98,13 +109,18 @@ pub(crate) fn bind_pod(call: &Call<'_>, pod_name: &str) -> Result<Reply, SimErro
         state.commit(&resource, key, value)?;
         controllers::run(&mut state);
     }
-    Ok(success_reply(StatusCode::CREATED))
+    let mut reply = success_reply(StatusCode::CREATED);
+    reply.warnings = warnings;
+    Ok(reply)
 }
 
 /// Replaces `spec.finalizers` of a namespace.
-fn finalize_namespace(call: &Call<'_>) -> Result<Reply, SimError> {
+async fn finalize_namespace(call: &Call<'_>) -> Result<Reply, SimError> {
     let accept = call.accept()?;
     let body = parse_body(&call.request.body, &call.request.content_type)?;
+    let old = read::find(call.inner.lock().view(), call.target)?;
+    let old = convert::view(&call.target.resource, &old);
+    let (body, warnings) = call.admit_body(body, &call.target.name, Some(old)).await?;
     let mut state = call.inner.lock();
     let old = read::find(state.view(), call.target)?;
     let mut value: Value = old.value();
@@ -120,5 +136,5 @@ fn finalize_namespace(call: &Call<'_>) -> Result<Reply, SimError> {
     controllers::run(&mut state);
     drop(state);
     let written = super::write::Written { object, created: false };
-    Ok(call.written_reply(&written, Vec::new(), accept))
+    Ok(call.written_reply(&written, warnings, accept))
 }

@@ -10,7 +10,7 @@ use crate::schema::FieldError;
 use crate::status::SimError;
 
 /// Handles a request for a resource that is not stored.
-pub(crate) fn handle(call: &Call<'_>, verb: &str) -> Result<Reply, SimError> {
+pub(crate) async fn handle(call: &Call<'_>, verb: &str) -> Result<Reply, SimError> {
     let resource = call.target.resource.clone();
     match (resource.plural.as_str(), verb) {
         ("componentstatuses", "list") => Ok(Reply::json(&json!({
@@ -23,16 +23,17 @@ pub(crate) fn handle(call: &Call<'_>, verb: &str) -> Result<Reply, SimError> {
         ("bindings", "create") => {
             let body = parse_body(&call.request.body, &call.request.content_type)?;
             let name = body["metadata"]["name"].as_str().unwrap_or_default().to_owned();
-            subresource::bind_pod(call, &name)
+            subresource::bind_pod(call, &name).await
         }
-        (_, "create") => handle_review(call),
+        (_, "create") => handle_review(call).await,
         _ => Err(SimError::method_not_allowed()),
     }
 }
 
 /// Handles an access or token review.
-fn handle_review(call: &Call<'_>) -> Result<Reply, SimError> {
-    let mut body = parse_body(&call.request.body, &call.request.content_type)?;
+async fn handle_review(call: &Call<'_>) -> Result<Reply, SimError> {
+    let body = parse_body(&call.request.body, &call.request.content_type)?;
+    let (mut body, warnings) = call.admit_body(body, "", None).await?;
     let Some(map) = body.as_object_mut() else {
         return Err(SimError::bad_request("the body must be an object"));
     };
@@ -67,5 +68,6 @@ fn handle_review(call: &Call<'_>) -> Result<Reply, SimError> {
     map.entry("metadata").or_insert_with(|| json!({}));
     let mut reply = Reply::json(&body);
     reply.code = StatusCode::CREATED;
+    reply.warnings = warnings;
     Ok(reply)
 }

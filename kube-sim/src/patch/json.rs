@@ -48,6 +48,19 @@ pub(crate) fn apply_json_patch(target: &mut Value, patch: &Value) -> Result<(), 
     Ok(())
 }
 
+/// The first operation of a patch that fails, and the object before it; `None` if the patch applies.
+pub(crate) fn failing_operation<'a>(target: &Value, operations: &'a [Value]) -> Option<(&'a Value, Value)> {
+    let apply = |count: usize| {
+        let (mut object, mut copied) = (target.clone(), 0);
+        let mut done = |operation| apply_operation(&mut object, operation, &mut copied).is_some();
+        let failed = operations[..count].iter().position(|operation| !done(operation));
+        (object, failed)
+    };
+    // An operation that fails may leave the object half changed, so the operations before it are applied again.
+    let failed = apply(operations.len()).1?;
+    Some((&operations[failed], apply(failed).0))
+}
+
 /// Applies one operation; `None` if it fails. `copied` is the total size of the values that `copy` operations of the
 /// patch have copied.
 fn apply_operation(target: &mut Value, operation: &Value, copied: &mut usize) -> Option<()> {

@@ -9,7 +9,7 @@ mod merge;
 mod strategic;
 
 pub(crate) use self::go_format::format_value as format_go_value;
-pub(crate) use self::json::apply_json_patch;
+pub(crate) use self::json::{apply_json_patch, failing_operation};
 pub(crate) use self::merge::apply_merge_patch;
 pub(crate) use self::strategic::apply_strategic_patch;
 
@@ -41,7 +41,7 @@ pub(crate) fn undecodable_result_error(patched: &Value, problem: &str) -> FieldE
 }
 
 /// The error text of Go's decoder for a patch `found` that does not have the Go type `expected`.
-fn unmarshal_error(found: &Value, expected: &str) -> String {
+pub(crate) fn unmarshal_error(found: &Value, expected: &str) -> String {
     let found = match found {
         Value::Null => "null",
         Value::Bool(_) => "bool",

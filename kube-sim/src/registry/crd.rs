@@ -27,7 +27,7 @@ pub(crate) fn resources_of(crd: &Value) -> Vec<Resource> {
     versions
         .iter()
         .map(|version| {
-            let custom = custom_properties(version, &group);
+            let custom = custom_properties(version, &group, spec);
             let fields = version["selectableFields"].as_array().into_iter().flatten();
             let name = text(&version["name"]);
             Resource {
@@ -59,8 +59,8 @@ fn strings_in(list: &Value) -> Vec<String> {
     list.as_array().into_iter().flatten().filter_map(|v| v.as_str().map(str::to_owned)).collect()
 }
 
-/// The properties that only custom resources have, for one entry of `spec.versions`.
-fn custom_properties(version: &Value, group: &str) -> Custom {
+/// The properties that only custom resources have, for the entry `version` of `spec.versions`.
+fn custom_properties(version: &Value, group: &str, spec: &Value) -> Custom {
     let open_api = version["schema"].get("openAPIV3Schema").filter(|s| s.is_object()).cloned();
     let schema = match &open_api {
         Some(schema) => Schema::of_custom_resource(schema),
@@ -71,7 +71,12 @@ fn custom_properties(version: &Value, group: &str) -> Custom {
         Some(text) => text.to_owned(),
         None => format!("{group}/{name} is deprecated"),
     });
+    let conversion = &spec["conversion"];
+    let mut versions = spec["versions"].as_array().into_iter().flatten();
+    let storage = versions.find(|version| version["storage"] == true).unwrap_or(version);
     Custom {
+        webhook: (conversion["strategy"] == "Webhook").then(|| Box::new(conversion["webhook"].clone())),
+        storage_version: Arc::from(format!("{group}/{}", storage["name"].as_str().unwrap_or_default())),
         schema,
         rules: open_api.as_ref().and_then(cel::Validator::compile).map(Box::new),
         open_api,

@@ -48,6 +48,10 @@ pub(crate) struct Custom {
     pub(crate) rules: Option<Box<cel::Validator>>,
     /// The unmodified `openAPIV3Schema`, which the OpenAPI documents contain.
     pub(crate) open_api: Option<Value>,
+    /// The `spec.conversion.webhook` of the definition, if its strategy is `Webhook`.
+    pub(crate) webhook: Option<Box<Value>>,
+    /// The `apiVersion` in which new objects are stored.
+    pub(crate) storage_version: Arc<str>,
     /// Whether the status subresource is enabled.
     pub(crate) status: bool,
     pub(crate) scale: Option<ScalePaths>,
@@ -176,6 +180,15 @@ impl Resource {
     /// Whether the resource has a status subresource. If so, writes to the main resource do not change `status`.
     pub(crate) fn has_status(&self) -> bool {
         self.subresource("status").is_some()
+    }
+
+    /// The version of a stored object whose `apiVersion` is `api_version`; `None` for a built-in kind.
+    pub(crate) fn stored_version(&self, api_version: &str) -> Option<Arc<str>> {
+        let custom = self.custom()?;
+        if *custom.storage_version == *api_version {
+            return Some(custom.storage_version.clone());
+        }
+        Some(Arc::from(api_version))
     }
 
     /// Whether the resource supports the RBAC verb.

@@ -205,12 +205,13 @@ where
         content_type: content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase(),
         user_agent: header_text(&parts.headers, &header::USER_AGENT).to_owned(),
         user,
+        calls_webhooks: true,
         upgrade: upgrade::offer(&parts.headers),
         body,
     };
     let deadline = Instant::now() + FRESHNESS_TIMEOUT;
     loop {
-        match handler::handle(inner, &request) {
+        match handler::handle(inner, &request).await {
             Ok(reply) => return reply,
             Err(e) if e.is_too_large_resource_version() && Instant::now() < deadline => {
                 tokio::time::sleep(FRESHNESS_POLL_INTERVAL).await;

@@ -1,5 +1,6 @@
 //! Settings of a new simulation, and the objects that exist at its start.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use crate::containers::{
     AttachRequest, ContainerError, ExecRequest, Handlers, LogRequest, PortConnection, PortForwardRequest,
     Streams,
 };
-use crate::shared::{Inner, Settings, WatchList};
+use crate::shared::{Inner, ServiceAddress, Settings, WatchList};
 use crate::status::SimError;
 use crate::store::State;
 use crate::store::queue::Controller;
@@ -32,6 +33,7 @@ pub struct SimBuilder {
     namespaces: Vec<String>,
     delays: Vec<(Controller, Option<Duration>)>,
     handlers: Handlers,
+    services: Vec<ServiceAddress>,
 }
 
 impl SimBuilder {
@@ -46,6 +48,7 @@ impl SimBuilder {
             namespaces: Vec::new(),
             delays: Vec::new(),
             handlers: Handlers::default(),
+            services: Vec::new(),
         }
     }
 
@@ -261,6 +264,27 @@ impl SimBuilder {
         self
     }
 
+    /// Maps a service to the address of a server, for webhooks whose `clientConfig` refers to the service. All ports of
+    /// the service are mapped to this address, and the service itself need not exist. The certificate of the server must
+    /// be valid for `NAME.NAMESPACE.svc`.
+    ///
+    /// Without a mapping, the server connects to the external name of the service or to one of its ready endpoints, from
+    /// its `EndpointSlice` objects or its `Endpoints`.
+    ///
+    /// # Examples
+    /// ```
+    /// use kube_sim::Sim;
+    ///
+    /// let webhook = "127.0.0.1:9443".parse()?;
+    /// let sim = Sim::builder().service_address("default", "webhook", webhook).build();
+    /// # Ok::<(), std::net::AddrParseError>(())
+    /// ```
+    pub fn service_address(mut self, namespace: &str, name: &str, address: SocketAddr) -> Self {
+        let service = ServiceAddress { namespace: namespace.to_owned(), name: name.to_owned(), address };
+        self.services.push(service);
+        self
+    }
+
     /// Starts the simulation.
     ///
     /// # Panics
@@ -280,6 +304,7 @@ impl SimBuilder {
             watch_list: self.watch_list,
             bookmark_interval: self.bookmark_interval,
             handlers: self.handlers,
+            services: self.services,
         };
         let sim = Sim { inner: Arc::new(Inner::new(state, Random::seeded(self.seed), settings)) };
         for name in SYSTEM_NAMESPACES.into_iter().chain(self.namespaces.iter().map(String::as_str)) {

@@ -42,8 +42,8 @@ impl Sim {
         Ok(path)
     }
 
-    /// Handles one request like that of a client, but ignores the fault rules and does not add the request to the
-    /// journal. Returns the JSON of the response body, or a string if the body is text.
+    /// Handles one request like that of a client, but ignores the fault rules, calls no admission webhook, and does not
+    /// add the request to the journal. Returns the JSON of the response body, or a string if the body is text.
     ///
     /// `path` can contain a query. For a patch, `content_type` selects the type of the patch.
     ///
@@ -65,10 +65,14 @@ impl Sim {
             content_type: content_type.to_owned(),
             user_agent: "kube-sim".into(),
             user: "system:admin".into(),
+            calls_webhooks: false,
             upgrade: None,
             body: if body.is_null() { Bytes::new() } else { Bytes::from(body.to_string()) },
         };
-        let reply = handler::handle(&self.inner, &request)?;
+        // Handlers wait only for webhooks.
+        let reply = handler::handle(&self.inner, &request)
+            .now_or_never()
+            .unwrap_or_else(|| Err(SimError::internal("a direct call cannot wait: use Sim::service")))?;
         let mut text = Vec::new();
         match reply.content {
             Content::Whole(bytes) => text.extend_from_slice(&bytes),

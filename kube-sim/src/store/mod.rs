@@ -168,9 +168,14 @@ impl State {
             return Err(SimError::bad_request(why));
         }
         let fields = resource.fields.iter().map(|f| f.read(&value)).collect();
-        let object = Arc::new(Stored::new(key, version, fields, value));
+        let before = self.get(&resource.storage, &key).cloned();
+        let api_version = match &value["apiVersion"] {
+            // Controllers write objects without a version, which stay in their version.
+            Value::Null => before.as_ref().and_then(|before| before.api_version.clone()),
+            text => resource.stored_version(text.as_str().unwrap_or_default()),
+        };
+        let object = Arc::new(Stored::new(key, version, fields, value).in_api_version(api_version));
         check_size(resource, &object)?;
-        let before = self.get(&resource.storage, &object.key).cloned();
         let bytes = self.bytes + object.len() - before.as_ref().map_or(0, |o| o.len());
         if bytes > SPACE_QUOTA {
             return Err(SimError::internal("etcdserver: mvcc: database space exceeded"));
@@ -198,7 +203,8 @@ impl State {
         self.bytes -= object.len();
         let mut value = object.value();
         value["metadata"]["resourceVersion"] = self.version.to_string().into();
-        let last = Arc::new(Stored::new(object.key.clone(), self.version, object.fields.clone(), value));
+        let last = Stored::new(object.key.clone(), self.version, object.fields.clone(), value);
+        let last = Arc::new(last.in_api_version(object.api_version.clone()));
         self.remove_from_dependents(&object, place);
         self.places.remove(&object.uid);
         let limit = self.history_limit;

@@ -24,6 +24,8 @@ pub(crate) struct Stored {
     pub(crate) is_terminating: bool,
     /// The uids in the owner references.
     pub(crate) owners: Vec<Arc<str>>,
+    /// The version of the object; `None` for a built-in kind, which has one storage version.
+    pub(crate) api_version: Option<Arc<str>>,
     /// The object in its storage version, as JSON without `apiVersion` and `kind`.
     body: Bytes,
 }
@@ -49,8 +51,14 @@ impl Stored {
             fields,
             is_terminating: meta["deletionTimestamp"].is_string(),
             owners,
+            api_version: None,
             body: Bytes::from(value.to_string()),
         }
+    }
+
+    /// Sets the version of the object.
+    pub(crate) fn in_api_version(self, api_version: Option<Arc<str>>) -> Self {
+        Self { api_version, ..self }
     }
 
     pub(crate) fn name(&self) -> &str {

@@ -93,6 +93,10 @@ impl Table {
         self.objects.get(key)
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.objects.is_empty()
+    }
+
     /// The objects of `namespace` in the order of their keys. If `namespace` is empty, all objects.
     pub(crate) fn objects(&self, namespace: &str) -> Vec<Arc<Stored>> {
         if namespace.is_empty() {

@@ -2,10 +2,12 @@
 
 use serde_json::{Value, json};
 
+use super::defaulting::{object_in, set_default};
 use super::printer::Printer;
+use super::rules::{check_client_config, check_review_versions};
 use super::{Errors, InitialStatus, Strategy};
 use crate::cel;
-use crate::schema::validate_crd;
+use crate::schema::{FieldError, validate_crd};
 
 pub(super) static STRATEGIES: [Strategy; 1] = [Strategy {
     group: "apiextensions.k8s.io",
@@ -26,8 +28,33 @@ pub(super) static STRATEGIES: [Strategy; 1] = [Strategy {
 /// Validates a CustomResourceDefinition, then the CEL rules in its schemas.
 fn validate(old: Option<&Value>, crd: &Value, out: &mut Errors) {
     out.0.extend(validate_crd(old, crd));
+    check_conversion(&crd["spec"]["conversion"], out);
     let errors = cel::check_rules(crd, &out.0);
     out.0.extend(errors);
+}
+
+/// Checks `webhook` of `spec.conversion`. The API server reports its fields by the names of its internal version.
+fn check_conversion(conversion: &Value, out: &mut Errors) {
+    let webhook = &conversion["webhook"];
+    let (config, versions) =
+        ("spec.conversion.webhookClientConfig", "spec.conversion.conversionReviewVersions");
+    let review_versions = &webhook["conversionReviewVersions"];
+    if conversion["strategy"] == "Webhook" {
+        if webhook["clientConfig"].is_null() {
+            out.push(FieldError::required(config, "required when strategy is set to Webhook"));
+        } else {
+            check_client_config(config, &webhook["clientConfig"], out);
+        }
+        check_review_versions(versions, review_versions, "", out);
+        return;
+    }
+    let why = "should not be set when strategy is not set to Webhook";
+    if !webhook["clientConfig"].is_null() {
+        out.push(FieldError::forbidden(config, why));
+    }
+    if review_versions.as_array().is_some_and(|list| !list.is_empty()) {
+        out.push(FieldError::forbidden(versions, why));
+    }
 }
 
 /// `listKind` in the `spec.names` of a CustomResourceDefinition, or its default: the kind followed by `List`.
@@ -55,6 +82,14 @@ fn set_defaults(crd: &mut Value) {
     }
     if !crd["spec"]["conversion"].is_object() && crd["spec"].is_object() {
         crd["spec"]["conversion"] = json!({"strategy": "None"});
+    }
+    let service = object_in(crd, "spec")
+        .and_then(|spec| object_in(spec, "conversion"))
+        .and_then(|conversion| object_in(conversion, "webhook"))
+        .and_then(|webhook| object_in(webhook, "clientConfig"))
+        .and_then(|config| object_in(config, "service"));
+    if let Some(service) = service {
+        set_default(service, "port", 443);
     }
 }
 

@@ -3,6 +3,7 @@
 //! A watch must not queue the events that a slow client has not read. The watch reads them later from the history,
 //! which all watches share. A watch ends if the history no longer contains its next event.
 
+mod conversion;
 mod encode;
 
 use std::collections::VecDeque;
@@ -25,6 +26,7 @@ use crate::shared::{Inner, WatchList};
 use crate::status::SimError;
 use crate::store::object::Stored;
 use crate::store::table::{Change, Event};
+use conversion::{Conversion, Item};
 use encode::EventEncoder;
 
 /// Maximum number of open watches; further requests get 429.
@@ -59,6 +61,10 @@ pub(crate) struct Watch {
     last_bookmark_sent: bool,
     timer: Pin<Box<Sleep>>,
     closed: bool,
+    /// Whether a webhook converts the objects.
+    converts: bool,
+    /// The conversion of the next objects.
+    conversion: Option<Conversion>,
 }
 
 impl std::fmt::Debug for Watch {
@@ -138,6 +144,8 @@ pub(crate) fn open(
         last_bookmark_sent: !options.bookmarks || timeout <= LAST_BOOKMARK_BEFORE_END,
         timer: Box::pin(tokio::time::sleep_until(now)),
         closed,
+        converts: Conversion::is_needed(&target.resource),
+        conversion: None,
     })
 }
 
@@ -153,6 +161,19 @@ impl Watch {
             }
             if self.closed {
                 return Poll::Ready(None);
+            }
+            if let Some(conversion) = &mut self.conversion {
+                let converted = std::task::ready!(conversion.poll(cx));
+                self.conversion = None;
+                self.finish_conversion(converted);
+                continue;
+            }
+            if self.converts && !self.initial.is_empty() {
+                let count = self.initial.len().min(MAX_CHANGES_PER_POLL);
+                let added = |object| Item { change: Change::Added, object, version: None };
+                let items = self.initial.drain(..count).map(added).collect();
+                self.convert(items);
+                continue;
             }
             if let Some(object) = self.initial.pop_front() {
                 return Poll::Ready(Some(self.encoder.encode_object(Change::Added, &object)));
@@ -190,6 +211,13 @@ impl Watch {
         if let Some(last) = changes.last() {
             self.cursor = last.version;
             drop(state);
+            if self.converts {
+                let items: Vec<_> = changes.iter().filter_map(|event| self.item_of(event)).collect();
+                if !items.is_empty() {
+                    self.convert(items);
+                }
+                return false;
+            }
             for event in &changes {
                 if let Some(frame) = self.encode_change(event) {
                     self.ready.push_back(frame);
@@ -239,6 +267,43 @@ impl Watch {
             wake = wake.min(self.end - LAST_BOOKMARK_BEFORE_END);
         }
         due.map_or(wake, |due| wake.min(due))
+    }
+
+    /// Starts the conversion of the next objects.
+    fn convert(&mut self, items: Vec<Item>) {
+        self.conversion = Some(Conversion::start(self.inner.clone(), self.resource.clone(), items));
+    }
+
+    /// Encodes converted objects. A failed conversion ends the watch.
+    fn finish_conversion(&mut self, converted: Result<Vec<Item>, SimError>) {
+        match converted {
+            Ok(items) => {
+                for Item { change, object, version } in items {
+                    let version = version.unwrap_or(object.version);
+                    self.ready.push_back(self.encoder.encode_object_at(change, &object, version));
+                }
+            }
+            Err(error) => {
+                self.ready.push_back(EventEncoder::encode_error(&error));
+                self.closed = true;
+            }
+        }
+    }
+
+    /// The object to send for a change; `None` if the filter selects neither the old nor the new state.
+    fn item_of(&self, event: &Event) -> Option<Item> {
+        let selected = event.change != Change::Deleted && self.filter.matches(&event.object);
+        let before = event.previous.as_ref().filter(|p| self.filter.matches(p));
+        let item = |change, object: &Arc<Stored>, version| Item { change, object: object.clone(), version };
+        match (selected, before) {
+            (true, Some(_)) => Some(item(Change::Modified, &event.object, None)),
+            (true, None) => Some(item(Change::Added, &event.object, None)),
+            (false, Some(_)) if event.change == Change::Deleted => {
+                Some(item(Change::Deleted, &event.object, None))
+            }
+            (false, Some(before)) => Some(item(Change::Deleted, before, Some(event.version))),
+            (false, None) => None,
+        }
     }
 
     /// The frame of a change; `None` if the filter selects neither the old nor the new state.

@@ -29,6 +29,8 @@ pub(crate) enum Need {
     Authorization,
     /// Watches that begin with the initial list (WatchList, KEP-3157).
     WatchList,
+    /// The server can connect to loopback addresses of this machine.
+    Loopback,
     /// The executables of the workspace's examples.
     Examples,
 }

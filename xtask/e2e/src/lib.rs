@@ -17,5 +17,6 @@ mod suites;
 mod support;
 #[cfg(test)]
 mod tests;
+mod webhook_server;
 
 pub use cli::{Args, run};

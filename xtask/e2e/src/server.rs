@@ -99,6 +99,7 @@ impl Server {
                 Need::Token,
                 Need::NewNodes,
                 Need::Processes,
+                Need::Loopback,
             ],
             reason,
         );

@@ -71,5 +71,6 @@ suites!(
     wait,
     events,
     discovery,
-    connections
+    connections,
+    webhooks
 );

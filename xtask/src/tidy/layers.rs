@@ -105,9 +105,12 @@ pub(super) const CRATES: [(&str, &str); 4] = [
         table              registry strategy handler::accept
         containers         status
         streams            containers status
+        webhooks
         shared             clock containers fault journal store
         handler::convert   registry store::*
         handler::options   schema status
+        handler::service_endpoint  shared store::* webhooks
+        handler::conversion  names registry schema shared status store::* webhooks handler::service_endpoint
         handler::target    registry
         handler::object_meta  builtin clock names registry schema status store::*
         handler::admission registry status store::* handler::target
@@ -115,10 +118,10 @@ pub(super) const CRATES: [(&str, &str); 4] = [
         controllers        apply registry store::* handler::admission handler::deletion handler::object_meta
         handler::render    registry store::* table handler::accept handler::convert
         handler::read      registry status store::* handler::options handler::render handler::target
-        watch              clock controllers registry shared status store::* table handler::accept handler::convert handler::options handler::read handler::render handler::target
+        watch              clock controllers registry shared status store::* table handler::accept handler::conversion handler::convert handler::options handler::read handler::render handler::target
         handler::reply     status streams watch
         discovery          builtin registry shared status handler::accept handler::reply
-        handler            clock builtin containers controllers schema protobuf patch apply status registry store::* strategy table shared streams watch discovery
+        handler            cel clock builtin containers controllers schema protobuf patch apply status registry store::* strategy table shared streams watch webhooks discovery
         server             fault journal shared status streams handler::* watch
         workload::objects
         sim                clock containers fault journal shared status store::* handler::* server workload::objects

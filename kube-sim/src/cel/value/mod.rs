@@ -138,6 +138,23 @@ impl<'a> Val<'a> {
         }
     }
 
+    /// Converts a JSON value that has no schema.
+    pub(super) fn dynamic(json: &Value) -> Val<'static> {
+        match json {
+            Value::Null => Val::Null,
+            Value::Bool(value) => Val::Bool(*value),
+            Value::Number(number) => match number.as_i64() {
+                Some(int) => Val::Int(int),
+                None => Val::Double(number.as_f64().unwrap_or_default()),
+            },
+            Value::String(text) => Val::text(text),
+            Value::Array(items) => Val::list(items.iter().map(Val::dynamic).collect()),
+            Value::Object(map) => {
+                Val::map(map.iter().map(|(key, value)| (Val::text(key), Val::dynamic(value))).collect())
+            }
+        }
+    }
+
     pub(super) fn text(text: impl AsRef<str>) -> Self {
         Self::String(text.as_ref().into())
     }

@@ -29,7 +29,7 @@ impl NewObject {
 
 impl WriteContext<'_> {
     /// Runs mutating admission on `object`, sets its defaults and prepares it for create.
-    pub(super) fn prepare_create(&self, mut object: Value) -> Result<NewObject, SimError> {
+    pub(super) async fn prepare_create(&mut self, mut object: Value) -> Result<NewObject, SimError> {
         let resource = self.resource();
         apply_url_names(self.target, &mut object)?;
         let namespace = self.target.namespace.as_str();
@@ -40,6 +40,8 @@ impl WriteContext<'_> {
         } else {
             None
         };
+        let mut object = self.mutate(object, None).await?;
+        apply_url_names(self.target, &mut object)?;
         // As in the API server, the storage refuses to create an object with a resource version other than 0, and a
         // dry run does not reach the storage.
         let version = object_meta::text(&object, "resourceVersion").parse::<u64>();
@@ -65,24 +67,25 @@ impl WriteContext<'_> {
     }
 
     /// Validates an object that is prepared for create.
-    pub(super) fn validate_create(&mut self, new: &NewObject) -> Result<(), SimError> {
+    pub(super) async fn validate_create(&mut self, new: &NewObject) -> Result<(), SimError> {
         let resource = self.resource();
         let mut errors = validate(resource, None, &new.value, &mut self.warnings);
         errors.extend(object_meta::validate(resource, &new.value));
-        if errors.is_empty() {
-            return Ok(());
+        if !errors.is_empty() {
+            return Err(SimError::invalid(&resource.group, &resource.kind, new.name(), &errors));
         }
-        Err(SimError::invalid(&resource.group, &resource.kind, new.name(), &errors))
+        self.admit(&new.value, None).await
     }
 
     /// Commits a create; `None` if an object with the name exists.
-    pub(super) fn commit_create(&self, new: NewObject) -> Result<Option<Written>, SimError> {
+    pub(super) async fn commit_create(&self, new: NewObject) -> Result<Option<Written>, SimError> {
         let resource = self.resource();
         let key = key(&self.target.namespace, new.name());
         let NewObject { mut value, namespace } = new;
         // As in the API server, an applied object is validated with its nulls and stored without them.
         drop_nulls(resource, &mut value);
         rewrite_numbers(resource, &mut value);
+        let value = self.converter().to_storage_version(value).await?;
         let value = convert::to_storage_version(resource, value);
         let mut state = self.inner.lock();
         self.check_served(&state)?;

@@ -6,13 +6,14 @@
 //! 3. Default and prepare: the defaults of the schema and of the strategy, `managedFields`, prepare for create or
 //!    update.
 //! 4. Validate: the metadata, then the object.
-//! 5. Validating admission, between `validate_*` and `commit_*`; no such plugin is simulated.
+//! 5. Validating admission, at the end of `validate_*`.
 //! 6. Commit, unless another request has changed the stored object since phase 1. After such a change, an update
 //!    begins again with the changed object (`GuaranteedUpdate` in the API server).
 //!
 //! The order of the phases must be that of the API server, because it determines which errors a client receives. Only
 //! the reads before the phases and the commit lock the state, so that admission may wait for webhooks.
 
+mod admission;
 mod create;
 mod decode;
 mod steps;
@@ -24,8 +25,10 @@ use serde_json::Value;
 
 pub(crate) use self::decode::{parse_body, parse_yaml};
 pub(crate) use self::steps::response_object;
+use super::conversion::Converter;
 use super::options::Options;
 use super::read;
+use super::reply::Request;
 use super::target::Target;
 use crate::apply;
 use crate::registry::Resource;
@@ -41,8 +44,12 @@ pub(crate) struct WriteContext<'a> {
     pub(crate) options: &'a Options,
     /// The field manager: `fieldManager`, or the default from the user agent.
     pub(crate) manager: &'a str,
-    /// Whether the write is a server-side apply, which has set `managedFields` already.
+    pub(crate) request: &'a Request,
+    /// Whether the write is a server-side apply.
     pub(crate) applying: bool,
+    /// Whether the object of the current attempt has its final `managedFields`: a server-side apply and mutating
+    /// admission set them.
+    pub(crate) fields_tracked: bool,
     /// Whether the new object is the result of a patch. A decoding error is then 422 instead of 400.
     pub(crate) patching: bool,
     /// The texts of the `Warning` headers.
@@ -95,11 +102,21 @@ impl<'a> WriteContext<'a> {
         })
     }
 
-    /// Updates `managedFields`, unless a server-side apply has already done so.
+    /// Updates `managedFields`, unless they are up to date.
     fn track_managed_fields(&self, live: Option<&Value>, object: &mut Value) {
-        if !self.applying {
+        if !self.fields_tracked {
             self.with_apply_context(|cx| apply::track(cx, live, object));
         }
+    }
+
+    fn converter(&self) -> Converter<'a> {
+        let calls_webhooks = self.request.calls_webhooks;
+        Converter { inner: self.inner, resource: self.resource(), calls_webhooks }
+    }
+
+    /// Converts a written object to the version of the request.
+    async fn present(&self, written: Written) -> Result<Written, SimError> {
+        Ok(Written { object: self.converter().view(written.object).await?, ..written })
     }
 
     /// Returns 404 if the CustomResourceDefinition of the resource was deleted since the request was routed.
@@ -112,13 +129,15 @@ impl<'a> WriteContext<'a> {
     }
 
     /// Creates a decoded object.
-    pub(crate) fn create(&mut self, object: Value) -> Result<Written, SimError> {
+    pub(crate) async fn create(&mut self, object: Value) -> Result<Written, SimError> {
         let resource = self.resource();
-        let new = self.prepare_create(object)?;
-        self.validate_create(&new)?;
+        let new = self.prepare_create(object).await?;
+        self.validate_create(&new).await?;
         let name = new.name().to_owned();
-        self.commit_create(new)?
-            .ok_or_else(|| SimError::already_exists(&resource.group, &resource.plural, &name))
+        match self.commit_create(new).await? {
+            Some(written) => self.present(written).await,
+            None => Err(SimError::already_exists(&resource.group, &resource.plural, &name)),
+        }
     }
 
     /// Replaces the object that the URL names. `try_update` gets the stored object and returns the new object. If
@@ -127,7 +146,7 @@ impl<'a> WriteContext<'a> {
     ///
     /// If the object does not exist and `missing` is `Create`, `try_update` is called with `None`, and the object that
     /// it returns is created.
-    pub(crate) fn guaranteed_update(
+    pub(crate) async fn guaranteed_update(
         &mut self,
         part: WrittenPart,
         missing: Missing,
@@ -139,21 +158,22 @@ impl<'a> WriteContext<'a> {
             let found = read::find(self.inner.lock().view(), self.target);
             let written = match found {
                 Ok(old) => {
-                    let new = try_update(self, Some(&old))?;
-                    let replacement = self.prepare_update(old, new, part)?;
-                    self.validate_update(&replacement)?;
-                    self.commit_update(replacement)?
+                    let shown = self.converter().view(old.clone()).await?;
+                    let new = try_update(self, Some(&shown))?;
+                    let replacement = self.prepare_update(old, &shown, new, part).await?;
+                    self.validate_update(&replacement).await?;
+                    self.commit_update(replacement).await?
                 }
                 Err(_) if missing == Missing::Create => {
                     let object = try_update(self, None)?;
-                    let new = self.prepare_create(object)?;
-                    self.validate_create(&new)?;
-                    self.commit_create(new)?
+                    let new = self.prepare_create(object).await?;
+                    self.validate_create(&new).await?;
+                    self.commit_create(new).await?
                 }
                 Err(error) => return Err(error),
             };
             if let Some(written) = written {
-                return Ok(written);
+                return self.present(written).await;
             }
             self.warnings.truncate(warning_count);
         }

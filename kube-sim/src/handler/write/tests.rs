@@ -1,5 +1,6 @@
 //! Tests of the commit: requests whose objects change between the read and the commit.
 
+use futures::FutureExt as _;
 use http::Method;
 use serde_json::{Value, json};
 
@@ -29,6 +30,11 @@ fn data(sim: &Sim) -> Value {
     sim.get("v1", "ConfigMap", "default", "a").unwrap()["data"].take()
 }
 
+/// The result of a future that is ready at once.
+fn ready<T>(future: impl Future<Output = T>) -> T {
+    future.now_or_never().expect("a write waits only for webhooks")
+}
+
 /// Calls `run` with the write context of a request for the config map.
 fn with_context<T>(sim: &Sim, run: impl FnOnce(&mut WriteContext<'_>) -> T) -> T {
     let target = Path::parse(CONFIG_MAP_PATH).unwrap().resolve(&sim.inner().lock().registry).unwrap();
@@ -41,6 +47,7 @@ fn with_context<T>(sim: &Sim, run: impl FnOnce(&mut WriteContext<'_>) -> T) -> T
         user_agent: "test".to_owned(),
         upgrade: None,
         user: String::new(),
+        calls_webhooks: false,
         body: bytes::Bytes::new(),
     };
     let options = Options::default();
@@ -53,7 +60,7 @@ fn an_update_begins_again_if_the_object_changes_during_its_phases() {
     let sim = sim();
     let mut attempts = 0;
     let written = with_context(&sim, |cx| {
-        cx.guaranteed_update(WrittenPart::Object, Missing::NotFound, |cx, old| {
+        ready(cx.guaranteed_update(WrittenPart::Object, Missing::NotFound, |cx, old| {
             attempts += 1;
             if attempts < 3 {
                 merge(&sim, &json!({ format!("other-{attempts}"): "x" }));
@@ -61,7 +68,7 @@ fn an_update_begins_again_if_the_object_changes_during_its_phases() {
             let mut object = convert::view(&cx.target.resource, old.unwrap());
             object["data"]["own"] = "x".into();
             Ok(object)
-        })
+        }))
     });
     assert!(!written.unwrap().created);
     assert_eq!(attempts, 3);
@@ -74,7 +81,7 @@ fn an_update_with_a_resource_version_conflicts_if_the_object_changes_during_its_
     let stale = sim.get("v1", "ConfigMap", "default", "a").unwrap();
     let mut attempts = 0;
     let error = with_context(&sim, |cx| {
-        cx.guaranteed_update(WrittenPart::Object, Missing::NotFound, |_, _| {
+        ready(cx.guaranteed_update(WrittenPart::Object, Missing::NotFound, |_, _| {
             attempts += 1;
             if attempts == 1 {
                 merge(&sim, &json!({"other": "x"}));
@@ -82,7 +89,7 @@ fn an_update_with_a_resource_version_conflicts_if_the_object_changes_during_its_
             let mut object = stale.clone();
             object["data"] = json!({"own": "x"});
             Ok(object)
-        })
+        }))
     });
     assert!(error.unwrap_err().is_conflict());
     assert_eq!((attempts, data(&sim)), (2, json!({"other": "x"})));
@@ -92,12 +99,12 @@ fn an_update_with_a_resource_version_conflicts_if_the_object_changes_during_its_
 fn an_update_of_an_object_that_is_deleted_during_its_phases_is_not_found() {
     let sim = sim();
     let error = with_context(&sim, |cx| {
-        cx.guaranteed_update(WrittenPart::Object, Missing::NotFound, |cx, old| {
+        ready(cx.guaranteed_update(WrittenPart::Object, Missing::NotFound, |cx, old| {
             sim.delete("v1", "ConfigMap", "default", "a").unwrap();
             let mut object = convert::view(&cx.target.resource, old.unwrap());
             object["data"] = json!({"own": "x"});
             Ok(object)
-        })
+        }))
     });
     assert!(error.unwrap_err().is_not_found());
 }
@@ -109,14 +116,14 @@ fn an_apply_updates_an_object_that_is_created_during_its_phases() {
     let map = |data: Value| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": data});
     let mut attempts = 0;
     let written = with_context(&sim, |cx| {
-        cx.guaranteed_update(WrittenPart::Object, Missing::Create, |_, old| {
+        ready(cx.guaranteed_update(WrittenPart::Object, Missing::Create, |_, old| {
             attempts += 1;
             assert_eq!(old.is_some(), attempts == 2);
             if old.is_none() {
                 sim.create(&map(json!({"other": "x"}))).unwrap();
             }
             Ok(map(json!({"own": "x"})))
-        })
+        }))
     });
     assert!(!written.unwrap().created);
     assert_eq!(data(&sim), json!({"own": "x"}));
@@ -130,10 +137,10 @@ fn an_object_is_not_created_in_a_namespace_that_is_deleted_during_its_phases() {
     let error = with_context(&sim, |cx| {
         let mut cx = WriteContext { target: &target, warnings: Vec::new(), ..*cx };
         let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}});
-        let new = cx.prepare_create(map).unwrap();
-        cx.validate_create(&new).unwrap();
+        let new = ready(cx.prepare_create(map)).unwrap();
+        ready(cx.validate_create(&new)).unwrap();
         sim.delete("v1", "Namespace", "", "x").unwrap();
-        cx.commit_create(new).unwrap_err()
+        ready(cx.commit_create(new)).unwrap_err()
     });
     assert!(error.is_not_found(), "{error:?}");
     assert!(sim.list("v1", "ConfigMap", "x").unwrap().is_empty());

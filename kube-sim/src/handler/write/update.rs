@@ -28,16 +28,20 @@ pub(super) struct Replacement {
 }
 
 impl WriteContext<'_> {
-    /// Sets the defaults in `new` and prepares it to replace `old`.
-    pub(super) fn prepare_update(
-        &self,
+    /// Sets the defaults in `new` and prepares it to replace `old`. `shown` is `old` in the version of the request.
+    pub(super) async fn prepare_update(
+        &mut self,
         old: Arc<Stored>,
-        mut new: Value,
+        shown: &Stored,
+        new: Value,
         part: WrittenPart,
     ) -> Result<Replacement, SimError> {
         let resource = self.resource();
+        let mut new = new;
         apply_url_names(self.target, &mut new)?;
-        let before = convert::view(resource, &old);
+        let before = convert::view(resource, shown);
+        let mut new = self.mutate(new, Some(&before)).await?;
+        apply_url_names(self.target, &mut new)?;
         self.check_uid_and_version(&old, &new)?;
         if let Some(copy) = self.copy_subresource(part) {
             let mut kept = before.clone();
@@ -69,7 +73,7 @@ impl WriteContext<'_> {
     }
 
     /// Validates an object that is prepared for update.
-    pub(super) fn validate_update(&mut self, replacement: &Replacement) -> Result<(), SimError> {
+    pub(super) async fn validate_update(&mut self, replacement: &Replacement) -> Result<(), SimError> {
         let resource = self.resource();
         let Replacement { old, before, new, part } = replacement;
         let mut errors = object_meta::validate_update(before, new);
@@ -85,10 +89,10 @@ impl WriteContext<'_> {
         if errors.is_empty() {
             errors.extend(object_meta::validate(resource, new));
         }
-        if errors.is_empty() {
-            return Ok(());
+        if !errors.is_empty() {
+            return Err(SimError::invalid(&resource.group, &resource.kind, old.name(), &errors));
         }
-        Err(SimError::invalid(&resource.group, &resource.kind, old.name(), &errors))
+        self.admit(new, Some(before)).await
     }
 
     /// The strategy's [`CopySubresource`] for a write to [`WrittenPart::Other`]; `None` for other writes.
@@ -97,7 +101,7 @@ impl WriteContext<'_> {
     }
 
     /// Commits an update; `None` if the object has changed since the phases began.
-    pub(super) fn commit_update(&self, replacement: Replacement) -> Result<Option<Written>, SimError> {
+    pub(super) async fn commit_update(&self, replacement: Replacement) -> Result<Option<Written>, SimError> {
         let resource = self.resource();
         let Replacement { old, before, mut new, .. } = replacement;
         let written = |object| Ok(Some(Written { object, created: false }));
@@ -109,6 +113,7 @@ impl WriteContext<'_> {
         // dropped only after the comparison.
         drop_nulls(resource, &mut new);
         let completes_deletion = deletion::completes_deletion(resource, &before, &new);
+        let new = self.converter().to_storage_version(new).await?;
         let new = convert::to_storage_version(resource, new);
         let mut state = self.inner.lock();
         if !state.get(&resource.storage, &old.key).is_some_and(|now| Arc::ptr_eq(now, &old)) {

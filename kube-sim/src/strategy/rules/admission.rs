@@ -29,7 +29,7 @@ const SWAPPED_NAMES: &[(&str, &str)] = &[
 static WEBHOOKS: [Rule; 17] = [
     ("webhooks", UniqueBy("name")),
     ("webhooks[].name", RequiredText(texts::fully_qualified_name)),
-    ("webhooks[].admissionReviewVersions", Custom(check_review_versions)),
+    ("webhooks[].admissionReviewVersions", Custom(check_admission_review_versions)),
     ("webhooks[].admissionReviewVersions", Unique),
     ("webhooks[].clientConfig", Custom(check_client_config)),
     ("webhooks[].sideEffects", OneOf(&["None", "NoneOnDryRun"])),
@@ -79,11 +79,21 @@ static BINDING: [Rule; 7] = [
     ("spec.matchResources?.objectSelector?", Selector),
 ];
 
-/// Checks that the versions are valid labels and contain one that the API server supports.
-fn check_review_versions(path: &str, versions: &Value, out: &mut Errors) {
+fn check_admission_review_versions(path: &str, versions: &Value, out: &mut Errors) {
+    check_review_versions(path, versions, "must specify one of v1, v1beta1", out);
+}
+
+/// Checks that the versions are valid labels and contain one that the API server supports. `absent` is the text for an
+/// empty list.
+pub(in crate::strategy) fn check_review_versions(
+    path: &str,
+    versions: &Value,
+    absent: &str,
+    out: &mut Errors,
+) {
     let list = versions.as_array().map_or(&[][..], Vec::as_slice);
     if list.is_empty() {
-        return out.push(FieldError::required(path, "must specify one of v1, v1beta1"));
+        return out.push(FieldError::required(path, absent));
     }
     for (index, version) in list.iter().enumerate() {
         let text = version.as_str().unwrap_or_default();
@@ -98,7 +108,7 @@ fn check_review_versions(path: &str, versions: &Value, out: &mut Errors) {
 }
 
 /// Checks that the configuration has exactly one of a URL and a service.
-fn check_client_config(path: &str, config: &Value, out: &mut Errors) {
+pub(in crate::strategy) fn check_client_config(path: &str, config: &Value, out: &mut Errors) {
     match (config["url"].as_str(), config["service"].is_null()) {
         (None, true) | (Some(_), false) => {
             out.push(FieldError::required(path, "exactly one of url or service is required"));

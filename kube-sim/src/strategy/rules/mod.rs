@@ -21,6 +21,7 @@ use std::collections::HashSet;
 
 use serde_json::Value;
 
+pub(super) use self::admission::{check_client_config, check_review_versions};
 pub(super) use self::pod::POD_SPEC;
 use super::validation::{Errors, check_unique, is_empty, join};
 use crate::schema::FieldError;

@@ -36,6 +36,7 @@ mod verbs;
 mod wait;
 mod watch;
 mod watch_list;
+mod webhooks;
 mod widget;
 mod workloads;
 
@@ -67,6 +68,7 @@ pub(super) const ALL: &[Suite] = &[
     wait::SUITE,
     events::SUITE,
     auth::SUITE,
+    webhooks::SUITE,
     rotation::SUITE,
     workloads::SUITE,
     processes::SUITE,

@@ -1,0 +1,249 @@
+//! The attributes of a request that admission plugins compare and send to webhooks.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use crate::handler::conversion::Converter;
+use crate::handler::convert;
+use crate::handler::options::{FieldValidation, Options};
+use crate::handler::reply::Request;
+use crate::handler::target::Target;
+use crate::registry::Resource;
+use crate::schema;
+use crate::shared::Inner;
+use crate::status::SimError;
+
+/// The operation of a request, as in the rules of a webhook.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Operation {
+    Create,
+    Update,
+    Delete,
+    Connect,
+}
+
+impl Operation {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Create => "CREATE",
+            Self::Update => "UPDATE",
+            Self::Delete => "DELETE",
+            Self::Connect => "CONNECT",
+        }
+    }
+}
+
+/// The group, version and kind of the objects in requests for a resource or subresource.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct ObjectKind {
+    pub(super) group: String,
+    pub(super) version: String,
+    pub(super) kind: String,
+}
+
+impl ObjectKind {
+    pub(super) fn of(resource: &Resource, subresource: &str) -> Self {
+        let (group, version, kind) = match resource.subresource(subresource) {
+            Some(sub) => (&sub.group, &sub.version, &sub.kind),
+            None => (&resource.group, &resource.version, &resource.kind),
+        };
+        Self { group: group.clone(), version: version.clone(), kind: kind.clone() }
+    }
+
+    pub(super) fn api_version(&self) -> String {
+        if self.group.is_empty() { self.version.clone() } else { format!("{}/{}", self.group, self.version) }
+    }
+
+    pub(super) fn to_json(&self) -> Value {
+        json!({"group": self.group, "version": self.version, "kind": self.kind})
+    }
+}
+
+/// The objects of a request in the version in which a webhook receives them.
+#[derive(Debug)]
+pub(super) struct Objects {
+    pub(super) object: Option<Value>,
+    pub(super) old_object: Option<Value>,
+}
+
+/// The attributes of a request.
+#[derive(Debug)]
+pub(crate) struct Attributes<'a> {
+    pub(crate) operation: Operation,
+    pub(crate) resource: &'a Arc<Resource>,
+    pub(crate) subresource: &'a str,
+    /// The namespace of the object. For a `Namespace`, its own name.
+    pub(crate) namespace: String,
+    /// Empty before a name is generated, and in the deletion of a collection.
+    pub(crate) name: String,
+    /// The object after the request; for `CONNECT`, the options. `None` for `DELETE`.
+    pub(crate) object: Option<Value>,
+    /// The stored object of an update or a deletion.
+    pub(crate) old_object: Option<Value>,
+    /// The options of the request as an object of `meta.k8s.io/v1`; null for `CONNECT`.
+    pub(crate) options: Value,
+    pub(crate) dry_run: bool,
+    pub(crate) user: Value,
+}
+
+impl<'a> Attributes<'a> {
+    /// The attributes of a create or an update.
+    pub(crate) fn of_write(
+        request: &Request,
+        target: &'a Target,
+        options: &Options,
+        name: &str,
+        object: Value,
+        old_object: Option<Value>,
+    ) -> Self {
+        let operation = if old_object.is_some() { Operation::Update } else { Operation::Create };
+        Self {
+            operation,
+            resource: &target.resource,
+            subresource: &target.subresource,
+            namespace: namespace_of(target, name),
+            name: name.to_owned(),
+            object: Some(object),
+            old_object,
+            options: write_options(operation, options),
+            dry_run: options.dry_run,
+            user: user_info(request),
+        }
+    }
+
+    /// The attributes of the deletion of one object; `name` is empty in the deletion of a collection.
+    pub(crate) fn of_deletion(
+        request: &Request,
+        target: &'a Target,
+        name: &str,
+        old_object: Value,
+        options: Value,
+        dry_run: bool,
+    ) -> Self {
+        Self {
+            operation: Operation::Delete,
+            resource: &target.resource,
+            subresource: "",
+            namespace: namespace_of(target, &target.name),
+            name: name.to_owned(),
+            object: None,
+            old_object: Some(old_object),
+            options,
+            dry_run,
+            user: user_info(request),
+        }
+    }
+
+    /// The attributes of a request that connects to the object; `object` contains its options.
+    pub(crate) fn of_connection(request: &Request, target: &'a Target, object: Value) -> Self {
+        Self {
+            operation: Operation::Connect,
+            resource: &target.resource,
+            subresource: &target.subresource,
+            namespace: target.namespace.clone(),
+            name: target.name.clone(),
+            object: Some(object),
+            old_object: None,
+            options: Value::Null,
+            dry_run: false,
+            user: user_info(request),
+        }
+    }
+
+    pub(super) fn kind(&self) -> ObjectKind {
+        ObjectKind::of(self.resource, self.subresource)
+    }
+
+    /// Whether the object of the request is an object of the resource, and not that of a subresource, such as a `Scale`.
+    fn has_own_kind(&self) -> bool {
+        self.kind().kind == self.resource.kind
+    }
+
+    /// Whether no webhook and no policy applies, because the resource configures them.
+    pub(super) fn is_exempt(&self) -> bool {
+        self.resource.group == "admissionregistration.k8s.io"
+    }
+
+    /// The objects of the request in a version of the resource.
+    ///
+    /// # Errors
+    /// 500 if a conversion webhook fails.
+    pub(super) async fn objects_in(&self, inner: &Inner, to: &Resource) -> Result<Objects, SimError> {
+        let mut objects = [self.object.clone(), self.old_object.clone()];
+        for object in objects.iter_mut().flatten() {
+            *object = self.convert(inner, object.take(), self.resource, to).await?;
+        }
+        let [object, old_object] = objects;
+        Ok(Objects { object, old_object })
+    }
+
+    /// Converts an object of the request from one version of the resource to another.
+    ///
+    /// # Errors
+    /// 500 if a conversion webhook fails.
+    pub(super) async fn convert(
+        &self,
+        inner: &Inner,
+        object: Value,
+        from: &Resource,
+        to: &Resource,
+    ) -> Result<Value, SimError> {
+        if from.api_version == to.api_version || !self.has_own_kind() {
+            return Ok(object);
+        }
+        let converter = Converter { inner, resource: from, calls_webhooks: true };
+        if converter.is_active() {
+            return converter.to_version(object, &to.api_version).await;
+        }
+        Ok(convert::between(from, to, object))
+    }
+
+    /// Decodes an object that a plugin has changed, as the body of a request, and sets its defaults. `resource` is the
+    /// version of the object.
+    ///
+    /// # Errors
+    /// The text for an object that does not decode into its kind.
+    pub(super) fn normalize(&self, resource: &Resource, object: &mut Value) -> Result<(), String> {
+        if !self.has_own_kind() {
+            return Ok(());
+        }
+        let schema = resource.schema();
+        let _ = schema::prune(&schema, object);
+        if resource.builtin().is_some() {
+            schema::decode(&schema, object)?;
+        }
+        schema::default(&schema, object);
+        (resource.strategy.set_defaults)(self.old_object.as_ref(), object);
+        Ok(())
+    }
+}
+
+/// The namespace of the object of a request. That of a `Namespace` is its own name.
+fn namespace_of(target: &Target, name: &str) -> String {
+    let is_namespace = target.resource.group.is_empty() && target.resource.plural == "namespaces";
+    if is_namespace { name.to_owned() } else { target.namespace.clone() }
+}
+
+/// The `userInfo` of the user who sends a request.
+fn user_info(request: &Request) -> Value {
+    json!({"username": request.user, "groups": ["system:masters", "system:authenticated"]})
+}
+
+fn write_options(operation: Operation, options: &Options) -> Value {
+    let kind = if operation == Operation::Create { "CreateOptions" } else { "UpdateOptions" };
+    let mut value = json!({"kind": kind, "apiVersion": "meta.k8s.io/v1"});
+    if options.dry_run {
+        value["dryRun"] = json!(["All"]);
+    }
+    if let Some(manager) = &options.manager {
+        value["fieldManager"] = manager.as_str().into();
+    }
+    match options.validation {
+        FieldValidation::Strict => value["fieldValidation"] = "Strict".into(),
+        FieldValidation::Ignore => value["fieldValidation"] = "Ignore".into(),
+        // The default of the API server is not in the options.
+        FieldValidation::Warn => {}
+    }
+    value
+}

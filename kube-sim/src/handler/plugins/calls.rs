@@ -1,0 +1,125 @@
+//! Runs the plugins for requests that do not write an object: connections, and bodies that are not stored.
+
+use serde_json::{Value, json};
+
+use super::attributes::ObjectKind;
+use super::{Attributes, Phase, is_active, mutate, validate};
+use crate::handler::Call;
+use crate::handler::object_meta;
+use crate::handler::options::parse_flag;
+use crate::handler::target::Target;
+use crate::status::SimError;
+
+impl Call<'_> {
+    /// Runs the plugins on the body of a create that is not stored, such as an eviction. Returns the body and the
+    /// warnings.
+    ///
+    /// # Errors
+    /// The response to a request that a plugin refuses.
+    pub(crate) async fn admit_body(
+        &self,
+        mut body: Value,
+        name: &str,
+        old: Option<Value>,
+    ) -> Result<(Value, Vec<String>), SimError> {
+        let mut warnings = Vec::new();
+        let (mutating, validating) = self.active_phases();
+        if !(mutating || validating) || !body.is_object() {
+            return Ok((body, warnings));
+        }
+        let kind = ObjectKind::of(&self.target.resource, &self.target.subresource);
+        body["kind"] = kind.kind.as_str().into();
+        body["apiVersion"] = kind.api_version().into();
+        object_meta::metadata_mut(&mut body)?;
+        let mut attributes = Attributes::of_write(self.request, self.target, self.options, name, body, old);
+        if mutating {
+            mutate(self.inner, &mut attributes, &mut warnings).await?;
+        }
+        if validating {
+            validate(self.inner, &attributes, &mut warnings).await?;
+        }
+        Ok((attributes.object.unwrap_or_default(), warnings))
+    }
+
+    /// Runs the plugins on a request that connects to a pod. Returns the warnings.
+    ///
+    /// # Errors
+    /// The response to a request that a plugin refuses.
+    pub(crate) async fn admit_connection(&self) -> Result<Vec<String>, SimError> {
+        let mut warnings = Vec::new();
+        let (mutating, validating) = self.active_phases();
+        if !(mutating || validating) {
+            return Ok(warnings);
+        }
+        let options = self.connection_options();
+        let mut attributes = Attributes::of_connection(self.request, self.target, options);
+        if mutating {
+            mutate(self.inner, &mut attributes, &mut warnings).await?;
+        }
+        if validating {
+            validate(self.inner, &attributes, &mut warnings).await?;
+        }
+        Ok(warnings)
+    }
+
+    /// Runs the plugins on the deletion of the object of `target`. `name` is empty in the deletion of a collection.
+    ///
+    /// # Errors
+    /// The response to a request that a plugin refuses.
+    pub(crate) async fn admit_deletion(
+        &self,
+        target: &Target,
+        name: &str,
+        old: impl FnOnce() -> (Value, Value, bool),
+        warnings: &mut Vec<String>,
+    ) -> Result<(), SimError> {
+        let (mutating, validating) = self.active_phases();
+        if !(mutating || validating) {
+            return Ok(());
+        }
+        let (old_object, options, dry_run) = old();
+        let mut attributes =
+            Attributes::of_deletion(self.request, target, name, old_object, options, dry_run);
+        if mutating {
+            mutate(self.inner, &mut attributes, warnings).await?;
+        }
+        if validating {
+            validate(self.inner, &attributes, warnings).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether mutating and validating plugins have to run.
+    fn active_phases(&self) -> (bool, bool) {
+        let active = |phase| is_active(self.inner, self.request, phase);
+        (active(Phase::Mutating), active(Phase::Validating))
+    }
+
+    /// The options of a connection, such as `PodExecOptions`, from the query.
+    fn connection_options(&self) -> Value {
+        let kind = ObjectKind::of(&self.target.resource, &self.target.subresource);
+        let mut options = json!({"kind": kind.kind, "apiVersion": kind.api_version()});
+        for (key, value) in form_urlencoded::parse(self.request.query.as_bytes()) {
+            match &*key {
+                "stdin" | "stdout" | "stderr" | "tty" if parse_flag(&value) => options[&*key] = true.into(),
+                "container" => options["container"] = value.as_ref().into(),
+                "command" => append(&mut options["command"], value.as_ref().into()),
+                "ports" => {
+                    for port in value.split(',').filter_map(|port| port.parse::<u16>().ok()) {
+                        append(&mut options["ports"], port.into());
+                    }
+                }
+                _ => {}
+            }
+        }
+        options
+    }
+}
+
+/// Appends an item to a list, which may be absent.
+fn append(list: &mut Value, item: Value) {
+    match list {
+        Value::Array(items) => items.push(item),
+        list => *list = Value::Array(vec![item]),
+    }
+}

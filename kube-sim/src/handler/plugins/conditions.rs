@@ -1,0 +1,67 @@
+//! The match conditions of a webhook or a policy: CEL expressions that exclude requests.
+
+use serde_json::Value;
+
+use super::attributes::{Attributes, Objects};
+use super::review;
+use super::webhook::Webhook;
+use crate::cel::{AdmissionExpression, AdmissionInputs, AdmissionValue, Evaluation};
+use crate::registry::Resource;
+use crate::status::SimError;
+
+/// Whether all match conditions of a webhook are true. If none is false and one fails, the failure policy decides.
+///
+/// # Errors
+/// 403 if a condition fails and the failure policy is `Fail`.
+pub(super) fn all_match(
+    webhook: &Webhook,
+    resource: &Resource,
+    attributes: &Attributes<'_>,
+    objects: &Objects,
+) -> Result<bool, SimError> {
+    let conditions = webhook.list("matchConditions");
+    if conditions.is_empty() {
+        return Ok(true);
+    }
+    let request = review::request(attributes, resource);
+    let inputs = AdmissionInputs {
+        object: objects.object.as_ref(),
+        old_object: objects.old_object.as_ref(),
+        request: &request,
+    };
+    match evaluate(conditions, &mut Evaluation::new(&inputs)) {
+        Ok(matches) => Ok(matches),
+        Err(_) if webhook.ignores_failures() => Ok(false),
+        Err(why) => Err(SimError::forbidden(
+            &attributes.resource.group,
+            &attributes.resource.plural,
+            &attributes.name,
+            &why,
+        )),
+    }
+}
+
+/// Whether all conditions are true.
+///
+/// # Errors
+/// The errors of the failed conditions, if no condition is false.
+pub(super) fn evaluate(conditions: &[Value], evaluation: &mut Evaluation) -> Result<bool, String> {
+    let mut failures = Vec::new();
+    for condition in conditions {
+        let text = condition["expression"].as_str().unwrap_or_default();
+        match AdmissionExpression::compile(text).and_then(|compiled| evaluation.evaluate(&compiled)) {
+            Ok(AdmissionValue::Bool(true)) => {}
+            Ok(AdmissionValue::Bool(false)) => return Ok(false),
+            Ok(other) => failures.push(format!(
+                "expression '{text}' resulted in error: it has the type {}, not bool",
+                other.type_name()
+            )),
+            Err(why) => failures.push(format!("expression '{text}' resulted in error: {why}")),
+        }
+    }
+    match failures.as_slice() {
+        [] => Ok(true),
+        [one] => Err(one.clone()),
+        several => Err(format!("[{}]", several.join(", "))),
+    }
+}

@@ -1,0 +1,124 @@
+//! Decides whether the rules and selectors of a webhook match a request.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::attributes::{Attributes, Operation};
+use super::webhook::Webhook;
+use crate::handler::admission::NAMESPACES;
+use crate::registry::Resource;
+use crate::shared::Inner;
+use crate::status::SimError;
+use crate::store::selector::{LabelSelector, Labels};
+
+/// The version of the resource in which the webhook receives the request; `None` if it does not match the request.
+///
+/// # Errors
+/// The response to a request whose namespace does not exist.
+pub(super) fn match_webhook(
+    inner: &Inner,
+    webhook: &Webhook,
+    attributes: &Attributes<'_>,
+) -> Result<Option<Arc<Resource>>, SimError> {
+    let namespace = namespace_matches(inner, &webhook.namespace_selector, attributes);
+    if matches!(namespace, Ok(false)) || !object_matches(&webhook.object_selector, attributes) {
+        return Ok(None);
+    }
+    let rules = webhook.list("rules");
+    let Some(resource) = match_rules(inner, rules, webhook.matches_equivalents(), attributes) else {
+        return Ok(None);
+    };
+    namespace?;
+    Ok(Some(resource))
+}
+
+/// The version of the resource that a rule matches: that of the request, if it matches. With `equivalents`, another
+/// version in which the same objects are served.
+pub(super) fn match_rules(
+    inner: &Inner,
+    rules: &[Value],
+    equivalents: bool,
+    attributes: &Attributes<'_>,
+) -> Option<Arc<Resource>> {
+    if rules.iter().any(|rule| rule_matches(rule, attributes, attributes.resource)) {
+        return Some(attributes.resource.clone());
+    }
+    if !equivalents {
+        return None;
+    }
+    let own = attributes.resource;
+    let others: Vec<Arc<Resource>> = inner
+        .lock()
+        .registry
+        .all()
+        .filter(|r| r.storage == own.storage && r.api_version != own.api_version)
+        .filter(|r| attributes.subresource.is_empty() || r.subresource(attributes.subresource).is_some())
+        .cloned()
+        .collect();
+    let matching = |rule: &Value| others.iter().find(|other| rule_matches(rule, attributes, other)).cloned();
+    rules.iter().find_map(matching)
+}
+
+/// Whether a rule matches the request, if it were a request for `resource`.
+fn rule_matches(rule: &Value, attributes: &Attributes<'_>, resource: &Resource) -> bool {
+    let lists = |field: &str, wanted: &str| {
+        let mut items = rule[field].as_array().into_iter().flatten();
+        items.any(|item| item == "*" || item == wanted)
+    };
+    let is_namespace = is_namespaces(resource);
+    let in_scope = match rule["scope"].as_str() {
+        Some("Namespaced") => !attributes.namespace.is_empty() && !is_namespace,
+        Some("Cluster") => attributes.namespace.is_empty() || is_namespace,
+        _ => true,
+    };
+    let mut resources = rule["resources"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    in_scope
+        && lists("operations", attributes.operation.name())
+        && lists("apiGroups", &resource.group)
+        && lists("apiVersions", &resource.version)
+        && resources.any(|text| {
+            let (name, subresource) = text.split_once('/').unwrap_or((text, ""));
+            (name == "*" || name == resource.plural)
+                && (subresource == "*" || subresource == attributes.subresource)
+        })
+}
+
+fn is_namespaces(resource: &Resource) -> bool {
+    resource.group.is_empty() && resource.plural == "namespaces"
+}
+
+/// Whether the selector matches the namespace of the request. It matches all cluster-scoped objects except namespaces.
+///
+/// # Errors
+/// 404 if the namespace does not exist.
+pub(super) fn namespace_matches(
+    inner: &Inner,
+    selector: &LabelSelector,
+    attributes: &Attributes<'_>,
+) -> Result<bool, SimError> {
+    let is_namespace = is_namespaces(attributes.resource);
+    if selector.is_empty() || (attributes.namespace.is_empty() && !is_namespace) {
+        return Ok(true);
+    }
+    let writes_namespace = is_namespace
+        && attributes.subresource.is_empty()
+        && matches!(attributes.operation, Operation::Create | Operation::Update);
+    if writes_namespace && let Some(object) = &attributes.object {
+        return Ok(selector.matches(&Labels::of(&object["metadata"])));
+    }
+    match inner.lock().get(NAMESPACES, &attributes.namespace) {
+        Some(namespace) => Ok(selector.matches(&namespace.labels)),
+        None => Err(SimError::not_found("", "namespaces", &attributes.namespace)),
+    }
+}
+
+/// Whether the selector matches the new or the old object.
+pub(super) fn object_matches(selector: &LabelSelector, attributes: &Attributes<'_>) -> bool {
+    let matches = |object: &Option<Value>| {
+        object.as_ref().is_some_and(|object| {
+            object["metadata"].is_object() && selector.matches(&Labels::of(&object["metadata"]))
+        })
+    };
+    selector.is_empty() || matches(&attributes.object) || matches(&attributes.old_object)
+}

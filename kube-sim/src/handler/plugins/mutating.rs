@@ -1,0 +1,106 @@
+//! The mutating phase: calls webhooks one after the other, and applies their patches.
+
+use std::collections::BTreeSet;
+
+use super::attributes::{Attributes, Objects};
+use super::validating::{Failure, call};
+use super::webhook::Webhook;
+use super::{conditions, matching, patching, review};
+use crate::registry::Resource;
+use crate::shared::Inner;
+use crate::status::SimError;
+
+/// Calls the mutating webhooks that match the request. Returns whether the object has changed.
+///
+/// A webhook with the reinvocation policy `IfNeeded` is called a second time if a later webhook has changed the object.
+///
+/// # Errors
+/// The response to a request that a webhook denies, or whose webhook fails.
+pub(super) async fn dispatch(
+    inner: &Inner,
+    webhooks: &[Webhook],
+    attributes: &mut Attributes<'_>,
+    warnings: &mut Vec<String>,
+) -> Result<bool, SimError> {
+    let mut changed = false;
+    let (mut invoked, mut again) = (BTreeSet::new(), BTreeSet::new());
+    for round in 0..2 {
+        for (index, webhook) in webhooks.iter().enumerate() {
+            let Some(resource) = matching::match_webhook(inner, webhook, attributes)? else { continue };
+            if round == 1 && !again.contains(&index) {
+                continue;
+            }
+            let objects = attributes.objects_in(inner, &resource).await?;
+            if !conditions::all_match(webhook, &resource, attributes, &objects)? {
+                continue;
+            }
+            let response = match call(inner, webhook, &resource, attributes, &objects, true).await {
+                Ok(response) => response,
+                Err(failure) => {
+                    failure.resolve(webhook)?;
+                    mark(webhook, index, &mut invoked);
+                    continue;
+                }
+            };
+            warnings.extend(response.warnings.iter().cloned());
+            match apply(inner, webhook, &resource, attributes, objects, response).await {
+                Ok(true) => {
+                    changed = true;
+                    again.append(&mut invoked);
+                }
+                Ok(false) => {}
+                Err(failure) => failure.resolve(webhook)?,
+            }
+            mark(webhook, index, &mut invoked);
+        }
+        if again.is_empty() {
+            break;
+        }
+    }
+    Ok(changed)
+}
+
+/// Records the call of a webhook that may be called again.
+fn mark(webhook: &Webhook, index: usize, invoked: &mut BTreeSet<usize>) {
+    if webhook.is_reinvocable() {
+        invoked.insert(index);
+    }
+}
+
+/// Applies the response of a webhook to the object of the request. Returns whether the object has changed.
+async fn apply(
+    inner: &Inner,
+    webhook: &Webhook,
+    resource: &Resource,
+    attributes: &mut Attributes<'_>,
+    objects: Objects,
+    response: review::Response,
+) -> Result<bool, Failure> {
+    if let Some(denial) = response.denial {
+        return Err(Failure::Denied(denial));
+    }
+    let Some(patch) = response.patch else { return Ok(false) };
+    let internal = |why: String| Failure::Other(SimError::internal(why));
+    let undecodable = |why| Failure::Call(format!("received undecodable patch in webhook response: {why}"));
+    let operations = patching::parse(&patch).map_err(undecodable)?;
+    if operations.is_empty() {
+        return Ok(false);
+    }
+    let Some(before) = objects.object else {
+        return Err(internal(format!(
+            "admission webhook {:?} attempted to modify the object, which is not supported for this operation",
+            webhook.name
+        )));
+    };
+    if response.patch_type != "JSONPatch" {
+        return Err(Failure::Call(format!("unsupported patch type {:?}", response.patch_type)));
+    }
+    let mut after = patching::apply(&before, operations).map_err(internal)?;
+    attributes.normalize(resource, &mut after).map_err(internal)?;
+    if after == before {
+        return Ok(false);
+    }
+    let after = attributes.convert(inner, after, resource, attributes.resource).await;
+    attributes.object = Some(after.map_err(Failure::Other)?);
+    Ok(true)
+}

@@ -1,0 +1,87 @@
+//! The admission phases of a write: the plugins that users configure.
+
+use serde_json::Value;
+
+use super::WriteContext;
+use super::steps::apply_defaults;
+use crate::handler::plugins::{self, Attributes, Phase};
+use crate::handler::{object_meta, scale};
+use crate::registry::Resource;
+use crate::status::SimError;
+
+impl WriteContext<'_> {
+    /// Runs the mutating plugins on a decoded object. `old` is the stored object of an update. Returns the object that
+    /// the write continues with.
+    ///
+    /// The plugins receive the object with its defaults and its `managedFields`. As in the API server, no field manager
+    /// owns the fields that they set.
+    ///
+    /// # Errors
+    /// The response to a request that a plugin refuses.
+    pub(super) async fn mutate(&mut self, object: Value, old: Option<&Value>) -> Result<Value, SimError> {
+        self.fields_tracked = self.applying;
+        if !plugins::is_active(self.inner, self.request, Phase::Mutating) {
+            return Ok(object);
+        }
+        let resource = self.resource();
+        let mut sent = object.clone();
+        let metadata = object_meta::metadata_mut(&mut sent)?;
+        if old.is_none() {
+            for field in object_meta::SYSTEM_FIELDS {
+                metadata.remove(field);
+            }
+        }
+        apply_defaults(resource, old, &mut sent);
+        self.track_managed_fields(old, &mut sent);
+        let managed_fields = sent["metadata"]["managedFields"].clone();
+        let shown = self.shown(sent)?;
+        let old_shown = old.map(|old| self.shown(old.clone())).transpose()?;
+        let name = self.admission_name(&object);
+        let mut attributes =
+            Attributes::of_write(self.request, self.target, self.options, &name, shown, old_shown);
+        let changed = plugins::mutate(self.inner, &mut attributes, &mut self.warnings).await?;
+        let Some(mut mutated) = attributes.object.filter(|_| changed) else { return Ok(object) };
+        if self.is_scale() {
+            return scale::replace_replicas(resource, object, &mutated);
+        }
+        if !mutated["metadata"]["managedFields"].is_array() && managed_fields.is_array() {
+            mutated["metadata"]["managedFields"] = managed_fields;
+        }
+        self.fields_tracked = true;
+        Ok(mutated)
+    }
+
+    /// Runs the validating plugins on the object that the write is about to commit.
+    ///
+    /// # Errors
+    /// The response to a request that a plugin refuses.
+    pub(super) async fn admit(&mut self, new: &Value, old: Option<&Value>) -> Result<(), SimError> {
+        if !plugins::is_active(self.inner, self.request, Phase::Validating) {
+            return Ok(());
+        }
+        let shown = self.shown(new.clone())?;
+        let old_shown = old.map(|old| self.shown(old.clone())).transpose()?;
+        let name = self.admission_name(new);
+        let attributes =
+            Attributes::of_write(self.request, self.target, self.options, &name, shown, old_shown);
+        plugins::validate(self.inner, &attributes, &mut self.warnings).await
+    }
+
+    fn is_scale(&self) -> bool {
+        self.target.subresource == "scale"
+    }
+
+    /// The object that plugins receive: a `Scale` in a request for the subresource `scale`.
+    fn shown(&self, object: Value) -> Result<Value, SimError> {
+        let resource: &Resource = self.resource();
+        if self.is_scale() { scale::scale_of(resource, &object) } else { Ok(object) }
+    }
+
+    /// The name in the URL, or that of the object.
+    fn admission_name(&self, object: &Value) -> String {
+        match self.target.name.as_str() {
+            "" => object_meta::text(object, "name").to_owned(),
+            name => name.to_owned(),
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! The webhooks of a case: their server, their configurations, and raw requests that call them.
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::{Method, Request};
+use http_body_util::BodyExt as _;
+use kube_client::api::PostParams;
+use kube_client::core::{ApiResource, DynamicObject, GroupVersionKind};
+use kube_client::{Api, ResourceExt as _};
+use serde_json::{Value, json};
+
+use crate::env::Env;
+use crate::failure::Outcome;
+use crate::support::{LABEL, eventually};
+use crate::webhook_server::{Reply, WebhookServer};
+
+/// The time limit of each wait.
+const TIMEOUT: Duration = Duration::from_secs(60);
+/// The path of the webhook that shows whether a configuration is active.
+const CANARY: &str = "/canary";
+
+/// Excludes the requests of controllers, which create a config map in each namespace.
+const OWN_REQUEST: &str = "!request.userInfo.username.startsWith('system:')";
+
+/// The kind of a configuration.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Mutating,
+    Validating,
+}
+
+/// The response to a request.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) code: u16,
+    pub(super) body: Value,
+    pub(super) warnings: Vec<String>,
+}
+
+impl Answer {
+    /// The code, the reason and the message of a `Status`.
+    pub(super) fn status(&self) -> (u16, &str, &str) {
+        let text = |field: &str| self.body[field].as_str().unwrap_or_default();
+        (self.code, text("reason"), text("message"))
+    }
+}
+
+/// The webhooks of one case.
+pub(super) struct Hooks {
+    pub(super) env: Env,
+    pub(super) server: WebhookServer,
+}
+
+impl Hooks {
+    pub(super) async fn start(env: Env) -> Outcome<Self> {
+        let server = WebhookServer::start(&[format!("hook.{}.svc", env.namespace())]).await?;
+        server.handle(CANARY, allow);
+        Ok(Self { env, server })
+    }
+
+    /// Creates a configuration whose webhooks match only objects of the case's namespace, and waits until it is active.
+    /// Each webhook is an object that replaces fields of a webhook that matches all writes of config maps.
+    pub(super) async fn configure(&self, kind: Kind, name: &str, webhooks: &[Value]) -> Outcome {
+        let mut all: Vec<Value> = webhooks.iter().map(|webhook| self.webhook(webhook)).collect();
+        let canary = json!({
+            "name": "canary.example.com",
+            "clientConfig": self.server.client_config(CANARY),
+            "objectSelector": {"matchLabels": {"canary": "true"}},
+        });
+        all.push(self.webhook(&canary));
+        let kind = match kind {
+            Kind::Mutating => "MutatingWebhookConfiguration",
+            Kind::Validating => "ValidatingWebhookConfiguration",
+        };
+        let resource =
+            ApiResource::from_gvk(&GroupVersionKind::gvk("admissionregistration.k8s.io", "v1", kind));
+        let api: Api<DynamicObject> = Api::all_with(self.env.client(), &resource);
+        let name = self.env.unique_name(name);
+        let mut configuration = DynamicObject::new(&name, &resource).data(json!({"webhooks": all}));
+        configuration.labels_mut().insert(LABEL.0.to_owned(), LABEL.1.to_owned());
+        self.env.delete_at_end(&api, &name);
+        api.create(&PostParams::default(), &configuration).await?;
+        self.server.take_calls(CANARY);
+        let path = format!("{}?dryRun=All", self.path("configmaps"));
+        let probe = json!({"metadata": {"name": "canary", "labels": {"canary": "true"}}, "data": {"v": "1"}});
+        eventually("the configuration is active", TIMEOUT, async || {
+            self.send(Method::POST, &path, &probe).await.map_err(|failure| anyhow::anyhow!("{failure}"))?;
+            Ok((!self.server.take_calls(CANARY).is_empty()).then_some(()))
+        })
+        .await?;
+        self.server.forget_calls();
+        Ok(())
+    }
+
+    /// A webhook that matches all writes of config maps in the case's namespace, with the fields of `fields`.
+    fn webhook(&self, fields: &Value) -> Value {
+        let mut webhook = json!({
+            "admissionReviewVersions": ["v1"],
+            "sideEffects": "None",
+            "timeoutSeconds": 10,
+            "matchConditions": [{"name": "case", "expression": OWN_REQUEST}],
+            "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": self.env.namespace()}},
+            "rules": [{
+                "apiGroups": [""], "apiVersions": ["v1"], "resources": ["configmaps"],
+                "operations": ["CREATE", "UPDATE", "DELETE"],
+            }],
+        });
+        for (field, value) in fields.as_object().into_iter().flatten() {
+            webhook[field] = value.clone();
+        }
+        webhook
+    }
+
+    /// Sets the handler of a path, and returns a webhook that calls it.
+    pub(super) fn hook(
+        &self,
+        name: &str,
+        handler: impl Fn(&Value) -> Reply + Send + Sync + 'static,
+    ) -> Value {
+        let path = format!("/{name}");
+        self.server.handle(&path, handler);
+        json!({"name": format!("{name}.example.com"), "clientConfig": self.server.client_config(&path)})
+    }
+
+    /// The path of a collection of the core group in the case's namespace.
+    pub(super) fn path(&self, collection: &str) -> String {
+        format!("/api/v1/namespaces/{}/{collection}", self.env.namespace())
+    }
+
+    /// Sends a request with a JSON body; without a body if `body` is null.
+    pub(super) async fn send(&self, method: Method, path: &str, body: &Value) -> Outcome<Answer> {
+        let content_type = match method {
+            Method::PATCH => "application/merge-patch+json",
+            _ => "application/json",
+        };
+        let bytes = if body.is_null() { Vec::new() } else { typed(path, body).to_string().into_bytes() };
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("content-type", content_type)
+            .body(kube_client::client::Body::from(bytes))?;
+        let response = self.env.client().send(request).await?;
+        let (parts, body) = response.into_parts();
+        let bytes = body.collect().await.map_err(|e| anyhow::anyhow!("{e}"))?.to_bytes();
+        let warnings = parts.headers.get_all("warning").iter();
+        Ok(Answer {
+            code: parts.status.as_u16(),
+            body: serde_json::from_slice(&bytes).unwrap_or_default(),
+            warnings: warnings.filter_map(|text| text.to_str().ok().map(str::to_owned)).collect(),
+        })
+    }
+
+    /// Creates a config map with this metadata.
+    pub(super) async fn create(&self, metadata: Value) -> Outcome<Answer> {
+        self.send(Method::POST, &self.path("configmaps"), &json!({"metadata": metadata, "data": {"v": "1"}}))
+            .await
+    }
+}
+
+/// Adds the type of a config map to a body without `kind`. A patch needs no type.
+fn typed(path: &str, body: &Value) -> Value {
+    let mut body = body.clone();
+    if path.contains("/configmaps") && body.is_object() && body.get("kind").is_none() {
+        body["kind"] = "ConfigMap".into();
+        body["apiVersion"] = "v1".into();
+    }
+    body
+}
+
+/// The review that responds to `review` with these fields.
+pub(super) fn respond(review: &Value, fields: &Value) -> Reply {
+    let mut response = json!({"uid": review["request"]["uid"], "allowed": true});
+    for (field, value) in fields.as_object().into_iter().flatten() {
+        response[field] = value.clone();
+    }
+    Reply::Json(json!({"kind": "AdmissionReview", "apiVersion": "admission.k8s.io/v1", "response": response}))
+}
+
+/// Admits a request.
+pub(super) fn allow(review: &Value) -> Reply {
+    respond(review, &json!({}))
+}
+
+/// Admits a request, and changes its object by a JSON patch.
+pub(super) fn patch(review: &Value, operations: &Value) -> Reply {
+    let patch = STANDARD.encode(operations.to_string());
+    respond(review, &json!({"patchType": "JSONPatch", "patch": patch}))
+}

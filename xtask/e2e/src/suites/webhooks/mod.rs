@@ -1,0 +1,40 @@
+//! Admission webhooks: which requests they receive, what they change, and how their failures are reported. Conversion
+//! webhooks of CustomResourceDefinitions.
+
+mod conversion;
+mod failures;
+mod hooks;
+mod matching;
+mod mutation;
+mod reviews;
+
+use crate::case::suite;
+use conversion::{custom_resources_are_converted, failed_conversions_are_reported};
+use failures::{failed_calls_follow_the_failure_policy, invalid_patches_are_refused, webhooks_deny_requests};
+use matching::{
+    match_conditions_exclude_requests, requests_for_configurations_call_no_webhook, rules_select_requests,
+    selectors_exclude_objects,
+};
+use mutation::{
+    a_changed_object_is_defaulted_and_validated, dry_runs_need_webhooks_without_side_effects,
+    mutating_webhooks_run_in_order, webhooks_are_invoked_again_after_later_changes,
+};
+use reviews::{a_service_refers_to_a_server, webhooks_receive_reviews};
+
+suite!("webhooks":
+    mutating_webhooks_run_in_order [Loopback],
+    a_changed_object_is_defaulted_and_validated [Loopback],
+    webhooks_are_invoked_again_after_later_changes [Loopback],
+    dry_runs_need_webhooks_without_side_effects [Loopback],
+    webhooks_deny_requests [Loopback],
+    failed_calls_follow_the_failure_policy [Loopback],
+    invalid_patches_are_refused [Loopback],
+    rules_select_requests [Loopback],
+    selectors_exclude_objects [Loopback],
+    match_conditions_exclude_requests [Loopback],
+    requests_for_configurations_call_no_webhook [Loopback],
+    webhooks_receive_reviews [Loopback],
+    a_service_refers_to_a_server [Loopback],
+    custom_resources_are_converted [Loopback],
+    failed_conversions_are_reported [Loopback],
+);
