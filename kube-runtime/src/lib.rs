@@ -14,7 +14,7 @@ pub mod prelude;
 mod queue;
 mod random;
 pub mod reflector;
-#[cfg(feature = "manager")]
+#[cfg(any(feature = "manager", feature = "webhook"))]
 mod serving;
 pub mod status;
 mod time;
@@ -22,6 +22,8 @@ pub mod utils;
 pub mod wait;
 pub mod watch_ext;
 pub mod watcher;
+#[cfg(feature = "webhook")]
+pub mod webhook;
 
 pub use controller::{Config, Controller};
 pub use finalizer::finalizer;

@@ -14,3 +14,4 @@ mod reflectors;
 mod signals_and_logs;
 mod support;
 mod watchers;
+mod webhooks;

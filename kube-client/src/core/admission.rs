@@ -1,12 +1,14 @@
 //! Admission reviews: the requests that an API server sends to an admission webhook, and the responses.
 //!
-//! The module has only the types: a webhook serves HTTP itself.
+//! The module has only the types. `kube_runtime::webhook` serves them over HTTPS.
 
 use super::{
     DynamicObject, GroupVersionKind, GroupVersionResource, Status, TypeMeta, null::null_as_default, reason,
+    redact_decode_error,
 };
 use k8s_openapi::{ByteString, api::authentication::v1::UserInfo, apimachinery::pkg::runtime::RawExtension};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwned};
+use serde_json::Value;
 use std::collections::HashMap;
 use thiserror::Error;
 
@@ -24,6 +26,18 @@ pub struct SerializePatchError(#[source] serde_json::Error);
 #[derive(Debug, Error)]
 #[error("read an AdmissionReview: the field `request` is missing")]
 pub struct ConvertAdmissionReviewError;
+
+/// The error for an object of a request that does not decode as the type of its kind.
+#[derive(Debug, Error)]
+#[error("decode `{field}` of the admission request for {kind} {name:?}")]
+pub struct DecodeObjectError {
+    /// `object` or `oldObject`.
+    field: &'static str,
+    kind: String,
+    name: String,
+    /// Without values of the object.
+    source: serde_json::Error,
+}
 
 /// The body of a webhook's request and of its response (`admission.k8s.io/v1 AdmissionReview`).
 ///
@@ -126,6 +140,43 @@ pub struct AdmissionRequest<T> {
     /// The options of the write, such as `meta.k8s.io/v1 CreateOptions`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub options: Option<RawExtension>,
+}
+
+impl AdmissionRequest<Value> {
+    /// The request with objects of the type `K`.
+    ///
+    /// # Errors
+    ///
+    /// If an object does not decode as `K`. The stored object may be older than the schema of its kind.
+    pub fn decode<K: DeserializeOwned>(&self) -> Result<AdmissionRequest<K>, DecodeObjectError> {
+        let decode = |field: &'static str, object: &Option<Value>| match object {
+            None => Ok(None),
+            Some(object) => K::deserialize(object).map(Some).map_err(|error| DecodeObjectError {
+                field,
+                kind: self.kind.kind.clone(),
+                name: self.name.clone(),
+                source: redact_decode_error(error),
+            }),
+        };
+        Ok(AdmissionRequest {
+            object: decode("object", &self.object)?,
+            old_object: decode("oldObject", &self.old_object)?,
+            types: self.types.clone(),
+            uid: self.uid.clone(),
+            kind: self.kind.clone(),
+            resource: self.resource.clone(),
+            sub_resource: self.sub_resource.clone(),
+            request_kind: self.request_kind.clone(),
+            request_resource: self.request_resource.clone(),
+            request_sub_resource: self.request_sub_resource.clone(),
+            name: self.name.clone(),
+            namespace: self.namespace.clone(),
+            operation: self.operation,
+            user_info: self.user_info.clone(),
+            dry_run: self.dry_run,
+            options: self.options.clone(),
+        })
+    }
 }
 
 /// The operation of an [`AdmissionRequest`].
@@ -267,7 +318,7 @@ fn deserialize_base64<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Opti
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     fn review(operation: &str) -> Value {
         json!({
@@ -314,6 +365,21 @@ mod tests {
             let decoded: AdmissionReview<DynamicObject> = serde_json::from_value(review(operation)).unwrap();
             assert_eq!(serde_json::to_value(decoded).unwrap(), review(operation));
         }
+    }
+
+    #[test]
+    fn an_object_that_does_not_decode_is_an_error_without_its_values() {
+        let mut body = review("UPDATE");
+        body["request"]["object"] = json!({"metadata": {"name": "web"}, "spec": {"replicas": "hunter2"}});
+        let review: AdmissionReview<Value> = serde_json::from_value(body).unwrap();
+        let request = AdmissionRequest::try_from(review).unwrap();
+        let decoded = request.decode::<DynamicObject>().unwrap();
+        assert_eq!(decoded.object.unwrap().data["spec"]["replicas"], "hunter2");
+        assert_eq!((decoded.uid.as_str(), decoded.name.as_str()), ("0c9a8d74", "web"));
+        let error = request.decode::<k8s_openapi::api::apps::v1::Deployment>().unwrap_err();
+        assert!(error.to_string().contains("`object`"), "{error}");
+        let cause = std::error::Error::source(&error).unwrap().to_string();
+        assert!(!cause.contains("hunter2"), "{cause}");
     }
 
     #[test]

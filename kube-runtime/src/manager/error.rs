@@ -18,6 +18,13 @@ pub enum Error {
     /// The certificate of the server cannot be used.
     #[error("cannot serve with TLS")]
     Certificate(#[source] CertificateError),
+    /// A webhook server cannot start.
+    #[cfg(feature = "webhook")]
+    #[error("cannot start the webhook server")]
+    Webhooks {
+        /// The cause.
+        source: crate::webhook::Error,
+    },
     /// Another recorder of metrics is installed. Use [`Manager::render_metrics`](crate::Manager::render_metrics).
     #[error(
         "cannot serve metrics: the program has installed another recorder; use `Manager::render_metrics`"

@@ -16,6 +16,7 @@ mod server;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod webhooks;
 
 pub use crate::serving::CertificateError;
 pub use error::Error;
@@ -32,6 +33,7 @@ use parts::{Candidacy, ManagedController, ManagedStore, Task};
 use serde::de::DeserializeOwned;
 use server::Listeners;
 use std::{fmt, hash::Hash, net::SocketAddr, path::Path, sync::Arc};
+use webhooks::Webhooks;
 
 /// Runs the controllers of a program, and everything around them, as controller-runtime's manager.
 ///
@@ -76,12 +78,12 @@ use std::{fmt, hash::Hash, net::SocketAddr, path::Path, sync::Arc};
 ///
 /// # Order
 ///
-/// Start: the HTTP server; the [shared informers](Manager::informer), until their first lists are complete; the
+/// Start: the HTTP server; the webhooks, so that an API server that needs them can answer lists; the [shared informers](Manager::informer), until their first lists are complete; the
 /// [tasks](Manager::task); the controllers, which fill their stores and queues; then the leader election. A controller starts
 /// reconciles when its stores are complete and this process is the leader, so that a standby takes over at once.
 ///
 /// Stop, at SIGINT or SIGTERM: the tasks; the controllers, whose in-flight reconciles may end within
-/// [`Config::drain_timeout`](crate::controller::Config::drain_timeout); the informers; the HTTP server; and last the lease is
+/// [`Config::drain_timeout`](crate::controller::Config::drain_timeout); the informers; the webhooks; the HTTP server; and last the lease is
 /// released. A second signal cancels in-flight reconciles. If the leadership is lost, also
 /// during the shutdown, in-flight reconciles are cancelled at once.
 ///
@@ -104,6 +106,7 @@ pub struct Manager {
     tasks: Vec<Task>,
     checks: Checks,
     listeners: Listeners,
+    webhooks: Webhooks,
     /// Replaces the signals.
     shutdown: Option<BoxFuture<'static, ()>>,
 }
@@ -121,6 +124,7 @@ impl Manager {
             tasks: Vec::new(),
             checks: Checks::default(),
             listeners: Listeners::default(),
+            webhooks: Webhooks::default(),
             shutdown: None,
         }
     }
@@ -300,6 +304,13 @@ impl Manager {
     /// it ends earlier, the manager continues.
     pub fn task(&mut self, name: &str, task: impl Future<Output = ()> + Send + 'static) {
         self.tasks.push(Task { name: name.to_owned(), future: task.boxed() });
+    }
+
+    /// Adds a server of webhooks. Each replica of the program serves them, from before the first lists until after the last
+    /// reconcile.
+    #[cfg(feature = "webhook")]
+    pub fn webhooks(&mut self, server: crate::webhook::Server) {
+        self.webhooks.servers.push(server);
     }
 
     /// Adds a check to `/healthz`. The kubelet restarts a container whose liveness probe fails: check only what a restart

@@ -43,7 +43,7 @@ impl Manager {
     ///
     /// # Errors
     ///
-    /// If the server cannot start, the leadership is lost, a controller or the watch of a shared informer ends, or the lease
+    /// If a server cannot start, the leadership is lost, a controller or the watch of a shared informer ends, or the lease
     /// cannot be released. In all cases,
     /// the other parts are stopped first.
     ///
@@ -55,6 +55,7 @@ impl Manager {
         let recorder = self.listeners.needs_recorder().then(recorder::installed).transpose()?;
         let state = Arc::new(self.server_state(recorder.clone()));
         let mut server = Server::start(self.listeners, &state, recorder)?;
+        let mut webhooks = std::mem::take(&mut self.webhooks).start()?;
 
         let mut shutdown = Shutdown::new(self.shutdown);
         let (mut holds, mut ready, mut informers) = (Vec::<Hold>::new(), Vec::new(), Informers::default());
@@ -76,6 +77,7 @@ impl Manager {
         };
         if let Some(stop) = stop {
             drop(holds);
+            webhooks.stop().await;
             server.stop().await;
             return stop.into_result(String::new());
         }
@@ -115,6 +117,7 @@ impl Manager {
         controllers.cancel().await;
         end_tasks(&mut tasks).await;
         drop(holds);
+        webhooks.stop().await;
         server.stop().await;
         let lease = leadership.as_ref().map(|(_, lease)| lease.clone()).unwrap_or_default();
         let released = release(leadership).await;

@@ -6,7 +6,11 @@
 mod controller;
 mod leader;
 mod watch;
+#[cfg(feature = "webhook")]
+mod webhook;
 
 pub(crate) use controller::{ControllerMetrics, Outcome};
 pub(crate) use leader::set_leader;
 pub(crate) use watch::WatchMetrics;
+#[cfg(feature = "webhook")]
+pub(crate) use webhook::WebhookRequest;

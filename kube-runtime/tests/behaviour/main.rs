@@ -17,6 +17,8 @@ mod manager;
 mod manager_access;
 #[cfg(feature = "manager")]
 mod manager_page;
+#[cfg(all(feature = "manager", feature = "webhook"))]
+mod manager_webhooks;
 mod panics;
 mod parts;
 mod polls;

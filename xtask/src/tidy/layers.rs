@@ -61,7 +61,8 @@ pub(super) const CRATES: [(&str, &str); 4] = [
         controller      watcher reflector watch_ext informer queue random metrics
         leader          controller random metrics time
         serving
-        manager         leader controller informer reflector watcher metrics serving
+        webhook         serving metrics
+        manager         leader controller informer reflector watcher metrics serving webhook
         !watcher::step  tokio futures
         !events         Timestamp::now
         !leader         Timestamp::now

@@ -29,6 +29,7 @@ suite!("example_commands":
     dynamic_api_counts_objects_of_all_kinds [Examples],
     job_api_runs_a_job [Examples, Pods],
     request_raw_prints_a_response [Examples],
+    cert_check_finds_equal_bundles [Examples, Controllers],
     custom_client_counts_its_requests [Examples],
     kubectl_applies_edits_watches_and_deletes [Examples],
     kubectl_prints_logs_and_runs_commands [Examples, Processes],
@@ -52,6 +53,18 @@ async fn pod_api_creates_and_deletes_a_pod(env: Env) -> Outcome {
     let expected = ["created a", "a exists already", "labels: {\"example\": \"a\"}", "found a", "deleted a"];
     check_eq!(lines, expected);
     check!(env.api::<Pod>().get_opt("a").await?.is_none());
+    Ok(())
+}
+
+async fn cert_check_finds_equal_bundles(env: Env) -> Outcome {
+    let maps: Api<ConfigMap> = env.api();
+    eventually("the namespace has a CA bundle", Duration::from_secs(30), async || {
+        Ok(maps.get_opt("kube-root-ca.crt").await?)
+    })
+    .await?;
+    let lines = run(&env, "cert_check", &[]).await?;
+    let expected = format!("{}: 1 certificates, same content", env.namespace());
+    check!(lines.contains(&expected), "{lines:?}");
     Ok(())
 }
 

@@ -2,25 +2,29 @@
 
 use std::time::Duration;
 
+use k8s_openapi::api::admissionregistration::v1::{
+    MutatingWebhookConfiguration, ValidatingWebhookConfiguration,
+};
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::api::core::v1::{ConfigMap, Node, Pod};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube_client::Api;
 use kube_client::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube_client::core::{ApiResource, DynamicObject, GroupVersionKind};
+use kube_client::{Api, ResourceExt};
 use serde_json::json;
 
 use super::running_example::RunningExample;
 use crate::case::suite;
 use crate::env::Env;
-use crate::failure::Outcome;
-use crate::support::{deployment, idle_pod, named};
+use crate::failure::{Outcome, check};
+use crate::support::{deployment, eventually, idle_pod, labelled, named};
 
 suite!("examples":
     pod_informer_prints_added_and_deleted_pods [Examples],
     pod_reflector_prints_existing_pods [Examples],
     deployment_reflector_prints_replicas [Examples],
     crd_reflector_prints_created_and_changed_objects [Examples],
+    admission_controller_refuses_and_mutates [Examples, Loopback],
     node_reflector_prints_nodes [Examples, NewNodes],
     node_informer_reports_an_unhealthy_node [Examples, NewNodes],
 );
@@ -70,6 +74,32 @@ async fn crd_reflector_prints_created_and_changed_objects(env: Env) -> Outcome {
     foos.patch("baz", &PatchParams::default(), &edited).await?;
     running.wait_for_line(&[&name, "second"]).await?;
     foos.delete("baz", &DeleteParams::default()).await?;
+    running.terminate().await
+}
+
+async fn admission_controller_refuses_and_mutates(env: Env) -> Outcome {
+    // The example registers webhooks with a fixed name, which see only labelled config maps.
+    let validating: Api<ValidatingWebhookConfiguration> = Api::all(env.client());
+    let mutating: Api<MutatingWebhookConfiguration> = Api::all(env.client());
+    env.delete_at_end(&validating, "examples-admission");
+    env.delete_at_end(&mutating, "examples-admission");
+    let running = RunningExample::start(&env, "admission_controller", &[])?;
+    running.wait_for_line(&["serving on https://"]).await?;
+    let maps: Api<ConfigMap> = env.api();
+    let labelled_map = |value: &str| {
+        let mut map = labelled("a", "examples.dev/admission", "on");
+        map.data = Some([("v".to_owned(), value.to_owned())].into());
+        map
+    };
+    let dry_run = PostParams { dry_run: true, ..PostParams::default() };
+    let message = eventually("the validating webhook refuses a key", Duration::from_secs(30), async || {
+        let secret = labelled_map("-----BEGIN PRIVATE KEY-----");
+        Ok(maps.create(&dry_run, &secret).await.err().map(|error| error.to_string()))
+    })
+    .await?;
+    check!(message.contains("data.v has a private key: use a Secret"), "{message}");
+    let created = maps.create(&PostParams::default(), &labelled_map("1")).await?;
+    check!(created.annotations().contains_key("examples.dev/written-by"), "{created:?}");
     running.terminate().await
 }
 

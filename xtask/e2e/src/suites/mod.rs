@@ -28,6 +28,7 @@ mod restore;
 mod rotation;
 mod running_example;
 mod running_pod;
+mod runtime_webhooks;
 mod schemas;
 mod selectors;
 mod streams;
@@ -61,6 +62,7 @@ pub(super) const ALL: &[Suite] = &[
     cel::SUITE,
     object_types::SUITE,
     validation::SUITE,
+    runtime_webhooks::SUITE,
     streams::SUITE,
     closed_connections::SUITE,
     connections::SUITE,

@@ -1,0 +1,107 @@
+//! Handlers of admission reviews: from the body of a review to that of its answer.
+
+use super::Warnings;
+use super::rejection::{Rejection, with_causes};
+use super::router::{BadReview, Handler};
+use crate::metrics::WebhookRequest;
+use bytes::Bytes;
+use futures::FutureExt;
+use kube_client::core::admission::{AdmissionRequest, AdmissionResponse, AdmissionReview};
+use kube_client::core::{Status, reason};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use std::{panic::AssertUnwindSafe, sync::Arc};
+
+/// The handler of [`Server::admit`](super::Server::admit).
+pub(super) fn response<K, Fut>(
+    handler: impl Fn(AdmissionRequest<K>) -> Fut + Send + Sync + 'static,
+) -> Handler
+where
+    K: DeserializeOwned + Send + 'static,
+    Fut: Future<Output = AdmissionResponse> + Send + 'static,
+{
+    let handler = Arc::new(handler);
+    reviews(move |request| {
+        let handler = handler.clone();
+        async move {
+            match request.decode::<K>() {
+                Ok(request) => handler(request).await,
+                Err(error) => undecodable(&request, &error),
+            }
+        }
+    })
+}
+
+/// The handler of [`Server::validate`](super::Server::validate).
+pub(super) fn validation<K, Fut>(
+    handler: impl Fn(AdmissionRequest<K>) -> Fut + Send + Sync + 'static,
+) -> Handler
+where
+    K: DeserializeOwned + Send + 'static,
+    Fut: Future<Output = Result<Warnings, Rejection>> + Send + 'static,
+{
+    let handler = Arc::new(handler);
+    response(move |request: AdmissionRequest<K>| {
+        let handler = handler.clone();
+        async move {
+            let mut response = AdmissionResponse::from(&request);
+            match handler(request).await {
+                Ok(warnings) => {
+                    response.warnings = Some(warnings).filter(|warnings| !warnings.is_empty());
+                    response
+                }
+                Err(rejection) => rejection.apply_to(response),
+            }
+        }
+    })
+}
+
+/// A handler of reviews. A panic rejects its request.
+pub(super) fn reviews<Fut>(
+    handler: impl Fn(AdmissionRequest<Value>) -> Fut + Send + Sync + 'static,
+) -> Handler
+where
+    Fut: Future<Output = AdmissionResponse> + Send + 'static,
+{
+    let handler = Arc::new(handler);
+    Arc::new(move |body: Bytes| {
+        let handler = handler.clone();
+        async move {
+            let review: AdmissionReview<Value> = serde_json::from_slice(&body)?;
+            drop(body);
+            let request = AdmissionRequest::try_from(review).map_err(BadReview::new)?;
+            let (name, allowed) = (request.name.clone(), AdmissionResponse::from(&request));
+            let uid = request.uid.clone();
+            // An object is decoded anew for each request, so that a panic leaves no broken state in it.
+            let called = AssertUnwindSafe(async { handler(request).await }).catch_unwind().await;
+            let mut response = called.unwrap_or_else(|panic| {
+                WebhookRequest::count_panic();
+                tracing::error!(name, panic = panic_text(&*panic), "the handler of a webhook panicked");
+                let status = Status::failure("the handler of the webhook panicked", reason::INTERNAL_ERROR);
+                Rejection::from_status(status.with_code(500)).apply_to(allowed)
+            });
+            // The server refuses an answer to another request.
+            response.uid = uid;
+            Ok::<_, BadReview>(serde_json::to_vec(&response.into_review())?)
+        }
+        .boxed()
+    })
+}
+
+/// The answer to a request whose object does not decode.
+pub(super) fn undecodable(
+    request: &AdmissionRequest<Value>,
+    error: &dyn std::error::Error,
+) -> AdmissionResponse {
+    let status = Status::failure(&with_causes(error), reason::BAD_REQUEST).with_code(400);
+    Rejection::from_status(status).apply_to(AdmissionResponse::from(request))
+}
+
+/// The message of a panic.
+pub(super) fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
+    match (panic.downcast_ref::<&str>(), panic.downcast_ref::<String>()) {
+        (Some(text), _) => text,
+        (None, Some(text)) => text,
+        (None, None) => "without a message",
+    }
+}

@@ -1,0 +1,46 @@
+//! The handler of conversion reviews.
+
+use super::admission::panic_text;
+use super::router::{BadReview, Handler};
+use crate::metrics::WebhookRequest;
+use bytes::Bytes;
+use futures::FutureExt;
+use kube_client::core::conversion::{ConversionRequest, ConversionResponse, ConversionReview, Converter};
+use kube_client::core::{Status, reason};
+use std::sync::Arc;
+
+/// The handler of [`Server::convert`](super::Server::convert).
+pub(super) fn conversion<H: 'static>(converter: Converter<H>) -> Handler {
+    let converter = Arc::new(converter);
+    Arc::new(move |body: Bytes| {
+        let converter = converter.clone();
+        async move {
+            // A list may have many objects: their conversion must not block the thread of other requests.
+            let task = tokio::task::spawn_blocking(move || answer(&converter, &body));
+            task.await.map_err(BadReview::new)?
+        }
+        .boxed()
+    })
+}
+
+/// The answer to a review. A panic of a conversion fails its review.
+fn answer<H>(converter: &Converter<H>, body: &[u8]) -> Result<Vec<u8>, BadReview> {
+    let review: ConversionReview = serde_json::from_slice(body)?;
+    let types = review.types.clone();
+    let uid = review.request.as_ref().map(|request| request.uid.clone());
+    let uid = uid.ok_or_else(|| BadReview::new("the field `request` is missing"))?;
+    let respond = std::panic::AssertUnwindSafe(|| converter.respond(review));
+    let answer = std::panic::catch_unwind(respond).unwrap_or_else(|panic| {
+        WebhookRequest::count_panic();
+        tracing::error!(panic = panic_text(&*panic), "a conversion panicked");
+        let request = ConversionRequest {
+            types: Some(types),
+            uid,
+            desired_api_version: String::new(),
+            objects: Vec::new(),
+        };
+        let status = Status::failure("the conversion panicked", reason::INTERNAL_ERROR).with_code(500);
+        ConversionResponse::for_request(request).failure(status).into_review()
+    });
+    Ok(serde_json::to_vec(&answer)?)
+}

@@ -1,0 +1,29 @@
+//! `Error`: why a webhook server cannot start.
+
+use super::CertificateError;
+use std::io;
+
+/// Why a [`Server`](super::Server) cannot start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The certificate or its key cannot be used.
+    #[error("load the certificate of the webhook server")]
+    Certificate(#[from] CertificateError),
+    /// The server cannot listen on an address.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// The address.
+        address: String,
+        /// The cause.
+        source: io::Error,
+    },
+    /// A path does not begin with `/`, has a query, or has two webhooks.
+    #[error("the path {path:?} of a webhook {problem}")]
+    Path {
+        /// The path.
+        path: String,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+}

@@ -1,0 +1,74 @@
+//! `Limits`: the bounds of a webhook server.
+
+use std::time::Duration;
+
+/// The bounds of a [`Server`](super::Server), so that clients cannot exhaust the process.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Limits {
+    /// The maximum number of connections. Further ones wait in the queue of the operating system, and idle ones are closed
+    /// for them. Default: 512.
+    pub connections: usize,
+    /// The maximum body of an admission request, in bytes. Default: 7 MiB, as in controller-runtime, for two objects of
+    /// the maximum size of an API server.
+    pub admission_bytes: usize,
+    /// The maximum body of a conversion request, in bytes. An API server converts all objects of a list in one request.
+    /// Default: 64 MiB.
+    pub conversion_bytes: usize,
+    /// The maximum of all bodies together, in bytes; further requests wait. A limit of one body that is larger is reduced to
+    /// this limit. Default: 128 MiB.
+    pub total_bytes: usize,
+    /// The maximum time of one request, from its head to the end of the handler. A shorter timeout of the API server, which
+    /// it sends with each request, takes precedence. Default: 30 seconds, the longest timeout of a webhook.
+    pub request_time: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        const MIB: usize = 1024 * 1024;
+        Self {
+            connections: 512,
+            admission_bytes: 7 * MIB,
+            conversion_bytes: 64 * MIB,
+            total_bytes: 128 * MIB,
+            request_time: Duration::from_secs(30),
+        }
+    }
+}
+
+impl Limits {
+    /// Sets the maximum number of connections; at least 1.
+    #[must_use]
+    pub fn connections(mut self, connections: usize) -> Self {
+        self.connections = connections;
+        self
+    }
+
+    /// Sets the maximum body of an admission request, in bytes.
+    #[must_use]
+    pub fn admission_bytes(mut self, bytes: usize) -> Self {
+        self.admission_bytes = bytes;
+        self
+    }
+
+    /// Sets the maximum body of a conversion request, in bytes.
+    #[must_use]
+    pub fn conversion_bytes(mut self, bytes: usize) -> Self {
+        self.conversion_bytes = bytes;
+        self
+    }
+
+    /// Sets the maximum of all bodies together, in bytes.
+    #[must_use]
+    pub fn total_bytes(mut self, bytes: usize) -> Self {
+        self.total_bytes = bytes;
+        self
+    }
+
+    /// Sets the maximum time of one request.
+    #[must_use]
+    pub fn request_time(mut self, time: Duration) -> Self {
+        self.request_time = time;
+        self
+    }
+}

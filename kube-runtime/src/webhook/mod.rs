@@ -1,0 +1,233 @@
+//! `Server`: serves admission and conversion webhooks over HTTPS.
+//!
+//! `admission`, `mutation` and `conversion` turn the body of a review into that of its answer; `router` bounds requests, and
+//! `connections` bounds connections. Only `connections` may start tasks.
+
+mod admission;
+mod connections;
+mod conversion;
+mod error;
+mod limits;
+mod mutation;
+mod rejection;
+mod router;
+#[cfg(test)]
+mod tests;
+
+pub use crate::serving::CertificateError;
+pub use error::Error;
+pub use limits::Limits;
+pub use rejection::Rejection;
+
+use crate::serving::ServingCertificate;
+use kube_client::core::admission::{AdmissionRequest, AdmissionResponse};
+use kube_client::core::conversion::Converter;
+use router::{Endpoint, Router};
+use serde::{Serialize, de::DeserializeOwned};
+use std::{
+    fmt,
+    net::{SocketAddr, TcpListener},
+    path::Path,
+    sync::Arc,
+};
+
+/// The default address: that of controller-runtime.
+const DEFAULT_ADDRESS: &str = "0.0.0.0:9443";
+
+/// The warnings of an admission: the server shows them to the user, and truncates each to 256 characters.
+pub type Warnings = Vec<String>;
+
+/// Serves admission and conversion webhooks over HTTPS, as controller-runtime's webhook server.
+///
+/// Each path has one webhook, whose handler gets the objects of a request as its kind. API servers send a request before they
+/// store an object ([admission](https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/)),
+/// or to convert objects between the versions of a custom resource
+/// ([conversion](https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definition-versioning/)). A
+/// `ValidatingWebhookConfiguration`, a `MutatingWebhookConfiguration` or a CRD names the service, the path and the CA of the
+/// certificate.
+///
+/// The certificate is that of the service's DNS name, such as `site-webhooks.prod.svc`. Its files are read again when they
+/// change: new connections check them every 10 seconds.
+///
+/// ```
+/// use k8s_openapi::api::core::v1::ConfigMap;
+/// use kube_client::core::admission::AdmissionRequest;
+/// use kube_runtime::webhook::{self, Rejection};
+/// # async fn serve(folder: &std::path::Path) -> Result<(), webhook::Error> {
+/// let server = webhook::Server::from_files(folder.join("tls.crt"), folder.join("tls.key"))?
+///     .listen("127.0.0.1:0")?
+///     .validate("/validate-configmap", async |request: AdmissionRequest<ConfigMap>| {
+///         match request.object {
+///             Some(map) if map.data.is_none() => Err(Rejection::new("a config map needs data")),
+///             _ => Ok(vec![]),
+///         }
+///     })
+///     .mutate("/default-configmap", async |mut map: ConfigMap, _| {
+///         map.immutable.get_or_insert(true);
+///         Ok(map)
+///     });
+/// // `Manager::webhooks` runs it with controllers.
+/// server.run(async {}).await
+/// # }
+/// # let folder = std::env::temp_dir().join(format!("webhook-doc-{}", std::process::id()));
+/// # std::fs::create_dir_all(&folder).unwrap();
+/// # let pair = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+/// # std::fs::write(folder.join("tls.crt"), pair.cert.pem()).unwrap();
+/// # std::fs::write(folder.join("tls.key"), pair.signing_key.serialize_pem()).unwrap();
+/// # tokio::runtime::Runtime::new().unwrap().block_on(serve(&folder)).unwrap();
+/// # std::fs::remove_dir_all(&folder).unwrap();
+/// ```
+///
+/// # Failures
+///
+/// A request whose handler panics is rejected with code 500; other requests continue. An object that does not decode as its kind
+/// is rejected with code 400, whose message names the field and contains no value. A request that takes longer than the
+/// time limit of the webhook's configuration is cancelled. [`Limits`] bounds connections, bodies and time.
+///
+/// # Security
+///
+/// The server authenticates no clients, as controller-runtime by default: each client that reaches the port can call the
+/// handlers. Restrict the port to the API servers with a network policy if an answer is confidential.
+#[must_use = "a server does nothing before `run`"]
+pub struct Server {
+    certificate: Arc<ServingCertificate>,
+    listener: Option<TcpListener>,
+    limits: Limits,
+    endpoints: Vec<(String, Endpoint)>,
+}
+
+impl Server {
+    /// A server without webhooks. Reads the certificate chain, leaf first, and its private key from files in PEM format
+    /// (blocking).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Certificate`] if the files cannot be used.
+    pub fn from_files(certificate: impl AsRef<Path>, key: impl AsRef<Path>) -> Result<Self, Error> {
+        let certificate = ServingCertificate::from_files(certificate.as_ref(), key.as_ref())?;
+        Ok(Self {
+            certificate: Arc::new(certificate),
+            listener: None,
+            limits: Limits::default(),
+            endpoints: Vec::new(),
+        })
+    }
+
+    /// Listens on `address` instead of `0.0.0.0:9443`. Port 0 selects a free port. Binds the address at once.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Listen`] if the address is invalid or in use.
+    pub fn listen(mut self, address: &str) -> Result<Self, Error> {
+        self.listener = Some(bind(address)?);
+        Ok(self)
+    }
+
+    /// The address of [`listen`](Self::listen); `None` before that call.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.listener.as_ref()?.local_addr().ok()
+    }
+
+    /// Replaces the limits.
+    pub fn with_limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Adds a validating webhook: the handler allows a request, with warnings, or rejects it.
+    pub fn validate<K, Fut>(
+        self,
+        path: &str,
+        handler: impl Fn(AdmissionRequest<K>) -> Fut + Send + Sync + 'static,
+    ) -> Self
+    where
+        K: DeserializeOwned + Send + 'static,
+        Fut: Future<Output = Result<Warnings, Rejection>> + Send + 'static,
+    {
+        self.add(path, Endpoint::admission(admission::validation(handler)))
+    }
+
+    /// Adds a mutating webhook: the handler returns the changed object, or rejects the request.
+    ///
+    /// The handler takes the object and then the request, whose `object` is `None`. The answer is a JSON Patch with the fields
+    /// that the handler has changed; fields that `K` does not have stay as they are. Requests without an object, such as
+    /// deletions, are allowed without a call of the handler.
+    ///
+    /// The server may call it several times for one request, also with the result of its own previous call.
+    pub fn mutate<K, Fut>(
+        self,
+        path: &str,
+        handler: impl Fn(K, AdmissionRequest<K>) -> Fut + Send + Sync + 'static,
+    ) -> Self
+    where
+        K: Serialize + DeserializeOwned + Send + 'static,
+        Fut: Future<Output = Result<K, Rejection>> + Send + 'static,
+    {
+        self.add(path, Endpoint::admission(mutation::mutation(handler)))
+    }
+
+    /// Adds an admission webhook whose handler returns the whole response.
+    pub fn admit<K, Fut>(
+        self,
+        path: &str,
+        handler: impl Fn(AdmissionRequest<K>) -> Fut + Send + Sync + 'static,
+    ) -> Self
+    where
+        K: DeserializeOwned + Send + 'static,
+        Fut: Future<Output = AdmissionResponse> + Send + 'static,
+    {
+        self.add(path, Endpoint::admission(admission::response(handler)))
+    }
+
+    /// Adds a conversion webhook for the versions of one kind.
+    pub fn convert<H: 'static>(self, path: &str, converter: Converter<H>) -> Self {
+        self.add(path, Endpoint::conversion(conversion::conversion(converter)))
+    }
+
+    /// Serves until `shutdown` completes. Requests in flight may then end within 10 seconds.
+    ///
+    /// # Errors
+    ///
+    /// If the address is in use, if a path does not begin with `/` or has two webhooks, or if TLS cannot be configured.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future closes all connections at once.
+    pub async fn run(self, shutdown: impl Future<Output = ()> + Send) -> Result<(), Error> {
+        self.start()?.run(shutdown).await;
+        Ok(())
+    }
+
+    /// Checks the settings, and binds the default address if no other one is set.
+    pub(crate) fn start(self) -> Result<connections::Connections, Error> {
+        let listener = match self.listener {
+            Some(listener) => listener,
+            None => bind(DEFAULT_ADDRESS)?,
+        };
+        let router = Router::new(self.endpoints, &self.limits)?;
+        connections::Connections::new(listener, &self.certificate, router, &self.limits)
+    }
+
+    fn add(mut self, path: &str, endpoint: Endpoint) -> Self {
+        self.endpoints.push((path.to_owned(), endpoint));
+        self
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let paths: Vec<_> = self.endpoints.iter().map(|(path, _)| path).collect();
+        f.debug_struct("Server")
+            .field("address", &self.address())
+            .field("paths", &paths)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}
+
+fn bind(address: &str) -> Result<TcpListener, Error> {
+    let failed = |source| Error::Listen { address: address.to_owned(), source };
+    let listener = TcpListener::bind(address).map_err(failed)?;
+    listener.set_nonblocking(true).map_err(failed)?;
+    Ok(listener)
+}

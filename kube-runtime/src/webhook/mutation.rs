@@ -1,0 +1,122 @@
+//! The handler of a mutating webhook, and the patch with its changes.
+
+use super::admission::{reviews, undecodable};
+use super::rejection::Rejection;
+use super::router::Handler;
+use kube_client::core::admission::{AdmissionRequest, AdmissionResponse};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::{Map, Value};
+use std::sync::Arc;
+
+/// The handler of [`Server::mutate`](super::Server::mutate).
+pub(super) fn mutation<K, Fut>(
+    handler: impl Fn(K, AdmissionRequest<K>) -> Fut + Send + Sync + 'static,
+) -> Handler
+where
+    K: Serialize + DeserializeOwned + Send + 'static,
+    Fut: Future<Output = Result<K, Rejection>> + Send + 'static,
+{
+    let handler = Arc::new(handler);
+    reviews(move |request| {
+        let handler = handler.clone();
+        async move {
+            let mut typed = match request.decode::<K>() {
+                Ok(typed) => typed,
+                Err(error) => return undecodable(&request, &error),
+            };
+            let allowed = AdmissionResponse::from(&request);
+            let (Some(object), Some(received)) = (typed.object.take(), request.object) else {
+                return allowed;
+            };
+            let changed = async {
+                let before = serde_json::to_value(&object)?;
+                let after = serde_json::to_value(handler(object, typed).await?)?;
+                Ok(with_changes(received.clone(), &before, after))
+            };
+            let changed: Result<Value, Rejection> = changed.await;
+            match changed {
+                Ok(changed) if changed == received => allowed,
+                Ok(changed) => {
+                    let patch = json_patch::diff(&received, &changed);
+                    let patched = allowed.clone().with_patch(patch).map_err(Rejection::from);
+                    patched.unwrap_or_else(|rejection| rejection.apply_to(allowed))
+                }
+                Err(rejection) => rejection.apply_to(allowed),
+            }
+        }
+    })
+}
+
+/// The object that the API server sent, with the changes that a handler made to its typed form: `before` and `after` are that
+/// form before and after the handler. The typed form may lack fields of the object, and may have defaults that it lacks; both
+/// stay as they are.
+fn with_changes(received: Value, before: &Value, after: Value) -> Value {
+    if *before == after {
+        return received;
+    }
+    match (received, before, after) {
+        (Value::Object(received), Value::Object(before), Value::Object(after)) => {
+            Value::Object(fields_with_changes(received, before, after))
+        }
+        // With another length, it is unknown which items are the same.
+        (Value::Array(received), Value::Array(before), Value::Array(after))
+            if received.len() == before.len() && before.len() == after.len() =>
+        {
+            let items = received.into_iter().zip(before).zip(after);
+            Value::Array(
+                items.map(|((received, before), after)| with_changes(received, before, after)).collect(),
+            )
+        }
+        (_, _, after) => after,
+    }
+}
+
+fn fields_with_changes(
+    mut received: Map<String, Value>,
+    before: &Map<String, Value>,
+    mut after: Map<String, Value>,
+) -> Map<String, Value> {
+    for name in before.keys().filter(|name| !after.contains_key(*name)) {
+        received.remove(name);
+    }
+    after.retain(|name, value| before.get(name) != Some(value));
+    for (name, value) in after {
+        let value = match (received.remove(&name), before.get(&name)) {
+            (Some(received), Some(before)) => with_changes(received, before, value),
+            _ => value,
+        };
+        received.insert(name, value);
+    }
+    received
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[track_caller]
+    fn check(received: Value, before: &Value, after: Value, expected: &Value) {
+        assert_eq!(with_changes(received, before, after), *expected);
+    }
+
+    #[test]
+    fn only_changes_are_carried_over() {
+        let received = json!({"spec": {"unknown": 1, "size": 2, "list": [{"a": 1, "unknown": 2}]}});
+        let before = json!({"spec": {"size": 2, "default": 3, "list": [{"a": 1}]}, "status": null});
+        check(received.clone(), &before, before.clone(), &received);
+        let after = json!({"spec": {"size": 4, "default": 3, "list": [{"a": 5}]}, "status": null});
+        let expected = json!({"spec": {"unknown": 1, "size": 4, "list": [{"a": 5, "unknown": 2}]}});
+        check(received.clone(), &before, after, &expected);
+        let after = json!({"spec": {"default": 6, "list": []}, "status": {"ready": true}});
+        let expected = json!({"spec": {"unknown": 1, "default": 6, "list": []}, "status": {"ready": true}});
+        check(received, &before, after, &expected);
+    }
+
+    #[test]
+    fn a_field_that_changes_its_type_is_replaced() {
+        check(json!({"a": [1]}), &json!({"a": [1]}), json!({"a": {"b": 1}}), &json!({"a": {"b": 1}}));
+        check(json!({}), &json!({"a": {"b": 1}}), json!({"a": {"b": 2}}), &json!({"a": {"b": 2}}));
+        check(json!({"a": {"c": 1}}), &json!({"a": {}}), json!({}), &json!({}));
+    }
+}

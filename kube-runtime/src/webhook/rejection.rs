@@ -1,0 +1,67 @@
+//! `Rejection`: why a handler refuses a request.
+
+use kube_client::core::admission::AdmissionResponse;
+use kube_client::core::{Status, reason};
+use std::{error::Error, fmt};
+
+/// The refusal of an admission request. The API server shows its message to the user.
+///
+/// Each error converts to a rejection with its text and the texts of its causes, so that handlers can use `?`:
+///
+/// ```
+/// use kube_runtime::webhook::Rejection;
+///
+/// fn port(text: &str) -> Result<u16, Rejection> {
+///     Ok(text.parse()?)
+/// }
+/// assert_eq!(port("many").unwrap_err().message(), "invalid digit found in string");
+/// ```
+#[derive(Clone, PartialEq)]
+pub struct Rejection(Box<Status>);
+
+impl Rejection {
+    /// A refusal with the code 403 and the reason `Forbidden`.
+    pub fn new(message: impl fmt::Display) -> Self {
+        Self::from_status(Status::failure(&message.to_string(), reason::FORBIDDEN).with_code(403))
+    }
+
+    /// A refusal with the code 422 and the reason `Invalid`, as for an object that violates its schema.
+    pub fn invalid(message: impl fmt::Display) -> Self {
+        Self::from_status(Status::failure(&message.to_string(), reason::INVALID).with_code(422))
+    }
+
+    /// A refusal with this status, which must be a failure.
+    pub fn from_status(status: Status) -> Self {
+        Self(Box::new(status))
+    }
+
+    /// The message for the user.
+    pub fn message(&self) -> &str {
+        &self.0.message
+    }
+
+    /// Turns `response` into this refusal.
+    pub(super) fn apply_to(self, mut response: AdmissionResponse) -> AdmissionResponse {
+        response.allowed = false;
+        response.result = *self.0;
+        response
+    }
+}
+
+impl fmt::Debug for Rejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Rejection").field(&self.0.message).finish()
+    }
+}
+
+impl<E: Error> From<E> for Rejection {
+    fn from(error: E) -> Self {
+        Self::new(with_causes(&error))
+    }
+}
+
+/// An error with its causes, on one line.
+pub(super) fn with_causes(error: &dyn Error) -> String {
+    let causes = std::iter::successors(error.source(), |&cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}

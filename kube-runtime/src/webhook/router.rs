@@ -1,0 +1,185 @@
+//! `Router`: finds the webhook of a request, and bounds the body and the time of the request.
+
+use super::error::Error;
+use super::limits::Limits;
+use super::rejection::with_causes;
+use crate::metrics::WebhookRequest;
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use http::header::{ALLOW, CONTENT_TYPE};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::body::{Body, Incoming};
+use kube_client::BoxError;
+use std::{collections::HashMap, sync::Arc, time::Duration};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+/// Turns the body of a review into that of its answer.
+pub(super) type Handler = Arc<dyn Fn(Bytes) -> BoxFuture<'static, Result<Vec<u8>, BadReview>> + Send + Sync>;
+
+/// The error for a body that is not a review, and for an answer that does not serialize.
+#[derive(Debug)]
+pub(super) struct BadReview(String);
+
+impl BadReview {
+    pub(super) fn new(error: impl Into<BoxError>) -> Self {
+        Self(with_causes(&*error.into()))
+    }
+}
+
+impl From<serde_json::Error> for BadReview {
+    fn from(error: serde_json::Error) -> Self {
+        Self::new(error)
+    }
+}
+
+/// A webhook.
+pub(super) struct Endpoint {
+    handler: Handler,
+    max_bytes: fn(&Limits) -> usize,
+}
+
+impl Endpoint {
+    pub(super) fn admission(handler: Handler) -> Self {
+        Self { handler, max_bytes: |limits| limits.admission_bytes }
+    }
+
+    pub(super) fn conversion(handler: Handler) -> Self {
+        Self { handler, max_bytes: |limits| limits.conversion_bytes }
+    }
+}
+
+/// A webhook with its limits.
+struct Route {
+    path: Arc<str>,
+    handler: Handler,
+    max_bytes: usize,
+}
+
+/// The webhooks by path.
+pub(super) struct Router {
+    routes: HashMap<String, Route>,
+    /// The bodies that may be in memory, in units of [`UNIT`].
+    memory: Semaphore,
+    request_time: Duration,
+}
+
+/// The unit of the limit on all bodies: a semaphore counts in `u32`.
+const UNIT: usize = 1024;
+
+impl Router {
+    pub(super) fn new(endpoints: Vec<(String, Endpoint)>, limits: &Limits) -> Result<Self, Error> {
+        let total = limits.total_bytes.clamp(UNIT, u32::MAX as usize);
+        let mut routes = HashMap::new();
+        for (path, endpoint) in endpoints {
+            let problem = |problem| Err(Error::Path { path: path.clone(), problem });
+            if !path.starts_with('/') {
+                return problem("does not begin with a slash");
+            }
+            if path.contains(['?', '#']) {
+                return problem("has a query or a fragment");
+            }
+            let max_bytes = (endpoint.max_bytes)(limits).min(total / UNIT * UNIT);
+            let route = Route { path: path.as_str().into(), handler: endpoint.handler, max_bytes };
+            if routes.insert(path.clone(), route).is_some() {
+                return problem("has two webhooks");
+            }
+        }
+        Ok(Self { routes, memory: Semaphore::new(total / UNIT), request_time: limits.request_time })
+    }
+
+    /// Answers a request within its time limit.
+    pub(super) async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let Some(route) = self.routes.get(request.uri().path()) else {
+            return text(StatusCode::NOT_FOUND, "no webhook has this path");
+        };
+        let metrics = WebhookRequest::new(route.path.clone());
+        let limit = request_timeout(request.uri().query())
+            .map_or(self.request_time, |time| time.min(self.request_time));
+        let response = timeout(limit, self.answer_review(route, request)).await;
+        let response = response.unwrap_or_else(|_| {
+            tracing::warn!(path = %route.path, ?limit, "a request to a webhook was cancelled by its time limit");
+            text(StatusCode::GATEWAY_TIMEOUT, "the webhook did not answer within the time limit of the request")
+        });
+        metrics.answered(response.status().as_u16());
+        response
+    }
+
+    async fn answer_review(&self, route: &Route, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        if request.method() != Method::POST {
+            let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "reviews are sent by POST");
+            response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
+            return response;
+        }
+        let media_type = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let media_type = media_type.and_then(|value| value.split(';').next()).unwrap_or_default();
+        if !media_type.trim().eq_ignore_ascii_case("application/json") {
+            return text(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "reviews have the content type application/json",
+            );
+        }
+        let too_large =
+            || text(StatusCode::PAYLOAD_TOO_LARGE, "the review exceeds the limit of the webhook server");
+        let length = request.body().size_hint().upper().and_then(|length| usize::try_from(length).ok());
+        let length = length.unwrap_or(route.max_bytes);
+        if length > route.max_bytes {
+            return too_large();
+        }
+        let units = u32::try_from(length.div_ceil(UNIT)).unwrap_or(u32::MAX);
+        // Held until the answer is made. The semaphore is never closed.
+        let _memory = self.memory.acquire_many(units).await;
+        let body = match Limited::new(request.into_body(), route.max_bytes).collect().await {
+            Ok(body) => body.to_bytes(),
+            Err(error) if error.is::<LengthLimitError>() => return too_large(),
+            Err(error) => {
+                tracing::debug!(%error, "the body of a request to a webhook ended early");
+                return text(StatusCode::BAD_REQUEST, "the body is incomplete");
+            }
+        };
+        match (route.handler)(body).await {
+            Ok(answer) => {
+                let mut response = Response::new(Full::new(answer.into()));
+                response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+                response
+            }
+            Err(BadReview(error)) => {
+                tracing::debug!(error, path = %route.path, "a request to a webhook is not a review");
+                text(StatusCode::BAD_REQUEST, &format!("not a review: {error}"))
+            }
+        }
+    }
+}
+
+/// The `timeout` of the query, with which an API server states how long it waits.
+fn request_timeout(query: Option<&str>) -> Option<Duration> {
+    let value = query?.split('&').find_map(|pair| pair.strip_prefix("timeout="))?;
+    let timeout: kube_client::core::Duration = value.parse().ok()?;
+    (!timeout.is_negative()).then(|| timeout.into())
+}
+
+/// An answer in plain text.
+fn text(status: StatusCode, message: &str) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from(format!("{message}\n"))));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_timeout_of_the_api_server_is_read() {
+        let check = |query: Option<&str>, expected: Option<u64>| {
+            assert_eq!(request_timeout(query), expected.map(Duration::from_millis), "{query:?}");
+        };
+        check(Some("timeout=10s"), Some(10_000));
+        check(Some("a=b&timeout=1m500ms"), Some(60_500));
+        check(Some("timeout=-1s"), None);
+        check(Some("timeout=soon"), None);
+        check(None, None);
+    }
+}
