@@ -6,7 +6,11 @@
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::quote;
 
-use crate::{input::Input, model::Paths};
+use crate::{
+    companion::{companion_name, companion_type},
+    input::Input,
+    model::Paths,
+};
 
 /// The struct of the resource and its impls. Empty if the name of the struct is unknown or equals the name of the spec,
 /// or if the spec is generic.
@@ -57,6 +61,7 @@ pub(crate) fn custom_resource(input: &Input) -> TokenStream {
     } else {
         quote!(ClusterResourceScope)
     };
+    let companion = companion(input, &root, &scope);
     let names = ["kind", "group", "version", "plural"].map(|name| {
         let name = Ident::new(name, Span::call_site());
         quote!(fn #name((): &()) -> ::std::borrow::Cow<'_, str> { ::core::unreachable!() })
@@ -64,6 +69,7 @@ pub(crate) fn custom_resource(input: &Input) -> TokenStream {
     quote! {
         #[derive(::core::clone::Clone, ::core::fmt::Debug #(, #derives)*)]
         #vis struct #root { #vis metadata: #meta, #vis spec: #spec, #status }
+        #companion
         const _: () = {
             impl #root {
                 #vis fn new(_: &str, spec: #spec) -> Self {
@@ -103,4 +109,45 @@ pub(crate) fn custom_resource(input: &Input) -> TokenStream {
             }
         };
     }
+}
+
+/// The companion for server-side apply, with the impls that its users need; nothing without `apply`.
+fn companion(input: &Input, root: &Ident, scope: &TokenStream) -> Option<TokenStream> {
+    let attrs = &input.attrs;
+    attrs.apply.as_ref().filter(|flag| flag.value)?;
+    let (vis, companion, spec) = (&input.vis, companion_name(root), companion_name(&input.ident));
+    let Paths { support, k8s_openapi, serde, .. } = Paths::new(attrs.crates.as_ref());
+    let status = attrs.status.as_ref().map(companion_type);
+    let status = status.map(|status| quote!(#vis status: ::core::option::Option<#status>,));
+    let meta = quote!(#k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta);
+    let names = ["kind", "group", "version", "plural"].map(|name| {
+        let name = Ident::new(name, Span::call_site());
+        quote!(fn #name((): &()) -> ::std::borrow::Cow<'_, str> { ::core::unreachable!() })
+    });
+    Some(quote! {
+        #[derive(::core::clone::Clone, ::core::fmt::Debug, ::core::default::Default)]
+        #vis struct #companion { #vis metadata: #meta, #vis spec: ::core::option::Option<#spec>, #status }
+        const _: () = {
+            impl #companion {
+                #vis fn new(_: &str) -> Self { ::core::unreachable!() }
+            }
+            impl #serde::Serialize for #companion {
+                fn serialize<S: #serde::Serializer>(&self, _: S) -> ::core::result::Result<S::Ok, S::Error> {
+                    ::core::unreachable!()
+                }
+            }
+            impl<'de> #serde::Deserialize<'de> for #companion {
+                fn deserialize<D: #serde::Deserializer<'de>>(_: D) -> ::core::result::Result<Self, D::Error> {
+                    ::core::unreachable!()
+                }
+            }
+            impl #support::Resource for #companion {
+                type DynamicType = ();
+                type Scope = #k8s_openapi::#scope;
+                #(#names)*
+                fn meta(&self) -> &#meta { &self.metadata }
+                fn meta_mut(&mut self) -> &mut #meta { &mut self.metadata }
+            }
+        };
+    })
 }

@@ -3,9 +3,11 @@
 #![cfg_attr(not(doctest), doc = include_str!("../README.md"))]
 //!
 //! Implementation of `CustomResource`: `input` parses, `validate` checks, `model` sets defaults, `expand` generates one
-//! impl per file, and `fallback` generates a minimal impl after errors. `inherit` implements `#[derive(Resource)]`, and
-//! `kube_schema` implements `#[derive(KubeSchema)]`. This crate must not depend on another crate of the workspace.
+//! impl per file, and `fallback` generates a minimal impl after errors. `inherit` implements `#[derive(Resource)]`,
+//! `kube_schema` implements `#[derive(KubeSchema)]`, and `apply` implements `#[derive(ApplyConfiguration)]`. This crate must not depend on another crate of the workspace.
 
+mod apply;
+mod companion;
 mod expand;
 mod fallback;
 mod inherit;
@@ -85,4 +87,28 @@ pub fn derive_resource(tokens: TokenStream) -> TokenStream {
 pub fn derive_kube_schema(tokens: TokenStream) -> TokenStream {
     let input = parse_macro_input!(tokens as DeriveInput);
     kube_schema::derive(input).unwrap_or_else(syn::Error::into_compile_error).into()
+}
+
+/// Generates the companion of a struct for server-side apply: `SiteSpecApply` for `SiteSpec`, in which each field is optional.
+///
+/// An apply then sends only the fields that a program has set, and the program owns only these. The companion has the fields
+/// of the struct with its `#[serde(..)]` names; it implements `Clone`, `Debug`, `Default`, `Serialize` and `Deserialize`. The
+/// structs and enums in the fields need the derive, too: a field of the type `Vec<Port>` becomes `Option<Vec<PortApply>>`. Numbers,
+/// strings, sets, arrays and tuples are sent whole, and so are the values of enums, tuple structs and types with a serde
+/// representation of their own, such as `#[serde(into = "..")]`.
+///
+/// - `#[apply(whole)]` on a field: its value is sent with all of its content. For types without the derive, such as those of
+///   `k8s-openapi`.
+/// - `#[apply(derive(PartialEq))]` on the type: further derives of the companion.
+/// - `#[apply(crates(..))]` on the type: paths of renamed crates, as in `#[kube(crates(..))]`.
+///
+/// `#[kube(apply)]` generates the companion of the kind, `SiteApply`. The [crate's front page](crate) has an example.
+///
+/// # Errors
+///
+/// Unknown keys, generics, and fields whose type has no companion are compile errors.
+#[proc_macro_derive(ApplyConfiguration, attributes(apply, serde))]
+pub fn derive_apply_configuration(tokens: TokenStream) -> TokenStream {
+    let input = parse_macro_input!(tokens as DeriveInput);
+    apply::derive(&input).unwrap_or_else(syn::Error::into_compile_error).into()
 }

@@ -7,6 +7,7 @@ use quote::quote;
 use syn::{Expr, Meta, Path, Type, Visibility};
 
 use crate::{
+    companion::{companion_name, companion_type},
     input::{Attrs, Column, Crates, Input, Scale},
     plural::plural_of,
 };
@@ -32,9 +33,20 @@ pub(crate) struct Model {
     pub(crate) validations: Vec<Expr>,
     /// Whether the program evaluates the rules.
     pub(crate) cel: bool,
+    /// The companion for server-side apply.
+    pub(crate) apply: Option<Apply>,
     pub(crate) derives: Vec<Path>,
     pub(crate) attributes: Vec<Meta>,
     pub(crate) paths: Paths,
+}
+
+/// The companion of the resource, whose fields are optional.
+pub(crate) struct Apply {
+    pub(crate) companion: Ident,
+    /// The companion of the spec.
+    pub(crate) spec: Ident,
+    /// The companion of the status.
+    pub(crate) status: Option<Type>,
 }
 
 /// The names of the resource in the API.
@@ -99,6 +111,11 @@ impl Model {
             Some("disabled") => SchemaMode::Disabled,
             _ => SchemaMode::Derived,
         };
+        let apply = attrs.apply.filter(|flag| flag.value).map(|_| Apply {
+            companion: companion_name(&root),
+            spec: companion_name(&input.ident),
+            status: attrs.status.as_ref().map(companion_type),
+        });
         let pairs = |list: Vec<crate::input::Pair>| {
             list.into_iter().map(|p| (p.key.value(), p.value.value())).collect()
         };
@@ -124,6 +141,7 @@ impl Model {
             labels: pairs(attrs.labels),
             validations: attrs.validations,
             cel: attrs.cel.is_some_and(|flag| flag.value),
+            apply,
             derives: attrs.derives,
             attributes: attrs.attributes,
             paths: Paths::new(attrs.crates.as_ref()),

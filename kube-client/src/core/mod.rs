@@ -15,6 +15,7 @@ pub mod crd;
 pub mod discovery;
 pub mod duration;
 pub mod error_boundary;
+mod extract_applied;
 mod field_set;
 pub mod gvk;
 mod managed_fields;
@@ -75,6 +76,7 @@ pub use cel::{Message, ParseReasonError, Reason, Rule};
 pub use crd::CustomResourceExt;
 pub use duration::Duration;
 pub use error_boundary::DeserializeGuard;
+pub use extract_applied::extract_applied;
 #[cfg(feature = "client")]
 pub(crate) use field_set::FieldNode;
 pub use field_set::{FieldSet, ParseFieldPathError};

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 #![cfg(feature = "schema")]
 
+mod apply;
 mod conversion;
 mod definition;
 mod kube_schema;

@@ -9,6 +9,8 @@ pub(super) fn expand(model: &Model) -> TokenStream {
     let root = &model.root;
     let (support, serde) = (&model.paths.support, &model.paths.serde);
     let (decode, encode) = if model.no_spec { ("decode_flat", "encode_flat") } else { ("decode", "encode") };
+    let spec =
+        if model.no_spec { quote!(&self.spec) } else { quote!(::core::option::Option::Some(&self.spec)) };
     let decode = Ident::new(decode, Span::call_site());
     let encode = Ident::new(encode, Span::call_site());
     let (init, read, written) = match model.status {
@@ -22,7 +24,7 @@ pub(super) fn expand(model: &Model) -> TokenStream {
             where
                 S: #serde::Serializer,
             {
-                #support::#encode(serializer, &DEFINITION, &self.metadata, &self.spec, #written)
+                #support::#encode(serializer, &DEFINITION, &self.metadata, #spec, #written)
             }
         }
 

@@ -5,6 +5,7 @@
 //! model is already validated.
 
 mod accessors;
+mod apply;
 mod cel;
 mod codec;
 mod crd;
@@ -31,13 +32,17 @@ pub(crate) fn custom_resource(model: &Model) -> TokenStream {
     let root = root::expand(model);
     let definition = definition::expand(model);
     let codec = codec::expand(model);
-    let resource = resource::expand(model);
+    let resource = resource::expand(model, &model.root);
+    let companion = apply::expand_struct(model);
+    let companion_resource = model.apply.as_ref().map(|apply| resource::expand(model, &apply.companion));
+    let companion_codec = apply::expand_impls(model);
     let accessors = accessors::expand(model);
     let schema = schema::expand(model);
     let crd = crd::expand(model);
     let cel = cel::expand(model);
     quote! {
         #root
+        #companion
         const _: () = {
             #definition
             #codec
@@ -46,6 +51,8 @@ pub(crate) fn custom_resource(model: &Model) -> TokenStream {
             #schema
             #crd
             #cel
+            #companion_resource
+            #companion_codec
         };
     }
 }

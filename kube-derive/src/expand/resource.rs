@@ -5,8 +5,8 @@ use quote::quote;
 
 use crate::model::Model;
 
-pub(super) fn expand(model: &Model) -> TokenStream {
-    let root = &model.root;
+/// The impl for `root`: the struct of the resource, or its companion.
+pub(super) fn expand(model: &Model, root: &Ident) -> TokenStream {
     let (support, k8s_openapi) = (&model.paths.support, &model.paths.k8s_openapi);
     let scope = if model.names.namespaced { "NamespaceResourceScope" } else { "ClusterResourceScope" };
     let scope = Ident::new(scope, Span::call_site());

@@ -37,6 +37,7 @@ pub(crate) struct Attrs {
     pub(crate) labels: Vec<Pair>,
     pub(crate) validations: Vec<Expr>,
     pub(crate) cel: Option<Flag>,
+    pub(crate) apply: Option<Flag>,
     pub(crate) crates: Option<Crates>,
 }
 
@@ -54,6 +55,7 @@ pub(crate) struct Deprecated {
 /// All keys, for the error that reports an unknown key.
 const KNOWN_KEYS: &[&str] = &[
     "annotation",
+    "apply",
     "attr",
     "category",
     "cel",
@@ -102,6 +104,7 @@ impl Attrs {
             "namespaced" => parse_flag(&mut self.namespaced, meta),
             "no_spec" => parse_flag(&mut self.no_spec, meta),
             "cel" => parse_flag(&mut self.cel, meta),
+            "apply" => parse_flag(&mut self.apply, meta),
             "root" => parse_quoted_once(&mut self.root, meta, "the name of a struct"),
             "status" => parse_type(&mut self.status, meta),
             "shortname" => parse_repeated(&mut self.shortnames, meta),

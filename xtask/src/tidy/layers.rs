@@ -73,11 +73,13 @@ pub(super) const CRATES: [(&str, &str); 4] = [
         "kube-derive",
         "
         plural
+        companion
         input
         validate  input
-        model     input plural
+        model     input plural companion
+        apply     input model companion
         expand    model input
-        fallback  input model
+        fallback  input model companion
         inherit   input model
         kube_schema  input model
         ",

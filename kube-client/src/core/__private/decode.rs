@@ -29,6 +29,37 @@ where
     S: Deserialize<'de>,
     T: Deserialize<'de>,
 {
+    let (metadata, spec, status) = decode_parts(deserializer, definition)?;
+    Ok((metadata, spec.ok_or_else(|| de::Error::missing_field("spec"))?, status))
+}
+
+/// As [`decode`], for an object that may lack its spec.
+///
+/// # Errors
+///
+/// The same as [`decode`], except that `spec` is not required.
+pub fn decode_partial<'de, D, S, T>(
+    deserializer: D,
+    definition: &'static Definition,
+) -> Result<(ObjectMeta, Option<S>, Option<T>), D::Error>
+where
+    D: Deserializer<'de>,
+    S: Deserialize<'de>,
+    T: Deserialize<'de>,
+{
+    let (metadata, spec, status) = decode_parts::<D, Option<S>, T>(deserializer, definition)?;
+    Ok((metadata, spec.flatten(), status))
+}
+
+fn decode_parts<'de, D, S, T>(
+    deserializer: D,
+    definition: &'static Definition,
+) -> Result<(ObjectMeta, Option<S>, Option<T>), D::Error>
+where
+    D: Deserializer<'de>,
+    S: Deserialize<'de>,
+    T: Deserialize<'de>,
+{
     deserializer.deserialize_struct(
         definition.kind,
         FIELD_NAMES,
@@ -43,7 +74,7 @@ struct RootVisitor<S, T> {
 }
 
 impl<'de, S: Deserialize<'de>, T: Deserialize<'de>> Visitor<'de> for RootVisitor<S, T> {
-    type Value = (ObjectMeta, S, Option<T>);
+    type Value = (ObjectMeta, Option<S>, Option<T>);
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "an object of kind {}", self.definition.kind)
@@ -65,7 +96,6 @@ impl<'de, S: Deserialize<'de>, T: Deserialize<'de>> Visitor<'de> for RootVisitor
                 }
             }
         }
-        let spec = spec.ok_or_else(|| de::Error::missing_field("spec"))?;
         Ok((metadata.flatten().unwrap_or_default(), spec, status.flatten()))
     }
 }

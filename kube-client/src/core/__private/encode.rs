@@ -7,7 +7,7 @@ use serde::ser::{Serialize, SerializeStruct, Serializer};
 use super::Definition;
 use crate::core::ObjectMeta;
 
-/// Serializes an object. Omits `status` if it is `None`.
+/// Serializes an object. Omits `spec` and `status` if they are `None`.
 ///
 /// # Errors
 ///
@@ -16,7 +16,7 @@ pub fn encode<Z, S, T>(
     serializer: Z,
     definition: &'static Definition,
     metadata: &ObjectMeta,
-    spec: &S,
+    spec: Option<&S>,
     status: Option<&T>,
 ) -> Result<Z::Ok, Z::Error>
 where
@@ -24,11 +24,15 @@ where
     S: Serialize,
     T: Serialize,
 {
-    let mut object = serializer.serialize_struct(definition.kind, 4 + usize::from(status.is_some()))?;
+    let fields = 3 + usize::from(spec.is_some()) + usize::from(status.is_some());
+    let mut object = serializer.serialize_struct(definition.kind, fields)?;
     object.serialize_field("apiVersion", definition.api_version)?;
     object.serialize_field("kind", definition.kind)?;
     object.serialize_field("metadata", metadata)?;
-    object.serialize_field("spec", spec)?;
+    match spec {
+        Some(spec) => object.serialize_field("spec", spec)?,
+        None => object.skip_field("spec")?,
+    }
     match status {
         Some(status) => object.serialize_field("status", status)?,
         None => object.skip_field("status")?,

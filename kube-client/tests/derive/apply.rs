@@ -1,0 +1,220 @@
+//! Tests of `#[derive(ApplyConfiguration)]` and `#[kube(apply)]`: an apply sends only the fields that are set.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
+use k8s_openapi::{api::core::v1::ResourceRequirements, apimachinery::pkg::apis::meta::v1::FieldsV1};
+use kube_client::{Resource, core::extract_applied};
+use kube_derive::{ApplyConfiguration, CustomResource};
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::{Value, json};
+
+/// The load of a site.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, ApplyConfiguration)]
+#[apply(derive(PartialEq))]
+#[serde(rename_all = "camelCase")]
+struct Load {
+    /// Requests per second.
+    requests_per_second: u32,
+    #[serde(default)]
+    peak: Option<u32>,
+    #[serde(flatten)]
+    labels: BTreeMap<String, String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, ApplyConfiguration)]
+#[serde(tag = "type")]
+enum Storage {
+    Disk { size: u32 },
+    Memory,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, ApplyConfiguration)]
+struct Percent(u8);
+
+/// Numbers as text on the wire.
+mod as_text {
+    use super::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference to the field")]
+    pub(super) fn serialize<S: Serializer>(number: &u64, serializer: S) -> Result<S::Ok, S::Error> {
+        number.to_string().serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// A type without a companion.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+struct Foreign {
+    a: u8,
+}
+
+#[derive(CustomResource, ApplyConfiguration, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[kube(group = "example.com", version = "v1", kind = "Site", namespaced, status = "SiteStatus", apply)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct SiteSpec {
+    host_name: String,
+    load: Load,
+    previous_loads: Vec<Load>,
+    loads_by_zone: BTreeMap<String, Option<Load>>,
+    storage: Storage,
+    share: Option<Percent>,
+    #[serde(with = "as_text")]
+    #[schemars(with = "String")]
+    bytes: u64,
+    #[serde(rename = "type", alias = "kind")]
+    kind: Option<Box<Load>>,
+    zones: BTreeSet<String>,
+    #[apply(whole)]
+    resources: ResourceRequirements,
+    #[apply(whole)]
+    foreign: Foreign,
+    #[serde(skip)]
+    cached: u8,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, ApplyConfiguration)]
+struct SiteStatus {
+    ready: bool,
+    replicas: u32,
+}
+
+/// The JSON of a companion with this spec.
+fn object(spec: &Value) -> Value {
+    json!({"apiVersion": "example.com/v1", "kind": "Site", "metadata": {"name": "a"}, "spec": spec})
+}
+
+#[test]
+fn an_empty_companion_sends_only_the_identity() {
+    let sent = serde_json::to_value(SiteApply::new("a")).unwrap();
+    assert_eq!(sent, json!({"apiVersion": "example.com/v1", "kind": "Site", "metadata": {"name": "a"}}));
+    assert_eq!(SiteApply::url_path(&(), Some("web")), Site::url_path(&(), Some("web")));
+}
+
+#[test]
+fn set_fields_are_sent_under_their_names_on_the_wire() {
+    let load = LoadApply { peak: Some(7), ..LoadApply::default() };
+    let spec = SiteSpecApply {
+        load: Some(load.clone()),
+        previous_loads: Some(vec![LoadApply { requests_per_second: Some(1), ..LoadApply::default() }]),
+        loads_by_zone: Some([("a".to_owned(), Some(load)), ("b".to_owned(), None)].into()),
+        storage: Some(Storage::Disk { size: 3 }),
+        share: Some(Percent(5)),
+        bytes: Some(1 << 60),
+        kind: Some(Box::new(LoadApply {
+            labels: Some([("x".to_owned(), "y".to_owned())].into()),
+            ..LoadApply::default()
+        })),
+        zones: Some(["a".to_owned()].into()),
+        foreign: Some(Foreign { a: 1 }),
+        ..SiteSpecApply::default()
+    };
+    let site = SiteApply { spec: Some(spec), ..SiteApply::new("a") };
+    let expected = object(&json!({
+        "load": {"peak": 7},
+        "previousLoads": [{"requestsPerSecond": 1}],
+        "loadsByZone": {"a": {"peak": 7}, "b": null},
+        "storage": {"type": "Disk", "size": 3},
+        "share": 5,
+        "bytes": "1152921504606846976",
+        "type": {"x": "y"},
+        "zones": ["a"],
+        "foreign": {"a": 1},
+    }));
+    let sent = serde_json::to_value(&site).unwrap();
+    assert_eq!(sent, expected);
+    let decoded: SiteApply = serde_json::from_value(sent).unwrap();
+    assert_eq!(serde_json::to_value(decoded).unwrap(), expected);
+}
+
+#[test]
+fn the_companion_decodes_each_object_of_its_kind() {
+    let status = SiteStatus { ready: true, replicas: 2 };
+    let site = Site {
+        status: Some(status),
+        ..Site::new(
+            "a",
+            SiteSpec {
+                host_name: "a.example.com".into(),
+                load: Load { requests_per_second: 1, peak: None, labels: BTreeMap::new() },
+                previous_loads: vec![],
+                loads_by_zone: BTreeMap::new(),
+                storage: Storage::Memory,
+                share: None,
+                bytes: 3,
+                kind: None,
+                zones: BTreeSet::new(),
+                resources: ResourceRequirements::default(),
+                foreign: Foreign { a: 1 },
+                cached: 9,
+            },
+        )
+    };
+    let decoded: SiteApply = serde_json::from_value(serde_json::to_value(&site).unwrap()).unwrap();
+    let spec = decoded.spec.unwrap();
+    assert_eq!((spec.host_name.as_deref(), spec.bytes, spec.share), (Some("a.example.com"), Some(3), None));
+    assert_eq!(spec.load.unwrap().requests_per_second, Some(1));
+    assert_eq!(decoded.status.unwrap().replicas, Some(2));
+    let other = json!({"apiVersion": "example.com/v2", "kind": "Site", "metadata": {}});
+    let error = serde_json::from_value::<SiteApply>(other).unwrap_err().to_string();
+    assert!(error.contains("example.com/v2"), "{error}");
+}
+
+#[test]
+fn the_fields_of_a_manager_are_extracted_from_the_managed_fields() {
+    let mut site: SiteApply = serde_json::from_value(object(&json!({
+        "hostName": "a", "load": {"requestsPerSecond": 1, "peak": 2}, "storage": {"type": "Memory"},
+    })))
+    .unwrap();
+    site.status = Some(SiteStatusApply { ready: Some(true), replicas: Some(2) });
+    let entry = |subresource: Option<&str>, fields: Value| ManagedFieldsEntry {
+        manager: Some("m".into()),
+        operation: Some("Apply".into()),
+        subresource: subresource.map(Into::into),
+        fields_v1: Some(FieldsV1(fields)),
+        ..ManagedFieldsEntry::default()
+    };
+    site.metadata.managed_fields = Some(vec![
+        entry(None, json!({"f:spec": {"f:load": {"f:peak": {}}}})),
+        entry(Some("status"), json!({"f:status": {"f:ready": {}}})),
+    ]);
+    let extracted = |manager, subresource| {
+        let applied: Option<SiteApply> = extract_applied(&site, manager, subresource).unwrap();
+        applied.map(|applied| serde_json::to_value(applied).unwrap())
+    };
+    assert_eq!(extracted("m", None), Some(object(&json!({"load": {"peak": 2}}))));
+    let status = json!({"apiVersion": "example.com/v1", "kind": "Site", "metadata": {"name": "a"}, "status": {"ready": true}});
+    assert_eq!(extracted("m", Some("status")), Some(status));
+    assert_eq!(extracted("other", None), None);
+}
+
+/// A kind whose fields are beside `metadata`.
+#[derive(CustomResource, ApplyConfiguration, Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[kube(group = "example.com", version = "v1", kind = "Setting", root = "SettingObject", no_spec, apply)]
+struct SettingFields {
+    value: String,
+    load: Load,
+}
+
+#[test]
+fn the_companion_of_a_flat_kind_is_flat() {
+    let spec = SettingFieldsApply { value: Some("v".into()), ..SettingFieldsApply::default() };
+    let sent = serde_json::to_value(SettingObjectApply { spec, ..SettingObjectApply::new("a") }).unwrap();
+    let expected =
+        json!({"apiVersion": "example.com/v1", "kind": "Setting", "metadata": {"name": "a"}, "value": "v"});
+    assert_eq!(sent, expected);
+    let decoded: SettingObjectApply = serde_json::from_value(sent).unwrap();
+    assert_eq!(decoded.spec.value.as_deref(), Some("v"));
+}
+
+#[test]
+fn the_companion_has_further_derives() {
+    let load = LoadApply { peak: Some(1), ..LoadApply::default() };
+    assert_eq!(load, load.clone());
+    let storage: StorageApply = Storage::Memory;
+    assert_eq!(storage, Storage::Memory);
+}

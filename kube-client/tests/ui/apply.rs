@@ -1,0 +1,27 @@
+//! Mistakes in `#[apply(..)]`, and types that `ApplyConfiguration` does not support.
+
+use kube_derive::ApplyConfiguration;
+
+#[derive(ApplyConfiguration)]
+#[apply(whole, derives(PartialEq))]
+struct WrongKeys {
+    #[apply(wole)]
+    a: u8,
+    #[apply(derive(PartialEq))]
+    b: u8,
+}
+
+#[derive(ApplyConfiguration)]
+struct Generic<T> {
+    value: T,
+}
+
+#[derive(ApplyConfiguration)]
+enum OnVariant {
+    A {
+        #[apply(whole)]
+        a: u8,
+    },
+}
+
+fn main() {}

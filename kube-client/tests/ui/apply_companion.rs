@@ -1,0 +1,23 @@
+//! Types without a companion: the errors are at the types.
+
+use kube_derive::{ApplyConfiguration, CustomResource};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct WithoutCompanion {
+    a: u8,
+}
+
+#[derive(ApplyConfiguration)]
+struct Nested {
+    nested: Vec<WithoutCompanion>,
+}
+
+#[derive(CustomResource, Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[kube(group = "example.com", version = "v1", kind = "Site", apply)]
+struct SiteSpec {
+    title: String,
+}
+
+fn main() {}

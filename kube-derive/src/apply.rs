@@ -1,0 +1,317 @@
+//! `#[derive(ApplyConfiguration)]`: the companion of a type, in which each field is optional, so that a server-side apply sends
+//! only the fields that a program has set.
+//!
+//! The companion has the field names of the type on the wire. It must not depend on `#[kube(..)]`: `expand` generates the
+//! companion of a kind.
+
+use proc_macro2::{Ident, TokenStream};
+use quote::{ToTokens, format_ident, quote};
+use syn::{
+    Attribute, Data, DeriveInput, Expr, Field, Fields, FieldsNamed, Lit, Meta, Path, Token, Type,
+    meta::ParseNestedMeta, punctuated::Punctuated, spanned::Spanned,
+};
+
+use crate::{
+    companion::{companion_name, replace_by_companions},
+    input::{Crates, combine_error, key_name, reject_duplicate, unknown_key_error},
+    model::Paths,
+};
+
+/// The keys of `#[apply(..)]` on a type.
+const TYPE_KEYS: &[&str] = &["crates", "derive"];
+/// The keys of `#[apply(..)]` on a field.
+const FIELD_KEYS: &[&str] = &["whole"];
+
+/// The keys of serde on a type whose JSON is not an object with its fields. Its companion is the type itself.
+const OPAQUE_KEYS: &[&str] = &["transparent", "into", "from", "try_from", "remote", "tag"];
+
+/// The content of `#[apply(..)]` on a type.
+#[derive(Default)]
+struct Attrs {
+    crates: Option<Crates>,
+    derives: Vec<Path>,
+}
+
+impl Attrs {
+    fn parse(attributes: &[Attribute], error: &mut Option<syn::Error>) -> Self {
+        let mut attrs = Self::default();
+        for attribute in attributes.iter().filter(|attribute| attribute.path().is_ident("apply")) {
+            if let Err(wrong) = attribute.parse_nested_meta(|meta| attrs.parse_key(&meta)) {
+                combine_error(error, wrong);
+            }
+        }
+        attrs
+    }
+
+    fn parse_key(&mut self, meta: &ParseNestedMeta<'_>) -> syn::Result<()> {
+        match key_name(meta).as_str() {
+            "crates" => {
+                reject_duplicate(self.crates.as_ref(), meta)?;
+                self.crates = Some(Crates::parse(meta)?);
+                Ok(())
+            }
+            "derive" => meta.parse_nested_meta(|path| {
+                self.derives.push(path.path);
+                Ok(())
+            }),
+            "whole" => Err(meta.error("`whole` belongs to a field: write `#[apply(whole)]` above the field")),
+            _ => Err(unknown_key_error(meta, "apply(..)", TYPE_KEYS)),
+        }
+    }
+}
+
+/// How a field is serialized, from `#[serde(..)]` and `#[apply(..)]`.
+#[derive(Default)]
+struct Codec {
+    /// The keys of serde that the companion keeps.
+    kept: Vec<Meta>,
+    serialize_with: Option<Path>,
+    deserialize_with: Option<Path>,
+    is_skipped: bool,
+    /// Whether a set field is sent with all of its content.
+    is_whole: bool,
+}
+
+impl Codec {
+    fn parse(attributes: &[Attribute], error: &mut Option<syn::Error>) -> Self {
+        let mut codec = Self::default();
+        for attribute in attributes.iter().filter(|attribute| attribute.path().is_ident("apply")) {
+            let parsed = attribute.parse_nested_meta(|meta| match key_name(&meta).as_str() {
+                "whole" => {
+                    codec.is_whole = true;
+                    Ok(())
+                }
+                name if TYPE_KEYS.contains(&name) => Err(meta.error(format!(
+                    "`{name}` belongs to the type: write `#[apply({name}(..))]` above the type"
+                ))),
+                _ => Err(unknown_key_error(&meta, "apply(..)", FIELD_KEYS)),
+            });
+            if let Err(wrong) = parsed {
+                combine_error(error, wrong);
+            }
+        }
+        for meta in serde_keys(attributes) {
+            codec.add_serde_key(meta);
+        }
+        codec
+    }
+
+    fn add_serde_key(&mut self, meta: Meta) {
+        let name = meta.path().get_ident().map(ToString::to_string).unwrap_or_default();
+        match name.as_str() {
+            "rename" | "alias" | "flatten" => self.kept.push(meta),
+            "skip" | "skip_serializing" => self.is_skipped = true,
+            "with" => {
+                let module = path_in(&meta);
+                self.serialize_with = module.clone().map(|module| function_in(module, "serialize"));
+                self.deserialize_with = module.map(|module| function_in(module, "deserialize"));
+            }
+            "serialize_with" => self.serialize_with = path_in(&meta),
+            "deserialize_with" => self.deserialize_with = path_in(&meta),
+            _ => {}
+        }
+    }
+
+    fn has_functions(&self) -> bool {
+        self.serialize_with.is_some() || self.deserialize_with.is_some()
+    }
+}
+
+/// The keys in the `#[serde(..)]` attributes. Errors are ignored, because serde reports them.
+fn serde_keys(attributes: &[Attribute]) -> impl Iterator<Item = Meta> {
+    let lists = attributes.iter().filter(|attribute| attribute.path().is_ident("serde"));
+    let keys =
+        lists.filter_map(|list| list.parse_args_with(Punctuated::<Meta, Token![,]>::parse_terminated).ok());
+    keys.flatten()
+}
+
+/// The path in `key = "path"`.
+fn path_in(meta: &Meta) -> Option<Path> {
+    match &meta.require_name_value().ok()?.value {
+        Expr::Lit(literal) => match &literal.lit {
+            Lit::Str(text) => text.parse().ok(),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+fn function_in(mut module: Path, name: &str) -> Path {
+    module.segments.push(Ident::new(name, module.span()).into());
+    module
+}
+
+/// Generates the companion.
+pub(crate) fn derive(input: &DeriveInput) -> syn::Result<TokenStream> {
+    let mut error = None;
+    let attrs = Attrs::parse(&input.attrs, &mut error);
+    if matches!(input.data, Data::Union(_)) {
+        let message = "`ApplyConfiguration` needs a struct or an enum, not a union";
+        combine_error(&mut error, syn::Error::new(input.ident.span(), message));
+    }
+    if !input.generics.params.is_empty() {
+        let message = "`ApplyConfiguration` does not support generics: name concrete types";
+        combine_error(&mut error, syn::Error::new_spanned(&input.generics, message));
+    }
+    let paths = Paths::new(attrs.crates.as_ref());
+    let is_opaque =
+        serde_keys(&input.attrs).any(|key| OPAQUE_KEYS.iter().any(|opaque| key.path().is_ident(opaque)));
+    let expanded = match &input.data {
+        Data::Struct(data) if !is_opaque => match &data.fields {
+            Fields::Named(fields) => companion(input, fields, &attrs.derives, &paths, &mut error),
+            Fields::Unnamed(_) | Fields::Unit => whole(input, &mut error),
+        },
+        _ => whole(input, &mut error),
+    };
+    error.map_or(Ok(expanded), Err)
+}
+
+/// The companion of a type that is sent with all of its content: the type itself.
+fn whole(input: &DeriveInput, error: &mut Option<syn::Error>) -> TokenStream {
+    let has_attribute =
+        |attributes: &[Attribute]| attributes.iter().any(|attribute| attribute.path().is_ident("apply"));
+    let fields: Vec<&Field> = match &input.data {
+        Data::Struct(data) => data.fields.iter().collect(),
+        Data::Enum(data) => data.variants.iter().flat_map(|variant| &variant.fields).collect(),
+        Data::Union(_) => Vec::new(),
+    };
+    for field in fields.into_iter().filter(|field| has_attribute(&field.attrs)) {
+        let message = "`#[apply(..)]` has no effect here: only a struct with named fields has a companion, and other types \
+                       are sent whole";
+        combine_error(error, syn::Error::new_spanned(field, message));
+    }
+    let (name, vis, companion) = (&input.ident, &input.vis, companion_name(&input.ident));
+    let doc = format!("The companion of [`{name}`] for a server-side apply, which sends it whole.");
+    quote! {
+        #[doc = #doc]
+        #[allow(dead_code, reason = "a program may apply no such field")]
+        #vis type #companion = #name;
+    }
+}
+
+/// The companion of a struct with named fields.
+fn companion(
+    input: &DeriveInput,
+    fields: &FieldsNamed,
+    derives: &[Path],
+    paths: &Paths,
+    error: &mut Option<syn::Error>,
+) -> TokenStream {
+    let serde = &paths.serde;
+    let (name, vis) = (&input.ident, &input.vis);
+    let companion = companion_name(name);
+    let mut functions = Vec::new();
+    let mut members = Vec::new();
+    for field in &fields.named {
+        let codec = Codec::parse(&field.attrs, error);
+        if !codec.is_skipped {
+            members.push(member(&companion, field, &codec, paths, &mut functions));
+        }
+    }
+    let renames = serde_keys(&input.attrs).filter(|key| key.path().is_ident("rename_all"));
+    let serde_path = serde.to_string().replace(' ', "");
+    let doc = format!("The fields of a [`{name}`] that a server-side apply sends: those that are set.");
+    quote! {
+        #[doc = #doc]
+        #[derive(
+            ::core::clone::Clone, ::core::fmt::Debug, ::core::default::Default, #serde::Serialize, #serde::Deserialize
+            #(, #derives)*
+        )]
+        #[serde(crate = #serde_path, default #(, #renames)*)]
+        #[allow(dead_code, reason = "a program may apply no such field")]
+        #vis struct #companion {
+            #(#members)*
+        }
+
+        #(#functions)*
+    }
+}
+
+/// A field of the companion. A field with functions of serde needs functions for its `Option`, which are added to `functions`.
+fn member(
+    companion: &Ident,
+    field: &Field,
+    codec: &Codec,
+    paths: &Paths,
+    functions: &mut Vec<TokenStream>,
+) -> TokenStream {
+    let serde = &paths.serde;
+    let (name, vis, given, kept) = (&field.ident, &field.vis, &field.ty, &codec.kept);
+    let docs = field.attrs.iter().filter(|attribute| attribute.path().is_ident("doc"));
+    let mut set = given.clone();
+    if !codec.is_whole && !codec.has_functions() {
+        replace_by_companions(&mut set);
+    }
+    let mut ty = if is_option(given) { quote!(#set) } else { quote!(::core::option::Option<#set>) };
+    let mut keys = quote!(skip_serializing_if = "::core::option::Option::is_none" #(, #kept)*);
+    let functions_of =
+        [("serialize_with", &codec.serialize_with), ("deserialize_with", &codec.deserialize_with)];
+    let functions_of: Vec<_> =
+        functions_of.iter().filter_map(|(key, path)| Some((*key, path.as_ref()?))).collect();
+    if codec.has_functions() && !is_option(given) {
+        // The functions take the value, and the companion has an option.
+        ty = quote!(::core::option::Option<#given>);
+        for (key, path) in functions_of {
+            let key_ident = Ident::new(key, given.span());
+            let function =
+                format_ident!("{key}_{}", name.as_ref().map(ToString::to_string).unwrap_or_default());
+            let target = format!("{companion}::{function}");
+            keys.extend(quote!(, #key_ident = #target));
+            functions.push(optional_function(companion, key, &function, path, given, serde));
+        }
+    } else {
+        for (key, path) in functions_of {
+            let (key, path) =
+                (Ident::new(key, given.span()), path.to_token_stream().to_string().replace(' ', ""));
+            keys.extend(quote!(, #key = #path));
+        }
+    }
+    quote! {
+        #(#docs)*
+        #[serde(#keys)]
+        #vis #name: #ty,
+    }
+}
+
+/// The function that serializes or deserializes an optional value with `path`, the function for the value.
+fn optional_function(
+    companion: &Ident,
+    key: &str,
+    function: &Ident,
+    path: &Path,
+    given: &Type,
+    serde: &TokenStream,
+) -> TokenStream {
+    let body = if key == "serialize_with" {
+        quote! {
+            fn #function<S: #serde::Serializer>(
+                value: &::core::option::Option<#given>,
+                serializer: S,
+            ) -> ::core::result::Result<S::Ok, S::Error> {
+                match value {
+                    ::core::option::Option::Some(value) => #path(value, serializer),
+                    ::core::option::Option::None => #serde::Serializer::serialize_none(serializer),
+                }
+            }
+        }
+    } else {
+        quote! {
+            fn #function<'de, D: #serde::Deserializer<'de>>(
+                deserializer: D,
+            ) -> ::core::result::Result<::core::option::Option<#given>, D::Error> {
+                ::core::result::Result::map(#path(deserializer), ::core::option::Option::Some)
+            }
+        }
+    };
+    quote!(impl #companion { #body })
+}
+
+/// Whether a type is written as an `Option`.
+fn is_option(ty: &Type) -> bool {
+    match ty {
+        Type::Path(path) => path.path.segments.last().is_some_and(|segment| segment.ident == "Option"),
+        Type::Group(group) => is_option(&group.elem),
+        Type::Paren(paren) => is_option(&paren.elem),
+        _ => false,
+    }
+}

@@ -1,0 +1,72 @@
+//! The names of companions: the types that `#[derive(ApplyConfiguration)]` generates.
+
+use proc_macro2::Ident;
+use quote::format_ident;
+use syn::{GenericArgument, PathArguments, Type};
+
+/// The companion's name of a type, with its span: an error about a missing companion is at the type.
+pub(crate) fn companion_name(name: &Ident) -> Ident {
+    format_ident!("{name}Apply", span = name.span())
+}
+
+/// The path of the companion of a type; the type itself if it is not a path.
+pub(crate) fn companion_type(ty: &Type) -> Type {
+    let mut companion = ty.clone();
+    replace_by_companions(&mut companion);
+    companion
+}
+
+/// The types whose arguments have companions.
+const CONTAINERS: &[&str] = &["Option", "Box", "Arc", "Rc", "Vec", "VecDeque", "BTreeMap", "HashMap"];
+/// The types that are sent whole.
+const SCALARS: &[&str] = &[
+    "bool",
+    "char",
+    "String",
+    "i8",
+    "i16",
+    "i32",
+    "i64",
+    "i128",
+    "isize",
+    "u8",
+    "u16",
+    "u32",
+    "u64",
+    "u128",
+    "usize",
+    "f32",
+    "f64",
+    "BTreeSet",
+    "HashSet",
+    "IntOrString",
+    "Quantity",
+    "Time",
+    "MicroTime",
+    "Value",
+];
+
+/// Replaces the types of structs by those of their companions, also within containers.
+pub(crate) fn replace_by_companions(ty: &mut Type) {
+    match ty {
+        Type::Group(group) => replace_by_companions(&mut group.elem),
+        Type::Paren(paren) => replace_by_companions(&mut paren.elem),
+        Type::Path(path) => {
+            let Some(last) = path.path.segments.last_mut() else { return };
+            let name = last.ident.to_string();
+            if CONTAINERS.contains(&name.as_str()) {
+                if let PathArguments::AngleBracketed(arguments) = &mut last.arguments {
+                    for argument in &mut arguments.args {
+                        if let GenericArgument::Type(ty) = argument {
+                            replace_by_companions(ty);
+                        }
+                    }
+                }
+            } else if !SCALARS.contains(&name.as_str()) {
+                last.ident = companion_name(&last.ident);
+            }
+        }
+        // Arrays and tuples are sent whole.
+        _ => {}
+    }
+}

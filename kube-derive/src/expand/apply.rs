@@ -1,0 +1,94 @@
+//! Generates the companion of a kind for server-side apply; nothing without `apply`.
+
+use proc_macro2::TokenStream;
+use quote::quote;
+
+use crate::model::{Apply, Model};
+
+/// The struct, which must be outside of the block of the impls.
+pub(super) fn expand_struct(model: &Model) -> Option<TokenStream> {
+    let Apply { companion, spec, status } = model.apply.as_ref()?;
+    let Model { root, vis, .. } = model;
+    let k8s_openapi = &model.paths.k8s_openapi;
+    // In the flat form, the fields of the spec are those of the object.
+    let spec = if model.no_spec { quote!(#spec) } else { quote!(::core::option::Option<#spec>) };
+    let status = status.as_ref().map(|status| {
+        quote! {
+            /// The observed state.
+            #vis status: ::core::option::Option<#status>,
+        }
+    });
+    let doc = format!(
+        "The fields of a [`{root}`] that a server-side apply sends: those that are set.\n\n\
+         It is a `Resource` of the same kind: `Api::<{companion}>::apply` applies it."
+    );
+    Some(quote! {
+        #[doc = #doc]
+        #[derive(::core::clone::Clone, ::core::fmt::Debug, ::core::default::Default)]
+        #vis struct #companion {
+            /// Standard object metadata; the name is required.
+            #vis metadata: #k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta,
+            /// The desired state.
+            #vis spec: #spec,
+            #status
+        }
+    })
+}
+
+/// The impls, which use `DEFINITION`.
+pub(super) fn expand_impls(model: &Model) -> Option<TokenStream> {
+    let Apply { companion, .. } = model.apply.as_ref()?;
+    let Model { vis, .. } = model;
+    let (support, k8s_openapi, serde) = (&model.paths.support, &model.paths.k8s_openapi, &model.paths.serde);
+    let (read, pattern, init, status) = match model.status {
+        Some(_) => {
+            (quote!(_), quote!(status), quote!(status,), quote!(::core::option::Option::as_ref(&self.status)))
+        }
+        None => {
+            (quote!(#support::NoStatus), quote!(_), quote!(), quote!(::core::option::Option::None::<&()>))
+        }
+    };
+    let encode = if model.no_spec {
+        quote!(#support::encode_flat(serializer, &DEFINITION, &self.metadata, &self.spec, #status))
+    } else {
+        let spec = quote!(::core::option::Option::as_ref(&self.spec));
+        quote!(#support::encode(serializer, &DEFINITION, &self.metadata, #spec, #status))
+    };
+    let decode = if model.no_spec { quote!(decode_flat) } else { quote!(decode_partial) };
+    let new_doc = format!("Creates a `{companion}` with this name, and nothing else that is set.");
+    Some(quote! {
+        impl #companion {
+            #[doc = #new_doc]
+            #[must_use]
+            #[allow(dead_code, reason = "a program may set the name in the metadata")]
+            #vis fn new(name: &str) -> Self {
+                Self {
+                    metadata: #k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta {
+                        name: ::core::option::Option::Some(::std::borrow::ToOwned::to_owned(name)),
+                        ..::core::default::Default::default()
+                    },
+                    ..::core::default::Default::default()
+                }
+            }
+        }
+
+        impl #serde::Serialize for #companion {
+            fn serialize<S>(&self, serializer: S) -> ::core::result::Result<S::Ok, S::Error>
+            where
+                S: #serde::Serializer,
+            {
+                #encode
+            }
+        }
+
+        impl<'de> #serde::Deserialize<'de> for #companion {
+            fn deserialize<D>(deserializer: D) -> ::core::result::Result<Self, D::Error>
+            where
+                D: #serde::Deserializer<'de>,
+            {
+                let (metadata, spec, #pattern): (_, _, #read) = #support::#decode(deserializer, &DEFINITION)?;
+                ::core::result::Result::Ok(Self { metadata, spec, #init })
+            }
+        }
+    })
+}
