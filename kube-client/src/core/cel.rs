@@ -9,9 +9,9 @@ use std::str::FromStr;
 use thiserror::Error;
 
 #[cfg(feature = "cel")]
-pub use super::cel_validator::{
-    ErrorKind, ValidationError, ValidationErrors, Validator, validate_cel, validate_cel_schema,
-    validate_cel_update,
+pub use super::{
+    cel_validator::{Validator, validate_cel, validate_cel_schema, validate_cel_update},
+    validation_error::{ErrorKind, ValidationError, ValidationErrors},
 };
 
 /// A validation rule for the value at one node of a schema (`x-kubernetes-validations`).

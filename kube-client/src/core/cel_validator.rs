@@ -8,80 +8,13 @@ use std::{collections::BTreeMap, fmt};
 use kube_cel::CompiledSchema;
 use serde::Serialize;
 use serde_json::{Map, Value};
-use thiserror::Error;
 
+use super::schema_validator::{Patterns, SchemaValidator, compile_patterns, without_nulls};
+use super::validation_error::{ErrorKind, ValidationError, ValidationErrors};
 use super::{CustomResourceExt, Reason};
 
 /// The key of the rules in a schema.
 const RULES: &str = "x-kubernetes-validations";
-
-/// A validation rule that a value violates, or that was not evaluated.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("{}{message}", if field_path.is_empty() { String::new() } else { format!("{field_path}: ") })]
-#[non_exhaustive]
-pub struct ValidationError {
-    /// The expression.
-    pub rule: String,
-    /// The message of the rule, `failed rule: ..` by default; or why the rule was not evaluated. It has no values of the
-    /// object, unless the `messageExpression` of the rule contains them.
-    pub message: String,
-    /// The field that the error refers to, as in an error of the API server: `spec.ports[0].name`. Empty for the whole
-    /// value.
-    pub field_path: String,
-    /// The reason of the rule, which is also that of the server's error.
-    pub reason: Reason,
-    /// Whether the value violates the rule.
-    pub kind: ErrorKind,
-}
-
-/// The kind of a [`ValidationError`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ErrorKind {
-    /// The rule is false for this value. The API server refuses the value.
-    ValidationFailure,
-    /// The rule was not evaluated: its evaluation failed, as on the server, or it needs a function or syntax that the
-    /// server has and this evaluator lacks.
-    NotEvaluated,
-}
-
-/// All errors of a value, in the order of the schema; never empty.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ValidationErrors(Vec<ValidationError>);
-
-impl ValidationErrors {
-    /// The errors, in the order of the schema.
-    #[must_use]
-    pub fn as_slice(&self) -> &[ValidationError] {
-        &self.0
-    }
-
-    /// The errors of rules that the value violates, without those of rules that were not evaluated.
-    pub fn violations(&self) -> impl Iterator<Item = &ValidationError> {
-        self.0.iter().filter(|error| error.kind == ErrorKind::ValidationFailure)
-    }
-}
-
-impl fmt::Display for ValidationErrors {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, error) in self.0.iter().enumerate() {
-            let separator = if index == 0 { "" } else { "; " };
-            write!(f, "{separator}{error}")?;
-        }
-        Ok(())
-    }
-}
-
-impl std::error::Error for ValidationErrors {}
-
-impl IntoIterator for ValidationErrors {
-    type Item = ValidationError;
-    type IntoIter = std::vec::IntoIter<ValidationError>;
-
-    fn into_iter(self) -> Self::IntoIter {
-        self.0.into_iter()
-    }
-}
 
 /// Evaluates the validation rules of a schema (`x-kubernetes-validations`, KEP-2876) without an API server. The rules are
 /// compiled once.
@@ -90,8 +23,8 @@ impl IntoIterator for ValidationErrors {
 /// a rule with `oldSelf` is evaluated only for a value that existed before, and an unchanged value of an update violates
 /// no rule (KEP-4008).
 ///
-/// Only the rules are evaluated, not the types, bounds and patterns of the schema. The expressions are evaluated by the crate
-/// kube-cel, which differs from the server:
+/// [`validate`](Self::validate) evaluates only the rules; [`validate_schema`](Self::validate_schema) also checks types, bounds,
+/// patterns, required fields and unique items. The expressions are evaluated by the crate kube-cel, which differs from the server:
 ///
 /// - [`ErrorKind::NotEvaluated`] is returned for rules with `optionalOldSelf`, with optional syntax (`self.?name`), or with
 ///   one of `dyn`, `type`, `bool`, `optMap`, `sortBy` and the macros of two variables.
@@ -126,6 +59,7 @@ pub struct Validator {
     evaluator: kube_cel::Validator,
     schema: Value,
     root: Node,
+    patterns: Patterns,
 }
 
 impl fmt::Debug for Validator {
@@ -139,7 +73,8 @@ impl Validator {
     #[must_use]
     pub fn new(schema: &Value) -> Self {
         let root = Node::compile(schema).unwrap_or_default();
-        Self { evaluator: kube_cel::Validator::new(), schema: schema.clone(), root }
+        let patterns = compile_patterns(schema);
+        Self { evaluator: kube_cel::Validator::new(), schema: schema.clone(), root, patterns }
     }
 
     /// Compiles the rules in the CRD of a kind. A kind without a schema has no rules.
@@ -167,6 +102,52 @@ impl Validator {
         let mut errors = Vec::new();
         self.root.validate(&self.evaluator, &value, old.as_ref(), false, "", &mut errors);
         if errors.is_empty() { Ok(()) } else { Err(ValidationErrors(errors)) }
+    }
+
+    /// Validates a value as an API server does: removes nulls where they are not allowed, sets defaults, checks the schema, and
+    /// evaluates the rules unless an error of the schema prevents that on the server. `old` is the value before an update;
+    /// `None` on creation. Unknown fields are ignored: the server prunes them.
+    ///
+    /// Formats other than `date`, `date-time`, `uuid` and those of integers are not checked.
+    ///
+    /// # Errors
+    ///
+    /// Lists each violation of the schema, each rule that `value` violates, and each rule that was not evaluated.
+    ///
+    /// ```
+    /// use kube_client::core::cel::Validator;
+    /// use serde_json::json;
+    ///
+    /// let validator = Validator::new(&json!({
+    ///     "type": "object", "required": ["size"], "properties": {"size": {"type": "integer", "minimum": 1}},
+    /// }));
+    /// let text = |value| validator.validate_schema(&value, None).unwrap_err().to_string();
+    /// assert_eq!(text(json!({"size": 0})), "size: should be greater than or equal to 1");
+    /// assert_eq!(text(json!({})), "size: required value");
+    /// assert!(validator.validate_schema(&json!({"size": 1}), None).is_ok());
+    /// ```
+    pub fn validate_schema(&self, value: &Value, old: Option<&Value>) -> Result<(), ValidationErrors> {
+        let value = without_nulls(&self.schema, value.clone());
+        let value = kube_cel::apply_defaults(&self.schema, &value);
+        let (mut errors, is_blocked) = SchemaValidator::new(&self.patterns).validate(&self.schema, &value);
+        if !is_blocked {
+            errors.extend(self.validate(&value, old).err().into_iter().flatten());
+        }
+        if errors.is_empty() { Ok(()) } else { Err(ValidationErrors(errors)) }
+    }
+
+    /// [`validate_schema`](Self::validate_schema) for an object.
+    ///
+    /// # Errors
+    ///
+    /// As `validate_schema`. An object that cannot be serialized is an error without a rule.
+    pub fn validate_object_schema<K: Serialize>(
+        &self,
+        object: &K,
+        old: Option<&K>,
+    ) -> Result<(), ValidationErrors> {
+        let old = old.map(to_value).transpose()?;
+        self.validate_schema(&to_value(object)?, old.as_ref())
     }
 
     /// Evaluates all rules for an object. `old` is the object before an update; `None` on creation.
@@ -229,7 +210,7 @@ impl Rules {
                 _ if message.is_empty() || message.contains('\n') => {
                     format!("failed rule: {}", error.rule.trim())
                 }
-                ErrorKind::ValidationFailure => message.to_owned(),
+                ErrorKind::ValidationFailure | ErrorKind::SchemaViolation => message.to_owned(),
             },
             rule: error.rule,
         }

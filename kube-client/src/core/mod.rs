@@ -32,11 +32,15 @@ pub mod response;
 mod restart;
 #[cfg(feature = "schema")]
 pub mod schema;
+#[cfg(feature = "cel")]
+mod schema_validator;
 mod selector;
 mod table;
 #[cfg(feature = "client")]
 mod timestamp;
 mod undecodable_object;
+#[cfg(feature = "cel")]
+mod validation_error;
 pub mod version;
 mod watch_event;
 

@@ -6,7 +6,10 @@
 mod evaluate;
 mod kinds;
 mod random;
+mod snapshots;
 mod structural;
+#[cfg(feature = "cel")]
+mod validation;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::JSONSchemaProps;
 use kinds::DerivedKind;
@@ -17,6 +20,11 @@ use serde_json::Value;
 /// All kinds of [`kinds`].
 fn all_kinds() -> Vec<DerivedKind> {
     kinds::faithful().into_iter().chain(kinds::lossy().into_iter().map(|(derived, _)| derived)).collect()
+}
+
+/// All kinds of [`kinds`], and those that are modelled on public projects.
+fn all_and_modelled_kinds() -> Vec<DerivedKind> {
+    all_kinds().into_iter().chain(kinds::modelled::all()).collect()
 }
 
 /// The schema in the CRD of a kind.
@@ -31,7 +39,7 @@ fn kind_name(derived: &DerivedKind) -> &str {
 
 #[test]
 fn every_schema_is_structural() {
-    for derived in all_kinds() {
+    for derived in all_and_modelled_kinds() {
         assert_eq!(structural::violations(&schema_of(&derived)), [""; 0], "{}", kind_name(&derived));
     }
 }
@@ -55,7 +63,7 @@ fn rewriter_supports_all_schemars_settings() {
 
 #[test]
 fn types_with_a_structural_schema_report_no_problem() {
-    for derived in kinds::faithful() {
+    for derived in kinds::faithful().into_iter().chain(kinds::modelled::all()) {
         assert_eq!(derived.try_crd.as_ref().map(|_| ()), Ok(()), "{}", kind_name(&derived));
         assert_eq!(derived.try_crd.as_ref(), Ok(&derived.crd), "{}", kind_name(&derived));
     }
@@ -99,7 +107,7 @@ fn schemas_contain_patterns_and_rules() {
 
 #[test]
 fn rust_types_decode_good_values() {
-    for derived in all_kinds() {
+    for derived in all_and_modelled_kinds() {
         for good in &derived.good {
             assert_eq!((derived.decode)(good), Ok(()), "{}: {good}", kind_name(&derived));
         }

@@ -34,6 +34,35 @@ macro_rules! __impl_validate_cel {
             }
         }
 
+        impl $kind {
+            /// Validates a new object with its schema and its validation rules, as the API server does.
+            ///
+            /// # Errors
+            ///
+            /// Lists each violation, and each rule that was not evaluated.
+            #[allow(dead_code, reason = "a program may evaluate only the rules")]
+            $vis fn validate(&self) -> ::core::result::Result<(), $crate::core::cel::ValidationErrors> {
+                VALIDATOR
+                    .get_or_init($crate::core::cel::Validator::of_kind::<Self>)
+                    .validate_object_schema(self, ::core::option::Option::None)
+            }
+
+            /// Validates an update of `old` to this object with the schema and the validation rules.
+            ///
+            /// # Errors
+            ///
+            /// As `validate`.
+            #[allow(dead_code, reason = "a program may evaluate only the rules")]
+            $vis fn validate_update(
+                &self,
+                old: &Self,
+            ) -> ::core::result::Result<(), $crate::core::cel::ValidationErrors> {
+                VALIDATOR
+                    .get_or_init($crate::core::cel::Validator::of_kind::<Self>)
+                    .validate_object_schema(self, ::core::option::Option::Some(old))
+            }
+        }
+
         static VALIDATOR: ::std::sync::OnceLock<$crate::core::cel::Validator> = ::std::sync::OnceLock::new();
     };
 }

@@ -4,6 +4,7 @@
 //! The tests on a real API server (`xtask/e2e`) share this module. This module must not assert anything.
 
 mod flattened;
+pub(crate) mod modelled;
 mod multi_typed;
 
 use std::collections::{BTreeMap, HashSet};

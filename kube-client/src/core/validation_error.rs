@@ -1,0 +1,78 @@
+//! `ValidationErrors`: why a value is invalid.
+
+use std::fmt;
+
+use thiserror::Error;
+
+use super::Reason;
+
+/// A validation rule or a part of a schema that a value violates, or a rule that was not evaluated.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{}{message}", if field_path.is_empty() { String::new() } else { format!("{field_path}: ") })]
+#[non_exhaustive]
+pub struct ValidationError {
+    /// The expression; empty for an error of the schema.
+    pub rule: String,
+    /// The message of the rule, `failed rule: ..` by default; or why the rule was not evaluated. It has no values of the
+    /// object, unless the `messageExpression` of the rule contains them.
+    pub message: String,
+    /// The field that the error refers to, as in an error of the API server: `spec.ports[0].name`. Empty for the whole
+    /// value.
+    pub field_path: String,
+    /// The reason of the rule, which is also that of the server's error.
+    pub reason: Reason,
+    /// Whether the value violates the rule.
+    pub kind: ErrorKind,
+}
+
+/// The kind of a [`ValidationError`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The rule is false for this value. The API server refuses the value.
+    ValidationFailure,
+    /// The schema does not allow the value: its type, a bound, a pattern, a required field, a duplicate item. The API server
+    /// refuses the value.
+    SchemaViolation,
+    /// The rule was not evaluated: its evaluation failed, as on the server, or it needs a function or syntax that the
+    /// server has and this evaluator lacks.
+    NotEvaluated,
+}
+
+/// All errors of a value, in the order of the schema; never empty.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ValidationErrors(pub(super) Vec<ValidationError>);
+
+impl ValidationErrors {
+    /// The errors, in the order of the schema.
+    #[must_use]
+    pub fn as_slice(&self) -> &[ValidationError] {
+        &self.0
+    }
+
+    /// The errors for which an API server refuses the value, without those of rules that were not evaluated.
+    pub fn violations(&self) -> impl Iterator<Item = &ValidationError> {
+        self.0.iter().filter(|error| error.kind != ErrorKind::NotEvaluated)
+    }
+}
+
+impl fmt::Display for ValidationErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, error) in self.0.iter().enumerate() {
+            let separator = if index == 0 { "" } else { "; " };
+            write!(f, "{separator}{error}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ValidationErrors {}
+
+impl IntoIterator for ValidationErrors {
+    type Item = ValidationError;
+    type IntoIter = std::vec::IntoIter<ValidationError>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}

@@ -1,0 +1,66 @@
+//! Kinds of more than 60 fields, modelled on the CRDs of public projects: cert-manager, Flux and the Prometheus operator.
+//!
+//! They have patterns, formats, rules, lists of type `map` and types of `k8s-openapi`. The tests of kube-client and the suites
+//! validate their specs without and with a server.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::struct_field_names,
+    reason = "the data of the tests is constant, and the names of the fields are those of the projects"
+)]
+
+mod certificate;
+mod helm_release;
+mod prometheus;
+
+use kube_client::core::schema::StructuralSchemaRewriter;
+use kube_client::{CustomResourceExt, Resource};
+use schemars::JsonSchema;
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::{Value, json};
+
+use super::DerivedKind;
+
+/// All kinds of this module.
+pub(crate) fn all() -> Vec<DerivedKind> {
+    vec![certificate::derived(), helm_release::derived(), prometheus::derived()]
+}
+
+/// The kind `K` with specs that the server accepts, and changes of the first one that it refuses: the path of a field as a JSON
+/// pointer, and its value. Null removes the field.
+fn derived<K>(good: Vec<Value>, changes: &[(&str, Value)]) -> DerivedKind
+where
+    K: CustomResourceExt + Resource<DynamicType = ()> + JsonSchema + Serialize + DeserializeOwned,
+{
+    let with_change = |(path, value): &(&str, Value)| {
+        let mut spec = good[0].clone();
+        let (parent, name) = path.rsplit_once('/').expect("a JSON pointer");
+        let parent = spec.pointer_mut(parent).unwrap_or_else(|| panic!("{path} has no parent"));
+        match (parent, value) {
+            (Value::Object(fields), Value::Null) => {
+                drop(fields.remove(name).expect("the removed field exists"));
+            }
+            (Value::Object(fields), value) => drop(fields.insert(name.to_owned(), value.clone())),
+            (Value::Array(items), value) => items.push(value.clone()),
+            _ => panic!("{path} is below a scalar"),
+        }
+        spec
+    };
+    let bad = changes.iter().map(with_change).collect();
+    DerivedKind {
+        crd: K::crd(),
+        try_crd: K::try_crd(),
+        good,
+        bad,
+        generate_schema: |settings| {
+            settings.with_transform(StructuralSchemaRewriter).into_generator().into_root_schema_for::<K>()
+        },
+        decode: |spec| {
+            let (api_version, kind) = (K::api_version(&()), K::kind(&()));
+            let object =
+                json!({"apiVersion": api_version, "kind": kind, "metadata": {"name": "test"}, "spec": spec});
+            let object: K = serde_json::from_value(object).map_err(|error| error.to_string())?;
+            serde_json::to_value(object).map(drop).map_err(|error| error.to_string())
+        },
+    }
+}

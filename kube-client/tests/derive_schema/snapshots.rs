@@ -1,0 +1,32 @@
+//! Snapshots of the schemas: one file for each kind in `snapshots/`, so that a change of a schema is seen in a review.
+//!
+//! `UPDATE_SNAPSHOTS=1 cargo test -p kube-client --test derive_schema snapshots` writes the files.
+
+use std::path::Path;
+
+use super::{all_and_modelled_kinds, kind_name, schema_of};
+
+#[expect(clippy::disallowed_methods, reason = "a variable requests new snapshots")]
+#[test]
+fn schemas_equal_their_snapshots() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/derive_schema/snapshots");
+    let is_update = std::env::var_os("UPDATE_SNAPSHOTS").is_some();
+    let mut names = Vec::new();
+    // The schema of a pod template is that of `k8s-openapi`.
+    for derived in all_and_modelled_kinds().into_iter().filter(|derived| kind_name(derived) != "TemplateKind")
+    {
+        let name = format!("{}.json", kind_name(&derived));
+        let text = format!("{:#}\n", schema_of(&derived)["properties"]["spec"]);
+        if is_update {
+            std::fs::create_dir_all(&folder).unwrap();
+            std::fs::write(folder.join(&name), &text).unwrap();
+        }
+        let snapshot = std::fs::read_to_string(folder.join(&name)).unwrap_or_default();
+        assert_eq!(text, snapshot, "{name}: if the change is intended, run the test with UPDATE_SNAPSHOTS=1");
+        names.push(name);
+    }
+    for file in std::fs::read_dir(&folder).unwrap() {
+        let name = file.unwrap().file_name().into_string().unwrap();
+        assert!(names.contains(&name), "{name} is the snapshot of no kind: delete it");
+    }
+}
