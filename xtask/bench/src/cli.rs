@@ -14,7 +14,7 @@ use super::report::Table;
 use super::rows::{self, ROWS, Row};
 use super::run::Runner;
 use super::targets::{TARGETS, Target, Verdict};
-use super::{cold_build, growth, table};
+use super::{cold_build, growth, kinds_build, table};
 use xtask_process::progress::Progress;
 use xtask_process::{Interrupts, Scratch};
 
@@ -29,7 +29,7 @@ const QUICK_PODS: usize = 1_000;
 /// objects that differ from those that it received. A missed target is not a failure.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Rows to measure, by name or part of a name [default: all except `build` and `growth`]
+    /// Rows to measure, by name or part of a name [default: all except `build`, `build-kinds` and `growth`]
     #[arg(value_name = "NAME")]
     names: Vec<String>,
     /// Number of pods in the cluster [default: 20000, or 1000 with --quick]
@@ -92,8 +92,12 @@ async fn main(args: &Args) -> anyhow::Result<ExitCode> {
 /// Measures the requested rows, prints the tables, and writes the JSON file.
 async fn measure(args: &Args) -> anyhow::Result<ExitCode> {
     let is_requested = |name: &str| args.names.iter().any(|known| known == name);
-    let names: Vec<_> =
-        args.names.iter().filter(|name| !matches!(name.as_str(), "build" | "growth")).cloned().collect();
+    let names: Vec<_> = args
+        .names
+        .iter()
+        .filter(|name| !matches!(name.as_str(), "build" | "build-kinds" | "growth"))
+        .cloned()
+        .collect();
     let selected = rows::select(&names)?;
     let rows = !names.is_empty() || args.names.is_empty();
     let progress = Progress::new();
@@ -124,6 +128,12 @@ async fn measure(args: &Args) -> anyhow::Result<ExitCode> {
         progress.finish();
         println!("{}\n{} of 1 target met", outcome.text, usize::from(outcome.met));
         json["build"] = outcome.json;
+    }
+    if is_requested("build") || is_requested("build-kinds") {
+        let outcome = kinds_build::run(&folders, &scratch, &progress, args.rounds()).await?;
+        progress.finish();
+        println!("{}\n{} of 2 targets met", outcome.text, outcome.met);
+        json["build-kinds"] = outcome.json;
     }
     if let Some(file) = &args.json {
         fs::write(file, serde_json::to_string_pretty(&json)? + "\n")

@@ -11,6 +11,7 @@ mod cold_build;
 mod contender;
 mod figures;
 mod growth;
+mod kinds_build;
 mod mock_server;
 mod process;
 mod report;

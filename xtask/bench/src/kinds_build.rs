@@ -1,0 +1,234 @@
+//! The rows `build-kinds` and `build-kinds-touch`: debug builds of a crate of 50 derived kinds, cold and after a change of its
+//! root file, with kube-derive and with the derive of kube.
+//!
+//! Both crates are generated from the same text below cargo's target folder. Their lock files are those of this project and of
+//! the contender for kube.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use serde_json::{Value, json};
+
+use super::build::{Folders, cargo};
+use super::contender::Contender;
+use super::table;
+use xtask_process::Scratch;
+use xtask_process::progress::Progress;
+
+/// The number of derived kinds.
+const KINDS: usize = 50;
+/// The largest allowed ratio of this project's build time to kube's.
+const TARGET: f64 = 0.8;
+
+/// The times of the two builds of a round.
+#[derive(Debug, Clone, Copy)]
+struct Times {
+    cold: Duration,
+    touched: Duration,
+}
+
+/// The result of all builds.
+#[derive(Debug)]
+pub(super) struct Outcome {
+    /// The printed table.
+    pub(super) text: String,
+    /// The results as JSON.
+    pub(super) json: Value,
+    /// The number of met targets, of two.
+    pub(super) met: usize,
+}
+
+/// Builds both crates alternately, `rounds` times each.
+///
+/// # Errors
+/// If a crate cannot be generated or does not build.
+///
+/// # Cancel safety
+/// Cancelling terminates the build.
+pub(super) async fn run(
+    folders: &Folders,
+    scratch: &Scratch,
+    progress: &Progress,
+    rounds: usize,
+) -> anyhow::Result<Outcome> {
+    let (mut ours, mut kube) = (Vec::new(), Vec::new());
+    for round in 0..rounds {
+        for (contender, times) in [(Contender::Ours, &mut ours), (Contender::Kube, &mut kube)] {
+            progress.step(&format!("{KINDS} derived kinds: {contender}, round {} of {rounds}", round + 1));
+            times.push(build(folders, scratch, contender).await?);
+        }
+    }
+    let pick = |pick: fn(&Times) -> Duration| {
+        let median = |times: &[Times]| median(times.iter().map(pick).collect());
+        anyhow::Ok((median(&ours)?, median(&kube)?))
+    };
+    let rows =
+        [("build-kinds", pick(|times| times.cold)?), ("build-kinds-touch", pick(|times| times.touched)?)];
+    let mut text = table::with_header(&["row", "", "wall", &format!("target: <= {TARGET} x kube's")]);
+    let (mut met, mut json) = (0, json!({}));
+    for (name, (ours, kube)) in rows {
+        let ratio = ours.as_secs_f64() / kube.as_secs_f64();
+        let is_met = ratio <= TARGET;
+        met += usize::from(is_met);
+        let word = format!("{ratio:.2}, {}", if is_met { "met" } else { "MISSED" });
+        for (name, contender, time, word) in
+            [(name, Contender::Ours, ours, word), ("", Contender::Kube, kube, String::new())]
+        {
+            let wall = table::right_aligned(table::format_seconds(time.as_secs_f64()));
+            text.add_row([name.into(), contender.into(), wall, word.into()]);
+        }
+        json[name] = json!({"ours_s": ours.as_secs_f64(), "kube_s": kube.as_secs_f64(), "ratio": ratio});
+    }
+    Ok(Outcome { text: text.to_string(), json, met })
+}
+
+/// Builds a contender's crate in an empty folder, and again after a change of its root file.
+async fn build(folders: &Folders, scratch: &Scratch, contender: Contender) -> anyhow::Result<Times> {
+    let package = folders.build_folder("kinds").join(contender.to_string());
+    let target = package.join("target");
+    if package.exists() {
+        fs::remove_dir_all(&package).with_context(|| format!("cannot remove {}", package.display()))?;
+    }
+    write_package(folders, &package, contender)?;
+    // The packages are downloaded before the measurement starts.
+    cargo(scratch, &package, &target, &["fetch", "--quiet"]).await?;
+    let timed = async || {
+        let started = Instant::now();
+        cargo(scratch, &package, &target, &["build", "--offline", "--quiet"]).await?;
+        anyhow::Ok(started.elapsed())
+    };
+    let cold = timed().await?;
+    let root = package.join("src/lib.rs");
+    let changed = fs::read_to_string(&root)? + "\n/// A change.\npub fn changed() {}\n";
+    fs::write(&root, changed).with_context(|| format!("cannot change {}", root.display()))?;
+    let touched = timed().await?;
+    fs::remove_dir_all(&package).with_context(|| format!("cannot remove {}", package.display()))?;
+    Ok(Times { cold, touched })
+}
+
+/// Writes the package of a contender.
+fn write_package(folders: &Folders, package: &Path, contender: Contender) -> anyhow::Result<()> {
+    let (lock, dependencies, imports) = if contender == Contender::Kube {
+        (
+            folders.source_folder("kube").join("Cargo.lock"),
+            "kube = { version = \"=5.0.0\", features = [\"client\", \"derive\", \"runtime\"] }\n".to_owned(),
+            ["kube::CustomResource", "kube::CustomResourceExt"],
+        )
+    } else {
+        let dependency = |name: &str| {
+            let path = folders.root.join(name);
+            format!("{name} = {{ path = {:?} }}\n", path.display().to_string())
+        };
+        (
+            folders.root.join("Cargo.lock"),
+            ["kube-client", "kube-derive", "kube-runtime"].map(dependency).concat(),
+            ["kube_derive::CustomResource", "kube_client::CustomResourceExt"],
+        )
+    };
+    let manifest = format!(
+        "[workspace]\n\n[package]\nname = \"kinds\"\nversion = \"0.0.0\"\nedition = \"2024\"\npublish = false\n\n\
+         [profile.dev]\ndebug = \"line-tables-only\"\n\n[profile.dev.package.\"*\"]\ndebug = false\n\n[dependencies]\n\
+         {dependencies}k8s-openapi = {{ version = \"0.29\", default-features = false, features = [\"std\", \"latest\"] }}\n\
+         schemars = \"1\"\nserde = {{ version = \"1\", features = [\"derive\"] }}\nserde_json = \"1\"\n"
+    );
+    let write = |path: PathBuf, text: &str| {
+        fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
+    };
+    fs::create_dir_all(package.join("src"))
+        .with_context(|| format!("cannot create {}", package.display()))?;
+    fs::copy(&lock, package.join("Cargo.lock")).with_context(|| format!("cannot copy {}", lock.display()))?;
+    write(package.join("Cargo.toml"), &manifest)?;
+    write(package.join("src/lib.rs"), &root_text(imports[1]))?;
+    (0..KINDS).try_for_each(|n| write(package.join(format!("src/kind{n}.rs")), &kind_text(n, imports[0])))
+}
+
+/// The root file: the modules of the kinds, and a function that uses all of them.
+fn root_text(extension: &str) -> String {
+    let mut text = String::from("//! Derived kinds.\n\n");
+    let _ = writeln!(text, "use {extension} as _;\n");
+    for n in 0..KINDS {
+        let _ = writeln!(text, "pub mod kind{n};");
+    }
+    text.push_str("\n/// The CRDs as JSON.\npub fn crds() -> Vec<serde_json::Value> {\n    vec![\n");
+    for n in 0..KINDS {
+        let _ = writeln!(text, "        serde_json::to_value(kind{n}::Kind{n}::crd()).unwrap_or_default(),");
+    }
+    text.push_str("    ]\n}\n");
+    text
+}
+
+/// The file of a kind.
+fn kind_text(n: usize, derive: &str) -> String {
+    let derives = "Clone, Debug, Serialize, Deserialize, JsonSchema";
+    format!(
+        r##"//! A derived kind.
+
+use {derive};
+use schemars::JsonSchema;
+use serde::{{Deserialize, Serialize}};
+use std::collections::BTreeMap;
+
+/// The desired state.
+#[derive(CustomResource, {derives})]
+#[kube(group = "bench.example.com", version = "v1", kind = "Kind{n}", namespaced, status = "Status", shortname = "k{n}")]
+#[kube(printcolumn = r#"{{"name": "Size", "type": "integer", "jsonPath": ".spec.size"}}"#)]
+#[serde(rename_all = "camelCase")]
+pub struct Kind{n}Spec {{
+    /// The size.
+    pub size: i32,
+    pub display_name: String,
+    #[serde(default)]
+    pub paused: bool,
+    pub labels: BTreeMap<String, String>,
+    pub ports: Vec<Port>,
+    pub mode: Mode,
+    pub template: Option<Template>,
+    pub timeout_seconds: Option<u32>,
+}}
+
+/// A port.
+#[derive({derives})]
+#[serde(rename_all = "camelCase")]
+pub struct Port {{
+    pub name: String,
+    pub container_port: u16,
+    pub protocol: Option<String>,
+}}
+
+/// A mode.
+#[derive({derives})]
+pub enum Mode {{
+    Fast,
+    Careful,
+}}
+
+/// A template.
+#[derive({derives})]
+#[serde(rename_all = "camelCase")]
+pub struct Template {{
+    pub image: String,
+    pub arguments: Vec<String>,
+    pub environment: BTreeMap<String, String>,
+    pub port: Option<Port>,
+}}
+
+/// The observed state.
+#[derive({derives})]
+#[serde(rename_all = "camelCase")]
+pub struct Status {{
+    pub ready: bool,
+    pub observed_generation: Option<i64>,
+    pub message: Option<String>,
+}}
+"##
+    )
+}
+
+/// The median of some durations.
+fn median(mut times: Vec<Duration>) -> anyhow::Result<Duration> {
+    times.sort_unstable();
+    times.get(times.len() / 2).copied().context("no rounds")
+}
