@@ -4,10 +4,11 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use serde_json::Value;
 
 use super::api_server::ApiServer;
 use super::etcd::{Etcd, Snapshot};
-use super::flags;
+use super::flags::{self, Files};
 use super::health::{Death, Monitor};
 use super::kubeconfig::{self, Credentials};
 use super::options::Source;
@@ -130,6 +131,27 @@ impl Cluster {
         let path = folder.join(name);
         kubeconfig::write(&path, server, self.ca_certificate(), credentials)?;
         Ok(path)
+    }
+
+    /// The events of the audit logs of all API servers, in the order of their files: the metadata of each write, except those in
+    /// the namespaces `kube-system` and `kube-node-lease`. An event is written when its request has ended.
+    ///
+    /// # Errors
+    /// When a log cannot be read, or contains a line that is not an event.
+    pub fn audit_events(&self) -> anyhow::Result<Vec<Value>> {
+        let files = Files { folder: self.scratch.path().to_owned() };
+        let mut events = Vec::new();
+        for index in 0..self.api_servers.len() {
+            let path = files.audit_log(index);
+            let text =
+                std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+            // The last line may be incomplete.
+            for line in text.split_inclusive('\n').filter(|line| line.ends_with('\n')) {
+                let event = serde_json::from_str(line);
+                events.push(event.with_context(|| format!("{} has an invalid line", path.display()))?);
+            }
+        }
+        Ok(events)
     }
 
     /// Starts a TCP proxy to the first API server. [`TcpProxy::redirect_to`] redirects the proxy to another API server.

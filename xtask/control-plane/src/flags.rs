@@ -14,6 +14,22 @@ const POD_RANGE: &str = "10.240.0.0/16";
 /// The name in the certificate with which the API servers connect to the kubelets.
 pub(super) const KUBELET_CLIENT: &str = "kube-apiserver-kubelet-client";
 
+/// The name of the file with the audit policy.
+pub(super) const AUDIT_POLICY: &str = "audit-policy.yaml";
+
+/// The audit policy: the metadata of each write, except those of the components themselves.
+pub(super) const AUDIT_RULES: &str = "\
+apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived]
+rules:
+- level: None
+  namespaces: [kube-system, kube-node-lease]
+- level: Metadata
+  verbs: [create, update, patch, delete, deletecollection]
+- level: None
+";
+
 /// The folder with the files of one cluster, such as certificates and kubeconfigs.
 #[derive(Debug, Clone)]
 pub(super) struct Files {
@@ -23,6 +39,11 @@ pub(super) struct Files {
 impl Files {
     pub(super) fn path(&self, name: &str) -> PathBuf {
         self.folder.join(name)
+    }
+
+    /// The audit log of the API server with this index.
+    pub(super) fn audit_log(&self, index: usize) -> PathBuf {
+        self.path(&format!("audit-{index}.log"))
     }
 
     /// The path of the file `name`, as text.
@@ -81,6 +102,8 @@ pub(super) fn api_server(
         flag("service-account-issuer", "https://kubernetes.default.svc"),
         flag("authorization-mode", "RBAC"),
         flag("allow-privileged", true),
+        flag("audit-policy-file", files.path_string(AUDIT_POLICY)),
+        flag("audit-log-path", files.audit_log(index).display()),
     ];
     if !controllers {
         // This plugin rejects every pod in a namespace without a default service account. Only a controller creates
@@ -182,7 +205,12 @@ mod tests {
         let differing: Vec<_> = one.iter().filter(|flag| !two.contains(flag)).collect();
         assert_eq!(
             differing,
-            ["--secure-port=1", "--advertise-address=192.0.2.1", "--cert-dir=/f/api-server-0"]
+            [
+                "--secure-port=1",
+                "--advertise-address=192.0.2.1",
+                "--cert-dir=/f/api-server-0",
+                "--audit-log-path=/f/audit-0.log",
+            ]
         );
     }
 

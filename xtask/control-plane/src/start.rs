@@ -144,7 +144,7 @@ fn create_log_folder(options: &Options, scratch: &Path) -> anyhow::Result<PathBu
     folder.canonicalize().with_context(|| format!("cannot find {}", folder.display()))
 }
 
-/// Writes the certificates, keys and token file of the API servers, and returns each user's token.
+/// Writes the certificates, keys, token file and audit policy of the API servers, and returns each user's token.
 fn write_secrets(
     files: &Files,
     authority: &Authority,
@@ -163,6 +163,7 @@ fn write_secrets(
     write("service-account.pub", &public)?;
     let (table, tokens) = tokens::generate(users)?;
     write("tokens.csv", &table)?;
+    write(flags::AUDIT_POLICY, flags::AUDIT_RULES)?;
     Ok(tokens)
 }
 

@@ -1,5 +1,5 @@
 //! `TcpProxy`: a TCP proxy in front of several API servers. It simulates a load balancer that moves clients to another
-//! server, and must not parse the forwarded bytes.
+//! server, and a network that drops all packets. It must not parse the forwarded bytes.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -12,8 +12,17 @@ use tokio::task::{JoinHandle, JoinSet};
 #[derive(Debug)]
 pub struct TcpProxy {
     address: SocketAddr,
-    target: watch::Sender<u16>,
+    target: watch::Sender<Target>,
     task: JoinHandle<()>,
+}
+
+/// Where the bytes of the clients go.
+#[derive(Debug, Clone, Copy)]
+enum Target {
+    /// A port of 127.0.0.1.
+    Port(u16),
+    /// Nowhere: connections stay open, and no byte is forwarded.
+    Nowhere,
 }
 
 impl TcpProxy {
@@ -21,11 +30,14 @@ impl TcpProxy {
     ///
     /// # Errors
     /// When the proxy cannot listen on a port.
-    pub(super) async fn listen(port: u16) -> anyhow::Result<Self> {
+    ///
+    /// # Cancel safety
+    /// After cancelling, no proxy runs.
+    pub async fn listen(port: u16) -> anyhow::Result<Self> {
         let listener =
             TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("cannot listen on 127.0.0.1")?;
         let address = listener.local_addr().context("cannot read the port")?;
-        let target = watch::Sender::new(port);
+        let target = watch::Sender::new(Target::Port(port));
         let task = tokio::spawn(accept_connections(listener, target.clone()));
         Ok(Self { address, target, task })
     }
@@ -40,9 +52,14 @@ impl TcpProxy {
         self.forward_to(server.port());
     }
 
+    /// Stops forwarding. All connections, new ones too, stay open in silence, as if the network dropped all packets.
+    pub fn silence(&self) {
+        self.target.send_replace(Target::Nowhere);
+    }
+
     /// Closes every connection, and forwards new connections to `port`.
     fn forward_to(&self, port: u16) {
-        self.target.send_replace(port);
+        self.target.send_replace(Target::Port(port));
     }
 }
 
@@ -52,23 +69,14 @@ impl Drop for TcpProxy {
     }
 }
 
-/// Accepts connections and forwards them to the current target. A new target closes all connections.
-async fn accept_connections(listener: TcpListener, target: watch::Sender<u16>) {
+/// Accepts connections and forwards them to the current target.
+async fn accept_connections(listener: TcpListener, target: watch::Sender<Target>) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             Some(_) = connections.join_next() => {}
             accepted = listener.accept() => match accepted {
-                Ok((client, _)) => {
-                    let mut target = target.subscribe();
-                    let port = *target.borrow_and_update();
-                    connections.spawn(async move {
-                        tokio::select! {
-                            _ = target.changed() => {}
-                            () = forward(client, port) => {}
-                        }
-                    });
-                }
+                Ok((client, _)) => drop(connections.spawn(serve(client, target.subscribe()))),
                 // The process may have too many open files: retry, because other connections may close.
                 Err(_) => tokio::time::sleep(std::time::Duration::from_millis(50)).await,
             },
@@ -76,12 +84,25 @@ async fn accept_connections(listener: TcpListener, target: watch::Sender<u16>) {
     }
 }
 
-/// Copies bytes between a client and the server on `port`, until one of them closes its connection.
-async fn forward(mut client: TcpStream, port: u16) {
-    // If the server is stopped, this function closes the client's connection, as a load balancer does.
-    if let Ok(mut server) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await {
-        let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
+/// Forwards a connection until one side closes it, or the target changes to another port.
+async fn serve(mut client: TcpStream, mut target: watch::Receiver<Target>) {
+    let first = *target.borrow_and_update();
+    // If the server is stopped, dropping the client's connection closes it, as a load balancer does.
+    let mut server = match first {
+        Target::Port(port) => TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.ok(),
+        Target::Nowhere => None,
+    };
+    match (&mut server, first) {
+        (None, Target::Port(_)) => return,
+        (None, Target::Nowhere) => {}
+        (Some(server), _) => tokio::select! {
+            // The error means that the proxy was dropped.
+            changed = target.changed() => if changed.is_err() { return },
+            _ = tokio::io::copy_bidirectional(&mut client, server) => return,
+        },
     }
+    // Both connections stay open in silence.
+    let _ = target.wait_for(|target| matches!(target, Target::Port(_))).await;
 }
 
 #[cfg(test)]
@@ -120,6 +141,24 @@ mod tests {
         let (name, mut first) = connect(&proxy).await;
         assert_eq!(name, "one");
         proxy.forward_to(two);
+        assert_eq!(first.read(&mut [0; 1]).await.unwrap_or(0), 0, "the old connection is still open");
+        assert_eq!(connect(&proxy).await.0, "two");
+    }
+
+    #[tokio::test]
+    async fn silence_keeps_connections_open_and_forwards_nothing() {
+        let proxy = TcpProxy::listen(start_server_with_name("one").await).await.unwrap();
+        let (_, mut first) = connect(&proxy).await;
+        proxy.silence();
+        let mut second = TcpStream::connect(proxy.address).await.unwrap();
+        for stream in [&mut first, &mut second] {
+            stream.write_all(b"request").await.unwrap();
+            let mut byte = [0; 1];
+            let silence =
+                tokio::time::timeout(std::time::Duration::from_millis(200), stream.read(&mut byte)).await;
+            assert!(silence.is_err(), "{silence:?}");
+        }
+        proxy.forward_to(start_server_with_name("two").await);
         assert_eq!(first.read(&mut [0; 1]).await.unwrap_or(0), 0, "the old connection is still open");
         assert_eq!(connect(&proxy).await.0, "two");
     }
