@@ -45,11 +45,15 @@ async fn main() -> anyhow::Result<()> {
     };
     tokio::select! {
         worked = work => worked?,
-        () = leadership.lost() => println("the leadership was lost"),
-        signal = termination_signal() => signal?,
+        () = leadership.lost() => {}
+        signal = termination_signal() => {
+            signal?;
+            // The next leader need not wait until the lease expires.
+            return Ok(leadership.release().await?);
+        }
     }
-    // At a shutdown, the next leader need not wait until the lease expires.
-    Ok(leadership.release().await?)
+    println("the leadership was lost");
+    Ok(())
 }
 
 /// Waits for SIGINT or SIGTERM.
