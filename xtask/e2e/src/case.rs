@@ -33,6 +33,8 @@ pub(crate) enum Need {
     Loopback,
     /// The executables of the workspace's examples.
     Examples,
+    /// A record of the requests that the server received: the audit log of the API servers, or kube-sim's journal.
+    RequestLog,
 }
 
 impl Need {

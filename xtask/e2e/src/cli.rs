@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::bail;
 use tokio::sync::watch;
@@ -11,7 +12,7 @@ use super::case::Need;
 use super::choice::{self, ServerChoice};
 use super::report::Report;
 use super::runner::{self, Selected};
-use super::server::Server;
+use super::server::{Churn, Server};
 use super::suites;
 use xtask_control_plane::KubernetesVersion;
 use xtask_process::Interrupts;
@@ -37,6 +38,12 @@ pub struct Args {
     /// Use kube-sim instead of a real server, as `cargo xtask test` does
     #[arg(long, conflicts_with_all = ["kubernetes", "kubeconfig"])]
     sim: bool,
+    /// The number of objects of the suite `churn`
+    #[arg(long, value_name = "COUNT", default_value_t = 100)]
+    churn_objects: usize,
+    /// How long the objects of the suite `churn` change, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 10)]
+    churn_seconds: u64,
     /// List the cases without running them
     #[arg(long)]
     list: bool,
@@ -81,16 +88,17 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    runtime.block_on(main(args.server_choice(), selected))
+    let churn = Churn { objects: args.churn_objects, duration: Duration::from_secs(args.churn_seconds) };
+    runtime.block_on(main(args.server_choice(), churn, selected))
 }
 
 /// Runs the selected cases on the chosen server, until all cases end or the user interrupts the run.
-async fn main(choice: ServerChoice, selected: Vec<Selected>) -> anyhow::Result<ExitCode> {
+async fn main(choice: ServerChoice, churn: Churn, selected: Vec<Selected>) -> anyhow::Result<ExitCode> {
     let mut interrupts = Interrupts::listen()?;
     let server = tokio::select! {
         biased;
         interrupt = interrupts.next() => return Ok(interrupt.announce()),
-        server = prepare(choice, &selected) => Arc::new(server?),
+        server = prepare(choice, churn, &selected) => Arc::new(server?),
     };
     println!("running {} cases on {}", selected.len(), server.description());
     let report = Report::default();
@@ -132,7 +140,7 @@ async fn main(choice: ServerChoice, selected: Vec<Selected>) -> anyhow::Result<E
 }
 
 /// Starts the server and builds the examples if a selected case needs them.
-async fn prepare(choice: ServerChoice, selected: &[Selected]) -> anyhow::Result<Server> {
+async fn prepare(choice: ServerChoice, churn: Churn, selected: &[Selected]) -> anyhow::Result<Server> {
     let examples = async {
         if runner::any_needs(selected, Need::Examples) {
             choice::build_examples().await.map(Some)
@@ -142,6 +150,7 @@ async fn prepare(choice: ServerChoice, selected: &[Selected]) -> anyhow::Result<
     };
     // The start of the server and the build run concurrently, because neither needs the other.
     let (mut server, examples) = futures::try_join!(choice.start_server(), examples)?;
+    server.set_churn(churn);
     if let Some(examples) = examples {
         server.set_examples(Ok(examples));
     }

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use k8s_openapi::api::core::v1::{ConfigMap, Node, ServiceAccount};
@@ -23,6 +24,16 @@ pub(crate) struct Server {
     token: Option<String>,
     unmet_needs: Vec<(Need, String)>,
     examples: Result<BTreeMap<String, PathBuf>, String>,
+    churn: Churn,
+}
+
+/// The scale of the suite `churn`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Churn {
+    /// The number of objects.
+    pub(crate) objects: usize,
+    /// How long they change.
+    pub(crate) duration: Duration,
 }
 
 /// The kind of server, and the handles that keep the server running.
@@ -100,6 +111,7 @@ impl Server {
                 Need::NewNodes,
                 Need::Processes,
                 Need::Loopback,
+                Need::RequestLog,
             ],
             reason,
         );
@@ -122,7 +134,9 @@ impl Server {
 
     fn new(origin: Origin, config: Config) -> Self {
         let examples = Err("the examples have not been built for this run".to_owned());
-        Self { origin, description: String::new(), config, token: None, unmet_needs: Vec::new(), examples }
+        let churn = Churn { objects: 100, duration: Duration::from_secs(4) };
+        let (description, unmet_needs) = (String::new(), Vec::new());
+        Self { origin, description, config, token: None, unmet_needs, examples, churn }
     }
 
     /// Records needs that the server does not meet, and the reason.
@@ -153,6 +167,16 @@ impl Server {
     /// Sets the examples' executables by name, or the reason for their absence.
     pub(crate) fn set_examples(&mut self, examples: Result<BTreeMap<String, PathBuf>, String>) {
         self.examples = examples;
+    }
+
+    /// Sets the scale of the suite `churn`.
+    pub(crate) fn set_churn(&mut self, churn: Churn) {
+        self.churn = churn;
+    }
+
+    /// The scale of the suite `churn`.
+    pub(crate) fn churn(&self) -> Churn {
+        self.churn
     }
 
     /// A description of the server for the console.

@@ -37,7 +37,7 @@ macro_rules! suites {
             let all: Vec<_> = suites::ALL.iter().map(|suite| suite.name).collect();
             let skipped_on_kube_sim = [
                 "workloads", "processes", "logs", "ports", "copies", "kubelet", "disruption", "restore", "rotation", "examples",
-                "example_commands", "runtime_webhooks",
+                "example_commands", "runtime_webhooks", "fencing",
             ];
             let tested = [$(stringify!($suite)),+];
             for suite in all {
@@ -63,6 +63,8 @@ suites!(
     streams,
     controller,
     auth,
+    access,
+    churn,
     schemas,
     cel,
     derived,

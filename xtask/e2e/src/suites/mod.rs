@@ -1,8 +1,10 @@
 //! The suites: behaviour that every API server must have. Each file holds the cases of one topic.
 
+mod access;
 mod actions;
 mod auth;
 mod cel;
+mod churn;
 mod closed_connections;
 mod conflict;
 mod connections;
@@ -16,6 +18,7 @@ mod events;
 mod example_commands;
 mod examples;
 mod expired_versions;
+mod fencing;
 mod finalizers;
 mod kubelet;
 mod logs;
@@ -67,10 +70,12 @@ pub(super) const ALL: &[Suite] = &[
     closed_connections::SUITE,
     connections::SUITE,
     controller::SUITE,
+    churn::SUITE,
     wait::SUITE,
     events::SUITE,
     auth::SUITE,
     webhooks::SUITE,
+    access::SUITE,
     rotation::SUITE,
     workloads::SUITE,
     processes::SUITE,
@@ -80,6 +85,7 @@ pub(super) const ALL: &[Suite] = &[
     kubelet::SUITE,
     disruption::SUITE,
     restore::SUITE,
+    fencing::SUITE,
     examples::SUITE,
     example_commands::SUITE,
 ];

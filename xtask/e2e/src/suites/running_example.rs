@@ -48,12 +48,28 @@ impl RunningExample {
         arguments: &[&str],
         variables: &[(&str, &str)],
     ) -> Outcome<Self> {
+        Self::start_at(env, None, name, arguments, variables)
+    }
+
+    /// As [`start_with`](Self::start_with), with another URL of the server.
+    pub(super) fn start_at(
+        env: &Env,
+        url: Option<&str>,
+        name: &str,
+        arguments: &[&str],
+        variables: &[(&str, &str)],
+    ) -> Outcome<Self> {
         let mut kubeconfig = match env.server().kubeconfig() {
             Some(path) => Kubeconfig::read_from(path)?,
             None => Kubeconfig::read()?,
         };
         for context in kubeconfig.contexts.iter_mut().filter_map(|named| named.context.as_mut()) {
             context.namespace = Some(env.namespace().to_owned());
+        }
+        if let Some(url) = url {
+            for cluster in kubeconfig.clusters.iter_mut().filter_map(|named| named.cluster.as_mut()) {
+                cluster.server = Some(url.to_owned());
+            }
         }
         let folder = tempfile::tempdir()?;
         let path = folder.path().join("kubeconfig");
@@ -103,10 +119,15 @@ impl RunningExample {
         self.end_by(Signal::TERM).await
     }
 
+    /// Sends a signal.
+    pub(super) fn send_signal(&self, signal: Signal) -> Outcome {
+        let id = self.child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
+        Ok(kill_process(id.context("the example has already exited")?, signal)?)
+    }
+
     /// Sends a signal and checks that the example exits with status 0.
     pub(super) async fn end_by(mut self, signal: Signal) -> Outcome {
-        let id = self.child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
-        kill_process(id.context("the example has already exited")?, signal)?;
+        self.send_signal(signal)?;
         let status: ExitStatus = timeout(Duration::from_secs(10), self.child.wait()).await??;
         check!(status.success(), "{status}; stderr {:?}", self.stderr);
         Ok(())

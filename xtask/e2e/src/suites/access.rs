@@ -1,0 +1,183 @@
+//! Reviews of tokens and of access, and the filter of the manager that uses them.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::Context;
+use k8s_openapi::api::authentication::v1::TokenRequest;
+use k8s_openapi::api::authorization::v1::SubjectAccessReview;
+use k8s_openapi::api::core::v1::ServiceAccount;
+use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding};
+use kube_client::Api;
+use kube_client::api::PostParams;
+use kube_runtime::Manager;
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+use crate::case::suite;
+use crate::env::Env;
+use crate::failure::{Outcome, check, check_eq};
+use crate::support::{eventually, named, object};
+
+suite!("access":
+    a_review_follows_the_roles_of_the_user,
+    the_manager_answers_users_with_permission,
+);
+
+/// The time limit of each wait.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Creates a service account, and returns a token of it.
+async fn create_account(env: &Env, name: &str) -> Outcome<String> {
+    let accounts: Api<ServiceAccount> = env.api();
+    let account = ServiceAccount { metadata: named(name), ..ServiceAccount::default() };
+    accounts.create(&PostParams::default(), &account).await?;
+    let request: TokenRequest = object(json!({"metadata": {}, "spec": {"audiences": []}}))?;
+    let response: TokenRequest =
+        accounts.create_subresource("token", name, &PostParams::default(), &request).await?;
+    Ok(response.status.and_then(|status| status.token).context("the TokenRequest's status has no token")?)
+}
+
+/// Grants the verbs `get` for `/metrics` and `/debug/*` to a service account.
+async fn grant_metrics(env: &Env, account: &str) -> Outcome {
+    let name = env.unique_name(account);
+    let (roles, bindings): (Api<ClusterRole>, Api<ClusterRoleBinding>) =
+        (Api::all(env.client()), Api::all(env.client()));
+    env.delete_at_end(&roles, &name);
+    env.delete_at_end(&bindings, &name);
+    let rule = json!({"nonResourceURLs": ["/metrics", "/debug/*"], "verbs": ["get"]});
+    roles
+        .create(&PostParams::default(), &object(json!({"metadata": {"name": name}, "rules": [rule]}))?)
+        .await?;
+    let binding = object(json!({
+        "metadata": {"name": name},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name},
+        "subjects": [{"kind": "ServiceAccount", "name": account, "namespace": env.namespace()}],
+    }))?;
+    bindings.create(&PostParams::default(), &binding).await?;
+    Ok(())
+}
+
+/// Whether a service account has access, and the reason.
+async fn review(env: &Env, account: &str, attributes: Value) -> anyhow::Result<(bool, String)> {
+    let namespace = env.namespace();
+    let mut spec = json!({
+        "user": format!("system:serviceaccount:{namespace}:{account}"),
+        "groups": ["system:serviceaccounts", format!("system:serviceaccounts:{namespace}"), "system:authenticated"],
+    });
+    let kind = if attributes["path"].is_null() { "resourceAttributes" } else { "nonResourceAttributes" };
+    spec[kind] = attributes;
+    let review: SubjectAccessReview = serde_json::from_value(json!({"spec": spec}))?;
+    let reviews: Api<SubjectAccessReview> = Api::all(env.client());
+    let status = reviews.create(&PostParams::default(), &review).await?.status.context("no status")?;
+    Ok((status.allowed, status.reason.unwrap_or_default()))
+}
+
+/// Waits until the server applies a binding, and returns the reason of the permission.
+async fn wait_until_allowed(env: &Env, account: &str, attributes: &Value) -> Outcome<String> {
+    eventually(&format!("{account} may {attributes}"), TIMEOUT, async || {
+        let (allowed, reason) = review(env, account, attributes.clone()).await?;
+        Ok(allowed.then_some(reason))
+    })
+    .await
+}
+
+async fn a_review_follows_the_roles_of_the_user(env: Env) -> Outcome {
+    create_account(&env, "robot").await?;
+    let metrics = json!({"verb": "get", "path": "/metrics"});
+    check_eq!(review(&env, "robot", metrics.clone()).await?, (false, String::new()));
+    grant_metrics(&env, "robot").await?;
+    let name = env.unique_name("robot");
+    let reason = wait_until_allowed(&env, "robot", &metrics).await?;
+    let subject = format!("robot/{}", env.namespace());
+    check_eq!(
+        reason,
+        format!(
+            "RBAC: allowed by ClusterRoleBinding {name:?} of ClusterRole {name:?} to ServiceAccount {subject:?}"
+        )
+    );
+    for (verb, path, allowed) in [
+        ("get", "/debug/pprof/heap", true),
+        ("get", "/debug", false),
+        ("post", "/metrics", false),
+        ("get", "/metrics/a", false),
+    ] {
+        let (found, _) = review(&env, "robot", json!({"verb": verb, "path": path})).await?;
+        check!(found == allowed, "{verb} {path}");
+    }
+
+    let (roles, bindings): (Api<Role>, Api<RoleBinding>) = (env.api(), env.api());
+    let allowed = json!([
+        {"apiGroups": [""], "resources": ["pods", "*/scale"], "verbs": ["*"]},
+        {"apiGroups": ["apps"], "resources": ["deployments"], "resourceNames": ["web"], "verbs": ["get"]},
+    ]);
+    let role = object(json!({"metadata": {"name": "pods"}, "rules": allowed}))?;
+    roles.create(&PostParams::default(), &role).await?;
+    let binding = object(json!({
+        "metadata": {"name": "pods"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "pods"},
+        "subjects": [{"kind": "ServiceAccount", "name": "robot", "namespace": env.namespace()}],
+    }))?;
+    bindings.create(&PostParams::default(), &binding).await?;
+    let access = |change: Value| {
+        let mut attributes = json!({"namespace": env.namespace(), "verb": "get", "resource": "pods"});
+        for (key, value) in change.as_object().into_iter().flatten() {
+            attributes[key.as_str()] = value.clone();
+        }
+        attributes
+    };
+    wait_until_allowed(&env, "robot", &access(json!({}))).await?;
+    for (change, allowed) in [
+        (json!({"verb": "list"}), true),
+        (json!({"resource": "replicationcontrollers", "subresource": "scale"}), true),
+        (json!({"subresource": "log"}), false),
+        (json!({"namespace": "default"}), false),
+        (json!({"group": "apps"}), false),
+        (json!({"group": "apps", "resource": "deployments", "name": "web"}), true),
+        (json!({"group": "apps", "resource": "deployments", "name": "db"}), false),
+    ] {
+        let (found, _) = review(&env, "robot", access(change.clone())).await?;
+        check!(found == allowed, "{change}");
+    }
+    Ok(())
+}
+
+/// The answer of a manager to a GET request.
+async fn get(address: SocketAddr, path: &str, token: Option<&str>) -> anyhow::Result<String> {
+    let mut stream = TcpStream::connect(address).await?;
+    let token = token.map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
+    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{token}\r\n");
+    stream.write_all(request.as_bytes()).await?;
+    let mut answer = String::new();
+    timeout(TIMEOUT, stream.read_to_string(&mut answer)).await??;
+    Ok(answer)
+}
+
+async fn the_manager_answers_users_with_permission(env: Env) -> Outcome {
+    let (token, other) = (create_account(&env, "prometheus").await?, create_account(&env, "other").await?);
+    grant_metrics(&env, "prometheus").await?;
+    wait_until_allowed(&env, "prometheus", &json!({"verb": "get", "path": "/metrics"})).await?;
+    let manager = Manager::new(env.client()).listen("127.0.0.1:0")?.render_metrics(|| "up 1\n".to_owned());
+    let address = manager.address().context("the manager does not listen")?;
+    let (stop, stopped) = oneshot::channel::<()>();
+    let manager = manager.with_authentication_and_authorization();
+    let running = tokio::spawn(manager.shutdown_on(async { drop(stopped.await) }).run());
+    for (path, token, status) in [
+        ("/healthz", None, "200"),
+        ("/metrics", None, "401"),
+        ("/metrics", Some("wrong"), "401"),
+        ("/metrics", Some(&*other), "403"),
+        ("/", Some(&*token), "403"),
+        ("/metrics", Some(&*token), "200"),
+    ] {
+        let answer = get(address, path, token).await?;
+        check!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{path}: {answer}");
+        check!(status != "200" || path != "/metrics" || answer.ends_with("up 1\n"), "{answer}");
+    }
+    drop(stop);
+    timeout(TIMEOUT, running).await???;
+    Ok(())
+}

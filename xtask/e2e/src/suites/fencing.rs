@@ -1,0 +1,180 @@
+//! Fencing: a leader that was stopped, or cut off from the network, writes nothing after its lease. The record of the requests is
+//! that of the server.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::Context;
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::jiff::Timestamp;
+use kube_client::Api;
+use rustix::process::Signal;
+use serde_json::Value;
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
+
+use super::running_example::RunningExample;
+use crate::case::suite;
+use crate::env::Env;
+use crate::failure::{Outcome, check};
+use crate::support::eventually;
+use xtask_control_plane::TcpProxy;
+
+suite!("fencing":
+    a_stopped_leader_writes_nothing_after_its_lease [Examples, RequestLog],
+    a_leader_without_network_writes_nothing_after_its_lease [Examples, RequestLog],
+);
+
+/// The lease duration of the example `leader_election`, and the name of its lease.
+const LEASE_DURATION: Duration = Duration::from_secs(6);
+const LEASE: &str = "leader-election-example";
+/// The time limit of each wait.
+const TIMEOUT: Duration = Duration::from_secs(60);
+/// The interval at which the recorder reads the lease and the journal. Renewals are a second apart.
+const INTERVAL: Duration = Duration::from_millis(50);
+
+/// What was recorded during a case. A task adds to it until it is dropped.
+struct Recorder {
+    seen: Arc<Mutex<Seen>>,
+    task: JoinHandle<()>,
+}
+
+#[derive(Default)]
+struct Seen {
+    /// The start of the last renewal of each leader, by the first part of its identity.
+    renewals: HashMap<String, Timestamp>,
+    /// When each request of the journal of kube-sim was seen, not earlier than the request.
+    requests: Vec<(Timestamp, String)>,
+}
+
+impl Recorder {
+    fn start(env: &Env) -> Self {
+        let seen = Arc::new(Mutex::new(Seen::default()));
+        Self { seen: seen.clone(), task: tokio::spawn(record(env.clone(), seen)) }
+    }
+
+    fn seen(&self) -> std::sync::MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until `name` is the leader.
+    async fn wait_for_leader(&self, name: &str) -> Outcome {
+        let what = format!("{name} renews the lease");
+        eventually(&what, TIMEOUT, async || Ok(self.seen().renewals.contains_key(name).then_some(()))).await
+    }
+
+    /// The times at which the server received writes of the config map `name`.
+    fn writes(&self, env: &Env, name: &str) -> Outcome<Vec<Timestamp>> {
+        let Some(cluster) = env.server().cluster() else {
+            let path = format!("/api/v1/namespaces/{}/configmaps/{name}", env.namespace());
+            let seen = self.seen();
+            return Ok(seen.requests.iter().filter(|(_, of)| *of == path).map(|(time, _)| *time).collect());
+        };
+        let mut times = Vec::new();
+        for event in cluster.audit_events()? {
+            let about = &event["objectRef"];
+            let is_wanted = about["resource"] == "configmaps"
+                && about["namespace"] == env.namespace()
+                && about["name"] == name;
+            if is_wanted {
+                times.push(time(&event["requestReceivedTimestamp"])?);
+            }
+        }
+        Ok(times)
+    }
+}
+
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+fn time(value: &Value) -> anyhow::Result<Timestamp> {
+    let text = value.as_str().context("the event has no time")?;
+    text.parse().with_context(|| format!("{text} is not a time"))
+}
+
+/// Records the holder of the lease, and the writes in the journal of kube-sim.
+async fn record(env: Env, seen: Arc<Mutex<Seen>>) {
+    let leases: Api<Lease> = env.api();
+    let mut read = 0;
+    loop {
+        // A failed read is repeated.
+        let lease = leases.get_opt(LEASE).await.ok().flatten().and_then(|lease| lease.spec);
+        {
+            let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+            let holder = lease.as_ref().and_then(|spec| spec.holder_identity.as_deref()?.split('_').next());
+            let renewal = lease.as_ref().and_then(|spec| Some(spec.renew_time.as_ref()?.0));
+            if let (Some(holder), Some(renewal)) = (holder, renewal) {
+                seen.renewals.insert(holder.to_owned(), renewal);
+            }
+            if let Some(sim) = env.server().simulation() {
+                // The journal drops its oldest entries.
+                let (entries, total) = (sim.journal().entries(), sim.journal().total());
+                let new = usize::try_from(total - read).unwrap_or(usize::MAX).min(entries.len());
+                read = total;
+                let writes = entries[entries.len() - new..].iter().filter(|entry| entry.verb == "patch");
+                let now = Timestamp::now();
+                seen.requests.extend(writes.map(|entry| (now, entry.path.clone())));
+            }
+        }
+        sleep(INTERVAL).await;
+    }
+}
+
+/// Starts two candidates and waits until the first one leads and writes. `url` is the address of the server for the first one.
+async fn start(env: &Env, url: Option<&str>) -> Outcome<(RunningExample, RunningExample, Recorder)> {
+    let recorder = Recorder::start(env);
+    let one = RunningExample::start_at(env, url, "leader_election", &["one"], &[])?;
+    one.wait_for_line(&["one", "is the leader"]).await?;
+    let two = RunningExample::start(env, "leader_election", &["two"])?;
+    two.wait_for_line(&["two", "is a candidate"]).await?;
+    eventually("the leader writes", TIMEOUT, async || {
+        let writes = recorder.writes(env, "one").map_err(|failure| anyhow::anyhow!("{failure}"))?;
+        Ok((writes.len() > 3).then_some(()))
+    })
+    .await?;
+    Ok((one, two, recorder))
+}
+
+/// Checks that the server received no write of `one` after the lease of its last renewal, and writes of `two`.
+async fn check_writes(env: &Env, recorder: &Recorder) -> Outcome {
+    eventually("the second leader writes", TIMEOUT, async || {
+        let writes = recorder.writes(env, "two").map_err(|failure| anyhow::anyhow!("{failure}"))?;
+        Ok((writes.len() > 3).then_some(()))
+    })
+    .await?;
+    let renewal = *recorder.seen().renewals.get("one").context("no renewal of `one` was seen")?;
+    let end = renewal + LEASE_DURATION;
+    let writes = recorder.writes(env, "one")?;
+    let last = writes.iter().max().context("`one` has not written")?;
+    check!(*last <= end, "last renewal {renewal}, end of its lease {end}, last write {last}");
+    Ok(())
+}
+
+async fn a_stopped_leader_writes_nothing_after_its_lease(env: Env) -> Outcome {
+    let (one, two, recorder) = start(&env, None).await?;
+    one.send_signal(Signal::STOP)?;
+    two.wait_for_line(&["two", "is the leader"]).await?;
+    recorder.wait_for_leader("two").await?;
+    one.send_signal(Signal::CONT)?;
+    // The process finds that it is not the leader, and ends. Its next write was due while it was stopped.
+    one.wait_for_exit(0).await?;
+    check_writes(&env, &recorder).await?;
+    two.terminate().await
+}
+
+async fn a_leader_without_network_writes_nothing_after_its_lease(env: Env) -> Outcome {
+    let port = env.config().cluster_url.port_u16().context("the URL of the server has no port")?;
+    let proxy = TcpProxy::listen(port).await?;
+    let (one, two, recorder) = start(&env, Some(&proxy.url())).await?;
+    proxy.silence();
+    one.wait_for_line(&["leadership was lost"]).await?;
+    two.wait_for_line(&["two", "is the leader"]).await?;
+    recorder.wait_for_leader("two").await?;
+    one.wait_for_exit(0).await?;
+    check_writes(&env, &recorder).await?;
+    two.terminate().await
+}
