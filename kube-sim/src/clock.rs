@@ -3,35 +3,60 @@
 //! Other modules must not read the system clock or generate random numbers; otherwise, runs would not be reproducible.
 //! Timers use tokio's clock.
 
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
-/// The source of timestamps.
+/// The source of timestamps. Clones are handles to the same clock.
+#[derive(Clone, Debug)]
+pub(crate) struct Clock(Arc<Mutex<Source>>);
+
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Clock {
-    /// The system clock.
-    Wall,
+enum Source {
+    /// The system clock, and the time that [`Clock::advance`] has added to it.
+    Wall(SignedDuration),
     /// A clock that showed `start` at the instant `since`, and advances with tokio's clock. A run with a paused clock
     /// is therefore reproducible.
     Fixed { start: Timestamp, since: Instant },
 }
 
 impl Clock {
+    /// The system clock.
+    pub(crate) fn wall() -> Self {
+        Self::of(Source::Wall(SignedDuration::ZERO))
+    }
+
     /// A clock that shows `start` now and advances with tokio's clock.
     pub(crate) fn fixed(start: Timestamp) -> Self {
-        Self::Fixed { start, since: Instant::now() }
+        Self::of(Source::Fixed { start, since: Instant::now() })
+    }
+
+    fn of(source: Source) -> Self {
+        Self(Arc::new(Mutex::new(source)))
+    }
+
+    fn source(&self) -> MutexGuard<'_, Source> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn now(&self) -> Timestamp {
-        match self {
+        let (base, passed) = match *self.source() {
             #[expect(clippy::disallowed_methods, reason = "the one reader of the clock")]
-            Self::Wall => Timestamp::now(),
-            Self::Fixed { start, since } => {
-                let passed = jiff::SignedDuration::try_from(since.elapsed()).unwrap_or_default();
-                start.checked_add(passed).unwrap_or(*start)
+            Source::Wall(added) => (Timestamp::now(), added),
+            Source::Fixed { start, since } => {
+                (start, SignedDuration::try_from(since.elapsed()).unwrap_or_default())
             }
+        };
+        base.checked_add(passed).unwrap_or(Timestamp::MAX)
+    }
+
+    /// Adds `time` to the time that the clock shows.
+    pub(crate) fn advance(&self, time: SignedDuration) {
+        match &mut *self.source() {
+            Source::Wall(added) => *added = added.saturating_add(time),
+            Source::Fixed { start, .. } => *start = start.checked_add(time).unwrap_or(Timestamp::MAX),
         }
     }
 
@@ -42,7 +67,7 @@ impl Clock {
 
     /// The current time plus `after`, as `metav1.Time`.
     pub(crate) fn stamp_after(&self, after: Duration) -> String {
-        let passed = jiff::SignedDuration::try_from(after).unwrap_or_default();
+        let passed = SignedDuration::try_from(after).unwrap_or_default();
         format_seconds(self.now().checked_add(passed).unwrap_or(Timestamp::MAX))
     }
 }
@@ -64,6 +89,17 @@ impl Random {
     #[expect(clippy::disallowed_types, reason = "the one source of randomness")]
     pub(crate) fn seeded(seed: u64) -> Self {
         Self(fastrand::Rng::with_seed(seed))
+    }
+
+    /// A generator whose numbers depend on the seed and on `stream`.
+    pub(crate) fn stream(seed: u64, stream: u64) -> Self {
+        // The multiplier spreads neighbouring streams over all seeds.
+        Self::seeded(seed ^ stream.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15))
+    }
+
+    /// True with this probability.
+    pub(crate) fn chance(&mut self, probability: f64) -> bool {
+        self.0.f64() < probability
     }
 
     /// A random UUID of version 4.
@@ -106,5 +142,7 @@ mod tests {
         tokio::time::advance(Duration::from_millis(61_500)).await;
         assert_eq!(clock.stamp(), "2026-01-01T00:01:01Z");
         assert_eq!(clock.stamp_after(Duration::from_secs(30)), "2026-01-01T00:01:31Z");
+        clock.clone().advance(SignedDuration::from_hours(1));
+        assert_eq!(clock.stamp(), "2026-01-01T01:01:01Z");
     }
 }

@@ -7,10 +7,13 @@ use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::watch;
+
 use crate::clock::{Clock, Random};
 use crate::containers::Handlers;
 use crate::fault::Faults;
 use crate::journal::Journal;
+use crate::status::SimError;
 use crate::store::State;
 
 /// How the server handles a watch that requests the initial list (`sendInitialEvents`, KEP-3157).
@@ -32,6 +35,10 @@ pub(crate) struct Settings {
     pub(crate) bookmark_interval: Duration,
     pub(crate) handlers: Handlers,
     pub(crate) services: Vec<ServiceAddress>,
+    /// The seed of the random numbers of the server and of the fault rules.
+    pub(crate) seed: u64,
+    /// The maximum size of a body in the journal in bytes; `None` if it has no bodies.
+    pub(crate) body_limit: Option<usize>,
 }
 
 /// The address of the server behind a service that webhooks refer to.
@@ -51,17 +58,21 @@ pub(crate) struct Inner {
     pub(crate) settings: Settings,
     pub(crate) journal: Journal,
     pub(crate) faults: Faults,
+    /// The number of restarts of the API server. Each connection ends after a restart.
+    restarts: watch::Sender<u64>,
 }
 
 impl Inner {
-    pub(crate) fn new(state: State, random: Random, settings: Settings) -> Self {
+    pub(crate) fn new(state: State, settings: Settings) -> Self {
+        let clock = state.clock.clone();
         Self {
-            clock: state.clock,
             state: Mutex::new(state),
-            random: Mutex::new(random),
+            random: Mutex::new(Random::seeded(settings.seed)),
+            journal: Journal::new(settings.body_limit),
+            faults: Faults::new(settings.seed, clock.clone()),
+            restarts: watch::Sender::new(0),
+            clock,
             settings,
-            journal: Journal::default(),
-            faults: Faults::default(),
         }
     }
 
@@ -70,6 +81,32 @@ impl Inner {
         // Only a bug in this crate panics while it holds the lock. Ignoring the poisoned lock keeps the state
         // readable.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Restarts the API server: ends all watches and connections, and forgets the changes in the watch cache.
+    pub(crate) fn restart(&self) {
+        self.lock().restart();
+        self.restarts.send_modify(|restarts| *restarts += 1);
+    }
+
+    /// A receiver that is notified of each restart.
+    pub(crate) fn restarts(&self) -> watch::Receiver<u64> {
+        self.restarts.subscribe()
+    }
+
+    /// Undoes the latest `changes` of the store.
+    ///
+    /// # Errors
+    /// 400 when the history no longer contains these changes.
+    pub(crate) fn rewind(&self, changes: u64) -> Result<(), SimError> {
+        let mut state = self.lock();
+        let version = state.version().saturating_sub(changes).max(1);
+        state.rewind(version).map_err(|compacted| {
+            SimError::bad_request(format!(
+                "cannot undo the changes after resource version {version}: the history begins at resource version {}",
+                compacted.oldest
+            ))
+        })
     }
 
     /// Locks the random number generator. A caller may hold the lock of the state when it calls this method, but must

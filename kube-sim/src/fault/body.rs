@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde_json::Value;
 
-use super::Action;
+use super::{Action, AppliedFault};
 
 /// The kind of failure that stops a body before its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,13 +30,11 @@ pub(crate) struct BodyFaults {
 }
 
 impl BodyFaults {
-    /// Collects the body faults of these actions; `None` if there are none.
-    pub(crate) fn of_actions(actions: &[Action]) -> Option<Self> {
+    /// Collects the faults of a request that affect the body; `None` if there are none.
+    pub(crate) fn of(applied: &[AppliedFault]) -> Option<Self> {
         let mut faults = Self::default();
-        let mut any = false;
-        for action in actions {
-            any = true;
-            match action {
+        for fault in applied {
+            match &fault.action {
                 Action::Reset | Action::ResetAfterHandling => faults.cut_after_bytes = Some(0),
                 Action::CutAfterBytes(n) => faults.cut_after_bytes = Some(*n),
                 Action::CutAfterEvents(n) => faults.stop_after_events = Some((*n, Stop::Cut)),
@@ -46,10 +44,15 @@ impl BodyFaults {
                 Action::ReplaceObject { name, bytes } => {
                     faults.replaced_objects.push((name.clone(), bytes.clone()));
                 }
-                Action::Status { .. } | Action::Delay(_) | Action::Hang => any = faults.is_active(),
+                Action::Status { .. }
+                | Action::Delay(_)
+                | Action::Hang
+                | Action::Compact
+                | Action::Restart
+                | Action::Rewind(_) => {}
             }
         }
-        any.then_some(faults)
+        faults.is_active().then_some(faults)
     }
 
     /// Whether any fault is set.

@@ -204,7 +204,7 @@ pub(crate) async fn delete_one(
                 let mut last = convert::view(resource, &shown);
                 if resource.strategy.deletion.grace_period.is_some() {
                     // The object in the response has a deletionTimestamp even if the grace period is zero.
-                    deletion::mark_deleted(inner.clock, resource, &object.value(), &mut last, 0);
+                    deletion::mark_deleted(&inner.clock, resource, &object.value(), &mut last, 0);
                 }
                 DeletionResponse::Object { object: last, accepted: false }
             }

@@ -55,7 +55,7 @@ pub(crate) fn delete(
         state.erase(place);
         return;
     }
-    mark_deleted(state.clock, resource, &old, &mut new, grace);
+    mark_deleted(&state.clock, resource, &old, &mut new, grace);
     if new != old {
         // If the additional deletionTimestamp exceeds the storage quota, the stored object is unchanged.
         let _ = state.commit(resource, place.1.clone(), new);
@@ -74,7 +74,7 @@ fn set_policy_finalizer(finalizers: &mut Vec<String>, propagation: Propagation) 
 }
 
 /// Sets deletionTimestamp, deletionGracePeriodSeconds and the related fields in `new`.
-pub(crate) fn mark_deleted(clock: Clock, resource: &Resource, old: &Value, new: &mut Value, grace: i64) {
+pub(crate) fn mark_deleted(clock: &Clock, resource: &Resource, old: &Value, new: &mut Value, grace: i64) {
     let first = !object_meta::is_being_deleted(old);
     if first || old["metadata"]["deletionGracePeriodSeconds"] != grace {
         let after = std::time::Duration::from_secs(grace.unsigned_abs());

@@ -66,7 +66,7 @@ pub(crate) fn prepare_for_create(
     object: &mut Value,
     namespace: &str,
     random: &mut Random,
-    clock: Clock,
+    clock: &Clock,
 ) -> Result<(), SimError> {
     let metadata = metadata_mut(object)?;
     for field in SYSTEM_FIELDS {

@@ -33,7 +33,7 @@ pub(super) async fn issue(call: &Call<'_>) -> Result<Reply, SimError> {
         return Err(SimError::invalid("authentication.k8s.io", "TokenRequest", "", &[error]));
     }
     let (namespace, name) = (account.namespace(), account.name());
-    let clock = call.inner.clock;
+    let clock = &call.inner.clock;
     let after = Duration::from_secs(seconds.unsigned_abs());
     body["kind"] = "TokenRequest".into();
     body["apiVersion"] = "authentication.k8s.io/v1".into();

@@ -17,6 +17,7 @@ use tokio::time::{Sleep, sleep};
 use crate::fault::BodyFaults;
 use crate::fault::body::Stop;
 use crate::handler::reply::Content;
+use crate::journal::Recorder;
 use crate::watch::Watch;
 
 /// The pieces of a body. Each piece is serialized when the body is read.
@@ -42,6 +43,8 @@ enum Source {
 pub struct SimBody {
     source: Source,
     faults: Option<BodyFaults>,
+    /// The entry in the journal to which the frames of a watch and the parts of a log are appended.
+    recorder: Option<Recorder>,
     /// Whether the next poll returns an error, because a fault rule cuts the body.
     broken: bool,
     ended: bool,
@@ -58,7 +61,7 @@ pub struct SimBody {
 pub struct SimBodyError {}
 
 impl SimBody {
-    pub(crate) fn new(content: Content, faults: Option<BodyFaults>) -> Self {
+    pub(crate) fn new(content: Content, faults: Option<BodyFaults>, recorder: Option<Recorder>) -> Self {
         let source = match content {
             Content::Whole(bytes) => Source::Whole(Some(bytes)),
             Content::Pieces(pieces, _) => Source::Pieces(pieces),
@@ -66,7 +69,18 @@ impl SimBody {
             Content::Stream(parts) => Source::Stream(parts),
             Content::Upgrade(_) => Source::Whole(None),
         };
-        Self { source, faults, broken: false, ended: false, delays_error: false, delay: None }
+        Self { source, faults, recorder, broken: false, ended: false, delays_error: false, delay: None }
+    }
+
+    pub(crate) fn empty() -> Self {
+        Self::new(Content::Whole(Bytes::new()), None, None)
+    }
+
+    /// Records a part of the body before the faults apply to it.
+    fn record(recorder: Option<&Recorder>, part: Option<&Bytes>) {
+        if let (Some(recorder), Some(part)) = (recorder, part) {
+            recorder.record_response(part);
+        }
     }
 
     /// Delays the error of a body that a fault rule cuts, so that the frames before the error are sent.
@@ -89,7 +103,11 @@ impl SimBody {
         match &mut self.source {
             Source::Whole(bytes) => Poll::Ready(bytes.take().filter(|b| !b.is_empty())),
             Source::Pieces(pieces) => Poll::Ready(pieces.next()),
-            Source::Stream(parts) => parts.poll_next_unpin(cx),
+            Source::Stream(parts) => {
+                let part = ready!(parts.poll_next_unpin(cx));
+                Self::record(self.recorder.as_ref(), part.as_ref());
+                Poll::Ready(part)
+            }
             Source::Watch(watch) => match self.faults.as_ref().and_then(BodyFaults::stop_before_event) {
                 Some(Stop::Hang) => Poll::Pending,
                 Some(Stop::Close) => Poll::Ready(None),
@@ -97,10 +115,14 @@ impl SimBody {
                     self.broken = true;
                     Poll::Ready(None)
                 }
-                None => watch.poll_frame(cx).map(|frame| match (frame, &mut self.faults) {
-                    (Some(frame), Some(faults)) => Some(faults.apply_to_event(frame)),
-                    (frame, _) => frame,
-                }),
+                None => {
+                    let frame = ready!(watch.poll_frame(cx));
+                    Self::record(self.recorder.as_ref(), frame.as_ref());
+                    Poll::Ready(match (frame, &mut self.faults) {
+                        (Some(frame), Some(faults)) => Some(faults.apply_to_event(frame)),
+                        (frame, _) => frame,
+                    })
+                }
             },
         }
     }

@@ -8,6 +8,7 @@ mod upgrade;
 
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,6 +39,9 @@ const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Time limit for reading the head of an HTTP/1 request.
 const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The time in which a connection can send its responses after a restart of the API server. Then it is closed.
+const RESTART_GRACE_PERIOD: Duration = Duration::from_secs(1);
 
 /// The maximum number of concurrent streams of an HTTP/2 connection, as in kube-apiserver.
 const MAX_STREAMS: u32 = 100;
@@ -267,6 +271,7 @@ async fn serve_connection<S>(
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let mut restarts = service.restarts();
     let sessions = Tasks::default();
     let spawner = sessions.executor();
     let handler = service_fn(move |mut request: http::Request<Incoming>| {
@@ -297,8 +302,21 @@ async fn serve_connection<S>(
         Protocol::Http1 => builder.http1_only(),
         Protocol::Http2 => builder.http2_only(),
     };
-    if let Err(e) = builder.serve_connection_with_upgrades(TokioIo::new(stream), handler).await {
+    let mut connection = pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), handler));
+    let result = tokio::select! {
+        result = connection.as_mut() => result,
+        _ = restarts.changed() => {
+            connection.as_mut().graceful_shutdown();
+            // The sessions end with `sessions`, which is dropped.
+            let _ = tokio::time::timeout(RESTART_GRACE_PERIOD, connection).await;
+            return;
+        }
+    };
+    if let Err(e) = result {
         tracing::trace!(error = %e, "connection ended");
     }
-    sessions.finish().await;
+    tokio::select! {
+        () = sessions.finish() => {}
+        _ = restarts.changed() => {}
+    }
 }

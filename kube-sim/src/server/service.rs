@@ -1,4 +1,4 @@
-//! The tower service: maps an HTTP request to a response and applies the fault rules.
+//! The tower service: maps an HTTP request to a response, applies the fault rules and fills the journal.
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -14,15 +14,16 @@ use http::request::Parts;
 use http::{Response, StatusCode};
 use http_body::Body;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::body::{SimBody, gzip};
 use super::upgrade;
-use crate::fault::{Action, BodyFaults, RequestAttributes};
+use crate::fault::{Action, AppliedFault, BodyFaults, RequestAttributes};
 use crate::handler::reply::{Content, Reply, Request};
 use crate::handler::target::Path;
 use crate::handler::{self, verb_of};
-use crate::journal::Entry;
+use crate::journal::{Entry, Recorder};
 use crate::shared::Inner;
 use crate::status::SimError;
 use crate::streams;
@@ -90,6 +91,11 @@ where
 }
 
 impl SimService {
+    /// A receiver that is notified when the API server restarts.
+    pub(super) fn restarts(&self) -> watch::Receiver<u64> {
+        self.inner.restarts()
+    }
+
     /// Returns the response to a request, and the session to run on the connection after a response 101.
     pub(super) async fn respond<B>(
         &self,
@@ -113,28 +119,23 @@ where
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
     let (parts, body) = request.into_parts();
-    let path = Path::parse(parts.uri.path());
-    let query = parts.uri.query().unwrap_or_default();
-    let verb = path.as_ref().map_or("", |p| verb_of(&parts.method, p, query));
-    let number = inner.journal.record(Entry {
-        method: parts.method.clone(),
-        path: parts.uri.path().to_owned(),
-        query: query.to_owned(),
-        verb,
-        resource: path.as_ref().map(|p| p.resource.clone()).unwrap_or_default(),
-        status: None,
-        user_agent: header_text(&parts.headers, &header::USER_AGENT).to_owned(),
-    });
-    let actions = inner.faults.actions_for(&fault_attributes(verb, path.as_ref()));
-    let mut reply = match apply_request_faults(&actions).await {
+    let caller = parts.extensions.get::<Caller>().cloned();
+    let request = request_without_body(&parts);
+    let entry = journal_entry(inner, &request, false);
+    let path = Path::parse(&request.path).unwrap_or_default();
+    let faults = inner.faults.of_request(&fault_attributes(entry.verb, &path, &request.user_agent));
+    let recorder = inner.journal.record(entry);
+    recorder.record_faults(&faults);
+    let mut reply = match apply_request_faults(inner, &faults).await {
         Some(reply) => reply,
-        None => handle_request(inner, &parts, body).await,
+        None => handle_request(inner, &recorder, caller, request, body).await,
     };
     let upgraded = upgrade::take(&mut reply, &parts.headers);
-    inner.journal.record_status(number, reply.code);
+    recorder.record_status(reply.code, inner.lock().version());
     let gzip = header_text(&parts.headers, &header::ACCEPT_ENCODING).contains("gzip");
-    let mut response = build_response(reply, BodyFaults::of_actions(&actions), gzip);
-    if actions.iter().any(|a| matches!(a, Action::Reset | Action::ResetAfterHandling)) {
+    let body_faults = BodyFaults::of(&faults);
+    let mut response = build_response(reply, recorder, body_faults, gzip);
+    if faults.iter().any(|f| matches!(f.action, Action::Reset | Action::ResetAfterHandling)) {
         response.extensions_mut().insert(BreakConnection);
     }
     let session = upgraded.map(|(headers, session)| {
@@ -145,22 +146,66 @@ where
 }
 
 /// The attributes of a request that the conditions of fault rules compare.
-fn fault_attributes<'a>(verb: &'a str, path: Option<&'a Path>) -> RequestAttributes<'a> {
-    let Some(path) = path else { return RequestAttributes::default() };
+fn fault_attributes<'a>(verb: &'a str, path: &'a Path, user_agent: &'a str) -> RequestAttributes<'a> {
     RequestAttributes {
         verb,
+        group: &path.group,
         resource: &path.resource,
         namespace: &path.namespace,
         name: &path.name,
         subresource: &path.subresource,
+        user_agent,
+    }
+}
+
+/// The request of the handlers, without its user and its body.
+fn request_without_body(parts: &Parts) -> Request {
+    let content_type = header_text(&parts.headers, &header::CONTENT_TYPE);
+    Request {
+        method: parts.method.clone(),
+        path: parts.uri.path().to_owned(),
+        query: parts.uri.query().unwrap_or_default().to_owned(),
+        accept: header_text(&parts.headers, &header::ACCEPT).to_owned(),
+        content_type: content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase(),
+        user_agent: header_text(&parts.headers, &header::USER_AGENT).to_owned(),
+        user: String::new(),
+        calls_webhooks: true,
+        upgrade: upgrade::offer(&parts.headers),
+        body: Bytes::new(),
+    }
+}
+
+/// The entry of a request in the journal. `direct` is true for a request that a test sends through `Sim`.
+pub(crate) fn journal_entry(inner: &Inner, request: &Request, direct: bool) -> Entry {
+    let path = Path::parse(&request.path);
+    let verb = path.as_ref().map_or("", |p| verb_of(&request.method, p, &request.query));
+    let (group, resource) = path.map(|p| (p.group, p.resource)).unwrap_or_default();
+    Entry {
+        number: 0,
+        time: inner.clock.now(),
+        method: request.method.clone(),
+        path: request.path.clone(),
+        query: request.query.clone(),
+        verb,
+        group,
+        resource,
+        status: None,
+        user_agent: request.user_agent.clone(),
+        accept: request.accept.clone(),
+        content_type: request.content_type.clone(),
+        direct,
+        faults: Vec::new(),
+        handling: None,
+        request_body: None,
+        response_body: None,
     }
 }
 
 /// Applies the faults that precede the handling of a request. If this function returns a response, the request is not
 /// handled.
-async fn apply_request_faults(actions: &[Action]) -> Option<Reply> {
-    for action in actions {
-        match action {
+async fn apply_request_faults(inner: &Inner, faults: &[AppliedFault]) -> Option<Reply> {
+    for fault in faults {
+        match &fault.action {
             Action::Delay(time) => tokio::time::sleep(*time).await,
             Action::Hang => std::future::pending::<()>().await,
             Action::Reset => return Some(Reply::text(StatusCode::OK, "")),
@@ -172,6 +217,14 @@ async fn apply_request_faults(actions: &[Action]) -> Option<Reply> {
                 }
                 return Some(Reply::error(&error));
             }
+            Action::Compact => inner.lock().compact(u64::MAX),
+            Action::Restart => inner.restart(),
+            Action::Rewind(changes) => {
+                if let Err(error) = inner.rewind(*changes) {
+                    let why = format!("fault rule {}: {}", fault.rule, error.message());
+                    return Some(Reply::error(&SimError::internal(why)));
+                }
+            }
             _ => {}
         }
     }
@@ -179,38 +232,33 @@ async fn apply_request_faults(actions: &[Action]) -> Option<Reply> {
 }
 
 /// Authenticates the caller, reads the body and calls the handlers.
-async fn handle_request<B>(inner: &Arc<Inner>, parts: &Parts, body: B) -> Reply
+async fn handle_request<B>(
+    inner: &Arc<Inner>,
+    recorder: &Recorder,
+    caller: Option<Caller>,
+    mut request: Request,
+    body: B,
+) -> Reply
 where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    let user = match parts.extensions.get::<Caller>() {
+    request.user = match caller {
         Some(Caller::Anonymous) => return Reply::error(&SimError::unauthorized()),
-        Some(Caller::User(name)) => name.clone(),
+        Some(Caller::User(name)) => name,
         None => "system:admin".to_owned(),
     };
-    let body = match Limited::new(body, BODY_LIMIT).collect().await {
+    request.body = match Limited::new(body, BODY_LIMIT).collect().await {
         Ok(body) => body.to_bytes(),
         Err(e) if e.is::<LengthLimitError>() => return Reply::error(&SimError::too_large_body(BODY_LIMIT)),
         Err(e) => {
             return Reply::error(&SimError::bad_request(format!("reading the request body failed: {e}")));
         }
     };
-    let content_type = header_text(&parts.headers, &header::CONTENT_TYPE);
-    let request = Request {
-        method: parts.method.clone(),
-        path: parts.uri.path().to_owned(),
-        query: parts.uri.query().unwrap_or_default().to_owned(),
-        accept: header_text(&parts.headers, &header::ACCEPT).to_owned(),
-        content_type: content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase(),
-        user_agent: header_text(&parts.headers, &header::USER_AGENT).to_owned(),
-        user,
-        calls_webhooks: true,
-        upgrade: upgrade::offer(&parts.headers),
-        body,
-    };
+    recorder.record_request(&request.body);
     let deadline = Instant::now() + FRESHNESS_TIMEOUT;
     loop {
+        recorder.record_handling(inner.clock.now(), inner.lock().version());
         match handler::handle(inner, &request).await {
             Ok(reply) => return reply,
             Err(e) if e.is_too_large_resource_version() && Instant::now() < deadline => {
@@ -226,8 +274,26 @@ fn header_text<'a>(headers: &'a HeaderMap, name: &header::HeaderName) -> &'a str
     headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default()
 }
 
-fn build_response(reply: Reply, faults: Option<BodyFaults>, accepts_gzip: bool) -> Response<SimBody> {
+fn build_response(
+    reply: Reply,
+    recorder: Recorder,
+    faults: Option<BodyFaults>,
+    accepts_gzip: bool,
+) -> Response<SimBody> {
     let Reply { code, content_type, warnings, retry_after, mut content } = reply;
+    let mut recorder = Some(recorder).filter(Recorder::records_bodies);
+    content = match (content, recorder.as_ref()) {
+        (Content::Whole(bytes), Some(recorder)) => {
+            recorder.record_response(&bytes);
+            Content::Whole(bytes)
+        }
+        (Content::Pieces(pieces, size), Some(_)) => {
+            let recorder = recorder.take();
+            let record = move |piece: &Bytes| recorder.iter().for_each(|r| r.record_response(piece));
+            Content::Pieces(Box::new(pieces.inspect(record)), size)
+        }
+        (content, _) => content,
+    };
     if let Some(faults) = faults.as_ref().filter(|f| f.replaces_objects()) {
         content = match content {
             Content::Whole(bytes) => Content::Whole(faults.apply_to_body(bytes)),
@@ -252,7 +318,7 @@ fn build_response(reply: Reply, faults: Option<BodyFaults>, accepts_gzip: bool) 
         }
         other => other,
     };
-    let mut response = Response::new(SimBody::new(content, faults));
+    let mut response = Response::new(SimBody::new(content, faults, recorder));
     *response.status_mut() = code;
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));

@@ -98,7 +98,7 @@ where
         Ok(response) => response,
         Err(error) => {
             let error = SimError::bad_request(format!("the upgrade in the process failed: {error}"));
-            let mut response = Response::new(SimBody::new(Reply::error(&error).content, None));
+            let mut response = Response::new(SimBody::new(Reply::error(&error).content, None, None));
             *response.status_mut() = error.code();
             response
         }
@@ -125,5 +125,5 @@ where
     } else {
         Limited::new(body, BODY_LIMIT).collect().await?.to_bytes()
     };
-    Ok(Response::from_parts(parts, SimBody::new(Content::Whole(body), None)))
+    Ok(Response::from_parts(parts, SimBody::new(Content::Whole(body), None, None)))
 }

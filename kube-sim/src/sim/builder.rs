@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::Sim;
-use crate::clock::{Clock, Random};
+use crate::clock::Clock;
 use crate::containers::{
     AttachRequest, ContainerError, ExecRequest, Handlers, LogRequest, PortConnection, PortForwardRequest,
     Streams,
@@ -34,6 +34,7 @@ pub struct SimBuilder {
     delays: Vec<(Controller, Option<Duration>)>,
     handlers: Handlers,
     services: Vec<ServiceAddress>,
+    body_limit: Option<usize>,
 }
 
 impl SimBuilder {
@@ -49,10 +50,11 @@ impl SimBuilder {
             delays: Vec::new(),
             handlers: Handlers::default(),
             services: Vec::new(),
+            body_limit: None,
         }
     }
 
-    /// The seed of uids, generated names and jitter; 0 by default.
+    /// The seed of uids, generated names, jitter and fault rules; 0 by default.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
         self
@@ -81,6 +83,25 @@ impl SimBuilder {
     /// system clock.
     pub fn start_time(mut self, start: Timestamp) -> Self {
         self.start = Some(start);
+        self
+    }
+
+    /// Records the bodies of requests and responses in the journal, up to this many bytes of each body, and the requests
+    /// that a test sends through methods of [`Sim`]. By default, the journal has neither. All bodies together take at
+    /// most 256 MiB.
+    ///
+    /// # Examples
+    /// ```
+    /// use kube_sim::Sim;
+    ///
+    /// let sim = Sim::builder().record_bodies(1024).build();
+    /// sim.get("v1", "Namespace", "", "default")?;
+    /// let recorded = sim.journal().entries().remove(0).response_body.unwrap();
+    /// assert!(recorded.content.starts_with(b"{\"kind\":\"Namespace\"") && !recorded.truncated);
+    /// # Ok::<(), kube_sim::SimError>(())
+    /// ```
+    pub fn record_bodies(mut self, limit: usize) -> Self {
+        self.body_limit = Some(limit);
         self
     }
 
@@ -295,8 +316,8 @@ impl SimBuilder {
         reason = "documented for invalid names; the built-in objects are constants"
     )]
     pub fn build(self) -> Sim {
-        let clock = self.start.map_or(Clock::Wall, Clock::fixed);
-        let mut state = State::new(clock, self.history);
+        let clock = self.start.map_or_else(Clock::wall, Clock::fixed);
+        let mut state = State::new(clock.clone(), self.history);
         for (controller, delay) in self.delays {
             state.set_delay(controller, delay);
         }
@@ -305,8 +326,10 @@ impl SimBuilder {
             bookmark_interval: self.bookmark_interval,
             handlers: self.handlers,
             services: self.services,
+            seed: self.seed,
+            body_limit: self.body_limit,
         };
-        let sim = Sim { inner: Arc::new(Inner::new(state, Random::seeded(self.seed), settings)) };
+        let sim = Sim { inner: Arc::new(Inner::new(state, settings)) };
         for name in SYSTEM_NAMESPACES.into_iter().chain(self.namespaces.iter().map(String::as_str)) {
             let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
             match sim.create(&namespace) {
@@ -319,6 +342,7 @@ impl SimBuilder {
             let now = clock.stamp();
             sim.create(&objects::node(&format!("node-{i}"), i, &now)).expect("the generated node is valid");
         }
+        sim.journal().forget();
         sim
     }
 }

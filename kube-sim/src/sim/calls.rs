@@ -1,6 +1,6 @@
 //! Direct calls of the handlers, for tests and for `Workload`: requests without a connection.
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures::{FutureExt as _, StreamExt as _};
 use http::Method;
 use serde_json::Value;
@@ -8,6 +8,8 @@ use serde_json::Value;
 use super::Sim;
 use crate::handler;
 use crate::handler::reply::{Content, Request};
+use crate::journal::Recorder;
+use crate::server::service::journal_entry;
 use crate::status::SimError;
 
 impl Sim {
@@ -69,31 +71,41 @@ impl Sim {
             upgrade: None,
             body: if body.is_null() { Bytes::new() } else { Bytes::from(body.to_string()) },
         };
+        let recorder = self.record_direct(&request);
         // Handlers wait only for webhooks.
-        let reply = handler::handle(&self.inner, &request)
+        let handled = handler::handle(&self.inner, &request)
             .now_or_never()
-            .unwrap_or_else(|| Err(SimError::internal("a direct call cannot wait: use Sim::service")))?;
-        let mut text = Vec::new();
-        match reply.content {
-            Content::Whole(bytes) => text.extend_from_slice(&bytes),
-            Content::Pieces(pieces, _) => pieces.for_each(|p| text.extend_from_slice(&p)),
-            Content::Stream(parts) => {
-                // A log that waits for new lines ends here.
-                let mut parts = parts;
-                while let Some(Some(part)) = parts.next().now_or_never() {
-                    text.extend_from_slice(&part);
-                }
-            }
-            Content::Watch(_) | Content::Upgrade(_) => {
-                return Err(SimError::bad_request("a watch is not supported here: use Sim::service"));
+            .unwrap_or_else(|| Err(SimError::internal("a direct call cannot wait: use Sim::service")));
+        let (code, outcome) = match handled {
+            Ok(reply) => (reply.code, collect(reply.content)),
+            Err(error) => (error.code(), Err(error)),
+        };
+        if let Some(recorder) = recorder {
+            recorder.record_status(code, self.resource_version());
+            match &outcome {
+                Ok(text) => recorder.record_response(text),
+                Err(error) => recorder.record_response(&Bytes::from(format!("{}\n", error.status()))),
             }
         }
+        let text = outcome?;
         let value = serde_json::from_slice(&text)
             .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&text).into_owned()));
-        if reply.code.is_success() {
+        if code.is_success() {
             return Ok(value);
         }
-        Err(SimError::new(reply.code, "", value.as_str().unwrap_or_default().trim()))
+        Err(SimError::new(code, "", value.as_str().unwrap_or_default().trim()))
+    }
+
+    /// Adds a request of a test to the journal, if bodies are recorded.
+    fn record_direct(&self, request: &Request) -> Option<Recorder> {
+        let journal = &self.inner.journal;
+        if !journal.records_bodies() {
+            return None;
+        }
+        let recorder = journal.record(journal_entry(&self.inner, request, true));
+        recorder.record_request(&request.body);
+        recorder.record_handling(self.inner.clock.now(), self.resource_version());
+        Some(recorder)
     }
 
     /// Creates an object. The namespace of a namespaced kind defaults to `default`.
@@ -159,4 +171,26 @@ impl Sim {
         let path = format!("{}/{name}", self.collection_path(api_version, kind, namespace)?);
         self.request(&Method::DELETE, &path, "", &Value::Null)
     }
+}
+
+/// The complete body of a response.
+///
+/// # Errors
+/// 400 for a watch and for an upgrade.
+fn collect(content: Content) -> Result<Bytes, SimError> {
+    let mut text = BytesMut::new();
+    match content {
+        Content::Whole(bytes) => return Ok(bytes),
+        Content::Pieces(pieces, _) => pieces.for_each(|p| text.extend_from_slice(&p)),
+        // A log that waits for new lines ends here.
+        Content::Stream(mut parts) => {
+            while let Some(Some(part)) = parts.next().now_or_never() {
+                text.extend_from_slice(&part);
+            }
+        }
+        Content::Watch(_) | Content::Upgrade(_) => {
+            return Err(SimError::bad_request("a watch is not supported here: use Sim::service"));
+        }
+    }
+    Ok(text.freeze())
 }

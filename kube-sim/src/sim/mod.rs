@@ -2,17 +2,24 @@
 
 mod builder;
 mod calls;
+mod replay;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
+use jiff::{SignedDuration, Timestamp};
+
+use crate::controllers;
 use crate::fault::Faults;
 use crate::journal::Journal;
 use crate::server::service::SimService;
 use crate::server::{ServeError, Server};
 use crate::shared::Inner;
+use crate::status::SimError;
 
 pub use builder::SimBuilder;
+pub use replay::Difference;
 
 /// An in-process Kubernetes API server. Clones are handles of the same server.
 ///
@@ -106,6 +113,70 @@ impl Sim {
     /// events. A client that resumes its watch after [`Sim::compact_all`] gets 410.
     pub fn end_watches(&self) {
         self.inner.lock().end_watches();
+    }
+
+    /// Restarts the API server: ends all open watches, and the connections of all listeners after the responses to
+    /// their requests. The watch cache is empty after a restart: a watch from an earlier version gets 410, and a client
+    /// has to list again, although the store has kept its history.
+    ///
+    /// # Examples
+    /// ```
+    /// use http::Request;
+    /// use http_body_util::{BodyExt as _, Full};
+    /// use kube_sim::Sim;
+    /// use serde_json::json;
+    /// use tower::ServiceExt as _;
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().build()?.block_on(async {
+    /// let sim = Sim::new();
+    /// let version = sim.resource_version();
+    /// sim.create(&json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}}))?;
+    /// sim.restart();
+    /// let watch = format!("/api/v1/configmaps?watch=true&resourceVersion={version}");
+    /// let response = sim.service().oneshot(Request::get(watch).body(Full::<bytes::Bytes>::default())?).await?;
+    /// let event = response.into_body().collect().await?.to_bytes();
+    /// assert!(event.starts_with(br#"{"type":"ERROR""#) && String::from_utf8_lossy(&event).contains("410"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn restart(&self) {
+        self.inner.restart();
+    }
+
+    /// Undoes the latest `changes` of the store, as a restore of etcd from an earlier backup does. Open watches behave
+    /// as after [`Sim::restore`].
+    ///
+    /// # Errors
+    /// 400 when the history no longer contains these changes ([`SimBuilder::history`]).
+    ///
+    /// # Examples
+    /// ```
+    /// use kube_sim::Sim;
+    /// use serde_json::json;
+    ///
+    /// let sim = Sim::new();
+    /// sim.create(&json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "lost"}}))?;
+    /// sim.rewind(1)?;
+    /// assert!(sim.get("v1", "ConfigMap", "default", "lost").unwrap_err().is_not_found());
+    /// # Ok::<(), kube_sim::SimError>(())
+    /// ```
+    pub fn rewind(&self, changes: u64) -> Result<(), SimError> {
+        self.inner.rewind(changes)?;
+        // The next call must find the restored definitions served.
+        controllers::run(&mut self.inner.lock());
+        Ok(())
+    }
+
+    /// Adds `time` to the time that the server shows in timestamps and compares with those, and to the age of fault
+    /// rules. Timers continue on tokio's clock: the delays of controllers, bookmarks, and the ends of watches.
+    pub fn advance_clock(&self, time: Duration) {
+        self.inner.clock.advance(SignedDuration::try_from(time).unwrap_or(SignedDuration::MAX));
+    }
+
+    /// The current time of the simulation.
+    pub fn now(&self) -> Timestamp {
+        self.inner.clock.now()
     }
 
     /// A copy of the storage for [`Sim::restore`].

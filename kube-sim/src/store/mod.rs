@@ -5,6 +5,7 @@
 
 pub(crate) mod object;
 pub(crate) mod queue;
+mod rewind;
 pub(crate) mod selector;
 pub(crate) mod snapshot;
 pub(crate) mod table;
@@ -59,6 +60,8 @@ pub(crate) struct State {
     history_limit: usize,
     /// Lists and new watches at an older version get 410, also for resources that have no table.
     compacted: u64,
+    /// New watches at an older version get 410, because the API server has restarted since.
+    watched_since: u64,
     last_watch_id: u64,
     /// [`Self::end_watches`] has ended all watches with an id below this one.
     first_open_watch_id: u64,
@@ -82,6 +85,7 @@ impl State {
             bytes: 0,
             history_limit: history_limit.max(1),
             compacted: 0,
+            watched_since: 0,
             last_watch_id: 0,
             first_open_watch_id: 0,
             registry: Registry::new(),
@@ -108,6 +112,9 @@ impl State {
 
     /// Returns an error if `version` is too old for a new watch (410).
     pub(crate) fn check_not_compacted(&self, storage: &str, version: u64) -> Result<(), Compacted> {
+        if version < self.watched_since {
+            return Err(Compacted { oldest: self.watched_since });
+        }
         match self.tables.get(storage) {
             Some(table) => table.check_not_compacted(version),
             None => Table::compacted_at(self.compacted).check_not_compacted(version),
@@ -251,6 +258,13 @@ impl State {
         for table in self.tables.values_mut() {
             table.wake_all();
         }
+    }
+
+    /// Ends all open watches, and forgets the changes before the current version for new watches: a watch cache is empty
+    /// after the start of an API server. Lists at earlier versions remain possible, because etcd has them.
+    pub(crate) fn restart(&mut self) {
+        self.end_watches();
+        self.watched_since = self.version;
     }
 
     /// Whether [`Self::end_watches`] has ended the watch with this id.

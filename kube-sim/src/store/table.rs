@@ -40,6 +40,10 @@ pub(crate) struct Event {
 }
 
 impl Event {
+    pub(crate) fn new(change: Change, object: Arc<Stored>, previous: Option<Arc<Stored>>) -> Self {
+        Self { version: object.version, change, object, previous, frame: OnceLock::new() }
+    }
+
     /// The watch frame of this event. The frame in the API version of the first call is cached for all watches.
     pub(crate) fn frame(&self, api_version: &str, kind: &str) -> Bytes {
         let make = || (api_version.into(), watch_frame(self.change, &self.object, api_version, kind));
@@ -173,8 +177,7 @@ impl Table {
         previous: Option<Arc<Stored>>,
         limit: usize,
     ) -> Arc<Event> {
-        let event =
-            Arc::new(Event { version: object.version, change, object, previous, frame: OnceLock::new() });
+        let event = Arc::new(Event::new(change, object, previous));
         self.log.push_back(event.clone());
         while self.log.len() > limit {
             if let Some(oldest) = self.log.pop_front() {
@@ -204,6 +207,26 @@ impl Table {
         }
         let from = self.log.partition_point(|e| e.version <= version);
         Ok(self.log.range(from..).take(limit).cloned().collect())
+    }
+
+    /// Undoes the changes after `version`. Returns them, latest first. The history must contain all of them.
+    pub(crate) fn undo(&mut self, version: u64) -> Vec<Arc<Event>> {
+        let from = self.log.partition_point(|event| event.version <= version);
+        let mut undone: Vec<_> = self.log.drain(from..).collect();
+        undone.reverse();
+        for event in &undone {
+            match &event.previous {
+                Some(previous) => self.objects.insert(previous.key.clone(), previous.clone()),
+                None => self.objects.remove(&event.object.key),
+            };
+        }
+        self.compacted = self.compacted.min(version);
+        undone
+    }
+
+    /// The version up to which the history has lost its changes.
+    pub(crate) fn dropped(&self) -> u64 {
+        self.dropped
     }
 
     /// A copy of the table without its watches.

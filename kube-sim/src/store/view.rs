@@ -92,7 +92,7 @@ mod tests {
 
     /// Versions 2 to 5: creates `a`, changes it, creates `b`, deletes `a`.
     fn state() -> (State, Arc<str>) {
-        let mut state = State::new(Clock::Wall, 100);
+        let mut state = State::new(Clock::wall(), 100);
         let maps = state.registry.find("", "v1", "configmaps").unwrap().clone();
         let map = |name: &str, value: &str| json!({"metadata": {"name": name, "namespace": "x", "uid": name}, "data": {"k": value}});
         state.commit(&maps, key("x", "a"), map("a", "1")).unwrap();

@@ -101,7 +101,7 @@ pub(crate) fn open(
     let mut initial = VecDeque::new();
     let mut ready = VecDeque::new();
     let mut closed = false;
-    let encoder = EventEncoder::new(target.resource.clone(), accept, state.clock);
+    let encoder = EventEncoder::new(target.resource.clone(), accept, state.clock.clone());
     // A watch with `sendInitialEvents` fails if the storage has not reached the requested version. Any other watch
     // waits until the storage passes the version.
     if options.send_initial == Some(true)

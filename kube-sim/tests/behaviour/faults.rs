@@ -114,3 +114,58 @@ async fn only_a_reset_after_handling_applies_the_write() {
     }
     server.shutdown().await;
 }
+
+#[tokio::test]
+async fn faults_of_the_store_precede_the_request() {
+    let sim = Sim::new();
+    post(&sim, CONFIG_MAPS, config_map("a")).await.ok();
+    let version = sim.resource_version();
+    post(&sim, CONFIG_MAPS, config_map("b")).await.ok();
+    let plan = r#"{"rules": [
+        {"verb": "get", "name": "a", "action": "compact"},
+        {"verb": "get", "name": "a", "userAgent": "tests/", "group": "", "action": "restart"},
+        {"verb": "list", "skip": 1, "action": {"rewind": 1}}
+    ]}"#;
+    let rules = sim.faults().load(serde_json::from_str(plan).unwrap());
+    let mut open = Watch::open(&sim, &format!("{CONFIG_MAPS}?watch=1")).await;
+    for _ in 0..2 {
+        open.next_type_and_name().await;
+    }
+
+    get(&sim, &format!("{CONFIG_MAPS}/a")).await.ok();
+    assert!(open.next_frame().await.is_none(), "a restart ends watches");
+    let expired = format!("{CONFIG_MAPS}?resourceVersion={version}&resourceVersionMatch=Exact");
+    get(&sim, &expired).await.fails(410, "Expired");
+    let rewound = get(&sim, CONFIG_MAPS).await.ok();
+    assert_eq!(rewound["items"].as_array().unwrap().len(), 1, "the rewind has removed b");
+
+    let entries = sim.journal().entries();
+    let of = |path: &str| entries.iter().find(|e| e.verb != "create" && e.path.ends_with(path)).unwrap();
+    assert_eq!(
+        of("/a").faults.iter().map(|f| &f.action).collect::<Vec<_>>(),
+        [&Action::Compact, &Action::Restart]
+    );
+    assert_eq!(of("/configmaps").faults, []);
+    let list = entries.iter().rfind(|e| e.verb == "list").unwrap();
+    assert_eq!((list.faults[0].rule, &list.faults[0].action), (rules[2], &Action::Rewind(1)));
+    let handling = list.handling.as_ref().unwrap();
+    assert_eq!((handling.version_before, handling.version_after), (version, Some(version)));
+}
+
+#[tokio::test]
+async fn a_restart_closes_the_connections_of_listeners() {
+    let sim = Sim::new();
+    let server = sim.serve_http("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let mut stream = tokio::net::TcpStream::connect(server.local_addr()).await.unwrap();
+    let head = format!("GET {CONFIG_MAPS} HTTP/1.1\r\nhost: x\r\n\r\n");
+    tokio::io::AsyncWriteExt::write_all(&mut stream, head.as_bytes()).await.unwrap();
+    let mut first = [0; 12];
+    tokio::io::AsyncReadExt::read_exact(&mut stream, &mut first).await.unwrap();
+    assert_eq!(&first, b"HTTP/1.1 200");
+    sim.restart();
+    let mut rest = Vec::new();
+    // The kept connection ends, with or without an error.
+    let _ = tokio::io::AsyncReadExt::read_to_end(&mut stream, &mut rest).await;
+    assert!(String::from_utf8_lossy(&rest).contains("ConfigMapList"));
+    server.shutdown().await;
+}

@@ -9,6 +9,7 @@ mod definitions;
 mod evictions;
 mod faults;
 mod https;
+mod journal;
 mod kubectl;
 mod lists;
 mod objects;

@@ -88,8 +88,9 @@ pub(super) const CRATES: [(&str, &str); 4] = [
         "kube-sim",
         "
         clock
-        fault
-        journal
+        encoding
+        fault              clock encoding
+        journal            encoding fault
         names
         nesting
         schema             names
@@ -109,7 +110,7 @@ pub(super) const CRATES: [(&str, &str); 4] = [
         containers         status
         streams            containers status
         webhooks
-        shared             clock containers fault journal store
+        shared             clock containers fault journal status store
         handler::convert   registry store::*
         handler::options   schema status
         handler::service_endpoint  shared store::* webhooks
@@ -127,7 +128,7 @@ pub(super) const CRATES: [(&str, &str); 4] = [
         handler            cel clock builtin containers controllers schema protobuf patch apply status registry store::* strategy table shared streams watch webhooks discovery
         server             fault journal shared status streams handler::* watch
         workload::objects
-        sim                clock containers fault journal shared status store::* handler::* server workload::objects
+        sim                clock containers controllers fault journal shared status store::* handler::* server workload::objects
         workload           clock sim
         ",
     ),

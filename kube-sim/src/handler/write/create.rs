@@ -52,7 +52,7 @@ impl WriteContext<'_> {
                 "resourceVersion should not be set on objects to be created",
             ));
         }
-        object_meta::prepare_for_create(&mut object, namespace, &mut self.inner.random(), self.inner.clock)?;
+        object_meta::prepare_for_create(&mut object, namespace, &mut self.inner.random(), &self.inner.clock)?;
         if resource.strategy.has_generation {
             object["metadata"]["generation"] = 1.into();
         }

@@ -1,0 +1,218 @@
+//! The journal of received requests, for tests that count them, and for replays.
+
+mod format;
+mod recorder;
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use http::{Method, StatusCode};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::encoding;
+use crate::fault::AppliedFault;
+
+pub(crate) use recorder::Recorder;
+
+/// The maximum number of requests in the journal; the oldest requests are dropped.
+pub const JOURNAL_LIMIT: usize = 10_000;
+
+/// The maximum total size of the recorded bodies in bytes; the oldest requests are dropped.
+const BODIES_LIMIT: usize = 256 << 20;
+
+/// The text of a verb. The alias keeps serde from borrowing the text from the data.
+type Verb = &'static str;
+
+/// One request that a [`SimService`](crate::SimService) or a [`Server`](crate::Server) received.
+///
+/// The methods of [`Sim`](crate::Sim) that read or change objects are recorded only if bodies are
+/// ([`SimBuilder::record_bodies`](crate::SimBuilder::record_bodies)), as [`direct`](Self::direct) requests.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct Entry {
+    /// The position of the request in the simulation, from 0.
+    pub number: u64,
+    /// The time at which the request arrived, on the clock of the simulation.
+    #[serde(with = "format::time")]
+    pub time: Timestamp,
+    /// The HTTP method.
+    #[serde(with = "format::method")]
+    pub method: Method,
+    /// The path, without the query.
+    pub path: String,
+    /// The raw query, without the question mark.
+    pub query: String,
+    /// The RBAC verb (`get`, `list`, `watch`, `deletecollection`, ...); empty for a path without a resource.
+    #[serde(deserialize_with = "format::verb")]
+    pub verb: Verb,
+    /// The API group; empty for the core group and for a path without a resource.
+    pub group: String,
+    /// The plural name of the resource; empty for a path without a resource.
+    pub resource: String,
+    /// The status of the response; `None` while the request is in flight.
+    #[serde(with = "format::status")]
+    pub status: Option<StatusCode>,
+    /// The `User-Agent` header.
+    pub user_agent: String,
+    /// The `Accept` header.
+    pub accept: String,
+    /// The `Content-Type` header.
+    pub content_type: String,
+    /// Whether a test sent the request through a method of [`Sim`](crate::Sim).
+    pub direct: bool,
+    /// The faults that were applied to the request.
+    pub faults: Vec<AppliedFault>,
+    /// The handling of the request; `None` before that, and if a fault prevented it.
+    pub handling: Option<Handling>,
+    /// The body of the request, if bodies are recorded.
+    pub request_body: Option<RecordedBody>,
+    /// The body of the response before faults, if bodies are recorded. The body of a watch grows while it is open.
+    pub response_body: Option<RecordedBody>,
+}
+
+/// The handling of a request by the API server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct Handling {
+    /// The position of the request among all handled requests, from 1. It differs from the order of arrival if a fault
+    /// delays a request.
+    pub order: u64,
+    /// The time at which the request was handled, on the clock of the simulation.
+    #[serde(with = "format::time")]
+    pub time: Timestamp,
+    /// The resource version of the store before the request was handled.
+    pub version_before: u64,
+    /// The resource version of the store when the response began; `None` before that.
+    pub version_after: Option<u64>,
+}
+
+/// A body in the journal.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct RecordedBody {
+    /// The first bytes of the body, up to the limit. In JSON, a text or `{"base64": ".."}`.
+    #[serde(with = "encoding::bytes")]
+    pub content: Bytes,
+    /// Whether the body exceeds the limit.
+    pub truncated: bool,
+}
+
+/// The entries in the order of the requests.
+#[derive(Debug, Default)]
+struct EntryQueue {
+    entries: VecDeque<Entry>,
+    /// The number of entries that were dropped or cleared.
+    removed: u64,
+    /// The number of requests that were handled.
+    handled: u64,
+    /// The total size of the recorded bodies.
+    body_bytes: usize,
+}
+
+impl EntryQueue {
+    fn get_mut(&mut self, number: u64) -> Option<&mut Entry> {
+        let at = usize::try_from(number.checked_sub(self.removed)?).ok()?;
+        self.entries.get_mut(at)
+    }
+
+    /// Removes the oldest entries until the queue is within its limits.
+    fn trim(&mut self) {
+        while self.entries.len() > JOURNAL_LIMIT || (self.body_bytes > BODIES_LIMIT && self.entries.len() > 1)
+        {
+            let Some(oldest) = self.entries.pop_front() else { return };
+            self.removed += 1;
+            let size = |body: Option<RecordedBody>| body.map_or(0, |body| body.content.len());
+            self.body_bytes -= size(oldest.request_body) + size(oldest.response_body);
+        }
+    }
+}
+
+/// A handle to the journal. Clones are handles to the same journal.
+///
+/// # Examples
+/// The entries are data, for a file and for [`Sim::replay`](crate::Sim::replay):
+/// ```
+/// use kube_sim::{Entry, Sim};
+/// use serde_json::json;
+///
+/// let sim = Sim::builder().record_bodies(64 * 1024).build();
+/// sim.create(&json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}}))?;
+/// let text = serde_json::to_string(&sim.journal().entries())?;
+/// let entries: Vec<Entry> = serde_json::from_str(&text)?;
+/// assert_eq!(entries[0].path, "/api/v1/namespaces/default/configmaps");
+/// assert!(entries[0].handling.as_ref().unwrap().version_before < sim.resource_version());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Journal {
+    queue: Arc<Mutex<EntryQueue>>,
+    /// The maximum size of a recorded body in bytes; `None` if no bodies are recorded.
+    body_limit: Option<usize>,
+}
+
+impl Journal {
+    pub(crate) fn new(body_limit: Option<usize>) -> Self {
+        Self { queue: Arc::default(), body_limit }
+    }
+
+    fn queue(&self) -> MutexGuard<'_, EntryQueue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The last [`JOURNAL_LIMIT`] requests, oldest first; fewer if the recorded bodies exceed 256 MiB.
+    pub fn entries(&self) -> Vec<Entry> {
+        self.queue().entries.iter().cloned().collect()
+    }
+
+    /// The number of requests in the journal that satisfy `test`.
+    pub fn count(&self, mut test: impl FnMut(&Entry) -> bool) -> usize {
+        self.queue().entries.iter().filter(|e| test(e)).count()
+    }
+
+    /// The number of requests in the journal with this verb and resource, such as `("list", "pods")`.
+    pub fn count_of(&self, verb: &str, resource: &str) -> usize {
+        self.count(|e| e.verb == verb && e.resource == resource)
+    }
+
+    /// The number of requests since the start of the simulation, including those that are no longer in the journal.
+    pub fn total(&self) -> u64 {
+        let queue = self.queue();
+        queue.removed + queue.entries.len() as u64
+    }
+
+    /// Removes all requests from the journal.
+    pub fn clear(&self) {
+        let mut queue = self.queue();
+        queue.removed += queue.entries.len() as u64;
+        queue.body_bytes = 0;
+        queue.entries.clear();
+    }
+
+    /// Removes all requests from the journal and from its counters.
+    pub(crate) fn forget(&self) {
+        *self.queue() = EntryQueue::default();
+    }
+
+    /// Whether bodies and direct requests are recorded.
+    pub(crate) fn records_bodies(&self) -> bool {
+        self.body_limit.is_some()
+    }
+
+    /// Records a request.
+    pub(crate) fn record(&self, mut entry: Entry) -> Recorder {
+        let mut queue = self.queue();
+        let number = queue.removed + queue.entries.len() as u64;
+        entry.number = number;
+        queue.entries.push_back(entry);
+        queue.trim();
+        Recorder::new(self.clone(), number)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,265 @@
+//! Sends the requests of a journal to a new simulation, and compares the responses.
+
+use bytes::Bytes;
+use futures::FutureExt as _;
+use http::{Request, StatusCode, header};
+use http_body_util::{BodyExt as _, Full};
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::Value;
+use tower::ServiceExt as _;
+
+use super::Sim;
+use crate::fault::Action;
+use crate::journal::{Entry, RecordedBody};
+use crate::server::body::SimBody;
+
+/// The first difference between a recorded run and its replay.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, thiserror::Error)]
+#[error("request {number} ({request}) differs at {place}: recorded {recorded}, replayed {replayed}")]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct Difference {
+    /// The number of the request in the journal.
+    pub number: u64,
+    /// The method and the path of the request.
+    pub request: String,
+    /// What differs: `status`, a JSON pointer into the body, `body` for other text, or `event N` of a watch.
+    pub place: String,
+    /// The recorded value.
+    pub recorded: String,
+    /// The value of the replay.
+    pub replayed: String,
+}
+
+/// A watch that the replay has opened. It stays open, as the watch of the recorded client may have.
+struct OpenWatch<'a> {
+    entry: &'a Entry,
+    body: SimBody,
+    text: Vec<u8>,
+}
+
+impl Sim {
+    /// Sends the recorded requests to this simulation, in the order in which they were handled and with the recorded
+    /// times between them, and compares the statuses and bodies of the responses. Of a watch, it compares the recorded
+    /// events, without periodic bookmarks. Returns the number of requests sent.
+    ///
+    /// This simulation must be new, and built with the same settings as the recorded one: its seed, start time, nodes
+    /// and controllers. Bodies must be recorded ([`SimBuilder::record_bodies`](crate::SimBuilder::record_bodies)), from
+    /// the first request on. The clock of the simulation follows the recorded times.
+    ///
+    /// Of the recorded faults, those that change the store are applied. A request that a fault kept from being handled
+    /// is not sent; a fault in its response has no effect on the comparison. Requests for an upgrade (`exec`) and
+    /// requests without a response are not sent.
+    ///
+    /// # Errors
+    /// The first difference. Of requests that were handled at the same time on several threads, the recorded order can
+    /// be wrong. A run on a paused current-thread runtime has no such requests.
+    ///
+    /// # Cancel safety
+    /// Dropping the future ends the replay; the requests that were sent have taken effect.
+    ///
+    /// # Examples
+    /// ```
+    /// use kube_sim::Sim;
+    /// use serde_json::json;
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap().block_on(async {
+    /// let build = || Sim::builder().start_time("2026-01-01T00:00:00Z".parse().unwrap()).record_bodies(1 << 20).build();
+    /// let sim = build();
+    /// sim.create(&json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"generateName": "a-"}}))?;
+    /// let mut entries = sim.journal().entries();
+    /// assert_eq!(build().replay(&entries).await?, 1);
+    ///
+    /// entries[0].status = Some(http::StatusCode::OK);
+    /// let difference = build().replay(&entries).await.unwrap_err();
+    /// assert_eq!((&*difference.place, &*difference.recorded, &*difference.replayed), ("status", "200", "201"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub async fn replay(&self, entries: &[Entry]) -> Result<usize, Difference> {
+        let mut handled: Vec<_> =
+            entries.iter().filter_map(|e| e.handling.as_ref().map(|handling| (handling, e))).collect();
+        handled.sort_by_key(|(handling, _)| handling.order);
+        let mut watches = Vec::new();
+        let mut sent = 0;
+        let mut previous = None;
+        for (handling, entry) in handled {
+            self.pass_time(previous.unwrap_or(handling.time), handling.time).await;
+            previous = Some(handling.time);
+            self.apply_store_faults(entry)?;
+            if entry.status.is_none() || entry.status == Some(StatusCode::SWITCHING_PROTOCOLS) {
+                continue;
+            }
+            sent += 1;
+            let (code, body) = self.send_recorded(entry).await;
+            compare(entry, "status", &entry.status, &Some(code), |code| code.map_or(0, |c| c.as_u16()))?;
+            if entry.verb == "watch" && code.is_success() {
+                watches.push(OpenWatch { entry, body, text: Vec::new() });
+            } else if let Some(recorded) = &entry.response_body {
+                // A body of the simulation without faults does not fail.
+                let replayed =
+                    body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+                compare_bodies(entry, recorded, &replayed)?;
+            }
+            watches.iter_mut().for_each(OpenWatch::read);
+        }
+        // The recorded clients may have read events that their last request did not wait for.
+        tokio::task::yield_now().await;
+        for mut watch in watches {
+            watch.read();
+            watch.compare()?;
+        }
+        Ok(sent)
+    }
+
+    /// Waits for the time between two requests, and sets the clock to the time of the second.
+    async fn pass_time(&self, from: Timestamp, to: Timestamp) {
+        let between = to.duration_since(from);
+        if let Ok(between) = std::time::Duration::try_from(between)
+            && !between.is_zero()
+        {
+            tokio::time::sleep(between).await;
+        }
+        let clock = &self.inner.clock;
+        clock.advance(to.duration_since(clock.now()));
+    }
+
+    /// Applies the recorded faults that change the store.
+    fn apply_store_faults(&self, entry: &Entry) -> Result<(), Difference> {
+        for fault in &entry.faults {
+            match fault.action {
+                Action::Compact => self.compact_all(),
+                Action::Restart => self.restart(),
+                Action::Rewind(changes) => {
+                    if let Err(error) = self.rewind(changes) {
+                        let fault = format!("rewind {changes}");
+                        return Err(difference(entry, "faults", fault, error.message().to_owned()));
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends a recorded request, without faults. Returns the status and the body of the response.
+    async fn send_recorded(&self, entry: &Entry) -> (StatusCode, SimBody) {
+        let uri = if entry.query.is_empty() {
+            entry.path.clone()
+        } else {
+            format!("{}?{}", entry.path, entry.query)
+        };
+        let body = entry.request_body.as_ref().map(|body| body.content.clone()).unwrap_or_default();
+        let mut request = Request::builder().method(entry.method.clone()).uri(uri);
+        for (name, value) in [
+            (header::USER_AGENT, &entry.user_agent),
+            (header::ACCEPT, &entry.accept),
+            (header::CONTENT_TYPE, &entry.content_type),
+        ] {
+            if !value.is_empty() {
+                request = request.header(name, value);
+            }
+        }
+        let response = match request.body(Full::<Bytes>::new(body)) {
+            Ok(request) => self.service().oneshot(request).await,
+            // The recorded values were a request, but an edited journal can have others.
+            Err(_) => return (StatusCode::BAD_REQUEST, SimBody::empty()),
+        };
+        match response {
+            Ok(response) => (response.status(), response.into_body()),
+            Err(never) => match never {},
+        }
+    }
+}
+
+impl OpenWatch<'_> {
+    /// Reads the frames that are available.
+    fn read(&mut self) {
+        while let Some(Some(Ok(frame))) = self.body.frame().now_or_never() {
+            if let Ok(data) = frame.into_data() {
+                self.text.extend_from_slice(&data);
+            }
+        }
+    }
+
+    /// Compares the recorded events with the first events of the replay.
+    fn compare(&self) -> Result<(), Difference> {
+        let Some(recorded) = &self.entry.response_body else { return Ok(()) };
+        let recorded = events(&recorded.content);
+        let replayed = events(&self.text);
+        for (at, event) in recorded.iter().enumerate() {
+            let replayed = replayed.get(at).unwrap_or(&Value::Null);
+            if let Some((pointer, recorded, replayed)) = first_difference(event, replayed, String::new()) {
+                return Err(difference(self.entry, &format!("event {at}{pointer}"), recorded, replayed));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The complete events of the body of a watch, without periodic bookmarks.
+fn events(text: &[u8]) -> Vec<Value> {
+    let lines = text.split_inclusive(|byte| *byte == b'\n').filter(|line| line.ends_with(b"\n"));
+    let events = lines.filter_map(|line| serde_json::from_slice::<Value>(line).ok());
+    let is_periodic =
+        |event: &Value| event["type"] == "BOOKMARK" && event["object"]["metadata"]["annotations"].is_null();
+    events.filter(|event| !is_periodic(event)).collect()
+}
+
+fn difference(entry: &Entry, place: &str, recorded: String, replayed: String) -> Difference {
+    let request = format!("{} {}", entry.method, entry.path);
+    Difference { number: entry.number, request, place: place.to_owned(), recorded, replayed }
+}
+
+fn compare<T: PartialEq, S: ToString>(
+    entry: &Entry,
+    place: &str,
+    recorded: &T,
+    replayed: &T,
+    text: impl Fn(&T) -> S,
+) -> Result<(), Difference> {
+    if recorded == replayed {
+        return Ok(());
+    }
+    Err(difference(entry, place, text(recorded).to_string(), text(replayed).to_string()))
+}
+
+fn compare_bodies(entry: &Entry, recorded: &RecordedBody, replayed: &Bytes) -> Result<(), Difference> {
+    let json = |bytes: &Bytes| serde_json::from_slice::<Value>(bytes).ok();
+    if let (Some(recorded), Some(replayed)) = (json(&recorded.content), json(replayed)) {
+        return match first_difference(&recorded, &replayed, String::new()) {
+            Some((pointer, recorded, replayed)) => Err(difference(entry, &pointer, recorded, replayed)),
+            None => Ok(()),
+        };
+    }
+    // The recorded body is no JSON, or the client or the limit cut it.
+    let same = replayed.slice(..replayed.len().min(recorded.content.len()));
+    let text = |bytes: &Bytes| String::from_utf8_lossy(bytes).into_owned();
+    compare(entry, "body", &recorded.content, &same, text)
+}
+
+/// The JSON pointer of the first difference between two values, and both values there.
+fn first_difference(a: &Value, b: &Value, at: String) -> Option<(String, String, String)> {
+    match (a, b) {
+        (Value::Object(a), Value::Object(b)) => a
+            .keys()
+            .chain(b.keys().filter(|key| !a.contains_key(*key)))
+            .find_map(|key| child_difference(a.get(key), b.get(key), format!("{at}/{key}"))),
+        (Value::Array(a), Value::Array(b)) => (0..a.len().max(b.len()))
+            .find_map(|index| child_difference(a.get(index), b.get(index), format!("{at}/{index}"))),
+        _ if a == b => None,
+        _ => Some((at, a.to_string(), b.to_string())),
+    }
+}
+
+fn child_difference(a: Option<&Value>, b: Option<&Value>, at: String) -> Option<(String, String, String)> {
+    match (a, b) {
+        (Some(a), Some(b)) => first_difference(a, b, at),
+        (a, b) => {
+            let text = |value: Option<&Value>| value.map_or("absent".to_owned(), ToString::to_string);
+            Some((at, text(a), text(b)))
+        }
+    }
+}
