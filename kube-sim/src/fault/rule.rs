@@ -48,6 +48,8 @@ pub struct Rule {
     name: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     user_agent: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    replica: Option<usize>,
     #[serde(default, skip_serializing_if = "Option::is_none", with = "encoding::duration::optional")]
     after: Option<Duration>,
     #[serde(default, skip_serializing_if = "Option::is_none", with = "encoding::duration::optional")]
@@ -72,6 +74,7 @@ impl Rule {
             namespace: None,
             name: None,
             user_agent: None,
+            replica: None,
             after: None,
             until: None,
             skip: 0,
@@ -121,6 +124,12 @@ impl Rule {
     /// Restricts the rule to clients whose `User-Agent` header begins with this text, such as `kubectl/`.
     pub fn user_agent(mut self, prefix: &str) -> Self {
         self.user_agent = Some(prefix.to_owned());
+        self
+    }
+
+    /// Restricts the rule to the API server with this number: 0, or that of a [`Replica`](crate::Replica).
+    pub fn replica(mut self, number: usize) -> Self {
+        self.replica = Some(number);
         self
     }
 
@@ -178,6 +187,7 @@ impl Rule {
             && same(&self.namespace, attributes.namespace)
             && same(&self.name, attributes.name)
             && self.user_agent.as_deref().is_none_or(|prefix| attributes.user_agent.starts_with(prefix))
+            && self.replica.is_none_or(|number| number == attributes.replica)
             && self.after.is_none_or(|after| age >= after)
             && self.until.is_none_or(|until| age < until)
     }
@@ -206,4 +216,5 @@ pub(crate) struct RequestAttributes<'a> {
     pub(crate) name: &'a str,
     pub(crate) subresource: &'a str,
     pub(crate) user_agent: &'a str,
+    pub(crate) replica: usize,
 }

@@ -33,12 +33,15 @@ async fn each_condition_restricts_a_rule() {
         name: "web",
         subresource: "status",
         user_agent: "manager/v1 (linux)",
+        replica: 2,
     };
     let all = || Rule::new(Action::Reset);
     for (rule, expected) in [
         (all(), 1),
         (all().verb("update").group("apps").resource("deployments").namespace("x").name("web"), 1),
         (all().subresource("status").user_agent("manager/"), 1),
+        (all().replica(2), 1),
+        (all().replica(0), 0),
         (all().verb("get"), 0),
         (all().group(""), 0),
         (all().resource("pods"), 0),

@@ -147,8 +147,7 @@ impl Call<'_> {
 
     pub(crate) async fn handle_get(&self) -> Result<Reply, SimError> {
         let accept = self.accept()?;
-        let object = read::get(self.inner.lock().view(), self.target, self.options)?;
-        let object = self.converter().view(object).await?;
+        let object = self.converter().view(self.read_object()?).await?;
         let mut reply = self.object_reply(&object, accept);
         self.add_deprecation_warning(&mut reply);
         Ok(reply)
@@ -160,10 +159,25 @@ impl Call<'_> {
         }
     }
 
+    /// Reads the object of a `get`.
+    fn read_object(&self) -> Result<Arc<Stored>, SimError> {
+        let mut state = self.inner.lock();
+        let view = read::view(&mut state, self.request.arrival, self.options, "get")?;
+        read::get(view, self.target, self.options)
+    }
+
+    /// Reads the page of a `list`.
+    fn read_page(&self) -> Result<render::Page, SimError> {
+        let mut state = self.inner.lock();
+        let view = read::view(&mut state, self.request.arrival, self.options, "list")?;
+        let candidates = read::list(view, self.target, self.options)?;
+        drop(state);
+        Ok(candidates.page())
+    }
+
     async fn handle_list(&self) -> Result<Reply, SimError> {
         let accept = self.accept()?;
-        let candidates = read::list(self.inner.lock().view(), self.target, self.options)?;
-        let mut page = candidates.page();
+        let mut page = self.read_page()?;
         page.objects = self.converter().view_all(page.objects).await?;
         let mut reply = self.page_reply(page, accept);
         self.add_deprecation_warning(&mut reply);
@@ -186,7 +200,7 @@ impl Call<'_> {
 
     fn handle_watch(&self) -> Result<Reply, SimError> {
         let accept = self.accept()?;
-        let watch = crate::watch::open(self.inner, self.target, self.options, accept)?;
+        let watch = crate::watch::open(self.inner, self.request.arrival, self.target, self.options, accept)?;
         let mut reply = Reply::whole(StatusCode::OK, "application/json", "");
         reply.content = match &self.request.upgrade {
             Some(offer) => Content::Upgrade(watch_upgrade(offer, watch)?),

@@ -11,6 +11,8 @@ use super::render::Page;
 use super::target::Target;
 use crate::registry::fields::FieldSelector;
 use crate::status::SimError;
+use crate::store::State;
+use crate::store::cache::Arrival;
 use crate::store::object::{Stored, key};
 use crate::store::selector::LabelSelector;
 use crate::store::view::View;
@@ -83,6 +85,32 @@ pub(crate) fn check_reached(view: View<'_>, version: Option<u64>) -> Result<(), 
         }
         _ => Ok(()),
     }
+}
+
+/// The view for a `get` or `list`: that of the watch cache of the server, or of the store where an API server reads
+/// etcd.
+///
+/// # Errors
+/// 504 if the request waits for the cache.
+pub(crate) fn view<'a>(
+    state: &'a mut State,
+    arrival: Arrival,
+    options: &Options,
+    verb: &str,
+) -> Result<View<'a>, SimError> {
+    let is_continued = !options.continue_token.is_empty();
+    let is_consistent = options.version.is_none();
+    if is_continued || exact_version(options).is_some() || (is_consistent && verb == "get") {
+        return Ok(state.view());
+    }
+    let cached = state.cache_version(arrival.server);
+    if is_consistent && cached < arrival.version {
+        if arrival.waits {
+            return Err(SimError::too_large_resource_version(arrival.version, cached));
+        }
+        return Ok(state.view());
+    }
+    Ok(state.cache_view(arrival.server))
 }
 
 /// The message of a 410 response to a read at a version that the storage no longer has.

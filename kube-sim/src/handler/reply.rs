@@ -6,6 +6,7 @@ use http::{Method, StatusCode};
 use serde_json::Value;
 
 use crate::status::SimError;
+use crate::store::cache::Arrival;
 use crate::streams::{Offer, Upgrade};
 use crate::watch::Watch;
 
@@ -25,6 +26,7 @@ pub(crate) struct Request {
     /// The subprotocols of a request for an upgrade to WebSocket.
     pub(crate) upgrade: Option<Offer>,
     pub(crate) body: Bytes,
+    pub(crate) arrival: Arrival,
 }
 
 impl Request {

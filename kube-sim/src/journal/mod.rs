@@ -63,6 +63,9 @@ pub struct Entry {
     pub content_type: String,
     /// Whether a test sent the request through a method of [`Sim`](crate::Sim).
     pub direct: bool,
+    /// The number of the API server that received the request: 0, or that of a [`Replica`](crate::Replica).
+    #[serde(default)]
+    pub replica: usize,
     /// The faults that were applied to the request.
     pub faults: Vec<AppliedFault>,
     /// The handling of the request; `None` before that, and if a fault prevented it.

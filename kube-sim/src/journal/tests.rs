@@ -18,6 +18,7 @@ fn entry(path: &str) -> Entry {
         accept: String::new(),
         content_type: String::new(),
         direct: false,
+        replica: 0,
         faults: Vec::new(),
         handling: None,
         request_body: None,

@@ -64,19 +64,51 @@ pub struct ServeError {
 
 impl ServeError {
     /// The error of a failed generation of certificates.
-    fn certificates(cause: impl std::error::Error + Send + Sync + 'static) -> Self {
-        Self { operation: "making certificates for the listener".into(), cause: Box::new(cause) }
+    pub(crate) fn certificates(cause: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Self { operation: "preparing the certificates of the listener".into(), cause: Box::new(cause) }
     }
 
     /// The error of a failed attempt to listen on `addr`.
-    fn listen(addr: SocketAddr, cause: io::Error) -> Self {
+    pub(crate) fn listen(addr: SocketAddr, cause: io::Error) -> Self {
         Self { operation: format!("listening on {addr}"), cause: Box::new(cause) }
     }
+}
+
+/// The certificates and the key of a listener, as the content of PEM files; see
+/// [`Sim::serve_https_with`](crate::Sim::serve_https_with).
+#[derive(Clone)]
+#[expect(clippy::exhaustive_structs, reason = "users build it by literal")]
+pub struct TlsFiles {
+    /// The certificate of the server, and the intermediate certificates after it.
+    pub certificate: Vec<u8>,
+    /// The private key of the server.
+    pub key: Vec<u8>,
+    /// The authorities of client certificates; `None` if clients have no certificates.
+    pub client_ca: Option<Vec<u8>>,
+}
+
+impl std::fmt::Debug for TlsFiles {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The key is a secret.
+        f.debug_struct("TlsFiles").finish_non_exhaustive()
+    }
+}
+
+/// The transport of a listener.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Security<'a> {
+    /// HTTP without authentication.
+    Plain,
+    /// HTTPS with generated certificates.
+    Generated,
+    /// HTTPS with these certificates.
+    Files(&'a TlsFiles),
 }
 
 /// A running listener. Dropping the `Server` aborts its tasks; [`Server::shutdown`] also waits for their end.
 pub struct Server {
     addr: SocketAddr,
+    secure: bool,
     credentials: Option<Arc<Credentials>>,
     task: Option<JoinHandle<()>>,
 }
@@ -88,22 +120,25 @@ impl std::fmt::Debug for Server {
 }
 
 impl Server {
-    /// Starts a listener, for HTTPS if `secure` is set, otherwise for HTTP.
+    /// Starts a listener.
     pub(crate) async fn start(
         service: SimService,
         addr: SocketAddr,
-        secure: bool,
+        security: Security<'_>,
     ) -> Result<Self, ServeError> {
         let listener = TcpListener::bind(addr).await.map_err(|e| ServeError::listen(addr, e))?;
         let addr = listener.local_addr().map_err(|e| ServeError::listen(addr, e))?;
-        let (credentials, acceptor) = if secure {
-            let (credentials, acceptor) = tls::generate_credentials(addr.ip())?;
-            (Some(Arc::new(credentials)), Some(acceptor))
-        } else {
-            (None, None)
+        let (credentials, acceptor) = match security {
+            Security::Plain => (None, None),
+            Security::Generated => {
+                let (credentials, acceptor) = tls::generate_credentials(addr.ip())?;
+                (Some(Arc::new(credentials)), Some(acceptor))
+            }
+            Security::Files(files) => (None, Some(tls::acceptor_of_files(files)?)),
         };
+        let secure = acceptor.is_some();
         let task = tokio::spawn(accept_connections(listener, service, acceptor, credentials.clone()));
-        Ok(Self { addr, credentials, task: Some(task) })
+        Ok(Self { addr, secure, credentials, task: Some(task) })
     }
 
     /// The address of the listener, with the actual port.
@@ -113,7 +148,7 @@ impl Server {
 
     /// The URL of the listener, without a trailing slash.
     pub fn url(&self) -> String {
-        let scheme = if self.credentials.is_some() { "https" } else { "http" };
+        let scheme = if self.secure { "https" } else { "http" };
         let mut addr = self.addr;
         if addr.ip().is_unspecified() {
             addr.set_ip(if addr.is_ipv4() {
@@ -125,7 +160,7 @@ impl Server {
         format!("{scheme}://{addr}")
     }
 
-    /// The CA certificate of the listener in PEM; `None` for plain HTTP.
+    /// The generated CA certificate of the listener in PEM; `None` if there is none.
     pub fn ca_pem(&self) -> Option<&str> {
         self.credentials.as_ref().map(|c| c.ca_pem.as_str())
     }

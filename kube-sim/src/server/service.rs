@@ -5,6 +5,7 @@ use std::error::Error;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -26,6 +27,7 @@ use crate::handler::{self, verb_of};
 use crate::journal::{Entry, Recorder};
 use crate::shared::Inner;
 use crate::status::SimError;
+use crate::store::cache::Arrival;
 use crate::streams;
 
 /// Maximum size of a request body in bytes.
@@ -58,11 +60,15 @@ pub(crate) struct BreakConnection;
 #[derive(Clone, Debug)]
 pub struct SimService {
     inner: Arc<Inner>,
+    /// The API servers that receive the requests, in turn.
+    servers: Arc<[usize]>,
+    turn: Arc<AtomicUsize>,
 }
 
 impl SimService {
-    pub(crate) fn new(inner: Arc<Inner>) -> Self {
-        Self { inner }
+    /// A service whose requests the API servers with these numbers receive in turn.
+    pub(crate) fn new(inner: Arc<Inner>, servers: Arc<[usize]>) -> Self {
+        Self { inner, servers, turn: Arc::default() }
     }
 }
 
@@ -105,13 +111,16 @@ impl SimService {
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn Error + Send + Sync>>,
     {
-        respond(&self.inner, request).await
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        let server = self.servers.get(turn % self.servers.len().max(1)).copied().unwrap_or(0);
+        respond(&self.inner, server, request).await
     }
 }
 
 /// Records a request in the journal, applies the fault rules, and returns the response.
 async fn respond<B>(
     inner: &Arc<Inner>,
+    server: usize,
     request: http::Request<B>,
 ) -> (Response<SimBody>, Option<streams::Session>)
 where
@@ -120,10 +129,10 @@ where
 {
     let (parts, body) = request.into_parts();
     let caller = parts.extensions.get::<Caller>().cloned();
-    let request = request_without_body(&parts);
+    let request = request_without_body(&parts, server);
     let entry = journal_entry(inner, &request, false);
     let path = Path::parse(&request.path).unwrap_or_default();
-    let faults = inner.faults.of_request(&fault_attributes(entry.verb, &path, &request.user_agent));
+    let faults = inner.faults.of_request(&fault_attributes(&entry, &path));
     let recorder = inner.journal.record(entry);
     recorder.record_faults(&faults);
     let mut reply = match apply_request_faults(inner, &faults).await {
@@ -146,20 +155,21 @@ where
 }
 
 /// The attributes of a request that the conditions of fault rules compare.
-fn fault_attributes<'a>(verb: &'a str, path: &'a Path, user_agent: &'a str) -> RequestAttributes<'a> {
+fn fault_attributes<'a>(entry: &'a Entry, path: &'a Path) -> RequestAttributes<'a> {
     RequestAttributes {
-        verb,
+        verb: entry.verb,
         group: &path.group,
         resource: &path.resource,
         namespace: &path.namespace,
         name: &path.name,
         subresource: &path.subresource,
-        user_agent,
+        user_agent: &entry.user_agent,
+        replica: entry.replica,
     }
 }
 
 /// The request of the handlers, without its user and its body.
-fn request_without_body(parts: &Parts) -> Request {
+fn request_without_body(parts: &Parts, server: usize) -> Request {
     let content_type = header_text(&parts.headers, &header::CONTENT_TYPE);
     Request {
         method: parts.method.clone(),
@@ -172,6 +182,7 @@ fn request_without_body(parts: &Parts) -> Request {
         calls_webhooks: true,
         upgrade: upgrade::offer(&parts.headers),
         body: Bytes::new(),
+        arrival: Arrival { server, version: 0, waits: true },
     }
 }
 
@@ -194,6 +205,7 @@ pub(crate) fn journal_entry(inner: &Inner, request: &Request, direct: bool) -> E
         accept: request.accept.clone(),
         content_type: request.content_type.clone(),
         direct,
+        replica: request.arrival.server,
         faults: Vec::new(),
         handling: None,
         request_body: None,
@@ -244,6 +256,7 @@ where
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
     request.user = match caller {
+        Some(Caller::Anonymous) if is_public(&request.path) => "system:anonymous".to_owned(),
         Some(Caller::Anonymous) => return Reply::error(&SimError::unauthorized()),
         Some(Caller::User(name)) => name,
         None => "system:admin".to_owned(),
@@ -256,6 +269,7 @@ where
         }
     };
     recorder.record_request(&request.body);
+    request.arrival.version = inner.lock().version();
     let deadline = Instant::now() + FRESHNESS_TIMEOUT;
     loop {
         recorder.record_handling(inner.clock.now(), inner.lock().version());
@@ -264,9 +278,17 @@ where
             Err(e) if e.is_too_large_resource_version() && Instant::now() < deadline => {
                 tokio::time::sleep(FRESHNESS_POLL_INTERVAL).await;
             }
+            Err(e) if e.is_too_large_resource_version() && request.arrival.waits => {
+                request.arrival.waits = false;
+            }
             Err(e) => return Reply::error(&e),
         }
     }
+}
+
+/// Whether a request needs no credentials: the role `system:public-info-viewer` of a cluster permits it.
+fn is_public(path: &str) -> bool {
+    matches!(path, "/healthz" | "/livez" | "/readyz" | "/version" | "/version/")
 }
 
 /// The value of a header; empty if the header is absent or not ASCII.

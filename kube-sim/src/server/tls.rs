@@ -15,7 +15,7 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::{self, RootCertStore, ServerConfig};
 
-use super::ServeError;
+use super::{ServeError, TlsFiles};
 
 /// The credentials of clients, and the CA certificate with which clients verify the server.
 pub(crate) struct Credentials {
@@ -78,19 +78,44 @@ fn tls_acceptor(
     server: &CertificateDer<'static>,
     key: &KeyPair,
 ) -> Result<TlsAcceptor, ServeError> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut roots = RootCertStore::empty();
-    roots.add(ca.clone()).map_err(certificate_error)?;
-    let clients = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone())
-        .allow_unauthenticated()
-        .build()
-        .map_err(certificate_error)?;
     let key = PrivateKeyDer::from_pem_slice(key.serialize_pem().as_bytes()).map_err(certificate_error)?;
+    acceptor(std::slice::from_ref(ca), vec![server.clone()], key)
+}
+
+/// The TLS acceptor with the certificates of these files.
+pub(super) fn acceptor_of_files(files: &TlsFiles) -> Result<TlsAcceptor, ServeError> {
+    let certificates = |pem: &[u8]| {
+        CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>().map_err(certificate_error)
+    };
+    let key = PrivateKeyDer::from_pem_slice(&files.key).map_err(certificate_error)?;
+    let authorities = files.client_ca.as_deref().map(certificates).transpose()?.unwrap_or_default();
+    acceptor(&authorities, certificates(&files.certificate)?, key)
+}
+
+/// A TLS acceptor with an optional client certificate, which one of `authorities` must have signed.
+fn acceptor(
+    authorities: &[CertificateDer<'static>],
+    server: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+) -> Result<TlsAcceptor, ServeError> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let clients = if authorities.is_empty() {
+        WebPkiClientVerifier::no_client_auth()
+    } else {
+        let mut roots = RootCertStore::empty();
+        for authority in authorities {
+            roots.add(authority.clone()).map_err(certificate_error)?;
+        }
+        WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone())
+            .allow_unauthenticated()
+            .build()
+            .map_err(certificate_error)?
+    };
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(certificate_error)?
         .with_client_cert_verifier(clients)
-        .with_single_cert(vec![server.clone()], key)
+        .with_single_cert(server, key)
         .map_err(certificate_error)?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(TlsAcceptor::from(Arc::new(config)))

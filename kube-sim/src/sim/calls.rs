@@ -11,6 +11,7 @@ use crate::handler::reply::{Content, Request};
 use crate::journal::Recorder;
 use crate::server::service::journal_entry;
 use crate::status::SimError;
+use crate::store::cache::Arrival;
 
 impl Sim {
     /// The URL path of the collection of a kind.
@@ -44,8 +45,8 @@ impl Sim {
         Ok(path)
     }
 
-    /// Handles one request like that of a client, but ignores the fault rules, calls no admission webhook, and does not
-    /// add the request to the journal. Returns the JSON of the response body, or a string if the body is text.
+    /// Handles one request like that of a client, but ignores the fault rules, calls no admission webhook, and adds
+    /// the request to the journal only if bodies are recorded. Returns the JSON of the response body, or a string if the body is text.
     ///
     /// `path` can contain a query. For a patch, `content_type` selects the type of the patch.
     ///
@@ -69,6 +70,7 @@ impl Sim {
             user: "system:admin".into(),
             calls_webhooks: false,
             upgrade: None,
+            arrival: Arrival::default(),
             body: if body.is_null() { Bytes::new() } else { Bytes::from(body.to_string()) },
         };
         let recorder = self.record_direct(&request);

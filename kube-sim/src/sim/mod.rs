@@ -2,7 +2,9 @@
 
 mod builder;
 mod calls;
+mod control;
 mod replay;
+mod replica;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,12 +16,15 @@ use crate::controllers;
 use crate::fault::Faults;
 use crate::journal::Journal;
 use crate::server::service::SimService;
-use crate::server::{ServeError, Server};
+use crate::server::{Security, ServeError, Server, TlsFiles};
 use crate::shared::Inner;
 use crate::status::SimError;
+use crate::store::queue::Controller;
 
 pub use builder::SimBuilder;
+pub use control::ControlServer;
 pub use replay::Difference;
+pub use replica::Replica;
 
 /// An in-process Kubernetes API server. Clones are handles of the same server.
 ///
@@ -69,7 +74,7 @@ impl Sim {
 
     /// The simulation as a tower service, for use as the transport of a client. It requires no credentials.
     pub fn service(&self) -> SimService {
-        SimService::new(self.inner.clone())
+        SimService::new(self.inner.clone(), Arc::from([0]))
     }
 
     /// Listens for plain HTTP without authentication. Port 0 selects a free port.
@@ -80,7 +85,7 @@ impl Sim {
     /// # Cancel safety
     /// Dropping the future closes the listener.
     pub async fn serve_http(&self, addr: SocketAddr) -> Result<Server, ServeError> {
-        Server::start(self.service(), addr, false).await
+        Server::start(self.service(), addr, Security::Plain).await
     }
 
     /// Listens for HTTPS with certificates that are generated for this listener. Requests need the client certificate
@@ -95,7 +100,26 @@ impl Sim {
     /// # Cancel safety
     /// Dropping the future closes the listener.
     pub async fn serve_https(&self, addr: SocketAddr) -> Result<Server, ServeError> {
-        Server::start(self.service(), addr, true).await
+        Server::start(self.service(), addr, Security::Generated).await
+    }
+
+    /// Listens for HTTPS with the given certificates, for a client that cannot use generated ones. Requests need a
+    /// client certificate that `files.client_ca` has signed; others get 401. Every such client is the administrator,
+    /// whatever name its certificate has. The kubeconfig of the returned [`Server`] has no credentials.
+    ///
+    /// # Errors
+    /// When a file has no usable certificate or key, or binding the address fails.
+    ///
+    /// # Cancel safety
+    /// Dropping the future closes the listener.
+    pub async fn serve_https_with(&self, addr: SocketAddr, files: &TlsFiles) -> Result<Server, ServeError> {
+        Server::start(self.service(), addr, Security::Files(files)).await
+    }
+
+    /// Changes the delay of a controller, as [`SimBuilder::controller_delay`] sets it; `None` disables the controller.
+    /// Changes that a disabled controller has not observed remain unobserved.
+    pub fn set_controller_delay(&self, controller: Controller, delay: Option<Duration>) {
+        self.inner.lock().set_delay(controller, delay);
     }
 
     /// Compacts the history before `version`: lists and new watches with an earlier version get 410. Open watches

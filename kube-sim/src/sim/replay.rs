@@ -1,5 +1,7 @@
 //! Sends the requests of a journal to a new simulation, and compares the responses.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use futures::FutureExt as _;
 use http::{Request, StatusCode, header};
@@ -13,6 +15,7 @@ use super::Sim;
 use crate::fault::Action;
 use crate::journal::{Entry, RecordedBody};
 use crate::server::body::SimBody;
+use crate::server::service::SimService;
 
 /// The first difference between a recorded run and its replay.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, thiserror::Error)]
@@ -44,8 +47,8 @@ impl Sim {
     /// times between them, and compares the statuses and bodies of the responses. Of a watch, it compares the recorded
     /// events, without periodic bookmarks. Returns the number of requests sent.
     ///
-    /// This simulation must be new, and built with the same settings as the recorded one: its seed, start time, nodes
-    /// and controllers. Bodies must be recorded ([`SimBuilder::record_bodies`](crate::SimBuilder::record_bodies)), from
+    /// This simulation must be new, and built with the same settings as the recorded one: its seed, start time, nodes,
+    /// controllers and replicas. Bodies must be recorded ([`SimBuilder::record_bodies`](crate::SimBuilder::record_bodies)), from
     /// the first request on. The clock of the simulation follows the recorded times.
     ///
     /// Of the recorded faults, those that change the store are applied. A request that a fault kept from being handled
@@ -91,6 +94,11 @@ impl Sim {
             self.apply_store_faults(entry)?;
             if entry.status.is_none() || entry.status == Some(StatusCode::SWITCHING_PROTOCOLS) {
                 continue;
+            }
+            let servers = self.inner.lock().server_count();
+            if entry.replica >= servers {
+                let servers = format!("{servers} API servers");
+                return Err(difference(entry, "replica", entry.replica.to_string(), servers));
             }
             sent += 1;
             let (code, body) = self.send_recorded(entry).await;
@@ -163,7 +171,10 @@ impl Sim {
             }
         }
         let response = match request.body(Full::<Bytes>::new(body)) {
-            Ok(request) => self.service().oneshot(request).await,
+            Ok(request) => {
+                let service = SimService::new(self.inner.clone(), Arc::from([entry.replica]));
+                service.oneshot(request).await
+            }
             // The recorded values were a request, but an edited journal can have others.
             Err(_) => return (StatusCode::BAD_REQUEST, SimBody::empty()),
         };

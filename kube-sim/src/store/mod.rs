@@ -3,6 +3,7 @@
 //! Only [`State::commit`] and [`State::erase`] may change objects, because they update the indexes and feed the
 //! controllers. The storage must not enforce API rules.
 
+pub(crate) mod cache;
 pub(crate) mod object;
 pub(crate) mod queue;
 mod rewind;
@@ -23,6 +24,7 @@ use crate::clock::Clock;
 use crate::nesting;
 use crate::registry::{Registry, Resource};
 use crate::status::SimError;
+use cache::Caches;
 use object::Stored;
 use queue::{Controller, Key, Queue};
 use table::{Compacted, Event, Table};
@@ -60,11 +62,8 @@ pub(crate) struct State {
     history_limit: usize,
     /// Lists and new watches at an older version get 410, also for resources that have no table.
     compacted: u64,
-    /// New watches at an older version get 410, because the API server has restarted since.
-    watched_since: u64,
     last_watch_id: u64,
-    /// [`Self::end_watches`] has ended all watches with an id below this one.
-    first_open_watch_id: u64,
+    caches: Caches,
     pub(crate) registry: Registry,
     pub(crate) clock: Clock,
     /// Whether the crate's `workload` module simulates a kubelet, which removes terminating pods. If this is false,
@@ -85,9 +84,8 @@ impl State {
             bytes: 0,
             history_limit: history_limit.max(1),
             compacted: 0,
-            watched_since: 0,
             last_watch_id: 0,
-            first_open_watch_id: 0,
+            caches: Caches::default(),
             registry: Registry::new(),
             clock,
             kubelet: false,
@@ -112,26 +110,15 @@ impl State {
 
     /// Returns an error if `version` is too old for a new watch (410).
     pub(crate) fn check_not_compacted(&self, storage: &str, version: u64) -> Result<(), Compacted> {
-        if version < self.watched_since {
-            return Err(Compacted { oldest: self.watched_since });
-        }
         match self.tables.get(storage) {
             Some(table) => table.check_not_compacted(version),
             None => Table::compacted_at(self.compacted).check_not_compacted(version),
         }
     }
 
-    /// The objects of `namespace` at `version`. If `namespace` is empty, all objects.
-    pub(crate) fn objects_at(
-        &self,
-        storage: &str,
-        namespace: &str,
-        version: u64,
-    ) -> Result<Vec<Arc<Stored>>, Compacted> {
-        match self.tables.get(storage) {
-            Some(table) => table.objects_at(namespace, version),
-            None => Table::compacted_at(self.compacted).objects_at(namespace, version),
-        }
+    /// Lists and new watches of a resource without a table get 410 at a version before this one.
+    fn compacted(&self) -> u64 {
+        self.compacted
     }
 
     /// The tables with their names.
@@ -199,7 +186,7 @@ impl State {
         }
         let limit = self.history_limit;
         let event = self.table_mut(&resource.storage).insert(object.clone(), limit);
-        self.unobserved.push_back((resource.storage.clone(), event));
+        self.after_change(resource.storage.clone(), event);
         Ok(object)
     }
 
@@ -216,8 +203,16 @@ impl State {
         self.places.remove(&object.uid);
         let limit = self.history_limit;
         let event = self.table_mut(&place.0).remove(last.clone(), limit);
-        self.unobserved.push_back((place.0.clone(), event));
+        self.after_change(place.0.clone(), event);
         Some(last)
+    }
+
+    /// Feeds a change to the controllers and the caches.
+    fn after_change(&mut self, storage: Arc<str>, event: Arc<Event>) {
+        if self.caches.record(event.version) {
+            self.wake_all_watches();
+        }
+        self.unobserved.push_back((storage, event));
     }
 
     /// Removes an object from the index of dependents.
@@ -252,24 +247,11 @@ impl State {
         self.last_watch_id
     }
 
-    /// Ends all open watches.
-    pub(crate) fn end_watches(&mut self) {
-        self.first_open_watch_id = self.last_watch_id + 1;
+    /// Wakes all open watches.
+    fn wake_all_watches(&mut self) {
         for table in self.tables.values_mut() {
             table.wake_all();
         }
-    }
-
-    /// Ends all open watches, and forgets the changes before the current version for new watches: a watch cache is empty
-    /// after the start of an API server. Lists at earlier versions remain possible, because etcd has them.
-    pub(crate) fn restart(&mut self) {
-        self.end_watches();
-        self.watched_since = self.version;
-    }
-
-    /// Whether [`Self::end_watches`] has ended the watch with this id.
-    pub(crate) fn is_watch_ended(&self, watch_id: u64) -> bool {
-        watch_id < self.first_open_watch_id
     }
 
     /// The number of open watches.
@@ -306,9 +288,7 @@ impl State {
         self.queue.add(key, at);
         if self.next_due() != before {
             // The timer of a watch expires when the next key is due, so every watch must reset its timer.
-            for table in self.tables.values_mut() {
-                table.wake_all();
-            }
+            self.wake_all_watches();
         }
     }
 

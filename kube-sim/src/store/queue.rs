@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use super::Place;
@@ -13,7 +14,7 @@ use super::Place;
 /// A controller that the simulation runs.
 ///
 /// See [`SimBuilder::controller_delay`](crate::SimBuilder::controller_delay).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Controller {
     /// Serves the resources of CustomResourceDefinitions and sets their conditions; stops serving the resources of

@@ -29,10 +29,8 @@ impl State {
         }
         self.version = version;
         self.compacted = self.compacted.min(version);
-        self.watched_since = self.watched_since.min(version);
-        for table in self.tables.values_mut() {
-            table.wake_all();
-        }
+        self.caches.rewind(version);
+        self.wake_all_watches();
         Ok(())
     }
 

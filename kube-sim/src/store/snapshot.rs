@@ -46,7 +46,7 @@ impl State {
         let Snapshot { version, tables, places, dependents, queue, bytes, compacted, registry } =
             snapshot.clone();
         self.compacted = compacted;
-        self.watched_since = self.watched_since.min(version);
+        self.caches.rewind(version);
         let before = std::mem::replace(&mut self.tables, without_watchers(&tables));
         for (storage, mut table) in before {
             self.table_mut(&storage).take_watchers(&mut table);

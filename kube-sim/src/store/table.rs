@@ -73,6 +73,13 @@ pub(crate) struct Compacted {
     pub(crate) oldest: u64,
 }
 
+/// Where objects are read. A compaction removes earlier versions from etcd, but does not change a watch cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    Etcd,
+    Cache,
+}
+
 /// All objects of one resource.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
@@ -123,11 +130,23 @@ impl Table {
             .is_some_and(|(key, _)| key.starts_with(&prefix))
     }
 
+    /// Returns an error if the source no longer has the objects of `version`.
+    fn check_readable(&self, version: u64, source: Source) -> Result<(), Compacted> {
+        let oldest = match source {
+            Source::Etcd => self.compacted,
+            Source::Cache => self.dropped,
+        };
+        if version < oldest { Err(Compacted { oldest }) } else { Ok(()) }
+    }
+
     /// The state of the object with `key` at `version`; `None` if the object did not exist.
-    pub(crate) fn get_at(&self, key: &str, version: u64) -> Result<Option<Arc<Stored>>, Compacted> {
-        if version < self.compacted {
-            return Err(Compacted { oldest: self.compacted });
-        }
+    pub(crate) fn get_at(
+        &self,
+        key: &str,
+        version: u64,
+        source: Source,
+    ) -> Result<Option<Arc<Stored>>, Compacted> {
+        self.check_readable(version, source)?;
         let from = self.log.partition_point(|event| event.version <= version);
         // The first change of the object after `version` has its state at `version` in `previous`.
         match self.log.range(from..).find(|event| &*event.object.key == key) {
@@ -138,10 +157,13 @@ impl Table {
 
     /// The objects of `namespace` at `version`; all objects if `namespace` is empty. Undoes the later changes in a copy
     /// of the current objects.
-    pub(crate) fn objects_at(&self, namespace: &str, version: u64) -> Result<Vec<Arc<Stored>>, Compacted> {
-        if version < self.compacted {
-            return Err(Compacted { oldest: self.compacted });
-        }
+    pub(crate) fn objects_at(
+        &self,
+        namespace: &str,
+        version: u64,
+        source: Source,
+    ) -> Result<Vec<Arc<Stored>>, Compacted> {
+        self.check_readable(version, source)?;
         let mut objects: BTreeMap<Arc<str>, Arc<Stored>> =
             self.objects(namespace).into_iter().map(|o| (o.key.clone(), o)).collect();
         for event in self.log.iter().rev().take_while(|e| e.version > version) {

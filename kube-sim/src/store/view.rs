@@ -7,19 +7,20 @@ use std::sync::Arc;
 
 use super::State;
 use super::object::Stored;
-use super::table::{Compacted, Event};
+use super::table::{Compacted, Event, Source, Table};
 
 /// The objects of all tables at one resource version, which is at most the latest version of the storage.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct View<'a> {
     state: &'a State,
     version: u64,
+    source: Source,
 }
 
 impl State {
     /// The view of the latest version.
     pub(crate) fn view(&self) -> View<'_> {
-        View { state: self, version: self.version() }
+        View { state: self, version: self.version(), source: Source::Etcd }
     }
 }
 
@@ -27,6 +28,11 @@ impl View<'_> {
     /// The view at `version`, or at the version of this view if `version` is later.
     pub(crate) fn at(self, version: u64) -> Self {
         Self { version: version.min(self.version), ..self }
+    }
+
+    /// The view of a watch cache at `version`.
+    pub(super) fn of_cache(self, version: u64) -> Self {
+        Self { version, source: Source::Cache, ..self }
     }
 
     pub(crate) fn version(self) -> u64 {
@@ -44,7 +50,7 @@ impl View<'_> {
     pub(crate) fn get(self, storage: &str, key: &str) -> Result<Option<Arc<Stored>>, Compacted> {
         match self.state.table(storage) {
             Some(table) if self.is_latest() => Ok(table.get(key).cloned()),
-            Some(table) => table.get_at(key, self.version),
+            Some(table) => table.get_at(key, self.version, self.source),
             None => Ok(None),
         }
     }
@@ -56,7 +62,10 @@ impl View<'_> {
     pub(crate) fn objects(self, storage: &str, namespace: &str) -> Result<Vec<Arc<Stored>>, Compacted> {
         match self.state.table(storage) {
             Some(table) if self.is_latest() => Ok(table.objects(namespace)),
-            _ => self.state.objects_at(storage, namespace, self.version),
+            Some(table) => table.objects_at(namespace, self.version, self.source),
+            None => {
+                Table::compacted_at(self.state.compacted()).objects_at(namespace, self.version, self.source)
+            }
         }
     }
 

@@ -19,11 +19,13 @@ use tokio::time::{Instant, Sleep};
 use crate::controllers;
 use crate::handler::accept::Accept;
 use crate::handler::options::Options;
-use crate::handler::read::{self, Filter};
+use crate::handler::read::Filter;
 use crate::handler::target::Target;
 use crate::registry::Resource;
 use crate::shared::{Inner, WatchList};
 use crate::status::SimError;
+use crate::store::State;
+use crate::store::cache::Arrival;
 use crate::store::object::Stored;
 use crate::store::table::{Change, Event};
 use conversion::{Conversion, Item};
@@ -43,6 +45,8 @@ const LAST_BOOKMARK_BEFORE_END: Duration = Duration::from_secs(2);
 pub(crate) struct Watch {
     inner: Arc<Inner>,
     id: u64,
+    /// The API server that sends the watch.
+    server: usize,
     resource: Arc<Resource>,
     filter: Filter,
     encoder: EventEncoder,
@@ -73,13 +77,24 @@ impl std::fmt::Debug for Watch {
     }
 }
 
+/// Checks that the cache is fresh enough for the initial list of a streaming list.
+///
+/// # Errors
+/// 504 for a later version.
+fn check_reached(state: &mut State, arrival: Arrival, version: Option<u64>) -> Result<(), SimError> {
+    let wanted = version.unwrap_or(arrival.version);
+    let cached = state.cache_version(arrival.server);
+    if wanted > cached { Err(SimError::too_large_resource_version(wanted, cached)) } else { Ok(()) }
+}
+
 /// Opens a watch.
 ///
 /// # Errors
-/// 400 or 422 for invalid selectors or options, 429 for too many open watches. For an expired resource version, the
-/// result is a watch that sends an `ERROR` event.
+/// 504 if the watch waits for the watch cache, 400 or 422 for invalid selectors or options, 429 for too many open
+/// watches. For an expired resource version, the result is a watch that sends an `ERROR` event.
 pub(crate) fn open(
     inner: &Arc<Inner>,
+    arrival: Arrival,
     target: &Target,
     options: &Options,
     accept: Accept,
@@ -105,22 +120,27 @@ pub(crate) fn open(
     // A watch with `sendInitialEvents` fails if the storage has not reached the requested version. Any other watch
     // waits until the storage passes the version.
     if options.send_initial == Some(true)
-        && let Err(error) = read::check_reached(state.view(), options.version)
+        && let Err(error) = check_reached(&mut state, arrival, options.version)
     {
+        // The cache cannot reach a version that the store has not.
+        if arrival.waits && options.version.is_none_or(|version| version <= state.version()) {
+            return Err(error);
+        }
         ready.push_back(EventEncoder::encode_error(&error));
         closed = true;
     } else if send_initial_list {
-        // The latest version is not compacted.
-        let objects = state.view().objects(storage, &target.namespace).unwrap_or_default();
+        // The history contains the objects of the cache.
+        let objects =
+            state.cache_view(arrival.server).objects(storage, &target.namespace).unwrap_or_default();
         initial.extend(objects.into_iter().filter(|o| filter.matches(o)));
     } else if from != 0
-        && let Err(compacted) = state.check_not_compacted(storage, from)
+        && let Err(compacted) = state.check_watch_start(arrival.server, storage, from)
     {
         let text = format!("too old resource version: {from} ({})", compacted.oldest);
         ready.push_back(EventEncoder::encode_error(&SimError::expired(text)));
         closed = true;
     }
-    let cursor = if send_initial_list || from == 0 { state.view().version() } else { from };
+    let cursor = if send_initial_list || from == 0 { state.cache_version(arrival.server) } else { from };
     let now = Instant::now();
     let timeout = options
         .timeout
@@ -131,6 +151,7 @@ pub(crate) fn open(
     Ok(Watch {
         inner: inner.clone(),
         id,
+        server: arrival.server,
         resource: target.resource.clone(),
         filter,
         encoder,
@@ -196,13 +217,15 @@ impl Watch {
         let inner = self.inner.clone();
         let mut state = inner.lock();
         controllers::run(&mut state);
-        if state.is_watch_ended(self.id) {
+        if state.is_watch_ended(self.server, self.id) {
             self.closed = true;
             return false;
         }
-        let Ok(changes) =
-            state.view().changes_after(&self.resource.storage, self.cursor, MAX_CHANGES_PER_POLL)
-        else {
+        let Ok(changes) = state.cache_view(self.server).changes_after(
+            &self.resource.storage,
+            self.cursor,
+            MAX_CHANGES_PER_POLL,
+        ) else {
             // The history no longer contains the next change. The watch ends, as the API server's watch cache ends a
             // slow watch.
             self.closed = true;
@@ -233,7 +256,7 @@ impl Watch {
         }
         // With a future version in the request, or after a restore, the cursor can be ahead of the storage. Then no
         // bookmark is sent.
-        let version = state.view().version();
+        let version = state.cache_version(self.server);
         let reached = self.cursor <= version;
         self.cursor = self.cursor.max(version);
         let mut due = false;
@@ -251,7 +274,8 @@ impl Watch {
             return false;
         }
         state.wake_on_change(&self.resource.storage, self.id, cx.waker());
-        let wake = self.next_wake(state.next_due());
+        let next_change = state.next_cache_change(self.server);
+        let wake = self.next_wake(state.next_due().into_iter().chain(next_change).min());
         drop(state);
         self.timer.as_mut().reset(wake);
         self.timer.as_mut().poll(cx).is_pending()

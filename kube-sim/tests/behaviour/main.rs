@@ -4,6 +4,7 @@
 mod access_reviews;
 mod apply;
 mod common;
+mod control;
 mod controllers;
 mod definitions;
 mod evictions;
@@ -14,6 +15,7 @@ mod kubectl;
 mod lists;
 mod objects;
 mod refusals;
+mod replicas;
 mod streams;
 mod tokens;
 mod updates;

@@ -123,10 +123,10 @@ pub(super) const CRATES: [(&str, &str); 4] = [
         handler::render    registry store::* table handler::accept handler::convert
         handler::read      registry status store::* handler::options handler::render handler::target
         watch              clock controllers registry shared status store::* table handler::accept handler::conversion handler::convert handler::options handler::read handler::render handler::target
-        handler::reply     status streams watch
+        handler::reply     status store::* streams watch
         discovery          builtin registry shared status handler::accept handler::reply
         handler            cel clock builtin containers controllers schema protobuf patch apply status registry store::* strategy table shared streams watch webhooks discovery
-        server             fault journal shared status streams handler::* watch
+        server             fault journal shared status store::* streams handler::* watch
         workload::objects
         sim                clock containers controllers fault journal shared status store::* handler::* server workload::objects
         workload           clock sim

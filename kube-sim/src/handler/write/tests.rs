@@ -49,6 +49,7 @@ fn with_context<T>(sim: &Sim, run: impl FnOnce(&mut WriteContext<'_>) -> T) -> T
         user: String::new(),
         calls_webhooks: false,
         body: bytes::Bytes::new(),
+        arrival: crate::store::cache::Arrival::default(),
     };
     let options = Options::default();
     let call = Call { inner: sim.inner(), request: &request, target: &target, options: &options };

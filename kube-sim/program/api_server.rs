@@ -1,0 +1,101 @@
+//! The stand-in for kube-apiserver: a simulated API server behind kube-apiserver's flags, with the certificates that
+//! envtest has written.
+
+use std::ffi::OsString;
+use std::fs;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use kube_sim::{Controller, Sim, TlsFiles};
+
+use crate::Error;
+use crate::flags::{Effect, Flag, Flags, help};
+
+const FLAGS: [Flag; 36] = [
+    ("bind-address", Effect::Honoured, "the IP address to listen on"),
+    ("cert-dir", Effect::Honoured, "the folder with apiserver.crt and apiserver.key"),
+    ("client-ca-file", Effect::Honoured, "the authorities of client certificates"),
+    ("secure-port", Effect::Honoured, "the port of HTTPS"),
+    ("tls-cert-file", Effect::Honoured, "the certificate of the server"),
+    ("tls-private-key-file", Effect::Honoured, "the private key of the server"),
+    ("advertise-address", Effect::Inert, "no endpoints of the API server are published"),
+    ("allow-privileged", Effect::Inert, "privileged containers are always allowed"),
+    ("authorization-mode", Effect::Inert, "every authenticated user may do everything"),
+    ("disable-admission-plugins", Effect::Inert, "the simulated admission is fixed"),
+    ("enable-admission-plugins", Effect::Inert, "the simulated admission is fixed"),
+    ("etcd-prefix", Effect::Inert, "the store is in this process"),
+    ("etcd-servers", Effect::Inert, "the store is in this process, and ends with it"),
+    ("event-ttl", Effect::Inert, "events do not expire"),
+    ("logging-format", Effect::Inert, "the log has a few lines"),
+    ("max-mutating-requests-inflight", Effect::Inert, "requests are not limited"),
+    ("max-requests-inflight", Effect::Inert, "requests are not limited"),
+    ("min-request-timeout", Effect::Inert, "a watch ends after 30 to 60 minutes"),
+    ("profiling", Effect::Inert, "there are no profiles"),
+    ("runtime-config", Effect::Inert, "the APIs that Kubernetes enables by default are served"),
+    ("service-account-issuer", Effect::Inert, "tokens have kube-sim's own issuer"),
+    ("service-account-key-file", Effect::Inert, "tokens are signed with kube-sim's own key"),
+    ("service-account-signing-key-file", Effect::Inert, "tokens are signed with kube-sim's own key"),
+    ("service-cluster-ip-range", Effect::Inert, "cluster IPs are from 10.96.0.0/12"),
+    ("v", Effect::Inert, "the log has a few lines"),
+    ("vmodule", Effect::Inert, "the log has a few lines"),
+    ("watch-cache", Effect::Inert, "all reads are from memory"),
+    ("admission-control-config-file", Effect::Refused, "admission plugins cannot be configured"),
+    ("audit-policy-file", Effect::Refused, "requests are not audited"),
+    ("authentication-config", Effect::Refused, "JWT authenticators are not simulated"),
+    ("authorization-config", Effect::Refused, "requests are not authorized"),
+    ("encryption-provider-config", Effect::Refused, "nothing is encrypted"),
+    ("feature-gates", Effect::Refused, "feature gates cannot be set"),
+    ("insecure-port", Effect::Refused, "kube-apiserver has no insecure port either"),
+    ("oidc-issuer-url", Effect::Refused, "OIDC is not simulated"),
+    ("token-auth-file", Effect::Refused, "use client certificates"),
+];
+
+pub(crate) async fn run(arguments: Vec<OsString>) -> Result<(), Error> {
+    let Some(flags) = Flags::parse(&FLAGS, arguments)? else {
+        print!("{}", help("kube-apiserver", &FLAGS));
+        return Ok(());
+    };
+    let addr = address(&flags)?;
+    let sim = Sim::builder()
+        .without_controller(Controller::GarbageCollector)
+        .without_controller(Controller::Namespace)
+        .without_controller(Controller::Kubelet)
+        .build();
+    let server = sim.serve_https_with(addr, &tls_files(&flags)?).await?;
+    eprintln!("kube-sim serves at {} in place of kube-apiserver. No built-in controllers run.", server.url());
+    crate::interrupted().await?;
+    server.shutdown().await;
+    Ok(())
+}
+
+fn address(flags: &Flags) -> Result<SocketAddr, Error> {
+    let ip = flags.get("bind-address").unwrap_or("0.0.0.0");
+    let ip: IpAddr = match ip {
+        "localhost" => [127, 0, 0, 1].into(),
+        ip => ip.parse().map_err(|_| format!("--bind-address={ip} is not an IP address"))?,
+    };
+    let port = flags.get("secure-port").unwrap_or("6443");
+    let port = port.parse().map_err(|_| format!("--secure-port={port} is not a port"))?;
+    Ok(SocketAddr::new(ip, port))
+}
+
+/// The files of TLS. Without the flags, those in `--cert-dir`.
+fn tls_files(flags: &Flags) -> Result<TlsFiles, Error> {
+    let in_cert_dir = |name: &str| flags.get("cert-dir").map(|dir| Path::new(dir).join(name));
+    let required = |flag: &str, name: &str| -> Result<Vec<u8>, Error> {
+        let path = flags.get(flag).map(PathBuf::from).or_else(|| in_cert_dir(name));
+        let path = path.ok_or_else(|| {
+            format!("--{flag} or --cert-dir is required: kube-sim generates no certificate")
+        })?;
+        read(&path)
+    };
+    Ok(TlsFiles {
+        certificate: required("tls-cert-file", "apiserver.crt")?,
+        key: required("tls-private-key-file", "apiserver.key")?,
+        client_ca: flags.get("client-ca-file").map(|path| read(Path::new(path))).transpose()?,
+    })
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Error> {
+    fs::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()).into())
+}

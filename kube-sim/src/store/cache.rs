@@ -1,0 +1,238 @@
+//! The watch caches of the API servers on one store. A cache lags behind the store by a set time or number of versions.
+//!
+//! A cache is a version of the store: its content is read from the history. It never goes back, except when the store
+//! does.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::State;
+use super::table::Compacted;
+use super::view::View;
+
+/// How far the watch cache of an API server lags behind the store; see [`Sim::replica`](crate::Sim::replica).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Lag {
+    /// The cache has each change at once.
+    #[default]
+    None,
+    /// The cache has each change after this time on tokio's clock.
+    Time(Duration),
+    /// The cache lacks the latest changes of the store, this many. Without further changes, it never has them.
+    Versions(u64),
+}
+
+/// The maximum lag of a cache by a time.
+const MAX_LAG: Duration = Duration::from_secs(365 * 24 * 3600);
+
+impl Lag {
+    /// Limits a time, so that its addition to an instant does not overflow.
+    fn limited(self) -> Self {
+        match self {
+            Self::Time(time) => Self::Time(time.min(MAX_LAG)),
+            other => other,
+        }
+    }
+}
+
+/// The arrival of a request, which determines what it reads.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Arrival {
+    /// The API server that received the request.
+    pub(crate) server: usize,
+    /// The version that the store had at that time.
+    pub(crate) version: u64,
+    /// Whether a read waits until the watch cache is fresh enough. If not, a consistent list is read from the store.
+    pub(crate) waits: bool,
+}
+
+/// The watch cache of one API server.
+#[derive(Debug, Default)]
+struct Cache {
+    lag: Lag,
+    /// The highest version that the cache had.
+    reached: u64,
+    /// New watches at an older version get 410, because the API server has started since.
+    watched_since: u64,
+    /// The watches of the API server with an id below this one have been ended.
+    first_open_watch_id: u64,
+}
+
+/// The caches of all API servers, and the times of the changes that a cache may lack.
+#[derive(Debug)]
+pub(super) struct Caches {
+    /// The first is that of `Sim` itself, which has no lag.
+    servers: Vec<Cache>,
+    /// The version and the time of the latest changes, oldest first; empty if no cache lags by a time.
+    commits: VecDeque<(u64, Instant)>,
+    /// The version before `commits`.
+    before_commits: u64,
+}
+
+impl Default for Caches {
+    fn default() -> Self {
+        Self { servers: vec![Cache::default()], commits: VecDeque::new(), before_commits: 0 }
+    }
+}
+
+impl Caches {
+    /// The longest time by which a cache lags.
+    fn longest_time(&self) -> Option<Duration> {
+        let time = |cache: &Cache| match cache.lag {
+            Lag::Time(time) => Some(time),
+            _ => None,
+        };
+        self.servers.iter().filter_map(time).max()
+    }
+
+    /// Records a change of the store. Returns whether it can make earlier changes visible in a cache.
+    pub(super) fn record(&mut self, version: u64) -> bool {
+        match self.longest_time() {
+            None => {
+                self.commits.clear();
+                self.before_commits = version;
+            }
+            Some(longest) => {
+                let now = Instant::now();
+                self.commits.push_back((version, now));
+                while let Some((oldest, at)) = self.commits.front().copied()
+                    && at + longest <= now
+                {
+                    self.commits.pop_front();
+                    self.before_commits = oldest;
+                }
+            }
+        }
+        self.servers.iter().any(|cache| matches!(cache.lag, Lag::Versions(_)))
+    }
+
+    /// The number of recorded changes that are at least `time` old.
+    fn visible_commits(&self, time: Duration) -> usize {
+        let now = Instant::now();
+        self.commits.partition_point(|(_, at)| *at + time <= now)
+    }
+
+    /// Goes back to an earlier version with the store.
+    pub(super) fn rewind(&mut self, version: u64) {
+        self.commits.retain(|(committed, _)| *committed <= version);
+        self.before_commits = self.before_commits.min(version);
+        for cache in &mut self.servers {
+            cache.reached = cache.reached.min(version);
+            cache.watched_since = cache.watched_since.min(version);
+        }
+    }
+}
+
+impl State {
+    /// Adds the cache of an API server that starts now: it has all changes so far. Returns its number.
+    pub(crate) fn add_cache(&mut self, lag: Lag) -> usize {
+        let version = self.version();
+        let id = self.caches.servers.len();
+        self.caches.servers.push(Cache {
+            lag: lag.limited(),
+            reached: version,
+            watched_since: version,
+            ..Cache::default()
+        });
+        self.after_lag_change();
+        id
+    }
+
+    /// The number of API servers.
+    pub(crate) fn server_count(&self) -> usize {
+        self.caches.servers.len()
+    }
+
+    /// Changes the lag of a cache.
+    pub(crate) fn set_lag(&mut self, id: usize, lag: Lag) {
+        self.cache_version(id);
+        self.caches.servers[id].lag = lag.limited();
+        self.after_lag_change();
+    }
+
+    /// Begins to record the times of changes, if a cache needs them, and wakes all watches: their timers may be wrong.
+    fn after_lag_change(&mut self) {
+        if self.caches.commits.is_empty() {
+            self.caches.before_commits = self.version();
+        }
+        self.wake_all_watches();
+    }
+
+    /// The version of a cache.
+    pub(crate) fn cache_version(&mut self, id: usize) -> u64 {
+        let version = self.version();
+        let caches = &self.caches;
+        let lagging = match caches.servers[id].lag {
+            Lag::None => return version,
+            Lag::Versions(changes) => version.saturating_sub(changes),
+            Lag::Time(time) => match caches.visible_commits(time).checked_sub(1) {
+                Some(last) => caches.commits[last].0,
+                None => caches.before_commits,
+            },
+        };
+        // The content of a cache is read from the history, which must contain all later changes.
+        let oldest = self.tables().map(|(_, table)| table.dropped()).max().unwrap_or(0);
+        let cache = &mut self.caches.servers[id];
+        cache.reached = cache.reached.max(lagging).max(oldest).min(version);
+        cache.reached
+    }
+
+    /// The view of a cache.
+    pub(crate) fn cache_view(&mut self, id: usize) -> View<'_> {
+        let version = self.cache_version(id);
+        self.view().of_cache(version)
+    }
+
+    /// The time at which a cache gets its next change; `None` if it has all, or lags by a number of versions.
+    pub(crate) fn next_cache_change(&self, id: usize) -> Option<Instant> {
+        let Lag::Time(time) = self.caches.servers[id].lag else { return None };
+        let next = self.caches.visible_commits(time);
+        self.caches.commits.get(next).map(|(_, at)| *at + time)
+    }
+
+    /// Returns an error if `version` is too old for a new watch of an API server (410).
+    pub(crate) fn check_watch_start(&self, id: usize, storage: &str, version: u64) -> Result<(), Compacted> {
+        let oldest = self.caches.servers[id].watched_since;
+        if version < oldest {
+            return Err(Compacted { oldest });
+        }
+        self.check_not_compacted(storage, version)
+    }
+
+    /// Ends all open watches.
+    pub(crate) fn end_watches(&mut self) {
+        for id in 0..self.caches.servers.len() {
+            self.end_watches_of(id);
+        }
+    }
+
+    fn end_watches_of(&mut self, id: usize) {
+        self.caches.servers[id].first_open_watch_id = self.last_watch_id + 1;
+        self.wake_all_watches();
+    }
+
+    /// Whether the watch of an API server with this id has been ended.
+    pub(crate) fn is_watch_ended(&self, cache: usize, watch_id: u64) -> bool {
+        watch_id < self.caches.servers[cache].first_open_watch_id
+    }
+
+    /// Restarts all API servers.
+    pub(crate) fn restart(&mut self) {
+        for id in 0..self.caches.servers.len() {
+            self.restart_server(id);
+        }
+    }
+
+    /// Restarts one API server: ends its watches, and fills its cache with the current objects. The cache then has no
+    /// earlier changes for new watches. Lists at earlier versions remain possible, because etcd has them.
+    pub(crate) fn restart_server(&mut self, id: usize) {
+        let version = self.version();
+        let cache = &mut self.caches.servers[id];
+        cache.reached = version;
+        cache.watched_since = version;
+        self.end_watches_of(id);
+    }
+}
