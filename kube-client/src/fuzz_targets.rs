@@ -11,9 +11,14 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
 
+use k8s_openapi::api::core::v1::Pod;
+
 use crate::config::Kubeconfig;
 use crate::core::{DynamicObject, FieldSet, ListMeta, Selector};
-use crate::wire::{EventSplitter, ListSplitter, ObjectDecoder, Split, decode_json};
+use crate::wire::{
+    BodyFormat, EventBodySplitter, EventSplitter, FilterDepth, ListBodySplitter, ListSplitter, ObjectDecoder,
+    ProtobufKind, Split, decode_json, encode_protobuf,
+};
 
 /// Parses a kubeconfig. Whatever parses has the same content after it was written and parsed again.
 pub fn kubeconfig(data: &[u8]) {
@@ -76,6 +81,58 @@ pub fn watch(data: &[u8]) {
             let events: Result<Vec<Value>, _> = events.iter().map(|event| decode_json(event)).collect();
             assert_eq!(events.as_ref().ok(), Some(expected));
         }
+    }
+}
+
+/// Decodes Protobuf. The input is the JSON of a built-in kind, whose encoding decodes to the same object in both formats, or
+/// the size of the frames and the body of an object, a list and a watch.
+pub fn protobuf(data: &[u8]) {
+    let any_kind = ObjectDecoder::new("Object", &FieldSet::none()).with_format(BodyFormat::Protobuf(None));
+    if let Ok(object) = serde_json::from_slice::<Value>(data) {
+        let Some(body) = encode_protobuf(&object) else { return };
+        let found: Value = match any_kind.decode_object(&body) {
+            Ok(found) => found,
+            Err(error) => {
+                let text = error.to_string();
+                assert!(
+                    ["nested", "recursion", "too large"].iter().any(|part| text.contains(part)),
+                    "{text}"
+                );
+                return;
+            }
+        };
+        let again = encode_protobuf(&found).expect("an object that was decoded can be encoded");
+        let again: Value = any_kind.decode_object(&again).expect("an object that was encoded decodes");
+        assert_eq!(without_nulls(again), without_nulls(found.clone()));
+        assert_eq!(any_kind.decode_object::<Pod>(&body).ok(), serde_json::from_value(found).ok());
+        return;
+    }
+    let Some((size, body)) = data.split_first() else { return };
+    let pods = ProtobufKind::find("v1", "Pod").map(std::sync::Arc::new);
+    let pods = ObjectDecoder::new("Pod", &FieldSet::managed_fields()).with_format(BodyFormat::Protobuf(pods));
+    let _ = any_kind.decode_object::<Value>(body);
+    for size in [usize::from(*size).max(1), body.len().max(1)] {
+        let limit = 1 << 20;
+        for item in split(ListBodySplitter::new(pods.format(), limit), body, size).0 {
+            let _ = pods.peek_item::<Pod>(&item, FilterDepth::Metadata);
+            let _ = pods.decode_item::<Pod>(&item, |_| {});
+        }
+        for event in split(EventBodySplitter::new(pods.format(), limit), body, size).0 {
+            let _ = pods.peek_event::<Pod>(&event, FilterDepth::Labels);
+            let _ = pods.decode_event::<Pod>(&event);
+        }
+    }
+}
+
+/// The value without members that are null.
+fn without_nulls(value: Value) -> Value {
+    match value {
+        Value::Object(map) => {
+            let kept = map.into_iter().filter(|(_, value)| !value.is_null());
+            kept.map(|(key, value)| (key, without_nulls(value))).collect()
+        }
+        Value::Array(items) => items.into_iter().map(without_nulls).collect(),
+        value => value,
     }
 }
 
@@ -172,6 +229,11 @@ mod tests {
     #[test]
     fn the_saved_watches_decode_as_with_serde_json() {
         replay("watch", super::watch);
+    }
+
+    #[test]
+    fn the_saved_objects_in_protobuf_decode_as_in_json() {
+        replay("protobuf", super::protobuf);
     }
 
     #[test]

@@ -28,6 +28,8 @@ enum Task {
     Demo,
     /// Runs the end-to-end suites on a real API server
     E2e,
+    /// Records the Protobuf messages of all supported Kubernetes versions into kube-client's table
+    Protobuf,
     /// Records discovery and OpenAPI schemas of a real API server into kube-sim's data files
     Record,
     /// Serves a simulated cluster on a local port, and stops it at the end
@@ -51,6 +53,7 @@ fn main() -> ExitCode {
         | Task::Conformance
         | Task::Demo
         | Task::E2e
+        | Task::Protobuf
         | Task::Record
         | Task::Sim => {
             unreachable!("the package of this subcommand has been started")

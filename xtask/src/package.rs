@@ -7,12 +7,13 @@ use std::os::unix::process::CommandExt;
 use crate::cargo::cargo;
 
 /// Each subcommand, and the package that implements it.
-const PACKAGES: [(&str, &str); 7] = [
+const PACKAGES: [(&str, &str); 8] = [
     ("bench", "xtask-bench"),
     ("cluster", "xtask-control-plane"),
     ("conformance", "xtask-conformance"),
     ("demo", "xtask-demo"),
     ("e2e", "xtask-e2e"),
+    ("protobuf", "xtask-protobuf"),
     ("record", "xtask-record"),
     ("sim", "xtask-sim"),
 ];

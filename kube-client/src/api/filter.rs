@@ -75,6 +75,7 @@ impl QueuedKeys {
 
 /// Converts a filter on metadata to a filter on the items of a list.
 pub(super) fn item_filter<K, T>(
+    decoder: ObjectDecoder,
     depth: FilterDepth,
     mut filter: impl FnMut(ObjectOrigin, &PartialObjectMeta<K>) -> Verdict + Send + 'static,
 ) -> PieceFilter<T>
@@ -82,7 +83,7 @@ where
     K: 'static,
 {
     // Never returns `PieceVerdict::Defer`: a list contains each object once, so that no item waits for an earlier one.
-    Box::new(move |text, _| match ObjectDecoder::peek_item(text, depth) {
+    Box::new(move |piece, _| match decoder.peek_item(piece, depth) {
         // The metadata is unreadable: the decoder reports the error.
         None => PieceVerdict::Decode(None),
         Some(metadata) => match filter(ObjectOrigin::List, &metadata) {
@@ -102,8 +103,8 @@ where
     K: DeserializeOwned + 'static,
 {
     let hasher = RandomState::new();
-    Box::new(move |line, queued| {
-        let Some((origin, metadata)) = ObjectDecoder::peek_event(line, depth) else {
+    Box::new(move |piece, queued| {
+        let Some((origin, metadata)) = decoder.peek_event(piece, depth) else {
             return PieceVerdict::Decode(None);
         };
         let key = hasher.hash_one((&metadata.metadata.namespace, &metadata.metadata.name));
@@ -113,7 +114,7 @@ where
         match filter(origin, &metadata) {
             Verdict::Keep => PieceVerdict::Decode(Some(key)),
             Verdict::Drop => PieceVerdict::Drop(metadata.metadata.resource_version),
-            Verdict::Deselect => PieceVerdict::Ready(Box::new(into_deletion(decoder.decode_event(line)))),
+            Verdict::Deselect => PieceVerdict::Ready(Box::new(into_deletion(decoder.decode_event(piece)))),
         }
     })
 }

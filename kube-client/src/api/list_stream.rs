@@ -7,7 +7,7 @@ use super::set_types::TypeMetaSetter;
 use crate::Result;
 use crate::client::Body;
 use crate::core::{ListMeta, ObjectOrigin, TypeMeta};
-use crate::wire::{FilterDepth, ListSplitter, ObjectDecoder};
+use crate::wire::{FilterDepth, ListBodySplitter, ObjectDecoder};
 use futures::Stream;
 use serde::de::DeserializeOwned;
 use std::{
@@ -33,7 +33,9 @@ const READ_AHEAD_AFTER: Duration = Duration::from_secs(20);
 ///
 /// Dropping the stream cancels the request.
 pub struct ListStream<K> {
-    items: BodyDecoder<ListSplitter, K>,
+    items: BodyDecoder<ListBodySplitter, K>,
+    /// Reads the metadata of the items for a filter.
+    decoder: ObjectDecoder,
 }
 
 impl<K: DeserializeOwned + Send + 'static> ListStream<K> {
@@ -44,11 +46,13 @@ impl<K: DeserializeOwned + Send + 'static> ListStream<K> {
         set_types: TypeMetaSetter<K>,
     ) -> Self {
         let kind = decoder.expected_kind().to_owned();
-        let mut items = BodyDecoder::new(body, ListSplitter::new(limit), &kind, move |text| {
-            decoder.decode_item(text, |item| set_types.apply(item))
+        let splitter = ListBodySplitter::new(decoder.format(), limit);
+        let item_decoder = decoder.clone();
+        let mut items = BodyDecoder::new(body, splitter, &kind, move |piece| {
+            item_decoder.decode_item(piece, |item| set_types.apply(item))
         });
         items.read_ahead_from(Instant::now() + READ_AHEAD_AFTER);
-        Self { items }
+        Self { items, decoder }
     }
 
     /// Calls `filter` with the metadata of each item before the item is decoded, in the order of the list. Only items
@@ -62,7 +66,7 @@ impl<K: DeserializeOwned + Send + 'static> ListStream<K> {
         depth: FilterDepth,
         filter: impl FnMut(ObjectOrigin, &PartialObjectMeta<K>) -> Verdict + Send + 'static,
     ) -> Self {
-        self.items.filter_before_decode(filter::item_filter(depth, filter), None);
+        self.items.filter_before_decode(filter::item_filter(self.decoder.clone(), depth, filter), None);
         self
     }
 
@@ -106,7 +110,7 @@ impl<K> ListStream<K> {
 
     /// The token for the next page, available before the end of the stream, because servers send it before the items.
     pub fn continue_token(&self) -> Option<&str> {
-        let head = self.items.end().or(self.items.splitter().map(ListSplitter::head))?;
+        let head = self.items.end().or(self.items.splitter().map(ListBodySplitter::head))?;
         head.metadata.continue_.as_deref().filter(|token| !token.is_empty())
     }
 

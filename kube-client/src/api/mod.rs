@@ -11,6 +11,7 @@ mod drain;
 pub mod entry;
 mod filter;
 mod list_stream;
+mod negotiation;
 mod pipeline;
 mod pods;
 #[cfg(feature = "ws")]
@@ -51,8 +52,8 @@ pub use crate::core::{
 pub use k8s_openapi::api::autoscaling::v1::{Scale, ScaleSpec, ScaleStatus};
 
 use crate::core::{
-    DynamicResourceScope, FieldSet, NamespaceResourceScope, NamespaceScope, Request, discovery::Scope,
-    request,
+    DynamicResourceScope, FieldSet, NamespaceResourceScope, NamespaceScope, Request, WireFormat,
+    discovery::Scope, request,
 };
 use crate::wire::ObjectDecoder;
 use crate::{Client, Error};
@@ -103,8 +104,12 @@ pub struct Api<K> {
     namespace: Option<String>,
     /// Whether discovery reported the kind as cluster-scoped. If so, [`constrain`](Api::constrain) has no effect.
     is_cluster_scoped: bool,
+    /// The group and version, such as `apps/v1`.
+    group_version: String,
     /// The kind, for error texts.
     kind: String,
+    /// The format of responses, if it is not that of the client.
+    format: Option<WireFormat>,
     /// The fields that decoding skips.
     skipped: FieldSet,
     set_types: TypeMetaSetter<K>,
@@ -118,7 +123,9 @@ impl<K> Clone for Api<K> {
             request: self.request.clone(),
             namespace: self.namespace.clone(),
             is_cluster_scoped: self.is_cluster_scoped,
+            group_version: self.group_version.clone(),
             kind: self.kind.clone(),
+            format: self.format,
             skipped: self.skipped.clone(),
             set_types: self.set_types.clone(),
             object: PhantomData,
@@ -162,7 +169,9 @@ impl<K: Resource> Api<K> {
             request: Request::new(K::url_path(dyntype, namespace)).representation(K::representation()),
             namespace: namespace.map(ToOwned::to_owned),
             is_cluster_scoped: false,
+            group_version: K::api_version(dyntype).into_owned(),
             kind: K::kind(dyntype).into_owned(),
+            format: None,
             skipped: FieldSet::none(),
             set_types: TypeMetaSetter::new(dyntype),
             object: PhantomData,
@@ -295,7 +304,9 @@ impl<K> Api<K> {
             client: self.client,
             namespace: self.namespace,
             is_cluster_scoped: self.is_cluster_scoped,
+            group_version: self.group_version,
             kind: self.kind,
+            format: self.format,
             skipped: self.skipped,
             set_types: TypeMetaSetter::noop(),
             object: PhantomData,

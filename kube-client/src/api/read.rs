@@ -1,5 +1,6 @@
 //! The verbs get and list.
 
+use super::negotiation::ReadVerb;
 use super::set_types::TypeMetaSetter;
 use super::{Api, GetParams, ListParams, ListStream, ObjectList, PartialObjectMeta};
 use crate::core::{Representation, Request, Status, Table, TypeMeta};
@@ -29,7 +30,7 @@ impl<K: DeserializeOwned> Api<K> {
     /// # Cancel safety
     /// Cancel safe: the request ends, and has changed nothing.
     pub async fn get_with(&self, name: &str, gp: &GetParams) -> Result<K> {
-        self.request_object(self.request.get(name, gp)?).await
+        self.request_object(&self.request, self.request.get(name, gp)?).await
     }
 
     /// Reads one object, `None` if no object has this name.
@@ -94,7 +95,8 @@ impl<K> Api<K> {
     /// # Cancel safety
     /// Cancel safe: the request ends, and has changed nothing.
     pub async fn get_metadata_with(&self, name: &str, gp: &GetParams) -> Result<PartialObjectMeta<K>> {
-        self.request_object(self.metadata_request().get(name, gp)?).await
+        let request = self.metadata_request();
+        self.request_object(&request, request.get(name, gp)?).await
     }
 
     /// Reads the metadata of one object, `None` if no object has this name.
@@ -168,10 +170,15 @@ impl<K> Api<K> {
     }
 
     /// Sends a request whose response is one object.
-    async fn request_object<T: DeserializeOwned>(&self, request: http::Request<Vec<u8>>) -> Result<T> {
-        let path = request.uri().path().to_owned();
-        let text = self.client.request_bytes(request).await?;
-        self.decoder().decode_object(&text).map_err(|source| Error::Decode {
+    async fn request_object<T: DeserializeOwned>(
+        &self,
+        request: &Request,
+        http_request: http::Request<Vec<u8>>,
+    ) -> Result<T> {
+        let path = http_request.uri().path().to_owned();
+        let (response, decoder) = self.open_read(request, ReadVerb::Get, http_request).await?;
+        let body = response.into_body().collect_bytes_up_to(self.client.max_object_bytes()).await?;
+        decoder.decode_object(&body).map_err(|source| Error::Decode {
             what: format!("the response to GET {path}"),
             source: source.into(),
         })
@@ -184,8 +191,8 @@ impl<K> Api<K> {
         lp: &ListParams,
         set_types: TypeMetaSetter<T>,
     ) -> Result<ListStream<T>> {
-        let response = self.client.open(request.list(lp)?).await?;
-        Ok(ListStream::new(response.into_body(), self.client.max_object_bytes(), self.decoder(), set_types))
+        let (response, decoder) = self.open_read(request, ReadVerb::List, request.list(lp)?).await?;
+        Ok(ListStream::new(response.into_body(), self.client.max_object_bytes(), decoder, set_types))
     }
 }
 

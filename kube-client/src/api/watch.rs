@@ -2,9 +2,11 @@
 
 use super::body_decoder::BodyDecoder;
 use super::filter::{self, Verdict};
+use super::negotiation::{ReadVerb, format_of};
 use super::{Api, PartialObjectMeta, WatchEvent, WatchParams};
+use crate::client::Body;
 use crate::core::{FieldSet, ObjectOrigin, Request};
-use crate::wire::{EventSplitter, FilterDepth, ObjectDecoder};
+use crate::wire::{EventBodySplitter, FilterDepth, ObjectDecoder};
 use crate::{Client, Error, Result, Wait};
 use futures::Stream;
 use serde::de::DeserializeOwned;
@@ -61,8 +63,9 @@ impl<K: 'static> Api<K> {
         wp: &WatchParams,
         version: &str,
     ) -> Result<EventStream<T>> {
-        let request = request.watch(wp, version)?;
-        EventStream::open(&self.client, request, self.kind(), self.decoder(), wp.effective_timeout()).await
+        let (response, decoder) =
+            self.open_read(request, ReadVerb::Watch, request.watch(wp, version)?).await?;
+        Ok(EventStream::new(&self.client, response.into_body(), self.kind(), decoder, wp.effective_timeout()))
     }
 }
 
@@ -83,9 +86,11 @@ impl Client {
         request: http::Request<Vec<u8>>,
     ) -> Result<EventStream<T>> {
         let kind = format!("object of {}", request.uri().path());
-        let decoder = ObjectDecoder::new(&kind, &FieldSet::none());
         let timeout = requested_timeout(request.uri()).unwrap_or(Duration::MAX);
-        EventStream::open(self, request, &kind, decoder, timeout).await
+        let response = self.open(request).await?;
+        let format = format_of(response.headers(), || None);
+        let decoder = ObjectDecoder::new(&kind, &FieldSet::none()).with_format(format);
+        Ok(EventStream::new(self, response.into_body(), &kind, decoder, timeout))
     }
 }
 
@@ -104,7 +109,7 @@ fn requested_timeout(uri: &http::Uri) -> Option<Duration> {
 ///
 /// Dropping the stream cancels the request.
 pub struct EventStream<K> {
-    events: BodyDecoder<EventSplitter, WatchEvent<K>>,
+    events: BodyDecoder<EventBodySplitter, WatchEvent<K>>,
     /// Decodes the events that a filter turns into deletions ([`Verdict::Deselect`]).
     decoder: ObjectDecoder,
     /// The duration of the watch after which the stream ends with a timeout.
@@ -114,21 +119,13 @@ pub struct EventStream<K> {
 }
 
 impl<K: DeserializeOwned + Send + 'static> EventStream<K> {
-    /// Sends the request of a watch. `timeout` is the time after which the request asks the server to end the watch.
-    async fn open(
-        client: &Client,
-        request: http::Request<Vec<u8>>,
-        kind: &str,
-        decoder: ObjectDecoder,
-        timeout: Duration,
-    ) -> Result<Self> {
-        let response = client.open(request).await?;
+    /// The events in the body of a watch. `timeout` is the time after which the request asks the server to end it.
+    fn new(client: &Client, body: Body, kind: &str, decoder: ObjectDecoder, timeout: Duration) -> Self {
         let limit = timeout.saturating_add(TIMEOUT_GRACE);
-        let splitter = EventSplitter::new(client.max_object_bytes());
+        let splitter = EventBodySplitter::new(decoder.format(), client.max_object_bytes());
         let filter_decoder = decoder.clone();
-        let events =
-            BodyDecoder::new(response.into_body(), splitter, kind, move |text| decoder.decode_event(text));
-        Ok(Self { events, decoder: filter_decoder, limit, deadline: Box::pin(tokio::time::sleep(limit)) })
+        let events = BodyDecoder::new(body, splitter, kind, move |piece| decoder.decode_event(piece));
+        Self { events, decoder: filter_decoder, limit, deadline: Box::pin(tokio::time::sleep(limit)) }
     }
 
     /// Calls `filter` with the metadata of each object before the object is decoded, in the order of the events. A
@@ -197,7 +194,7 @@ impl<K> EventStream<K> {
     /// # }
     /// ```
     pub fn buffered_bytes(&self) -> usize {
-        self.events.splitter().map_or(0, EventSplitter::buffered) + self.events.buffered_bytes()
+        self.events.splitter().map_or(0, EventBodySplitter::buffered) + self.events.buffered_bytes()
     }
 }
 
@@ -234,7 +231,6 @@ impl<K> fmt::Debug for EventStream<K> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::client::Body;
     use crate::core::DynamicObject;
     use futures::{StreamExt, stream};
 
@@ -249,9 +245,8 @@ mod tests {
             if ends { Body::wrap_stream(events) } else { Body::wrap_stream(events.chain(stream::pending())) };
         let decoder = ObjectDecoder::new("A", &crate::core::FieldSet::default());
         let filter_decoder = decoder.clone();
-        let events = BodyDecoder::new(body, EventSplitter::new(usize::MAX), "A", move |text| {
-            decoder.decode_event(text)
-        });
+        let splitter = EventBodySplitter::new(decoder.format(), usize::MAX);
+        let events = BodyDecoder::new(body, splitter, "A", move |piece| decoder.decode_event(piece));
         let deadline = Box::pin(tokio::time::sleep(Duration::ZERO));
         EventStream { events, decoder: filter_decoder, limit: Duration::ZERO, deadline }
     }

@@ -24,7 +24,7 @@ use super::{
     transport::{Connector, Dial, Tls, Transport},
 };
 use crate::{
-    config::{Config, DEFAULT_MAX_OBJECT_BYTES},
+    config::{Config, DEFAULT_MAX_OBJECT_BYTES, WireFormat},
     error::{BoxError, Error, Result, TransportKind},
 };
 
@@ -51,6 +51,7 @@ pub struct ClientBuilder<S = HttpService> {
     default_namespace: String,
     max_object_bytes: usize,
     request_timeout: Option<Duration>,
+    wire_format: WireFormat,
 }
 
 impl<S> ClientBuilder<S> {
@@ -62,6 +63,7 @@ impl<S> ClientBuilder<S> {
             default_namespace: default_namespace.into(),
             max_object_bytes: DEFAULT_MAX_OBJECT_BYTES,
             request_timeout: None,
+            wire_format: WireFormat::default(),
         }
     }
 
@@ -69,9 +71,9 @@ impl<S> ClientBuilder<S> {
     /// URI has a path and no host.
     #[must_use]
     pub fn with_layer<L: Layer<S>>(self, layer: &L) -> ClientBuilder<L::Service> {
-        let Self { service, default_namespace, max_object_bytes, request_timeout } = self;
+        let Self { service, default_namespace, max_object_bytes, request_timeout, wire_format } = self;
         let service = layer.layer(service);
-        ClientBuilder { service, default_namespace, max_object_bytes, request_timeout }
+        ClientBuilder { service, default_namespace, max_object_bytes, request_timeout, wire_format }
     }
 
     /// Builds the client.
@@ -86,6 +88,7 @@ impl<S> ClientBuilder<S> {
         Client::new(self.service, self.default_namespace)
             .with_max_object_bytes(self.max_object_bytes)
             .with_request_timeout(self.request_timeout)
+            .with_wire_format(self.wire_format)
     }
 }
 
@@ -233,6 +236,7 @@ where
     let service = TraceLayer::new(config.cluster_url.clone()).layer(service);
     let mut builder = ClientBuilder::new(HttpService::new(service), config.default_namespace.as_str());
     builder.max_object_bytes = config.max_object_bytes;
+    builder.wire_format = config.wire_format;
     builder.request_timeout = config.request_timeout;
     Ok(builder)
 }

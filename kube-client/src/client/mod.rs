@@ -9,6 +9,7 @@ mod builder;
 mod clock;
 mod config_ext;
 mod discovery;
+mod format_memory;
 mod long_running;
 pub mod middleware;
 mod request_line;
@@ -50,10 +51,11 @@ use std::{fmt, sync::Arc, time::Duration};
 use tower::{Layer, Service};
 
 use crate::{
-    config::{Config, DEFAULT_MAX_OBJECT_BYTES, Kubeconfig},
+    config::{Config, DEFAULT_MAX_OBJECT_BYTES, Kubeconfig, WireFormat},
     core::Status,
     error::{BoxError, Error, Result},
 };
+use format_memory::FormatMemory;
 use request_line::RequestLine;
 
 /// A client for one cluster. It is cheap to clone and can be used concurrently.
@@ -79,6 +81,8 @@ pub struct Client {
     default_namespace: Arc<str>,
     max_object_bytes: usize,
     request_timeout: Option<Duration>,
+    wire_format: WireFormat,
+    format_memory: FormatMemory,
 }
 
 impl Client {
@@ -105,6 +109,8 @@ impl Client {
             default_namespace: default_namespace.into(),
             max_object_bytes: DEFAULT_MAX_OBJECT_BYTES,
             request_timeout: None,
+            wire_format: WireFormat::default(),
+            format_memory: FormatMemory::default(),
         }
     }
 
@@ -157,6 +163,29 @@ impl Client {
     pub fn with_max_object_bytes(mut self, limit: usize) -> Self {
         self.max_object_bytes = limit;
         self
+    }
+
+    /// Sets the format in which each [`Api`](crate::Api) of this clone reads objects: see [`Config::wire_format`].
+    ///
+    /// ```
+    /// use kube_client::{Client, config::WireFormat};
+    ///
+    /// let client = Client::new(kube_sim::Sim::new().service(), "default").with_wire_format(WireFormat::Auto);
+    /// ```
+    #[must_use]
+    pub fn with_wire_format(mut self, format: WireFormat) -> Self {
+        self.wire_format = format;
+        self
+    }
+
+    /// The format in which objects are read.
+    pub(crate) fn wire_format(&self) -> WireFormat {
+        self.wire_format
+    }
+
+    /// The kinds for which the server refused Protobuf.
+    pub(crate) fn format_memory(&self) -> &FormatMemory {
+        &self.format_memory
     }
 
     /// The size in bytes of the largest object that is read into memory.

@@ -6,13 +6,13 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Response, StatusCode, header, uri::Authority};
 use http_body::Frame;
 use serde::{Deserialize, de::DeserializeOwned};
-use std::{borrow::Cow, ops::ControlFlow, time::Duration};
+use std::{ops::ControlFlow, time::Duration};
 
 use super::{body::Body, request_line::RequestLine};
 use crate::{
     core::{Status, StatusCause, StatusDetails, StatusSummary, reason},
     error::{Error, Result},
-    wire::decode_json,
+    wire::{decode_any_format, decode_json},
 };
 
 /// The maximum number of bytes that are read from the body of an unsuccessful response. A `Status` is far smaller.
@@ -126,20 +126,20 @@ pub(super) fn retry_after_seconds(headers: &HeaderMap) -> Option<u32> {
     headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim().parse().ok().filter(|seconds| *seconds > 0)
 }
 
-/// The `kind` and `apiVersion` of an object, borrowed from its text.
+/// The `kind` and `apiVersion` of an object.
 #[derive(Deserialize)]
-struct TypeMeta<'a> {
-    #[serde(borrow, default)]
-    kind: Option<Cow<'a, str>>,
-    #[serde(borrow, default, rename = "apiVersion")]
-    api_version: Option<Cow<'a, str>>,
+struct TypeMeta {
+    #[serde(default)]
+    kind: Option<String>,
+    #[serde(default, rename = "apiVersion")]
+    api_version: Option<String>,
 }
 
 /// Parses a body as a `Status`; `None` if the body is not a `Status`.
 pub(super) fn parse_status(body: &[u8]) -> Option<Status> {
-    let meta: TypeMeta<'_> = decode_json(body).ok()?;
+    let meta: TypeMeta = decode_any_format(body).ok()?;
     let is_status = meta.kind.as_deref() == Some("Status") && meta.api_version.as_deref() == Some("v1");
-    if is_status { decode_json(body).ok() } else { None }
+    if is_status { decode_any_format(body).ok() } else { None }
 }
 
 /// Decodes a complete JSON body.

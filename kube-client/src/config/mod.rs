@@ -35,6 +35,8 @@ pub use user::{
 pub use warning::{Warning, WarningHandler};
 pub(crate) use write::UserOrigin;
 
+pub use crate::core::WireFormat;
+
 use env::Env;
 use http::{HeaderName, HeaderValue, Uri};
 use std::{
@@ -88,6 +90,8 @@ pub struct Config {
     /// for one object or text, of each item of a list, and of each event of a watch. Lists are decoded item by item,
     /// and their total size is not limited.
     pub max_object_bytes: usize,
+    /// The format in which objects are read (default [`WireFormat::Json`]).
+    pub wire_format: WireFormat,
     /// The longest time without progress of a write (default 60 s).
     pub write_timeout: Option<Duration>,
     /// The time after which an idle connection is closed (default 90 s). An HTTP/2 server that is silent for 30 s is
@@ -219,6 +223,7 @@ impl Config {
             read_timeout: seconds(60),
             request_timeout: None,
             max_object_bytes: DEFAULT_MAX_OBJECT_BYTES,
+            wire_format: WireFormat::default(),
             write_timeout: seconds(60),
             pool_idle_timeout: seconds(90),
             tcp_keepalive: seconds(15),
@@ -385,6 +390,7 @@ impl fmt::Debug for Config {
             .field("read_timeout", &self.read_timeout)
             .field("request_timeout", &self.request_timeout)
             .field("max_object_bytes", &self.max_object_bytes)
+            .field("wire_format", &self.wire_format)
             .field("write_timeout", &self.write_timeout)
             .field("pool_idle_timeout", &self.pool_idle_timeout)
             .field("tcp_keepalive", &self.tcp_keepalive)

@@ -43,6 +43,7 @@ mod undecodable_object;
 mod validation_error;
 pub mod version;
 mod watch_event;
+mod wire_format;
 
 /// [`DynamicObject`] and related types, at their path in the `kube` crate.
 pub mod dynamic {
@@ -118,3 +119,4 @@ pub(crate) use timestamp::nearest_timestamp;
 pub use undecodable_object::{ObjectOrigin, UndecodableObject};
 pub use version::{ParseResourceVersionError, ResourceVersion, Version};
 pub use watch_event::{Bookmark, BookmarkMeta, WatchEvent};
+pub use wire_format::WireFormat;

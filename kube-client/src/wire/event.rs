@@ -1,7 +1,8 @@
 //! Splits the body of a watch into events as it arrives, and decodes them.
 
+use super::protobuf::{self, JsonText};
 use super::scan::{ValueScan, may_hold_consecutive_objects};
-use super::{FilterDepth, ObjectDecoder, Split, WireError, json, partial_object};
+use super::{BodyFormat, FilterDepth, ObjectDecoder, Split, WireError, json, partial_object};
 use crate::core::{ObjectOrigin, PartialObjectMeta, WatchEvent};
 use bytes::{Buf, Bytes, BytesMut};
 use serde::{Deserialize, de::DeserializeOwned};
@@ -147,18 +148,49 @@ fn event_origin(event_type: &str) -> Option<ObjectOrigin> {
 }
 
 impl ObjectDecoder {
-    /// Decodes an event in one pass. If decoding fails, reads the text again to report the object and the position.
-    pub(crate) fn decode_event<K: DeserializeOwned>(&self, line: &[u8]) -> Result<WatchEvent<K>, WireError> {
-        json::decode(line, &self.skipped_in_event).map_err(|error| self.event_error::<K>(line, error))
+    /// Decodes an event in one pass. If decoding fails, reads the piece again to report the object and the position.
+    pub(crate) fn decode_event<K: DeserializeOwned>(&self, piece: &[u8]) -> Result<WatchEvent<K>, WireError> {
+        let text = self.event_text(piece, false).map_err(|error| self.malformed_event(piece, error))?;
+        json::decode(&text, &self.skipped_in_event).map_err(|error| match self.event_text(piece, true) {
+            Ok(_) => self.event_error::<K>(&text, error),
+            Err(error) => self.malformed_event(piece, error),
+        })
+    }
+
+    /// The JSON of an event. `checks_utf8` finds the path of a string that is not UTF-8.
+    fn event_text<'a>(&self, piece: &'a [u8], checks_utf8: bool) -> serde_json::Result<JsonText<'a>> {
+        match self.format() {
+            BodyFormat::Json => Ok(JsonText::Borrowed(piece)),
+            BodyFormat::Protobuf(kind) => {
+                protobuf::event_to_json(piece, kind.as_deref(), &self.skipped_in_object, checks_utf8)
+            }
+        }
+    }
+
+    /// The error for an event in Protobuf that is malformed.
+    fn malformed_event(&self, piece: &[u8], source: serde_json::Error) -> WireError {
+        if let Some((event_type, identity)) = protobuf::event_identity_to_json(piece)
+            && let Some(origin) = event_origin(event_type)
+        {
+            return self.undecodable_error(&identity, origin, source);
+        }
+        WireError::Event { text: format!("{} bytes of Protobuf", piece.len()), source }
     }
 
     /// The origin and metadata of an event's object; `None` for events without an object or without readable
     /// metadata.
     pub(crate) fn peek_event<K>(
-        line: &[u8],
+        &self,
+        piece: &[u8],
         depth: FilterDepth,
     ) -> Option<(ObjectOrigin, PartialObjectMeta<K>)> {
-        let (event_type, head) = json::read_event_head(line, depth).ok()?;
+        let (event_type, head) = match self.format() {
+            BodyFormat::Json => json::read_event_head(piece, depth).ok()?,
+            BodyFormat::Protobuf(_) => {
+                let (event_type, head) = protobuf::peek_event(piece, depth)?;
+                (event_type.into(), head)
+            }
+        };
         Some((event_origin(&event_type)?, partial_object(head)))
     }
 
@@ -171,7 +203,8 @@ impl ObjectDecoder {
         let Some(origin) = event_origin(envelope.event_type) else { return malformed(error) };
         let object = envelope.object.get().as_bytes();
         // Decode again without the envelope, so that the error has the position within the object.
-        self.undecodable_error(object, origin, self.decode_object::<K>(object).err().unwrap_or(error))
+        let source = json::decode::<K>(object, &self.skipped_in_object).err().unwrap_or(error);
+        self.undecodable_error(object, origin, source)
     }
 }
 

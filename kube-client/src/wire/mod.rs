@@ -1,20 +1,28 @@
 //! Splits the bodies of lists and watches into objects, and decodes them.
 //!
-//! A body is split as it arrives, so that memory never holds the text of a whole list. Only [`Split`] and
-//! [`ObjectDecoder`] depend on the format, which is JSON. The module must not perform I/O.
+//! A body is split as it arrives, so that memory never holds the text of a whole list. A piece of a body is the text of
+//! one list item or one watch event, in JSON or Protobuf. Only this module depends on the format. It must not perform
+//! I/O.
 
 mod block;
 mod event;
+mod format;
 mod json;
 mod list;
+mod protobuf;
 mod scan;
 
 pub(crate) use event::EventSplitter;
+pub(crate) use format::{BodyFormat, EventBodySplitter, ListBodySplitter};
 pub use json::FilterDepth;
 pub(crate) use list::ListSplitter;
+#[cfg(any(test, fuzzing))]
+pub(crate) use protobuf::encode::object as encode_protobuf;
+pub(crate) use protobuf::{MEDIA_TYPE as PROTOBUF_MEDIA_TYPE, ProtobufKind};
 
 use crate::core::{FieldSet, ObjectOrigin, PartialObjectMeta, UndecodableObject};
 use bytes::Bytes;
+use protobuf::JsonText;
 use serde::de::{Deserialize, DeserializeOwned};
 use std::sync::Arc;
 use thiserror::Error as ThisError;
@@ -32,6 +40,9 @@ pub(crate) enum WireError {
     /// The text of a list is malformed. The rest of the body is not readable.
     #[error("read a list: {problem} at byte {at}")]
     List { problem: &'static str, at: u64 },
+    /// The body contains objects of another kind.
+    #[error("{0}")]
+    UnexpectedKind(String),
     /// The metadata of a list does not decode.
     #[error("read the metadata of a list")]
     ListHead(#[source] serde_json::Error),
@@ -62,6 +73,7 @@ pub(crate) trait Split {
 pub(crate) struct ObjectDecoder {
     /// The requested kind, for error messages.
     expected_kind: Arc<str>,
+    format: BodyFormat,
     /// The skipped fields, relative to an object.
     skipped_in_object: Arc<FieldSet>,
     /// The skipped fields, relative to a watch event.
@@ -72,6 +84,7 @@ impl ObjectDecoder {
     pub(crate) fn new(expected_kind: &str, skipped: &FieldSet) -> Self {
         Self {
             expected_kind: expected_kind.into(),
+            format: BodyFormat::Json,
             skipped_in_object: Arc::new(skipped.clone()),
             skipped_in_event: Arc::new(skipped.clone().within("object")),
         }
@@ -82,28 +95,74 @@ impl ObjectDecoder {
         &self.expected_kind
     }
 
+    /// This decoder for bodies in `format`. A new decoder is for JSON.
+    pub(crate) fn with_format(self, format: BodyFormat) -> Self {
+        Self { format, ..self }
+    }
+
+    /// The format of the decoded bodies.
+    pub(crate) fn format(&self) -> &BodyFormat {
+        &self.format
+    }
+
     /// Decodes the object of a response that is a single object.
-    pub(crate) fn decode_object<K: DeserializeOwned>(&self, text: &[u8]) -> serde_json::Result<K> {
-        json::decode(text, &self.skipped_in_object)
+    pub(crate) fn decode_object<K: DeserializeOwned>(&self, bytes: &[u8]) -> serde_json::Result<K> {
+        let text = self.object_text(bytes, false)?;
+        json::decode(&text, &self.skipped_in_object)
+            .map_err(|error| self.object_text(bytes, true).err().unwrap_or(error))
+    }
+
+    /// The JSON of a response that is a single object. `checks_utf8` finds the path of a string that is not UTF-8.
+    fn object_text<'a>(&self, bytes: &'a [u8], checks_utf8: bool) -> serde_json::Result<JsonText<'a>> {
+        match &self.format {
+            BodyFormat::Json => Ok(JsonText::Borrowed(bytes)),
+            BodyFormat::Protobuf(kind) => {
+                protobuf::object_to_json(bytes, kind.as_deref(), &self.skipped_in_object, checks_utf8)
+            }
+        }
     }
 
     /// Decodes an item of a list. Then `complete` sets the fields that lists omit, such as `kind`. The error names the
     /// item.
     pub(crate) fn decode_item<K: DeserializeOwned>(
         &self,
-        text: &[u8],
+        piece: &[u8],
         complete: impl FnOnce(&mut K),
     ) -> Result<K, WireError> {
-        let mut decoded = self.decode_object(text);
+        let text = self.item_text(piece, false).map_err(|error| self.malformed_item(piece, error))?;
+        let mut decoded = json::decode(&text, &self.skipped_in_object);
         if let Ok(object) = &mut decoded {
             complete(object);
         }
-        decoded.map_err(|source| self.undecodable_error(text, ObjectOrigin::List, source))
+        decoded.map_err(|error| match self.item_text(piece, true) {
+            Ok(_) => self.undecodable_error(&text, ObjectOrigin::List, error),
+            Err(error) => self.malformed_item(piece, error),
+        })
+    }
+
+    /// The JSON of an item of a list.
+    fn item_text<'a>(&self, piece: &'a [u8], checks_utf8: bool) -> serde_json::Result<JsonText<'a>> {
+        match &self.format {
+            BodyFormat::Protobuf(Some(kind)) => {
+                protobuf::item_to_json(piece, kind, &self.skipped_in_object, checks_utf8)
+            }
+            // The splitter of a list in Protobuf requires a kind.
+            BodyFormat::Json | BodyFormat::Protobuf(None) => Ok(JsonText::Borrowed(piece)),
+        }
+    }
+
+    /// The error for an item in Protobuf that is malformed.
+    fn malformed_item(&self, piece: &[u8], source: serde_json::Error) -> WireError {
+        self.undecodable_error(&protobuf::item_identity_to_json(piece), ObjectOrigin::List, source)
     }
 
     /// The metadata of an item of a list; `None` if it is not readable.
-    pub(crate) fn peek_item<K>(text: &[u8], depth: FilterDepth) -> Option<PartialObjectMeta<K>> {
-        json::read_head(text, depth).ok().map(partial_object)
+    pub(crate) fn peek_item<K>(&self, piece: &[u8], depth: FilterDepth) -> Option<PartialObjectMeta<K>> {
+        let head = match &self.format {
+            BodyFormat::Json => json::read_head(piece, depth).ok(),
+            BodyFormat::Protobuf(_) => protobuf::peek_item(piece, depth),
+        };
+        head.map(partial_object)
     }
 
     /// The error for an object that does not decode, with the name of the object.
@@ -115,6 +174,15 @@ impl ObjectDecoder {
 /// Decodes `text`, which must hold exactly one JSON value. Skips no fields. Errors contain no value of the text.
 pub(crate) fn decode_json<'de, T: Deserialize<'de>>(text: &'de [u8]) -> serde_json::Result<T> {
     json::decode(text, &FieldSet::none())
+}
+
+/// Decodes `body`, which must hold exactly one object in JSON or in Protobuf's envelope, such as the `Status` of an
+/// unsuccessful response.
+pub(crate) fn decode_any_format<T: DeserializeOwned>(body: &[u8]) -> serde_json::Result<T> {
+    if protobuf::is_protobuf(body) {
+        return decode_json(&protobuf::object_to_json(body, None, &FieldSet::none(), false)?);
+    }
+    decode_json(body)
 }
 
 /// Converts the head of an object to a partial object.

@@ -61,6 +61,12 @@ impl Request {
         self
     }
 
+    /// Whether responses contain only the metadata of objects.
+    #[cfg_attr(not(feature = "client"), expect(dead_code, reason = "only an `Api` negotiates the format"))]
+    pub(crate) fn is_for_metadata(&self) -> bool {
+        self.representation == Representation::Metadata
+    }
+
     /// Requests for the same collection in `namespace`, or in all namespaces. `is_namespaced` states whether the path
     /// contains a namespace now.
     #[cfg_attr(not(feature = "client"), expect(dead_code, reason = "only an `Api` changes the namespace"))]

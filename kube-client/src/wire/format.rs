@@ -1,0 +1,89 @@
+//! `BodyFormat`: the format of a body, and the splitters that each format needs.
+
+use super::list::ListHead;
+use super::protobuf::{self, ProtobufKind};
+use super::{EventSplitter, ListSplitter, Split, WireError};
+use bytes::Bytes;
+use std::sync::Arc;
+
+/// The format of a body.
+#[derive(Debug, Clone)]
+pub(crate) enum BodyFormat {
+    Json,
+    /// Protobuf, and the requested kind. Without a kind, objects of any kind with a message are accepted.
+    Protobuf(Option<Arc<ProtobufKind>>),
+}
+
+/// A splitter of one of two formats.
+pub(crate) enum FormatSplitter<J, P> {
+    Json(J),
+    Protobuf(P),
+}
+
+/// Splits the body of a list into its items.
+pub(crate) type ListBodySplitter = FormatSplitter<ListSplitter, protobuf::ListSplitter>;
+/// Splits the body of a watch into its events.
+pub(crate) type EventBodySplitter = FormatSplitter<EventSplitter, protobuf::EventSplitter>;
+
+impl ListBodySplitter {
+    /// A splitter for items of at most `limit` bytes. Protobuf without a kind is split as JSON, which fails.
+    pub(crate) fn new(format: &BodyFormat, limit: usize) -> Self {
+        match format {
+            BodyFormat::Protobuf(Some(kind)) => {
+                Self::Protobuf(protobuf::ListSplitter::new(limit, ProtobufKind::clone(kind)))
+            }
+            BodyFormat::Json | BodyFormat::Protobuf(None) => Self::Json(ListSplitter::new(limit)),
+        }
+    }
+
+    /// The list's head as received so far. API servers send the head before the items.
+    pub(crate) fn head(&self) -> &ListHead {
+        match self {
+            Self::Json(splitter) => splitter.head(),
+            Self::Protobuf(splitter) => splitter.head(),
+        }
+    }
+}
+
+impl EventBodySplitter {
+    /// A splitter for events of at most `limit` bytes.
+    pub(crate) fn new(format: &BodyFormat, limit: usize) -> Self {
+        match format {
+            BodyFormat::Json => Self::Json(EventSplitter::new(limit)),
+            BodyFormat::Protobuf(_) => Self::Protobuf(protobuf::EventSplitter::new(limit)),
+        }
+    }
+
+    /// The number of buffered bytes.
+    pub(crate) fn buffered(&self) -> usize {
+        match self {
+            Self::Json(splitter) => splitter.buffered(),
+            Self::Protobuf(splitter) => splitter.buffered(),
+        }
+    }
+}
+
+impl<J: Split, P: Split<End = J::End>> Split for FormatSplitter<J, P> {
+    type End = J::End;
+
+    fn push(&mut self, frame: Bytes) {
+        match self {
+            Self::Json(splitter) => splitter.push(frame),
+            Self::Protobuf(splitter) => splitter.push(frame),
+        }
+    }
+
+    fn next(&mut self) -> Option<Result<Bytes, WireError>> {
+        match self {
+            Self::Json(splitter) => splitter.next(),
+            Self::Protobuf(splitter) => splitter.next(),
+        }
+    }
+
+    fn finish(self) -> Result<(Option<Bytes>, Self::End), WireError> {
+        match self {
+            Self::Json(splitter) => splitter.finish(),
+            Self::Protobuf(splitter) => splitter.finish(),
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! `JsonText`: the JSON text of an object, borrowed from a body or written into a buffer of the thread.
+
+use super::transcode;
+use std::cell::Cell;
+use std::ops::Deref;
+
+/// The largest buffer that a thread keeps for its next object.
+const MAX_KEPT_BYTES: usize = 1 << 20;
+
+thread_local! {
+    /// The buffer of the last object. A decoder that runs within another one finds it empty.
+    static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// JSON text. The buffer is used again after it was dropped.
+pub(crate) enum JsonText<'a> {
+    Borrowed(&'a [u8]),
+    Owned(Vec<u8>),
+}
+
+impl JsonText<'static> {
+    /// The text that `write` writes.
+    pub(super) fn write(
+        write: impl FnOnce(&mut Vec<u8>) -> transcode::Result<()>,
+    ) -> serde_json::Result<Self> {
+        let mut text = Self::Owned(BUFFER.take());
+        if let Self::Owned(buffer) = &mut text {
+            write(buffer).map_err(|error| error.into_error())?;
+        }
+        Ok(text)
+    }
+}
+
+impl From<Vec<u8>> for JsonText<'_> {
+    fn from(text: Vec<u8>) -> Self {
+        Self::Owned(text)
+    }
+}
+
+impl Deref for JsonText<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Borrowed(text) => text,
+            Self::Owned(text) => text,
+        }
+    }
+}
+
+impl Drop for JsonText<'_> {
+    fn drop(&mut self) {
+        if let Self::Owned(buffer) = self
+            && buffer.capacity() <= MAX_KEPT_BYTES
+        {
+            buffer.clear();
+            // Not `set`, which panics while the thread ends.
+            let _ = BUFFER.try_with(|kept| kept.set(std::mem::take(buffer)));
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! `Envelope`: the message around an object, which names its kind (`runtime.Unknown` of Kubernetes).
+
+use super::reader::{Payload, Reader, first_fields};
+use super::table::{Message, message_of_kind};
+use super::transcode::{Malformed, Result, bytes_of};
+
+/// The bytes before an envelope.
+pub(super) const MAGIC_NUMBER: &[u8] = b"k8s\0";
+
+/// The maximum number of characters of a kind that an error quotes.
+const EXCERPT: usize = 80;
+
+/// An object with its API version and kind.
+pub(super) struct Envelope<'a> {
+    pub(super) api_version: &'a str,
+    pub(super) kind: &'a str,
+    /// The message of the object.
+    pub(super) raw: &'a [u8],
+}
+
+impl<'a> Envelope<'a> {
+    /// Whether `bytes` begin with an envelope.
+    pub(super) fn is_at(bytes: &[u8]) -> bool {
+        bytes.starts_with(MAGIC_NUMBER)
+    }
+
+    /// Parses an envelope with its magic number.
+    pub(super) fn parse(bytes: &'a [u8]) -> Result<Self> {
+        let fields = bytes.strip_prefix(MAGIC_NUMBER).ok_or(NO_MAGIC_NUMBER)?;
+        let (mut reader, mut found) = (Reader::new(fields), Self { api_version: "", kind: "", raw: &[] });
+        while let Some((number, payload)) = reader.next()? {
+            match number {
+                1 => (found.api_version, found.kind) = parse_types(bytes_of(payload)?)?,
+                2 => found.raw = bytes_of(payload)?,
+                3 | 4 => check_content(number, bytes_of(payload)?)?,
+                _ => {}
+            }
+        }
+        Ok(found)
+    }
+
+    /// The API version and kind.
+    pub(super) fn types(&self) -> (&'a str, &'a str) {
+        (self.api_version, self.kind)
+    }
+
+    /// The message of the kind.
+    pub(super) fn message(&self) -> Result<&'static Message> {
+        message_of_kind(self.api_version, self.kind).ok_or_else(|| {
+            let name = excerpt(self.api_version, self.kind);
+            Malformed::new(format!("{name} has no Protobuf table: request JSON for this kind"))
+        })
+    }
+}
+
+pub(super) const NO_MAGIC_NUMBER: &str =
+    "the body does not begin with the magic number of Kubernetes' Protobuf";
+
+/// Parses the API version and kind of an envelope (`runtime.TypeMeta`).
+pub(super) fn parse_types(bytes: &[u8]) -> Result<(&str, &str), &'static str> {
+    let [api_version, kind, _] = first_fields(bytes)?;
+    Ok((text_of(api_version)?, text_of(kind)?))
+}
+
+/// The text of a value; empty if it is absent.
+pub(super) fn text_of(payload: Option<Payload<'_>>) -> Result<&str, &'static str> {
+    std::str::from_utf8(payload.map_or(Ok(&[][..]), bytes_of)?).map_err(|_| "bytes that are not UTF-8")
+}
+
+/// Checks the content encoding or content type (`number` 3 or 4) of an envelope, which Kubernetes leaves empty.
+pub(super) fn check_content(number: u64, value: &[u8]) -> Result<(), &'static str> {
+    match (number, value) {
+        (_, []) => Ok(()),
+        (4, value) if value.starts_with(super::MEDIA_TYPE.as_bytes()) => Ok(()),
+        _ => Err("the content of the envelope is compressed, or not Protobuf"),
+    }
+}
+
+/// An API version and kind from a server, for an error message.
+pub(super) fn excerpt(api_version: &str, kind: &str) -> String {
+    let short = |text: &str| text.chars().take(EXCERPT).collect::<String>().escape_debug().to_string();
+    format!("{} {}", short(api_version), short(kind))
+}

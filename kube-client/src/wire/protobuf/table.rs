@@ -1,0 +1,219 @@
+//! The Protobuf messages of the built-in kinds of all supported Kubernetes versions: data only.
+//!
+//! `cargo xtask protobuf` writes `messages.txt`. A line `@PACKAGE` begins a Go package, and a line `=NAME [APIVERSION]` a
+//! message, with an API version if the message is a kind. A line of a field has its number, its JSON key with a colon, and
+//! its type: a label (`*` list, `%` map, `~` inline, none for a single value), a letter for the value, `-` if JSON omits
+//! zero, `0` if JSON has null for an absent value, and the name of the message.
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+/// The form of a value in Protobuf and in JSON.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ValueType {
+    String,
+    Bytes,
+    Bool,
+    Int,
+    Uint,
+    Double,
+    Message,
+    Time,
+    MicroTime,
+    Quantity,
+    IntOrString,
+    /// JSON text, or an object in an envelope.
+    Json,
+    /// A message with a list of strings, which is the list in JSON.
+    Strings,
+    SchemaOrList,
+    SchemaOrBool,
+    SchemaOrStrings,
+}
+
+/// The cardinality of a field, and the form of its value in JSON.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Label {
+    Single,
+    List,
+    /// A map with string keys.
+    Map,
+    /// A message whose fields belong to the JSON object of the outer message.
+    Inline,
+}
+
+/// A field of a message.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Field {
+    pub(super) number: u16,
+    /// The key in JSON, with its quotes and the colon.
+    pub(super) key: &'static str,
+    pub(super) label: Label,
+    pub(super) value: ValueType,
+    /// Whether JSON omits the zero value, which Protobuf has.
+    pub(super) omits_zero: bool,
+    /// Whether JSON has null for an absent value.
+    pub(super) has_null: bool,
+    /// The index of the message of the value in [`MESSAGES`].
+    message: u16,
+}
+
+impl Field {
+    /// The name of the field in JSON.
+    pub(super) fn name(&self) -> &'static str {
+        self.key.trim_end_matches(':').trim_matches('"')
+    }
+
+    /// The message of the value.
+    pub(super) fn message(&self) -> &'static Message {
+        &MESSAGES.all[usize::from(self.message)]
+    }
+}
+
+/// A Protobuf message type. It has at most 64 fields.
+#[derive(Debug)]
+pub(crate) struct Message {
+    pub(super) fields: Vec<Field>,
+    /// A bit for each field with `has_null`.
+    pub(super) nulls: u64,
+}
+
+impl Message {
+    /// The index and the field with this number.
+    #[inline]
+    pub(super) fn field(&self, number: u64) -> Option<(usize, &Field)> {
+        // Most messages number their fields without a gap.
+        let guess = usize::try_from(number).unwrap_or_default().wrapping_sub(1);
+        match self.fields.get(guess) {
+            Some(field) if u64::from(field.number) == number => Some((guess, field)),
+            _ => self.fields.iter().enumerate().find(|(_, field)| u64::from(field.number) == number),
+        }
+    }
+}
+
+/// The parsed table.
+struct Messages {
+    all: Vec<Message>,
+    /// The index of each kind, by API version and kind.
+    kinds: HashMap<(&'static str, &'static str), usize>,
+}
+
+/// The table, which is parsed at its first use.
+static MESSAGES: LazyLock<Messages> = LazyLock::new(|| parse(include_str!("messages.txt")));
+
+/// The message of a kind, such as `v1` and `Pod`; `None` if Protobuf has none, as for custom resources.
+pub(crate) fn message_of_kind(api_version: &str, kind: &str) -> Option<&'static Message> {
+    MESSAGES.kinds.get(&(api_version, kind)).map(|at| &MESSAGES.all[*at])
+}
+
+/// Parses the table. A line that does not parse is left out; the tests check that there is none.
+fn parse(text: &'static str) -> Messages {
+    let index = index_messages(text);
+    let mut messages = Messages { all: Vec::with_capacity(index.len()), kinds: HashMap::new() };
+    let mut package = "";
+    for line in text.lines() {
+        if let Some(name) = line.strip_prefix('@') {
+            package = name;
+        } else if let Some(message) = line.strip_prefix('=') {
+            if let Some((kind, api_version)) = message.split_once(' ') {
+                messages.kinds.insert((api_version, kind), messages.all.len());
+            }
+            messages.all.push(Message { fields: Vec::new(), nulls: 0 });
+        } else if let (Some(field), Some(message)) =
+            (parse_field(line, package, &index), messages.all.last_mut())
+        {
+            message.nulls |= u64::from(field.has_null) << (message.fields.len() % 64);
+            message.fields.push(field);
+        }
+    }
+    messages
+}
+
+/// The index of each message, by package and name.
+fn index_messages(text: &'static str) -> HashMap<(&'static str, &'static str), u16> {
+    let (mut index, mut package) = (HashMap::new(), "");
+    for line in text.lines() {
+        if let Some(name) = line.strip_prefix('@') {
+            package = name;
+        } else if let Some(message) = line.strip_prefix('=') {
+            let name = message.split(' ').next().unwrap_or_default();
+            index.insert((package, name), u16::try_from(index.len()).unwrap_or(u16::MAX));
+        }
+    }
+    index
+}
+
+/// Parses the line of a field.
+fn parse_field(
+    line: &'static str,
+    package: &'static str,
+    index: &HashMap<(&'static str, &'static str), u16>,
+) -> Option<Field> {
+    let (number, rest) = line.split_once(' ')?;
+    let (key, form) = rest.split_at(rest.find(':')? + 1);
+    let mut parts = form.split(' ');
+    let (number, form) = (number.parse().ok()?, parts.next()?);
+    let label = match form.as_bytes().first()? {
+        b'*' => Label::List,
+        b'%' => Label::Map,
+        b'~' => Label::Inline,
+        _ => Label::Single,
+    };
+    let form = if label == Label::Single { form } else { &form[1..] };
+    let value = match form.as_bytes().first()? {
+        b's' => ValueType::String,
+        b'b' => ValueType::Bytes,
+        b't' => ValueType::Bool,
+        b'i' => ValueType::Int,
+        b'u' => ValueType::Uint,
+        b'd' => ValueType::Double,
+        b'm' => ValueType::Message,
+        b'T' => ValueType::Time,
+        b'M' => ValueType::MicroTime,
+        b'Q' => ValueType::Quantity,
+        b'I' => ValueType::IntOrString,
+        b'J' => ValueType::Json,
+        b'S' => ValueType::Strings,
+        b'L' => ValueType::SchemaOrList,
+        b'B' => ValueType::SchemaOrBool,
+        b'P' => ValueType::SchemaOrStrings,
+        _ => return None,
+    };
+    let message = match parts.next() {
+        Some(name) => *index.get(&name.rsplit_once('.').unwrap_or((package, name)))?,
+        None => 0,
+    };
+    let (omits_zero, has_null) = (form[1..].contains('-'), form[1..].contains('0'));
+    Some(Field { number, key, label, value, omits_zero, has_null, message })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_line_of_the_table_is_parsed() {
+        let text = include_str!("messages.txt");
+        let fields = text.lines().filter(|line| line.starts_with(|c: char| c.is_ascii_digit())).count();
+        assert_eq!(MESSAGES.all.iter().map(|message| message.fields.len()).sum::<usize>(), fields);
+        assert!(fields > 4000 && text.len() < 150 << 10, "{fields} fields, {} bytes", text.len());
+        assert!(MESSAGES.all.iter().all(|message| message.fields.len() <= 64));
+        assert!(MESSAGES.all.iter().flat_map(|message| &message.fields).all(|field| {
+            field.key.starts_with('"') && field.key.ends_with("\":") && !field.name().contains(['"', '\\'])
+        }));
+    }
+
+    #[test]
+    fn all_lists_and_objects_have_their_metadata_first() {
+        let number = |message: &Message, name: &str| {
+            message.fields.iter().find(|field| field.name() == name).map(|field| field.number)
+        };
+        for ((api_version, kind), at) in &MESSAGES.kinds {
+            let message = &MESSAGES.all[*at];
+            assert!(matches!(number(message, "metadata"), None | Some(1)), "{api_version} {kind}");
+            if kind.ends_with("List") {
+                assert_eq!(number(message, "items"), Some(2), "{api_version} {kind}");
+            }
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! Writes single values as JSON text in the form of Go.
+
+use super::reader::first_fields;
+use super::transcode::{Result, number_of};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+/// The seconds of Go's zero time, the beginning of the year 1.
+const ZERO_TIME: i64 = -62_135_596_800;
+/// The last second of the year 9999.
+const LAST_TIME: i64 = 253_402_300_799;
+const SECONDS_PER_DAY: i64 = 86_400;
+
+/// Writes a string in quotes. Bytes that are not UTF-8 stay unchanged.
+#[inline]
+pub(super) fn write_quoted(text: &[u8], out: &mut Vec<u8>) {
+    out.push(b'"');
+    // Without a branch for each byte, the compiler uses vector instructions.
+    let special = text.iter().fold(0, |any, byte| any | must_be_escaped(*byte));
+    if special != 0 {
+        write_escaped(text, out);
+    } else {
+        out.extend_from_slice(text);
+    }
+    out.push(b'"');
+}
+
+#[inline]
+fn must_be_escaped(byte: u8) -> u8 {
+    u8::from(byte < b' ') | u8::from(byte == b'"') | u8::from(byte == b'\\')
+}
+
+#[cold]
+fn write_escaped(text: &[u8], out: &mut Vec<u8>) {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    for byte in text {
+        match byte {
+            b'\n' => out.extend_from_slice(b"\\n"),
+            b'\t' => out.extend_from_slice(b"\\t"),
+            b'"' | b'\\' => out.extend_from_slice(&[b'\\', *byte]),
+            0..b' ' => {
+                out.extend_from_slice(b"\\u00");
+                out.extend_from_slice(&[HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
+            }
+            _ => out.push(*byte),
+        }
+    }
+}
+
+pub(super) fn write_int(number: i64, out: &mut Vec<u8>) {
+    if number < 0 {
+        out.push(b'-');
+    }
+    write_uint(number.unsigned_abs(), out);
+}
+
+pub(super) fn write_uint(mut number: u64, out: &mut Vec<u8>) {
+    let (mut digits, mut at) = ([b'0'; 20], 20);
+    loop {
+        at -= 1;
+        digits[at] = digit(number % 10);
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[at..]);
+}
+
+/// The last decimal digit of a number.
+fn digit(number: u64) -> u8 {
+    b'0' + u8::try_from(number % 10).unwrap_or_default()
+}
+
+/// Writes a float. As in Go, a whole number has no fraction.
+pub(super) fn write_double(number: f64, out: &mut Vec<u8>) -> Result<()> {
+    if !number.is_finite() {
+        return Err("JSON has no form for a number that is not finite".into());
+    }
+    let text = if number.fract() == 0.0 && number.abs() < 1e15 {
+        format!("{number:.0}")
+    } else {
+        format!("{number:e}")
+    };
+    out.extend_from_slice(text.as_bytes());
+    Ok(())
+}
+
+/// Writes bytes as a string in base64.
+pub(super) fn write_base64(bytes: &[u8], out: &mut Vec<u8>) {
+    out.push(b'"');
+    let start = out.len();
+    out.resize(start + bytes.len().div_ceil(3) * 4, 0);
+    // The buffer has exactly the size of the text, so that this cannot fail.
+    let length = STANDARD.encode_slice(bytes, &mut out[start..]).unwrap_or_default();
+    out.truncate(start + length);
+    out.push(b'"');
+}
+
+/// Writes a time in the form of RFC 3339, with microseconds if `micro` is set; null for Go's zero time.
+pub(super) fn write_time(bytes: &[u8], micro: bool, out: &mut Vec<u8>) -> Result<()> {
+    let [seconds, nanos, _] = first_fields(bytes)?;
+    let (seconds, nanos) = (number_of(seconds)?.cast_signed(), number_of(nanos)?);
+    if bytes.is_empty() || seconds == ZERO_TIME {
+        out.extend_from_slice(b"null");
+        return Ok(());
+    }
+    if !(ZERO_TIME..=LAST_TIME).contains(&seconds) || nanos >= 1_000_000_000 {
+        return Err("a time is not between the years 1 and 9999".into());
+    }
+    let (year, month, day) = date_of(seconds.div_euclid(SECONDS_PER_DAY));
+    let second = seconds.rem_euclid(SECONDS_PER_DAY);
+    out.push(b'"');
+    for (number, digits, after) in [
+        (year, 4, b'-'),
+        (month, 2, b'-'),
+        (day, 2, b'T'),
+        (second / 3600, 2, b':'),
+        (second / 60 % 60, 2, b':'),
+        (second % 60, 2, if micro { b'.' } else { b'Z' }),
+    ] {
+        write_padded(number.unsigned_abs(), digits, out);
+        out.push(after);
+    }
+    if micro {
+        write_padded(nanos / 1000, 6, out);
+        out.push(b'Z');
+    }
+    out.push(b'"');
+    Ok(())
+}
+
+/// Writes a number with leading zeroes.
+fn write_padded(mut number: u64, digits: usize, out: &mut Vec<u8>) {
+    let start = out.len();
+    out.resize(start + digits, b'0');
+    for slot in out[start..].iter_mut().rev() {
+        *slot = digit(number);
+        number /= 10;
+    }
+}
+
+/// The year, month and day of a day after 1970-01-01, in the Gregorian calendar. The year begins in March, so that the leap
+/// day is its last day.
+fn date_of(day: i64) -> (i64, i64, i64) {
+    const DAYS_PER_ERA: i64 = 146_097;
+    let day = day + 719_468;
+    let (era, day) = (day.div_euclid(DAYS_PER_ERA), day.rem_euclid(DAYS_PER_ERA));
+    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let day = day - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    (era * 400 + year + i64::from(month <= 2), month, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jiff::Timestamp;
+
+    fn text(write: impl FnOnce(&mut Vec<u8>)) -> String {
+        let mut out = Vec::new();
+        write(&mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    /// The message of a time.
+    fn time(seconds: i64, nanos: u64) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for (tag, mut number) in [(0x08, seconds.cast_unsigned()), (0x10, nanos)] {
+            bytes.push(tag);
+            while number >= 0x80 {
+                bytes.push(number as u8 | 0x80);
+                number >>= 7;
+            }
+            bytes.push(number as u8);
+        }
+        bytes
+    }
+
+    #[test]
+    fn strings_are_escaped_as_json() {
+        for string in ["", "plain", "a\"b\\c", "line\nend\t\u{1}\u{1f}", "é\u{2028}"] {
+            let written = text(|out| write_quoted(string.as_bytes(), out));
+            assert_eq!(serde_json::from_str::<String>(&written).unwrap(), string);
+        }
+    }
+
+    #[test]
+    fn numbers_have_the_form_of_go() {
+        for number in [0, 7, -1, 10, i64::MAX, i64::MIN] {
+            assert_eq!(text(|out| write_int(number, out)), number.to_string());
+        }
+        for (number, expected) in [(0.0, "0"), (-3.0, "-3"), (0.5, "5e-1"), (1e300, "1e300")] {
+            assert_eq!(text(|out| write_double(number, out).unwrap()), expected);
+        }
+        assert!(write_double(f64::NAN, &mut Vec::new()).is_err());
+        assert_eq!(text(|out| write_base64(&[0xff, 0], out)), "\"/wA=\"");
+    }
+
+    #[test]
+    fn times_agree_with_jiff() {
+        let mut random = fastrand::Rng::with_seed(1);
+        for _ in 0..2000 {
+            let seconds = random.i64(ZERO_TIME + 1..253_402_207_200);
+            let written = text(|out| write_time(&time(seconds, 5), false, out).unwrap());
+            let expected = Timestamp::from_second(seconds).unwrap();
+            assert_eq!(written.trim_matches('"').parse::<Timestamp>().unwrap(), expected, "{written}");
+        }
+        let micro = text(|out| write_time(&time(1, 12_345_678), true, out).unwrap());
+        assert_eq!(micro, "\"1970-01-01T00:00:01.012345Z\"");
+        assert_eq!(
+            text(|out| write_time(&time(LAST_TIME, 0), false, out).unwrap()),
+            "\"9999-12-31T23:59:59Z\""
+        );
+        assert_eq!(text(|out| write_time(&time(ZERO_TIME, 0), false, out).unwrap()), "null");
+        assert_eq!(text(|out| write_time(&[], true, out).unwrap()), "null");
+        for bad in [time(LAST_TIME + 1, 0), time(ZERO_TIME - 1, 0), time(i64::MIN, 0), time(0, 1_000_000_000)]
+        {
+            assert!(write_time(&bad, false, &mut Vec::new()).is_err());
+        }
+    }
+}
