@@ -1,12 +1,14 @@
 //! Expressions of webhooks and admission policies: the check when their configuration is written, and the evaluation for
 //! a request.
 
-use cel::common::ast::IdedExpr;
+use std::collections::BTreeMap;
+
+use cel::common::ast::{Expr, IdedExpr};
 use serde_json::Value;
 
 use super::types::Type;
 use super::value::{Failure, Val};
-use super::{check, eval, parse};
+use super::{check, eval, literals, parse};
 
 /// The variables of an admission expression. Their types depend on the request.
 const VARIABLES: [&str; 7] =
@@ -30,11 +32,12 @@ const AUTHORIZER_FUNCTIONS: [&str; 14] = [
     "subresource",
 ];
 
-/// The syntax errors and undeclared variables of an expression, as the API server prints them; `None` if there are none.
-pub(crate) fn admission_expression_problem(text: &str) -> Option<String> {
+/// The syntax errors and undeclared variables of an expression, or its type if it is not in `wanted`, as the API server
+/// prints them; `None` if there are none. Every type is valid if `wanted` is empty.
+pub(crate) fn admission_expression_problem(text: &str, wanted: &[&str]) -> Option<String> {
     let variables = VARIABLES.map(|name| (name, Type::Dyn));
-    let issues = match parse::parse(text) {
-        Ok(parsed) => check::check(parsed, &variables).err()?,
+    let issues = match parse::parse(text).and_then(|parsed| check::check(parsed, &variables)) {
+        Ok(checked) => return type_problem(&checked.result_type().to_string(), wanted),
         Err(issues) => issues,
     };
     let is_of_authorizer = |message: &str| {
@@ -48,15 +51,32 @@ pub(crate) fn admission_expression_problem(text: &str) -> Option<String> {
     Some(format!("compilation failed: {}", parse::format_issues(text, &issues)))
 }
 
+/// The error text for an expression of the type `found`; `None` if it is in `wanted`.
+fn type_problem(found: &str, wanted: &[&str]) -> Option<String> {
+    let found = if found == "null" { "null_type" } else { found };
+    match wanted {
+        [] => None,
+        _ if wanted.contains(&found) => None,
+        [one] => Some(format!("must evaluate to {one} but got {found}")),
+        several => Some(format!("must evaluate to one of [{}] but got {found}", several.join(" "))),
+    }
+}
+
 /// The maximum cost of one evaluation.
 const EVALUATION_LIMIT: u64 = 1_000_000;
 /// The maximum cost of all evaluations of one webhook or policy for a request.
 const REQUEST_BUDGET: u64 = 10_000_000;
 
+/// The error text for an exhausted cost budget.
+pub(crate) const OUT_OF_BUDGET: &str =
+    "validation failed due to running out of cost budget, no further validation rules will be run";
+
 /// A compiled admission expression.
 #[derive(Debug)]
 pub(crate) struct AdmissionExpression {
     expr: IdedExpr,
+    /// The names of the variables of the policy that the expression uses.
+    uses: Vec<String>,
 }
 
 impl AdmissionExpression {
@@ -69,8 +89,13 @@ impl AdmissionExpression {
         let variables = VARIABLES.map(|name| (name, Type::Dyn));
         let checked = parse::parse(text).and_then(|parsed| check::check(parsed, &variables));
         match checked {
-            Ok(checked) => Ok(Self { expr: checked.parsed.expr }),
-            Err(_) if admission_expression_problem(text).is_none() => {
+            Ok(checked) => {
+                let expr = checked.parsed.expr;
+                let mut uses = Vec::new();
+                literals::walk(&expr, &mut |expr| uses.extend(policy_variable(expr).map(str::to_owned)));
+                Ok(Self { expr, uses })
+            }
+            Err(_) if admission_expression_problem(text, &[]).is_none() => {
                 Err("kube-sim does not evaluate the variable authorizer".to_owned())
             }
             Err(issues) => Err(format!("compilation failed: {}", parse::format_issues(text, &issues))),
@@ -78,13 +103,21 @@ impl AdmissionExpression {
     }
 }
 
-/// The values of the variables of admission expressions, as JSON.
+/// The name `x` of an expression `variables.x`.
+fn policy_variable(expr: &IdedExpr) -> Option<&str> {
+    let Expr::Select(select) = &expr.expr else { return None };
+    let of_policy = matches!(&select.operand.expr, Expr::Ident(name) if name == "variables");
+    of_policy.then_some(select.field.as_str())
+}
+
+/// The values of the variables of admission expressions, as JSON. `None` is null in expressions.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct AdmissionInputs<'a> {
-    /// `None` is null in expressions.
     pub(crate) object: Option<&'a Value>,
     pub(crate) old_object: Option<&'a Value>,
     pub(crate) request: &'a Value,
+    pub(crate) params: Option<&'a Value>,
+    pub(crate) namespace: Option<&'a Value>,
 }
 
 /// The result of an admission expression.
@@ -106,23 +139,36 @@ impl AdmissionValue {
     }
 }
 
+/// The variables of a policy, each with its compiled expression or the error of its compilation.
+pub(crate) type PolicyVariables = [(String, Result<AdmissionExpression, String>)];
+
 /// The evaluation of the expressions of a webhook or a policy for one request.
 #[derive(Debug)]
-pub(crate) struct Evaluation {
-    variables: Vec<(&'static str, Val<'static>)>,
+pub(crate) struct Evaluation<'p> {
+    values: Vec<(&'static str, Val<'static>)>,
+    variables: &'p PolicyVariables,
+    /// The values of the policy's variables, or their errors. A variable is evaluated when an expression uses it.
+    computed: BTreeMap<String, Result<Val<'static>, String>>,
     /// The remaining cost of all evaluations.
     budget: u64,
 }
 
-impl Evaluation {
+impl<'p> Evaluation<'p> {
     pub(crate) fn new(inputs: &AdmissionInputs<'_>) -> Self {
         let of = |json: Option<&Value>| json.map_or(Val::Null, Val::dynamic);
-        let variables = vec![
+        let values = vec![
             ("object", of(inputs.object)),
             ("oldObject", of(inputs.old_object)),
             ("request", Val::dynamic(inputs.request)),
+            ("params", of(inputs.params)),
+            ("namespaceObject", of(inputs.namespace)),
         ];
-        Self { variables, budget: REQUEST_BUDGET }
+        Self { values, variables: &[], computed: BTreeMap::new(), budget: REQUEST_BUDGET }
+    }
+
+    /// Sets the variables of the policy.
+    pub(crate) fn with_variables(self, variables: &'p PolicyVariables) -> Self {
+        Self { variables, ..self }
     }
 
     /// Evaluates an expression.
@@ -130,20 +176,54 @@ impl Evaluation {
     /// # Errors
     /// The error text of the API server.
     pub(crate) fn evaluate(&mut self, expression: &AdmissionExpression) -> Result<AdmissionValue, String> {
-        Ok(match self.value(&expression.expr)? {
+        Ok(match self.value(expression, self.variables.len())? {
             Val::Bool(value) => AdmissionValue::Bool(value),
             Val::String(text) => AdmissionValue::Text(text.to_string()),
             other => AdmissionValue::Other(other.type_name()),
         })
     }
 
-    fn value(&mut self, expr: &IdedExpr) -> Result<Val<'static>, String> {
-        let evaluated = eval::evaluate(expr, &self.variables, EVALUATION_LIMIT);
+    /// Evaluates an expression that can use the first `count` variables of the policy.
+    fn value(&mut self, expression: &AdmissionExpression, count: usize) -> Result<Val<'static>, String> {
+        for name in &expression.uses {
+            self.compute(name, count);
+        }
+        let mut values = self.values.clone();
+        let usable = |(name, value): (&String, &Result<Val<'static>, String>)| {
+            Some((Val::text(name), value.as_ref().ok()?.clone()))
+        };
+        values.push(("variables", Val::map(self.computed.iter().filter_map(usable).collect())));
+        let evaluated = eval::evaluate(&expression.expr, &values, EVALUATION_LIMIT);
         let Some(budget) = self.budget.checked_sub(evaluated.cost) else {
-            return Err("validation failed due to running out of cost budget, no further validation rules will be run".to_owned());
+            return Err(OUT_OF_BUDGET.to_owned());
         };
         self.budget = budget;
-        evaluated.result.map_err(|failure: Failure| failure.text().to_owned())
+        evaluated.result.map_err(|failure| self.explain(expression, &failure))
+    }
+
+    /// The error text of an expression. A variable that fails is absent, which may be the cause of the failure.
+    fn explain(&self, expression: &AdmissionExpression, failure: &Failure) -> String {
+        let text = failure.text();
+        let failed = expression.uses.iter().find_map(|name| match self.computed.get(name) {
+            Some(Err(why)) if text == format!("no such key: {name}") => Some((name, why)),
+            _ => None,
+        });
+        match failed {
+            Some((name, why)) => format!("composited variable {name:?} fails to evaluate: {why}"),
+            None => text.to_owned(),
+        }
+    }
+
+    /// Evaluates a variable that is among the first `count` ones of the policy.
+    fn compute(&mut self, name: &str, count: usize) {
+        let variables = self.variables;
+        let found = variables[..count].iter().position(|(known, _)| known == name);
+        let Some(index) = found.filter(|_| !self.computed.contains_key(name)) else { return };
+        let value = match &variables[index].1 {
+            Ok(expression) => self.value(expression, index),
+            Err(why) => Err(why.clone()),
+        };
+        self.computed.insert(name.to_owned(), value);
     }
 }
 
@@ -153,12 +233,16 @@ mod tests {
 
     use super::*;
 
+    fn inputs_of<'a>(object: &'a Value, request: &'a Value) -> AdmissionInputs<'a> {
+        AdmissionInputs { object: Some(object), old_object: None, request, params: None, namespace: None }
+    }
+
     #[track_caller]
     fn check_value(text: &str, expected: &Result<AdmissionValue, &str>) {
         let object =
             json!({"metadata": {"name": "a", "labels": {"x-y": "1"}}, "spec": {"replicas": 3, "share": 0.5}});
         let request = json!({"operation": "CREATE", "userInfo": {"groups": ["a", "b"]}});
-        let inputs = AdmissionInputs { object: Some(&object), old_object: None, request: &request };
+        let inputs = inputs_of(&object, &request);
         let compiled = AdmissionExpression::compile(text).unwrap();
         let value = Evaluation::new(&inputs).evaluate(&compiled);
         let expected = expected.clone().map_err(str::to_owned);
@@ -181,7 +265,7 @@ mod tests {
     fn the_total_cost_is_limited() {
         let items: Vec<_> = (0..400).collect();
         let (object, request) = (json!({"items": items}), json!({}));
-        let inputs = AdmissionInputs { object: Some(&object), old_object: None, request: &request };
+        let inputs = inputs_of(&object, &request);
         let slow =
             AdmissionExpression::compile("object.items.all(a, object.items.all(b, a + b >= 0))").unwrap();
         let mut evaluation = Evaluation::new(&inputs);
@@ -198,12 +282,35 @@ mod tests {
     }
 
     #[test]
-    fn reports_syntax_errors_and_undeclared_variables() {
-        assert_eq!(admission_expression_problem("object.spec.replicas < 5 && oldObject != null"), None);
-        let check = "!authorizer.group('a.io').resource('x').check('breakglass').allowed()";
-        assert_eq!(admission_expression_problem(check), None);
-        assert!(admission_expression_problem("object.group('a')").is_some());
-        assert!(admission_expression_problem("object.").is_some_and(|why| why.contains("Syntax error")));
-        assert!(admission_expression_problem("self.a").is_some_and(|why| why.contains("undeclared")));
+    fn reports_syntax_errors_undeclared_variables_and_types() {
+        let problem = |text| admission_expression_problem(text, &["bool"]);
+        assert_eq!(problem("object.spec.replicas < 5 && oldObject != null"), None);
+        assert_eq!(problem("!authorizer.group('a.io').resource('x').check('breakglass').allowed()"), None);
+        assert!(problem("object.group('a')").is_some());
+        assert!(problem("object.").is_some_and(|why| why.contains("Syntax error")));
+        assert!(problem("self.a").is_some_and(|why| why.contains("undeclared")));
+        assert_eq!(problem("object.a").as_deref(), Some("must evaluate to bool but got dyn"));
+        assert_eq!(admission_expression_problem("object.a", &[]), None);
+        assert_eq!(admission_expression_problem("null", &["string", "null_type"]), None);
+    }
+
+    #[test]
+    fn variables_are_evaluated_when_they_are_used() {
+        let (object, request) = (json!({"n": 2}), json!({}));
+        let variable = |name: &str, text: &str| (name.to_owned(), AdmissionExpression::compile(text));
+        let variables = [
+            variable("double", "object.n * 2"),
+            variable("square", "variables.double * variables.double"),
+            variable("fails", "object.none"),
+            variable("later", "variables.later"),
+        ];
+        let mut evaluation = Evaluation::new(&inputs_of(&object, &request)).with_variables(&variables);
+        let mut evaluate = |text: &str| evaluation.evaluate(&AdmissionExpression::compile(text).unwrap());
+        assert_eq!(evaluate("variables.square == 16"), Ok(AdmissionValue::Bool(true)));
+        assert_eq!(evaluate("true || variables.fails"), Ok(AdmissionValue::Bool(true)));
+        let failed = evaluate("variables.fails == 1").unwrap_err();
+        assert_eq!(failed, "composited variable \"fails\" fails to evaluate: no such key: none");
+        assert!(evaluate("variables.later").is_err());
+        assert!(evaluate("variables.unknown").is_err());
     }
 }

@@ -28,7 +28,8 @@ mod validator;
 mod value;
 
 pub(crate) use self::admission::{
-    AdmissionExpression, AdmissionInputs, AdmissionValue, Evaluation, admission_expression_problem,
+    AdmissionExpression, AdmissionInputs, AdmissionValue, Evaluation, OUT_OF_BUDGET,
+    admission_expression_problem,
 };
 pub(crate) use self::definition::check_rules;
 pub(crate) use self::validator::{Validator, Verdict};

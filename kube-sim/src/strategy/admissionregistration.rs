@@ -25,14 +25,41 @@ pub(super) static STRATEGIES: [Strategy; 6] = [
         },
         ..DEFAULT
     },
-    Strategy { kind: "ValidatingAdmissionPolicy", ..DEFAULT },
-    Strategy { kind: "ValidatingAdmissionPolicyBinding", ..DEFAULT },
+    Strategy {
+        kind: "ValidatingAdmissionPolicy",
+        set_defaults: |_, object| {
+            let Some(spec) = object_in(object, "spec") else { return };
+            set_default(spec, "failurePolicy", "Fail");
+            set_match_defaults(spec, "matchConstraints");
+        },
+        ..DEFAULT
+    },
+    Strategy {
+        kind: "ValidatingAdmissionPolicyBinding",
+        set_defaults: |_, object| {
+            if let Some(spec) = object_in(object, "spec") {
+                set_match_defaults(spec, "matchResources");
+            }
+        },
+        ..DEFAULT
+    },
     Strategy {
         kind: "ValidatingWebhookConfiguration",
         set_defaults: |_, object| set_webhooks_defaults(object),
         ..DEFAULT
     },
 ];
+
+/// Sets the defaults of the `MatchResources` in `field`.
+fn set_match_defaults(spec: &mut Value, field: &str) {
+    let Some(resources) = object_in(spec, field) else { return };
+    set_default(resources, "matchPolicy", "Equivalent");
+    set_default(resources, "namespaceSelector", Map::new());
+    set_default(resources, "objectSelector", Map::new());
+    for rules in ["resourceRules", "excludeResourceRules"] {
+        object_items(resources, rules).for_each(|rule| set_default(rule, "scope", "*"));
+    }
+}
 
 /// Sets the defaults that the webhooks of both kinds of configurations have.
 fn set_webhooks_defaults(object: &mut Value) {

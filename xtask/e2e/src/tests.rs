@@ -74,5 +74,6 @@ suites!(
     events,
     discovery,
     connections,
-    webhooks
+    webhooks,
+    admission_policies
 );

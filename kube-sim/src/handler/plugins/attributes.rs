@@ -85,6 +85,8 @@ pub(crate) struct Attributes<'a> {
     pub(crate) options: Value,
     pub(crate) dry_run: bool,
     pub(crate) user: Value,
+    /// Whether webhooks can be called.
+    pub(crate) calls_webhooks: bool,
 }
 
 impl<'a> Attributes<'a> {
@@ -109,6 +111,7 @@ impl<'a> Attributes<'a> {
             options: write_options(operation, options),
             dry_run: options.dry_run,
             user: user_info(request),
+            calls_webhooks: request.calls_webhooks,
         }
     }
 
@@ -132,6 +135,7 @@ impl<'a> Attributes<'a> {
             options,
             dry_run,
             user: user_info(request),
+            calls_webhooks: request.calls_webhooks,
         }
     }
 
@@ -148,7 +152,16 @@ impl<'a> Attributes<'a> {
             options: Value::Null,
             dry_run: false,
             user: user_info(request),
+            calls_webhooks: request.calls_webhooks,
         }
+    }
+
+    /// The name in error texts: that of the object, its `generateName`, or `Unknown`.
+    pub(super) fn shown_name(&self) -> String {
+        let of_object =
+            |field: &str| self.object.as_ref().and_then(|object| object["metadata"][field].as_str());
+        let names = [Some(self.name.as_str()), of_object("name"), of_object("generateName"), Some("Unknown")];
+        names.into_iter().flatten().find(|name| !name.is_empty()).unwrap_or_default().to_owned()
     }
 
     pub(super) fn kind(&self) -> ObjectKind {
@@ -192,7 +205,7 @@ impl<'a> Attributes<'a> {
         if from.api_version == to.api_version || !self.has_own_kind() {
             return Ok(object);
         }
-        let converter = Converter { inner, resource: from, calls_webhooks: true };
+        let converter = Converter { inner, resource: from, calls_webhooks: self.calls_webhooks };
         if converter.is_active() {
             return converter.to_version(object, &to.api_version).await;
         }

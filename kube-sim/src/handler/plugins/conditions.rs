@@ -28,6 +28,8 @@ pub(super) fn all_match(
         object: objects.object.as_ref(),
         old_object: objects.old_object.as_ref(),
         request: &request,
+        params: None,
+        namespace: None,
     };
     match evaluate(conditions, &mut Evaluation::new(&inputs)) {
         Ok(matches) => Ok(matches),
@@ -45,7 +47,7 @@ pub(super) fn all_match(
 ///
 /// # Errors
 /// The errors of the failed conditions, if no condition is false.
-pub(super) fn evaluate(conditions: &[Value], evaluation: &mut Evaluation) -> Result<bool, String> {
+pub(super) fn evaluate(conditions: &[Value], evaluation: &mut Evaluation<'_>) -> Result<bool, String> {
     let mut failures = Vec::new();
     for condition in conditions {
         let text = condition["expression"].as_str().unwrap_or_default();

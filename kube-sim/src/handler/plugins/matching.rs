@@ -73,7 +73,10 @@ fn rule_matches(rule: &Value, attributes: &Attributes<'_>, resource: &Resource) 
         _ => true,
     };
     let mut resources = rule["resources"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let names = rule["resourceNames"].as_array().map_or(&[][..], Vec::as_slice);
+    let is_named = names.is_empty() || names.iter().any(|name| *name == *attributes.name);
     in_scope
+        && is_named
         && lists("operations", attributes.operation.name())
         && lists("apiGroups", &resource.group)
         && lists("apiVersions", &resource.version)

@@ -1,4 +1,4 @@
-//! The admission plugins that users configure: webhooks.
+//! The admission plugins that users configure: webhooks and validating policies.
 //!
 //! The mutating plugins run before an object is prepared, the validating plugins before it is committed. Both run while
 //! the lock of the state is free, and must not change the storage. `handler::admission` has the built-in plugin.
@@ -9,6 +9,7 @@ mod conditions;
 mod matching;
 mod mutating;
 mod patching;
+mod policy;
 mod review;
 mod validating;
 mod webhook;
@@ -38,7 +39,10 @@ impl Phase {
 
 /// Whether the plugins of a phase have to run for a request. If not, the caller saves the copies of the object.
 pub(crate) fn is_active(inner: &Inner, request: &Request, phase: Phase) -> bool {
-    request.calls_webhooks && inner.lock().table(phase.table()).is_some_and(|table| !table.is_empty())
+    let state = inner.lock();
+    let has_objects = |table: &str| state.table(table).is_some_and(|table| !table.is_empty());
+    (request.calls_webhooks && has_objects(phase.table()))
+        || (phase == Phase::Validating && has_objects(policy::POLICIES))
 }
 
 /// The webhooks of a phase, sorted by the names of their configurations.
@@ -74,5 +78,50 @@ pub(crate) async fn validate(
     if attributes.is_exempt() {
         return Ok(());
     }
+    policy::dispatch(inner, attributes, warnings).await?;
+    if !attributes.calls_webhooks {
+        return Ok(());
+    }
     validating::dispatch(inner, &webhooks(inner, Phase::Validating), attributes, warnings).await
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::Sim;
+
+    #[test]
+    fn direct_calls_evaluate_policies_but_call_no_webhook() {
+        let sim = Sim::new();
+        let rule = json!({"apiGroups": [""], "apiVersions": ["v1"], "resources": ["configmaps"], "operations": ["*"]});
+        for kind in ["MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"] {
+            sim.create(&json!({
+                "apiVersion": "admissionregistration.k8s.io/v1", "kind": kind, "metadata": {"name": "a"},
+                "webhooks": [{
+                    "name": "a.example.com", "rules": [rule], "clientConfig": {"url": "https://127.0.0.1:1/"},
+                    "sideEffects": "None", "admissionReviewVersions": ["v1"],
+                }],
+            }))
+            .unwrap();
+        }
+        let map = |name: &str| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}});
+        sim.create(&map("a")).unwrap();
+        let policy = json!({
+            "matchConstraints": {"resourceRules": [rule]},
+            "validations": [{"expression": "object.metadata.name != 'b'"}],
+        });
+        let binding = json!({"policyName": "p", "validationActions": ["Deny"]});
+        for (kind, spec) in
+            [("ValidatingAdmissionPolicy", policy), ("ValidatingAdmissionPolicyBinding", binding)]
+        {
+            sim.create(&json!({
+                "apiVersion": "admissionregistration.k8s.io/v1", "kind": kind, "metadata": {"name": "p"}, "spec": spec,
+            }))
+            .unwrap();
+        }
+        let denied = sim.create(&map("b")).unwrap_err();
+        assert_eq!((denied.code().as_u16(), denied.reason()), (422, "Invalid"));
+        sim.create(&map("c")).unwrap();
+    }
 }

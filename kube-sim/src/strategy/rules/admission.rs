@@ -43,7 +43,7 @@ static WEBHOOKS: [Rule; 17] = [
     ("webhooks[].rules[].scope", PointerOneOf(&["*", "Cluster", "Namespaced"])),
     ("webhooks[].matchConditions", UniqueBy("name")),
     ("webhooks[].matchConditions[].name", RequiredText(texts::qualified_name)),
-    ("webhooks[].matchConditions[].expression", Custom(check_expression)),
+    ("webhooks[].matchConditions[].expression", Custom(check_condition)),
 ];
 
 static POLICY: [Rule; 17] = [
@@ -55,18 +55,15 @@ static POLICY: [Rule; 17] = [
     ("spec.matchConstraints?.resourceRules[]", Custom(check_operation_rule)),
     ("spec.matchConstraints?.namespaceSelector?", Selector),
     ("spec.matchConstraints?.objectSelector?", Selector),
-    ("spec.validations[].expression", Custom(check_expression)),
-    ("spec.validations[].messageExpression", Custom(check_optional_expression)),
-    (
-        "spec.validations[].reason",
-        PointerOneOf(&["Forbidden", "Invalid", "RequestEntityTooLarge", "Unauthorized"]),
-    ),
+    ("spec.validations[].expression", Custom(check_condition)),
+    ("spec.validations[].messageExpression", Custom(check_message)),
+    ("spec.validations[].reason", PointerOneOf(&["Forbidden", "Invalid", "RequestEntityTooLarge"])),
     ("", Custom(check_annotation_keys)),
-    ("spec.auditAnnotations[].valueExpression", Custom(check_expression)),
+    ("spec.auditAnnotations[].valueExpression", Custom(check_annotation)),
     ("spec.variables[].name", RequiredText(texts::cel_identifier)),
-    ("spec.variables[].expression", Custom(check_expression)),
+    ("spec.variables[].expression", Custom(check_variable)),
     ("spec.matchConditions[].name", RequiredText(texts::qualified_name)),
-    ("spec.matchConditions[].expression", Custom(check_expression)),
+    ("spec.matchConditions[].expression", Custom(check_condition)),
 ];
 
 static BINDING: [Rule; 7] = [
@@ -196,23 +193,32 @@ fn check_resources(path: &str, resources: &Value, out: &mut Errors) {
     }
 }
 
-/// Checks that a CEL expression is present and can be parsed.
-fn check_expression(path: &str, expression: &Value, out: &mut Errors) {
-    let text = expression.as_str().unwrap_or_default();
-    if text.trim().is_empty() {
-        out.push(FieldError::required(path, ""));
-    } else {
-        check_optional_expression(path, expression, out);
+fn check_condition(path: &str, expression: &Value, out: &mut Errors) {
+    check_expression(path, expression, &["bool"], out);
+}
+
+fn check_annotation(path: &str, expression: &Value, out: &mut Errors) {
+    check_expression(path, expression, &["string", "null_type"], out);
+}
+
+fn check_variable(path: &str, expression: &Value, out: &mut Errors) {
+    check_expression(path, expression, &[], out);
+}
+
+/// Checks a message expression, which may be absent.
+fn check_message(path: &str, expression: &Value, out: &mut Errors) {
+    if !is_empty(expression) {
+        check_expression(path, expression, &["string"], out);
     }
 }
 
-/// Checks that a CEL expression can be parsed, and that its variables exist.
-fn check_optional_expression(path: &str, expression: &Value, out: &mut Errors) {
+/// Checks that a CEL expression is present, can be parsed, and has one of the types in `wanted`; any type if `wanted` is
+/// empty.
+fn check_expression(path: &str, expression: &Value, wanted: &[&str], out: &mut Errors) {
     let text = expression.as_str().unwrap_or_default();
-    if text.is_empty() {
-        return;
-    }
-    if let Some(why) = crate::cel::admission_expression_problem(text) {
+    if text.trim().is_empty() {
+        out.push(FieldError::required(path, ""));
+    } else if let Some(why) = crate::cel::admission_expression_problem(text, wanted) {
         out.push(FieldError::invalid(path, text, why));
     }
 }

@@ -2,6 +2,7 @@
 
 mod access;
 mod actions;
+mod admission_policies;
 mod auth;
 mod cel;
 mod churn;
@@ -76,6 +77,7 @@ pub(super) const ALL: &[Suite] = &[
     auth::SUITE,
     webhooks::SUITE,
     access::SUITE,
+    admission_policies::SUITE,
     rotation::SUITE,
     workloads::SUITE,
     processes::SUITE,

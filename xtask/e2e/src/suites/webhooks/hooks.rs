@@ -26,35 +26,35 @@ const OWN_REQUEST: &str = "!request.userInfo.username.startsWith('system:')";
 
 /// The kind of a configuration.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(in crate::suites) enum Kind {
     Mutating,
     Validating,
 }
 
 /// The response to a request.
 #[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) code: u16,
-    pub(super) body: Value,
-    pub(super) warnings: Vec<String>,
+pub(in crate::suites) struct Answer {
+    pub(in crate::suites) code: u16,
+    pub(in crate::suites) body: Value,
+    pub(in crate::suites) warnings: Vec<String>,
 }
 
 impl Answer {
     /// The code, the reason and the message of a `Status`.
-    pub(super) fn status(&self) -> (u16, &str, &str) {
+    pub(in crate::suites) fn status(&self) -> (u16, &str, &str) {
         let text = |field: &str| self.body[field].as_str().unwrap_or_default();
         (self.code, text("reason"), text("message"))
     }
 }
 
 /// The webhooks of one case.
-pub(super) struct Hooks {
-    pub(super) env: Env,
-    pub(super) server: WebhookServer,
+pub(in crate::suites) struct Hooks {
+    pub(in crate::suites) env: Env,
+    pub(in crate::suites) server: WebhookServer,
 }
 
 impl Hooks {
-    pub(super) async fn start(env: Env) -> Outcome<Self> {
+    pub(in crate::suites) async fn start(env: Env) -> Outcome<Self> {
         let server = WebhookServer::start(&[format!("hook.{}.svc", env.namespace())]).await?;
         server.handle(CANARY, allow);
         Ok(Self { env, server })
@@ -62,7 +62,7 @@ impl Hooks {
 
     /// Creates a configuration whose webhooks match only objects of the case's namespace, and waits until it is active.
     /// Each webhook is an object that replaces fields of a webhook that matches all writes of config maps.
-    pub(super) async fn configure(&self, kind: Kind, name: &str, webhooks: &[Value]) -> Outcome {
+    pub(in crate::suites) async fn configure(&self, kind: Kind, name: &str, webhooks: &[Value]) -> Outcome {
         let mut all: Vec<Value> = webhooks.iter().map(|webhook| self.webhook(webhook)).collect();
         let canary = json!({
             "name": "canary.example.com",
@@ -114,7 +114,7 @@ impl Hooks {
     }
 
     /// Sets the handler of a path, and returns a webhook that calls it.
-    pub(super) fn hook(
+    pub(in crate::suites) fn hook(
         &self,
         name: &str,
         handler: impl Fn(&Value) -> Reply + Send + Sync + 'static,
@@ -125,12 +125,12 @@ impl Hooks {
     }
 
     /// The path of a collection of the core group in the case's namespace.
-    pub(super) fn path(&self, collection: &str) -> String {
+    pub(in crate::suites) fn path(&self, collection: &str) -> String {
         format!("/api/v1/namespaces/{}/{collection}", self.env.namespace())
     }
 
     /// Sends a request with a JSON body; without a body if `body` is null.
-    pub(super) async fn send(&self, method: Method, path: &str, body: &Value) -> Outcome<Answer> {
+    pub(in crate::suites) async fn send(&self, method: Method, path: &str, body: &Value) -> Outcome<Answer> {
         let content_type = match method {
             Method::PATCH => "application/merge-patch+json",
             _ => "application/json",
@@ -153,7 +153,7 @@ impl Hooks {
     }
 
     /// Creates a config map with this metadata.
-    pub(super) async fn create(&self, metadata: Value) -> Outcome<Answer> {
+    pub(in crate::suites) async fn create(&self, metadata: Value) -> Outcome<Answer> {
         self.send(Method::POST, &self.path("configmaps"), &json!({"metadata": metadata, "data": {"v": "1"}}))
             .await
     }
@@ -170,7 +170,7 @@ fn typed(path: &str, body: &Value) -> Value {
 }
 
 /// The review that responds to `review` with these fields.
-pub(super) fn respond(review: &Value, fields: &Value) -> Reply {
+pub(in crate::suites) fn respond(review: &Value, fields: &Value) -> Reply {
     let mut response = json!({"uid": review["request"]["uid"], "allowed": true});
     for (field, value) in fields.as_object().into_iter().flatten() {
         response[field] = value.clone();
@@ -179,12 +179,12 @@ pub(super) fn respond(review: &Value, fields: &Value) -> Reply {
 }
 
 /// Admits a request.
-pub(super) fn allow(review: &Value) -> Reply {
+pub(in crate::suites) fn allow(review: &Value) -> Reply {
     respond(review, &json!({}))
 }
 
 /// Admits a request, and changes its object by a JSON patch.
-pub(super) fn patch(review: &Value, operations: &Value) -> Reply {
+pub(in crate::suites) fn patch(review: &Value, operations: &Value) -> Reply {
     let patch = STANDARD.encode(operations.to_string());
     respond(review, &json!({"patchType": "JSONPatch", "patch": patch}))
 }

@@ -3,7 +3,7 @@
 
 mod conversion;
 mod failures;
-mod hooks;
+pub(super) mod hooks;
 mod matching;
 mod mutation;
 mod reviews;

@@ -1,0 +1,149 @@
+//! The evaluation of a policy's expressions for one request and one parameter.
+
+use serde_json::Value;
+
+use crate::cel::{AdmissionExpression, AdmissionInputs, AdmissionValue, Evaluation};
+use crate::handler::plugins::attributes::{Attributes, Objects};
+use crate::handler::plugins::{conditions, review};
+use crate::registry::Resource;
+
+/// The maximum size of the result of a `messageExpression`, in bytes.
+const MAX_MESSAGE: usize = 5 * 1024;
+
+/// A failed validation.
+#[derive(Debug)]
+pub(super) struct Decision {
+    pub(super) message: String,
+    /// The reason of the validation; empty for an error.
+    pub(super) reason: String,
+    /// Whether the request is denied regardless of the actions of the binding: an error of an audit annotation.
+    pub(super) always_denies: bool,
+}
+
+/// A compiled expression, or the error of its compilation.
+type Compiled = Result<AdmissionExpression, String>;
+
+/// A compiled policy.
+pub(super) struct Policy<'a> {
+    spec: &'a Value,
+    variables: Vec<(String, Compiled)>,
+    /// Each validation with its expression and its `messageExpression`.
+    validations: Vec<(&'a Value, Compiled, Option<Compiled>)>,
+    annotations: Vec<(&'a str, Compiled)>,
+}
+
+impl<'a> Policy<'a> {
+    pub(super) fn compile(spec: &'a Value) -> Self {
+        let list = |field: &str| spec[field].as_array().map_or(&[][..], Vec::as_slice);
+        let text = |value: &'a Value| value.as_str().unwrap_or_default();
+        let compile = |value: &'a Value| AdmissionExpression::compile(text(value));
+        let variable = |v: &'a Value| (text(&v["name"]).to_owned(), compile(&v["expression"]));
+        let validation = |v: &'a Value| {
+            let message = &v["messageExpression"];
+            let message = (!text(message).is_empty()).then(|| compile(message));
+            (v, compile(&v["expression"]), message)
+        };
+        let annotation = |a: &'a Value| (text(&a["valueExpression"]), compile(&a["valueExpression"]));
+        Self {
+            spec,
+            variables: list("variables").iter().map(variable).collect(),
+            validations: list("validations").iter().map(validation).collect(),
+            annotations: list("auditAnnotations").iter().map(annotation).collect(),
+        }
+    }
+
+    /// Evaluates the policy. `objects` are in the version of `resource`. Returns the failed validations.
+    pub(super) fn evaluate(
+        &self,
+        attributes: &Attributes<'_>,
+        resource: &Resource,
+        objects: &Objects,
+        params: Option<&Value>,
+        namespace: Option<&Value>,
+    ) -> Vec<Decision> {
+        let request = review::request(attributes, resource);
+        let inputs = AdmissionInputs {
+            object: objects.object.as_ref(),
+            old_object: objects.old_object.as_ref(),
+            request: &request,
+            params,
+            namespace,
+        };
+        let mut evaluation = Evaluation::new(&inputs).with_variables(&self.variables);
+        let conditions = self.spec["matchConditions"].as_array().map_or(&[][..], Vec::as_slice);
+        match conditions::evaluate(conditions, &mut evaluation) {
+            Ok(true) => {}
+            Ok(false) => return Vec::new(),
+            Err(why) => return self.error(why).into_iter().collect(),
+        }
+        let mut decisions = Vec::new();
+        for (validation, expression, message) in &self.validations {
+            decisions.extend(self.check(validation, expression, message.as_ref(), &mut evaluation));
+        }
+        for (text, expression) in &self.annotations {
+            let value = expression.as_ref().map_err(Clone::clone).and_then(|e| evaluation.evaluate(e));
+            match value {
+                Ok(AdmissionValue::Text(_)) => {}
+                Ok(other) if other.type_name() == "null_type" => {}
+                Ok(other) => decisions.push(Decision {
+                    message: format!(
+                        "valueExpression '{text}' resulted in unsupported return type: {}. Return type must be either string or null.",
+                        other.type_name()
+                    ),
+                    reason: String::new(),
+                    always_denies: true,
+                }),
+                Err(why) => {
+                    let error = self.error(failed(text, &why));
+                    decisions.extend(error.map(|error| Decision { always_denies: true, ..error }));
+                }
+            }
+        }
+        decisions
+    }
+
+    /// Evaluates one validation; `None` if it is satisfied.
+    fn check(
+        &self,
+        validation: &Value,
+        expression: &Compiled,
+        message: Option<&Compiled>,
+        evaluation: &mut Evaluation,
+    ) -> Option<Decision> {
+        let text = |field: &str| validation[field].as_str().unwrap_or_default();
+        let value = expression.as_ref().map_err(Clone::clone).and_then(|e| evaluation.evaluate(e));
+        match value {
+            Ok(AdmissionValue::Bool(true)) => return None,
+            Ok(_) => {}
+            Err(why) => return self.error(failed(text("expression"), &why)),
+        }
+        let computed = message.and_then(|message| {
+            let Ok(AdmissionValue::Text(text)) = evaluation.evaluate(message.as_ref().ok()?) else {
+                return None;
+            };
+            let text = text.trim();
+            (!text.is_empty() && text.len() <= MAX_MESSAGE && !text.contains('\n')).then(|| text.to_owned())
+        });
+        let fixed = text("message").trim();
+        let message = computed.unwrap_or_else(|| match fixed {
+            "" => format!("failed expression: {}", text("expression").trim()),
+            fixed => fixed.to_owned(),
+        });
+        let reason = if text("reason").is_empty() { "Invalid" } else { text("reason") };
+        Some(Decision { message, reason: reason.to_owned(), always_denies: false })
+    }
+
+    /// The decision about an error; `None` if the policy ignores errors.
+    fn error(&self, message: String) -> Option<Decision> {
+        let ignored = self.spec["failurePolicy"] == "Ignore";
+        (!ignored).then_some(Decision { message, reason: String::new(), always_denies: false })
+    }
+}
+
+/// The error text of an expression that fails.
+fn failed(expression: &str, why: &str) -> String {
+    if why.starts_with(crate::cel::OUT_OF_BUDGET) {
+        return why.to_owned();
+    }
+    format!("expression '{expression}' resulted in error: {why}")
+}

@@ -1,0 +1,230 @@
+//! The admission plugin ValidatingAdmissionPolicy: policies whose bindings select requests, and whose validations are
+//! CEL expressions.
+
+mod evaluation;
+mod params;
+
+use std::sync::Arc;
+
+use http::StatusCode;
+use serde_json::{Value, json};
+
+use super::attributes::Attributes;
+use super::matching::{match_rules, namespace_matches, object_matches};
+use crate::handler::admission::NAMESPACES;
+use crate::registry::Resource;
+use crate::shared::Inner;
+use crate::status::SimError;
+use crate::store::selector::LabelSelector;
+use evaluation::{Decision, Policy};
+
+pub(super) const POLICIES: &str = "admissionregistration.k8s.io/validatingadmissionpolicies";
+const BINDINGS: &str = "admissionregistration.k8s.io/validatingadmissionpolicybindings";
+
+/// A failed validation that denies the request.
+struct Denial {
+    policy: String,
+    /// `None` for an error of the policy itself.
+    binding: Option<String>,
+    message: String,
+    /// Empty for an error.
+    reason: String,
+}
+
+/// Evaluates the policies that match the request.
+///
+/// # Errors
+/// The response to a request that a policy denies: that of the first failed validation.
+pub(super) async fn dispatch(
+    inner: &Inner,
+    attributes: &Attributes<'_>,
+    warnings: &mut Vec<String>,
+) -> Result<(), SimError> {
+    let bindings = objects(inner, BINDINGS);
+    let mut denials = Vec::new();
+    for policy in objects(inner, POLICIES) {
+        let is_own = |binding: &&Value| binding["spec"]["policyName"] == policy["metadata"]["name"];
+        let own: Vec<&Value> = bindings.iter().filter(is_own).collect();
+        if !own.is_empty() {
+            check_policy(inner, attributes, &policy, &own, &mut denials, warnings).await?;
+        }
+    }
+    match denials.into_iter().next() {
+        Some(denial) => Err(denial.into_error(attributes)),
+        None => Ok(()),
+    }
+}
+
+/// The objects of a table, sorted by name.
+fn objects(inner: &Inner, table: &str) -> Vec<Value> {
+    let stored = inner.lock().table(table).map(|table| table.objects("")).unwrap_or_default();
+    stored.iter().map(|object| object.value()).collect()
+}
+
+/// Evaluates one policy with each of its bindings, and appends the failed validations to `denials`.
+async fn check_policy(
+    inner: &Inner,
+    attributes: &Attributes<'_>,
+    policy: &Value,
+    bindings: &[&Value],
+    denials: &mut Vec<Denial>,
+    warnings: &mut Vec<String>,
+) -> Result<(), SimError> {
+    let spec = &policy["spec"];
+    let matched = matched(inner, &spec["matchConstraints"], attributes).map_err(|error| error.to_string());
+    let configured = match matched {
+        Ok(None) => return Ok(()),
+        Ok(Some(resource)) => params::resource(inner, &spec["paramKind"]).map(|params| (resource, params)),
+        Err(why) => Err(why),
+    };
+    let (resource, param_resource) = match configured {
+        Ok(configured) => configured,
+        Err(why) => {
+            denials.extend(Denial::of_configuration(policy, None, &why));
+            return Ok(());
+        }
+    };
+    let objects = attributes.objects_in(inner, &resource).await?;
+    let namespace = namespace_object(inner, attributes)?;
+    let compiled = Policy::compile(spec);
+    for binding in bindings {
+        let params = match binding_params(inner, attributes, binding, param_resource.as_ref()) {
+            Ok(params) => params,
+            Err(why) => {
+                denials.extend(Denial::of_configuration(policy, Some(binding), &why));
+                continue;
+            }
+        };
+        for param in params {
+            let found =
+                compiled.evaluate(attributes, &resource, &objects, param.as_ref(), namespace.as_ref());
+            for decision in found {
+                take_actions(policy, binding, &decision, denials, warnings);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The parameters for which a binding evaluates the policy; none if the binding does not match the request.
+///
+/// # Errors
+/// The text for a binding that cannot be used.
+fn binding_params(
+    inner: &Inner,
+    attributes: &Attributes<'_>,
+    binding: &Value,
+    resource: Option<&Arc<Resource>>,
+) -> Result<Vec<Option<Value>>, String> {
+    match matched(inner, &binding["spec"]["matchResources"], attributes) {
+        Ok(None) => Ok(Vec::new()),
+        Ok(Some(_)) => params::collect(inner, resource, binding, &attributes.namespace),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// Denies the request or adds a warning, as the actions of the binding require. The action `Audit` has no effect, because
+/// the simulation writes no audit log.
+fn take_actions(
+    policy: &Value,
+    binding: &Value,
+    decision: &Decision,
+    denials: &mut Vec<Denial>,
+    warnings: &mut Vec<String>,
+) {
+    let (policy, binding_name) = (name_of(policy), name_of(binding));
+    let Decision { message, reason, .. } = decision;
+    let mut actions = binding["spec"]["validationActions"].as_array().into_iter().flatten();
+    if actions.clone().any(|action| action == "Warn") && !decision.always_denies {
+        warnings.push(format!(
+            "Validation failed for ValidatingAdmissionPolicy '{policy}' with binding '{binding_name}': {message}"
+        ));
+    }
+    if decision.always_denies || actions.any(|action| action == "Deny") {
+        let (message, reason) = (message.clone(), reason.clone());
+        denials.push(Denial { policy, binding: Some(binding_name), message, reason });
+    }
+}
+
+fn name_of(object: &Value) -> String {
+    object["metadata"]["name"].as_str().unwrap_or_default().to_owned()
+}
+
+/// The version of the resource that `MatchResources` matches; `None` if they do not match. Absent ones match all.
+fn matched(
+    inner: &Inner,
+    resources: &Value,
+    attributes: &Attributes<'_>,
+) -> Result<Option<Arc<Resource>>, SimError> {
+    let selector = |field: &str| LabelSelector::of_object(&resources[field]);
+    let namespace = namespace_matches(inner, &selector("namespaceSelector"), attributes);
+    if matches!(namespace, Ok(false)) || !object_matches(&selector("objectSelector"), attributes) {
+        return Ok(None);
+    }
+    let rules = |field: &str| resources[field].as_array().map_or(&[][..], Vec::as_slice);
+    let equivalents = resources["matchPolicy"] != "Exact";
+    if match_rules(inner, rules("excludeResourceRules"), equivalents, attributes).is_some() {
+        return Ok(None);
+    }
+    let found = match rules("resourceRules") {
+        [] => Some(attributes.resource.clone()),
+        included => match_rules(inner, included, equivalents, attributes),
+    };
+    namespace.map(|_| found)
+}
+
+/// The `Namespace` of the request, which is the variable `namespaceObject`; `None` for a cluster-scoped object.
+///
+/// # Errors
+/// 404 if the namespace does not exist.
+fn namespace_object(inner: &Inner, attributes: &Attributes<'_>) -> Result<Option<Value>, SimError> {
+    let name = attributes.namespace.as_str();
+    if name.is_empty() || !attributes.resource.namespaced {
+        return Ok(None);
+    }
+    let found = inner.lock().get(NAMESPACES, name).cloned();
+    let found = found.ok_or_else(|| SimError::not_found("", "namespaces", name))?;
+    let mut namespace = found.typed_value("v1", "Namespace");
+    if let Some(metadata) = namespace["metadata"].as_object_mut() {
+        metadata.remove("managedFields");
+    }
+    Ok(Some(namespace))
+}
+
+impl Denial {
+    /// The denial for a policy or a binding that cannot be used; `None` if the policy ignores failures.
+    fn of_configuration(policy: &Value, binding: Option<&Value>, why: &str) -> Option<Self> {
+        let what = if binding.is_some() { "binding" } else { "policy" };
+        let denial = Self {
+            policy: name_of(policy),
+            binding: binding.map(name_of),
+            message: format!("failed to configure {what}: {why}"),
+            reason: String::new(),
+        };
+        (policy["spec"]["failurePolicy"] != "Ignore").then_some(denial)
+    }
+
+    fn into_error(self, attributes: &Attributes<'_>) -> SimError {
+        let Self { policy, binding, message, reason } = self;
+        let message = match binding {
+            Some(binding) => {
+                format!(
+                    "ValidatingAdmissionPolicy '{policy}' with binding '{binding}' denied request: {message}"
+                )
+            }
+            None => format!("ValidatingAdmissionPolicy '{policy}' denied request: {message}"),
+        };
+        let (code, reason) = match reason.as_str() {
+            "Forbidden" => (StatusCode::FORBIDDEN, "Forbidden"),
+            "Unauthorized" => (StatusCode::UNAUTHORIZED, "Unauthorized"),
+            "RequestEntityTooLarge" => (StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge"),
+            _ => (StatusCode::UNPROCESSABLE_ENTITY, "Invalid"),
+        };
+        let resource = attributes.resource;
+        let name = attributes.shown_name();
+        let forbidden = SimError::forbidden(&resource.group, &resource.plural, &name, &message);
+        SimError::new(code, reason, forbidden.message())
+            .with_details(&name, &resource.group, &resource.plural)
+            .with_causes(vec![json!({"message": message})])
+    }
+}

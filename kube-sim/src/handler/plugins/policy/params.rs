@@ -1,0 +1,68 @@
+//! The parameters of a policy: the objects that its bindings refer to.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::handler::convert;
+use crate::registry::Resource;
+use crate::shared::Inner;
+use crate::store::object::{Stored, key};
+use crate::store::selector::LabelSelector;
+
+/// The resource of a `paramKind`; `None` if the policy has no parameters.
+///
+/// # Errors
+/// The text for a kind that is not served.
+pub(super) fn resource(inner: &Inner, kind: &Value) -> Result<Option<Arc<Resource>>, String> {
+    if kind.is_null() {
+        return Ok(None);
+    }
+    let text = |field: &str| kind[field].as_str().unwrap_or_default();
+    let (api_version, kind) = (text("apiVersion"), text("kind"));
+    let found = inner.lock().registry.find_kind(api_version, kind);
+    let unknown = || format!("failed to find resource referenced by paramKind: '{api_version}, Kind={kind}'");
+    found.map(Some).ok_or_else(unknown)
+}
+
+/// The parameters that a binding selects. Each of them is evaluated separately; `None` is null in expressions.
+///
+/// # Errors
+/// The text for a reference that is not valid, or that selects no object although it must.
+pub(super) fn collect(
+    inner: &Inner,
+    resource: Option<&Arc<Resource>>,
+    binding: &Value,
+    namespace: &str,
+) -> Result<Vec<Option<Value>>, String> {
+    let reference = &binding["spec"]["paramRef"];
+    let Some(resource) = resource.filter(|_| !reference.is_null()) else { return Ok(vec![None]) };
+    let text = |field: &str| reference[field].as_str().unwrap_or_default();
+    let namespace = match (resource.namespaced, text("namespace")) {
+        (true, "") if namespace.is_empty() => {
+            return Err(
+                "cannot use namespaced paramRef in policy binding that matches cluster-scoped resources"
+                    .to_owned(),
+            );
+        }
+        (true, "") => namespace,
+        (false, own) if !own.is_empty() => {
+            return Err("paramRef.namespace must not be provided for a cluster-scoped `paramKind`".to_owned());
+        }
+        (_, own) => own,
+    };
+    let found: Vec<Arc<Stored>> = match text("name") {
+        "" => {
+            let selector = LabelSelector::of_object(&reference["selector"]);
+            let state = inner.lock();
+            let all =
+                state.table(&resource.storage).map(|table| table.objects(namespace)).unwrap_or_default();
+            all.into_iter().filter(|object| selector.matches(&object.labels)).collect()
+        }
+        name => inner.lock().get(&resource.storage, &key(namespace, name)).cloned().into_iter().collect(),
+    };
+    if found.is_empty() && text("parameterNotFoundAction") == "Deny" {
+        return Err("no params found for policy binding with `Deny` parameterNotFoundAction".to_owned());
+    }
+    Ok(found.iter().map(|object| Some(convert::view(resource, object))).collect())
+}

@@ -1,0 +1,279 @@
+//! `ValidatingAdmissionPolicy`: validations, variables, parameters, bindings and their actions.
+
+use std::time::Duration;
+
+use http::Method;
+use kube_client::Api;
+use kube_client::core::{ApiResource, DynamicObject, GroupVersionKind};
+use serde_json::{Value, json};
+
+use super::webhooks::hooks::{Answer, Hooks};
+use crate::case::suite;
+use crate::env::Env;
+use crate::failure::{Outcome, check, check_eq};
+use crate::support::{LABEL, eventually};
+
+suite!("admission_policies":
+    validations_deny_requests,
+    errors_follow_the_failure_policy,
+    bindings_select_requests_and_actions,
+    parameters_are_variables,
+);
+
+/// The time limit of each wait.
+const TIMEOUT: Duration = Duration::from_secs(60);
+/// The collection of the policies and that of the bindings.
+const POLICIES: &str = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies";
+const BINDINGS: &str = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings";
+
+/// Creates a policy for the config maps of the case's namespace, with these fields of its `spec`.
+async fn create_policy(hooks: &Hooks, name: &str, fields: &Value) -> Outcome<String> {
+    let name = hooks.env.unique_name(name);
+    let mut spec = json!({"matchConstraints": {
+        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": hooks.env.namespace()}},
+        "resourceRules": [{
+            "apiGroups": [""], "apiVersions": ["v1"], "resources": ["configmaps"],
+            "operations": ["CREATE", "UPDATE"],
+        }],
+    }});
+    merge(&mut spec, fields);
+    create(hooks, "ValidatingAdmissionPolicy", POLICIES, &name, &spec).await?;
+    Ok(name)
+}
+
+/// Binds a policy, with these fields of the `spec` of the binding.
+async fn bind(hooks: &Hooks, policy: &str, suffix: &str, fields: &Value) -> Outcome<String> {
+    let name = format!("{policy}-{suffix}");
+    let mut spec = json!({"policyName": policy, "validationActions": ["Deny"]});
+    merge(&mut spec, fields);
+    create(hooks, "ValidatingAdmissionPolicyBinding", BINDINGS, &name, &spec).await?;
+    Ok(name)
+}
+
+fn merge(spec: &mut Value, fields: &Value) {
+    for (field, value) in fields.as_object().into_iter().flatten() {
+        spec[field] = value.clone();
+    }
+}
+
+async fn create(hooks: &Hooks, kind: &str, collection: &str, name: &str, spec: &Value) -> Outcome {
+    let version = "admissionregistration.k8s.io/v1";
+    let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("admissionregistration.k8s.io", "v1", kind));
+    hooks.env.delete_at_end(&Api::<DynamicObject>::all_with(hooks.env.client(), &resource), name);
+    let object = json!({
+        "kind": kind, "apiVersion": version, "metadata": {"name": name, "labels": {LABEL.0: LABEL.1}}, "spec": spec,
+    });
+    let created = hooks.send(Method::POST, collection, &object).await?;
+    check_eq!((created.code, created.status().2), (201, ""));
+    Ok(())
+}
+
+/// Creates a config map in a dry run, with these annotations and labels.
+async fn attempt(hooks: &Hooks, case: &str, labels: &Value) -> Outcome<Answer> {
+    let path = format!("{}?dryRun=All", hooks.path("configmaps"));
+    let map = json!({"metadata": {"name": "a", "annotations": {"case": case}, "labels": labels}, "data": {"v": "1"}});
+    hooks.send(Method::POST, &path, &map).await
+}
+
+/// Waits until a config map with the annotation `case` is refused or has a warning.
+async fn wait_until_active(hooks: &Hooks, case: &str) -> Outcome {
+    eventually("the policy is active", TIMEOUT, async || {
+        let answer =
+            attempt(hooks, case, &Value::Null).await.map_err(|failure| anyhow::anyhow!("{failure}"))?;
+        Ok((answer.code != 201 || !answer.warnings.is_empty()).then_some(()))
+    })
+    .await
+}
+
+/// An expression that is false for the annotation `case`.
+fn unless(case: &str) -> String {
+    format!("object.metadata.annotations['case'] != '{case}'")
+}
+
+pub(super) async fn validations_deny_requests(env: Env) -> Outcome {
+    let hooks = Hooks::start(env).await?;
+    let validation = |case: &str, mut fields: Value| {
+        fields["expression"] = unless(case).into();
+        fields
+    };
+    let policy = create_policy(&hooks, "p", &json!({
+        "variables": [
+            {"name": "size", "expression": "size(object.data)"},
+            {"name": "text", "expression": "'size ' + string(variables.size)"},
+            {"name": "none", "expression": "object.data.none"},
+        ],
+        "matchConditions": [{"name": "included", "expression": unless("excluded")}],
+        "validations": [
+            validation("plain", json!({})),
+            validation("message", json!({"message": " fixed text ", "reason": "Forbidden"})),
+            validation("computed", json!({"message": "unused", "messageExpression": "variables.text + ' in ' + namespaceObject.metadata.name"})),
+            validation("broken", json!({"message": "fixed", "messageExpression": "string(object.data.none)"})),
+            validation("large", json!({"reason": "RequestEntityTooLarge"})),
+            {"expression": format!("{} || request.operation == 'UPDATE' && oldObject != null", unless("request"))},
+            {"expression": format!("{} || variables.none == 'x'", unless("variable"))},
+        ],
+    })).await?;
+    let binding = bind(&hooks, &policy, "b", &json!({})).await?;
+    wait_until_active(&hooks, "plain").await?;
+    let plain = format!("failed expression: {}", unless("plain"));
+    let request = format!(
+        "failed expression: {} || request.operation == 'UPDATE' && oldObject != null",
+        unless("request")
+    );
+    let variable = format!(
+        "expression '{} || variables.none == 'x'' resulted in error: composited variable \"none\" fails to evaluate: no such key: none",
+        unless("variable")
+    );
+    let computed = format!("size 1 in {}", hooks.env.namespace());
+    for (case, code, reason, text) in [
+        ("plain", 422, "Invalid", plain.as_str()),
+        ("message", 403, "Forbidden", "fixed text"),
+        ("computed", 422, "Invalid", &computed),
+        ("broken", 422, "Invalid", "fixed"),
+        ("large", 413, "RequestEntityTooLarge", &format!("failed expression: {}", unless("large"))),
+        ("request", 422, "Invalid", &request),
+        ("variable", 422, "Invalid", &variable),
+    ] {
+        let answer = attempt(&hooks, case, &Value::Null).await?;
+        let denied =
+            format!("ValidatingAdmissionPolicy '{policy}' with binding '{binding}' denied request: {text}");
+        check_eq!(
+            answer.status(),
+            (code, reason, format!("configmaps \"a\" is forbidden: {denied}").as_str())
+        );
+        check_eq!(answer.body["details"]["causes"], json!([{"message": denied}]));
+    }
+    check_eq!(attempt(&hooks, "excluded", &Value::Null).await?.code, 201);
+    let map = json!({"metadata": {"name": "a", "annotations": {"case": "other"}}, "data": {"v": "1"}});
+    check_eq!(hooks.send(Method::POST, &hooks.path("configmaps"), &map).await?.code, 201);
+    let request = json!({"metadata": {"annotations": {"case": "request"}}});
+    let path = format!("{}/a", hooks.path("configmaps"));
+    check_eq!(hooks.send(Method::PATCH, &path, &request).await?.code, 200);
+    Ok(())
+}
+
+pub(super) async fn errors_follow_the_failure_policy(env: Env) -> Outcome {
+    let hooks = Hooks::start(env).await?;
+    let failing = |policy: &str, case: &str| {
+        json!({"failurePolicy": policy, "validations": [
+            {"expression": format!("{} || object.data.none == 'x'", unless(case))},
+            {"expression": unless(&format!("{case}-active"))},
+        ]})
+    };
+    let fails = create_policy(&hooks, "fails", &failing("Fail", "f")).await?;
+    let ignores = create_policy(&hooks, "ignores", &failing("Ignore", "i")).await?;
+    let binding = bind(&hooks, &fails, "b", &json!({})).await?;
+    bind(&hooks, &ignores, "b", &json!({})).await?;
+    wait_until_active(&hooks, "f-active").await?;
+    wait_until_active(&hooks, "i-active").await?;
+    let answer = attempt(&hooks, "f", &Value::Null).await?;
+    let why = format!(
+        "expression '{} || object.data.none == 'x'' resulted in error: no such key: none",
+        unless("f")
+    );
+    let expected = format!(
+        "configmaps \"a\" is forbidden: ValidatingAdmissionPolicy '{fails}' with binding '{binding}' denied request: {why}"
+    );
+    check_eq!(answer.status(), (422, "Invalid", expected.as_str()));
+    check_eq!(attempt(&hooks, "i", &Value::Null).await?.code, 201);
+    Ok(())
+}
+
+pub(super) async fn bindings_select_requests_and_actions(env: Env) -> Outcome {
+    let hooks = Hooks::start(env).await?;
+    let policy =
+        create_policy(&hooks, "p", &json!({"validations": [{"expression": unless("no"), "message": "no"}]}))
+            .await?;
+    let labelled =
+        |value: &str| json!({"matchResources": {"objectSelector": {"matchLabels": {"app": value}}}});
+    let with = |mut fields: Value, actions: &[&str]| {
+        fields["validationActions"] = json!(actions);
+        fields
+    };
+    let warn = bind(&hooks, &policy, "warn", &with(json!({}), &["Warn", "Audit"])).await?;
+    bind(&hooks, &policy, "deny", &with(labelled("deny"), &["Deny"])).await?;
+    let mut excluded = labelled("excluded");
+    excluded["matchResources"]["excludeResourceRules"] = json!([{
+        "apiGroups": [""], "apiVersions": ["v1"], "resources": ["configmaps"], "operations": ["CREATE"], "resourceNames": ["a"],
+    }]);
+    bind(&hooks, &policy, "excluded", &with(excluded, &["Deny"])).await?;
+    wait_until_active(&hooks, "no").await?;
+    eventually("the binding is active", TIMEOUT, async || {
+        let answer = attempt(&hooks, "no", &json!({"app": "deny"})).await;
+        Ok((answer.map_err(|failure| anyhow::anyhow!("{failure}"))?.code == 422).then_some(()))
+    })
+    .await?;
+    let warned = attempt(&hooks, "no", &Value::Null).await?;
+    let text = format!(
+        "299 - \"Validation failed for ValidatingAdmissionPolicy '{policy}' with binding '{warn}': no\""
+    );
+    check_eq!((warned.code, &warned.warnings[..]), (201, &[text][..]));
+    check!(attempt(&hooks, "yes", &json!({"app": "deny"})).await?.warnings.is_empty());
+    check_eq!(attempt(&hooks, "no", &json!({"app": "excluded"})).await?.code, 201);
+    Ok(())
+}
+
+pub(super) async fn parameters_are_variables(env: Env) -> Outcome {
+    let hooks = Hooks::start(env).await?;
+    let policy = create_policy(&hooks, "p", &json!({
+        "paramKind": {"apiVersion": "v1", "kind": "Secret"},
+        "matchConditions": [{"name": "probe", "expression": "object.metadata.annotations['case'] != 'none'"}],
+        "validations": [{
+            "expression": "params != null && object.metadata.annotations['case'] == params.metadata.labels.wanted",
+            "messageExpression": "'wanted: ' + params.metadata.labels.wanted",
+        }],
+    })).await?;
+    for (name, wanted) in [("one", "x"), ("two", "y")] {
+        let secret = json!({"kind": "Secret", "apiVersion": "v1", "metadata": {"name": name, "labels": {"wanted": wanted}}});
+        check_eq!(hooks.send(Method::POST, &hooks.path("secrets"), &secret).await?.code, 201);
+    }
+    let selected = |app: &str, reference: Value| json!({"paramRef": reference, "matchResources": {"objectSelector": {"matchLabels": {"app": app}}}});
+    bind(
+        &hooks,
+        &policy,
+        "name",
+        &selected("name", json!({"name": "one", "parameterNotFoundAction": "Deny"})),
+    )
+    .await?;
+    bind(&hooks, &policy, "all", &selected("all", json!({
+        "selector": {"matchExpressions": [{"key": "wanted", "operator": "Exists"}]}, "parameterNotFoundAction": "Deny",
+    }))).await?;
+    bind(
+        &hooks,
+        &policy,
+        "allowed",
+        &selected("allowed", json!({"name": "none", "parameterNotFoundAction": "Allow"})),
+    )
+    .await?;
+    let denied = bind(
+        &hooks,
+        &policy,
+        "denied",
+        &selected("denied", json!({"name": "none", "parameterNotFoundAction": "Deny"})),
+    )
+    .await?;
+    let app = |app: &str| json!({"app": app});
+    for label in ["name", "all", "denied"] {
+        eventually("the binding is active", TIMEOUT, async || {
+            let answer = attempt(&hooks, "probe", &app(label)).await;
+            Ok((answer.map_err(|failure| anyhow::anyhow!("{failure}"))?.code == 422).then_some(()))
+        })
+        .await?;
+    }
+    check_eq!(attempt(&hooks, "x", &app("name")).await?.code, 201);
+    let refused = attempt(&hooks, "y", &app("name")).await?;
+    check!(
+        refused.code == 422 && refused.status().2.ends_with("denied request: wanted: x"),
+        "{:?}",
+        refused.status()
+    );
+    // Each selected parameter is evaluated.
+    check_eq!(attempt(&hooks, "x", &app("all")).await?.code, 422);
+    check_eq!(attempt(&hooks, "z", &app("allowed")).await?.code, 201);
+    let refused = attempt(&hooks, "x", &app("denied")).await?;
+    let why = format!(
+        "ValidatingAdmissionPolicy '{policy}' with binding '{denied}' denied request: failed to configure binding: no params found for policy binding with `Deny` parameterNotFoundAction"
+    );
+    check_eq!(refused.status(), (422, "Invalid", format!("configmaps \"a\" is forbidden: {why}").as_str()));
+    Ok(())
+}
