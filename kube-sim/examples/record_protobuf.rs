@@ -134,7 +134,10 @@ fn print_reachable_messages(
             let object = fields
                 .iter()
                 .any(|(_, name, _, kind)| name == "metadata" && kind.ends_with(".meta.v1.ObjectMeta"));
-            (object && matches!(version, "v1" | "v2")) || name.ends_with(".meta.v1.DeleteOptions")
+            let is_meta = ["DeleteOptions", "ListMeta", "Status"]
+                .iter()
+                .any(|n| name.ends_with(&format!(".meta.v1.{n}")));
+            (object && matches!(version, "v1" | "v2")) || is_meta
         })
         .map(|(name, _)| name.as_str())
         .collect();

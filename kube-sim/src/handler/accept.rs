@@ -41,6 +41,7 @@ impl RowObject {
 pub(crate) enum Encoding {
     Json,
     Yaml,
+    Protobuf,
 }
 
 /// The result of content negotiation.
@@ -55,6 +56,9 @@ pub(crate) const JSON: Accept = Accept { shape: Shape::Plain, encoding: Encoding
 
 /// The supported media types. The message of a 406 response lists them.
 const SUPPORTED_MEDIA_TYPES: &str = "application/json, application/yaml, application/json;stream=watch";
+/// The same, for a kind with a Protobuf message.
+const SUPPORTED_WITH_PROTOBUF: &str = "application/json, application/yaml, application/vnd.kubernetes.protobuf, \
+     application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch";
 
 /// The entries of an `Accept` header, each as its media type and its parameters.
 pub(crate) fn header_entries(header: &str) -> impl Iterator<Item = (String, Vec<(String, String)>)> + '_ {
@@ -70,11 +74,12 @@ pub(crate) fn header_entries(header: &str) -> impl Iterator<Item = (String, Vec<
 }
 
 /// Selects the first media type of the header that the server supports. `include_object` is the query parameter
-/// `includeObject`, which applies only to a `Table`.
+/// `includeObject`, which applies only to a `Table`. `protobuf` is whether the kind has a Protobuf message; the metadata of
+/// all kinds has one, and tables have none.
 ///
 /// # Errors
 /// 406 if the server supports none of the media types; 400 for a `Table` with an unknown `include_object`.
-pub(crate) fn negotiate(header: &str, include_object: &str) -> Result<Accept, SimError> {
+pub(crate) fn negotiate(header: &str, include_object: &str, protobuf: bool) -> Result<Accept, SimError> {
     if header.trim().is_empty() {
         return Ok(JSON);
     }
@@ -82,6 +87,7 @@ pub(crate) fn negotiate(header: &str, include_object: &str) -> Result<Accept, Si
         let encoding = match media.as_str() {
             "application/json" | "*/*" | "application/*" => Encoding::Json,
             "application/yaml" => Encoding::Yaml,
+            crate::protobuf::MEDIA_TYPE => Encoding::Protobuf,
             _ => continue,
         };
         let find = |key: &str| parameters.iter().find(|(k, _)| k == key).map(|(_, v)| v.as_str());
@@ -98,9 +104,17 @@ pub(crate) fn negotiate(header: &str, include_object: &str) -> Result<Accept, Si
             }
             Some(_) => continue,
         };
+        let has_protobuf = match shape {
+            Shape::Plain => protobuf,
+            Shape::Partial => true,
+            Shape::Table(_) => false,
+        };
+        if encoding == Encoding::Protobuf && !has_protobuf {
+            continue;
+        }
         return Ok(Accept { shape, encoding });
     }
-    Err(SimError::not_acceptable(SUPPORTED_MEDIA_TYPES))
+    Err(SimError::not_acceptable(if protobuf { SUPPORTED_WITH_PROTOBUF } else { SUPPORTED_MEDIA_TYPES }))
 }
 
 #[cfg(test)]
@@ -109,7 +123,7 @@ mod tests {
 
     #[track_caller]
     fn check_negotiation(header: &str, expected: Option<(Shape, Encoding)>) {
-        let got = negotiate(header, "").ok().map(|a| (a.shape, a.encoding));
+        let got = negotiate(header, "", false).ok().map(|a| (a.shape, a.encoding));
         assert_eq!(got, expected, "{header}");
     }
 
@@ -134,6 +148,13 @@ mod tests {
         );
         check_negotiation("application/yaml", Some((Shape::Plain, Encoding::Yaml)));
         check_negotiation("application/vnd.kubernetes.protobuf", None);
+        check_negotiation(
+            "application/vnd.kubernetes.protobuf;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json",
+            Some((Shape::Partial, Encoding::Protobuf)),
+        );
+        check_negotiation("application/vnd.kubernetes.protobuf;as=Table;g=meta.k8s.io;v=v1", None);
+        let built_in = negotiate("application/vnd.kubernetes.protobuf,application/json", "", true).unwrap();
+        assert_eq!((built_in.shape, built_in.encoding), (Shape::Plain, Encoding::Protobuf));
         check_negotiation("text/html", None);
     }
 }

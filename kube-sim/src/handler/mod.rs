@@ -34,6 +34,7 @@ use serde_json::Value;
 
 use crate::controllers;
 use crate::discovery;
+use crate::protobuf;
 use crate::shared::Inner;
 use crate::status::SimError;
 use crate::store::object::Stored;
@@ -136,7 +137,11 @@ impl Call<'_> {
 
     /// Selects the representation of the response.
     pub(crate) fn accept(&self) -> Result<Accept, SimError> {
-        negotiate(&self.request.accept, &self.options.include_object)
+        let resource = &self.target.resource;
+        // The messages of a WebSocket are text.
+        let protobuf =
+            self.request.upgrade.is_none() && protobuf::has_kind(&resource.api_version, &resource.kind);
+        negotiate(&self.request.accept, &self.options.include_object, protobuf)
     }
 
     fn object_reply(&self, object: &Stored, accept: Accept) -> Reply {
@@ -201,7 +206,11 @@ impl Call<'_> {
     fn handle_watch(&self) -> Result<Reply, SimError> {
         let accept = self.accept()?;
         let watch = crate::watch::open(self.inner, self.request.arrival, self.target, self.options, accept)?;
-        let mut reply = Reply::whole(StatusCode::OK, "application/json", "");
+        let content_type = match accept.encoding {
+            accept::Encoding::Protobuf => "application/vnd.kubernetes.protobuf;stream=watch",
+            _ => "application/json",
+        };
+        let mut reply = Reply::whole(StatusCode::OK, content_type, "");
         reply.content = match &self.request.upgrade {
             Some(offer) => Content::Upgrade(watch_upgrade(offer, watch)?),
             None => Content::Watch(Box::new(watch)),
@@ -246,7 +255,7 @@ impl Call<'_> {
 
     /// The messages about duplicate fields in a JSON body; none for YAML and Protobuf.
     fn duplicate_fields(&self) -> Vec<String> {
-        if matches!(self.request.content_type.as_str(), "application/yaml" | crate::protobuf::MEDIA_TYPE) {
+        if matches!(self.request.content_type.as_str(), "application/yaml" | protobuf::MEDIA_TYPE) {
             return Vec::new();
         }
         crate::schema::duplicates(&self.request.body)
@@ -340,5 +349,6 @@ fn content_type(accept: Accept) -> &'static str {
     match accept.encoding {
         accept::Encoding::Json => "application/json",
         accept::Encoding::Yaml => "application/yaml",
+        accept::Encoding::Protobuf => protobuf::MEDIA_TYPE,
     }
 }

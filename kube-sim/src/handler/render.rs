@@ -7,7 +7,9 @@ use serde_json::{Value, json};
 
 use super::accept::{Accept, Encoding, Shape};
 use super::convert;
+use crate::protobuf;
 use crate::registry::{Conversion, Resource};
+use crate::status::SimError;
 use crate::store::object::Stored;
 use crate::table::{self, partial_object_metadata};
 
@@ -26,6 +28,8 @@ pub(crate) fn object(resource: &Resource, stored: &Stored, accept: Accept, now: 
                     .to_string(),
             )
         }
+        (Shape::Plain, Encoding::Protobuf) => protobuf_bytes(&convert::view(resource, stored)),
+        (Shape::Partial, Encoding::Protobuf) => protobuf_bytes(&partial_object_metadata(&stored.value())),
         (Shape::Partial, _) => Bytes::from(partial_object_metadata(&stored.value()).to_string()),
     }
 }
@@ -37,6 +41,14 @@ pub(crate) fn plain(resource: &Resource, stored: &Stored) -> Bytes {
     } else {
         Bytes::from(convert::view(resource, stored).to_string())
     }
+}
+
+/// Encodes an object as Protobuf. If a value does not fit its field, encodes the `Status` of an internal error.
+pub(crate) fn protobuf_bytes(value: &Value) -> Bytes {
+    protobuf::encode(value).unwrap_or_else(|problem| {
+        let error = SimError::internal(format!("encoding the response: {problem}"));
+        protobuf::encode(error.status()).unwrap_or_default()
+    })
 }
 
 pub(crate) fn yaml(value: &Value) -> Bytes {
@@ -86,11 +98,12 @@ pub(crate) fn list(resource: &Arc<Resource>, page: Page, accept: Accept, now: ji
     let metadata = page.metadata();
     match (accept.shape, accept.encoding) {
         (Shape::Plain, Encoding::Json) => plain_list(resource.clone(), page, &metadata),
-        (Shape::Plain, Encoding::Yaml) => {
+        (Shape::Plain, encoding @ (Encoding::Yaml | Encoding::Protobuf)) => {
             let items: Vec<Value> = page.objects.iter().map(|o| convert::view(resource, o)).collect();
-            ListBody::Whole(yaml(&json!({
+            let list = json!({
                 "kind": resource.list_kind, "apiVersion": resource.api_version, "metadata": metadata, "items": items,
-            })))
+            });
+            ListBody::Whole(if encoding == Encoding::Yaml { yaml(&list) } else { protobuf_bytes(&list) })
         }
         (Shape::Table(row_object), _) => {
             let rows: Vec<Value> = page.objects.iter().map(|o| convert::view(resource, o)).collect();
@@ -98,16 +111,17 @@ pub(crate) fn list(resource: &Arc<Resource>, page: Page, accept: Accept, now: ji
                 table::of(resource, &rows, row_object, &metadata, true, now).to_string(),
             ))
         }
-        (Shape::Partial, _) => {
+        (Shape::Partial, encoding) => {
             let items: Vec<Value> =
                 page.objects.iter().map(|o| partial_object_metadata(&o.value())).collect();
-            ListBody::Whole(Bytes::from(
-                json!({
-                    "kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1",
-                    "metadata": metadata, "items": items,
-                })
-                .to_string(),
-            ))
+            let list = json!({
+                "kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1",
+                "metadata": metadata, "items": items,
+            });
+            ListBody::Whole(match encoding {
+                Encoding::Protobuf => protobuf_bytes(&list),
+                _ => Bytes::from(list.to_string()),
+            })
         }
     }
 }

@@ -100,7 +100,9 @@ pub(super) fn message_at(at: usize) -> &'static Message {
 pub(super) fn of_kind(api_version: &str, kind: &str) -> Option<&'static Message> {
     let (group, version) = api_version.rsplit_once('/').unwrap_or(("", api_version));
     let package = match group {
-        _ if kind == "DeleteOptions" => "k8s.io.apimachinery.pkg.apis.meta.v1".to_owned(),
+        _ if matches!(kind, "DeleteOptions" | "Status" | "ListMeta" | "PartialObjectMetadata") => {
+            "k8s.io.apimachinery.pkg.apis.meta.v1".to_owned()
+        }
         "" => format!("k8s.io.api.core.{version}"),
         "apiextensions.k8s.io" => format!("k8s.io.apiextensions_apiserver.pkg.apis.apiextensions.{version}"),
         "apiregistration.k8s.io" => format!("k8s.io.kube_aggregator.pkg.apis.apiregistration.{version}"),

@@ -1,7 +1,9 @@
-//! Decodes request bodies in Protobuf, which typed Go clients and `kubectl create` send, into JSON values.
+//! Decodes request bodies in Protobuf, which typed Go clients and `kubectl create` send, into JSON values, and encodes
+//! responses.
 //!
-//! Responses are always JSON. Every client that sends Protobuf also accepts JSON.
+//! The codec shares no code and no data with `kube-client`, so that tests check one with the other.
 
+mod encode;
 mod messages;
 mod wire_format;
 
@@ -9,6 +11,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::{SignedDuration, civil::date};
 use serde_json::{Map, Value};
+
+pub(crate) use encode::{encode, encode_event};
 
 use messages::{Field, Label, Message, ValueType};
 use wire_format::{Reader, WireValue};
@@ -21,6 +25,11 @@ const MAGIC_NUMBER: &[u8] = b"k8s\0";
 
 /// The maximum nesting depth of messages.
 const MAX_DEPTH: usize = 128;
+
+/// Whether Protobuf has a message for the kind.
+pub(crate) fn has_kind(api_version: &str, kind: &str) -> bool {
+    messages::of_kind(api_version, kind).is_some()
+}
 
 /// Decodes a body into an object with `apiVersion` and `kind`.
 ///

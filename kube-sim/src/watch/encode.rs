@@ -6,8 +6,10 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use crate::clock::Clock;
-use crate::handler::accept::{Accept, Shape};
+use crate::handler::accept::{Accept, Encoding, Shape};
 use crate::handler::convert;
+use crate::handler::render;
+use crate::protobuf;
 use crate::registry::{Conversion, Resource};
 use crate::status::SimError;
 use crate::store::object::Stored;
@@ -30,7 +32,9 @@ impl EventEncoder {
 
     /// Whether the watch sends complete objects in their stored version.
     fn is_plain(&self) -> bool {
-        self.accept.shape == Shape::Plain && self.resource.conversion == Conversion::None
+        let accept = self.accept;
+        let is_json = accept.encoding != Encoding::Protobuf;
+        is_json && accept.shape == Shape::Plain && self.resource.conversion == Conversion::None
     }
 
     /// Encodes `event` as a watch event of the type `event_type`. This type differs from `event.change` if the object
@@ -70,7 +74,7 @@ impl EventEncoder {
                 crate::table::of(&self.resource, rows, row_object, &meta, with_columns, self.clock.now())
             }
         };
-        event_line(name, &shown)
+        self.frame(name, &shown)
     }
 
     /// Encodes a `BOOKMARK` event.
@@ -93,8 +97,16 @@ impl EventEncoder {
     }
 
     /// Encodes the `ERROR` event that ends a watch.
-    pub(crate) fn encode_error(error: &SimError) -> Bytes {
-        event_line("ERROR", error.status())
+    pub(crate) fn encode_error(&self, error: &SimError) -> Bytes {
+        self.frame("ERROR", error.status())
+    }
+
+    /// One watch event in the encoding of the watch.
+    fn frame(&self, name: &str, object: &Value) -> Bytes {
+        match self.accept.encoding {
+            Encoding::Protobuf => protobuf::encode_event(name, &render::protobuf_bytes(object)),
+            _ => event_line(name, object),
+        }
     }
 }
 

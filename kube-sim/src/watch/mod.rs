@@ -126,7 +126,7 @@ pub(crate) fn open(
         if arrival.waits && options.version.is_none_or(|version| version <= state.version()) {
             return Err(error);
         }
-        ready.push_back(EventEncoder::encode_error(&error));
+        ready.push_back(encoder.encode_error(&error));
         closed = true;
     } else if send_initial_list {
         // The history contains the objects of the cache.
@@ -137,7 +137,7 @@ pub(crate) fn open(
         && let Err(compacted) = state.check_watch_start(arrival.server, storage, from)
     {
         let text = format!("too old resource version: {from} ({})", compacted.oldest);
-        ready.push_back(EventEncoder::encode_error(&SimError::expired(text)));
+        ready.push_back(encoder.encode_error(&SimError::expired(text)));
         closed = true;
     }
     let cursor = if send_initial_list || from == 0 { state.cache_version(arrival.server) } else { from };
@@ -308,7 +308,7 @@ impl Watch {
                 }
             }
             Err(error) => {
-                self.ready.push_back(EventEncoder::encode_error(&error));
+                self.ready.push_back(self.encoder.encode_error(&error));
                 self.closed = true;
             }
         }

@@ -296,7 +296,7 @@ async fn accepts_protobuf_request_bodies() {
     .concat();
     let request = http::Request::post("/api/v1/namespaces")
         .header("content-type", "application/vnd.kubernetes.protobuf")
-        .header("accept", "application/vnd.kubernetes.protobuf,application/json")
+        .header("accept", "application/json")
         .body(http_body_util::Full::from(body))
         .unwrap();
     let response = common::send(&sim, request).await;

@@ -105,7 +105,7 @@ pub(super) const CRATES: [(&str, &str); 4] = [
         strategy           cel clock names builtin schema store::selector
         registry           builtin cel schema status store::object store::selector strategy
         store              clock nesting registry status
-        handler::accept    status
+        handler::accept    protobuf status
         table              registry strategy handler::accept
         containers         status
         streams            containers status
@@ -120,9 +120,9 @@ pub(super) const CRATES: [(&str, &str); 4] = [
         handler::admission registry status store::* handler::target
         handler::deletion  clock registry store::* handler::object_meta
         controllers        apply registry store::* handler::admission handler::deletion handler::object_meta
-        handler::render    registry store::* table handler::accept handler::convert
+        handler::render    protobuf registry status store::* table handler::accept handler::convert
         handler::read      registry status store::* handler::options handler::render handler::target
-        watch              clock controllers registry shared status store::* table handler::accept handler::conversion handler::convert handler::options handler::read handler::render handler::target
+        watch              clock controllers protobuf registry shared status store::* table handler::accept handler::conversion handler::convert handler::options handler::read handler::render handler::target
         handler::reply     status store::* streams watch
         discovery          builtin registry shared status handler::accept handler::reply
         handler            cel clock builtin containers controllers schema protobuf patch apply status registry store::* strategy table shared streams watch webhooks discovery

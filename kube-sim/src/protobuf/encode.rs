@@ -1,0 +1,296 @@
+//! Encodes JSON values as Protobuf, for the responses to clients that accept it.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::{BufMut, Bytes, BytesMut};
+use jiff::Timestamp;
+use jiff::civil::{DateTime, date};
+use serde_json::{Map, Value};
+
+use super::messages::{self, Field, Label, Message, ValueType};
+use super::{MAGIC_NUMBER, MAX_DEPTH};
+
+/// The wire types of the values of fields.
+const VARINT: u64 = 0;
+const FIXED_64: u64 = 1;
+const BYTES: u64 = 2;
+
+/// Encodes an object with its `apiVersion` and `kind`. A list is one if its kind ends with `List`.
+///
+/// # Errors
+/// The text of the encoding error: the kind is not built in, or a value does not fit its field.
+pub(crate) fn encode(object: &Value) -> Result<Bytes, String> {
+    let text = |name: &str| object[name].as_str().unwrap_or_default();
+    let (api_version, kind) = (text("apiVersion"), text("kind"));
+    let raw = match object["items"].as_array() {
+        Some(items) if kind.ends_with("List") => encode_list(api_version, kind, &object["metadata"], items)?,
+        _ => encode_fields(message_of(api_version, kind)?, as_map(object)?, 0)?,
+    };
+    let mut types = Vec::new();
+    put_bytes(1, api_version.as_bytes(), &mut types);
+    put_bytes(2, kind.as_bytes(), &mut types);
+    let mut out = MAGIC_NUMBER.to_vec();
+    put_bytes(1, &types, &mut out);
+    put_bytes(2, &raw, &mut out);
+    // Go writes the empty content encoding and content type.
+    put_bytes(3, b"", &mut out);
+    put_bytes(4, b"", &mut out);
+    Ok(out.into())
+}
+
+/// Encodes a watch event as a frame: its length, its type and its encoded object.
+pub(crate) fn encode_event(event_type: &str, object: &[u8]) -> Bytes {
+    let (mut extension, mut event) = (Vec::new(), Vec::new());
+    put_bytes(1, object, &mut extension);
+    put_bytes(1, event_type.as_bytes(), &mut event);
+    put_bytes(2, &extension, &mut event);
+    let mut frame = BytesMut::with_capacity(event.len() + 4);
+    // Objects are far smaller than 4 GiB.
+    frame.put_u32(u32::try_from(event.len()).unwrap_or(u32::MAX));
+    frame.extend_from_slice(&event);
+    frame.freeze()
+}
+
+fn message_of(api_version: &str, kind: &str) -> Result<&'static Message, String> {
+    messages::of_kind(api_version, kind)
+        .ok_or_else(|| format!("{api_version} {kind} has no Protobuf message"))
+}
+
+fn as_map(value: &Value) -> Result<&Map<String, Value>, String> {
+    value.as_object().ok_or_else(|| "a message must be an object".to_owned())
+}
+
+/// Encodes the message of a list.
+fn encode_list(api_version: &str, kind: &str, metadata: &Value, items: &[Value]) -> Result<Vec<u8>, String> {
+    let message = message_of(api_version, kind.strip_suffix("List").unwrap_or(kind))?;
+    let mut out = Vec::new();
+    put_bytes(1, &encode_fields(message_of("v1", "ListMeta")?, as_map(metadata)?, 0)?, &mut out);
+    for item in items {
+        put_bytes(2, &encode_fields(message, as_map(item)?, 0)?, &mut out);
+    }
+    Ok(out)
+}
+
+/// Encodes the fields of a message.
+fn encode_fields(message: &Message, object: &Map<String, Value>, depth: usize) -> Result<Vec<u8>, String> {
+    if depth > MAX_DEPTH {
+        return Err(format!("messages nest deeper than {MAX_DEPTH} levels"));
+    }
+    let mut out = Vec::new();
+    let mut fields: Vec<&Field> = message.fields.iter().collect();
+    fields.sort_by_key(|field| field.number);
+    for field in fields {
+        if field.label == Label::Inline {
+            let ValueType::Message(at) = field.value_type else { continue };
+            put_bytes(field.number, &encode_fields(messages::message_at(at), object, depth + 1)?, &mut out);
+            continue;
+        }
+        let value = object.get(field.name).unwrap_or(&Value::Null);
+        encode_field(field, value, depth, &mut out)
+            .map_err(|error| format!("{}.{}: {error}", message.name, field.name))?;
+    }
+    Ok(out)
+}
+
+/// Appends a field to its message. Absent fields and null have no encoding.
+fn encode_field(field: &Field, value: &Value, depth: usize, out: &mut Vec<u8>) -> Result<(), String> {
+    match (field.label, value) {
+        (_, Value::Null) => {}
+        (Label::Repeated, Value::Array(items)) => {
+            for item in items {
+                put_value(field.number, field.value_type, item, depth, out)?;
+            }
+        }
+        (Label::Map, Value::Object(entries)) => {
+            for (key, value) in entries {
+                let mut entry = Vec::new();
+                put_bytes(1, key.as_bytes(), &mut entry);
+                put_value(2, field.value_type, value, depth, &mut entry)?;
+                put_bytes(field.number, &entry, out);
+            }
+        }
+        (Label::Singular, value) => put_value(field.number, field.value_type, value, depth, out)?,
+        _ => return Err("the value is not a list or a map".to_owned()),
+    }
+    Ok(())
+}
+
+/// Appends a single value.
+fn put_value(
+    number: u64,
+    value_type: ValueType,
+    value: &Value,
+    depth: usize,
+    out: &mut Vec<u8>,
+) -> Result<(), String> {
+    let other_type = || "the value is of another type than the field".to_owned();
+    match value_type {
+        ValueType::String => put_bytes(number, value.as_str().ok_or_else(other_type)?.as_bytes(), out),
+        ValueType::Bytes => {
+            let bytes = STANDARD.decode(value.as_str().ok_or_else(other_type)?);
+            put_bytes(number, &bytes.map_err(|error| format!("invalid base64: {error}"))?, out);
+        }
+        ValueType::Bool => put_number(number, value.as_bool().ok_or_else(other_type)?.into(), out),
+        ValueType::Int | ValueType::Uint => {
+            let int = value.as_i64().map(i64::cast_unsigned).or(value.as_u64());
+            put_number(number, int.ok_or_else(other_type)?, out);
+        }
+        ValueType::Double => {
+            put_varint(number << 3 | FIXED_64, out);
+            out.put_u64_le(value.as_f64().ok_or_else(other_type)?.to_bits());
+        }
+        ValueType::Message(at) => {
+            let message = messages::message_at(at);
+            put_bytes(number, &encode_message(message, value, depth)?, out);
+        }
+    }
+    Ok(())
+}
+
+/// Encodes a message. Some messages, such as `Time`, are not objects in JSON.
+fn encode_message(message: &Message, value: &Value, depth: usize) -> Result<Vec<u8>, String> {
+    let mut out = Vec::new();
+    let schema = |value: &Value, number, out: &mut Vec<u8>| {
+        put_bytes(number, &encode_fields(json_schema(message), as_map(value)?, depth + 1)?, out);
+        Ok::<_, String>(())
+    };
+    match (message.name.rsplit('.').next().unwrap_or_default(), value) {
+        ("Time" | "MicroTime", Value::String(text)) => {
+            let (seconds, nanos) = parse_time(text)?;
+            put_number(1, seconds.cast_unsigned(), &mut out);
+            put_number(2, nanos.cast_unsigned(), &mut out);
+        }
+        ("Quantity", Value::String(text)) => put_bytes(1, text.as_bytes(), &mut out),
+        ("Quantity", value @ Value::Number(_)) | ("FieldsV1" | "RawExtension" | "JSON", value) => {
+            put_bytes(1, value.to_string().as_bytes(), &mut out);
+        }
+        ("IntOrString", Value::String(text)) => {
+            put_number(1, 1, &mut out);
+            put_number(2, 0, &mut out);
+            put_bytes(3, text.as_bytes(), &mut out);
+        }
+        ("IntOrString", value) => {
+            let number = value.as_i64().ok_or("the value is neither an integer nor a string")?;
+            put_number(1, 0, &mut out);
+            put_number(2, number.cast_unsigned(), &mut out);
+            put_bytes(3, b"", &mut out);
+        }
+        ("ExtraValue" | "Verbs", Value::Array(items)) => {
+            for item in items {
+                put_value(1, ValueType::String, item, depth, &mut out)?;
+            }
+        }
+        ("JSONSchemaPropsOrBool", Value::Bool(allowed)) => put_number(1, (*allowed).into(), &mut out),
+        ("JSONSchemaPropsOrBool", value) => {
+            put_number(1, 1, &mut out);
+            schema(value, 2, &mut out)?;
+        }
+        ("JSONSchemaPropsOrArray", Value::Array(schemas)) => {
+            for value in schemas {
+                schema(value, 2, &mut out)?;
+            }
+        }
+        ("JSONSchemaPropsOrStringArray", Value::Array(items)) => {
+            for item in items {
+                put_value(2, ValueType::String, item, depth, &mut out)?;
+            }
+        }
+        ("JSONSchemaPropsOrArray" | "JSONSchemaPropsOrStringArray", value) => schema(value, 1, &mut out)?,
+        (_, value) => return encode_fields(message, as_map(value)?, depth + 1),
+    }
+    Ok(out)
+}
+
+/// The message in a field of `JSONSchemaPropsOrBool` and similar messages.
+fn json_schema(message: &Message) -> &'static Message {
+    let at = message.fields.iter().find_map(|field| match field.value_type {
+        ValueType::Message(at) => Some(at),
+        _ => None,
+    });
+    messages::message_at(at.unwrap_or_default())
+}
+
+/// The seconds since 1970 and the nanoseconds of a time. Times in the last day of the year 9999 have no `Timestamp`.
+fn parse_time(text: &str) -> Result<(i64, i64), String> {
+    if let Ok(time) = text.parse::<Timestamp>() {
+        return Ok((time.as_second(), time.subsec_nanosecond().into()));
+    }
+    let time: DateTime =
+        text.trim_end_matches('Z').parse().map_err(|error| format!("invalid time: {error}"))?;
+    let since = time.duration_since(date(1970, 1, 1).at(0, 0, 0, 0));
+    Ok((since.as_secs(), since.subsec_nanos().into()))
+}
+
+fn put_varint(mut value: u64, out: &mut Vec<u8>) {
+    while value >= 0x80 {
+        out.put_u8((value & 0x7f) as u8 | 0x80);
+        value >>= 7;
+    }
+    out.put_u8((value & 0x7f) as u8);
+}
+
+fn put_number(number: u64, value: u64, out: &mut Vec<u8>) {
+    put_varint(number << 3 | VARINT, out);
+    put_varint(value, out);
+}
+
+fn put_bytes(number: u64, bytes: &[u8], out: &mut Vec<u8>) {
+    put_varint(number << 3 | BYTES, out);
+    put_varint(bytes.len() as u64, out);
+    out.extend_from_slice(bytes);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::decode;
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn objects_are_equal_after_encoding_and_decoding() {
+        for object in [
+            json!({
+                "apiVersion": "v1", "kind": "Pod",
+                "metadata": {
+                    "name": "a", "creationTimestamp": "2024-01-02T03:04:05Z", "labels": {"a": "b"},
+                    "managedFields": [{"manager": "m", "fieldsV1": {"f:spec": {}}}],
+                },
+                "spec": {
+                    "containers": [{
+                        "name": "c", "image": "i", "resources": {"limits": {"cpu": "1"}},
+                        "livenessProbe": {"httpGet": {"port": "http"}, "periodSeconds": 10},
+                    }],
+                    "volumes": [{"name": "v", "emptyDir": {}}], "tolerations": [{"tolerationSeconds": -1}],
+                },
+                "status": {},
+            }),
+            json!({"apiVersion": "v1", "kind": "Secret", "data": {"k": "/w=="}}),
+            json!({
+                "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
+                "spec": {"renewTime": "2024-01-02T03:04:05.123456Z"},
+            }),
+        ] {
+            let mut decoded = decode(&encode(&object).unwrap()).unwrap();
+            for (field, path) in
+                [("metadata", ""), ("resources", "/spec/containers/0"), ("status", ""), ("spec", "")]
+            {
+                // Non-pointer messages exist in Protobuf even if they are empty.
+                if let Some(map) = decoded.pointer_mut(path).and_then(Value::as_object_mut)
+                    && object.pointer(path).is_none_or(|object| object.get(field).is_none())
+                {
+                    map.remove(field);
+                }
+            }
+            assert_eq!(decoded, object);
+        }
+    }
+
+    #[test]
+    fn a_value_of_another_type_is_an_error_with_its_path() {
+        let error = encode(&json!({"apiVersion": "v1", "kind": "Pod", "spec": {"hostname": 7}})).unwrap_err();
+        assert!(error.contains("Pod.spec") && error.contains("hostname"), "{error}");
+        assert!(encode(&json!({"apiVersion": "example.com/v1", "kind": "Widget"})).is_err());
+        let late = parse_time("9999-12-31T23:59:59Z").unwrap();
+        assert_eq!(late, (253_402_300_799, 0));
+    }
+}
