@@ -58,6 +58,7 @@ suites!(
     expired_versions,
     conflict,
     finalizers,
+    formats,
     crd,
     object_types,
     streams,

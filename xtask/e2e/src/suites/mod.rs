@@ -21,6 +21,7 @@ mod examples;
 mod expired_versions;
 mod fencing;
 mod finalizers;
+mod formats;
 mod kubelet;
 mod logs;
 mod object_types;
@@ -65,6 +66,7 @@ pub(super) const ALL: &[Suite] = &[
     schemas::SUITE,
     cel::SUITE,
     object_types::SUITE,
+    formats::SUITE,
     validation::SUITE,
     runtime_webhooks::SUITE,
     streams::SUITE,
