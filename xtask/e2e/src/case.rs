@@ -31,6 +31,8 @@ pub(crate) enum Need {
     WatchList,
     /// The server can connect to loopback addresses of this machine.
     Loopback,
+    /// Go, to download test data of Kubernetes.
+    Go,
     /// The executables of the workspace's examples.
     Examples,
     /// A record of the requests that the server received: the audit log of the API servers, or kube-sim's journal.

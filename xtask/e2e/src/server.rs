@@ -16,6 +16,10 @@ use kube_sim::Sim;
 use super::case::Need;
 use xtask_control_plane::Cluster;
 
+/// Whether Go can be run.
+static HAS_GO: std::sync::LazyLock<bool> =
+    std::sync::LazyLock::new(|| std::process::Command::new("go").arg("version").output().is_ok());
+
 /// An API server to run suites on.
 pub(crate) struct Server {
     origin: Origin,
@@ -190,6 +194,7 @@ impl Server {
             self.unmet_needs.iter().find(|(unmet, _)| *unmet == need).map(|(_, reason)| reason.as_str());
         match (reason, need, &self.examples) {
             (None, Need::Examples, Err(reason)) => Some(reason),
+            (None, Need::Go, _) if !*HAS_GO => Some("there is no `go` on the PATH"),
             (reason, ..) => reason,
         }
     }

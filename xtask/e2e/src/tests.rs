@@ -36,7 +36,7 @@ macro_rules! suites {
         fn every_suite_has_a_test() {
             let all: Vec<_> = suites::ALL.iter().map(|suite| suite.name).collect();
             let skipped_on_kube_sim = [
-                "workloads", "processes", "logs", "ports", "copies", "kubelet", "disruption", "restore", "rotation", "examples",
+                "testdata", "workloads", "processes", "logs", "ports", "copies", "kubelet", "disruption", "restore", "rotation", "examples",
                 "example_commands", "runtime_webhooks", "fencing",
             ];
             let tested = [$(stringify!($suite)),+];

@@ -37,6 +37,7 @@ mod runtime_webhooks;
 mod schemas;
 mod selectors;
 mod streams;
+mod testdata;
 mod validation;
 mod verbs;
 mod wait;
@@ -67,6 +68,7 @@ pub(super) const ALL: &[Suite] = &[
     cel::SUITE,
     object_types::SUITE,
     formats::SUITE,
+    testdata::SUITE,
     validation::SUITE,
     runtime_webhooks::SUITE,
     streams::SUITE,
