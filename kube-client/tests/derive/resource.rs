@@ -54,7 +54,7 @@ use serde_json::{Value, json};
         .reason(Reason::FieldValueInvalid)
         .field_path(".spec.url")
 )]
-pub struct WebsiteSpec {
+pub(crate) struct WebsiteSpec {
     url: String,
     #[serde(default)]
     replicas: i32,
@@ -62,7 +62,7 @@ pub struct WebsiteSpec {
 
 /// The state of the website.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct WebsiteStatus {
+pub(crate) struct WebsiteStatus {
     replicas: i32,
     selector: Option<String>,
 }

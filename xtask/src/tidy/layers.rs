@@ -128,7 +128,7 @@ pub(super) const CRATES: [(&str, &str); 4] = [
         handler            cel clock builtin containers controllers schema protobuf patch apply status registry store::* strategy table shared streams watch webhooks discovery
         server             fault journal shared status store::* streams handler::* watch
         workload::objects
-        sim                clock containers controllers fault journal shared status store::* handler::* server workload::objects
+        sim                clock containers controllers encoding fault journal shared status store::* handler::* server workload::objects
         workload           clock sim
         ",
     ),

@@ -25,7 +25,7 @@ impl JsonText<'static> {
     ) -> serde_json::Result<Self> {
         let mut text = Self::Owned(BUFFER.take());
         if let Self::Owned(buffer) = &mut text {
-            write(buffer).map_err(|error| error.into_error())?;
+            write(buffer).map_err(transcode::Malformed::into_error)?;
         }
         Ok(text)
     }

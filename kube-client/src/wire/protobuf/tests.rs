@@ -229,11 +229,7 @@ fn malformed_objects_are_errors_with_their_name_and_path() {
         ("varint", [vec![0x10], vec![0xff; 11]].concat(), "longer than 64 bits"),
         ("group", vec![0x13, 0x14], "groups"),
         ("wire type", vec![0x10, 1], "spec: the value has a wire type"),
-        (
-            "deep wire type",
-            spec(&vec![5 << 3, 1, 2 << 3, 1]),
-            "spec.containers[0]: the value has a wire type",
-        ),
+        ("deep wire type", spec(&[5 << 3, 1, 2 << 3, 1]), "spec.containers[0]: the value has a wire type"),
         ("UTF-8", container(&bytes_field(1, b"\xff")), "spec.containers[0].name: bytes that are not UTF-8"),
         ("twice", [spec(b""), spec(b"")].concat(), "spec: the field occurs twice"),
         (
@@ -275,7 +271,7 @@ fn nested_messages_have_a_depth_limit() {
         match found {
             Ok(_) => assert!(depth < 100),
             Err(error) => {
-                assert!(depth > 50 && error.to_string().contains("nested too deeply"), "{depth}: {error}")
+                assert!(depth > 50 && error.to_string().contains("nested too deeply"), "{depth}: {error}");
             }
         }
     }

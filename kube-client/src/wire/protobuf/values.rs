@@ -171,10 +171,10 @@ mod tests {
         for (tag, mut number) in [(0x08, seconds.cast_unsigned()), (0x10, nanos)] {
             bytes.push(tag);
             while number >= 0x80 {
-                bytes.push(number as u8 | 0x80);
+                bytes.push(number.to_le_bytes()[0] | 0x80);
                 number >>= 7;
             }
-            bytes.push(number as u8);
+            bytes.push(number.to_le_bytes()[0]);
         }
         bytes
     }

@@ -99,7 +99,9 @@ async fn lists_of_all_kinds_are_equal_in_both_formats(env: Env) -> Outcome {
     let (client, types) = ContentTypes::of(&env.client());
     let discovery = Discovery::new(env.client()).run().await?;
     let (mut compared, mut in_protobuf) = (0, 0);
-    for (resource, capabilities) in discovery.groups().flat_map(|group| group.recommended_resources()) {
+    for (resource, capabilities) in
+        discovery.groups().flat_map(kube_client::discovery::ApiGroup::recommended_resources)
+    {
         if !capabilities.supports_operation(verbs::LIST) {
             continue;
         }
