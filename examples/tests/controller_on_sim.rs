@@ -10,8 +10,8 @@ use kube_client::api::{DeleteParams, Patch, PatchParams};
 use kube_client::{Api, Client, Resource, ResourceExt};
 use kube_runtime::controller::{Action, Controller, backoff_on_error};
 use kube_runtime::watcher;
-use kube_sim::Sim;
 use kube_sim::fault::{self, Rule};
+use kube_sim::{Lag, Sim};
 use serde_json::json;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
@@ -30,7 +30,10 @@ async fn reconcile(namespace: Arc<Namespace>, client: Arc<Client>) -> kube_clien
 }
 
 fn start_controller(sim: &Sim) -> JoinHandle<()> {
-    let client = Client::new(sim.service(), "default");
+    start_controller_with(Client::new(sim.service(), "default"))
+}
+
+fn start_controller_with(client: Client) -> JoinHandle<()> {
     let controller = Controller::new(Api::<Namespace>::all(client.clone()), watcher::Config::default())
         .owns(Api::<ConfigMap>::all(client.clone()), watcher::Config::default());
     tokio::spawn(controller.run(reconcile, backoff_on_error, Arc::new(client)).for_each(async |_| {}))
@@ -71,6 +74,18 @@ async fn a_broken_watch_loses_no_change() {
     sim.compact_all();
     sim.end_watches();
     sim.create(&json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "new"}})).unwrap();
+    sleep(Duration::from_secs(600)).await;
+    assert!(sim.get("v1", "ConfigMap", "new", "about").is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn stale_reads_hide_no_change_forever() {
+    let sim = Sim::new();
+    let replicas = [sim.replica(Lag::Time(Duration::from_secs(7))), sim.replica(Lag::Versions(4))];
+    start_controller_with(Client::new(sim.balanced(&replicas), "default"));
+    sleep(Duration::from_secs(60)).await;
+    sim.create(&json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "new"}})).unwrap();
+    sim.end_watches();
     sleep(Duration::from_secs(600)).await;
     assert!(sim.get("v1", "ConfigMap", "new", "about").is_ok());
 }

@@ -1,5 +1,5 @@
 //! Tests of the runtime on the simulated server: one program, because each test program takes seconds to link. Tests that
-//! install a global recorder or allocator, or that measure real time, are programs of their own.
+//! install a recorder, an allocator or a subscriber of spans, or that measure real time, are programs of their own.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
 mod common;
@@ -32,6 +32,5 @@ mod shared;
 mod snapshots;
 mod sync;
 mod timeouts;
-mod triggers;
 mod wait;
 mod watcher;

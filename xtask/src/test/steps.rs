@@ -14,6 +14,8 @@ use crate::tidy;
 const FEATURES: [&str; 6] = ["", "client", "schema", "ws", "cel", "metrics"];
 /// Values of `--features` for kube-runtime. The other steps enable all of its features.
 const RUNTIME_FEATURES: [&str; 2] = ["", "metrics"];
+/// Values of `--features` for kube-sim. The other steps enable none of its features.
+const SIM_FEATURES: [&str; 1] = ["cli"];
 /// Crates that kube-client must depend on only with its `client` feature.
 const CLIENT_ONLY: [&str; 5] = ["tokio", "hyper", "hyper-util", "rustls", "tower"];
 /// Packages that must depend on no other package of the workspace, not even in tests. Tests that use kube-client and
@@ -32,7 +34,7 @@ pub enum Step {
     Clippy,
     /// The documentation builds without a warning
     Doc,
-    /// kube-client and kube-runtime build with fewer features, and no package has a dependency that it must not have
+    /// kube-client, kube-runtime and kube-sim build with other features, and no package has a dependency that it must not have
     Features,
     /// Unit tests, integration tests and the tests of the examples
     Test,
@@ -93,11 +95,12 @@ impl Step {
             Self::Features => {
                 let client = FEATURES.map(|features| ("kube-client", features));
                 let runtime = RUNTIME_FEATURES.map(|features| ("kube-runtime", features));
+                let sim = SIM_FEATURES.map(|features| ("kube-sim", features));
                 let invocation = |(package, features)| {
                     let fixed = ["clippy", "--package", package, "--no-default-features", "--features"];
                     Invocation::new(&fixed).with_arguments(&[features]).with_arguments(&deny)
                 };
-                client.into_iter().chain(runtime).map(invocation).collect()
+                client.into_iter().chain(runtime).chain(sim).map(invocation).collect()
             }
             Self::Test => {
                 // The tests of the examples run the example programs. Build these first: `cargo test` builds examples

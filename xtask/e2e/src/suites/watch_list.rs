@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use futures::{StreamExt, TryStreamExt};
+use futures::{StreamExt, TryStreamExt, future::ready};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube_client::api::{ListParams, PostParams, WatchEvent, WatchParams};
 use kube_client::{Api, ResourceExt};
@@ -57,7 +57,9 @@ async fn initial_events_end_with_a_bookmark(env: Env) -> Outcome {
     let listed: u64 = list.metadata.resource_version.unwrap_or_default().parse()?;
     check!(version.parse::<u64>()? >= listed, "{version} is older than {listed}");
     maps.create(&PostParams::default(), &labelled("d", "topic", "watch-list")).await?;
-    let next = timeout(TIMEOUT, events.try_next()).await??;
+    // The server also sends bookmarks at any time.
+    let mut changes = events.try_filter(|event| ready(!matches!(event, WatchEvent::Bookmark(_))));
+    let next = timeout(TIMEOUT, changes.try_next()).await??;
     check!(matches!(&next, Some(WatchEvent::Added(map)) if map.name_any() == "d"), "{next:?}");
     Ok(())
 }

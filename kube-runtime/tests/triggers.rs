@@ -1,7 +1,11 @@
 //! A test of the span of a reconcile, which has the cause. It is the only test of this program: the subscriber
 //! applies only to the thread of the test, and a test on another thread without a subscriber could disable the span.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
-use crate::common::{client, maps, poll_for, put_map};
+#[path = "behaviour/common.rs"]
+mod common;
+
+use common::{client, maps, poll_for, put_map};
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube_client::{Api, ResourceExt};
