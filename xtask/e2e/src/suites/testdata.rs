@@ -23,7 +23,7 @@ suite!("testdata":
 const MODULE: &str = "k8s.io/api@v0.37.2";
 
 /// The kinds that an API server sends only in JSON, and the options and embedded types that no response consists of.
-const WITHOUT_TABLE: [&str; 12] = [
+const WITHOUT_TABLE: [&str; 11] = [
     "APIGroup",
     "APIGroupDiscovery",
     "APIVersions",
@@ -35,7 +35,6 @@ const WITHOUT_TABLE: [&str; 12] = [
     "ListOptions",
     "PatchOptions",
     "UpdateOptions",
-    "WatchEvent",
 ];
 
 /// Downloads the module, and returns the folder of its newest test data.
@@ -77,7 +76,9 @@ async fn objects_of_all_kinds_are_equal_in_both_formats(_env: Env) -> Outcome {
             continue;
         }
         let expected: Value = serde_json::from_slice(&std::fs::read(path.with_extension("json"))?)?;
-        if WITHOUT_TABLE.iter().any(|kind| expected["kind"] == *kind) {
+        // An event of a watch has no kind of its own.
+        let Some(kind) = expected["kind"].as_str().filter(|kind| !kind.is_empty()) else { continue };
+        if WITHOUT_TABLE.contains(&kind) {
             continue;
         }
         compared += 1;
