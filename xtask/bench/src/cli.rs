@@ -126,7 +126,7 @@ async fn measure(args: &Args) -> anyhow::Result<ExitCode> {
     if is_requested("build") {
         let outcome = cold_build::run(&folders, &scratch, &progress, args.rounds()).await?;
         progress.finish();
-        println!("{}\n{} of 1 target met", outcome.text, usize::from(outcome.met));
+        println!("{}\n{} of 1 target met", outcome.text, outcome.met);
         json["build"] = outcome.json;
     }
     if is_requested("build") || is_requested("build-kinds") {

@@ -5,9 +5,10 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::build::{Folders, cargo};
+use super::build_times::{self, Comparison, Outcome, median};
 use super::contender::Contender;
 use super::table;
 use xtask_process::Scratch;
@@ -23,17 +24,6 @@ struct BuildCost {
     packages: usize,
 }
 
-/// The result of all builds.
-#[derive(Debug)]
-pub(super) struct Outcome {
-    /// The printed table.
-    pub(super) text: String,
-    /// The results as JSON.
-    pub(super) json: Value,
-    /// Whether the target is met.
-    pub(super) met: bool,
-}
-
 /// Builds both projects alternately, `rounds` times each.
 ///
 /// # Errors
@@ -47,22 +37,18 @@ pub(super) async fn run(
     progress: &Progress,
     rounds: usize,
 ) -> anyhow::Result<Outcome> {
-    let (mut ours, mut kube) = (Vec::new(), Vec::new());
-    for round in 0..rounds {
-        for (contender, builds) in [(Contender::Ours, &mut ours), (Contender::Kube, &mut kube)] {
-            progress.step(&format!("cold debug build: {contender}, round {} of {rounds}", round + 1));
-            builds.push(build(folders, scratch, contender).await?);
-        }
-    }
-    let (ours, kube) = (median(ours)?, median(kube)?);
-    let ratio = ours.wall.as_secs_f64() / kube.wall.as_secs_f64();
-    let met = ratio <= TARGET;
+    let (ours, kube) = build_times::alternate("cold debug build", rounds, progress, async |contender| {
+        build(folders, scratch, contender).await
+    })
+    .await?;
+    let wall = |build: &BuildCost| build.wall;
+    let (ours, kube) = (median(&ours, wall)?, median(&kube, wall)?);
+    let comparison = Comparison::new(ours.wall, kube.wall, TARGET);
     let mut text =
         table::with_header(&["row", "", "wall", "packages", &format!("target: <= {TARGET} x kube's")]);
-    for (name, contender, build, word) in [
-        ("build", Contender::Ours, ours, format!("{ratio:.2}, {}", if met { "met" } else { "MISSED" })),
-        ("", Contender::Kube, kube, String::new()),
-    ] {
+    for (name, contender, build, word) in
+        [("build", Contender::Ours, ours, comparison.cell()), ("", Contender::Kube, kube, String::new())]
+    {
         let wall = table::right_aligned(table::format_seconds(build.wall.as_secs_f64()));
         text.add_row([
             name.into(),
@@ -75,8 +61,8 @@ pub(super) async fn run(
     let one = |build: BuildCost| json!({"wall_s": build.wall.as_secs_f64(), "packages": build.packages});
     Ok(Outcome {
         text: text.to_string(),
-        json: json!({"ours": one(ours), "kube": one(kube), "ratio": ratio}),
-        met,
+        json: json!({"ours": one(ours), "kube": one(kube), "ratio": comparison.ratio}),
+        met: usize::from(comparison.is_met),
     })
 }
 
@@ -102,10 +88,4 @@ async fn build(folders: &Folders, scratch: &Scratch, contender: Contender) -> an
     fs::remove_dir_all(&target).with_context(|| format!("cannot remove {}", target.display()))?;
     // The count excludes `bench-cold-kube`, an empty package that depends on kube.
     Ok(BuildCost { wall, packages: packages - usize::from(contender == Contender::Kube && packages > 0) })
-}
-
-/// The build with the median wall time.
-fn median(mut builds: Vec<BuildCost>) -> anyhow::Result<BuildCost> {
-    builds.sort_by_key(|build| build.wall);
-    builds.get(builds.len() / 2).copied().context("no rounds")
 }

@@ -10,9 +10,10 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::build::{Folders, cargo};
+use super::build_times::{self, Comparison, Outcome, median};
 use super::contender::Contender;
 use super::table;
 use xtask_process::Scratch;
@@ -30,17 +31,6 @@ struct Times {
     touched: Duration,
 }
 
-/// The result of all builds.
-#[derive(Debug)]
-pub(super) struct Outcome {
-    /// The printed table.
-    pub(super) text: String,
-    /// The results as JSON.
-    pub(super) json: Value,
-    /// The number of met targets, of two.
-    pub(super) met: usize,
-}
-
 /// Builds both crates alternately, `rounds` times each.
 ///
 /// # Errors
@@ -54,15 +44,13 @@ pub(super) async fn run(
     progress: &Progress,
     rounds: usize,
 ) -> anyhow::Result<Outcome> {
-    let (mut ours, mut kube) = (Vec::new(), Vec::new());
-    for round in 0..rounds {
-        for (contender, times) in [(Contender::Ours, &mut ours), (Contender::Kube, &mut kube)] {
-            progress.step(&format!("{KINDS} derived kinds: {contender}, round {} of {rounds}", round + 1));
-            times.push(build(folders, scratch, contender).await?);
-        }
-    }
+    let name = format!("{KINDS} derived kinds");
+    let (ours, kube) = build_times::alternate(&name, rounds, progress, async |contender| {
+        build(folders, scratch, contender).await
+    })
+    .await?;
     let pick = |pick: fn(&Times) -> Duration| {
-        let median = |times: &[Times]| median(times.iter().map(pick).collect());
+        let median = |times: &[Times]| median(times, pick).map(|times| pick(&times));
         anyhow::Ok((median(&ours)?, median(&kube)?))
     };
     let rows =
@@ -70,17 +58,16 @@ pub(super) async fn run(
     let mut text = table::with_header(&["row", "", "wall", &format!("target: <= {TARGET} x kube's")]);
     let (mut met, mut json) = (0, json!({}));
     for (name, (ours, kube)) in rows {
-        let ratio = ours.as_secs_f64() / kube.as_secs_f64();
-        let is_met = ratio <= TARGET;
-        met += usize::from(is_met);
-        let word = format!("{ratio:.2}, {}", if is_met { "met" } else { "MISSED" });
+        let comparison = Comparison::new(ours, kube, TARGET);
+        met += usize::from(comparison.is_met);
         for (name, contender, time, word) in
-            [(name, Contender::Ours, ours, word), ("", Contender::Kube, kube, String::new())]
+            [(name, Contender::Ours, ours, comparison.cell()), ("", Contender::Kube, kube, String::new())]
         {
             let wall = table::right_aligned(table::format_seconds(time.as_secs_f64()));
             text.add_row([name.into(), contender.into(), wall, word.into()]);
         }
-        json[name] = json!({"ours_s": ours.as_secs_f64(), "kube_s": kube.as_secs_f64(), "ratio": ratio});
+        json[name] =
+            json!({"ours_s": ours.as_secs_f64(), "kube_s": kube.as_secs_f64(), "ratio": comparison.ratio});
     }
     Ok(Outcome { text: text.to_string(), json, met })
 }
@@ -225,10 +212,4 @@ pub struct Status {{
 }}
 "##
     )
-}
-
-/// The median of some durations.
-fn median(mut times: Vec<Duration>) -> anyhow::Result<Duration> {
-    times.sort_unstable();
-    times.get(times.len() / 2).copied().context("no rounds")
 }

@@ -6,6 +6,7 @@
 //! `client-go/` (Go).
 
 mod build;
+mod build_times;
 mod cli;
 mod cold_build;
 mod contender;
