@@ -91,10 +91,10 @@ impl FieldSet {
         self.root == FieldNode::default()
     }
 
-    /// The skipped parts of the whole object.
+    /// The skipped parts of the whole object; `None` if the set skips no field.
     #[cfg_attr(not(feature = "client"), expect(dead_code, reason = "only the client decodes"))]
-    pub(crate) fn root(&self) -> &FieldNode {
-        &self.root
+    pub(crate) fn root(&self) -> Option<&FieldNode> {
+        (!self.is_empty()).then_some(&self.root)
     }
 }
 

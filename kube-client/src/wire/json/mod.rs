@@ -19,7 +19,7 @@ mod reader;
 mod value;
 
 pub use peek::FilterDepth;
-pub(crate) use peek::{ObjectHead, read_event_head, read_head};
+pub(crate) use peek::{ObjectHead, read_event_head, read_head, skipped_in_metadata};
 
 use crate::core::{FieldSet, without_values};
 use reader::Reader;
@@ -38,7 +38,7 @@ type Result<T, E = serde_json::Error> = std::result::Result<T, E>;
 /// error has line and column, and contains no value of the text.
 pub(crate) fn decode<'de, T: Deserialize<'de>>(text: &'de [u8], skipped: &FieldSet) -> Result<T> {
     let mut reader = Reader::new(check_utf8(text)?);
-    let fields = (!skipped.is_empty()).then(|| skipped.root());
+    let fields = skipped.root();
     // `T::deserialize` is user code. A panic fails only this value: it must not end a list, a watch or the polling
     // task. The error does not contain the panic message, which may contain values of the object.
     let deserialize = || T::deserialize(Value::new(&mut reader, fields));

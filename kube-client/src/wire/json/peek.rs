@@ -5,7 +5,7 @@ use super::access::Members;
 use super::reader::{Reader, error};
 use super::value::Value;
 use super::{Result, check_utf8};
-use crate::core::{FieldSet, ObjectMeta};
+use crate::core::{FieldNode, FieldSet, ObjectMeta};
 use serde::de::{Deserialize, Error as _};
 use std::borrow::Cow;
 use std::ops::ControlFlow::{self, Break, Continue};
@@ -75,11 +75,16 @@ fn read_head_at(reader: &mut Reader<'_>, depth: FilterDepth) -> Result<ObjectHea
     }
 }
 
+/// The fields that [`FilterDepth::Metadata`] skips within the metadata.
+pub(crate) fn skipped_in_metadata() -> Option<&'static FieldNode> {
+    static SKIPPED: LazyLock<FieldSet> = LazyLock::new(FieldSet::managed_fields);
+    SKIPPED.root()?.field("metadata")
+}
+
 /// Reads the metadata at the reader's position.
 fn read_metadata_at(reader: &mut Reader<'_>, depth: FilterDepth) -> Result<ObjectMeta> {
-    static SKIPPED: LazyLock<FieldSet> = LazyLock::new(FieldSet::managed_fields);
     if depth == FilterDepth::Metadata {
-        return ObjectMeta::deserialize(Value::new(reader, SKIPPED.root().field("metadata")));
+        return ObjectMeta::deserialize(Value::new(reader, skipped_in_metadata()));
     }
     let (mut name, mut namespace, mut resource_version, mut labels) = (None, None, None, None);
     for_each_member(reader, |key, reader| {

@@ -29,7 +29,7 @@ pub(super) use buffer::JsonText;
 pub(super) use peek::{peek_event, peek_item};
 pub(crate) use split::{EventSplitter, ListSplitter};
 
-use crate::core::{FieldNode, FieldSet};
+use crate::core::FieldSet;
 use envelope::{Envelope, excerpt, text_of};
 use reader::first_fields;
 use serde_json::Result;
@@ -93,8 +93,7 @@ pub(super) fn object_to_json(
             expected.check(envelope.types(), "").map_err(Malformed::new)?;
         }
         let mut transcoder = Transcoder::new(out, bytes.len(), checks_utf8);
-        let skipped = Some(skipped.root()).filter(|_| !skipped.is_empty());
-        transcoder.write_object(envelope.raw, envelope.message()?, Some(envelope.types()), skipped)
+        transcoder.write_object(envelope.raw, envelope.message()?, Some(envelope.types()), skipped.root())
     })
 }
 
@@ -107,8 +106,7 @@ pub(super) fn item_to_json(
 ) -> Result<JsonText<'static>> {
     JsonText::write(|out| {
         let mut transcoder = Transcoder::new(out, raw.len(), checks_utf8);
-        let skipped = Some(skipped.root()).filter(|_| !skipped.is_empty());
-        transcoder.write_object(raw, kind.message, kind.types_of_items(), skipped)
+        transcoder.write_object(raw, kind.message, kind.types_of_items(), skipped.root())
     })
 }
 
@@ -160,8 +158,7 @@ pub(super) fn event_to_json(
         transcoder.write_raw(b"{\"type\":");
         transcoder.write_string(event.event_type.as_bytes())?;
         transcoder.write_raw(b",\"object\":");
-        let skipped: Option<&FieldNode> = Some(skipped.root()).filter(|_| !skipped.is_empty());
-        transcoder.write_object(envelope.raw, envelope.message()?, Some(envelope.types()), skipped)?;
+        transcoder.write_object(envelope.raw, envelope.message()?, Some(envelope.types()), skipped.root())?;
         transcoder.write_raw(b"}");
         Ok(())
     })

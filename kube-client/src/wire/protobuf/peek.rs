@@ -11,7 +11,6 @@ use crate::wire::FilterDepth;
 use crate::wire::json::ObjectHead;
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::sync::LazyLock;
 
 // The numbers of the fields of `ObjectMeta`.
 const NAME: u64 = 1;
@@ -44,7 +43,6 @@ fn metadata_of(raw: &[u8]) -> Result<&[u8]> {
 
 /// Reads the metadata of an object to this depth.
 fn read_metadata(raw: &[u8], depth: FilterDepth) -> Result<ObjectMeta> {
-    static SKIPPED: LazyLock<FieldSet> = LazyLock::new(FieldSet::managed_fields);
     let bytes = metadata_of(raw)?;
     if depth == FilterDepth::Labels {
         return read_labels(bytes);
@@ -56,7 +54,7 @@ fn read_metadata(raw: &[u8], depth: FilterDepth) -> Result<ObjectMeta> {
             bytes,
             field.message(),
             None,
-            SKIPPED.root().field("metadata"),
+            json::skipped_in_metadata(),
         )
     });
     let metadata = text.and_then(|text| json::decode(&text, &FieldSet::none()));
