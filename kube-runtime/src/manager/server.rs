@@ -9,7 +9,7 @@ use super::parts::CacheCheck;
 use super::stream::Tls;
 use crate::controller::{Gate, Inspection, Inspector};
 use crate::reflector::Overview;
-use crate::serving::ServingCertificate;
+use crate::serving::{self, ServingCertificate};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{RawQuery, State};
@@ -123,10 +123,7 @@ impl fmt::Debug for Listeners {
 }
 
 fn bind(address: &str) -> Result<TcpListener, Error> {
-    let failed = |source| Error::Listen { address: address.to_owned(), source };
-    let listener = TcpListener::bind(address).map_err(failed)?;
-    listener.set_nonblocking(true).map_err(failed)?;
-    Ok(listener)
+    serving::bind(address).map_err(|source| Error::Listen { address: address.to_owned(), source })
 }
 
 /// The data of the answers.

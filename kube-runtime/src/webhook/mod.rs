@@ -19,7 +19,7 @@ pub use error::Error;
 pub use limits::Limits;
 pub use rejection::Rejection;
 
-use crate::serving::ServingCertificate;
+use crate::serving::{self, ServingCertificate};
 use kube_client::core::admission::{AdmissionRequest, AdmissionResponse};
 use kube_client::core::conversion::Converter;
 use router::{Endpoint, Router};
@@ -226,8 +226,5 @@ impl fmt::Debug for Server {
 }
 
 fn bind(address: &str) -> Result<TcpListener, Error> {
-    let failed = |source| Error::Listen { address: address.to_owned(), source };
-    let listener = TcpListener::bind(address).map_err(failed)?;
-    listener.set_nonblocking(true).map_err(failed)?;
-    Ok(listener)
+    serving::bind(address).map_err(|source| Error::Listen { address: address.to_owned(), source })
 }
