@@ -23,8 +23,7 @@ impl Call<'_> {
         old: Option<Value>,
     ) -> Result<(Value, Vec<String>), SimError> {
         let mut warnings = Vec::new();
-        let (mutating, validating) = self.active_phases();
-        if !(mutating || validating) || !body.is_object() {
+        if !self.has_active_plugins() || !body.is_object() {
             return Ok((body, warnings));
         }
         let kind = ObjectKind::of(&self.target.resource, &self.target.subresource);
@@ -32,12 +31,7 @@ impl Call<'_> {
         body["apiVersion"] = kind.api_version().into();
         object_meta::metadata_mut(&mut body)?;
         let mut attributes = Attributes::of_write(self.request, self.target, self.options, name, body, old);
-        if mutating {
-            mutate(self.inner, &mut attributes, &mut warnings).await?;
-        }
-        if validating {
-            validate(self.inner, &attributes, &mut warnings).await?;
-        }
+        self.run_plugins(&mut attributes, &mut warnings).await?;
         Ok((attributes.object.unwrap_or_default(), warnings))
     }
 
@@ -47,18 +41,12 @@ impl Call<'_> {
     /// The response to a request that a plugin refuses.
     pub(crate) async fn admit_connection(&self) -> Result<Vec<String>, SimError> {
         let mut warnings = Vec::new();
-        let (mutating, validating) = self.active_phases();
-        if !(mutating || validating) {
+        if !self.has_active_plugins() {
             return Ok(warnings);
         }
         let options = self.connection_options();
         let mut attributes = Attributes::of_connection(self.request, self.target, options);
-        if mutating {
-            mutate(self.inner, &mut attributes, &mut warnings).await?;
-        }
-        if validating {
-            validate(self.inner, &attributes, &mut warnings).await?;
-        }
+        self.run_plugins(&mut attributes, &mut warnings).await?;
         Ok(warnings)
     }
 
@@ -73,26 +61,36 @@ impl Call<'_> {
         old: impl FnOnce() -> (Value, Value, bool),
         warnings: &mut Vec<String>,
     ) -> Result<(), SimError> {
-        let (mutating, validating) = self.active_phases();
-        if !(mutating || validating) {
+        if !self.has_active_plugins() {
             return Ok(());
         }
         let (old_object, options, dry_run) = old();
         let mut attributes =
             Attributes::of_deletion(self.request, target, name, old_object, options, dry_run);
-        if mutating {
-            mutate(self.inner, &mut attributes, warnings).await?;
-        }
-        if validating {
-            validate(self.inner, &attributes, warnings).await?;
-        }
-        Ok(())
+        self.run_plugins(&mut attributes, warnings).await
     }
 
-    /// Whether mutating and validating plugins have to run.
-    fn active_phases(&self) -> (bool, bool) {
-        let active = |phase| is_active(self.inner, self.request, phase);
-        (active(Phase::Mutating), active(Phase::Validating))
+    fn is_active(&self, phase: Phase) -> bool {
+        is_active(self.inner, self.request, phase)
+    }
+
+    fn has_active_plugins(&self) -> bool {
+        self.is_active(Phase::Mutating) || self.is_active(Phase::Validating)
+    }
+
+    /// Runs the plugins of both phases.
+    async fn run_plugins(
+        &self,
+        attributes: &mut Attributes<'_>,
+        warnings: &mut Vec<String>,
+    ) -> Result<(), SimError> {
+        if self.is_active(Phase::Mutating) {
+            mutate(self.inner, attributes, warnings).await?;
+        }
+        if self.is_active(Phase::Validating) {
+            validate(self.inner, attributes, warnings).await?;
+        }
+        Ok(())
     }
 
     /// The options of a connection, such as `PodExecOptions`, from the query.
