@@ -36,7 +36,6 @@ pub struct Entry {
     /// The position of the request in the simulation, from 0.
     pub number: u64,
     /// The time at which the request arrived, on the clock of the simulation.
-    #[serde(with = "format::time")]
     pub time: Timestamp,
     /// The HTTP method.
     #[serde(with = "format::method")]
@@ -85,7 +84,6 @@ pub struct Handling {
     /// delays a request.
     pub order: u64,
     /// The time at which the request was handled, on the clock of the simulation.
-    #[serde(with = "format::time")]
     pub time: Timestamp,
     /// The resource version of the store before the request was handled.
     pub version_before: u64,
