@@ -77,9 +77,7 @@ fn encode_fields(message: &Message, object: &Map<String, Value>, depth: usize) -
         return Err(format!("messages nest deeper than {MAX_DEPTH} levels"));
     }
     let mut out = Vec::new();
-    let mut fields: Vec<&Field> = message.fields.iter().collect();
-    fields.sort_by_key(|field| field.number);
-    for field in fields {
+    for field in &message.fields {
         if field.label == Label::Inline {
             let ValueType::Message(at) = field.value_type else { continue };
             put_bytes(field.number, &encode_fields(messages::message_at(at), object, depth + 1)?, &mut out);

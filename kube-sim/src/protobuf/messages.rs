@@ -42,6 +42,7 @@ pub(super) struct Field {
 #[derive(Debug)]
 pub(super) struct Message {
     pub(super) name: &'static str,
+    /// The fields in the order of their numbers, which is that of the encoding.
     pub(super) fields: Vec<Field>,
 }
 
@@ -57,6 +58,9 @@ static ALL_MESSAGES: LazyLock<Vec<Message>> = LazyLock::new(|| {
         } else if let (Some(message), Some(field)) = (all.last_mut(), parse_field(line)) {
             message.fields.push(field);
         }
+    }
+    for message in &mut all {
+        message.fields.sort_by_key(|field| field.number);
     }
     all
 });
