@@ -123,3 +123,111 @@ pub(super) fn format_of(headers: &HeaderMap, kind: impl FnOnce() -> Option<Proto
         BodyFormat::Json
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Client;
+    use crate::core::{ListParams, ObjectMeta};
+    use crate::wire::encode_protobuf;
+    use k8s_openapi::api::core::v1::{ConfigMap, Pod};
+    use serde_json::json;
+    use std::convert::Infallible;
+    use std::sync::Mutex;
+
+    /// The `Accept` headers of the requests that a server received.
+    type Accepted = Arc<Mutex<Vec<String>>>;
+
+    /// A client of a server that returns this status, `Content-Type` and body for each `Accept` header.
+    fn client(
+        respond: impl Fn(&str) -> (u16, &'static str, Vec<u8>) + Clone + Send + Sync + 'static,
+    ) -> (Client, Accepted) {
+        let accepted = Accepted::default();
+        let record = accepted.clone();
+        let service = tower::service_fn(move |request: http::Request<Body>| {
+            let accept = request.headers()[header::ACCEPT].to_str().unwrap().to_owned();
+            let (code, content_type, body) = respond(&accept);
+            record.lock().unwrap().push(accept);
+            let response = Response::builder().status(code).header(header::CONTENT_TYPE, content_type);
+            std::future::ready(Ok::<_, Infallible>(response.body(Body::from(body)).unwrap()))
+        });
+        (Client::new(service, "default"), accepted)
+    }
+
+    const JSON_LIST: &str = r#"{"kind":"ConfigMapList","apiVersion":"v1","metadata":{},"items":[]}"#;
+
+    #[tokio::test]
+    async fn a_refused_format_is_remembered_for_its_kind() {
+        for code in [406, 415] {
+            let (client, accepted) = client(move |accept| {
+                if accept.contains("protobuf") {
+                    (code, "application/json", Vec::new())
+                } else {
+                    (200, "application/json", JSON_LIST.into())
+                }
+            });
+            let client = client.with_wire_format(WireFormat::Auto);
+            let maps: Api<ConfigMap> = Api::default_namespaced(client.clone());
+            for _ in 0..2 {
+                assert!(maps.list(&ListParams::default()).await.unwrap().items.is_empty());
+            }
+            let protobuf = "application/vnd.kubernetes.protobuf,application/json";
+            assert_eq!(*accepted.lock().unwrap(), [protobuf, "application/json", "application/json"]);
+            accepted.lock().unwrap().clear();
+            // Other kinds, and the metadata of the same kind, are asked for in Protobuf.
+            let _ = Api::<Pod>::default_namespaced(client).list(&ListParams::default()).await;
+            let _ = maps.list_metadata(&ListParams::default()).await;
+            let accepted = accepted.lock().unwrap();
+            assert_eq!(accepted[0], protobuf);
+            assert!(accepted[2].starts_with(
+                "application/vnd.kubernetes.protobuf;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json;as="
+            ));
+        }
+    }
+
+    #[tokio::test]
+    async fn responses_are_decoded_by_their_content_type() {
+        let (client, _) = client(|_| (200, "application/json", JSON_LIST.into()));
+        let maps: Api<ConfigMap> = Api::default_namespaced(client).wire_format(WireFormat::Protobuf);
+        assert!(maps.list(&ListParams::default()).await.unwrap().items.is_empty());
+        let map = ConfigMap {
+            metadata: ObjectMeta { name: Some("a".into()), ..ObjectMeta::default() },
+            ..ConfigMap::default()
+        };
+        let body =
+            encode_protobuf(&json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}}));
+        let (client, accepted) = self::client(move |_| {
+            (200, "Application/vnd.kubernetes.Protobuf; charset=x", body.clone().unwrap())
+        });
+        let maps: Api<ConfigMap> = Api::default_namespaced(client.clone());
+        assert_eq!(maps.get("a").await.unwrap(), map);
+        assert_eq!(*accepted.lock().unwrap(), ["application/json"]);
+    }
+
+    #[tokio::test]
+    async fn a_body_of_another_format_is_an_error_with_kind_and_path() {
+        for (content_type, body) in [
+            (PROTOBUF_MEDIA_TYPE, JSON_LIST.as_bytes().to_vec()),
+            ("application/json", b"k8s\0\x0a\x00".to_vec()),
+        ] {
+            let (client, _) = client(move |_| (200, content_type, body.clone()));
+            let maps: Api<ConfigMap> = Api::default_namespaced(client).wire_format(WireFormat::Protobuf);
+            let error = maps.list(&ListParams::default()).await.unwrap_err().to_string();
+            assert!(error.contains("ConfigMap"), "{error}");
+            let error = maps.get("a").await.unwrap_err().to_string();
+            assert!(error.contains("/api/v1/namespaces/default/configmaps/a"), "{error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn unexpected_protobuf_of_a_custom_resource_is_an_error() {
+        use crate::core::{ApiResource, DynamicObject, GroupVersionKind};
+        let widget = ApiResource::from_gvk(&GroupVersionKind::gvk("example.com", "v1", "Widget"));
+        let (client, accepted) = client(|_| (200, PROTOBUF_MEDIA_TYPE, b"k8s\0".to_vec()));
+        let widgets: Api<DynamicObject> =
+            Api::all_with(client.with_wire_format(WireFormat::Protobuf), &widget);
+        let error = widgets.list(&ListParams::default()).await.unwrap_err();
+        assert!(error.to_string().contains("/apis/example.com/v1/widgets"), "{error}");
+        assert_eq!(*accepted.lock().unwrap(), ["application/json"]);
+    }
+}
