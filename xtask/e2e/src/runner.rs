@@ -17,14 +17,16 @@ use super::env::Env;
 use super::leftovers;
 use super::report::{CaseResult, Report};
 use super::server::Server;
-use super::support::{LABEL, named};
+use super::support::{LABEL, eventually, named};
 
 /// The number of cases that run concurrently. A case spends most of its time waiting for the server.
 const CONCURRENCY: usize = 8;
 /// The time limit for one case.
 const CASE_TIMEOUT: Duration = Duration::from_secs(180);
 /// The time limit for cleaning up after one case.
-const CLEAN_UP_TIMEOUT: Duration = Duration::from_secs(30);
+const CLEAN_UP_TIMEOUT: Duration = Duration::from_secs(60);
+/// The time limit for the deletion of the namespace of a case.
+const DELETION_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A case that matches the filters, with its full name.
 pub(crate) struct Selected {
@@ -167,10 +169,12 @@ async fn clean_up(env: &Env) -> anyhow::Result<()> {
         first = first.and(deletion.await);
     }
     let namespaces: Api<Namespace> = Api::all(env.client());
-    match namespaces.delete(env.namespace(), &DeleteParams::background()).await {
-        Err(error) if !error.is_not_found() => {
-            first.and(Err(error).context("cannot delete the namespace of the case"))
+    // The API server calls a deleted webhook until its cache of the configurations is updated.
+    let deleted = eventually("the namespace of the case is deleted", DELETION_TIMEOUT, async || {
+        match namespaces.delete(env.namespace(), &DeleteParams::background()).await {
+            Err(error) if !error.is_not_found() => Err(error.into()),
+            _ => Ok(Some(())),
         }
-        _ => first,
-    }
+    });
+    first.and(deleted.await.map_err(|failure| anyhow::anyhow!("{failure}")))
 }
