@@ -37,7 +37,7 @@ macro_rules! suites {
             let all: Vec<_> = suites::ALL.iter().map(|suite| suite.name).collect();
             let skipped_on_kube_sim = [
                 "testdata", "workloads", "processes", "logs", "ports", "copies", "kubelet", "disruption", "restore", "rotation", "examples",
-                "example_commands", "runtime_webhooks", "fencing",
+                "example_commands", "fencing",
             ];
             let tested = [$(stringify!($suite)),+];
             for suite in all {
@@ -76,5 +76,6 @@ suites!(
     discovery,
     connections,
     webhooks,
+    runtime_webhooks,
     admission_policies
 );
