@@ -85,7 +85,8 @@ async fn serve(args: Args) -> anyhow::Result<()> {
     let client = Client::try_default().await?;
     let mut manager = Manager::new(client.clone()).without_server();
     manager.webhooks(server);
-    // The registration follows the start, so that no write waits for a server that does not answer yet.
+    // Register the webhooks after the server has started: API servers would otherwise call a server that does not
+    // respond yet.
     let url = args.url.unwrap_or_else(|| format!("https://{address}"));
     manager.task("registration", async move {
         match register(client, &url, &certificate.authority).await {

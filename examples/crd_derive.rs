@@ -45,7 +45,7 @@ struct CachePoolSpec {
     /// The number of caches.
     #[schemars(range(min = 0, max = 9))]
     replicas: i32,
-    /// What a cache does when it is full.
+    /// The eviction policy of a full cache.
     eviction: Eviction,
 }
 
@@ -53,11 +53,11 @@ struct CachePoolSpec {
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 enum Eviction {
-    /// It refuses writes.
+    /// Refuse writes.
     None {},
-    /// It removes the entry that was not used for the longest time.
+    /// Remove the least recently used entry.
     LeastRecentlyUsed {},
-    /// It removes entries of this age.
+    /// Remove entries that are older than this number of seconds.
     OlderThan { seconds: u32 },
 }
 

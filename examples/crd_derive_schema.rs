@@ -21,7 +21,7 @@ use std::{
 #[kube(group = "examples.dev", version = "v1", kind = "Route", namespaced)]
 #[serde(rename_all = "camelCase")]
 struct RouteSpec {
-    /// Without a default and not an `Option`: required.
+    /// Required: the field has no default and is not an `Option`.
     host: String,
     /// The server sets the default when the field is missing.
     #[serde(default = "default_path")]

@@ -1,7 +1,7 @@
 //! Counts in a config map while this process is the leader. Start it twice with different names: one process counts, and the
 //! other one takes over when the first one ends or hangs.
 //!
-//! Each process counts in the config map of its own name, so that the requests of a process show who wrote when.
+//! Each process counts in the config map of its own name, so that the requests show the process of each write.
 //!
 //! ```sh
 //! cargo run -p examples --example leader_election -- one

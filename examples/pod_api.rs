@@ -29,7 +29,7 @@ async fn use_pod() -> anyhow::Result<()> {
     let uid = created.uid().context("the server sets the uid")?;
     println!("created {name}");
 
-    // A name can be used once: the error has a predicate.
+    // The name exists already: `is_already_exists` recognizes this error.
     match pods.create(&PostParams::default(), &pod).await {
         Err(error) if error.is_already_exists() => println!("{name} exists already"),
         Err(error) => return Err(error.into()),

@@ -19,12 +19,12 @@ fn main() -> ExitCode {
 
 async fn send_requests() -> anyhow::Result<()> {
     let client = Client::try_default().await?;
-    // A text, for example of an endpoint that is not a resource.
+    // Read a response as text, for example from an endpoint that is not a resource.
     let path = std::env::args().nth(1).unwrap_or_else(|| "/version".to_owned());
     let text = client.request_text(Request::get(&path).body(Vec::new())?).await?;
     println!("{}", text.trim_end());
 
-    // An object of any type. The builder of paths and parameters is the one that `Api` uses.
+    // Read an object of any type. `Api` uses the same builder of paths and parameters.
     let request = ApiRequest::new(Namespace::url_path(&(), None)).list(&ListParams::default().limit(1))?;
     let page: ObjectList<Namespace> = client.request(request).await?;
     let left = page.metadata.remaining_item_count.unwrap_or(0);

@@ -22,12 +22,12 @@ fn main() -> ExitCode {
 async fn reflect() -> anyhow::Result<()> {
     let type_ = std::env::args().nth(1).unwrap_or_else(|| "Opaque".to_owned());
     let secrets: Api<Secret> = Api::all(Client::try_default().await?);
-    // The server selects the type.
+    // The server filters the secrets by type.
     let config = watcher::Config::default().fields(&format!("type={type_}"));
     let (store, writer) = reflector::store();
     let mut changes = pin!(
         watcher(secrets, config)
-            // Before the store: the values are dropped as soon as an object is decoded.
+            // Drop the values before the object reaches the store.
             .modify(|secret| {
                 secret.managed_fields_mut().clear();
                 for value in secret.data.iter_mut().flat_map(|data| data.values_mut()) {

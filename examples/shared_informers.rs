@@ -45,7 +45,7 @@ async fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What a controller counts.
+/// The number that a controller computes.
 #[derive(Debug)]
 enum Measure {
     Keys,

@@ -58,7 +58,7 @@ pub struct SiteStatus {
     pub conditions: Vec<Condition>,
 }
 
-/// What a reconcile needs besides the site.
+/// The state that all reconciles share.
 struct Context {
     /// Refuses writes after the leadership is lost.
     client: Client,

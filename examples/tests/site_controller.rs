@@ -150,7 +150,8 @@ async fn the_deployment_has_exactly_the_necessary_permissions() {
         let status = if entry.path.ends_with("/status") { "/status" } else { "" };
         used.insert(format!("{} {}{status}", entry.verb, entry.resource));
     }
-    // The first apply creates the config map; the journal does not see the permissions of conflicts and relists.
+    // Add the permissions for requests that this run does not need: the first apply creates the config map, and no
+    // conflict or relist occurs.
     used.extend(
         ["create configmaps", "get sites", "list sites", "list configmaps", "update sites/finalizers"]
             .map(Into::into),

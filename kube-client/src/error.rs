@@ -13,7 +13,7 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// The result of a request.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Why a request, or the construction of a client, failed.
+/// An error of a request, or of the construction of a client.
 ///
 /// `Display` names the operation and the object, and never repeats the cause: print the chain of
 /// [`source`](std::error::Error::source)s for the cause (`{:#}` of `anyhow` does). Prefer the predicates to a match on
@@ -94,7 +94,7 @@ pub enum Error {
     Discovery(#[from] DiscoveryError),
 }
 
-/// Why discovery failed. Group versions have the form of `apiVersion`: `apps/v1`, or `v1`.
+/// An error of discovery. Group versions have the form of `apiVersion`: `apps/v1`, or `v1`.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DiscoveryError {

@@ -20,7 +20,7 @@ use crate::wire::{
     ProtobufKind, Split, decode_json, encode_protobuf,
 };
 
-/// Parses a kubeconfig. Whatever parses has the same content after it was written and parsed again.
+/// Parses a kubeconfig. One that parses has the same content after it is written and parsed again.
 pub fn kubeconfig(data: &[u8]) {
     let Some(parsed) = std::str::from_utf8(data).ok().and_then(|text| Kubeconfig::from_yaml(text).ok())
     else {
@@ -34,7 +34,7 @@ pub fn kubeconfig(data: &[u8]) {
 
 /// Splits and decodes a list. The first byte is the size of the frames. A list that serde_json accepts has the same items.
 pub fn list(data: &[u8]) {
-    /// What serde_json decodes.
+    /// A list as serde_json decodes it.
     #[derive(Deserialize)]
     struct List<'a> {
         #[serde(borrow, default)]
@@ -84,8 +84,9 @@ pub fn watch(data: &[u8]) {
     }
 }
 
-/// Decodes Protobuf. The input is the JSON of a built-in kind, whose encoding decodes to the same object in both formats, or
-/// the size of the frames and the body of an object, a list and a watch.
+/// Decodes Protobuf. If the input is the JSON of a built-in kind, checks that it survives a round trip, and that both
+/// formats decode to the same object. Otherwise the first byte is the size of the frames, and the rest is decoded as an
+/// object, a list and a watch.
 pub fn protobuf(data: &[u8]) {
     let any_kind = ObjectDecoder::new("Object", &FieldSet::none()).with_format(BodyFormat::Protobuf(None));
     if let Ok(object) = serde_json::from_slice::<Value>(data) {
@@ -136,7 +137,7 @@ fn without_nulls(value: Value) -> Value {
     }
 }
 
-/// Parses a label selector. Whatever parses is the same after it was written and parsed again.
+/// Parses a label selector. One that parses is the same after it is written and parsed again.
 pub fn selector(data: &[u8]) {
     let Some(parsed) = std::str::from_utf8(data).ok().and_then(|text| text.parse::<Selector>().ok()) else {
         return;
@@ -172,10 +173,10 @@ mod tests {
     use fastrand::Rng;
     use std::path::Path;
 
-    /// The number of changed inputs for each saved one.
+    /// The number of mutated inputs for each file of the corpus.
     const RUNS: usize = 300;
 
-    /// Calls a target with each file of its corpus, and with random changes of it. `FUZZ_RUNS` sets their number.
+    /// Calls a target with each file of its corpus, and with random mutations of it. `FUZZ_RUNS` sets their number.
     #[expect(clippy::disallowed_methods, reason = "a setting of this test only")]
     #[track_caller]
     fn replay(name: &str, target: fn(&[u8])) {

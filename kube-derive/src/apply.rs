@@ -60,7 +60,7 @@ impl Attrs {
     }
 }
 
-/// How a field is serialized, from `#[serde(..)]` and `#[apply(..)]`.
+/// The serialization of a field, from `#[serde(..)]` and `#[apply(..)]`.
 #[derive(Default)]
 struct Codec {
     /// The keys of serde that the companion keeps.

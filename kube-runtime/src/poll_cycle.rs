@@ -11,8 +11,8 @@ use tokio::time::Instant;
 /// The default duration of a cycle's watch.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long a cycle waits for the server to end the watch, after the duration of the watch has elapsed. If the server
-/// ends the watch, the next cycle can reuse the connection.
+/// The time for which a cycle waits for the server to end the watch, after the duration of the watch has elapsed. If
+/// the server ends the watch, the next cycle can reuse the connection.
 const END_GRACE_PERIOD: Duration = Duration::from_millis(250);
 
 /// A watcher that is polled in cycles of limited duration.
@@ -22,7 +22,7 @@ pub(crate) struct PollCycle<K> {
     timeout: Duration,
     /// [`Config::timeout`], which applies to the watches of [`poll_event`](PollCycle::poll_event).
     config_timeout: Option<Duration>,
-    /// When the current cycle ends; `None` until its watch has begun.
+    /// The end of the current cycle; `None` until its watch has begun.
     deadline: Option<Instant>,
 }
 

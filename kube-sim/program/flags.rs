@@ -13,11 +13,11 @@ pub(crate) enum Effect {
     Honoured,
     /// The flag has no effect, and the log says so.
     Inert,
-    /// The flag is an error, because a test that sets it depends on its effect.
+    /// The flag is refused with an error, because a test that sets it depends on its effect.
     Refused,
 }
 
-/// A flag: its name, its effect, and what it sets or why it has no effect.
+/// A flag: its name, its effect, and a description of the effect, or the reason that it has none.
 pub(crate) type Flag = (&'static str, Effect, &'static str);
 
 /// The parsed flags. A later value replaces an earlier one.

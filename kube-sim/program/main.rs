@@ -14,7 +14,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-/// An error of the program: what failed, and the cause.
+/// An error of the program: the failed operation, and its cause.
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
 /// A simulated Kubernetes API server for tests, without a container or a download.

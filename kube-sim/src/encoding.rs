@@ -12,7 +12,7 @@ pub(crate) mod duration {
     /// Parses the text of a duration.
     ///
     /// # Errors
-    /// A text that says what is expected, if `text` is not a duration or is negative.
+    /// A text with the expected form, if `text` is not a duration or is negative.
     pub(crate) fn parse(text: &str) -> Result<Duration, String> {
         let parsed = SpanParser::new().parse_duration(text).ok();
         parsed.and_then(|duration| Duration::try_from(duration).ok()).ok_or_else(|| {

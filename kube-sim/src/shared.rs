@@ -16,7 +16,7 @@ use crate::journal::Journal;
 use crate::status::SimError;
 use crate::store::State;
 
-/// How the server handles a watch that requests the initial list (`sendInitialEvents`, KEP-3157).
+/// The handling of a watch that requests the initial list (`sendInitialEvents`, KEP-3157).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum WatchList {
     /// Sends the initial list, then the bookmark that marks its end.

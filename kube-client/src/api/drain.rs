@@ -20,7 +20,7 @@ const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// The maximum number of pods that one drain evicts concurrently.
 const MAX_CONCURRENT_EVICTIONS: usize = 16;
 
-/// Which pods [`drain`] evicts, and how; the options of `kubectl drain`.
+/// The options of [`drain`], as in `kubectl drain`.
 ///
 /// ```
 /// use kube_client::api::DrainParams;
@@ -73,7 +73,7 @@ impl fmt::Display for PodName {
     }
 }
 
-/// Why [`drain`] failed. A node that was already cordoned when the error occurred stays cordoned.
+/// An error of [`drain`]. A node that was already cordoned when the error occurred stays cordoned.
 #[derive(Debug, ThisError)]
 #[non_exhaustive]
 pub enum DrainError {
@@ -107,7 +107,7 @@ pub enum DrainError {
     },
 }
 
-/// Why a pod must not be evicted.
+/// The reason that a pod must not be evicted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum DrainObstacle {
@@ -306,7 +306,7 @@ fn decide(pod: &Pod, has_daemon_set: Option<bool>, params: &DrainParams) -> Deci
         return Decision::Keep;
     }
     let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
-    // A pod that has ended loses nothing, and is not created again on this node.
+    // The eviction of a completed pod loses no data, and no controller creates the pod again on this node.
     let has_ended = matches!(phase, Some("Succeeded" | "Failed"));
     match has_daemon_set {
         Some(_) if has_ended => {}

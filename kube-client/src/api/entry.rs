@@ -45,7 +45,7 @@ impl<K: Resource + DeserializeOwned> Api<K> {
     }
 }
 
-/// The result of [`Api::entry`]: the object of this name, or a place to create it.
+/// The result of [`Api::entry`]: the object of this name, or an entry without an object.
 #[derive(Debug)]
 pub enum Entry<'a, K> {
     /// The object exists.
@@ -202,7 +202,7 @@ impl<K: fmt::Debug> fmt::Debug for OccupiedEntry<'_, K> {
     }
 }
 
-/// Why [`OccupiedEntry::commit`] failed.
+/// An error of [`OccupiedEntry::commit`].
 #[derive(Debug, ThisError)]
 #[non_exhaustive]
 pub enum CommitError {
@@ -214,7 +214,7 @@ pub enum CommitError {
     Save(#[source] Error),
 }
 
-/// Why the name or namespace of an object does not fit its entry.
+/// A mismatch of name or namespace between an object and its entry.
 #[derive(Debug, Clone, PartialEq, Eq, ThisError)]
 #[non_exhaustive]
 pub enum CommitValidationError {

@@ -82,7 +82,7 @@ impl<K> Api<K> {
         if self.client.format_memory().is_refused(&self.format_key(request)) {
             return None;
         }
-        // The JSON types stay behind the same type in Protobuf, for servers without it.
+        // The Protobuf type comes first; the JSON types remain as the fallback for servers without Protobuf.
         let json = http_request.headers().get(header::ACCEPT)?.to_str().ok()?;
         let parameters = json.split(',').next()?.strip_prefix("application/json")?;
         let accept = HeaderValue::try_from(format!("{PROTOBUF_MEDIA_TYPE}{parameters},{json}")).ok()?;
@@ -174,7 +174,7 @@ mod tests {
             let protobuf = "application/vnd.kubernetes.protobuf,application/json";
             assert_eq!(*accepted.lock().unwrap(), [protobuf, "application/json", "application/json"]);
             accepted.lock().unwrap().clear();
-            // Other kinds, and the metadata of the same kind, are asked for in Protobuf.
+            // The client still requests Protobuf for other kinds, and for the metadata of the same kind.
             let _ = Api::<Pod>::default_namespaced(client).list(&ListParams::default()).await;
             let _ = maps.list_metadata(&ListParams::default()).await;
             let accepted = accepted.lock().unwrap();

@@ -44,8 +44,8 @@ impl<K: Execute> Api<K> {
 }
 
 impl<K: Attach> Api<K> {
-    /// Connects to the first process of a container, over a WebSocket of its own. The output before that is not repeated:
-    /// see [`logs`](Api::logs). Needs the verbs `get` and, since Kubernetes 1.35, `create` on `pods/attach`.
+    /// Connects to the first process of a container, over a WebSocket of its own. Earlier output is not repeated: see
+    /// [`logs`](Api::logs). Needs the verbs `get` and, since Kubernetes 1.35, `create` on `pods/attach`.
     ///
     /// # Errors
     /// As for [`exec`](Api::exec).
@@ -67,8 +67,8 @@ impl<K: Portforward> Api<K> {
     ///
     /// # Errors
     /// [`Error::is_not_found`](crate::Error::is_not_found) if the pod does not exist,
-    /// [`Error::is_bad_request`](crate::Error::is_bad_request) if it does not run, [`Error::Request`] if the server does
-    /// not switch to a WebSocket. That nothing listens on a port is an error of its stream.
+    /// [`Error::is_bad_request`](crate::Error::is_bad_request) if it does not run, [`Error::Request`] if the server
+    /// does not switch to a WebSocket. If no process listens on a port, the stream of the port fails.
     ///
     /// # Cancel safety
     /// Cancel safe: no connection to the pod is opened.

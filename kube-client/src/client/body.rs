@@ -33,7 +33,7 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 /// cancels the request on the server.
 pub struct Body(BodyKind);
 
-/// How a body is stored.
+/// The representation of a body.
 enum BodyKind {
     /// Buffered bytes; `None` if there are none, or if they have been read.
     Buffered(Option<Bytes>),

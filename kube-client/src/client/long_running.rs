@@ -1,4 +1,4 @@
-//! Which requests have responses that may last for minutes without data, and which requests switch the protocol.
+//! Classifies requests: those with long-running responses (watches and followed logs), and protocol upgrades.
 
 use http::{HeaderMap, Uri, header};
 use std::time::Duration;

@@ -83,7 +83,7 @@ impl HttpBody for LimitedBody {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>>>> {
         let this = self.get_mut();
-        // The timer first: a body that always has data must end, too.
+        // Check the timer before the body: a body that always has data must time out, too.
         if this.expired.is_some() && !this.inner.is_end_stream() && this.timer.as_mut().poll(cx).is_ready() {
             this.inner = Body::empty();
             return Poll::Ready(this.expired.take().map(Err));

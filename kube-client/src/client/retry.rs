@@ -15,7 +15,7 @@ use crate::{
 /// A [`Policy`] that retries a request if that is safe, for stacks that are composed by hand. The default stack needs
 /// no policy: set [`Config::retry`](crate::Config::retry).
 ///
-/// Which requests are retried: see [`config::RetryPolicy`]. Errors are retried only if they are
+/// [`config::RetryPolicy`] documents which requests are retried. Errors are retried only if they are
 /// [`Error`](crate::Error)s. A request whose body is a stream is not retried. tower drops a response before the retry,
 /// which closes its connection; the default stack reuses the connection.
 ///

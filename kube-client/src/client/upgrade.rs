@@ -57,7 +57,8 @@ impl StreamProtocol {
     }
 }
 
-/// Why a successful response does not switch to a WebSocket. It is the source of the [`Error`] of [`Client::connect`].
+/// The reason that a successful response does not switch to a WebSocket. It is the source of the [`Error`] of
+/// [`Client::connect`].
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum UpgradeConnectionError {

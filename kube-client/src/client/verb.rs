@@ -3,7 +3,7 @@
 use http::{Method, Uri};
 
 /// The verb of a request. The path must not have the prefix of a cluster's address. The verb of a request for a
-/// subresource is that of its resource, and `request` stands for paths that are no resource.
+/// subresource is that of its resource. The verb of a path that is not a resource is `request`.
 pub(super) fn verb(method: &Method, uri: &Uri) -> &'static str {
     let Some(has_name) = addresses_object(uri.path()) else { return "request" };
     match (method.as_str(), has_name) {

@@ -4,7 +4,7 @@ use std::{fmt, io, path::PathBuf};
 
 use crate::error::{BoxError, Error};
 
-/// Why a kubeconfig cannot be found, read or used.
+/// An error in finding, reading or using a kubeconfig.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum KubeconfigError {
@@ -157,7 +157,7 @@ pub enum KubeconfigError {
     Interrupted(#[source] BoxError),
 }
 
-/// Why a field of a configuration cannot be used.
+/// The reason that a field of a configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FieldError {
@@ -209,7 +209,7 @@ pub enum FieldError {
     Invalid(String),
 }
 
-/// Why the configuration of a pod's service account cannot be used.
+/// The reason that the configuration of a pod's service account cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum InClusterError {
@@ -242,7 +242,7 @@ pub enum InClusterError {
     Proxy(&'static str, #[source] FieldError),
 }
 
-/// Why [`Config::infer`](crate::Config::infer) found no usable configuration.
+/// The reason that [`Config::infer`](crate::Config::infer) found no usable configuration.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum InferConfigError {
@@ -275,7 +275,7 @@ impl From<InClusterError> for Error {
 }
 
 impl From<InferConfigError> for Error {
-    /// So that `Config::infer().await?` works in a function that returns an [`Error`].
+    /// Allows `Config::infer().await?` in a function that returns an [`Error`].
     fn from(error: InferConfigError) -> Self {
         Self::config(error)
     }

@@ -110,7 +110,7 @@ pub struct Config {
     pub accept_invalid_certs: bool,
     /// The credentials, and the user to impersonate.
     pub auth_info: AuthInfo,
-    /// Which credential plugins may be started (default: all).
+    /// The policy on credential plugins (default: all may be started).
     pub credential_plugin_policy: CredentialPluginPolicy,
     /// Whether credentials may be sent over plain `http` to an address other than loopback.
     pub allow_insecure_auth: bool,

@@ -1,4 +1,4 @@
-//! Which credential plugins a kubeconfig may start.
+//! The policy on the credential plugins that a kubeconfig may start.
 
 use std::{
     ffi::OsString,
@@ -8,8 +8,8 @@ use std::{
 
 use super::env::Env;
 
-/// Which credential plugins (exec) may be started. A kubeconfig names a command that runs with the rights of the
-/// program; a policy limits the commands if the kubeconfig is not trusted.
+/// A policy on the credential plugins (exec) that may be started. A kubeconfig names a command that runs with the
+/// rights of the program; a policy limits the commands if the kubeconfig is not trusted.
 ///
 /// The policy is that of kubectl's `kuberc` (`credentialPluginPolicy`, KEP-3104). The file `kuberc` is not read.
 ///
@@ -44,7 +44,7 @@ pub enum CredentialPluginPolicy {
     Allowlist(Vec<String>),
 }
 
-/// Why a plugin is not started. `Display` completes a sentence that begins with the plugin.
+/// The reason that a plugin is not started. `Display` completes a sentence that begins with the plugin.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum PluginRefusal {
     Denied,

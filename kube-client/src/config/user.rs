@@ -180,7 +180,7 @@ pub struct ExecConfig {
     /// Inherited variables to remove; not part of the file format.
     #[serde(skip)]
     pub drop_env: Option<Vec<String>>,
-    /// Advice on how to install the command; part of the error if the command is not found.
+    /// Advice on the installation of the command; part of the error if the command is not found.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub install_hint: Option<String>,
     /// Whether the command may use the terminal.

@@ -35,7 +35,7 @@ pub struct DecodeObjectError {
     field: &'static str,
     kind: String,
     name: String,
-    /// Without values of the object.
+    /// The decoder's error, without values of the object.
     source: serde_json::Error,
 }
 

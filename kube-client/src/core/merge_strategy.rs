@@ -1,9 +1,9 @@
-//! How server-side apply merges the values of a field (KEP-2155): the `x-kubernetes-list-type` and
+//! Merge strategies of server-side apply for the values of a field (KEP-2155): the `x-kubernetes-list-type` and
 //! `x-kubernetes-map-type` of a schema.
 
 use serde_json::{Map, Value, json};
 
-/// How server-side apply merges a list.
+/// The merge strategy of server-side apply for a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ListMerge {
     /// One field manager owns the whole list (`atomic`).
@@ -15,7 +15,7 @@ pub enum ListMerge {
     Map(Vec<String>),
 }
 
-/// How server-side apply merges a map.
+/// The merge strategy of server-side apply for a map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MapMerge {
     /// One field manager owns the whole map (`atomic`).
@@ -24,7 +24,7 @@ pub enum MapMerge {
     Granular,
 }
 
-/// How server-side apply merges an object with known fields.
+/// The merge strategy of server-side apply for an object with known fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StructMerge {
     /// One field manager owns the whole object (`atomic`).
@@ -33,7 +33,7 @@ pub enum StructMerge {
     Granular,
 }
 
-/// How server-side apply merges a value.
+/// The merge strategy of server-side apply for a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MergeStrategy {
     /// The merge strategy of a list (`x-kubernetes-list-type`).

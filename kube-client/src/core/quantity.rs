@@ -138,7 +138,8 @@ fn parse(text: &str) -> Option<ParsedQuantity> {
     let places = i32::try_from(fraction.len()).ok()?;
     let magnitude = scale(digits.checked_mul(factor)?, exponent.checked_add(SCALE)?.checked_sub(places)?)?;
     let (magnitude, format) = match format {
-        // As in Go: a number below one has the decimal format, and only binary quantities have a maximum.
+        // As in Go: a binary quantity below one is written in the decimal format, and only binary quantities have a
+        // maximum.
         Format::BinarySi if (1..ONE).contains(&magnitude) => (magnitude, Format::DecimalSi),
         Format::BinarySi => (magnitude.min(MAX_BINARY), format),
         _ => (magnitude, format),

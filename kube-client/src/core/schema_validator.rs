@@ -55,8 +55,8 @@ impl<'p> SchemaValidator<'p> {
         Self { patterns, errors: Vec::new(), is_blocked: false }
     }
 
-    /// The errors of a value, whose nulls have been removed where they are not allowed; and whether the server evaluates
-    /// no rules because of them.
+    /// Validates a value whose nulls in non-nullable fields have been removed. Returns the errors, and whether they
+    /// prevent the evaluation of the rules on the server.
     pub(super) fn validate(mut self, schema: &Value, value: &Value) -> (Vec<ValidationError>, bool) {
         self.value(schema, value, "");
         (self.errors, self.is_blocked)
@@ -182,7 +182,7 @@ impl<'p> SchemaValidator<'p> {
         }
     }
 
-    /// The bounds of a size. A size above its maximum prevents the evaluation of the rules.
+    /// Checks a size against its bounds. A size above its maximum prevents the evaluation of the rules.
     fn size(&mut self, node: &Node, size: usize, [min, max]: [&str; 2], what: &str, path: &str) {
         let bound =
             |key: &str| node.get(key).and_then(Value::as_u64).and_then(|bound| usize::try_from(bound).ok());
@@ -285,7 +285,7 @@ fn below(path: &str, name: &str) -> String {
     if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
 }
 
-/// The type that a value violates.
+/// The type of the schema, if the value has another type.
 fn violated_type(node: &Node, value: &Value) -> Option<String> {
     if is_set(node, "x-kubernetes-int-or-string") {
         return (!value.is_string() && !is_integer(value)).then(|| "integer,string".to_owned());

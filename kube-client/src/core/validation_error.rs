@@ -1,4 +1,4 @@
-//! `ValidationErrors`: why a value is invalid.
+//! `ValidationErrors`: the errors of an invalid value.
 
 use std::fmt;
 

@@ -96,7 +96,7 @@ pub(crate) fn unpack(archive: impl Read, name: &str, target: &Path) -> io::Resul
             _ => {}
         }
     }
-    // The end of the archive may be followed by padding, which the process must be able to write.
+    // Read the padding after the end of the archive: otherwise the process would wait until it can write the padding.
     io::copy(&mut archive.into_inner(), &mut io::sink())?;
     if has_entry { Ok(copied) } else { Err(invalid("the archive is empty".to_owned())) }
 }
@@ -128,7 +128,7 @@ fn relative_path(path: &Path, name: &str) -> io::Result<PathBuf> {
     Ok(relative)
 }
 
-/// Fails if a component below `target` is a link on this machine: it may lead out of the target.
+/// Fails if a component below `target` is a symbolic link, which may lead out of the target.
 fn reject_links(target: &Path, relative: &Path) -> io::Result<()> {
     let mut path = target.to_owned();
     for component in relative.components() {
@@ -143,7 +143,7 @@ fn reject_links(target: &Path, relative: &Path) -> io::Result<()> {
 #[cfg(unix)]
 fn set_mode(file: &File, mode: u32) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
-    // Without the bits that run a program as another user.
+    // Drop the setuid, setgid and sticky bits.
     file.set_permissions(fs::Permissions::from_mode(mode & 0o777))
 }
 

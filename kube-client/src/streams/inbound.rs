@@ -56,7 +56,7 @@ struct State {
     chunks: VecDeque<(Bytes, usize)>,
     buffered: usize,
     capacity: usize,
-    /// How the stream ended; the reader sees it after the last message.
+    /// The end of the stream, which the reader receives after the last message.
     end: Option<Result<(), Failure>>,
     is_reader_dropped: bool,
 }

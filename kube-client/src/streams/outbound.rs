@@ -30,7 +30,7 @@ struct Shared {
     state: Mutex<State>,
     reader: AtomicWaker,
     writer: AtomicWaker,
-    /// Why the program cannot close the stream, if the protocol has no message for that.
+    /// The reason that the program cannot close the stream, if the protocol has no message for that.
     unclosable: Option<&'static str>,
 }
 

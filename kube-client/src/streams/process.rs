@@ -56,7 +56,7 @@ pub type TerminalSizeSender = mpsc::Sender<TerminalSize>;
 /// return it.
 ///
 /// One task reads and writes the connection. Dropping this value ends the task and closes the connection: streams that
-/// were taken from it then fail. What happens to the process is up to the container runtime.
+/// were taken from it then fail. The container runtime decides whether the process continues.
 ///
 /// # Back-pressure
 /// Each stream has a buffer of its own (see [`AttachParams`]). The outputs share one connection, which is not read
@@ -193,7 +193,7 @@ fn size_message(size: TerminalSize) -> Bytes {
     message.into()
 }
 
-/// The receivers of what the server sends. An output is `None` if it was not requested or has ended.
+/// The receivers of the outputs and of the result. An output is `None` if it was not requested or has ended.
 struct Outputs {
     stdout: Option<Sender>,
     stderr: Option<Sender>,

@@ -41,7 +41,7 @@ use crate::{
 const PING_PERIOD: Duration = Duration::from_secs(15);
 /// The longest silence of a server that has read everything.
 const SILENCE: Duration = Duration::from_secs(60);
-/// How long the end of a connection may take: the rest of its messages after its result or after a failed write.
+/// The time limit on the end of a connection: the rest of its messages after its result or after a failed write.
 pub(super) const END_TIMEOUT: Duration = Duration::from_secs(10);
 /// The time limit on the closing handshake, whose outcome has no effect.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);

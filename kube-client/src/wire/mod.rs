@@ -27,7 +27,7 @@ use serde::de::{Deserialize, DeserializeOwned};
 use std::sync::Arc;
 use thiserror::Error as ThisError;
 
-/// Why a body cannot be split or decoded.
+/// An error in splitting or decoding a body.
 #[derive(Debug, ThisError)]
 #[non_exhaustive]
 pub(crate) enum WireError {

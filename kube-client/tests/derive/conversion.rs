@@ -1,4 +1,4 @@
-//! Conversion between the versions of a derived kind.
+//! Drops the metadata and the class.
 
 use kube_client::core::conversion::{ConversionError, ConversionReview, Converter};
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! `Action`: when an object is reconciled again.
+//! `Action`: the time of the next reconcile of an object.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,7 +9,7 @@ pub struct Action {
     pub(super) next: Next,
 }
 
-/// When an object is reconciled again.
+/// The time of the next reconcile of an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Next {
     /// At its next change.

@@ -36,8 +36,8 @@ impl Default for Config {
 }
 
 impl Config {
-    /// How long the controller waits after a change before it reconciles the object, to coalesce further changes. The
-    /// first change starts the wait; later changes do not extend the wait. Zero by default.
+    /// The wait between a change and the reconcile of the object, which coalesces further changes. The first change
+    /// starts the wait; later changes do not extend the wait. Zero by default.
     pub fn debounce(mut self, debounce: Duration) -> Self {
         self.debounce = debounce;
         self
@@ -57,13 +57,14 @@ impl Config {
         self
     }
 
-    /// How long in-flight reconciles may continue after a shutdown begins; they are then cancelled. 30 s by default.
+    /// The time for which in-flight reconciles may continue after a shutdown begins; the controller then cancels them.
+    /// 30 s by default.
     pub fn drain_timeout(mut self, limit: Duration) -> Self {
         self.drain_timeout = limit;
         self
     }
 
-    /// How long the first snapshots of the controller's kind, and of the owned and watched kinds, may take. Reconciles
+    /// The time limit on the first snapshots of the controller's kind, and of the owned and watched kinds. Reconciles
     /// wait for them: if a kind does not exist, or its list is forbidden, no reconcile starts.
     ///
     /// After this time, the stream of [`Controller::run`](crate::Controller::run) yields an
@@ -76,10 +77,10 @@ impl Config {
         self
     }
 
-    /// How long a reconcile may run, and how long a queued object may wait while the gates are open, before one warning names
-    /// the object. With the Cargo feature `metrics`, `kube_runtime_stuck_reconciles_total` and
-    /// `kube_runtime_stuck_keys_total` count the warnings. The reconcile continues. Measured to within five seconds. Ten
-    /// minutes by default.
+    /// The time for which a reconcile may run, or a queued object may wait while the gates are open, before the
+    /// controller logs one warning that names the object. With the Cargo feature `metrics`,
+    /// `kube_runtime_stuck_reconciles_total` and `kube_runtime_stuck_keys_total` count the warnings. The reconcile
+    /// continues. Measured to within five seconds. Ten minutes by default.
     pub fn stall_limit(mut self, limit: Duration) -> Self {
         self.stall_limit = limit;
         self

@@ -38,8 +38,8 @@ const MAX_CONSECUTIVE_RESULTS: u32 = 128;
 /// see `Dispatcher::sweep`.
 const MIN_KEYS_TO_SWEEP: usize = 1024;
 
-/// What to poll first. The value alternates, because a continuous flow of results would otherwise starve the sources
-/// and the tasks.
+/// The part that is polled first. The value alternates, because a continuous flow of results would otherwise starve the
+/// sources and the tasks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Turn {
     /// Results of reconciles, to free their memory and concurrency slots. The value counts the consecutive results.
@@ -57,7 +57,7 @@ pub(super) struct Dispatcher<'a, K: Resource, E: std::error::Error + 'static> {
     gates: Gates,
     /// The time limit of the first snapshots.
     sync: SyncTimer,
-    /// When all sources had ended.
+    /// The time at which the last source ended.
     sources_ended: Option<Instant>,
     /// The error of a gate that can never open again; `None` once the stream has emitted the error.
     dropped_gate: Option<GateDropped>,
@@ -68,11 +68,11 @@ pub(super) struct Dispatcher<'a, K: Resource, E: std::error::Error + 'static> {
     executor: Executor<'a, K, E>,
     /// Wakes the task when the next delayed key is due.
     timer: Option<Pin<Box<Sleep>>>,
-    /// What the next poll begins with.
+    /// The part that the next poll polls first.
     turn: Turn,
     config: Config,
     monitor: Monitor,
-    /// Questions about the state.
+    /// Requests for the state.
     #[cfg(feature = "manager")]
     inspections: Option<tokio::sync::mpsc::Receiver<super::inspect::InspectionRequest>>,
     shutdown: Shutdown,
@@ -350,7 +350,7 @@ where
         }
         // `start_reconciles` may have finished reconciles inline: emit their results.
         if let Poll::Ready(Some(ended)) = this.executor.poll_result(cx) {
-            // Counts as consecutive, because this task has not yielded.
+            // This task has not yielded since the last result, so this result counts as consecutive.
             return Poll::Ready(Some(this.emit_result(ended, consecutive + 1, cx)));
         }
         if let Poll::Ready(error) = this.sync.poll(&this.gates, cx) {

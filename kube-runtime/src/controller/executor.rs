@@ -25,7 +25,8 @@ use tracing::{Instrument, Span};
 /// If the first poll of a reconcile takes longer than this, the following reconciles are spawned without an inline
 /// poll.
 const MAX_INLINE_POLL: Duration = Duration::from_micros(50);
-/// How many reconciles are spawned without an inline poll after an inline poll took longer than [`MAX_INLINE_POLL`].
+/// The number of reconciles that are spawned without an inline poll after an inline poll took longer than
+/// [`MAX_INLINE_POLL`].
 const SPAWNED_AFTER_LONG_POLL: u32 = 100;
 /// The maximum number of results that one call of [`Executor::reap`] takes from finished tasks. The limit is less than
 /// tokio's coop budget of 128, so that the controller can poll other resources before it yields.
@@ -49,7 +50,7 @@ pub(super) struct Executor<'a, K: Resource, E: std::error::Error + 'static> {
     running: HashMap<Id, Key>,
     /// Results of inline reconciles and of reaped tasks.
     ended: VecDeque<ReconcileResult<K, E>>,
-    /// How many of the next reconciles are spawned without an inline poll.
+    /// The number of further reconciles to spawn without an inline poll.
     direct_spawns: u32,
 }
 

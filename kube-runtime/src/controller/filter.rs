@@ -1,4 +1,4 @@
-//! `Filter`: which changes a source maps to triggers.
+//! `Filter`: selects the changes that a source maps to triggers.
 
 use crate::reflector::Delta;
 use crate::watch_ext::Predicate;

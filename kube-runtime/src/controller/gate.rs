@@ -91,8 +91,8 @@ impl fmt::Debug for Gate {
     }
 }
 
-/// Opens and closes a [`Gate`]. Dropping the handle closes the gate for ever, so that the failure of its owner cannot
-/// leave the gate open.
+/// Opens and closes a [`Gate`]. Dropping the handle closes the gate permanently, so that the failure of its owner
+/// cannot leave the gate open.
 #[derive(Debug)]
 #[must_use = "dropping the handle closes the gate"]
 pub struct GateHandle {
@@ -204,7 +204,7 @@ impl Gates {
     /// Checks each gate, and returns the state of all of them.
     fn current_state(&self) -> State {
         if self.gates.iter().any(|gate| !gate.is_open()) {
-            // All gates, because each of them may be dropped while another one is closed.
+            // Watch all gates, because each of them may be dropped while another one is closed.
             let watched = self.gates.iter().filter(|gate| gate.may_close || !gate.is_open());
             let first = select_all(watched.map(|gate| gate.clone().changed().boxed()));
             return State::Closed(first.map(|(changed, ..)| changed).boxed());

@@ -15,7 +15,7 @@ const STRIDE: u32 = 17;
 const MAX_SAMPLED_KEYS: usize = 32;
 /// The number of keys to count exactly.
 const MAX_SUSPECTS: usize = 4;
-/// How long samples are collected, and how long the reconciles of a suspected key are counted.
+/// The time for which samples are collected, and then the reconciles of a suspected key are counted.
 const WINDOW: Duration = Duration::from_secs(30);
 /// A key with this many reconciles in a window is in a hot loop: ten per second.
 const MIN_RECONCILES: u32 = 300;
@@ -30,7 +30,7 @@ pub(super) struct HotLoops {
     /// The sampled keys, and lower bounds of the number of their samples.
     samples: Vec<(Key, u32)>,
     suspects: Vec<Suspect>,
-    /// When the window began.
+    /// The start of the window.
     began: Option<Instant>,
     /// Keys that were reported and are still in a loop.
     reported: Vec<Key>,
@@ -44,7 +44,7 @@ struct Suspect {
     before: Option<Version>,
 }
 
-/// What identifies a version of an object, and who wrote it.
+/// The identity of a version of an object, and the field managers that wrote it.
 struct Version {
     resource_version: Option<String>,
     managed_fields: Vec<ManagedFieldsEntry>,
@@ -66,10 +66,10 @@ pub(super) struct HotLoop {
     /// The number of reconciles within `window`.
     pub(super) reconciles: u32,
     pub(super) window: Duration,
-    /// Whether the object changed meanwhile.
+    /// Whether the object changed within the window.
     pub(super) is_changing: bool,
-    /// The managers that wrote the object meanwhile, and the fields that they wrote; empty if the object does not contain
-    /// its managed fields.
+    /// The field managers that wrote the object within the window, and the fields that they wrote; empty if the object
+    /// does not contain its managed fields.
     pub(super) writes: Vec<String>,
 }
 

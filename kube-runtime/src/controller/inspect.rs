@@ -1,14 +1,14 @@
-//! `Inspector`: asks a running controller for the state of its queue. It costs nothing while nobody asks.
+//! `Inspector`: asks a running controller for the state of its queue. It costs nothing without requests.
 
 use super::Controller;
 use kube_client::Resource;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 
-/// The number of questions that may wait for the controller.
+/// The maximum number of requests that wait for the controller.
 const MAX_REQUESTS: usize = 4;
 
-/// A question to a controller.
+/// A request for the state of a controller: the sender of the answer.
 pub(super) type InspectionRequest = oneshot::Sender<Inspection>;
 
 /// The state of a controller's queue.
@@ -29,7 +29,7 @@ pub(crate) struct Inspection {
 #[derive(Debug, Clone)]
 pub(crate) struct RunningKey {
     pub(crate) key: String,
-    /// How long it has run, at least: checks find it every few seconds.
+    /// A lower bound of its run time: checks find it every few seconds.
     pub(crate) elapsed: Duration,
     /// Whether it runs for longer than the limit.
     pub(crate) is_stuck: bool,

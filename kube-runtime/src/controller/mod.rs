@@ -325,7 +325,7 @@ where
     /// Starts reconciles only while `gate` is open, in addition to the gates of the stores. While a gate is closed, the
     /// controller continues to watch and to queue, and in-flight reconciles continue.
     ///
-    /// Dropping the handle of the gate closes the gate for ever, also if it was open: the stream of
+    /// Dropping the handle of the gate closes the gate permanently, even if it was open: the stream of
     /// [`run`](Controller::run) yields [`Error::GateDropped`] and the controller shuts down gracefully. Keep the handle
     /// as long as the controller.
     ///

@@ -23,14 +23,15 @@ const WATERMARKS: u32 = 16;
 pub(super) struct Monitor {
     name: String,
     pub(super) metrics: ControllerMetrics<Key>,
-    /// How long a key may wait or run.
+    /// The time limit on the wait, and on the reconcile, of a key.
     limit: Duration,
     hot_loops: HotLoops,
-    /// When the next check is due.
+    /// The time of the next check.
     next_check: Instant,
     /// Wakes the task at the next check; `None` while the controller is idle.
     timer: Option<Pin<Box<Sleep>>>,
-    /// The in-flight reconciles of the last check: when a check first found each, and whether it was reported.
+    /// The in-flight reconciles of the last check: the time of the check that first found each, and whether it was
+    /// reported.
     running: HashMap<Id, (Instant, bool)>,
     /// The order of arrival of the last key that was ready at each of these times.
     watermarks: VecDeque<(Instant, u64)>,
@@ -53,13 +54,13 @@ impl Monitor {
         }
     }
 
-    /// The reconcile of a key begins.
+    /// Records the start of a reconcile.
     pub(super) fn reconcile_begins(&mut self, key: &Key) {
         self.hot_loops.record(key);
         self.metrics.reconcile_begins(key);
     }
 
-    /// The reconcile of a key ended.
+    /// Records the end of a reconcile.
     pub(super) fn reconcile_ends(&mut self, key: &Key, outcome: Outcome) {
         self.metrics.reconcile_ends(key, outcome);
     }
@@ -117,8 +118,8 @@ impl Monitor {
         }
     }
 
-    /// Reports that the oldest ready key waits for longer than the limit, once until no key does. `oldest` is its order of
-    /// arrival, and `last` that of the last key.
+    /// Reports that the oldest ready key waits for longer than the limit: once, and again only after a time in which no
+    /// key did. `oldest` is its order of arrival, and `last` that of the last key.
     pub(super) fn check_waiting(&mut self, oldest: Option<(u64, &Key)>, last: u64) {
         let now = Instant::now();
         let is_before_limit = |(at, _): &(Instant, u64)| now.saturating_duration_since(*at) >= self.limit;
@@ -167,7 +168,7 @@ impl Monitor {
         keys
     }
 
-    /// Keys may wait: a gate is closed.
+    /// Suspends the check of waiting keys, because a gate is closed.
     pub(super) fn pause_waiting(&mut self) {
         self.watermarks.clear();
         self.waits_too_long = false;

@@ -1,4 +1,4 @@
-//! `Owned`: what a controller stores of an owned object.
+//! `Owned`: the stored form of an owned object.
 
 use super::key::{Key, SharedKeys};
 use crate::reflector::{Storable, is_owner_of_kind};

@@ -18,8 +18,8 @@ use std::{
 /// Triggers for the objects of a stream that feeds a store.
 ///
 /// The stream emits the objects of a snapshot before the store contains them, because the writer swaps the map at the
-/// end of the snapshot. A reconcile in between would get the previous state, or no object. So this stream keeps the
-/// triggers of a snapshot, one for each key, until the writer has swapped the map.
+/// end of the snapshot. A reconcile between these two times would get the previous state, or no object. So this stream
+/// keeps the triggers of a snapshot, one for each key, until the writer has swapped the map.
 pub(super) struct Settled<K> {
     triggers: TriggerStream,
     /// Whether `triggers` has ended.

@@ -1,4 +1,4 @@
-//! `Source`: where a controller's triggers come from. Sources must not access the work queue.
+//! `Source`: a source of triggers for a controller. Sources must not access the work queue.
 
 use super::error::SourceError;
 use super::filter::Filter;

@@ -63,7 +63,7 @@ pub(super) fn priority_of(cause: Cause) -> Priority {
     }
 }
 
-/// Why an object is reconciled. The span of the reconcile contains it as `object.reason`.
+/// The cause of a reconcile. The span of the reconcile contains it as `object.reason`.
 ///
 /// The work queue coalesces several causes of one reconcile to the first one with the highest priority: a reconciler
 /// must not depend on the cause.

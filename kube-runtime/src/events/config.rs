@@ -14,7 +14,8 @@ use std::time::Duration;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Config {
-    /// The number of events that may be written for one object without a wait; 25 by default.
+    /// The burst of the rate limit: the number of events that may be written for one object without a wait; 25 by
+    /// default.
     pub burst: u32,
     /// The time after which one more event may be written for an object; 5 minutes by default.
     pub refill: Duration,

@@ -22,7 +22,8 @@ const NAME_LIMIT: usize = 253;
 pub struct Event {
     /// The severity; `Type` in `kubectl describe`.
     pub type_: EventType,
-    /// Why the action was taken, as a short `PascalCase` word of at most 128 bytes. The server rejects an empty reason.
+    /// The reason for the action, as a short `PascalCase` word of at most 128 bytes. The server rejects an empty
+    /// reason.
     pub reason: String,
     /// A description for humans, at most 1024 bytes; `Message` in `kubectl describe`.
     pub note: Option<String>,

@@ -40,7 +40,7 @@ struct Series {
     count: i32,
     /// The last count that was written to the server; 0 until the event is created.
     written: i32,
-    /// When the series began or `written` was last updated, by tokio's clock.
+    /// The time at which the series began or `written` was last updated, by tokio's clock.
     written_at: Instant,
     /// The time of the last occurrence by the system's clock, for the field `lastObservedTime`.
     observed: MicroTime,

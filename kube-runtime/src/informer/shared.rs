@@ -20,9 +20,9 @@ use tokio::task::AbortHandle;
 /// clone.
 ///
 /// The first [`subscribe`](SharedInformer::subscribe) starts the watch as a task, and dropping the last subscription
-/// ends it. A late subscriber gets a replay of the store. A subscriber that does not poll delays nobody; see
-/// [`Subscription`]. When all subscriptions are dropped, the store keeps its content without further updates; the next
-/// subscription resumes with a list, and its stream emits the differences.
+/// ends it. A late subscriber gets a replay of the store. A subscriber that does not poll delays no other subscriber;
+/// see [`Subscription`]. When all subscriptions are dropped, the store keeps its content without further updates; the
+/// next subscription resumes with a list, and its stream emits the differences.
 ///
 /// [`SharedInformers`] returns the same informer for each request for a collection.
 ///

@@ -34,15 +34,15 @@ impl Default for Config {
 }
 
 impl Config {
-    /// How long a candidate waits after the last change of the lease that it observed, before it takes the lease.
-    /// Rounded up to whole seconds. 15 s by default.
+    /// The time without an observed change of the lease after which a candidate takes the lease. Rounded up to whole
+    /// seconds. 15 s by default.
     pub fn lease_duration(mut self, duration: Duration) -> Self {
         self.lease_duration = duration;
         self
     }
 
-    /// How long the leader tries to renew the lease, from the start of the last successful renewal; then it is no
-    /// longer the leader. 10 s by default.
+    /// The time for which the leader tries to renew the lease, from the start of the last successful renewal.
+    /// Afterwards it is no longer the leader. 10 s by default.
     pub fn renew_deadline(mut self, deadline: Duration) -> Self {
         self.renew_deadline = deadline;
         self

@@ -59,7 +59,7 @@ impl TermSender {
         });
     }
 
-    /// Ends the term for ever.
+    /// Ends the term permanently.
     pub(super) fn end(&self) {
         self.0.send_replace(Term::Ended);
     }

@@ -144,7 +144,7 @@ impl LeaderElector {
 /// renewal, when another process has taken the lease, at [`release`](Leadership::release), and when this value is
 /// dropped. Then:
 ///
-/// - The [gate](Leadership::gate) closes for ever, and controllers with the gate shut down with
+/// - The [gate](Leadership::gate) closes permanently, and controllers with the gate shut down with
 ///   [`GateDropped`](crate::controller::Error::GateDropped). Another candidacy needs another [`LeaderElector`] and
 ///   other controllers, or, as is usual, another process.
 /// - The [client](Leadership::client) refuses writes and cancels those in flight. This does not depend on the task of

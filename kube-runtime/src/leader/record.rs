@@ -7,8 +7,8 @@ use k8s_openapi::jiff::Timestamp;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// A lease, and when this process first observed its content. The times in the lease are those of other machines'
-/// clocks, and are not compared with this machine's clock.
+/// A lease, and the time at which this process first observed its content. The times in the lease are those of other
+/// machines' clocks, and are not compared with this machine's clock.
 #[derive(Debug, Clone)]
 pub(super) struct Observed {
     pub(super) lease: Lease,
@@ -22,7 +22,7 @@ impl Observed {
         Self { at: known.map_or(now, |known| known.at), lease }
     }
 
-    /// The holder; `None` if nobody holds the lease.
+    /// The holder; `None` if no process holds the lease.
     pub(super) fn holder(&self) -> Option<&str> {
         let holder = self.lease.spec.as_ref()?.holder_identity.as_deref()?;
         (!holder.is_empty()).then_some(holder)

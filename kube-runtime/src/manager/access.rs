@@ -20,11 +20,11 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// How long a verdict on a token is used.
+/// The lifetime of a cached verdict on a token.
 const TOKEN_TTL: Duration = Duration::from_secs(60);
-/// How long a permission is used.
+/// The lifetime of a cached permission.
 const ALLOWED_TTL: Duration = Duration::from_secs(300);
-/// How long a denial is used.
+/// The lifetime of a cached denial.
 const DENIED_TTL: Duration = Duration::from_secs(30);
 /// The maximum number of entries of each cache. The least recently used entry is evicted.
 const CAPACITY: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
@@ -106,7 +106,7 @@ fn bearer_token(headers: &HeaderMap) -> Option<&str> {
     (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty() && !token.contains(' ')).then_some(token)
 }
 
-/// Why a request is refused.
+/// The reason that a request is refused.
 enum Refusal {
     Unauthenticated,
     Denied(String),
@@ -140,12 +140,12 @@ impl Refusal {
 
 type ReviewDigest = [u8; 32];
 
-/// The key of a cache: tokens are not kept, and a long path needs no memory.
+/// The key of a cache. A digest, so that the cache contains no tokens, and its entries have a fixed size.
 fn digest(text: &[u8]) -> ReviewDigest {
     Sha256::digest(text).into()
 }
 
-/// Verdicts with their ends.
+/// Verdicts, each with the time at which it expires.
 struct VerdictCache<V>(Mutex<LruCache<ReviewDigest, (V, Instant)>>);
 
 impl<V: Clone> VerdictCache<V> {

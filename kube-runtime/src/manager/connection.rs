@@ -18,7 +18,7 @@ use tokio::time::{Instant, Sleep};
 
 /// The maximum number of connections. Further ones wait in the queue of the operating system.
 const MAX_CONNECTIONS: usize = 64;
-/// How long a client may take for a request, from the connection or the last response on.
+/// The time limit on a request, from the start of the connection or the last response on.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// The maximum duration of a connection. Clients open another one.
 const MAX_DURATION: Duration = Duration::from_secs(60);

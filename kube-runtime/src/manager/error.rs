@@ -1,9 +1,9 @@
-//! `Error`: why a manager ended.
+//! `Error`: the reason that a manager ended.
 
 use crate::serving::CertificateError;
 use std::io;
 
-/// Why a [`Manager`](crate::Manager) could not start, or ended without a request to shut down.
+/// The reason that a [`Manager`](crate::Manager) could not start, or ended without a request to shut down.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {

@@ -97,7 +97,7 @@ use webhooks::Webhooks;
 #[must_use = "a manager does nothing before `run`"]
 pub struct Manager {
     client: Client,
-    /// As `client`, but it is not fenced: for the reviews of the server, which each replica serves.
+    /// A client without the fence, for the reviews of the server: each replica sends them.
     reviewer: Client,
     candidacy: Option<Candidacy>,
     informers: SharedInformers,
@@ -107,7 +107,7 @@ pub struct Manager {
     checks: Checks,
     listeners: Listeners,
     webhooks: Webhooks,
-    /// Replaces the signals.
+    /// Starts the shutdown, in place of the signals.
     shutdown: Option<BoxFuture<'static, ()>>,
 }
 

@@ -21,7 +21,7 @@ const RETRY_AFTER: [Duration; 4] = [
     Duration::from_millis(1688),
 ];
 
-/// Why a review has no result.
+/// The reason that a review has no result.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ReviewError {
     #[error("{0}")]

@@ -13,12 +13,12 @@ use tokio::sync::oneshot;
 use tokio::task::{Id, JoinSet};
 use tokio::time::timeout;
 
-/// How long the tasks may take to end after their cancellation.
+/// The time limit on the end of cancelled tasks.
 const TASKS_SHUTDOWN: Duration = Duration::from_secs(5);
-/// How long the server may finish answers at the shutdown.
+/// The time limit on requests in flight at the shutdown of the server.
 const SERVER_SHUTDOWN: Duration = Duration::from_secs(5);
 
-/// Why a manager stops.
+/// The reason that a manager stops.
 enum Stop {
     Requested,
     LeadershipLost,
@@ -51,7 +51,8 @@ impl Manager {
     ///
     /// Dropping the future cancels in-flight reconciles and closes the server at once; the lease expires.
     pub async fn run(mut self) -> Result<(), Error> {
-        // A recorder without `/metrics` would only replace that of the program, and keep samples that nobody reads.
+        // A recorder without `/metrics` would only replace that of the program, and keep samples that no endpoint
+        // serves.
         let recorder = self.listeners.needs_recorder().then(recorder::installed).transpose()?;
         let state = Arc::new(self.server_state(recorder.clone()));
         let mut server = Server::start(self.listeners, &state, recorder)?;

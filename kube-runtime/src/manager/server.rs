@@ -22,7 +22,7 @@ use std::{fmt, net::SocketAddr, net::TcpListener, path::Path, sync::Arc, time::D
 
 /// The default address.
 const DEFAULT_ADDRESS: &str = "127.0.0.1:8080";
-/// How long the page waits for the answer of a controller.
+/// The time limit on the answer of a controller to the status page.
 const INSPECTION_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Renders the metrics of the process.

@@ -10,7 +10,7 @@ use {
 
 use std::{hash::Hash, time::Duration};
 
-/// How a reconcile ended: the label `result` of `controller_runtime_reconcile_total`, and the number of panics.
+/// The outcome of a reconcile: the label `result` of `controller_runtime_reconcile_total`, and the number of panics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome {
     /// The object is reconciled at its next change.
@@ -34,10 +34,10 @@ pub(crate) struct ControllerMetrics<K> {
     /// `None` before the first use: programs install a recorder after they create controllers.
     #[cfg(feature = "metrics")]
     handles: Option<Box<Handles>>,
-    /// When each waiting key became ready, or will.
+    /// The time at which each waiting key became or becomes ready.
     #[cfg(feature = "metrics")]
     ready_at: HashMap<K, Instant>,
-    /// When each in-flight reconcile began.
+    /// The start of each in-flight reconcile.
     #[cfg(feature = "metrics")]
     started: HashMap<K, Instant>,
     #[cfg(not(feature = "metrics"))]
@@ -106,7 +106,7 @@ impl<K: Hash + Eq + Clone> ControllerMetrics<K> {
         self.handles.get_or_insert_with(|| Box::new(Handles::new(&self.name, self.workers)))
     }
 
-    /// A key is queued, and is ready after `wait`.
+    /// Records a key that is queued, and is ready after `wait`.
     pub(crate) fn key_added(&mut self, key: &K, wait: Duration) {
         let now = Instant::now();
         let at = now.checked_add(wait).unwrap_or(now);
@@ -119,22 +119,22 @@ impl<K: Hash + Eq + Clone> ControllerMetrics<K> {
         }
     }
 
-    /// A key is queued again after a failure.
+    /// Counts a key that is queued again after a failure.
     pub(crate) fn count_retry(&mut self) {
         self.handles().retries.increment(1);
     }
 
-    /// A key left the queue without a reconcile.
+    /// Records that a key left the queue without a reconcile.
     pub(crate) fn key_dropped(&mut self, key: &K) {
         self.ready_at.remove(key);
     }
 
-    /// The queue forgot the keys for which `keep` returns `false`.
+    /// Drops the keys for which `keep` returns `false`, after the queue has forgotten them.
     pub(crate) fn retain_keys(&mut self, keep: impl Fn(&K) -> bool) {
         self.ready_at.retain(|key, _| keep(key));
     }
 
-    /// The reconcile of a key begins.
+    /// Records the start of a reconcile.
     pub(crate) fn reconcile_begins(&mut self, key: &K) {
         let now = Instant::now();
         if let Some(at) = self.ready_at.remove(key) {
@@ -143,7 +143,7 @@ impl<K: Hash + Eq + Clone> ControllerMetrics<K> {
         self.started.insert(key.clone(), now);
     }
 
-    /// The reconcile of a key ended.
+    /// Records the end of a reconcile.
     pub(crate) fn reconcile_ends(&mut self, key: &K, outcome: Outcome) {
         let Some(began) = self.started.remove(key) else { return };
         let seconds = began.elapsed().as_secs_f64();
@@ -165,7 +165,7 @@ impl<K: Hash + Eq + Clone> ControllerMetrics<K> {
         }
     }
 
-    /// The number of ready keys and of in-flight reconciles.
+    /// Sets the number of ready keys and of in-flight reconciles.
     pub(crate) fn set_load(&mut self, ready: usize, running: usize) {
         let handles = self.handles();
         handles.depth.set(number(ready));
@@ -182,7 +182,7 @@ impl<K: Hash + Eq + Clone> ControllerMetrics<K> {
         handles.longest_running.set(longest);
     }
 
-    /// A key waits or runs for too long, or is reconciled in a hot loop.
+    /// Counts a key that waits or runs for too long, or that is reconciled in a hot loop.
     pub(crate) fn count_problem(&self, metric: &'static str) {
         metrics::counter!(metric, "controller" => self.name.clone()).increment(1);
     }

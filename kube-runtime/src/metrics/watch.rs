@@ -38,13 +38,13 @@ impl WatchMetrics {
         Self { name: name.into(), response: None }
     }
 
-    /// A list is requested: its first page, or a streaming list.
+    /// Records the request of a list: of its first page, or of a streaming list.
     pub(crate) fn list_begins(&mut self) {
         self.begin(Kind::List);
         metrics::counter!("reflector_lists_total", "name" => self.name.clone()).increment(1);
     }
 
-    /// A watch is requested, or the initial events of a streaming list are complete.
+    /// Records the request of a watch, or the end of the initial events of a streaming list.
     pub(crate) fn watch_begins(&mut self) {
         self.begin(Kind::Watch);
         metrics::counter!("reflector_watches_total", "name" => self.name.clone()).increment(1);
@@ -55,14 +55,14 @@ impl WatchMetrics {
         self.response = Some(Response { kind, began: Instant::now(), items: 0 });
     }
 
-    /// An object or an event arrived.
+    /// Counts an object or an event.
     pub(crate) fn count_item(&mut self) {
         if let Some(response) = &mut self.response {
             response.items = response.items.saturating_add(1);
         }
     }
 
-    /// The list is complete, or the watch ended.
+    /// Records the end of a list or a watch.
     pub(crate) fn response_ends(&mut self) {
         let Some(Response { kind, began, items }) = self.response.take() else { return };
         let (duration, number) = match kind {
@@ -73,29 +73,29 @@ impl WatchMetrics {
         metrics::histogram!(number, "name" => self.name.clone()).record(f64::from(items));
     }
 
-    /// A watch ended at once, without an event.
+    /// Counts a watch that ended at once, without an event.
     pub(crate) fn count_short_watch(&self) {
         metrics::counter!("reflector_short_watches_total", "name" => self.name.clone()).increment(1);
     }
 
-    /// The watcher relists.
+    /// Counts a relist.
     pub(crate) fn count_relist(&self, reason: &'static str) {
         let labels = [("name", self.name.to_string()), ("reason", reason.to_owned())];
         metrics::counter!("kube_runtime_relists_total", &labels).increment(1);
     }
 
-    /// The watcher requests paged lists instead of a streaming list.
+    /// Counts a fallback from a streaming list to paged lists.
     pub(crate) fn count_fallback(&self, reason: &'static str) {
         let labels = [("name", self.name.to_string()), ("reason", reason.to_owned())];
         metrics::counter!("kube_runtime_streaming_list_fallbacks_total", &labels).increment(1);
     }
 
-    /// The watch became silent.
+    /// Counts a watch that became silent.
     pub(crate) fn count_silence(&self) {
         metrics::counter!("kube_runtime_silent_watches_total", "name" => self.name.clone()).increment(1);
     }
 
-    /// Whether the server does not serve the collection.
+    /// Sets whether the server does not serve the collection.
     pub(crate) fn set_missing(&self, is_missing: bool) {
         metrics::gauge!("kube_runtime_missing_collections", "name" => self.name.clone()).set(if is_missing {
             1.0

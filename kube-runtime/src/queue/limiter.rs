@@ -1,4 +1,4 @@
-//! `RateLimiter`: how long a key waits after a failure.
+//! `RateLimiter`: the wait of a key after a failure.
 
 use std::time::Duration;
 use tokio::time::Instant;
@@ -73,7 +73,7 @@ pub struct TokenBucket {
     /// The time per token.
     interval: Duration,
     burst: u32,
-    /// When the bucket is full again.
+    /// The time at which the bucket is full again.
     full_at: Option<Instant>,
 }
 

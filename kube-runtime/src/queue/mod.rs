@@ -2,8 +2,8 @@
 //! time.
 //!
 //! Each key has one state: ready, delayed or in process. A key that is added while in process is processed once more
-//! afterwards. Ready keys are returned by priority, and within a priority in the order in which they became ready. So that
-//! no key waits for ever, every 16th key is the one that has been ready longest.
+//! afterwards. Ready keys are returned by priority, and within a priority in the order in which they became ready. So
+//! that no key starves, every 16th key is the one that has been ready longest.
 
 mod limiter;
 
@@ -13,7 +13,7 @@ use foldhash::HashMap;
 use std::{cmp::Reverse, collections::BTreeMap, hash::Hash, time::Duration};
 use tokio::time::Instant;
 
-/// Every how many keys the queue returns the key that has been ready longest, instead of the one with the highest priority.
+/// One of this many keys is the key that has been ready longest, instead of the one with the highest priority.
 const KEYS_PER_OLDEST: u32 = 16;
 /// The maximum number of priorities, from the lowest one, among which the queue looks for the oldest key.
 const MAX_PRIORITIES_SEARCHED: usize = 64;
@@ -59,7 +59,7 @@ pub(crate) struct WorkQueue<K, C> {
 /// The limit of the retries after failures.
 pub(crate) type Limiter<K> = Box<dyn RateLimiter<K>>;
 
-/// When, how urgently and why a key is to be processed.
+/// The due time, the priority and the cause of a key to process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Request<C> {
     pub(crate) due: Due,
@@ -96,16 +96,16 @@ enum KeyState<C> {
     InProcess(InProcess<C>),
 }
 
-/// What happened to a key while it is in process.
+/// The changes of a key while it is in process.
 #[derive(Debug)]
 struct InProcess<C> {
-    /// The request, if the key was added meanwhile.
+    /// The request, if the key was added during the processing.
     again: Option<Request<C>>,
-    /// Whether the key was forgotten meanwhile: the result of the processing does not count.
+    /// Whether the key was forgotten during the processing: the result of the processing does not count.
     forgotten: bool,
 }
 
-/// When a key is due.
+/// The due time of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Due {
     Now,
@@ -241,8 +241,8 @@ impl<K: Hash + Eq + Clone, C> WorkQueue<K, C> {
     }
 
     /// Ends the processing of a key with success. The key is due again at `next`, with `cause`, or earlier if it was
-    /// added meanwhile. Returns the time of `next`; `None` if the key was forgotten meanwhile, so that `next` does not
-    /// count.
+    /// added during the processing. Returns the time of `next`; `None` if the key was forgotten during the processing,
+    /// so that `next` does not count.
     pub(crate) fn done(&mut self, key: &K, next: Option<(Due, C)>) -> Option<Due> {
         let (key, Finished { during, priority, .. }) = self.remove_in_process(key)?;
         let InProcess { again, forgotten } = during;
@@ -258,9 +258,10 @@ impl<K: Hash + Eq + Clone, C> WorkQueue<K, C> {
         due
     }
 
-    /// Ends the processing of a key with a failure. The key is due after the wait that the limiter returns, with `cause`.
-    /// If the key was added meanwhile, it is due at the earlier time, because the change may fix the failure. Returns the
-    /// wait; `None` if the key was forgotten meanwhile, so that the failure does not count.
+    /// Ends the processing of a key with a failure. The key is due after the wait that the limiter returns, with
+    /// `cause`. If the key was added during the processing, it is due at the earlier time, because the change may fix
+    /// the failure. Returns the wait; `None` if the key was forgotten during the processing, so that the failure does
+    /// not count.
     pub(crate) fn failed(&mut self, key: &K, now: Instant, cause: C) -> Option<Duration> {
         let (key, Finished { during, priority, failures }) = self.remove_in_process(key)?;
         let InProcess { again, forgotten } = during;
@@ -298,7 +299,7 @@ impl<K: Hash + Eq + Clone, C> WorkQueue<K, C> {
         !self.ready.is_empty()
     }
 
-    /// When the next delayed key becomes ready; `None` if no key is delayed.
+    /// The time at which the next delayed key becomes ready; `None` if no key is delayed.
     pub(crate) fn next_due(&self) -> Option<Instant> {
         self.delayed.first_key_value().map(|((at, _), _)| *at)
     }

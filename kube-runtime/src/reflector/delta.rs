@@ -7,7 +7,7 @@ use super::stored_object::StoredObject;
 use kube_client::core::WatchEvent;
 use std::{fmt, sync::Arc};
 
-/// Why a store changed.
+/// The cause of a change of a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Cause {
@@ -23,7 +23,7 @@ pub enum Cause {
     Vanished,
 }
 
-/// What happened to the object of a [`Delta`].
+/// The type of a [`Delta`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum DeltaKind {
     /// The store did not contain the object.
@@ -95,7 +95,7 @@ impl<K> Delta<K> {
         self.cause
     }
 
-    /// What happened to the object.
+    /// The type of the change.
     pub fn kind(&self) -> DeltaKind {
         match (&self.old, &self.new) {
             (_, None) => DeltaKind::Deleted,

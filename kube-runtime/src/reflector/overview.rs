@@ -6,7 +6,7 @@ use super::stored_object::StoredObject;
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
-/// What the source of a store received last.
+/// The last activity of the source of a store.
 #[derive(Debug, Default)]
 pub(super) struct Activity {
     /// The resource version of the last change or bookmark, if the source reports it.

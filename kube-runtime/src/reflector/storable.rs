@@ -1,4 +1,4 @@
-//! `Storable`: what a writer reads of an object.
+//! `Storable`: the properties of an object that a writer reads.
 
 use super::object_map::key;
 use kube_client::Resource;

@@ -15,12 +15,12 @@ use std::{
 };
 use tokio::time::{Instant, timeout};
 
-/// How often the files are checked, as in controller-runtime.
+/// The interval of the checks of the files, as in controller-runtime.
 const CHECK_INTERVAL: Duration = Duration::from_secs(10);
-/// How long a handshake waits for the files. The certificate in use is then presented.
+/// The time for which a handshake waits for the files. Afterwards the server presents the certificate in use.
 const READ_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Why a certificate cannot be used. The texts contain no key.
+/// The reason that a certificate cannot be used. The texts contain no key.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CertificateError {
@@ -63,7 +63,7 @@ pub(crate) struct ServingCertificate {
     provider: Arc<CryptoProvider>,
     current: RwLock<Arc<CertifiedKey>>,
     interval: Duration,
-    /// When the files are checked next.
+    /// The time of the next check of the files.
     next_check: Mutex<Instant>,
     /// Held while the files are read.
     reading: Mutex<()>,
@@ -85,7 +85,7 @@ impl ServingCertificate {
         })
     }
 
-    /// Sets how often the files are checked.
+    /// Sets the interval of the checks of the files.
     #[cfg(test)]
     pub(crate) fn check_every(&mut self, interval: Duration) {
         self.interval = interval;
@@ -147,7 +147,8 @@ impl ServingCertificate {
         let _reading = match self.reading.try_lock() {
             Ok(guard) => guard,
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-            // A slow file system must not block one thread for each check.
+            // Another thread reads the files. Waiting for it would block one thread per check while the file system is
+            // slow.
             Err(TryLockError::WouldBlock) => return Ok(false),
         };
         if read_chain(&self.certificate)? == self.current().cert {

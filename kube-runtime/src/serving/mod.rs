@@ -1,4 +1,5 @@
-//! What the servers of a program share: their certificate and their listening socket. It must not know what a server answers.
+//! The certificate and the listening socket of a program's servers. This module must not depend on the responses of a
+//! server.
 
 mod certificate;
 #[cfg(test)]

@@ -125,8 +125,8 @@ impl PredicateConfig {
     }
 }
 
-/// For each object, by namespace, name and uid: the predicate's hash of its last state, and when that state was
-/// received.
+/// For each object, by namespace, name and uid: the predicate's hash of its last state, and the time at which that
+/// state was received.
 type LastHashes = HashMap<(Option<String>, Option<String>, Option<String>), (u64, Instant)>;
 
 pin_project! {
@@ -139,7 +139,7 @@ pin_project! {
         predicate: P,
         ttl: Duration,
         seen: LastHashes,
-        // When outdated hashes were last evicted.
+        // The time of the last eviction of outdated hashes.
         swept: Option<Instant>,
         view: V,
     }

@@ -6,7 +6,7 @@ use kube_client::api::{ListParams, WatchParams};
 use kube_client::core::{FieldSet, Seconds, Selector, VersionMatch};
 use std::time::Duration;
 
-/// How recent a snapshot must be.
+/// The required recency of a snapshot.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ListSemantic {
@@ -18,7 +18,7 @@ pub enum ListSemantic {
     Any,
 }
 
-/// How a snapshot is fetched.
+/// The method of fetching a snapshot.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InitialListStrategy {
@@ -44,12 +44,12 @@ pub struct Config {
     pub label_selector: Option<String>,
     /// Selects only objects whose fields match.
     pub field_selector: Option<String>,
-    /// How long the server keeps each watch open; `None` for a random duration of 145 to 290 seconds per watch. No
-    /// event is lost: the watcher resumes with the next watch.
+    /// The time for which the server keeps each watch open; `None` for a random duration of 145 to 290 seconds per
+    /// watch. No event is lost: the watcher resumes with the next watch.
     pub timeout: Option<Duration>,
-    /// How recent a snapshot must be.
+    /// The required recency of a snapshot.
     pub list_semantic: ListSemantic,
-    /// How a snapshot is fetched.
+    /// The method of fetching a snapshot.
     pub initial_list_strategy: InitialListStrategy,
     /// The number of objects per page of a list; `None` for a list without pages.
     pub page_size: Option<u32>,
@@ -85,8 +85,8 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Sets how long the server keeps each watch open; rounded up to whole seconds, at least one. A streaming list
-    /// stays open for at least a minute, so that its initial events can arrive.
+    /// Sets the time for which the server keeps each watch open; rounded up to whole seconds, at least one. A streaming
+    /// list stays open for at least a minute, so that its initial events can arrive.
     #[must_use]
     pub fn timeout(mut self, timeout: impl Seconds) -> Self {
         self.timeout = Some(timeout.into_duration());
@@ -114,7 +114,7 @@ impl Config {
         self
     }
 
-    /// Sets how recent a snapshot must be.
+    /// Sets the required recency of a snapshot.
     #[must_use]
     pub fn list_semantic(mut self, semantic: ListSemantic) -> Self {
         self.list_semantic = semantic;
@@ -147,7 +147,7 @@ impl Config {
         self.initial_list_strategy(InitialListStrategy::StreamingList)
     }
 
-    /// Sets how a snapshot is fetched.
+    /// Sets the method of fetching a snapshot.
     #[must_use]
     pub fn initial_list_strategy(mut self, strategy: InitialListStrategy) -> Self {
         self.initial_list_strategy = strategy;

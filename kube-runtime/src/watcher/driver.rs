@@ -36,13 +36,13 @@ pub(crate) struct Driver<K> {
     backoff: ExponentialBackoff,
     /// The kinds of lists that the driver may request.
     capabilities: Capabilities,
-    /// When the server last rejected a streaming list or did not complete its initial events.
+    /// The time at which the server last rejected a streaming list or did not complete its initial events.
     refused_at: Option<Instant>,
     state: State,
     io: Io<K>,
     /// Detects a watch without events and bookmarks.
     silence: SilenceProbe,
-    /// When the last snapshot was complete.
+    /// The time of the last complete snapshot.
     synced_at: Option<Instant>,
     /// The time at which the stream pauses; see [`pause_at`](Driver::pause_at).
     pause_time: Option<Instant>,

@@ -1,4 +1,4 @@
-//! `OpenWatch`: an open watch and its health. It must not decide how the watcher recovers; `step` does.
+//! `OpenWatch`: an open watch and its health. It must not decide the watcher's recovery; `step` does.
 
 use super::step::{Ending, Input, Phase};
 use kube_client::Error as ClientError;
@@ -14,8 +14,8 @@ use tokio::time::{Instant, Sleep};
 /// The time without progress after which a streaming list counts as stalled. Servers send initial events without
 /// pauses.
 pub(super) const STALL_LIMIT: Duration = Duration::from_secs(15);
-/// How long the caller must keep polling after the stall limit before the streaming list counts as stalled: events
-/// may have arrived while the caller did not poll.
+/// The time for which the caller must keep polling after the stall limit before the streaming list counts as stalled:
+/// events may have arrived while the caller did not poll.
 const STALL_CONFIRMATION: Duration = Duration::from_secs(1);
 /// If the stall timer is polled later than this after its deadline, the caller did not poll in time.
 const MAX_POLL_DELAY: Duration = Duration::from_millis(250);
@@ -28,7 +28,7 @@ const HEALTHY_AGE: Duration = Duration::from_secs(10);
 /// An open watch.
 pub(super) struct OpenWatch<K> {
     pub(super) stream: EventStream<K>,
-    /// When the watch was requested, or when its initial events ended.
+    /// The time at which the watch was requested, or at which its initial events ended.
     since: Instant,
     /// The [`Ending`] to report if the server ends the watch before [`BRIEF_LIMIT`] has passed.
     ending: Ending,
@@ -38,7 +38,8 @@ pub(super) struct OpenWatch<K> {
     confirming_stall: bool,
     /// The number of bytes of incomplete events at the last poll.
     buffered: usize,
-    /// When the caller received the last event; `None` once the caller polls again, and after the initial events.
+    /// The time at which the caller received the last event; `None` once the caller polls again, and after the initial
+    /// events.
     paused_since: Option<Instant>,
 }
 

@@ -19,8 +19,8 @@ const MAX_INTERVAL: Duration = Duration::from_secs(600);
 /// The value of [`restores_noticed`].
 static RESTORES: AtomicU64 = AtomicU64::new(0);
 
-/// How often the watchers of this process detected that a server's storage was restored to an earlier state. If
-/// several watchers detect the same restore, each detection counts. Intended for metrics.
+/// The number of times that the watchers of this process detected that a server's storage was restored to an earlier
+/// state. If several watchers detect the same restore, each detection counts. Intended for metrics.
 ///
 /// ```
 /// assert_eq!(kube_runtime::watcher::restores_noticed(), 0);
@@ -40,7 +40,7 @@ pub(super) struct SilenceProbe {
     limit: Duration,
     /// Whether an event or a bookmark arrived since the last poll.
     received: bool,
-    /// When the silence, or the interval after the last probe, began.
+    /// The start of the silence, or of the interval after the last probe.
     since: Instant,
     /// Fires at the end of the interval, or earlier if events arrived.
     timer: Option<Pin<Box<Sleep>>>,

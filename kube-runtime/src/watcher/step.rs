@@ -37,8 +37,8 @@ pub(super) struct Capabilities {
 /// a loop if a server sends one event and a 410 after each list.
 const MIN_RELIST_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How long the watcher uses paged lists after a rejected or stalled streaming list. Then it requests a streaming
-/// list again, because the server may have been upgraded or a proxy changed.
+/// The time for which the watcher uses paged lists after a rejected or stalled streaming list. Then it requests a
+/// streaming list again, because the server may have been upgraded or a proxy changed.
 const STREAMING_RETRY_AFTER: Duration = Duration::from_secs(30 * 60);
 
 impl Capabilities {

@@ -17,14 +17,14 @@ use tokio_rustls::TlsAcceptor;
 
 /// The time limit of a TLS handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a new connection may take for the head of its first request.
+/// The time limit on the head of the first request of a connection.
 const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a connection may be idle. Longer than the 90 seconds of Go's client: a server that closes first may do so while
-/// the client sends a request, which then fails.
+/// The maximum idle time of a connection. Longer than the 90 seconds of Go's client: a server that closes first may do
+/// so while the client sends a request, which then fails.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(100);
 /// The maximum head of a request, in bytes.
 const MAX_HEAD: usize = 64 * 1024;
-/// How long requests in flight may continue after the shutdown.
+/// The time for which requests in flight may continue after the shutdown.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// The wait after a failure to accept, such as that of a process without free file descriptors.
 const ACCEPT_RETRY: Duration = Duration::from_secs(1);
@@ -36,7 +36,7 @@ pub(crate) struct Connections {
     shared: Arc<Shared>,
 }
 
-/// What all connections need.
+/// The state that all connections share.
 struct Shared {
     certificate: Arc<ServingCertificate>,
     acceptor: TlsAcceptor,
@@ -137,13 +137,14 @@ async fn serve(
             .serve_connection(TokioIo::new(stream), service)
     );
     let mut crowded = shared.crowded.subscribe();
-    // Ends with whether the client has sent no request in time.
+    // Returns whether the client has sent no request in time.
     let end = async {
         let crowded = async {
             if timeout(FIRST_REQUEST_TIMEOUT, seen.wait_for(|seen| *seen)).await.is_err() {
                 return true;
             }
-            // A connection that has served no request must not end for others, which could otherwise all end so.
+            // End an idle connection for a waiting client only after it has served a request: otherwise connections
+            // could end without serving any.
             drop(crowded.wait_for(|crowded| *crowded).await);
             false
         };

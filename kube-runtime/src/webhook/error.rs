@@ -1,9 +1,9 @@
-//! `Error`: why a webhook server cannot start.
+//! `Error`: the reason that a webhook server cannot start.
 
 use super::CertificateError;
 use std::io;
 
-/// Why a [`Server`](super::Server) cannot start.
+/// The reason that a [`Server`](super::Server) cannot start.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -23,7 +23,7 @@ pub enum Error {
     Path {
         /// The path.
         path: String,
-        /// What is wrong with it.
+        /// The problem.
         problem: &'static str,
     },
 }

@@ -1,4 +1,4 @@
-//! `Rejection`: why a handler refuses a request.
+//! `Rejection`: the refusal of a request by a handler.
 
 use kube_client::core::admission::AdmissionResponse;
 use kube_client::core::{Status, reason};

@@ -152,7 +152,7 @@ impl Router {
     }
 }
 
-/// The `timeout` of the query, with which an API server states how long it waits.
+/// The `timeout` in the query: the time for which the API server waits for the answer.
 fn request_timeout(query: Option<&str>) -> Option<Duration> {
     let value = query?.split('&').find_map(|pair| pair.strip_prefix("timeout="))?;
     let timeout: kube_client::core::Duration = value.parse().ok()?;

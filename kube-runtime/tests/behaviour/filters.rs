@@ -36,7 +36,7 @@ struct State {
     value: u16,
 }
 
-/// How the server fails while it sends the events of a watch.
+/// The failure of the server while it sends the events of a watch.
 #[derive(Debug, Clone, Copy)]
 enum WatchFailure {
     /// The watch sends a line that is not an event, followed by valid events.

@@ -65,7 +65,7 @@ impl Walker {
         }
     }
 
-    /// Compares two values of the form `shape`. Returns whether they are leaves: scalar, atomic or empty.
+    /// Compares two values of the shape `shape`. Returns whether they are leaves: scalar, atomic or empty.
     fn compare_as(&mut self, shape: Shape<'_>, old: Option<&Value>, new: Option<&Value>) -> bool {
         match shape {
             Shape::Scalar(_) => self.compare_leaves(old, new),

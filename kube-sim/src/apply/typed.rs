@@ -22,7 +22,7 @@ pub(super) enum Type<'a> {
     Untyped,
 }
 
-/// The form of a value: scalar, list or map.
+/// The shape of a value: scalar, list or map.
 #[derive(Clone, Copy)]
 pub(super) enum Shape<'a> {
     Scalar(Scalar),
@@ -66,8 +66,8 @@ impl<'a> Type<'a> {
         Self::Schema { schema, preserves_unknown: false }
     }
 
-    /// The form of `value`. If the value is absent or null, or its form is not allowed, returns the first of map,
-    /// scalar and list that the type allows.
+    /// The shape of `value`. If the value is absent or null, or the type does not allow its shape, returns the first of
+    /// map, scalar and list that the type allows.
     pub(super) fn shape(self, value: Option<&Value>) -> Shape<'a> {
         let (scalar, list, map) = self.forms();
         match value {
@@ -96,7 +96,7 @@ impl<'a> Type<'a> {
         }
     }
 
-    /// The forms that the type allows.
+    /// The shapes that the type allows.
     fn forms(self) -> (Option<Scalar>, Option<List<'a>>, Option<MapType<'a>>) {
         let Self::Schema { schema, preserves_unknown } = self else {
             let (rest, atomic) = match self {

@@ -201,7 +201,8 @@ impl<'p> Evaluation<'p> {
         evaluated.result.map_err(|failure| self.explain(expression, &failure))
     }
 
-    /// The error text of an expression. A variable that fails is absent, which may be the cause of the failure.
+    /// The error text of a failed expression. If the failure is an absent variable of the policy, the text contains the
+    /// error of that variable.
     fn explain(&self, expression: &AdmissionExpression, failure: &Failure) -> String {
         let text = failure.text();
         let failed = expression.uses.iter().find_map(|name| match self.computed.get(name) {

@@ -52,7 +52,7 @@ pub(super) enum Shape {
     Object(BTreeMap<String, Field>),
 }
 
-/// How the items of a list are compared (`x-kubernetes-list-type`).
+/// The identity of the items of a list in comparisons (`x-kubernetes-list-type`).
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum ListKeys {
     Atomic,

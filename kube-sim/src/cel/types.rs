@@ -1,4 +1,4 @@
-//! The types of CEL expressions, and how the API server prints them.
+//! The types of CEL expressions, and their text in the errors of the API server.
 //!
 //! Owns the type model only: `unify` decides which types are assignable to each other.
 

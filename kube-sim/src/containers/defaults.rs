@@ -1,4 +1,4 @@
-//! The default handlers: what a container does if the test sets no handler.
+//! The default handlers, which apply if the test sets none.
 //!
 //! - exec: a few commands: `echo`, `cat` (without arguments: its input), `true`, `false`, `sleep`, and `sh -c SCRIPT`
 //!   with these commands, `exit`, `;`, `&&`, quotes and `>&2`. Other commands do not exist.
@@ -57,7 +57,7 @@ pub fn logs(request: &LogRequest) -> impl Stream<Item = Bytes> + Send + 'static 
     futures::stream::iter([Bytes::from(text)])
 }
 
-/// Sends what it receives, until the client has closed its side.
+/// Echoes the received bytes until the client has closed its side.
 ///
 /// # Errors
 /// When the client has closed the connection.

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 /// The size in bytes of the buffer of each stream.
 const PIPE_CAPACITY: usize = 64 * 1024;
 
-/// The number of terminal sizes that wait for a handler. Further sizes replace nothing and are dropped.
+/// The number of terminal sizes that wait for a handler. Further sizes are dropped.
 const PENDING_SIZES: usize = 16;
 
 /// The size of a terminal in characters.
@@ -40,7 +40,7 @@ pub struct Streams {
     /// The standard error. If the client does not request it, the bytes are discarded. In a terminal, they are part of
     /// the standard output.
     pub stderr: Output,
-    /// The sizes that the client's terminal takes.
+    /// The changes of the size of the client's terminal.
     pub terminal_sizes: TerminalSizes,
 }
 
@@ -82,7 +82,7 @@ impl AsyncWrite for Output {
     }
 }
 
-/// The sizes that the client's terminal takes, in order.
+/// The changes of the size of the client's terminal, in order.
 #[derive(Debug)]
 pub struct TerminalSizes(mpsc::Receiver<TerminalSize>);
 
@@ -96,8 +96,9 @@ impl TerminalSizes {
     }
 }
 
-/// The connection of a client to a port of a pod. The end of the input is the end of what the client sends; the client
-/// can still read. Shutting down the output or dropping the connection ends what the client reads.
+/// The connection of a client to a port of a pod. A read returns the end of the stream after the client has closed its
+/// side; the client can still read. Shutting down the output, or dropping the connection, ends the stream that the
+/// client reads.
 #[derive(Debug)]
 pub struct PortConnection(DuplexStream);
 

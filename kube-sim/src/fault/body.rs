@@ -68,7 +68,7 @@ impl BodyFaults {
         !self.replaced_objects.is_empty()
     }
 
-    /// How a fault stops a watch before the next event; `None` if the event is sent.
+    /// The failure that stops a watch before its next event; `None` if the event is sent.
     pub(crate) fn stop_before_event(&self) -> Option<Stop> {
         self.stop_after_events.filter(|(n, _)| self.events_sent >= *n).map(|(_, stop)| stop)
     }

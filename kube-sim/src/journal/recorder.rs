@@ -32,7 +32,7 @@ impl Recorder {
         }
     }
 
-    /// Records the begin of the handling. A second call replaces the values of the first.
+    /// Records the start of the handling. A second call replaces the values of the first.
     pub(crate) fn record_handling(&self, time: Timestamp, version: u64) {
         let mut queue = self.journal.queue();
         queue.handled += 1;

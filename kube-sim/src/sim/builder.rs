@@ -73,7 +73,7 @@ impl SimBuilder {
         self
     }
 
-    /// How the server handles watches that request the initial list (`sendInitialEvents`).
+    /// Sets the handling of watches that request the initial list (`sendInitialEvents`).
     pub fn watch_list(mut self, watch_list: WatchList) -> Self {
         self.watch_list = watch_list;
         self
@@ -254,7 +254,7 @@ impl SimBuilder {
     }
 
     /// Answers connections to ports of pods (`kubectl port-forward`). The handler runs once for each connection; an
-    /// error resets the connection, and the client receives its text. The default sends back what it receives.
+    /// error resets the connection, and the client receives its text. The default echoes the received bytes.
     ///
     /// If the client closes the connection, the future of the handler is dropped.
     ///

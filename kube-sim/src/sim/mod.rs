@@ -192,8 +192,8 @@ impl Sim {
         Ok(())
     }
 
-    /// Adds `time` to the time that the server shows in timestamps and compares with those, and to the age of fault
-    /// rules. Timers continue on tokio's clock: the delays of controllers, bookmarks, and the ends of watches.
+    /// Advances the clock for timestamps, for comparisons with timestamps, and for the age of fault rules by `time`.
+    /// Timers continue on tokio's clock: the delays of controllers, bookmarks, and the ends of watches.
     pub fn advance_clock(&self, time: Duration) {
         self.inner.clock.advance(SignedDuration::try_from(time).unwrap_or(SignedDuration::MAX));
     }

@@ -27,7 +27,8 @@ pub struct Difference {
     pub number: u64,
     /// The method and the path of the request.
     pub request: String,
-    /// What differs: `status`, a JSON pointer into the body, `body` for other text, or `event N` of a watch.
+    /// The place of the difference: `status`, a JSON pointer into the body, `body` for other text, or `event N` of a
+    /// watch.
     pub place: String,
     /// The recorded value.
     pub recorded: String,
@@ -175,7 +176,7 @@ impl Sim {
                 let service = SimService::new(self.inner.clone(), Arc::from([entry.replica]));
                 service.oneshot(request).await
             }
-            // The recorded values were a request, but an edited journal can have others.
+            // The values of a recorded entry form a valid request, but those of an edited journal may not.
             Err(_) => return (StatusCode::BAD_REQUEST, SimBody::empty()),
         };
         match response {
@@ -245,7 +246,7 @@ fn compare_bodies(entry: &Entry, recorded: &RecordedBody, replayed: &Bytes) -> R
             None => Ok(()),
         };
     }
-    // The recorded body is no JSON, or the client or the limit cut it.
+    // The recorded body is not JSON, or the client or the limit cut it.
     let same = replayed.slice(..replayed.len().min(recorded.content.len()));
     let text = |bytes: &Bytes| String::from_utf8_lossy(bytes).into_owned();
     compare(entry, "body", &recorded.content, &same, text)

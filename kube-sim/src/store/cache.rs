@@ -12,7 +12,7 @@ use super::State;
 use super::table::Compacted;
 use super::view::View;
 
-/// How far the watch cache of an API server lags behind the store; see [`Sim::replica`](crate::Sim::replica).
+/// The lag of the watch cache of an API server behind the store; see [`Sim::replica`](crate::Sim::replica).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Lag {
@@ -21,7 +21,7 @@ pub enum Lag {
     None,
     /// The cache has each change after this time on tokio's clock.
     Time(Duration),
-    /// The cache lacks the latest changes of the store, this many. Without further changes, it never has them.
+    /// The cache lacks this number of the latest changes of the store. Without further changes, it never has them.
     Versions(u64),
 }
 
@@ -38,7 +38,7 @@ impl Lag {
     }
 }
 
-/// The arrival of a request, which determines what it reads.
+/// The arrival of a request, which determines the state that the request reads.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Arrival {
     /// The API server that received the request.

@@ -73,7 +73,7 @@ pub(crate) struct Compacted {
     pub(crate) oldest: u64,
 }
 
-/// Where objects are read. A compaction removes earlier versions from etcd, but does not change a watch cache.
+/// The source of a read. A compaction removes earlier versions from etcd, but does not change a watch cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Source {
     Etcd,

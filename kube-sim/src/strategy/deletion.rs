@@ -1,8 +1,8 @@
-//! The part of a strategy that specifies how objects are deleted.
+//! The part of a strategy for deletions.
 
 use serde_json::Value;
 
-/// How objects of a kind are deleted.
+/// The behaviour of a kind at deletions.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Deletion {
     /// Whether the response to a deletion is the object instead of a `Status`.

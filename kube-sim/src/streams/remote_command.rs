@@ -104,7 +104,7 @@ pub(crate) async fn run_process<F>(
     }
 }
 
-/// Sends what the process writes, until both outputs have ended. The bytes of an output without channel are discarded.
+/// Sends the outputs of the process until both have ended. The bytes of an output without channel are discarded.
 async fn forward_output(
     sink: &mut SplitSink<WebSocket, Message>,
     [mut first, mut second]: [(Option<u8>, DuplexStream); 2],
@@ -129,7 +129,7 @@ async fn forward_output(
     Ok(())
 }
 
-/// Reads what is available; `None` at the end.
+/// Reads the available bytes; `None` at the end of the stream.
 async fn read<'a>(from: &mut (impl AsyncRead + Unpin), buffer: &'a mut [u8]) -> Option<&'a [u8]> {
     match from.read(buffer).await {
         Ok(0) | Err(_) => None,

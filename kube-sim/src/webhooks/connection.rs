@@ -37,7 +37,7 @@ pub(super) async fn send(
         let response = sender.send_request(request).await.map_err(|e| error_text(&e))?;
         read(response).await
     });
-    // The connection may end before the exchange has read what it received.
+    // The connection may end before the exchange has read all received bytes.
     match select(exchange, pin!(connection)).await {
         Either::Left((result, _)) => result,
         Either::Right((_, exchange)) => exchange.await,

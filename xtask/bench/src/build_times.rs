@@ -1,4 +1,5 @@
-//! What the rows of build times share: builds of both projects in turn, their median, and the comparison with a target.
+//! The code that the rows of build times share: builds of both projects in turn, their median, and the comparison with
+//! a target.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! `Case`: what is run on both servers and compared.
+//! `Case`: one comparison of the two servers.
 
 use crate::endpoint::Endpoint;
 use crate::mutation::Mutation;

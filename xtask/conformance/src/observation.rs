@@ -1,4 +1,4 @@
-//! `Response`: what a server sent. `Observation`: the part of it that is compared.
+//! `Response`: the response of a server. `Observation`: its comparable part.
 
 use std::collections::BTreeSet;
 use std::fmt;

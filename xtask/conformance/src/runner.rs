@@ -18,7 +18,7 @@ pub(crate) struct Servers {
     pub(crate) simulated: Endpoint,
 }
 
-/// What both servers did in one case.
+/// The result of one case on both servers.
 pub(crate) struct Outcome {
     pub(crate) case: Case,
     pub(crate) differences: Vec<Difference>,

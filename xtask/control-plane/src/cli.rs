@@ -12,8 +12,8 @@ use xtask_process::{Foreground, Interrupts};
 /// Starts a real Kubernetes control plane, built from source without a container engine, and stops it at the end.
 ///
 /// Runs COMMAND with KUBECONFIG set and a kubectl of the server's version on the PATH, and returns its exit code.
-/// Without a COMMAND, runs until interrupted. Pods have no containers: `kubectl exec` runs its command on this machine, and
-/// a forwarded port sends back what it receives. The first start builds all components with Go, which takes minutes.
+/// Without a COMMAND, runs until interrupted. Pods have no containers: `kubectl exec` runs its command on this machine,
+/// and a forwarded port echoes the received bytes. The first start builds all components with Go, which takes minutes.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The version of Kubernetes, as MAJOR.MINOR.PATCH or MAJOR.MINOR.

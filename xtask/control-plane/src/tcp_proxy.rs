@@ -16,7 +16,7 @@ pub struct TcpProxy {
     task: JoinHandle<()>,
 }
 
-/// Where the bytes of the clients go.
+/// The destination of the clients' bytes.
 #[derive(Debug, Clone, Copy)]
 enum Target {
     /// A port of 127.0.0.1.

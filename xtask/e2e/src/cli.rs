@@ -41,7 +41,7 @@ pub struct Args {
     /// The number of objects of the suite `churn`
     #[arg(long, value_name = "COUNT", default_value_t = 100)]
     churn_objects: usize,
-    /// How long the objects of the suite `churn` change, in seconds
+    /// The time for which the objects of the suite `churn` change, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 10)]
     churn_seconds: u64,
     /// List the cases without running them

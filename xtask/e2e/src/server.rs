@@ -36,7 +36,7 @@ pub(crate) struct Server {
 pub(crate) struct Churn {
     /// The number of objects.
     pub(crate) objects: usize,
-    /// How long they change.
+    /// The time for which they change.
     pub(crate) duration: Duration,
 }
 

@@ -120,7 +120,7 @@ impl Supervised {
         }
     }
 
-    /// How the program ended; `None` while it runs.
+    /// The end of the program; `None` while it runs.
     pub fn ended(&self) -> Option<Ended> {
         match *self.shared.state.borrow() {
             State::Ended(ended) => Some(ended),
@@ -241,7 +241,7 @@ fn read_program_id(child: &mut Child) -> Option<Pid> {
     Pid::from_raw(line.trim().parse().ok()?)
 }
 
-/// Waits for the end of the supervisor, reaps it, and returns how the program ended.
+/// Waits for the end of the supervisor, reaps it, and returns the end of the program.
 fn reap_supervisor(mut child: Child, pid: Pid, shared: &Shared) -> Ended {
     // Waits without reaping, so that the kernel cannot reuse the id before this function clears it.
     let exited = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;

@@ -92,7 +92,8 @@ impl Table {
                         |f: &Field| (f.name.clone(), f.r#type.clone(), f.label.clone(), f.message.clone());
                     ensure!(form(known) == form(&field), "{name}.{} has another type", field.name);
                 }
-                // Newer versions win: they differ only in what JSON omits.
+                // The field of the newer version takes precedence: the versions differ only in the zero values that
+                // JSON omits.
                 message.fields.insert(field.number, field);
             }
             ensure!(message.fields.len() <= MAX_FIELDS, "{name} has more than {MAX_FIELDS} fields");

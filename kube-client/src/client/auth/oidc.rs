@@ -145,7 +145,8 @@ impl Oidc {
             after: REFRESH_TIMEOUT,
             what,
         })??;
-        // Stored before anything else can fail: the provider may accept the former refresh token no longer.
+        // Store the new refresh token before any other step can fail: the provider may no longer accept the previous
+        // one.
         let mut changes = Vec::new();
         if let Some(next) = answer.refresh_token.filter(|token| !token.expose_secret().is_empty()) {
             self.learned().refresh_token = next.clone();

@@ -29,7 +29,7 @@ pub(super) struct Fresh {
     pub(super) header: Option<HeaderValue>,
     /// Whether new connections use another client certificate.
     pub(super) has_new_certificate: bool,
-    /// When to refresh next. With `None`, only a 401 causes the next refresh.
+    /// The time of the next refresh. With `None`, only a 401 causes the next refresh.
     pub(super) due: Option<Instant>,
 }
 

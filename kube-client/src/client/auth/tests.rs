@@ -286,7 +286,7 @@ async fn concurrent_requests_with_a_rejected_token_read_the_file_once() {
     fs::write(&path, "two").unwrap();
     let newer = credentials.renew(&used).await.unwrap().unwrap();
     assert_eq!(newer.header.unwrap(), "Bearer two");
-    // The file is gone, and the other request that used the first token still gets the second.
+    // The file no longer exists, but the second request with the first token still receives the second token.
     fs::remove_file(&path).unwrap();
     let newer = credentials.renew(&used).await.unwrap().unwrap();
     assert_eq!(newer.header.clone().unwrap(), "Bearer two");

@@ -69,7 +69,7 @@ where
     }
 }
 
-/// Whether to request a compressed response. A range would select compressed bytes, and an upgraded connection is no
+/// Whether to request a compressed response. A range would select compressed bytes, and an upgraded connection has no
 /// response body.
 fn may_be_compressed(method: &Method, headers: &HeaderMap) -> bool {
     let excluded = [header::ACCEPT_ENCODING, header::RANGE, header::UPGRADE];
@@ -94,7 +94,7 @@ where
         let Some(request_line) = self.request_line.take().filter(|_| is_gzip(response.headers())) else {
             return Poll::Ready(Ok(response));
         };
-        // Both describe the compressed bytes.
+        // `Content-Encoding` and `Content-Length` describe the compressed bytes.
         response.headers_mut().remove(header::CONTENT_ENCODING);
         response.headers_mut().remove(header::CONTENT_LENGTH);
         Poll::Ready(Ok(response.map(|body| {

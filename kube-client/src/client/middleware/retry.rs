@@ -97,7 +97,7 @@ where
         sleep_until(resume).await;
         std::future::poll_fn(|cx| service.poll_ready(cx)).await?;
         next = next_copy;
-        // The span of `Trace`.
+        // The current span is that of `Trace`.
         tracing::Span::current().record("http.request.resend_count", tries);
         tries += 1;
     }
@@ -112,9 +112,9 @@ pub(crate) enum RetryReason {
     Safe,
 }
 
-/// Why the same request may be sent again; `None` if it must not. A write is retried only if the server reports with
-/// 429 or 503 and `Retry-After` that the write had no effect. A GET that requests an upgrade counts as a write: it runs
-/// a command.
+/// The reason that makes a retry of the request safe; `None` if no retry is safe. A write is retried only if the server
+/// reports with 429 or 503 and `Retry-After` that the write had no effect. A GET that requests an upgrade counts as a
+/// write: it runs a command.
 pub(crate) fn retry_reason<A, B>(
     request: &Request<A>,
     outcome: &Result<Response<B>, BoxError>,

@@ -37,7 +37,7 @@ impl ClientIdentity {
     }
 }
 
-/// Why a certificate and its key cannot be used.
+/// The reason that a certificate and its key cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum IdentityError {
     #[error("the private key cannot be used: {0}")]

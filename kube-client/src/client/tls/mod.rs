@@ -23,7 +23,7 @@ use std::sync::Arc;
 use crate::error::{BoxError, Error, Result};
 use provider::provider;
 
-/// Which server certificates are trusted.
+/// The server certificates that clients trust.
 #[derive(Debug)]
 pub(super) enum Trust {
     /// Certificates signed by one of these authorities.
@@ -51,7 +51,7 @@ fn config_error(what: impl Into<String>, source: BoxError) -> Error {
     Error::config(TlsConfigError { what: what.into(), source })
 }
 
-/// Why the TLS configuration cannot be built.
+/// An error in building the TLS configuration.
 #[derive(Debug, thiserror::Error)]
 #[error("{what}")]
 struct TlsConfigError {

@@ -16,8 +16,7 @@ use crate::{
     error::{BoxError, Error, TransportKind},
 };
 
-/// The files of the trusted authorities and of the client certificate, and what they contained when they were last
-/// used.
+/// The files of the trusted authorities and of the client certificate, and their content at the last use.
 #[derive(Debug)]
 pub(crate) struct CertificateFiles {
     authorities: Option<AuthorityFile>,

@@ -38,7 +38,7 @@ pub(crate) struct Limits {
     pub(crate) keepalive: Option<Duration>,
 }
 
-/// How to connect to the server: directly or through a proxy.
+/// The path to the server: direct, or through a proxy.
 #[derive(Clone)]
 pub(crate) enum Dial {
     /// Without a proxy.

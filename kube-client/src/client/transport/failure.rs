@@ -8,7 +8,7 @@ use std::{error::Error as StdError, fmt, io, sync::Arc, time::Duration};
 use super::dial::Connector;
 use crate::error::{BoxError, Error, TransportKind, Wait};
 
-/// Why opening a connection failed. Cloned for each request that waits for the connection.
+/// The error of opening a connection. Cloned for each request that waits for the connection.
 #[derive(Clone, Debug)]
 pub(crate) struct ConnectFailure {
     cause: Cause,
@@ -43,7 +43,7 @@ impl ConnectFailure {
         match self.cause {
             Cause::Failed(kind) => {
                 let source = self.source.map(|source| match source.downcast_ref::<io::Error>() {
-                    // Callers may look for this type.
+                    // Keep an `io::Error`: callers may search the sources for this type.
                     Some(error) if error.get_ref().is_none() => copy_io_error(error).into(),
                     _ => Box::new(source) as BoxError,
                 });

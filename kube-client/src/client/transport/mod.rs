@@ -39,7 +39,7 @@ use self::{
 use super::body::{Body, clone_request};
 use crate::error::BoxError;
 
-/// How often a request is sent again because the server did not process it.
+/// The maximum number of times that a request is sent again because the server did not process it.
 const MAX_RESENDS: u32 = 3;
 
 /// The innermost service: sends a request over a pooled connection.
@@ -192,7 +192,8 @@ impl Shared {
         let mut dial: Option<SharedDial> = None;
         loop {
             let mut freed = pin!(self.pool.freed(class));
-            // From here on, no notification is lost. A stream may have become free before.
+            // Register before the pool is checked: otherwise the task would miss a stream that becomes free between the
+            // check and the wait.
             freed.as_mut().enable();
             if let Ok(taken) = self.pool.take(key, demand) {
                 if let Some(dial) = dial {

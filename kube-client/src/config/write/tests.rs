@@ -1,4 +1,4 @@
-//! Tests of writing kubeconfigs: the lock, the replacement of the file, and what survives.
+//! Tests of writing kubeconfigs: the lock, the replacement of the file, and the preserved content.
 
 use super::*;
 use std::error::Error;
@@ -41,7 +41,7 @@ fn editing_keeps_unknown_keys_and_relative_paths() {
     Kubeconfig::edit(&path, |kubeconfig| kubeconfig.current_context = Some("other".into())).unwrap();
     let written = fs::read_to_string(&path).unwrap();
     let expected = TEXT.replace("current-context: c", "current-context: other");
-    // `as-user-extra` has strings.
+    // The values of `as-user-extra` become strings.
     let expected = expected.replace("[1, 2]", "['1', '2']").replace("[3]", "['3']");
     assert_eq!(value(&written), value(&expected));
 

@@ -3,7 +3,7 @@
 use super::{Error, Query, validation_error};
 use jiff::Timestamp;
 
-/// Which output of a container the logs contain.
+/// The output of a container that the logs contain.
 ///
 /// Servers without the feature gate `PodLogsQuerySplitStreams` (KEP-3288) reject this parameter, and those before
 /// Kubernetes 1.32 ignore it.

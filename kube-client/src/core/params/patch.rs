@@ -62,7 +62,7 @@ pub struct PatchParams {
     pub force: bool,
     /// The name of the field manager. Required for apply.
     pub field_manager: Option<String>,
-    /// How the server handles unknown fields; `None` for the server's default, `Warn`.
+    /// The server's handling of unknown fields; `None` for the server's default, `Warn`.
     pub field_validation: Option<ValidationDirective>,
 }
 
@@ -93,7 +93,7 @@ impl PatchParams {
         self
     }
 
-    /// Sets how the server handles unknown fields.
+    /// Sets the server's handling of unknown fields.
     #[must_use]
     pub fn validation(mut self, directive: ValidationDirective) -> Self {
         self.field_validation = Some(directive);

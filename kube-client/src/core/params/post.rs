@@ -2,7 +2,7 @@
 
 use super::Query;
 
-/// How the server handles unknown and duplicate fields (`fieldValidation`).
+/// The server's handling of unknown and duplicate fields (`fieldValidation`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ValidationDirective {
     /// Drops these fields.
@@ -38,7 +38,7 @@ pub struct PostParams {
     pub dry_run: bool,
     /// The name of the field manager.
     pub field_manager: Option<String>,
-    /// How the server handles unknown fields; `None` for the server's default, `Warn`.
+    /// The server's handling of unknown fields; `None` for the server's default, `Warn`.
     pub field_validation: Option<ValidationDirective>,
 }
 

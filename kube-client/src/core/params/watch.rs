@@ -19,7 +19,7 @@ pub struct WatchParams {
     pub label_selector: Option<String>,
     /// The field selector that objects must match.
     pub field_selector: Option<String>,
-    /// How long the server keeps the watch open; `None` for 290 seconds.
+    /// The time for which the server keeps the watch open; `None` for 290 seconds.
     pub timeout: Option<Duration>,
     /// Whether to request bookmarks: events that contain only the resource version from which the watch can resume.
     pub bookmarks: bool,
@@ -54,8 +54,8 @@ impl WatchParams {
         Self { send_initial_events: true, ..Self::default() }
     }
 
-    /// Sets how long the server keeps the watch open: a `Duration`, rounded up to whole seconds, or a number of seconds
-    /// (`u32`).
+    /// Sets the time for which the server keeps the watch open: a `Duration`, rounded up to whole seconds, or a number
+    /// of seconds (`u32`).
     #[must_use]
     pub fn timeout(mut self, timeout: impl Seconds) -> Self {
         self.timeout = Some(timeout.into_duration());

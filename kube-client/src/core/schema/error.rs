@@ -41,7 +41,7 @@ pub struct SchemaProblem {
     pub path: String,
     /// The problem.
     pub what: String,
-    /// How to fix the problem.
+    /// Advice on a fix.
     pub advice: &'static str,
 }
 

@@ -19,11 +19,11 @@ use crate::{
     },
 };
 
-/// Why a direction cannot be ended.
+/// The reason for a failed shutdown of one direction: this protocol does not support it.
 pub(super) const UNCLOSABLE: &str = "v4.channel.k8s.io, the protocol of servers before Kubernetes 1.30, cannot end one direction of a connection; \
      drop the stream to end both";
 
-/// The receivers of what the server sends for a port.
+/// The receivers of the bytes and of the error of a port.
 struct Port {
     number: u16,
     to_program: Sender,

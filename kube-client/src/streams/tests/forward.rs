@@ -266,7 +266,7 @@ async fn dropping_the_forwarder_ends_its_connections() {
     .await;
     let mut forwarder = pods.portforward("a", &[80]).await.unwrap();
     let mut stream = forwarder.take_stream(80).unwrap();
-    // The connection is open once its first byte is on the way.
+    // The connection is open once its first byte is sent.
     stream.write_all(b"x").await.unwrap();
     tokio::task::yield_now().await;
     drop(forwarder);

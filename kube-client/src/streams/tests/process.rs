@@ -55,7 +55,7 @@ async fn v5_carries_all_streams_and_closes_the_input() {
     assert_eq!(read(process.stdout()).await, "all of it");
     let status = process.take_status().unwrap().await.unwrap();
     assert_eq!(status.exit_code(), Some(7));
-    // The caller has the result, so that it is no error.
+    // `take_status` has taken the result, so `join` does not return it as an error.
     process.join().await.unwrap();
     server.await.unwrap();
 }

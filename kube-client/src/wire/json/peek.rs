@@ -11,7 +11,7 @@ use std::borrow::Cow;
 use std::ops::ControlFlow::{self, Break, Continue};
 use std::sync::LazyLock;
 
-/// Which part of the metadata a filter receives before the object is decoded.
+/// The part of the metadata that a filter receives before the object is decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FilterDepth {
     /// Name, namespace, resource version and labels. This depth is the cheapest: reading stops after the last of these

@@ -12,7 +12,7 @@ thread_local! {
     static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
-/// JSON text. The buffer is used again after it was dropped.
+/// JSON text. Dropping it keeps its buffer for the next object of the thread.
 pub(crate) enum JsonText<'a> {
     Borrowed(&'a [u8]),
     Owned(Vec<u8>),

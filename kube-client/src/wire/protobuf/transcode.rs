@@ -19,7 +19,7 @@ const MAX_GROWTH: usize = 16;
 /// The size of a text that is always allowed.
 const ALLOWED_BYTES: usize = 1 << 20;
 
-/// Why a message cannot be written as JSON, and the path of the field. It contains no value of the message.
+/// The reason that a message cannot be written as JSON, and the path of the field. It contains no value of the message.
 #[derive(Debug)]
 pub(super) struct Malformed(Box<Problem>);
 
@@ -303,7 +303,7 @@ impl<'a> Transcoder<'a> {
             let message = envelope.message()?;
             return self.write_object(envelope.raw, message, Some(envelope.types()), node);
         } else {
-            // Otherwise text behind the value would become a part of the object.
+            // Check that the text is one JSON value: further text would become part of the object.
             let value = super::super::json::decode::<IgnoredAny>(raw, &FieldSet::none());
             value.map_err(|_| Malformed::from("the embedded JSON does not parse"))?;
             self.write_raw(raw);

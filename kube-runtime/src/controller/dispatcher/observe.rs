@@ -30,7 +30,7 @@ where
         });
     }
 
-    /// Sets the questions to answer.
+    /// Sets the receiver of requests for the state.
     #[cfg(feature = "manager")]
     pub(in crate::controller) fn with_inspections(
         self,
@@ -39,7 +39,7 @@ where
         Self { inspections, ..self }
     }
 
-    /// Answers the questions of the inspector. Wakes the task at the next question.
+    /// Answers the requests of the inspectors. Wakes the task at the next request.
     #[cfg(feature = "manager")]
     pub(super) fn answer(&mut self, cx: &mut Context<'_>) {
         let Some(mut inspections) = self.inspections.take() else { return };

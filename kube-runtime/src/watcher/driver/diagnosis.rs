@@ -53,7 +53,7 @@ impl Diagnosis {
         self.silent = false;
     }
 
-    /// Reports a transition. `probe_after` is how long a watch may be silent.
+    /// Reports a transition. `probe_after` is the time without data after which a watch counts as silent.
     pub(super) fn record(
         &mut self,
         resource: &str,

@@ -1,4 +1,4 @@
-//! The input of the step function: what the driver reports.
+//! The input of the step function: the reports of the driver.
 
 use kube_client::Error as ClientError;
 use kube_client::core::{Bookmark, Status, UndecodableObject};
@@ -35,7 +35,7 @@ pub(in crate::watcher) enum Input {
     Current(Option<String>),
 }
 
-/// How the server ended a watch, by the events that it had sent before.
+/// The end of a watch by the server, classified by the events before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::watcher) enum Ending {
     /// The server ended the watch immediately, without an event.

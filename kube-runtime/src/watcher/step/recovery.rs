@@ -1,13 +1,13 @@
-//! `Recovery`: how a watcher recovers from a failed watch, depending on the error or status. It performs no IO.
+//! `Recovery`: the recovery of a watcher from a failed watch, which depends on the error or status. It performs no IO.
 
 use kube_client::core::Status;
 use kube_client::{Error as ClientError, TransportKind};
 
-/// How many consecutive watches may lose their connection before the watcher relists. The resource version may cause
-/// the failures: then each watch from that version fails.
+/// The number of consecutive watches that may lose their connection before the watcher relists. The resource version
+/// may cause the failures: then each watch from that version fails.
 pub(super) const MAX_CONNECTION_FAILURES: u8 = 3;
 
-/// How a watcher recovers from a failed watch.
+/// The recovery of a watcher from a failed watch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Recovery {
     /// Resume from the same version: the server is unreachable or overloaded, and a list would fail or add load.
@@ -21,7 +21,7 @@ pub(super) enum Recovery {
     Relist,
 }
 
-/// How a watch recovers after a failed request or response.
+/// The recovery after a failed request or response of a watch.
 pub(super) fn recovery_from_error(error: &ClientError) -> Recovery {
     match error {
         ClientError::Api(status) => recovery_from_status(status),
@@ -31,7 +31,7 @@ pub(super) fn recovery_from_error(error: &ClientError) -> Recovery {
     }
 }
 
-/// How a watch recovers after the server reported this status.
+/// The recovery after the server reported this status.
 pub(super) fn recovery_from_status(status: &Status) -> Recovery {
     if status.is_gone() || status.is_resource_version_too_large() {
         Recovery::Expired

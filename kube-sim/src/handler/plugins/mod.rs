@@ -37,7 +37,7 @@ impl Phase {
     }
 }
 
-/// Whether the plugins of a phase have to run for a request. If not, the caller saves the copies of the object.
+/// Whether the plugins of a phase have to run for a request. If not, the caller need not copy the object.
 pub(crate) fn is_active(inner: &Inner, request: &Request, phase: Phase) -> bool {
     let state = inner.lock();
     let has_objects = |table: &str| state.table(table).is_some_and(|table| !table.is_empty());

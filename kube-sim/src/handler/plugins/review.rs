@@ -112,7 +112,7 @@ pub(super) fn verify(
     })
 }
 
-/// Why the patch of a response is invalid.
+/// The reason that the patch of a response is invalid.
 fn patch_problem(has_patch: bool, patch_type: &Value, mutating: bool) -> Option<&'static str> {
     match (mutating, has_patch, patch_type.as_str()) {
         (true, true, None) => Some("webhook returned response.patch but not response.patchType"),

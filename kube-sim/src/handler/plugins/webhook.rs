@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::store::object::Stored;
 use crate::store::selector::LabelSelector;
 
-/// The time limit of a call, unless the configuration has one.
+/// The time limit of a call in seconds, unless the configuration has one.
 const DEFAULT_TIMEOUT: u64 = 10;
 
 /// A webhook. Its configuration has been validated and its defaults are set.

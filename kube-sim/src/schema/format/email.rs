@@ -158,7 +158,7 @@ enum Groups {
     Denied,
 }
 
-/// Where an atom may contain dots.
+/// The dots that an atom may contain.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum DotRule {
     /// Only between non-empty parts (`dot-atom`).

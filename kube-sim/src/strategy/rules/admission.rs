@@ -126,7 +126,7 @@ static SERVICE: [Rule; 4] = [
     ("path", Text(service_path)),
 ];
 
-/// Why the URL of a webhook is invalid.
+/// The reason that the URL of a webhook is invalid.
 fn url_problem(text: &str) -> Option<&'static str> {
     let Ok(url) = text.parse::<http::Uri>() else { return Some("url must be a valid URL") };
     if url.scheme_str() != Some("https") {
@@ -135,7 +135,7 @@ fn url_problem(text: &str) -> Option<&'static str> {
     url.query().is_some().then_some("query parameters are not permitted in the url")
 }
 
-/// Why the path of a service is invalid.
+/// The reason that the path of a service is invalid.
 fn service_path(text: &str) -> Option<&'static str> {
     let Some(segments) = text.strip_prefix('/') else { return Some("must start with a '/'") };
     let mut segments: Vec<_> = segments.split('/').collect();

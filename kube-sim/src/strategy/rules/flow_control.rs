@@ -162,7 +162,7 @@ static QUEUING: [Rule; 3] = [
 /// The maximum size of the hash from which a shuffle-sharding dealer draws its hand.
 const MAX_ENTROPY_BITS: u32 = 60;
 
-/// The bits that dealing `hand` of `deck` cards needs: those of the number of ordered hands.
+/// The number of bits that encode an ordered hand of `hand` cards from a deck of `deck` cards.
 #[expect(clippy::cast_precision_loss, reason = "the comparison with 60 bits needs no exact value")]
 #[expect(
     clippy::cast_possible_truncation,

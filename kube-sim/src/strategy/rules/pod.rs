@@ -227,7 +227,7 @@ fn check_field_of_variable(path: &str, reference: &Value, out: &mut Errors) {
     }
 }
 
-/// Why a resource cannot be the value of an environment variable.
+/// The reason that a resource cannot be the value of an environment variable.
 fn container_resource(text: &str) -> Option<&'static str> {
     let known = [
         "limits.cpu",
@@ -241,7 +241,7 @@ fn container_resource(text: &str) -> Option<&'static str> {
     (!huge && !known.contains(&text)).then_some("unsupported container resource")
 }
 
-/// Why a key of a config map or secret is too long.
+/// The reason that a key of a config map or secret is too long.
 fn key_length(text: &str) -> Option<&'static str> {
     (text.len() > 253).then_some("must be no more than 253 characters")
 }
@@ -276,7 +276,7 @@ fn check_dns_option(path: &str, option: &Value, out: &mut Errors) {
     }
 }
 
-/// Why a text is not the name of a kernel parameter, with dots or slashes as separators.
+/// The reason that a text is not the name of a kernel parameter, with dots or slashes as separators.
 fn sysctl(text: &str) -> Option<&'static str> {
     let part = |part: &str| {
         let edge = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();

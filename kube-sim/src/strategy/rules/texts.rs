@@ -1,4 +1,4 @@
-//! Why a text is invalid. Each function returns `None` for a valid text.
+//! Checks of texts. Each function returns the reason that a text is invalid, or `None` for a valid text.
 
 use std::net::{IpAddr, Ipv4Addr};
 

@@ -19,7 +19,7 @@ fn check_defaults(group: &str, version: &str, plural: &str, mut object: Value, e
     let once = object.clone();
     (strategy.set_defaults)(Some(&once), &mut object);
     assert_eq!(object, once, "defaulting is idempotent");
-    // The recorded pods and jobs contain what the API server adds when it creates them. None of it is random.
+    // The recorded pods and jobs contain the fields that the API server adds at creation. None of them is random.
     if matches!(resource.kind, "Job" | "Pod") {
         (strategy.prepare_for_create)(&mut object, &mut Random::seeded(0));
     }

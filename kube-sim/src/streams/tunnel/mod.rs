@@ -28,8 +28,8 @@ pub(crate) const PROTOCOLS: &[&str] = &["SPDY/3.1+portforward.k8s.io"];
 /// Maximum number of open streams; the server resets further streams.
 const MAX_STREAMS: usize = 2_000;
 
-/// The number of data frames of one stream that wait for its handler. Then the server reads no further frames of the
-/// connection, as without flow control a client cannot be told to wait with one stream only.
+/// The number of data frames of one stream that wait for its handler. At this number, the server reads no further
+/// frames of the connection: without flow control, it cannot pause a single stream.
 const PENDING_DATA: usize = 64;
 
 /// The maximum size of the data in one frame to the client.
@@ -86,7 +86,7 @@ async fn write(mut sink: SplitSink<WebSocket, Message>, mut frames: mpsc::Receiv
     }
 }
 
-/// What the client has opened a stream for.
+/// The purpose for which the client has opened a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Purpose {
     Data,

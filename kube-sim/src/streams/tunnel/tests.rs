@@ -64,7 +64,7 @@ impl Client {
         }
     }
 
-    /// Reads until the server ends both streams: what it sends on each.
+    /// Reads until the server ends both streams. Returns the data of each.
     async fn read_streams(&mut self, data: u32, error: u32) -> [String; 2] {
         let mut texts = [String::new(), String::new()];
         let mut open = vec![data, error];

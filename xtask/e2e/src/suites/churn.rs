@@ -40,7 +40,7 @@ const WRITERS: usize = 16;
 /// The selector of the objects of this suite.
 const TOPIC: &str = "topic=churn";
 
-/// What the reconciles of one controller have done.
+/// The record of the reconciles of one controller.
 #[derive(Default)]
 struct Ledger {
     keys: Mutex<HashMap<String, Reconciled>>,
@@ -61,7 +61,7 @@ impl Ledger {
         self.keys.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Records the begin of a reconcile.
+    /// Records the start of a reconcile.
     fn begin(self: &Arc<Self>, key: String) -> RunningReconcile {
         self.count.fetch_add(1, Ordering::SeqCst);
         let was_running =

@@ -34,7 +34,7 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 /// The interval at which the recorder reads the lease and the journal. Renewals are a second apart.
 const INTERVAL: Duration = Duration::from_millis(50);
 
-/// What was recorded during a case. A task adds to it until it is dropped.
+/// The record of a case. A task extends it until this value is dropped.
 struct Recorder {
     seen: Arc<Mutex<Seen>>,
     task: JoinHandle<()>,
@@ -44,7 +44,8 @@ struct Recorder {
 struct Seen {
     /// The start of the last renewal of each leader, by the first part of its identity.
     renewals: HashMap<String, Timestamp>,
-    /// When each request of the journal of kube-sim was seen, not earlier than the request.
+    /// The requests in the journal of kube-sim, each with the time at which the recorder read it, which is not earlier
+    /// than the request.
     requests: Vec<(Timestamp, String)>,
 }
 

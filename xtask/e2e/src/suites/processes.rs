@@ -37,7 +37,7 @@ async fn a_command_has_two_outputs_and_an_exit_code(env: Env) -> Outcome {
     let (stdout, stderr, status) = finish(pods.exec("web", script, &AttachParams::default()).await?).await?;
     check_eq!((stdout.as_str(), stderr.as_str()), ("out\n", "err\n"));
     check_eq!(status.exit_code(), Some(3));
-    // If the program does not take the result, it is the result of `join`.
+    // If the program does not take the status, `join` returns it.
     let failed = pods.exec("web", script, &AttachParams::default()).await?.join().await;
     match refused!(failed) {
         kube_client::Error::Api(status) => check_eq!(status.exit_code(), Some(3)),

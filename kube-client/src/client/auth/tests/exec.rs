@@ -308,7 +308,8 @@ async fn concurrent_requests_share_the_failure_of_a_plugin_and_the_next_request_
     assert_eq!(run_count(folder.path()), 2);
 }
 
-/// A plugin that prints the number of its runs as the token `tN`. The run `slow` ends only after the file `go` exists.
+/// A plugin that prints the number of its runs as the token `tN`. Run number `slow` ends only after the file `go`
+/// exists.
 fn counting_plugin(folder: &Path, slow: u32) -> ExecConfig {
     let script = format!(
         "cd \"$(dirname \"$0\")\"; n=$(wc -l < runs | tr -d ' '); \

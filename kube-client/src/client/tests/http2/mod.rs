@@ -68,7 +68,7 @@ async fn opens_a_further_connection_before_the_servers_limit_on_streams() {
     }
     let on = |number: u32| watches.iter().filter(|(_, connection)| *connection == number).count();
     assert_eq!([on(0), on(1), on(2)], [9, 9, 9]);
-    // The place of a dropped watch is used again.
+    // The next watch uses the stream of the dropped watch.
     watches.remove(12);
     let (_body, connection) = watch(&client).await;
     assert_eq!(connection, 1);

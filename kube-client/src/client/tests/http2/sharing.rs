@@ -101,7 +101,7 @@ async fn the_error_of_an_upload_is_kept_after_the_head_of_the_response() {
         Box::pin(async move {
             let mut response = received.respond.send_response(Response::new(()), false).unwrap();
             response.send_data("head".into(), false).unwrap();
-            // Unread, so that the client gets no further capacity.
+            // The body is not read, so the server grants the client no further flow-control window.
             let _unread = received.request.into_body();
             let _ = std::future::poll_fn(|cx| response.poll_reset(cx)).await;
         })

@@ -64,7 +64,8 @@ impl HttpBody for ResponseBody {
         }
         loop {
             let data = this.received.poll_data(cx);
-            // The server may respond before it has read the request; then the received part of its response matters.
+            // Return the error of the upload only if no data of the response is available: the server may respond
+            // before it has read the whole request.
             if data.is_pending()
                 && let Some(error) = this.failed.take()
             {
@@ -72,7 +73,7 @@ impl HttpBody for ResponseBody {
                 return Poll::Ready(Some(Err(error)));
             }
             match ready!(data) {
-                // Skipped: a reader of the whole body would copy it.
+                // Skip an empty chunk: a reader that collects the whole body would otherwise copy all chunks.
                 Some(Ok(data)) if data.is_empty() => {}
                 Some(Ok(data)) => {
                     // An error means that the stream is closed; the next poll returns it.

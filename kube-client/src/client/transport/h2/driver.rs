@@ -13,9 +13,9 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use super::io::{Health, Monitored};
 
-/// The silence of the server after which it is pinged.
+/// The time without data from the server after which the client sends a ping.
 const SILENCE: Duration = Duration::from_secs(30);
-/// How long the server may take to answer a ping.
+/// The maximum time between a ping and its answer.
 const PONG_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Reads and writes the socket until the connection is closed, or the server does not answer a ping. h2 returns the
@@ -43,7 +43,7 @@ struct Keepalive {
     pings: PingPong,
     health: Arc<Health>,
     timer: Pin<Box<Sleep>>,
-    /// When the unanswered ping was sent.
+    /// The time of the unanswered ping.
     sent: Option<Instant>,
 }
 

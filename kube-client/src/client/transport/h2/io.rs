@@ -21,7 +21,8 @@ use crate::client::transport::{
 };
 use crate::error::BoxError;
 
-/// When the socket was last read, and why it failed. The driver and the requests of a connection share it.
+/// The time of the socket's last read, and the cause of its failure. The driver and the requests of a connection share
+/// it.
 #[derive(Debug)]
 pub(super) struct Health {
     opened: Instant,
@@ -45,12 +46,12 @@ impl Default for Health {
 }
 
 impl Health {
-    /// When bytes were last read.
+    /// The time of the last read.
     pub(super) fn last_read(&self) -> Instant {
         self.opened + Duration::from_millis(self.last_read.load(Ordering::Relaxed))
     }
 
-    /// Records that the server has not answered a ping for this time.
+    /// Records that the server has not answered a ping within `wait`.
     pub(super) fn set_unanswered(&self, wait: Duration) {
         // Only the first cause is kept.
         let _ = self.failure.set(Failure::Unanswered(wait));

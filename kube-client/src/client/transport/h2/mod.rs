@@ -36,10 +36,10 @@ use super::stall::Stream;
 use crate::client::body::Body;
 use crate::error::BoxError;
 
-/// How many unread bytes of one response the server may send.
+/// The flow-control window of a stream: the maximum number of unread bytes of one response.
 const STREAM_WINDOW: u32 = 2 << 20;
-/// How many unread bytes of all responses of a connection the server may send: enough for every stream of the
-/// connection, because responses that are not read must not stop the others.
+/// The flow-control window of a connection: the sum of the windows of all streams, so that unread responses do not
+/// block the others.
 const CONNECTION_WINDOW: u32 = MAX_STREAMS * STREAM_WINDOW;
 /// The largest number of streams on a connection, if the server allows more. Many responses on one connection are
 /// slower than on several, because one task reads all of them.
@@ -141,7 +141,7 @@ impl Connection {
         self.opened
     }
 
-    /// Since when the connection has no streams; `None` if it has some.
+    /// The time at which the connection lost its last stream; `None` if it has streams.
     pub(super) fn idle_since(&self) -> Option<Instant> {
         let since = *self.idle_since.lock().unwrap_or_else(PoisonError::into_inner);
         (self.streams() == 0).then_some(since)
@@ -177,7 +177,7 @@ impl Drop for Lease {
     }
 }
 
-/// Why a request has no response.
+/// The error of a request without a response.
 #[derive(Debug)]
 pub(super) struct SendFailure {
     pub(super) error: BoxError,

@@ -60,7 +60,7 @@ struct ServerKey {
 /// The settings of a pool.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PoolSettings {
-    /// How long a connection may be idle; `None` keeps it until the server closes it.
+    /// The maximum idle time of a connection; `None` keeps it until the server closes it.
     pub(crate) idle_timeout: Option<Duration>,
     /// The age after which a connection gets no further requests, and is closed when it is idle.
     pub(crate) max_age: Option<Duration>,
@@ -147,7 +147,7 @@ pub(super) enum Taken {
     Http2(h2::Lease),
 }
 
-/// How to open a connection for a request for which the pool has none.
+/// The kind of dial for a request for which the pool has no connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Missing {
     /// Together with other requests of its class. The dial offers both protocols.
@@ -214,7 +214,7 @@ impl Pool {
         PoolKey { server, generation, runtime }
     }
 
-    /// A connection for a request, or else how to open one.
+    /// A connection for a request, or else the kind of dial that opens one.
     pub(super) fn take(&self, key: &PoolKey, demand: Demand) -> Result<Taken, Missing> {
         let offers_http2 = self.settings.offers_http2 && key.server.scheme == Some(Scheme::HTTPS);
         let mut offer = Offer::Http1;
@@ -317,8 +317,8 @@ impl Pool {
         }
     }
 
-    /// The limit on concurrent streams that a new connection is expected to have. The limit of the previous connections
-    /// prevents that the first requests of a burst exceed it, and are refused.
+    /// The expected limit on the concurrent streams of a new connection: that of earlier connections. With a higher
+    /// limit, the server would refuse some of the first requests of a burst.
     pub(super) fn expected_streams(&self) -> usize {
         self.state().max_streams.unwrap_or(DEFAULT_MAX_STREAMS)
     }

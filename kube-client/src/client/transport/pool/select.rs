@@ -7,10 +7,10 @@ use crate::client::long_running::{is_long_running, is_upgrade};
 use crate::client::transport::h2::MAX_STREAMS;
 use crate::client::transport::tls::Protocol;
 
-/// What a request needs from a connection.
+/// The connection that a request requires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::client::transport) enum Demand {
-    /// One stream among those of the same class.
+    /// A stream of a connection that requests of the same class share.
     Stream(Class),
     /// A connection of its own, which the server may switch to another protocol.
     Upgrade,
@@ -79,8 +79,8 @@ pub(super) fn select(
     })
 }
 
-/// The number of streams of a connection that are used. A tenth is left: the server counts a stream until it has
-/// received the reset of a dropped response.
+/// The number of streams that requests may use: nine tenths of the limit, because the server counts a stream until it
+/// has received the reset of a dropped response.
 pub(super) fn capacity(max_streams: usize) -> usize {
     let allowed = max_streams.min(MAX_STREAMS as usize);
     (allowed - allowed.div_ceil(10)).max(1)
@@ -143,7 +143,7 @@ mod tests {
             (Calls, vec![], None),
             (Calls, vec![load(Calls, 0, 100, 0)], Some(0)),
             (Calls, vec![load(Calls, 89, 100, 0)], Some(0)),
-            // Ten of 100 streams are left.
+            // Ten of 100 streams stay unused.
             (Calls, vec![load(Calls, 90, 100, 0)], None),
             (Calls, vec![load(Calls, 90, 100, 0), load(Calls, 3, 100, 0), load(Calls, 0, 100, 0)], Some(1)),
             (Calls, vec![load(Watches, 1, 100, 0)], None),

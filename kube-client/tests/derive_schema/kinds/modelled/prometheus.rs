@@ -154,7 +154,7 @@ pub(crate) enum LogFormat {
     Json,
 }
 
-/// Where the time series are stored.
+/// The storage of the time series.
 #[derive(KubeSchema, Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) enum Storage {

@@ -19,7 +19,7 @@ pub(super) fn set_pod_defaults(pod: &mut Value) {
     }
 }
 
-/// Sets what admission plugins set in a new pod without reading other objects.
+/// Sets the fields that admission plugins set in a new pod without reading other objects.
 pub(super) fn admit(pod: &mut Value) {
     let Some(spec) = object_in(pod, "spec") else { return };
     set_admission_defaults(spec);

@@ -1,4 +1,4 @@
-//! Which requests webhooks receive.
+//! The selection of the requests that webhooks receive.
 
 use http::Method;
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! Admission webhooks: which requests they receive, what they change, and how their failures are reported. Conversion
+//! Admission webhooks: the selection of requests, the changes of objects, and the reports of failures. Conversion
 //! webhooks of CustomResourceDefinitions.
 
 mod conversion;
