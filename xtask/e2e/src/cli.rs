@@ -6,14 +6,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::bail;
+use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
 use super::case::Need;
 use super::choice::{self, ServerChoice};
-use super::report::Report;
+use super::report::{Report, Summary};
 use super::runner::{self, Selected};
 use super::server::{Churn, Server};
 use super::suites;
+use super::variant::{self, Protocol};
 use xtask_control_plane::KubernetesVersion;
 use xtask_process::Interrupts;
 
@@ -38,6 +40,11 @@ pub struct Args {
     /// Use kube-sim instead of a real server, as `cargo xtask test` does
     #[arg(long, conflicts_with_all = ["kubernetes", "kubeconfig"])]
     sim: bool,
+    #[command(flatten)]
+    protocol: Protocol,
+    /// Run on each supported Kubernetes version, protocol and format, one after the other
+    #[arg(long, conflicts_with_all = ["kubernetes", "kubeconfig", "sim", "http", "format"])]
+    matrix: bool,
     /// The number of objects of the suite `churn`
     #[arg(long, value_name = "COUNT", default_value_t = 100)]
     churn_objects: usize,
@@ -77,30 +84,82 @@ impl Args {
 /// When the server cannot be started or reached, one of its components exits during the run, or no case matches the
 /// filters.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let selected = runner::select(suites::ALL, &args.filters);
-    if selected.is_empty() {
+    if select(args).is_empty() {
         bail!("no case has {} in its name; --list prints all names", args.filters.join(" or "));
     }
     if args.list {
-        for case in &selected {
+        for case in &select(args) {
             println!("{}", case.name());
         }
         return Ok(ExitCode::SUCCESS);
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let churn = Churn { objects: args.churn_objects, duration: Duration::from_secs(args.churn_seconds) };
-    runtime.block_on(main(args.server_choice(), churn, selected))
+    let mut interrupts = runtime.block_on(async { Interrupts::listen() })?;
+    if args.matrix {
+        return Ok(run_matrix(args, &runtime, &mut interrupts));
+    }
+    let run = run_on(args.server_choice(), args.protocol, args, &mut interrupts);
+    Ok(match runtime.block_on(run)? {
+        Ended::Completed(summary) if summary.failed == 0 => ExitCode::SUCCESS,
+        Ended::Completed(_) => ExitCode::FAILURE,
+        Ended::Interrupted(code) => code,
+    })
 }
 
-/// Runs the selected cases on the chosen server, until all cases end or the user interrupts the run.
-async fn main(choice: ServerChoice, churn: Churn, selected: Vec<Selected>) -> anyhow::Result<ExitCode> {
-    let mut interrupts = Interrupts::listen()?;
-    let server = tokio::select! {
+/// The cases that match the filters.
+fn select(args: &Args) -> Vec<Selected> {
+    runner::select(suites::ALL, &args.filters)
+}
+
+/// The end of a run on one server.
+enum Ended {
+    Completed(Summary),
+    /// The user interrupted the run. The process exits with this code.
+    Interrupted(ExitCode),
+}
+
+/// Runs the selected cases on each row of the matrix, and prints a line for each row. A row that cannot be run is a
+/// failure, and does not end the run.
+fn run_matrix(args: &Args, runtime: &Runtime, interrupts: &mut Interrupts) -> ExitCode {
+    let mut lines = Vec::new();
+    let mut failed = false;
+    for row in variant::matrix() {
+        println!("\n{row}");
+        let run = run_on(ServerChoice::Build(row.version), row.protocol, args, interrupts);
+        lines.push(match runtime.block_on(run) {
+            Ok(Ended::Interrupted(code)) => return code,
+            Ok(Ended::Completed(summary)) => {
+                failed |= summary.failed > 0;
+                format!("{row}: {summary}")
+            }
+            Err(error) => {
+                failed = true;
+                format!("{row}: {error:#}")
+            }
+        });
+    }
+    println!("\n{}", lines.join("\n"));
+    if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+/// Runs the selected cases on one server, until all cases end or the user interrupts the run.
+async fn run_on(
+    choice: ServerChoice,
+    protocol: Protocol,
+    args: &Args,
+    interrupts: &mut Interrupts,
+) -> anyhow::Result<Ended> {
+    let selected = select(args);
+    let mut server = tokio::select! {
         biased;
-        interrupt = interrupts.next() => return Ok(interrupt.announce()),
-        server = prepare(choice, churn, &selected) => Arc::new(server?),
+        interrupt = interrupts.next() => return Ok(Ended::Interrupted(interrupt.announce())),
+        server = prepare(choice, &selected) => server?,
     };
-    println!("running {} cases on {}", selected.len(), server.description());
+    let duration = Duration::from_secs(args.churn_seconds);
+    server.set_churn(Churn { objects: args.churn_objects, duration });
+    server.set_protocol(protocol);
+    let server = Arc::new(server);
+    println!("running {} cases on {} with {protocol}", selected.len(), server.description());
     let report = Report::default();
     let (stop, stopped) = watch::channel(false);
     let outcome = {
@@ -125,22 +184,20 @@ async fn main(choice: ServerChoice, churn: Churn, selected: Vec<Selected>) -> an
     };
     let name = server.description().to_owned();
     server.stop().await;
-    let failures = report.failures();
-    for failure in &failures {
+    for failure in &report.failures() {
         eprintln!("{failure}");
     }
     let interrupt = outcome?;
-    println!("on {name}");
+    println!("on {name} with {protocol}");
     println!("{}", report.summary());
     Ok(match interrupt {
-        Some(interrupt) => ExitCode::from(interrupt.exit_code()),
-        None if failures.is_empty() => ExitCode::SUCCESS,
-        None => ExitCode::FAILURE,
+        Some(interrupt) => Ended::Interrupted(ExitCode::from(interrupt.exit_code())),
+        None => Ended::Completed(report.summary()),
     })
 }
 
 /// Starts the server and builds the examples if a selected case needs them.
-async fn prepare(choice: ServerChoice, churn: Churn, selected: &[Selected]) -> anyhow::Result<Server> {
+async fn prepare(choice: ServerChoice, selected: &[Selected]) -> anyhow::Result<Server> {
     let examples = async {
         if runner::any_needs(selected, Need::Examples) {
             choice::build_examples().await.map(Some)
@@ -150,7 +207,6 @@ async fn prepare(choice: ServerChoice, churn: Churn, selected: &[Selected]) -> a
     };
     // The start of the server and the build run concurrently, because neither needs the other.
     let (mut server, examples) = futures::try_join!(choice.start_server(), examples)?;
-    server.set_churn(churn);
     if let Some(examples) = examples {
         server.set_examples(Ok(examples));
     }
@@ -180,7 +236,9 @@ mod tests {
         check_choice("verbs --kubeconfig", &ServerChoice::Kubeconfig(None));
         check_choice("verbs --kubeconfig some/file", &ServerChoice::Kubeconfig(Some("some/file".into())));
         check_choice("--kubernetes 1.33", &ServerChoice::Build("1.33".parse().unwrap()));
-        assert!(Cli::try_parse_from(["e2e", "--sim", "--kubeconfig"]).is_err());
+        for conflict in [["--sim", "--kubeconfig"], ["--matrix", "--sim"], ["--matrix", "--http=1.1"]] {
+            assert!(Cli::try_parse_from(std::iter::once("e2e").chain(conflict)).is_err(), "{conflict:?}");
+        }
     }
 
     #[test]

@@ -17,6 +17,7 @@ mod suites;
 mod support;
 #[cfg(test)]
 mod tests;
+mod variant;
 mod webhook_server;
 
 pub use cli::{Args, run};

@@ -14,6 +14,7 @@ use kube_client::{Api, Client, Config};
 use kube_sim::Sim;
 
 use super::case::Need;
+use super::variant::Protocol;
 use xtask_control_plane::Cluster;
 
 /// Whether Go can be run.
@@ -176,6 +177,11 @@ impl Server {
     /// Sets the scale of the suite `churn`.
     pub(crate) fn set_churn(&mut self, churn: Churn) {
         self.churn = churn;
+    }
+
+    /// Sets the protocol and the format of the clients.
+    pub(crate) fn set_protocol(&mut self, protocol: Protocol) {
+        protocol.apply_to(&mut self.config);
     }
 
     /// The scale of the suite `churn`.
