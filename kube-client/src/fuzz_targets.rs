@@ -147,6 +147,35 @@ pub fn selector(data: &[u8]) {
     assert_eq!(again, parsed, "{written}");
 }
 
+/// Passes messages of a server to a process, and their bytes to the decoder of forwarded ports. The first byte is the size
+/// of the parts in which the bytes arrive; each message begins with a byte for its length. The standard output has the
+/// bytes of its messages in their order, all of them up to the first message of a channel that is not an output.
+#[cfg(feature = "ws")]
+pub fn channels(data: &[u8]) {
+    let Some((size, mut rest)) = data.split_first() else { return };
+    let frames = crate::streams::decode_frames(rest.chunks(usize::from(*size).max(1)));
+    assert_eq!(frames, crate::streams::decode_frames([rest]));
+    let mut messages = Vec::new();
+    while let Some((length, after)) = rest.split_first() {
+        let (message, after) = after.split_at(usize::from(*length).min(after.len()));
+        messages.push(Bytes::copy_from_slice(message));
+        rest = after;
+    }
+    let is_output = |message: &&Bytes| message.first().is_none_or(|channel| matches!(channel, 1 | 2));
+    let expected = stdout_bytes(messages.iter().take_while(is_output));
+    let sent = stdout_bytes(&messages);
+    let received = crate::streams::stdout_of(messages);
+    assert!(received.starts_with(&expected), "{received:?}");
+    assert!(sent.starts_with(&received), "{received:?}");
+}
+
+/// The bytes of the messages of the standard output.
+#[cfg(feature = "ws")]
+fn stdout_bytes<'a>(messages: impl IntoIterator<Item = &'a Bytes>) -> Vec<u8> {
+    let outputs = messages.into_iter().filter_map(|message| message.strip_prefix(&[1]));
+    outputs.flatten().copied().collect()
+}
+
 /// The pieces of a body that arrives in frames of this size, and whether it was complete.
 fn split<S: Split>(mut splitter: S, body: &[u8], size: usize) -> (Vec<Bytes>, bool) {
     let mut pieces = Vec::new();
@@ -230,6 +259,12 @@ mod tests {
     #[test]
     fn the_saved_watches_decode_as_with_serde_json() {
         replay("watch", super::watch);
+    }
+
+    #[cfg(feature = "ws")]
+    #[test]
+    fn the_saved_messages_reach_their_streams_in_order() {
+        replay("channels", super::channels);
     }
 
     #[test]

@@ -17,8 +17,12 @@ mod tests;
 
 pub use archive::Copied;
 pub(crate) use copy::{receive, send, split_path};
+#[cfg(any(test, fuzzing))]
+pub(crate) use forward::decode_frames;
 pub(crate) use forward::offered_protocols;
 pub use forward::{ForwardedStream, Portforwarder};
 pub use inbound::ProcessOutput;
 pub use outbound::ProcessInput;
+#[cfg(any(test, fuzzing))]
+pub(crate) use process::stdout_of;
 pub use process::{AttachedProcess, TerminalSize, TerminalSizeSender};

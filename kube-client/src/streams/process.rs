@@ -209,17 +209,22 @@ impl Outputs {
                 Received::Message(message) => message,
                 Received::Closed(reason) => return Err(closed_early(&reader.origin, reason, &status_text)),
             };
-            if message.first() == Some(&channel::ERROR) {
-                self.read_status(&reader.origin, &mut status_text, &message[1..])?;
-            } else {
-                self.read_output(&reader.origin, message).await?;
-            }
+            self.receive(&reader.origin, &mut status_text, message).await?;
         }
         // The result follows the outputs, but the server copies each of them independently.
         while let Ok(Ok(Received::Message(message))) = timeout(END_TIMEOUT, reader.next()).await {
             self.read_output(&reader.origin, message).await?;
         }
         Ok(())
+    }
+
+    /// Passes a message to its receiver.
+    async fn receive(&mut self, origin: &Origin, status_text: &mut BytesMut, message: Bytes) -> Result<()> {
+        if message.first() == Some(&channel::ERROR) {
+            self.read_status(origin, status_text, &message[1..])
+        } else {
+            self.read_output(origin, message).await
+        }
     }
 
     /// Appends a part of the result. Completes `status` when it is complete.
@@ -292,4 +297,27 @@ fn closed_early(origin: &Origin, reason: Option<String>, text: &[u8]) -> Error {
     let part = if text.is_empty() { "without the" } else { "after a part of the" };
     let problem = format!("was closed by the server {part} result of the process");
     origin.broken(&problem, reason.map(Into::into))
+}
+
+/// The standard output of a process whose server sends these messages; for fuzz targets.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn stdout_of(messages: impl IntoIterator<Item = Bytes>) -> Vec<u8> {
+    use futures::FutureExt;
+    use tokio::io::AsyncReadExt;
+
+    let (stdout, mut output) = inbound(usize::MAX);
+    let (status, _result) = oneshot::channel();
+    let mut outputs = Outputs { stdout: Some(stdout), stderr: None, status: Some(status) };
+    let (origin, mut status_text) = (Origin::of("GET /exec"), BytesMut::new());
+    for message in messages {
+        // No message waits: the buffer is never full.
+        let received = outputs.receive(&origin, &mut status_text, message).now_or_never();
+        if !matches!(received, Some(Ok(()))) || outputs.status.is_none() {
+            break;
+        }
+    }
+    drop(outputs);
+    let mut bytes = Vec::new();
+    let _ = output.read_to_end(&mut bytes).now_or_never();
+    bytes
 }

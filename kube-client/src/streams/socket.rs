@@ -60,6 +60,11 @@ struct Progress {
 pub(super) struct Origin(Arc<str>);
 
 impl Origin {
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn of(request_line: &str) -> Self {
+        Self(request_line.into())
+    }
+
     /// The error for a connection that broke or was closed.
     pub(super) fn broken(&self, problem: &str, source: Option<BoxError>) -> Error {
         Error::Transport {

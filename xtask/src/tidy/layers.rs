@@ -32,7 +32,7 @@ pub(super) const CRATES: [(&str, &str); 4] = [
         streams             core error client
         api                 core error wire client workers streams
         discovery           core error wire client
-        fuzz_targets        core wire config
+        fuzz_targets        core wire config streams
         prelude             core client
         !core               tokio hyper hyper_util tower rustls std::fs std::net std::process std::thread
         !core               std::time::Instant std::time::SystemTime Timestamp::now Zoned::now

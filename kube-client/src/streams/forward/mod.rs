@@ -34,6 +34,8 @@ use crate::{
 
 #[cfg(test)]
 pub(super) use dictionary::dictionary as dictionary_for_tests;
+#[cfg(any(test, fuzzing))]
+pub(crate) use spdy::decode_frames;
 
 /// The size in bytes of each of the two buffers of a connection.
 const BUFFER_BYTES: usize = 128 << 10;

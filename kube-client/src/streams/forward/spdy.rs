@@ -34,7 +34,7 @@ pub(super) enum Reset {
 
 /// A frame of the server, or a part of a data frame.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Frame {
+pub(crate) enum Frame {
     /// Bytes of a stream; `is_last` with the last part of its last frame.
     Data { stream: u32, bytes: Bytes, is_last: bool },
     /// The server opens a stream.
@@ -234,39 +234,38 @@ impl Opener {
     }
 }
 
+/// Decodes bytes that arrive in parts, for tests and fuzz targets. Joins the parts of the data of a stream. Returns the
+/// frames before the first error, and the error.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn decode_frames<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> (Vec<Frame>, Option<String>) {
+    let (mut decoder, mut frames) = (Decoder::default(), Vec::new());
+    for part in parts {
+        decoder.push(Bytes::copy_from_slice(part));
+        loop {
+            let frame = match decoder.next() {
+                Ok(Some(frame)) => frame,
+                Ok(None) => break,
+                Err(error) => return (frames, Some(error.to_string())),
+            };
+            match (frames.last_mut(), frame) {
+                (
+                    Some(Frame::Data { stream: last, bytes: before, is_last: is_ended @ false }),
+                    Frame::Data { stream, bytes, is_last },
+                ) if *last == stream => {
+                    *before = [before.as_ref(), bytes.as_ref()].concat().into();
+                    *is_ended = is_last;
+                }
+                (_, frame) => frames.push(frame),
+            }
+        }
+    }
+    (frames, None)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use flate2::{Decompress, FlushDecompress};
-
-    fn decode(pieces: &[&[u8]]) -> Result<Vec<Frame>, String> {
-        let (mut decoder, mut frames) = (Decoder::default(), Vec::new());
-        for piece in pieces {
-            decoder.push(Bytes::copy_from_slice(piece));
-            while let Some(frame) = decoder.next().map_err(|error| error.to_string())? {
-                frames.push(frame);
-            }
-        }
-        Ok(frames)
-    }
-
-    /// All frames, with the parts of a data frame joined.
-    fn join(frames: Vec<Frame>) -> Vec<Frame> {
-        let mut joined: Vec<Frame> = Vec::new();
-        for frame in frames {
-            match (joined.last_mut(), frame) {
-                (
-                    Some(Frame::Data { stream: last, bytes: before, is_last }),
-                    Frame::Data { stream, bytes, is_last: ends },
-                ) if *last == stream && !*is_last => {
-                    *before = [&before[..], &bytes[..]].concat().into();
-                    *is_last = ends;
-                }
-                (_, frame) => joined.push(frame),
-            }
-        }
-        joined
-    }
 
     #[test]
     fn frames_may_be_split_anywhere() {
@@ -283,23 +282,28 @@ mod tests {
             &control(control::GOAWAY, 0, &[0; 8]),
         ]
         .concat();
-        let expected = vec![
+        let frames = vec![
             Frame::Data { stream: 3, bytes: Bytes::from_static(b"hello"), is_last: true },
             Frame::Reset { stream: 7, status: 5 },
             Frame::Ping { id: 2 },
             Frame::GoAway,
         ];
+        let expected = (frames, None);
         for at in 0..all.len() {
-            assert_eq!(join(decode(&[&all[..at], &all[at..]]).unwrap()), expected, "{at}");
+            assert_eq!(decode_frames([&all[..at], &all[at..]]), expected, "{at}");
         }
-        let bytes: Vec<&[u8]> = all.chunks(1).collect();
-        assert_eq!(join(decode(&bytes).unwrap()), expected);
+        assert_eq!(decode_frames(all.chunks(1)), expected);
     }
 
     #[test]
     fn other_versions_and_short_frames_are_errors() {
-        assert!(decode(&[&[0x80, 2, 0, 1, 0, 0, 0, 0]]).unwrap_err().contains("version 2"));
-        assert!(decode(&[&control(control::RST_STREAM, 0, &[0; 7])]).unwrap_err().contains("too short"));
+        let other: &[u8] = &[0x80, 2, 0, 1, 0, 0, 0, 0];
+        let short = control(control::RST_STREAM, 0, &[0; 7]);
+        for (bytes, expected) in [(other, "version 2"), (&short[..], "too short")] {
+            let (frames, error) = decode_frames([bytes]);
+            assert_eq!(frames, []);
+            assert!(error.unwrap().contains(expected));
+        }
     }
 
     #[test]

@@ -1,0 +1,4 @@
+//! Fuzz target: see `kube_client::fuzz_targets::channels`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| kube_client::fuzz_targets::channels(data));
