@@ -60,6 +60,8 @@ pub(super) struct BodyDecoder<S: Split, T> {
     /// The resource version of the last dropped piece, until a bookmark with this version is queued.
     dropped_version: Option<String>,
     kind: String,
+    /// See [`response`](Self::response).
+    response: String,
 }
 
 /// No method pins a field of this type.
@@ -74,6 +76,10 @@ impl<S: Split, T: Send + 'static> BodyDecoder<S, T> {
         decode: impl Fn(&[u8]) -> Result<T, WireError> + Send + Sync + 'static,
     ) -> Self {
         let pipeline = Pipeline::new(decode);
+        let response = match body.request_line() {
+            Some(request) => format!("the response to {request} with {kind} objects"),
+            None => format!("a response with {kind} objects"),
+        };
         Self {
             body,
             splitter: Some(splitter),
@@ -87,6 +93,7 @@ impl<S: Split, T: Send + 'static> BodyDecoder<S, T> {
             bookmark: None,
             dropped_version: None,
             kind: kind.to_owned(),
+            response,
         }
     }
 
@@ -244,7 +251,7 @@ impl<S: Split, T: Send + 'static> BodyDecoder<S, T> {
             // A proxy that loses its connection to the server may end the body without an error.
             Some(Err(error @ WireError::Truncated { .. })) => self.fail(Error::Transport {
                 kind: TransportKind::Broken,
-                what: format!("the connection ended inside a response with {} objects", self.kind),
+                what: format!("the connection ended inside {}", self.response),
                 source: Some(error.into()),
             }),
             Some(Err(error)) => {
@@ -267,7 +274,7 @@ impl<S: Split, T: Send + 'static> BodyDecoder<S, T> {
 
     /// The error for a body that cannot be split or decoded.
     fn decode_error(&self, error: WireError) -> Error {
-        Error::Decode { what: format!("a response with {} objects", self.kind), source: error.into() }
+        Error::Decode { what: self.response.clone(), source: error.into() }
     }
 }
 
@@ -293,7 +300,12 @@ impl<S: Split, T> BodyDecoder<S, T> {
         self.pipeline.buffered_bytes() + self.deferred.as_ref().map_or(0, Bytes::len)
     }
 
-    /// The kind of the objects, for error texts.
+    /// The response with its request, for error texts.
+    pub(super) fn response(&self) -> &str {
+        &self.response
+    }
+
+    /// The kind of the objects.
     pub(super) fn kind(&self) -> &str {
         &self.kind
     }

@@ -211,7 +211,7 @@ impl<K: DeserializeOwned + Send + 'static> Stream for EventStream<K> {
             return Poll::Pending;
         }
         ready!(deadline.as_mut().poll(cx));
-        let what = format!("a watch of {} objects that the server does not end", events.kind());
+        let what = format!("{}, a watch that the server does not end", events.response());
         // Before the error, emit the events that the filter has kept: after a resume, a filter with state would drop
         // these events as unchanged.
         events.fail(Error::Timeout { wait: Wait::Body, after: *limit, what });

@@ -91,6 +91,14 @@ impl Body {
         self
     }
 
+    /// The method and path of the request, for error texts.
+    pub(crate) fn request_line(&self) -> Option<String> {
+        match &self.0 {
+            BodyKind::Frames { request_line, .. } => request_line.as_ref().map(ToString::to_string),
+            BodyKind::Buffered(_) => None,
+        }
+    }
+
     /// Reads the whole body into memory. The size is not limited.
     ///
     /// # Errors

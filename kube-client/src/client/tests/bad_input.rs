@@ -227,7 +227,7 @@ async fn each_bad_response_to_a_get_is_a_bounded_error_that_names_the_request() 
 }
 
 #[tokio::test]
-async fn each_bad_list_or_watch_is_a_bounded_error_that_names_the_kind() {
+async fn each_bad_list_or_watch_is_a_bounded_error_that_names_the_request() {
     let item = r#"{"kind":"ConfigMapList","apiVersion":"v1","metadata":{},"items":[{"metadata":{"name":""#;
     let item: &'static [u8] =
         Box::leak(format!("HTTP/1.1 200 OK\r\n\r\n{item}").into_bytes().into_boxed_slice());
@@ -246,11 +246,23 @@ async fn each_bad_list_or_watch_is_a_bounded_error_that_names_the_kind() {
         ),
         ("half an event", Input::Bytes(event.to_vec()), watch, Class::Transport(TransportKind::Broken)),
         ("invalid UTF-8", Input::Bytes(b"HTTP/1.1 200 OK\r\n\r\n\xff\xfe\n".to_vec()), watch, Class::Decode),
+        ("HTML", Input::Bytes(ok!("<html>").to_vec()), list, Class::Decode),
+        ("a compressed endless item", Input::Bytes(bomb()), list, Class::Decode),
+        (
+            "a redirect",
+            Input::Bytes(b"HTTP/1.1 302 Found\r\nlocation: /x\r\ncontent-length: 0\r\n\r\n".to_vec()),
+            watch,
+            Class::Api(302),
+        ),
+        ("a stalled list", Input::Stalled(ok!("{\"items\":[")), list, Class::Timeout(Wait::Body)),
     ] {
         let (error, written) = outcome(name, input, request).await;
         assert_eq!(class(&error), expected, "{name}: {error:?}");
         let text = error.to_string();
-        assert!(text.contains("ConfigMap"), "{name}: {text}");
+        assert!(
+            text.contains("GET ") && text.contains("/api/v1/namespaces/default/configmaps"),
+            "{name}: {text}"
+        );
         assert!(text.len() < 1000 && written < MAX_WRITTEN, "{name}: {written} {text}");
     }
 }
@@ -332,5 +344,6 @@ async fn a_certificate_that_expires_while_the_client_is_in_use_is_an_error_of_tl
     server.rotate(&expired, None);
     let error = version().await.unwrap_err();
     assert_eq!(class(&error), Class::Transport(TransportKind::Tls), "{error:?}");
-    assert!(error.to_string().contains("expired"), "{error}");
+    let text = error.to_string();
+    assert!(text.contains("expired") && text.contains("(GET /version)"), "{text}");
 }

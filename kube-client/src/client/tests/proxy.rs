@@ -80,6 +80,7 @@ async fn sends_the_proxy_password_and_hides_it_in_errors() {
     assert!(matches!(error, Error::Transport { kind: TransportKind::Proxy, .. }), "{error:?}");
     let message = error.to_string();
     assert!(message.contains(&format!("through the proxy {proxy}")), "{message}");
+    assert!(message.ends_with("(GET /version)"), "{message}");
     assert!(!format!("{error:?}").contains("s3cr3t"), "{error:?}");
 }
 
@@ -110,8 +111,9 @@ async fn a_silent_proxy_causes_a_timeout_that_names_server_and_proxy() {
     for scheme in ["http", "socks5h"] {
         let error = version_through_proxy(config.clone(), &format!("{scheme}://{proxy}")).await.unwrap_err();
         assert!(matches!(error, Error::Timeout { wait: Wait::Connect, .. }), "{error:?}");
-        let wanted =
-            format!("timed out after 50ms connecting (10.0.0.1:6443 through the proxy {proxy}): check");
+        let wanted = format!(
+            "timed out after 50ms connecting (10.0.0.1:6443 through the proxy {proxy}, for GET /version): check"
+        );
         assert!(error.to_string().starts_with(&wanted), "{error}");
     }
 }

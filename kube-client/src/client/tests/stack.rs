@@ -221,7 +221,7 @@ async fn an_error_names_an_unreachable_address() {
     config.retry = RetryPolicy::default().initial(Duration::from_millis(1));
     let error = Client::try_from(config).unwrap().apiserver_version().await.unwrap_err();
     let advice = "check the address, and that the server is running";
-    assert_eq!(error.to_string(), format!("cannot connect to {address}: {advice}"));
+    assert_eq!(error.to_string(), format!("cannot connect to {address}: {advice} (GET /version)"));
     assert!(matches!(error, Error::Transport { kind: TransportKind::Connect, .. }));
     assert!(std::error::Error::source(&error).unwrap().to_string().contains("refused"));
 }
@@ -233,7 +233,7 @@ async fn an_error_names_an_unknown_host() {
     assert!(matches!(error, Error::Transport { kind: TransportKind::Resolve, .. }), "{error:?}");
     assert_eq!(
         error.to_string(),
-        "cannot find the address of no-such-host.invalid:6443: check the host name"
+        "cannot find the address of no-such-host.invalid:6443: check the host name (GET /version)"
     );
 }
 

@@ -185,7 +185,7 @@ async fn a_silent_peer_is_a_timeout_of_the_tls_handshake() {
     config.retry = crate::config::RetryPolicy::never();
     let error = request_version(config).await.unwrap_err();
     let address = listener.local_addr().unwrap();
-    let expected = format!("timed out after 50ms in the TLS handshake ({address}): check");
+    let expected = format!("timed out after 50ms in the TLS handshake ({address}, for GET /version): check");
     assert!(error.to_string().starts_with(&expected), "{error}");
 }
 

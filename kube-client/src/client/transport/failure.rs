@@ -39,7 +39,9 @@ impl ConnectFailure {
         Self { cause: Cause::Timeout(wait, after), what, source: None }
     }
 
-    fn into_error(self) -> Error {
+    /// The error of a request that waited for the connection.
+    fn into_error(self, method: &Method, uri: &Uri) -> Error {
+        let (what, path) = (self.what, uri.path());
         match self.cause {
             Cause::Failed(kind) => {
                 let source = self.source.map(|source| match source.downcast_ref::<io::Error>() {
@@ -47,9 +49,11 @@ impl ConnectFailure {
                     Some(error) if error.get_ref().is_none() => copy_io_error(error).into(),
                     _ => Box::new(source) as BoxError,
                 });
-                Error::Transport { kind, what: self.what, source }
+                Error::Transport { kind, what: format!("{what} ({method} {path})"), source }
             }
-            Cause::Timeout(wait, after) => Error::Timeout { wait, after, what: self.what },
+            Cause::Timeout(wait, after) => {
+                Error::Timeout { wait, after, what: format!("{what}, for {method} {path}") }
+            }
         }
     }
 }
@@ -130,7 +134,7 @@ pub(super) fn classify_upload(error: BoxError, method: &Method, uri: &Uri) -> Re
 /// Converts an error from sending a request.
 pub(super) fn classify(error: BoxError, method: &Method, uri: &Uri, connector: &Connector) -> Error {
     let error = match error.downcast::<ConnectFailure>() {
-        Ok(failure) => return failure.into_error(),
+        Ok(failure) => return failure.into_error(method, uri),
         Err(error) => error,
     };
     let error = match classify_upload(error, method, uri) {
@@ -141,7 +145,8 @@ pub(super) fn classify(error: BoxError, method: &Method, uri: &Uri, connector: &
     // With TLS 1.3 the server verifies the client's certificate after the client has finished its handshake, so that a
     // TLS alert may arrive instead of the response.
     if let Some(tls) = find::<rustls::Error>(&*error) {
-        let what = format!("no TLS connection to {host}: {}", connector.explain(tls));
+        let what =
+            format!("no TLS connection to {host}: {} ({method} {})", connector.explain(tls), uri.path());
         return Error::Transport { kind: TransportKind::Tls, what, source: Some(tls.clone().into()) };
     }
     let what = format!("the connection to {host} broke during {method} {}", uri.path());

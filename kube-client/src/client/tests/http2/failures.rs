@@ -134,6 +134,7 @@ async fn a_request_beyond_the_last_stream_of_a_goaway_is_sent_again() {
             Err(error) => {
                 assert!(is_processed, "{error:?}");
                 assert!(matches!(error, Error::Transport { kind: TransportKind::Broken, .. }), "{error:?}");
+                assert!(error.to_string().contains("during POST /"), "{error}");
             }
         }
         assert_eq!(server.accepted.load(SeqCst), if is_processed { 1 } else { 2 });

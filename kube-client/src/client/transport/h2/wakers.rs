@@ -1,0 +1,216 @@
+//! `Wakers`: selects the task that polls a connection.
+//!
+//! The task of the connection polls it for all requests. While a connection has a single request, the task of that
+//! request polls it instead, until the head of the response has arrived: then no wake-up crosses threads.
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Wake, Waker},
+};
+
+/// The tasks that poll a connection. It is the waker of the connection: it wakes one of them.
+#[derive(Debug, Default)]
+pub(super) struct Wakers(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    /// The task of the connection; `None` before its first poll.
+    driver: Option<Waker>,
+    /// The single request that polls the connection.
+    single: Option<Single>,
+    /// The number of turns so far.
+    turns: u64,
+    /// Whether the connection was woken since the single request last polled it.
+    is_due: bool,
+}
+
+/// The request with the current turn.
+#[derive(Debug)]
+struct Single {
+    turn: u64,
+    /// `None` while the request itself uses the connection: it polls the connection afterwards, so that a wake-up is only
+    /// recorded.
+    waker: Option<Waker>,
+}
+
+impl Wake for Wakers {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        let waker = {
+            let mut state = self.state();
+            state.is_due = true;
+            match &state.single {
+                Some(single) => single.waker.clone(),
+                None => state.driver.clone(),
+            }
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
+
+impl Wakers {
+    /// Sets the task of the connection.
+    pub(super) fn set_driver(&self, waker: &Waker) {
+        match &mut self.state().driver {
+            Some(driver) => driver.clone_from(waker),
+            driver @ None => *driver = Some(waker.clone()),
+        }
+    }
+
+    /// Wakes the task of the connection.
+    pub(super) fn wake_driver(&self) {
+        wake_driver(self.state());
+    }
+
+    /// Starts the turn of a request if it `is_single`; otherwise ends the turn of another request, so that no request
+    /// waits for the task of another one.
+    pub(super) fn start_turn(&self, is_single: impl FnOnce() -> bool) -> Option<Turn<'_>> {
+        let mut state = self.state();
+        // Evaluated under the lock: of two requests that start at once, the later one sees the other.
+        if !is_single() {
+            if state.single.take().is_some() {
+                wake_driver(state);
+            }
+            return None;
+        }
+        state.turns += 1;
+        let turn = state.turns;
+        state.single = Some(Single { turn, waker: None });
+        Some(Turn { wakers: self, turn })
+    }
+
+    /// Ignores poisoning: no code panics while it holds this lock.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Wakes the task of the connection without the lock: a waker may run any code.
+fn wake_driver(state: MutexGuard<'_, State>) {
+    let driver = state.driver.clone();
+    drop(state);
+    if let Some(driver) = driver {
+        driver.wake();
+    }
+}
+
+/// The turn of a request to poll the connection. Dropping it returns the turn to the task of the connection.
+#[derive(Debug)]
+pub(super) struct Turn<'a> {
+    wakers: &'a Wakers,
+    turn: u64,
+}
+
+impl Turn<'_> {
+    /// Must be called before a poll of the connection. Returns `false` if the turn has ended.
+    pub(super) fn begin(&self) -> bool {
+        let mut state = self.wakers.state();
+        let Some(single) = state.single.as_mut().filter(|single| single.turn == self.turn) else {
+            return false;
+        };
+        single.waker = None;
+        state.is_due = false;
+        true
+    }
+
+    /// Must be called after a poll of the connection that is pending: further progress wakes the task of the request.
+    pub(super) fn end(&self, waker: &Waker) {
+        let mut state = self.wakers.state();
+        let is_due = state.is_due;
+        if let Some(single) = state.single.as_mut().filter(|single| single.turn == self.turn) {
+            single.waker = Some(waker.clone());
+            drop(state);
+            if is_due {
+                waker.wake_by_ref();
+            }
+        }
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        let mut state = self.wakers.state();
+        if state.single.take_if(|single| single.turn == self.turn).is_some() && state.is_due {
+            wake_driver(state);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+
+    /// Counts its wake-ups.
+    #[derive(Default)]
+    struct Counter(AtomicUsize);
+
+    impl Wake for Counter {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, SeqCst);
+        }
+    }
+
+    /// The wakers of a connection, and the counters of its task and of a request.
+    fn wakers() -> (Arc<Wakers>, Arc<Counter>, Arc<Counter>) {
+        let (wakers, driver) = (Arc::new(Wakers::default()), Arc::new(Counter::default()));
+        wakers.set_driver(&Waker::from(driver.clone()));
+        (wakers, driver, Arc::default())
+    }
+
+    #[test]
+    fn a_single_request_is_woken_instead_of_the_driver() {
+        let (wakers, driver, request) = wakers();
+        wakers.wake_by_ref();
+        assert_eq!(driver.0.load(SeqCst), 1);
+        let turn = wakers.start_turn(|| true).unwrap();
+        // The request is written by the poll that follows.
+        wakers.wake_by_ref();
+        assert!(turn.begin());
+        turn.end(&Waker::from(request.clone()));
+        assert_eq!(request.0.load(SeqCst), 0);
+        wakers.wake_by_ref();
+        assert_eq!((request.0.load(SeqCst), driver.0.load(SeqCst)), (1, 1));
+        // Bytes arrive during the poll.
+        assert!(turn.begin());
+        wakers.wake_by_ref();
+        turn.end(&Waker::from(request.clone()));
+        assert_eq!((request.0.load(SeqCst), driver.0.load(SeqCst)), (2, 1));
+    }
+
+    #[test]
+    fn the_driver_continues_after_the_turn_of_a_request() {
+        let (wakers, driver, request) = wakers();
+        let turn = wakers.start_turn(|| true).unwrap();
+        assert!(turn.begin());
+        turn.end(&Waker::from(request.clone()));
+        drop(turn);
+        assert_eq!(driver.0.load(SeqCst), 0, "the request has polled everything");
+        let turn = wakers.start_turn(|| true).unwrap();
+        wakers.wake_by_ref();
+        drop(turn);
+        assert_eq!(driver.0.load(SeqCst), 1, "the wake-up of a cancelled request is lost");
+        wakers.wake_by_ref();
+        assert_eq!((driver.0.load(SeqCst), request.0.load(SeqCst)), (2, 0));
+    }
+
+    #[test]
+    fn a_second_request_ends_the_turn_of_the_first() {
+        let (wakers, driver, request) = wakers();
+        let turn = wakers.start_turn(|| true).unwrap();
+        assert!(turn.begin());
+        turn.end(&Waker::from(request.clone()));
+        assert!(wakers.start_turn(|| false).is_none());
+        assert_eq!(driver.0.load(SeqCst), 1);
+        assert!(!turn.begin());
+        turn.end(&Waker::from(request.clone()));
+        wakers.wake_by_ref();
+        drop(turn);
+        assert_eq!((driver.0.load(SeqCst), request.0.load(SeqCst)), (2, 0));
+    }
+}
