@@ -87,7 +87,7 @@ async fn the_error_of_a_reset_body_names_verb_path_and_server() {
 }
 
 /// Reads frames of a client until the head of a request arrives. Returns the id of its stream.
-async fn read_request(stream: &mut TlsStream<TcpStream>) -> u32 {
+pub(super) async fn read_request(stream: &mut TlsStream<TcpStream>) -> u32 {
     let mut preface = [0; 24];
     stream.read_exact(&mut preface).await.unwrap();
     // An empty SETTINGS frame.

@@ -1,5 +1,6 @@
 //! Tests of HTTP/2: which connections requests share, and which version of HTTP is used.
 
+mod bad_frames;
 mod failures;
 pub(super) mod server;
 mod sharing;
