@@ -1,11 +1,10 @@
 //! `Manager`: runs the controllers, caches and tasks of a program, its leader election and its HTTP server.
 //!
 //! `run` starts and stops the parts in order, `server` answers requests, `page` renders the status page, and `recorder` has
-//! the metrics. `access` decides about requests; `stream` performs the TLS handshakes. Only `run` may start tasks.
+//! the metrics. `access` decides about requests. Only `run` may start tasks.
 
 mod access;
 mod checks;
-mod connection;
 mod error;
 mod page;
 mod parts;
@@ -13,7 +12,6 @@ mod recorder;
 mod review;
 mod run;
 mod server;
-mod stream;
 #[cfg(test)]
 mod tests;
 mod webhooks;

@@ -1,11 +1,11 @@
 //! Starts the parts of a manager, waits, and stops them in order.
 
-use super::connection::LimitedListener;
 use super::parts::{Candidacy, Hold, ManagedStore, Task, log_failures};
 use super::server::{Endpoint, ServerState};
 use super::{Error, Manager, recorder};
 use crate::controller::wait_for_signal;
 use crate::leader::Leadership;
+use crate::serving::{ConnectionLimits, Connections};
 use futures::future::{BoxFuture, Either, FutureExt, pending, select, select_all};
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::{pin::pin, sync::Arc, time::Duration};
@@ -15,6 +15,9 @@ use tokio::time::timeout;
 
 /// The time limit on the end of cancelled tasks.
 const TASKS_SHUTDOWN: Duration = Duration::from_secs(5);
+/// The bounds of the connections of each listener.
+const CONNECTION_LIMITS: ConnectionLimits =
+    ConnectionLimits { connections: 64, idle: Duration::from_secs(5) };
 /// The time limit on requests in flight at the shutdown of the server.
 const SERVER_SHUTDOWN: Duration = Duration::from_secs(5);
 
@@ -275,19 +278,13 @@ impl Server {
         let (mut tasks, mut stops, mut upkeep) = (JoinSet::new(), Vec::new(), JoinSet::new());
         for Endpoint { listener, router, tls } in listeners.into_endpoints(state)? {
             let address = listener.local_addr().map(|address| address.to_string()).unwrap_or_default();
-            let listener = tokio::net::TcpListener::from_std(listener)
+            let has_tls = tls.is_some();
+            let connections = Connections::new(listener, tls, router, CONNECTION_LIMITS)
                 .map_err(|source| Error::Listen { address: address.clone(), source })?;
-            tracing::info!(address, tls = tls.is_some(), "serving");
+            tracing::info!(address, tls = has_tls, "serving");
             let (stop, stopped) = oneshot::channel::<()>();
             stops.push(stop);
-            tasks.spawn(async move {
-                let served = axum::serve(LimitedListener::new(listener, tls), router)
-                    .with_graceful_shutdown(stopped.map(drop))
-                    .await;
-                if let Err(error) = served {
-                    tracing::warn!(%error, "the server ended");
-                }
-            });
+            tasks.spawn(connections.run(stopped.map(drop)));
         }
         if let Some(recorder) = recorder {
             upkeep.spawn(recorder::keep_up(recorder));

@@ -6,19 +6,20 @@ use super::access::{AccessFilter, filter};
 use super::checks::{Checks, Report};
 use super::page::{self, LeaseStatus, Status};
 use super::parts::CacheCheck;
-use super::stream::Tls;
 use crate::controller::{Gate, Inspection, Inspector};
 use crate::reflector::Overview;
-use crate::serving::{self, ServingCertificate};
+use crate::serving::{self, Handler, ServerTls, ServingCertificate};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{RawQuery, State};
 use axum::http::header::{CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
-use axum::http::{HeaderName, HeaderValue, Response, StatusCode};
+use axum::http::{HeaderName, HeaderValue, Request, Response, StatusCode};
 use axum::middleware::{from_fn_with_state, map_response};
 use axum::routing::get;
 use futures::future::join_all;
+use hyper::body::Incoming;
 use std::{fmt, net::SocketAddr, net::TcpListener, path::Path, sync::Arc, time::Duration};
+use tower::ServiceExt as _;
 
 /// The default address.
 const DEFAULT_ADDRESS: &str = "127.0.0.1:8080";
@@ -35,7 +36,7 @@ pub(super) struct Listeners {
     probes: Option<TcpListener>,
     is_disabled: bool,
     /// The TLS of the listener of all paths.
-    tls: Option<Tls>,
+    tls: Option<ServerTls>,
     /// The filter of the listener of all paths.
     pub(super) access: Option<AccessFilter>,
     /// Replaces the recorder of the process.
@@ -56,7 +57,7 @@ impl Listeners {
     /// Uses TLS for the listener of all paths. Blocks on the file system.
     pub(super) fn load_certificate(&mut self, certificate: &Path, key: &Path) -> Result<(), Error> {
         let certificate = ServingCertificate::from_files(certificate, key).map_err(Error::Certificate)?;
-        self.tls = Some(Tls::new(certificate).map_err(Error::Certificate)?);
+        self.tls = Some(ServerTls::new(Arc::new(certificate)).map_err(Error::Certificate)?);
         Ok(())
     }
 
@@ -103,12 +104,21 @@ impl Listeners {
     }
 }
 
+impl Handler for Router {
+    type Body = Body;
+
+    async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+        let Ok(response) = self.clone().oneshot(request).await;
+        response
+    }
+}
+
 /// A listener and its content.
 pub(super) struct Endpoint {
     pub(super) listener: TcpListener,
     pub(super) router: Router,
     /// `None` without TLS.
-    pub(super) tls: Option<Tls>,
+    pub(super) tls: Option<ServerTls>,
 }
 
 impl fmt::Debug for Listeners {

@@ -15,6 +15,10 @@ pub(super) struct Webhooks {
 
 impl Webhooks {
     /// Starts all servers, or none.
+    #[cfg_attr(
+        not(feature = "webhook"),
+        expect(unused_mut, clippy::unnecessary_wraps, clippy::unused_self, reason = "there are no servers")
+    )]
     pub(super) fn start(self) -> Result<RunningWebhooks, Error> {
         let mut running = RunningWebhooks::default();
         #[cfg(feature = "webhook")]

@@ -1,12 +1,16 @@
-//! The certificate and the listening socket of a program's servers. This module must not depend on the responses of a
-//! server.
+//! The certificate, the listening socket and the connections of a program's servers. This module must not depend on the
+//! responses of a server.
 
 mod certificate;
+mod connections;
+mod stream;
 #[cfg(test)]
 mod tests;
 
 pub use certificate::CertificateError;
 pub(crate) use certificate::ServingCertificate;
+pub(crate) use connections::{ConnectionLimits, Connections, Handler};
+pub(crate) use stream::ServerTls;
 
 use std::{io, net::TcpListener};
 

@@ -1,8 +1,11 @@
-//! Tests of the certificate of a server.
+//! Tests of the certificate of a server, and of the time limit on its writes.
 
+use super::stream::WriteTimeout;
 use super::{CertificateError, ServingCertificate};
 use rcgen::{CertifiedKey, KeyPair, generate_simple_self_signed};
 use std::{fs, sync::Arc, time::Duration};
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpListener, TcpStream};
 
 /// A certificate for `name` and its key, as PEM.
 fn pair(name: &str) -> [String; 2] {
@@ -54,4 +57,18 @@ fn an_error_names_the_file_and_contains_no_key() {
     let mismatch = error();
     assert!(matches!(&mismatch, CertificateError::Key { path, .. } if *path == key), "{mismatch:?}");
     assert!(mismatch.to_string().contains("tls.key") && mismatch.to_string().contains("tls.crt"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_ends_when_the_client_reads_nothing() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let _client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let mut stream = WriteTimeout::new(listener.accept().await.unwrap().0);
+    let chunk = vec![0; 1 << 20];
+    let error = loop {
+        if let Err(error) = stream.write_all(&chunk).await {
+            break error;
+        }
+    };
+    assert_eq!(error.kind(), std::io::ErrorKind::TimedOut);
 }

@@ -2,7 +2,7 @@
 
 use super::Warnings;
 use super::rejection::{Rejection, with_causes};
-use super::router::{BadReview, Handler};
+use super::router::{BadReview, ReviewHandler};
 use crate::metrics::WebhookRequest;
 use bytes::Bytes;
 use futures::FutureExt;
@@ -15,7 +15,7 @@ use std::{panic::AssertUnwindSafe, sync::Arc};
 /// The handler of [`Server::admit`](super::Server::admit).
 pub(super) fn response<K, Fut>(
     handler: impl Fn(AdmissionRequest<K>) -> Fut + Send + Sync + 'static,
-) -> Handler
+) -> ReviewHandler
 where
     K: DeserializeOwned + Send + 'static,
     Fut: Future<Output = AdmissionResponse> + Send + 'static,
@@ -35,7 +35,7 @@ where
 /// The handler of [`Server::validate`](super::Server::validate).
 pub(super) fn validation<K, Fut>(
     handler: impl Fn(AdmissionRequest<K>) -> Fut + Send + Sync + 'static,
-) -> Handler
+) -> ReviewHandler
 where
     K: DeserializeOwned + Send + 'static,
     Fut: Future<Output = Result<Warnings, Rejection>> + Send + 'static,
@@ -59,7 +59,7 @@ where
 /// A handler of reviews. A panic rejects its request.
 pub(super) fn reviews<Fut>(
     handler: impl Fn(AdmissionRequest<Value>) -> Fut + Send + Sync + 'static,
-) -> Handler
+) -> ReviewHandler
 where
     Fut: Future<Output = AdmissionResponse> + Send + 'static,
 {

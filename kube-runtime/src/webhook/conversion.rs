@@ -1,7 +1,7 @@
 //! The handler of conversion reviews.
 
 use super::admission::panic_text;
-use super::router::{BadReview, Handler};
+use super::router::{BadReview, ReviewHandler};
 use crate::metrics::WebhookRequest;
 use bytes::Bytes;
 use futures::FutureExt;
@@ -10,7 +10,7 @@ use kube_client::core::{Status, reason};
 use std::sync::Arc;
 
 /// The handler of [`Server::convert`](super::Server::convert).
-pub(super) fn conversion<H: 'static>(converter: Converter<H>) -> Handler {
+pub(super) fn conversion<H: 'static>(converter: Converter<H>) -> ReviewHandler {
     let converter = Arc::new(converter);
     Arc::new(move |body: Bytes| {
         let converter = converter.clone();

@@ -1,10 +1,9 @@
 //! `Server`: serves admission and conversion webhooks over HTTPS.
 //!
-//! `admission`, `mutation` and `conversion` turn the body of a review into that of its answer; `router` bounds requests, and
-//! `connections` bounds connections. Only `connections` may start tasks.
+//! `admission`, `mutation` and `conversion` turn the body of a review into that of its answer, and `router` bounds
+//! requests. This module must not start tasks.
 
 mod admission;
-mod connections;
 mod conversion;
 mod error;
 mod limits;
@@ -19,7 +18,7 @@ pub use error::Error;
 pub use limits::Limits;
 pub use rejection::Rejection;
 
-use crate::serving::{self, ServingCertificate};
+use crate::serving::{self, ConnectionLimits, Connections, ServerTls, ServingCertificate};
 use kube_client::core::admission::{AdmissionRequest, AdmissionResponse};
 use kube_client::core::conversion::Converter;
 use router::{Endpoint, Router};
@@ -29,8 +28,12 @@ use std::{
     net::{SocketAddr, TcpListener},
     path::Path,
     sync::Arc,
+    time::Duration,
 };
 
+/// The maximum idle time of a connection. Longer than the 90 seconds of Go's client: a server that closes first may do
+/// so while the client sends a request, which then fails.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(100);
 /// The default address: that of controller-runtime.
 const DEFAULT_ADDRESS: &str = "0.0.0.0:9443";
 
@@ -199,13 +202,19 @@ impl Server {
     }
 
     /// Checks the settings, and binds the default address if no other one is set.
-    pub(crate) fn start(self) -> Result<connections::Connections, Error> {
+    pub(crate) fn start(self) -> Result<Connections<Router>, Error> {
         let listener = match self.listener {
             Some(listener) => listener,
             None => bind(DEFAULT_ADDRESS)?,
         };
         let router = Router::new(self.endpoints, &self.limits)?;
-        connections::Connections::new(listener, &self.certificate, router, &self.limits)
+        let tls = ServerTls::new(self.certificate)?;
+        let limits = ConnectionLimits { connections: self.limits.connections, idle: IDLE_TIMEOUT };
+        let address = listener.local_addr().map(|address| address.to_string()).unwrap_or_default();
+        let connections = Connections::new(listener, Some(tls), router, limits)
+            .map_err(|source| Error::Listen { address: address.clone(), source })?;
+        tracing::info!(address, "serving webhooks");
+        Ok(connections)
     }
 
     fn add(mut self, path: &str, endpoint: Endpoint) -> Self {

@@ -2,7 +2,7 @@
 
 use super::admission::{reviews, undecodable};
 use super::rejection::Rejection;
-use super::router::Handler;
+use super::router::ReviewHandler;
 use kube_client::core::admission::{AdmissionRequest, AdmissionResponse};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
@@ -11,7 +11,7 @@ use std::sync::Arc;
 /// The handler of [`Server::mutate`](super::Server::mutate).
 pub(super) fn mutation<K, Fut>(
     handler: impl Fn(K, AdmissionRequest<K>) -> Fut + Send + Sync + 'static,
-) -> Handler
+) -> ReviewHandler
 where
     K: Serialize + DeserializeOwned + Send + 'static,
     Fut: Future<Output = Result<K, Rejection>> + Send + 'static,

@@ -4,6 +4,7 @@ use super::error::Error;
 use super::limits::Limits;
 use super::rejection::with_causes;
 use crate::metrics::WebhookRequest;
+use crate::serving::Handler;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use http::header::{ALLOW, CONTENT_TYPE};
@@ -16,7 +17,8 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 /// Turns the body of a review into that of its answer.
-pub(super) type Handler = Arc<dyn Fn(Bytes) -> BoxFuture<'static, Result<Vec<u8>, BadReview>> + Send + Sync>;
+pub(super) type ReviewHandler =
+    Arc<dyn Fn(Bytes) -> BoxFuture<'static, Result<Vec<u8>, BadReview>> + Send + Sync>;
 
 /// The error for a body that is not a review, and for an answer that does not serialize.
 #[derive(Debug)]
@@ -36,16 +38,16 @@ impl From<serde_json::Error> for BadReview {
 
 /// A webhook.
 pub(super) struct Endpoint {
-    handler: Handler,
+    handler: ReviewHandler,
     max_bytes: fn(&Limits) -> usize,
 }
 
 impl Endpoint {
-    pub(super) fn admission(handler: Handler) -> Self {
+    pub(super) fn admission(handler: ReviewHandler) -> Self {
         Self { handler, max_bytes: |limits| limits.admission_bytes }
     }
 
-    pub(super) fn conversion(handler: Handler) -> Self {
+    pub(super) fn conversion(handler: ReviewHandler) -> Self {
         Self { handler, max_bytes: |limits| limits.conversion_bytes }
     }
 }
@@ -53,12 +55,12 @@ impl Endpoint {
 /// A webhook with its limits.
 struct Route {
     path: Arc<str>,
-    handler: Handler,
+    handler: ReviewHandler,
     max_bytes: usize,
 }
 
 /// The webhooks by path.
-pub(super) struct Router {
+pub(crate) struct Router {
     routes: HashMap<String, Route>,
     /// The bodies that may be in memory, in units of [`UNIT`].
     memory: Semaphore,
@@ -87,23 +89,6 @@ impl Router {
             }
         }
         Ok(Self { routes, memory: Semaphore::new(total / UNIT), request_time: limits.request_time })
-    }
-
-    /// Answers a request within its time limit.
-    pub(super) async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
-        let Some(route) = self.routes.get(request.uri().path()) else {
-            return text(StatusCode::NOT_FOUND, "no webhook has this path");
-        };
-        let metrics = WebhookRequest::new(route.path.clone());
-        let limit = request_timeout(request.uri().query())
-            .map_or(self.request_time, |time| time.min(self.request_time));
-        let response = timeout(limit, self.answer_review(route, request)).await;
-        let response = response.unwrap_or_else(|_| {
-            tracing::warn!(path = %route.path, ?limit, "a request to a webhook was cancelled by its time limit");
-            text(StatusCode::GATEWAY_TIMEOUT, "the webhook did not answer within the time limit of the request")
-        });
-        metrics.answered(response.status().as_u16());
-        response
     }
 
     async fn answer_review(&self, route: &Route, request: Request<Incoming>) -> Response<Full<Bytes>> {
@@ -149,6 +134,27 @@ impl Router {
                 text(StatusCode::BAD_REQUEST, &format!("not a review: {error}"))
             }
         }
+    }
+}
+
+impl Handler for Router {
+    type Body = Full<Bytes>;
+
+    /// Answers a request within its time limit.
+    async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let Some(route) = self.routes.get(request.uri().path()) else {
+            return text(StatusCode::NOT_FOUND, "no webhook has this path");
+        };
+        let metrics = WebhookRequest::new(route.path.clone());
+        let limit = request_timeout(request.uri().query())
+            .map_or(self.request_time, |time| time.min(self.request_time));
+        let response = timeout(limit, self.answer_review(route, request)).await;
+        let response = response.unwrap_or_else(|_| {
+            tracing::warn!(path = %route.path, ?limit, "a request to a webhook was cancelled by its time limit");
+            text(StatusCode::GATEWAY_TIMEOUT, "the webhook did not answer within the time limit of the request")
+        });
+        metrics.answered(response.status().as_u16());
+        response
     }
 }
 

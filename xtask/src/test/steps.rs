@@ -12,8 +12,8 @@ use crate::tidy;
 
 /// Values of `--features` for kube-client without its default features: none, and each feature alone.
 const FEATURES: [&str; 6] = ["", "client", "schema", "ws", "cel", "metrics"];
-/// Values of `--features` for kube-runtime. The other steps enable all of its features.
-const RUNTIME_FEATURES: [&str; 2] = ["", "metrics"];
+/// Values of `--features` for kube-runtime: none, and each feature alone.
+const RUNTIME_FEATURES: [&str; 4] = ["", "metrics", "manager", "webhook"];
 /// Values of `--features` for kube-sim. The other steps enable none of its features.
 const SIM_FEATURES: [&str; 1] = ["cli"];
 /// Crates that kube-client must depend on only with its `client` feature.

@@ -1,27 +1,23 @@
-//! `Connections`: accepts TLS connections, bounds their number and time, and serves them.
+//! `Connections`: accepts the connections of a server, bounds their number and time, and serves HTTP/1.1 on them.
 
-use super::error::Error;
-use super::limits::Limits;
-use super::router::Router;
-use crate::serving::ServingCertificate;
+use super::stream::{ServerTls, WriteTimeout};
 use futures::future::{Either, select};
+use http::{Request, Response};
+use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
+use std::{convert::Infallible, io, net, pin::pin, sync::Arc, time::Duration};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
-use tokio_rustls::TlsAcceptor;
 
 /// The time limit of a TLS handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// The time limit on the head of the first request of a connection.
 const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
-/// The maximum idle time of a connection. Longer than the 90 seconds of Go's client: a server that closes first may do
-/// so while the client sends a request, which then fails.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(100);
 /// The maximum head of a request, in bytes.
 const MAX_HEAD: usize = 64 * 1024;
 /// The time for which requests in flight may continue after the shutdown.
@@ -29,38 +25,55 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// The wait after a failure to accept, such as that of a process without free file descriptors.
 const ACCEPT_RETRY: Duration = Duration::from_secs(1);
 
+/// Answers the requests of a server.
+pub(crate) trait Handler: Send + Sync + 'static {
+    /// The body of a response.
+    type Body: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static;
+
+    fn answer(&self, request: Request<Incoming>) -> impl Future<Output = Response<Self::Body>> + Send;
+}
+
+/// The bounds of the connections of a server.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ConnectionLimits {
+    /// The maximum number of connections, at least 1. Further ones wait in the queue of the operating system, and idle
+    /// ones are closed for them.
+    pub(crate) connections: usize,
+    /// The maximum time from the end of a response to the end of the next head of a request.
+    pub(crate) idle: Duration,
+}
+
 /// A server that is ready to accept connections.
-pub(crate) struct Connections {
+pub(crate) struct Connections<H> {
     listener: TcpListener,
     slots: Arc<Semaphore>,
-    shared: Arc<Shared>,
+    shared: Arc<Shared<H>>,
 }
 
 /// The state that all connections share.
-struct Shared {
-    certificate: Arc<ServingCertificate>,
-    acceptor: TlsAcceptor,
-    router: Router,
+struct Shared<H> {
+    tls: Option<ServerTls>,
+    handler: H,
+    idle: Duration,
     /// Whether a client waits for a slot. Connections then end after their current request.
     crowded: watch::Sender<bool>,
 }
 
-impl Connections {
-    pub(super) fn new(
-        listener: std::net::TcpListener,
-        certificate: &Arc<ServingCertificate>,
-        router: Router,
-        limits: &Limits,
-    ) -> Result<Self, Error> {
-        let address = listener.local_addr().map(|address| address.to_string()).unwrap_or_default();
-        let listener = TcpListener::from_std(listener)
-            .map_err(|source| Error::Listen { address: address.clone(), source })?;
-        tracing::info!(address, "serving webhooks");
-        let acceptor = TlsAcceptor::from(Arc::new(certificate.server_config()?));
-        let shared =
-            Shared { certificate: certificate.clone(), acceptor, router, crowded: watch::Sender::new(false) };
+impl<H: Handler> Connections<H> {
+    /// Serves plain HTTP if `tls` is `None`.
+    pub(crate) fn new(
+        listener: net::TcpListener,
+        tls: Option<ServerTls>,
+        handler: H,
+        limits: ConnectionLimits,
+    ) -> io::Result<Self> {
+        let shared = Shared { tls, handler, idle: limits.idle, crowded: watch::Sender::new(false) };
         let slots = limits.connections.clamp(1, Semaphore::MAX_PERMITS);
-        Ok(Self { listener, slots: Arc::new(Semaphore::new(slots)), shared: Arc::new(shared) })
+        Ok(Self {
+            listener: TcpListener::from_std(listener)?,
+            slots: Arc::new(Semaphore::new(slots)),
+            shared: Arc::new(shared),
+        })
     }
 
     /// Serves until `shutdown` completes, and then until the requests in flight end, at most [`DRAIN_TIMEOUT`].
@@ -71,7 +84,7 @@ impl Connections {
         loop {
             match select(pin!(self.accept()), shutdown.as_mut()).await {
                 Either::Left(((stream, slot), _)) => {
-                    connections.spawn(serve(stream, slot, self.shared.clone(), stopped.clone()));
+                    connections.spawn(serve_connection(stream, slot, self.shared.clone(), stopped.clone()));
                 }
                 Either::Right(_) => break,
             }
@@ -110,29 +123,37 @@ impl Connections {
 }
 
 /// Serves one connection, which occupies `slot`. The end of `stopped`'s sender requests its end.
-async fn serve(
+async fn serve_connection<H: Handler>(
     stream: TcpStream,
     slot: Option<OwnedSemaphorePermit>,
-    shared: Arc<Shared>,
-    mut stopped: watch::Receiver<()>,
+    shared: Arc<Shared<H>>,
+    stopped: watch::Receiver<()>,
 ) {
     let _slot = slot;
-    shared.certificate.refresh().await;
-    let stream = match timeout(HANDSHAKE_TIMEOUT, shared.acceptor.accept(stream)).await {
-        Ok(Ok(stream)) => stream,
-        Ok(Err(error)) => return tracing::debug!(%error, "a TLS handshake with a client failed"),
-        Err(_) => return tracing::debug!("a TLS handshake with a client took too long"),
-    };
+    let stream = WriteTimeout::new(stream);
+    let Some(tls) = &shared.tls else { return serve_requests(stream, &shared, stopped).await };
+    match timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)).await {
+        Ok(Ok(stream)) => serve_requests(stream, &shared, stopped).await,
+        Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake with a client failed"),
+        Err(_) => tracing::debug!("a TLS handshake with a client took too long"),
+    }
+}
+
+/// Serves the requests of one connection.
+async fn serve_requests<H: Handler>(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    shared: &Shared<H>,
+    mut stopped: watch::Receiver<()>,
+) {
     let (first, mut seen) = watch::channel(false);
     let service = service_fn(|request| {
         first.send_replace(true);
-        let shared = &shared;
-        async move { Ok::<_, Infallible>(shared.router.answer(request).await) }
+        async move { Ok::<_, Infallible>(shared.handler.answer(request).await) }
     });
     let mut http = pin!(
         http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(IDLE_TIMEOUT)
+            .header_read_timeout(shared.idle)
             .max_buf_size(MAX_HEAD)
             .serve_connection(TokioIo::new(stream), service)
     );
@@ -162,6 +183,6 @@ async fn serve(
         }
     };
     if let Err(error) = served {
-        tracing::debug!(%error, "a connection to the webhook server ended");
+        tracing::debug!(%error, "a connection of a client ended");
     }
 }

@@ -1,0 +1,106 @@
+//! The bytes of a server's connection: its TLS, and the time limit on writes.
+
+use super::{CertificateError, ServingCertificate};
+use std::{
+    fmt, io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::{Sleep, sleep};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+/// The time limit on a write without progress. Without it, clients that do not read their responses would occupy all
+/// connections.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The TLS of a server.
+#[derive(Clone)]
+pub(crate) struct ServerTls {
+    certificate: Arc<ServingCertificate>,
+    acceptor: TlsAcceptor,
+}
+
+impl ServerTls {
+    pub(crate) fn new(certificate: Arc<ServingCertificate>) -> Result<Self, CertificateError> {
+        let acceptor = TlsAcceptor::from(Arc::new(certificate.server_config()?));
+        Ok(Self { certificate, acceptor })
+    }
+
+    /// Performs the handshake with the current certificate.
+    pub(super) async fn accept(&self, stream: WriteTimeout) -> io::Result<TlsStream<WriteTimeout>> {
+        self.certificate.refresh().await;
+        self.acceptor.accept(stream).await
+    }
+}
+
+impl fmt::Debug for ServerTls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerTls").finish_non_exhaustive()
+    }
+}
+
+/// A stream whose writes fail after [`WRITE_TIMEOUT`] without progress.
+pub(super) struct WriteTimeout {
+    stream: TcpStream,
+    /// The end of the pending write, if any.
+    end: Option<Pin<Box<Sleep>>>,
+}
+
+impl WriteTimeout {
+    pub(super) fn new(stream: TcpStream) -> Self {
+        Self { stream, end: None }
+    }
+
+    /// Replaces a pending result by an error at the end of the time limit.
+    fn limit<T>(&mut self, cx: &mut Context<'_>, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if result.is_ready() {
+            self.end = None;
+            return result;
+        }
+        let end = self.end.get_or_insert_with(|| Box::pin(sleep(WRITE_TIMEOUT)));
+        end.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl AsyncRead for WriteTimeout {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for WriteTimeout {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(cx, data);
+        self.limit(cx, written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        data: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, data);
+        self.limit(cx, written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
