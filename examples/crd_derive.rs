@@ -40,7 +40,7 @@ use tracing::info;
 )]
 #[serde(rename_all = "camelCase")]
 struct CachePoolSpec {
-    /// The program of each cache.
+    /// The cache software, such as `redis`.
     engine: String,
     /// The number of caches.
     #[schemars(range(min = 0, max = 9))]

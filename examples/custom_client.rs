@@ -41,7 +41,7 @@ async fn use_custom_client() -> anyhow::Result<()> {
         .build();
 
     let namespaces = Api::<Namespace>::all(client.clone()).list(&ListParams::default()).await?;
-    // All lists start at once, and the layer lets four of them through at a time.
+    // All lists start concurrently, and the layer lets four of them through at a time.
     let counts = namespaces.items.iter().map(|namespace| {
         let name = namespace.name_any();
         let pods: Api<Pod> = Api::namespaced(client.clone(), &name);

@@ -29,7 +29,7 @@ async fn count_objects() -> anyhow::Result<()> {
             continue;
         }
         let api: Api<DynamicObject> = Api::dynamic(client.clone(), &resource, &capabilities.scope);
-        // Only the metadata: the server sends, and the program decodes, a small part of each object.
+        // List only the metadata: it is a small part of each object.
         match api.list_metadata(&ListParams::default()).await {
             Ok(list) => println!("{}/{}: {}", resource.api_version, resource.plural, list.items.len()),
             Err(error) => warn!("{}: {}", resource.plural, format_with_causes(error)),

@@ -1,5 +1,5 @@
-//! Prints the events of the cluster: those of a kind, such as `Pod`, or of one object, such as `Pod/web`, if an argument
-//! names it.
+//! Prints the events of the cluster. An argument selects the events of a kind, such as `Pod`, or of one object, such as
+//! `Pod/web`.
 //!
 //! ```sh
 //! cargo run -p examples --example event_watcher -- Pod/web

@@ -44,7 +44,7 @@ async fn run_job() -> anyhow::Result<()> {
 
     let ended = conditions::is_job_completed().or(has_failed());
     let ended = await_condition_within(jobs.clone(), &name, ended, LIMIT).await?;
-    // In the background: the garbage collector deletes the pods after the job.
+    // The deletion is asynchronous: the garbage collector deletes the pods after the job.
     jobs.delete(&name, &DeleteParams::background()).await?;
     if has_failed().matches_object(ended.as_ref()) {
         bail!("{name} has failed");

@@ -231,6 +231,6 @@ async fn exec(pods: &Api<Pod>, pod: &str, command: Vec<String>, params: &AttachP
     tokio::try_join!(copy(&mut output, &mut to_stdout), copy(&mut error, &mut to_stderr))?;
     process.join().await?;
     let status = status.await.context("the server has sent no status")?;
-    // Exit at once: a return from `main` would wait for the thread that reads the standard input.
+    // Exit immediately: a return from `main` would wait for the thread that reads the standard input.
     std::process::exit(status.exit_code().with_context(|| format!("the command did not run: {status}"))?)
 }

@@ -48,7 +48,7 @@ async fn main() -> anyhow::Result<()> {
         () = leadership.lost() => {}
         signal = termination_signal() => {
             signal?;
-            // The next leader need not wait until the lease expires.
+            // Release the lease: the next leader does not wait until it expires.
             return Ok(leadership.release().await?);
         }
     }

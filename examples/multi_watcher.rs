@@ -1,4 +1,4 @@
-//! Watches three kinds at once, and prints each change with the kind of its object.
+//! Watches three kinds concurrently, and prints each change with the kind of its object.
 //!
 //! ```sh
 //! cargo run -p examples --example multi_watcher

@@ -24,6 +24,6 @@ async fn main() -> anyhow::Result<()> {
     copy(&mut output, &mut stdout()).await?;
     input.abort();
     process.join().await?;
-    // Exit at once: a return from `main` would wait for the thread that reads the standard input.
+    // Exit immediately: a return from `main` would wait for the thread that reads the standard input.
     std::process::exit(0)
 }

@@ -36,6 +36,6 @@ async fn main() -> anyhow::Result<()> {
     process.join().await?;
     let status = status.await.context("the server has sent no status")?;
     let code = status.exit_code().with_context(|| format!("the command did not run: {status}"))?;
-    // Exit at once: a return from `main` would wait for the thread that reads the standard input.
+    // Exit immediately: a return from `main` would wait for the thread that reads the standard input.
     std::process::exit(code)
 }

@@ -1,4 +1,4 @@
-//! The extension traits of this crate, to import all at once.
+//! The extension traits of this crate, for a glob import.
 //!
 //! ```
 //! use k8s_openapi::api::core::v1::Pod;

@@ -79,7 +79,7 @@ pub(crate) enum SchemaMode {
     Derived,
     /// The program's own `JsonSchema` impl.
     Manual,
-    /// None: the CRD has no schema.
+    /// The CRD has no schema.
     Disabled,
 }
 

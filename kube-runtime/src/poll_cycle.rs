@@ -54,7 +54,7 @@ impl<K: Resource + DeserializeOwned + Send + 'static> PollCycle<K> {
 
     /// The next event of the cycle; `None` at the end of the cycle. Cancel safe.
     pub(crate) async fn next(&mut self) -> Option<Result<Event<K>>> {
-        // Without this, the task would never yield and never reach the deadline while events arrive continuously.
+        // Without a budget, the task would never yield and never reach the deadline while events arrive continuously.
         tokio::task::coop::consume_budget().await;
         if self.deadline.is_none() && self.driver.is_synced() {
             // The backoff does not count towards the duration: a cycle that only waited would look like a cycle

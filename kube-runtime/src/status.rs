@@ -14,7 +14,7 @@ pub enum ConditionStatus {
     True,
     /// The condition does not hold.
     False,
-    /// The controller does not know.
+    /// The controller cannot determine the status.
     Unknown,
 }
 

@@ -57,7 +57,7 @@ fn find_proto_files(dir: &Path) -> Result<Vec<PathBuf>, std::io::Error> {
     Ok(found)
 }
 
-/// Adds the fields of Go structs that are serialized even if their value is zero to `shown`.
+/// Adds to `shown` the fields of Go structs that are serialized even if their value is zero.
 fn read_go_types(text: &str, package: &str, shown: &mut BTreeSet<(String, String)>) {
     let mut name = String::new();
     for line in text.lines() {

@@ -270,7 +270,6 @@ impl Running {
     }
 }
 
-/// Asserts that `message` contains all of `parts`.
 #[track_caller]
 pub(crate) fn assert_contains(message: &str, parts: &[&str]) {
     for part in parts {

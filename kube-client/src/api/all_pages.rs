@@ -58,7 +58,6 @@ struct Pages<K> {
     current: CurrentPage<K>,
 }
 
-/// The current page.
 enum CurrentPage<K> {
     NotRequested,
     Open(Box<ListStream<K>>),

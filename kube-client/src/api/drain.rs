@@ -165,7 +165,8 @@ fn list_obstacles(obstacles: &[(PodName, DrainObstacle)]) -> String {
 ///
 /// # Cancel safety
 ///
-/// Cancelling stops the operation where it is. Repeating it continues.
+/// Cancelling stops the operation; the node stays cordoned, and some pods may be evicted. Another call continues the
+/// operation.
 pub async fn drain(client: &Client, node: &str, params: &DrainParams) -> Result<Drained, DrainError> {
     let drain = Drain { client, node, params };
     match params.timeout {

@@ -49,7 +49,7 @@ pub(super) struct Pipeline<T> {
 
 /// A chunk before, during or after its decoding.
 enum Chunk<T> {
-    /// Not decoded: `poll_next` decodes these pieces.
+    /// Pieces that `poll_next` decodes.
     Raw(vec::IntoIter<Bytes>),
     /// A task decodes the pieces. It takes them from the [`SharedPieces`] when it starts.
     Running(AbortOnDrop<Vec<T>>, SharedPieces),

@@ -36,20 +36,20 @@ pub(super) fn base_uri_layer(config: &Config) -> Result<BaseUriLayer> {
 }
 
 /// The client certificate that connections present, and its resolver.
-pub(super) struct Presented {
+pub(super) struct ClientCertificate {
     pub(super) resolver: Arc<ClientIdentity>,
     /// The certificate chain; `None` if there is no certificate.
     pub(super) chain: Option<Vec<CertificateDer<'static>>>,
 }
 
 /// Reads the client certificate (blocking).
-pub(super) fn identity(config: &Config) -> Result<Presented> {
+pub(super) fn identity(config: &Config) -> Result<ClientCertificate> {
     let resolver = Arc::<ClientIdentity>::default();
     let found =
         config.auth_info.identity().map_err(|(field, error)| UnusableField::error(field, error.into()))?;
-    let Some((chain, key)) = found else { return Ok(Presented { resolver, chain: None }) };
+    let Some((chain, key)) = found else { return Ok(ClientCertificate { resolver, chain: None }) };
     resolver.set((chain.clone(), key)).map_err(|error| UnusableField::error("client-key", error.into()))?;
-    Ok(Presented { resolver, chain: Some(chain) })
+    Ok(ClientCertificate { resolver, chain: Some(chain) })
 }
 
 /// The settings of TLS with the API server.
@@ -76,7 +76,7 @@ pub(super) fn uses_tls(config: &Config) -> Result<bool> {
 }
 
 /// The settings of TLS. Blocks on the file system for certificates.
-pub(super) fn tls_settings(config: &Config, identity: Presented) -> Result<ServerTls> {
+pub(super) fn tls_settings(config: &Config, identity: ClientCertificate) -> Result<ServerTls> {
     let (trust, authorities) = if config.accept_invalid_certs {
         if config.root_cert.is_some() || config.root_cert_file.is_some() {
             return Err(config_error(

@@ -128,7 +128,7 @@ pub struct Config {
     /// Receives the warnings of the API server, such as those about deprecated APIs and unknown fields (default:
     /// [`WarningHandler::log_once`]).
     pub warning_handler: WarningHandler,
-    /// The certificates that `root_cert_file` contained when `root_cert` was set to them.
+    /// The certificates in `root_cert_file` when `root_cert` was read from it.
     root_cert_of_file: Option<Vec<Vec<u8>>>,
     /// The kubeconfig files that contain the user, to which new tokens of an auth provider are written.
     user_origin: Option<UserOrigin>,

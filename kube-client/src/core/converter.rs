@@ -32,7 +32,7 @@ pub enum ConversionError {
         /// All values of `apiVersion` that the converter supports.
         known: String,
     },
-    /// The object does not decode as its version, or does not serialize as the desired version.
+    /// The object cannot be decoded in its version, or serialized in the desired version.
     #[error("{action} {object} as {api_version}")]
     Codec {
         /// `decode` or `serialize`.

@@ -47,7 +47,7 @@ pub trait CustomResourceExt {
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum MergeError {
-    /// There are no definitions.
+    /// No `CustomResourceDefinition` was passed.
     #[error("no definitions to merge")]
     MissingCrds,
     /// No definition has the storage version.

@@ -15,7 +15,6 @@ type Node = Map<String, Value>;
 /// The patterns of a schema, compiled; `None` for a pattern that the crate `regex` does not support.
 pub(super) type Patterns = HashMap<String, Option<Regex>>;
 
-/// Compiles all patterns of a schema.
 pub(super) fn compile_patterns(schema: &Value) -> Patterns {
     let mut patterns = Patterns::new();
     collect_patterns(schema, &mut patterns);

@@ -13,8 +13,8 @@ use super::Reason;
 pub struct ValidationError {
     /// The expression; empty for an error of the schema.
     pub rule: String,
-    /// The message of the rule, `failed rule: ..` by default; or why the rule was not evaluated. It has no values of the
-    /// object, unless the `messageExpression` of the rule contains them.
+    /// The message of the rule, `failed rule: ..` by default; or the reason that the rule was not evaluated. It has no
+    /// values of the object, unless the `messageExpression` of the rule contains them.
     pub message: String,
     /// The field that the error refers to, as in an error of the API server: `spec.ports[0].name`. Empty for the whole
     /// value.

@@ -18,7 +18,6 @@ pub(super) struct ServedResource {
 }
 
 impl ServedResource {
-    /// The resource and its capabilities.
     pub(super) fn resource_and_capabilities(&self) -> (ApiResource, ApiCapabilities) {
         (self.resource.clone(), self.capabilities.clone())
     }

@@ -66,7 +66,7 @@ pub(crate) async fn send(mut process: AttachedProcess, source: &Path, name: &str
             _ => Ok(input),
         }
     });
-    // The input lives until the process has ended: dropping it is the end of the input.
+    // Keep the input until the process has ended: dropping it would close the standard input of the process.
     finish(process, packed, what).await.map(|_| ())
 }
 

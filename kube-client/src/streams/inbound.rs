@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, ReadBuf};
 
 /// A message of fewer bytes is copied, because it shares the memory of the connection's read buffer.
 const MIN_SHARED_BYTES: usize = 4 << 10;
-/// The minimum number of bytes that a message is counted as: its place in the queue takes memory, too.
+/// The minimum size in bytes for which a message counts: its entry in the queue takes memory, too.
 const MIN_COST: usize = 64;
 
 /// The reason that a stream ended early. The [`io::Error`] of the stream shows it.

@@ -126,7 +126,7 @@ impl AttachedProcess {
         self.sizes.take()
     }
 
-    /// Ends the connection at once. Streams that were taken then fail.
+    /// Ends the connection immediately. Streams that were taken then fail.
     pub fn abort(&self) {
         self.task.abort();
     }

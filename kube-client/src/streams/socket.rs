@@ -119,7 +119,6 @@ pub(super) struct Writer {
     origin: Origin,
 }
 
-/// Splits a connection.
 pub(super) fn split(connection: Connection) -> (Reader, Writer) {
     let origin = Origin(connection.request_line().into());
     let (sink, stream) = connection.into_stream().split();
@@ -187,7 +186,7 @@ impl Writer {
         }
     }
 
-    /// Takes a step, and writes all messages that are ready. Returns whether the messages have ended.
+    /// Executes the step `first`, and writes all messages that are ready. Returns whether the messages have ended.
     async fn write_ready(
         &mut self,
         first: Step,
@@ -216,8 +215,8 @@ impl Writer {
         Ok(has_ended)
     }
 
-    /// Runs a connection until `read` completes or the messages end, and writes the messages meanwhile. If a write
-    /// fails, `read` may still complete: a server closes the connection after it has sent the result.
+    /// Runs a connection until `read` completes or the messages end, and writes the messages during that time. If a
+    /// write fails, `read` may still complete: a server closes the connection after it has sent the result.
     pub(super) async fn run(
         mut self,
         read: impl Future<Output = Result<()>>,

@@ -6,7 +6,6 @@ use super::{EventSplitter, ListSplitter, Split, WireError};
 use bytes::Bytes;
 use std::sync::Arc;
 
-/// The format of a body.
 #[derive(Debug, Clone)]
 pub(crate) enum BodyFormat {
     Json,

@@ -95,7 +95,7 @@ impl ObjectDecoder {
         &self.expected_kind
     }
 
-    /// This decoder for bodies in `format`. A new decoder is for JSON.
+    /// Returns this decoder with the format `format`. A new decoder decodes JSON.
     pub(crate) fn with_format(self, format: BodyFormat) -> Self {
         Self { format, ..self }
     }

@@ -99,7 +99,6 @@ pub(super) fn check_qualified_name(key: &str) -> Result<(), String> {
     ))
 }
 
-/// Checks the value of a label.
 pub(super) fn check_label_value(value: &str) -> Result<(), String> {
     if value.is_empty() || is_name_or_value(value) {
         return Ok(());

@@ -12,11 +12,12 @@ pub struct Action {
 /// The time of the next reconcile of an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Next {
-    /// At its next change.
+    /// The next reconcile starts at the next change of the object.
     Change,
-    /// After this wait, or at its next change if that is earlier.
+    /// The next reconcile starts after this wait, or at the next change of the object if that is earlier.
     After(Duration),
-    /// After a wait that doubles with each consecutive use, or at its next change if that is earlier.
+    /// The next reconcile starts after a backoff that doubles with each consecutive use, or at the next change of the
+    /// object if that is earlier.
     Backoff,
 }
 

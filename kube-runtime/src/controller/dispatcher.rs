@@ -144,8 +144,8 @@ where
         Poll::Ready(None)
     }
 
-    /// Bounds the queue: if it has many keys, removes those whose objects the store does not contain, such as the keys
-    /// of owners that do not exist. While a gate is closed, or a key is delayed, nothing else removes them.
+    /// Bounds the queue: if it has many keys, removes the keys of objects that are not in the store, such as owners
+    /// that do not exist. No other code removes such keys while a gate is closed or the keys are delayed.
     fn sweep(&mut self) {
         if self.queue.len() < self.sweep_at || !self.store.is_settled() {
             return;

@@ -54,7 +54,6 @@ pub(super) struct Executor<'a, K: Resource, E: std::error::Error + 'static> {
     direct_spawns: u32,
 }
 
-/// The result of a reconcile.
 pub(super) struct ReconcileResult<K: Resource, E: std::error::Error + 'static> {
     pub(super) key: Key,
     /// The reconciled object, with the uid and the version of the reconciled state if they are known.

@@ -139,7 +139,7 @@ enum State {
     Unknown,
     /// At least one gate is closed. Waits until a gate opens or closes.
     Closed(BoxFuture<'static, Result<(), GateDropped>>),
-    /// All gates are open. Waits until one of those that may close does so.
+    /// All gates are open. Waits until a gate closes.
     Open(Option<BoxFuture<'static, ()>>),
 }
 

@@ -22,7 +22,7 @@ const MIN_RECONCILES: u32 = 300;
 /// The maximum number of fields to report.
 const MAX_FIELDS: usize = 8;
 
-/// Counts reconciles by key.
+/// Counts the reconciles of each key.
 #[derive(Default)]
 pub(super) struct HotLoops {
     /// The number of reconciles since the last sample.

@@ -15,7 +15,7 @@ use tokio::time::Sleep;
 pub(super) struct SyncTimer {
     limit: Duration,
     state: State,
-    /// The stores to report.
+    /// The stores without a complete snapshot that are not reported yet.
     incomplete: VecDeque<String>,
 }
 

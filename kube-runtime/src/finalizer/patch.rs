@@ -119,7 +119,7 @@ where
     /// The operations that remove each occurrence of the finalizer: the server does not deduplicate the list.
     fn remove_operations(&self, object: &K) -> Vec<PatchOperation> {
         let mut operations = uid_test_operation(object);
-        // From the end, because a removal shifts the later indices.
+        // Iterate in reverse, because a removal shifts the later indices.
         for (index, _) in object.finalizers().iter().enumerate().rev().filter(|(_, f)| *f == self.finalizer) {
             let path = finalizers_path(Some(&index.to_string()));
             operations.push(test_operation(path.clone(), self.finalizer.into()));

@@ -67,7 +67,7 @@ pub struct Informer<K> {
     writer: Writer<K>,
     store: Store<K>,
     backlog: Backlog<K>,
-    /// For the stream: the remaining changes of the last watcher event. They are emitted before the backlog.
+    /// The remaining changes of the last watcher event. The stream emits them before the backlog.
     pending: Option<DeltaIter<K>>,
 }
 

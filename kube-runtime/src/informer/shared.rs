@@ -137,7 +137,7 @@ impl<K: Resource + DeserializeOwned + Send + Sync + 'static> SharedInformer<K> {
     ///
     /// Outside of a tokio runtime.
     pub fn subscribe(&self) -> Subscription<K> {
-        // Subscribe before the task is checked: if the task ends in between, it ends this stream too.
+        // Subscribe before the task is checked: if the task ends between the two calls, it ends this stream too.
         let changes = self.inner.store.subscribe();
         changes.keep_alive(self.hold())
     }

@@ -194,7 +194,7 @@ impl Election {
         let limit = self.config.renew_deadline;
         let releasing = async {
             loop {
-                // Always reads: a cancelled write may have taken effect.
+                // Read the lease each time: a cancelled write may have taken effect.
                 let Some(lease) = self.leases.get_opt(&self.name).await? else { return Ok(()) };
                 let spec = lease.spec.clone().unwrap_or_default();
                 if spec.holder_identity.as_ref() != Some(&self.identity) {

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tower::{Layer, Service};
 
-/// This process is not the leader, or may no longer be it.
+/// The error of a process that is not the leader, or may no longer be the leader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("this process is not the leader")]
 #[non_exhaustive]

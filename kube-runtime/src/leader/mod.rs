@@ -242,7 +242,7 @@ impl fmt::Debug for Leadership {
     }
 }
 
-/// The task of an election. Dropping it aborts the task, and closes the fence at once.
+/// The task of an election. Dropping it aborts the task, and closes the fence immediately.
 struct ElectionTask {
     handle: JoinHandle<Result<(), kube_client::Error>>,
     term: TermSender,

@@ -149,7 +149,8 @@ impl Manager {
         self.client.clone()
     }
 
-    /// Serves all paths on `address`, instead of 127.0.0.1:8080. Port 0 selects a free port. Binds the address at once.
+    /// Serves all paths on `address`, instead of 127.0.0.1:8080. Port 0 selects a free port. Binds the address before
+    /// it returns.
     ///
     /// # Errors
     ///

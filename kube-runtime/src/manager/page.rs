@@ -135,7 +135,6 @@ fn unknown<'a>() -> Cow<'a, str> {
     "–".into()
 }
 
-/// A duration in seconds.
 fn seconds(duration: Duration) -> String {
     format!("{} s", duration.as_secs())
 }

@@ -135,7 +135,7 @@ pub(super) async fn log_failures(name: String, mut health: watch::Receiver<Healt
             }
         }
         if health.changed().await.is_err() {
-            // The informer was dropped, so that nothing waits for it.
+            // All users of the informer have dropped it: no code waits for its readiness.
             return std::future::pending().await;
         }
     }

@@ -14,7 +14,7 @@ static INSTALLED: Mutex<Option<PrometheusHandle>> = Mutex::new(None);
 
 /// The interval at which the recorder aggregates new samples.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
-/// Held by the task that performs the upkeep, so that the managers of the process perform it once.
+/// The lock of the task that performs the upkeep: the managers of a process perform it once.
 static UPKEEP: AsyncMutex<()> = AsyncMutex::const_new(());
 
 /// The bucket bounds of each histogram, in seconds.

@@ -21,7 +21,6 @@ use hyper::body::Incoming;
 use std::{fmt, net::SocketAddr, net::TcpListener, path::Path, sync::Arc, time::Duration};
 use tower::ServiceExt as _;
 
-/// The default address.
 const DEFAULT_ADDRESS: &str = "127.0.0.1:8080";
 /// The time limit on the answer of a controller to the status page.
 const INSPECTION_TIMEOUT: Duration = Duration::from_secs(1);
@@ -160,7 +159,6 @@ fn router(state: Arc<ServerState>, access: Option<Arc<AccessFilter>>) -> Router 
     content.merge(probe_router(state))
 }
 
-/// The probes.
 fn probe_router(state: Arc<ServerState>) -> Router {
     Router::new().route("/healthz", get(health)).route("/readyz", get(ready)).with_state(state)
 }

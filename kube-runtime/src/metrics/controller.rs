@@ -54,7 +54,7 @@ struct Handles {
     work_duration: Histogram,
     unfinished_work: Gauge,
     longest_running: Gauge,
-    /// By [`Outcome`]; a panic is an error.
+    /// One counter for each [`Outcome`]. A panic is an error.
     reconciles: [Counter; 4],
     errors: Counter,
     panics: Counter,

@@ -73,12 +73,11 @@ impl WatchMetrics {
         metrics::histogram!(number, "name" => self.name.clone()).record(f64::from(items));
     }
 
-    /// Counts a watch that ended at once, without an event.
+    /// Counts a watch that ended immediately, without an event.
     pub(crate) fn count_short_watch(&self) {
         metrics::counter!("reflector_short_watches_total", "name" => self.name.clone()).increment(1);
     }
 
-    /// Counts a relist.
     pub(crate) fn count_relist(&self, reason: &'static str) {
         let labels = [("name", self.name.to_string()), ("reason", reason.to_owned())];
         metrics::counter!("kube_runtime_relists_total", &labels).increment(1);

@@ -163,7 +163,6 @@ impl<K: Storable> Codec<K> {
         self.identity.hash_one((object.uid(), object.version()))
     }
 
-    /// A hash of the uid.
     pub(super) fn uid_hash(&self, object: &K) -> Option<NonZero<u32>> {
         object.uid().map(|uid| self.hash_of_uid(uid))
     }

@@ -48,10 +48,10 @@ pub enum DeltaKind {
 pub struct Delta<K> {
     old: Option<StoredObject<K>>,
     new: Option<StoredObject<K>>,
-    /// For a deletion that the server reported: the final state of the object.
+    /// The final state of a deleted object, if the server reported the deletion.
     last: Option<Arc<K>>,
     cause: Cause,
-    /// For a deletion: whether it was emitted as an event before the snapshot was complete.
+    /// Whether the deletion was emitted as an event before the snapshot was complete.
     pub(super) was_emitted: bool,
     /// Decodes packed objects.
     codec: Option<Arc<Codec<K>>>,

@@ -127,7 +127,6 @@ impl<W, K> Deltas<W, K> {
         Self { stream, writer, pending: None, synced: None, version }
     }
 
-    /// The writer.
     pub(crate) fn writer_mut(&mut self) -> &mut Writer<K> {
         &mut self.writer
     }

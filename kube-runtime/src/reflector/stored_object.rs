@@ -72,7 +72,7 @@ impl<K> StoredObject<K> {
         matches!(self, Self::Packed(known) if known.is_same_entry(packed))
     }
 
-    /// Whether both are the same stored object. A packed object may have moved to another page meanwhile.
+    /// Whether both are the same stored object. A packed object may have moved to another page since then.
     pub(super) fn is_same(&self, other: &Self) -> bool {
         match (self, other) {
             (_, Self::Typed(other)) => self.holds_typed(other),

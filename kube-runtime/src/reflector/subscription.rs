@@ -164,7 +164,7 @@ pub(super) struct Queue<K> {
     /// [`Delta::split_replacement`].
     items: BTreeMap<u64, StoreEvent<K>>,
     /// For each name with a queued delta: the number of that delta.
-    places: ObjectMap<Place<K>>,
+    queued_deltas: ObjectMap<QueuedDelta<K>>,
     /// The number of the next item.
     next: u64,
     /// The number of the queued [`StoreEvent::Synced`].
@@ -175,13 +175,13 @@ pub(super) struct Queue<K> {
 }
 
 /// The position of a queued delta: its number in [`Queue::items`].
-struct Place<K> {
+struct QueuedDelta<K> {
     /// A state of the object, for its key.
     object: StoredObject<K>,
     number: u64,
 }
 
-impl<K: Storable> Keyed for Place<K> {
+impl<K: Storable> Keyed for QueuedDelta<K> {
     fn key(&self) -> (&str, &str) {
         self.object.key()
     }
@@ -191,7 +191,7 @@ impl<K> Default for Queue<K> {
     fn default() -> Self {
         Self {
             items: BTreeMap::new(),
-            places: ObjectMap::default(),
+            queued_deltas: ObjectMap::default(),
             next: 0,
             synced: None,
             error: None,
@@ -229,26 +229,26 @@ impl<K: Storable> Queue<K> {
     /// Adds a delta. Combines it with the queued delta of the same name, in the place of that delta.
     pub(super) fn push(&mut self, delta: Delta<K>) {
         let Some(object) = delta.any_state().cloned() else { return };
-        let Some(place) = self.places.get_mut(object.key()) else {
-            self.places.insert(Place { object, number: self.next });
+        let Some(queued_delta) = self.queued_deltas.get_mut(object.key()) else {
+            self.queued_deltas.insert(QueuedDelta { object, number: self.next });
             self.items.insert(self.next, StoreEvent::Delta(delta));
             self.next += 1;
             return;
         };
-        let Some(StoreEvent::Delta(queued)) = self.items.remove(&place.number) else { return };
+        let Some(StoreEvent::Delta(queued)) = self.items.remove(&queued_delta.number) else { return };
         match queued.then(delta) {
             Some(delta) => {
-                self.items.insert(place.number, StoreEvent::Delta(delta));
-                place.object = object;
+                self.items.insert(queued_delta.number, StoreEvent::Delta(delta));
+                queued_delta.object = object;
             }
-            None => drop(self.places.remove(object.key())),
+            None => drop(self.queued_deltas.remove(object.key())),
         }
     }
 
     fn pop(&mut self) -> Option<StoreEvent<K>> {
         let (_, item) = self.items.pop_first()?;
         match &item {
-            StoreEvent::Delta(delta) => drop(self.places.remove(delta.key())),
+            StoreEvent::Delta(delta) => drop(self.queued_deltas.remove(delta.key())),
             StoreEvent::Synced(_) => self.synced = None,
         }
         Some(item)

@@ -358,8 +358,8 @@ impl<K: Storable> Writer<K> {
     }
 }
 
-/// Records that the deletion of an object of the readers' map is emitted before the snapshot is complete, and the final
-/// state of the object, if the server reported it. Returns whether the deletion was not emitted before.
+/// Records a deletion that is emitted before the snapshot is complete. `last` is the final state of the object, if the
+/// server reported it. Returns true for the first record of the object.
 fn record_deletion<K>(deletions: &mut Deletions<K>, key: (&str, &str), last: Option<Arc<K>>) -> bool {
     match deletions.entry(owned_key(key)) {
         Entry::Occupied(mut known) => {

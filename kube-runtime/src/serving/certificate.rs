@@ -65,7 +65,7 @@ pub(crate) struct ServingCertificate {
     interval: Duration,
     /// The time of the next check of the files.
     next_check: Mutex<Instant>,
-    /// Held while the files are read.
+    /// The lock of the thread that reads the files.
     reading: Mutex<()>,
 }
 

@@ -26,7 +26,7 @@ pub enum InitialListStrategy {
     /// also falls back to paged lists if the server accepts the request but does not complete the initial events.
     #[default]
     StreamingList,
-    /// By paged lists.
+    /// Paged lists, as of servers before WatchList.
     ListWatch,
 }
 

@@ -25,7 +25,6 @@ const BRIEF_LIMIT: Duration = Duration::from_secs(1);
 /// connections. A healthy watch resumes without a wait, so this value limits the load.
 const HEALTHY_AGE: Duration = Duration::from_secs(10);
 
-/// An open watch.
 pub(super) struct OpenWatch<K> {
     pub(super) stream: EventStream<K>,
     /// The time at which the watch was requested, or at which its initial events ended.

@@ -116,7 +116,7 @@ impl Server {
         })
     }
 
-    /// Listens on `address` instead of `0.0.0.0:9443`. Port 0 selects a free port. Binds the address at once.
+    /// Listens on `address` instead of `0.0.0.0:9443`. Port 0 selects a free port. Binds the address before it returns.
     ///
     /// # Errors
     ///
@@ -195,7 +195,7 @@ impl Server {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future closes all connections at once.
+    /// Dropping the future closes all connections immediately.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send) -> Result<(), Error> {
         self.start()?.run(shutdown).await;
         Ok(())

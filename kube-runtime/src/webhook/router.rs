@@ -62,7 +62,7 @@ struct Route {
 /// The webhooks by path.
 pub(crate) struct Router {
     routes: HashMap<String, Route>,
-    /// The bodies that may be in memory, in units of [`UNIT`].
+    /// The free memory for request bodies, in units of [`UNIT`].
     memory: Semaphore,
     request_time: Duration,
 }
@@ -113,7 +113,7 @@ impl Router {
             return too_large();
         }
         let units = u32::try_from(length.div_ceil(UNIT)).unwrap_or(u32::MAX);
-        // Held until the answer is made. The semaphore is never closed.
+        // The permits are held until the response is made. The semaphore is never closed.
         let _memory = self.memory.acquire_many(units).await;
         let body = match Limited::new(request.into_body(), route.max_bytes).collect().await {
             Ok(body) => body.to_bytes(),

@@ -80,7 +80,6 @@ pub(crate) struct Log {
 }
 
 impl Log {
-    /// Adds a line.
     pub(crate) fn add_line(&self, line: impl Into<String>) {
         self.lines.lock().unwrap().push(line.into());
     }

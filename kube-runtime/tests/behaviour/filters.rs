@@ -113,14 +113,12 @@ impl Server {
         state
     }
 
-    /// The JSON of an object.
     fn object_json(&self, name: &str, Stored { uid, version, state }: &Stored) -> Value {
         json!({"metadata": {"name": name, "namespace": "n", "uid": uid.to_string(), "generation": state.generation,
             "resourceVersion": (version + 1).to_string(), "labels": {"l": state.label.to_string()}},
             "spec": {"v": state.value, "padding": self.padding}})
     }
 
-    /// The body of a list.
     fn list_body(&self) -> String {
         let state = self.state(self.executed);
         let items: Vec<_> = state.iter().map(|(name, object)| self.object_json(name, object)).collect();

@@ -31,7 +31,6 @@ async fn log_name_after_wait<K: Resource>(object: Arc<K>, log: Arc<Log>) -> Resu
     log_name(object, log).await
 }
 
-/// Creates a cluster role.
 async fn create_role(sim: &Sim, name: &str) -> ClusterRole {
     let role = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": name}});
     sim.create(&role).unwrap();

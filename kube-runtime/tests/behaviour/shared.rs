@@ -74,7 +74,7 @@ async fn subscribers_share_one_watch_and_the_last_one_ends_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_subscriber_that_does_not_poll_delays_nobody() {
+async fn a_subscriber_that_does_not_poll_delays_no_other_subscriber() {
     let sim = Sim::new();
     put_map(&sim, "a", "1");
     let informer = SharedInformer::new(maps(&sim));

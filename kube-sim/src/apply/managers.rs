@@ -167,7 +167,6 @@ impl Managers {
     }
 }
 
-/// The entry of a manager in `managedFields`.
 fn managed_fields_entry(manager: &Manager, owned: &Owned) -> Value {
     let operation = match manager.operation {
         Operation::Apply => "Apply",

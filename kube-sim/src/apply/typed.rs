@@ -49,7 +49,6 @@ pub(super) struct List<'a> {
     pub(super) items: Type<'a>,
 }
 
-/// The type of a map.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct MapType<'a> {
     schema: Option<&'a Schema>,

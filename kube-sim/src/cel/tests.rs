@@ -12,8 +12,8 @@ fn definition(spec: &Value) -> Value {
     }}}]}})
 }
 
-/// Checks the errors about a definition whose `spec` has this schema. Each error must contain the expected text; `~`
-/// replaces the path of the schema.
+/// Checks the errors about a definition whose `spec` has this schema. Each error must contain the expected text; `~` in
+/// that text is the path of the schema.
 #[track_caller]
 fn check_definition(spec: &Value, expected: &[&str]) {
     let errors = check_rules(&definition(spec), &[]);

@@ -33,7 +33,7 @@ impl TerminalSize {
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Streams {
-    /// The standard input. It ends when the client closes it; at once if the client sends none.
+    /// The standard input. It ends when the client closes it, and is empty if the client sends none.
     pub stdin: Input,
     /// The standard output. If the client does not request it, the bytes are discarded.
     pub stdout: Output,

@@ -98,7 +98,8 @@ struct Command {
     after_success: bool,
 }
 
-/// Splits a script into commands at `;`, line ends and `&&`, and these into words. Quotes have no nested syntax.
+/// Splits a script into commands at `;`, line ends and `&&`, and these into words. Within quotes, no character has a
+/// special meaning.
 fn parse(script: &str) -> Vec<Command> {
     let mut commands = Vec::new();
     let mut command = Command::default();

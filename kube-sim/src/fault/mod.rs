@@ -139,7 +139,6 @@ impl Faults {
         Self(Arc::new(Mutex::new(Rules { seed, clock, next: 0, entries: Vec::new() })))
     }
 
-    /// Locks the rules.
     fn lock(&self) -> MutexGuard<'_, Rules> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -119,7 +119,8 @@ impl Options {
         Ok(o)
     }
 
-    /// Clears `resourceVersionMatch`: a server without support for `sendInitialEvents` ignores it in a watch.
+    /// Clears `resourceVersionMatch` of a watch. A server that does not support `sendInitialEvents` ignores both
+    /// parameters.
     pub(crate) fn clear_version_match(&mut self) {
         self.version_match = None;
         self.version_match_text.clear();

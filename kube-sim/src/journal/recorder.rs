@@ -52,7 +52,6 @@ impl Recorder {
         });
     }
 
-    /// Records the body of the request.
     pub(crate) fn record_request(&self, body: &Bytes) {
         self.append(body, |entry| &mut entry.request_body);
     }

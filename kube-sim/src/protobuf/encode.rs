@@ -15,7 +15,7 @@ const VARINT: u64 = 0;
 const FIXED_64: u64 = 1;
 const BYTES: u64 = 2;
 
-/// Encodes an object with its `apiVersion` and `kind`. A list is one if its kind ends with `List`.
+/// Encodes an object with its `apiVersion` and `kind`. A kind whose name ends with `List` is encoded as a list.
 ///
 /// # Errors
 /// The text of the encoding error: the kind is not built in, or a value does not fit its field.
@@ -32,7 +32,7 @@ pub(crate) fn encode(object: &Value) -> Result<Bytes, String> {
     let mut out = MAGIC_NUMBER.to_vec();
     put_bytes(1, &types, &mut out);
     put_bytes(2, &raw, &mut out);
-    // Go writes the empty content encoding and content type.
+    // Go also writes these two fields if they are empty: the content encoding and the content type.
     put_bytes(3, b"", &mut out);
     put_bytes(4, b"", &mut out);
     Ok(out.into())
@@ -71,7 +71,6 @@ fn encode_list(api_version: &str, kind: &str, metadata: &Value, items: &[Value])
     Ok(out)
 }
 
-/// Encodes the fields of a message.
 fn encode_fields(message: &Message, object: &Map<String, Value>, depth: usize) -> Result<Vec<u8>, String> {
     if depth > MAX_DEPTH {
         return Err(format!("messages nest deeper than {MAX_DEPTH} levels"));

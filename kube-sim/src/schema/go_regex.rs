@@ -17,7 +17,7 @@ use self::repeat::Nesting;
 /// # Errors
 /// Go's error text, such as ``error parsing regexp: missing closing ): `(` ``.
 pub(crate) fn compile(pattern: &str) -> Result<Regex, String> {
-    let problem = |(code, found): Problem| format!("error parsing regexp: {code}: `{found}`");
+    let problem = |(code, found): SyntaxError| format!("error parsing regexp: {code}: `{found}`");
     let mut translator = Translator {
         whole: pattern,
         rest: pattern,
@@ -36,7 +36,7 @@ pub(crate) fn compile(pattern: &str) -> Result<Regex, String> {
 }
 
 /// Go's error code (`syntax.ErrorCode`), and the part of the expression that the error quotes.
-type Problem = (&'static str, String);
+type SyntaxError = (&'static str, String);
 
 /// Translates the expression `whole`. `rest` is the part that has not been translated; `out` is the translation of the
 /// part before `rest`.
@@ -53,7 +53,7 @@ struct Translator<'a> {
 }
 
 impl<'a> Translator<'a> {
-    fn translate(&mut self) -> Result<(), Problem> {
+    fn translate(&mut self) -> Result<(), SyntaxError> {
         let mut last_repeat = "";
         while let Some(c) = self.rest.chars().next() {
             let mut repeat = "";
@@ -141,7 +141,7 @@ impl<'a> Translator<'a> {
         after: &'a str,
         counts: Option<repeat::Counts>,
         last_repeat: &str,
-    ) -> Result<(), Problem> {
+    ) -> Result<(), SyntaxError> {
         let up_to = |start: &str, end: &str| start[..start.len() - end.len()].to_owned();
         if counts.is_some_and(|counts| !counts.are_in_range()) {
             return Err(("invalid repeat count", up_to(self.rest, after)));
@@ -169,7 +169,7 @@ impl<'a> Translator<'a> {
     }
 
     /// Translates `(?`: a named group, flags for the rest of the enclosing group, or a group with its own flags.
-    fn translate_group_or_flags(&mut self) -> Result<(), Problem> {
+    fn translate_group_or_flags(&mut self) -> Result<(), SyntaxError> {
         const INVALID_SYNTAX: &str = "invalid or unsupported Perl syntax";
         let named = ["(?P<", "(?<"].into_iter().find(|start| self.rest.starts_with(start));
         if let Some(start) = named.filter(|start| self.rest.len() > start.len()) {
@@ -215,7 +215,7 @@ impl<'a> Translator<'a> {
     }
 
     /// Translates an escape: an assertion such as `\b`, a quotation `\Q...\E`, a class or a character.
-    fn translate_escape(&mut self) -> Result<(), Problem> {
+    fn translate_escape(&mut self) -> Result<(), SyntaxError> {
         let mut chars = self.rest.chars().skip(1);
         let after = || &self.rest[2..];
         match chars.next() {

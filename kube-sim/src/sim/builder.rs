@@ -224,8 +224,9 @@ impl SimBuilder {
         self
     }
 
-    /// Produces the logs of containers (`kubectl logs`). Each item is sent at once; with `follow`, the stream ends when
-    /// the container does. An error is the response of the server. The default is a generated log of three lines.
+    /// Produces the logs of containers (`kubectl logs`). Each item is sent without buffering; with `follow`, the stream
+    /// ends when the container does. An error is the response of the server. The default is a generated log of three
+    /// lines.
     ///
     /// # Examples
     /// ```

@@ -16,7 +16,7 @@ use super::view::View;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Lag {
-    /// The cache has each change at once.
+    /// The cache has no lag.
     #[default]
     None,
     /// The cache has each change after this time on tokio's clock.
@@ -161,7 +161,6 @@ impl State {
         self.wake_all_watches();
     }
 
-    /// The version of a cache.
     pub(crate) fn cache_version(&mut self, id: usize) -> u64 {
         let version = self.version();
         let caches = &self.caches;
@@ -180,7 +179,6 @@ impl State {
         cache.reached
     }
 
-    /// The view of a cache.
     pub(crate) fn cache_view(&mut self, id: usize) -> View<'_> {
         let version = self.cache_version(id);
         self.view().of_cache(version)

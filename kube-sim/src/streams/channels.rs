@@ -25,7 +25,6 @@ pub(super) fn message(channel: u8, data: &[u8]) -> Bytes {
     message.into()
 }
 
-/// Sends a message.
 pub(super) async fn send(sink: &mut SplitSink<WebSocket, Message>, message: Bytes) -> Result<(), Closed> {
     match timeout(IDLE_TIMEOUT, sink.send(Message::Binary(message))).await {
         Ok(Ok(())) => Ok(()),

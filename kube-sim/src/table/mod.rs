@@ -69,7 +69,6 @@ pub(crate) fn of(
     })
 }
 
-/// `PartialObjectMetadata` of an object.
 pub(crate) fn partial_object_metadata(object: &Value) -> Value {
     json!({
         "kind": "PartialObjectMetadata",

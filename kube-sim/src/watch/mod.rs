@@ -80,7 +80,7 @@ impl std::fmt::Debug for Watch {
 /// Checks that the cache is fresh enough for the initial list of a streaming list.
 ///
 /// # Errors
-/// 504 for a later version.
+/// 504 for a version that the cache has not reached.
 fn check_reached(state: &mut State, arrival: Arrival, version: Option<u64>) -> Result<(), SimError> {
     let wanted = version.unwrap_or(arrival.version);
     let cached = state.cache_version(arrival.server);

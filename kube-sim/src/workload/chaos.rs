@@ -73,7 +73,6 @@ fn fail_random_node(engine: &mut Engine, nodes: &[Value]) {
     }
 }
 
-/// Sets the status of the `Ready` condition of a node.
 fn set_ready_condition(engine: &mut Engine, node: &Value, status: &str) {
     let now = engine.now();
     let (reason, message, taint) = match status {

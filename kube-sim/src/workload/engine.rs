@@ -194,7 +194,6 @@ pub(super) fn object_reference(object: &Value, api_version: &str, kind: &str) ->
     })
 }
 
-/// The namespace and the name of an object.
 pub(super) fn namespace_and_name(object: &Value) -> (&str, &str) {
     let meta = &object["metadata"];
     (meta["namespace"].as_str().unwrap_or_default(), meta["name"].as_str().unwrap_or_default())

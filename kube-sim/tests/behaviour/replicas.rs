@@ -111,7 +111,8 @@ async fn a_cache_that_does_not_catch_up_in_time_is_too_old() {
         assert_eq!(status["details"]["retryAfterSeconds"], 1);
     }
     assert!(begin.elapsed() >= Duration::from_secs(6));
-    // A list without a version falls back to the store. One at an exact version reads the store at once.
+    // A list without a version falls back to the store. A list at an exact version reads the store without waiting for
+    // the cache.
     assert_eq!(list(&replica, "").await, (vec!["a".to_owned()], version));
     let begin = Instant::now();
     let exact = format!("?resourceVersion={version}&resourceVersionMatch=Exact");

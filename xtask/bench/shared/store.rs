@@ -186,7 +186,7 @@ fn partial_pod(pod: &Arc<PartialPod>) -> anyhow::Result<Value> {
     }))
 }
 
-/// Fills three stores at once: with nodes, with config maps, and with [`Widget`]s.
+/// Fills three stores concurrently: with nodes, with config maps, and with [`Widget`]s.
 pub(crate) async fn stores_of_three_kinds(job: &Job) -> anyhow::Result<Outcome> {
     let client = job.client()?;
     let running = Measure::start()?;

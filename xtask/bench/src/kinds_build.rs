@@ -96,7 +96,6 @@ async fn build(folders: &Folders, scratch: &Scratch, contender: Contender) -> an
     Ok(Times { cold, touched })
 }
 
-/// Writes the package of a contender.
 fn write_package(folders: &Folders, package: &Path, contender: Contender) -> anyhow::Result<()> {
     let (lock, dependencies, imports) = if contender == Contender::Kube {
         (

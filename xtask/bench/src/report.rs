@@ -53,7 +53,6 @@ impl Table {
         !self.cells.values().any(|cell| matches!(cell, Cell::Wrong(_)))
     }
 
-    /// The rows as JSON.
     pub(super) fn json_rows(&self, rows: &[&Row]) -> Value {
         let rows = rows.iter().map(|row| {
             let cells: BTreeMap<_, _> = Contender::ALL

@@ -13,7 +13,6 @@ use super::targets::{Verdict, count_met_and_compared};
 /// Bytes in a MiB.
 const MIB: f64 = 1_048_576.0;
 
-/// The table of all figures.
 pub(super) fn figures_table(table: &Table, rows: &[&Row]) -> String {
     let mut text =
         with_header(&["row", "", "a second", "wall", "CPU", "peak", "resident", "each", "ours is"]);
@@ -112,7 +111,6 @@ pub(super) fn with_header(head: &[&str]) -> TextTable {
     text
 }
 
-/// A right-aligned cell.
 pub(super) fn right_aligned(text: String) -> TextCell {
     TextCell::new(text).set_alignment(CellAlignment::Right)
 }

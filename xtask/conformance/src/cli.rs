@@ -14,7 +14,7 @@ use crate::mutation;
 use crate::runner::{self, Outcome, Servers};
 use crate::scenario;
 
-/// The percentage of mutations that both servers have to judge alike.
+/// The percentage of mutations that both servers must judge equally.
 const MIN_AGREEMENT: f64 = 95.0;
 
 /// Sends the same requests to kube-sim and to a real API server, and compares the responses

@@ -28,7 +28,6 @@ pub(crate) struct Mutation {
     object: Value,
 }
 
-/// Parses the samples.
 pub(crate) fn parse_samples(text: &str) -> anyhow::Result<Vec<Sample>> {
     yaml_serde::from_str(text).context("cannot parse data/objects.yaml")
 }

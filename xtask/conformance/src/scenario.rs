@@ -40,7 +40,6 @@ struct Step {
     mask: Vec<String>,
 }
 
-/// Parses the scenarios of one file.
 pub(crate) fn parse(file: &str, text: &str) -> anyhow::Result<Vec<Scenario>> {
     yaml_serde::from_str(text).with_context(|| format!("cannot parse data/scenarios/{file}"))
 }

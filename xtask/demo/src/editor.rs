@@ -15,7 +15,6 @@ use super::tally::Tally;
 const NAMESPACE: &str = "default";
 /// The range of the interval between two changes, in milliseconds.
 const PAUSE_MS: std::ops::Range<u64> = 500..1_600;
-/// The names of the sites.
 const SITE_NAMES: [&str; 5] = ["blog", "docs", "news", "wiki", "shop"];
 /// The titles of the sites.
 const TITLES: [&str; 6] = ["Welcome", "Hello", "Opening soon", "Sale", "All new", "Moved"];
@@ -76,7 +75,6 @@ impl RandomEditor {
         Ok(Some(format!("site {name} opened with {pages} pages")))
     }
 
-    /// Deletes a site.
     async fn delete_site(&self, site: &Site) -> Result<Option<String>, kube_client::Error> {
         let name = site.name_any();
         self.sites.delete(&name, &DeleteParams::default()).await?;

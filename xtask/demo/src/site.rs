@@ -122,7 +122,6 @@ pub(super) fn start(
     (sites, RunningController { stop, ended })
 }
 
-/// The context of a reconcile.
 struct ReconcileContext {
     client: Client,
     tally: Arc<Tally>,

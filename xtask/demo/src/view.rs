@@ -129,7 +129,6 @@ fn row_style(template: &str) -> ProgressStyle {
     style.progress_chars("━━━")
 }
 
-/// The texts of the rows.
 struct RowTexts {
     pods: String,
     nodes: String,

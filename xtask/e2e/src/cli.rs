@@ -27,7 +27,7 @@ use xtask_process::Interrupts;
 /// delete all objects that they create.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Run only cases whose full name, such as `patch::json_patch_is_atomic`, contains one of these texts
+    /// Run only cases with one of these texts in the full name, such as `patch::json_patch_is_atomic`
     #[arg(value_name = "FILTER")]
     filters: Vec<String>,
     /// The Kubernetes version to build from source

@@ -4,7 +4,6 @@ use std::fmt;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-/// The result of a case.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum CaseResult {
     /// The case passed. The duration is its running time.

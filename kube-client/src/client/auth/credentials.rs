@@ -70,7 +70,7 @@ pub(crate) struct Renewable {
     state: Mutex<State>,
     /// Incremented when the header, the client certificate or the trusted authorities change.
     generation: Arc<AtomicU64>,
-    /// Held by the task that renews the credentials.
+    /// The lock of the task that renews the credentials.
     renewing: Arc<tokio::sync::Mutex<()>>,
 }
 
@@ -97,7 +97,7 @@ impl State {
 }
 
 impl Credentials {
-    /// `first` is the header until its source is asked for the first time. Without a source the header is fixed.
+    /// `first` is the header before the first refresh. Without a source the header is fixed.
     pub(super) fn new(source: Option<Source>, first: Fresh, files: Option<CertificateFiles>) -> Self {
         if source.is_none() && files.is_none() {
             return Self::Fixed(first.header);

@@ -77,7 +77,6 @@ pub(super) fn credentials(config: &Config, hooks: Hooks<'_>) -> Result<Credentia
     Ok(Credentials::new(source, first, hooks.files))
 }
 
-/// The impersonation headers of a user.
 pub(super) fn impersonation_headers(user: &AuthInfo) -> Result<HeaderMap> {
     let mut headers = HeaderMap::new();
     let Some(name) = user.impersonate.as_deref().filter(|name| !name.is_empty()) else {

@@ -56,11 +56,11 @@ pub(crate) struct Oidc {
     origin: Option<UserOrigin>,
     /// [`Config::allow_insecure_auth`].
     allows_plain: bool,
-    learned: Mutex<Learned>,
+    state: Mutex<ProviderState>,
 }
 
 /// The current refresh token, and the properties of the provider that its responses have shown.
-struct Learned {
+struct ProviderState {
     refresh_token: SecretString,
     token_endpoint: Option<Uri>,
     /// The form in which the provider accepts the client's secret; `None` before the first refresh.
@@ -122,7 +122,7 @@ impl Oidc {
             fetch: connect(&address, authorities.as_deref())?,
             origin: config.user_origin(),
             allows_plain: config.allow_insecure_auth,
-            learned: Mutex::new(Learned {
+            state: Mutex::new(ProviderState {
                 refresh_token: refresh_token.into(),
                 token_endpoint: None,
                 secret_in: None,
@@ -149,7 +149,7 @@ impl Oidc {
         // one.
         let mut changes = Vec::new();
         if let Some(next) = answer.refresh_token.filter(|token| !token.expose_secret().is_empty()) {
-            self.learned().refresh_token = next.clone();
+            self.state().refresh_token = next.clone();
             changes.push((REFRESH_TOKEN, next));
         }
         let fresh = match &answer.id_token {
@@ -190,7 +190,7 @@ impl Oidc {
     /// Requests a token with the refresh token (RFC 6749, section 6).
     async fn request_token(&self) -> Result<TokenResponse> {
         let endpoint = self.token_endpoint().await?;
-        let known = self.learned().secret_in;
+        let known = self.state().secret_in;
         let forms: &[SecretIn] = match known {
             Some(SecretIn::Header) => &[SecretIn::Header],
             Some(SecretIn::Body) => &[SecretIn::Body],
@@ -201,7 +201,7 @@ impl Oidc {
         for form in forms {
             let (status, body) = self.send(self.token_request(&endpoint, *form)?).await?;
             if status.is_success() {
-                self.learned().secret_in = Some(*form);
+                self.state().secret_in = Some(*form);
                 return serde_json::from_slice(&body).map_err(|error| {
                     self.failed("sent a token response that is not valid", Some(place(&error)))
                 });
@@ -218,7 +218,7 @@ impl Oidc {
     fn token_request(&self, endpoint: &Uri, form: SecretIn) -> Result<Request<Body>> {
         let mut body = form_urlencoded::Serializer::new(String::new());
         body.append_pair("grant_type", "refresh_token");
-        body.append_pair("refresh_token", self.learned().refresh_token.expose_secret());
+        body.append_pair("refresh_token", self.state().refresh_token.expose_secret());
         let mut request = Request::post(endpoint)
             .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
             .header(header::ACCEPT, "application/json");
@@ -245,7 +245,7 @@ impl Oidc {
     /// The address of the provider's token endpoint, from the provider's metadata (OpenID Connect Discovery 1.0,
     /// section 4).
     async fn token_endpoint(&self) -> Result<Uri> {
-        let known = self.learned().token_endpoint.clone();
+        let known = self.state().token_endpoint.clone();
         if let Some(known) = known {
             return Ok(known);
         }
@@ -264,7 +264,7 @@ impl Oidc {
             .parse()
             .map_err(|_| self.failed("has a token_endpoint that is not an address", None))?;
         self.check_address(&endpoint, "its token_endpoint")?;
-        self.learned().token_endpoint = Some(endpoint.clone());
+        self.state().token_endpoint = Some(endpoint.clone());
         Ok(endpoint)
     }
 
@@ -291,8 +291,8 @@ impl Oidc {
         Ok(())
     }
 
-    fn learned(&self) -> std::sync::MutexGuard<'_, Learned> {
-        self.learned.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> std::sync::MutexGuard<'_, ProviderState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// An error about the provider. `what` completes a sentence that begins with the provider.

@@ -7,8 +7,8 @@ use tokio::time::Instant;
 use super::{exec::ExecPlugin, oidc::Oidc, token_file::TokenFile};
 use crate::error::Result;
 
-/// The minimum time between two refreshes caused by a 401, for sources that start a process or send a request. Without
-/// it, they would do so for every request while the server rejects their credentials.
+/// The minimum time between two refreshes caused by a 401, for sources that start a process or send a request.
+/// Otherwise a source would start a process for each request while the server rejects the credentials.
 const REJECTION_PAUSE: Duration = Duration::from_secs(10);
 /// Credentials are refreshed this long before they expire, so that they are still valid when the server checks them.
 const EXPIRY_MARGIN: Duration = Duration::from_secs(10);
@@ -39,7 +39,7 @@ impl Fresh {
         Self { header, has_new_certificate: false, due: None }
     }
 
-    /// No credentials yet: the source is asked before the first request.
+    /// No credentials: the first request causes a refresh.
     pub(super) fn nothing() -> Self {
         Self { header: None, has_new_certificate: false, due: Some(Instant::now()) }
     }

@@ -18,7 +18,6 @@ pub(super) const REFRESH_INTERVAL: Duration = Duration::from_secs(50);
 /// refresh interval.
 pub(super) const READ_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A token file.
 #[derive(Debug)]
 pub(crate) struct TokenFile {
     path: PathBuf,

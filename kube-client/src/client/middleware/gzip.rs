@@ -76,7 +76,6 @@ fn may_be_compressed(method: &Method, headers: &HeaderMap) -> bool {
     *method != Method::HEAD && !excluded.iter().any(|name| headers.contains_key(name))
 }
 
-/// The future of [`Gzip`].
 pub(crate) struct GzipFuture<F> {
     inner: F,
     /// The request, for error texts; `None` if the response is not decompressed.

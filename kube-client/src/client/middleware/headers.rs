@@ -70,7 +70,7 @@ impl<S: Service<Request<B>>, B> Service<Request<B>> for ExtraHeaders<S> {
         let own = request.headers_mut();
         own.reserve(self.headers.0.len());
         for name in self.headers.0.keys() {
-            // If the request has this header, keep its values and add none.
+            // Do not add a value to a header that the request already has.
             if !own.contains_key(name) {
                 for value in self.headers.0.get_all(name) {
                     own.append(name, value.clone());

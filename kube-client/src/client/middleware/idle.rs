@@ -60,7 +60,7 @@ pub(super) struct IdleBody {
     /// Created at the first wait for a frame and restarted at each later wait, so that the time between two polls by
     /// the reader does not count as a pause of the server.
     timer: Option<Pin<Box<Sleep>>>,
-    /// Whether the reader waits for a frame, so that the timer runs.
+    /// Whether the reader waits for a frame. The timer runs only during such a wait.
     waiting: bool,
     /// The method and URL of the request, for the error text.
     what: String,

@@ -95,7 +95,6 @@ where
     }
 }
 
-/// The future of [`Metered`].
 pub(crate) struct MeteredFuture<F> {
     inner: F,
     method: Method,

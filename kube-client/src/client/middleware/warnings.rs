@@ -50,7 +50,6 @@ where
     }
 }
 
-/// The future of [`Warnings`].
 pub(crate) struct WarningsFuture<F> {
     inner: F,
     handler: WarningHandler,

@@ -39,11 +39,11 @@ const MAX_WRITTEN: usize = 16 << 20;
 
 /// The response of a server.
 enum Input {
-    /// These bytes, and then the end of the connection.
+    /// The server sends these bytes, and then closes the connection.
     Bytes(Vec<u8>),
     /// The first bytes, and then the second ones until the client closes the connection.
     Endless(&'static [u8], &'static [u8]),
-    /// These bytes, and then nothing.
+    /// The server sends these bytes, and then nothing more.
     Stalled(&'static [u8]),
 }
 

@@ -323,7 +323,7 @@ fn closes_idle_connections_while_the_first_runtime_of_the_client_is_not_polled()
 }
 
 #[test]
-fn a_request_of_another_runtime_does_not_stop_the_care_for_an_idle_connection() {
+fn a_request_of_another_runtime_does_not_stop_the_reaper_of_an_idle_connection() {
     let server_runtime = server_runtime();
     let (mut config, end, mut closed) = server_runtime.block_on(start_simultaneous_server(1));
     config.pool_idle_timeout = None;

@@ -216,7 +216,6 @@ where
 #[derive(Clone)]
 struct PeerCertificate(Vec<u8>);
 
-/// The response to `/version`.
 pub(super) fn version_response() -> Response<Full<Bytes>> {
     version_response_with_certificate(None)
 }

@@ -28,7 +28,7 @@ use provider::provider;
 pub(super) enum Trust {
     /// Certificates signed by one of these authorities.
     Authorities(Arc<Authorities>),
-    /// All certificates (`insecure-skip-tls-verify`).
+    /// Accepts all certificates (`insecure-skip-tls-verify`).
     All,
 }
 

@@ -21,8 +21,8 @@ use crate::{
 pub(crate) struct CertificateFiles {
     authorities: Option<AuthorityFile>,
     identity: Option<IdentityFiles>,
-    /// Held while the files are read.
-    last: Mutex<Last>,
+    /// The lock of the thread that reads the files.
+    in_use: Mutex<CertificatesInUse>,
 }
 
 /// The file of the trusted authorities, and the verifier that uses them.
@@ -41,7 +41,7 @@ pub(crate) struct IdentityFiles {
 
 /// The certificates that are in use. The keys are not kept: a new key has a new certificate.
 #[derive(Debug, Default)]
-struct Last {
+struct CertificatesInUse {
     authorities: Vec<Vec<u8>>,
     chain: Vec<CertificateDer<'static>>,
 }
@@ -54,9 +54,11 @@ impl CertificateFiles {
     ) -> Self {
         let (authorities, last_authorities) = authorities.unzip();
         let (identity, chain) = identity.unzip();
-        let last =
-            Last { authorities: last_authorities.unwrap_or_default(), chain: chain.unwrap_or_default() };
-        Self { authorities, identity, last: Mutex::new(last) }
+        let in_use = CertificatesInUse {
+            authorities: last_authorities.unwrap_or_default(),
+            chain: chain.unwrap_or_default(),
+        };
+        Self { authorities, identity, in_use: Mutex::new(in_use) }
     }
 
     /// Reads the files (blocking), and replaces the certificates of new connections if they differ. Returns whether
@@ -67,14 +69,14 @@ impl CertificateFiles {
     /// About the first file that cannot be used. The other files have still been read.
     pub(crate) fn reload(&self) -> (bool, Result<(), BoxError>) {
         // The caller stops waiting for a slow file system. Further calls must then not block more threads.
-        let mut last = match self.last.try_lock() {
-            Ok(last) => last,
+        let mut in_use = match self.in_use.try_lock() {
+            Ok(in_use) => in_use,
             Err(std::sync::TryLockError::Poisoned(poisoned)) => PoisonError::into_inner(poisoned),
             Err(std::sync::TryLockError::WouldBlock) => return (false, Ok(())),
         };
         let authorities =
-            self.authorities.as_ref().map_or(Ok(false), |file| file.reload(&mut last.authorities));
-        let identity = self.identity.as_ref().map_or(Ok(false), |files| files.reload(&mut last.chain));
+            self.authorities.as_ref().map_or(Ok(false), |file| file.reload(&mut in_use.authorities));
+        let identity = self.identity.as_ref().map_or(Ok(false), |files| files.reload(&mut in_use.chain));
         let changed = matches!(authorities, Ok(true)) || matches!(identity, Ok(true));
         (changed, authorities.and(identity).map(drop))
     }

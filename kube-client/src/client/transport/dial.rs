@@ -41,7 +41,7 @@ pub(crate) struct Limits {
 /// The path to the server: direct, or through a proxy.
 #[derive(Clone)]
 pub(crate) enum Dial {
-    /// Without a proxy.
+    /// A connection without a proxy.
     Direct,
     /// Through an HTTP proxy, with `CONNECT`. The connection to the proxy uses TLS if the scheme of `proxy` is `https`.
     Http { proxy: Uri, authorization: Option<HeaderValue>, tls: Option<Arc<ClientConfig>> },

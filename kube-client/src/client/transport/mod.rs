@@ -320,7 +320,7 @@ impl Service<Request<Body>> for Transport {
             match shared.send(&uri, request).await {
                 Ok(response) => {
                     let mut response = response.map(|body| body.for_request(&method, &uri));
-                    // For the error texts of `response::error_for_status`.
+                    // `response::error_for_status` names the server in its error texts.
                     if let (true, Some(server)) = (response.status().is_client_error(), uri.authority()) {
                         response.extensions_mut().insert(server.clone());
                     }

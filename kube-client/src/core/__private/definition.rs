@@ -72,7 +72,7 @@ pub struct Column {
     pub type_: &'static str,
     /// The JSON path of the value.
     pub json_path: &'static str,
-    /// Description.
+    /// The description that clients show.
     pub description: Option<&'static str>,
     /// OpenAPI format.
     pub format: Option<&'static str>,

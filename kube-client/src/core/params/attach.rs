@@ -26,11 +26,10 @@ pub struct AttachParams {
     pub stderr: bool,
     /// Whether the process has a terminal. For `attach`, the container must have been created with one.
     pub tty: bool,
-    /// The number of bytes of standard input that wait for the connection; 128 KiB if it is `None`. Writes wait while
-    /// that many bytes wait.
+    /// The size of the buffer of standard input in bytes; `None` for 128 KiB. A write waits while the buffer is full.
     pub max_stdin_buf_size: Option<usize>,
-    /// The number of bytes of standard output that wait for the reader; 256 KiB if it is `None`. At this number the
-    /// connection is not read, so that the process waits. One message of the server may exceed it.
+    /// The size of the buffer of standard output in bytes; `None` for 256 KiB. While the buffer is full, the client
+    /// does not read the connection, and the process blocks. One message of the server may exceed the size.
     pub max_stdout_buf_size: Option<usize>,
     /// As `max_stdout_buf_size`, for standard error.
     pub max_stderr_buf_size: Option<usize>,

@@ -85,7 +85,6 @@ impl Request {
         Ok(&self.url_path)
     }
 
-    /// The path of one object, or of one of its subresources.
     fn object_path(&self, name: &str, subresource: Option<&str>) -> Result<String, Error> {
         let collection = self.collection_path()?;
         check_path_segment("name of an object", name)?;
@@ -134,7 +133,6 @@ impl Request {
     }
 }
 
-/// The content type of JSON.
 const JSON_CONTENT_TYPE: &str = "application/json";
 
 /// The characters to escape in a path segment. `check_path_segment` rejects `/` and `%`, as the server does.

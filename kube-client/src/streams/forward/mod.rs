@@ -64,7 +64,7 @@ pub(crate) fn offered_protocols() -> String {
 /// Reads and writes are cancel safe.
 #[derive(Debug)]
 pub struct ForwardedStream {
-    // Dropped before `input`, so that the end of the input can tell whether the program still reads.
+    // Dropped before `input`, so that the end of the input can detect whether the program still reads.
     output: ProcessOutput,
     input: ProcessInput,
 }
@@ -216,7 +216,7 @@ impl Portforwarder {
         self.streams.lock().unwrap_or_else(PoisonError::into_inner).remove(&port)
     }
 
-    /// Ends the WebSocket and all connections at once.
+    /// Ends the WebSocket and all connections immediately.
     pub fn abort(&self) {
         self.task.abort();
     }

@@ -137,7 +137,7 @@ fn parse_header(first: u32, second: u32) -> Result<Rest, BoxError> {
     Ok(Rest::Control { kind, length })
 }
 
-/// The frame of a control frame's first bytes; `None` for frames without a meaning here.
+/// The frame that begins with the bytes of a control frame; `None` for a frame that port forwarding does not use.
 fn parse_control(kind: u16, mut payload: &[u8]) -> Result<Option<Frame>, BoxError> {
     let mut next = || {
         payload.try_get_u32().map_err(|_| BoxError::from(format!("a SPDY frame of type {kind} is too short")))

@@ -94,7 +94,7 @@ impl Table {
         }
     }
 
-    /// Adds an answer to the server, unless too many wait to be sent.
+    /// Queues an answer to the server, unless the queue is full.
     fn answer(&self, frame: Bytes) {
         let mut state = self.state();
         if state.answers.len() < MAX_QUEUED_PING_REPLIES {

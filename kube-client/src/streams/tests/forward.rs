@@ -100,7 +100,7 @@ impl Tunnel {
         frame.put_u32(stream);
         frame.put_u32(u32::from(is_last) << 24 | u32::try_from(bytes.len()).unwrap());
         frame.put_slice(bytes);
-        // In pieces, as a proxy may forward them.
+        // A proxy may forward the frame in pieces.
         for piece in frame.chunks(5) {
             self.socket.send(piece).await;
         }

@@ -205,7 +205,7 @@ async fn an_unread_output_stops_the_server_but_not_the_input() {
     process.stdin().unwrap().write_all(b"input").await.unwrap();
     let mut first = [0; 1];
     stdout.read_exact(&mut first).await.unwrap();
-    // All that the kernel and the buffers hold has been sent.
+    // Wait until the data in the buffers and in the kernel has been sent.
     let mut before = usize::MAX;
     while before != sent.load(SeqCst) {
         before = sent.load(SeqCst);

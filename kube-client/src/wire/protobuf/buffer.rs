@@ -54,7 +54,7 @@ impl Drop for JsonText<'_> {
             && buffer.capacity() <= MAX_KEPT_BYTES
         {
             buffer.clear();
-            // Not `set`, which panics while the thread ends.
+            // Do not use `set`: it panics while the thread ends.
             let _ = BUFFER.try_with(|kept| kept.set(std::mem::take(buffer)));
         }
     }

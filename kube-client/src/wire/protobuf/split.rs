@@ -257,7 +257,7 @@ impl Split for ListSplitter {
     }
 }
 
-/// The number of bytes of the length before each event.
+/// The size in bytes of the length before each event.
 const LENGTH_BYTES: usize = 4;
 
 /// Splits the body of a watch into events. Each event follows its length, a big-endian number of four bytes.

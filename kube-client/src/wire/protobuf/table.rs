@@ -50,7 +50,7 @@ pub(super) struct Field {
     pub(super) key: &'static str,
     pub(super) label: Label,
     pub(super) value: ValueType,
-    /// Whether JSON omits the zero value, which Protobuf has.
+    /// Whether JSON omits the zero value, although Protobuf contains it.
     pub(super) omits_zero: bool,
     /// Whether JSON has null for an absent value.
     pub(super) has_null: bool,

@@ -126,7 +126,8 @@ impl<'a> Transcoder<'a> {
             let outcome = if seen & 1 << index == 0 {
                 self.write_field(field, payload, &mut reader, skipped)
             } else {
-                // Go writes the elements of a list together. Two members of one name would not be valid JSON.
+                // Go writes the elements of a list one after the other. A second part would result in two JSON members
+                // with one name.
                 Err("the field occurs twice, or its list is in two parts".into())
             };
             outcome.map_err(

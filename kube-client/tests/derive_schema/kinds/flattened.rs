@@ -142,7 +142,7 @@ kind!(UntaggedMetadataSpec, "UntaggedMetadataKind", UntaggedMetadataKind, Untagg
 kind!(NamedMetadataSpec, "NamedMetadataKind", NamedMetadataKind, NamedMetadata);
 
 /// Kinds whose structural schema is equivalent to the Rust type.
-pub(super) fn faithful() -> Vec<DerivedKind> {
+pub(super) fn lossless() -> Vec<DerivedKind> {
     let point = json!({ "xAxis": 1, "yAxis": 2 });
     let tags = json!({ "tags": ["a"] });
     let optional = json!([

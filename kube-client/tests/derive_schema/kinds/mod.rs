@@ -25,9 +25,7 @@ use serde_json::{Value, json};
 
 /// A kind with `#[derive(CustomResource)]`, and the specs with which the tests check the schema of this kind.
 pub(crate) struct DerivedKind {
-    /// The CRD from `crd()`.
     pub(crate) crd: CustomResourceDefinition,
-    /// The result of `try_crd()`.
     pub(crate) try_crd: Result<CustomResourceDefinition, SchemaError>,
     /// Specs that the Rust type decodes, and that the server must accept and return unchanged.
     pub(crate) good: Vec<Value>,
@@ -308,12 +306,12 @@ kind!(IntOrStringSpec, "IntOrStringKind", IntOrStringKind, IntOrString);
 kind!(TemplateSpec, "TemplateKind", TemplateKind, PodTemplateSpec);
 
 /// Kinds whose structural schema is equivalent to the Rust type.
-pub(crate) fn faithful() -> Vec<DerivedKind> {
-    faithful_of_this_file().into_iter().chain(flattened::faithful()).chain(multi_typed::faithful()).collect()
+pub(crate) fn lossless() -> Vec<DerivedKind> {
+    lossless_of_this_file().into_iter().chain(flattened::lossless()).chain(multi_typed::lossless()).collect()
 }
 
 /// The kinds of this file whose structural schema is equivalent to the Rust type.
-fn faithful_of_this_file() -> Vec<DerivedKind> {
+fn lossless_of_this_file() -> Vec<DerivedKind> {
     let point = json!({ "xAxis": 1, "yAxis": 2 });
     vec![
         NumbersKind::with_specs(

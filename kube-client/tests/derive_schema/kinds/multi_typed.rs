@@ -52,7 +52,7 @@ kind!(RawSpec, "RawKind", RawKind, RawExtension);
 kind!(MaybeRawSpec, "MaybeRawKind", MaybeRawKind, Vec<Option<RawExtension>>);
 
 /// Kinds whose structural schema is equivalent to the Rust type.
-pub(super) fn faithful() -> Vec<DerivedKind> {
+pub(super) fn lossless() -> Vec<DerivedKind> {
     vec![
         MaybeAnyKind::with_specs(json!([null, 1, { "a": null }]), json!([])),
         NullAnyKind::with_specs(json!([null, { "a": { "b": null } }]), json!([])),

@@ -8,7 +8,7 @@ use futures::{FutureExt, StreamExt};
 use k8s_openapi::api::core::v1::ConfigMap;
 use std::collections::BTreeMap;
 
-/// The object with this name, uid and version.
+/// Creates the object with this name, uid and version.
 fn object(name: &str, uid: u32, version: u32) -> ConfigMap {
     let mut object = ConfigMap::default();
     object.metadata.name = Some(name.into());
@@ -95,7 +95,7 @@ fn the_backlog_is_bounded_by_the_objects_that_exist_or_were_received() {
         writer.apply_watcher_event(Event::InitDone);
     }
     let queue = lock(&slow.queue);
-    assert_eq!((queue.items.len(), queue.places.len()), (1, 0));
+    assert_eq!((queue.items.len(), queue.queued_deltas.len()), (1, 0));
 }
 
 #[test]
@@ -214,7 +214,7 @@ fn run_model(
             return Err(format!("received {:?}, and the store contains {expected:?}", consumer.objects));
         }
         let queue = lock(&consumer.changes.queue);
-        if !queue.items.is_empty() || queue.places.len() > 0 {
+        if !queue.items.is_empty() || queue.queued_deltas.len() > 0 {
             return Err("entries remain in the queue".into());
         }
     }

@@ -97,7 +97,7 @@ impl Diagnosis {
         if let Some(Err(Failure::List(error) | Failure::WatchStart(error))) = &output.event
             && error.is_not_found()
         {
-            // The warning follows the second failure: a program that ends at the first error waits for nothing.
+            // The warning follows the second failure: a program that ends at the first error needs no warning.
             if self.missing && !self.missing_logged {
                 self.missing_logged = true;
                 tracing::warn!(resource, "the server does not serve the collection: waiting until it does");

@@ -1,6 +1,5 @@
 //! The state of a watcher, and the data that it keeps during a relist.
 
-/// The state of a watcher.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::watcher) enum State {
     /// The watcher has to fetch a snapshot.

@@ -129,7 +129,7 @@ async fn a_shutdown_waits_for_requests_in_flight() {
     held.write_all(request.as_bytes()).await.unwrap();
     entered.notified().await;
     server.request_stop();
-    // An idle connection ends at once.
+    // An idle connection ends immediately.
     let mut rest = Vec::new();
     let _ = timeout(LIMIT, idle.read_to_end(&mut rest)).await.unwrap();
     leave.notify_one();

@@ -54,7 +54,6 @@ pub(super) fn call<'a>(name: &str, arguments: &[Val<'a>]) -> Option<Outcome<'a>>
     })
 }
 
-/// Parses a version.
 fn parse_version<'a>(text: &str) -> Outcome<'a> {
     Semver::parse(text).map(|version| Val::Semver(Rc::new(version))).map_err(Failure::new)
 }

@@ -173,7 +173,7 @@ impl<'a> Attributes<'a> {
         self.kind().kind == self.resource.kind
     }
 
-    /// Whether no webhook and no policy applies to the request: its resource is one of those that configure them.
+    /// Whether no webhook and no policy applies to the request, because its resource configures webhooks or policies.
     pub(super) fn is_exempt(&self) -> bool {
         self.resource.group == "admissionregistration.k8s.io"
     }

@@ -60,7 +60,7 @@ pub(super) fn match_rules(
     rules.iter().find_map(matching)
 }
 
-/// Whether a rule matches the request, if it were a request for `resource`.
+/// Whether a rule matches the request in its form for `resource`, a version of the resource.
 fn rule_matches(rule: &Value, attributes: &Attributes<'_>, resource: &Resource) -> bool {
     let lists = |field: &str, wanted: &str| {
         let mut items = rule[field].as_array().into_iter().flatten();

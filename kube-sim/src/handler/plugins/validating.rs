@@ -1,4 +1,4 @@
-//! The validating phase, which calls all webhooks at once, and the call of one webhook.
+//! The validating phase, which calls all webhooks concurrently, and the call of one webhook.
 
 use futures::future::join_all;
 use serde_json::Value;

@@ -30,7 +30,7 @@ fn data(sim: &Sim) -> Value {
     sim.get("v1", "ConfigMap", "default", "a").unwrap()["data"].take()
 }
 
-/// The result of a future that is ready at once.
+/// The result of a future that is ready at its first poll.
 fn ready<T>(future: impl Future<Output = T>) -> T {
     future.now_or_never().expect("a write waits only for webhooks")
 }

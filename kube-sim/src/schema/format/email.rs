@@ -161,7 +161,7 @@ enum Groups {
 /// The dots that an atom may contain.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum DotRule {
-    /// Only between non-empty parts (`dot-atom`).
+    /// Dots are allowed only between non-empty parts (`dot-atom`).
     Between,
     /// Anywhere, as in `A. B.`.
     Anywhere,

@@ -1,6 +1,6 @@
 //! Character classes in brackets, such as `[a-z[:digit:]]`. Go has neither nested classes nor set operations.
 
-use super::{Problem, escape};
+use super::{SyntaxError, escape};
 
 /// The names of the POSIX classes, such as `alpha` in `[:alpha:]`.
 const CLASS_NAMES: [&str; 14] = [
@@ -9,7 +9,7 @@ const CLASS_NAMES: [&str; 14] = [
 ];
 
 /// Translates the class at the beginning of `text`. Returns the translation and the remaining text.
-pub(super) fn translate(text: &str) -> Result<(String, &str), Problem> {
+pub(super) fn translate(text: &str) -> Result<(String, &str), SyntaxError> {
     let mut rest = &text[1..];
     let mut class = "[".to_owned();
     if let Some(after) = rest.strip_prefix('^') {
@@ -53,7 +53,7 @@ pub(super) fn translate(text: &str) -> Result<(String, &str), Problem> {
 
 /// Splits a named class such as `[:alpha:]` from `text`; `None` if the text does not begin with
 /// a named class.
-fn named_class(text: &str) -> Result<Option<(&str, &str)>, Problem> {
+fn named_class(text: &str) -> Result<Option<(&str, &str)>, SyntaxError> {
     let Some(end) = text.strip_prefix("[:").and_then(|name| name.find(":]")) else { return Ok(None) };
     let (class, rest) = text.split_at(end + 4);
     let name = &class[2..class.len() - 2];
@@ -64,7 +64,7 @@ fn named_class(text: &str) -> Result<Option<(&str, &str)>, Problem> {
 }
 
 /// Parses one character of a class. Returns the code point and the remaining text. The error quotes `class`.
-fn class_character<'a>(text: &'a str, class: &str) -> Result<(u32, &'a str), Problem> {
+fn class_character<'a>(text: &'a str, class: &str) -> Result<(u32, &'a str), SyntaxError> {
     if text.starts_with('\\') {
         return escape::character(text);
     }

@@ -5,7 +5,7 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 
 use regex::Regex;
 
-use super::Problem;
+use super::SyntaxError;
 
 /// A class that matches no character.
 const MATCHES_NOTHING: &str = r"[^\x{0}-\x{10FFFF}]";
@@ -26,7 +26,7 @@ pub(super) fn range(first: u32, last: u32) -> String {
 
 /// The class items of an escape such as `\d`, `\pL` or `\p{Greek}`, and the remaining text; `None` if the escape stands
 /// for a single character.
-pub(super) fn class_items(text: &str) -> Result<Option<(String, &str)>, Problem> {
+pub(super) fn class_items(text: &str) -> Result<Option<(String, &str)>, SyntaxError> {
     let items = match text.as_bytes().get(1) {
         Some(b'd') => "0-9",
         Some(b'D') => "[^0-9]",
@@ -41,7 +41,7 @@ pub(super) fn class_items(text: &str) -> Result<Option<(String, &str)>, Problem>
 }
 
 /// Translates an escape such as `\pL` or `\p{^Greek}`. Returns the class item and the remaining text.
-fn unicode_property(text: &str) -> Result<(String, &str), Problem> {
+fn unicode_property(text: &str) -> Result<(String, &str), SyntaxError> {
     let unknown = |found: &str| ("invalid character class range", found.to_owned());
     let end = match text[2..].chars().next() {
         None => return Err(unknown(text)),
@@ -97,7 +97,7 @@ fn compiles(property: &str) -> bool {
 }
 
 /// Parses the escape of a single character. Returns the code point and the remaining text.
-pub(super) fn character(text: &str) -> Result<(u32, &str), Problem> {
+pub(super) fn character(text: &str) -> Result<(u32, &str), SyntaxError> {
     let mut chars = text[1..].chars();
     let Some(c) = chars.next() else {
         return Err(("trailing backslash at end of expression", String::new()));

@@ -7,9 +7,9 @@ use super::compile;
 
 /// The [`TEXTS`] that a pattern matches.
 enum Matches {
-    /// Only these texts.
+    /// The field has one of these texts.
     Only(&'static [&'static str]),
-    /// All texts except these.
+    /// The field has none of these texts.
     AllBut(&'static [&'static str]),
 }
 

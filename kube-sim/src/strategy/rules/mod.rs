@@ -30,7 +30,7 @@ use crate::schema::FieldError;
 const MAX_INT32: i64 = i32::MAX as i64;
 
 /// Returns why a text is invalid, or `None` if it is valid.
-type Problem = fn(&str) -> Option<&'static str>;
+type TextCheck = fn(&str) -> Option<&'static str>;
 
 /// A path, and the check of the value at the path.
 pub(super) type Rule = (&'static str, Check);
@@ -38,16 +38,16 @@ pub(super) type Rule = (&'static str, Check);
 /// A check of one value.
 #[derive(Clone, Copy)]
 pub(super) enum Check {
-    /// Not absent, and not an empty text, list or map.
+    /// The value is present and not an empty text, list or map.
     Required,
     /// A text that is valid if it is absent or empty.
-    Text(Problem),
+    Text(TextCheck),
     /// A text that is valid if it is absent, but not if it is empty: a pointer in the Go type.
-    PointerText(Problem),
+    PointerText(TextCheck),
     /// A text that must not be absent or empty.
-    RequiredText(Problem),
+    RequiredText(TextCheck),
     /// A text that is checked even if it is absent or empty.
-    AnyText(Problem),
+    AnyText(TextCheck),
     /// A number from the first to the second value. An absent number is 0.
     Range(i64, i64),
     /// A number from the first to the second value, if it is present: a pointer in the Go type.
@@ -67,7 +67,6 @@ pub(super) enum Check {
     Custom(fn(&str, &Value, &mut Errors)),
 }
 
-/// The rules of one kind.
 struct KindRules {
     group: &'static str,
     kind: &'static str,
@@ -94,7 +93,6 @@ static KINDS: [&[KindRules]; 8] = [
     &flow_control::KINDS,
 ];
 
-/// The rules of a kind.
 fn of_kind(group: &str, kind: &str) -> Option<&'static KindRules> {
     KINDS.iter().copied().flatten().find(|rules| rules.group == group && rules.kind == kind)
 }

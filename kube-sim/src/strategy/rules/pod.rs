@@ -113,7 +113,6 @@ static AFFINITY_TERM: [Rule; 3] = [
     ("namespaceSelector?", Selector),
 ];
 
-/// Checks a toleration.
 pub(super) fn check_toleration(path: &str, toleration: &Value, out: &mut Errors) {
     let (key, operator) = (string_in(toleration, "key"), string_in(toleration, "operator"));
     let at = join(path, "operator");

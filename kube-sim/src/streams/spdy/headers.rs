@@ -133,7 +133,7 @@ impl HeaderWriter {
         let mut out = Vec::new();
         if !std::mem::replace(&mut self.started, true) {
             let head = u16::from_be_bytes([ZLIB_METHOD, ZLIB_DICTIONARY]);
-            // The two bytes are a multiple of 31.
+            // zlib (RFC 1950) requires that the two bytes, as one number, are a multiple of 31.
             out.put_u16(head + (31 - head % 31) % 31);
             out.put_u32(CHECKSUM);
         }

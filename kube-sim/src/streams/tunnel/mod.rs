@@ -93,7 +93,6 @@ enum Purpose {
     Error,
 }
 
-/// An open stream.
 struct OpenStream {
     purpose: Purpose,
     request: String,

@@ -101,7 +101,6 @@ impl Session {
     }
 }
 
-/// All sessions.
 #[derive(Debug, Default)]
 pub(crate) struct Sessions {
     by_name: Mutex<HashMap<String, Arc<Session>>>,

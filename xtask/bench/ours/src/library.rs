@@ -21,7 +21,6 @@ pub(crate) use kube_runtime::{Controller, WatchStreamExt, predicates, reflector,
 /// [`compact_store`] always returns a store.
 pub(crate) const NO_COMPACT_STORE: &str = "this project has no compact store";
 
-/// A compact store and its writer.
 #[expect(clippy::unnecessary_wraps, reason = "kube's contender returns None")]
 pub(crate) fn compact_store() -> Option<(Store<Pod>, Writer<Pod>)> {
     Some(kube_runtime::reflector::store_with(Storage::compact()))
@@ -41,7 +40,6 @@ pub(crate) fn hyper_util_client(config: &Config) -> anyhow::Result<Client> {
 /// Whether this contender has the rows whose names end with `-hyper-util`.
 pub(crate) const HAS_HYPER_UTIL_ROWS: bool = true;
 
-/// A store and its writer.
 pub(crate) fn store<K: Resource>(_: K::DynamicType) -> (Store<K>, Writer<K>) {
     kube_runtime::reflector::store()
 }

@@ -47,7 +47,6 @@ impl Cache {
         &self.folder
     }
 
-    /// The path of the build with this name.
     pub(super) fn build_path(&self, name: &str) -> PathBuf {
         self.folder.join(name)
     }

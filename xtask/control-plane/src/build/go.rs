@@ -166,7 +166,8 @@ impl Build<'_> {
     }
 }
 
-/// Whether `version`, as `go1.26.8`, is older than `needed`, as `1.26.0`; false if a version cannot be parsed.
+/// Whether `version`, such as `go1.26.8`, is older than `needed`, such as `1.26.0`; false if a version cannot be
+/// parsed.
 fn is_older(version: &str, needed: &str) -> bool {
     let numbers = |text: &str| -> Option<Vec<u32>> {
         let text = text.strip_prefix("go").unwrap_or(text);

@@ -39,7 +39,6 @@ struct Context {
     resource: ApiResource,
 }
 
-/// The error of [`reconcile`].
 #[derive(Debug, thiserror::Error)]
 enum ReconcileError {
     #[error("the widget has no namespace or uid")]

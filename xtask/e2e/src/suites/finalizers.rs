@@ -40,14 +40,12 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 /// The time limit of a namespace's deletion, which waits for those of other cases.
 const NAMESPACE_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// A config map with a finalizer.
 fn map_with_finalizer(name: &str) -> ConfigMap {
     let mut map = config_map(name, "1");
     map.finalizers_mut().push(FINALIZER.to_owned());
     map
 }
 
-/// Removes all finalizers of a config map.
 async fn remove_finalizers(maps: &Api<ConfigMap>, name: &str) -> Outcome<ConfigMap> {
     let no_finalizers = Patch::Merge(json!({"metadata": {"finalizers": null}}));
     Ok(maps.patch(name, &PatchParams::default(), &no_finalizers).await?)

@@ -20,7 +20,7 @@ suite!("ports":
 
 /// A port of the pod that refuses connections.
 const REFUSED: u16 = 1;
-/// A port of the pod that echoes its input after the end of the input. Other ports echo at once.
+/// A port of the pod that echoes its input after the end of the input. Other ports echo each message when it arrives.
 const ANSWERS_AT_END: u16 = 2;
 
 /// Sends `text`, and reads as many bytes.

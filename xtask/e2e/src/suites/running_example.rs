@@ -93,7 +93,6 @@ impl RunningExample {
         Ok(())
     }
 
-    /// Closes stdin.
     pub(super) fn close_stdin(&mut self) {
         self.stdin = None;
     }
@@ -119,7 +118,6 @@ impl RunningExample {
         self.end_by(Signal::TERM).await
     }
 
-    /// Sends a signal.
     pub(super) fn send_signal(&self, signal: Signal) -> Outcome {
         let id = self.child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
         Ok(kill_process(id.context("the example has already exited")?, signal)?)

@@ -114,7 +114,6 @@ impl Sandbox {
     }
 }
 
-/// The paths of the entries of a folder.
 fn entries(folder: &Path) -> Vec<PathBuf> {
     fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect()
 }

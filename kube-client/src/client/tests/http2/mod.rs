@@ -1,4 +1,4 @@
-//! Tests of HTTP/2: which connections requests share, and which version of HTTP is used.
+//! Tests of HTTP/2: the connections that requests share, and the negotiated version of HTTP.
 
 mod bad_frames;
 mod failures;

@@ -53,7 +53,7 @@ impl Health {
 
     /// Records that the server has not answered a ping within `wait`.
     pub(super) fn set_unanswered(&self, wait: Duration) {
-        // Only the first cause is kept.
+        // The first failure is the cause; later failures are its consequences.
         let _ = self.failure.set(Failure::Unanswered(wait));
     }
 

@@ -44,8 +44,8 @@ const CONNECTION_WINDOW: u32 = MAX_STREAMS * STREAM_WINDOW;
 /// The largest number of streams on a connection, if the server allows more. Many responses on one connection are
 /// slower than on several, because one task reads all of them.
 pub(super) const MAX_STREAMS: u32 = 128;
-/// The number of dropped responses whose late frames are ignored, and for how long. `h2` treats a later frame as an
-/// error, and closes the connection after too many.
+/// The limits on dropped responses whose late frames are ignored: their number, and the time after the drop. `h2`
+/// treats a later frame as an error, and closes the connection after too many.
 const REMEMBERED_RESETS: usize = 1024;
 const RESET_MEMORY: Duration = Duration::from_secs(30);
 /// The size of the largest frame that the server may send.

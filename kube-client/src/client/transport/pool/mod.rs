@@ -57,7 +57,6 @@ struct ServerKey {
     authority: Option<Authority>,
 }
 
-/// The settings of a pool.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PoolSettings {
     /// The maximum idle time of a connection; `None` keeps it until the server closes it.
@@ -73,7 +72,7 @@ pub(crate) struct PoolSettings {
 pub(super) struct Pool {
     settings: PoolSettings,
     state: Mutex<State>,
-    /// For each class: notified when a stream of an HTTP/2 connection becomes free.
+    /// One notification for each class: sent when a stream of an HTTP/2 connection becomes free.
     freed: [Arc<Notify>; 2],
 }
 
@@ -136,7 +135,7 @@ impl Drop for DialTask {
 /// A new connection.
 #[derive(Clone)]
 pub(super) enum Opened {
-    /// For one of the waiting requests; `None` after it was taken.
+    /// A connection for any of the waiting requests; `None` after a request has taken it.
     Http1(Arc<Mutex<Option<h1::Connection>>>),
     Http2(Arc<h2::Connection>),
 }
@@ -150,9 +149,9 @@ pub(super) enum Taken {
 /// The kind of dial for a request for which the pool has no connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Missing {
-    /// Together with other requests of its class. The dial offers both protocols.
+    /// A connection that all requests of a class can use. The dial offers both protocols.
     Shared,
-    /// For the request alone.
+    /// A connection for the request that opened it.
     Own(Offer),
 }
 

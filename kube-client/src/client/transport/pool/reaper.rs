@@ -55,7 +55,7 @@ impl Reapers {
                 waker.wake_by_ref();
             }
         } else if let Ok(handle) = Handle::try_current() {
-            let task = handle.spawn(take_care(Arc::downgrade(pool), runtime));
+            let task = handle.spawn(close_unused(Arc::downgrade(pool), runtime));
             self.0.push(Reaper { runtime, task, waker: None, is_notified: true, inspected: None });
         }
     }
@@ -78,20 +78,20 @@ impl Reapers {
 }
 
 /// Closes connections of a runtime until none is left or the pool is dropped.
-async fn take_care(pool: Weak<Pool>, runtime: Option<Id>) {
+async fn close_unused(pool: Weak<Pool>, runtime: Option<Id>) {
     let mut timer = pin!(sleep(Duration::ZERO));
     poll_fn(|cx| {
         let Some(pool) = pool.upgrade() else { return Poll::Ready(()) };
         let settings = pool.settings;
         let mut state = pool.state();
-        state.poll_care(cx, timer.as_mut(), &settings, runtime)
+        state.poll_close_unused(cx, timer.as_mut(), &settings, runtime)
     })
     .await;
 }
 
 impl State {
     /// Inspects the connections of a runtime when that is due. Ready when there are none.
-    fn poll_care(
+    fn poll_close_unused(
         &mut self,
         cx: &mut Context<'_>,
         mut timer: Pin<&mut Sleep>,

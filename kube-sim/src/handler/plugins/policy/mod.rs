@@ -150,7 +150,8 @@ fn name_of(object: &Value) -> String {
     object["metadata"]["name"].as_str().unwrap_or_default().to_owned()
 }
 
-/// The version of the resource that `MatchResources` matches; `None` if they do not match. Absent ones match all.
+/// The version of the resource that `resources` (`MatchResources`) selects; `None` if it does not select the request.
+/// Absent `MatchResources` select all requests.
 fn matched(
     inner: &Inner,
     resources: &Value,

@@ -9,7 +9,6 @@ use crate::strategy::defaulting::{
 /// Boolean fields that Go omits if they are false.
 const OMITTED_IF_FALSE: [&str; 3] = ["hostNetwork", "hostPID", "hostIPC"];
 
-/// Sets the defaults of a pod.
 pub(super) fn set_pod_defaults(pod: &mut Value) {
     let Some(spec) = object_in(pod, "spec") else { return };
     set_pod_spec_defaults(spec);

@@ -5,7 +5,6 @@ use serde_json::Value;
 use crate::schema::FieldError;
 use crate::strategy::validation::{Errors, string_in};
 
-/// The error for an update of an immutable field.
 const IMMUTABLE_FIELD_ERROR: &str = "pod updates may not change fields other than `spec.containers[*].image`,\
     `spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),\
     `spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)";

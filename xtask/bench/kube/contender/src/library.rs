@@ -27,7 +27,7 @@ pub(crate) fn http1_only(config: Config) -> Config {
     config
 }
 
-/// Not called: kube's transport is hyper-util's client.
+/// This function is never called: kube's transport is hyper-util's client.
 pub(crate) fn hyper_util_client(_: &Config) -> anyhow::Result<Client> {
     anyhow::bail!("kube has one transport")
 }
@@ -35,7 +35,6 @@ pub(crate) fn hyper_util_client(_: &Config) -> anyhow::Result<Client> {
 /// Whether this contender has the rows whose names end with `-hyper-util`.
 pub(crate) const HAS_HYPER_UTIL_ROWS: bool = false;
 
-/// A store and its writer.
 pub(crate) fn store<K>(dyntype: K::DynamicType) -> (Store<K>, Writer<K>)
 where
     K: Resource + Clone + 'static,

@@ -100,7 +100,8 @@ pub(super) async fn webhooks_are_invoked_again_after_later_changes(env: Env) -> 
     ];
     hooks.configure(Kind::Mutating, "0", &webhooks).await?;
     let created = hooks.create(json!({"name": "a"})).await?;
-    // `a` runs again because `b` has changed the object, `c` because `a` has; `d` has seen the last change already.
+    // The server calls `a` again because `b` has changed the object, and `c` because `a` has changed it. `d` is not
+    // called again: no later webhook has changed the object.
     check_eq!(created.body["data"]["trace"], "abcac");
     let calls = ["/a", "/b", "/c", "/d"].map(|path| hooks.server.take_calls(path).len());
     check_eq!(calls, [2, 1, 2, 2]);
