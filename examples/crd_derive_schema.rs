@@ -57,7 +57,7 @@ async fn show_schema() -> anyhow::Result<()> {
     let client = Client::try_default().await?;
     examples::install::<Route>(&client).await?;
     let mut out = io::stdout();
-    // A dynamic object can have missing fields and mistakes.
+    // A dynamic object can lack required fields, and have invalid values.
     let resource = ApiResource::erase::<Route>(&());
     let routes: Api<DynamicObject> = Api::default_namespaced_with(client.clone(), &resource);
     let create = async |spec| {

@@ -1,5 +1,5 @@
-//! Counts in a config map while this process is the leader. Start it twice with different names: one process counts, and the
-//! other one takes over when the first one ends or hangs.
+//! Counts in a config map while this process is the leader. Start two processes with different names: one counts, and
+//! the other takes over when the first ends or hangs.
 //!
 //! Each process counts in the config map of its own name, so that the requests show the process of each write.
 //!

@@ -37,7 +37,8 @@ fn retain_kept(attributes: &mut Vec<Attribute>) {
 }
 
 impl Attrs {
-    /// Takes the `#[x_kube(..)]` attributes out of `attributes`, and removes all that the copy must not have.
+    /// Takes the `#[x_kube(..)]` attributes out of `attributes`, and removes all attributes that the copy must not
+    /// have.
     fn take(attributes: &mut Vec<Attribute>, error: &mut Option<syn::Error>) -> Self {
         let mut attrs = Self::default();
         for attribute in attributes.iter().filter(|attribute| attribute.path().is_ident("x_kube")) {

@@ -67,7 +67,7 @@ impl Flags {
     }
 }
 
-/// The text of `--help`. envtest searches it for the names of flags, so it has no flag that is refused.
+/// The text of `--help`. envtest searches the text for names of flags, so the text omits the flags that are refused.
 pub(crate) fn help(binary: &str, table: &[Flag]) -> String {
     let mut text = format!("{binary}: a stand-in by kube-sim for tests. Unknown flags are refused.\n");
     // Writing to a string is infallible.

@@ -94,10 +94,6 @@ use std::{fmt, marker::PhantomData};
 /// which is one day earlier, decode as `jiff::Timestamp::MAX`. Replacing the whole object therefore changes such times;
 /// a patch of other fields does not. This applies to fields of type `jiff::Timestamp`, `Time` and `MicroTime`. Where
 /// serde buffers the value (`flatten`, `untagged`, or an internal tag), such a time does not decode.
-///
-/// # Cancel safety
-///
-/// Dropping the future of a verb cancels its request. A write that is cancelled may or may not have taken effect.
 pub struct Api<K> {
     client: Client,
     request: Request,

@@ -1,4 +1,4 @@
-//! Errors of configurations. Each error text contains the file, the entry and what to do.
+//! Errors of configurations. Each error text contains the file, the entry and advice.
 
 use std::{fmt, io, path::PathBuf};
 
@@ -257,7 +257,7 @@ pub enum InferConfigError {
         "no cluster to connect to: {tried}; set KUBECONFIG to a kubeconfig file, or run inside a cluster"
     )]
     Nothing {
-        /// The sources that were tried, and why each has no configuration.
+        /// The sources that were tried, and the reason that each has no configuration.
         tried: String,
     },
 }

@@ -367,7 +367,8 @@ fn is_date(text: &str) -> bool {
     text.len() == 10 && text.parse::<Date>().is_ok()
 }
 
-/// A date, `T`, and a time with an offset, whose numbers the server does not check.
+/// Whether the text is a date, `T`, and a time with an offset. As in the server, the numbers of time and offset may be
+/// out of range.
 fn is_date_time(text: &str) -> bool {
     let Some((date, time)) = text.split_once(['T', 't']) else { return false };
     let Some((hours, rest)) = time.split_at_checked(8) else { return false };

@@ -69,7 +69,7 @@ struct State {
     snapshot: Option<Arc<Discovery>>,
     /// The number of completed refreshes.
     refreshes: u64,
-    /// When the last refresh ended.
+    /// The time at which the last refresh ended.
     refreshed_at: Option<Instant>,
     /// The error of the last refresh, if it failed.
     error: Option<Arc<Error>>,

@@ -52,7 +52,7 @@ impl Failure {
 }
 
 struct State {
-    /// The received messages, each with the number of bytes that it is counted as.
+    /// The received messages, each with the size for which it counts.
     chunks: VecDeque<(Bytes, usize)>,
     buffered: usize,
     capacity: usize,

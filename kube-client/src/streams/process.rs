@@ -227,7 +227,7 @@ impl Outputs {
         }
     }
 
-    /// Appends a part of the result. Completes `status` when it is complete.
+    /// Appends a part of the result. After the last part, completes `status`.
     fn read_status(&mut self, origin: &Origin, text: &mut BytesMut, part: &[u8]) -> Result<()> {
         if text.len() + part.len() > MAX_STATUS_BYTES {
             let problem = format!("the status is larger than {MAX_STATUS_BYTES} bytes");

@@ -9,7 +9,8 @@ use kube_client::core::ObjectMeta;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// One of this many reconciles is a sample. A prime, because the reconciles of several keys may alternate.
+/// The number of reconciles of which one is a sample. A prime number, because the reconciles of several keys may
+/// alternate.
 const STRIDE: u32 = 17;
 /// The number of sampled keys to count. The keys with the most samples remain.
 const MAX_SAMPLED_KEYS: usize = 32;

@@ -29,13 +29,13 @@ pub(crate) struct Inspection {
 #[derive(Debug, Clone)]
 pub(crate) struct RunningKey {
     pub(crate) key: String,
-    /// A lower bound of its run time: checks find it every few seconds.
+    /// The time since the first check that found the reconcile: a lower bound of its duration.
     pub(crate) elapsed: Duration,
-    /// Whether it runs for longer than the limit.
+    /// Whether the reconcile runs for longer than the stall limit.
     pub(crate) is_stuck: bool,
 }
 
-/// Asks a controller.
+/// Requests inspections from a controller.
 #[derive(Debug, Clone)]
 pub(crate) struct Inspector {
     requests: mpsc::Sender<InspectionRequest>,

@@ -118,8 +118,8 @@ impl Monitor {
         }
     }
 
-    /// Reports that the oldest ready key waits for longer than the limit: once, and again only after a time in which no
-    /// key did. `oldest` is its order of arrival, and `last` that of the last key.
+    /// Reports that the oldest ready key waits for longer than the limit: once, and again only after a time without
+    /// such a key. `oldest` is its order of arrival, and `last` that of the last key.
     pub(super) fn check_waiting(&mut self, oldest: Option<(u64, &Key)>, last: u64) {
         let now = Instant::now();
         let is_before_limit = |(at, _): &(Instant, u64)| now.saturating_duration_since(*at) >= self.limit;

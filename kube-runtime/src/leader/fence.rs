@@ -65,7 +65,7 @@ impl TermSender {
     }
 }
 
-/// Knows whether this process is the leader.
+/// The leadership of this process: open while the process is the leader.
 #[derive(Debug, Clone)]
 pub(super) struct Fence {
     term: watch::Receiver<Term>,

@@ -175,7 +175,7 @@ async fn release(leadership: Option<(Leadership, String)>) -> Result<(), Error> 
 /// The request to shut down.
 struct Shutdown {
     trigger: BoxFuture<'static, ()>,
-    /// The second signal. Polled with the trigger, so that it misses no signal.
+    /// Waits for the second signal. It is polled together with the trigger, so that no signal is missed.
     second: BoxFuture<'static, ()>,
 }
 

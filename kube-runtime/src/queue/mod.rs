@@ -13,7 +13,8 @@ use foldhash::HashMap;
 use std::{cmp::Reverse, collections::BTreeMap, hash::Hash, time::Duration};
 use tokio::time::Instant;
 
-/// One of this many keys is the key that has been ready longest, instead of the one with the highest priority.
+/// The number of keys of which one is the key that has been ready longest, instead of the one with the highest
+/// priority.
 const KEYS_PER_OLDEST: u32 = 16;
 /// The maximum number of priorities, from the lowest one, among which the queue looks for the oldest key.
 const MAX_PRIORITIES_SEARCHED: usize = 64;

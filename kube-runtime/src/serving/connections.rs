@@ -122,7 +122,8 @@ impl<H: Handler> Connections<H> {
     }
 }
 
-/// Serves one connection, which occupies `slot`. The end of `stopped`'s sender requests its end.
+/// Serves one connection, which occupies `slot`. When the sender of `stopped` is dropped, the connection ends after its
+/// requests in flight.
 async fn serve_connection<H: Handler>(
     stream: TcpStream,
     slot: Option<OwnedSemaphorePermit>,

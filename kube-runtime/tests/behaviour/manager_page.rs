@@ -43,7 +43,7 @@ enum Scheme {
 async fn dom(url: &str, scheme: Scheme, profile: &Path) -> Option<String> {
     for browser in BROWSERS {
         let mut command = Command::new(browser);
-        // Without the sandbox: it needs privileges that a container does not have.
+        // Disable the sandbox: it needs privileges that a container does not have.
         command.args(["--headless", "--no-sandbox", "--disable-gpu", "--window-size=800,600"]);
         command.arg(format!("--user-data-dir={}", profile.display()));
         command.arg(format!("--blink-settings=preferredColorScheme={}", scheme as u8));

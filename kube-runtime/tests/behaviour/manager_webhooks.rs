@@ -49,7 +49,7 @@ async fn is_allowed(webhooks: &Client) -> Option<bool> {
 #[tokio::test]
 async fn webhooks_are_served_before_the_first_list_and_until_the_shutdown() {
     let sim = Sim::new();
-    // No list succeeds, as those of a kind whose conversion webhook is this program.
+    // No list succeeds, as for a kind whose conversion webhook is this program.
     sim.faults().add(Rule::new(Fault::status(500)).resource("configmaps"));
     let folder = tempfile::tempdir().unwrap();
     let (server, webhooks) = server(folder.path());

@@ -116,7 +116,7 @@ impl State {
         }
     }
 
-    /// Lists and new watches of a resource without a table get 410 at a version before this one.
+    /// The compacted version of resources without a table: a list or a new watch at an earlier version gets 410.
     fn compacted(&self) -> u64 {
         self.compacted
     }

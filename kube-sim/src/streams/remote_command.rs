@@ -97,7 +97,8 @@ pub(crate) async fn run_process<F>(
     };
     tokio::pin!(receive);
     tokio::select! {
-        // Wait for the client's half of the closing handshake: it fails to write that half to a dropped connection.
+        // Wait for the client's half of the closing handshake: the client would fail to write its half to a dropped
+        // connection.
         () = run => drop(timeout(CLOSE_TIMEOUT, receive).await),
         // The client closes the connection to end the command.
         () = &mut receive => {}

@@ -122,7 +122,7 @@ pub(crate) fn open(
     if options.send_initial == Some(true)
         && let Err(error) = check_reached(&mut state, arrival, options.version)
     {
-        // The cache cannot reach a version that the store has not.
+        // A wait for the cache helps only if the store has reached the version.
         if arrival.waits && options.version.is_none_or(|version| version <= state.version()) {
             return Err(error);
         }

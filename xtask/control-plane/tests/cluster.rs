@@ -78,7 +78,7 @@ fn an_interrupt_during_the_start_leaves_no_process_and_no_folder() {
         signal(&xtask, how);
         let (ended, text) = finish(xtask);
         assert_eq!(ended, Some(code), "{text}");
-        // Checked without waiting: xtask must end its processes before it exits.
+        // Check without waiting: xtask must end its processes before it exits.
         assert_eq!(sandbox.processes(), []);
         assert_eq!(sandbox.leftovers(), Vec::<std::path::PathBuf>::new());
     }

@@ -11,9 +11,9 @@ use serde::Deserialize;
 /// The maximum number of fields of a message: the reader has one bit for each.
 const MAX_FIELDS: usize = 64;
 
-/// A line of the Go program's output.
+/// A line of the Go program's output: a Protobuf message.
 #[derive(Deserialize)]
-struct Described {
+struct MessageLine {
     name: String,
     #[serde(default)]
     kinds: Vec<Kind>,
@@ -69,7 +69,7 @@ impl Table {
     /// If the description is malformed, or a field has another type than in the versions before.
     pub fn add(&mut self, description: &str) -> anyhow::Result<()> {
         for line in description.lines() {
-            let described: Described = serde_json::from_str(line).context("parsing a message")?;
+            let described: MessageLine = serde_json::from_str(line).context("parsing a message")?;
             let name = short(&described.name);
             let message = self.messages.entry(name.clone()).or_default();
             for kind in described.kinds {

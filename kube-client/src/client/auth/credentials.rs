@@ -77,7 +77,7 @@ pub(crate) struct Renewable {
 /// The header in use, and the times and failures of its refreshes and of the checks of the certificate files.
 struct State {
     header: Option<HeaderValue>,
-    /// When the header must be refreshed; `None` if it never expires.
+    /// The time at which the header must be refreshed; `None` if it never expires.
     due: Option<Instant>,
     /// The time of the last refresh that was caused by a 401.
     rejected: Option<Instant>,
@@ -143,7 +143,7 @@ impl Renewable {
             }
             (header_is_due, state.failures)
         };
-        // A request waits for a renewal that another request has started only if it may not use the last header.
+        // A request that may use the last header does not wait for a renewal that another request has started.
         let keeps_last = self.source.as_ref().is_none_or(|source| source.pause_after_failure().is_some());
         let renewing = if header_is_due && !keeps_last {
             self.start_renewal().await?

@@ -62,8 +62,8 @@ impl CertificateFiles {
     }
 
     /// Reads the files (blocking), and replaces the certificates of new connections if they differ. Returns whether
-    /// they do. The certificates in use are kept if a file cannot be read or used, such as a half-written file, or a
-    /// certificate whose key is not written yet; the next call reads the files again.
+    /// they differ. The certificates in use are kept if a file cannot be read or used, such as a half-written file, or
+    /// a certificate whose key is not written yet; the next call reads the files again.
     ///
     /// # Errors
     /// About the first file that cannot be used. The other files have still been read.

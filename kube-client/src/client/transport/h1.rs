@@ -54,7 +54,7 @@ impl Connection {
         Ok(Self { sender, future, opened: Instant::now(), upgraded })
     }
 
-    /// When the connection was opened.
+    /// The time at which the connection was opened.
     pub(super) fn opened(&self) -> Instant {
         self.opened
     }

@@ -33,7 +33,7 @@ use tower::Service;
 use self::{
     failure::ConnectFailure,
     h2::Effect,
-    pool::{Class, Demand, Dial as SharedDial, DialResult, Missing, Opened, Pool, PoolKey, Returned, Taken},
+    pool::{Class, Demand, Dial as SharedDial, DialKind, DialResult, Opened, Pool, PoolKey, Returned, Taken},
     tls::{Offer, Protocol},
 };
 use super::body::{Body, clone_request};
@@ -158,8 +158,8 @@ impl Shared {
                 Err(missing) => missing,
             };
             let opened = match missing {
-                Missing::Own(offer) => self.dial(key, target, offer, demand.class()).await?,
-                Missing::Shared => match self.share(key, target, demand).await? {
+                DialKind::Own(offer) => self.dial(key, target, offer, demand.class()).await?,
+                DialKind::Shared => match self.share(key, target, demand).await? {
                     Either::Left(acquired) => return Ok(acquired),
                     Either::Right(opened) => opened,
                 },

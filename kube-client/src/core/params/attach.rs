@@ -91,21 +91,21 @@ impl AttachParams {
         self
     }
 
-    /// Sets the number of bytes of standard input that wait for the connection.
+    /// Sets the size of the buffer of standard input, in bytes.
     #[must_use]
     pub fn max_stdin_buf_size(mut self, size: usize) -> Self {
         self.max_stdin_buf_size = Some(size);
         self
     }
 
-    /// Sets the number of bytes of standard output that wait for the reader.
+    /// Sets the size of the buffer of standard output, in bytes.
     #[must_use]
     pub fn max_stdout_buf_size(mut self, size: usize) -> Self {
         self.max_stdout_buf_size = Some(size);
         self
     }
 
-    /// Sets the number of bytes of standard error that wait for the reader.
+    /// Sets the size of the buffer of standard error, in bytes.
     #[must_use]
     pub fn max_stderr_buf_size(mut self, size: usize) -> Self {
         self.max_stderr_buf_size = Some(size);

@@ -32,7 +32,7 @@ fn report_malformed_rules_of_node(schema: &JSONSchemaProps, path: &str, problems
     }
 }
 
-/// Describes the mistake in a malformed rule; `None` if the rule is well-formed.
+/// Describes the error in a malformed rule; `None` if the rule is well-formed.
 fn problem_of_rule(rule: &ValidationRule) -> Option<String> {
     let has_line_break = |text: &str| text.trim().contains(['\n', '\r']);
     let text = &rule.rule;

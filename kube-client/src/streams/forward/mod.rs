@@ -98,7 +98,7 @@ struct Endpoint {
     port: u16,
     to_program: Sender,
     from_program: Receiver,
-    /// Receives the error of the connection; dropped at its end.
+    /// Receives the error of the connection; `None` after the end of the connection.
     error: Option<oneshot::Sender<String>>,
 }
 

@@ -117,7 +117,7 @@ async fn read(stream: &mut ForwardedStream) -> String {
 async fn connections_share_a_tunnel_and_end_each_direction_on_its_own() {
     let (pods, server) = serve(TUNNEL, |socket| async move {
         let mut tunnel = Tunnel::new(socket);
-        // Echoes the input of each connection after its end.
+        // Echoes the input of each connection after the end of the input.
         let (mut inputs, mut ended) = (HashMap::<u32, Vec<u8>>::new(), 0);
         let mut streams = HashMap::new();
         while let Some(frame) = tunnel.next().await {

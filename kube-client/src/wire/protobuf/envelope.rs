@@ -20,7 +20,7 @@ pub(super) struct Envelope<'a> {
 
 impl<'a> Envelope<'a> {
     /// Whether `bytes` begin with an envelope.
-    pub(super) fn is_at(bytes: &[u8]) -> bool {
+    pub(super) fn is_prefix_of(bytes: &[u8]) -> bool {
         bytes.starts_with(MAGIC_NUMBER)
     }
 

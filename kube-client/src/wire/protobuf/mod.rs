@@ -77,7 +77,7 @@ impl ProtobufKind {
 
 /// Whether bytes are an object in Protobuf.
 pub(crate) fn is_protobuf(bytes: &[u8]) -> bool {
-    Envelope::is_at(bytes)
+    Envelope::is_prefix_of(bytes)
 }
 
 /// The JSON of an object in an envelope. `expected` is the requested kind, if it is known.
@@ -131,7 +131,7 @@ struct Event<'a> {
 impl<'a> Event<'a> {
     fn parse(bytes: &'a [u8]) -> transcode::Result<Self> {
         // Servers send the event itself without an envelope.
-        let bytes = if Envelope::is_at(bytes) { Envelope::parse(bytes)?.raw } else { bytes };
+        let bytes = if Envelope::is_prefix_of(bytes) { Envelope::parse(bytes)?.raw } else { bytes };
         let [event_type, object, _] = first_fields(bytes)?;
         let object = first_fields(bytes_of(object.ok_or("the event has no object")?)?)?[0];
         Ok(Self {

@@ -299,7 +299,7 @@ impl<'a> Transcoder<'a> {
         let raw = raw.map_or(Ok(&[][..]), bytes_of)?;
         if raw.is_empty() {
             self.write_raw(b"null");
-        } else if Envelope::is_at(raw) {
+        } else if Envelope::is_prefix_of(raw) {
             let envelope = Envelope::parse(raw)?;
             let message = envelope.message()?;
             return self.write_object(envelope.raw, message, Some(envelope.types()), node);

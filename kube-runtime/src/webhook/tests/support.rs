@@ -58,7 +58,7 @@ impl Running {
         timeout(LIMIT, self.task).await.unwrap().unwrap().unwrap();
     }
 
-    /// Connects with the trust in `certificate`.
+    /// Connects as a client that trusts `certificate`.
     pub(super) async fn connect(&self, certificate: &str) -> std::io::Result<TlsStream<TcpStream>> {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap()).unwrap();

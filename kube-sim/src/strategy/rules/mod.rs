@@ -29,7 +29,7 @@ use crate::schema::FieldError;
 /// The largest value of an `int32`.
 const MAX_INT32: i64 = i32::MAX as i64;
 
-/// Returns why a text is invalid, or `None` if it is valid.
+/// Returns the reason that a text is invalid, or `None` if it is valid.
 type TextCheck = fn(&str) -> Option<&'static str>;
 
 /// A path, and the check of the value at the path.

@@ -36,7 +36,7 @@ pub(in crate::streams) enum Frame {
     Ping { number: u32 },
     /// The connection accepts no more streams.
     GoAway { last: u32 },
-    /// The data of a stream, or a part of it; `fin` is set for its end.
+    /// The data of a stream, or a part of it; `fin` marks the last part.
     Data { id: u32, fin: bool, data: Bytes },
     /// A frame that has no effect.
     Ignored,

@@ -97,7 +97,7 @@ struct OpenStream {
     purpose: Purpose,
     request: String,
     port: u16,
-    /// The data of the client; `None` after its end.
+    /// The data of the client; `None` after the end of the data.
     data: Option<mpsc::Sender<Bytes>>,
     /// The data of the client, until the other stream of the request exists.
     unread: Option<mpsc::Receiver<Bytes>>,
@@ -207,7 +207,7 @@ where
                         return;
                     }
                 }
-                // An error means that the connection to the client has ended; so do the next.
+                // An error means that the connection to the client has ended; later sends fail, too.
                 let _ = frames.send(Frame::Data { id: data, fin: true, data: Bytes::new() }).await;
             };
             let run = async { futures::join!(process, read).0 };

@@ -139,8 +139,8 @@ impl Upload {
         Self { stream, body, method, target, pending: Bytes::new(), limit, timer: None }
     }
 
-    /// Sends more of the body, and drops the upload at its end. Returns an error of the body, or of a wait for
-    /// capacity; the request must be dropped then, which resets the stream. An error of the stream also ends the
+    /// Sends more of the body, and drops the upload at the end of the body. Returns an error of the body, or of a wait
+    /// for capacity; the request must be dropped then, which resets the stream. An error of the stream also ends the
     /// upload; the response returns it.
     pub(super) fn poll_option(
         upload: &mut Option<Self>,

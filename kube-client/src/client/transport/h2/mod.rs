@@ -136,7 +136,7 @@ impl Connection {
         self.sender.current_max_send_streams()
     }
 
-    /// When the connection was opened.
+    /// The time at which the connection was opened.
     pub(super) fn opened(&self) -> Instant {
         self.opened
     }

@@ -148,7 +148,7 @@ pub(super) enum Taken {
 
 /// The kind of dial for a request for which the pool has no connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Missing {
+pub(super) enum DialKind {
     /// A connection that all requests of a class can use. The dial offers both protocols.
     Shared,
     /// A connection for the request that opened it.
@@ -214,7 +214,7 @@ impl Pool {
     }
 
     /// A connection for a request, or else the kind of dial that opens one.
-    pub(super) fn take(&self, key: &PoolKey, demand: Demand) -> Result<Taken, Missing> {
+    pub(super) fn take(&self, key: &PoolKey, demand: Demand) -> Result<Taken, DialKind> {
         let offers_http2 = self.settings.offers_http2 && key.server.scheme == Some(Scheme::HTTPS);
         let mut offer = Offer::Http1;
         if let (Demand::Stream(class), true) = (demand, offers_http2) {
@@ -223,12 +223,12 @@ impl Pool {
             if protocol(demand, offers_http2, known) == Protocol::Http2 {
                 return match state.lease(key, class, self.settings.max_age) {
                     Some(lease) => Ok(Taken::Http2(lease)),
-                    None => Err(Missing::Shared),
+                    None => Err(DialKind::Shared),
                 };
             }
             offer = Offer::Both;
         }
-        self.take_idle(key).map(Taken::Http1).ok_or(Missing::Own(offer))
+        self.take_idle(key).map(Taken::Http1).ok_or(DialKind::Own(offer))
     }
 
     /// Waits until a stream of a connection of this class may have become free.

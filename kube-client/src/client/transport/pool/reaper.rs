@@ -90,7 +90,7 @@ async fn close_unused(pool: Weak<Pool>, runtime: Option<Id>) {
 }
 
 impl State {
-    /// Inspects the connections of a runtime when that is due. Ready when there are none.
+    /// Inspects the connections of a runtime if the next inspection is due. Ready when the runtime has no connections.
     fn poll_close_unused(
         &mut self,
         cx: &mut Context<'_>,
