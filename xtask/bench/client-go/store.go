@@ -109,7 +109,7 @@ func storePods(j *job) (*outcome, error) {
 	return finishWithStores(running, len(informer.GetStore().ListKeys()), informer)
 }
 
-// storeKinds fills three stores at once: nodes, config maps and widgets.
+// storeKinds fills three stores concurrently: nodes, config maps and widgets.
 func storeKinds(j *job) (*outcome, error) {
 	client, err := kubernetes.NewForConfig(j.config())
 	if err != nil {

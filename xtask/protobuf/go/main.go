@@ -37,19 +37,19 @@ type kind struct {
 type field struct {
 	Number int    `json:"number"`
 	Name   string `json:"name"`
-	// A scalar type, a type with a form of its own in JSON, or "message".
+	// A scalar type, a type with a special form in JSON, or "message".
 	Type string `json:"type"`
 	// The name of the message, if the type has one.
 	Message string `json:"message,omitempty"`
 	// "list", "map", "inline", or empty for a single value.
 	Label string `json:"label,omitempty"`
-	// Whether JSON omits the zero value, which Protobuf has.
+	// Whether JSON omits the zero value, although Protobuf contains it.
 	OmitZero bool `json:"omitZero,omitempty"`
 	// Whether JSON has null for an absent value.
 	Null bool `json:"null,omitempty"`
 }
 
-// The types with a form of their own in JSON.
+// The types with a special form in JSON.
 var special = map[string]string{
 	"k8s.io/apimachinery/pkg/api/resource.Quantity":                                         "quantity",
 	"k8s.io/apimachinery/pkg/util/intstr.IntOrString":                                       "intOrString",
