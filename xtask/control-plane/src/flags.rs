@@ -79,7 +79,7 @@ pub(super) fn api_server(
     port: u16,
     etcd: u16,
     gates: &[FeatureGate],
-    controllers: bool,
+    disabled_plugins: &[&str],
 ) -> Vec<String> {
     let mut flags = vec![
         flag("etcd-servers", format!("http://127.0.0.1:{etcd}")),
@@ -105,10 +105,8 @@ pub(super) fn api_server(
         flag("audit-policy-file", files.path_string(AUDIT_POLICY)),
         flag("audit-log-path", files.audit_log(index).display()),
     ];
-    if !controllers {
-        // This plugin rejects every pod in a namespace without a default service account. Only a controller creates
-        // that account.
-        flags.push(flag("disable-admission-plugins", "ServiceAccount"));
+    if !disabled_plugins.is_empty() {
+        flags.push(flag("disable-admission-plugins", disabled_plugins.join(",")));
     }
     flags.extend(feature_gates(gates));
     flags
@@ -189,7 +187,7 @@ mod tests {
         let files = Files { folder: "/f".into() };
         let gates = ["A", "B=false"].map(|gate| gate.parse().unwrap());
         for flags in [
-            api_server(&files, 0, 1, 2, &gates, true),
+            api_server(&files, 0, 1, 2, &gates, &[]),
             controller_manager(&files, &gates),
             scheduler(&files, &gates),
         ] {
@@ -201,7 +199,7 @@ mod tests {
     #[test]
     fn api_servers_differ_only_in_port_address_and_folder() {
         let files = Files { folder: "/f".into() };
-        let (one, two) = (api_server(&files, 0, 1, 9, &[], true), api_server(&files, 1, 2, 9, &[], true));
+        let (one, two) = (api_server(&files, 0, 1, 9, &[], &[]), api_server(&files, 1, 2, 9, &[], &[]));
         let differing: Vec<_> = one.iter().filter(|flag| !two.contains(flag)).collect();
         assert_eq!(
             differing,
@@ -215,9 +213,11 @@ mod tests {
     }
 
     #[test]
-    fn without_controllers_the_service_account_plugin_is_disabled() {
+    fn admission_plugins_can_be_disabled() {
         let files = Files { folder: "/f".into() };
-        assert!(api_server(&files, 0, 1, 2, &[], false).iter().any(|flag| flag.ends_with("=ServiceAccount")));
-        assert!(!api_server(&files, 0, 1, 2, &[], true).iter().any(|flag| flag.ends_with("=ServiceAccount")));
+        let flags = api_server(&files, 0, 1, 2, &[], &["A", "B"]);
+        assert!(flags.iter().any(|flag| flag.ends_with("disable-admission-plugins=A,B")));
+        let flags = api_server(&files, 0, 1, 2, &[], &[]);
+        assert!(!flags.iter().any(|flag| flag.contains("disable-admission-plugins")));
     }
 }

@@ -63,6 +63,7 @@ pub struct Options {
     pub(crate) api_servers: usize,
     pub(crate) nodes: usize,
     pub(crate) controllers: bool,
+    pub(crate) disabled_admission_plugins: Option<Vec<&'static str>>,
     pub(crate) feature_gates: Vec<FeatureGate>,
     pub(crate) users: Vec<User>,
     pub(crate) logs: Option<PathBuf>,
@@ -76,6 +77,7 @@ impl Default for Options {
             api_servers: 1,
             nodes: 3,
             controllers: true,
+            disabled_admission_plugins: None,
             feature_gates: Vec::new(),
             users: Vec::new(),
             logs: None,
@@ -110,6 +112,14 @@ impl Options {
     #[must_use]
     pub fn without_controllers(mut self) -> Self {
         self.controllers = false;
+        self
+    }
+
+    /// Sets the admission plugins that the API servers do not run. Without controllers, the default is `ServiceAccount`,
+    /// because only a controller creates the account `default` of a namespace.
+    #[must_use]
+    pub fn disabled_admission_plugins(mut self, plugins: &[&'static str]) -> Self {
+        self.disabled_admission_plugins = Some(plugins.to_vec());
         self
     }
 

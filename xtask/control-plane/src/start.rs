@@ -87,8 +87,9 @@ async fn start_components(options: &Options, binaries: &Binaries, parent: &Path)
     let api_servers: Vec<_> = (server_ports.iter().enumerate())
         .map(|(index, port)| {
             let controllers = options.controllers && binaries.pod_programs.is_some();
-            let flags =
-                flags::api_server(&files, index, *port, etcd_port, &options.feature_gates, controllers);
+            let default = if controllers { Vec::new() } else { vec!["ServiceAccount"] };
+            let disabled = options.disabled_admission_plugins.clone().unwrap_or(default);
+            let flags = flags::api_server(&files, index, *port, etcd_port, &options.feature_gates, &disabled);
             ApiServer::new(
                 index,
                 binaries.api_server.clone(),
