@@ -1,12 +1,14 @@
-//! `cargo xtask record`: writes discovery and OpenAPI v3 documents of a real API server into `kube-sim`'s data files.
+//! `cargo xtask record`: writes discovery and OpenAPI v3 documents, and table columns, of a real API server into
+//! `kube-sim`'s data files.
 //!
-//! This package defines the format of the two data files. It must not interpret the data for `kube-sim`, and must not
+//! This package defines the format of the data files. It must not interpret the data for `kube-sim`, and must not
 //! contain data: every line of the files comes from a server.
 //!
 //! The files have one record per line in a stable order, so that a new recording has a readable diff:
 //!
 //! - `resources.jsonl`: one line per group, version and resource, in the server's discovery order;
-//! - `schemas.txt`: one line per component schema, sorted: its name, a tab, its JSON without descriptions.
+//! - `schemas.txt`: one line per component schema, sorted: its name, a tab, its JSON without descriptions;
+//! - `columns.jsonl`: one line per listable resource, with the columns of its `Table`.
 
 mod server;
 
@@ -53,10 +55,12 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let documents = open_api_documents(&server)?;
     let resources = resource_lines(&server, &groups, &documents)?;
     let schemas = schema_lines(&documents)?;
+    let columns = column_lines(&server, &groups)?;
     std::fs::create_dir_all(&args.out)
         .with_context(|| format!("creating the folder {}", args.out.display()))?;
     write_file(args, "resources.jsonl", &resources)?;
     write_file(args, "schemas.txt", &schemas)?;
+    write_file(args, "columns.jsonl", &columns)?;
     println!(
         "recorded {} resources and {} schemas of {} in {}",
         resources.lines().count(),
@@ -161,6 +165,33 @@ fn resource_lines(
             }
             let mut line = resource_line(group_version, name, item, &kinds, groups)?;
             line["subresources"] = subresources(group_version, name, items, &kinds)?;
+            lines.push_str(&line.to_string());
+            lines.push('\n');
+        }
+    }
+    Ok(lines)
+}
+
+/// The text of `columns.jsonl`.
+fn column_lines(server: &Server, groups: &[GroupVersion]) -> anyhow::Result<String> {
+    let mut lines = String::new();
+    for group_version in groups {
+        let path = group_version.path();
+        let list = server.get(&format!("/{path}"))?;
+        for item in list["resources"].as_array().into_iter().flatten() {
+            let name = string_field(item, "name")?;
+            let listable =
+                item["verbs"].as_array().is_some_and(|verbs| verbs.iter().any(|verb| verb == "list"));
+            if name.contains('/') || !listable {
+                continue;
+            }
+            let table = server.table(&format!("/{path}/{name}?limit=1"))?;
+            let line = json!({
+                "group": group_version.group,
+                "version": group_version.version,
+                "plural": name,
+                "columns": table["columnDefinitions"],
+            });
             lines.push_str(&line.to_string());
             lines.push('\n');
         }

@@ -103,6 +103,11 @@ impl Server {
         Ok(document)
     }
 
+    /// Requests `path` as a `Table`.
+    pub(super) fn table(&self, path: &str) -> anyhow::Result<Value> {
+        self.fetch(path, "application/json;as=Table;g=meta.k8s.io;v=v1")
+    }
+
     /// The server's version, such as `v1.37.2`.
     pub(super) fn version(&self) -> anyhow::Result<String> {
         Ok(expect_string(&self.get("/version")?["gitVersion"])?.to_owned())
