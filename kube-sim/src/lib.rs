@@ -14,6 +14,7 @@ mod controllers;
 mod discovery;
 mod encoding;
 pub mod fault;
+mod go_json;
 mod handler;
 mod journal;
 mod names;

@@ -3,6 +3,9 @@
 /// The error text for an invalid name part of a qualified name.
 pub(crate) const INVALID_QUALIFIED_NAME: &str = "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')";
 
+/// The error text for a qualified name with several slashes.
+pub(crate) const INVALID_QUALIFIED_KEY: &str = "a valid label key must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]') with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')";
+
 /// The error text for an invalid label value.
 pub(crate) const INVALID_LABEL_VALUE: &str = "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')";
 
@@ -17,6 +20,14 @@ pub(crate) const INVALID_VARIABLE_NAME: &str =
 pub(crate) fn is_qualified(text: &str) -> bool {
     let (prefix, name) = text.split_once('/').map_or((None, text), |(prefix, name)| (Some(prefix), name));
     prefix.is_none_or(is_subdomain) && !name.is_empty() && is_label_value(name)
+}
+
+/// Validates a qualified name. Returns the error text if the name is invalid.
+pub(crate) fn qualified_problem(text: &str) -> Option<&'static str> {
+    if text.matches('/').count() > 1 {
+        return Some(INVALID_QUALIFIED_KEY);
+    }
+    (!is_qualified(text)).then_some(INVALID_QUALIFIED_NAME)
 }
 
 /// Whether the text is a label value: at most 63 letters, digits, `-`, `_` and `.`, with a letter or digit at both
@@ -70,6 +81,9 @@ pub(crate) fn label_problem(name: &str) -> Option<&'static str> {
     if name.len() > 63 {
         return Some("must be no more than 63 bytes");
     }
+    if name.contains('.') && name.split('.').all(is_subdomain_part) {
+        return Some("must not contain dots");
+    }
     (!is_label(name)).then_some(INVALID_DNS_LABEL)
 }
 
@@ -88,4 +102,9 @@ pub(crate) fn subdomain_problem(name: &str) -> Option<&'static str> {
     (!is_subdomain(name)).then_some(
         "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')",
     )
+}
+
+/// The resource and its group, such as `deployments.apps`. For the core group, only the resource.
+pub(crate) fn qualified(resource: &str, group: &str) -> String {
+    if group.is_empty() { resource.to_owned() } else { format!("{resource}.{group}") }
 }

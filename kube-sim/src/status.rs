@@ -8,6 +8,7 @@ use std::fmt;
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 
+use crate::names::qualified;
 use crate::schema::FieldError;
 
 /// The error of a request: the HTTP code and the `Status` object of the response.
@@ -223,8 +224,21 @@ impl SimError {
         self.status["details"]["causes"][0]["reason"] == "ResourceVersionTooLarge"
     }
 
-    /// 406 for an `Accept` header without a supported media type.
+    /// 406 for an `Accept` header that selects no supported representation.
     pub(crate) fn not_acceptable(offered: &str) -> Self {
+        let message = format!("only the following media types are accepted: {offered}");
+        Self::new(StatusCode::NOT_ACCEPTABLE, "NotAcceptable", message)
+    }
+
+    /// 406 for a list that was requested as the metadata of one object, or the other way round.
+    pub(crate) fn not_acceptable_form(requested: &str, is_list: bool, go_type: &str) -> Self {
+        let what = if is_list { "a list" } else { "not a list" };
+        let message = format!("you requested {requested}, but the requested object is {what} ({go_type})");
+        Self::new(StatusCode::NOT_ACCEPTABLE, "NotAcceptable", message)
+    }
+
+    /// 406 for an `Accept` header without a supported media type.
+    pub(crate) fn not_routable(offered: &str) -> Self {
         Self::new(
             StatusCode::NOT_ACCEPTABLE,
             "NotAcceptable",
@@ -302,11 +316,6 @@ impl SimError {
         };
         Self::new(code, reason, message.unwrap_or(text))
     }
-}
-
-/// The resource and its group, such as `deployments.apps`. For the core group, only the resource.
-pub(crate) fn qualified(resource: &str, group: &str) -> String {
-    if group.is_empty() { resource.to_owned() } else { format!("{resource}.{group}") }
 }
 
 impl fmt::Display for SimError {

@@ -32,6 +32,11 @@ pub(super) struct WriteRequest<'a> {
 }
 
 impl WriteRequest<'_> {
+    /// The time of a change. As in the API server, changes by the subresource `scale` have none.
+    fn now(&self) -> Option<String> {
+        (self.cx.subresource != "scale").then(|| self.cx.now.to_owned())
+    }
+
     /// Removes the managers whose API version is no longer served, and adapts the field sets of the other managers to
     /// changes of the schema.
     fn reconciled(&self, managers: &Managers) -> Managers {
@@ -102,7 +107,7 @@ impl WriteRequest<'_> {
             let owned = Owned {
                 fields: fields.union(&kept),
                 api_version: self.cx.api_version.to_owned(),
-                time: Some(self.cx.now.to_owned()),
+                time: self.now(),
             };
             managers.0.insert(writer.clone(), owned);
         }
@@ -146,7 +151,7 @@ impl WriteRequest<'_> {
         managers.0.retain(|_, owned| !owned.fields.is_empty());
         let changed = !super::path::is_same_value(live, &merged);
         if changed && let Some(owned) = managers.0.get_mut(&writer) {
-            owned.time = Some(self.cx.now.to_owned());
+            owned.time = self.now();
         }
         Ok((changed.then_some(merged), managers))
     }

@@ -1,14 +1,16 @@
 //! The built-in resources of a Kubernetes 1.37 API server, and their schemas.
 //!
-//! `cargo xtask record` writes the resources and schemas of an API server to `data/`; do not edit these files by hand.
+//! `cargo xtask record` writes the resources, schemas and table columns of an API server to `data/`; do not edit these files by hand.
 //! Schemas are parsed at first use. `strategy` contains the defaults and the validation that Kubernetes implements in
 //! Go. This module must not know about requests or stores.
 
 mod catalog;
+mod columns;
 mod open_api;
 
 #[cfg(test)]
 pub(crate) use self::catalog::find;
 pub(crate) use self::catalog::{Resource, Scope, groups, resources};
+pub(crate) use self::columns::{Column, age_description, columns, name_description};
 pub(crate) use self::open_api::open_api;
 pub(crate) use crate::schema::component as schema;

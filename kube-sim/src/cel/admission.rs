@@ -35,7 +35,17 @@ const AUTHORIZER_FUNCTIONS: [&str; 14] = [
 /// The syntax errors and undeclared variables of an expression, or its type if it is not in `wanted`, as the API server
 /// prints them; `None` if there are none. Every type is valid if `wanted` is empty.
 pub(crate) fn admission_expression_problem(text: &str, wanted: &[&str]) -> Option<String> {
-    let variables = VARIABLES.map(|name| (name, Type::Dyn));
+    problem_with(&VARIABLES, text, wanted)
+}
+
+/// The same for an expression of a policy without `paramKind`, whose expressions have no variable `params`.
+pub(crate) fn expression_problem_without_params(text: &str, wanted: &[&str]) -> Option<String> {
+    let variables: Vec<_> = VARIABLES.into_iter().filter(|name| *name != "params").collect();
+    problem_with(&variables, text, wanted)
+}
+
+fn problem_with(variables: &[&str], text: &str, wanted: &[&str]) -> Option<String> {
+    let variables: Vec<_> = variables.iter().map(|name| (*name, Type::Dyn)).collect();
     let issues = match parse::parse(text).and_then(|parsed| check::check(parsed, &variables)) {
         Ok(checked) => return type_problem(&checked.result_type().to_string(), wanted),
         Err(issues) => issues,
@@ -293,6 +303,8 @@ mod tests {
         assert_eq!(problem("object.a").as_deref(), Some("must evaluate to bool but got dyn"));
         assert_eq!(admission_expression_problem("object.a", &[]), None);
         assert_eq!(admission_expression_problem("null", &["string", "null_type"]), None);
+        assert_eq!(problem("params.a == 'b'"), None);
+        assert!(expression_problem_without_params("params.a == 'b'", &["bool"]).is_some());
     }
 
     #[test]

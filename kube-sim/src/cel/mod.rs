@@ -29,7 +29,7 @@ mod value;
 
 pub(crate) use self::admission::{
     AdmissionExpression, AdmissionInputs, AdmissionValue, Evaluation, OUT_OF_BUDGET,
-    admission_expression_problem,
+    admission_expression_problem, expression_problem_without_params,
 };
 pub(crate) use self::definition::check_rules;
 pub(crate) use self::validator::{Validator, Verdict};

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::handler::accept;
+use crate::handler::accept::{self, Encoding};
 use crate::handler::reply::{Reply, Request};
 use crate::shared::Inner;
 use crate::status::SimError;
@@ -45,41 +45,53 @@ pub(crate) fn serve(inner: &Arc<Inner>, request: &Request) -> Result<Reply, SimE
         ["version"] => Reply::json(&version_document()),
         ["healthz" | "readyz" | "livez", ..] => Reply::text(StatusCode::OK, "ok"),
         [root @ ("api" | "apis")] => match negotiate_format(&request.accept)? {
-            DiscoveryFormat::Aggregated(content_type) => Reply::whole(
-                StatusCode::OK,
-                content_type,
-                aggregated::document(registry, *root == "api", content_type.contains("v2beta1")).to_string(),
-            ),
-            DiscoveryFormat::Legacy if *root == "api" => Reply::json(&legacy::core_versions()),
-            DiscoveryFormat::Legacy => Reply::json(&legacy::groups(registry)),
+            DiscoveryFormat::Aggregated(content_type) => {
+                let is_beta = content_type.contains("v2beta1");
+                let document = aggregated::document(registry, *root == "api", is_beta);
+                Reply::cacheable(request, content_type, document.to_string())
+            }
+            DiscoveryFormat::Legacy(encoding) if *root == "api" => {
+                encoded(&legacy::core_versions(), encoding)
+            }
+            DiscoveryFormat::Legacy(encoding) => encoded(&legacy::groups(registry), encoding),
         },
         ["api", version] => match legacy::resources(registry, "", version) {
-            Some(list) => Reply::json(&list),
+            Some(list) => negotiated(request, &list)?,
             None => unknown_resource("")?,
         },
         ["apis", group] => match legacy::group(registry, group) {
-            Some(group) => Reply::json(&group),
+            Some(group) => negotiated(request, &group)?,
             None => Reply::page_not_found(),
         },
         ["apis", group, version] => match legacy::resources(registry, group, version) {
-            Some(list) => Reply::json(&list),
+            Some(list) => negotiated(request, &list)?,
             None => unknown_resource(group)?,
         },
         ["openapi", "v2"] => open_api::v2_reply(&request.accept)?,
-        ["openapi", "v3"] => Reply::json(&open_api::index(registry)),
-        ["openapi", "v3", "api", version] => open_api_reply(registry, "", version),
-        ["openapi", "v3", "apis", group, version] => open_api_reply(registry, group, version),
+        ["openapi", "v3"] => open_api::index_reply(registry),
+        ["openapi", "v3", "api", version] => open_api::reply(registry, request, "", version),
+        ["openapi", "v3", "apis", group, version] => open_api::reply(registry, request, group, version),
         _ => Reply::page_not_found(),
     })
 }
 
-/// A response with the document; 404 if there is no document.
-fn document_or_not_found(document: Option<Value>) -> Reply {
-    document.map_or_else(Reply::page_not_found, |document| Reply::json(&document))
+/// A response with a discovery document in the encoding that the client prefers.
+fn negotiated(request: &Request, document: &Value) -> Result<Reply, SimError> {
+    match negotiate_format(&request.accept)? {
+        DiscoveryFormat::Legacy(encoding) => Ok(encoded(document, encoding)),
+        DiscoveryFormat::Aggregated(_) => Ok(Reply::json(document)),
+    }
 }
 
-fn open_api_reply(registry: &crate::registry::Registry, group: &str, version: &str) -> Reply {
-    document_or_not_found(open_api::document(registry, group, version))
+fn encoded(document: &Value, encoding: Encoding) -> Reply {
+    match encoding {
+        // `negotiate_format` does not select Protobuf.
+        Encoding::Json | Encoding::Protobuf => Reply::json(document),
+        Encoding::Yaml => {
+            let text = yaml_serde::to_string(document).unwrap_or_default();
+            Reply::whole(StatusCode::OK, "application/yaml", text)
+        }
+    }
 }
 
 /// The document of `/version`.
@@ -106,18 +118,20 @@ enum DiscoveryFormat {
     /// Aggregated discovery; contains the media type of the response.
     Aggregated(&'static str),
     /// Unaggregated discovery.
-    Legacy,
+    Legacy(Encoding),
 }
 
 /// Selects the form of a discovery document from the `Accept` header.
 fn negotiate_format(header: &str) -> Result<DiscoveryFormat, SimError> {
     if header.trim().is_empty() {
-        return Ok(DiscoveryFormat::Legacy);
+        return Ok(DiscoveryFormat::Legacy(Encoding::Json));
     }
     for (media, parameters) in accept::header_entries(header) {
-        if !matches!(media.as_str(), "application/json" | "*/*" | "application/*") {
-            continue;
-        }
+        let encoding = match media.as_str() {
+            "application/json" | "*/*" | "application/*" => Encoding::Json,
+            "application/yaml" => Encoding::Yaml,
+            _ => continue,
+        };
         let find = |key: &str| parameters.iter().find(|(k, _)| k == key).map(|(_, v)| v.as_str());
         match (find("as"), find("g"), find("v")) {
             (Some("APIGroupDiscoveryList"), Some("apidiscovery.k8s.io"), Some("v2")) => {
@@ -130,9 +144,9 @@ fn negotiate_format(header: &str) -> Result<DiscoveryFormat, SimError> {
                     "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList",
                 ));
             }
-            (None, ..) => return Ok(DiscoveryFormat::Legacy),
+            (None, ..) => return Ok(DiscoveryFormat::Legacy(encoding)),
             _ => {}
         }
     }
-    Err(SimError::not_acceptable("application/json"))
+    Err(SimError::not_acceptable(accept::MEDIA_TYPES))
 }

@@ -1,39 +1,63 @@
 //! OpenAPI documents with the paths and schemas that kubectl reads.
 
-use http::StatusCode;
+use http::{HeaderValue, StatusCode, header};
 use serde_json::{Map, Value, json};
 
 use crate::builtin;
-use crate::handler::reply::Reply;
+use crate::handler::reply::{Reply, Request};
 use crate::registry::{Registry, Resource};
 use crate::status::SimError;
 
-/// The document of `/openapi/v3`, with the URLs of the documents of all group versions.
-pub(crate) fn index(registry: &Registry) -> Value {
+/// The response of `/openapi/v3`: the URLs of the documents of all group versions.
+pub(crate) fn index_reply(registry: &Registry) -> Reply {
     let mut paths = Map::new();
     for group in registry.groups() {
         for version in &group.versions {
-            let path = if group.name.is_empty() {
-                format!("api/{version}")
-            } else {
-                format!("apis/{}/{version}", group.name)
-            };
-            let url = format!("/openapi/v3/{path}?hash={:016X}", registry.generation());
+            let path = path_of(&group.name, version);
+            let url = url_of(registry, &path);
             paths.insert(path, json!({"serverRelativeURL": url}));
         }
     }
-    json!({"paths": paths})
+    // The API server does not set the media type, so that Go detects it.
+    Reply::whole(StatusCode::OK, "text/plain; charset=utf-8", json!({"paths": paths}).to_string())
+}
+
+/// The path of the document of a group version, relative to `/openapi/v3`.
+fn path_of(group: &str, version: &str) -> String {
+    if group.is_empty() { format!("api/{version}") } else { format!("apis/{group}/{version}") }
+}
+
+/// The URL of the current state of a document.
+fn url_of(registry: &Registry, path: &str) -> String {
+    format!("/openapi/v3/{path}?hash={:016X}", registry.generation())
+}
+
+/// The response of a group version: its document, a redirection for the hash of another state, or 404.
+pub(crate) fn reply(registry: &Registry, request: &Request, group: &str, version: &str) -> Reply {
+    let Some(document) = document(registry, group, version) else {
+        return Reply::empty(StatusCode::NOT_FOUND);
+    };
+    let url = url_of(registry, &path_of(group, version));
+    let mut parameters = form_urlencoded::parse(request.query.as_bytes());
+    if let Some((_, hash)) = parameters.find(|(key, _)| key == "hash")
+        && !url.ends_with(&format!("={hash}"))
+    {
+        let mut reply = Reply::whole(StatusCode::MOVED_PERMANENTLY, "application/json", "");
+        reply.headers.extend(HeaderValue::from_str(&url).map(|url| (header::LOCATION, url)));
+        return reply;
+    }
+    Reply::cacheable(request, "application/json", document.to_string())
 }
 
 /// The document of one group version; `None` if no resource of the version is served.
-pub(crate) fn document(registry: &Registry, group: &str, version: &str) -> Option<Value> {
+fn document(registry: &Registry, group: &str, version: &str) -> Option<Value> {
     let resources = registry.of_version(group, version);
     if resources.is_empty() {
         return None;
     }
     let mut document = builtin::open_api(group, version).unwrap_or_else(|| json!({"paths": {}}));
     document["openapi"] = "3.0.0".into();
-    document["info"] = json!({"title": "Kubernetes", "version": super::RELEASE});
+    document["info"] = json!({"title": "Kubernetes", "version": format!("1.{}", super::MINOR)});
     for resource in &resources {
         let Some(custom) = resource.custom() else { continue };
         let (path, operations) = path_item(resource);

@@ -49,16 +49,58 @@ pub(crate) enum Encoding {
 pub(crate) struct Accept {
     pub(crate) shape: Shape,
     pub(crate) encoding: Encoding,
+    /// The version of a `Table` or of partial metadata.
+    pub(crate) version: MetaVersion,
+}
+
+/// A version of the group `meta.k8s.io`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum MetaVersion {
+    V1,
+    V1Beta1,
+}
+
+impl MetaVersion {
+    /// The `apiVersion` of a `Table` or of partial metadata.
+    pub(crate) fn api_version(self) -> &'static str {
+        match self {
+            Self::V1 => "meta.k8s.io/v1",
+            Self::V1Beta1 => "meta.k8s.io/v1beta1",
+        }
+    }
 }
 
 /// The whole object as JSON: the default for a request without an `Accept` header.
-pub(crate) const JSON: Accept = Accept { shape: Shape::Plain, encoding: Encoding::Json };
+pub(crate) const JSON: Accept =
+    Accept { shape: Shape::Plain, encoding: Encoding::Json, version: MetaVersion::V1 };
 
-/// The supported media types. The message of a 406 response lists them.
-const SUPPORTED_MEDIA_TYPES: &str = "application/json, application/yaml, application/json;stream=watch";
-/// The same, for a kind with a Protobuf message.
-const SUPPORTED_WITH_PROTOBUF: &str = "application/json, application/yaml, application/vnd.kubernetes.protobuf, \
-     application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch";
+/// The media types of objects. The messages of 406 responses list them.
+pub(crate) const MEDIA_TYPES: &str =
+    "application/json, application/yaml, application/vnd.kubernetes.protobuf";
+/// The media types of the events of a watch.
+const WATCH_MEDIA_TYPES: &str =
+    "application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch";
+
+/// The requests to a path, which determine its media types.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Endpoint {
+    /// One object, or a document.
+    Object,
+    /// A collection, which can be watched.
+    Collection,
+    /// A watch.
+    Watch,
+}
+
+/// The representations that an endpoint offers.
+#[derive(Clone, Copy)]
+pub(crate) struct Offer<'a> {
+    pub(crate) endpoint: Endpoint,
+    /// Whether the kind has a Protobuf message. The metadata of all kinds has one, and tables have none.
+    pub(crate) protobuf: bool,
+    /// The Go type of a list, or of one object, for error messages.
+    pub(crate) go_type: &'a dyn Fn(bool) -> String,
+}
 
 /// The entries of an `Accept` header, each as its media type and its parameters.
 pub(crate) fn header_entries(header: &str) -> impl Iterator<Item = (String, Vec<(String, String)>)> + '_ {
@@ -73,20 +115,33 @@ pub(crate) fn header_entries(header: &str) -> impl Iterator<Item = (String, Vec<
     })
 }
 
-/// Selects the first media type of the header that the server supports. `include_object` is the query parameter
-/// `includeObject`, which applies only to a `Table`. `protobuf` is whether the kind has a Protobuf message; the metadata of
-/// all kinds has one, and tables have none.
+/// Selects the media type of the header that the client prefers and the server supports. `include_object` is the query
+/// parameter `includeObject`, which applies only to a `Table`.
 ///
 /// # Errors
 /// 406 if the server supports none of the media types; 400 for a `Table` with an unknown `include_object`.
-pub(crate) fn negotiate(header: &str, include_object: &str, protobuf: bool) -> Result<Accept, SimError> {
+pub(crate) fn negotiate(header: &str, include_object: &str, offer: &Offer<'_>) -> Result<Accept, SimError> {
+    let Offer { endpoint, protobuf, go_type } = *offer;
     if header.trim().is_empty() {
         return Ok(JSON);
     }
-    for (media, parameters) in header_entries(header) {
+    let mut entries: Vec<_> = header_entries(header).collect();
+    let known = |media: &str| {
+        matches!(media, "*/*" | "application/json" | "application/yaml" | crate::protobuf::MEDIA_TYPE)
+    };
+    // The router refuses the request before the parameters of the media types are read.
+    if !entries.iter().any(|(media, _)| known(media)) {
+        let offered = match endpoint {
+            Endpoint::Object => MEDIA_TYPES.to_owned(),
+            Endpoint::Collection | Endpoint::Watch => format!("{MEDIA_TYPES}, {WATCH_MEDIA_TYPES}"),
+        };
+        return Err(SimError::not_routable(&offered));
+    }
+    entries.sort_by_key(|(_, parameters)| std::cmp::Reverse(quality(parameters)));
+    for (media, parameters) in entries {
         let encoding = match media.as_str() {
             "application/json" | "*/*" | "application/*" => Encoding::Json,
-            "application/yaml" => Encoding::Yaml,
+            "application/yaml" if endpoint != Endpoint::Watch => Encoding::Yaml,
             crate::protobuf::MEDIA_TYPE => Encoding::Protobuf,
             _ => continue,
         };
@@ -94,14 +149,25 @@ pub(crate) fn negotiate(header: &str, include_object: &str, protobuf: bool) -> R
         if find("stream").is_some_and(|s| s != "watch") {
             continue;
         }
-        let known_group = find("g").is_none_or(|g| g == "meta.k8s.io");
-        let known_version = find("v").is_none_or(|v| matches!(v, "v1" | "v1beta1"));
+        let is_meta = find("g").is_none_or(|g| g == "meta.k8s.io");
+        let version = match find("v") {
+            None | Some("v1") => MetaVersion::V1,
+            Some("v1beta1") => MetaVersion::V1Beta1,
+            Some(_) if find("as").is_some() => continue,
+            Some(_) => MetaVersion::V1,
+        };
+        let is_list = endpoint != Endpoint::Object;
         let shape = match find("as") {
             None => Shape::Plain,
-            Some("Table") if known_group && known_version => Shape::Table(RowObject::parse(include_object)?),
-            Some("PartialObjectMetadata" | "PartialObjectMetadataList") if known_group && known_version => {
-                Shape::Partial
+            Some(_) if !is_meta => continue,
+            Some("Table") => Shape::Table(RowObject::parse(include_object)?),
+            Some(kind @ "PartialObjectMetadata") if endpoint == Endpoint::Collection => {
+                return Err(SimError::not_acceptable_form(kind, is_list, &go_type(is_list)));
             }
+            Some(kind @ "PartialObjectMetadataList") if !is_list => {
+                return Err(SimError::not_acceptable_form(kind, is_list, &go_type(is_list)));
+            }
+            Some("PartialObjectMetadata" | "PartialObjectMetadataList") => Shape::Partial,
             Some(_) => continue,
         };
         let has_protobuf = match shape {
@@ -112,18 +178,44 @@ pub(crate) fn negotiate(header: &str, include_object: &str, protobuf: bool) -> R
         if encoding == Encoding::Protobuf && !has_protobuf {
             continue;
         }
-        return Ok(Accept { shape, encoding });
+        return Ok(Accept { shape, encoding, version });
     }
-    Err(SimError::not_acceptable(if protobuf { SUPPORTED_WITH_PROTOBUF } else { SUPPORTED_MEDIA_TYPES }))
+    let offered = if endpoint == Endpoint::Watch { WATCH_MEDIA_TYPES } else { MEDIA_TYPES };
+    Err(SimError::not_acceptable(offered))
+}
+
+/// The relative preference of a media type, in thousandths.
+fn quality(parameters: &[(String, String)]) -> u16 {
+    let given =
+        parameters.iter().find(|(key, _)| key == "q").and_then(|(_, value)| value.parse::<f32>().ok());
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "the value is between 0 and 1000"
+    )]
+    given.map_or(1_000, |quality| (quality.clamp(0.0, 1.0) * 1_000.0) as u16)
+}
+
+/// The serialization of a response with a `Status`: that of the first media type, otherwise JSON.
+pub(crate) fn status_encoding(header: &str) -> Encoding {
+    match header_entries(header).next() {
+        Some((media, _)) if media == "application/yaml" => Encoding::Yaml,
+        Some((media, _)) if media == crate::protobuf::MEDIA_TYPE => Encoding::Protobuf,
+        _ => Encoding::Json,
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn offer(protobuf: bool) -> Offer<'static> {
+        Offer { endpoint: Endpoint::Object, protobuf, go_type: &|_| String::new() }
+    }
+
     #[track_caller]
     fn check_negotiation(header: &str, expected: Option<(Shape, Encoding)>) {
-        let got = negotiate(header, "", false).ok().map(|a| (a.shape, a.encoding));
+        let got = negotiate(header, "", &offer(false)).ok().map(|a| (a.shape, a.encoding));
         assert_eq!(got, expected, "{header}");
     }
 
@@ -143,9 +235,11 @@ mod tests {
             json(Shape::Plain),
         );
         check_negotiation(
-            "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1",
+            "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1",
             json(Shape::Partial),
         );
+        check_negotiation("application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1", None);
+        check_negotiation("application/json;q=0.1, application/yaml", Some((Shape::Plain, Encoding::Yaml)));
         check_negotiation("application/yaml", Some((Shape::Plain, Encoding::Yaml)));
         check_negotiation("application/vnd.kubernetes.protobuf", None);
         check_negotiation(
@@ -153,7 +247,8 @@ mod tests {
             Some((Shape::Partial, Encoding::Protobuf)),
         );
         check_negotiation("application/vnd.kubernetes.protobuf;as=Table;g=meta.k8s.io;v=v1", None);
-        let built_in = negotiate("application/vnd.kubernetes.protobuf,application/json", "", true).unwrap();
+        let built_in =
+            negotiate("application/vnd.kubernetes.protobuf,application/json", "", &offer(true)).unwrap();
         assert_eq!((built_in.shape, built_in.encoding), (Shape::Plain, Encoding::Protobuf));
         check_negotiation("text/html", None);
     }

@@ -1,10 +1,12 @@
 //! Conversion between the API version of a request and the storage version.
 //!
-//! Only events and horizontal pod autoscalers are converted. All versions of any other kind have the same fields.
+//! Only events, horizontal pod autoscalers and custom resources are converted. All versions of any other kind have the
+//! same fields. [`super::conversion`] has the conversions by webhooks.
 
 use serde_json::{Map, Value, json};
 
 use crate::registry::{Conversion, Resource};
+use crate::schema;
 use crate::store::object::Stored;
 
 /// Converts a stored object to the API version of `resource`.
@@ -26,6 +28,10 @@ fn from_storage_version(resource: &Resource, object: Value) -> Value {
             Value::Object(rename_fields(map, &EVENT_FIELD_NAMES, Direction::FromStorage))
         }
         (Conversion::Autoscaler, Value::Object(map)) => Value::Object(autoscaler_from_storage(map)),
+        (Conversion::Pruning, mut object) => {
+            let _ = schema::prune(&resource.schema(), &mut object);
+            object
+        }
         (_, object) => object,
     }
 }
@@ -33,7 +39,7 @@ fn from_storage_version(resource: &Resource, object: Value) -> Value {
 /// Converts an object from the API version of `resource` to the storage version.
 pub(crate) fn to_storage_version(resource: &Resource, object: Value) -> Value {
     match (resource.conversion, object) {
-        (Conversion::None, mut object) => {
+        (Conversion::None | Conversion::Pruning, mut object) => {
             if let Some(custom) = resource.custom() {
                 object["apiVersion"] = custom.storage_version.as_ref().into();
             }
@@ -75,6 +81,12 @@ fn rename_fields(
         if let Some(value) = map.remove(*from) {
             map.insert((*to).to_owned(), value);
         }
+    }
+    if direction == Direction::FromStorage {
+        // Go omits these fields only in `events.k8s.io`.
+        map.retain(|name, value| {
+            !(matches!(name.as_str(), "reportingController" | "reportingInstance") && *value == "")
+        });
     }
     map
 }

@@ -8,10 +8,11 @@ use serde_json::{Value, json};
 use super::options::Options;
 use super::render::Page;
 use super::target::Target;
-use super::write::parse_body;
+use super::write::{parse_body, parse_json_object, response_object};
 use super::{Call, admission, convert, deletion, object_meta, read};
+use crate::builtin;
 use crate::controllers;
-use crate::schema::FieldError;
+use crate::schema::{self, FieldError};
 use crate::status::SimError;
 use crate::store::object::Stored;
 
@@ -23,9 +24,13 @@ pub(crate) struct DeleteOptions {
     propagation: Option<String>,
     orphan: Option<bool>,
     dry_run: bool,
-    /// The UID in the preconditions.
+    preconditions: Preconditions,
+}
+
+/// The UID and the resource version that the object must have.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Preconditions {
     uid: Option<String>,
-    /// The resource version in the preconditions.
     version: Option<String>,
 }
 
@@ -40,43 +45,58 @@ impl DeleteOptions {
             propagation: options.propagation.clone(),
             orphan: options.orphan,
             dry_run: options.dry_run,
-            uid: None,
-            version: None,
+            preconditions: Preconditions::default(),
         };
         if !body.is_empty() {
-            let body = parse_body(body, content_type)?;
-            delete.read_body(&body)?;
+            delete.read_body(&decode_body(body, content_type)?)?;
         }
         delete.validate()?;
         Ok(delete)
     }
 
+    /// Whether the request does not select the handling of dependents.
+    pub(crate) fn has_default_propagation(&self) -> bool {
+        self.propagation.is_none() && self.orphan.is_none()
+    }
+
     /// Reads the options in the request body.
     fn read_body(&mut self, body: &Value) -> Result<(), SimError> {
-        if !body.is_object() {
-            return Err(SimError::bad_request("the body of a deletion must be a DeleteOptions object"));
-        }
-        let kind = body["kind"].as_str().unwrap_or("DeleteOptions");
-        if kind != "DeleteOptions" && !kind.is_empty() {
-            return Err(SimError::bad_request(format!(
-                "decoded object cannot be converted to DeleteOptions: it is a {kind}"
-            )));
-        }
         let text = |v: &Value| v.as_str().map(str::to_owned);
         self.grace = body["gracePeriodSeconds"].as_i64().or(self.grace);
         self.propagation = text(&body["propagationPolicy"]).or(self.propagation.take());
         self.orphan = body["orphanDependents"].as_bool().or(self.orphan);
-        self.uid = text(&body["preconditions"]["uid"]);
-        self.version = text(&body["preconditions"]["resourceVersion"]);
-        let dry_run = body["dryRun"].as_array().into_iter().flatten();
-        for entry in dry_run {
-            if entry != "All" {
-                let error = FieldError::not_supported("dryRun", entry.clone(), &["All"]);
-                return Err(SimError::invalid("meta.k8s.io", "DeleteOptions", "", &[error]));
-            }
-            self.dry_run = true;
+        self.preconditions = Preconditions::of(body);
+        let dry_run = body["dryRun"].as_array().map(Vec::as_slice).unwrap_or_default();
+        if dry_run.iter().any(|entry| entry != "All") {
+            let error = FieldError::not_supported("dryRun", body["dryRun"].clone(), &["All"]);
+            return Err(SimError::invalid("meta.k8s.io", "DeleteOptions", "", &[error]));
         }
+        self.dry_run |= !dry_run.is_empty();
         Ok(())
+    }
+
+    /// The options as an object, which admission plugins receive.
+    fn to_json(&self) -> Value {
+        let mut value = json!({"kind": "DeleteOptions", "apiVersion": "meta.k8s.io/v1"});
+        let mut set = |field: &str, item: Option<Value>| {
+            if let Some(item) = item {
+                value[field] = item;
+            }
+        };
+        set("gracePeriodSeconds", self.grace.map(Value::from));
+        set("propagationPolicy", self.propagation.clone().map(Value::from));
+        set("orphanDependents", self.orphan.map(Value::from));
+        set("dryRun", self.dry_run.then(|| json!(["All"])));
+        let Preconditions { uid, version } = &self.preconditions;
+        if uid.is_some() || version.is_some() {
+            value["preconditions"] = json!({});
+        }
+        for (field, text) in [("uid", uid), ("resourceVersion", version)] {
+            if let Some(text) = text {
+                value["preconditions"][field] = text.as_str().into();
+            }
+        }
+        value
     }
 
     fn validate(&self) -> Result<(), SimError> {
@@ -102,32 +122,39 @@ impl DeleteOptions {
         }
         Err(SimError::invalid("meta.k8s.io", "DeleteOptions", "", &errors))
     }
+}
 
-    /// The options as an object, which admission plugins receive.
-    fn to_json(&self) -> Value {
-        let mut value = json!({"kind": "DeleteOptions", "apiVersion": "meta.k8s.io/v1"});
-        let mut set = |field: &str, item: Option<Value>| {
-            if let Some(item) = item {
-                value[field] = item;
-            }
-        };
-        set("gracePeriodSeconds", self.grace.map(Value::from));
-        set("propagationPolicy", self.propagation.clone().map(Value::from));
-        set("orphanDependents", self.orphan.map(Value::from));
-        set("dryRun", self.dry_run.then(|| json!(["All"])));
-        if self.uid.is_some() || self.version.is_some() {
-            value["preconditions"] = json!({});
-        }
-        for (field, text) in [("uid", &self.uid), ("resourceVersion", &self.version)] {
-            if let Some(text) = text {
-                value["preconditions"][field] = text.as_str().into();
-            }
-        }
-        value
+/// Decodes the body of a deletion.
+///
+/// # Errors
+/// 400 for a body that is not a `DeleteOptions` object.
+fn decode_body(body: &Bytes, content_type: &str) -> Result<Value, SimError> {
+    let mut body = match content_type {
+        "" | "application/json" => parse_json_object(body).map_err(SimError::bad_request)?,
+        _ => parse_body(body, content_type, "DeleteOptions")?,
+    };
+    let text = |field: &str| body[field].as_str().unwrap_or_default();
+    let (kind, version) = (text("kind"), text("apiVersion"));
+    if !matches!(kind, "" | "DeleteOptions") {
+        return Err(SimError::bad_request(format!(
+            "no kind {kind:?} is registered for version {version:?} in scheme \"pkg/runtime/scheme.go:111\""
+        )));
+    }
+    if let Some(schema) = builtin::schema("io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions") {
+        schema::decode(&schema, &mut body, |_, _| false).map_err(SimError::bad_request)?;
+    }
+    Ok(body)
+}
+
+impl Preconditions {
+    /// The preconditions of `DeleteOptions`.
+    pub(super) fn of(options: &Value) -> Self {
+        let text = |field: &str| options["preconditions"][field].as_str().map(str::to_owned);
+        Self { uid: text("uid"), version: text("resourceVersion") }
     }
 
     /// Returns a conflict if the UID or resource version of the object differs from the preconditions.
-    fn check_preconditions(&self, target: &Target, object: &Stored) -> Result<(), SimError> {
+    pub(super) fn check(&self, target: &Target, object: &Stored) -> Result<(), SimError> {
         let resource = &target.resource;
         let refuse = |what: &str, wanted: &str, have: &str, hint: &str| {
             let why = format!(
@@ -172,7 +199,7 @@ pub(crate) async fn delete_one(
     let warning_count = warnings.len();
     loop {
         let object = read::find(inner.lock().view(), target)?;
-        delete.check_preconditions(target, &object)?;
+        delete.preconditions.check(target, &object)?;
         admission::check_delete(target)?;
         warnings.truncate(warning_count);
         let shown = call.converter().view(object.clone()).await?;
@@ -188,7 +215,9 @@ pub(crate) async fn delete_one(
                 continue;
             }
             if delete.dry_run {
-                None
+                let mut deleted = object.value();
+                deletion::mark(&inner.clock, resource, &mut deleted, propagation, delete.grace)
+                    .then(|| response_object(resource, &object.key, object.version, deleted))
             } else {
                 deletion::delete(&mut state, resource, &place, propagation, delete.grace);
                 controllers::run(&mut state);

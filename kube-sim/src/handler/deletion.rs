@@ -45,21 +45,36 @@ pub(crate) fn delete(
     let Some(stored) = state.get(&place.0, &place.1).cloned() else { return };
     let old = stored.value();
     let mut new = old.clone();
-    let deletion = &resource.strategy.deletion;
-    let grace = deletion.grace(&old, grace);
-    let mut finalizers = object_meta::finalizers(&old);
-    set_policy_finalizer(&mut finalizers, propagation);
-    object_meta::set_finalizers(&mut new, &finalizers);
-    let deferred = !finalizers.is_empty() || grace > 0 || deletion.is_deferred_by_spec(&old);
-    if !deferred {
+    if !mark(&state.clock, resource, &mut new, propagation, grace) {
         state.erase(place);
         return;
     }
-    mark_deleted(&state.clock, resource, &old, &mut new, grace);
     if new != old {
         // If the additional deletionTimestamp exceeds the storage quota, the stored object is unchanged.
         let _ = state.commit(resource, place.1.clone(), new);
     }
+}
+
+/// Sets the finalizer of the policy and the deletionTimestamp of an object whose removal is deferred. Returns false if
+/// the removal is not deferred.
+pub(crate) fn mark(
+    clock: &Clock,
+    resource: &Resource,
+    object: &mut Value,
+    propagation: Propagation,
+    grace: Option<i64>,
+) -> bool {
+    let old = object.clone();
+    let deletion = &resource.strategy.deletion;
+    let grace = deletion.grace(&old, grace);
+    let mut finalizers = object_meta::finalizers(&old);
+    set_policy_finalizer(&mut finalizers, propagation);
+    let deferred = !finalizers.is_empty() || grace > 0 || deletion.is_deferred_by_spec(&old);
+    if deferred {
+        object_meta::set_finalizers(object, &finalizers);
+        mark_deleted(clock, resource, &old, object, grace);
+    }
+    deferred
 }
 
 /// Replaces the finalizers of other propagation policies with the finalizer of `propagation`, if this policy has one.

@@ -3,15 +3,19 @@
 use http::StatusCode;
 use serde_json::{Value, json};
 
+use super::delete::Preconditions;
 use super::deletion::{self, Propagation};
 use super::reply::Reply;
 use super::subresource::success_reply;
-use super::write::parse_body;
+use super::typed_body::BodyKind;
 use super::{Call, object_meta, read};
 use crate::controllers;
 use crate::status::SimError;
 use crate::store::State;
+use crate::store::object::Stored;
 use crate::store::selector::LabelSelector;
+
+const EVICTION: BodyKind<'_> = BodyKind { group: "policy", version: "v1", kind: "Eviction" };
 
 const BUDGETS: &str = "policy/poddisruptionbudgets";
 
@@ -22,14 +26,16 @@ const MAX_DISRUPTED_PODS: usize = 2_000;
 pub(super) async fn evict_pod(call: &Call<'_>) -> Result<Reply, SimError> {
     // The error for a missing pod has precedence over the error for an invalid body.
     read::find(call.inner.lock().view(), call.target)?;
-    let body = parse_body(&call.request.body, &call.request.content_type)?;
+    let body = EVICTION.decode(call)?.object;
     let named = body["metadata"]["name"].as_str().unwrap_or(&call.target.name);
     if named != call.target.name {
         return Err(SimError::bad_request("name in URL does not match name in Eviction object"));
     }
     let (body, warnings) = call.admit_body(body, &call.target.name, None).await?;
+    let preconditions = Preconditions::of(&body["deleteOptions"]);
     let mut state = call.inner.lock();
     let pod = read::find(state.view(), call.target)?;
+    preconditions.check(call.target, &pod)?;
     let dry_run = call.options.dry_run || body["deleteOptions"]["dryRun"] == json!(["All"]);
     if is_protected(&pod.value()) {
         take_disruption(call, &mut state, dry_run)?;
@@ -37,12 +43,31 @@ pub(super) async fn evict_pod(call: &Call<'_>) -> Result<Reply, SimError> {
     let grace = body["deleteOptions"]["gracePeriodSeconds"].as_i64();
     let place = (call.target.resource.storage.clone(), pod.key.clone());
     if !dry_run {
+        add_disruption_condition(call, &mut state, &pod)?;
         deletion::delete(&mut state, &call.target.resource, &place, Propagation::Background, grace);
         controllers::run(&mut state);
     }
     let mut reply = success_reply(StatusCode::CREATED);
     reply.warnings = warnings;
     Ok(reply)
+}
+
+/// Records in the status of the pod why it is deleted, as a graceful deletion may take a while.
+fn add_disruption_condition(call: &Call<'_>, state: &mut State, pod: &Stored) -> Result<(), SimError> {
+    let mut value = pod.value();
+    if object_meta::is_being_deleted(&value) {
+        return Ok(());
+    }
+    if !value["status"]["conditions"].is_array() {
+        value["status"]["conditions"] = json!([]);
+    }
+    let Some(conditions) = value["status"]["conditions"].as_array_mut() else { return Ok(()) };
+    conditions.retain(|condition| condition["type"] != "DisruptionTarget");
+    conditions.push(json!({
+        "type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI",
+        "message": "Eviction API: evicting", "lastProbeTime": null, "lastTransitionTime": call.inner.clock.stamp(),
+    }));
+    state.commit(&call.target.resource, pod.key.clone(), value).map(drop)
 }
 
 /// Whether budgets apply to the pod: not to pods that do not run yet, have ended, or are being deleted.

@@ -24,6 +24,7 @@ mod service_endpoint;
 mod streaming;
 mod subresource;
 pub(crate) mod target;
+mod typed_body;
 mod unstored;
 mod write;
 
@@ -32,6 +33,7 @@ use std::sync::Arc;
 use http::{Method, StatusCode};
 use serde_json::Value;
 
+use crate::apply;
 use crate::controllers;
 use crate::discovery;
 use crate::protobuf;
@@ -40,7 +42,7 @@ use crate::status::SimError;
 use crate::store::object::Stored;
 use crate::streams::{self, Offer, Upgrade};
 use crate::watch::Watch;
-use accept::{Accept, negotiate};
+use accept::{Accept, Endpoint, negotiate};
 use conversion::Converter;
 use delete::{DeleteOptions, DeletionResponse};
 use options::Options;
@@ -51,8 +53,10 @@ use write::{Missing, WriteContext, Written, WrittenPart};
 /// The RBAC verb of a request; empty for an unknown method.
 pub(crate) fn verb_of(method: &Method, path: &Path, query: &str) -> &'static str {
     let collection = path.name.is_empty();
+    // As in the API server, the query of a request for one object does not make it a watch.
     let watch = path.watch
-        || form_urlencoded::parse(query.as_bytes()).any(|(k, v)| k == "watch" && options::parse_flag(&v));
+        || collection
+            && form_urlencoded::parse(query.as_bytes()).any(|(k, v)| k == "watch" && options::parse_flag(&v));
     match *method {
         Method::GET if watch => "watch",
         Method::GET if collection => "list",
@@ -76,6 +80,7 @@ pub(crate) async fn handle(inner: &Arc<Inner>, request: &Request) -> Result<Repl
     };
     let verb = verb_of(&request.method, &path, &request.query);
     let watch = path.watch;
+    let single = !path.name.is_empty() && !watch;
     let group = path.group.clone();
     let target = {
         let mut state = inner.lock();
@@ -85,10 +90,19 @@ pub(crate) async fn handle(inner: &Arc<Inner>, request: &Request) -> Result<Repl
     let Some(target) = target else {
         return discovery::unknown_resource(&group);
     };
-    let mut options = Options::parse(&request.method, &request.query)?;
-    options.watch |= watch;
+    let mut options = Options::parse(&request.method, &request.query, single)?;
+    options.watch = verb == "watch" || watch;
     Call { inner, request, target: &target, options: &options }.dispatch(verb).await
 }
+
+/// The warning about a deletion that orphans the dependents of the object because of the default of its kind.
+const ORPHAN_WARNINGS: [(&str, &str); 1] = [(
+    "Job",
+    "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove them or set propagationPolicy=Orphan to suppress this warning",
+)];
+
+/// The groups of the user of every request.
+pub(crate) const ADMINISTRATORS: [&str; 2] = ["system:masters", "system:authenticated"];
 
 /// A request for a resource, with the simulation and the options that its handler needs.
 pub(crate) struct Call<'a> {
@@ -105,6 +119,9 @@ impl Call<'_> {
         let resource = &target.resource;
         if !target.subresource.is_empty() {
             return subresource::handle(self, verb).await;
+        }
+        if !resource.is_stored() && !resource.allows("get") && !target.name.is_empty() {
+            return Err(SimError::no_such_resource());
         }
         if !resource.allows(verb) {
             return Err(SimError::method_not_allowed());
@@ -137,11 +154,19 @@ impl Call<'_> {
 
     /// Selects the representation of the response.
     pub(crate) fn accept(&self) -> Result<Accept, SimError> {
+        let is_collection = self.target.name.is_empty()
+            && matches!(self.request.method, Method::GET | Method::HEAD | Method::DELETE);
+        let endpoint = match is_collection {
+            _ if self.options.watch => Endpoint::Watch,
+            true => Endpoint::Collection,
+            false => Endpoint::Object,
+        };
         let resource = &self.target.resource;
         // The messages of a WebSocket are text.
         let protobuf =
             self.request.upgrade.is_none() && protobuf::has_kind(&resource.api_version, &resource.kind);
-        negotiate(&self.request.accept, &self.options.include_object, protobuf)
+        let offer = accept::Offer { endpoint, protobuf, go_type: &|is_list| resource.go_type(is_list) };
+        negotiate(&self.request.accept, &self.options.include_object, &offer)
     }
 
     fn object_reply(&self, object: &Stored, accept: Accept) -> Reply {
@@ -159,9 +184,7 @@ impl Call<'_> {
     }
 
     fn add_deprecation_warning(&self, reply: &mut Reply) {
-        if let Some(text) = self.target.resource.custom().and_then(|c| c.deprecation.clone()) {
-            reply.warnings.push(text);
-        }
+        reply.warnings.extend(self.target.resource.deprecation().map(str::to_owned));
     }
 
     /// Reads the object of a `get`.
@@ -199,6 +222,7 @@ impl Call<'_> {
             content_type: content_type(accept),
             warnings: Vec::new(),
             retry_after: None,
+            headers: Vec::new(),
             content,
         }
     }
@@ -238,9 +262,27 @@ impl Call<'_> {
         cx
     }
 
+    /// Sets the `managedFields` of a created object that is not stored.
+    pub(crate) fn track_created(&self, schema: &crate::schema::Schema, object: &mut Value) {
+        let text = |field: &str| object[field].as_str().unwrap_or_default().to_owned();
+        let (api_version, kind) = (text("apiVersion"), text("kind"));
+        let cx = apply::Context {
+            schema,
+            api_version: &api_version,
+            kind: &kind,
+            served: std::slice::from_ref(&api_version),
+            subresource: &self.target.subresource,
+            manager: self.options.manager.as_deref().unwrap_or(self.request.default_manager()),
+            now: &self.inner.clock.stamp(),
+            reset: &[],
+        };
+        apply::track(&cx, None, object);
+    }
+
     /// Decodes the object in the request body.
     fn decode(&self, cx: &mut WriteContext<'_>) -> Result<Value, SimError> {
-        let mut object = write::parse_body(&self.request.body, &self.request.content_type)?;
+        let mut object =
+            write::parse_body(&self.request.body, &self.request.content_type, &self.target.resource.kind)?;
         cx.decode(&mut object, self.duplicate_fields())?;
         Ok(object)
     }
@@ -248,9 +290,18 @@ impl Call<'_> {
     async fn handle_create(&self) -> Result<Reply, SimError> {
         let accept = self.accept()?;
         let mut cx = self.write_context();
-        let object = self.decode(&mut cx)?;
+        let mut object = self.decode(&mut cx)?;
+        self.set_requestor(&mut object);
         let written = cx.create(object).await?;
         Ok(self.written_reply(&written, cx.warnings, accept))
+    }
+
+    /// Sets the user of a certificate signing request.
+    fn set_requestor(&self, object: &mut Value) {
+        if self.target.resource.kind == "CertificateSigningRequest" && object["spec"].is_object() {
+            object["spec"]["username"] = self.request.user.as_str().into();
+            object["spec"]["groups"] = ADMINISTRATORS.into_iter().collect();
+        }
     }
 
     /// The messages about duplicate fields in a JSON body; none for YAML and Protobuf.
@@ -299,7 +350,7 @@ impl Call<'_> {
     }
 
     async fn handle_delete(&self) -> Result<Reply, SimError> {
-        self.accept()?;
+        let accept = self.accept()?;
         let delete = DeleteOptions::parse(self.options, &self.request.body, &self.request.content_type)?;
         let mut warnings = Vec::new();
         let response =
@@ -307,7 +358,8 @@ impl Call<'_> {
         let mut reply = match response {
             DeletionResponse::Status(status) => Reply::json(&status),
             DeletionResponse::Object { object, accepted } => {
-                let mut reply = Reply::json(&object);
+                let body = render::value(&self.target.resource, &object, accept, self.inner.clock.now());
+                let mut reply = Reply::whole(StatusCode::OK, content_type(accept), body);
                 if accepted {
                     reply.code = StatusCode::ACCEPTED;
                 }
@@ -315,6 +367,12 @@ impl Call<'_> {
             }
         };
         reply.warnings = warnings;
+        self.add_deprecation_warning(&mut reply);
+        if self.target.resource.strategy.deletion.orphans_by_default && delete.has_default_propagation() {
+            let kind = self.target.resource.kind.as_str();
+            let orphaning = ORPHAN_WARNINGS.iter().filter(|(of, _)| *of == kind);
+            reply.warnings.extend(orphaning.map(|(_, text)| (*text).to_owned()));
+        }
         Ok(reply)
     }
 

@@ -112,8 +112,11 @@ fn drop_empty_fields(metadata: &mut Map<String, Value>) {
 /// Prepare for update: restores the fields that clients cannot change.
 pub(crate) fn prepare_for_update(old: &Value, new: &mut Value) -> Result<(), SimError> {
     let metadata = metadata_mut(new)?;
-    for field in ["name", "namespace", "creationTimestamp", "deletionTimestamp", "generation", "generateName"]
-    {
+    for field in ["name", "namespace", "creationTimestamp", "deletionTimestamp", "generation"] {
+        // Validation refuses a change of the time.
+        if field == "deletionTimestamp" && metadata.get(field).is_some_and(|time| !time.is_null()) {
+            continue;
+        }
         match old["metadata"].get(field) {
             Some(value) => metadata.insert(field.into(), value.clone()),
             None => metadata.remove(field),
@@ -160,13 +163,16 @@ pub(crate) fn validate(resource: &Resource, object: &Value) -> Vec<FieldError> {
             "finalizer orphan and foregroundDeletion cannot be both set",
         ));
     }
+    // The API server checks the format twice, first without the index.
+    for finalizer in &finalizers {
+        if let Some(why) = names::qualified_problem(finalizer) {
+            errors.push(FieldError::invalid("metadata.finalizers", finalizer.as_str(), why));
+        }
+    }
     for (i, finalizer) in finalizers.iter().enumerate() {
         let field = format!("metadata.finalizers[{i}]");
-        if !names::is_qualified(finalizer) {
-            // The API server checks the format twice, once without the index.
-            for field in ["metadata.finalizers", &field] {
-                errors.push(FieldError::invalid(field, finalizer.as_str(), names::INVALID_QUALIFIED_NAME));
-            }
+        if let Some(why) = names::qualified_problem(finalizer) {
+            errors.push(FieldError::invalid(field, finalizer.as_str(), why));
         } else if resource.custom().is_none()
             && !finalizer.contains('/')
             && !STANDARD_FINALIZERS.contains(&finalizer.as_str())
@@ -193,8 +199,8 @@ fn check_labels_or_annotations(map: &Value, field: &str, are_labels: bool, error
         let text = value.as_str().unwrap_or_default();
         size += key.len() + text.len();
         let lower = key.to_lowercase();
-        if !names::is_qualified(if are_labels { key } else { &lower }) {
-            errors.push(FieldError::invalid(field, key.as_str(), names::INVALID_QUALIFIED_NAME));
+        if let Some(why) = names::qualified_problem(if are_labels { key } else { &lower }) {
+            errors.push(FieldError::invalid(field, key.as_str(), why));
         }
         if are_labels && !names::is_label_value(text) {
             errors.push(FieldError::invalid(
@@ -212,6 +218,14 @@ fn check_labels_or_annotations(map: &Value, field: &str, are_labels: bool, error
 fn check_owner_references(owners: &Value, errors: &mut Vec<FieldError>) {
     let mut controllers = Vec::new();
     for (i, owner) in owners.as_array().into_iter().flatten().enumerate() {
+        let version = owner["apiVersion"].as_str().unwrap_or_default();
+        if version.matches('/').count() > 1 {
+            errors.push(FieldError::invalid(
+                format!("metadata.ownerReferences[{i}].apiVersion"),
+                version,
+                "must be <group>/<version> or <version>",
+            ));
+        }
         for part in ["apiVersion", "kind", "name", "uid"] {
             if owner[part].as_str().is_none_or(str::is_empty) {
                 let field = format!("metadata.ownerReferences[{i}].{part}");
@@ -219,7 +233,8 @@ fn check_owner_references(owners: &Value, errors: &mut Vec<FieldError>) {
             }
         }
         if owner["controller"] == true {
-            controllers.push(owner["name"].as_str().unwrap_or_default());
+            let text = |field: &str| owner[field].as_str().unwrap_or_default();
+            controllers.push(format!("{}/{}", text("kind"), text("name")));
         }
     }
     if controllers.len() > 1 {
@@ -239,6 +254,10 @@ pub(crate) fn validate_update(old: &Value, new: &Value) -> Vec<FieldError> {
     let mut errors = Vec::new();
     if text(new, "uid") != text(old, "uid") {
         errors.push(FieldError::invalid("metadata.uid", text(new, "uid"), "field is immutable"));
+    }
+    if text(new, "deletionTimestamp") != text(old, "deletionTimestamp") {
+        let time = text(new, "deletionTimestamp");
+        errors.push(FieldError::invalid("metadata.deletionTimestamp", time, "field is immutable"));
     }
     if is_being_deleted(old) {
         let before = finalizers(old);

@@ -51,11 +51,11 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    /// Parses the query of a request with this HTTP method.
+    /// Parses the query of a request with this HTTP method. `single` is true for a request for one object.
     ///
     /// # Errors
     /// 400 for a value that does not parse, 422 for a value that is not supported.
-    pub(crate) fn parse(method: &Method, query: &str) -> Result<Self, SimError> {
+    pub(crate) fn parse(method: &Method, query: &str, single: bool) -> Result<Self, SimError> {
         let mut o = Self::default();
         let mut version_text = None;
         let kind = match *method {
@@ -106,7 +106,7 @@ impl Options {
             }
         }
         if let Some(text) = version_text {
-            o.version = Some(parse_resource_version(&text, o.watch)?);
+            o.version = Some(parse_resource_version(&text, single || o.watch)?);
         }
         o.version_match = match o.version_match_text.as_str() {
             "Exact" => Some(VersionMatch::Exact),
@@ -222,18 +222,20 @@ fn check_field_manager(manager: &str, kind: &str) -> Result<(), SimError> {
         let error = FieldError::too_long("fieldManager", 128);
         return Err(SimError::invalid("meta.k8s.io", kind, "", &[error]));
     }
-    if manager.chars().any(char::is_control) {
-        let error = FieldError::invalid("fieldManager", manager, "should only contain printable characters");
+    if let Some((at, character)) = manager.char_indices().find(|(_, character)| character.is_control()) {
+        let why = format!("invalid character U+{:04X} (at position {at})", u32::from(character));
+        let error = FieldError::invalid("fieldManager", manager, why);
         return Err(SimError::invalid("meta.k8s.io", kind, "", &[error]));
     }
     Ok(())
 }
 
-fn parse_resource_version(text: &str, watch: bool) -> Result<u64, SimError> {
+/// Parses a resource version. As in the API server, the error of a list has another code than that of other reads.
+fn parse_resource_version(text: &str, is_internal: bool) -> Result<u64, SimError> {
     text.parse().map_err(|_| {
         let why = format!("strconv.ParseUint: parsing \"{text}\": invalid syntax");
         let error = FieldError::invalid("resourceVersion", text, why).to_string();
-        if watch {
+        if is_internal {
             return SimError::new(StatusCode::INTERNAL_SERVER_ERROR, "", error);
         }
         SimError::bad_request(format!("invalid resource version: {error}"))
@@ -241,9 +243,6 @@ fn parse_resource_version(text: &str, watch: bool) -> Result<u64, SimError> {
 }
 
 fn parse_integer(text: &str) -> Result<i64, SimError> {
-    if text.is_empty() {
-        return Ok(0);
-    }
     text.parse()
         .map_err(|_| SimError::bad_request(format!("strconv.ParseInt: parsing \"{text}\": invalid syntax")))
 }

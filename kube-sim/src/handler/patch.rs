@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::write::{Missing, WriteContext, Written, WrittenPart, parse_body, parse_yaml};
+use super::write::{Missing, WriteContext, Written, WrittenPart, go_yaml_error};
 use super::{convert, object_meta};
 use crate::apply::{self, ApplyError};
 use crate::patch::{self, PatchError};
@@ -65,7 +65,8 @@ pub(crate) async fn patch(
     let patch = |cx: &mut WriteContext<'_>, old: Option<&Arc<Stored>>| {
         let mut object = old.map_or(Value::Null, |old| convert::view(&cx.target.resource, old));
         apply_patch(&mut object, cx, kind, body)?;
-        cx.decode(&mut object, Vec::new())?;
+        let problems = if kind == PatchType::Json { unknown_operation_fields(body) } else { Vec::new() };
+        cx.decode(&mut object, problems)?;
         Ok(object)
     };
     cx.guaranteed_update(part, Missing::NotFound, patch).await
@@ -79,7 +80,7 @@ fn apply_patch(
     body: &Bytes,
 ) -> Result<(), SimError> {
     let resource = &cx.target.resource;
-    let change = parse_body(body, "application/json")?;
+    let change = parse_change(body)?;
     match kind {
         PatchType::Merge => patch::apply_merge_patch(object, change).map_err(patch_error),
         PatchType::Json => patch::apply_json_patch(object, &change).map_err(patch_error),
@@ -88,6 +89,25 @@ fn apply_patch(
         }
         PatchType::Apply => Ok(()),
     }
+}
+
+/// The messages about unknown fields of the operations in a JSON patch.
+fn unknown_operation_fields(body: &Bytes) -> Vec<String> {
+    let operations: Vec<Value> = serde_json::from_slice(body).unwrap_or_default();
+    let fields = |operation: &Value| -> Vec<String> {
+        operation.as_object().into_iter().flatten().map(|(name, _)| name.clone()).collect()
+    };
+    let unknown = operations.iter().enumerate().flat_map(|(index, operation)| {
+        let names = fields(operation).into_iter();
+        let unknown = names.filter(|name| !matches!(name.as_str(), "op" | "path" | "from" | "value"));
+        unknown.map(move |name| format!("json patch unknown field \"[{index}].{name}\""))
+    });
+    unknown.collect()
+}
+
+/// Parses a patch in JSON.
+pub(super) fn parse_change(body: &Bytes) -> Result<Value, SimError> {
+    serde_json::from_slice(body).map_err(|_| SimError::bad_request("invalid JSON patch"))
 }
 
 /// Converts the error of a patch to the error of the request.
@@ -111,7 +131,7 @@ async fn apply(cx: &mut WriteContext<'_>, body: &Bytes, part: WrittenPart) -> Re
         let error = FieldError::required("fieldManager", "is required for apply patch");
         return Err(SimError::invalid("meta.k8s.io", "PatchOptions", "", &[error]));
     }
-    let mut config = parse_yaml(body)?;
+    let mut config = parse_config(body)?;
     let nameless = config["metadata"]["name"].as_str().is_none_or(str::is_empty);
     check_applied_config(cx, &mut config)?;
     cx.patching = true;
@@ -119,6 +139,13 @@ async fn apply(cx: &mut WriteContext<'_>, body: &Bytes, part: WrittenPart) -> Re
     let force = cx.options.force == Some(true);
     let missing = if cx.target.subresource.is_empty() { Missing::Create } else { Missing::NotFound };
     let apply = |cx: &mut WriteContext<'_>, old: Option<&Arc<Stored>>| {
+        let uid = config["metadata"]["uid"].as_str().unwrap_or_default();
+        if old.is_none() && !uid.is_empty() {
+            let why = format!(
+                "uid mismatch: the provided object specified uid {uid}, and no existing object was found"
+            );
+            return Err(SimError::conflict(&resource.group, &resource.plural, &cx.target.name, &why));
+        }
         // An apply whose body has no name can update an existing object, but cannot create an object.
         if old.is_none() && nameless {
             return Err(SimError::bad_request(format!(
@@ -136,22 +163,39 @@ async fn apply(cx: &mut WriteContext<'_>, body: &Bytes, part: WrittenPart) -> Re
     cx.guaranteed_update(part, missing, apply).await
 }
 
-/// Checks the kind, metadata and name of an applied configuration. Sets the name if it is missing.
+/// Parses the configuration of a server-side apply.
+fn parse_config(body: &Bytes) -> Result<Value, SimError> {
+    let config: Value = yaml_serde::from_slice(body).map_err(|error| {
+        SimError::bad_request(format!("error encoding patch: {}", go_yaml_error(&error.to_string())))
+    })?;
+    match config {
+        Value::Null => Ok(json!({})),
+        Value::Object(_) => Ok(config),
+        other => {
+            let problem = patch::unmarshal_error(&other, "map[string]interface {}");
+            Err(SimError::bad_request(format!(
+                "error decoding patch: error unmarshaling JSON: while decoding JSON: {problem}"
+            )))
+        }
+    }
+}
+
+/// Checks the kind, metadata and name of an applied configuration.
 fn check_applied_config(cx: &WriteContext<'_>, config: &mut Value) -> Result<(), SimError> {
     for field in ["kind", "apiVersion"] {
         if config[field].as_str().is_none_or(str::is_empty) {
-            return Err(SimError::bad_request("invalid object type: /, Kind="));
+            let kind = config["kind"].as_str().unwrap_or_default();
+            return Err(SimError::bad_request(format!("invalid object type: /, Kind={kind}")));
         }
     }
     let metadata = object_meta::metadata_mut(config)?;
     if metadata.get("managedFields").is_some_and(|m| !m.is_null()) {
         return Err(SimError::bad_request("metadata.managedFields must be nil"));
     }
-    let name = metadata.entry("name").or_insert_with(|| json!(cx.target.name));
-    if name != cx.target.name.as_str() {
+    let name = metadata.get("name").and_then(Value::as_str).unwrap_or_default();
+    if !name.is_empty() && name != cx.target.name {
         return Err(SimError::bad_request(format!(
-            "the name of the object ({}) does not match the name on the URL ({})",
-            name.as_str().unwrap_or_default(),
+            "the name of the object ({name}) does not match the name on the URL ({})",
             cx.target.name
         )));
     }

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::{DecodeError, Engine as _};
 use serde_json::{Value, json};
 
 use super::options::{Options, VersionMatch};
@@ -128,14 +128,34 @@ impl ContinueToken {
     fn parse(text: &str) -> Result<Self, SimError> {
         let bad =
             || SimError::bad_request("invalid continue token: continue key is not valid: it does not parse");
-        let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| bad())?;
+        let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|error| {
+            let at = match error {
+                DecodeError::InvalidByte(at, _) | DecodeError::InvalidLastSymbol(at, _) => at,
+                // Go reports the beginning of the incomplete group.
+                _ => text.len() / 4 * 4,
+            };
+            SimError::bad_request(format!(
+                "invalid continue token: continue key is not valid: illegal base64 data at input byte {at}"
+            ))
+        })?;
         let token: Value = serde_json::from_slice(&bytes).map_err(|_| bad())?;
         if token["v"] != "meta.k8s.io/v1" {
-            return Err(SimError::bad_request(
-                "invalid continue token: continue key is not valid: server does not recognize this encoded version",
-            ));
+            let version = token["v"].as_str().unwrap_or_default();
+            return Err(SimError::bad_request(format!(
+                "invalid continue token: continue key is not valid: server does not recognize this encoded version {version}"
+            )));
         }
         let after = token["start"].as_str().ok_or_else(bad)?.trim_end_matches('\0').to_owned();
+        if after.is_empty() {
+            return Err(SimError::bad_request(
+                "invalid continue token: continue key is not valid: encoded start key empty (version meta.k8s.io/v1)",
+            ));
+        }
+        if after.split('/').any(|part| part == "..") {
+            return Err(SimError::bad_request(format!(
+                "invalid continue token: continue key is not valid: {after}"
+            )));
+        }
         let version = token["rv"].as_i64().ok_or_else(bad)?;
         match u64::try_from(version) {
             Ok(0) => Err(SimError::bad_request(

@@ -11,26 +11,40 @@ use crate::protobuf;
 use crate::registry::{Conversion, Resource};
 use crate::status::SimError;
 use crate::store::object::Stored;
-use crate::table::{self, partial_object_metadata};
+use crate::table::{self, Objects, partial_object_metadata};
 
 /// The approximate size of one piece of a list body, in bytes.
 const PIECE_SIZE: usize = 64 * 1024;
 
-/// Serializes one object in the negotiated representation.
+/// Serializes one stored object in the negotiated representation.
 pub(crate) fn object(resource: &Resource, stored: &Stored, accept: Accept, now: jiff::Timestamp) -> Bytes {
     match (accept.shape, accept.encoding) {
         (Shape::Plain, Encoding::Json) => plain(resource, stored),
-        (Shape::Plain, Encoding::Yaml) => yaml(&convert::view(resource, stored)),
-        (Shape::Table(row_object), _) => {
-            let meta = json!({"resourceVersion": stored.version.to_string()});
-            Bytes::from(
-                table::of(resource, &[convert::view(resource, stored)], row_object, &meta, true, now)
-                    .to_string(),
-            )
+        _ => value(resource, &convert::view(resource, stored), accept, now),
+    }
+}
+
+/// Serializes one object in the negotiated representation.
+pub(crate) fn value(resource: &Resource, object: &Value, accept: Accept, now: jiff::Timestamp) -> Bytes {
+    let version = accept.version.api_version();
+    let shown = match accept.shape {
+        Shape::Plain => return encode(object, accept.encoding),
+        Shape::Table(row_object) => {
+            let metadata = json!({"resourceVersion": object["metadata"]["resourceVersion"]});
+            let options = table::Options { row_object, version, with_columns: true };
+            table::of(resource, Objects::One(object), options, &metadata, now)
         }
-        (Shape::Plain, Encoding::Protobuf) => protobuf_bytes(&convert::view(resource, stored)),
-        (Shape::Partial, Encoding::Protobuf) => protobuf_bytes(&partial_object_metadata(&stored.value())),
-        (Shape::Partial, _) => Bytes::from(partial_object_metadata(&stored.value()).to_string()),
+        Shape::Partial => partial_object_metadata(object, version),
+    };
+    encode(&shown, accept.encoding)
+}
+
+/// Serializes a document.
+pub(crate) fn encode(value: &Value, encoding: Encoding) -> Bytes {
+    match encoding {
+        Encoding::Json => Bytes::from(value.to_string()),
+        Encoding::Yaml => yaml(value),
+        Encoding::Protobuf => protobuf_bytes(value),
     }
 }
 
@@ -96,32 +110,36 @@ pub(crate) enum ListBody {
 /// Serializes a list in the negotiated representation.
 pub(crate) fn list(resource: &Arc<Resource>, page: Page, accept: Accept, now: jiff::Timestamp) -> ListBody {
     let metadata = page.metadata();
+    let version = accept.version.api_version();
     match (accept.shape, accept.encoding) {
         (Shape::Plain, Encoding::Json) => plain_list(resource.clone(), page, &metadata),
-        (Shape::Plain, encoding @ (Encoding::Yaml | Encoding::Protobuf)) => {
+        (Shape::Plain, encoding) => {
             let items: Vec<Value> = page.objects.iter().map(|o| convert::view(resource, o)).collect();
             let list = json!({
                 "kind": resource.list_kind, "apiVersion": resource.api_version, "metadata": metadata, "items": items,
             });
-            ListBody::Whole(if encoding == Encoding::Yaml { yaml(&list) } else { protobuf_bytes(&list) })
+            ListBody::Whole(encode(&list, encoding))
         }
-        (Shape::Table(row_object), _) => {
+        (Shape::Table(row_object), encoding) => {
             let rows: Vec<Value> = page.objects.iter().map(|o| convert::view(resource, o)).collect();
-            ListBody::Whole(Bytes::from(
-                table::of(resource, &rows, row_object, &metadata, true, now).to_string(),
-            ))
+            let options = table::Options { row_object, version, with_columns: true };
+            let table = table::of(resource, Objects::List(&rows), options, &metadata, now);
+            ListBody::Whole(encode(&table, encoding))
         }
         (Shape::Partial, encoding) => {
-            let items: Vec<Value> =
-                page.objects.iter().map(|o| partial_object_metadata(&o.value())).collect();
+            let items: Vec<Value> = page
+                .objects
+                .iter()
+                .map(|o| {
+                    partial_object_metadata(&o.typed_value(&resource.api_version, &resource.kind), version)
+                })
+                .collect();
+            // The API server appends to a nil slice.
+            let items = if items.is_empty() { Value::Null } else { items.into() };
             let list = json!({
-                "kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1",
-                "metadata": metadata, "items": items,
+                "kind": "PartialObjectMetadataList", "apiVersion": version, "metadata": metadata, "items": items,
             });
-            ListBody::Whole(match encoding {
-                Encoding::Protobuf => protobuf_bytes(&list),
-                _ => Bytes::from(list.to_string()),
-            })
+            ListBody::Whole(encode(&list, encoding))
         }
     }
 }
@@ -177,16 +195,16 @@ fn plain_list(resource: Arc<Resource>, page: Page, metadata: &Value) -> ListBody
 
 /// Writes one item of a list. Items of built-in kinds have no `kind` and `apiVersion`; custom resources have both.
 fn write_item(resource: &Resource, object: &Stored, out: &mut BytesMut) {
-    if resource.custom().is_some() {
-        object.write_typed(&resource.api_version, &resource.kind, out);
-    } else if resource.conversion == Conversion::None {
-        out.put_slice(object.bare());
-    } else {
-        let mut value = convert::view(resource, object);
-        if let Some(map) = value.as_object_mut() {
-            map.remove("apiVersion");
-            map.remove("kind");
+    match (resource.custom().is_some(), resource.conversion) {
+        (true, Conversion::None) => object.write_typed(&resource.api_version, &resource.kind, out),
+        (false, Conversion::None) => out.put_slice(object.bare()),
+        (is_custom, _) => {
+            let mut value = convert::view(resource, object);
+            if let Some(map) = value.as_object_mut().filter(|_| !is_custom) {
+                map.remove("apiVersion");
+                map.remove("kind");
+            }
+            out.put_slice(value.to_string().as_bytes());
         }
-        out.put_slice(value.to_string().as_bytes());
     }
 }

@@ -1,10 +1,15 @@
 //! The request and response types of the handlers. This module must not use sockets or streamed request bodies.
 
+use std::hash::{Hash as _, Hasher as _};
+
 use bytes::Bytes;
 use futures::stream::BoxStream;
-use http::{Method, StatusCode};
+use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use serde_json::Value;
 
+use super::accept::{Encoding, status_encoding};
+use super::render;
+use crate::protobuf;
 use crate::status::SimError;
 use crate::store::cache::Arrival;
 use crate::streams::{Offer, Upgrade};
@@ -21,6 +26,8 @@ pub(crate) struct Request {
     pub(crate) content_type: String,
     pub(crate) user_agent: String,
     pub(crate) user: String,
+    /// The header `If-None-Match`.
+    pub(crate) if_none_match: String,
     /// Whether the request calls webhooks. Direct calls of a test do not.
     pub(crate) calls_webhooks: bool,
     /// The subprotocols of a request for an upgrade to WebSocket.
@@ -37,6 +44,13 @@ impl Request {
             _ => "unknown",
         }
     }
+}
+
+/// The entity tag of a document: a hash, in quotation marks.
+fn etag_of(document: &[u8]) -> String {
+    let mut hasher = std::hash::DefaultHasher::new();
+    document.hash(&mut hasher);
+    format!("\"{:016X}\"", hasher.finish())
 }
 
 /// The body of a response.
@@ -58,6 +72,8 @@ pub(crate) struct Reply {
     pub(crate) warnings: Vec<String>,
     /// The header `Retry-After`, in seconds.
     pub(crate) retry_after: Option<u32>,
+    /// Further headers.
+    pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
     pub(crate) content: Content,
 }
 
@@ -65,7 +81,7 @@ impl Reply {
     /// A response with a complete body.
     pub(crate) fn whole(code: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Self {
         let content = Content::Whole(body.into());
-        Self { code, content_type, warnings: Vec::new(), retry_after: None, content }
+        Self { code, content_type, warnings: Vec::new(), retry_after: None, headers: Vec::new(), content }
     }
 
     /// A response with the code 200 and a JSON body.
@@ -81,6 +97,36 @@ impl Reply {
     /// The response for a path that is not served.
     pub(crate) fn page_not_found() -> Self {
         Self::text(StatusCode::NOT_FOUND, "404 page not found\n")
+    }
+
+    /// A response without a body and without `Content-Type`.
+    pub(crate) fn empty(code: StatusCode) -> Self {
+        Self::whole(code, "", "")
+    }
+
+    /// A response with a document, or with the code 304 if the client has the document.
+    pub(crate) fn cacheable(request: &Request, content_type: &'static str, body: impl Into<Bytes>) -> Self {
+        let body = body.into();
+        let etag = etag_of(&body);
+        let mut reply = if request.if_none_match == etag {
+            Self::empty(StatusCode::NOT_MODIFIED)
+        } else {
+            Self::whole(StatusCode::OK, content_type, body)
+        };
+        reply.headers.extend(HeaderValue::from_str(&etag).map(|value| (header::ETAG, value)));
+        reply
+    }
+
+    /// A response with the `Status` of an error, in YAML or Protobuf if the client prefers it.
+    pub(crate) fn error_in(error: &SimError, accept: &str) -> Self {
+        let mut reply = Self::error(error);
+        reply.content_type = match status_encoding(accept) {
+            Encoding::Json => return reply,
+            Encoding::Yaml => "application/yaml",
+            Encoding::Protobuf => protobuf::MEDIA_TYPE,
+        };
+        reply.content = Content::Whole(render::encode(error.status(), status_encoding(accept)));
+        reply
     }
 
     /// A response with the `Status` of an error.

@@ -6,7 +6,8 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::reply::Reply;
-use super::write::{Missing, WriteContext, WrittenPart, parse_body, parse_yaml};
+use super::typed_body::BodyKind;
+use super::write::{Missing, WriteContext, WrittenPart, parse_yaml};
 use super::{Call, convert, patch, read};
 use crate::patch as patches;
 use crate::registry::Resource;
@@ -14,6 +15,17 @@ use crate::schema::FieldError;
 use crate::status::SimError;
 use crate::store::object::Stored;
 use crate::store::selector::LabelSelector;
+
+const SCALE: BodyKind<'_> = BodyKind { group: "autoscaling", version: "v1", kind: "Scale" };
+
+fn check_name(scale: &Value, name: &str) -> Result<(), SimError> {
+    match scale["metadata"]["name"].as_str().unwrap_or_default() {
+        given if given.is_empty() || given == name => Ok(()),
+        given => Err(SimError::bad_request(format!(
+            "the name of the object ({given}) does not match the name on the URL ({name})"
+        ))),
+    }
+}
 
 /// Handles a request for the subresource `scale`.
 pub(crate) async fn handle(call: &Call<'_>, verb: &str) -> Result<Reply, SimError> {
@@ -32,7 +44,11 @@ pub(crate) async fn handle(call: &Call<'_>, verb: &str) -> Result<Reply, SimErro
         let Some(old) = old else { return Err(SimError::internal("there is no object to scale")) };
         let current = scale_of(resource, &convert::view(resource, old))?;
         let wanted = match verb {
-            "update" => parse_body(&call.request.body, &call.request.content_type)?,
+            "update" => {
+                let body = SCALE.decode(call)?.object;
+                check_name(&body, &call.target.name)?;
+                body
+            }
             _ => patched_scale(call, resource, current)?,
         };
         with_replicas(resource, old, &wanted)
@@ -50,7 +66,7 @@ fn patched_scale(call: &Call<'_>, resource: &Resource, mut scale: Value) -> Resu
     let body = &call.request.body;
     match kind {
         patch::PatchType::Json => {
-            let change = parse_body(body, "application/json")?;
+            let change = patch::parse_change(body)?;
             patches::apply_json_patch(&mut scale, &change).map_err(patch::patch_error)?;
         }
         // A Scale has no lists, so a strategic merge patch and an apply have the same result as a merge patch.

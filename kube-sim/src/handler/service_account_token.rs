@@ -10,41 +10,51 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::reply::Reply;
-use super::write::parse_body;
+use super::typed_body::{BodyKind, TypedBody};
 use super::{Call, read};
 use crate::schema::FieldError;
 use crate::status::SimError;
 
+/// The lifetime of a token if the request sets none.
+const DEFAULT_SECONDS: i64 = 3_600;
+
 /// The audience of the API server.
 const API_AUDIENCE: &str = "https://kubernetes.default.svc";
 
+const TOKEN_REQUEST: BodyKind<'_> =
+    BodyKind { group: "authentication.k8s.io", version: "v1", kind: "TokenRequest" };
+
 /// Issues a token: the subresource `token` of a service account (`TokenRequest`).
 pub(super) async fn issue(call: &Call<'_>) -> Result<Reply, SimError> {
+    let TypedBody { object: body, mut warnings } = TOKEN_REQUEST.decode(call)?;
     let account = read::find(call.inner.lock().view(), call.target)?;
-    let body = parse_body(&call.request.body, &call.request.content_type)?;
-    let (mut body, warnings) = call.admit_body(body, &call.target.name, None).await?;
-    if !body.is_object() {
-        return Err(SimError::bad_request("the body must be a TokenRequest object"));
-    }
-    let seconds = body["spec"]["expirationSeconds"].as_i64().unwrap_or(3600);
-    if seconds < 600 {
-        let why = "may not specify a duration less than 10 minutes";
-        let error = FieldError::invalid("spec.expirationSeconds", seconds, why);
-        return Err(SimError::invalid("authentication.k8s.io", "TokenRequest", "", &[error]));
-    }
+    let (mut body, admitted) = call.admit_body(body, &call.target.name, None).await?;
+    warnings.extend(admitted);
     let (namespace, name) = (account.namespace(), account.name());
-    let clock = &call.inner.clock;
-    let after = Duration::from_secs(seconds.unsigned_abs());
-    body["kind"] = "TokenRequest".into();
-    body["apiVersion"] = "authentication.k8s.io/v1".into();
-    body["metadata"] = json!({"name": name, "namespace": namespace, "creationTimestamp": clock.stamp()});
     if !body["spec"].is_object() {
         body["spec"] = json!({});
     }
-    body["spec"]["expirationSeconds"] = seconds.into();
+    check_metadata(&body, namespace, name)?;
+    let clock = &call.inner.clock;
+    body["metadata"]["name"] = name.into();
+    body["metadata"]["namespace"] = namespace.into();
+    body["metadata"]["creationTimestamp"] = clock.stamp().into();
+    body["metadata"]["uid"] = call.inner.random().uid().into();
+    if body["spec"]["expirationSeconds"].is_null() {
+        body["spec"]["expirationSeconds"] = DEFAULT_SECONDS.into();
+    }
+    call.track_created(&TOKEN_REQUEST.schema(), &mut body);
     if body["spec"]["audiences"].as_array().is_none_or(Vec::is_empty) {
         body["spec"]["audiences"] = json!([API_AUDIENCE]);
     }
+    let seconds = body["spec"]["expirationSeconds"].as_i64().unwrap_or(DEFAULT_SECONDS);
+    check_seconds(seconds)?;
+    check_bound_object(call, &body)?;
+    if body["spec"]["boundObjectRef"].is_null() {
+        // Go serializes the absent reference.
+        body["spec"]["boundObjectRef"] = Value::Null;
+    }
+    let after = Duration::from_secs(seconds.unsigned_abs());
     let now = clock.now().as_second();
     let claims = json!({
         "aud": body["spec"]["audiences"],
@@ -61,6 +71,63 @@ pub(super) async fn issue(call: &Call<'_>) -> Result<Reply, SimError> {
     reply.code = StatusCode::CREATED;
     reply.warnings = warnings;
     Ok(reply)
+}
+
+/// Checks that the request names the service account of the URL, if it names one.
+fn check_metadata(body: &Value, namespace: &str, name: &str) -> Result<(), SimError> {
+    let text = |field: &str| body["metadata"][field].as_str().unwrap_or_default();
+    if !matches!(text("namespace"), "") && text("namespace") != namespace {
+        return Err(SimError::bad_request(
+            "the namespace of the provided object does not match the namespace sent on the request",
+        ));
+    }
+    if text("name").is_empty() || text("name") == name {
+        return Ok(());
+    }
+    let why = "must match the service account name if specified";
+    let error = FieldError::invalid("metadata.name", text("name"), why);
+    Err(SimError::invalid(TOKEN_REQUEST.group, TOKEN_REQUEST.kind, name, &[error]))
+}
+
+fn check_seconds(seconds: i64) -> Result<(), SimError> {
+    let why = match seconds {
+        ..600 => "may not specify a duration less than 10 minutes",
+        0x1_0000_0001.. => "may not specify a duration larger than 2^32 seconds",
+        _ => return Ok(()),
+    };
+    let error = FieldError::invalid("spec.expirationSeconds", seconds, why);
+    Err(SimError::invalid(TOKEN_REQUEST.group, TOKEN_REQUEST.kind, "", &[error]))
+}
+
+/// Checks the object with which the token ends.
+fn check_bound_object(call: &Call<'_>, body: &Value) -> Result<(), SimError> {
+    let bound = &body["spec"]["boundObjectRef"];
+    if bound.is_null() {
+        return Ok(());
+    }
+    let text = |field: &str| bound[field].as_str().unwrap_or_default().to_owned();
+    let (kind, name, uid) = (text("kind"), text("name"), text("uid"));
+    let (storage, plural) = match (text("apiVersion").as_str(), kind.as_str()) {
+        ("v1", "Pod") => ("/pods", "pods"),
+        ("v1", "Secret") => ("/secrets", "secrets"),
+        ("v1", "Node") => ("/nodes", "nodes"),
+        (version, kind) => {
+            let version = if version.contains('/') { version.to_owned() } else { format!("/{version}") };
+            return Err(SimError::bad_request(format!(
+                "cannot bind token to object of type {version}, Kind={kind}"
+            )));
+        }
+    };
+    let namespace = if kind == "Node" { "" } else { call.target.namespace.as_str() };
+    let found = call.inner.lock().get(storage, &crate::store::object::key(namespace, &name)).cloned();
+    let Some(found) = found else { return Err(SimError::not_found("", plural, &name)) };
+    if !uid.is_empty() && uid != *found.uid {
+        let why = format!(
+            "the UID in the bound object reference ({uid}) does not match the UID in record. The object might have been deleted and then recreated"
+        );
+        return Err(SimError::conflict("", &kind, &name, &why));
+    }
+    Ok(())
 }
 
 /// The status of a `TokenReview` with this spec.

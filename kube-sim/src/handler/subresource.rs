@@ -4,15 +4,20 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::reply::Reply;
+use super::typed_body::BodyKind;
 use super::write::{WrittenPart, parse_body};
 use super::{Call, convert, deletion, eviction, object_meta, read, scale, service_account_token, streaming};
 use crate::controllers;
+use crate::schema::FieldError;
 use crate::status::SimError;
 
 /// Handles a request for a subresource.
 pub(crate) async fn handle(call: &Call<'_>, verb: &str) -> Result<Reply, SimError> {
     let resource = call.target.resource.clone();
     let Some(sub) = resource.subresource(&call.target.subresource) else {
+        if resource.custom().is_some() && matches!(call.target.subresource.as_str(), "status" | "scale") {
+            return Err(SimError::not_found(&resource.group, &resource.plural, &call.target.name));
+        }
         return crate::discovery::unknown_resource(&resource.group);
     };
     if !sub.verbs.iter().any(|v| v == verb) {
@@ -23,7 +28,7 @@ pub(crate) async fn handle(call: &Call<'_>, verb: &str) -> Result<Reply, SimErro
         ("pods", "log") => streaming::log(call),
         ("pods", "exec" | "attach" | "portforward") => connect(call, &sub.name).await,
         ("pods", "eviction") => eviction::evict_pod(call).await,
-        ("pods", "binding") => bind_pod(call, &call.target.name).await,
+        ("pods", "binding") => bind_pod(call, Some(&call.target.name)).await,
         ("pods" | "services" | "nodes", "proxy") => Err(SimError::new(
             StatusCode::NOT_IMPLEMENTED,
             "NotImplemented",
@@ -68,14 +73,32 @@ pub(super) fn success_reply(code: StatusCode) -> Reply {
     reply
 }
 
-/// Handles the `Binding` of a scheduler: assigns a pod to a node.
-pub(crate) async fn bind_pod(call: &Call<'_>, pod_name: &str) -> Result<Reply, SimError> {
-    let body = parse_body(&call.request.body, &call.request.content_type)?;
+const BINDING: BodyKind<'_> = BodyKind { group: "", version: "v1", kind: "Binding" };
+
+/// Handles the `Binding` of a scheduler: assigns a pod to a node. `pod_name` is `None` if only the body names the pod.
+pub(crate) async fn bind_pod(call: &Call<'_>, pod_name: Option<&str>) -> Result<Reply, SimError> {
+    let body = BINDING.decode(call)?.object;
+    let named = object_meta::text(&body, "name").to_owned();
+    let pod_name = pod_name.unwrap_or(&named);
+    if named != pod_name {
+        return Err(SimError::bad_request("name in URL does not match name in Binding object"));
+    }
     let (body, warnings) = call.admit_body(body, pod_name, None).await?;
-    let node = body["target"]["name"].as_str().unwrap_or_default();
+    let target = |field: &str| body["target"][field].as_str().unwrap_or_default();
+    let node = target("name");
+    let mut errors = Vec::new();
+    if !matches!(target("kind"), "" | "Node") {
+        errors.push(FieldError::not_supported("target.kind", target("kind"), &["Node", "<empty>"]));
+    }
     if node.is_empty() {
-        let error = crate::schema::FieldError::required("target.name", "");
-        return Err(SimError::invalid("", "Binding", pod_name, &[error]));
+        errors.push(FieldError::required("target.name", ""));
+    }
+    if !errors.is_empty() {
+        // The API server reports these errors as internal errors.
+        let texts: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        let message =
+            if let [text] = texts.as_slice() { text.clone() } else { format!("[{}]", texts.join(", ")) };
+        return Err(SimError::new(StatusCode::INTERNAL_SERVER_ERROR, "", message));
     }
     let storage = "/pods";
     let key = crate::store::object::key(&call.target.namespace, pod_name);
@@ -84,6 +107,11 @@ pub(crate) async fn bind_pod(call: &Call<'_>, pod_name: &str) -> Result<Reply, S
         return Err(SimError::not_found("", "pods", pod_name));
     };
     let mut value = pod.value();
+    let uid = object_meta::text(&body, "uid");
+    if !uid.is_empty() && uid != &*pod.uid {
+        let why = format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {}", pod.uid);
+        return Err(SimError::conflict("", "pods", pod_name, &why));
+    }
     let assigned = value["spec"]["nodeName"].as_str().unwrap_or_default();
     let refuse = |why: String| Err(SimError::conflict("", "pods/binding", pod_name, &why));
     if object_meta::is_being_deleted(&value) {
@@ -91,6 +119,11 @@ pub(crate) async fn bind_pod(call: &Call<'_>, pod_name: &str) -> Result<Reply, S
     }
     if !assigned.is_empty() {
         return refuse(format!("pod {pod_name} is already assigned to node \"{assigned}\""));
+    }
+    for field in ["annotations", "labels"] {
+        for (key, given) in body["metadata"][field].as_object().into_iter().flatten() {
+            value["metadata"][field][key] = given.clone();
+        }
     }
     value["spec"]["nodeName"] = node.into();
     let now = call.inner.clock.stamp();
@@ -117,7 +150,7 @@ pub(crate) async fn bind_pod(call: &Call<'_>, pod_name: &str) -> Result<Reply, S
 /// Replaces `spec.finalizers` of a namespace.
 async fn finalize_namespace(call: &Call<'_>) -> Result<Reply, SimError> {
     let accept = call.accept()?;
-    let body = parse_body(&call.request.body, &call.request.content_type)?;
+    let body = parse_body(&call.request.body, &call.request.content_type, "Namespace")?;
     let old = read::find(call.inner.lock().view(), call.target)?;
     let old = convert::view(&call.target.resource, &old);
     let (body, warnings) = call.admit_body(body, &call.target.name, Some(old)).await?;
@@ -127,6 +160,8 @@ async fn finalize_namespace(call: &Call<'_>) -> Result<Reply, SimError> {
     let wanted = body["spec"]["finalizers"].as_array().cloned().unwrap_or_default();
     value["spec"] = if wanted.is_empty() { json!({}) } else { json!({"finalizers": wanted}) };
     let resource = call.target.resource.clone();
+    call.write_context()
+        .track_managed_fields(Some(&old.typed_value(&resource.api_version, &resource.kind)), &mut value);
     let object = if deletion::completes_deletion(&resource, &old.value(), &value) {
         state.erase(&(resource.storage.clone(), old.key.clone()));
         super::write::response_object(&resource, &old.key, old.version, value)

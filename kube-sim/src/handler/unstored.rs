@@ -1,10 +1,10 @@
 //! Resources that are not stored: access and token reviews, bindings, component statuses.
 
 use http::StatusCode;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::reply::Reply;
-use super::write::parse_body;
+use super::typed_body::{BodyKind, TypedBody};
 use super::{Call, access_review, service_account_token, subresource};
 use crate::schema::FieldError;
 use crate::status::SimError;
@@ -20,11 +20,7 @@ pub(crate) async fn handle(call: &Call<'_>, verb: &str) -> Result<Reply, SimErro
         (_, "create") if resource.namespaced && call.target.namespace.is_empty() => {
             Err(SimError::method_not_allowed())
         }
-        ("bindings", "create") => {
-            let body = parse_body(&call.request.body, &call.request.content_type)?;
-            let name = body["metadata"]["name"].as_str().unwrap_or_default().to_owned();
-            subresource::bind_pod(call, &name).await
-        }
+        ("bindings", "create") => subresource::bind_pod(call, None).await,
         (_, "create") => handle_review(call).await,
         _ => Err(SimError::method_not_allowed()),
     }
@@ -32,42 +28,175 @@ pub(crate) async fn handle(call: &Call<'_>, verb: &str) -> Result<Reply, SimErro
 
 /// Handles an access or token review.
 async fn handle_review(call: &Call<'_>) -> Result<Reply, SimError> {
-    let body = parse_body(&call.request.body, &call.request.content_type)?;
-    let (mut body, warnings) = call.admit_body(body, "", None).await?;
-    let Some(map) = body.as_object_mut() else {
-        return Err(SimError::bad_request("the body must be an object"));
-    };
     let resource = &call.target.resource;
-    map.insert("kind".into(), resource.kind.clone().into());
-    map.insert("apiVersion".into(), resource.api_version.clone().into());
-    let attributes = |name: &str| map.get("spec").is_some_and(|spec| !spec[name].is_null());
-    let is_access_review = resource.kind.ends_with("AccessReview");
-    if is_access_review && attributes("resourceAttributes") == attributes("nonResourceAttributes") {
-        let why = "exactly one of nonResourceAttributes or resourceAttributes must be specified";
-        let error = FieldError::invalid("spec", Value::Null, why);
-        return Err(SimError::invalid(&resource.group, "", "", &[error]));
+    let kind = BodyKind { group: &resource.group, version: &resource.version, kind: &resource.kind };
+    let TypedBody { object, mut warnings } = kind.decode(call)?;
+    let (mut object, admitted) = call.admit_body(object, "", None).await?;
+    warnings.extend(admitted);
+    check_namespace(call, &mut object)?;
+    call.track_created(&kind.schema(), &mut object);
+    let mut errors = Vec::new();
+    check_access_review(&resource.kind, &object, &mut errors);
+    if !errors.is_empty() {
+        return Err(SimError::invalid(&resource.group, "", "", &errors));
     }
-    let user = call.request.user.as_str();
-    let status: Value = match resource.kind.as_str() {
-        "TokenReview" => service_account_token::review(call, map.get("spec").unwrap_or(&Value::Null)),
-        "SelfSubjectReview" => {
-            json!({"userInfo": {"username": user, "groups": ["system:masters", "system:authenticated"]}})
-        }
-        "SelfSubjectRulesReview" => json!({
-            "resourceRules": [{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}],
-            "nonResourceRules": [{"verbs": ["*"], "nonResourceURLs": ["*"]}],
-            "incomplete": false,
-        }),
-        "SubjectAccessReview" | "LocalSubjectAccessReview" => {
-            access_review::review(call, map.get("spec").unwrap_or(&Value::Null))
-        }
-        // kube-sim does not authorize requests: the user of each request has all rights.
-        _ => json!({"allowed": true}),
-    };
-    map.insert("status".into(), status);
-    map.entry("metadata").or_insert_with(|| json!({}));
-    let mut reply = Reply::json(&body);
+    if resource.kind == "SelfSubjectReview" {
+        object["metadata"]["creationTimestamp"] = call.inner.clock.stamp().into();
+    }
+    object["status"] = status_of(call, &object["spec"])?;
+    if resource.kind == "SelfSubjectRulesReview" {
+        object["spec"] = json!({});
+    }
+    let mut reply = Reply::json(&object);
     reply.code = StatusCode::CREATED;
     reply.warnings = warnings;
     Ok(reply)
+}
+
+/// Checks that the namespace of the body is that of the URL. Sets it if it is missing.
+fn check_namespace(call: &Call<'_>, object: &mut Value) -> Result<(), SimError> {
+    let given = object["metadata"]["namespace"].as_str().unwrap_or_default();
+    let wanted = &call.target.namespace;
+    if call.target.resource.namespaced {
+        if !given.is_empty() && given != wanted {
+            return Err(SimError::bad_request(
+                "the namespace of the provided object does not match the namespace sent on the request",
+            ));
+        }
+        object["metadata"]["namespace"] = wanted.as_str().into();
+    } else if let Some(metadata) = object["metadata"].as_object_mut() {
+        metadata.remove("namespace");
+    }
+    Ok(())
+}
+
+/// Validates the spec of an access review.
+fn check_access_review(kind: &str, object: &Value, errors: &mut Vec<FieldError>) {
+    if !kind.ends_with("AccessReview") {
+        return;
+    }
+    let spec = &object["spec"];
+    let (resource, other) = (&spec["resourceAttributes"], &spec["nonResourceAttributes"]);
+    let shown = |attributes: &Value| match attributes {
+        Value::Null => FieldError::invalid("spec", Value::Null, EXACTLY_ONE),
+        attributes => FieldError::invalid("spec", go_attributes(attributes), EXACTLY_ONE),
+    };
+    if !resource.is_null() && !other.is_null() {
+        errors.push(if kind == "LocalSubjectAccessReview" { shown(&Value::Null) } else { shown(other) });
+    }
+    if resource.is_null() && other.is_null() {
+        errors.push(shown(&Value::Null));
+    }
+    if kind != "SelfSubjectAccessReview" {
+        let is_empty = |value: &Value| value.as_array().is_none_or(Vec::is_empty);
+        if spec["user"].as_str().is_none_or(str::is_empty) && is_empty(&spec["groups"]) {
+            let why = "at least one of user or group must be specified";
+            errors.push(FieldError::invalid("spec.user", "", why));
+        }
+    }
+    for field in ["fieldSelector", "labelSelector"] {
+        check_selector(&format!("spec.resourceAttributes.{field}"), &resource[field], errors);
+    }
+    let mut metadata = object["metadata"].as_object().cloned().unwrap_or_default();
+    let ignored = if kind == "LocalSubjectAccessReview" {
+        &["managedFields", "namespace"][..]
+    } else {
+        &["managedFields"]
+    };
+    metadata.retain(|key, value| !ignored.contains(&key.as_str()) && !value.is_null());
+    if !metadata.is_empty() {
+        let why = if kind == "LocalSubjectAccessReview" {
+            "must be empty except for namespace"
+        } else {
+            "must be empty"
+        };
+        errors.push(FieldError::invalid("metadata", object["metadata"].clone(), why));
+    }
+    if kind == "LocalSubjectAccessReview" {
+        check_local_review(object, errors);
+    }
+}
+
+/// The text of the error about the attributes of an access review.
+const EXACTLY_ONE: &str = "exactly one of nonResourceAttributes or resourceAttributes must be specified";
+
+/// Attributes with the field names of the Go struct.
+fn go_attributes(attributes: &Value) -> Value {
+    let capitalized = |name: &String| {
+        let (first, rest) = name.split_at(1.min(name.len()));
+        format!("{}{rest}", first.to_uppercase())
+    };
+    let fields = attributes.as_object().into_iter().flatten();
+    Value::Object(fields.map(|(name, value)| (capitalized(name), value.clone())).collect::<Map<_, _>>())
+}
+
+/// Validates the selector in the attributes of a resource.
+fn check_selector(path: &str, selector: &Value, errors: &mut Vec<FieldError>) {
+    if selector.is_null() {
+        return;
+    }
+    let requirements = selector["requirements"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let raw = selector["rawSelector"].as_str().unwrap_or_default();
+    match (raw.is_empty(), requirements.is_empty()) {
+        (false, false) => {
+            let why = "may not specified at the same time as requirements";
+            errors.push(FieldError::invalid(format!("{path}.rawSelector"), raw, why));
+        }
+        (true, true) => {
+            let why = format!("when {path} is specified, requirements or rawSelector is required");
+            errors.push(FieldError::required(format!("{path}.requirements"), why));
+        }
+        _ => {}
+    }
+    for (index, requirement) in requirements.iter().enumerate() {
+        if requirement["key"].as_str().is_none_or(str::is_empty) {
+            let field = format!("{path}.requirements[{index}].key");
+            errors.push(FieldError::required(field, "must be specified"));
+        }
+    }
+}
+
+/// Validates the fields that only a review in a namespace restricts.
+fn check_local_review(object: &Value, errors: &mut Vec<FieldError>) {
+    let spec = &object["spec"];
+    let namespace = object["metadata"]["namespace"].as_str().unwrap_or_default();
+    let reviewed = &spec["resourceAttributes"];
+    if !reviewed.is_null() && reviewed["namespace"] != namespace {
+        let given = reviewed["namespace"].as_str().unwrap_or_default();
+        let why = "must match metadata.namespace";
+        errors.push(FieldError::invalid("spec.resourceAttributes.namespace", given, why));
+    }
+    if !spec["nonResourceAttributes"].is_null() {
+        let shown = go_attributes(&spec["nonResourceAttributes"]);
+        let why = "disallowed on this kind of request";
+        errors.push(FieldError::invalid("spec.nonResourceAttributes", shown, why));
+    }
+}
+
+fn status_of(call: &Call<'_>, spec: &Value) -> Result<Value, SimError> {
+    let user = call.request.user.as_str();
+    Ok(match call.target.resource.kind.as_str() {
+        "TokenReview" => {
+            if spec["token"].as_str().is_none_or(str::is_empty) {
+                return Err(SimError::bad_request("token is required for TokenReview in authentication"));
+            }
+            service_account_token::review(call, spec)
+        }
+        "SelfSubjectReview" => {
+            json!({"userInfo": {"username": user, "groups": ["system:masters", "system:authenticated"]}})
+        }
+        "SelfSubjectRulesReview" => {
+            if spec["namespace"].as_str().is_none_or(str::is_empty) {
+                return Err(SimError::bad_request("no namespace on request"));
+            }
+            json!({
+                "resourceRules": [{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}],
+                "nonResourceRules": [{"verbs": ["*"], "nonResourceURLs": ["*"]}],
+                "incomplete": false,
+            })
+        }
+        "SubjectAccessReview" | "LocalSubjectAccessReview" => access_review::review(call, spec),
+        // The user of a request is an administrator.
+        _ => json!({"allowed": true}),
+    })
 }

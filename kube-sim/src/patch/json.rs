@@ -20,6 +20,9 @@ const MAX_COPIED_BYTES: usize = 3 << 20;
 /// `patch` is not a list (400), has more than [`MAX_OPERATIONS`] operations (413), or an operation fails (422; as in
 /// the API server, the error does not contain the operation).
 pub(crate) fn apply_json_patch(target: &mut Value, patch: &Value) -> Result<(), PatchError> {
+    if patch.is_null() {
+        return Ok(());
+    }
     let Value::Array(operations) = patch else {
         let problem = unmarshal_error(patch, "[]handlers.jsonPatchOp");
         return Err(PatchError::BadRequest(format!("error decoding patch: {problem}")));

@@ -12,6 +12,9 @@ use super::{PatchError, unmarshal_error};
 /// # Errors
 /// `patch` is not an object.
 pub(crate) fn apply_merge_patch(target: &mut Value, patch: Value) -> Result<(), PatchError> {
+    if patch.is_null() {
+        return Err(PatchError::BadRequest("Invalid JSON Patch".to_owned()));
+    }
     if !patch.is_object() {
         let problem = unmarshal_error(&patch, "map[string]interface {}");
         return Err(PatchError::BadRequest(format!("error decoding patch: {problem}")));

@@ -22,9 +22,13 @@ const BYTES: u64 = 2;
 pub(crate) fn encode(object: &Value) -> Result<Bytes, String> {
     let text = |name: &str| object[name].as_str().unwrap_or_default();
     let (api_version, kind) = (text("apiVersion"), text("kind"));
-    let raw = match object["items"].as_array() {
-        Some(items) if kind.ends_with("List") => encode_list(api_version, kind, &object["metadata"], items)?,
-        _ => encode_fields(message_of(api_version, kind)?, as_map(object)?, 0)?,
+    let raw = match kind.strip_suffix("List") {
+        Some(item_kind) => {
+            // The items of an empty list can be null.
+            let items = object["items"].as_array().map_or(&[][..], Vec::as_slice);
+            encode_list(message_of(api_version, item_kind)?, &object["metadata"], items)?
+        }
+        None => encode_fields(message_of(api_version, kind)?, as_map(object)?, 0)?,
     };
     let mut types = Vec::new();
     put_bytes(1, api_version.as_bytes(), &mut types);
@@ -60,9 +64,8 @@ fn as_map(value: &Value) -> Result<&Map<String, Value>, String> {
     value.as_object().ok_or_else(|| "a message must be an object".to_owned())
 }
 
-/// Encodes the message of a list.
-fn encode_list(api_version: &str, kind: &str, metadata: &Value, items: &[Value]) -> Result<Vec<u8>, String> {
-    let message = message_of(api_version, kind.strip_suffix("List").unwrap_or(kind))?;
+/// Encodes the message of a list of `message`.
+fn encode_list(message: &Message, metadata: &Value, items: &[Value]) -> Result<Vec<u8>, String> {
     let mut out = Vec::new();
     put_bytes(1, &encode_fields(message_of("v1", "ListMeta")?, as_map(metadata)?, 0)?, &mut out);
     for item in items {

@@ -119,6 +119,24 @@ pub(super) fn of_kind(api_version: &str, kind: &str) -> Option<&'static Message>
     INDEX_BY_NAME.get(format!("{package}.{kind}").as_str()).map(|at| &ALL_MESSAGES[*at])
 }
 
+/// Whether Go omits a scalar field of an OpenAPI component, such as `io.k8s.api.core.v1.PodSpec`, from the JSON object if
+/// its value is zero.
+pub(crate) fn omits_zero(component: &str, field: &str) -> bool {
+    let Some(name) = component.strip_prefix("io.k8s.") else { return false };
+    let name = format!("k8s.io.{}", name.replace('-', "_"));
+    let found = INDEX_BY_NAME.get(name.as_str()).and_then(|at| find_field(&ALL_MESSAGES[*at], field));
+    found.is_some_and(|field| !field.shows_zero && field.label == Label::Singular)
+}
+
+/// The field of the JSON object of a message.
+fn find_field(message: &'static Message, name: &str) -> Option<&'static Field> {
+    message.fields.iter().find_map(|field| match (field.label, field.value_type) {
+        (Label::Inline, ValueType::Message(at)) => find_field(&ALL_MESSAGES[at], name),
+        _ if field.name == name => Some(field),
+        _ => None,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

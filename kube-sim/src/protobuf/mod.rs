@@ -13,6 +13,7 @@ use jiff::{SignedDuration, civil::date};
 use serde_json::{Map, Value};
 
 pub(crate) use encode::{encode, encode_event};
+pub(crate) use messages::omits_zero;
 
 use messages::{Field, Label, Message, ValueType};
 use wire_format::{Reader, WireValue};

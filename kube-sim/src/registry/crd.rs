@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::fields::Field;
 use super::resource::{Column, Conversion, Custom, Origin, Resource, ScalePaths, Subresource};
+use crate::builtin;
 use crate::cel;
 use crate::schema::{Approval, Schema, approval, quote};
 use crate::strategy::{Strategy, list_kind, singular};
@@ -43,7 +44,7 @@ pub(crate) fn resources_of(crd: &Value) -> Vec<Resource> {
                 subresources: subresources(&custom, &group, &name, &text(&names["kind"])),
                 storage: Arc::from(format!("{group}/{}", text(&names["plural"]))),
                 served: served.clone(),
-                conversion: Conversion::None,
+                conversion: conversion_of(&custom, &group, &name),
                 fields: fields.filter_map(|f| f["jsonPath"].as_str()).map(Field::of_json_path).collect(),
                 origin: Origin::Custom(custom),
                 strategy: &Strategy::CUSTOM,
@@ -54,9 +55,26 @@ pub(crate) fn resources_of(crd: &Value) -> Vec<Resource> {
         .collect()
 }
 
+/// The conversion from the storage version, if no webhook converts.
+fn conversion_of(custom: &Custom, group: &str, version: &str) -> Conversion {
+    let is_stored = custom.storage_version.strip_prefix(group) == Some(&format!("/{version}"));
+    if is_stored || custom.webhook.is_some() { Conversion::None } else { Conversion::Pruning }
+}
+
 /// The strings in a list.
 fn strings_in(list: &Value) -> Vec<String> {
     list.as_array().into_iter().flatten().filter_map(|v| v.as_str().map(str::to_owned)).collect()
+}
+
+/// The newest served version that is not deprecated, if it is newer than `version`.
+fn replacement_of<'a>(version: &Value, spec: &'a Value) -> Option<&'a str> {
+    let versions = spec["versions"].as_array().into_iter().flatten();
+    let candidates = versions.filter(|other| other["served"] == true && other["deprecated"] != true);
+    let newest = candidates
+        .filter_map(|other| other["name"].as_str())
+        .max_by_key(|name| super::version_order(name))?;
+    let own = version["name"].as_str().unwrap_or_default();
+    (super::version_order(newest) > super::version_order(own)).then_some(newest)
 }
 
 /// The properties that only custom resources have, for the entry `version` of `spec.versions`.
@@ -67,9 +85,13 @@ fn custom_properties(version: &Value, group: &str, spec: &Value) -> Custom {
         None => Schema::permissive(),
     };
     let name = version["name"].as_str().unwrap_or_default();
+    let kind = spec["names"]["kind"].as_str().unwrap_or_default();
     let deprecation = (version["deprecated"] == true).then(|| match version["deprecationWarning"].as_str() {
         Some(text) => text.to_owned(),
-        None => format!("{group}/{name} is deprecated"),
+        None => match replacement_of(version, spec) {
+            Some(other) => format!("{group}/{name} {kind} is deprecated; use {group}/{other} {kind}"),
+            None => format!("{group}/{name} {kind} is deprecated"),
+        },
     });
     let conversion = &spec["conversion"];
     let mut versions = spec["versions"].as_array().into_iter().flatten();
@@ -125,7 +147,7 @@ fn columns_of(columns: &Value) -> Vec<Column> {
         name: "Age".into(),
         kind: "date".into(),
         format: String::new(),
-        description: String::new(),
+        description: builtin::age_description().into(),
         priority: 0,
         json_path: ".metadata.creationTimestamp".into(),
     }]

@@ -10,7 +10,7 @@ use std::sync::{Arc, LazyLock};
 
 use serde_json::Value;
 
-pub(crate) use resource::{Column, Conversion, Custom, Resource};
+pub(crate) use resource::{Column, Conversion, Custom, Resource, go_package};
 
 use crate::builtin;
 
@@ -70,9 +70,11 @@ impl Registry {
         self.all().find(|r| r.api_version == api_version && r.kind == kind && r.is_stored()).cloned()
     }
 
-    /// A resource, in any served version, whose objects are in the table `storage` and need no conversion.
+    /// A resource whose objects are in the table `storage`. If possible, in a version that needs no conversion.
     pub(crate) fn by_storage(&self, storage: &str) -> Option<Arc<Resource>> {
-        self.all().filter(|r| &*r.storage == storage).find(|r| r.conversion == Conversion::None).cloned()
+        let mut all = self.all().filter(|r| &*r.storage == storage).peekable();
+        let first = all.peek().copied();
+        all.find(|r| r.conversion == Conversion::None).or(first).cloned()
     }
 
     /// All served resources, in all versions.

@@ -72,6 +72,9 @@ pub(crate) enum Origin {
 pub(crate) enum Conversion {
     /// Only `apiVersion` differs.
     None,
+    /// From the storage version of a custom resource to another version: the server prunes the fields that this version
+    /// does not have.
+    Pruning,
     /// From `events.k8s.io/v1` to the storage version, core `v1`, and back.
     Events,
     /// From `autoscaling/v1` to the storage version, `autoscaling/v2`, and back.
@@ -102,6 +105,14 @@ pub(crate) struct Resource {
     pub(crate) fields: Vec<Field>,
     pub(crate) origin: Origin,
     pub(crate) strategy: &'static Strategy,
+}
+
+/// The Go package of the types of a built-in group, as messages of the API server print it.
+pub(crate) fn go_package(group: &str) -> &str {
+    match group {
+        "" | "events.k8s.io" => "core",
+        group => group.split('.').next().unwrap_or(group),
+    }
 }
 
 impl Resource {
@@ -164,6 +175,30 @@ impl Resource {
             Origin::BuiltIn(source) => Some(source),
             Origin::Custom(_) => None,
         }
+    }
+
+    /// The text of the `Warning` header of every response, if the version of the resource is deprecated.
+    pub(crate) fn deprecation(&self) -> Option<&str> {
+        match (&self.origin, self.api_version.as_str(), self.plural.as_str()) {
+            (Origin::Custom(custom), ..) => custom.deprecation.as_deref(),
+            (_, "v1", "endpoints") => {
+                Some("v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice")
+            }
+            (_, "v1", "componentstatuses") => Some("v1 ComponentStatus is deprecated in v1.19+"),
+            _ => None,
+        }
+    }
+
+    /// The Go type of a list of the objects, or of one object.
+    pub(crate) fn go_type(&self, is_list: bool) -> String {
+        let kind = match (self.custom(), is_list) {
+            (Some(_), true) => "UnstructuredList",
+            (Some(_), false) => "Unstructured",
+            (None, true) => &self.list_kind,
+            (None, false) => &self.kind,
+        };
+        let package = if self.custom().is_some() { "unstructured" } else { go_package(&self.group) };
+        format!("*{package}.{kind}")
     }
 
     pub(crate) fn schema(&self) -> Arc<Schema> {

@@ -33,15 +33,47 @@ pub(crate) fn validate_crd(old: Option<&Value>, crd: &Value) -> Vec<FieldError> 
         errors.push(FieldError::invalid("metadata.name", name, "must be spec.names.plural+\".\"+spec.group"));
     }
     check_group_and_scope(spec, &mut errors);
-    check_versions(spec, &mut errors);
+    check_versions(spec, old.is_none(), &mut errors);
     check_names(&spec["names"], &mut errors);
     check_conversion(&spec["conversion"], &mut errors);
+    if let Some(old) = old {
+        check_update(old, crd, &mut errors);
+    }
     if spec["preserveUnknownFields"] == true {
         let why = "cannot set to true, set x-kubernetes-preserve-unknown-fields to true in spec.versions[*].schema instead";
         errors.push(FieldError::invalid("spec.preserveUnknownFields", true, why));
     }
     approval::check(old, crd, &mut errors);
     errors
+}
+
+/// Checks that the scope and the kind do not change, and that all versions of stored objects stay.
+fn check_update(old: &Value, crd: &Value, errors: &mut Vec<FieldError>) {
+    let spec = &crd["spec"];
+    let mut conditions = old["status"]["conditions"].as_array().into_iter().flatten();
+    if conditions.any(|condition| condition["type"] == "Established" && condition["status"] == "True") {
+        for (field, before, now) in [
+            ("spec.scope", &old["spec"]["scope"], &spec["scope"]),
+            ("spec.names.kind", &old["spec"]["names"]["kind"], &spec["names"]["kind"]),
+        ] {
+            if before != now {
+                errors.push(FieldError::invalid(field, now.clone(), "field is immutable"));
+            }
+        }
+    }
+    let versions = spec["versions"].as_array().map_or(&[][..], Vec::as_slice);
+    let stored = crd["status"]["storedVersions"].as_array().into_iter().flatten();
+    for (index, name) in stored.filter_map(Value::as_str).enumerate() {
+        if !versions.iter().any(|version| version["name"] == name) {
+            errors.push(FieldError::invalid(
+                format!("status.storedVersions[{index}]"),
+                name,
+                format!(
+                    "missing from spec.versions; {name} was previously a storage version, and must remain in spec.versions until a storage migration ensures no data remains persisted in {name} and removes {name} from status.storedVersions"
+                ),
+            ));
+        }
+    }
 }
 
 fn check_group_and_scope(spec: &Value, errors: &mut Vec<FieldError>) {
@@ -60,7 +92,7 @@ fn check_group_and_scope(spec: &Value, errors: &mut Vec<FieldError>) {
     }
 }
 
-fn check_versions(spec: &Value, errors: &mut Vec<FieldError>) {
+fn check_versions(spec: &Value, is_new: bool, errors: &mut Vec<FieldError>) {
     let versions = spec["versions"].as_array().map_or(&[][..], Vec::as_slice);
     let schema = |version: &Value| version["schema"]["openAPIV3Schema"].clone();
     for (index, _) in versions.iter().enumerate().filter(|(_, version)| schema(version).is_null()) {
@@ -108,11 +140,13 @@ fn check_versions(spec: &Value, errors: &mut Vec<FieldError>) {
     if versions.iter().filter(|version| version["storage"] == true).count() != 1 {
         let why = "must have exactly one version marked as storage version";
         errors.push(FieldError::invalid("spec.versions", spec["versions"].clone(), why));
-        errors.push(FieldError::invalid(
-            "status.storedVersions",
-            Value::Null,
-            "must have at least one stored version",
-        ));
+        if versions.iter().all(|version| version["storage"] != true) && is_new {
+            errors.push(FieldError::invalid(
+                "status.storedVersions",
+                Value::Null,
+                "must have at least one stored version",
+            ));
+        }
     }
     if let (true, Some(first)) = (shared, versions.first().map(schema).filter(|schema| !schema.is_null())) {
         errors.extend(structural::check("spec.validation.openAPIV3Schema", &first));

@@ -11,14 +11,18 @@ use serde_json::Value;
 use super::node::{Additional, Kind, Schema};
 use super::{quantity, time};
 
+/// Whether Go omits a scalar field of a component, such as `io.k8s.api.core.v1.PodSpec`, if its value is zero. This
+/// cannot be seen in the schema.
+pub(crate) type OmitsZero = fn(&str, &str) -> bool;
+
 /// Changes `object` to the JSON that results when Go decodes it into the struct of its kind and serializes the struct.
 ///
 /// # Errors
 /// The error text of Go's decoder, such as `json: cannot unmarshal string into Go struct field
 /// DeploymentSpec.spec.replicas of type int32`. [`undecodable`] formats it for the response to a create or update, and
 /// `patch::undecodable_result_error` for the response to a patch.
-pub(crate) fn decode(schema: &Schema, object: &mut Value) -> Result<(), String> {
-    let mut decoder = Decoder { path: Vec::new(), owner: String::new() };
+pub(crate) fn decode(schema: &Schema, object: &mut Value, omits_zero: OmitsZero) -> Result<(), String> {
+    let mut decoder = Decoder { path: Vec::new(), owner: String::new(), omits_zero };
     decoder.decode_value(schema, object)
 }
 
@@ -37,6 +41,7 @@ struct Decoder {
     path: Vec<String>,
     /// The name of the Go struct that contains the current field.
     owner: String,
+    omits_zero: OmitsZero,
 }
 
 impl Decoder {
@@ -96,9 +101,18 @@ impl Decoder {
         }
         self.owner = outer_owner;
         if is_struct {
+            add_null_times(schema, map);
             map.retain(|name, value| {
+                if value.is_null() && shows_absent_time(schema, name) {
+                    return true;
+                }
                 let Some(property) = schema.property(name) else { return true };
-                schema.requires(name) || !is_omitted(property, value)
+                let is_scalar =
+                    matches!(property.kind(), Kind::String | Kind::Boolean | Kind::Integer | Kind::Number);
+                let is_zero = is_scalar
+                    && super::zero::is_zero(value)
+                    && schema.component().is_some_and(|component| (self.omits_zero)(component, name));
+                schema.requires(name) || !(is_zero || is_omitted(property, value))
             });
         }
         Ok(())
@@ -186,6 +200,28 @@ impl Decoder {
             self.owner
         )
     }
+}
+
+/// Sets the absent times that Go serializes as null.
+fn add_null_times(schema: &Schema, map: &mut serde_json::Map<String, Value>) {
+    let absent = schema.properties().map(|(name, _)| name).filter(|name| shows_absent_time(schema, name));
+    for name in absent {
+        map.entry(name.to_owned()).or_insert(Value::Null);
+    }
+}
+
+/// Whether Go serializes an absent time as null: `omitempty` has no effect on a time that is not a pointer.
+pub(super) fn shows_absent_time(schema: &Schema, field: &str) -> bool {
+    let Some(component) = schema.component().filter(|name| name.starts_with("io.k8s.api.")) else {
+        return false;
+    };
+    let has_times = ["Condition", ".ContainerStateRunning", ".ContainerStateTerminated", ".core.v1.Event"]
+        .iter()
+        .any(|suffix| component.ends_with(suffix));
+    let is_time = |property: &Schema| {
+        property.component().is_some_and(|name| name.ends_with(".v1.Time") || name.ends_with(".v1.MicroTime"))
+    };
+    has_times && schema.property(field).is_some_and(|property| is_time(property))
 }
 
 /// Replaces each null entry of a map with the zero value of its type. Drops the entry if the type is not a scalar.
@@ -285,7 +321,7 @@ mod tests {
     /// Compares the error with `problem`, which was recorded from kube-apiserver 1.37.2.
     #[track_caller]
     fn assert_rejected(mut object: Value, problem: &str) {
-        assert_eq!(decode(&deployment_schema(), &mut object).unwrap_err(), problem);
+        assert_eq!(decode(&deployment_schema(), &mut object, |_, _| false).unwrap_err(), problem);
     }
 
     #[test]
@@ -354,16 +390,17 @@ mod tests {
             "parsing time \"xx\" as \"2006-01-02T15:04:05Z07:00\": cannot parse \"xx\" as \"2006\"",
         );
         for time in ["9999-12-31T23:59:59Z", "9999-12-31T23:59:59-12:00"] {
-            decode(&deployment_schema(), &mut json!({"metadata": {"creationTimestamp": time}})).unwrap();
+            decode(&deployment_schema(), &mut json!({"metadata": {"creationTimestamp": time}}), |_, _| false)
+                .unwrap();
         }
         let secret = crate::builtin::schema("io.k8s.api.core.v1.Secret").unwrap();
-        let error = decode(&secret, &mut json!({"data": {"a": "!!"}})).unwrap_err();
+        let error = decode(&secret, &mut json!({"data": {"a": "!!"}}), |_, _| false).unwrap_err();
         assert_eq!(error, "illegal base64 data at input byte 0");
         assert_eq!(
             undecodable("Secret", "v1", &error),
             "Secret in version \"v1\" cannot be handled as a Secret: illegal base64 data at input byte 0"
         );
-        let error = decode(&secret, &mut json!({"data": {"a": 5}})).unwrap_err();
+        let error = decode(&secret, &mut json!({"data": {"a": 5}}), |_, _| false).unwrap_err();
         assert!(error.ends_with("number into Go struct field Secret.data of type []uint8"), "{error}");
     }
 
@@ -376,7 +413,7 @@ mod tests {
                 "volumes": [{"name": "v", "emptyDir": {}}],
             }}},
         });
-        decode(&deployment_schema(), &mut object).unwrap();
+        decode(&deployment_schema(), &mut object, |_, _| false).unwrap();
         let expected = json!({
             "metadata": {"name": "a", "annotations": {"a": ""}},
             "spec": {"selector": {}, "template": {"spec": {

@@ -5,6 +5,7 @@
 
 use serde_json::{Map, Value};
 
+use super::decode::shows_absent_time;
 use super::node::Schema;
 
 /// The serialized zero value of the struct that `schema` describes. It contains nested structs, the scalars that Go
@@ -15,7 +16,7 @@ pub(crate) fn zero(schema: &Schema) -> Value {
         let value = match &property.default {
             Some(Value::Object(default)) if default.is_empty() => zero(property),
             Some(default) if is_zero(default) => default.clone(),
-            _ if schema.requires(name) => Value::Null,
+            _ if schema.requires(name) || shows_absent_time(schema, name) => Value::Null,
             _ => continue,
         };
         map.insert(name.to_owned(), value);
@@ -23,7 +24,7 @@ pub(crate) fn zero(schema: &Schema) -> Value {
     Value::Object(map)
 }
 
-fn is_zero(value: &Value) -> bool {
+pub(super) fn is_zero(value: &Value) -> bool {
     match value {
         Value::Bool(value) => !value,
         Value::Number(number) => number.as_f64() == Some(0.0),

@@ -179,6 +179,7 @@ fn request_without_body(parts: &Parts, server: usize) -> Request {
         content_type: content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase(),
         user_agent: header_text(&parts.headers, &header::USER_AGENT).to_owned(),
         user: String::new(),
+        if_none_match: header_text(&parts.headers, &header::IF_NONE_MATCH).to_owned(),
         calls_webhooks: true,
         upgrade: upgrade::offer(&parts.headers),
         body: Bytes::new(),
@@ -281,7 +282,7 @@ where
             Err(e) if e.is_too_large_resource_version() && request.arrival.waits => {
                 request.arrival.waits = false;
             }
-            Err(e) => return Reply::error(&e),
+            Err(e) => return Reply::error_in(&e, &request.accept),
         }
     }
 }
@@ -302,7 +303,7 @@ fn build_response(
     faults: Option<BodyFaults>,
     accepts_gzip: bool,
 ) -> Response<SimBody> {
-    let Reply { code, content_type, warnings, retry_after, mut content } = reply;
+    let Reply { code, content_type, warnings, retry_after, headers: others, mut content } = reply;
     let mut recorder = Some(recorder).filter(Recorder::records_bodies);
     content = match (content, recorder.as_ref()) {
         (Content::Whole(bytes), Some(recorder)) => {
@@ -343,7 +344,10 @@ fn build_response(
     let mut response = Response::new(SimBody::new(content, faults, recorder));
     *response.status_mut() = code;
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.extend(others);
+    if !content_type.is_empty() {
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    }
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
     if compressed {
         headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));

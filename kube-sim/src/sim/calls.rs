@@ -68,6 +68,7 @@ impl Sim {
             content_type: content_type.to_owned(),
             user_agent: "kube-sim".into(),
             user: "system:admin".into(),
+            if_none_match: String::new(),
             calls_webhooks: false,
             upgrade: None,
             arrival: Arrival::default(),

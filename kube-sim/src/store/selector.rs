@@ -31,8 +31,12 @@ impl Labels {
 /// The condition of a requirement on the value of a label.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Condition {
+    /// As `In`, but written as `key in (a)` even with one value.
+    InSet(Vec<String>),
     In(Vec<String>),
     NotIn(Vec<String>),
+    /// As `NotIn`, but written as `key notin (a)` even with one value.
+    NotInSet(Vec<String>),
     Exists,
     DoesNotExist,
     GreaterThan(i64),
@@ -77,8 +81,8 @@ impl LabelSelector {
             let values = term["values"].as_array().into_iter().flatten();
             let values = values.filter_map(|v| v.as_str().map(str::to_owned)).collect();
             let test = match term["operator"].as_str() {
-                Some("In") => Condition::In(values),
-                Some("NotIn") => Condition::NotIn(values),
+                Some("In") => Condition::InSet(values),
+                Some("NotIn") => Condition::NotInSet(values),
                 Some("DoesNotExist") => Condition::DoesNotExist,
                 _ => Condition::Exists,
             };
@@ -96,8 +100,12 @@ impl LabelSelector {
             let value = labels.get(key);
             let number = || value.and_then(|v| v.parse::<i64>().ok());
             match test {
-                Condition::In(values) => value.is_some_and(|v| values.iter().any(|x| x == v)),
-                Condition::NotIn(values) => value.is_none_or(|v| values.iter().all(|x| x != v)),
+                Condition::In(values) | Condition::InSet(values) => {
+                    value.is_some_and(|v| values.iter().any(|x| x == v))
+                }
+                Condition::NotIn(values) | Condition::NotInSet(values) => {
+                    value.is_none_or(|v| values.iter().all(|x| x != v))
+                }
                 Condition::Exists => value.is_some(),
                 Condition::DoesNotExist => value.is_none(),
                 Condition::GreaterThan(limit) => number().is_some_and(|n| n > *limit),
@@ -116,9 +124,17 @@ impl fmt::Display for LabelSelector {
             }
             match test {
                 Condition::In(values) if values.len() == 1 => write!(f, "{key}={}", values[0])?,
-                Condition::In(values) => write!(f, "{key} in ({})", values.join(","))?,
+                Condition::In(values) | Condition::InSet(values) => {
+                    let mut values: Vec<&str> = values.iter().map(String::as_str).collect();
+                    values.sort_unstable();
+                    write!(f, "{key} in ({})", values.join(","))?;
+                }
                 Condition::NotIn(values) if values.len() == 1 => write!(f, "{key}!={}", values[0])?,
-                Condition::NotIn(values) => write!(f, "{key} notin ({})", values.join(","))?,
+                Condition::NotIn(values) | Condition::NotInSet(values) => {
+                    let mut values: Vec<&str> = values.iter().map(String::as_str).collect();
+                    values.sort_unstable();
+                    write!(f, "{key} notin ({})", values.join(","))?;
+                }
                 Condition::Exists => f.write_str(key)?,
                 Condition::DoesNotExist => write!(f, "!{key}")?,
                 Condition::GreaterThan(n) => write!(f, "{key}>{n}")?,
@@ -235,17 +251,17 @@ impl Parser {
             Token::End | Token::Comma => return Ok((key, Condition::Exists)),
             Token::Equals => {
                 self.next();
-                Condition::In(vec![self.parse_value()?])
+                Condition::In(vec![self.parse_value(&key)?])
             }
             Token::NotEquals => {
                 self.next();
-                Condition::NotIn(vec![self.parse_value()?])
+                Condition::NotIn(vec![self.parse_value(&key)?])
             }
-            Token::GreaterThan | Token::LessThan => self.parse_comparison()?,
+            Token::GreaterThan | Token::LessThan => self.parse_comparison(&key)?,
             Token::Word(word) if word == "in" || word == "notin" => {
                 self.next();
-                let values = self.parse_values()?;
-                if word == "in" { Condition::In(values) } else { Condition::NotIn(values) }
+                let values = self.parse_values(&key)?;
+                if word == "in" { Condition::InSet(values) } else { Condition::NotInSet(values) }
             }
             other => {
                 return Err(format!("found '{other}', expected: in, notin, =, ==, !=, gt, lt"));
@@ -254,9 +270,9 @@ impl Parser {
         Ok((key, test))
     }
 
-    fn parse_comparison(&mut self) -> Result<Condition, String> {
+    fn parse_comparison(&mut self, key: &str) -> Result<Condition, String> {
         let above = self.next() == Token::GreaterThan;
-        let text = self.parse_value()?;
+        let text = self.parse_value(key)?;
         let number = text.parse().map_err(|_| {
             format!(
                 "values[0]: Invalid value: \"{text}\": for 'Gt', 'Lt' operators, the value must be an integer"
@@ -265,11 +281,11 @@ impl Parser {
         Ok(if above { Condition::GreaterThan(number) } else { Condition::LessThan(number) })
     }
 
-    fn parse_value(&mut self) -> Result<String, String> {
+    fn parse_value(&mut self, key: &str) -> Result<String, String> {
         match self.peek() {
             Token::Word(word) => {
                 self.next();
-                check_label_value(&word)?;
+                check_label_value(key, &word)?;
                 Ok(word)
             }
             Token::End | Token::Comma => Ok(String::new()),
@@ -277,7 +293,7 @@ impl Parser {
         }
     }
 
-    fn parse_values(&mut self) -> Result<Vec<String>, String> {
+    fn parse_values(&mut self, key: &str) -> Result<Vec<String>, String> {
         match self.next() {
             Token::LeftParenthesis => {}
             other => return Err(format!("found '{other}' expected: '('")),
@@ -286,7 +302,7 @@ impl Parser {
         loop {
             match self.next() {
                 Token::Word(word) => {
-                    check_label_value(&word)?;
+                    check_label_value(key, &word)?;
                     all.push(word);
                 }
                 Token::Comma if matches!(self.peek(), Token::Comma | Token::RightParenthesis) => {
@@ -299,7 +315,10 @@ impl Parser {
                     }
                     return Ok(all);
                 }
-                other => return Err(format!("found '{other}', expected: ',', or ')'")),
+                other if all.is_empty() => {
+                    return Err(format!("found '{other}', expected: ',', ')' or identifier"));
+                }
+                other => return Err(format!("found '{other}', expected: ',' or ')'")),
             }
         }
     }
@@ -307,17 +326,20 @@ impl Parser {
 
 fn check_label_key(key: &str) -> Result<(), String> {
     let name = key.rsplit_once('/').map_or(key, |(_, name)| name);
+    if key.matches('/').count() > 1 {
+        return Err(format!("<nil>: Invalid value: \"{key}\": {}", names::INVALID_QUALIFIED_KEY));
+    }
     if names::is_label_value(name) && !name.is_empty() {
         return Ok(());
     }
     Err(format!("<nil>: Invalid value: \"{key}\": {}", names::INVALID_QUALIFIED_NAME))
 }
 
-fn check_label_value(value: &str) -> Result<(), String> {
+fn check_label_value(key: &str, value: &str) -> Result<(), String> {
     if names::is_label_value(value) {
         return Ok(());
     }
-    Err(format!("values[0]: Invalid value: \"{value}\": {}", names::INVALID_LABEL_VALUE))
+    Err(format!("values[0][{key}]: Invalid value: \"{value}\": {}", names::INVALID_LABEL_VALUE))
 }
 
 /// One term of a field selector.
@@ -392,9 +414,7 @@ fn unescape(value: &str, whole: &str) -> Result<String, String> {
             Some(c @ ('\\' | ',' | '=')) => out.push(c),
             other => {
                 let shown = other.map(String::from).unwrap_or_default();
-                return Err(format!(
-                    "invalid field selector: invalid escape sequence: '\\{shown}' in '{whole}'"
-                ));
+                return Err(format!("invalid field selector: invalid escape sequence: \\{shown}"));
             }
         }
     }

@@ -4,6 +4,7 @@ use serde_json::{Map, Value};
 
 use super::Strategy;
 use super::defaulting::{object_in, object_items, set_default};
+use super::printer::{self, Printer};
 
 /// The part of the strategy that all kinds of this API group share.
 const DEFAULT: Strategy = Strategy {
@@ -13,9 +14,24 @@ const DEFAULT: Strategy = Strategy {
     ..Strategy::DEFAULT
 };
 
+/// The strategy of the configurations of webhooks.
+const WEBHOOKS: Strategy = Strategy { printer: Printer::new(printer::cluster::webhooks), ..DEFAULT };
+
+/// The strategy of the bindings of admission policies.
+const POLICY_BINDING: Strategy = Strategy {
+    set_defaults: |_, binding| set_match_defaults(binding, "matchResources"),
+    printer: Printer::new(printer::cluster::policy_binding),
+    ..DEFAULT
+};
+
 pub(super) static STRATEGIES: [Strategy; 6] = [
-    Strategy { kind: "MutatingAdmissionPolicy", ..DEFAULT },
-    Strategy { kind: "MutatingAdmissionPolicyBinding", ..DEFAULT },
+    Strategy {
+        kind: "MutatingAdmissionPolicy",
+        set_defaults: |_, policy| set_match_defaults(policy, "matchConstraints"),
+        printer: Printer::new(printer::cluster::mutating_policy),
+        ..DEFAULT
+    },
+    Strategy { kind: "MutatingAdmissionPolicyBinding", ..POLICY_BINDING },
     Strategy {
         kind: "MutatingWebhookConfiguration",
         set_defaults: |_, object| {
@@ -23,41 +39,35 @@ pub(super) static STRATEGIES: [Strategy; 6] = [
             object_items(object, "webhooks")
                 .for_each(|hook| set_default(hook, "reinvocationPolicy", "Never"));
         },
-        ..DEFAULT
+        ..WEBHOOKS
     },
     Strategy {
         kind: "ValidatingAdmissionPolicy",
-        set_defaults: |_, object| {
-            let Some(spec) = object_in(object, "spec") else { return };
-            set_default(spec, "failurePolicy", "Fail");
-            set_match_defaults(spec, "matchConstraints");
-        },
-        ..DEFAULT
-    },
-    Strategy {
-        kind: "ValidatingAdmissionPolicyBinding",
-        set_defaults: |_, object| {
-            if let Some(spec) = object_in(object, "spec") {
-                set_match_defaults(spec, "matchResources");
+        set_defaults: |_, policy| {
+            if let Some(spec) = object_in(policy, "spec") {
+                set_default(spec, "failurePolicy", "Fail");
             }
+            set_match_defaults(policy, "matchConstraints");
         },
+        printer: Printer::new(printer::cluster::validating_policy),
         ..DEFAULT
     },
+    Strategy { kind: "ValidatingAdmissionPolicyBinding", ..POLICY_BINDING },
     Strategy {
         kind: "ValidatingWebhookConfiguration",
         set_defaults: |_, object| set_webhooks_defaults(object),
-        ..DEFAULT
+        ..WEBHOOKS
     },
 ];
 
-/// Sets the defaults of the `MatchResources` in `field`.
-fn set_match_defaults(spec: &mut Value, field: &str) {
-    let Some(resources) = object_in(spec, field) else { return };
-    set_default(resources, "matchPolicy", "Equivalent");
-    set_default(resources, "namespaceSelector", Map::new());
-    set_default(resources, "objectSelector", Map::new());
-    for rules in ["resourceRules", "excludeResourceRules"] {
-        object_items(resources, rules).for_each(|rule| set_default(rule, "scope", "*"));
+/// Sets the defaults of the `MatchResources` in a field of the spec.
+fn set_match_defaults(object: &mut Value, field: &str) {
+    let Some(matched) = object_in(object, "spec").and_then(|spec| object_in(spec, field)) else { return };
+    set_default(matched, "matchPolicy", "Equivalent");
+    set_default(matched, "namespaceSelector", Map::new());
+    set_default(matched, "objectSelector", Map::new());
+    for list in ["resourceRules", "excludeResourceRules"] {
+        object_items(matched, list).for_each(|rule| set_default(rule, "scope", "*"));
     }
 }
 

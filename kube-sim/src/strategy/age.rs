@@ -10,6 +10,12 @@ pub(crate) fn since(stamp: &str, now: Timestamp) -> String {
     }
 }
 
+/// Formats a number of seconds.
+pub(super) fn human_seconds(seconds: i64) -> String {
+    #[expect(clippy::cast_precision_loss, reason = "durations of objects are far below 2^52 seconds")]
+    human_duration(seconds as f64)
+}
+
 /// Formats a duration in one or two units, as `duration.HumanDuration` of apimachinery does.
 fn human_duration(seconds: f64) -> String {
     #[expect(clippy::cast_possible_truncation, reason = "ages fit into an i64 of seconds by far")]

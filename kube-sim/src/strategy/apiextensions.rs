@@ -3,7 +3,6 @@
 use serde_json::{Value, json};
 
 use super::defaulting::{object_in, set_default};
-use super::printer::Printer;
 use super::rules::{check_client_config, check_review_versions};
 use super::{Errors, InitialStatus, Strategy};
 use crate::cel;
@@ -18,10 +17,6 @@ pub(super) static STRATEGIES: [Strategy; 1] = [Strategy {
     initial_status: InitialStatus::Set(initial_status),
     validate: |object, out| validate(None, object, out),
     validate_update: Some(|old, new, out| validate(Some(old), new, out)),
-    printer: Printer {
-        columns: &["Name", "Created At"],
-        cells: |object, _| vec![object["metadata"]["creationTimestamp"].clone()],
-    },
     ..Strategy::DEFAULT
 }];
 

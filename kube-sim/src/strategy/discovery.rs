@@ -4,12 +4,15 @@ use serde_json::Value;
 
 use super::Strategy;
 use super::defaulting::{object_items, set_default};
+use super::printer::{self, Printer};
 
 pub(super) static STRATEGIES: [Strategy; 1] = [Strategy {
     group: "discovery.k8s.io",
     kind: "EndpointSlice",
     has_generation: true,
+    generation_metadata: &["labels"],
     set_defaults: set_endpoint_slice_defaults,
+    printer: Printer::new(printer::networking::endpoint_slice),
     ..Strategy::DEFAULT
 }];
 

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::Strategy;
 use super::fields::SelectableField;
-use super::printer::{Printer, string_or_empty};
+use super::printer::{Printer, name_cell, string_or_empty, text_cell};
 use super::since;
 use super::validation::{Errors, string_in};
 use crate::names;
@@ -35,7 +35,7 @@ pub(super) const CORE_EVENT: Strategy = Strategy {
             ..SelectableField::new("source.component")
         },
     ],
-    printer: Printer { columns: &COLUMNS, cells: |event, now| cells(event, &CORE_NAMES, now) },
+    printer: Printer::new(|event, now| cells(event, &CORE_NAMES, now)),
     ..Strategy::DEFAULT
 };
 
@@ -43,23 +43,9 @@ pub(super) static STRATEGIES: [Strategy; 1] = [Strategy {
     group: "events.k8s.io",
     validate: check_event,
     validate_update: Some(validate_update),
-    printer: Printer { columns: &COLUMNS, cells: |event, now| cells(event, &NAMES, now) },
+    printer: Printer::new(|event, now| cells(event, &NAMES, now)),
     ..CORE_EVENT
 }];
-
-/// The columns of events. Event is the only kind whose first column is not the name.
-const COLUMNS: [&str; 10] = [
-    "Last Seen",
-    "Type",
-    "Reason",
-    "Object",
-    "+Subobject",
-    "+Source",
-    "Message",
-    "+First Seen",
-    "+Count",
-    "+Name",
-];
 
 /// The names of the fields that differ between the API versions of events.
 struct FieldNames {
@@ -67,6 +53,8 @@ struct FieldNames {
     note: &'static str,
     last: &'static str,
     first: &'static str,
+    count: &'static str,
+    source: &'static str,
     controller: &'static str,
 }
 
@@ -76,6 +64,8 @@ const CORE_NAMES: FieldNames = FieldNames {
     note: "message",
     last: "lastTimestamp",
     first: "firstTimestamp",
+    count: "count",
+    source: "source",
     controller: "reportingComponent",
 };
 
@@ -85,39 +75,59 @@ const NAMES: FieldNames = FieldNames {
     note: "note",
     last: "deprecatedLastTimestamp",
     first: "deprecatedFirstTimestamp",
+    count: "deprecatedCount",
+    source: "deprecatedSource",
     controller: "reportingController",
 };
 
 fn cells(event: &Value, names: &FieldNames, now: Timestamp) -> Vec<Value> {
     let object = &event[names.about];
-    let stamp = |field: &str| match event[field].as_str().or(event["eventTime"].as_str()) {
+    let series = &event["series"];
+    let first = match event[names.first].as_str() {
         Some(at) => since(at, now),
-        None => since(string_or_empty(&event["metadata"]["creationTimestamp"]), now),
+        None => since(string_or_empty(&event["eventTime"]), now),
     };
-    let count = event["count"].as_i64().or(event["deprecatedCount"].as_i64()).unwrap_or(1);
+    let last = match (series, event[names.last].as_str()) {
+        (Value::Object(_), _) => since(string_or_empty(&series["lastObservedTime"]), now),
+        (_, Some(at)) => since(at, now),
+        _ => first.clone(),
+    };
+    // An event of `events.k8s.io` without a series has no count.
+    let count = match (&series["count"], event[names.count].as_i64().unwrap_or(0)) {
+        (Value::Number(count), _) => count.as_i64().unwrap_or(0),
+        (_, 0) => 1,
+        (_, count) => count,
+    };
+    let kind = string_or_empty(&object["kind"]).to_lowercase();
+    let target = match string_or_empty(&object["name"]) {
+        "" => kind,
+        name => format!("{kind}/{name}"),
+    };
     vec![
-        stamp(names.last).into(),
-        string_or_empty(&event["type"]).into(),
-        string_or_empty(&event["reason"]).into(),
-        format!("{}/{}", string_or_empty(&object["kind"]).to_lowercase(), string_or_empty(&object["name"]))
-            .into(),
-        string_or_empty(&object["fieldPath"]).into(),
-        source(string_or_empty(&event[names.controller]), &event["source"]).into(),
+        last.into(),
+        text_cell(&event["type"]),
+        text_cell(&event["reason"]),
+        target.into(),
+        text_cell(&object["fieldPath"]),
+        source(event, names).into(),
         string_or_empty(&event[names.note]).trim().into(),
-        stamp(names.first).into(),
-        count.to_string().into(),
-        string_or_empty(&event["metadata"]["name"]).into(),
+        first.into(),
+        count.into(),
+        name_cell(event),
     ]
 }
 
-/// The cell `Source` of an event: the `component` in `source`, or `controller` if there is no component, followed by
-/// the `host` in `source`.
-fn source(controller: &str, source: &Value) -> String {
-    let component = string_or_empty(&source["component"]);
-    let who = if component.is_empty() { controller } else { component };
-    match string_or_empty(&source["host"]) {
-        "" => who.to_owned(),
-        host => format!("{who}, {host}"),
+/// The cell `Source` of an event: the component and the host, or else the reporting controller and its instance.
+fn source(event: &Value, names: &FieldNames) -> String {
+    let first = |texts: [&Value; 2]| {
+        let mut texts = texts.into_iter().map(string_or_empty);
+        texts.find(|text| !text.is_empty()).unwrap_or_default().to_owned()
+    };
+    let source = &event[names.source];
+    let component = first([&source["component"], &event[names.controller]]);
+    match first([&source["host"], &event["reportingInstance"]]) {
+        host if host.is_empty() => component,
+        host => format!("{component}, {host}"),
     }
 }
 

@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::defaulting::{object_in, set_default};
 use super::deletion::Deletion;
 use super::fields::SelectableField;
+use super::printer::{self, Printer};
 use super::{InitialStatus, Strategy};
 
 /// The part of the strategy that the kinds of `certificates.k8s.io` share.
@@ -15,18 +16,26 @@ const FLOW_CONTROL: Strategy =
     Strategy { group: "flowcontrol.apiserver.k8s.io", has_generation: true, ..Strategy::DEFAULT };
 
 /// The part of the strategy that the kinds of `resource.k8s.io` share.
-const DYNAMIC_RESOURCE_ALLOCATION: Strategy =
-    Strategy { group: "resource.k8s.io", deletion: Deletion::RETURNS_OBJECT, ..Strategy::DEFAULT };
+const DYNAMIC_RESOURCE_ALLOCATION: Strategy = Strategy {
+    group: "resource.k8s.io",
+    printer: Printer::new(printer::cluster::named),
+    deletion: Deletion::RETURNS_OBJECT,
+    ..Strategy::DEFAULT
+};
 
 pub(super) static STRATEGIES: [Strategy; 13] = [
     Strategy {
         group: "apiregistration.k8s.io",
         kind: "APIService",
+        printer: Printer::new(printer::cluster::api_service),
         initial_status: InitialStatus::Kept,
         ..Strategy::DEFAULT
     },
     Strategy {
         kind: "CertificateSigningRequest",
+        main_reset_fields: &["spec", "status"],
+        prepare_for_update: |old, new| new["spec"] = old["spec"].clone(),
+        printer: Printer::new(printer::cluster::signing_request),
         name_problem: |_| None,
         status_reset_fields: &["spec", "status.conditions"],
         selectable_fields: &[SelectableField::new("spec.signerName")],
@@ -34,29 +43,54 @@ pub(super) static STRATEGIES: [Strategy; 13] = [
     },
     Strategy {
         kind: "ClusterTrustBundle",
+        printer: Printer::new(printer::cluster::trust_bundle),
         selectable_fields: &[SelectableField::new("spec.signerName")],
         ..CERTIFICATES
     },
-    Strategy { kind: "PodCertificateRequest", ..CERTIFICATES },
-    Strategy { kind: "FlowSchema", set_defaults: set_flow_schema_defaults, ..FLOW_CONTROL },
+    Strategy {
+        kind: "PodCertificateRequest",
+        printer: Printer::new(printer::cluster::pod_certificate_request),
+        ..CERTIFICATES
+    },
+    Strategy {
+        kind: "FlowSchema",
+        set_defaults: set_flow_schema_defaults,
+        printer: Printer {
+            arrange: printer::cluster::sort_flow_schemas,
+            ..Printer::new(printer::cluster::flow_schema)
+        },
+        ..FLOW_CONTROL
+    },
     Strategy {
         kind: "PriorityLevelConfiguration",
         set_defaults: set_priority_level_defaults,
+        printer: Printer::new(printer::cluster::priority_level),
         ..FLOW_CONTROL
     },
     Strategy {
         group: "node.k8s.io",
         kind: "RuntimeClass",
+        printer: Printer::new(printer::cluster::runtime_class),
         allow_create_on_update: true,
         allow_unconditional_update: false,
         ..Strategy::DEFAULT
     },
     Strategy { kind: "DeviceClass", has_generation: true, ..DYNAMIC_RESOURCE_ALLOCATION },
-    Strategy { kind: "DeviceTaintRule", has_generation: true, ..DYNAMIC_RESOURCE_ALLOCATION },
-    Strategy { kind: "ResourceClaim", ..DYNAMIC_RESOURCE_ALLOCATION },
+    Strategy {
+        kind: "DeviceTaintRule",
+        has_generation: true,
+        printer: Printer::new(printer::cluster::device_taint),
+        ..DYNAMIC_RESOURCE_ALLOCATION
+    },
+    Strategy {
+        kind: "ResourceClaim",
+        printer: Printer::new(printer::cluster::resource_claim),
+        ..DYNAMIC_RESOURCE_ALLOCATION
+    },
     Strategy { kind: "ResourceClaimTemplate", ..DYNAMIC_RESOURCE_ALLOCATION },
     Strategy {
         kind: "ResourceSlice",
+        printer: Printer::new(printer::cluster::resource_slice),
         has_generation: true,
         selectable_fields: &[
             SelectableField::new("spec.nodeName"),
@@ -68,6 +102,7 @@ pub(super) static STRATEGIES: [Strategy; 13] = [
     Strategy {
         group: "storagemigration.k8s.io",
         kind: "StorageVersionMigration",
+        printer: Printer::new(printer::cluster::version_migration),
         allow_unconditional_update: false,
         ..Strategy::DEFAULT
     },

@@ -30,15 +30,17 @@ mod validation;
 
 use serde_json::{Value, json};
 
+use self::printer::Printer;
 use crate::clock::Random;
 use crate::names;
-use crate::schema::{FieldError, Schema, enum_errors};
+use crate::schema::{FieldError, Schema, enum_errors, zero};
 
 pub(crate) use self::age::since;
 pub(crate) use self::apiextensions::{list_kind, singular};
+pub(crate) use self::apps::TEMPLATE_GENERATION_ANNOTATION;
 pub(crate) use self::deletion::Deletion;
 pub(crate) use self::fields::SelectableField;
-pub(crate) use self::printer::{Printer, string_or_empty};
+pub(crate) use self::printer::{Row, string_or_empty};
 pub(crate) use self::validation::Errors;
 
 /// The strategy of a kind.
@@ -68,8 +70,15 @@ pub(crate) struct Strategy {
     /// Validates an update from the first object to the second. If it is `None`, updates are validated like new
     /// objects.
     pub(crate) validate_update: Option<fn(&Value, &Value, &mut Errors)>,
+    /// Adds the texts of the `Warning` headers for a valid object. The first argument is the stored object if the
+    /// request is an update.
+    pub(crate) warn: fn(Option<&Value>, &Value, &mut Vec<String>),
+    /// The fields in `metadata` whose changes increment `metadata.generation`.
+    pub(crate) generation_metadata: &'static [&'static str],
     /// The fields in `metadata` that a write to the status subresource may change.
     pub(crate) status_metadata: &'static [&'static str],
+    /// The fields that a write to the main resource neither changes nor owns, if the kind has a status subresource.
+    pub(crate) main_reset_fields: &'static [&'static str],
     /// The fields that a write to the status subresource neither changes nor owns.
     pub(crate) status_reset_fields: &'static [&'static str],
     /// Restricts writes to subresources. The arguments are the subresource, a copy of the stored object, and the object
@@ -82,7 +91,7 @@ pub(crate) struct Strategy {
     pub(crate) selectable_fields: &'static [SelectableField],
     /// Aliases in field selectors. Each pair has an alias and the name of the field.
     pub(crate) field_aliases: &'static [(&'static str, &'static str)],
-    /// The columns of a `Table`.
+    /// The rows of a `Table`.
     pub(crate) printer: Printer,
     /// The behaviour for deletions.
     pub(crate) deletion: Deletion,
@@ -101,6 +110,8 @@ pub(crate) enum InitialStatus {
     Kept,
     /// No status.
     Removed,
+    /// The zero value of the Go struct.
+    Zero,
     /// The status that the function returns for the object.
     Set(fn(&Value) -> Value),
 }
@@ -115,12 +126,15 @@ impl Strategy {
         allow_unconditional_update: true,
         name_problem: |name| names::subdomain_problem(name).map(str::to_owned),
         set_defaults: |_, _| {},
-        initial_status: InitialStatus::Set(|_| json!({})),
+        initial_status: InitialStatus::Zero,
         prepare_for_create: |_, _| {},
         prepare_for_update: |_, _| {},
         validate: |_, _| {},
         validate_update: None,
+        warn: |_, _, _| {},
+        generation_metadata: &[],
         status_metadata: &["managedFields", "annotations", "finalizers", "labels"],
+        main_reset_fields: &["status"],
         status_reset_fields: &["metadata", "spec"],
         copy_subresource: None,
         selectable_fields: &[],
@@ -148,12 +162,21 @@ impl Strategy {
     }
 
     /// Sets the initial status, then prepares for create.
-    pub(crate) fn prepare_for_create(&self, object: &mut Value, has_status: bool, random: &mut Random) {
+    pub(crate) fn prepare_for_create(
+        &self,
+        object: &mut Value,
+        schema: &Schema,
+        has_status: bool,
+        random: &mut Random,
+    ) {
         let initial = if has_status { self.initial_status } else { InitialStatus::Kept };
         match initial {
             InitialStatus::Kept => {}
             InitialStatus::Removed => {
                 object.as_object_mut().map(|map| map.remove("status"));
+            }
+            InitialStatus::Zero => {
+                object["status"] = schema.property("status").map_or_else(|| json!({}), |status| zero(status));
             }
             InitialStatus::Set(status) => object["status"] = status(object),
         }
@@ -178,7 +201,7 @@ impl Strategy {
     /// the main resource.
     pub(crate) fn reset_fields(&self, subresource: &str, has_status: bool) -> &'static [&'static str] {
         match subresource {
-            "" | "finalize" if has_status => &["status"],
+            "" | "finalize" if has_status => self.main_reset_fields,
             "status" => self.status_reset_fields,
             "approval" => &["spec", "status.certificate"],
             _ => &[],

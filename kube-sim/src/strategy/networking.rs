@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::Strategy;
 use super::defaulting::{object_in, object_items, set_default};
+use super::printer::{self, Printer};
 use super::validation::{Errors, items, string_in};
 use crate::schema::FieldError;
 
@@ -16,17 +17,24 @@ pub(super) static STRATEGIES: [Strategy; 5] = [
         has_generation: true,
         validate: check_ingress,
         status_reset_fields: &["spec"],
+        printer: Printer::new(printer::networking::ingress),
         ..DEFAULT
     },
-    Strategy { kind: "IngressClass", has_generation: true, ..DEFAULT },
-    Strategy { kind: "IPAddress", ..DEFAULT },
+    Strategy {
+        kind: "IngressClass",
+        has_generation: true,
+        printer: Printer::new(printer::networking::ingress_class),
+        ..DEFAULT
+    },
+    Strategy { kind: "IPAddress", printer: Printer::new(printer::networking::ip_address), ..DEFAULT },
     Strategy {
         kind: "NetworkPolicy",
         has_generation: true,
         set_defaults: set_network_policy_defaults,
+        printer: Printer::new(printer::networking::network_policy),
         ..DEFAULT
     },
-    Strategy { kind: "ServiceCIDR", ..DEFAULT },
+    Strategy { kind: "ServiceCIDR", printer: Printer::new(printer::networking::service_cidr), ..DEFAULT },
 ];
 
 fn check_ingress(new: &Value, out: &mut Errors) {

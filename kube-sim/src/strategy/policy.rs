@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::Strategy;
+use super::printer::{self, Printer};
 use super::validation::Errors;
 use crate::schema::FieldError;
 
@@ -14,6 +15,7 @@ pub(super) static STRATEGIES: [Strategy; 1] = [Strategy {
     name_problem: |_| None,
     validate: check_disruption_budget,
     status_reset_fields: &["spec"],
+    printer: Printer::new(printer::cluster::disruption_budget),
     ..Strategy::DEFAULT
 }];
 

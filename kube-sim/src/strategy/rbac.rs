@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::Strategy;
 use super::defaulting::{has_string, object_in, object_items, set_default_string};
+use super::printer::{self, Printer};
 use super::validation::{Errors, items, string_in};
 use crate::schema::FieldError;
 
@@ -23,6 +24,7 @@ const ROLE: Strategy = Strategy { validate: check_role, ..DEFAULT };
 /// The strategy of role bindings and cluster role bindings.
 const BINDING: Strategy = Strategy {
     set_defaults: set_role_binding_defaults,
+    printer: Printer::new(printer::cluster::role_binding),
     validate: check_role_binding,
     validate_update: Some(|old, new, out| {
         check_role_binding(new, out);

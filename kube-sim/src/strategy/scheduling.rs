@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::Strategy;
 use super::defaulting::set_default;
+use super::printer::{self, Printer};
 use super::validation::Errors;
 use crate::schema::FieldError;
 
@@ -13,6 +14,7 @@ pub(super) static STRATEGIES: [Strategy; 1] = [Strategy {
     has_generation: true,
     set_defaults: |_, object| set_default(object, "preemptionPolicy", "PreemptLowerPriority"),
     validate_update: Some(check_update),
+    printer: Printer::new(printer::cluster::priority_class),
     ..Strategy::DEFAULT
 }];
 

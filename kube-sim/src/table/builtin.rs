@@ -1,38 +1,36 @@
-//! The `Table` columns and cells of built-in kinds, from the [`Printer`] of the strategy.
+//! The `Table` columns and rows of built-in kinds.
 
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::{CellsOf, ColumnDefinition};
-use crate::strategy::{Printer, string_or_empty};
+use super::{ColumnDefinition, Objects};
+use crate::builtin;
+use crate::registry::Resource;
+use crate::strategy::Row;
 
-/// The columns of a kind, and the function that returns the cells of an object.
-pub(crate) fn columns_and_cells(
-    printer: &Printer,
-    now: Timestamp,
-) -> (Vec<ColumnDefinition>, CellsOf<'static>) {
-    let Printer { columns, cells } = *printer;
-    if columns.first() != Some(&"Name") {
-        return (parse_columns(columns), Box::new(move |object| cells(object, now)));
-    }
-    let with_name = move |object: &Value| {
-        let mut row = vec![Value::from(string_or_empty(&object["metadata"]["name"]))];
-        row.extend(cells(object, now));
-        row
+/// The columns of a resource, as recorded from an API server.
+pub(super) fn columns(resource: &Resource) -> Vec<ColumnDefinition> {
+    let recorded = builtin::columns(&resource.group, &resource.version, &resource.plural);
+    let column = |column: &builtin::Column| ColumnDefinition {
+        name: column.name.to_owned(),
+        kind: column.kind.to_owned(),
+        format: column.format.to_owned(),
+        description: column.description.clone(),
+        priority: column.priority,
     };
-    (parse_columns(columns), Box::new(with_name))
+    recorded.iter().map(column).collect()
 }
 
-/// Parses column names in the notation of [`Printer::columns`].
-fn parse_columns(names: &[&str]) -> Vec<ColumnDefinition> {
-    let definition = |name: &&str| {
-        let kind = if name.ends_with('#') { "integer" } else { "string" };
-        let plain = name.trim_start_matches('+').trim_end_matches('#');
-        if name.starts_with('+') {
-            ColumnDefinition::wide(plain, kind)
-        } else {
-            ColumnDefinition::shown(plain, kind)
+/// The rows of the objects.
+pub(super) fn rows(resource: &Resource, objects: Objects<'_>, now: Timestamp) -> Vec<Row> {
+    let printer = resource.strategy.printer;
+    let row = |object: &Value| Row { cells: (printer.cells)(object, now), object: object.clone() };
+    match objects {
+        Objects::One(object) => vec![row(object)],
+        Objects::List(objects) => {
+            let mut rows: Vec<Row> = objects.iter().map(row).collect();
+            (printer.arrange)(&mut rows);
+            rows
         }
-    };
-    names.iter().map(definition).collect()
+    }
 }

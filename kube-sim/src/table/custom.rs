@@ -3,13 +3,14 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::ColumnDefinition;
+use super::{ColumnDefinition, Objects};
+use crate::builtin;
 use crate::registry::{Column, Custom};
-use crate::strategy::{since, string_or_empty};
+use crate::strategy::{Row, since, string_or_empty};
 
 /// The column `Name`, followed by the columns that the CRD specifies.
 pub(crate) fn columns(custom: &Custom) -> Vec<ColumnDefinition> {
-    let mut columns = vec![ColumnDefinition::shown("Name", "string")];
+    let mut columns = vec![ColumnDefinition::of_name(builtin::name_description())];
     columns.extend(custom.columns.iter().map(|c| ColumnDefinition {
         name: c.name.clone(),
         kind: c.kind.clone(),
@@ -20,8 +21,17 @@ pub(crate) fn columns(custom: &Custom) -> Vec<ColumnDefinition> {
     columns
 }
 
+/// The rows of the objects.
+pub(super) fn rows(custom: &Custom, objects: Objects<'_>, now: Timestamp) -> Vec<Row> {
+    let objects = match objects {
+        Objects::One(object) => std::slice::from_ref(object),
+        Objects::List(objects) => objects,
+    };
+    objects.iter().map(|object| Row { cells: cells(custom, object, now), object: object.clone() }).collect()
+}
+
 /// The cells of one object, in the order of [`columns`].
-pub(crate) fn cells(custom: &Custom, object: &Value, now: Timestamp) -> Vec<Value> {
+fn cells(custom: &Custom, object: &Value, now: Timestamp) -> Vec<Value> {
     let mut cells = vec![Value::from(string_or_empty(&object["metadata"]["name"]))];
     cells.extend(custom.columns.iter().map(|c| cell(c, object, now)));
     cells

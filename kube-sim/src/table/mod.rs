@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::handler::accept::RowObject;
 use crate::registry::Resource;
+use crate::strategy::{Row, TEMPLATE_GENERATION_ANNOTATION};
 
 /// A column of a `Table`.
 #[derive(Clone, Debug)]
@@ -20,65 +21,88 @@ pub(crate) struct ColumnDefinition {
 }
 
 impl ColumnDefinition {
-    /// A column that `kubectl get` always shows.
-    fn shown(name: &str, kind: &str) -> Self {
-        let format = if name == "Name" { "name" } else { "" };
+    /// The column with the name of an object.
+    fn of_name(description: &str) -> Self {
         Self {
-            name: name.into(),
-            kind: kind.into(),
-            format: format.into(),
-            description: String::new(),
+            name: "Name".into(),
+            kind: "string".into(),
+            format: "name".into(),
+            description: description.into(),
             priority: 0,
         }
     }
+}
 
-    /// A column that only `-o wide` shows.
-    fn wide(name: &str, kind: &str) -> Self {
-        Self { priority: 1, ..Self::shown(name, kind) }
-    }
+/// The objects of a `Table`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Objects<'a> {
+    One(&'a Value),
+    List(&'a [Value]),
+}
+
+/// The representation of a `Table`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Options {
+    pub(crate) row_object: RowObject,
+    /// The `apiVersion` of the table.
+    pub(crate) version: &'static str,
+    pub(crate) with_columns: bool,
 }
 
 /// Builds a `Table` with one row for each object.
 pub(crate) fn of(
     resource: &Resource,
-    objects: &[Value],
-    row_object: RowObject,
+    objects: Objects<'_>,
+    options: Options,
     metadata: &Value,
-    with_columns: bool,
     now: Timestamp,
 ) -> Value {
-    let (definitions, cells): (Vec<ColumnDefinition>, CellsOf<'_>) = match resource.custom() {
-        Some(custom) => (custom::columns(custom), Box::new(move |o| custom::cells(custom, o, now))),
-        None => builtin::columns_and_cells(&resource.strategy.printer, now),
+    let Options { row_object, version, with_columns } = options;
+    let (definitions, rows) = match resource.custom() {
+        Some(custom) => (custom::columns(custom), custom::rows(custom, objects, now)),
+        None => (builtin::columns(resource), builtin::rows(resource, objects, now)),
     };
-    let object_of = |o: &Value| match row_object {
-        RowObject::None => Value::Null,
-        RowObject::Metadata => partial_object_metadata(o),
-        RowObject::Object => o.clone(),
-    };
-    let rows: Vec<Value> =
-        objects.iter().map(|o| json!({"cells": cells(o), "object": object_of(o)})).collect();
+    let rows: Vec<Value> = rows
+        .into_iter()
+        .map(|Row { cells, object }| {
+            let conditions = (resource.strategy.printer.conditions)(&object);
+            let shown = match row_object {
+                RowObject::None => Value::Null,
+                RowObject::Metadata => partial_object_metadata(&object, version),
+                RowObject::Object => object,
+            };
+            let mut row = json!({"cells": cells, "object": shown});
+            if !conditions.is_empty() {
+                row["conditions"] = conditions.into();
+            }
+            row
+        })
+        .collect();
     let columns: Vec<Value> =
         if with_columns { definitions.iter().map(column_json).collect() } else { Vec::new() };
     json!({
         "kind": "Table",
-        "apiVersion": "meta.k8s.io/v1",
+        "apiVersion": version,
         "metadata": metadata,
         "columnDefinitions": columns,
         "rows": rows,
     })
 }
 
-pub(crate) fn partial_object_metadata(object: &Value) -> Value {
-    json!({
-        "kind": "PartialObjectMetadata",
-        "apiVersion": "meta.k8s.io/v1",
-        "metadata": object["metadata"],
-    })
+/// `PartialObjectMetadata` of an object, in an `apiVersion`.
+pub(crate) fn partial_object_metadata(object: &Value, version: &str) -> Value {
+    let mut metadata = object["metadata"].clone();
+    // The internal version of a daemon set, from which the API server takes the metadata, has no such annotation.
+    if object["kind"] == "DaemonSet"
+        && let Some(annotations) = metadata["annotations"].as_object_mut()
+    {
+        annotations.remove(TEMPLATE_GENERATION_ANNOTATION);
+        if annotations.is_empty() {
+            metadata.as_object_mut().map(|metadata| metadata.remove("annotations"));
+        }
+    }
+    json!({"kind": "PartialObjectMetadata", "apiVersion": version, "metadata": metadata})
 }
-
-/// A function that returns the cells of an object.
-type CellsOf<'a> = Box<dyn Fn(&Value) -> Vec<Value> + 'a>;
 
 fn column_json(column: &ColumnDefinition) -> Value {
     json!({

@@ -14,6 +14,7 @@ use crate::registry::{Conversion, Resource};
 use crate::status::SimError;
 use crate::store::object::Stored;
 use crate::store::table::{self, Change, Event};
+use crate::table::Objects;
 
 /// Encodes the events of one watch in the negotiated representation (object, `PartialObjectMetadata` or `Table`).
 #[derive(Debug)]
@@ -64,14 +65,15 @@ impl EventEncoder {
     }
 
     fn encode_value(&mut self, name: &str, object: &Value) -> Bytes {
+        let version = self.accept.version.api_version();
         let shown = match self.accept.shape {
             Shape::Plain => object.clone(),
-            Shape::Partial => crate::table::partial_object_metadata(object),
+            Shape::Partial => crate::table::partial_object_metadata(object, version),
             Shape::Table(row_object) => {
                 let with_columns = !std::mem::replace(&mut self.columns_sent, true);
                 let meta = json!({"resourceVersion": object["metadata"]["resourceVersion"]});
-                let rows = std::slice::from_ref(object);
-                crate::table::of(&self.resource, rows, row_object, &meta, with_columns, self.clock.now())
+                let options = crate::table::Options { row_object, version, with_columns };
+                crate::table::of(&self.resource, Objects::One(object), options, &meta, self.clock.now())
             }
         };
         self.frame(name, &shown)

@@ -94,10 +94,11 @@ pub(super) const CRATES: [(&str, &str); 4] = [
         names
         nesting
         schema             names
+        go_json            schema
         store::selector    names
         builtin            names schema store::selector
         protobuf           builtin
-        status             schema
+        status             names schema
         patch              builtin nesting schema
         apply              schema patch
         store::object      store::selector
@@ -106,12 +107,12 @@ pub(super) const CRATES: [(&str, &str); 4] = [
         registry           builtin cel schema status store::object store::selector strategy
         store              clock nesting registry status
         handler::accept    protobuf status
-        table              registry strategy handler::accept
+        table              builtin registry strategy handler::accept
         containers         status
         streams            containers status
         webhooks
         shared             clock containers fault journal status store
-        handler::convert   registry store::*
+        handler::convert   registry schema store::*
         handler::options   schema status
         handler::service_endpoint  shared store::* webhooks
         handler::conversion  names registry schema shared status store::* webhooks handler::service_endpoint
@@ -123,9 +124,9 @@ pub(super) const CRATES: [(&str, &str); 4] = [
         handler::render    protobuf registry status store::* table handler::accept handler::convert
         handler::read      registry status store::* handler::options handler::render handler::target
         watch              clock controllers protobuf registry shared status store::* table handler::accept handler::conversion handler::convert handler::options handler::read handler::render handler::target
-        handler::reply     status store::* streams watch
+        handler::reply     protobuf status store::* streams watch handler::accept handler::render
         discovery          builtin registry shared status handler::accept handler::reply
-        handler            cel clock builtin containers controllers schema protobuf patch apply status registry store::* strategy table shared streams watch webhooks discovery
+        handler            cel clock builtin go_json containers controllers schema protobuf patch apply status registry store::* strategy table shared streams watch webhooks discovery
         server             fault journal shared status store::* streams handler::* watch
         workload::objects
         sim                clock containers controllers encoding fault journal shared status store::* handler::* server workload::objects

@@ -224,7 +224,7 @@ impl<'a> Attributes<'a> {
         let schema = resource.schema();
         let _ = schema::prune(&schema, object);
         if resource.builtin().is_some() {
-            schema::decode(&schema, object)?;
+            schema::decode(&schema, object, crate::protobuf::omits_zero)?;
         }
         schema::default(&schema, object);
         (resource.strategy.set_defaults)(self.old_object.as_ref(), object);

@@ -31,7 +31,7 @@ impl WriteContext<'_> {
     /// Runs mutating admission on `object`, sets its defaults and prepares it for create.
     pub(super) async fn prepare_create(&mut self, mut object: Value) -> Result<NewObject, SimError> {
         let resource = self.resource();
-        apply_url_names(self.target, &mut object)?;
+        apply_url_names(self.target, &mut object, self.applying)?;
         let namespace = self.target.namespace.as_str();
         let namespace_object = if resource.namespaced {
             let found = self.inner.lock().get(admission::NAMESPACES, namespace).cloned();
@@ -41,7 +41,7 @@ impl WriteContext<'_> {
             None
         };
         let mut object = self.mutate(object, None).await?;
-        apply_url_names(self.target, &mut object)?;
+        apply_url_names(self.target, &mut object, true)?;
         // As in the API server, the storage refuses to create an object with a resource version other than 0, and a
         // dry run does not reach the storage.
         let version = object_meta::text(&object, "resourceVersion").parse::<u64>();
@@ -62,7 +62,14 @@ impl WriteContext<'_> {
         }
         // No field manager owns the fields that the strategy sets after this line.
         self.track_managed_fields(None, &mut object);
-        resource.strategy.prepare_for_create(&mut object, resource.has_status(), &mut self.inner.random());
+        let mut random = self.inner.random();
+        resource.strategy.prepare_for_create(
+            &mut object,
+            &resource.schema(),
+            resource.has_status(),
+            &mut random,
+        );
+        drop(random);
         Ok(NewObject { value: object, namespace: namespace_object })
     }
 
@@ -74,6 +81,7 @@ impl WriteContext<'_> {
         if !errors.is_empty() {
             return Err(SimError::invalid(&resource.group, &resource.kind, new.name(), &errors));
         }
+        (resource.strategy.warn)(None, &new.value, &mut self.warnings);
         self.admit(&new.value, None).await
     }
 

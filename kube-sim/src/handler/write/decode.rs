@@ -4,25 +4,27 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use super::WriteContext;
-use crate::builtin;
+use crate::go_json;
 use crate::handler::object_meta;
 use crate::handler::options::FieldValidation;
 use crate::handler::target::Target;
+use crate::handler::typed_body;
 use crate::patch;
 use crate::protobuf;
 use crate::registry::Resource;
-use crate::schema;
+use crate::schema::{self, FieldError};
 use crate::status::SimError;
 
-/// Parses a request body.
+/// Parses a request body, which must be an object of the kind `expected`.
 ///
 /// # Errors
 /// 400 for a body that does not parse, 415 for an unsupported media type.
-pub(crate) fn parse_body(body: &Bytes, content_type: &str) -> Result<Value, SimError> {
+pub(crate) fn parse_body(body: &Bytes, content_type: &str, expected: &str) -> Result<Value, SimError> {
     match content_type {
-        "" | "application/json" | "*/*" => serde_json::from_slice(body).map_err(|e| {
+        "" | "application/json" | "*/*" => parse_json_object(body).map_err(|problem| {
+            let summary = typed_body::summary(body);
             SimError::bad_request(format!(
-                "the object provided is unrecognized: couldn't get version/kind; json parse error: {e}"
+                "the object provided is unrecognized (must be of type {expected}): {problem} ({summary})"
             ))
         }),
         "application/yaml" | "application/apply-patch+yaml" => parse_yaml(body),
@@ -37,6 +39,23 @@ pub(crate) fn parse_body(body: &Bytes, content_type: &str) -> Result<Value, SimE
     }
 }
 
+/// Parses an object in JSON.
+///
+/// # Errors
+/// The text of Go's decoder for text that is not a JSON object.
+pub(crate) fn parse_json_object(body: &[u8]) -> Result<Value, String> {
+    let refused = |problem: String| format!("couldn't get version/kind; json parse error: {problem}");
+    if let Some(problem) = go_json::syntax_error(body) {
+        return Err(refused(problem));
+    }
+    let value: Value = serde_json::from_slice(body).map_err(|error| refused(error.to_string()))?;
+    if value.is_object() {
+        return Ok(value);
+    }
+    let target = "struct { APIVersion string \"json:\\\"apiVersion,omitempty\\\"\"; Kind string \"json:\\\"kind,omitempty\\\"\" }";
+    Err(refused(patch::unmarshal_error(&value, target)))
+}
+
 /// Parses YAML, which includes JSON.
 pub(crate) fn parse_yaml(body: &Bytes) -> Result<Value, SimError> {
     if body.first() == Some(&b'{')
@@ -47,11 +66,27 @@ pub(crate) fn parse_yaml(body: &Bytes) -> Result<Value, SimError> {
     yaml_serde::from_slice(body).map_err(|e| SimError::bad_request(format!("error decoding YAML: {e}")))
 }
 
+/// The error text of Go's YAML parser, from the error text of the parser that is used here: `PROBLEM at line L column C`,
+/// optionally followed by `, while CONTEXT at line L column C`.
+pub(crate) fn go_yaml_error(text: &str) -> String {
+    let line_of = |part: &str| -> usize {
+        let line = part.rsplit_once(" at line ").and_then(|(_, place)| place.split(' ').next()?.parse().ok());
+        // Go counts lines from 0 here.
+        line.unwrap_or(1_usize).saturating_sub(1)
+    };
+    let (problem, context) = text.split_once(", while ").unwrap_or((text, ""));
+    let line = match (line_of(context), line_of(problem)) {
+        (0, line) | (line, _) => line,
+    };
+    let problem = problem.split(" at line ").next().unwrap_or(problem);
+    if line == 0 { format!("yaml: {problem}") } else { format!("yaml: line {line}: {problem}") }
+}
+
 impl WriteContext<'_> {
     /// Checks the kind of the body; drops or refuses unknown and duplicate fields, as `fieldValidation` requests.
     pub(crate) fn decode(&mut self, object: &mut Value, duplicates: Vec<String>) -> Result<(), SimError> {
         let resource = self.resource();
-        check_kind(resource, object)?;
+        self.check_kind(object)?;
         if resource.custom().is_some() {
             object_meta::metadata_mut(object)?;
         }
@@ -61,7 +96,8 @@ impl WriteContext<'_> {
         problems.extend(schema::prune(&schema, &mut pruned));
         *object = pruned;
         if resource.builtin().is_some() {
-            schema::decode(&schema, object).map_err(|problem| self.decoding_error(object, &problem))?;
+            schema::decode(&schema, object, protobuf::omits_zero)
+                .map_err(|problem| self.decoding_error(object, &problem))?;
             object_meta::metadata_mut(object)?;
         }
         if problems.is_empty() {
@@ -88,55 +124,85 @@ impl WriteContext<'_> {
     }
 }
 
-/// Checks that `kind` and `apiVersion` of the body match the URL. Sets them if they are missing.
-fn check_kind(resource: &Resource, object: &mut Value) -> Result<(), SimError> {
-    let Some(map) = object.as_object_mut() else {
-        return Err(SimError::bad_request(
-            "the object provided is unrecognized: couldn't get version/kind; json: cannot unmarshal into Go value of type struct { APIVersion string; Kind string }",
-        ));
-    };
-    let given = |field: &str| map.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
-    let (kind, api_version) = (given("kind"), given("apiVersion"));
-    if resource.custom().is_some() {
-        for (field, label, value) in [("kind", "Kind", &kind), ("apiVersion", "apiVersion", &api_version)] {
-            if value.is_empty() && map.get(field).is_none_or(|v| v == "") {
-                let text = Value::Object(map.clone());
-                return Err(SimError::bad_request(format!(
-                    "the object provided is unrecognized (must be of type {}): Object '{label}' is missing in '{text}' ({text})",
-                    resource.kind
-                )));
-            }
+impl WriteContext<'_> {
+    /// Checks that `kind` and `apiVersion` of the body match the URL. Sets them if they are missing.
+    fn check_kind(&self, object: &mut Value) -> Result<(), SimError> {
+        let resource = self.resource();
+        let given = |field: &str| object[field].as_str().unwrap_or_default().to_owned();
+        let (kind, api_version) = (given("kind"), given("apiVersion"));
+        if resource.custom().is_some() {
+            check_custom_kind(resource, object, &kind, &api_version)?;
+        } else if !kind.is_empty() || !api_version.is_empty() {
+            let or_own = |given: String, own: &str| if given.is_empty() { own.to_owned() } else { given };
+            object["kind"] = or_own(kind, &resource.kind).into();
+            object["apiVersion"] = or_own(api_version, &resource.api_version).into();
+            self.check_builtin_kind(object)?;
         }
+        object["apiVersion"] = resource.api_version.clone().into();
+        object["kind"] = resource.kind.clone().into();
+        Ok(())
     }
-    if !api_version.is_empty() && api_version != resource.api_version {
-        let kind = if kind.is_empty() { &resource.kind } else { &kind };
-        if resource.builtin().is_some()
-            && !builtin::resources().iter().any(|r| r.kind == kind && r.api_version() == api_version)
-        {
-            let version = api_version.rsplit('/').next().unwrap_or_default();
+
+    fn check_builtin_kind(&self, object: &Value) -> Result<(), SimError> {
+        let resource = self.resource();
+        let text = |field: &str| object[field].as_str().unwrap_or_default();
+        let (kind, api_version) = (text("kind"), text("apiVersion"));
+        if kind == resource.kind && api_version == resource.api_version {
+            return Ok(());
+        }
+        if kind == resource.kind && resource.served.iter().any(|served| served == api_version) {
+            return Err(other_version(api_version, resource));
+        }
+        let problem = typed_body::conversion_problem(object, (&resource.group, &resource.kind));
+        if self.patching {
+            return Err(self.decoding_error(object, &problem));
+        }
+        Err(typed_body::undecodable(kind, api_version, &resource.kind, &problem))
+    }
+}
+
+fn other_version(api_version: &str, resource: &Resource) -> SimError {
+    SimError::bad_request(format!(
+        "the API version in the data ({api_version}) does not match the expected API version ({})",
+        resource.api_version
+    ))
+}
+
+/// Checks the kind and the API version of a custom resource, which has to have both.
+fn check_custom_kind(
+    resource: &Resource,
+    object: &Value,
+    kind: &str,
+    api_version: &str,
+) -> Result<(), SimError> {
+    for (field, label, value) in [("kind", "Kind", kind), ("apiVersion", "apiVersion", api_version)] {
+        if value.is_empty() && object.get(field).is_none_or(|v| v == "") {
             return Err(SimError::bad_request(format!(
-                "{kind} in version \"{version}\" cannot be handled as a {}: no kind \"{kind}\" is registered for version \"{api_version}\" in scheme \"pkg/runtime/scheme.go:111\"",
-                resource.kind
+                "the object provided is unrecognized (must be of type {}): Object '{label}' is missing in '{object}' ({})",
+                resource.kind,
+                typed_body::summary(object.to_string().as_bytes())
             )));
         }
-        return Err(SimError::bad_request(format!(
-            "the API version in the data ({api_version}) does not match the expected API version ({})",
-            resource.api_version
-        )));
     }
-    if !kind.is_empty() && kind != resource.kind {
-        return Err(SimError::bad_request(format!(
-            "{kind} in version \"{}\" cannot be handled as a {}: no kind \"{kind}\" is served at this path",
-            resource.version, resource.kind
-        )));
+    if api_version != resource.api_version {
+        return Err(other_version(api_version, resource));
     }
-    map.insert("apiVersion".into(), resource.api_version.clone().into());
-    map.insert("kind".into(), resource.kind.clone().into());
+    if kind != resource.kind {
+        let error = FieldError::invalid("kind", kind, format!("must be {}", resource.kind));
+        return Err(SimError::invalid(&resource.group, kind, object_meta::text(object, "name"), &[error]));
+    }
     Ok(())
 }
 
 /// Checks that the name and the namespace of the body match the URL. Sets them if they are missing.
-pub(super) fn apply_url_names(target: &Target, object: &mut Value) -> Result<(), SimError> {
+///
+/// # Errors
+/// 400 if they do not match, or if the name is missing and `may_be_nameless` is false.
+pub(super) fn apply_url_names(
+    target: &Target,
+    object: &mut Value,
+    may_be_nameless: bool,
+) -> Result<(), SimError> {
     let metadata = object_meta::metadata_mut(object)?;
     let given = |field: &str| metadata.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
     let (name, namespace) = (given("name"), given("namespace"));
@@ -152,6 +218,12 @@ pub(super) fn apply_url_names(target: &Target, object: &mut Value) -> Result<(),
     }
     if target.name.is_empty() {
         return Ok(());
+    }
+    if name.is_empty() && !may_be_nameless {
+        return Err(SimError::bad_request(format!(
+            "the name of the object ({} based on URL) was undeterminable: name must be provided",
+            target.name
+        )));
     }
     if name.is_empty() {
         metadata.insert("name".into(), target.name.clone().into());

@@ -23,7 +23,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-pub(crate) use self::decode::{parse_body, parse_yaml};
+pub(crate) use self::decode::{go_yaml_error, parse_body, parse_json_object, parse_yaml};
 pub(crate) use self::steps::response_object;
 use super::conversion::Converter;
 use super::options::Options;
@@ -79,9 +79,7 @@ impl<'a> WriteContext<'a> {
 
     /// Adds the deprecation warning of a custom resource version.
     pub(crate) fn warn_of_deprecation(&mut self) {
-        if let Some(text) = self.resource().custom().and_then(|c| c.deprecation.clone()) {
-            self.warnings.push(text);
-        }
+        self.warnings.extend(self.resource().deprecation().map(str::to_owned));
     }
 
     /// Calls `run` with the [`apply::Context`] of this request.
@@ -103,7 +101,7 @@ impl<'a> WriteContext<'a> {
     }
 
     /// Updates `managedFields`, unless they are up to date.
-    fn track_managed_fields(&self, live: Option<&Value>, object: &mut Value) {
+    pub(crate) fn track_managed_fields(&self, live: Option<&Value>, object: &mut Value) {
         if !self.fields_tracked {
             self.with_apply_context(|cx| apply::track(cx, live, object));
         }

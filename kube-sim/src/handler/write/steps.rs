@@ -53,7 +53,10 @@ pub(super) fn increments_generation(resource: &Resource, old: &Value, new: &Valu
     let differs = |a: &serde_json::Map<String, Value>, b: &serde_json::Map<String, Value>| {
         a.iter().any(|(key, value)| !ignored(key) && b.get(key) != Some(value))
     };
-    differs(old, new) || differs(new, old)
+    let fields = resource.strategy.generation_metadata;
+    differs(old, new)
+        || differs(new, old)
+        || fields.iter().any(|field| old["metadata"].get(field) != new["metadata"].get(field))
 }
 
 /// Copies `field` from `from` to `to`. If `from` does not have the field, removes the field of `to`.

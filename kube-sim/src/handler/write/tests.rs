@@ -45,6 +45,7 @@ fn with_context<T>(sim: &Sim, run: impl FnOnce(&mut WriteContext<'_>) -> T) -> T
         accept: String::new(),
         content_type: String::new(),
         user_agent: "test".to_owned(),
+        if_none_match: String::new(),
         upgrade: None,
         user: String::new(),
         calls_webhooks: false,

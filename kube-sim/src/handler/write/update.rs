@@ -12,6 +12,7 @@ use super::steps::{
 use super::{WriteContext, Written, WrittenPart};
 use crate::controllers;
 use crate::handler::{convert, deletion, object_meta};
+use crate::schema::FieldError;
 use crate::status::SimError;
 use crate::store::object::Stored;
 use crate::strategy::CopySubresource;
@@ -38,10 +39,10 @@ impl WriteContext<'_> {
     ) -> Result<Replacement, SimError> {
         let resource = self.resource();
         let mut new = new;
-        apply_url_names(self.target, &mut new)?;
+        apply_url_names(self.target, &mut new, self.applying)?;
         let before = convert::view(resource, shown);
         let mut new = self.mutate(new, Some(&before)).await?;
-        apply_url_names(self.target, &mut new)?;
+        apply_url_names(self.target, &mut new, true)?;
         self.check_uid_and_version(&old, &new)?;
         if let Some(copy) = self.copy_subresource(part) {
             let mut kept = before.clone();
@@ -92,6 +93,9 @@ impl WriteContext<'_> {
         if !errors.is_empty() {
             return Err(SimError::invalid(&resource.group, &resource.kind, old.name(), &errors));
         }
+        if *part == WrittenPart::Object {
+            (resource.strategy.warn)(Some(before), new, &mut self.warnings);
+        }
         self.admit(new, Some(before)).await
     }
 
@@ -139,6 +143,10 @@ impl WriteContext<'_> {
         let resource = self.resource();
         let conflict = |why: &str| SimError::conflict(&resource.group, &resource.plural, old.name(), why);
         let uid = object_meta::text(new, "uid");
+        if !uid.is_empty() && uid != &*old.uid && self.patching {
+            let error = FieldError::invalid("metadata.uid", uid, "field is immutable");
+            return Err(SimError::invalid(&resource.group, &resource.kind, old.name(), &[error]));
+        }
         if !uid.is_empty() && uid != &*old.uid {
             let key = match resource.custom() {
                 Some(_) => format!("{}/{}/{}", resource.group, resource.plural, old.key),

@@ -8,32 +8,17 @@ use crate::store::selector::LabelSelector;
 use crate::strategy::Strategy;
 use crate::strategy::core::pod;
 use crate::strategy::defaulting::{object_in, object_or_insert, set_default};
-use crate::strategy::printer::{Printer, age_cell, number_or_zero, or_none};
+use crate::strategy::printer::{Printer, age_cell, name_cell, number_or_zero, or_none};
 
 /// The annotation of a daemon set that counts the changes of its pod template.
-const TEMPLATE_GENERATION_ANNOTATION: &str = "deprecated.daemonset.template.generation";
+pub(crate) const TEMPLATE_GENERATION_ANNOTATION: &str = "deprecated.daemonset.template.generation";
 
 pub(super) const STRATEGY: Strategy = Strategy {
     kind: "DaemonSet",
     set_defaults,
     validate: workload::validate,
     validate_update: Some(workload::validate_update),
-    printer: Printer {
-        columns: &[
-            "Name",
-            "Desired#",
-            "Current#",
-            "Ready#",
-            "Up-to-date#",
-            "Available#",
-            "Node Selector",
-            "Age",
-            "+Containers",
-            "+Images",
-            "+Selector",
-        ],
-        cells,
-    },
+    printer: Printer::new(cells),
     ..WORKLOAD
 };
 
@@ -69,6 +54,7 @@ fn cells(object: &Value, now: Timestamp) -> Vec<Value> {
     let [names, images] = workload::names_and_images(&object["spec"]["template"]);
     let nodes = LabelSelector::of_object(&object["spec"]["template"]["spec"]["nodeSelector"]).to_string();
     vec![
+        name_cell(object),
         json!(number_or_zero(&status["desiredNumberScheduled"])),
         json!(number_or_zero(&status["currentNumberScheduled"])),
         json!(number_or_zero(&status["numberReady"])),

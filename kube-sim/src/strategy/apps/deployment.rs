@@ -8,7 +8,7 @@ use crate::schema::FieldError;
 use crate::strategy::Strategy;
 use crate::strategy::core::pod;
 use crate::strategy::defaulting::{object_in, set_default};
-use crate::strategy::printer::{Printer, age_cell, number_or_zero};
+use crate::strategy::printer::{Printer, age_cell, name_cell, number_or_zero};
 use crate::strategy::validation::{Errors, string_in};
 
 pub(super) const STRATEGY: Strategy = Strategy {
@@ -24,21 +24,10 @@ pub(super) const STRATEGY: Strategy = Strategy {
         check_empty_selector(out);
         check_update_strategy(new, out);
     }),
+    generation_metadata: &["annotations"],
     status_metadata: &["managedFields", "annotations", "finalizers"],
     status_reset_fields: &["metadata.labels", "spec"],
-    printer: Printer {
-        columns: &[
-            "Name",
-            "Ready",
-            "Up-to-date#",
-            "Available#",
-            "Age",
-            "+Containers",
-            "+Images",
-            "+Selector",
-        ],
-        cells,
-    },
+    printer: Printer::new(cells),
     zero_value: Some(|| {
         let template = json!({"metadata": {}, "spec": {"containers": null}});
         (json!({"selector": null, "template": template, "strategy": {}}), json!({}))
@@ -81,6 +70,7 @@ fn cells(object: &Value, now: Timestamp) -> Vec<Value> {
     let wanted = object["spec"]["replicas"].as_i64().unwrap_or(1);
     let [names, images] = workload::names_and_images(&object["spec"]["template"]);
     vec![
+        name_cell(object),
         format!("{}/{wanted}", number_or_zero(&status["readyReplicas"])).into(),
         number_or_zero(&status["updatedReplicas"]).into(),
         number_or_zero(&status["availableReplicas"]).into(),

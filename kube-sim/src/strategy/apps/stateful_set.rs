@@ -4,12 +4,14 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::{WORKLOAD, workload};
+use crate::schema::FieldError;
 use crate::strategy::Strategy;
 use crate::strategy::core::pod;
 use crate::strategy::defaulting::{
     object_in, object_items, object_or_insert, set_default, set_default_string,
 };
-use crate::strategy::printer::{Printer, age_cell, number_or_zero};
+use crate::strategy::printer::{Printer, age_cell, name_cell, number_or_zero};
+use crate::strategy::validation::Errors;
 
 pub(super) const STRATEGY: Strategy = Strategy {
     kind: "StatefulSet",
@@ -20,8 +22,9 @@ pub(super) const STRATEGY: Strategy = Strategy {
         for field in ["spec.serviceName", "spec.podManagementPolicy", "spec.volumeClaimTemplates"] {
             out.reject_change(field, old, new);
         }
+        check_status(&new["status"], out);
     }),
-    printer: Printer { columns: &["Name", "Ready", "Age", "+Containers", "+Images"], cells },
+    printer: Printer::new(cells),
     ..WORKLOAD
 };
 
@@ -52,10 +55,27 @@ fn set_defaults(_: Option<&Value>, object: &mut Value) {
     pod::set_template_defaults(spec);
 }
 
+/// Checks that no part of the replicas is larger than their number.
+fn check_status(status: &Value, out: &mut Errors) {
+    out.require_at_least("status", status, "replicas", 0);
+    let number = |field: &str| status[field].as_i64().unwrap_or(0);
+    for field in ["readyReplicas", "currentReplicas", "updatedReplicas", "availableReplicas"] {
+        if number(field) > number("replicas") {
+            let why = "cannot be greater than status.replicas";
+            out.push(FieldError::invalid(format!("status.{field}"), number(field), why));
+        }
+    }
+    if number("availableReplicas") > number("readyReplicas") {
+        let why = "cannot be greater than status.readyReplicas";
+        out.push(FieldError::invalid("status.availableReplicas", number("availableReplicas"), why));
+    }
+}
+
 fn cells(object: &Value, now: Timestamp) -> Vec<Value> {
     let wanted = object["spec"]["replicas"].as_i64().unwrap_or(1);
     let [names, images] = workload::names_and_images(&object["spec"]["template"]);
     vec![
+        name_cell(object),
         format!("{}/{wanted}", number_or_zero(&object["status"]["readyReplicas"])).into(),
         age_cell(object, now),
         names,

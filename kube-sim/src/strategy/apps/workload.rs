@@ -8,15 +8,14 @@ use crate::schema::FieldError;
 use crate::store::selector::{LabelSelector, Labels};
 use crate::strategy::core::pod;
 use crate::strategy::defaulting::{has_string, object_or_insert, set_default, set_default_string};
-use crate::strategy::printer::{self, Printer, age_cell, number_or_zero, or_none, string_or_empty};
+use crate::strategy::printer::{
+    self, Printer, age_cell, name_cell, number_or_zero, or_none, string_or_empty,
+};
 use crate::strategy::rules;
 use crate::strategy::validation::{Errors, string_in};
 
-/// The `Table` columns of replica sets and replication controllers.
-pub(in crate::strategy) const REPLICA_SET_PRINTER: Printer = Printer {
-    columns: &["Name", "Desired#", "Current#", "Ready#", "Age", "+Containers", "+Images", "+Selector"],
-    cells: replica_set_cells,
-};
+/// The `Table` rows of replica sets and replication controllers.
+pub(in crate::strategy) const REPLICA_SET_PRINTER: Printer = Printer::new(replica_set_cells);
 
 /// Sets the defaults of the update strategy in `field`: the type `RollingUpdate` and its parameters `limits`.
 pub(super) fn set_rolling_update_defaults(spec: &mut Value, field: &str, limits: &[(&str, Value)]) {
@@ -87,7 +86,7 @@ pub(in crate::strategy) fn selector_matches(selector: &Value, metadata: &Value) 
 }
 
 /// The cells with the names and the images of the containers.
-pub(super) fn names_and_images(template: &Value) -> [Value; 2] {
+pub(in crate::strategy) fn names_and_images(template: &Value) -> [Value; 2] {
     let join = |field: &str| -> Value {
         let all: Vec<&str> =
             printer::items(&template["spec"]["containers"]).map(|c| string_or_empty(&c[field])).collect();
@@ -96,7 +95,7 @@ pub(super) fn names_and_images(template: &Value) -> [Value; 2] {
     [join("name"), join("image")]
 }
 
-pub(super) fn selector_cell(object: &Value) -> Value {
+pub(in crate::strategy) fn selector_cell(object: &Value) -> Value {
     or_none(&LabelSelector::of_object(&object["spec"]["selector"]).to_string())
 }
 
@@ -104,6 +103,7 @@ fn replica_set_cells(object: &Value, now: Timestamp) -> Vec<Value> {
     let status = &object["status"];
     let [names, images] = names_and_images(&object["spec"]["template"]);
     vec![
+        name_cell(object),
         object["spec"]["replicas"].as_i64().unwrap_or(1).into(),
         number_or_zero(&status["replicas"]).into(),
         number_or_zero(&status["readyReplicas"]).into(),

@@ -5,28 +5,34 @@ use serde_json::{Map, Value, json};
 
 use super::SHARED;
 use crate::schema::FieldError;
+use crate::strategy::apps::workload::{self, names_and_images, selector_cell};
 use crate::strategy::core::pod;
 use crate::strategy::defaulting::{object_in, object_or_insert, set_default};
 use crate::strategy::fields::SelectableField;
-use crate::strategy::printer::{Printer, age_cell, items, number_or_zero, string_or_empty};
+use crate::strategy::printer::{Printer, age_cell, items, name_cell, number_or_zero, string_or_empty};
 use crate::strategy::validation::{Errors, string_in};
 use crate::strategy::{Strategy, since};
 
 pub(super) const STRATEGY: Strategy = Strategy {
     kind: "Job",
     set_defaults: |_, job| {
+        set_label_defaults(job);
         if let Some(spec) = object_in(job, "spec") {
             set_job_spec_defaults(spec);
+            set_default(spec, "manualSelector", false);
         }
     },
     prepare_for_create: |job, _| generate_selector(job),
-    validate: |job, out| validate_spec("spec", &job["spec"], out),
+    validate: |job, out| {
+        validate_spec("spec", &job["spec"], out);
+        check_selector(&job["spec"], out);
+    },
     validate_update: Some(validate_update),
     selectable_fields: &[SelectableField {
         label: "status.successful",
         ..SelectableField::with_absent("status.succeeded", "0")
     }],
-    printer: Printer { columns: &["Name", "Status", "Completions", "Duration", "Age"], cells },
+    printer: Printer::new(cells),
     ..SHARED
 };
 
@@ -71,12 +77,22 @@ fn generate_selector(object: &mut Value) {
     }
 }
 
+/// Copies the labels of the pod template to a job without labels.
+fn set_label_defaults(job: &mut Value) {
+    let labels = job["spec"]["template"]["metadata"]["labels"].clone();
+    let has_labels = job["metadata"]["labels"].as_object().is_some_and(|labels| !labels.is_empty());
+    if labels.is_object() && !has_labels {
+        job["metadata"]["labels"] = labels;
+    }
+}
+
 fn set_job_spec_defaults(spec: &mut Value) {
     if spec.get("parallelism").is_none() && spec.get("completions").is_none() {
         set_default(spec, "completions", 1);
     }
     set_default(spec, "parallelism", 1);
-    set_default(spec, "backoffLimit", 6);
+    let is_per_index = spec.get("backoffLimitPerIndex").is_some_and(|limit| !limit.is_null());
+    set_default(spec, "backoffLimit", if is_per_index { i32::MAX } else { 6 });
     set_default(spec, "completionMode", "NonIndexed");
     set_default(spec, "suspend", false);
     let fails = spec.get("podFailurePolicy").is_some_and(|policy| !policy.is_null());
@@ -84,8 +100,19 @@ fn set_job_spec_defaults(spec: &mut Value) {
     pod::set_template_defaults(spec);
 }
 
+/// Checks that the selector, which the server generates for a new job, selects the pods of the job.
+fn check_selector(spec: &Value, out: &mut Errors) {
+    if spec["selector"].is_null() {
+        out.push(FieldError::required("spec.selector", ""));
+    }
+    if !workload::selector_matches(&spec["selector"], &spec["template"]["metadata"]) {
+        workload::push_selector_mismatch(&spec["template"], out);
+    }
+}
+
 fn validate_update(old: &Value, new: &Value, out: &mut Errors) {
     validate_spec("spec", &new["spec"], out);
+    check_selector(&new["spec"], out);
     check_completions(old, new, out);
     for field in [
         "selector",
@@ -164,22 +191,33 @@ pub(super) fn validate_spec(path: &str, spec: &Value, out: &mut Errors) {
 fn cells(object: &Value, now: Timestamp) -> Vec<Value> {
     let status = &object["status"];
     let has = |kind: &str| items(&status["conditions"]).any(|c| c["type"] == kind && c["status"] == "True");
-    let state = if has("Complete") {
-        "Complete"
-    } else if has("Failed") {
-        "Failed"
-    } else if object["spec"]["suspend"] == true {
-        "Suspended"
-    } else {
-        "Running"
+    let is_deleted = object["metadata"]["deletionTimestamp"].is_string();
+    let known_states = [
+        (has("Complete"), "Complete"),
+        (has("Failed"), "Failed"),
+        (is_deleted, "Terminating"),
+        (has("Suspended"), "Suspended"),
+        (has("FailureTarget"), "FailureTarget"),
+        (has("SuccessCriteriaMet"), "SuccessCriteriaMet"),
+    ];
+    let state = known_states.iter().find(|(holds, _)| *holds).map_or("Running", |(_, state)| *state);
+    let spec = &object["spec"];
+    let wanted = match (spec["completions"].as_i64(), number_or_zero(&spec["parallelism"])) {
+        (Some(wanted), _) => wanted.to_string(),
+        (None, parallel) if parallel > 1 => format!("1 of {parallel}"),
+        (None, _) => "1".to_owned(),
     };
-    let wanted = object["spec"]["completions"].as_i64().unwrap_or(1);
     let start = string_or_empty(&status["startTime"]);
     let end = status["completionTime"].as_str().and_then(|t| t.parse().ok()).unwrap_or(now);
+    let [names, images] = names_and_images(&spec["template"]);
     vec![
+        name_cell(object),
         state.into(),
         format!("{}/{wanted}", number_or_zero(&status["succeeded"])).into(),
         if start.is_empty() { Value::from("") } else { since(start, end).into() },
         age_cell(object, now),
+        names,
+        images,
+        selector_cell(object),
     ]
 }

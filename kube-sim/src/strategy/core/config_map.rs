@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::names;
 use crate::schema::FieldError;
 use crate::strategy::Strategy;
-use crate::strategy::printer::{Printer, age_cell, entry_count};
+use crate::strategy::printer::{Printer, age_cell, entry_count, name_cell};
 use crate::strategy::validation::Errors;
 
 /// The error text for an update of an immutable config map or secret.
@@ -18,13 +18,10 @@ pub(super) const STRATEGY: Strategy = Strategy {
         validate(new, out);
         reject_immutable_data_changes(old, new, &["data", "binaryData"], out);
     }),
-    printer: Printer {
-        columns: &["Name", "Data", "Age"],
-        cells: |object, now| {
-            let count = entry_count(&object["data"]) + entry_count(&object["binaryData"]);
-            vec![count.into(), age_cell(object, now)]
-        },
-    },
+    printer: Printer::new(|object, now| {
+        let count = entry_count(&object["data"]) + entry_count(&object["binaryData"]);
+        vec![name_cell(object), count.into(), age_cell(object, now)]
+    }),
     ..Strategy::DEFAULT
 };
 
@@ -33,7 +30,7 @@ fn validate(new: &Value, out: &mut Errors) {
     check_data_keys("binaryData", &new["binaryData"], out);
     for key in new["binaryData"].as_object().into_iter().flat_map(|map| map.keys()) {
         if new["data"].get(key).is_some() {
-            let why = "duplicate of key present in data";
+            let why = "duplicate of key present in binaryData";
             out.push(FieldError::invalid(format!("data[{key}]"), key.as_str(), why));
         }
     }

@@ -14,11 +14,16 @@ mod service;
 use super::Strategy;
 use super::deletion::Deletion;
 use super::events;
-use super::printer::{Printer, age_cell, items};
+use super::printer::{self, Printer};
 
 pub(super) static STRATEGIES: [Strategy; 15] = [
     config_map::STRATEGY,
-    Strategy { kind: "Endpoints", allow_create_on_update: true, ..Strategy::DEFAULT },
+    Strategy {
+        kind: "Endpoints",
+        allow_create_on_update: true,
+        printer: Printer::new(printer::networking::endpoints),
+        ..Strategy::DEFAULT
+    },
     events::CORE_EVENT,
     Strategy { kind: "LimitRange", allow_create_on_update: true, ..Strategy::DEFAULT },
     namespace::STRATEGY,
@@ -30,6 +35,7 @@ pub(super) static STRATEGIES: [Strategy; 15] = [
     replication_controller::STRATEGY,
     Strategy {
         kind: "ResourceQuota",
+        printer: Printer::new(printer::cluster::quota),
         status_reset_fields: &["spec"],
         deletion: Deletion::RETURNS_OBJECT,
         ..Strategy::DEFAULT
@@ -38,10 +44,7 @@ pub(super) static STRATEGIES: [Strategy; 15] = [
     service::STRATEGY,
     Strategy {
         kind: "ServiceAccount",
-        printer: Printer {
-            columns: &["Name", "Secrets#", "Age"],
-            cells: |object, now| vec![items(&object["secrets"]).count().into(), age_cell(object, now)],
-        },
+        printer: Printer::new(printer::cluster::service_account),
         deletion: Deletion::RETURNS_OBJECT,
         ..Strategy::DEFAULT
     },

@@ -6,7 +6,7 @@ use crate::clock::Random;
 use crate::names;
 use crate::strategy::deletion::Deletion;
 use crate::strategy::fields::SelectableField;
-use crate::strategy::printer::{Printer, age_cell};
+use crate::strategy::printer::{Printer, age_cell, name_cell, text_cell};
 use crate::strategy::{InitialStatus, Strategy};
 
 pub(super) const STRATEGY: Strategy = Strategy {
@@ -22,10 +22,9 @@ pub(super) const STRATEGY: Strategy = Strategy {
     status_reset_fields: &["spec"],
     selectable_fields: &[SelectableField::new("status.phase")],
     field_aliases: &[("name", "metadata.name")],
-    printer: Printer {
-        columns: &["Name", "Status", "Age"],
-        cells: |object, now| vec![object["status"]["phase"].clone(), age_cell(object, now)],
-    },
+    printer: Printer::new(|object, now| {
+        vec![name_cell(object), text_cell(&object["status"]["phase"]), age_cell(object, now)]
+    }),
     deletion: Deletion { has_spec_finalizers: true, mark: mark_deleted, ..Deletion::DEFAULT },
     zero_value: Some(|| (json!({}), json!({}))),
     ..Strategy::DEFAULT

@@ -1,13 +1,13 @@
 //! The strategy of nodes.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::schema::FieldError;
 use crate::strategy::fields::SelectableField;
-use crate::strategy::printer::{Printer, age_cell, items, or_none, string_or_empty};
+use crate::strategy::printer::{Printer, age_cell, items, name_cell, or_none, string_or_empty, text_cell};
 use crate::strategy::validation::{self, Errors, string_in};
 use crate::strategy::{InitialStatus, Strategy};
 
@@ -18,21 +18,7 @@ pub(super) const STRATEGY: Strategy = Strategy {
     status_reset_fields: &["spec"],
     selectable_fields: &[SelectableField::with_absent("spec.unschedulable", "false")],
     field_aliases: &[("name", "metadata.name")],
-    printer: Printer {
-        columns: &[
-            "Name",
-            "Status",
-            "Roles",
-            "Age",
-            "Version",
-            "+Internal-IP",
-            "+External-IP",
-            "+OS-Image",
-            "+Kernel-Version",
-            "+Container-Runtime",
-        ],
-        cells,
-    },
+    printer: Printer::new(cells),
     zero_value: Some(zero_value),
     ..Strategy::DEFAULT
 };
@@ -76,26 +62,39 @@ fn cells(object: &Value, now: Timestamp) -> Vec<Value> {
     if object["spec"]["unschedulable"] == true {
         state.push_str(",SchedulingDisabled");
     }
-    let mut roles: Vec<&str> = object["metadata"]["labels"]
+    let roles: BTreeSet<&str> = object["metadata"]["labels"]
         .as_object()
         .into_iter()
         .flatten()
-        .filter_map(|(key, _)| key.strip_prefix("node-role.kubernetes.io/"))
+        .filter_map(|(key, value)| match key.as_str() {
+            "kubernetes.io/role" => value.as_str(),
+            _ => key.strip_prefix("node-role.kubernetes.io/"),
+        })
+        .filter(|role| !role.is_empty())
         .collect();
-    roles.sort_unstable();
+    let roles: Vec<&str> = roles.into_iter().collect();
     let address = |kind: &str| {
         items(&status["addresses"]).find(|a| a["type"] == kind).map_or("", |a| string_or_empty(&a["address"]))
     };
     let info = &status["nodeInfo"];
+    let known = |field: &str| match string_or_empty(&info[field]) {
+        "" => "<unknown>".to_owned(),
+        text => text.to_owned(),
+    };
+    let mut kernel = known("kernelVersion");
+    if let Some(architecture) = info["architecture"].as_str().filter(|text| !text.is_empty()) {
+        kernel = format!("{kernel} ({architecture})");
+    }
     vec![
+        name_cell(object),
         state.into(),
         or_none(&roles.join(",")),
         age_cell(object, now),
-        string_or_empty(&info["kubeletVersion"]).into(),
+        text_cell(&info["kubeletVersion"]),
         or_none(address("InternalIP")),
         or_none(address("ExternalIP")),
-        or_none(string_or_empty(&info["osImage"])),
-        or_none(string_or_empty(&info["kernelVersion"])),
-        or_none(string_or_empty(&info["containerRuntimeVersion"])),
+        known("osImage").into(),
+        kernel.into(),
+        known("containerRuntimeVersion").into(),
     ]
 }

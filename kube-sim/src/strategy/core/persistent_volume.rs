@@ -4,13 +4,17 @@ use serde_json::{Value, json};
 
 use crate::strategy::defaulting::{object_in, set_default, set_default_string};
 use crate::strategy::deletion::Deletion;
+use crate::strategy::printer::{self, Printer};
 use crate::strategy::{InitialStatus, Strategy};
 
 pub(super) const STRATEGY: Strategy = Strategy {
     kind: "PersistentVolume",
     set_defaults,
-    initial_status: InitialStatus::Set(|_| json!({"phase": "Pending"})),
+    initial_status: InitialStatus::Set(
+        |volume| json!({"phase": "Pending", "lastPhaseTransitionTime": volume["metadata"]["creationTimestamp"]}),
+    ),
     status_reset_fields: &["spec"],
+    printer: Printer::new(printer::storage::volume),
     field_aliases: &[("name", "metadata.name")],
     deletion: Deletion::RETURNS_OBJECT,
     ..Strategy::DEFAULT

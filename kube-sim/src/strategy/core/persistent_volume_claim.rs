@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use crate::schema::FieldError;
 use crate::strategy::defaulting::{object_in, set_default};
 use crate::strategy::deletion::Deletion;
+use crate::strategy::printer::{self, Printer};
 use crate::strategy::validation::Errors;
 use crate::strategy::{InitialStatus, Strategy};
 
@@ -12,9 +13,12 @@ pub(super) const STRATEGY: Strategy = Strategy {
     kind: "PersistentVolumeClaim",
     set_defaults,
     initial_status: InitialStatus::Set(|_| json!({"phase": "Pending"})),
+    prepare_for_create: |claim, _| copy_data_source(claim),
+    prepare_for_update: |_, claim| copy_data_source(claim),
     validate,
     validate_update: Some(validate_update),
     status_reset_fields: &["spec"],
+    printer: Printer::new(printer::storage::claim),
     deletion: Deletion::RETURNS_OBJECT,
     ..Strategy::DEFAULT
 };
@@ -22,6 +26,30 @@ pub(super) const STRATEGY: Strategy = Strategy {
 fn set_defaults(_: Option<&Value>, object: &mut Value) {
     if let Some(spec) = object_in(object, "spec") {
         set_default(spec, "volumeMode", "Filesystem");
+        set_group_defaults(spec);
+    }
+}
+
+/// Sets `dataSource` and `dataSourceRef`, if one of them is absent, to the other.
+fn copy_data_source(claim: &mut Value) {
+    let Some(spec) = object_in(claim, "spec") else { return };
+    let (source, reference) = (spec["dataSource"].clone(), spec["dataSourceRef"].clone());
+    match (source.is_object(), reference.is_object()) {
+        (true, false) => spec["dataSourceRef"] = source,
+        (false, true) if reference["namespace"].is_null() => spec["dataSource"] = reference,
+        _ => {}
+    }
+    if let Some(spec) = spec.as_object_mut() {
+        spec.retain(|field, value| !field.starts_with("dataSource") || value.is_object());
+    }
+}
+
+/// Sets the absent `apiGroup` of a data source to null, as Go serializes it.
+fn set_group_defaults(spec: &mut Value) {
+    for field in ["dataSource", "dataSourceRef"] {
+        if let Some(Value::Object(reference)) = spec.get_mut(field) {
+            reference.entry("apiGroup").or_insert(Value::Null);
+        }
     }
 }
 

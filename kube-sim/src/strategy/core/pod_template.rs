@@ -2,13 +2,19 @@
 
 use super::pod;
 use crate::strategy::Strategy;
+use crate::strategy::apps::workload::names_and_images;
 use crate::strategy::deletion::Deletion;
+use crate::strategy::printer::{Printer, name_cell, pairs_cell};
 
 pub(super) const STRATEGY: Strategy = Strategy {
     kind: "PodTemplate",
     has_generation: true,
     set_defaults: |_, object| pod::set_template_defaults(object),
     validate: |object, out| pod::check_spec("template.spec", &object["template"]["spec"], out),
+    printer: Printer::new(|object, _| {
+        let [names, images] = names_and_images(&object["template"]);
+        vec![name_cell(object), names, images, pairs_cell(&object["template"]["metadata"]["labels"])]
+    }),
     deletion: Deletion::RETURNS_OBJECT,
     ..Strategy::DEFAULT
 };

@@ -9,7 +9,7 @@ use crate::schema::FieldError;
 use crate::strategy::Strategy;
 use crate::strategy::defaulting::{object_or_insert, set_default_string};
 use crate::strategy::fields::SelectableField;
-use crate::strategy::printer::{Printer, age_cell, entry_count};
+use crate::strategy::printer::{Printer, age_cell, entry_count, name_cell, text_cell};
 use crate::strategy::validation::{Errors, string_in};
 
 pub(super) const STRATEGY: Strategy = Strategy {
@@ -22,12 +22,10 @@ pub(super) const STRATEGY: Strategy = Strategy {
         reject_immutable_data_changes(old, new, &["data"], out);
     }),
     selectable_fields: &[SelectableField::new("type")],
-    printer: Printer {
-        columns: &["Name", "Type", "Data#", "Age"],
-        cells: |object, now| {
-            vec![object["type"].clone(), entry_count(&object["data"]).into(), age_cell(object, now)]
-        },
-    },
+    printer: Printer::new(|object, now| {
+        let count = entry_count(&object["data"]);
+        vec![name_cell(object), text_cell(&object["type"]), count.into(), age_cell(object, now)]
+    }),
     ..Strategy::DEFAULT
 };
 

@@ -46,7 +46,7 @@ static WEBHOOKS: [Rule; 17] = [
     ("webhooks[].matchConditions[].expression", Custom(check_condition)),
 ];
 
-static POLICY: [Rule; 17] = [
+static POLICY: [Rule; 18] = [
     ("spec.failurePolicy", PointerOneOf(&["Fail", "Ignore"])),
     ("spec.paramKind?.apiVersion", RequiredText(texts::group_version)),
     ("spec.paramKind?.kind", Custom(check_param_kind)),
@@ -56,8 +56,12 @@ static POLICY: [Rule; 17] = [
     ("spec.matchConstraints?.namespaceSelector?", Selector),
     ("spec.matchConstraints?.objectSelector?", Selector),
     ("spec.validations[].expression", Custom(check_condition)),
+    ("spec", Custom(check_undeclared_params)),
     ("spec.validations[].messageExpression", Custom(check_message)),
-    ("spec.validations[].reason", PointerOneOf(&["Forbidden", "Invalid", "RequestEntityTooLarge"])),
+    (
+        "spec.validations[].reason",
+        PointerOneOf(&["Forbidden", "Invalid", "RequestEntityTooLarge", "Unauthorized"]),
+    ),
     ("", Custom(check_annotation_keys)),
     ("spec.auditAnnotations[].valueExpression", Custom(check_annotation)),
     ("spec.variables[].name", RequiredText(texts::cel_identifier)),
@@ -223,6 +227,20 @@ fn check_expression(path: &str, expression: &Value, wanted: &[&str], out: &mut E
     }
 }
 
+/// Checks that the validations of a policy without `paramKind` do not use `params`.
+fn check_undeclared_params(path: &str, spec: &Value, out: &mut Errors) {
+    if !spec["paramKind"].is_null() {
+        return;
+    }
+    for (path, validation) in items(path, spec, "validations") {
+        let text = validation["expression"].as_str().unwrap_or_default();
+        let problem = crate::cel::admission_expression_problem(text, &["bool"]);
+        if let (None, Some(why)) = (problem, crate::cel::expression_problem_without_params(text, &["bool"])) {
+            out.push(FieldError::invalid(join(&path, "expression"), text, why));
+        }
+    }
+}
+
 fn check_param_kind(path: &str, kind: &Value, out: &mut Errors) {
     let text = kind.as_str().unwrap_or_default();
     if text.is_empty() {
@@ -268,13 +286,18 @@ fn check_parameter_reference(path: &str, reference: &Value, out: &mut Errors) {
     match (is_empty(&reference["name"]), reference["selector"].is_null()) {
         (true, true) => out.push(FieldError::required(path, "one of name or selector must be specified")),
         (false, false) => {
-            out.push(FieldError::forbidden(join(path, "name"), "name and selector are mutually exclusive"));
+            for field in ["name", "selector"] {
+                out.push(FieldError::forbidden(
+                    join(path, field),
+                    "name and selector are mutually exclusive",
+                ));
+            }
         }
         _ => {}
     }
-    OneOf(&["Allow", "Deny"]).run(
-        &join(path, "parameterNotFoundAction"),
-        &reference["parameterNotFoundAction"],
-        out,
-    );
+    let action = join(path, "parameterNotFoundAction");
+    match &reference["parameterNotFoundAction"] {
+        Value::Null => out.push(FieldError::required(action, "")),
+        given => OneOf(&["Allow", "Deny"]).run(&action, given, out),
+    }
 }

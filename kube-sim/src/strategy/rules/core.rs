@@ -80,8 +80,9 @@ pub(super) static KINDS: [KindRules; 12] = [
 static LIMIT_RANGE: [Rule; 2] =
     [("spec.limits", UniqueBy("type")), ("spec.limits[].type", RequiredText(texts::qualified_name))];
 
-static SERVICE: [Rule; 13] = [
-    ("spec.externalIPs[]", AnyText(texts::ip_address)),
+static SERVICE: [Rule; 14] = [
+    ("spec.clusterIPs[]", Custom(check_cluster_ip)),
+    ("spec.externalIPs[]", AnyText(texts::external_ip_address)),
     ("spec.internalTrafficPolicy", PointerOneOf(&["Cluster", "Local"])),
     ("spec.ipFamilies[]", OneOf(&["IPv4", "IPv6"])),
     ("spec.ipFamilyPolicy", PointerOneOf(&["PreferDualStack", "RequireDualStack", "SingleStack"])),
@@ -98,6 +99,14 @@ static SERVICE: [Rule; 13] = [
 
 /// The type of services with a load balancer.
 const LOAD_BALANCER: &str = "LoadBalancer";
+
+/// Checks an address of a service; `None` stands for a service without an address.
+fn check_cluster_ip(path: &str, address: &Value, out: &mut Errors) {
+    let text = address.as_str().unwrap_or_default();
+    if let Some(why) = texts::ip_address(text).filter(|_| text != "None") {
+        out.push(FieldError::invalid(path, text, why));
+    }
+}
 
 /// Checks the host name of an external service, which may end with a dot.
 fn check_external_name(path: &str, spec: &Value, out: &mut Errors) {
@@ -146,7 +155,7 @@ fn check_load_balancer_fields(path: &str, spec: &Value, out: &mut Errors) {
 
 static ENDPOINTS: [Rule; 9] = [
     ("subsets[]", Custom(check_subset)),
-    ("subsets[].addresses[].ip", AnyText(texts::ip_address)),
+    ("subsets[].addresses[].ip", AnyText(texts::external_ip_address)),
     ("subsets[].addresses[].hostname", Text(texts::dns_label)),
     ("subsets[].addresses[].nodeName", PointerText(texts::subdomain)),
     ("subsets[].notReadyAddresses[].ip", AnyText(texts::ip_address)),
@@ -184,14 +193,20 @@ static NODE: [Rule; 4] = [
 /// Checks that a node has at most one CIDR for each IP family, and that `podCIDR` is the first one.
 fn check_pod_cidrs(path: &str, spec: &Value, out: &mut Errors) {
     let list = spec["podCIDRs"].as_array().map_or(&[][..], Vec::as_slice);
+    for (index, cidr) in list.iter().enumerate() {
+        let text = cidr.as_str().unwrap_or_default();
+        if let Some(why) = texts::cidr(text) {
+            out.push(FieldError::invalid(join(path, &format!("podCIDRs[{index}]")), text, why));
+        }
+    }
     let is_v6 = |cidr: &Value| cidr.as_str().is_some_and(|text| text.contains(':'));
     if list.len() > 2 || list.len() == 2 && is_v6(&list[0]) == is_v6(&list[1]) {
         let why = "may specify no more than one CIDR for each IP family";
         out.push(FieldError::invalid(join(path, "podCIDRs"), spec["podCIDRs"].clone(), why));
     }
     let single = string_in(spec, "podCIDR");
-    if !single.is_empty() && texts::cidr(single).is_some() {
-        out.push(FieldError::invalid(join(path, "podCIDRs[0]"), single, "must be a valid CIDR value"));
+    if let Some(why) = texts::cidr(single).filter(|_| !single.is_empty() && list.is_empty()) {
+        out.push(FieldError::invalid(join(path, "podCIDRs[0]"), single, why));
     }
 }
 

@@ -1,6 +1,6 @@
 //! The rules of the group `flowcontrol.apiserver.k8s.io`.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::Check::{Custom, OneOf, PointerRange, Range, Required, RequiredText};
 use super::{KindRules, MAX_INT32, Rule, texts};
@@ -15,16 +15,86 @@ pub(super) static KINDS: [KindRules; 2] = [
 ];
 
 static FLOW_SCHEMA: [Rule; 6] = [
-    ("spec.matchingPrecedence", Range(1, 10_000)),
-    ("spec.priorityLevelConfiguration.name", RequiredText(texts::subdomain)),
-    ("spec.distinguisherMethod?.type", OneOf(&["ByNamespace", "ByUser"])),
+    ("", Custom(check_precedence)),
+    ("spec.distinguisherMethod", Custom(check_distinguisher)),
+    ("spec.priorityLevelConfiguration.name", Custom(check_priority_level_name)),
+    ("spec.rules[]", Custom(check_subjects)),
     ("spec.rules[]", Custom(check_policy_rule)),
-    ("spec.rules[].subjects", Required),
-    ("spec.rules[].subjects[]", Custom(check_subject)),
+    ("", Custom(check_exempt_schema)),
 ];
 
-static PRIORITY_LEVEL: [Rule; 2] =
-    [("spec.type", OneOf(&["Exempt", "Limited"])), ("spec", Custom(check_priority_level))];
+/// Checks the precedence; only the mandatory schema `exempt` may have the first one.
+fn check_precedence(_: &str, schema: &Value, out: &mut Errors) {
+    let precedence = schema["spec"]["matchingPrecedence"].as_i64().unwrap_or(0);
+    let is_exempt = schema["metadata"]["name"] == "exempt";
+    let why = match precedence {
+        ..=0 => "must be a positive value",
+        1 if !is_exempt => "only the schema named 'exempt' may have matchingPrecedence 1",
+        10_001.. => "must not be greater than 10000",
+        _ => return,
+    };
+    out.push(FieldError::invalid("spec.matchingPrecedence", precedence, why));
+}
+
+fn check_distinguisher(path: &str, method: &Value, out: &mut Errors) {
+    let kinds = ["ByNamespace", "ByUser"];
+    if !method.is_null() && !kinds.contains(&method["type"].as_str().unwrap_or_default()) {
+        let shown = json!({"Type": method["type"]});
+        out.push(FieldError::not_supported(join(path, "type"), shown, &kinds));
+    }
+}
+
+fn check_priority_level_name(path: &str, name: &Value, out: &mut Errors) {
+    match name.as_str().unwrap_or_default() {
+        "" => out.push(FieldError::required(path, "must reference a priority level")),
+        text => {
+            if let Some(why) = texts::subdomain(text) {
+                out.push(FieldError::invalid(path, text, why));
+            }
+        }
+    }
+}
+
+/// Checks that a rule has subjects, and each of them.
+fn check_subjects(path: &str, rule: &Value, out: &mut Errors) {
+    if is_empty(&rule["subjects"]) {
+        out.push(FieldError::required(join(path, "subjects"), "subjects must contain at least one value"));
+    }
+    super::apply(&[("subjects[]", Custom(check_subject))], path, rule, out);
+}
+
+/// Checks that the mandatory schema `exempt` has its fixed specification.
+fn check_exempt_schema(_: &str, schema: &Value, out: &mut Errors) {
+    let all = json!(["*"]);
+    let fixed = json!({
+        "priorityLevelConfiguration": {"name": "exempt"},
+        "matchingPrecedence": 1,
+        "rules": [{
+            "subjects": [{"kind": "Group", "group": {"name": "system:masters"}}],
+            "resourceRules": [{"verbs": all, "apiGroups": all, "resources": all, "clusterScope": true, "namespaces": all}],
+            "nonResourceRules": [{"verbs": all, "nonResourceURLs": all}],
+        }],
+    });
+    if schema["metadata"]["name"] == "exempt" && schema["spec"] != fixed {
+        let why = "spec of 'exempt' must equal the fixed value";
+        out.push(FieldError::invalid("spec", schema["spec"].clone(), why));
+    }
+}
+
+static PRIORITY_LEVEL: [Rule; 3] = [
+    ("spec.type", OneOf(&["Exempt", "Limited"])),
+    ("", Custom(check_exempt_level)),
+    ("spec", Custom(check_priority_level)),
+];
+
+/// Checks that the mandatory level `exempt`, and no other, has the type `Exempt`.
+fn check_exempt_level(_: &str, level: &Value, out: &mut Errors) {
+    let kind = level["spec"]["type"].as_str().unwrap_or_default();
+    if (kind == "Exempt") != (level["metadata"]["name"] == "exempt") {
+        let why = "must be 'Exempt' if and only if `name` is 'exempt'";
+        out.push(FieldError::invalid("spec.type", kind, why));
+    }
+}
 
 /// The verbs of rules, which are the same for resources and for URLs.
 const VERBS: [&str; 9] =
@@ -39,16 +109,32 @@ fn check_policy_rule(path: &str, rule: &Value, out: &mut Errors) {
     super::apply(&POLICY_RULE, path, rule, out);
 }
 
-static POLICY_RULE: [Rule; 8] = [
+static POLICY_RULE: [Rule; 12] = [
     ("resourceRules[].verbs", Custom(|path, verbs, out| check_verbs(path, verbs, &VERBS, out))),
     ("resourceRules[].apiGroups", Required),
+    ("resourceRules[].apiGroups", Custom(|path, list, out| check_only_star(path, list, "api groups", out))),
     ("resourceRules[].resources", Required),
+    ("resourceRules[].resources", Custom(|path, list, out| check_only_star(path, list, "resources", out))),
+    ("resourceRules[].namespaces", Custom(|path, list, out| check_only_star(path, list, "namespaces", out))),
     ("resourceRules[]", Custom(check_namespaces)),
     ("nonResourceRules[].verbs", Custom(|path, verbs, out| check_verbs(path, verbs, &VERBS, out))),
     ("nonResourceRules[].nonResourceURLs", Required),
+    (
+        "nonResourceRules[].nonResourceURLs",
+        Custom(|path, list, out| check_only_star(path, list, "non-resource URLs", out)),
+    ),
     ("nonResourceRules[].nonResourceURLs[]", RequiredText(texts::non_resource_url)),
     ("resourceRules[].namespaces[]", RequiredText(namespace)),
 ];
+
+/// Checks that a list with `*` has no other item.
+fn check_only_star(path: &str, list: &Value, others: &str, out: &mut Errors) {
+    let items = list.as_array().map_or(&[][..], Vec::as_slice);
+    if items.len() > 1 && items.iter().any(|item| item == "*") {
+        let why = format!("if '*' is present, must not specify other {others}");
+        out.push(FieldError::invalid(path, list.clone(), why));
+    }
+}
 
 /// A namespace, or `*`.
 fn namespace(text: &str) -> Option<&'static str> {

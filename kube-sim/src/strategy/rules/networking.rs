@@ -7,11 +7,13 @@ use super::Check::{
 };
 use super::{KindRules, Rule, texts};
 use crate::schema::FieldError;
-use crate::strategy::validation::{Errors, INVALID_PORT, is_empty, join};
+use crate::strategy::validation::{Errors, INVALID_PORT, is_empty, items, join};
 
 const GROUP: &str = "networking.k8s.io";
 
-pub(super) static KINDS: [KindRules; 5] = [
+pub(super) static KINDS: [KindRules; 7] = [
+    KindRules::new(GROUP, "IPAddress", &[("metadata.name", Custom(check_address_name))]),
+    KindRules::new(GROUP, "ServiceCIDR", &[("spec.cidrs", Custom(check_service_cidrs))]),
     KindRules::new(GROUP, "Ingress", &INGRESS),
     KindRules::new(GROUP, "IngressClass", &INGRESS_CLASS),
     KindRules::new(GROUP, "NetworkPolicy", &NETWORK_POLICY),
@@ -24,7 +26,7 @@ static INGRESS: [Rule; 7] = [
     ("spec.defaultBackend?", Custom(check_backend)),
     ("spec.tls[].hosts[]", RequiredText(texts::host)),
     ("spec.tls[].secretName", Text(texts::subdomain)),
-    ("spec.rules[].host", Text(texts::host)),
+    ("spec.rules[].host", Text(texts::dns_host)),
     ("spec.rules[].http?.paths", Required),
     ("spec.rules[].http?.paths[]", Custom(check_ingress_path)),
 ];
@@ -52,8 +54,8 @@ static NETWORK_POLICY: [Rule; 9] = [
 
 static ENDPOINT_SLICE: [Rule; 11] = [
     ("addressType", Required),
-    ("endpoints[].addresses", Required),
     ("", Custom(check_endpoint_addresses)),
+    ("endpoints[].addresses", Required),
     ("endpoints[].hints?.forZones", UniqueBy("name")),
     ("endpoints[].hints?.forZones[].name", Text(texts::label_value)),
     ("endpoints[].hostname", PointerText(texts::dns_label)),
@@ -215,11 +217,63 @@ fn check_policy_types(path: &str, types: &Value, out: &mut Errors) {
 
 /// Checks the addresses of each endpoint by the slice's type of addresses.
 fn check_endpoint_addresses(_: &str, slice: &Value, out: &mut Errors) {
-    let problem = match slice["addressType"].as_str().unwrap_or_default() {
-        "IPv4" => texts::ipv4_address,
-        "IPv6" => texts::ip_address,
-        _ => texts::subdomain,
-    };
-    let field = "endpoints[].addresses[]";
-    super::apply(&[(field, PointerText(problem)), (field, Required)], "", slice, out);
+    let kind = slice["addressType"].as_str().unwrap_or_default();
+    for (path, endpoint) in items("", slice, "endpoints") {
+        for (field, address) in items(&path, endpoint, "addresses") {
+            let text = address.as_str().unwrap_or_default();
+            let list = join(&path, "addresses");
+            match (kind, texts::is_ipv6(text)) {
+                ("IPv4" | "IPv6", None) => {
+                    let why = texts::ip_address(text).unwrap_or_default();
+                    out.push(FieldError::invalid(field, text, why));
+                }
+                ("IPv4" | "IPv6", Some(is_ipv6)) => {
+                    if is_ipv6 != (kind == "IPv6") {
+                        let article = if kind == "IPv6" {
+                            "must be an IPv6 address"
+                        } else {
+                            "must be an IPv4 address"
+                        };
+                        out.push(FieldError::invalid(list, text, article));
+                    }
+                    check_endpoint_address(field, text, out);
+                }
+                _ => {
+                    if let Some(why) = texts::subdomain(text) {
+                        out.push(FieldError::invalid(field, text, why));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Checks an IP address, which must be in its canonical form.
+fn check_endpoint_address(field: String, text: &str, out: &mut Errors) {
+    let canonical = texts::canonical_ip(text).unwrap_or_default();
+    if let Some(why) = texts::ip_address(text) {
+        out.push(FieldError::invalid(field, text, why));
+    } else if canonical != text {
+        out.push(FieldError::invalid(field, text, format!("must be in canonical form ({canonical:?})")));
+    } else if let Some(why) = texts::external_ip_address(text) {
+        out.push(FieldError::invalid(field, text, why));
+    }
+}
+
+/// Checks the CIDRs of a range of service addresses.
+fn check_service_cidrs(path: &str, cidrs: &Value, out: &mut Errors) {
+    for (index, cidr) in cidrs.as_array().into_iter().flatten().enumerate() {
+        let text = cidr.as_str().unwrap_or_default();
+        if let Some(why) = texts::cidr(text) {
+            out.push(FieldError::invalid(format!("{path}[{index}]"), text, why));
+        }
+    }
+}
+
+/// Checks the name of an `IPAddress`, which is the address.
+fn check_address_name(path: &str, name: &Value, out: &mut Errors) {
+    let text = name.as_str().unwrap_or_default();
+    if let Some(why) = texts::ip_address(text) {
+        out.push(FieldError::invalid(path, text, why));
+    }
 }

@@ -27,6 +27,14 @@ pub(super) fn host(text: &str) -> Option<&'static str> {
     )
 }
 
+/// A host name, not an IP address.
+pub(super) fn dns_host(text: &str) -> Option<&'static str> {
+    if text.parse::<IpAddr>().is_ok() {
+        return Some("must be a DNS name, not an IP address");
+    }
+    host(text)
+}
+
 pub(super) fn qualified_name(text: &str) -> Option<&'static str> {
     (!names::is_qualified(text)).then_some(names::INVALID_QUALIFIED_NAME)
 }
@@ -58,25 +66,90 @@ pub(super) fn port_name(text: &str) -> Option<&'static str> {
     (text.starts_with('-') || text.ends_with('-')).then_some("must not begin or end with a hyphen")
 }
 
-pub(super) fn ip_address(text: &str) -> Option<&'static str> {
-    text.parse::<IpAddr>().is_err().then_some("must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)")
+const INVALID_IP: &str = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)";
+const LEADING_ZEROS: &str = "must not have leading 0s";
+const MAPPED_IPV4: &str = "must not be an IPv4-mapped IPv6 address";
+
+/// Parses an IP address, also an IPv4 address with leading zeros.
+fn parse_ip(text: &str) -> Option<IpAddr> {
+    let without_zeros = || {
+        let parts = text.split('.').map(|part| match part.trim_start_matches('0') {
+            "" if !part.is_empty() => "0",
+            digits => digits,
+        });
+        parts.collect::<Vec<_>>().join(".")
+    };
+    text.parse().ok().or_else(|| without_zeros().parse::<Ipv4Addr>().ok().map(IpAddr::V4))
 }
 
-pub(super) fn ipv4_address(text: &str) -> Option<&'static str> {
-    text.parse::<Ipv4Addr>().is_err().then_some("must be a valid IPv4 address")
+/// Why the API server refuses an address that can be parsed. Other programs may understand it in another way.
+fn ambiguity(text: &str, address: IpAddr) -> Option<&'static str> {
+    match address {
+        IpAddr::V4(_) => text.parse::<IpAddr>().is_err().then_some(LEADING_ZEROS),
+        IpAddr::V6(address) => address.to_ipv4_mapped().map(|_| MAPPED_IPV4),
+    }
+}
+
+pub(super) fn ip_address(text: &str) -> Option<&'static str> {
+    match parse_ip(text) {
+        Some(address) => ambiguity(text, address),
+        None => Some(INVALID_IP),
+    }
+}
+
+/// An IP address of an endpoint outside of the node.
+pub(super) fn external_ip_address(text: &str) -> Option<&'static str> {
+    if let Some(why) = ip_address(text) {
+        return Some(why);
+    }
+    let is_link_local = |first: u16| first & 0xffc0 == 0xfe80;
+    match parse_ip(text)? {
+        IpAddr::V4(ip) if ip.is_unspecified() => Some("may not be unspecified (0.0.0.0)"),
+        IpAddr::V6(ip) if ip.is_unspecified() => Some("may not be unspecified (::)"),
+        ip if ip.is_loopback() => Some("may not be in the loopback range (127.0.0.0/8, ::1/128)"),
+        IpAddr::V4(ip) if ip.is_link_local() => Some(LINK_LOCAL),
+        IpAddr::V6(ip) if is_link_local(ip.segments()[0]) => Some(LINK_LOCAL),
+        IpAddr::V4(ip) if ip.octets()[..3] == [224, 0, 0] => Some(LINK_LOCAL_MULTICAST),
+        IpAddr::V6(ip) if ip.segments()[0] & 0xff0f == 0xff02 => Some(LINK_LOCAL_MULTICAST),
+        _ => None,
+    }
+}
+
+const LINK_LOCAL: &str = "may not be in the link-local range (169.254.0.0/16, fe80::/10)";
+const LINK_LOCAL_MULTICAST: &str = "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)";
+
+/// Whether the text is an IPv6 address rather than an IPv4 address; `None` for other text.
+pub(super) fn is_ipv6(text: &str) -> Option<bool> {
+    parse_ip(text).map(|address| address.is_ipv6())
+}
+
+/// The canonical form of an IP address.
+pub(super) fn canonical_ip(text: &str) -> Option<String> {
+    parse_ip(text).map(|address| address.to_string())
 }
 
 /// An IP address, `/` and the length of the prefix (RFC 4632).
 pub(super) fn cidr(text: &str) -> Option<&'static str> {
-    let valid = text.split_once('/').is_some_and(|(address, length)| {
-        let most = match address.parse::<IpAddr>() {
-            Ok(IpAddr::V4(_)) => 32,
-            Ok(IpAddr::V6(_)) => 128,
-            Err(_) => return false,
-        };
-        length.parse::<u8>().is_ok_and(|length| length <= most)
-    });
-    (!valid).then_some("must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)")
+    const INVALID: &str = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)";
+    let Some((address_text, length_text)) = text.split_once('/') else { return Some(INVALID) };
+    let Some(address) = parse_ip(address_text) else { return Some(INVALID) };
+    let most = if address.is_ipv4() { 32 } else { 128 };
+    let is_number = !length_text.is_empty() && length_text.bytes().all(|byte| byte.is_ascii_digit());
+    let Some(length) = length_text.parse::<u32>().ok().filter(|length| is_number && *length <= most) else {
+        return Some(INVALID);
+    };
+    let has_leading_zero = length_text.len() > 1 && length_text.starts_with('0');
+    match ambiguity(address_text, address) {
+        Some(LEADING_ZEROS) => return Some("must not have leading 0s in IP or prefix length"),
+        Some(_) => return Some("must not have an IPv4-mapped IPv6 address"),
+        None if has_leading_zero => return Some("must not have leading 0s in IP or prefix length"),
+        None => {}
+    }
+    let host_bits = match address {
+        IpAddr::V4(ip) => u128::from(u32::from(ip).checked_shl(length).unwrap_or(0)),
+        IpAddr::V6(ip) => u128::from(ip).checked_shl(length).unwrap_or(0),
+    };
+    (host_bits != 0).then_some("must not have bits set beyond the prefix length")
 }
 
 /// `DOMAIN/PATH`, such as `acme.io/foo`.
@@ -123,7 +196,7 @@ pub(super) fn non_resource_url(text: &str) -> Option<&'static str> {
         return None;
     }
     if !text.starts_with('/') {
-        return Some("must start with '/'");
+        return Some("must start with slash");
     }
     if text.contains(' ') {
         return Some("must not contain white-space");

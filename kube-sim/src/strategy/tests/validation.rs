@@ -16,7 +16,7 @@ fn decoded_with_defaults(group: &str, plural: &str, mut object: Value) -> Value 
     let resource = versions.iter().find_map(|version| find(group, version, plural)).unwrap();
     let schema = resource.schema().unwrap();
     object["kind"] = json!(resource.kind);
-    crate::schema::decode(&schema, &mut object).unwrap();
+    crate::schema::decode(&schema, &mut object, |_, _| false).unwrap();
     crate::schema::default(&schema, &mut object);
     (strategy(resource).set_defaults)(None, &mut object);
     object
@@ -145,7 +145,12 @@ fn invalid_workloads_other_than_deployments_are_rejected() {
         deployment(|spec| spec["serviceName"] = json!("y")),
         &["spec.serviceName: Invalid value: \"y\": field is immutable"],
     );
-    let job = |policy: &str| json!({"spec": {"template": {"spec": {"containers": [{"name": "c", "image": "x"}], "restartPolicy": policy}}}});
+    let job = |policy: &str| {
+        json!({"spec": {"selector": {"matchLabels": {"a": "b"}}, "template": {
+            "metadata": {"labels": {"a": "b"}},
+            "spec": {"containers": [{"name": "c", "image": "x"}], "restartPolicy": policy},
+        }}})
+    };
     check_create(
         "batch",
         "jobs",
@@ -161,7 +166,9 @@ fn invalid_workloads_other_than_deployments_are_rejected() {
         changed,
         &["spec.completions: Invalid value: 5: field is immutable"],
     );
-    let cron = |schedule: &str| json!({"spec": {"schedule": schedule, "concurrencyPolicy": "x", "jobTemplate": job("Never")}});
+    let mut template = job("Never");
+    template["spec"].as_object_mut().unwrap().remove("selector");
+    let cron = |schedule: &str| json!({"spec": {"schedule": schedule, "concurrencyPolicy": "x", "jobTemplate": template}});
     check_create(
         "batch",
         "cronjobs",

@@ -2,14 +2,18 @@
 
 mod schedule;
 
+use jiff::Timestamp;
 use serde_json::Value;
 
 use super::{SHARED, job};
 use crate::schema::FieldError;
-use crate::strategy::Strategy;
+use crate::strategy::apps::workload::{names_and_images, selector_cell};
 use crate::strategy::core::pod;
 use crate::strategy::defaulting::{object_in, set_default, set_default_string};
+use crate::strategy::deletion::Deletion;
+use crate::strategy::printer::{Printer, age_cell, items, name_cell, text_cell, text_or};
 use crate::strategy::validation::{Errors, string_in};
+use crate::strategy::{Strategy, since};
 
 pub(super) const STRATEGY: Strategy = Strategy {
     kind: "CronJob",
@@ -19,6 +23,8 @@ pub(super) const STRATEGY: Strategy = Strategy {
         validate_spec(&object["spec"], out);
     },
     validate_update: Some(|_, new, out| validate_spec(&new["spec"], out)),
+    printer: Printer::new(cells),
+    deletion: Deletion::DEFAULT,
     ..SHARED
 };
 
@@ -31,6 +37,30 @@ fn set_defaults(_: Option<&Value>, object: &mut Value) {
     if let Some(job) = object_in(spec, "jobTemplate").and_then(|template| object_in(template, "spec")) {
         pod::set_template_defaults(job);
     }
+}
+
+fn cells(object: &Value, now: Timestamp) -> Vec<Value> {
+    let (spec, status) = (&object["spec"], &object["status"]);
+    let suspended = match &spec["suspend"] {
+        Value::Bool(true) => "True",
+        Value::Bool(false) => "False",
+        _ => "<unset>",
+    };
+    let last = status["lastScheduleTime"].as_str().map_or_else(|| "<none>".to_owned(), |at| since(at, now));
+    let job = &spec["jobTemplate"];
+    let [names, images] = names_and_images(&job["spec"]["template"]);
+    vec![
+        name_cell(object),
+        text_cell(&spec["schedule"]),
+        text_or(&spec["timeZone"], "<none>"),
+        suspended.into(),
+        items(&status["active"]).count().into(),
+        last.into(),
+        age_cell(object, now),
+        names,
+        images,
+        selector_cell(job),
+    ]
 }
 
 /// Checks the length of the name. The CronJob controller appends eleven characters to this name to get the name of a

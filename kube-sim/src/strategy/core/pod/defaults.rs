@@ -25,6 +25,14 @@ pub(super) fn admit(pod: &mut Value) {
     add_default_tolerations(spec);
 }
 
+/// Sets what admission plugins set in an updated pod.
+pub(super) fn admit_update(pod: &mut Value) {
+    if let Some(spec) = object_in(pod, "spec") {
+        set_admission_defaults(spec);
+        add_default_tolerations(spec);
+    }
+}
+
 /// Sets the defaults of the pod template in the field `template` of `holder`.
 pub(in crate::strategy) fn set_template_defaults(holder: &mut Value) {
     if let Some(spec) = object_in(holder, "template").and_then(|template| object_in(template, "spec")) {

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 pub(in crate::strategy) use self::defaults::set_template_defaults;
 pub(in crate::strategy) use self::validation::check_spec;
+use crate::schema::FieldError;
 use crate::strategy::deletion::Deletion;
 use crate::strategy::fields::SelectableField;
 use crate::strategy::{InitialStatus, Strategy};
@@ -21,11 +22,18 @@ pub(super) const STRATEGY: Strategy = Strategy {
     has_generation: true,
     set_defaults: |_, pod| defaults::set_pod_defaults(pod),
     prepare_for_create: |pod, _| defaults::admit(pod),
+    prepare_for_update: |_, pod| defaults::admit_update(pod),
     initial_status: InitialStatus::Set(|pod| json!({"phase": "Pending", "qosClass": qos_class(pod)})),
-    validate: |pod, out| check_spec("spec", &pod["spec"], out),
+    validate: |pod, out| {
+        check_spec("spec", &pod["spec"], out);
+        if pod["spec"]["ephemeralContainers"].as_array().is_some_and(|list| !list.is_empty()) {
+            out.push(FieldError::forbidden("spec.ephemeralContainers", "cannot be set on create"));
+        }
+    },
     validate_update: Some(|old, new, out| {
         check_spec("spec", &new["spec"], out);
         update::validate(&old["spec"], &new["spec"], out);
+        update::check_qos_class(new, qos_class(new), out);
     }),
     status_reset_fields: &["metadata.deletionTimestamp", "metadata.ownerReferences", "spec"],
     copy_subresource: Some(subresources::copy_fields),

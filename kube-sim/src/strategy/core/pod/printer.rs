@@ -1,81 +1,196 @@
-//! The `Table` columns of pods.
+//! The `Table` rows of pods.
 
 use jiff::Timestamp;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::strategy::printer::{Printer, age_cell, items, number_or_zero, or_none, string_or_empty};
+use crate::strategy::printer::{
+    Printer, age_cell, items, name_cell, number_or_zero, or_none, string_or_empty,
+};
 use crate::strategy::since;
 
-pub(super) const PRINTER: Printer = Printer {
-    columns: &[
-        "Name",
-        "Ready",
-        "Status",
-        "Restarts",
-        "Age",
-        "+IP",
-        "+Node",
-        "+Nominated Node",
-        "+Readiness Gates",
-    ],
-    cells,
-};
+pub(super) const PRINTER: Printer = Printer { conditions, ..Printer::new(cells) };
+
+/// What the containers of a pod are doing.
+#[derive(Debug, Default)]
+struct Progress<'a> {
+    /// The cell `Status`.
+    reason: String,
+    ready: usize,
+    restarts: i64,
+    /// The time of the last restart.
+    restarted_at: &'a str,
+}
 
 fn cells(pod: &Value, now: Timestamp) -> Vec<Value> {
-    let status = &pod["status"];
-    let total = items(&pod["spec"]["containers"]).count();
-    let ready = items(&status["containerStatuses"]).filter(|c| c["ready"] == true).count();
-    let restarts: i64 = items(&status["containerStatuses"]).map(|c| number_or_zero(&c["restartCount"])).sum();
-    let last = items(&status["containerStatuses"])
-        .filter_map(|c| c["lastState"]["terminated"]["finishedAt"].as_str())
-        .max();
-    let restarts = match last {
-        Some(at) if restarts > 0 => format!("{restarts} ({} ago)", since(at, now)),
-        _ => restarts.to_string(),
+    let (spec, status) = (&pod["spec"], &pod["status"]);
+    let progress = progress(pod);
+    let sidecars = items(&spec["initContainers"]).filter(|container| is_sidecar(container)).count();
+    let total = items(&spec["containers"]).count() + sidecars;
+    let restarts = match progress.restarted_at {
+        at if progress.restarts > 0 && !at.is_empty() => {
+            format!("{} ({} ago)", progress.restarts, since(at, now))
+        }
+        _ => progress.restarts.to_string(),
     };
     vec![
-        format!("{ready}/{total}").into(),
-        pod_status(pod).into(),
+        name_cell(pod),
+        format!("{}/{total}", progress.ready).into(),
+        shown_reason(pod, progress.reason).into(),
         restarts.into(),
         age_cell(pod, now),
-        or_none(string_or_empty(&status["podIP"])),
-        or_none(string_or_empty(&pod["spec"]["nodeName"])),
+        or_none(string_or_empty(&status["podIPs"][0]["ip"])),
+        or_none(string_or_empty(&spec["nodeName"])),
         or_none(string_or_empty(&status["nominatedNodeName"])),
-        "<none>".into(),
+        readiness_gates(pod).into(),
     ]
 }
 
-/// The text in the column `Status` of a pod.
-fn pod_status(pod: &Value) -> String {
+/// Whether an init container keeps running beside the containers of its pod.
+fn is_sidecar(container: &Value) -> bool {
+    container["restartPolicy"] == "Always"
+}
+
+fn has_condition(pod: &Value, kind: &str) -> bool {
+    let condition = items(&pod["status"]["conditions"]).find(|condition| condition["type"] == kind);
+    condition.is_some_and(|condition| condition["status"] == "True")
+}
+
+fn progress(pod: &Value) -> Progress<'_> {
     let status = &pod["status"];
-    let mut reason = match string_or_empty(&status["reason"]) {
-        "" => string_or_empty(&status["phase"]).to_owned(),
-        reason => reason.to_owned(),
+    let phase = string_or_empty(&status["phase"]);
+    let reason = string_or_empty(&status["reason"]);
+    let gated = items(&status["conditions"])
+        .any(|condition| condition["type"] == "PodScheduled" && condition["reason"] == "SchedulingGated");
+    let reason = if gated {
+        "SchedulingGated"
+    } else if reason.is_empty() {
+        phase
+    } else {
+        reason
     };
-    let mut running = false;
-    for container in items(&status["containerStatuses"]) {
+    let mut all = Progress { reason: reason.to_owned(), ..Progress::default() };
+    let mut sidecars = Progress::default();
+    let initializing = add_init_containers(pod, &mut all, &mut sidecars);
+    if initializing && !has_condition(pod, "Initialized") {
+        return all;
+    }
+    (all.restarts, all.restarted_at) = (sidecars.restarts, sidecars.restarted_at);
+    add_containers(pod, &mut all);
+    all
+}
+
+impl<'a> Progress<'a> {
+    fn add_restarts(&mut self, container: &'a Value) {
+        self.restarts += number_or_zero(&container["restartCount"]);
+        let at = string_or_empty(&container["lastState"]["terminated"]["finishedAt"]);
+        self.restarted_at = self.restarted_at.max(at);
+    }
+}
+
+/// Adds the init containers up to the first that has not finished. Returns whether there is one.
+fn add_init_containers<'a>(pod: &'a Value, all: &mut Progress<'a>, sidecars: &mut Progress<'a>) -> bool {
+    let specs = &pod["spec"]["initContainers"];
+    for (index, container) in items(&pod["status"]["initContainerStatuses"]).enumerate() {
+        let sidecar = items(specs).any(|spec| spec["name"] == container["name"] && is_sidecar(spec));
+        all.add_restarts(container);
+        if sidecar {
+            sidecars.add_restarts(container);
+        }
         let state = &container["state"];
-        if let Some(waiting) = state["waiting"]["reason"].as_str().filter(|r| !r.is_empty()) {
-            waiting.clone_into(&mut reason);
-        } else if state["terminated"].is_object() {
-            reason = match (
-                string_or_empty(&state["terminated"]["reason"]),
-                number_or_zero(&state["terminated"]["signal"]),
-            ) {
-                ("", 0) => format!("ExitCode:{}", number_or_zero(&state["terminated"]["exitCode"])),
-                ("", signal) => format!("Signal:{signal}"),
-                (reason, _) => reason.to_owned(),
-            };
-        } else if container["ready"] == true && state["running"].is_object() {
-            running = true;
+        let terminated = &state["terminated"];
+        if terminated.is_object() && number_or_zero(&terminated["exitCode"]) == 0 {
+            continue;
+        }
+        if sidecar && container["started"] == true {
+            all.ready += usize::from(container["ready"] == true);
+            continue;
+        }
+        all.reason = match string_or_empty(&state["waiting"]["reason"]) {
+            _ if terminated.is_object() => format!("Init:{}", termination(terminated)),
+            "" | "PodInitializing" => format!("Init:{index}/{}", items(specs).count()),
+            reason => format!("Init:{reason}"),
+        };
+        return true;
+    }
+    false
+}
+
+/// The reason, the signal or the exit code of a terminated container.
+fn termination(terminated: &Value) -> String {
+    match (string_or_empty(&terminated["reason"]), number_or_zero(&terminated["signal"])) {
+        ("", 0) => format!("ExitCode:{}", number_or_zero(&terminated["exitCode"])),
+        ("", signal) => format!("Signal:{signal}"),
+        (reason, _) => reason.to_owned(),
+    }
+}
+
+fn add_containers<'a>(pod: &'a Value, all: &mut Progress<'a>) {
+    let mut running = false;
+    let mut failure = String::new();
+    let containers: Vec<&Value> = items(&pod["status"]["containerStatuses"]).collect();
+    for container in containers.into_iter().rev() {
+        all.add_restarts(container);
+        let state = &container["state"];
+        let terminated = &state["terminated"];
+        match string_or_empty(&state["waiting"]["reason"]) {
+            "" if terminated.is_object() => {
+                all.reason = termination(terminated);
+                if number_or_zero(&terminated["exitCode"]) != 0 {
+                    failure.clone_from(&all.reason);
+                }
+            }
+            "" => {
+                let ready = container["ready"] == true && state["running"].is_object();
+                running |= ready;
+                all.ready += usize::from(ready);
+            }
+            reason => reason.clone_into(&mut all.reason),
         }
     }
-    if reason == "Completed" && running {
-        reason = "Running".into();
+    if all.reason != "Completed" {
+        return;
     }
-    if pod["metadata"]["deletionTimestamp"].is_string() {
-        let lost = string_or_empty(&status["reason"]) == "NodeLost";
-        return if lost { "Unknown".into() } else { "Terminating".into() };
+    // A pod with a running container is not complete.
+    if running && has_condition(pod, "Ready") {
+        "Running".clone_into(&mut all.reason);
+    } else if !failure.is_empty() {
+        all.reason = failure;
+    } else if running {
+        "NotReady".clone_into(&mut all.reason);
     }
-    reason
+}
+
+/// The cell `Status`, which does not depend on the containers if the pod is being deleted.
+fn shown_reason(pod: &Value, reason: String) -> String {
+    if !pod["metadata"]["deletionTimestamp"].is_string() {
+        return reason;
+    }
+    let status = &pod["status"];
+    match (string_or_empty(&status["reason"]), string_or_empty(&status["phase"])) {
+        ("NodeLost", _) => "Unknown".to_owned(),
+        (_, "Succeeded" | "Failed") => reason,
+        _ => "Terminating".to_owned(),
+    }
+}
+
+/// The number of readiness gates that are open, out of all.
+fn readiness_gates(pod: &Value) -> String {
+    let gates: Vec<&str> =
+        items(&pod["spec"]["readinessGates"]).map(|gate| string_or_empty(&gate["conditionType"])).collect();
+    if gates.is_empty() {
+        return "<none>".to_owned();
+    }
+    format!("{}/{}", gates.iter().filter(|gate| has_condition(pod, gate)).count(), gates.len())
+}
+
+/// The condition of the row of a pod that has ended.
+fn conditions(pod: &Value) -> Vec<Value> {
+    let completed = |reason: &str, message: &str| {
+        vec![json!({"type": "Completed", "status": "True", "reason": reason, "message": message})]
+    };
+    match string_or_empty(&pod["status"]["phase"]) {
+        "Succeeded" => completed("Succeeded", "The pod has completed successfully."),
+        "Failed" => completed("Failed", "The pod failed."),
+        _ => Vec::new(),
+    }
 }

@@ -43,6 +43,15 @@ pub(super) fn validate(old: &Value, new: &Value, out: &mut Errors) {
     }
 }
 
+/// Checks that new resources do not change the class of the quality of service, which the status has.
+pub(super) fn check_qos_class(pod: &Value, class: &str, out: &mut Errors) {
+    let before = &pod["status"]["qosClass"];
+    if before.is_string() && *before != class {
+        let why = "Pod QOS Class may not change as a result of resizing";
+        out.push(FieldError::invalid("spec", before.clone(), why));
+    }
+}
+
 /// Checks that an update neither removes nor increases `activeDeadlineSeconds`.
 fn check_active_deadline(old: &Value, new: &Value, out: &mut Errors) {
     const FIELD: &str = "activeDeadlineSeconds";

@@ -8,7 +8,7 @@ use super::{lists, references};
 use crate::names;
 use crate::schema::FieldError;
 use crate::strategy::rules;
-use crate::strategy::validation::{Errors, INVALID_PORT, items, string_in};
+use crate::strategy::validation::{Errors, INVALID_PORT, is_empty, items, string_in};
 
 /// Validates the pod spec at `path`.
 pub(in crate::strategy) fn check_spec(path: &str, spec: &Value, out: &mut Errors) {
@@ -27,6 +27,13 @@ pub(in crate::strategy) fn check_spec(path: &str, spec: &Value, out: &mut Errors
         }
     }
     for (path, item) in items(path, spec, "ephemeralContainers") {
+        for field in ["ports", "livenessProbe", "readinessProbe", "startupProbe", "lifecycle", "resizePolicy"]
+        {
+            if !is_empty(&item[field]) {
+                let why = "cannot be set for an Ephemeral Container";
+                out.push(FieldError::forbidden(format!("{path}.{field}"), why));
+            }
+        }
         let name = string_in(item, "name");
         if !name.is_empty() && !names.insert(name) {
             out.push(FieldError::duplicate(format!("{path}.name"), name));

@@ -31,7 +31,13 @@ pub(super) fn allocate(object: &mut Value, random: &mut Random) {
     spec.insert("clusterIP".into(), address.into());
     spec.entry("ipFamilies").or_insert(families);
     spec.entry("ipFamilyPolicy").or_insert_with(|| policy.into());
-    if matches!(kind.as_str(), "NodePort" | "LoadBalancer") {
+    let is_balanced = kind == "LoadBalancer";
+    if is_balanced && spec.get("externalTrafficPolicy").is_some_and(|policy| policy == "Local") {
+        let port = 30_000 + random.below(2_768);
+        spec.entry("healthCheckNodePort").or_insert_with(|| port.into());
+    }
+    let allocates = spec.get("allocateLoadBalancerNodePorts").is_none_or(|allocates| *allocates != false);
+    if kind == "NodePort" || is_balanced && allocates {
         for port in spec.get_mut("ports").and_then(Value::as_array_mut).into_iter().flatten() {
             if port["nodePort"].as_u64().unwrap_or(0) == 0 && port.is_object() {
                 port["nodePort"] = (30_000 + random.below(2_768)).into();
@@ -45,6 +51,10 @@ pub(super) fn allocate(object: &mut Value, random: &mut Random) {
 pub(super) fn preserve(old: &Value, new: &mut Value) {
     if !new.is_object() {
         return;
+    }
+    let is_local = new["type"] == "LoadBalancer" && new["externalTrafficPolicy"] == "Local";
+    if is_local && is_empty(&new["healthCheckNodePort"]) && !is_empty(&old["healthCheckNodePort"]) {
+        new["healthCheckNodePort"] = old["healthCheckNodePort"].clone();
     }
     let fields = ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"];
     if new["type"] == "ExternalName" {

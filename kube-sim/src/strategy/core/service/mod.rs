@@ -24,6 +24,7 @@ pub(super) const STRATEGY: Strategy = Strategy {
     prepare_for_update: |old, new| addresses::preserve(&old["spec"], &mut new["spec"]),
     validate: validation::validate,
     validate_update: Some(validation::validate_update),
+    warn,
     status_reset_fields: &["spec"],
     selectable_fields: &[SelectableField::new("spec.clusterIP"), SelectableField::new("spec.type")],
     printer: printer::PRINTER,
@@ -31,6 +32,19 @@ pub(super) const STRATEGY: Strategy = Strategy {
     zero_value: Some(|| (json!({}), json!({"loadBalancer": {}}))),
     ..Strategy::DEFAULT
 };
+
+fn warn(_: Option<&Value>, service: &Value, out: &mut Vec<String>) {
+    let spec = &service["spec"];
+    if spec["externalIPs"].as_array().is_some_and(|addresses| !addresses.is_empty()) {
+        out.push(
+            "spec.externalIPs is deprecated and may no longer be implemented in some clusters".to_owned(),
+        );
+    }
+    if spec["trafficDistribution"] == "PreferClose" {
+        let replacement = "PreferSameZone";
+        out.push(format!("spec.trafficDistribution: \"PreferClose\" is deprecated; use \"{replacement}\""));
+    }
+}
 
 fn set_defaults(_: Option<&Value>, object: &mut Value) {
     let Some(spec) = object_in(object, "spec") else { return };

@@ -1,13 +1,13 @@
-//! The `Table` columns of services.
+//! The `Table` rows of services.
 
 use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::store::selector::LabelSelector;
-use crate::strategy::printer::{Printer, age_cell, items, or_none, string_or_empty};
+use crate::strategy::printer::networking::load_balancer_addresses;
+use crate::strategy::printer::{Printer, age_cell, items, name_cell, or_none, string_or_empty, text_cell};
 
-pub(super) const PRINTER: Printer =
-    Printer { columns: &["Name", "Type", "Cluster-IP", "External-IP", "Port(s)", "Age", "+Selector"], cells };
+pub(super) const PRINTER: Printer = Printer::new(cells);
 
 fn cells(object: &Value, now: Timestamp) -> Vec<Value> {
     let spec = &object["spec"];
@@ -20,20 +20,27 @@ fn cells(object: &Value, now: Timestamp) -> Vec<Value> {
             }
         })
         .collect();
-    let external: Vec<&str> = items(&spec["externalIPs"]).map(string_or_empty).collect();
-    let external = match (string_or_empty(&spec["type"]), external.is_empty()) {
-        ("ExternalName", _) => string_or_empty(&spec["externalName"]).to_owned(),
-        (_, false) => external.join(","),
-        ("LoadBalancer", true) => "<pending>".to_owned(),
-        _ => String::new(),
-    };
     let selector = LabelSelector::of_object(&spec["selector"]).to_string();
     vec![
-        string_or_empty(&spec["type"]).into(),
-        or_none(string_or_empty(&spec["clusterIP"])),
-        or_none(&external),
+        name_cell(object),
+        text_cell(&spec["type"]),
+        or_none(string_or_empty(&spec["clusterIPs"][0])),
+        external_addresses(object).into(),
         or_none(&ports.join(",")),
         age_cell(object, now),
         or_none(&selector),
     ]
+}
+
+fn external_addresses(object: &Value) -> String {
+    let spec = &object["spec"];
+    let own = items(&spec["externalIPs"]).map(string_or_empty);
+    let (addresses, absent): (Vec<&str>, _) = match string_or_empty(&spec["type"]) {
+        "ExternalName" => return string_or_empty(&spec["externalName"]).to_owned(),
+        "LoadBalancer" => {
+            (load_balancer_addresses(&object["status"]).into_iter().chain(own).collect(), "<pending>")
+        }
+        _ => (own.collect(), "<none>"),
+    };
+    if addresses.is_empty() { absent.to_owned() } else { addresses.join(",") }
 }

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use serde_json::{Value, json};
 
 use crate::schema::FieldError;
-use crate::strategy::validation::{Errors, INVALID_PORT, check_unique, items, string_in};
+use crate::strategy::validation::{Errors, INVALID_PORT, check_unique, is_empty, items, string_in};
 
 pub(super) fn validate(new: &Value, out: &mut Errors) {
     check_spec(&new["spec"], out);
@@ -13,6 +13,14 @@ pub(super) fn validate(new: &Value, out: &mut Errors) {
 }
 
 pub(super) fn validate_update(old: &Value, new: &Value, out: &mut Errors) {
+    let ingress = &new["status"]["loadBalancer"]["ingress"];
+    if ingress != &old["status"]["loadBalancer"]["ingress"]
+        && !is_empty(ingress)
+        && string_in(&new["spec"], "type") != "LoadBalancer"
+    {
+        let why = "may only be used when `spec.type` is 'LoadBalancer'";
+        out.push(FieldError::forbidden("status.loadBalancer.ingress", why));
+    }
     let (old, new) = (&old["spec"], &new["spec"]);
     check_spec(new, out);
     let keeps_cluster_ip =

@@ -1,0 +1,158 @@
+//! The cells of volumes, claims, and the kinds of `storage.k8s.io`.
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::{Row, age_cell, items, name_cell, number_or_text, or_none, string_or_empty, text_cell, text_or};
+
+/// The annotation that had the storage class before the field.
+const CLASS_ANNOTATION: &str = "volume.beta.kubernetes.io/storage-class";
+/// The annotation of the storage class of claims that name none.
+const DEFAULT_CLASS_ANNOTATIONS: [&str; 2] =
+    ["storageclass.kubernetes.io/is-default-class", "storageclass.beta.kubernetes.io/is-default-class"];
+
+/// The abbreviations of the access modes, in a fixed order.
+fn access_modes(modes: &Value) -> String {
+    let known = [
+        ("ReadWriteOnce", "RWO"),
+        ("ReadOnlyMany", "ROX"),
+        ("ReadWriteMany", "RWX"),
+        ("ReadWriteOncePod", "RWOP"),
+    ];
+    let shown = known.iter().filter(|(mode, _)| items(modes).any(|given| given == mode));
+    shown.map(|(_, short)| *short).collect::<Vec<_>>().join(",")
+}
+
+/// The cell with the phase, or that the object is being deleted.
+fn phase(object: &Value) -> Value {
+    if object["metadata"]["deletionTimestamp"].is_string() {
+        return "Terminating".into();
+    }
+    text_cell(&object["status"]["phase"])
+}
+
+fn storage_class_name(object: &Value) -> Value {
+    match object["metadata"]["annotations"][CLASS_ANNOTATION].as_str() {
+        Some(class) => class.into(),
+        None => text_cell(&object["spec"]["storageClassName"]),
+    }
+}
+
+pub(in crate::strategy) fn volume(object: &Value, now: Timestamp) -> Vec<Value> {
+    let spec = &object["spec"];
+    let claim = match &spec["claimRef"] {
+        Value::Null => String::new(),
+        claim => format!("{}/{}", string_or_empty(&claim["namespace"]), string_or_empty(&claim["name"])),
+    };
+    let capacity = number_or_text(&spec["capacity"]["storage"]);
+    vec![
+        name_cell(object),
+        if capacity.is_empty() { "0" } else { &capacity }.into(),
+        access_modes(&spec["accessModes"]).into(),
+        text_cell(&spec["persistentVolumeReclaimPolicy"]),
+        phase(object),
+        claim.into(),
+        storage_class_name(object),
+        text_or(&spec["volumeAttributesClassName"], "<unset>"),
+        text_cell(&object["status"]["reason"]),
+        age_cell(object, now),
+        text_or(&spec["volumeMode"], "<unset>"),
+    ]
+}
+
+pub(in crate::strategy) fn claim(object: &Value, now: Timestamp) -> Vec<Value> {
+    let (spec, status) = (&object["spec"], &object["status"]);
+    let volume = string_or_empty(&spec["volumeName"]);
+    let (capacity, modes) = match (volume, number_or_text(&status["capacity"]["storage"])) {
+        ("", _) => (String::new(), String::new()),
+        (_, size) if size.is_empty() => ("0".to_owned(), access_modes(&status["accessModes"])),
+        (_, size) => (size, access_modes(&status["accessModes"])),
+    };
+    vec![
+        name_cell(object),
+        phase(object),
+        volume.into(),
+        capacity.into(),
+        modes.into(),
+        storage_class_name(object),
+        text_or(&spec["volumeAttributesClassName"], "<unset>"),
+        age_cell(object, now),
+        text_or(&spec["volumeMode"], "<unset>"),
+    ]
+}
+
+pub(in crate::strategy) fn class(object: &Value, now: Timestamp) -> Vec<Value> {
+    vec![
+        name_cell(object),
+        text_cell(&object["provisioner"]),
+        text_or(&object["reclaimPolicy"], "Delete"),
+        text_or(&object["volumeBindingMode"], "Immediate"),
+        (object["allowVolumeExpansion"] == true).into(),
+        age_cell(object, now),
+    ]
+}
+
+/// Marks the default storage class: the newest class with the annotation, and the first by name of several.
+pub(in crate::strategy) fn mark_default_class(rows: &mut [Row]) {
+    let is_default = |object: &Value| {
+        let annotations = &object["metadata"]["annotations"];
+        DEFAULT_CLASS_ANNOTATIONS.iter().any(|key| annotations[*key] == "true")
+    };
+    let created = |row: &Row| string_or_empty(&row.object["metadata"]["creationTimestamp"]).to_owned();
+    let mut found: Option<&mut Row> = None;
+    for row in rows.iter_mut().filter(|row| is_default(&row.object)) {
+        if found.as_ref().is_none_or(|found| created(row) > created(found)) {
+            found = Some(row);
+        }
+    }
+    if let Some(Row { cells, .. }) = found {
+        cells[0] = format!("{} (default)", string_or_empty(&cells[0])).into();
+    }
+}
+
+pub(in crate::strategy) fn attachment(object: &Value, now: Timestamp) -> Vec<Value> {
+    let spec = &object["spec"];
+    vec![
+        name_cell(object),
+        text_cell(&spec["attacher"]),
+        text_cell(&spec["source"]["persistentVolumeName"]),
+        text_cell(&spec["nodeName"]),
+        (object["status"]["attached"] == true).into(),
+        age_cell(object, now),
+    ]
+}
+
+pub(in crate::strategy) fn attributes_class(object: &Value, now: Timestamp) -> Vec<Value> {
+    vec![name_cell(object), text_cell(&object["driverName"]), age_cell(object, now)]
+}
+
+pub(in crate::strategy) fn csi_driver(object: &Value, now: Timestamp) -> Vec<Value> {
+    let spec = &object["spec"];
+    let flag = |field: &str, fallback: bool| Value::from(spec[field].as_bool().unwrap_or(fallback));
+    let tokens = spec["tokenRequests"].as_array().map(|requests| {
+        requests.iter().map(|request| string_or_empty(&request["audience"])).collect::<Vec<_>>().join(",")
+    });
+    let modes: Vec<&str> = items(&spec["volumeLifecycleModes"]).map(string_or_empty).collect();
+    vec![
+        name_cell(object),
+        flag("attachRequired", true),
+        flag("podInfoOnMount", false),
+        flag("storageCapacity", false),
+        tokens.unwrap_or_else(|| "<unset>".to_owned()).into(),
+        flag("requiresRepublish", false),
+        or_none(&modes.join(",")),
+        age_cell(object, now),
+    ]
+}
+
+pub(in crate::strategy) fn csi_node(object: &Value, now: Timestamp) -> Vec<Value> {
+    vec![name_cell(object), items(&object["spec"]["drivers"]).count().into(), age_cell(object, now)]
+}
+
+pub(in crate::strategy) fn csi_capacity(object: &Value, _: Timestamp) -> Vec<Value> {
+    let capacity = match number_or_text(&object["capacity"]) {
+        text if text.is_empty() => "<unset>".to_owned(),
+        text => text,
+    };
+    vec![name_cell(object), text_cell(&object["storageClassName"]), capacity.into()]
+}
