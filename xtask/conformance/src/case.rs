@@ -21,6 +21,14 @@ impl Case {
         }
     }
 
+    /// Whether no object exists after the case that did not exist before it.
+    pub(crate) fn stores_nothing(&self) -> bool {
+        match self {
+            Self::Scenario(scenario) => scenario.only_reads(),
+            Self::Mutation(_) => true,
+        }
+    }
+
     /// Runs the case on one server. Returns one observation for each request that is compared.
     ///
     /// # Errors

@@ -1,11 +1,11 @@
 //! The `conformance` subcommand: its arguments, its report and its exit code.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
-use xtask_control_plane::KubernetesVersion;
+use xtask_control_plane::{KubernetesVersion, Source};
 
 use crate::case::Case;
 use crate::endpoint::Endpoint;
@@ -30,6 +30,9 @@ pub struct Args {
     /// The Kubernetes version to build from source
     #[arg(long, value_name = "VERSION")]
     kubernetes: Option<KubernetesVersion>,
+    /// Use the etcd and kube-apiserver in this folder instead of a build
+    #[arg(long, value_name = "DIR", conflicts_with = "kubernetes")]
+    assets: Option<PathBuf>,
     /// List the cases without running them
     #[arg(long)]
     list: bool,
@@ -61,9 +64,12 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
     let known = Known::parse(&read("known.yaml")?, &read("mutations.txt")?)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let version = args.kubernetes.unwrap_or(KubernetesVersion::LATEST);
+    let source = match &args.assets {
+        Some(folder) => Source::Assets(folder.clone()),
+        None => Source::Build(args.kubernetes.unwrap_or(KubernetesVersion::LATEST)),
+    };
     let outcomes = runtime.block_on(async {
-        let (real, simulated) = futures::try_join!(Endpoint::real(version), Endpoint::simulated())?;
+        let (real, simulated) = futures::try_join!(Endpoint::real(source), Endpoint::simulated())?;
         let servers = Servers { real, simulated };
         let outcomes = runner::run(&servers, cases).await;
         servers.real.stop().await;
@@ -97,6 +103,7 @@ fn read_cases() -> anyhow::Result<Vec<Case>> {
         cases.extend(scenarios.into_iter().map(Case::Scenario));
     }
     for sample in mutation::parse_samples(&read("objects.yaml")?)? {
+        cases.extend(sample.lifecycle()?.map(Case::Scenario));
         cases.extend(sample.mutations().into_iter().map(Case::Mutation));
     }
     let mut names = BTreeSet::new();

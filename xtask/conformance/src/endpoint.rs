@@ -7,16 +7,19 @@ use http::Request;
 use kube_client::client::Body;
 use kube_client::config::{KubeConfigOptions, Kubeconfig};
 use kube_client::{Client, Config};
-use kube_sim::Sim;
+use kube_sim::{Controller, Sim, SimBuilder};
 use serde_json::Value;
 use tempfile::TempDir;
-use xtask_control_plane::{Cluster, KubernetesVersion, Options, Source};
+use xtask_control_plane::{Cluster, Options, Source};
 use xtask_process::progress::Progress;
 
 use crate::observation::Response;
 
 /// The media type of a request body whose request names none.
 const JSON: &str = "application/json";
+
+/// The admission plugins whose changes only a controller reverts: finalizers of volumes and taints of nodes.
+const CONTROLLED_PLUGINS: [&str; 2] = ["StorageObjectInUseProtection", "TaintNodesByCondition"];
 
 /// A server that responds to the requests of all cases.
 pub(crate) struct Endpoint {
@@ -56,7 +59,8 @@ impl Endpoint {
     /// Starts kube-sim on a loopback port.
     pub(crate) async fn simulated() -> anyhow::Result<Self> {
         // The real control plane runs no built-in controllers and has no nodes.
-        let sim = Sim::builder().build();
+        let controllers = [Controller::GarbageCollector, Controller::Namespace, Controller::Kubelet];
+        let sim = controllers.into_iter().fold(Sim::builder(), SimBuilder::without_controller).build();
         let listener = sim.serve_https(([127, 0, 0, 1], 0).into()).await.map_err(|error| anyhow!(error))?;
         let folder = tempfile::tempdir().context("cannot create a temporary folder")?;
         let path = folder.path().join("kubeconfig");
@@ -67,11 +71,12 @@ impl Endpoint {
     }
 
     /// Starts etcd and kube-apiserver, without controllers and nodes.
-    pub(crate) async fn real(version: KubernetesVersion) -> anyhow::Result<Self> {
+    pub(crate) async fn real(source: Source) -> anyhow::Result<Self> {
         let options = Options::default()
-            .source(Source::Build(version))
+            .source(source)
             .nodes(0)
             .without_controllers()
+            .disabled_admission_plugins(&CONTROLLED_PLUGINS)
             .progress(Progress::new());
         let cluster = Cluster::start(options).await?;
         let client = client(cluster.kubeconfig()).await?;

@@ -1,10 +1,16 @@
 //! Replaces the values that differ in each run, such as uids and times. The keys and the types stay comparable.
 
+use std::sync::LazyLock;
+
+use regex::Regex;
 use serde_json::Value;
 
 /// The keys whose values differ in each run, anywhere in a body.
-const VOLATILE: [&str; 14] = [
+const VOLATILE: [&str; 17] = [
+    "username",
     "uid",
+    "controller-uid",
+    "batch.kubernetes.io/controller-uid",
     "resourceVersion",
     "creationTimestamp",
     "deletionTimestamp",
@@ -28,7 +34,74 @@ pub(crate) fn mask(body: &mut Value, pointers: &[String]) {
         }
     }
     mask_keys(body);
+    mask_cells(body);
+    mask_texts(body);
     sort_managers(body);
+}
+
+/// The identifier of the credential of a user.
+const CREDENTIAL: &str = "authentication.kubernetes.io/credential-id";
+
+/// The columns of a table whose cells depend on the time or are allocated by the server.
+const VOLATILE_COLUMNS: [&str; 7] =
+    ["Age", "Cluster-IP", "Created At", "Duration", "First Seen", "Last Seen", "Requestor"];
+
+/// Masks the cells of the [volatile](VOLATILE_COLUMNS) columns of each `Table`.
+fn mask_cells(value: &mut Value) {
+    let Some(columns) = value["columnDefinitions"].as_array() else {
+        let children: Box<dyn Iterator<Item = &mut Value>> = match value {
+            Value::Object(map) => Box::new(map.values_mut()),
+            Value::Array(items) => Box::new(items.iter_mut()),
+            _ => return,
+        };
+        return children.for_each(mask_cells);
+    };
+    let names: Vec<Value> = columns.iter().map(|column| column["name"].clone()).collect();
+    for row in value["rows"].as_array_mut().into_iter().flatten() {
+        for (cell, name) in row["cells"].as_array_mut().into_iter().flatten().zip(&names) {
+            let fixed = matches!(cell.as_str(), Some("<none>" | "<unknown>" | "None"));
+            if !fixed && VOLATILE_COLUMNS.iter().any(|column| name == column) {
+                hide(cell);
+            }
+        }
+    }
+}
+
+/// Masks the uids, times and versions that texts contain, and the JSON of patched objects.
+pub(crate) fn mask_texts(value: &mut Value) {
+    static PATTERNS: LazyLock<[(Regex, &str); 6]> = LazyLock::new(|| {
+        #[expect(clippy::expect_used, reason = "the patterns are constants, and every run compiles them")]
+        let pattern = |text| Regex::new(text).expect("the pattern is valid");
+        [
+            (pattern("patch: Invalid value: \"\\{.*\\}\""), "patch: Invalid value: (object)"),
+            (pattern("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"), "(uid)"),
+            (pattern("[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?Z"), "(time)"),
+            (pattern("current: [0-9]+"), "current: (number)"),
+            // The API server prints the Go struct.
+            (pattern("Invalid value: (\\[?)\\{.*\\}(\\]?): "), "Invalid value: (object): "),
+            (pattern("\\?hash=[0-9A-F]+"), "?hash=(hash)"),
+        ]
+    });
+    match value {
+        Value::String(text) => {
+            for (pattern, replacement) in &*PATTERNS {
+                if pattern.is_match(text) {
+                    *text = pattern.replace_all(text, *replacement).into_owned();
+                }
+            }
+        }
+        Value::Object(map) => {
+            // The cause of an undecodable patch contains the patched object.
+            if map.get("field").is_some_and(|field| field == "patch")
+                && let Some(Value::String(text)) = map.get_mut("message")
+            {
+                *text = format!("patch: {text}");
+            }
+            map.values_mut().for_each(mask_texts);
+        }
+        Value::Array(items) => items.iter_mut().for_each(mask_texts),
+        _ => {}
+    }
 }
 
 /// Sorts the entries of each `managedFields` by manager, operation and subresource. The API server sorts them by time,
@@ -52,6 +125,8 @@ fn sort_managers(value: &mut Value) {
 fn mask_keys(value: &mut Value) {
     match value {
         Value::Object(map) => {
+            // The servers authenticate their clients in different ways.
+            map.retain(|key, value| key != "extra" || value.get(CREDENTIAL).is_none());
             for (key, value) in map {
                 if VOLATILE.contains(&key.as_str()) { hide(value) } else { mask_keys(value) }
             }

@@ -1,4 +1,5 @@
-//! `Mutation`: a valid object of a built-in kind with one field changed. The object is created with `dryRun=All`.
+//! `Sample`: a valid object of a built-in kind, and the cases that are derived from it. `Mutation`: the object with one
+//! field changed, which is created with `dryRun=All`.
 
 use anyhow::{Context, ensure};
 use serde::Deserialize;
@@ -6,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::endpoint::{Call, Endpoint};
 use crate::observation::Observation;
+use crate::scenario::Scenario;
 
 /// The label of the case that creates the sample itself.
 const UNCHANGED: &str = "unchanged";
@@ -17,6 +19,9 @@ pub(crate) struct Sample {
     /// The path of the collection, such as `/api/v1/namespaces/$NS/pods`.
     path: String,
     object: Value,
+    /// Why the object must not be stored, if [`Sample::lifecycle`] must not create it.
+    #[serde(default)]
+    not_stored_because: Option<String>,
 }
 
 /// A changed object.
@@ -72,6 +77,50 @@ impl Sample {
             }
         }
         mutations
+    }
+}
+
+/// The media types of a patch and of an accepted response.
+const MERGE_PATCH: &str = "application/merge-patch+json";
+const APPLY_PATCH: &str = "application/apply-patch+yaml";
+const TABLE: &str = "application/json;as=Table;g=meta.k8s.io;v=v1";
+const PARTIAL_LIST: &str = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
+
+impl Sample {
+    /// A scenario that creates, reads, changes and deletes the object; `None` if the object must not be stored.
+    pub(crate) fn lifecycle(&self) -> anyhow::Result<Option<Scenario>> {
+        if self.not_stored_because.is_some() {
+            return Ok(None);
+        }
+        let Self { path, object, .. } = self;
+        let name = object["metadata"]["name"].as_str().unwrap_or_default();
+        let one = format!("{path}/{name}");
+        let selected = format!("{path}?fieldSelector=metadata.name%3D{name}");
+        let labels = json!({"metadata": {"labels": {"example.com/changed": "yes"}}});
+        let mut applied = object.clone();
+        applied["metadata"]["annotations"]["example.com/applied"] = "yes".into();
+        let steps = [
+            json!({"request": format!("POST {path}"), "body": object}),
+            json!({"request": format!("GET {one}")}),
+            json!({"request": format!("GET {selected}"), "headers": {"accept": TABLE}}),
+            json!({"request": format!("GET {selected}"), "headers": {"accept": PARTIAL_LIST}}),
+            json!({
+                "request": format!("PATCH {one}"),
+                "headers": {"content-type": MERGE_PATCH},
+                "body": labels,
+            }),
+            json!({
+                "request": format!("PATCH {one}?fieldManager=applier&force=true"),
+                "headers": {"content-type": APPLY_PATCH},
+                "body": applied,
+            }),
+            json!({"request": format!("PUT {one}"), "body": object}),
+            json!({"request": format!("DELETE {one}?dryRun=All")}),
+            json!({"request": format!("DELETE {one}")}),
+            json!({"request": format!("GET {one}")}),
+        ];
+        let scenario = json!({"name": format!("lifecycle/{}", self.label()), "steps": steps});
+        Ok(Some(serde_json::from_value(scenario)?))
     }
 }
 
@@ -206,7 +255,7 @@ mod tests {
     fn each_field_is_removed_and_changed_once() {
         let object =
             json!({"apiVersion": "v1", "kind": "K", "metadata": {"name": "k"}, "spec": {"a": ["x"]}});
-        let sample = Sample { path: "/p".to_owned(), object };
+        let sample = Sample { path: "/p".to_owned(), object, not_stored_because: None };
         let mutations = sample.mutations();
         let names: Vec<_> = mutations.iter().map(|mutation| mutation.name.as_str()).collect();
         assert!(names.contains(&"v1 K k: spec.a[0]: too long"), "{names:?}");

@@ -9,13 +9,15 @@ use serde_json::{Map, Value, json};
 use crate::mask;
 
 /// The headers that clients act on.
-const RELEVANT_HEADERS: [&str; 4] = ["content-type", "warning", "retry-after", "location"];
+const RELEVANT_HEADERS: [&str; 5] = ["allow", "content-type", "location", "retry-after", "warning"];
 
 /// A response, read to its end.
 #[derive(Debug)]
 pub(crate) struct Response {
     pub(crate) status: u16,
-    pub(crate) headers: Vec<(String, String)>,
+    /// The relevant headers.
+    headers: Vec<(String, String)>,
+    etag: Option<String>,
     pub(crate) body: Value,
 }
 
@@ -40,14 +42,33 @@ impl Response {
         let body = serde_json::from_slice(body)
             .or_else(|_| lines().map(Value::Array))
             .unwrap_or_else(|_| Value::String(text.into_owned()));
-        Self { status: parts.status.as_u16(), headers, body }
+        let etag = parts.headers.get("etag").and_then(|value| value.to_str().ok()).map(str::to_owned);
+        Self { status: parts.status.as_u16(), headers, etag, body }
     }
 
-    /// The status, the relevant headers and the whole body, without the values that differ in each run.
-    pub(crate) fn whole(&self, request: &str, masked: &[String]) -> Observation {
-        let mut body = self.body.clone();
-        mask::mask(&mut body, masked);
-        let seen = json!({"status": self.status, "headers": self.headers, "body": body});
+    /// The status, the relevant headers and the body.
+    pub(crate) fn comparable(&self) -> Value {
+        json!({"status": self.status, "headers": self.headers, "body": self.body})
+    }
+
+    /// The value at a JSON pointer in the body, or the header `etag`.
+    pub(crate) fn value(&self, source: &str) -> Option<Value> {
+        if source == "etag" {
+            return self.etag.clone().map(Value::String);
+        }
+        self.body.pointer(source).cloned()
+    }
+
+    /// The comparable parts, without the values that differ in each run. If `only` is not empty, the only part of the
+    /// body of a success is the values at these JSON pointers.
+    pub(crate) fn whole(&self, request: &str, masked: &[String], only: &[String]) -> Observation {
+        let mut seen = self.comparable();
+        if !only.is_empty() && self.is_success() {
+            let values = only.iter().map(|pointer| (pointer.clone(), json!(self.value(pointer))));
+            seen["body"] = Value::Object(values.collect());
+        }
+        mask::mask(&mut seen["body"], masked);
+        mask::mask_texts(&mut seen["headers"]);
         Observation { request: request.to_owned(), seen }
     }
 

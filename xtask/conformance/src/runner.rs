@@ -24,12 +24,22 @@ pub(crate) struct Outcome {
     pub(crate) differences: Vec<Difference>,
 }
 
-/// Runs all cases, in order of completion.
+/// Runs all cases.
 pub(crate) async fn run(servers: &Servers, cases: Vec<Case>) -> anyhow::Result<Vec<Outcome>> {
     for endpoint in [&servers.real, &servers.simulated] {
         create_namespace(endpoint, SHARED_NAMESPACE).await?;
     }
-    let outcomes = cases.into_iter().enumerate().map(|(index, case)| async move {
+    // The objects of other cases must not appear in discovery documents, nor take the names of mutated objects.
+    let numbered = cases.into_iter().enumerate();
+    let (first, rest): (Vec<_>, Vec<_>) = numbered.partition(|(_, case)| case.stores_nothing());
+    let mut outcomes = run_concurrently(servers, first).await?;
+    outcomes.extend(run_concurrently(servers, rest).await?);
+    Ok(outcomes)
+}
+
+/// Runs cases in order of completion, each with a number that no other case has.
+async fn run_concurrently(servers: &Servers, cases: Vec<(usize, Case)>) -> anyhow::Result<Vec<Outcome>> {
+    let outcomes = cases.into_iter().map(|(index, case)| async move {
         let namespace = match &case {
             Case::Scenario(_) => format!("conformance-{index}"),
             // Mutations store nothing.

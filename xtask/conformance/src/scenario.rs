@@ -4,13 +4,21 @@
 //! steps refer to them as `$NAME`.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
+use http::Method;
 use serde::Deserialize;
 use serde_json::Value;
+use tokio::time::Instant;
 
 use crate::endpoint::{Call, Endpoint};
-use crate::observation::Observation;
+use crate::observation::{Observation, Response};
+
+/// The maximum time until a response has the values of `until`.
+const MAX_WAIT: Duration = Duration::from_secs(10);
+/// The pause between two requests of a step with `until`.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// A named sequence of requests.
 #[derive(Debug, Deserialize)]
@@ -32,12 +40,18 @@ struct Step {
     /// The body: an object, which is sent as JSON, or a string, which is sent unchanged.
     #[serde(default)]
     body: Option<Value>,
-    /// JSON pointers of values of the response, by the name that later steps use.
+    /// JSON pointers of values of the response body, or names of response headers, by the name that later steps use.
     #[serde(default)]
     save: BTreeMap<String, String>,
     /// JSON pointers of values of the response that differ in each run.
     #[serde(default)]
     mask: Vec<String>,
+    /// JSON pointers of the only values of the body that are compared; empty for the whole body.
+    #[serde(default)]
+    only: Vec<String>,
+    /// The request is repeated until its response has these values. The pointers begin with `/status` or `/body`.
+    #[serde(default)]
+    until: BTreeMap<String, Value>,
 }
 
 pub(crate) fn parse(file: &str, text: &str) -> anyhow::Result<Vec<Scenario>> {
@@ -50,6 +64,11 @@ impl Scenario {
         self.steps.len()
     }
 
+    /// Whether no request changes an object.
+    pub(crate) fn only_reads(&self) -> bool {
+        self.steps.iter().all(|step| step.request.starts_with(Method::GET.as_str()))
+    }
+
     /// Sends all requests in order.
     pub(crate) async fn observe(
         &self,
@@ -60,22 +79,42 @@ impl Scenario {
         let mut observations = Vec::new();
         for (index, step) in self.steps.iter().enumerate() {
             let call = step.call(&values).with_context(|| format!("{}: step {}", self.name, index + 1))?;
-            let response = endpoint.send(&call).await?;
-            for (name, pointer) in &step.save {
-                let value = match response.body.pointer(pointer) {
-                    Some(Value::String(text)) => text.clone(),
+            let response = step.send(endpoint, &call).await?;
+            let label = format!("{} {}", index + 1, step.request);
+            let mut observation = response.whole(&label, &step.mask, &step.only);
+            for (name, source) in &step.save {
+                let value = match response.value(source) {
+                    Some(Value::String(text)) => text,
                     Some(other) => other.to_string(),
-                    None => bail!("{}: the response to {} has no {pointer}", self.name, step.request),
+                    None => {
+                        // The other server may have the value.
+                        observation.seen["absent"][source] = true.into();
+                        String::new()
+                    }
                 };
                 values.insert(name.clone(), value);
             }
-            observations.push(response.whole(&format!("{} {}", index + 1, step.request), &step.mask));
+            observations.push(observation);
         }
         Ok(observations)
     }
 }
 
 impl Step {
+    /// Sends the request, and repeats it until the response has the values of `until`, or [`MAX_WAIT`] has passed.
+    async fn send(&self, endpoint: &Endpoint, call: &Call) -> anyhow::Result<Response> {
+        let end = Instant::now() + MAX_WAIT;
+        loop {
+            let response = endpoint.send(call).await?;
+            let seen = response.comparable();
+            let mut wanted = self.until.iter();
+            if wanted.all(|(pointer, value)| seen.pointer(pointer) == Some(value)) || Instant::now() > end {
+                return Ok(response);
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
     /// The request with all values inserted.
     fn call(&self, values: &BTreeMap<String, String>) -> anyhow::Result<Call> {
         let (method, path) = self.request.split_once(' ').context("a request is METHOD PATH")?;
