@@ -95,6 +95,27 @@ fn controller(sim: &Sim) -> Controller<ConfigMap> {
 }
 
 #[tokio::test(start_paused = true)]
+async fn reconciles_that_exceed_their_time_limit_are_counted() {
+    let (recorded, sim) = (record(), Sim::new());
+    put_map(&sim, "a", "1");
+    let mut hangs = true;
+    let reconcile = move |_: Arc<ConfigMap>, _: Arc<()>| {
+        let hangs = std::mem::take(&mut hangs);
+        async move { if hangs { pending().await } else { Ok::<_, Failed>(Action::await_change()) } }
+    };
+    let config = controller::Config::default().reconcile_timeout(Duration::from_secs(5));
+    let controller = controller(&sim).with_config(config);
+    let mut results = controller.run(reconcile, controller::backoff_on_error, Arc::new(())).boxed();
+    poll_for(60, &mut results).await;
+    let total = |metric: &str| recorded.value(&format!("controller_runtime_{metric}"));
+    let results = ["success", "error"];
+    let results = results.map(|result| total(&format!("reconcile_total controller=maps result={result}")));
+    assert_eq!(results, [Some(1.0), Some(1.0)]);
+    assert_eq!(total("reconcile_errors_total controller=maps"), Some(1.0));
+    assert_eq!(total("reconcile_timeouts_total controller=maps"), Some(1.0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_controller_has_the_metrics_of_controller_runtime_and_client_go() {
     let (recorded, sim) = (record(), Sim::new());
     for name in ["fails", "panics", "again", "ok"] {

@@ -19,6 +19,7 @@ pub struct Config {
     pub(super) failures: FailureBackoff,
     pub(super) drain_timeout: Duration,
     pub(super) sync_timeout: Duration,
+    pub(super) reconcile_timeout: Duration,
     pub(super) stall_limit: Duration,
 }
 
@@ -30,6 +31,7 @@ impl Default for Config {
             failures: FailureBackoff::new(Duration::from_millis(5), Duration::from_secs(1000)),
             drain_timeout: Duration::from_secs(30),
             sync_timeout: Duration::from_secs(120),
+            reconcile_timeout: Duration::MAX,
             stall_limit: Duration::from_secs(600),
         }
     }
@@ -74,6 +76,17 @@ impl Config {
     /// this error. Two minutes by default; `Duration::MAX` for no limit.
     pub fn sync_timeout(mut self, limit: Duration) -> Self {
         self.sync_timeout = limit;
+        self
+    }
+
+    /// The time limit of a reconcile. The controller then drops its future, yields
+    /// [`Error::ReconcilerTimedOut`](super::Error::ReconcilerTimedOut), and requeues the object after the backoff. With
+    /// the Cargo feature `metrics`, `controller_runtime_reconcile_timeouts_total` counts these failures. A reconciler
+    /// that blocks its thread instead of awaiting cannot be cancelled; see [`stall_limit`](Self::stall_limit).
+    ///
+    /// `Duration::MAX` by default, which means no limit, as in controller-runtime.
+    pub fn reconcile_timeout(mut self, limit: Duration) -> Self {
+        self.reconcile_timeout = limit;
         self
     }
 

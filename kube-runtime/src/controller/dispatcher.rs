@@ -380,6 +380,7 @@ where
 fn outcome_of<E: std::error::Error>(error: Option<&Error<E>>, next: Next) -> Outcome {
     match (error, next) {
         (Some(Error::ReconcilerPanicked(..)), _) => Outcome::Panic,
+        (Some(Error::ReconcilerTimedOut(..)), _) => Outcome::Timeout,
         (Some(_), _) => Outcome::Error,
         (None, Next::Change) => Outcome::Success,
         (None, Next::After(_)) => Outcome::RequeueAfter,

@@ -21,6 +21,9 @@ pub enum Error<E: std::error::Error + 'static, Q = watcher::Error> {
     ReconcilerFailed(E, Box<ObjectRef<DynamicObject>>),
     /// The reconciler or the error policy panicked. The object is requeued after the backoff.
     ReconcilerPanicked(Box<ObjectRef<DynamicObject>>, String),
+    /// The reconcile took longer than [`Config::reconcile_timeout`](super::Config::reconcile_timeout), and its future was
+    /// dropped. The object is requeued after the backoff.
+    ReconcilerTimedOut(Box<ObjectRef<DynamicObject>>, Duration),
     /// A shutdown cancelled an in-flight reconcile, after [`Config::drain_timeout`](super::Config::drain_timeout) or
     /// at a second signal.
     ReconcilerCancelled(Box<ObjectRef<DynamicObject>>),
@@ -63,6 +66,9 @@ impl<E: std::error::Error + 'static, Q: fmt::Display> fmt::Display for Error<E, 
             Self::ReconcilerPanicked(object, message) => {
                 write!(f, "cannot reconcile {object}: the reconciler panicked: {message}")
             }
+            Self::ReconcilerTimedOut(object, limit) => {
+                write!(f, "cannot reconcile {object}: the reconcile did not end within {limit:?}")
+            }
             Self::ReconcilerCancelled(object) => {
                 write!(f, "the reconcile of {object} was cancelled: it did not end in time for the shutdown")
             }
@@ -91,6 +97,7 @@ where
             Self::ReconcilerFailed(error, _) => error.source(),
             Self::QueueError(error) => error.source(),
             Self::ReconcilerPanicked(..)
+            | Self::ReconcilerTimedOut(..)
             | Self::ReconcilerCancelled(_)
             | Self::MapperPanicked { .. }
             | Self::SyncTimeout { .. }
@@ -173,6 +180,7 @@ mod tests {
         let errors = [
             (Error::ReconcilerFailed(fmt::Error, object()), "cannot reconcile", "an error occurred"),
             (Error::ReconcilerPanicked(object(), "boom".into()), "cannot reconcile", "boom"),
+            (Error::ReconcilerTimedOut(object(), Duration::from_secs(9)), "cannot reconcile", "within 9s"),
             (Error::ReconcilerCancelled(object()), "cancelled", "shutdown"),
             (
                 Error::MapperPanicked { resource: mapper.0, object: mapper.1, message: mapper.2 },

@@ -40,12 +40,17 @@ pub(super) type Reconciler<'a, K, E> =
 /// A user's error policy with its context.
 pub(super) type ErrorPolicy<'a, K, E> = Box<dyn Fn(Arc<K>, &E) -> Action + Send + 'a>;
 
+/// The return value of a reconcile; `None` if it was dropped at the time limit.
+type Returned<E> = Option<Result<Action, E>>;
+
 /// Runs reconciles with the user's functions. Dropping it cancels every in-flight reconcile.
 pub(super) struct Executor<'a, K: Resource, E: std::error::Error + 'static> {
     reconciler: Reconciler<'a, K, E>,
     error_policy: ErrorPolicy<'a, K, E>,
     dyntype: K::DynamicType,
-    tasks: JoinSet<(Arc<K>, Result<Action, E>)>,
+    /// The time limit of a reconcile.
+    timeout: Duration,
+    tasks: JoinSet<(Arc<K>, Returned<E>)>,
     /// The objects whose reconciles run as tasks, by task.
     running: HashMap<Id, Key>,
     /// Results of inline reconciles and of reaped tasks.
@@ -85,11 +90,17 @@ where
             }),
             error_policy: Box::new(move |object, error| error_policy(object, error, policy_context.clone())),
             dyntype,
+            timeout: Duration::MAX,
             tasks: JoinSet::new(),
             running: HashMap::default(),
             ended: VecDeque::new(),
             direct_spawns: 0,
         }
+    }
+
+    /// Sets the time limit of a reconcile; `Duration::MAX` for none.
+    pub(super) fn with_timeout(self, timeout: Duration) -> Self {
+        Self { timeout, ..self }
     }
 
     /// Starts a reconcile of `object`: polls it once inline, and spawns a task if it has not finished.
@@ -106,11 +117,19 @@ where
         };
         match self.poll_inline(reconcile.as_mut()) {
             Ok(Poll::Ready(result)) => {
-                let ended = self.result_of_return(key, object, result);
+                let ended = self.result_of_return(key, object, Some(result));
                 self.ended.push_back(ended);
             }
             Ok(Poll::Pending) => {
-                let handle = self.tasks.spawn(async move { (object, reconcile.await) });
+                let limit = self.timeout;
+                let handle = if limit == Duration::MAX {
+                    self.tasks.spawn(async move { (object, Some(reconcile.await)) })
+                } else {
+                    self.tasks.spawn(async move {
+                        let returned = tokio::time::timeout(limit, reconcile).await;
+                        (object, returned.ok())
+                    })
+                };
                 self.running.insert(handle.id(), key);
             }
             Err(message) => {
@@ -190,7 +209,11 @@ where
     }
 
     /// The result of a reconcile that returned `result`. Calls the error policy for an error.
-    fn result_of_return(&self, key: Key, object: Arc<K>, result: Result<Action, E>) -> ReconcileResult<K, E> {
+    fn result_of_return(&self, key: Key, object: Arc<K>, result: Returned<E>) -> ReconcileResult<K, E> {
+        let Some(result) = result else {
+            let limit = self.timeout;
+            return self.result_without_return(key, |object| Error::ReconcilerTimedOut(object, limit));
+        };
         let reference = ObjectRef::from_obj_with(&*object, self.dyntype.clone());
         match result {
             Ok(action) => ReconcileResult { key, object: reference, action, error: None },

@@ -77,7 +77,8 @@ use std::{fmt, hash::Hash, sync::Arc};
 /// - The controller's task polls a reconcile until its first wait; then the reconcile continues as a task of its own.
 ///   If reconciles compute for long before their first wait, the controller spawns them directly, so that they run in
 ///   parallel.
-/// - A panic in the reconciler is a failure: the object is requeued, and no other object is affected.
+/// - A panic in the reconciler is a failure: the object is requeued, and no other object is affected. So is a reconcile
+///   that takes longer than [`Config::reconcile_timeout`].
 /// - Dropping the stream of [`run`](Controller::run) cancels all in-flight reconciles.
 ///
 /// ```
@@ -399,7 +400,8 @@ where
         E: std::error::Error + Send + 'static,
     {
         let name = self.name();
-        let executor = Executor::new(reconciler, error_policy, context, self.dyntype);
+        let timeout = self.config.reconcile_timeout;
+        let executor = Executor::new(reconciler, error_policy, context, self.dyntype).with_timeout(timeout);
         let limiter = self.limiter.unwrap_or_else(|| Box::new(self.config.failures));
         let dispatcher = Dispatcher::new(
             self.sources,

@@ -20,6 +20,7 @@ pub(crate) enum Outcome {
     /// The object is requeued after the wait of the rate limiter.
     Requeue,
     Error,
+    Timeout,
     Panic,
 }
 
@@ -54,9 +55,10 @@ struct Handles {
     work_duration: Histogram,
     unfinished_work: Gauge,
     longest_running: Gauge,
-    /// One counter for each [`Outcome`]. A panic is an error.
+    /// One counter for each [`Outcome`]. A timeout and a panic are errors.
     reconciles: [Counter; 4],
     errors: Counter,
+    timeouts: Counter,
     panics: Counter,
     reconcile_time: Histogram,
     active_workers: Gauge,
@@ -82,6 +84,7 @@ impl Handles {
             longest_running: metrics::gauge!("workqueue_longest_running_processor_seconds", "name" => name(), "controller" => name()),
             reconciles: ["success", "requeue_after", "requeue", "error"].map(total),
             errors: metrics::counter!("controller_runtime_reconcile_errors_total", "controller" => name()),
+            timeouts: metrics::counter!("controller_runtime_reconcile_timeouts_total", "controller" => name()),
             panics: metrics::counter!("controller_runtime_reconcile_panics_total", "controller" => name()),
             reconcile_time: metrics::histogram!("controller_runtime_reconcile_time_seconds", "controller" => name()),
             active_workers: metrics::gauge!("controller_runtime_active_workers", "controller" => name()),
@@ -154,14 +157,16 @@ impl<K: Hash + Eq + Clone> ControllerMetrics<K> {
             Outcome::Success => 0,
             Outcome::RequeueAfter => 1,
             Outcome::Requeue => 2,
-            Outcome::Error | Outcome::Panic => 3,
+            Outcome::Error | Outcome::Timeout | Outcome::Panic => 3,
         };
         handles.reconciles[result].increment(1);
         if result == 3 {
             handles.errors.increment(1);
         }
-        if outcome == Outcome::Panic {
-            handles.panics.increment(1);
+        match outcome {
+            Outcome::Timeout => handles.timeouts.increment(1),
+            Outcome::Panic => handles.panics.increment(1),
+            _ => {}
         }
     }
 
