@@ -21,7 +21,7 @@ use crate::{
 pub(crate) struct CertificateFiles {
     authorities: Option<AuthorityFile>,
     identity: Option<IdentityFiles>,
-    /// The lock of the thread that reads the files.
+    /// The certificates in use. The thread that reads the files holds the lock.
     in_use: Mutex<CertificatesInUse>,
 }
 

@@ -41,7 +41,7 @@ pub(crate) enum Frame {
     Open { stream: u32 },
     /// The server ends both directions of a stream.
     Reset { stream: u32, status: u32 },
-    /// The server expects the same frame if the id is even.
+    /// A ping. The client returns the frame to the server if the id is even: then the server has sent the ping first.
     Ping { id: u32 },
     /// The server accepts no further streams.
     GoAway,

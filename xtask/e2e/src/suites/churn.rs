@@ -73,7 +73,8 @@ impl Ledger {
         RunningReconcile { ledger: self.clone(), key }
     }
 
-    /// The keys whose last reconcile was of another state than that of `expected`, and those that run.
+    /// The keys whose last reconcile received another state than `expected` contains, and the keys with a reconcile in
+    /// flight.
     fn differing(&self, expected: &HashMap<String, (String, i64)>) -> Vec<String> {
         let keys = self.keys();
         let differs = |(key, last): &(&String, &(String, i64))| {
