@@ -23,7 +23,7 @@ enum Container {
     List,
 }
 
-/// Something that the decoder expects at a position.
+/// The token that the decoder expects at the current position.
 #[derive(Clone, Copy)]
 enum Expected {
     Value,

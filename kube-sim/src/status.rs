@@ -230,7 +230,8 @@ impl SimError {
         Self::new(StatusCode::NOT_ACCEPTABLE, "NotAcceptable", message)
     }
 
-    /// 406 for a list that was requested as the metadata of one object, or the other way round.
+    /// 406 for a list that was requested as the metadata of one object, or an object that was requested as the metadata
+    /// of a list.
     pub(crate) fn not_acceptable_form(requested: &str, is_list: bool, go_type: &str) -> Self {
         let what = if is_list { "a list" } else { "not a list" };
         let message = format!("you requested {requested}, but the requested object is {what} ({go_type})");

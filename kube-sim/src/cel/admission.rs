@@ -38,7 +38,8 @@ pub(crate) fn admission_expression_problem(text: &str, wanted: &[&str]) -> Optio
     problem_with(&VARIABLES, text, wanted)
 }
 
-/// The same for an expression of a policy without `paramKind`, whose expressions have no variable `params`.
+/// As [`admission_expression_problem`], for an expression of a policy without `paramKind`: the variable `params` is not
+/// declared.
 pub(crate) fn expression_problem_without_params(text: &str, wanted: &[&str]) -> Option<String> {
     let variables: Vec<_> = VARIABLES.into_iter().filter(|name| *name != "params").collect();
     problem_with(&variables, text, wanted)

@@ -52,7 +52,7 @@ pub(super) async fn evict_pod(call: &Call<'_>) -> Result<Reply, SimError> {
     Ok(reply)
 }
 
-/// Records in the status of the pod why it is deleted, as a graceful deletion may take a while.
+/// Sets the condition `DisruptionTarget` of an evicted pod, which exists until its graceful deletion ends.
 fn add_disruption_condition(call: &Call<'_>, state: &mut State, pod: &Stored) -> Result<(), SimError> {
     let mut value = pod.value();
     if object_meta::is_being_deleted(&value) {

@@ -11,8 +11,8 @@ use serde_json::Value;
 use super::node::{Additional, Kind, Schema};
 use super::{quantity, time};
 
-/// Whether Go omits a scalar field of a component, such as `io.k8s.api.core.v1.PodSpec`, if its value is zero. This
-/// cannot be seen in the schema.
+/// Whether Go omits a scalar field of a component, such as `io.k8s.api.core.v1.PodSpec`, if its value is zero. The
+/// schema does not contain this property.
 pub(crate) type OmitsZero = fn(&str, &str) -> bool;
 
 /// Changes `object` to the JSON that results when Go decodes it into the struct of its kind and serializes the struct.

@@ -21,7 +21,7 @@ impl Case {
         }
     }
 
-    /// Whether no object exists after the case that did not exist before it.
+    /// Whether the case leaves no new objects on the server.
     pub(crate) fn stores_nothing(&self) -> bool {
         match self {
             Self::Scenario(scenario) => scenario.only_reads(),

@@ -19,7 +19,7 @@ pub(crate) struct Sample {
     /// The path of the collection, such as `/api/v1/namespaces/$NS/pods`.
     path: String,
     object: Value,
-    /// Why the object must not be stored, if [`Sample::lifecycle`] must not create it.
+    /// The reason that the object must not be stored; `None` if [`Sample::lifecycle`] may create it.
     #[serde(default)]
     not_stored_because: Option<String>,
 }

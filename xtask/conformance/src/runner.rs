@@ -37,7 +37,7 @@ pub(crate) async fn run(servers: &Servers, cases: Vec<Case>) -> anyhow::Result<V
     Ok(outcomes)
 }
 
-/// Runs cases in order of completion, each with a number that no other case has.
+/// Runs cases concurrently, each with a unique number. Returns the outcomes in the order of completion.
 async fn run_concurrently(servers: &Servers, cases: Vec<(usize, Case)>) -> anyhow::Result<Vec<Outcome>> {
     let outcomes = cases.into_iter().map(|(index, case)| async move {
         let namespace = match &case {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{age_cell, items, name_cell, number_or_text, number_or_zero, string_or_empty};
 
-/// The number of metrics that the cell contains at most.
+/// The maximum number of metrics in the cell.
 const MOST: usize = 2;
 const UNKNOWN: &str = "<unknown>";
 

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::store::selector::LabelSelector;
 
-/// The number of addresses, ports or hosts that one cell contains at most.
+/// The maximum number of addresses, ports or hosts in one cell.
 const MOST: usize = 3;
 
 pub(in crate::strategy) fn ingress(object: &Value, now: Timestamp) -> Vec<Value> {

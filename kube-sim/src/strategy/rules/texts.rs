@@ -82,7 +82,7 @@ fn parse_ip(text: &str) -> Option<IpAddr> {
     text.parse().ok().or_else(|| without_zeros().parse::<Ipv4Addr>().ok().map(IpAddr::V4))
 }
 
-/// Why the API server refuses an address that can be parsed. Other programs may understand it in another way.
+/// The reason that the API server refuses an address that can be parsed: other programs may interpret it differently.
 fn ambiguity(text: &str, address: IpAddr) -> Option<&'static str> {
     match address {
         IpAddr::V4(_) => text.parse::<IpAddr>().is_err().then_some(LEADING_ZEROS),

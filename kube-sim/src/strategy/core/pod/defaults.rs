@@ -25,7 +25,7 @@ pub(super) fn admit(pod: &mut Value) {
     add_default_tolerations(spec);
 }
 
-/// Sets what admission plugins set in an updated pod.
+/// Sets the fields that admission plugins set in an updated pod.
 pub(super) fn admit_update(pod: &mut Value) {
     if let Some(spec) = object_in(pod, "spec") {
         set_admission_defaults(spec);

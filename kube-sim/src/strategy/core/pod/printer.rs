@@ -10,7 +10,7 @@ use crate::strategy::since;
 
 pub(super) const PRINTER: Printer = Printer { conditions, ..Printer::new(cells) };
 
-/// What the containers of a pod are doing.
+/// The state of the containers of a pod, for the cells.
 #[derive(Debug, Default)]
 struct Progress<'a> {
     /// The cell `Status`.
