@@ -98,6 +98,10 @@ func runRow(j *job) (*outcome, error) {
 		return getConcurrent(j)
 	case "get-in-process":
 		return getInProcess(j)
+	case "watches":
+		return watchesAndCalls(j)
+	case "exec-stdout", "exec-stdin":
+		return nil, absent{"the row compares the two Rust clients"}
 	case "relist":
 		return relist(j)
 	case "first-reconcile":
@@ -125,7 +129,7 @@ func (j *job) config() *rest.Config {
 			AcceptContentTypes: "application/json",
 		},
 	}
-	if strings.HasSuffix(j.Row, "-tls") {
+	if strings.HasSuffix(j.Row, "-tls") || j.Row == "watches" {
 		config.Host = "https://" + j.TLSSource + "/" + j.Session
 		// The certificate is self-signed. No row measures handshakes.
 		config.TLSClientConfig.Insecure = true

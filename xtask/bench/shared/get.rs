@@ -65,17 +65,23 @@ pub(crate) async fn in_process(job: &Job) -> anyhow::Result<Outcome> {
 }
 
 /// The namespaces and names of the requested pods.
-fn pod_names(job: &Job) -> anyhow::Result<Vec<(String, String)>> {
+pub(super) fn pod_names(job: &Job) -> anyhow::Result<Vec<(String, String)>> {
     Control::for_job(job).request_json(&format!("-/names?count={DISTINCT_PODS}"))
 }
 
 /// Sends `count` gets, cycling through `names`.
 async fn get_all(client: &Client, names: &[(String, String)], count: usize) -> anyhow::Result<()> {
     for (namespace, name) in names.iter().cycle().take(count) {
-        let pod = Api::<Pod>::namespaced(client.clone(), namespace).get(name).await?;
-        anyhow::ensure!(pod.name_any() == *name, "received another object: {}", pod.name_any());
+        get_pod(client, namespace, name).await?;
     }
     Ok(())
+}
+
+/// Gets a pod.
+pub(super) async fn get_pod(client: &Client, namespace: &str, name: &str) -> anyhow::Result<Pod> {
+    let pod = Api::<Pod>::namespaced(client.clone(), namespace).get(name).await?;
+    anyhow::ensure!(pod.name_any() == name, "received another object: {}", pod.name_any());
+    Ok(pod)
 }
 
 /// Gets each pod once more, after the measurement, to compute the digest.
@@ -87,8 +93,7 @@ async fn outcome_with_digest(
 ) -> anyhow::Result<Outcome> {
     let mut digest = Digest::default();
     for (namespace, name) in names {
-        let pod = Api::<Pod>::namespaced(client.clone(), namespace).get(name).await?;
-        digest.add(serde_json::to_value(&pod)?);
+        digest.add(serde_json::to_value(&get_pod(client, namespace, name).await?)?);
     }
     Ok(Outcome::new(calls, measure).digest(digest))
 }

@@ -29,7 +29,7 @@ pub(crate) struct Job {
     pub(crate) tls_source: String,
     /// The name of the mock API server's session for this run. It is the first segment of every path.
     pub(crate) session: String,
-    /// The number of gets, reconciles or events, if the row measures these.
+    /// The number of gets, reconciles, events, calls or MiB, if the row measures these.
     pub(crate) calls: usize,
 }
 
@@ -44,7 +44,8 @@ impl Job {
         let found = suffixes
             .into_iter()
             .find_map(|(suffix, transport)| Some((self.row.strip_suffix(suffix)?, transport)));
-        found.unwrap_or((&self.row, Transport::Plain))
+        let default = if self.row == "watches" { Transport::Tls } else { Transport::Plain };
+        found.unwrap_or((&self.row, default))
     }
 
     /// A client with the default configuration, the session's URL, and the row's transport.
@@ -82,7 +83,7 @@ pub(crate) enum Report {
 /// The measured cost of the work.
 #[derive(Debug, Serialize)]
 pub(crate) struct Outcome {
-    /// The number of processed units (objects, events, calls or reconciles).
+    /// The number of processed units (objects, events, calls, reconciles or MiB).
     pub(crate) units: u64,
     /// Wall time.
     pub(crate) wall_ns: u64,

@@ -8,17 +8,21 @@ mod control;
 mod controller;
 mod digest;
 mod events;
+mod exec;
 mod get;
 mod job;
 mod list;
 mod measure;
 mod relist;
 mod store;
+mod stream_data;
+mod watches;
 mod widget;
 
 use std::process::ExitCode;
 
 use anyhow::Context;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 pub(crate) use self::control::Control;
 pub(crate) use self::digest::Digest;
@@ -43,9 +47,17 @@ pub(crate) fn main() -> ExitCode {
 fn run_job() -> anyhow::Result<String> {
     let usage = "expected one argument: the job as JSON (`cargo xtask bench` starts this program)";
     let job: Job = serde_json::from_str(&std::env::args().nth(1).context(usage)?).context(usage)?;
+    raise_file_limit()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let report = runtime.block_on(run_row(&job)).with_context(|| format!("the row {}", job.row))?;
     Ok(serde_json::to_string(&report)?)
+}
+
+/// Raises the limit on open files to its maximum: kube opens one connection for each watch.
+fn raise_file_limit() -> anyhow::Result<()> {
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })
+        .context("cannot raise the limit on files")
 }
 
 /// Executes the row that the job names.
@@ -72,6 +84,9 @@ async fn run_row(job: &Job) -> anyhow::Result<Report> {
         "get-32" => get::concurrent(job).await?,
         "get-in-process" => get::in_process(job).await?,
         "relist" => relist::relist(job).await?,
+        "watches" => watches::watches_and_calls(job).await?,
+        "exec-stdout" => exec::output(job).await?,
+        "exec-stdin" => exec::input(job).await?,
         "first-reconcile" => controller::first_reconcile(job).await?,
         "reconcile" => controller::reconcile(job).await?,
         _ => anyhow::bail!("unknown row {:?}", job.row),

@@ -34,6 +34,9 @@ pub(super) struct Outcome {
     pub(super) kept_kib: u64,
     /// The digest of the objects that the contender holds after the work.
     pub(super) digest: Option<Digest>,
+    /// The number of TLS connections that the contender opened. The mock API server counts them.
+    #[serde(skip)]
+    pub(super) connections: u64,
 }
 
 /// The number of objects and the sum of their hashes.
@@ -62,6 +65,8 @@ pub(super) struct Figures {
     pub(super) after_bytes: f64,
     /// Growth of anonymous resident memory in bytes.
     pub(super) kept_bytes: f64,
+    /// The number of TLS connections that the contender opened.
+    pub(super) connections: f64,
 }
 
 impl Figures {
@@ -76,6 +81,7 @@ impl Figures {
             peak_bytes: of(|round| round.peak_kib)? * 1024.0,
             after_bytes: of(|round| round.after_kib)? * 1024.0,
             kept_bytes: of(|round| round.kept_kib)? * 1024.0,
+            connections: of(|round| round.connections)?,
         })
     }
 
@@ -131,6 +137,7 @@ mod tests {
             after_kib: 3_000,
             kept_kib: 1_900,
             digest: None,
+            connections: 0,
         };
         let figures = Figures::medians_of(&[outcome]).unwrap();
         assert!((figures.rate() - 200.0).abs() < 1e-9);

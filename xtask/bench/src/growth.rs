@@ -176,6 +176,7 @@ mod tests {
             peak_bytes: 2e9,
             after_bytes: 2.0 * GIB,
             kept_bytes: kept * 1000.0,
+            connections: 0.0,
         };
         table.set(row, Contender::Ours, Cell::Measured(figures));
         table

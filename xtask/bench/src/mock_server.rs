@@ -96,6 +96,15 @@ impl MockServer {
         serde_json::from_str(&text).context("cannot decode the digest from the mock API server")
     }
 
+    /// The number of TLS connections with requests of a session.
+    ///
+    /// # Errors
+    /// If the request fails.
+    pub(super) fn connections(&self, session: &str) -> anyhow::Result<u64> {
+        let text = self.request(session, "-/connections")?;
+        text.parse().context("the mock API server's response is not a number")
+    }
+
     /// Ends a session and its watches.
     ///
     /// # Errors

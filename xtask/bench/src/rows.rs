@@ -199,6 +199,33 @@ pub(super) static ROWS: &[Row] = &[
         ..COMMON
     },
     Row {
+        name: "watches",
+        title: "1,000 watches and 1,000 gets a second on one client over TLS, after a sixth of the time",
+        unit: "gets",
+        amount: Amount::Calls { tenths: 30, max: 60_000 },
+        digest: None,
+        shows_memory: false,
+        needs_preparation: false,
+    },
+    Row {
+        name: "exec-stdout",
+        title: "standard output of a process in a pod",
+        unit: "MiB",
+        amount: Amount::Calls { tenths: 1, max: 1024 },
+        digest: None,
+        shows_memory: false,
+        needs_preparation: false,
+    },
+    Row {
+        name: "exec-stdin",
+        title: "standard input of a process in a pod",
+        unit: "MiB",
+        amount: Amount::Calls { tenths: 1, max: 1024 },
+        digest: None,
+        shows_memory: false,
+        needs_preparation: false,
+    },
+    Row {
         name: "get-in-process",
         title: "get of a config map from an in-process service",
         unit: "gets",

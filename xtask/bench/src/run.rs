@@ -141,12 +141,13 @@ impl<'a> Runner<'a> {
             launch.args([job.to_string()])
         })
         .await;
+        let connections = self.server.connections(&session)?;
         self.server.end_session(&session)?;
         let report = output.and_then(|output| {
             serde_json::from_str(&output.stdout).context("cannot decode the contender's output")
         });
         Ok(match report {
-            Ok(Report::Done(outcome)) => self.check_digest(row, outcome)?,
+            Ok(Report::Done(outcome)) => self.check_digest(row, Outcome { connections, ..outcome })?,
             Ok(Report::Absent { reason }) => Err(Cell::Absent(reason)),
             Err(error) => Err(Cell::Wrong(format!("{error:#}"))),
         })
@@ -193,6 +194,7 @@ mod tests {
             after_kib: 1,
             kept_kib: 1,
             digest,
+            connections: 0,
         };
         let expected = Digest { count: 2, sum: 99 };
         assert!(verify_digest(outcome(Some(expected)), expected).is_ok());

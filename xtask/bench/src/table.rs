@@ -147,6 +147,7 @@ mod tests {
                 peak_bytes: 2e9,
                 after_bytes: 1e9,
                 kept_bytes: 1e9,
+                connections: 0.0,
             })
         };
         let mut table = Table::default();

@@ -30,6 +30,10 @@ enum Metric {
     Peak,
     /// The ratio of this project's peak memory to its final memory. It is not compared with a peer.
     PeakOverFinal,
+    /// Retained bytes of all units.
+    Growth,
+    /// The number of TLS connections.
+    Connections,
 }
 
 /// The value with which a target compares this project's figure.
@@ -98,6 +102,11 @@ pub(super) static TARGETS: &[Target] = &[
     target("store-list-tls", Metric::Rate, peer(Kube, "store-list-tls"), AtLeast(1.0)),
     target("store-list-tls", Metric::Rate, peer(ClientGo, "store-list-tls"), AtLeast(1.0)),
     target("store-list-tls-http1", Metric::Rate, peer(Kube, "store-list-tls-http1"), AtLeast(1.0)),
+    target("watches", Metric::Rate, Number, AtLeast(990.0)),
+    target("watches", Metric::Growth, Number, AtMost(1_048_576.0)),
+    target("watches", Metric::Connections, Number, AtMost(16.0)),
+    target("exec-stdout", Metric::Rate, peer(Kube, "exec-stdout"), AtLeast(1.0)),
+    target("exec-stdin", Metric::Rate, peer(Kube, "exec-stdin"), AtLeast(1.0)),
     target("get-in-process", Metric::Time, peer(Kube, "get-in-process"), AtMost(0.2)),
     target("first-reconcile", Metric::Time, peer(Kube, "first-reconcile"), AtMost(1.0)),
     target("first-reconcile", Metric::Time, peer(ClientGo, "first-reconcile"), AtMost(1.0)),
@@ -135,6 +144,8 @@ impl Target {
             Metric::Kept => "bytes retained per object",
             Metric::Peak => "peak memory",
             Metric::PeakOverFinal => "peak memory, relative to the full store",
+            Metric::Growth => "growth of memory in bytes",
+            Metric::Connections => "TLS connections",
         };
         let (relation, bound) = match self.bound {
             AtLeast(bound) => (">=", bound),
@@ -177,6 +188,8 @@ impl Metric {
             Self::Kept => figures.kept_per_unit(),
             Self::Peak => figures.peak_bytes,
             Self::PeakOverFinal => figures.peak_over_final(),
+            Self::Growth => figures.kept_bytes,
+            Self::Connections => figures.connections,
         }
     }
 }
@@ -204,6 +217,7 @@ mod tests {
             peak_bytes: peak,
             after_bytes: kept * 1000.0,
             kept_bytes: kept * 1000.0,
+            connections: 0.0,
         })
     }
 

@@ -7,22 +7,43 @@ const MAX_LINE_BYTES: u64 = 64 << 10;
 /// The number of buffered bytes at which the buffer is written.
 const FLUSH_AT: usize = 128 << 10;
 
-/// Reads the next request and returns its path and query; `None` if the peer closed the connection. The body is
-/// discarded.
-pub(crate) fn next_target(reader: &mut impl BufRead) -> io::Result<Option<String>> {
+/// The parts of a request that the server uses.
+#[derive(Debug)]
+pub(crate) struct Request {
+    /// Path and query.
+    pub(crate) target: String,
+    /// The offer to switch to a WebSocket, if the request has one.
+    pub(crate) websocket: Option<WebSocketOffer>,
+}
+
+/// The offer of a client to switch to a WebSocket.
+#[derive(Debug, Default)]
+pub(crate) struct WebSocketOffer {
+    /// The value of `Sec-WebSocket-Key`.
+    pub(crate) key: String,
+    /// The values of `Sec-WebSocket-Protocol`.
+    pub(crate) protocols: Vec<String>,
+}
+
+/// Reads the next request; `None` if the peer closed the connection. The body is discarded.
+pub(crate) fn next_request(reader: &mut impl BufRead) -> io::Result<Option<Request>> {
     let Some(first) = read_line(reader)? else { return Ok(None) };
     let bad = |problem: &str| io::Error::new(io::ErrorKind::InvalidData, problem.to_owned());
     let target = first.split(' ').nth(1).ok_or_else(|| bad("a request line without a target"))?.to_owned();
-    let mut body = 0;
+    let (mut body, mut offer) = (0, WebSocketOffer::default());
     while let Some(header) = read_line(reader)?.filter(|line| !line.is_empty()) {
-        if let Some((name, value)) = header.split_once(':')
-            && name.eq_ignore_ascii_case("content-length")
-        {
-            body = value.trim().parse().map_err(|_| bad("a content length that is not a number"))?;
+        let Some((name, value)) = header.split_once(':') else { continue };
+        let value = value.trim();
+        if name.eq_ignore_ascii_case("content-length") {
+            body = value.parse().map_err(|_| bad("a content length that is not a number"))?;
+        } else if name.eq_ignore_ascii_case("sec-websocket-key") {
+            value.clone_into(&mut offer.key);
+        } else if name.eq_ignore_ascii_case("sec-websocket-protocol") {
+            offer.protocols.extend(value.split(',').map(|protocol| protocol.trim().to_owned()));
         }
     }
     io::copy(&mut io::Read::take(&mut *reader, body), &mut io::sink())?;
-    Ok(Some(target))
+    Ok(Some(Request { target, websocket: (!offer.key.is_empty()).then_some(offer) }))
 }
 
 /// Reads a line without its line break; `None` at the end of the stream.
@@ -106,10 +127,19 @@ mod tests {
         let text = "GET /a?b=c HTTP/1.1\r\nHost: x\r\n\r\nPOST /d HTTP/1.1\r\ncontent-length: 3\r\n\r\nxyzGET /e HTTP/1.1\r\n\r\n";
         let mut reader = text.as_bytes();
         let mut targets = Vec::new();
-        while let Some(target) = next_target(&mut reader).unwrap() {
-            targets.push(target);
+        while let Some(request) = next_request(&mut reader).unwrap() {
+            assert!(request.websocket.is_none());
+            targets.push(request.target);
         }
         assert_eq!(targets, ["/a?b=c", "/d", "/e"]);
+    }
+
+    #[test]
+    fn reads_the_offer_of_a_websocket() {
+        let text = "GET /x HTTP/1.1\r\nsec-websocket-key: k\r\nSec-WebSocket-Protocol: a, b\r\n\r\n";
+        let request = next_request(&mut text.as_bytes()).unwrap().unwrap();
+        let offer = request.websocket.unwrap();
+        assert_eq!((offer.key.as_str(), offer.protocols), ("k", vec!["a".to_owned(), "b".to_owned()]));
     }
 
     #[test]

@@ -8,12 +8,15 @@ mod changes;
 mod dataset;
 #[path = "../../shared/digest.rs"]
 mod digest;
+mod exec;
 mod http;
 mod object_set;
 mod other_kinds;
 mod pods;
 mod serve;
 mod session;
+#[path = "../../shared/stream_data.rs"]
+mod stream_data;
 mod template;
 mod tls;
 

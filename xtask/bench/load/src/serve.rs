@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use crate::changes::{LIST_VERSION, RELIST_VERSION};
 use crate::dataset::Dataset;
-use crate::http::{Chunks, next_target, respond};
+use crate::exec;
+use crate::http::{Chunks, next_request, respond};
 use crate::object_set::ObjectSet;
 use crate::session::{Gate, Session, Sessions};
 
@@ -51,8 +52,12 @@ impl Server {
         connection.set_nodelay(true)?;
         let mut out = connection.try_clone()?;
         let mut reader = BufReader::new(connection);
-        while let Some(target) = next_target(&mut reader)? {
-            let (path, query) = target.split_once('?').unwrap_or((&target, ""));
+        while let Some(request) = next_request(&mut reader)? {
+            let target = &request.target;
+            let (path, query) = target.split_once('?').unwrap_or((target, ""));
+            if let Some(offer) = &request.websocket {
+                return exec::run(reader, offer, &Query(query));
+            }
             let mut path = path.trim_start_matches('/').split('/');
             let session = path.next().unwrap_or_default();
             let path: Vec<_> = path.collect();
@@ -101,6 +106,7 @@ impl Server {
             "since-relist" => {
                 session.since_relist().as_ref().map(Duration::as_nanos).unwrap_or_default().to_string()
             }
+            "connections" => session.connections().to_string(),
             "names" => {
                 let names = self.dataset.pod_names(query.get_number("count").unwrap_or(1));
                 serde_json::to_string(&names)?
@@ -261,6 +267,12 @@ impl Query<'_> {
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
         let mut pairs = self.0.split('&').filter_map(|pair| pair.split_once('='));
         pairs.find(|(known, _)| *known == name).map(|(_, value)| value)
+    }
+
+    /// The values of a parameter that occurs several times.
+    pub(crate) fn all(&self, name: &str) -> impl Iterator<Item = &str> {
+        let pairs = self.0.split('&').filter_map(|pair| pair.split_once('='));
+        pairs.filter(move |(known, _)| *known == name).map(|(_, value)| value)
     }
 
     fn get_number(&self, name: &str) -> Option<usize> {

@@ -1,9 +1,11 @@
 //! `Session`: the state of one run of a contender. The first path segment of a request is the session's name. Watches
 //! block at the session's gate until the contender requests the events or the expiry.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
 
 /// The time limit for every wait. Without it, a failed contender would block a thread forever.
 const WAIT_LIMIT: Duration = Duration::from_secs(300);
@@ -26,6 +28,8 @@ pub(crate) enum Gate {
 pub(crate) struct Session {
     state: Mutex<State>,
     changed: Condvar,
+    /// Whether the session is over.
+    over: watch::Sender<bool>,
 }
 
 /// The part of a session that its mutex protects.
@@ -36,13 +40,21 @@ struct State {
     waiting: usize,
     /// The time of the first list request after the expiry.
     relist: Option<Instant>,
+    /// The numbers of the TLS connections with requests of the session.
+    connections: HashSet<u64>,
 }
 
 impl Session {
     fn new() -> Self {
         Self {
-            state: Mutex::new(State { gate: Gate::Closed, waiting: 0, relist: None }),
+            state: Mutex::new(State {
+                gate: Gate::Closed,
+                waiting: 0,
+                relist: None,
+                connections: HashSet::new(),
+            }),
             changed: Condvar::new(),
+            over: watch::Sender::new(false),
         }
     }
 
@@ -55,6 +67,22 @@ impl Session {
     pub(crate) fn set_gate(&self, gate: Gate) {
         self.state().gate = gate;
         self.changed.notify_all();
+        self.over.send_replace(gate == Gate::Over);
+    }
+
+    /// The end of the session, for tasks: the value becomes `true`.
+    pub(crate) fn over(&self) -> watch::Receiver<bool> {
+        self.over.subscribe()
+    }
+
+    /// Records a request on the TLS connection with this number.
+    pub(crate) fn add_request(&self, connection: u64) {
+        self.state().connections.insert(connection);
+    }
+
+    /// The number of TLS connections with requests of the session.
+    pub(crate) fn connections(&self) -> usize {
+        self.state().connections.len()
     }
 
     /// Blocks a watch until the gate opens, and returns the gate's state. If `ignores_events` is true, only

@@ -1,15 +1,18 @@
 //! The listener over TLS, for HTTP/2 and HTTP/1.1. It sends the same bytes over both. Therefore the clients cause any
 //! difference between two rows.
 //!
-//! A watch over TLS receives no event, and ends with the session.
+//! A watch over TLS receives bookmarks only, and ends with the session.
 
 use std::convert::Infallible;
-use std::future::ready;
+use std::future::{pending, ready};
 use std::io;
 use std::net::TcpListener;
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
+use futures::future::{Either, select};
 use futures::stream;
 use http::{Request, Response, StatusCode, header};
 use http_body::Frame;
@@ -24,10 +27,14 @@ use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 
+use crate::changes::LIST_VERSION;
 use crate::serve::{Query, Server};
+use crate::session::Session;
 
 /// The maximum number of concurrent streams of an HTTP/2 connection, as in kube-apiserver.
 const MAX_STREAMS: u32 = 100;
+/// The pause between two bookmarks of a watch.
+const BOOKMARK_PAUSE: Duration = Duration::from_secs(1);
 
 type Body = UnsyncBoxBody<Bytes, Infallible>;
 
@@ -41,20 +48,21 @@ pub(crate) fn serve(server: &Arc<Server>, listener: TcpListener) -> io::Result<(
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let listener = tokio::net::TcpListener::from_std(listener)?;
-        loop {
+        for number in 0.. {
             let (stream, _) = listener.accept().await?;
             stream.set_nodelay(true)?;
             let (server, acceptor) = (server.clone(), acceptor.clone());
             tokio::spawn(async move {
                 let Ok(stream) = acceptor.accept(stream).await else { return };
                 let service =
-                    service_fn(move |request| ready(Ok::<_, Infallible>(respond(&server, &request))));
+                    service_fn(move |request| ready(Ok::<_, Infallible>(respond(&server, number, &request))));
                 let mut builder = auto::Builder::new(TokioExecutor::new());
                 builder.http2().max_concurrent_streams(MAX_STREAMS);
                 // A contender closes its connections at the end of a run, even in the middle of a response.
                 let _ = builder.serve_connection(TokioIo::new(stream), service).await;
             });
         }
+        Ok(())
     })
 }
 
@@ -72,29 +80,47 @@ fn acceptor() -> io::Result<TlsAcceptor> {
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
-/// The response to a request for Kubernetes objects. The response to a watch ends when the session ends.
-fn respond(server: &Server, request: &Request<Incoming>) -> Response<Body> {
+/// The response to a request for Kubernetes objects on the connection with this number.
+fn respond(server: &Server, connection: u64, request: &Request<Incoming>) -> Response<Body> {
     let query = Query(request.uri().query().unwrap_or_default());
     let mut path = request.uri().path().trim_start_matches('/').split('/');
     let session = server.session(path.next().unwrap_or_default());
+    session.add_request(connection);
     let path: Vec<_> = path.collect();
     if query.get("watch").is_some_and(|watch| watch != "false") {
-        let ended = async move {
-            // The session ends the watch.
-            let _ = tokio::task::spawn_blocking(move || session.wait_at_gate(true)).await;
-            None::<(Result<Frame<Bytes>, Infallible>, ())>
-        };
-        let mut ended = Some(ended);
-        let frames = stream::unfold((), move |()| {
-            let ended = ended.take();
-            async move { ended?.await }
-        });
-        return json_response(StatusCode::OK, StreamBody::new(frames).boxed_unsync());
+        return watch(&session, path.last() == Some(&"pods"));
     }
     let mut out = Vec::new();
     // Writing to memory cannot fail.
     let _ = server.handle_api(&mut out, &session, &path, &query);
     converted(out)
+}
+
+/// The response to a watch. A watch of pods receives a bookmark at its start and after each pause. It ends with the
+/// session.
+fn watch(session: &Session, is_of_pods: bool) -> Response<Body> {
+    let bookmark = format!(
+        r#"{{"type":"BOOKMARK","object":{{"kind":"Pod","apiVersion":"v1","metadata":{{"resourceVersion":"{LIST_VERSION}","creationTimestamp":null}}}}}}"#
+    );
+    let bookmark = Bytes::from(bookmark + "\n");
+    let ticks = is_of_pods.then(|| tokio::time::interval(BOOKMARK_PAUSE));
+    let frames = stream::unfold((session.over(), ticks), move |(mut over, mut ticks)| {
+        let bookmark = bookmark.clone();
+        async move {
+            let is_over = {
+                let tick = pin!(async {
+                    match &mut ticks {
+                        Some(ticks) => drop(ticks.tick().await),
+                        None => pending().await,
+                    }
+                });
+                let ended = pin!(over.wait_for(|is_over| *is_over));
+                matches!(select(ended, tick).await, Either::Left(_))
+            };
+            (!is_over).then(|| (Ok::<_, Infallible>(Frame::data(bookmark)), (over, ticks)))
+        }
+    });
+    json_response(StatusCode::OK, StreamBody::new(frames).boxed_unsync())
 }
 
 /// Converts the bytes of an HTTP/1.1 response with `Content-Length`.

@@ -5,7 +5,7 @@ use futures::Stream;
 use k8s_openapi::api::core::v1::Pod;
 use kube_client::core::FieldSet;
 
-pub(crate) use kube_client::api::{ApiResource, ListParams, Object};
+pub(crate) use kube_client::api::{ApiResource, AttachParams, ListParams, Object, WatchParams};
 pub(crate) use kube_client::client::Body;
 
 pub(crate) use kube_client::core::Selector;

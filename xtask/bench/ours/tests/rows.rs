@@ -29,8 +29,13 @@ fn server_addresses() -> (SocketAddr, SocketAddr) {
 
 /// The mock API server's digest of the set of objects with this name, such as `pods`.
 fn expected_digest(set: &str) -> Value {
+    control(&format!("test/-/digest?of={set}"))
+}
+
+/// The mock API server's response to a control request.
+fn control(path: &str) -> Value {
     let mut connection = TcpStream::connect(server_addresses().0).unwrap();
-    write!(connection, "GET /test/-/digest?of={set} HTTP/1.1\r\n\r\n").unwrap();
+    write!(connection, "GET /{path} HTTP/1.1\r\n\r\n").unwrap();
     connection.shutdown(Shutdown::Write).unwrap();
     let mut answer = String::new();
     connection.read_to_string(&mut answer).unwrap();
@@ -38,10 +43,10 @@ fn expected_digest(set: &str) -> Value {
 }
 
 /// Runs the contender; returns its report, or its stderr if it fails.
-fn run_contender(row: &str) -> Result<Value, String> {
+fn run_contender(row: &str, calls: usize) -> Result<Value, String> {
     let (plain, tls) = server_addresses();
     let (source, tls_source) = (plain.to_string(), tls.to_string());
-    let job = json!({"row": row, "source": source, "tls_source": tls_source, "session": row, "calls": PODS});
+    let job = json!({"row": row, "source": source, "tls_source": tls_source, "session": row, "calls": calls});
     let output = Command::new(env!("CARGO_BIN_EXE_bench-ours")).arg(job.to_string()).output().unwrap();
     if !output.status.success() {
         return Err(String::from_utf8_lossy(&output.stderr).into_owned());
@@ -52,7 +57,13 @@ fn run_contender(row: &str) -> Result<Value, String> {
 /// Asserts that the row processes `units` units, and that its digest equals the mock API server's digest of `set`.
 #[track_caller]
 fn check_row(row: &str, units: usize, set: Option<&str>) {
-    let report = run_contender(row).unwrap();
+    check_row_of(row, PODS, units, set);
+}
+
+/// As [`check_row`], with another number of calls than one for each pod.
+#[track_caller]
+fn check_row_of(row: &str, calls: usize, units: usize, set: Option<&str>) {
+    let report = run_contender(row, calls).unwrap();
     let outcome = &report["done"];
     assert_eq!(outcome["units"], units, "{report}");
     for cost in ["wall_ns", "cpu_ns", "peak_kib", "after_kib"] {
@@ -102,6 +113,20 @@ fn gets_return_the_pods() {
 }
 
 #[test]
+fn data_streams_through_a_process() {
+    check_row_of("exec-stdout", 64, 64, None);
+    check_row_of("exec-stdin", 64, 64, None);
+}
+
+#[test]
+fn watches_and_calls_share_few_connections() {
+    let report = run_contender("watches", 600).unwrap();
+    assert!(report["done"]["units"].as_u64().unwrap() > 0, "{report}");
+    let connections = control("watches/-/connections");
+    assert!((2..=16).contains(&connections.as_u64().unwrap()), "{connections}");
+}
+
+#[test]
 fn controllers_reconcile_all_objects() {
     check_row("first-reconcile", 1, Some("widgets"));
     check_row("reconcile", PODS, Some("widgets"));
@@ -109,6 +134,6 @@ fn controllers_reconcile_all_objects() {
 
 #[test]
 fn rejects_an_unknown_row() {
-    let error = run_contender("lost").unwrap_err();
+    let error = run_contender("lost", PODS).unwrap_err();
     assert!(error.contains("unknown row \"lost\""), "{error}");
 }

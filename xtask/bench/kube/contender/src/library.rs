@@ -5,7 +5,7 @@ use futures::{Stream, TryStreamExt};
 use k8s_openapi::api::core::v1::Pod;
 use std::hash::Hash;
 
-pub(crate) use kube::api::{ListParams, Object};
+pub(crate) use kube::api::{AttachParams, ListParams, Object, WatchParams};
 pub(crate) use kube::client::Body;
 pub(crate) use kube::core::{ApiResource, Selector, SelectorExt};
 pub(crate) use kube::runtime::controller::Action;

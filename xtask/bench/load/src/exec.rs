@@ -1,0 +1,99 @@
+//! A process in a pod, over a WebSocket with the protocol `v5.channel.k8s.io`. It sends the repeated block of
+//! `stream_data`, or receives it and reports the number of bytes.
+
+use std::io::{self, BufReader, Write};
+use std::net::TcpStream;
+
+use bytes::Bytes;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use tokio_tungstenite::tungstenite::protocol::Role;
+use tokio_tungstenite::tungstenite::{Message, WebSocket};
+
+use crate::http::{WebSocketOffer, respond};
+use crate::serve::Query;
+use crate::stream_data::{BLOCK, Checker, MIB, block};
+
+/// The only protocol of this server: earlier ones cannot close the standard input.
+const PROTOCOL: &str = "v5.channel.k8s.io";
+
+const STDIN: u8 = 0;
+const STDOUT: u8 = 1;
+const ERROR: u8 = 3;
+/// Followed by the channel that the sender closes.
+const CLOSE: u8 = 255;
+
+/// Runs the command of the query until its end. The connection then ends, too.
+pub(crate) fn run(
+    mut reader: BufReader<TcpStream>,
+    offer: &WebSocketOffer,
+    query: &Query<'_>,
+) -> io::Result<()> {
+    let stream = reader.get_mut();
+    if !offer.protocols.iter().any(|protocol| protocol == PROTOCOL) {
+        return respond(stream, "400 Bad Request", &[b"the client does not offer ", PROTOCOL.as_bytes()]);
+    }
+    let accept = derive_accept_key(offer.key.as_bytes());
+    write!(
+        stream,
+        "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Accept: {accept}\r\nSec-WebSocket-Protocol: {PROTOCOL}\r\n\r\n"
+    )?;
+    let received = reader.buffer().to_vec();
+    let mut socket = WebSocket::from_partially_read(reader.into_inner(), received, Role::Server, None);
+    let commands: Vec<_> = query.all("command").collect();
+    let status = match commands.as_slice() {
+        ["send", mib] => send(&mut socket, mib),
+        ["receive"] => receive(&mut socket),
+        other => Ok(failure(&format!("no such command: {other:?}"))),
+    };
+    let ended = status.and_then(|status| {
+        socket.send(message(ERROR, status.as_bytes()))?;
+        socket.close(None)?;
+        // The client answers the close.
+        while socket.read().is_ok() {}
+        Ok(())
+    });
+    ended.map_err(io::Error::other)
+}
+
+type Status = tokio_tungstenite::tungstenite::Result<String>;
+
+/// Sends that many MiB to the standard output.
+fn send(socket: &mut WebSocket<TcpStream>, mib: &str) -> Status {
+    let Ok(mib) = mib.parse::<usize>() else { return Ok(failure("the number of MiB is not a number")) };
+    let block = Bytes::from([&[STDOUT], block().as_slice()].concat());
+    for _ in 0..mib * MIB / BLOCK {
+        socket.write(Message::Binary(block.clone()))?;
+    }
+    Ok(success())
+}
+
+/// Reads the standard input to its end, and prints the number of bytes.
+fn receive(socket: &mut WebSocket<TcpStream>) -> Status {
+    let mut checker = Checker::default();
+    loop {
+        let Message::Binary(data) = socket.read()? else { continue };
+        match data.split_first() {
+            Some((&STDIN, data)) if checker.accepts(data) => {}
+            Some((&STDIN, _)) => return Ok(failure("other data arrived than the client should send")),
+            Some((&CLOSE, [STDIN])) => break,
+            _ => {}
+        }
+    }
+    socket.write(message(STDOUT, checker.bytes().to_string().as_bytes()))?;
+    Ok(success())
+}
+
+fn message(channel: u8, data: &[u8]) -> Message {
+    Message::binary([&[channel], data].concat())
+}
+
+fn success() -> String {
+    r#"{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Success"}"#.to_owned()
+}
+
+fn failure(message: &str) -> String {
+    format!(
+        r#"{{"kind":"Status","apiVersion":"v1","metadata":{{}},"status":"Failure","message":{message:?},"reason":"InternalError","code":500}}"#
+    )
+}

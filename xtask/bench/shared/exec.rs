@@ -1,0 +1,65 @@
+//! The rows that send data through the standard input and output of a process in a pod.
+
+use anyhow::Context;
+use k8s_openapi::api::core::v1::Pod;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::stream_data::{BLOCK, Checker, MIB, block};
+use super::{Job, Measure, Outcome};
+use crate::library::{Api, AttachParams};
+
+/// The size of the buffer of the program that reads.
+const READ_BYTES: usize = 64 << 10;
+
+/// Reads the standard output of a process, and compares it with the expected data.
+pub(crate) async fn output(job: &Job) -> anyhow::Result<Outcome> {
+    let pods: Api<Pod> = Api::namespaced(job.client()?, "default");
+    let params = AttachParams::default().stderr(false);
+    let mut process = pods.exec("bench", ["send".to_owned(), job.calls.to_string()], &params).await?;
+    let mut stdout = process.stdout().context("there is no standard output")?;
+    let (mut checker, mut buffer) = (Checker::default(), vec![0; READ_BYTES]);
+    let running = Measure::start()?;
+    loop {
+        let count = stdout.read(&mut buffer).await?;
+        if count == 0 {
+            break;
+        }
+        anyhow::ensure!(checker.accepts(&buffer[..count]), "other data arrived than the process sent");
+    }
+    let measure = running.stop()?;
+    anyhow::ensure!(
+        checker.bytes() == (job.calls * MIB) as u64,
+        "{} bytes arrived instead of {} MiB",
+        checker.bytes(),
+        job.calls
+    );
+    process.join().await?;
+    Ok(Outcome::new(job.calls, &measure))
+}
+
+/// Writes to the standard input of a process, and waits until the process has read it all. The process compares the
+/// data with the expected data, and fails if they differ.
+pub(crate) async fn input(job: &Job) -> anyhow::Result<Outcome> {
+    let pods: Api<Pod> = Api::namespaced(job.client()?, "default");
+    let params = AttachParams::default().stdin(true).stderr(false);
+    let mut process = pods.exec("bench", ["receive".to_owned()], &params).await?;
+    let mut stdin = process.stdin().context("there is no standard input")?;
+    let mut stdout = process.stdout().context("there is no standard output")?;
+    let block = block();
+    let running = Measure::start()?;
+    for _ in 0..job.calls * MIB / BLOCK {
+        stdin.write_all(&block).await?;
+    }
+    stdin.shutdown().await?;
+    drop(stdin);
+    let mut answer = String::new();
+    stdout.read_to_string(&mut answer).await?;
+    let measure = running.stop()?;
+    anyhow::ensure!(
+        answer == (job.calls * MIB).to_string(),
+        "the process has received {answer:?} bytes instead of {} MiB",
+        job.calls
+    );
+    process.join().await?;
+    Ok(Outcome::new(job.calls, &measure))
+}

@@ -1,0 +1,105 @@
+//! The row of a client with many watches and a constant rate of calls.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use anyhow::Context;
+use futures::StreamExt;
+use k8s_openapi::api::core::v1::Pod;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
+
+use super::get::{get_pod, pod_names};
+use super::{Job, Measure, Outcome};
+use crate::library::{Api, Client, WatchParams};
+
+/// The number of watches.
+const WATCHES: usize = 1000;
+/// The number of calls per second.
+const RATE: usize = 1000;
+/// The number of tasks that send the calls.
+const CALLERS: usize = 50;
+/// The number of equal parts of the time. The measurement begins after the first, in which connections and buffers reach
+/// their final number and size.
+const PARTS: u32 = 6;
+/// The time limit on opening the watches.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// Holds the watches open while the calls run. The units are the calls of the measured part, and the memory is its
+/// growth. A watch or call that fails, and a watch without an event, are an error.
+pub(crate) async fn watches_and_calls(job: &Job) -> anyhow::Result<Outcome> {
+    let names = Arc::new(pod_names(job)?);
+    let client = job.client()?;
+    let (open, calls) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let mut tasks = JoinSet::new();
+    for _ in 0..WATCHES {
+        tasks.spawn(watch(client.clone(), open.clone()));
+    }
+    let opening = async {
+        while open.load(Ordering::Relaxed) < WATCHES {
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    run_until(&mut tasks, timeout(OPEN_TIMEOUT, opening)).await?.context("not all watches were opened")?;
+
+    let pause = Duration::from_secs(1) * u32::try_from(CALLERS)? / u32::try_from(RATE)?;
+    let start = Instant::now();
+    for number in 0..CALLERS {
+        let first = start + pause * u32::try_from(number)? / u32::try_from(CALLERS)?;
+        tasks.spawn(call(client.clone(), names.clone(), first, pause, calls.clone()));
+    }
+    let whole = Duration::from_secs(1) * u32::try_from(job.calls)? / u32::try_from(RATE)?;
+    let part = whole / PARTS;
+    run_until(&mut tasks, sleep(part)).await?;
+    let (before, running) = (calls.load(Ordering::Relaxed), Measure::start()?);
+    run_until(&mut tasks, sleep(part * (PARTS - 1))).await?;
+    let measure = running.stop()?;
+    Ok(Outcome::new(calls.load(Ordering::Relaxed) - before, &measure))
+}
+
+/// Waits for `until`. A task that ends before is an error.
+async fn run_until<T>(
+    tasks: &mut JoinSet<anyhow::Result<()>>,
+    until: impl Future<Output = T>,
+) -> anyhow::Result<T> {
+    tokio::select! {
+        done = until => Ok(done),
+        ended = tasks.join_next() => {
+            ended.context("there are no tasks")???;
+            anyhow::bail!("a watch has ended")
+        }
+    }
+}
+
+/// Opens a watch, counts it as open at its first event, and reads it until it ends.
+async fn watch(client: Client, open: Arc<AtomicUsize>) -> anyhow::Result<()> {
+    let pods: Api<Pod> = Api::all(client);
+    let mut events = pods.watch(&WatchParams::default(), "0").await.context("a watch")?.boxed();
+    let mut is_open = false;
+    while let Some(event) = events.next().await {
+        event.context("an event of a watch")?;
+        if !std::mem::replace(&mut is_open, true) {
+            open.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+    Ok(())
+}
+
+/// Sends a get at each tick. Late ones are sent at once, so that the rate is constant.
+async fn call(
+    client: Client,
+    names: Arc<Vec<(String, String)>>,
+    first: Instant,
+    pause: Duration,
+    calls: Arc<AtomicUsize>,
+) -> anyhow::Result<()> {
+    let mut ticks = interval_at(first, pause);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
+    for (namespace, name) in names.iter().cycle() {
+        ticks.tick().await;
+        get_pod(&client, namespace, name).await?;
+        calls.fetch_add(1, Ordering::Relaxed);
+    }
+    Ok(())
+}
