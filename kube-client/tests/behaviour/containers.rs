@@ -95,7 +95,9 @@ async fn forwarded_ports_have_connections_of_their_own() {
         assert_eq!(answer, format!("80: {text}"));
     }
     // The first connection to a port is opened when it is taken.
-    let _refused = forwarder.take_stream(81).unwrap();
+    let mut refused = forwarder.take_stream(81).unwrap();
+    let failure = refused.read_to_string(&mut String::new()).await.unwrap_err();
+    assert!(failure.to_string().ends_with("connection refused"), "{failure}");
     let error = forwarder.take_error(81).unwrap().await.unwrap();
     assert!(error.ends_with("connection refused"), "{error}");
 }

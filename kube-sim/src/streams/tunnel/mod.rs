@@ -7,6 +7,7 @@
 mod tests;
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -186,8 +187,14 @@ where
         let (port, Some(mut received)) = (stream.port, stream.unread.take()) else { return };
         let (connection, server) = new_port_connection();
         let process = (self.handler)(port, connection);
+        let failed = AtomicBool::new(false);
         let (frames, describe) = (self.frames.clone(), self.describe.clone());
         let forward = async move {
+            let process = async {
+                let result = process.await;
+                failed.store(result.is_err(), Ordering::Relaxed);
+                result
+            };
             let (mut output, mut input) = split(server);
             let write = async {
                 while let Some(bytes) = received.recv().await {
@@ -207,8 +214,11 @@ where
                         return;
                     }
                 }
-                // An error means that the connection to the client has ended; later sends fail, too.
-                let _ = frames.send(Frame::Data { id: data, fin: true, data: Bytes::new() }).await;
+                // As with a kubelet, an error arrives before the end of the data.
+                if !failed.load(Ordering::Relaxed) {
+                    // An error means that the connection to the client has ended; later sends fail, too.
+                    let _ = frames.send(Frame::Data { id: data, fin: true, data: Bytes::new() }).await;
+                }
             };
             let run = async { futures::join!(process, read).0 };
             let mut write = std::pin::pin!(write);
