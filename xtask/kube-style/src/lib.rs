@@ -1,8 +1,8 @@
 //! The crates of this workspace under the paths of kube 5.0. The tests of this package are programs that use these
 //! paths as a program for kube does: they show that such a program compiles and works after its imports are renamed.
 //!
-//! Each file below `tests` covers one group of APIs: clients, verbs, discovery, types of `core`, runtime, controllers
-//! and derives. `docs/migrating-from-kube.md` lists the differences from kube.
+//! Each file below `tests` covers one group of APIs: clients, verbs, processes and ports, discovery, types of `core`,
+//! subresources and statuses, runtime, controllers and derives. `docs/migrating-from-kube.md` lists the differences from kube.
 
 pub use kube_client::{
     Api, Client, Config, CustomResourceExt, Discovery, Error, Resource, ResourceExt, Result,

@@ -6,5 +6,7 @@ mod controllers;
 mod core;
 mod derives;
 mod discovery;
+mod objects;
 mod runtime;
+mod streams;
 mod verbs;
