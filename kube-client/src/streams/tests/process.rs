@@ -137,7 +137,10 @@ async fn violations_are_decode_errors_that_name_the_request() {
         ([&[0x89, 126, 0, 200][..], &[0; 200]].concat(), "protocol"),
     ] {
         let (error, read) = failure(bytes).await;
-        assert!(matches!(&error, Error::Decode { what, .. } if what.contains("pods/a/exec")), "{error:?}");
+        assert!(
+            matches!(&error, Error::Decode { what, .. } if what.contains("GET /api/v1/namespaces/web/pods/a/exec")),
+            "{error:?}"
+        );
         assert_eq!(read.kind(), ErrorKind::InvalidData);
         assert!(read.to_string().contains(part), "{read}");
     }
@@ -155,7 +158,11 @@ async fn a_cut_stream_is_never_a_complete_one() {
     ] {
         let (error, read) = failure(bytes).await;
         assert!(matches!(&error, Error::Transport { kind: TransportKind::Broken, .. }), "{error:?}");
-        assert!(error.to_string().contains(part) && error.to_string().contains("pods/a/exec"), "{error}");
+        assert!(
+            error.to_string().contains(part)
+                && error.to_string().contains("GET /api/v1/namespaces/web/pods/a/exec"),
+            "{error}"
+        );
         assert_eq!(read.kind(), ErrorKind::ConnectionReset);
     }
 }
