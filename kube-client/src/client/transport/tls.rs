@@ -9,6 +9,7 @@ use hyper_util::{
 use rustls::{ClientConfig, client::Resumption};
 use rustls_pki_types::ServerName;
 use std::{future::ready, io, sync::Arc};
+use tokio::io::BufReader;
 use tower::{Service, service_fn, util::ServiceExt};
 
 use super::stall::Duplex;
@@ -97,6 +98,9 @@ pub(super) fn server_name(target: &Uri) -> Result<ServerName<'static>, BoxError>
     Ok(ServerName::try_from(bare_host(target).to_owned())?)
 }
 
+/// The size of a read from the socket: enough for most objects. rustls reads 4 KiB at a time, each with a system call.
+const READ_BUFFER: usize = 16 << 10;
+
 /// Performs the TLS handshake with the server `name` over a connected stream. Also returns the negotiated protocol.
 pub(super) async fn handshake(
     stream: Box<dyn Duplex>,
@@ -105,7 +109,8 @@ pub(super) async fn handshake(
     config: Arc<ClientConfig>,
 ) -> Result<(Box<dyn Duplex>, Protocol), BoxError> {
     let name = Arc::new(FixedServerNameResolver::new(name));
-    let connector = HttpsConnector::new(already_connected(stream), config, true, name);
+    let buffered = BufReader::with_capacity(READ_BUFFER, stream);
+    let connector = HttpsConnector::new(already_connected(Box::new(buffered)), config, true, name);
     match connector.oneshot(target.clone()).await? {
         MaybeHttpsStream::Https(stream) => {
             let stream = stream.into_inner();
