@@ -18,15 +18,13 @@ use crate::error::BoxError;
 
 /// The body of a response. Dropping it before its end resets the stream, which cancels the request on the server.
 pub(super) struct ResponseBody {
-    // Dropped before the lease: the reset of the stream needs the connection.
-    received: RecvStream,
+    /// `None` after the end of the body or an error. The stream is dropped before its lease: its reset needs the connection.
+    open: Option<(RecvStream, Lease)>,
     upload: Option<Upload>,
     /// The error of the upload, if it has failed.
     failed: Option<BoxError>,
     /// The number of bytes of `Content-Length` that have not been received.
     left: Option<u64>,
-    /// `None` after the end of the body or an error.
-    lease: Option<Lease>,
 }
 
 impl ResponseBody {
@@ -37,13 +35,15 @@ impl ResponseBody {
         headers: &HeaderMap,
     ) -> Self {
         let left = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-        let lease = (!received.is_end_stream()).then_some(lease);
-        Self { received, upload, failed: None, left, lease }
+        let open = (!received.is_end_stream()).then_some((received, lease));
+        Self { open, upload, failed: None, left }
     }
 
-    fn end(&mut self) {
+    fn end(&mut self, cx: &Context<'_>) {
         self.upload = None;
-        self.lease = None;
+        if let Some((received, lease)) = self.open.take() {
+            lease.end(received, cx);
+        }
     }
 }
 
@@ -56,20 +56,21 @@ impl HttpBody for ResponseBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.get_mut();
-        if this.lease.is_none() {
+        if this.open.is_none() {
             return Poll::Ready(None);
         }
         if let Some(Err(error)) = Upload::poll_option(&mut this.upload, cx) {
             this.failed = Some(error);
         }
         loop {
-            let data = this.received.poll_data(cx);
+            let Some((received, lease)) = &mut this.open else { return Poll::Ready(None) };
+            let data = received.poll_data(cx);
             // Return the error of the upload only if no data of the response is available: the server may respond
             // before it has read the whole request.
             if data.is_pending()
                 && let Some(error) = this.failed.take()
             {
-                this.end();
+                this.end(cx);
                 return Poll::Ready(Some(Err(error)));
             }
             match ready!(data) {
@@ -77,23 +78,23 @@ impl HttpBody for ResponseBody {
                 Some(Ok(data)) if data.is_empty() => {}
                 Some(Ok(data)) => {
                     // An error means that the stream is closed; the next poll returns it.
-                    let _ = this.received.flow_control().release_capacity(data.len());
+                    let _ = received.flow_control().release_capacity(data.len());
                     this.left = this.left.map(|left| left.saturating_sub(data.len() as u64));
-                    if this.received.is_end_stream() {
-                        this.end();
+                    if received.is_end_stream() {
+                        this.end(cx);
                     }
                     return Poll::Ready(Some(Ok(Frame::data(data))));
                 }
                 // This includes a reset with NO_ERROR: after a complete response (RFC 9113, 8.1) `h2` returns the end
                 // instead, so such a reset has cut off the response.
                 Some(Err(error)) => {
-                    let cause = this.lease.as_ref().map(|lease| lease.failed(error).error);
-                    this.end();
-                    return Poll::Ready(cause.map(Err));
+                    let cause = lease.failed(error).error;
+                    this.end(cx);
+                    return Poll::Ready(Some(Err(cause)));
                 }
                 None => {
-                    let trailers = ready!(this.received.poll_trailers(cx));
-                    this.end();
+                    let trailers = ready!(received.poll_trailers(cx));
+                    this.end(cx);
                     return Poll::Ready(
                         trailers.ok().flatten().map(|trailers| Ok(Frame::trailers(trailers))),
                     );
@@ -103,12 +104,12 @@ impl HttpBody for ResponseBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.lease.is_none()
+        self.open.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {
         match self.left {
-            Some(left) if self.lease.is_some() => SizeHint::with_exact(left),
+            Some(left) if self.open.is_some() => SizeHint::with_exact(left),
             Some(_) => SizeHint::with_exact(0),
             None => SizeHint::default(),
         }

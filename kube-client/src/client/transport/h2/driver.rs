@@ -1,41 +1,119 @@
-//! The task of a connection: reads and writes the socket, and pings a silent server.
+//! The state machine of a connection, and the task that polls it and pings a silent server.
 
 use bytes::Bytes;
 use h2::{Ping, PingPong, client::Connection};
 use std::{
     future::{Future, poll_fn},
     pin::Pin,
-    sync::Arc,
-    task::{Context, Poll, ready},
+    sync::{Arc, Mutex, MutexGuard},
+    task::{Context, Poll, Waker, ready},
     time::Duration,
 };
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::{Instant, Sleep, interval, sleep};
 
-use super::io::{Health, Monitored};
+use super::{
+    io::{Health, Monitored},
+    wakers::{Turn, Wakers},
+};
 
 /// The time without data from the server after which the client sends a ping.
 const SILENCE: Duration = Duration::from_secs(30);
 /// The maximum time between a ping and its answer.
 const PONG_TIMEOUT: Duration = Duration::from_secs(15);
+/// The longest time without a poll of a connection whose single request is not polled: a program may poll the request
+/// late, and the server closes a connection that does not answer its pings.
+const MAX_PAUSE: Duration = Duration::from_secs(5);
 
-/// Reads and writes the socket until the connection is closed, or the server does not answer a ping. h2 returns the
-/// error of the connection to its requests.
-pub(super) async fn drive(mut connection: Connection<Monitored, Bytes>, health: Arc<Health>) {
-    let mut keepalive = connection.ping_pong().map(|pings| Keepalive::new(pings, health));
-    poll_fn(|cx| {
-        loop {
-            if Pin::new(&mut connection).poll(cx).is_ready() {
-                return Poll::Ready(());
-            }
-            match keepalive.as_mut().map(|keepalive| keepalive.poll(cx)) {
-                // The connection must write the ping.
-                Some(Poll::Ready(Pinged::Sent)) => {}
-                Some(Poll::Ready(Pinged::Unanswered)) => return Poll::Ready(()),
-                Some(Poll::Pending) | None => return Poll::Pending,
-            }
+/// The state machine of a connection: a poll reads and writes the socket, and wakes the requests whose responses have
+/// arrived.
+pub(super) struct Machine {
+    /// `None` after the connection is closed.
+    connection: Mutex<Option<Connection<Monitored, Bytes>>>,
+    pub(super) wakers: Arc<Wakers>,
+    /// `wakers` as the waker of the connection.
+    waker: Waker,
+}
+
+impl Machine {
+    pub(super) fn new(connection: Connection<Monitored, Bytes>) -> Self {
+        let wakers = Arc::<Wakers>::default();
+        let waker = Waker::from(wakers.clone());
+        Self { connection: Mutex::new(Some(connection)), wakers, waker }
+    }
+
+    /// Starts the turn of a request; see [`Wakers::start_turn`].
+    pub(super) fn start_turn(&self, is_single: impl FnOnce() -> bool) -> Option<Turn<'_>> {
+        self.wakers.start_turn(is_single)
+    }
+
+    /// Polls the connection for the request with the turn. Returns `false` if the turn has ended.
+    pub(super) fn poll_in_turn(&self, turn: &Turn<'_>, cx: &Context<'_>) -> bool {
+        if !turn.begin() {
+            return false;
         }
-    })
-    .await;
+        if self.poll(self.connection()).is_ready() {
+            // The task of the connection ends.
+            self.wakers.wake_driver();
+        }
+        turn.end(cx.waker());
+        true
+    }
+
+    /// Polls the connection. Ready when it is closed; h2 returns its error to its requests.
+    fn poll(&self, mut connection: MutexGuard<'_, Option<Connection<Monitored, Bytes>>>) -> Poll<()> {
+        let Some(open) = connection.as_mut() else { return Poll::Ready(()) };
+        let polled = Pin::new(open).poll(&mut Context::from_waker(&self.waker)).map(drop);
+        if polled.is_ready() {
+            *connection = None;
+        }
+        polled
+    }
+
+    /// Locks the connection. A connection whose poll has panicked counts as closed.
+    fn connection(&self) -> MutexGuard<'_, Option<Connection<Monitored, Bytes>>> {
+        self.connection.lock().unwrap_or_else(|poisoned| {
+            let mut connection = poisoned.into_inner();
+            *connection = None;
+            connection
+        })
+    }
+}
+
+/// Closes the connection when its task ends, also with the runtime.
+struct CloseOnDrop(Arc<Machine>);
+
+impl Drop for CloseOnDrop {
+    fn drop(&mut self) {
+        *self.0.connection() = None;
+    }
+}
+
+/// Reads and writes the socket until the connection is closed, or the server does not answer a ping.
+pub(super) fn drive(machine: Arc<Machine>, health: Arc<Health>) -> impl Future<Output = ()> + Send {
+    let pings = machine.connection().as_mut().and_then(Connection::ping_pong);
+    // Part of the future, so that a future that is dropped before its first poll closes the connection, too.
+    let open = CloseOnDrop(machine);
+    async move {
+        let machine = &open.0;
+        let mut keepalive = pings.map(|pings| Keepalive::new(pings, health));
+        let mut pause = interval(MAX_PAUSE);
+        poll_fn(|cx| {
+            machine.wakers.set_driver(cx.waker());
+            while pause.poll_tick(cx).is_ready() {}
+            loop {
+                if machine.poll(machine.connection()).is_ready() {
+                    return Poll::Ready(());
+                }
+                match keepalive.as_mut().map(|keepalive| keepalive.poll(cx)) {
+                    // The connection must write the ping.
+                    Some(Poll::Ready(Pinged::Sent)) => {}
+                    Some(Poll::Ready(Pinged::Unanswered)) => return Poll::Ready(()),
+                    Some(Poll::Pending) | None => return Poll::Pending,
+                }
+            }
+        })
+        .await;
+    }
 }
 
 /// Pings a silent server.

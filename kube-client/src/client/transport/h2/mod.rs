@@ -1,4 +1,5 @@
-//! `Connection`: one HTTP/2 connection, whose requests share one socket. One task reads and writes the socket.
+//! `Connection`: one HTTP/2 connection, whose requests share one socket. One task reads and writes the socket, or a
+//! request does while it is the only one.
 //!
 //! It must not select connections: `pool` does.
 
@@ -8,10 +9,11 @@ mod head;
 mod io;
 #[cfg(test)]
 mod tests;
+mod wakers;
 
 use bytes::Bytes;
 use h2::{
-    Reason,
+    Reason, RecvStream,
     client::{Builder, SendRequest},
 };
 use http::{Request, Response, Uri};
@@ -23,13 +25,14 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
-    task::Poll,
+    task::{Context, Poll},
     time::Duration,
 };
 use tokio::{sync::Notify, task::JoinHandle, time::Instant};
 
 use self::{
     body::{ResponseBody, Upload},
+    driver::Machine,
     io::{Health, Monitored},
 };
 use super::stall::Stream;
@@ -56,6 +59,7 @@ const MAX_HEAD: u32 = 128 << 10;
 /// A connection with many concurrent requests. Dropping it closes the socket.
 pub(super) struct Connection {
     sender: SendRequest<Bytes>,
+    machine: Arc<Machine>,
     driver: Driver,
     health: Arc<Health>,
     opened: Instant,
@@ -70,7 +74,7 @@ pub(super) struct Connection {
     freed: Arc<Notify>,
 }
 
-/// The task that reads and writes the socket of a connection.
+/// The task of a connection, which reads and writes the socket.
 struct Driver(JoinHandle<()>);
 
 impl Drop for Driver {
@@ -100,10 +104,12 @@ impl Connection {
             .enable_push(false)
             .handshake(Monitored::new(stream, health.clone()))
             .await?;
-        let driver = Driver(tokio::spawn(driver::drive(connection, health.clone())));
+        let machine = Arc::new(Machine::new(connection));
+        let driver = Driver(tokio::spawn(driver::drive(machine.clone(), health.clone())));
         let now = Instant::now();
         Ok(Arc::new(Self {
             sender,
+            machine,
             driver,
             health,
             opened: now,
@@ -214,6 +220,8 @@ impl Lease {
             head::split(request, target).map_err(|error| SendFailure { error, effect: Effect::Unknown })?;
         let body = body.into_bytes();
         let is_empty = matches!(body, Ok(None));
+        // Dropped after the response, whose drop resets the stream: the connection must write the reset.
+        let turn = self.0.machine.start_turn(|| self.0.streams() == 1);
         let (response, mut stream) =
             sender.send_request(head, is_empty).map_err(|error| self.unsent(error))?;
         let mut upload = match body {
@@ -227,7 +235,14 @@ impl Lease {
         };
         let mut response = pin!(response);
         let response = poll_fn(|cx| {
-            if let Poll::Ready(response) = response.as_mut().poll(cx) {
+            let mut polled = response.as_mut().poll(cx);
+            if polled.is_pending()
+                && let Some(turn) = &turn
+                && self.0.machine.poll_in_turn(turn, cx)
+            {
+                polled = response.as_mut().poll(cx);
+            }
+            if let Poll::Ready(response) = polled {
                 return Poll::Ready(response.map_err(|error| self.failed(error)));
             }
             match Upload::poll_option(&mut upload, cx) {
@@ -237,8 +252,18 @@ impl Lease {
         })
         .await?;
         let (parts, received) = response.into_parts();
+        drop(turn);
         let body = ResponseBody::new(received, upload, self, &parts.headers);
         Ok(Response::from_parts(parts, Body::wrap_body(body)))
+    }
+
+    /// Drops an ended stream, which wakes the connection. This task polls the connection if it has no other stream.
+    fn end(self, stream: RecvStream, cx: &Context<'_>) {
+        let turn = self.0.machine.start_turn(|| self.0.streams() == 1);
+        drop(stream);
+        if let Some(turn) = turn {
+            self.0.machine.poll_in_turn(&turn, cx);
+        }
     }
 
     /// An error before the request was sent.

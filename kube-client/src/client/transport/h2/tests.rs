@@ -1,9 +1,23 @@
-//! Tests of the keepalive with a paused clock, over a stream in memory.
+//! Tests of the keepalive with a paused clock, and of the selection of the task that polls a connection, over a stream in
+//! memory.
 
+use bytes::Bytes;
+use futures::{FutureExt, future::join, poll};
+use h2::{Reason, server};
 use http::{Request, Response, Uri};
-use std::time::Duration;
+use http_body_util::BodyExt;
+use std::{
+    future::poll_fn,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    task::{Wake, Waker},
+    time::Duration,
+};
 use tokio::{
-    io::DuplexStream,
+    io::{AsyncReadExt, DuplexStream},
     time::{Instant, sleep, timeout},
 };
 
@@ -11,13 +25,13 @@ use super::{Connection, Effect, SendFailure};
 use crate::client::{body::Body, transport::stall::Stream};
 
 /// A connection, and the other end of its stream.
-async fn connect() -> (std::sync::Arc<Connection>, DuplexStream) {
+async fn connect() -> (Arc<Connection>, DuplexStream) {
     let (near, far) = tokio::io::duplex(1 << 20);
     let stream = Stream::new(Box::new(near), None);
-    (Connection::open(stream, 100, std::sync::Arc::default()).await.unwrap(), far)
+    (Connection::open(stream, 100, Arc::default()).await.unwrap(), far)
 }
 
-async fn send(connection: &std::sync::Arc<Connection>) -> Result<Response<Body>, SendFailure> {
+async fn send(connection: &Arc<Connection>) -> Result<Response<Body>, SendFailure> {
     let request = Request::get("/x").body(Body::empty()).unwrap();
     let lease = connection.lease();
     let sender = lease.ready().await?;
@@ -63,4 +77,207 @@ async fn the_leases_count_the_streams() {
     drop(leases);
     assert_eq!(connection.streams(), 0);
     assert!(connection.idle_since().is_some());
+}
+
+type Server = server::Connection<DuplexStream, Bytes>;
+
+/// Accepts the next request of a server.
+async fn accept(server: &mut Server) -> (Request<h2::RecvStream>, server::SendResponse<Bytes>) {
+    server.accept().await.unwrap().unwrap()
+}
+
+#[tokio::test]
+async fn a_single_request_is_written_without_the_task_of_the_connection() {
+    let (connection, mut far) = connect().await;
+    let mut sent = pin!(send(&connection));
+    assert!(poll!(&mut sent).is_pending());
+    // This test has not yielded to the runtime: the task of the connection has not run.
+    let mut bytes = vec![0; 1 << 10];
+    let count = far.read(&mut bytes).now_or_never().unwrap().unwrap();
+    // The type of the last frame is HEADERS, and its flags are END_HEADERS and END_STREAM.
+    let is_head = |frame: &[u8]| frame[..2] == [1, 5];
+    assert!(bytes[..count].windows(2).any(is_head), "{:?}", &bytes[..count]);
+}
+
+/// Counts its wake-ups.
+#[derive(Default)]
+struct Counter(AtomicUsize);
+
+impl Wake for Counter {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, SeqCst);
+    }
+}
+
+/// Answers each request with one byte, until the connection ends.
+async fn answer(far: DuplexStream) {
+    let mut server: Server = server::handshake(far).await.unwrap();
+    while let Some(Ok((_, mut respond))) = server.accept().await {
+        tokio::spawn(async move {
+            tokio::task::yield_now().await;
+            if let Ok(mut body) = respond.send_response(Response::new(()), false) {
+                let _ = body.send_data(Bytes::from_static(b"x"), true);
+            }
+        });
+    }
+}
+
+/// Sends a request to [`answer`], and reads its response.
+async fn fetch(connection: &Arc<Connection>) {
+    let body = send(connection).await.unwrap().into_body();
+    assert_eq!(body.collect().await.unwrap().to_bytes(), "x");
+}
+
+#[tokio::test]
+async fn a_single_request_does_not_wake_the_task_of_the_connection() {
+    let (connection, far) = connect().await;
+    let server = tokio::spawn(answer(far));
+    fetch(&connection).await;
+    // The settings are acknowledged, and the task of the connection waits.
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    let counter = Arc::<Counter>::default();
+    connection.machine.wakers.set_driver(&Waker::from(counter.clone()));
+    for _ in 0..10 {
+        timeout(Duration::from_secs(60), fetch(&connection)).await.unwrap();
+    }
+    assert_eq!(counter.0.load(SeqCst), 0);
+    drop(connection);
+    server.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_dropped_request_is_reset_and_later_requests_continue() {
+    let (connection, far) = connect().await;
+    let (mut first, handshake) = (Box::pin(send(&connection)), server::handshake(far));
+    assert!(poll!(&mut first).is_pending());
+    let mut server: Server = handshake.await.unwrap();
+    let (_, mut respond) = accept(&mut server).await;
+    assert!(poll!(&mut first).is_pending());
+    drop(first);
+    let serve = async {
+        let reset = tokio::select! {
+            reset = poll_fn(|cx| respond.poll_reset(cx)) => reset.unwrap(),
+            _ = server.accept() => panic!("another request"),
+        };
+        assert_eq!(reset, Reason::CANCEL);
+        let (_, mut respond) = accept(&mut server).await;
+        respond.send_response(Response::new(()), true).unwrap();
+        let _ = server.accept().now_or_never();
+    };
+    let second = async {
+        // The server has received the reset before the next request starts.
+        while connection.streams() > 0 {
+            tokio::task::yield_now().await;
+        }
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        send(&connection).await
+    };
+    let (second, ()) = join(second, serve).await;
+    second.unwrap();
+    assert!(connection.is_open());
+}
+
+#[tokio::test]
+async fn a_request_that_is_not_polled_delays_no_other_request() {
+    let (connection, far) = connect().await;
+    let mut first = Box::pin(send(&connection));
+    assert!(poll!(&mut first).is_pending());
+    let serve = async {
+        let mut server: Server = server::handshake(far).await.unwrap();
+        let (_, mut first) = accept(&mut server).await;
+        let (_, mut second) = accept(&mut server).await;
+        second.send_response(Response::new(()), true).unwrap();
+        first.send_response(Response::new(()), true).unwrap();
+        let _ = server.accept().await;
+    };
+    let server = tokio::spawn(serve);
+    send(&connection).await.unwrap();
+    first.await.unwrap();
+    drop(connection);
+    server.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn pings_are_answered_while_the_single_request_is_not_polled() {
+    let (connection, far) = connect().await;
+    let mut first = Box::pin(send(&connection));
+    assert!(poll!(&mut first).is_pending());
+    let mut server: Server = server::handshake(far).await.unwrap();
+    let (_, mut respond) = accept(&mut server).await;
+    assert!(poll!(&mut first).is_pending());
+    let mut pings = server.ping_pong().unwrap();
+    let server = tokio::spawn(async move { server.accept().await.is_none() });
+    timeout(Duration::from_secs(10), pings.ping(h2::Ping::opaque())).await.unwrap().unwrap();
+    respond.send_response(Response::new(()), true).unwrap();
+    first.await.unwrap();
+    drop(connection);
+    assert!(server.await.unwrap());
+}
+
+#[tokio::test]
+async fn a_goaway_during_a_single_request_ends_the_connection_and_not_the_request() {
+    let (connection, far) = connect().await;
+    let server = tokio::spawn(async move {
+        let mut server: Server = server::handshake(far).await.unwrap();
+        let (_, mut respond) = accept(&mut server).await;
+        server.graceful_shutdown();
+        let mut body = respond.send_response(Response::new(()), false).unwrap();
+        body.send_data(Bytes::from_static(b"complete"), true).unwrap();
+        let _ = server.accept().await;
+    });
+    let body = send(&connection).await.unwrap().into_body().collect().await.unwrap();
+    assert_eq!(body.to_bytes(), "complete");
+    server.await.unwrap();
+    timeout(Duration::from_secs(60), async {
+        while connection.is_open() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test]
+async fn a_connection_that_breaks_during_a_single_request_fails_it() {
+    let (connection, far) = connect().await;
+    let mut sent = pin!(send(&connection));
+    assert!(poll!(&mut sent).is_pending());
+    drop(far);
+    assert_eq!(sent.await.unwrap_err().effect, Effect::Unknown);
+    let later = send(&connection).await.unwrap_err();
+    assert_eq!(later.effect, Effect::None);
+}
+
+/// Sends requests one after the other. Drops every third after one or two polls.
+async fn send_many(connection: Arc<Connection>) {
+    for number in 0..600 {
+        if number % 3 == 0 {
+            let mut dropped = pin!(send(&connection));
+            for _ in 0..=number % 2 {
+                if poll!(&mut dropped).is_ready() {
+                    break;
+                }
+                tokio::task::yield_now().await;
+            }
+        } else {
+            fetch(&connection).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn no_wake_up_is_lost_between_concurrent_requests() {
+    let (connection, far) = connect().await;
+    let server = tokio::spawn(answer(far));
+    for clients in [1, 2, 4] {
+        let clients = (0..clients).map(|_| tokio::spawn(send_many(connection.clone())));
+        let clients = futures::future::try_join_all(clients);
+        timeout(Duration::from_secs(60), clients).await.expect("a request waits forever").unwrap();
+    }
+    drop(connection);
+    server.await.unwrap();
 }
