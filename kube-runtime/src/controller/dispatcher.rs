@@ -172,7 +172,8 @@ where
         // Stops when a result is available: the stream emits it, and calls this function again at the next poll.
         while !self.executor.has_result()
             && self.executor.running_tasks() < self.config.concurrency
-            && let Some((key, Request { priority, cause, .. })) = self.queue.take_key(Instant::now())
+            && let Some((key, Request { priority, cause, .. }, failures)) =
+                self.queue.take_key(Instant::now())
         {
             match self.store.get_by((key.namespace().unwrap_or_default(), key.name())) {
                 // An owner reference contains no namespace, so a namespaced key may refer to a cluster-scoped owner,
@@ -187,7 +188,7 @@ where
                 }
                 Some(object) => {
                     self.monitor.reconcile_begins(&key);
-                    self.executor.start(key, &cause, object);
+                    self.executor.start(key, &cause, object, failures.saturating_add(1));
                 }
                 // The object was deleted.
                 None => {

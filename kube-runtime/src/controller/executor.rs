@@ -4,6 +4,7 @@
 //! The executor polls each reconcile once inline, on the controller's task. Most reconciles have nothing to do and
 //! finish in this poll; the others continue as tasks.
 
+use super::attempt::{InAttempt, catch_in_attempt};
 use super::trigger::ReconcileReason;
 use super::{Action, Error, Key, panic};
 use crate::reflector::ObjectRef;
@@ -43,6 +44,13 @@ pub(super) type ErrorPolicy<'a, K, E> = Box<dyn Fn(Arc<K>, &E) -> Action + Send 
 /// The return value of a reconcile; `None` if it was dropped at the time limit.
 type Returned<E> = Option<Result<Action, E>>;
 
+/// An object in reconcile.
+struct InFlight {
+    key: Key,
+    /// The number of the attempt; see [`attempt`](super::attempt).
+    attempt: u32,
+}
+
 /// Runs reconciles with the user's functions. Dropping it cancels every in-flight reconcile.
 pub(super) struct Executor<'a, K: Resource, E: std::error::Error + 'static> {
     reconciler: Reconciler<'a, K, E>,
@@ -52,7 +60,7 @@ pub(super) struct Executor<'a, K: Resource, E: std::error::Error + 'static> {
     timeout: Duration,
     tasks: JoinSet<(Arc<K>, Returned<E>)>,
     /// The objects whose reconciles run as tasks, by task.
-    running: HashMap<Id, Key>,
+    running: HashMap<Id, InFlight>,
     /// Results of inline reconciles and of reaped tasks.
     ended: VecDeque<ReconcileResult<K, E>>,
     /// The number of further reconciles to spawn without an inline poll.
@@ -103,21 +111,24 @@ where
         Self { timeout, ..self }
     }
 
-    /// Starts a reconcile of `object`: polls it once inline, and spawns a task if it has not finished.
-    pub(super) fn start(&mut self, key: Key, reason: &ReconcileReason, object: Arc<K>) {
+    /// Starts a reconcile of `object`: polls it once inline, and spawns a task if it has not finished. `attempt` is the
+    /// number of the attempt.
+    pub(super) fn start(&mut self, key: Key, reason: &ReconcileReason, object: Arc<K>, attempt: u32) {
         let kind = K::kind(&self.dyntype);
         let named = format_args!("{kind} {key}");
-        let span = tracing::info_span!("reconciling object", object.ref = %named, object.reason = %reason);
-        let mut reconcile = match panic::catch(|| (self.reconciler)(object.clone(), span)) {
-            Ok(reconcile) => reconcile,
+        let span =
+            tracing::info_span!("reconciling object", object.ref = %named, object.reason = %reason, attempt);
+        let mut reconcile = match catch_in_attempt(attempt, || (self.reconciler)(object.clone(), span)) {
+            Ok(reconcile) => InAttempt::new(attempt, reconcile),
             Err(message) => {
                 let ended = self.result_of_panic(key, message);
                 return self.ended.push_back(ended);
             }
         };
-        match self.poll_inline(reconcile.as_mut()) {
+        let in_flight = InFlight { key, attempt };
+        match self.poll_inline(Pin::new(&mut reconcile)) {
             Ok(Poll::Ready(result)) => {
-                let ended = self.result_of_return(key, object, Some(result));
+                let ended = self.result_of_return(in_flight, object, Some(result));
                 self.ended.push_back(ended);
             }
             Ok(Poll::Pending) => {
@@ -130,10 +141,10 @@ where
                         (object, returned.ok())
                     })
                 };
-                self.running.insert(handle.id(), key);
+                self.running.insert(handle.id(), in_flight);
             }
             Err(message) => {
-                let ended = self.result_of_panic(key, message);
+                let ended = self.result_of_panic(in_flight.key, message);
                 self.ended.push_back(ended);
             }
         }
@@ -164,7 +175,7 @@ where
 
     /// The reconciles that run as tasks.
     pub(super) fn running(&self) -> impl Iterator<Item = (&Id, &Key)> {
-        self.running.iter()
+        self.running.iter().map(|(id, in_flight)| (id, &in_flight.key))
     }
 
     /// Whether the result of a reconcile is available.
@@ -195,11 +206,12 @@ where
         Poll::Ready(match ready!(self.tasks.poll_join_next_with_id(cx)) {
             None => None,
             Some(Ok((id, (object, result)))) => {
-                self.running.remove(&id).map(|key| self.result_of_return(key, object, result))
+                self.running.remove(&id).map(|in_flight| self.result_of_return(in_flight, object, result))
             }
-            Some(Err(error)) => {
-                self.running.remove(&error.id()).map(|key| self.result_of_lost_task(key, error))
-            }
+            Some(Err(error)) => self
+                .running
+                .remove(&error.id())
+                .map(|in_flight| self.result_of_lost_task(in_flight.key, error)),
         })
     }
 
@@ -209,7 +221,12 @@ where
     }
 
     /// The result of a reconcile that returned `result`. Calls the error policy for an error.
-    fn result_of_return(&self, key: Key, object: Arc<K>, result: Returned<E>) -> ReconcileResult<K, E> {
+    fn result_of_return(
+        &self,
+        InFlight { key, attempt }: InFlight,
+        object: Arc<K>,
+        result: Returned<E>,
+    ) -> ReconcileResult<K, E> {
         let Some(result) = result else {
             let limit = self.timeout;
             return self.result_without_return(key, |object| Error::ReconcilerTimedOut(object, limit));
@@ -219,8 +236,7 @@ where
             Ok(action) => ReconcileResult { key, object: reference, action, error: None },
             Err(error) => {
                 // The error policy runs on the controller's task: a panic in it fails only this object.
-                let policy = || (self.error_policy)(object, &error);
-                match panic::catch(policy) {
+                match catch_in_attempt(attempt, || (self.error_policy)(object, &error)) {
                     Ok(action) => {
                         let error = Error::ReconcilerFailed(error, Box::new(reference.clone().erase()));
                         ReconcileResult { key, object: reference, action, error: Some(error) }

@@ -4,6 +4,7 @@
 //! Only the dispatcher may use the work queue.
 
 mod action;
+mod attempt;
 mod config;
 mod dispatcher;
 mod error;
@@ -29,6 +30,7 @@ mod trigger;
 
 pub use crate::queue::{FailureBackoff, MaxOf, Priority, RateLimiter, TokenBucket};
 pub use action::{Action, backoff_on_error};
+pub use attempt::attempt;
 pub use config::Config;
 pub use error::{Error, SourceError};
 pub use filter::{And, Filter, Not, Or, changes_of};
@@ -78,7 +80,7 @@ use std::{fmt, hash::Hash, sync::Arc};
 ///   If reconciles compute for long before their first wait, the controller spawns them directly, so that they run in
 ///   parallel.
 /// - A panic in the reconciler is a failure: the object is requeued, and no other object is affected. So is a reconcile
-///   that takes longer than [`Config::reconcile_timeout`].
+///   that takes longer than [`Config::reconcile_timeout`]. [`attempt`] is the number of the attempt.
 /// - Dropping the stream of [`run`](Controller::run) cancels all in-flight reconciles.
 ///
 /// ```

@@ -167,9 +167,9 @@ impl<K: Hash + Eq + Clone, C> WorkQueue<K, C> {
         self.enqueue(key, known.merge(request), failures);
     }
 
-    /// Returns the next ready key and its request. The key is in process until [`done`](Self::done) or
-    /// [`failed`](Self::failed).
-    pub(crate) fn take_key(&mut self, now: Instant) -> Option<(K, Request<C>)> {
+    /// Returns the next ready key, its request, and the number of its consecutive failures. The key is in process until
+    /// [`done`](Self::done) or [`failed`](Self::failed).
+    pub(crate) fn take_key(&mut self, now: Instant) -> Option<(K, Request<C>, u32)> {
         while let Some(first) = self.delayed.first_entry()
             && first.key().0 <= now
         {
@@ -186,7 +186,7 @@ impl<K: Hash + Eq + Clone, C> WorkQueue<K, C> {
         match std::mem::replace(&mut entry.state, in_process) {
             KeyState::Ready(_, cause) => {
                 let request = Request { due: Due::Now, priority: entry.priority, cause };
-                Some((key, request))
+                Some((key, request, entry.failures))
             }
             KeyState::Delayed(..) | KeyState::InProcess(_) => None,
         }

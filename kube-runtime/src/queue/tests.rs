@@ -42,7 +42,7 @@ impl TestQueue {
 
     fn take_key(&mut self, seconds: u64) -> Option<&'static str> {
         let now = self.at(seconds);
-        self.inner.take_key(now).map(|(key, _)| key)
+        self.inner.take_key(now).map(|(key, ..)| key)
     }
 }
 
@@ -158,16 +158,16 @@ fn the_cause_is_that_of_the_most_urgent_request_and_then_of_the_first_one() {
     add(0, "first");
     add(0, "second");
     add(-100, "less urgent");
-    assert_eq!(queue.take_key(now).map(|(_, request)| request.cause), Some("first"));
+    assert_eq!(queue.take_key(now).map(|(_, request, _)| request.cause), Some("first"));
     let mut add = |priority, cause| {
         queue.add("a", Request { due: Due::Now, priority: Priority::new(priority), cause });
     };
     add(0, "during");
     add(5, "urgent");
     queue.done(&"a", Some((Due::Now, "requeue")));
-    assert_eq!(queue.take_key(now).map(|(_, request)| request.cause), Some("urgent"));
+    assert_eq!(queue.take_key(now).map(|(_, request, _)| request.cause), Some("urgent"));
     queue.done(&"a", Some((Due::Now, "requeue")));
-    assert_eq!(queue.take_key(now).map(|(_, request)| request.cause), Some("requeue"));
+    assert_eq!(queue.take_key(now).map(|(_, request, _)| request.cause), Some("requeue"));
 }
 
 #[test]
@@ -226,7 +226,7 @@ fn a_wait_of_any_length_does_not_overflow() {
     queue.add("a", request(Due::after(now, Duration::MAX), Priority::DEFAULT));
     assert_eq!(queue.take_key(now), None);
     queue.add("a", request(Due::Now, Priority::DEFAULT));
-    assert_eq!(queue.take_key(now).map(|(key, _)| key), Some("a"));
+    assert_eq!(queue.take_key(now).map(|(key, ..)| key), Some("a"));
     assert_eq!(queue.failed(&"a", now, ()), Some(Duration::MAX));
     assert_eq!(queue.take_key(now + Duration::from_secs(365 * 24 * 3600)), None);
 }

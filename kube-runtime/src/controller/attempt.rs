@@ -1,0 +1,98 @@
+//! The number of the attempt of a reconcile, which a reconciler and an error policy can read. It must not count; the
+//! `queue` does.
+
+use super::panic;
+use pin_project_lite::pin_project;
+use std::{
+    cell::Cell,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+thread_local! {
+    /// The number of the attempt of the reconcile that the thread polls.
+    static ATTEMPT: Cell<u32> = const { Cell::new(1) };
+}
+
+/// The number of the current attempt to reconcile the object: 1, and one more after each consecutive failure.
+///
+/// Failures are those after which the object is requeued with backoff. Each other [`Action`] begins with 1 again. A change of the object does not, so a reconciler can stop an expensive strategy after some attempts. The
+/// span of the reconcile contains the number as `attempt`.
+///
+/// Call it in a reconciler or in an error policy. The value is 1 elsewhere: in tests that call the reconciler directly,
+/// and in tasks that the reconciler spawns.
+///
+/// [`Action`]: super::Action
+///
+/// ```
+/// use kube_runtime::controller::{self, Action};
+/// use std::{convert::Infallible, sync::Arc};
+///
+/// async fn reconcile<K>(_: Arc<K>, _: Arc<()>) -> Result<Action, Infallible> {
+///     if controller::attempt() > 3 {
+///         println!("it has failed three times");
+///     }
+///     Ok(Action::await_change())
+/// }
+///
+/// assert_eq!(controller::attempt(), 1);
+/// # drop(reconcile::<()>);
+/// ```
+pub fn attempt() -> u32 {
+    ATTEMPT.get()
+}
+
+/// Calls `f`, in which [`attempt`] returns `number`. A panic is returned as its message.
+pub(super) fn catch_in_attempt<T>(number: u32, f: impl FnOnce() -> T) -> Result<T, String> {
+    let before = ATTEMPT.replace(number);
+    let result = panic::catch(f);
+    ATTEMPT.set(before);
+    result
+}
+
+pin_project! {
+    /// A future in which [`attempt`] returns the number.
+    pub(super) struct InAttempt<F> {
+        #[pin]
+        future: F,
+        number: u32,
+    }
+}
+
+impl<F> InAttempt<F> {
+    pub(super) fn new(number: u32, future: F) -> Self {
+        Self { future, number }
+    }
+}
+
+impl<F: Future> Future for InAttempt<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        /// Restores the previous number, also after a panic.
+        struct Restore(u32);
+        impl Drop for Restore {
+            fn drop(&mut self) {
+                ATTEMPT.set(self.0);
+            }
+        }
+        let this = self.project();
+        let _restore = Restore(ATTEMPT.replace(*this.number));
+        this.future.poll(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_attempt_is_known_only_inside_and_also_after_a_panic() {
+        assert_eq!(catch_in_attempt(3, attempt), Ok(3));
+        assert!(catch_in_attempt(3, || panic!("boom")).is_err());
+        assert_eq!(attempt(), 1);
+        let mut future = Box::pin(InAttempt::new(4, async { attempt() }));
+        let poll = future.as_mut().poll(&mut Context::from_waker(std::task::Waker::noop()));
+        assert_eq!((poll, attempt()), (Poll::Ready(4), 1));
+    }
+}
