@@ -87,6 +87,11 @@ impl fmt::Display for Failed {
 
 impl std::error::Error for Failed {}
 
+/// A reconciler's error with any source.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot reconcile")]
+struct Boxed(#[source] Box<dyn std::error::Error + Send + Sync>);
+
 /// The paths of the watched collections, as labels.
 const MAPS: &str = "/api/v1/namespaces/default/configmaps";
 
@@ -95,23 +100,32 @@ fn controller(sim: &Sim) -> Controller<ConfigMap> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn reconciles_that_exceed_their_time_limit_are_counted() {
+async fn conflicts_terminal_errors_and_timeouts_are_counted_apart() {
+    async fn reconcile(map: Arc<ConfigMap>, _: Arc<()>) -> Result<Action, Boxed> {
+        match map.name_any().as_str() {
+            "conflict" if controller::attempt() == 1 => {
+                let status = kube_client::core::Status::failure("outdated", "Conflict").with_code(409);
+                Err(Boxed(kube_client::Error::Api(status.boxed()).into()))
+            }
+            "hangs" if controller::attempt() == 1 => pending().await,
+            "terminal" => Err(Boxed(controller::TerminalError::new("invalid").into())),
+            _ => Ok(Action::await_change()),
+        }
+    }
     let (recorded, sim) = (record(), Sim::new());
-    put_map(&sim, "a", "1");
-    let mut hangs = true;
-    let reconcile = move |_: Arc<ConfigMap>, _: Arc<()>| {
-        let hangs = std::mem::take(&mut hangs);
-        async move { if hangs { pending().await } else { Ok::<_, Failed>(Action::await_change()) } }
-    };
+    for name in ["conflict", "hangs", "terminal"] {
+        put_map(&sim, name, "1");
+    }
     let config = controller::Config::default().reconcile_timeout(Duration::from_secs(5));
     let controller = controller(&sim).with_config(config);
     let mut results = controller.run(reconcile, controller::backoff_on_error, Arc::new(())).boxed();
     poll_for(60, &mut results).await;
     let total = |metric: &str| recorded.value(&format!("controller_runtime_{metric}"));
-    let results = ["success", "error"];
+    let results = ["success", "conflict", "error"];
     let results = results.map(|result| total(&format!("reconcile_total controller=maps result={result}")));
-    assert_eq!(results, [Some(1.0), Some(1.0)]);
-    assert_eq!(total("reconcile_errors_total controller=maps"), Some(1.0));
+    assert_eq!(results, [Some(2.0), Some(1.0), Some(2.0)]);
+    assert_eq!(total("reconcile_errors_total controller=maps"), Some(2.0));
+    assert_eq!(total("terminal_reconcile_errors_total controller=maps"), Some(1.0));
     assert_eq!(total("reconcile_timeouts_total controller=maps"), Some(1.0));
 }
 

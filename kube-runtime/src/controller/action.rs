@@ -41,7 +41,8 @@ impl Action {
     }
 }
 
-/// An error policy that requeues the object with a wait that increases with each consecutive failure.
+/// An error policy that requeues the object with a wait that increases with each consecutive failure. After a conflict
+/// the object is requeued at once, and after a [`TerminalError`](super::TerminalError) not at all.
 ///
 /// Pass it to [`Controller::run`](super::Controller::run).
 pub fn backoff_on_error<K, E, Ctx>(_object: Arc<K>, _error: &E, _context: Arc<Ctx>) -> Action {

@@ -16,7 +16,8 @@ thread_local! {
 
 /// The number of the current attempt to reconcile the object: 1, and one more after each consecutive failure.
 ///
-/// Failures are those after which the object is requeued with backoff. Each other [`Action`] begins with 1 again. A change of the object does not, so a reconciler can stop an expensive strategy after some attempts. The
+/// Failures are those after which the object is requeued with backoff, and conflicts. Each other [`Action`] begins with
+/// 1 again. A change of the object does not, so a reconciler can stop an expensive strategy after some attempts. The
 /// span of the reconcile contains the number as `attempt`.
 ///
 /// Call it in a reconciler or in an error policy. The value is 1 elsewhere: in tests that call the reconciler directly,

@@ -6,6 +6,7 @@ mod observe;
 use super::action::Next;
 use super::error::SourceError;
 use super::executor::{Executor, ReconcileResult};
+use super::failure::FailureClass;
 use super::gate::{GateDropped, Gates};
 use super::monitor::Monitor;
 use super::shutdown::{Phase, Shutdown};
@@ -234,14 +235,13 @@ where
 
     /// Ends the processing of the key in the queue, and returns the stream's item for the result.
     fn finish_key(&mut self, ended: ReconcileResult<K, E>) -> Result<(ObjectRef<K>, Action), Error<E>> {
-        let ReconcileResult { key, object, action, error } = ended;
+        let ReconcileResult { key, object, action, error, class } = ended;
         let cause = match &error {
             None => ReconcileReason::ReconcilerRequestedRetry,
             Some(_) => ReconcileReason::ErrorPolicyRequestedRetry,
         };
-        self.monitor.reconcile_ends(&key, outcome_of(error.as_ref(), action.next));
+        self.monitor.reconcile_ends(&key, outcome_of(error.as_ref(), class, action.next));
         match action.next {
-            Next::Change => drop(self.queue.done(&key, None)),
             // The queue does not requeue a key whose object was deleted during the reconcile.
             Next::After(wait) => {
                 let next = (Due::after(Instant::now(), wait), cause);
@@ -249,16 +249,26 @@ where
                     self.monitor.metrics.key_added(&key, wait);
                 }
             }
-            Next::Backoff => {
-                if let Some(wait) = self.queue.failed(&key, Instant::now(), cause) {
+            Next::Backoff if class != FailureClass::Terminal => {
+                let now = Instant::now();
+                let wait = match class {
+                    FailureClass::Conflict => self.queue.conflicted(&key, now, cause),
+                    FailureClass::Terminal | FailureClass::Other => self.queue.failed(&key, now, cause),
+                };
+                if let Some(wait) = wait {
                     self.monitor.metrics.key_added(&key, wait);
                     self.monitor.metrics.count_retry();
-                    tracing::debug!(object.ref = %object, ?wait, "requeueing after a failure");
+                    tracing::debug!(object.ref = %object, ?wait, ?class, "requeueing after a failure");
                 }
             }
+            Next::Change | Next::Backoff => drop(self.queue.done(&key, None)),
         }
         match error {
-            Some(error) => Err(error),
+            Some(error) if class != FailureClass::Conflict => Err(error),
+            Some(error) => {
+                tracing::debug!(object.ref = %object, %error, "a conflict: the reconciled object was outdated");
+                Ok((object, action))
+            }
             None => Ok((object, action)),
         }
     }
@@ -378,14 +388,16 @@ where
 }
 
 /// The outcome of a reconcile, for its metrics.
-fn outcome_of<E: std::error::Error>(error: Option<&Error<E>>, next: Next) -> Outcome {
-    match (error, next) {
-        (Some(Error::ReconcilerPanicked(..)), _) => Outcome::Panic,
-        (Some(Error::ReconcilerTimedOut(..)), _) => Outcome::Timeout,
-        (Some(_), _) => Outcome::Error,
-        (None, Next::Change) => Outcome::Success,
-        (None, Next::After(_)) => Outcome::RequeueAfter,
-        (None, Next::Backoff) => Outcome::Requeue,
+fn outcome_of<E: std::error::Error>(error: Option<&Error<E>>, class: FailureClass, next: Next) -> Outcome {
+    match (error, class, next) {
+        (Some(Error::ReconcilerPanicked(..)), ..) => Outcome::Panic,
+        (Some(Error::ReconcilerTimedOut(..)), ..) => Outcome::Timeout,
+        (Some(_), FailureClass::Conflict, _) => Outcome::Conflict,
+        (Some(_), FailureClass::Terminal, _) => Outcome::TerminalError,
+        (Some(_), FailureClass::Other, _) => Outcome::Error,
+        (None, _, Next::Change) => Outcome::Success,
+        (None, _, Next::After(_)) => Outcome::RequeueAfter,
+        (None, _, Next::Backoff) => Outcome::Requeue,
     }
 }
 

@@ -5,6 +5,7 @@
 //! finish in this poll; the others continue as tasks.
 
 use super::attempt::{InAttempt, catch_in_attempt};
+use super::failure::FailureClass;
 use super::trigger::ReconcileReason;
 use super::{Action, Error, Key, panic};
 use crate::reflector::ObjectRef;
@@ -73,6 +74,8 @@ pub(super) struct ReconcileResult<K: Resource, E: std::error::Error + 'static> {
     pub(super) object: ObjectRef<K>,
     pub(super) action: Action,
     pub(super) error: Option<Error<E>>,
+    /// The class of `error`.
+    pub(super) class: FailureClass,
 }
 
 impl<'a, K, E> Executor<'a, K, E>
@@ -233,13 +236,16 @@ where
         };
         let reference = ObjectRef::from_obj_with(&*object, self.dyntype.clone());
         match result {
-            Ok(action) => ReconcileResult { key, object: reference, action, error: None },
+            Ok(action) => {
+                ReconcileResult { key, object: reference, action, error: None, class: FailureClass::Other }
+            }
             Err(error) => {
+                let class = FailureClass::of(&error);
                 // The error policy runs on the controller's task: a panic in it fails only this object.
                 match catch_in_attempt(attempt, || (self.error_policy)(object, &error)) {
                     Ok(action) => {
                         let error = Error::ReconcilerFailed(error, Box::new(reference.clone().erase()));
-                        ReconcileResult { key, object: reference, action, error: Some(error) }
+                        ReconcileResult { key, object: reference, action, error: Some(error), class }
                     }
                     Err(message) => self.result_of_panic(key, message),
                 }
@@ -268,6 +274,7 @@ where
     ) -> ReconcileResult<K, E> {
         let object = key.to_object_ref(self.dyntype.clone());
         let error = error(Box::new(object.clone().erase()));
-        ReconcileResult { key, object, action: Action::requeue_with_backoff(), error: Some(error) }
+        let (action, class) = (Action::requeue_with_backoff(), FailureClass::Other);
+        ReconcileResult { key, object, action, error: Some(error), class }
     }
 }

@@ -9,6 +9,7 @@ mod config;
 mod dispatcher;
 mod error;
 mod executor;
+mod failure;
 mod filter;
 mod gate;
 mod guarded_limiter;
@@ -33,6 +34,8 @@ pub use action::{Action, backoff_on_error};
 pub use attempt::attempt;
 pub use config::Config;
 pub use error::{Error, SourceError};
+pub(crate) use failure::ConcurrentChange;
+pub use failure::TerminalError;
 pub use filter::{And, Filter, Not, Or, changes_of};
 pub use gate::{Gate, GateHandle};
 pub use handler::{Handler, Requests, mapped, own, owners};
@@ -80,7 +83,10 @@ use std::{fmt, hash::Hash, sync::Arc};
 ///   If reconciles compute for long before their first wait, the controller spawns them directly, so that they run in
 ///   parallel.
 /// - A panic in the reconciler is a failure: the object is requeued, and no other object is affected. So is a reconcile
-///   that takes longer than [`Config::reconcile_timeout`]. [`attempt`] is the number of the attempt.
+///   that takes longer than [`Config::reconcile_timeout`].
+/// - A *conflict* is an outcome of its own: the write of a reconciler was based on an outdated object (409). The stream
+///   of [`run`](Controller::run) yields it as `Ok`, and the object is requeued at once.
+/// - A [`TerminalError`] is a failure after which the object is not requeued. [`attempt`] is the number of the attempt.
 /// - Dropping the stream of [`run`](Controller::run) cancels all in-flight reconciles.
 ///
 /// ```
@@ -379,6 +385,10 @@ where
     ///
     /// `error_policy` returns the action for an object whose reconcile failed; [`backoff_on_error`] requeues it with a
     /// wait that increases with each failure.
+    ///
+    /// If the error of a reconciler, or one of its sources, is a conflict ([`kube_client::Error::is_conflict`]), the
+    /// reconcile is not a failure: the stream yields `Ok`, and [`Action::requeue_with_backoff`] requeues the object at
+    /// once, or after the backoff if the previous attempt was a conflict, too. See also [`TerminalError`].
     ///
     /// `reconciler` and `error_policy` may borrow. The stream then also borrows, and cannot be spawned as a task. The
     /// futures of the reconciler must be `'static`, because the controller spawns them as tasks.

@@ -1,5 +1,6 @@
 //! `Error`: the failure of one step of a reconcile with a finalizer.
 
+use crate::controller::ConcurrentChange;
 use kube_client::BoxError;
 use std::{error::Error as StdError, fmt, marker::PhantomData};
 
@@ -123,7 +124,9 @@ impl<E> StdError for Error<E> {
         match self {
             Self::ApplyFailed { source, .. } | Self::CleanupFailed { source, .. } => Some(&*source.error),
             Self::AddFinalizer { source, .. } | Self::RemoveFinalizer { source, .. } => Some(source),
-            Self::Conflict { .. } | Self::UnnamedObject { .. } => None,
+            // A controller recognises a conflict by this source.
+            Self::Conflict { .. } => Some(&ConcurrentChange),
+            Self::UnnamedObject { .. } => None,
         }
     }
 }

@@ -19,7 +19,12 @@ pub(crate) enum Outcome {
     RequeueAfter,
     /// The object is requeued after the wait of the rate limiter.
     Requeue,
+    /// The reconciled object was outdated: another client changed it. Not a failure. controller-runtime, which has no
+    /// such outcome, reports an error.
+    Conflict,
     Error,
+    /// An error after which the object is not requeued.
+    TerminalError,
     Timeout,
     Panic,
 }
@@ -55,9 +60,10 @@ struct Handles {
     work_duration: Histogram,
     unfinished_work: Gauge,
     longest_running: Gauge,
-    /// One counter for each [`Outcome`]. A timeout and a panic are errors.
-    reconciles: [Counter; 4],
+    /// One counter for each [`Outcome`]. A terminal error, a timeout and a panic are errors.
+    reconciles: [Counter; 5],
     errors: Counter,
+    terminal_errors: Counter,
     timeouts: Counter,
     panics: Counter,
     reconcile_time: Histogram,
@@ -82,8 +88,9 @@ impl Handles {
             work_duration: metrics::histogram!("workqueue_work_duration_seconds", "name" => name(), "controller" => name()),
             unfinished_work: metrics::gauge!("workqueue_unfinished_work_seconds", "name" => name(), "controller" => name()),
             longest_running: metrics::gauge!("workqueue_longest_running_processor_seconds", "name" => name(), "controller" => name()),
-            reconciles: ["success", "requeue_after", "requeue", "error"].map(total),
+            reconciles: ["success", "requeue_after", "requeue", "conflict", "error"].map(total),
             errors: metrics::counter!("controller_runtime_reconcile_errors_total", "controller" => name()),
+            terminal_errors: metrics::counter!("controller_runtime_terminal_reconcile_errors_total", "controller" => name()),
             timeouts: metrics::counter!("controller_runtime_reconcile_timeouts_total", "controller" => name()),
             panics: metrics::counter!("controller_runtime_reconcile_panics_total", "controller" => name()),
             reconcile_time: metrics::histogram!("controller_runtime_reconcile_time_seconds", "controller" => name()),
@@ -157,13 +164,15 @@ impl<K: Hash + Eq + Clone> ControllerMetrics<K> {
             Outcome::Success => 0,
             Outcome::RequeueAfter => 1,
             Outcome::Requeue => 2,
-            Outcome::Error | Outcome::Timeout | Outcome::Panic => 3,
+            Outcome::Conflict => 3,
+            Outcome::Error | Outcome::TerminalError | Outcome::Timeout | Outcome::Panic => 4,
         };
         handles.reconciles[result].increment(1);
-        if result == 3 {
+        if result == 4 {
             handles.errors.increment(1);
         }
         match outcome {
+            Outcome::TerminalError => handles.terminal_errors.increment(1),
             Outcome::Timeout => handles.timeouts.increment(1),
             Outcome::Panic => handles.panics.increment(1),
             _ => {}

@@ -168,7 +168,7 @@ impl<K: Hash + Eq + Clone, C> WorkQueue<K, C> {
     }
 
     /// Returns the next ready key, its request, and the number of its consecutive failures. The key is in process until
-    /// [`done`](Self::done) or [`failed`](Self::failed).
+    /// [`done`](Self::done), [`failed`](Self::failed) or [`conflicted`](Self::conflicted).
     pub(crate) fn take_key(&mut self, now: Instant) -> Option<(K, Request<C>, u32)> {
         while let Some(first) = self.delayed.first_entry()
             && first.key().0 <= now
@@ -264,6 +264,25 @@ impl<K: Hash + Eq + Clone, C> WorkQueue<K, C> {
     /// the failure. Returns the wait; `None` if the key was forgotten during the processing, so that the failure does
     /// not count.
     pub(crate) fn failed(&mut self, key: &K, now: Instant, cause: C) -> Option<Duration> {
+        self.fail(key, now, cause, |limiter, key, failures| limiter.wait(key, failures, now))
+    }
+
+    /// As [`failed`](Self::failed), after a conflict: the first consecutive one has no wait.
+    pub(crate) fn conflicted(&mut self, key: &K, now: Instant, cause: C) -> Option<Duration> {
+        self.fail(key, now, cause, |limiter, key, failures| match failures {
+            1 => Duration::ZERO,
+            failures => limiter.wait(key, failures - 1, now),
+        })
+    }
+
+    /// Ends the processing of a key with a failure, after which it is due after the wait that `wait` returns.
+    fn fail(
+        &mut self,
+        key: &K,
+        now: Instant,
+        cause: C,
+        wait: impl FnOnce(&mut Limiter<K>, &K, u32) -> Duration,
+    ) -> Option<Duration> {
         let (key, Finished { during, priority, failures }) = self.remove_in_process(key)?;
         let InProcess { again, forgotten } = during;
         if forgotten {
@@ -273,8 +292,9 @@ impl<K: Hash + Eq + Clone, C> WorkQueue<K, C> {
             return None;
         }
         let failures = failures.saturating_add(1);
-        let wait = self.limiter.wait(&key, failures, now);
-        let retry = Request { due: Due::after(now, wait), priority, cause };
+        let wait = wait(&mut self.limiter, &key, failures);
+        let due = if wait.is_zero() { Due::Now } else { Due::after(now, wait) };
+        let retry = Request { due, priority, cause };
         self.enqueue(key, merge_with(again, retry), failures);
         Some(wait)
     }

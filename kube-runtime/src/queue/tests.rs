@@ -206,6 +206,19 @@ fn consecutive_failures_wait_longer_up_to_a_limit_and_a_success_resets_them() {
 }
 
 #[test]
+fn the_first_conflict_is_due_at_once_and_further_ones_after_the_backoff() {
+    let mut queue = TestQueue::new();
+    queue.add("a");
+    for (failures, wait) in [(0, 0), (1, 1), (2, 2)] {
+        let now = queue.at(9);
+        let taken = queue.inner.take_key(queue.start + Duration::from_secs(99)).unwrap();
+        assert_eq!((taken.0, taken.2), ("a", failures));
+        assert_eq!(queue.inner.conflicted(&"a", now, ()), Some(Duration::from_secs(wait)));
+        assert_eq!(queue.inner.has_ready(), wait == 0);
+    }
+}
+
+#[test]
 fn a_change_during_a_failure_is_due_immediately_and_keeps_the_failure_count() {
     let mut queue = TestQueue::new();
     queue.add("a");

@@ -1,0 +1,130 @@
+//! The classes of failures of a reconcile. It must not decide when an object is requeued; the `dispatcher` does.
+
+use kube_client::BoxError;
+use kube_client::core::Status;
+use std::{error::Error as StdError, fmt};
+
+/// A failure that no retry can fix, such as an invalid spec, as controller-runtime's `TerminalError`.
+///
+/// A reconciler wraps its error. If the error of a reconciler is a terminal error, or has one among its
+/// [sources](StdError::source), [`Action::requeue_with_backoff`](super::Action::requeue_with_backoff) of the error
+/// policy, and so [`backoff_on_error`](super::backoff_on_error), does not requeue the object: the controller reconciles
+/// it at its next change. With the Cargo feature `metrics`, `controller_runtime_terminal_reconcile_errors_total` counts
+/// these failures, in addition to the metrics of all failures.
+///
+/// The controller does not recognise a terminal error, or a conflict, in a variant of an error with thiserror's
+/// `#[error(transparent)]`, because such an error is not among the sources: give the variant a message of its own.
+///
+/// ```
+/// use kube_runtime::controller::{Action, TerminalError};
+///
+/// fn parse_replicas(text: &str) -> Result<Action, TerminalError> {
+///     let _replicas: u32 = text.parse().map_err(TerminalError::new)?;
+///     Ok(Action::await_change())
+/// }
+///
+/// assert!(parse_replicas("three").unwrap_err().to_string().contains("invalid digit"));
+/// ```
+#[derive(Debug)]
+pub struct TerminalError(BoxError);
+
+impl TerminalError {
+    /// Marks `error` as one that no retry can fix. A text is an error, too.
+    pub fn new(error: impl Into<BoxError>) -> Self {
+        Self(error.into())
+    }
+
+    /// The marked error.
+    pub fn into_inner(self) -> BoxError {
+        self.0
+    }
+}
+
+/// The text of the marked error.
+impl fmt::Display for TerminalError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The source of the marked error: its own text is that of this error.
+impl StdError for TerminalError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.0.source()
+    }
+}
+
+/// What the failure of a reconcile means for the next attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum FailureClass {
+    /// The object was changed concurrently: the next attempt is due at once.
+    Conflict,
+    /// No retry can fix the failure; see [`TerminalError`].
+    Terminal,
+    Other,
+}
+
+impl FailureClass {
+    /// The class of an error with its sources.
+    pub(super) fn of(error: &(dyn StdError + 'static)) -> Self {
+        let mut causes = std::iter::successors(Some(error), |cause| (**cause).source());
+        causes.find_map(Self::of_cause).unwrap_or(Self::Other)
+    }
+
+    /// The class of one error, without its sources; `None` if it is not special.
+    fn of_cause(cause: &(dyn StdError + 'static)) -> Option<Self> {
+        if cause.is::<TerminalError>() {
+            return Some(Self::Terminal);
+        }
+        let is_conflict =
+            cause.downcast_ref::<kube_client::Error>().is_some_and(kube_client::Error::is_conflict)
+                || cause.downcast_ref::<Status>().is_some_and(Status::is_conflict)
+                || cause.is::<ConcurrentChange>();
+        is_conflict.then_some(Self::Conflict)
+    }
+}
+
+/// The source of errors of this crate about an object that was changed concurrently.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("another client changed the object at the same time")]
+pub(crate) struct ConcurrentChange;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An error of a user with a message of its own.
+    #[derive(Debug, thiserror::Error)]
+    #[error("cannot write the config map")]
+    struct Failed(#[source] BoxError);
+
+    fn api_error(code: u16, reason: &str) -> kube_client::Error {
+        kube_client::Error::Api(Status::failure("because", reason).with_code(code).boxed())
+    }
+
+    #[test]
+    fn the_class_of_a_failure_is_that_of_the_first_special_source() {
+        let conflict = || api_error(409, "Conflict");
+        let cases: [(BoxError, FailureClass); 7] = [
+            (Box::new(conflict()), FailureClass::Conflict),
+            (Box::new(Failed(Box::new(conflict()))), FailureClass::Conflict),
+            (Box::new(Failed(Box::new(ConcurrentChange))), FailureClass::Conflict),
+            (Box::new(Failed(Box::new(api_error(409, "AlreadyExists")))), FailureClass::Other),
+            (Box::new(Failed(Box::new(api_error(404, "NotFound")))), FailureClass::Other),
+            (Box::new(Failed(Box::new(TerminalError::new("no such zone")))), FailureClass::Terminal),
+            (Box::new(TerminalError::new(Failed(Box::new(conflict())))), FailureClass::Terminal),
+        ];
+        for (error, class) in cases {
+            assert_eq!(FailureClass::of(&*error), class, "{error:?}");
+        }
+    }
+
+    #[test]
+    fn the_chain_of_a_terminal_error_has_each_text_once() {
+        let error = TerminalError::new(Failed(Box::new(fmt::Error)));
+        let texts = std::iter::successors(Some(&error as &dyn StdError), |cause| (**cause).source());
+        let texts: Vec<_> = texts.map(ToString::to_string).collect();
+        assert_eq!(texts[0], "cannot write the config map");
+        assert_eq!(texts.len(), 2);
+    }
+}
