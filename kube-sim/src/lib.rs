@@ -31,6 +31,7 @@ mod store;
 mod strategy;
 mod streams;
 mod table;
+mod user;
 mod watch;
 mod webhooks;
 pub mod workload;

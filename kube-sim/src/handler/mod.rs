@@ -101,9 +101,6 @@ const ORPHAN_WARNINGS: [(&str, &str); 1] = [(
     "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove them or set propagationPolicy=Orphan to suppress this warning",
 )];
 
-/// The groups of the user of every request.
-pub(crate) const ADMINISTRATORS: [&str; 2] = ["system:masters", "system:authenticated"];
-
 /// A request for a resource, with the simulation and the options that its handler needs.
 pub(crate) struct Call<'a> {
     pub(crate) inner: &'a Arc<Inner>,
@@ -299,8 +296,9 @@ impl Call<'_> {
     /// Sets the user of a certificate signing request.
     fn set_requestor(&self, object: &mut Value) {
         if self.target.resource.kind == "CertificateSigningRequest" && object["spec"].is_object() {
-            object["spec"]["username"] = self.request.user.as_str().into();
-            object["spec"]["groups"] = ADMINISTRATORS.into_iter().collect();
+            let user = &self.request.user;
+            object["spec"]["username"] = user.name.as_str().into();
+            object["spec"]["groups"] = user.groups.iter().map(String::as_str).collect();
         }
     }
 

@@ -13,6 +13,7 @@ use crate::protobuf;
 use crate::status::SimError;
 use crate::store::cache::Arrival;
 use crate::streams::{Offer, Upgrade};
+use crate::user::User;
 use crate::watch::Watch;
 
 /// A request with its complete body.
@@ -25,7 +26,7 @@ pub(crate) struct Request {
     /// The media type without parameters, in lower case.
     pub(crate) content_type: String,
     pub(crate) user_agent: String,
-    pub(crate) user: String,
+    pub(crate) user: User,
     /// The header `If-None-Match`.
     pub(crate) if_none_match: String,
     /// Whether the request calls webhooks. Direct calls of a test do not.

@@ -174,7 +174,6 @@ fn check_local_review(object: &Value, errors: &mut Vec<FieldError>) {
 }
 
 fn status_of(call: &Call<'_>, spec: &Value) -> Result<Value, SimError> {
-    let user = call.request.user.as_str();
     Ok(match call.target.resource.kind.as_str() {
         "TokenReview" => {
             if spec["token"].as_str().is_none_or(str::is_empty) {
@@ -182,9 +181,7 @@ fn status_of(call: &Call<'_>, spec: &Value) -> Result<Value, SimError> {
             }
             service_account_token::review(call, spec)
         }
-        "SelfSubjectReview" => {
-            json!({"userInfo": {"username": user, "groups": ["system:masters", "system:authenticated"]}})
-        }
+        "SelfSubjectReview" => json!({"userInfo": call.request.user.info()}),
         "SelfSubjectRulesReview" => {
             if spec["namespace"].as_str().is_none_or(str::is_empty) {
                 return Err(SimError::bad_request("no namespace on request"));

@@ -30,6 +30,8 @@ use service::{BreakConnection, Caller, SimService};
 use tasks::Tasks;
 use tls::Credentials;
 
+use crate::user::User;
+
 /// Maximum number of open connections of one listener; further connections wait in the accept queue of the operating
 /// system.
 const MAX_CONNECTIONS: usize = 4_096;
@@ -250,13 +252,13 @@ async fn accept_connections(
                     match tokio::time::timeout(TLS_HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
                         Ok(Ok(stream)) => {
                             let session = stream.get_ref().1;
-                            let has_client_certificate =
-                                session.peer_certificates().is_some_and(|c| !c.is_empty());
+                            let certificate = session.peer_certificates().and_then(<[_]>::first);
+                            let certified = certificate.and_then(tls::user);
                             let protocol = match session.alpn_protocol() {
                                 Some(b"h2") => Protocol::Http2,
                                 _ => Protocol::Http1,
                             };
-                            let authenticator = Authenticator { has_client_certificate, credentials };
+                            let authenticator = Authenticator { certified, credentials };
                             serve_connection(stream, protocol, service, Some(authenticator)).await;
                         }
                         Ok(Err(e)) => tracing::debug!(%peer, error = %e, "TLS handshake failed"),
@@ -271,22 +273,23 @@ async fn accept_connections(
 /// Authenticates the requests of one connection.
 #[derive(Clone)]
 struct Authenticator {
-    /// Whether the client has presented a certificate that the listener's CA has signed.
-    has_client_certificate: bool,
+    /// The user of the client's certificate, which an authority of the listener has signed.
+    certified: Option<User>,
     credentials: Option<Arc<Credentials>>,
 }
 
 impl Authenticator {
     /// Identifies the user by the client certificate or by the bearer token.
     fn authenticate(&self, headers: &http::HeaderMap) -> Caller {
-        let admin = || Caller::User("kubernetes-admin".into());
-        if self.has_client_certificate {
-            return admin();
+        if let Some(user) = &self.certified {
+            return Caller::User(user.clone());
         }
         let sent = headers.get(header::AUTHORIZATION).and_then(|v| v.to_str().ok());
         let token = sent.and_then(|v| v.strip_prefix("Bearer ")).map(str::trim);
         match (token, &self.credentials) {
-            (Some(token), Some(c)) if token == c.token => admin(),
+            (Some(token), Some(c)) if token == c.token => {
+                Caller::User(User::administrator("kubernetes-admin"))
+            }
             _ => Caller::Anonymous,
         }
     }

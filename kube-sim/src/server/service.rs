@@ -29,6 +29,7 @@ use crate::shared::Inner;
 use crate::status::SimError;
 use crate::store::cache::Arrival;
 use crate::streams;
+use crate::user::User;
 
 /// Maximum size of a request body in bytes.
 pub const BODY_LIMIT: usize = 3 * 1024 * 1024;
@@ -46,7 +47,7 @@ const FRESHNESS_POLL_INTERVAL: Duration = Duration::from_millis(50);
 #[derive(Clone, Debug)]
 pub(crate) enum Caller {
     Anonymous,
-    User(String),
+    User(User),
 }
 
 /// A response extension: the listener must break the connection instead of sending the response.
@@ -178,7 +179,7 @@ fn request_without_body(parts: &Parts, server: usize) -> Request {
         accept: header_text(&parts.headers, &header::ACCEPT).to_owned(),
         content_type: content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase(),
         user_agent: header_text(&parts.headers, &header::USER_AGENT).to_owned(),
-        user: String::new(),
+        user: User::default(),
         if_none_match: header_text(&parts.headers, &header::IF_NONE_MATCH).to_owned(),
         calls_webhooks: true,
         upgrade: upgrade::offer(&parts.headers),
@@ -257,10 +258,10 @@ where
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
     request.user = match caller {
-        Some(Caller::Anonymous) if is_public(&request.path) => "system:anonymous".to_owned(),
+        Some(Caller::Anonymous) if is_public(&request.path) => User::anonymous(),
         Some(Caller::Anonymous) => return Reply::error(&SimError::unauthorized()),
-        Some(Caller::User(name)) => name,
-        None => "system:admin".to_owned(),
+        Some(Caller::User(user)) => user,
+        None => User::administrator("system:admin"),
     };
     request.body = match Limited::new(body, BODY_LIMIT).collect().await {
         Ok(body) => body.to_bytes(),

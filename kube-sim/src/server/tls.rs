@@ -1,4 +1,4 @@
-//! Generates the server certificate and the client credentials of one listener.
+//! The certificates of one listener: generates or reads them, and reads the users of client certificates.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -15,7 +15,11 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::{self, RootCertStore, ServerConfig};
 
+use x509_parser::certificate::X509Certificate;
+use x509_parser::prelude::FromDer as _;
+
 use super::{ServeError, TlsFiles};
+use crate::user::User;
 
 /// The credentials of clients, and the CA certificate with which clients verify the server.
 pub(crate) struct Credentials {
@@ -119,4 +123,13 @@ fn acceptor(
         .map_err(certificate_error)?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+/// The user of a client certificate: its common name, and the organizations as groups. `None` without a common name.
+pub(super) fn user(certificate: &CertificateDer<'_>) -> Option<User> {
+    let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
+    let subject = certificate.subject();
+    let name = subject.iter_common_name().last()?.as_str().ok().filter(|name| !name.is_empty())?;
+    let groups = subject.iter_organization().filter_map(|group| group.as_str().ok());
+    Some(User::authenticated(name, groups.map(str::to_owned).collect()))
 }

@@ -12,6 +12,7 @@ use crate::journal::Recorder;
 use crate::server::service::journal_entry;
 use crate::status::SimError;
 use crate::store::cache::Arrival;
+use crate::user::User;
 
 impl Sim {
     /// The URL path of the collection of a kind.
@@ -67,7 +68,7 @@ impl Sim {
             accept: String::new(),
             content_type: content_type.to_owned(),
             user_agent: "kube-sim".into(),
-            user: "system:admin".into(),
+            user: User::administrator("system:admin"),
             if_none_match: String::new(),
             calls_webhooks: false,
             upgrade: None,

@@ -14,8 +14,8 @@ use crate::tidy;
 const FEATURES: [&str; 6] = ["", "client", "schema", "ws", "cel", "metrics"];
 /// Values of `--features` for kube-runtime: none, and each feature alone.
 const RUNTIME_FEATURES: [&str; 4] = ["", "metrics", "manager", "webhook"];
-/// Values of `--features` for kube-sim. The other steps enable none of its features.
-const SIM_FEATURES: [&str; 1] = ["cli"];
+/// Values of `--features` for kube-sim: none, and each feature alone.
+const SIM_FEATURES: [&str; 2] = ["", "cli"];
 /// Crates that kube-client must depend on only with its `client` feature.
 const CLIENT_ONLY: [&str; 5] = ["tokio", "hyper", "hyper-util", "rustls", "tower"];
 /// Packages that must depend on no other package of the workspace, not even in tests. Tests that use kube-client and

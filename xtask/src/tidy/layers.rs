@@ -111,6 +111,7 @@ pub(super) const CRATES: [(&str, &str); 4] = [
         containers         status
         streams            containers status
         webhooks
+        user
         shared             clock containers fault journal status store
         handler::convert   registry schema store::*
         handler::options   schema status
@@ -124,12 +125,12 @@ pub(super) const CRATES: [(&str, &str); 4] = [
         handler::render    protobuf registry status store::* table handler::accept handler::convert
         handler::read      registry status store::* handler::options handler::render handler::target
         watch              clock controllers protobuf registry shared status store::* table handler::accept handler::conversion handler::convert handler::options handler::read handler::render handler::target
-        handler::reply     protobuf status store::* streams watch handler::accept handler::render
+        handler::reply     protobuf status store::* streams user watch handler::accept handler::render
         discovery          builtin registry shared status handler::accept handler::reply
-        handler            cel clock builtin go_json containers controllers schema protobuf patch apply status registry store::* strategy table shared streams watch webhooks discovery
-        server             fault journal shared status store::* streams handler::* watch
+        handler            cel clock builtin go_json containers controllers schema protobuf patch apply status registry store::* strategy table shared streams user watch webhooks discovery
+        server             fault journal shared status store::* streams user handler::* watch
         workload::objects
-        sim                clock containers controllers encoding fault journal shared status store::* handler::* server workload::objects
+        sim                clock containers controllers encoding fault journal shared status store::* user handler::* server workload::objects
         workload           clock sim
         ",
     ),

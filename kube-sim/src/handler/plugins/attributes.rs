@@ -110,7 +110,7 @@ impl<'a> Attributes<'a> {
             old_object,
             options: write_options(operation, options),
             dry_run: options.dry_run,
-            user: user_info(request),
+            user: request.user.info(),
             calls_webhooks: request.calls_webhooks,
         }
     }
@@ -134,7 +134,7 @@ impl<'a> Attributes<'a> {
             old_object: Some(old_object),
             options,
             dry_run,
-            user: user_info(request),
+            user: request.user.info(),
             calls_webhooks: request.calls_webhooks,
         }
     }
@@ -151,7 +151,7 @@ impl<'a> Attributes<'a> {
             old_object: None,
             options: Value::Null,
             dry_run: false,
-            user: user_info(request),
+            user: request.user.info(),
             calls_webhooks: request.calls_webhooks,
         }
     }
@@ -236,11 +236,6 @@ impl<'a> Attributes<'a> {
 fn namespace_of(target: &Target, name: &str) -> String {
     let is_namespace = target.resource.group.is_empty() && target.resource.plural == "namespaces";
     if is_namespace { name.to_owned() } else { target.namespace.clone() }
-}
-
-/// The `userInfo` of the user who sends a request.
-fn user_info(request: &Request) -> Value {
-    json!({"username": request.user, "groups": ["system:masters", "system:authenticated"]})
 }
 
 fn write_options(operation: Operation, options: &Options) -> Value {

@@ -47,7 +47,7 @@ fn with_context<T>(sim: &Sim, run: impl FnOnce(&mut WriteContext<'_>) -> T) -> T
         user_agent: "test".to_owned(),
         if_none_match: String::new(),
         upgrade: None,
-        user: String::new(),
+        user: crate::user::User::default(),
         calls_webhooks: false,
         body: bytes::Bytes::new(),
         arrival: crate::store::cache::Arrival::default(),

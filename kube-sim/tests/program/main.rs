@@ -1,0 +1,216 @@
+//! Tests of the program `kube-sim`: starts its stand-ins for etcd and kube-apiserver as envtest does, without Go.
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
+
+mod process;
+mod tls;
+
+use std::fs;
+use std::process::Command;
+
+use http::StatusCode;
+use serde_json::json;
+
+use process::{Assets, Running};
+use tls::{Authority, Client};
+
+/// The arguments of envtest of controller-runtime 0.25 for etcd, with its URLs and its data folder.
+fn etcd_arguments(client: u16, peer: u16, folder: &str) -> Vec<String> {
+    vec![
+        format!("--advertise-client-urls=http://127.0.0.1:{client}"),
+        format!("--data-dir={folder}"),
+        format!("--listen-client-urls=http://127.0.0.1:{client}"),
+        format!("--listen-peer-urls=http://127.0.0.1:{peer}"),
+        "--unsafe-no-fsync=true".to_owned(),
+    ]
+}
+
+/// The arguments of envtest of controller-runtime 0.25 for kube-apiserver.
+fn api_server_arguments(port: u16, folder: &str) -> Vec<String> {
+    vec![
+        "--allow-privileged=true".to_owned(),
+        "--authorization-mode=RBAC".to_owned(),
+        "--bind-address=127.0.0.1".to_owned(),
+        format!("--cert-dir={folder}"),
+        format!("--client-ca-file={folder}/client-cert-auth-ca.crt"),
+        "--disable-admission-plugins=ServiceAccount".to_owned(),
+        "--etcd-servers=http://127.0.0.1:1".to_owned(),
+        format!("--secure-port={port}"),
+        format!("--service-account-issuer=https://127.0.0.1:{port}/"),
+        format!("--service-account-key-file={folder}/sa-signer.crt"),
+        format!("--service-account-signing-key-file={folder}/sa-signer.key"),
+        "--service-cluster-ip-range=10.0.0.0/24".to_owned(),
+    ]
+}
+
+/// A running stand-in for kube-apiserver, with the certificates of envtest.
+struct ApiServer {
+    process: Running,
+    clients: Authority,
+    servers: Authority,
+    port: u16,
+}
+
+impl ApiServer {
+    async fn start(assets: &Assets) -> Self {
+        let (clients, servers) = (Authority::generate(), Authority::generate());
+        let folder = assets.path("certificates");
+        fs::create_dir(&folder).unwrap();
+        let write = |name: &str, text: &str| fs::write(folder.join(name), text).unwrap();
+        let (certificate, key) = servers.issue("localhost", &[]);
+        write("apiserver.crt", &certificate);
+        write("apiserver.key", &key);
+        write("client-cert-auth-ca.crt", clients.certificate());
+        write("sa-signer.crt", Authority::generate().certificate());
+        write("sa-signer.key", &key);
+        let port = process::free_port();
+        let process = assets.start("kube-apiserver", &api_server_arguments(port, folder.to_str().unwrap()));
+        let server = Self { process, clients, servers, port };
+        let client = server.client(None);
+        process::eventually("kube-apiserver is healthy", async || {
+            client.get("/healthz").await.is_some_and(|(code, body)| code == 200 && body == "ok")
+        })
+        .await;
+        server
+    }
+
+    /// A client with the certificate of this user and these groups.
+    fn client(&self, user: Option<(&str, &[&str])>) -> Client {
+        let certificate = user.map(|(name, groups)| self.clients.issue(name, groups));
+        Client::new(self.port, &self.servers, certificate)
+    }
+
+    fn admin(&self) -> Client {
+        self.client(Some(("admin", &["system:masters"])))
+    }
+}
+
+#[test]
+fn assets_are_links_to_the_program_and_replace_no_file() {
+    let assets = Assets::create();
+    for name in ["kube-apiserver", "etcd"] {
+        let target = fs::read_link(assets.path(name)).unwrap();
+        assert_eq!(target.file_name().unwrap(), "kube-sim");
+    }
+    let again = assets.create_again();
+    assert_eq!(
+        String::from_utf8(again.stdout).unwrap().trim(),
+        assets.path("").to_str().unwrap().trim_end_matches('/')
+    );
+    fs::remove_file(assets.path("etcd")).unwrap();
+    fs::write(assets.path("etcd"), "a real etcd").unwrap();
+    let refused = assets.create_again();
+    assert!(!refused.status.success());
+    let text = String::from_utf8(refused.stderr).unwrap();
+    assert!(text.contains("etcd exists and is not a link"), "{text}");
+    assert_eq!(fs::read_to_string(assets.path("etcd")).unwrap(), "a real etcd");
+}
+
+#[test]
+fn the_help_lists_each_flag_of_envtest() {
+    let assets = Assets::create();
+    for (name, arguments) in
+        [("etcd", etcd_arguments(1, 2, "/x")), ("kube-apiserver", api_server_arguments(1, "/x"))]
+    {
+        let output = Command::new(assets.path(name)).arg("--help").output().unwrap();
+        assert!(output.status.success());
+        let help = String::from_utf8(output.stdout).unwrap();
+        for argument in arguments {
+            let flag = argument.split('=').next().unwrap();
+            // envtest searches for flags at the start of a line.
+            let is_listed = help.lines().any(|line| line.trim_start().starts_with(&format!("{flag} ")));
+            assert!(is_listed, "{flag} is not in {help}");
+        }
+        // envtest would pass a flag that real binaries no longer have.
+        assert!(!help.contains("--insecure-port"), "{help}");
+    }
+}
+
+#[test]
+fn unknown_and_refused_flags_are_errors() {
+    let assets = Assets::create();
+    for (name, flag, reason) in [
+        ("etcd", "--snapshot-count=1", "unknown flag --snapshot-count"),
+        ("etcd", "--client-cert-auth", "flag --client-cert-auth is refused by kube-sim"),
+        ("kube-apiserver", "--no-such-flag", "unknown flag --no-such-flag"),
+        ("kube-apiserver", "--oidc-issuer-url=https://x", "flag --oidc-issuer-url is refused by kube-sim"),
+        ("kube-apiserver", "--secure-port=http", "--secure-port=http is not a port"),
+        ("kube-apiserver", "--secure-port=0", "--tls-cert-file or --cert-dir is required"),
+        ("kube-apiserver", "--cert-dir=/no/such/folder", "cannot read /no/such/folder/apiserver.crt"),
+    ] {
+        let output = Command::new(assets.path(name)).arg(flag).output().unwrap();
+        assert!(!output.status.success(), "{name} {flag}");
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert!(text.contains(reason), "{name} {flag}: {text}");
+    }
+}
+
+#[tokio::test]
+async fn etcd_answers_health_checks_and_says_that_it_stores_nothing() {
+    let assets = Assets::create();
+    let (port, peer) = (process::free_port(), process::free_port());
+    let folder = assets.path("data");
+    let etcd = assets.start("etcd", &etcd_arguments(port, peer, folder.to_str().unwrap()));
+    process::eventually("etcd is healthy", async || {
+        process::plain_get(port, "/health").await.is_some_and(|text| text.starts_with("HTTP/1.1 200 OK"))
+    })
+    .await;
+    let other = process::plain_get(port, "/v3/kv/range").await.unwrap();
+    assert!(other.starts_with("HTTP/1.1 404"), "{other}");
+    let (code, log) = etcd.terminate().await;
+    assert_eq!(code, Some(0), "{log}");
+    assert!(log.contains("It stores nothing"), "{log}");
+    assert!(log.contains("flag --data-dir="), "{log}");
+    assert!(!folder.exists());
+}
+
+#[tokio::test]
+async fn users_have_the_name_and_the_groups_of_their_certificate() {
+    let assets = Assets::create();
+    let server = ApiServer::start(&assets).await;
+    let review = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"});
+    let path = "/apis/authentication.k8s.io/v1/selfsubjectreviews";
+    let ada = server.client(Some(("ada", &["readers", "writers"])));
+    let (code, body) = ada.send("POST", path, &review).await;
+    assert_eq!(code, StatusCode::CREATED, "{body}");
+    let user = json!({"username": "ada", "groups": ["readers", "writers", "system:authenticated"]});
+    assert_eq!(body["status"]["userInfo"], user);
+    let (code, body) = server.client(None).send("POST", path, &review).await;
+    assert_eq!((code.as_u16(), body["reason"].as_str()), (401, Some("Unauthorized")), "{body}");
+    // Another authority has signed this certificate.
+    let stranger = Client::new(
+        server.port,
+        &server.servers,
+        Some(Authority::generate().issue("eve", &["system:masters"])),
+    );
+    assert_eq!(stranger.get("/api/v1/nodes").await, None);
+}
+
+#[tokio::test]
+async fn no_built_in_controllers_run() {
+    let assets = Assets::create();
+    let server = ApiServer::start(&assets).await;
+    let admin = server.admin();
+    let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "x"}});
+    assert_eq!(admin.send("POST", "/api/v1/namespaces", &namespace).await.0, StatusCode::CREATED);
+    assert_eq!(admin.send("DELETE", "/api/v1/namespaces/x", &json!({})).await.0, StatusCode::OK);
+    let (_, found) = admin.send("GET", "/api/v1/namespaces/x", &json!(null)).await;
+    assert_eq!(found["status"]["phase"], "Terminating");
+
+    let maps = "/api/v1/namespaces/default/configmaps";
+    let map = |name: &str| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}});
+    let (_, owner) = admin.send("POST", maps, &map("owner")).await;
+    let mut dependent = map("dependent");
+    dependent["metadata"]["ownerReferences"] = json!([{
+        "apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": owner["metadata"]["uid"],
+    }]);
+    assert_eq!(admin.send("POST", maps, &dependent).await.0, StatusCode::CREATED);
+    assert_eq!(admin.send("DELETE", &format!("{maps}/owner"), &json!({})).await.0, StatusCode::OK);
+    let (code, _) = admin.send("GET", &format!("{maps}/dependent"), &json!(null)).await;
+    assert_eq!(code, StatusCode::OK);
+
+    let (code, log) = server.process.terminate().await;
+    assert_eq!(code, Some(0), "{log}");
+    assert!(log.contains("No built-in controllers run"), "{log}");
+    assert!(log.contains("flag --etcd-servers=http://127.0.0.1:1 has no effect"), "{log}");
+}
