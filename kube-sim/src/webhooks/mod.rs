@@ -20,7 +20,7 @@ const RESPONSE_LIMIT: usize = 32 * 1024 * 1024;
 /// The server of a webhook.
 #[derive(Debug)]
 pub(crate) struct Endpoint {
-    /// The URL without a query.
+    /// The URL with a cleaned path, without a query.
     url: String,
     uri: Uri,
     /// The host and port behind a service; `None` to connect to the host of the URL.
@@ -42,7 +42,10 @@ impl Endpoint {
         if uri.host().is_none_or(str::is_empty) {
             return Err(format!("the URL {url:?} of a webhook has no host"));
         }
-        Ok(Self { url: url.to_owned(), uri, backend: None, authorities })
+        let authority = uri.authority().map_or("", |authority| authority.as_str());
+        let url = format!("https://{authority}{}", clean(uri.path()));
+        let uri = url.parse().map_err(|e| format!("parse {url:?}: {e}"))?;
+        Ok(Self { url, uri, backend: None, authorities })
     }
 
     /// Connects to this host and port instead of those of the URL.
@@ -79,6 +82,22 @@ impl Endpoint {
     }
 }
 
+/// The path without empty segments, `.`, `..` and a slash at the end, as in the API server. The path of envtest's webhooks
+/// begins with two slashes.
+fn clean(path: &str) -> String {
+    let mut segments = Vec::new();
+    for segment in path.split('/') {
+        match segment {
+            "" | "." => {}
+            ".." => {
+                segments.pop();
+            }
+            segment => segments.push(segment),
+        }
+    }
+    format!("/{}", segments.join("/"))
+}
+
 /// The API version and the kind of a review, as Go prints them.
 pub(crate) fn type_text(review: &Value) -> String {
     let text = |field: &str| review[field].as_str().unwrap_or_default();
@@ -97,4 +116,19 @@ fn decode(code: http::StatusCode, body: &Bytes) -> Result<Value, String> {
         return Err(status::error_text(code, body, parsed.ok().as_ref()));
     }
     parsed.map_err(|e| format!("couldn't get version/kind; json parse error: {e}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_path_of_a_url_is_cleaned() {
+        for (path, cleaned) in
+            [("", "/"), ("/", "/"), ("//mutate", "/mutate"), ("/a/b/", "/a/b"), ("/a/../b/./c", "/b/c")]
+        {
+            let endpoint = Endpoint::new(&format!("https://x:1{path}"), Vec::new()).unwrap();
+            assert_eq!(endpoint.url, format!("https://x:1{cleaned}"));
+        }
+    }
 }
