@@ -43,7 +43,7 @@ impl Binaries {
     /// runs no pods.
     ///
     /// # Errors
-    /// When one of the two programs is missing.
+    /// When one of the two programs is missing, or is kube-sim's stand-in.
     pub fn assets(folder: &Path) -> anyhow::Result<Self> {
         let find = |name: &str| {
             let path = folder.join(name);
@@ -52,8 +52,25 @@ impl Binaries {
             }
             path.canonicalize().with_context(|| format!("cannot find {}", path.display()))
         };
+        for name in ["etcd", "kube-apiserver"] {
+            find(name)?;
+            refuse_stand_in(&folder.join(name))?;
+        }
         let kubectl = find("kubectl").ok().and_then(|path| path.parent().map(Path::to_owned));
         Ok(Self { etcd: find("etcd")?, api_server: find("kube-apiserver")?, pod_programs: None, kubectl })
+    }
+
+    /// Creates a folder with links to `etcd` and `kube-apiserver`, for `KUBEBUILDER_ASSETS`.
+    ///
+    /// # Errors
+    /// When the folder exists or cannot be created.
+    pub fn link_assets(&self, folder: &Path) -> anyhow::Result<()> {
+        fs::create_dir(folder).with_context(|| format!("cannot create {}", folder.display()))?;
+        for (program, name) in [(&self.etcd, "etcd"), (&self.api_server, "kube-apiserver")] {
+            std::os::unix::fs::symlink(program, folder.join(name))
+                .with_context(|| format!("cannot create a link in {}", folder.display()))?;
+        }
+        Ok(())
     }
 
     /// Finds the programs of this version in the cache, and builds the missing ones.
@@ -97,6 +114,19 @@ impl Binaries {
             kubectl: Some(kubernetes),
         })
     }
+}
+
+/// Refuses a program of `kube-sim assets`: kube-sim is no real control plane. The programs are links to `kube-sim`.
+fn refuse_stand_in(program: &Path) -> anyhow::Result<()> {
+    let target = fs::canonicalize(program).with_context(|| format!("cannot find {}", program.display()))?;
+    if target.file_name().is_some_and(|name| name == "kube-sim") {
+        bail!(
+            "{} is kube-sim, not a real control plane: set KUBEBUILDER_ASSETS to a folder with a real etcd and \
+             kube-apiserver, or unset it to build them from source",
+            program.display()
+        );
+    }
+    Ok(())
 }
 
 /// Builds a recipe, unless the cache contains a complete build of it.
@@ -153,6 +183,17 @@ mod tests {
         assert!(error.contains("kube-apiserver is missing"), "{error}");
         fs::write(folder.path().join("kube-apiserver"), "").unwrap();
         assert!(Binaries::assets(folder.path()).unwrap().pod_programs.is_none());
+    }
+
+    #[test]
+    fn the_assets_of_kube_sim_are_rejected() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("kube-sim"), "").unwrap();
+        for name in ["etcd", "kube-apiserver"] {
+            std::os::unix::fs::symlink(folder.path().join("kube-sim"), folder.path().join(name)).unwrap();
+        }
+        let error = Binaries::assets(folder.path()).unwrap_err().to_string();
+        assert!(error.contains("/etcd is kube-sim, not a real control plane"), "{error}");
     }
 
     #[test]
