@@ -28,6 +28,8 @@ enum Task {
     Demo,
     /// Runs the end-to-end suites on a real API server
     E2e,
+    /// Runs the tests of a Go project, which use envtest, on kube-sim and on a real API server, and prints both times
+    Envtest,
     /// Records the Protobuf messages of all supported Kubernetes versions into kube-client's table
     Protobuf,
     /// Records discovery and OpenAPI schemas of a real API server into kube-sim's data files
@@ -53,6 +55,7 @@ fn main() -> ExitCode {
         | Task::Conformance
         | Task::Demo
         | Task::E2e
+        | Task::Envtest
         | Task::Protobuf
         | Task::Record
         | Task::Sim => {

@@ -1,0 +1,134 @@
+//! `cargo xtask envtest`: runs the tests of a Go project, which use envtest, on kube-sim and on a real API server, and
+//! compares the tests that passed and their times. The project is in `xtask/envtest/go`.
+
+mod report;
+
+use std::path::{Path, PathBuf};
+use std::process::{ExitCode, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, bail, ensure};
+use tokio::process::Command;
+use xtask_control_plane::KubernetesVersion;
+use xtask_control_plane::build::{Binaries, Cache};
+use xtask_process::cargo::{cargo, variables_from_cargo};
+use xtask_process::progress::Progress;
+use xtask_process::{Interrupts, Launch, Scratch, Streams, Supervised, log};
+
+pub use report::Report;
+
+/// The time between SIGTERM and SIGKILL, in which the tests can stop their control plane.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// The time limit of the tests of one Go package, as `go test` parses it.
+const TIME_LIMIT: &str = "-timeout=5m";
+
+/// Runs the tests of a kubebuilder project in Go, which use envtest, on the assets of kube-sim and on real ones.
+///
+/// Fails unless the same tests pass on both, and prints both times. Needs Go. The first run downloads the modules of the
+/// project, and builds kube-apiserver and etcd.
+#[derive(Debug, clap::Args)]
+#[non_exhaustive]
+pub struct Args {
+    /// Run the tests on kube-sim only.
+    #[arg(long)]
+    sim: bool,
+    /// The Go project to test, in place of the one of this repository.
+    #[arg(long, value_name = "DIR")]
+    project: Option<PathBuf>,
+}
+
+/// Runs the subcommand.
+///
+/// # Errors
+/// When Go is missing, a build fails, or a test fails on one of the servers.
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    runtime.block_on(async {
+        let mut interrupts = Interrupts::listen()?;
+        tokio::select! {
+            outcome = compare(args) => outcome,
+            interrupt = interrupts.next() => Ok(interrupt.announce()),
+        }
+    })
+}
+
+/// Runs the tests on both servers. Dropping the future ends their processes.
+async fn compare(args: &Args) -> anyhow::Result<ExitCode> {
+    let project = match &args.project {
+        Some(folder) => folder.clone(),
+        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("go"),
+    };
+    ensure!(project.join("go.mod").is_file(), "{} is not a Go module", project.display());
+    let parent = std::env::temp_dir().canonicalize().context("cannot find the temporary folder")?;
+    Scratch::sweep(&parent);
+    let scratch = Scratch::create(&parent)?;
+    let simulated = scratch.path().join("kube-sim");
+    create_assets(&simulated).await?;
+    let on_sim = test("kube-sim", &project, &simulated, &scratch).await?;
+    if args.sim {
+        return Ok(exit_code(on_sim.has_passed()));
+    }
+    let real = scratch.path().join("real");
+    let cache = Cache::open()?;
+    Binaries::build(KubernetesVersion::LATEST, &cache, &Progress::new()).await?.link_assets(&real)?;
+    let name = format!("kube-apiserver {} and etcd", KubernetesVersion::LATEST);
+    let on_real = test(&name, &project, &real, &scratch).await?;
+    let differences = on_sim.differences(&on_real);
+    for test in &differences {
+        println!("passed on one server only: {test}");
+    }
+    Ok(exit_code(on_sim.has_passed() && on_real.has_passed() && differences.is_empty()))
+}
+
+fn exit_code(passed: bool) -> ExitCode {
+    if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Creates the assets of kube-sim in a folder, as `kube-sim assets` does for users.
+async fn create_assets(folder: &Path) -> anyhow::Result<()> {
+    let output = Command::from(cargo())
+        .args(["run", "--quiet", "--package", "kube-sim", "--features", "cli", "--", "assets", "--dir"])
+        .arg(folder)
+        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output()
+        .await
+        .context("cannot run cargo")?;
+    if !output.status.success() {
+        bail!("`kube-sim assets` failed: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(())
+}
+
+/// Runs `go test ./...` with these assets, prints its result, and returns it.
+async fn test(server: &str, project: &Path, assets: &Path, scratch: &Scratch) -> anyhow::Result<Report> {
+    let file = |suffix: &str| assets.with_extension(suffix);
+    let streams = Streams::Files { stdout: file("out"), stderr: file("log") };
+    // One package at a time, and no result of an earlier run: the times are comparable.
+    let launch = Launch::new("go", streams)
+        .args(["test", "-count=1", "-p=1", "-json", TIME_LIMIT, "./..."])
+        .folder(project)
+        .grace(GRACE)
+        .scratch(scratch.path())
+        .env("GOFLAGS", "-mod=readonly")
+        .env("GOWORK", "off")
+        .env("KUBEBUILDER_ASSETS", assets)
+        // Tests with this variable use an existing cluster.
+        .env_remove(["USE_EXISTING_CLUSTER".into(), "KUBECONFIG".into()])
+        .env_remove(variables_from_cargo());
+    let ended = Supervised::spawn(&launch, |_| {})?.wait().await;
+    ensure!(
+        ended.code != 127,
+        "cannot run `go`: install Go from https://go.dev/dl, and put `go` on the PATH"
+    );
+    let events = std::fs::read_to_string(file("out")).context("cannot read the output of `go test`")?;
+    let report = Report::parse(&events);
+    if ended.code != 0 && !report.has_failures() {
+        bail!("`go test` failed on {server} ({ended}): {}", log::tail(&file("log"), 30));
+    }
+    print!("{}", report.failures());
+    println!("{server}: {}", report.summary());
+    Ok(report)
+}
