@@ -12,6 +12,7 @@ use crate::Error;
 use crate::flags::{Effect, Flag, Flags, help};
 
 const FLAGS: [Flag; 36] = [
+    ("authorization-mode", Effect::Honoured, "RBAC, Node (which grants nothing) and AlwaysAllow"),
     ("bind-address", Effect::Honoured, "the IP address to listen on"),
     ("cert-dir", Effect::Honoured, "the folder with apiserver.crt and apiserver.key"),
     ("client-ca-file", Effect::Honoured, "the authorities of client certificates"),
@@ -20,7 +21,6 @@ const FLAGS: [Flag; 36] = [
     ("tls-private-key-file", Effect::Honoured, "the private key of the server"),
     ("advertise-address", Effect::Inert, "no endpoints of the API server are published"),
     ("allow-privileged", Effect::Inert, "privileged containers are always allowed"),
-    ("authorization-mode", Effect::Inert, "every authenticated user may do everything"),
     ("disable-admission-plugins", Effect::Inert, "the simulated admission is fixed"),
     ("enable-admission-plugins", Effect::Inert, "the simulated admission is fixed"),
     ("etcd-prefix", Effect::Inert, "the store is in this process"),
@@ -42,7 +42,7 @@ const FLAGS: [Flag; 36] = [
     ("admission-control-config-file", Effect::Refused, "admission plugins cannot be configured"),
     ("audit-policy-file", Effect::Refused, "requests are not audited"),
     ("authentication-config", Effect::Refused, "JWT authenticators are not simulated"),
-    ("authorization-config", Effect::Refused, "requests are not authorized"),
+    ("authorization-config", Effect::Refused, "use --authorization-mode"),
     ("encryption-provider-config", Effect::Refused, "nothing is encrypted"),
     ("feature-gates", Effect::Refused, "feature gates cannot be set"),
     ("insecure-port", Effect::Refused, "kube-apiserver has no insecure port either"),
@@ -56,16 +56,29 @@ pub(crate) async fn run(arguments: Vec<OsString>) -> Result<(), Error> {
         return Ok(());
     };
     let addr = address(&flags)?;
-    let sim = Sim::builder()
+    let mut builder = Sim::builder()
         .without_controller(Controller::GarbageCollector)
         .without_controller(Controller::Namespace)
-        .without_controller(Controller::Kubelet)
-        .build();
+        .without_controller(Controller::Kubelet);
+    if has_rbac(&flags)? {
+        builder = builder.rbac();
+    }
+    let sim = builder.build();
     let server = sim.serve_https_with(addr, &tls_files(&flags)?).await?;
     eprintln!("kube-sim serves at {} in place of kube-apiserver. No built-in controllers run.", server.url());
     crate::interrupted().await?;
     server.shutdown().await;
     Ok(())
+}
+
+/// Whether roles authorize requests. As in kube-apiserver, a request is allowed if one of the modes allows it, and
+/// without the flag.
+fn has_rbac(flags: &Flags) -> Result<bool, Error> {
+    let modes: Vec<_> = flags.get("authorization-mode").unwrap_or("AlwaysAllow").split(',').collect();
+    if let Some(mode) = modes.iter().find(|mode| !["RBAC", "Node", "AlwaysAllow"].contains(mode)) {
+        return Err(format!("--authorization-mode={mode} is not simulated").into());
+    }
+    Ok(!modes.contains(&"AlwaysAllow"))
 }
 
 fn address(flags: &Flags) -> Result<SocketAddr, Error> {

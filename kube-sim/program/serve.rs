@@ -33,6 +33,9 @@ pub(crate) struct Args {
     /// The seed of all random choices.
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
+    /// Authorize requests by RBAC. Without it, every user may do everything.
+    #[arg(long)]
+    rbac: bool,
     /// A file with a fault plan: {"seed": 1, "rules": [..]}.
     #[arg(long, value_name = "FILE")]
     faults: Option<PathBuf>,
@@ -46,6 +49,9 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(args: Args) -> Result<(), Error> {
     let mut builder = Sim::builder().seed(args.seed).nodes(args.nodes.into());
+    if args.rbac {
+        builder = builder.rbac();
+    }
     if let Some(limit) = args.record_bodies {
         builder = builder.record_bodies(limit);
     }

@@ -21,6 +21,7 @@ mod names;
 mod nesting;
 mod patch;
 mod protobuf;
+mod rbac;
 mod registry;
 mod schema;
 mod server;

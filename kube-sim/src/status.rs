@@ -169,6 +169,12 @@ impl SimError {
         Self::new(StatusCode::FORBIDDEN, "Forbidden", message).with_details(name, group, resource)
     }
 
+    /// 403 for a path that is not a resource.
+    pub(crate) fn forbidden_path(user: &str, verb: &str, path: &str) -> Self {
+        let message = format!("forbidden: User {user:?} cannot {verb} path {path:?}");
+        Self::new(StatusCode::FORBIDDEN, "Forbidden", message).with_empty_details()
+    }
+
     /// 422 with one cause for each of `errors`.
     pub(crate) fn invalid(group: &str, kind: &str, name: &str, errors: &[FieldError]) -> Self {
         let message = crate::schema::invalid_message(kind, group, name, errors);

@@ -1,9 +1,17 @@
-//! `User`: the name and the groups of the sender of a request. Authenticates and authorizes nothing.
+//! `User`: the sender of a request. Authenticates and authorizes nothing.
+
+use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
 /// The group of all users with credentials.
 const AUTHENTICATED: &str = "system:authenticated";
+/// The group of the users without credentials.
+const UNAUTHENTICATED: &str = "system:unauthenticated";
+/// The name of the users without credentials.
+const ANONYMOUS: &str = "system:anonymous";
+/// The prefix of the names of service accounts.
+const SERVICE_ACCOUNT: &str = "system:serviceaccount:";
 /// The group whose members may do everything.
 pub(crate) const SUPERUSERS: &str = "system:masters";
 
@@ -11,16 +19,21 @@ pub(crate) const SUPERUSERS: &str = "system:masters";
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct User {
     pub(crate) name: String,
+    /// Empty for users without a uid.
+    pub(crate) uid: String,
     pub(crate) groups: Vec<String>,
+    pub(crate) extra: BTreeMap<String, Vec<String>>,
 }
 
 impl User {
     /// A user with credentials, who is also in the group of all authenticated users.
-    pub(crate) fn authenticated(name: impl Into<String>, mut groups: Vec<String>) -> Self {
-        if !groups.iter().any(|group| group == AUTHENTICATED) {
-            groups.push(AUTHENTICATED.to_owned());
+    pub(crate) fn authenticated(name: impl Into<String>, groups: Vec<String>) -> Self {
+        let mut user = Self { name: name.into(), groups, ..Self::default() };
+        let of_all = if user.name == ANONYMOUS { UNAUTHENTICATED } else { AUTHENTICATED };
+        if !user.is_in(of_all) {
+            user.groups.push(of_all.to_owned());
         }
-        Self { name: name.into(), groups }
+        user
     }
 
     /// A user who may do everything.
@@ -30,11 +43,33 @@ impl User {
 
     /// The sender of a request without credentials.
     pub(crate) fn anonymous() -> Self {
-        Self { name: "system:anonymous".to_owned(), groups: vec!["system:unauthenticated".to_owned()] }
+        Self::authenticated(ANONYMOUS, Vec::new())
+    }
+
+    /// A service account, in the groups of all accounts and of those in its namespace.
+    pub(crate) fn service_account(namespace: &str, name: &str) -> Self {
+        let groups = ["system:serviceaccounts".to_owned(), format!("system:serviceaccounts:{namespace}")];
+        Self::authenticated(format!("{SERVICE_ACCOUNT}{namespace}:{name}"), groups.into())
+    }
+
+    pub(crate) fn is_in(&self, group: &str) -> bool {
+        self.groups.iter().any(|known| known == group)
     }
 
     /// The `userInfo` of reviews.
     pub(crate) fn info(&self) -> Value {
-        json!({"username": self.name, "groups": self.groups})
+        let mut info = json!({"username": self.name, "groups": self.groups});
+        if !self.uid.is_empty() {
+            info["uid"] = self.uid.clone().into();
+        }
+        if !self.extra.is_empty() {
+            info["extra"] = json!(self.extra);
+        }
+        info
     }
+}
+
+/// The namespace and the name of a service account whose user has this name.
+pub(crate) fn service_account_parts(user: &str) -> Option<(&str, &str)> {
+    user.strip_prefix(SERVICE_ACCOUNT)?.split_once(':')
 }

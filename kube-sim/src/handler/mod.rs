@@ -6,6 +6,7 @@
 pub(crate) mod accept;
 mod access_review;
 pub(crate) mod admission;
+pub(crate) mod authorization;
 pub(crate) mod conversion;
 pub(crate) mod convert;
 mod delete;
@@ -19,7 +20,7 @@ pub(crate) mod read;
 pub(crate) mod render;
 pub(crate) mod reply;
 mod scale;
-mod service_account_token;
+pub(crate) mod service_account_token;
 mod service_endpoint;
 mod streaming;
 mod subresource;
@@ -75,7 +76,9 @@ pub(crate) fn verb_of(method: &Method, path: &Path, query: &str) -> &'static str
 /// # Errors
 /// The `Status` of the response.
 pub(crate) async fn handle(inner: &Arc<Inner>, request: &Request) -> Result<Reply, SimError> {
-    let Some(path) = Path::parse(&request.path) else {
+    let path = Path::parse(&request.path);
+    authorization::check_request(inner, request, path.as_ref())?;
+    let Some(path) = path else {
         return discovery::serve(inner, request);
     };
     let verb = verb_of(&request.method, &path, &request.query);

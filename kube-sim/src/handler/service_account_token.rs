@@ -1,25 +1,29 @@
 //! Tokens of service accounts: the subresource `token` issues them, and a `TokenReview` authenticates them.
 //!
-//! The tokens have the claims of a real server's tokens, but no signature: every client can make a valid token.
+//! The tokens have the claims of a real server's tokens. Their signature is symmetric (HS256), so that only this server can
+//! check it.
 
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::StatusCode;
+use ring::hmac;
 use serde_json::{Value, json};
 
 use super::reply::Reply;
 use super::typed_body::{BodyKind, TypedBody};
 use super::{Call, read};
 use crate::schema::FieldError;
+use crate::shared::Inner;
 use crate::status::SimError;
+use crate::user::User;
 
 /// The lifetime of a token if the request sets none.
 const DEFAULT_SECONDS: i64 = 3_600;
 
 /// The audience of the API server.
-const API_AUDIENCE: &str = "https://kubernetes.default.svc";
+pub(crate) const API_AUDIENCE: &str = "https://kubernetes.default.svc";
 
 const TOKEN_REQUEST: BodyKind<'_> =
     BodyKind { group: "authentication.k8s.io", version: "v1", kind: "TokenRequest" };
@@ -66,7 +70,8 @@ pub(super) async fn issue(call: &Call<'_>) -> Result<Reply, SimError> {
         "nbf": now,
         "sub": format!("system:serviceaccount:{namespace}:{name}"),
     });
-    body["status"] = json!({"token": encode(&claims), "expirationTimestamp": clock.stamp_after(after)});
+    body["status"] =
+        json!({"token": encode(call.inner, &claims), "expirationTimestamp": clock.stamp_after(after)});
     let mut reply = Reply::json(&body);
     reply.code = StatusCode::CREATED;
     reply.warnings = warnings;
@@ -132,64 +137,81 @@ fn check_bound_object(call: &Call<'_>, body: &Value) -> Result<(), SimError> {
 
 /// The status of a `TokenReview` with this spec.
 pub(super) fn review(call: &Call<'_>, spec: &Value) -> Value {
-    match authenticate(call, spec) {
-        Ok(status) => status,
+    let mut audiences = texts(&spec["audiences"]);
+    if audiences.is_empty() {
+        audiences.push(API_AUDIENCE.to_owned());
+    }
+    match authenticate(call.inner, spec["token"].as_str().unwrap_or_default(), audiences) {
+        Ok((user, audiences)) => {
+            json!({"authenticated": true, "audiences": audiences, "user": user.info()})
+        }
         Err(error) => json!({"user": {}, "error": error}),
     }
 }
 
-/// Authenticates a token that [`issue`] has returned, for one of the audiences of the review. As in the API server, a
-/// token ends with its service account, even if an account with the same name exists again.
-fn authenticate(call: &Call<'_>, spec: &Value) -> Result<Value, String> {
+/// Authenticates a token that [`issue`] has returned. Returns the service account, and those of the `audiences` that the
+/// token is for, at least one. As in the API server, a token ends with its service account, even if an account with the
+/// same name exists again.
+///
+/// # Errors
+/// The text of the error in a `TokenReview`.
+pub(crate) fn authenticate(
+    inner: &Inner,
+    token: &str,
+    mut audiences: Vec<String>,
+) -> Result<(User, Vec<String>), String> {
     const INVALID: &str = "invalid bearer token";
-    let claims = spec["token"].as_str().and_then(decode).ok_or(INVALID)?;
+    let claims = decode(inner, token).ok_or(INVALID)?;
     let bound = &claims["kubernetes.io"];
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let (namespace, name) = (text(&bound["namespace"]), text(&bound["serviceaccount"]["name"]));
-    let username = format!("system:serviceaccount:{namespace}:{name}");
-    if claims["sub"] != username {
+    let mut user = User::service_account(&namespace, &name);
+    if claims["sub"] != user.name {
         return Err(INVALID.to_owned());
     }
-    let now = call.inner.clock.now().as_second();
+    let now = inner.clock.now().as_second();
     if claims["exp"].as_i64().is_none_or(|end| end <= now) {
         return Err(format!("[{INVALID}, service account token has expired]"));
     }
-    let listed = |list: &Value| -> Vec<String> { list.as_array().into_iter().flatten().map(text).collect() };
-    let mut wanted = listed(&spec["audiences"]);
-    if wanted.is_empty() {
-        wanted.push(API_AUDIENCE.to_owned());
-    }
-    let issued = listed(&claims["aud"]);
-    wanted.retain(|audience| issued.contains(audience));
-    if wanted.is_empty() {
+    let issued = texts(&claims["aud"]);
+    audiences.retain(|audience| issued.contains(audience));
+    if audiences.is_empty() {
         return Err(format!("[{INVALID}, token audiences {issued:?} is invalid for the target audiences]"));
     }
     let key = crate::store::object::key(&namespace, &name);
-    let account = call.inner.lock().get("/serviceaccounts", &key).cloned();
+    let account = inner.lock().get("/serviceaccounts", &key).cloned();
     let Some(account) = account.filter(|account| bound["serviceaccount"]["uid"] == *account.uid) else {
         return Err(format!("[{INVALID}, service account token has been invalidated]"));
     };
-    Ok(json!({"authenticated": true, "audiences": wanted, "user": {
-        "username": username,
-        "uid": &*account.uid,
-        "groups": ["system:serviceaccounts", format!("system:serviceaccounts:{namespace}"), "system:authenticated"],
-        "extra": {"authentication.kubernetes.io/credential-id": [format!("JTI={}", text(&claims["jti"]))]},
-    }}))
+    user.uid = account.uid.to_string();
+    let id = format!("JTI={}", text(&claims["jti"]));
+    user.extra.insert("authentication.kubernetes.io/credential-id".to_owned(), vec![id]);
+    Ok((user, audiences))
 }
 
-/// The third part of each token, in place of a signature.
-const SIGNATURE: &str = "kube-sim";
+fn texts(list: &Value) -> Vec<String> {
+    list.as_array().into_iter().flatten().filter_map(|item| Some(item.as_str()?.to_owned())).collect()
+}
 
-fn encode(claims: &Value) -> String {
-    let [head, claims] = [json!({"alg": "none", "typ": "JWT"}), claims.clone()]
+/// The key of the signatures. It follows from the seed, so that a run is reproducible.
+fn signing_key(inner: &Inner) -> hmac::Key {
+    hmac::Key::new(hmac::HMAC_SHA256, &[b"kube-sim".as_slice(), &inner.settings.seed.to_le_bytes()].concat())
+}
+
+/// A signed token (RFC 7519) with these claims.
+fn encode(inner: &Inner, claims: &Value) -> String {
+    let [head, claims] = [json!({"alg": "HS256", "typ": "JWT"}), claims.clone()]
         .map(|part| URL_SAFE_NO_PAD.encode(part.to_string()));
-    format!("{head}.{claims}.{}", URL_SAFE_NO_PAD.encode(SIGNATURE))
+    let signed = format!("{head}.{claims}");
+    let signature = hmac::sign(&signing_key(inner), signed.as_bytes());
+    format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))
 }
 
-/// The claims of a token of this server; `None` for other text.
-fn decode(token: &str) -> Option<Value> {
-    let mut parts = token.split('.').map(|part| URL_SAFE_NO_PAD.decode(part).ok());
-    let (_, claims, signature) = (parts.next()??, parts.next()??, parts.next()??);
-    (parts.next().is_none() && signature == SIGNATURE.as_bytes()).then_some(())?;
-    serde_json::from_slice(&claims).ok()
+/// The claims of a token with a valid signature; `None` for other text.
+fn decode(inner: &Inner, token: &str) -> Option<Value> {
+    let (signed, signature) = token.rsplit_once('.')?;
+    let signature = URL_SAFE_NO_PAD.decode(signature).ok()?;
+    hmac::verify(&signing_key(inner), signed.as_bytes(), &signature).ok()?;
+    let (_, claims) = signed.split_once('.')?;
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).ok()?).ok()
 }

@@ -1,5 +1,6 @@
 //! Listeners of a simulation: HTTP, or HTTPS with generated certificates.
 
+mod authentication;
 pub(crate) mod body;
 pub(crate) mod service;
 mod tasks;
@@ -14,7 +15,6 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use http::header;
 use hyper::body::Incoming;
 use hyper::rt::Executor as _;
 use hyper::service::service_fn;
@@ -26,7 +26,8 @@ use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
 
-use service::{BreakConnection, Caller, SimService};
+use authentication::{Caller, bearer_token};
+use service::{BreakConnection, SimService};
 use tasks::Tasks;
 use tls::Credentials;
 
@@ -284,13 +285,12 @@ impl Authenticator {
         if let Some(user) = &self.certified {
             return Caller::User(user.clone());
         }
-        let sent = headers.get(header::AUTHORIZATION).and_then(|v| v.to_str().ok());
-        let token = sent.and_then(|v| v.strip_prefix("Bearer ")).map(str::trim);
-        match (token, &self.credentials) {
+        match (bearer_token(headers), &self.credentials) {
             (Some(token), Some(c)) if token == c.token => {
                 Caller::User(User::administrator("kubernetes-admin"))
             }
-            _ => Caller::Anonymous,
+            (Some(token), _) => Caller::Token(token.to_owned()),
+            (None, _) => Caller::Anonymous,
         }
     }
 }

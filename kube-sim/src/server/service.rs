@@ -18,6 +18,7 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::authentication::{self, Caller};
 use super::body::{SimBody, gzip};
 use super::upgrade;
 use crate::fault::{Action, AppliedFault, BodyFaults, RequestAttributes};
@@ -42,13 +43,6 @@ const GZIP_THRESHOLD: usize = 128 * 1024;
 const FRESHNESS_TIMEOUT: Duration = Duration::from_secs(3);
 /// The interval at which the server checks whether the storage has reached the requested resource version.
 const FRESHNESS_POLL_INTERVAL: Duration = Duration::from_millis(50);
-
-/// The user of a request. An HTTPS listener inserts this value into the extensions of the request.
-#[derive(Clone, Debug)]
-pub(crate) enum Caller {
-    Anonymous,
-    User(User),
-}
 
 /// A response extension: the listener must break the connection instead of sending the response.
 #[derive(Clone, Copy, Debug)]
@@ -129,16 +123,20 @@ where
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
     let (parts, body) = request.into_parts();
-    let caller = parts.extensions.get::<Caller>().cloned();
     let request = request_without_body(&parts, server);
     let entry = journal_entry(inner, &request, false);
     let path = Path::parse(&request.path).unwrap_or_default();
     let faults = inner.faults.of_request(&fault_attributes(&entry, &path));
     let recorder = inner.journal.record(entry);
     recorder.record_faults(&faults);
-    let mut reply = match apply_request_faults(inner, &faults).await {
-        Some(reply) => reply,
-        None => handle_request(inner, &recorder, caller, request, body).await,
+    let mut reply = if let Some(reply) = apply_request_faults(inner, &faults).await {
+        reply
+    } else {
+        let caller = parts.extensions.get::<Caller>();
+        match authentication::user(inner, caller, &parts.headers, &request.path) {
+            Ok(user) => handle_request(inner, &recorder, user, request, body).await,
+            Err(error) => Reply::error(&error),
+        }
     };
     let upgraded = upgrade::take(&mut reply, &parts.headers);
     recorder.record_status(reply.code, inner.lock().version());
@@ -245,11 +243,11 @@ async fn apply_request_faults(inner: &Inner, faults: &[AppliedFault]) -> Option<
     None
 }
 
-/// Authenticates the caller, reads the body and calls the handlers.
+/// Reads the body and calls the handlers.
 async fn handle_request<B>(
     inner: &Arc<Inner>,
     recorder: &Recorder,
-    caller: Option<Caller>,
+    user: User,
     mut request: Request,
     body: B,
 ) -> Reply
@@ -257,12 +255,7 @@ where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    request.user = match caller {
-        Some(Caller::Anonymous) if is_public(&request.path) => User::anonymous(),
-        Some(Caller::Anonymous) => return Reply::error(&SimError::unauthorized()),
-        Some(Caller::User(user)) => user,
-        None => User::administrator("system:admin"),
-    };
+    request.user = user;
     request.body = match Limited::new(body, BODY_LIMIT).collect().await {
         Ok(body) => body.to_bytes(),
         Err(e) if e.is::<LengthLimitError>() => return Reply::error(&SimError::too_large_body(BODY_LIMIT)),
@@ -288,13 +281,8 @@ where
     }
 }
 
-/// Whether a request needs no credentials: the role `system:public-info-viewer` of a cluster permits it.
-fn is_public(path: &str) -> bool {
-    matches!(path, "/healthz" | "/livez" | "/readyz" | "/version" | "/version/")
-}
-
 /// The value of a header; empty if the header is absent or not ASCII.
-fn header_text<'a>(headers: &'a HeaderMap, name: &header::HeaderName) -> &'a str {
+pub(super) fn header_text<'a>(headers: &'a HeaderMap, name: &header::HeaderName) -> &'a str {
     headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default()
 }
 

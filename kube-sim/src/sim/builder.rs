@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::Sim;
+use crate::builtin::BOOTSTRAP_POLICY;
 use crate::clock::Clock;
 use crate::containers::{
     AttachRequest, ContainerError, ExecRequest, Handlers, LogRequest, PortConnection, PortForwardRequest,
@@ -35,6 +36,7 @@ pub struct SimBuilder {
     handlers: Handlers,
     services: Vec<ServiceAddress>,
     body_limit: Option<usize>,
+    rbac: bool,
 }
 
 impl SimBuilder {
@@ -51,6 +53,7 @@ impl SimBuilder {
             handlers: Handlers::default(),
             services: Vec::new(),
             body_limit: None,
+            rbac: false,
         }
     }
 
@@ -307,6 +310,37 @@ impl SimBuilder {
         self
     }
 
+    /// Authorizes requests by role-based access control (RBAC), with the roles and bindings of the store, which then has
+    /// those that an API server creates at its start, such as `cluster-admin`. By default, each user has all permissions.
+    ///
+    /// The users are: the administrator of a listener's kubeconfig, and of requests without credentials through
+    /// [`Sim::service`], who may do everything; the names of client certificates, with their organizations as groups;
+    /// service accounts, by the tokens of their subresource `token`; users whom an administrator impersonates
+    /// (`kubectl --as`); and, for requests without credentials to a listener, `system:anonymous`. The methods of [`Sim`]
+    /// are not authorized.
+    ///
+    /// Unlike a real server, a user may grant permissions that the user does not have.
+    ///
+    /// # Examples
+    /// ```
+    /// use http::{Request, StatusCode};
+    /// use kube_sim::Sim;
+    /// use tower::ServiceExt as _;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let sim = Sim::builder().rbac().build();
+    /// let request = Request::get("/api/v1/nodes").header("impersonate-user", "jane");
+    /// let response = sim.service().oneshot(request.body(String::new())?).await?;
+    /// assert_eq!(response.status(), StatusCode::FORBIDDEN);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn rbac(mut self) -> Self {
+        self.rbac = true;
+        self
+    }
+
     /// Starts the simulation.
     ///
     /// # Panics
@@ -329,6 +363,7 @@ impl SimBuilder {
             services: self.services,
             seed: self.seed,
             body_limit: self.body_limit,
+            rbac: self.rbac,
         };
         let sim = Sim { inner: Arc::new(Inner::new(state, settings)) };
         for name in SYSTEM_NAMESPACES.into_iter().chain(self.namespaces.iter().map(String::as_str)) {
@@ -338,6 +373,9 @@ impl SimBuilder {
                 _ => {}
             }
         }
+        if self.rbac {
+            create_bootstrap_policy(&sim).expect("the roles of an API server are valid");
+        }
         sim.create(&kubernetes_service()).expect("the service is a valid constant");
         for i in 0..self.nodes {
             let now = clock.stamp();
@@ -346,6 +384,15 @@ impl SimBuilder {
         sim.journal().forget();
         sim
     }
+}
+
+/// Creates the roles and bindings that an API server creates at its start.
+fn create_bootstrap_policy(sim: &Sim) -> Result<(), SimError> {
+    for line in BOOTSTRAP_POLICY.lines() {
+        let object = serde_json::from_str(line).map_err(SimError::internal)?;
+        sim.create(&object)?;
+    }
+    Ok(())
 }
 
 /// The namespaces that every cluster has.

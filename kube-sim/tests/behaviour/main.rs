@@ -3,6 +3,7 @@
 
 mod access_reviews;
 mod apply;
+mod authorization;
 mod common;
 mod control;
 mod controllers;

@@ -165,7 +165,7 @@ async fn etcd_answers_health_checks_and_says_that_it_stores_nothing() {
 }
 
 #[tokio::test]
-async fn users_have_the_name_and_the_groups_of_their_certificate() {
+async fn users_have_the_name_the_groups_and_the_permissions_of_their_certificate() {
     let assets = Assets::create();
     let server = ApiServer::start(&assets).await;
     let review = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"});
@@ -176,7 +176,9 @@ async fn users_have_the_name_and_the_groups_of_their_certificate() {
     let user = json!({"username": "ada", "groups": ["readers", "writers", "system:authenticated"]});
     assert_eq!(body["status"]["userInfo"], user);
     let (code, body) = server.client(None).send("POST", path, &review).await;
-    assert_eq!((code.as_u16(), body["reason"].as_str()), (401, Some("Unauthorized")), "{body}");
+    assert_eq!((code.as_u16(), body["reason"].as_str()), (403, Some("Forbidden")), "{body}");
+    let (code, body) = ada.send("POST", "/api/v1/namespaces", &json!({"metadata": {"name": "a"}})).await;
+    assert_eq!((code.as_u16(), body["reason"].as_str()), (403, Some("Forbidden")), "{body}");
     // Another authority has signed this certificate.
     let stranger = Client::new(
         server.port,

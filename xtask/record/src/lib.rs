@@ -1,4 +1,4 @@
-//! `cargo xtask record`: writes discovery and OpenAPI v3 documents, and table columns, of a real API server into
+//! `cargo xtask record`: writes discovery, OpenAPI v3 documents, table columns and bootstrap roles of a real API server into
 //! `kube-sim`'s data files.
 //!
 //! This package defines the format of the data files. It must not interpret the data for `kube-sim`, and must not
@@ -7,9 +7,11 @@
 //! The files have one record per line in a stable order, so that a new recording has a readable diff:
 //!
 //! - `resources.jsonl`: one line per group, version and resource, in the server's discovery order;
+//! - `bootstrap_policy.jsonl`: one line per role or binding that the server creates at its start;
 //! - `schemas.txt`: one line per component schema, sorted: its name, a tab, its JSON without descriptions;
 //! - `columns.jsonl`: one line per listable resource, with the columns of its `Table`.
 
+mod policy;
 mod server;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -56,15 +58,18 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let resources = resource_lines(&server, &groups, &documents)?;
     let schemas = schema_lines(&documents)?;
     let columns = column_lines(&server, &groups)?;
+    let policy = policy::lines(&server)?;
     std::fs::create_dir_all(&args.out)
         .with_context(|| format!("creating the folder {}", args.out.display()))?;
     write_file(args, "resources.jsonl", &resources)?;
     write_file(args, "schemas.txt", &schemas)?;
     write_file(args, "columns.jsonl", &columns)?;
+    write_file(args, "bootstrap_policy.jsonl", &policy)?;
     println!(
-        "recorded {} resources and {} schemas of {} in {}",
+        "recorded {} resources, {} schemas, {} roles and bindings of {} in {}",
         resources.lines().count(),
         schemas.lines().count(),
+        policy.lines().count(),
         server.version()?,
         args.out.display()
     );

@@ -108,6 +108,7 @@ pub(super) const CRATES: [(&str, &str); 4] = [
         store              clock nesting registry status
         handler::accept    protobuf status
         table              builtin registry strategy handler::accept
+        rbac               store::* user
         containers         status
         streams            containers status
         webhooks
@@ -127,10 +128,10 @@ pub(super) const CRATES: [(&str, &str); 4] = [
         watch              clock controllers protobuf registry shared status store::* table handler::accept handler::conversion handler::convert handler::options handler::read handler::render handler::target
         handler::reply     protobuf status store::* streams user watch handler::accept handler::render
         discovery          builtin registry shared status handler::accept handler::reply
-        handler            cel clock builtin go_json containers controllers schema protobuf patch apply status registry store::* strategy table shared streams user watch webhooks discovery
-        server             fault journal shared status store::* streams user handler::* watch
+        handler            cel clock builtin go_json containers controllers schema protobuf patch apply rbac status registry store::* strategy table shared streams user watch webhooks discovery
+        server             fault journal rbac shared status store::* streams user handler::* watch
         workload::objects
-        sim                clock containers controllers encoding fault journal shared status store::* user handler::* server workload::objects
+        sim                builtin clock containers controllers encoding fault journal shared status store::* user handler::* server workload::objects
         workload           clock sim
         ",
     ),

@@ -4,12 +4,15 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::Context;
+use http::Request;
+use http_body_util::BodyExt as _;
 use k8s_openapi::api::authentication::v1::TokenRequest;
 use k8s_openapi::api::authorization::v1::SubjectAccessReview;
 use k8s_openapi::api::core::v1::ServiceAccount;
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding};
 use kube_client::Api;
 use kube_client::api::PostParams;
+use kube_client::client::Body;
 use kube_runtime::Manager;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -24,6 +27,8 @@ use crate::support::{eventually, named, object};
 
 suite!("access":
     a_review_follows_the_roles_of_the_user,
+    refusals_name_the_user_the_verb_and_the_resource [Authorization],
+    aggregated_roles_have_the_rules_of_the_selected_roles [Authorization, Controllers],
     the_manager_answers_users_with_permission,
 );
 
@@ -143,6 +148,98 @@ async fn a_review_follows_the_roles_of_the_user(env: Env) -> Outcome {
         check!(found == allowed, "{change}");
     }
     Ok(())
+}
+
+/// The code and the message of the response to an impersonated user's request.
+async fn send_as(env: &Env, user: &str, method: &str, path: &str) -> anyhow::Result<(u16, String)> {
+    let request = Request::builder().method(method).uri(path).header("impersonate-user", user);
+    let response = env.client().send(request.body(Body::from(Vec::new()))?).await?;
+    let code = response.status().as_u16();
+    let body = response.into_body().collect().await.map_err(|error| anyhow::anyhow!("{error}"))?.to_bytes();
+    let status: Value = serde_json::from_slice(&body).unwrap_or_default();
+    Ok((code, status["message"].as_str().unwrap_or_default().to_owned()))
+}
+
+async fn refusals_name_the_user_the_verb_and_the_resource(env: Env) -> Outcome {
+    let namespace = env.namespace();
+    let own = format!("in the namespace {namespace:?}");
+    let user = format!("{namespace}-jane");
+    for (method, path, subject, access, scope) in [
+        ("GET", "/api/v1/pods", "pods", r#"list resource "pods" in API group """#, "at the cluster scope"),
+        (
+            "DELETE",
+            "/apis/apps/v1/namespaces/NS/deployments",
+            "deployments.apps",
+            r#"deletecollection resource "deployments" in API group "apps""#,
+            &own,
+        ),
+        (
+            "GET",
+            "/api/v1/namespaces/NS/pods/a/log",
+            r#"pods "a""#,
+            r#"get resource "pods/log" in API group """#,
+            &own,
+        ),
+        (
+            "PATCH",
+            "/api/v1/namespaces/NS",
+            r#"namespaces "NS""#,
+            r#"patch resource "namespaces" in API group """#,
+            &own,
+        ),
+        (
+            "GET",
+            "/api/v1/nodes?watch=1&fieldSelector=metadata.name%3Da",
+            r#"nodes "a""#,
+            r#"watch resource "nodes" in API group """#,
+            "at the cluster scope",
+        ),
+        (
+            "GET",
+            "/apis/none/v1/things",
+            "things.none",
+            r#"list resource "things" in API group "none""#,
+            "at the cluster scope",
+        ),
+    ] {
+        let [path, subject] = [path, subject].map(|text| text.replace("NS", namespace));
+        let (code, message) = send_as(&env, &user, method, &path).await?;
+        check_eq!(code, 403);
+        check_eq!(message, format!("{subject} is forbidden: User {user:?} cannot {access} {scope}"));
+    }
+    let (code, message) = send_as(&env, &user, "GET", "/debug").await?;
+    check_eq!((code, message), (403, format!("forbidden: User {user:?} cannot get path \"/debug\"")));
+    check_eq!(send_as(&env, &user, "GET", "/apis").await?.0, 200);
+    Ok(())
+}
+
+async fn aggregated_roles_have_the_rules_of_the_selected_roles(env: Env) -> Outcome {
+    let user = format!("{}-jane", env.namespace());
+    let binding = object(json!({
+        "metadata": {"name": "jane"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "view"},
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": user}],
+    }))?;
+    env.api::<RoleBinding>().create(&PostParams::default(), &binding).await?;
+    let maps = format!("/api/v1/namespaces/{}/configmaps", env.namespace());
+    eventually("the server applies the binding", TIMEOUT, async || {
+        Ok((send_as(&env, &user, "GET", &maps).await?.0 == 200).then_some(()))
+    })
+    .await?;
+    let things = format!("/apis/{}.example.com/v1/namespaces/{}/things", env.namespace(), env.namespace());
+    check_eq!(send_as(&env, &user, "GET", &things).await?.0, 403);
+    let (roles, name): (Api<ClusterRole>, _) = (Api::all(env.client()), env.unique_name("things"));
+    env.delete_at_end(&roles, &name);
+    let group = format!("{}.example.com", env.namespace());
+    let role = object(json!({
+        "metadata": {"name": name, "labels": {"rbac.authorization.k8s.io/aggregate-to-view": "true"}},
+        "rules": [{"apiGroups": [group], "resources": ["things"], "verbs": ["list"]}],
+    }))?;
+    roles.create(&PostParams::default(), &role).await?;
+    eventually("the aggregated role has the rule", TIMEOUT, async || {
+        Ok((send_as(&env, &user, "GET", &things).await?.0 == 404).then_some(()))
+    })
+    .await
 }
 
 /// The answer of a manager to a GET request.

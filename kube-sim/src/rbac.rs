@@ -1,0 +1,189 @@
+//! Role-based access control: the accesses that the roles and bindings of the store grant to a user.
+//!
+//! This module must not depend on the handlers. It reads the latest state of the store, whatever the lag of a replica.
+
+use serde_json::Value;
+
+use crate::store::State;
+use crate::store::object;
+use crate::store::selector::{LabelSelector, Labels};
+use crate::user::{SUPERUSERS, User, service_account_parts};
+
+const ROLES: &str = "rbac.authorization.k8s.io/roles";
+const CLUSTER_ROLES: &str = "rbac.authorization.k8s.io/clusterroles";
+const ROLE_BINDINGS: &str = "rbac.authorization.k8s.io/rolebindings";
+const CLUSTER_ROLE_BINDINGS: &str = "rbac.authorization.k8s.io/clusterrolebindings";
+
+/// An access to the API.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Access<'a> {
+    Resource(ResourceAccess<'a>),
+    /// An access to a path that is not a resource, such as `/metrics`.
+    Path {
+        verb: &'a str,
+        path: &'a str,
+    },
+}
+
+/// An access to objects of a resource.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct ResourceAccess<'a> {
+    pub(crate) verb: &'a str,
+    pub(crate) group: &'a str,
+    pub(crate) resource: &'a str,
+    pub(crate) subresource: &'a str,
+    /// Empty for cluster-scoped resources and for all namespaces.
+    pub(crate) namespace: &'a str,
+    /// Empty for collections.
+    pub(crate) name: &'a str,
+}
+
+/// The reason for which the user has the access; `None` if no role grants it. The reason is empty for superusers.
+pub(crate) fn find_grant(state: &State, user: &User, access: &Access<'_>) -> Option<String> {
+    if user.is_in(SUPERUSERS) {
+        return Some(String::new());
+    }
+    let namespace = match access {
+        Access::Resource(access) => access.namespace,
+        Access::Path { .. } => "",
+    };
+    let mut bindings = bindings(state, user, namespace);
+    let found = bindings.find(|binding| binding.rules(state).iter().any(|rule| allows(rule, access)))?;
+    Some(format!("RBAC: allowed by {}", found.description()))
+}
+
+/// The rules that apply to the user in a namespace.
+pub(crate) fn rules_of(state: &State, user: &User, namespace: &str) -> Vec<Value> {
+    bindings(state, user, namespace).flat_map(|binding| binding.rules(state)).collect()
+}
+
+/// A binding with the user among its subjects.
+struct Binding<'a> {
+    object: Value,
+    /// Empty for a cluster role binding.
+    namespace: &'a str,
+    /// The subject, as in the reasons of the API server.
+    subject: String,
+}
+
+impl Binding<'_> {
+    /// The rules of the role, with those of the roles that an aggregated role selects.
+    fn rules(&self, state: &State) -> Vec<Value> {
+        let role = &self.object["roleRef"];
+        let (storage, namespace) = match text(&role["kind"]) {
+            "ClusterRole" => (CLUSTER_ROLES, ""),
+            _ => (ROLES, self.namespace),
+        };
+        let Some(role) = state.get(storage, &object::key(namespace, text(&role["name"]))) else {
+            return Vec::new();
+        };
+        let role = role.value();
+        let mut rules = rules_in(&role);
+        let selectors = role["aggregationRule"]["clusterRoleSelectors"].as_array().into_iter().flatten();
+        let selectors: Vec<_> = selectors.map(LabelSelector::of_object).collect();
+        if !selectors.is_empty() {
+            let all = objects(state, CLUSTER_ROLES, "");
+            let selected = all.filter(|role| {
+                let labels = Labels::of(&role["metadata"]);
+                selectors.iter().any(|selector| selector.matches(&labels))
+            });
+            rules.extend(selected.flat_map(|role| rules_in(&role)));
+        }
+        rules
+    }
+
+    fn description(&self) -> String {
+        let name = text(&self.object["metadata"]["name"]);
+        let (kind, name) = match self.namespace {
+            "" => ("ClusterRoleBinding", name.to_owned()),
+            namespace => ("RoleBinding", format!("{name}/{namespace}")),
+        };
+        let role = &self.object["roleRef"];
+        format!("{kind} {name:?} of {} {:?} to {}", text(&role["kind"]), text(&role["name"]), self.subject)
+    }
+}
+
+/// The bindings of a user: those of the cluster and those of the namespace, if any.
+fn bindings<'a>(state: &'a State, user: &'a User, namespace: &'a str) -> impl Iterator<Item = Binding<'a>> {
+    let cluster_wide = objects(state, CLUSTER_ROLE_BINDINGS, "").map(|object| (object, ""));
+    let local = (!namespace.is_empty()).then(|| objects(state, ROLE_BINDINGS, namespace));
+    let local = local.into_iter().flatten().map(move |object| (object, namespace));
+    cluster_wide.chain(local).filter_map(move |(object, namespace)| {
+        let mut subjects = object["subjects"].as_array().into_iter().flatten();
+        let subject = subjects.find_map(|subject| describe_subject(subject, user, namespace))?;
+        Some(Binding { object, namespace, subject })
+    })
+}
+
+/// The text of the subject of a binding in `namespace`; `None` if the user is not this subject.
+fn describe_subject(subject: &Value, user: &User, namespace: &str) -> Option<String> {
+    let (kind, name) = (text(&subject["kind"]), text(&subject["name"]));
+    let is_user = match kind {
+        "User" => name == user.name,
+        "Group" => user.is_in(name),
+        "ServiceAccount" => {
+            let own = text(&subject["namespace"]);
+            let of = if own.is_empty() { namespace } else { own };
+            let is_same = !of.is_empty() && service_account_parts(&user.name) == Some((of, name));
+            return is_same.then(|| format!("{kind} {:?}", format!("{name}/{of}")));
+        }
+        _ => false,
+    };
+    is_user.then(|| format!("{kind} {name:?}"))
+}
+
+fn objects(state: &State, storage: &str, namespace: &str) -> impl Iterator<Item = Value> + use<> {
+    let stored = state.table(storage).map(|table| table.objects(namespace));
+    stored.into_iter().flatten().map(|object| object.value())
+}
+
+fn rules_in(role: &Value) -> Vec<Value> {
+    role["rules"].as_array().cloned().unwrap_or_default()
+}
+
+/// Whether a rule of a role allows the access.
+fn allows(rule: &Value, access: &Access<'_>) -> bool {
+    match access {
+        Access::Path { verb, path } => {
+            lists(&rule["verbs"], verb)
+                && texts(&rule["nonResourceURLs"]).any(|listed| matches_path(listed, path))
+        }
+        Access::Resource(access) => {
+            let names = &rule["resourceNames"];
+            lists(&rule["verbs"], access.verb)
+                && lists(&rule["apiGroups"], access.group)
+                && texts(&rule["resources"])
+                    .any(|listed| matches_resource(listed, access.resource, access.subresource))
+                && (texts(names).next().is_none() || texts(names).any(|name| name == access.name))
+        }
+    }
+}
+
+/// Whether a list has this entry or `*`.
+fn lists(list: &Value, wanted: &str) -> bool {
+    texts(list).any(|listed| listed == "*" || listed == wanted)
+}
+
+/// Whether an entry of a rule, such as `/metrics` or `/debug/*`, has this path.
+fn matches_path(listed: &str, path: &str) -> bool {
+    listed == path || listed.strip_suffix('*').is_some_and(|prefix| path.starts_with(prefix))
+}
+
+/// Whether an entry of a rule, such as `pods`, `pods/log` or `*/scale`, has this resource.
+fn matches_resource(listed: &str, resource: &str, subresource: &str) -> bool {
+    if listed == "*" {
+        return true;
+    }
+    match listed.split_once('/') {
+        None => subresource.is_empty() && listed == resource,
+        Some((main, sub)) => sub == subresource && (main == "*" || main == resource),
+    }
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
+fn texts(list: &Value) -> impl Iterator<Item = &str> {
+    list.as_array().into_iter().flatten().filter_map(Value::as_str)
+}

@@ -1,0 +1,118 @@
+//! The user of a request: its credentials, and the user that it impersonates.
+
+use http::header::{self, HeaderMap};
+use percent_encoding::percent_decode_str;
+
+use super::service::header_text;
+use crate::handler::authorization::check;
+use crate::handler::service_account_token::{API_AUDIENCE, authenticate};
+use crate::rbac::{Access, ResourceAccess};
+use crate::shared::Inner;
+use crate::status::SimError;
+use crate::user::{User, service_account_parts};
+
+/// The credentials of a request. An HTTPS listener inserts this value into the extensions of the request.
+#[derive(Clone, Debug)]
+pub(crate) enum Caller {
+    Anonymous,
+    /// A bearer token, which may be that of a service account.
+    Token(String),
+    User(User),
+}
+
+/// The bearer token in the headers of a request.
+pub(super) fn bearer_token(headers: &HeaderMap) -> Option<&str> {
+    header_text(headers, &header::AUTHORIZATION).strip_prefix("Bearer ").map(str::trim)
+}
+
+/// The user of a request. A request that reached no listener comes from the test itself, an administrator, unless it has a
+/// token.
+///
+/// # Errors
+/// 401 for invalid or missing credentials; 403 for an impersonation that the roles do not grant.
+pub(super) fn user(
+    inner: &Inner,
+    caller: Option<&Caller>,
+    headers: &HeaderMap,
+    path: &str,
+) -> Result<User, SimError> {
+    let user = match (caller, bearer_token(headers)) {
+        (Some(Caller::User(user)), _) => user.clone(),
+        (Some(Caller::Token(token)), _) => of_service_account(inner, token)?,
+        (Some(Caller::Anonymous), _) if inner.settings.rbac || is_public(path) => User::anonymous(),
+        (Some(Caller::Anonymous), _) => return Err(SimError::unauthorized()),
+        (None, Some(token)) => of_service_account(inner, token)?,
+        (None, None) => User::administrator("system:admin"),
+    };
+    match impersonated(headers, path)? {
+        Some(other) => check_impersonation(inner, &user, &other).map(|()| other),
+        None => Ok(user),
+    }
+}
+
+/// The service account of a token.
+fn of_service_account(inner: &Inner, token: &str) -> Result<User, SimError> {
+    let authenticated = authenticate(inner, token, vec![API_AUDIENCE.to_owned()]);
+    authenticated.map(|(user, _)| user).map_err(|_| SimError::unauthorized())
+}
+
+/// Whether a request needs no credentials: the role `system:public-info-viewer` of a cluster permits it.
+fn is_public(path: &str) -> bool {
+    matches!(path, "/healthz" | "/livez" | "/readyz" | "/version" | "/version/")
+}
+
+/// The user in the headers `Impersonate-*`.
+fn impersonated(headers: &HeaderMap, path: &str) -> Result<Option<User>, SimError> {
+    let all = |name: &str| -> Vec<String> {
+        headers.get_all(name).iter().filter_map(|value| Some(value.to_str().ok()?.to_owned())).collect()
+    };
+    let (mut groups, uid) = (all("impersonate-group"), all("impersonate-uid"));
+    let extra = headers.keys().filter_map(|name| {
+        let key = name.as_str().strip_prefix("impersonate-extra-")?;
+        Some((percent_decode_str(key).decode_utf8_lossy().into_owned(), all(name.as_str())))
+    });
+    let extra: std::collections::BTreeMap<_, _> = extra.collect();
+    let Some(name) = all("impersonate-user").into_iter().next() else {
+        if groups.is_empty() && uid.is_empty() && extra.is_empty() {
+            return Ok(None);
+        }
+        let why = format!("{path:?}: impersonation of groups, a uid or extra fields without a user");
+        return Err(SimError::internal(why));
+    };
+    if groups.is_empty()
+        && let Some((namespace, account)) = service_account_parts(&name)
+    {
+        groups = User::service_account(namespace, account).groups;
+    }
+    let user = User::authenticated(name, groups);
+    Ok(Some(User { uid: uid.into_iter().next().unwrap_or_default(), extra, ..user }))
+}
+
+/// Checks that a user may impersonate another one with its groups, uid and extra fields.
+fn check_impersonation(inner: &Inner, user: &User, other: &User) -> Result<(), SimError> {
+    let access = |group, resource, subresource, namespace, name| {
+        let access = ResourceAccess { verb: "impersonate", group, resource, subresource, namespace, name };
+        check(inner, user, &Access::Resource(access))
+    };
+    match service_account_parts(&other.name) {
+        Some((namespace, name)) => access("", "serviceaccounts", "", namespace, name)?,
+        None => access("", "users", "", "", &other.name)?,
+    }
+    let implied = match service_account_parts(&other.name) {
+        Some((namespace, name)) => User::service_account(namespace, name).groups,
+        None => User::authenticated(other.name.clone(), Vec::new()).groups,
+    };
+    for group in other.groups.iter().filter(|group| !implied.contains(group)) {
+        access("", "groups", "", "", group)?;
+    }
+    let own = "authentication.k8s.io";
+    if !other.uid.is_empty() {
+        access(own, "uids", "", "", &other.uid)?;
+    }
+    for (key, values) in &other.extra {
+        for value in values {
+            access(own, "userextras", key, "", value)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,41 @@
+//! The roles and bindings that an API server creates at its start.
+
+use anyhow::Context as _;
+use serde_json::{Map, Value};
+
+use super::server::Server;
+
+/// The label of the objects that API servers create, and repair at each start.
+const SELECTOR: &str = "labelSelector=kubernetes.io/bootstrapping%3Drbac-defaults";
+
+/// The kinds, and the plurals of their resources. Roles come before the bindings that refer to them.
+const KINDS: [(&str, &str); 4] = [
+    ("ClusterRole", "clusterroles"),
+    ("Role", "roles"),
+    ("ClusterRoleBinding", "clusterrolebindings"),
+    ("RoleBinding", "rolebindings"),
+];
+
+/// The fields of `metadata` that the server does not assign.
+const METADATA: [&str; 4] = ["name", "namespace", "labels", "annotations"];
+
+/// The text of `bootstrap_policy.jsonl`: one line per object, sorted by kind, namespace and name.
+pub(super) fn lines(server: &Server) -> anyhow::Result<String> {
+    let mut lines = String::new();
+    for (kind, plural) in KINDS {
+        let list = server.get(&format!("/apis/rbac.authorization.k8s.io/v1/{plural}?{SELECTOR}"))?;
+        // The server returns items by namespace and name.
+        for item in list["items"].as_array().with_context(|| format!("the list of {plural} has no items"))? {
+            let mut object = item.clone();
+            object["apiVersion"] = "rbac.authorization.k8s.io/v1".into();
+            object["kind"] = kind.into();
+            let fields = METADATA
+                .into_iter()
+                .filter_map(|field| Some((field.to_owned(), item["metadata"].get(field)?.clone())));
+            object["metadata"] = Value::Object(fields.collect::<Map<_, _>>());
+            lines.push_str(&object.to_string());
+            lines.push('\n');
+        }
+    }
+    Ok(lines)
+}
