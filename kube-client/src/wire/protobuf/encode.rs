@@ -47,6 +47,7 @@ pub(crate) fn object(object: &Value) -> Option<Vec<u8>> {
 }
 
 /// A frame of a watch.
+#[cfg(test)]
 pub(crate) fn event(event_type: &str, object: &[u8]) -> Vec<u8> {
     let event = [bytes_field(1, event_type.as_bytes()), bytes_field(2, &bytes_field(1, object))].concat();
     [&u32::try_from(event.len()).unwrap_or(u32::MAX).to_be_bytes()[..], &event].concat()
