@@ -8,7 +8,7 @@ pub(crate) use shared::Health;
 pub use shared::{SharedInformer, SharedInformers};
 
 use crate::poll_cycle::PollCycle;
-use crate::reflector::{Delta, DeltaIter, Store, Writer, store};
+use crate::reflector::{Delta, DeltaIter, Storage, Store, Writer, store_with};
 use crate::watcher::{Config, Error, Event, Result};
 use backlog::Backlog;
 use futures::Stream;
@@ -82,7 +82,12 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Informer<K> {
     /// The watch of a poll lasts for the configured timeout, ten seconds by default. As a stream, the informer keeps
     /// each watch open for as long as a watcher with this configuration does.
     pub fn with_config(api: Api<K>, config: Config) -> Self {
-        let (store, writer) = store();
+        Self::with_storage(api, config, Storage::typed())
+    }
+
+    /// As [`with_config`](Informer::with_config), with a storage format of the last states.
+    pub fn with_storage(api: Api<K>, config: Config, storage: Storage<K>) -> Self {
+        let (store, writer) = store_with(storage);
         Self { cycle: PollCycle::new(api, config), writer, store, backlog: Backlog::default(), pending: None }
     }
 
@@ -149,7 +154,8 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Informer<K> {
     }
 
     /// Applies a watcher event to the store. Returns the changes. Queues an error that the server sent.
-    fn apply(&mut self, event: Result<Event<K>>) -> (Option<DeltaIter<K>>, Result<()>) {
+    fn apply(&mut self, mut event: Result<Event<K>>) -> (Option<DeltaIter<K>>, Result<()>) {
+        self.writer.modify(&mut event);
         let (change, result) = match event {
             Ok(event) => (Some(self.writer.apply(event)), Ok(())),
             Err(error) => {

@@ -110,7 +110,8 @@ impl<K: Resource + DeserializeOwned + Send + Sync + 'static> SharedInformer<K> {
         Self::with_storage(api, config, Storage::typed())
     }
 
-    /// As [`with_config`](SharedInformer::with_config), with a storage format.
+    /// As [`with_config`](SharedInformer::with_config), with a storage format. See [`Storage::modify`] for a function that
+    /// changes each object first.
     pub fn with_storage(api: Api<K>, config: Config, storage: Storage<K>) -> Self {
         let (store, writer) = store_with(storage);
         let writer = Arc::new(AsyncMutex::new(Some(writer)));

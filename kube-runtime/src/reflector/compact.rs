@@ -3,6 +3,7 @@
 //! This module owns the encoding, the dictionary and the cache of decoded objects. It must not modify the store (see
 //! `writer`) or manage memory (see `page`).
 
+use super::modify::Modify;
 use super::packing::Batch;
 use super::page::{Encoded, Packed, WeakPacked};
 use super::storable::Storable;
@@ -34,13 +35,14 @@ const DICTIONARY_SIZE: usize = 16 << 10;
 /// ```
 pub struct Storage<K> {
     pub(super) codec: Option<Codec<K>>,
+    pub(super) modify: Modify<K>,
 }
 
 impl<K> Storage<K> {
     /// Stores typed objects: reads do not decode, and a typical pod takes about 30 KiB of memory.
     #[must_use]
     pub fn typed() -> Self {
-        Self { codec: None }
+        Self { codec: None, modify: Modify::default() }
     }
 
     /// Stores objects as compressed JSON and decodes them at each read, except for objects in a cache of recent reads.
@@ -68,7 +70,43 @@ impl<K> Storage<K> {
                 cache: Mutex::new(Cache::new(256)),
                 identity: RandomState::default(),
             }),
+            modify: Modify::default(),
         }
+    }
+
+    /// Changes each object before the store receives it, as client-go's `SetTransform`: consumers of the store, of its
+    /// changes and of its subscriptions get the changed objects. A second call replaces the function.
+    ///
+    /// Use it to drop fields that the program does not read. Fields that a
+    /// [`FieldSet`](kube_client::core::FieldSet) can name cost less in
+    /// [`Config::skip_fields`](crate::watcher::Config::skip_fields), which does not decode them.
+    ///
+    /// `modify` must not change the name, the namespace, the uid or the resource version. If it panics, the panic
+    /// affects only that object, as if the object did not decode: its error is reported, and the store keeps its last
+    /// state. [`Writer::apply_watcher_event`](super::Writer::apply_watcher_event) passes the panic to its caller.
+    ///
+    /// ```
+    /// use futures::StreamExt;
+    /// use k8s_openapi::api::core::v1::Namespace;
+    /// use kube_client::{Api, Client, ResourceExt};
+    /// use kube_runtime::{SharedInformer, reflector::Storage, watcher};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let client = Client::new(kube_sim::Sim::new().service(), "default");
+    /// let storage = Storage::compact().modify(|namespace: &mut Namespace| namespace.status = None);
+    /// let api = Api::<Namespace>::all(client);
+    /// let informer = SharedInformer::with_storage(api, watcher::Config::default(), storage);
+    /// let _changes = informer.subscribe();
+    /// informer.store().wait_until_ready().await?;
+    /// assert!(informer.store().state().iter().all(|namespace| namespace.status.is_none()));
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn modify(mut self, modify: impl Fn(&mut K) + Send + Sync + 'static) -> Self {
+        self.modify = Modify::new(modify);
+        self
     }
 
     /// Sets the number of decoded objects in the cache, 256 by default. No effect on typed storage.

@@ -154,13 +154,16 @@ where
             if let Some(synced) = this.synced.take() {
                 return Poll::Ready(Some(Ok(synced)));
             }
-            let Poll::Ready(item) = this.stream.as_mut().poll_next(cx) else {
+            let Poll::Ready(mut item) = this.stream.as_mut().poll_next(cx) else {
                 // No event is available: store the packed batches.
                 let _ = this.writer.poll_packed(cx);
                 #[cfg(feature = "manager")]
                 this.writer.record_version((this.version)(this.stream.as_ref().get_ref()));
                 return Poll::Pending;
             };
+            if let Some(item) = &mut item {
+                this.writer.modify(item);
+            }
             match item {
                 None => return Poll::Ready(None),
                 Some(Ok(event)) => {

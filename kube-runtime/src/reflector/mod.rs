@@ -12,6 +12,7 @@ mod deltas;
 mod handle;
 mod index;
 mod lookup;
+mod modify;
 mod object_map;
 mod object_ref;
 mod observers;

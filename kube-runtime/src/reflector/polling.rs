@@ -1,6 +1,6 @@
 //! `Reflector`: a cache that each poll updates.
 
-use super::{ObjectRef, Store, Writer, store};
+use super::{ObjectRef, Storage, Store, Writer, store_with};
 use crate::poll_cycle::PollCycle;
 use crate::watcher::{Config, Error, Result};
 use kube_client::{Api, Resource};
@@ -49,7 +49,28 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Reflector<K> {
     ///
     /// The watch of a poll lasts for the configured timeout, ten seconds by default.
     pub fn with_config(api: Api<K>, config: Config) -> Self {
-        let (store, writer) = store();
+        Self::with_storage(api, config, Storage::typed())
+    }
+
+    /// As [`with_config`](Reflector::with_config), with a storage format.
+    ///
+    /// ```
+    /// use k8s_openapi::api::core::v1::Namespace;
+    /// use kube_client::{Api, Client};
+    /// use kube_runtime::{Reflector, reflector::Storage, watcher::Config};
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let client = Client::new(kube_sim::Sim::new().service(), "default");
+    /// let storage = Storage::compact().modify(|namespace: &mut Namespace| namespace.status = None);
+    /// let mut reflector = Reflector::with_storage(Api::all(client), Config::default(), storage);
+    /// reflector.poll().await?;
+    /// assert!(reflector.read().iter().all(|namespace| namespace.status.is_none()));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn with_storage(api: Api<K>, config: Config, storage: Storage<K>) -> Self {
+        let (store, writer) = store_with(storage);
         Self { cycle: PollCycle::new(api, config), writer: writer.only_deletions(), store }
     }
 
@@ -73,9 +94,10 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Reflector<K> {
     /// Cancel safe: the cache keeps the received changes, and the next call resumes.
     pub async fn poll(&mut self) -> Result<()> {
         self.cycle.begin();
-        while let Some(event) = self.cycle.next().await {
+        while let Some(mut event) = self.cycle.next().await {
+            self.writer.modify(&mut event);
             match event {
-                Ok(event) => drop(self.writer.apply_watcher_event(event)),
+                Ok(event) => drop(self.writer.apply(event)),
                 Err(Error::Object(object)) => {
                     self.writer.apply_undecodable(&object);
                     return Err(Error::Object(object));

@@ -86,11 +86,14 @@ where
             if let Some(event) = this.pending.pop_front() {
                 return Poll::Ready(Some(Ok(event)));
             }
-            let Poll::Ready(item) = this.stream.as_mut().poll_next(cx) else {
+            let Poll::Ready(mut item) = this.stream.as_mut().poll_next(cx) else {
                 // No event is available: store the packed batches.
                 let _ = this.writer.poll_packed(cx);
                 return Poll::Pending;
             };
+            if let Some(item) = &mut item {
+                this.writer.modify(item);
+            }
             return Poll::Ready(match item {
                 Some(Ok(event)) => {
                     let mut change = this.writer.apply(event);

@@ -7,13 +7,14 @@ mod packed;
 use super::change::Change;
 use super::compact::{Scratch, Storage};
 use super::delta::{Cause, Delta};
+use super::modify::Modify;
 use super::packing::Packing;
 use super::page::MoveQueue;
 use super::snapshot::{Deletions, OwnedKey, Snapshot, Swap};
 use super::storable::Storable;
 use super::store::{Shared, Store};
 use super::stored_object::StoredObject;
-use crate::watcher::Event;
+use crate::watcher::{self, Event};
 use kube_client::Resource;
 use kube_client::core::{ObjectOrigin, UndecodableObject};
 use observed::differences;
@@ -33,6 +34,8 @@ pub struct Writer<K> {
     deletions: Deletions<K>,
     /// Whether a snapshot also results in deltas of additions and modifications, in addition to those of deletions.
     emits_additions: bool,
+    /// Changes each object first.
+    modify: Modify<K>,
     /// Buffers for objects that this thread packs.
     scratch: Scratch,
     /// Packed objects to move to shared pages.
@@ -79,6 +82,7 @@ pub fn store_with<K>(storage: Storage<K>) -> (Store<K>, Writer<K>) {
         snapshot: None,
         deletions: Deletions::default(),
         emits_additions: true,
+        modify: storage.modify,
         scratch: Scratch::default(),
         move_queue: MoveQueue::default(),
         packing: Packing::default(),
@@ -145,7 +149,9 @@ impl<K: Resource> Writer<K> {
     /// Between [`Event::Init`] and [`Event::InitDone`] readers keep the previous map; the writer swaps the map at
     /// `InitDone`.
     pub fn apply_watcher_event(&mut self, event: impl Into<Event<K>>) -> Change<K> {
-        self.apply(event.into())
+        let mut event = event.into();
+        self.modify.apply(&mut event);
+        self.apply(event)
     }
 
     /// Applies the event of an undecodable object: the store keeps the object's last state until the object is
@@ -156,7 +162,12 @@ impl<K: Resource> Writer<K> {
 }
 
 impl<K: Storable> Writer<K> {
-    /// See [`apply_watcher_event`](Self::apply_watcher_event).
+    /// Changes the object of an item as [`Storage::modify`] says. The item becomes an error if the function panics.
+    pub(crate) fn modify(&self, item: &mut watcher::Result<Event<K>>) {
+        self.modify.apply_to_item(item);
+    }
+
+    /// See [`apply_watcher_event`](Self::apply_watcher_event). The event is already [modified](Self::modify).
     pub(crate) fn apply(&mut self, event: Event<K>) -> Change<K> {
         self.apply_with(event, None)
     }

@@ -1,0 +1,77 @@
+//! `Modify`: a user's function that changes each object before a store receives it.
+
+use super::storable::Storable;
+use crate::watcher::{Error, Event, Result};
+use kube_client::core::{ObjectOrigin, UndecodableObject};
+use serde::de::Error as _;
+use std::{
+    any::type_name,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
+
+/// A user's function.
+type Function<K> = Arc<dyn Fn(&mut K) + Send + Sync>;
+
+/// The function; `None` changes nothing.
+pub(super) struct Modify<K>(Option<Function<K>>);
+
+impl<K> Modify<K> {
+    pub(super) fn new(modify: impl Fn(&mut K) + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(modify)))
+    }
+
+    /// Changes the object of an event.
+    pub(super) fn apply(&self, event: &mut Event<K>) {
+        if let Some(modify) = &self.0
+            && let Some((object, _)) = object_of(event)
+        {
+            modify(object);
+        }
+    }
+}
+
+impl<K: Storable> Modify<K> {
+    /// Changes the object of an item in place, because objects are large. If the function panics, the item becomes an
+    /// error, as for an object that does not decode.
+    pub(super) fn apply_to_item(&self, item: &mut Result<Event<K>>) {
+        if let Some(modify) = &self.0
+            && let Ok(event) = item
+            && let Some((object, origin)) = object_of(event)
+            && catch_unwind(AssertUnwindSafe(|| modify(object))).is_err()
+        {
+            let error = panicked(object, origin);
+            *item = Err(error);
+        }
+    }
+}
+
+impl<K> Default for Modify<K> {
+    fn default() -> Self {
+        Self(None)
+    }
+}
+
+/// The object of an event.
+fn object_of<K>(event: &mut Event<K>) -> Option<(&mut K, ObjectOrigin)> {
+    match event {
+        Event::Apply(object) => Some((object, ObjectOrigin::Modified)),
+        Event::InitApply(object) => Some((object, ObjectOrigin::List)),
+        Event::Delete(object) => Some((object, ObjectOrigin::Deleted)),
+        Event::Init | Event::InitDone => None,
+    }
+}
+
+/// The error of an object for which the function panicked.
+fn panicked<K: Storable>(object: &K, origin: ObjectOrigin) -> Error {
+    let path = type_name::<K>().split('<').next().unwrap_or_default();
+    let kind = path.rsplit("::").next().unwrap_or_default();
+    let source = serde_json::Error::custom("the function of Storage::modify panicked");
+    let mut failed = UndecodableObject::new(kind, origin, source);
+    let (namespace, name) = object.key();
+    failed.name = Some(name.to_owned());
+    failed.namespace = Some(namespace.to_owned()).filter(|namespace| !namespace.is_empty());
+    failed.uid = object.uid().map(ToOwned::to_owned);
+    failed.resource_version = object.version().map(ToOwned::to_owned);
+    Error::Object(failed.into())
+}
