@@ -48,7 +48,7 @@ pub use source::{Changes, Source, TriggerStream, Triggers};
 pub use trigger::{ReconcileReason, RelatedObject, Trigger};
 
 use crate::queue::Limiter;
-use crate::reflector::{ObjectRef, Store};
+use crate::reflector::{ObjectRef, Storage, Store};
 use crate::watcher;
 use dispatcher::Dispatcher;
 use executor::Executor;
@@ -145,7 +145,45 @@ where
 
     /// As [`new`](Controller::new), for kinds that are known only at run time.
     pub fn new_with(main_api: Api<K>, wc: watcher::Config, dyntype: K::DynamicType) -> Self {
-        let (reader, changes) = Changes::watch(main_api, wc);
+        Self::merged([(main_api, wc)], Storage::typed(), dyntype)
+    }
+
+    /// A controller for the objects of several collections of one kind, such as those of some namespaces or with some
+    /// selectors, with one store; see [`merged`](crate::reflector::merged()). `storage` is the format of the store, also
+    /// for a single collection: [`Storage::compact`] saves memory, and [`Storage::modify`] changes each object first.
+    /// `dyntype` is `()` for kinds that are known at compile time.
+    ///
+    /// ```
+    /// use futures::StreamExt;
+    /// use k8s_openapi::api::core::v1::ConfigMap;
+    /// use kube_client::{Api, Client, api::PostParams};
+    /// use kube_runtime::controller::{self, Action};
+    /// use kube_runtime::{Controller, reflector::Storage, watcher};
+    /// use std::{convert::Infallible, sync::Arc};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let client = Client::new(kube_sim::Sim::new().service(), "default");
+    /// let parts = ["default", "kube-system"].map(|namespace| {
+    ///     (Api::<ConfigMap>::namespaced(client.clone(), namespace), watcher::Config::default())
+    /// });
+    /// # let mut map = ConfigMap::default();
+    /// # map.metadata.name = Some("settings".into());
+    /// # parts[1].0.create(&PostParams::default(), &map).await?;
+    /// let reconcile = async |_, _| Ok::<_, Infallible>(Action::await_change());
+    /// let controller = Controller::merged(parts, Storage::compact(), ());
+    /// let mut results = controller.run(reconcile, controller::backoff_on_error, Arc::new(())).boxed();
+    /// let (object, _) = results.next().await.expect("a controller runs until it is shut down")?;
+    /// assert_eq!(object.namespace.as_deref(), Some("kube-system"));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn merged(
+        parts: impl IntoIterator<Item = (Api<K>, watcher::Config)>,
+        storage: Storage<K>,
+        dyntype: K::DynamicType,
+    ) -> Self {
+        let (reader, changes) = Changes::watch_merged(parts, storage);
         Self::from_source_with(reader, changes.handle(own()), dyntype)
     }
 }

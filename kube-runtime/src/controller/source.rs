@@ -11,7 +11,7 @@ use super::settled::Settled;
 use super::trigger::{ReconcileReason, Trigger};
 use crate::informer::SharedInformer;
 use crate::queue::Priority;
-use crate::reflector::{Delta, Deltas, Store, StoreEvent, store};
+use crate::reflector::{Delta, Deltas, Storage, Store, StoreEvent, WatchedDeltas, store, store_with};
 use crate::watcher::{self, watcher};
 use futures::{Stream, StreamExt, stream, stream::BoxStream};
 use kube_client::api::PartialObjectMeta;
@@ -81,8 +81,22 @@ impl<K: Resource + Send + Sync + 'static> Changes<Delta<K>> {
     where
         K: DeserializeOwned,
     {
-        let (resource, (reader, writer)) = (api.resource_url().to_owned(), store());
-        let changes = Self::of_store(&resource, &reader, watcher(api, wc).deltas(writer));
+        Self::watch_merged([(api, wc)], Storage::typed())
+    }
+
+    /// As [`watch`](Self::watch), for several collections in one store, such as those of some namespaces or with some
+    /// selectors, and with a storage format; see [`merged`](crate::reflector::merged()).
+    pub fn watch_merged(
+        parts: impl IntoIterator<Item = (Api<K>, watcher::Config)>,
+        storage: Storage<K>,
+    ) -> (Store<K>, Self)
+    where
+        K: DeserializeOwned,
+    {
+        let parts: Vec<_> = parts.into_iter().collect();
+        let resource = parts.iter().map(|(api, _)| api.resource_url()).collect::<Vec<_>>().join(", ");
+        let (reader, writer) = store_with(storage);
+        let changes = Self::of_store(&resource, &reader, WatchedDeltas::new(writer, parts));
         (reader, changes)
     }
 

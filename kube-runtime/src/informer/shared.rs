@@ -1,7 +1,7 @@
 //! `SharedInformer`: one watch and one store for any number of subscribers.
 
-use crate::reflector::{Deltas, Storage, Store, Subscription, Writer, store_with};
-use crate::watcher::{Config, Error, Watcher, watcher};
+use crate::reflector::{Storage, Store, Subscription, WatchedDeltas, Writer, store_with};
+use crate::watcher::{Config, Error};
 use futures::StreamExt;
 use kube_client::{Api, Resource};
 use serde::de::DeserializeOwned;
@@ -55,8 +55,10 @@ pub struct SharedInformer<K> {
 
 /// The data that the clones share.
 struct Inner<K> {
-    api: Api<K>,
-    config: Config,
+    /// The collections; usually one.
+    parts: Vec<(Api<K>, Config)>,
+    /// The paths of the collections.
+    resource: String,
     store: Store<K>,
     /// `None` while a task feeds the store. The task holds the lock.
     writer: Arc<AsyncMutex<Option<Writer<K>>>>,
@@ -113,12 +115,39 @@ impl<K: Resource + DeserializeOwned + Send + Sync + 'static> SharedInformer<K> {
     /// As [`with_config`](SharedInformer::with_config), with a storage format. See [`Storage::modify`] for a function that
     /// changes each object first.
     pub fn with_storage(api: Api<K>, config: Config, storage: Storage<K>) -> Self {
+        Self::merged([(api, config)], storage)
+    }
+
+    /// An informer of several collections of one kind, such as those of some namespaces or with some selectors, with one
+    /// store. Each collection has a watch of its own; see [`merged`](crate::reflector::merged()).
+    ///
+    /// ```
+    /// use k8s_openapi::api::core::v1::ConfigMap;
+    /// use kube_client::{Api, Client};
+    /// use kube_runtime::{SharedInformer, reflector::Storage, watcher::Config};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let client = Client::new(kube_sim::Sim::new().service(), "default");
+    /// let parts = ["default", "kube-system"].map(|namespace| {
+    ///     (Api::<ConfigMap>::namespaced(client.clone(), namespace), Config::default())
+    /// });
+    /// let maps = SharedInformer::merged(parts, Storage::typed());
+    /// let _changes = maps.subscribe();
+    /// maps.store().wait_until_ready().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn merged(parts: impl IntoIterator<Item = (Api<K>, Config)>, storage: Storage<K>) -> Self {
+        let parts: Vec<_> = parts.into_iter().collect();
+        let paths: Vec<_> = parts.iter().map(|(api, _)| api.resource_url()).collect();
+        let resource = paths.join(", ");
         let (store, writer) = store_with(storage);
         let writer = Arc::new(AsyncMutex::new(Some(writer)));
         Self {
             inner: Arc::new(Inner {
-                api,
-                config,
+                parts,
+                resource,
                 store,
                 writer,
                 task: Mutex::default(),
@@ -167,9 +196,9 @@ impl<K: Resource + DeserializeOwned + Send + Sync + 'static> SharedInformer<K> {
         self.inner.health.subscribe()
     }
 
-    /// The path of the collection.
+    /// The path of the collection; the paths of several collections, separated by commas.
     pub fn resource_url(&self) -> &str {
-        self.inner.api.resource_url()
+        &self.inner.resource
     }
 }
 
@@ -183,14 +212,14 @@ impl<K: Resource + DeserializeOwned + Send + Sync + 'static> Inner<K> {
     /// Starts the task. It waits until the previous task has returned the writer.
     fn start(self: &Arc<Self>) -> Task {
         let state = Arc::new(TaskState::default());
-        let (writer, watcher) = (self.writer.clone(), watcher(self.api.clone(), self.config.clone()));
+        let (writer, parts) = (self.writer.clone(), self.parts.clone());
         let feed = {
             let (state, health) = (state.clone(), self.health.clone());
             async move {
                 let mut slot = writer.lock_owned().await;
                 let Some(writer) = slot.take() else { return };
                 health.send_replace(Health::default());
-                Feed { deltas: Some(watcher.deltas(writer)), slot, state, health }.run().await;
+                Feed { deltas: Some(WatchedDeltas::new(writer, parts)), slot, state, health }.run().await;
             }
         };
         Task { handle: tokio::spawn(feed).abort_handle(), state, _informer: self.clone() }
@@ -198,8 +227,8 @@ impl<K: Resource + DeserializeOwned + Send + Sync + 'static> Inner<K> {
 }
 
 /// Feeds a store. Dropping it closes the watch and returns the writer.
-struct Feed<K> {
-    deltas: Option<Deltas<Watcher<K>, K>>,
+struct Feed<K: Resource + Send + Sync + 'static> {
+    deltas: Option<WatchedDeltas<K>>,
     slot: OwnedMutexGuard<Option<Writer<K>>>,
     state: Arc<TaskState>,
     health: Arc<watch::Sender<Health>>,
@@ -224,7 +253,7 @@ impl<K: Resource + DeserializeOwned + Send + Sync + 'static> Feed<K> {
     }
 }
 
-impl<K> Drop for Feed<K> {
+impl<K: Resource + Send + Sync + 'static> Drop for Feed<K> {
     fn drop(&mut self) {
         let Some(deltas) = self.deltas.take() else { return };
         let mut writer = deltas.into_writer();

@@ -12,6 +12,7 @@ mod deltas;
 mod handle;
 mod index;
 mod lookup;
+mod merged;
 mod modify;
 mod object_map;
 mod object_ref;
@@ -37,6 +38,8 @@ pub use deltas::{Deltas, StoreEvent, deltas};
 pub use handle::{ReflectHandle, store_shared};
 pub use index::{Index, indexes};
 pub use lookup::Lookup;
+pub(crate) use merged::WatchedDeltas;
+pub use merged::{MergedDeltas, merged};
 pub(crate) use object_ref::is_owner_of_kind;
 pub use object_ref::{Extra as ObjectRefExtra, ObjectRef};
 #[cfg(feature = "manager")]

@@ -12,6 +12,11 @@ use std::sync::Arc;
 /// Namespace and name.
 pub(super) type OwnedKey = (String, String);
 
+/// Namespace and name, as owned strings.
+pub(super) fn owned_key((namespace, name): (&str, &str)) -> OwnedKey {
+    (namespace.to_owned(), name.to_owned())
+}
+
 /// Objects of the readers' map whose deletion was emitted before the snapshot is complete, and their final states, if
 /// the server reported them.
 pub(super) type Deletions<K> = HashMap<OwnedKey, Option<Arc<K>>>;
@@ -23,8 +28,8 @@ pub(super) struct Snapshot<K> {
     pub(super) listed: Vec<StoredObject<K>>,
     /// Whether an object of `listed` may have been deleted, or listed again, after it was added.
     pub(super) superseded: bool,
-    /// The objects whose deletion was reported during this attempt to fetch a snapshot. An undecodable object under the
-    /// same name is a new one.
+    /// The objects that were removed during this attempt to fetch a snapshot. An undecodable object under the same name
+    /// is a new one.
     pub(super) deleted: HashSet<OwnedKey>,
 }
 
@@ -46,6 +51,8 @@ pub(super) struct Swap<'a, K> {
     /// See [`Snapshot::listed`].
     pub(super) listed: Vec<StoredObject<K>>,
     pub(super) superseded: bool,
+    /// See [`Snapshot::deleted`].
+    pub(super) deleted: HashSet<OwnedKey>,
     pub(super) deletions: Deletions<K>,
     /// The cause of additions and modifications.
     pub(super) cause: Cause,
@@ -58,9 +65,17 @@ impl<K: Storable> Swap<'_, K> {
     pub(super) fn deltas(mut self) -> Vec<Delta<K>> {
         let codec = self.codec.map(|codec| &**codec);
         let mut deltas = Vec::with_capacity(self.listed.len());
+        let mut repeated = HashSet::default();
         for new in std::mem::take(&mut self.listed) {
             if self.superseded && self.new.get(new.key()).is_none_or(|current| !current.is_same(&new)) {
                 continue;
+            }
+            // An object that was removed and then listed again is in `listed` twice.
+            if !self.deleted.is_empty() {
+                let key = owned_key(new.key());
+                if self.deleted.contains(&key) && !repeated.insert(key) {
+                    continue;
+                }
             }
             let old = self.old.get(new.key()).cloned();
             let replaced = old.as_ref().is_some_and(|old| old.is_different_from(&new, codec));
@@ -81,12 +96,8 @@ impl<K: Storable> Swap<'_, K> {
 
     /// The deletion of an object of the old content.
     fn deletion(&self, old: StoredObject<K>) -> Delta<K> {
-        let (namespace, name) = old.key();
-        let emitted = if self.deletions.is_empty() {
-            None
-        } else {
-            self.deletions.get(&(namespace.to_owned(), name.to_owned()))
-        };
+        let emitted =
+            if self.deletions.is_empty() { None } else { self.deletions.get(&owned_key(old.key())) };
         let last = emitted.cloned().flatten();
         let cause = if last.is_some() { Cause::Relist } else { Cause::Vanished };
         let mut delta = Delta::new(Some(old), None, cause, self.codec).with_last(last);

@@ -3,14 +3,15 @@
 
 mod observed;
 mod packed;
+mod relisted;
 
-use super::change::Change;
+use super::change::{Change, DeltaIter};
 use super::compact::{Scratch, Storage};
 use super::delta::{Cause, Delta};
 use super::modify::Modify;
 use super::packing::Packing;
 use super::page::MoveQueue;
-use super::snapshot::{Deletions, OwnedKey, Snapshot, Swap};
+use super::snapshot::{Deletions, Snapshot, Swap, owned_key};
 use super::storable::Storable;
 use super::store::{Shared, Store};
 use super::stored_object::StoredObject;
@@ -250,22 +251,32 @@ impl<K: Storable> Writer<K> {
         let stored = self.stored_form(&object);
         let old = self.shared.write(|objects| objects.insert(stored));
         self.compact_pages(old.as_ref());
+        let (deltas, replaced) = self.deltas_of_put(old, &object, Cause::Watch);
+        Change { replaced, deltas, ..Change::new(Event::Apply(object)) }
+    }
+
+    /// The deltas after an object took the place of `old`, and `old` if it was another object with the same name.
+    fn deltas_of_put(
+        &self,
+        old: Option<StoredObject<K>>,
+        object: &Arc<K>,
+        cause: Cause,
+    ) -> (DeltaIter<K>, Option<Arc<K>>) {
         let codec = self.shared.codec();
-        let is_unchanged =
-            old.as_ref().is_some_and(|old| old.is_same_version_as(&object, codec.map(|codec| &**codec)));
+        let delta = |old, new| Delta::new(old, new, cause, codec);
+        let codec = codec.map(|codec| &**codec);
+        if old.as_ref().is_some_and(|old| old.is_same_version_as(object, codec)) {
+            return (None.into_iter().chain(Vec::new()), None);
+        }
         let new = StoredObject::Typed(object.clone());
-        let mut change = Change::new(Event::Apply(object));
-        let delta = |old, new| Delta::new(old, new, Cause::Watch, codec);
-        let (first, rest) = match old {
-            _ if is_unchanged => (None, Vec::new()),
-            Some(old) if old.is_different_from(&new, codec.map(|codec| &**codec)) => {
-                change.replaced = self.shared.unpack(&old);
-                (Some(delta(Some(old), None)), vec![delta(None, Some(new))])
+        match old {
+            Some(old) if old.is_different_from(&new, codec) => {
+                let replaced = self.shared.unpack(&old);
+                let deletion = Delta::new(Some(old), None, deletion_cause(cause), self.shared.codec());
+                (Some(deletion).into_iter().chain(vec![delta(None, Some(new))]), replaced)
             }
-            old => (Some(delta(old, Some(new))), Vec::new()),
-        };
-        change.deltas = first.into_iter().chain(rest);
-        change
+            old => (Some(delta(old, Some(new))).into_iter().chain(Vec::new()), None),
+        }
     }
 
     /// Adds an object to the new map, and shares it with the readers' map if it is unchanged.
@@ -348,7 +359,7 @@ impl<K: Storable> Writer<K> {
             self.packing.flush(codec);
         }
         let mut change = Change::new(Event::InitDone);
-        if let Some(Snapshot { objects, listed, superseded, .. }) = self.snapshot.take() {
+        if let Some(Snapshot { objects, listed, superseded, deleted }) = self.snapshot.take() {
             let old = self.shared.write(|current| std::mem::replace(current, objects));
             let cause = if *self.ready.borrow() { Cause::Relist } else { Cause::Initial };
             let deletions = std::mem::take(&mut self.deletions);
@@ -358,7 +369,7 @@ impl<K: Storable> Writer<K> {
             let is_unrecorded = is_observed && !self.emits_additions;
             let (listed, superseded) =
                 if is_unrecorded { (differences(&old, &new), false) } else { (listed, superseded) };
-            let swap = Swap { old, new: &new, listed, superseded, deletions, cause, codec };
+            let swap = Swap { old, new: &new, listed, superseded, deleted, deletions, cause, codec };
             change.deltas = None.into_iter().chain(swap.deltas());
             drop(new);
             self.compact_all_pages();
@@ -386,9 +397,10 @@ fn record_deletion<K>(deletions: &mut Deletions<K>, key: (&str, &str), last: Opt
     }
 }
 
-/// Namespace and name, as owned strings.
-fn owned_key((namespace, name): (&str, &str)) -> OwnedKey {
-    (namespace.to_owned(), name.to_owned())
+/// The cause of the deletion of an object that another one with the same name replaced for this cause: a relist does
+/// not report the final state.
+fn deletion_cause(cause: Cause) -> Cause {
+    if cause == Cause::Relist { Cause::Vanished } else { cause }
 }
 
 impl<K> fmt::Debug for Writer<K> {

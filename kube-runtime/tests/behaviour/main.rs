@@ -19,6 +19,7 @@ mod manager_access;
 mod manager_page;
 #[cfg(all(feature = "manager", feature = "webhook"))]
 mod manager_webhooks;
+mod merged;
 mod modify;
 mod outcomes;
 mod panics;

@@ -1,0 +1,233 @@
+//! `merged`: several collections of one kind in one store.
+
+mod parts;
+
+use super::{DeltaIter, Deltas, StoreEvent, Writer};
+use crate::watcher::{Config, Error, Event, Result, Watcher, watcher};
+use futures::stream::SelectAll;
+use futures::{Stream, StreamExt, stream::BoxStream};
+use kube_client::{Api, Resource};
+use parts::{Member, Parts, Step};
+use serde::de::DeserializeOwned;
+use std::{
+    fmt,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+/// Watches several collections of one kind, such as those of some namespaces or with some selectors, and stores their
+/// objects in one store. Emits the changes of the store.
+///
+/// Each part has a watch of its own. The store contains each object that at least one part selects, once, and the parts
+/// may overlap. The first snapshot of the store is complete when each part has listed its objects. A relist of a part
+/// compares only the objects of that part, at its end, and removes no object of another part. The deltas have the
+/// guarantees of [`Delta`](super::Delta).
+///
+/// A watch of many namespaces costs the server one watch each: prefer a cluster-wide watch where its objects fit.
+///
+/// [`SharedInformer::merged`](crate::SharedInformer::merged) and
+/// [`Controller::merged`](crate::Controller::merged) use it.
+///
+/// ```
+/// use futures::StreamExt;
+/// use k8s_openapi::api::core::v1::ConfigMap;
+/// use kube_client::{Api, Client, api::PostParams};
+/// use kube_runtime::reflector::{self, StoreEvent};
+/// use kube_runtime::watcher::Config;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let client = Client::new(kube_sim::Sim::new().service(), "default");
+/// let parts = ["default", "kube-system"].map(|namespace| {
+///     let maps: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
+///     (maps, Config::default())
+/// });
+/// # let mut map = ConfigMap::default();
+/// # map.metadata.name = Some("settings".into());
+/// # parts[0].0.create(&PostParams::default(), &map).await?;
+/// # parts[1].0.create(&PostParams::default(), &map).await?;
+/// let (reader, writer) = reflector::store();
+/// let mut changes = reflector::merged(writer, parts);
+/// while !matches!(changes.next().await.transpose()?, Some(StoreEvent::Synced(_))) {}
+/// assert_eq!(reader.len(), 2);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Cancel safety
+///
+/// The stream may be polled inside `select!`: no change is lost when another branch completes first.
+pub fn merged<K>(writer: Writer<K>, parts: impl IntoIterator<Item = (Api<K>, Config)>) -> MergedDeltas<K>
+where
+    K: Resource + DeserializeOwned + Send + Sync + 'static,
+{
+    let watches: Vec<_> = parts
+        .into_iter()
+        .map(|(api, config)| {
+            let namespace = api.namespace().map(ToOwned::to_owned);
+            (namespace, watcher(api, config).boxed())
+        })
+        .collect();
+    MergedDeltas::new(writer, watches)
+}
+
+/// The stream that [`merged`] returns.
+#[must_use = "a store changes only while its stream is polled"]
+pub struct MergedDeltas<K> {
+    watches: SelectAll<BoxStream<'static, (usize, Result<Event<K>>)>>,
+    parts: Parts<K>,
+    writer: Writer<K>,
+    /// The remaining deltas of the last event.
+    pending: Option<DeltaIter<K>>,
+    /// Whether [`StoreEvent::Synced`] follows `pending`.
+    synced: bool,
+}
+
+/// The events of a part, and its namespace if it selects only one.
+type Part<K> = (Option<String>, BoxStream<'static, Result<Event<K>>>);
+
+impl<K: Resource + Send + Sync + 'static> MergedDeltas<K> {
+    fn new(mut writer: Writer<K>, watches: Vec<Part<K>>) -> Self {
+        let (namespaces, streams): (Vec<_>, Vec<_>) = watches.into_iter().unzip();
+        let tagged =
+            |(part, events): (usize, BoxStream<'static, _>)| events.map(move |event| (part, event)).boxed();
+        let watches: SelectAll<_> = streams.into_iter().enumerate().map(tagged).collect();
+        let synced = namespaces.is_empty();
+        if synced {
+            writer.apply(Event::Init);
+            writer.apply(Event::InitDone);
+        }
+        Self { watches, parts: Parts::new(&namespaces), writer, pending: None, synced }
+    }
+
+    /// The writer.
+    pub(crate) fn writer_mut(&mut self) -> &mut Writer<K> {
+        &mut self.writer
+    }
+
+    /// Drops the watches and returns the writer.
+    pub(crate) fn into_writer(self) -> Writer<K> {
+        self.writer
+    }
+
+    /// Applies an event of a part.
+    fn apply(&mut self, part: usize, event: Event<K>) {
+        match self.parts.event(part, event) {
+            Step::Nothing => {}
+            Step::Apply(event) => self.pending = Some(self.writer.apply(event).into_parts().1),
+            Step::Listed { vanished, is_complete } => {
+                for object in &vanished {
+                    self.writer.unlist(object.key());
+                }
+                if is_complete {
+                    self.pending = Some(self.writer.apply(Event::InitDone).into_parts().1);
+                    self.synced = true;
+                    self.writer.set_settled(self.parts.is_settled());
+                }
+            }
+            Step::Relisting => self.writer.set_settled(false),
+            Step::Relisted { changed, vanished } => {
+                let deltas = self.writer.apply_relist(changed, vanished.iter().map(Member::key));
+                self.pending = Some(None.into_iter().chain(deltas));
+                self.synced = true;
+                self.writer.set_settled(self.parts.is_settled());
+            }
+        }
+    }
+}
+
+impl<K: Resource + Send + Sync + 'static> Stream for MergedDeltas<K> {
+    type Item = Result<StoreEvent<K>>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = &mut *self;
+        loop {
+            if let Some(delta) = this.pending.as_mut().and_then(Iterator::next) {
+                return Poll::Ready(Some(Ok(StoreEvent::Delta(delta))));
+            }
+            this.pending = None;
+            if std::mem::take(&mut this.synced) {
+                return Poll::Ready(Some(Ok(StoreEvent::Synced(None))));
+            }
+            let Poll::Ready(item) = this.watches.poll_next_unpin(cx) else {
+                // No event is available: store the packed batches.
+                let _ = this.writer.poll_packed(cx);
+                return Poll::Pending;
+            };
+            let Some((part, mut event)) = item else { return Poll::Ready(None) };
+            this.writer.modify(&mut event);
+            match event {
+                Ok(event) => this.apply(part, event),
+                Err(error) => {
+                    if let Error::Object(object) = &error
+                        && this.parts.undecodable(part, object)
+                    {
+                        this.pending = this.writer.apply_invalid(object).map(|change| change.into_parts().1);
+                    }
+                    return Poll::Ready(Some(Err(error)));
+                }
+            }
+        }
+    }
+}
+
+impl<K> Unpin for MergedDeltas<K> {}
+
+impl<K> fmt::Debug for MergedDeltas<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MergedDeltas")
+            .field("parts", &self.watches.len())
+            .field("writer", &self.writer)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The stream that feeds a store: one watch, or several.
+pub(crate) enum WatchedDeltas<K> {
+    One(Box<Deltas<Watcher<K>, K>>),
+    Merged(Box<MergedDeltas<K>>),
+}
+
+impl<K: Resource + DeserializeOwned + Send + Sync + 'static> WatchedDeltas<K> {
+    /// Watches the collections.
+    pub(crate) fn new(writer: Writer<K>, mut parts: Vec<(Api<K>, Config)>) -> Self {
+        match parts.pop() {
+            Some((api, config)) if parts.is_empty() => {
+                Self::One(Box::new(watcher(api, config).deltas(writer)))
+            }
+            last => Self::Merged(Box::new(merged(writer, parts.into_iter().chain(last)))),
+        }
+    }
+
+    /// The writer.
+    pub(crate) fn writer_mut(&mut self) -> &mut Writer<K> {
+        match self {
+            Self::One(deltas) => deltas.writer_mut(),
+            Self::Merged(deltas) => deltas.writer_mut(),
+        }
+    }
+}
+
+impl<K: Resource + Send + Sync + 'static> WatchedDeltas<K> {
+    /// Drops the watches and returns the writer.
+    pub(crate) fn into_writer(self) -> Writer<K> {
+        match self {
+            Self::One(deltas) => deltas.into_writer(),
+            Self::Merged(deltas) => deltas.into_writer(),
+        }
+    }
+}
+
+impl<K: Resource + DeserializeOwned + Send + Sync + 'static> Stream for WatchedDeltas<K> {
+    type Item = Result<StoreEvent<K>>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        match &mut *self {
+            Self::One(deltas) => deltas.poll_next_unpin(cx),
+            Self::Merged(deltas) => deltas.poll_next_unpin(cx),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

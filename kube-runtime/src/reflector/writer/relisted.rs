@@ -1,0 +1,66 @@
+//! The changes that a relist of a part of a store's collections found; see [`merged`](crate::reflector::merged()). The
+//! other parts keep their objects.
+
+use super::Writer;
+use crate::reflector::delta::{Cause, Delta};
+use crate::reflector::snapshot::owned_key;
+use crate::reflector::storable::Storable;
+use std::sync::Arc;
+
+impl<K: Storable> Writer<K> {
+    /// Sets whether the store contains all objects that its sources have received.
+    pub(in crate::reflector) fn set_settled(&self, is_settled: bool) {
+        self.settled.send_replace(is_settled);
+    }
+
+    /// Removes an object from the snapshot in progress, because a list of its part that began later does not contain it.
+    pub(in crate::reflector) fn unlist(&mut self, key: (&str, &str)) {
+        if let Some(next) = &mut self.snapshot
+            && next.objects.remove(key).is_some()
+        {
+            next.superseded = true;
+            next.deleted.insert(owned_key(key));
+        }
+    }
+
+    /// Applies the differences that a relist of a part found, at once: the objects in another state, and the keys of the
+    /// objects that no list contains. Returns the deltas.
+    pub(in crate::reflector) fn apply_relist<'a>(
+        &mut self,
+        changed: Vec<K>,
+        vanished: impl Iterator<Item = (&'a str, &'a str)>,
+    ) -> Vec<Delta<K>> {
+        self.observed(|writer, observers| {
+            let deltas = writer.apply_relist_unobserved(changed, vanished);
+            observers.version = None;
+            let wakers = observers.publish(&deltas, true);
+            (deltas, wakers)
+        })
+    }
+
+    /// See [`apply_relist`](Self::apply_relist).
+    fn apply_relist_unobserved<'a>(
+        &mut self,
+        changed: Vec<K>,
+        vanished: impl Iterator<Item = (&'a str, &'a str)>,
+    ) -> Vec<Delta<K>> {
+        self.store_finished();
+        let changed: Vec<_> = changed.into_iter().map(Arc::new).collect();
+        let stored: Vec<_> = changed.iter().map(|object| self.stored_form(object)).collect();
+        let (replaced, removed) = self.shared.write(|objects| {
+            let replaced: Vec<_> = stored.into_iter().map(|stored| objects.insert(stored)).collect();
+            let removed: Vec<_> = vanished.filter_map(|key| objects.remove(key)).collect();
+            (replaced, removed)
+        });
+        let mut deltas = Vec::with_capacity(changed.len() + removed.len());
+        for (object, old) in changed.iter().zip(replaced) {
+            self.compact_pages(old.as_ref());
+            deltas.extend(self.deltas_of_put(old, object, Cause::Relist).0);
+        }
+        for old in removed {
+            self.compact_pages(Some(&old));
+            deltas.push(Delta::new(Some(old), None, Cause::Vanished, self.shared.codec()));
+        }
+        deltas
+    }
+}
