@@ -372,4 +372,6 @@ fn merge_with<C>(before: Option<Request<C>>, request: Request<C>) -> Request<C> 
 }
 
 #[cfg(test)]
+mod model;
+#[cfg(test)]
 mod tests;

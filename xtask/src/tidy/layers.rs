@@ -56,7 +56,7 @@ pub(super) const CRATES: [(&str, &str); 4] = [
         informer        watcher reflector poll_cycle
         events          time
         status          time
-        queue
+        queue           random
         finalizer       controller
         controller      watcher reflector watch_ext informer queue random metrics
         leader          controller random metrics time

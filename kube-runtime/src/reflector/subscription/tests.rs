@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::random::{Rng, check_model};
-use crate::reflector::{Storage, Writer, store, store_with};
+use crate::reflector::{Index, Storage, Writer, store, store_with};
 use crate::watcher::Event;
 use futures::{FutureExt, StreamExt};
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -160,7 +160,22 @@ impl Consumer {
     }
 }
 
-/// Applies random events to a store whose subscribers subscribe and poll at random times.
+/// Compares an index of the uids with the content of the store.
+fn check_index(index: &Index<ConfigMap>, reader: &Store<ConfigMap>) -> std::result::Result<(), String> {
+    let uid = |object: &ConfigMap| object.metadata.uid.clone().unwrap();
+    let mut expected: Vec<_> = reader.state().iter().map(|object| uid(object)).collect();
+    let mut found: Vec<_> =
+        index.values().iter().flat_map(|value| index.get(value)).map(|map| uid(&map)).collect();
+    expected.sort();
+    found.sort();
+    if found == expected {
+        Ok(())
+    } else {
+        Err(format!("the index has {found:?}, and the store {expected:?}"))
+    }
+}
+
+/// Applies random events to a store with an index, whose subscribers subscribe and poll at random times.
 fn run_model(
     random: &mut Rng,
     storage: Storage<ConfigMap>,
@@ -171,12 +186,14 @@ fn run_model(
         writer = writer.only_deletions();
     }
     let mut consumers: Vec<Consumer> = Vec::new();
+    let mut index = None;
     let (mut uid, mut in_snapshot) = (0, false);
     for version in 0..random.u32(1..60) {
         let name = ["a", "b", "c"][random.usize(0..3)];
         uid += u32::from(random.u8(0..4) == 0);
         let object = object(name, uid, version);
-        match random.u8(0..12) {
+        match random.u8(0..13) {
+            12 => index = Some(reader.index_by(|map: &ConfigMap| map.metadata.uid.iter().cloned().collect())),
             0 => consumers.push(Consumer { changes: reader.subscribe(), objects: BTreeMap::new() }),
             1 if !consumers.is_empty() => drop(consumers.swap_remove(random.usize(0..consumers.len()))),
             2 => {
@@ -202,6 +219,8 @@ fn run_model(
                 }
             }
         }
+        // An index is up to date when the writer's call returns.
+        index.iter().try_for_each(|index| check_index(index, &reader))?;
     }
     for consumer in &mut consumers {
         consumer.take(usize::MAX)?;

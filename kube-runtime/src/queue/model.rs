@@ -1,0 +1,177 @@
+//! A model test of the work queue: random requests, results and deletions, compared with a map of the requested keys.
+
+use super::*;
+use crate::random::{Rng, check_model};
+use std::collections::BTreeMap;
+
+/// The keys.
+const KEYS: [&str; 4] = ["a", "b", "c", "d"];
+
+/// When a key is due, in seconds after the start, and its priority.
+#[derive(Debug, Clone, Copy)]
+struct Wanted {
+    due: u64,
+    priority: i32,
+}
+
+impl Wanted {
+    fn merge(self, other: Option<Self>) -> Self {
+        let Some(other) = other else { return self };
+        Self { due: self.due.min(other.due), priority: self.priority.max(other.priority) }
+    }
+}
+
+/// A key in process.
+#[derive(Debug, Default)]
+struct Running {
+    again: Option<Wanted>,
+    is_forgotten: bool,
+    priority: i32,
+}
+
+struct Model {
+    queue: WorkQueue<&'static str, ()>,
+    start: Instant,
+    now: u64,
+    wanted: BTreeMap<&'static str, Wanted>,
+    running: BTreeMap<&'static str, Running>,
+    failures: BTreeMap<&'static str, u32>,
+    taken: u32,
+}
+
+impl Model {
+    fn new() -> Self {
+        let backoff = FailureBackoff::new(Duration::from_secs(1), Duration::from_secs(5));
+        Self {
+            queue: WorkQueue::new(Box::new(backoff)),
+            start: Instant::now(),
+            now: 0,
+            wanted: BTreeMap::new(),
+            running: BTreeMap::new(),
+            failures: BTreeMap::new(),
+            taken: 0,
+        }
+    }
+
+    fn at(&self, seconds: u64) -> Instant {
+        self.start + Duration::from_secs(seconds)
+    }
+
+    fn want(&mut self, key: &'static str, wanted: Wanted) {
+        let merged = wanted.merge(self.wanted.get(key).copied());
+        self.wanted.insert(key, merged);
+    }
+
+    fn add(&mut self, key: &'static str, random: &mut Rng) {
+        let wait = random.u64(0..6);
+        let wanted = Wanted { due: self.now + wait, priority: [-100, 0, 5][random.usize(0..3)] };
+        let due = if wait == 0 { Due::Now } else { Due::At(self.at(wanted.due)) };
+        self.queue.add(key, Request { due, priority: Priority::new(wanted.priority), cause: () });
+        match self.running.get_mut(key) {
+            Some(running) => running.again = Some(wanted.merge(running.again)),
+            None => self.want(key, wanted),
+        }
+    }
+
+    fn take(&mut self) -> Result<(), String> {
+        let due: Vec<_> = self.wanted.iter().filter(|(_, wanted)| wanted.due <= self.now).collect();
+        let highest = due.iter().map(|(_, wanted)| wanted.priority).max();
+        let Some((key, _, failures)) = self.queue.take_key(self.at(self.now)) else {
+            return if due.is_empty() { Ok(()) } else { Err(format!("no key, and {due:?} are due")) };
+        };
+        self.taken += 1;
+        let Some(wanted) = self.wanted.get(key).copied().filter(|wanted| wanted.due <= self.now) else {
+            return Err(format!("{key} is not due"));
+        };
+        if Some(wanted.priority) != highest && !self.taken.is_multiple_of(KEYS_PER_OLDEST) {
+            return Err(format!("{key} has the priority {}, and another one {highest:?}", wanted.priority));
+        }
+        if failures != self.failures.get(key).copied().unwrap_or_default() {
+            return Err(format!("{key} has {failures} failures, and not {:?}", self.failures.get(key)));
+        }
+        self.wanted.remove(key);
+        let running = Running { priority: wanted.priority, ..Running::default() };
+        match self.running.insert(key, running) {
+            None => Ok(()),
+            Some(_) => Err(format!("{key} is in process twice")),
+        }
+    }
+
+    /// Ends the processing of a key.
+    fn end(&mut self, key: &'static str, random: &mut Rng) {
+        let Some(Running { again, is_forgotten, priority }) = self.running.remove(key) else { return };
+        let now = self.at(self.now);
+        let next = match random.u8(0..3) {
+            0 => {
+                let wait = random.bool().then(|| random.u64(0..6));
+                self.queue.done(&key, wait.map(|wait| (Due::At(self.at(self.now + wait)), ())));
+                self.failures.remove(key);
+                wait
+            }
+            outcome => {
+                let failures =
+                    if is_forgotten { 0 } else { self.failures.get(key).map_or(1, |known| known + 1) };
+                self.failures.insert(key, failures);
+                let backoff =
+                    |failures: u32| if failures == 0 { 0 } else { (1_u64 << (failures - 1).min(9)).min(5) };
+                if outcome == 1 {
+                    self.queue.failed(&key, now, ());
+                    Some(backoff(failures))
+                } else {
+                    self.queue.conflicted(&key, now, ());
+                    Some(backoff(failures.saturating_sub(1)))
+                }
+            }
+        };
+        let next = next.filter(|_| !is_forgotten).map(|wait| Wanted { due: self.now + wait, priority });
+        if let Some(wanted) = again.map(|again| again.merge(next)).or(next) {
+            self.want(key, wanted);
+        }
+    }
+
+    fn forget(&mut self, key: &'static str) {
+        self.queue.forget(&key);
+        self.wanted.remove(key);
+        self.failures.remove(key);
+        if let Some(running) = self.running.get_mut(key) {
+            *running = Running { is_forgotten: true, priority: running.priority, again: None };
+        }
+    }
+
+    fn run(&mut self, random: &mut Rng) -> Result<(), String> {
+        for _ in 0..random.usize(1..60) {
+            let key = KEYS[random.usize(0..KEYS.len())];
+            match random.u8(0..12) {
+                0..=3 => self.add(key, random),
+                4..=6 => self.take()?,
+                7..=9 => self.end(key, random),
+                10 => self.forget(key),
+                _ => self.now += random.u64(0..4),
+            }
+        }
+        // Each wanted key is processed, and nothing remains.
+        self.now += 100;
+        loop {
+            for key in KEYS {
+                if self.running.remove(key).is_some_and(|running| running.again.is_some()) {
+                    self.want(key, Wanted { due: 0, priority: 0 });
+                }
+                self.queue.done(&key, None);
+                self.failures.remove(key);
+            }
+            // The priorities of the keys that were added again are not followed here.
+            let Some((key, ..)) = self.queue.take_key(self.at(self.now)) else { break };
+            self.wanted.remove(key).ok_or_else(|| format!("{key} was not wanted"))?;
+        }
+        if self.wanted.is_empty() && self.queue.len() == 0 && self.queue.next_due().is_none() {
+            Ok(())
+        } else {
+            Err(format!("{:?} were not processed, and {} keys remain", self.wanted, self.queue.len()))
+        }
+    }
+}
+
+#[test]
+fn model_each_requested_key_is_processed_when_it_is_due_and_never_twice_at_once() {
+    check_model(|random| Model::new().run(random));
+}
