@@ -2,6 +2,7 @@
 //! install a recorder, an allocator or a subscriber of spans, or that measure real time, are programs of their own.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
+mod bad_input;
 mod common;
 mod controller;
 mod deleted;
