@@ -127,15 +127,8 @@ pub(crate) fn patch_error(error: PatchError) -> SimError {
 /// Handles a server-side apply.
 async fn apply(cx: &mut WriteContext<'_>, body: &Bytes, part: WrittenPart) -> Result<Written, SimError> {
     let resource = cx.target.resource.clone();
-    if cx.options.manager.is_none() {
-        let error = FieldError::required("fieldManager", "is required for apply patch");
-        return Err(SimError::invalid("meta.k8s.io", "PatchOptions", "", &[error]));
-    }
-    let mut config = parse_config(body)?;
+    let config = begin_apply(cx, body)?;
     let nameless = config["metadata"]["name"].as_str().is_none_or(str::is_empty);
-    check_applied_config(cx, &mut config)?;
-    cx.patching = true;
-    cx.applying = true;
     let force = cx.options.force == Some(true);
     let missing = if cx.target.subresource.is_empty() { Missing::Create } else { Missing::NotFound };
     let apply = |cx: &mut WriteContext<'_>, old: Option<&Arc<Stored>>| {
@@ -161,6 +154,22 @@ async fn apply(cx: &mut WriteContext<'_>, body: &Bytes, part: WrittenPart) -> Re
         Ok(merged)
     };
     cx.guaranteed_update(part, missing, apply).await
+}
+
+/// Parses and checks the configuration of a server-side apply, and marks the context as that of an apply.
+///
+/// # Errors
+/// 422 without a field manager; 400 for a configuration that is no object of the name in the URL.
+pub(super) fn begin_apply(cx: &mut WriteContext<'_>, body: &Bytes) -> Result<Value, SimError> {
+    if cx.options.manager.is_none() {
+        let error = FieldError::required("fieldManager", "is required for apply patch");
+        return Err(SimError::invalid("meta.k8s.io", "PatchOptions", "", &[error]));
+    }
+    let mut config = parse_config(body)?;
+    check_applied_config(cx, &mut config)?;
+    cx.patching = true;
+    cx.applying = true;
+    Ok(config)
 }
 
 /// Parses the configuration of a server-side apply.
@@ -202,7 +211,7 @@ fn check_applied_config(cx: &WriteContext<'_>, config: &mut Value) -> Result<(),
     Ok(())
 }
 
-fn apply_error(error: ApplyError) -> SimError {
+pub(super) fn apply_error(error: ApplyError) -> SimError {
     match error {
         ApplyError::BadRequest(message) => SimError::bad_request(message),
         ApplyError::Schema(message) => SimError::new(http::StatusCode::INTERNAL_SERVER_ERROR, "", message),

@@ -9,6 +9,7 @@ use super::reply::Reply;
 use super::typed_body::BodyKind;
 use super::write::{Missing, WriteContext, WrittenPart, parse_yaml};
 use super::{Call, convert, patch, read};
+use crate::apply::{self, ApplyError, Conflict};
 use crate::patch as patches;
 use crate::registry::Resource;
 use crate::schema::FieldError;
@@ -40,8 +41,13 @@ pub(crate) async fn handle(call: &Call<'_>, verb: &str) -> Result<Reply, SimErro
         _ => return Err(SimError::method_not_allowed()),
     }
     let mut cx = call.write_context();
-    let scale = |_: &mut WriteContext<'_>, old: Option<&Arc<Stored>>| {
+    let applies = verb == "patch" && patch_type(call)? == patch::PatchType::Apply;
+    let config = if applies { Some(patch::begin_apply(&mut cx, &call.request.body)?) } else { None };
+    let scale = |cx: &mut WriteContext<'_>, old: Option<&Arc<Stored>>| {
         let Some(old) = old else { return Err(SimError::internal("there is no object to scale")) };
+        if let Some(config) = &config {
+            return apply_scale(cx, resource, old, config);
+        }
         let current = scale_of(resource, &convert::view(resource, old))?;
         let wanted = match verb {
             "update" => {
@@ -49,7 +55,7 @@ pub(crate) async fn handle(call: &Call<'_>, verb: &str) -> Result<Reply, SimErro
                 check_name(&body, &call.target.name)?;
                 body
             }
-            _ => patched_scale(call, resource, current)?,
+            _ => patched_scale(call, current)?,
         };
         with_replicas(resource, old, &wanted)
     };
@@ -60,16 +66,64 @@ pub(crate) async fn handle(call: &Call<'_>, verb: &str) -> Result<Reply, SimErro
     Ok(reply)
 }
 
+fn patch_type(call: &Call<'_>) -> Result<patch::PatchType, SimError> {
+    patch::PatchType::of(&call.request.content_type, call.target.resource.custom().is_some())
+}
+
+/// Server-side apply of a `Scale`. The field manager owns the replica count of the object.
+fn apply_scale(
+    cx: &WriteContext<'_>,
+    resource: &Resource,
+    old: &Stored,
+    config: &Value,
+) -> Result<Value, SimError> {
+    let text = |field: &str| config[field].as_str().unwrap_or_default();
+    let (api_version, kind) = (text("apiVersion"), text("kind"));
+    if (api_version, kind) != ("autoscaling/v1", SCALE.kind) {
+        return Err(SimError::bad_request(format!("invalid object type: {api_version}, Kind={kind}")));
+    }
+    let path = replica_path(resource);
+    let mut owned = json!({
+        "apiVersion": resource.api_version, "kind": resource.kind, "metadata": {"name": config["metadata"]["name"]},
+    });
+    if !config["spec"]["replicas"].is_null() {
+        set_value_at(&mut owned, &path, replicas_of(config, old.name())?.into())?;
+    }
+    let live = convert::view(resource, old);
+    let force = cx.options.force == Some(true);
+    let mut merged = cx
+        .with_apply_context(|context| apply::apply(context, Some(&live), &owned, force))
+        .map_err(|error| patch::apply_error(conflict_of_scale(error, resource)))?;
+    if value_at(&merged, &path).is_null() {
+        set_value_at(&mut merged, &path, 0.into())?;
+    }
+    set_version(&mut merged, config);
+    Ok(merged)
+}
+
+/// Conflicts contain the version and the field of the `Scale`.
+fn conflict_of_scale(error: ApplyError, resource: &Resource) -> ApplyError {
+    let ApplyError::Conflict { message, causes } = error else { return error };
+    let field = format!(".{}", replica_path(resource).join("."));
+    let in_scale = |text: &str| {
+        let text = text.replace(&format!(" using {}", resource.api_version), " using autoscaling/v1");
+        text.replace(&field, ".spec.replicas")
+    };
+    let in_cause =
+        |cause: Conflict| Conflict { message: in_scale(&cause.message), field: in_scale(&cause.field) };
+    ApplyError::Conflict { message: in_scale(&message), causes: causes.into_iter().map(in_cause).collect() }
+}
+
 /// Applies the patch in the request to the current `Scale`.
-fn patched_scale(call: &Call<'_>, resource: &Resource, mut scale: Value) -> Result<Value, SimError> {
-    let kind = patch::PatchType::of(&call.request.content_type, resource.custom().is_some())?;
+fn patched_scale(call: &Call<'_>, mut scale: Value) -> Result<Value, SimError> {
     let body = &call.request.body;
-    match kind {
+    match patch_type(call)? {
         patch::PatchType::Json => {
             let change = patch::parse_change(body)?;
             patches::apply_json_patch(&mut scale, &change).map_err(patch::patch_error)?;
         }
-        // A Scale has no lists, so a strategic merge patch and an apply have the same result as a merge patch.
+        // A Scale has no lists, so a strategic merge patch has the same result as a merge patch. `apply_scale` handles
+        // an apply.
         patch::PatchType::Merge | patch::PatchType::Strategic | patch::PatchType::Apply => {
             patches::apply_merge_patch(&mut scale, parse_yaml(body)?).map_err(patch::patch_error)?;
         }
@@ -80,7 +134,15 @@ fn patched_scale(call: &Call<'_>, resource: &Resource, mut scale: Value) -> Resu
 /// A copy of the object `old` with the replica count of the `Scale` object `wanted`, and with the resource version of
 /// `wanted` if it has one.
 fn with_replicas(resource: &Resource, old: &Stored, wanted: &Value) -> Result<Value, SimError> {
-    let replicas = match &wanted["spec"]["replicas"] {
+    let mut object = convert::view(resource, old);
+    set_value_at(&mut object, &replica_path(resource), replicas_of(wanted, old.name())?.into())?;
+    set_version(&mut object, wanted);
+    Ok(object)
+}
+
+/// The replica count of the `Scale` of the object `name`.
+fn replicas_of(scale: &Value, name: &str) -> Result<i64, SimError> {
+    let replicas = match &scale["spec"]["replicas"] {
         Value::Null => 0,
         value => value.as_i64().ok_or_else(|| {
             SimError::bad_request(
@@ -90,15 +152,17 @@ fn with_replicas(resource: &Resource, old: &Stored, wanted: &Value) -> Result<Va
     };
     if replicas < 0 {
         let error = FieldError::invalid("spec.replicas", replicas, "must be greater than or equal to 0");
-        return Err(SimError::invalid("autoscaling", "Scale", old.name(), &[error]));
+        return Err(SimError::invalid("autoscaling", "Scale", name, &[error]));
     }
-    let mut object = convert::view(resource, old);
-    set_value_at(&mut object, &replica_path(resource), replicas.into())?;
-    let version = wanted["metadata"]["resourceVersion"].as_str().unwrap_or_default();
+    Ok(replicas)
+}
+
+/// Sets the resource version of an object to that of the `Scale`, if it has one.
+fn set_version(object: &mut Value, scale: &Value) {
+    let version = scale["metadata"]["resourceVersion"].as_str().unwrap_or_default();
     if !version.is_empty() {
         object["metadata"]["resourceVersion"] = version.into();
     }
-    Ok(object)
 }
 
 /// Sets the replica count of an object to that of a `Scale` that an admission plugin has changed.

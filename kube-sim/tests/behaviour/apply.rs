@@ -69,3 +69,35 @@ async fn apply_needs_a_field_manager_and_a_complete_object() {
     other["metadata"]["name"] = "b".into();
     apply(&sim, "one", "", other).await.fails(400, "BadRequest");
 }
+
+#[tokio::test]
+async fn an_applied_scale_owns_the_replica_count() {
+    let sim = Sim::new();
+    let path = "/apis/apps/v1/namespaces/default/deployments";
+    let template =
+        json!({"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}});
+    let spec = json!({"replicas": 2, "selector": {"matchLabels": {"a": "b"}}, "template": template});
+    let deployment =
+        json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "d"}, "spec": spec});
+    post(&sim, path, deployment).await.ok();
+    let scale = json!({
+        "apiVersion": "autoscaling/v1", "kind": "Scale", "metadata": {"name": "d"}, "spec": {"replicas": 4},
+    });
+    let apply = async |more: &str| {
+        let path = format!("{path}/d/scale?fieldManager=scaler{more}");
+        call_with_content_type(&sim, Method::PATCH, &path, "application/apply-patch+yaml", scale.clone())
+            .await
+    };
+    let conflict =
+        "Apply failed with 1 conflict: conflict with \"tests\" using autoscaling/v1: .spec.replicas";
+    assert_eq!(apply("").await.fails(409, "Conflict"), conflict);
+    assert_eq!(apply("&force=true").await.ok()["spec"]["replicas"], 4);
+    let scaled = get(&sim, &format!("{path}/d")).await.ok();
+    assert_eq!(scaled["spec"]["replicas"], 4);
+    let managers = scaled["metadata"]["managedFields"].as_array().unwrap();
+    let owner = managers.iter().find(|entry| entry["manager"] == "scaler").unwrap();
+    assert_eq!(owner["fieldsV1"], json!({"f:spec": {"f:replicas": {}}}));
+    assert_eq!((&owner["operation"], &owner["subresource"]), (&json!("Apply"), &json!("scale")));
+    let creator = managers.iter().find(|entry| entry["manager"] == "tests").unwrap();
+    assert_eq!(creator["fieldsV1"]["f:spec"].get("f:replicas"), None);
+}
