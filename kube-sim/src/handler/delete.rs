@@ -231,6 +231,9 @@ pub(crate) async fn delete_one(
             },
             _ if resource.strategy.deletion.returns_object => {
                 let mut last = convert::view(resource, &shown);
+                if let Some(defer) = resource.strategy.deletion.deferred {
+                    defer(&mut last, &inner.clock.stamp());
+                }
                 if resource.strategy.deletion.grace_period.is_some() {
                     // The object in the response has a deletionTimestamp even if the grace period is zero.
                     deletion::mark_deleted(&inner.clock, resource, &object.value(), &mut last, 0);

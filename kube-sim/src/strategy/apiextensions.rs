@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::defaulting::{object_in, set_default};
+use super::deletion::Deletion;
 use super::rules::{check_client_config, check_review_versions};
 use super::{Errors, InitialStatus, Strategy};
 use crate::cel;
@@ -17,8 +18,31 @@ pub(super) static STRATEGIES: [Strategy; 1] = [Strategy {
     initial_status: InitialStatus::Set(initial_status),
     validate: |object, out| validate(None, object, out),
     validate_update: Some(|old, new, out| validate(Some(old), new, out)),
+    deletion: Deletion { deferred: Some(set_terminating), ..Deletion::RETURNS_OBJECT },
     ..Strategy::DEFAULT
 }];
+
+/// The finalizer that the API server removes once all custom resources are deleted.
+const CLEANUP_FINALIZER: &str = "customresourcecleanup.apiextensions.k8s.io";
+
+/// Marks a CustomResourceDefinition whose custom resources are about to be deleted.
+fn set_terminating(crd: &mut Value, now: &str) {
+    crd["metadata"]["deletionTimestamp"] = now.into();
+    push_item(&mut crd["metadata"], "finalizers", CLEANUP_FINALIZER.into());
+    let message = "CustomResourceDefinition marked for deletion; CustomResource deletion will begin soon";
+    let condition = json!({
+        "type": "Terminating", "status": "True", "reason": "InstanceDeletionPending",
+        "lastTransitionTime": now, "message": message,
+    });
+    push_item(&mut crd["status"], "conditions", condition);
+}
+
+fn push_item(parent: &mut Value, field: &str, item: Value) {
+    match parent[field].as_array_mut() {
+        Some(list) => list.push(item),
+        None => parent[field] = json!([item]),
+    }
+}
 
 /// Validates a CustomResourceDefinition, then the CEL rules in its schemas.
 fn validate(old: Option<&Value>, crd: &Value, out: &mut Errors) {

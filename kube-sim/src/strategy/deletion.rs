@@ -14,6 +14,9 @@ pub(crate) struct Deletion {
     pub(crate) grace_period: Option<fn(&Value, Option<i64>) -> i64>,
     /// Whether the object has finalizers in `spec.finalizers` too.
     pub(crate) has_spec_finalizers: bool,
+    /// Changes the object in the response to a deletion that the API server defers, while kube-sim completes it. The
+    /// second argument is the current time as `metav1.Time`.
+    pub(crate) deferred: Option<fn(&mut Value, &str)>,
     /// Changes an object in the write that sets its `deletionTimestamp`.
     pub(crate) mark: fn(&mut Value),
 }
@@ -25,6 +28,7 @@ impl Deletion {
         orphans_by_default: false,
         grace_period: None,
         has_spec_finalizers: false,
+        deferred: None,
         mark: |_| {},
     };
 

@@ -146,6 +146,34 @@ async fn all_versions_serve_the_same_stored_objects() {
 }
 
 #[tokio::test]
+async fn a_version_prunes_the_fields_that_it_does_not_have() {
+    let sim = Sim::new();
+    let mut crd = foo_definition();
+    let mut second = crd["spec"]["versions"][0].clone();
+    second["name"] = "v2".into();
+    second["storage"] = false.into();
+    second["schema"]["openAPIV3Schema"] = json!({"type": "object"});
+    second
+        .as_object_mut()
+        .unwrap()
+        .retain(|name, _| matches!(name.as_str(), "name" | "served" | "storage" | "schema"));
+    crd["spec"]["versions"].as_array_mut().unwrap().push(second);
+    post(&sim, DEFINITIONS, crd).await.ok();
+    post(&sim, FOOS, foo("a", json!({"info": "x"}))).await.ok();
+    let other = "/apis/example.com/v2/namespaces/default/foos";
+    assert_eq!(get(&sim, &format!("{other}/a")).await.ok().get("spec"), None);
+    let list = get(&sim, other).await.ok();
+    assert_eq!((&list["items"][0]["kind"], list["items"][0].get("spec")), (&json!("Foo"), None));
+    let mut watch = Watch::open(&sim, &format!("{other}?watch=true")).await;
+    assert_eq!(watch.next().await.unwrap()["object"].get("spec"), None);
+    assert_eq!(get(&sim, &format!("{FOOS}/a")).await.ok()["spec"]["info"], "x");
+    let deleted = delete(&sim, &format!("{DEFINITIONS}/foos.example.com")).await.ok();
+    assert_eq!(deleted["kind"], "CustomResourceDefinition");
+    let conditions = deleted["status"]["conditions"].as_array().unwrap();
+    assert!(conditions.iter().any(|condition| condition["type"] == "Terminating"), "{conditions:?}");
+}
+
+#[tokio::test]
 async fn deleting_a_definition_deletes_its_custom_resources_and_ends_their_watches() {
     let sim = sim_with_foo_definition().await;
     post(&sim, FOOS, foo("a", json!({"info": "x"}))).await.ok();
