@@ -19,6 +19,8 @@ pub struct SimError {
     code: StatusCode,
     status: Box<Value>,
     retry_after: Option<u32>,
+    /// The texts of the `Warning` headers.
+    warnings: Vec<String>,
 }
 
 impl SimError {
@@ -35,7 +37,7 @@ impl SimError {
         if !reason.is_empty() {
             status["reason"] = reason.into();
         }
-        Self { code, status: Box::new(status), retry_after: None }
+        Self { code, status: Box::new(status), retry_after: None, warnings: Vec::new() }
     }
 
     /// The HTTP status code of the response.
@@ -81,6 +83,17 @@ impl SimError {
     /// Whether the resource version or the continue token is expired (410).
     pub fn is_expired(&self) -> bool {
         self.code == StatusCode::GONE
+    }
+
+    /// The texts of the `Warning` headers of the response.
+    pub(crate) fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    /// Adds a `Warning` header.
+    pub(crate) fn with_warning(mut self, text: &str) -> Self {
+        self.warnings.push(text.to_owned());
+        self
     }
 
     /// Sets the `Retry-After` header.

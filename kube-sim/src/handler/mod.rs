@@ -93,9 +93,15 @@ pub(crate) async fn handle(inner: &Arc<Inner>, request: &Request) -> Result<Repl
     let Some(target) = target else {
         return discovery::unknown_resource(&group);
     };
-    let mut options = Options::parse(&request.method, &request.query, single)?;
-    options.watch = verb == "watch" || watch;
-    Call { inner, request, target: &target, options: &options }.dispatch(verb).await
+    let handled = async {
+        let mut options = Options::parse(&request.method, &request.query, single)?;
+        options.watch = verb == "watch" || watch;
+        Call { inner, request, target: &target, options: &options }.dispatch(verb).await
+    };
+    handled.await.map_err(|error| match target.resource.deprecation() {
+        Some(text) => error.with_warning(text),
+        None => error,
+    })
 }
 
 /// The warning about a deletion that orphans the dependents of the object because of the default of its kind.

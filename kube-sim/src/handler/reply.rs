@@ -134,6 +134,7 @@ impl Reply {
     pub(crate) fn error(error: &SimError) -> Self {
         let mut reply = Self::whole(error.code(), "application/json", format!("{}\n", error.status()));
         reply.retry_after = error.retry_after();
+        reply.warnings = error.warnings().to_vec();
         reply
     }
 }
