@@ -57,8 +57,8 @@ pub(crate) fn is_being_deleted(object: &Value) -> bool {
 }
 
 /// The fields that the server sets when it creates an object.
-pub(crate) const SYSTEM_FIELDS: [&str; 6] =
-    ["selfLink", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "uid", "creationTimestamp"];
+pub(crate) const SYSTEM_FIELDS: [&str; 5] =
+    ["selfLink", "deletionTimestamp", "deletionGracePeriodSeconds", "uid", "creationTimestamp"];
 
 /// Prepare for create: clears the fields that clients cannot set; sets name (from `generateName`), uid and creation
 /// time.
@@ -148,6 +148,10 @@ pub(crate) fn validate(resource: &Resource, object: &Value) -> Vec<FieldError> {
     } else if let Some(why) = (resource.strategy.name_problem)(name) {
         errors.push(FieldError::invalid("metadata.name", name, why));
     }
+    if let Some(generation) = object["metadata"]["generation"].as_i64().filter(|number| *number < 0) {
+        let why = "must be greater than or equal to 0";
+        errors.push(FieldError::invalid("metadata.generation", generation, why));
+    }
     check_labels_or_annotations(&object["metadata"]["labels"], "metadata.labels", true, &mut errors);
     check_labels_or_annotations(
         &object["metadata"]["annotations"],
@@ -156,6 +160,11 @@ pub(crate) fn validate(resource: &Resource, object: &Value) -> Vec<FieldError> {
         &mut errors,
     );
     let finalizers = finalizers(object);
+    for finalizer in &finalizers {
+        if let Some(why) = names::qualified_problem(finalizer) {
+            errors.push(FieldError::invalid("metadata.finalizers", finalizer.as_str(), why));
+        }
+    }
     if ["orphan", "foregroundDeletion"].iter().all(|f| finalizers.iter().any(|x| x == f)) {
         errors.push(FieldError::invalid(
             "metadata.finalizers",
@@ -163,24 +172,13 @@ pub(crate) fn validate(resource: &Resource, object: &Value) -> Vec<FieldError> {
             "finalizer orphan and foregroundDeletion cannot be both set",
         ));
     }
-    // The API server checks the format twice, first without the index.
-    for finalizer in &finalizers {
-        if let Some(why) = names::qualified_problem(finalizer) {
-            errors.push(FieldError::invalid("metadata.finalizers", finalizer.as_str(), why));
-        }
-    }
-    for (i, finalizer) in finalizers.iter().enumerate() {
-        let field = format!("metadata.finalizers[{i}]");
-        if let Some(why) = names::qualified_problem(finalizer) {
-            errors.push(FieldError::invalid(field, finalizer.as_str(), why));
-        } else if resource.custom().is_none()
-            && !finalizer.contains('/')
-            && !STANDARD_FINALIZERS.contains(&finalizer.as_str())
-        {
+    for (index, finalizer) in finalizers.iter().enumerate().filter(|_| resource.custom().is_none()) {
+        if !finalizer.contains('/') && !STANDARD_FINALIZERS.contains(&finalizer.as_str()) {
+            let why = "name is neither a standard finalizer name nor is it fully qualified";
             errors.push(FieldError::invalid(
-                field,
+                format!("metadata.finalizers[{index}]"),
                 finalizer.as_str(),
-                "name is neither a standard finalizer name nor is it fully qualified",
+                why,
             ));
         }
     }

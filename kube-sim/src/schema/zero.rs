@@ -16,12 +16,21 @@ pub(crate) fn zero(schema: &Schema) -> Value {
         let value = match &property.default {
             Some(Value::Object(default)) if default.is_empty() => zero(property),
             Some(default) if is_zero(default) => default.clone(),
+            _ if is_omitted_list(schema, name) => continue,
             _ if schema.requires(name) || shows_absent_time(schema, name) => Value::Null,
             _ => continue,
         };
         map.insert(name.to_owned(), value);
     }
     Value::Object(map)
+}
+
+/// The required lists that Go omits if they are empty, each with the component of its struct.
+const OMITTED_LISTS: [(&str, &str); 1] =
+    [("io.k8s.api.admissionregistration.v1.ValidatingAdmissionPolicyBindingSpec", "validationActions")];
+
+fn is_omitted_list(schema: &Schema, field: &str) -> bool {
+    schema.component().is_some_and(|component| OMITTED_LISTS.contains(&(component, field)))
 }
 
 pub(super) fn is_zero(value: &Value) -> bool {

@@ -6,9 +6,13 @@ mod replica_set;
 mod stateful_set;
 pub(super) mod workload;
 
+use serde_json::Value;
+
 pub(crate) use self::daemon_set::TEMPLATE_GENERATION_ANNOTATION;
-use super::Strategy;
+
 use super::printer::{self, Printer};
+use super::{Errors, Strategy};
+use crate::schema::FieldError;
 
 /// The part of the strategy that daemon sets, deployments, replica sets and stateful sets share.
 const WORKLOAD: Strategy =
@@ -18,6 +22,18 @@ pub(super) static STRATEGIES: [Strategy; 5] = [
     Strategy {
         group: "apps",
         kind: "ControllerRevision",
+        validate: |revision, out| {
+            check_revision_number(revision, out);
+            if revision["data"].is_null() {
+                out.push(FieldError::required("data", "data is mandatory"));
+            }
+        },
+        validate_update: Some(|old, revision, out| {
+            check_revision_number(revision, out);
+            if old["data"] != revision["data"] {
+                out.push(FieldError::invalid("data", revision["data"].clone(), "field is immutable"));
+            }
+        }),
         printer: Printer::new(printer::cluster::controller_revision),
         ..Strategy::DEFAULT
     },
@@ -26,3 +42,9 @@ pub(super) static STRATEGIES: [Strategy; 5] = [
     replica_set::STRATEGY,
     stateful_set::STRATEGY,
 ];
+
+fn check_revision_number(revision: &Value, out: &mut Errors) {
+    if let Some(number) = revision["revision"].as_i64().filter(|number| *number < 0) {
+        out.push(FieldError::invalid("revision", number, "must be greater than or equal to 0"));
+    }
+}

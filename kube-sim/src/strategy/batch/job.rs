@@ -45,9 +45,9 @@ fn generate_selector(object: &mut Value) {
             .and_then(Value::as_str)
             .map(str::to_owned)
     };
-    let (uid, name) = (metadata("uid"), metadata("name"));
+    let (uid, name) = (metadata("uid"), metadata("name").unwrap_or_default());
     let Some(spec) = object_in(object, "spec") else { return };
-    let (Some(uid), Some(name)) = (uid, name) else { return };
+    let Some(uid) = uid else { return };
     set_default(spec, "manualSelector", false);
     if spec["manualSelector"] == true {
         return;

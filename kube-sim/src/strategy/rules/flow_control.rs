@@ -178,8 +178,8 @@ fn check_subject(path: &str, subject: &Value, out: &mut Errors) {
         let why = format!("{member} is required when subject kind is '{kind}'");
         out.push(FieldError::required(join(path, member), why));
     }
-    for (_, other) in kinds.iter().filter(|(name, member)| *name != kind && !subject[*member].is_null()) {
-        let why = format!("{other} is forbidden when subject kind is not '{kind}'");
+    for (name, other) in kinds.iter().filter(|(name, member)| *name != kind && !subject[*member].is_null()) {
+        let why = format!("{other} is forbidden when subject kind is not '{name}'");
         out.push(FieldError::forbidden(join(path, other), why));
     }
     super::apply(&SUBJECT, path, subject, out);
@@ -192,13 +192,23 @@ static SUBJECT: [Rule; 4] = [
     ("serviceAccount?.namespace", RequiredText(texts::dns_label)),
 ];
 
-/// Checks that a priority level has the settings of its type.
+/// Checks that a priority level has the settings of its type, and no others.
 fn check_priority_level(path: &str, spec: &Value, out: &mut Errors) {
     let field = join(path, "limited");
-    match (spec["type"].as_str().unwrap_or_default(), spec["limited"].is_null()) {
+    let kind = spec["type"].as_str().unwrap_or_default();
+    if kind == "Limited" && !spec["exempt"].is_null() {
+        out.push(FieldError::forbidden(join(path, "exempt"), ""));
+    }
+    match (kind, spec["limited"].is_null()) {
         ("Limited", true) => out.push(FieldError::required(field, "must not be empty when type is Limited")),
         ("Limited", false) => super::apply(&LIMITED, &field, &spec["limited"], out),
-        (_, false) => out.push(FieldError::forbidden(field, "must be nil if the type is not Limited")),
+        (_, false) => {
+            let response = join(&field, "limitResponse.type");
+            out.push(FieldError::forbidden(field, ""));
+            if is_empty(&spec["limited"]["limitResponse"]["type"]) {
+                out.push(FieldError::required(response, ""));
+            }
+        }
         (_, true) => {}
     }
 }
