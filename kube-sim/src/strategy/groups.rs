@@ -1,4 +1,4 @@
-//! The strategies of the API groups that have no file of their own. These strategies contain no functions.
+//! The strategies of the API groups that have no file of their own.
 
 use serde_json::Value;
 
@@ -7,9 +7,6 @@ use super::deletion::Deletion;
 use super::fields::SelectableField;
 use super::printer::{self, Printer};
 use super::{InitialStatus, Strategy};
-
-/// The part of the strategy that the kinds of `certificates.k8s.io` share.
-const CERTIFICATES: Strategy = Strategy { group: "certificates.k8s.io", ..Strategy::DEFAULT };
 
 /// The part of the strategy that the kinds of `flowcontrol.apiserver.k8s.io` share.
 const FLOW_CONTROL: Strategy =
@@ -23,34 +20,13 @@ const DYNAMIC_RESOURCE_ALLOCATION: Strategy = Strategy {
     ..Strategy::DEFAULT
 };
 
-pub(super) static STRATEGIES: [Strategy; 13] = [
+pub(super) static STRATEGIES: [Strategy; 10] = [
     Strategy {
         group: "apiregistration.k8s.io",
         kind: "APIService",
         printer: Printer::new(printer::cluster::api_service),
         initial_status: InitialStatus::Kept,
         ..Strategy::DEFAULT
-    },
-    Strategy {
-        kind: "CertificateSigningRequest",
-        main_reset_fields: &["spec", "status"],
-        prepare_for_update: |old, new| new["spec"] = old["spec"].clone(),
-        printer: Printer::new(printer::cluster::signing_request),
-        name_problem: |_| None,
-        status_reset_fields: &["spec", "status.conditions"],
-        selectable_fields: &[SelectableField::new("spec.signerName")],
-        ..CERTIFICATES
-    },
-    Strategy {
-        kind: "ClusterTrustBundle",
-        printer: Printer::new(printer::cluster::trust_bundle),
-        selectable_fields: &[SelectableField::new("spec.signerName")],
-        ..CERTIFICATES
-    },
-    Strategy {
-        kind: "PodCertificateRequest",
-        printer: Printer::new(printer::cluster::pod_certificate_request),
-        ..CERTIFICATES
     },
     Strategy {
         kind: "FlowSchema",

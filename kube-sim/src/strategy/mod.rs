@@ -11,6 +11,7 @@ mod apiextensions;
 mod apps;
 mod autoscaling;
 mod batch;
+mod certificates;
 mod coordination;
 mod core;
 mod defaulting;
@@ -65,6 +66,10 @@ pub(crate) struct Strategy {
     pub(crate) prepare_for_create: fn(&mut Value, &mut Random),
     /// Prepare for update: restores the fields of the stored object that an update of the main resource cannot change.
     pub(crate) prepare_for_update: fn(&Value, &mut Value),
+    /// Prepare for update, for a write to the status or to the subresource `approval`.
+    pub(crate) prepare_status: fn(&SubresourceUpdate<'_>, &mut Value),
+    /// Validates a write to a subresource that changes the object.
+    pub(crate) validate_subresource: fn(&SubresourceUpdate<'_>, &Value, &mut Errors),
     /// Validates a new object, except for its metadata. Adds the errors in the order of the API server.
     pub(crate) validate: fn(&Value, &mut Errors),
     /// Validates an update from the first object to the second. If it is `None`, updates are validated like new
@@ -100,6 +105,16 @@ pub(crate) struct Strategy {
     pub(crate) zero_value: Option<fn() -> (Value, Value)>,
 }
 
+/// A write to a subresource that changes the object.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SubresourceUpdate<'a> {
+    pub(crate) subresource: &'a str,
+    /// The stored object.
+    pub(crate) old: &'a Value,
+    /// The current time as `metav1.Time`.
+    pub(crate) now: &'a str,
+}
+
 /// See [`Strategy::copy_subresource`].
 pub(crate) type CopySubresource = fn(&str, &mut Value, &Value) -> bool;
 
@@ -129,6 +144,8 @@ impl Strategy {
         initial_status: InitialStatus::Zero,
         prepare_for_create: |_, _| {},
         prepare_for_update: |_, _| {},
+        prepare_status: |_, _| {},
+        validate_subresource: |_, _, _| {},
         validate: |_, _| {},
         validate_update: None,
         warn: |_, _, _| {},
@@ -197,6 +214,13 @@ impl Strategy {
         errors
     }
 
+    /// The errors of a write to a subresource, in addition to those of the object.
+    pub(crate) fn subresource_errors(&self, update: &SubresourceUpdate<'_>, new: &Value) -> Vec<FieldError> {
+        let mut errors = Errors::default();
+        (self.validate_subresource)(update, new, &mut errors);
+        errors.0
+    }
+
     /// The fields that a write to an endpoint neither changes nor owns (`GetResetFields`). `subresource` is empty for
     /// the main resource.
     pub(crate) fn reset_fields(&self, subresource: &str, has_status: bool) -> &'static [&'static str] {
@@ -211,10 +235,11 @@ impl Strategy {
 
 /// The strategies of the built-in kinds that the server stores, in one slice for each API group; `groups` contains
 /// several API groups.
-static STRATEGIES: [&[Strategy]; 15] = [
+static STRATEGIES: [&[Strategy]; 16] = [
     &core::STRATEGIES,
     &apps::STRATEGIES,
     &batch::STRATEGIES,
+    &certificates::STRATEGIES,
     &events::STRATEGIES,
     &autoscaling::STRATEGIES,
     &networking::STRATEGIES,

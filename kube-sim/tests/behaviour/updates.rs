@@ -172,7 +172,7 @@ async fn the_cluster_ip_of_a_service_is_immutable() {
             json!({"clusterIPs": null}),
             json!({"clusterIP": "", "clusterIPs": null}),
         ] {
-            assert_eq!(merge_patch(&sim, &path, json!({"spec": kept})).await.ok(), before);
+            assert_eq!(merge_patch(&sim, &path, json!({"spec": kept})).await.ok()["spec"], before["spec"]);
         }
     }
     let external =
@@ -208,4 +208,46 @@ async fn a_status_update_can_change_labels_except_those_of_a_deployment() {
         assert_eq!(meta["labels"]["new"] == "x", changes, "{kind}");
         assert_eq!(meta["annotations"]["new"], "x", "{kind}");
     }
+}
+
+#[tokio::test]
+async fn ephemeral_containers_are_neither_changed_nor_removed() {
+    let sim = Sim::new();
+    post(&sim, PODS, pod("p")).await.ok();
+    let path = format!("{PODS}/p/ephemeralcontainers");
+    let change = |image: &str, target: &str| {
+        let container = json!({"name": "debug", "image": image, "targetContainerName": target});
+        json!({"spec": {"ephemeralContainers": [container]}})
+    };
+    let words = "spec.ephemeralContainers[0].targetContainerName: Not found: \"none\"";
+    assert_refused(&sim, &path, change("i", "none"), words).await;
+    merge_patch(&sim, &path, change("i", "main")).await.ok();
+    let words = "existing ephemeral containers \"debug\" may not be changed";
+    assert_refused(&sim, &path, change("j", "main"), words).await;
+    let words = "existing ephemeral containers \"debug\" may not be removed";
+    assert_refused(&sim, &path, json!({"spec": {"ephemeralContainers": null}}), words).await;
+}
+
+#[tokio::test]
+async fn approvals_of_certificates_are_kept_and_get_times() {
+    const REQUESTS: &str = "/apis/certificates.k8s.io/v1/certificatesigningrequests";
+    // "-----BEGIN CERTIFICATE REQUEST-----"
+    let content = "LS0tLS1CRUdJTiBDRVJUSUZJQ0FURSBSRVFVRVNULS0tLS0=";
+    let sim = Sim::new();
+    let spec = json!({"request": content, "signerName": "example.com/signer", "usages": ["client auth"]});
+    let kind = "CertificateSigningRequest";
+    let request = json!({"apiVersion": "certificates.k8s.io/v1", "kind": kind, "metadata": {"name": "c"}, "spec": spec});
+    post(&sim, REQUESTS, request).await.ok();
+    let (approval, status) = (format!("{REQUESTS}/c/approval"), format!("{REQUESTS}/c/status"));
+    let conditions = |kind: &str| json!({"status": {"conditions": [{"type": kind, "status": "True"}]}});
+    let words = "updates may not add a condition of type \"Approved\"";
+    assert_refused(&sim, &status, conditions("Approved"), words).await;
+    let approved = merge_patch(&sim, &approval, conditions("Approved")).await.ok();
+    let condition = &approved["status"]["conditions"][0];
+    assert!(condition["lastUpdateTime"].is_string(), "{condition}");
+    assert!(condition["lastTransitionTime"].is_string(), "{condition}");
+    let words = "updates may not remove a condition of type \"Approved\"";
+    assert_refused(&sim, &approval, conditions("Denied"), words).await;
+    let words = "must contain at least one CERTIFICATE PEM block";
+    assert_refused(&sim, &status, json!({"status": {"certificate": "eA=="}}), words).await;
 }

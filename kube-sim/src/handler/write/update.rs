@@ -15,7 +15,7 @@ use crate::handler::{convert, deletion, object_meta};
 use crate::schema::FieldError;
 use crate::status::SimError;
 use crate::store::object::Stored;
-use crate::strategy::CopySubresource;
+use crate::strategy::{CopySubresource, SubresourceUpdate};
 
 /// An object that is prepared for update.
 #[derive(Debug)]
@@ -44,6 +44,14 @@ impl WriteContext<'_> {
         let mut new = self.mutate(new, Some(&before)).await?;
         apply_url_names(self.target, &mut new, true)?;
         self.check_uid_and_version(&old, &new)?;
+        object_meta::prepare_for_update(&before, &mut new)?;
+        apply_defaults(resource, Some(&before), &mut new);
+        if !self.applying {
+            drop_nulls(resource, &mut new);
+        }
+        // As in the API server, the field manager also owns the fields that the strategy resets after this line.
+        self.track_managed_fields(Some(&before), &mut new);
+        let tracked = new["metadata"].clone();
         if let Some(copy) = self.copy_subresource(part) {
             let mut kept = before.clone();
             if copy(&self.target.subresource, &mut kept, &new) {
@@ -52,15 +60,13 @@ impl WriteContext<'_> {
         }
         if part == WrittenPart::Status {
             reset_all_but_status(resource, &before, &mut new);
-        } else if resource.has_status() {
-            copy_field(&before, &mut new, "status");
-        }
-        object_meta::prepare_for_update(&before, &mut new)?;
-        apply_defaults(resource, Some(&before), &mut new);
-        if !self.applying {
-            drop_nulls(resource, &mut new);
-        }
-        if part != WrittenPart::Status {
+            self.with_subresource_update(&before, |update| {
+                (resource.strategy.prepare_status)(update, &mut new);
+            });
+        } else {
+            if resource.has_status() {
+                copy_field(&before, &mut new, "status");
+            }
             (resource.strategy.prepare_for_update)(&before, &mut new);
         }
         if resource.strategy.has_generation && part != WrittenPart::Status {
@@ -69,7 +75,7 @@ impl WriteContext<'_> {
             new["metadata"]["generation"] = (generation + step).into();
         }
         new["metadata"]["resourceVersion"] = before["metadata"]["resourceVersion"].clone();
-        self.track_managed_fields(Some(&before), &mut new);
+        copy_field(&tracked, &mut new["metadata"], "managedFields");
         Ok(Replacement { old, before, new, part })
     }
 
@@ -87,6 +93,13 @@ impl WriteContext<'_> {
         });
         let counterpart = counterpart.as_ref().unwrap_or(before);
         errors.extend(validate(resource, Some(counterpart), new, &mut self.warnings));
+        if *part != WrittenPart::Object {
+            errors.extend(
+                self.with_subresource_update(before, |update| {
+                    resource.strategy.subresource_errors(update, new)
+                }),
+            );
+        }
         if errors.is_empty() {
             errors.extend(object_meta::validate(resource, new));
         }
@@ -97,6 +110,12 @@ impl WriteContext<'_> {
             (resource.strategy.warn)(Some(before), new, &mut self.warnings);
         }
         self.admit(new, Some(before)).await
+    }
+
+    /// Calls `run` with the [`SubresourceUpdate`] of this request.
+    fn with_subresource_update<T>(&self, old: &Value, run: impl FnOnce(&SubresourceUpdate<'_>) -> T) -> T {
+        let now = self.inner.clock.stamp();
+        run(&SubresourceUpdate { subresource: &self.target.subresource, old, now: &now })
     }
 
     /// The strategy's [`CopySubresource`] for a write to [`WrittenPart::Other`]; `None` for other writes.

@@ -35,6 +35,11 @@ pub(super) const STRATEGY: Strategy = Strategy {
         update::validate(&old["spec"], &new["spec"], out);
         update::check_qos_class(new, qos_class(new), out);
     }),
+    validate_subresource: |update, new, out| {
+        if update.subresource == "ephemeralcontainers" {
+            update::check_ephemeral_containers(&update.old["spec"], &new["spec"], out);
+        }
+    },
     status_reset_fields: &["metadata.deletionTimestamp", "metadata.ownerReferences", "spec"],
     copy_subresource: Some(subresources::copy_fields),
     selectable_fields: &[

@@ -29,11 +29,13 @@ fn copy_resources(kept: &mut Value, new: &Value) {
     }
 }
 
-/// Copies `field` from `new` to `kept`, if `new` has this field.
+/// Copies `field` from `new` to `kept`. If `new` does not have the field, removes it from `kept`.
 fn copy_field(kept: &mut Value, new: &Value, field: &str) {
-    if let (Some(kept), Some(value)) = (kept.as_object_mut(), new.get(field)) {
-        kept.insert(field.to_owned(), value.clone());
-    }
+    let Some(kept) = kept.as_object_mut() else { return };
+    match new.get(field) {
+        Some(value) => kept.insert(field.to_owned(), value.clone()),
+        None => kept.remove(field),
+    };
 }
 
 #[cfg(test)]

@@ -43,6 +43,22 @@ pub(super) fn validate(old: &Value, new: &Value, out: &mut Errors) {
     }
 }
 
+/// Checks that an update neither removes nor changes ephemeral containers. The message contains no difference of both.
+pub(super) fn check_ephemeral_containers(old: &Value, new: &Value, out: &mut Errors) {
+    let list = |spec: &Value| spec["ephemeralContainers"].as_array().cloned().unwrap_or_default();
+    let now = list(new);
+    for container in list(old) {
+        let name = string_in(&container, "name");
+        let why = match now.iter().find(|other| other["name"] == name) {
+            None => "removed",
+            Some(other) if *other != container => "changed",
+            Some(_) => continue,
+        };
+        let why = format!("existing ephemeral containers \"{name}\" may not be {why}\n");
+        out.push(FieldError::forbidden("spec.ephemeralContainers", why));
+    }
+}
+
 /// Checks that new resources do not change the class of the quality of service, which the status has.
 pub(super) fn check_qos_class(pod: &Value, class: &str, out: &mut Errors) {
     let before = &pod["status"]["qosClass"];

@@ -26,7 +26,16 @@ pub(in crate::strategy) fn check_spec(path: &str, spec: &Value, out: &mut Errors
             }
         }
     }
+    let targets = names.clone();
     for (path, item) in items(path, spec, "ephemeralContainers") {
+        let name = string_in(item, "name");
+        if !name.is_empty() && !names.insert(name) {
+            out.push(FieldError::duplicate(format!("{path}.name"), name));
+        }
+        let target = string_in(item, "targetContainerName");
+        if !target.is_empty() && !targets.contains(target) {
+            out.push(FieldError::not_found(format!("{path}.targetContainerName"), target));
+        }
         for field in ["ports", "livenessProbe", "readinessProbe", "startupProbe", "lifecycle", "resizePolicy"]
         {
             if !is_empty(&item[field]) {
@@ -34,9 +43,13 @@ pub(in crate::strategy) fn check_spec(path: &str, spec: &Value, out: &mut Errors
                 out.push(FieldError::forbidden(format!("{path}.{field}"), why));
             }
         }
-        let name = string_in(item, "name");
-        if !name.is_empty() && !names.insert(name) {
-            out.push(FieldError::duplicate(format!("{path}.name"), name));
+        for (path, mount) in items(&path, item, "volumeMounts") {
+            for field in ["subPath", "subPathExpr"] {
+                if !is_empty(&mount[field]) {
+                    let why = "cannot be set for an Ephemeral Container";
+                    out.push(FieldError::forbidden(format!("{path}.{field}"), why));
+                }
+            }
         }
     }
     lists::check_pod_spec(path, spec, out);
