@@ -1,11 +1,10 @@
 //! `Modify`: a user's function that changes each object before a store receives it.
 
 use super::storable::Storable;
-use crate::watcher::{Error, Event, Result};
+use crate::watcher::{Error, Event, Result, type_name_of};
 use kube_client::core::{ObjectOrigin, UndecodableObject};
 use serde::de::Error as _;
 use std::{
-    any::type_name,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
 };
@@ -64,10 +63,8 @@ fn object_of<K>(event: &mut Event<K>) -> Option<(&mut K, ObjectOrigin)> {
 
 /// The error of an object for which the function panicked.
 fn panicked<K: Storable>(object: &K, origin: ObjectOrigin) -> Error {
-    let path = type_name::<K>().split('<').next().unwrap_or_default();
-    let kind = path.rsplit("::").next().unwrap_or_default();
     let source = serde_json::Error::custom("the function of Storage::modify panicked");
-    let mut failed = UndecodableObject::new(kind, origin, source);
+    let mut failed = UndecodableObject::new(type_name_of::<K>(), origin, source);
     let (namespace, name) = object.key();
     failed.name = Some(name.to_owned());
     failed.namespace = Some(namespace.to_owned()).filter(|namespace| !namespace.is_empty());

@@ -3,6 +3,7 @@
 //! It makes no decisions: every response becomes an input of `step`. All backoff waits happen here.
 
 mod diagnosis;
+mod inputs;
 mod prefetch;
 mod requests;
 
@@ -14,6 +15,7 @@ use super::step::{Capabilities, DriverAction, Failure, Input, Output, Phase, Pre
 use super::{Backoff, Error, Event, ExponentialBackoff, Result};
 use diagnosis::{Diagnosis, Stage};
 use futures::{Stream, future::BoxFuture};
+use inputs::{input_for_change, input_for_item, input_for_page_end, input_from_error};
 use kube_client::api::{EventStream, ListStream};
 use kube_client::core::WatchEvent;
 use kube_client::{Api, Error as ClientError, Resource};
@@ -257,33 +259,6 @@ impl<K> Body<K> {
     }
 }
 
-/// The input at the end of a page of a list.
-fn input_for_page_end<K>(page: &ListStream<K>) -> Input {
-    let metadata = page.metadata();
-    Input::PageDone {
-        continue_token: metadata.and_then(|m| m.continue_.clone()),
-        version: metadata.and_then(|m| m.resource_version.clone()),
-    }
-}
-
-/// The input for an error while a response is read. Reports undecodable objects to the filters.
-fn input_from_error<K>(error: ClientError, phase: Phase, filters: &EarlyFilters<K>) -> Input {
-    match error {
-        ClientError::Object(object) => {
-            filters.forget(&object);
-            Input::Undecodable(object)
-        }
-        error => Input::Failed(phase, error),
-    }
-}
-
-/// The input for an event about an object; `None` for other events.
-fn input_for_change<K: Resource>(event: &WatchEvent<K>) -> Option<Input> {
-    let version = event.object()?.meta().resource_version.clone();
-    let deleted = matches!(event, WatchEvent::Deleted(_));
-    Some(if deleted { Input::Deleted(version) } else { Input::Changed(version) })
-}
-
 impl<K: Resource + DeserializeOwned + Send + 'static> Stream for Driver<K> {
     type Item = Result<Event<K>>;
 
@@ -330,7 +305,7 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Driver<K> {
                 },
                 Io::Open(Body::List(page)) => match ready!(Pin::new(&mut **page).poll_next(cx)) {
                     Some(Ok(object)) => {
-                        let Some(item) = this.advance(Input::Item) else { continue };
+                        let Some(item) = this.advance(input_for_item(&object)) else { continue };
                         return Poll::Ready(Some(item.map(|event| event.map(|()| object))));
                     }
                     Some(Err(error)) => input_from_error(error, Phase::Open, &this.filters),

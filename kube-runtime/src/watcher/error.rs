@@ -145,6 +145,12 @@ impl Error {
     }
 }
 
+/// The name of the type of objects, without its path and parameters, for errors about objects.
+pub(crate) fn type_name_of<K>() -> &'static str {
+    let path = std::any::type_name::<K>().split('<').next().unwrap_or_default();
+    path.rsplit("::").next().unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -16,6 +16,7 @@ mod step;
 
 pub use backoff::{Backoff, DefaultBackoff, ExponentialBackoff, ResetTimerBackoff};
 pub use config::{Config, InitialListStrategy, ListSemantic};
+pub(crate) use error::type_name_of;
 pub use error::{Error, Result};
 pub use event::Event;
 pub(crate) use filter::EarlyFilter;
@@ -44,7 +45,7 @@ use std::{
 ///
 /// Errors are items and do not end the stream: after each error the watcher waits ([`Config::backoff`]) and continues.
 /// The backoff grows until the server is healthy again. An object that cannot be decoded is an error with the object's
-/// name, without a wait. The stream never ends.
+/// name, without a wait; so is an object that has no name. The stream never ends.
 ///
 /// A server whose storage was restored to an earlier state sends nothing on a watch from a later version. If a watch
 /// receives neither an event nor a bookmark for three minutes ([`Config::probe_after`]), the watcher reads the current

@@ -32,6 +32,7 @@ mod related;
 mod relist;
 mod replay;
 mod restored;
+mod scripted;
 mod shared;
 mod snapshots;
 mod sync;

@@ -160,6 +160,27 @@ fn uses_a_streaming_list_if_the_server_supports_it() {
 }
 
 #[test]
+fn a_bookmark_ends_the_initial_events_only_if_its_annotation_is_true() {
+    let annotated = |key: &str, value: &str| {
+        let annotations = [(key.to_owned(), value.to_owned())].into_iter().collect();
+        let metadata = BookmarkMeta { resource_version: "4".into(), annotations };
+        Input::Bookmark(Bookmark { types: TypeMeta::default(), metadata })
+    };
+    check_outputs(
+        STREAMING,
+        vec![
+            (Input::Ready, "[ stream"),
+            (changed("3"), "= read"),
+            (bookmark("4", false), "read"),
+            (annotated("k8s.io/initial-events-end", "false"), "read"),
+            (annotated("example.com/initial-events-end", "true"), "read"),
+            (changed("2"), "= read"),
+            (bookmark("5", true), "] read"),
+        ],
+    );
+}
+
+#[test]
 fn falls_back_to_paged_lists_after_a_rejected_or_stalled_streaming_list() {
     let fallbacks = [
         status_error(Phase::Opening, 422, reason::INVALID),

@@ -1,0 +1,248 @@
+//! Tests of servers that send invalid or useless data: repeated events, only bookmarks, objects without a name, and
+//! versions that are not numbers. The simulated server cannot send them.
+
+use crate::common::{Log, format_item, format_map, log_object, poll_for};
+use futures::{StreamExt, stream};
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube_client::{Api, Client, client::Body};
+use kube_runtime::controller::{self, Error};
+use kube_runtime::reflector::{Cause, StoreEvent};
+use kube_runtime::watcher::{Config, InitialListStrategy};
+use kube_runtime::{Controller, reflector, watcher};
+use serde_json::{Value, json};
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// The responses of a server.
+#[derive(Default)]
+struct Script {
+    /// The items of the lists, in order. The last list repeats.
+    lists: Vec<Vec<Value>>,
+    /// The events of the watches, in order. Each event follows 100 ms after the previous one. A watch ends at `null`, and
+    /// otherwise stays open. All further watches stay open without an event.
+    watches: Vec<Vec<Value>>,
+    /// Whether the events of each watch repeat for ever.
+    repeats: bool,
+    /// The queries of the requests.
+    queries: Vec<String>,
+}
+
+impl Script {
+    fn lists(&self) -> usize {
+        self.queries.iter().filter(|query| !query.contains("watch=")).count()
+    }
+}
+
+/// The body of a list.
+fn list_body(items: &[Value], version: &str) -> String {
+    json!({"kind": "ConfigMapList", "apiVersion": "v1", "metadata": {"resourceVersion": version}, "items": items})
+        .to_string()
+}
+
+/// The config maps of a server. `version` is the version of its lists.
+fn maps_of(script: Script, version: &'static str) -> (Api<ConfigMap>, Arc<Mutex<Script>>) {
+    let script = Arc::new(Mutex::new(script));
+    let shared = script.clone();
+    let service = tower::service_fn(move |request: http::Request<Body>| {
+        let mut script = shared.lock().unwrap();
+        let query = request.uri().query().unwrap_or_default().to_owned();
+        let is_watch = query.contains("watch=");
+        script.queries.push(query);
+        let body = if is_watch {
+            let number = script.queries.len() - script.lists() - 1;
+            let events = script.watches.get(number).cloned().unwrap_or_default();
+            let events = if script.repeats {
+                stream::iter(events).cycle().boxed()
+            } else {
+                stream::iter(events).boxed()
+            };
+            let open =
+                events.chain(stream::pending()).take_while(|event| std::future::ready(!event.is_null()));
+            Body::wrap_stream(open.then(|event| async move {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                Ok::<_, Infallible>(format!("{event}\n"))
+            }))
+        } else {
+            let number = (script.lists() - 1).min(script.lists.len() - 1);
+            Body::from(list_body(&script.lists[number], version).into_bytes())
+        };
+        std::future::ready(Ok::<_, Infallible>(http::Response::new(body)))
+    });
+    (Api::default_namespaced(Client::new(service, "default")), script)
+}
+
+/// A configuration without streaming lists.
+fn paged_lists() -> Config {
+    Config::default().initial_list_strategy(InitialListStrategy::ListWatch)
+}
+
+/// A config map with the uid of its name.
+fn map(name: &str, version: &str, value: &str) -> Value {
+    json!({"kind": "ConfigMap", "apiVersion": "v1", "data": {"v": value},
+        "metadata": {"name": name, "namespace": "default", "uid": name, "resourceVersion": version}})
+}
+
+/// A config map without a name.
+fn unnamed(version: &str) -> Value {
+    let mut map = map("x", version, "9");
+    map["metadata"].as_object_mut().unwrap().remove("name");
+    map
+}
+
+fn event(kind: &str, object: &Value) -> Value {
+    json!({"type": kind, "object": object})
+}
+
+fn bookmark(version: &str) -> Value {
+    let metadata = json!({"resourceVersion": version});
+    event("BOOKMARK", &json!({"kind": "ConfigMap", "apiVersion": "v1", "metadata": metadata}))
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_that_repeats_for_ever_causes_one_delta_and_one_reconcile() {
+    let repeated = event("MODIFIED", &map("a", "6", "2"));
+    let script = Script {
+        lists: vec![vec![map("a", "5", "1")]],
+        watches: vec![vec![repeated]],
+        repeats: true,
+        ..Script::default()
+    };
+    let (maps, script) = maps_of(script, "5");
+    let log = Arc::new(Log::default());
+    let controller = Controller::new(maps, paged_lists());
+    let mut results = controller.run(log_object, controller::backoff_on_error, log.clone()).boxed();
+    poll_for(200, &mut results).await;
+    assert_eq!(log.take_lines(), ["a=1", "a=2"]);
+    assert_eq!(script.lock().unwrap().lists(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_with_only_bookmarks_emits_nothing_and_resumes_from_the_last_one() {
+    let watch = |versions: std::ops::Range<u32>| {
+        let bookmarks = versions.map(|version| bookmark(&version.to_string()));
+        bookmarks.chain([Value::Null]).collect::<Vec<_>>()
+    };
+    let script = Script {
+        lists: vec![vec![map("a", "5", "1")]],
+        watches: vec![watch(6..1006), watch(1006..2006)],
+        ..Script::default()
+    };
+    let (maps, script) = maps_of(script, "5");
+    let mut items = watcher(maps, paged_lists()).boxed();
+    for expected in ["[", "*a=1", "]"] {
+        assert_eq!(format_item(items.next().await.unwrap()), expected);
+    }
+    timeout(Duration::from_secs(300), items.next()).await.expect_err("there is nothing to emit");
+    let queries = script.lock().unwrap().queries.clone();
+    let watches: Vec<_> = queries.iter().filter(|query| query.contains("watch=")).collect();
+    assert_eq!(watches.len(), 3);
+    for (watch, version) in watches.iter().zip([5, 1005, 2005]) {
+        let parameter = format!("resourceVersion={version}");
+        assert!(watch.split('&').any(|part| part == parameter), "{watch}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn objects_without_a_name_are_errors_and_are_neither_stored_nor_reconciled() {
+    let script = || Script {
+        lists: vec![vec![unnamed("3"), map("a", "4", "1"), map("", "5", "9")]],
+        watches: vec![vec![
+            event("ADDED", &unnamed("6")),
+            event("MODIFIED", &map("a", "7", "2")),
+            event("DELETED", &unnamed("8")),
+        ]],
+        ..Script::default()
+    };
+    let (maps, _) = maps_of(script(), "5");
+    let (reader, writer) = reflector::store();
+    let mut items = reflector(writer, watcher(maps, paged_lists())).boxed();
+    let error = |origin: &str| format!("ConfigMap without a readable name of {origin}");
+    let (listed, added, deleted) = (error("a list"), error("an ADDED event"), error("a DELETED event"));
+    for expected in ["[", &listed, "*a=1", &listed, "]", &added, "+a=2", &deleted] {
+        let item = format_item(items.next().await.unwrap());
+        let cause = "metadata.name is missing or empty";
+        assert!(item == expected || item.contains(expected) && item.contains(cause), "{item}");
+    }
+    assert_eq!(reader.state().iter().map(|map| format_map(map)).collect::<Vec<_>>(), ["a=2"]);
+
+    let (maps, _) = maps_of(script(), "5");
+    let log = Arc::new(Log::default());
+    let controller = Controller::new(maps, paged_lists());
+    let mut results = controller.run(log_object, controller::backoff_on_error, log.clone()).boxed();
+    let mut errors = 0;
+    while let Ok(Some(result)) = timeout(Duration::from_secs(60), results.next()).await {
+        match result {
+            Ok((object, _)) => assert_eq!(object.name, "a"),
+            Err(Error::QueueError(_)) => errors += 1,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    assert_eq!((errors, log.take_lines()), (4, vec!["a=1".to_owned(), "a=2".to_owned()]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn versions_that_are_not_numbers_are_opaque() {
+    let script = Script {
+        lists: vec![vec![map("a", "first", "1")]],
+        watches: vec![vec![
+            event("MODIFIED", &map("a", "second", "2")),
+            event("MODIFIED", &map("a", "second", "2")),
+            bookmark("third"),
+            Value::Null,
+        ]],
+        ..Script::default()
+    };
+    let (maps, script) = maps_of(script, "zero");
+    let (_reader, writer) = reflector::store();
+    // The silence of the second watch is probed: a version that is not a number is not older than another one.
+    let config = paged_lists().probe_after(Duration::from_secs(20));
+    let mut changes = watcher(maps, config).deltas(writer).boxed();
+    let mut seen = Vec::new();
+    while let Ok(Some(item)) = timeout(Duration::from_secs(100), changes.next()).await {
+        seen.push(match item.unwrap() {
+            StoreEvent::Delta(delta) => format_map(&delta.last().unwrap()),
+            StoreEvent::Synced(version) => format!("synced {version:?}"),
+            other => panic!("{other:?}"),
+        });
+    }
+    assert_eq!(seen, ["a=1", "synced Some(\"zero\")", "a=2"]);
+    let script = script.lock().unwrap();
+    assert!(script.lists() > 1, "the silence is not probed");
+    let watches = script.queries.iter().filter(|query| query.contains("watch=")).collect::<Vec<_>>();
+    assert!(
+        watches[0].contains("resourceVersion=zero") && watches[1].contains("resourceVersion=third"),
+        "{watches:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_object_that_the_server_cannot_read_any_more_is_dropped_by_the_relist_after_its_error() {
+    // The deletion of an object that is corrupt in the storage is an error of the watch.
+    let failure = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 500,
+        "reason": "InternalError", "message": "corrupt object has been deleted"});
+    let script = Script {
+        lists: vec![vec![map("a", "4", "1"), map("b", "5", "1")], vec![map("a", "4", "1")]],
+        watches: vec![vec![event("ERROR", &failure)]],
+        ..Script::default()
+    };
+    let (maps, script) = maps_of(script, "5");
+    let (reader, writer) = reflector::store();
+    let mut changes = watcher(maps, paged_lists()).deltas(writer).boxed();
+    let mut deleted = Vec::new();
+    let mut errors = 0;
+    while let Ok(Some(item)) = timeout(Duration::from_secs(60), changes.next()).await {
+        match item {
+            Ok(StoreEvent::Delta(delta)) if delta.current().is_none() => {
+                assert_eq!(delta.cause(), Cause::Vanished);
+                deleted.push(format_map(&delta.last().unwrap()));
+            }
+            Ok(_) => {}
+            Err(watcher::Error::WatchError { .. }) => errors += 1,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    assert_eq!((deleted, errors, reader.len()), (vec!["b=1".to_owned()], 1, 1));
+    assert_eq!(script.lock().unwrap().lists(), 2);
+}
