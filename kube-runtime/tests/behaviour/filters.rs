@@ -1,7 +1,10 @@
-//! A model test of watcher, filters, store and informer. After any short sequence of changes and failures, a store
-//! behind a filter must contain the objects on the server that the filter selects. A consumer of the changes of the
-//! store, or of an informer, must have the same objects, after exactly one deletion of each object that it had before.
+//! A model test of watcher, filters, store, index, subscribers and informer. After any short sequence of changes and
+//! failures, a store behind a filter must contain the objects on the server that the filter selects. An index and each
+//! consumer of the changes of the store, or of an informer, must have the same objects, after exactly one deletion of
+//! each object that a consumer had before.
 #![expect(clippy::disallowed_types, reason = "each sequence has a seed of its own")]
+
+mod observers;
 
 use futures::{FutureExt, StreamExt, stream};
 use kube_client::client::Body;
@@ -10,6 +13,7 @@ use kube_client::{Api, Client, ResourceExt};
 use kube_runtime::reflector::{Store, StoreEvent};
 use kube_runtime::watcher::{Config, Event, ExponentialBackoff, InitialListStrategy, Watcher};
 use kube_runtime::{Informer, predicates, reflector, watcher};
+use observers::Observers;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashSet};
@@ -51,6 +55,8 @@ enum Operation {
     Put(&'static str, State),
     Delete(&'static str),
     Fail(WatchFailure),
+    /// The storage is restored to its state three operations before, and its versions so far are compacted.
+    Restore,
 }
 
 /// A short random sequence of operations; the last operation creates the object `z`.
@@ -60,11 +66,12 @@ fn random_sequence(random: &mut fastrand::Rng) -> Vec<Operation> {
     let mut ops: Vec<_> = (0..length)
         .map(|n| {
             let name = if random.u8(0..3) == 0 { "b" } else { "a" };
-            match random.u8(0..10) {
+            match random.u8(0..11) {
                 0 => Operation::Delete(name),
                 1 => Operation::Fail(WatchFailure::InvalidLine),
                 2 => Operation::Fail(WatchFailure::Expired),
                 3 => Operation::Fail(WatchFailure::Connection),
+                4 => Operation::Restore,
                 _ => {
                     let generation = generations.entry(name).or_insert(1);
                     *generation += u32::from(random.u8(0..3) == 0);
@@ -108,6 +115,7 @@ impl Server {
                 }
                 Operation::Delete(name) => drop(state.remove(name)),
                 Operation::Fail(_) => {}
+                Operation::Restore => state = self.state(at.saturating_sub(3)),
             }
         }
         state
@@ -162,7 +170,7 @@ impl Server {
                     lines.push("<html>".into());
                     broken = true;
                 }
-                Operation::Fail(WatchFailure::Expired) => {
+                Operation::Fail(WatchFailure::Expired) | Operation::Restore => {
                     let status =
                         json!({"kind": "Status", "code": 410, "reason": "Expired", "status": "Failure"});
                     lines.push(line("ERROR", status));
@@ -243,9 +251,9 @@ struct Consumer {
     objects: BTreeMap<String, String>,
     /// The uids of the deleted objects.
     deleted: HashSet<String>,
-    /// Whether the watcher filters by labels. It then emits a deletion of an object that it deselects, and may emit the
-    /// object again later.
-    has_label_filter: bool,
+    /// Whether an object may return after its deletion: the watcher filters by labels, and emits a deletion of an object
+    /// that it deselects; or the storage is restored.
+    objects_return: bool,
 }
 
 impl Consumer {
@@ -258,7 +266,7 @@ impl Consumer {
             WatchEvent::Added(_) if known.is_none() => drop(self.objects.insert(name, uid)),
             WatchEvent::Modified(_) if known == Some(&uid) => {}
             WatchEvent::Deleted(_)
-                if known == Some(&uid) && (self.deleted.insert(uid.clone()) || self.has_label_filter) =>
+                if known == Some(&uid) && (self.deleted.insert(uid.clone()) || self.objects_return) =>
             {
                 self.objects.remove(&name);
             }
@@ -271,7 +279,12 @@ impl Consumer {
 }
 
 /// Feeds a store until the store contains `z`.
-async fn feed(feed: Feed, filter: Filter, api: Api<Thing>, config: Config) -> Result<Store<Thing>, String> {
+async fn feed(
+    feed: Feed,
+    filter: Filter,
+    (api, config): (Api<Thing>, Config),
+    is_restored: bool,
+) -> Result<Store<Thing>, String> {
     let (reader, writer) = reflector::store();
     let ends = |reader: &Store<Thing>| reader.find(|object| object.name_any() == "z").is_some();
     if feed == Feed::Reflector {
@@ -282,8 +295,8 @@ async fn feed(feed: Feed, filter: Filter, api: Api<Thing>, config: Config) -> Re
         }
         return Ok(reader);
     }
-    let has_label_filter = feed == Feed::Deltas && filter != Filter::Changes;
-    let mut consumer = Consumer { has_label_filter, ..Consumer::default() };
+    let objects_return = is_restored || feed == Feed::Deltas && filter != Filter::Changes;
+    let mut consumer = Consumer { objects_return, ..Consumer::default() };
     let (reader, mut changes) = if feed == Feed::Deltas {
         let deltas = filter.apply(watcher(api, config)).deltas(writer).filter_map(async |item| match item {
             Ok(StoreEvent::Delta(delta)) => delta.into_watch_event(),
@@ -294,8 +307,10 @@ async fn feed(feed: Feed, filter: Filter, api: Api<Thing>, config: Config) -> Re
         let informer = Informer::with_config(api, config);
         (informer.store(), informer.filter_map(async |item| item.ok()).boxed())
     };
+    let mut observers = Observers::new(&reader, objects_return);
     while !consumer.objects.contains_key("z") {
         consumer.apply(&changes.next().await.unwrap())?;
+        observers.follow(&reader)?;
     }
     // The deletions of a snapshot follow its additions.
     while let Some(Some(event)) = changes.next().now_or_never() {
@@ -304,11 +319,11 @@ async fn feed(feed: Feed, filter: Filter, api: Api<Thing>, config: Config) -> Re
     let stored = reader.state();
     let stored: BTreeMap<_, _> =
         stored.iter().map(|object| (object.name_any(), object.metadata.uid.clone().unwrap())).collect();
-    if stored == consumer.objects {
-        Ok(reader)
-    } else {
-        Err(format!("the store holds {stored:?}, and the consumer {:?}", consumer.objects))
+    if stored != consumer.objects {
+        return Err(format!("the store holds {stored:?}, and the consumer {:?}", consumer.objects));
     }
+    observers.check(&stored)?;
+    Ok(reader)
 }
 
 /// Feeds a store until the sequence ends, and compares the store with the server.
@@ -318,12 +333,14 @@ async fn run_watcher(
     strategy: InitialListStrategy,
     server: Server,
 ) -> Result<(), String> {
+    let is_restored = server.ops.iter().any(|op| matches!(op, Operation::Restore));
     let server = Arc::new(Mutex::new(server));
     let resource = ApiResource::erase::<k8s_openapi::api::apps::v1::Deployment>(&());
     let api = Api::<Thing>::all_with(client(server.clone()), &resource);
     let backoff = ExponentialBackoff::new(Duration::ZERO, Duration::ZERO, 1.0, false);
     let config = Config::default().initial_list_strategy(strategy).backoff(backoff);
-    let fed = tokio::time::timeout(Duration::from_secs(60), feed(kind, filter, api, config)).await;
+    let fed =
+        tokio::time::timeout(Duration::from_secs(60), feed(kind, filter, (api, config), is_restored)).await;
     let Ok(reader) = fed else { return Err("the end of the sequence is never seen".into()) };
     let reader = reader?;
     let server = server.lock().unwrap();

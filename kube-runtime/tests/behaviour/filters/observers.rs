@@ -1,0 +1,78 @@
+//! The observers of a store: an index, a subscriber that reads each change, and one that subscribes late and reads only at
+//! the end, so that its backlog coalesces.
+
+use super::{Consumer, Thing};
+use futures::{FutureExt, StreamExt};
+use kube_client::ResourceExt;
+use kube_runtime::reflector::{Index, Store, StoreEvent, Subscription};
+use std::collections::BTreeMap;
+
+/// A subscription and the map that its changes result in.
+struct Subscriber(Subscription<Thing>, Consumer);
+
+impl Subscriber {
+    fn new(reader: &Store<Thing>, objects_return: bool) -> Self {
+        Self(reader.subscribe(), Consumer { objects_return, ..Consumer::default() })
+    }
+
+    /// Applies the available changes.
+    fn read(&mut self) -> Result<(), String> {
+        while let Some(Some(item)) = self.0.next().now_or_never() {
+            if let Ok(StoreEvent::Delta(delta)) = item
+                && let Some(event) = delta.into_watch_event()
+            {
+                self.1.apply(&event)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The observers of a store.
+pub(super) struct Observers {
+    uids: Index<Thing>,
+    prompt: Subscriber,
+    late: Option<Subscriber>,
+    objects_return: bool,
+}
+
+impl Observers {
+    pub(super) fn new(reader: &Store<Thing>, objects_return: bool) -> Self {
+        Self {
+            uids: reader.index_by(|object: &Thing| object.metadata.uid.iter().cloned().collect()),
+            prompt: Subscriber::new(reader, objects_return),
+            late: None,
+            objects_return,
+        }
+    }
+
+    /// Reads the changes after an event.
+    pub(super) fn follow(&mut self, reader: &Store<Thing>) -> Result<(), String> {
+        let objects_return = self.objects_return;
+        self.late.get_or_insert_with(|| Subscriber::new(reader, objects_return));
+        self.prompt.read()
+    }
+
+    /// Compares the observers with the names and uids of the objects in the store.
+    pub(super) fn check(self, stored: &BTreeMap<String, String>) -> Result<(), String> {
+        let Self { uids, prompt, late, .. } = self;
+        let indexed: BTreeMap<_, _> = uids
+            .values()
+            .iter()
+            .flat_map(|uid| uids.get(uid).into_iter().map(move |object| (object.name_any(), uid.clone())))
+            .collect();
+        if indexed != *stored {
+            return Err(format!("the store holds {stored:?}, and the index {indexed:?}"));
+        }
+        for mut subscriber in [Some(prompt), late].into_iter().flatten() {
+            subscriber.read()?;
+            if subscriber.1.objects != *stored {
+                return Err(format!(
+                    "the store holds {stored:?}, and a subscriber {:?}",
+                    subscriber.1.objects
+                ));
+            }
+        }
+        Ok(())
+    }
+}
