@@ -146,7 +146,11 @@ async fn the_attempt_counts_failures_until_a_success_also_in_a_task() {
         sleep(Duration::from_millis(1)).await;
         let number = attempt();
         log.add_line(number.to_string());
-        if number % 3 == 0 { Ok(Action::requeue(Duration::from_secs(5))) } else { Err(std::fmt::Error) }
+        if number.is_multiple_of(3) {
+            Ok(Action::requeue(Duration::from_secs(5)))
+        } else {
+            Err(std::fmt::Error)
+        }
     };
     let mut results = controller(&sim).run(reconcile, backoff_on_error, log.clone()).boxed();
     for _ in 0..6 {
