@@ -46,3 +46,8 @@ pub use sim::{ControlServer, Difference, Replica, Sim, SimBuilder, Snapshot};
 pub use status::SimError;
 pub use store::cache::Lag;
 pub use store::queue::Controller;
+
+/// Runs the Rust example of the page.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/instead-of-envtest.md")]
+struct InsteadOfEnvtest;
