@@ -56,7 +56,7 @@ impl Subscriber for Spans {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_span_of_a_reconcile_has_the_object_and_the_cause() {
+async fn the_span_of_a_reconcile_has_the_object_the_cause_and_the_attempt() {
     let spans = Spans::default();
     let _guard = tracing::subscriber::set_default(spans.clone());
     let sim = Sim::new();
@@ -98,7 +98,7 @@ async fn the_span_of_a_reconcile_has_the_object_and_the_cause() {
     expected.extend(["the object changed", "requeued by the reconciler"]);
     let expected: Vec<_> = expected
         .into_iter()
-        .map(|reason| format!("object.ref=ConfigMap default/a object.reason={reason}"))
+        .map(|reason| format!("object.ref=ConfigMap default/a object.reason={reason} attempt=1"))
         .collect();
     assert_eq!(*spans.0.lock().unwrap(), expected);
 }
