@@ -31,6 +31,7 @@ mod reflector_and_informer;
 mod related;
 mod relist;
 mod replay;
+mod replicas;
 mod restored;
 mod scripted;
 mod shared;
