@@ -27,6 +27,8 @@ pub(crate) enum Need {
     NewNodes,
     /// Role-based access control and service account tokens.
     Authorization,
+    /// The error texts, the CEL functions and the validation of the newest supported Kubernetes version.
+    Latest,
     /// Watches that begin with the initial list (WatchList, KEP-3157).
     WatchList,
     /// The server can connect to loopback addresses of this machine.

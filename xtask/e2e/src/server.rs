@@ -15,7 +15,7 @@ use kube_sim::Sim;
 
 use super::case::Need;
 use super::variant::Protocol;
-use xtask_control_plane::Cluster;
+use xtask_control_plane::{Cluster, KubernetesVersion};
 
 /// Whether Go can be run.
 static HAS_GO: std::sync::LazyLock<bool> =
@@ -86,7 +86,9 @@ impl Server {
         let mut server = Self::new(Origin::Cluster(Box::new(cluster)), config);
         server.token = token;
         let variant = if controllers { "started for this run" } else { "etcd and kube-apiserver only" };
-        server.description = format!("Kubernetes {}, {variant}", server.git_version().await?);
+        let version = server.git_version().await?;
+        server.description = format!("Kubernetes {version}, {variant}");
+        server.note_version(&version);
         if !controllers {
             server.add_unmet(
                 &[Need::Pods, Need::Processes, Need::Controllers],
@@ -106,6 +108,7 @@ impl Server {
         let mut server = Self::new(Origin::Existing { kubeconfig }, config);
         let version = server.git_version().await?;
         server.description = format!("Kubernetes {version} at {}", server.config.cluster_url);
+        server.note_version(&version);
         let reason = "requires a cluster that was started for this run";
         server.add_unmet(
             &[
@@ -160,6 +163,16 @@ impl Server {
                 Ok(())
             }
             Err(error) => Err(error).context("cannot determine whether the server supports WatchList"),
+        }
+    }
+
+    /// Records that the server is older than the newest supported version.
+    fn note_version(&mut self, version: &str) {
+        let latest = KubernetesVersion::LATEST;
+        if !version.starts_with(&format!("v{}.", latest.minor())) {
+            let reason =
+                format!("the case has the error texts and functions of Kubernetes {}", latest.minor());
+            self.add_unmet(&[Need::Latest], &reason);
         }
     }
 

@@ -16,10 +16,10 @@ use crate::failure::{Outcome, check, check_eq, refused};
 use crate::support::{LABEL, eventually};
 
 suite!("cel":
-    refuses_rules_that_do_not_compile_or_cost_too_much,
-    evaluates_rules_on_objects,
-    compares_old_and_new_objects,
-    does_not_refuse_unchanged_values,
+    refuses_rules_that_do_not_compile_or_cost_too_much [Latest],
+    evaluates_rules_on_objects [Latest],
+    compares_old_and_new_objects [Latest],
+    does_not_refuse_unchanged_values [Latest],
 );
 
 /// The time limit of each wait.

@@ -122,8 +122,8 @@ async fn an_aborted_connection_fails(env: Env) -> Outcome {
     let (mut output, mut input) = (process.stdout().context("stdout")?, process.stdin().context("stdin")?);
     process.abort();
     check!(output.read_u8().await.is_err_and(|error| error.kind() != std::io::ErrorKind::UnexpectedEof));
-    check!(input.write_all(b"late").await.is_err());
     check!(process.join().await.is_err());
+    check!(input.write_all(b"late").await.is_err());
     Ok(())
 }
 

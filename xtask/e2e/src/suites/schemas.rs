@@ -17,14 +17,14 @@ suite!("schemas":
     stores_times_of_built_in_kinds_in_utc,
     prunes_values_of_additional_properties_without_a_schema,
     drops_nulls_of_non_nullable_fields_except_in_apply,
-    rejects_integers_beyond_int64,
+    rejects_integers_beyond_int64 [Latest],
     rejects_invalid_selectable_fields,
     rejects_an_empty_deprecation_warning,
     protected_groups_require_an_approval_annotation,
     an_unapproved_protected_group_sets_a_condition,
     formats_accept_the_same_values_as_go,
     patterns_use_go_regexp_syntax,
-    rejects_duplicate_list_items,
+    rejects_duplicate_list_items [Latest],
 );
 
 /// The time limit of each wait.

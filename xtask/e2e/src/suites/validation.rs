@@ -22,7 +22,7 @@ suite!("validation":
     limits_config_maps_and_secrets_to_one_mebibyte,
     rejects_updates_of_immutable_pod_fields,
     rejects_updates_of_immutable_job_fields,
-    rejects_updates_of_service_cluster_ips,
+    rejects_updates_of_service_cluster_ips [Latest],
     status_updates_change_labels_of_all_workloads_but_deployments,
 );
 

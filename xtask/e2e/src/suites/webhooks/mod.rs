@@ -28,7 +28,7 @@ suite!("webhooks":
     dry_runs_need_webhooks_without_side_effects [Loopback],
     webhooks_deny_requests [Loopback],
     failed_calls_follow_the_failure_policy [Loopback],
-    invalid_patches_are_refused [Loopback],
+    invalid_patches_are_refused [Loopback, Latest],
     rules_select_requests [Loopback],
     selectors_exclude_objects [Loopback],
     match_conditions_exclude_requests [Loopback],
