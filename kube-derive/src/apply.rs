@@ -13,7 +13,9 @@ use syn::{
 
 use crate::{
     companion::{companion_name, replace_by_companions},
-    input::{Crates, combine_error, key_name, reject_duplicate, unknown_key_error},
+    input::{
+        Crates, combine_error, key_name, parse_keys, parse_nested_keys, reject_duplicate, unknown_key_error,
+    },
     model::Paths,
 };
 
@@ -36,9 +38,7 @@ impl Attrs {
     fn parse(attributes: &[Attribute], error: &mut Option<syn::Error>) -> Self {
         let mut attrs = Self::default();
         for attribute in attributes.iter().filter(|attribute| attribute.path().is_ident("apply")) {
-            if let Err(wrong) = attribute.parse_nested_meta(|meta| attrs.parse_key(&meta)) {
-                combine_error(error, wrong);
-            }
+            parse_keys(attribute, error, |meta| attrs.parse_key(meta));
         }
         attrs
     }
@@ -50,8 +50,8 @@ impl Attrs {
                 self.crates = Some(Crates::parse(meta)?);
                 Ok(())
             }
-            "derive" => meta.parse_nested_meta(|path| {
-                self.derives.push(path.path);
+            "derive" => parse_nested_keys(meta, |path| {
+                self.derives.push(path.path.clone());
                 Ok(())
             }),
             "whole" => Err(meta.error("`whole` belongs to a field: write `#[apply(whole)]` above the field")),
@@ -76,7 +76,7 @@ impl Codec {
     fn parse(attributes: &[Attribute], error: &mut Option<syn::Error>) -> Self {
         let mut codec = Self::default();
         for attribute in attributes.iter().filter(|attribute| attribute.path().is_ident("apply")) {
-            let parsed = attribute.parse_nested_meta(|meta| match key_name(&meta).as_str() {
+            parse_keys(attribute, error, |meta| match key_name(meta).as_str() {
                 "whole" => {
                     codec.is_whole = true;
                     Ok(())
@@ -84,11 +84,8 @@ impl Codec {
                 name if TYPE_KEYS.contains(&name) => Err(meta.error(format!(
                     "`{name}` belongs to the type: write `#[apply({name}(..))]` above the type"
                 ))),
-                _ => Err(unknown_key_error(&meta, "apply(..)", FIELD_KEYS)),
+                _ => Err(unknown_key_error(meta, "apply(..)", FIELD_KEYS)),
             });
-            if let Err(wrong) = parsed {
-                combine_error(error, wrong);
-            }
         }
         for meta in serde_keys(attributes) {
             codec.add_serde_key(meta);
@@ -141,8 +138,8 @@ fn function_in(mut module: Path, name: &str) -> Path {
     module
 }
 
-/// Generates the companion.
-pub(crate) fn derive(input: &DeriveInput) -> syn::Result<TokenStream> {
+/// Generates the companion, also after errors: without it, its uses would cause further errors.
+pub(crate) fn derive(input: &DeriveInput) -> TokenStream {
     let mut error = None;
     let attrs = Attrs::parse(&input.attrs, &mut error);
     if matches!(input.data, Data::Union(_)) {
@@ -152,6 +149,7 @@ pub(crate) fn derive(input: &DeriveInput) -> syn::Result<TokenStream> {
     if !input.generics.params.is_empty() {
         let message = "`ApplyConfiguration` does not support generics: name concrete types";
         combine_error(&mut error, syn::Error::new_spanned(&input.generics, message));
+        return error.map(syn::Error::into_compile_error).unwrap_or_default();
     }
     let paths = Paths::new(attrs.crates.as_ref());
     let is_opaque =
@@ -163,7 +161,8 @@ pub(crate) fn derive(input: &DeriveInput) -> syn::Result<TokenStream> {
         },
         _ => whole(input, &mut error),
     };
-    error.map_or(Ok(expanded), Err)
+    let errors = error.map(syn::Error::into_compile_error);
+    quote!(#errors #expanded)
 }
 
 /// The companion of a type that is sent with all of its content: the type itself.

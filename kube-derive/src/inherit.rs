@@ -3,10 +3,10 @@
 
 use proc_macro2::TokenStream;
 use quote::quote;
-use syn::{Data, DeriveInput, Fields, LitStr, Path, meta::ParseNestedMeta, spanned::Spanned};
+use syn::{Data, DeriveInput, Fields, LitStr, Path, meta::ParseNestedMeta, parse_quote, spanned::Spanned};
 
 use crate::{
-    input::{Crates, combine_error, key_name, reject_duplicate, unknown_key_error},
+    input::{Crates, combine_error, key_name, parse_keys, reject_duplicate, unknown_key_error, value_of},
     model::Paths,
 };
 
@@ -26,7 +26,7 @@ impl Attrs {
         match key_name(meta).as_str() {
             "inherit" => {
                 reject_duplicate(self.kind.as_ref(), meta)?;
-                let value = meta.value()?;
+                let value = value_of(meta)?;
                 let quoted = value.peek(LitStr);
                 self.kind = Some(if quoted { value.parse::<LitStr>()?.parse()? } else { value.parse()? });
                 Ok(())
@@ -41,14 +41,12 @@ impl Attrs {
     }
 }
 
-/// Generates the impl of `Resource`.
-pub(crate) fn derive(input: &DeriveInput) -> syn::Result<TokenStream> {
+/// Generates the impl of `Resource`; after errors, an impl that prevents follow-up errors.
+pub(crate) fn derive(input: &DeriveInput) -> TokenStream {
     let mut attrs = Attrs::default();
     let mut error = None;
     for attribute in input.attrs.iter().filter(|attribute| attribute.path().is_ident("resource")) {
-        if let Err(wrong) = attribute.parse_nested_meta(|meta| attrs.parse_key(&meta)) {
-            combine_error(&mut error, wrong);
-        }
+        parse_keys(attribute, &mut error, |meta| attrs.parse_key(meta));
     }
     if attrs.kind.is_none() && error.is_none() {
         let message =
@@ -61,9 +59,16 @@ pub(crate) fn derive(input: &DeriveInput) -> syn::Result<TokenStream> {
             syn::Error::new(span, "`Resource` needs a struct with the field `metadata: ObjectMeta`"),
         );
     }
-    match (attrs.kind, error) {
-        (Some(kind), None) => Ok(expand(input, &kind, &Paths::new(attrs.crates.as_ref()))),
-        (_, error) => Err(error.unwrap_or_else(|| syn::Error::new(input.ident.span(), "missing `inherit`"))),
+    let paths = Paths::new(attrs.crates.as_ref());
+    let k8s_openapi = &paths.k8s_openapi;
+    let kind = attrs.kind.unwrap_or_else(|| parse_quote!(#k8s_openapi::api::core::v1::ConfigMap));
+    match error {
+        None => expand(input, &kind, &paths, [quote!(&self.metadata), quote!(&mut self.metadata)]),
+        Some(error) => {
+            let fallback = expand(input, &kind, &paths, [(); 2].map(|()| quote!(::core::unreachable!())));
+            let errors = error.into_compile_error();
+            quote!(#errors #fallback)
+        }
     }
 }
 
@@ -75,7 +80,9 @@ fn span_without_metadata(input: &DeriveInput) -> Option<proc_macro2::Span> {
     (!found).then(|| input.ident.span())
 }
 
-fn expand(input: &DeriveInput, kind: &Path, paths: &Paths) -> TokenStream {
+/// The impl of `Resource`. `meta_bodies` are the bodies of `meta` and `meta_mut`.
+fn expand(input: &DeriveInput, kind: &Path, paths: &Paths, meta_bodies: [TokenStream; 2]) -> TokenStream {
+    let [meta_body, meta_mut_body] = meta_bodies;
     let Paths { support, k8s_openapi, .. } = paths;
     let name = &input.ident;
     let (impl_generics, type_generics, conditions) = input.generics.split_for_impl();
@@ -98,11 +105,11 @@ fn expand(input: &DeriveInput, kind: &Path, paths: &Paths) -> TokenStream {
             #(#names)*
 
             fn meta(&self) -> &#meta {
-                &self.metadata
+                #meta_body
             }
 
             fn meta_mut(&mut self) -> &mut #meta {
-                &mut self.metadata
+                #meta_mut_body
             }
         }
     }

@@ -12,7 +12,10 @@ use syn::{
 };
 
 use crate::{
-    input::{Crates, Flag, combine_error, key_name, parse_flag, reject_duplicate, unknown_key_error},
+    input::{
+        Crates, Flag, combine_error, is_set, key_name, parse_flag, parse_keys, reject_duplicate,
+        unknown_key_error, value_of,
+    },
     model::Paths,
 };
 
@@ -42,9 +45,7 @@ impl Attrs {
     fn take(attributes: &mut Vec<Attribute>, error: &mut Option<syn::Error>) -> Self {
         let mut attrs = Self::default();
         for attribute in attributes.iter().filter(|attribute| attribute.path().is_ident("x_kube")) {
-            if let Err(wrong) = attribute.parse_nested_meta(|meta| attrs.parse_key(&meta)) {
-                combine_error(error, wrong);
-            }
+            parse_keys(attribute, error, |meta| attrs.parse_key(meta));
         }
         retain_kept(attributes);
         attrs
@@ -53,12 +54,12 @@ impl Attrs {
     fn parse_key(&mut self, meta: &ParseNestedMeta<'_>) -> syn::Result<()> {
         match key_name(meta).as_str() {
             "validation" => {
-                self.validations.push(meta.value()?.parse()?);
+                self.validations.push(value_of(meta)?.parse()?);
                 Ok(())
             }
             "merge_strategy" => {
                 reject_duplicate(self.merge_strategy.as_ref(), meta)?;
-                self.merge_strategy = Some(meta.value()?.parse()?);
+                self.merge_strategy = Some(value_of(meta)?.parse()?);
                 Ok(())
             }
             "crates" => {
@@ -96,8 +97,8 @@ impl Attrs {
     }
 }
 
-/// Generates the copy of the type and the impl of `JsonSchema`.
-pub(crate) fn derive(mut input: DeriveInput) -> syn::Result<TokenStream> {
+/// Generates the copy of the type and the impl of `JsonSchema`; after errors, an impl that prevents follow-up errors.
+pub(crate) fn derive(mut input: DeriveInput) -> TokenStream {
     let mut error = None;
     if matches!(input.data, Data::Union(_)) {
         let message = "`KubeSchema` needs a struct or an enum, not a union";
@@ -108,22 +109,58 @@ pub(crate) fn derive(mut input: DeriveInput) -> syn::Result<TokenStream> {
     let has_rename = has_container_key(&input.attrs, |key| key.path().is_ident("rename"));
     let own = Attrs::take(&mut input.attrs, &mut error);
     let paths = Paths::new(own.crates.as_ref());
-    let Paths { support, schemars, .. } = &paths;
-    for field in fields_mut(&mut input.data, &mut error) {
-        let attrs = Attrs::take(&mut field.attrs, &mut error);
+    let support = &paths.support;
+    take_fields(&mut input.data, support, &mut error);
+    match error {
+        None => expand(input, &own, &paths, has_default, has_rename),
+        Some(error) => {
+            let fallback = fallback(&input, &own, &paths);
+            let errors = error.into_compile_error();
+            quote!(#errors #fallback)
+        }
+    }
+}
+
+/// Replaces the `#[x_kube(..)]` attributes of the fields by those of schemars.
+fn take_fields(data: &mut Data, support: &TokenStream, error: &mut Option<syn::Error>) {
+    for field in fields_mut(data, error) {
+        let attrs = Attrs::take(&mut field.attrs, error);
         if attrs.crates.is_some() {
             let message = "`crates` belongs to the type: write `#[x_kube(crates(..))]` above the type";
-            combine_error(&mut error, syn::Error::new_spanned(&field.ident, message));
+            combine_error(error, syn::Error::new_spanned(&field.ident, message));
         }
         if let Some(flag) = &attrs.cel {
             let message = "`cel` belongs to the type: write `#[x_kube(cel)]` above the type";
-            combine_error(&mut error, syn::Error::new(flag.key.span(), message));
+            combine_error(error, syn::Error::new(flag.key.span(), message));
         }
         field.attrs.extend(attrs.transforms(support));
     }
-    if let Some(error) = error {
-        return Err(error);
+}
+
+/// An impl of `JsonSchema` that is never called, and the method of `cel`.
+fn fallback(input: &DeriveInput, own: &Attrs, Paths { support, schemars, .. }: &Paths) -> TokenStream {
+    let (name, vis) = (&input.ident, &input.vis);
+    let (impl_generics, type_generics, conditions) = input.generics.split_for_impl();
+    let cel = is_set(own.cel.as_ref(), false).then(|| quote!(#support::validate_cel_of_type! { #vis fn }));
+    let cel = cel.map(|method| quote!(impl #impl_generics #name #type_generics #conditions { #method }));
+    quote! {
+        impl #impl_generics #schemars::JsonSchema for #name #type_generics #conditions {
+            fn schema_name() -> ::std::borrow::Cow<'static, str> { ::core::unreachable!() }
+            fn json_schema(_: &mut #schemars::SchemaGenerator) -> #schemars::Schema { ::core::unreachable!() }
+        }
+        #cel
     }
+}
+
+/// Generates the copy of the type and the impl of `JsonSchema`.
+fn expand(
+    mut input: DeriveInput,
+    own: &Attrs,
+    paths: &Paths,
+    has_default: bool,
+    has_rename: bool,
+) -> TokenStream {
+    let Paths { support, schemars, .. } = paths;
     let name = input.ident.clone();
     let vis = input.vis.clone();
     let copy = format_ident!("Schema{name}");
@@ -148,7 +185,7 @@ pub(crate) fn derive(mut input: DeriveInput) -> syn::Result<TokenStream> {
     if !input.generics.params.is_empty() {
         conditions.predicates.push(parse_quote!(#copy: #schemars::JsonSchema));
     }
-    let cel = own.cel.is_some_and(|flag| flag.value).then(|| {
+    let cel = is_set(own.cel.as_ref(), false).then(|| {
         quote! {
             #[automatically_derived]
             impl #impl_generics #name #type_generics #conditions {
@@ -156,7 +193,7 @@ pub(crate) fn derive(mut input: DeriveInput) -> syn::Result<TokenStream> {
             }
         }
     });
-    Ok(quote! {
+    quote! {
         const _: () = {
             #[derive(#schemars::JsonSchema)]
             #[allow(dead_code, reason = "only the schema of this type is used")]
@@ -183,7 +220,7 @@ pub(crate) fn derive(mut input: DeriveInput) -> syn::Result<TokenStream> {
 
             #cel
         };
-    })
+    }
 }
 
 /// The name of the schema, without the prefix of the copy. For a generic type it is a format string with the names of the

@@ -34,14 +34,13 @@ use crate::{input::Input, model::Model};
 #[proc_macro_derive(CustomResource, attributes(kube))]
 pub fn derive_custom_resource(tokens: TokenStream) -> TokenStream {
     let input = parse_macro_input!(tokens as DeriveInput);
-    let (input, parse_error) = Input::parse(input);
-    let checked = match parse_error {
-        Some(error) => Err(error),
-        None => validate::check_input(&input),
-    };
-    match checked {
-        Ok(()) => expand::custom_resource(&Model::new(input)).into(),
-        Err(error) => {
+    let (input, mut error) = Input::parse(input);
+    if let Err(invalid) = validate::check_input(&input) {
+        input::combine_error(&mut error, invalid);
+    }
+    match error {
+        None => expand::custom_resource(&Model::new(input)).into(),
+        Some(error) => {
             let fallback = fallback::custom_resource(&input);
             let errors = error.into_compile_error();
             quote::quote!(#errors #fallback).into()
@@ -62,7 +61,7 @@ pub fn derive_custom_resource(tokens: TokenStream) -> TokenStream {
 #[proc_macro_derive(Resource, attributes(resource))]
 pub fn derive_resource(tokens: TokenStream) -> TokenStream {
     let input = parse_macro_input!(tokens as DeriveInput);
-    inherit::derive(&input).unwrap_or_else(syn::Error::into_compile_error).into()
+    inherit::derive(&input).into()
 }
 
 /// Implements schemars' `JsonSchema` for a type, with validation rules and merge strategies of Kubernetes.
@@ -86,7 +85,7 @@ pub fn derive_resource(tokens: TokenStream) -> TokenStream {
 #[proc_macro_derive(KubeSchema, attributes(x_kube, schemars, serde, validate, garde))]
 pub fn derive_kube_schema(tokens: TokenStream) -> TokenStream {
     let input = parse_macro_input!(tokens as DeriveInput);
-    kube_schema::derive(input).unwrap_or_else(syn::Error::into_compile_error).into()
+    kube_schema::derive(input).into()
 }
 
 /// Generates the companion of a struct for server-side apply: `SiteSpecApply` for `SiteSpec`, in which each field is optional.
@@ -110,5 +109,5 @@ pub fn derive_kube_schema(tokens: TokenStream) -> TokenStream {
 #[proc_macro_derive(ApplyConfiguration, attributes(apply, serde))]
 pub fn derive_apply_configuration(tokens: TokenStream) -> TokenStream {
     let input = parse_macro_input!(tokens as DeriveInput);
-    apply::derive(&input).unwrap_or_else(syn::Error::into_compile_error).into()
+    apply::derive(&input).into()
 }

@@ -8,7 +8,7 @@ use syn::{Expr, Meta, Path, Type, Visibility};
 
 use crate::{
     companion::{companion_name, companion_type},
-    input::{Attrs, Column, Crates, Input, Scale},
+    input::{Attrs, Column, Crates, Input, Scale, is_set},
     plural::plural_of,
 };
 
@@ -129,8 +129,8 @@ impl Model {
             schema,
             description,
             version: Version {
-                served: attrs.served.is_none_or(|b| b.value),
-                storage: attrs.storage.is_none_or(|b| b.value),
+                served: is_set(attrs.served.as_ref(), true),
+                storage: is_set(attrs.storage.as_ref(), true),
                 deprecated: attrs.deprecated.is_some(),
                 deprecation_warning: attrs.deprecated.and_then(|d| d.warning).map(|w| w.value()),
                 columns: attrs.columns,

@@ -24,4 +24,9 @@ enum OnVariant {
     },
 }
 
+// The companions exist after the errors, so that their uses are no further errors.
+fn companions() -> (WrongKeysApply, Option<OnVariantApply>) {
+    (WrongKeysApply { a: Some(1), ..WrongKeysApply::default() }, None)
+}
+
 fn main() {}

@@ -1,7 +1,7 @@
 //! Mistakes in `#[x_kube(..)]`, and types that `KubeSchema` does not support.
 
 #[derive(kube_derive::KubeSchema)]
-#[x_kube(validations = "self.a > 0")]
+#[x_kube(validations = "self.a > 0", cels)]
 struct Misspelt {
     #[x_kube(merge_strategy = ListMerge::Set, merge_strategy = ListMerge::Atomic)]
     a: Vec<u8>,
@@ -20,6 +20,12 @@ union Overlapping {
 enum OnVariant {
     #[x_kube(validation = "true")]
     A,
+}
+
+// The types have a schema after the errors, so that their uses are no further errors.
+fn schemas(generator: &mut schemars::SchemaGenerator) {
+    generator.subschema_for::<Misspelt>();
+    generator.subschema_for::<Option<OnVariant>>();
 }
 
 fn main() {}

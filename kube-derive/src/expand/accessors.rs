@@ -13,10 +13,12 @@ pub(super) fn expand(model: &Model) -> TokenStream {
             impl #support::HasStatus for #root {
                 type Status = #status;
 
+                #[inline]
                 fn status(&self) -> ::core::option::Option<&#status> {
                     ::core::option::Option::as_ref(&self.status)
                 }
 
+                #[inline]
                 fn status_mut(&mut self) -> &mut ::core::option::Option<#status> {
                     &mut self.status
                 }
@@ -27,10 +29,12 @@ pub(super) fn expand(model: &Model) -> TokenStream {
         impl #support::HasSpec for #root {
             type Spec = #spec;
 
+            #[inline]
             fn spec(&self) -> &#spec {
                 &self.spec
             }
 
+            #[inline]
             fn spec_mut(&mut self) -> &mut #spec {
                 &mut self.spec
             }

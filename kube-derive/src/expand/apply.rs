@@ -59,6 +59,7 @@ pub(super) fn expand_impls(model: &Model) -> Option<TokenStream> {
     Some(quote! {
         impl #companion {
             #[doc = #new_doc]
+            #[inline]
             #[must_use]
             #[allow(dead_code, reason = "a program may set the name in the metadata")]
             #vis fn new(name: &str) -> Self {

@@ -12,6 +12,7 @@ pub(super) fn expand(model: &Model) -> TokenStream {
         quote!(#k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition);
     let crds = match model.schema {
         SchemaMode::Disabled => quote! {
+            #[inline]
             fn crd() -> #crd_type {
                 #support::crd(&DEFINITION, ::core::option::Option::None)
             }
@@ -22,14 +23,17 @@ pub(super) fn expand(model: &Model) -> TokenStream {
         impl #support::CustomResourceExt for #root {
             #crds
 
+            #[inline]
             fn crd_name() -> &'static str {
                 DEFINITION.crd_name
             }
 
+            #[inline]
             fn api_resource() -> #support::ApiResource {
                 #support::ApiResource::erase::<Self>(&())
             }
 
+            #[inline]
             fn shortnames() -> &'static [&'static str] {
                 DEFINITION.shortnames
             }
@@ -50,15 +54,17 @@ fn with_schema(model: &Model, crd_type: &TokenStream) -> TokenStream {
     };
     let spec = &model.spec;
     let generated = if model.no_spec && model.schema == SchemaMode::Derived {
-        quote!(#support::crd_with_flat_schema::<Self, #spec>(&DEFINITION, #rules))
+        quote!(#support::crd_with_flat_schema(&DEFINITION, #rules, #support::schema_of::<Self>, #support::schema_of::<#spec>))
     } else {
-        quote!(#support::crd_with_schema::<Self>(&DEFINITION, #rules))
+        quote!(#support::crd_with_schema(&DEFINITION, #rules, #support::schema_of::<Self>))
     };
     quote! {
+        #[inline]
         fn crd() -> #crd_type {
             #generated.0
         }
 
+        #[inline]
         fn try_crd() -> ::core::result::Result<#crd_type, #support::SchemaError> {
             #support::require_strict_schema::<Self>(&DEFINITION, #generated)
         }

@@ -13,6 +13,7 @@ pub(super) fn expand(model: &Model, root: &Ident) -> TokenStream {
     let names = ["kind", "group", "version", "api_version", "plural"].map(|name| {
         let name = Ident::new(name, Span::call_site());
         quote! {
+            #[inline]
             fn #name((): &()) -> ::std::borrow::Cow<'_, str> {
                 ::std::borrow::Cow::Borrowed(DEFINITION.#name)
             }
@@ -26,10 +27,12 @@ pub(super) fn expand(model: &Model, root: &Ident) -> TokenStream {
 
             #(#names)*
 
+            #[inline]
             fn meta(&self) -> &#meta {
                 &self.metadata
             }
 
+            #[inline]
             fn meta_mut(&mut self) -> &mut #meta {
                 &mut self.metadata
             }

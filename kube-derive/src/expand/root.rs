@@ -35,6 +35,7 @@ pub(super) fn expand(model: &Model) -> TokenStream {
 
         impl #root {
             #[doc = #new_doc]
+            #[inline]
             #[must_use]
             #[allow(dead_code, reason = "a program may only read such objects")]
             #vis fn new(name: &str, spec: #spec) -> Self {

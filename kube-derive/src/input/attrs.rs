@@ -2,11 +2,15 @@
 //!
 //! This module stores the value of each key in one field. It must not set defaults or validate values.
 
-use syn::{Attribute, Expr, Ident, LitBool, LitStr, Meta, Path, Token, Type, meta::ParseNestedMeta};
+use proc_macro2::TokenTree;
+use syn::{Attribute, Expr, Ident, LitStr, Meta, Path, Type, meta::ParseNestedMeta};
 
 use super::{
-    Column, Crates, Pair, Scale,
-    keys::{key_name, parse_once, reject_duplicate, unknown_key_error},
+    Column, Crates, Flag, Pair, Scale,
+    keys::{
+        key_name, parse_flag, parse_keys, parse_once, parse_text, parse_text_once, reject_duplicate,
+        unknown_key_error, value_of,
+    },
 };
 
 /// The merged content of all `#[kube(..)]` attributes.
@@ -26,8 +30,8 @@ pub(crate) struct Attrs {
     pub(crate) derives: Vec<Path>,
     pub(crate) attributes: Vec<Meta>,
     pub(crate) doc: Option<LitStr>,
-    pub(crate) served: Option<LitBool>,
-    pub(crate) storage: Option<LitBool>,
+    pub(crate) served: Option<Flag>,
+    pub(crate) storage: Option<Flag>,
     pub(crate) deprecated: Option<Deprecated>,
     pub(crate) schema: Option<LitStr>,
     pub(crate) scale: Option<Scale>,
@@ -39,12 +43,8 @@ pub(crate) struct Attrs {
     pub(crate) cel: Option<Flag>,
     pub(crate) apply: Option<Flag>,
     pub(crate) crates: Option<Crates>,
-}
-
-/// A key that is a flag: `key`, `key = true` or `key = false`.
-pub(crate) struct Flag {
-    pub(crate) key: Ident,
-    pub(crate) value: bool,
+    /// All names in the attributes: a key whose value does not parse is not missing.
+    pub(crate) mentioned: Vec<Ident>,
 }
 
 /// `deprecated`, or `deprecated = "what to use instead"`.
@@ -84,23 +84,29 @@ const KNOWN_KEYS: &[&str] = &[
 ];
 
 impl Attrs {
-    /// Merges the content of one `#[kube(..)]`.
-    pub(super) fn parse(&mut self, attribute: &Attribute) -> syn::Result<()> {
-        attribute.parse_nested_meta(|meta| self.parse_key(&meta))
+    /// Merges the content of one `#[kube(..)]`. Adds the errors of all keys to `error`.
+    pub(super) fn parse(&mut self, attribute: &Attribute, error: &mut Option<syn::Error>) {
+        if let Ok(list) = attribute.meta.require_list() {
+            self.mentioned.extend(list.tokens.clone().into_iter().filter_map(|token| match token {
+                TokenTree::Ident(name) => Some(name),
+                _ => None,
+            }));
+        }
+        parse_keys(attribute, error, |meta| self.parse_key(meta));
     }
 
     /// Parses the value of one key into its field.
     fn parse_key(&mut self, meta: &ParseNestedMeta<'_>) -> syn::Result<()> {
         match key_name(meta).as_str() {
-            "group" => parse_once(&mut self.group, meta),
-            "version" => parse_once(&mut self.version, meta),
-            "kind" => parse_once(&mut self.kind, meta),
-            "plural" => parse_once(&mut self.plural, meta),
-            "singular" => parse_once(&mut self.singular, meta),
-            "doc" => parse_once(&mut self.doc, meta),
-            "schema" => parse_once(&mut self.schema, meta),
-            "served" => parse_once(&mut self.served, meta),
-            "storage" => parse_once(&mut self.storage, meta),
+            "group" => parse_text_once(&mut self.group, meta),
+            "version" => parse_text_once(&mut self.version, meta),
+            "kind" => parse_text_once(&mut self.kind, meta),
+            "plural" => parse_text_once(&mut self.plural, meta),
+            "singular" => parse_text_once(&mut self.singular, meta),
+            "doc" => parse_text_once(&mut self.doc, meta),
+            "schema" => parse_text_once(&mut self.schema, meta),
+            "served" => parse_flag(&mut self.served, meta),
+            "storage" => parse_flag(&mut self.storage, meta),
             "namespaced" => parse_flag(&mut self.namespaced, meta),
             "no_spec" => parse_flag(&mut self.no_spec, meta),
             "cel" => parse_flag(&mut self.cel, meta),
@@ -117,7 +123,7 @@ impl Attrs {
                 "the inside of an attribute, as in `must_use`",
             ),
             "validation" => {
-                self.validations.push(meta.value()?.parse()?);
+                self.validations.push(value_of(meta)?.parse()?);
                 Ok(())
             }
             "deprecated" => self.parse_deprecated(meta),
@@ -150,25 +156,15 @@ impl Attrs {
     /// Parses `deprecated` with or without a warning.
     fn parse_deprecated(&mut self, meta: &ParseNestedMeta<'_>) -> syn::Result<()> {
         reject_duplicate(self.deprecated.as_ref(), meta)?;
-        let warning = if meta.input.peek(Token![=]) { Some(meta.value()?.parse()?) } else { None };
+        let warning = if meta.input.is_empty() { None } else { Some(parse_text(meta)?) };
         self.deprecated = Some(Deprecated { warning });
         Ok(())
     }
 }
 
-/// Reads `key`, `key = true` or `key = false`.
-pub(crate) fn parse_flag(slot: &mut Option<Flag>, meta: &ParseNestedMeta<'_>) -> syn::Result<()> {
-    reject_duplicate(slot.as_ref(), meta)?;
-    let value = if meta.input.peek(Token![=]) { meta.value()?.parse::<LitBool>()?.value } else { true };
-    *slot = Some(Flag { key: meta.path.require_ident()?.clone(), value });
-    Ok(())
-}
-
 /// Reads a type, or a string literal that contains a type.
 fn parse_type(slot: &mut Option<Type>, meta: &ParseNestedMeta<'_>) -> syn::Result<()> {
-    let value = meta.input.fork();
-    value.parse::<Token![=]>()?;
-    if value.peek(LitStr) {
+    if meta.input.peek2(LitStr) {
         return parse_quoted_once(slot, meta, "a type");
     }
     parse_once(slot, meta)
@@ -176,13 +172,13 @@ fn parse_type(slot: &mut Option<Type>, meta: &ParseNestedMeta<'_>) -> syn::Resul
 
 /// Reads a value of a repeatable key.
 fn parse_repeated(list: &mut Vec<LitStr>, meta: &ParseNestedMeta<'_>) -> syn::Result<()> {
-    list.push(meta.value()?.parse()?);
+    list.push(parse_text(meta)?);
     Ok(())
 }
 
 /// Parses the content of a string literal as Rust. The error names the expected syntax, `what`.
 fn parse_quoted<T: syn::parse::Parse>(meta: &ParseNestedMeta<'_>, what: &str) -> syn::Result<T> {
-    let text: LitStr = meta.value()?.parse()?;
+    let text = parse_text(meta)?;
     text.parse().map_err(|error| {
         let key = key_name(meta);
         syn::Error::new(

@@ -6,8 +6,11 @@
 use syn::{Lit, LitInt, LitStr, Token, meta::ParseNestedMeta};
 
 use super::{
-    json::{JsonObject, required_member, set_once, set_text, unknown_member_error},
-    keys::{key_name, parse_once, reject_duplicate, required_value, unknown_key_error},
+    json::{JsonObject, missing_members_error, set_once, set_text, unknown_member_error},
+    keys::{
+        key_name, missing_keys_error, parse_nested_keys, parse_text, parse_text_once, reject_duplicate,
+        unknown_key_error, value_of,
+    },
 };
 
 /// One additional printer column.
@@ -30,32 +33,30 @@ impl Column {
     /// Parses `printcolumn(..)` or `printcolumn = "{..}"`.
     pub(super) fn parse(meta: &ParseNestedMeta<'_>) -> syn::Result<Self> {
         if meta.input.peek(Token![=]) {
-            return Self::parse_json(&meta.value()?.parse()?);
+            return Self::parse_json(&parse_text(meta)?);
         }
         let (mut title, mut type_, mut json_path, mut description, mut format) =
             (None, None, None, None, None);
         let mut priority = None;
-        meta.parse_nested_meta(|inner| match key_name(&inner).as_str() {
-            "name" => parse_once(&mut title, &inner),
-            "type_" => parse_once(&mut type_, &inner),
-            "json_path" => parse_once(&mut json_path, &inner),
-            "description" => parse_once(&mut description, &inner),
-            "format" => parse_once(&mut format, &inner),
+        parse_nested_keys(meta, |inner| match key_name(inner).as_str() {
+            "name" => parse_text_once(&mut title, inner),
+            "type_" => parse_text_once(&mut type_, inner),
+            "json_path" => parse_text_once(&mut json_path, inner),
+            "description" => parse_text_once(&mut description, inner),
+            "format" => parse_text_once(&mut format, inner),
             "priority" => {
-                reject_duplicate(priority.as_ref(), &inner)?;
-                priority = Some(parse_integer(&inner)?);
+                reject_duplicate(priority.as_ref(), inner)?;
+                priority = Some(parse_integer(inner)?);
                 Ok(())
             }
-            _ => Err(unknown_key_error(&inner, "printcolumn(..)", KNOWN_KEYS)),
+            _ => Err(unknown_key_error(inner, "printcolumn(..)", KNOWN_KEYS)),
         })?;
-        Ok(Self {
-            name: required_value(title, meta, "name")?,
-            type_: required_value(type_, meta, "type_")?,
-            json_path: required_value(json_path, meta, "json_path")?,
-            description,
-            format,
-            priority,
-        })
+        let (Some(name), Some(type_), Some(json_path)) = (&title, &type_, &json_path) else {
+            let keys = [("name", &title), ("type_", &type_), ("json_path", &json_path)];
+            return Err(missing_keys_error(meta, &keys));
+        };
+        let (name, type_, json_path) = (name.clone(), type_.clone(), json_path.clone());
+        Ok(Self { name, type_, json_path, description, format, priority })
     }
 
     /// Parses the JSON of a column.
@@ -67,36 +68,36 @@ impl Column {
         let (mut title, mut type_, mut json_path, mut description, mut format) =
             (None, None, None, None, None);
         let mut priority = None;
-        for (key, value) in object.0 {
-            match key.value().as_str() {
-                "name" => set_text(&mut title, &key, value)?,
-                "type" => set_text(&mut type_, &key, value)?,
-                "jsonPath" => set_text(&mut json_path, &key, value)?,
-                "description" => set_text(&mut description, &key, value)?,
-                "format" => set_text(&mut format, &key, value)?,
-                "priority" => match value {
-                    Lit::Int(number) => set_once(&mut priority, &key, number)?,
-                    _ => return Err(syn::Error::new(value.span(), "`priority` needs an integer")),
-                },
-                _ => return Err(unknown_member_error(&key, JSON_KEYS)),
-            }
-        }
-        Ok(Self {
-            name: required_member(title, text, "name")?,
-            type_: required_member(type_, text, "type")?,
-            json_path: required_member(json_path, text, "jsonPath")?,
-            description,
-            format,
-            priority,
-        })
+        object.for_each(|key, value| match key.value().as_str() {
+            "name" => set_text(&mut title, key, value),
+            "type" => set_text(&mut type_, key, value),
+            "jsonPath" => set_text(&mut json_path, key, value),
+            "description" => set_text(&mut description, key, value),
+            "format" => set_text(&mut format, key, value),
+            "priority" => match value {
+                Lit::Int(number) => set_once(&mut priority, key, number),
+                _ => Err(syn::Error::new(value.span(), "`priority` needs an integer")),
+            },
+            _ => Err(unknown_member_error(key, JSON_KEYS)),
+        })?;
+        let (Some(name), Some(type_), Some(json_path)) = (&title, &type_, &json_path) else {
+            let members = [("name", &title), ("type", &type_), ("jsonPath", &json_path)];
+            return Err(missing_members_error(text, &members));
+        };
+        let (name, type_, json_path) = (name.clone(), type_.clone(), json_path.clone());
+        Ok(Self { name, type_, json_path, description, format, priority })
     }
 }
 
 /// Parses an integer literal, or a string literal that contains an integer.
 fn parse_integer(meta: &ParseNestedMeta<'_>) -> syn::Result<LitInt> {
-    match meta.value()?.parse()? {
+    let value = value_of(meta)?;
+    let wrong =
+        |span| syn::Error::new(span, format!("`{0}` needs an integer: write `{0} = 1`", key_name(meta)));
+    let span = value.span();
+    match value.parse().map_err(|_| wrong(span))? {
         Lit::Int(number) => Ok(number),
-        Lit::Str(text) => text.parse().map_err(|_| syn::Error::new(text.span(), "expected an integer")),
-        other => Err(syn::Error::new(other.span(), "expected an integer")),
+        Lit::Str(text) => text.parse().map_err(|_| wrong(text.span())),
+        _ => Err(wrong(span)),
     }
 }

@@ -9,8 +9,10 @@ use syn::{
     punctuated::Punctuated,
 };
 
+use super::combine_error;
+
 /// The members of the object, in order. A member whose value is `null` is left out.
-pub(super) struct JsonObject(pub(super) Vec<(LitStr, Lit)>);
+pub(super) struct JsonObject(Vec<(LitStr, Lit)>);
 
 /// A key and its value; `None` for `null`.
 struct Member(LitStr, Option<Lit>);
@@ -43,6 +45,21 @@ impl JsonObject {
             syn::Error::new(text.span(), format!("expected a JSON object such as {example}: {error}"))
         })
     }
+
+    /// Passes each member to `set`.
+    ///
+    /// # Errors
+    ///
+    /// All errors of `set`, combined.
+    pub(super) fn for_each(self, mut set: impl FnMut(&LitStr, Lit) -> syn::Result<()>) -> syn::Result<()> {
+        let mut error = None;
+        for (key, value) in self.0 {
+            if let Err(wrong) = set(&key, value) {
+                combine_error(&mut error, wrong);
+            }
+        }
+        error.map_or(Ok(()), Err)
+    }
 }
 
 /// Stores the string of the member `key` in `slot`. A value of another type, and a duplicate key, are errors.
@@ -66,7 +83,9 @@ pub(super) fn unknown_member_error(key: &LitStr, known: &[&str]) -> syn::Error {
     syn::Error::new(key.span(), format!("unknown key `{}`: known are {}", key.value(), known.join(", ")))
 }
 
-/// The value of the required member `key` of `object`. An error if it is missing.
-pub(super) fn required_member(slot: Option<LitStr>, object: &LitStr, key: &str) -> syn::Result<LitStr> {
-    slot.ok_or_else(|| syn::Error::new(object.span(), format!("the JSON object needs `\"{key}\"`")))
+/// The error for required members that are missing: it contains all of `members` that have no value.
+pub(super) fn missing_members_error(object: &LitStr, members: &[(&str, &Option<LitStr>)]) -> syn::Error {
+    let missing: Vec<_> =
+        members.iter().filter(|(_, value)| value.is_none()).map(|(key, _)| format!("`\"{key}\"`")).collect();
+    syn::Error::new(object.span(), format!("the JSON object needs {}", missing.join(" and ")))
 }

@@ -7,6 +7,7 @@ mod attrs;
 mod column;
 mod crates;
 mod field;
+mod flag;
 mod json;
 mod keys;
 mod pair;
@@ -15,12 +16,15 @@ mod scale;
 use proc_macro2::Span;
 use syn::{Attribute, Data, DeriveInput, Expr, Fields, Ident, Lit, Visibility};
 
-pub(crate) use self::keys::{key_name, reject_duplicate, unknown_key_error};
+pub(crate) use self::keys::{
+    key_name, parse_flag, parse_keys, parse_nested_keys, reject_duplicate, unknown_key_error, value_of,
+};
 pub(crate) use self::{
-    attrs::{Attrs, Flag, parse_flag},
+    attrs::Attrs,
     column::Column,
     crates::Crates,
     field::Field,
+    flag::{Flag, is_set},
     pair::Pair,
     scale::Scale,
 };
@@ -69,13 +73,14 @@ impl Input {
         let mut found = false;
         for attribute in input.attrs.iter().filter(|a| a.path().is_ident("kube")) {
             found = true;
-            if let Err(wrong) = attrs.parse(attribute) {
-                combine_error(&mut error, wrong);
-            }
+            attrs.parse(attribute, &mut error);
         }
         if !found {
             let message = "missing `#[kube(..)]`: add `#[kube(group = \"example.com\", version = \"v1\", kind = \"Name\")]`";
             combine_error(&mut error, syn::Error::new(Span::call_site(), message));
+            attrs
+                .mentioned
+                .extend(["group", "version", "kind"].map(|key| Ident::new(key, Span::call_site())));
         }
         let shape = match input.data {
             Data::Struct(data) => match data.fields {

@@ -2,9 +2,11 @@
 //!
 //! This module must not validate keys or values: `validate` validates both.
 
-use syn::{LitStr, Token, meta::ParseNestedMeta};
+use syn::{
+    LitStr, Token, meta::ParseNestedMeta, parse::Parser as _, punctuated::Punctuated, spanned::Spanned as _,
+};
 
-use super::keys::key_name;
+use super::keys::{key_name, parenthesized};
 
 /// An annotation or label of the generated `CustomResourceDefinition`.
 pub(crate) struct Pair {
@@ -15,18 +17,13 @@ pub(crate) struct Pair {
 impl Pair {
     /// Parses the content of `annotation(..)` or `label(..)`.
     pub(super) fn parse(meta: &ParseNestedMeta<'_>) -> syn::Result<Self> {
-        let wrong = |_| meta.error(format!("write `{}(\"key\", \"value\")`", key_name(meta)));
-        let content;
-        syn::parenthesized!(content in meta.input);
-        let key = content.parse().map_err(wrong)?;
-        content.parse::<Token![,]>().map_err(wrong)?;
-        let value = content.parse().map_err(wrong)?;
-        if content.peek(Token![,]) {
-            content.parse::<Token![,]>()?;
+        let content = parenthesized(meta)?.stream();
+        let pair = Punctuated::<LitStr, Token![,]>::parse_terminated.parse2(content.clone());
+        if let Ok([key, value]) = pair.map(Vec::from_iter).as_deref() {
+            return Ok(Self { key: key.clone(), value: value.clone() });
         }
-        if !content.is_empty() {
-            return Err(content.error(format!("write `{}(\"key\", \"value\")`", key_name(meta))));
-        }
-        Ok(Self { key, value })
+        let message = format!("write `{}(\"key\", \"value\")`", key_name(meta));
+        let span = if content.is_empty() { meta.path.span() } else { content.span() };
+        Err(syn::Error::new(span, message))
     }
 }

@@ -5,8 +5,8 @@
 use syn::{LitStr, Token, meta::ParseNestedMeta};
 
 use super::{
-    json::{JsonObject, required_member, set_text, unknown_member_error},
-    keys::{key_name, parse_once, required_value, unknown_key_error},
+    json::{JsonObject, missing_members_error, set_text, unknown_member_error},
+    keys::{key_name, missing_keys_error, parse_nested_keys, parse_text, parse_text_once, unknown_key_error},
 };
 
 /// The three paths of the scale subresource.
@@ -26,20 +26,21 @@ impl Scale {
     /// Parses `scale(..)` or `scale = "{..}"`.
     pub(super) fn parse(meta: &ParseNestedMeta<'_>) -> syn::Result<Self> {
         if meta.input.peek(Token![=]) {
-            return Self::parse_json(&meta.value()?.parse()?);
+            return Self::parse_json(&parse_text(meta)?);
         }
         let (mut spec, mut status, mut selector) = (None, None, None);
-        meta.parse_nested_meta(|inner| match key_name(&inner).as_str() {
-            "spec_replicas_path" => parse_once(&mut spec, &inner),
-            "status_replicas_path" => parse_once(&mut status, &inner),
-            "label_selector_path" => parse_once(&mut selector, &inner),
-            _ => Err(unknown_key_error(&inner, "scale(..)", KNOWN_KEYS)),
+        parse_nested_keys(meta, |inner| match key_name(inner).as_str() {
+            "spec_replicas_path" => parse_text_once(&mut spec, inner),
+            "status_replicas_path" => parse_text_once(&mut status, inner),
+            "label_selector_path" => parse_text_once(&mut selector, inner),
+            _ => Err(unknown_key_error(inner, "scale(..)", KNOWN_KEYS)),
         })?;
-        Ok(Self {
-            spec_replicas: required_value(spec, meta, "spec_replicas_path")?,
-            status_replicas: required_value(status, meta, "status_replicas_path")?,
-            label_selector: selector,
-        })
+        let (Some(spec_replicas), Some(status_replicas)) = (&spec, &status) else {
+            let keys = [("spec_replicas_path", &spec), ("status_replicas_path", &status)];
+            return Err(missing_keys_error(meta, &keys));
+        };
+        let (spec_replicas, status_replicas) = (spec_replicas.clone(), status_replicas.clone());
+        Ok(Self { spec_replicas, status_replicas, label_selector: selector })
     }
 
     /// Parses the JSON of the paths.
@@ -49,18 +50,17 @@ impl Scale {
             r#"{"specReplicasPath": ".spec.replicas", "statusReplicasPath": ".status.replicas"}"#,
         )?;
         let (mut spec, mut status, mut selector) = (None, None, None);
-        for (key, value) in object.0 {
-            match key.value().as_str() {
-                "specReplicasPath" => set_text(&mut spec, &key, value)?,
-                "statusReplicasPath" => set_text(&mut status, &key, value)?,
-                "labelSelectorPath" => set_text(&mut selector, &key, value)?,
-                _ => return Err(unknown_member_error(&key, JSON_KEYS)),
-            }
-        }
-        Ok(Self {
-            spec_replicas: required_member(spec, text, "specReplicasPath")?,
-            status_replicas: required_member(status, text, "statusReplicasPath")?,
-            label_selector: selector,
-        })
+        object.for_each(|key, value| match key.value().as_str() {
+            "specReplicasPath" => set_text(&mut spec, key, value),
+            "statusReplicasPath" => set_text(&mut status, key, value),
+            "labelSelectorPath" => set_text(&mut selector, key, value),
+            _ => Err(unknown_member_error(key, JSON_KEYS)),
+        })?;
+        let (Some(spec_replicas), Some(status_replicas)) = (&spec, &status) else {
+            let members = [("specReplicasPath", &spec), ("statusReplicasPath", &status)];
+            return Err(missing_members_error(text, &members));
+        };
+        let (spec_replicas, status_replicas) = (spec_replicas.clone(), status_replicas.clone());
+        Ok(Self { spec_replicas, status_replicas, label_selector: selector })
     }
 }

@@ -86,7 +86,7 @@ fn check_required_keys(errors: &mut Errors, attrs: &Attrs) {
         ("kind", "Name", attrs.kind.is_some()),
     ];
     for (key, example, is_set) in all {
-        if !is_set {
+        if !is_set && !attrs.mentioned.iter().any(|name| name == key) {
             errors
                 .report(Span::call_site(), format!("missing `{key}`: add `#[kube({key} = \"{example}\")]`"));
         }

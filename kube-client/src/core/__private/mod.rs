@@ -46,6 +46,8 @@ pub mod rules {
 #[cfg(feature = "schema")]
 pub use self::field_schema::{add_rules, set_merge_strategy};
 #[cfg(feature = "schema")]
-pub use self::schema::{crd_with_flat_schema, crd_with_schema, require_strict_schema, root_schema};
+pub use self::schema::{
+    crd_with_flat_schema, crd_with_schema, require_strict_schema, root_schema, schema_of,
+};
 #[cfg(feature = "schema")]
 pub use {crate::core::schema::SchemaError, ::schemars};

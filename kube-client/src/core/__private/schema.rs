@@ -6,7 +6,7 @@
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrBool,
 };
-use schemars::{JsonSchema, Schema, json_schema};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
@@ -36,13 +36,19 @@ pub fn root_schema(description: &str, spec: Schema, flat: bool, status: Option<S
     root
 }
 
-/// The `CustomResourceDefinition` with the structural schema of `K` and the validation rules `rules`, and the problems
-/// of this schema.
-pub fn crd_with_schema<K: JsonSchema>(
+/// The schema of `K`, with the schemas of the types that it refers to.
+pub fn schema_of<K: JsonSchema>(generator: SchemaGenerator) -> Schema {
+    generator.into_root_schema_for::<K>()
+}
+
+/// The `CustomResourceDefinition` with the structural schema of a kind and the validation rules `rules`, and the
+/// problems of this schema. Not generic, so that it is compiled once for all kinds.
+pub fn crd_with_schema(
     definition: &Definition,
     rules: Vec<Rule>,
+    generate: fn(SchemaGenerator) -> Schema,
 ) -> (CustomResourceDefinition, Vec<SchemaProblem>) {
-    let (mut schema, mut problems) = schema::generate_schema::<K>();
+    let (mut schema, mut problems) = schema::structural_schema(generate(schema::json_schema_generator()));
     remove_root_additional_properties(&mut schema, &mut problems);
     report_invalid_selectable_fields(definition, &schema, &mut problems);
     if !rules.is_empty() {
@@ -53,13 +59,15 @@ pub fn crd_with_schema<K: JsonSchema>(
     (crd(definition, Some(schema)), problems)
 }
 
-/// Like [`crd_with_schema`], for an object with the fields of `S` beside `metadata` (`#[kube(no_spec)]`).
-pub fn crd_with_flat_schema<K: JsonSchema, S: JsonSchema>(
+/// Like [`crd_with_schema`], for an object with the fields of a spec beside `metadata` (`#[kube(no_spec)]`).
+pub fn crd_with_flat_schema(
     definition: &Definition,
     rules: Vec<Rule>,
+    generate: fn(SchemaGenerator) -> Schema,
+    generate_spec: fn(SchemaGenerator) -> Schema,
 ) -> (CustomResourceDefinition, Vec<SchemaProblem>) {
-    let (crd, mut problems) = crd_with_schema::<K>(definition, rules);
-    let (spec, _) = schema::generate_schema::<S>();
+    let (crd, mut problems) = crd_with_schema(definition, rules, generate);
+    let (spec, _) = schema::structural_schema(generate_spec(schema::json_schema_generator()));
     for name in spec.properties.iter().flatten().map(|(name, _)| name) {
         if COMMON_FIELDS.contains(&name.as_str()) {
             problems.push(SchemaProblem::new(

@@ -13,6 +13,7 @@ macro_rules! __impl_validate_cel {
             /// # Errors
             ///
             /// Lists each rule that the object violates and each rule that was not evaluated.
+            #[inline]
             #[allow(dead_code, reason = "a program may evaluate only updates")]
             $vis fn validate_cel(&self) -> ::core::result::Result<(), $crate::core::cel::ValidationErrors> {
                 VALIDATOR.get_or_init($crate::core::cel::Validator::of_kind::<Self>).validate_object(self, None)
@@ -23,6 +24,7 @@ macro_rules! __impl_validate_cel {
             /// # Errors
             ///
             /// As `validate_cel`.
+            #[inline]
             #[allow(dead_code, reason = "a program may evaluate only new objects")]
             $vis fn validate_cel_update(
                 &self,
@@ -40,6 +42,7 @@ macro_rules! __impl_validate_cel {
             /// # Errors
             ///
             /// Lists each violation, and each rule that was not evaluated.
+            #[inline]
             #[allow(dead_code, reason = "a program may evaluate only the rules")]
             $vis fn validate(&self) -> ::core::result::Result<(), $crate::core::cel::ValidationErrors> {
                 VALIDATOR
@@ -52,6 +55,7 @@ macro_rules! __impl_validate_cel {
             /// # Errors
             ///
             /// As `validate`.
+            #[inline]
             #[allow(dead_code, reason = "a program may evaluate only the rules")]
             $vis fn validate_update(
                 &self,
@@ -78,6 +82,7 @@ macro_rules! __validate_cel_of_type {
         /// # Errors
         ///
         /// Lists each rule that the value violates and each rule that was not evaluated.
+        #[inline]
         #[allow(dead_code, reason = "a program may use only the schema")]
         $vis fn validate_cel(
             value: &$crate::core::__private::serde_json::Value,

@@ -118,9 +118,14 @@ pub fn try_schema_for<T: JsonSchema>() -> Result<JSONSchemaProps, SchemaError> {
     SchemaError::from_problems(problems).map(|()| schema)
 }
 
-/// The structural schema of `T`, and a problem for each subschema that accepts values that `T` does not accept.
-pub(crate) fn generate_schema<T: JsonSchema>() -> (JSONSchemaProps, Vec<SchemaProblem>) {
-    let mut schema = json_schema_generator().into_root_schema_for::<T>();
+/// The structural schema of `T`; see [`structural_schema`].
+fn generate_schema<T: JsonSchema>() -> (JSONSchemaProps, Vec<SchemaProblem>) {
+    structural_schema(json_schema_generator().into_root_schema_for::<T>())
+}
+
+/// The structural schema of a type whose root schema is `schema`, and a problem for each subschema that accepts values
+/// that the type does not accept.
+pub(crate) fn structural_schema(mut schema: Schema) -> (JSONSchemaProps, Vec<SchemaProblem>) {
     preserve_arbitrary_json(&mut schema);
     let mut problems = rewrite::rewrite_schema(&mut schema);
     match serde_json::from_value(schema.to_value()) {
@@ -152,7 +157,7 @@ fn preserve_arbitrary_json(schema: &mut Schema) {
 }
 
 /// A generator of JSON schemas with the settings that [`StructuralSchemaRewriter`] needs.
-fn json_schema_generator() -> SchemaGenerator {
+pub(crate) fn json_schema_generator() -> SchemaGenerator {
     let settings = SchemaSettings::draft2020_12().with(|settings| {
         // With inlined subschemas, an `Option` of a schema without a `type` (`IntOrString`, `Quantity`) would not be
         // nullable.

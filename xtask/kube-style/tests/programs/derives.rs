@@ -17,6 +17,8 @@ use serde::{Deserialize, Serialize};
     shortname = "lp",
     category = "lights",
     namespaced = true,
+    served = "true",
+    crates(serde_json = "::serde_json", std = "::std"),
     status = LampStatus,
     derive = "PartialEq",
     derive = "Default",
