@@ -9,7 +9,7 @@ use base64::{DecodeError, Engine as _};
 use serde_json::Value;
 
 use super::node::{Additional, Kind, Schema};
-use super::{quantity, time};
+use super::{quantity, store_numbers, time};
 
 /// Whether Go omits a scalar field of a component, such as `io.k8s.api.core.v1.PodSpec`, if its value is zero. The
 /// schema does not contain this property.
@@ -61,6 +61,7 @@ impl Decoder {
             Kind::Integer => self.decode_integer(schema, value),
             Kind::Number => {
                 if value.is_number() {
+                    store_numbers(value);
                     Ok(())
                 } else {
                     Err(self.type_error(value, "float64"))
@@ -322,6 +323,14 @@ mod tests {
     #[track_caller]
     fn assert_rejected(mut object: Value, problem: &str) {
         assert_eq!(decode(&deployment_schema(), &mut object, |_, _| false).unwrap_err(), problem);
+    }
+
+    #[test]
+    fn whole_floats_are_stored_as_integers() {
+        let name = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaProps";
+        let mut schema = json!({"minimum": 1.0, "maximum": 2.5, "default": 1.0});
+        decode(&crate::builtin::schema(name).unwrap(), &mut schema, |_, _| false).unwrap();
+        assert_eq!(schema.to_string(), r#"{"default":1.0,"maximum":2.5,"minimum":1}"#);
     }
 
     #[test]
