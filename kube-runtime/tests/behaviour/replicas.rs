@@ -77,10 +77,7 @@ async fn a_store_never_goes_back_and_reaches_the_state_of_the_server() {
                 item = items.next() => item.unwrap(),
                 () = &mut changes => break,
             };
-            let map = match item {
-                Ok(Event::Apply(map) | Event::InitApply(map)) => map,
-                _ => continue,
-            };
+            let Ok(Event::Apply(map) | Event::InitApply(map)) = item else { continue };
             events += 1;
             let version = map.resource_version().unwrap().parse().unwrap();
             let before = newest.insert(map.uid().unwrap(), version).unwrap_or(0);
@@ -100,14 +97,16 @@ async fn a_store_never_goes_back_and_reaches_the_state_of_the_server() {
     }
 }
 
+/// The value `v` of each object at its last reconcile, by name.
+type Seen = Mutex<BTreeMap<String, String>>;
+
 #[tokio::test(start_paused = true)]
 async fn a_controller_reconciles_the_last_state_of_each_object() {
     let sim = Sim::builder().seed(5).build();
     break_watches(&sim);
     let maps = balanced_maps(&sim);
-    let seen = Arc::new(Mutex::new(BTreeMap::<String, String>::new()));
-    let reconcile = |map: Arc<ConfigMap>,
-                     (maps, seen): (&Api<ConfigMap>, &Mutex<BTreeMap<String, String>>)| {
+    let seen = Arc::new(Seen::default());
+    let reconcile = |map: Arc<ConfigMap>, (maps, seen): (&Api<ConfigMap>, &Seen)| {
         let value = map.data.as_ref().and_then(|data| data.get("v")).cloned().unwrap_or_default();
         seen.lock().unwrap().insert(map.name_any(), value.clone());
         let annotation = json!({"metadata": {"annotations": {"seen": value}}});
@@ -121,9 +120,7 @@ async fn a_controller_reconciles_the_last_state_of_each_object() {
     };
     let context = Arc::new((maps.clone(), seen.clone()));
     let controller = Controller::new(maps, Config::default()).run(
-        move |map, context: Arc<(Api<ConfigMap>, Arc<Mutex<BTreeMap<String, String>>>)>| {
-            reconcile(map, (&context.0, &context.1))
-        },
+        move |map, context: Arc<(Api<ConfigMap>, Arc<Seen>)>| reconcile(map, (&context.0, &context.1)),
         |_, _: &kube_client::Error, _| Action::requeue(Duration::from_secs(1)),
         context,
     );
