@@ -17,6 +17,7 @@ pub mod fault;
 mod go_json;
 mod handler;
 mod journal;
+mod json;
 mod names;
 mod nesting;
 mod patch;

@@ -4,6 +4,7 @@
 
 use serde_json::Value;
 
+use crate::json::{text, texts};
 use crate::store::State;
 use crate::store::object;
 use crate::store::selector::{LabelSelector, Labels};
@@ -178,12 +179,4 @@ fn matches_resource(listed: &str, resource: &str, subresource: &str) -> bool {
         None => subresource.is_empty() && listed == resource,
         Some((main, sub)) => sub == subresource && (main == "*" || main == resource),
     }
-}
-
-fn text(value: &Value) -> &str {
-    value.as_str().unwrap_or_default()
-}
-
-fn texts(list: &Value) -> impl Iterator<Item = &str> {
-    list.as_array().into_iter().flatten().filter_map(Value::as_str)
 }

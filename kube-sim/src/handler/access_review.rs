@@ -3,16 +3,17 @@
 use serde_json::{Value, json};
 
 use super::Call;
+use crate::json::{text, texts};
 use crate::rbac::{Access, ResourceAccess, find_grant, rules_of};
 use crate::user::User;
 
 /// The status of a `SubjectAccessReview` or a `LocalSubjectAccessReview` with this spec.
 pub(super) fn review(call: &Call<'_>, spec: &Value) -> Value {
-    let texts = |list: &Value| -> Vec<String> {
-        list.as_array().into_iter().flatten().filter_map(|item| Some(item.as_str()?.to_owned())).collect()
+    let user = User {
+        name: text(&spec["user"]).to_owned(),
+        groups: texts(&spec["groups"]).map(str::to_owned).collect(),
+        ..User::default()
     };
-    let user =
-        User { name: text(&spec["user"]).to_owned(), groups: texts(&spec["groups"]), ..User::default() };
     verdict(call, &user, spec)
 }
 
@@ -56,8 +57,4 @@ fn verdict(call: &Call<'_>, user: &User, spec: &Value) -> Value {
         Some(reason) if reason.is_empty() => json!({"allowed": true}),
         Some(reason) => json!({"allowed": true, "reason": reason}),
     }
-}
-
-fn text(value: &Value) -> &str {
-    value.as_str().unwrap_or_default()
 }

@@ -10,6 +10,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::service_endpoint::endpoint;
+use crate::json::text;
 use crate::names;
 use crate::registry::Resource;
 use crate::schema;
@@ -138,10 +139,6 @@ impl Converter<'_> {
         let pairs = objects.iter().zip(converted);
         pairs.map(|(from, to)| restore(from, to, wanted, &name).map_err(error)).collect()
     }
-}
-
-fn text(value: &Value) -> &str {
-    value.as_str().unwrap_or_default()
 }
 
 /// The converted objects of a response.

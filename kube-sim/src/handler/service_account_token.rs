@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use super::reply::Reply;
 use super::typed_body::{BodyKind, TypedBody};
 use super::{Call, read};
+use crate::json::{text, texts};
 use crate::schema::FieldError;
 use crate::shared::Inner;
 use crate::status::SimError;
@@ -137,7 +138,7 @@ fn check_bound_object(call: &Call<'_>, body: &Value) -> Result<(), SimError> {
 
 /// The status of a `TokenReview` with this spec.
 pub(super) fn review(call: &Call<'_>, spec: &Value) -> Value {
-    let mut audiences = texts(&spec["audiences"]);
+    let mut audiences: Vec<_> = texts(&spec["audiences"]).map(str::to_owned).collect();
     if audiences.is_empty() {
         audiences.push(API_AUDIENCE.to_owned());
     }
@@ -163,9 +164,8 @@ pub(crate) fn authenticate(
     const INVALID: &str = "invalid bearer token";
     let claims = decode(inner, token).ok_or(INVALID)?;
     let bound = &claims["kubernetes.io"];
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let (namespace, name) = (text(&bound["namespace"]), text(&bound["serviceaccount"]["name"]));
-    let mut user = User::service_account(&namespace, &name);
+    let mut user = User::service_account(namespace, name);
     if claims["sub"] != user.name {
         return Err(INVALID.to_owned());
     }
@@ -173,12 +173,12 @@ pub(crate) fn authenticate(
     if claims["exp"].as_i64().is_none_or(|end| end <= now) {
         return Err(format!("[{INVALID}, service account token has expired]"));
     }
-    let issued = texts(&claims["aud"]);
-    audiences.retain(|audience| issued.contains(audience));
+    let issued: Vec<_> = texts(&claims["aud"]).collect();
+    audiences.retain(|audience| issued.contains(&audience.as_str()));
     if audiences.is_empty() {
         return Err(format!("[{INVALID}, token audiences {issued:?} is invalid for the target audiences]"));
     }
-    let key = crate::store::object::key(&namespace, &name);
+    let key = crate::store::object::key(namespace, name);
     let account = inner.lock().get("/serviceaccounts", &key).cloned();
     let Some(account) = account.filter(|account| bound["serviceaccount"]["uid"] == *account.uid) else {
         return Err(format!("[{INVALID}, service account token has been invalidated]"));
@@ -187,10 +187,6 @@ pub(crate) fn authenticate(
     let id = format!("JTI={}", text(&claims["jti"]));
     user.extra.insert("authentication.kubernetes.io/credential-id".to_owned(), vec![id]);
     Ok((user, audiences))
-}
-
-fn texts(list: &Value) -> Vec<String> {
-    list.as_array().into_iter().flatten().filter_map(|item| Some(item.as_str()?.to_owned())).collect()
 }
 
 /// The key of the signatures. It follows from the seed, so that a run is reproducible.

@@ -75,6 +75,7 @@ fn check_access_review(kind: &str, object: &Value, errors: &mut Vec<FieldError>)
     if !kind.ends_with("AccessReview") {
         return;
     }
+    let is_local = kind == "LocalSubjectAccessReview";
     let spec = &object["spec"];
     let (resource, other) = (&spec["resourceAttributes"], &spec["nonResourceAttributes"]);
     let shown = |attributes: &Value| match attributes {
@@ -82,7 +83,7 @@ fn check_access_review(kind: &str, object: &Value, errors: &mut Vec<FieldError>)
         attributes => FieldError::invalid("spec", go_attributes(attributes), EXACTLY_ONE),
     };
     if !resource.is_null() && !other.is_null() {
-        errors.push(if kind == "LocalSubjectAccessReview" { shown(&Value::Null) } else { shown(other) });
+        errors.push(if is_local { shown(&Value::Null) } else { shown(other) });
     }
     if resource.is_null() && other.is_null() {
         errors.push(shown(&Value::Null));
@@ -98,21 +99,13 @@ fn check_access_review(kind: &str, object: &Value, errors: &mut Vec<FieldError>)
         check_selector(&format!("spec.resourceAttributes.{field}"), &resource[field], errors);
     }
     let mut metadata = object["metadata"].as_object().cloned().unwrap_or_default();
-    let ignored = if kind == "LocalSubjectAccessReview" {
-        &["managedFields", "namespace"][..]
-    } else {
-        &["managedFields"]
-    };
+    let ignored: &[_] = if is_local { &["managedFields", "namespace"] } else { &["managedFields"] };
     metadata.retain(|key, value| !ignored.contains(&key.as_str()) && !value.is_null());
     if !metadata.is_empty() {
-        let why = if kind == "LocalSubjectAccessReview" {
-            "must be empty except for namespace"
-        } else {
-            "must be empty"
-        };
+        let why = if is_local { "must be empty except for namespace" } else { "must be empty" };
         errors.push(FieldError::invalid("metadata", object["metadata"].clone(), why));
     }
-    if kind == "LocalSubjectAccessReview" {
+    if is_local {
         check_local_review(object, errors);
     }
 }

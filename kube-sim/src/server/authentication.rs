@@ -94,13 +94,12 @@ fn check_impersonation(inner: &Inner, user: &User, other: &User) -> Result<(), S
         let access = ResourceAccess { verb: "impersonate", group, resource, subresource, namespace, name };
         check(inner, user, &Access::Resource(access))
     };
-    match service_account_parts(&other.name) {
-        Some((namespace, name)) => access("", "serviceaccounts", "", namespace, name)?,
-        None => access("", "users", "", "", &other.name)?,
-    }
-    let implied = match service_account_parts(&other.name) {
-        Some((namespace, name)) => User::service_account(namespace, name).groups,
-        None => User::authenticated(other.name.clone(), Vec::new()).groups,
+    let implied = if let Some((namespace, name)) = service_account_parts(&other.name) {
+        access("", "serviceaccounts", "", namespace, name)?;
+        User::service_account(namespace, name).groups
+    } else {
+        access("", "users", "", "", &other.name)?;
+        User::authenticated(other.name.clone(), Vec::new()).groups
     };
     for group in other.groups.iter().filter(|group| !implied.contains(group)) {
         access("", "groups", "", "", group)?;

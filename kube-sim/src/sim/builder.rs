@@ -315,8 +315,7 @@ impl SimBuilder {
     ///
     /// The users are: the administrator of a listener's kubeconfig, and of requests without credentials through
     /// [`Sim::service`], who may do everything; the names of client certificates, with their organizations as groups;
-    /// service accounts, by the tokens of their subresource `token`; users whom an administrator impersonates
-    /// (`kubectl --as`); and, for requests without credentials to a listener, `system:anonymous`. The methods of [`Sim`]
+    /// service accounts, by the tokens of their subresource `token`; impersonated users (`kubectl --as`); and, for requests without credentials to a listener, `system:anonymous`. The methods of [`Sim`]
     /// are not authorized.
     ///
     /// Unlike a real server, a user may grant permissions that the user does not have.

@@ -89,6 +89,7 @@ pub(super) const CRATES: [(&str, &str); 4] = [
         "
         clock
         encoding
+        json
         fault              clock encoding
         journal            encoding fault
         names
@@ -108,7 +109,7 @@ pub(super) const CRATES: [(&str, &str); 4] = [
         store              clock nesting registry status
         handler::accept    protobuf status
         table              builtin registry strategy handler::accept
-        rbac               store::* user
+        rbac               json store::* user
         containers         status
         streams            containers status
         webhooks
@@ -117,7 +118,7 @@ pub(super) const CRATES: [(&str, &str); 4] = [
         handler::convert   registry schema store::*
         handler::options   schema status
         handler::service_endpoint  shared store::* webhooks
-        handler::conversion  names registry schema shared status store::* webhooks handler::service_endpoint
+        handler::conversion  json names registry schema shared status store::* webhooks handler::service_endpoint
         handler::target    registry
         handler::object_meta  builtin clock names registry schema status store::*
         handler::admission registry status store::* handler::target
@@ -128,7 +129,7 @@ pub(super) const CRATES: [(&str, &str); 4] = [
         watch              clock controllers protobuf registry shared status store::* table handler::accept handler::conversion handler::convert handler::options handler::read handler::render handler::target
         handler::reply     protobuf status store::* streams user watch handler::accept handler::render
         discovery          builtin registry shared status handler::accept handler::reply
-        handler            cel clock builtin go_json containers controllers schema protobuf patch apply rbac status registry store::* strategy table shared streams user watch webhooks discovery
+        handler            cel clock builtin go_json json containers controllers schema protobuf patch apply rbac status registry store::* strategy table shared streams user watch webhooks discovery
         server             fault journal rbac shared status store::* streams user handler::* watch
         workload::objects
         sim                builtin clock containers controllers encoding fault journal shared status store::* user handler::* server workload::objects

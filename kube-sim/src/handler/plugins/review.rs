@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::attributes::{Attributes, ObjectKind, Objects};
 use super::webhook::Webhook;
+use crate::json::text;
 use crate::registry::Resource;
 use crate::status::SimError;
 use crate::webhooks::type_text;
@@ -122,10 +123,6 @@ fn patch_problem(has_patch: bool, patch_type: &Value, mutating: bool) -> Option<
         (false, false, Some(_)) => Some("validating webhook may not return response.patchType"),
         _ => None,
     }
-}
-
-fn text(value: &Value) -> &str {
-    value.as_str().unwrap_or_default()
 }
 
 /// The error of a request that a webhook denies, from the `status` in its response.
