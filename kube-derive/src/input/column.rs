@@ -51,12 +51,15 @@ impl Column {
             }
             _ => Err(unknown_key_error(inner, "printcolumn(..)", KNOWN_KEYS)),
         })?;
-        let (Some(name), Some(type_), Some(json_path)) = (&title, &type_, &json_path) else {
-            let keys = [("name", &title), ("type_", &type_), ("json_path", &json_path)];
-            return Err(missing_keys_error(meta, &keys));
-        };
-        let (name, type_, json_path) = (name.clone(), type_.clone(), json_path.clone());
-        Ok(Self { name, type_, json_path, description, format, priority })
+        match (title, type_, json_path) {
+            (Some(name), Some(type_), Some(json_path)) => {
+                Ok(Self { name, type_, json_path, description, format, priority })
+            }
+            (name, type_, json_path) => {
+                let keys = [("name", &name), ("type_", &type_), ("json_path", &json_path)];
+                Err(missing_keys_error(meta, &keys))
+            }
+        }
     }
 
     /// Parses the JSON of a column.
@@ -80,12 +83,15 @@ impl Column {
             },
             _ => Err(unknown_member_error(key, JSON_KEYS)),
         })?;
-        let (Some(name), Some(type_), Some(json_path)) = (&title, &type_, &json_path) else {
-            let members = [("name", &title), ("type", &type_), ("jsonPath", &json_path)];
-            return Err(missing_members_error(text, &members));
-        };
-        let (name, type_, json_path) = (name.clone(), type_.clone(), json_path.clone());
-        Ok(Self { name, type_, json_path, description, format, priority })
+        match (title, type_, json_path) {
+            (Some(name), Some(type_), Some(json_path)) => {
+                Ok(Self { name, type_, json_path, description, format, priority })
+            }
+            (name, type_, json_path) => {
+                let members = [("name", &name), ("type", &type_), ("jsonPath", &json_path)];
+                Err(missing_members_error(text, &members))
+            }
+        }
     }
 }
 

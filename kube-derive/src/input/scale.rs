@@ -35,12 +35,15 @@ impl Scale {
             "label_selector_path" => parse_text_once(&mut selector, inner),
             _ => Err(unknown_key_error(inner, "scale(..)", KNOWN_KEYS)),
         })?;
-        let (Some(spec_replicas), Some(status_replicas)) = (&spec, &status) else {
-            let keys = [("spec_replicas_path", &spec), ("status_replicas_path", &status)];
-            return Err(missing_keys_error(meta, &keys));
-        };
-        let (spec_replicas, status_replicas) = (spec_replicas.clone(), status_replicas.clone());
-        Ok(Self { spec_replicas, status_replicas, label_selector: selector })
+        match (spec, status) {
+            (Some(spec_replicas), Some(status_replicas)) => {
+                Ok(Self { spec_replicas, status_replicas, label_selector: selector })
+            }
+            (spec, status) => {
+                let keys = [("spec_replicas_path", &spec), ("status_replicas_path", &status)];
+                Err(missing_keys_error(meta, &keys))
+            }
+        }
     }
 
     /// Parses the JSON of the paths.
@@ -56,11 +59,14 @@ impl Scale {
             "labelSelectorPath" => set_text(&mut selector, key, value),
             _ => Err(unknown_member_error(key, JSON_KEYS)),
         })?;
-        let (Some(spec_replicas), Some(status_replicas)) = (&spec, &status) else {
-            let members = [("specReplicasPath", &spec), ("statusReplicasPath", &status)];
-            return Err(missing_members_error(text, &members));
-        };
-        let (spec_replicas, status_replicas) = (spec_replicas.clone(), status_replicas.clone());
-        Ok(Self { spec_replicas, status_replicas, label_selector: selector })
+        match (spec, status) {
+            (Some(spec_replicas), Some(status_replicas)) => {
+                Ok(Self { spec_replicas, status_replicas, label_selector: selector })
+            }
+            (spec, status) => {
+                let members = [("specReplicasPath", &spec), ("statusReplicasPath", &status)];
+                Err(missing_members_error(text, &members))
+            }
+        }
     }
 }
