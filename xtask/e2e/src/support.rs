@@ -1,19 +1,22 @@
-//! Helpers of the cases: test objects, and waits with a time limit. Contains no assertions about the server.
+//! Helpers of the cases: test objects, raw requests, and waits with a time limit. Contains no assertions about the server.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::time::Duration;
 
 use anyhow::anyhow;
+use http::Request;
+use http_body_util::BodyExt as _;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use kube_client::api::{ListParams, ObjectMeta};
+use kube_client::client::Body;
 use kube_client::core::TypeMeta;
-use kube_client::{Api, Resource, ResourceExt};
+use kube_client::{Api, Client, Resource, ResourceExt};
 use kube_runtime::Reflector;
 use kube_runtime::reflector::Store;
 use serde::de::DeserializeOwned;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::failure::{Failure, Outcome};
@@ -52,12 +55,12 @@ pub(crate) fn labelled(name: &str, key: &str, label: &str) -> ConfigMap {
 }
 
 /// Deserializes an object from JSON, which may omit `apiVersion` and `kind`.
-pub(crate) fn object<K: DeserializeOwned>(json: serde_json::Value) -> Outcome<K> {
+pub(crate) fn object<K: DeserializeOwned>(json: Value) -> Outcome<K> {
     Ok(serde_json::from_value(json)?)
 }
 
 /// The `spec` of a pod with one container.
-fn pod_spec(scheduler: &str) -> serde_json::Value {
+fn pod_spec(scheduler: &str) -> Value {
     let container = json!({"name": "main", "image": "registry.k8s.io/pause:3.10"});
     json!({"containers": [container], "terminationGracePeriodSeconds": 0, "schedulerName": scheduler})
 }
@@ -246,4 +249,32 @@ mod tests {
         };
         assert_eq!(eventually("three", Duration::from_secs(1), third).await.unwrap(), 7);
     }
+}
+
+/// The response to a request.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) code: u16,
+    pub(crate) body: Value,
+    pub(crate) warnings: Vec<String>,
+}
+
+impl Answer {
+    /// The code, the reason and the message of a `Status`.
+    pub(crate) fn status(&self) -> (u16, &str, &str) {
+        let text = |field: &str| self.body[field].as_str().unwrap_or_default();
+        (self.code, text("reason"), text("message"))
+    }
+}
+
+/// Sends a request, and reads the whole response. The body is null if it is not JSON.
+pub(crate) async fn send_raw(client: &Client, request: Request<Body>) -> anyhow::Result<Answer> {
+    let (parts, body) = client.send(request).await?.into_parts();
+    let bytes = body.collect().await.map_err(|error| anyhow!("{error}"))?.to_bytes();
+    let warnings = parts.headers.get_all("warning").iter();
+    Ok(Answer {
+        code: parts.status.as_u16(),
+        body: serde_json::from_slice(&bytes).unwrap_or_default(),
+        warnings: warnings.filter_map(|text| text.to_str().ok().map(str::to_owned)).collect(),
+    })
 }

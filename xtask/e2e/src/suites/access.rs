@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use anyhow::Context;
 use http::Request;
-use http_body_util::BodyExt as _;
 use k8s_openapi::api::authentication::v1::TokenRequest;
 use k8s_openapi::api::authorization::v1::SubjectAccessReview;
 use k8s_openapi::api::core::v1::ServiceAccount;
@@ -23,7 +22,7 @@ use tokio::time::timeout;
 use crate::case::suite;
 use crate::env::Env;
 use crate::failure::{Outcome, check, check_eq};
-use crate::support::{eventually, named, object};
+use crate::support::{eventually, named, object, send_raw};
 
 suite!("access":
     a_review_follows_the_roles_of_the_user,
@@ -153,11 +152,9 @@ async fn a_review_follows_the_roles_of_the_user(env: Env) -> Outcome {
 /// The code and the message of the response to an impersonated user's request.
 async fn send_as(env: &Env, user: &str, method: &str, path: &str) -> anyhow::Result<(u16, String)> {
     let request = Request::builder().method(method).uri(path).header("impersonate-user", user);
-    let response = env.client().send(request.body(Body::from(Vec::new()))?).await?;
-    let code = response.status().as_u16();
-    let body = response.into_body().collect().await.map_err(|error| anyhow::anyhow!("{error}"))?.to_bytes();
-    let status: Value = serde_json::from_slice(&body).unwrap_or_default();
-    Ok((code, status["message"].as_str().unwrap_or_default().to_owned()))
+    let answer = send_raw(&env.client(), request.body(Body::from(Vec::new()))?).await?;
+    let (code, _, message) = answer.status();
+    Ok((code, message.to_owned()))
 }
 
 async fn refusals_name_the_user_the_verb_and_the_resource(env: Env) -> Outcome {

@@ -7,11 +7,11 @@ use kube_client::Api;
 use kube_client::core::{ApiResource, DynamicObject, GroupVersionKind};
 use serde_json::{Value, json};
 
-use super::webhooks::hooks::{Answer, Hooks};
+use super::webhooks::hooks::Hooks;
 use crate::case::suite;
 use crate::env::Env;
 use crate::failure::{Outcome, check, check_eq};
-use crate::support::{LABEL, eventually};
+use crate::support::{Answer, LABEL, eventually};
 
 suite!("admission_policies":
     validations_deny_requests,

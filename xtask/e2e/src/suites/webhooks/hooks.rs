@@ -5,7 +5,6 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::{Method, Request};
-use http_body_util::BodyExt as _;
 use kube_client::api::PostParams;
 use kube_client::core::{ApiResource, DynamicObject, GroupVersionKind};
 use kube_client::{Api, ResourceExt as _};
@@ -13,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::env::Env;
 use crate::failure::Outcome;
-use crate::support::{LABEL, eventually};
+use crate::support::{Answer, LABEL, eventually, send_raw};
 use crate::webhook_server::{Reply, WebhookServer};
 
 /// The time limit of each wait.
@@ -29,22 +28,6 @@ const OWN_REQUEST: &str = "!request.userInfo.username.startsWith('system:')";
 pub(in crate::suites) enum Kind {
     Mutating,
     Validating,
-}
-
-/// The response to a request.
-#[derive(Debug)]
-pub(in crate::suites) struct Answer {
-    pub(in crate::suites) code: u16,
-    pub(in crate::suites) body: Value,
-    pub(in crate::suites) warnings: Vec<String>,
-}
-
-impl Answer {
-    /// The code, the reason and the message of a `Status`.
-    pub(in crate::suites) fn status(&self) -> (u16, &str, &str) {
-        let text = |field: &str| self.body[field].as_str().unwrap_or_default();
-        (self.code, text("reason"), text("message"))
-    }
 }
 
 /// The webhooks of one case.
@@ -141,15 +124,7 @@ impl Hooks {
             .uri(path)
             .header("content-type", content_type)
             .body(kube_client::client::Body::from(bytes))?;
-        let response = self.env.client().send(request).await?;
-        let (parts, body) = response.into_parts();
-        let bytes = body.collect().await.map_err(|e| anyhow::anyhow!("{e}"))?.to_bytes();
-        let warnings = parts.headers.get_all("warning").iter();
-        Ok(Answer {
-            code: parts.status.as_u16(),
-            body: serde_json::from_slice(&bytes).unwrap_or_default(),
-            warnings: warnings.filter_map(|text| text.to_str().ok().map(str::to_owned)).collect(),
-        })
+        Ok(send_raw(&self.env.client(), request).await?)
     }
 
     /// Creates a config map with this metadata.
