@@ -58,13 +58,8 @@ func measureGets(j *job, work func(get func(count int) error) (int, error)) (*ou
 	}
 	get := func(count int) error {
 		for index := range count {
-			key := names[index%len(names)]
-			pod, err := client.CoreV1().Pods(key[0]).Get(context.Background(), key[1], metav1.GetOptions{})
-			if err != nil {
+			if err := getPod(client, names[index%len(names)]); err != nil {
 				return err
-			}
-			if pod.Name != key[1] {
-				return fmt.Errorf("received another object: %s", pod.Name)
 			}
 		}
 		return nil
@@ -140,4 +135,16 @@ func getInProcess(j *job) (*outcome, error) {
 		}
 	}
 	return running.stop(j.Calls)
+}
+
+// getPod gets a pod by namespace and name.
+func getPod(client *kubernetes.Clientset, key [2]string) error {
+	pod, err := client.CoreV1().Pods(key[0]).Get(context.Background(), key[1], metav1.GetOptions{})
+	if err != nil {
+		return err
+	}
+	if pod.Name != key[1] {
+		return fmt.Errorf("received another object: %s", pod.Name)
+	}
+	return nil
 }

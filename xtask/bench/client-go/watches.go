@@ -102,13 +102,8 @@ func callAtRate(
 	for index := 0; ; index++ {
 		time.Sleep(time.Until(next))
 		next = next.Add(pause)
-		key := names[index%len(names)]
-		pod, err := client.CoreV1().Pods(key[0]).Get(context.Background(), key[1], metav1.GetOptions{})
-		if err != nil {
+		if err := getPod(client, names[index%len(names)]); err != nil {
 			return err
-		}
-		if pod.Name != key[1] {
-			return fmt.Errorf("received another object: %s", pod.Name)
 		}
 		calls.Add(1)
 	}
