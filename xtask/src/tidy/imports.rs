@@ -1,4 +1,4 @@
-//! Applies the table of [`layers`](super::layers) to the sources of the crates.
+//! Applies the tables of [`layers`](super::layers) to the sources of the crates.
 
 use std::collections::BTreeMap;
 
@@ -6,8 +6,8 @@ use super::layers::{CRATES, allows, entries, is_in};
 use super::syntax::used_paths;
 use super::{Files, finding};
 
-/// The path of the file with the table of layers, for the texts of findings.
-const TABLE_FILE: &str = "xtask/src/tidy/layers.rs";
+/// The folder with the tables of layers, for the texts of findings.
+const TABLES: &str = "xtask/src/tidy/layers";
 
 /// The segments of a Rust path.
 type RustPath = Vec<String>;
@@ -39,7 +39,7 @@ fn check_crate(folder: &str, table: &'static str, files: &Files) -> Vec<String> 
     for (path, module, names) in &modules {
         let mut add = |line, text: String| findings.push(finding(path, line, "layers", text));
         let Some(layer) = layer_of(table, module) else {
-            add(1, format!("module `{module}` is in no layer: add it to {TABLE_FILE}"));
+            add(1, format!("module `{module}` is in no layer: add it to the table of its crate in {TABLES}"));
             continue;
         };
         for (path, line) in names {
@@ -72,7 +72,7 @@ fn layer_of(table: &'static str, path: &str) -> Option<&'static str> {
 fn refused_import(table: &'static str, layer: &str, target: &str) -> Option<String> {
     let Some(other) = layer_of(table, target) else {
         return Some(format!(
-            "`{target}` is in no layer: import its own module, or add that to {TABLE_FILE}"
+            "`{target}` is in no layer: import its own module, or add that to the table in {TABLES}"
         ));
     };
     let listed = entries(table, "").iter().any(|(name, imports)| *name == layer && allows(imports, other));

@@ -1,4 +1,4 @@
-//! The table of layers: the imports that each module may have. Data only; [`super::imports`] applies it.
+//! The tables of layers, `layers/*.txt`: the imports that each module may have. [`super::imports`] applies them.
 //!
 //! - A module belongs to the longest entry that is a prefix of its path.
 //! - It may import its own layer, the descendants of that layer (`client` may import `client::tls`) and the layers that
@@ -8,134 +8,10 @@
 
 /// Each crate, and its table with one line for each layer.
 pub(super) const CRATES: [(&str, &str); 4] = [
-    (
-        "kube-client",
-        "
-        __impl_validate_cel
-        __validate_cel_of_type
-        core                __impl_validate_cel __validate_cel_of_type
-        workers
-        error               core
-        wire                core error
-        config              core error
-        client              core error wire config
-        client::request_line
-        client::clock
-        client::long_running
-        client::verb
-        client::body        core error client::request_line
-        client::response    core error wire client::request_line client::body
-        client::tls         core error config client::body
-        client::auth        core error config client::body
-        client::transport   core error config client::body client::clock client::long_running
-        client::middleware  core error config client::auth client::request_line client::body client::clock client::long_running client::response client::verb
-        streams             core error client
-        api                 core error wire client workers streams
-        discovery           core error wire client
-        fuzz_targets        core wire config streams
-        prelude             core client
-        !core               tokio hyper hyper_util tower rustls std::fs std::net std::process std::thread
-        !core               std::time::Instant std::time::SystemTime Timestamp::now Zoned::now
-        !config             hyper hyper_util rustls tokio_rustls tower
-        ",
-    ),
-    (
-        "kube-runtime",
-        "
-        random
-        time
-        task
-        metrics
-        watcher         random metrics
-        poll_cycle      watcher
-        reflector       watcher poll_cycle random
-        watch_ext       watcher reflector
-        utils           watcher reflector watch_ext
-        prelude         reflector watch_ext
-        wait            watcher
-        informer        watcher reflector poll_cycle
-        events          time
-        status          time
-        queue           random
-        finalizer       controller
-        controller      watcher reflector watch_ext informer queue random metrics
-        leader          controller random metrics time
-        serving
-        webhook         serving metrics
-        manager         leader controller informer reflector watcher metrics serving webhook
-        !watcher::step  tokio futures
-        !events         Timestamp::now
-        !leader         Timestamp::now
-        !status         Timestamp::now
-        ",
-    ),
-    (
-        "kube-derive",
-        "
-        plural
-        companion
-        input
-        validate  input
-        model     input plural companion
-        apply     input model companion
-        expand    model input
-        fallback  input model companion
-        inherit   input model
-        kube_schema  input model
-        ",
-    ),
-    (
-        "kube-sim",
-        "
-        clock
-        encoding
-        json
-        fault              clock encoding
-        journal            encoding fault
-        names
-        nesting
-        schema             names
-        go_json            schema
-        store::selector    names
-        builtin            names schema store::selector
-        protobuf           builtin
-        status             names schema
-        patch              builtin nesting schema
-        apply              schema patch
-        store::object      store::selector
-        cel                names schema
-        strategy           cel clock names builtin schema store::selector
-        registry           builtin cel schema status store::object store::selector strategy
-        store              clock nesting registry status
-        handler::accept    protobuf status
-        table              builtin registry strategy handler::accept
-        rbac               json store::* user
-        containers         status
-        streams            containers status
-        webhooks
-        user
-        shared             clock containers fault journal status store
-        handler::convert   registry schema store::*
-        handler::options   schema status
-        handler::service_endpoint  shared store::* webhooks
-        handler::conversion  json names registry schema shared status store::* webhooks handler::service_endpoint
-        handler::target    registry
-        handler::object_meta  builtin clock names registry schema status store::*
-        handler::admission registry status store::* handler::target
-        handler::deletion  clock registry store::* handler::object_meta
-        controllers        apply registry store::* handler::admission handler::deletion handler::object_meta
-        handler::render    protobuf registry status store::* table handler::accept handler::convert
-        handler::read      registry status store::* handler::options handler::render handler::target
-        watch              clock controllers protobuf registry shared status store::* table handler::accept handler::conversion handler::convert handler::options handler::read handler::render handler::target
-        handler::reply     protobuf status store::* streams user watch handler::accept handler::render
-        discovery          builtin registry shared status handler::accept handler::reply
-        handler            cel clock builtin go_json json containers controllers schema protobuf patch apply rbac status registry store::* strategy table shared streams user watch webhooks discovery
-        server             fault journal rbac shared status store::* streams user handler::* watch
-        workload::objects
-        sim                builtin clock containers controllers encoding fault journal shared status store::* user handler::* server workload::objects
-        workload           clock sim
-        ",
-    ),
+    ("kube-client", include_str!("layers/kube-client.txt")),
+    ("kube-runtime", include_str!("layers/kube-runtime.txt")),
+    ("kube-derive", include_str!("layers/kube-derive.txt")),
+    ("kube-sim", include_str!("layers/kube-sim.txt")),
 ];
 
 /// A module, and the paths that its entry lists.
