@@ -15,6 +15,8 @@ use crate::user::{User, service_account_parts};
 #[derive(Clone, Debug)]
 pub(crate) enum Caller {
     Anonymous,
+    /// The certificate of the client is not valid.
+    Unknown,
     /// A bearer token, which may be that of a service account.
     Token(String),
     User(User),
@@ -40,7 +42,7 @@ pub(super) fn user(
         (Some(Caller::User(user)), _) => user.clone(),
         (Some(Caller::Token(token)), _) => of_service_account(inner, token)?,
         (Some(Caller::Anonymous), _) if inner.settings.rbac || is_public(path) => User::anonymous(),
-        (Some(Caller::Anonymous), _) => return Err(SimError::unauthorized()),
+        (Some(Caller::Anonymous | Caller::Unknown), _) => return Err(SimError::unauthorized()),
         (None, Some(token)) => of_service_account(inner, token)?,
         (None, None) => User::administrator("system:admin"),
     };

@@ -24,12 +24,11 @@ use serde_json::json;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, JoinSet};
-use tokio_rustls::TlsAcceptor;
 
 use authentication::{Caller, bearer_token};
 use service::{BreakConnection, SimService};
 use tasks::Tasks;
-use tls::Credentials;
+use tls::{Certified, Credentials, Tls};
 
 use crate::user::User;
 
@@ -69,6 +68,12 @@ impl ServeError {
     /// The error of a failed generation of certificates.
     pub(crate) fn certificates(cause: impl std::error::Error + Send + Sync + 'static) -> Self {
         Self { operation: "preparing the certificates of the listener".into(), cause: Box::new(cause) }
+    }
+
+    /// The error of a listener that cannot issue certificates.
+    fn no_authority() -> Self {
+        let cause = "the listener has no generated authority".into();
+        Self { operation: "issuing a client certificate".into(), cause }
     }
 
     /// The error of a failed attempt to listen on `addr`.
@@ -131,16 +136,16 @@ impl Server {
     ) -> Result<Self, ServeError> {
         let listener = TcpListener::bind(addr).await.map_err(|e| ServeError::listen(addr, e))?;
         let addr = listener.local_addr().map_err(|e| ServeError::listen(addr, e))?;
-        let (credentials, acceptor) = match security {
+        let (credentials, tls) = match security {
             Security::Plain => (None, None),
             Security::Generated => {
-                let (credentials, acceptor) = tls::generate_credentials(addr.ip())?;
-                (Some(Arc::new(credentials)), Some(acceptor))
+                let (credentials, tls) = tls::generate_credentials(addr.ip())?;
+                (Some(Arc::new(credentials)), Some(tls))
             }
-            Security::Files(files) => (None, Some(tls::acceptor_of_files(files)?)),
+            Security::Files(files) => (None, Some(tls::tls_of_files(files)?)),
         };
-        let secure = acceptor.is_some();
-        let task = tokio::spawn(accept_connections(listener, service, acceptor, credentials.clone()));
+        let secure = tls.is_some();
+        let task = tokio::spawn(accept_connections(listener, service, tls, credentials.clone()));
         Ok(Self { addr, secure, credentials, task: Some(task) })
     }
 
@@ -171,6 +176,34 @@ impl Server {
     /// The client certificate and key of the administrator in PEM; `None` for plain HTTP.
     pub fn client_pem(&self) -> Option<(&str, &str)> {
         self.credentials.as_ref().map(|c| (c.client_cert_pem.as_str(), c.client_key_pem.as_str()))
+    }
+
+    /// Issues a client certificate for a user in `group`. Returns the certificate and its key in PEM.
+    ///
+    /// # Errors
+    /// When the listener has no generated authority: it serves plain HTTP, or has the certificates of
+    /// [`Sim::serve_https_with`](crate::Sim::serve_https_with).
+    ///
+    /// # Examples
+    /// ```
+    /// use kube_sim::Sim;
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// let sim = Sim::builder().rbac().build();
+    /// let server = sim.serve_https("127.0.0.1:0".parse()?).await?;
+    /// let (certificate, key) = server.issue_client_certificate("ada", Some("readers"))?;
+    /// assert!(certificate.contains("BEGIN CERTIFICATE") && key.contains("PRIVATE KEY"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn issue_client_certificate(
+        &self,
+        user: &str,
+        group: Option<&str>,
+    ) -> Result<(String, String), ServeError> {
+        let credentials = self.credentials.as_ref().ok_or_else(ServeError::no_authority)?;
+        credentials.issue(user, group)
     }
 
     /// The bearer token of the administrator; `None` for plain HTTP.
@@ -225,7 +258,7 @@ impl Drop for Server {
 async fn accept_connections(
     listener: TcpListener,
     service: SimService,
-    acceptor: Option<TlsAcceptor>,
+    tls: Option<Tls>,
     credentials: Option<Arc<Credentials>>,
 ) {
     let mut connections = JoinSet::new();
@@ -244,17 +277,16 @@ async fn accept_connections(
         let _ = stream.set_nodelay(true);
         let service = service.clone();
         let credentials = credentials.clone();
-        match acceptor.clone() {
+        match tls.clone() {
             None => {
                 connections.spawn(serve_connection(stream, Protocol::Http1, service, None));
             }
-            Some(acceptor) => {
+            Some(tls) => {
                 connections.spawn(async move {
-                    match tokio::time::timeout(TLS_HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
+                    match tokio::time::timeout(TLS_HANDSHAKE_TIMEOUT, tls.acceptor.accept(stream)).await {
                         Ok(Ok(stream)) => {
                             let session = stream.get_ref().1;
-                            let certificate = session.peer_certificates().and_then(<[_]>::first);
-                            let certified = certificate.and_then(tls::user);
+                            let certified = tls.identify(session.peer_certificates());
                             let protocol = match session.alpn_protocol() {
                                 Some(b"h2") => Protocol::Http2,
                                 _ => Protocol::Http1,
@@ -274,15 +306,14 @@ async fn accept_connections(
 /// Authenticates the requests of one connection.
 #[derive(Clone)]
 struct Authenticator {
-    /// The user of the client's certificate, which an authority of the listener has signed.
-    certified: Option<User>,
+    certified: Certified,
     credentials: Option<Arc<Credentials>>,
 }
 
 impl Authenticator {
     /// Identifies the user by the client certificate or by the bearer token.
     fn authenticate(&self, headers: &http::HeaderMap) -> Caller {
-        if let Some(user) = &self.certified {
+        if let Certified::User(user) = &self.certified {
             return Caller::User(user.clone());
         }
         match (bearer_token(headers), &self.credentials) {
@@ -290,6 +321,7 @@ impl Authenticator {
                 Caller::User(User::administrator("kubernetes-admin"))
             }
             (Some(token), _) => Caller::Token(token.to_owned()),
+            (None, _) if matches!(self.certified, Certified::Invalid) => Caller::Unknown,
             (None, _) => Caller::Anonymous,
         }
     }

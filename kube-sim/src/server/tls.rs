@@ -1,4 +1,4 @@
-//! The certificates of one listener: generates or reads them, and reads the users of client certificates.
+//! The certificates of one listener: generates or reads them, and identifies the users of client certificates.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -10,10 +10,14 @@ use rcgen::{
     KeyUsagePurpose,
 };
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::client::danger::HandshakeSignatureValid;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
-use tokio_rustls::rustls::{self, RootCertStore, ServerConfig};
+use tokio_rustls::rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use tokio_rustls::rustls::{
+    self, DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConfig, SignatureScheme,
+};
 
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer as _;
@@ -27,6 +31,46 @@ pub(crate) struct Credentials {
     pub(crate) client_cert_pem: String,
     pub(crate) client_key_pem: String,
     pub(crate) token: String,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+impl Credentials {
+    /// A client certificate of a user, who is in `group`, and its key, in PEM.
+    pub(crate) fn issue(&self, user: &str, group: Option<&str>) -> Result<(String, String), ServeError> {
+        issue(&self.issuer, user, group)
+    }
+}
+
+/// The transport of a listener with HTTPS.
+#[derive(Clone)]
+pub(super) struct Tls {
+    pub(super) acceptor: TlsAcceptor,
+    /// Verifies client certificates; `None` if the listener has no authorities for them.
+    clients: Option<Arc<dyn ClientCertVerifier>>,
+}
+
+/// What the certificate of a client says about its user.
+#[derive(Clone, Debug)]
+pub(super) enum Certified {
+    /// The client has no certificate, or the certificate has no name.
+    Nobody,
+    /// No authority of the listener has signed the certificate, or it has expired.
+    Invalid,
+    User(User),
+}
+
+impl Tls {
+    /// Identifies the user of the certificates that a client has presented, its own first.
+    pub(super) fn identify(&self, certificates: Option<&[CertificateDer<'_>]>) -> Certified {
+        let presented = certificates.and_then(<[_]>::split_first);
+        let (Some(clients), Some((certificate, intermediates))) = (&self.clients, presented) else {
+            return Certified::Nobody;
+        };
+        match clients.verify_client_cert(certificate, intermediates, UnixTime::now()) {
+            Ok(_) => user(certificate).map_or(Certified::Nobody, Certified::User),
+            Err(_) => Certified::Invalid,
+        }
+    }
 }
 
 fn certificate_error(e: impl std::error::Error + Send + Sync + 'static) -> ServeError {
@@ -34,7 +78,7 @@ fn certificate_error(e: impl std::error::Error + Send + Sync + 'static) -> Serve
 }
 
 /// Generates a CA, a server certificate for `ip`, a client certificate and a token.
-pub(crate) fn generate_credentials(ip: IpAddr) -> Result<(Credentials, TlsAcceptor), ServeError> {
+pub(crate) fn generate_credentials(ip: IpAddr) -> Result<(Credentials, Tls), ServeError> {
     let ca_key = KeyPair::generate().map_err(certificate_error)?;
     let mut ca = CertificateParams::default();
     ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -55,78 +99,125 @@ pub(crate) fn generate_credentials(ip: IpAddr) -> Result<(Credentials, TlsAccept
     server.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     let server_cert = server.signed_by(&server_key, &issuer).map_err(certificate_error)?;
 
-    let client_key = KeyPair::generate().map_err(certificate_error)?;
-    let mut client = CertificateParams::default();
-    client.distinguished_name.push(DnType::CommonName, "kubernetes-admin");
-    client.distinguished_name.push(DnType::OrganizationName, "system:masters");
-    client.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-    let client_cert = client.signed_by(&client_key, &issuer).map_err(certificate_error)?;
+    let (client_cert_pem, client_key_pem) = issue(&issuer, "kubernetes-admin", Some("system:masters"))?;
 
     // The public key of a discarded key pair provides 32 random bytes.
     let discarded = KeyPair::generate().map_err(certificate_error)?;
     let token = URL_SAFE_NO_PAD.encode(&discarded.public_key_raw()[1..33]);
 
-    let acceptor = tls_acceptor(ca_cert.der(), server_cert.der(), &server_key)?;
-    let credentials = Credentials {
-        ca_pem: ca_cert.pem(),
-        client_cert_pem: client_cert.pem(),
-        client_key_pem: client_key.serialize_pem(),
-        token,
-    };
-    Ok((credentials, acceptor))
+    let key =
+        PrivateKeyDer::from_pem_slice(server_key.serialize_pem().as_bytes()).map_err(certificate_error)?;
+    let tls = tls(std::slice::from_ref(ca_cert.der()), vec![server_cert.der().clone()], key)?;
+    let credentials = Credentials { ca_pem: ca_cert.pem(), client_cert_pem, client_key_pem, token, issuer };
+    Ok((credentials, tls))
 }
 
-/// The TLS acceptor of the server. A client certificate is optional, but the CA must have signed it.
-fn tls_acceptor(
-    ca: &CertificateDer<'static>,
-    server: &CertificateDer<'static>,
-    key: &KeyPair,
-) -> Result<TlsAcceptor, ServeError> {
-    let key = PrivateKeyDer::from_pem_slice(key.serialize_pem().as_bytes()).map_err(certificate_error)?;
-    acceptor(std::slice::from_ref(ca), vec![server.clone()], key)
+/// A client certificate and its key in PEM.
+fn issue(
+    issuer: &Issuer<'_, KeyPair>,
+    user: &str,
+    group: Option<&str>,
+) -> Result<(String, String), ServeError> {
+    let key = KeyPair::generate().map_err(certificate_error)?;
+    let mut client = CertificateParams::default();
+    client.distinguished_name.push(DnType::CommonName, user);
+    if let Some(group) = group {
+        client.distinguished_name.push(DnType::OrganizationName, group);
+    }
+    client.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    let certificate = client.signed_by(&key, issuer).map_err(certificate_error)?;
+    Ok((certificate.pem(), key.serialize_pem()))
 }
 
-/// The TLS acceptor with the certificates of these files.
-pub(super) fn acceptor_of_files(files: &TlsFiles) -> Result<TlsAcceptor, ServeError> {
+/// The transport with the certificates of these files.
+pub(super) fn tls_of_files(files: &TlsFiles) -> Result<Tls, ServeError> {
     let certificates = |pem: &[u8]| {
         CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>().map_err(certificate_error)
     };
     let key = PrivateKeyDer::from_pem_slice(&files.key).map_err(certificate_error)?;
     let authorities = files.client_ca.as_deref().map(certificates).transpose()?.unwrap_or_default();
-    acceptor(&authorities, certificates(&files.certificate)?, key)
+    tls(&authorities, certificates(&files.certificate)?, key)
 }
 
-/// A TLS acceptor with an optional client certificate, which one of `authorities` must have signed.
-fn acceptor(
+/// A transport with optional client certificates, which one of `authorities` must have signed.
+fn tls(
     authorities: &[CertificateDer<'static>],
     server: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
-) -> Result<TlsAcceptor, ServeError> {
+) -> Result<Tls, ServeError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let clients = if authorities.is_empty() {
-        WebPkiClientVerifier::no_client_auth()
+        None
     } else {
         let mut roots = RootCertStore::empty();
         for authority in authorities {
             roots.add(authority.clone()).map_err(certificate_error)?;
         }
-        WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone())
-            .allow_unauthenticated()
-            .build()
-            .map_err(certificate_error)?
+        let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone());
+        Some(builder.allow_unauthenticated().build().map_err(certificate_error)?)
+    };
+    let in_handshake: Arc<dyn ClientCertVerifier> = match &clients {
+        None => WebPkiClientVerifier::no_client_auth(),
+        Some(clients) => Arc::new(AnyCertificate(clients.clone())),
     };
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(certificate_error)?
-        .with_client_cert_verifier(clients)
+        .with_client_cert_verifier(in_handshake)
         .with_single_cert(server, key)
         .map_err(certificate_error)?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(TlsAcceptor::from(Arc::new(config)))
+    Ok(Tls { acceptor: TlsAcceptor::from(Arc::new(config)), clients })
+}
+
+/// Accepts each certificate in the handshake, as the API server does: requests with a certificate that is not valid get 401,
+/// unless they have a valid token.
+#[derive(Debug)]
+struct AnyCertificate(Arc<dyn ClientCertVerifier>);
+
+impl ClientCertVerifier for AnyCertificate {
+    fn client_auth_mandatory(&self) -> bool {
+        false
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        self.0.root_hint_subjects()
+    }
+
+    fn verify_client_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _now: UnixTime,
+    ) -> Result<ClientCertVerified, rustls::Error> {
+        Ok(ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.0.verify_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.0.verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_verify_schemes()
+    }
 }
 
 /// The user of a client certificate: its common name, and the organizations as groups. `None` without a common name.
-pub(super) fn user(certificate: &CertificateDer<'_>) -> Option<User> {
+fn user(certificate: &CertificateDer<'_>) -> Option<User> {
     let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
     let subject = certificate.subject();
     let name = subject.iter_common_name().last()?.as_str().ok().filter(|name| !name.is_empty())?;

@@ -15,10 +15,13 @@ use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto};
 
-/// Connects to the listener, with or without the client certificate, and sends a request over `protocol`.
+/// A certificate and its key in PEM.
+type Identity<'a> = (&'a str, &'a str);
+
+/// Connects to the listener, with or without a client certificate, and sends a request over `protocol`.
 async fn send(
     server: &Server,
-    certificate: bool,
+    certificate: Option<Identity<'_>>,
     protocol: &str,
     request: Request<Full<Bytes>>,
 ) -> hyper::Result<Response<Incoming>> {
@@ -28,8 +31,7 @@ async fn send(
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_root_certificates(roots);
-    let mut config = if certificate {
-        let (cert, key) = server.client_pem().unwrap();
+    let mut config = if let Some((cert, key)) = certificate {
         let cert = CertificateDer::from_pem_slice(cert.as_bytes()).unwrap();
         let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
         builder.with_client_auth_cert(vec![cert], key).unwrap()
@@ -63,10 +65,10 @@ fn list_request(server: &Server, token: Option<&str>) -> Request<Full<Bytes>> {
     request.body(Full::default()).unwrap()
 }
 
-/// Lists the namespaces over `protocol`. `certificate` and `token` select the credentials of the request.
+/// Lists the namespaces over `protocol`, with a client certificate and a token, if any.
 async fn list_namespaces(
     server: &Server,
-    certificate: bool,
+    certificate: Option<Identity<'_>>,
     token: Option<&str>,
     protocol: &str,
 ) -> (StatusCode, String) {
@@ -81,12 +83,21 @@ async fn authenticates_by_client_certificate_or_token_only() {
     let sim = Sim::new();
     let server = sim.serve_https("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let token = server.token().unwrap().to_owned();
+    let admin = server.client_pem();
+    assert!(admin.is_some());
+    let stranger = sim.serve_https("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let unknown = stranger.client_pem();
+    assert!(unknown.is_some());
     for protocol in ["http/1.1", "h2"] {
         for (certificate, token, succeeds) in [
-            (true, None, true),
-            (false, Some(&*token), true),
-            (false, None, false),
-            (false, Some("wrong"), false),
+            (admin, None, true),
+            (None, Some(&*token), true),
+            (None, None, false),
+            (None, Some("wrong"), false),
+            // The authority of another listener has signed this certificate. A valid token is sufficient.
+            (unknown, None, false),
+            (unknown, Some("wrong"), false),
+            (unknown, Some(&*token), true),
         ] {
             let (code, body) = list_namespaces(&server, certificate, token, protocol).await;
             if succeeds {
@@ -101,6 +112,20 @@ async fn authenticates_by_client_certificate_or_token_only() {
 }
 
 #[tokio::test]
+async fn issued_certificates_have_the_name_and_the_group_of_their_user() {
+    let sim = Sim::builder().rbac().build();
+    let server = sim.serve_https("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let (certificate, key) = server.issue_client_certificate("ada", None).unwrap();
+    let (code, body) = list_namespaces(&server, Some((&certificate, &key)), None, "h2").await;
+    assert!(code == 403 && body.contains("User \\\"ada\\\" cannot list resource"), "{code} {body}");
+    let (certificate, key) = server.issue_client_certificate("joe", Some("system:masters")).unwrap();
+    assert_eq!(list_namespaces(&server, Some((&certificate, &key)), None, "h2").await.0, 200);
+    let plain = sim.serve_http("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let error = plain.issue_client_certificate("ada", None).unwrap_err();
+    assert_eq!(error.to_string(), "issuing a client certificate");
+}
+
+#[tokio::test]
 async fn faults_break_responses_over_both_protocols() {
     let sim = Sim::new();
     let server = sim.serve_https("127.0.0.1:0".parse().unwrap()).await.unwrap();
@@ -108,8 +133,9 @@ async fn faults_break_responses_over_both_protocols() {
         sim.faults().clear();
         sim.faults().add(Rule::new(Action::Reset).nth(1));
         sim.faults().add(Rule::new(Action::CutAfterBytes(10)).nth(2));
-        assert!(send(&server, true, protocol, list_request(&server, None)).await.is_err(), "{protocol}");
-        let mut body = send(&server, true, protocol, list_request(&server, None)).await.unwrap().into_body();
+        let admin = server.client_pem();
+        assert!(send(&server, admin, protocol, list_request(&server, None)).await.is_err(), "{protocol}");
+        let mut body = send(&server, admin, protocol, list_request(&server, None)).await.unwrap().into_body();
         let sent = body.frame().await.unwrap().unwrap().into_data().unwrap();
         assert_eq!(sent.len(), 10, "{protocol}");
         assert!(body.frame().await.unwrap().is_err(), "{protocol}");

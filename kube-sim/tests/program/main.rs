@@ -185,7 +185,7 @@ async fn users_have_the_name_the_groups_and_the_permissions_of_their_certificate
         &server.servers,
         Some(Authority::generate().issue("eve", &["system:masters"])),
     );
-    assert_eq!(stranger.get("/api/v1/nodes").await, None);
+    assert_eq!(stranger.send("GET", "/api/v1/nodes", &json!(null)).await.0, StatusCode::UNAUTHORIZED);
 }
 
 #[tokio::test]

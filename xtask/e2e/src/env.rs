@@ -126,13 +126,10 @@ impl Env {
     }
 
     /// The cluster that was started for the run. Needs [`Components`](super::case::Need::Components) or
-    /// [`Certificates`](super::case::Need::Certificates).
+    /// [`Processes`](super::case::Need::Processes).
     pub(crate) fn cluster(&self) -> Outcome<&Cluster> {
-        Ok(self
-            .inner
-            .server
-            .cluster()
-            .context("the case declares neither `Components` nor `Certificates`")?)
+        let cluster = self.inner.server.cluster();
+        Ok(cluster.context("the case declares neither `Components` nor `Processes`")?)
     }
 
     /// A copy of the administrator's client configuration, with the case's namespace as the default namespace.

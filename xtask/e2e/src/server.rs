@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use k8s_openapi::api::core::v1::{ConfigMap, Node, ServiceAccount};
 use kube_client::api::{ListParams, WatchParams};
 use kube_client::config::{KubeConfigOptions, Kubeconfig};
@@ -15,7 +15,7 @@ use kube_sim::Sim;
 
 use super::case::Need;
 use super::variant::Protocol;
-use xtask_control_plane::{Cluster, KubernetesVersion};
+use xtask_control_plane::{Cluster, Identity, KubernetesVersion};
 
 /// Whether Go can be run.
 static HAS_GO: std::sync::LazyLock<bool> =
@@ -44,7 +44,7 @@ pub(crate) struct Churn {
 /// The kind of server, and the handles that keep the server running.
 enum Origin {
     /// kube-sim in this process. Dropping the listener stops the server; dropping the folder deletes the kubeconfig.
-    Simulation { sim: Sim, _listener: kube_sim::Server, folder: tempfile::TempDir },
+    Simulation { sim: Sim, listener: kube_sim::Server, folder: tempfile::TempDir },
     /// A cluster on this machine that was started for this run.
     Cluster(Box<Cluster>),
     /// An existing cluster, which outlives the run.
@@ -65,13 +65,12 @@ impl Server {
             .with_context(|| format!("cannot write {}", path.display()))?;
         let config = read_config(Some(&path)).await?;
         let token = listener.token().map(ToOwned::to_owned);
-        let mut server = Self::new(Origin::Simulation { sim, _listener: listener, folder }, config);
+        let mut server = Self::new(Origin::Simulation { sim, listener, folder }, config);
         server.description.push_str("kube-sim, in this process");
         server.token = token;
         server.add_unmet(&[Need::Pods], "kube-sim has no scheduler and no workload controllers");
         server.add_unmet(&[Need::Processes], "kube-sim runs no processes");
         server.add_unmet(&[Need::Components], "kube-sim has no components that can be killed");
-        server.add_unmet(&[Need::Certificates], "kube-sim has no authority whose key a test can use");
         Ok(server)
     }
 
@@ -255,6 +254,21 @@ impl Server {
     /// The cluster that was started for this run, if any.
     pub(crate) fn cluster(&self) -> Option<&Cluster> {
         if let Origin::Cluster(cluster) = &self.origin { Some(&**cluster) } else { None }
+    }
+
+    /// Creates the client certificate of a user in `group`.
+    ///
+    /// # Errors
+    /// When the server was not started for this run, or the certificate cannot be created.
+    pub(crate) fn client_certificate(&self, user: &str, group: Option<&str>) -> anyhow::Result<Identity> {
+        match &self.origin {
+            Origin::Simulation { listener, .. } => {
+                let (certificate, key) = listener.issue_client_certificate(user, group)?;
+                Ok(Identity { certificate, key })
+            }
+            Origin::Cluster(cluster) => cluster.client_certificate(user, group),
+            Origin::Existing { .. } => bail!("the case does not declare `Certificates`"),
+        }
     }
 
     /// The [`Sim`], if the server is kube-sim.

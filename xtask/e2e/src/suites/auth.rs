@@ -102,12 +102,12 @@ async fn accepts_the_administrators_token(env: Env) -> Outcome {
 }
 
 async fn authenticates_as_the_client_certificates_subject(env: Env) -> Outcome {
-    let plain = certificate_auth(&env.cluster()?.client_certificate("jane", None)?)?;
+    let plain = certificate_auth(&env.server().client_certificate("jane", None)?)?;
     let client = client_as(&env, plain)?;
     check_eq!(user_name(client.clone()).await?, "jane");
     let error = refused!(config_maps(client).list(&ListParams::default()).await);
     check!(error.is_forbidden() && error.to_string().contains("\"jane\""), "{error}");
-    let master = certificate_auth(&env.cluster()?.client_certificate("joe", Some("system:masters"))?)?;
+    let master = certificate_auth(&env.server().client_certificate("joe", Some("system:masters"))?)?;
     config_maps(client_as(&env, master)?).list(&ListParams::default()).await?;
     Ok(())
 }
@@ -148,7 +148,7 @@ async fn uses_changed_certificate_files_after_a_rejection(env: Env) -> Outcome {
     let client = client_as(&env, serde_json::from_value(files)?)?;
     let error = refused!(config_maps(client.clone()).list(&ListParams::default()).await);
     check!(error.is_unauthorized(), "{error:?}");
-    write(&env.cluster()?.client_certificate("joe", Some("system:masters"))?)?;
+    write(&env.server().client_certificate("joe", Some("system:masters"))?)?;
     check_eq!(user_name(client).await?, "joe");
     Ok(())
 }

@@ -25,7 +25,7 @@ use crate::failure::{Outcome, check, check_eq};
 use crate::support::{config_map, eventually, wait_until_converged};
 
 suite!("rotation":
-    certificates_are_rotated_without_a_failed_call [Certificates],
+    certificates_are_rotated_without_a_failed_call [Components],
 );
 
 /// The time limit of each wait. API servers read changed files at the latest after a minute.
