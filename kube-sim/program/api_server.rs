@@ -21,8 +21,8 @@ const FLAGS: [Flag; 36] = [
     ("tls-private-key-file", Effect::Honoured, "the private key of the server"),
     ("advertise-address", Effect::Inert, "no endpoints of the API server are published"),
     ("allow-privileged", Effect::Inert, "privileged containers are always allowed"),
-    ("disable-admission-plugins", Effect::Inert, "the simulated admission is fixed"),
-    ("enable-admission-plugins", Effect::Inert, "the simulated admission is fixed"),
+    ("disable-admission-plugins", Effect::Inert, "the plugins of kube-sim cannot be disabled"),
+    ("enable-admission-plugins", Effect::Inert, "the plugins of kube-sim always run, others are refused"),
     ("etcd-prefix", Effect::Inert, "the store is in this process"),
     ("etcd-servers", Effect::Inert, "the store is in this process, and ends with it"),
     ("event-ttl", Effect::Inert, "events do not expire"),
@@ -31,7 +31,6 @@ const FLAGS: [Flag; 36] = [
     ("max-requests-inflight", Effect::Inert, "requests are not limited"),
     ("min-request-timeout", Effect::Inert, "a watch ends after 30 to 60 minutes"),
     ("profiling", Effect::Inert, "there are no profiles"),
-    ("runtime-config", Effect::Inert, "the APIs that Kubernetes enables by default are served"),
     ("service-account-issuer", Effect::Inert, "tokens have kube-sim's own issuer"),
     ("service-account-key-file", Effect::Inert, "tokens are signed with kube-sim's own key"),
     ("service-account-signing-key-file", Effect::Inert, "tokens are signed with kube-sim's own key"),
@@ -47,6 +46,7 @@ const FLAGS: [Flag; 36] = [
     ("feature-gates", Effect::Refused, "feature gates cannot be set"),
     ("insecure-port", Effect::Refused, "kube-apiserver has no insecure port either"),
     ("oidc-issuer-url", Effect::Refused, "OIDC is not simulated"),
+    ("runtime-config", Effect::Refused, "the APIs that Kubernetes enables by default are served"),
     ("token-auth-file", Effect::Refused, "use client certificates"),
 ];
 
@@ -55,6 +55,7 @@ pub(crate) async fn run(arguments: Vec<OsString>) -> Result<(), Error> {
         print!("{}", help("kube-apiserver", &FLAGS));
         return Ok(());
     };
+    check_plugins(&flags)?;
     let addr = address(&flags)?;
     let mut builder = Sim::builder()
         .without_controller(Controller::GarbageCollector)
@@ -74,11 +75,32 @@ pub(crate) async fn run(arguments: Vec<OsString>) -> Result<(), Error> {
 /// Whether roles authorize requests. As in kube-apiserver, a request is allowed if one of the modes allows it, and
 /// without the flag.
 fn has_rbac(flags: &Flags) -> Result<bool, Error> {
-    let modes: Vec<_> = flags.get("authorization-mode").unwrap_or("AlwaysAllow").split(',').collect();
+    let modes: Vec<_> = flags.list("authorization-mode").collect();
     if let Some(mode) = modes.iter().find(|mode| !["RBAC", "Node", "AlwaysAllow"].contains(mode)) {
         return Err(format!("--authorization-mode={mode} is not simulated").into());
     }
-    Ok(!modes.contains(&"AlwaysAllow"))
+    Ok(modes.contains(&"RBAC") && !modes.contains(&"AlwaysAllow"))
+}
+
+/// The admission plugins of kube-sim that have names in kube-apiserver.
+const PLUGINS: [&str; 5] = [
+    "DefaultTolerationSeconds",
+    "MutatingAdmissionWebhook",
+    "NamespaceLifecycle",
+    "ValidatingAdmissionPolicy",
+    "ValidatingAdmissionWebhook",
+];
+
+/// Refuses to disable a plugin that kube-sim has, and to enable one that it does not have: a test depends on it.
+fn check_plugins(flags: &Flags) -> Result<(), Error> {
+    let disabled = flags.list("disable-admission-plugins").find(|plugin| PLUGINS.contains(plugin));
+    let enabled = flags.list("enable-admission-plugins").find(|plugin| !PLUGINS.contains(plugin));
+    let (verb, plugin, reason) = match (disabled, enabled) {
+        (Some(plugin), _) => ("disable", plugin, "this plugin always runs"),
+        (None, Some(plugin)) => ("enable", plugin, "it does not have this plugin"),
+        (None, None) => return Ok(()),
+    };
+    Err(format!("--{verb}-admission-plugins={plugin} is refused by kube-sim: {reason}").into())
 }
 
 fn address(flags: &Flags) -> Result<SocketAddr, Error> {
@@ -111,4 +133,58 @@ fn tls_files(flags: &Flags) -> Result<TlsFiles, Error> {
 
 fn read(path: &Path) -> Result<Vec<u8>, Error> {
     fs::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(argument: &str) -> Flags {
+        Flags::parse(&FLAGS, vec![argument.into()]).unwrap().unwrap()
+    }
+
+    #[test]
+    fn lists_of_plugins_that_a_test_depends_on_are_refused() {
+        for (argument, refusal) in [
+            ("--disable-admission-plugins=ServiceAccount,ResourceQuota", None),
+            (
+                "--disable-admission-plugins=ServiceAccount,NamespaceLifecycle",
+                Some("this plugin always runs"),
+            ),
+            ("--enable-admission-plugins=MutatingAdmissionWebhook", None),
+            ("--enable-admission-plugins=PodSecurity", Some("it does not have this plugin")),
+        ] {
+            let error = check_plugins(&parse(argument)).err().map(|error| error.to_string());
+            let reason = error.as_deref().and_then(|error| error.rsplit(": ").next());
+            assert_eq!(reason, refusal, "{argument}");
+        }
+    }
+
+    #[test]
+    fn a_request_is_allowed_if_one_mode_allows_it() {
+        for (modes, expected) in [
+            ("RBAC", Some(true)),
+            ("Node,RBAC", Some(true)),
+            ("RBAC,AlwaysAllow", Some(false)),
+            ("", Some(false)),
+            ("RBAC,ABAC", None),
+        ] {
+            assert_eq!(has_rbac(&parse(&format!("--authorization-mode={modes}"))).ok(), expected, "{modes}");
+        }
+    }
+
+    #[test]
+    fn the_documentation_lists_each_flag_with_its_effect() {
+        let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/instead-of-envtest.md");
+        let page = std::fs::read_to_string(page).unwrap();
+        let rows: Vec<Vec<_>> = page
+            .lines()
+            .map(|line| line.trim_matches('|').split('|').map(|cell| cell.trim().trim_matches('*')).collect())
+            .collect();
+        for (name, effect, note) in FLAGS.iter().chain(&crate::etcd::FLAGS) {
+            let effect = format!("{effect:?}").to_lowercase();
+            let row = [&format!("`{name}`"), &*effect, *note];
+            assert!(rows.iter().any(|cells| *cells == row), "no row {row:?}");
+        }
+    }
 }

@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::Error;
 use crate::flags::{Effect, Flag, Flags, help};
 
-const FLAGS: [Flag; 12] = [
+pub(crate) const FLAGS: [Flag; 12] = [
     ("listen-client-urls", Effect::Honoured, "the URL at which /health is answered; http only"),
     ("advertise-client-urls", Effect::Inert, "the stand-in for kube-apiserver does not connect to etcd"),
     ("data-dir", Effect::Inert, "nothing is stored"),

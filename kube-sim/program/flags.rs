@@ -20,13 +20,20 @@ pub(crate) enum Effect {
 /// A flag: its name, its effect, and a description of the effect, or the reason that it has none.
 pub(crate) type Flag = (&'static str, Effect, &'static str);
 
-/// The parsed flags. A later value replaces an earlier one.
+/// The parsed flags: the values of each in their order.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Flags(BTreeMap<&'static str, String>);
+pub(crate) struct Flags(BTreeMap<&'static str, Vec<String>>);
 
 impl Flags {
+    /// The last value of a flag; `None` if it is absent or empty.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
+        self.0.get(name)?.last().map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    /// The items of a flag whose value is a list with commas: those of all its occurrences.
+    pub(crate) fn list(&self, name: &str) -> impl Iterator<Item = &str> {
+        let values = self.0.get(name).into_iter().flatten();
+        values.flat_map(|value| value.split(',')).filter(|item| !item.is_empty())
     }
 
     /// Parses arguments in the syntax of Go: `--name=value`, `--name value`, or `--name` for a boolean. Returns `None`
@@ -61,7 +68,7 @@ impl Flags {
                 Effect::Inert => eprintln!("flag --{name}={value} has no effect on kube-sim: {note}"),
                 Effect::Refused => return Err(format!("flag --{name} is refused by kube-sim: {note}").into()),
             }
-            flags.0.insert(name, value);
+            flags.0.entry(name).or_default().push(value);
         }
         Ok(Some(flags))
     }
@@ -105,6 +112,10 @@ mod tests {
             (flags.get("port"), flags.get("dir"), flags.get("fsync")),
             (Some("2"), Some("/x"), Some("true"))
         );
+        assert_eq!(flags.list("port").collect::<Vec<_>>(), ["1", "2"]);
+        assert_eq!(flags.list("none").count(), 0);
+        let lists = parse(&["--dir=a,b", "--dir="]).unwrap().unwrap();
+        assert_eq!((lists.get("dir"), lists.list("dir").collect::<Vec<_>>()), (None, vec!["a", "b"]));
         assert_eq!(parse(&["--port=1", "--help"]), Ok(None));
     }
 
