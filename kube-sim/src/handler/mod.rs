@@ -11,6 +11,7 @@ pub(crate) mod conversion;
 pub(crate) mod convert;
 mod delete;
 pub(crate) mod deletion;
+mod escalation;
 mod eviction;
 pub(crate) mod object_meta;
 pub(crate) mod options;

@@ -318,7 +318,8 @@ impl SimBuilder {
     /// service accounts, by the tokens of their subresource `token`; impersonated users (`kubectl --as`); and, for requests without credentials to a listener, `system:anonymous`. The methods of [`Sim`]
     /// are not authorized.
     ///
-    /// Unlike a real server, a user may grant permissions that the user does not have.
+    /// As in a real server, users may write only those roles and bindings that grant permissions which they have, unless a role grants
+    /// them the verb `escalate` or `bind`.
     ///
     /// # Examples
     /// ```

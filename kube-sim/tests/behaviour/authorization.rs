@@ -145,6 +145,93 @@ async fn aggregated_roles_have_the_rules_of_the_selected_roles() {
     assert!(status["nonResourceRules"].to_string().contains("/openapi/*"), "{status}");
 }
 
+/// Sends an object as an impersonated user.
+async fn write_as(sim: &Sim, user: &str, method: Method, path: &str, body: &Value) -> TestResponse {
+    let request = Request::builder()
+        .method(method)
+        .uri(format!("/apis/rbac.authorization.k8s.io/v1/{path}"))
+        .header("content-type", "application/json")
+        .header("impersonate-user", user)
+        .body(Full::new(Bytes::from(body.to_string())));
+    send(sim, request.unwrap()).await
+}
+
+#[tokio::test]
+async fn users_grant_only_the_permissions_that_they_have() {
+    let sim = simulation();
+    let group = json!(["rbac.authorization.k8s.io"]);
+    let rules = json!({"rules": [
+        {"apiGroups": group, "resources": ["*"], "verbs": ["create", "update", "get"]},
+        {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "list"]},
+        {"apiGroups": group, "resources": ["clusterroles"], "resourceNames": ["view"], "verbs": ["bind"]},
+        {"apiGroups": group, "resources": ["roles"], "resourceNames": ["any"], "verbs": ["escalate"]},
+    ]});
+    create(&sim, "ClusterRole", "", "author", rules);
+    create(&sim, "RoleBinding", "x", "jane", binding("ClusterRole", "author", &user("jane")));
+    let role = |name: &str, verbs: &[&str]| json!({"metadata": {"name": name}, "rules": [{"apiGroups": [""], "resources": ["configmaps"], "verbs": verbs}]});
+    let roles = "namespaces/x/roles";
+    write_as(&sim, "jane", Method::POST, roles, &role("reader", &["get"])).await.ok();
+    let refused =
+        write_as(&sim, "jane", Method::POST, roles, &role("writer", &["get", "delete", "create"])).await;
+    let missing = r#"user "jane" (groups=["system:authenticated"]) is attempting to grant RBAC permissions not currently held:
+{APIGroups:[""], Resources:["configmaps"], Verbs:["delete" "create"]}"#;
+    let expected = format!(r#"roles.rbac.authorization.k8s.io "writer" is forbidden: {missing}"#);
+    assert_eq!(refused.fails(403, "Forbidden"), expected);
+    let path = "namespaces/x/roles/reader";
+    write_as(&sim, "jane", Method::PUT, path, &role("reader", &["get", "list"])).await.ok();
+    write_as(&sim, "jane", Method::PUT, path, &role("reader", &["watch"])).await.fails(403, "Forbidden");
+    create(&sim, "Role", "x", "any", json!({}));
+    write_as(&sim, "jane", Method::PUT, "namespaces/x/roles/any", &role("any", &["*"])).await.ok();
+
+    create(&sim, "Role", "x", "other", role("other", &["*"]));
+    let path = "namespaces/x/roles/other";
+    let mut other = write_as(&sim, "jane", Method::GET, path, &Value::Null).await.ok();
+    other["metadata"]["finalizers"] = json!(["example.com/a"]);
+    write_as(&sim, "jane", Method::PUT, path, &other).await.ok();
+    other["metadata"]["labels"] = json!({"a": "b"});
+    other["metadata"]["resourceVersion"] = Value::Null;
+    write_as(&sim, "jane", Method::PUT, path, &other).await.fails(403, "Forbidden");
+
+    let bindings = "namespaces/x/rolebindings";
+    let bind = |name: &str, kind: &str, role: &str| {
+        let mut object = binding(kind, role, &user("joe"));
+        object["metadata"]["name"] = name.into();
+        object
+    };
+    write_as(&sim, "jane", Method::POST, bindings, &bind("a", "Role", "reader")).await.ok();
+    write_as(&sim, "jane", Method::POST, bindings, &bind("b", "ClusterRole", "view")).await.ok();
+    write_as(&sim, "jane", Method::POST, bindings, &bind("c", "ClusterRole", "edit"))
+        .await
+        .fails(403, "Forbidden");
+    let absent = write_as(&sim, "jane", Method::POST, bindings, &bind("d", "Role", "none")).await;
+    assert_eq!(absent.fails(404, "NotFound"), r#"roles.rbac.authorization.k8s.io "none" not found"#);
+}
+
+#[tokio::test]
+async fn aggregated_roles_need_all_permissions() {
+    let sim = simulation();
+    let rules = json!({"rules": [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}]});
+    create(&sim, "ClusterRole", "", "author", rules);
+    create(&sim, "ClusterRoleBinding", "", "jane", binding("ClusterRole", "author", &user("jane")));
+    create(&sim, "ClusterRoleBinding", "", "root", binding("ClusterRole", "cluster-admin", &user("root")));
+    let role = json!({
+        "metadata": {"name": "all"},
+        "aggregationRule": {"clusterRoleSelectors": [{"matchLabels": {"a": "b"}}]},
+    });
+    // The verb `*` includes `escalate`.
+    write_as(&sim, "jane", Method::POST, "clusterroles", &role).await.ok();
+    let rules = json!({"rules": [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["create"]}]});
+    create(&sim, "ClusterRole", "", "creator", rules);
+    create(&sim, "ClusterRoleBinding", "", "joe", binding("ClusterRole", "creator", &user("joe")));
+    let mut other = role.clone();
+    other["metadata"]["name"] = "other".into();
+    assert_eq!(
+        write_as(&sim, "joe", Method::POST, "clusterroles", &other).await.fails(403, "Forbidden"),
+        r#"clusterroles.rbac.authorization.k8s.io "other" is forbidden: must have cluster-admin privileges to use the aggregationRule"#
+    );
+    write_as(&sim, "root", Method::POST, "clusterroles", &other).await.ok();
+}
+
 #[tokio::test]
 async fn impersonation_needs_permission() {
     let sim = simulation();

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::WriteContext;
 use super::steps::apply_defaults;
 use crate::handler::plugins::{self, Attributes, Phase};
-use crate::handler::{object_meta, scale};
+use crate::handler::{escalation, object_meta, scale};
 use crate::registry::Resource;
 use crate::status::SimError;
 
@@ -65,6 +65,17 @@ impl WriteContext<'_> {
         let attributes =
             Attributes::of_write(self.request, self.target, self.options, &name, shown, old_shown);
         plugins::validate(self.inner, &attributes, &mut self.warnings).await
+    }
+
+    /// Checks the permissions that a role or a binding grants, if the simulation has role-based access control.
+    ///
+    /// # Errors
+    /// 403 if the user does not have the permissions.
+    pub(super) fn check_escalation(&self, object: &Value, old: Option<&Value>) -> Result<(), SimError> {
+        if !self.inner.settings.rbac {
+            return Ok(());
+        }
+        escalation::check(&self.inner.lock(), &self.request.user, self.target, object, old)
     }
 
     fn is_scale(&self) -> bool {

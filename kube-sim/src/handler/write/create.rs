@@ -42,6 +42,7 @@ impl WriteContext<'_> {
         };
         let mut object = self.mutate(object, None).await?;
         apply_url_names(self.target, &mut object, true)?;
+        self.check_escalation(&object, None)?;
         // As in the API server, the storage refuses to create an object with a resource version other than 0, and a
         // dry run does not reach the storage.
         let version = object_meta::text(&object, "resourceVersion").parse::<u64>();

@@ -43,6 +43,7 @@ impl WriteContext<'_> {
         let before = convert::view(resource, shown);
         let mut new = self.mutate(new, Some(&before)).await?;
         apply_url_names(self.target, &mut new, true)?;
+        self.check_escalation(&new, Some(&before))?;
         self.check_uid_and_version(&old, &new)?;
         object_meta::prepare_for_update(&before, &mut new)?;
         apply_defaults(resource, Some(&before), &mut new);

@@ -28,6 +28,7 @@ suite!("access":
     a_review_follows_the_roles_of_the_user,
     refusals_name_the_user_the_verb_and_the_resource [Authorization],
     aggregated_roles_have_the_rules_of_the_selected_roles [Authorization, Controllers],
+    users_grant_only_the_permissions_that_they_have [Authorization],
     the_manager_answers_users_with_permission,
 );
 
@@ -237,6 +238,78 @@ async fn aggregated_roles_have_the_rules_of_the_selected_roles(env: Env) -> Outc
         Ok((send_as(&env, &user, "GET", &things).await?.0 == 404).then_some(()))
     })
     .await
+}
+
+/// The code and the message of the response to an impersonated user's object.
+async fn create_as(env: &Env, user: &str, path: &str, body: &Value) -> anyhow::Result<(u16, String)> {
+    let request =
+        Request::post(path).header("impersonate-user", user).header("content-type", "application/json");
+    let answer = send_raw(&env.client(), request.body(Body::from(body.to_string().into_bytes()))?).await?;
+    let (code, _, message) = answer.status();
+    Ok((code, message.to_owned()))
+}
+
+async fn users_grant_only_the_permissions_that_they_have(env: Env) -> Outcome {
+    let (namespace, user) = (env.namespace(), format!("{}-jane", env.namespace()));
+    let group = json!(["rbac.authorization.k8s.io"]);
+    let rules = json!([
+        {"apiGroups": group, "resources": ["*"], "verbs": ["create"]},
+        {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "list"]},
+        {"apiGroups": group, "resources": ["clusterroles"], "resourceNames": ["view"], "verbs": ["bind"]},
+    ]);
+    env.api::<Role>()
+        .create(&PostParams::default(), &object(json!({"metadata": {"name": "author"}, "rules": rules}))?)
+        .await?;
+    let binding = |name: &str, kind: &str, role: &str| {
+        json!({
+            "metadata": {"name": name},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": role},
+            "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": user}],
+        })
+    };
+    env.api::<RoleBinding>()
+        .create(&PostParams::default(), &object(binding("jane", "Role", "author"))?)
+        .await?;
+    let maps = format!("/api/v1/namespaces/{namespace}/configmaps");
+    eventually("the server applies the binding", TIMEOUT, async || {
+        Ok((send_as(&env, &user, "GET", &maps).await?.0 == 200).then_some(()))
+    })
+    .await?;
+    let base = format!("/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}");
+    let (roles, bindings) = (format!("{base}/roles"), format!("{base}/rolebindings"));
+    let role = |name: &str, rules: Value| json!({"metadata": {"name": name}, "rules": rules});
+    let read = json!([{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get"]}]);
+    check_eq!(create_as(&env, &user, &roles, &role("reader", read)).await?.0, 201);
+    let write = json!([
+        {"apiGroups": ["", "apps"], "resources": ["configmaps", "*/scale"], "verbs": ["get", "delete"]},
+        {"apiGroups": [""], "resources": ["secrets"], "resourceNames": ["a", "b"], "verbs": ["get"]},
+    ]);
+    let missing = [
+        r#"{APIGroups:[""], Resources:["*/scale"], Verbs:["get" "delete"]}"#,
+        r#"{APIGroups:[""], Resources:["configmaps"], Verbs:["delete"]}"#,
+        r#"{APIGroups:[""], Resources:["secrets"], ResourceNames:["a"], Verbs:["get"]}"#,
+        r#"{APIGroups:[""], Resources:["secrets"], ResourceNames:["b"], Verbs:["get"]}"#,
+        r#"{APIGroups:["apps"], Resources:["*/scale"], Verbs:["get" "delete"]}"#,
+        r#"{APIGroups:["apps"], Resources:["configmaps"], Verbs:["get" "delete"]}"#,
+    ];
+    let refusal = format!(
+        "user {user:?} (groups=[\"system:authenticated\"]) is attempting to grant RBAC permissions not currently held:\n{}",
+        missing.join("\n")
+    );
+    check_eq!(
+        create_as(&env, &user, &roles, &role("writer", write)).await?,
+        (403, format!("roles.rbac.authorization.k8s.io \"writer\" is forbidden: {refusal}"))
+    );
+    for (name, kind, role, code) in [
+        ("a", "Role", "reader", 201),
+        ("b", "ClusterRole", "view", 201),
+        ("c", "ClusterRole", "edit", 403),
+        ("d", "Role", "none", 404),
+    ] {
+        let (found, message) = create_as(&env, &user, &bindings, &binding(name, kind, role)).await?;
+        check!(found == code, "{name}: {found} {message}");
+    }
+    Ok(())
 }
 
 /// The answer of a manager to a GET request.

@@ -2,14 +2,19 @@
 //!
 //! This module must not depend on the handlers. It reads the latest state of the store, whatever the lag of a replica.
 
+mod cover;
+
 use serde_json::Value;
 
+pub(crate) use self::cover::{missing_permissions, quoted};
 use crate::json::{text, texts};
 use crate::store::State;
 use crate::store::object;
 use crate::store::selector::{LabelSelector, Labels};
 use crate::user::{SUPERUSERS, User, service_account_parts};
 
+/// The API group of roles and bindings.
+pub(crate) const GROUP: &str = "rbac.authorization.k8s.io";
 const ROLES: &str = "rbac.authorization.k8s.io/roles";
 const CLUSTER_ROLES: &str = "rbac.authorization.k8s.io/clusterroles";
 const ROLE_BINDINGS: &str = "rbac.authorization.k8s.io/rolebindings";
@@ -58,6 +63,28 @@ pub(crate) fn rules_of(state: &State, user: &User, namespace: &str) -> Vec<Value
     bindings(state, user, namespace).flat_map(|binding| binding.rules(state)).collect()
 }
 
+/// The rules of the role in the `roleRef` of a binding in `namespace`, with those of the roles that an aggregated role
+/// selects. `None` if the role does not exist.
+pub(crate) fn rules_of_role(state: &State, role: &Value, namespace: &str) -> Option<Vec<Value>> {
+    let (storage, namespace) = match text(&role["kind"]) {
+        "ClusterRole" => (CLUSTER_ROLES, ""),
+        _ => (ROLES, namespace),
+    };
+    let role = state.get(storage, &object::key(namespace, text(&role["name"])))?.value();
+    let mut rules = rules_in(&role);
+    let selectors = role["aggregationRule"]["clusterRoleSelectors"].as_array().into_iter().flatten();
+    let selectors: Vec<_> = selectors.map(LabelSelector::of_object).collect();
+    if !selectors.is_empty() {
+        let all = objects(state, CLUSTER_ROLES, "");
+        let selected = all.filter(|role| {
+            let labels = Labels::of(&role["metadata"]);
+            selectors.iter().any(|selector| selector.matches(&labels))
+        });
+        rules.extend(selected.flat_map(|role| rules_in(&role)));
+    }
+    Some(rules)
+}
+
 /// A binding with the user among its subjects.
 struct Binding<'a> {
     object: Value,
@@ -68,29 +95,8 @@ struct Binding<'a> {
 }
 
 impl Binding<'_> {
-    /// The rules of the role, with those of the roles that an aggregated role selects.
     fn rules(&self, state: &State) -> Vec<Value> {
-        let role = &self.object["roleRef"];
-        let (storage, namespace) = match text(&role["kind"]) {
-            "ClusterRole" => (CLUSTER_ROLES, ""),
-            _ => (ROLES, self.namespace),
-        };
-        let Some(role) = state.get(storage, &object::key(namespace, text(&role["name"]))) else {
-            return Vec::new();
-        };
-        let role = role.value();
-        let mut rules = rules_in(&role);
-        let selectors = role["aggregationRule"]["clusterRoleSelectors"].as_array().into_iter().flatten();
-        let selectors: Vec<_> = selectors.map(LabelSelector::of_object).collect();
-        if !selectors.is_empty() {
-            let all = objects(state, CLUSTER_ROLES, "");
-            let selected = all.filter(|role| {
-                let labels = Labels::of(&role["metadata"]);
-                selectors.iter().any(|selector| selector.matches(&labels))
-            });
-            rules.extend(selected.flat_map(|role| rules_in(&role)));
-        }
-        rules
+        rules_of_role(state, &self.object["roleRef"], self.namespace).unwrap_or_default()
     }
 
     fn description(&self) -> String {
