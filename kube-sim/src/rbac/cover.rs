@@ -117,8 +117,10 @@ mod tests {
 
     use super::*;
 
-    fn check(owned: Value, wanted: Value, missing: &[&str]) {
-        assert_eq!(missing_permissions(&[owned], std::slice::from_ref(&wanted)), missing, "{wanted}");
+    #[track_caller]
+    fn check(owned: &Value, wanted: &Value, missing: &[&str]) {
+        let (owned, wanted) = (std::slice::from_ref(owned), std::slice::from_ref(wanted));
+        assert_eq!(missing_permissions(owned, wanted), missing, "{wanted:?}");
     }
 
     fn rule(groups: &[&str], resources: &[&str], names: &[&str], verbs: &[&str]) -> Value {
@@ -128,37 +130,37 @@ mod tests {
     #[test]
     fn a_rule_covers_the_permissions_that_it_contains() {
         let all = rule(&["*"], &["*"], &[], &["*"]);
-        check(all.clone(), rule(&["", "apps"], &["*", "a/b"], &["x"], &["get", "*"]), &[]);
+        check(&all, &rule(&["", "apps"], &["*", "a/b"], &["x"], &["get", "*"]), &[]);
         check(
-            all,
-            json!({"nonResourceURLs": ["/x"], "verbs": ["get"]}),
+            &all,
+            &json!({"nonResourceURLs": ["/x"], "verbs": ["get"]}),
             &[r#"{NonResourceURLs:["/x"], Verbs:["get"]}"#],
         );
         let scales = rule(&[""], &["*/scale", "pods"], &[], &["get"]);
         check(
-            scales,
-            rule(&[""], &["pods", "a/scale", "a", "*"], &[], &["get"]),
+            &scales,
+            &rule(&[""], &["pods", "a/scale", "a", "*"], &[], &["get"]),
             &[
                 r#"{APIGroups:[""], Resources:["*"], Verbs:["get"]}"#,
                 r#"{APIGroups:[""], Resources:["a"], Verbs:["get"]}"#,
             ],
         );
         let named = rule(&[""], &["pods"], &["a"], &["get"]);
-        check(named.clone(), rule(&[""], &["pods"], &["a"], &["get"]), &[]);
+        check(&named, &rule(&[""], &["pods"], &["a"], &["get"]), &[]);
         check(
-            named.clone(),
-            rule(&[""], &["pods"], &["a", "b"], &["get"]),
+            &named,
+            &rule(&[""], &["pods"], &["a", "b"], &["get"]),
             &[r#"{APIGroups:[""], Resources:["pods"], ResourceNames:["b"], Verbs:["get"]}"#],
         );
         check(
-            named,
-            rule(&[""], &["pods"], &[], &["list", "get"]),
+            &named,
+            &rule(&[""], &["pods"], &[], &["list", "get"]),
             &[r#"{APIGroups:[""], Resources:["pods"], Verbs:["list" "get"]}"#],
         );
         let paths = json!({"nonResourceURLs": ["/debug/*"], "verbs": ["get"]});
         check(
-            paths,
-            json!({"nonResourceURLs": ["/debug/*", "/debug", "*"], "verbs": ["get"]}),
+            &paths,
+            &json!({"nonResourceURLs": ["/debug/*", "/debug", "*"], "verbs": ["get"]}),
             &[r#"{NonResourceURLs:["*"], Verbs:["get"]}"#, r#"{NonResourceURLs:["/debug"], Verbs:["get"]}"#],
         );
     }

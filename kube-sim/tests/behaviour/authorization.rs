@@ -160,13 +160,13 @@ async fn write_as(sim: &Sim, user: &str, method: Method, path: &str, body: &Valu
 async fn users_grant_only_the_permissions_that_they_have() {
     let sim = simulation();
     let group = json!(["rbac.authorization.k8s.io"]);
-    let rules = json!({"rules": [
+    let held = json!({"rules": [
         {"apiGroups": group, "resources": ["*"], "verbs": ["create", "update", "get"]},
         {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "list"]},
         {"apiGroups": group, "resources": ["clusterroles"], "resourceNames": ["view"], "verbs": ["bind"]},
         {"apiGroups": group, "resources": ["roles"], "resourceNames": ["any"], "verbs": ["escalate"]},
     ]});
-    create(&sim, "ClusterRole", "", "author", rules);
+    create(&sim, "ClusterRole", "", "author", held);
     create(&sim, "RoleBinding", "x", "jane", binding("ClusterRole", "author", &user("jane")));
     let role = |name: &str, verbs: &[&str]| json!({"metadata": {"name": name}, "rules": [{"apiGroups": [""], "resources": ["configmaps"], "verbs": verbs}]});
     let roles = "namespaces/x/roles";

@@ -252,13 +252,13 @@ async fn create_as(env: &Env, user: &str, path: &str, body: &Value) -> anyhow::R
 async fn users_grant_only_the_permissions_that_they_have(env: Env) -> Outcome {
     let (namespace, user) = (env.namespace(), format!("{}-jane", env.namespace()));
     let group = json!(["rbac.authorization.k8s.io"]);
-    let rules = json!([
+    let held = json!([
         {"apiGroups": group, "resources": ["*"], "verbs": ["create"]},
         {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "list"]},
         {"apiGroups": group, "resources": ["clusterroles"], "resourceNames": ["view"], "verbs": ["bind"]},
     ]);
     env.api::<Role>()
-        .create(&PostParams::default(), &object(json!({"metadata": {"name": "author"}, "rules": rules}))?)
+        .create(&PostParams::default(), &object(json!({"metadata": {"name": "author"}, "rules": held}))?)
         .await?;
     let binding = |name: &str, kind: &str, role: &str| {
         json!({
