@@ -33,7 +33,7 @@ pub(crate) enum Need {
     WatchList,
     /// The server can connect to loopback addresses of this machine.
     Loopback,
-    /// Go, to download test data of Kubernetes.
+    /// Go, to download modules of Kubernetes.
     Go,
     /// The executables of the workspace's examples.
     Examples,

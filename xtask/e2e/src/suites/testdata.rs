@@ -1,4 +1,5 @@
-//! Kubernetes' own test data: each kind has a file in JSON and in Protobuf, whose objects have a value in every field.
+//! Kubernetes' Go modules: their test data, in which each kind has a file in JSON and in Protobuf whose objects have a value
+//! in every field, and the types from which the client's table of Protobuf messages was recorded.
 
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
@@ -17,6 +18,7 @@ use crate::failure::{Outcome, check, check_eq};
 
 suite!("testdata":
     objects_of_all_kinds_are_equal_in_both_formats [Go],
+    the_table_of_messages_is_that_of_the_modules [Go],
 );
 
 /// The module with the test data: the newest supported version.
@@ -92,6 +94,16 @@ async fn objects_of_all_kinds_are_equal_in_both_formats(_env: Env) -> Outcome {
     check_eq!(different, Vec::<String>::new());
     check!(compared > 150, "only {compared} objects were compared");
     Ok(())
+}
+
+async fn the_table_of_messages_is_that_of_the_modules(_env: Env) -> Outcome {
+    let mut table = xtask_protobuf::Table::default();
+    for version in xtask_protobuf::VERSIONS {
+        let mut go = tokio::process::Command::from(xtask_protobuf::describe(version));
+        let output = go.kill_on_drop(true).output().await.context("cannot run go")?;
+        xtask_protobuf::add_description(&mut table, version, output)?;
+    }
+    Ok(xtask_protobuf::ensure_equal(&table)?)
 }
 
 /// The value without the nulls of JSON, which Protobuf does not have.
