@@ -4,17 +4,21 @@
 //! Admission runs while the lock of the state is free. It must not change the storage.
 
 use super::target::Target;
+use crate::registry::Resource;
 use crate::status::SimError;
 use crate::store::object::Stored;
 
 /// The name of the table that contains the namespaces.
 pub(crate) const NAMESPACES: &str = "/namespaces";
 
-/// Checks that the namespace of a new object exists and is not terminating. `namespace` is the stored
+/// Checks that the namespace `wanted` of a new object exists and is not terminating. `namespace` is the stored
 /// `Namespace`, or `None` if it does not exist.
-pub(crate) fn check_create(namespace: Option<&Stored>, target: &Target, name: &str) -> Result<(), SimError> {
-    let resource = &target.resource;
-    let wanted = &target.namespace;
+pub(crate) fn check_create(
+    namespace: Option<&Stored>,
+    resource: &Resource,
+    wanted: &str,
+    name: &str,
+) -> Result<(), SimError> {
     match namespace {
         None => Err(SimError::not_found("", "namespaces", wanted)),
         Some(found) if found.is_terminating => {

@@ -217,6 +217,24 @@ impl Resource {
         self.subresource("status").is_some()
     }
 
+    /// Whether an update increments `metadata.generation`: it changes a field outside the metadata and the status.
+    pub(crate) fn increments_generation(&self, old: &Value, new: &Value) -> bool {
+        let ignored = |key: &str| {
+            matches!(key, "metadata" | "apiVersion" | "kind") || (key == "status" && self.has_status())
+        };
+        let (Some(old), Some(new)) = (old.as_object(), new.as_object()) else { return false };
+        let differs = |a: &serde_json::Map<String, Value>, b: &serde_json::Map<String, Value>| {
+            a.iter().any(|(key, value)| !ignored(key) && b.get(key) != Some(value))
+        };
+        let metadata = |object: &serde_json::Map<String, Value>, field: &str| {
+            object.get("metadata").and_then(|metadata| metadata.get(field)).cloned()
+        };
+        let fields = self.strategy.generation_metadata;
+        differs(old, new)
+            || differs(new, old)
+            || fields.iter().any(|field| metadata(old, field) != metadata(new, field))
+    }
+
     /// The version of a stored object whose `apiVersion` is `api_version`; `None` for a built-in kind.
     pub(crate) fn stored_version(&self, api_version: &str) -> Option<Arc<str>> {
         let custom = self.custom()?;

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::Sim;
 use crate::builtin::BOOTSTRAP_POLICY;
-use crate::clock::Clock;
+use crate::clock::{Clock, Random};
 use crate::containers::{
     AttachRequest, ContainerError, ExecRequest, Handlers, LogRequest, PortConnection, PortForwardRequest,
     Streams,
@@ -32,6 +32,7 @@ pub struct SimBuilder {
     start: Option<Timestamp>,
     nodes: usize,
     namespaces: Vec<String>,
+    workloads: bool,
     delays: Vec<(Controller, Option<Duration>)>,
     handlers: Handlers,
     services: Vec<ServiceAddress>,
@@ -49,6 +50,7 @@ impl SimBuilder {
             start: None,
             nodes: 0,
             namespaces: Vec::new(),
+            workloads: false,
             delays: Vec::new(),
             handlers: Handlers::default(),
             services: Vec::new(),
@@ -120,7 +122,55 @@ impl SimBuilder {
         self
     }
 
-    /// The time from a change to the reaction of this controller; zero by default. With zero, no request can see the
+    /// Runs all controllers ([`Controller::ALL`]): those of kube-controller-manager, a scheduler, and replacements for
+    /// the kubelets. A deployment then gets replica sets and pods, the pods are bound to the nodes of the simulation, run
+    /// and become ready, new namespaces get their service account and their `kube-root-ca.crt`, and so on. They are off
+    /// by default, because a test of one controller of one's own would find the objects of the others.
+    ///
+    /// With delays of zero, the complete rollout of a deployment is done when the request that causes it returns.
+    /// Watches receive each step. The controllers call no admission webhooks.
+    ///
+    /// Pods become ready when they are bound, and the pods of jobs succeed. These annotations of a pod, which only
+    /// kube-sim reads, change that; they can be added while the pod runs:
+    ///
+    /// | annotation | value |
+    /// |---|---|
+    /// | `kube-sim/ready-after` | the time until the pod is ready, such as `5s`, or `never` |
+    /// | `kube-sim/exit-after` | the time until the containers exit, or `never`; `0s` by default for pods of jobs and pods with an exit code |
+    /// | `kube-sim/exit-code` | the exit code of the containers, from 0 to 255; 0 by default |
+    ///
+    /// If the restart policy restarts the containers, they do so after 10 s, 20 s and so on (`CrashLoopBackOff`).
+    ///
+    /// The config map `kube-root-ca.crt` exists once a listener has a generated certificate ([`Sim::serve_https`]).
+    ///
+    /// # Examples
+    /// ```
+    /// use kube_sim::Sim;
+    /// use serde_json::json;
+    ///
+    /// let sim = Sim::builder().nodes(2).workloads().build();
+    /// sim.create(&json!({
+    ///     "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"},
+    ///     "spec": {
+    ///         "replicas": 3,
+    ///         "selector": {"matchLabels": {"app": "web"}},
+    ///         "template": {
+    ///             "metadata": {"labels": {"app": "web"}},
+    ///             "spec": {"containers": [{"name": "main", "image": "web:1"}]},
+    ///         },
+    ///     },
+    /// }))?;
+    /// let web = sim.get("apps/v1", "Deployment", "default", "web")?;
+    /// assert_eq!(web["status"]["availableReplicas"], 3);
+    /// # Ok::<(), kube_sim::SimError>(())
+    /// ```
+    pub fn workloads(mut self) -> Self {
+        self.workloads = true;
+        self
+    }
+
+    /// The time from a change to the reaction of this controller; zero by default. Starts the controller if it is
+    /// off by default. With zero, no request can see the
     /// state between a write and the changes of the controller that follow it. In a cluster, a controller lags: with a
     /// delay, a deleted namespace stays `Terminating`, and the dependents of a deleted owner exist for this time.
     ///
@@ -353,6 +403,12 @@ impl SimBuilder {
     pub fn build(self) -> Sim {
         let clock = self.start.map_or_else(Clock::wall, Clock::fixed);
         let mut state = State::new(clock.clone(), self.history);
+        state.random = Random::stream(self.seed, CONTROLLERS);
+        if self.workloads {
+            for controller in Controller::ALL {
+                state.set_delay(*controller, Some(Duration::ZERO));
+            }
+        }
         for (controller, delay) in self.delays {
             state.set_delay(controller, delay);
         }
@@ -394,6 +450,9 @@ fn create_bootstrap_policy(sim: &Sim) -> Result<(), SimError> {
     }
     Ok(())
 }
+
+/// The stream of random numbers of the controllers.
+const CONTROLLERS: u64 = 0x0063_6f6e_7472_6f6c;
 
 /// The namespaces that every cluster has.
 const SYSTEM_NAMESPACES: [&str; 4] = ["default", "kube-node-lease", "kube-public", "kube-system"];

@@ -100,7 +100,11 @@ impl Sim {
     /// # Cancel safety
     /// Dropping the future closes the listener.
     pub async fn serve_https(&self, addr: SocketAddr) -> Result<Server, ServeError> {
-        Server::start(self.service(), addr, Security::Generated).await
+        let server = Server::start(self.service(), addr, Security::Generated).await?;
+        if let Some(authority) = server.ca_pem() {
+            controllers::publish_root_ca(&mut self.inner.lock(), authority);
+        }
+        Ok(server)
     }
 
     /// Listens for HTTPS with the given certificates, for a client that cannot use generated ones. Requests need a

@@ -20,7 +20,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Random};
 use crate::nesting;
 use crate::registry::{Registry, Resource};
 use crate::status::SimError;
@@ -66,6 +66,12 @@ pub(crate) struct State {
     caches: Caches,
     pub(crate) registry: Registry,
     pub(crate) clock: Clock,
+    /// The random numbers of the controllers.
+    pub(crate) random: Random,
+    /// The certificate authority of the server in PEM, if it has one.
+    pub(crate) root_ca: Option<Arc<str>>,
+    /// The number of pod IPs that have been assigned.
+    pub(crate) assigned_pod_ips: u32,
     /// Whether the crate's `workload` module simulates a kubelet, which removes terminating pods. If this is false,
     /// [`Controller::Kubelet`] removes them.
     pub(crate) kubelet: bool,
@@ -80,7 +86,7 @@ impl State {
             dependents: BTreeMap::new(),
             queue: Queue::default(),
             unobserved: VecDeque::new(),
-            delays: Controller::ALL.map(|controller| (controller, Duration::ZERO)).into(),
+            delays: Controller::BASIC.iter().map(|controller| (*controller, Duration::ZERO)).collect(),
             bytes: 0,
             history_limit: history_limit.max(1),
             compacted: 0,
@@ -88,6 +94,9 @@ impl State {
             caches: Caches::default(),
             registry: Registry::new(),
             clock,
+            random: Random::seeded(0),
+            root_ca: None,
+            assigned_pod_ips: 0,
             kubelet: false,
         }
     }
@@ -272,9 +281,14 @@ impl State {
         };
     }
 
-    /// The delay of a controller; `None` if it does not run.
-    pub(crate) fn delay(&self, controller: Controller) -> Option<Duration> {
-        self.delays.get(&controller).copied()
+    /// The controllers that run, each with its delay.
+    pub(crate) fn delays(&self) -> impl Iterator<Item = (Controller, Duration)> {
+        self.delays.iter().map(|(controller, delay)| (*controller, *delay))
+    }
+
+    /// Whether a controller runs.
+    pub(crate) fn runs(&self, controller: Controller) -> bool {
+        self.delays.contains_key(&controller)
     }
 
     /// The next change that the controllers have not observed, with the name of its table.

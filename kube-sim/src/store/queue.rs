@@ -13,7 +13,9 @@ use super::Place;
 
 /// A controller that the simulation runs.
 ///
-/// See [`SimBuilder::controller_delay`](crate::SimBuilder::controller_delay).
+/// A simulation runs [`Controller::BASIC`]; with [`SimBuilder::workloads`](crate::SimBuilder::workloads), it runs
+/// [`Controller::ALL`]. [`SimBuilder::controller_delay`](crate::SimBuilder::controller_delay) starts one of them, and
+/// [`SimBuilder::without_controller`](crate::SimBuilder::without_controller) disables one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Controller {
@@ -22,16 +24,44 @@ pub enum Controller {
     CustomResourceDefinition,
     /// Deletes objects whose owners do not exist, and completes deletions with the policies `Foreground` and `Orphan`.
     GarbageCollector,
-    /// Replaces the kubelets: removes terminating pods from the store. Does not run while a
+    /// Replaces the kubelets for terminating pods: removes them from the store. Does not run while a
     /// [`Workload`](crate::workload::Workload) simulates kubelets.
     Kubelet,
     /// Deletes the contents of terminating namespaces, then the namespaces.
     Namespace,
+    /// Creates the service account `default` in each namespace.
+    ServiceAccount,
+    /// Publishes the certificate authority of the server in the config map `kube-root-ca.crt` of each namespace.
+    RootCaCertificate,
+    /// Rolls out deployments: creates, scales and removes their replica sets.
+    Deployment,
+    /// Creates and deletes the pods of replica sets.
+    ReplicaSet,
+    /// Binds pods to nodes.
+    Scheduler,
+    /// Replaces the kubelets for starting pods: pods on nodes become ready, and the pods of jobs complete. See
+    /// [`SimBuilder::workloads`](crate::SimBuilder::workloads) for the annotations that change this.
+    PodLifecycle,
 }
 
 impl Controller {
-    pub(crate) const ALL: [Self; 4] =
-        [Self::CustomResourceDefinition, Self::GarbageCollector, Self::Kubelet, Self::Namespace];
+    /// The controllers that every simulation runs.
+    pub const BASIC: &[Self] =
+        &[Self::CustomResourceDefinition, Self::GarbageCollector, Self::Kubelet, Self::Namespace];
+
+    /// All controllers.
+    pub const ALL: &[Self] = &[
+        Self::CustomResourceDefinition,
+        Self::GarbageCollector,
+        Self::Kubelet,
+        Self::Namespace,
+        Self::ServiceAccount,
+        Self::RootCaCertificate,
+        Self::Deployment,
+        Self::ReplicaSet,
+        Self::Scheduler,
+        Self::PodLifecycle,
+    ];
 }
 
 /// A key of the queue: an object, and the controller that must reconcile it.

@@ -7,6 +7,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::engine::{Engine, KUBELET, SCHEDULER, namespace_and_name, object_reference};
+use super::pod_status::{self, PodState};
 
 /// Whether the `Ready` condition of the pod is true.
 pub(super) fn is_ready(pod: &Value) -> bool {
@@ -193,66 +194,11 @@ fn keep_running(engine: &mut Engine, pod: &Value, path: &str) {
 /// The complete status of a pod, as the body of a merge patch.
 fn pod_status(engine: &mut Engine, pod: &Value, phase: &str, ready: bool, state: &Value) -> Value {
     let now = engine.now();
-    let done = phase == "Succeeded";
-    let begun = state["waiting"]["reason"] != "ContainerCreating";
-    let condition = |kind: &str, on: bool, reason: &str| {
-        let status = if on { "True" } else { "False" };
-        let before = pod["status"]["conditions"].as_array().into_iter().flatten().find(|c| c["type"] == kind);
-        let since =
-            before.filter(|c| c["status"] == status).map_or(json!(now), |c| c["lastTransitionTime"].clone());
-        let mut condition = json!({
-            "type": kind, "status": status, "observedGeneration": pod["metadata"]["generation"],
-            "lastProbeTime": null, "lastTransitionTime": since,
-        });
-        if !on {
-            condition["reason"] = reason.into();
-        }
-        condition
+    let ip = match pod["status"]["podIP"].as_str() {
+        Some(ip) => ip.to_owned(),
+        None if state["waiting"]["reason"] == "ContainerCreating" => String::new(),
+        None => format!("10.244.{}.{}", engine.random.below(250), engine.random.below(250) + 2),
     };
-    let unready = if done { "PodCompleted" } else { "ContainersNotReady" };
-    let containers: Vec<Value> = pod["spec"]["containers"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .enumerate()
-        .map(|(i, c)| {
-            let before = &pod["status"]["containerStatuses"][i];
-            let mut container = json!({
-                "name": c["name"], "image": c["image"], "ready": ready, "started": ready,
-                "restartCount": before["restartCount"].as_i64().unwrap_or(0),
-                "imageID": if begun { format!("sim@sha256:{}", "5".repeat(64)) } else { String::new() },
-                "state": state,
-                "lastState": before.get("lastState").cloned().unwrap_or_else(|| json!({})),
-            });
-            if begun {
-                let id = pod["metadata"]["uid"].as_str().unwrap_or_default().replace('-', "");
-                container["containerID"] = format!("containerd://{id}{id}").into();
-            }
-            container
-        })
-        .collect();
-    let mut status = json!({
-        "phase": phase,
-        "observedGeneration": pod["metadata"]["generation"],
-        "hostIP": "172.18.0.2",
-        "hostIPs": [{"ip": "172.18.0.2"}],
-        "startTime": pod["status"]["startTime"].as_str().unwrap_or(&now),
-        "conditions": [
-            condition("PodReadyToStartContainers", begun && !done, ""),
-            condition("Initialized", true, ""),
-            condition("Ready", ready, unready),
-            condition("ContainersReady", ready, unready),
-            condition("PodScheduled", true, ""),
-        ],
-        "containerStatuses": containers,
-    });
-    if begun {
-        let ip = match pod["status"]["podIP"].as_str() {
-            Some(ip) => ip.to_owned(),
-            None => format!("10.244.{}.{}", engine.random.below(250), engine.random.below(250) + 2),
-        };
-        status["podIPs"] = json!([{"ip": ip}]);
-        status["podIP"] = ip.into();
-    }
-    json!({ "status": status })
+    let new = PodState { phase, ready, state, now: &now, ip: &ip, host_ip: "172.18.0.2" };
+    json!({ "status": pod_status::pod_status(pod, &new) })
 }

@@ -13,6 +13,7 @@ mod controllers;
 mod engine;
 mod kubelet;
 pub(crate) mod objects;
+pub(crate) mod pod_status;
 
 use std::time::Duration;
 

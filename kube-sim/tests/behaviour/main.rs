@@ -22,3 +22,4 @@ mod tokens;
 mod updates;
 mod watches;
 mod workload;
+mod workloads;

@@ -35,7 +35,12 @@ impl WriteContext<'_> {
         let namespace = self.target.namespace.as_str();
         let namespace_object = if resource.namespaced {
             let found = self.inner.lock().get(admission::NAMESPACES, namespace).cloned();
-            admission::check_create(found.as_deref(), self.target, object_meta::text(&object, "name"))?;
+            admission::check_create(
+                found.as_deref(),
+                resource,
+                namespace,
+                object_meta::text(&object, "name"),
+            )?;
             found
         } else {
             None
@@ -103,7 +108,8 @@ impl WriteContext<'_> {
             if !now.is_some_and(|now| Arc::ptr_eq(now, &before)) {
                 admission::check_create(
                     now.map(AsRef::as_ref),
-                    self.target,
+                    resource,
+                    &self.target.namespace,
                     object_meta::text(&value, "name"),
                 )?;
             }

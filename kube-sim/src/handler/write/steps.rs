@@ -44,21 +44,6 @@ pub(super) fn validate(
     verdict.errors
 }
 
-/// Whether an update increments `metadata.generation`: it changes a field outside the metadata and the status.
-pub(super) fn increments_generation(resource: &Resource, old: &Value, new: &Value) -> bool {
-    let ignored = |key: &str| {
-        matches!(key, "metadata" | "apiVersion" | "kind") || (key == "status" && resource.has_status())
-    };
-    let (Some(old), Some(new)) = (old.as_object(), new.as_object()) else { return false };
-    let differs = |a: &serde_json::Map<String, Value>, b: &serde_json::Map<String, Value>| {
-        a.iter().any(|(key, value)| !ignored(key) && b.get(key) != Some(value))
-    };
-    let fields = resource.strategy.generation_metadata;
-    differs(old, new)
-        || differs(new, old)
-        || fields.iter().any(|field| old["metadata"].get(field) != new["metadata"].get(field))
-}
-
 /// Copies `field` from `from` to `to`. If `from` does not have the field, removes the field of `to`.
 pub(super) fn copy_field(from: &Value, to: &mut Value, field: &str) {
     let Some(map) = to.as_object_mut() else { return };

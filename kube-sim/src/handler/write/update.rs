@@ -6,8 +6,7 @@ use serde_json::Value;
 
 use super::decode::apply_url_names;
 use super::steps::{
-    apply_defaults, copy_field, drop_nulls, increments_generation, reset_all_but_status, response_object,
-    rewrite_numbers, validate,
+    apply_defaults, copy_field, drop_nulls, reset_all_but_status, response_object, rewrite_numbers, validate,
 };
 use super::{WriteContext, Written, WrittenPart};
 use crate::controllers;
@@ -72,7 +71,7 @@ impl WriteContext<'_> {
         }
         if resource.strategy.has_generation && part != WrittenPart::Status {
             let generation = before["metadata"]["generation"].as_i64().unwrap_or(0);
-            let step = i64::from(increments_generation(resource, &before, &new));
+            let step = i64::from(resource.increments_generation(&before, &new));
             new["metadata"]["generation"] = (generation + step).into();
         }
         new["metadata"]["resourceVersion"] = before["metadata"]["resourceVersion"].clone();

@@ -1,0 +1,237 @@
+//! The deployment controller: rolls out the pod template of a deployment by creating and scaling replica sets.
+
+mod new_replica_set;
+mod rollout;
+mod scaling;
+mod status;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::objects::{
+    DEPLOYMENTS, PODS, REPLICA_SETS, annotation, condition, is_terminating, number, scaled_value,
+};
+use super::owned::{OwnerKind, selector};
+use super::writes::{self, CONTROLLER_MANAGER, Part};
+use super::{Keys, events, is_deletion, object_of, own_key};
+use crate::store::State;
+use crate::store::queue::Key;
+use crate::store::table::Event;
+
+/// The label that distinguishes the pods of the replica sets of a deployment.
+const HASH_LABEL: &str = "pod-template-hash";
+const REVISION: &str = "deployment.kubernetes.io/revision";
+const REVISION_HISTORY: &str = "deployment.kubernetes.io/revision-history";
+const DESIRED_REPLICAS: &str = "deployment.kubernetes.io/desired-replicas";
+const MAX_REPLICAS: &str = "deployment.kubernetes.io/max-replicas";
+
+/// The name of the component in Events.
+const COMPONENT: &str = "deployment-controller";
+
+const KIND: OwnerKind = OwnerKind { storage: DEPLOYMENTS, api_version: "apps/v1", kind: "Deployment" };
+
+/// The keys of a changed deployment, of the owners of a changed replica set, and of the owner of a deleted pod.
+pub(super) fn observe(state: &State, storage: &Arc<str>, event: &Event) -> Keys {
+    match &**storage {
+        DEPLOYMENTS if !is_deletion(event) => own_key(storage, event),
+        REPLICA_SETS => KIND.keys(state, event),
+        // A rollout with the strategy Recreate waits for the end of the old pods.
+        PODS if is_deletion(event) => {
+            let sets = event.object.owners.iter().filter_map(|owner| state.place_of(owner));
+            let sets = sets.filter(|place| &*place.0 == REPLICA_SETS);
+            let owners =
+                sets.filter_map(|place| state.get(&place.0, &place.1)).flat_map(|set| set.owners.clone());
+            let places =
+                owners.filter_map(|owner| Some((state.place_of(&owner)?.clone(), owner, Duration::ZERO)));
+            places.filter(|(place, ..)| &*place.0 == DEPLOYMENTS).collect()
+        }
+        _ => Keys::new(),
+    }
+}
+
+/// A deployment with its replica sets, in the state of one reconcile.
+struct Deployment<'a> {
+    state: &'a mut State,
+    key: &'a Key,
+    object: Value,
+    /// The replica set with the pod template of the deployment.
+    new_set: Option<Value>,
+    /// The other replica sets, oldest first.
+    old_sets: Vec<Value>,
+}
+
+/// Reconciles a deployment: one step of its rollout, and its status.
+pub(super) fn reconcile(state: &mut State, key: &Key) {
+    let Some(stored) = object_of(state, key) else { return };
+    let object = stored.value();
+    if selector(&object).is_empty() {
+        let message = "This deployment is selecting all pods. A non-empty selector is required.";
+        return events::warning(state, COMPONENT, &KIND.involved(&object), "SelectingAll", message);
+    }
+    let mut sets = KIND.claim(state, &object, REPLICA_SETS);
+    sets.sort_by(by_age);
+    let mut deployment = Deployment { state, key, object, new_set: None, old_sets: Vec::new() };
+    deployment.select_sets(sets);
+    deployment.sync();
+}
+
+impl Deployment<'_> {
+    /// Performs the step that the state of the deployment requires (`syncDeployment`).
+    fn sync(&mut self) {
+        if is_terminating(&self.object) {
+            return self.update_status();
+        }
+        self.set_paused_condition();
+        if self.spec()["paused"] == true {
+            return self.sync_scale();
+        }
+        if !self.sync_new_set() {
+            return;
+        }
+        if self.is_scaled() {
+            return self.sync_scale();
+        }
+        match self.spec()["strategy"]["type"].as_str() {
+            Some("Recreate") => self.roll_out_by_recreation(),
+            _ => self.roll_out(),
+        }
+    }
+
+    /// Scales the replica sets of a paused deployment, or after a change of `spec.replicas` (`sync`).
+    fn sync_scale(&mut self) {
+        if self.spec()["paused"] == true && !self.sync_new_set() {
+            return;
+        }
+        self.scale();
+        if self.spec()["paused"] == true {
+            self.delete_old_revisions();
+        }
+        self.update_status();
+    }
+
+    /// Whether `spec.replicas` has changed since the active replica sets were scaled.
+    fn is_scaled(&self) -> bool {
+        let replicas = self.replicas();
+        let desired =
+            |set: &Value| annotation(set, DESIRED_REPLICAS).and_then(|text| text.parse::<i64>().ok());
+        self.sets()
+            .filter(|set| is_active(set))
+            .any(|set| desired(set).is_some_and(|desired| desired != replicas))
+    }
+
+    /// Sets the condition `Progressing` of a deployment that is paused or resumed (`checkPausedConditions`).
+    fn set_paused_condition(&mut self) {
+        if !self.has_deadline() {
+            return;
+        }
+        let reason = condition(&self.object, "Progressing").map(|found| found["reason"].clone());
+        let (is_paused, was_paused) =
+            (self.spec()["paused"] == true, reason == Some("DeploymentPaused".into()));
+        if is_paused == was_paused || reason == Some("ProgressDeadlineExceeded".into()) {
+            return;
+        }
+        let (reason, message) = if is_paused {
+            ("DeploymentPaused", "Deployment is paused")
+        } else {
+            ("DeploymentResumed", "Deployment is resumed")
+        };
+        self.set_condition("Progressing", "Unknown", reason, message);
+        self.write_status();
+    }
+
+    fn spec(&self) -> &Value {
+        &self.object["spec"]
+    }
+
+    fn replicas(&self) -> i64 {
+        number(&self.spec()["replicas"])
+    }
+
+    /// All replica sets: the old ones, then the new one.
+    fn sets(&self) -> impl Iterator<Item = &Value> {
+        self.old_sets.iter().chain(&self.new_set)
+    }
+
+    /// Whether `progressDeadlineSeconds` is set. Its largest value means that there is no deadline.
+    fn has_deadline(&self) -> bool {
+        self.spec()["progressDeadlineSeconds"]
+            .as_i64()
+            .is_some_and(|deadline| deadline != i64::from(i32::MAX))
+    }
+
+    fn is_rolling_update(&self) -> bool {
+        self.spec()["strategy"]["type"] == "RollingUpdate"
+    }
+
+    /// The number of pods above `spec.replicas` that a rollout may create.
+    fn max_surge(&self) -> i64 {
+        if !self.is_rolling_update() {
+            return 0;
+        }
+        scaled_value(&self.spec()["strategy"]["rollingUpdate"]["maxSurge"], self.replicas(), true)
+    }
+
+    /// The number of pods below `spec.replicas` that may be unavailable during a rollout.
+    fn max_unavailable(&self) -> i64 {
+        if !self.is_rolling_update() || self.replicas() == 0 {
+            return 0;
+        }
+        let limit = &self.spec()["strategy"]["rollingUpdate"]["maxUnavailable"];
+        let unavailable = scaled_value(limit, self.replicas(), false);
+        // Without surge, a rollout needs an unavailable pod.
+        let unavailable = if unavailable == 0 && self.max_surge() == 0 { 1 } else { unavailable };
+        unavailable.min(self.replicas())
+    }
+
+    /// Creates an Event about the deployment.
+    fn record(&mut self, is_warning: bool, reason: &str, message: &str) {
+        let involved = KIND.involved(&self.object);
+        let record = if is_warning { events::warning } else { events::normal };
+        record(self.state, COMPONENT, &involved, reason, message);
+    }
+
+    /// Sets a condition of `object`. As in Kubernetes, a condition with the same status and reason remains unchanged.
+    fn set_condition(&mut self, kind: &str, status: &str, reason: &str, message: &str) {
+        let now = self.state.clock.stamp();
+        status::set_condition(
+            &mut self.object["status"],
+            json!({
+                "type": kind, "status": status, "reason": reason, "message": message, "lastUpdateTime": now,
+                "lastTransitionTime": now,
+            }),
+        );
+    }
+
+    /// Writes the status and the annotations of `object`, which a write to the status may change.
+    fn write_status(&mut self) {
+        let (status, annotations) = (&self.object["status"], &self.object["metadata"]["annotations"]);
+        let written =
+            writes::modify(self.state, &self.key.place, Part::Status, CONTROLLER_MANAGER, |stored| {
+                stored["status"] = status.clone();
+                if annotations.is_object() {
+                    stored["metadata"]["annotations"] = annotations.clone();
+                }
+            });
+        if let Ok(Some(object)) = written {
+            self.object = object;
+        }
+    }
+}
+
+/// Whether a replica set has pods, or should have some.
+fn is_active(set: &Value) -> bool {
+    number(&set["spec"]["replicas"]) > 0
+}
+
+/// The order of the creation of replica sets.
+fn by_age(a: &Value, b: &Value) -> std::cmp::Ordering {
+    let created = |set: &Value| set["metadata"]["creationTimestamp"].as_str().map(str::to_owned);
+    created(a).cmp(&created(b)).then_with(|| super::objects::name(a).cmp(super::objects::name(b)))
+}
+
+/// The revision of a replica set; 0 if it has none.
+fn revision(set: &Value) -> i64 {
+    annotation(set, REVISION).and_then(|text| text.parse().ok()).unwrap_or(0)
+}

@@ -1,0 +1,100 @@
+//! The controllers that fill new namespaces: the service account `default`, and the config map `kube-root-ca.crt`.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::objects::place_in;
+use super::writes::{self, CONTROLLER_MANAGER, Part};
+use super::{Keys, is_deletion, own_key};
+use crate::handler::admission::NAMESPACES;
+use crate::store::State;
+use crate::store::queue::{Controller, Key};
+use crate::store::table::{Change, Event};
+
+const SERVICE_ACCOUNTS: &str = "/serviceaccounts";
+const CONFIG_MAPS: &str = "/configmaps";
+const ROOT_CA: &str = "kube-root-ca.crt";
+
+/// The key of a new namespace, or of the namespace from which its service account is deleted.
+pub(super) fn observe_service_accounts(state: &State, storage: &Arc<str>, event: &Event) -> Keys {
+    match &**storage {
+        NAMESPACES if event.change == Change::Added => own_key(storage, event),
+        SERVICE_ACCOUNTS if is_deletion(event) && event.object.name() == "default" => {
+            namespace_key(state, event)
+        }
+        _ => Keys::new(),
+    }
+}
+
+/// The key of a new namespace, or of the namespace whose config map changes.
+pub(super) fn observe_root_ca(state: &State, storage: &Arc<str>, event: &Event) -> Keys {
+    match &**storage {
+        NAMESPACES if event.change == Change::Added => own_key(storage, event),
+        CONFIG_MAPS if event.change != Change::Added && event.object.name() == ROOT_CA => {
+            namespace_key(state, event)
+        }
+        _ => Keys::new(),
+    }
+}
+
+/// The key of the namespace of an object.
+fn namespace_key(state: &State, event: &Event) -> Keys {
+    let namespace = state.get(NAMESPACES, event.object.namespace());
+    let key = |namespace: &Arc<crate::store::object::Stored>| {
+        ((Arc::from(NAMESPACES), namespace.key.clone()), namespace.uid.clone(), std::time::Duration::ZERO)
+    };
+    namespace.map(key).into_iter().collect()
+}
+
+/// Queues the keys of all namespaces after a change of the certificate authorities.
+pub(super) fn requeue_all(state: &mut State) {
+    let namespaces = state.table(NAMESPACES).map(|table| table.objects("")).unwrap_or_default();
+    for namespace in namespaces {
+        let place = (Arc::from(NAMESPACES), namespace.key.clone());
+        let key = Key { controller: Controller::RootCaCertificate, place, uid: namespace.uid.clone() };
+        super::requeue(state, &key, std::time::Duration::ZERO);
+    }
+}
+
+/// Creates the service account `default`, unless it exists.
+pub(super) fn reconcile_service_account(state: &mut State, key: &Key) {
+    create_unless_terminating(state, key, SERVICE_ACCOUNTS, "default", |_| {});
+}
+
+/// Creates the config map with the certificate authority, or restores its content.
+pub(super) fn reconcile_root_ca(state: &mut State, key: &Key) {
+    let Some(authority) = state.root_ca.clone() else { return };
+    let data = json!({"ca.crt": *authority});
+    create_unless_terminating(state, key, CONFIG_MAPS, ROOT_CA, |map| {
+        map["data"] = data;
+        let note = "Contains a CA bundle that can be used to verify the kube-apiserver when using internal endpoints \
+            such as the internal service IP or kubernetes.default.svc. No other usage is guaranteed across \
+            distributions of Kubernetes clusters.";
+        map["metadata"]["annotations"]["kubernetes.io/description"] = note.into();
+    });
+}
+
+/// Creates or changes an object in the namespace of the key.
+fn create_unless_terminating(
+    state: &mut State,
+    key: &Key,
+    storage: &str,
+    name: &str,
+    change: impl FnOnce(&mut Value),
+) {
+    let Some(namespace) = super::object_of(state, key).filter(|namespace| !namespace.is_terminating) else {
+        return;
+    };
+    let mut object = json!({"metadata": {"name": name, "namespace": namespace.name()}});
+    let place = place_in(storage, &object);
+    let outcome = if state.get(&place.0, &place.1).is_some() {
+        writes::modify(state, &place, Part::Object, CONTROLLER_MANAGER, change).map(drop)
+    } else {
+        change(&mut object);
+        writes::create(state, storage, &object, CONTROLLER_MANAGER).map(drop)
+    };
+    if let Err(error) = outcome {
+        tracing::debug!(%error, name, "cannot write an object of a namespace");
+    }
+}

@@ -1,0 +1,137 @@
+//! Accessors of objects that all controllers use: metadata, conditions, owners and times.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::clock::Clock;
+use crate::store::object::key;
+use crate::store::selector::Labels;
+use crate::store::{Place, State};
+
+pub(super) const PODS: &str = "/pods";
+pub(super) const NODES: &str = "/nodes";
+pub(super) const REPLICA_SETS: &str = "apps/replicasets";
+pub(super) const DEPLOYMENTS: &str = "apps/deployments";
+
+pub(super) fn name(object: &Value) -> &str {
+    object["metadata"]["name"].as_str().unwrap_or_default()
+}
+
+pub(super) fn namespace(object: &Value) -> &str {
+    object["metadata"]["namespace"].as_str().unwrap_or_default()
+}
+
+pub(super) fn uid(object: &Value) -> &str {
+    object["metadata"]["uid"].as_str().unwrap_or_default()
+}
+
+pub(super) fn labels(object: &Value) -> Labels {
+    Labels::of(&object["metadata"])
+}
+
+pub(super) fn annotation<'a>(object: &'a Value, name: &str) -> Option<&'a str> {
+    object["metadata"]["annotations"][name].as_str()
+}
+
+pub(super) fn is_terminating(object: &Value) -> bool {
+    object["metadata"]["deletionTimestamp"].is_string()
+}
+
+/// A number, which is 0 if it is absent.
+pub(super) fn number(value: &Value) -> i64 {
+    value.as_i64().unwrap_or(0)
+}
+
+/// The place of an object in the table `storage`.
+pub(super) fn place_in(storage: &str, object: &Value) -> Place {
+    (Arc::from(storage), key(namespace(object), name(object)))
+}
+
+/// The object with this name.
+pub(super) fn find(state: &State, storage: &str, namespace: &str, name: &str) -> Option<Value> {
+    state.get(storage, &key(namespace, name)).map(|object| object.value())
+}
+
+/// The owner reference to the controller of the object.
+pub(super) fn controller_of(object: &Value) -> Option<&Value> {
+    let mut owners = object["metadata"]["ownerReferences"].as_array().into_iter().flatten();
+    owners.find(|owner| owner["controller"] == true)
+}
+
+/// Whether `owner` is the controller of the object.
+pub(super) fn is_controlled_by(object: &Value, owner: &Value) -> bool {
+    controller_of(object).is_some_and(|controller| controller["uid"] == owner["metadata"]["uid"])
+}
+
+/// The condition of this type.
+pub(super) fn condition<'a>(object: &'a Value, kind: &str) -> Option<&'a Value> {
+    let mut conditions = object["status"]["conditions"].as_array().into_iter().flatten();
+    conditions.find(|condition| condition["type"] == kind)
+}
+
+/// Whether the condition of this type is true.
+pub(super) fn is_true(object: &Value, kind: &str) -> bool {
+    condition(object, kind).is_some_and(|condition| condition["status"] == "True")
+}
+
+/// Sets a condition in a list. `lastTransitionTime` remains if the status does not change. Returns whether the
+/// condition has changed.
+pub(super) fn set_condition(conditions: &mut Value, mut condition: Value, now: &str) -> bool {
+    if !conditions.is_array() {
+        *conditions = json!([]);
+    }
+    let Some(list) = conditions.as_array_mut() else { return false };
+    let old = list.iter().position(|old| old["type"] == condition["type"]);
+    condition["lastTransitionTime"] = match old.map(|at| &list[at]) {
+        Some(old) if old["status"] == condition["status"] => old["lastTransitionTime"].clone(),
+        _ => now.into(),
+    };
+    match old {
+        Some(at) if list[at] == condition => return false,
+        Some(at) => list[at] = condition,
+        None => list.push(condition),
+    }
+    true
+}
+
+/// The time in a field.
+pub(super) fn time(value: &Value) -> Option<Timestamp> {
+    value.as_str()?.parse().ok()
+}
+
+/// The time from now until `after` has passed since `from`; zero if it has passed.
+pub(super) fn until(clock: &Clock, from: Timestamp, after: Duration) -> Duration {
+    let passed = clock.now().duration_since(from);
+    let passed = Duration::try_from(passed).unwrap_or(Duration::ZERO);
+    after.saturating_sub(passed)
+}
+
+/// The time in a field of seconds; zero if it is absent or negative.
+pub(super) fn seconds(value: &Value) -> Duration {
+    Duration::from_secs(u64::try_from(number(value)).unwrap_or(0))
+}
+
+/// An integer, or a percentage of `total`, which is rounded up or down (`intstr.GetScaledValueFromIntOrPercent`).
+pub(super) fn scaled_value(value: &Value, total: i64, rounds_up: bool) -> i64 {
+    let percent = value.as_str().and_then(|text| text.strip_suffix('%')?.parse::<i64>().ok());
+    match percent {
+        Some(percent) if rounds_up => (percent * total + 99).div_euclid(100),
+        Some(percent) => (percent * total).div_euclid(100),
+        None => number(value),
+    }
+}
+
+/// A deterministic hash of a value, in the characters of names (`rand.SafeEncodeString`).
+pub(super) fn hash(value: &Value, salt: Option<i64>) -> String {
+    const ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
+    let mut text = value.to_string();
+    if let Some(salt) = salt {
+        text.push_str(&salt.to_string());
+    }
+    let fnv =
+        text.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    fnv.to_string().bytes().map(|digit| char::from(ALPHABET[usize::from(digit) % ALPHABET.len()])).collect()
+}

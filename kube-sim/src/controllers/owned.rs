@@ -1,0 +1,182 @@
+//! The objects that a controller owns: pods from a template, adoption of orphans and release of objects that the
+//! selector no longer selects.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::objects::{
+    controller_of, is_controlled_by, is_terminating, labels, name, namespace, place_in, uid,
+};
+use super::writes::{self, CONTROLLER_MANAGER, Part};
+use super::{Keys, is_deletion};
+use crate::status::SimError;
+use crate::store::selector::LabelSelector;
+use crate::store::table::Event;
+use crate::store::{Place, State};
+
+/// The table, API version and kind of the owners of a controller.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct OwnerKind {
+    pub(super) storage: &'static str,
+    pub(super) api_version: &'static str,
+    pub(super) kind: &'static str,
+}
+
+impl OwnerKind {
+    /// The owner reference to the controller `owner`.
+    pub(super) fn reference(self, owner: &Value) -> Value {
+        json!({
+            "apiVersion": self.api_version, "kind": self.kind, "name": name(owner), "uid": uid(owner),
+            "controller": true, "blockOwnerDeletion": true,
+        })
+    }
+
+    /// The `involvedObject` of an Event about `object`.
+    pub(super) fn involved(self, object: &Value) -> Value {
+        json!({
+            "apiVersion": self.api_version, "kind": self.kind, "name": name(object), "namespace": namespace(object),
+            "uid": uid(object), "resourceVersion": object["metadata"]["resourceVersion"],
+        })
+    }
+
+    /// The keys of the owners that a change of an object concerns: its owners before and after the change; for an
+    /// object without owners, all that select it.
+    pub(super) fn keys(self, state: &State, event: &Event) -> Keys {
+        let previous = event.previous.as_ref().map_or(&[][..], |previous| &previous.owners);
+        let mut keys = Keys::new();
+        for owner in event.object.owners.iter().chain(previous) {
+            if let Some(place) = state.place_of(owner).filter(|place| &*place.0 == self.storage) {
+                keys.push((place.clone(), owner.clone(), Duration::ZERO));
+            }
+        }
+        if keys.is_empty() && event.object.owners.is_empty() && !is_deletion(event) {
+            let table = state.table(self.storage);
+            let owners = table.map(|table| table.objects(event.object.namespace())).unwrap_or_default();
+            let selecting =
+                owners.iter().filter(|owner| selector(&owner.value()).matches(&event.object.labels));
+            keys.extend(selecting.map(|owner| {
+                ((Arc::from(self.storage), owner.key.clone()), owner.uid.clone(), Duration::ZERO)
+            }));
+        }
+        keys
+    }
+
+    /// The objects in `storage` that `owner` controls. First releases the objects that its selector does not select,
+    /// and adopts the selected objects without a controller.
+    pub(super) fn claim(self, state: &mut State, owner: &Value, storage: &str) -> Vec<Value> {
+        let selector = selector(owner);
+        let mut claimed = Vec::new();
+        for object in controlled(state, owner, storage) {
+            if selector.matches(&labels(&object)) {
+                claimed.push(object);
+            } else if !is_terminating(owner) {
+                release(state, &place_in(storage, &object), uid(owner));
+            }
+        }
+        if is_terminating(owner) {
+            return claimed;
+        }
+        let table = state.table(storage);
+        let orphans: Vec<Place> = table
+            .map(|table| table.objects(namespace(owner)))
+            .unwrap_or_default()
+            .iter()
+            .filter(|object| !object.is_terminating && selector.matches(&object.labels))
+            .filter(|object| object.owners.is_empty() || controller_of(&object.value()).is_none())
+            .map(|object| (Arc::from(storage), object.key.clone()))
+            .collect();
+        for place in orphans {
+            let adopted = writes::modify(state, &place, Part::Object, CONTROLLER_MANAGER, |object| {
+                let owners = &mut object["metadata"]["ownerReferences"];
+                if !owners.is_array() {
+                    *owners = json!([]);
+                }
+                if let Some(owners) = owners.as_array_mut() {
+                    owners.push(self.reference(owner));
+                }
+            });
+            claimed.extend(adopted.ok().flatten());
+        }
+        claimed
+    }
+}
+
+/// The selector in the spec of an owner.
+pub(super) fn selector(owner: &Value) -> LabelSelector {
+    LabelSelector::of_object(&owner["spec"]["selector"])
+}
+
+/// The objects in `storage` whose controller is `owner`.
+pub(super) fn controlled(state: &State, owner: &Value, storage: &str) -> Vec<Value> {
+    let places = state.dependents_of(uid(owner));
+    let own = places.iter().filter(|place| &*place.0 == storage);
+    let objects = own.filter_map(|place| state.get(&place.0, &place.1)).map(|object| object.value());
+    objects.filter(|object| is_controlled_by(object, owner)).collect()
+}
+
+/// Removes the reference to the owner from an object.
+fn release(state: &mut State, place: &Place, owner: &str) {
+    // The object gets smaller, so the commit cannot exceed the storage quota.
+    let _ = writes::modify(state, place, Part::Object, CONTROLLER_MANAGER, |object| {
+        let Some(metadata) = object["metadata"].as_object_mut() else { return };
+        let Some(owners) = metadata.get_mut("ownerReferences").and_then(Value::as_array_mut) else { return };
+        owners.retain(|reference| reference["uid"] != owner);
+        if owners.is_empty() {
+            metadata.remove("ownerReferences");
+        }
+    });
+}
+
+/// A pod from the template of `owner`, which becomes its controller. The pod has a generated name.
+pub(super) fn pod_from_template(kind: OwnerKind, owner: &Value, template: &Value) -> Value {
+    let mut pod = json!({
+        "metadata": {
+            "generateName": format!("{}-", name(owner)),
+            "namespace": namespace(owner),
+            "ownerReferences": [kind.reference(owner)],
+        },
+        "spec": template["spec"],
+    });
+    for field in ["labels", "annotations", "finalizers"] {
+        let value = &template["metadata"][field];
+        if !value.is_null() {
+            pod["metadata"][field] = value.clone();
+        }
+    }
+    pod
+}
+
+/// Creates a pod of a controller, and the Event about it.
+///
+/// # Errors
+/// The `Status` with which the server refuses the pod.
+pub(super) fn create_pod(
+    state: &mut State,
+    kind: OwnerKind,
+    owner: &Value,
+    pod: &Value,
+    component: &str,
+) -> Result<Value, SimError> {
+    let created = writes::create(state, super::objects::PODS, pod, CONTROLLER_MANAGER);
+    let involved = kind.involved(owner);
+    match &created {
+        Ok(pod) => {
+            let message = format!("Created pod: {}", name(pod));
+            super::events::normal(state, component, &involved, "SuccessfulCreate", &message);
+        }
+        Err(error) => {
+            let message = format!("Error creating: {error}");
+            super::events::warning(state, component, &involved, "FailedCreate", &message);
+        }
+    }
+    created
+}
+
+/// Deletes a pod of a controller, and creates the Event about it.
+pub(super) fn delete_pod(state: &mut State, kind: OwnerKind, owner: &Value, pod: &Value, component: &str) {
+    writes::delete(state, &place_in(super::objects::PODS, pod));
+    let message = format!("Deleted pod: {}", name(pod));
+    super::events::normal(state, component, &kind.involved(owner), "SuccessfulDelete", &message);
+}

@@ -1,0 +1,147 @@
+//! The conditions under which a pod can run on a node. The texts are the reasons in the messages of kube-scheduler.
+
+use serde_json::Value;
+
+use super::labels;
+use super::node::{Node, Resources};
+use crate::controllers::objects::{self, namespace};
+use crate::store::selector::LabelSelector;
+
+/// The reasons why the node does not fit the pod; `None` if it fits. `nodes` are all nodes.
+pub(super) fn problem(pod: &Value, wanted: &Resources, node: &Node, nodes: &[Node]) -> Option<Vec<String>> {
+    let one = |text: &str| Some(vec![text.to_owned()]);
+    if node.object()["spec"]["unschedulable"] == true && !tolerates_cordon(pod) {
+        return one("node(s) were unschedulable");
+    }
+    if untolerated(pod, node, &["NoSchedule", "NoExecute"]).is_some() {
+        return one("node(s) had untolerated taint(s)");
+    }
+    if !labels::matches_node(&pod["spec"], node.object()) {
+        return one("node(s) didn't match Pod's node affinity/selector");
+    }
+    if has_port_conflict(pod, node) {
+        return one("node(s) didn't have free ports for the requested pod ports");
+    }
+    let missing = node.missing(wanted);
+    if !missing.is_empty() {
+        return Some(missing);
+    }
+    if !matches_pod_affinity(pod, node, nodes) {
+        return one("node(s) didn't match pod affinity rules");
+    }
+    if terms(pod, "podAntiAffinity").any(|term| has_selected_pod(pod, term, node, nodes)) {
+        return one("node(s) didn't match pod anti-affinity rules");
+    }
+    if violates_existing(pod, node, nodes) {
+        return one("node(s) didn't satisfy existing pods anti-affinity rules");
+    }
+    None
+}
+
+fn tolerates_cordon(pod: &Value) -> bool {
+    let taint = serde_json::json!({"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"});
+    tolerates(&pod["spec"], &taint)
+}
+
+/// The first taint of the node with one of the effects that the pod does not tolerate.
+pub(in crate::controllers) fn untolerated<'a>(
+    pod: &Value,
+    node: &'a Node,
+    effects: &[&str],
+) -> Option<&'a Value> {
+    let mut taints = node.object()["spec"]["taints"].as_array().into_iter().flatten();
+    taints.find(|taint| {
+        effects.iter().any(|effect| taint["effect"] == *effect) && !tolerates(&pod["spec"], taint)
+    })
+}
+
+/// Whether a toleration in the spec of a pod tolerates the taint.
+pub(in crate::controllers) fn tolerates(spec: &Value, taint: &Value) -> bool {
+    tolerations(spec, taint).next().is_some()
+}
+
+/// The tolerations of a pod for this taint.
+pub(in crate::controllers) fn tolerations<'a>(
+    spec: &'a Value,
+    taint: &'a Value,
+) -> impl Iterator<Item = &'a Value> {
+    let text = |value: &'a Value| value.as_str().unwrap_or_default();
+    let all = spec["tolerations"].as_array().into_iter().flatten();
+    all.filter(move |toleration| {
+        let (effect, key) = (text(&toleration["effect"]), text(&toleration["key"]));
+        let exists = toleration["operator"] == "Exists";
+        (effect.is_empty() || effect == text(&taint["effect"]))
+            && (key == text(&taint["key"]) || (key.is_empty() && exists))
+            && (exists || text(&toleration["value"]) == text(&taint["value"]))
+    })
+}
+
+/// Whether a pod on the node has a host port of the pod.
+fn has_port_conflict(pod: &Value, node: &Node) -> bool {
+    let wanted: Vec<_> = host_ports(pod).collect();
+    !wanted.is_empty() && node.pods().iter().flat_map(host_ports).any(|used| wanted.contains(&used))
+}
+
+/// The host ports of a pod, each with its protocol.
+fn host_ports(pod: &Value) -> impl Iterator<Item = (i64, &str)> {
+    let containers = pod["spec"]["containers"].as_array().into_iter().flatten();
+    let ports = containers.flat_map(|container| container["ports"].as_array().into_iter().flatten());
+    let port = |port: &'_ Value| port["hostPort"].as_i64().filter(|number| *number > 0);
+    ports.filter_map(move |found| Some((port(found)?, found["protocol"].as_str().unwrap_or("TCP"))))
+}
+
+/// The required terms of a pod affinity or anti-affinity.
+fn terms<'a>(pod: &'a Value, kind: &str) -> impl Iterator<Item = &'a Value> {
+    let rules = &pod["spec"]["affinity"][kind]["requiredDuringSchedulingIgnoredDuringExecution"];
+    rules.as_array().into_iter().flatten()
+}
+
+/// Whether each required term of the pod affinity selects a pod in the topology of the node. The first pod of a group
+/// that selects itself needs no other.
+fn matches_pod_affinity(pod: &Value, node: &Node, nodes: &[Node]) -> bool {
+    terms(pod, "podAffinity").all(|term| {
+        let key = term["topologyKey"].as_str().unwrap_or_default();
+        if node.object()["metadata"]["labels"][key].is_null() {
+            return false;
+        }
+        let selects_nothing =
+            || !nodes.iter().flat_map(Node::pods).any(|other| is_selected(pod, term, other));
+        has_selected_pod(pod, term, node, nodes) || (is_selected(pod, term, pod) && selects_nothing())
+    })
+}
+
+/// Whether the anti-affinity of a pod in the topology of the node forbids the pod.
+fn violates_existing(pod: &Value, node: &Node, nodes: &[Node]) -> bool {
+    nodes.iter().any(|other| {
+        other.pods().iter().any(|owner| {
+            terms(owner, "podAntiAffinity")
+                .any(|term| is_selected(owner, term, pod) && has_same_topology(term, node, other))
+        })
+    })
+}
+
+/// Whether a pod that the term selects runs in the topology of the node.
+fn has_selected_pod(owner: &Value, term: &Value, node: &Node, nodes: &[Node]) -> bool {
+    nodes
+        .iter()
+        .filter(|other| has_same_topology(term, node, other))
+        .any(|other| other.pods().iter().any(|pod| is_selected(owner, term, pod)))
+}
+
+fn has_same_topology(term: &Value, a: &Node, b: &Node) -> bool {
+    let key = term["topologyKey"].as_str().unwrap_or_default();
+    let value = |node: &Node| node.object()["metadata"]["labels"][key].clone();
+    !value(a).is_null() && value(a) == value(b)
+}
+
+/// Whether a term of `owner` selects the pod.
+fn is_selected(owner: &Value, term: &Value, pod: &Value) -> bool {
+    let namespaces = term["namespaces"].as_array().filter(|list| !list.is_empty());
+    let in_namespace = match namespaces {
+        Some(list) => list.iter().any(|name| name == namespace(pod)),
+        // A selector of namespaces selects all here.
+        None => !term["namespaceSelector"].is_null() || namespace(owner) == namespace(pod),
+    };
+    let selector = &term["labelSelector"];
+    in_namespace && !selector.is_null() && LabelSelector::of_object(selector).matches(&objects::labels(pod))
+}

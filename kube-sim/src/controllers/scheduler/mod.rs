@@ -1,0 +1,176 @@
+//! The scheduler: binds pods to nodes with sufficient resources, whose taints they tolerate and whose labels they
+//! require. One reconcile considers all pods without a node.
+//!
+//! Preemption and topology spread constraints are not simulated, and preferences only as far as [`score`] says.
+
+mod fit;
+mod labels;
+mod node;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use self::node::{Node, requests};
+use super::objects::{
+    NODES, PODS, is_terminating, name, namespace, number, place_in, set_condition, time, uid,
+};
+use super::pods::{is_finished, node_name};
+use super::writes::{self, Part, SCHEDULER};
+use super::{Keys, events, is_deletion};
+use crate::store::State;
+use crate::store::table::Event;
+
+const COMPONENT: &str = "default-scheduler";
+
+/// The key of the scheduler, if the event may allow it to bind a pod: a pod without a node, the end of a pod, or a
+/// change of a node.
+pub(super) fn observe(storage: &Arc<str>, event: &Event) -> Keys {
+    let may_bind = match &**storage {
+        PODS if is_deletion(event) => true,
+        PODS => {
+            let pod = event.object.value();
+            let was_finished = event.previous.as_ref().is_some_and(|previous| is_finished(&previous.value()));
+            node_name(&pod).is_empty() || (is_finished(&pod) && !was_finished)
+        }
+        NODES => !is_deletion(event),
+        _ => false,
+    };
+    if may_bind {
+        vec![((Arc::from(PODS), Arc::from("")), Arc::from(""), Duration::ZERO)]
+    } else {
+        Keys::new()
+    }
+}
+
+/// Binds each pod without a node, in the order of their priorities and ages, or reports why no node fits.
+pub(super) fn reconcile(state: &mut State) {
+    let Some(table) = state.table(PODS) else { return };
+    if state.kubelet {
+        // A workload binds the pods.
+        return;
+    }
+    let pods: Vec<Value> =
+        table.objects("").iter().map(|pod| pod.value()).filter(|pod| !is_finished(pod)).collect();
+    let (bound, mut pending): (Vec<Value>, Vec<Value>) =
+        pods.into_iter().partition(|pod| !node_name(pod).is_empty());
+    pending.retain(is_schedulable);
+    if pending.is_empty() {
+        return;
+    }
+    let mut nodes: Vec<Node> = state
+        .table(NODES)
+        .map(|table| table.objects(""))
+        .unwrap_or_default()
+        .iter()
+        .map(|n| Node::new(n.value()))
+        .collect();
+    for pod in bound {
+        if let Some(node) = nodes.iter_mut().find(|node| node.name() == node_name(&pod)) {
+            node.add(pod);
+        }
+    }
+    pending.sort_by_key(|pod| {
+        let created = time(&pod["metadata"]["creationTimestamp"]);
+        (-number(&pod["spec"]["priority"]), created, name(pod).to_owned())
+    });
+    for pod in pending {
+        schedule(state, &mut nodes, &pod);
+    }
+}
+
+/// Whether the default scheduler is responsible for the pod.
+fn is_schedulable(pod: &Value) -> bool {
+    let scheduler = pod["spec"]["schedulerName"].as_str().unwrap_or("default-scheduler");
+    let is_gated = pod["spec"]["schedulingGates"].as_array().is_some_and(|gates| !gates.is_empty());
+    scheduler == "default-scheduler" && !is_gated && !is_terminating(pod)
+}
+
+/// Binds a pod to the best node that fits, or sets its condition `PodScheduled` to false.
+fn schedule(state: &mut State, nodes: &mut [Node], pod: &Value) {
+    let wanted = requests(&pod["spec"]);
+    let mut reasons = BTreeMap::<String, usize>::new();
+    let mut best: Option<(usize, f64)> = None;
+    for (at, node) in nodes.iter().enumerate() {
+        if let Some(problems) = fit::problem(pod, &wanted, node, nodes) {
+            for problem in problems {
+                *reasons.entry(problem).or_default() += 1;
+            }
+            continue;
+        }
+        let score = score(pod, &wanted, node);
+        if best.is_none_or(|(_, other)| score > other) {
+            best = Some((at, score));
+        }
+    }
+    match best {
+        Some((at, _)) => {
+            if bind(state, pod, nodes[at].name()) {
+                nodes[at].add(pod.clone());
+            }
+        }
+        None => report(state, pod, nodes.len(), &reasons),
+    }
+}
+
+/// The preference for a node: the free share of its cpu and memory after the pod, fewer pods of the same controller, no
+/// `PreferNoSchedule` taint, and the weights of the preferred node affinity.
+fn score(pod: &Value, wanted: &node::Resources, node: &Node) -> f64 {
+    let own = super::objects::controller_of(pod).map(|owner| owner["uid"].clone());
+    let is_sibling = |other: &&Value| {
+        own.is_some() && super::objects::controller_of(other).map(|o| o["uid"].clone()) == own
+    };
+    let siblings = node.pods().iter().filter(is_sibling).count();
+    let tainted = fit::untolerated(pod, node, &["PreferNoSchedule"]).is_some();
+    #[expect(clippy::cast_precision_loss, reason = "a score needs no precision")]
+    let (siblings, preferred) = (siblings as f64, labels::preferred_weight(pod, node.object()) as f64);
+    node.free_share(wanted) - siblings - if tainted { 3.0 } else { 0.0 } + preferred / 100.0
+}
+
+/// Assigns a pod to a node, as the subresource `binding` does. Returns whether the assignment is stored.
+fn bind(state: &mut State, pod: &Value, node: &str) -> bool {
+    let now = state.clock.stamp();
+    let mut bound = pod.clone();
+    bound["spec"]["nodeName"] = node.into();
+    let condition = json!({"type": "PodScheduled", "status": "True", "lastProbeTime": null});
+    set_condition(&mut bound["status"]["conditions"], condition, &now);
+    let Some(resource) = state.registry.by_storage(PODS) else { return false };
+    if state.commit(&resource, place_in(PODS, pod).1, bound).is_err() {
+        return false;
+    }
+    let message = format!("Successfully assigned {}/{} to {node}", namespace(pod), name(pod));
+    events::normal(state, COMPONENT, &involved(pod), "Scheduled", &message);
+    true
+}
+
+/// Sets the condition of a pod that no node fits.
+fn report(state: &mut State, pod: &Value, nodes: usize, reasons: &BTreeMap<String, usize>) {
+    let message = if nodes == 0 {
+        "no nodes available to schedule pods".to_owned()
+    } else {
+        let mut texts: Vec<String> =
+            reasons.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
+        texts.sort();
+        format!("0/{nodes} nodes are available: {}.", texts.join(", "))
+    };
+    let now = state.clock.stamp();
+    let condition = json!({
+        "type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message,
+        "lastProbeTime": null, "observedGeneration": pod["metadata"]["generation"],
+    });
+    let place = place_in(PODS, pod);
+    let before = state.version();
+    // Without a written condition, the next reconcile reports the pod again.
+    let _ = writes::modify(state, &place, Part::Status, SCHEDULER, |pod| {
+        set_condition(&mut pod["status"]["conditions"], condition, &now);
+    });
+    if state.version() != before {
+        events::warning(state, COMPONENT, &involved(pod), "FailedScheduling", &message);
+    }
+}
+
+fn involved(pod: &Value) -> Value {
+    json!({"apiVersion": "v1", "kind": "Pod", "name": name(pod), "namespace": namespace(pod), "uid": uid(pod)})
+}

@@ -1,0 +1,164 @@
+//! Writes of the controllers, with the steps of a request: defaults, generation, managed fields and validation.
+//!
+//! The writes call no admission webhooks and evaluate no admission policies.
+
+use serde_json::Value;
+
+use super::objects::{name, namespace};
+use crate::apply;
+use crate::handler::admission::{self, NAMESPACES};
+use crate::handler::deletion::{self, Propagation};
+use crate::handler::object_meta;
+use crate::protobuf;
+use crate::registry::Resource;
+use crate::schema;
+use crate::status::SimError;
+use crate::store::object::key;
+use crate::store::{Place, State};
+
+/// The field manager of the controllers of kube-controller-manager.
+pub(super) const CONTROLLER_MANAGER: &str = "kube-controller-manager";
+/// The field manager of the scheduler.
+pub(super) const SCHEDULER: &str = "kube-scheduler";
+/// The field manager of the kubelets.
+pub(super) const KUBELET: &str = "kubelet";
+
+/// The number of attempts to find an unused name for `generateName`.
+const NAME_ATTEMPTS: usize = 8;
+
+/// The part of an object that a write changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    Object,
+    Status,
+}
+
+/// Creates an object of the table `storage`. Returns the stored object.
+///
+/// # Errors
+/// The `Status` with which the server refuses the object.
+pub(super) fn create(
+    state: &mut State,
+    storage: &str,
+    object: &Value,
+    manager: &str,
+) -> Result<Value, SimError> {
+    let resource = state.registry.by_storage(storage).ok_or_else(SimError::no_such_resource)?;
+    let is_generated = name(object).is_empty();
+    for _ in 1..NAME_ATTEMPTS {
+        match create_once(state, &resource, object.clone(), manager) {
+            Err(error) if is_generated && error.is_already_exists() => {}
+            outcome => return outcome,
+        }
+    }
+    create_once(state, &resource, object.clone(), manager)
+}
+
+fn create_once(
+    state: &mut State,
+    resource: &Resource,
+    mut object: Value,
+    manager: &str,
+) -> Result<Value, SimError> {
+    object["apiVersion"] = resource.api_version.as_str().into();
+    object["kind"] = resource.kind.as_str().into();
+    let place = namespace(&object).to_owned();
+    if resource.namespaced {
+        let found = state.get(NAMESPACES, &place).cloned();
+        admission::check_create(found.as_deref(), resource, &place, name(&object))?;
+    }
+    object_meta::prepare_for_create(&mut object, &place, &mut state.random, &state.clock)?;
+    if resource.strategy.has_generation {
+        object["metadata"]["generation"] = 1.into();
+    }
+    let schema = resource.schema();
+    canonicalize(resource, &mut object)?;
+    schema::default(&schema, &mut object);
+    (resource.strategy.set_defaults)(None, &mut object);
+    track(state, resource, "", manager, None, &mut object);
+    let has_status = resource.has_status();
+    resource.strategy.prepare_for_create(&mut object, &schema, has_status, &mut state.random);
+    let mut errors = resource.strategy.validate(&schema, None, &object);
+    errors.extend(object_meta::validate(resource, &object));
+    if !errors.is_empty() {
+        return Err(SimError::invalid(&resource.group, &resource.kind, name(&object), &errors));
+    }
+    let key = key(&place, name(&object));
+    if state.get(&resource.storage, &key).is_some() {
+        return Err(SimError::already_exists(&resource.group, &resource.plural, name(&object)));
+    }
+    let stored = state.commit(resource, key, object)?;
+    Ok(stored.typed_value(&resource.api_version, &resource.kind))
+}
+
+/// Changes the object at `place`, unless `change` leaves it as it is. Returns the stored object; `None` if there is no
+/// object.
+///
+/// # Errors
+/// When the changed object does not decode, or exceeds the storage quota.
+pub(super) fn modify(
+    state: &mut State,
+    place: &Place,
+    part: Part,
+    manager: &str,
+    change: impl FnOnce(&mut Value),
+) -> Result<Option<Value>, SimError> {
+    let Some(resource) = state.registry.by_storage(&place.0) else { return Ok(None) };
+    let Some(stored) = state.get(&place.0, &place.1) else { return Ok(None) };
+    let before = stored.typed_value(&resource.api_version, &resource.kind);
+    let mut new = before.clone();
+    change(&mut new);
+    canonicalize(&resource, &mut new)?;
+    if new == before {
+        return Ok(Some(before));
+    }
+    if part == Part::Object
+        && resource.strategy.has_generation
+        && resource.increments_generation(&before, &new)
+    {
+        let generation = before["metadata"]["generation"].as_i64().unwrap_or(0);
+        new["metadata"]["generation"] = (generation + 1).into();
+    }
+    let subresource = if part == Part::Status && resource.has_status() { "status" } else { "" };
+    track(state, &resource, subresource, manager, Some(&before), &mut new);
+    let stored = state.commit(&resource, place.1.clone(), new)?;
+    Ok(Some(stored.typed_value(&resource.api_version, &resource.kind)))
+}
+
+/// Deletes the object at `place` in the background.
+pub(super) fn delete(state: &mut State, place: &Place) {
+    if let Some(resource) = state.registry.by_storage(&place.0) {
+        deletion::delete(state, &resource, place, Propagation::Background, None);
+    }
+}
+
+/// Brings an object into the form in which Go serializes it, such as without the zero values that Go omits.
+fn canonicalize(resource: &Resource, object: &mut Value) -> Result<(), SimError> {
+    if resource.builtin().is_none() {
+        return Ok(());
+    }
+    schema::decode(&resource.schema(), object, protobuf::omits_zero).map_err(SimError::internal)
+}
+
+/// Sets the `managedFields` of `new`.
+fn track(
+    state: &State,
+    resource: &Resource,
+    subresource: &str,
+    manager: &str,
+    live: Option<&Value>,
+    new: &mut Value,
+) {
+    let schema = resource.schema();
+    let cx = apply::Context {
+        schema: &schema,
+        api_version: &resource.api_version,
+        kind: &resource.kind,
+        served: &resource.served,
+        subresource,
+        manager,
+        now: &state.clock.stamp(),
+        reset: resource.strategy.reset_fields(subresource, resource.has_status()),
+    };
+    apply::track(&cx, live, new);
+}

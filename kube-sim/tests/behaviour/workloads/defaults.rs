@@ -1,0 +1,38 @@
+//! The objects that every namespace has.
+
+use serde_json::json;
+
+use super::sim;
+
+#[tokio::test]
+async fn a_namespace_gets_its_service_account_again_after_its_deletion() {
+    let sim = sim();
+    sim.create(&json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "x"}})).unwrap();
+    for namespace in ["default", "kube-system", "x"] {
+        let first = sim.get("v1", "ServiceAccount", namespace, "default").unwrap();
+        sim.delete("v1", "ServiceAccount", namespace, "default").unwrap();
+        let second = sim.get("v1", "ServiceAccount", namespace, "default").unwrap();
+        assert_ne!(first["metadata"]["uid"], second["metadata"]["uid"]);
+    }
+    sim.delete("v1", "Namespace", "", "x").unwrap();
+    assert!(sim.get("v1", "Namespace", "", "x").unwrap_err().is_not_found());
+}
+
+#[tokio::test]
+async fn the_certificate_authority_of_a_listener_is_published_and_restored() {
+    let sim = sim();
+    assert!(sim.get("v1", "ConfigMap", "default", "kube-root-ca.crt").unwrap_err().is_not_found());
+    let server = sim.serve_https(([127, 0, 0, 1], 0).into()).await.unwrap();
+    sim.create(&json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "x"}})).unwrap();
+    for namespace in ["default", "x"] {
+        let map = sim.get("v1", "ConfigMap", namespace, "kube-root-ca.crt").unwrap();
+        assert_eq!(map["data"]["ca.crt"], server.ca_pem().unwrap());
+        let mut changed = map.clone();
+        changed["data"] = json!({"ca.crt": "other"});
+        sim.update(&changed).unwrap();
+        assert_eq!(sim.get("v1", "ConfigMap", namespace, "kube-root-ca.crt").unwrap()["data"], map["data"]);
+        sim.delete("v1", "ConfigMap", namespace, "kube-root-ca.crt").unwrap();
+        assert_eq!(sim.get("v1", "ConfigMap", namespace, "kube-root-ca.crt").unwrap()["data"], map["data"]);
+    }
+    server.shutdown().await;
+}

@@ -1,0 +1,133 @@
+//! The scheduler.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::{condition, merge, pods, sim};
+use kube_sim::Sim;
+
+/// Creates a pod with this spec, and returns the name of its node.
+fn schedule(sim: &Sim, name: &str, spec: &Value) -> Option<String> {
+    let mut pod = json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": {"app": "web"}}, "spec": spec,
+    });
+    if pod["spec"]["containers"].is_null() {
+        pod["spec"]["containers"] = json!([{"name": "main", "image": "web:1"}]);
+    }
+    sim.create(&pod).unwrap();
+    let pod = sim.get("v1", "Pod", "default", name).unwrap();
+    pod["spec"]["nodeName"].as_str().map(str::to_owned)
+}
+
+fn reason(sim: &Sim, name: &str) -> String {
+    let pod = sim.get("v1", "Pod", "default", name).unwrap();
+    assert_eq!(condition(&pod, "PodScheduled")["reason"], "Unschedulable");
+    condition(&pod, "PodScheduled")["message"].as_str().unwrap().to_owned()
+}
+
+fn node(name: &str) -> String {
+    format!("/api/v1/nodes/{name}")
+}
+
+#[tokio::test(start_paused = true)]
+async fn pods_are_spread_over_the_nodes() {
+    let sim = sim();
+    let mut counts = BTreeMap::<String, usize>::new();
+    for number in 0..6 {
+        *counts.entry(schedule(&sim, &format!("a{number}"), &json!({})).unwrap()).or_default() += 1;
+    }
+    assert_eq!(counts.into_values().collect::<Vec<_>>(), [2, 2, 2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_waits_for_a_node_with_sufficient_resources() {
+    let sim = sim();
+    let requests = |cpu: &str| json!({"containers": [{"name": "main", "image": "web:1", "resources": {"requests": {"cpu": cpu}}}]});
+    for number in 0..3 {
+        assert!(schedule(&sim, &format!("large{number}"), &requests("5")).is_some());
+    }
+    assert_eq!(schedule(&sim, "waiting", &requests("4")), None);
+    assert_eq!(reason(&sim, "waiting"), "0/3 nodes are available: 3 Insufficient cpu.");
+    sim.request(
+        &http::Method::DELETE,
+        "/api/v1/namespaces/default/pods/large1?gracePeriodSeconds=0",
+        "",
+        &Value::Null,
+    )
+    .unwrap();
+    assert!(sim.get("v1", "Pod", "default", "waiting").unwrap()["spec"]["nodeName"].is_string());
+}
+
+#[tokio::test(start_paused = true)]
+async fn taints_and_cordons_repel_pods_without_tolerations() {
+    let sim = sim();
+    let taint = json!([{"key": "dedicated", "value": "gpu", "effect": "NoSchedule"}]);
+    merge(&sim, &node("node-0"), &json!({"spec": {"taints": taint}}));
+    merge(&sim, &node("node-1"), &json!({"spec": {"unschedulable": true}}));
+    merge(&sim, &node("node-2"), &json!({"spec": {"unschedulable": true}}));
+    assert_eq!(schedule(&sim, "a", &json!({})), None);
+    assert_eq!(
+        reason(&sim, "a"),
+        "0/3 nodes are available: 1 node(s) had untolerated taint(s), 2 node(s) were unschedulable."
+    );
+    for (name, toleration) in [
+        ("equal", json!({"key": "dedicated", "operator": "Equal", "value": "gpu", "effect": "NoSchedule"})),
+        ("exists", json!({"key": "dedicated", "operator": "Exists"})),
+    ] {
+        assert_eq!(schedule(&sim, name, &json!({"tolerations": [toleration]})).as_deref(), Some("node-0"));
+    }
+    merge(&sim, &node("node-2"), &json!({"spec": {"unschedulable": null}}));
+    assert_eq!(sim.get("v1", "Pod", "default", "a").unwrap()["spec"]["nodeName"], "node-2");
+}
+
+#[tokio::test(start_paused = true)]
+async fn node_selectors_and_required_affinities_select_nodes() {
+    let sim = sim();
+    merge(&sim, &node("node-1"), &json!({"metadata": {"labels": {"disk": "ssd", "size": "7"}}}));
+    let required = |expressions: Value| {
+        json!({"affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {
+            "nodeSelectorTerms": [{"matchExpressions": expressions}],
+        }}}})
+    };
+    for (name, spec, expected) in [
+        ("selector", json!({"nodeSelector": {"disk": "ssd"}}), Some("node-1")),
+        ("none", json!({"nodeSelector": {"disk": "tape"}}), None),
+        (
+            "in",
+            required(json!([{"key": "disk", "operator": "In", "values": ["ssd", "nvme"]}])),
+            Some("node-1"),
+        ),
+        ("above", required(json!([{"key": "size", "operator": "Gt", "values": ["7"]}])), None),
+        ("below", required(json!([{"key": "size", "operator": "Lt", "values": ["8"]}])), Some("node-1")),
+    ] {
+        assert_eq!(schedule(&sim, name, &spec).as_deref(), expected, "{name}");
+    }
+    assert_eq!(
+        reason(&sim, "none"),
+        "0/3 nodes are available: 3 node(s) didn't match Pod's node affinity/selector."
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_anti_affinity_keeps_pods_on_different_nodes() {
+    let sim = sim();
+    let apart = json!({"affinity": {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [{
+        "topologyKey": "kubernetes.io/hostname", "labelSelector": {"matchLabels": {"app": "web"}},
+    }]}}});
+    let mut nodes: Vec<_> = (0..3).map(|n| schedule(&sim, &format!("a{n}"), &apart).unwrap()).collect();
+    nodes.sort();
+    nodes.dedup();
+    assert_eq!(nodes.len(), 3);
+    assert_eq!(schedule(&sim, "a3", &apart), None);
+    assert_eq!(pods(&sim).len(), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn gated_pods_and_pods_of_other_schedulers_are_not_bound() {
+    let sim = sim();
+    assert_eq!(schedule(&sim, "other", &json!({"schedulerName": "other"})), None);
+    assert_eq!(schedule(&sim, "gated", &json!({"schedulingGates": [{"name": "example.com/gate"}]})), None);
+    merge(&sim, "/api/v1/namespaces/default/pods/gated", &json!({"spec": {"schedulingGates": []}}));
+    assert!(sim.get("v1", "Pod", "default", "gated").unwrap()["spec"]["nodeName"].is_string());
+}
