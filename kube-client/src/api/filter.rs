@@ -3,7 +3,6 @@
 use super::{PartialObjectMeta, WatchEvent};
 use crate::core::{Bookmark, BookmarkMeta, ObjectOrigin, TypeMeta};
 use crate::wire::{FilterDepth, ObjectDecoder, WireError};
-use serde::de::DeserializeOwned;
 use std::collections::hash_map::{Entry, RandomState};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::BuildHasher;
@@ -94,18 +93,20 @@ where
     })
 }
 
-/// Converts a filter on metadata to a filter on the events of a watch.
-pub(super) fn event_filter<K>(
+/// Converts a filter on metadata to a filter on the events of a watch. `decode` decodes the events that the filter turns
+/// into deletions.
+pub(super) fn event_filter<K, T>(
     decoder: ObjectDecoder,
     depth: FilterDepth,
     mut filter: impl FnMut(ObjectOrigin, &PartialObjectMeta<K>) -> Verdict + Send + 'static,
-) -> PieceFilter<WatchEvent<K>>
+    decode: impl Fn(&[u8]) -> Result<WatchEvent<T>, WireError> + Send + 'static,
+) -> PieceFilter<WatchEvent<T>>
 where
-    K: DeserializeOwned + 'static,
+    K: 'static,
 {
     let hasher = RandomState::new();
     Box::new(move |piece, queued| {
-        let Some((origin, metadata)) = decoder.peek_event(piece, depth) else {
+        let Some((origin, metadata)) = decoder.peek_event::<K>(piece, depth) else {
             return PieceVerdict::Decode(None);
         };
         let key = hasher.hash_one((&metadata.metadata.namespace, &metadata.metadata.name));
@@ -115,7 +116,7 @@ where
         match filter(origin, &metadata) {
             Verdict::Keep => PieceVerdict::Decode(Some(key)),
             Verdict::Drop => PieceVerdict::Drop(metadata.metadata.resource_version),
-            Verdict::Deselect => PieceVerdict::Ready(Box::new(into_deletion(decoder.decode_event(piece)))),
+            Verdict::Deselect => PieceVerdict::Ready(Box::new(into_deletion(decode(piece)))),
         }
     })
 }

@@ -2,12 +2,12 @@
 
 use super::PartialObjectMeta;
 use super::body_decoder::BodyDecoder;
-use super::filter::{self, Verdict};
+use super::filter::{self, PieceFilter, Verdict};
 use super::set_types::TypeMetaSetter;
 use crate::Result;
 use crate::client::Body;
 use crate::core::{ListMeta, ObjectOrigin, TypeMeta};
-use crate::wire::{FilterDepth, ListBodySplitter, ObjectDecoder};
+use crate::wire::{FilterDepth, ListBodySplitter, ObjectDecoder, WireError};
 use futures::Stream;
 use serde::de::DeserializeOwned;
 use std::{
@@ -45,14 +45,9 @@ impl<K: DeserializeOwned + Send + 'static> ListStream<K> {
         decoder: ObjectDecoder,
         set_types: TypeMetaSetter<K>,
     ) -> Self {
-        let kind = decoder.expected_kind().to_owned();
-        let splitter = ListBodySplitter::new(decoder.format(), limit);
         let item_decoder = decoder.clone();
-        let mut items = BodyDecoder::new(body, splitter, &kind, move |piece| {
-            item_decoder.decode_item(piece, |item| set_types.apply(item))
-        });
-        items.read_ahead_from(Instant::now() + READ_AHEAD_AFTER);
-        Self { items, decoder }
+        let decode = move |piece: &[u8]| item_decoder.decode_item(piece, |item| set_types.apply(item));
+        Self::with_decode(body, limit, decoder, decode, None)
     }
 
     /// Calls `filter` with the metadata of each item before the item is decoded, in the order of the list. Only items
@@ -68,6 +63,25 @@ impl<K: DeserializeOwned + Send + 'static> ListStream<K> {
     ) -> Self {
         self.items.filter_before_decode(filter::item_filter(self.decoder.clone(), depth, filter), None);
         self
+    }
+}
+
+impl<T: Send + 'static> ListStream<T> {
+    /// The values that `decode` returns for the items in a body, after `filter`.
+    pub(super) fn with_decode(
+        body: Body,
+        limit: usize,
+        decoder: ObjectDecoder,
+        decode: impl Fn(&[u8]) -> Result<T, WireError> + Send + Sync + 'static,
+        filter: Option<PieceFilter<T>>,
+    ) -> Self {
+        let splitter = ListBodySplitter::new(decoder.format(), limit);
+        let mut items = BodyDecoder::new(body, splitter, decoder.expected_kind(), decode);
+        items.read_ahead_from(Instant::now() + READ_AHEAD_AFTER);
+        if let Some(filter) = filter {
+            items.filter_before_decode(filter, None);
+        }
+        Self { items, decoder }
     }
 
     /// Reads and decodes text that has arrived, up to the buffer limit, without taking an item. Wakes the waker of `cx`
@@ -120,7 +134,7 @@ impl<K> ListStream<K> {
     }
 }
 
-impl<K: DeserializeOwned + Send + 'static> Stream for ListStream<K> {
+impl<K: Send + 'static> Stream for ListStream<K> {
     type Item = Result<K>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {

@@ -16,6 +16,8 @@ mod pipeline;
 mod pods;
 #[cfg(feature = "ws")]
 mod processes;
+#[doc(hidden)]
+pub mod raw;
 mod read;
 mod set_types;
 mod subresource;
@@ -314,16 +316,16 @@ impl<K> Api<K> {
         self.client
     }
 
-    /// The URL path of the collection.
-    pub fn resource_url(&self) -> &str {
-        &self.request.url_path
-    }
-
     /// The kind for error texts, such as `Pod`.
+    #[cfg(feature = "ws")]
     pub(crate) fn kind(&self) -> &str {
         &self.kind
     }
 
+    /// The URL path of the collection.
+    pub fn resource_url(&self) -> &str {
+        &self.request.url_path
+    }
     /// A request for `PartialObjectMetadata`.
     fn metadata_request(&self) -> Request {
         self.request.clone().representation(crate::core::Representation::Metadata)

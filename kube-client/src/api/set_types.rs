@@ -21,6 +21,11 @@ impl<K> TypeMetaSetter<K> {
         Self { types: None, set: |_, _| {} }
     }
 
+    /// The type metadata that the setter sets.
+    pub(super) fn types(&self) -> Option<&TypeMeta> {
+        self.types.as_deref()
+    }
+
     /// Sets the object's type metadata in place, because moving large objects is expensive.
     pub(super) fn apply(&self, object: &mut K) {
         if let Some(types) = &self.types {

@@ -1,12 +1,12 @@
 //! The verb watch. `EventStream` is one watch request; it must not relist, resume or retry.
 
 use super::body_decoder::BodyDecoder;
-use super::filter::{self, Verdict};
+use super::filter::{self, PieceFilter, Verdict};
 use super::negotiation::{ReadVerb, format_of};
 use super::{Api, PartialObjectMeta, WatchEvent, WatchParams};
 use crate::client::Body;
 use crate::core::{FieldSet, ObjectOrigin, Request};
-use crate::wire::{EventBodySplitter, FilterDepth, ObjectDecoder};
+use crate::wire::{EventBodySplitter, FilterDepth, ObjectDecoder, WireError};
 use crate::{Client, Error, Result, Wait};
 use futures::Stream;
 use serde::de::DeserializeOwned;
@@ -65,7 +65,7 @@ impl<K: 'static> Api<K> {
     ) -> Result<EventStream<T>> {
         let (response, decoder) =
             self.open_read(request, ReadVerb::Watch, request.watch(wp, version)?).await?;
-        Ok(EventStream::new(&self.client, response.into_body(), self.kind(), decoder, wp.effective_timeout()))
+        Ok(EventStream::new(&self.client, response.into_body(), decoder, wp.effective_timeout()))
     }
 }
 
@@ -90,7 +90,7 @@ impl Client {
         let response = self.open(request).await?;
         let format = format_of(response.headers(), || None);
         let decoder = ObjectDecoder::new(&kind, &FieldSet::none()).with_format(format);
-        Ok(EventStream::new(self, response.into_body(), &kind, decoder, timeout))
+        Ok(EventStream::new(self, response.into_body(), decoder, timeout))
     }
 }
 
@@ -120,12 +120,10 @@ pub struct EventStream<K> {
 
 impl<K: DeserializeOwned + Send + 'static> EventStream<K> {
     /// The events in the body of a watch. `timeout` is the time after which the request asks the server to end it.
-    fn new(client: &Client, body: Body, kind: &str, decoder: ObjectDecoder, timeout: Duration) -> Self {
-        let limit = timeout.saturating_add(TIMEOUT_GRACE);
-        let splitter = EventBodySplitter::new(decoder.format(), client.max_object_bytes());
-        let filter_decoder = decoder.clone();
-        let events = BodyDecoder::new(body, splitter, kind, move |piece| decoder.decode_event(piece));
-        Self { events, decoder: filter_decoder, limit, deadline: Box::pin(tokio::time::sleep(limit)) }
+    fn new(client: &Client, body: Body, decoder: ObjectDecoder, timeout: Duration) -> Self {
+        let event_decoder = decoder.clone();
+        let decode = move |piece: &[u8]| event_decoder.decode_event(piece);
+        Self::with_decode(client, body, decoder, timeout, decode, None)
     }
 
     /// Calls `filter` with the metadata of each object before the object is decoded, in the order of the events. A
@@ -168,11 +166,31 @@ impl<K: DeserializeOwned + Send + 'static> EventStream<K> {
         depth: FilterDepth,
         filter: impl FnMut(ObjectOrigin, &PartialObjectMeta<K>) -> Verdict + Send + 'static,
     ) -> Self {
-        self.events.filter_before_decode(
-            filter::event_filter(self.decoder.clone(), depth, filter),
-            Some(filter::bookmark),
-        );
+        let decoder = self.decoder.clone();
+        let decode = move |piece: &[u8]| decoder.decode_event(piece);
+        let filter = filter::event_filter(self.decoder.clone(), depth, filter, decode);
+        self.events.filter_before_decode(filter, Some(filter::bookmark));
         self
+    }
+}
+
+impl<T: Send + 'static> EventStream<T> {
+    /// The values that `decode` returns for the events in a body, after `filter`.
+    pub(super) fn with_decode(
+        client: &Client,
+        body: Body,
+        decoder: ObjectDecoder,
+        timeout: Duration,
+        decode: impl Fn(&[u8]) -> Result<WatchEvent<T>, WireError> + Send + Sync + 'static,
+        filter: Option<PieceFilter<WatchEvent<T>>>,
+    ) -> Self {
+        let limit = timeout.saturating_add(TIMEOUT_GRACE);
+        let splitter = EventBodySplitter::new(decoder.format(), client.max_object_bytes());
+        let mut events = BodyDecoder::new(body, splitter, decoder.expected_kind(), decode);
+        if let Some(filter) = filter {
+            events.filter_before_decode(filter, Some(filter::bookmark));
+        }
+        Self { events, decoder, limit, deadline: Box::pin(tokio::time::sleep(limit)) }
     }
 }
 
@@ -198,7 +216,7 @@ impl<K> EventStream<K> {
     }
 }
 
-impl<K: DeserializeOwned + Send + 'static> Stream for EventStream<K> {
+impl<K: Send + 'static> Stream for EventStream<K> {
     type Item = Result<WatchEvent<K>>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {

@@ -138,7 +138,7 @@ struct Envelope<'a> {
 }
 
 /// The origin of the object in an event of this type; `None` for events without an object.
-fn event_origin(event_type: &str) -> Option<ObjectOrigin> {
+pub(super) fn event_origin(event_type: &str) -> Option<ObjectOrigin> {
     Some(match event_type {
         "ADDED" => ObjectOrigin::Added,
         "MODIFIED" => ObjectOrigin::Modified,
@@ -158,7 +158,11 @@ impl ObjectDecoder {
     }
 
     /// The JSON of an event. `checks_utf8` finds the path of a string that is not UTF-8.
-    fn event_text<'a>(&self, piece: &'a [u8], checks_utf8: bool) -> serde_json::Result<JsonText<'a>> {
+    pub(super) fn event_text<'a>(
+        &self,
+        piece: &'a [u8],
+        checks_utf8: bool,
+    ) -> serde_json::Result<JsonText<'a>> {
         match self.format() {
             BodyFormat::Json => Ok(JsonText::Borrowed(piece)),
             BodyFormat::Protobuf(kind) => {
@@ -168,7 +172,7 @@ impl ObjectDecoder {
     }
 
     /// The error for an event in Protobuf that is malformed.
-    fn malformed_event(&self, piece: &[u8], source: serde_json::Error) -> WireError {
+    pub(super) fn malformed_event(&self, piece: &[u8], source: serde_json::Error) -> WireError {
         if let Some((event_type, identity)) = protobuf::event_identity_to_json(piece)
             && let Some(origin) = event_origin(event_type)
         {

@@ -10,6 +10,7 @@ mod format;
 mod json;
 mod list;
 mod protobuf;
+mod raw;
 mod scan;
 
 pub(crate) use event::EventSplitter;
@@ -19,8 +20,9 @@ pub(crate) use list::ListSplitter;
 #[cfg(any(test, fuzzing))]
 pub(crate) use protobuf::encode::object as encode_protobuf;
 pub(crate) use protobuf::{MEDIA_TYPE as PROTOBUF_MEDIA_TYPE, ProtobufKind};
+pub use raw::{Convert, RawObject};
 
-use crate::core::{FieldSet, ObjectOrigin, PartialObjectMeta, UndecodableObject};
+use crate::core::{FieldSet, ObjectMeta, ObjectOrigin, PartialObjectMeta, UndecodableObject};
 use bytes::Bytes;
 use protobuf::JsonText;
 use serde::de::{Deserialize, DeserializeOwned};
@@ -167,13 +169,28 @@ impl ObjectDecoder {
 
     /// The error for an object that does not decode, with the name of the object.
     fn undecodable_error(&self, text: &[u8], origin: ObjectOrigin, source: serde_json::Error) -> WireError {
-        Box::new(UndecodableObject::new(&self.expected_kind, origin, source).with_identity_from(text)).into()
+        let mut error = UndecodableObject::new(&self.expected_kind, origin, source).with_identity_from(text);
+        // The text after the metadata may be malformed.
+        if error.name.is_none()
+            && let Ok(head) = json::read_head(text, FilterDepth::Metadata)
+        {
+            error.name = head.metadata.name;
+            error.namespace = head.metadata.namespace;
+            error.resource_version = head.metadata.resource_version;
+            error.uid = head.metadata.uid;
+        }
+        Box::new(error).into()
     }
 }
 
 /// Decodes `text`, which must hold exactly one JSON value. Skips no fields. Errors contain no value of the text.
 pub(crate) fn decode_json<'de, T: Deserialize<'de>>(text: &'de [u8]) -> serde_json::Result<T> {
     json::decode(text, &FieldSet::none())
+}
+
+/// The metadata of the JSON object `text`, without `managedFields`; `None` if it is not readable.
+pub(crate) fn read_metadata(text: &[u8], depth: FilterDepth) -> Option<ObjectMeta> {
+    json::read_head(text, depth).ok().map(|head| head.metadata)
 }
 
 /// Decodes `body`, which must hold exactly one object in JSON or in Protobuf's envelope, such as the `Status` of an

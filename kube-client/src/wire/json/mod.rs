@@ -12,14 +12,16 @@
 //! Errors are `serde_json::Error`s with line and column, without the values that serde_json quotes.
 
 mod access;
+mod cut;
 mod key;
 mod number;
 mod peek;
 mod reader;
 mod value;
 
+pub(crate) use cut::{Identity, cut};
 pub use peek::FilterDepth;
-pub(crate) use peek::{ObjectHead, read_event_head, read_head, skipped_in_metadata};
+pub(crate) use peek::{ObjectHead, read_event_head, read_head, skipped_in_metadata, split_event};
 
 use crate::core::{FieldSet, without_values};
 use reader::Reader;
@@ -47,14 +49,18 @@ pub(crate) fn decode<'de, T: Deserialize<'de>>(text: &'de [u8], skipped: &FieldS
         Err(serde_json::Error::custom(format_args!("the implementation of Deserialize of {name} panicked")))
     });
     // Match by reference and return `value` itself: destructuring would move a large `T`.
-    let error = match &value {
+    match &value {
         Ok(_) => match reader.expect_end() {
-            Ok(()) => return value,
-            Err(error) => without_position(&error),
+            Ok(()) => value,
+            Err(error) => Err(located(&error, &reader)),
         },
-        Err(error) => without_position(error),
-    };
-    Err(error_at(&without_values(&error), reader.before()))
+        Err(error) => Err(located(error, &reader)),
+    }
+}
+
+/// The error at the reader's position in the whole text, without values of the text.
+fn located(error: &serde_json::Error, reader: &Reader<'_>) -> serde_json::Error {
+    error_at(&without_values(&without_position(error)), reader.before())
 }
 
 /// The text of an error without serde_json's position, which may be relative to a nested value instead of the whole

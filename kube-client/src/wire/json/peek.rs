@@ -57,6 +57,22 @@ pub(crate) fn read_event_head(line: &[u8], depth: FilterDepth) -> Result<(Cow<'_
     event_type.zip(object).ok_or_else(|| serde_json::Error::custom("an event needs \"type\" and \"object\""))
 }
 
+/// Splits an event into its type and the text of its object.
+pub(crate) fn split_event(line: &[u8]) -> Result<(Cow<'_, str>, &str)> {
+    let (mut event_type, mut object) = (None, None);
+    let mut reader = Reader::new(check_utf8(line)?);
+    for_each_member(&mut reader, |key, reader| {
+        match key {
+            "type" if reader.peek() == Some(b'"') => event_type = Some(reader.read_string()?),
+            "object" => object = Some(reader.read_raw()?),
+            _ => reader.skip_value()?,
+        }
+        Ok(Continue(()))
+    })?;
+    reader.expect_end()?;
+    event_type.zip(object).ok_or_else(|| serde_json::Error::custom("an event needs \"type\" and \"object\""))
+}
+
 /// Reads the object at the reader's position up to the end of its metadata.
 fn read_head_at(reader: &mut Reader<'_>, depth: FilterDepth) -> Result<ObjectHead> {
     let (mut api_version, mut kind, mut metadata) = (None, None, None);

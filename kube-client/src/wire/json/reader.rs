@@ -1,5 +1,7 @@
 //! `Reader` reads tokens and skips values, and must not call visitors of serde.
 
+mod check;
+
 use super::super::block::{SMALL_BLOCK_BYTES, first_special};
 use super::super::scan::ValueScan;
 use super::Result;

@@ -23,11 +23,17 @@ impl JsonText<'static> {
     pub(super) fn write(
         write: impl FnOnce(&mut Vec<u8>) -> transcode::Result<()>,
     ) -> serde_json::Result<Self> {
+        Self::write_with(|out| write(out).map_err(transcode::Malformed::into_error)).map(|(text, ())| text)
+    }
+
+    /// The text that `write` writes, and its result.
+    pub(crate) fn write_with<T, E>(write: impl FnOnce(&mut Vec<u8>) -> Result<T, E>) -> Result<(Self, T), E> {
         let mut text = Self::Owned(BUFFER.take());
-        if let Self::Owned(buffer) = &mut text {
-            write(buffer).map_err(transcode::Malformed::into_error)?;
-        }
-        Ok(text)
+        let result = match &mut text {
+            Self::Owned(buffer) => write(buffer)?,
+            Self::Borrowed(_) => write(&mut Vec::new())?,
+        };
+        Ok((text, result))
     }
 }
 

@@ -1,0 +1,282 @@
+//! Checks the syntax of an object, removes the skipped fields from its text, and reads its identity, in one pass.
+
+use super::access::Members;
+use super::reader::{Reader, error};
+use super::{Result, check_utf8, located};
+use crate::core::FieldNode;
+use serde::de::Error as _;
+use std::borrow::Cow;
+use std::ops::ControlFlow::Continue;
+
+/// The identity of an object and its version.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Identity<'a> {
+    pub(crate) namespace: Option<Cow<'a, str>>,
+    pub(crate) name: Option<Cow<'a, str>>,
+    pub(crate) uid: Option<Cow<'a, str>>,
+    pub(crate) resource_version: Option<Cow<'a, str>>,
+}
+
+/// Checks that `text` is one JSON object, and reads its identity. Appends the text without the fields in `skipped` to
+/// `out`, unless the object has none of them. As in the decoder, the content of skipped fields is not checked.
+///
+/// # Errors
+///
+/// If the text is not valid JSON, is not an object, or a field of the identity is not a string.
+pub(crate) fn cut<'a>(
+    text: &'a [u8],
+    skipped: Option<&FieldNode>,
+    out: &mut Vec<u8>,
+) -> Result<Identity<'a>> {
+    let text = check_utf8(text)?;
+    let mut reader = Reader::new(text);
+    let mut cutter = Cutter { text, out, done: 0, identity: Identity::default() };
+    let outcome = cutter.read_object(&mut reader, skipped, Part::Object).and_then(|()| reader.expect_end());
+    outcome.map_err(|error| located(&error, &reader))?;
+    if cutter.done > 0 {
+        cutter.remove(text.len(), text.len());
+    }
+    Ok(cutter.identity)
+}
+
+/// Copies a text without parts of it.
+struct Cutter<'de, 'o> {
+    text: &'de str,
+    out: &'o mut Vec<u8>,
+    /// The end of the part of the text that was copied or removed.
+    done: usize,
+    identity: Identity<'de>,
+}
+
+/// The position of an object within the object of the API.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Object,
+    Metadata,
+    Other,
+}
+
+impl<'de> Cutter<'de, '_> {
+    /// Copies the text before `begin`, and removes the text up to `end`.
+    fn remove(&mut self, begin: usize, end: usize) {
+        self.out.extend_from_slice(self.text.as_bytes().get(self.done..begin).unwrap_or_default());
+        self.done = end;
+    }
+
+    /// Reads an object without the members that `fields` skips.
+    fn read_object(
+        &mut self,
+        reader: &mut Reader<'de>,
+        fields: Option<&FieldNode>,
+        part: Part,
+    ) -> Result<()> {
+        if reader.expect_byte("an object")? != b'{' {
+            return error("expected an object");
+        }
+        reader.enter()?;
+        // The end of the last member. A comma before a member belongs to it.
+        let mut end = reader.before().len();
+        let (mut is_first, mut has_removed) = (true, false);
+        Members::new(reader, None).for_each(|key, reader| {
+            let begin = end;
+            let member = fields.and_then(|fields| fields.field(key));
+            if member.is_some_and(FieldNode::skips_whole_value) {
+                reader.skip_value()?;
+                end = reader.before().len();
+                self.remove(begin, end);
+                has_removed = true;
+                return Ok(Continue(()));
+            }
+            if is_first && has_removed {
+                // All members before this one were removed: its comma, too.
+                let comma = self.text.get(begin..).and_then(|rest| rest.find(',')).unwrap_or_default();
+                self.remove(begin, begin + comma + 1);
+            }
+            is_first = false;
+            self.read_member(reader, key, member, part)?;
+            end = reader.before().len();
+            Ok(Continue(()))
+        })
+    }
+
+    /// Reads the value of a member that is not skipped.
+    fn read_member(
+        &mut self,
+        reader: &mut Reader<'de>,
+        key: &str,
+        fields: Option<&FieldNode>,
+        part: Part,
+    ) -> Result<()> {
+        let identity = &mut self.identity;
+        let slot = match (part, key) {
+            (Part::Object, "metadata") if reader.peek() == Some(b'{') => {
+                self.identity = Identity::default();
+                return self.read_object(reader, fields, Part::Metadata);
+            }
+            (Part::Metadata, "name") => &mut identity.name,
+            (Part::Metadata, "namespace") => &mut identity.namespace,
+            (Part::Metadata, "uid") => &mut identity.uid,
+            (Part::Metadata, "resourceVersion") => &mut identity.resource_version,
+            _ => return self.read_value(reader, fields),
+        };
+        *slot = match reader.expect_byte("a string")? {
+            b'"' => Some(reader.read_string()?),
+            b'n' => reader.read_literal("null").map(|()| None)?,
+            _ => return Err(serde_json::Error::custom(format_args!("metadata.{key} is not a string"))),
+        };
+        Ok(())
+    }
+
+    /// Reads a value without the parts that `fields` skips.
+    fn read_value(&mut self, reader: &mut Reader<'de>, fields: Option<&FieldNode>) -> Result<()> {
+        let Some(fields) = fields else { return reader.check_value() };
+        match (reader.expect_byte("a value")?, fields.elements()) {
+            (b'{', _) => self.read_object(reader, Some(fields), Part::Other),
+            (b'[', Some(element)) => self.read_list(reader, element),
+            _ => reader.check_value(),
+        }
+    }
+
+    /// Reads a list without the parts of its elements that `element` skips.
+    fn read_list(&mut self, reader: &mut Reader<'de>, element: &FieldNode) -> Result<()> {
+        reader.enter()?;
+        let (begin, mut is_first) = (reader.before().len(), true);
+        while reader.next_element(&mut is_first)? {
+            if element.skips_whole_value() {
+                reader.skip_value()?;
+            } else {
+                self.read_value(reader, Some(element))?;
+            }
+        }
+        if element.skips_whole_value() {
+            // The bracket is the last byte that was read.
+            self.remove(begin, reader.before().len() - 1);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::FieldSet;
+    use crate::wire::json::decode;
+    use serde_json::{Value, json};
+
+    /// The text without the skipped fields, and the identity.
+    fn cut_text<'a>(text: &'a str, skipped: &[&str]) -> Result<(String, Identity<'a>)> {
+        let skipped: FieldSet = skipped.iter().map(|path| path.parse::<FieldSet>().unwrap()).collect();
+        let mut out = Vec::new();
+        let identity = cut(text.as_bytes(), skipped.root(), &mut out)?;
+        let rest = if out.is_empty() { text.to_owned() } else { String::from_utf8(out).unwrap() };
+        // The text decodes as the whole one without the skipped fields.
+        let whole: Value = decode(text.as_bytes(), &skipped).unwrap();
+        assert_eq!(decode::<Value>(rest.as_bytes(), &FieldSet::none()).unwrap(), whole, "{text}");
+        Ok((rest, identity))
+    }
+
+    #[test]
+    fn removes_skipped_fields_with_one_comma() {
+        for (text, skipped, expected) in [
+            (r#"{"a":1,"b":2}"#, &["c"][..], r#"{"a":1,"b":2}"#),
+            (r#"{"a":1,"b":2,"c":3}"#, &["a"], r#"{"b":2,"c":3}"#),
+            (r#"{"a":1,"b":2,"c":3}"#, &["b"], r#"{"a":1,"c":3}"#),
+            (r#"{"a":1,"b":2,"c":3}"#, &["c"], r#"{"a":1,"b":2}"#),
+            (r#"{"a":1,"b":2,"c":3}"#, &["a", "b"], r#"{"c":3}"#),
+            (r#"{"a":1,"b":2,"c":3}"#, &["a", "c"], r#"{"b":2}"#),
+            (r#"{"a":1,"b":2,"c":3}"#, &["a", "b", "c"], "{}"),
+            (r#"{ "a" : [1, 2] , "b" : {"x":","} , "c":3 }"#, &["a"], r#"{ "b" : {"x":","} , "c":3 }"#),
+            (
+                r#"{"a":{"x":1,"y":[{"z":1,"w":2},3,{"z":4}]},"b":0}"#,
+                &["a.y[*].z"],
+                r#"{"a":{"x":1,"y":[{"w":2},3,{}]},"b":0}"#,
+            ),
+            (r#"{"a":{"y":[{"z":1},3]},"b":0}"#, &["a.y[*]"], r#"{"a":{"y":[]},"b":0}"#),
+            (r#"{"a":{"y":[ ]},"b":[{"y":1}]}"#, &["a.y[*]", "b.y"], r#"{"a":{"y":[]},"b":[{"y":1}]}"#),
+            (
+                r#"{"a":7,"b":{"k":{"x":1,"y":2},"l":3}}"#,
+                &["a.x", "b.*.x"],
+                r#"{"a":7,"b":{"k":{"y":2},"l":3}}"#,
+            ),
+        ] {
+            assert_eq!(cut_text(text, skipped).unwrap().0, expected, "{text} without {skipped:?}");
+        }
+    }
+
+    #[test]
+    fn reads_the_identity() {
+        let text = r#"{"metadata":{"managedFields":[{}],"name":"a\"b","uid":"u","resourceVersion":null,"labels":{"name":"x"}},
+            "spec":{"metadata":{"name":"other"}}}"#;
+        let (rest, identity) = cut_text(text, &["metadata.managedFields"]).unwrap();
+        assert!(!rest.contains("managedFields"));
+        let found = [identity.namespace, identity.name, identity.uid, identity.resource_version];
+        assert_eq!(
+            found.map(|part| part.map(Cow::into_owned)),
+            [None, Some("a\"b".into()), Some("u".into()), None]
+        );
+        assert_eq!(cut_text("{}", &[]).unwrap().1, Identity::default());
+        assert_eq!(cut_text(r#"{"metadata":null}"#, &[]).unwrap().1, Identity::default());
+    }
+
+    #[test]
+    fn malformed_text_is_an_error_with_its_position() {
+        for (text, problem) in [
+            ("", "EOF while parsing an object"),
+            ("7", "expected an object at line 1 column 0"),
+            ("[]", "expected an object"),
+            (r#"{"a":1"#, "EOF"),
+            (r#"{"a":1}}"#, "trailing characters"),
+            (r#"{"a":[1,]}"#, "trailing comma"),
+            (r#"{"a":[1 2]}"#, "expected `,` or `]`"),
+            (r#"{"a":{"b":1,}}"#, "trailing comma"),
+            (r#"{"a":{"b" 1}}"#, "expected `:`"),
+            (r#"{"a":{1:1}}"#, "key must be a string"),
+            (r#"{"a":{"b":1 "c":2}}"#, "expected `,` or `}`"),
+            (r#"{"a":{"b":1]}"#, "expected `,` or `}`"),
+            (r#"{"a":[01]}"#, "invalid number"),
+            (r#"{"a":[tru]}"#, "expected ident"),
+            (r#"{"a":["\x"]}"#, "invalid escape"),
+            ("{\"a\":[\"\n\"]}", "control character"),
+            (r#"{"a":["\ud800"]}"#, "hex escape"),
+            (r#"{"a":["\ud800\u0041"]}"#, "hex escape"),
+            (r#"{"a":["b]}"#, "EOF while parsing a string"),
+            (r#"{"metadata":{"name":7}}"#, "metadata.name is not a string at line 1 column 20"),
+        ] {
+            let error = cut(text.as_bytes(), None, &mut Vec::new()).unwrap_err().to_string();
+            assert!(error.contains(problem), "{text}: {error}");
+        }
+        let deep = format!("{{\"a\":{}1{}}}", "[".repeat(200), "]".repeat(200));
+        assert!(cut(deep.as_bytes(), None, &mut Vec::new()).unwrap_err().to_string().contains("recursion"));
+        assert!(cut(b"{\"a\":\"\xff\"}", None, &mut Vec::new()).unwrap_err().to_string().contains("UTF-8"));
+    }
+
+    #[test]
+    fn accepts_what_serde_json_accepts() {
+        let mut random = fastrand::Rng::with_seed(3);
+        let value = json!({"metadata": {"name": "a", "labels": {"x": "\u{1F600}\n\\", "y": ""}}, "list": [1, -2.5e3, true, null, [], {}, [[{"a": []}]]]});
+        let text = value.to_string();
+        for _ in 0..20_000 {
+            let mut bytes = text.clone().into_bytes();
+            for _ in 0..random.usize(0..3) {
+                let at = random.usize(0..bytes.len());
+                match random.u8(0..3) {
+                    0 => drop(bytes.remove(at)),
+                    1 => bytes[at] = random.choice(*b"{}[],:\"\\u019ae \n-").unwrap(),
+                    _ => bytes.insert(at, random.choice(*b"{}[],:\"\\u019ae \n-").unwrap()),
+                }
+            }
+            let expected = serde_json::from_slice::<Value>(&bytes);
+            let found = cut(&bytes, None, &mut Vec::new());
+            let text = String::from_utf8_lossy(&bytes);
+            match (&expected, &found) {
+                (Ok(Value::Object(_)), Err(error)) => {
+                    assert!(error.to_string().contains("is not a string"), "{text}: {error}");
+                }
+                (Err(error), Ok(_)) => {
+                    assert!(error.to_string().contains("number out of range"), "{text}: {error}");
+                }
+                _ => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! Skips values and checks their syntax, unlike [`Reader::skip_value`], which only counts the brackets of objects and
+//! lists.
+
+use super::{Reader, Result, error, escape_length, first_special, unescaped_end, unexpected_eof};
+
+impl Reader<'_> {
+    /// Skips the next value, whose text must be valid JSON.
+    pub(in crate::wire::json) fn check_value(&mut self) -> Result<()> {
+        match self.expect_byte("a value")? {
+            b'{' => self.check_object(),
+            b'[' => self.check_list(),
+            b'"' => self.check_string(),
+            _ => self.skip_value(),
+        }
+    }
+
+    fn check_object(&mut self) -> Result<()> {
+        self.enter()?;
+        let mut is_first = true;
+        while self.next_key(&mut is_first)? {
+            self.check_string()?;
+            if self.expect_byte("an object")? != b':' {
+                return error("expected `:`");
+            }
+            self.bump();
+            self.check_value()?;
+        }
+        Ok(())
+    }
+
+    fn check_list(&mut self) -> Result<()> {
+        self.enter()?;
+        let mut is_first = true;
+        while self.next_element(&mut is_first)? {
+            self.check_value()?;
+        }
+        Ok(())
+    }
+
+    /// Moves to the next key of an object and returns true, or leaves the object and returns false.
+    fn next_key(&mut self, is_first: &mut bool) -> Result<bool> {
+        match self.expect_byte("an object")? {
+            b'}' => {
+                self.close();
+                return Ok(false);
+            }
+            b'"' if *is_first => {}
+            b',' if !*is_first => {
+                self.bump();
+                match self.expect_byte("an object")? {
+                    b'"' => {}
+                    b'}' => return error("trailing comma"),
+                    _ => return error("key must be a string"),
+                }
+            }
+            _ if *is_first => return error("key must be a string"),
+            _ => return error("expected `,` or `}`"),
+        }
+        *is_first = false;
+        Ok(true)
+    }
+
+    /// Moves to the next element of a list and returns true, or leaves the list and returns false.
+    pub(in crate::wire::json) fn next_element(&mut self, is_first: &mut bool) -> Result<bool> {
+        match self.expect_byte("a list")? {
+            b']' => {
+                self.close();
+                return Ok(false);
+            }
+            b',' if !*is_first => {
+                self.bump();
+                if self.expect_byte("a list")? == b']' {
+                    return error("trailing comma");
+                }
+            }
+            _ if *is_first => {}
+            _ => return error("expected `,` or `]`"),
+        }
+        *is_first = false;
+        Ok(true)
+    }
+
+    /// Skips a string. Its opening quote has been peeked. A string with a lone surrogate is an error, because it does
+    /// not decode.
+    fn check_string(&mut self) -> Result<()> {
+        let start = self.at;
+        let bytes = self.text.as_bytes();
+        let mut at = start + 1;
+        loop {
+            let short = bytes.get(at..).and_then(|rest| rest.first_chunk()).and_then(first_special);
+            let end = match short {
+                Some(offset) => at + offset,
+                None => unescaped_end(bytes, at),
+            };
+            match bytes.get(end) {
+                Some(b'"') => {
+                    self.at = end + 1;
+                    return Ok(());
+                }
+                Some(b'\\') => {
+                    let escape = bytes.get(end..).unwrap_or_default();
+                    at = end + escape_length(escape)?;
+                    if is_surrogate(escape) {
+                        // Few strings have surrogates: decode the string, to check the pairs.
+                        self.at = start;
+                        return self.read_string().map(drop);
+                    }
+                }
+                Some(_) => return error("control character (\\u0000-\\u001F) found while parsing a string"),
+                None => {
+                    self.at = bytes.len();
+                    return unexpected_eof("a string");
+                }
+            }
+        }
+    }
+}
+
+/// Whether a text begins with the escape sequence of a surrogate, such as `\ud83d`.
+fn is_surrogate(escape: &[u8]) -> bool {
+    matches!(escape, [b'\\', b'u', b'd' | b'D', b'8'..=b'9' | b'a'..=b'f' | b'A'..=b'F', ..])
+}

@@ -1,0 +1,169 @@
+//! `RawObject`: an object as JSON text, for a store that keeps the text. The text is checked, but not decoded.
+
+use super::event::event_origin;
+use super::json::{self, Identity};
+use super::protobuf::JsonText;
+use super::{BodyFormat, ObjectDecoder, WireError};
+use crate::core::{ObjectOrigin, WatchEvent};
+use serde::de::{Error as _, IgnoredAny};
+use std::borrow::Cow;
+
+/// An object of a list or a watch as JSON text, and its identity.
+#[derive(Debug)]
+pub struct RawObject<'a> {
+    /// The namespace; empty for cluster-scoped objects.
+    pub namespace: Cow<'a, str>,
+    /// The name, which is not empty.
+    pub name: Cow<'a, str>,
+    /// The uid.
+    pub uid: Option<Cow<'a, str>>,
+    /// The resource version.
+    pub resource_version: Option<Cow<'a, str>>,
+    /// The object as valid JSON, without the skipped fields. An item of a list has neither `apiVersion` nor `kind`.
+    pub json: &'a [u8],
+}
+
+impl<'a> RawObject<'a> {
+    fn new(identity: Identity<'a>, json: &'a [u8]) -> serde_json::Result<Self> {
+        let Identity { namespace, name, uid, resource_version } = identity;
+        match name.filter(|name| !name.is_empty()) {
+            Some(name) => {
+                Ok(Self { namespace: namespace.unwrap_or_default(), name, uid, resource_version, json })
+            }
+            None => Err(serde_json::Error::custom("metadata.name is missing or empty")),
+        }
+    }
+}
+
+/// Converts an object to the value that a stream emits. An error affects only the object.
+pub type Convert<T> = dyn Fn(&RawObject<'_>) -> serde_json::Result<T> + Send + Sync;
+
+impl ObjectDecoder {
+    /// Converts an item of a list. The error names the item.
+    pub(crate) fn convert_item<T>(&self, piece: &[u8], convert: &Convert<T>) -> Result<T, WireError> {
+        let text = self.item_text(piece, false).map_err(|error| self.malformed_item(piece, error))?;
+        self.convert(&text, convert).map_err(|error| match self.item_text(piece, true) {
+            Ok(_) => self.undecodable_error(&text, ObjectOrigin::List, error),
+            Err(error) => self.malformed_item(piece, error),
+        })
+    }
+
+    /// Converts the object of an event. The error names the object.
+    pub(crate) fn convert_event<T>(
+        &self,
+        piece: &[u8],
+        convert: &Convert<T>,
+    ) -> Result<WatchEvent<T>, WireError> {
+        let text = self.event_text(piece, false).map_err(|error| self.malformed_event(piece, error))?;
+        let split = json::split_event(&text);
+        let split = split.ok().and_then(|(event_type, object)| Some((event_origin(&event_type)?, object)));
+        let Some((origin, object)) = split else {
+            // A bookmark, an error, or a malformed event.
+            return match self.decode_event::<IgnoredAny>(piece)? {
+                WatchEvent::Bookmark(bookmark) => Ok(WatchEvent::Bookmark(bookmark)),
+                WatchEvent::Error(status) => Ok(WatchEvent::Error(status)),
+                WatchEvent::Added(_) | WatchEvent::Modified(_) | WatchEvent::Deleted(_) => {
+                    Err(WireError::Event {
+                        text: format!("{} bytes", piece.len()),
+                        source: serde_json::Error::custom("the members of the event are ambiguous"),
+                    })
+                }
+            };
+        };
+        let converted = self.convert(object.as_bytes(), convert);
+        let converted = converted.map_err(|error| match self.event_text(piece, true) {
+            Ok(_) => self.undecodable_error(object.as_bytes(), origin, error),
+            Err(error) => self.malformed_event(piece, error),
+        })?;
+        Ok(match origin {
+            ObjectOrigin::Deleted => WatchEvent::Deleted(converted),
+            ObjectOrigin::Modified => WatchEvent::Modified(converted),
+            ObjectOrigin::Added | ObjectOrigin::List => WatchEvent::Added(converted),
+        })
+    }
+
+    /// Converts the object whose JSON is `text`.
+    fn convert<T>(&self, text: &[u8], convert: &Convert<T>) -> serde_json::Result<T> {
+        let skipped = match self.format() {
+            BodyFormat::Json => self.skipped_in_object.root(),
+            // The conversion from Protobuf has skipped the fields.
+            BodyFormat::Protobuf(_) => None,
+        };
+        let (without_skipped, identity) = JsonText::write_with(|out| json::cut(text, skipped, out))?;
+        let json = if without_skipped.is_empty() { text } else { &without_skipped };
+        convert(&RawObject::new(identity, json)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::FieldSet;
+
+    /// The name, the version and the text.
+    fn summary(object: &RawObject<'_>) -> String {
+        let version = object.resource_version.as_deref().unwrap_or_default();
+        format!("{}/{}@{version} {}", object.namespace, object.name, String::from_utf8_lossy(object.json))
+    }
+
+    fn event(text: &str) -> Result<WatchEvent<String>, WireError> {
+        ObjectDecoder::new("Item", &FieldSet::managed_fields())
+            .convert_event(text.as_bytes(), &|object: &RawObject<'_>| Ok(summary(object)))
+    }
+
+    #[test]
+    fn an_event_has_the_text_of_its_object_without_the_skipped_fields() {
+        let object = r#"{"metadata":{"name":"a","managedFields":[1],"resourceVersion":"7"},"spec":[1, 2]}"#;
+        let expected = r#"/a@7 {"metadata":{"name":"a","resourceVersion":"7"},"spec":[1, 2]}"#;
+        for event_type in ["ADDED", "MODIFIED", "DELETED"] {
+            for text in [
+                format!(r#"{{"type":"{event_type}","object":{object}}}"#),
+                format!(r#" {{ "object" : {object} , "type" : "{event_type}" }} "#),
+            ] {
+                let event = event(&text).unwrap();
+                assert_eq!(event.object().map(String::as_str), Some(expected));
+                assert_eq!(matches!(event, WatchEvent::Deleted(_)), event_type == "DELETED");
+            }
+        }
+        let bookmark = event(
+            r#"{"type":"BOOKMARK","object":{"kind":"Item","apiVersion":"v1","metadata":{"resourceVersion":"5"}}}"#,
+        );
+        assert!(matches!(bookmark, Ok(WatchEvent::Bookmark(_))), "{bookmark:?}");
+        let error = event(r#"{"type":"ERROR","object":{"kind":"Status","status":"Failure","code":410}}"#);
+        assert!(matches!(error, Ok(WatchEvent::Error(_))), "{error:?}");
+    }
+
+    #[test]
+    fn the_error_of_an_object_names_it() {
+        for (text, expected) in [
+            (
+                r#"{"type":"ADDED","object":{"metadata":{"name":"a","namespace":"ns"},"spec":tru}}"#,
+                "decode Item ns/a of an ADDED event",
+            ),
+            (
+                r#"{"type":"ADDED","object":{"metadata":{"name":"a","namespace":"ns"},"spec":{"a" 1}}}"#,
+                "decode Item ns/a of an ADDED event",
+            ),
+            (
+                r#"{"type":"ADDED","object":{"metadata":{"name":"a","namespace":"ns"},"spec":"\ud800"}}"#,
+                "decode Item ns/a of an ADDED event",
+            ),
+            (r#"{"type":"DELETED","object":{"metadata":{"name":""}}}"#, "decode Item "),
+            (r#"{"type":"MODIFIED","object":7}"#, "decode Item without a readable name of a MODIFIED event"),
+            (r#"{"type":"NEW","object":{}}"#, "read an event of a watch"),
+            (r#"{"type":"ADDED"}"#, "read an event of a watch"),
+            ("<html>", "read an event of a watch: \"<html>\""),
+        ] {
+            let error = event(text).unwrap_err().to_string();
+            assert!(error.starts_with(expected), "{text}: {error}");
+        }
+        let decoder = ObjectDecoder::new("Item", &FieldSet::none());
+        let name = |object: &RawObject<'_>| Ok(object.name.clone().into_owned());
+        let error = decoder.convert_item(br#"{"metadata":{"name":"a"},"x":"\ud800"}"#, &name).unwrap_err();
+        assert_eq!(error.to_string(), "decode Item a of a list");
+        let broken = |_: &RawObject<'_>| Err::<(), _>(serde_json::Error::custom("no"));
+        let error =
+            decoder.convert_item(br#"{"metadata":{"name":"a","namespace":"b"}}"#, &broken).unwrap_err();
+        assert_eq!(error.to_string(), "decode Item b/a of a list");
+    }
+}
