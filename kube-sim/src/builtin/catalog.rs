@@ -161,11 +161,6 @@ impl Resource {
     pub(crate) fn schema(&self) -> Option<Arc<Schema>> {
         super::schema(self.schema)
     }
-
-    /// The name of the OpenAPI component that is the schema of the objects, such as `io.k8s.api.core.v1.Pod`.
-    pub(crate) fn component(&self) -> &'static str {
-        self.schema
-    }
 }
 
 #[cfg(test)]

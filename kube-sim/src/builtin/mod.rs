@@ -7,6 +7,7 @@
 
 mod catalog;
 mod columns;
+mod descriptions;
 mod open_api;
 
 /// The roles and bindings that an API server creates at its start, in JSON, one in each line.
@@ -16,5 +17,5 @@ pub(crate) static BOOTSTRAP_POLICY: &str = include_str!("data/bootstrap_policy.j
 pub(crate) use self::catalog::find;
 pub(crate) use self::catalog::{Resource, Scope, groups, resources};
 pub(crate) use self::columns::{Column, age_description, columns, name_description};
-pub(crate) use self::open_api::open_api;
+pub(crate) use self::open_api::{CustomResource, open_api, open_api_2, open_api_names};
 pub(crate) use crate::schema::component as schema;

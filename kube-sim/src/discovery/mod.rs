@@ -67,10 +67,9 @@ pub(crate) fn serve(inner: &Arc<Inner>, request: &Request) -> Result<Reply, SimE
             Some(list) => negotiated(request, &list)?,
             None => unknown_resource(group)?,
         },
-        ["openapi", "v2"] => open_api::v2_reply(&request.accept)?,
+        ["openapi", "v2"] => open_api::v2_reply(registry, request)?,
         ["openapi", "v3"] => open_api::index_reply(registry),
-        ["openapi", "v3", "api", version] => open_api::reply(registry, request, "", version),
-        ["openapi", "v3", "apis", group, version] => open_api::reply(registry, request, group, version),
+        ["openapi", "v3", name @ ..] => open_api::reply(registry, request, &name.join("/")),
         _ => Reply::page_not_found(),
     })
 }

@@ -40,6 +40,11 @@ pub(crate) fn component_source(component: &str) -> Option<Value> {
     COMPONENTS.get(component).map(|component| parse_json(component.source))
 }
 
+/// The names of all components.
+pub(crate) fn component_names() -> impl Iterator<Item = &'static str> {
+    COMPONENTS.keys().copied()
+}
+
 #[expect(clippy::expect_used, reason = "the data is compiled in, and a test reads all of it")]
 fn parse_json(source: &str) -> Value {
     serde_json::from_str(source).expect("the recorded schemas are the JSON that `xtask record` writes")

@@ -29,7 +29,7 @@ mod time;
 mod validate;
 mod zero;
 
-pub(crate) use self::components::{component, component_source};
+pub(crate) use self::components::{component, component_names, component_source};
 pub(crate) use self::crd::{Approval, approval, validate_crd};
 pub(crate) use self::decode::{decode, strict_problem, undecodable};
 pub(crate) use self::default::{default, drop_nulls};

@@ -9,8 +9,13 @@
 //! - `resources.jsonl`: one line per group, version and resource, in the server's discovery order;
 //! - `bootstrap_policy.jsonl`: one line per role or binding that the server creates at its start;
 //! - `schemas.txt`: one line per component schema, sorted: its name, a tab, its JSON without descriptions;
+//! - `descriptions.txt`: the name of each component schema, and below it a line per description: a tab, the JSON pointer in
+//!   the schema, a tab, a JSON string;
+//! - `paths.txt`: one line per parameter of the OpenAPI v2 document (its name, a tab, its JSON), then one line per path
+//!   (the path, a tab, its operations in JSON, which refer to parameters by their names);
 //! - `columns.jsonl`: one line per listable resource, with the columns of its `Table`.
 
+mod open_api;
 mod policy;
 mod server;
 
@@ -59,10 +64,14 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let schemas = schema_lines(&documents)?;
     let columns = column_lines(&server, &groups)?;
     let policy = policy::lines(&server)?;
+    let descriptions = open_api::description_lines(&documents);
+    let paths = open_api::path_lines(&server.get("/openapi/v2")?)?;
     std::fs::create_dir_all(&args.out)
         .with_context(|| format!("creating the folder {}", args.out.display()))?;
     write_file(args, "resources.jsonl", &resources)?;
     write_file(args, "schemas.txt", &schemas)?;
+    write_file(args, "descriptions.txt", &descriptions)?;
+    write_file(args, "paths.txt", &paths)?;
     write_file(args, "columns.jsonl", &columns)?;
     write_file(args, "bootstrap_policy.jsonl", &policy)?;
     println!(
@@ -132,16 +141,12 @@ fn discover_group_versions(server: &Server) -> anyhow::Result<Vec<GroupVersion>>
     Ok(found)
 }
 
-/// The OpenAPI v3 document of every group version, by its path (`apis/apps/v1`).
+/// The OpenAPI v3 documents by their paths (`apis/apps/v1`).
 fn open_api_documents(server: &Server) -> anyhow::Result<BTreeMap<String, Value>> {
     let index = server.get("/openapi/v3")?;
     let paths = index["paths"].as_object().context("/openapi/v3 lists no paths")?;
     let mut documents = BTreeMap::new();
     for (path, entry) in paths {
-        let group_version = path.matches('/').count() == if path.starts_with("api/") { 1 } else { 2 };
-        if !(group_version && (path.starts_with("api/") || path.starts_with("apis/"))) {
-            continue;
-        }
         let url = entry["serverRelativeURL"]
             .as_str()
             .with_context(|| format!("/openapi/v3 gives no address for {path}"))?;

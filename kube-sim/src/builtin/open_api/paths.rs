@@ -1,0 +1,200 @@
+//! The paths of the OpenAPI documents: recorded in the format of version 2, and converted to version 3.
+//!
+//! Owns the parsing of `data/paths.txt`. Each line is the name of a parameter or a path, a tab, and JSON. Operations refer
+//! to parameters by name.
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use serde_json::{Map, Value, json};
+
+/// The parameters and the paths, as `cargo xtask record` writes them.
+static RECORDED: &str = include_str!("../data/paths.txt");
+
+/// The parsed lines of [`RECORDED`].
+struct Lines {
+    parameters: HashMap<&'static str, &'static str>,
+    paths: Vec<(&'static str, &'static str)>,
+}
+
+static LINES: LazyLock<Lines> = LazyLock::new(|| {
+    let lines = RECORDED.lines().filter_map(|line| line.split_once('\t'));
+    let (paths, parameters) = lines.partition::<Vec<_>, _>(|(name, _)| name.starts_with('/'));
+    Lines { parameters: parameters.into_iter().collect(), paths }
+});
+
+/// Whether the version 2 of the document has the parameter in its list of shared parameters: the API server adds a hash to
+/// their names.
+fn is_shared(name: &str) -> bool {
+    name.contains('-')
+}
+
+/// All paths.
+pub(super) fn all() -> impl Iterator<Item = &'static str> {
+    LINES.paths.iter().map(|(path, _)| *path)
+}
+
+/// The shared parameters of version 2.
+pub(super) fn shared_parameters() -> Map<String, Value> {
+    let shared = LINES.parameters.iter().filter(|(name, _)| is_shared(name));
+    shared.map(|(name, text)| ((*name).to_owned(), parse(text))).collect()
+}
+
+/// The operations of a path in version 2; null for an unknown path.
+pub(super) fn item(path: &str) -> Value {
+    let Some((_, text)) = LINES.paths.iter().find(|(known, _)| *known == path) else { return Value::Null };
+    let mut item = parse(text);
+    for value in item.as_object_mut().into_iter().flat_map(Map::values_mut) {
+        let list = if value.is_array() { Some(value) } else { value.get_mut("parameters") };
+        for parameter in list.and_then(Value::as_array_mut).into_iter().flatten() {
+            if let Some(name) = parameter.as_str() {
+                *parameter = parameter_of(name);
+            }
+        }
+    }
+    item
+}
+
+/// The reference to the shared parameter whose name begins with `prefix`; the rest of the name is a hash.
+pub(super) fn parameter_with_prefix(prefix: &str) -> Value {
+    let mut names = LINES.parameters.keys();
+    names.find(|name| name.starts_with(prefix)).map_or(Value::Null, |name| parameter_of(name))
+}
+
+/// A parameter in version 2: a reference, or the parameter itself.
+fn parameter_of(name: &str) -> Value {
+    if is_shared(name) {
+        return json!({"$ref": format!("#/parameters/{name}")});
+    }
+    LINES.parameters.get(name).map_or(Value::Null, |text| parse(text))
+}
+
+#[expect(clippy::expect_used, reason = "the data is compiled in, and a test reads all of it")]
+fn parse(text: &str) -> Value {
+    serde_json::from_str(text).expect("the recorded paths are the JSON that `xtask record` writes")
+}
+
+/// Converts the operations of a path to version 3.
+pub(super) fn to_version_3(item: &Value) -> Value {
+    let convert = |value: &Value| match value.as_array() {
+        Some(parameters) => parameters.iter().map(query_parameter).filter(|found| !found.is_null()).collect(),
+        None => operation(value),
+    };
+    let entries = item.as_object().into_iter().flatten();
+    let mut converted =
+        Value::Object(entries.map(|(method, value)| (method.clone(), convert(value))).collect());
+    rename_references(&mut converted, "#/definitions/", "#/components/schemas/");
+    converted
+}
+
+/// The target of a reference to a shared parameter, or the parameter itself.
+fn resolve(parameter: &Value) -> Value {
+    let name = parameter["$ref"].as_str().and_then(|reference| reference.rsplit('/').next());
+    match name.and_then(|name| LINES.parameters.get(name)) {
+        Some(text) => parse(text),
+        None => parameter.clone(),
+    }
+}
+
+/// A parameter in version 3; null for a body, which is no parameter there.
+fn query_parameter(parameter: &Value) -> Value {
+    let parameter = resolve(parameter);
+    if parameter["in"] == "body" {
+        return Value::Null;
+    }
+    let (schema, mut rest) = (parameter.as_object().cloned().unwrap_or_default())
+        .into_iter()
+        .partition::<Map<_, _>, _>(|(key, _)| matches!(key.as_str(), "type" | "uniqueItems" | "format"));
+    rest.insert("schema".to_owned(), schema.into());
+    rest.into()
+}
+
+/// An operation in version 3.
+fn operation(source: &Value) -> Value {
+    let strings = |key: &str| -> Vec<String> {
+        let list = source[key].as_array().into_iter().flatten();
+        list.filter_map(|media| media.as_str().map(ToOwned::to_owned)).collect()
+    };
+    let content = |media: Vec<String>, schema: &Value| -> Value {
+        media.into_iter().map(|media| (media, json!({"schema": schema}))).collect::<Map<_, _>>().into()
+    };
+    let mut operation = source.as_object().cloned().unwrap_or_default();
+    operation.retain(|key, _| !matches!(key.as_str(), "consumes" | "produces" | "schemes" | "parameters"));
+    let parameters: Vec<_> = source["parameters"].as_array().into_iter().flatten().map(resolve).collect();
+    if let Some(body) = parameters.iter().find(|parameter| parameter["in"] == "body") {
+        let mut request = json!({"content": content(strings("consumes"), &body["schema"])});
+        if body["required"] == true {
+            request["required"] = true.into();
+        }
+        operation.insert("requestBody".to_owned(), request);
+    }
+    let parameters: Vec<_> =
+        parameters.iter().map(query_parameter).filter(|parameter| !parameter.is_null()).collect();
+    if !parameters.is_empty() {
+        operation.insert("parameters".to_owned(), parameters.into());
+    }
+    for response in operation.get_mut("responses").and_then(Value::as_object_mut).into_iter().flatten() {
+        if let Some(schema) = response.1.as_object_mut().and_then(|response| response.remove("schema")) {
+            response.1["content"] = content(strings("produces"), &schema);
+        }
+    }
+    operation.into()
+}
+
+/// Replaces the beginning of each reference.
+pub(super) fn rename_references(value: &mut Value, from: &str, to: &str) {
+    match value {
+        Value::Object(map) => {
+            if let Some(Value::String(reference)) = map.get_mut("$ref")
+                && let Some(name) = reference.strip_prefix(from)
+            {
+                *reference = format!("{to}{name}");
+            }
+            map.values_mut().for_each(|value| rename_references(value, from, to));
+        }
+        Value::Array(items) => items.iter_mut().for_each(|value| rename_references(value, from, to)),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DEPLOYMENT: &str = "/apis/apps/v1/namespaces/{namespace}/deployments/{name}";
+
+    #[test]
+    fn every_path_parses_and_every_parameter_exists() {
+        assert!(LINES.paths.len() > 400);
+        for path in all() {
+            let item = item(path);
+            assert!(item.is_object(), "{path}");
+            assert!(!to_version_3(&item).to_string().contains("#/parameters/"), "{path}");
+        }
+    }
+
+    #[test]
+    fn version_2_refers_to_shared_parameters_and_repeats_others() {
+        let patch = &item(DEPLOYMENT)["patch"];
+        let parameters = patch["parameters"].as_array().unwrap();
+        assert!(parameters[0]["$ref"].as_str().unwrap().starts_with("#/parameters/body-"));
+        assert!(parameters.iter().any(|parameter| parameter["name"] == "dryRun"));
+        assert_eq!(shared_parameters().keys().filter(|name| name.starts_with("body-")).count(), 2);
+    }
+
+    #[test]
+    fn version_3_has_bodies_contents_and_schemas_of_parameters() {
+        let patch = &to_version_3(&item(DEPLOYMENT))["patch"];
+        let body = &patch["requestBody"];
+        assert_eq!(body["required"], true);
+        let reference = "#/components/schemas/io.k8s.apimachinery.pkg.apis.meta.v1.Patch";
+        assert_eq!(body["content"]["application/apply-patch+yaml"]["schema"]["$ref"], reference);
+        let content = &patch["responses"]["200"]["content"];
+        let reference = "#/components/schemas/io.k8s.api.apps.v1.Deployment";
+        assert_eq!(content["application/json"]["schema"]["$ref"], reference);
+        let force =
+            patch["parameters"].as_array().unwrap().iter().find(|parameter| parameter["name"] == "force");
+        assert_eq!(force.unwrap()["schema"], json!({"type": "boolean", "uniqueItems": true}));
+        assert_eq!(patch.get("consumes"), None);
+    }
+}

@@ -1,0 +1,154 @@
+//! The descriptions of the component schemas, and the paths of the OpenAPI documents.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt::Write as _;
+
+use anyhow::Context as _;
+use serde_json::{Map, Value};
+
+/// A parameter that more operations than this repeat is a line of its own.
+const REPEATED: usize = 50;
+
+/// The text of `descriptions.txt`.
+pub(super) fn description_lines(documents: &BTreeMap<String, Value>) -> String {
+    let mut all: BTreeMap<&str, BTreeSet<(String, String)>> = BTreeMap::new();
+    for document in documents.values() {
+        for (name, schema) in document["components"]["schemas"].as_object().into_iter().flatten() {
+            collect_descriptions(schema, "", all.entry(name).or_default());
+        }
+    }
+    let mut lines = String::new();
+    // Writing to a string is infallible.
+    for (name, descriptions) in all.into_iter().filter(|(_, descriptions)| !descriptions.is_empty()) {
+        lines.push_str(name);
+        lines.push('\n');
+        for (pointer, text) in descriptions {
+            let _ = writeln!(lines, "\t{pointer}\t{}", Value::String(text));
+        }
+    }
+    lines
+}
+
+/// Adds the descriptions of a schema and its nested schemas, each with its JSON pointer.
+fn collect_descriptions(schema: &Value, pointer: &str, found: &mut BTreeSet<(String, String)>) {
+    if let Some(text) = schema["description"].as_str() {
+        found.insert((pointer.to_owned(), text.to_owned()));
+    }
+    for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+        collect_descriptions(property, &format!("{pointer}/properties/{name}"), found);
+    }
+    for key in ["items", "additionalProperties"] {
+        collect_descriptions(&schema[key], &format!("{pointer}/{key}"), found);
+    }
+}
+
+/// The text of `paths.txt`, from the document `/openapi/v2`. First the shared parameters and those that many operations
+/// repeat, then the paths. An operation refers to a parameter by its name.
+///
+/// # Errors
+/// When the document has no paths.
+pub(super) fn path_lines(document: &Value) -> anyhow::Result<String> {
+    let mut parameters: BTreeMap<String, &Value> = BTreeMap::new();
+    for (name, parameter) in document["parameters"].as_object().into_iter().flatten() {
+        parameters.insert(name.clone(), parameter);
+    }
+    let paths = document["paths"].as_object().context("/openapi/v2 lists no paths")?;
+    let mut uses: HashMap<String, (&Value, usize)> = HashMap::new();
+    for parameter in paths.values().flat_map(operations).flat_map(parameters_of) {
+        uses.entry(parameter.to_string()).or_insert((parameter, 0)).1 += 1;
+    }
+    for (parameter, _) in uses.values().filter(|(parameter, count)| *count > REPEATED && is_inline(parameter))
+    {
+        parameters.insert(parameter["name"].as_str().unwrap_or_default().to_owned(), parameter);
+    }
+    let mut lines = String::new();
+    for (name, parameter) in &parameters {
+        let _ = writeln!(lines, "{name}\t{parameter}");
+    }
+    for (path, item) in paths {
+        let mut item = item.clone();
+        for value in item.as_object_mut().into_iter().flat_map(Map::values_mut) {
+            let list = if value.is_array() { value } else { &mut value["parameters"] };
+            for parameter in list.as_array_mut().into_iter().flatten() {
+                if let Some(name) = name_of(parameter, &parameters) {
+                    *parameter = name.into();
+                }
+            }
+        }
+        remove_nulls(&mut item);
+        let _ = writeln!(lines, "{path}\t{item}");
+    }
+    Ok(lines)
+}
+
+/// The operations of a path item, and its list of common parameters.
+fn operations(item: &Value) -> impl Iterator<Item = &Value> {
+    item.as_object().into_iter().flat_map(Map::values)
+}
+
+/// The parameters of an operation, or of a list of parameters.
+fn parameters_of(operation: &Value) -> impl Iterator<Item = &Value> {
+    operation.as_array().or_else(|| operation["parameters"].as_array()).into_iter().flatten()
+}
+
+fn is_inline(parameter: &Value) -> bool {
+    parameter.get("$ref").is_none()
+}
+
+/// The name of the line that contains a parameter.
+fn name_of(parameter: &Value, lines: &BTreeMap<String, &Value>) -> Option<String> {
+    if let Some(reference) = parameter["$ref"].as_str() {
+        return reference.rsplit('/').next().map(ToOwned::to_owned);
+    }
+    let name = parameter["name"].as_str()?;
+    lines.get(name).filter(|line| **line == parameter).map(|_| name.to_owned())
+}
+
+/// Removes the absent lists of parameters, which the caller has read as null.
+fn remove_nulls(item: &mut Value) {
+    for operation in item.as_object_mut().into_iter().flat_map(Map::values_mut) {
+        if let Some(map) = operation.as_object_mut() {
+            map.retain(|_, value| !value.is_null());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn descriptions_have_the_pointers_of_their_schemas() {
+        let schema = json!({
+            "description": "A\n\"b\"",
+            "properties": {"list": {"items": {"description": "c"}}, "description": {"type": "string"}},
+        });
+        let document = json!({"components": {"schemas": {"x.Y": schema, "x.None": {}}}});
+        let lines = description_lines(&BTreeMap::from([("api/v1".to_owned(), document)]));
+        assert_eq!(lines, "x.Y\n\t\t\"A\\n\\\"b\\\"\"\n\t/properties/list/items\t\"c\"\n");
+    }
+
+    #[test]
+    fn operations_refer_to_shared_and_repeated_parameters() {
+        let dry_run = json!({"name": "dryRun", "in": "query"});
+        let own = json!({"name": "name", "in": "path"});
+        let operation = json!({"parameters": [dry_run, own, {"$ref": "#/parameters/limit-1"}]});
+        let mut paths = Map::new();
+        for index in 0..=REPEATED {
+            let name = json!({"name": format!("own{index}"), "in": "query"});
+            paths.insert(format!("/{index}"), json!({"get": operation, "parameters": [name]}));
+        }
+        paths.values_mut().for_each(|item| item["get"]["parameters"][1] = Value::Null);
+        paths["/0"]["get"]["parameters"][1] = own.clone();
+        let shared = json!({"limit-1": {"name": "limit"}});
+        let lines = path_lines(&json!({"parameters": shared, "paths": paths})).unwrap();
+        assert!(lines.starts_with(
+            "dryRun\t{\"in\":\"query\",\"name\":\"dryRun\"}\nlimit-1\t{\"name\":\"limit\"}\n/0\t"
+        ));
+        assert!(
+            lines.contains("\"parameters\":[\"dryRun\",{\"in\":\"path\",\"name\":\"name\"},\"limit-1\"]")
+        );
+    }
+}
