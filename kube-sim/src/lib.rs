@@ -11,6 +11,7 @@ mod cel;
 mod clock;
 pub mod containers;
 mod controllers;
+mod counters;
 mod discovery;
 mod encoding;
 pub mod fault;
@@ -33,6 +34,7 @@ mod store;
 mod strategy;
 mod streams;
 mod table;
+mod usage;
 mod user;
 mod watch;
 mod webhooks;
@@ -47,6 +49,7 @@ pub use sim::{ControlServer, Difference, Replica, Sim, SimBuilder, Snapshot};
 pub use status::SimError;
 pub use store::cache::Lag;
 pub use store::queue::Controller;
+pub use usage::Usage;
 
 /// Runs the Rust example of the page.
 #[cfg(doctest)]

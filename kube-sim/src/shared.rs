@@ -11,10 +11,12 @@ use tokio::sync::watch;
 
 use crate::clock::{Clock, Random};
 use crate::containers::Handlers;
+use crate::counters::Counters;
 use crate::fault::Faults;
 use crate::journal::Journal;
 use crate::status::SimError;
 use crate::store::State;
+use crate::usage::Usages;
 
 /// The handling of a watch that requests the initial list (`sendInitialEvents`, KEP-3157).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -56,9 +58,11 @@ pub(crate) struct ServiceAddress {
 pub(crate) struct Inner {
     state: Mutex<State>,
     random: Mutex<Random>,
+    usages: Mutex<Usages>,
     pub(crate) clock: Clock,
     pub(crate) settings: Settings,
     pub(crate) journal: Journal,
+    pub(crate) counters: Counters,
     pub(crate) faults: Faults,
     /// The number of restarts of the API server. Each connection ends after a restart.
     restarts: watch::Sender<u64>,
@@ -70,7 +74,9 @@ impl Inner {
         Self {
             state: Mutex::new(state),
             random: Mutex::new(Random::seeded(settings.seed)),
+            usages: Mutex::default(),
             journal: Journal::new(settings.body_limit),
+            counters: Counters::default(),
             faults: Faults::new(settings.seed, clock.clone()),
             restarts: watch::Sender::new(0),
             clock,
@@ -83,6 +89,11 @@ impl Inner {
         // Only a bug in this crate panics while it holds the lock. Ignoring the poisoned lock keeps the state
         // readable.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Locks the usages that a test has set. A caller may hold the lock of the state when it calls this method.
+    pub(crate) fn usages(&self) -> MutexGuard<'_, Usages> {
+        self.usages.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Restarts the API server: ends all watches and connections, and forgets the changes in the watch cache.

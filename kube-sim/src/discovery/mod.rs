@@ -2,6 +2,7 @@
 
 mod aggregated;
 mod legacy;
+mod metrics;
 mod open_api;
 
 use std::sync::Arc;
@@ -32,15 +33,21 @@ pub(crate) fn unknown_resource(group: &str) -> Result<Reply, SimError> {
 pub(crate) fn serve(inner: &Arc<Inner>, request: &Request) -> Result<Reply, SimError> {
     if !matches!(request.method, Method::GET | Method::HEAD) {
         let first = request.path.split('/').nth(1).unwrap_or_default();
-        let known = ["api", "apis", "version", "healthz", "livez", "readyz", "openapi", ""].contains(&first);
+        let known = ["api", "apis", "version", "healthz", "livez", "metrics", "readyz", "openapi", ""]
+            .contains(&first);
         return if known { Err(SimError::method_not_allowed()) } else { Ok(Reply::page_not_found()) };
+    }
+    if request.path == "/metrics" {
+        let mut reply = Reply::text(StatusCode::OK, metrics::text(inner));
+        reply.content_type = "text/plain; version=0.0.4; charset=utf-8; escaping=underscores";
+        return Ok(reply);
     }
     let parts: Vec<&str> = request.path.split('/').filter(|p| !p.is_empty()).collect();
     let state = inner.lock();
     let registry = &state.registry;
     Ok(match parts.as_slice() {
         [] => Reply::json(&json!({"paths": [
-            "/api", "/api/v1", "/apis", "/healthz", "/livez", "/openapi/v2", "/openapi/v3", "/readyz", "/version",
+            "/api", "/api/v1", "/apis", "/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/readyz", "/version",
         ]})),
         ["version"] => Reply::json(&version_document()),
         ["healthz" | "readyz" | "livez", ..] => Reply::text(StatusCode::OK, "ok"),

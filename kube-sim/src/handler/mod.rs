@@ -13,6 +13,7 @@ mod delete;
 pub(crate) mod deletion;
 mod escalation;
 mod eviction;
+mod metrics;
 pub(crate) mod object_meta;
 pub(crate) mod options;
 mod patch;

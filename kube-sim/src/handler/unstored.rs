@@ -5,13 +5,17 @@ use serde_json::{Map, Value, json};
 
 use super::reply::Reply;
 use super::typed_body::{BodyKind, TypedBody};
-use super::{Call, access_review, service_account_token, subresource};
+use super::{Call, access_review, metrics, service_account_token, subresource};
+use crate::registry::METRICS_GROUP;
 use crate::schema::FieldError;
 use crate::status::SimError;
 
 /// Handles a request for a resource that is not stored.
 pub(crate) async fn handle(call: &Call<'_>, verb: &str) -> Result<Reply, SimError> {
     let resource = call.target.resource.clone();
+    if resource.group == METRICS_GROUP {
+        return metrics::handle(call, verb);
+    }
     match (resource.plural.as_str(), verb) {
         ("componentstatuses", "list") => Ok(Reply::json(&json!({
             "kind": "ComponentStatusList", "apiVersion": "v1", "metadata": {}, "items": [],

@@ -2,6 +2,7 @@
 
 pub(crate) mod crd;
 pub(crate) mod fields;
+mod metrics;
 mod resource;
 mod validation;
 
@@ -10,6 +11,7 @@ use std::sync::{Arc, LazyLock};
 
 use serde_json::Value;
 
+pub(crate) use metrics::METRICS_GROUP;
 pub(crate) use resource::{Column, Conversion, Custom, Resource, go_package};
 
 use crate::builtin;
@@ -41,6 +43,8 @@ pub(crate) struct Registry {
     by_path: BTreeMap<(String, String, String), Arc<Resource>>,
     /// The served resources of each CustomResourceDefinition, by the name of the definition.
     custom: BTreeMap<String, Served>,
+    /// The resources of the resource metrics API, if it is served.
+    metrics: Vec<Arc<Resource>>,
     /// Every change increments the generation, which invalidates cached discovery documents.
     generation: u64,
 }
@@ -51,13 +55,22 @@ impl Registry {
             .iter()
             .map(|r| ((r.group.clone(), r.version.clone(), r.plural.clone()), r.clone()))
             .collect();
-        Self { by_path, custom: BTreeMap::new(), generation: 0 }
+        Self { by_path, custom: BTreeMap::new(), metrics: Vec::new(), generation: 0 }
     }
 
     /// Restores the resources of `earlier`. The generation still increases, so that cached discovery documents become
     /// invalid.
     pub(crate) fn restore(&mut self, earlier: Self) {
         *self = Self { generation: self.generation + 1, ..earlier };
+    }
+
+    /// Serves the resource metrics API.
+    pub(crate) fn serve_metrics(&mut self) {
+        self.metrics = metrics::resources().into_iter().map(Arc::new).collect();
+        for r in &self.metrics {
+            self.by_path.insert((r.group.clone(), r.version.clone(), r.plural.clone()), r.clone());
+        }
+        self.generation += 1;
     }
 
     /// The resource with this group, version and plural name.
@@ -79,7 +92,7 @@ impl Registry {
 
     /// All served resources, in all versions.
     pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<Resource>> {
-        BUILT_IN.iter().chain(self.custom_resources())
+        BUILT_IN.iter().chain(&self.metrics).chain(self.custom_resources())
     }
 
     /// The resources of one group version.
@@ -99,7 +112,7 @@ impl Registry {
             })
             .collect();
         let mut custom: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-        for resource in self.custom_resources() {
+        for resource in self.metrics.iter().chain(self.custom_resources()) {
             let versions = custom.entry(&resource.group).or_default();
             if !versions.contains(&resource.version.as_str()) {
                 versions.push(&resource.version);

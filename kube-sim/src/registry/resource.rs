@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::fields::Field;
+use super::metrics::METRICS_GROUP;
 use crate::builtin;
 use crate::cel;
 use crate::schema::Schema;
@@ -252,6 +253,6 @@ impl Resource {
     /// Whether the server stores objects of this kind. For example, the server does not store reviews and token
     /// requests.
     pub(crate) fn is_stored(&self) -> bool {
-        self.allows("list") && self.plural != "componentstatuses"
+        self.allows("list") && self.plural != "componentstatuses" && self.group != METRICS_GROUP
     }
 }

@@ -2,6 +2,7 @@
 
 mod authentication;
 pub(crate) mod body;
+mod request_labels;
 pub(crate) mod service;
 mod tasks;
 mod tls;

@@ -20,6 +20,7 @@ use tokio::time::Instant;
 
 use super::authentication::{self, Caller};
 use super::body::{SimBody, gzip};
+use super::request_labels;
 use super::upgrade;
 use crate::fault::{Action, AppliedFault, BodyFaults, RequestAttributes};
 use crate::handler::reply::{Content, Reply, Request};
@@ -127,6 +128,7 @@ where
     let entry = journal_entry(inner, &request, false);
     let path = Path::parse(&request.path).unwrap_or_default();
     let faults = inner.faults.of_request(&fault_attributes(&entry, &path));
+    let mut labels = request_labels::of(&request, &path, entry.verb);
     let recorder = inner.journal.record(entry);
     recorder.record_faults(&faults);
     let mut reply = if let Some(reply) = apply_request_faults(inner, &faults).await {
@@ -139,7 +141,14 @@ where
         }
     };
     let upgraded = upgrade::take(&mut reply, &parts.headers);
-    recorder.record_status(reply.code, inner.lock().version());
+    labels.code = reply.code.as_u16();
+    let version = {
+        let state = inner.lock();
+        request_labels::limit(&mut labels, &state.registry);
+        state.version()
+    };
+    inner.counters.count(labels);
+    recorder.record_status(reply.code, version);
     let gzip = header_text(&parts.headers, &header::ACCEPT_ENCODING).contains("gzip");
     let body_faults = BodyFaults::of(&faults);
     let mut response = build_response(reply, recorder, body_faults, gzip);

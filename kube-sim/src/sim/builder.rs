@@ -38,6 +38,7 @@ pub struct SimBuilder {
     services: Vec<ServiceAddress>,
     body_limit: Option<usize>,
     rbac: bool,
+    metrics: bool,
 }
 
 impl SimBuilder {
@@ -56,6 +57,7 @@ impl SimBuilder {
             services: Vec::new(),
             body_limit: None,
             rbac: false,
+            metrics: false,
         }
     }
 
@@ -360,6 +362,28 @@ impl SimBuilder {
         self
     }
 
+    /// Serves the resource metrics API (`metrics.k8s.io/v1beta1`), which `kubectl top` and autoscalers read. By default it
+    /// is not served, as in a cluster without metrics-server.
+    ///
+    /// Each container of a running pod uses half of its requests, and each node the sum of its pods and a constant part,
+    /// so that runs are reproducible. [`Sim::set_container_usage`] and [`Sim::set_node_usage`] set other figures.
+    ///
+    /// # Examples
+    /// ```
+    /// use kube_sim::{Sim, Usage};
+    ///
+    /// let sim = Sim::builder().nodes(1).metrics_api().build();
+    /// sim.set_node_usage("node-0", Some(Usage { cpu_millicores: 1500, memory_bytes: 1 << 30 }));
+    /// let path = "/apis/metrics.k8s.io/v1beta1/nodes/node-0";
+    /// let metrics = sim.request(&http::Method::GET, path, "", &serde_json::Value::Null)?;
+    /// assert_eq!(metrics["usage"]["cpu"], "1500m");
+    /// # Ok::<(), kube_sim::SimError>(())
+    /// ```
+    pub fn metrics_api(mut self) -> Self {
+        self.metrics = true;
+        self
+    }
+
     /// Authorizes requests by role-based access control (RBAC), with the roles and bindings of the store, which then has
     /// those that an API server creates at its start, such as `cluster-admin`. By default, each user has all permissions.
     ///
@@ -408,6 +432,9 @@ impl SimBuilder {
             for controller in Controller::ALL {
                 state.set_delay(*controller, Some(Duration::ZERO));
             }
+        }
+        if self.metrics {
+            state.registry.serve_metrics();
         }
         for (controller, delay) in self.delays {
             state.set_delay(controller, delay);

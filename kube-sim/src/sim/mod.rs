@@ -20,6 +20,7 @@ use crate::server::{Security, ServeError, Server, TlsFiles};
 use crate::shared::Inner;
 use crate::status::SimError;
 use crate::store::queue::Controller;
+use crate::usage::Usage;
 
 pub use builder::SimBuilder;
 pub use control::ControlServer;
@@ -124,6 +125,17 @@ impl Sim {
     /// Changes that a disabled controller has not observed remain unobserved.
     pub fn set_controller_delay(&self, controller: Controller, delay: Option<Duration>) {
         self.inner.lock().set_delay(controller, delay);
+    }
+
+    /// Sets the resources that a container uses, for the resource metrics API
+    /// ([`SimBuilder::metrics_api`]); `None` restores the default. The pod need not exist.
+    pub fn set_container_usage(&self, namespace: &str, pod: &str, container: &str, usage: Option<Usage>) {
+        self.inner.usages().set_container([namespace, pod, container], usage);
+    }
+
+    /// Sets the resources that a node uses, as [`Self::set_container_usage`] does for a container.
+    pub fn set_node_usage(&self, node: &str, usage: Option<Usage>) {
+        self.inner.usages().set_node(node, usage);
     }
 
     /// Compacts the history before `version`: lists and new watches with an earlier version get 410. Open watches

@@ -8,6 +8,7 @@ mod common;
 mod control;
 mod controllers;
 mod definitions;
+mod documents;
 mod evictions;
 mod faults;
 mod https;

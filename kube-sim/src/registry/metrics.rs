@@ -1,0 +1,34 @@
+//! The resources of the resource metrics API, which a component of a cluster serves, and not the API server.
+
+use serde_json::json;
+
+use super::crd::resources_of;
+use super::resource::Resource;
+
+/// The group of the resource metrics API.
+pub(crate) const METRICS_GROUP: &str = "metrics.k8s.io";
+
+/// The resources `nodes` and `pods`, which can only be read.
+pub(super) fn resources() -> Vec<Resource> {
+    let column = |name: &str, path: &str| json!({"name": name, "type": "string", "jsonPath": path});
+    let columns =
+        [column("cpu", ".usage.cpu"), column("memory", ".usage.memory"), column("Window", ".window")];
+    let kinds = [("nodes", "NodeMetrics", "Cluster"), ("pods", "PodMetrics", "Namespaced")];
+    let definitions = kinds.map(|(plural, kind, scope)| {
+        json!({"spec": {
+            "group": METRICS_GROUP,
+            "scope": scope,
+            "names": {"plural": plural, "singular": "", "kind": kind, "listKind": format!("{kind}List")},
+            "versions": [{
+                "name": "v1beta1", "served": true, "storage": true, "schema": {"openAPIV3Schema": {"type": "object"}},
+                "additionalPrinterColumns": columns,
+            }],
+        }})
+    });
+    let mut resources: Vec<_> = definitions.iter().flat_map(resources_of).collect();
+    for resource in &mut resources {
+        resource.verbs = vec!["get".into(), "list".into()];
+        resource.singular = String::new();
+    }
+    resources
+}

@@ -1,0 +1,79 @@
+//! The labels of a request in the metric `apiserver_request_total`.
+
+use http::Method;
+
+use crate::counters::Labels;
+use crate::handler::reply::Request;
+use crate::handler::target::Path;
+use crate::registry::Registry;
+
+/// The subresources that connect to a node.
+const CONNECTED: [&str; 4] = ["attach", "exec", "portforward", "proxy"];
+
+/// The first segments of the paths without a resource that are counted.
+const DOCUMENTS: [&str; 8] = ["api", "apis", "healthz", "livez", "metrics", "openapi", "readyz", "version"];
+
+/// The labels of a request, without the status of its response. `verb` is its RBAC verb.
+pub(super) fn of(request: &Request, path: &Path, verb: &str) -> Labels {
+    let mut queries = form_urlencoded::parse(request.query.as_bytes());
+    let dry_run = queries.any(|(key, value)| key == "dryRun" && value == "All");
+    if path.resource.is_empty() {
+        let first = request.path.split('/').nth(1).unwrap_or_default();
+        let known = DOCUMENTS.into_iter().find(|known| *known == first).unwrap_or_default();
+        return Labels {
+            subresource: known.to_owned(),
+            verb: of_method(&request.method),
+            ..Labels::default()
+        };
+    }
+    let scope = match () {
+        () if verb == "create" || !path.name.is_empty() => "resource",
+        () if !path.namespace.is_empty() => "namespace",
+        () => "cluster",
+    };
+    let verb = match verb {
+        _ if CONNECTED.contains(&path.subresource.as_str()) => "CONNECT",
+        "list" => "LIST",
+        "watch" => "WATCH",
+        "deletecollection" => "DELETECOLLECTION",
+        "patch" if request.content_type.starts_with("application/apply-patch") => "APPLY",
+        _ => of_method(&request.method),
+    };
+    Labels {
+        group: path.group.clone(),
+        version: path.version.clone(),
+        resource: path.resource.clone(),
+        subresource: path.subresource.clone(),
+        scope,
+        verb,
+        dry_run,
+        code: 0,
+    }
+}
+
+/// Removes the labels of a resource or subresource that is not served: clients could send any number of them.
+pub(super) fn limit(labels: &mut Labels, registry: &Registry) {
+    if labels.resource.is_empty() {
+        return;
+    }
+    let resource = registry.find(&labels.group, &labels.version, &labels.resource);
+    let is_served = resource.is_some_and(|resource| {
+        labels.subresource.is_empty() || resource.subresource(&labels.subresource).is_some()
+    });
+    if !is_served {
+        *labels = Labels { verb: labels.verb, ..Labels::default() };
+    }
+}
+
+fn of_method(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        Method::OPTIONS => "OPTIONS",
+        _ => "OTHER",
+    }
+}
