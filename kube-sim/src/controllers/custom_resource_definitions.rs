@@ -1,27 +1,76 @@
-//! The controller of CustomResourceDefinitions: serves their resources and sets their conditions. After the deletion of
-//! a definition, removes its custom resources.
+//! The controller of CustomResourceDefinitions: serves their resources and sets their conditions. Deletes the custom
+//! resources of a terminating definition, and removes the definition after the last of them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::{Keys, object_of, own_key};
+use serde_json::Value;
+
+use super::{Keys, is_deletion, object_of, own_key};
 use crate::apply;
-use crate::registry::crd;
+use crate::handler::deletion::{self, Propagation};
+use crate::handler::object_meta;
+use crate::registry::{Resource, crd};
 use crate::store::object::Stored;
 use crate::store::queue::Key;
 use crate::store::table::Event;
 use crate::store::{Place, State};
+use crate::strategy::CLEANUP_FINALIZER;
 
 /// The name of the table that contains the CustomResourceDefinitions.
 const CRD_TABLE: &str = "apiextensions.k8s.io/customresourcedefinitions";
 
-/// The key of a CustomResourceDefinition that is created, updated or deleted.
-pub(super) fn observe(storage: &Arc<str>, event: &Event) -> Keys {
-    if &**storage == CRD_TABLE { own_key(storage, event) } else { Keys::new() }
+/// The key of a CustomResourceDefinition that is created, updated or deleted, and of the other definitions whose names
+/// have conflicts; or the key of a terminating definition, one of whose custom resources has been deleted.
+pub(super) fn observe(state: &State, storage: &Arc<str>, event: &Event) -> Keys {
+    if &**storage == CRD_TABLE {
+        let mut keys = own_key(storage, event);
+        keys.extend(definitions_with_conflicts(state, &event.object.key));
+        return keys;
+    }
+    if !is_deletion(event) {
+        return Keys::new();
+    }
+    match definition_of(state, storage) {
+        Some(definition) if definition.is_terminating => vec![key_of(&definition)],
+        _ => Keys::new(),
+    }
 }
 
-/// Serves the resource of a CustomResourceDefinition, or stops serving it if the definition has been deleted.
+/// Whether the definition of a custom resource is being deleted, so that no custom resources can be created.
+pub(crate) fn is_terminating(state: &State, resource: &Resource) -> bool {
+    resource.custom().is_some()
+        && definition_of(state, &resource.storage).is_some_and(|definition| definition.is_terminating)
+}
+
+/// The definition of the custom resources in a table.
+fn definition_of(state: &State, storage: &str) -> Option<Arc<Stored>> {
+    let (group, plural) = storage.split_once('/')?;
+    state.get(CRD_TABLE, &format!("{plural}.{group}")).cloned()
+}
+
+/// The place and uid of a definition, without an extra delay.
+fn key_of(definition: &Arc<Stored>) -> (Place, Arc<str>, Duration) {
+    ((Arc::from(CRD_TABLE), definition.key.clone()), definition.uid.clone(), Duration::ZERO)
+}
+
+/// The keys of the definitions whose names are not accepted, except that of the definition `changed`.
+fn definitions_with_conflicts(state: &State, changed: &str) -> Keys {
+    let all = state.table(CRD_TABLE).map(|table| table.objects("")).unwrap_or_default();
+    let has_conflict = |definition: &Stored| {
+        let value = definition.value();
+        let mut conditions = value["status"]["conditions"].as_array().into_iter().flatten();
+        conditions.any(|condition| condition["type"] == "NamesAccepted" && condition["status"] == "False")
+    };
+    let others = all.iter().filter(|definition| &*definition.key != changed && has_conflict(definition));
+    others.map(key_of).collect()
+}
+
+/// Serves the resource of a CustomResourceDefinition, deletes its custom resources if it terminates, or stops serving
+/// the resource if the definition has been deleted.
 pub(super) fn reconcile(state: &mut State, key: &Key) {
     match object_of(state, key) {
+        Some(definition) if definition.is_terminating => finalize(state, &definition),
         Some(definition) => establish(state, &definition),
         // If another definition with this name has been created since, the queue contains its key too.
         None => withdraw(state, &key.place.1),
@@ -34,32 +83,96 @@ fn establish(state: &mut State, definition: &Arc<Stored>) {
     let Some(resource) = state.registry.by_storage(CRD_TABLE) else { return };
     let before = definition.typed_value(&resource.api_version, &resource.kind);
     let mut crd = before.clone();
-    let conflict = state.registry.name_conflict(&crd);
-    let now = state.clock.stamp();
-    crd::update_status(&mut crd, conflict.as_deref(), &now);
-    if conflict.is_none() {
+    let mut used = crd::UsedNames::default();
+    for other in state.table(CRD_TABLE).map(|table| table.objects("")).unwrap_or_default() {
+        let other = other.value();
+        if other["spec"]["group"] == crd["spec"]["group"] {
+            used.add(&other);
+        }
+    }
+    if crd::update_status(&mut crd, &used, &state.clock.stamp()) {
         state.registry.serve(&crd);
     }
-    if crd != before {
-        let schema = resource.schema();
-        let cx = apply::Context {
-            schema: &schema,
-            api_version: &resource.api_version,
-            kind: &resource.kind,
-            served: &resource.served,
-            subresource: "status",
-            manager: "kube-apiserver",
-            now: &now,
-            reset: resource.strategy.reset_fields("status", true),
-        };
-        apply::track(&cx, Some(&before), &mut crd);
-        // The commit fails if the storage quota is exhausted. The custom resource is served even then, but the stored
-        // definition has no conditions.
-        let _ = state.commit(&resource, definition.key.clone(), crd);
+    commit_status(state, &resource, definition, &before, crd);
+}
+
+/// Commits a changed status of a definition.
+fn commit_status(
+    state: &mut State,
+    resource: &Resource,
+    definition: &Arc<Stored>,
+    before: &Value,
+    mut crd: Value,
+) {
+    if crd == *before {
+        return;
+    }
+    let schema = resource.schema();
+    let cx = apply::Context {
+        schema: &schema,
+        api_version: &resource.api_version,
+        kind: &resource.kind,
+        served: &resource.served,
+        subresource: "status",
+        manager: "kube-apiserver",
+        now: &state.clock.stamp(),
+        reset: resource.strategy.reset_fields("status", true),
+    };
+    apply::track(&cx, Some(before), &mut crd);
+    // The commit fails if the storage quota is exhausted. The custom resource is served even then, but the stored
+    // definition has no conditions.
+    let _ = state.commit(resource, definition.key.clone(), crd);
+}
+
+/// Deletes the custom resources of a terminating definition. Once none remain, removes the finalizer of the API server,
+/// and with the last finalizer the definition.
+fn finalize(state: &mut State, definition: &Arc<Stored>) {
+    let Some(resource) = state.registry.by_storage(CRD_TABLE) else { return };
+    let before = definition.typed_value(&resource.api_version, &resource.kind);
+    let mut finalizers = object_meta::finalizers(&before);
+    if !finalizers.iter().any(|finalizer| finalizer == CLEANUP_FINALIZER) {
+        return;
+    }
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let spec = &before["spec"];
+    let storage: Arc<str> = Arc::from(format!("{}/{}", text(&spec["group"]), text(&spec["names"]["plural"])));
+    delete_instances(state, &storage);
+    let mut crd = before.clone();
+    let now = state.clock.stamp();
+    if state.table(&storage).is_some_and(|table| !table.is_empty()) {
+        let message = "CustomResource deletion is in progress";
+        crd::set_terminating(&mut crd, true, "InstanceDeletionInProgress", message, &now);
+        commit_status(state, &resource, definition, &before, crd);
+        return;
+    }
+    finalizers.retain(|finalizer| finalizer != CLEANUP_FINALIZER);
+    if finalizers.is_empty() {
+        state.erase(&(Arc::from(CRD_TABLE), definition.key.clone()));
+        return;
+    }
+    crd::set_terminating(&mut crd, false, "InstanceDeletionCompleted", "removed all instances", &now);
+    object_meta::set_finalizers(&mut crd, &finalizers);
+    commit_status(state, &resource, definition, &before, crd);
+}
+
+/// Deletes the custom resources in a table that are not being deleted.
+fn delete_instances(state: &mut State, storage: &Arc<str>) {
+    let Some(resource) = state.registry.by_storage(storage) else { return };
+    let instances: Vec<Place> = state
+        .table(storage)
+        .map(|table| table.objects(""))
+        .unwrap_or_default()
+        .into_iter()
+        .filter(|object| !object.is_terminating)
+        .map(|object| (storage.clone(), object.key.clone()))
+        .collect();
+    for place in instances {
+        deletion::delete(state, &resource, &place, Propagation::Background, None);
     }
 }
 
-/// Stops serving the resource of a deleted definition, and removes its custom resources.
+/// Stops serving the resource of a deleted definition, and removes the custom resources that remain because a client
+/// has removed the finalizer of the API server.
 fn withdraw(state: &mut State, name: &str) {
     let withdrawn = state.registry.withdraw(name);
     let Some(storage) = withdrawn.first().map(|resource| resource.storage.clone()) else { return };

@@ -8,7 +8,7 @@
 //! The controllers run under the lock of the state, in a fixed order: after each write, before each request, and when a
 //! watch is polled. A controller with a delay of zero therefore reconciles a change before the next request is handled.
 
-mod custom_resource_definitions;
+pub(crate) mod custom_resource_definitions;
 mod deployment;
 mod events;
 mod garbage_collector;
@@ -74,7 +74,9 @@ fn observe(state: &mut State, storage: &Arc<str>, event: &Event, now: Instant) {
     let mut due = Vec::new();
     for (controller, delay) in state.delays() {
         let keys = match controller {
-            Controller::CustomResourceDefinition => custom_resource_definitions::observe(storage, event),
+            Controller::CustomResourceDefinition => {
+                custom_resource_definitions::observe(state, storage, event)
+            }
             Controller::GarbageCollector => garbage_collector::observe(state, storage, event),
             Controller::Kubelet => kubelet::observe(state, storage, event),
             Controller::Namespace => namespaces::observe(state, storage, event),

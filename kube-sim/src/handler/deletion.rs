@@ -66,6 +66,10 @@ pub(crate) fn mark(
 ) -> bool {
     let old = object.clone();
     let deletion = &resource.strategy.deletion;
+    if let Some(defer) = deletion.deferred.filter(|_| !object_meta::is_being_deleted(&old)) {
+        defer(object, &clock.stamp());
+        return true;
+    }
     let grace = deletion.grace(&old, grace);
     let mut finalizers = object_meta::finalizers(&old);
     set_policy_finalizer(&mut finalizers, propagation);

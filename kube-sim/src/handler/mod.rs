@@ -37,7 +37,7 @@ use http::{Method, StatusCode};
 use serde_json::Value;
 
 use crate::apply;
-use crate::controllers;
+use crate::controllers::{self, custom_resource_definitions};
 use crate::discovery;
 use crate::protobuf;
 use crate::shared::Inner;
@@ -297,6 +297,10 @@ impl Call<'_> {
 
     async fn handle_create(&self) -> Result<Reply, SimError> {
         let accept = self.accept()?;
+        if custom_resource_definitions::is_terminating(&self.inner.lock(), &self.target.resource) {
+            let message = "create not allowed while custom resource definition is terminating";
+            return Err(SimError::new(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", message));
+        }
         let mut cx = self.write_context();
         let mut object = self.decode(&mut cx)?;
         self.set_requestor(&mut object);

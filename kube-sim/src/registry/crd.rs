@@ -1,5 +1,6 @@
 //! Converts a CustomResourceDefinition to the resources that it defines, and sets its status.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -178,9 +179,81 @@ fn subresources(custom: &Custom, group: &str, version: &str, kind: &str) -> Vec<
     all
 }
 
-/// Sets `acceptedNames`, `storedVersions` and the conditions in the status. If `conflict` is set, the names are not
-/// accepted, and `conflict` becomes the message of the condition `NamesAccepted`.
-pub(crate) fn update_status(crd: &mut Value, conflict: Option<&str>, now: &str) {
+/// The names that the definitions of a group use.
+#[derive(Debug, Default)]
+pub(crate) struct UsedNames {
+    resources: BTreeSet<String>,
+    kinds: BTreeSet<String>,
+}
+
+impl UsedNames {
+    /// Adds the accepted names of a definition.
+    pub(crate) fn add(&mut self, crd: &Value) {
+        let names = &crd["status"]["acceptedNames"];
+        let text = |field: &str| names[field].as_str().map(str::to_owned);
+        self.resources.extend(["plural", "singular"].into_iter().filter_map(text));
+        self.resources.extend(strings_in(&names["shortNames"]));
+        self.kinds.extend(["kind", "listKind"].into_iter().filter_map(text));
+    }
+
+    /// The error text if a name is used, and is not the accepted name of the definition itself.
+    fn conflict(used: &BTreeSet<String>, wanted: &Value, accepted: &Value) -> Option<String> {
+        let name = wanted.as_str().filter(|_| wanted != accepted)?;
+        used.contains(name).then(|| format!("{name:?} is already in use"))
+    }
+
+    /// The names of the definition that are accepted, and the reason and message of the condition `NamesAccepted` if
+    /// others are not.
+    fn accept(&self, crd: &Value) -> (Value, Option<(&'static str, String)>) {
+        let wanted = &crd["spec"]["names"];
+        let mut names = crd["status"]["acceptedNames"].clone();
+        if !names.is_object() {
+            names = json!({"kind": "", "plural": ""});
+        }
+        let accepted = names.clone();
+        let mut conflict = None;
+        let fields = [
+            ("plural", &self.resources, "PluralConflict"),
+            ("singular", &self.resources, "SingularConflict"),
+            ("shortNames", &self.resources, "ShortNamesConflict"),
+            ("kind", &self.kinds, "KindConflict"),
+            ("listKind", &self.kinds, "ListKindConflict"),
+        ];
+        for (field, used, reason) in fields {
+            let error = if field == "shortNames" {
+                let own = strings_in(&accepted[field]);
+                let new = strings_in(&wanted[field]).into_iter().filter(|name| !own.contains(name));
+                let errors: BTreeSet<_> =
+                    new.filter_map(|name| Self::conflict(used, &name.into(), &Value::Null)).collect();
+                let errors: Vec<_> = errors.into_iter().collect();
+                match errors.as_slice() {
+                    [] => None,
+                    [error] => Some(error.clone()),
+                    errors => Some(format!("[{}]", errors.join(", "))),
+                }
+            } else {
+                Self::conflict(used, &wanted[field], &accepted[field])
+            };
+            match error {
+                Some(message) => conflict = Some((reason, message)),
+                None => copy_field(wanted, &mut names, field),
+            }
+        }
+        copy_field(wanted, &mut names, "categories");
+        (names, conflict)
+    }
+}
+
+/// Copies a field; removes it if the source has none.
+fn copy_field(from: &Value, to: &mut Value, field: &str) {
+    match (from.get(field), to.as_object_mut()) {
+        (Some(value), Some(map)) => map.insert(field.to_owned(), value.clone()),
+        (_, map) => map.and_then(|map| map.remove(field)),
+    };
+}
+
+/// Sets `acceptedNames`, `storedVersions` and the conditions in the status. Returns whether all names are accepted.
+pub(crate) fn update_status(crd: &mut Value, used: &UsedNames, now: &str) -> bool {
     let storage = crd["spec"]["versions"]
         .as_array()
         .into_iter()
@@ -188,10 +261,10 @@ pub(crate) fn update_status(crd: &mut Value, conflict: Option<&str>, now: &str) 
         .find(|v| v["storage"] == true)
         .and_then(|v| v["name"].as_str())
         .map(str::to_owned);
-    let names = crd["spec"]["names"].clone();
+    let (names, conflict) = used.accept(crd);
     let accepted = conflict.is_none();
     let (names_reason, names_message) =
-        conflict.map_or(("NoConflicts", "no conflicts found"), |why| ("NameConflict", why));
+        conflict.unwrap_or_else(|| ("NoConflicts", "no conflicts found".to_owned()));
     let (reason, message) = if accepted {
         ("InitialNamesAccepted", "the initial names have been accepted")
     } else {
@@ -202,16 +275,15 @@ pub(crate) fn update_status(crd: &mut Value, conflict: Option<&str>, now: &str) 
         crd["status"] = json!({});
     }
     let status = &mut crd["status"];
-    if accepted {
-        status["acceptedNames"] = names;
-    } else if !status["acceptedNames"].is_object() {
-        status["acceptedNames"] = json!({"kind": "", "plural": ""});
-    }
+    status["acceptedNames"] = names;
     if let Some((conforms, reason, message)) = conformance {
         set_condition(status, "KubernetesAPIApprovalPolicyConformant", conforms, reason, &message, now);
     }
-    set_condition(status, "NamesAccepted", accepted, names_reason, names_message, now);
-    set_condition(status, "Established", accepted, reason, message, now);
+    set_condition(status, "NamesAccepted", accepted, names_reason, &names_message, now);
+    // An established definition keeps its condition, and its accepted names are served.
+    let mut conditions = status["conditions"].as_array().into_iter().flatten();
+    let established = conditions.any(|c| c["type"] == "Established" && c["status"] == "True");
+    set_condition(status, "Established", accepted || established, reason, message, now);
     let stored = status["storedVersions"].as_array().cloned().unwrap_or_default();
     let mut stored: Vec<Value> = stored.into_iter().filter(Value::is_string).collect();
     if let Some(storage) = storage.map(Value::from)
@@ -220,6 +292,7 @@ pub(crate) fn update_status(crd: &mut Value, conflict: Option<&str>, now: &str) 
         stored.push(storage);
     }
     status["storedVersions"] = stored.into();
+    accepted
 }
 
 /// The status, reason and message of the condition `KubernetesAPIApprovalPolicyConformant`; `None` if the group of the
@@ -236,7 +309,27 @@ fn approval_condition(crd: &Value) -> Option<(bool, &'static str, String)> {
     }
 }
 
-/// Sets a condition. A condition that already has this status stays unchanged.
+/// Replaces the condition `Terminating`.
+pub(crate) fn set_terminating(crd: &mut Value, is_true: bool, reason: &str, message: &str, now: &str) {
+    let status = if is_true { "True" } else { "False" };
+    if !crd["status"]["conditions"].is_array() {
+        crd["status"]["conditions"] = json!([]);
+    }
+    let Some(conditions) = crd["status"]["conditions"].as_array_mut() else { return };
+    let condition = json!({
+        "type": "Terminating", "status": status, "reason": reason, "message": message, "lastTransitionTime": now,
+    });
+    match conditions.iter_mut().find(|condition| condition["type"] == "Terminating") {
+        Some(old) if old["status"] == status => {
+            old["reason"] = reason.into();
+            old["message"] = message.into();
+        }
+        Some(old) => *old = condition,
+        None => conditions.push(condition),
+    }
+}
+
+/// Sets a condition. A condition that is already true stays unchanged.
 fn set_condition(status: &mut Value, kind: &str, is_true: bool, reason: &str, message: &str, now: &str) {
     let value = if is_true { "True" } else { "False" };
     if !status["conditions"].is_array() {
@@ -247,9 +340,11 @@ fn set_condition(status: &mut Value, kind: &str, is_true: bool, reason: &str, me
         if have["status"] != value {
             have["lastTransitionTime"] = now.into();
             have["status"] = value.into();
-            have["reason"] = reason.into();
-            have["message"] = message.into();
+        } else if is_true {
+            return;
         }
+        have["reason"] = reason.into();
+        have["message"] = message.into();
         return;
     }
     list.push(json!({

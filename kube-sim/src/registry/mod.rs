@@ -138,39 +138,6 @@ impl Registry {
         groups
     }
 
-    /// The error text if another CustomResourceDefinition of the same group already uses one of the names.
-    pub(crate) fn name_conflict(&self, crd: &Value) -> Option<String> {
-        let name = crd["metadata"]["name"].as_str().unwrap_or_default();
-        let spec = &crd["spec"];
-        let group = spec["group"].as_str().unwrap_or_default();
-        let names = &spec["names"];
-        let others = self
-            .custom
-            .iter()
-            .filter(|(other, _)| other.as_str() != name)
-            .flat_map(|(_, served)| &served.resources)
-            .filter(|r| r.group == group);
-        for other in others {
-            let taken = |n: &Value| {
-                n.as_str().is_some_and(|n| {
-                    n == other.plural || n == other.singular || other.short_names.iter().any(|s| s == n)
-                })
-            };
-            let wanted = [&names["plural"], &names["singular"]];
-            let short = names["shortNames"].as_array().into_iter().flatten();
-            if let Some(n) = wanted.into_iter().chain(short).find(|n| taken(n)) {
-                return Some(format!("{n} is already in use"));
-            }
-            if names["kind"] == other.kind.as_str() {
-                return Some(format!("{} is already in use", names["kind"]));
-            }
-            if names["listKind"] == other.list_kind.as_str() {
-                return Some(format!("{} is already in use", names["listKind"]));
-            }
-        }
-        None
-    }
-
     /// The resources of all served CustomResourceDefinitions.
     fn custom_resources(&self) -> impl Iterator<Item = &Arc<Resource>> {
         self.custom.values().flat_map(|served| &served.resources)

@@ -23,7 +23,7 @@ pub(super) static STRATEGIES: [Strategy; 1] = [Strategy {
 }];
 
 /// The finalizer that the API server removes once all custom resources are deleted.
-const CLEANUP_FINALIZER: &str = "customresourcecleanup.apiextensions.k8s.io";
+pub(crate) const CLEANUP_FINALIZER: &str = "customresourcecleanup.apiextensions.k8s.io";
 
 /// Marks a CustomResourceDefinition whose custom resources are about to be deleted.
 fn set_terminating(crd: &mut Value, now: &str) {

@@ -37,7 +37,7 @@ use crate::names;
 use crate::schema::{FieldError, Schema, enum_errors, zero};
 
 pub(crate) use self::age::since;
-pub(crate) use self::apiextensions::{list_kind, singular};
+pub(crate) use self::apiextensions::{CLEANUP_FINALIZER, list_kind, singular};
 pub(crate) use self::apps::TEMPLATE_GENERATION_ANNOTATION;
 pub(crate) use self::deletion::Deletion;
 pub(crate) use self::fields::SelectableField;

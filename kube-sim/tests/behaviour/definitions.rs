@@ -304,3 +304,49 @@ async fn every_write_verb_refuses_too_deeply_nested_objects() {
     get(&sim, &path).await.ok();
     merge_patch(&sim, &path, json!({"metadata": {"labels": {"a": "b"}}})).await.ok();
 }
+
+/// The status and reason of a condition of a definition.
+async fn condition(sim: &Sim, name: &str, kind: &str) -> (String, String) {
+    let stored = get(sim, &format!("{DEFINITIONS}/{name}")).await.ok();
+    let conditions = stored["status"]["conditions"].as_array().cloned().unwrap_or_default();
+    let condition = conditions.into_iter().find(|condition| condition["type"] == kind).unwrap_or_default();
+    let text = |key: &str| condition[key].as_str().unwrap_or_default().to_owned();
+    (text("status"), text("reason"))
+}
+
+#[tokio::test]
+async fn a_deleted_definition_waits_for_the_finalizers_of_its_custom_resources() {
+    let sim = sim_with_foo_definition().await;
+    let mut held = foo("held", json!({"info": "x"}));
+    held["metadata"]["finalizers"] = json!(["example.com/hold"]);
+    post(&sim, FOOS, held).await.ok();
+    post(&sim, FOOS, foo("free", json!({"info": "x"}))).await.ok();
+    let definition = format!("{DEFINITIONS}/foos.example.com");
+    let deleted = delete(&sim, &definition).await.ok();
+    let finalizer = "customresourcecleanup.apiextensions.k8s.io";
+    assert_eq!(deleted["metadata"]["finalizers"], json!([finalizer]));
+    let terminating = condition(&sim, "foos.example.com", "Terminating").await;
+    assert_eq!(terminating, ("True".to_owned(), "InstanceDeletionInProgress".to_owned()));
+    let list = get(&sim, FOOS).await.ok();
+    assert_eq!(list["items"].as_array().unwrap().len(), 1);
+    assert_eq!(list["items"][0]["metadata"]["name"], "held");
+    let message = post(&sim, FOOS, foo("late", json!({"info": "x"}))).await.fails(405, "MethodNotAllowed");
+    assert_eq!(message, "create not allowed while custom resource definition is terminating");
+    merge_patch(&sim, &format!("{FOOS}/held"), json!({"metadata": {"finalizers": null}})).await.ok();
+    get(&sim, &definition).await.fails(404, "NotFound");
+    assert_eq!(get(&sim, FOOS).await.bytes, "404 page not found\n");
+}
+
+#[tokio::test]
+async fn a_definition_is_served_once_the_definition_with_its_names_is_deleted() {
+    let sim = sim_with_foo_definition().await;
+    let mut other = foo_definition();
+    other["metadata"]["name"] = "bars.example.com".into();
+    other["spec"]["names"] = json!({"plural": "bars", "kind": "Foo", "listKind": "BarList"});
+    post(&sim, DEFINITIONS, other).await.ok();
+    let accepted = condition(&sim, "bars.example.com", "NamesAccepted").await;
+    assert_eq!(accepted, ("False".to_owned(), "KindConflict".to_owned()));
+    delete(&sim, &format!("{DEFINITIONS}/foos.example.com")).await.ok();
+    assert_eq!(condition(&sim, "bars.example.com", "Established").await.0, "True");
+    get(&sim, "/apis/example.com/v1/namespaces/default/bars").await.ok();
+}
