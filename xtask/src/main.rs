@@ -30,6 +30,8 @@ enum Task {
     E2e,
     /// Runs the tests of a Go project, which use envtest, on kube-sim and on a real API server, and prints both times
     Envtest,
+    /// Runs commands of two versions of kubectl on kube-sim and on a real control plane, and compares the outputs
+    Kubectl,
     /// Records the Protobuf messages of all supported Kubernetes versions into kube-client's table
     Protobuf,
     /// Records discovery and OpenAPI schemas of a real API server into kube-sim's data files
@@ -56,6 +58,7 @@ fn main() -> ExitCode {
         | Task::Demo
         | Task::E2e
         | Task::Envtest
+        | Task::Kubectl
         | Task::Protobuf
         | Task::Record
         | Task::Sim => {

@@ -7,13 +7,14 @@ use std::os::unix::process::CommandExt;
 use crate::cargo::cargo;
 
 /// Each subcommand, and the package that implements it.
-const PACKAGES: [(&str, &str); 9] = [
+const PACKAGES: [(&str, &str); 10] = [
     ("bench", "xtask-bench"),
     ("cluster", "xtask-control-plane"),
     ("conformance", "xtask-conformance"),
     ("demo", "xtask-demo"),
     ("e2e", "xtask-e2e"),
     ("envtest", "xtask-envtest"),
+    ("kubectl", "xtask-kubectl"),
     ("protobuf", "xtask-protobuf"),
     ("record", "xtask-record"),
     ("sim", "xtask-sim"),

@@ -116,6 +116,37 @@ impl Binaries {
     }
 }
 
+/// A kubectl that has been built.
+#[derive(Debug, Clone)]
+pub struct Kubectl {
+    /// The major and minor version, as `1.37`.
+    pub version: String,
+    /// The folder that contains the program `kubectl`.
+    pub folder: PathBuf,
+}
+
+impl Kubectl {
+    /// Finds an old and the newest kubectl in the cache, and builds the missing ones. The newest is a part of the build of
+    /// [`KubernetesVersion::LATEST`].
+    ///
+    /// # Errors
+    /// When Go is missing or too old, a module cannot be downloaded, or a build fails.
+    ///
+    /// # Cancel safety
+    /// As with [`Binaries::build`].
+    pub async fn build(cache: &Cache, progress: &Progress) -> anyhow::Result<[Self; 2]> {
+        let latest = KubernetesVersion::LATEST;
+        let recipes = [("1.32", Recipe::kubectl()), (latest.minor(), Recipe::kubernetes(latest))];
+        for (_, recipe) in &recipes {
+            build_if_missing(recipe, cache, progress).await?;
+        }
+        Ok(recipes.map(|(version, recipe)| Self {
+            version: version.to_owned(),
+            folder: cache.build_path(&recipe.name),
+        }))
+    }
+}
+
 /// Refuses a program of `kube-sim assets`: kube-sim is no real control plane. The programs are links to `kube-sim`.
 fn refuse_stand_in(program: &Path) -> anyhow::Result<()> {
     let target = fs::canonicalize(program).with_context(|| format!("cannot find {}", program.display()))?;

@@ -31,6 +31,8 @@ const ETCD_VERSION: &str = "3.7.3";
 const KWOK_VERSION: &str = "0.8.0";
 /// The version of the kubelet's streaming library.
 const CRI_STREAMING_VERSION: &str = "0.37.2";
+/// The version of the library of the older kubectl.
+const KUBECTL_VERSION: &str = "0.32.13";
 /// The folders of kwok's Stages, which define the behaviour of pods and nodes.
 const STAGES: [&str; 3] =
     ["kustomize/stage/pod/fast", "kustomize/stage/node/fast", "kustomize/stage/node/heartbeat-with-lease"];
@@ -83,9 +85,23 @@ impl Recipe {
         }
     }
 
+    /// The build of an older kubectl, for comparisons with that of the newest Kubernetes.
+    pub(crate) fn kubectl() -> Self {
+        let minor = KUBECTL_VERSION.split('.').nth(1).unwrap_or_default();
+        Self {
+            name: format!("kubectl-{KUBECTL_VERSION}"),
+            go_mod: include_str!("../../go/kubectl-1.32/go.mod"),
+            go_sum: include_str!("../../go/kubectl-1.32/go.sum"),
+            sources: vec![("main.go", include_str!("../../go/kubectl-1.32/main.go"))],
+            binaries: vec![("kubectl.xtask.invalid", "kubectl")],
+            ldflags: linked_version(&KUBECTL_VERSION.replacen('0', "1", 1), "1", minor),
+            files: Vec::new(),
+            core_minutes: 3,
+        }
+    }
+
     /// The build of Kubernetes' components and of kubectl.
     pub(crate) fn kubernetes(version: KubernetesVersion) -> Self {
-        let package = "k8s.io/component-base/version";
         let (major, minor) = version.minor().split_once('.').unwrap_or((version.minor(), "0"));
         Self {
             name: format!("kubernetes-{version}"),
@@ -98,9 +114,7 @@ impl Recipe {
                 ("k8s.io/kubernetes/cmd/kube-scheduler", "kube-scheduler"),
                 ("k8s.io/kubernetes/cmd/kubectl", "kubectl"),
             ],
-            ldflags: format!(
-                "-s -w -X {package}.gitVersion=v{version} -X {package}.gitMajor={major} -X {package}.gitMinor={minor}"
-            ),
+            ldflags: linked_version(version.number, major, minor),
             files: Vec::new(),
             core_minutes: 12,
         }
@@ -141,13 +155,21 @@ impl Recipe {
     }
 }
 
+/// The flags of the linker that set the version which a program of Kubernetes reports.
+fn linked_version(version: &str, major: &str, minor: &str) -> String {
+    const PACKAGE: &str = "k8s.io/component-base/version";
+    format!(
+        "-s -w -X {PACKAGE}.gitVersion=v{version} -X {PACKAGE}.gitMajor={major} -X {PACKAGE}.gitMinor={minor}"
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn all_recipes() -> Vec<Recipe> {
         let kubernetes = KubernetesVersion::known().iter().map(|version| Recipe::kubernetes(*version));
-        kubernetes.chain([Recipe::etcd(), Recipe::kwok(), Recipe::kubelet()]).collect()
+        kubernetes.chain([Recipe::etcd(), Recipe::kwok(), Recipe::kubelet(), Recipe::kubectl()]).collect()
     }
 
     #[test]
@@ -167,8 +189,11 @@ mod tests {
             let pinned = recipe.go_mod.lines().map(|line| line.trim().trim_start_matches("require "));
             let pinned = pinned.filter_map(|line| line.split_once(' '));
             // The version of a module of this repository is that of the library which it uses.
-            let package =
-                if recipe.sources.is_empty() { recipe.binaries[0].0 } else { "k8s.io/cri-streaming" };
+            let package = match recipe.binaries[0].0 {
+                "kubelet.xtask.invalid" => "k8s.io/cri-streaming",
+                "kubectl.xtask.invalid" => "k8s.io/kubectl",
+                package => package,
+            };
             let mut modules = pinned.filter(|(module, _)| package.starts_with(module));
             let found = modules.any(|(_, rest)| rest.split(' ').next() == Some(&version));
             assert!(found, "{} is not what its go.mod pins", recipe.name);

@@ -1,0 +1,96 @@
+//! Replaces the parts of an output that differ in each run: uids, versions, times, ages, addresses, ports and generated
+//! names. Also reduces the gaps between columns, whose widths depend on these parts, to two spaces.
+
+use std::borrow::Cow;
+use std::sync::LazyLock;
+
+use regex::Regex;
+
+/// The patterns in the order of their use, and their replacements.
+const PATTERNS: [(&str, &str); 22] = [
+    ("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "(uid)"),
+    (r"eyJ[\w-]+\.[\w-]+\.[\w-]+", "(token)"),
+    (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", "(time)"),
+    (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+ [+-]\d{4}", "(time)"),
+    (r"\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d [+-]\d{4}", "(time)"),
+    (r"[EIW]\d{4} \d\d:\d\d:\d\d\.\d+ +\d+ (\w+\.go):\d+\]", "(log $1)"),
+    (r#"(resourceVersion"?: )"\d+""#, "$1(version)"),
+    (r"(LIVE|MERGED|kubectl-edit)-\d+", "$1-(number)"),
+    (r"(127\.0\.0\.1|localhost|\[::1\]):\d+", "$1:(port)"),
+    (r"\b10\.\d+\.\d+\.\d+\b", "(address)"),
+    (r"\b3[0-2]\d{3}\b", "(port)"),
+    (r"(pod-template-hash[=:] ?)[a-z0-9]+", "$1(hash)"),
+    // Generated names have no vowels, and no digits that resemble a vowel.
+    (r"-[bcdfghjklmnpqrstvwxz2456789]{8,10}-[bcdfghjklmnpqrstvwxz2456789]{5}\b", "-(hash)-(name)"),
+    (r"-[bcdfghjklmnpqrstvwxz2456789]{8,10}\b", "-(hash)"),
+    (r"-[bcdfghjklmnpqrstvwxz2456789]{5}\b", "-(name)"),
+    // An ephemeral port of the kubelet, and the sequence number of an Event.
+    (r"(\.)[0-9a-f]{16}\b", "$1(number)"),
+    (r"x\d+ over ", "x(number) over "),
+    // An age follows a word, in contrast to a quantity of describe, which follows a colon. The second pattern is for an
+    // age directly after another.
+    (AGE, "$1(age)$2"),
+    (AGE, "$1(age)$2"),
+    (r"(?m)^(\S+) +$", "$1"),
+    (r"(?m)(\S) +$", "$1"),
+    (r"(\S) {2,}", "$1  "),
+];
+
+const AGE: &str = r"(?m)(^|[^:\s](?:[ \t]+\(?|\())\d+[smhd](?:\d+[smhd])?( |\)|$)";
+
+/// Masks a text. Masks the patterns `extra` first.
+pub(crate) fn mask(text: &str, extra: &[String]) -> String {
+    static COMPILED: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
+        #[expect(clippy::expect_used, reason = "the patterns are constants, and every run compiles them")]
+        let compile = |(pattern, with)| (Regex::new(pattern).expect("the pattern is valid"), with);
+        PATTERNS.into_iter().map(compile).collect()
+    });
+    let mut text = Cow::Borrowed(text);
+    // The patterns have been compiled when the script was read.
+    for pattern in extra.iter().filter_map(|pattern| Regex::new(pattern).ok()) {
+        text = pattern.replace_all(&text, "(masked)").into_owned().into();
+    }
+    for (pattern, with) in COMPILED.iter() {
+        text = pattern.replace_all(&text, *with).into_owned().into();
+    }
+    text.into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, expected: &str) {
+        assert_eq!(mask(text, &[]), expected);
+    }
+
+    #[test]
+    fn ages_are_masked_and_quantities_are_not() {
+        check("web   1/1     Running   0          5s", "web  1/1  Running  0  (age)");
+        check("5s          Normal   Killing", "(age)  Normal  Killing");
+        check("0 (3m2s ago)   5m", "0 ((age) ago)  (age)");
+        check("  cpu:     100m", "  cpu:  100m");
+    }
+
+    #[test]
+    fn generated_names_are_masked() {
+        check("pod/web-5d78c9869d-x2x4z created", "pod/web-(hash)-(name) created");
+        check("replicaset.apps/web-5d78c9869d", "replicaset.apps/web-(hash)");
+        check("pod-template-hash=5d78c9869d", "pod-template-hash=(hash)");
+        check("deployment/web-server", "deployment/web-server");
+    }
+
+    #[test]
+    fn addresses_times_and_versions_are_masked() {
+        check("Forwarding from 127.0.0.1:41234 -> 80", "Forwarding from 127.0.0.1:(port) -> 80");
+        check("80:30123/TCP  10.0.0.12", "80:(port)/TCP  (address)");
+        check("  resourceVersion: \"12\"", "  resourceVersion: (version)");
+        check("at 2026-11-28T18:51:33Z", "at (time)");
+    }
+
+    #[test]
+    fn a_step_can_mask_more() {
+        assert_eq!(mask("on node-1", &["node-[0-9]".to_owned()]), "on (masked)");
+    }
+}
