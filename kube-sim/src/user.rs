@@ -12,6 +12,8 @@ const UNAUTHENTICATED: &str = "system:unauthenticated";
 const ANONYMOUS: &str = "system:anonymous";
 /// The prefix of the names of service accounts.
 const SERVICE_ACCOUNT: &str = "system:serviceaccount:";
+/// The extra field of a user that identifies the credential of the request.
+pub(crate) const CREDENTIAL_ID: &str = "authentication.kubernetes.io/credential-id";
 /// The group whose members may do everything.
 pub(crate) const SUPERUSERS: &str = "system:masters";
 

@@ -310,6 +310,12 @@ impl Call<'_> {
 
     /// Sets the user of a certificate signing request.
     fn set_requestor(&self, object: &mut Value) {
+            if !user.uid.is_empty() {
+                object["spec"]["uid"] = user.uid.as_str().into();
+            }
+            if !user.extra.is_empty() {
+                object["spec"]["extra"] = serde_json::json!(user.extra);
+            }
         if self.target.resource.kind == "CertificateSigningRequest" && object["spec"].is_object() {
             let user = &self.request.user;
             object["spec"]["username"] = user.name.as_str().into();

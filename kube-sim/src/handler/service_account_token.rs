@@ -18,7 +18,7 @@ use crate::json::{text, texts};
 use crate::schema::FieldError;
 use crate::shared::Inner;
 use crate::status::SimError;
-use crate::user::User;
+use crate::user::{CREDENTIAL_ID, User};
 
 /// The lifetime of a token if the request sets none.
 const DEFAULT_SECONDS: i64 = 3_600;
@@ -185,7 +185,7 @@ pub(crate) fn authenticate(
     };
     user.uid = account.uid.to_string();
     let id = format!("JTI={}", text(&claims["jti"]));
-    user.extra.insert("authentication.kubernetes.io/credential-id".to_owned(), vec![id]);
+    user.extra.insert(CREDENTIAL_ID.to_owned(), vec![id]);
     Ok((user, audiences))
 }
 

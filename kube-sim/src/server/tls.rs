@@ -23,7 +23,7 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer as _;
 
 use super::{ServeError, TlsFiles};
-use crate::user::User;
+use crate::user::{CREDENTIAL_ID, User};
 
 /// The credentials of clients, and the CA certificate with which clients verify the server.
 pub(crate) struct Credentials {
@@ -218,9 +218,18 @@ impl ClientCertVerifier for AnyCertificate {
 
 /// The user of a client certificate: its common name, and the organizations as groups. `None` without a common name.
 fn user(certificate: &CertificateDer<'_>) -> Option<User> {
+    let hash = ring::digest::digest(&ring::digest::SHA256, certificate);
+    let hash: String = hash.as_ref().iter().flat_map(|byte| hex_digits(*byte)).collect();
     let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
     let subject = certificate.subject();
     let name = subject.iter_common_name().last()?.as_str().ok().filter(|name| !name.is_empty())?;
     let groups = subject.iter_organization().filter_map(|group| group.as_str().ok());
-    Some(User::authenticated(name, groups.map(str::to_owned).collect()))
+    let mut user = User::authenticated(name, groups.map(str::to_owned).collect());
+    user.extra.insert(CREDENTIAL_ID.to_owned(), vec![format!("X509SHA256={hash}")]);
+    Some(user)
+}
+
+/// The two digits of a byte in lower case.
+fn hex_digits(byte: u8) -> [char; 2] {
+    [byte >> 4, byte & 0xf].map(|digit| char::from_digit(digit.into(), 16).unwrap_or('0'))
 }

@@ -172,8 +172,11 @@ async fn users_have_the_name_the_groups_and_the_permissions_of_their_certificate
     let review = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"});
     let path = "/apis/authentication.k8s.io/v1/selfsubjectreviews";
     let ada = server.client(Some(("ada", &["readers", "writers"])));
-    let (code, body) = ada.send("POST", path, &review).await;
+    let (code, mut body) = ada.send("POST", path, &review).await;
     assert_eq!(code, StatusCode::CREATED, "{body}");
+    let extra = body["status"]["userInfo"].as_object_mut().unwrap().remove("extra").unwrap();
+    let credential = extra["authentication.kubernetes.io/credential-id"][0].as_str().unwrap();
+    assert!(credential.strip_prefix("X509SHA256=").is_some_and(|hash| hash.len() == 64), "{credential}");
     let user = json!({"username": "ada", "groups": ["readers", "writers", "system:authenticated"]});
     assert_eq!(body["status"]["userInfo"], user);
     let (code, body) = server.client(None).send("POST", path, &review).await;
