@@ -86,6 +86,11 @@ pub(crate) async fn run_process<F>(
         let Ok((result, ())) = futures::try_join!(process, forward_output(&mut sink, outputs)) else {
             return;
         };
+        // The API server translates version 5 for the kubelet, and wraps its error again.
+        let result = result.map_err(|error| match protocol {
+            V5 => format!("Internal error occurred: {error}"),
+            _ => error,
+        });
         let status = status(result);
         let text = match (protocol, status["message"].as_str()) {
             (V4 | V5, _) => status.to_string(),
