@@ -37,7 +37,7 @@ use http::{Method, StatusCode};
 use serde_json::Value;
 
 use crate::apply;
-use crate::controllers::{self, custom_resource_definitions};
+use crate::controllers;
 use crate::discovery;
 use crate::protobuf;
 use crate::shared::Inner;
@@ -297,10 +297,6 @@ impl Call<'_> {
 
     async fn handle_create(&self) -> Result<Reply, SimError> {
         let accept = self.accept()?;
-        if custom_resource_definitions::is_terminating(&self.inner.lock(), &self.target.resource) {
-            let message = "create not allowed while custom resource definition is terminating";
-            return Err(SimError::new(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", message));
-        }
         let mut cx = self.write_context();
         let mut object = self.decode(&mut cx)?;
         self.set_requestor(&mut object);
@@ -310,16 +306,16 @@ impl Call<'_> {
 
     /// Sets the user of a certificate signing request.
     fn set_requestor(&self, object: &mut Value) {
+        if self.target.resource.kind == "CertificateSigningRequest" && object["spec"].is_object() {
+            let user = &self.request.user;
+            object["spec"]["username"] = user.name.as_str().into();
+            object["spec"]["groups"] = user.groups.iter().map(String::as_str).collect();
             if !user.uid.is_empty() {
                 object["spec"]["uid"] = user.uid.as_str().into();
             }
             if !user.extra.is_empty() {
                 object["spec"]["extra"] = serde_json::json!(user.extra);
             }
-        if self.target.resource.kind == "CertificateSigningRequest" && object["spec"].is_object() {
-            let user = &self.request.user;
-            object["spec"]["username"] = user.name.as_str().into();
-            object["spec"]["groups"] = user.groups.iter().map(String::as_str).collect();
         }
     }
 

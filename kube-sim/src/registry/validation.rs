@@ -10,6 +10,11 @@ impl Custom {
     /// Validates an object. `old` is the stored object if the request is an update.
     pub(crate) fn validate(&self, old: Option<&Value>, object: &Value) -> Verdict {
         let mut errors = schema::validate_update(&self.schema, old, object);
+        if let Some(scale) = &self.scale {
+            for path in [&scale.replicas, &scale.status_replicas] {
+                check_replicas(path, object, &mut errors);
+            }
+        }
         let Some(rules) = &self.rules else { return Verdict { errors, warnings: Vec::new() } };
         // CEL rules can be evaluated only on an object that has the structure of the schema.
         if errors.iter().any(|error| blocks_rules(error.kind)) {
@@ -21,6 +26,18 @@ impl Custom {
         errors.extend(verdict.errors);
         Verdict { errors, warnings: verdict.warnings }
     }
+}
+
+/// Checks a number of replicas, which the subresource `scale` shows as a 32-bit integer.
+fn check_replicas(path: &[String], object: &Value, errors: &mut Vec<FieldError>) {
+    let value = path.iter().fold(object, |at, name| &at[name.as_str()]);
+    let Some(replicas) = value.as_i64() else { return };
+    let why = match replicas {
+        ..0 => "should be a non-negative integer".to_owned(),
+        0..=0x7fff_ffff => return,
+        _ => format!("should be less than or equal to {}", i32::MAX),
+    };
+    errors.push(FieldError::invalid(format!(".{}", path.join(".")), replicas, why));
 }
 
 fn blocks_rules(kind: FieldErrorKind) -> bool {

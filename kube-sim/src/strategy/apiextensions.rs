@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::defaulting::{object_in, set_default};
 use super::deletion::Deletion;
+use super::printer::{Printer, items, name_cell, string_or_empty, text_cell};
 use super::rules::{check_client_config, check_review_versions};
 use super::{Errors, InitialStatus, Strategy};
 use crate::cel;
@@ -18,12 +19,39 @@ pub(super) static STRATEGIES: [Strategy; 1] = [Strategy {
     initial_status: InitialStatus::Set(initial_status),
     validate: |object, out| validate(None, object, out),
     validate_update: Some(|old, new, out| validate(Some(old), new, out)),
+    printer: Printer::new(|object, _| cells(object)),
     deletion: Deletion { deferred: Some(set_terminating), ..Deletion::RETURNS_OBJECT },
     ..Strategy::DEFAULT
 }];
 
 /// The finalizer that the API server removes once all custom resources are deleted.
 pub(crate) const CLEANUP_FINALIZER: &str = "customresourcecleanup.apiextensions.k8s.io";
+
+/// The cells of a CustomResourceDefinition.
+fn cells(crd: &Value) -> Vec<Value> {
+    let spec = &crd["spec"];
+    let served = items(&spec["versions"]).filter(|version| version["served"] == true);
+    let mut versions: Vec<_> = served
+        .map(|version| {
+            let suffix = if version["storage"] == true { "(storage)" } else { "" };
+            format!("{}{suffix}", string_or_empty(&version["name"]))
+        })
+        .collect();
+    versions.sort();
+    let short_names: Vec<_> = items(&spec["names"]["shortNames"]).map(string_or_empty).collect();
+    let established = items(&crd["status"]["conditions"])
+        .any(|condition| condition["type"] == "Established" && condition["status"] == "True");
+    vec![
+        name_cell(crd),
+        text_cell(&spec["scope"]),
+        versions.join(",").into(),
+        crd["metadata"]["creationTimestamp"].clone(),
+        text_cell(&spec["group"]),
+        text_cell(&spec["names"]["kind"]),
+        short_names.join(",").into(),
+        established.into(),
+    ]
+}
 
 /// Marks a CustomResourceDefinition whose custom resources are about to be deleted.
 fn set_terminating(crd: &mut Value, now: &str) {

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::decode::apply_url_names;
 use super::steps::{apply_defaults, drop_nulls, response_object, rewrite_numbers, validate};
 use super::{WriteContext, Written};
-use crate::controllers;
+use crate::controllers::{self, custom_resource_definitions};
 use crate::handler::{admission, convert, object_meta};
 use crate::status::SimError;
 use crate::store::object::{Stored, key};
@@ -33,6 +33,11 @@ impl WriteContext<'_> {
         let resource = self.resource();
         apply_url_names(self.target, &mut object, self.applying)?;
         let namespace = self.target.namespace.as_str();
+        if custom_resource_definitions::is_terminating(&self.inner.lock(), resource) {
+            let why = "create not allowed while custom resource definition is terminating";
+            let name = object_meta::text(&object, "name");
+            return Err(SimError::forbidden(&resource.group, &resource.plural, name, why));
+        }
         let namespace_object = if resource.namespaced {
             let found = self.inner.lock().get(admission::NAMESPACES, namespace).cloned();
             admission::check_create(
