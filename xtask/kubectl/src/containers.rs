@@ -1,6 +1,7 @@
 //! The containers of kube-sim's pods. They answer as the stand-in for the kubelet of the real control plane
 //! (`xtask/control-plane/go/kubelet`): commands run on this machine.
 
+use std::io::ErrorKind;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -27,7 +28,7 @@ async fn exec(request: ExecRequest, mut streams: Streams) -> Result<i32, Contain
     let mut command = Command::new(&request.command[0]);
     command.args(&request.command[1..]).kill_on_drop(true);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut process = command.spawn()?;
+    let mut process = command.spawn().map_err(|error| spawn_error(&request.command[0], &error))?;
     let (input, output, errors) = (process.stdin.take(), process.stdout.take(), process.stderr.take());
     let send = async {
         if let Some(mut input) = input {
@@ -45,6 +46,17 @@ async fn exec(request: ExecRequest, mut streams: Streams) -> Result<i32, Contain
         () = send => return Ok(1),
     };
     Ok(status.code().unwrap_or(1))
+}
+
+/// The error of Go for a program that cannot be started.
+fn spawn_error(program: &str, error: &std::io::Error) -> ContainerError {
+    match error.kind() {
+        ErrorKind::NotFound if program.contains('/') => {
+            format!("fork/exec {program}: no such file or directory").into()
+        }
+        ErrorKind::NotFound => format!("exec: {program:?}: executable file not found in $PATH").into(),
+        _ => format!("fork/exec {program}: {error}").into(),
+    }
 }
 
 /// Copies an output of the process to the client.

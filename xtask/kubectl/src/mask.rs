@@ -7,14 +7,18 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 /// The patterns in the order of their use, and their replacements.
-const PATTERNS: [(&str, &str); 22] = [
+const PATTERNS: [(&str, &str); 25] = [
     ("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "(uid)"),
+    ("X509SHA256=[0-9a-f]{64}", "X509SHA256=(hash)"),
+    // The administrators have different names.
+    ("kubernetes-admin", "admin"),
     (r"eyJ[\w-]+\.[\w-]+\.[\w-]+", "(token)"),
     (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", "(time)"),
     (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+ [+-]\d{4}", "(time)"),
     (r"\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d [+-]\d{4}", "(time)"),
     (r"[EIW]\d{4} \d\d:\d\d:\d\d\.\d+ +\d+ (\w+\.go):\d+\]", "(log $1)"),
     (r#"(resourceVersion"?: )"\d+""#, "$1(version)"),
+    (r"(Resource Version: +)\d+", "$1(version)"),
     (r"(LIVE|MERGED|kubectl-edit)-\d+", "$1-(number)"),
     (r"(127\.0\.0\.1|localhost|\[::1\]):\d+", "$1:(port)"),
     (r"\b10\.\d+\.\d+\.\d+\b", "(address)"),
@@ -36,7 +40,10 @@ const PATTERNS: [(&str, &str); 22] = [
     (r"(\S) {2,}", "$1  "),
 ];
 
-const AGE: &str = r"(?m)(^|[^:\s](?:[ \t]+\(?|\())\d+[smhd](?:\d+[smhd])?( |\)|$)";
+/// An age, as kubectl prints it: up to two minutes in seconds, up to ten minutes with seconds, later in minutes. A quantity
+/// such as `100m` is none.
+const AGE: &str =
+    r"(?m)(^|[^:\s](?:[ \t]+\(?|\())(?:1?\d?\ds|[2-9]m(?:\d+s)?|\d\dm|\d+h(?:\d+m)?|\d+d(?:\d+h)?)( |\)|$)";
 
 /// Masks a text. Masks the patterns `extra` first.
 pub(crate) fn mask(text: &str, extra: &[String]) -> String {
@@ -71,6 +78,7 @@ mod tests {
         check("5s          Normal   Killing", "(age)  Normal  Killing");
         check("0 (3m2s ago)   5m", "0 ((age) ago)  (age)");
         check("  cpu:     100m", "  cpu:  100m");
+        check("node-0   351m   4%", "node-0  351m  4%");
     }
 
     #[test]

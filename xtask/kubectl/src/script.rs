@@ -33,6 +33,8 @@ pub(crate) struct Step {
     pub(crate) run: String,
     /// Patterns of this command's outputs that are masked in addition to those of all commands.
     pub(crate) mask: Vec<String>,
+    /// Patterns of lines that are not compared.
+    pub(crate) ignore: Vec<String>,
     /// Whether the order of the lines is not compared.
     pub(crate) any_order: bool,
     /// The command is repeated until its standard output matches this pattern.
@@ -58,6 +60,8 @@ struct Options {
     #[serde(default)]
     mask: Vec<String>,
     #[serde(default)]
+    ignore: Vec<String>,
+    #[serde(default)]
     any_order: bool,
     until: Option<String>,
     simulated: Option<String>,
@@ -67,18 +71,19 @@ struct Options {
 
 impl From<StepText> for Step {
     fn from(text: StepText) -> Self {
-        let Options { run, mask, any_order, until, simulated, quiet } = match text {
+        let Options { run, mask, ignore, any_order, until, simulated, quiet } = match text {
             StepText::Options(options) => options,
             StepText::Command(run) => Options {
                 run,
                 mask: Vec::new(),
+                ignore: Vec::new(),
                 any_order: false,
                 until: None,
                 simulated: None,
                 quiet: false,
             },
         };
-        Self { run: run.trim_end().to_owned(), mask, any_order, until, simulated, quiet }
+        Self { run: run.trim_end().to_owned(), mask, ignore, any_order, until, simulated, quiet }
     }
 }
 
@@ -96,7 +101,7 @@ impl Script {
             bail!("{name}: `{}` has no expected output", step.run);
         }
         for step in &script.steps {
-            for pattern in step.mask.iter().chain(&step.until) {
+            for pattern in step.mask.iter().chain(&step.ignore).chain(&step.until) {
                 Regex::new(pattern).with_context(|| format!("{name}: `{}`", step.run))?;
             }
         }

@@ -4,7 +4,6 @@ use std::path::Path;
 
 use anyhow::{Context, ensure};
 use kube_sim::Sim;
-use kube_sim::workload::Workload;
 use serde_json::Value;
 use tokio::process::Command;
 use xtask_control_plane::build::Kubectl;
@@ -26,7 +25,6 @@ pub(crate) enum Server {
     },
     Simulated {
         listener: kube_sim::Server,
-        _workload: Workload,
     },
 }
 
@@ -55,17 +53,15 @@ impl Server {
         metrics: bool,
     ) -> anyhow::Result<Self> {
         let nodes = if real.is_some() { 0 } else { NODES };
-        let builder = containers::answer(Sim::builder().nodes(nodes).rbac());
+        let builder = containers::answer(Sim::builder().nodes(nodes).workloads().rbac());
         let sim = if metrics { builder.metrics_api() } else { builder }.build();
         if let Some(real) = real {
             for node in real.nodes(kubectl, folder).await? {
                 sim.create(&node)?;
             }
         }
-        let pace = std::time::Duration::from_millis(50);
-        let workload = Workload::builder().nodes(NODES).deployments(0).pace(pace).calm().start(&sim);
         let listener = sim.serve_https(([127, 0, 0, 1], 0).into()).await.context("cannot start kube-sim")?;
-        Ok(Self::Simulated { listener, _workload: workload })
+        Ok(Self::Simulated { listener })
     }
 
     /// A short name of the server.

@@ -75,13 +75,10 @@ impl<'a> Session<'a> {
     /// When a process cannot be started, or the namespace cannot be created.
     pub(crate) async fn run(&self, print: bool) -> anyhow::Result<Vec<Observation>> {
         let namespace = &self.namespace;
-        let mut before = format!(
-            "kubectl config set-context --current --namespace={namespace} && kubectl create namespace {namespace}"
+        let before = format!(
+            "kubectl config set-context --current --namespace={namespace} && kubectl create namespace {namespace} && \
+             until kubectl get serviceaccount/default configmap/kube-root-ca.crt; do sleep 0.1; done"
         );
-        if matches!(self.server, Server::Real { .. }) {
-            // Without the service account, which a controller creates, pods are refused.
-            before.push_str(" && until kubectl get serviceaccount default; do sleep 0.1; done");
-        }
         let (code, _, stderr) = self.execute(&before).await?;
         anyhow::ensure!(
             code == 0,
@@ -126,6 +123,10 @@ impl<'a> Session<'a> {
     /// Masks an output of a step.
     fn mask(&self, text: &str, step: &Step) -> String {
         let text = text.replace(&*self.folder.to_string_lossy(), "(folder)");
+        // The patterns have been compiled when the script was read.
+        let ignored: Vec<_> = step.ignore.iter().filter_map(|pattern| Regex::new(pattern).ok()).collect();
+        let compared = |line: &&str| !ignored.iter().any(|pattern| pattern.is_match(line));
+        let text: String = text.split_inclusive('\n').filter(compared).collect();
         let mut text = mask::mask(&text, &step.mask);
         if step.any_order {
             let mut lines: Vec<_> = text.lines().collect();
