@@ -100,7 +100,8 @@ pub(super) async fn build_all(
     Ok(Built { mock_server: target.join("bench-load"), contenders: built })
 }
 
-/// Runs cargo with `args` in `folder`, building into `target`.
+/// Runs cargo with `args` in `folder`, building into `target`. The profile decides whether the build is incremental, not the
+/// variable `CARGO_INCREMENTAL` of the caller, so that the measured times do not depend on it.
 pub(super) async fn cargo(
     scratch: &Scratch,
     folder: &Path,
@@ -112,7 +113,8 @@ pub(super) async fn cargo(
         let launch = launch
             .args(args.iter().copied())
             .folder(folder)
-            .env_remove(xtask_process::cargo::variables_from_cargo());
+            .env_remove(xtask_process::cargo::variables_from_cargo())
+            .env_remove(["CARGO_INCREMENTAL", "CARGO_BUILD_INCREMENTAL"].map(Into::into));
         launch.env("CARGO_TARGET_DIR", target)
     })
     .await
