@@ -8,7 +8,7 @@ use super::objects::{name, namespace};
 use crate::apply;
 use crate::handler::admission::{self, NAMESPACES};
 use crate::handler::deletion::{self, Propagation};
-use crate::handler::object_meta;
+use crate::handler::{object_meta, service_account};
 use crate::protobuf;
 use crate::registry::Resource;
 use crate::schema;
@@ -76,6 +76,9 @@ fn create_once(
     schema::default(&schema, &mut object);
     (resource.strategy.set_defaults)(None, &mut object);
     track(state, resource, "", manager, None, &mut object);
+    if service_account::handles(state, resource) {
+        service_account::admit(state, &place, &mut object)?;
+    }
     let has_status = resource.has_status();
     resource.strategy.prepare_for_create(&mut object, &schema, has_status, &mut state.random);
     let mut errors = resource.strategy.validate(&schema, None, &object);

@@ -22,6 +22,7 @@ pub(crate) mod read;
 pub(crate) mod render;
 pub(crate) mod reply;
 mod scale;
+pub(crate) mod service_account;
 pub(crate) mod service_account_token;
 mod service_endpoint;
 mod streaming;

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::WriteContext;
 use super::steps::apply_defaults;
 use crate::handler::plugins::{self, Attributes, Phase};
-use crate::handler::{escalation, object_meta, scale};
+use crate::handler::{escalation, object_meta, scale, service_account};
 use crate::registry::Resource;
 use crate::status::SimError;
 
@@ -20,7 +20,11 @@ impl WriteContext<'_> {
     /// The response to a request that a plugin refuses.
     pub(super) async fn mutate(&mut self, object: Value, old: Option<&Value>) -> Result<Value, SimError> {
         self.fields_tracked = self.applying;
-        if !plugins::is_active(self.inner, self.request, Phase::Mutating) {
+        let has_plugins = plugins::is_active(self.inner, self.request, Phase::Mutating);
+        let creates_pod = old.is_none()
+            && self.target.subresource.is_empty()
+            && service_account::handles(&self.inner.lock(), self.resource());
+        if !has_plugins && !creates_pod {
             return Ok(object);
         }
         let resource = self.resource();
@@ -34,13 +38,18 @@ impl WriteContext<'_> {
         apply_defaults(resource, old, &mut sent);
         self.track_managed_fields(old, &mut sent);
         let managed_fields = sent["metadata"]["managedFields"].clone();
+        if creates_pod {
+            service_account::admit(&mut self.inner.lock(), &self.target.namespace, &mut sent)?;
+        }
         let shown = self.shown(sent)?;
         let old_shown = old.map(|old| self.shown(old.clone())).transpose()?;
         let name = self.admission_name(&object);
         let mut attributes =
             Attributes::of_write(self.request, self.target, self.options, &name, shown, old_shown);
-        let changed = plugins::mutate(self.inner, &mut attributes, &mut self.warnings).await?;
-        let Some(mut mutated) = attributes.object.filter(|_| changed) else { return Ok(object) };
+        let changed = has_plugins && plugins::mutate(self.inner, &mut attributes, &mut self.warnings).await?;
+        let Some(mut mutated) = attributes.object.filter(|_| changed || creates_pod) else {
+            return Ok(object);
+        };
         if self.is_scale() {
             return scale::replace_replicas(resource, object, &mutated);
         }

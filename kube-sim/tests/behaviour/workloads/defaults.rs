@@ -36,3 +36,32 @@ async fn the_certificate_authority_of_a_listener_is_published_and_restored() {
     }
     server.shutdown().await;
 }
+
+#[tokio::test]
+async fn pods_run_as_a_service_account_whose_token_is_mounted() {
+    let sim = sim();
+    let pod = |name: &str, account: &str| {
+        json!({
+            "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name},
+            "spec": {"serviceAccountName": account, "containers": [{"name": "main", "image": "a"}]},
+        })
+    };
+    let created = sim.create(&pod("web", "")).unwrap();
+    let spec = &created["spec"];
+    assert_eq!(spec["serviceAccountName"], "default");
+    let mount = &spec["containers"][0]["volumeMounts"][0];
+    assert_eq!(mount["mountPath"], "/var/run/secrets/kubernetes.io/serviceaccount");
+    assert_eq!(spec["volumes"][0]["name"], mount["name"]);
+    assert!(!created["metadata"]["managedFields"].to_string().contains("f:volumes"), "{created}");
+    let error = sim.create(&pod("other", "robot")).unwrap_err();
+    let expected = "pods \"other\" is forbidden: error looking up service account default/robot: serviceaccount \"robot\" not found";
+    assert_eq!(error.message(), expected);
+    sim.create(&json!({
+        "apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "robot"},
+        "automountServiceAccountToken": false, "imagePullSecrets": [{"name": "registry"}],
+    }))
+    .unwrap();
+    let created = sim.create(&pod("other", "robot")).unwrap();
+    assert_eq!(created["spec"].get("volumes"), None);
+    assert_eq!(created["spec"]["imagePullSecrets"], json!([{"name": "registry"}]));
+}

@@ -1,0 +1,132 @@
+//! The admission plugin ServiceAccount: each new pod has a service account, `default` if it names none, and its containers
+//! get a volume with the token of the account.
+//!
+//! The plugin runs if the controller of service accounts does: without the controller, a namespace has no account.
+
+use serde_json::{Value, json};
+
+use crate::registry::Resource;
+use crate::status::SimError;
+use crate::store::State;
+use crate::store::object::key;
+use crate::store::queue::Controller;
+
+/// The name of the table that contains the service accounts.
+const SERVICE_ACCOUNTS: &str = "/serviceaccounts";
+
+/// The folder of the token in each container.
+const MOUNT_PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+
+/// The beginning of the name of the volume.
+const VOLUME_PREFIX: &str = "kube-api-access-";
+
+/// Whether the plugin changes new objects of the resource.
+pub(crate) fn handles(state: &State, resource: &Resource) -> bool {
+    resource.group.is_empty() && resource.plural == "pods" && state.runs(Controller::ServiceAccount)
+}
+
+/// Sets the service account of a new pod, and mounts its token.
+///
+/// # Errors
+/// 403 if the service account does not exist.
+pub(crate) fn admit(state: &mut State, namespace: &str, pod: &mut Value) -> Result<(), SimError> {
+    // The kubelet creates mirror pods, which have no access to the API.
+    if !pod["metadata"]["annotations"]["kubernetes.io/config.mirror"].is_null() || !pod["spec"].is_object() {
+        return Ok(());
+    }
+    let spec = &mut pod["spec"];
+    let name =
+        spec["serviceAccountName"].as_str().filter(|name| !name.is_empty()).unwrap_or("default").to_owned();
+    let Some(account) = state.get(SERVICE_ACCOUNTS, &key(namespace, &name)) else {
+        let why =
+            format!("error looking up service account {namespace}/{name}: serviceaccount {name:?} not found");
+        let pod = pod["metadata"]["name"].as_str().unwrap_or_default();
+        return Err(SimError::forbidden("", "pods", pod, &why));
+    };
+    let account = account.value();
+    spec["serviceAccountName"] = name.as_str().into();
+    spec["serviceAccount"] = name.into();
+    let has_secrets = spec["imagePullSecrets"].as_array().is_some_and(|list| !list.is_empty());
+    if !has_secrets && account["imagePullSecrets"].is_array() {
+        spec["imagePullSecrets"] = account["imagePullSecrets"].clone();
+    }
+    let of_account = account["automountServiceAccountToken"].as_bool();
+    if spec["automountServiceAccountToken"].as_bool().or(of_account).unwrap_or(true) {
+        let suffix = state.random.suffix(5);
+        mount(spec, &format!("{VOLUME_PREFIX}{suffix}"));
+    }
+    Ok(())
+}
+
+/// Mounts the token in each container that has no mount at its path. Adds the volume `new_name`, unless the pod has a
+/// volume with a token.
+fn mount(spec: &mut Value, new_name: &str) {
+    let mut volumes = spec["volumes"].as_array().into_iter().flatten();
+    let name_of = |volume: &Value| volume["name"].as_str().map(ToOwned::to_owned);
+    let existing = volumes.find_map(|volume| name_of(volume).filter(|name| name.starts_with(VOLUME_PREFIX)));
+    let name = existing.clone().unwrap_or_else(|| new_name.to_owned());
+    let mut is_mounted = false;
+    for list in ["initContainers", "containers"] {
+        for container in spec[list].as_array_mut().into_iter().flatten() {
+            let mut mounts = container["volumeMounts"].as_array().into_iter().flatten();
+            if mounts.any(|mount| mount["mountPath"] == MOUNT_PATH) {
+                continue;
+            }
+            is_mounted = true;
+            push(container, "volumeMounts", json!({"mountPath": MOUNT_PATH, "name": name, "readOnly": true}));
+        }
+    }
+    if is_mounted && existing.is_none() {
+        let sources = json!([
+            {"serviceAccountToken": {"expirationSeconds": 3607, "path": "token"}},
+            {"configMap": {"items": [{"key": "ca.crt", "path": "ca.crt"}], "name": "kube-root-ca.crt"}},
+            {"downwardAPI": {"items": [
+                {"fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.namespace"}, "path": "namespace"},
+            ]}},
+        ]);
+        push(spec, "volumes", json!({"name": name, "projected": {"defaultMode": 420, "sources": sources}}));
+    }
+    // Reading an absent list has added null.
+    for list in ["initContainers", "volumes"] {
+        if spec[list].is_null() {
+            spec.as_object_mut().map(|spec| spec.remove(list));
+        }
+    }
+}
+
+/// Appends an item to a list, which may be absent.
+fn push(parent: &mut Value, list: &str, item: Value) {
+    match parent[list].as_array_mut() {
+        Some(items) => items.push(item),
+        None => parent[list] = json!([item]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_token_is_mounted_unless_a_container_has_a_mount_at_its_path() {
+        let own = json!([{"name": "own", "mountPath": MOUNT_PATH}]);
+        let mut spec = json!({"containers": [{"name": "a"}, {"name": "b", "volumeMounts": own}]});
+        mount(&mut spec, "kube-api-access-x");
+        assert_eq!(spec["containers"][0]["volumeMounts"][0]["name"], "kube-api-access-x");
+        assert_eq!(spec["containers"][1]["volumeMounts"], own);
+        assert_eq!(spec["volumes"].as_array().unwrap().len(), 1);
+        assert_eq!(spec.get("initContainers"), None);
+    }
+
+    #[test]
+    fn an_existing_volume_is_used_and_a_pod_without_mounts_gets_none() {
+        let volumes = json!([{"name": "kube-api-access-old"}]);
+        let mut spec = json!({"containers": [{"name": "a"}], "volumes": volumes});
+        mount(&mut spec, "kube-api-access-x");
+        assert_eq!(spec["containers"][0]["volumeMounts"][0]["name"], "kube-api-access-old");
+        assert_eq!(spec["volumes"], volumes);
+        let own = json!([{"name": "own", "mountPath": MOUNT_PATH}]);
+        let mut spec = json!({"containers": [{"name": "b", "volumeMounts": own}]});
+        mount(&mut spec, "kube-api-access-x");
+        assert_eq!(spec.get("volumes"), None);
+    }
+}
