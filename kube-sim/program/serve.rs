@@ -36,6 +36,9 @@ pub(crate) struct Args {
     /// Authorize requests by RBAC. Without it, every user may do everything.
     #[arg(long)]
     rbac: bool,
+    /// Serve the resource metrics API, for `kubectl top`.
+    #[arg(long)]
+    metrics: bool,
     /// A file with a fault plan: {"seed": 1, "rules": [..]}.
     #[arg(long, value_name = "FILE")]
     faults: Option<PathBuf>,
@@ -51,6 +54,9 @@ pub(crate) async fn run(args: Args) -> Result<(), Error> {
     let mut builder = Sim::builder().seed(args.seed).nodes(args.nodes.into());
     if args.rbac {
         builder = builder.rbac();
+    }
+    if args.metrics {
+        builder = builder.metrics_api();
     }
     if let Some(limit) = args.record_bodies {
         builder = builder.record_bodies(limit);
