@@ -85,7 +85,12 @@ fn apply_patch(
         PatchType::Merge => patch::apply_merge_patch(object, change).map_err(patch_error),
         PatchType::Json => patch::apply_json_patch(object, &change).map_err(patch_error),
         PatchType::Strategic => {
-            patch::apply_strategic_patch(&resource.schema(), object, change).map_err(patch_error)
+            let schema = resource.schema();
+            patch::apply_strategic_patch(&schema, object, change.clone()).map_err(patch_error)?;
+            match patch::conversion_error(&schema, object, &change) {
+                Some(error) => Err(SimError::invalid("", "", "", &[error])),
+                None => Ok(()),
+            }
         }
         PatchType::Apply => Ok(()),
     }

@@ -3,11 +3,13 @@
 //! Owns their algorithms and their error messages. Server-side apply is in `crate::apply`. The request handlers decide
 //! which patch formats a resource accepts.
 
+mod conversion;
 mod go_format;
 mod json;
 mod merge;
 mod strategic;
 
+pub(crate) use self::conversion::conversion_error;
 pub(crate) use self::go_format::format_value as format_go_value;
 pub(crate) use self::json::{apply_json_patch, failing_operation};
 pub(crate) use self::merge::apply_merge_patch;
