@@ -1,6 +1,10 @@
 //! `Checks`: the checks of the probes, and the text of their answers.
 
-use std::{fmt::Write, sync::Arc};
+use std::{
+    fmt::Write,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
 
 /// A check of a probe. The error is the reason of the failure.
 type Check = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
@@ -62,11 +66,27 @@ impl Report {
     }
 }
 
-/// Runs checks.
+/// Runs checks. A check that panics fails.
 fn report(checks: &[(String, Check)]) -> Report {
     let mut report = Report { passed: true, lines: "[+]ping ok\n".to_owned() };
     for (name, check) in checks {
-        report.add(name, check());
+        let result = catch_unwind(AssertUnwindSafe(|| check()));
+        report.add(name, result.unwrap_or_else(|_| Err("the check panicked".to_owned())));
     }
     report
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_check_that_panics_fails_and_the_others_run() {
+        let mut checks = Checks::default();
+        checks.add_health("panics", || panic!("a test"));
+        checks.add_health("works", || Ok(()));
+        let report = checks.health();
+        assert!(!report.passed);
+        assert_eq!(report.lines, "[+]ping ok\n[-]panics failed: the check panicked\n[+]works ok\n");
+    }
 }

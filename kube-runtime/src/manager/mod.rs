@@ -300,7 +300,7 @@ impl Manager {
     }
 
     /// Adds a task that runs on each replica from the time when the caches are complete. It is cancelled at the shutdown. If
-    /// it ends earlier, the manager continues.
+    /// it ends earlier, the manager continues; a panic is logged.
     pub fn task(&mut self, name: &str, task: impl Future<Output = ()> + Send + 'static) {
         self.tasks.push(Task { name: name.to_owned(), future: task.boxed() });
     }
@@ -313,7 +313,7 @@ impl Manager {
     }
 
     /// Adds a check to `/healthz`. The kubelet restarts a container whose liveness probe fails: check only what a restart
-    /// repairs. The error is the reason. The check must not block.
+    /// repairs. The error is the reason. The check must not block. A check that panics fails.
     pub fn health_check(
         &mut self,
         name: &str,
@@ -322,7 +322,7 @@ impl Manager {
         self.checks.add_health(name, check);
     }
 
-    /// Adds a check to `/readyz`. The error is the reason. The check must not block.
+    /// Adds a check to `/readyz`. The error is the reason. The check must not block. A check that panics fails.
     pub fn ready_check(
         &mut self,
         name: &str,

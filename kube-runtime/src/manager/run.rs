@@ -5,10 +5,10 @@ use super::server::{Endpoint, ServerState};
 use super::{Error, Manager, recorder};
 use crate::controller::wait_for_signal;
 use crate::leader::Leadership;
-use crate::serving::{ConnectionLimits, Connections};
+use crate::serving::{ConnectionLimits, Connections, RunningServers};
 use futures::future::{BoxFuture, Either, FutureExt, pending, select, select_all};
 use metrics_exporter_prometheus::PrometheusHandle;
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Duration};
 use tokio::sync::oneshot;
 use tokio::task::{Id, JoinSet};
 use tokio::time::timeout;
@@ -17,9 +17,7 @@ use tokio::time::timeout;
 const TASKS_SHUTDOWN: Duration = Duration::from_secs(5);
 /// The bounds of the connections of each listener.
 const CONNECTION_LIMITS: ConnectionLimits =
-    ConnectionLimits { connections: 64, idle: Duration::from_secs(5) };
-/// The time limit on requests in flight at the shutdown of the server.
-const SERVER_SHUTDOWN: Duration = Duration::from_secs(5);
+    ConnectionLimits { connections: 64, idle: Duration::from_secs(5), drain: Duration::from_secs(5) };
 
 /// The reason that a manager stops.
 enum Stop {
@@ -82,13 +80,19 @@ impl Manager {
         if let Some(stop) = stop {
             drop(holds);
             webhooks.stop().await;
-            server.stop().await;
+            server.endpoints.stop().await;
             return stop.into_result(String::new());
         }
 
         let mut tasks = JoinSet::new();
         for Task { name, future } in self.tasks {
-            tasks.spawn(future.map(move |()| tracing::debug!(task = name, "a task of the manager ended")));
+            let ended = AssertUnwindSafe(future).catch_unwind();
+            tasks.spawn(ended.map(move |ended| match ended {
+                Ok(()) => tracing::debug!(task = name, "a task of the manager ended"),
+                Err(_) => {
+                    tracing::error!(task = name, "a task of the manager panicked, and does not run any more");
+                }
+            }));
         }
         let mut controllers = Controllers::default();
         for controller in self.controllers {
@@ -122,7 +126,7 @@ impl Manager {
         end_tasks(&mut tasks).await;
         drop(holds);
         webhooks.stop().await;
-        server.stop().await;
+        server.endpoints.stop().await;
         let lease = leadership.as_ref().map(|(_, lease)| lease.clone()).unwrap_or_default();
         let released = release(leadership).await;
         match stop {
@@ -260,11 +264,9 @@ impl Controllers {
     }
 }
 
-/// The tasks of the HTTP server. Dropping it aborts them.
+/// The HTTP server. Dropping it aborts its tasks.
 struct Server {
-    tasks: JoinSet<()>,
-    /// Requests the graceful shutdown of each listener.
-    stops: Vec<oneshot::Sender<()>>,
+    endpoints: RunningServers,
     /// The task of the recorder.
     _upkeep: JoinSet<()>,
 }
@@ -275,32 +277,18 @@ impl Server {
         state: &Arc<ServerState>,
         recorder: Option<PrometheusHandle>,
     ) -> Result<Self, Error> {
-        let (mut tasks, mut stops, mut upkeep) = (JoinSet::new(), Vec::new(), JoinSet::new());
+        let (mut endpoints, mut upkeep) = (RunningServers::default(), JoinSet::new());
         for Endpoint { listener, router, tls } in listeners.into_endpoints(state)? {
             let address = listener.local_addr().map(|address| address.to_string()).unwrap_or_default();
             let has_tls = tls.is_some();
             let connections = Connections::new(listener, tls, router, CONNECTION_LIMITS)
                 .map_err(|source| Error::Listen { address: address.clone(), source })?;
             tracing::info!(address, tls = has_tls, "serving");
-            let (stop, stopped) = oneshot::channel::<()>();
-            stops.push(stop);
-            tasks.spawn(connections.run(stopped.map(drop)));
+            endpoints.start(connections);
         }
         if let Some(recorder) = recorder {
             upkeep.spawn(recorder::keep_up(recorder));
         }
-        Ok(Self { tasks, stops, _upkeep: upkeep })
-    }
-
-    /// Shuts the listeners down gracefully: waits at most [`SERVER_SHUTDOWN`] for requests in flight, then aborts their
-    /// tasks.
-    async fn stop(&mut self) {
-        for stop in self.stops.drain(..) {
-            let _ = stop.send(());
-        }
-        let drained = async { while self.tasks.join_next().await.is_some() {} };
-        // The error means that a client does not read its response: the tasks are aborted.
-        let _ = timeout(SERVER_SHUTDOWN, drained).await;
-        self.tasks.shutdown().await;
+        Ok(Self { endpoints, _upkeep: upkeep })
     }
 }

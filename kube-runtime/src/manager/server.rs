@@ -18,7 +18,14 @@ use axum::middleware::{from_fn_with_state, map_response};
 use axum::routing::get;
 use futures::future::join_all;
 use hyper::body::Incoming;
-use std::{fmt, net::SocketAddr, net::TcpListener, path::Path, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    net::{SocketAddr, TcpListener},
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
 use tower::ServiceExt as _;
 
 const DEFAULT_ADDRESS: &str = "127.0.0.1:8080";
@@ -165,7 +172,12 @@ fn probe_router(state: Arc<ServerState>) -> Router {
 
 async fn metrics(State(state): State<Arc<ServerState>>) -> Response<Body> {
     let text = "text/plain; version=0.0.4; charset=utf-8";
-    answer(StatusCode::OK, [(CONTENT_TYPE, text), (CACHE_CONTROL, "no-store")], (state.render)())
+    // A function of the program renders them, which may panic.
+    let (status, metrics) = match catch_unwind(AssertUnwindSafe(|| (state.render)())) {
+        Ok(metrics) => (StatusCode::OK, metrics),
+        Err(_) => (StatusCode::INTERNAL_SERVER_ERROR, "rendering the metrics panicked\n".to_owned()),
+    };
+    answer(status, [(CONTENT_TYPE, text), (CACHE_CONTROL, "no-store")], metrics)
 }
 
 async fn health(State(state): State<Arc<ServerState>>, RawQuery(query): RawQuery) -> Response<Body> {

@@ -20,8 +20,6 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// The maximum head of a request, in bytes.
 const MAX_HEAD: usize = 64 * 1024;
-/// The time for which requests in flight may continue after the shutdown.
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// The wait after a failure to accept, such as that of a process without free file descriptors.
 const ACCEPT_RETRY: Duration = Duration::from_secs(1);
 
@@ -41,12 +39,16 @@ pub(crate) struct ConnectionLimits {
     pub(crate) connections: usize,
     /// The maximum time from the end of a response to the end of the next head of a request.
     pub(crate) idle: Duration,
+    /// The time for which requests in flight may continue after the shutdown.
+    pub(crate) drain: Duration,
 }
 
 /// A server that is ready to accept connections.
 pub(crate) struct Connections<H> {
     listener: TcpListener,
     slots: Arc<Semaphore>,
+    /// See [`ConnectionLimits::drain`].
+    drain: Duration,
     shared: Arc<Shared<H>>,
 }
 
@@ -72,11 +74,13 @@ impl<H: Handler> Connections<H> {
         Ok(Self {
             listener: TcpListener::from_std(listener)?,
             slots: Arc::new(Semaphore::new(slots)),
+            drain: limits.drain,
             shared: Arc::new(shared),
         })
     }
 
-    /// Serves until `shutdown` completes, and then until the requests in flight end, at most [`DRAIN_TIMEOUT`].
+    /// Serves until `shutdown` completes, and then until the requests in flight end, at most
+    /// [`ConnectionLimits::drain`].
     pub(crate) async fn run(self, shutdown: impl Future<Output = ()>) {
         let mut connections = JoinSet::new();
         let (stop, stopped) = watch::channel(());
@@ -93,7 +97,7 @@ impl<H: Handler> Connections<H> {
         drop((self.listener, stop));
         let drained = async { while connections.join_next().await.is_some() {} };
         // The error means that a request does not end: dropping the set aborts its task.
-        let _ = timeout(DRAIN_TIMEOUT, drained).await;
+        let _ = timeout(self.drain, drained).await;
     }
 
     /// The next connection, when there is a slot for it.

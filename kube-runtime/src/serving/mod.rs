@@ -3,6 +3,8 @@
 
 mod certificate;
 mod connections;
+#[cfg(feature = "manager")]
+mod running;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -10,6 +12,8 @@ mod tests;
 pub use certificate::CertificateError;
 pub(crate) use certificate::ServingCertificate;
 pub(crate) use connections::{ConnectionLimits, Connections, Handler};
+#[cfg(feature = "manager")]
+pub(crate) use running::RunningServers;
 pub(crate) use stream::ServerTls;
 
 use std::{io, net::TcpListener};

@@ -34,6 +34,8 @@ use std::{
 /// The maximum idle time of a connection. Longer than the 90 seconds of Go's client: a server that closes first may do
 /// so while the client sends a request, which then fails.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(100);
+/// The time for which requests in flight may continue after the shutdown.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// The default address: that of controller-runtime.
 const DEFAULT_ADDRESS: &str = "0.0.0.0:9443";
 
@@ -209,7 +211,11 @@ impl Server {
         };
         let router = Router::new(self.endpoints, &self.limits)?;
         let tls = ServerTls::new(self.certificate)?;
-        let limits = ConnectionLimits { connections: self.limits.connections, idle: IDLE_TIMEOUT };
+        let limits = ConnectionLimits {
+            connections: self.limits.connections,
+            idle: IDLE_TIMEOUT,
+            drain: DRAIN_TIMEOUT,
+        };
         let address = listener.local_addr().map(|address| address.to_string()).unwrap_or_default();
         let connections = Connections::new(listener, Some(tls), router, limits)
             .map_err(|source| Error::Listen { address: address.clone(), source })?;
