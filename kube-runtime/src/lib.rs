@@ -6,6 +6,7 @@ pub mod events;
 pub mod finalizer;
 pub mod informer;
 pub mod leader;
+mod log_limit;
 #[cfg(feature = "manager")]
 pub mod manager;
 mod metrics;

@@ -5,6 +5,13 @@
 
 #[path = "behaviour/common.rs"]
 mod common;
+#[path = "metrics/log.rs"]
+mod log;
+#[path = "behaviour/script.rs"]
+#[allow(dead_code, reason = "other tests use the rest")]
+mod script;
+#[path = "metrics/watches.rs"]
+mod watches;
 
 use common::{client, delete_map, maps, poll_for, put_map};
 use futures::StreamExt;
@@ -54,7 +61,7 @@ impl Recorded {
             format!("{} {}", key.name(), labels.join(" "))
         };
         let number = |number: usize| f64::from(u32::try_from(number).unwrap());
-        // A snapshot resets the counters and the histograms.
+        // A snapshot resets all values: those that change by differences are summed.
         let mut totals = self.totals.borrow_mut();
         for (key, _, _, value) in self.snapshotter.snapshot().into_vec() {
             if let DebugValue::Histogram(values) = &value {
@@ -64,6 +71,9 @@ impl Recorded {
             let total = totals.entry(name(key.key())).or_default();
             match value {
                 DebugValue::Counter(value) => *total += number(usize::try_from(value).unwrap()),
+                DebugValue::Gauge(value) if key.key().name().starts_with("kube_runtime_collection_") => {
+                    *total += *value;
+                }
                 DebugValue::Gauge(value) => *total = *value,
                 DebugValue::Histogram(values) => *total += number(values.len()),
             }

@@ -10,6 +10,7 @@ use crate::{Error, Result};
 use bytes::Bytes;
 use http_body::Body as _;
 use std::{
+    collections::VecDeque,
     pin::Pin,
     task::{Context, Poll},
 };
@@ -53,6 +54,10 @@ pub(super) struct BodyDecoder<S: Split, T> {
     filter: Option<PieceFilter<T>>,
     /// The keys of the values that the stream has not emitted; used only if there is a filter.
     queued: QueuedKeys,
+    /// The length of the text of each value that the stream has not emitted; 0 for bookmarks in place of dropped pieces.
+    lengths: VecDeque<usize>,
+    /// See [`last_item_bytes`](Self::last_item_bytes).
+    last_length: usize,
     /// The piece that the filter deferred. It is filtered again later.
     deferred: Option<Bytes>,
     /// Makes a bookmark with a resource version; `None` for lists.
@@ -89,6 +94,8 @@ impl<S: Split, T: Send + 'static> BodyDecoder<S, T> {
             read_ahead_from: None,
             filter: None,
             queued: QueuedKeys::default(),
+            lengths: VecDeque::new(),
+            last_length: 0,
             deferred: None,
             bookmark: None,
             dropped_version: None,
@@ -112,8 +119,11 @@ impl<S: Split, T: Send + 'static> BodyDecoder<S, T> {
             self.pipeline.flush();
             next = self.pipeline.poll_next(cx);
         }
-        if self.filter.is_some() && matches!(next, Poll::Ready(Some(_))) {
-            self.queued.pop();
+        if matches!(next, Poll::Ready(Some(_))) {
+            self.last_length = self.lengths.pop_front().unwrap_or_default();
+            if self.filter.is_some() {
+                self.queued.pop();
+            }
         }
         match next {
             Poll::Ready(Some(Ok(item))) => Poll::Ready(Some(Ok(item))),
@@ -137,6 +147,7 @@ impl<S: Split, T: Send + 'static> BodyDecoder<S, T> {
         self.body = Body::empty();
         self.error = None;
         self.deferred = None;
+        self.lengths.clear();
         self.pipeline.clear();
     }
 
@@ -200,7 +211,9 @@ impl<S: Split, T: Send + 'static> BodyDecoder<S, T> {
 
     /// Queues, drops or defers a piece, depending on the verdict of the filter.
     fn submit(&mut self, piece: Bytes) -> Submitted {
+        let length = piece.len();
         let Some(filter) = &mut self.filter else {
+            self.lengths.push_back(length);
             self.pipeline.push(piece);
             return Submitted::Queued;
         };
@@ -208,11 +221,13 @@ impl<S: Split, T: Send + 'static> BodyDecoder<S, T> {
             PieceVerdict::Decode(key) => {
                 self.queue_bookmark_for_dropped();
                 self.queued.push(key);
+                self.lengths.push_back(length);
                 self.pipeline.push(piece);
             }
             PieceVerdict::Ready(value) => {
                 self.queue_bookmark_for_dropped();
                 self.queued.push(None);
+                self.lengths.push_back(length);
                 self.pipeline.push_value(*value);
             }
             PieceVerdict::Drop(version) => {
@@ -233,6 +248,7 @@ impl<S: Split, T: Send + 'static> BodyDecoder<S, T> {
             && let Some(version) = self.dropped_version.take()
         {
             self.queued.push(None);
+            self.lengths.push_back(0);
             self.pipeline.push_value(Ok(bookmark(version)));
         }
     }
@@ -300,6 +316,11 @@ impl<S: Split, T> BodyDecoder<S, T> {
         self.pipeline.buffered_bytes() + self.deferred.as_ref().map_or(0, Bytes::len)
     }
 
+    /// The length of the text of the item that the stream emitted last; 0 before the first one.
+    pub(super) fn last_item_bytes(&self) -> usize {
+        self.last_length
+    }
+
     /// The response with its request, for error texts.
     pub(super) fn response(&self) -> &str {
         &self.response
@@ -348,6 +369,8 @@ mod tests {
         let mut taken = Vec::new();
         while let Some(item) = poll_fn(|cx| items.poll_item(cx)).await {
             taken.push(item.unwrap());
+            // Two quotes, the padding, and the number.
+            assert_eq!(items.last_item_bytes(), 1002 + taken.last().unwrap().to_string().len());
             let read = read.load(Ordering::Relaxed);
             if taken.len() <= 19 {
                 assert!(read <= taken.len() + 2, "{read} of {taken:?}");

@@ -128,6 +128,27 @@ impl<K> ListStream<K> {
         head.metadata.continue_.as_deref().filter(|token| !token.is_empty())
     }
 
+    /// The number of bytes of the item that the stream emitted last, as the server sent it; 0 before the first item. The
+    /// item may be an error about an object that does not decode.
+    ///
+    /// ```
+    /// use futures::StreamExt;
+    /// use k8s_openapi::api::core::v1::Namespace;
+    /// use kube_client::{Api, Client, api::ListParams};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let namespaces: Api<Namespace> = Api::all(Client::new(kube_sim::Sim::new().service(), "default"));
+    /// let mut page = namespaces.list_stream(&ListParams::default()).await?;
+    /// let namespace = page.next().await.transpose()?;
+    /// assert!(namespace.is_some() && page.last_item_bytes() > 0);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn last_item_bytes(&self) -> usize {
+        self.items.last_item_bytes()
+    }
+
     /// The [`TypeMeta`] and [`ListMeta`] of the list; `None` before the end of the stream.
     pub(super) fn into_head(self) -> Option<(TypeMeta, ListMeta)> {
         self.items.into_end().map(|head| (head.types, head.metadata))

@@ -214,6 +214,28 @@ impl<K> EventStream<K> {
     pub fn buffered_bytes(&self) -> usize {
         self.events.splitter().map_or(0, EventBodySplitter::buffered) + self.events.buffered_bytes()
     }
+
+    /// The number of bytes of the event that the stream emitted last, as the server sent it; 0 before the first event, and
+    /// for a bookmark that takes the place of dropped events. The event may be an error about an object that does not
+    /// decode.
+    ///
+    /// ```
+    /// use futures::StreamExt;
+    /// use k8s_openapi::api::core::v1::Namespace;
+    /// use kube_client::{Api, Client, api::WatchParams};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let namespaces: Api<Namespace> = Api::all(Client::new(kube_sim::Sim::new().service(), "default"));
+    /// let mut watch = namespaces.watch(&WatchParams::default(), "").await?;
+    /// let event = watch.next().await.transpose()?;
+    /// assert!(event.is_some() && watch.last_event_bytes() > 0);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn last_event_bytes(&self) -> usize {
+        self.events.last_item_bytes()
+    }
 }
 
 impl<K: Send + 'static> Stream for EventStream<K> {

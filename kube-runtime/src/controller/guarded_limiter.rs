@@ -1,6 +1,7 @@
 //! `GuardedLimiter`: a user's rate limiter whose panics do not end the controller.
 
 use super::{Key, panic};
+use crate::log_limit::LogLimit;
 use crate::queue::{FailureBackoff, RateLimiter};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -9,11 +10,12 @@ use tokio::time::Instant;
 pub(super) struct GuardedLimiter<L> {
     limiter: L,
     fallback: FailureBackoff,
+    log: LogLimit,
 }
 
 impl<L> GuardedLimiter<L> {
     pub(super) fn new(limiter: L, fallback: FailureBackoff) -> Self {
-        Self { limiter, fallback }
+        Self { limiter, fallback, log: LogLimit::new(1, Duration::from_secs(60)) }
     }
 }
 
@@ -21,7 +23,9 @@ impl<L: RateLimiter<Key>> RateLimiter<Key> for GuardedLimiter<L> {
     fn wait(&mut self, key: &Key, failures: u32, now: Instant) -> Duration {
         panic::catch(|| self.limiter.wait(key, failures, now)).unwrap_or_else(|message| {
             let wait = self.fallback.wait(key, failures, now);
-            tracing::error!(%key, failures, ?wait, "the rate limiter panicked: {message}");
+            if let Some(suppressed) = self.log.permit() {
+                tracing::error!(%key, failures, ?wait, suppressed, "the rate limiter panicked: {message}");
+            }
             wait
         })
     }

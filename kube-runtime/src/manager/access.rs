@@ -3,6 +3,7 @@
 
 use super::review::{ReviewError, access_spec, authenticate, authorize};
 use super::server::answer;
+use crate::log_limit::LogLimit;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE};
@@ -34,12 +35,15 @@ pub(super) struct AccessFilter {
     client: Client,
     tokens: VerdictCache<Option<Arc<UserInfo>>>,
     accesses: VerdictCache<bool>,
+    /// The limit of the warnings about failed reviews.
+    log: Mutex<LogLimit>,
 }
 
 impl AccessFilter {
     /// Sends reviews with `client`.
     pub(super) fn new(client: Client) -> Self {
-        Self { client, tokens: VerdictCache::new(), accesses: VerdictCache::new() }
+        let log = Mutex::new(LogLimit::new(10, Duration::from_secs(60)));
+        Self { client, tokens: VerdictCache::new(), accesses: VerdictCache::new(), log }
     }
 
     /// The error is the answer to a request that is refused.
@@ -64,6 +68,23 @@ impl AccessFilter {
         let user = authenticate(&self.client, token).await?.map(Arc::new);
         self.tokens.put(digest, user.clone(), TOKEN_TTL);
         Ok(user)
+    }
+
+    /// Logs the cause of a failed review.
+    fn log(&self, refusal: &Refusal) {
+        let (user, error) = match refusal {
+            Refusal::Unauthenticated | Refusal::Denied(_) => return,
+            Refusal::AuthenticationFailed(error) => (None, error),
+            Refusal::AuthorizationFailed(user, error) => (Some(user), error),
+        };
+        let permit = self.log.lock().unwrap_or_else(PoisonError::into_inner).permit();
+        let Some(suppressed) = permit else { return };
+        match user {
+            None => tracing::warn!(suppressed, "cannot authenticate a request to the manager: {error}"),
+            Some(user) => {
+                tracing::warn!(user, suppressed, "cannot authorize a request to the manager: {error}");
+            }
+        }
     }
 
     async fn is_allowed(&self, user: &UserInfo, verb: &str, path: &str) -> Result<bool, ReviewError> {
@@ -95,7 +116,10 @@ pub(super) async fn filter(
     // The router matches the encoded path, too: another spelling of a path reaches no content.
     match access.check(request.headers(), &verb, request.uri().path()).await {
         Ok(()) => next.run(request).await,
-        Err(refusal) => refusal.into_response(),
+        Err(refusal) => {
+            access.log(&refusal);
+            refusal.into_response()
+        }
     }
 }
 
@@ -115,17 +139,15 @@ enum Refusal {
 }
 
 impl Refusal {
-    /// The answer, with the texts of controller-runtime. Causes are logged, and not shown to the client.
+    /// The answer, with the texts of controller-runtime. Causes are not shown to the client.
     fn into_response(self) -> Response<Body> {
         let (status, text) = match self {
             Self::Unauthenticated => (StatusCode::UNAUTHORIZED, "Unauthorized".to_owned()),
             Self::Denied(user) => (StatusCode::FORBIDDEN, format!("Authorization denied for user {user}")),
-            Self::AuthenticationFailed(error) => {
-                tracing::warn!("cannot authenticate a request to the manager: {error}");
+            Self::AuthenticationFailed(_) => {
                 (StatusCode::INTERNAL_SERVER_ERROR, "Authentication failed".to_owned())
             }
-            Self::AuthorizationFailed(user, error) => {
-                tracing::warn!(user, "cannot authorize a request to the manager: {error}");
+            Self::AuthorizationFailed(user, _) => {
                 (StatusCode::INTERNAL_SERVER_ERROR, format!("Authorization for user {user} failed"))
             }
         };

@@ -1,14 +1,21 @@
 //! The parts of a manager: caches, controllers, tasks and the candidacy. They start nothing before `run`.
 
-use crate::controller::{Action, Controller, Gate, Inspector};
+use crate::controller::{Action, Controller, Error as ControllerError, Gate, Inspector};
 use crate::informer::{Health, SharedInformer};
 use crate::leader::{InvalidConfig, LeaderElector, Leadership};
+use crate::log_limit::LogLimit;
 use crate::reflector::{Overview, Store};
 use futures::StreamExt;
 use futures::future::{BoxFuture, FutureExt};
 use kube_client::{Client, Resource};
 use serde::de::DeserializeOwned;
-use std::{any::Any, hash::Hash, sync::Arc};
+use std::{
+    any::Any,
+    hash::Hash,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::Duration,
+};
 use tokio::sync::{oneshot, watch};
 
 /// The value that keeps the watch of an informer.
@@ -141,6 +148,9 @@ pub(super) async fn log_failures(name: String, mut health: watch::Receiver<Healt
     }
 }
 
+/// The maximum number of failures of a controller to log in a minute. The metrics have the number of all failures.
+const MAX_FAILURES_PER_MINUTE: u32 = 120;
+
 /// Runs a controller until it ends. The receiver requests the graceful shutdown.
 type RunController = Box<dyn FnOnce(oneshot::Receiver<()>) -> BoxFuture<'static, ()> + Send>;
 
@@ -173,9 +183,22 @@ impl ManagedController {
         let run = move |stop: oneshot::Receiver<()>| {
             let controller = controller.graceful_shutdown_on(stop.map(drop));
             let results = controller.run(reconciler, error_policy, context);
-            let log = move |result| {
-                if let Err(error) = result {
-                    tracing::warn!(controller = controller_name, "{error}");
+            let mut limit = LogLimit::new(MAX_FAILURES_PER_MINUTE, Duration::from_secs(60));
+            let log = move |result: Result<_, ControllerError<E>>| {
+                if let Err(error) = result
+                    && let Some(suppressed) = limit.permit()
+                {
+                    if suppressed > 0 {
+                        tracing::warn!(
+                            controller = controller_name,
+                            suppressed,
+                            "further failures were not logged"
+                        );
+                    }
+                    // The text is that of the user's error, whose `Display` may panic.
+                    let text = catch_unwind(AssertUnwindSafe(|| error.to_string()));
+                    let text = text.unwrap_or_else(|_| "a failure whose text panics".to_owned());
+                    tracing::warn!(controller = controller_name, "{text}");
                 }
                 std::future::ready(())
             };

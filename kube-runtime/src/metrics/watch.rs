@@ -6,6 +6,13 @@
 #[cfg(feature = "metrics")]
 use {std::sync::Arc, tokio::time::Instant};
 
+/// A number of objects and the bytes of their text.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Size {
+    pub(crate) objects: u64,
+    pub(crate) bytes: u64,
+}
+
 /// The metrics of one watcher.
 pub(crate) struct WatchMetrics {
     #[cfg(feature = "metrics")]
@@ -94,6 +101,42 @@ impl WatchMetrics {
         metrics::counter!("kube_runtime_silent_watches_total", "name" => self.name.clone()).increment(1);
     }
 
+    /// Counts an event that is not newer than an earlier one of the watch.
+    pub(crate) fn count_repeated_event(&self) {
+        metrics::counter!("kube_runtime_repeated_events_total", "name" => self.name.clone()).increment(1);
+    }
+
+    pub(crate) fn count_bookmark(&self) {
+        metrics::counter!("kube_runtime_bookmarks_total", "name" => self.name.clone()).increment(1);
+    }
+
+    /// Counts a snapshot whose resource version is not a number.
+    pub(crate) fn count_opaque_version(&self) {
+        metrics::counter!("kube_runtime_opaque_versions_total", "name" => self.name.clone()).increment(1);
+    }
+
+    /// Changes the number of objects and their bytes. The metrics are the sums of all watchers of the collection.
+    pub(crate) fn change_size(&self, from: Size, to: Size) {
+        if from == to {
+            return;
+        }
+        let change = |gauge: metrics::Gauge, from: u64, to: u64| {
+            if to >= from { gauge.increment(number(to - from)) } else { gauge.decrement(number(from - to)) }
+        };
+        let name = || self.name.clone();
+        change(
+            metrics::gauge!("kube_runtime_collection_objects", "name" => name()),
+            from.objects,
+            to.objects,
+        );
+        change(metrics::gauge!("kube_runtime_collection_bytes", "name" => name()), from.bytes, to.bytes);
+    }
+
+    /// Counts a collection that begins to exceed its budget.
+    pub(crate) fn count_excess(&self) {
+        metrics::counter!("kube_runtime_exceeded_budgets_total", "name" => self.name.clone()).increment(1);
+    }
+
     /// Sets whether the server does not serve the collection.
     pub(crate) fn set_missing(&self, is_missing: bool) {
         metrics::gauge!("kube_runtime_missing_collections", "name" => self.name.clone()).set(if is_missing {
@@ -102,6 +145,13 @@ impl WatchMetrics {
             0.0
         });
     }
+}
+
+/// A number as a value of a gauge.
+#[cfg(feature = "metrics")]
+#[expect(clippy::cast_precision_loss, reason = "a gauge need not be exact above 2^53")]
+fn number(number: u64) -> f64 {
+    number as f64
 }
 
 #[cfg(not(feature = "metrics"))]
@@ -126,6 +176,16 @@ impl WatchMetrics {
     pub(crate) fn count_fallback(&self, _: &'static str) {}
 
     pub(crate) fn count_silence(&self) {}
+
+    pub(crate) fn count_repeated_event(&self) {}
+
+    pub(crate) fn count_bookmark(&self) {}
+
+    pub(crate) fn count_opaque_version(&self) {}
+
+    pub(crate) fn change_size(&self, _: Size, _: Size) {}
+
+    pub(crate) fn count_excess(&self) {}
 
     pub(crate) fn set_missing(&self, _: bool) {}
 }

@@ -4,12 +4,14 @@ use super::delta::Delta;
 use super::observers::{Observer, lock};
 use super::storable::Storable;
 use super::store::Store;
+use crate::log_limit::LogLimit;
 use foldhash::{HashMap, HashSet};
 use kube_client::Resource;
 use std::{
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, Mutex, PoisonError, RwLock},
+    time::Duration,
 };
 
 /// Returns the values under which an object is found.
@@ -28,6 +30,8 @@ pub struct Index<K> {
 struct Inner<K> {
     values_of: ValuesOf<K>,
     entries: RwLock<Entries>,
+    /// The limit of the warnings about panics.
+    panic_log: Mutex<LogLimit>,
 }
 
 /// Namespace and name.
@@ -67,7 +71,12 @@ impl<K> Inner<K> {
     /// The values of an object; none if the user's function panics.
     fn values_of(&self, object: &K) -> Vec<String> {
         catch_unwind(AssertUnwindSafe(|| (self.values_of)(object))).unwrap_or_else(|_| {
-            tracing::error!("the function of an index panicked: the index does not contain the object");
+            if let Some(suppressed) = lock(&self.panic_log).permit() {
+                tracing::error!(
+                    suppressed,
+                    "the function of an index panicked: the index does not contain the object"
+                );
+            }
             Vec::new()
         })
     }
@@ -114,7 +123,11 @@ impl<K: Resource + Send + Sync + 'static> Store<K> {
     /// assert!(by_app.get("web").is_empty() && by_app.values().is_empty());
     /// ```
     pub fn index_by(&self, values_of: impl Fn(&K) -> Vec<String> + Send + Sync + 'static) -> Index<K> {
-        let inner = Inner { values_of: Box::new(values_of), entries: RwLock::default() };
+        let inner = Inner {
+            values_of: Box::new(values_of),
+            entries: RwLock::default(),
+            panic_log: Mutex::new(LogLimit::new(1, Duration::from_secs(60))),
+        };
         let inner = Arc::new(inner);
         let mut observers = lock(&self.shared.observers);
         for object in self.state() {

@@ -65,6 +65,9 @@ pub struct Config {
     pub backoff: ExponentialBackoff,
     /// Fields that are skipped while objects are decoded; `metadata.managedFields` by default.
     pub skip_fields: FieldSet,
+    /// The number of bytes above which the watcher logs a warning about the size of the collection; `None` for no
+    /// warning. See [`budget`](Config::budget).
+    pub budget: Option<u64>,
 }
 
 impl Default for Config {
@@ -80,6 +83,7 @@ impl Default for Config {
             probe_after: Duration::from_secs(180),
             backoff: ExponentialBackoff::default(),
             skip_fields: FieldSet::managed_fields(),
+            budget: None,
         }
     }
 }
@@ -184,6 +188,25 @@ impl Config {
     #[must_use]
     pub fn skip_fields(mut self, fields: FieldSet) -> Self {
         self.skip_fields = fields;
+        self
+    }
+
+    /// Sets the number of bytes above which the watcher logs a warning that names the collection, once until the size is
+    /// below nine tenths of it. Nothing else happens: no object is dropped.
+    ///
+    /// The size is that of the objects as the server sends them. A store of typed objects needs two to eight times as
+    /// much, and compact storage about a tenth. The size is exact after a list, and an estimate until the next one. With
+    /// the Cargo feature `metrics`, `kube_runtime_collection_bytes` is the size, with or without a budget.
+    ///
+    /// ```
+    /// use kube_runtime::watcher::Config;
+    ///
+    /// let config = Config::default().budget(64 << 20);
+    /// assert_eq!(config.budget, Some(67_108_864));
+    /// ```
+    #[must_use]
+    pub fn budget(mut self, bytes: u64) -> Self {
+        self.budget = Some(bytes);
         self
     }
 

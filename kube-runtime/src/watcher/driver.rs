@@ -4,8 +4,10 @@
 
 mod diagnosis;
 mod inputs;
+mod noise;
 mod prefetch;
 mod requests;
+mod size;
 
 use super::config::{Config, InitialListStrategy, ListSemantic};
 use super::filter::{EarlyFilter, EarlyFilters};
@@ -54,7 +56,7 @@ pub(crate) struct Driver<K> {
     prefetch: Option<Prefetch<K>>,
     /// Filters that run before objects are decoded.
     filters: EarlyFilters<K>,
-    /// Warnings and metrics.
+    /// Warnings and metrics. It changes nothing.
     diagnosis: Diagnosis,
 }
 
@@ -79,7 +81,7 @@ impl<K> Driver<K> {
     pub(crate) fn new(api: Api<K>, config: Config) -> Self {
         let wanted = config.initial_list_strategy == InitialListStrategy::StreamingList;
         Self {
-            diagnosis: Diagnosis::new(api.resource_url()),
+            diagnosis: Diagnosis::new(api.resource_url(), &config),
             api: api.skip_fields(config.skip_fields.clone()),
             backoff: config.backoff.clone(),
             capabilities: Capabilities {
@@ -171,12 +173,6 @@ impl<K> Driver<K> {
             Failure::TooShort => Error::WatchTooShort { resource },
             Failure::NoResourceVersion => Error::NoResourceVersion { resource },
             Failure::Restored { seen, current } => {
-                tracing::warn!(
-                    resource,
-                    seen,
-                    current,
-                    "the storage was restored to an earlier state: relisting"
-                );
                 silence_probe::count_restore();
                 Error::StorageRestored { resource, seen, current }
             }
@@ -205,6 +201,7 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Driver<K> {
             self.silence.record();
             self.diagnosis.end_silence();
         }
+        self.diagnosis.inspect(self.api.resource_url(), &self.state, &input);
         self.watch_ended = matches!(input, Input::Ended(_));
         // `Retry-After` overrides a shorter backoff.
         let retry_after = match &input {
@@ -218,8 +215,8 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Driver<K> {
         let from = Stage::of(&state);
         let (state, output) = step(self.capabilities, state, input);
         self.state = state;
-        let stages = (from, Stage::of(&self.state));
-        self.diagnosis.record(self.api.resource_url(), stages, &output, self.config.probe_after);
+        let transition = (from, &self.state);
+        self.diagnosis.record(self.api.resource_url(), transition, &output, self.config.probe_after);
         let Output { event, then, healthy } = output;
         if healthy {
             self.backoff.reset();
@@ -305,6 +302,7 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Driver<K> {
                 },
                 Io::Open(Body::List(page)) => match ready!(Pin::new(&mut **page).poll_next(cx)) {
                     Some(Ok(object)) => {
+                        this.diagnosis.count_listed(page.last_item_bytes());
                         let Some(item) = this.advance(input_for_item(&object)) else { continue };
                         return Poll::Ready(Some(item.map(|event| event.map(|()| object))));
                     }
@@ -315,6 +313,8 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Driver<K> {
                     Poll::Ready(Some(Ok(WatchEvent::Error(status)))) => Input::Error(watch.phase(), status),
                     Poll::Ready(Some(Ok(event))) => {
                         watch.record(&event);
+                        let bytes = watch.stream.last_event_bytes();
+                        this.diagnosis.count_event(this.api.resource_url(), &event, bytes);
                         let item = input_for_change(&event).and_then(|input| this.advance(input));
                         match event {
                             WatchEvent::Added(object)

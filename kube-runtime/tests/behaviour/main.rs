@@ -33,6 +33,7 @@ mod relist;
 mod replay;
 mod replicas;
 mod restored;
+mod script;
 mod scripted;
 mod shared;
 mod snapshots;

@@ -1,10 +1,17 @@
 //! `Diagnosis`: one warning and one metric for each event in the life of a watcher that an operator should know. It must not
 //! decide anything; `step` does.
 
-use super::super::step::{DriverAction, Failure, Output, Request, State};
-use crate::metrics::WatchMetrics;
-use kube_client::core::Status;
+use super::super::step::{DriverAction, Failure, Input, Output, Request, State};
+use super::noise::{Finding, Noise};
+use super::size::CollectionSize;
+use crate::log_limit::LogLimit;
+use crate::metrics::{Size, WatchMetrics};
+use crate::watcher::{Config, Event};
+use kube_client::core::{Status, WatchEvent};
 use std::time::Duration;
+
+/// A warning of one kind is logged once in this time.
+const WARNING_PERIOD: Duration = Duration::from_secs(60);
 
 /// The part of a state that a [`Diagnosis`] compares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,12 +42,107 @@ pub(super) struct Diagnosis {
     missing: bool,
     /// Whether the log has a warning about the missing collection.
     missing_logged: bool,
+    noise: Noise,
+    opaque_log: LogLimit,
+    size: CollectionSize,
+    relist_log: LogLimit,
+    fallback_log: LogLimit,
+    noise_log: LogLimit,
+    size_log: LogLimit,
 }
 
 impl Diagnosis {
     /// `resource` is the path of the collection.
-    pub(super) fn new(resource: &str) -> Self {
-        Self { metrics: WatchMetrics::new(resource), silent: false, missing: false, missing_logged: false }
+    pub(super) fn new(resource: &str, config: &Config) -> Self {
+        let limit = LogLimit::new(1, WARNING_PERIOD);
+        Self {
+            metrics: WatchMetrics::new(resource),
+            silent: false,
+            missing: false,
+            missing_logged: false,
+            noise: Noise::default(),
+            // One warning for each watcher.
+            opaque_log: LogLimit::new(1, Duration::MAX),
+            size: CollectionSize::new(config.budget),
+            relist_log: limit.clone(),
+            fallback_log: limit.clone(),
+            noise_log: limit.clone(),
+            size_log: limit,
+        }
+    }
+
+    /// Counts an object of a list, whose text has `bytes` bytes.
+    pub(super) fn count_listed(&mut self, bytes: usize) {
+        self.size.count_listed(bytes);
+    }
+
+    /// Counts an event, whose text has `bytes` bytes.
+    pub(super) fn count_event<K>(&mut self, resource: &str, event: &WatchEvent<K>, bytes: usize) {
+        self.size.count_event(event, bytes);
+        self.record_size(resource);
+    }
+
+    /// Looks for events without news, during a watch.
+    pub(super) fn inspect(&mut self, resource: &str, state: &State, input: &Input) {
+        let State::Watching { .. } = state else { return };
+        let finding = match input {
+            Input::Changed(Some(version)) | Input::Deleted(Some(version)) | Input::Dropped(version) => {
+                let (is_repeated, finding) = self.noise.record_change(version);
+                if is_repeated {
+                    self.metrics.count_repeated_event();
+                }
+                finding
+            }
+            Input::Bookmark(_) => {
+                self.metrics.count_bookmark();
+                self.noise.record_bookmark()
+            }
+            _ => None,
+        };
+        let Some(finding) = finding else { return };
+        let Some(suppressed) = self.noise_log.permit() else { return };
+        match finding {
+            Finding::Repeated { events } => tracing::warn!(
+                resource,
+                events,
+                suppressed,
+                "the server repeats events: they are not newer than earlier ones"
+            ),
+            Finding::OnlyBookmarks { bookmarks, within } => tracing::warn!(
+                resource,
+                bookmarks,
+                ?within,
+                suppressed,
+                "the server sends many bookmarks, and no change"
+            ),
+        }
+    }
+
+    /// A watch follows a snapshot with this version.
+    fn begin_watch(&mut self, resource: &str, version: &str) {
+        if self.noise.begin(version) {
+            return;
+        }
+        self.metrics.count_opaque_version();
+        if self.opaque_log.permit().is_some() {
+            tracing::warn!(
+                resource,
+                version,
+                "the resource version is not a number: a restored storage cannot be detected"
+            );
+        }
+    }
+
+    /// Updates the metrics of the size, and compares the size with the budget.
+    fn record_size(&mut self, resource: &str) {
+        if let Some((before, after)) = self.size.take_change() {
+            self.metrics.change_size(before, after);
+        }
+        let Some((Size { objects, bytes }, budget)) = self.size.take_excess() else { return };
+        self.metrics.count_excess();
+        if let Some(suppressed) = self.size_log.permit() {
+            tracing::warn!(resource, objects, bytes, budget, suppressed, "the objects exceed their budget");
+        }
     }
 
     /// An object, an event or a bookmark arrived, except for the bookmark that ends a streaming list.
@@ -57,10 +159,20 @@ impl Diagnosis {
     pub(super) fn record(
         &mut self,
         resource: &str,
-        (from, to): (Stage, Stage),
+        (from, state): (Stage, &State),
         output: &Output,
         probe_after: Duration,
     ) {
+        let to = Stage::of(state);
+        match &output.event {
+            Some(Ok(Event::Init)) => self.size.begin_snapshot(),
+            Some(Ok(Event::InitDone)) => {
+                self.size.end_snapshot();
+                self.record_size(resource);
+                self.begin_watch(resource, state.version().unwrap_or_default());
+            }
+            _ => {}
+        }
         match &output.then {
             DriverAction::Read if from == to => return,
             DriverAction::Probe if !self.silent => {
@@ -133,12 +245,25 @@ impl Diagnosis {
             Some(_) => "failed",
         };
         self.metrics.count_relist(reason);
-        tracing::warn!(resource, reason, "the watch cannot continue: relisting");
+        let Some(suppressed) = self.relist_log.permit() else { return };
+        if let Some(Err(Failure::Restored { seen, current })) = &output.event {
+            tracing::warn!(
+                resource,
+                seen,
+                current,
+                suppressed,
+                "the storage was restored to an earlier state: relisting"
+            );
+        } else {
+            tracing::warn!(resource, reason, suppressed, "the watch cannot continue: relisting");
+        }
     }
 
-    fn record_fallback(&self, resource: &str, reason: &'static str) {
+    fn record_fallback(&mut self, resource: &str, reason: &'static str) {
         self.metrics.count_fallback(reason);
-        tracing::warn!(resource, reason, "no streaming list: falling back to paged lists");
+        if let Some(suppressed) = self.fallback_log.permit() {
+            tracing::warn!(resource, reason, suppressed, "no streaming list: falling back to paged lists");
+        }
     }
 }
 
@@ -148,6 +273,7 @@ impl Drop for Diagnosis {
         if self.missing {
             self.metrics.set_missing(false);
         }
+        self.metrics.change_size(self.size.recorded(), Size::default());
     }
 }
 

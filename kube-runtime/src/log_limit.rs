@@ -1,0 +1,53 @@
+//! `LogLimit`: how often a warning may be logged, so that a failure that repeats does not fill the log. It must not log: the
+//! callers do.
+
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// The limit of one kind of warning.
+#[derive(Debug, Clone)]
+pub(crate) struct LogLimit {
+    burst: u32,
+    period: Duration,
+    /// The start of the period, and the number of warnings that were logged in it.
+    current: Option<(Instant, u32)>,
+    suppressed: u64,
+}
+
+impl LogLimit {
+    /// At most `burst` warnings in each period.
+    pub(crate) const fn new(burst: u32, period: Duration) -> Self {
+        Self { burst, period, current: None, suppressed: 0 }
+    }
+
+    /// Returns `Some` if a warning may be logged now: the number of warnings that were not logged since the last one.
+    pub(crate) fn permit(&mut self) -> Option<u64> {
+        let now = Instant::now();
+        let (start, logged) = match self.current {
+            Some((start, logged)) if now.saturating_duration_since(start) < self.period => (start, logged),
+            _ => (now, 0),
+        };
+        if logged >= self.burst {
+            self.suppressed = self.suppressed.saturating_add(1);
+            return None;
+        }
+        self.current = Some((start, logged + 1));
+        Some(std::mem::take(&mut self.suppressed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_burst_per_period_is_permitted_and_the_rest_is_counted() {
+        let mut limit = LogLimit::new(2, Duration::from_secs(60));
+        let permits = |limit: &mut LogLimit| (0..4).map(|_| limit.permit()).collect::<Vec<_>>();
+        assert_eq!(permits(&mut limit), [Some(0), Some(0), None, None]);
+        tokio::time::advance(Duration::from_secs(59)).await;
+        assert_eq!(limit.permit(), None);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(permits(&mut limit), [Some(3), Some(0), None, None]);
+    }
+}

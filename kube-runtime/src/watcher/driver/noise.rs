@@ -1,0 +1,135 @@
+//! `Noise`: finds a server that sends events without news: events that are not newer than earlier ones, or bookmarks at a
+//! high rate. It only observes; `step` decides.
+
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// The number of consecutive events without news that is reported.
+const MIN_EVENTS: u32 = 100;
+/// Bookmarks are reported if they follow each other faster than this on average. Servers send one about every minute.
+const MIN_BOOKMARK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// A resource version, to compare it with others of the same watch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Version {
+    Number(u128),
+    /// A version that is not a number has no order.
+    Opaque(String),
+}
+
+impl Version {
+    fn new(text: &str) -> Self {
+        text.parse().map_or_else(|_| Self::Opaque(text.to_owned()), Self::Number)
+    }
+
+    fn is_newer_than(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Number(version), Self::Number(other)) => version > other,
+            _ => self != other,
+        }
+    }
+}
+
+/// A finding, which is reported once until the next change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Finding {
+    /// The server repeats events.
+    Repeated { events: u32 },
+    /// The server sends only bookmarks.
+    OnlyBookmarks { bookmarks: u32, within: Duration },
+}
+
+/// Observes the events of a watcher after its snapshots.
+#[derive(Debug, Default)]
+pub(super) struct Noise {
+    /// The newest version of an event, or that of the snapshot.
+    newest: Option<Version>,
+    /// The number of consecutive events that are not newer.
+    repeated: u32,
+    /// The number of consecutive bookmarks without a change between them, and the time of the first one.
+    bookmarks: Option<(u32, Instant)>,
+    /// Whether bookmarks were reported since the last change.
+    is_reported: bool,
+}
+
+impl Noise {
+    /// Begins a watch after a snapshot with this version. Returns whether the version is a number, as Kubernetes
+    /// specifies.
+    pub(super) fn begin(&mut self, version: &str) -> bool {
+        let version = Version::new(version);
+        let is_number = matches!(version, Version::Number(_));
+        *self = Self { newest: Some(version), ..Self::default() };
+        is_number
+    }
+
+    /// Records a change or a deletion. Returns whether it repeats an earlier event, and the finding.
+    pub(super) fn record_change(&mut self, version: &str) -> (bool, Option<Finding>) {
+        let version = Version::new(version);
+        if self.newest.as_ref().is_none_or(|newest| version.is_newer_than(newest)) {
+            *self = Self { newest: Some(version), ..Self::default() };
+            return (false, None);
+        }
+        self.repeated = self.repeated.saturating_add(1);
+        let events = self.repeated;
+        (true, (events == MIN_EVENTS).then_some(Finding::Repeated { events }))
+    }
+
+    /// Records a bookmark.
+    pub(super) fn record_bookmark(&mut self) -> Option<Finding> {
+        let now = Instant::now();
+        let (count, since) = self.bookmarks.unwrap_or((0, now));
+        let (bookmarks, within) = (count + 1, now.saturating_duration_since(since));
+        if bookmarks < MIN_EVENTS {
+            self.bookmarks = Some((bookmarks, since));
+            return None;
+        }
+        self.bookmarks = None;
+        let is_noise = within < MIN_BOOKMARK_INTERVAL * MIN_EVENTS;
+        let is_first = is_noise && !std::mem::replace(&mut self.is_reported, is_noise);
+        is_first.then_some(Finding::OnlyBookmarks { bookmarks, within })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::time::advance;
+
+    /// The number of findings after each version 300 times in turn.
+    fn findings(versions: &[&str]) -> usize {
+        let mut noise = Noise::default();
+        noise.begin("5");
+        let rounds = (0..300).flat_map(|_| versions);
+        rounds.filter(|version| noise.record_change(version).1.is_some()).count()
+    }
+
+    #[test]
+    fn events_that_repeat_are_reported_once_until_a_newer_one() {
+        assert_eq!(findings(&["7"]), 1);
+        assert_eq!(findings(&["5"]), 1, "the version of the snapshot");
+        assert_eq!(findings(&["6", "7"]), 1, "older versions");
+        assert_eq!(findings(&["x"]), 1);
+        assert_eq!(findings(&["x", "y"]), 0, "opaque versions have no order");
+        let mut noise = Noise::default();
+        noise.begin("5");
+        let mut versions = (0..1000).map(|n: u32| (6 + n / 50).to_string());
+        assert_eq!(versions.find_map(|version| noise.record_change(&version).1), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_bookmarks_at_a_high_rate_are_reported() {
+        let mut noise = Noise::default();
+        noise.begin("5");
+        for (interval, expected) in [(60_000, 0), (900, 1), (900, 0)] {
+            let mut found = 0;
+            for _ in 0..250 {
+                advance(Duration::from_millis(interval)).await;
+                found += usize::from(noise.record_bookmark().is_some());
+            }
+            assert_eq!(found, expected, "each {interval} ms");
+        }
+        assert_eq!(noise.record_change("6"), (false, None));
+        let findings = (0..250).filter_map(|_| noise.record_bookmark()).count();
+        assert_eq!(findings, 1, "after a change");
+    }
+}

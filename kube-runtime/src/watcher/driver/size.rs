@@ -1,0 +1,163 @@
+//! `CollectionSize`: the number of objects of a collection and the size of their text, with an optional budget. It only
+//! counts; it must not log.
+
+use crate::metrics::Size;
+use kube_client::core::WatchEvent;
+
+/// A change of the metrics is recorded if it is larger than this part of the recorded value.
+const RESOLUTION: u64 = 100;
+
+/// Adds an object.
+fn add(size: &mut Size, bytes: u64) {
+    size.objects = size.objects.saturating_add(1);
+    size.bytes = size.bytes.saturating_add(bytes);
+}
+
+/// Removes an object of the average size: the size of each object is not stored.
+fn remove(size: &mut Size) {
+    let average = size.bytes.checked_div(size.objects).unwrap_or_default();
+    size.bytes = size.bytes.saturating_sub(average);
+    size.objects = size.objects.saturating_sub(1);
+}
+
+/// Whether metrics with the value `recorded` are exact enough for `size`.
+fn is_close(size: Size, recorded: Size) -> bool {
+    let is_close = |one: u64, other: u64| one.abs_diff(other) <= other / RESOLUTION;
+    is_close(size.objects, recorded.objects) && is_close(size.bytes, recorded.bytes)
+}
+
+/// The size of a collection. Exact after each snapshot, and an estimate after deletions and changes.
+#[derive(Debug, Default)]
+pub(super) struct CollectionSize {
+    /// The snapshot in progress.
+    listed: Option<Size>,
+    current: Size,
+    /// The sizes that the metrics contain.
+    recorded: Size,
+    /// The maximum number of bytes.
+    budget: Option<u64>,
+    is_exceeded: bool,
+}
+
+impl CollectionSize {
+    pub(super) fn new(budget: Option<u64>) -> Self {
+        Self { budget, ..Self::default() }
+    }
+
+    /// Begins a snapshot.
+    pub(super) fn begin_snapshot(&mut self) {
+        self.listed = Some(Size::default());
+    }
+
+    /// Completes a snapshot.
+    pub(super) fn end_snapshot(&mut self) {
+        if let Some(listed) = self.listed.take() {
+            self.current = listed;
+        }
+    }
+
+    /// Counts an object of a list.
+    pub(super) fn count_listed(&mut self, bytes: usize) {
+        add(self.size(), bytes as u64);
+    }
+
+    /// Counts an event about an object, whose text has `bytes` bytes.
+    pub(super) fn count_event<K>(&mut self, event: &WatchEvent<K>, bytes: usize) {
+        let size = self.size();
+        match event {
+            WatchEvent::Added(_) => add(size, bytes as u64),
+            WatchEvent::Modified(_) => {
+                remove(size);
+                add(size, bytes as u64);
+            }
+            WatchEvent::Deleted(_) => remove(size),
+            WatchEvent::Bookmark(_) | WatchEvent::Error(_) => {}
+        }
+    }
+
+    fn size(&mut self) -> &mut Size {
+        self.listed.as_mut().unwrap_or(&mut self.current)
+    }
+
+    /// The sizes before and after a change that the metrics do not contain yet; `None` if it is small.
+    pub(super) fn take_change(&mut self) -> Option<(Size, Size)> {
+        if self.listed.is_some() || is_close(self.current, self.recorded) {
+            return None;
+        }
+        Some((std::mem::replace(&mut self.recorded, self.current), self.current))
+    }
+
+    /// The sizes that the metrics contain.
+    pub(super) fn recorded(&self) -> Size {
+        self.recorded
+    }
+
+    /// The sizes and the budget, when the collection begins to exceed the budget. Again only after the size was below
+    /// nine tenths of the budget.
+    pub(super) fn take_excess(&mut self) -> Option<(Size, u64)> {
+        let budget = self.budget?;
+        if self.listed.is_some() {
+            return None;
+        }
+        if self.current.bytes < budget - budget / 10 {
+            self.is_exceeded = false;
+        }
+        if self.current.bytes <= budget || self.is_exceeded {
+            return None;
+        }
+        self.is_exceeded = true;
+        Some((self.current, budget))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size_after_list(budget: Option<u64>, objects: &[usize]) -> CollectionSize {
+        let mut size = CollectionSize::new(budget);
+        size.begin_snapshot();
+        for bytes in objects {
+            size.count_listed(*bytes);
+        }
+        assert_eq!((size.take_change(), size.take_excess()), (None, None), "the snapshot is not complete");
+        size.end_snapshot();
+        size
+    }
+
+    #[test]
+    fn changes_are_counted_and_small_ones_are_not_recorded() {
+        let mut size = size_after_list(None, &[100; 1000]);
+        let listed = Size { objects: 1000, bytes: 100_000 };
+        assert_eq!(size.take_change(), Some((Size::default(), listed)));
+        size.count_event(&WatchEvent::Added(()), 700);
+        size.count_event(&WatchEvent::Modified(()), 100);
+        assert_eq!(size.take_change(), None);
+        size.count_event(&WatchEvent::Modified(()), 10_000);
+        let (before, after) = size.take_change().unwrap();
+        assert_eq!((before, after.objects), (listed, 1001));
+        assert!((110_000..111_000).contains(&after.bytes), "{after:?}");
+        (0..2000).for_each(|_| size.count_event(&WatchEvent::Deleted(()), 100));
+        assert_eq!(size.take_change(), Some((after, Size::default())));
+        assert_eq!(size.recorded(), Size::default());
+    }
+
+    #[test]
+    fn an_exceeded_budget_is_reported_once_until_the_size_is_well_below_it() {
+        let mut size = size_after_list(Some(1000), &[100; 10]);
+        assert_eq!(size.take_excess(), None, "equal to the budget");
+        for expected in [true, false] {
+            size.count_event(&WatchEvent::Added(()), 100);
+            assert_eq!(size.take_excess().is_some(), expected);
+        }
+        size.count_event(&WatchEvent::Deleted(()), 100);
+        size.count_event(&WatchEvent::Deleted(()), 100);
+        assert_eq!(size.take_excess(), None);
+        size.count_event(&WatchEvent::Added(()), 100);
+        assert_eq!(size.take_excess(), None, "it was not well below the budget");
+        (0..6).for_each(|_| size.count_event(&WatchEvent::Deleted(()), 100));
+        assert_eq!(size.take_excess(), None);
+        size.count_event(&WatchEvent::Added(()), 10_000);
+        assert!(size.take_excess().is_some());
+    }
+}

@@ -1,0 +1,96 @@
+//! A server with scripted responses, for data that the simulated server cannot send.
+
+use futures::{StreamExt, stream};
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube_client::{Api, Client, client::Body};
+use kube_runtime::watcher::{Config, InitialListStrategy};
+use serde_json::{Value, json};
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// The responses of a server.
+#[derive(Default)]
+pub(crate) struct Script {
+    /// The items of the lists, in order. The last list repeats.
+    pub(crate) lists: Vec<Vec<Value>>,
+    /// The events of the watches, in order. Each event follows 100 ms after the previous one. A watch ends at `null`, and
+    /// otherwise stays open. All further watches stay open without an event.
+    pub(crate) watches: Vec<Vec<Value>>,
+    /// Whether the events of each watch repeat for ever.
+    pub(crate) repeats: bool,
+    /// The queries of the requests.
+    pub(crate) queries: Vec<String>,
+}
+
+impl Script {
+    /// The number of lists.
+    pub(crate) fn lists(&self) -> usize {
+        self.queries.iter().filter(|query| !query.contains("watch=")).count()
+    }
+}
+
+/// The body of a list.
+fn list_body(items: &[Value], version: &str) -> String {
+    json!({"kind": "ConfigMapList", "apiVersion": "v1", "metadata": {"resourceVersion": version}, "items": items})
+        .to_string()
+}
+
+/// The config maps of a server. `version` is the version of its lists.
+pub(crate) fn maps_of(script: Script, version: &'static str) -> (Api<ConfigMap>, Arc<Mutex<Script>>) {
+    let script = Arc::new(Mutex::new(script));
+    let shared = script.clone();
+    let service = tower::service_fn(move |request: http::Request<Body>| {
+        let mut script = shared.lock().unwrap();
+        let query = request.uri().query().unwrap_or_default().to_owned();
+        let is_watch = query.contains("watch=");
+        script.queries.push(query);
+        let body = if is_watch {
+            let number = script.queries.len() - script.lists() - 1;
+            let events = script.watches.get(number).cloned().unwrap_or_default();
+            let events = if script.repeats {
+                stream::iter(events).cycle().boxed()
+            } else {
+                stream::iter(events).boxed()
+            };
+            let open =
+                events.chain(stream::pending()).take_while(|event| std::future::ready(!event.is_null()));
+            Body::wrap_stream(open.then(|event| async move {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                Ok::<_, Infallible>(format!("{event}\n"))
+            }))
+        } else {
+            let number = (script.lists() - 1).min(script.lists.len() - 1);
+            Body::from(list_body(&script.lists[number], version).into_bytes())
+        };
+        std::future::ready(Ok::<_, Infallible>(http::Response::new(body)))
+    });
+    (Api::default_namespaced(Client::new(service, "default")), script)
+}
+
+/// A configuration without streaming lists.
+pub(crate) fn paged_lists() -> Config {
+    Config::default().initial_list_strategy(InitialListStrategy::ListWatch)
+}
+
+/// A config map with the uid of its name.
+pub(crate) fn map(name: &str, version: &str, value: &str) -> Value {
+    json!({"kind": "ConfigMap", "apiVersion": "v1", "data": {"v": value},
+        "metadata": {"name": name, "namespace": "default", "uid": name, "resourceVersion": version}})
+}
+
+/// A config map without a name.
+pub(crate) fn unnamed(version: &str) -> Value {
+    let mut map = map("x", version, "9");
+    map["metadata"].as_object_mut().unwrap().remove("name");
+    map
+}
+
+pub(crate) fn event(kind: &str, object: &Value) -> Value {
+    json!({"type": kind, "object": object})
+}
+
+pub(crate) fn bookmark(version: &str) -> Value {
+    let metadata = json!({"resourceVersion": version});
+    event("BOOKMARK", &json!({"kind": "ConfigMap", "apiVersion": "v1", "metadata": metadata}))
+}
