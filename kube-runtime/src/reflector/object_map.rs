@@ -37,6 +37,10 @@ impl<T> ObjectMap<T> {
     pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
         self.table.iter()
     }
+
+    pub(super) fn into_values(self) -> impl Iterator<Item = T> {
+        self.table.into_iter()
+    }
 }
 
 impl<T: Keyed> ObjectMap<T> {

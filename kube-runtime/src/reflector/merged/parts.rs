@@ -31,13 +31,16 @@ struct Part<K> {
 /// A list in progress.
 struct Listing<K> {
     seen: ObjectMap<Member>,
+    /// For a relist: objects that `seen` contained earlier. The store may have kept them because of that, when the relist of
+    /// another part ended without them.
+    withdrawn: ObjectMap<Member>,
     /// For a relist: the objects that `known` does not contain in this state.
     changed: Vec<K>,
 }
 
 impl<K> Default for Listing<K> {
     fn default() -> Self {
-        Self { seen: ObjectMap::default(), changed: Vec::new() }
+        Self { seen: ObjectMap::default(), withdrawn: ObjectMap::default(), changed: Vec::new() }
     }
 }
 
@@ -213,11 +216,15 @@ impl<K: Storable> Parts<K> {
         let Part { known, listing, .. } = &mut self.all[part];
         let restarted = listing.replace(Listing::default());
         if self.is_synced {
+            if let (Some(listing), Some(restarted)) = (listing, restarted) {
+                listing.withdrawn = restarted.withdrawn;
+                restarted.seen.into_values().for_each(|member| drop(listing.withdrawn.insert(member)));
+            }
             return Step::Relisting;
         }
         // The snapshot of the store contains the objects of the list that did not complete.
         if let Some(Listing { seen, .. }) = restarted {
-            seen.iter().for_each(|member| drop(known.insert(member.clone())));
+            seen.into_values().for_each(|member| drop(known.insert(member)));
         }
         if std::mem::replace(&mut self.has_begun, true) { Step::Nothing } else { Step::Apply(Event::Init) }
     }
@@ -240,8 +247,9 @@ impl<K: Storable> Parts<K> {
     }
 
     fn end_list(&mut self, part: usize) -> Step<K> {
-        let Listing { seen, mut changed } = self.all[part].listing.take().unwrap_or_default();
-        let before = std::mem::replace(&mut self.all[part].known, seen);
+        let Listing { seen, withdrawn, mut changed } = self.all[part].listing.take().unwrap_or_default();
+        let mut before = std::mem::replace(&mut self.all[part].known, seen);
+        withdrawn.into_values().for_each(|member| drop(before.insert(member)));
         self.all[part].is_synced = true;
         let vanished = self.vanished(part, before);
         if self.is_synced {
@@ -265,9 +273,12 @@ impl<K: Storable> Parts<K> {
     fn is_deleted(&mut self, part: usize, key: (&str, &str)) -> bool {
         let Part { known, listing, .. } = &mut self.all[part];
         if let Some(listing) = listing {
-            listing.seen.remove(key);
+            let removed = listing.seen.remove(key);
             listing.changed.retain(|object| object.key() != key);
             if self.is_synced {
+                if let Some(removed) = removed {
+                    listing.withdrawn.insert(removed);
+                }
                 // The end of the relist removes the object, unless it is created again before.
                 return false;
             }

@@ -214,3 +214,35 @@ fn a_merged_store_without_parts_is_empty_and_ready() {
     assert!(matches!(changes.next().now_or_never(), Some(Some(Ok(StoreEvent::Synced(None))))));
     assert!(matches!(changes.next().now_or_never(), Some(None)));
 }
+
+#[test]
+fn an_object_that_only_an_incomplete_list_contained_is_removed_at_its_end() {
+    let c = || object(("n0", "c"), Stored { uid: 1, version: 3, parts: [true; 3] });
+    for withdrawal in [Event::Init, Event::Delete(c())] {
+        let (reader, writer) = store_with(Storage::typed());
+        let (senders, watches): (Vec<_>, Vec<_>) = (0..2)
+            .map(|_| {
+                let (sender, receiver) = mpsc::unbounded();
+                (sender, (None, receiver.boxed()))
+            })
+            .unzip();
+        let mut changes = MergedDeltas::new(writer, watches);
+        let mut send = |part: usize, event: Event<ConfigMap>| {
+            senders[part].unbounded_send(Ok(event)).unwrap();
+            while let Some(Some(_)) = changes.next().now_or_never() {}
+            reader.len()
+        };
+        for part in [0, 1] {
+            send(part, Event::Init);
+            send(part, Event::InitDone);
+        }
+        assert_eq!(send(0, Event::Apply(c())), 1);
+        send(1, Event::Init);
+        send(1, Event::InitApply(c()));
+        // The relist of the other part ends without the object.
+        send(0, Event::Init);
+        assert_eq!(send(0, Event::InitDone), 1, "the list in progress contains it");
+        send(1, withdrawal.clone());
+        assert_eq!(send(1, Event::InitDone), 0, "{withdrawal:?}");
+    }
+}
