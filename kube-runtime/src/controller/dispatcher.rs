@@ -1,9 +1,11 @@
 //! `Dispatcher`: owns the controller's state. It queues keys from the event sources, starts reconciles and emits their
 //! results. It must not run reconciles; the `executor` does.
 
+mod deleted;
 mod observe;
 
 use super::action::Next;
+use super::deletion::Deletions;
 use super::error::SourceError;
 use super::executor::{Executor, ReconcileResult};
 use super::failure::FailureClass;
@@ -67,6 +69,7 @@ pub(super) struct Dispatcher<'a, K: Resource, E: std::error::Error + 'static> {
     /// last sweep left in the queue, so that sweeps take a constant time per key.
     sweep_at: usize,
     executor: Executor<'a, K, E>,
+    deletions: Deletions,
     /// Wakes the task when the next delayed key is due.
     timer: Option<Pin<Box<Sleep>>>,
     /// The part that the next poll polls first.
@@ -106,6 +109,7 @@ where
             queue: WorkQueue::new(limiter),
             sweep_at: MIN_KEYS_TO_SWEEP,
             executor,
+            deletions: Deletions::default(),
             timer: None,
             turn: Turn::ReconcileResult(0),
             monitor: Monitor::new(name, config.stall_limit, config.concurrency),
@@ -117,14 +121,15 @@ where
         }
     }
 
+    pub(super) fn with_deletions(self, deletions: Deletions) -> Self {
+        Self { deletions, ..self }
+    }
+
     /// Queues keys from the sources. Returns the first error of a source; `Pending` if no source has an item.
     fn poll_sources(&mut self, cx: &mut Context<'_>) -> Poll<Option<SourceError>> {
         for _ in 0..MAX_KEYS_PER_POLL {
             match self.sources.poll_next_unpin(cx) {
-                Poll::Ready(Some(Ok(Trigger { key, forgets: true, .. }))) => {
-                    self.queue.forget(&key);
-                    self.monitor.metrics.key_dropped(&key);
-                }
+                Poll::Ready(Some(Ok(Trigger { key, forgets: true, .. }))) => self.record_deletion(key),
                 Poll::Ready(Some(Ok(Trigger { key, reason: cause, priority, forgets: false }))) => {
                     let due = match self.config.debounce {
                         wait if wait.is_zero() => Due::Now,
@@ -151,10 +156,12 @@ where
         if self.queue.len() < self.sweep_at || !self.store.is_settled() {
             return;
         }
-        let store = &self.store;
-        let exists = |key: &Key| store.contains((key.namespace().unwrap_or_default(), key.name()));
-        self.queue.retain(exists);
-        self.monitor.metrics.retain_keys(exists);
+        let (store, deletions) = (&self.store, &self.deletions);
+        let is_needed = |key: &Key| {
+            store.contains((key.namespace().unwrap_or_default(), key.name())) || deletions.contains(key)
+        };
+        self.queue.retain(is_needed);
+        self.monitor.metrics.retain_keys(is_needed);
         self.sweep_at = MIN_KEYS_TO_SWEEP.max(2 * self.queue.len());
     }
 
@@ -181,6 +188,7 @@ where
                 // and the store finds the owner too. Replace the key: two keys of one object could be reconciled
                 // concurrently.
                 Some(object) if namespace_of(object.meta()) != key.namespace() => {
+                    self.deletions.forget(&key);
                     self.queue.done(&key, None);
                     self.monitor.metrics.key_dropped(&key);
                     let key = Key::new(object.meta().namespace.as_deref(), key.name());
@@ -188,14 +196,11 @@ where
                     self.queue.add(key, Request { due: Due::Now, priority, cause });
                 }
                 Some(object) => {
+                    self.deletions.forget(&key);
                     self.monitor.reconcile_begins(&key);
                     self.executor.start(key, &cause, object, failures.saturating_add(1));
                 }
-                // The object was deleted.
-                None => {
-                    self.queue.done(&key, None);
-                    self.monitor.metrics.key_dropped(&key);
-                }
+                None => self.start_absent(key, failures.saturating_add(1)),
             }
         }
         self.monitor.metrics.set_load(self.queue.ready_len(), self.executor.running_tasks());
@@ -235,7 +240,8 @@ where
 
     /// Ends the processing of the key in the queue, and returns the stream's item for the result.
     fn finish_key(&mut self, ended: ReconcileResult<K, E>) -> Result<(ObjectRef<K>, Action), Error<E>> {
-        let ReconcileResult { key, object, action, error, class } = ended;
+        self.retry_deletion(&ended);
+        let ReconcileResult { key, object, action, error, class, .. } = ended;
         let cause = match &error {
             None => ReconcileReason::ReconcilerRequestedRetry,
             Some(_) => ReconcileReason::ErrorPolicyRequestedRetry,

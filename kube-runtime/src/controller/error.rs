@@ -2,6 +2,7 @@
 
 use crate::reflector::ObjectRef;
 use crate::watcher;
+use kube_client::BoxError;
 use kube_client::core::DynamicObject;
 use std::{fmt, time::Duration};
 
@@ -24,6 +25,9 @@ pub enum Error<E: std::error::Error + 'static, Q = watcher::Error> {
     /// The reconcile took longer than [`Config::reconcile_timeout`](super::Config::reconcile_timeout), and its future was
     /// dropped. The object is requeued after the backoff.
     ReconcilerTimedOut(Box<ObjectRef<DynamicObject>>, Duration),
+    /// The handler of [`Controller::on_deletion`](crate::Controller::on_deletion) returned an error. It is called again after
+    /// the backoff.
+    DeletionFailed(BoxError, Box<ObjectRef<DynamicObject>>),
     /// A shutdown cancelled an in-flight reconcile, after [`Config::drain_timeout`](super::Config::drain_timeout) or
     /// at a second signal.
     ReconcilerCancelled(Box<ObjectRef<DynamicObject>>),
@@ -69,6 +73,9 @@ impl<E: std::error::Error + 'static, Q: fmt::Display> fmt::Display for Error<E, 
             Self::ReconcilerTimedOut(object, limit) => {
                 write!(f, "cannot reconcile {object}: the reconcile did not end within {limit:?}")
             }
+            Self::DeletionFailed(error, object) => {
+                write!(f, "cannot handle the deletion of {object}: {error}")
+            }
             Self::ReconcilerCancelled(object) => {
                 write!(f, "the reconcile of {object} was cancelled: it did not end in time for the shutdown")
             }
@@ -96,6 +103,7 @@ where
         match self {
             Self::ReconcilerFailed(error, _) => error.source(),
             Self::QueueError(error) => error.source(),
+            Self::DeletionFailed(error, _) => error.source(),
             Self::ReconcilerPanicked(..)
             | Self::ReconcilerTimedOut(..)
             | Self::ReconcilerCancelled(_)

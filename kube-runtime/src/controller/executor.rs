@@ -5,14 +5,15 @@
 //! finish in this poll; the others continue as tasks.
 
 use super::attempt::{InAttempt, catch_in_attempt};
+use super::deletion::DeletionHandler;
 use super::failure::FailureClass;
 use super::trigger::ReconcileReason;
 use super::{Action, Error, Key, panic};
 use crate::reflector::ObjectRef;
 use foldhash::HashMap;
 use futures::future::BoxFuture;
-use kube_client::Resource;
 use kube_client::core::DynamicObject;
+use kube_client::{BoxError, Resource};
 use std::{
     collections::VecDeque,
     pin::Pin,
@@ -42,6 +43,13 @@ pub(super) type Reconciler<'a, K, E> =
 /// A user's error policy with its context.
 pub(super) type ErrorPolicy<'a, K, E> = Box<dyn Fn(Arc<K>, &E) -> Action + Send + 'a>;
 
+/// The end of a task.
+enum Ended<K, E> {
+    Reconcile(Arc<K>, Returned<E>),
+    /// The handler of a deletion ended; `None` if it was dropped at the time limit.
+    Deletion(Option<Result<(), BoxError>>),
+}
+
 /// The return value of a reconcile; `None` if it was dropped at the time limit.
 type Returned<E> = Option<Result<Action, E>>;
 
@@ -50,6 +58,8 @@ struct InFlight {
     key: Key,
     /// The number of the attempt; see [`attempt`](super::attempt).
     attempt: u32,
+    /// Whether the handler of deletions has the key.
+    is_deletion: bool,
 }
 
 /// Runs reconciles with the user's functions. Dropping it cancels every in-flight reconcile.
@@ -59,7 +69,7 @@ pub(super) struct Executor<'a, K: Resource, E: std::error::Error + 'static> {
     dyntype: K::DynamicType,
     /// The time limit of a reconcile.
     timeout: Duration,
-    tasks: JoinSet<(Arc<K>, Returned<E>)>,
+    tasks: JoinSet<Ended<K, E>>,
     /// The objects whose reconciles run as tasks, by task.
     running: HashMap<Id, InFlight>,
     /// Results of inline reconciles and of reaped tasks.
@@ -76,6 +86,8 @@ pub(super) struct ReconcileResult<K: Resource, E: std::error::Error + 'static> {
     pub(super) error: Option<Error<E>>,
     /// The class of `error`.
     pub(super) class: FailureClass,
+    /// Whether it is the result of the handler of deletions.
+    pub(super) is_deletion: bool,
 }
 
 impl<'a, K, E> Executor<'a, K, E>
@@ -128,7 +140,7 @@ where
                 return self.ended.push_back(ended);
             }
         };
-        let in_flight = InFlight { key, attempt };
+        let in_flight = InFlight { key, attempt, is_deletion: false };
         match self.poll_inline(Pin::new(&mut reconcile)) {
             Ok(Poll::Ready(result)) => {
                 let ended = self.result_of_return(in_flight, object, Some(result));
@@ -137,11 +149,11 @@ where
             Ok(Poll::Pending) => {
                 let limit = self.timeout;
                 let handle = if limit == Duration::MAX {
-                    self.tasks.spawn(async move { (object, Some(reconcile.await)) })
+                    self.tasks.spawn(async move { Ended::Reconcile(object, Some(reconcile.await)) })
                 } else {
                     self.tasks.spawn(async move {
                         let returned = tokio::time::timeout(limit, reconcile).await;
-                        (object, returned.ok())
+                        Ended::Reconcile(object, returned.ok())
                     })
                 };
                 self.running.insert(handle.id(), in_flight);
@@ -151,6 +163,28 @@ where
                 self.ended.push_back(ended);
             }
         }
+    }
+
+    /// Starts the handler of deletions for a key, as a task.
+    pub(super) fn start_deletion(&mut self, key: Key, attempt: u32, handler: &mut DeletionHandler) {
+        let named = format_args!("{} {key}", K::kind(&self.dyntype));
+        let span = tracing::info_span!("handling deletion", object.ref = %named, attempt);
+        let handling = match catch_in_attempt(attempt, || handler(key.clone())) {
+            Ok(handling) => InAttempt::new(attempt, handling.instrument(span)),
+            Err(message) => {
+                let ended = self.result_of_panic(key, message);
+                return self.ended.push_back(ReconcileResult { is_deletion: true, ..ended });
+            }
+        };
+        let limit = self.timeout;
+        let handle = self.tasks.spawn(async move {
+            Ended::Deletion(if limit == Duration::MAX {
+                Some(handling.await)
+            } else {
+                tokio::time::timeout(limit, handling).await.ok()
+            })
+        });
+        self.running.insert(handle.id(), InFlight { key, attempt, is_deletion: true });
     }
 
     /// Polls a reconcile inline. Does not poll, and returns `Pending`, if a recent inline poll took too long. The
@@ -208,14 +242,44 @@ where
     fn poll_tasks(&mut self, cx: &mut Context<'_>) -> Poll<Option<ReconcileResult<K, E>>> {
         Poll::Ready(match ready!(self.tasks.poll_join_next_with_id(cx)) {
             None => None,
-            Some(Ok((id, (object, result)))) => {
-                self.running.remove(&id).map(|in_flight| self.result_of_return(in_flight, object, result))
+            Some(Ok((id, ended))) => self.running.remove(&id).map(|in_flight| match ended {
+                Ended::Reconcile(object, result) => self.result_of_return(in_flight, object, result),
+                Ended::Deletion(result) => self.result_of_deletion(in_flight, result),
+            }),
+            Some(Err(error)) => {
+                self.running.remove(&error.id()).map(|InFlight { key, is_deletion, .. }| ReconcileResult {
+                    is_deletion,
+                    ..self.result_of_lost_task(key, error)
+                })
             }
-            Some(Err(error)) => self
-                .running
-                .remove(&error.id())
-                .map(|in_flight| self.result_of_lost_task(in_flight.key, error)),
         })
+    }
+
+    /// The result of the handler of deletions.
+    fn result_of_deletion(
+        &self,
+        InFlight { key, attempt, .. }: InFlight,
+        returned: Option<Result<(), BoxError>>,
+    ) -> ReconcileResult<K, E> {
+        let result = match returned {
+            None => {
+                let limit = self.timeout;
+                self.result_without_return(key, |object| Error::ReconcilerTimedOut(object, limit))
+            }
+            Some(Ok(())) => {
+                let object = key.to_object_ref(self.dyntype.clone());
+                let (action, class) = (Action::await_change(), FailureClass::Other);
+                ReconcileResult { key, object, action, error: None, class, is_deletion: true }
+            }
+            Some(Err(error)) => match catch_in_attempt(attempt, || FailureClass::of(&*error)) {
+                Ok(class) => {
+                    let failed = |object| Error::DeletionFailed(error, object);
+                    ReconcileResult { class, ..self.result_without_return(key, failed) }
+                }
+                Err(message) => self.result_of_panic(key, message),
+            },
+        };
+        ReconcileResult { is_deletion: true, ..result }
     }
 
     /// Cancels all in-flight reconciles. [`poll_result`](Self::poll_result) still returns a result for each.
@@ -226,7 +290,7 @@ where
     /// The result of a reconcile that returned `result`. Calls the error policy for an error.
     fn result_of_return(
         &self,
-        InFlight { key, attempt }: InFlight,
+        InFlight { key, attempt, .. }: InFlight,
         object: Arc<K>,
         result: Returned<E>,
     ) -> ReconcileResult<K, E> {
@@ -237,15 +301,18 @@ where
         let reference = ObjectRef::from_obj_with(&*object, self.dyntype.clone());
         match result {
             Ok(action) => {
-                ReconcileResult { key, object: reference, action, error: None, class: FailureClass::Other }
+                let class = FailureClass::Other;
+                ReconcileResult { key, object: reference, action, error: None, class, is_deletion: false }
             }
             Err(error) => {
-                let class = FailureClass::of(&error);
-                // The error policy runs on the controller's task: a panic in it fails only this object.
-                match catch_in_attempt(attempt, || (self.error_policy)(object, &error)) {
-                    Ok(action) => {
+                // The error policy, and the methods of the error, run on the controller's task: a panic in them fails only
+                // this object.
+                let judge = || (FailureClass::of(&error), (self.error_policy)(object, &error));
+                match catch_in_attempt(attempt, judge) {
+                    Ok((class, action)) => {
                         let error = Error::ReconcilerFailed(error, Box::new(reference.clone().erase()));
-                        ReconcileResult { key, object: reference, action, error: Some(error), class }
+                        let error = Some(error);
+                        ReconcileResult { key, object: reference, action, error, class, is_deletion: false }
                     }
                     Err(message) => self.result_of_panic(key, message),
                 }
@@ -275,6 +342,6 @@ where
         let object = key.to_object_ref(self.dyntype.clone());
         let error = error(Box::new(object.clone().erase()));
         let (action, class) = (Action::requeue_with_backoff(), FailureClass::Other);
-        ReconcileResult { key, object, action, error: Some(error), class }
+        ReconcileResult { key, object, action, error: Some(error), class, is_deletion: false }
     }
 }

@@ -4,6 +4,9 @@ use kube_client::BoxError;
 use kube_client::core::Status;
 use std::{error::Error as StdError, fmt};
 
+/// The maximum number of sources of an error to read.
+const MAX_SOURCES: usize = 64;
+
 /// A failure that no retry can fix, such as an invalid spec, as controller-runtime's `TerminalError`.
 ///
 /// A reconciler wraps its error. If the error of a reconciler is a terminal error, or has one among its
@@ -65,10 +68,10 @@ pub(super) enum FailureClass {
 }
 
 impl FailureClass {
-    /// The class of an error with its sources.
+    /// The class of an error with its sources. Reads a limited number of sources: those of a user's error may be endless.
     pub(super) fn of(error: &(dyn StdError + 'static)) -> Self {
-        let mut causes = std::iter::successors(Some(error), |cause| (**cause).source());
-        causes.find_map(Self::of_cause).unwrap_or(Self::Other)
+        let causes = std::iter::successors(Some(error), |cause| (**cause).source());
+        causes.take(MAX_SOURCES).find_map(Self::of_cause).unwrap_or(Self::Other)
     }
 
     /// The class of one error, without its sources; `None` if it is not special.
@@ -117,6 +120,23 @@ mod tests {
         for (error, class) in cases {
             assert_eq!(FailureClass::of(&*error), class, "{error:?}");
         }
+    }
+
+    #[test]
+    fn an_error_that_is_its_own_source_has_a_class() {
+        #[derive(Debug)]
+        struct Own;
+        impl fmt::Display for Own {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("it is its own source")
+            }
+        }
+        impl StdError for Own {
+            fn source(&self) -> Option<&(dyn StdError + 'static)> {
+                Some(self)
+            }
+        }
+        assert_eq!(FailureClass::of(&Own), FailureClass::Other);
     }
 
     #[test]

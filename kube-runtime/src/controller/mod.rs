@@ -6,6 +6,7 @@
 mod action;
 mod attempt;
 mod config;
+mod deletion;
 mod dispatcher;
 mod error;
 mod executor;
@@ -28,6 +29,7 @@ mod streams;
 mod sync_timer;
 mod targets;
 mod trigger;
+mod triggers;
 
 pub use crate::queue::{FailureBackoff, MaxOf, Priority, RateLimiter, TokenBucket};
 pub use action::{Action, backoff_on_error};
@@ -50,16 +52,16 @@ pub use trigger::{ReconcileReason, RelatedObject, Trigger};
 use crate::queue::Limiter;
 use crate::reflector::{ObjectRef, Storage, Store};
 use crate::watcher;
+use deletion::{DeletionHandler, Deletions};
 use dispatcher::Dispatcher;
 use executor::Executor;
-use futures::{Stream, StreamExt};
+use futures::Stream;
 use gate::Gates;
 use guarded_limiter::GuardedLimiter;
 use handler::stored_owners;
 use kube_client::{Api, Resource};
 use serde::de::DeserializeOwned;
 use shutdown::Shutdown;
-use source::all_objects;
 use std::{fmt, hash::Hash, sync::Arc};
 
 /// Watches objects of one kind and their owned objects, and calls a reconciler for each object that may need work.
@@ -122,6 +124,7 @@ pub struct Controller<K: Resource> {
     dyntype: K::DynamicType,
     /// Replaces [`Config::failure_backoff`].
     limiter: Option<Limiter<Key>>,
+    on_deletion: Option<DeletionHandler>,
     config: Config,
     /// The name in metrics and warnings; the kind in lower case if `None`.
     name: Option<String>,
@@ -259,6 +262,7 @@ where
             gates: Gates::default(),
             dyntype,
             limiter: None,
+            on_deletion: None,
             config: Config::default(),
             name: None,
             #[cfg(feature = "manager")]
@@ -356,19 +360,6 @@ where
         self.with_source(Changes::watch(api, wc).1.handle(mapped(mapper)))
     }
 
-    /// Reconciles each object whose key `trigger` emits.
-    #[must_use]
-    pub fn reconcile_on(self, trigger: impl Stream<Item = ObjectRef<K>> + Send + 'static) -> Self {
-        self.with_source(trigger.map(|object| Trigger::new(Key::from(&object))))
-    }
-
-    /// Reconciles all objects each time that `trigger` emits an item.
-    #[must_use]
-    pub fn reconcile_all_on(self, trigger: impl Stream<Item = ()> + Send + 'static) -> Self {
-        let source = all_objects(trigger, self.reader.clone());
-        self.with_source(source)
-    }
-
     /// Starts reconciles only while `gate` is open, in addition to the gates of the stores. While a gate is closed, the
     /// controller continues to watch and to queue, and in-flight reconciles continue.
     ///
@@ -461,7 +452,8 @@ where
             limiter,
             (&name, self.config),
             self.shutdown,
-        );
+        )
+        .with_deletions(Deletions::new(self.on_deletion));
         #[cfg(feature = "manager")]
         let dispatcher = dispatcher.with_inspections(self.inspections);
         dispatcher

@@ -74,6 +74,8 @@ pub enum ReconcileReason {
     Unknown,
     /// The object was added or modified.
     ObjectUpdated,
+    /// The object was deleted; see [`Controller::on_deletion`](crate::Controller::on_deletion).
+    ObjectDeleted,
     /// An owned or watched object was added, modified or deleted.
     RelatedObjectUpdated {
         /// The owned or watched object.
@@ -97,6 +99,7 @@ impl fmt::Display for ReconcileReason {
         match self {
             Self::Unknown => f.write_str("unknown"),
             Self::ObjectUpdated => f.write_str("the object changed"),
+            Self::ObjectDeleted => f.write_str("the object was deleted"),
             Self::RelatedObjectUpdated { obj_ref } => write!(f, "{obj_ref} changed"),
             Self::ReconcilerRequestedRetry => f.write_str("requeued by the reconciler"),
             Self::ErrorPolicyRequestedRetry => f.write_str("requeued after a failure"),

@@ -6,6 +6,7 @@ mod bad_input;
 mod common;
 mod controller;
 mod deleted;
+mod deletions;
 mod early;
 mod events;
 mod filters;

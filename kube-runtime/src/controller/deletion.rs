@@ -1,0 +1,49 @@
+//! `Deletions`: the deleted objects whose keys a handler of the user receives. It must not schedule them; the `dispatcher`
+//! does.
+
+use super::Key;
+use foldhash::HashSet;
+use futures::future::BoxFuture;
+use kube_client::BoxError;
+
+/// A user's handler; see [`Controller::on_deletion`](super::Controller::on_deletion).
+pub(super) type DeletionHandler = Box<dyn FnMut(Key) -> BoxFuture<'static, Result<(), BoxError>> + Send>;
+
+/// The handler, and the keys of the deleted objects that it has not received. Each of these keys is in the work queue.
+#[derive(Default)]
+pub(super) struct Deletions {
+    handler: Option<DeletionHandler>,
+    pending: HashSet<Key>,
+}
+
+impl Deletions {
+    pub(super) fn new(handler: Option<DeletionHandler>) -> Self {
+        Self { handler, pending: HashSet::default() }
+    }
+
+    /// Records that an object was deleted. Returns whether there is a handler that receives its key.
+    pub(super) fn record(&mut self, key: &Key) -> bool {
+        if self.handler.is_none() {
+            return false;
+        }
+        self.pending.insert(key.clone());
+        true
+    }
+
+    /// Removes a key, because an object with this key exists again.
+    pub(super) fn forget(&mut self, key: &Key) {
+        if !self.pending.is_empty() {
+            self.pending.remove(key);
+        }
+    }
+
+    /// Whether the handler has to receive this key.
+    pub(super) fn contains(&self, key: &Key) -> bool {
+        self.pending.contains(key)
+    }
+
+    /// Removes a key that the handler has to receive, and returns the handler.
+    pub(super) fn take(&mut self, key: &Key) -> Option<&mut DeletionHandler> {
+        if self.pending.remove(key) { self.handler.as_mut() } else { None }
+    }
+}

@@ -1,0 +1,47 @@
+//! The deletions of objects: they end the requests for the object, and a handler of the user may receive the key.
+
+use super::Dispatcher;
+use crate::controller::Key;
+use crate::controller::executor::ReconcileResult;
+use crate::controller::failure::FailureClass;
+use crate::controller::trigger::ReconcileReason;
+use crate::queue::{Due, Priority, Request};
+use kube_client::Resource;
+use std::time::Duration;
+
+impl<K, E> Dispatcher<'_, K, E>
+where
+    K: Resource + Send + Sync + 'static,
+    K::DynamicType: Clone,
+    E: std::error::Error + Send + 'static,
+{
+    /// Drops the requests for a deleted object, and queues its key if a handler receives it.
+    pub(super) fn record_deletion(&mut self, key: Key) {
+        self.queue.forget(&key);
+        self.monitor.metrics.key_dropped(&key);
+        // While a gate is closed, the keys of deleted objects would accumulate without a limit, such as on a standby.
+        if self.gates.are_open() && self.deletions.record(&key) {
+            self.monitor.metrics.key_added(&key, Duration::ZERO);
+            let cause = ReconcileReason::ObjectDeleted;
+            self.queue.add(key, Request { due: Due::Now, priority: Priority::DEFAULT, cause });
+        }
+    }
+
+    /// Processes a key whose object does not exist: calls the handler of deletions, or drops the key.
+    pub(super) fn start_absent(&mut self, key: Key, attempt: u32) {
+        if let Some(handler) = self.deletions.take(&key) {
+            self.monitor.reconcile_begins(&key);
+            self.executor.start_deletion(key, attempt, handler);
+        } else {
+            self.queue.done(&key, None);
+            self.monitor.metrics.key_dropped(&key);
+        }
+    }
+
+    /// Records that the handler has to receive a key again, because it failed. Call it before the key is requeued.
+    pub(super) fn retry_deletion(&mut self, ended: &ReconcileResult<K, E>) {
+        if ended.is_deletion && ended.error.is_some() && ended.class != FailureClass::Terminal {
+            self.deletions.record(&ended.key);
+        }
+    }
+}
