@@ -40,6 +40,7 @@ pub use index::{Index, indexes};
 pub use lookup::Lookup;
 pub(crate) use merged::WatchedDeltas;
 pub use merged::{MergedDeltas, merged};
+pub(crate) use modify::modify_item;
 pub(crate) use object_ref::is_owner_of_kind;
 pub use object_ref::{Extra as ObjectRefExtra, ObjectRef};
 #[cfg(feature = "manager")]

@@ -34,14 +34,20 @@ impl<K: Storable> Modify<K> {
     /// Changes the object of an item in place, because objects are large. If the function panics, the item becomes an
     /// error, as for an object that does not decode.
     pub(super) fn apply_to_item(&self, item: &mut Result<Event<K>>) {
-        if let Some(modify) = &self.0
-            && let Ok(event) = item
-            && let Some((object, origin)) = object_of(event)
-            && catch_unwind(AssertUnwindSafe(|| modify(object))).is_err()
-        {
-            let error = panicked(object, origin);
-            *item = Err(error);
+        if let Some(modify) = &self.0 {
+            modify_item(item, |object| modify(object));
         }
+    }
+}
+
+/// Changes the object of an item with a user's function. If it panics, the item becomes an error.
+pub(crate) fn modify_item<K: Storable>(item: &mut Result<Event<K>>, modify: impl FnOnce(&mut K)) {
+    if let Ok(event) = item
+        && let Some((object, origin)) = object_of(event)
+        && catch_unwind(AssertUnwindSafe(|| modify(object))).is_err()
+    {
+        let error = panicked(object, origin);
+        *item = Err(error);
     }
 }
 
@@ -63,7 +69,7 @@ fn object_of<K>(event: &mut Event<K>) -> Option<(&mut K, ObjectOrigin)> {
 
 /// The error of an object for which the function panicked.
 fn panicked<K: Storable>(object: &K, origin: ObjectOrigin) -> Error {
-    let source = serde_json::Error::custom("the function of Storage::modify panicked");
+    let source = serde_json::Error::custom("the function that modifies it panicked");
     let mut failed = UndecodableObject::new(type_name_of::<K>(), origin, source);
     let (namespace, name) = object.key();
     failed.name = Some(name.to_owned());

@@ -1,7 +1,7 @@
 //! Combinators that convert events to objects, or modify the objects of events.
 
 use super::predicate::{Predicate, PredicateConfig, PredicateFilter, Shared};
-use crate::reflector::Reflect;
+use crate::reflector::{Reflect, modify_item};
 use crate::watcher::{Event, Result};
 use futures::Stream;
 use kube_client::Resource;
@@ -111,13 +111,17 @@ impl<S, F, K> Stream for EventModify<S, F>
 where
     S: Stream<Item = Result<Event<K>>>,
     F: FnMut(&mut K),
+    K: Resource,
 {
     type Item = Result<Event<K>>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.project();
-        let item = ready!(this.stream.poll_next(cx));
-        Poll::Ready(item.map(|event| event.map(|event| event.modify(this.f))))
+        let mut item = ready!(this.stream.poll_next(cx));
+        if let Some(item) = &mut item {
+            modify_item(item, this.f);
+        }
+        Poll::Ready(item)
     }
 }
 
@@ -126,6 +130,8 @@ mod tests {
     use crate::WatchStreamExt;
     use crate::watcher::Event;
     use futures::{StreamExt, stream};
+    use k8s_openapi::api::core::v1::ConfigMap;
+    use kube_client::ResourceExt;
 
     /// The events of an object that is listed and deleted, and of another that is added.
     fn events() -> impl futures::Stream<Item = crate::watcher::Result<Event<u8>>> {
@@ -143,8 +149,24 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn modify_changes_every_object() {
-        let modified = events().modify(|object| *object += 10).touched_objects().map(Result::unwrap);
-        assert_eq!(modified.collect::<Vec<u8>>().await, [11, 11, 12]);
+    async fn modify_changes_every_object_and_a_panic_is_an_error_of_the_object() {
+        let named = |name: &str| {
+            let mut map = ConfigMap::default();
+            map.metadata.name = Some(name.to_owned());
+            map
+        };
+        let events = events().map(|event| event.map(|event| event.map(|number| named(&number.to_string()))));
+        let modified = events.modify(|map| {
+            assert!(map.name_any() != "2", "a test");
+            let name = map.name_any();
+            map.labels_mut().insert("l".into(), name);
+        });
+        let modified = modified.touched_objects().map(|item| match item {
+            Ok(map) => map.labels()["l"].clone(),
+            Err(error) => error.to_string(),
+        });
+        let modified = modified.collect::<Vec<_>>().await;
+        assert_eq!(modified[..2], ["1", "1"]);
+        assert!(modified[2].contains("ConfigMap 2"), "{modified:?}");
     }
 }

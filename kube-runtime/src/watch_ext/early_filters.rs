@@ -1,6 +1,6 @@
 //! Filters that a watcher applies before it decodes an object.
 
-use super::predicate::Predicate;
+use super::predicate::{Predicate, hash_or_panic};
 use crate::watcher::{EarlyFilter, Watcher};
 use foldhash::{HashMap, HashSet, quality::RandomState};
 use kube_client::Resource;
@@ -93,7 +93,7 @@ impl<K: Resource + 'static, P: Predicate<PartialObjectMeta<K>> + Send> EarlyFilt
             self.hashes.remove(&key);
             return Verdict::Keep;
         }
-        let hash = self.predicate.hash_property(object);
+        let hash = hash_or_panic(&self.predicate, object);
         match self.hashes.insert(key, hash) {
             Some(before) if origin == ObjectOrigin::Modified && hash.is_some() && before == hash => {
                 Verdict::Drop

@@ -80,7 +80,8 @@ pub trait WatchStreamExt: Stream {
         EventDecode::touched(self)
     }
 
-    /// Modifies every object with `f`; for instance, clears unused fields before objects are stored.
+    /// Modifies every object with `f`; for instance, clears unused fields before objects are stored. If `f` panics, the
+    /// stream emits an error that names the object, as for an object that does not decode.
     fn modify<F, K>(self, f: F) -> EventModify<Self, F>
     where
         Self: Stream<Item = Result<Event<K>>> + Sized,

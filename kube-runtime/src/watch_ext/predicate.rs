@@ -1,20 +1,24 @@
 //! Predicates: hashes of an object's properties, for filters that drop changes to other properties.
 
+use crate::log_limit::LogLimit;
 use crate::watcher::Result;
 use foldhash::{HashMap, quality::FixedState};
 use futures::Stream;
 use kube_client::{Resource, ResourceExt};
 use pin_project_lite::pin_project;
 use std::{
+    any::type_name,
     hash::{BuildHasher, Hash},
+    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll, ready},
     time::Duration,
 };
 use tokio::time::Instant;
 
-/// A function that hashes a property of an object. If the property changes, the hash changes.
+/// A function that hashes a property of an object. If the property changes, the hash changes. If it panics, the filters pass
+/// the change, and an error is logged.
 pub trait Predicate<K> {
     /// The hash of the property; `None` if the object does not have the property. Every change to such an object
     /// passes.
@@ -64,6 +68,19 @@ impl<A: Predicate<K>, B: Predicate<K>, K> Predicate<K> for Combine<A, B> {
             both => Some(hash(&both)),
         }
     }
+}
+
+/// The hash of a property; `None` if the predicate panics. A change then passes: an unnecessary reconcile is harmless, a
+/// missing one is not.
+pub(super) fn hash_or_panic<K>(predicate: &impl Predicate<K>, object: &K) -> Option<u64> {
+    /// The limit of the warnings of all predicates.
+    static LOG: Mutex<LogLimit> = Mutex::new(LogLimit::new(1, Duration::from_secs(60)));
+    catch_unwind(AssertUnwindSafe(|| predicate.hash_property(object))).unwrap_or_else(|_| {
+        if let Some(suppressed) = LOG.lock().unwrap_or_else(PoisonError::into_inner).permit() {
+            tracing::error!(kind = type_name::<K>(), suppressed, "a predicate panicked: the change passes");
+        }
+        None
+    })
 }
 
 /// Predicates for common metadata fields.
@@ -200,7 +217,7 @@ where
                 *this.swept = Some(now);
             }
             let object = V::object(&item);
-            let Some(number) = this.predicate.hash_property(object) else {
+            let Some(number) = hash_or_panic(this.predicate, object) else {
                 return Poll::Ready(Some(Ok(item)));
             };
             let meta = object.meta();
@@ -256,6 +273,17 @@ mod tests {
         let pods = vec![pod("a", None, "x"), pod("a", None, "x")];
         assert_eq!(passed(pods.clone(), predicates::generation).await, [0, 1]);
         assert_eq!(passed(pods, predicates::generation.fallback(predicates::labels)).await, [0]);
+    }
+
+    #[tokio::test]
+    async fn passes_an_object_for_which_the_predicate_panics() {
+        let predicate = |pod: &Pod| {
+            assert!(pod.labels()["l"] != "poison");
+            predicates::generation(pod)
+        };
+        let pods = [("a", "x"), ("a", "poison"), ("a", "poison"), ("a", "x")];
+        let pods = pods.map(|(name, label)| pod(name, Some(1), label));
+        assert_eq!(passed(pods.to_vec(), predicate).await, [0, 1, 2]);
     }
 
     #[tokio::test(start_paused = true)]

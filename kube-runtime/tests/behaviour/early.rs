@@ -3,7 +3,7 @@
 use crate::common::{client, format_item};
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::ConfigMap;
-use kube_client::api::{FilterDepth, ListParams, Verdict, WatchEvent, WatchParams};
+use kube_client::api::{FilterDepth, ListParams, PartialObjectMeta, Verdict, WatchEvent, WatchParams};
 use kube_client::core::{ApiResource, NotUsed, Object, Selector};
 use kube_client::{Api, ResourceExt};
 use kube_runtime::watcher::{Config, Event, InitialListStrategy};
@@ -47,6 +47,29 @@ async fn emits_only_changes_of_the_predicates_property() {
         sim.delete("v1", "ConfigMap", "default", "b").unwrap();
         sim.create(&config_map("b", "6", "x")).unwrap();
         assert_eq!(next_items(&mut stream, 4).await, ["+b=3", "+a=5", "-b=4", "+b=6"], "{strategy:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_passes_if_the_predicate_panics() {
+    for strategy in STRATEGIES {
+        let sim = Sim::new();
+        sim.create(&config_map("a", "1", "x")).unwrap();
+        let config =
+            Config::default().initial_list_strategy(strategy).fields("metadata.name!=kube-root-ca.crt");
+        let maps: Api<ConfigMap> = Api::default_namespaced(client(&sim));
+        let predicate = |map: &PartialObjectMeta<ConfigMap>| {
+            assert!(map.labels()["l"] != "poison");
+            predicates::labels(map)
+        };
+        let mut stream = watcher(maps, config).only_changes_of(predicate).boxed();
+        assert_eq!(next_items(&mut stream, 3).await, ["[", "*a=1", "]"], "{strategy:?}");
+        sim.update(&config_map("a", "2", "poison")).unwrap();
+        sim.update(&config_map("a", "3", "poison")).unwrap();
+        sim.update(&config_map("a", "4", "x")).unwrap();
+        sim.update(&config_map("a", "5", "x")).unwrap();
+        sim.create(&config_map("b", "6", "x")).unwrap();
+        assert_eq!(next_items(&mut stream, 4).await, ["+a=2", "+a=3", "+a=4", "+b=6"], "{strategy:?}");
     }
 }
 

@@ -12,6 +12,7 @@ mod events;
 mod filters;
 mod finalizer;
 mod gates;
+mod hostile;
 mod leader;
 #[cfg(feature = "manager")]
 mod manager;

@@ -1,0 +1,323 @@
+//! A controller, a shared informer and their observers under all failures that kube-sim can cause, with panics in each
+//! function of the user. After the failures, each of them has the last state of each object.
+#![expect(clippy::disallowed_types, reason = "each run has a seed of its own")]
+
+use crate::common::{delete_map, format_map, put_map};
+use futures::{FutureExt, StreamExt};
+use k8s_openapi::api::core::v1::{ConfigMap, Secret, ServiceAccount};
+use kube_client::client::ClientBuilder;
+use kube_client::{Api, Client, Config, ResourceExt};
+use kube_runtime::controller::{self, Action, Changes, FailureBackoff, Key, RateLimiter, own};
+use kube_runtime::reflector::{Delta, ObjectRef, Storage, StoreEvent, Subscription};
+use kube_runtime::{Controller, SharedInformer, watcher};
+use kube_sim::Sim;
+use kube_sim::fault::{Action as Fault, Rule};
+use serde_json::json;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::future::pending;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::time::{Instant, sleep, timeout};
+
+const KINDS: [&str; 3] = ["configmaps", "secrets", "serviceaccounts"];
+
+/// The source of the failures.
+struct Chaos {
+    random: Mutex<fastrand::Rng>,
+    is_hostile: AtomicBool,
+}
+
+impl Chaos {
+    fn number(&self, below: usize) -> usize {
+        self.random.lock().unwrap().usize(..below)
+    }
+
+    /// Whether a failure happens, once in `times`.
+    fn fails(&self, times: usize) -> bool {
+        self.is_hostile.load(Ordering::SeqCst) && self.number(times) == 0
+    }
+
+    fn may_panic(&self) {
+        assert!(!self.fails(10), "a function of the test");
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("failed")]
+struct Failed(#[source] Option<kube_client::Error>);
+
+/// The context of the reconciler.
+struct Context {
+    chaos: Arc<Chaos>,
+    running: Mutex<HashSet<String>>,
+    /// The last reconciled state of each object.
+    last: Mutex<BTreeMap<String, String>>,
+    overlaps: Mutex<Vec<String>>,
+}
+
+/// Removes the name from the running ones, also after a panic or a cancellation.
+struct Running(Arc<Context>, String);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.running.lock().unwrap().remove(&self.1);
+    }
+}
+
+fn reconcile(map: Arc<ConfigMap>, context: Arc<Context>) -> impl Future<Output = Result<Action, Failed>> {
+    let chaos = context.chaos.clone();
+    chaos.may_panic();
+    async move {
+        chaos.may_panic();
+        let name = map.name_any();
+        if !context.running.lock().unwrap().insert(name.clone()) {
+            context.overlaps.lock().unwrap().push(name.clone());
+        }
+        let _running = Running(context.clone(), name.clone());
+        if chaos.number(2) == 0 {
+            sleep(Duration::from_millis(chaos.number(50) as u64)).await;
+        }
+        chaos.may_panic();
+        if chaos.fails(20) {
+            pending::<()>().await;
+        }
+        if chaos.fails(10) {
+            let status = kube_client::core::Status::failure("outdated", "Conflict").with_code(409);
+            return Err(Failed(Some(kube_client::Error::Api(status.boxed()))));
+        }
+        if chaos.fails(10) {
+            return Err(Failed(None));
+        }
+        context.last.lock().unwrap().insert(name, format_map(&map));
+        Ok(if chaos.fails(5) { Action::requeue(Duration::from_secs(3)) } else { Action::await_change() })
+    }
+}
+
+struct Limiter(Arc<Chaos>);
+
+impl RateLimiter<Key> for Limiter {
+    fn wait(&mut self, key: &Key, failures: u32, now: Instant) -> Duration {
+        self.0.may_panic();
+        FailureBackoff::new(Duration::from_millis(5), Duration::from_secs(10)).wait(key, failures, now)
+    }
+}
+
+/// A subscriber and the objects that its changes result in.
+struct Subscriber(Subscription<ConfigMap>, BTreeMap<String, String>);
+
+impl Subscriber {
+    fn read(&mut self) {
+        while let Some(Some(item)) = self.0.next().now_or_never() {
+            let Ok(StoreEvent::Delta(delta)) = item else { continue };
+            let object = delta.last().unwrap();
+            match delta.current() {
+                Some(_) => drop(self.1.insert(object.name_any(), format_map(&object))),
+                None => {
+                    assert!(self.1.remove(&object.name_any()).is_some(), "an unknown object is deleted");
+                }
+            }
+        }
+    }
+}
+
+/// Changes an object.
+fn change(sim: &Sim, chaos: &Chaos, number: usize) {
+    let name = format!("m{}", chaos.number(12));
+    let exists = sim.get("v1", "ConfigMap", "default", &name).ok();
+    match (chaos.number(6), exists) {
+        (0, Some(_)) => delete_map(sim, &name),
+        (1, Some(map)) => {
+            let owner = json!([{"apiVersion": "v1", "kind": "ConfigMap", "name": name, "uid": map["metadata"]["uid"]}]);
+            let secret = format!("s{}", chaos.number(5));
+            let _ = sim.delete("v1", "Secret", "default", &secret);
+            sim.create(&json!({"apiVersion": "v1", "kind": "Secret",
+                "metadata": {"name": secret, "namespace": "default", "ownerReferences": owner}}))
+                .unwrap();
+        }
+        (2, _) => {
+            let account = format!("a{}", chaos.number(5));
+            let _ = sim.delete("v1", "ServiceAccount", "default", &account);
+            sim.create(&json!({"apiVersion": "v1", "kind": "ServiceAccount",
+                "metadata": {"name": account, "namespace": "default", "annotations": {"map": name}}}))
+                .unwrap();
+        }
+        _ => put_map(sim, &name, &number.to_string()),
+    }
+}
+
+/// Lets a request fail. `may_hang` permits failures that take minutes to detect.
+fn break_request(sim: &Sim, chaos: &Chaos, may_hang: bool) {
+    let garbage: [&[u8]; 6] = [
+        b"<html>",
+        b"\xff\xfe\0",
+        b"{\"type\":\"ADDED\",\"object\":{\"metadata\":{\"name\":\"m1\"",
+        b"{}\n",
+        b"{\"type\":\"MODIFIED\",\"object\":{\"kind\":\"ConfigMap\",\"apiVersion\":\"v1\",\"metadata\":{}}}\n",
+        b"{\"type\":\"BOOKMARK\",\"object\":{\"kind\":\"ConfigMap\",\"apiVersion\":\"v1\",\"metadata\":{\"resourceVersion\":\"1\"}}}\n",
+    ];
+    let action = match chaos.number(if may_hang { 16 } else { 14 }) {
+        0 => Fault::status(410),
+        1 => Fault::status(500),
+        2 => Fault::status_retry_after(429, 1),
+        3 => Fault::Reset,
+        4 => Fault::CutAfterBytes(chaos.number(600)),
+        5 => Fault::CutAfterEvents(chaos.number(4)),
+        6 => Fault::CloseAfterEvents(chaos.number(4)),
+        7 | 8 => Fault::ReplaceEvent {
+            index: chaos.number(4),
+            bytes: garbage[chaos.number(garbage.len())].to_vec().into(),
+        },
+        9 => Fault::ReplaceObject {
+            name: format!("m{}", chaos.number(12)),
+            bytes: r#"{"kind":"ConfigMap","apiVersion":"v1","metadata":{"name":"m1","namespace":"default"},"data":5}"#.into(),
+        },
+        10 => Fault::Compact,
+        11 => Fault::Restart,
+        12 => Fault::status(403),
+        13 => Fault::status(404),
+        14 => Fault::HangAfterEvents(chaos.number(4)),
+        _ => Fault::Hang,
+    };
+    let verb = ["list", "watch"][chaos.number(2)];
+    let resource = KINDS[chaos.number(3)];
+    sim.faults().add(Rule::new(action).verb(verb).resource(resource).times(1 + chaos.number(3) as u64));
+    match chaos.number(12) {
+        0 => sim.compact_all(),
+        1 => sim.restart(),
+        2..5 => sim.end_watches(),
+        _ => {}
+    }
+}
+
+/// A client with the time limits of a real one.
+fn client(sim: &Sim) -> Client {
+    let config = Config::new("http://localhost".parse().unwrap());
+    ClientBuilder::over(sim.service(), &config).unwrap().build()
+}
+
+/// The config maps on the server.
+fn states(sim: &Sim) -> BTreeSet<String> {
+    let maps = sim.list("v1", "ConfigMap", "default").unwrap();
+    let state = |map: &serde_json::Value| {
+        let value = map["data"]["v"].as_str().unwrap_or_default();
+        format!("{}={value}", map["metadata"]["name"].as_str().unwrap())
+    };
+    maps.iter().map(state).collect()
+}
+
+/// Runs the controller during failures for `rounds` times `tick`, then for up to `recovery` without them.
+async fn run(seed: u64, rounds: usize, tick: Duration, recovery: Duration) {
+    let may_hang = recovery > Duration::from_secs(600);
+    let sim = Sim::new();
+    let random = Mutex::new(fastrand::Rng::with_seed(seed));
+    let chaos = Arc::new(Chaos { random, is_hostile: AtomicBool::new(true) });
+    let context = Arc::new(Context {
+        chaos: chaos.clone(),
+        running: Mutex::default(),
+        last: Mutex::default(),
+        overlaps: Mutex::default(),
+    });
+
+    let storage = if seed.is_multiple_of(2) { Storage::compact() } else { Storage::typed() };
+    let modifies = chaos.clone();
+    let storage = storage.modify(move |_: &mut ConfigMap| modifies.may_panic());
+    let backoff =
+        watcher::ExponentialBackoff::new(Duration::from_millis(10), Duration::from_millis(500), 2.0, true);
+    let config = watcher::Config::default().backoff(backoff);
+    let informer =
+        SharedInformer::with_storage(Api::default_namespaced(client(&sim)), config.clone(), storage);
+    let (store, changes) = Changes::shared(&informer);
+    let indexes = chaos.clone();
+    let index = store.index_by(move |map: &ConfigMap| {
+        indexes.may_panic();
+        vec![format_map(map)]
+    });
+
+    let (filters, mappers, policies) = (chaos.clone(), chaos.clone(), chaos.clone());
+    let filter = move |_: &Delta<ConfigMap>| {
+        filters.may_panic();
+        true
+    };
+    let mapper = move |account: ServiceAccount| {
+        mappers.may_panic();
+        account.annotations().get("map").map(|name| ObjectRef::new(name).within("default"))
+    };
+    let policy = move |_: Arc<ConfigMap>, _: &Failed, _: Arc<Context>| {
+        policies.may_panic();
+        Action::requeue_with_backoff()
+    };
+    let options =
+        controller::Config::default().reconcile_timeout(tick * 20).concurrency(4).sync_timeout(Duration::MAX);
+    let mut results = Controller::from_source(store.clone(), changes.filter(filter).handle(own()))
+        .owns(Api::<Secret>::default_namespaced(client(&sim)), config.clone())
+        .watches(Api::<ServiceAccount>::default_namespaced(client(&sim)), config, mapper)
+        .rate_limiter(Limiter(chaos.clone()))
+        .with_config(options)
+        .run(reconcile, policy, context.clone())
+        .boxed();
+
+    let mut subscribers = Vec::new();
+    for number in 0..rounds {
+        change(&sim, &chaos, number);
+        if chaos.number(3) == 0 {
+            break_request(&sim, &chaos, may_hang);
+        }
+        match chaos.number(8) {
+            0 if subscribers.len() < 5 => subscribers.push(Subscriber(informer.subscribe(), BTreeMap::new())),
+            1 if !subscribers.is_empty() => drop(subscribers.swap_remove(chaos.number(subscribers.len()))),
+            2 => subscribers.iter_mut().for_each(Subscriber::read),
+            _ => {}
+        }
+        // Each poll is cancelled at its time limit.
+        let end = Instant::now() + tick * u32::try_from(chaos.number(3)).unwrap();
+        while Instant::now() < end {
+            let wait = Duration::from_micros(chaos.number(1 + tick.as_micros() as usize) as u64);
+            if let Ok(None) = timeout(wait, results.next()).await {
+                panic!("the controller has ended");
+            }
+        }
+    }
+
+    chaos.is_hostile.store(false, Ordering::SeqCst);
+    sim.faults().clear();
+    subscribers.push(Subscriber(informer.subscribe(), BTreeMap::new()));
+    for number in 0..12 {
+        put_map(&sim, &format!("m{number}"), "last");
+    }
+    let expected = states(&sim);
+    let last = || context.last.lock().unwrap().values().cloned().collect::<BTreeSet<_>>();
+    let stored = || store.state().iter().map(|map| format_map(map)).collect::<BTreeSet<_>>();
+    let is_done = || stored() == expected && last() == expected;
+    let end = Instant::now() + recovery;
+    while !is_done() && Instant::now() < end {
+        let _ = timeout(tick, results.next()).await;
+    }
+    assert_eq!(stored(), expected, "seed {seed}: the store");
+    assert_eq!(last(), expected, "seed {seed}: the reconciled objects");
+    let found = expected.iter().filter(|map| index.get(map).len() == 1).cloned().collect::<BTreeSet<_>>();
+    assert_eq!(found, expected, "seed {seed}: the index");
+    for subscriber in &mut subscribers {
+        subscriber.read();
+        assert_eq!(
+            subscriber.1.values().cloned().collect::<BTreeSet<_>>(),
+            expected,
+            "seed {seed}: a subscriber"
+        );
+    }
+    assert_eq!(*context.overlaps.lock().unwrap(), Vec::<String>::new(), "seed {seed}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_controller_recovers_from_all_failures_at_once() {
+    for seed in 0..20 {
+        run(seed, 300, Duration::from_secs(1), Duration::from_secs(3600)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_controller_on_several_threads_recovers_from_all_failures_at_once() {
+    for seed in 0..2 {
+        run(seed, 300, Duration::from_millis(5), Duration::from_secs(60)).await;
+    }
+}
