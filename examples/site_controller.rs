@@ -23,7 +23,7 @@ use kube_runtime::controller::{Action, Controller, backoff_on_error};
 use kube_runtime::events::{Event, EventType, Recorder, Reporter};
 use kube_runtime::finalizer::{self, finalizer};
 use kube_runtime::leader::{InvalidConfig, LeaderElector};
-use kube_runtime::status::{condition, set_condition};
+use kube_runtime::status::{condition, set_condition, write_status};
 use kube_runtime::{Manager, watcher};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -127,13 +127,12 @@ async fn publish(site: &Site, sites: &Api<Site>, context: &Context) -> kube_clie
 
     let mut status = site.status.clone().unwrap_or_default();
     let message = format!("{} pages in {name}", site.spec.pages.len());
-    let changed = set_condition(&mut status.conditions, condition("Ready", true, "Published", &message));
-    if !changed && status.observed_generation == site.meta().generation {
+    set_condition(&mut status.conditions, condition("Ready", true, "Published", &message));
+    status.observed_generation = site.meta().generation;
+    if write_status(sites, site, &status).await?.is_none() {
+        // Nothing has changed.
         return Ok(Action::await_change());
     }
-    status.observed_generation = site.meta().generation;
-    let patch = Patch::Merge(json!({"status": status}));
-    sites.patch_status(&site.name_any(), &PatchParams::default(), &patch).await?;
     let event = Event {
         type_: EventType::Normal,
         reason: "Published".to_owned(),

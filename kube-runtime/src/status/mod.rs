@@ -1,7 +1,10 @@
-//! Conditions in the status of objects.
+//! The status of objects: conditions, and writes without a change, which are not sent.
 //!
-//! A reconciler that writes its status without a change triggers itself: the functions here report whether a write is
-//! necessary.
+//! A reconciler that writes its status without a change triggers itself.
+
+mod write;
+
+pub use write::write_status;
 
 use crate::time;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
