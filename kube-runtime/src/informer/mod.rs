@@ -19,7 +19,7 @@ use std::{
     fmt,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -118,6 +118,7 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Informer<K> {
             }
             result?;
         }
+        self.writer.record_version(self.cycle.resource_version());
         Ok(())
     }
 
@@ -181,7 +182,11 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Stream for Informer<K> {
             if let Some(event) = this.pop() {
                 return Poll::Ready(Some(Ok(event)));
             }
-            let Some(event) = ready!(this.cycle.poll_event(cx)) else { continue };
+            let Poll::Ready(event) = this.cycle.poll_event(cx) else {
+                this.writer.record_version(this.cycle.resource_version());
+                return Poll::Pending;
+            };
+            let Some(event) = event else { continue };
             let (deltas, result) = this.apply(event);
             this.pending = deltas;
             if let Err(error) = result {

@@ -26,6 +26,9 @@ use tokio::task::JoinHandle;
 /// has observed no change for the lease duration. Only the time that this process measures counts, not the times in the
 /// lease.
 ///
+/// Coordinated leader election (`LeaseCandidate`, KEP-4355) is not supported: it is disabled by default in API servers, and its
+/// leader is chosen by the control plane. This election works with every API server.
+///
 /// Needs the permissions `get`, `create` and `update` for the lease.
 ///
 /// ```

@@ -157,7 +157,6 @@ where
             let Poll::Ready(mut item) = this.stream.as_mut().poll_next(cx) else {
                 // No event is available: store the packed batches.
                 let _ = this.writer.poll_packed(cx);
-                #[cfg(feature = "manager")]
                 this.writer.record_version((this.version)(this.stream.as_ref().get_ref()));
                 return Poll::Pending;
             };

@@ -5,6 +5,7 @@
 //! [`Store::subscribe`] emits them to any number of subscribers. [`Reflector`] owns a watcher and a writer, and updates
 //! the cache at each [`poll`](Reflector::poll).
 
+mod activity;
 mod change;
 mod compact;
 mod delta;

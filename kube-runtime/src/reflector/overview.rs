@@ -4,25 +4,6 @@ use super::observers::lock;
 use super::store::Store;
 use super::stored_object::StoredObject;
 use std::{sync::Arc, time::Duration};
-use tokio::time::Instant;
-
-/// The last activity of the source of a store.
-#[derive(Debug, Default)]
-pub(super) struct Activity {
-    /// The resource version of the last change or bookmark, if the source reports it.
-    version: Option<String>,
-    at: Option<Instant>,
-}
-
-impl Activity {
-    /// Records the resource version that the source has reached.
-    pub(super) fn record(&mut self, version: Option<&str>) {
-        if self.version.as_deref() != version {
-            self.version = version.map(ToOwned::to_owned);
-            self.at = Some(Instant::now());
-        }
-    }
-}
 
 /// The state of a store.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -105,6 +105,7 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Reflector<K> {
                 Err(error) => return Err(error),
             }
         }
+        self.writer.record_version(self.cycle.resource_version());
         Ok(())
     }
 

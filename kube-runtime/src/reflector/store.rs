@@ -4,6 +4,7 @@ pub use super::handle::store_shared;
 pub use super::writer::{Writer, store};
 
 use super::ObjectRef;
+use super::activity::Activity;
 use super::compact::Codec;
 use super::object_map::{Keyed, ObjectMap};
 use super::observers::Observers;
@@ -23,8 +24,7 @@ pub(super) struct Shared<K> {
     codec: Option<Arc<Codec<K>>>,
     /// Locked before `objects`.
     pub(super) observers: Mutex<Observers<K>>,
-    #[cfg(feature = "manager")]
-    pub(super) activity: Mutex<super::overview::Activity>,
+    pub(super) activity: Mutex<Activity>,
 }
 
 impl<K> Shared<K> {
@@ -33,7 +33,6 @@ impl<K> Shared<K> {
             objects: RwLock::new(ObjectMap::default()),
             codec: codec.map(Arc::new),
             observers: Mutex::new(Observers::default()),
-            #[cfg(feature = "manager")]
             activity: Mutex::default(),
         }
     }

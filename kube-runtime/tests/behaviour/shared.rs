@@ -6,13 +6,14 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use kube_client::Api;
 use kube_runtime::controller::{self, Changes, own};
 use kube_runtime::informer::SharedInformers;
-use kube_runtime::reflector::{DeltaKind, StoreEvent, Subscription};
+use kube_runtime::reflector::{DeltaKind, Store, StoreEvent, Subscription};
 use kube_runtime::watcher::Config;
-use kube_runtime::{Controller, SharedInformer, WatchStreamExt, reflector, watcher};
+use kube_runtime::{Controller, Informer, Reflector, SharedInformer, WatchStreamExt, reflector, watcher};
 use kube_sim::Sim;
 use kube_sim::fault::{Action as Fault, Rule};
+use serde_json::json;
 use std::{sync::Arc, time::Duration};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 /// The items of a subscription until none arrives for a second: `+a=1` an addition, `~a=1` a modification, `-a=1` a
 /// deletion, `.` the end of a snapshot, `!` an error.
@@ -195,4 +196,35 @@ async fn handles_of_a_shared_store_emit_objects_that_the_store_contains() {
     );
     feed.abort();
     assert!(matches!(one.next().await, Some(Err(controller::Error::SourcesEnded))), "the writer was dropped");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_knows_the_resource_version_that_it_has_absorbed() {
+    let sim = Sim::new();
+    put_map(&sim, "a", "1");
+    let version =
+        |store: &Store<ConfigMap>| store.resource_version().and_then(|version| version.parse::<u64>().ok());
+    let shared = SharedInformer::new(maps(&sim));
+    let mut informer = Informer::new(maps(&sim));
+    let mut reflector = Reflector::new(maps(&sim));
+    let stores = [shared.store(), informer.store(), reflector.store()];
+    assert_eq!(stores.each_ref().map(version), [None; 3]);
+    let _changes = shared.subscribe();
+    for round in 0..3 {
+        put_map(&sim, "a", &round.to_string());
+        // A change of another kind: only a bookmark has its version.
+        sim.create(&json!({"apiVersion": "v1", "kind": "Secret",
+            "metadata": {"name": format!("s{round}"), "namespace": "default"}}))
+            .unwrap();
+        sleep(Duration::from_secs(120)).await;
+        reflector.poll().await.unwrap();
+        informer.poll().await.unwrap();
+        sim.end_watches();
+        let expected = sim.get("v1", "ConfigMap", "default", "a").unwrap();
+        let expected = expected["metadata"]["resourceVersion"].as_str().unwrap().parse().unwrap();
+        for store in &stores {
+            assert!(version(store).is_some_and(|version| version >= expected), "{:?}", version(store));
+        }
+        assert_eq!(version(&stores[0]), Some(sim.resource_version()), "the version of the bookmark");
+    }
 }

@@ -10,7 +10,6 @@ use std::{sync::Arc, task::Waker};
 
 impl<K> Writer<K> {
     /// Records the resource version that the source of the events has reached.
-    #[cfg(feature = "manager")]
     pub(crate) fn record_version(&self, version: Option<&str>) {
         lock(&self.shared.activity).record(version);
     }
