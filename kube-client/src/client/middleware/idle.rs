@@ -1,9 +1,10 @@
 //! The read deadline of response bodies, and the request extension that overrides it.
 
 use bytes::Bytes;
-use http::{Extensions, Uri};
+use http::{Extensions, Method, Request, Uri};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use std::{
+    fmt,
     pin::Pin,
     task::{Context, Poll},
     time::Duration,
@@ -62,13 +63,32 @@ pub(super) struct IdleBody {
     timer: Option<Pin<Box<Sleep>>>,
     /// Whether the reader waits for a frame. The timer runs only during such a wait.
     waiting: bool,
-    /// The method and URL of the request, for the error text.
-    what: String,
+    request: RequestLabel,
 }
 
 impl IdleBody {
-    pub(super) fn new(inner: Body, limit: Duration, what: String) -> Self {
-        Self { inner, limit, timer: None, waiting: false, what }
+    pub(super) fn new(inner: Body, limit: Duration, request: RequestLabel) -> Self {
+        Self { inner, limit, timer: None, waiting: false, request }
+    }
+}
+
+/// The method and the URL of a request, for error texts.
+#[derive(Debug)]
+pub(super) struct RequestLabel {
+    method: Method,
+    uri: Uri,
+}
+
+impl RequestLabel {
+    pub(super) fn of<B>(request: &Request<B>) -> Self {
+        Self { method: request.method().clone(), uri: request.uri().clone() }
+    }
+}
+
+impl fmt::Display for RequestLabel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let host = self.uri.authority().map_or("", |host| host.as_str());
+        write!(f, "{} {host}{}", self.method, self.uri.path())
     }
 }
 
@@ -89,7 +109,7 @@ impl HttpBody for IdleBody {
         }
         timer.as_mut().poll(cx).map(|()| {
             this.waiting = false;
-            let (after, what) = (this.limit, std::mem::take(&mut this.what));
+            let (after, what) = (this.limit, this.request.to_string());
             Some(Err(Error::Timeout { wait: Wait::Body, after, what }))
         })
     }
@@ -131,13 +151,17 @@ mod tests {
         assert_eq!(limit_for("/x", Some(IdleLimit::NONE)), None);
     }
 
+    fn label() -> RequestLabel {
+        RequestLabel { method: Method::GET, uri: Uri::from_static("/x") }
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_limit_beyond_the_range_of_the_clock_never_ends_a_body() {
         let pieces = stream::iter([5u64]).then(|pause| async move {
             sleep(Duration::from_secs(pause)).await;
             Ok::<_, Error>("x")
         });
-        let mut body = IdleBody::new(Body::wrap_stream(pieces), Duration::MAX, "GET /x".to_owned());
+        let mut body = IdleBody::new(Body::wrap_stream(pieces), Duration::MAX, label());
         assert!(body.frame().await.unwrap().is_ok());
     }
 
@@ -147,7 +171,7 @@ mod tests {
             sleep(Duration::from_secs(pause)).await;
             Ok::<_, Error>("x")
         });
-        let mut body = IdleBody::new(Body::wrap_stream(pieces), Duration::from_secs(10), "GET /x".to_owned());
+        let mut body = IdleBody::new(Body::wrap_stream(pieces), Duration::from_secs(10), label());
         assert!(body.frame().await.unwrap().is_ok());
         sleep(Duration::from_secs(100)).await;
         assert!(body.frame().await.unwrap().is_ok());

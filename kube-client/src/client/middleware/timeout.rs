@@ -8,7 +8,7 @@ use std::{
 };
 use tower::{Layer, Service};
 
-use super::idle::{IdleBody, IdleLimit};
+use super::idle::{IdleBody, IdleLimit, RequestLabel};
 use crate::{
     client::body::Body,
     error::{BoxError, Error, Wait},
@@ -53,20 +53,18 @@ where
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let idle = IdleLimit::for_request(request.extensions(), request.uri(), self.limits.idle);
-        let (method, uri) = (request.method().clone(), request.uri().clone());
+        let label = RequestLabel::of(&request);
         let limit = self.limits.response;
         let response = self.inner.call(request);
         Box::pin(async move {
-            let what =
-                || format!("{method} {}{}", uri.authority().map_or("", |host| host.as_str()), uri.path());
             let response = match limit {
                 None => response.await?,
                 Some(after) => tokio::time::timeout(after, response)
                     .await
-                    .map_err(|_| Error::Timeout { wait: Wait::Response, after, what: what() })??,
+                    .map_err(|_| Error::Timeout { wait: Wait::Response, after, what: label.to_string() })??,
             };
             let Some(idle) = idle else { return Ok(response) };
-            Ok(response.map(|body| Body::wrap_body(IdleBody::new(body, idle, what()))))
+            Ok(response.map(|body| Body::wrap_body(IdleBody::new(body, idle, label))))
         })
     }
 }

@@ -18,7 +18,10 @@ use futures::{
     FutureExt,
     future::{BoxFuture, Either, select},
 };
-use http::{HeaderValue, Request, Response, StatusCode, Uri, header, uri::PathAndQuery, uri::Scheme};
+use http::{
+    HeaderValue, Request, Response, StatusCode, Uri, header,
+    uri::{Authority, PathAndQuery, Scheme},
+};
 use std::{
     future::Future,
     pin::pin,
@@ -335,7 +338,7 @@ impl Service<Request<Body>> for Transport {
 /// Converts the request's URI to origin form (RFC 9112): path and query in the request line, the host in `Host`.
 fn to_origin_form(request: &mut Request<Body>, target: &Uri) -> Result<(), BoxError> {
     if !request.headers().contains_key(header::HOST) {
-        let host = host_header(target)?;
+        let host = HeaderValue::from_str(host_and_port(target)?.as_str())?;
         request.headers_mut().insert(header::HOST, host);
     }
     let path = target.path_and_query().cloned();
@@ -343,12 +346,15 @@ fn to_origin_form(request: &mut Request<Body>, target: &Uri) -> Result<(), BoxEr
     Ok(())
 }
 
-/// The value of `Host`: the host, and the port unless it is the default of the scheme.
-fn host_header(uri: &Uri) -> Result<HeaderValue, BoxError> {
-    let host = uri.host().ok_or("the address has no host")?;
+/// The value of `Host`, or of `:authority` in HTTP/2: the host, and the port unless it is the default of the scheme.
+fn host_and_port(uri: &Uri) -> Result<Authority, BoxError> {
+    let authority = uri.authority().ok_or("the address has no host")?;
     let default_port = if uri.scheme() == Some(&Scheme::HTTP) { 80 } else { 443 };
-    Ok(match uri.port_u16() {
-        Some(port) if port != default_port => HeaderValue::try_from(format!("{host}:{port}"))?,
-        _ => HeaderValue::from_str(host)?,
+    let (text, host) = (authority.as_str(), authority.host());
+    Ok(match authority.port_u16().filter(|port| *port != default_port) {
+        None if text == host => authority.clone(),
+        None => host.parse()?,
+        Some(_) if !text.contains('@') => authority.clone(),
+        Some(port) => format!("{host}:{port}").parse()?,
     })
 }

@@ -187,11 +187,43 @@ impl<'de> Reader<'de> {
         self.string_with_escapes(end)
     }
 
-    /// Reads a string that contains an escape, contains a control character, or has no closing quote.
+    /// Reads a string that contains an escape, contains a control character, or has no closing quote. `first` is the
+    /// offset of the first such byte.
+    ///
+    /// Field names in `managedFields` and JSON in annotations contain many quotes, so that this function decodes all
+    /// escapes of one character itself, with one allocation of the exact length.
+    #[inline(never)]
+    fn string_with_escapes(&mut self, first: usize) -> Result<Cow<'de, str>> {
+        let bytes = self.text.as_bytes();
+        let (mut end, mut escapes) = (first, 0);
+        loop {
+            match (bytes.get(end), bytes.get(end + 1)) {
+                (Some(b'"'), _) => break,
+                (Some(b'\\'), Some(letter)) if unescaped(*letter).is_some() => {
+                    escapes += 1;
+                    end = unescaped_end(bytes, end + 2);
+                }
+                _ => return self.string_with_other_escapes(first),
+            }
+        }
+        let mut rest = self.text.get(self.at + 1..end).unwrap_or_default();
+        let mut string = String::with_capacity(rest.len() - escapes);
+        while let Some((plain, escaped)) = rest.split_once('\\') {
+            string.push_str(plain);
+            let mut letters = escaped.chars();
+            string.extend(letters.next().and_then(|letter| unescaped(u8::try_from(letter).ok()?)));
+            rest = letters.as_str();
+        }
+        string.push_str(rest);
+        self.at = end + 1;
+        Ok(Cow::Owned(string))
+    }
+
+    /// Reads a string with a Unicode escape, or a string that is not well formed.
     #[cold]
     #[inline(never)]
-    fn string_with_escapes(&mut self, end: usize) -> Result<Cow<'de, str>> {
-        if end >= self.text.len() {
+    fn string_with_other_escapes(&mut self, first: usize) -> Result<Cow<'de, str>> {
+        if first >= self.text.len() {
             self.at = self.text.len();
             return unexpected_eof("a string");
         }
@@ -270,6 +302,20 @@ impl<'de> Reader<'de> {
         self.at += length;
         taken
     }
+}
+
+/// The character that an escape of one letter represents.
+#[inline]
+fn unescaped(letter: u8) -> Option<char> {
+    Some(match letter {
+        b'"' | b'\\' | b'/' => char::from(letter),
+        b'b' => '\u{8}',
+        b'f' => '\u{c}',
+        b'n' => '\n',
+        b'r' => '\r',
+        b't' => '\t',
+        _ => return None,
+    })
 }
 
 /// The length of the escape sequence at the beginning of `text`.

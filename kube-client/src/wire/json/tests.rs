@@ -363,6 +363,19 @@ fn nesting_beyond_the_limit_is_an_error() {
 }
 
 #[test]
+fn strings_with_escapes_are_allocated_once() {
+    let escapes =
+        r#"["f:\"a\"", "\\", "\/\b\f\n\r\t", "é\"ü\"", "k:{\"type\":\"Ready\"}\\", "\u0041\"", "\"\u00e9"]"#;
+    assert_same_result::<Vec<String>>(escapes);
+    for broken in [r#"["\"a]"#, r#"["\"\x"]"#, r#"["\"\"#, "[\"\\\"\u{1}\"]"] {
+        assert_same_result::<Vec<String>>(broken);
+    }
+    let plain: Vec<String> = decode(escapes.as_bytes(), &FieldSet::none()).unwrap();
+    // Unicode escapes have serde_json's allocation.
+    assert!(plain[..5].iter().all(|string| string.capacity() == string.len()), "{plain:?}");
+}
+
+#[test]
 fn vectors_are_allocated_with_their_final_capacity() {
     let check = |text: &str, capacity: usize| {
         let list: Vec<String> = decode(text.as_bytes(), &FieldSet::none()).unwrap();

@@ -6,7 +6,7 @@ use http::{
 };
 use http_body::Body as _;
 
-use crate::client::{body::Body, transport::host_header};
+use crate::client::{body::Body, transport::host_and_port};
 use crate::error::BoxError;
 
 /// The connection-specific header fields, which HTTP/2 forbids (RFC 9113, 8.2.2), and `Host`, which `:authority`
@@ -24,12 +24,11 @@ const REMOVED_HEADERS: [HeaderName; 6] = [
 /// that of `target` unless the request sets it.
 pub(super) fn split(request: Request<Body>, target: &Uri) -> Result<(Request<()>, Body), BoxError> {
     let (mut parts, body) = request.into_parts();
-    let host = match parts.headers.get(header::HOST) {
-        Some(host) => host.clone(),
-        None => host_header(target)?,
-    };
     let mut uri = target.clone().into_parts();
-    uri.authority = Some(Authority::try_from(host.as_bytes())?);
+    uri.authority = Some(match parts.headers.get(header::HOST) {
+        Some(host) => Authority::try_from(host.as_bytes())?,
+        None => host_and_port(target)?,
+    });
     uri.path_and_query.get_or_insert(PathAndQuery::from_static("/"));
     parts.uri = Uri::from_parts(uri)?;
     parts.version = Version::HTTP_2;
