@@ -31,6 +31,9 @@ pub(super) struct Snapshot<K> {
     /// The objects that were removed during this attempt to fetch a snapshot. An undecodable object under the same name
     /// is a new one.
     pub(super) deleted: HashSet<OwnedKey>,
+    /// The objects of which `listed` may contain several states. One of them may be there twice, if a source of a merged
+    /// store lags behind.
+    pub(super) replaced: HashSet<OwnedKey>,
 }
 
 impl<K> Default for Snapshot<K> {
@@ -40,6 +43,7 @@ impl<K> Default for Snapshot<K> {
             listed: Vec::new(),
             superseded: false,
             deleted: HashSet::default(),
+            replaced: HashSet::default(),
         }
     }
 }
@@ -53,6 +57,8 @@ pub(super) struct Swap<'a, K> {
     pub(super) superseded: bool,
     /// See [`Snapshot::deleted`].
     pub(super) deleted: HashSet<OwnedKey>,
+    /// See [`Snapshot::replaced`].
+    pub(super) replaced: HashSet<OwnedKey>,
     pub(super) deletions: Deletions<K>,
     /// The cause of additions and modifications.
     pub(super) cause: Cause,
@@ -70,10 +76,10 @@ impl<K: Storable> Swap<'_, K> {
             if self.superseded && self.new.get(new.key()).is_none_or(|current| !current.is_same(&new)) {
                 continue;
             }
-            // An object that was removed and then listed again is in `listed` twice.
-            if !self.deleted.is_empty() {
+            // An object that was removed, or replaced by another state, and then listed again is in `listed` twice.
+            if !(self.deleted.is_empty() && self.replaced.is_empty()) {
                 let key = owned_key(new.key());
-                if self.deleted.contains(&key) && !repeated.insert(key) {
+                if (self.deleted.contains(&key) || self.replaced.contains(&key)) && !repeated.insert(key) {
                     continue;
                 }
             }

@@ -312,7 +312,12 @@ impl<K: Storable> Writer<K> {
             Some(before) if before.is_same_version_as(&object, codec) => {
                 next.objects.insert(before.clone());
             }
-            _ => next.listed.extend(recorded),
+            before => {
+                if before.is_some() && recorded.is_some() {
+                    next.replaced.insert(owned_key(object.key()));
+                }
+                next.listed.extend(recorded);
+            }
         }
         next.superseded |= before.is_some();
         self.compact_pages(before.as_ref());
@@ -359,7 +364,7 @@ impl<K: Storable> Writer<K> {
             self.packing.flush(codec);
         }
         let mut change = Change::new(Event::InitDone);
-        if let Some(Snapshot { objects, listed, superseded, deleted }) = self.snapshot.take() {
+        if let Some(Snapshot { objects, listed, superseded, deleted, replaced }) = self.snapshot.take() {
             let old = self.shared.write(|current| std::mem::replace(current, objects));
             let cause = if *self.ready.borrow() { Cause::Relist } else { Cause::Initial };
             let deletions = std::mem::take(&mut self.deletions);
@@ -369,7 +374,8 @@ impl<K: Storable> Writer<K> {
             let is_unrecorded = is_observed && !self.emits_additions;
             let (listed, superseded) =
                 if is_unrecorded { (differences(&old, &new), false) } else { (listed, superseded) };
-            let swap = Swap { old, new: &new, listed, superseded, deleted, deletions, cause, codec };
+            let swap =
+                Swap { old, new: &new, listed, superseded, deleted, replaced, deletions, cause, codec };
             change.deltas = None.into_iter().chain(swap.deltas());
             drop(new);
             self.compact_all_pages();
