@@ -38,7 +38,9 @@ fn collect_descriptions(schema: &Value, pointer: &str, found: &mut BTreeSet<(Str
         collect_descriptions(property, &format!("{pointer}/properties/{name}"), found);
     }
     for key in ["items", "additionalProperties"] {
-        collect_descriptions(&schema[key], &format!("{pointer}/{key}"), found);
+        if let Some(nested) = schema.get(key) {
+            collect_descriptions(nested, &format!("{pointer}/{key}"), found);
+        }
     }
 }
 
@@ -134,14 +136,12 @@ mod tests {
     fn operations_refer_to_shared_and_repeated_parameters() {
         let dry_run = json!({"name": "dryRun", "in": "query"});
         let own = json!({"name": "name", "in": "path"});
-        let operation = json!({"parameters": [dry_run, own, {"$ref": "#/parameters/limit-1"}]});
+        let limit = json!({"$ref": "#/parameters/limit-1"});
         let mut paths = Map::new();
         for index in 0..=REPEATED {
-            let name = json!({"name": format!("own{index}"), "in": "query"});
-            paths.insert(format!("/{index}"), json!({"get": operation, "parameters": [name]}));
+            let second = if index == 0 { own.clone() } else { json!({"name": format!("own{index}")}) };
+            paths.insert(format!("/{index}"), json!({"get": {"parameters": [dry_run, second, limit]}}));
         }
-        paths.values_mut().for_each(|item| item["get"]["parameters"][1] = Value::Null);
-        paths["/0"]["get"]["parameters"][1] = own.clone();
         let shared = json!({"limit-1": {"name": "limit"}});
         let lines = path_lines(&json!({"parameters": shared, "paths": paths})).unwrap();
         assert!(lines.starts_with(
