@@ -8,7 +8,7 @@ use proc_macro2::{Ident, TokenStream};
 use quote::{ToTokens, format_ident, quote};
 use syn::{
     Attribute, Data, DeriveInput, Expr, Field, Fields, FieldsNamed, Lit, Meta, Path, Token, Type,
-    meta::ParseNestedMeta, punctuated::Punctuated, spanned::Spanned,
+    ext::IdentExt, meta::ParseNestedMeta, punctuated::Punctuated, spanned::Spanned,
 };
 
 use crate::{
@@ -253,7 +253,7 @@ fn member(
         for (key, path) in functions_of {
             let key_ident = Ident::new(key, given.span());
             let function =
-                format_ident!("{key}_{}", name.as_ref().map(ToString::to_string).unwrap_or_default());
+                format_ident!("{key}_{}", name.as_ref().map(IdentExt::unraw).into_token_stream().to_string());
             let target = format!("{companion}::{function}");
             keys.extend(quote!(, #key_ident = #target));
             functions.push(optional_function(companion, key, &function, path, given, serde));

@@ -16,8 +16,10 @@ pub(crate) fn companion_type(ty: &Type) -> Type {
     companion
 }
 
-/// The types whose arguments have companions.
-const CONTAINERS: &[&str] = &["Option", "Box", "Arc", "Rc", "Vec", "VecDeque", "BTreeMap", "HashMap"];
+/// The types whose first argument has a companion. Further arguments, such as an allocator, have none.
+const CONTAINERS: &[&str] = &["Option", "Box", "Arc", "Rc", "Vec", "VecDeque"];
+/// The types whose second argument has a companion. The keys of a map are whole, and a hasher has no companion.
+const MAPS: &[&str] = &["BTreeMap", "HashMap"];
 /// The types that are sent whole.
 const SCALARS: &[&str] = &[
     "bool",
@@ -54,13 +56,12 @@ pub(crate) fn replace_by_companions(ty: &mut Type) {
         Type::Path(path) => {
             let Some(last) = path.path.segments.last_mut() else { return };
             let name = last.ident.to_string();
-            if CONTAINERS.contains(&name.as_str()) {
-                if let PathArguments::AngleBracketed(arguments) = &mut last.arguments {
-                    for argument in &mut arguments.args {
-                        if let GenericArgument::Type(ty) = argument {
-                            replace_by_companions(ty);
-                        }
-                    }
+            let position = usize::from(MAPS.contains(&name.as_str()));
+            if position == 1 || CONTAINERS.contains(&name.as_str()) {
+                if let PathArguments::AngleBracketed(arguments) = &mut last.arguments
+                    && let Some(GenericArgument::Type(ty)) = arguments.args.iter_mut().nth(position)
+                {
+                    replace_by_companions(ty);
                 }
             } else if !SCALARS.contains(&name.as_str()) {
                 last.ident = companion_name(&last.ident);

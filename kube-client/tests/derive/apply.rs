@@ -1,6 +1,7 @@
 //! Tests of `#[derive(ApplyConfiguration)]` and `#[kube(apply)]`: an apply sends only the fields that are set.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::{BuildHasherDefault, DefaultHasher};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use k8s_openapi::{api::core::v1::ResourceRequirements, apimachinery::pkg::apis::meta::v1::FieldsV1};
@@ -83,9 +84,39 @@ struct SiteStatus {
     replicas: u32,
 }
 
+/// A key of a map, which has no companion.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+enum Zone {
+    North,
+}
+
+/// A field with a raw identifier and functions of serde, and maps with keys and hashers that have no companions.
+#[derive(Clone, Debug, Serialize, Deserialize, ApplyConfiguration)]
+#[expect(dead_code, reason = "the test uses only its companion")]
+struct Odd {
+    #[serde(with = "as_text")]
+    r#type: u64,
+    by_zone: BTreeMap<Zone, Load>,
+    hashed: HashMap<String, Load, BuildHasherDefault<DefaultHasher>>,
+}
+
 /// The JSON of a companion with this spec.
 fn object(spec: &Value) -> Value {
     json!({"apiVersion": "example.com/v1", "kind": "Site", "metadata": {"name": "a"}, "spec": spec})
+}
+
+#[test]
+fn raw_identifiers_and_keys_of_maps_have_companions() {
+    let load = LoadApply { peak: Some(7), ..LoadApply::default() };
+    let odd = OddApply {
+        r#type: Some(5),
+        by_zone: Some([(Zone::North, load.clone())].into()),
+        hashed: Some([("a".to_owned(), load)].into_iter().collect()),
+    };
+    let sent = json!({"type": "5", "by_zone": {"North": {"peak": 7}}, "hashed": {"a": {"peak": 7}}});
+    assert_eq!(serde_json::to_value(&odd).unwrap(), sent);
+    assert_eq!(serde_json::from_value::<OddApply>(sent).unwrap().r#type, Some(5));
+    assert_eq!(serde_json::to_value(OddApply::default()).unwrap(), json!({}));
 }
 
 #[test]

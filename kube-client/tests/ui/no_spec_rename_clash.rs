@@ -7,6 +7,7 @@ struct FooSpec {
     sort: String,
     #[serde(skip_serializing_if = "Option::is_none", rename(serialize = "apiVersion", deserialize = "version"))]
     version: Option<String>,
+    r#metadata: u8,
 }
 
 fn main() {}

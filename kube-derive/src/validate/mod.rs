@@ -6,7 +6,7 @@ mod names;
 mod paths;
 
 use proc_macro2::Span;
-use syn::{LitStr, Meta, Path};
+use syn::{LitStr, Meta, Path, ext::IdentExt};
 
 use crate::input::{Attrs, Column, Flag, Input, Pair, Shape, combine_error};
 
@@ -262,7 +262,7 @@ fn check_no_spec(errors: &mut Errors, input: &Input) {
         return;
     };
     for field in fields {
-        let name = field.ident.to_string();
+        let name = field.ident.unraw().to_string();
         let renames = field.renames.iter().map(|rename| (rename.value(), rename.span()));
         for (name, span) in std::iter::once((name, field.ident.span())).chain(renames) {
             if matches!(name.as_str(), "metadata" | "kind" | "api_version" | "apiVersion" | "status") {

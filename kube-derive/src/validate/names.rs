@@ -69,15 +69,16 @@ pub(super) fn check_deprecation_warning(value: &str) -> Result<(), String> {
         .to_owned())
 }
 
-/// Checks that a kind is a valid name of a Rust type, and that its lower-case form is an RFC 1035 label.
+/// Checks that a kind is a valid name of a Rust type, and that the lower-case form of its list kind, which ends with `List`, is an
+/// RFC 1035 label.
 pub(super) fn check_kind(value: &str) -> Result<(), String> {
     let legal = value.starts_with(|c: char| c.is_ascii_uppercase())
         && value.chars().all(|c| c.is_ascii_alphanumeric())
-        && value.len() <= 63;
+        && value.len() <= 59;
     if legal {
         return Ok(());
     }
-    Err(format!("kind \"{value}\" must be in CamelCase, ASCII letters and digits only, at most 63 of them"))
+    Err(format!("kind \"{value}\" must be in CamelCase, ASCII letters and digits only, at most 59 of them"))
 }
 
 /// Checks the key of a label or an annotation: `name`, or `domain/name`.
@@ -155,7 +156,9 @@ mod tests {
     #[test]
     fn kinds_are_camel_case() {
         assert!(check_kind("Foo2").is_ok());
-        for bad in ["", "foo", "Foo-Bar", "Foo_", "2Foo", "Fü"] {
+        let (longest, too_long) = ("F".repeat(59), "F".repeat(60));
+        assert!(check_kind(&longest).is_ok());
+        for bad in ["", "foo", "Foo-Bar", "Foo_", "2Foo", "Fü", &too_long] {
             assert!(check_kind(bad).is_err(), "{bad:?} should be rejected");
         }
     }
