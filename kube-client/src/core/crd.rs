@@ -26,8 +26,9 @@ pub trait CustomResourceExt {
     ///
     /// # Errors
     ///
-    /// Lists each field whose schema is less strict than its Rust type, with cause and advice. Also lists selectable
-    /// fields that are not scalars in the schema, and malformed validation rules, because a server rejects both.
+    /// Lists each field whose schema is less strict than its Rust type, with cause and advice. Also lists what a server rejects:
+    /// selectable fields that are not scalars in the schema, malformed validation rules, merge strategies that do not fit the
+    /// schema, and patterns with lookarounds or backreferences.
     #[cfg(feature = "schema")]
     fn try_crd() -> Result<CustomResourceDefinition, SchemaError> {
         Ok(Self::crd())
@@ -81,13 +82,15 @@ pub mod v1 {
 
 /// Merges definitions with one version each into a single definition. `stored_apiversion` is the storage version.
 ///
-/// Names, conversion and metadata are those of the definition with the storage version. Labels and annotations that
-/// this definition lacks are added from the other definitions. The versions keep the order of `crds`.
+/// Names, conversion and metadata are those of the definition with the storage version. Short names, categories, labels and
+/// annotations that this definition lacks, and a conversion, are added from the other definitions. The versions keep the order
+/// of `crds`.
 ///
 /// # Errors
 ///
 /// If `crds` is empty, if a definition has no version or several, if two definitions have the same version, if no
-/// definition has the storage version, or if group, kind, plural or scope differ.
+/// definition has the storage version, if group, scope, kind, list kind, plural or singular differ, or if two definitions have
+/// different conversions.
 pub fn merge_crds(
     crds: Vec<CustomResourceDefinition>,
     stored_apiversion: &str,
@@ -111,9 +114,13 @@ pub fn merge_crds(
     merged.spec.versions.clear();
     for crd in crds {
         check_same_kind(&merged, &crd)?;
+        check_conversion(&merged, &crd)?;
         let (labels, annotations) = (crd.metadata.labels, crd.metadata.annotations);
         add_missing_entries(&mut merged.metadata.labels, labels);
         add_missing_entries(&mut merged.metadata.annotations, annotations);
+        add_missing_names(&mut merged.spec.names.short_names, crd.spec.names.short_names);
+        add_missing_names(&mut merged.spec.names.categories, crd.spec.names.categories);
+        merged.spec.conversion = merged.spec.conversion.or(crd.spec.conversion);
         for mut version in crd.spec.versions {
             if merged.spec.versions.iter().any(|known| known.name == version.name) {
                 return Err(MergeError::DuplicateVersion(version.name));
@@ -125,23 +132,55 @@ pub fn merge_crds(
     Ok(merged)
 }
 
-/// Checks that two definitions have the same group, kind, plural and scope.
+/// Checks that two definitions have the same group, scope and names.
 fn check_same_kind(
     first: &CustomResourceDefinition,
     second: &CustomResourceDefinition,
 ) -> Result<(), MergeError> {
     let (a, b) = (&first.spec, &second.spec);
+    // The API server sets a missing list kind and a missing singular.
+    let list_kind = |crd: &CustomResourceDefinition| {
+        let names = &crd.spec.names;
+        names.list_kind.clone().unwrap_or_else(|| format!("{}List", names.kind))
+    };
+    let singular = |crd: &CustomResourceDefinition| {
+        let names = &crd.spec.names;
+        names.singular.clone().filter(|name| !name.is_empty()).unwrap_or_else(|| names.kind.to_lowercase())
+    };
     let fields = [
-        ("spec.group", &a.group, &b.group),
-        ("spec.names.kind", &a.names.kind, &b.names.kind),
-        ("spec.names.plural", &a.names.plural, &b.names.plural),
-        ("spec.scope", &a.scope, &b.scope),
+        ("spec.group", a.group.clone(), b.group.clone()),
+        ("spec.names.kind", a.names.kind.clone(), b.names.kind.clone()),
+        ("spec.names.plural", a.names.plural.clone(), b.names.plural.clone()),
+        ("spec.names.singular", singular(first), singular(second)),
+        ("spec.names.listKind", list_kind(first), list_kind(second)),
+        ("spec.scope", a.scope.clone(), b.scope.clone()),
     ];
     match fields.into_iter().find(|(_, first, second)| first != second) {
-        Some((field, first, second)) => {
-            Err(MergeError::PropertyMismatch { field, first: first.clone(), second: second.clone() })
-        }
+        Some((field, first, second)) => Err(MergeError::PropertyMismatch { field, first, second }),
         None => Ok(()),
+    }
+}
+
+/// Checks that two definitions do not have different conversions.
+fn check_conversion(
+    first: &CustomResourceDefinition,
+    second: &CustomResourceDefinition,
+) -> Result<(), MergeError> {
+    let (Some(a), Some(b)) = (&first.spec.conversion, &second.spec.conversion) else { return Ok(()) };
+    if a == b {
+        return Ok(());
+    }
+    let text = |conversion| serde_json::to_string(conversion).unwrap_or_default();
+    Err(MergeError::PropertyMismatch { field: "spec.conversion", first: text(a), second: text(b) })
+}
+
+/// Adds the names in `from` that `into` lacks.
+fn add_missing_names(into: &mut Option<Vec<String>>, from: Option<Vec<String>>) {
+    for name in from.into_iter().flatten() {
+        let names = into.get_or_insert_default();
+        if !names.contains(&name) {
+            names.push(name);
+        }
     }
 }
 
@@ -186,6 +225,21 @@ mod tests {
     }
 
     #[test]
+    fn adds_the_names_and_the_conversion_of_other_definitions() {
+        let (mut old, mut new) = (crd("Foo", &["v1alpha1"]), crd("Foo", &["v1"]));
+        old.spec.names.short_names = Some(vec!["f".to_owned(), "fo".to_owned()]);
+        old.spec.names.categories = Some(vec!["all".to_owned()]);
+        old.spec.names.list_kind = Some("FooList".to_owned());
+        old.spec.names.singular = Some("foo".to_owned());
+        old.spec.conversion = serde_json::from_value(json!({ "strategy": "None" })).unwrap();
+        new.spec.names.short_names = Some(vec!["fo".to_owned()]);
+        let merged = merge_crds(vec![old.clone(), new], "v1").unwrap();
+        assert_eq!(merged.spec.names.short_names, Some(vec!["fo".to_owned(), "f".to_owned()]));
+        assert_eq!(merged.spec.names.categories, old.spec.names.categories);
+        assert_eq!(merged.spec.conversion, old.spec.conversion);
+    }
+
+    #[test]
     fn reports_why_definitions_cannot_be_merged() {
         #[track_caller]
         fn check_error(crds: Vec<CustomResourceDefinition>, expected: &MergeError) {
@@ -207,6 +261,32 @@ mod tests {
                 first: "Foo".to_owned(),
                 second: "Bar".to_owned(),
             },
+        );
+        let changed = |change: fn(&mut CustomResourceDefinition)| {
+            let mut crd = crd("Foo", &["v2"]);
+            change(&mut crd);
+            crd
+        };
+        let mismatch = |field, first: &str, second: &str| MergeError::PropertyMismatch {
+            field,
+            first: first.to_owned(),
+            second: second.to_owned(),
+        };
+        let singular = changed(|crd| crd.spec.names.singular = Some("fo".to_owned()));
+        check_error(vec![crd("Foo", &["v1"]), singular], &mismatch("spec.names.singular", "foo", "fo"));
+        let list_kind = changed(|crd| crd.spec.names.list_kind = Some("Foos".to_owned()));
+        check_error(
+            vec![crd("Foo", &["v1"]), list_kind],
+            &mismatch("spec.names.listKind", "FooList", "Foos"),
+        );
+        let converted = |strategy: &str, version: &str| {
+            let mut crd = crd("Foo", &[version]);
+            crd.spec.conversion = serde_json::from_value(json!({ "strategy": strategy })).unwrap();
+            crd
+        };
+        check_error(
+            vec![converted("None", "v1"), converted("Webhook", "v2")],
+            &mismatch("spec.conversion", r#"{"strategy":"None"}"#, r#"{"strategy":"Webhook"}"#),
         );
     }
 }
