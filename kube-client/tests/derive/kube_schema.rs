@@ -216,3 +216,35 @@ fn a_type_inherits_the_names_and_the_scope_of_another() {
     any.meta_mut().name = Some("b".into());
     assert_eq!(any.name_any(), "b");
 }
+
+/// The strategy of a list whose keys have the names in Rust instead of those in JSON, and that of a map on a number.
+#[derive(CustomResource, KubeSchema, Clone, Debug, Serialize, Deserialize)]
+#[kube(group = "example.com", version = "v1", kind = "Misnamed")]
+struct MisnamedSpec {
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["host_name".to_owned()]))]
+    hosts: Vec<Host>,
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["port".to_owned()]))]
+    ports: Vec<Host>,
+    #[x_kube(merge_strategy = MapMerge::Atomic)]
+    number: u8,
+}
+
+#[derive(KubeSchema, Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Host {
+    host_name: String,
+    port: Option<u16>,
+}
+
+#[test]
+fn merge_strategies_that_a_server_refuses_are_errors() {
+    let error = Misnamed::try_crd().unwrap_err();
+    let problems: Vec<_> = error.problems().iter().map(|p| (p.path.as_str(), p.what.as_str())).collect();
+    let expected = [
+        (".spec.number", "`x-kubernetes-map-type` has no effect on a value of type integer"),
+        (".spec.hosts", "the items of the list have no field \"host_name\": use its name in JSON"),
+        (".spec.ports", "the key \"port\" of the list cannot be null"),
+        (".spec.ports", "the key \"port\" of the list must be required or have a default"),
+    ];
+    assert_eq!(problems, expected);
+}

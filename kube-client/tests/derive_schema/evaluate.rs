@@ -55,15 +55,22 @@ fn is_within_bounds(node: &Map<String, Value>, value: &Value) -> bool {
     }
 }
 
-/// Whether `enum` contains `value`, the elements of `value` match `items`, and the elements of a set are unique. A
-/// missing keyword allows all values.
+/// Whether `enum` contains `value`, the elements of `value` match `items`, and the elements of a set, or the keys of the elements
+/// of a map, are unique. A missing keyword allows all values.
 fn has_allowed_values(node: &Map<String, Value>, value: &Value) -> bool {
     let listed = node.get("enum").and_then(Value::as_array);
     let items = value.as_array();
-    let is_set = node.get("x-kubernetes-list-type").is_some_and(|kind| kind == "set");
+    let is_set = node.get("x-kubernetes-list-type").is_some_and(|kind| kind != "atomic");
+    let keys = node.get("x-kubernetes-list-map-keys").and_then(Value::as_array);
+    let identity = |item: &Value| match keys {
+        Some(keys) => keys.iter().map(|key| item[key.as_str().unwrap()].clone()).collect(),
+        None => vec![item.clone()],
+    };
     listed.is_none_or(|listed| listed.contains(value))
         && items.is_none_or(|items| {
-            (!is_set || (1..items.len()).all(|i| !items[..i].contains(&items[i])))
+            (!is_set
+                || (1..items.len())
+                    .all(|i| items[..i].iter().all(|earlier| identity(earlier) != identity(&items[i]))))
                 && node
                     .get("items")
                     .is_none_or(|schema| items.iter().all(|item| accepts_in(node, schema, item)))

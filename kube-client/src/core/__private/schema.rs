@@ -55,7 +55,7 @@ pub fn crd_with_schema(
         let own = schema.x_kubernetes_validations.get_or_insert_default();
         own.extend(rules.into_iter().map(Into::into));
     }
-    schema::report_malformed_rules(&schema, &mut problems);
+    schema::report_refused_keywords(&schema, &mut problems);
     (crd(definition, Some(schema)), problems)
 }
 

@@ -89,6 +89,10 @@ pub(super) fn convert_keywords(rewriter: &mut Rewriter, node: &mut JsonObject) {
     if node.get("default").is_some_and(Value::is_null) {
         node.remove("default");
     }
+    // The server refuses `false`.
+    if node.get("x-kubernetes-preserve-unknown-fields") == Some(&Value::Bool(false)) {
+        node.remove("x-kubernetes-preserve-unknown-fields");
+    }
     if let Some(list) = node.get("items").and_then(Value::as_array).cloned() {
         node.remove("items");
         node.insert("prefixItems".to_owned(), Value::Array(list));
@@ -295,8 +299,18 @@ pub(super) fn drop_unreachable_maximum(rewriter: &mut Rewriter, node: &mut JsonO
 
 /// Drops keywords that do not apply to the node's type. These keywords have no effect, and the server rejects some of
 /// them.
-pub(super) fn drop_inapplicable_keywords(node: &mut JsonObject) {
+///
+/// A merge strategy that is dropped is a problem: it would have an effect if the type were right.
+pub(super) fn drop_inapplicable_keywords(rewriter: &mut Rewriter, node: &mut JsonObject) {
     let Some(own) = type_of(node).map(str::to_owned) else { return };
+    for (key, about) in [("x-kubernetes-list-type", "array"), ("x-kubernetes-map-type", "object")] {
+        if node.contains_key(key) && own != about {
+            rewriter.report(
+                format!("`{key}` has no effect on a value of type {own}"),
+                "remove the merge strategy, or change the type of the field",
+            );
+        }
+    }
     node.retain(|key, _| {
         let about = match key.as_str() {
             "properties"

@@ -19,6 +19,7 @@
 //! | `#[serde(flatten)]` of a struct, an enum, or an `Option` of either | the properties of the flattened type |
 //! | `#[serde(flatten)]` of a map | `x-kubernetes-preserve-unknown-fields` (reported if the map's values have a type) |
 //! | `HashSet<T>` | array with `x-kubernetes-list-type: set` for scalar items (other item types are reported) |
+//! | `PodSpec` and other built-in types | the type's fields, with its merge strategies, as controller-gen generates them |
 //! | `(A, B)` | array of two items; items of different types are any value (reported) |
 //! | recursive type | two levels of recursion, then any value (reported) |
 //!
@@ -39,11 +40,13 @@
 //!
 //! This module must not depend on `CustomResourceDefinition` or on the derive macro.
 
+mod builtin_strategies;
 mod composition;
 mod defaults;
 mod error;
 mod intersect;
 mod keywords;
+mod list_types;
 mod nullable;
 mod rewrite;
 mod union;
@@ -59,7 +62,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings, tr
 use serde_json::{Map, Value};
 
 pub use self::error::{SchemaError, SchemaProblem};
-pub(crate) use self::validation_rules::report_malformed_rules;
+pub(crate) use self::validation_rules::report_refused_keywords;
 
 /// A JSON object: a schema, or the map of properties in a schema.
 type JsonObject = Map<String, Value>;
@@ -126,7 +129,10 @@ fn generate_schema<T: JsonSchema>() -> (JSONSchemaProps, Vec<SchemaProblem>) {
 /// The structural schema of a type whose root schema is `schema`, and a problem for each subschema that accepts values
 /// that the type does not accept.
 pub(crate) fn structural_schema(mut schema: Schema) -> (JSONSchemaProps, Vec<SchemaProblem>) {
-    preserve_arbitrary_json(&mut schema);
+    if let Some(Value::Object(definitions)) = schema.get_mut("$defs") {
+        preserve_arbitrary_json(definitions);
+        builtin_strategies::add_builtin_strategies(definitions);
+    }
     let mut problems = rewrite::rewrite_schema(&mut schema);
     match serde_json::from_value(schema.to_value()) {
         Ok(schema) => (schema, problems),
@@ -145,10 +151,9 @@ pub(crate) fn structural_schema(mut schema: Schema) -> (JSONSchemaProps, Vec<Sch
 
 /// Sets `x-kubernetes-preserve-unknown-fields` for the Kubernetes types whose content is arbitrary JSON. k8s-openapi
 /// describes these types as objects without fields, and the API server prunes the content of such objects.
-fn preserve_arbitrary_json(schema: &mut Schema) {
+fn preserve_arbitrary_json(definitions: &mut JsonObject) {
     const ARBITRARY_JSON_TYPES: [&str; 2] =
         ["io.k8s.apimachinery.pkg.runtime.RawExtension", "io.k8s.apimachinery.pkg.apis.meta.v1.FieldsV1"];
-    let Some(Value::Object(definitions)) = schema.get_mut("$defs") else { return };
     for name in ARBITRARY_JSON_TYPES {
         if let Some(Value::Object(raw)) = definitions.get_mut(name) {
             raw.insert("x-kubernetes-preserve-unknown-fields".to_owned(), Value::Bool(true));

@@ -167,18 +167,35 @@ impl Rewriter {
             node.insert("x-kubernetes-preserve-unknown-fields".to_owned(), Value::Bool(true));
         }
         keywords::infer_type(node);
-        keywords::drop_inapplicable_keywords(node);
+        keywords::drop_inapplicable_keywords(self, node);
         keywords::drop_unreachable_maximum(self, node);
         self.convert_unique_items(node);
         if keywords::type_of(node) == Some("array") && !node.contains_key("items") {
             node.insert("items".to_owned(), Value::Object(any_value_schema()));
         }
+        self.drop_keys_of_any_items(node);
         nullable::move_enum_to_all_of(node);
         if let Some(default) = node.get("default")
             && let Err(what) = defaults::check_default(default, node)
         {
             node.remove("default");
             self.report(what, "make the default and the schema agree, or remove one of them");
+        }
+    }
+
+    /// Drops the list type `map` if the items accept any value, such as those of a recursive type: the API server would refuse the
+    /// keys.
+    fn drop_keys_of_any_items(&mut self, node: &mut JsonObject) {
+        let items = node.get("items").and_then(Value::as_object);
+        if node.get("x-kubernetes-list-type") == Some(&json!("map"))
+            && items.is_some_and(keywords::accepts_any_type)
+        {
+            node.remove("x-kubernetes-list-type");
+            node.remove("x-kubernetes-list-map-keys");
+            self.report(
+                "the items accept any value, so a list of the type `map` has no keys",
+                "give the items a type, or remove the merge strategy",
+            );
         }
     }
 

@@ -1,5 +1,5 @@
-//! Finds malformed validation rules (`x-kubernetes-validations`). The API server rejects a `CustomResourceDefinition`
-//! that contains such a rule.
+//! Finds malformed validation rules (`x-kubernetes-validations`) and the keywords that `list_types` checks. The API server
+//! rejects a `CustomResourceDefinition` that contains one.
 //!
 //! This module must not parse CEL expressions: the server checks them against the types of the schema.
 
@@ -7,30 +7,37 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool, ValidationRule,
 };
 
-use super::SchemaProblem;
+use super::{SchemaProblem, list_types};
 
-/// Adds a [`SchemaProblem`] for each malformed rule in a whole schema to `problems`.
-pub(crate) fn report_malformed_rules(schema: &JSONSchemaProps, problems: &mut Vec<SchemaProblem>) {
-    report_malformed_rules_of_node(schema, "", problems);
+/// Adds a [`SchemaProblem`] for each malformed rule and keyword in a whole schema to `problems`.
+pub(crate) fn report_refused_keywords(schema: &JSONSchemaProps, problems: &mut Vec<SchemaProblem>) {
+    report_refused_keywords_of_node(schema, "", problems);
 }
 
-/// Adds a [`SchemaProblem`] for each malformed rule of a node and of all nodes below it to `problems`.
-fn report_malformed_rules_of_node(schema: &JSONSchemaProps, path: &str, problems: &mut Vec<SchemaProblem>) {
+/// Adds a [`SchemaProblem`] for each malformed rule and keyword of a node and of all nodes below it to `problems`.
+fn report_refused_keywords_of_node(schema: &JSONSchemaProps, path: &str, problems: &mut Vec<SchemaProblem>) {
     for rule in schema.x_kubernetes_validations.iter().flatten() {
         if let Some(what) = problem_of_rule(rule) {
             problems.push(SchemaProblem::new(path, what, "correct the rule"));
         }
     }
+    for what in list_types::problems_of_node(schema) {
+        problems.push(SchemaProblem::new(path, what, "correct the merge strategy or the schema attribute"));
+    }
     for (name, property) in schema.properties.iter().flatten() {
-        report_malformed_rules_of_node(property, &format!("{path}.{name}"), problems);
+        report_refused_keywords_of_node(property, &format!("{path}.{name}"), problems);
     }
     if let Some(JSONSchemaPropsOrArray::Schema(items)) = &schema.items {
-        report_malformed_rules_of_node(items, &format!("{path}[*]"), problems);
+        report_refused_keywords_of_node(items, &format!("{path}[*]"), problems);
     }
     if let Some(JSONSchemaPropsOrBool::Schema(values)) = &schema.additional_properties {
-        report_malformed_rules_of_node(values, &format!("{path}[*]"), problems);
+        report_refused_keywords_of_node(values, &format!("{path}[*]"), problems);
     }
 }
+
+/// The reasons that a rule may give.
+const REASONS: [&str; 4] =
+    ["FieldValueInvalid", "FieldValueForbidden", "FieldValueRequired", "FieldValueDuplicate"];
 
 /// Describes the error in a malformed rule; `None` if the rule is well-formed.
 fn problem_of_rule(rule: &ValidationRule) -> Option<String> {
@@ -49,6 +56,22 @@ fn problem_of_rule(rule: &ValidationRule) -> Option<String> {
     if message.is_empty() && has_line_break(text) {
         return Some(format!(
             "the validation rule {text:?} contains a line break, and therefore needs a message"
+        ));
+    }
+    for (key, value) in [("messageExpression", &rule.message_expression), ("fieldPath", &rule.field_path)] {
+        if value.as_ref().is_some_and(|value| value.trim().is_empty()) {
+            return Some(format!("the {key} of the validation rule {text:?} is blank"));
+        }
+    }
+    if rule.field_path.as_deref().is_some_and(|path| !path.starts_with(['.', '[']) || has_line_break(path)) {
+        return Some(format!("the fieldPath of the validation rule {text:?} must begin with a dot"));
+    }
+    if let Some(reason) = &rule.reason
+        && !REASONS.contains(&reason.as_str())
+    {
+        return Some(format!(
+            "the reason {reason:?} of the validation rule {text:?} is none of {}",
+            REASONS.join(", ")
         ));
     }
     None

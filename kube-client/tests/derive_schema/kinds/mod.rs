@@ -401,7 +401,11 @@ fn lossless_of_this_file() -> Vec<DerivedKind> {
         IntOrStringKind::with_specs(json!([1, "50%"]), json!([{}, true])),
         TemplateKind::with_specs(
             json!([{ "metadata": { "labels": { "a": "b" } }, "spec": { "containers": [{ "name": "c", "image": "i" }] } }]),
-            json!([{ "spec": { "containers": "none" } }]),
+            json!([
+                { "spec": { "containers": "none" } },
+                { "spec": { "containers": [{ "name": "c" }, { "name": "c" }] } },
+                { "spec": { "containers": [{ "name": "c", "ports": [{ "containerPort": 1 }, { "containerPort": 1 }] }] } },
+            ]),
         ),
     ]
 }

@@ -27,6 +27,7 @@ mod kinds;
 suite!("derived":
     derived_schemas_preserve_all_values_of_their_types,
     flattened_fields_beside_metadata_are_preserved,
+    managers_own_single_containers_of_an_embedded_pod_template,
     an_apply_of_a_companion_owns_only_the_fields_that_are_set,
 );
 
@@ -184,6 +185,20 @@ async fn flattened_fields_beside_metadata_are_preserved(env: Env) -> Outcome {
     check_apply(&objects, &object(&resource, "a", "anything", &value), "anything").await?;
     objects.delete("a", &DeleteParams::default()).await?;
     check!(refused!(objects.get("a").await).is_not_found());
+    Ok(())
+}
+
+async fn managers_own_single_containers_of_an_embedded_pod_template(env: Env) -> Outcome {
+    let resource = install_crd(&env, &in_case_group(&env, kinds::TemplateKind::crd())).await?;
+    let objects: Api<DynamicObject> = Api::namespaced_with(env.client(), env.namespace(), &resource);
+    for name in ["app", "sidecar"] {
+        let spec = json!({"value": {"spec": {"containers": [{"name": name, "image": name}]}}});
+        let applied = object(&resource, "a", "spec", &spec);
+        objects.patch("a", &PatchParams::apply(name), &Patch::Apply(&applied)).await?;
+    }
+    let stored = objects.get("a").await?;
+    let containers = &stored.data["spec"]["value"]["spec"]["containers"];
+    check_eq!(*containers, json!([{"name": "app", "image": "app"}, {"name": "sidecar", "image": "sidecar"}]));
     Ok(())
 }
 

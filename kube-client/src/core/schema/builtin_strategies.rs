@@ -1,0 +1,129 @@
+//! Adds the merge strategies of server-side apply to the schemas of built-in types, such as a `PodSpec` in a spec:
+//! k8s-openapi generates schemas without them. controller-gen adds the same strategies.
+//!
+//! The definitions must not be rewritten yet.
+
+use serde_json::{Value, json};
+
+use super::JsonObject;
+
+/// The strategies by type; the file describes its format.
+const STRATEGIES: &str = include_str!("builtin_strategies.txt");
+
+/// Adds the strategies to the definitions (`$defs`) of built-in types.
+pub(super) fn add_builtin_strategies(definitions: &mut JsonObject) {
+    for block in STRATEGIES.split("\n=").skip(1) {
+        let mut lines = block.lines();
+        let Some(name) = lines.next().filter(|name| definitions.contains_key(*name)) else { continue };
+        for line in lines {
+            add_strategy(definitions, name, line);
+        }
+    }
+}
+
+/// Adds the strategy of one line to the definition `name`. Does nothing for a field that this version of the type does not
+/// have.
+fn add_strategy(definitions: &mut JsonObject, name: &str, line: &str) {
+    let mut words = line.split(' ');
+    let (first, strategy) = (words.next().unwrap_or_default(), words.next());
+    let Some(strategy) = strategy else {
+        // The line is the strategy of the whole type.
+        if let Some(Value::Object(definition)) = definitions.get_mut(name) {
+            definition.insert("x-kubernetes-map-type".to_owned(), json!(first));
+        }
+        return;
+    };
+    let keys: Vec<(&str, Option<&str>)> = words
+        .map(|key| key.split_once('=').map_or((key, None), |(key, default)| (key, Some(default))))
+        .collect();
+    if strategy == "map" && !prepare_items(definitions, name, first, &keys) {
+        return;
+    }
+    let field = definitions.get_mut(name).and_then(|definition| definition.get_mut("properties"));
+    let Some(Value::Object(field)) = field.and_then(|properties| properties.get_mut(first)) else { return };
+    let keyword = if strategy == "atomic" { "x-kubernetes-map-type" } else { "x-kubernetes-list-type" };
+    field.insert(keyword.to_owned(), json!(strategy));
+    if !keys.is_empty() {
+        let keys: Vec<&str> = keys.iter().map(|(key, _)| *key).collect();
+        field.insert("x-kubernetes-list-map-keys".to_owned(), json!(keys));
+    }
+}
+
+/// Gives the keys of the items in the field `field` their defaults. Returns whether the items have all keys: each is required or
+/// has a default, otherwise the API server refuses the list type `map`.
+fn prepare_items(
+    definitions: &mut JsonObject,
+    name: &str,
+    field: &str,
+    keys: &[(&str, Option<&str>)],
+) -> bool {
+    let reference = definitions.get(name).and_then(|definition| {
+        definition
+            .get("properties")?
+            .get(field)?
+            .get("items")?
+            .get("$ref")?
+            .as_str()?
+            .strip_prefix("#/$defs/")
+    });
+    let Some(reference) = reference.map(str::to_owned) else { return false };
+    let Some(Value::Object(item)) = definitions.get_mut(&reference) else { return false };
+    let required = item.get("required").and_then(Value::as_array).cloned().unwrap_or_default();
+    keys.iter().all(|(key, default)| {
+        let property = item.get_mut("properties").and_then(|properties| properties.get_mut(*key));
+        let Some(Value::Object(property)) = property else { return false };
+        if required.iter().any(|name| name == key) || property.contains_key("default") {
+            return true;
+        }
+        let Some(default) = default else { return false };
+        property.insert("default".to_owned(), json!(default));
+        true
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_file_has_types_with_known_strategies() {
+        let mut types = 0;
+        for block in STRATEGIES.split("\n=").skip(1) {
+            types += 1;
+            for line in block.lines().skip(1) {
+                let words: Vec<_> = line.split(' ').collect();
+                assert!(
+                    matches!(words[..], ["atomic"] | [_, "atomic" | "set"] | [_, "map", _, ..]),
+                    "{line:?}"
+                );
+            }
+        }
+        assert!(types > 70, "{types}");
+    }
+
+    #[test]
+    fn a_list_gets_its_keys_only_if_the_items_have_them() {
+        let items = |required: Value| {
+            let mut definitions = json!({
+                "io.k8s.api.core.v1.Container": {"properties": {
+                    "ports": {"type": "array", "items": {"$ref": "#/$defs/Port"}},
+                    "env": {"type": "array", "items": {"$ref": "#/$defs/Missing"}},
+                }},
+                "io.k8s.api.core.v1.SecretKeySelector": {"type": "object"},
+                "Port": {"properties": {"containerPort": {"type": "integer"}, "protocol": {"type": "string"}}, "required": required},
+            });
+            add_builtin_strategies(definitions.as_object_mut().unwrap());
+            definitions
+        };
+        let definitions = items(json!(["containerPort"]));
+        let fields = &definitions["io.k8s.api.core.v1.Container"]["properties"];
+        assert_eq!(fields["ports"]["x-kubernetes-list-type"], "map");
+        assert_eq!(fields["ports"]["x-kubernetes-list-map-keys"], json!(["containerPort", "protocol"]));
+        assert_eq!(definitions["Port"]["properties"]["protocol"]["default"], "TCP");
+        assert_eq!(fields["env"], json!({"type": "array", "items": {"$ref": "#/$defs/Missing"}}));
+        assert_eq!(definitions["io.k8s.api.core.v1.SecretKeySelector"]["x-kubernetes-map-type"], "atomic");
+        let without_key = items(json!([]));
+        let ports = &without_key["io.k8s.api.core.v1.Container"]["properties"]["ports"];
+        assert!(ports.get("x-kubernetes-list-type").is_none());
+    }
+}
