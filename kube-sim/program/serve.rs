@@ -14,6 +14,7 @@ use crate::Error;
 
 /// Serve a simulated cluster until interrupted, and write a kubeconfig for it.
 #[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub(crate) struct Args {
     /// The IP address and port to listen on; port 0 selects a free port.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
@@ -30,6 +31,9 @@ pub(crate) struct Args {
     /// The number of ready nodes.
     #[arg(long, value_name = "N", default_value_t = 1)]
     nodes: u16,
+    /// Do not run the controllers of workloads and the scheduler: deployments have no pods.
+    #[arg(long)]
+    no_workloads: bool,
     /// The seed of all random choices.
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
@@ -57,6 +61,9 @@ pub(crate) async fn run(args: Args) -> Result<(), Error> {
     }
     if args.metrics {
         builder = builder.metrics_api();
+    }
+    if !args.no_workloads {
+        builder = builder.workloads();
     }
     if let Some(limit) = args.record_bodies {
         builder = builder.record_bodies(limit);

@@ -8,6 +8,10 @@ use crate::store::State;
 
 const EVENTS: &str = "/events";
 
+/// The number of Events that the controllers keep. The oldest ones are deleted, as a cluster deletes Events after an
+/// hour.
+const MAX_EVENTS: usize = 1_000;
+
 /// Creates an Event of the type `Normal`.
 pub(super) fn normal(state: &mut State, component: &str, involved: &Value, reason: &str, message: &str) {
     record(state, component, involved, ["Normal", reason, message]);
@@ -52,5 +56,12 @@ fn record(state: &mut State, component: &str, involved: &Value, [kind, reason, m
     });
     if let Err(error) = writes::create(state, EVENTS, &event, component) {
         tracing::debug!(%error, event = name(&event), namespace = namespace(&event), "cannot create an event");
+        return;
+    }
+    state.recorded_events.push_back(place_in(EVENTS, &event));
+    if state.recorded_events.len() > MAX_EVENTS
+        && let Some(oldest) = state.recorded_events.pop_front()
+    {
+        state.erase(&oldest);
     }
 }

@@ -1,4 +1,5 @@
-//! The controllers that the simulation runs: the garbage collector, the namespace controller and others.
+//! The controllers that the simulation runs: the garbage collector, the namespace controller, those of workloads, the
+//! scheduler, and replacements for the kubelets.
 //!
 //! Each controller is a module with two functions. For each change in the store, `observe` returns the keys of the
 //! objects to reconcile. When the delay of the controller has passed, `reconcile` compares the object of a key with its
@@ -8,19 +9,28 @@
 //! The controllers run under the lock of the state, in a fixed order: after each write, before each request, and when a
 //! watch is polled. A controller with a delay of zero therefore reconciles a change before the next request is handled.
 
+mod controller_revisions;
+mod cron_job;
 pub(crate) mod custom_resource_definitions;
+mod daemon_set;
 mod deployment;
+mod disruption;
+mod endpoints;
 mod events;
 mod garbage_collector;
+mod job;
 mod kubelet;
 mod namespace_defaults;
 mod namespaces;
+mod node_lifecycle;
 mod objects;
 mod owned;
 mod pod_lifecycle;
 mod pods;
 mod replica_set;
+mod resource_quota;
 mod scheduler;
+mod stateful_set;
 mod writes;
 
 use std::sync::Arc;
@@ -39,7 +49,7 @@ type Keys = Vec<(Place, Arc<str>, Duration)>;
 
 /// The maximum number of reconciles in one call of [`run`]. Controllers that undo each other's changes must not block
 /// the server; the next call continues.
-const MAX_RECONCILES: usize = 100_000;
+const MAX_RECONCILES: usize = 20_000;
 
 /// The time after which a controller tries again to write an object that the server has refused.
 const RETRY_DELAY: Duration = Duration::from_secs(5);
@@ -63,6 +73,14 @@ pub(crate) fn run(state: &mut State) {
             Controller::RootCaCertificate => namespace_defaults::reconcile_root_ca(state, &key),
             Controller::Deployment => deployment::reconcile(state, &key),
             Controller::ReplicaSet => replica_set::reconcile(state, &key),
+            Controller::StatefulSet => stateful_set::reconcile(state, &key),
+            Controller::DaemonSet => daemon_set::reconcile(state, &key),
+            Controller::Job => job::reconcile(state, &key),
+            Controller::CronJob => cron_job::reconcile(state, &key),
+            Controller::EndpointSlice => endpoints::reconcile(state, &key),
+            Controller::Disruption => disruption::reconcile(state, &key),
+            Controller::ResourceQuota => resource_quota::reconcile(state, &key),
+            Controller::NodeLifecycle => node_lifecycle::reconcile(state, &key),
             Controller::Scheduler => scheduler::reconcile(state),
             Controller::PodLifecycle => pod_lifecycle::reconcile(state, &key),
         }
@@ -71,29 +89,56 @@ pub(crate) fn run(state: &mut State) {
 
 /// Queues the keys that each controller derives from an event.
 fn observe(state: &mut State, storage: &Arc<str>, event: &Event, now: Instant) {
-    let mut due = Vec::new();
-    for (controller, delay) in state.delays() {
-        let keys = match controller {
-            Controller::CustomResourceDefinition => {
-                custom_resource_definitions::observe(state, storage, event)
+    let running: Vec<(Controller, Duration)> = state.delays().collect();
+    for (controller, delay) in running {
+        for (place, uid, extra_delay) in keys_of(state, controller, storage, event) {
+            state.add_key(Key { controller, place, uid }, now + delay + extra_delay);
+        }
+    }
+}
+
+/// The keys that a controller derives from an event.
+fn keys_of(state: &State, controller: Controller, storage: &Arc<str>, event: &Event) -> Keys {
+    match controller {
+        Controller::CustomResourceDefinition => custom_resource_definitions::observe(state, storage, event),
+        Controller::GarbageCollector => garbage_collector::observe(state, storage, event),
+        Controller::Kubelet => kubelet::observe(state, storage, event),
+        Controller::Namespace => namespaces::observe(state, storage, event),
+        Controller::ServiceAccount => namespace_defaults::observe_service_accounts(state, storage, event),
+        Controller::RootCaCertificate => namespace_defaults::observe_root_ca(state, storage, event),
+        Controller::Deployment => deployment::observe(state, storage, event),
+        Controller::ReplicaSet => replica_set::observe(state, storage, event),
+        Controller::StatefulSet => stateful_set::observe(state, storage, event),
+        Controller::DaemonSet => daemon_set::observe(state, storage, event),
+        Controller::Job => job::observe(state, storage, event),
+        Controller::CronJob => cron_job::observe(state, storage, event),
+        Controller::EndpointSlice => endpoints::observe(state, storage, event),
+        Controller::Disruption => disruption::observe(state, storage, event),
+        Controller::ResourceQuota => resource_quota::observe(state, storage, event),
+        Controller::NodeLifecycle => node_lifecycle::observe(state, storage, event),
+        Controller::Scheduler => scheduler::observe(storage, event),
+        Controller::PodLifecycle => pod_lifecycle::observe(state, storage, event),
+    }
+}
+
+/// Sets the delay of a controller; `None` disables it. A controller that starts observes all objects, as one does that
+/// lists them.
+pub(crate) fn set_delay(state: &mut State, controller: Controller, delay: Option<Duration>) {
+    let was_running = state.runs(controller);
+    state.set_delay(controller, delay);
+    let Some(delay) = delay.filter(|_| !was_running) else { return };
+    let tables = state.tables().map(|(storage, table)| (storage.clone(), table.objects("")));
+    let objects: Vec<_> = tables.collect();
+    let now = Instant::now();
+    for (storage, objects) in objects {
+        for object in objects {
+            let event = Event::new(Change::Added, object, None);
+            for (place, uid, extra_delay) in keys_of(state, controller, &storage, &event) {
+                state.add_key(Key { controller, place, uid }, now + delay + extra_delay);
             }
-            Controller::GarbageCollector => garbage_collector::observe(state, storage, event),
-            Controller::Kubelet => kubelet::observe(state, storage, event),
-            Controller::Namespace => namespaces::observe(state, storage, event),
-            Controller::ServiceAccount => namespace_defaults::observe_service_accounts(state, storage, event),
-            Controller::RootCaCertificate => namespace_defaults::observe_root_ca(state, storage, event),
-            Controller::Deployment => deployment::observe(state, storage, event),
-            Controller::ReplicaSet => replica_set::observe(state, storage, event),
-            Controller::Scheduler => scheduler::observe(storage, event),
-            Controller::PodLifecycle => pod_lifecycle::observe(state, storage, event),
-        };
-        due.extend(
-            keys.into_iter().map(|(place, uid, extra)| (Key { controller, place, uid }, now + delay + extra)),
-        );
+        }
     }
-    for (key, at) in due {
-        state.add_key(key, at);
-    }
+    run(state);
 }
 
 /// Adds a certificate authority to the bundle in the config map `kube-root-ca.crt` of each namespace.
@@ -104,9 +149,39 @@ pub(crate) fn publish_root_ca(state: &mut State, authority: &str) {
     run(state);
 }
 
-/// Reconciles the object of a key again after a time.
+/// The controllers that wait for times, and the tables with the objects that they reconcile.
+const TIMED: [(Controller, &str); 9] = [
+    (Controller::Deployment, objects::DEPLOYMENTS),
+    (Controller::ReplicaSet, objects::REPLICA_SETS),
+    (Controller::StatefulSet, "apps/statefulsets"),
+    (Controller::DaemonSet, "apps/daemonsets"),
+    (Controller::Job, job::JOBS),
+    (Controller::CronJob, "batch/cronjobs"),
+    (Controller::Disruption, "policy/poddisruptionbudgets"),
+    (Controller::NodeLifecycle, objects::PODS),
+    (Controller::PodLifecycle, objects::PODS),
+];
+
+/// Reconciles the objects whose controllers wait for a time, after the clock has jumped.
+pub(crate) fn clock_advanced(state: &mut State) {
+    for (controller, storage) in TIMED {
+        if !state.runs(controller) {
+            continue;
+        }
+        let objects = state.table(storage).map(|table| table.objects("")).unwrap_or_default();
+        for object in objects {
+            let place = (Arc::from(storage), object.key.clone());
+            requeue(state, &Key { controller, place, uid: object.uid.clone() }, Duration::ZERO);
+        }
+    }
+    run(state);
+}
+
+/// Reconciles the object of a key again after a time; never if the clock does not reach the time.
 fn requeue(state: &mut State, key: &Key, after: Duration) {
-    state.add_key(key.clone(), Instant::now() + after);
+    if let Some(at) = Instant::now().checked_add(after) {
+        state.add_key(key.clone(), at);
+    }
 }
 
 /// [`Keys`] that contain only the changed object, without an extra delay.

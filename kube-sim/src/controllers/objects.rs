@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::clock::Clock;
+use crate::clock::{Clock, format_seconds};
 use crate::store::object::key;
 use crate::store::selector::Labels;
 use crate::store::{Place, State};
@@ -48,6 +48,12 @@ pub(super) fn number(value: &Value) -> i64 {
 /// The place of an object in the table `storage`.
 pub(super) fn place_in(storage: &str, object: &Value) -> Place {
     (Arc::from(storage), key(namespace(object), name(object)))
+}
+
+/// The objects of a table in `namespace`, or in all namespaces if it is empty.
+pub(super) fn list(state: &State, storage: &str, namespace: &str) -> Vec<Value> {
+    let table = state.table(storage);
+    table.map(|table| table.objects(namespace)).unwrap_or_default().iter().map(|o| o.value()).collect()
 }
 
 /// The object with this name.
@@ -114,12 +120,17 @@ pub(super) fn seconds(value: &Value) -> Duration {
     Duration::from_secs(u64::try_from(number(value)).unwrap_or(0))
 }
 
+/// Formats a time as `metav1.Time`.
+pub(super) fn stamp(at: Timestamp) -> Value {
+    format_seconds(at).into()
+}
+
 /// An integer, or a percentage of `total`, which is rounded up or down (`intstr.GetScaledValueFromIntOrPercent`).
 pub(super) fn scaled_value(value: &Value, total: i64, rounds_up: bool) -> i64 {
     let percent = value.as_str().and_then(|text| text.strip_suffix('%')?.parse::<i64>().ok());
     match percent {
-        Some(percent) if rounds_up => (percent * total + 99).div_euclid(100),
-        Some(percent) => (percent * total).div_euclid(100),
+        Some(percent) if rounds_up => percent.saturating_mul(total).saturating_add(99).div_euclid(100),
+        Some(percent) => percent.saturating_mul(total).div_euclid(100),
         None => number(value),
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::objects::{
-    controller_of, is_controlled_by, is_terminating, labels, name, namespace, place_in, uid,
+    controller_of, is_controlled_by, is_terminating, labels, list, name, namespace, place_in, uid,
 };
 use super::writes::{self, CONTROLLER_MANAGER, Part};
 use super::{Keys, is_deletion};
@@ -179,4 +179,33 @@ pub(super) fn delete_pod(state: &mut State, kind: OwnerKind, owner: &Value, pod:
     writes::delete(state, &place_in(super::objects::PODS, pod));
     let message = format!("Deleted pod: {}", name(pod));
     super::events::normal(state, component, &kind.involved(owner), "SuccessfulDelete", &message);
+}
+
+/// The objects of all owners that select the object of an event, before or after its change: for kinds that select
+/// pods without owning them.
+pub(super) fn selecting(
+    state: &State,
+    storage: &'static str,
+    event: &Event,
+    selector: fn(&Value) -> Option<LabelSelector>,
+) -> Keys {
+    let table = state.table(storage);
+    let candidates = table.map(|table| table.objects(event.object.namespace())).unwrap_or_default();
+    let is_selected = |value: &Value| {
+        selector(value).is_some_and(|selector| {
+            selector.matches(&event.object.labels)
+                || event.previous.as_ref().is_some_and(|previous| selector.matches(&previous.labels))
+        })
+    };
+    let selecting = candidates.iter().filter(|candidate| is_selected(&candidate.value()));
+    selecting
+        .map(|found| ((Arc::from(storage), found.key.clone()), found.uid.clone(), Duration::ZERO))
+        .collect()
+}
+
+/// The pods of `namespace` that `selector` selects.
+pub(super) fn selected_pods(state: &State, namespace: &str, selector: &LabelSelector) -> Vec<Value> {
+    let mut pods = list(state, super::objects::PODS, namespace);
+    pods.retain(|pod| selector.matches(&labels(pod)));
+    pods
 }

@@ -91,7 +91,12 @@ fn update_status(
             status[field] = count.into();
         }
         status["observedGeneration"] = set["metadata"]["generation"].clone();
+        let has_failed = status["conditions"]
+            .as_array()
+            .is_some_and(|list| list.iter().any(|condition| condition["type"] == "ReplicaFailure"));
         match failure {
+            // The message has the generated name of a pod. A write of each would cause a reconcile, and the next failure.
+            Some(_) if has_failed => {}
             Some((missing, error)) => {
                 let reason = if missing > 0 { "FailedCreate" } else { "FailedDelete" };
                 let condition = json!({

@@ -8,7 +8,7 @@ use super::objects::{name, namespace};
 use crate::apply;
 use crate::handler::admission::{self, NAMESPACES};
 use crate::handler::deletion::{self, Propagation};
-use crate::handler::{object_meta, service_account};
+use crate::handler::{object_meta, quota, service_account};
 use crate::protobuf;
 use crate::registry::Resource;
 use crate::schema;
@@ -90,6 +90,7 @@ fn create_once(
     if state.get(&resource.storage, &key).is_some() {
         return Err(SimError::already_exists(&resource.group, &resource.plural, name(&object)));
     }
+    quota::check_create(state, resource, &object)?;
     let stored = state.commit(resource, key, object)?;
     Ok(stored.typed_value(&resource.api_version, &resource.kind))
 }

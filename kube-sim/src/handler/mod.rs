@@ -18,6 +18,7 @@ pub(crate) mod object_meta;
 pub(crate) mod options;
 mod patch;
 pub(crate) mod plugins;
+pub(crate) mod quota;
 pub(crate) mod read;
 pub(crate) mod render;
 pub(crate) mod reply;

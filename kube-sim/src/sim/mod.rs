@@ -122,9 +122,14 @@ impl Sim {
     }
 
     /// Changes the delay of a controller, as [`SimBuilder::controller_delay`] sets it; `None` disables the controller.
-    /// Changes that a disabled controller has not observed remain unobserved.
+    /// A controller that starts observes all objects.
     pub fn set_controller_delay(&self, controller: Controller, delay: Option<Duration>) {
-        self.inner.lock().set_delay(controller, delay);
+        controllers::set_delay(&mut self.inner.lock(), controller, delay);
+    }
+
+    /// Whether a controller runs.
+    pub(crate) fn runs_controller(&self, controller: Controller) -> bool {
+        self.inner.lock().runs(controller)
     }
 
     /// Sets the resources that a container uses, for the resource metrics API
@@ -209,9 +214,11 @@ impl Sim {
     }
 
     /// Advances the clock for timestamps, for comparisons with timestamps, and for the age of fault rules by `time`.
-    /// Timers continue on tokio's clock: the delays of controllers, bookmarks, and the ends of watches.
+    /// Controllers that wait for a time, such as that of a cron job, notice the change. Timers continue on tokio's clock:
+    /// the delays of controllers, bookmarks, and the ends of watches.
     pub fn advance_clock(&self, time: Duration) {
         self.inner.clock.advance(SignedDuration::try_from(time).unwrap_or(SignedDuration::MAX));
+        controllers::clock_advanced(&mut self.inner.lock());
     }
 
     /// The current time of the simulation.

@@ -70,6 +70,8 @@ pub(crate) struct State {
     pub(crate) random: Random,
     /// The certificate authority of the server in PEM, if it has one.
     pub(crate) root_ca: Option<Arc<str>>,
+    /// The latest Events of the controllers, oldest first.
+    pub(crate) recorded_events: VecDeque<Place>,
     /// The number of pod IPs that have been assigned.
     pub(crate) assigned_pod_ips: u32,
     /// Whether the crate's `workload` module simulates a kubelet, which removes terminating pods. If this is false,
@@ -96,6 +98,7 @@ impl State {
             clock,
             random: Random::seeded(0),
             root_ca: None,
+            recorded_events: VecDeque::new(),
             assigned_pod_ips: 0,
             kubelet: false,
         }

@@ -37,6 +37,22 @@ pub enum Controller {
     Deployment,
     /// Creates and deletes the pods of replica sets.
     ReplicaSet,
+    /// Creates the pods of stateful sets in the order of their ordinals, their volume claims and revisions.
+    StatefulSet,
+    /// Runs a pod of each daemon set on each eligible node.
+    DaemonSet,
+    /// Runs the pods of jobs until enough of them have succeeded; deletes finished jobs after their time to live.
+    Job,
+    /// Creates jobs at the times of the schedules of cron jobs.
+    CronJob,
+    /// Writes the `EndpointSlice` and `Endpoints` objects of services.
+    EndpointSlice,
+    /// Counts the healthy pods of PodDisruptionBudgets.
+    Disruption,
+    /// Writes the usage of resource quotas. Quotas also limit the objects of a simulation without this controller.
+    ResourceQuota,
+    /// Taints nodes by their conditions, deletes pods that do not tolerate a taint, and the pods of deleted nodes.
+    NodeLifecycle,
     /// Binds pods to nodes.
     Scheduler,
     /// Replaces the kubelets for starting pods: pods on nodes become ready, and the pods of jobs complete. See
@@ -59,6 +75,14 @@ impl Controller {
         Self::RootCaCertificate,
         Self::Deployment,
         Self::ReplicaSet,
+        Self::StatefulSet,
+        Self::DaemonSet,
+        Self::Job,
+        Self::CronJob,
+        Self::EndpointSlice,
+        Self::Disruption,
+        Self::ResourceQuota,
+        Self::NodeLifecycle,
         Self::Scheduler,
         Self::PodLifecycle,
     ];

@@ -34,6 +34,7 @@ pub(super) fn make_random_changes(engine: &mut Engine) {
         let made = json!({"metadata": {"name": "batch"}});
         if engine.sim.get("v1", "Namespace", "", "batch").is_err() {
             engine.write(&Method::POST, "/api/v1/namespaces", USER, &made);
+            engine.create_service_account("batch", &json!("report"));
         }
         engine.write(&Method::POST, path, "cronjob-controller", &objects::batch_pod());
     }

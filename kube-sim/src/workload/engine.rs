@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use http::Method;
 use serde_json::{Value, json};
 
-use super::{chaos, controllers, kubelet, objects};
+use super::{chaos, kubelet, objects};
 use crate::Sim;
 use crate::clock::Random;
 
@@ -65,6 +65,7 @@ impl Engine {
             let made = json!({"metadata": {"name": namespace}});
             self.write(&Method::POST, "/api/v1/namespaces", USER, &made);
             let deployment = objects::deployment(i);
+            self.create_service_account(namespace, &deployment["metadata"]["name"]);
             self.write(
                 &Method::POST,
                 &format!("/apis/apps/v1/namespaces/{namespace}/deployments"),
@@ -74,14 +75,18 @@ impl Engine {
         }
     }
 
+    /// Creates a service account, which pods must have in a cluster with service accounts.
+    pub(super) fn create_service_account(&self, namespace: &str, name: &Value) {
+        let account = json!({"metadata": {"name": name}});
+        self.write(&Method::POST, &format!("/api/v1/namespaces/{namespace}/serviceaccounts"), USER, &account);
+    }
+
     /// Runs one step of each simulated component.
     pub(super) fn step(&mut self) {
         self.steps += 1;
         if self.chaos {
             chaos::make_random_changes(self);
         }
-        controllers::reconcile_deployments(self);
-        controllers::reconcile_replica_sets(self);
         kubelet::advance_pods(self);
     }
 

@@ -22,14 +22,13 @@ pub(super) fn is_condition_true(object: &Value, kind: &str) -> bool {
 
 /// Advances every pod by at most one stage of its lifecycle.
 pub(super) fn advance_pods(engine: &mut Engine) {
-    let nodes: BTreeMap<String, bool> = engine
+    let nodes: BTreeMap<String, NodeState> = engine
         .list("v1", "Node")
         .iter()
-        .map(|n| {
-            (
-                namespace_and_name(n).1.to_owned(),
-                is_condition_true(n, "Ready") && n["spec"]["unschedulable"] != true,
-            )
+        .map(|node| {
+            let is_ready = is_condition_true(node, "Ready");
+            let is_schedulable = is_ready && node["spec"]["unschedulable"] != true;
+            (namespace_and_name(node).1.to_owned(), NodeState { is_ready, is_schedulable })
         })
         .collect();
     for pod in engine.list("v1", "Pod") {
@@ -50,8 +49,8 @@ pub(super) fn advance_pods(engine: &mut Engine) {
         match nodes.get(node) {
             None => engine.force_delete(&path),
             // The kubelet of a failed node reports no status; its pods are evicted after some steps.
-            Some(false) => evict_from_failed_node(engine, &pod, &path),
-            Some(true) => advance_pod(engine, &pod, &path),
+            Some(node) if !node.is_ready => evict_from_failed_node(engine, &pod, &path),
+            Some(_) => advance_pod(engine, &pod, &path),
         }
     }
 }
@@ -65,11 +64,18 @@ fn record_pod_event(engine: &mut Engine, pod: &Value, kind: &str, reason: &str, 
     engine.create_event(&about, &namespace, kind, reason, message, "kubelet");
 }
 
-/// Binds a pod to a random ready node. If no node is ready, sets the condition `PodScheduled` to false. `nodes`
-/// contains the names of all nodes, and whether each is ready.
-fn schedule_pod(engine: &mut Engine, pod: &Value, path: &str, nodes: &BTreeMap<String, bool>) {
+/// The properties of a node that its pods depend on.
+struct NodeState {
+    is_ready: bool,
+    /// Whether the node is ready and not cordoned.
+    is_schedulable: bool,
+}
+
+/// Binds a pod to a random schedulable node. If there is none, sets the condition `PodScheduled` to false.
+fn schedule_pod(engine: &mut Engine, pod: &Value, path: &str, nodes: &BTreeMap<String, NodeState>) {
     let (namespace, name) = namespace_and_name(pod);
-    let fit: Vec<&String> = nodes.iter().filter(|(_, ready)| **ready).map(|(name, _)| name).collect();
+    let fit: Vec<&String> =
+        nodes.iter().filter(|(_, node)| node.is_schedulable).map(|(name, _)| name).collect();
     let about = object_reference(pod, "v1", "Pod");
     if fit.is_empty() {
         if pod["status"]["conditions"].is_null() {

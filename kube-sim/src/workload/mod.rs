@@ -1,15 +1,14 @@
-//! A workload simulator: simulated controllers, scheduler and kubelets, which continuously change a small cluster.
+//! A workload simulator: a simulated scheduler and simulated kubelets, which continuously change a small cluster, beside
+//! the built-in controllers of deployments and other workloads.
 //!
 //! Nodes are added, fail and are removed; deployments are updated and scaled; pods are scheduled, start, crash,
 //! complete and terminate, with the status and the events of a real cluster. The simulated components handle **every**
 //! deployment, replica set and pod of the simulation, including those that clients create. So
 //! `kubectl create deployment` and `kubectl rollout status` complete.
 //!
-//! The simulator works in steps: in each step, it lists the nodes, deployments, replica sets and pods, and every
-//! component reconciles them once. It is designed for hundreds of pods, because each step lists all pods.
+//! The simulator works in steps: in each step, it lists the nodes and pods, and every component reconciles them once. It is designed for hundreds of pods, because each step lists all pods.
 
 mod chaos;
-mod controllers;
 mod engine;
 mod kubelet;
 pub(crate) mod objects;
@@ -19,7 +18,7 @@ use std::time::Duration;
 
 use tokio::task::JoinHandle;
 
-use crate::Sim;
+use crate::{Controller, Sim};
 use engine::Engine;
 
 /// Builder of a workload simulator, with its settings; see [`Workload::builder`].
@@ -71,6 +70,7 @@ impl WorkloadBuilder {
     pub fn start(self, sim: &Sim) -> Workload {
         let mut engine = Engine::new(sim.clone(), self.seed, self.nodes, self.deployments, self.chaos);
         sim.set_kubelets_simulated(true);
+        let started = start_controllers(sim);
         engine.set_up();
         let pace = self.pace;
         let task = tokio::spawn(async move {
@@ -81,15 +81,33 @@ impl WorkloadBuilder {
                 engine.step();
             }
         });
-        Workload { sim: sim.clone(), task }
+        Workload { sim: sim.clone(), task, started }
     }
 }
 
-/// A running workload simulator. Dropping it stops the simulator; the created objects stay.
+/// A running workload simulator. Dropping it stops the simulator and the controllers that it has started; the created
+/// objects stay.
 #[derive(Debug)]
 pub struct Workload {
     sim: Sim,
     task: JoinHandle<()>,
+    /// The built-in controllers that run because of the workload.
+    started: Vec<Controller>,
+}
+
+/// The built-in controllers that the simulator does not start: it does their work itself, and its pods have their
+/// volumes with tokens already.
+const REPLACED: [Controller; 4] =
+    [Controller::Scheduler, Controller::PodLifecycle, Controller::NodeLifecycle, Controller::ServiceAccount];
+
+/// Starts the built-in controllers that the simulator needs and that do not run. Returns them.
+fn start_controllers(sim: &Sim) -> Vec<Controller> {
+    let needed = Controller::ALL.iter().copied().filter(|controller| !REPLACED.contains(controller));
+    let started: Vec<Controller> = needed.filter(|controller| !sim.runs_controller(*controller)).collect();
+    for controller in &started {
+        sim.set_controller_delay(*controller, Some(Duration::ZERO));
+    }
+    started
 }
 
 impl Workload {
@@ -102,6 +120,9 @@ impl Workload {
 impl Drop for Workload {
     fn drop(&mut self) {
         self.task.abort();
+        for controller in &self.started {
+            self.sim.set_controller_delay(*controller, None);
+        }
         self.sim.set_kubelets_simulated(false);
     }
 }

@@ -13,7 +13,7 @@ pub(super) fn problem(pod: &Value, wanted: &Resources, node: &Node, nodes: &[Nod
     if node.object()["spec"]["unschedulable"] == true && !tolerates_cordon(pod) {
         return one("node(s) were unschedulable");
     }
-    if untolerated(pod, node, &["NoSchedule", "NoExecute"]).is_some() {
+    if !tolerates_all(&pod["spec"], node.object(), &["NoSchedule", "NoExecute"]) {
         return one("node(s) had untolerated taint(s)");
     }
     if !labels::matches_node(&pod["spec"], node.object()) {
@@ -43,20 +43,14 @@ fn tolerates_cordon(pod: &Value) -> bool {
     tolerates(&pod["spec"], &taint)
 }
 
-/// The first taint of the node with one of the effects that the pod does not tolerate.
-pub(in crate::controllers) fn untolerated<'a>(
-    pod: &Value,
-    node: &'a Node,
-    effects: &[&str],
-) -> Option<&'a Value> {
-    let mut taints = node.object()["spec"]["taints"].as_array().into_iter().flatten();
-    taints.find(|taint| {
-        effects.iter().any(|effect| taint["effect"] == *effect) && !tolerates(&pod["spec"], taint)
-    })
+/// Whether a pod with this spec tolerates the taints of the node with one of the effects.
+pub(in crate::controllers) fn tolerates_all(spec: &Value, node: &Value, effects: &[&str]) -> bool {
+    let mut taints = node["spec"]["taints"].as_array().into_iter().flatten();
+    taints.all(|taint| !effects.iter().any(|effect| taint["effect"] == *effect) || tolerates(spec, taint))
 }
 
 /// Whether a toleration in the spec of a pod tolerates the taint.
-pub(in crate::controllers) fn tolerates(spec: &Value, taint: &Value) -> bool {
+fn tolerates(spec: &Value, taint: &Value) -> bool {
     tolerations(spec, taint).next().is_some()
 }
 

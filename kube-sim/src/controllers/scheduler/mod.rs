@@ -13,6 +13,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+pub(super) use self::fit::{tolerates_all, tolerations};
+pub(super) use self::labels::matches_node;
 use self::node::{Node, requests};
 use super::objects::{
     NODES, PODS, is_terminating, name, namespace, number, place_in, set_condition, time, uid,
@@ -123,7 +125,7 @@ fn score(pod: &Value, wanted: &node::Resources, node: &Node) -> f64 {
         own.is_some() && super::objects::controller_of(other).map(|o| o["uid"].clone()) == own
     };
     let siblings = node.pods().iter().filter(is_sibling).count();
-    let tainted = fit::untolerated(pod, node, &["PreferNoSchedule"]).is_some();
+    let tainted = !tolerates_all(&pod["spec"], node.object(), &["PreferNoSchedule"]);
     #[expect(clippy::cast_precision_loss, reason = "a score needs no precision")]
     let (siblings, preferred) = (siblings as f64, labels::preferred_weight(pod, node.object()) as f64);
     node.free_share(wanted) - siblings - if tainted { 3.0 } else { 0.0 } + preferred / 100.0

@@ -8,7 +8,7 @@ use super::decode::apply_url_names;
 use super::steps::{apply_defaults, drop_nulls, response_object, rewrite_numbers, validate};
 use super::{WriteContext, Written};
 use crate::controllers::{self, custom_resource_definitions};
-use crate::handler::{admission, convert, object_meta};
+use crate::handler::{admission, convert, object_meta, quota};
 use crate::status::SimError;
 use crate::store::object::{Stored, key};
 
@@ -122,6 +122,7 @@ impl WriteContext<'_> {
         if state.get(&resource.storage, &key).is_some() {
             return Ok(None);
         }
+        quota::check_create(&state, resource, &value)?;
         if self.options.dry_run {
             let object = response_object(resource, &key, 0, value);
             return Ok(Some(Written { object, created: true }));

@@ -1,9 +1,17 @@
 //! The built-in controllers of workloads, on a paused clock.
 
+mod budgets;
+mod cron_jobs;
+mod daemon_sets;
 mod defaults;
 mod deployments;
+mod jobs;
+mod nodes;
 mod pods;
+mod quotas;
 mod scheduler;
+mod services;
+mod stateful_sets;
 
 use std::time::Duration;
 

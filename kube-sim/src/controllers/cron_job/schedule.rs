@@ -1,0 +1,114 @@
+//! The times of a cron schedule, in the format of the Go library `robfig/cron`.
+
+use std::time::Duration;
+
+use cronexpr::{Crontab, FallbackTimezoneOption, ParseOptions};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use crate::clock::format_seconds;
+use crate::encoding;
+
+/// The largest value of each field.
+const MAXIMA: [&str; 5] = ["59", "23", "31", "12", "6"];
+
+/// A schedule in a time zone.
+pub(super) enum Schedule {
+    Cron(Box<Crontab>),
+    /// `@every DURATION`.
+    Every(Duration),
+}
+
+impl Schedule {
+    /// `None` for a schedule or a zone that does not parse. Validation refuses both.
+    pub(super) fn parse(text: &str, zone: &str) -> Option<Self> {
+        if let Some(every) = text.strip_prefix("@every ") {
+            let every = encoding::duration::parse(every.trim()).ok()?;
+            return Some(Self::Every(every.max(Duration::from_secs(1))));
+        }
+        let fields = match text {
+            "@yearly" | "@annually" => "0 0 1 1 *".to_owned(),
+            "@monthly" => "0 0 1 * *".to_owned(),
+            "@weekly" => "0 0 * * 0".to_owned(),
+            "@daily" | "@midnight" => "0 0 * * *".to_owned(),
+            "@hourly" => "0 * * * *".to_owned(),
+            text => translate(text),
+        };
+        let mut options = ParseOptions::default();
+        options.fallback_timezone_option = FallbackTimezoneOption::UTC;
+        let zone = if zone == "UTC" { String::new() } else { format!(" {zone}") };
+        cronexpr::parse_crontab_with(&format!("{fields}{zone}"), options)
+            .ok()
+            .map(|cron| Self::Cron(Box::new(cron)))
+    }
+
+    /// The first time after `after`; `None` if there is none within some years.
+    pub(super) fn next(&self, after: Timestamp) -> Option<Timestamp> {
+        match self {
+            Self::Cron(cron) => cron.find_next(cronexpr::MakeTimestamp(after)).ok().map(|at| at.timestamp()),
+            Self::Every(every) => after.checked_add(*every).ok(),
+        }
+    }
+
+    /// A time after `at`, close to `now`: for schedules with many times between the two.
+    pub(super) fn skip_to(&self, at: Timestamp, now: Timestamp) -> Option<Timestamp> {
+        let Self::Every(every) = self else {
+            let day = now.checked_sub(Duration::from_secs(86_400)).ok()?;
+            return self.next(at.max(day));
+        };
+        let passed = Duration::try_from(now.duration_since(at)).ok()?;
+        let steps = (passed.as_secs() / every.as_secs().max(1)).max(1);
+        at.checked_add(*every * u32::try_from(steps).unwrap_or(u32::MAX)).ok()
+    }
+}
+
+/// Writes a schedule without the forms that only `robfig/cron` reads: `?`, empty items of a list, and a step after one
+/// value, such as `5/15`.
+fn translate(text: &str) -> String {
+    let fields = text.split_whitespace().zip(MAXIMA).map(|(field, most)| {
+        let items = field.split(',').filter(|item| !item.is_empty()).map(|item| {
+            let item = item.replace('?', "*");
+            match item.split_once('/') {
+                Some((start, step)) if start != "*" && !start.contains('-') => {
+                    format!("{start}-{most}/{step}")
+                }
+                _ => item,
+            }
+        });
+        items.collect::<Vec<_>>().join(",")
+    });
+    fields.collect::<Vec<_>>().join(" ")
+}
+
+/// The annotation of a job with its time, in RFC 3339 and in the zone of the cron job.
+pub(super) fn scheduled_stamp(at: Timestamp, zone: Option<&str>) -> String {
+    match zone.and_then(|zone| TimeZone::get(zone).ok()) {
+        Some(zone) => at.to_zoned(zone).strftime("%Y-%m-%dT%H:%M:%S%:z").to_string(),
+        None => format_seconds(at),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Schedule;
+
+    #[test]
+    fn the_times_are_those_of_the_go_library() {
+        // 2026-01-01 is a Thursday.
+        for (schedule, zone, expected) in [
+            ("*/15 * * * *", "UTC", "2026-01-01T00:15:00Z"),
+            ("5/20 * * * *", "UTC", "2026-01-01T00:05:00Z"),
+            ("0 12 ? * MON", "UTC", "2026-01-05T12:00:00Z"),
+            ("30 4 1,,15 * *", "UTC", "2026-01-01T04:30:00Z"),
+            ("0 0 13 * FRI", "UTC", "2026-01-02T00:00:00Z"),
+            ("@monthly", "UTC", "2026-02-01T00:00:00Z"),
+            ("@every 90s", "UTC", "2026-01-01T00:01:30Z"),
+            ("0 9 * * *", "Europe/Berlin", "2026-01-01T08:00:00Z"),
+        ] {
+            let from = "2026-01-01T00:00:00Z".parse().unwrap();
+            let next = Schedule::parse(schedule, zone).expect(schedule).next(from).expect(schedule);
+            assert_eq!(next.to_string(), expected, "{schedule}");
+        }
+        assert!(Schedule::parse("* * *", "UTC").is_none());
+    }
+}

@@ -1,0 +1,96 @@
+//! The `Endpoints` object of a service, which has the name of the service.
+
+use serde_json::{Value, json};
+
+use super::{ENDPOINTS, Endpoint, by_ports, is_headless};
+use crate::controllers::objects::{name, namespace, place_in};
+use crate::controllers::writes::{self, CONTROLLER_MANAGER, Part};
+use crate::store::queue::Key;
+use crate::store::{Place, State};
+
+/// The label of the objects that this controller writes.
+const MANAGED_BY: (&str, &str) = ("endpoints.kubernetes.io/managed-by", "endpoint-controller");
+
+/// Creates or changes the endpoints of a service.
+pub(super) fn sync(state: &mut State, service: &Value, endpoints: &[Endpoint]) {
+    // Terminating pods are not in this older kind.
+    let groups = by_ports(endpoints).into_values();
+    let subsets: Vec<Value> = groups.filter_map(|group| subset(&group)).collect();
+    let mut object = json!({"metadata": {"name": name(service), "namespace": namespace(service)}});
+    let place = place_in(ENDPOINTS, &object);
+    let change = |object: &mut Value| {
+        if subsets.is_empty() {
+            object.as_object_mut().map(|object| object.remove("subsets"));
+        } else {
+            object["subsets"] = subsets.into();
+        }
+        let own = service["metadata"]["labels"].as_object().cloned().unwrap_or_default();
+        let labels = &mut object["metadata"]["labels"];
+        *labels = own.into();
+        labels[MANAGED_BY.0] = MANAGED_BY.1.into();
+        if is_headless(service) {
+            labels["service.kubernetes.io/headless"] = "".into();
+        }
+    };
+    let outcome = if state.get(&place.0, &place.1).is_some() {
+        writes::modify(state, &place, Part::Object, CONTROLLER_MANAGER, change).map(drop)
+    } else {
+        change(&mut object);
+        writes::create(state, ENDPOINTS, &object, CONTROLLER_MANAGER).map(drop)
+    };
+    if let Err(error) = outcome {
+        tracing::debug!(%error, service = name(service), "cannot write endpoints");
+    }
+}
+
+/// Deletes the endpoints of a deleted service.
+pub(super) fn delete(state: &mut State, key: &Key) {
+    if state.get(&key.place.0, &key.place.1).is_some() {
+        // A new service with the same name exists.
+        return;
+    }
+    let place: Place = (ENDPOINTS.into(), key.place.1.clone());
+    let own = state.get(&place.0, &place.1).map(|object| object.value());
+    if own.is_some_and(|own| own["metadata"]["labels"][MANAGED_BY.0] == MANAGED_BY.1) {
+        writes::delete(state, &place);
+    }
+}
+
+/// The endpoints with the same ports; `None` if all are terminating.
+fn subset(group: &[&Endpoint]) -> Option<Value> {
+    let address = |endpoint: &&&Endpoint| {
+        let mut address =
+            json!({"ip": endpoint.address, "nodeName": endpoint.node, "targetRef": endpoint.target});
+        if let Some(hostname) = &endpoint.hostname {
+            address["hostname"] = hostname.as_str().into();
+        }
+        address
+    };
+    let live = || group.iter().filter(|endpoint| !endpoint.is_terminating);
+    let ready: Vec<Value> = live().filter(|endpoint| endpoint.is_ready).map(|e| address(&e)).collect();
+    let unready: Vec<Value> = live().filter(|endpoint| !endpoint.is_ready).map(|e| address(&e)).collect();
+    if ready.is_empty() && unready.is_empty() {
+        return None;
+    }
+    let mut subset = json!({});
+    for (field, list) in [("addresses", ready), ("notReadyAddresses", unready)] {
+        if !list.is_empty() {
+            subset[field] = list.into();
+        }
+    }
+    let ports: Vec<Value> = group[0]
+        .ports
+        .iter()
+        .map(|port| {
+            let mut port = port.clone();
+            if port["name"] == "" {
+                port.as_object_mut().map(|port| port.remove("name"));
+            }
+            port
+        })
+        .collect();
+    if !ports.is_empty() {
+        subset["ports"] = ports.into();
+    }
+    Some(subset)
+}

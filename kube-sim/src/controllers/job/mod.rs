@@ -1,0 +1,336 @@
+//! The job controller: runs pods until a number of them has succeeded, or too many have failed.
+//!
+//! A pod has a finalizer until the job has counted it, so that a deleted pod is counted too.
+
+mod indexes;
+mod pods;
+mod status;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use self::indexes::Indexes;
+use super::objects::{
+    PODS, condition, controller_of, is_terminating, is_true, name, number, place_in, seconds, time, until,
+};
+use super::owned::{self, OwnerKind};
+use super::pods::{is_active, is_ready, phase};
+use super::writes::{self, CONTROLLER_MANAGER, Part};
+use super::{Keys, events, is_deletion, object_of, own_key, requeue};
+use crate::handler::deletion::{self, Propagation};
+use crate::handler::object_meta;
+use crate::store::State;
+use crate::store::queue::Key;
+use crate::store::table::Event;
+
+pub(super) const JOBS: &str = "batch/jobs";
+const COMPONENT: &str = "job-controller";
+
+/// The finalizer of the pods that the job has not counted.
+const TRACKING: &str = "batch.kubernetes.io/job-tracking";
+/// The annotation and label with the index of a pod.
+const INDEX: &str = "batch.kubernetes.io/job-completion-index";
+
+pub(super) const KIND: OwnerKind = OwnerKind { storage: JOBS, api_version: "batch/v1", kind: "Job" };
+
+/// The keys of a changed job, of the jobs of a changed pod, and of a terminating pod whose job does not exist.
+pub(super) fn observe(state: &State, storage: &Arc<str>, event: &Event) -> Keys {
+    match &**storage {
+        JOBS if !is_deletion(event) => own_key(storage, event),
+        PODS => {
+            let keys = KIND.keys(state, event);
+            if keys.is_empty() && !is_deletion(event) && event.object.is_terminating {
+                let pod = event.object.value();
+                if object_meta::finalizers(&pod).iter().any(|finalizer| finalizer == TRACKING) {
+                    return own_key(storage, event);
+                }
+            }
+            keys
+        }
+        _ => Keys::new(),
+    }
+}
+
+/// A job with its pods, in the state of one reconcile.
+struct Job<'a> {
+    state: &'a mut State,
+    key: &'a Key,
+    object: Value,
+    pods: Vec<Value>,
+    /// The indexes of the succeeded and failed pods of an indexed job.
+    succeeded: Indexes,
+    failed: Indexes,
+}
+
+/// The reason and the message with which a job ends.
+type Outcome = (&'static str, String);
+
+/// Counts the ended pods of a job, creates or deletes pods, and ends the job.
+pub(super) fn reconcile(state: &mut State, key: &Key) {
+    if &*key.place.0 == PODS {
+        return release_orphan(state, key);
+    }
+    let Some(stored) = object_of(state, key) else { return };
+    let object = stored.value();
+    let manager = object["spec"]["managedBy"].as_str().unwrap_or("kubernetes.io/job-controller");
+    if manager != "kubernetes.io/job-controller" {
+        return;
+    }
+    let pods = KIND.claim(state, &object, PODS);
+    let status = &object["status"];
+    let succeeded = Indexes::parse(status["completedIndexes"].as_str().unwrap_or_default());
+    let failed = Indexes::parse(status["failedIndexes"].as_str().unwrap_or_default());
+    let mut job = Job { state, key, object, pods, succeeded, failed };
+    if job.is_finished() {
+        // Pods that ended after the job lose their finalizer too.
+        job.count_ended_pods();
+        return job.delete_after_ttl();
+    }
+    job.sync();
+}
+
+/// Removes the finalizer of a pod whose job does not exist.
+fn release_orphan(state: &mut State, key: &Key) {
+    let Some(pod) = object_of(state, key).map(|pod| pod.value()) else { return };
+    let owner = controller_of(&pod).and_then(|owner| owner["uid"].as_str());
+    if owner.is_none_or(|owner| state.place_of(owner).is_none()) {
+        stop_tracking(state, &pod);
+    }
+}
+
+impl Job<'_> {
+    fn spec(&self) -> &Value {
+        &self.object["spec"]
+    }
+
+    fn is_finished(&self) -> bool {
+        is_true(&self.object, "Complete") || is_true(&self.object, "Failed")
+    }
+
+    fn is_suspended(&self) -> bool {
+        self.spec()["suspend"] == true
+    }
+
+    fn is_indexed(&self) -> bool {
+        self.spec()["completionMode"] == "Indexed"
+    }
+
+    fn has_limit_per_index(&self) -> bool {
+        self.is_indexed() && self.spec()["backoffLimitPerIndex"].is_number()
+    }
+
+    fn completions(&self) -> Option<i64> {
+        self.spec()["completions"].as_i64()
+    }
+
+    /// One step of the job (`syncJob`).
+    fn sync(&mut self) {
+        self.count_ended_pods();
+        self.start();
+        let failure = self.failure();
+        if let Some(failure) = failure {
+            let active: Vec<Value> = self.pods.iter().filter(|pod| is_active(pod)).cloned().collect();
+            for pod in &active {
+                self.delete_pod(pod);
+            }
+            self.finish("FailureTarget", "Failed", failure);
+        } else if let Some(success) = self.success() {
+            self.finish("SuccessCriteriaMet", "Complete", success);
+        } else if !is_terminating(&self.object) {
+            self.manage_pods();
+        }
+        self.write_status();
+    }
+
+    /// Sets the start time and the condition `Suspended`.
+    fn start(&mut self) {
+        let now = self.state.clock.stamp();
+        if self.is_suspended() {
+            if status::set(&mut self.object, "Suspended", "True", "JobSuspended", "Job suspended", &now) {
+                self.record(false, "Suspended", "Job suspended");
+                if let Some(status) = self.object["status"].as_object_mut() {
+                    status.remove("startTime");
+                }
+            }
+            return;
+        }
+        if is_true(&self.object, "Suspended") {
+            status::set(&mut self.object, "Suspended", "False", "JobResumed", "Job resumed", &now);
+            self.record(false, "Resumed", "Job resumed");
+            self.object["status"]["startTime"] = now.as_str().into();
+        }
+        if self.object["status"]["startTime"].is_null() {
+            self.object["status"]["startTime"] = now.into();
+        }
+    }
+
+    /// The reason why the job has failed, if it has.
+    fn failure(&mut self) -> Option<Outcome> {
+        if let Some(target) = condition(&self.object, "FailureTarget") {
+            let reason = match target["reason"].as_str() {
+                Some("DeadlineExceeded") => "DeadlineExceeded",
+                Some("PodFailurePolicy") => "PodFailurePolicy",
+                Some("MaxFailedIndexesExceeded") => "MaxFailedIndexesExceeded",
+                Some("FailedIndexes") => "FailedIndexes",
+                _ => "BackoffLimitExceeded",
+            };
+            return Some((reason, target["message"].as_str().unwrap_or_default().to_owned()));
+        }
+        if let Some(message) = self.failing_policy() {
+            return Some(("PodFailurePolicy", message));
+        }
+        let limit = number(&self.spec()["backoffLimit"]);
+        if number(&self.object["status"]["failed"]) > limit || self.restarts_exceed(limit) {
+            return Some(("BackoffLimitExceeded", "Job has reached the specified backoff limit".to_owned()));
+        }
+        if let Some(rest) = self.time_to_deadline() {
+            if rest.is_zero() {
+                let message = "Job was active longer than specified deadline".to_owned();
+                return Some(("DeadlineExceeded", message));
+            }
+            requeue(self.state, self.key, rest);
+        }
+        if !self.has_limit_per_index() {
+            return None;
+        }
+        let failed = i64::try_from(self.failed.len()).unwrap_or(i64::MAX);
+        let ended = failed + i64::try_from(self.succeeded.len()).unwrap_or(i64::MAX);
+        if self.spec()["maxFailedIndexes"].as_i64().is_some_and(|most| failed > most) {
+            let message = "Job has exceeded the specified maximal number of failed indexes".to_owned();
+            return Some(("MaxFailedIndexesExceeded", message));
+        }
+        let done = failed > 0 && self.completions().is_some_and(|completions| ended >= completions);
+        done.then(|| ("FailedIndexes", "Job has failed indexes".to_owned()))
+    }
+
+    /// Whether the containers of the job's pods, which restart in place, have restarted too often.
+    fn restarts_exceed(&self, limit: i64) -> bool {
+        if self.spec()["template"]["spec"]["restartPolicy"] != "OnFailure" {
+            return false;
+        }
+        let running = self.pods.iter().filter(|pod| matches!(phase(pod), "Running" | "Pending"));
+        let statuses =
+            running.flat_map(|pod| pod["status"]["containerStatuses"].as_array().into_iter().flatten());
+        let restarts: i64 = statuses.map(|status| number(&status["restartCount"])).sum();
+        if limit == 0 { restarts > 0 } else { restarts >= limit }
+    }
+
+    fn time_to_deadline(&self) -> Option<Duration> {
+        if self.is_suspended() || !self.spec()["activeDeadlineSeconds"].is_number() {
+            return None;
+        }
+        let start = time(&self.object["status"]["startTime"])?;
+        Some(until(&self.state.clock, start, seconds(&self.spec()["activeDeadlineSeconds"])))
+    }
+
+    /// The reason why the job is complete, if it is.
+    fn success(&self) -> Option<Outcome> {
+        let active = self.pods.iter().filter(|pod| is_active(pod)).count();
+        let succeeded = number(&self.object["status"]["succeeded"]);
+        let complete = match self.completions() {
+            Some(completions) => succeeded >= completions,
+            None => succeeded > 0,
+        };
+        let message = "Reached expected number of succeeded pods".to_owned();
+        (complete && active == 0).then_some(("CompletionsReached", message))
+    }
+
+    /// Sets the interim condition, and the final one once no pod is terminating.
+    fn finish(&mut self, interim: &str, last: &str, (reason, message): Outcome) {
+        let now = self.state.clock.stamp();
+        status::set(&mut self.object, interim, "True", reason, &message, &now);
+        let is_deleted = |pod: &Value| is_terminating(pod) && !super::pods::is_finished(pod);
+        if self.pods.iter().any(is_deleted) {
+            return;
+        }
+        status::set(&mut self.object, last, "True", reason, &message, &now);
+        if last == "Complete" {
+            self.object["status"]["completionTime"] = now.into();
+            self.record(false, "Completed", "Job completed");
+        } else {
+            self.record(true, reason, &message);
+        }
+    }
+
+    /// Writes the counts of pods, and the status in `object`.
+    fn write_status(&mut self) {
+        let pods = owned::controlled(self.state, &self.object, PODS);
+        let active = pods.iter().filter(|pod| is_active(pod)).count();
+        let ready = pods.iter().filter(|pod| is_active(pod) && is_ready(pod)).count();
+        let terminating =
+            pods.iter().filter(|pod| is_terminating(pod) && !super::pods::is_finished(pod)).count();
+        let mut status = self.object["status"].clone();
+        for (field, count) in [("active", active), ("ready", ready), ("terminating", terminating)] {
+            status[field] = count.into();
+        }
+        status["uncountedTerminatedPods"] = json!({});
+        if self.is_indexed() {
+            status["completedIndexes"] = self.succeeded.to_string().into();
+        }
+        if self.has_limit_per_index() {
+            status["failedIndexes"] = self.failed.to_string().into();
+        }
+        // An error needs no handling: the next change of a pod writes the status.
+        let _ = writes::modify(self.state, &self.key.place, Part::Status, CONTROLLER_MANAGER, |stored| {
+            stored["status"] = status;
+        });
+    }
+
+    /// Deletes a finished job after `ttlSecondsAfterFinished`, with its pods first.
+    fn delete_after_ttl(&mut self) {
+        if is_terminating(&self.object) || !self.spec()["ttlSecondsAfterFinished"].is_number() {
+            return;
+        }
+        let end = ["Complete", "Failed"].iter().find_map(|kind| {
+            condition(&self.object, kind).and_then(|condition| time(&condition["lastTransitionTime"]))
+        });
+        let ttl = seconds(&self.spec()["ttlSecondsAfterFinished"]);
+        let Some(rest) = end.map(|end| until(&self.state.clock, end, ttl)) else { return };
+        if !rest.is_zero() {
+            return requeue(self.state, self.key, rest);
+        }
+        if let Some(resource) = self.state.registry.by_storage(JOBS) {
+            deletion::delete(self.state, &resource, &self.key.place, Propagation::Foreground, None);
+        }
+    }
+
+    fn record(&mut self, is_warning: bool, reason: &str, message: &str) {
+        let involved = KIND.involved(&self.object);
+        let record = if is_warning { events::warning } else { events::normal };
+        record(self.state, COMPONENT, &involved, reason, message);
+    }
+}
+
+/// Removes the finalizer of a pod, and the pod if only the finalizer has deferred its removal.
+fn stop_tracking(state: &mut State, pod: &Value) {
+    let place = place_of(pod);
+    if is_terminating(pod) {
+        return deletion::remove_finalizer(state, &place, TRACKING);
+    }
+    // The pod gets smaller, so the commit cannot exceed the storage quota.
+    let _ = writes::modify(state, &place, Part::Object, CONTROLLER_MANAGER, |pod| {
+        let mut finalizers = object_meta::finalizers(pod);
+        finalizers.retain(|finalizer| finalizer != TRACKING);
+        object_meta::set_finalizers(pod, &finalizers);
+    });
+}
+
+/// The place of a pod.
+fn place_of(pod: &Value) -> crate::store::Place {
+    place_in(PODS, pod)
+}
+
+/// The index of a pod of an indexed job.
+fn index_of(pod: &Value) -> Option<u32> {
+    super::objects::annotation(pod, INDEX)?.parse().ok()
+}
+
+/// The prefix of the names of a job's pods.
+fn name_prefix(job: &Value, index: Option<u32>) -> String {
+    match index {
+        Some(index) => format!("{}-{index}-", name(job)),
+        None => format!("{}-", name(job)),
+    }
+}

@@ -1,0 +1,265 @@
+//! The pods of a job: counts, creates and deletes them, and applies its pod failure policy.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::{COMPONENT, INDEX, Job, KIND, TRACKING, index_of, name_prefix, place_of, stop_tracking};
+use crate::controllers::objects::{annotation, is_terminating, name, namespace, number, time, until};
+use crate::controllers::pods::{is_active, phase, sort_for_deletion};
+use crate::controllers::{owned, requeue};
+use crate::handler::object_meta;
+
+/// The time before the first replacement of a failed pod. It doubles with each failure, up to [`MAX_BACK_OFF`].
+const BACK_OFF: Duration = Duration::from_secs(10);
+const MAX_BACK_OFF: Duration = Duration::from_secs(600);
+
+/// The maximum number of pods that one reconcile creates or deletes.
+const BURST: usize = 500;
+
+/// The annotation with the number of failures of an index that the backoff limit counts.
+const INDEX_FAILURES: &str = "batch.kubernetes.io/job-index-failure-count";
+
+impl Job<'_> {
+    /// Counts the ended pods that still have the finalizer, and removes the finalizer.
+    pub(super) fn count_ended_pods(&mut self) {
+        for pod in std::mem::take(&mut self.pods) {
+            let is_tracked = object_meta::finalizers(&pod).iter().any(|finalizer| finalizer == TRACKING);
+            let succeeded = phase(&pod) == "Succeeded";
+            let failed = self.has_failed(&pod);
+            if is_tracked && (succeeded || failed) {
+                self.count(&pod, succeeded);
+                stop_tracking(self.state, &pod);
+            }
+            let place = place_of(&pod);
+            if let Some(current) = self.state.get(&place.0, &place.1) {
+                self.pods.push(current.value());
+            }
+        }
+        if self.is_indexed() {
+            self.object["status"]["succeeded"] = self.succeeded.len().into();
+        }
+    }
+
+    /// Whether the pod has failed. A deleted pod has, unless only failed pods are replaced.
+    fn has_failed(&self, pod: &Value) -> bool {
+        let counts_terminating = self.spec()["podReplacementPolicy"] != "Failed";
+        phase(pod) == "Failed" || (counts_terminating && is_terminating(pod) && phase(pod) != "Succeeded")
+    }
+
+    fn count(&mut self, pod: &Value, succeeded: bool) {
+        if succeeded {
+            match index_of(pod).filter(|_| self.is_indexed()) {
+                Some(index) => self.succeeded.insert(index),
+                None => self.add_to_status("succeeded"),
+            }
+            return;
+        }
+        match self.policy_action(pod) {
+            Some("Ignore") => {}
+            action => {
+                self.add_to_status("failed");
+                if let Some(index) = index_of(pod).filter(|_| self.has_limit_per_index()) {
+                    let limit = number(&self.spec()["backoffLimitPerIndex"]);
+                    if action == Some("FailIndex") || failures_of(pod) + 1 > limit {
+                        self.failed.insert(index);
+                    }
+                }
+            }
+        }
+    }
+
+    fn add_to_status(&mut self, field: &str) {
+        let count = &mut self.object["status"][field];
+        *count = (number(count) + 1).into();
+    }
+
+    /// The action of the first rule of the pod failure policy that a failed pod matches.
+    fn policy_action(&self, pod: &Value) -> Option<&'static str> {
+        let rules = self.spec()["podFailurePolicy"]["rules"].as_array()?;
+        let rule =
+            rules.iter().find(|rule| matching_container(rule, pod).is_some() || has_condition(rule, pod))?;
+        match rule["action"].as_str()? {
+            "Ignore" => Some("Ignore"),
+            "FailIndex" => Some("FailIndex"),
+            "FailJob" => Some("FailJob"),
+            _ => Some("Count"),
+        }
+    }
+
+    /// The message about the pod that fails the job by its pod failure policy.
+    pub(super) fn failing_policy(&self) -> Option<String> {
+        let mut failed = self.pods.iter().filter(|pod| phase(pod) == "Failed");
+        let pod = failed.find(|pod| self.policy_action(pod) == Some("FailJob"))?;
+        let mut rules = self.spec()["podFailurePolicy"]["rules"].as_array()?.iter().enumerate();
+        let exit = rules.find_map(|(at, rule)| Some((at, matching_container(rule, pod)?)));
+        let pod_name = format!("{}/{}", namespace(pod), name(pod));
+        Some(match exit {
+            Some((at, (container, code))) => format!(
+                "Container {container} for pod {pod_name} failed with exit code {code} matching FailJob rule at index {at}"
+            ),
+            None => format!("Pod {pod_name} has condition matching a FailJob rule"),
+        })
+    }
+
+    /// Creates or deletes pods until the wanted number runs (`manageJob`).
+    pub(super) fn manage_pods(&mut self) {
+        let mut active: Vec<Value> = self.pods.iter().filter(|pod| is_active(pod)).cloned().collect();
+        let wanted = self.wanted(active.len());
+        if active.len() > wanted {
+            sort_for_deletion(&mut active);
+            let excess = active.len() - wanted;
+            for pod in active.iter().take(excess.min(BURST)) {
+                self.delete_pod(pod);
+            }
+            return;
+        }
+        let only_failed = self.spec()["podReplacementPolicy"] == "Failed";
+        let terminating = self.pods.iter().filter(|pod| only_failed && is_terminating(pod)).count();
+        let missing = wanted.saturating_sub(active.len() + terminating).min(BURST);
+        if missing == 0 {
+            return;
+        }
+        let rest = self.back_off();
+        if !rest.is_zero() {
+            return requeue(self.state, self.key, rest);
+        }
+        let indexes = self.pending_indexes(&active, missing);
+        for at in 0..missing {
+            let index = if self.is_indexed() {
+                match indexes.get(at) {
+                    Some(index) => Some(*index),
+                    None => break,
+                }
+            } else {
+                None
+            };
+            let pod = self.new_pod(index);
+            if owned::create_pod(self.state, KIND, &self.object, &pod, COMPONENT).is_err() {
+                return requeue(self.state, self.key, crate::controllers::RETRY_DELAY);
+            }
+        }
+    }
+
+    /// The number of pods that should run.
+    fn wanted(&self, active: usize) -> usize {
+        if self.is_suspended() {
+            return 0;
+        }
+        let size = |value: i64| usize::try_from(value).unwrap_or(0);
+        let parallelism = size(number(&self.spec()["parallelism"]));
+        let succeeded = number(&self.object["status"]["succeeded"]);
+        match self.completions() {
+            Some(completions) => {
+                let failed = i64::try_from(self.failed.len()).unwrap_or(i64::MAX);
+                size(completions - succeeded - failed).min(parallelism)
+            }
+            None if succeeded > 0 => active,
+            None => parallelism,
+        }
+    }
+
+    /// The time until a failed pod may be replaced: it grows with the failures since the last success.
+    fn back_off(&self) -> Duration {
+        let ended = |wanted: &str| -> Vec<Timestamp> {
+            self.pods.iter().filter(|pod| phase(pod) == wanted).filter_map(end_of).collect()
+        };
+        let success = ended("Succeeded").into_iter().max();
+        let failures: Vec<Timestamp> =
+            ended("Failed").into_iter().filter(|at| success.is_none_or(|success| *at > success)).collect();
+        let Some(last) = failures.iter().max() else { return Duration::ZERO };
+        let doublings = u32::try_from(failures.len() - 1).unwrap_or(u32::MAX).min(10);
+        until(&self.state.clock, *last, (BACK_OFF * 2_u32.pow(doublings)).min(MAX_BACK_OFF))
+    }
+
+    /// The first indexes without an ended or running pod.
+    fn pending_indexes(&self, active: &[Value], count: usize) -> Vec<u32> {
+        if !self.is_indexed() {
+            return Vec::new();
+        }
+        let running: Vec<u32> = active.iter().filter_map(index_of).collect();
+        let completions = u32::try_from(self.completions().unwrap_or(0)).unwrap_or(0);
+        let is_pending = |index: &u32| {
+            !self.succeeded.contains(*index) && !self.failed.contains(*index) && !running.contains(index)
+        };
+        (0..completions).filter(is_pending).take(count).collect()
+    }
+
+    /// The pod to create.
+    fn new_pod(&self, index: Option<u32>) -> Value {
+        let mut pod = owned::pod_from_template(KIND, &self.object, &self.spec()["template"]);
+        pod["metadata"]["generateName"] = name_prefix(&self.object, index).into();
+        let mut finalizers = object_meta::finalizers(&pod);
+        finalizers.push(TRACKING.to_owned());
+        object_meta::set_finalizers(&mut pod, &finalizers);
+        let Some(index) = index else { return pod };
+        for field in ["labels", "annotations"] {
+            pod["metadata"][field][INDEX] = index.to_string().into();
+        }
+        if self.has_limit_per_index() {
+            let previous =
+                self.pods.iter().filter(|other| index_of(other) == Some(index) && phase(other) == "Failed");
+            pod["metadata"]["annotations"][INDEX_FAILURES] = previous.count().to_string().into();
+        }
+        pod["spec"]["hostname"] = format!("{}-{index}", name(&self.object)).into();
+        let variable = json!({
+            "name": "JOB_COMPLETION_INDEX",
+            "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": format!("metadata.labels['{INDEX}']")}},
+        });
+        for list in ["containers", "initContainers"] {
+            for container in pod["spec"][list].as_array_mut().into_iter().flatten() {
+                if !container["env"].is_array() {
+                    container["env"] = json!([]);
+                }
+                if let Some(env) = container["env"].as_array_mut() {
+                    env.push(variable.clone());
+                }
+            }
+        }
+        pod
+    }
+
+    /// Deletes an active pod, which does not count as failed.
+    pub(super) fn delete_pod(&mut self, pod: &Value) {
+        stop_tracking(self.state, pod);
+        owned::delete_pod(self.state, KIND, &self.object, pod, COMPONENT);
+        self.pods = owned::controlled(self.state, &self.object, crate::controllers::objects::PODS);
+    }
+}
+
+/// The number of earlier failures of a pod's index.
+fn failures_of(pod: &Value) -> i64 {
+    annotation(pod, INDEX_FAILURES).and_then(|text| text.parse().ok()).unwrap_or(0)
+}
+
+/// The time at which the containers of a pod ended.
+fn end_of(pod: &Value) -> Option<Timestamp> {
+    let statuses = pod["status"]["containerStatuses"].as_array().into_iter().flatten();
+    let ends = statuses.filter_map(|status| time(&status["state"]["terminated"]["finishedAt"]));
+    ends.max().or_else(|| time(&pod["metadata"]["creationTimestamp"]))
+}
+
+/// The name and the exit code of a container whose exit code the rule matches.
+fn matching_container<'a>(rule: &Value, pod: &'a Value) -> Option<(&'a str, i64)> {
+    let wanted = &rule["onExitCodes"];
+    let values = wanted["values"].as_array()?;
+    let mut statuses = pod["status"]["containerStatuses"].as_array().into_iter().flatten();
+    statuses.find_map(|status| {
+        let code = status["state"]["terminated"]["exitCode"].as_i64().filter(|code| *code != 0)?;
+        let container = status["name"].as_str()?;
+        let is_named = wanted["containerName"].as_str().is_none_or(|name| name == container);
+        let is_listed = values.iter().any(|value| value.as_i64() == Some(code));
+        (is_named && is_listed == (wanted["operator"] == "In")).then_some((container, code))
+    })
+}
+
+/// Whether the pod has a condition that the rule matches.
+fn has_condition(rule: &Value, pod: &Value) -> bool {
+    let patterns = rule["onPodConditions"].as_array().into_iter().flatten();
+    let conditions = || pod["status"]["conditions"].as_array().into_iter().flatten();
+    patterns.into_iter().any(|pattern| {
+        let status = pattern["status"].as_str().unwrap_or("True");
+        conditions().any(|condition| condition["type"] == pattern["type"] && condition["status"] == status)
+    })
+}

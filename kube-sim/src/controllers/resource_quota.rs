@@ -1,0 +1,42 @@
+//! The controller of resource quotas: writes the usage of each quota to its status. Admission refuses objects that
+//! exceed a quota: `handler::quota`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::writes::{self, CONTROLLER_MANAGER, Part};
+use super::{Keys, is_deletion, object_of, own_key};
+use crate::handler::quota::{self, QUOTAS};
+use crate::store::State;
+use crate::store::queue::Key;
+use crate::store::table::Event;
+
+/// The keys of a changed quota, and of the quotas in the namespace of another object.
+pub(super) fn observe(state: &State, storage: &Arc<str>, event: &Event) -> Keys {
+    if &**storage == QUOTAS {
+        return if is_deletion(event) { Keys::new() } else { own_key(storage, event) };
+    }
+    let Some(table) = state.table(QUOTAS).filter(|_| !event.object.namespace().is_empty()) else {
+        return Keys::new();
+    };
+    let quotas = table.objects(event.object.namespace()).into_iter();
+    quotas.map(|found| ((Arc::from(QUOTAS), found.key.clone()), found.uid.clone(), Duration::ZERO)).collect()
+}
+
+/// Writes the usage of a quota.
+pub(super) fn reconcile(state: &mut State, key: &Key) {
+    let Some(stored) = object_of(state, key) else { return };
+    let object = stored.value();
+    let used = quota::usage(state, &object);
+    let used: serde_json::Map<_, _> = used
+        .into_iter()
+        .map(|(resource, amount)| (resource.clone(), quota::format(&resource, amount).into()))
+        .collect();
+    let hard = object["spec"]["hard"].clone();
+    // An error needs no handling: the next change of an object writes the status.
+    let _ = writes::modify(state, &key.place, Part::Status, CONTROLLER_MANAGER, |stored| {
+        stored["status"] = json!({"hard": hard, "used": used});
+    });
+}

@@ -1,0 +1,236 @@
+//! The stateful set controller: pods with stable names and volume claims, in the order of their ordinals.
+
+mod pods;
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::controller_revisions::{REVISION_LABEL, Revisions};
+use super::objects::{PODS, is_terminating, name, number, scaled_value};
+use super::owned::{self, OwnerKind};
+use super::pods::{Availability, availability, is_finished, is_ready, phase};
+use super::writes::{self, CONTROLLER_MANAGER, Part};
+use super::{Keys, is_deletion, object_of, own_key, requeue};
+use crate::store::State;
+use crate::store::queue::Key;
+use crate::store::table::Event;
+
+const STATEFUL_SETS: &str = "apps/statefulsets";
+const COMPONENT: &str = "statefulset-controller";
+/// The maximum number of pods that one reconcile creates.
+const BURST: usize = 500;
+
+const KIND: OwnerKind = OwnerKind { storage: STATEFUL_SETS, api_version: "apps/v1", kind: "StatefulSet" };
+
+/// The keys of a changed stateful set, and of the owners of a changed pod.
+pub(super) fn observe(state: &State, storage: &Arc<str>, event: &Event) -> Keys {
+    match &**storage {
+        STATEFUL_SETS if !is_deletion(event) => own_key(storage, event),
+        PODS => KIND.keys(state, event),
+        _ => Keys::new(),
+    }
+}
+
+/// A stateful set with its pods, in the state of one reconcile.
+struct StatefulSet<'a> {
+    state: &'a mut State,
+    object: Value,
+    revisions: Revisions,
+    /// The name of the revision before the current rollout.
+    old_revision: String,
+    pods: Vec<Value>,
+}
+
+/// Performs the next step, and writes the status.
+pub(super) fn reconcile(state: &mut State, key: &Key) {
+    let Some(stored) = object_of(state, key) else { return };
+    let object = stored.value();
+    let pods = KIND.claim(state, &object, PODS);
+    let Some(revisions) = Revisions::sync(state, KIND, &object) else { return };
+    let recorded = object["status"]["currentRevision"].as_str().filter(|name| revisions.find(name).is_some());
+    let old_revision = recorded.unwrap_or(name(revisions.current())).to_owned();
+    let mut set = StatefulSet { state, object, revisions, old_revision, pods };
+    if !is_terminating(&set.object) {
+        set.sync();
+    }
+    set.write_status(key);
+    let live: Vec<String> = set.pods.iter().map(|pod| revision_of(pod).to_owned()).collect();
+    let mut live: Vec<&str> = live.iter().map(String::as_str).collect();
+    live.push(&set.old_revision);
+    set.revisions.truncate(set.state, &set.object, &live);
+}
+
+impl StatefulSet<'_> {
+    fn spec(&self) -> &Value {
+        &self.object["spec"]
+    }
+
+    fn replicas(&self) -> i64 {
+        number(&self.spec()["replicas"])
+    }
+
+    fn first_ordinal(&self) -> i64 {
+        number(&self.spec()["ordinals"]["start"])
+    }
+
+    /// Whether one pod is created, updated or deleted at a time.
+    fn is_ordered(&self) -> bool {
+        self.spec()["podManagementPolicy"] != "Parallel"
+    }
+
+    fn is_available(&self, pod: &Value) -> bool {
+        let available = availability(&self.state.clock, pod, self.spec()) == Availability::Available;
+        phase(pod) == "Running" && available && !is_terminating(pod)
+    }
+
+    /// Creates the missing pods, deletes the pods beyond the replicas, and replaces the pods of old revisions. The
+    /// first step that must wait ends the reconcile.
+    fn sync(&mut self) {
+        let ordered = self.is_ordered();
+        let mut waiting = 0;
+        for ordinal in self.first_ordinal()..self.first_ordinal() + self.replicas() {
+            waiting += usize::from(self.ensure_pod(ordinal));
+            if (waiting > 0 && ordered) || waiting > BURST {
+                return;
+            }
+        }
+        let range = self.first_ordinal()..self.first_ordinal() + self.replicas();
+        let mut condemned: Vec<Value> = self
+            .pods
+            .iter()
+            .filter(|pod| ordinal_of(&self.object, pod).is_some_and(|o| !range.contains(&o)))
+            .cloned()
+            .collect();
+        condemned.sort_by_key(|pod| -ordinal_of(&self.object, pod).unwrap_or(0));
+        for pod in &condemned {
+            if !is_terminating(pod) {
+                self.delete(pod);
+            }
+            if ordered {
+                return;
+            }
+        }
+        if self.spec()["updateStrategy"]["type"] == "RollingUpdate" {
+            self.update_pods();
+        }
+    }
+
+    /// Creates the pod with this ordinal, or replaces an ended one. Returns whether a following pod must wait.
+    fn ensure_pod(&mut self, ordinal: i64) -> bool {
+        let found = self.pods.iter().find(|pod| ordinal_of(&self.object, pod) == Some(ordinal)).cloned();
+        match found {
+            None => {
+                self.create(ordinal);
+                true
+            }
+            Some(pod) if is_finished(&pod) => {
+                if !is_terminating(&pod) {
+                    self.delete(&pod);
+                }
+                true
+            }
+            Some(pod) => !self.is_available(&pod),
+        }
+    }
+
+    /// Deletes the pods of old revisions, from the largest ordinal down, as long as at most `maxUnavailable` pods are
+    /// not available.
+    fn update_pods(&mut self) {
+        let update = &self.spec()["updateStrategy"]["rollingUpdate"];
+        let partition = number(&update["partition"]).max(self.first_ordinal());
+        let limit = match &update["maxUnavailable"] {
+            Value::Null => 1,
+            limit => scaled_value(limit, self.replicas(), true).max(1),
+        };
+        let unavailable = self.pods.iter().filter(|pod| !self.is_available(pod)).count();
+        let mut budget = limit - i64::try_from(unavailable).unwrap_or(i64::MAX);
+        let mut outdated: Vec<Value> = self
+            .pods
+            .iter()
+            .filter(|pod| revision_of(pod) != name(self.revisions.current()) && !is_terminating(pod))
+            .filter(|pod| ordinal_of(&self.object, pod).is_some_and(|ordinal| ordinal >= partition))
+            .cloned()
+            .collect();
+        outdated.sort_by_key(|pod| -ordinal_of(&self.object, pod).unwrap_or(0));
+        for pod in outdated {
+            // A pod that is not available may be replaced in any case.
+            if budget <= 0 && self.is_available(&pod) {
+                return;
+            }
+            if self.is_available(&pod) {
+                budget -= 1;
+            }
+            self.delete(&pod);
+        }
+    }
+
+    fn delete(&mut self, pod: &Value) {
+        let involved = KIND.involved(&self.object);
+        writes::delete(self.state, &super::objects::place_in(PODS, pod));
+        let message = format!("delete Pod {} in StatefulSet {} successful", name(pod), name(&self.object));
+        super::events::normal(self.state, COMPONENT, &involved, "SuccessfulDelete", &message);
+    }
+
+    fn write_status(&mut self, key: &Key) {
+        let pods = owned::controlled(self.state, &self.object, PODS);
+        let running: Vec<&Value> =
+            pods.iter().filter(|pod| phase(pod) == "Running" && is_ready(pod)).collect();
+        let (available, next) = super::pods::count_available(&self.state.clock, &running, self.spec());
+        let with_revision = |wanted: &str| {
+            pods.iter().filter(|pod| !is_terminating(pod) && revision_of(pod) == wanted).count()
+        };
+        let update = name(self.revisions.current()).to_owned();
+        let updated = with_revision(&update);
+        let ready = running.len();
+        let replicas = usize::try_from(self.replicas()).unwrap_or(0);
+        let is_rolling = self.spec()["updateStrategy"]["type"] == "RollingUpdate";
+        let partition = number(&self.spec()["updateStrategy"]["rollingUpdate"]["partition"]);
+        let is_done = is_rolling
+            && partition == 0
+            && updated == replicas
+            && ready == replicas
+            && pods.len() == replicas;
+        if is_done {
+            self.old_revision.clone_from(&update);
+        }
+        let mut status = json!({
+            "observedGeneration": self.object["metadata"]["generation"],
+            "collisionCount": number(&self.object["status"]["collisionCount"]),
+            "currentRevision": self.old_revision,
+            "updateRevision": update,
+            "replicas": pods.len(),
+            "availableReplicas": available,
+        });
+        for (field, count) in [
+            ("readyReplicas", ready),
+            ("currentReplicas", with_revision(&self.old_revision)),
+            ("updatedReplicas", updated),
+        ] {
+            if count > 0 {
+                status[field] = count.into();
+            }
+        }
+        let conditions = &self.object["status"]["conditions"];
+        if conditions.is_array() {
+            status["conditions"] = conditions.clone();
+        }
+        if let Some(after) = next {
+            requeue(self.state, key, after);
+        }
+        // An error needs no handling: the next change of a pod writes the status.
+        let _ = writes::modify(self.state, &key.place, Part::Status, CONTROLLER_MANAGER, |stored| {
+            stored["status"] = status;
+        });
+    }
+}
+
+/// The revision of a pod.
+fn revision_of(pod: &Value) -> &str {
+    pod["metadata"]["labels"][REVISION_LABEL].as_str().unwrap_or_default()
+}
+
+/// The ordinal of a pod: the number at the end of its name.
+fn ordinal_of(set: &Value, pod: &Value) -> Option<i64> {
+    name(pod).strip_prefix(name(set))?.strip_prefix('-')?.parse().ok()
+}

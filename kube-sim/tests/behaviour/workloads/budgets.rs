@@ -1,0 +1,75 @@
+//! PodDisruptionBudgets, and evictions that respect them.
+
+use http::Method;
+use serde_json::{Value, json};
+
+use super::{advance, condition, deployment, merge, pods, sim};
+use kube_sim::{Sim, SimError};
+
+fn create(sim: &Sim, spec: &Value) {
+    let mut budget = json!({
+        "apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "web"}, "spec": spec,
+    });
+    budget["spec"]["selector"] = json!({"matchLabels": {"app": "web"}});
+    sim.create(&budget).unwrap();
+}
+
+/// The status: current and desired healthy pods, expected pods, allowed disruptions.
+fn counts(sim: &Sim) -> [u64; 4] {
+    let budget = sim.get("policy/v1", "PodDisruptionBudget", "default", "web").unwrap();
+    ["currentHealthy", "desiredHealthy", "expectedPods", "disruptionsAllowed"]
+        .map(|field| budget["status"][field].as_u64().unwrap())
+}
+
+fn evict(sim: &Sim, pod: &Value) -> Result<Value, SimError> {
+    let name = pod["metadata"]["name"].as_str().unwrap();
+    let path = format!("/api/v1/namespaces/default/pods/{name}/eviction");
+    let body = json!({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name}});
+    sim.request(&Method::POST, &path, "application/json", &body)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_budget_counts_the_pods_of_its_controllers() {
+    for (spec, expected) in [
+        (json!({"minAvailable": 2}), [4, 2, 4, 2]),
+        (json!({"minAvailable": "51%"}), [4, 3, 4, 1]),
+        (json!({"maxUnavailable": 1}), [4, 3, 4, 1]),
+        (json!({"maxUnavailable": "30%"}), [4, 2, 4, 2]),
+        (json!({"maxUnavailable": 0}), [4, 4, 4, 0]),
+    ] {
+        let sim = sim();
+        sim.create(&deployment(4, "web:1", &json!({}))).unwrap();
+        create(&sim, &spec);
+        assert_eq!(counts(&sim), expected, "{spec}");
+        let budget = sim.get("policy/v1", "PodDisruptionBudget", "default", "web").unwrap();
+        let reason = if expected[3] > 0 { "SufficientPods" } else { "InsufficientPods" };
+        assert_eq!(condition(&budget, "DisruptionAllowed")["reason"], reason);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn evictions_wait_for_the_replacement_of_evicted_pods() {
+    let sim = sim();
+    sim.create(&deployment(3, "web:1", &json!({"kube-sim/ready-after": "20s"}))).unwrap();
+    advance(21).await;
+    create(&sim, &json!({"maxUnavailable": 1}));
+    assert_eq!(counts(&sim), [3, 2, 3, 1]);
+    let all = pods(&sim);
+    evict(&sim, &all[0]).unwrap();
+    assert_eq!(evict(&sim, &all[1]).unwrap_err().code(), 429);
+    advance(2).await;
+    assert_eq!(counts(&sim), [2, 2, 3, 0]);
+    assert_eq!(evict(&sim, &all[1]).unwrap_err().code(), 429);
+    advance(20).await;
+    assert_eq!(counts(&sim), [3, 2, 3, 1]);
+    evict(&sim, &all[1]).unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_scaled_deployment_changes_the_expected_pods() {
+    let sim = sim();
+    sim.create(&deployment(2, "web:1", &json!({}))).unwrap();
+    create(&sim, &json!({"maxUnavailable": 1}));
+    merge(&sim, "/apis/apps/v1/namespaces/default/deployments/web", &json!({"spec": {"replicas": 5}}));
+    assert_eq!(counts(&sim), [5, 4, 5, 1]);
+}
