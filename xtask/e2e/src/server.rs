@@ -57,7 +57,7 @@ impl Server {
     /// # Errors
     /// When kube-sim cannot listen.
     pub(crate) async fn simulated() -> anyhow::Result<Self> {
-        let sim = Sim::builder().nodes(3).rbac().build();
+        let sim = Sim::builder().nodes(3).rbac().workloads().build();
         let listener = sim.serve_https(([127, 0, 0, 1], 0).into()).await.context("cannot start kube-sim")?;
         let folder = tempfile::tempdir().context("cannot create a temporary folder")?;
         let path = folder.path().join("kubeconfig");
@@ -68,7 +68,6 @@ impl Server {
         let mut server = Self::new(Origin::Simulation { sim, listener, folder }, config);
         server.description.push_str("kube-sim, in this process");
         server.token = token;
-        server.add_unmet(&[Need::Pods], "kube-sim has no scheduler and no workload controllers");
         server.add_unmet(&[Need::Processes], "kube-sim runs no processes");
         server.add_unmet(&[Need::Components], "kube-sim has no components that can be killed");
         Ok(server)

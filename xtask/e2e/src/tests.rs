@@ -36,7 +36,7 @@ macro_rules! suites {
         fn every_suite_has_a_test() {
             let all: Vec<_> = suites::ALL.iter().map(|suite| suite.name).collect();
             let skipped_on_kube_sim = [
-                "testdata", "workloads", "processes", "logs", "ports", "copies", "kubelet", "disruption", "restore", "rotation", "examples",
+                "testdata", "processes", "logs", "ports", "copies", "kubelet", "disruption", "restore", "rotation", "examples",
                 "example_commands", "fencing",
             ];
             let tested = [$(stringify!($suite)),+];
@@ -77,5 +77,8 @@ suites!(
     connections,
     webhooks,
     runtime_webhooks,
-    admission_policies
+    admission_policies,
+    workloads,
+    rollouts,
+    built_in_controllers
 );

@@ -4,6 +4,7 @@ mod access;
 mod actions;
 mod admission_policies;
 mod auth;
+mod built_in_controllers;
 mod cel;
 mod churn;
 mod closed_connections;
@@ -30,6 +31,7 @@ mod patch;
 mod ports;
 mod processes;
 mod restore;
+mod rollouts;
 mod rotation;
 mod running_example;
 mod running_pod;
@@ -84,6 +86,8 @@ pub(super) const ALL: &[Suite] = &[
     admission_policies::SUITE,
     rotation::SUITE,
     workloads::SUITE,
+    rollouts::SUITE,
+    built_in_controllers::SUITE,
     processes::SUITE,
     logs::SUITE,
     ports::SUITE,
