@@ -51,6 +51,13 @@ impl fmt::Display for Summary<'_> {
         )?;
         writeln!(
             f,
+            "  operator    {} deployments scaled, {} nodes drained, {} pods moved",
+            tally.rollouts.get(),
+            tally.drained_nodes.get(),
+            tally.moved_pods.get()
+        )?;
+        writeln!(
+            f,
             "  server      {} requests, resource version {}, {} watch errors",
             self.sim.journal().total(),
             self.sim.resource_version(),

@@ -13,6 +13,10 @@ impl Count {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
 
+    pub(super) fn add(&self, count: u64) {
+        self.0.fetch_add(count, Ordering::Relaxed);
+    }
+
     pub(super) fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
@@ -37,6 +41,11 @@ pub(super) struct Tally {
     pub(super) pages_deleted: Count,
     /// Changes of sites by the task in `editor`.
     pub(super) visits: Count,
+    // Actions of the operator:
+    /// Deployments that were scaled and have rolled out.
+    pub(super) rollouts: Count,
+    pub(super) drained_nodes: Count,
+    pub(super) moved_pods: Count,
     /// Errors of watches. The watchers retry failed watches.
     pub(super) watch_errors: Count,
 }
@@ -55,6 +64,9 @@ impl Tally {
             pages_written: Count::default(),
             pages_deleted: Count::default(),
             visits: Count::default(),
+            rollouts: Count::default(),
+            drained_nodes: Count::default(),
+            moved_pods: Count::default(),
             watch_errors: Count::default(),
         }
     }

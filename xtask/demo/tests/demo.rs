@@ -41,6 +41,9 @@ fn reflector_informer_and_controller_agree_with_the_server() {
         ("events", "of"),
         ("events", "changes"),
         ("nodes", "broke"),
+        ("operator", "deployments"),
+        ("operator", "nodes"),
+        ("operator", "pods"),
     ] {
         assert!(summary_number(&text, line, word) > 0, "no {word}: {text}");
     }
