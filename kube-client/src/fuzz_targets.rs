@@ -17,7 +17,7 @@ use crate::config::Kubeconfig;
 use crate::core::{DynamicObject, FieldSet, ListMeta, Selector};
 use crate::wire::{
     BodyFormat, EventBodySplitter, EventSplitter, FilterDepth, ListBodySplitter, ListSplitter, ObjectDecoder,
-    ProtobufKind, Split, decode_json, encode_protobuf,
+    ProtobufKind, RawObject, Split, decode_json, encode_protobuf,
 };
 
 /// Parses a kubeconfig. One that parses has the same content after it is written and parsed again.
@@ -53,6 +53,7 @@ pub fn list(data: &[u8]) {
         let (items, is_complete) = split(ListSplitter::new(usize::MAX), body, size);
         for item in &items {
             check_decoders(item);
+            check_text(&decoder, item);
             let _ = decoder.decode_item::<DynamicObject>(item, |_| {});
         }
         if let Some(expected) = &expected {
@@ -192,6 +193,17 @@ fn split<S: Split>(mut splitter: S, body: &[u8], size: usize) -> (Vec<Bytes>, bo
 }
 
 /// Decodes a text with the client's decoder and with serde_json.
+/// Checks that the text of an item that a store would keep decodes as the item.
+fn check_text(decoder: &ObjectDecoder, item: &[u8]) {
+    let text = decoder.convert_item(item, &|object: &RawObject<'_>| Ok(object.json.to_vec()));
+    if let Ok(text) = text {
+        // A number may be out of the range of its type.
+        let decoded = decode_json::<Value>(&text).map_err(|error| error.to_string());
+        assert_eq!(decoded, decode_json::<Value>(item).map_err(|error| error.to_string()));
+        assert!(decoded.is_ok_and(|object| object.is_object()) || decode_json::<Value>(item).is_err());
+    }
+}
+
 fn check_decoders(text: &[u8]) {
     let own = decode_json::<Value>(text).ok();
     assert_eq!(own, serde_json::from_slice(text).ok());

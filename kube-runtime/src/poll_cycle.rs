@@ -1,10 +1,8 @@
 //! `PollCycle`: polls a watcher in cycles of limited duration, for `Reflector` and `Informer`.
 
 use crate::watcher::driver::Driver;
-use crate::watcher::{Config, Event, Result};
+use crate::watcher::{Config, Event, Result, Source, Storable};
 use futures::StreamExt;
-use kube_client::{Api, Resource};
-use serde::de::DeserializeOwned;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -26,10 +24,10 @@ pub(crate) struct PollCycle<K> {
     deadline: Option<Instant>,
 }
 
-impl<K: Resource + DeserializeOwned + Send + 'static> PollCycle<K> {
-    pub(crate) fn new(api: Api<K>, config: Config) -> Self {
+impl<K: Storable + Send + 'static> PollCycle<K> {
+    pub(crate) fn new(source: Box<dyn Source<K>>, config: Config) -> Self {
         let (timeout, config_timeout) = (config.timeout.unwrap_or(DEFAULT_TIMEOUT), config.timeout);
-        Self { driver: Driver::new(api, config), timeout, config_timeout, deadline: None }
+        Self { driver: Driver::new(source, config), timeout, config_timeout, deadline: None }
     }
 
     /// Sets the duration of the watch of each later cycle.

@@ -3,7 +3,7 @@
 use super::event::event_origin;
 use super::json::{self, Identity};
 use super::protobuf::JsonText;
-use super::{BodyFormat, ObjectDecoder, WireError};
+use super::{ObjectDecoder, WireError};
 use crate::core::{ObjectOrigin, WatchEvent};
 use serde::de::{Error as _, IgnoredAny};
 use std::borrow::Cow;
@@ -84,11 +84,8 @@ impl ObjectDecoder {
 
     /// Converts the object whose JSON is `text`.
     fn convert<T>(&self, text: &[u8], convert: &Convert<T>) -> serde_json::Result<T> {
-        let skipped = match self.format() {
-            BodyFormat::Json => self.skipped_in_object.root(),
-            // The conversion from Protobuf has skipped the fields.
-            BodyFormat::Protobuf(_) => None,
-        };
+        // The conversion from Protobuf leaves some of the skipped fields, such as entries of maps.
+        let skipped = self.skipped_in_object.root();
         let (without_skipped, identity) = JsonText::write_with(|out| json::cut(text, skipped, out))?;
         let json = if without_skipped.is_empty() { text } else { &without_skipped };
         convert(&RawObject::new(identity, json)?)

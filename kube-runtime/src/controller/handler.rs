@@ -7,7 +7,8 @@ use super::panic;
 use super::targets::{Targets, union};
 use super::trigger::{ReconcileReason, RelatedObject, Trigger, priority_of};
 use crate::queue::Priority;
-use crate::reflector::{Delta, DeltaKind, ObjectRef, Storable};
+use crate::reflector::{Delta, DeltaKind, ObjectRef};
+use crate::watcher::Storable;
 use kube_client::Resource;
 use std::{borrow::Borrow, collections::VecDeque, marker::PhantomData, sync::Arc};
 

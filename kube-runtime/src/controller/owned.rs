@@ -1,7 +1,8 @@
 //! `Owned`: the stored form of an owned object.
 
 use super::key::{Key, SharedKeys};
-use crate::reflector::{Storable, is_owner_of_kind};
+use crate::reflector::is_owner_of_kind;
+use crate::watcher::Storable;
 use kube_client::Resource;
 use kube_client::core::ObjectMeta;
 use std::sync::Arc;

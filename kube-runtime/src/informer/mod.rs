@@ -7,8 +7,7 @@ mod shared;
 pub(crate) use shared::Health;
 pub use shared::{SharedInformer, SharedInformers};
 
-use crate::poll_cycle::PollCycle;
-use crate::reflector::{Delta, DeltaIter, Storage, Store, Writer, store_with};
+use crate::reflector::{Delta, DeltaIter, Storage, Store, StoreCycle, StoredObject, Writer, store_with};
 use crate::watcher::{Config, Error, Event, Result};
 use backlog::Backlog;
 use futures::Stream;
@@ -63,7 +62,7 @@ use std::{
 /// latest state. It never loses the last state, or the deletion of an object that the consumer has received. The
 /// events of one name exceed the limit by at most three entries.
 pub struct Informer<K> {
-    cycle: PollCycle<K>,
+    cycle: StoreCycle<K>,
     writer: Writer<K>,
     store: Store<K>,
     backlog: Backlog<K>,
@@ -88,7 +87,8 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Informer<K> {
     /// As [`with_config`](Informer::with_config), with a storage format of the last states.
     pub fn with_storage(api: Api<K>, config: Config, storage: Storage<K>) -> Self {
         let (store, writer) = store_with(storage);
-        Self { cycle: PollCycle::new(api, config), writer, store, backlog: Backlog::default(), pending: None }
+        let cycle = StoreCycle::new(api, config, &writer);
+        Self { cycle, writer, store, backlog: Backlog::default(), pending: None }
     }
 
     /// Sets the duration of the watch of each poll.
@@ -110,8 +110,9 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Informer<K> {
     ///
     /// Cancel safe: the queue keeps the received events, and the next call resumes.
     pub async fn poll(&mut self) -> Result<()> {
+        std::future::poll_fn(|cx| self.writer.poll_packed(cx)).await;
         self.cycle.begin();
-        while let Some(event) = self.cycle.next().await {
+        while let Some(event) = self.cycle.next(&self.writer).await {
             let (deltas, result) = self.apply(event);
             for event in deltas.into_iter().flatten().filter_map(Delta::into_watch_event) {
                 self.backlog.push(event);
@@ -155,19 +156,17 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Informer<K> {
     }
 
     /// Applies a watcher event to the store. Returns the changes. Queues an error that the server sent.
-    fn apply(&mut self, mut event: Result<Event<K>>) -> (Option<DeltaIter<K>>, Result<()>) {
-        self.writer.modify(&mut event);
-        let (change, result) = match event {
-            Ok(event) => (Some(self.writer.apply(event)), Ok(())),
+    fn apply(&mut self, event: Result<Event<StoredObject<K>>>) -> (Option<DeltaIter<K>>, Result<()>) {
+        match event {
+            Ok(event) => (Some(self.writer.apply_stored(event, None)), Ok(())),
             Err(error) => {
-                let change = error.undecodable().and_then(|object| self.writer.apply_invalid(object));
+                let deltas = error.undecodable().and_then(|object| self.writer.apply_invalid(object));
                 if let Error::WatchError { status, .. } = &error {
                     self.backlog.push(WatchEvent::Error(status.clone()));
                 }
-                (change, Err(error))
+                (deltas, Err(error))
             }
-        };
-        (change.map(|change| change.into_parts().1), result)
+        }
     }
 }
 
@@ -182,7 +181,7 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Stream for Informer<K> {
             if let Some(event) = this.pop() {
                 return Poll::Ready(Some(Ok(event)));
             }
-            let Poll::Ready(event) = this.cycle.poll_event(cx) else {
+            let Poll::Ready(event) = this.cycle.poll_event(cx, &this.writer) else {
                 this.writer.record_version(this.cycle.resource_version());
                 return Poll::Pending;
             };
@@ -235,7 +234,10 @@ mod tests {
             let version = event.object().and_then(|map| map.meta().resource_version.clone()).unwrap();
             format!("{event:?} {version}")
         };
-        let deltas = all.flat_map(|event| informer.apply(event).0.into_iter().flatten());
+        let deltas = all.flat_map(|event| {
+            let event = informer.writer.receive(event);
+            informer.apply(event).0.into_iter().flatten()
+        });
         deltas.filter_map(Delta::into_watch_event).map(short).collect()
     }
 

@@ -1,6 +1,8 @@
 //! `Change`: the effect of an event on a store.
 
 use super::delta::Delta;
+use super::store::Shared;
+use super::stored_object::StoredObject;
 use crate::watcher::Event;
 use std::{fmt, iter::Chain, option, sync::Arc, vec};
 
@@ -20,11 +22,43 @@ pub struct Change<K> {
 /// The deltas of a [`Change`], in order.
 pub(crate) type DeltaIter<K> = Chain<option::IntoIter<Delta<K>>, vec::IntoIter<Delta<K>>>;
 
-impl<K> Change<K> {
-    pub(super) fn new(event: Event<Arc<K>>) -> Self {
-        Self { event, is_unknown: false, replaced: None, deltas: None.into_iter().chain(Vec::new()) }
+/// The effect of an event, without the event.
+pub(super) struct Effect<K> {
+    /// See [`Change::is_unknown`].
+    pub(super) is_unknown: bool,
+    /// See [`Change::replaced`].
+    pub(super) replaced: Option<StoredObject<K>>,
+    /// The typed object that the store had in the state of the event's object.
+    pub(super) known: Option<Arc<K>>,
+    pub(super) deltas: DeltaIter<K>,
+}
+
+impl<K> Effect<K> {
+    /// No effect.
+    pub(super) fn none() -> Self {
+        Self::of(None.into_iter().chain(Vec::new()))
     }
 
+    pub(super) fn of(deltas: DeltaIter<K>) -> Self {
+        Self { is_unknown: false, replaced: None, known: None, deltas }
+    }
+
+    /// A copy of the deltas.
+    pub(super) fn to_deltas(&self) -> Vec<Delta<K>> {
+        self.deltas.clone().collect()
+    }
+
+    /// The effect with its event.
+    pub(super) fn of_event(self, mut event: Event<Arc<K>>, shared: &Shared<K>) -> Change<K> {
+        if let (Event::InitApply(object), Some(known)) = (&mut event, self.known) {
+            *object = known;
+        }
+        let replaced = self.replaced.and_then(|replaced| shared.unpack(&replaced));
+        Change { event, is_unknown: self.is_unknown, replaced, deltas: self.deltas }
+    }
+}
+
+impl<K> Change<K> {
     /// The changes of the store, in order: at most two for an event of a watch, and at the end of a snapshot all
     /// differences between the previous content of the store and the snapshot.
     ///
@@ -44,11 +78,6 @@ impl<K> Change<K> {
     /// ```
     pub fn into_deltas(self) -> impl Iterator<Item = Delta<K>> {
         self.deltas
-    }
-
-    /// A copy of the deltas.
-    pub(super) fn to_deltas(&self) -> Vec<Delta<K>> {
-        self.deltas.clone().collect()
     }
 
     pub(crate) fn into_parts(self) -> (Event<Arc<K>>, DeltaIter<K>) {

@@ -1,9 +1,11 @@
 //! `Delta`: a change of a store.
 
-use super::compact::Codec;
+use super::codec::Codec;
 use super::object_map::Keyed;
-use super::storable::Storable;
 use super::stored_object::StoredObject;
+use crate::watcher::Storable;
+use kube_client::Resource;
+use kube_client::api::{FilterDepth, ObjectMeta};
 use kube_client::core::WatchEvent;
 use std::{fmt, sync::Arc};
 
@@ -49,7 +51,7 @@ pub struct Delta<K> {
     old: Option<StoredObject<K>>,
     new: Option<StoredObject<K>>,
     /// The final state of a deleted object, if the server reported the deletion.
-    last: Option<Arc<K>>,
+    last: Option<StoredObject<K>>,
     cause: Cause,
     /// Whether the deletion was emitted as an event before the snapshot was complete.
     pub(super) was_emitted: bool,
@@ -80,13 +82,18 @@ impl<K> Delta<K> {
     /// The last known state of the object: the new state or, for a deletion, the final state that the server reported.
     /// If the final state is unknown, this is the old state.
     pub fn last(&self) -> Option<Arc<K>> {
-        self.current().or_else(|| self.last.clone()).or_else(|| self.old())
+        self.current().or_else(|| self.final_state()).or_else(|| self.old())
+    }
+
+    /// The final state of a deleted object, if the server reported it.
+    fn final_state(&self) -> Option<Arc<K>> {
+        self.last.as_ref()?.unpack(self.codec.as_deref())
     }
 
     /// The old state and, unless it is the same, the last known state; see [`old`](Self::old) and
     /// [`last`](Self::last).
     pub(crate) fn into_states(self) -> (Option<Arc<K>>, Option<Arc<K>>) {
-        let last = if self.new.is_some() { self.current() } else { self.last.clone() };
+        let last = if self.new.is_some() { self.current() } else { self.final_state() };
         (self.old(), last)
     }
 
@@ -105,7 +112,7 @@ impl<K> Delta<K> {
     }
 
     /// Converts the delta to the event that a watch sends for such a change. Returns `None` only if the object cannot
-    /// be decoded, which does not occur for objects that a store packed.
+    /// be decoded, which is possible only in a compact store with [`Check::Syntax`](super::Check::Syntax).
     pub fn into_watch_event(self) -> Option<WatchEvent<Arc<K>>> {
         let kind = self.kind();
         let object = self.last()?;
@@ -135,8 +142,8 @@ impl<K: Storable> Delta<K> {
     /// state of the later one. `None` if the object exists in neither of these two states. The result may replace an
     /// object by another one; see [`split_replacement`](Self::split_replacement).
     pub(super) fn then(self, later: Self) -> Option<Self> {
-        let differs = |last: &Arc<K>| match &self.old {
-            Some(old) => old.is_different_from(&StoredObject::Typed(last.clone()), self.codec.as_deref()),
+        let differs = |last: &StoredObject<K>| match &self.old {
+            Some(old) => old.is_different_from(last, self.codec.as_deref()),
             None => true,
         };
         let last = [later.last, self.last.clone()].into_iter().flatten().find(|last| !differs(last));
@@ -165,20 +172,48 @@ impl<K: Storable> Delta<K> {
 
     /// Sets the final state that the server reported for a deletion, unless it is that of another object with the same
     /// name.
-    pub(super) fn with_last(mut self, last: Option<Arc<K>>) -> Self {
+    pub(super) fn with_last(mut self, last: Option<StoredObject<K>>) -> Self {
         let codec = self.codec.as_deref();
-        let differs = |last: &Arc<K>| {
-            self.old
-                .as_ref()
-                .is_some_and(|old| old.is_different_from(&StoredObject::Typed(last.clone()), codec))
-        };
+        let differs =
+            |last: &StoredObject<K>| self.old.as_ref().is_some_and(|old| old.is_different_from(last, codec));
         self.last = last.filter(|last| !differs(last));
         self
     }
 
-    /// Namespace and name of the object. Does not decode.
-    pub(crate) fn key(&self) -> (&str, &str) {
+    /// Namespace and name of the object. The namespace of a cluster-scoped object is empty. Does not decode.
+    pub fn key(&self) -> (&str, &str) {
         self.any_state().map_or(("", ""), Keyed::key)
+    }
+}
+
+impl<K: Resource> Delta<K> {
+    /// The metadata of the last known state of the object, without `managedFields`; see [`last`](Self::last). Decodes
+    /// nothing else of an object in a compact store.
+    ///
+    /// ```
+    /// use k8s_openapi::api::core::v1::ConfigMap;
+    /// use kube_client::ResourceExt;
+    /// use kube_runtime::reflector::{self, Storage};
+    /// use kube_runtime::watcher::Event;
+    ///
+    /// let (_reader, mut writer) = reflector::store_with::<ConfigMap>(Storage::compact());
+    /// let mut map = ConfigMap::default();
+    /// map.metadata.name = Some("settings".into());
+    /// map.labels_mut().insert("app".into(), "web".into());
+    /// let delta = writer.apply_watcher_event(Event::Apply(map)).into_deltas().next().unwrap();
+    /// assert_eq!(delta.key(), ("", "settings"));
+    /// assert_eq!(delta.metadata().unwrap().labels.unwrap()["app"], "web");
+    /// ```
+    pub fn metadata(&self) -> Option<ObjectMeta> {
+        let last = self.new.as_ref().or(self.last.as_ref()).or(self.old.as_ref());
+        let mut metadata = last?.metadata(self.codec.as_deref(), FilterDepth::Metadata)?;
+        metadata.managed_fields = None;
+        Some(metadata)
+    }
+
+    /// The metadata of the state after the change; `None` for a deletion.
+    pub(super) fn current_metadata(&self) -> Option<ObjectMeta> {
+        self.new.as_ref()?.metadata(self.codec.as_deref(), FilterDepth::Metadata)
     }
 }
 

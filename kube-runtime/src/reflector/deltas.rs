@@ -1,9 +1,11 @@
 //! `deltas`: applies a stream of events to a store and emits the changes of the store.
 
+use super::wire_object::{self, WireObject};
 use super::{Delta, DeltaIter, Writer};
-use crate::reflector::storable::Storable;
+use crate::watcher::Storable;
+use crate::watcher::driver::Driver;
 use crate::watcher::{Error, Event, Result, Watcher};
-use futures::Stream;
+use futures::{Stream, StreamExt};
 use kube_client::Resource;
 use pin_project_lite::pin_project;
 use serde::de::DeserializeOwned;
@@ -75,6 +77,9 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Watcher<K> {
     /// Applies the events to the store of `writer`, and emits the changes of the store; see
     /// [`deltas`](crate::reflector::deltas()). [`StoreEvent::Synced`] contains the resource version of the snapshot.
     ///
+    /// With [compact storage](crate::reflector::Storage::compact) the objects are not decoded: the store keeps the text
+    /// that the server sent. A watcher that was polled before decodes them.
+    ///
     /// ```
     /// use futures::StreamExt;
     /// use k8s_openapi::api::core::v1::Namespace;
@@ -102,7 +107,9 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Watcher<K> {
     ///
     /// The stream may be polled inside `select!`: no change is lost when another branch completes first.
     pub fn deltas(self, writer: Writer<K>) -> Deltas<Self, K> {
-        Deltas::new(writer, self, Self::resource_version)
+        let convert = writer.packs_texts_of(self.api());
+        let packed = convert.and_then(|convert| self.converted(convert)).map(Box::new);
+        Deltas { packed, ..Deltas::new(writer, self, Self::resource_version) }
     }
 }
 
@@ -113,6 +120,8 @@ pin_project! {
         #[pin]
         stream: W,
         writer: Writer<K>,
+        // The watcher that feeds a compact store in place of `stream`, which it does not poll.
+        packed: Option<Box<Driver<WireObject>>>,
         // The remaining deltas of the last event.
         pending: Option<DeltaIter<K>>,
         // The item after `pending`.
@@ -124,7 +133,7 @@ pin_project! {
 impl<W, K> Deltas<W, K> {
     /// `version` returns the resource version of the snapshot that the stream completed last.
     pub(crate) fn new(writer: Writer<K>, stream: W, version: fn(&W) -> Option<&str>) -> Self {
-        Self { stream, writer, pending: None, synced: None, version }
+        Self { stream, writer, packed: None, pending: None, synced: None, version }
     }
 
     pub(crate) fn writer_mut(&mut self) -> &mut Writer<K> {
@@ -154,28 +163,33 @@ where
             if let Some(synced) = this.synced.take() {
                 return Poll::Ready(Some(Ok(synced)));
             }
-            let Poll::Ready(mut item) = this.stream.as_mut().poll_next(cx) else {
+            let polled = if let Some(driver) = &mut *this.packed {
+                driver.poll_next_unpin(cx).map(|item| item.map(wire_object::stored))
+            } else {
+                let polled = this.stream.as_mut().poll_next(cx);
+                polled.map(|item| item.map(|item| this.writer.receive(item)))
+            };
+            let version = || match &*this.packed {
+                Some(driver) => driver.resource_version(),
+                None => (this.version)(this.stream.as_ref().get_ref()),
+            };
+            let Poll::Ready(item) = polled else {
                 // No event is available: store the packed batches.
                 let _ = this.writer.poll_packed(cx);
-                this.writer.record_version((this.version)(this.stream.as_ref().get_ref()));
+                this.writer.record_version(version());
                 return Poll::Pending;
             };
-            if let Some(item) = &mut item {
-                this.writer.modify(item);
-            }
             match item {
                 None => return Poll::Ready(None),
                 Some(Ok(event)) => {
                     let is_done = matches!(event, Event::InitDone);
-                    let version = (this.version)(this.stream.as_ref().get_ref());
-                    let version = version.filter(|_| is_done).map(ToOwned::to_owned);
-                    let (_, deltas) = this.writer.apply_with(event, version.as_deref()).into_parts();
-                    *this.pending = Some(deltas);
+                    let version = version().filter(|_| is_done).map(ToOwned::to_owned);
+                    *this.pending = Some(this.writer.apply_stored(event, version.as_deref()));
                     *this.synced = is_done.then_some(StoreEvent::Synced(version));
                 }
                 Some(Err(error)) => {
                     if let Error::Object(object) = &error {
-                        *this.pending = this.writer.apply_invalid(object).map(|change| change.into_parts().1);
+                        *this.pending = this.writer.apply_invalid(object);
                     }
                     return Poll::Ready(Some(Err(error)));
                 }

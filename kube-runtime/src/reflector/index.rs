@@ -1,12 +1,13 @@
 //! `Index`: the objects of a store by a property. It stores names, not objects.
 
 use super::delta::Delta;
+use super::object_map::Keyed;
 use super::observers::{Observer, lock};
-use super::storable::Storable;
 use super::store::Store;
 use crate::log_limit::LogLimit;
 use foldhash::{HashMap, HashSet};
 use kube_client::Resource;
+use kube_client::api::{FilterDepth, ObjectMeta, PartialObjectMeta, PartialObjectMetaExt};
 use std::{
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -14,8 +15,14 @@ use std::{
     time::Duration,
 };
 
-/// Returns the values under which an object is found.
-type ValuesOf<K> = Box<dyn Fn(&K) -> Vec<String> + Send + Sync>;
+/// The function that returns the values under which an object is found.
+enum ValuesOf<K> {
+    Object(Box<Function<K>>),
+    Metadata(Box<Function<PartialObjectMeta<K>>>),
+}
+
+/// A function of an object, or of its metadata.
+type Function<T> = dyn Fn(&T) -> Vec<String> + Send + Sync;
 
 /// Finds the objects of a store by a property, as client-go's `Indexer`; see [`Store::index_by`]. Cheap to clone.
 ///
@@ -67,10 +74,38 @@ impl Entries {
     }
 }
 
-impl<K> Inner<K> {
-    /// The values of an object; none if the user's function panics.
+impl<K: Resource> Inner<K> {
+    /// The values of an object.
     fn values_of(&self, object: &K) -> Vec<String> {
-        catch_unwind(AssertUnwindSafe(|| (self.values_of)(object))).unwrap_or_else(|_| {
+        match &self.values_of {
+            ValuesOf::Object(function) => self.values(|| function(object)),
+            ValuesOf::Metadata(function) => {
+                let metadata = object.meta().clone().into_response_partial();
+                self.values(|| function(&metadata))
+            }
+        }
+    }
+
+    /// The values of a stored object. `metadata` and `object` return its parts.
+    fn values_of_stored(
+        &self,
+        metadata: impl FnOnce() -> Option<ObjectMeta>,
+        object: impl FnOnce() -> Option<Arc<K>>,
+    ) -> Vec<String> {
+        match &self.values_of {
+            ValuesOf::Object(_) => object().map(|object| self.values_of(&object)).unwrap_or_default(),
+            ValuesOf::Metadata(function) => {
+                let metadata = metadata().map(ObjectMeta::into_response_partial);
+                metadata.map(|metadata| self.values(|| function(&metadata))).unwrap_or_default()
+            }
+        }
+    }
+}
+
+impl<K> Inner<K> {
+    /// The values that the user's function returns; none if it panics.
+    fn values(&self, values_of: impl FnOnce() -> Vec<String>) -> Vec<String> {
+        catch_unwind(AssertUnwindSafe(values_of)).unwrap_or_else(|_| {
             if let Some(suppressed) = lock(&self.panic_log).permit() {
                 tracing::error!(
                     suppressed,
@@ -90,10 +125,10 @@ impl<K> Inner<K> {
     }
 }
 
-impl<K: Storable + Send + Sync> Observer<K> for Inner<K> {
+impl<K: Resource + Send + Sync> Observer<K> for Inner<K> {
     fn apply(&self, deltas: &[Delta<K>]) {
         for delta in deltas {
-            let values = delta.current().map(|object| self.values_of(&object)).unwrap_or_default();
+            let values = self.values_of_stored(|| delta.current_metadata(), || delta.current());
             self.set(delta.key(), values);
         }
     }
@@ -123,15 +158,46 @@ impl<K: Resource + Send + Sync + 'static> Store<K> {
     /// assert!(by_app.get("web").is_empty() && by_app.values().is_empty());
     /// ```
     pub fn index_by(&self, values_of: impl Fn(&K) -> Vec<String> + Send + Sync + 'static) -> Index<K> {
-        let inner = Inner {
-            values_of: Box::new(values_of),
+        self.add_index(ValuesOf::Object(Box::new(values_of)))
+    }
+
+    /// As [`index_by`](Self::index_by), with a function of the metadata. In a compact store, the index decodes nothing
+    /// else of an object.
+    ///
+    /// ```
+    /// use k8s_openapi::api::core::v1::ConfigMap;
+    /// use kube_client::ResourceExt;
+    /// use kube_runtime::reflector::{self, Storage, indexes};
+    /// use kube_runtime::watcher::Event;
+    ///
+    /// let (reader, mut writer) = reflector::store_with::<ConfigMap>(Storage::compact());
+    /// let by_app = reader.index_by_metadata(indexes::label("app"));
+    /// let mut map = ConfigMap::default();
+    /// map.metadata.name = Some("settings".into());
+    /// map.labels_mut().insert("app".into(), "web".into());
+    /// writer.apply_watcher_event(Event::Apply(map.clone()));
+    /// assert_eq!(*by_app.get("web")[0], map);
+    /// ```
+    pub fn index_by_metadata(
+        &self,
+        values_of: impl Fn(&PartialObjectMeta<K>) -> Vec<String> + Send + Sync + 'static,
+    ) -> Index<K> {
+        self.add_index(ValuesOf::Metadata(Box::new(values_of)))
+    }
+
+    fn add_index(&self, values_of: ValuesOf<K>) -> Index<K> {
+        let inner = Arc::new(Inner {
+            values_of,
             entries: RwLock::default(),
             panic_log: Mutex::new(LogLimit::new(1, Duration::from_secs(60))),
-        };
-        let inner = Arc::new(inner);
+        });
         let mut observers = lock(&self.shared.observers);
-        for object in self.state() {
-            inner.set(object.key(), inner.values_of(&object));
+        let stored: Vec<_> = self.shared.read().iter().cloned().collect();
+        let codec = self.shared.codec().map(|codec| &**codec);
+        for stored in stored {
+            let values = inner
+                .values_of_stored(|| stored.metadata(codec, FilterDepth::Metadata), || stored.unpack(codec));
+            inner.set(stored.key(), values);
         }
         observers.add_index(&inner);
         Index { store: self.clone(), inner }
@@ -226,11 +292,16 @@ mod tests {
             let by_app = reader.index_by(indexes::label("app"));
             let by_owner = reader.index_by(indexes::owner_uid());
             let by_namespace = reader.index_by(indexes::namespace());
+            let by_metadata = reader.index_by_metadata(indexes::label("app"));
             writer.apply_watcher_event(Event::Apply(map("b", 2, "web", "2")));
             assert_eq!(names(&by_app, "web"), ["a", "b"]);
             assert_eq!((names(&by_owner, "2"), names(&by_namespace, "ns").len()), (vec!["b".to_owned()], 2));
             writer.apply_watcher_event(Event::Apply(map("a", 3, "db", "1")));
             assert_eq!((names(&by_app, "web"), names(&by_app, "db")), (vec!["b".into()], vec!["a".into()]));
+            assert_eq!(
+                (names(&by_metadata, "web"), names(&by_metadata, "db")),
+                (vec!["b".into()], vec!["a".into()])
+            );
             writer.apply_watcher_event(Event::Init);
             writer.apply_watcher_event(Event::InitApply(map("a", 4, "web", "3")));
             assert_eq!(names(&by_app, "db"), ["a"], "the store has not changed");
@@ -238,6 +309,7 @@ mod tests {
             assert_eq!((by_app.values(), names(&by_app, "web")), (vec!["web".to_owned()], vec!["a".into()]));
             writer.apply_watcher_event(Event::Delete(map("a", 5, "web", "3")));
             assert!(by_app.values().is_empty() && by_owner.values().is_empty());
+            assert!(by_metadata.values().is_empty());
             assert!(by_app.inner.entries().by_name.is_empty());
         }
     }

@@ -7,7 +7,7 @@ use crate::watcher::{Config, Error, Event, Result, Watcher, watcher};
 use futures::stream::SelectAll;
 use futures::{Stream, StreamExt, stream::BoxStream};
 use kube_client::{Api, Resource};
-use parts::{Member, Parts, Step};
+use parts::{Arrival, Member, Parts, Step};
 use serde::de::DeserializeOwned;
 use std::{
     fmt,
@@ -65,16 +65,35 @@ where
         .into_iter()
         .map(|(api, config)| {
             let namespace = api.namespace().map(ToOwned::to_owned);
-            (namespace, watcher(api, config).boxed())
+            let convert = writer.packs_texts_of(&api);
+            let watcher = watcher(api, config);
+            let events = match convert.and_then(|convert| watcher.converted(convert)) {
+                Some(driver) => driver.map(|item| item.map(|event| event.map(Arrival::packed))).boxed(),
+                None => typed_events(&writer, watcher),
+            };
+            (namespace, events)
         })
         .collect();
     MergedDeltas::new(writer, watches)
 }
 
+/// The events of a stream of typed objects, which the storage of the writer may modify.
+fn typed_events<K: Resource + Send + Sync + 'static>(
+    writer: &Writer<K>,
+    events: impl Stream<Item = Result<Event<K>>> + Send + 'static,
+) -> BoxStream<'static, Item<K>> {
+    let modify = writer.modifier();
+    let modified = events.map(move |mut item| {
+        modify.apply_to_item(&mut item);
+        item.map(|event| event.map(Arrival::typed))
+    });
+    modified.boxed()
+}
+
 /// The stream that [`merged`] returns.
 #[must_use = "a store changes only while its stream is polled"]
 pub struct MergedDeltas<K> {
-    watches: SelectAll<BoxStream<'static, (usize, Result<Event<K>>)>>,
+    watches: SelectAll<BoxStream<'static, (usize, Item<K>)>>,
     parts: Parts<K>,
     writer: Writer<K>,
     /// The remaining deltas of the last event.
@@ -84,7 +103,10 @@ pub struct MergedDeltas<K> {
 }
 
 /// The events of a part, and its namespace if it selects only one.
-type Part<K> = (Option<String>, BoxStream<'static, Result<Event<K>>>);
+type Part<K> = (Option<String>, BoxStream<'static, Item<K>>);
+
+/// An item of a watcher.
+type Item<K> = Result<Event<Arrival<K>>>;
 
 impl<K: Resource + Send + Sync + 'static> MergedDeltas<K> {
     fn new(mut writer: Writer<K>, watches: Vec<Part<K>>) -> Self {
@@ -94,8 +116,8 @@ impl<K: Resource + Send + Sync + 'static> MergedDeltas<K> {
         let watches: SelectAll<_> = streams.into_iter().enumerate().map(tagged).collect();
         let synced = namespaces.is_empty();
         if synced {
-            writer.apply(Event::Init);
-            writer.apply(Event::InitDone);
+            drop(writer.apply_stored(Event::Init, None));
+            drop(writer.apply_stored(Event::InitDone, None));
         }
         Self { watches, parts: Parts::new(&namespaces), writer, pending: None, synced }
     }
@@ -111,22 +133,25 @@ impl<K: Resource + Send + Sync + 'static> MergedDeltas<K> {
     }
 
     /// Applies an event of a part.
-    fn apply(&mut self, part: usize, event: Event<K>) {
+    fn apply(&mut self, part: usize, event: Event<Arrival<K>>) {
         match self.parts.event(part, event) {
             Step::Nothing => {}
-            Step::Apply(event) => self.pending = Some(self.writer.apply(event).into_parts().1),
+            Step::Apply(event) => {
+                self.pending = Some(self.writer.apply_stored(event.map(Arrival::into_stored), None));
+            }
             Step::Listed { vanished, is_complete } => {
                 for object in &vanished {
                     self.writer.unlist(object.key());
                 }
                 if is_complete {
-                    self.pending = Some(self.writer.apply(Event::InitDone).into_parts().1);
+                    self.pending = Some(self.writer.apply_stored(Event::InitDone, None));
                     self.synced = true;
                     self.writer.set_settled(self.parts.is_settled());
                 }
             }
             Step::Relisting => self.writer.set_settled(false),
             Step::Relisted { changed, vanished } => {
+                let changed = changed.into_iter().map(Arrival::into_stored).collect();
                 let deltas = self.writer.apply_relist(changed, vanished.iter().map(Member::key));
                 self.pending = Some(None.into_iter().chain(deltas));
                 self.synced = true;
@@ -154,15 +179,14 @@ impl<K: Resource + Send + Sync + 'static> Stream for MergedDeltas<K> {
                 let _ = this.writer.poll_packed(cx);
                 return Poll::Pending;
             };
-            let Some((part, mut event)) = item else { return Poll::Ready(None) };
-            this.writer.modify(&mut event);
+            let Some((part, event)) = item else { return Poll::Ready(None) };
             match event {
                 Ok(event) => this.apply(part, event),
                 Err(error) => {
                     if let Error::Object(object) = &error
                         && this.parts.undecodable(part, object)
                     {
-                        this.pending = this.writer.apply_invalid(object).map(|change| change.into_parts().1);
+                        this.pending = this.writer.apply_invalid(object);
                     }
                     return Poll::Ready(Some(Err(error)));
                 }

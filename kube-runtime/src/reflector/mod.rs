@@ -6,8 +6,12 @@
 //! the cache at each [`poll`](Reflector::poll).
 
 mod activity;
+mod cache;
 mod change;
+mod codec;
 mod compact;
+mod compression;
+mod cycle;
 mod delta;
 mod deltas;
 mod handle;
@@ -20,20 +24,23 @@ mod object_ref;
 mod observers;
 #[cfg(feature = "manager")]
 mod overview;
+mod own_fields;
 mod packing;
 mod page;
 mod polling;
 mod reflect;
 mod snapshot;
-mod storable;
 pub mod store;
 mod stored_object;
 mod subscription;
+mod wire_object;
 mod writer;
 
 pub use change::Change;
 pub(crate) use change::DeltaIter;
+pub use codec::Check;
 pub use compact::Storage;
+pub(crate) use cycle::StoreCycle;
 pub use delta::{Cause, Delta, DeltaKind};
 pub use deltas::{Deltas, StoreEvent, deltas};
 pub use handle::{ReflectHandle, store_shared};
@@ -48,7 +55,7 @@ pub use object_ref::{Extra as ObjectRefExtra, ObjectRef};
 pub(crate) use overview::Overview;
 pub use polling::Reflector;
 pub use reflect::{Reflect, reflector};
-pub(crate) use storable::Storable;
 pub use store::{Store, WriterDropped};
+pub(crate) use stored_object::StoredObject;
 pub use subscription::Subscription;
 pub use writer::{Writer, store, store_with};

@@ -1,6 +1,6 @@
 //! `Modify`: a user's function that changes each object before a store receives it.
 
-use super::storable::Storable;
+use crate::watcher::Storable;
 use crate::watcher::{Error, Event, Result, type_name_of};
 use kube_client::core::{ObjectOrigin, UndecodableObject};
 use serde::de::Error as _;
@@ -18,6 +18,11 @@ pub(super) struct Modify<K>(Option<Function<K>>);
 impl<K> Modify<K> {
     pub(super) fn new(modify: impl Fn(&mut K) + Send + Sync + 'static) -> Self {
         Self(Some(Arc::new(modify)))
+    }
+
+    /// Whether there is a function.
+    pub(super) fn is_set(&self) -> bool {
+        self.0.is_some()
     }
 
     /// Changes the object of an event.
@@ -48,6 +53,12 @@ pub(crate) fn modify_item<K: Storable>(item: &mut Result<Event<K>>, modify: impl
     {
         let error = panicked(object, origin);
         *item = Err(error);
+    }
+}
+
+impl<K> Clone for Modify<K> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
     }
 }
 

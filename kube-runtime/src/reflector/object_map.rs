@@ -2,7 +2,6 @@
 
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
-use kube_client::core::ObjectMeta;
 use std::hash::BuildHasher;
 
 /// A value that contains its key.
@@ -22,11 +21,6 @@ impl<T> Default for ObjectMap<T> {
     fn default() -> Self {
         Self { table: HashTable::new(), hasher: RandomState::default() }
     }
-}
-
-/// Namespace and name; see [`Keyed::key`].
-pub(crate) fn key(meta: &ObjectMeta) -> (&str, &str) {
-    (meta.namespace.as_deref().unwrap_or_default(), meta.name.as_deref().unwrap_or_default())
 }
 
 impl<T> ObjectMap<T> {

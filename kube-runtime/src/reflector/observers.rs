@@ -2,9 +2,9 @@
 //! writer.
 
 use super::Delta;
-use super::storable::Storable;
 use super::subscription::Queue;
 use crate::watcher::Error;
+use crate::watcher::Storable;
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     task::Waker,

@@ -3,7 +3,7 @@
 //! Encoding takes several times as long as all other work per object, and a list has many objects. This module owns
 //! the in-flight batches; it must not modify the store (see `writer`).
 
-use super::compact::{Codec, Scratch};
+use super::codec::Codec;
 use super::page::Packed;
 use kube_client::workers::{AbortOnDrop, workers};
 use std::{
@@ -22,14 +22,13 @@ const BATCH_SIZE: usize = 16;
 pub(super) struct Batch<K> {
     objects: Vec<Arc<K>>,
     packed_forms: Vec<Option<Packed>>,
-    scratch: Scratch,
 }
 
 impl<K> Batch<K> {
     /// Packs the objects.
-    pub(super) fn pack(mut self, pack: impl Fn(&K, &mut Scratch) -> Option<Packed>) -> Self {
-        let Self { objects, packed_forms, scratch } = &mut self;
-        packed_forms.extend(objects.iter().map(|object| pack(object, scratch)));
+    pub(super) fn pack(mut self, pack: impl Fn(&K) -> Option<Packed>) -> Self {
+        let Self { objects, packed_forms } = &mut self;
+        packed_forms.extend(objects.iter().map(|object| pack(object)));
         self
     }
 
@@ -48,15 +47,11 @@ pub(super) struct Packing<K> {
     filling: Option<(Handle, Batch<K>)>,
     /// The tasks of the in-flight batches, in order.
     tasks: VecDeque<AbortOnDrop<Batch<K>>>,
-    /// Buffers of finished batches, for reuse.
-    spare: Vec<Scratch>,
-    /// Whether more objects are expected.
-    more: bool,
 }
 
 impl<K> Default for Packing<K> {
     fn default() -> Self {
-        Self { filling: None, tasks: VecDeque::new(), spare: Vec::new(), more: false }
+        Self { filling: None, tasks: VecDeque::new() }
     }
 }
 
@@ -69,15 +64,13 @@ impl<K> Packing<K> {
             if self.tasks.len() >= 2 * workers {
                 return false;
             }
-            let scratch = self.spare.pop().unwrap_or_default();
             let (objects, packed_forms) = (Vec::with_capacity(BATCH_SIZE), Vec::with_capacity(BATCH_SIZE));
-            self.filling = Some((runtime, Batch { objects, packed_forms, scratch }));
-            self.more = true;
+            self.filling = Some((runtime, Batch { objects, packed_forms }));
         }
         if let Some((_, batch)) = &mut self.filling {
             batch.objects.push(object.clone());
             if batch.objects.len() == BATCH_SIZE {
-                self.spawn_batch(codec);
+                self.flush(codec);
             }
         }
         true
@@ -85,12 +78,6 @@ impl<K> Packing<K> {
 
     /// Spawns a task that packs the incomplete batch. Call this when no further object is expected.
     pub(super) fn flush(&mut self, codec: &Arc<Codec<K>>) {
-        self.spawn_batch(codec);
-        self.more = false;
-    }
-
-    /// Spawns a task that packs the incomplete batch.
-    fn spawn_batch(&mut self, codec: &Arc<Codec<K>>) {
         if let Some((runtime, batch)) = self.filling.take() {
             self.tasks.push_back(AbortOnDrop::new(codec.spawn_packing(&runtime, batch)));
         }
@@ -124,16 +111,6 @@ impl<K> Packing<K> {
                     }
                 }
             }
-        }
-    }
-
-    /// Keeps the buffers of a finished batch for the next batch, and frees all buffers after the last batch. Freeing
-    /// them earlier would fragment the heap while the store is filled.
-    pub(super) fn reuse_buffers(&mut self, batch: Batch<K>) {
-        if !self.more && self.tasks.is_empty() {
-            self.spare.clear();
-        } else {
-            self.spare.push(batch.scratch);
         }
     }
 }

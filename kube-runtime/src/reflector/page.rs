@@ -4,6 +4,7 @@
 //! object has a page of its own only until enough objects can share a page. This module owns the layout and decides
 //! which pages to vacate. It must not decide which objects are in use (see `writer`).
 
+use super::compression::Method;
 use std::num::NonZero;
 use std::sync::{
     Arc, Weak,
@@ -35,7 +36,8 @@ struct Entry {
     name: u32,
     encoded: u32,
     /// See [`Encoded::length`].
-    length: Option<u32>,
+    length: u32,
+    method: Method,
 }
 
 impl Page {
@@ -50,7 +52,7 @@ impl Page {
         }
         let (mut entries, mut names, mut encoded_objects) =
             (Vec::with_capacity(count), String::with_capacity(name_bytes), Vec::with_capacity(bytes));
-        for ((namespace, name), Encoded { bytes, length, identity, uid }) in objects {
+        for ((namespace, name), Encoded { bytes, length, method, identity, uid }) in objects {
             let encoded = u32::try_from(encoded_objects.len()).ok()?;
             let [namespace, name] = [namespace, name].map(|part| {
                 let begin = u32::try_from(names.len()).ok();
@@ -58,7 +60,15 @@ impl Page {
                 begin
             });
             let uid = uid.map_or(0, NonZero::get);
-            entries.push(Entry { identity, uid, namespace: namespace?, name: name?, encoded, length });
+            entries.push(Entry {
+                identity,
+                uid,
+                namespace: namespace?,
+                name: name?,
+                encoded,
+                length,
+                method,
+            });
             encoded_objects.extend_from_slice(bytes);
         }
         Some(Self {
@@ -74,9 +84,11 @@ impl Page {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Encoded<'a> {
     pub(super) bytes: &'a [u8],
-    /// The uncompressed length; `None` if `bytes` are not compressed.
-    pub(super) length: Option<u32>,
-    /// A hash of uid and resource version.
+    /// The length of the JSON.
+    pub(super) length: u32,
+    /// The method that compressed the JSON.
+    pub(super) method: Method,
+    /// A hash of uid and resource version. Its lowest bit is set if the object has a resource version.
     pub(super) identity: u64,
     /// A hash of the uid.
     pub(super) uid: Option<NonZero<u32>>,
@@ -84,7 +96,7 @@ pub(super) struct Encoded<'a> {
 
 /// A packed object, cheap to clone.
 #[derive(Debug, Clone)]
-pub(super) struct Packed {
+pub(crate) struct Packed {
     /// The page that contains the object.
     page: Arc<Page>,
     entry: u32,
@@ -108,13 +120,14 @@ impl Packed {
     /// The JSON of the object, which may be compressed.
     pub(super) fn encoded(&self) -> Encoded<'_> {
         let encoded_objects = &self.page.encoded_objects;
-        let Some((Entry { identity, uid, encoded, length, .. }, next)) = self.entry() else {
-            return Encoded { bytes: &[], length: None, identity: 0, uid: None };
+        let Some((Entry { identity, uid, encoded, length, method, .. }, next)) = self.entry() else {
+            return Encoded { bytes: &[], length: 0, method: Method::Plain, identity: 0, uid: None };
         };
         let end = next.map_or(encoded_objects.len(), |next| next.encoded as usize);
         Encoded {
             bytes: encoded_objects.get(*encoded as usize..end).unwrap_or_default(),
             length: *length,
+            method: *method,
             identity: *identity,
             uid: NonZero::new(*uid),
         }
@@ -246,9 +259,9 @@ mod tests {
     use super::*;
 
     /// An object on a page of its own.
-    fn packed(name: &str, bytes: &[u8], length: Option<u32>) -> Packed {
-        Packed::on_own_page(("ns", name), Encoded { bytes, length, identity: bytes.len() as u64, uid: None })
-            .unwrap()
+    fn packed(name: &str, bytes: &[u8], length: u32) -> Packed {
+        let (method, identity) = (Method::Lz4, bytes.len() as u64);
+        Packed::on_own_page(("ns", name), Encoded { bytes, length, method, identity, uid: None }).unwrap()
     }
 
     /// Moves the objects to shared pages. Returns the moved objects.
@@ -262,8 +275,7 @@ mod tests {
 
     #[test]
     fn objects_are_unchanged_on_a_shared_page() {
-        let objects =
-            [packed("a", b"one", None), packed("", b"", Some(9)), packed("long", &[7; 300], Some(1000))];
+        let objects = [packed("a", b"one", 3), packed("", b"", 9), packed("long", &[7; 300], 1000)];
         let moved = move_all(&objects);
         assert_eq!(moved.len(), 3);
         for (alone, moved) in objects.iter().zip(&moved) {
@@ -277,7 +289,7 @@ mod tests {
 
     #[test]
     fn fills_shared_pages() {
-        let objects: Vec<_> = (0..200).map(|n| packed(&n.to_string(), &[0; 1000], None)).collect();
+        let objects: Vec<_> = (0..200).map(|n| packed(&n.to_string(), &[0; 1000], 0)).collect();
         let moved = move_all(&objects);
         let mut pages: Vec<_> = moved.iter().map(|packed| &packed.page).collect();
         pages.dedup_by(|a, b| Arc::ptr_eq(a, b));
@@ -288,11 +300,8 @@ mod tests {
     #[test]
     fn does_not_move_unused_and_large_objects() {
         let mut move_queue = MoveQueue::default();
-        let (large, gone, kept) = (
-            packed("large", &vec![0; PAGE_SIZE], None),
-            packed("gone", b"1", None),
-            packed("kept", b"2", None),
-        );
+        let (large, gone, kept) =
+            (packed("large", &vec![0; PAGE_SIZE], 0), packed("gone", b"1", 0), packed("kept", b"2", 0));
         for packed in [&large, &gone, &kept] {
             move_queue.add(packed);
         }
@@ -303,7 +312,7 @@ mod tests {
 
     #[test]
     fn vacates_a_page_once_if_less_than_half_is_in_use() {
-        let objects: Vec<_> = (0..10).map(|n| packed(&n.to_string(), b"text", None)).collect();
+        let objects: Vec<_> = (0..10).map(|n| packed(&n.to_string(), b"text", 0)).collect();
         let mut moved = move_all(&objects);
         moved.truncate(5);
         assert!(moved[0].vacate().is_none(), "half of it is in use");
@@ -315,7 +324,7 @@ mod tests {
 
     #[test]
     fn a_weak_reference_identifies_its_object_without_keeping_the_page() {
-        let objects = move_all(&[packed("a", b"1", None), packed("b", b"2", None)]);
+        let objects = move_all(&[packed("a", b"1", 0), packed("b", b"2", 0)]);
         let weak = objects[1].downgrade();
         assert!(weak.is_of(&objects[1]) && !weak.is_of(&objects[0]));
         drop(objects);

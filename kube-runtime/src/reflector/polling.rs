@@ -1,7 +1,7 @@
 //! `Reflector`: a cache that each poll updates.
 
+use super::cycle::StoreCycle;
 use super::{ObjectRef, Storage, Store, Writer, store_with};
-use crate::poll_cycle::PollCycle;
 use crate::watcher::{Config, Error, Result};
 use kube_client::{Api, Resource};
 use serde::de::DeserializeOwned;
@@ -34,7 +34,7 @@ use std::{fmt, sync::Arc, time::Duration};
 /// # }
 /// ```
 pub struct Reflector<K> {
-    cycle: PollCycle<K>,
+    cycle: StoreCycle<K>,
     writer: Writer<K>,
     store: Store<K>,
 }
@@ -71,7 +71,8 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Reflector<K> {
     /// ```
     pub fn with_storage(api: Api<K>, config: Config, storage: Storage<K>) -> Self {
         let (store, writer) = store_with(storage);
-        Self { cycle: PollCycle::new(api, config), writer: writer.only_deletions(), store }
+        let writer = writer.only_deletions();
+        Self { cycle: StoreCycle::new(api, config, &writer), writer, store }
     }
 
     /// Sets the duration of the watch of each poll.
@@ -93,13 +94,13 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Reflector<K> {
     ///
     /// Cancel safe: the cache keeps the received changes, and the next call resumes.
     pub async fn poll(&mut self) -> Result<()> {
+        std::future::poll_fn(|cx| self.writer.poll_packed(cx)).await;
         self.cycle.begin();
-        while let Some(mut event) = self.cycle.next().await {
-            self.writer.modify(&mut event);
+        while let Some(event) = self.cycle.next(&self.writer).await {
             match event {
-                Ok(event) => drop(self.writer.apply(event)),
+                Ok(event) => drop(self.writer.apply_stored(event, None)),
                 Err(Error::Object(object)) => {
-                    self.writer.apply_undecodable(&object);
+                    self.writer.apply_invalid(&object);
                     return Err(Error::Object(object));
                 }
                 Err(error) => return Err(error),

@@ -1,11 +1,11 @@
 //! `Snapshot`: the content of a snapshot in progress, and its differences from the previous content of a store. It must
 //! not modify the readers' map (see `writer`).
 
-use super::compact::Codec;
+use super::codec::Codec;
 use super::delta::{Cause, Delta};
 use super::object_map::{Keyed, ObjectMap};
-use super::storable::Storable;
 use super::stored_object::StoredObject;
+use crate::watcher::Storable;
 use foldhash::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -19,13 +19,47 @@ pub(super) fn owned_key((namespace, name): (&str, &str)) -> OwnedKey {
 
 /// Objects of the readers' map whose deletion was emitted before the snapshot is complete, and their final states, if
 /// the server reported them.
-pub(super) type Deletions<K> = HashMap<OwnedKey, Option<Arc<K>>>;
+pub(super) type Deletions<K> = HashMap<OwnedKey, Option<StoredObject<K>>>;
+
+/// An object of a snapshot in progress.
+pub(super) enum Listed<K> {
+    Typed(Arc<K>),
+    /// The key and the identity of a packed object: the object itself would stay in memory when it moves to another page.
+    Packed(Box<(OwnedKey, u64)>),
+}
+
+impl<K: Storable> Listed<K> {
+    pub(super) fn of(stored: &StoredObject<K>) -> Self {
+        match stored {
+            StoredObject::Typed(object) => Self::Typed(object.clone()),
+            StoredObject::Packed(packed) => {
+                Self::Packed(Box::new((owned_key(packed.key()), packed.encoded().identity)))
+            }
+        }
+    }
+
+    /// The object in a map; for a packed object, `None` if the map has another state.
+    fn find_in(self, objects: &ObjectMap<StoredObject<K>>) -> Option<StoredObject<K>> {
+        match self {
+            Self::Typed(object) => Some(StoredObject::Typed(object)),
+            Self::Packed(listed) => {
+                let ((namespace, name), identity) = &*listed;
+                let current = objects.get((namespace, name))?;
+                let is_same = match current {
+                    StoredObject::Packed(packed) => packed.encoded().identity == *identity,
+                    StoredObject::Typed(_) => false,
+                };
+                is_same.then(|| current.clone())
+            }
+        }
+    }
+}
 
 /// A snapshot in progress.
 pub(super) struct Snapshot<K> {
     pub(super) objects: ObjectMap<StoredObject<K>>,
     /// The objects that differ from the readers' map, in the order of the list. Empty if no consumer needs them.
-    pub(super) listed: Vec<StoredObject<K>>,
+    pub(super) listed: Vec<Listed<K>>,
     /// Whether an object of `listed` may have been deleted, or listed again, after it was added.
     pub(super) superseded: bool,
     /// The objects that were removed during this attempt to fetch a snapshot. An undecodable object under the same name
@@ -53,7 +87,7 @@ pub(super) struct Swap<'a, K> {
     pub(super) old: ObjectMap<StoredObject<K>>,
     pub(super) new: &'a ObjectMap<StoredObject<K>>,
     /// See [`Snapshot::listed`].
-    pub(super) listed: Vec<StoredObject<K>>,
+    pub(super) listed: Vec<Listed<K>>,
     pub(super) superseded: bool,
     /// See [`Snapshot::deleted`].
     pub(super) deleted: HashSet<OwnedKey>,
@@ -72,7 +106,8 @@ impl<K: Storable> Swap<'_, K> {
         let codec = self.codec.map(|codec| &**codec);
         let mut deltas = Vec::with_capacity(self.listed.len());
         let mut repeated = HashSet::default();
-        for new in std::mem::take(&mut self.listed) {
+        for listed in std::mem::take(&mut self.listed) {
+            let Some(new) = listed.find_in(self.new) else { continue };
             if self.superseded && self.new.get(new.key()).is_none_or(|current| !current.is_same(&new)) {
                 continue;
             }

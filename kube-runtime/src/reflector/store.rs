@@ -5,11 +5,12 @@ pub use super::writer::{Writer, store};
 
 use super::ObjectRef;
 use super::activity::Activity;
-use super::compact::Codec;
+use super::codec::Codec;
 use super::object_map::{Keyed, ObjectMap};
 use super::observers::Observers;
 use super::stored_object::StoredObject;
 use kube_client::Resource;
+use kube_client::api::{FilterDepth, ObjectMeta};
 use kube_client::core::{Selector, SelectorExt};
 use std::{
     fmt,
@@ -202,10 +203,18 @@ impl<K: Resource> Store<K> {
         objects.iter().map(Keyed::key).map(|(namespace, name)| f(namespace, name)).collect()
     }
 
-    /// All objects whose labels `selector` matches.
+    /// All objects whose labels `selector` matches. With compact storage, decodes only these objects.
     pub fn state_filter_selector(&self, selector: &Selector) -> Vec<Arc<K>> {
         let none = std::collections::BTreeMap::new();
-        self.state_filter(|object| selector.matches(object.meta().labels.as_ref().unwrap_or(&none)))
+        let is_selected = |meta: &ObjectMeta| selector.matches(meta.labels.as_ref().unwrap_or(&none));
+        let Some(codec) = self.shared.codec() else {
+            return self.state_filter(|object| is_selected(object.meta()));
+        };
+        let stored: Vec<_> = self.shared.read().iter().cloned().collect();
+        let selected = stored.into_iter().filter(|stored| {
+            stored.metadata(Some(codec), FilterDepth::Labels).as_ref().is_some_and(is_selected)
+        });
+        selected.filter_map(|stored| self.shared.unpack(&stored)).collect()
     }
 }
 

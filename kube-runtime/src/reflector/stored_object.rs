@@ -1,16 +1,24 @@
 //! `StoredObject`: the stored form of an object, typed or packed.
 
-use super::compact::Codec;
+use super::codec::Codec;
 use super::object_map::Keyed;
 use super::page::Packed;
-use super::storable::{Storable, are_different};
+use crate::watcher::{Storable, are_different};
+use kube_client::Resource;
+use kube_client::api::{FilterDepth, ObjectMeta};
 use std::sync::Arc;
 
 /// The stored form of an object.
 #[derive(Debug)]
-pub(super) enum StoredObject<K> {
+pub(crate) enum StoredObject<K> {
     Typed(Arc<K>),
     Packed(Packed),
+}
+
+impl<K> From<K> for StoredObject<K> {
+    fn from(object: K) -> Self {
+        Self::Typed(Arc::new(object))
+    }
 }
 
 impl<K> Clone for StoredObject<K> {
@@ -23,17 +31,20 @@ impl<K> Clone for StoredObject<K> {
 }
 
 impl<K: Storable> StoredObject<K> {
-    /// Whether this stored object has the uid and resource version of `object`, so that it can be reused.
-    pub(super) fn is_same_version_as(&self, object: &K, codec: Option<&Codec<K>>) -> bool {
-        if object.version().is_none() {
-            return false;
+    /// Whether this stored object has the uid and resource version of `other`, so that it can be reused. Does not
+    /// decode.
+    pub(super) fn is_same_version_as(&self, other: &Self, codec: Option<&Codec<K>>) -> bool {
+        if let (Self::Typed(known), Self::Typed(other)) = (self, other) {
+            return other.version().is_some()
+                && known.version() == other.version()
+                && known.uid() == other.uid();
         }
-        match self {
-            Self::Typed(known) => known.version() == object.version() && known.uid() == object.uid(),
-            Self::Packed(known) => {
-                codec.is_some_and(|codec| codec.identity_hash(object) == known.encoded().identity)
-            }
-        }
+        let identity = |stored: &Self| match stored {
+            Self::Typed(object) => codec.map(|codec| codec.identity_hash(&**object)),
+            Self::Packed(packed) => Some(packed.encoded().identity),
+        };
+        // The lowest bit is set if the object has a resource version.
+        identity(other).is_some_and(|other| other & 1 == 1 && identity(self) == Some(other))
     }
 
     /// Whether this object and `other`, which has the same key, are different objects; see [`are_different`]. Does
@@ -88,6 +99,16 @@ impl<K> StoredObject<K> {
         match self {
             Self::Typed(object) => Some(object.clone()),
             Self::Packed(packed) => codec?.unpack(packed),
+        }
+    }
+}
+
+impl<K: Resource> StoredObject<K> {
+    /// The metadata, to this depth. Decodes nothing else of a packed object.
+    pub(super) fn metadata(&self, codec: Option<&Codec<K>>, depth: FilterDepth) -> Option<ObjectMeta> {
+        match self {
+            Self::Typed(object) => Some(object.meta().clone()),
+            Self::Packed(packed) => codec?.metadata(packed, depth),
         }
     }
 }

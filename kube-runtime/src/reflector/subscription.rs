@@ -4,9 +4,9 @@ use super::StoreEvent;
 use super::delta::{Cause, Delta};
 use super::object_map::{Keyed, ObjectMap};
 use super::observers::lock;
-use super::storable::Storable;
 use super::store::Store;
 use super::stored_object::StoredObject;
+use crate::watcher::Storable;
 use crate::watcher::{Error, Result};
 use futures::Stream;
 use std::{

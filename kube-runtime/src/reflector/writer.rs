@@ -1,24 +1,28 @@
 //! `Writer`: applies events to a store. It is the only code that modifies a store, and the only interpreter of the
 //! events of a snapshot: all consumers of a store receive its [`Delta`]s.
 
+mod invalid;
 mod observed;
 mod packed;
 mod relisted;
 
-use super::change::{Change, DeltaIter};
-use super::compact::{Scratch, Storage};
+use super::change::{Change, DeltaIter, Effect};
+use super::compact::Storage;
 use super::delta::{Cause, Delta};
 use super::modify::Modify;
+use super::object_map::Keyed;
 use super::packing::Packing;
 use super::page::MoveQueue;
-use super::snapshot::{Deletions, Snapshot, Swap, owned_key};
-use super::storable::Storable;
+use super::snapshot::{Deletions, Listed, Snapshot, Swap, owned_key};
 use super::store::{Shared, Store};
 use super::stored_object::StoredObject;
-use crate::watcher::{self, Event};
-use kube_client::Resource;
-use kube_client::core::{ObjectOrigin, UndecodableObject};
+use super::wire_object::WireObject;
+use crate::watcher::{self, Event, Storable};
+use kube_client::api::raw::Convert;
+use kube_client::core::UndecodableObject;
+use kube_client::{Api, Resource};
 use observed::differences;
+use packed::Outdated;
 use std::{collections::hash_map::Entry, fmt, sync::Arc};
 use tokio::sync::watch;
 
@@ -37,12 +41,12 @@ pub struct Writer<K> {
     emits_additions: bool,
     /// Changes each object first.
     modify: Modify<K>,
-    /// Buffers for objects that this thread packs.
-    scratch: Scratch,
     /// Packed objects to move to shared pages.
     move_queue: MoveQueue,
     /// Objects that other threads pack.
     packing: Packing<K>,
+    /// Objects to compress again, with a better method.
+    outdated: Outdated,
     /// Whether the first snapshot is complete.
     ready: watch::Sender<bool>,
     /// Whether the first snapshot is complete and no further one is in progress.
@@ -84,9 +88,9 @@ pub fn store_with<K>(storage: Storage<K>) -> (Store<K>, Writer<K>) {
         deletions: Deletions::default(),
         emits_additions: true,
         modify: storage.modify,
-        scratch: Scratch::default(),
         move_queue: MoveQueue::default(),
         packing: Packing::default(),
+        outdated: Outdated::default(),
         ready: watch::Sender::new(false),
         settled: watch::Sender::new(false),
     };
@@ -101,6 +105,22 @@ impl<K> Writer<K> {
             ready: self.ready.subscribe(),
             settled: self.settled.subscribe(),
         }
+    }
+
+    /// The function that changes each object first.
+    pub(super) fn modifier(&self) -> Modify<K> {
+        self.modify.clone()
+    }
+
+    /// The function that packs the texts of a collection for this store; `None` if the store needs decoded objects.
+    pub(super) fn packs_texts_of(&self, api: &Api<K>) -> Option<Arc<Convert<WireObject>>>
+    where
+        K: 'static,
+    {
+        if self.modify.is_set() {
+            return None;
+        }
+        self.shared.codec()?.packs_texts_of(api)
     }
 
     /// Makes a snapshot result only in deltas of deletions, for consumers that do not need the others. The writer then
@@ -158,7 +178,9 @@ impl<K: Resource> Writer<K> {
     /// Applies the event of an undecodable object: the store keeps the object's last state until the object is
     /// deleted. Returns the deletion if an earlier event or the store had the object.
     pub fn apply_undecodable(&mut self, object: &UndecodableObject) -> Option<Change<K>> {
-        self.apply_invalid(object)
+        let (last, effect) = self.effect_of_invalid(object)?;
+        let last = self.shared.unpack(&last)?;
+        Some(effect.of_event(Event::Delete(last), &self.shared))
     }
 }
 
@@ -168,13 +190,34 @@ impl<K: Storable> Writer<K> {
         self.modify.apply_to_item(item);
     }
 
-    /// See [`apply_watcher_event`](Self::apply_watcher_event). The event is already [modified](Self::modify).
-    pub(crate) fn apply(&mut self, event: Event<K>) -> Change<K> {
-        self.apply_with(event, None)
+    /// The item of a watcher with its object [modified](Self::modify), for [`apply_stored`](Self::apply_stored).
+    pub(crate) fn receive(
+        &self,
+        mut item: watcher::Result<Event<K>>,
+    ) -> watcher::Result<Event<StoredObject<K>>> {
+        self.modify(&mut item);
+        item.map(|event| event.map(StoredObject::from))
     }
 
-    /// As [`apply`](Self::apply), with the resource version of the snapshot that the event completes.
-    pub(crate) fn apply_with(&mut self, event: Event<K>, version: Option<&str>) -> Change<K> {
+    /// See [`apply_watcher_event`](Self::apply_watcher_event). The event is already [modified](Self::modify).
+    pub(crate) fn apply(&mut self, event: Event<K>) -> Change<K> {
+        let event = event.map(Arc::new);
+        let effect = self.effect_of(event.clone().map(StoredObject::Typed), None);
+        effect.of_event(event, &self.shared)
+    }
+
+    /// Applies an event to the store. Returns the changes of the store. `version` is the resource version of the
+    /// snapshot that the event completes.
+    pub(crate) fn apply_stored(
+        &mut self,
+        event: Event<StoredObject<K>>,
+        version: Option<&str>,
+    ) -> DeltaIter<K> {
+        self.effect_of(event, version).deltas
+    }
+
+    /// Applies an event, and passes the deltas to the observers.
+    fn effect_of(&mut self, event: Event<StoredObject<K>>, version: Option<&str>) -> Effect<K> {
         // These events do not change the readers' map.
         if matches!(event, Event::Init | Event::InitApply(_)) {
             return self.apply_unobserved(event, false);
@@ -185,131 +228,85 @@ impl<K: Storable> Writer<K> {
                 observers.version = version.map(ToOwned::to_owned);
             }
             let is_observed = !observers.is_empty();
-            let change = writer.apply_unobserved(event, is_observed);
+            let effect = writer.apply_unobserved(event, is_observed);
             let wakers =
-                if is_observed { observers.publish(&change.to_deltas(), is_synced) } else { Vec::new() };
-            (change, wakers)
+                if is_observed { observers.publish(&effect.to_deltas(), is_synced) } else { Vec::new() };
+            (effect, wakers)
         })
     }
 
-    /// See [`apply_with`](Self::apply_with). `is_observed` is whether observers need all deltas of a snapshot.
-    fn apply_unobserved(&mut self, event: Event<K>, is_observed: bool) -> Change<K> {
+    /// See [`effect_of`](Self::effect_of). `is_observed` is whether observers need all deltas of a snapshot.
+    fn apply_unobserved(&mut self, event: Event<StoredObject<K>>, is_observed: bool) -> Effect<K> {
         self.store_finished();
         match event {
             Event::Init => {
                 self.snapshot = Some(Snapshot::default());
                 self.settled.send_replace(false);
-                Change::new(Event::Init)
+                Effect::none()
             }
-            Event::InitApply(object) => self.add_listed(object),
+            Event::InitApply(object) => self.add_listed(&object),
             Event::InitDone => self.swap_maps(is_observed),
             Event::Apply(object) => self.put(object),
-            Event::Delete(object) => {
-                let object = Arc::new(object);
-                self.delete(object.key(), Some(object.clone()), Event::Delete(object.clone()))
-            }
+            Event::Delete(object) => self.delete(object.key(), Some(object.clone())),
         }
-    }
-
-    /// See [`apply_undecodable`](Self::apply_undecodable).
-    pub(crate) fn apply_invalid(&mut self, object: &UndecodableObject) -> Option<Change<K>> {
-        self.observed(|writer, observers| {
-            let change = writer.apply_invalid_unobserved(object);
-            let deltas = change.as_ref().map(Change::to_deltas).unwrap_or_default();
-            (change, observers.publish(&deltas, false))
-        })
-    }
-
-    /// See [`apply_invalid`](Self::apply_invalid).
-    fn apply_invalid_unobserved(&mut self, object: &UndecodableObject) -> Option<Change<K>> {
-        let key = (object.namespace.as_deref().unwrap_or_default(), object.name.as_deref()?);
-        if object.origin == ObjectOrigin::Deleted {
-            let listed = self.snapshot.as_ref().and_then(|next| next.objects.get(key).cloned());
-            let known = listed.or_else(|| self.shared.read().get(key).cloned());
-            let last = self.shared.unpack(&known?)?;
-            let change = self.delete(key, None, Event::Delete(last));
-            return (!change.is_unknown).then_some(change);
-        }
-        // The new map may already have a later version.
-        if let Some(next) = &mut self.snapshot
-            && next.objects.get(key).is_none()
-            && !next.deleted.contains(&owned_key(key))
-            && let Some(known) = self.shared.read().get(key)
-            && object
-                .uid
-                .as_deref()
-                .is_none_or(|uid| known.may_have_uid(uid, self.shared.codec().map(|codec| &**codec)))
-        {
-            next.objects.insert(known.clone());
-        }
-        None
     }
 
     /// Adds or replaces an object in the readers' map.
-    fn put(&mut self, object: K) -> Change<K> {
-        let object = Arc::new(object);
+    fn put(&mut self, object: StoredObject<K>) -> Effect<K> {
         let stored = self.stored_form(&object);
         let old = self.shared.write(|objects| objects.insert(stored));
         self.compact_pages(old.as_ref());
-        let (deltas, replaced) = self.deltas_of_put(old, &object, Cause::Watch);
-        Change { replaced, deltas, ..Change::new(Event::Apply(object)) }
+        let (deltas, replaced) = self.deltas_of_put(old, object, Cause::Watch);
+        Effect { replaced, ..Effect::of(deltas) }
     }
 
     /// The deltas after an object took the place of `old`, and `old` if it was another object with the same name.
     fn deltas_of_put(
         &self,
         old: Option<StoredObject<K>>,
-        object: &Arc<K>,
+        new: StoredObject<K>,
         cause: Cause,
-    ) -> (DeltaIter<K>, Option<Arc<K>>) {
+    ) -> (DeltaIter<K>, Option<StoredObject<K>>) {
         let codec = self.shared.codec();
         let delta = |old, new| Delta::new(old, new, cause, codec);
         let codec = codec.map(|codec| &**codec);
-        if old.as_ref().is_some_and(|old| old.is_same_version_as(object, codec)) {
+        if old.as_ref().is_some_and(|old| old.is_same_version_as(&new, codec)) {
             return (None.into_iter().chain(Vec::new()), None);
         }
-        let new = StoredObject::Typed(object.clone());
         match old {
             Some(old) if old.is_different_from(&new, codec) => {
-                let replaced = self.shared.unpack(&old);
-                let deletion = Delta::new(Some(old), None, deletion_cause(cause), self.shared.codec());
-                (Some(deletion).into_iter().chain(vec![delta(None, Some(new))]), replaced)
+                let deletion =
+                    Delta::new(Some(old.clone()), None, deletion_cause(cause), self.shared.codec());
+                (Some(deletion).into_iter().chain(vec![delta(None, Some(new))]), Some(old))
             }
             old => (Some(delta(old, Some(new))).into_iter().chain(Vec::new()), None),
         }
     }
 
     /// Adds an object to the new map, and shares it with the readers' map if it is unchanged.
-    fn add_listed(&mut self, object: K) -> Change<K> {
+    fn add_listed(&mut self, object: &StoredObject<K>) -> Effect<K> {
         let known = self.shared.read().get(object.key()).cloned();
         let codec = self.shared.codec().map(|codec| &**codec);
-        let (object, stored, is_known) = match &known {
-            Some(known) if known.is_same_version_as(&object, codec) => match known {
-                StoredObject::Typed(known) => (known.clone(), StoredObject::Typed(known.clone()), true),
-                StoredObject::Packed(known) => (Arc::new(object), StoredObject::Packed(known.clone()), true),
-            },
-            _ => {
-                let object = Arc::new(object);
-                let stored = self.stored_form_of_listed(&object);
-                (object, stored, false)
-            }
-        };
+        let unchanged = known.clone().filter(|known| known.is_same_version_as(object, codec));
+        let is_known = unchanged.is_some();
+        let mut effect = Effect::none();
+        if let Some(StoredObject::Typed(known)) = &unchanged {
+            effect.known = Some(known.clone());
+        }
+        let stored = unchanged.unwrap_or_else(|| self.stored_form_of_listed(object));
         let codec = self.shared.codec().map(|codec| &**codec);
-        let replaced = known.filter(|known| {
-            !is_known && known.is_different_from(&StoredObject::Typed(object.clone()), codec)
-        });
-        let replaced = replaced.filter(|_| record_deletion(&mut self.deletions, object.key(), None));
-        let replaced = replaced.and_then(|known| self.shared.unpack(&known));
+        let replaced = known.filter(|known| !is_known && known.is_different_from(object, codec));
+        effect.replaced = replaced.filter(|_| record_deletion(&mut self.deletions, object.key(), None));
         // An `InitApply` without an `Init` also begins a snapshot.
         if self.snapshot.is_none() {
             self.settled.send_replace(false);
         }
         let next = self.snapshot.get_or_insert_default();
-        let recorded = (self.emits_additions && !is_known).then(|| stored.clone());
+        let recorded = (self.emits_additions && !is_known).then(|| Listed::of(&stored));
         let before = next.objects.insert(stored);
         match &before {
             // The list contains the object twice: keep the first one, which is in `listed`.
-            Some(before) if before.is_same_version_as(&object, codec) => {
+            Some(before) if before.is_same_version_as(object, codec) => {
                 next.objects.insert(before.clone());
             }
             before => {
@@ -321,12 +318,12 @@ impl<K: Storable> Writer<K> {
         }
         next.superseded |= before.is_some();
         self.compact_pages(before.as_ref());
-        Change { replaced, ..Change::new(Event::InitApply(object)) }
+        effect
     }
 
     /// Removes an object. `last` is its final state, if the server reported it.
-    fn delete(&mut self, key: (&str, &str), last: Option<Arc<K>>, event: Event<Arc<K>>) -> Change<K> {
-        let mut change = Change::new(event);
+    fn delete(&mut self, key: (&str, &str), last: Option<StoredObject<K>>) -> Effect<K> {
+        let mut effect = Effect::none();
         let removed = if let Some(next) = &mut self.snapshot {
             // The readers' map stays unchanged until the swap.
             let listed = next.objects.remove(key);
@@ -338,32 +335,30 @@ impl<K: Storable> Writer<K> {
             let codec = self.shared.codec().map(|codec| &**codec);
             // The deletion of another object with the same name, which could not be decoded before, says nothing about
             // the final state of the known object.
-            let differs = |known: &StoredObject<K>, last: &Arc<K>| {
-                known.is_different_from(&StoredObject::Typed(last.clone()), codec)
-            };
-            let is_same = known.is_some_and(|known| last.as_ref().is_none_or(|last| !differs(&known, last)));
+            let is_same = known
+                .is_some_and(|known| last.as_ref().is_none_or(|last| !known.is_different_from(last, codec)));
             let is_first = is_same && record_deletion(&mut self.deletions, key, last);
-            change.is_unknown = listed.is_none() && !is_first;
+            effect.is_unknown = listed.is_none() && !is_first;
             listed
         } else {
             let removed = self.shared.write(|objects| objects.remove(key));
-            change.is_unknown = removed.is_none();
+            effect.is_unknown = removed.is_none();
             let codec = self.shared.codec();
             let delta = |old| Delta::new(Some(old), None, Cause::Watch, codec).with_last(last);
-            change.deltas = removed.clone().map(delta).into_iter().chain(Vec::new());
+            effect.deltas = removed.clone().map(delta).into_iter().chain(Vec::new());
             removed
         };
         self.compact_pages(removed.as_ref());
-        change
+        effect
     }
 
     /// Completes a snapshot: replaces the readers' map by the new map. Observers need all differences, even if the
-    /// caller, which receives the [`Change`], needs only the deletions.
-    fn swap_maps(&mut self, is_observed: bool) -> Change<K> {
+    /// caller, which receives the [`Effect`], needs only the deletions.
+    fn swap_maps(&mut self, is_observed: bool) -> Effect<K> {
         if let Some(codec) = self.shared.codec() {
             self.packing.flush(codec);
         }
-        let mut change = Change::new(Event::InitDone);
+        let mut effect = Effect::none();
         if let Some(Snapshot { objects, listed, superseded, deleted, replaced }) = self.snapshot.take() {
             let old = self.shared.write(|current| std::mem::replace(current, objects));
             let cause = if *self.ready.borrow() { Cause::Relist } else { Cause::Initial };
@@ -376,19 +371,23 @@ impl<K: Storable> Writer<K> {
                 if is_unrecorded { (differences(&old, &new), false) } else { (listed, superseded) };
             let swap =
                 Swap { old, new: &new, listed, superseded, deleted, replaced, deletions, cause, codec };
-            change.deltas = None.into_iter().chain(swap.deltas());
+            effect.deltas = None.into_iter().chain(swap.deltas());
             drop(new);
             self.compact_all_pages();
         }
         self.ready.send_replace(true);
         self.settled.send_replace(true);
-        change
+        effect
     }
 }
 
 /// Records a deletion that is emitted before the snapshot is complete. `last` is the final state of the object, if the
 /// server reported it. Returns true for the first record of the object.
-fn record_deletion<K>(deletions: &mut Deletions<K>, key: (&str, &str), last: Option<Arc<K>>) -> bool {
+fn record_deletion<K>(
+    deletions: &mut Deletions<K>,
+    key: (&str, &str),
+    last: Option<StoredObject<K>>,
+) -> bool {
     match deletions.entry(owned_key(key)) {
         Entry::Occupied(mut known) => {
             if last.is_some() {

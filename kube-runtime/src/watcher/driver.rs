@@ -10,19 +10,17 @@ mod requests;
 mod size;
 
 use super::config::{Config, InitialListStrategy, ListSemantic};
-use super::filter::{EarlyFilter, EarlyFilters};
 use super::open_watch::OpenWatch;
 use super::silence_probe::{self, SilenceProbe};
 use super::step::{Capabilities, DriverAction, Failure, Input, Output, Phase, Previous, State, step};
-use super::{Backoff, Error, Event, ExponentialBackoff, Result};
+use super::{Backoff, Error, Event, ExponentialBackoff, Result, Source, Storable};
 use diagnosis::{Diagnosis, Stage};
 use futures::{Stream, future::BoxFuture};
 use inputs::{input_for_change, input_for_item, input_for_page_end, input_from_error};
+use kube_client::Error as ClientError;
 use kube_client::api::{EventStream, ListStream};
 use kube_client::core::WatchEvent;
-use kube_client::{Api, Error as ClientError, Resource};
 use prefetch::Prefetch;
-use serde::de::DeserializeOwned;
 use std::{
     pin::Pin,
     task::{Context, Poll, ready},
@@ -35,7 +33,7 @@ const MIN_WATCH_DURATION: Duration = Duration::from_millis(500);
 
 /// A running watcher.
 pub(crate) struct Driver<K> {
-    api: Api<K>,
+    source: Box<dyn Source<K>>,
     config: Config,
     backoff: ExponentialBackoff,
     /// The kinds of lists that the driver may request.
@@ -54,8 +52,6 @@ pub(crate) struct Driver<K> {
     watch_ended: bool,
     /// The prefetched next page of a list.
     prefetch: Option<Prefetch<K>>,
-    /// Filters that run before objects are decoded.
-    filters: EarlyFilters<K>,
     /// Warnings and metrics. It changes nothing.
     diagnosis: Diagnosis,
 }
@@ -78,11 +74,11 @@ enum Body<K> {
 }
 
 impl<K> Driver<K> {
-    pub(crate) fn new(api: Api<K>, config: Config) -> Self {
+    pub(crate) fn new(source: Box<dyn Source<K>>, config: Config) -> Self {
         let wanted = config.initial_list_strategy == InitialListStrategy::StreamingList;
         Self {
-            diagnosis: Diagnosis::new(api.resource_url(), &config),
-            api: api.skip_fields(config.skip_fields.clone()),
+            diagnosis: Diagnosis::new(source.resource_url(), &config),
+            source,
             backoff: config.backoff.clone(),
             capabilities: Capabilities {
                 streaming_lists: wanted && config.bookmarks,
@@ -99,13 +95,12 @@ impl<K> Driver<K> {
             pause_time: None,
             watch_ended: false,
             prefetch: None,
-            filters: EarlyFilters::default(),
         }
     }
 
-    /// Adds a filter that runs before objects are decoded.
-    pub(crate) fn add_filter(&self, filter: Box<dyn EarlyFilter<K>>) {
-        self.filters.add(filter);
+    /// Whether the driver was not polled.
+    pub(crate) fn is_new(&self) -> bool {
+        matches!((&self.state, &self.io), (State::Start { .. }, Io::Idle))
     }
 
     /// Sets [`Config::timeout`] for the watches that the driver opens after this call.
@@ -164,7 +159,7 @@ impl<K> Driver<K> {
 
     /// Adds the path of the collection to a failure.
     fn error_from(&self, failure: Failure) -> Error {
-        let resource = self.api.resource_url().to_owned();
+        let resource = self.source.resource_url().to_owned();
         match failure {
             Failure::List(source) => Error::InitialListFailed { resource, source },
             Failure::WatchStart(source) => Error::WatchStartFailed { resource, source },
@@ -181,7 +176,7 @@ impl<K> Driver<K> {
     }
 }
 
-impl<K: Resource + DeserializeOwned + Send + 'static> Driver<K> {
+impl<K: Storable + Send + 'static> Driver<K> {
     /// Passes `input` to `step` and executes its output. Returns the event to emit, without its object, which the
     /// caller adds.
     fn advance(&mut self, input: Input) -> Option<Result<Event<()>>> {
@@ -201,7 +196,7 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Driver<K> {
             self.silence.record();
             self.diagnosis.end_silence();
         }
-        self.diagnosis.inspect(self.api.resource_url(), &self.state, &input);
+        self.diagnosis.inspect(self.source.resource_url(), &self.state, &input);
         self.watch_ended = matches!(input, Input::Ended(_));
         // `Retry-After` overrides a shorter backoff.
         let retry_after = match &input {
@@ -216,7 +211,7 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Driver<K> {
         let (state, output) = step(self.capabilities, state, input);
         self.state = state;
         let transition = (from, &self.state);
-        self.diagnosis.record(self.api.resource_url(), transition, &output, self.config.probe_after);
+        self.diagnosis.record(self.source.resource_url(), transition, &output, self.config.probe_after);
         let Output { event, then, healthy } = output;
         if healthy {
             self.backoff.reset();
@@ -231,7 +226,7 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Driver<K> {
             DriverAction::Next => self.io = Io::Idle,
             DriverAction::Wait => {
                 let wait = self.backoff.next().unwrap_or_default().max(retry_after.unwrap_or_default());
-                tracing::debug!(resource = self.api.resource_url(), ?wait, "waiting after a failure");
+                tracing::debug!(resource = self.source.resource_url(), ?wait, "waiting after a failure");
                 self.io = Io::Waiting(Box::pin(tokio::time::sleep(wait)));
             }
             DriverAction::GiveUpStreaming => {
@@ -243,7 +238,7 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Driver<K> {
             self.synced_at = Some(Instant::now());
         }
         if matches!(event, Some(Ok(Event::Init))) {
-            self.filters.reset();
+            self.source.reset();
         }
         event.map(|event| event.map_err(|failure| self.error_from(failure)))
     }
@@ -256,7 +251,7 @@ impl<K> Body<K> {
     }
 }
 
-impl<K: Resource + DeserializeOwned + Send + 'static> Stream for Driver<K> {
+impl<K: Storable + Send + 'static> Stream for Driver<K> {
     type Item = Result<Event<K>>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -275,7 +270,7 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Stream for Driver<K> {
     }
 }
 
-impl<K: Resource + DeserializeOwned + Send + 'static> Driver<K> {
+impl<K: Storable + Send + 'static> Driver<K> {
     /// Polls for the next item, without pausing the stall timer.
     fn poll_item(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Event<K>>>> {
         let this = self;
@@ -306,7 +301,7 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Driver<K> {
                         let Some(item) = this.advance(input_for_item(&object)) else { continue };
                         return Poll::Ready(Some(item.map(|event| event.map(|()| object))));
                     }
-                    Some(Err(error)) => input_from_error(error, Phase::Open, &this.filters),
+                    Some(Err(error)) => input_from_error(error, Phase::Open, &*this.source),
                     None => input_for_page_end(page),
                 },
                 Io::Open(Body::Watch(watch)) => match Pin::new(&mut watch.stream).poll_next(cx) {
@@ -314,7 +309,7 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Driver<K> {
                     Poll::Ready(Some(Ok(event))) => {
                         watch.record(&event);
                         let bytes = watch.stream.last_event_bytes();
-                        this.diagnosis.count_event(this.api.resource_url(), &event, bytes);
+                        this.diagnosis.count_event(this.source.resource_url(), &event, bytes);
                         let item = input_for_change(&event).and_then(|input| this.advance(input));
                         match event {
                             WatchEvent::Added(object)
@@ -337,7 +332,7 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Driver<K> {
                     Poll::Ready(Some(Err(error))) => {
                         watch.record_error(&error);
                         let phase = watch.phase_at_error(&error);
-                        input_from_error(error, phase, &this.filters)
+                        input_from_error(error, phase, &*this.source)
                     }
                     Poll::Ready(None) => watch.input_for_end(),
                     Poll::Pending => match watch.poll_stalled(cx) {

@@ -3,7 +3,7 @@
 //! The filters and their state persist across the watches and lists of a watcher. `watch_ext` contains the
 //! implementations of [`EarlyFilter`].
 
-use kube_client::api::{EventStream, FilterDepth, ListStream, PartialObjectMeta, Verdict};
+use kube_client::api::{EventStream, FilterDepth, ListStream, PartialObjectMeta, Verdict, raw::RawFilter};
 use kube_client::core::{ObjectOrigin, UndecodableObject};
 use serde::de::DeserializeOwned;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -58,10 +58,8 @@ impl<K> EarlyFilters<K> {
     where
         K: DeserializeOwned + Send + 'static,
     {
-        match self.depth() {
-            Some(depth) => {
-                list.filter_before_decode(depth, move |origin, object| self.verdict(origin, object))
-            }
+        match self.into_function() {
+            Some((depth, filter)) => list.filter_before_decode(depth, filter),
             None => list,
         }
     }
@@ -71,12 +69,19 @@ impl<K> EarlyFilters<K> {
     where
         K: DeserializeOwned + Send + 'static,
     {
-        match self.depth() {
-            Some(depth) => {
-                events.filter_before_decode(depth, move |origin, object| self.verdict(origin, object))
-            }
+        match self.into_function() {
+            Some((depth, filter)) => events.filter_before_decode(depth, filter),
             None => events,
         }
+    }
+
+    /// The filters as one function, and the depth that it needs; `None` if there are no filters.
+    pub(super) fn into_function(self) -> Option<RawFilter<K>>
+    where
+        K: 'static,
+    {
+        let depth = self.depth()?;
+        Some((depth, Box::new(move |origin, object| self.verdict(origin, object))))
     }
 
     /// The depth that all filters need; `None` if there are no filters.

@@ -12,7 +12,9 @@ mod filter;
 mod object_watch;
 mod open_watch;
 mod silence_probe;
+mod source;
 mod step;
+mod storable;
 
 pub use backoff::{Backoff, DefaultBackoff, ExponentialBackoff, ResetTimerBackoff};
 pub use config::{Config, InitialListStrategy, ListSemantic};
@@ -22,15 +24,20 @@ pub use event::Event;
 pub(crate) use filter::EarlyFilter;
 pub use object_watch::watch_object;
 pub use silence_probe::restores_noticed;
+pub(crate) use source::{ApiSource, RawSource, Source};
+pub use storable::Storable;
+pub(crate) use storable::are_different;
 
 use driver::Driver;
+use filter::EarlyFilters;
 use futures::{Stream, StreamExt};
-use kube_client::api::PartialObjectMeta;
+use kube_client::api::{PartialObjectMeta, raw::Convert};
 use kube_client::{Api, Resource};
 use serde::de::DeserializeOwned;
 use std::{
     fmt,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -77,13 +84,18 @@ pub fn watcher<K>(api: Api<K>, config: Config) -> Watcher<K>
 where
     K: Resource + DeserializeOwned + Send + 'static,
 {
-    Watcher { driver: Driver::new(api, config) }
+    let filters = EarlyFilters::default();
+    let source = ApiSource::new(api.clone(), &config, filters.clone());
+    Watcher { driver: Driver::new(Box::new(source), config.clone()), api, config, filters }
 }
 
 /// The stream that [`watcher`](watcher()) returns.
 #[must_use = "streams do nothing unless polled"]
 pub struct Watcher<K> {
     driver: Driver<K>,
+    api: Api<K>,
+    config: Config,
+    filters: EarlyFilters<K>,
 }
 
 impl<K> Watcher<K> {
@@ -108,10 +120,27 @@ impl<K> Watcher<K> {
         self.driver.resource_version()
     }
 
+    /// The collection.
+    pub(crate) fn api(&self) -> &Api<K> {
+        &self.api
+    }
+
     /// Adds a filter that runs before objects are decoded.
     pub(crate) fn filter_before_decode(self, filter: Box<dyn EarlyFilter<K>>) -> Self {
-        self.driver.add_filter(filter);
+        self.filters.add(filter);
         self
+    }
+}
+
+impl<K: 'static> Watcher<K> {
+    /// A watcher of the same collection with the same filters, which emits the result of `convert` for each object.
+    /// `None` if this watcher was polled.
+    pub(crate) fn converted<T: Storable + Send + 'static>(
+        &self,
+        convert: Arc<Convert<T>>,
+    ) -> Option<Driver<T>> {
+        let source = || RawSource::new(self.api.clone(), &self.config, self.filters.clone(), convert);
+        self.driver.is_new().then(|| Driver::new(Box::new(source()), self.config.clone()))
     }
 }
 

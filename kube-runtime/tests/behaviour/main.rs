@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod common;
+mod compact;
 mod controller;
 mod deleted;
 mod deletions;
@@ -14,6 +15,7 @@ mod finalizer;
 mod gates;
 mod hostile;
 mod leader;
+mod malformed_text;
 #[cfg(feature = "manager")]
 mod manager;
 #[cfg(feature = "manager")]

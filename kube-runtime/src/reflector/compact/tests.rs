@@ -4,10 +4,13 @@ use super::*;
 use crate::reflector::stored_object::StoredObject;
 use crate::reflector::{DeltaKind, ObjectRef, Store, Writer};
 use crate::watcher::Event;
+use foldhash::quality::FixedState;
 use futures::{StreamExt, stream};
 use k8s_openapi::api::core::v1::ConfigMap;
 use serde::Deserialize;
 use std::collections::HashSet;
+use std::hash::BuildHasher;
+use std::sync::{Arc, Mutex};
 
 /// A compact store, and a writer that packs the objects of a list on other threads.
 fn store_with<K>(storage: Storage<K>) -> (Store<K>, Writer<K>) {
@@ -62,13 +65,12 @@ fn returns_stored_objects_after_changes_and_relists() {
 fn a_packed_object_takes_less_than_an_eighth_of_its_json() {
     let storage = Storage::<ConfigMap>::compact();
     let codec = storage.codec.unwrap();
-    let mut scratch = Scratch::default();
     for n in 0..50 {
-        codec.pack(&map(n, "1"), &mut scratch);
+        codec.pack(&map(n, "1"));
     }
     let object = Arc::new(map(77, "1"));
     let json = serde_json::to_vec(&*object).unwrap().len();
-    let packed = codec.pack(&object, &mut scratch).expect("the object survives the round trip");
+    let packed = codec.pack(&object).expect("the object survives the round trip");
     let bytes = packed.encoded().bytes.len();
     assert!(bytes * 8 < json, "{bytes} of {json} bytes");
     assert_eq!(codec.unpack(&packed), Some(object));
@@ -259,4 +261,113 @@ fn stores_an_object_typed_if_it_does_not_survive_the_round_trip() {
     let (reader, mut writer) = store_with::<Object>(Storage::compact());
     writer.apply_watcher_event(Event::Apply(Object::new("odd", &resource, asymmetric(7))));
     assert_eq!(reader.state()[0].spec, asymmetric(7));
+}
+
+/// The `Reflector`'s type for a kind that has more fields than this one.
+type Few = kube_client::core::Object<FewFields, ()>;
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct FewFields {
+    n: usize,
+}
+
+/// An object with many fields that [`FewFields`] does not have.
+fn many_fields(n: usize) -> serde_json::Value {
+    let other: Vec<_> = (0..30).map(|other| format!("{other} of {n}")).collect();
+    serde_json::json!({"apiVersion": "v1", "kind": "Few", "spec": {"n": n, "other": other},
+        "metadata": {"name": format!("few-{n}"), "uid": n.to_string(), "resourceVersion": "1"}})
+}
+
+#[test]
+fn a_type_with_few_fields_stores_only_these_after_the_first_objects() {
+    let codec = Codec::<Few>::new();
+    let text = |stored: &StoredObject<Few>| match stored {
+        StoredObject::Packed(packed) => {
+            codec.compression.decompress(&packed.encoded(), |text| String::from_utf8_lossy(text).into_owned())
+        }
+        StoredObject::Typed(_) => None,
+    };
+    for n in 0..40 {
+        let stored = codec.pack_json(&many_fields(n));
+        assert_eq!(stored.unpack(Some(&codec)).unwrap().spec, FewFields { n });
+        assert_eq!(text(&stored).unwrap().contains("other"), n < 15, "{n}");
+    }
+    // Without the check, nothing is known about the fields of the type.
+    let mut unchecked = Codec::<Few>::new();
+    unchecked.check = Check::Syntax;
+    let StoredObject::Packed(packed) = unchecked.pack_json(&many_fields(1)) else { panic!("it is typed") };
+    let has_other = |text: &[u8]| String::from_utf8_lossy(text).contains("other");
+    assert_eq!(unchecked.compression.decompress(&packed.encoded(), has_other), Some(true));
+}
+
+#[test]
+fn the_default_check_depends_on_the_type() {
+    use crate::reflector::codec::Check;
+    use kube_client::core::{DynamicObject, PartialObjectMeta};
+    assert_eq!(Codec::<ConfigMap>::new().check, Check::Syntax);
+    assert_eq!(Codec::<DynamicObject>::new().check, Check::Syntax);
+    assert_eq!(Codec::<PartialObjectMeta<Few>>::new().check, Check::Syntax);
+    assert_eq!(Codec::<Few>::new().check, Check::Decode);
+}
+
+/// The number of packed objects for which `f` returns true.
+fn count_packed(
+    reader: &Store<ConfigMap>,
+    f: impl Fn(&crate::reflector::StoredObject<ConfigMap>) -> bool,
+) -> usize {
+    reader.shared.read().iter().filter(|stored| f(stored)).count()
+}
+
+#[test]
+fn objects_of_an_earlier_method_are_compressed_again() {
+    let (reader, mut writer) = store_with::<ConfigMap>(Storage::compact());
+    let codec = reader.shared.codec().unwrap().clone();
+    let is_outdated = |stored: &StoredObject<ConfigMap>| match stored {
+        StoredObject::Packed(packed) => codec.is_outdated(packed),
+        StoredObject::Typed(_) => true,
+    };
+    // The first objects are not compressed.
+    for n in 0..3 {
+        writer.apply_watcher_event(Event::Apply(map(n, "1")));
+    }
+    assert_eq!(codec.compression.best_method(), crate::reflector::compression::Method::Plain);
+    let mut n = 3;
+    while codec.compression.best_method() == crate::reflector::compression::Method::Plain {
+        writer.apply_watcher_event(Event::Apply(map(n, "1")));
+        n += 1;
+    }
+    assert!(count_packed(&reader, is_outdated) >= 4);
+    for version in 0..n {
+        writer.apply_watcher_event(Event::Apply(map(0, &version.to_string())));
+    }
+    assert_eq!(count_packed(&reader, is_outdated), 0);
+    for other in 1..n {
+        let key = ObjectRef::new(&format!("map-{other}")).within("ns");
+        assert_eq!(reader.get(&key).as_deref(), Some(&map(other, "1")));
+    }
+}
+
+#[cfg(feature = "zstd")]
+#[tokio::test]
+async fn the_writer_compresses_again_when_the_dictionary_is_trained() {
+    use crate::reflector::compression::Method;
+    let (reader, mut writer) = store_with::<ConfigMap>(Storage::compact().zstd());
+    let codec = reader.shared.codec().unwrap().clone();
+    let is_zstd = |stored: &StoredObject<ConfigMap>| matches!(stored, StoredObject::Packed(packed) if packed.encoded().method == Method::Zstd);
+    for n in 0..150 {
+        writer.apply_watcher_event(Event::Apply(map(n, "1")));
+    }
+    while codec.compression.best_method() != Method::Zstd {
+        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+    }
+    std::future::poll_fn(|cx| writer.poll_packed(cx)).await;
+    assert_eq!(count_packed(&reader, is_zstd), 150);
+    for n in 0..150 {
+        let key = ObjectRef::new(&format!("map-{n}")).within("ns");
+        assert_eq!(reader.get(&key).as_deref(), Some(&map(n, "1")));
+    }
+    // A dropped store leaves no reference to the codec behind.
+    let weak = std::sync::Arc::downgrade(&codec);
+    drop((codec, reader, writer));
+    assert!(weak.upgrade().is_none());
 }

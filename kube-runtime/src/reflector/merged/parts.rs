@@ -2,8 +2,10 @@
 //! not store objects, except for the changes that a relist in progress has found.
 
 use crate::reflector::object_map::{Keyed, ObjectMap};
-use crate::reflector::storable::Storable;
+use crate::reflector::stored_object::StoredObject;
+use crate::reflector::wire_object::WireObject;
 use crate::watcher::Event;
+use crate::watcher::Storable;
 use foldhash::fast::FixedState;
 use kube_client::core::{ObjectOrigin, UndecodableObject};
 use std::hash::BuildHasher;
@@ -35,7 +37,7 @@ struct Listing<K> {
     /// another part ended without them.
     withdrawn: ObjectMap<Member>,
     /// For a relist: the objects that `known` does not contain in this state.
-    changed: Vec<K>,
+    changed: Vec<Arrival<K>>,
 }
 
 impl<K> Default for Listing<K> {
@@ -54,7 +56,7 @@ pub(super) struct Member {
 }
 
 impl Member {
-    fn of<K: Storable>(object: &K) -> Self {
+    fn of(object: &impl Storable) -> Self {
         let (namespace, name) = object.key();
         Self {
             namespace: namespace.into(),
@@ -82,7 +84,7 @@ impl Keyed for Member {
 }
 
 /// The resource version of an object as a number.
-fn version_of<K: Storable>(object: &K) -> Option<u64> {
+fn version_of(object: &impl Storable) -> Option<u64> {
     object.version().and_then(|version| version.parse().ok())
 }
 
@@ -91,10 +93,35 @@ fn hash_of(uid: &str) -> u64 {
     FixedState::default().hash_one(uid)
 }
 
+/// An object of an event, and its identity.
+#[derive(Debug)]
+pub(super) struct Arrival<K> {
+    member: Member,
+    object: StoredObject<K>,
+}
+
+impl<K> Arrival<K> {
+    /// A packed object.
+    pub(super) fn packed(object: WireObject) -> Self {
+        Self { member: Member::of(&object), object: object.into_stored() }
+    }
+
+    pub(super) fn into_stored(self) -> StoredObject<K> {
+        self.object
+    }
+}
+
+impl<K: Storable> Arrival<K> {
+    /// A typed object.
+    pub(super) fn typed(object: K) -> Self {
+        Self { member: Member::of(&object), object: object.into() }
+    }
+}
+
 /// What the writer applies after an event of a part.
 pub(super) enum Step<K> {
     Nothing,
-    Apply(Event<K>),
+    Apply(Event<Arrival<K>>),
     /// The first list of a part is complete: the writer drops the objects that it no longer contains. `is_complete` is
     /// whether the lists of all parts are complete.
     Listed {
@@ -105,7 +132,7 @@ pub(super) enum Step<K> {
     Relisting,
     /// The relist of a part is complete.
     Relisted {
-        changed: Vec<K>,
+        changed: Vec<Arrival<K>>,
         vanished: Vec<Member>,
     },
 }
@@ -163,15 +190,15 @@ impl<K> Parts<K> {
     }
 }
 
-impl<K: Storable> Parts<K> {
+impl<K> Parts<K> {
     /// Records an event of a part.
-    pub(super) fn event(&mut self, part: usize, event: Event<K>) -> Step<K> {
+    pub(super) fn event(&mut self, part: usize, event: Event<Arrival<K>>) -> Step<K> {
         match event {
             Event::Init => self.begin_list(part),
             Event::InitApply(object) => self.listed(part, object),
             Event::InitDone => self.end_list(part),
             Event::Apply(object) => {
-                let member = Member::of(&object);
+                let member = object.member.clone();
                 let is_outdated = self.is_outdated(part, member.key(), member.version);
                 self.all[part].known.insert(member);
                 if is_outdated {
@@ -184,7 +211,7 @@ impl<K: Storable> Parts<K> {
                 }
             }
             Event::Delete(object) => {
-                if self.is_deleted(part, object.key()) {
+                if self.is_deleted(part, object.member.key()) {
                     Step::Apply(Event::Delete(object))
                 } else {
                     Step::Nothing
@@ -229,8 +256,8 @@ impl<K: Storable> Parts<K> {
         if std::mem::replace(&mut self.has_begun, true) { Step::Nothing } else { Step::Apply(Event::Init) }
     }
 
-    fn listed(&mut self, part: usize, object: K) -> Step<K> {
-        let member = Member::of(&object);
+    fn listed(&mut self, part: usize, object: Arrival<K>) -> Step<K> {
+        let member = object.member.clone();
         let is_outdated = self.is_outdated(part, member.key(), member.version);
         let Part { known, listing, .. } = &mut self.all[part];
         let listing = listing.get_or_insert_default();
@@ -254,7 +281,7 @@ impl<K: Storable> Parts<K> {
         let vanished = self.vanished(part, before);
         if self.is_synced {
             // Another part may have received a later state of an object during the list.
-            changed.retain(|object| !self.is_outdated(part, object.key(), version_of(object)));
+            changed.retain(|object| !self.is_outdated(part, object.member.key(), object.member.version));
             return Step::Relisted { changed, vanished };
         }
         self.is_synced = self.all.iter().all(|part| part.is_synced);
@@ -274,7 +301,7 @@ impl<K: Storable> Parts<K> {
         let Part { known, listing, .. } = &mut self.all[part];
         if let Some(listing) = listing {
             let removed = listing.seen.remove(key);
-            listing.changed.retain(|object| object.key() != key);
+            listing.changed.retain(|object| object.member.key() != key);
             if self.is_synced {
                 if let Some(removed) = removed {
                     listing.withdrawn.insert(removed);

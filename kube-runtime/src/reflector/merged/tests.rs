@@ -62,7 +62,7 @@ impl Model {
             .map(|part| {
                 let (sender, receiver) = mpsc::unbounded();
                 let namespace = (!overlap).then(|| NAMESPACES[part].to_owned());
-                (sender, (namespace, receiver.boxed()))
+                (sender, (namespace, typed_events(&writer, receiver)))
             })
             .unzip();
         Self {

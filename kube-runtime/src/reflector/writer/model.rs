@@ -7,6 +7,7 @@ use crate::reflector::{DeltaKind, StoreEvent, deltas, reflector};
 use crate::watcher::{Error, Result};
 use futures::{FutureExt, StreamExt, stream};
 use k8s_openapi::api::core::v1::ConfigMap;
+use kube_client::core::ObjectOrigin;
 use std::collections::{BTreeMap, HashSet};
 
 /// The names of the objects.
@@ -277,4 +278,51 @@ fn model_deltas_and_events_result_in_the_content_of_the_store_and_each_deletion_
 /// A random generator with this seed.
 fn random_from(seed: u64) -> Rng {
     Rng::with_seed(seed)
+}
+
+/// A description of a delta, with its states.
+fn describe(delta: &Delta<ConfigMap>) -> String {
+    let state = |object: Option<Arc<ConfigMap>>| object.map(|object| entry(&object));
+    let states = [delta.old(), delta.current(), delta.last()].map(state);
+    format!("{:?} {:?} {states:?} {:?} {}", delta.kind(), delta.cause(), delta.key(), delta.was_emitted)
+}
+
+/// Applies the events to a typed store, and their texts to a compact one, and compares the deltas and the contents.
+fn check_packed_texts(events: Vec<Result<Event<ConfigMap>>>) -> std::result::Result<(), String> {
+    let (typed_reader, mut typed) = store();
+    let (reader, mut packed) = store_with(Storage::compact());
+    let codec = packed.shared.codec().cloned().ok_or("a compact store has a codec")?;
+    for event in events {
+        let (expected, found) = match event {
+            Ok(event) => {
+                let texts = event.clone().map(|object| codec.pack_json(&serde_json::json!(object)));
+                (
+                    Some(typed.apply_stored(event.map(StoredObject::from), None)),
+                    Some(packed.apply_stored(texts, None)),
+                )
+            }
+            Err(Error::Object(object)) => (typed.apply_invalid(&object), packed.apply_invalid(&object)),
+            Err(_) => continue,
+        };
+        let lines = |deltas: Option<DeltaIter<ConfigMap>>| {
+            deltas.into_iter().flatten().map(|delta| describe(&delta)).collect::<Vec<_>>()
+        };
+        let (expected, found) = (lines(expected), lines(found));
+        if expected != found {
+            return Err(format!("the deltas of texts are\n{found:#?}\nand those of objects\n{expected:#?}"));
+        }
+        if content(&typed_reader) != content(&reader) {
+            return Err("the content of texts differs from that of objects".into());
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn model_texts_and_objects_result_in_the_same_deltas() {
+    check_model(|random| {
+        let server = Server::run(random);
+        let log = server.log.join("\n");
+        check_packed_texts(server.events).map_err(|problem| format!("{problem}, after\n{log}"))
+    });
 }

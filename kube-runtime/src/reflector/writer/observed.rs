@@ -3,9 +3,10 @@
 use super::Writer;
 use crate::reflector::object_map::{Keyed, ObjectMap};
 use crate::reflector::observers::{Observers, lock};
-use crate::reflector::storable::Storable;
+use crate::reflector::snapshot::Listed;
 use crate::reflector::stored_object::StoredObject;
 use crate::watcher::Error;
+use crate::watcher::Storable;
 use std::{sync::Arc, task::Waker};
 
 impl<K> Writer<K> {
@@ -49,8 +50,8 @@ impl<K> Drop for Writer<K> {
 pub(super) fn differences<K: Storable>(
     old: &ObjectMap<StoredObject<K>>,
     new: &ObjectMap<StoredObject<K>>,
-) -> Vec<StoredObject<K>> {
+) -> Vec<Listed<K>> {
     let is_different =
         |object: &&StoredObject<K>| !old.get(object.key()).is_some_and(|old| old.is_same(object));
-    new.iter().filter(is_different).cloned().collect()
+    new.iter().filter(is_different).map(Listed::of).collect()
 }

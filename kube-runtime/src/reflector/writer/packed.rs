@@ -1,57 +1,139 @@
 //! The packed objects of a writer: packing on other threads, and moves between pages. Does nothing for typed storage.
 
 use super::{MAX_MOVES_PER_LOCK, Writer};
+use crate::reflector::codec::Codec;
+use crate::reflector::compression::Method;
 use crate::reflector::object_map::ObjectMap;
 use crate::reflector::packing::Batch;
 use crate::reflector::page::{Move, Packed};
-use crate::reflector::storable::Storable;
+use crate::reflector::snapshot::{OwnedKey, owned_key};
 use crate::reflector::stored_object::StoredObject;
+use crate::watcher::Storable;
 use std::{
     sync::Arc,
     task::{Context, Poll, ready},
 };
 
+/// The maximum number of objects that the writer compresses again with each event. Two events suffice for each object of
+/// a list that arrives while a dictionary is trained.
+const REPACKS_PER_EVENT: usize = 2;
+/// The maximum number of objects that the writer compresses again when no event is available: about a millisecond.
+const REPACKS_PER_POLL: usize = 64;
+
+/// The objects of a store whose compression method is worse than the current one.
+#[derive(Default)]
+pub(super) struct Outdated {
+    keys: Vec<OwnedKey>,
+    /// The method that was the best one when `keys` was filled.
+    method: Option<Method>,
+}
+
+impl Outdated {
+    /// Whether `method` is better than the last one, so that all objects have to be checked.
+    fn begins(&mut self, method: Method) -> bool {
+        self.method.replace(method) != Some(method)
+    }
+
+    /// Adds an object if another thread packed it with an earlier method.
+    fn add<K>(&mut self, packed: &Packed, codec: Option<&Arc<Codec<K>>>) {
+        if self.method.is_some() && codec.is_some_and(|codec| codec.is_outdated(packed)) {
+            self.keys.push(owned_key(packed.key()));
+        }
+    }
+}
+
 impl<K: Storable> Writer<K> {
     /// Stores the batches that are packed, without waiting for further ones.
     pub(super) fn store_finished(&mut self) {
         while let Some(batch) = self.packing.next_finished() {
-            self.store_packed(batch);
+            self.store_packed(&batch);
         }
+        self.repack(REPACKS_PER_EVENT);
     }
 
     /// Converts an object to its stored form.
-    pub(super) fn stored_form(&mut self, object: &Arc<K>) -> StoredObject<K> {
-        let Some(codec) = self.shared.codec() else { return StoredObject::Typed(object.clone()) };
-        let Some(packed) = codec.pack(object, &mut self.scratch) else {
-            return StoredObject::Typed(object.clone());
+    pub(super) fn stored_form(&mut self, object: &StoredObject<K>) -> StoredObject<K> {
+        let packed = match (self.shared.codec(), object) {
+            (None, object) => return object.clone(),
+            (Some(_), StoredObject::Packed(packed)) => packed.clone(),
+            (Some(codec), StoredObject::Typed(typed)) => match codec.pack(typed) {
+                Some(packed) => packed,
+                None => return object.clone(),
+            },
         };
         self.move_queue.add(&packed);
+        self.outdated.add(&packed, self.shared.codec());
         StoredObject::Packed(packed)
     }
 
     /// Converts an object of a snapshot to its stored form, which stays typed while another thread packs the object.
-    pub(super) fn stored_form_of_listed(&mut self, object: &Arc<K>) -> StoredObject<K> {
-        match self.shared.codec() {
-            Some(codec)
-                if !self.emits_additions && codec.has_dictionary() && self.packing.add(codec, object) =>
-            {
-                StoredObject::Typed(object.clone())
-            }
-            _ => self.stored_form(object),
+    pub(super) fn stored_form_of_listed(&mut self, object: &StoredObject<K>) -> StoredObject<K> {
+        if !self.emits_additions
+            && let (Some(codec), StoredObject::Typed(typed)) = (self.shared.codec(), object)
+            && self.packing.add(codec, typed)
+        {
+            return object.clone();
         }
+        self.stored_form(object)
     }
 
-    /// Stores packed batches. Ready when all batches are packed and stored.
-    pub(in crate::reflector) fn poll_packed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    /// Compresses some of the objects again whose method is worse than the current one. Returns whether there are more.
+    fn repack(&mut self, limit: usize) -> bool {
+        let Self { shared, snapshot, move_queue, outdated, .. } = self;
+        let Some(codec) = shared.codec() else { return false };
+        if outdated.begins(codec.compression.best_method()) {
+            let current = shared.read();
+            let maps = [Some(&*current), snapshot.as_ref().map(|next| &next.objects)];
+            let stored = maps.into_iter().flatten().flat_map(ObjectMap::iter);
+            outdated.keys.extend(stored.filter_map(|stored| match stored {
+                StoredObject::Packed(packed) if codec.is_outdated(packed) => Some(owned_key(packed.key())),
+                _ => None,
+            }));
+        }
+        let begin = outdated.keys.len().saturating_sub(limit);
+        for (namespace, name) in outdated.keys.drain(begin..) {
+            let key = (namespace.as_str(), name.as_str());
+            let listed = snapshot.as_ref().and_then(|next| next.objects.get(key).cloned());
+            let stored = listed.or_else(|| shared.read().get(key).cloned());
+            let Some(StoredObject::Packed(packed)) = stored else { continue };
+            let Some(better) = Some(&packed)
+                .filter(|packed| codec.is_outdated(packed))
+                .and_then(|packed| codec.repack(packed))
+            else {
+                continue;
+            };
+            let replace = |objects: &mut ObjectMap<StoredObject<K>>| {
+                if let Some(slot) = objects.get_mut(key).filter(|slot| slot.holds_packed(&packed)) {
+                    *slot = StoredObject::Packed(better.clone());
+                }
+            };
+            if let Some(next) = snapshot {
+                replace(&mut next.objects);
+            }
+            shared.write(replace);
+            move_queue.add(&better);
+            move_queue.add_page_of(&packed);
+        }
+        let has_more = !outdated.keys.is_empty();
+        self.compact_pages(None);
+        has_more
+    }
+
+    /// Stores packed batches. Ready when all batches are stored, and all objects are compressed with the current method.
+    pub(crate) fn poll_packed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         while let Some(batch) = ready!(self.packing.poll_next(cx)) {
-            self.store_packed(batch);
+            self.store_packed(&batch);
+        }
+        if self.repack(REPACKS_PER_POLL) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
         }
         Poll::Ready(())
     }
 
     /// Replaces each object of a batch by its packed form, in the maps that still hold the object.
-    fn store_packed(&mut self, batch: Batch<K>) {
-        let Self { shared, snapshot, move_queue, .. } = self;
+    fn store_packed(&mut self, batch: &Batch<K>) {
+        let Self { shared, snapshot, move_queue, outdated, .. } = self;
         for (object, packed) in batch.packed_objects() {
             let replace = |objects: &mut ObjectMap<StoredObject<K>>| {
                 let stored = objects.get_mut(packed.key()).filter(|stored| stored.holds_typed(object));
@@ -62,9 +144,9 @@ impl<K: Storable> Writer<K> {
                 (snapshot.as_mut().is_some_and(|next| replace(&mut next.objects)), shared.write(replace));
             if new || old {
                 move_queue.add(packed);
+                outdated.add(packed, shared.codec());
             }
         }
-        self.packing.reuse_buffers(batch);
         self.compact_pages(None);
     }
 

@@ -4,8 +4,8 @@
 use super::Writer;
 use crate::reflector::delta::{Cause, Delta};
 use crate::reflector::snapshot::owned_key;
-use crate::reflector::storable::Storable;
-use std::sync::Arc;
+use crate::reflector::stored_object::StoredObject;
+use crate::watcher::Storable;
 
 impl<K: Storable> Writer<K> {
     /// Sets whether the store contains all objects that its sources have received.
@@ -27,7 +27,7 @@ impl<K: Storable> Writer<K> {
     /// objects that no list contains. Returns the deltas.
     pub(in crate::reflector) fn apply_relist<'a>(
         &mut self,
-        changed: Vec<K>,
+        changed: Vec<StoredObject<K>>,
         vanished: impl Iterator<Item = (&'a str, &'a str)>,
     ) -> Vec<Delta<K>> {
         self.observed(|writer, observers| {
@@ -41,19 +41,18 @@ impl<K: Storable> Writer<K> {
     /// See [`apply_relist`](Self::apply_relist).
     fn apply_relist_unobserved<'a>(
         &mut self,
-        changed: Vec<K>,
+        changed: Vec<StoredObject<K>>,
         vanished: impl Iterator<Item = (&'a str, &'a str)>,
     ) -> Vec<Delta<K>> {
         self.store_finished();
-        let changed: Vec<_> = changed.into_iter().map(Arc::new).collect();
         let stored: Vec<_> = changed.iter().map(|object| self.stored_form(object)).collect();
         let (replaced, removed) = self.shared.write(|objects| {
             let replaced: Vec<_> = stored.into_iter().map(|stored| objects.insert(stored)).collect();
             let removed: Vec<_> = vanished.filter_map(|key| objects.remove(key)).collect();
             (replaced, removed)
         });
-        let mut deltas = Vec::with_capacity(changed.len() + removed.len());
-        for (object, old) in changed.iter().zip(replaced) {
+        let mut deltas = Vec::with_capacity(replaced.len() + removed.len());
+        for (object, old) in changed.into_iter().zip(replaced) {
             self.compact_pages(old.as_ref());
             deltas.extend(self.deltas_of_put(old, object, Cause::Relist).0);
         }

@@ -3,6 +3,7 @@
 use super::*;
 use crate::reflector::{DeltaKind, ObjectRef, WriterDropped};
 use k8s_openapi::api::core::v1::ConfigMap;
+use kube_client::core::ObjectOrigin;
 
 /// The config map `name` in the namespace `ns`, with this resource version.
 fn object(name: &str, version: &str) -> ConfigMap {

@@ -1,11 +1,12 @@
 //! The inputs of `step` for the parts of a response. It must not read the response; the driver does.
 
 use super::super::error::type_name_of;
-use super::super::filter::EarlyFilters;
+use super::super::source::Source;
 use super::super::step::{Input, Phase};
+use super::super::storable::Storable;
+use kube_client::Error as ClientError;
 use kube_client::api::ListStream;
 use kube_client::core::{ObjectOrigin, UndecodableObject, WatchEvent};
-use kube_client::{Error as ClientError, Resource};
 use serde::de::Error as _;
 
 /// The input at the end of a page of a list.
@@ -18,10 +19,10 @@ pub(super) fn input_for_page_end<K>(page: &ListStream<K>) -> Input {
 }
 
 /// The input for an error while a response is read. Reports undecodable objects to the filters.
-pub(super) fn input_from_error<K>(error: ClientError, phase: Phase, filters: &EarlyFilters<K>) -> Input {
+pub(super) fn input_from_error<K>(error: ClientError, phase: Phase, source: &dyn Source<K>) -> Input {
     match error {
         ClientError::Object(object) => {
-            filters.forget(&object);
+            source.forget(&object);
             Input::Undecodable(object)
         }
         error => Input::Failed(phase, error),
@@ -29,12 +30,12 @@ pub(super) fn input_from_error<K>(error: ClientError, phase: Phase, filters: &Ea
 }
 
 /// The input for an object of a list.
-pub(super) fn input_for_item<K: Resource>(object: &K) -> Input {
+pub(super) fn input_for_item<K: Storable>(object: &K) -> Input {
     input_for_unnamed(object, ObjectOrigin::List).unwrap_or(Input::Item)
 }
 
 /// The input for an event about an object; `None` for other events.
-pub(super) fn input_for_change<K: Resource>(event: &WatchEvent<K>) -> Option<Input> {
+pub(super) fn input_for_change<K: Storable>(event: &WatchEvent<K>) -> Option<Input> {
     let (object, origin) = match event {
         WatchEvent::Added(object) => (object, ObjectOrigin::Added),
         WatchEvent::Modified(object) => (object, ObjectOrigin::Modified),
@@ -44,21 +45,21 @@ pub(super) fn input_for_change<K: Resource>(event: &WatchEvent<K>) -> Option<Inp
     if let Some(unnamed) = input_for_unnamed(object, origin) {
         return Some(unnamed);
     }
-    let version = object.meta().resource_version.clone();
+    let version = object.version().map(ToOwned::to_owned);
     Some(if origin == ObjectOrigin::Deleted { Input::Deleted(version) } else { Input::Changed(version) })
 }
 
 /// The input for an object without a name: an error, because all such objects would have one key in a store. `None` for
 /// other objects.
-fn input_for_unnamed<K: Resource>(object: &K, origin: ObjectOrigin) -> Option<Input> {
-    let meta = object.meta();
-    if meta.name.as_ref().is_some_and(|name| !name.is_empty()) {
+fn input_for_unnamed<K: Storable>(object: &K, origin: ObjectOrigin) -> Option<Input> {
+    let (namespace, name) = object.key();
+    if !name.is_empty() {
         return None;
     }
     let source = serde_json::Error::custom("metadata.name is missing or empty");
     let mut unnamed = UndecodableObject::new(type_name_of::<K>(), origin, source);
-    unnamed.namespace.clone_from(&meta.namespace);
-    unnamed.resource_version.clone_from(&meta.resource_version);
-    unnamed.uid.clone_from(&meta.uid);
+    unnamed.namespace = Some(namespace.to_owned()).filter(|namespace| !namespace.is_empty());
+    unnamed.resource_version = object.version().map(ToOwned::to_owned);
+    unnamed.uid = object.uid().map(ToOwned::to_owned);
     Some(Input::Undecodable(unnamed.into()))
 }

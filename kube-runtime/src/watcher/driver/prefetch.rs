@@ -2,8 +2,8 @@
 
 use super::super::step::{PageRequest, Request};
 use super::{Body, Driver, Io, Opening};
-use kube_client::{Error as ClientError, Resource};
-use serde::de::DeserializeOwned;
+use crate::watcher::Storable;
+use kube_client::Error as ClientError;
 use std::task::{Context, Poll};
 
 /// A prefetched page of a list. The server prepares it while the client decodes the previous page.
@@ -19,7 +19,7 @@ enum PrefetchState<K> {
     Arrived(Box<Result<Body<K>, ClientError>>),
 }
 
-impl<K: Resource + DeserializeOwned + Send + 'static> Driver<K> {
+impl<K: Storable + Send + 'static> Driver<K> {
     /// Requests the next page as soon as its continue token arrives, so that decoding does not pause between two
     /// pages. Reads the body of the next page only after the current page is complete.
     pub(super) fn prefetch_page(&mut self, cx: &mut Context<'_>) {

@@ -1,9 +1,9 @@
-//! `Storable`: the properties of an object that a writer reads.
+//! `Storable`: the identity of an object, which watchers and stores read.
 
-use super::object_map::key;
 use kube_client::Resource;
+use kube_client::core::ObjectMeta;
 
-/// An object that a [`Writer`](super::Writer) can store.
+/// An object that a watcher emits and a [`Writer`](crate::reflector::Writer) can store.
 pub trait Storable {
     /// Namespace and name. The namespace of a cluster-scoped object is empty.
     fn key(&self) -> (&str, &str);
@@ -29,8 +29,13 @@ impl<K: Resource> Storable for K {
     }
 }
 
+/// Namespace and name; see [`Storable::key`].
+fn key(meta: &ObjectMeta) -> (&str, &str) {
+    (meta.namespace.as_deref().unwrap_or_default(), meta.name.as_deref().unwrap_or_default())
+}
+
 /// Whether two objects with the same key are different objects: the second one was created after the deletion of the
 /// first one. Objects without a uid, which no server sends, are never different.
-pub(super) fn are_different<K: Storable>(one: &K, other: &K) -> bool {
+pub(crate) fn are_different<K: Storable>(one: &K, other: &K) -> bool {
     matches!((one.uid(), other.uid()), (Some(one), Some(other)) if one != other)
 }

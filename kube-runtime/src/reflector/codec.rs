@@ -1,0 +1,283 @@
+//! `Codec`: packs the objects of a compact store, and decodes them. It must not modify the store (see `writer`).
+
+use super::cache::Cache;
+use super::compression::Compression;
+use super::own_fields::OwnFields;
+use super::packing::Batch;
+use super::page::{Encoded, Packed};
+use super::wire_object::WireObject;
+use crate::watcher::{Storable, type_name_of};
+use foldhash::quality::RandomState;
+use kube_client::Api;
+use kube_client::api::FilterDepth;
+use kube_client::api::raw::{Convert, RawObject, TextDecoder, read_metadata};
+use kube_client::core::ObjectMeta;
+use serde::de::Error as _;
+use serde::{Serialize, de::DeserializeOwned};
+use std::{
+    hash::BuildHasher,
+    num::NonZero,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+};
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
+
+/// The check of an object before a compact store keeps its text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Check {
+    /// The text is valid JSON, or Protobuf that converts to JSON. The object may still not decode.
+    Syntax,
+    /// The object decodes.
+    Decode,
+}
+
+/// A function that spawns a task to pack a batch.
+type SpawnPacking<K> = fn(&Handle, Arc<Codec<K>>, Batch<K>) -> JoinHandle<Batch<K>>;
+
+/// Encodes and decodes objects.
+pub(super) struct Codec<K> {
+    encode: fn(&K, &mut Vec<u8>) -> serde_json::Result<()>,
+    decode: fn(&TextDecoder<K>, &[u8]) -> serde_json::Result<K>,
+    spawn: SpawnPacking<K>,
+    convert: fn(Arc<Self>) -> Arc<Convert<WireObject>>,
+    /// The decoder of the texts of the store; set when a watcher feeds the store with texts.
+    decoder: OnceLock<TextDecoder<K>>,
+    pub(super) check: Check,
+    own_fields: OwnFields,
+    pub(super) compression: Compression,
+    cache: Mutex<Cache<K>>,
+    /// Hashes uid and resource version; see [`identity_hash`](Codec::identity_hash).
+    identity: RandomState,
+}
+
+impl<K> Codec<K> {
+    pub(super) fn new() -> Self
+    where
+        K: Storable + Serialize + DeserializeOwned + Send + Sync + 'static,
+    {
+        Self {
+            encode: |object, json| serde_json::to_writer(json, object),
+            decode: TextDecoder::decode,
+            spawn: |runtime, codec, batch| {
+                runtime.spawn(async move { batch.pack(|object| codec.pack(object)) })
+            },
+            convert: |codec| Arc::new(move |raw: &RawObject<'_>| codec.pack_raw(raw)),
+            decoder: OnceLock::new(),
+            check: default_check::<K>(),
+            own_fields: OwnFields::default(),
+            compression: Compression::default(),
+            cache: Mutex::new(Cache::new(256)),
+            identity: RandomState::default(),
+        }
+    }
+
+    /// Sets the number of decoded objects in the cache.
+    pub(super) fn set_cached(&mut self, objects: usize) {
+        self.cache = Mutex::new(Cache::new(objects));
+    }
+
+    /// The function that packs the texts of a collection; `None` if the store has texts of another `apiVersion` or
+    /// `kind`.
+    pub(super) fn packs_texts_of(self: &Arc<Self>, api: &Api<K>) -> Option<Arc<Convert<WireObject>>>
+    where
+        K: 'static,
+    {
+        let decoder = api.text_decoder();
+        let is_same = self.decoder.get().is_none_or(|known| known.is_same(&decoder));
+        let _ = self.decoder.set(decoder);
+        is_same.then(|| (self.convert)(self.clone()))
+    }
+
+    /// Spawns a task that packs a batch.
+    pub(super) fn spawn_packing(self: &Arc<Self>, runtime: &Handle, batch: Batch<K>) -> JoinHandle<Batch<K>> {
+        (self.spawn)(runtime, self.clone(), batch)
+    }
+
+    /// A hash of uid and resource version. Its lowest bit is set if the object has a resource version.
+    pub(super) fn hash_of_identity(&self, uid: Option<&str>, version: Option<&str>) -> u64 {
+        self.identity.hash_one((uid, version)) & !1 | u64::from(version.is_some())
+    }
+
+    /// A hash of the uid.
+    pub(super) fn hash_of_uid(&self, uid: &str) -> NonZero<u32> {
+        let [.., a, b, c, d] = self.identity.hash_one(uid).to_le_bytes();
+        NonZero::new(u32::from_le_bytes([a, b, c, d])).unwrap_or(NonZero::<u32>::MIN)
+    }
+
+    /// Decodes an object. `None` if the object does not decode, which is possible only with [`Check::Syntax`]. Then the
+    /// log has an error.
+    pub(super) fn unpack(&self, packed: &Packed) -> Option<Arc<K>> {
+        if let Some(known) = self.lock_cache().get(packed) {
+            return Some(known);
+        }
+        let encoded = packed.encoded();
+        let decoded = self.compression.decompress(&encoded, |json| self.decode_text(json));
+        match decoded {
+            Some(Ok(object)) => {
+                let object = Arc::new(object);
+                self.lock_cache().insert(packed, &object);
+                Some(object)
+            }
+            failed => {
+                let (namespace, name) = packed.key();
+                let error = failed.and_then(Result::err).map(|error| error.to_string());
+                let error = error.as_deref().unwrap_or("its compressed text is corrupt");
+                tracing::error!(
+                    kind = type_name_of::<K>(),
+                    namespace,
+                    name,
+                    error,
+                    "a stored object does not decode"
+                );
+                None
+            }
+        }
+    }
+
+    /// The metadata of an object, to this depth. Decodes nothing else.
+    pub(super) fn metadata(&self, packed: &Packed, depth: FilterDepth) -> Option<ObjectMeta> {
+        self.compression.decompress(&packed.encoded(), |json| read_metadata(json, depth))?
+    }
+
+    /// Packs an object again with the method that compresses best; `None` if that fails.
+    pub(super) fn repack(&self, packed: &Packed) -> Option<Packed> {
+        let encoded = packed.encoded();
+        self.compression.decompress(&encoded, |json| {
+            self.compression.compress(json, |bytes, method| {
+                Packed::on_own_page(packed.key(), Encoded { bytes, method, ..encoded })
+            })
+        })?
+    }
+
+    /// Whether [`repack`](Self::repack) would use another method.
+    pub(super) fn is_outdated(&self, packed: &Packed) -> bool {
+        packed.encoded().method != self.compression.best_method()
+    }
+
+    fn decode_text(&self, json: &[u8]) -> serde_json::Result<K> {
+        match self.decoder.get() {
+            Some(decoder) => (self.decode)(decoder, json),
+            None => (self.decode)(&TextDecoder::default(), json),
+        }
+    }
+
+    /// Locks the cache. Ignores poisoning: no code under this lock can panic.
+    fn lock_cache(&self) -> std::sync::MutexGuard<'_, Cache<K>> {
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Compresses a text, and packs it.
+    fn pack_text(
+        &self,
+        key: (&str, &str),
+        uid: Option<&str>,
+        version: Option<&str>,
+        json: &[u8],
+    ) -> Option<Packed> {
+        let length = u32::try_from(json.len()).ok()?;
+        let identity = self.hash_of_identity(uid, version);
+        let uid = uid.map(|uid| self.hash_of_uid(uid));
+        self.compression.compress(json, |bytes, method| {
+            Packed::on_own_page(key, Encoded { bytes, length, method, identity, uid })
+        })
+    }
+}
+
+impl<K: Storable> Codec<K> {
+    /// Packs an object; `None` if the object does not survive the JSON round trip.
+    pub(super) fn pack(&self, object: &K) -> Option<Packed> {
+        self.compression.with_buffer(|json| {
+            (self.encode)(object, json).ok()?;
+            self.survives_round_trip(json)?;
+            self.pack_text(object.key(), object.uid(), object.version(), json)
+        })
+    }
+
+    /// `Some` if the object with this text, which its type wrote, has the same text after a read.
+    fn survives_round_trip(&self, json: &[u8]) -> Option<()> {
+        let read = self.decode_text(json).ok()?;
+        self.compression.with_buffer(|again| {
+            (self.encode)(&read, again).ok()?;
+            (again == json).then_some(())
+        })
+    }
+
+    /// A hash of uid and resource version; see [`hash_of_identity`](Self::hash_of_identity).
+    pub(super) fn identity_hash(&self, object: &K) -> u64 {
+        self.hash_of_identity(object.uid(), object.version())
+    }
+
+    pub(super) fn uid_hash(&self, object: &K) -> Option<NonZero<u32>> {
+        object.uid().map(|uid| self.hash_of_uid(uid))
+    }
+}
+
+impl<K: Storable> Codec<K> {
+    /// Checks and packs an object.
+    fn pack_raw(&self, raw: &RawObject<'_>) -> serde_json::Result<WireObject> {
+        if self.check == Check::Syntax {
+            return self.pack_raw_text(raw, raw.json);
+        }
+        let object = self.decode_text(raw.json)?;
+        if !self.own_fields.may_be_fewer() {
+            return self.pack_raw_text(raw, raw.json);
+        }
+        self.compression.with_buffer(|json| {
+            // `Serialize` is user code: a panic must not end the list or the watch.
+            let encoded = catch_unwind(AssertUnwindSafe(|| (self.encode)(&object, json).is_ok()));
+            let is_encoded = encoded.unwrap_or_default();
+            if is_encoded {
+                self.own_fields.record(raw.json.len(), json.len());
+            }
+            let stores_own = is_encoded
+                && self.own_fields.are_fewer()
+                && catch_unwind(AssertUnwindSafe(|| self.survives_round_trip(json)))
+                    .is_ok_and(|survives| survives.is_some());
+            self.pack_raw_text(raw, if stores_own { json } else { raw.json })
+        })
+    }
+
+    fn pack_raw_text(&self, raw: &RawObject<'_>, json: &[u8]) -> serde_json::Result<WireObject> {
+        let packed = self.pack_text(
+            (&raw.namespace, &raw.name),
+            raw.uid.as_deref(),
+            raw.resource_version.as_deref(),
+            json,
+        );
+        match packed {
+            Some(packed) => Ok(WireObject::new(packed, raw)),
+            None => Err(serde_json::Error::custom("the object is too large for a compact store")),
+        }
+    }
+}
+
+/// The check of objects of type `K`: syntax for types that decode every object of a server, which are those of
+/// `k8s-openapi` and the types for objects of any kind. `Decode` for all other types, such as custom resources.
+fn default_check<K>() -> Check {
+    let name = std::any::type_name::<K>().split('<').next().unwrap_or_default();
+    let any_kind = [
+        std::any::type_name::<kube_client::core::DynamicObject>(),
+        std::any::type_name::<kube_client::core::PartialObjectMeta<()>>(),
+    ];
+    let is_any_kind = any_kind.iter().any(|known| known.split('<').next() == Some(name));
+    if name.starts_with("k8s_openapi::") || is_any_kind { Check::Syntax } else { Check::Decode }
+}
+
+#[cfg(test)]
+impl<K: Storable> Codec<K> {
+    /// The packed form of an object with this JSON, as of a watcher.
+    pub(super) fn pack_json(&self, object: &serde_json::Value) -> super::stored_object::StoredObject<K> {
+        let text = |name: &str| object["metadata"][name].as_str().map(std::borrow::Cow::Borrowed);
+        let json = object.to_string();
+        let raw = RawObject {
+            namespace: text("namespace").unwrap_or_default(),
+            name: text("name").unwrap_or_default(),
+            uid: text("uid"),
+            resource_version: text("resourceVersion"),
+            json: json.as_bytes(),
+        };
+        self.pack_raw(&raw).expect("the object can be packed").into_stored()
+    }
+}

@@ -1,0 +1,191 @@
+//! `Compression`: compresses the texts of a compact store with a dictionary, which is made of the first objects. Objects of
+//! a kind share field names and many values.
+//!
+//! A dictionary keeps the plain text of objects, also after they are deleted.
+
+#[cfg(feature = "zstd")]
+mod zstd;
+
+use super::page::Encoded;
+use lz4rip_decode::decompress_into_with_dict;
+use lz4rip_encode::{DictCompressorN, get_maximum_output_size};
+use std::fmt;
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+/// The size in bytes of the dictionary for LZ4. A larger one makes the objects hardly smaller.
+const DICTIONARY_SIZE: usize = 16 << 10;
+
+/// The number of entries of the hash tables of LZ4, of two bytes each.
+const TABLE_ENTRIES: usize = 8 << 10;
+
+/// The maximum number of unused buffers, and the maximum size of each.
+const MAX_SPARE: usize = 16;
+const MAX_SPARE_BYTES: usize = 1 << 20;
+
+/// The method that compressed an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Method {
+    /// The text is not compressed.
+    Plain,
+    /// LZ4 with the dictionary of the first objects.
+    Lz4,
+    /// zstd with the trained dictionary.
+    #[cfg(feature = "zstd")]
+    Zstd,
+}
+
+/// Compresses texts on any number of threads.
+#[derive(Default)]
+pub(super) struct Compression {
+    /// The dictionary for LZ4; set once the texts of the first objects fill it. These objects are not compressed.
+    dictionary: OnceLock<Box<[u8]>>,
+    /// The texts of the first objects.
+    samples: Mutex<Vec<u8>>,
+    compressors: Pool<Compressor>,
+    buffers: Pool<Vec<u8>>,
+    #[cfg(feature = "zstd")]
+    zstd: Option<zstd::Zstd>,
+}
+
+/// The tables and the output of LZ4.
+struct Compressor {
+    lz4: Box<DictCompressorN<TABLE_ENTRIES>>,
+    output: Vec<u8>,
+}
+
+impl Compression {
+    /// Compresses with zstd, once its dictionary is trained.
+    #[cfg(feature = "zstd")]
+    pub(super) fn use_zstd(&mut self) {
+        self.zstd = Some(zstd::Zstd::default());
+    }
+
+    /// The method of the objects that are compressed from now on.
+    pub(super) fn best_method(&self) -> Method {
+        #[cfg(feature = "zstd")]
+        if self.zstd.as_ref().is_some_and(zstd::Zstd::is_trained) {
+            return Method::Zstd;
+        }
+        if self.dictionary.get().is_some() { Method::Lz4 } else { Method::Plain }
+    }
+
+    /// Compresses a text, and passes the result to `store`.
+    pub(super) fn compress<T>(&self, text: &[u8], store: impl FnOnce(&[u8], Method) -> T) -> T {
+        #[cfg(feature = "zstd")]
+        if let Some(zstd) = &self.zstd {
+            let mut buffer = self.buffers.take().unwrap_or_default();
+            let is_compressed = zstd.compress(text, &mut buffer);
+            let stored = if is_compressed { Ok(store(&buffer, Method::Zstd)) } else { Err(store) };
+            self.keep_buffer(buffer);
+            return match stored {
+                Ok(stored) => stored,
+                Err(store) => self.compress_with_lz4(text, store),
+            };
+        }
+        self.compress_with_lz4(text, store)
+    }
+
+    fn compress_with_lz4<T>(&self, text: &[u8], store: impl FnOnce(&[u8], Method) -> T) -> T {
+        let Some(dictionary) = self.dictionary.get() else {
+            self.add_sample(text);
+            return store(text, Method::Plain);
+        };
+        let mut compressor = self.compressors.take().unwrap_or_else(|| Compressor {
+            lz4: Box::new(DictCompressorN::new(dictionary)),
+            output: Vec::new(),
+        });
+        let Compressor { lz4, output } = &mut compressor;
+        let room = get_maximum_output_size(text.len());
+        if output.len() < room {
+            output.resize(room, 0);
+        }
+        let compressed = lz4.compress_into(text, output).ok().and_then(|length| output.get(..length));
+        let stored = match compressed {
+            Some(compressed) => store(compressed, Method::Lz4),
+            None => store(text, Method::Plain),
+        };
+        if compressor.output.capacity() <= MAX_SPARE_BYTES {
+            self.compressors.keep(compressor);
+        }
+        stored
+    }
+
+    /// Adds the text of an object to the dictionary.
+    fn add_sample(&self, text: &[u8]) {
+        let mut samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner);
+        let room = DICTIONARY_SIZE.saturating_sub(samples.len());
+        samples.extend_from_slice(&text[..text.len().min(room)]);
+        if samples.len() >= DICTIONARY_SIZE {
+            let _ = self.dictionary.set(std::mem::take(&mut *samples).into());
+        }
+    }
+
+    /// Passes the text of an object to `read`; `None` if its bytes are corrupt.
+    pub(super) fn decompress<T>(&self, encoded: &Encoded<'_>, read: impl FnOnce(&[u8]) -> T) -> Option<T> {
+        let Encoded { bytes, length, method, .. } = encoded;
+        if *method == Method::Plain {
+            return Some(read(bytes));
+        }
+        self.with_buffer(|text| {
+            text.resize(*length as usize, 0);
+            match method {
+                Method::Plain => {}
+                Method::Lz4 => {
+                    let length = decompress_into_with_dict(bytes, text, self.dictionary.get()?).ok()?;
+                    text.truncate(length);
+                }
+                #[cfg(feature = "zstd")]
+                Method::Zstd => self.zstd.as_ref()?.decompress(bytes, text)?,
+            }
+            Some(read(text))
+        })
+    }
+
+    /// Calls `f` with an empty buffer, which is reused: large temporary allocations between small long-lived ones would
+    /// fragment the heap.
+    pub(super) fn with_buffer<T>(&self, f: impl FnOnce(&mut Vec<u8>) -> T) -> T {
+        let mut buffer = self.buffers.take().unwrap_or_default();
+        let result = f(&mut buffer);
+        self.keep_buffer(buffer);
+        result
+    }
+
+    fn keep_buffer(&self, mut buffer: Vec<u8>) {
+        if buffer.capacity() <= MAX_SPARE_BYTES {
+            buffer.clear();
+            self.buffers.keep(buffer);
+        }
+    }
+}
+
+impl fmt::Debug for Compression {
+    /// Omits the dictionary, which contains text of objects.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Compression").field("method", &self.best_method()).finish_non_exhaustive()
+    }
+}
+
+/// Values for reuse by any thread.
+struct Pool<T>(Mutex<Vec<T>>);
+
+impl<T> Pool<T> {
+    fn take(&self) -> Option<T> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop()
+    }
+
+    fn keep(&self, value: T) {
+        let mut spare = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if spare.len() < MAX_SPARE {
+            spare.push(value);
+        }
+    }
+}
+
+impl<T> Default for Pool<T> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+#[cfg(test)]
+mod tests;

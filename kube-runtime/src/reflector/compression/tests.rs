@@ -1,0 +1,152 @@
+//! Tests of compression.
+
+use super::*;
+use crate::random::Rng;
+use std::fmt::Write;
+use std::num::NonZero;
+
+/// The text of the object `n`, which resembles that of other objects.
+fn text(n: usize, size: usize) -> Vec<u8> {
+    let mut text = format!("{{\"metadata\":{{\"name\":\"object-{n}\",\"labels\":{{\"app\":\"web\"}}}}");
+    let mut random = Rng::with_seed(n as u64);
+    while text.len() < size {
+        let phase = ["Running", "Pending", "Failed"][random.usize(0..3)];
+        let _ =
+            write!(text, ",\"status-{}\":{{\"phase\":\"{phase}\",\"at\":{}}}", random.u8(..), random.u32(..));
+    }
+    text.into_bytes()
+}
+
+/// The compressed form of a text.
+fn compressed(compression: &Compression, text: &[u8]) -> (Vec<u8>, Method) {
+    compression.compress(text, |bytes, method| (bytes.to_vec(), method))
+}
+
+/// The text of a compressed form.
+fn decompressed(compression: &Compression, bytes: &[u8], method: Method, length: usize) -> Option<Vec<u8>> {
+    let length = u32::try_from(length).unwrap();
+    let encoded = Encoded { bytes, length, method, identity: 1, uid: NonZero::new(1) };
+    compression.decompress(&encoded, <[u8]>::to_vec)
+}
+
+/// Fills the dictionary for LZ4.
+fn fill_dictionary(compression: &Compression) {
+    let mut n = 0;
+    while compression.best_method() == Method::Plain {
+        let text = text(n, 3000);
+        assert_eq!(compressed(compression, &text), (text.clone(), Method::Plain));
+        n += 1;
+    }
+    assert_eq!(n, 6, "objects of 3,000 bytes fill the dictionary");
+}
+
+#[test]
+fn every_text_survives_compression() {
+    let mut random = Rng::with_seed(7);
+    let compression = Compression::default();
+    fill_dictionary(&compression);
+    let mut sizes: Vec<_> = (0..40).chain([63, 64, 65, 4095, 4096, 65_535, 65_536, 200_000]).collect();
+    sizes.extend((0..100).map(|_| random.usize(0..20_000)));
+    for size in sizes {
+        let random_bytes: Vec<u8> = (0..size).map(|_| random.u8(..)).collect();
+        let repeated = vec![b'x'; size];
+        for text in [text(size, size), random_bytes, repeated] {
+            let (bytes, method) = compressed(&compression, &text);
+            assert_eq!(method, Method::Lz4);
+            assert!(decompressed(&compression, &bytes, method, text.len()) == Some(text), "{size}");
+        }
+    }
+    let object = text(1000, 5000);
+    assert!(compressed(&compression, &object).0.len() * 2 < object.len());
+}
+
+#[test]
+fn the_dictionary_is_limited() {
+    let compression = Compression::default();
+    let large = text(0, 1 << 20);
+    assert_eq!(compressed(&compression, &large).1, Method::Plain);
+    assert_eq!(compression.dictionary.get().map(|dictionary| dictionary.len()), Some(DICTIONARY_SIZE));
+    let (bytes, method) = compressed(&compression, &large);
+    assert_eq!(decompressed(&compression, &bytes, method, large.len()), Some(large));
+}
+
+#[test]
+fn corrupt_bytes_are_no_text() {
+    let compression = Compression::default();
+    fill_dictionary(&compression);
+    let text = text(1, 3000);
+    let (bytes, method) = compressed(&compression, &text);
+    let mut random = Rng::with_seed(1);
+    for _ in 0..2000 {
+        let mut bytes = bytes.clone();
+        let at = random.usize(0..bytes.len());
+        bytes[at] = random.u8(..);
+        bytes.truncate(random.usize(0..=bytes.len()));
+        let length = random.usize(0..=2 * text.len());
+        let _ = decompressed(&compression, &bytes, method, length);
+    }
+    assert_eq!(decompressed(&compression, &bytes[..20], method, text.len()), None);
+}
+
+#[cfg(feature = "zstd")]
+mod with_zstd {
+    use super::*;
+    use std::time::Duration;
+
+    /// Compresses the samples, and waits until the dictionary is trained on another thread.
+    fn train(compression: &Compression) {
+        for n in 0..100 {
+            assert_ne!(compressed(compression, &text(n, 3000)).1, Method::Zstd);
+        }
+        while compression.best_method() != Method::Zstd {
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn texts_are_compressed_with_the_trained_dictionary() {
+        let mut compression = Compression::default();
+        compression.use_zstd();
+        let before = text(50, 3000);
+        let (with_lz4, method) = {
+            fill_dictionary(&compression);
+            compressed(&compression, &before)
+        };
+        assert_eq!(method, Method::Lz4);
+        train(&compression);
+        for size in [0, 1, 100, 3000, 300_000] {
+            let text = text(size, size);
+            let (bytes, method) = compressed(&compression, &text);
+            assert_eq!(method, Method::Zstd);
+            assert_eq!(decompressed(&compression, &bytes, method, text.len()), Some(text));
+            assert_eq!(decompressed(&compression, &bytes[..bytes.len() / 2], method, size), None);
+        }
+        assert!(compressed(&compression, &before).0.len() < with_lz4.len());
+        // Texts of earlier methods stay readable.
+        assert_eq!(decompressed(&compression, &with_lz4, Method::Lz4, before.len()), Some(before));
+    }
+
+    #[tokio::test]
+    async fn the_training_runs_on_another_thread_of_the_runtime() {
+        let mut compression = Compression::default();
+        compression.use_zstd();
+        for n in 0..100 {
+            compressed(&compression, &text(n, 3000));
+        }
+        while compression.best_method() != Method::Zstd {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn samples_without_content_leave_the_objects_compressed_with_lz4() {
+        let mut compression = Compression::default();
+        compression.use_zstd();
+        for _ in 0..150 {
+            compressed(&compression, b"");
+        }
+        let zstd = compression.zstd.as_ref().unwrap();
+        zstd.wait_for_training().await;
+        assert_ne!(compression.best_method(), Method::Zstd);
+    }
+}

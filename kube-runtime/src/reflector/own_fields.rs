@@ -1,0 +1,69 @@
+//! `OwnFields`: decides whether a type has only some of the fields of its objects, so that a store that keeps the text of
+//! the server would keep fields that the program cannot read.
+
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+/// The number of objects whose sizes are compared.
+const SAMPLES: u32 = 16;
+
+/// The sizes of the first objects.
+#[derive(Debug, Default)]
+struct Sizes {
+    objects: u32,
+    /// The bytes of the texts of the server.
+    received: usize,
+    /// The bytes of the texts that the type writes.
+    own: usize,
+}
+
+/// The decision, once it is made.
+#[derive(Debug, Default)]
+pub(super) struct OwnFields {
+    sizes: Mutex<Sizes>,
+    are_fewer: OnceLock<bool>,
+}
+
+impl OwnFields {
+    /// Whether the type has fewer fields than the server, or it is not decided yet.
+    pub(super) fn may_be_fewer(&self) -> bool {
+        self.are_fewer.get().copied().unwrap_or(true)
+    }
+
+    /// Whether the type has fewer fields than the server: its texts take less than three quarters.
+    pub(super) fn are_fewer(&self) -> bool {
+        self.are_fewer.get().copied().unwrap_or_default()
+    }
+
+    /// Records the sizes of one object.
+    pub(super) fn record(&self, received: usize, own: usize) {
+        if self.are_fewer.get().is_some() {
+            return;
+        }
+        let mut sizes = self.sizes.lock().unwrap_or_else(PoisonError::into_inner);
+        sizes.objects += 1;
+        sizes.received = sizes.received.saturating_add(received);
+        sizes.own = sizes.own.saturating_add(own);
+        if sizes.objects >= SAMPLES {
+            let _ = self.are_fewer.set(sizes.own / 3 < sizes.received / 4);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_objects_decide() {
+        for (own, expected) in [(100, false), (80, false), (70, true), (5, true)] {
+            let fields = OwnFields::default();
+            for _ in 0..SAMPLES {
+                assert!(fields.may_be_fewer() && !fields.are_fewer());
+                fields.record(100, own);
+            }
+            // Later objects do not change the decision.
+            fields.record(1, 1_000_000);
+            assert_eq!((fields.may_be_fewer(), fields.are_fewer()), (expected, expected), "{own}");
+        }
+    }
+}

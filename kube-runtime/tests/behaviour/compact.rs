@@ -1,0 +1,301 @@
+//! Tests of compact stores that a watcher fills with the text of the server.
+#![expect(clippy::disallowed_types, reason = "a test seeds its own generator")]
+
+use crate::common::{client, maps, put_map};
+use futures::StreamExt;
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube_client::api::{ApiResource, DynamicObject};
+use kube_client::config::WireFormat;
+use kube_client::core::{FieldSet, Selector};
+use kube_client::{Api, Resource, ResourceExt};
+use kube_runtime::reflector::{self, Check, Storage, Store, StoreEvent, indexes};
+use kube_runtime::watcher::{Config, InitialListStrategy, watcher};
+use kube_runtime::{Informer, Reflector, SharedInformer};
+use kube_sim::Sim;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+const FORMATS: [WireFormat; 2] = [WireFormat::Json, WireFormat::Protobuf];
+
+/// The objects of a store as JSON, sorted.
+fn content<K: Resource + Serialize>(store: &Store<K>) -> Vec<String> {
+    let mut objects: Vec<_> = store.state().iter().map(|object| json!(**object).to_string()).collect();
+    objects.sort();
+    objects
+}
+
+/// A random text with characters that JSON escapes.
+fn random_text(random: &mut fastrand::Rng) -> String {
+    (0..random.usize(0..40))
+        .map(|_| random.choice(['a', '"', '\\', '\n', 'é', '😀', '{', '}', ',', '\u{1}']).unwrap())
+        .collect()
+}
+
+/// A random object: a config map or a deployment.
+fn random_object(random: &mut fastrand::Rng) -> Value {
+    let name = format!("object-{}", random.u8(0..12));
+    let annotations = json!({"a": random_text(random), "b": random_text(random)});
+    let labels = json!({"app": if random.bool() { "web" } else { "db" }});
+    let metadata =
+        json!({"name": name, "namespace": "default", "labels": labels, "annotations": annotations});
+    if random.bool() {
+        let data = json!({"text": random_text(random), "number": random.u32(..).to_string()});
+        return json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data, "immutable": null});
+    }
+    let container = json!({"name": "main", "image": "web:1", "command": ["run", random_text(random)],
+        "resources": {"limits": {"cpu": "100m", "memory": "1Gi"}},
+        "ports": [{"containerPort": random.u16(1..), "name": "http"}]});
+    json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": {
+        "replicas": random.u8(0..5), "selector": {"matchLabels": {"app": "web"}},
+        "strategy": {"rollingUpdate": {"maxSurge": "25%", "maxUnavailable": 1}},
+        "template": {"metadata": {"labels": {"app": "web"}}, "spec": {"containers": [container]}}}})
+}
+
+/// Creates, replaces or deletes an object.
+fn change(sim: &Sim, random: &mut fastrand::Rng) {
+    let object = random_object(random);
+    let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap();
+    let (version, kind, name) = (text("/apiVersion"), text("/kind"), text("/metadata/name"));
+    if sim.get(version, kind, "default", name).is_err() {
+        sim.create(&object).unwrap();
+    } else if random.u8(0..3) == 0 {
+        sim.delete(version, kind, "default", name).unwrap();
+    } else {
+        sim.update(&object).unwrap();
+    }
+}
+
+/// A pair of informers for one kind, with typed and with compact storage.
+struct Pair<K: Resource + Send + Sync + 'static> {
+    informers: [SharedInformer<K>; 2],
+    holds: Vec<kube_runtime::reflector::Subscription<K>>,
+}
+
+impl<K: Resource + Serialize + DeserializeOwned + Clone + Send + Sync + 'static> Pair<K> {
+    fn new(api: &Api<K>, config: &Config, check: Check) -> Self {
+        let compact = Storage::compact().check(check).cached(4);
+        let informers = [Storage::typed(), compact]
+            .map(|storage| SharedInformer::with_storage(api.clone(), config.clone(), storage));
+        let holds = informers.iter().map(SharedInformer::subscribe).collect();
+        Self { informers, holds }
+    }
+
+    /// Asserts that both stores have the same objects.
+    fn assert_equal(&self, what: &str) -> usize {
+        let [typed, compact] = self.informers.each_ref().map(|informer| content(&informer.store()));
+        assert_eq!(compact, typed, "{what}");
+        assert_eq!(self.holds.len(), 2);
+        typed.len()
+    }
+}
+
+/// Waits until all watches have received the changes.
+async fn settle() {
+    tokio::time::sleep(Duration::from_secs(5)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_compact_store_equals_a_typed_store_after_random_changes_in_each_format() {
+    for (seed, format) in FORMATS.into_iter().cycle().take(6).enumerate() {
+        let mut random = fastrand::Rng::with_seed(seed as u64);
+        let sim = Sim::new();
+        let client = client(&sim).with_wire_format(format);
+        let skipped =
+            "data.number".parse::<FieldSet>().unwrap().and("metadata.annotations.a".parse().unwrap());
+        let config = Config::default().skip_fields(FieldSet::managed_fields().and(skipped));
+        let config = match seed % 4 {
+            0 | 1 => config,
+            _ => config.initial_list_strategy(InitialListStrategy::ListWatch).page_size(3),
+        };
+        for _ in 0..20 {
+            change(&sim, &mut random);
+        }
+        let check = if seed < 3 { Check::Syntax } else { Check::Decode };
+        let maps = Pair::<ConfigMap>::new(&Api::default_namespaced(client.clone()), &config, check);
+        let deployments = Pair::<Deployment>::new(&Api::default_namespaced(client.clone()), &config, check);
+        let resource = ApiResource::erase::<ConfigMap>(&());
+        let dynamic = Api::<DynamicObject>::default_namespaced_with(client.clone(), &resource);
+        let dynamic = Pair::new(&dynamic, &config, check);
+        let mut counts = [0; 3];
+        for round in 0..8 {
+            for _ in 0..random.usize(0..12) {
+                change(&sim, &mut random);
+            }
+            if round % 3 == 2 {
+                // The watches relist.
+                sim.compact_all();
+                sim.end_watches();
+                (0..5).for_each(|_| change(&sim, &mut random));
+            }
+            settle().await;
+            let what = format!("{format:?}, seed {seed}, round {round}");
+            counts[0] += maps.assert_equal(&what);
+            counts[1] += deployments.assert_equal(&what);
+            counts[2] += dynamic.assert_equal(&what);
+        }
+        assert!(counts.iter().all(|count| *count > 8), "{counts:?}");
+        let stored = maps.informers[1].store();
+        assert!(
+            content(&stored).iter().all(|text| !text.contains("number") && !text.contains("managedFields"))
+        );
+        assert!(
+            content(&dynamic.informers[1].store()).iter().all(|text| text.contains("\"kind\":\"ConfigMap\""))
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn reflectors_informers_and_merged_stores_keep_the_text() {
+    for format in FORMATS {
+        let sim = Sim::new();
+        put_map(&sim, "a", "1");
+        put_map(&sim, "b", "2");
+        let api = || Api::<ConfigMap>::default_namespaced(client(&sim).with_wire_format(format));
+        let mut typed = Reflector::new(api());
+        typed.poll().await.unwrap();
+        let expected = content(&typed.store());
+        let mut reflector = Reflector::with_storage(api(), Config::default(), Storage::compact());
+        reflector.poll().await.unwrap();
+        assert_eq!(content(&reflector.store()), expected);
+        assert_eq!(reflector.resource_version(), typed.resource_version());
+        let mut informer = Informer::with_storage(api(), Config::default(), Storage::compact());
+        informer.poll().await.unwrap();
+        assert_eq!((informer.len(), content(&informer.store())), (2, expected.clone()));
+        let parts =
+            [Config::default().fields("metadata.name=a"), Config::default().fields("metadata.name=b")];
+        let merged = SharedInformer::merged(parts.map(|config| (api(), config)), Storage::compact());
+        let _changes = merged.subscribe();
+        merged.store().wait_until_ready().await.unwrap();
+        assert_eq!(content(&merged.store()), expected);
+        put_map(&sim, "a", "3");
+        settle().await;
+        reflector.poll().await.unwrap();
+        assert_eq!(content(&merged.store()), content(&reflector.store()));
+        assert_ne!(content(&merged.store()), expected);
+    }
+}
+
+/// The number of decoded [`Traced`].
+static DECODED: AtomicUsize = AtomicUsize::new(0);
+
+/// The data of a config map, which counts how often it is decoded.
+#[derive(Debug, Clone, Serialize)]
+struct Traced(Value);
+
+impl<'de> Deserialize<'de> for Traced {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        DECODED.fetch_add(1, Ordering::Relaxed);
+        Value::deserialize(deserializer).map(Traced)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn identity_and_labels_need_no_decode() {
+    /// A config map with `data` as its spec.
+    #[derive(Debug, Clone, Serialize, Deserialize)]
+    struct Map {
+        metadata: kube_client::core::ObjectMeta,
+        data: Traced,
+    }
+    impl Resource for Map {
+        type DynamicType = ();
+        type Scope = kube_client::core::NamespaceResourceScope;
+        fn kind((): &()) -> std::borrow::Cow<'_, str> {
+            "ConfigMap".into()
+        }
+        fn group((): &()) -> std::borrow::Cow<'_, str> {
+            "".into()
+        }
+        fn version((): &()) -> std::borrow::Cow<'_, str> {
+            "v1".into()
+        }
+        fn plural((): &()) -> std::borrow::Cow<'_, str> {
+            "configmaps".into()
+        }
+        fn meta(&self) -> &kube_client::core::ObjectMeta {
+            &self.metadata
+        }
+        fn meta_mut(&mut self) -> &mut kube_client::core::ObjectMeta {
+            &mut self.metadata
+        }
+    }
+    let sim = Sim::new();
+    for n in 0..40 {
+        let labels = json!({"app": if n % 4 == 0 { "web" } else { "db" }});
+        sim.create(&json!({"apiVersion": "v1", "kind": "ConfigMap", "data": {"v": "x".repeat(900)},
+            "metadata": {"name": format!("map-{n}"), "namespace": "default", "labels": labels}}))
+            .unwrap();
+    }
+    let api = Api::<Map>::default_namespaced(client(&sim));
+    let (reader, writer) = reflector::store_with(Storage::compact().check(Check::Syntax));
+    let by_app = reader.index_by_metadata(indexes::label("app"));
+    let mut deltas = watcher(api.clone(), Config::default()).deltas(writer).boxed();
+    let mut keys = Vec::new();
+    while let StoreEvent::Delta(delta) = deltas.next().await.unwrap().unwrap() {
+        let labels = delta.metadata().unwrap().labels.unwrap();
+        keys.push((delta.key().1.to_owned(), labels["app"].clone()));
+    }
+    assert_eq!((reader.len(), by_app.count("web"), by_app.count("db")), (40, 10, 30));
+    assert_eq!(keys.iter().filter(|(_, app)| app == "web").count(), 10);
+    assert_eq!(DECODED.load(Ordering::Relaxed), 0);
+    assert_eq!(by_app.get("web").len(), 10);
+    assert_eq!(DECODED.swap(0, Ordering::Relaxed), 10);
+    let selected = reader.state_filter_selector(&Selector::from_iter([("app", "db")]));
+    assert_eq!((selected.len(), DECODED.swap(0, Ordering::Relaxed)), (30, 30));
+    // Objects of a type that is not of `k8s-openapi` are decoded before they are stored.
+    let mut checked = Reflector::with_storage(api, Config::default(), Storage::compact());
+    checked.poll().await.unwrap();
+    assert!(DECODED.load(Ordering::Relaxed) >= 40);
+}
+
+#[tokio::test(start_paused = true)]
+async fn modified_storage_writes_the_fields_of_the_type() {
+    let sim = Sim::new();
+    put_map(&sim, "a", "1");
+    let storage = Storage::compact().modify(|map: &mut ConfigMap| {
+        map.data.get_or_insert_default().insert("added".into(), "yes".into());
+    });
+    let informer = SharedInformer::with_storage(maps(&sim), Config::default(), storage);
+    let _changes = informer.subscribe();
+    informer.store().wait_until_ready().await.unwrap();
+    put_map(&sim, "b", "2");
+    settle().await;
+    let objects = informer.store().state();
+    assert_eq!(objects.len(), 2);
+    assert!(objects.iter().all(|map| map.data.as_ref().is_some_and(|data| data["added"] == "yes")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn filters_of_the_watcher_run_before_the_text_is_stored() {
+    for format in FORMATS {
+        let sim = Sim::new();
+        let put = |name: &str, app: &str| {
+            let object = json!({"apiVersion": "v1", "kind": "ConfigMap",
+                "metadata": {"name": name, "namespace": "default", "labels": {"app": app}}});
+            if sim.create(&object).is_err() {
+                sim.update(&object).unwrap();
+            }
+        };
+        put("a", "web");
+        put("b", "db");
+        let api = Api::<ConfigMap>::default_namespaced(client(&sim).with_wire_format(format));
+        let (reader, writer) = reflector::store_with(Storage::compact());
+        let selected = watcher(api, Config::default()).only_labelled(Selector::from_iter([("app", "web")]));
+        let mut deltas = selected.deltas(writer).boxed();
+        let mut poll = async || {
+            while tokio::time::timeout(Duration::from_secs(5), deltas.next()).await.is_ok() {}
+            let mut names: Vec<_> = reader.state().iter().map(|map| map.name_any()).collect();
+            names.sort();
+            names
+        };
+        assert_eq!(poll().await, ["a"]);
+        put("a", "db");
+        put("b", "web");
+        put("c", "web");
+        assert_eq!(poll().await, ["b", "c"], "{format:?}");
+    }
+}
