@@ -15,6 +15,8 @@ use kube_client::core::discovery::verbs;
 use kube_client::core::{DynamicObject, FieldSet};
 use kube_client::{Api, Client, Discovery, ResourceExt};
 use kube_runtime::Reflector;
+use kube_runtime::reflector::{Check, Storage};
+use kube_runtime::watcher::Config;
 use serde_json::{Value, json};
 use tower::util::MapResponseLayer;
 
@@ -34,6 +36,7 @@ suite!("formats":
     errors_in_protobuf_have_their_status,
     automatic_format_reads_single_objects_as_json,
     reflector_in_automatic_format_follows_changes,
+    compact_stores_have_the_objects_of_the_server_in_both_formats,
 );
 
 /// The `Content-Type` of each response of a client.
@@ -249,5 +252,35 @@ async fn reflector_in_automatic_format_follows_changes(env: Env) -> Outcome {
     poll_reflector_until(&mut reflector, converged).await?;
     let found = store.find(|map| map.name_any() == "b");
     check_eq!(found.as_deref().map(value), Some("2"));
+    Ok(())
+}
+
+async fn compact_stores_have_the_objects_of_the_server_in_both_formats(env: Env) -> Outcome {
+    let (maps, lp) = (env.api::<ConfigMap>(), ListParams::default());
+    for (format, check) in [
+        (WireFormat::Json, Check::Syntax),
+        (WireFormat::Protobuf, Check::Syntax),
+        (WireFormat::Json, Check::Decode),
+        (WireFormat::Protobuf, Check::Decode),
+    ] {
+        let api = maps.clone().wire_format(format);
+        let storage = Storage::compact().check(check).cached(0);
+        let mut reflector = Reflector::with_storage(api, Config::default(), storage);
+        let store = reflector.store();
+        for change in ["\"1\" \\ \u{1F600}", "2\n"] {
+            // The first change is in the initial list, and the second one is an event of the watch.
+            for name in ["a", "b"] {
+                let _ = maps.delete(name, &DeleteParams::default()).await;
+                maps.create(&PostParams::default(), &config_map(name, change)).await?;
+            }
+            let converged = wait_until_converged(&store, &maps, &lp, Duration::from_secs(30));
+            poll_reflector_until(&mut reflector, converged).await?;
+            for mut map in maps.list(&lp).await? {
+                map.metadata.managed_fields = None;
+                let stored = store.find(|stored| stored.name_any() == map.name_any());
+                check_eq!(stored.as_deref(), Some(&map));
+            }
+        }
+    }
     Ok(())
 }
