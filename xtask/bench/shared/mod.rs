@@ -14,7 +14,7 @@ mod job;
 mod list;
 mod measure;
 mod relist;
-mod store;
+pub(crate) mod store;
 mod stream_data;
 mod watches;
 mod widget;
@@ -71,10 +71,12 @@ async fn run_row(job: &Job) -> anyhow::Result<Report> {
         "list" => list::list(job).await?,
         "store-list" => store::typed_store(job, store::Strategy::List).await?,
         "store-watchlist" => store::typed_store(job, store::Strategy::WatchList).await?,
-        "store-compact" => match store::compact_store(job).await? {
-            Some(outcome) => outcome,
-            None => return Ok(Report::Absent { reason: crate::library::NO_COMPACT_STORE.to_owned() }),
-        },
+        "store-compact" | "store-compact-decoded" | "store-compact-zstd" | "store-compact-reads" => {
+            match compact(job, row).await? {
+                Some(outcome) => outcome,
+                None => return Ok(Report::Absent { reason: crate::library::NO_COMPACT_STORE.to_owned() }),
+            }
+        }
         "store-incomplete" => store::store_of_partial_pods(job).await?,
         "store-kinds" => store::stores_of_three_kinds(job).await?,
         "events" => events::applied_to_store(job).await?,
@@ -92,4 +94,14 @@ async fn run_row(job: &Job) -> anyhow::Result<Report> {
         _ => anyhow::bail!("unknown row {:?}", job.row),
     };
     Ok(Report::Done(outcome))
+}
+
+/// Executes a row of a compact store.
+async fn compact(job: &Job, row: &str) -> anyhow::Result<Option<Outcome>> {
+    match row {
+        "store-compact-decoded" => store::compact_store(job, store::CompactForm::Decoded).await,
+        "store-compact-zstd" => store::compact_store(job, store::CompactForm::Zstd).await,
+        "store-compact-reads" => store::reads_of_compact_store(job).await,
+        _ => store::compact_store(job, store::CompactForm::Default).await,
+    }
 }

@@ -14,7 +14,8 @@ use super::digest::five_fields;
 use super::widget::Widget;
 use super::{Digest, Job, Measure, Outcome};
 use crate::library::{
-    Api, ApiResource, Client, Event, Object, Resource, Store, WatchStreamExt, Writer, reflector, watcher,
+    Api, ApiResource, Client, Event, Object, ObjectRef, Resource, Store, WatchStreamExt, Writer, reflector,
+    watcher,
 };
 
 /// The initial list strategy of the watcher.
@@ -117,12 +118,46 @@ pub(crate) async fn typed_store(job: &Job, strategy: Strategy) -> anyhow::Result
     fill_with_pods(job, strategy, crate::library::store(())).await
 }
 
+/// The options of a compact store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CompactForm {
+    /// The default options of the contender.
+    Default,
+    /// Each object is decoded before it is stored.
+    Decoded,
+    /// zstd instead of the default compression.
+    Zstd,
+    /// No cache of decoded objects.
+    Uncached,
+}
+
 /// Fills a store that holds each pod in a compact encoding; `None` if the contender has no such store.
-pub(crate) async fn compact_store(job: &Job) -> anyhow::Result<Option<Outcome>> {
-    match crate::library::compact_store() {
-        Some(store) => fill_with_pods(job, Strategy::List, store).await.map(Some),
-        None => Ok(None),
+pub(crate) async fn compact_store(job: &Job, form: CompactForm) -> anyhow::Result<Option<Outcome>> {
+    let pods: Api<Pod> = Api::all(job.client()?);
+    let running = Measure::start()?;
+    let Some(filled) = fill_compact(pods, form) else { return Ok(None) };
+    filled.store.wait_until_ready().await?;
+    let measure = running.stop()?;
+    Ok(Some(Outcome::new(filled.store.state().len(), &measure).digest(digest_of_store(&filled.store)?)))
+}
+
+/// Reads each pod of a compact store once; `None` if the contender has no such store.
+pub(crate) async fn reads_of_compact_store(job: &Job) -> anyhow::Result<Option<Outcome>> {
+    let Some(filled) = fill_compact(Api::all(job.client()?), CompactForm::Uncached) else { return Ok(None) };
+    filled.store.wait_until_ready().await?;
+    let keys: Vec<_> = filled.store.state().iter().map(|pod| ObjectRef::from_obj(&**pod)).collect();
+    let running = Measure::start()?;
+    for key in &keys {
+        anyhow::ensure!(filled.store.get(key).is_some(), "{key} is not in the store");
     }
+    let measure = running.stop()?;
+    Ok(Some(Outcome::new(keys.len(), &measure).digest(digest_of_store(&filled.store)?)))
+}
+
+/// Starts a task that fills a compact store.
+fn fill_compact(pods: Api<Pod>, form: CompactForm) -> Option<FilledStore<Store<Pod>>> {
+    let (store, feed) = crate::library::compact_store(pods, Strategy::List.config(), form)?;
+    Some(FilledStore { store, task: tokio::spawn(feed) })
 }
 
 /// Measures from the start of the watcher until the store holds the initial list.

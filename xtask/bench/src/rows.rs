@@ -69,6 +69,15 @@ pub(super) static ROWS: &[Row] = &[
     Row { name: "store-list", title: "typed store of pods, filled by a list", ..COMMON },
     Row { name: "store-watchlist", title: "typed store of pods, filled by a WatchList", ..COMMON },
     Row { name: "store-compact", title: "compact store of pods, filled by a list", ..COMMON },
+    Row { name: "store-compact-decoded", title: "the same, with a full decode as the check", ..COMMON },
+    Row { name: "store-compact-zstd", title: "the same, compressed with zstd", ..COMMON },
+    Row {
+        name: "store-compact-reads",
+        title: "reads of each pod of a compact store",
+        unit: "reads",
+        shows_memory: false,
+        ..COMMON
+    },
     Row {
         name: "store-incomplete",
         title: "store of a struct with five fields of pods",

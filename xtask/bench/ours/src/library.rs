@@ -1,7 +1,8 @@
 //! Re-exports this project's public items under the names that `shared/` uses, and implements the operations
 //! whose API differs between kube and this project.
 
-use futures::Stream;
+use crate::shared::store::CompactForm;
+use futures::{Stream, StreamExt};
 use k8s_openapi::api::core::v1::Pod;
 use kube_client::core::FieldSet;
 
@@ -12,8 +13,8 @@ pub(crate) use kube_client::core::Selector;
 pub(crate) use kube_client::{Api, Client, Config, Resource, ResourceExt};
 pub(crate) use kube_derive::CustomResource;
 pub(crate) use kube_runtime::controller::Action;
-use kube_runtime::reflector::Storage;
-pub(crate) use kube_runtime::reflector::{Store, Writer};
+use kube_runtime::reflector::{Check, Storage};
+pub(crate) use kube_runtime::reflector::{ObjectRef, Store, Writer};
 pub(crate) use kube_runtime::watcher::Event;
 pub(crate) use kube_runtime::{Controller, WatchStreamExt, predicates, reflector, watcher};
 
@@ -21,9 +22,29 @@ pub(crate) use kube_runtime::{Controller, WatchStreamExt, predicates, reflector,
 /// [`compact_store`] always returns a store.
 pub(crate) const NO_COMPACT_STORE: &str = "this project has no compact store";
 
+/// A compact store, and the future that fills it.
 #[expect(clippy::unnecessary_wraps, reason = "kube's contender returns None")]
-pub(crate) fn compact_store() -> Option<(Store<Pod>, Writer<Pod>)> {
-    Some(kube_runtime::reflector::store_with(Storage::compact()))
+pub(crate) fn compact_store(
+    pods: Api<Pod>,
+    config: watcher::Config,
+    form: CompactForm,
+) -> Option<(Store<Pod>, impl Future<Output = ()> + Send + 'static)> {
+    let storage = Storage::compact();
+    let storage = match form {
+        CompactForm::Default => storage,
+        CompactForm::Decoded => storage.check(Check::Decode),
+        CompactForm::Zstd => storage.zstd(),
+        CompactForm::Uncached => storage.cached(0),
+    };
+    let (store, writer) = kube_runtime::reflector::store_with(storage);
+    let changes = watcher(pods, config).deltas(writer);
+    let feed = changes.for_each(|change| {
+        if let Err(error) = change {
+            eprintln!("note: {error:?}");
+        }
+        std::future::ready(())
+    });
+    Some((store, feed))
 }
 
 /// Restricts a client to HTTP/1.1.

@@ -83,7 +83,9 @@ fn lists_and_stores_hold_all_objects() {
     check_row("store-list-tls", PODS, Some("pods"));
     check_row("store-list-tls-http1", PODS, Some("pods"));
     check_row("store-watchlist", PODS, Some("pods"));
-    check_row("store-compact", PODS, Some("pods"));
+    for row in ["store-compact", "store-compact-decoded", "store-compact-zstd", "store-compact-reads"] {
+        check_row(row, PODS, Some("pods"));
+    }
     check_row("store-incomplete", PODS, Some("five-fields"));
     check_row("store-kinds", PODS * 2 + PODS.div_ceil(20), Some("kinds"));
 }

@@ -1,6 +1,7 @@
 //! Re-exports items of `kube` under the names that `shared/` uses, and implements the operations whose API differs
 //! between kube and this project.
 
+use crate::shared::store::CompactForm;
 use futures::{Stream, TryStreamExt};
 use k8s_openapi::api::core::v1::Pod;
 use std::hash::Hash;
@@ -9,7 +10,7 @@ pub(crate) use kube::api::{AttachParams, ListParams, Object, WatchParams};
 pub(crate) use kube::client::Body;
 pub(crate) use kube::core::{ApiResource, Selector, SelectorExt};
 pub(crate) use kube::runtime::controller::Action;
-pub(crate) use kube::runtime::reflector::{Store, store::Writer};
+pub(crate) use kube::runtime::reflector::{ObjectRef, Store, store::Writer};
 pub(crate) use kube::runtime::watcher::Event;
 pub(crate) use kube::runtime::{Controller, PredicateConfig, WatchStreamExt, predicates, reflector, watcher};
 pub(crate) use kube::{Api, Client, Config, CustomResource, Resource, ResourceExt};
@@ -18,7 +19,11 @@ pub(crate) use kube::{Api, Client, Config, CustomResource, Resource, ResourceExt
 pub(crate) const NO_COMPACT_STORE: &str = "kube has no compact store";
 
 /// `None`: kube has no compact store.
-pub(crate) fn compact_store() -> Option<(Store<Pod>, Writer<Pod>)> {
+pub(crate) fn compact_store(
+    _: Api<Pod>,
+    _: watcher::Config,
+    _: CompactForm,
+) -> Option<(Store<Pod>, std::future::Ready<()>)> {
     None
 }
 
