@@ -223,7 +223,7 @@ fn an_object_that_only_an_incomplete_list_contained_is_removed_at_its_end() {
         let (senders, watches): (Vec<_>, Vec<_>) = (0..2)
             .map(|_| {
                 let (sender, receiver) = mpsc::unbounded();
-                (sender, (None, receiver.boxed()))
+                (sender, (None, typed_events(&writer, receiver)))
             })
             .unzip();
         let mut changes = MergedDeltas::new(writer, watches);
