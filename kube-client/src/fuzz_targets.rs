@@ -192,18 +192,18 @@ fn split<S: Split>(mut splitter: S, body: &[u8], size: usize) -> (Vec<Bytes>, bo
     (pieces, true)
 }
 
-/// Decodes a text with the client's decoder and with serde_json.
 /// Checks that the text of an item that a store would keep decodes as the item.
 fn check_text(decoder: &ObjectDecoder, item: &[u8]) {
     let text = decoder.convert_item(item, &|object: &RawObject<'_>| Ok(object.json.to_vec()));
     if let Ok(text) = text {
         // A number may be out of the range of its type.
-        let decoded = decode_json::<Value>(&text).map_err(|error| error.to_string());
-        assert_eq!(decoded, decode_json::<Value>(item).map_err(|error| error.to_string()));
-        assert!(decoded.is_ok_and(|object| object.is_object()) || decode_json::<Value>(item).is_err());
+        let value = decode_json::<Value>(&text).map_err(|error| error.to_string());
+        assert_eq!(value, decode_json::<Value>(item).map_err(|error| error.to_string()));
+        assert!(value.is_ok_and(|object| object.is_object()) || decode_json::<Value>(item).is_err());
     }
 }
 
+/// Decodes a text with the client's decoder and with serde_json.
 fn check_decoders(text: &[u8]) {
     let own = decode_json::<Value>(text).ok();
     assert_eq!(own, serde_json::from_slice(text).ok());
