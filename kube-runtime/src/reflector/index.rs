@@ -285,6 +285,23 @@ mod tests {
     }
 
     #[test]
+    fn a_store_is_ready_when_its_indexes_are_complete() {
+        let (reader, mut writer) = store_with(Storage::typed());
+        let (seen, is_ready) = std::sync::mpsc::channel();
+        let store: Store<ConfigMap> = reader.clone();
+        let index = reader.index_by(move |_| {
+            // The receiver is dropped only after the test has failed.
+            let _ = seen.send(store.is_ready());
+            vec!["all".to_owned()]
+        });
+        for event in [Event::Init, Event::InitApply(map("a", 1, "web", "p")), Event::InitDone] {
+            writer.apply_watcher_event(event);
+        }
+        assert_eq!(is_ready.try_iter().collect::<Vec<_>>(), [false]);
+        assert!(reader.is_ready() && index.count("all") == 1);
+    }
+
+    #[test]
     fn an_index_follows_changes_deletions_and_relists() {
         for storage in [Storage::typed, Storage::compact] {
             let (reader, mut writer) = store_with(storage());

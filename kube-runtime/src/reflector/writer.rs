@@ -231,6 +231,11 @@ impl<K: Storable> Writer<K> {
             let effect = writer.apply_unobserved(event, is_observed);
             let wakers =
                 if is_observed { observers.publish(&effect.to_deltas(), is_synced) } else { Vec::new() };
+            // A reader that waits for the store expects that its indexes are complete, too.
+            if is_synced {
+                writer.ready.send_replace(true);
+                writer.settled.send_replace(true);
+            }
             (effect, wakers)
         })
     }
@@ -375,8 +380,6 @@ impl<K: Storable> Writer<K> {
             drop(new);
             self.compact_all_pages();
         }
-        self.ready.send_replace(true);
-        self.settled.send_replace(true);
         effect
     }
 }
