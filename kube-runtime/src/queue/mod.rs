@@ -6,12 +6,14 @@
 //! that no key starves, every 16th key is the one that has been ready longest.
 
 mod limiter;
+mod waiting;
 
 pub use limiter::{FailureBackoff, MaxOf, RateLimiter, TokenBucket};
 
 use foldhash::HashMap;
-use std::{cmp::Reverse, collections::BTreeMap, hash::Hash, time::Duration};
+use std::{cmp::Reverse, collections::hash_map, hash::Hash, time::Duration};
 use tokio::time::Instant;
+use waiting::Waiting;
 
 /// The number of keys of which one is the key that has been ready longest, instead of the one with the highest
 /// priority.
@@ -46,12 +48,7 @@ impl Priority {
 /// A queue of keys with a cause each, `C`. Each key is in process at most once at a time.
 pub(crate) struct WorkQueue<K, C> {
     entries: HashMap<K, Entry<C>>,
-    /// Ready keys, by priority, then by order of arrival.
-    ready: BTreeMap<(Reverse<Priority>, u64), K>,
-    /// Delayed keys, by due time, then by order of arrival.
-    delayed: BTreeMap<(Instant, u64), K>,
-    /// The sequence number of the last key in `ready` or `delayed`.
-    sequence: u64,
+    waiting: Waiting<K>,
     /// The number of keys to return by priority before the oldest one.
     until_oldest: u32,
     limiter: Limiter<K>,
@@ -124,19 +121,20 @@ impl Due {
 
 impl<K: Hash + Eq + Clone, C> WorkQueue<K, C> {
     pub(crate) fn new(limiter: Limiter<K>) -> Self {
-        Self {
-            entries: HashMap::default(),
-            ready: BTreeMap::new(),
-            delayed: BTreeMap::new(),
-            sequence: 0,
-            until_oldest: KEYS_PER_OLDEST,
-            limiter,
-        }
+        Self { entries: HashMap::default(), waiting: Waiting::new(), until_oldest: KEYS_PER_OLDEST, limiter }
     }
 
     /// Adds a key. If the key is already in the queue, the earlier due time and the higher priority apply.
     pub(crate) fn add(&mut self, key: K, request: Request<C>) {
-        let Some(entry) = self.entries.remove(&key) else { return self.enqueue(key, request, 0) };
+        let (key, entry) = match self.entries.entry(key) {
+            hash_map::Entry::Occupied(known) => known.remove_entry(),
+            hash_map::Entry::Vacant(new) => {
+                let priority = request.priority;
+                let state = self.waiting.add(new.key().clone(), request);
+                new.insert(Entry { state, priority, failures: 0 });
+                return;
+            }
+        };
         let Entry { state, priority, failures } = entry;
         let known = match state {
             KeyState::InProcess(InProcess { again, forgotten }) => {
@@ -151,7 +149,7 @@ impl<K: Hash + Eq + Clone, C> WorkQueue<K, C> {
                     self.entries.insert(key, Entry { state, priority, failures });
                     return;
                 }
-                self.ready.remove(&(Reverse(priority), sequence));
+                self.waiting.ready.remove(&(Reverse(priority), sequence));
                 Request { due: Due::Now, priority, cause }
             }
             KeyState::Delayed(at, sequence, cause) => {
@@ -160,7 +158,7 @@ impl<K: Hash + Eq + Clone, C> WorkQueue<K, C> {
                     self.entries.insert(key, Entry { state, priority, failures });
                     return;
                 }
-                self.delayed.remove(&(at, sequence));
+                self.waiting.delayed.remove(&(at, sequence));
                 Request { due: Due::At(at), priority, cause }
             }
         };
@@ -170,7 +168,7 @@ impl<K: Hash + Eq + Clone, C> WorkQueue<K, C> {
     /// Returns the next ready key, its request, and the number of its consecutive failures. The key is in process until
     /// [`done`](Self::done), [`failed`](Self::failed) or [`conflicted`](Self::conflicted).
     pub(crate) fn take_key(&mut self, now: Instant) -> Option<(K, Request<C>, u32)> {
-        while let Some(first) = self.delayed.first_entry()
+        while let Some(first) = self.waiting.delayed.first_entry()
             && first.key().0 <= now
         {
             let key = first.remove();
@@ -197,8 +195,8 @@ impl<K: Hash + Eq + Clone, C> WorkQueue<K, C> {
     pub(crate) fn forget(&mut self, key: &K) {
         let Some(Entry { state, priority, .. }) = self.entries.remove(key) else { return };
         match state {
-            KeyState::Ready(sequence, _) => drop(self.ready.remove(&(Reverse(priority), sequence))),
-            KeyState::Delayed(at, sequence, _) => drop(self.delayed.remove(&(at, sequence))),
+            KeyState::Ready(sequence, _) => drop(self.waiting.ready.remove(&(Reverse(priority), sequence))),
+            KeyState::Delayed(at, sequence, _) => drop(self.waiting.delayed.remove(&(at, sequence))),
             KeyState::InProcess(_) => {
                 let state = KeyState::InProcess(InProcess { again: None, forgotten: true });
                 self.entries.insert(key.clone(), Entry { state, priority, failures: 0 });
@@ -222,23 +220,23 @@ impl<K: Hash + Eq + Clone, C> WorkQueue<K, C> {
 
     /// Removes the next ready key: the first one of the highest priority, or now and then the oldest one.
     fn pop_ready(&mut self) -> Option<K> {
-        if self.ready.is_empty() {
+        if self.waiting.ready.is_empty() {
             return None;
         }
         self.until_oldest -= 1;
         if self.until_oldest > 0 {
-            return self.ready.pop_first().map(|(_, key)| key);
+            return self.waiting.ready.pop_first().map(|(_, key)| key);
         }
         self.until_oldest = KEYS_PER_OLDEST;
         let mut oldest: Option<(Reverse<Priority>, u64)> = None;
-        let mut lowest = self.ready.last_key_value().map(|(place, _)| *place);
+        let mut lowest = self.waiting.ready.last_key_value().map(|(place, _)| *place);
         for _ in 0..MAX_PRIORITIES_SEARCHED {
             let Some((priority, _)) = lowest else { break };
-            let first = self.ready.range((priority, 0)..).next().map(|(place, _)| *place);
+            let first = self.waiting.ready.range((priority, 0)..).next().map(|(place, _)| *place);
             oldest = oldest.into_iter().chain(first).min_by_key(|(_, sequence)| *sequence);
-            lowest = self.ready.range(..(priority, 0)).next_back().map(|(place, _)| *place);
+            lowest = self.waiting.ready.range(..(priority, 0)).next_back().map(|(place, _)| *place);
         }
-        self.ready.remove(&oldest?)
+        self.waiting.ready.remove(&oldest?)
     }
 
     /// Ends the processing of a key with success. The key is due again at `next`, with `cause`, or earlier if it was
@@ -301,28 +299,28 @@ impl<K: Hash + Eq + Clone, C> WorkQueue<K, C> {
 
     /// The number of ready keys.
     pub(crate) fn ready_len(&self) -> usize {
-        self.ready.len()
+        self.waiting.ready.len()
     }
 
     /// The key that has been ready longest, and its order of arrival. Searches all ready keys.
     pub(crate) fn oldest_ready(&self) -> Option<(u64, &K)> {
-        let ready = self.ready.iter().map(|(&(_, sequence), key)| (sequence, key));
+        let ready = self.waiting.ready.iter().map(|(&(_, sequence), key)| (sequence, key));
         ready.min_by_key(|(sequence, _)| *sequence)
     }
 
     /// The order of arrival of the last key.
     pub(crate) fn last_arrival(&self) -> u64 {
-        self.sequence
+        self.waiting.sequence
     }
 
     /// Whether a key is ready.
     pub(crate) fn has_ready(&self) -> bool {
-        !self.ready.is_empty()
+        !self.waiting.ready.is_empty()
     }
 
     /// The time at which the next delayed key becomes ready; `None` if no key is delayed.
     pub(crate) fn next_due(&self) -> Option<Instant> {
-        self.delayed.first_key_value().map(|((at, _), _)| *at)
+        self.waiting.delayed.first_key_value().map(|((at, _), _)| *at)
     }
 
     /// Removes a key that is in process.
@@ -340,18 +338,9 @@ impl<K: Hash + Eq + Clone, C> WorkQueue<K, C> {
     }
 
     /// Adds a key that is not in the queue.
-    fn enqueue(&mut self, key: K, Request { due, priority, cause }: Request<C>, failures: u32) {
-        self.sequence += 1;
-        let state = match due {
-            Due::Now => {
-                self.ready.insert((Reverse(priority), self.sequence), key.clone());
-                KeyState::Ready(self.sequence, cause)
-            }
-            Due::At(at) => {
-                self.delayed.insert((at, self.sequence), key.clone());
-                KeyState::Delayed(at, self.sequence, cause)
-            }
-        };
+    fn enqueue(&mut self, key: K, request: Request<C>, failures: u32) {
+        let priority = request.priority;
+        let state = self.waiting.add(key.clone(), request);
         self.entries.insert(key, Entry { state, priority, failures });
     }
 }

@@ -123,7 +123,7 @@ fn a_key_keeps_the_highest_priority_of_its_requests() {
     queue.add_with("c", 0);
     queue.inner.done(&"a", None);
     assert_eq!([queue.take_key(0), queue.take_key(0), queue.take_key(0)], [Some("a"), Some("c"), None]);
-    assert!(queue.inner.ready.is_empty());
+    assert!(queue.inner.waiting.ready.is_empty());
 }
 
 #[test]
@@ -133,7 +133,7 @@ fn a_delayed_key_keeps_the_earlier_time_and_the_higher_priority() {
     queue.add_at_with("a", 9, 5);
     queue.add_at_with("b", 3, 0);
     assert_eq!([queue.take_key(2), queue.take_key(5), queue.take_key(5)], [None, Some("a"), Some("b")]);
-    assert!(queue.inner.delayed.is_empty());
+    assert!(queue.inner.waiting.delayed.is_empty());
 }
 
 #[test]
@@ -258,7 +258,7 @@ fn a_flow_of_urgent_keys_delays_no_key_without_end() {
         others.extend((key != "urgent").then_some(key));
     }
     assert_eq!(others, ["low", "low too", "middle"]);
-    assert!(queue.inner.ready.is_empty());
+    assert!(queue.inner.waiting.ready.is_empty());
 }
 
 #[test]
@@ -277,7 +277,11 @@ fn a_forgotten_key_is_not_processed_and_its_failures_do_not_count() {
         assert_eq!(queue.inner.failed(&"a", now, ()), Some(Duration::from_secs(1)));
         queue.inner.forget(&"a");
     }
-    assert!(queue.inner.entries.is_empty() && queue.inner.ready.is_empty() && queue.inner.delayed.is_empty());
+    assert!(
+        queue.inner.entries.is_empty()
+            && queue.inner.waiting.ready.is_empty()
+            && queue.inner.waiting.delayed.is_empty()
+    );
 }
 
 #[test]
