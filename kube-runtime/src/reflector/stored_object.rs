@@ -15,10 +15,9 @@ pub(crate) enum StoredObject<K> {
     Packed(Packed),
 }
 
-impl<K> From<K> for StoredObject<K> {
-    fn from(object: K) -> Self {
-        Self::Typed(Arc::new(object))
-    }
+/// Whether both objects, which have the same key, have the same uid and resource version.
+pub(super) fn is_same_version<K: Storable>(known: &K, other: &K) -> bool {
+    other.version().is_some() && known.version() == other.version() && known.uid() == other.uid()
 }
 
 impl<K> Clone for StoredObject<K> {
@@ -35,9 +34,7 @@ impl<K: Storable> StoredObject<K> {
     /// decode.
     pub(super) fn is_same_version_as(&self, other: &Self, codec: Option<&Codec<K>>) -> bool {
         if let (Self::Typed(known), Self::Typed(other)) = (self, other) {
-            return other.version().is_some()
-                && known.version() == other.version()
-                && known.uid() == other.uid();
+            return is_same_version(&**known, &**other);
         }
         let identity = |stored: &Self| match stored {
             Self::Typed(object) => codec.map(|codec| codec.identity_hash(&**object)),

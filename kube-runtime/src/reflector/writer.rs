@@ -15,7 +15,7 @@ use super::packing::Packing;
 use super::page::MoveQueue;
 use super::snapshot::{Deletions, Listed, Snapshot, Swap, owned_key};
 use super::store::{Shared, Store};
-use super::stored_object::StoredObject;
+use super::stored_object::{StoredObject, is_same_version};
 use super::wire_object::WireObject;
 use crate::watcher::{self, Event, Storable};
 use kube_client::api::raw::Convert;
@@ -196,12 +196,23 @@ impl<K: Storable> Writer<K> {
         mut item: watcher::Result<Event<K>>,
     ) -> watcher::Result<Event<StoredObject<K>>> {
         self.modify(&mut item);
-        item.map(|event| event.map(StoredObject::from))
+        item.map(|event| self.in_pointers(event).map(StoredObject::Typed))
+    }
+
+    /// Puts the object of an event in a pointer. A listed object that the store has is dropped: its pointer is that of
+    /// the store, so that a relist allocates only the changed objects.
+    fn in_pointers(&self, event: Event<K>) -> Event<Arc<K>> {
+        let Event::InitApply(object) = event else { return event.map(Arc::new) };
+        let known = match self.shared.read().get(object.key()) {
+            Some(StoredObject::Typed(known)) if is_same_version(&**known, &object) => Some(known.clone()),
+            _ => None,
+        };
+        Event::InitApply(known.unwrap_or_else(|| Arc::new(object)))
     }
 
     /// See [`apply_watcher_event`](Self::apply_watcher_event). The event is already [modified](Self::modify).
     pub(crate) fn apply(&mut self, event: Event<K>) -> Change<K> {
-        let event = event.map(Arc::new);
+        let event = self.in_pointers(event);
         let effect = self.effect_of(event.clone().map(StoredObject::Typed), None);
         effect.of_event(event, &self.shared)
     }

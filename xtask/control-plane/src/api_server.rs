@@ -58,17 +58,7 @@ impl ApiServer {
     /// # Cancel safety
     /// The server may have been started. Another call then waits until it is ready.
     pub async fn start(&self) -> anyhow::Result<()> {
-        self.spawn().await?;
-        self.wait_until_ready().await
-    }
-
-    /// Starts the server, unless it is running. Does not wait until it is ready.
-    pub(super) async fn spawn(&self) -> anyhow::Result<()> {
-        self.component.spawn().await
-    }
-
-    /// Waits until the server is ready for requests.
-    pub(super) async fn wait_until_ready(&self) -> anyhow::Result<()> {
+        self.component.spawn().await?;
         let name = self.component.name();
         let step = format!("starting {name}");
         self.component

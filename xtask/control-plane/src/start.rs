@@ -100,11 +100,9 @@ async fn start_components(options: &Options, binaries: &Binaries, parent: &Path)
             )
         })
         .collect();
+    // One after the other: a server exits if another one initializes the allocator of cluster IPs at the same time.
     for server in &api_servers {
-        server.spawn().await?;
-    }
-    for server in &api_servers {
-        server.wait_until_ready().await?;
+        server.start().await?;
     }
     let first = &api_servers[0];
     let kubeconfig = files.path("kubeconfig");

@@ -9,6 +9,7 @@ use crate::watcher::Storable;
 use foldhash::fast::FixedState;
 use kube_client::core::{ObjectOrigin, UndecodableObject};
 use std::hash::BuildHasher;
+use std::sync::Arc;
 
 /// The parts of a merged store.
 pub(super) struct Parts<K> {
@@ -114,7 +115,7 @@ impl<K> Arrival<K> {
 impl<K: Storable> Arrival<K> {
     /// A typed object.
     pub(super) fn typed(object: K) -> Self {
-        Self { member: Member::of(&object), object: object.into() }
+        Self { member: Member::of(&object), object: StoredObject::Typed(Arc::new(object)) }
     }
 }
 

@@ -9,6 +9,7 @@ use futures::{FutureExt, StreamExt, stream};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube_client::core::ObjectOrigin;
 use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 
 /// The names of the objects.
 const NAMES: [&str; 3] = ["a", "b", "c"];
@@ -297,7 +298,7 @@ fn check_packed_texts(events: Vec<Result<Event<ConfigMap>>>) -> std::result::Res
             Ok(event) => {
                 let texts = event.clone().map(|object| codec.pack_json(&serde_json::json!(object)));
                 (
-                    Some(typed.apply_stored(event.map(StoredObject::from), None)),
+                    Some(typed.apply_stored(event.map(|object| StoredObject::Typed(Arc::new(object))), None)),
                     Some(packed.apply_stored(texts, None)),
                 )
             }
