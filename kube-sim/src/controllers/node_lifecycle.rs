@@ -21,7 +21,8 @@ use crate::store::table::Event;
 
 const COMPONENT: &str = "node-controller";
 
-/// The time from the deletion of a node to that of its pods.
+/// The time from the deletion of a node, or from the binding of a pod to a node that does not exist, to the deletion of the
+/// pods.
 const ORPHAN_DELAY: Duration = Duration::from_secs(40);
 
 /// The conditions of a node, each with its status and the taint that it causes.
@@ -60,8 +61,14 @@ pub(super) fn observe(state: &State, storage: &Arc<str>, event: &Event) -> Keys 
         PODS if !is_deletion(event) => {
             let was_bound =
                 event.previous.as_ref().is_some_and(|previous| !node_name(&previous.value()).is_empty());
-            let is_bound = !node_name(&event.object.value()).is_empty();
-            if is_bound && !was_bound { own_key(storage, event) } else { Keys::new() }
+            let pod = event.object.value();
+            let node = node_name(&pod);
+            if node.is_empty() || was_bound {
+                return Keys::new();
+            }
+            let exists = find(state, NODES, "", node).is_some();
+            let delay = if exists { Duration::ZERO } else { ORPHAN_DELAY };
+            own_key(storage, event).into_iter().map(|(place, uid, _)| (place, uid, delay)).collect()
         }
         _ => Keys::new(),
     }
