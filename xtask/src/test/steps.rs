@@ -13,7 +13,7 @@ use crate::tidy;
 /// Values of `--features` for kube-client without its default features: none, and each feature alone.
 const FEATURES: [&str; 6] = ["", "client", "schema", "ws", "cel", "metrics"];
 /// Values of `--features` for kube-runtime: none, and each feature alone.
-const RUNTIME_FEATURES: [&str; 4] = ["", "metrics", "manager", "webhook"];
+const RUNTIME_FEATURES: [&str; 5] = ["", "metrics", "manager", "webhook", "zstd"];
 /// Values of `--features` for kube-sim: none, and each feature alone.
 const SIM_FEATURES: [&str; 2] = ["", "cli"];
 /// Crates that kube-client must depend on only with its `client` feature.
