@@ -1,7 +1,7 @@
 //! `cargo xtask kubectl`: runs commands of two versions of kubectl on kube-sim and on a real control plane, and compares
 //! exit codes and outputs.
 //!
-//! The commands are data: each file of `data/scripts` is a [`script`] of shell commands with its own namespace. `mask`
+//! The commands are data: each file of `data/scripts` is a `script` of shell commands with its own namespace. `mask`
 //! replaces the parts of an output that differ in each run. The real control plane is right: `data/known.yaml` contains
 //! the differences that are kept, each with a reason, and every other difference fails the run.
 
