@@ -80,7 +80,7 @@ func runRow(j *job) (*outcome, error) {
 		return listPods(j)
 	case "store-list", "store-watchlist":
 		return storePods(j)
-	case "store-compact":
+	case "store-compact", "store-compact-decoded", "store-compact-zstd", "store-compact-reads":
 		return nil, absent{"client-go has no compact store"}
 	case "store-incomplete":
 		return nil, absent{"client-go's pod informers decode all fields"}
