@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{Keys, is_deletion, object_of, own_key};
-use crate::apply;
+use super::{Keys, is_deletion, object_of, own_key, writes};
 use crate::handler::deletion::{self, Propagation};
 use crate::handler::object_meta;
 use crate::registry::{Resource, crd};
@@ -107,18 +106,7 @@ fn commit_status(
     if crd == *before {
         return;
     }
-    let schema = resource.schema();
-    let cx = apply::Context {
-        schema: &schema,
-        api_version: &resource.api_version,
-        kind: &resource.kind,
-        served: &resource.served,
-        subresource: "status",
-        manager: "kube-apiserver",
-        now: &state.clock.stamp(),
-        reset: resource.strategy.reset_fields("status", true),
-    };
-    apply::track(&cx, Some(before), &mut crd);
+    writes::track(state, resource, "status", "kube-apiserver", Some(before), &mut crd);
     // The commit fails if the storage quota is exhausted. The custom resource is served even then, but the stored
     // definition has no conditions.
     let _ = state.commit(resource, definition.key.clone(), crd);

@@ -145,7 +145,7 @@ fn canonicalize(resource: &Resource, object: &mut Value) -> Result<(), SimError>
 }
 
 /// Sets the `managedFields` of `new`.
-fn track(
+pub(super) fn track(
     state: &State,
     resource: &Resource,
     subresource: &str,
