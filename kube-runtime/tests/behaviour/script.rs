@@ -24,6 +24,16 @@ pub(crate) struct Script {
 }
 
 impl Script {
+    /// The server of one object: after the list, its watch repeats one change for ever.
+    pub(crate) fn repeating() -> Self {
+        Self {
+            lists: vec![vec![map("a", "5", "1")]],
+            watches: vec![vec![event("MODIFIED", &map("a", "6", "2"))]],
+            repeats: true,
+            queries: Vec::new(),
+        }
+    }
+
     /// The number of lists.
     pub(crate) fn lists(&self) -> usize {
         self.queries.iter().filter(|query| !query.contains("watch=")).count()

@@ -14,14 +14,7 @@ use tokio::time::timeout;
 
 #[tokio::test(start_paused = true)]
 async fn an_event_that_repeats_for_ever_causes_one_delta_and_one_reconcile() {
-    let repeated = event("MODIFIED", &map("a", "6", "2"));
-    let script = Script {
-        lists: vec![vec![map("a", "5", "1")]],
-        watches: vec![vec![repeated]],
-        repeats: true,
-        ..Script::default()
-    };
-    let (maps, script) = maps_of(script, "5");
+    let (maps, script) = maps_of(Script::repeating(), "5");
     let log = Arc::new(Log::default());
     let controller = Controller::new(maps, paged_lists());
     let mut results = controller.run(log_object, controller::backoff_on_error, log.clone()).boxed();

@@ -19,14 +19,7 @@ async fn watch_scripted(script: Script, version: &'static str, seconds: u64) {
 #[tokio::test(start_paused = true)]
 async fn a_server_that_repeats_events_is_counted_and_logged_once() {
     let (recorded, log) = (record(), Log::capture());
-    let repeated = event("MODIFIED", &map("a", "6", "2"));
-    let script = Script {
-        lists: vec![vec![map("a", "5", "1")]],
-        watches: vec![vec![repeated]],
-        repeats: true,
-        ..Script::default()
-    };
-    watch_scripted(script, "5", 200).await;
+    watch_scripted(Script::repeating(), "5", 200).await;
     let repeated = recorded.value(&format!("kube_runtime_repeated_events_total name={MAPS}")).unwrap();
     assert!((1300.0..2001.0).contains(&repeated), "{repeated}");
     let lines = log.lines_with("the server repeats events");
