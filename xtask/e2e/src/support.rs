@@ -8,7 +8,7 @@ use anyhow::anyhow;
 use http::Request;
 use http_body_util::BodyExt as _;
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::{ConfigMap, Pod};
+use k8s_openapi::api::core::v1::{ConfigMap, Node, Pod};
 use kube_client::api::{ListParams, ObjectMeta};
 use kube_client::client::Body;
 use kube_client::core::TypeMeta;
@@ -52,6 +52,15 @@ pub(crate) fn labelled(name: &str, key: &str, label: &str) -> ConfigMap {
     let mut map = config_map(name, "1");
     map.labels_mut().insert(key.to_owned(), label.to_owned());
     map
+}
+
+/// A node that a case creates and deletes. Its taint keeps the pods of other cases off it: they would be lost with the
+/// node.
+pub(crate) fn temporary_node(name: &str) -> Outcome<Node> {
+    object(json!({
+        "metadata": {"name": name, "labels": {LABEL.0: LABEL.1, "kubernetes.io/os": "linux"}},
+        "spec": {"taints": [{"key": "e2e.example.com/temporary", "effect": "NoSchedule"}]},
+    }))
 }
 
 /// Deserializes an object from JSON, which may omit `apiVersion` and `kind`.

@@ -18,7 +18,7 @@ use serde_json::json;
 use crate::case::suite;
 use crate::env::Env;
 use crate::failure::{Outcome, check, check_eq, refused};
-use crate::support::{LABEL, config_map, deployment, idle_pod, named, object, value};
+use crate::support::{LABEL, config_map, deployment, idle_pod, named, object, temporary_node, value};
 
 suite!("actions":
     an_entry_creates_and_changes_an_object,
@@ -193,9 +193,7 @@ async fn a_cordoned_node_is_unschedulable(env: Env) -> Outcome {
     let nodes: Api<Node> = Api::all(env.client());
     let name = env.unique_name("node");
     env.delete_at_end(&nodes, &name);
-    let mut node = Node { metadata: named(&name), ..Node::default() };
-    node.labels_mut().insert(LABEL.0.to_owned(), LABEL.1.to_owned());
-    nodes.create(&PostParams::default(), &node).await?;
+    nodes.create(&PostParams::default(), &temporary_node(&name)?).await?;
     let unschedulable = |node: Node| node.spec.and_then(|spec| spec.unschedulable).unwrap_or_default();
     check!(unschedulable(nodes.cordon(&name).await?));
     check!(!unschedulable(nodes.uncordon(&name).await?));

@@ -13,7 +13,7 @@ use super::rollouts::{TIMEOUT, condition, wait_for};
 use crate::case::suite;
 use crate::env::Env;
 use crate::failure::{Outcome, check, check_eq, refused};
-use crate::support::{config_map, deployment, eventually, object, pod};
+use crate::support::{config_map, deployment, eventually, object, pod, temporary_node};
 
 suite!("built_in_controllers":
     a_namespace_has_its_defaults [Pods],
@@ -115,18 +115,12 @@ async fn a_daemon_set_runs_on_each_node(env: Env) -> Outcome {
     if let Some(spec) = spec.as_object_mut() {
         spec.remove("replicas");
     }
-    // Other cases may create nodes while this one runs.
     spec["template"]["spec"]["nodeSelector"] = json!({"kubernetes.io/os": "linux"});
-    spec["template"]["spec"]["affinity"] = json!({"nodeAffinity": {
-        "requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [{"matchExpressions": [
-            {"key": "e2e.example.com/temporary", "operator": "DoesNotExist"},
-        ]}]},
-    }});
     sets.create(&PostParams::default(), &object(json!({"metadata": {"name": "agent"}, "spec": spec}))?)
         .await?;
+    // The taints of nodes of other cases exclude them.
     let eligible = |node: &Node| {
         node.labels().get("kubernetes.io/os").is_some_and(|os| os == "linux")
-            && !node.labels().contains_key("e2e.example.com/temporary")
             && node.spec.as_ref().and_then(|spec| spec.taints.as_ref()).is_none_or(Vec::is_empty)
     };
     let listed = nodes.list(&ListParams::default()).await?.items;
@@ -386,11 +380,9 @@ async fn a_quota_refuses_objects(env: Env) -> Outcome {
 async fn a_cordoned_node_is_tainted(env: Env) -> Outcome {
     let nodes: Api<Node> = Api::all(env.client());
     let name = env.unique_name("node");
-    let node = json!({
-        "metadata": {"name": name, "labels": {"e2e.example.com/temporary": "true"}},
-        "spec": {"unschedulable": true},
-    });
-    nodes.create(&PostParams::default(), &object(node)?).await?;
+    let mut node = temporary_node(&name)?;
+    node.spec.get_or_insert_default().unschedulable = Some(true);
+    nodes.create(&PostParams::default(), &node).await?;
     env.delete_at_end(&nodes, &name);
     let has_taint = |node: &Value| {
         let taints = node["spec"]["taints"].as_array().cloned().unwrap_or_default();

@@ -17,7 +17,7 @@ use super::running_example::RunningExample;
 use crate::case::suite;
 use crate::env::Env;
 use crate::failure::{Outcome, check};
-use crate::support::{deployment, eventually, idle_pod, labelled, named};
+use crate::support::{deployment, eventually, idle_pod, labelled, temporary_node};
 
 suite!("examples":
     pod_informer_prints_added_and_deleted_pods [Examples],
@@ -108,8 +108,7 @@ async fn create_node(env: &Env) -> Outcome<String> {
     let nodes: Api<Node> = Api::all(env.client());
     let name = env.unique_name("node");
     env.delete_at_end(&nodes, &name);
-    let mut node = Node { metadata: named(&name), ..Node::default() };
-    node.metadata.labels = Some([("kubernetes.io/os".to_owned(), "linux".to_owned())].into());
+    let mut node = temporary_node(&name)?;
     node.spec.get_or_insert_default().unschedulable = Some(true);
     nodes.create(&PostParams::default(), &node).await?;
     Ok(name)
