@@ -42,7 +42,8 @@ pub(super) struct SilenceProbe {
     received: bool,
     /// The start of the silence, or of the interval after the last probe.
     since: Instant,
-    /// Fires at the end of the interval, or earlier if events arrived.
+    /// The timer for the end of the interval. An event does not reset it, so that it may fire before the end:
+    /// [`poll`](Self::poll) then resets it.
     timer: Option<Pin<Box<Sleep>>>,
     /// The number of probes completed since the last event or bookmark; each one doubles the interval.
     completed_probes: u32,

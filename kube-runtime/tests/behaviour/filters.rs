@@ -251,8 +251,8 @@ struct Consumer {
     objects: BTreeMap<String, String>,
     /// The uids of the deleted objects.
     deleted: HashSet<String>,
-    /// Whether an object may return after its deletion: the watcher filters by labels, and emits a deletion of an object
-    /// that it deselects; or the storage is restored.
+    /// Whether an object with the same uid may be added again after its deletion: the watcher filters by labels and
+    /// emits a deletion for an object that it deselects, or the storage is restored.
     objects_return: bool,
 }
 

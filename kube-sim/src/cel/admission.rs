@@ -226,7 +226,8 @@ impl<'p> Evaluation<'p> {
         }
     }
 
-    /// Evaluates a variable that is among the first `count` ones of the policy.
+    /// Evaluates the variable `name` and stores its value, unless it is stored already. Ignores a name that is not one
+    /// of the first `count` variables of the policy: the expression of a variable can use only the variables before it.
     fn compute(&mut self, name: &str, count: usize) {
         let variables = self.variables;
         let found = variables[..count].iter().position(|(known, _)| known == name);

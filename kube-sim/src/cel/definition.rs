@@ -14,8 +14,8 @@ const RULE_COST_LIMIT: u64 = 10_000_000;
 /// The maximum sum of the estimated costs of all rules in a schema.
 const TOTAL_COST_LIMIT: u64 = 100_000_000;
 
-/// Checks the rules of all versions of a CustomResourceDefinition. `found` are the other errors in the definition: the
-/// rules of a schema node are not compiled if `found` contains an error about this node.
+/// Checks the rules of all versions of a CustomResourceDefinition. `found` are the errors that its validation has found
+/// before: the rules of a schema node are not compiled if `found` contains an error about the node or a node below it.
 pub(crate) fn check_rules(crd: &Value, found: &[FieldError]) -> Vec<FieldError> {
     let versions = list(&crd["spec"], "versions");
     let schema = |version: &Value| version["schema"]["openAPIV3Schema"].clone();
@@ -55,7 +55,7 @@ struct SchemaNode {
 
 /// The check of one schema in progress.
 struct SchemaCheck<'a> {
-    /// The other errors in the CustomResourceDefinition.
+    /// The errors that the validation of the CustomResourceDefinition has found before this check.
     found: &'a [FieldError],
     errors: Vec<FieldError>,
     /// The sum of the estimated costs so far.
@@ -116,7 +116,7 @@ impl SchemaCheck<'_> {
         }
     }
 
-    /// Whether another error concerns the node or a node below it.
+    /// Whether `found` contains an error about the node or a node below it.
     fn has_errors(&self, path: &str) -> bool {
         self.found.iter().any(|error| {
             error.field.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))

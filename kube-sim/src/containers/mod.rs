@@ -36,7 +36,8 @@ pub(crate) use io::{new_port_connection, new_streams};
 
 use crate::status::SimError;
 
-/// The failure of a handler that is not an exit code, for example because a command does not exist.
+/// The error of a handler for `exec`, `attach` or `port-forward`, for example if a command does not exist. The exit
+/// code of a command is not an error.
 pub type ContainerError = Box<dyn Error + Send + Sync>;
 
 /// A request to run a command in a container (`PodExecOptions`).

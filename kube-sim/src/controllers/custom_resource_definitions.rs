@@ -42,7 +42,7 @@ pub(crate) fn is_terminating(state: &State, resource: &Resource) -> bool {
         && definition_of(state, &resource.storage).is_some_and(|definition| definition.is_terminating)
 }
 
-/// The definition of the custom resources in a table.
+/// The CustomResourceDefinition of the custom resources in the table `storage`.
 fn definition_of(state: &State, storage: &str) -> Option<Arc<Stored>> {
     let (group, plural) = storage.split_once('/')?;
     state.get(CRD_TABLE, &format!("{plural}.{group}")).cloned()
@@ -143,7 +143,7 @@ fn finalize(state: &mut State, definition: &Arc<Stored>) {
     commit_status(state, &resource, definition, &before, crd);
 }
 
-/// Deletes the custom resources in a table that are not being deleted.
+/// Deletes the custom resources in the table `storage`, except those that are being deleted.
 fn delete_instances(state: &mut State, storage: &Arc<str>) {
     let Some(resource) = state.registry.by_storage(storage) else { return };
     let instances: Vec<Place> = state

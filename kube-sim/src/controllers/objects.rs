@@ -50,7 +50,7 @@ pub(super) fn place_in(storage: &str, object: &Value) -> Place {
     (Arc::from(storage), key(namespace(object), name(object)))
 }
 
-/// The objects of a table in `namespace`, or in all namespaces if it is empty.
+/// The objects of the table `storage` in `namespace`, or in all namespaces if `namespace` is empty.
 pub(super) fn list(state: &State, storage: &str, namespace: &str) -> Vec<Value> {
     let table = state.table(storage);
     table.map(|table| table.objects(namespace)).unwrap_or_default().iter().map(|o| o.value()).collect()

@@ -147,7 +147,7 @@ const COMPUTE: [&str; 3] = ["cpu", "memory", "ephemeral-storage"];
 /// The kinds of the core group that a quota can count by their plain names.
 const PLAIN: [&str; 4] = ["configmaps", "secrets", "replicationcontrollers", "resourcequotas"];
 
-/// The name under which a quota counts the objects of a table: `count/deployments.apps`.
+/// The name under which a quota counts the objects of the table `storage`, for example `count/deployments.apps`.
 fn count_name(storage: &str) -> String {
     match storage.split_once('/') {
         Some(("", plural)) => format!("count/{plural}"),

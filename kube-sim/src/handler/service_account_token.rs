@@ -105,7 +105,8 @@ fn check_seconds(seconds: i64) -> Result<(), SimError> {
     Err(SimError::invalid(TOKEN_REQUEST.group, TOKEN_REQUEST.kind, "", &[error]))
 }
 
-/// Checks the object with which the token ends.
+/// Checks `spec.boundObjectRef` of a `TokenRequest`: the object must exist and have the uid of the reference, if the
+/// reference has one.
 fn check_bound_object(call: &Call<'_>, body: &Value) -> Result<(), SimError> {
     let bound = &body["spec"]["boundObjectRef"];
     if bound.is_null() {
@@ -150,9 +151,9 @@ pub(super) fn review(call: &Call<'_>, spec: &Value) -> Value {
     }
 }
 
-/// Authenticates a token that [`issue`] has returned. Returns the service account, and those of the `audiences` that the
-/// token is for, at least one. As in the API server, a token ends with its service account, even if an account with the
-/// same name exists again.
+/// Authenticates a token that [`issue`] has returned. Returns the service account, and those of the `audiences` that
+/// the token is for, at least one. As in the API server, the deletion of the service account makes its tokens invalid,
+/// even if an account with the same name is created later.
 ///
 /// # Errors
 /// The text of the error in a `TokenReview`.

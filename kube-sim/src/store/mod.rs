@@ -109,7 +109,7 @@ impl State {
         self.version
     }
 
-    /// The table with the name `storage`; `None` before the first object is created.
+    /// The table with the name `storage`; `None` before the first object or the first open watch of its resource.
     pub(crate) fn table(&self, storage: &str) -> Option<&Table> {
         self.tables.get(storage)
     }
@@ -248,7 +248,7 @@ impl State {
         }
     }
 
-    /// Wakes the watches of a table whose resource is no longer served.
+    /// Wakes the watches of the table `storage`, whose resource is no longer served.
     pub(crate) fn wake_watches(&mut self, storage: &Arc<str>) {
         self.table_mut(storage).wake_all();
     }
@@ -271,7 +271,7 @@ impl State {
         self.tables.values().map(Table::watcher_count).sum()
     }
 
-    /// Registers `waker` for the next change in a table.
+    /// Registers `waker` for the next change in the table `storage`.
     pub(crate) fn wake_on_change(&mut self, storage: &Arc<str>, watch_id: u64, waker: &Waker) {
         self.table_mut(storage).wake_on_change(watch_id, waker);
     }

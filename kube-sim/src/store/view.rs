@@ -85,7 +85,7 @@ impl View<'_> {
         Ok(changes)
     }
 
-    /// Whether the resource has a table.
+    /// Whether the storage has the table `storage`; see [`State::table`].
     pub(crate) fn has_table(self, storage: &str) -> bool {
         self.state.table(storage).is_some()
     }

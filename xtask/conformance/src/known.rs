@@ -8,7 +8,7 @@ use serde::Deserialize;
 /// The maximum number of scenarios that may differ.
 const MAX_SCENARIOS: usize = 10;
 
-/// The cases that differ.
+/// The names of the cases whose responses are known to differ, with the reason for each scenario.
 #[derive(Debug)]
 pub(crate) struct Known {
     scenarios: BTreeMap<String, String>,

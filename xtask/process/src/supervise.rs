@@ -128,8 +128,9 @@ async fn supervise(args: &Args) -> anyhow::Result<Outcome> {
 struct Parent {
     id: u32,
     /// Receives the parent death signal, which the kernel sends when the thread that started this process ends.
-    /// `Supervised` keeps this thread until the supervisor ends. When the signal arrives, other threads of the parent
-    /// may still run, and the id of this process's parent is then unchanged.
+    /// `Supervised` keeps that thread alive until this process ends, so that the signal means that the parent ends. The
+    /// signal may arrive before [`has_changed`](Self::has_changed) returns true: other threads of the parent may still
+    /// run.
     thread_ended: tokio::signal::unix::Signal,
 }
 

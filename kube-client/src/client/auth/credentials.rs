@@ -175,8 +175,8 @@ impl Renewable {
         Ok(self.newer_than(used))
     }
 
-    /// Reads the certificate files if a certificate was rejected in the TLS handshake, unless another request has done
-    /// so. Returns newer credentials, or `None` if there are none.
+    /// Reloads the certificate files if a certificate was rejected in the TLS handshake, unless another request has
+    /// done so. Returns newer credentials, or `None` if there are none.
     ///
     /// # Cancel safety
     /// As for [`current`](Self::current).
@@ -238,8 +238,8 @@ impl Renewable {
         }
     }
 
-    /// Reads the files and refreshes the header, as far as they are due. `failures` is the value of
-    /// [`State::failures`] at the time when the request began to wait.
+    /// Reloads the certificate files if their check is due, and refreshes the header if it is due. `failures` is the
+    /// value of [`State::failures`] when the request began to wait.
     async fn refresh_due(&self, failures: u64) -> Result<()> {
         let files_are_due = self.are_files_due(&self.state());
         if files_are_due {
@@ -260,7 +260,7 @@ impl Renewable {
         }
     }
 
-    /// Reads the files, and refreshes the header if the credentials are still those that were rejected.
+    /// Reloads the certificate files. Refreshes the header if the credentials are still those that were rejected.
     async fn refresh_rejected(&self, rejected: &Snapshot) -> Result<()> {
         self.check_files().await;
         let Some(source) = self.source.as_ref().filter(|_| self.newer_than(rejected).is_none()) else {
@@ -320,11 +320,12 @@ impl Renewable {
         }
     }
 
-    /// Reads the certificate files.
+    /// Reloads the certificate files on another thread. Waits for this at most [`FILE_CHECK_TIMEOUT`].
     async fn check_files(&self) {
         let Some(files) = &self.files else { return };
         self.state().files_checked = Instant::now();
-        // The thread increments the generation: this request may be cancelled, or stop waiting.
+        // The thread increments the generation, because this function may be cancelled or time out before the end of
+        // the reload.
         let (reload, generation) = (files.reload.clone(), self.generation.clone());
         let check = spawn_blocking(move || {
             let (has_changed, outcome) = reload();

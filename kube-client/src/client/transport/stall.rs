@@ -30,8 +30,8 @@ pub(crate) struct Stream {
     is_upgraded: Upgraded,
 }
 
-/// Removes the time limit of a [`Stream`] after an HTTP upgrade: the peer of an upgraded connection may read at
-/// any time, because it can be a process that does not read its input yet.
+/// Removes the time limit on the writes of a [`Stream`] after an HTTP upgrade. The peer can then be a process in a
+/// container: a write makes no progress while the process does not read its input, and that is not a failure.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Upgraded(Arc<AtomicBool>);
 

@@ -34,8 +34,9 @@ struct Part<K> {
 /// A list in progress.
 struct Listing<K> {
     seen: ObjectMap<Member>,
-    /// For a relist: objects that `seen` contained earlier. The store may have kept them because of that, when the relist of
-    /// another part ended without them.
+    /// For a relist: the objects that were removed from `seen`, because they were deleted or the list began again.
+    /// While `seen` contained such an object, the end of another part's relist did not remove it from the store. The
+    /// end of this relist removes it, unless a part selects it then.
     withdrawn: ObjectMap<Member>,
     /// For a relist: the objects that `known` does not contain in this state.
     changed: Vec<Arrival<K>>,

@@ -1,5 +1,5 @@
-//! `Connection`: one HTTP/2 connection, whose requests share one socket. One task reads and writes the socket, or a
-//! request does while it is the only one.
+//! `Connection`: one HTTP/2 connection, whose requests share one socket. The task of the connection reads and writes
+//! the socket. While the connection has a single request, the task of that request does so instead (see `wakers`).
 //!
 //! It must not select connections: `pool` does.
 
