@@ -168,7 +168,7 @@ impl StatefulSet<'_> {
     fn delete(&mut self, pod: &Value) {
         let involved = KIND.involved(&self.object);
         writes::delete(self.state, &super::objects::place_in(PODS, pod));
-        let message = format!("delete Pod {} in StatefulSet {} successful", name(pod), name(&self.object));
+        let message = format!("Delete Pod {} in StatefulSet {} successful", name(pod), name(&self.object));
         super::events::normal(self.state, COMPONENT, &involved, "SuccessfulDelete", &message);
     }
 

@@ -20,11 +20,11 @@ impl StatefulSet<'_> {
         let subject = format!("Pod {} in StatefulSet {}", name(&pod), name(&self.object));
         match writes::create(self.state, PODS, &pod, CONTROLLER_MANAGER) {
             Ok(_) => {
-                let message = format!("create {subject} successful");
+                let message = format!("Create {subject} successful");
                 events::normal(self.state, COMPONENT, &involved, "SuccessfulCreate", &message);
             }
             Err(error) => {
-                let message = format!("create {subject} failed error: {error}");
+                let message = format!("Create {subject} failed error: {error}");
                 events::warning(self.state, COMPONENT, &involved, "FailedCreate", &message);
             }
         }
@@ -94,18 +94,15 @@ impl StatefulSet<'_> {
                 }
             }
             let involved = KIND.involved(&self.object);
-            let subject = format!(
-                "Claim {claim_name} Pod {}-{ordinal} in StatefulSet {}",
-                name(&self.object),
-                name(&self.object)
-            );
+            let set = name(&self.object);
+            let subject = format!("Pod {set}-{ordinal} in StatefulSet {set}");
             match writes::create(self.state, CLAIMS, &claim, CONTROLLER_MANAGER) {
                 Ok(_) => {
-                    let message = format!("create {subject} success");
+                    let message = format!("Create Claim {claim_name} {subject} success");
                     events::normal(self.state, COMPONENT, &involved, "SuccessfulCreate", &message);
                 }
                 Err(error) => {
-                    let message = format!("create {subject} failed error: {error}");
+                    let message = format!("Create Claim {claim_name} for {subject} failed error: {error}");
                     events::warning(self.state, COMPONENT, &involved, "FailedCreate", &message);
                 }
             }

@@ -47,6 +47,8 @@ async fn pods_are_created_and_deleted_in_the_order_of_their_ordinals() {
     assert_eq!(terminating(&sim), ["db-1"]);
     advance(2).await;
     assert_eq!(names(&sim), ["db-0"]);
+    let events = sim.list("v1", "Event", "default").unwrap();
+    assert!(events.iter().any(|event| event["message"] == "Delete Pod db-2 in StatefulSet db successful"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -69,6 +71,10 @@ async fn parallel_pods_are_created_at_once_with_their_identity_and_claims() {
     let claims = sim.list("v1", "PersistentVolumeClaim", "default").unwrap();
     assert_eq!(claims.len(), 3);
     assert_eq!(claims[0]["metadata"]["name"], "data-db-0");
+    let events = sim.list("v1", "Event", "default").unwrap();
+    let has = |message: &str| events.iter().any(|event| event["message"] == message);
+    assert!(has("Create Pod db-1 in StatefulSet db successful"), "{events:#?}");
+    assert!(has("Create Claim data-db-0 Pod db-0 in StatefulSet db success"), "{events:#?}");
 }
 
 #[tokio::test(start_paused = true)]
