@@ -19,3 +19,16 @@ pub(crate) use self::catalog::{Resource, Scope, groups, resources};
 pub(crate) use self::columns::{Column, age_description, columns, name_description};
 pub(crate) use self::open_api::{CustomResource, open_api, open_api_2, open_api_names};
 pub(crate) use crate::schema::component as schema;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_has_a_protobuf_message() {
+        for resource in resources() {
+            let known = crate::protobuf::has_kind(&resource.api_version(), resource.kind);
+            assert!(known, "{} {}", resource.api_version(), resource.kind);
+        }
+    }
+}

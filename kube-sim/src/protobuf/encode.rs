@@ -20,26 +20,48 @@ const BYTES: u64 = 2;
 /// # Errors
 /// The text of the encoding error: the kind is not built in, or a value does not fit its field.
 pub(crate) fn encode(object: &Value) -> Result<Bytes, String> {
-    let text = |name: &str| object[name].as_str().unwrap_or_default();
-    let (api_version, kind) = (text("apiVersion"), text("kind"));
-    let raw = match kind.strip_suffix("List") {
+    let message = encode_without_envelope(object)?;
+    let (api_version, kind) = types_of(object);
+    let (mut out, end) = envelope(api_version, kind, message.len());
+    out.extend_from_slice(&message);
+    out.extend_from_slice(end);
+    Ok(out.into())
+}
+
+/// Encodes the message of an object, as [`encode`], without its envelope.
+///
+/// # Errors
+/// Those of [`encode`].
+pub(crate) fn encode_without_envelope(object: &Value) -> Result<Vec<u8>, String> {
+    let (api_version, kind) = types_of(object);
+    match kind.strip_suffix("List") {
         Some(item_kind) => {
             // The items of an empty list can be null.
             let items = object["items"].as_array().map_or(&[][..], Vec::as_slice);
-            encode_list(message_of(api_version, item_kind)?, &object["metadata"], items)?
+            encode_list(message_of(api_version, item_kind)?, &object["metadata"], items)
         }
-        None => encode_fields(message_of(api_version, kind)?, as_map(object)?, 0)?,
-    };
+        None => encode_fields(message_of(api_version, kind)?, as_map(object)?, 0),
+    }
+}
+
+/// The `apiVersion` and the `kind` of an object.
+fn types_of(object: &Value) -> (&str, &str) {
+    let text = |name: &str| object[name].as_str().unwrap_or_default();
+    (text("apiVersion"), text("kind"))
+}
+
+/// The bytes of an envelope before and after its message of `length` bytes.
+pub(crate) fn envelope(api_version: &str, kind: &str, length: usize) -> (Vec<u8>, &'static [u8]) {
+    /// The fields 3 and 4, the content encoding and the content type. Go also writes them if they are empty.
+    const END: &[u8] = b"\x1a\x00\x22\x00";
     let mut types = Vec::new();
     put_bytes(1, api_version.as_bytes(), &mut types);
     put_bytes(2, kind.as_bytes(), &mut types);
     let mut out = MAGIC_NUMBER.to_vec();
     put_bytes(1, &types, &mut out);
-    put_bytes(2, &raw, &mut out);
-    // Go also writes these two fields if they are empty: the content encoding and the content type.
-    put_bytes(3, b"", &mut out);
-    put_bytes(4, b"", &mut out);
-    Ok(out.into())
+    put_varint(2 << 3 | BYTES, &mut out);
+    put_varint(length as u64, &mut out);
+    (out, END)
 }
 
 /// Encodes a watch event as a frame: its length, its type and its encoded object.
@@ -234,7 +256,8 @@ fn put_number(number: u64, value: u64, out: &mut Vec<u8>) {
     put_varint(value, out);
 }
 
-fn put_bytes(number: u64, bytes: &[u8], out: &mut Vec<u8>) {
+/// Appends a field of bytes.
+pub(crate) fn put_bytes(number: u64, bytes: &[u8], out: &mut Vec<u8>) {
     put_varint(number << 3 | BYTES, out);
     put_varint(bytes.len() as u64, out);
     out.extend_from_slice(bytes);

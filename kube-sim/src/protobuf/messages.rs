@@ -142,11 +142,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn built_in_kinds_and_fields_refer_to_recorded_messages() {
-        for resource in crate::builtin::resources() {
-            let known = of_kind(&resource.api_version(), resource.kind).is_some();
-            assert!(known, "{} {}", resource.api_version(), resource.kind);
-        }
+    fn fields_refer_to_recorded_messages() {
         assert!(ALL_MESSAGES.iter().all(|m| {
             m.fields
                 .iter()

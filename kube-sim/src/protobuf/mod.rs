@@ -3,7 +3,7 @@
 //!
 //! The codec shares no code and no data with `kube-client`, so that tests check one with the other.
 
-mod encode;
+pub(crate) mod encode;
 mod messages;
 mod wire_format;
 
