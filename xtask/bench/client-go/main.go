@@ -1,4 +1,7 @@
-// client-go's contender in `cargo xtask bench`: shared informers over JSON, as Go operators use them.
+// client-go's contender in `cargo xtask bench`: shared informers, as Go operators use them.
+//
+// With the build tag controller_runtime, the program has only the rows of controller-runtime. They are a program of their
+// own, because controller-runtime adds metrics to client-go.
 //
 // The program takes one argument, a job as JSON, executes one row, and prints the outcome as its only line.
 package main
@@ -31,6 +34,7 @@ type outcome struct {
 	PeakKiB   uint64  `json:"peak_kib"`
 	AfterKiB  uint64  `json:"after_kib"`
 	KeptKiB   uint64  `json:"kept_kib"`
+	WakeUps   int64   `json:"wakeups"`
 	Digest    *digest `json:"digest"`
 }
 
@@ -57,7 +61,7 @@ func runJob() error {
 	}
 	// client-go reads feature gates once, when the first informer starts.
 	watchList := "false"
-	if j.Row == "store-watchlist" {
+	if strings.HasPrefix(j.Row, "store-watchlist") {
 		watchList = "true"
 	}
 	if err := os.Setenv("KUBE_FEATURE_WatchListClient", watchList); err != nil {
@@ -75,7 +79,7 @@ func runJob() error {
 
 // runRow executes the row that the job names.
 func runRow(j *job) (*outcome, error) {
-	switch strings.TrimSuffix(j.Row, "-tls") {
+	switch strings.TrimSuffix(strings.TrimSuffix(j.Row, "-tls"), "-protobuf") {
 	case "list":
 		return listPods(j)
 	case "store-list", "store-watchlist":
@@ -108,6 +112,12 @@ func runRow(j *job) (*outcome, error) {
 		return firstReconcile(j)
 	case "reconcile":
 		return repeatedReconciles(j)
+	case "subscribers":
+		return manySubscribers(j)
+	case "index-lookups":
+		return indexLookups(j)
+	case "shared-controllers", "priority-queue", "idle-manager":
+		return controllerRuntimeRow(j)
 	}
 	if strings.HasSuffix(j.Row, "-tls-http1") {
 		return nil, absent{"client-go uses HTTP/2 where the server offers it"}
@@ -118,9 +128,22 @@ func runRow(j *job) (*outcome, error) {
 	return nil, fmt.Errorf("unknown row")
 }
 
-// config returns a configuration with the session's URL, JSON encoding and no client-side rate limit. All other
+// protobuf is the media type of Protobuf.
+const protobuf = "application/vnd.kubernetes.protobuf"
+
+// config returns a configuration with the session's URL, the row's format and no client-side rate limit. All other
 // settings have their defaults.
 func (j *job) config() *rest.Config {
+	config := j.jsonConfig()
+	if strings.HasSuffix(j.Row, "-protobuf") {
+		config.ContentType = protobuf
+		config.AcceptContentTypes = protobuf + ",application/json"
+	}
+	return config
+}
+
+// jsonConfig returns the configuration that config returns, but always for JSON: custom resources have no Protobuf.
+func (j *job) jsonConfig() *rest.Config {
 	config := &rest.Config{
 		Host: "http://" + j.Source + "/" + j.Session,
 		QPS:  -1,

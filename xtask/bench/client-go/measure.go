@@ -19,6 +19,7 @@ const anonymousMemory = "RssAnon"
 type measurement struct {
 	wall            time.Time
 	cpu             int64
+	wakeUps         int64
 	before          uint64
 	beforeAnonymous uint64
 }
@@ -36,13 +37,22 @@ func start() (*measurement, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &measurement{before: before, beforeAnonymous: beforeAnonymous, cpu: processorTime(), wall: time.Now()}, nil
+	running := &measurement{before: before, beforeAnonymous: beforeAnonymous}
+	running.restartTime()
+	return running, nil
+}
+
+// restartTime starts the measurement of time and wake-ups again. The growth of memory includes the time before.
+func (m *measurement) restartTime() {
+	m.cpu, m.wakeUps = usage()
+	m.wall = time.Now()
 }
 
 // stop ends a measurement. It reads the peak first, and all other memory after a garbage collection that returns free
 // pages to the system.
 func (m *measurement) stop(units int) (*outcome, error) {
-	wall, cpu := time.Since(m.wall), processorTime()-m.cpu
+	wall := time.Since(m.wall)
+	cpu, wakeUps := usage()
 	peak, err := memory("VmHWM")
 	if err != nil {
 		return nil, err
@@ -58,7 +68,7 @@ func (m *measurement) stop(units int) (*outcome, error) {
 		return nil, err
 	}
 	return &outcome{
-		Units: units, WallNs: wall.Nanoseconds(), CPUNs: cpu,
+		Units: units, WallNs: wall.Nanoseconds(), CPUNs: cpu - m.cpu, WakeUps: wakeUps - m.wakeUps,
 		BeforeKiB: m.before, PeakKiB: peak, AfterKiB: after,
 		KeptKiB: afterAnonymous - min(afterAnonymous, m.beforeAnonymous),
 	}, nil
@@ -78,10 +88,10 @@ func memory(name string) (uint64, error) {
 	return 0, fmt.Errorf("no %s in /proc/self/status", name)
 }
 
-// processorTime returns the CPU time of this process in nanoseconds.
-func processorTime() int64 {
+// usage returns the CPU time of this process in nanoseconds, and the number of waits of its threads.
+func usage() (cpu, waits int64) {
 	var usage syscall.Rusage
 	// Getrusage cannot fail for RUSAGE_SELF.
 	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &usage)
-	return usage.Utime.Nano() + usage.Stime.Nano()
+	return usage.Utime.Nano() + usage.Stime.Nano(), usage.Nvcsw
 }

@@ -112,7 +112,7 @@ func widgetInformer(j *job) (cache.SharedIndexInformer, error) {
 	scheme.AddKnownTypeWithName(version.WithKind("Widget"), &widget{})
 	scheme.AddKnownTypeWithName(version.WithKind("WidgetList"), &widgetList{})
 	metav1.AddToGroupVersion(scheme, version)
-	config := j.config()
+	config := j.jsonConfig()
 	config.APIPath = "/apis"
 	config.GroupVersion = &version
 	config.NegotiatedSerializer = serializer.NewCodecFactory(scheme).WithoutConversion()

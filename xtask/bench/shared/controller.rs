@@ -1,21 +1,25 @@
 //! The rows that measure a controller of `Widget`s: the time to the first reconcile, and reconciles that do nothing.
+//! `CountingController` serves other rows, too.
 
 use std::convert::Infallible;
+use std::fmt::Debug;
+use std::hash::Hash;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures::StreamExt;
+use serde::de::DeserializeOwned;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 
 use super::store::{Strategy, digest_of_store};
 use super::widget::Widget;
 use super::{Control, Job, Measure, Outcome};
-use crate::library::{Action, Api, Controller, Store};
+use crate::library::{Action, Api, Controller, Resource, Store};
 
 /// Counts reconciles, and notifies a waiter when the count reaches a goal.
 #[derive(Debug, Default)]
-struct Counter {
+pub(crate) struct Counter {
     reconciled: AtomicUsize,
     /// The count at which `reached` is notified.
     goal: AtomicUsize,
@@ -24,7 +28,7 @@ struct Counter {
 
 impl Counter {
     /// Waits until `goal` reconciles have completed since the start.
-    async fn wait_for(&self, goal: usize) {
+    pub(crate) async fn wait_for(&self, goal: usize) {
         self.goal.store(goal, Ordering::SeqCst);
         while self.reconciled.load(Ordering::SeqCst) < goal {
             self.reached.notified().await;
@@ -32,67 +36,83 @@ impl Counter {
     }
 }
 
-/// A running controller. Dropping this handle aborts the controller's task.
-struct RunningController {
-    counter: Arc<Counter>,
-    store: Store<Widget>,
-    /// Each message makes the controller reconcile all objects.
-    again: mpsc::UnboundedSender<()>,
+/// A running controller whose reconciler only counts. Dropping this handle aborts the controller's task.
+pub(crate) struct CountingController {
+    pub(crate) counter: Arc<Counter>,
     task: JoinHandle<()>,
 }
 
-impl Drop for RunningController {
+impl Drop for CountingController {
     fn drop(&mut self) {
         self.task.abort();
     }
 }
 
-/// Starts a controller with default configuration whose reconciler only counts.
-fn start_controller(job: &Job) -> anyhow::Result<RunningController> {
+impl CountingController {
+    /// Starts a controller.
+    pub(crate) fn start<K>(controller: Controller<K>) -> Self
+    where
+        K: Resource + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
+        K::DynamicType: Eq + Hash + Clone + Debug + Unpin + Send + Sync + 'static,
+    {
+        let counter = Arc::new(Counter::default());
+        let reconcile = |_: Arc<K>, counter: Arc<Counter>| async move {
+            let done = counter.reconciled.fetch_add(1, Ordering::SeqCst) + 1;
+            if done == counter.goal.load(Ordering::SeqCst) {
+                counter.reached.notify_one();
+            }
+            Ok::<_, Infallible>(Action::await_change())
+        };
+        let results = controller.run(reconcile, |_, never: &Infallible, _| match *never {}, counter.clone());
+        let task = tokio::spawn(results.for_each(|_| std::future::ready(())));
+        Self { counter, task }
+    }
+}
+
+/// A running controller of `Widget`s.
+struct WidgetController {
+    running: CountingController,
+    store: Store<Widget>,
+    /// Each message makes the controller reconcile all objects.
+    again: mpsc::UnboundedSender<()>,
+}
+
+/// Starts a controller with default configuration.
+fn start_controller(job: &Job) -> anyhow::Result<WidgetController> {
     let widgets: Api<Widget> = Api::all(job.client()?);
     let (again, mut requests) = mpsc::unbounded_channel();
     let requests = futures::stream::poll_fn(move |context| requests.poll_recv(context));
     let controller = Controller::new(widgets, Strategy::List.config()).reconcile_all_on(requests);
     let store = controller.store();
-    let counter = Arc::new(Counter::default());
-    let reconcile = |_: Arc<Widget>, counter: Arc<Counter>| async move {
-        let done = counter.reconciled.fetch_add(1, Ordering::SeqCst) + 1;
-        if done == counter.goal.load(Ordering::SeqCst) {
-            counter.reached.notify_one();
-        }
-        Ok::<_, Infallible>(Action::await_change())
-    };
-    let results = controller.run(reconcile, |_, never: &Infallible, _| match *never {}, counter.clone());
-    let task = tokio::spawn(results.for_each(|_| std::future::ready(())));
-    Ok(RunningController { counter, store, again, task })
+    Ok(WidgetController { running: CountingController::start(controller), store, again })
 }
 
 /// Measures from the start of the controller to its first reconcile.
 pub(crate) async fn first_reconcile(job: &Job) -> anyhow::Result<Outcome> {
     let measured = Measure::start()?;
-    let running = start_controller(job)?;
-    running.counter.wait_for(1).await;
+    let widgets = start_controller(job)?;
+    widgets.running.counter.wait_for(1).await;
     let measure = measured.stop()?;
-    let digest = digest_of_store(&running.store)?;
+    let digest = digest_of_store(&widgets.store)?;
     Ok(Outcome::new(1, &measure).digest(digest))
 }
 
 /// Measures repeated reconciles of all objects, after the store is complete.
 pub(crate) async fn reconcile(job: &Job) -> anyhow::Result<Outcome> {
-    let running = start_controller(job)?;
+    let WidgetController { running, store, again } = start_controller(job)?;
     Control::for_job(job).wait_for_watches(1).await?;
-    let objects = running.store.state().len();
+    let objects = store.state().len();
     let mut goal = objects;
     running.counter.wait_for(goal).await;
     let rounds = job.calls.div_ceil(objects.max(1));
     let measured = Measure::start()?;
     for _ in 0..rounds {
         goal += objects;
-        running.again.send(())?;
+        again.send(())?;
         running.counter.wait_for(goal).await;
     }
     let measure = measured.stop()?;
     let done = running.counter.reconciled.load(Ordering::SeqCst);
     anyhow::ensure!(done == goal, "{done} reconciles instead of {goal}");
-    Ok(Outcome::new(rounds * objects, &measure).digest(digest_of_store(&running.store)?))
+    Ok(Outcome::new(rounds * objects, &measure).digest(digest_of_store(&store)?))
 }

@@ -34,12 +34,18 @@ pub(crate) struct Job {
 }
 
 impl Job {
-    /// The row's name without the suffix that selects the transport, and the transport.
+    /// Whether the row reads objects in Protobuf.
+    pub(crate) fn is_protobuf(&self) -> bool {
+        self.row.ends_with("-protobuf")
+    }
+
+    /// The row's name without the suffix that selects the transport or the format, and the transport.
     pub(crate) fn row(&self) -> (&str, Transport) {
         let suffixes = [
             ("-tls-http1", Transport::TlsHttp1),
             ("-tls", Transport::Tls),
             ("-tls-hyper-util", Transport::HyperUtil),
+            ("-protobuf", Transport::Plain),
         ];
         let found = suffixes
             .into_iter()
@@ -52,8 +58,9 @@ impl Job {
     pub(crate) fn client(&self) -> anyhow::Result<Client> {
         let (_, transport) = self.row();
         if transport == Transport::Plain {
-            let url = format!("http://{}/{}", self.source, self.session).parse()?;
-            return Ok(Client::try_from(Config::new(url))?);
+            let config = Config::new(format!("http://{}/{}", self.source, self.session).parse()?);
+            let config = if self.is_protobuf() { crate::library::in_protobuf(config) } else { config };
+            return Ok(Client::try_from(config)?);
         }
         let mut config = Config::new(format!("https://{}/{}", self.tls_source, self.session).parse()?);
         // The certificate is self-signed. No row measures handshakes.
@@ -97,6 +104,8 @@ pub(crate) struct Outcome {
     pub(crate) after_kib: u64,
     /// Growth of anonymous resident memory (`RssAnon`).
     pub(crate) kept_kib: u64,
+    /// The number of times that a thread was resumed after a wait.
+    pub(crate) wakeups: u64,
     /// The digest of the objects that the contender holds after the work.
     pub(crate) digest: Option<Digest>,
 }
@@ -112,6 +121,7 @@ impl Outcome {
             peak_kib: measure.after.peak,
             after_kib: measure.after.resident,
             kept_kib: measure.after.anonymous.saturating_sub(measure.before.anonymous),
+            wakeups: measure.wakeups,
             digest: None,
         }
     }

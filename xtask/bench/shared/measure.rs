@@ -1,4 +1,4 @@
-//! `Measure`: wall time, CPU time and memory of this process, as reported by the kernel.
+//! `Measure`: wall time, CPU time, memory and wake-ups of this process, as reported by the kernel.
 
 use std::time::{Duration, Instant};
 
@@ -42,6 +42,7 @@ impl Memory {
 pub(crate) struct RunningMeasure {
     wall: Instant,
     cpu: Duration,
+    wakeups: u64,
     before: Memory,
 }
 
@@ -50,6 +51,8 @@ pub(crate) struct RunningMeasure {
 pub(crate) struct Measure {
     pub(crate) wall: Duration,
     pub(crate) cpu: Duration,
+    /// The number of times that a thread was resumed after a wait.
+    pub(crate) wakeups: u64,
     pub(crate) before: Memory,
     pub(crate) after: Memory,
 }
@@ -59,17 +62,40 @@ impl Measure {
     pub(crate) fn start() -> anyhow::Result<RunningMeasure> {
         Memory::reset_peak()?;
         let before = Memory::now()?;
-        Ok(RunningMeasure { before, cpu: processor_time(), wall: Instant::now() })
+        Self::start_after(before)
+    }
+
+    /// Starts to measure time. `before` is the memory before the work.
+    fn start_after(before: Memory) -> anyhow::Result<RunningMeasure> {
+        Ok(RunningMeasure { before, wakeups: wakeups()?, cpu: processor_time(), wall: Instant::now() })
     }
 }
 
 impl RunningMeasure {
+    /// Starts the measurement of time and wake-ups again. The growth of memory includes the time before.
+    pub(crate) fn restart_time(self) -> anyhow::Result<Self> {
+        Measure::start_after(self.before)
+    }
+
     /// Ends the measurement.
     pub(crate) fn stop(self) -> anyhow::Result<Measure> {
         let wall = self.wall.elapsed();
         let cpu = processor_time().saturating_sub(self.cpu);
-        Ok(Measure { wall, cpu, before: self.before, after: Memory::now()? })
+        let wakeups = wakeups()?.saturating_sub(self.wakeups);
+        Ok(Measure { wall, cpu, wakeups, before: self.before, after: Memory::now()? })
     }
+}
+
+/// The number of waits of all threads of this process.
+fn wakeups() -> anyhow::Result<u64> {
+    let mut sum = 0;
+    for thread in std::fs::read_dir("/proc/self/task").context("cannot list the threads")? {
+        // A thread may have ended since.
+        let Ok(status) = std::fs::read_to_string(thread?.path().join("status")) else { continue };
+        let waits = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+        sum += waits.and_then(|waits| waits.trim().parse::<u64>().ok()).unwrap_or_default();
+    }
+    Ok(sum)
 }
 
 /// The CPU time of all threads of this process.

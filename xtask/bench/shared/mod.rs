@@ -10,10 +10,14 @@ mod digest;
 mod events;
 mod exec;
 mod get;
+mod idle;
+mod index;
 mod job;
 mod list;
 mod measure;
+mod queue;
 mod relist;
+mod shared_informer;
 pub(crate) mod store;
 mod stream_data;
 mod watches;
@@ -28,6 +32,7 @@ pub(crate) use self::control::Control;
 pub(crate) use self::digest::Digest;
 pub(crate) use self::job::{Job, Outcome, Report, Transport};
 pub(crate) use self::measure::Measure;
+pub(crate) use self::queue::PriorityQueue;
 
 /// Executes the job given on the command line.
 pub(crate) fn main() -> ExitCode {
@@ -67,6 +72,9 @@ async fn run_row(job: &Job) -> anyhow::Result<Report> {
         let reason = "the row compares two transports of this project".to_owned();
         return Ok(Report::Absent { reason });
     }
+    if job.is_protobuf() && !crate::library::HAS_PROTOBUF {
+        return Ok(Report::Absent { reason: "kube reads only JSON".to_owned() });
+    }
     let outcome = match row {
         "list" => list::list(job).await?,
         "store-list" => store::typed_store(job, store::Strategy::List).await?,
@@ -91,6 +99,11 @@ async fn run_row(job: &Job) -> anyhow::Result<Report> {
         "exec-stdin" => exec::input(job).await?,
         "first-reconcile" => controller::first_reconcile(job).await?,
         "reconcile" => controller::reconcile(job).await?,
+        "shared-controllers" => shared_informer::four_controllers(job).await?,
+        "subscribers" => shared_informer::subscribers(job).await?,
+        "priority-queue" => return queue::priority_queue_of_keys(job),
+        "index-lookups" => return index::index_lookups(job).await,
+        "idle-manager" => return idle::idle_manager(job).await,
         _ => anyhow::bail!("unknown row {:?}", job.row),
     };
     Ok(Report::Done(outcome))

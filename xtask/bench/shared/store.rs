@@ -64,7 +64,7 @@ where
 }
 
 /// Like [`fill`], but fills the given store.
-fn fill_into<K>(
+pub(crate) fn fill_into<K>(
     (store, writer): (Store<K>, Writer<K>),
     api: Api<K>,
     config: watcher::Config,

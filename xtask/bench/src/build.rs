@@ -15,6 +15,9 @@ use xtask_process::{Launch, Scratch};
 /// The time limit for one build. A build that takes longer is assumed to hang.
 const BUILD_TIMEOUT: Duration = Duration::from_secs(3600);
 
+/// The name of the program with controller-runtime, next to that of client-go's contender.
+pub(super) const CONTROLLER_RUNTIME: &str = "controller-runtime";
+
 /// The folders of the checkout and of the build.
 #[derive(Debug)]
 pub(super) struct Folders {
@@ -139,10 +142,14 @@ async fn build_client_go(folders: &Folders, scratch: &Scratch) -> anyhow::Result
     let program = folders.build_folder("client-go");
     fs::create_dir_all(program.parent().unwrap_or(&folders.target))
         .context("cannot create the build folder")?;
-    process::run_to_completion(scratch, Path::new("go"), BUILD_TIMEOUT, |launch| {
-        let args = ["build", "-trimpath", "-buildvcs=false", "-o"];
-        go(launch).args(args).args([program.as_os_str()]).args(["."])
-    })
-    .await?;
+    let programs =
+        [(program.clone(), ""), (program.with_file_name(CONTROLLER_RUNTIME), "controller_runtime")];
+    for (program, tags) in programs {
+        process::run_to_completion(scratch, Path::new("go"), BUILD_TIMEOUT, |launch| {
+            let args = ["build", "-trimpath", "-buildvcs=false", "-tags", tags, "-o"];
+            go(launch).args(args).args([program.as_os_str()]).args(["."])
+        })
+        .await?;
+    }
     Ok(Ok(program))
 }

@@ -32,6 +32,8 @@ pub(super) struct Outcome {
     pub(super) after_kib: u64,
     /// Growth of anonymous resident memory (`RssAnon`).
     pub(super) kept_kib: u64,
+    /// The number of times that a thread of the contender was resumed after a wait.
+    pub(super) wakeups: u64,
     /// The digest of the objects that the contender holds after the work.
     pub(super) digest: Option<Digest>,
     /// The number of TLS connections that the contender opened. The mock API server counts them.
@@ -67,6 +69,8 @@ pub(super) struct Figures {
     pub(super) kept_bytes: f64,
     /// The number of TLS connections that the contender opened.
     pub(super) connections: f64,
+    /// The number of times that a thread of the contender was resumed after a wait.
+    pub(super) wakeups: f64,
 }
 
 impl Figures {
@@ -82,6 +86,7 @@ impl Figures {
             after_bytes: of(|round| round.after_kib)? * 1024.0,
             kept_bytes: of(|round| round.kept_kib)? * 1024.0,
             connections: of(|round| round.connections)?,
+            wakeups: of(|round| round.wakeups)?,
         })
     }
 
@@ -98,6 +103,11 @@ impl Figures {
     /// Retained bytes per unit: the growth of anonymous memory, divided by the number of units.
     pub(super) fn kept_per_unit(&self) -> f64 {
         self.kept_bytes / self.units
+    }
+
+    /// Wake-ups per second.
+    pub(super) fn wakeups_per_second(&self) -> f64 {
+        self.wakeups / self.wall_s
     }
 
     /// The ratio of peak to final resident memory, both relative to the memory before the work.
@@ -136,12 +146,14 @@ mod tests {
             peak_kib: 3_200,
             after_kib: 3_000,
             kept_kib: 1_900,
+            wakeups: 40,
             digest: None,
             connections: 0,
         };
         let figures = Figures::medians_of(&[outcome]).unwrap();
         assert!((figures.rate() - 200.0).abs() < 1e-9);
         assert!((figures.seconds_per_unit() - 0.005).abs() < 1e-9);
+        assert!((figures.wakeups_per_second() - 80.0).abs() < 1e-9);
         assert!((figures.kept_per_unit() - 19.0 * 1024.0).abs() < 1e-9);
         assert!((figures.peak_over_final() - 1.1).abs() < 1e-9);
     }

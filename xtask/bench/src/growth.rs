@@ -179,6 +179,7 @@ mod tests {
             after_bytes: 300.0 * MIB,
             kept_bytes: kept * 1000.0,
             connections: 0.0,
+            wakeups: 0.0,
         };
         table.set(row, Contender::Ours, Cell::Measured(figures));
         table

@@ -79,12 +79,13 @@ impl MockServer {
         self.pods
     }
 
-    /// Makes the server generate all data now instead of at the first request.
+    /// Makes the server generate all data of a format now instead of at the first request.
     ///
     /// # Errors
     /// If the request fails.
-    pub(super) fn prepare(&self) -> anyhow::Result<()> {
-        self.request("prepare", "-/prepare").map(drop)
+    pub(super) fn prepare(&self, protobuf: bool) -> anyhow::Result<()> {
+        let path = if protobuf { "-/prepare?format=protobuf" } else { "-/prepare" };
+        self.request("prepare", path).map(drop)
     }
 
     /// The digest of the set of objects with this name, such as `pods` or `relisted`.

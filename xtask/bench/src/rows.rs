@@ -15,13 +15,33 @@ pub(super) struct Row {
     pub(super) amount: Amount,
     /// The mock API server's name for the objects whose digest the contender must report; `None` for no comparison.
     pub(super) digest: Option<&'static str>,
-    /// Whether the table shows retained memory per unit instead of time per unit.
-    pub(super) shows_memory: bool,
-    /// Whether the mock API server must generate the events and the relisted state before the run.
+    /// The figure per unit that the table shows.
+    pub(super) each: Each,
+    /// Whether the mock API server must generate the events and the relisted state, or the objects in Protobuf, before
+    /// the run.
     pub(super) needs_preparation: bool,
+    /// Whether client-go's contender needs controller-runtime for this row. That is another program, because
+    /// controller-runtime adds metrics to client-go.
+    pub(super) needs_controller_runtime: bool,
+}
+
+/// The figure in the column `each` of the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Each {
+    /// Retained memory per unit.
+    Memory,
+    /// Time per unit.
+    Time,
+    /// Wake-ups per second.
+    WakeUps,
 }
 
 impl Row {
+    /// Whether the row reads objects in Protobuf.
+    pub(super) fn is_protobuf(&self) -> bool {
+        self.name.ends_with("-protobuf")
+    }
+
     /// The name and the title.
     pub(super) fn label(&self) -> String {
         format!("{}: {}", self.name, self.title)
@@ -59,13 +79,20 @@ const COMMON: Row = Row {
     unit: "objects",
     amount: Amount::Pods,
     digest: Some("pods"),
-    shows_memory: true,
+    each: Each::Memory,
     needs_preparation: false,
+    needs_controller_runtime: false,
 };
+
+/// The fields that the rows of calls have in common.
+const CALLS: Row = Row { unit: "gets", digest: None, each: Each::Time, ..COMMON };
+
+/// The fields that the rows in Protobuf have in common.
+const PROTOBUF: Row = Row { each: Each::Time, needs_preparation: true, ..COMMON };
 
 /// All rows, in the order of the printed table.
 pub(super) static ROWS: &[Row] = &[
-    Row { name: "list", title: "list of all pods in one response", shows_memory: false, ..COMMON },
+    Row { name: "list", title: "list of all pods in one response", each: Each::Time, ..COMMON },
     Row { name: "store-list", title: "typed store of pods, filled by a list", ..COMMON },
     Row { name: "store-watchlist", title: "typed store of pods, filled by a WatchList", ..COMMON },
     Row { name: "store-compact", title: "compact store of pods, filled by a list", ..COMMON },
@@ -75,7 +102,7 @@ pub(super) static ROWS: &[Row] = &[
         name: "store-compact-reads",
         title: "reads of each pod of a compact store",
         unit: "reads",
-        shows_memory: false,
+        each: Each::Time,
         ..COMMON
     },
     Row {
@@ -96,7 +123,7 @@ pub(super) static ROWS: &[Row] = &[
         unit: "events",
         digest: Some("after-events"),
         needs_preparation: true,
-        shows_memory: false,
+        each: Each::Time,
         ..COMMON
     },
     Row {
@@ -105,7 +132,7 @@ pub(super) static ROWS: &[Row] = &[
         unit: "events",
         digest: Some("new-generation"),
         needs_preparation: true,
-        shows_memory: false,
+        each: Each::Time,
         ..COMMON
     },
     Row {
@@ -114,7 +141,7 @@ pub(super) static ROWS: &[Row] = &[
         unit: "events",
         digest: Some("selected"),
         needs_preparation: true,
-        shows_memory: false,
+        each: Each::Time,
         ..COMMON
     },
     Row {
@@ -122,80 +149,56 @@ pub(super) static ROWS: &[Row] = &[
         title: "relist of a full store, with a tenth of the objects changed",
         digest: Some("relisted"),
         needs_preparation: true,
-        shows_memory: false,
+        each: Each::Time,
         ..COMMON
     },
     Row {
         name: "get",
         title: "sequential gets of a pod over TCP",
-        unit: "gets",
         amount: Amount::Calls { tenths: 5, max: 10_000 },
-        digest: None,
-        shows_memory: false,
-        needs_preparation: false,
+        ..CALLS
     },
     Row {
         name: "get-32",
         title: "gets of a pod over TCP, 32 concurrent",
-        unit: "gets",
         amount: Amount::Calls { tenths: 10, max: 20_000 },
-        digest: None,
-        shows_memory: false,
-        needs_preparation: false,
+        ..CALLS
     },
     Row {
         name: "get-tls",
         title: "sequential gets of a pod over TLS (HTTP/2; kube: HTTP/1.1)",
-        unit: "gets",
         amount: Amount::Calls { tenths: 5, max: 10_000 },
-        digest: None,
-        shows_memory: false,
-        needs_preparation: false,
+        ..CALLS
     },
     Row {
         name: "get-32-tls",
         title: "gets of a pod over TLS, 32 concurrent (HTTP/2; kube: HTTP/1.1)",
-        unit: "gets",
         amount: Amount::Calls { tenths: 10, max: 20_000 },
-        digest: None,
-        shows_memory: false,
-        needs_preparation: false,
+        ..CALLS
     },
     Row {
         name: "get-tls-http1",
         title: "sequential gets of a pod over TLS and HTTP/1.1",
-        unit: "gets",
         amount: Amount::Calls { tenths: 5, max: 10_000 },
-        digest: None,
-        shows_memory: false,
-        needs_preparation: false,
+        ..CALLS
     },
     Row {
         name: "get-32-tls-http1",
         title: "gets of a pod over TLS and HTTP/1.1, 32 concurrent",
-        unit: "gets",
         amount: Amount::Calls { tenths: 10, max: 20_000 },
-        digest: None,
-        shows_memory: false,
-        needs_preparation: false,
+        ..CALLS
     },
     Row {
         name: "get-tls-hyper-util",
         title: "the same sequentially, with hyper-util's client under this project's stack",
-        unit: "gets",
         amount: Amount::Calls { tenths: 5, max: 10_000 },
-        digest: None,
-        shows_memory: false,
-        needs_preparation: false,
+        ..CALLS
     },
     Row {
         name: "get-32-tls-hyper-util",
         title: "the same, 32 concurrent, with hyper-util's client under this project's stack",
-        unit: "gets",
         amount: Amount::Calls { tenths: 10, max: 20_000 },
-        digest: None,
-        shows_memory: false,
-        needs_preparation: false,
+        ..CALLS
     },
     Row {
         name: "store-list-tls",
@@ -210,45 +213,35 @@ pub(super) static ROWS: &[Row] = &[
     Row {
         name: "watches",
         title: "1,000 watches and 1,000 gets a second on one client over TLS, after a sixth of the time",
-        unit: "gets",
         amount: Amount::Calls { tenths: 30, max: 60_000 },
-        digest: None,
-        shows_memory: false,
-        needs_preparation: false,
+        ..CALLS
     },
     Row {
         name: "exec-stdout",
         title: "standard output of a process in a pod",
         unit: "MiB",
         amount: Amount::Calls { tenths: 1, max: 1024 },
-        digest: None,
-        shows_memory: false,
-        needs_preparation: false,
+        ..CALLS
     },
     Row {
         name: "exec-stdin",
         title: "standard input of a process in a pod",
         unit: "MiB",
         amount: Amount::Calls { tenths: 1, max: 1024 },
-        digest: None,
-        shows_memory: false,
-        needs_preparation: false,
+        ..CALLS
     },
     Row {
         name: "get-in-process",
         title: "get of a config map from an in-process service",
-        unit: "gets",
         amount: Amount::Calls { tenths: 50, max: 100_000 },
-        digest: None,
-        shows_memory: false,
-        needs_preparation: false,
+        ..CALLS
     },
     Row {
         name: "first-reconcile",
         title: "controller of the derived kind, from its start to the first reconcile",
         unit: "starts",
         digest: Some("widgets"),
-        shows_memory: false,
+        each: Each::Time,
         ..COMMON
     },
     Row {
@@ -257,8 +250,108 @@ pub(super) static ROWS: &[Row] = &[
         unit: "reconciles",
         amount: Amount::Calls { tenths: 50, max: 200_000 },
         digest: Some("widgets"),
-        shows_memory: false,
-        needs_preparation: false,
+        ..CALLS
+    },
+    Row { name: "list-protobuf", title: "list of all pods in one response, in Protobuf", ..PROTOBUF },
+    Row {
+        name: "store-list-protobuf",
+        title: "typed store of pods, filled by a list in Protobuf",
+        each: Each::Memory,
+        ..PROTOBUF
+    },
+    Row {
+        name: "store-watchlist-protobuf",
+        title: "typed store of pods, filled by a WatchList in Protobuf",
+        each: Each::Memory,
+        ..PROTOBUF
+    },
+    Row {
+        name: "store-kinds-protobuf",
+        title: "three stores at once: nodes and config maps in Protobuf, a derived kind in JSON",
+        digest: Some("kinds"),
+        each: Each::Memory,
+        ..PROTOBUF
+    },
+    Row {
+        name: "events-protobuf",
+        title: "watch events in Protobuf into a full store",
+        unit: "events",
+        digest: Some("after-events"),
+        ..PROTOBUF
+    },
+    Row {
+        name: "filter-generation-protobuf",
+        title: "watch events in Protobuf through a generation predicate that drops 99 %",
+        unit: "events",
+        digest: Some("new-generation"),
+        ..PROTOBUF
+    },
+    Row {
+        name: "filter-labels-protobuf",
+        title: "watch events in Protobuf through a client-side label selector that drops 99 %",
+        unit: "events",
+        digest: Some("selected"),
+        ..PROTOBUF
+    },
+    Row {
+        name: "relist-protobuf",
+        title: "relist in Protobuf of a full store, with a tenth of the objects changed",
+        digest: Some("relisted"),
+        ..PROTOBUF
+    },
+    Row {
+        name: "get-protobuf",
+        title: "sequential gets of a pod over TCP, in Protobuf",
+        amount: Amount::Calls { tenths: 5, max: 10_000 },
+        needs_preparation: true,
+        ..CALLS
+    },
+    Row {
+        name: "get-32-protobuf",
+        title: "gets of a pod over TCP, 32 concurrent, in Protobuf",
+        amount: Amount::Calls { tenths: 10, max: 20_000 },
+        needs_preparation: true,
+        ..CALLS
+    },
+    Row {
+        name: "shared-controllers",
+        title: "four controllers on one shared informer of pods, until each has reconciled all (Go: controller-runtime)",
+        needs_controller_runtime: true,
+        ..COMMON
+    },
+    Row {
+        name: "subscribers",
+        title: "watch events until all of 100 subscribers of one shared informer have the last",
+        unit: "events",
+        digest: Some("after-events"),
+        needs_preparation: true,
+        each: Each::Time,
+        ..COMMON
+    },
+    Row {
+        name: "priority-queue",
+        title: "keys with five priorities, all added and then all processed (Go: controller-runtime)",
+        unit: "keys",
+        amount: Amount::Calls { tenths: 50, max: 100_000 },
+        needs_controller_runtime: true,
+        ..CALLS
+    },
+    Row {
+        name: "index-lookups",
+        title: "look-ups of the pods of a node in an index",
+        unit: "look-ups",
+        amount: Amount::Calls { tenths: 50, max: 100_000 },
+        digest: Some("pods"),
+        ..CALLS
+    },
+    Row {
+        name: "idle-manager",
+        title: "manager with a server and four controllers of an empty collection, without events (Go: controller-runtime)",
+        unit: "ms",
+        amount: Amount::Calls { tenths: 10, max: 10_000 },
+        each: Each::WakeUps,
+        needs_controller_runtime: true,
+        ..CALLS
     },
 ];
 
@@ -287,8 +380,14 @@ mod tests {
             let wanted: Vec<_> = wanted.iter().map(|name| (*name).to_owned()).collect();
             select(&wanted).unwrap().iter().map(|row| row.name).collect()
         };
-        assert_eq!(names(&["get-32"]), ["get-32", "get-32-tls", "get-32-tls-http1", "get-32-tls-hyper-util"]);
-        assert_eq!(names(&["relist", "filter-l"]), ["filter-labels", "relist"]);
+        assert_eq!(
+            names(&["get-32"]),
+            ["get-32", "get-32-tls", "get-32-tls-http1", "get-32-tls-hyper-util", "get-32-protobuf"]
+        );
+        assert_eq!(
+            names(&["relist", "filter-labels-"]),
+            ["relist", "filter-labels-protobuf", "relist-protobuf"]
+        );
         assert_eq!(names(&[]).len(), ROWS.len());
         let error = select(&["lost".to_owned()]).unwrap_err().to_string();
         assert!(error.contains("\"lost\"") && error.contains("store-compact"), "{error}");

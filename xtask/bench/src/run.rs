@@ -12,7 +12,7 @@ use super::figures::{Digest, Figures, Outcome, Report};
 use super::mock_server::MockServer;
 use super::report::{Cell, Table};
 use super::rows::Row;
-use super::{process, touch};
+use super::{build, process, touch};
 use xtask_process::Scratch;
 
 /// The time limit for one run. A run that takes longer is assumed to hang.
@@ -96,7 +96,7 @@ impl<'a> Runner<'a> {
         round: usize,
     ) -> anyhow::Result<()> {
         if row.needs_preparation {
-            self.server.prepare()?;
+            self.server.prepare(row.is_protobuf())?;
         }
         for turn in 0..contenders.len() {
             let (contender, program) = &contenders[(round + turn) % contenders.len()];
@@ -105,7 +105,8 @@ impl<'a> Runner<'a> {
             }
             let peak = self.mib_to_touch.get(&(row.name, *contender)).copied();
             touch::touch_pages(peak.unwrap_or_else(|| touch::mib_for_first_run(self.server.pods())));
-            match self.run_once(row, program.as_deref()).await? {
+            let program = program.as_ref().map(|program| program_for(row, *contender, program));
+            match self.run_once(row, program).await? {
                 Ok(outcome) => {
                     self.mib_to_touch
                         .insert((row.name, *contender), touch::mib_for_repeated_run(outcome.peak_kib));
@@ -122,7 +123,7 @@ impl<'a> Runner<'a> {
     async fn run_once(
         &mut self,
         row: &'static Row,
-        program: Result<&Path, &String>,
+        program: Result<PathBuf, &String>,
     ) -> anyhow::Result<Result<Outcome, Cell>> {
         let program = match program {
             Ok(program) => program,
@@ -137,7 +138,7 @@ impl<'a> Runner<'a> {
             "session": session,
             "calls": row.amount.for_pods(self.server.pods()),
         });
-        let output = process::run_to_completion(self.scratch, program, RUN_TIMEOUT, |launch| {
+        let output = process::run_to_completion(self.scratch, &program, RUN_TIMEOUT, |launch| {
             launch.args([job.to_string()])
         })
         .await;
@@ -165,6 +166,14 @@ impl<'a> Runner<'a> {
     }
 }
 
+/// The program of a contender for a row: for some rows, client-go's contender has a second one with controller-runtime.
+fn program_for(row: &Row, contender: Contender, program: &Path) -> PathBuf {
+    if contender == Contender::ClientGo && row.needs_controller_runtime {
+        return program.with_file_name(build::CONTROLLER_RUNTIME);
+    }
+    program.to_owned()
+}
+
 /// Accepts the figures of a run only if the contender reports the expected digest.
 fn verify_digest(outcome: Outcome, expected: Digest) -> Result<Outcome, Cell> {
     match outcome.digest {
@@ -184,6 +193,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn rows_of_controller_runtime_run_its_program() {
+        let row = |name: &str| super::super::rows::ROWS.iter().find(|row| row.name == name).unwrap();
+        let program = |name, contender| program_for(row(name), contender, Path::new("/x/client-go"));
+        assert_eq!(program("list", Contender::ClientGo), Path::new("/x/client-go"));
+        assert_eq!(program("priority-queue", Contender::Kube), Path::new("/x/client-go"));
+        assert_eq!(program("priority-queue", Contender::ClientGo), Path::new("/x/controller-runtime"));
+    }
+
+    #[test]
     fn rejects_missing_or_different_objects() {
         let outcome = |digest| Outcome {
             units: 2,
@@ -193,6 +211,7 @@ mod tests {
             peak_kib: 1,
             after_kib: 1,
             kept_kib: 1,
+            wakeups: 1,
             digest,
             connections: 0,
         };

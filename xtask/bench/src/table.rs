@@ -7,7 +7,7 @@ use comfy_table::{Cell as TextCell, CellAlignment, Table as TextTable, presets};
 use super::contender::Contender;
 use super::figures::Figures;
 use super::report::{Cell, Table};
-use super::rows::Row;
+use super::rows::{Each, Row};
 use super::targets::{Verdict, count_met_and_compared};
 
 /// Bytes in a MiB.
@@ -44,11 +44,11 @@ pub(super) fn legend(table: &Table, rows: &[&Row]) -> String {
     let mut text = String::new();
     for row in rows {
         // Writing to a string cannot fail.
-        let _ = writeln!(text, "  {:<18} {} ({})", row.name, row.title, row.unit);
+        let _ = writeln!(text, "  {:<26} {} ({})", row.name, row.title, row.unit);
         for contender in Contender::ALL {
             let _ = match table.cell(row.name, contender) {
-                Some(Cell::Absent(reason)) => writeln!(text, "  {:<18}   {contender}: none: {reason}", ""),
-                Some(Cell::Wrong(reason)) => writeln!(text, "  {:<18}   {contender}: WRONG: {reason}", ""),
+                Some(Cell::Absent(reason)) => writeln!(text, "  {:<26}   {contender}: none: {reason}", ""),
+                Some(Cell::Wrong(reason)) => writeln!(text, "  {:<26}   {contender}: WRONG: {reason}", ""),
                 _ => Ok(()),
             };
         }
@@ -64,10 +64,11 @@ pub(super) fn figure_cells(figures: &Figures, row: &Row) -> [String; 6] {
         format_seconds(figures.cpu_s),
         format!("{:.0} MiB", figures.peak_bytes / MIB),
         format!("{:.0} MiB", figures.after_bytes / MIB),
-        match (row.shows_memory, figures.units > 1.0) {
-            (true, _) => format!("{:.2} KiB", figures.kept_per_unit() / 1024.0),
-            (false, true) => format_seconds(figures.seconds_per_unit()),
-            (false, false) => String::new(),
+        match row.each {
+            Each::Memory => format!("{:.2} KiB", figures.kept_per_unit() / 1024.0),
+            Each::Time if figures.units > 1.0 => format_seconds(figures.seconds_per_unit()),
+            Each::Time => String::new(),
+            Each::WakeUps => format!("{:.0} wake-ups/s", figures.wakeups_per_second()),
         },
     ]
 }
@@ -148,6 +149,7 @@ mod tests {
                 after_bytes: 1e9,
                 kept_bytes: 1e9,
                 connections: 0.0,
+                wakeups: 0.0,
             })
         };
         let mut table = Table::default();

@@ -34,6 +34,10 @@ enum Metric {
     Growth,
     /// The number of TLS connections.
     Connections,
+    /// Processor time per unit.
+    Cpu,
+    /// Wake-ups per second.
+    WakeUps,
 }
 
 /// The value with which a target compares this project's figure.
@@ -116,6 +120,36 @@ pub(super) static TARGETS: &[Target] = &[
     target("first-reconcile", Metric::Time, peer(Kube, "first-reconcile"), AtMost(1.0)),
     target("first-reconcile", Metric::Time, peer(ClientGo, "first-reconcile"), AtMost(1.0)),
     target("reconcile", Metric::Time, peer(Kube, "reconcile"), AtMost(0.33)),
+    target("list-protobuf", Metric::Rate, peer(ClientGo, "list-protobuf"), AtLeast(1.0)),
+    target("store-list-protobuf", Metric::Rate, peer(ClientGo, "store-list-protobuf"), AtLeast(1.2)),
+    target(
+        "store-watchlist-protobuf",
+        Metric::Rate,
+        peer(ClientGo, "store-watchlist-protobuf"),
+        AtLeast(1.2),
+    ),
+    target("store-kinds-protobuf", Metric::Rate, peer(ClientGo, "store-kinds-protobuf"), AtLeast(1.0)),
+    target("events-protobuf", Metric::Rate, peer(ClientGo, "events-protobuf"), AtLeast(1.0)),
+    target(
+        "filter-generation-protobuf",
+        Metric::Rate,
+        peer(ClientGo, "filter-generation-protobuf"),
+        AtLeast(1.0),
+    ),
+    target("filter-labels-protobuf", Metric::Rate, peer(ClientGo, "filter-labels-protobuf"), AtLeast(1.0)),
+    target("relist-protobuf", Metric::Time, peer(ClientGo, "relist-protobuf"), AtMost(1.0)),
+    target("get-protobuf", Metric::Rate, peer(ClientGo, "get-protobuf"), AtLeast(1.0)),
+    target("get-32-protobuf", Metric::Rate, peer(ClientGo, "get-32-protobuf"), AtLeast(1.0)),
+    target("shared-controllers", Metric::Cpu, peer(Kube, "shared-controllers"), AtMost(1.0)),
+    target("shared-controllers", Metric::Cpu, peer(ClientGo, "shared-controllers"), AtMost(1.0)),
+    target("shared-controllers", Metric::Kept, peer(Kube, "shared-controllers"), AtMost(0.5)),
+    target("subscribers", Metric::Cpu, peer(Kube, "subscribers"), AtMost(1.0)),
+    target("subscribers", Metric::Cpu, peer(ClientGo, "subscribers"), AtMost(1.0)),
+    target("priority-queue", Metric::Time, peer(ClientGo, "priority-queue"), AtMost(0.1)),
+    target("index-lookups", Metric::Time, peer(ClientGo, "index-lookups"), AtMost(1.0)),
+    target("idle-manager", Metric::Growth, peer(ClientGo, "idle-manager"), AtMost(1.0)),
+    target("idle-manager", Metric::Cpu, peer(ClientGo, "idle-manager"), AtMost(1.0)),
+    target("idle-manager", Metric::WakeUps, peer(ClientGo, "idle-manager"), AtMost(1.0)),
 ];
 
 /// The result of a comparison with a target.
@@ -151,6 +185,8 @@ impl Target {
             Metric::PeakOverFinal => "peak memory, relative to the full store",
             Metric::Growth => "growth of memory in bytes",
             Metric::Connections => "TLS connections",
+            Metric::Cpu => "processor time",
+            Metric::WakeUps => "wake-ups per second",
         };
         let (relation, bound) = match self.bound {
             AtLeast(bound) => (">=", bound),
@@ -195,6 +231,8 @@ impl Metric {
             Self::PeakOverFinal => figures.peak_over_final(),
             Self::Growth => figures.kept_bytes,
             Self::Connections => figures.connections,
+            Self::Cpu => figures.cpu_s / figures.units,
+            Self::WakeUps => figures.wakeups_per_second(),
         }
     }
 }
@@ -223,6 +261,7 @@ mod tests {
             after_bytes: kept * 1000.0,
             kept_bytes: kept * 1000.0,
             connections: 0.0,
+            wakeups: 0.0,
         })
     }
 

@@ -2,7 +2,7 @@
 
 use fastrand::Rng;
 
-use crate::http::append_chunk;
+use crate::format::{Format, Types};
 use crate::pods::{Pod, PodGenerator, SELECTED_SHARD};
 
 /// The resource version of the initial list.
@@ -25,12 +25,11 @@ pub(crate) fn initial_pods(count: usize) -> Vec<Pod> {
         .collect()
 }
 
-/// Watch events, encoded as HTTP chunks.
+/// Watch events.
 #[derive(Debug, Default)]
 pub(crate) struct Events {
-    chunks: Vec<u8>,
-    /// A reused buffer for the JSON of one pod.
-    pod: Vec<u8>,
+    /// The type and the pod of each event.
+    all: Vec<(&'static str, Pod)>,
     /// The pods after all events.
     pub(crate) after: Vec<Pod>,
     /// The pods of the events that a generation predicate keeps: one event in a hundred.
@@ -43,7 +42,7 @@ impl Events {
     /// Generates `events` watch events on `count` pods. Of every 200 events, one deletes a pod, one adds a pod, one
     /// increments a generation, and all others change a status. The last event modifies the sentinel, which passes
     /// every filter.
-    pub(crate) fn new(pods: &PodGenerator, count: usize, events: usize, seed: u64) -> Self {
+    pub(crate) fn new(count: usize, events: usize, seed: u64) -> Self {
         let mut rng = Rng::with_seed(seed);
         let mut live = initial_pods(count);
         let mut sentinel = live.pop();
@@ -55,13 +54,13 @@ impl Events {
                 37 if live.len() > 1 => {
                     let mut pod = live.swap_remove(rng.usize(..live.len()));
                     pod.version = version;
-                    all.push(pods, "DELETED", &pod);
+                    all.all.push(("DELETED", pod));
                 }
                 137 => {
                     let pod = Pod { index: next, sentinel: false, version, generation: 1, restarts: 0 };
                     next += 1;
                     live.push(pod);
-                    all.push(pods, "ADDED", &pod);
+                    all.all.push(("ADDED", pod));
                     all.new_generation.push(pod);
                     all.push_if_selected(&pod);
                 }
@@ -72,7 +71,7 @@ impl Events {
                     pod.restarts += 1;
                     pod.generation += u32::from(place == 87);
                     let pod = *pod;
-                    all.push(pods, "MODIFIED", &pod);
+                    all.all.push(("MODIFIED", pod));
                     if place == 87 {
                         all.new_generation.push(pod);
                     }
@@ -84,7 +83,7 @@ impl Events {
         if let Some(pod) = &mut sentinel {
             pod.version = VERSION_BEFORE_EVENTS + events as u64;
             pod.generation += 1;
-            all.push(pods, "MODIFIED", pod);
+            all.all.push(("MODIFIED", *pod));
             all.new_generation.push(*pod);
             all.push_if_selected(pod);
             live.push(*pod);
@@ -100,18 +99,17 @@ impl Events {
         }
     }
 
-    /// Appends an event. Does not add the pod to [`Self::new_generation`] or [`Self::selected`].
-    fn push(&mut self, pods: &PodGenerator, event_type: &str, pod: &Pod) {
-        let head = format!(r#"{{"type":"{event_type}","object":{{"kind":"Pod","apiVersion":"v1","#);
-        self.pod.clear();
-        pods.write(pod, &mut self.pod);
-        // `head` has opened the object: skip the pod's own opening brace.
-        append_chunk(&mut self.chunks, &[head.as_bytes(), &self.pod[1..], b"}\n"]);
-    }
-
     /// All events in order, one HTTP chunk each.
-    pub(crate) fn chunks(&self) -> &[u8] {
-        &self.chunks
+    pub(crate) fn chunks(&self, pods: &PodGenerator, types: Types, format: Format) -> Vec<u8> {
+        let (mut chunks, mut json, mut item) = (Vec::new(), Vec::new(), Vec::new());
+        for (event_type, pod) in &self.all {
+            json.clear();
+            item.clear();
+            pods.write(pod, &mut json);
+            format.append_item(types, &json, &mut item);
+            format.append_event(event_type, format.object(types, &item).parts(), &mut chunks);
+        }
+        chunks
     }
 }
 
@@ -148,13 +146,15 @@ mod tests {
     #[test]
     fn events_transform_initial_state_into_final_state() {
         let pods = PodGenerator::new(300, 1);
-        let events = Events::new(&pods, 300, 1000, 2);
+        let events = Events::new(300, 1000, 2);
         let mut state: BTreeMap<_, _> = initial_pods(300)
             .iter()
             .map(|pod| (pods.namespaced_name(pod), pod.version.to_string()))
             .collect();
         let mut last = 0;
-        let (mut rest, mut count) = (events.chunks(), 0);
+        let types = Types { api_version: "v1", kind: "Pod", custom: false };
+        let chunks = events.chunks(&pods, types, Format::Json);
+        let (mut rest, mut count) = (chunks.as_slice(), 0);
         while !rest.is_empty() {
             let end = rest.windows(2).position(|two| two == b"\r\n").unwrap();
             let length = usize::from_str_radix(std::str::from_utf8(&rest[..end]).unwrap(), 16).unwrap();
@@ -181,8 +181,7 @@ mod tests {
 
     #[test]
     fn filters_keep_one_event_in_a_hundred() {
-        let pods = PodGenerator::new(2_000, 1);
-        let events = Events::new(&pods, 2_000, 10_000, 2);
+        let events = Events::new(2_000, 10_000, 2);
         assert_eq!(events.new_generation.len(), 101);
         assert!((60..140).contains(&events.selected.len()), "{}", events.selected.len());
     }

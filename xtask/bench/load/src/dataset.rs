@@ -7,9 +7,13 @@ use serde_json::Value;
 
 use crate::changes::{self, Events};
 use crate::digest::{Digest, five_fields};
-use crate::object_set::ObjectSet;
+use crate::format::{Format, Types};
+use crate::object_set::{ObjectSet, Objects};
 use crate::other_kinds;
 use crate::pods::{Pod, PodGenerator};
+
+/// The kind of the pods.
+const POD: Types = Types { api_version: "v1", kind: "Pod", custom: false };
 
 /// All served objects and events. The same seed gives the same bytes.
 #[derive(Debug)]
@@ -18,12 +22,15 @@ pub(crate) struct Dataset {
     seed: u64,
     pods: PodGenerator,
     pod_indices: OnceLock<HashMap<(String, String), usize>>,
-    listed: OnceLock<ObjectSet>,
-    relisted: OnceLock<ObjectSet>,
+    listed: OnceLock<Objects>,
+    relisted: OnceLock<Objects>,
     events: OnceLock<Events>,
-    nodes: OnceLock<ObjectSet>,
-    config_maps: OnceLock<ObjectSet>,
-    widgets: OnceLock<ObjectSet>,
+    json_events: OnceLock<Vec<u8>>,
+    protobuf_events: OnceLock<Vec<u8>>,
+    nodes: OnceLock<Objects>,
+    config_maps: OnceLock<Objects>,
+    secrets: Objects,
+    widgets: OnceLock<Objects>,
 }
 
 impl Dataset {
@@ -37,40 +44,71 @@ impl Dataset {
             listed: OnceLock::new(),
             relisted: OnceLock::new(),
             events: OnceLock::new(),
+            json_events: OnceLock::new(),
+            protobuf_events: OnceLock::new(),
             nodes: OnceLock::new(),
             config_maps: OnceLock::new(),
+            secrets: built_in("Secret", ObjectSet::new(Format::Json)),
             widgets: OnceLock::new(),
         }
     }
 
+    /// Generates the data of a format that rows with `needs_preparation` use.
+    pub(crate) fn prepare(&self, format: Format) {
+        self.event_chunks(format);
+        self.relisted().in_format(format);
+        if format == Format::Protobuf {
+            for objects in [self.pods(), self.nodes(), self.config_maps()] {
+                objects.in_format(format);
+            }
+        }
+    }
+
     /// The pods of the initial list.
-    pub(crate) fn pods(&self) -> &ObjectSet {
-        self.listed.get_or_init(|| self.serialise(&changes::initial_pods(self.count)))
+    pub(crate) fn pods(&self) -> &Objects {
+        self.listed.get_or_init(|| Objects::new(POD, self.serialise(&changes::initial_pods(self.count))))
     }
 
     /// The pods of the relist.
-    pub(crate) fn relisted(&self) -> &ObjectSet {
-        self.relisted.get_or_init(|| self.serialise(&changes::relisted_pods(self.count)))
+    pub(crate) fn relisted(&self) -> &Objects {
+        self.relisted.get_or_init(|| Objects::new(POD, self.serialise(&changes::relisted_pods(self.count))))
     }
 
     /// The watch events, as many as pods.
-    pub(crate) fn events(&self) -> &Events {
-        self.events.get_or_init(|| Events::new(&self.pods, self.count, self.count, self.seed + 1))
+    fn events(&self) -> &Events {
+        self.events.get_or_init(|| Events::new(self.count, self.count, self.seed + 1))
+    }
+
+    /// The watch events as HTTP chunks.
+    pub(crate) fn event_chunks(&self, format: Format) -> &[u8] {
+        let chunks = match format {
+            Format::Json => &self.json_events,
+            Format::Protobuf => &self.protobuf_events,
+        };
+        chunks.get_or_init(|| self.events().chunks(&self.pods, POD, format))
     }
 
     /// The nodes, one per twenty pods.
-    pub(crate) fn nodes(&self) -> &ObjectSet {
-        self.nodes.get_or_init(|| other_kinds::nodes(self.count.div_ceil(20), self.seed + 2))
+    pub(crate) fn nodes(&self) -> &Objects {
+        let count = self.count.div_ceil(20);
+        self.nodes.get_or_init(|| built_in("Node", other_kinds::nodes(count, self.seed + 2)))
     }
 
     /// The config maps, as many as pods.
-    pub(crate) fn config_maps(&self) -> &ObjectSet {
-        self.config_maps.get_or_init(|| other_kinds::config_maps(self.count, self.seed + 3))
+    pub(crate) fn config_maps(&self) -> &Objects {
+        self.config_maps
+            .get_or_init(|| built_in("ConfigMap", other_kinds::config_maps(self.count, self.seed + 3)))
+    }
+
+    /// The secrets: none.
+    pub(crate) fn secrets(&self) -> &Objects {
+        &self.secrets
     }
 
     /// The custom resources with thirty spec fields, as many as pods.
-    pub(crate) fn widgets(&self) -> &ObjectSet {
-        self.widgets.get_or_init(|| other_kinds::widgets(self.count, self.seed + 4))
+    pub(crate) fn widgets(&self) -> &Objects {
+        let types = Types { api_version: "bench.example/v1", kind: "Widget", custom: true };
+        self.widgets.get_or_init(|| Objects::new(types, other_kinds::widgets(self.count, self.seed + 4)))
     }
 
     /// The namespaces and names of `count` pods, at regular intervals in the initial list.
@@ -92,17 +130,17 @@ impl Dataset {
     /// The digest of the objects with this name, such as `pods` or `relisted`; `None` if no objects have this name.
     pub(crate) fn digest(&self, name: &str) -> Option<Digest> {
         Some(match name {
-            "pods" => digest(self.pods(), Value::clone),
-            "five-fields" => digest(self.pods(), five_fields),
-            "relisted" => digest(self.relisted(), Value::clone),
+            "pods" => digest(&self.pods().json, Value::clone),
+            "five-fields" => digest(&self.pods().json, five_fields),
+            "relisted" => digest(&self.relisted().json, Value::clone),
             "after-events" => digest(&self.serialise(&self.events().after), Value::clone),
             "new-generation" => digest(&self.serialise(&self.events().new_generation), Value::clone),
             "selected" => digest(&self.serialise(&self.events().selected), Value::clone),
-            "widgets" => digest(self.widgets(), Value::clone),
+            "widgets" => digest(&self.widgets().json, Value::clone),
             "kinds" => {
-                let mut sum = digest(self.nodes(), Value::clone);
-                sum.merge(digest(self.config_maps(), Value::clone));
-                sum.merge(digest(self.widgets(), Value::clone));
+                let mut sum = digest(&self.nodes().json, Value::clone);
+                sum.merge(digest(&self.config_maps().json, Value::clone));
+                sum.merge(digest(&self.widgets().json, Value::clone));
                 sum
             }
             _ => return None,
@@ -111,12 +149,17 @@ impl Dataset {
 
     /// The JSON of these pods.
     fn serialise(&self, pods: &[Pod]) -> ObjectSet {
-        let mut set = ObjectSet::default();
+        let mut set = ObjectSet::new(Format::Json);
         for pod in pods {
             set.push(|out| self.pods.write(pod, out));
         }
         set
     }
+}
+
+/// Objects of a built-in kind of the core group.
+fn built_in(kind: &'static str, json: ObjectSet) -> Objects {
+    Objects::new(Types { api_version: "v1", kind, custom: false }, json)
 }
 
 /// The digest of the values that `view` returns for the objects of a set.

@@ -1,6 +1,8 @@
-//! The subset of HTTP/1.1 that the bench needs: reads only the target of a request, and writes prepared bytes.
+//! The subset of HTTP/1.1 that the bench needs: reads the target and few headers of a request, and writes prepared bytes.
 
 use std::io::{self, BufRead, Write};
+
+use crate::format::Format;
 
 /// The maximum length of a line of a request, in bytes.
 const MAX_LINE_BYTES: u64 = 64 << 10;
@@ -12,6 +14,8 @@ const FLUSH_AT: usize = 128 << 10;
 pub(crate) struct Request {
     /// Path and query.
     pub(crate) target: String,
+    /// The format of the response.
+    pub(crate) format: Format,
     /// The offer to switch to a WebSocket, if the request has one.
     pub(crate) websocket: Option<WebSocketOffer>,
 }
@@ -30,12 +34,14 @@ pub(crate) fn next_request(reader: &mut impl BufRead) -> io::Result<Option<Reque
     let Some(first) = read_line(reader)? else { return Ok(None) };
     let bad = |problem: &str| io::Error::new(io::ErrorKind::InvalidData, problem.to_owned());
     let target = first.split(' ').nth(1).ok_or_else(|| bad("a request line without a target"))?.to_owned();
-    let (mut body, mut offer) = (0, WebSocketOffer::default());
+    let (mut body, mut format, mut offer) = (0, Format::Json, WebSocketOffer::default());
     while let Some(header) = read_line(reader)?.filter(|line| !line.is_empty()) {
         let Some((name, value)) = header.split_once(':') else { continue };
         let value = value.trim();
         if name.eq_ignore_ascii_case("content-length") {
             body = value.parse().map_err(|_| bad("a content length that is not a number"))?;
+        } else if name.eq_ignore_ascii_case("accept") {
+            format = Format::of_accept(value);
         } else if name.eq_ignore_ascii_case("sec-websocket-key") {
             value.clone_into(&mut offer.key);
         } else if name.eq_ignore_ascii_case("sec-websocket-protocol") {
@@ -43,7 +49,7 @@ pub(crate) fn next_request(reader: &mut impl BufRead) -> io::Result<Option<Reque
         }
     }
     io::copy(&mut io::Read::take(&mut *reader, body), &mut io::sink())?;
-    Ok(Some(Request { target, websocket: (!offer.key.is_empty()).then_some(offer) }))
+    Ok(Some(Request { target, format, websocket: (!offer.key.is_empty()).then_some(offer) }))
 }
 
 /// Reads a line without its line break; `None` at the end of the stream.
@@ -55,9 +61,19 @@ fn read_line(reader: &mut impl BufRead) -> io::Result<Option<String>> {
 
 /// Sends a response whose JSON body is the concatenation of `parts`.
 pub(crate) fn respond(out: &mut impl Write, status: &str, parts: &[&[u8]]) -> io::Result<()> {
+    respond_in(Format::Json, out, status, parts)
+}
+
+/// Sends a response whose body is the concatenation of `parts`.
+pub(crate) fn respond_in(
+    format: Format,
+    out: &mut impl Write,
+    status: &str,
+    parts: &[&[u8]],
+) -> io::Result<()> {
     let length: usize = parts.iter().map(|part| part.len()).sum();
-    let head =
-        format!("HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n");
+    let media_type = format.media_type();
+    let head = format!("HTTP/1.1 {status}\r\nContent-Type: {media_type}\r\nContent-Length: {length}\r\n\r\n");
     // With TCP_NODELAY, two writes would send two packets.
     if length < FLUSH_AT {
         return out.write_all(&[&[head.as_bytes()], parts].concat().concat());
@@ -80,21 +96,21 @@ pub(crate) fn append_chunk(out: &mut Vec<u8>, parts: &[&[u8]]) {
 #[derive(Debug)]
 pub(crate) struct Chunks<'a, W: Write> {
     out: &'a mut W,
+    format: Format,
     buffer: Vec<u8>,
 }
 
 impl<'a, W: Write> Chunks<'a, W> {
     /// Sends the response head.
-    pub(crate) fn begin(out: &'a mut W) -> io::Result<Self> {
-        out.write_all(
-            b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n",
-        )?;
-        Ok(Self { out, buffer: Vec::with_capacity(2 * FLUSH_AT) })
+    pub(crate) fn begin(out: &'a mut W, format: Format) -> io::Result<Self> {
+        let media_type = format.watch_media_type();
+        write!(out, "HTTP/1.1 200 OK\r\nContent-Type: {media_type}\r\nTransfer-Encoding: chunked\r\n\r\n")?;
+        Ok(Self { out, format, buffer: Vec::with_capacity(2 * FLUSH_AT) })
     }
 
-    /// Buffers a frame whose data is the concatenation of `parts`.
-    pub(crate) fn push_frame(&mut self, parts: &[&[u8]]) -> io::Result<()> {
-        append_chunk(&mut self.buffer, parts);
+    /// Buffers an event whose object is the concatenation of `object`.
+    pub(crate) fn push_event(&mut self, event_type: &str, object: [&[u8]; 3]) -> io::Result<()> {
+        self.format.append_event(event_type, object, &mut self.buffer);
         if self.buffer.len() >= FLUSH_AT { self.flush() } else { Ok(()) }
     }
 
@@ -124,7 +140,7 @@ mod tests {
 
     #[test]
     fn reads_pipelined_requests() {
-        let text = "GET /a?b=c HTTP/1.1\r\nHost: x\r\n\r\nPOST /d HTTP/1.1\r\ncontent-length: 3\r\n\r\nxyzGET /e HTTP/1.1\r\n\r\n";
+        let text = "GET /a?b=c HTTP/1.1\r\nHost: x\r\naccept: application/json\r\n\r\nPOST /d HTTP/1.1\r\ncontent-length: 3\r\n\r\nxyzGET /e HTTP/1.1\r\n\r\n";
         let mut reader = text.as_bytes();
         let mut targets = Vec::new();
         while let Some(request) = next_request(&mut reader).unwrap() {
@@ -143,12 +159,12 @@ mod tests {
     }
 
     #[test]
-    fn each_frame_becomes_one_chunk() {
+    fn each_event_becomes_one_chunk() {
         let mut out = Vec::new();
-        let mut chunks = Chunks::begin(&mut out).unwrap();
-        chunks.push_frame(&[b"ab", b"c"]).unwrap();
+        let mut chunks = Chunks::begin(&mut out, Format::Json).unwrap();
+        chunks.push_event("A", [b"1", b"2", b"3"]).unwrap();
         chunks.write_encoded(b"1\r\nd\r\n").unwrap();
         chunks.end().unwrap();
-        assert!(out.ends_with(b"\r\n\r\n3\r\nabc\r\n1\r\nd\r\n0\r\n\r\n"));
+        assert!(out.ends_with(b"\r\n\r\n1a\r\n{\"type\":\"A\",\"object\":123}\n\r\n1\r\nd\r\n0\r\n\r\n"));
     }
 }

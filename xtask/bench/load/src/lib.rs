@@ -9,10 +9,14 @@ mod dataset;
 #[path = "../../shared/digest.rs"]
 mod digest;
 mod exec;
+mod format;
 mod http;
 mod object_set;
 mod other_kinds;
 mod pods;
+#[expect(dead_code, unused_imports, reason = "the codec of kube-sim also decodes the bodies of requests")]
+#[path = "../../../../kube-sim/src/protobuf/mod.rs"]
+mod protobuf;
 mod serve;
 mod session;
 #[path = "../../shared/stream_data.rs"]

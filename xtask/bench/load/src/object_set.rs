@@ -1,20 +1,59 @@
-//! `ObjectSet`: the serialised objects of one kind, as the content of a list's `items`.
+//! `ObjectSet`: the serialised objects of one kind, as the content of a list's `items`. `Objects`: those of a kind, in
+//! both formats.
 
 use std::ops::Range;
+use std::sync::OnceLock;
 
-/// The JSON of all objects in one buffer, separated by commas, so that any range is the content of a list's `items`.
-#[derive(Debug, Default)]
+use crate::format::{Format, Types};
+
+/// All objects in one buffer, so that any range is the content of a list's `items`.
+#[derive(Debug)]
 pub(crate) struct ObjectSet {
     bytes: Vec<u8>,
     /// The end offset of each object.
     ends: Vec<usize>,
+    separator: &'static [u8],
+}
+
+/// The objects of one kind. Their Protobuf is encoded at first use.
+#[derive(Debug)]
+pub(crate) struct Objects {
+    pub(crate) types: Types,
+    pub(crate) json: ObjectSet,
+    protobuf: OnceLock<ObjectSet>,
+}
+
+impl Objects {
+    /// Objects of this kind, whose JSON is `json`.
+    pub(crate) fn new(types: Types, json: ObjectSet) -> Self {
+        Self { types, json, protobuf: OnceLock::new() }
+    }
+
+    /// The objects in this format.
+    pub(crate) fn in_format(&self, format: Format) -> &ObjectSet {
+        match format {
+            Format::Json => &self.json,
+            Format::Protobuf => self.protobuf.get_or_init(|| {
+                let mut set = ObjectSet::new(format);
+                for index in 0..self.json.len() {
+                    set.push(|out| format.append_item(self.types, self.json.item(index), out));
+                }
+                set
+            }),
+        }
+    }
 }
 
 impl ObjectSet {
-    /// Adds one object: `write` appends its JSON to the buffer.
+    /// No objects.
+    pub(crate) fn new(format: Format) -> Self {
+        Self { bytes: Vec::new(), ends: Vec::new(), separator: format.separator() }
+    }
+
+    /// Adds one object: `write` appends it to the buffer.
     pub(crate) fn push(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         if !self.ends.is_empty() {
-            self.bytes.push(b',');
+            self.bytes.extend_from_slice(self.separator);
         }
         write(&mut self.bytes);
         self.ends.push(self.bytes.len());
@@ -25,18 +64,18 @@ impl ObjectSet {
         self.ends.len()
     }
 
-    /// The JSON of one object.
+    /// One object.
     pub(crate) fn item(&self, index: usize) -> &[u8] {
         self.span(index..index + 1)
     }
 
-    /// The JSON of the objects in a range, separated by commas; the range is clamped to the number of objects.
+    /// The objects in a range with their separators; the range is clamped to the number of objects.
     pub(crate) fn span(&self, range: Range<usize>) -> &[u8] {
         let end = range.end.min(self.len());
         if range.start >= end {
             return &[];
         }
-        let start = if range.start == 0 { 0 } else { self.ends[range.start - 1] + 1 };
+        let start = if range.start == 0 { 0 } else { self.ends[range.start - 1] + self.separator.len() };
         &self.bytes[start..self.ends[end - 1]]
     }
 
@@ -53,7 +92,7 @@ mod tests {
 
     #[test]
     fn returns_ranges_and_single_items() {
-        let mut set = ObjectSet::default();
+        let mut set = ObjectSet::new(Format::Json);
         for text in ["1", "22", "333"] {
             set.push(|out| out.extend_from_slice(text.as_bytes()));
         }
@@ -61,5 +100,20 @@ mod tests {
         assert_eq!(set.span(1..2), b"22");
         assert_eq!(set.item(2), b"333");
         assert!(set.span(3..4).is_empty());
+    }
+
+    #[test]
+    fn protobuf_is_encoded_from_the_json() {
+        let mut json = ObjectSet::new(Format::Json);
+        for name in ["a", "b"] {
+            let object = format!(r#"{{"metadata":{{"name":"{name}"}}}}"#);
+            json.push(|out| out.extend_from_slice(object.as_bytes()));
+        }
+        let types = Types { api_version: "v1", kind: "Secret", custom: false };
+        let objects = Objects::new(types, json);
+        let set = objects.in_format(Format::Protobuf);
+        assert_eq!(set.span(0..2), [set.item(0), set.item(1)].concat());
+        let body = Format::Protobuf.object(types, set.item(1)).parts().concat();
+        assert_eq!(crate::protobuf::decode(&body).unwrap()["metadata"]["name"], "b");
     }
 }

@@ -2,6 +2,7 @@
 
 use fastrand::Rng;
 
+use crate::format::Format;
 use crate::object_set::ObjectSet;
 use crate::pods::{hex, timestamp, uid};
 use crate::template::Template;
@@ -100,7 +101,7 @@ pub(crate) fn widgets(count: usize, seed: u64) -> ObjectSet {
 
 /// Generates `count` objects: `write_one` appends the JSON of the object with the given index.
 fn generate(count: usize, mut write_one: impl FnMut(usize, &mut Vec<u8>)) -> ObjectSet {
-    let mut set = ObjectSet::default();
+    let mut set = ObjectSet::new(Format::Json);
     for index in 0..count {
         set.push(|out| write_one(index, out));
     }

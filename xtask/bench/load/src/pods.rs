@@ -191,13 +191,14 @@ fn name_suffix(mut index: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::format::Format;
     use crate::object_set::ObjectSet;
     use serde_json::Value;
 
     /// The JSON of `count` pods.
     fn pod_set(count: usize, seed: u64) -> ObjectSet {
         let pods = PodGenerator::new(count, seed);
-        let mut set = ObjectSet::default();
+        let mut set = ObjectSet::new(Format::Json);
         for index in 0..count {
             let pod = Pod { index, sentinel: false, version: 1_000_000, generation: 1, restarts: 0 };
             set.push(|out| pods.write(&pod, out));

@@ -9,8 +9,9 @@ use std::time::Duration;
 use crate::changes::{LIST_VERSION, RELIST_VERSION};
 use crate::dataset::Dataset;
 use crate::exec;
-use crate::http::{Chunks, next_request, respond};
-use crate::object_set::ObjectSet;
+use crate::format::Format;
+use crate::http::{Chunks, next_request, respond, respond_in};
+use crate::object_set::Objects;
 use crate::session::{Gate, Session, Sessions};
 
 /// The state shared by all connections.
@@ -63,7 +64,10 @@ impl Server {
             let path: Vec<_> = path.collect();
             match path.as_slice() {
                 ["-", action] => self.handle_control(&mut out, session, action, &Query(query))?,
-                path => self.handle_api(&mut out, &self.sessions.get(session), path, &Query(query))?,
+                path => {
+                    let request = ApiRequest { path, query: Query(query), format: request.format };
+                    self.handle_api(&mut out, &self.sessions.get(session), &request)?;
+                }
             }
         }
         Ok(())
@@ -80,19 +84,17 @@ impl Server {
         let session = self.sessions.get(name);
         let text = match action {
             "events" => {
-                self.dataset.events();
                 session.set_gate(Gate::Events);
                 String::new()
             }
             "gone" => {
-                self.dataset.relisted();
                 session.set_gate(Gate::Expired);
                 String::new()
             }
             // The data is generated here, because a measured run must not include the generation.
             "prepare" => {
-                self.dataset.events();
-                self.dataset.relisted();
+                let protobuf = query.get("format") == Some("protobuf");
+                self.dataset.prepare(if protobuf { Format::Protobuf } else { Format::Json });
                 String::new()
             }
             "end" => {
@@ -125,30 +127,26 @@ impl Server {
         &self,
         out: &mut impl Write,
         session: &Session,
-        path: &[&str],
-        query: &Query<'_>,
+        request: &ApiRequest<'_>,
     ) -> io::Result<()> {
+        let ApiRequest { path, query, format } = request;
         if query.get("labelSelector").or(query.get("fieldSelector")).is_some() {
             return respond_error(out, 400, "BadRequest", "the mock API server does not support selectors");
         }
         match path {
             ["api", "v1", "namespaces", namespace, "pods", name] => {
                 match self.dataset.find_pod(namespace, name) {
-                    Some(index) => {
-                        let item = self.dataset.pods().item(index);
-                        respond(out, "200 OK", &[br#"{"kind":"Pod","apiVersion":"v1","#, &item[1..]])
-                    }
+                    Some(index) => respond_object(out, *format, self.dataset.pods(), index),
                     None => respond_error(out, 404, "NotFound", "no such pod"),
                 }
             }
             ["api", "v1", "configmaps", index] => match index.parse::<usize>() {
-                Ok(index) if index < self.dataset.config_maps().len() => {
-                    let item = self.dataset.config_maps().item(index);
-                    respond(out, "200 OK", &[br#"{"kind":"ConfigMap","apiVersion":"v1","#, &item[1..]])
+                Ok(index) if index < self.dataset.config_maps().json.len() => {
+                    respond_object(out, *format, self.dataset.config_maps(), index)
                 }
                 _ => respond_error(out, 404, "NotFound", "no such config map"),
             },
-            [.., resource] => match self.collection(session, resource, query) {
+            [.., resource] => match self.collection(session, resource, request) {
                 Some(collection) if query.get("watch").is_some_and(|watch| watch != "false") => {
                     self.watch(out, session, &collection, query)
                 }
@@ -160,25 +158,24 @@ impl Server {
     }
 
     /// The objects of a resource that the session lists and watches; `None` if there is no such resource.
-    fn collection(&self, session: &Session, resource: &str, query: &Query<'_>) -> Option<Collection<'_>> {
-        let later = || query.get("watch").is_none() && session.list_follows_expiry();
-        let (set, kind, version) = match resource {
-            "pods" if later() => (self.dataset.relisted(), "Pod", RELIST_VERSION),
-            "pods" => (self.dataset.pods(), "Pod", LIST_VERSION),
-            "nodes" => (self.dataset.nodes(), "Node", LIST_VERSION),
-            "configmaps" => (self.dataset.config_maps(), "ConfigMap", LIST_VERSION),
-            "widgets" => (self.dataset.widgets(), "Widget", LIST_VERSION),
+    fn collection(
+        &self,
+        session: &Session,
+        resource: &str,
+        request: &ApiRequest<'_>,
+    ) -> Option<Collection<'_>> {
+        let later = || request.query.get("watch").is_none() && session.list_follows_expiry();
+        let (objects, version) = match resource {
+            "pods" if later() => (self.dataset.relisted(), RELIST_VERSION),
+            "pods" => (self.dataset.pods(), LIST_VERSION),
+            "nodes" => (self.dataset.nodes(), LIST_VERSION),
+            "configmaps" => (self.dataset.config_maps(), LIST_VERSION),
+            "secrets" => (self.dataset.secrets(), LIST_VERSION),
+            "widgets" => (self.dataset.widgets(), LIST_VERSION),
             _ => return None,
         };
-        // The API server omits `apiVersion` and `kind` in items of built-in lists, but not of custom resources.
-        let custom = kind == "Widget";
-        Some(Collection {
-            set,
-            kind,
-            api_version: if custom { "bench.example/v1" } else { "v1" },
-            custom,
-            version,
-        })
+        let format = if objects.types.custom { Format::Json } else { request.format };
+        Some(Collection { objects, version, format })
     }
 
     /// Handles a watch request: sends the initial events, then the events or the expiry that the session's
@@ -190,23 +187,24 @@ impl Server {
         collection: &Collection<'_>,
         query: &Query<'_>,
     ) -> io::Result<()> {
-        let mut chunks = Chunks::begin(out)?;
+        let format = collection.format;
+        let mut chunks = Chunks::begin(out, format)?;
         if query.get("sendInitialEvents").is_some_and(|wanted| wanted == "true") {
             collection.write_initial_events(&mut chunks)?;
         }
         chunks.flush()?;
         // Only a watch that starts at the initial list of pods receives the events or the expiry.
         let version = query.get_number("resourceVersion");
-        let ignores_events =
-            collection.kind != "Pod" || version.is_some_and(|version| version as u64 > LIST_VERSION);
+        let ignores_events = collection.objects.types.kind != "Pod"
+            || version.is_some_and(|version| version as u64 > LIST_VERSION);
         match session.wait_at_gate(ignores_events) {
             Gate::Events => {
-                chunks.write_encoded(self.dataset.events().chunks())?;
+                chunks.write_encoded(self.dataset.event_chunks(format))?;
                 session.wait_at_gate(true);
             }
             Gate::Expired => {
-                let expired = status_json(410, "Expired", "too old resource version");
-                chunks.push_frame(&[br#"{"type":"ERROR","object":"#, expired.as_bytes(), b"}\n"])?;
+                let expired = format.encode(&status_json(410, "Expired", "too old resource version"));
+                chunks.push_event("ERROR", [&expired, b"", b""])?;
             }
             Gate::Closed | Gate::Over => {}
         }
@@ -214,20 +212,33 @@ impl Server {
     }
 }
 
+/// A request for Kubernetes objects.
+pub(crate) struct ApiRequest<'a> {
+    /// The segments of the path after the session's name.
+    pub(crate) path: &'a [&'a str],
+    pub(crate) query: Query<'a>,
+    /// The format that the client prefers.
+    pub(crate) format: Format,
+}
+
+/// Sends the object with this index.
+fn respond_object(out: &mut impl Write, format: Format, objects: &Objects, index: usize) -> io::Result<()> {
+    let body = format.object(objects.types, objects.in_format(format).item(index));
+    respond_in(format, out, "200 OK", &body.parts())
+}
+
 /// The objects of a list or watch.
 struct Collection<'a> {
-    set: &'a ObjectSet,
-    kind: &'static str,
-    api_version: &'static str,
-    /// Whether the objects are custom resources: items of their lists have `apiVersion` and `kind`.
-    custom: bool,
+    objects: &'a Objects,
     version: u64,
+    format: Format,
 }
 
 impl Collection<'_> {
     /// Sends the page of the list that the query selects.
     fn write_list(&self, out: &mut impl Write, query: &Query<'_>) -> io::Result<()> {
-        let Self { set, kind, api_version, version, .. } = self;
+        let Self { objects, version, format } = self;
+        let set = objects.in_format(*format);
         let start = query.get_number("continue").unwrap_or(0);
         let end = match query.get_number("limit") {
             None | Some(0) => set.len(),
@@ -239,24 +250,23 @@ impl Collection<'_> {
         } else {
             format!(r#","continue":"{end}","remainingItemCount":{left}"#)
         };
-        let head = format!(
-            r#"{{"kind":"{kind}List","apiVersion":"{api_version}","metadata":{{"resourceVersion":"{version}"{next}}},"items":["#
-        );
-        respond(out, "200 OK", &[head.as_bytes(), set.span(start..end), b"]}\n"])
+        let metadata = format!(r#"{{"resourceVersion":"{version}"{next}}}"#);
+        let body = format.list(objects.types, &metadata, set.span(start..end));
+        respond_in(*format, out, "200 OK", &body.parts())
     }
 
     /// Sends the initial events of a WatchList, and the bookmark at their end.
     fn write_initial_events<W: Write>(&self, chunks: &mut Chunks<'_, W>) -> io::Result<()> {
-        let Self { set, kind, api_version, custom, version } = self;
-        let types = format!(r#""kind":"{kind}","apiVersion":"{api_version}","#);
-        let types = if *custom { &[] } else { types.as_bytes() };
+        let Self { objects, version, format } = self;
+        let set = objects.in_format(*format);
         for index in 0..set.len() {
-            chunks.push_frame(&[br#"{"type":"ADDED","object":{"#, types, &set.item(index)[1..], b"}\n"])?;
+            chunks.push_event("ADDED", format.object(objects.types, set.item(index)).parts())?;
         }
-        let end = format!(
-            r#"{{"type":"BOOKMARK","object":{{"kind":"{kind}","apiVersion":"{api_version}","metadata":{{"resourceVersion":"{version}","creationTimestamp":null,"annotations":{{"k8s.io/initial-events-end":"true"}}}}}}}}"#
-        );
-        chunks.push_frame(&[end.as_bytes(), b"\n"])
+        let (kind, api_version) = (objects.types.kind, objects.types.api_version);
+        let end = format.encode(&format!(
+            r#"{{"kind":"{kind}","apiVersion":"{api_version}","metadata":{{"resourceVersion":"{version}","creationTimestamp":null,"annotations":{{"k8s.io/initial-events-end":"true"}}}}}}"#
+        ));
+        chunks.push_event("BOOKMARK", [&end, b"", b""])
     }
 }
 

@@ -1,7 +1,7 @@
 //! The listener over TLS, for HTTP/2 and HTTP/1.1. It sends the same bytes over both. Therefore the clients cause any
 //! difference between two rows.
 //!
-//! A watch over TLS receives bookmarks only, and ends with the session.
+//! All responses are JSON. A watch over TLS receives bookmarks only, and ends with the session.
 
 use std::convert::Infallible;
 use std::future::{pending, ready};
@@ -28,7 +28,8 @@ use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 
 use crate::changes::LIST_VERSION;
-use crate::serve::{Query, Server};
+use crate::format::Format;
+use crate::serve::{ApiRequest, Query, Server};
 use crate::session::Session;
 
 /// The maximum number of concurrent streams of an HTTP/2 connection, as in kube-apiserver.
@@ -92,7 +93,8 @@ fn respond(server: &Server, connection: u64, request: &Request<Incoming>) -> Res
     }
     let mut out = Vec::new();
     // Writing to memory cannot fail.
-    let _ = server.handle_api(&mut out, &session, &path, &query);
+    let request = ApiRequest { path: &path, query, format: Format::Json };
+    let _ = server.handle_api(&mut out, &session, &request);
     converted(out)
 }
 

@@ -9,6 +9,8 @@ use kube_client::core::FieldSet;
 pub(crate) use kube_client::api::{ApiResource, AttachParams, ListParams, Object, WatchParams};
 pub(crate) use kube_client::client::Body;
 
+pub(crate) use crate::informers::{SharedPods, index_by_node, start_manager};
+pub(crate) use crate::work_queue::priority_queue;
 pub(crate) use kube_client::core::Selector;
 pub(crate) use kube_client::{Api, Client, Config, Resource, ResourceExt};
 pub(crate) use kube_derive::CustomResource;
@@ -50,6 +52,15 @@ pub(crate) fn compact_store(
 /// Restricts a client to HTTP/1.1.
 pub(crate) fn http1_only(mut config: Config) -> Config {
     config.http_versions = kube_client::config::HttpVersions::Http1;
+    config
+}
+
+/// Whether this contender has the rows whose names end with `-protobuf`.
+pub(crate) const HAS_PROTOBUF: bool = true;
+
+/// Selects Protobuf for the built-in kinds.
+pub(crate) fn in_protobuf(mut config: Config) -> Config {
+    config.wire_format = kube_client::config::WireFormat::Protobuf;
     config
 }
 

@@ -103,6 +103,20 @@ fn filters_keep_the_matching_events() {
 }
 
 #[test]
+fn rows_in_protobuf_read_the_same_objects() {
+    check_row("list-protobuf", PODS, Some("pods"));
+    check_row("store-list-protobuf", PODS, Some("pods"));
+    check_row("store-watchlist-protobuf", PODS, Some("pods"));
+    check_row("store-kinds-protobuf", PODS * 2 + PODS.div_ceil(20), Some("kinds"));
+    check_row("events-protobuf", PODS, Some("after-events"));
+    check_row("filter-generation-protobuf", PODS, Some("new-generation"));
+    check_row("filter-labels-protobuf", PODS, Some("selected"));
+    check_row("relist-protobuf", PODS, Some("relisted"));
+    check_row("get-protobuf", PODS, None);
+    check_row("get-32-protobuf", PODS / 32 * 32, None);
+}
+
+#[test]
 fn gets_return_the_pods() {
     check_row("get", PODS, None);
     check_row("get-32", PODS / 32 * 32, None);
@@ -132,6 +146,26 @@ fn watches_and_calls_share_few_connections() {
 fn controllers_reconcile_all_objects() {
     check_row("first-reconcile", 1, Some("widgets"));
     check_row("reconcile", PODS, Some("widgets"));
+}
+
+#[test]
+fn shared_informers_serve_controllers_and_subscribers() {
+    check_row("shared-controllers", PODS, Some("pods"));
+    check_row("subscribers", PODS, Some("after-events"));
+}
+
+#[test]
+fn the_queue_processes_all_keys_and_the_index_finds_the_pods() {
+    check_row("priority-queue", PODS, None);
+    check_row("index-lookups", PODS, Some("pods"));
+}
+
+#[test]
+fn an_idle_manager_is_measured_for_the_requested_time() {
+    check_row_of("idle-manager", 100, 100, None);
+    let report = run_contender("idle-manager", 100).unwrap();
+    assert!(report["done"]["wakeups"].as_u64().unwrap() > 0, "{report}");
+    assert!(report["done"]["wall_ns"].as_u64().unwrap() >= 100_000_000, "{report}");
 }
 
 #[test]

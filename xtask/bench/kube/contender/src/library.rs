@@ -6,6 +6,7 @@ use futures::{Stream, TryStreamExt};
 use k8s_openapi::api::core::v1::Pod;
 use std::hash::Hash;
 
+pub(crate) use crate::informers::{SharedPods, index_by_node, priority_queue, start_manager};
 pub(crate) use kube::api::{AttachParams, ListParams, Object, WatchParams};
 pub(crate) use kube::client::Body;
 pub(crate) use kube::core::{ApiResource, Selector, SelectorExt};
@@ -29,6 +30,14 @@ pub(crate) fn compact_store(
 
 /// Returns `config` unchanged: kube uses only HTTP/1.1.
 pub(crate) fn http1_only(config: Config) -> Config {
+    config
+}
+
+/// Whether this contender has the rows whose names end with `-protobuf`.
+pub(crate) const HAS_PROTOBUF: bool = false;
+
+/// Returns `config` unchanged: kube reads only JSON.
+pub(crate) fn in_protobuf(config: Config) -> Config {
     config
 }
 

@@ -1,5 +1,6 @@
 //! kube's contender in `cargo xtask bench`.
 
+mod informers;
 mod library;
 #[path = "../../../shared/mod.rs"]
 mod shared;

@@ -1,0 +1,178 @@
+//go:build controller_runtime
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/priorityqueue"
+	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+)
+
+const (
+	// controllers is the number of controllers that share an informer.
+	controllers = 4
+	// priorities is the number of priorities of the keys.
+	priorities = 5
+	// settling is the time after the start of the watch in which the manager becomes idle.
+	settling = 500 * time.Millisecond
+)
+
+// controllerRuntimeRow executes the row that the job names.
+func controllerRuntimeRow(j *job) (*outcome, error) {
+	ctrl.SetLogger(logr.Discard())
+	switch j.Row {
+	case "shared-controllers":
+		return sharedControllers(j)
+	case "priority-queue":
+		return priorityQueue(j)
+	case "idle-manager":
+		return idleManager(j)
+	}
+	return nil, errors.New("unknown row")
+}
+
+// newManager returns a manager with controllers of the kind of object, whose reconciles only count.
+func newManager(j *job, object client.Object, reconciled *[controllers]atomic.Int64) (ctrl.Manager, error) {
+	mapper := meta.NewDefaultRESTMapper([]schema.GroupVersion{corev1.SchemeGroupVersion})
+	for _, kind := range []string{"Pod", "Secret"} {
+		mapper.Add(corev1.SchemeGroupVersion.WithKind(kind), meta.RESTScopeNamespace)
+	}
+	manager, err := ctrl.NewManager(j.config(), ctrl.Options{
+		Scheme:         scheme.Scheme,
+		MapperProvider: func(*rest.Config, *http.Client) (meta.RESTMapper, error) { return mapper, nil },
+		Metrics:        server.Options{BindAddress: "127.0.0.1:0"},
+	})
+	if err != nil {
+		return nil, err
+	}
+	for number := range controllers {
+		count := reconcile.Func(func(context.Context, reconcile.Request) (reconcile.Result, error) {
+			reconciled[number].Add(1)
+			return reconcile.Result{}, nil
+		})
+		name := fmt.Sprintf("controller-%d", number)
+		err := ctrl.NewControllerManagedBy(manager).For(object).Named(name).Complete(count)
+		if err != nil {
+			return nil, err
+		}
+	}
+	return manager, nil
+}
+
+// run starts a manager. The returned channel has its error if it ends.
+func run(manager ctrl.Manager) <-chan error {
+	ended := make(chan error, 1)
+	go func() { ended <- errors.Join(manager.Start(context.Background()), errors.New("the manager has ended")) }()
+	return ended
+}
+
+// sharedControllers measures from the start of the manager until each controller has reconciled every pod.
+func sharedControllers(j *job) (*outcome, error) {
+	running, err := start()
+	if err != nil {
+		return nil, err
+	}
+	var reconciled [controllers]atomic.Int64
+	manager, err := newManager(j, &corev1.Pod{}, &reconciled)
+	if err != nil {
+		return nil, err
+	}
+	ended := run(manager)
+	err = waitUntil(func() bool {
+		done := true
+		for number := range reconciled {
+			done = done && reconciled[number].Load() >= int64(j.Calls)
+		}
+		return done || len(ended) > 0
+	})
+	if len(ended) > 0 {
+		return nil, <-ended
+	}
+	if err != nil {
+		return nil, err
+	}
+	result, err := running.stop(j.Calls)
+	if err != nil {
+		return nil, err
+	}
+	var pods corev1.PodList
+	if err := manager.GetCache().List(context.Background(), &pods); err != nil {
+		return nil, err
+	}
+	result.Digest = &digest{}
+	for index := range pods.Items {
+		if err := result.Digest.add(&pods.Items[index]); err != nil {
+			return nil, err
+		}
+	}
+	return result, nil
+}
+
+// priorityQueue measures from the first addition until all keys have been processed.
+func priorityQueue(j *job) (*outcome, error) {
+	keys := make([]reconcile.Request, j.Calls)
+	for number := range keys {
+		keys[number].NamespacedName = types.NamespacedName{
+			Namespace: fmt.Sprintf("team-%04d", number/40), Name: fmt.Sprintf("worker-%d", number),
+		}
+	}
+	queue := priorityqueue.New[reconcile.Request]("bench")
+	running, err := start()
+	if err != nil {
+		return nil, err
+	}
+	for number, key := range keys {
+		priority := number % priorities
+		queue.AddWithOpts(priorityqueue.AddOpts{Priority: &priority}, key)
+	}
+	for range keys {
+		key, _, isShutDown := queue.GetWithPriority()
+		if isShutDown {
+			return nil, errors.New("the queue has shut down")
+		}
+		queue.Forget(key)
+		queue.Done(key)
+	}
+	return running.stop(j.Calls)
+}
+
+// idleManager measures idle time, in milliseconds. The memory is that of the manager since before its start.
+func idleManager(j *job) (*outcome, error) {
+	running, err := start()
+	if err != nil {
+		return nil, err
+	}
+	var reconciled [controllers]atomic.Int64
+	manager, err := newManager(j, &corev1.Secret{}, &reconciled)
+	if err != nil {
+		return nil, err
+	}
+	ended := run(manager)
+	if err := j.waitForWatches(1); err != nil {
+		return nil, err
+	}
+	time.Sleep(settling)
+	running.restartTime()
+	select {
+	case err := <-ended:
+		return nil, err
+	case <-time.After(time.Duration(j.Calls) * time.Millisecond):
+		return running.stop(j.Calls)
+	}
+}

@@ -1,0 +1,68 @@
+package main
+
+import (
+	"errors"
+	"sync/atomic"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/tools/cache"
+)
+
+// subscribers is the number of event handlers of one informer.
+const subscribers = 100
+
+// manySubscribers measures from the first watch event until all event handlers have the last state of the sentinel. Each
+// of them has received the initial list before.
+func manySubscribers(j *job) (*outcome, error) {
+	informer, err := podInformer(j)
+	if err != nil {
+		return nil, err
+	}
+	var initial, done atomic.Int64
+	for range subscribers {
+		_, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
+			AddFunc: func(any) { initial.Add(1) },
+			UpdateFunc: func(_, object any) {
+				if pod := object.(*corev1.Pod); pod.Name == "sentinel" && pod.Generation > 1 {
+					done.Add(1)
+				}
+			},
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	if err := runAndSync(informer); err != nil {
+		return nil, err
+	}
+	if err := waitUntil(func() bool { return initial.Load() >= int64(subscribers*j.Calls) }); err != nil {
+		return nil, err
+	}
+	if err := j.waitForWatches(1); err != nil {
+		return nil, err
+	}
+	running, err := start()
+	if err != nil {
+		return nil, err
+	}
+	if _, err := j.request("-/events"); err != nil {
+		return nil, err
+	}
+	if err := waitUntil(func() bool { return done.Load() == subscribers }); err != nil {
+		return nil, err
+	}
+	return finishWithStores(running, j.Calls, informer)
+}
+
+// waitUntil polls a condition for at most four minutes.
+func waitUntil(isMet func() bool) error {
+	deadline := time.Now().Add(4 * time.Minute)
+	for !isMet() {
+		if time.Now().After(deadline) {
+			return errors.New("timed out")
+		}
+		time.Sleep(200 * time.Microsecond)
+	}
+	return nil
+}

@@ -1,0 +1,77 @@
+//! kube's shared store with subscribers, and the functions of the rows that kube does not have.
+
+use std::sync::Arc;
+
+use futures::{Stream, StreamExt};
+use k8s_openapi::api::core::v1::Pod;
+use kube::runtime::reflector::{self, Store, store::Writer};
+use kube::runtime::{Controller, WatchStreamExt, watcher};
+use tokio::task::JoinHandle;
+
+use crate::library::{Api, Client};
+use crate::shared::PriorityQueue;
+
+/// The number of events that wait for the slowest subscriber.
+const BUFFER: usize = 1024;
+
+/// A shared store of pods.
+pub(crate) struct SharedPods {
+    pods: Api<Pod>,
+    config: watcher::Config,
+    store: Store<Pod>,
+    writer: Writer<Pod>,
+}
+
+impl SharedPods {
+    /// A store without subscribers.
+    pub(crate) fn new(pods: Api<Pod>, config: watcher::Config) -> Self {
+        let (store, writer) = reflector::store_shared(BUFFER);
+        Self { pods, config, store, writer }
+    }
+
+    /// A controller with a subscription.
+    pub(crate) fn controller(&self) -> Controller<Pod> {
+        Controller::for_shared_stream(self.objects(), self.store.clone())
+    }
+
+    /// The objects that are added or modified.
+    pub(crate) fn objects(&self) -> impl Stream<Item = Arc<Pod>> + Send + use<> {
+        self.writer.subscribe().expect("the store is shared")
+    }
+
+    /// Starts the watch. Returns the store and the task.
+    pub(crate) fn start(self) -> (Store<Pod>, Feed) {
+        let events = watcher(self.pods, self.config).default_backoff().reflect_shared(self.writer);
+        let task = tokio::spawn(events.for_each(|event| {
+            if let Err(error) = event {
+                eprintln!("note: {error:?}");
+            }
+            std::future::ready(())
+        }));
+        (self.store, Feed(task))
+    }
+}
+
+/// The task that feeds the store. Dropping this handle aborts it.
+pub(crate) struct Feed(JoinHandle<()>);
+
+impl Drop for Feed {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// `None`: kube's stores have no indexes.
+pub(crate) fn index_by_node(_: &Store<Pod>) -> Option<fn(&str) -> Vec<Arc<Pod>>> {
+    None
+}
+
+/// `None`: kube's scheduler has no priorities.
+pub(crate) fn priority_queue(_: &[(String, String)]) -> Option<Box<dyn PriorityQueue>> {
+    None
+}
+
+/// `None`: kube has no manager.
+pub(crate) fn start_manager(_: Client, _: usize) -> anyhow::Result<Option<JoinHandle<()>>> {
+    Ok(None)
+}

@@ -1,0 +1,82 @@
+//! The rows that measure one shared informer of pods: with four controllers, and with a hundred subscribers.
+
+use std::pin::pin;
+
+use futures::{Stream, StreamExt};
+use k8s_openapi::api::core::v1::Pod;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use super::controller::CountingController;
+use super::events::SENTINEL;
+use super::store::{Strategy, digest_of_store};
+use super::{Control, Job, Measure, Outcome};
+use crate::library::{Api, ResourceExt, SharedPods};
+
+/// The number of controllers.
+const CONTROLLERS: usize = 4;
+/// The number of subscribers.
+const SUBSCRIBERS: usize = 100;
+
+/// Measures from the start of the informer and its controllers until each of them has reconciled every pod.
+pub(crate) async fn four_controllers(job: &Job) -> anyhow::Result<Outcome> {
+    let pods: Api<Pod> = Api::all(job.client()?);
+    let measured = Measure::start()?;
+    let informer = SharedPods::new(pods, Strategy::List.config());
+    let controllers: Vec<_> =
+        (0..CONTROLLERS).map(|_| CountingController::start(informer.controller())).collect();
+    let (store, _feed) = informer.start();
+    for controller in &controllers {
+        controller.counter.wait_for(job.calls).await;
+    }
+    let measure = measured.stop()?;
+    Ok(Outcome::new(job.calls, &measure).digest(digest_of_store(&store)?))
+}
+
+/// Measures from the first watch event until all subscribers have the last state of the sentinel. Each of them has received
+/// the initial list before.
+pub(crate) async fn subscribers(job: &Job) -> anyhow::Result<Outcome> {
+    let control = Control::for_job(job);
+    let informer = SharedPods::new(Api::all(job.client()?), Strategy::List.config());
+    let (milestones, mut reached) = mpsc::unbounded_channel();
+    let mut tasks = JoinSet::new();
+    for _ in 0..SUBSCRIBERS {
+        tasks.spawn(subscriber(informer.objects(), job.calls, milestones.clone()));
+    }
+    let (store, _feed) = informer.start();
+    wait_for_all(&mut reached).await?;
+    control.wait_for_watches(1).await?;
+    let measured = Measure::start()?;
+    control.send_events()?;
+    wait_for_all(&mut reached).await?;
+    let measure = measured.stop()?;
+    Ok(Outcome::new(job.calls, &measure).digest(digest_of_store(&store)?))
+}
+
+/// A subscriber's milestone: it has received the initial list, or the last event.
+struct Milestone;
+
+/// Waits until each subscriber has reached its next milestone.
+async fn wait_for_all(reached: &mut mpsc::UnboundedReceiver<Milestone>) -> anyhow::Result<()> {
+    for _ in 0..SUBSCRIBERS {
+        let Some(Milestone) = reached.recv().await else { anyhow::bail!("the subscribers have ended") };
+    }
+    Ok(())
+}
+
+/// Receives the objects of a subscription. The initial list has `initial` objects.
+async fn subscriber(
+    objects: impl Stream<Item = std::sync::Arc<Pod>>,
+    initial: usize,
+    milestones: mpsc::UnboundedSender<Milestone>,
+) {
+    let mut objects = pin!(objects);
+    let mut received = 0;
+    while let Some(pod) = objects.next().await {
+        received += 1;
+        let is_last = || pod.name_any() == SENTINEL && pod.metadata.generation > Some(1);
+        if (received == initial || (received > initial && is_last())) && milestones.send(Milestone).is_err() {
+            break;
+        }
+    }
+}
