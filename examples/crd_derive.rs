@@ -49,7 +49,8 @@ struct CachePoolSpec {
     eviction: Eviction,
 }
 
-/// One field for each variant. A server requires that all variants have the same JSON type, hence `None {}`.
+/// Serialized as an object whose only field has the name of the variant. A structural schema requires the same type for
+/// all variants: the unit variant `None` would be a string, hence `None {}`.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 enum Eviction {

@@ -39,7 +39,7 @@ pub(crate) struct Settings {
     pub(crate) services: Vec<ServiceAddress>,
     /// The seed of the random numbers of the server and of the fault rules.
     pub(crate) seed: u64,
-    /// Whether the roles of the store authorize requests.
+    /// Whether role-based access control (RBAC) authorizes requests.
     pub(crate) rbac: bool,
     /// The maximum size of a body in the journal in bytes; `None` if it has no bodies.
     pub(crate) body_limit: Option<usize>,

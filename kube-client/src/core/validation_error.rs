@@ -21,7 +21,7 @@ pub struct ValidationError {
     pub field_path: String,
     /// The reason of the rule, which is also that of the server's error.
     pub reason: Reason,
-    /// Whether the value violates the rule.
+    /// Whether the value violates a rule or the schema, or the rule was not evaluated.
     pub kind: ErrorKind,
 }
 

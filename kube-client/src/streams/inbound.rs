@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, ReadBuf};
 
 /// A message of fewer bytes is copied, because it shares the memory of the connection's read buffer.
 const MIN_SHARED_BYTES: usize = 4 << 10;
-/// The minimum size in bytes for which a message counts: its entry in the queue takes memory, too.
+/// The minimum cost of a message, in bytes of the capacity: its entry in the queue takes memory, too.
 const MIN_COST: usize = 64;
 
 /// The reason that a stream ended early. The [`io::Error`] of the stream shows it.
@@ -52,8 +52,9 @@ impl Failure {
 }
 
 struct State {
-    /// The received messages, each with the size for which it counts.
+    /// The received messages, each with its cost: its size, but at least [`MIN_COST`].
     chunks: VecDeque<(Bytes, usize)>,
+    /// The sum of the costs. While it is not less than `capacity`, the sender waits.
     buffered: usize,
     capacity: usize,
     /// The end of the stream, which the reader receives after the last message.

@@ -23,7 +23,7 @@ const MIN_RECONCILES: u32 = 300;
 /// The maximum number of fields to report.
 const MAX_FIELDS: usize = 8;
 
-/// Counts the reconciles of each key.
+/// Samples all reconciles, and counts those of suspected keys.
 #[derive(Default)]
 pub(super) struct HotLoops {
     /// The number of reconciles since the last sample.
@@ -75,7 +75,7 @@ pub(super) struct HotLoop {
 }
 
 impl HotLoops {
-    /// Counts a reconcile.
+    /// Records a reconcile: counts it if its key is suspected, and takes one of [`STRIDE`] reconciles as a sample.
     pub(super) fn record(&mut self, key: &Key) {
         if let Some(suspect) = self.suspects.iter_mut().find(|suspect| suspect.key == *key) {
             suspect.reconciles = suspect.reconciles.saturating_add(1);

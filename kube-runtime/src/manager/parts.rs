@@ -142,7 +142,7 @@ pub(super) async fn log_failures(name: String, mut health: watch::Receiver<Healt
             }
         }
         if health.changed().await.is_err() {
-            // All users of the informer have dropped it: no code waits for its readiness.
+            // All users have dropped the informer, which is not a panic. A return would stop the manager.
             return std::future::pending().await;
         }
     }

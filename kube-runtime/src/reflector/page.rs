@@ -26,7 +26,8 @@ struct Page {
     vacated: AtomicBool,
 }
 
-/// The offsets of an object in its page. The object ends at the offset of the next entry.
+/// A packed object. `namespace` and `name` are offsets into [`Page::names`], and `encoded` is an offset into
+/// [`Page::encoded_objects`]. Each part ends where the next one begins.
 #[derive(Debug)]
 struct Entry {
     identity: u64,

@@ -75,7 +75,7 @@ pub(super) fn reconcile_root_ca(state: &mut State, key: &Key) {
     });
 }
 
-/// Creates or changes an object in the namespace of the key.
+/// Creates or changes an object in the namespace of the key, unless the namespace is terminating.
 fn create_unless_terminating(
     state: &mut State,
     key: &Key,

@@ -17,12 +17,12 @@ pub(super) fn review(call: &Call<'_>, spec: &Value) -> Value {
     verdict(call, &user, spec)
 }
 
-/// The status of a `SelfSubjectAccessReview` with this spec. Without authorization, each user has all permissions.
+/// The status of a `SelfSubjectAccessReview` with this spec. Without RBAC, each user has all permissions.
 pub(super) fn review_self(call: &Call<'_>, spec: &Value) -> Value {
     if call.inner.settings.rbac { verdict(call, &call.request.user, spec) } else { json!({"allowed": true}) }
 }
 
-/// The status of a `SelfSubjectRulesReview` with this spec. Without authorization, each user has all permissions.
+/// The status of a `SelfSubjectRulesReview` with this spec. Without RBAC, each user has all permissions.
 pub(super) fn review_rules(call: &Call<'_>, spec: &Value) -> Value {
     let rules = if call.inner.settings.rbac {
         rules_of(&call.inner.lock(), &call.request.user, text(&spec["namespace"]))

@@ -1,4 +1,4 @@
-//! The authorization of requests by the roles of the store, if the simulation has it.
+//! Authorization of requests by role-based access control (RBAC), if it is enabled.
 
 use form_urlencoded::parse;
 
@@ -39,7 +39,7 @@ pub(crate) fn check_request(inner: &Inner, request: &Request, path: Option<&Path
     check(inner, &request.user, &Access::Resource(access))
 }
 
-/// Checks that the roles grant an access. Without authorization, each user has all permissions.
+/// Checks that the roles grant an access. Without RBAC, each user has all permissions.
 ///
 /// # Errors
 /// 403 with the user, the verb and the resource.

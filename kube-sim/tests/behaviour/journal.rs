@@ -63,7 +63,7 @@ async fn a_recorded_run_is_replayed() {
             ("delete", false, Some(6)),
         ]
     );
-    // A watch that its client stopped to read has the events that were read.
+    // The client stopped reading this watch: the entry contains the events that it had read.
     let watched = String::from_utf8(entries[0].response_body.clone().unwrap().content.to_vec()).unwrap();
     assert!(watched.contains("MODIFIED") && watched.contains("delayed"), "{watched}");
     let text = serde_json::to_string(&entries).unwrap();

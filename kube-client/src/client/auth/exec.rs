@@ -244,7 +244,7 @@ impl fmt::Debug for ExecPlugin {
     }
 }
 
-/// Counts a run of a plugin under client-go's name.
+/// Counts a run of a plugin, in the metric that client-go has for it.
 #[cfg_attr(not(feature = "metrics"), expect(unused_variables, reason = "without metrics nothing is counted"))]
 fn count_call(call_status: &'static str, code: i32) {
     #[cfg(feature = "metrics")]

@@ -98,7 +98,8 @@ impl Connection {
         self.is_open(&mut Context::from_waker(Waker::noop()))
     }
 
-    /// Like [`is_ready`](Self::is_ready). If so, wakes the task when the server closes the connection.
+    /// Like [`is_ready`](Self::is_ready). Also registers the waker of `cx`, so that the task wakes when the server
+    /// closes the connection.
     pub(super) fn is_open(&mut self, cx: &mut Context<'_>) -> bool {
         self.drive(cx);
         self.future.is_some() && self.sender.is_ready()

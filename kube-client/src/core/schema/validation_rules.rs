@@ -9,12 +9,12 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 
 use super::{SchemaProblem, list_types};
 
-/// Adds a [`SchemaProblem`] for each malformed rule and keyword in a whole schema to `problems`.
+/// Appends a [`SchemaProblem`] to `problems` for each malformed rule or keyword of a schema.
 pub(crate) fn report_refused_keywords(schema: &JSONSchemaProps, problems: &mut Vec<SchemaProblem>) {
     report_refused_keywords_of_node(schema, "", problems);
 }
 
-/// Adds a [`SchemaProblem`] for each malformed rule and keyword of a node and of all nodes below it to `problems`.
+/// Like [`report_refused_keywords`], for the node at `path` and the nodes below it.
 fn report_refused_keywords_of_node(schema: &JSONSchemaProps, path: &str, problems: &mut Vec<SchemaProblem>) {
     for rule in schema.x_kubernetes_validations.iter().flatten() {
         if let Some(what) = problem_of_rule(rule) {

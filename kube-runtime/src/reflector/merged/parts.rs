@@ -38,7 +38,8 @@ struct Listing<K> {
     /// While `seen` contained such an object, the end of another part's relist did not remove it from the store. The
     /// end of this relist removes it, unless a part selects it then.
     withdrawn: ObjectMap<Member>,
-    /// For a relist: the objects that `known` does not contain in this state.
+    /// For a relist: the listed objects that `known` does not contain, or contains with another uid or resource
+    /// version. The writer applies them when the list is complete.
     changed: Vec<Arrival<K>>,
 }
 

@@ -76,7 +76,7 @@ impl WriteContext<'_> {
         plugins::validate(self.inner, &attributes, &mut self.warnings).await
     }
 
-    /// Checks the permissions that a role or a binding grants, if the simulation has role-based access control.
+    /// Checks the permissions that a role or a binding grants, if RBAC is enabled.
     ///
     /// # Errors
     /// 403 if the user does not have the permissions.

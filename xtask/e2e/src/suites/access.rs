@@ -66,7 +66,7 @@ async fn grant_metrics(env: &Env, account: &str) -> Outcome {
     Ok(())
 }
 
-/// Whether a service account has access, and the reason.
+/// Creates a `SubjectAccessReview` for a service account, and returns its `status.allowed` and `status.reason`.
 async fn review(env: &Env, account: &str, attributes: Value) -> anyhow::Result<(bool, String)> {
     let namespace = env.namespace();
     let mut spec = json!({
@@ -81,7 +81,7 @@ async fn review(env: &Env, account: &str, attributes: Value) -> anyhow::Result<(
     Ok((status.allowed, status.reason.unwrap_or_default()))
 }
 
-/// Waits until the server applies a binding, and returns the reason of the permission.
+/// Waits until a `SubjectAccessReview` allows the access, and returns its `status.reason`.
 async fn wait_until_allowed(env: &Env, account: &str, attributes: &Value) -> Outcome<String> {
     eventually(&format!("{account} may {attributes}"), TIMEOUT, async || {
         let (allowed, reason) = review(env, account, attributes.clone()).await?;

@@ -46,7 +46,7 @@ impl Machine {
         self.wakers.start_turn(is_single)
     }
 
-    /// Polls the connection for the request with the turn. Returns `false` if the turn has ended.
+    /// Polls the connection from the task of the request that has the turn. Returns `false` if the turn has ended.
     pub(super) fn poll_in_turn(&self, turn: &Turn<'_>, cx: &Context<'_>) -> bool {
         if !turn.begin() {
             return false;

@@ -1,7 +1,8 @@
 //! `Wakers`: selects the task that polls a connection.
 //!
 //! The task of the connection polls it for all requests. While a connection has a single request, the task of that
-//! request polls it instead, until the head of the response has arrived: then no wake-up crosses threads.
+//! request polls it instead, until the head of the response has arrived: then no wake-up crosses threads. This time is
+//! the [`Turn`] of the request.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -18,13 +19,13 @@ struct State {
     driver: Option<Waker>,
     /// The single request that polls the connection.
     single: Option<Single>,
-    /// The number of turns so far.
+    /// The number of turns so far. It identifies the current turn.
     turns: u64,
     /// Whether the connection was woken since the single request last polled it.
     is_due: bool,
 }
 
-/// The request with the current turn.
+/// The request whose task polls the connection.
 #[derive(Debug)]
 struct Single {
     turn: u64,
@@ -67,8 +68,8 @@ impl Wakers {
         wake_driver(self.state());
     }
 
-    /// Starts the turn of a request if it `is_single`; otherwise ends the turn of another request, so that no request
-    /// waits for the task of another one.
+    /// Starts the turn of a request if `is_single` returns `true`: the connection has no other request. Otherwise ends
+    /// the current turn and wakes the task of the connection: no request may depend on the task of another request.
     pub(super) fn start_turn(&self, is_single: impl FnOnce() -> bool) -> Option<Turn<'_>> {
         let mut state = self.state();
         // Evaluated under the lock: of two requests that start at once, the later one sees the other.
