@@ -1,6 +1,6 @@
 //! Actions on particular kinds: restart, cordon, token requests and the approval of certificate signing requests.
 
-use super::{Api, Patch, PatchParams, PostParams};
+use super::{Api, PartialObjectMeta, Patch, PatchParams, PostParams};
 use crate::Result;
 use crate::core::Restart;
 use jiff::Timestamp;
@@ -26,7 +26,12 @@ impl<K: Restart + DeserializeOwned> Api<K> {
     }
 }
 
-impl Api<Node> {
+/// Kinds that can be marked as unschedulable.
+pub trait Cordon {}
+impl Cordon for Node {}
+impl Cordon for PartialObjectMeta<Node> {}
+
+impl<K: Cordon + DeserializeOwned> Api<K> {
     /// Marks a node as unschedulable: no more pods are scheduled to it.
     ///
     /// # Errors
@@ -35,7 +40,7 @@ impl Api<Node> {
     ///
     /// # Cancel safety
     /// Dropping the future ends the request. The server may already have performed it: see [`Api`].
-    pub async fn cordon(&self, name: &str) -> Result<Node> {
+    pub async fn cordon(&self, name: &str) -> Result<K> {
         self.client.request(self.request.cordon(name)?).await
     }
 
@@ -47,7 +52,7 @@ impl Api<Node> {
     ///
     /// # Cancel safety
     /// Dropping the future ends the request. The server may already have performed it: see [`Api`].
-    pub async fn uncordon(&self, name: &str) -> Result<Node> {
+    pub async fn uncordon(&self, name: &str) -> Result<K> {
         self.client.request(self.request.uncordon(name)?).await
     }
 }

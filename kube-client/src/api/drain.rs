@@ -1,12 +1,14 @@
 //! Drains a node: cordons it and evicts its pods.
 
-use super::{Api, DeleteParams, EvictParams, ListParams, Preconditions};
+use super::{Api, DeleteParams, Evict, EvictParams, ListParams, PartialObjectMeta, Preconditions};
+use crate::core::{ApiResource, Object};
 use crate::{Client, Error};
 use futures::{StreamExt, TryStreamExt, stream};
 use k8s_openapi::api::{
     apps::v1::DaemonSet,
     core::v1::{Node, Pod},
 };
+use serde::{Deserialize, de::IgnoredAny};
 use std::{collections::HashMap, fmt, time::Duration};
 use thiserror::Error as ThisError;
 use tokio::time::{sleep, timeout};
@@ -186,6 +188,31 @@ struct Drain<'a> {
     params: &'a DrainParams,
 }
 
+/// A pod with the fields that decide whether it is evicted.
+type DrainedPod = Object<PodVolumes, PodPhase>;
+
+/// The volumes of a pod.
+#[derive(Debug, Clone, Deserialize)]
+struct PodVolumes {
+    #[serde(default)]
+    volumes: Option<Vec<PodVolume>>,
+}
+
+/// Whether a volume is an `emptyDir`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct PodVolume {
+    empty_dir: Option<IgnoredAny>,
+}
+
+/// The phase of a pod.
+#[derive(Debug, Clone, Deserialize)]
+struct PodPhase {
+    phase: Option<String>,
+}
+
+impl Evict for DrainedPod {}
+
 /// Whether a drain evicts a pod, keeps it on the node, or fails because of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Decision {
@@ -196,11 +223,11 @@ enum Decision {
 
 impl Drain<'_> {
     async fn run(self) -> Result<Drained, DrainError> {
-        let nodes: Api<Node> = Api::all(self.client.clone());
+        let nodes: Api<PartialObjectMeta<Node>> = Api::all(self.client.clone());
         nodes.cordon(self.node).await.map_err(|source| self.error("cordon it", source))?;
         let mut lp = ListParams::default().fields(&format!("spec.nodeName={}", self.node));
         lp.label_selector.clone_from(&self.params.pod_selector);
-        let pods: Api<Pod> = Api::all(self.client.clone());
+        let pods: Api<DrainedPod> = Api::all_with(self.client.clone(), &pod_resource());
         let pods = pods.list(&lp).await.map_err(|source| self.error("list its pods", source))?.items;
 
         let mut drained = Drained::default();
@@ -227,7 +254,7 @@ impl Drain<'_> {
     /// Whether the pod's controller is a daemon set that exists; `None` if its controller is not a daemon set.
     async fn has_daemon_set(
         self,
-        pod: &Pod,
+        pod: &DrainedPod,
         known: &mut HashMap<(String, String), bool>,
     ) -> Result<Option<bool>, DrainError> {
         let owners = pod.metadata.owner_references.iter().flatten();
@@ -248,9 +275,10 @@ impl Drain<'_> {
     }
 
     /// Evicts a pod and waits until it is deleted.
-    async fn evict(self, pod: Pod) -> Result<PodName, DrainError> {
+    async fn evict(self, pod: DrainedPod) -> Result<PodName, DrainError> {
         let pod_name = name_of(&pod);
-        let api: Api<Pod> = Api::namespaced(self.client.clone(), &pod_name.namespace);
+        let client = self.client.clone();
+        let api: Api<DrainedPod> = Api::namespaced_with(client, &pod_name.namespace, &pod_resource());
         let uid = pod.metadata.uid;
         // Another pod may have taken the name.
         let preconditions = Preconditions { uid: uid.clone(), ..Preconditions::default() };
@@ -301,7 +329,7 @@ fn is_namespace_terminating(error: &Error) -> bool {
 }
 
 /// Decides whether a drain evicts `pod`. `has_daemon_set` is the result of [`Drain::has_daemon_set`].
-fn decide(pod: &Pod, has_daemon_set: Option<bool>, params: &DrainParams) -> Decision {
+fn decide(pod: &DrainedPod, has_daemon_set: Option<bool>, params: &DrainParams) -> Decision {
     let is_mirror = pod.metadata.annotations.as_ref().is_some_and(|all| all.contains_key(MIRROR_ANNOTATION));
     if is_mirror {
         return Decision::Keep;
@@ -316,8 +344,7 @@ fn decide(pod: &Pod, has_daemon_set: Option<bool>, params: &DrainParams) -> Deci
         Some(false) if !params.force => return Decision::Refuse(DrainObstacle::Unmanaged),
         Some(false) | None => {}
     }
-    let volumes = pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten());
-    let has_empty_dir = volumes.into_iter().any(|volume| volume.empty_dir.is_some());
+    let has_empty_dir = pod.spec.volumes.iter().flatten().any(|volume| volume.empty_dir.is_some());
     if has_empty_dir && !has_ended && !params.delete_empty_dir_data {
         return Decision::Refuse(DrainObstacle::EmptyDir);
     }
@@ -329,7 +356,11 @@ fn decide(pod: &Pod, has_daemon_set: Option<bool>, params: &DrainParams) -> Deci
     Decision::Evict
 }
 
-fn name_of(pod: &Pod) -> PodName {
+fn pod_resource() -> ApiResource {
+    ApiResource::erase::<Pod>(&())
+}
+
+fn name_of(pod: &DrainedPod) -> PodName {
     PodName {
         namespace: pod.metadata.namespace.clone().unwrap_or_default(),
         name: pod.metadata.name.clone().unwrap_or_default(),
@@ -343,7 +374,7 @@ mod tests {
 
     #[track_caller]
     fn check(pod: &Value, has_daemon_set: Option<bool>, params: &DrainParams, expected: Decision) {
-        let pod: Pod = serde_json::from_value(pod.clone()).unwrap();
+        let pod: DrainedPod = serde_json::from_value(pod.clone()).unwrap();
         assert_eq!(decide(&pod, has_daemon_set, params), expected);
     }
 
@@ -362,7 +393,7 @@ mod tests {
         let force = DrainParams { force: true, ..DrainParams::default() };
         let ignore = DrainParams { ignore_daemon_sets: true, ..DrainParams::default() };
         let delete_data = DrainParams { delete_empty_dir_data: true, ..DrainParams::default() };
-        let bare = |phase: &str| json!({"metadata": {"name": "web"}, "status": {"phase": phase}});
+        let bare = |phase: &str| json!({"metadata": {"name": "web"}, "spec": {}, "status": {"phase": phase}});
         let empty_dir = json!([{"name": "cache", "emptyDir": {}}]);
 
         check(&owned(&json!([]), "Running"), None, &none, Decision::Evict);
@@ -384,7 +415,7 @@ mod tests {
         check(&owned(&json!([]), "Running"), Some(false), &force, Decision::Evict);
         check(&owned(&empty_dir, "Running"), Some(false), &force, Decision::Refuse(DrainObstacle::EmptyDir));
         check(&owned(&json!([]), "Failed"), Some(false), &none, Decision::Evict);
-        let mirror = json!({"metadata": {"name": "web", "annotations": {MIRROR_ANNOTATION: "h"}}});
+        let mirror = json!({"metadata": {"name": "web", "annotations": {MIRROR_ANNOTATION: "h"}}, "spec": {}});
         check(&mirror, None, &none, Decision::Keep);
     }
 }

@@ -27,6 +27,7 @@ mod watch;
 mod write;
 
 pub use crate::wire::FilterDepth;
+pub use actions::Cordon;
 pub use apply::retry_on_conflict;
 #[cfg(feature = "ws")]
 pub use copy::CopyParams;
