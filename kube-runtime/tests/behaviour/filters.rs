@@ -253,7 +253,7 @@ struct Consumer {
     deleted: HashSet<String>,
     /// Whether an object with the same uid may be added again after its deletion: the watcher filters by labels and
     /// emits a deletion for an object that it deselects, or the storage is restored.
-    objects_return: bool,
+    objects_may_reappear: bool,
 }
 
 impl Consumer {
@@ -266,7 +266,7 @@ impl Consumer {
             WatchEvent::Added(_) if known.is_none() => drop(self.objects.insert(name, uid)),
             WatchEvent::Modified(_) if known == Some(&uid) => {}
             WatchEvent::Deleted(_)
-                if known == Some(&uid) && (self.deleted.insert(uid.clone()) || self.objects_return) =>
+                if known == Some(&uid) && (self.deleted.insert(uid.clone()) || self.objects_may_reappear) =>
             {
                 self.objects.remove(&name);
             }
@@ -295,8 +295,8 @@ async fn feed(
         }
         return Ok(reader);
     }
-    let objects_return = is_restored || feed == Feed::Deltas && filter != Filter::Changes;
-    let mut consumer = Consumer { objects_return, ..Consumer::default() };
+    let objects_may_reappear = is_restored || feed == Feed::Deltas && filter != Filter::Changes;
+    let mut consumer = Consumer { objects_may_reappear, ..Consumer::default() };
     let (reader, mut changes) = if feed == Feed::Deltas {
         let deltas = filter.apply(watcher(api, config)).deltas(writer).filter_map(async |item| match item {
             Ok(StoreEvent::Delta(delta)) => delta.into_watch_event(),
@@ -307,7 +307,7 @@ async fn feed(
         let informer = Informer::with_config(api, config);
         (informer.store(), informer.filter_map(async |item| item.ok()).boxed())
     };
-    let mut observers = Observers::new(&reader, objects_return);
+    let mut observers = Observers::new(&reader, objects_may_reappear);
     while !consumer.objects.contains_key("z") {
         consumer.apply(&changes.next().await.unwrap())?;
         observers.follow(&reader)?;

@@ -9,7 +9,7 @@ use xtask_control_plane::{KubernetesVersion, Source};
 
 use crate::case::Case;
 use crate::endpoint::Endpoint;
-use crate::known::Known;
+use crate::known::KnownDifferences;
 use crate::mutation;
 use crate::runner::{self, Outcome, Servers};
 use crate::scenario;
@@ -62,7 +62,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         }
         return Ok(ExitCode::SUCCESS);
     }
-    let known = Known::parse(&read("known.yaml")?, &read("mutations.txt")?)?;
+    let known = KnownDifferences::parse(&read("known.yaml")?, &read("mutations.txt")?)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let source = match &args.assets {
         Some(folder) => Source::Assets(folder.clone()),
@@ -115,7 +115,7 @@ fn read_cases() -> anyhow::Result<Vec<Case>> {
 
 /// Prints the differences and the counts. Returns failure if a difference is not known, a known one is obsolete, or the
 /// agreement on mutations is too low.
-fn report(args: &Args, known: &Known, mut outcomes: Vec<Outcome>) -> anyhow::Result<ExitCode> {
+fn report(args: &Args, known: &KnownDifferences, mut outcomes: Vec<Outcome>) -> anyhow::Result<ExitCode> {
     outcomes.sort_by(|a, b| a.case.name().cmp(b.case.name()));
     let mut different = BTreeSet::new();
     let (mut requests, mut unknown) = (0, 0);

@@ -10,7 +10,7 @@ const MAX_SCENARIOS: usize = 10;
 
 /// The names of the cases whose responses are known to differ, with the reason for each scenario.
 #[derive(Debug)]
-pub(crate) struct Known {
+pub(crate) struct KnownDifferences {
     scenarios: BTreeMap<String, String>,
     mutations: BTreeSet<String>,
 }
@@ -23,7 +23,7 @@ struct KnownScenario {
     reason: String,
 }
 
-impl Known {
+impl KnownDifferences {
     /// Parses the two files.
     pub(crate) fn parse(scenarios: &str, mutations: &str) -> anyhow::Result<Self> {
         let entries: Vec<KnownScenario> =

@@ -10,7 +10,7 @@ const MAX_COMMANDS: usize = 10;
 
 /// The commands that may differ, each with its reason. A command is named `SCRIPT: FIRST LINE`.
 #[derive(Debug, Default)]
-pub(crate) struct Known(BTreeMap<String, String>);
+pub(crate) struct KnownDifferences(BTreeMap<String, String>);
 
 /// An entry of `data/known.yaml`.
 #[derive(Debug, Deserialize)]
@@ -20,7 +20,7 @@ struct Entry {
     reason: String,
 }
 
-impl Known {
+impl KnownDifferences {
     /// Parses the file.
     ///
     /// # Errors
@@ -55,9 +55,9 @@ mod tests {
 
     #[test]
     fn an_entry_needs_a_reason() {
-        let known = Known::parse("[{command: 'a: b', reason: c}]").unwrap();
+        let known = KnownDifferences::parse("[{command: 'a: b', reason: c}]").unwrap();
         assert_eq!(known.reason("a: b"), Some("c"));
         assert_eq!(known.obsolete(&BTreeSet::new()).collect::<Vec<_>>(), ["a: b"]);
-        assert!(Known::parse("[{command: 'a: b', reason: ''}]").is_err());
+        assert!(KnownDifferences::parse("[{command: 'a: b', reason: ''}]").is_err());
     }
 }

@@ -21,7 +21,7 @@ use xtask_control_plane::build::{Cache, Kubectl};
 use xtask_process::progress::Progress;
 use xtask_process::{Interrupts, Scratch};
 
-use known::Known;
+use known::KnownDifferences;
 use report::Report;
 use script::Script;
 use server::Server;
@@ -69,7 +69,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
     let path = data().join("known.yaml");
     let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    let known = Known::parse(&text)?;
+    let known = KnownDifferences::parse(&text)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
         let mut interrupts = Interrupts::listen()?;
@@ -81,7 +81,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 }
 
 /// Runs the scripts with each kubectl. Dropping the future ends all processes.
-async fn compare(args: &Args, scripts: &[Script], known: &Known) -> anyhow::Result<ExitCode> {
+async fn compare(args: &Args, scripts: &[Script], known: &KnownDifferences) -> anyhow::Result<ExitCode> {
     let progress = Progress::new();
     let mut kubectls = Vec::from(Kubectl::build(&Cache::open()?, &progress).await?);
     kubectls.retain(|kubectl| args.kubectl.as_ref().is_none_or(|version| kubectl.version == *version));

@@ -5,14 +5,14 @@ use std::fmt::Write as _;
 
 use xtask_control_plane::build::Kubectl;
 
-use crate::known::Known;
+use crate::known::KnownDifferences;
 use crate::script::{Script, Step};
 use crate::session::Observation;
 
 /// The comparisons of a run. Prints each difference at once.
 #[derive(Debug)]
 pub(crate) struct Report<'a> {
-    known: &'a Known,
+    known: &'a KnownDifferences,
     /// Whether the known differences are printed too.
     verbose: bool,
     /// The number of compared commands.
@@ -27,7 +27,7 @@ pub(crate) struct Report<'a> {
 
 impl<'a> Report<'a> {
     /// A report without comparisons.
-    pub(crate) fn new(known: &'a Known, verbose: bool) -> Self {
+    pub(crate) fn new(known: &'a KnownDifferences, verbose: bool) -> Self {
         Self { known, verbose, commands: 0, differences: 0, unknown: 0, names: BTreeSet::new() }
     }
 

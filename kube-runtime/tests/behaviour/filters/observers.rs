@@ -11,8 +11,8 @@ use std::collections::BTreeMap;
 struct Subscriber(Subscription<Thing>, Consumer);
 
 impl Subscriber {
-    fn new(reader: &Store<Thing>, objects_return: bool) -> Self {
-        Self(reader.subscribe(), Consumer { objects_return, ..Consumer::default() })
+    fn new(reader: &Store<Thing>, objects_may_reappear: bool) -> Self {
+        Self(reader.subscribe(), Consumer { objects_may_reappear, ..Consumer::default() })
     }
 
     /// Applies the available changes.
@@ -33,23 +33,23 @@ pub(super) struct Observers {
     uids: Index<Thing>,
     prompt: Subscriber,
     late: Option<Subscriber>,
-    objects_return: bool,
+    objects_may_reappear: bool,
 }
 
 impl Observers {
-    pub(super) fn new(reader: &Store<Thing>, objects_return: bool) -> Self {
+    pub(super) fn new(reader: &Store<Thing>, objects_may_reappear: bool) -> Self {
         Self {
             uids: reader.index_by(|object: &Thing| object.metadata.uid.iter().cloned().collect()),
-            prompt: Subscriber::new(reader, objects_return),
+            prompt: Subscriber::new(reader, objects_may_reappear),
             late: None,
-            objects_return,
+            objects_may_reappear,
         }
     }
 
     /// Reads the changes after an event.
     pub(super) fn follow(&mut self, reader: &Store<Thing>) -> Result<(), String> {
-        let objects_return = self.objects_return;
-        self.late.get_or_insert_with(|| Subscriber::new(reader, objects_return));
+        let objects_may_reappear = self.objects_may_reappear;
+        self.late.get_or_insert_with(|| Subscriber::new(reader, objects_may_reappear));
         self.prompt.read()
     }
 
