@@ -424,25 +424,25 @@ fn infers_from_kubeconfig_then_home_then_service_account() {
     fs::write(&file, TWO_CONTEXTS).unwrap();
 
     let inside = [("KUBERNETES_SERVICE_HOST", "fd00::1".into()), ("KUBERNETES_SERVICE_PORT", "443".into())];
-    let with = |more: &[(&'static str, PathBuf)]| [&inside[..], more].concat();
+    let env_with = |more: &[(&'static str, PathBuf)]| [&inside[..], more].concat();
 
-    let config = infer_with(&with(&[("HOME", home.clone())]), Some(&pod)).unwrap();
+    let config = infer_with(&env_with(&[("HOME", home.clone())]), Some(&pod)).unwrap();
     assert_eq!(config.cluster_url, "https://[fd00::1]:443/");
     assert_eq!(config.default_namespace, "apps");
     assert_eq!(config.root_cert.as_ref().map(Vec::len), Some(1));
     assert_eq!(config.auth_info.token_file.as_deref(), pod.join("token").to_str());
 
     fs::write(home.join(".kube/config"), TWO_CONTEXTS.replace("10.0.0.1", "10.0.0.9")).unwrap();
-    let config = infer_with(&with(&[("HOME", home.clone())]), Some(&pod)).unwrap();
+    let config = infer_with(&env_with(&[("HOME", home.clone())]), Some(&pod)).unwrap();
     assert_eq!(config.cluster_url.host(), Some("10.0.0.9"));
-    let config = infer_with(&with(&[("HOME", home.clone()), ("KUBECONFIG", file)]), Some(&pod)).unwrap();
+    let config = infer_with(&env_with(&[("HOME", home.clone()), ("KUBECONFIG", file)]), Some(&pod)).unwrap();
     assert_eq!(config.cluster_url.host(), Some("10.0.0.1"));
 
     // An invalid kubeconfig is an error, even if a later source exists.
-    let broken = with(&[("HOME", home.clone()), ("KUBECONFIG", "/no/such".into())]);
+    let broken = env_with(&[("HOME", home.clone()), ("KUBECONFIG", "/no/such".into())]);
     assert!(error_chain(&infer_with(&broken, Some(&pod)).unwrap_err()).contains("/no/such"));
     fs::write(home.join(".kube/config"), "current-context: nope").unwrap();
-    let message = error_chain(&infer_with(&with(&[("HOME", home.clone())]), Some(&pod)).unwrap_err());
+    let message = error_chain(&infer_with(&env_with(&[("HOME", home.clone())]), Some(&pod)).unwrap_err());
     assert!(message.contains("nope") && message.contains(home.to_str().unwrap()), "{message}");
 }
 

@@ -244,18 +244,19 @@ mod tests {
     #[test]
     fn emits_one_deletion_after_a_relist_and_an_addition_if_the_object_is_created_again() {
         let known = || vec![Ok(Event::InitApply(map("u", "1"))), Ok(Event::InitDone), Ok(Event::Init)];
-        let with = |rest: Vec<_>| events_for(known().into_iter().chain(rest).collect());
+        let events_of_relist = |rest: Vec<_>| events_for(known().into_iter().chain(rest).collect());
         let deleted = ["Added event 1", "Deleted event 2"];
-        assert_eq!(with(vec![Ok(Event::Delete(map("u", "2")))]), deleted);
+        assert_eq!(events_of_relist(vec![Ok(Event::Delete(map("u", "2")))]), deleted);
         assert_eq!(
-            with(vec![Ok(Event::InitApply(map("u", "1"))), Ok(Event::Delete(map("u", "2")))]),
+            events_of_relist(vec![Ok(Event::InitApply(map("u", "1"))), Ok(Event::Delete(map("u", "2")))]),
             deleted
         );
-        assert_eq!(with(vec![Ok(Event::Delete(map("u", "2"))), Ok(Event::Init)]), deleted);
-        let again = with(vec![Ok(Event::Delete(map("u", "2"))), Ok(Event::InitApply(map("v", "3")))]);
+        assert_eq!(events_of_relist(vec![Ok(Event::Delete(map("u", "2"))), Ok(Event::Init)]), deleted);
+        let again =
+            events_of_relist(vec![Ok(Event::Delete(map("u", "2"))), Ok(Event::InitApply(map("v", "3")))]);
         assert_eq!(again, ["Added event 1", "Deleted event 2", "Added event 3"]);
         let end = || Err(undecodable(ObjectOrigin::Deleted));
-        assert_eq!(with(vec![end(), end()]), ["Added event 1", "Deleted event 1"]);
+        assert_eq!(events_of_relist(vec![end(), end()]), ["Added event 1", "Deleted event 1"]);
     }
 
     #[test]
@@ -263,15 +264,18 @@ mod tests {
         let known = || vec![Ok(Event::InitApply(map("u", "1"))), Ok(Event::InitDone), Ok(Event::Init)];
         let again =
             || vec![Ok(Event::Delete(map("u", "2"))), Ok(Event::InitApply(map("v", "3"))), Ok(Event::Init)];
-        let with = |rest: Vec<_>| events_for(known().into_iter().chain(again()).chain(rest).collect());
-        assert_eq!(with(vec![]), ["Added event 1", "Deleted event 2"]);
+        let events_of_relist =
+            |rest: Vec<_>| events_for(known().into_iter().chain(again()).chain(rest).collect());
+        assert_eq!(events_of_relist(vec![]), ["Added event 1", "Deleted event 2"]);
         let added = ["Added event 1", "Deleted event 2", "Added event 3"];
-        assert_eq!(with(vec![Ok(Event::InitApply(map("v", "3")))]), added);
-        let changed = with(vec![Ok(Event::InitApply(map("v", "3"))), Ok(Event::InitApply(map("v", "4")))]);
+        assert_eq!(events_of_relist(vec![Ok(Event::InitApply(map("v", "3")))]), added);
+        let changed =
+            events_of_relist(vec![Ok(Event::InitApply(map("v", "3"))), Ok(Event::InitApply(map("v", "4")))]);
         assert_eq!(changed, ["Added event 1", "Deleted event 2", "Added event 4"]);
         // The restarted list comes from an older cache, which still has the object.
-        assert_eq!(with(vec![Ok(Event::InitApply(map("u", "1")))]), ["Added event 1"]);
-        let deleted = with(vec![Ok(Event::InitApply(map("v", "3"))), Ok(Event::Delete(map("v", "4")))]);
+        assert_eq!(events_of_relist(vec![Ok(Event::InitApply(map("u", "1")))]), ["Added event 1"]);
+        let deleted =
+            events_of_relist(vec![Ok(Event::InitApply(map("v", "3"))), Ok(Event::Delete(map("v", "4")))]);
         assert_eq!(deleted, ["Added event 1", "Deleted event 2"]);
     }
 

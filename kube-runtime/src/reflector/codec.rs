@@ -231,11 +231,11 @@ impl<K: Storable> Codec<K> {
             if is_encoded {
                 self.own_fields.record(raw.json.len(), json.len());
             }
-            let stores_own = is_encoded
+            let stores_serialized = is_encoded
                 && self.own_fields.are_fewer()
                 && catch_unwind(AssertUnwindSafe(|| self.survives_round_trip(json)))
                     .is_ok_and(|survives| survives.is_some());
-            self.pack_raw_text(raw, if stores_own { json } else { raw.json })
+            self.pack_raw_text(raw, if stores_serialized { json } else { raw.json })
         })
     }
 

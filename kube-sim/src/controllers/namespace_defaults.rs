@@ -59,14 +59,14 @@ pub(super) fn requeue_all(state: &mut State) {
 
 /// Creates the service account `default`, unless it exists.
 pub(super) fn reconcile_service_account(state: &mut State, key: &Key) {
-    create_unless_terminating(state, key, SERVICE_ACCOUNTS, "default", |_| {});
+    write_unless_terminating(state, key, SERVICE_ACCOUNTS, "default", |_| {});
 }
 
 /// Creates the config map with the certificate authority, or restores its content.
 pub(super) fn reconcile_root_ca(state: &mut State, key: &Key) {
     let Some(authority) = state.root_ca.clone() else { return };
     let data = json!({"ca.crt": *authority});
-    create_unless_terminating(state, key, CONFIG_MAPS, ROOT_CA, |map| {
+    write_unless_terminating(state, key, CONFIG_MAPS, ROOT_CA, |map| {
         map["data"] = data;
         let note = "Contains a CA bundle that can be used to verify the kube-apiserver when using internal endpoints \
             such as the internal service IP or kubernetes.default.svc. No other usage is guaranteed across \
@@ -76,7 +76,7 @@ pub(super) fn reconcile_root_ca(state: &mut State, key: &Key) {
 }
 
 /// Creates or changes an object in the namespace of the key, unless the namespace is terminating.
-fn create_unless_terminating(
+fn write_unless_terminating(
     state: &mut State,
     key: &Key,
     storage: &str,

@@ -97,7 +97,7 @@ async fn a_seed_reproduces_the_choices_of_each_rule() {
 }
 
 #[test]
-fn rules_are_data() {
+fn rules_survive_a_json_round_trip() {
     let rules = [
         (Rule::new(Action::status(503)), json!({"action": {"status": {"code": 503}}})),
         (

@@ -67,7 +67,7 @@ fn the_oldest_entries_are_dropped() {
 }
 
 #[test]
-fn entries_are_data() {
+fn entries_survive_a_json_round_trip() {
     let journal = Journal::new(Some(10));
     let recorder = journal.record(entry("/a"));
     recorder.record_faults(&[AppliedFault { rule: RuleId::new(3), action: Action::Rewind(2) }]);

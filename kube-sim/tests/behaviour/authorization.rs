@@ -116,10 +116,12 @@ async fn bindings_grant_the_rules_of_their_roles() {
     let body = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}});
     let path = "/api/v1/namespaces/x/serviceaccounts/robot/token";
     let issued = call(&sim, Method::POST, path, body).await.ok();
-    let token = format!("Bearer {}", issued["status"]["token"].as_str().unwrap());
-    send_with(&sim, &[("authorization", &token)], Method::GET, "/api/v1/configmaps").await.ok();
-    send_with(&sim, &[("authorization", &token)], Method::GET, "/api/v1/pods").await.fails(403, "Forbidden");
-    let forged = format!("{}x", &token[..token.len() - 1]);
+    let authorization = format!("Bearer {}", issued["status"]["token"].as_str().unwrap());
+    send_with(&sim, &[("authorization", &authorization)], Method::GET, "/api/v1/configmaps").await.ok();
+    send_with(&sim, &[("authorization", &authorization)], Method::GET, "/api/v1/pods")
+        .await
+        .fails(403, "Forbidden");
+    let forged = format!("{}x", &authorization[..authorization.len() - 1]);
     send_with(&sim, &[("authorization", &forged)], Method::GET, maps).await.fails(401, "Unauthorized");
 }
 
@@ -242,16 +244,16 @@ async fn impersonation_needs_permission() {
     let body = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}});
     let path = "/api/v1/namespaces/x/serviceaccounts/robot/token";
     let issued = call(&sim, Method::POST, path, body).await.ok();
-    let token = format!("Bearer {}", issued["status"]["token"].as_str().unwrap());
+    let authorization = format!("Bearer {}", issued["status"]["token"].as_str().unwrap());
     let headers = |name: &'static str, value: &'static str| {
-        [("authorization", token.as_str()), ("impersonate-user", "joe"), (name, value)]
+        [("authorization", authorization.as_str()), ("impersonate-user", "joe"), (name, value)]
     };
     send_with(&sim, &headers("accept", "*/*"), Method::GET, "/apis").await.ok();
     let refused =
         send_with(&sim, &headers("impersonate-group", "system:masters"), Method::GET, "/apis").await;
     let message = r#"groups "system:masters" is forbidden: User "system:serviceaccount:x:robot" cannot impersonate resource "groups" in API group "" at the cluster scope"#;
     assert_eq!(refused.fails(403, "Forbidden"), message);
-    let refused = [("authorization", token.as_str()), ("impersonate-user", "jane")];
+    let refused = [("authorization", authorization.as_str()), ("impersonate-user", "jane")];
     send_with(&sim, &refused, Method::GET, "/apis").await.fails(403, "Forbidden");
     let alone = send_with(&sim, &[("impersonate-group", "a")], Method::GET, "/apis").await;
     alone.fails(500, "InternalError");

@@ -132,16 +132,16 @@ async fn update_view(
 ) {
     let mut snapshots = interval(SNAPSHOT_INTERVAL);
     snapshots.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let over = async {
+    let deadline = async {
         match end {
             Some(end) => sleep_until(end).await,
             None => std::future::pending().await,
         }
     };
-    tokio::pin!(over);
+    tokio::pin!(deadline);
     loop {
         tokio::select! {
-            () = &mut over => return,
+            () = &mut deadline => return,
             _ = interrupts.next() => return,
             Some(line) = messages.recv() => view.print_message(&line),
             _ = snapshots.tick() => {

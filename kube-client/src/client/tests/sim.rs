@@ -140,12 +140,12 @@ async fn an_in_process_server_needs_no_configuration() {
 #[tokio::test(start_paused = true)]
 async fn the_default_stack_over_an_in_process_server_retries_and_limits_waits() {
     let sim = Sim::new();
-    let over = || {
+    let new_client = || {
         let mut config = Config::new("http://localhost".parse().unwrap());
         config.default_namespace = "apps".to_owned();
         ClientBuilder::over(sim.service(), &config).unwrap().build()
     };
-    let client = over();
+    let client = new_client();
     assert_eq!(client.default_namespace(), "apps");
     let throttled = sim.faults().add(Rule::new(Action::status_retry_after(429, 7)).verb("create").times(2));
     let bare = Client::new(sim.service(), "apps");

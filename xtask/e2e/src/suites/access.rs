@@ -315,8 +315,9 @@ async fn users_grant_only_the_permissions_that_they_have(env: Env) -> Outcome {
 /// The answer of a manager to a GET request.
 async fn get(address: SocketAddr, path: &str, token: Option<&str>) -> anyhow::Result<String> {
     let mut stream = TcpStream::connect(address).await?;
-    let token = token.map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
-    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{token}\r\n");
+    let authorization = token.map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
+    let request =
+        format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{authorization}\r\n");
     stream.write_all(request.as_bytes()).await?;
     let mut answer = String::new();
     timeout(TIMEOUT, stream.read_to_string(&mut answer)).await??;

@@ -186,17 +186,17 @@ pub(super) async fn bindings_select_requests_and_actions(env: Env) -> Outcome {
             .await?;
     let labelled =
         |value: &str| json!({"matchResources": {"objectSelector": {"matchLabels": {"app": value}}}});
-    let with = |mut fields: Value, actions: &[&str]| {
+    let with_actions = |mut fields: Value, actions: &[&str]| {
         fields["validationActions"] = json!(actions);
         fields
     };
-    let warn = bind(&hooks, &policy, "warn", &with(json!({}), &["Warn", "Audit"])).await?;
-    bind(&hooks, &policy, "deny", &with(labelled("deny"), &["Deny"])).await?;
+    let warn = bind(&hooks, &policy, "warn", &with_actions(json!({}), &["Warn", "Audit"])).await?;
+    bind(&hooks, &policy, "deny", &with_actions(labelled("deny"), &["Deny"])).await?;
     let mut excluded = labelled("excluded");
     excluded["matchResources"]["excludeResourceRules"] = json!([{
         "apiGroups": [""], "apiVersions": ["v1"], "resources": ["configmaps"], "operations": ["CREATE"], "resourceNames": ["a"],
     }]);
-    bind(&hooks, &policy, "excluded", &with(excluded, &["Deny"])).await?;
+    bind(&hooks, &policy, "excluded", &with_actions(excluded, &["Deny"])).await?;
     wait_until_active(&hooks, "no").await?;
     eventually("the binding is active", TIMEOUT, async || {
         let answer = attempt(&hooks, "no", &json!({"app": "deny"})).await;

@@ -152,15 +152,15 @@ async fn apply_removes_omitted_fields(env: Env) -> Outcome {
 async fn field_managers_share_lists_by_key(env: Env) -> Outcome {
     let deployments: Api<Deployment> = env.api();
     deployments.create(&PostParams::default(), &deployment("web", 0)?).await?;
-    let with = |name: &str| {
+    let apply_container = |name: &str| {
         let container = json!({"name": name, "image": "i"});
         Patch::Apply(json!({
             "apiVersion": "apps/v1", "kind": "Deployment",
             "spec": {"template": {"spec": {"containers": [container]}}},
         }))
     };
-    deployments.patch("web", &PatchParams::apply("injector"), &with("side")).await?;
-    let patched = deployments.patch("web", &PatchParams::apply("other"), &with("third")).await?;
+    deployments.patch("web", &PatchParams::apply("injector"), &apply_container("side")).await?;
+    let patched = deployments.patch("web", &PatchParams::apply("other"), &apply_container("third")).await?;
     check_eq!(containers(&patched).len(), 3);
     let nothing = Patch::Apply(json!({"apiVersion": "apps/v1", "kind": "Deployment"}));
     let patched = deployments.patch("web", &PatchParams::apply("injector"), &nothing).await?;

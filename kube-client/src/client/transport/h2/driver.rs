@@ -146,7 +146,7 @@ impl Keepalive {
             }
             ready!(self.timer.as_mut().poll(cx));
             if self.sent.is_some() {
-                self.health.set_unanswered(PONG_TIMEOUT);
+                self.health.record_unanswered_ping(PONG_TIMEOUT);
                 return Poll::Ready(Pinged::Unanswered);
             }
             let due = self.health.last_read() + SILENCE;

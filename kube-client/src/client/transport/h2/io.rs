@@ -52,17 +52,17 @@ impl Health {
     }
 
     /// Records that the server has not answered a ping within `wait`.
-    pub(super) fn set_unanswered(&self, wait: Duration) {
+    pub(super) fn record_unanswered_ping(&self, wait: Duration) {
         // The first failure is the cause; later failures are its consequences.
         let _ = self.failure.set(Failure::Unanswered(wait));
     }
 
-    fn set_read(&self) {
+    fn record_read(&self) {
         let passed = u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.last_read.store(passed, Ordering::Relaxed);
     }
 
-    fn set_failed(&self, error: &io::Error) {
+    fn record_failure(&self, error: &io::Error) {
         let failure = if let Some(WriteStalled(limit)) = find(error) {
             Failure::Stalled(*limit)
         } else if let Some(error) = find::<rustls::Error>(error) {
@@ -109,7 +109,7 @@ impl Monitored {
 
     fn record<T>(&self, done: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if let Poll::Ready(Err(error)) = &done {
-            self.health.set_failed(error);
+            self.health.record_failure(error);
         }
         done
     }
@@ -125,7 +125,7 @@ impl AsyncRead for Monitored {
         let before = buffer.filled().len();
         let done = Pin::new(&mut this.inner).poll_read(cx, buffer);
         if buffer.filled().len() > before {
-            this.health.set_read();
+            this.health.record_read();
         }
         this.record(done)
     }
