@@ -30,8 +30,6 @@ pub(crate) fn custom_resource(input: &Input) -> TokenStream {
         !matches!(name.as_deref(), Some("Clone" | "Debug" | "Serialize" | "Deserialize" | "JsonSchema"))
     });
     let meta = quote!(#k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta);
-    let crd =
-        quote!(#k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition);
     let status = attrs.status.as_ref().map(|status| quote!(#vis status: ::core::option::Option<#status>,));
     let status_init = attrs.status.as_ref().map(|_| quote!(status: ::core::option::Option::None,));
     let has_status = attrs.status.as_ref().map(|status| {
@@ -101,11 +99,9 @@ pub(crate) fn custom_resource(input: &Input) -> TokenStream {
             #has_status
             #with_schema
             #validate_cel
-            impl #support::CustomResourceExt for #root {
-                fn crd() -> #crd { ::core::unreachable!() }
-                fn crd_name() -> &'static str { ::core::unreachable!() }
-                fn api_resource() -> #support::ApiResource { ::core::unreachable!() }
-                fn shortnames() -> &'static [&'static str] { ::core::unreachable!() }
+            impl #support::DerivedKind for #root {
+                fn definition() -> &'static #support::Definition { ::core::unreachable!() }
+                fn generate() -> #support::GeneratedCrd { ::core::unreachable!() }
             }
         };
     }

@@ -415,7 +415,8 @@ mod tests {
         check(&owned(&json!([]), "Running"), Some(false), &force, Decision::Evict);
         check(&owned(&empty_dir, "Running"), Some(false), &force, Decision::Refuse(DrainObstacle::EmptyDir));
         check(&owned(&json!([]), "Failed"), Some(false), &none, Decision::Evict);
-        let mirror = json!({"metadata": {"name": "web", "annotations": {MIRROR_ANNOTATION: "h"}}, "spec": {}});
+        let mirror =
+            json!({"metadata": {"name": "web", "annotations": {MIRROR_ANNOTATION: "h"}}, "spec": {}});
         check(&mirror, None, &none, Decision::Keep);
     }
 }

@@ -155,15 +155,28 @@ fn replace(path: &Path, text: &str) -> io::Result<()> {
         Err(error) => return Err(error),
     };
     let folder = target.parent().ok_or_else(|| io::Error::other("the path is not that of a file"))?;
-    // Only the owner can read the new file, whose name is random.
-    let mut next = tempfile::NamedTempFile::new_in(folder)?;
-    next.write_all(text.as_bytes())?;
-    if let Some(permissions) = permissions {
-        next.as_file().set_permissions(permissions)?;
+    let next = folder.join(format!(".kubeconfig-{:016x}", fastrand::u64(..)));
+    let written = write_new(&next, text.as_bytes(), permissions).and_then(|()| fs::rename(&next, &target));
+    if written.is_err() {
+        // The error of the write or rename is returned: it is the cause.
+        let _ = fs::remove_file(&next);
     }
-    next.as_file().sync_all()?;
-    next.persist(&target).map_err(|error| error.error)?;
-    Ok(())
+    written
+}
+
+/// Writes a file that does not exist yet, and waits until its content is on the disk. Without `permissions`, only the
+/// owner can read the file.
+fn write_new(path: &Path, content: &[u8], permissions: Option<fs::Permissions>) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(path)?;
+    file.write_all(content)?;
+    if let Some(permissions) = permissions {
+        file.set_permissions(permissions)?;
+    }
+    file.sync_all()
 }
 
 /// The files of a kubeconfig, and the name of a user in one of them.

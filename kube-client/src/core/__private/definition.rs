@@ -92,7 +92,7 @@ pub struct Scale {
 }
 
 /// Converts the definition into a `CustomResourceDefinition` with this schema.
-pub fn crd(definition: &Definition, schema: Option<JSONSchemaProps>) -> CustomResourceDefinition {
+pub(super) fn crd(definition: &Definition, schema: Option<JSONSchemaProps>) -> CustomResourceDefinition {
     let scope = if definition.namespaced { "Namespaced" } else { "Cluster" };
     CustomResourceDefinition {
         metadata: ObjectMeta {

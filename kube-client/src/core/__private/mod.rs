@@ -11,6 +11,7 @@ mod encode;
 mod encode_flat;
 #[cfg(feature = "schema")]
 mod field_schema;
+mod kind;
 #[cfg(feature = "schema")]
 mod pruned_fields;
 #[cfg(feature = "schema")]
@@ -22,12 +23,15 @@ pub use ::{k8s_openapi, serde, serde_json};
 pub use self::{
     decode::{NoStatus, decode, decode_partial},
     decode_flat::decode_flat,
-    definition::{Column, Definition, Scale, crd},
+    definition::{Column, Definition, Scale},
     encode::encode,
     encode_flat::encode_flat,
+    kind::{DerivedKind, GeneratedCrd, crd_without_schema},
     validate_cel::{impl_validate_cel, validate_cel_of_type},
 };
-pub use crate::core::{ApiResource, HasSpec, HasStatus, Resource, Rule, crd::CustomResourceExt};
+pub use crate::core::{HasSpec, HasStatus, Resource, Rule};
+
+use self::definition::crd;
 
 /// The names of the fields that every object has. A spec with `#[kube(no_spec)]` must not have fields
 /// with these names.
@@ -46,8 +50,6 @@ pub mod rules {
 #[cfg(feature = "schema")]
 pub use self::field_schema::{add_rules, set_merge_strategy};
 #[cfg(feature = "schema")]
-pub use self::schema::{
-    crd_with_flat_schema, crd_with_schema, require_strict_schema, root_schema, schema_of,
-};
+pub use self::schema::{crd_with_flat_schema, crd_with_schema, root_schema, schema_of};
 #[cfg(feature = "schema")]
-pub use {crate::core::schema::SchemaError, ::schemars};
+pub use ::schemars;

@@ -10,7 +10,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
-use super::{COMMON_FIELDS, Definition, crd, pruned_fields};
+use super::{COMMON_FIELDS, Definition, GeneratedCrd, crd, pruned_fields};
 use crate::core::{
     Rule,
     schema::{self, SchemaError, SchemaProblem},
@@ -47,7 +47,7 @@ pub fn crd_with_schema(
     definition: &Definition,
     rules: Vec<Rule>,
     generate: fn(SchemaGenerator) -> Schema,
-) -> (CustomResourceDefinition, Vec<SchemaProblem>) {
+) -> GeneratedCrd {
     let (mut schema, mut problems) = schema::structural_schema(generate(schema::json_schema_generator()));
     remove_root_additional_properties(&mut schema, &mut problems);
     report_invalid_selectable_fields(definition, &schema, &mut problems);
@@ -56,7 +56,7 @@ pub fn crd_with_schema(
         own.extend(rules.into_iter().map(Into::into));
     }
     schema::report_refused_keywords(&schema, &mut problems);
-    (crd(definition, Some(schema)), problems)
+    GeneratedCrd { crd: crd(definition, Some(schema)), problems }
 }
 
 /// Like [`crd_with_schema`], for an object with the fields of a spec beside `metadata` (`#[kube(no_spec)]`).
@@ -65,19 +65,19 @@ pub fn crd_with_flat_schema(
     rules: Vec<Rule>,
     generate: fn(SchemaGenerator) -> Schema,
     generate_spec: fn(SchemaGenerator) -> Schema,
-) -> (CustomResourceDefinition, Vec<SchemaProblem>) {
-    let (crd, mut problems) = crd_with_schema(definition, rules, generate);
+) -> GeneratedCrd {
+    let mut generated = crd_with_schema(definition, rules, generate);
     let (spec, _) = schema::structural_schema(generate_spec(schema::json_schema_generator()));
     for name in spec.properties.iter().flatten().map(|(name, _)| name) {
         if COMMON_FIELDS.contains(&name.as_str()) {
-            problems.push(SchemaProblem::new(
+            generated.problems.push(SchemaProblem::new(
                 format!(".{name}"),
                 "every object has a field of this name, so the object would have duplicate keys",
                 "rename the field of the flattened struct, or remove `no_spec`",
             ));
         }
     }
-    (crd, problems)
+    generated
 }
 
 /// Removes `additionalProperties` from the root schema: the server rejects a `CustomResourceDefinition` whose root
@@ -124,9 +124,9 @@ fn report_invalid_selectable_fields(
 /// # Errors
 ///
 /// Lists `problems` and the nodes whose type preserves fields that the server prunes.
-pub fn require_strict_schema<K: Serialize + DeserializeOwned>(
+pub(super) fn require_strict_schema<K: Serialize + DeserializeOwned>(
     definition: &Definition,
-    (crd, mut problems): (CustomResourceDefinition, Vec<SchemaProblem>),
+    GeneratedCrd { crd, mut problems }: GeneratedCrd,
 ) -> Result<CustomResourceDefinition, SchemaError> {
     let schema = crd.spec.versions.first().and_then(|version| version.schema.as_ref());
     if let Some(schema) = schema.and_then(|schema| schema.open_api_v3_schema.as_ref()) {

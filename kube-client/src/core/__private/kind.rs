@@ -1,0 +1,65 @@
+//! `DerivedKind`: what `#[derive(CustomResource)]` generates for [`CustomResourceExt`].
+//!
+//! The methods of [`CustomResourceExt`] are generic over the kind. The compiler generates code only for the methods
+//! that a program calls, and places it in the module of the kind: a change of the caller does not compile it again.
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::{Definition, crd};
+#[cfg(feature = "schema")]
+use crate::core::schema::{SchemaError, SchemaProblem};
+use crate::core::{ApiResource, CustomResourceExt, Resource};
+
+/// A kind with `#[derive(CustomResource)]`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` has no `CustomResourceDefinition`",
+    note = "derive `CustomResource` for its spec"
+)]
+pub trait DerivedKind: Resource<DynamicType = ()> + Serialize + DeserializeOwned {
+    /// The constants of the kind.
+    fn definition() -> &'static Definition;
+
+    /// The `CustomResourceDefinition` with the problems of its schema.
+    fn generate() -> GeneratedCrd;
+}
+
+/// A `CustomResourceDefinition` with the problems of its schema.
+#[derive(Debug)]
+pub struct GeneratedCrd {
+    pub(super) crd: CustomResourceDefinition,
+    #[cfg(feature = "schema")]
+    pub(super) problems: Vec<SchemaProblem>,
+}
+
+/// The `CustomResourceDefinition` of a kind whose schema the program sets itself.
+pub fn crd_without_schema(definition: &Definition) -> GeneratedCrd {
+    GeneratedCrd {
+        crd: crd(definition, None),
+        #[cfg(feature = "schema")]
+        problems: Vec::new(),
+    }
+}
+
+impl<K: DerivedKind> CustomResourceExt for K {
+    fn crd() -> CustomResourceDefinition {
+        K::generate().crd
+    }
+
+    #[cfg(feature = "schema")]
+    fn try_crd() -> Result<CustomResourceDefinition, SchemaError> {
+        super::schema::require_strict_schema::<K>(K::definition(), K::generate())
+    }
+
+    fn crd_name() -> &'static str {
+        K::definition().crd_name
+    }
+
+    fn api_resource() -> ApiResource {
+        ApiResource::erase::<K>(&())
+    }
+
+    fn shortnames() -> &'static [&'static str] {
+        K::definition().shortnames
+    }
+}
