@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 /// The result of a reconcile. It sets when the controller reconciles the object again if the object does not change
-/// before that.
+/// earlier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Action {
     pub(super) next: Next,

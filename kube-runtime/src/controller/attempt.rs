@@ -1,5 +1,5 @@
-//! The number of the attempt of a reconcile, which a reconciler and an error policy can read. It must not count; the
-//! `queue` does.
+//! The number of the attempt of a reconcile, which a reconciler and an error policy can read. This module must not
+//! count attempts; the `queue` does.
 
 use super::panic;
 use pin_project_lite::pin_project;
@@ -16,9 +16,9 @@ thread_local! {
 
 /// The number of the current attempt to reconcile the object: 1, and one more after each consecutive failure.
 ///
-/// Failures are those after which the object is requeued with backoff, and conflicts. Each other [`Action`] begins with
-/// 1 again. A change of the object does not, so a reconciler can stop an expensive strategy after some attempts. The
-/// span of the reconcile contains the number as `attempt`.
+/// A conflict is a failure too, and so is each result after which the object is requeued with backoff. Any other
+/// [`Action`] resets the number to 1. A change of the object does not reset it, so a reconciler can stop an expensive
+/// strategy after some attempts. The span of the reconcile contains the number as `attempt`.
 ///
 /// Call it in a reconciler or in an error policy. The value is 1 elsewhere: in tests that call the reconciler directly,
 /// and in tasks that the reconciler spawns.
@@ -43,7 +43,7 @@ pub fn attempt() -> u32 {
     ATTEMPT.get()
 }
 
-/// Calls `f`, in which [`attempt`] returns `number`. A panic is returned as its message.
+/// Calls `f`. During the call, [`attempt`] returns `number`. If `f` panics, the error is the panic message.
 pub(super) fn catch_in_attempt<T>(number: u32, f: impl FnOnce() -> T) -> Result<T, String> {
     let before = ATTEMPT.replace(number);
     let result = panic::catch(f);
@@ -52,7 +52,7 @@ pub(super) fn catch_in_attempt<T>(number: u32, f: impl FnOnce() -> T) -> Result<
 }
 
 pin_project! {
-    /// A future in which [`attempt`] returns the number.
+    /// Wraps a future: [`attempt`] returns the number while the future is polled.
     pub(super) struct InAttempt<F> {
         #[pin]
         future: F,

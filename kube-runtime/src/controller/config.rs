@@ -53,7 +53,7 @@ impl Config {
 
     /// The wait before a failed object is reconciled again: `base` after its first failure, then doubled with each
     /// consecutive failure, up to `max`. 5 ms and 1000 s by default.
-    /// [`Controller::rate_limiter`](crate::Controller::rate_limiter) replaces this limit.
+    /// [`Controller::rate_limiter`](crate::Controller::rate_limiter) replaces this backoff.
     pub fn failure_backoff(mut self, base: Duration, max: Duration) -> Self {
         self.failures = FailureBackoff::new(base, max);
         self
@@ -71,9 +71,9 @@ impl Config {
     ///
     /// After this time, the stream of [`Controller::run`](crate::Controller::run) yields an
     /// [`Error::SyncTimeout`](super::Error::SyncTimeout) for each incomplete kind, and one warning is logged. The
-    /// controller continues, and reconciles start when the snapshots are complete: a definition may be installed later.
-    /// A program that wants to end instead, as one with controller-runtime does after its `CacheSyncTimeout`, ends at
-    /// this error. Two minutes by default; `Duration::MAX` for no limit.
+    /// controller continues, and reconciles start when the snapshots are complete: a CustomResourceDefinition may be
+    /// installed later. A program with controller-runtime ends after its `CacheSyncTimeout`; to get the same behaviour,
+    /// end the program at this error. Two minutes by default; `Duration::MAX` for no limit.
     pub fn sync_timeout(mut self, limit: Duration) -> Self {
         self.sync_timeout = limit;
         self

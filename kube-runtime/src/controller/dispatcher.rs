@@ -76,7 +76,7 @@ pub(super) struct Dispatcher<'a, K: Resource, E: std::error::Error + 'static> {
     turn: Turn,
     config: Config,
     monitor: Monitor,
-    /// Requests for the state.
+    /// The inspectors' requests for the state of the queue.
     #[cfg(feature = "manager")]
     inspections: Option<tokio::sync::mpsc::Receiver<super::inspect::InspectionRequest>>,
     shutdown: Shutdown,
@@ -210,7 +210,8 @@ where
     /// Whether all sources have ended and the objects that they queued are reconciled.
     fn has_finished(&self) -> bool {
         let Some(ended) = self.sources_ended else { return false };
-        // Keys that are due later are requeues, except for keys that wait for further changes.
+        // A delayed key is either a requeue, which does not keep the controller running, or a debounced change, which
+        // does.
         let debounced = |due: Instant| due.saturating_duration_since(ended) <= self.config.debounce;
         !self.queue.has_ready()
             && !self.queue.next_due().is_some_and(debounced)

@@ -13,8 +13,8 @@ use std::{fmt, time::Duration};
 /// therefore skips the cause and returns the source of the cause, so that a printed chain of errors repeats no message.
 /// The variant's field contains the cause.
 ///
-/// `E` is the error of the reconciler. `Q` is the error of the sources; a [`Controller`](crate::Controller) has that of
-/// watchers.
+/// `E` is the error of the reconciler. `Q` is the error of the sources; for a [`Controller`](crate::Controller), it is
+/// the error of watchers.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error<E: std::error::Error + 'static, Q = watcher::Error> {
@@ -56,8 +56,8 @@ pub enum Error<E: std::error::Error + 'static, Q = watcher::Error> {
         /// The time limit.
         limit: Duration,
     },
-    /// All sources of the controller have ended, such as streams of objects: no change can arrive. The controller has
-    /// reconciled the queued objects, and shuts down.
+    /// All sources of the controller have ended, for instance finite streams of objects: no further change can arrive.
+    /// The controller has reconciled the queued objects, and shuts down.
     SourcesEnded,
     /// A watch failed. The watcher recovers automatically.
     QueueError(Q),

@@ -43,7 +43,7 @@ pub(super) type Reconciler<'a, K, E> =
 /// A user's error policy with its context.
 pub(super) type ErrorPolicy<'a, K, E> = Box<dyn Fn(Arc<K>, &E) -> Action + Send + 'a>;
 
-/// The end of a task.
+/// The output of a task.
 enum Ended<K, E> {
     Reconcile(Arc<K>, Returned<E>),
     /// The handler of a deletion ended; `None` if it was dropped at the time limit.
@@ -53,12 +53,12 @@ enum Ended<K, E> {
 /// The return value of a reconcile; `None` if it was dropped at the time limit.
 type Returned<E> = Option<Result<Action, E>>;
 
-/// An object in reconcile.
+/// A task that runs a reconcile or the deletion handler.
 struct InFlight {
     key: Key,
     /// The number of the attempt; see [`attempt`](super::attempt).
     attempt: u32,
-    /// Whether the handler of deletions has the key.
+    /// Whether the task runs the deletion handler.
     is_deletion: bool,
 }
 

@@ -7,16 +7,17 @@ use std::{error::Error as StdError, fmt};
 /// The maximum number of sources of an error to read.
 const MAX_SOURCES: usize = 64;
 
-/// A failure that no retry can fix, such as an invalid spec, as controller-runtime's `TerminalError`.
+/// A failure that no retry can fix, such as an invalid spec. It corresponds to controller-runtime's `TerminalError`.
 ///
-/// A reconciler wraps its error. If the error of a reconciler is a terminal error, or has one among its
-/// [sources](StdError::source), [`Action::requeue_with_backoff`](super::Action::requeue_with_backoff) of the error
-/// policy, and so [`backoff_on_error`](super::backoff_on_error), does not requeue the object: the controller reconciles
-/// it at its next change. With the Cargo feature `metrics`, `controller_runtime_terminal_reconcile_errors_total` counts
-/// these failures, in addition to the metrics of all failures.
+/// A reconciler wraps its error in this type. If the error of a reconciler, or one of its [sources](StdError::source),
+/// is a terminal error, [`Action::requeue_with_backoff`](super::Action::requeue_with_backoff) of the error policy does
+/// not requeue the object: the controller reconciles it at its next change. This also applies to
+/// [`backoff_on_error`](super::backoff_on_error). With the Cargo feature `metrics`,
+/// `controller_runtime_terminal_reconcile_errors_total` counts these failures, in addition to the metrics of all
+/// failures.
 ///
-/// The controller does not recognise a terminal error, or a conflict, in a variant of an error with thiserror's
-/// `#[error(transparent)]`, because such an error is not among the sources: give the variant a message of its own.
+/// A variant with thiserror's `#[error(transparent)]` hides its inner error from the chain of sources, so the
+/// controller does not recognise a terminal error or a conflict in it: give the variant a message of its own.
 ///
 /// ```
 /// use kube_runtime::controller::{Action, TerminalError};
@@ -50,7 +51,7 @@ impl fmt::Display for TerminalError {
     }
 }
 
-/// The source of the marked error: its own text is that of this error.
+/// Returns the source of the marked error, because `Display` already contains the text of the marked error.
 impl StdError for TerminalError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         self.0.source()
@@ -68,7 +69,8 @@ pub(super) enum FailureClass {
 }
 
 impl FailureClass {
-    /// The class of an error with its sources. Reads a limited number of sources: those of a user's error may be endless.
+    /// The class of an error with its sources. Reads a limited number of sources: the chain of a user's error may be
+    /// endless.
     pub(super) fn of(error: &(dyn StdError + 'static)) -> Self {
         let causes = std::iter::successors(Some(error), |cause| (**cause).source());
         causes.take(MAX_SOURCES).find_map(Self::of_cause).unwrap_or(Self::Other)
@@ -87,7 +89,7 @@ impl FailureClass {
     }
 }
 
-/// The source of errors of this crate about an object that was changed concurrently.
+/// The `source()` of this crate's errors about a concurrent change of an object. It marks these errors as conflicts.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
 #[error("another client changed the object at the same time")]
 pub(crate) struct ConcurrentChange;

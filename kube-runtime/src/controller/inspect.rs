@@ -18,7 +18,7 @@ pub(crate) struct Inspection {
     pub(crate) ready: usize,
     /// The number of keys that wait for their time.
     pub(crate) delayed: usize,
-    /// The key that has been ready longest, if it waits for longer than the limit.
+    /// The key that has been ready longest, if it waits for longer than the stall limit.
     pub(crate) stuck: Option<String>,
     pub(crate) running: Vec<RunningKey>,
     /// The names of the closed gates.

@@ -336,8 +336,8 @@ where
     /// Reconciles the objects that `mapper` returns when an object of kind `Other` is added, modified or deleted.
     ///
     /// The controller stores the last state of each object of kind `Other`. When the object is modified, or deleted,
-    /// even while the watch was interrupted, the controller also calls `mapper` with that state: a result that
-    /// depends on other data, such as an index, may have changed. To save memory, watch an
+    /// even while the watch was interrupted, the controller also calls `mapper` with that previous state, because the
+    /// result may depend on other data, such as an index, that has changed. To save memory, watch an
     /// [`Object`](kube_client::core::Object) with only the fields that the mapper needs, or the metadata.
     ///
     /// The controller also stores the keys that `mapper` returned for each existing object. When the object is

@@ -15,7 +15,7 @@ pub(super) struct Owned {
     name: String,
     uid: Option<String>,
     version: Option<String>,
-    /// Sorted.
+    /// The keys of the owners, sorted.
     pub(super) owners: Arc<[Key]>,
 }
 

@@ -97,8 +97,8 @@ where
         Self::for_stream_with(trigger.map(Ok), reader, dyntype)
     }
 
-    /// As [`owns`](Controller::owns). `dyntype` is not needed, because `api` has the names of the kind; the parameter
-    /// is that of kube.
+    /// As [`owns`](Controller::owns). `dyntype` is ignored, because `api` contains the names of the kind; the parameter
+    /// exists for compatibility with kube.
     #[must_use]
     pub fn owns_with<Child>(self, api: Api<Child>, _dyntype: Child::DynamicType, wc: watcher::Config) -> Self
     where
@@ -147,8 +147,8 @@ where
         self.with_source(Changes::of_stream(&Child::kind(&dyntype), trigger.map(Ok)).handle(handler))
     }
 
-    /// As [`watches`](Controller::watches). `dyntype` is not needed, because `api` has the names of the kind; the
-    /// parameter is that of kube.
+    /// As [`watches`](Controller::watches). `dyntype` is ignored, because `api` contains the names of the kind; the
+    /// parameter exists for compatibility with kube.
     #[must_use]
     pub fn watches_with<Other, I>(
         self,

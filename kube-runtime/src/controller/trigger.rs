@@ -32,9 +32,9 @@ impl Trigger {
         Self { key, reason: ReconcileReason::Unknown, priority: Priority::DEFAULT, forgets: false }
     }
 
-    /// Not a request, but the report that the object was deleted: the work queue drops earlier requests for the key,
-    /// the times at which it was to be requeued, and its failures. Later requests are those for another object with the
-    /// same name.
+    /// Reports that the object was deleted, in place of a request. The work queue drops the earlier requests and
+    /// scheduled requeues of the key, and resets its count of failures. A later request for the key concerns a new
+    /// object with the same name.
     pub fn forget(key: Key) -> Self {
         Self { forgets: true, ..Self::new(key) }
     }

@@ -26,9 +26,9 @@ where
         self.with_source(source)
     }
 
-    /// Reconciles all objects after each `period`, and up to a tenth of it, as the resync of client-go's informers. It sends no
-    /// request by itself. A controller that misses no change needs it only for state outside of the cluster that nothing
-    /// reports. A period below one second becomes one second.
+    /// Reconciles all objects periodically: after `period` plus a random jitter of up to a tenth, as the resync of
+    /// client-go's informers. The resync itself sends no request. The watches miss no change, so a controller needs a
+    /// resync only for external state whose changes it cannot watch. A period below one second becomes one second.
     #[must_use]
     pub fn resync_every(self, period: Duration) -> Self {
         let period = period.max(Duration::from_secs(1));
@@ -39,16 +39,18 @@ where
         self.reconcile_all_on(ticks)
     }
 
-    /// Calls `handler` with the key of each object of the controller's kind that is deleted, such as to remove data about the
-    /// object from the memory of the program. A reconciler is not called for objects that do not exist.
+    /// Calls `handler` with the key of each object of the controller's kind that is deleted, for instance to remove
+    /// data about the object from the memory of the program. A reconciler is not called for objects that do not exist.
     ///
-    /// The rules of reconciles apply: the handler and a reconcile of the same key never run at once, and the handler is called
-    /// again with backoff until it succeeds, or until it returns a [`TerminalError`](super::TerminalError)(super::TerminalError). If an object with the same key exists
-    /// again before that, the reconciler is called with the new object instead. Filters of the source do not apply.
+    /// The rules of reconciles apply: the handler and a reconcile of the same key never run at once, and the handler is
+    /// called again with backoff until it succeeds, or until it returns a [`TerminalError`](super::TerminalError). If
+    /// an object with the same key exists again before that, the reconciler is called with the new object instead.
+    /// Filters of the source do not apply.
     ///
-    /// Not called for objects that were deleted while the program did not run or while a gate was closed, as that of the
-    /// leadership is on a standby. To clean up after every deletion, use a [`finalizer`](crate::finalizer()). Sources that
-    /// consist of objects instead of changes, as those of [`for_stream`](Self::for_stream), report no deletions.
+    /// Not called for objects that were deleted while the program did not run or while a gate was closed, for instance
+    /// the leadership gate on a standby. To clean up after every deletion, use a [`finalizer`](crate::finalizer()).
+    /// Sources that emit objects instead of changes, such as those of [`for_stream`](Self::for_stream), report no
+    /// deletions.
     ///
     /// ```
     /// use futures::StreamExt;

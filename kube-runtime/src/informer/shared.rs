@@ -72,7 +72,7 @@ struct Inner<K> {
 pub(crate) struct Health {
     /// The last failure; `None` after the watch has worked again.
     pub(crate) failure: Option<Arc<Error>>,
-    /// Whether the watch ended by a panic.
+    /// Whether the watch ended, because of a panic or a shutdown of the runtime.
     pub(crate) ended: bool,
 }
 

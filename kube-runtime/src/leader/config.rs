@@ -34,7 +34,7 @@ impl Default for Config {
 }
 
 impl Config {
-    /// The time without an observed change of the lease after which a candidate takes the lease. Rounded up to whole
+    /// A candidate takes the lease after it has observed no change of the lease for this time. Rounded up to whole
     /// seconds. 15 s by default.
     pub fn lease_duration(mut self, duration: Duration) -> Self {
         self.lease_duration = duration;
@@ -42,14 +42,14 @@ impl Config {
     }
 
     /// The time for which the leader tries to renew the lease, from the start of the last successful renewal.
-    /// Afterwards it is no longer the leader. 10 s by default.
+    /// Afterwards, this process is no longer the leader. 10 s by default.
     pub fn renew_deadline(mut self, deadline: Duration) -> Self {
         self.renew_deadline = deadline;
         self
     }
 
-    /// The interval of the renewals of the leader, and of the attempts of a candidate. An attempt of a candidate waits
-    /// for up to 120 % longer, at random. 2 s by default.
+    /// The interval of the renewals of the leader, and of the attempts of a candidate. A candidate adds a random wait
+    /// of up to 120 % of the period. 2 s by default.
     pub fn retry_period(mut self, period: Duration) -> Self {
         self.retry_period = period;
         self

@@ -89,7 +89,7 @@ impl Election {
         self.state.send_replace(State::Ended);
     }
 
-    /// Returns when the leadership is lost.
+    /// Acquires and renews the lease. Returns when the leadership is lost.
     async fn acquire_and_renew(&mut self) {
         let Config { renew_deadline, retry_period, .. } = self.config;
         let mut renewed = loop {
@@ -144,7 +144,7 @@ impl Election {
         tracing::warn!(lease = self.name, identity = self.identity, "cannot {verb} the lease: {error}");
     }
 
-    /// Takes or renews the lease. The holder first writes without a read; after a failure, it reads.
+    /// Takes or renews the lease. The holder first writes without a read; only if that fails, it reads the lease.
     async fn attempt(&mut self) -> Result<Attempt, Error> {
         if let Some(known) = &self.observed
             && known.holder() == Some(&self.identity)

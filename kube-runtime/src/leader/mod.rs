@@ -23,8 +23,8 @@ use tokio::task::JoinHandle;
 /// A candidate of a leader election, as client-go's `LeaderElector`.
 ///
 /// All candidates use the same `Lease` (`coordination.k8s.io/v1`). The leader renews it; a candidate takes it when it
-/// has observed no change for the lease duration. Only the time that this process measures counts, not the times in the
-/// lease.
+/// has observed no change for the lease duration. The process measures this time with its own clock, and ignores the
+/// times in the lease.
 ///
 /// Coordinated leader election (`LeaseCandidate`, KEP-4355) is not supported: it is disabled by default in API servers, and its
 /// leader is chosen by the control plane. This election works with every API server.
@@ -89,7 +89,7 @@ impl LeaderElector {
         &self.name
     }
 
-    /// The client of the election, which no fence refuses.
+    /// The client of the election. The fence does not apply to it.
     #[cfg(feature = "manager")]
     pub(crate) fn client(&self) -> Client {
         self.client.clone()
@@ -148,10 +148,10 @@ impl LeaderElector {
 /// dropped. Then:
 ///
 /// - The [gate](Leadership::gate) closes permanently, and controllers with the gate shut down with
-///   [`GateDropped`](crate::controller::Error::GateDropped). Another candidacy needs another [`LeaderElector`] and
-///   other controllers, or, as is usual, another process.
+///   [`GateDropped`](crate::controller::Error::GateDropped). A new candidacy needs a new [`LeaderElector`] and new
+///   controllers; usually the process restarts instead.
 /// - The [client](Leadership::client) refuses writes and cancels those in flight. This does not depend on the task of
-///   the election: after a pause of the process, the first poll of a write finds that the time is over.
+///   the election: after a pause of the process, the first poll of a write finds that the term has expired.
 ///
 /// Limits: a write whose bytes are in the socket cannot be recalled. A pause between the last check and the socket is
 /// not detected, and neither is a suspension that stops the monotonic clock of the machine.

@@ -28,7 +28,8 @@ impl Observed {
         (!holder.is_empty()).then_some(holder)
     }
 
-    /// Whether another process holds the lease, and has changed it within the duration that it wrote.
+    /// Whether another process holds the lease, and this process has observed a change of the lease within the lease
+    /// duration.
     pub(super) fn is_held_by_other(&self, identity: &str, config: &Config, now: Instant) -> bool {
         let Some(holder) = self.holder() else { return false };
         let seconds = self.lease.spec.as_ref().and_then(|spec| spec.lease_duration_seconds);

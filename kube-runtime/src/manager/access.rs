@@ -46,7 +46,7 @@ impl AccessFilter {
         Self { client, tokens: VerdictCache::new(), accesses: VerdictCache::new(), log }
     }
 
-    /// The error is the answer to a request that is refused.
+    /// Checks that the user of the request's token has the permission. The error is the reason of the refusal.
     async fn check(&self, headers: &HeaderMap, verb: &str, path: &str) -> Result<(), Refusal> {
         let token = bearer_token(headers).ok_or(Refusal::Unauthenticated)?;
         let user = self.user(token).await.map_err(Refusal::AuthenticationFailed)?;
@@ -89,7 +89,7 @@ impl AccessFilter {
 
     async fn is_allowed(&self, user: &UserInfo, verb: &str, path: &str) -> Result<bool, ReviewError> {
         let spec = access_spec(user, verb, path);
-        // The spec has no value that cannot be encoded.
+        // The serialization of this type cannot fail.
         let digest = digest(&serde_json::to_vec(&spec).unwrap_or_default());
         if let Some(known) = self.accesses.get(&digest) {
             return Ok(known);
@@ -113,7 +113,7 @@ pub(super) async fn filter(
     next: Next,
 ) -> Response<Body> {
     let verb = request.method().as_str().to_ascii_lowercase();
-    // The router matches the encoded path, too: another spelling of a path reaches no content.
+    // The check and the router both use the percent-encoded path, so another encoding of a path matches no route.
     match access.check(request.headers(), &verb, request.uri().path()).await {
         Ok(()) => next.run(request).await,
         Err(refusal) => {

@@ -76,21 +76,23 @@ use webhooks::Webhooks;
 ///
 /// # Order
 ///
-/// Start: the HTTP server; the webhooks, so that an API server that needs them can answer lists; the [shared informers](Manager::informer), until their first lists are complete; the
-/// [tasks](Manager::task); the controllers, which fill their stores and queues; then the leader election. A controller starts
-/// reconciles when its stores are complete and this process is the leader, so that a standby takes over at once.
+/// Start: the HTTP server; the webhooks, because the API server may call the conversion webhook to answer lists; the
+/// [shared informers](Manager::informer), until their first lists are complete; the [tasks](Manager::task); the
+/// controllers, which fill their stores and queues; then the leader election. A controller starts reconciles when its
+/// stores are complete and this process is the leader, so that a standby takes over at once.
 ///
 /// Stop, at SIGINT or SIGTERM: the tasks; the controllers, whose in-flight reconciles may end within
-/// [`Config::drain_timeout`](crate::controller::Config::drain_timeout); the informers; the webhooks; the HTTP server; and last the lease is
-/// released. A second signal cancels in-flight reconciles. If the leadership is lost, also
+/// [`Config::drain_timeout`](crate::controller::Config::drain_timeout); the informers; the webhooks; the HTTP server;
+/// finally the release of the lease. A second signal cancels in-flight reconciles. If the leadership is lost, also
 /// during the shutdown, in-flight reconciles are cancelled at once.
 ///
 /// # Security
 ///
-/// The server listens on 127.0.0.1:8080 by default, so that only processes of the pod reach it, through `kubectl
-/// port-forward` too. Kubelets need the probes on another address: [`listen_for_probes`](Manager::listen_for_probes) serves only
-/// these, without TLS. The page and the metrics contain names of objects and collections. To serve them to Prometheus on an
-/// address of the pod, use [`listen`](Manager::listen) with [`with_certificate_files`](Manager::with_certificate_files) and
+/// The server listens on 127.0.0.1:8080 by default, so that only processes of the pod and `kubectl port-forward` can
+/// connect. Kubelets need the probes on another address: [`listen_for_probes`](Manager::listen_for_probes) serves only
+/// the probes, without TLS. The page and the metrics contain names of objects and collections. To serve them to
+/// Prometheus on an address of the pod, use [`listen`](Manager::listen) with
+/// [`with_certificate_files`](Manager::with_certificate_files) and
 /// [`with_authentication_and_authorization`](Manager::with_authentication_and_authorization).
 #[must_use = "a manager does nothing before `run`"]
 pub struct Manager {
@@ -170,10 +172,10 @@ impl Manager {
         Ok(self)
     }
 
-    /// Uses TLS (1.2 and 1.3) on the address of [`listen`](Manager::listen): `certificate` is a PEM file with the certificate and its
-    /// chain, and `key` one with the private key, such as `tls.crt` and `tls.key` of a mounted secret. The files are read now,
-    /// blocking, and then for new connections, at most every 10 s. While the files cannot be used, the previous
-    /// certificate stays in use, and a warning names the reason.
+    /// Uses TLS (1.2 and 1.3) on the address of [`listen`](Manager::listen): `certificate` is a PEM file with the
+    /// certificate and its chain, and `key` is a PEM file with the private key, such as `tls.crt` and `tls.key` of a
+    /// mounted secret. Reads the files now, blocking, and again for new connections, at most every 10 s. While the
+    /// files cannot be used, the previous certificate stays in use, and a warning names the reason.
     ///
     /// The cryptography is that of [`crypto_provider`](kube_client::client::crypto_provider).
     ///
@@ -208,8 +210,8 @@ impl Manager {
     /// | 403 | the user does not have the permission |
     /// | 500 | a review failed, or took longer than 10 s |
     ///
-    /// Verdicts on tokens are cached for a minute, permissions for five minutes, and denials for 30 s, as there. A failed review is
-    /// not cached. The cache is bounded, and has digests instead of tokens.
+    /// Verdicts on tokens are cached for a minute, permissions for five minutes, and denials for 30 s, as in
+    /// controller-runtime. A failed review is not cached. The cache is bounded, and contains digests instead of tokens.
     ///
     /// The reviews use the client of [`new`](Manager::new) or of the elector, and need the verb `create` for `tokenreviews` and
     /// `subjectaccessreviews` (the cluster role `system:auth-delegator`). Use TLS, too: without it, the tokens are readable on

@@ -1,4 +1,4 @@
-//! The deletions of objects: they end the requests for the object, and a handler of the user may receive the key.
+//! Handles deletions of objects: drops the requests for the object, and passes its key to the user's handler, if any.
 
 use super::Dispatcher;
 use crate::controller::Key;
@@ -19,7 +19,7 @@ where
     pub(super) fn record_deletion(&mut self, key: Key) {
         self.queue.forget(&key);
         self.monitor.metrics.key_dropped(&key);
-        // While a gate is closed, the keys of deleted objects would accumulate without a limit, such as on a standby.
+        // While a gate is closed, for instance on a standby, the keys would accumulate without limit: drop them.
         if self.gates.are_open() && self.deletions.record(&key) {
             self.monitor.metrics.key_added(&key, Duration::ZERO);
             let cause = ReconcileReason::ObjectDeleted;
