@@ -139,7 +139,7 @@ fn seconds(duration: Duration) -> String {
     format!("{} s", duration.as_secs())
 }
 
-/// Text for HTML: names come from servers and users.
+/// Escapes text for HTML, because names come from servers and users.
 fn escape(text: &str) -> Cow<'_, str> {
     if !text.contains(['<', '>', '&', '"', '\'']) {
         return text.into();

@@ -18,7 +18,7 @@ use std::{
 };
 use tokio::sync::{oneshot, watch};
 
-/// The value that keeps the watch of an informer.
+/// A value that keeps the watch of an informer running until it is dropped.
 pub(super) type Hold = Arc<dyn Any + Send + Sync>;
 
 /// A type-erased handle to the store of an informer or a controller.
@@ -121,8 +121,8 @@ fn cause_text(error: &dyn std::error::Error) -> String {
 /// The maximum number of causes to remember, so that each is logged once.
 const MAX_CAUSES: usize = 16;
 
-/// Logs the failures of an informer: each cause once, until the watch works again. Returns the name when the watch has ended
-/// by a panic.
+/// Logs the failures of an informer: each cause once, until the watch works again. Returns the name when the watch has
+/// ended.
 pub(super) async fn log_failures(name: String, mut health: watch::Receiver<Health>) -> String {
     let mut logged: Vec<String> = Vec::new();
     loop {

@@ -56,7 +56,7 @@ pub(super) fn installed() -> Result<PrometheusHandle, Error> {
     Ok(handle)
 }
 
-/// Performs the upkeep of the recorder of the process. If another manager does, waits until that manager ends.
+/// Performs the upkeep of the recorder of the process. If another manager performs it, waits until that manager ends.
 pub(super) async fn keep_up(recorder: PrometheusHandle) {
     let _only_one = UPKEEP.lock().await;
     loop {

@@ -1,5 +1,5 @@
-//! Reviews by the API server of the requests to the manager: `TokenReview` and `SubjectAccessReview`. Each is sent again after a
-//! failure of the server, and bounded in time.
+//! Sends a `TokenReview` and a `SubjectAccessReview` for requests to the manager. Each review is retried after a
+//! failure, within a time limit.
 
 use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec, UserInfo};
 use k8s_openapi::api::authorization::v1::{
@@ -38,7 +38,7 @@ pub(super) async fn authenticate(client: &Client, token: &str) -> Result<Option<
     Ok(status.map(|status| status.user.unwrap_or_default()))
 }
 
-/// The question whether a user has a verb for a non-resource URL.
+/// The spec of a review that asks whether a user may use a verb on a non-resource URL.
 pub(super) fn access_spec(user: &UserInfo, verb: &str, path: &str) -> SubjectAccessReviewSpec {
     let attributes = NonResourceAttributes { path: Some(path.to_owned()), verb: Some(verb.to_owned()) };
     SubjectAccessReviewSpec {

@@ -69,7 +69,7 @@ impl Manager {
                 informers.0.spawn(log_failures(cache.name, health));
             }
         }
-        // An error means that the watch panicked: then `informers` ends.
+        // An error means that the watch has ended, which `informers` reports.
         let complete = ready.into_iter().map(async |mut ready| drop(ready.wait_for(|ready| *ready).await));
         let stop = {
             let complete = futures::future::join_all(complete).map(|_| None).boxed();

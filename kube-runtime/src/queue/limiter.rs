@@ -91,7 +91,7 @@ impl TokenBucket {
 impl<K> RateLimiter<K> for TokenBucket {
     fn wait(&mut self, _: &K, _: u32, now: Instant) -> Duration {
         let full_at = self.full_at.unwrap_or(now).max(now);
-        // A time that overflows keeps the previous one: further failures wait equally long.
+        // If the time overflows, keep the previous time: further failures then have the same wait.
         let full_at = full_at.checked_add(self.interval).unwrap_or(full_at);
         self.full_at = Some(full_at);
         (full_at - now).saturating_sub(self.interval.saturating_mul(self.burst))

@@ -15,14 +15,13 @@ use std::{cmp::Reverse, collections::hash_map, hash::Hash, time::Duration};
 use tokio::time::Instant;
 use waiting::Waiting;
 
-/// The number of keys of which one is the key that has been ready longest, instead of the one with the highest
-/// priority.
+/// Of this number of keys, one is the key that has been ready longest, instead of the key with the highest priority.
 const KEYS_PER_OLDEST: u32 = 16;
 /// The maximum number of priorities, from the lowest one, among which the queue looks for the oldest key.
 const MAX_PRIORITIES_SEARCHED: usize = 64;
 
-/// The priority of a key. Keys with a higher priority are processed first, except that the key that has waited longest is
-/// processed now and then.
+/// The priority of a key. Keys with a higher priority are processed first, except that every 16th key is the one that
+/// has waited longest.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Priority(i32);
 
@@ -79,13 +78,13 @@ impl<C> Request<C> {
 #[derive(Debug)]
 struct Entry<C> {
     state: KeyState<C>,
-    /// The priority of the current or last request. A key that is due again after its processing keeps it.
+    /// The priority of the current or last request. A key that is due again after its processing keeps this priority.
     priority: Priority,
     /// The number of consecutive failures.
     failures: u32,
 }
 
-/// The state of a key in the queue. The numbers are the order of arrival.
+/// The state of a key in the queue. The `u64` is the sequence number of its arrival.
 #[derive(Debug)]
 enum KeyState<C> {
     Ready(u64, C),
@@ -218,7 +217,8 @@ impl<K: Hash + Eq + Clone, C> WorkQueue<K, C> {
         self.entries.len()
     }
 
-    /// Removes the next ready key: the first one of the highest priority, or now and then the oldest one.
+    /// Removes the next ready key: the first one of the highest priority, or, once in [`KEYS_PER_OLDEST`] keys, the
+    /// oldest one.
     fn pop_ready(&mut self) -> Option<K> {
         if self.waiting.ready.is_empty() {
             return None;

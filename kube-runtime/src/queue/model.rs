@@ -159,7 +159,7 @@ impl Model {
                 self.queue.done(&key, None);
                 self.failures.remove(key);
             }
-            // The priorities of the keys that were added again are not followed here.
+            // This loop does not model the priorities of keys that were added again.
             let Some((key, ..)) = self.queue.take_key(self.at(self.now)) else { break };
             self.wanted.remove(key).ok_or_else(|| format!("{key} was not wanted"))?;
         }

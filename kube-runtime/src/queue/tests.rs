@@ -117,7 +117,7 @@ fn a_key_keeps_the_highest_priority_of_its_requests() {
     queue.add_with("a", 5);
     queue.add_with("a", -100);
     assert_eq!([queue.take_key(0), queue.take_key(0), queue.take_key(0)], [Some("a"), Some("b"), None]);
-    // While the key is in process.
+    // The key is added while it is in process.
     queue.add_with("a", -100);
     queue.add_with("a", 5);
     queue.add_with("c", 0);

@@ -26,13 +26,15 @@ impl Activity {
 }
 
 impl<K> Store<K> {
-    /// The resource version that the store has absorbed, as client-go's `LastStoreSyncResourceVersion`: the store contains all
-    /// changes up to this version. Bookmarks advance it, too. A program that compares it with the version of its own write
-    /// ([`ResourceVersion`](kube_client::core::ResourceVersion)) knows whether the store contains the write.
+    /// The resource version that the store has reached, as client-go's `LastStoreSyncResourceVersion`: the store
+    /// contains all changes up to this version. Bookmarks advance it, too. A program that compares it with the version
+    /// of its own write ([`ResourceVersion`](kube_client::core::ResourceVersion)) knows whether the store contains the
+    /// write.
     ///
-    /// `None` until the first list is complete, and for stores of several collections or of a stream that does not report its
-    /// version: only [`Watcher::deltas`](crate::watcher::Watcher::deltas), [`Reflector`](crate::Reflector),
-    /// [`Informer`](crate::Informer), [`SharedInformer`](crate::SharedInformer) and [`Controller`](crate::Controller) do.
+    /// `None` until the first list is complete, and for stores of several collections or of a stream that does not
+    /// report its version: only [`Watcher::deltas`](crate::watcher::Watcher::deltas), [`Reflector`](crate::Reflector),
+    /// [`Informer`](crate::Informer), [`SharedInformer`](crate::SharedInformer) and [`Controller`](crate::Controller)
+    /// report it.
     ///
     /// ```
     /// use k8s_openapi::api::core::v1::Namespace;

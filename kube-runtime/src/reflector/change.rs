@@ -28,7 +28,7 @@ pub(super) struct Effect<K> {
     pub(super) is_unknown: bool,
     /// See [`Change::replaced`].
     pub(super) replaced: Option<StoredObject<K>>,
-    /// The typed object that the store had in the state of the event's object.
+    /// The store's typed object, if it has the uid and the resource version of the event's object.
     pub(super) known: Option<Arc<K>>,
     pub(super) deltas: DeltaIter<K>,
 }

@@ -195,7 +195,8 @@ impl<K: Storable> Codec<K> {
         })
     }
 
-    /// `Some` if the object with this text, which its type wrote, has the same text after a read.
+    /// `json` is the text that the type wrote. Returns `Some` if the object, decoded from this text, serializes to the
+    /// same text.
     fn survives_round_trip(&self, json: &[u8]) -> Option<()> {
         let read = self.decode_text(json).ok()?;
         self.compression.with_buffer(|again| {
@@ -267,7 +268,7 @@ fn default_check<K>() -> Check {
 
 #[cfg(test)]
 impl<K: Storable> Codec<K> {
-    /// The packed form of an object with this JSON, as of a watcher.
+    /// The packed form of an object with this JSON, as a watcher packs it.
     pub(super) fn pack_json(&self, object: &serde_json::Value) -> super::stored_object::StoredObject<K> {
         let text = |name: &str| object["metadata"][name].as_str().map(std::borrow::Cow::Borrowed);
         let json = object.to_string();

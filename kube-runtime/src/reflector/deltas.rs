@@ -120,7 +120,7 @@ pin_project! {
         #[pin]
         stream: W,
         writer: Writer<K>,
-        // The watcher that feeds a compact store in place of `stream`, which it does not poll.
+        // The watcher that feeds a compact store. If it is set, `stream` is not polled.
         packed: Option<Box<Driver<WireObject>>>,
         // The remaining deltas of the last event.
         pending: Option<DeltaIter<K>>,

@@ -15,7 +15,7 @@ pub(super) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A consumer of the deltas of a store that is up to date when the writer's call returns.
+/// A consumer of the deltas of a store. It is up to date when the writer's call returns.
 pub(super) trait Observer<K>: Send + Sync {
     /// Applies the deltas of one event.
     fn apply(&self, deltas: &[Delta<K>]);
@@ -88,8 +88,8 @@ impl<K> Observers<K> {
 }
 
 impl<K: Storable> Observers<K> {
-    /// Applies the deltas of one event to the indexes, and adds them to each queue; then the end of a snapshot, if the
-    /// event was one.
+    /// Applies the deltas of one event to the indexes, and adds them to each queue; then adds the end of the snapshot,
+    /// if the event completes one.
     pub(super) fn publish(&self, deltas: &[Delta<K>], is_synced: bool) -> Vec<Waker> {
         for index in self.indexes.iter().filter_map(Weak::upgrade) {
             index.apply(deltas);

@@ -1,5 +1,5 @@
-//! `OwnFields`: decides whether a type has only some of the fields of its objects, so that a store that keeps the text of
-//! the server would keep fields that the program cannot read.
+//! `OwnFields`: decides whether a type lacks many fields of its objects. A compact store then keeps the JSON of the
+//! type, because the server's text contains fields that the program cannot read.
 
 use std::sync::{Mutex, OnceLock, PoisonError};
 

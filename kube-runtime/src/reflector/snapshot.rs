@@ -24,7 +24,8 @@ pub(super) type Deletions<K> = HashMap<OwnedKey, Option<StoredObject<K>>>;
 /// An object of a snapshot in progress.
 pub(super) enum Listed<K> {
     Typed(Arc<K>),
-    /// The key and the identity of a packed object: the object itself would stay in memory when it moves to another page.
+    /// The key and the identity of a packed object. A reference to the object would keep its old page in memory after
+    /// the object moves to another page.
     Packed(Box<(OwnedKey, u64)>),
 }
 
@@ -63,10 +64,10 @@ pub(super) struct Snapshot<K> {
     /// Whether an object of `listed` may have been deleted, or listed again, after it was added.
     pub(super) superseded: bool,
     /// The objects that were removed during this attempt to fetch a snapshot. An undecodable object under the same name
-    /// is a new one.
+    /// is a new object.
     pub(super) deleted: HashSet<OwnedKey>,
-    /// The objects of which `listed` may contain several states. One of them may be there twice, if a source of a merged
-    /// store lags behind.
+    /// The objects of which `listed` may contain several states. `listed` may contain one of these states twice, if a
+    /// source of a merged store lags behind.
     pub(super) replaced: HashSet<OwnedKey>,
 }
 

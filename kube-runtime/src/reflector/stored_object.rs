@@ -80,7 +80,7 @@ impl<K> StoredObject<K> {
         matches!(self, Self::Packed(known) if known.is_same_entry(packed))
     }
 
-    /// Whether both are the same stored object. A packed object may have moved to another page since then.
+    /// Whether both are the same stored object. A packed object remains the same after a move to another page.
     pub(super) fn is_same(&self, other: &Self) -> bool {
         match (self, other) {
             (_, Self::Typed(other)) => self.holds_typed(other),
@@ -91,7 +91,8 @@ impl<K> StoredObject<K> {
         }
     }
 
-    /// Returns the object, decoded if it is packed. Never returns `None` for an object of a store with this codec.
+    /// Returns the object, decoded if it is packed. `None` if the object does not decode, which is possible only with
+    /// `Check::Syntax`.
     pub(super) fn unpack(&self, codec: Option<&Codec<K>>) -> Option<Arc<K>> {
         match self {
             Self::Typed(object) => Some(object.clone()),

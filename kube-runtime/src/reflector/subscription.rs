@@ -43,7 +43,7 @@ pub struct Subscription<K> {
     store: Store<K>,
     /// The rest of the replay.
     replay: vec::IntoIter<StoredObject<K>>,
-    /// The addition after the last item, which was the deletion of an object with the same name.
+    /// The next item, an addition: the last item was the deletion of an object with the same name.
     replacement: Option<Delta<K>>,
     queue: Arc<Mutex<Queue<K>>>,
     /// Dropped with the subscription, such as the task that feeds the store.

@@ -185,7 +185,8 @@ impl<K: Resource> Writer<K> {
 }
 
 impl<K: Storable> Writer<K> {
-    /// Changes the object of an item as [`Storage::modify`] says. The item becomes an error if the function panics.
+    /// Applies the function of [`Storage::modify`] to the object of an item. The item becomes an error if the function
+    /// panics.
     pub(crate) fn modify(&self, item: &mut watcher::Result<Event<K>>) {
         self.modify.apply_to_item(item);
     }
@@ -199,8 +200,8 @@ impl<K: Storable> Writer<K> {
         item.map(|event| self.in_pointers(event).map(StoredObject::Typed))
     }
 
-    /// Puts the object of an event in a pointer. A listed object that the store has is dropped: its pointer is that of
-    /// the store, so that a relist allocates only the changed objects.
+    /// Wraps the object of an event in an `Arc`. If the store contains a listed object unchanged, uses the store's
+    /// `Arc`, so that a relist allocates only the changed objects.
     fn in_pointers(&self, event: Event<K>) -> Event<Arc<K>> {
         let Event::InitApply(object) = event else { return event.map(Arc::new) };
         let known = match self.shared.read().get(object.key()) {
@@ -416,8 +417,8 @@ fn record_deletion<K>(
     }
 }
 
-/// The cause of the deletion of an object that another one with the same name replaced for this cause: a relist does
-/// not report the final state.
+/// The cause of the deletion of an object that another object with the same name replaced. `cause` is the cause of the
+/// replacement; a relist does not report the final state of the deleted object.
 fn deletion_cause(cause: Cause) -> Cause {
     if cause == Cause::Relist { Cause::Vanished } else { cause }
 }

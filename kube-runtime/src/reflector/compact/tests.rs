@@ -263,7 +263,7 @@ fn stores_an_object_typed_if_it_does_not_survive_the_round_trip() {
     assert_eq!(reader.state()[0].spec, asymmetric(7));
 }
 
-/// The `Reflector`'s type for a kind that has more fields than this one.
+/// The `Reflector`'s type for a kind that has more fields than this type.
 type Few = kube_client::core::Object<FewFields, ()>;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

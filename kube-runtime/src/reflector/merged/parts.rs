@@ -125,8 +125,8 @@ impl<K: Storable> Arrival<K> {
 pub(super) enum Step<K> {
     Nothing,
     Apply(Event<Arrival<K>>),
-    /// The first list of a part is complete: the writer drops the objects that it no longer contains. `is_complete` is
-    /// whether the lists of all parts are complete.
+    /// The first list of a part is complete: the writer drops the `vanished` objects, which the complete list does not
+    /// contain. `is_complete` is whether the lists of all parts are complete.
     Listed {
         vanished: Vec<Member>,
         is_complete: bool,
@@ -298,8 +298,9 @@ impl<K> Parts<K> {
         Step::Listed { vanished, is_complete: self.is_synced }
     }
 
-    /// Records the deletion of an object, or that the part no longer selects it. Returns whether the writer applies it:
-    /// no other part selects the object, and a relist does not apply it at its end.
+    /// Records the deletion of an object, or that the part no longer selects it. Returns whether the writer applies the
+    /// deletion now: it does not if another part selects the object, or if the end of a relist in progress applies the
+    /// deletion.
     fn is_deleted(&mut self, part: usize, key: (&str, &str)) -> bool {
         let Part { known, listing, .. } = &mut self.all[part];
         if let Some(listing) = listing {

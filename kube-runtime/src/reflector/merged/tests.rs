@@ -78,7 +78,7 @@ impl Model {
         }
     }
 
-    /// Changes an object. The watches of the parts that select it, or did, send events.
+    /// Changes an object. The watches of the parts that select it, or selected it before, send events.
     fn change(&mut self, random: &mut Rng) {
         self.version += 1;
         let namespace = random.usize(0..3);

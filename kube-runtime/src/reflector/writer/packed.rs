@@ -14,8 +14,8 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-/// The maximum number of objects that the writer compresses again with each event. Two events suffice for each object of
-/// a list that arrives while a dictionary is trained.
+/// The maximum number of objects that the writer compresses again with each event. More than one, so that the writer
+/// catches up with a list that arrives while a dictionary is trained.
 const REPACKS_PER_EVENT: usize = 2;
 /// The maximum number of objects that the writer compresses again when no event is available: about a millisecond.
 const REPACKS_PER_POLL: usize = 64;
@@ -29,7 +29,7 @@ pub(super) struct Outdated {
 }
 
 impl Outdated {
-    /// Whether `method` is better than the last one, so that all objects have to be checked.
+    /// Whether the method has changed since the last call: all objects then have to be checked.
     fn begins(&mut self, method: Method) -> bool {
         self.method.replace(method) != Some(method)
     }
