@@ -1,5 +1,5 @@
-//! `LogLimit`: how often a warning may be logged, so that a failure that repeats does not fill the log. It must not log: the
-//! callers do.
+//! `LogLimit`: how often a warning may be logged, so that a failure that repeats does not fill the log. It must not
+//! log: the callers do.
 
 use std::time::Duration;
 use tokio::time::Instant;

@@ -26,8 +26,8 @@ pub(crate) fn shorten_randomly(limit: Duration) -> Duration {
 
 /// Seeds the random generator of the calling thread.
 ///
-/// With a single-threaded runtime, a paused clock and an in-process server, two runs with the same seed are identical, and so
-/// are the timestamps that they write after [`start_time`](crate::start_time()).
+/// With a single-threaded runtime, a paused clock and an in-process server, two runs with the same seed are identical,
+/// and so are the timestamps that they write after [`start_time`](crate::start_time()).
 ///
 /// ```
 /// kube_runtime::seed(7);

@@ -19,11 +19,11 @@ pub(crate) fn now() -> Timestamp {
     }
 }
 
-/// Lets the timestamps that the calling thread writes start at `start` and advance with tokio's clock, instead of those of
-/// the system clock: those of events, leases and conditions.
+/// Makes the timestamps of events, leases and conditions that the calling thread writes start at `start` and advance
+/// with tokio's clock, in place of the system clock.
 ///
-/// With [`seed`](crate::seed()), a single-threaded runtime and a paused clock, two runs write the same bytes. Call it in
-/// the runtime, at the beginning of the run.
+/// With [`seed`](crate::seed()), a single-threaded runtime and a paused clock, two runs write the same bytes. Call it
+/// in the runtime, at the beginning of the run.
 ///
 /// ```
 /// use kube_runtime::status::condition;

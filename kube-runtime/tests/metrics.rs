@@ -52,8 +52,8 @@ fn record() -> Recorded {
 }
 
 impl Recorded {
-    /// The values of all metrics, by name and labels; for a histogram, the number of its values, and by `sum of` and the
-    /// name, their sum.
+    /// The values of all metrics, by name and labels; for a histogram, the number of its values, and by `sum of` and
+    /// the name, their sum.
     fn values(&self) -> BTreeMap<String, f64> {
         let name = |key: &metrics::Key| {
             let labels: Vec<_> =
@@ -61,7 +61,7 @@ impl Recorded {
             format!("{} {}", key.name(), labels.join(" "))
         };
         let number = |number: usize| f64::from(u32::try_from(number).unwrap());
-        // A snapshot resets all values: those that change by differences are summed.
+        // A snapshot resets all values, so the values that are reported as differences are summed.
         let mut totals = self.totals.borrow_mut();
         for (key, _, _, value) in self.snapshotter.snapshot().into_vec() {
             if let DebugValue::Histogram(values) = &value {

@@ -1,5 +1,5 @@
-//! `Deletions`: the deleted objects whose keys a handler of the user receives. It must not schedule them; the `dispatcher`
-//! does.
+//! `Deletions`: the deleted objects whose keys a handler of the user receives. It must not schedule them; the
+//! `dispatcher` does.
 
 use super::Key;
 use foldhash::HashSet;

@@ -22,11 +22,11 @@ pub enum Error<E: std::error::Error + 'static, Q = watcher::Error> {
     ReconcilerFailed(E, Box<ObjectRef<DynamicObject>>),
     /// The reconciler or the error policy panicked. The object is requeued after the backoff.
     ReconcilerPanicked(Box<ObjectRef<DynamicObject>>, String),
-    /// The reconcile took longer than [`Config::reconcile_timeout`](super::Config::reconcile_timeout), and its future was
-    /// dropped. The object is requeued after the backoff.
+    /// The reconcile took longer than [`Config::reconcile_timeout`](super::Config::reconcile_timeout), and its future
+    /// was dropped. The object is requeued after the backoff.
     ReconcilerTimedOut(Box<ObjectRef<DynamicObject>>, Duration),
-    /// The handler of [`Controller::on_deletion`](crate::Controller::on_deletion) returned an error. It is called again after
-    /// the backoff.
+    /// The handler of [`Controller::on_deletion`](crate::Controller::on_deletion) returned an error. It is called again
+    /// after the backoff.
     DeletionFailed(BoxError, Box<ObjectRef<DynamicObject>>),
     /// A shutdown cancelled an in-flight reconcile, after [`Config::drain_timeout`](super::Config::drain_timeout) or
     /// at a second signal.

@@ -305,8 +305,8 @@ where
                 ReconcileResult { key, object: reference, action, error: None, class, is_deletion: false }
             }
             Err(error) => {
-                // The error policy, and the methods of the error, run on the controller's task: a panic in them fails only
-                // this object.
+                // The error policy, and the methods of the error, run on the controller's task: a panic in them fails
+                // only this object.
                 let judge = || (FailureClass::of(&error), (self.error_policy)(object, &error));
                 match catch_in_attempt(attempt, judge) {
                     Ok((class, action)) => {

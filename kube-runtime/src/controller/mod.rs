@@ -152,9 +152,9 @@ where
     }
 
     /// A controller for the objects of several collections of one kind, such as those of some namespaces or with some
-    /// selectors, with one store; see [`merged`](crate::reflector::merged()). `storage` is the format of the store, also
-    /// for a single collection: [`Storage::compact`] saves memory, and [`Storage::modify`] changes each object first.
-    /// `dyntype` is `()` for kinds that are known at compile time.
+    /// selectors, with one store; see [`merged`](crate::reflector::merged()). `storage` is the format of the store,
+    /// also for a single collection: [`Storage::compact`] saves memory, and [`Storage::modify`] changes each object
+    /// first. `dyntype` is `()` for kinds that are known at compile time.
     ///
     /// ```
     /// use futures::StreamExt;

@@ -65,7 +65,8 @@ impl Monitor {
         self.metrics.reconcile_ends(key, outcome);
     }
 
-    /// Ready when a check is due. `is_busy` is whether a key waits or runs: the checks of an idle controller need no timer.
+    /// Ready when a check is due. `is_busy` is whether a key waits or runs: the checks of an idle controller need no
+    /// timer.
     pub(super) fn poll_due(&mut self, is_busy: bool, cx: &mut Context<'_>) -> Poll<()> {
         if self.timer.is_none() {
             if !is_busy && !self.hot_loops.is_active() {

@@ -104,9 +104,9 @@ impl Recorder {
     /// Publishes an event about the object `reference`, in the namespace of the object, or in `default` for a
     /// cluster-scoped object.
     ///
-    /// Usually sends one request: the first occurrence creates the event, and the first repetition adds a `series` to it.
-    /// Later repetitions are only counted, and an event over the rate limit sends no request. `Ok` therefore does not mean
-    /// that the event was written. [`Resource::object_ref`] makes a reference.
+    /// Usually sends one request: the first occurrence creates the event, and the first repetition adds a `series` to
+    /// it. Later repetitions are only counted, and an event over the rate limit sends no request. `Ok` therefore does
+    /// not mean that the event was written. [`Resource::object_ref`] makes a reference.
     ///
     /// [`Resource::object_ref`]: kube_client::Resource::object_ref
     ///

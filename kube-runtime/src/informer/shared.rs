@@ -112,14 +112,14 @@ impl<K: Resource + DeserializeOwned + Send + Sync + 'static> SharedInformer<K> {
         Self::with_storage(api, config, Storage::typed())
     }
 
-    /// As [`with_config`](SharedInformer::with_config), with a storage format. See [`Storage::modify`] for a function that
-    /// changes each object first.
+    /// As [`with_config`](SharedInformer::with_config), with a storage format. See [`Storage::modify`] for a function
+    /// that changes each object first.
     pub fn with_storage(api: Api<K>, config: Config, storage: Storage<K>) -> Self {
         Self::merged([(api, config)], storage)
     }
 
-    /// An informer of several collections of one kind, such as those of some namespaces or with some selectors, with one
-    /// store. Each collection has a watch of its own; see [`merged`](crate::reflector::merged()).
+    /// An informer of several collections of one kind, such as those of some namespaces or with some selectors, with
+    /// one store. Each collection has a watch of its own; see [`merged`](crate::reflector::merged()).
     ///
     /// ```
     /// use k8s_openapi::api::core::v1::ConfigMap;

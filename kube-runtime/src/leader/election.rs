@@ -58,7 +58,8 @@ impl Election {
         Self { leases, name, identity, config, observed: None, term, gate, state }
     }
 
-    /// After `ready`, acquires and renews the lease until the leadership is lost, or until `stop`; then releases the lease.
+    /// After `ready`, acquires and renews the lease until the leadership is lost, or until `stop`; then releases the
+    /// lease.
     pub(super) async fn run(
         mut self,
         ready: impl Future<Output = ()>,

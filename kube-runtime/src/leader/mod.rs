@@ -26,8 +26,8 @@ use tokio::task::JoinHandle;
 /// has observed no change for the lease duration. The process measures this time with its own clock, and ignores the
 /// times in the lease.
 ///
-/// Coordinated leader election (`LeaseCandidate`, KEP-4355) is not supported: it is disabled by default in API servers, and its
-/// leader is chosen by the control plane. This election works with every API server.
+/// Coordinated leader election (`LeaseCandidate`, KEP-4355) is not supported: it is disabled by default in API servers,
+/// and its leader is chosen by the control plane. This election works with every API server.
 ///
 /// Needs the permissions `get`, `create` and `update` for the lease.
 ///

@@ -1,5 +1,5 @@
-//! The filter of requests: authentication by `TokenReview` and authorization by `SubjectAccessReview`, with cached verdicts. It
-//! sends no requests itself: `review` does.
+//! The filter of requests: authentication by `TokenReview` and authorization by `SubjectAccessReview`, with cached
+//! verdicts. It sends no requests itself: `review` does.
 
 use super::review::{ReviewError, access_spec, authenticate, authorize};
 use super::server::answer;

@@ -1,7 +1,7 @@
 //! `Manager`: runs the controllers, caches and tasks of a program, its leader election and its HTTP server.
 //!
-//! `run` starts and stops the parts in order, `server` answers requests, `page` renders the status page, and `recorder` has
-//! the metrics. `access` decides about requests. Only `run` may start tasks.
+//! `run` starts and stops the parts in order, `server` answers requests, `page` renders the status page, and `recorder`
+//! has the metrics. `access` decides about requests. Only `run` may start tasks.
 
 mod access;
 mod checks;
@@ -191,11 +191,11 @@ impl Manager {
         Ok(self)
     }
 
-    /// Answers requests on the address of [`listen`](Manager::listen) only for users with permission, as controller-runtime's
-    /// `filters.WithAuthenticationAndAuthorization`. The probes remain open.
+    /// Answers requests on the address of [`listen`](Manager::listen) only for users with permission, as
+    /// controller-runtime's `filters.WithAuthenticationAndAuthorization`. The probes remain open.
     ///
-    /// A `TokenReview` authenticates the bearer token of the request. A `SubjectAccessReview` decides whether its user has the
-    /// verb, such as `get`, for the path as non-resource URL:
+    /// A `TokenReview` authenticates the bearer token of the request. A `SubjectAccessReview` decides whether its user
+    /// has the verb, such as `get`, for the path as non-resource URL:
     ///
     /// ```yaml
     /// apiVersion: rbac.authorization.k8s.io/v1
@@ -213,9 +213,9 @@ impl Manager {
     /// Verdicts on tokens are cached for a minute, permissions for five minutes, and denials for 30 s, as in
     /// controller-runtime. A failed review is not cached. The cache is bounded, and contains digests instead of tokens.
     ///
-    /// The reviews use the client of [`new`](Manager::new) or of the elector, and need the verb `create` for `tokenreviews` and
-    /// `subjectaccessreviews` (the cluster role `system:auth-delegator`). Use TLS, too: without it, the tokens are readable on
-    /// the network.
+    /// The reviews use the client of [`new`](Manager::new) or of the elector, and need the verb `create` for
+    /// `tokenreviews` and `subjectaccessreviews` (the cluster role `system:auth-delegator`). Use TLS, too: without it,
+    /// the tokens are readable on the network.
     pub fn with_authentication_and_authorization(mut self) -> Self {
         self.listeners.access = Some(AccessFilter::new(self.reviewer.clone()));
         self
@@ -250,7 +250,8 @@ impl Manager {
         self
     }
 
-    /// The shared informer of a collection; see [`SharedInformers::informer`]. The manager starts its watch and keeps it.
+    /// The shared informer of a collection; see [`SharedInformers::informer`]. The manager starts its watch and keeps
+    /// it.
     pub fn informer<K>(&mut self, api: Api<K>, config: watcher::Config) -> SharedInformer<K>
     where
         K: Resource + DeserializeOwned + Send + Sync + 'static,
@@ -282,8 +283,8 @@ impl Manager {
         self.controller_on_every_replica(controller, reconciler, error_policy, context);
     }
 
-    /// As [`controller`](Manager::controller), for a controller that also reconciles while this process is not the leader. It
-    /// must not use [`Manager::client`] for writes.
+    /// As [`controller`](Manager::controller), for a controller that also reconciles while this process is not the
+    /// leader. It must not use [`Manager::client`] for writes.
     pub fn controller_on_every_replica<K, Ctx, E, ReconcilerFut>(
         &mut self,
         controller: Controller<K>,
@@ -301,21 +302,21 @@ impl Manager {
         self.controllers.push(ManagedController::new(controller, reconciler, error_policy, context));
     }
 
-    /// Adds a task that runs on each replica from the time when the caches are complete. It is cancelled at the shutdown. If
-    /// it ends earlier, the manager continues; a panic is logged.
+    /// Adds a task that runs on each replica from the time when the caches are complete. It is cancelled at the
+    /// shutdown. If it ends earlier, the manager continues; a panic is logged.
     pub fn task(&mut self, name: &str, task: impl Future<Output = ()> + Send + 'static) {
         self.tasks.push(Task { name: name.to_owned(), future: task.boxed() });
     }
 
-    /// Adds a server of webhooks. Each replica of the program serves them, from before the first lists until after the last
-    /// reconcile.
+    /// Adds a server of webhooks. Each replica of the program serves them, from before the first lists until after the
+    /// last reconcile.
     #[cfg(feature = "webhook")]
     pub fn webhooks(&mut self, server: crate::webhook::Server) {
         self.webhooks.servers.push(server);
     }
 
-    /// Adds a check to `/healthz`. The kubelet restarts a container whose liveness probe fails: check only what a restart
-    /// repairs. The error is the reason. The check must not block. A check that panics fails.
+    /// Adds a check to `/healthz`. The kubelet restarts a container whose liveness probe fails: check only what a
+    /// restart repairs. The error is the reason. The check must not block. A check that panics fails.
     pub fn health_check(
         &mut self,
         name: &str,

@@ -40,13 +40,13 @@ impl Stop {
 }
 
 impl Manager {
-    /// Runs until SIGINT or SIGTERM, or until the trigger of [`shutdown_on`](Manager::shutdown_on); then shuts down in order.
+    /// Runs until SIGINT or SIGTERM, or until the trigger of [`shutdown_on`](Manager::shutdown_on); then shuts down in
+    /// order.
     ///
     /// # Errors
     ///
-    /// If a server cannot start, the leadership is lost, a controller or the watch of a shared informer ends, or the lease
-    /// cannot be released. In all cases,
-    /// the other parts are stopped first.
+    /// If a server cannot start, the leadership is lost, a controller or the watch of a shared informer ends, or the
+    /// lease cannot be released. In all cases, the other parts are stopped first.
     ///
     /// # Cancel safety
     ///

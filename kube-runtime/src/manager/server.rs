@@ -1,5 +1,5 @@
-//! The HTTP server: metrics, probes and the status page. All answers are read-only, and come from memory. `access` decides which
-//! requests are answered.
+//! The HTTP server: metrics, probes and the status page. All answers are read-only, and come from memory. `access`
+//! decides which requests are answered.
 
 use super::Error;
 use super::access::{AccessFilter, filter};

@@ -1,4 +1,5 @@
-//! `ControllerMetrics`: the metrics of a controller and its work queue, under the names of controller-runtime and client-go.
+//! `ControllerMetrics`: the metrics of a controller and its work queue, under the names of controller-runtime and
+//! client-go.
 
 #[cfg(feature = "metrics")]
 use {

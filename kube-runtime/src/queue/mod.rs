@@ -1,5 +1,5 @@
-//! `WorkQueue`: the keys to process, as in controller-runtime's priority queue. It does not read a clock: callers pass the
-//! time.
+//! `WorkQueue`: the keys to process, as in controller-runtime's priority queue. It does not read a clock: callers pass
+//! the time.
 //!
 //! Each key has one state: ready, delayed or in process. A key that is added while in process is processed once more
 //! afterwards. Ready keys are returned by priority, and within a priority in the order in which they became ready. So
@@ -26,8 +26,8 @@ const MAX_PRIORITIES_SEARCHED: usize = 64;
 pub struct Priority(i32);
 
 impl Priority {
-    /// The priority of the objects of the first snapshot and of bulk requests: they are processed after changes. The value
-    /// is that of controller-runtime.
+    /// The priority of the objects of the first snapshot and of bulk requests: they are processed after changes. The
+    /// value is that of controller-runtime.
     pub const LOW: Self = Self(-100);
     /// The priority of changes, 0.
     pub const DEFAULT: Self = Self(0);
@@ -65,8 +65,8 @@ pub(crate) struct Request<C> {
 }
 
 impl<C> Request<C> {
-    /// Combines two requests for a key: the earlier time and the higher priority apply. The cause is that of the request
-    /// with the higher priority; with equal priorities, that of `self`, which was added first.
+    /// Combines two requests for a key: the earlier time and the higher priority apply. The cause is that of the
+    /// request with the higher priority; with equal priorities, that of `self`, which was added first.
     fn merge(self, other: Self) -> Self {
         let due = self.due.min(other.due);
         let urgent = if other.priority > self.priority { other } else { self };

@@ -32,14 +32,14 @@ impl<K> Storage<K> {
     ///
     /// # Objects from a watcher
     ///
-    /// A watcher that feeds the store itself does not decode the objects: the store keeps the text that the server sent,
-    /// without the fields in [`Config::skip_fields`](crate::watcher::Config::skip_fields), after a [`check`](Self::check).
-    /// This is the case for [`SharedInformer`](crate::SharedInformer), [`Reflector`](crate::Reflector),
-    /// [`Informer`](crate::Informer), [`Controller`](crate::Controller), [`merged`](super::merged()) and
-    /// [`Watcher::deltas`](crate::watcher::Watcher::deltas), unless the storage [modifies](Self::modify) objects. The text
-    /// has all fields of the server's version, also those that `K` does not have. Objects in Protobuf are stored as JSON.
-    /// If `K` has so few of the fields that its own JSON takes less than three quarters of the text, the store keeps the
-    /// JSON of `K` instead.
+    /// A watcher that feeds the store itself does not decode the objects: the store keeps the text that the server
+    /// sent, without the fields in [`Config::skip_fields`](crate::watcher::Config::skip_fields), after a
+    /// [`check`](Self::check). This is the case for [`SharedInformer`](crate::SharedInformer),
+    /// [`Reflector`](crate::Reflector), [`Informer`](crate::Informer), [`Controller`](crate::Controller),
+    /// [`merged`](super::merged()) and [`Watcher::deltas`](crate::watcher::Watcher::deltas), unless the storage
+    /// [modifies](Self::modify) objects. The text has all fields of the server's version, also those that `K` does not
+    /// have. Objects in Protobuf are stored as JSON. If `K` has so few of the fields that its own JSON takes less than
+    /// three quarters of the text, the store keeps the JSON of `K` instead.
     ///
     /// # Objects from other streams
     ///
@@ -70,8 +70,8 @@ impl<K> Storage<K> {
     /// server decodes as these types. Objects of other types, such as custom resources, are decoded.
     ///
     /// A malformed object, and with [`Check::Decode`] one that does not decode, is an error of the watch that names the
-    /// object. The store keeps its last state. With [`Check::Syntax`], an object that does not decode is in the store, but
-    /// reads do not return it, and the log has an error for each read.
+    /// object. The store keeps its last state. With [`Check::Syntax`], an object that does not decode is in the store,
+    /// but reads do not return it, and the log has an error for each read.
     ///
     /// ```
     /// use k8s_openapi::api::core::v1::Pod;
@@ -92,8 +92,8 @@ impl<K> Storage<K> {
     /// each write and read. No effect on typed storage.
     ///
     /// A dictionary is trained on the first hundred objects, on a thread for blocking tasks. Until then the objects are
-    /// compressed with LZ4; afterwards the writer compresses them again, a few with each event. A store with fewer objects
-    /// stays with LZ4.
+    /// compressed with LZ4; afterwards the writer compresses them again, a few with each event. A store with fewer
+    /// objects stays with LZ4.
     ///
     /// ```
     /// use k8s_openapi::api::core::v1::Pod;

@@ -1,5 +1,5 @@
-//! `Compression`: compresses the texts of a compact store with a dictionary, which is made of the first objects. Objects of
-//! a kind share field names and many values.
+//! `Compression`: compresses the texts of a compact store with a dictionary, which is made of the first objects.
+//! Objects of a kind share field names and many values.
 //!
 //! A dictionary keeps the plain text of objects, also after they are deleted.
 

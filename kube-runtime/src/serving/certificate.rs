@@ -98,8 +98,8 @@ impl ServingCertificate {
         self.current().cert[0].clone()
     }
 
-    /// The TLS configuration of a server with this certificate, for HTTP/1.1. HTTP/2 is not offered, as in controller-runtime:
-    /// a client could open any number of streams on one connection.
+    /// The TLS configuration of a server with this certificate, for HTTP/1.1. HTTP/2 is not offered, as in
+    /// controller-runtime: a client could open any number of streams on one connection.
     pub(crate) fn server_config(self: &Arc<Self>) -> Result<ServerConfig, CertificateError> {
         let mut config = ServerConfig::builder_with_provider(self.provider.clone())
             .with_safe_default_protocol_versions()
@@ -110,12 +110,13 @@ impl ServingCertificate {
         Ok(config)
     }
 
-    /// Reads the files again if the interval has passed, and replaces the certificate for new connections. The certificate in use
-    /// is kept, with a warning, if the files cannot be used, such as a certificate whose key is not written yet.
+    /// Reads the files again if the interval has passed, and replaces the certificate for new connections. The
+    /// certificate in use is kept, with a warning, if the files cannot be used, such as a certificate whose key is not
+    /// written yet.
     ///
     /// # Cancel safety
     ///
-    /// A read continues after a cancellation; no second one starts beside it.
+    /// A read continues after a cancellation; no second read starts concurrently.
     pub(crate) async fn refresh(self: &Arc<Self>) {
         {
             let mut next = self.next_check.lock().unwrap_or_else(PoisonError::into_inner);
@@ -142,7 +143,8 @@ impl ServingCertificate {
         }
     }
 
-    /// Reads the files (blocking). Returns whether the certificate has changed: a new key has a new certificate.
+    /// Reads the files (blocking). Returns whether the certificate has changed. Compares only the certificates, because
+    /// a new key needs a new certificate.
     fn reload(&self) -> Result<bool, CertificateError> {
         let _reading = match self.reading.try_lock() {
             Ok(guard) => guard,

@@ -34,10 +34,10 @@ pub(crate) trait Handler: Send + Sync + 'static {
 /// The bounds of the connections of a server.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ConnectionLimits {
-    /// The maximum number of connections, at least 1. Further ones wait in the queue of the operating system, and idle
-    /// ones are closed for them.
+    /// The maximum number of connections, at least 1. Further connections wait in the listen backlog of the operating
+    /// system, and the server closes idle connections for them.
     pub(crate) connections: usize,
-    /// The maximum time from the end of a response to the end of the next head of a request.
+    /// The maximum time from the end of a response to the end of the head of the next request.
     pub(crate) idle: Duration,
     /// The time for which requests in flight may continue after the shutdown.
     pub(crate) drain: Duration,
@@ -119,7 +119,7 @@ impl<H: Handler> Connections<H> {
             return Some(slot);
         }
         self.shared.crowded.send_replace(true);
-        // An error would mean that the semaphore is closed, which it never is.
+        // The semaphore is never closed, so this never fails.
         let slot = self.slots.clone().acquire_owned().await.ok();
         self.shared.crowded.send_replace(false);
         slot

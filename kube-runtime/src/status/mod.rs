@@ -1,6 +1,6 @@
-//! The status of objects: conditions, and writes without a change, which are not sent.
+//! The status of objects: conditions, and a write that sends nothing if the status has not changed.
 //!
-//! A reconciler that writes its status without a change triggers itself.
+//! A reconciler that writes a new timestamp into the status at each reconcile triggers itself.
 
 mod write;
 

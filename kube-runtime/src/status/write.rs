@@ -6,12 +6,11 @@ use kube_client::{Api, Error, Resource, Result};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value, json};
 
-/// Writes the status of an object, and returns the object of the response. Returns `None`, and sends nothing, if `status` is
-/// equal to the status in `object`: such a write would only trigger the next reconcile of a controller that does not filter
-/// its changes.
+/// Writes the status of an object, and returns the object of the response. Returns `None`, and sends nothing, if
+/// `status` is equal to the status in `object`: such a write would cost a request and change nothing.
 ///
-/// The request is a merge patch of the changed fields on the subresource `status`. The status in `object` may come from an
-/// outdated cache: when the cache has the later status, the controller reconciles the object again. Lists, such as
+/// The request is a merge patch of the changed fields on the subresource `status`. The status in `object` may come from
+/// an outdated cache: when the cache has the later status, the controller reconciles the object again. Lists, such as
 /// `conditions`, are replaced as a whole.
 ///
 /// Needs the permission `patch` for the subresource.
@@ -68,8 +67,8 @@ where
     api.patch_status(name, &PatchParams::default(), &patch).await.map(Some)
 }
 
-/// The merge patch (RFC 7396) that changes `before` to `after`; `None` if they are equal. A null is the same as a field that
-/// does not exist.
+/// The merge patch (RFC 7396) that changes `before` to `after`; `None` if they are equal. A null is the same as a field
+/// that does not exist.
 fn merge_patch(before: &Value, after: &Value) -> Option<Value> {
     let none = Map::new();
     let (before, after) = match (before, after) {

@@ -17,8 +17,8 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// A function that hashes a property of an object. If the property changes, the hash changes. If it panics, the filters pass
-/// the change, and an error is logged.
+/// A function that hashes a property of an object. If the property changes, the hash changes. If it panics, the filters
+/// pass the change, and an error is logged.
 pub trait Predicate<K> {
     /// The hash of the property; `None` if the object does not have the property. Every change to such an object
     /// passes.
@@ -70,8 +70,8 @@ impl<A: Predicate<K>, B: Predicate<K>, K> Predicate<K> for Combine<A, B> {
     }
 }
 
-/// The hash of a property; `None` if the predicate panics. A change then passes: an unnecessary reconcile is harmless, a
-/// missing one is not.
+/// The hash of a property; `None` if the predicate panics. A change then passes: an unnecessary reconcile is harmless,
+/// a missing one is not.
 pub(super) fn hash_or_panic<K>(predicate: &impl Predicate<K>, object: &K) -> Option<u64> {
     /// The limit of the warnings of all predicates.
     static LOG: Mutex<LogLimit> = Mutex::new(LogLimit::new(1, Duration::from_secs(60)));

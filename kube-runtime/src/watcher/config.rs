@@ -191,12 +191,12 @@ impl Config {
         self
     }
 
-    /// Sets the number of bytes above which the watcher logs a warning that names the collection, once until the size is
-    /// below nine tenths of it. Nothing else happens: no object is dropped.
+    /// Sets the number of bytes above which the watcher logs a warning that names the collection. The watcher warns
+    /// again only after the size has fallen below nine tenths of this number. No object is dropped.
     ///
     /// The size is that of the objects as the server sends them. A store of typed objects needs two to eight times as
-    /// much, and compact storage about a tenth. The size is exact after a list, and an estimate until the next one. With
-    /// the Cargo feature `metrics`, `kube_runtime_collection_bytes` is the size, with or without a budget.
+    /// much, and compact storage about a tenth. The size is exact after a list, and an estimate until the next one.
+    /// With the Cargo feature `metrics`, `kube_runtime_collection_bytes` is the size, with or without a budget.
     ///
     /// ```
     /// use kube_runtime::watcher::Config;

@@ -117,15 +117,15 @@ impl<K> Driver<K> {
     /// opening another watch.
     pub(crate) fn pause_at(&mut self, until: Instant) {
         self.pause_time = Some(until);
-        // Ignore a watch that ended in an earlier [`PollCycle`](crate::poll_cycle::PollCycle): each cycle polls at least one watch,
-        // however short the cycle is.
+        // Ignore a watch that ended in an earlier [`PollCycle`](crate::poll_cycle::PollCycle): each cycle polls at
+        // least one watch, however short the cycle is.
         self.watch_ended = false;
     }
 
     /// Closes an open watch; the next poll resumes it. Keeps a list or a wait in progress.
     ///
-    /// Also keeps a watch request without a response. If each [`PollCycle`](crate::poll_cycle::PollCycle) sent a new request, the
-    /// client would not detect that the server never responds.
+    /// Also keeps a watch request without a response. If each [`PollCycle`](crate::poll_cycle::PollCycle) sent a new
+    /// request, the client would not detect that the server never responds.
     pub(crate) fn pause(&mut self) {
         let watching = matches!(self.state, State::Watching { .. });
         if watching && matches!(self.io, Io::Open(_)) {

@@ -14,7 +14,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
-    /// The initial list failed.
+    /// A list failed: the initial list or a relist.
     InitialListFailed {
         /// The path of the collection.
         resource: String,

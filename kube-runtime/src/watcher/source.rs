@@ -15,13 +15,14 @@ pub(crate) trait Source<T>: Send + Sync {
     /// The path of the collection.
     fn resource_url(&self) -> &str;
 
-    /// Requests a list, or a page of one.
+    /// Requests a list, or one page of a list.
     fn list(&self, lp: ListParams) -> BoxFuture<'static, Result<ListStream<T>>>;
 
     /// Requests a watch.
     fn watch(&self, wp: WatchParams, version: String) -> BoxFuture<'static, Result<EventStream<T>>>;
 
-    /// Reads the storage's current resource version with a list; `None` on failure. The filters receive no item of it.
+    /// Reads the storage's current resource version with a list; `None` on failure. The filters do not receive its
+    /// items.
     fn read_version(&self, lp: ListParams) -> BoxFuture<'static, Option<String>>;
 
     /// See [`EarlyFilter::forget`](super::EarlyFilter::forget).

@@ -1,4 +1,4 @@
-//! Handlers of admission reviews: from the body of a review to that of its answer.
+//! Handlers of admission reviews: each turns the body of a review into the body of the answer.
 
 use super::Warnings;
 use super::rejection::{Rejection, with_causes};
@@ -80,7 +80,7 @@ where
                 let status = Status::failure("the handler of the webhook panicked", reason::INTERNAL_ERROR);
                 Rejection::from_status(status.with_code(500)).apply_to(allowed)
             });
-            // The server refuses an answer to another request.
+            // The API server rejects an answer whose uid differs from the uid of the request.
             response.uid = uid;
             Ok::<_, BadReview>(serde_json::to_vec(&response.into_review())?)
         }

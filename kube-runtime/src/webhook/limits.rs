@@ -6,8 +6,8 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Limits {
-    /// The maximum number of connections. Further ones wait in the queue of the operating system, and idle ones are closed
-    /// for them. Default: 512.
+    /// The maximum number of connections. Further connections wait in the listen backlog of the operating system, and
+    /// the server closes idle connections for them. Default: 512.
     pub connections: usize,
     /// The maximum body of an admission request, in bytes. Default: 7 MiB, as in controller-runtime, for two objects of
     /// the maximum size of an API server.
@@ -15,11 +15,11 @@ pub struct Limits {
     /// The maximum body of a conversion request, in bytes. An API server converts all objects of a list in one request.
     /// Default: 64 MiB.
     pub conversion_bytes: usize,
-    /// The maximum of all bodies together, in bytes; further requests wait. A limit of one body that is larger is reduced to
-    /// this limit. Default: 128 MiB.
+    /// The maximum of all bodies together, in bytes; further requests wait. A larger limit of a single body is reduced
+    /// to this limit. Default: 128 MiB.
     pub total_bytes: usize,
-    /// The maximum time of one request, from its head to the end of the handler. A shorter timeout of the API server, which
-    /// it sends with each request, takes precedence. Default: 30 seconds, the longest timeout of a webhook.
+    /// The maximum time of one request, from its head to the end of the handler. A shorter timeout of the API server,
+    /// which it sends with each request, takes precedence. Default: 30 seconds, the longest timeout of a webhook.
     pub request_time: Duration,
 }
 

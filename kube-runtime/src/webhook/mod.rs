@@ -44,15 +44,16 @@ pub type Warnings = Vec<String>;
 
 /// Serves admission and conversion webhooks over HTTPS, as controller-runtime's webhook server.
 ///
-/// Each path has one webhook, whose handler gets the objects of a request as its kind. API servers send a request before they
-/// store an object ([admission](https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/)),
-/// or to convert objects between the versions of a custom resource
-/// ([conversion](https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definition-versioning/)). A
-/// `ValidatingWebhookConfiguration`, a `MutatingWebhookConfiguration` or a CRD names the service, the path and the CA of the
-/// certificate.
+/// Each path has one webhook, whose handler gets the objects of a request as its kind. API servers send a request
+/// before they store an object
+/// ([admission](https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/)), or to
+/// convert objects between the versions of a custom resource
+/// ([conversion](https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definition-versioning/)).
+/// A `ValidatingWebhookConfiguration`, a `MutatingWebhookConfiguration` or a CRD names the service, the path and the CA
+/// of the certificate.
 ///
-/// The certificate is that of the service's DNS name, such as `site-webhooks.prod.svc`. Its files are read again when they
-/// change: new connections check them every 10 seconds.
+/// The certificate must be valid for the DNS name of the service, such as `site-webhooks.prod.svc`. Its files are read
+/// again when they change: new connections check them every 10 seconds.
 ///
 /// ```
 /// use k8s_openapi::api::core::v1::ConfigMap;
@@ -85,14 +86,14 @@ pub type Warnings = Vec<String>;
 ///
 /// # Failures
 ///
-/// A request whose handler panics is rejected with code 500; other requests continue. An object that does not decode as its kind
-/// is rejected with code 400, whose message names the field and contains no value. A request that takes longer than the
-/// time limit of the webhook's configuration is cancelled. [`Limits`] bounds connections, bodies and time.
+/// A request whose handler panics is rejected with code 500; other requests continue. An object that does not decode as
+/// its kind is rejected with code 400, whose message names the field and contains no value. A request that takes longer
+/// than the time limit of the webhook's configuration is cancelled. [`Limits`] bounds connections, bodies and time.
 ///
 /// # Security
 ///
-/// The server authenticates no clients, as controller-runtime by default: each client that reaches the port can call the
-/// handlers. Restrict the port to the API servers with a network policy if an answer is confidential.
+/// The server authenticates no clients, as controller-runtime by default: each client that reaches the port can call
+/// the handlers. Restrict the port to the API servers with a network policy if an answer is confidential.
 #[must_use = "a server does nothing before `run`"]
 pub struct Server {
     certificate: Arc<ServingCertificate>,
@@ -154,11 +155,12 @@ impl Server {
 
     /// Adds a mutating webhook: the handler returns the changed object, or rejects the request.
     ///
-    /// The handler takes the object and then the request, whose `object` is `None`. The answer is a JSON Patch with the fields
-    /// that the handler has changed; fields that `K` does not have stay as they are. Requests without an object, such as
-    /// deletions, are allowed without a call of the handler.
+    /// The handler takes the object and then the request, whose `object` is `None`. The answer is a JSON Patch with the
+    /// fields that the handler has changed; fields that `K` does not have stay as they are. Requests without an object,
+    /// such as deletions, are allowed without a call of the handler.
     ///
-    /// The server may call it several times for one request, also with the result of its own previous call.
+    /// The API server may call the webhook several times for one request (reinvocation), also with the object that a
+    /// previous call has changed.
     pub fn mutate<K, Fut>(
         self,
         path: &str,

@@ -47,9 +47,9 @@ where
     })
 }
 
-/// The object that the API server sent, with the changes that a handler made to its typed form: `before` and `after` are that
-/// form before and after the handler. The typed form may lack fields of the object, and may have defaults that it lacks; both
-/// stay as they are.
+/// The object that the API server sent, with the changes that a handler made to its typed form: `before` and `after`
+/// are that form before and after the handler. The typed form may lack fields of the object, and may contain defaults
+/// that the object lacks; neither difference changes the result.
 fn with_changes(received: Value, before: &Value, after: Value) -> Value {
     if *before == after {
         return received;
@@ -58,7 +58,7 @@ fn with_changes(received: Value, before: &Value, after: Value) -> Value {
         (Value::Object(received), Value::Object(before), Value::Object(after)) => {
             Value::Object(fields_with_changes(received, before, after))
         }
-        // With another length, it is unknown which items are the same.
+        // Items can be matched only between arrays of equal length; other arrays are replaced.
         (Value::Array(received), Value::Array(before), Value::Array(after))
             if received.len() == before.len() && before.len() == after.len() =>
         {

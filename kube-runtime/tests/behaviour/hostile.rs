@@ -56,7 +56,7 @@ struct Context {
     overlaps: Mutex<Vec<String>>,
 }
 
-/// Removes the name from the running ones, also after a panic or a cancellation.
+/// Removes the name from `Context::running`, also after a panic or a cancellation.
 struct Running(Arc<Context>, String);
 
 impl Drop for Running {

@@ -1,5 +1,5 @@
-//! The status page of the manager in headless Chromium, in light and dark mode. Asserts on the DOM, not on pixels. Skipped if there
-//! is no Chromium, such as Debian's package `chromium`.
+//! The status page of the manager in headless Chromium, in light and dark mode. Asserts on the DOM, not on pixels.
+//! Skipped if there is no Chromium, such as Debian's package `chromium`.
 
 use crate::common::{client, maps, put_map};
 use kube_runtime::controller::{self, Action, backoff_on_error};

@@ -30,7 +30,7 @@ fn break_watches(sim: &Sim) {
     sim.faults().add(Rule::new(fault::Action::CutAfterEvents(2)).verb("watch").probability(0.3).times(20));
 }
 
-/// Changes objects for about ten minutes, and then twice a minute until the caches have all of the changes before.
+/// Changes objects for about ten minutes, and then twice a minute until the caches have all earlier changes.
 async fn change_maps(sim: &Sim) {
     for n in 0..200 {
         put_map(sim, &format!("m{}", n % 7), &n.to_string());

@@ -14,8 +14,8 @@ use std::time::Duration;
 pub(crate) struct Script {
     /// The items of the lists, in order. The last list repeats.
     pub(crate) lists: Vec<Vec<Value>>,
-    /// The events of the watches, in order. Each event follows 100 ms after the previous one. A watch ends at `null`, and
-    /// otherwise stays open. All further watches stay open without an event.
+    /// The events of the watches, in order. Each event follows 100 ms after the previous one. A watch ends at `null`,
+    /// and otherwise stays open. All further watches stay open without an event.
     pub(crate) watches: Vec<Vec<Value>>,
     /// Whether the events of each watch repeat for ever.
     pub(crate) repeats: bool,

@@ -91,7 +91,8 @@ impl Zstd {
         }
     }
 
-    /// Trains the dictionary on a thread for blocking tasks of the runtime; outside of a runtime on a thread of its own.
+    /// Trains the dictionary on a thread for blocking tasks of the runtime; outside of a runtime on a thread of its
+    /// own.
     fn begin_training(&self, samples: Samples) {
         let dictionary = Arc::downgrade(&self.dictionary);
         let train = move || train(&samples, &dictionary);

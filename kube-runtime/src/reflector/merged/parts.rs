@@ -1,5 +1,5 @@
-//! `Parts`: the names of the objects that each part of a merged store selects. It decides what the writer applies; it must
-//! not store objects, except for the changes that a relist in progress has found.
+//! `Parts`: the names of the objects that each part of a merged store selects. It decides what the writer applies; it
+//! must not store objects, except for the changes that a relist in progress has found.
 
 use crate::reflector::object_map::{Keyed, ObjectMap};
 use crate::reflector::stored_object::StoredObject;

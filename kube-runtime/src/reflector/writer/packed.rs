@@ -119,7 +119,8 @@ impl<K: Storable> Writer<K> {
         has_more
     }
 
-    /// Stores packed batches. Ready when all batches are stored, and all objects are compressed with the current method.
+    /// Stores packed batches. Ready when all batches are stored, and all objects are compressed with the current
+    /// method.
     pub(crate) fn poll_packed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         while let Some(batch) = ready!(self.packing.poll_next(cx)) {
             self.store_packed(&batch);

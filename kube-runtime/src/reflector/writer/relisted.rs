@@ -13,7 +13,8 @@ impl<K: Storable> Writer<K> {
         self.settled.send_replace(is_settled);
     }
 
-    /// Removes an object from the snapshot in progress, because a list of its part that began later does not contain it.
+    /// Removes an object from the snapshot in progress, because a list of its part that began later does not contain
+    /// it.
     pub(in crate::reflector) fn unlist(&mut self, key: (&str, &str)) {
         if let Some(next) = &mut self.snapshot
             && next.objects.remove(key).is_some()
@@ -23,8 +24,8 @@ impl<K: Storable> Writer<K> {
         }
     }
 
-    /// Applies the differences that a relist of a part found, at once: the objects in another state, and the keys of the
-    /// objects that no list contains. Returns the deltas.
+    /// Applies the differences that a relist of a part found, at once: the objects in another state, and the keys of
+    /// the objects that no list contains. Returns the deltas.
     pub(in crate::reflector) fn apply_relist<'a>(
         &mut self,
         changed: Vec<StoredObject<K>>,

@@ -1,5 +1,5 @@
-//! `Diagnosis`: one warning and one metric for each event in the life of a watcher that an operator should know. It must not
-//! decide anything; `step` does.
+//! `Diagnosis`: one warning and one metric for each event in the life of a watcher that an operator should know. It
+//! must not decide anything; `step` does.
 
 use super::super::step::{DriverAction, Failure, Input, Output, Request, State};
 use super::noise::{Finding, Noise};
@@ -10,7 +10,7 @@ use crate::watcher::{Config, Event};
 use kube_client::core::{Status, WatchEvent};
 use std::time::Duration;
 
-/// A warning of one kind is logged once in this time.
+/// Each kind of warning is logged at most once in this period.
 const WARNING_PERIOD: Duration = Duration::from_secs(60);
 
 /// The part of a state that a [`Diagnosis`] compares.
@@ -118,7 +118,7 @@ impl Diagnosis {
         }
     }
 
-    /// A watch follows a snapshot with this version.
+    /// Records the start of a watch from a snapshot with this version.
     fn begin_watch(&mut self, resource: &str, version: &str) {
         if self.noise.begin(version) {
             return;
@@ -145,12 +145,12 @@ impl Diagnosis {
         }
     }
 
-    /// An object, an event or a bookmark arrived, except for the bookmark that ends a streaming list.
+    /// Counts an object, an event or a bookmark, except for the bookmark that ends a streaming list.
     pub(super) fn count_item(&mut self) {
         self.metrics.count_item();
     }
 
-    /// The server sent anything: the watch is not silent.
+    /// Records that the server has sent data: the watch is not silent.
     pub(super) fn end_silence(&mut self) {
         self.silent = false;
     }
@@ -182,7 +182,7 @@ impl Diagnosis {
             }
             DriverAction::Read | DriverAction::Probe => {}
             DriverAction::Send(_) if from != Stage::Watching => {}
-            // The next page of the list follows, or `list_begins`.
+            // The list continues with its next page, or begins again, which `list_begins` records.
             DriverAction::Next if (from, to) == (Stage::Listing, Stage::Listing) => {}
             _ => self.metrics.response_ends(),
         }

@@ -1,5 +1,5 @@
-//! `Noise`: finds a server that sends events without news: events that are not newer than earlier ones, or bookmarks at a
-//! high rate. It only observes; `step` decides.
+//! `Noise`: finds a server that sends events without news: events that are not newer than earlier ones, or bookmarks at
+//! a high rate. It only observes; `step` decides.
 
 use std::time::Duration;
 use tokio::time::Instant;
@@ -95,7 +95,7 @@ mod tests {
     use super::*;
     use tokio::time::advance;
 
-    /// The number of findings after each version 300 times in turn.
+    /// The number of findings after 300 rounds of these versions.
     fn findings(versions: &[&str]) -> usize {
         let mut noise = Noise::default();
         noise.begin("5");

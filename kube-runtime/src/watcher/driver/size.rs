@@ -4,7 +4,7 @@
 use crate::metrics::Size;
 use kube_client::core::WatchEvent;
 
-/// A change of the metrics is recorded if it is larger than this part of the recorded value.
+/// The metrics are updated when the size differs from the recorded value by more than its hundredth part.
 const RESOLUTION: u64 = 100;
 
 /// Adds an object.

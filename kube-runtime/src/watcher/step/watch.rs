@@ -96,7 +96,7 @@ fn relist_after_expiry(proven: bool, previous: Previous, failure: Failure) -> (S
     (State::Start { previous }, if proven { no_event(DriverAction::Next) } else { emit_error(failure) })
 }
 
-/// The state of a watch after an event or a bookmark with the resource version `seen`. If that has no resource version,
+/// The state of a watch after an event or a bookmark with the resource version `seen`. If `seen` is missing or empty,
 /// the watch keeps `version`.
 fn watching_from(version: String, seen: Option<String>) -> State {
     let seen = seen.filter(|seen| !seen.is_empty());

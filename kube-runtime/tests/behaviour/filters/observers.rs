@@ -1,5 +1,5 @@
-//! The observers of a store: an index, a subscriber that reads each change, and one that subscribes late and reads only at
-//! the end, so that its backlog coalesces.
+//! The observers of a store: an index, a subscriber that reads each change, and one that subscribes late and reads only
+//! at the end, so that its backlog coalesces.
 
 use super::{Consumer, Thing};
 use futures::{FutureExt, StreamExt};
