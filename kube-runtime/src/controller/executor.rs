@@ -46,11 +46,11 @@ pub(super) type ErrorPolicy<'a, K, E> = Box<dyn Fn(Arc<K>, &E) -> Action + Send 
 /// The output of a task.
 enum Ended<K, E> {
     Reconcile(Arc<K>, Returned<E>),
-    /// The handler of a deletion ended; `None` if it was dropped at the time limit.
+    /// The result of the deletion handler; `None` if its future was dropped at the time limit.
     Deletion(Option<Result<(), BoxError>>),
 }
 
-/// The return value of a reconcile; `None` if it was dropped at the time limit.
+/// The return value of a reconcile; `None` if its future was dropped at the time limit.
 type Returned<E> = Option<Result<Action, E>>;
 
 /// A task that runs a reconcile or the deletion handler.
@@ -86,7 +86,7 @@ pub(super) struct ReconcileResult<K: Resource, E: std::error::Error + 'static> {
     pub(super) error: Option<Error<E>>,
     /// The class of `error`.
     pub(super) class: FailureClass,
-    /// Whether it is the result of the handler of deletions.
+    /// Whether this is the result of the deletion handler.
     pub(super) is_deletion: bool,
 }
 
@@ -165,7 +165,7 @@ where
         }
     }
 
-    /// Starts the handler of deletions for a key, as a task.
+    /// Starts the deletion handler for a key, as a task.
     pub(super) fn start_deletion(&mut self, key: Key, attempt: u32, handler: &mut DeletionHandler) {
         let named = format_args!("{} {key}", K::kind(&self.dyntype));
         let span = tracing::info_span!("handling deletion", object.ref = %named, attempt);
@@ -255,7 +255,7 @@ where
         })
     }
 
-    /// The result of the handler of deletions.
+    /// The result of the deletion handler.
     fn result_of_deletion(
         &self,
         InFlight { key, attempt, .. }: InFlight,

@@ -16,7 +16,7 @@ use tokio::time::{Instant, Sleep};
 
 /// The interval of the checks of a busy controller.
 const CHECK_INTERVAL: Duration = Duration::from_secs(5);
-/// The number of watermarks within the limit.
+/// The number of `Monitor::watermarks` that are recorded within the limit.
 const WATERMARKS: u32 = 16;
 
 /// Observes a controller.
@@ -33,7 +33,8 @@ pub(super) struct Monitor {
     /// The in-flight reconciles of the last check: the time of the check that first found each, and whether it was
     /// reported.
     running: HashMap<Id, (Instant, bool)>,
-    /// The order of arrival of the last key that was ready at each of these times.
+    /// Pairs of a time and the sequence number of the last key that had arrived by then. A key that is still ready, and
+    /// whose number is at most that of a pair before the limit, waits for too long.
     watermarks: VecDeque<(Instant, u64)>,
     /// Whether the wait of a key was reported.
     waits_too_long: bool,
@@ -120,7 +121,8 @@ impl Monitor {
     }
 
     /// Reports that the oldest ready key waits for longer than the limit: once, and again only after a time without
-    /// such a key. `oldest` is its order of arrival, and `last` that of the last key.
+    /// such a key. `oldest` is this key with its sequence number of arrival, and `last` is the sequence number of the
+    /// last key that arrived.
     pub(super) fn check_waiting(&mut self, oldest: Option<(u64, &Key)>, last: u64) {
         let now = Instant::now();
         let is_before_limit = |(at, _): &(Instant, u64)| now.saturating_duration_since(*at) >= self.limit;

@@ -11,7 +11,8 @@ use {
 
 use std::{hash::Hash, time::Duration};
 
-/// The outcome of a reconcile: the label `result` of `controller_runtime_reconcile_total`, and the number of panics.
+/// The outcome of a reconcile. It determines the label `result` of `controller_runtime_reconcile_total`, and the error
+/// counters that increase.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome {
     /// The object is reconciled at its next change.

@@ -217,7 +217,7 @@ impl<K: Hash + Eq + Clone, C> WorkQueue<K, C> {
         self.entries.len()
     }
 
-    /// Removes the next ready key: the first one of the highest priority, or, once in [`KEYS_PER_OLDEST`] keys, the
+    /// Removes the next ready key: the first one of the highest priority, or, once in `KEYS_PER_OLDEST` keys, the
     /// oldest one.
     fn pop_ready(&mut self) -> Option<K> {
         if self.waiting.ready.is_empty() {

@@ -175,8 +175,9 @@ impl<K: Resource> Writer<K> {
         self.apply(event)
     }
 
-    /// Applies the event of an undecodable object: the store keeps the object's last state until the object is
-    /// deleted. Returns the deletion if an earlier event or the store had the object.
+    /// Applies the event of an undecodable object: the store keeps the object's last state until the object is deleted.
+    /// If the event is the deletion of an object that the store or the snapshot in progress contains, returns the
+    /// deletion.
     pub fn apply_undecodable(&mut self, object: &UndecodableObject) -> Option<Change<K>> {
         let (last, effect) = self.effect_of_invalid(object)?;
         let last = self.shared.unpack(&last)?;

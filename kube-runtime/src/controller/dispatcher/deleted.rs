@@ -27,7 +27,7 @@ where
         }
     }
 
-    /// Processes a key whose object does not exist: calls the handler of deletions, or drops the key.
+    /// Processes a key whose object does not exist: calls the deletion handler, or drops the key.
     pub(super) fn start_absent(&mut self, key: Key, attempt: u32) {
         if let Some(handler) = self.deletions.take(&key) {
             self.monitor.reconcile_begins(&key);

@@ -35,8 +35,8 @@ struct Part<K> {
 struct Listing<K> {
     seen: ObjectMap<Member>,
     /// For a relist: the objects that were removed from `seen`, because they were deleted or the list began again.
-    /// While `seen` contained such an object, the end of another part's relist did not remove it from the store. The
-    /// end of this relist removes it, unless a part selects it then.
+    /// While `seen` contained such an object, the end of another part's relist kept it in the store. The end of this
+    /// relist removes it, unless a part then selects it.
     withdrawn: ObjectMap<Member>,
     /// For a relist: the listed objects that `known` does not contain, or contains with another uid or resource
     /// version. The writer applies them when the list is complete.

@@ -1,5 +1,5 @@
-//! The changes that a relist of a part of a store's collections found; see [`merged`](crate::reflector::merged()). The
-//! other parts keep their objects.
+//! Applies the changes that the relist of one part of a merged store found; see [`merged`](crate::reflector::merged()).
+//! The other parts keep their objects.
 
 use super::Writer;
 use crate::reflector::delta::{Cause, Delta};
@@ -13,8 +13,8 @@ impl<K: Storable> Writer<K> {
         self.settled.send_replace(is_settled);
     }
 
-    /// Removes an object from the snapshot in progress, because a list of its part that began later does not contain
-    /// it.
+    /// Removes an object from the snapshot in progress, because its part has begun another list, which does not contain
+    /// the object.
     pub(in crate::reflector) fn unlist(&mut self, key: (&str, &str)) {
         if let Some(next) = &mut self.snapshot
             && next.objects.remove(key).is_some()
