@@ -53,12 +53,12 @@ enum Ended<K, E> {
 /// The return value of a reconcile; `None` if its future was dropped at the time limit.
 type Returned<E> = Option<Result<Action, E>>;
 
-/// A task that runs a reconcile or the deletion handler.
+/// A call of the reconciler or of the deletion handler that is in flight.
 struct InFlight {
     key: Key,
     /// The number of the attempt; see [`attempt`](super::attempt).
     attempt: u32,
-    /// Whether the task runs the deletion handler.
+    /// Whether the deletion handler was called, instead of the reconciler.
     is_deletion: bool,
 }
 
