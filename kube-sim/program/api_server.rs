@@ -83,8 +83,9 @@ fn has_rbac(flags: &Flags) -> Result<bool, Error> {
 }
 
 /// The admission plugins of kube-sim that have names in kube-apiserver.
-const PLUGINS: [&str; 5] = [
+const PLUGINS: [&str; 6] = [
     "DefaultTolerationSeconds",
+    "MutatingAdmissionPolicy",
     "MutatingAdmissionWebhook",
     "NamespaceLifecycle",
     "ValidatingAdmissionPolicy",

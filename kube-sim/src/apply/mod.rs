@@ -94,6 +94,26 @@ pub(crate) fn track(cx: &Context<'_>, live: Option<&Value>, new: &mut Value) {
     write.update(&before, new, &managers, &writer).write_to(new);
 }
 
+/// Merges the configuration of a mutating policy into `live`, without a change of the managed fields.
+///
+/// # Errors
+/// The text for a configuration that does not match the schema, or that sets an atomic list or map: this would remove
+/// items that the policy does not know.
+pub(crate) fn merge_untracked(schema: &Schema, live: &Value, config: &Value) -> Result<Value, String> {
+    let ty = Type::of(schema);
+    typed::check_type(ty, config, false)
+        .map_err(|problem| format!("failed to convert patch object to typed object: {problem}"))?;
+    let atomics = typed::atomics(ty, config);
+    if !atomics.is_empty() {
+        let paths = atomics.join(", ");
+        return Err(format!(
+            "invalid ApplyConfiguration: may not mutate atomic arrays, maps or structs: {paths}"
+        ));
+    }
+    let merged = merge::merge(ty, live, config).map_err(|why| format!("failed to merge patch: {why}"))?;
+    Ok(merged.unwrap_or_else(|| Value::Object(Map::new())))
+}
+
 /// Applies `config` to `live`, or creates the object from `config` if `live` is `None`.
 ///
 /// Returns the object with its `managedFields`, before defaulting and validation. If nothing changes, the object equals

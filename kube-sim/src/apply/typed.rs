@@ -237,6 +237,37 @@ fn set_element(item: &Value) -> Result<Element, String> {
     }
 }
 
+/// The paths of the atomic lists and maps in `value`, in the order of the fields.
+pub(super) fn atomics(ty: Type<'_>, value: &Value) -> Vec<String> {
+    let mut found = Vec::new();
+    collect_atomics(ty, value, "", &mut found);
+    found
+}
+
+fn collect_atomics(ty: Type<'_>, value: &Value, path: &str, found: &mut Vec<String>) {
+    match (ty.shape(Some(value)), value) {
+        (Shape::Map(map), Value::Object(fields)) => {
+            if map.atomic {
+                found.push(path.to_owned());
+            }
+            for (name, value) in fields.iter().filter(|(name, _)| map.declares(name)) {
+                if let Some(ty) = map.field(name) {
+                    collect_atomics(ty, value, &format!("{path}.{name}"), found);
+                }
+            }
+        }
+        (Shape::List(list), Value::Array(items)) => {
+            if list.is_atomic() {
+                found.push(path.to_owned());
+            }
+            for (index, item) in items.iter().enumerate() {
+                collect_atomics(list.items, item, &format!("{path}[{index}]"), found);
+            }
+        }
+        _ => {}
+    }
+}
+
 /// Checks that `value` has the type `ty`. Unless `allow_duplicates` is set, also checks that no two items of a list
 /// have the same key.
 ///

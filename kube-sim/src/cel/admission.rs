@@ -1,6 +1,8 @@
 //! Expressions of webhooks and admission policies: the check when their configuration is written, and the evaluation for
 //! a request.
 
+mod patch;
+
 use std::collections::BTreeMap;
 
 use cel::common::ast::{Expr, IdedExpr};
@@ -9,6 +11,8 @@ use serde_json::Value;
 use super::types::Type;
 use super::value::{Failure, Val};
 use super::{check, eval, literals, parse};
+
+pub(crate) use self::patch::{PatchError, PatchType};
 
 /// The variables of an admission expression. Their types depend on the request.
 const VARIABLES: [&str; 7] =
@@ -35,19 +39,22 @@ const AUTHORIZER_FUNCTIONS: [&str; 14] = [
 /// The syntax errors and undeclared variables of an expression, or its type if it is not in `wanted`, as the API server
 /// prints them; `None` if there are none. Every type is valid if `wanted` is empty.
 pub(crate) fn admission_expression_problem(text: &str, wanted: &[&str]) -> Option<String> {
-    problem_with(&VARIABLES, text, wanted)
+    problem_with(&VARIABLES, check::check, text, wanted)
 }
 
 /// As [`admission_expression_problem`], for an expression of a policy without `paramKind`: the variable `params` is not
 /// declared.
 pub(crate) fn expression_problem_without_params(text: &str, wanted: &[&str]) -> Option<String> {
     let variables: Vec<_> = VARIABLES.into_iter().filter(|name| *name != "params").collect();
-    problem_with(&variables, text, wanted)
+    problem_with(&variables, check::check, text, wanted)
 }
 
-fn problem_with(variables: &[&str], text: &str, wanted: &[&str]) -> Option<String> {
+/// Checks the types of an expression.
+type Check = fn(parse::Parsed, &[(&str, Type)]) -> Result<check::Checked, Vec<parse::Issue>>;
+
+fn problem_with(variables: &[&str], check: Check, text: &str, wanted: &[&str]) -> Option<String> {
     let variables: Vec<_> = variables.iter().map(|name| (*name, Type::Dyn)).collect();
-    let issues = match parse::parse(text).and_then(|parsed| check::check(parsed, &variables)) {
+    let issues = match parse::parse(text).and_then(|parsed| check(parsed, &variables)) {
         Ok(checked) => return type_problem(&checked.result_type().to_string(), wanted),
         Err(issues) => issues,
     };
@@ -97,8 +104,12 @@ impl AdmissionExpression {
     /// The errors of the expression. An expression with `authorizer` does not compile, because the simulation has no
     /// authorization that it could ask.
     pub(crate) fn compile(text: &str) -> Result<Self, String> {
+        Self::compile_with(check::check, text)
+    }
+
+    fn compile_with(check: Check, text: &str) -> Result<Self, String> {
         let variables = VARIABLES.map(|name| (name, Type::Dyn));
-        let checked = parse::parse(text).and_then(|parsed| check::check(parsed, &variables));
+        let checked = parse::parse(text).and_then(|parsed| check(parsed, &variables));
         match checked {
             Ok(checked) => {
                 let expr = checked.parsed.expr;
@@ -106,7 +117,7 @@ impl AdmissionExpression {
                 literals::walk(&expr, &mut |expr| uses.extend(policy_variable(expr).map(str::to_owned)));
                 Ok(Self { expr, uses })
             }
-            Err(_) if admission_expression_problem(text, &[]).is_none() => {
+            Err(_) if problem_with(&VARIABLES, check, text, &[]).is_none() => {
                 Err("kube-sim does not evaluate the variable authorizer".to_owned())
             }
             Err(issues) => Err(format!("compilation failed: {}", parse::format_issues(text, &issues))),

@@ -4,11 +4,13 @@
 //! resolves qualified names: it replaces `net.IP` with one identifier and `sets.contains(..)` with a call of the
 //! function `sets.contains`. The evaluator then has no field selections that are parts of names.
 
+mod message;
+
 use std::collections::{BTreeSet, HashMap};
 
 use cel::common::ast::{
     CallExpr, ComprehensionExpr, EntryExpr, Expr, IdedExpr, ListExpr, LiteralValue, MapExpr, SelectExpr,
-    StructExpr, operators as op,
+    operators as op,
 };
 
 use super::functions::{self, Overload};
@@ -42,10 +44,35 @@ impl Checked {
 ///
 /// # Errors
 /// The type errors of the expression.
-pub(super) fn check(mut parsed: Parsed, variables: &[(&str, Type)]) -> Result<Checked, Vec<Issue>> {
+pub(super) fn check(parsed: Parsed, variables: &[(&str, Type)]) -> Result<Checked, Vec<Issue>> {
+    check_in(Environment::Rules, parsed, variables)
+}
+
+/// As [`check`], for an expression of a mutating policy, which creates messages of the types `Object` and `JSONPatch`.
+///
+/// # Errors
+/// The type errors of the expression.
+pub(super) fn check_patch(parsed: Parsed, variables: &[(&str, Type)]) -> Result<Checked, Vec<Issue>> {
+    check_in(Environment::Patches, parsed, variables)
+}
+
+/// The declarations that an expression can use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Environment {
+    Rules,
+    /// Also the messages and functions of patches.
+    Patches,
+}
+
+fn check_in(
+    environment: Environment,
+    mut parsed: Parsed,
+    variables: &[(&str, Type)],
+) -> Result<Checked, Vec<Issue>> {
     let mut expr = std::mem::take(&mut parsed.expr);
     let variables_in_scope = variables.iter().map(|(name, ty)| ((*name).to_owned(), ty.clone())).collect();
     let mut checker = Checker {
+        environment,
         parsed: &parsed,
         variables_in_scope,
         types: HashMap::new(),
@@ -66,6 +93,7 @@ pub(super) fn check(mut parsed: Parsed, variables: &[(&str, Type)]) -> Result<Ch
 
 /// A check in progress.
 struct Checker<'a> {
+    environment: Environment,
     parsed: &'a Parsed,
     /// The variables in scope; a later one hides an earlier one of the same name.
     variables_in_scope: Vec<(String, Type)>,
@@ -168,6 +196,7 @@ impl Checker<'_> {
                     Type::Error
                 }
             }
+            Type::Message(name) => self.message_field(id, name, field),
             Type::Named(name) if name.starts_with("kubernetes.") => {
                 self.report(id, format!("undefined field '{field}'"));
                 Type::Error
@@ -205,7 +234,7 @@ impl Checker<'_> {
             && let Some(prefix) = qualified_name(target)
         {
             let name = format!("{}.{}", prefix.trim_start_matches('.'), call.func_name);
-            if functions::overloads(&name).is_some() {
+            if self.overloads_of(&name).is_some() {
                 call.func_name = name;
                 call.target = None;
             }
@@ -215,10 +244,16 @@ impl Checker<'_> {
         }
         let name = call.func_name.strip_prefix('.').unwrap_or(&call.func_name).to_owned();
         call.func_name.clone_from(&name);
-        match functions::overloads(&name) {
+        match self.overloads_of(&name) {
             Some(overloads) => self.resolve_overloads(id, call, overloads),
             None => self.report_undeclared(id, &name),
         }
+    }
+
+    /// The overloads of a function that the environment declares.
+    fn overloads_of(&self, name: &str) -> Option<&'static [Overload]> {
+        let is_of_patches = name.starts_with("jsonpatch.");
+        functions::overloads(name).filter(|_| !is_of_patches || self.environment == Environment::Patches)
     }
 
     /// Selects the overloads of a call that fit its arguments, and returns the result type of the call: `dyn` if these
@@ -347,23 +382,6 @@ impl Checker<'_> {
             return most_general(&previous, &current).clone();
         }
         Type::Dyn
-    }
-
-    /// Reports an error: rules cannot create messages (`TypeName{..}`).
-    fn check_message(&mut self, id: u64, message: &mut StructExpr) -> Type {
-        let name = message.type_name.trim_start_matches('.').to_owned();
-        let result = if functions::type_identifier(&name).is_none() {
-            self.report_undeclared(id, &message.type_name.clone())
-        } else {
-            self.report(id, format!("'{name}' is not a message type"));
-            Type::Error
-        };
-        for entry in &mut message.entries {
-            if let EntryExpr::StructField(field) = &mut entry.expr {
-                self.visit(&mut field.value);
-            }
-        }
-        result
     }
 
     fn check_comprehension(&mut self, parts: &mut ComprehensionExpr) -> Type {

@@ -3,6 +3,8 @@
 //! Owns the evaluation of identifiers, fields, indexes, logical operators, comprehensions and literals. `library`
 //! evaluates all other operators and the functions.
 
+mod message;
+
 use std::cell::Cell;
 
 use cel::common::ast::{
@@ -88,7 +90,8 @@ impl Evaluator {
             Expr::List(list) => self.evaluate_list(list, scope),
             Expr::Map(map) => self.evaluate_map(map, scope),
             Expr::Comprehension(parts) => self.evaluate_comprehension(parts, scope),
-            Expr::Struct(_) | Expr::Unspecified => Err(Failure::no_such_overload()),
+            Expr::Struct(message) => self.evaluate_message(message, scope),
+            Expr::Unspecified => Err(Failure::no_such_overload()),
         }
     }
 
@@ -380,6 +383,7 @@ fn find<'a>(operand: &Val<'a>, key: &Val<'a>) -> Result<Option<Val<'a>>, Failure
             index.and_then(|index| list.get(index)).transpose()
         }
         Val::Optional(Some(value)) => find(value, key),
+        Val::Message(message) => message.field(key),
         _ => Ok(None),
     }
 }

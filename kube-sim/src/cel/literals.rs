@@ -111,6 +111,13 @@ pub(super) fn walk(expr: &IdedExpr, visit: &mut impl FnMut(&IdedExpr)) {
                 }
             }
         }
-        Expr::Struct(_) | Expr::Ident(_) | Expr::Literal(_) | Expr::Unspecified => {}
+        Expr::Struct(message) => {
+            for entry in &message.entries {
+                if let EntryExpr::StructField(field) = &entry.expr {
+                    walk(&field.value, visit);
+                }
+            }
+        }
+        Expr::Ident(_) | Expr::Literal(_) | Expr::Unspecified => {}
     }
 }

@@ -368,6 +368,14 @@ fn copy(helper: Helper<'_, '_>, original: &IdedExpr) -> IdedExpr {
             })
             .flatten()
             .collect(),
+        Expr::Struct(message) => message
+            .entries
+            .iter_mut()
+            .filter_map(|entry| match &mut entry.expr {
+                EntryExpr::StructField(field) => Some(&mut field.value),
+                EntryExpr::MapEntry(_) => None,
+            })
+            .collect(),
         _ => Vec::new(),
     };
     for child in children {

@@ -28,7 +28,7 @@ mod validator;
 mod value;
 
 pub(crate) use self::admission::{
-    AdmissionExpression, AdmissionInputs, AdmissionValue, Evaluation, OUT_OF_BUDGET,
+    AdmissionExpression, AdmissionInputs, AdmissionValue, Evaluation, OUT_OF_BUDGET, PatchError, PatchType,
     admission_expression_problem, expression_problem_without_params,
 };
 pub(crate) use self::definition::check_rules;

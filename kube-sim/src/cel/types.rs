@@ -28,6 +28,9 @@ pub(super) enum Type {
     Map(Arc<Type>, Arc<Type>),
     /// An object whose fields the schema declares.
     Object(ObjectType),
+    /// A message that an expression of a mutating policy creates: `JSONPatch`, `Object`, or the type of a field, such as
+    /// `Object.spec`.
+    Message(Arc<str>),
     /// A type of the Kubernetes libraries, such as `kubernetes.Quantity`.
     Named(&'static str),
     /// `optional_type(T)`.
@@ -96,6 +99,7 @@ impl Type {
             | (Self::Meta(a), Self::Meta(b)) => a.same(b),
             (Self::Map(ak, av), Self::Map(bk, bv)) => ak.same(bk) && av.same(bv),
             (Self::Object(a), Self::Object(b)) => a.name == b.name,
+            (Self::Message(a), Self::Message(b)) => a == b,
             (Self::Named(a), Self::Named(b)) => a == b,
             (Self::Param(a), Self::Param(b)) => a == b,
             _ => std::mem::discriminant(self) == std::mem::discriminant(other) && !self.has_components(),
@@ -109,6 +113,7 @@ impl Type {
             Self::List(_)
                 | Self::Map(..)
                 | Self::Object(_)
+                | Self::Message(_)
                 | Self::Named(_)
                 | Self::Optional(_)
                 | Self::Meta(_)
@@ -134,6 +139,7 @@ impl fmt::Display for Type {
             Self::List(element) => write!(f, "list({element})"),
             Self::Map(key, value) => write!(f, "map({key}, {value})"),
             Self::Object(object) => f.write_str(&object.name),
+            Self::Message(name) => f.write_str(name),
             Self::Named(name) => f.write_str(name),
             Self::Optional(value) => write!(f, "optional_type({value})"),
             Self::Meta(ty) => write!(f, "type({ty})"),

@@ -55,6 +55,7 @@ impl Substitution {
                     | Type::Named(_)
                     | Type::Optional(_)
                     | Type::Object(_)
+                    | Type::Message(_)
                     | Type::Duration
                     | Type::Timestamp
             ),

@@ -27,7 +27,7 @@ const POLICY_BINDING: Strategy = Strategy {
 pub(super) static STRATEGIES: [Strategy; 6] = [
     Strategy {
         kind: "MutatingAdmissionPolicy",
-        set_defaults: |_, policy| set_match_defaults(policy, "matchConstraints"),
+        set_defaults: |_, policy| set_policy_defaults(policy),
         printer: Printer::new(printer::cluster::mutating_policy),
         ..DEFAULT
     },
@@ -43,12 +43,7 @@ pub(super) static STRATEGIES: [Strategy; 6] = [
     },
     Strategy {
         kind: "ValidatingAdmissionPolicy",
-        set_defaults: |_, policy| {
-            if let Some(spec) = object_in(policy, "spec") {
-                set_default(spec, "failurePolicy", "Fail");
-            }
-            set_match_defaults(policy, "matchConstraints");
-        },
+        set_defaults: |_, policy| set_policy_defaults(policy),
         printer: Printer::new(printer::cluster::validating_policy),
         ..DEFAULT
     },
@@ -59,6 +54,14 @@ pub(super) static STRATEGIES: [Strategy; 6] = [
         ..WEBHOOKS
     },
 ];
+
+/// Sets the defaults that the policies of both kinds have.
+fn set_policy_defaults(policy: &mut Value) {
+    if let Some(spec) = object_in(policy, "spec") {
+        set_default(spec, "failurePolicy", "Fail");
+    }
+    set_match_defaults(policy, "matchConstraints");
+}
 
 /// Sets the defaults of the `MatchResources` in a field of the spec.
 fn set_match_defaults(object: &mut Value, field: &str) {

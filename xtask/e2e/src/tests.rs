@@ -78,6 +78,7 @@ suites!(
     webhooks,
     runtime_webhooks,
     admission_policies,
+    mutating_policies,
     workloads,
     rollouts,
     built_in_controllers

@@ -104,7 +104,7 @@ fn to_uint<'a>(value: &Val<'a>) -> Option<Outcome<'a>> {
 }
 
 /// Converts a value as the function `string` does; `None` if values of this type cannot be converted.
-pub(super) fn to_text(value: &Val<'_>) -> Option<Result<String, Failure>> {
+pub(in crate::cel) fn to_text(value: &Val<'_>) -> Option<Result<String, Failure>> {
     Some(match value {
         Val::String(text) => Ok(text.to_string()),
         Val::Bool(value) => Ok(value.to_string()),

@@ -45,6 +45,7 @@ pub(super) fn call<'a>(name: &str, arguments: &[Val<'a>]) -> Option<Outcome<'a>>
         ("substring", [Val::Int(start)]) => substring(text, *start, None),
         ("substring", [Val::Int(start), Val::Int(end)]) => substring(text, *start, Some(*end)),
         ("format", [Val::List(values)]) => format_text::format(text, values).map(Val::text),
+        ("jsonpatch.escapeKey", []) => Ok(Val::text(text.replace('~', "~0").replace('/', "~1"))),
         ("strings.quote", []) => Ok(Val::text(quote(text))),
         _ => return None,
     })

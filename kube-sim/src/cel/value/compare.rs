@@ -24,6 +24,7 @@ impl<'a> Val<'a> {
                 (Some(a), Some(b)) => a.equals(b),
                 (a, b) => a.is_none() && b.is_none(),
             },
+            (Self::Message(a), Self::Message(b)) => a.equals(b),
             (Self::Quantity(a), Self::Quantity(b)) => a == b,
             (Self::Url(a), Self::Url(b)) => a.text == b.text,
             (Self::Ip(a), Self::Ip(b)) => a == b,

@@ -4,6 +4,7 @@
 //! validated object: a rule on a large object converts only the fields that it uses.
 
 mod compare;
+mod message;
 
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -13,6 +14,8 @@ use serde_json::{Map, Value};
 
 use super::declared::{DeclaredType, ListKeys, Shape};
 use super::library::{cidr::Cidr, semver::Semver, time, url::Url};
+
+pub(super) use message::Message;
 
 /// The reason why the evaluation of an expression fails.
 #[derive(Clone, Debug, PartialEq)]
@@ -63,6 +66,7 @@ pub(super) enum Val<'a> {
     List(List<'a>),
     Map(Mapping<'a>),
     Optional(Option<Rc<Val<'a>>>),
+    Message(Rc<Message<'a>>),
     /// A type, by its name.
     Type(Rc<str>),
     /// A quantity as a multiple of 10^-9.
@@ -189,6 +193,8 @@ impl<'a> Val<'a> {
             Self::List(_) => "list",
             Self::Map(_) => "map",
             Self::Optional(_) => "optional_type",
+            Self::Message(message) if message.is_json_patch() => "JSONPatch",
+            Self::Message(_) => "Object",
             Self::Type(_) => "type",
             Self::Quantity(_) => "kubernetes.Quantity",
             Self::Url(_) => "kubernetes.URL",
@@ -236,11 +242,13 @@ impl<'a> Val<'a> {
 
 /// The integer that equals a number, such as 1 for `1.0`; `None` if there is no such integer.
 fn integer(number: &serde_json::Number) -> Option<i64> {
+    number.as_i64().or_else(|| integer_of(number.as_f64()?))
+}
+
+/// The integer that equals a number; `None` if there is none.
+fn integer_of(value: f64) -> Option<i64> {
     #[expect(clippy::cast_possible_truncation, reason = "the range is checked")]
-    number.as_i64().or_else(|| {
-        let value = number.as_f64()?;
-        (value.fract() == 0.0 && value.abs() < 9.2e18).then_some(value as i64)
-    })
+    (value.fract() == 0.0 && value.abs() < 9.2e18).then_some(value as i64)
 }
 
 impl<'a> List<'a> {

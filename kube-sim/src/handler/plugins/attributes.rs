@@ -169,7 +169,7 @@ impl<'a> Attributes<'a> {
     }
 
     /// Whether the object of the request is an object of the resource, and not that of a subresource, such as a `Scale`.
-    fn has_own_kind(&self) -> bool {
+    pub(super) fn has_own_kind(&self) -> bool {
         self.kind().kind == self.resource.kind
     }
 

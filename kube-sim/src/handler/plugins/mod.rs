@@ -1,4 +1,4 @@
-//! The admission plugins that users configure: webhooks and validating policies.
+//! The admission plugins that users configure: webhooks and policies.
 //!
 //! The mutating plugins run before an object is prepared, the validating plugins before it is committed. Both run while
 //! the lock of the state is free, and must not change the storage. `handler::admission` has the built-in plugin.
@@ -42,7 +42,10 @@ pub(crate) fn is_active(inner: &Inner, request: &Request, phase: Phase) -> bool 
     let state = inner.lock();
     let has_objects = |table: &str| state.table(table).is_some_and(|table| !table.is_empty());
     (request.calls_webhooks && has_objects(phase.table()))
-        || (phase == Phase::Validating && has_objects(policy::POLICIES))
+        || has_objects(match phase {
+            Phase::Mutating => policy::MUTATING_POLICIES,
+            Phase::Validating => policy::POLICIES,
+        })
 }
 
 /// The webhooks of a phase, sorted by the names of their configurations.
@@ -52,6 +55,8 @@ fn webhooks(inner: &Inner, phase: Phase) -> Vec<Webhook> {
 }
 
 /// Runs the mutating plugins, which may change the object of the request. Returns whether they have changed it.
+///
+/// If a plugin has changed the object, the policies and webhooks with the reinvocation policy `IfNeeded` run a second time.
 ///
 /// # Errors
 /// The response to a request that a plugin refuses, or whose webhook fails.
@@ -63,7 +68,17 @@ pub(crate) async fn mutate(
     if attributes.is_exempt() {
         return Ok(false);
     }
-    mutating::dispatch(inner, &webhooks(inner, Phase::Mutating), attributes, warnings).await
+    let webhooks = if attributes.calls_webhooks { webhooks(inner, Phase::Mutating) } else { Vec::new() };
+    let before = attributes.object.clone();
+    let (mut policies, mut calls) = (policy::MutatingPolicies::default(), mutating::Calls::default());
+    for again in [false, true] {
+        let applied = policies.run(inner, attributes, again).await?;
+        let changed = calls.run(inner, &webhooks, attributes, again, warnings).await?;
+        if !applied && !changed {
+            break;
+        }
+    }
+    Ok(attributes.object != before)
 }
 
 /// Runs the validating plugins.

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use serde_json::Value;
+
 use super::attributes::{Attributes, Objects};
 use super::validating::{Failure, call};
 use super::webhook::Webhook;
@@ -10,24 +12,38 @@ use crate::registry::Resource;
 use crate::shared::Inner;
 use crate::status::SimError;
 
-/// Calls the mutating webhooks that match the request. Returns whether the object has changed.
-///
-/// A webhook with the reinvocation policy `IfNeeded` is called a second time if a later webhook has changed the object.
-///
-/// # Errors
-/// The response to a request that a webhook denies, or whose webhook fails.
-pub(super) async fn dispatch(
-    inner: &Inner,
-    webhooks: &[Webhook],
-    attributes: &mut Attributes<'_>,
-    warnings: &mut Vec<String>,
-) -> Result<bool, SimError> {
-    let mut changed = false;
-    let (mut invoked, mut again) = (BTreeSet::new(), BTreeSet::new());
-    for round in 0..2 {
+/// The calls of the mutating webhooks for one request.
+#[derive(Debug, Default)]
+pub(super) struct Calls {
+    /// The webhooks with the reinvocation policy `IfNeeded` that have been called since the last change.
+    invoked: BTreeSet<usize>,
+    /// Those that are called again in the second round, because the object has changed after their call.
+    again: BTreeSet<usize>,
+    /// The object after the first round.
+    output: Option<Value>,
+}
+
+impl Calls {
+    /// Calls the webhooks that match the request; in the second round (`again`) only those with the reinvocation policy
+    /// `IfNeeded` whose object has changed after their call. Returns whether the object has changed.
+    ///
+    /// # Errors
+    /// The response to a request that a webhook denies, or whose webhook fails.
+    pub(super) async fn run(
+        &mut self,
+        inner: &Inner,
+        webhooks: &[Webhook],
+        attributes: &mut Attributes<'_>,
+        again: bool,
+        warnings: &mut Vec<String>,
+    ) -> Result<bool, SimError> {
+        let mut changed = false;
+        if again && attributes.object != self.output {
+            self.again.append(&mut self.invoked);
+        }
         for (index, webhook) in webhooks.iter().enumerate() {
             let Some(resource) = matching::match_webhook(inner, webhook, attributes)? else { continue };
-            if round == 1 && !again.contains(&index) {
+            if again && !self.again.contains(&index) {
                 continue;
             }
             let objects = attributes.objects_in(inner, &resource).await?;
@@ -38,7 +54,7 @@ pub(super) async fn dispatch(
                 Ok(response) => response,
                 Err(failure) => {
                     failure.resolve(webhook)?;
-                    mark(webhook, index, &mut invoked);
+                    mark(webhook, index, &mut self.invoked);
                     continue;
                 }
             };
@@ -46,18 +62,18 @@ pub(super) async fn dispatch(
             match apply(inner, webhook, &resource, attributes, objects, response).await {
                 Ok(true) => {
                     changed = true;
-                    again.append(&mut invoked);
+                    self.again.append(&mut self.invoked);
                 }
                 Ok(false) => {}
                 Err(failure) => failure.resolve(webhook)?,
             }
-            mark(webhook, index, &mut invoked);
+            mark(webhook, index, &mut self.invoked);
         }
-        if again.is_empty() {
-            break;
+        if !again && !webhooks.is_empty() {
+            self.output.clone_from(&attributes.object);
         }
+        Ok(changed)
     }
-    Ok(changed)
 }
 
 /// Records the call of a webhook that may be called again.

@@ -1,5 +1,7 @@
 //! The rules of the group `admissionregistration.k8s.io`.
 
+mod mutating;
+
 use std::collections::HashSet;
 
 use serde_json::Value;
@@ -13,7 +15,9 @@ use crate::strategy::validation::{Errors, check_unique, is_empty, items, join};
 
 const GROUP: &str = "admissionregistration.k8s.io";
 
-pub(super) static KINDS: [KindRules; 4] = [
+pub(super) static KINDS: [KindRules; 6] = [
+    KindRules::new(GROUP, "MutatingAdmissionPolicy", &mutating::POLICY),
+    KindRules::new(GROUP, "MutatingAdmissionPolicyBinding", &mutating::BINDING),
     KindRules { moved: SWAPPED_NAMES, ..KindRules::new(GROUP, "MutatingWebhookConfiguration", &WEBHOOKS) },
     KindRules { moved: SWAPPED_NAMES, ..KindRules::new(GROUP, "ValidatingWebhookConfiguration", &WEBHOOKS) },
     KindRules::new(GROUP, "ValidatingAdmissionPolicy", &POLICY),

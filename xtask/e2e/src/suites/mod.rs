@@ -25,6 +25,7 @@ mod finalizers;
 mod formats;
 mod kubelet;
 mod logs;
+mod mutating_policies;
 mod object_types;
 mod paging;
 mod patch;
@@ -84,6 +85,7 @@ pub(super) const ALL: &[Suite] = &[
     webhooks::SUITE,
     access::SUITE,
     admission_policies::SUITE,
+    mutating_policies::SUITE,
     rotation::SUITE,
     workloads::SUITE,
     rollouts::SUITE,

@@ -21,7 +21,7 @@ pub(super) struct Decision {
 }
 
 /// A compiled expression, or the error of its compilation.
-type Compiled = Result<AdmissionExpression, String>;
+pub(super) type Compiled = Result<AdmissionExpression, String>;
 
 /// A compiled policy.
 pub(super) struct Policy<'a> {
@@ -141,7 +141,7 @@ impl<'a> Policy<'a> {
 }
 
 /// The error text of an expression that fails.
-fn failed(expression: &str, why: &str) -> String {
+pub(super) fn failed(expression: &str, why: &str) -> String {
     if why.starts_with(crate::cel::OUT_OF_BUDGET) {
         return why.to_owned();
     }

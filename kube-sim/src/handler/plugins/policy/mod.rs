@@ -1,7 +1,8 @@
-//! The admission plugin ValidatingAdmissionPolicy: policies whose bindings select requests, and whose validations are
-//! CEL expressions.
+//! The admission plugins ValidatingAdmissionPolicy and MutatingAdmissionPolicy: policies whose bindings select requests, and
+//! whose validations and mutations are CEL expressions.
 
 mod evaluation;
+mod mutation;
 mod params;
 
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use crate::shared::Inner;
 use crate::status::SimError;
 use crate::store::selector::LabelSelector;
 use evaluation::{Decision, Policy};
+pub(super) use mutation::{MUTATING_POLICIES, MutatingPolicies};
 
 pub(super) const POLICIES: &str = "admissionregistration.k8s.io/validatingadmissionpolicies";
 const BINDINGS: &str = "admissionregistration.k8s.io/validatingadmissionpolicybindings";
@@ -70,15 +72,9 @@ async fn check_policy(
     denials: &mut Vec<Denial>,
     warnings: &mut Vec<String>,
 ) -> Result<(), SimError> {
-    let spec = &policy["spec"];
-    let matched = matched(inner, &spec["matchConstraints"], attributes).map_err(|error| error.to_string());
-    let configured = match matched {
+    let (resource, param_resource) = match match_policy(inner, attributes, policy) {
         Ok(None) => return Ok(()),
-        Ok(Some(resource)) => params::resource(inner, &spec["paramKind"]).map(|params| (resource, params)),
-        Err(why) => Err(why),
-    };
-    let (resource, param_resource) = match configured {
-        Ok(configured) => configured,
+        Ok(Some(matched)) => matched,
         Err(why) => {
             denials.extend(Denial::of_configuration(policy, None, &why));
             return Ok(());
@@ -86,7 +82,7 @@ async fn check_policy(
     };
     let objects = attributes.objects_in(inner, &resource).await?;
     let namespace = namespace_object(inner, attributes)?;
-    let compiled = Policy::compile(spec);
+    let compiled = Policy::compile(&policy["spec"]);
     for binding in bindings {
         let params = match binding_params(inner, attributes, binding, param_resource.as_ref()) {
             Ok(params) => params,
@@ -104,6 +100,25 @@ async fn check_policy(
         }
     }
     Ok(())
+}
+
+/// The version of the resource in which a policy receives the request, and the resource of its parameters, if it has any.
+type MatchedPolicy = (Arc<Resource>, Option<Arc<Resource>>);
+
+/// Matches a policy with the request; `None` if it does not match.
+///
+/// # Errors
+/// The text for a policy that cannot be used.
+fn match_policy(
+    inner: &Inner,
+    attributes: &Attributes<'_>,
+    policy: &Value,
+) -> Result<Option<MatchedPolicy>, String> {
+    let spec = &policy["spec"];
+    match matched(inner, &spec["matchConstraints"], attributes).map_err(|error| error.to_string())? {
+        None => Ok(None),
+        Some(resource) => Ok(Some((resource, params::resource(inner, &spec["paramKind"])?))),
+    }
 }
 
 /// The parameters for which a binding evaluates the policy; none if the binding does not match the request.

@@ -1,0 +1,352 @@
+//! `MutatingAdmissionPolicy`: configurations, operations, the failure policy and the second round.
+
+use std::time::Duration;
+
+use http::Method;
+use kube_client::Api;
+use kube_client::core::{ApiResource, DynamicObject, GroupVersionKind};
+use serde_json::{Value, json};
+
+use super::webhooks::hooks::{Hooks, Kind, patch};
+use crate::case::suite;
+use crate::env::Env;
+use crate::failure::{Outcome, check, check_eq};
+use crate::support::{Answer, LABEL, eventually};
+
+// The version v1 of the API is new in the newest Kubernetes.
+suite!("mutating_policies":
+    mutations_change_objects [Latest],
+    configurations_merge_lists_by_key [Latest],
+    errors_follow_the_failure_policy [Latest],
+    policies_run_again_after_a_change [Latest],
+    webhooks_follow_the_policies [Latest, Loopback],
+    invalid_policies_are_refused [Latest],
+);
+
+/// The time limit of each wait.
+const TIMEOUT: Duration = Duration::from_secs(60);
+/// The collection of the policies and that of the bindings.
+const POLICIES: &str = "/apis/admissionregistration.k8s.io/v1/mutatingadmissionpolicies";
+const BINDINGS: &str = "/apis/admissionregistration.k8s.io/v1/mutatingadmissionpolicybindings";
+
+/// A mutation of the type `ApplyConfiguration`.
+fn apply(expression: &str) -> Value {
+    json!({"patchType": "ApplyConfiguration", "applyConfiguration": {"expression": expression}})
+}
+
+/// A mutation of the type `JSONPatch`.
+fn operations(expression: &str) -> Value {
+    json!({"patchType": "JSONPatch", "jsonPatch": {"expression": expression}})
+}
+
+/// The spec of a policy for the config maps and deployments of the case's namespace, with these fields.
+fn spec(env: &Env, mutations: &[Value], fields: Value) -> Value {
+    let mut spec = json!({
+        "reinvocationPolicy": "Never",
+        "mutations": mutations,
+        "matchConstraints": {
+            "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": env.namespace()}},
+            "resourceRules": [{
+                "apiGroups": ["", "apps"], "apiVersions": ["v1"], "resources": ["configmaps", "deployments"],
+                "operations": ["CREATE", "UPDATE"],
+            }],
+        },
+    });
+    if let Value::Object(fields) = fields {
+        for (field, value) in fields {
+            spec[field] = value;
+        }
+    }
+    spec
+}
+
+/// Sends a policy or a binding.
+async fn send(hooks: &Hooks, kind: &str, collection: &str, name: &str, spec: &Value) -> Outcome<Answer> {
+    let object = json!({
+        "kind": kind, "apiVersion": "admissionregistration.k8s.io/v1",
+        "metadata": {"name": name, "labels": {LABEL.0: LABEL.1}}, "spec": spec,
+    });
+    hooks.send(Method::POST, collection, &object).await
+}
+
+/// Creates a policy with its binding, and waits until it is active. The policy must not change objects with the label
+/// `probe`, except by the annotation that this function adds to its mutations.
+async fn create(hooks: &Hooks, name: &str, mutations: &[Value], fields: Value) -> Outcome<String> {
+    let name = hooks.env.unique_name(name);
+    let probe = apply(&format!(
+        "has(object.metadata.labels) && 'probe' in object.metadata.labels ? \
+         Object{{metadata: Object.metadata{{annotations: {{'{name}': 'active'}}}}}} : Object{{}}"
+    ));
+    let mutations: Vec<Value> = std::iter::once(probe).chain(mutations.iter().cloned()).collect();
+    for (kind, collection, spec) in [
+        ("MutatingAdmissionPolicy", POLICIES, spec(&hooks.env, &mutations, fields)),
+        ("MutatingAdmissionPolicyBinding", BINDINGS, json!({"policyName": name})),
+    ] {
+        let gvk = GroupVersionKind::gvk("admissionregistration.k8s.io", "v1", kind);
+        let resource = ApiResource::from_gvk(&gvk);
+        hooks.env.delete_at_end(&Api::<DynamicObject>::all_with(hooks.env.client(), &resource), &name);
+        let created = send(hooks, kind, collection, &name, &spec).await?;
+        check_eq!((created.code, created.status().2), (201, ""));
+    }
+    eventually("the policy is active", TIMEOUT, async || {
+        let answer = attempt(hooks, &json!({"labels": {"probe": "true"}})).await;
+        let answer = answer.map_err(|failure| anyhow::anyhow!("{failure}"))?;
+        Ok((answer.body["metadata"]["annotations"][&name] == "active").then_some(()))
+    })
+    .await?;
+    Ok(name)
+}
+
+/// Creates a config map with this metadata in a dry run.
+async fn attempt(hooks: &Hooks, metadata: &Value) -> Outcome<Answer> {
+    let path = format!("{}?dryRun=All", hooks.path("configmaps"));
+    let mut map = json!({"metadata": metadata, "data": {"v": "1"}});
+    map["metadata"]["name"] = "a".into();
+    hooks.send(Method::POST, &path, &map).await
+}
+
+/// The metadata with an annotation that selects the behaviour of a policy.
+fn case(case: &str) -> Value {
+    json!({"annotations": {"case": case}})
+}
+
+/// A match condition for objects with the annotation `case`.
+const WITH_CASE: &str = "has(object.metadata.labels) || (has(object.metadata.annotations) && 'case' in object.metadata.annotations)";
+
+/// An expression that is true for the annotation `case`.
+fn when(case: &str) -> String {
+    format!(
+        "(has(object.metadata.annotations) && object.metadata.annotations[?'case'].orValue('') == '{case}')"
+    )
+}
+
+pub(super) async fn mutations_change_objects(env: Env) -> Outcome {
+    let hooks = Hooks::start(env).await?;
+    let configuration = format!(
+        "{} ? Object{{metadata: Object.metadata{{labels: {{'size': variables.size}}}}}} : Object{{}}",
+        when("map")
+    );
+    let added = format!(
+        "{} ? [JSONPatch{{op: 'test', path: '/data/v', value: '1'}}, \
+         JSONPatch{{op: 'add', path: '/metadata/annotations/' + jsonpatch.escapeKey('example.com/x'), \
+         value: object.metadata.labels.size + ' ' + namespaceObject.metadata.name}}, \
+         JSONPatch{{op: 'copy', from: '/data/v', path: '/data/w'}}] : []",
+        when("map")
+    );
+    let failed_test = format!(
+        "{} ? [JSONPatch{{op: 'test', path: '/data/v', value: 'other'}}, JSONPatch{{op: 'remove', path: '/data'}}] : []",
+        when("map")
+    );
+    let fields = json!({
+        "variables": [{"name": "size", "expression": "string(size(object.data))"}],
+        "matchConditions": [{"name": "case", "expression": WITH_CASE}],
+    });
+    let mutations = [apply(&configuration), operations(&added), operations(&failed_test)];
+    create(&hooks, "p", &mutations, fields).await?;
+
+    let path = hooks.path("configmaps");
+    let map = json!({"metadata": {"name": "m", "annotations": {"case": "map"}}, "data": {"v": "1"}});
+    let created = hooks.send(Method::POST, &path, &map).await?;
+    check_eq!((created.code, created.status().2), (201, ""));
+    let stored = hooks.send(Method::GET, &format!("{path}/m"), &Value::Null).await?.body;
+    check_eq!(stored["metadata"]["labels"], json!({"size": "1"}));
+    check_eq!(stored["metadata"]["annotations"]["example.com/x"], format!("1 {}", hooks.env.namespace()));
+    check_eq!(stored["data"], json!({"v": "1", "w": "1"}));
+    // No manager owns the fields that a policy sets.
+    let owned = stored["metadata"]["managedFields"][0]["fieldsV1"].to_string();
+    check!(owned.contains("f:data") && !owned.contains("f:w") && !owned.contains("f:labels"), "{owned}");
+    Ok(())
+}
+
+pub(super) async fn configurations_merge_lists_by_key(env: Env) -> Outcome {
+    let hooks = Hooks::start(env).await?;
+    let containers = format!(
+        "{} ? Object{{spec: Object.spec{{template: Object.spec.template{{spec: Object.spec.template.spec{{containers: [ \
+         Object.spec.template.spec.containers{{name: 'side', image: 'side:1'}}, \
+         Object.spec.template.spec.containers{{name: 'main', env: [Object.spec.template.spec.containers.env{{name: 'A', value: 'b'}}]}} \
+         ]}}}}}}}} : Object{{}}",
+        when("deployment")
+    );
+    create(&hooks, "p", &[apply(&containers)], json!({})).await?;
+    let deployment = json!({
+        "apiVersion": "apps/v1", "kind": "Deployment",
+        "metadata": {"name": "d", "annotations": {"case": "deployment"}},
+        "spec": {
+            "replicas": 0,
+            "selector": {"matchLabels": {"app": "d"}},
+            "template": {"metadata": {"labels": {"app": "d"}}, "spec": {"containers": [{"name": "main", "image": "main:1"}]}},
+        },
+    });
+    let path = format!("/apis/apps/v1/namespaces/{}/deployments?dryRun=All", hooks.env.namespace());
+    let created = hooks.send(Method::POST, &path, &deployment).await?;
+    check_eq!((created.code, created.status().2), (201, ""));
+    let mut containers =
+        created.body["spec"]["template"]["spec"]["containers"].as_array().cloned().unwrap_or_default();
+    containers.sort_by_key(|container| container["name"].to_string());
+    check_eq!(containers.len(), 2);
+    check_eq!(
+        (&containers[0]["image"], &containers[0]["env"]),
+        (&json!("main:1"), &json!([{"name": "A", "value": "b"}]))
+    );
+    // Defaults are set in the new container, too.
+    check_eq!(
+        (&containers[1]["image"], &containers[1]["imagePullPolicy"]),
+        (&json!("side:1"), &json!("IfNotPresent"))
+    );
+    Ok(())
+}
+
+pub(super) async fn errors_follow_the_failure_policy(env: Env) -> Outcome {
+    let hooks = Hooks::start(env).await?;
+    let evaluation = format!(
+        "{} ? Object{{metadata: Object.metadata{{labels: {{'a': string(object.data.none)}}}}}} : Object{{}}",
+        when("evaluation")
+    );
+    let type_name = format!("{} ? Object{{metadata: Object.spec{{}}}} : Object{{}}", when("type"));
+    let undeclared = format!("{} ? Object{{spec: Object.spec{{a: 1}}}} : Object{{}}", when("undeclared"));
+    let atomic = format!(
+        "{} ? Object{{metadata: Object.metadata{{finalizers: ['example.com/x'], ownerReferences: []}}}} : Object{{}}",
+        when("sets")
+    );
+    let missing = format!("{} ? [JSONPatch{{op: 'remove', path: '/data/none'}}] : []", when("missing"));
+    let unknown = format!("{} ? [JSONPatch{{op: 'add', path: '/spec', value: 'x'}}] : []", when("unknown"));
+    let mutations = [
+        apply(&evaluation),
+        apply(&type_name),
+        apply(&undeclared),
+        apply(&atomic),
+        operations(&missing),
+        operations(&unknown),
+    ];
+    let fails = create(&hooks, "fails", &mutations, json!({})).await?;
+    let ignored = [apply(&format!(
+        "{} ? Object{{metadata: Object.metadata{{labels: {{'a': string(object.data.none)}}}}}} : Object{{}}",
+        when("ignored")
+    ))];
+    create(&hooks, "ignores", &ignored, json!({"failurePolicy": "Ignore"})).await?;
+
+    let denied = |why: &str| format!("policy '{fails}' with binding '{fails}' denied request: {why}");
+    for (name, why) in [
+        ("evaluation", format!("expression '{evaluation}' resulted in error: no such key: none")),
+        (
+            "type",
+            "type mismatch: unexpected type name \"Object.spec\", expected \"Object.metadata\", which matches field name \
+             path from root Object type"
+                .to_owned(),
+        ),
+        (
+            "undeclared",
+            "error applying patch: failed to convert patch object to typed object: .spec: field not declared in schema"
+                .to_owned(),
+        ),
+        (
+            "missing",
+            "JSON Patch: error in remove for path: '/data/none': Unable to remove nonexistent key: none: missing value"
+                .to_owned(),
+        ),
+    ] {
+        let answer = attempt(&hooks, &case(name)).await?;
+        check_eq!(answer.status(), (403, "Invalid", denied(&why).as_str()));
+        check_eq!(answer.body["details"]["causes"], json!([{"message": denied(&why)}]));
+    }
+    let answer = attempt(&hooks, &case("unknown")).await?;
+    let why = "Internal error occurred: strict decoding error: unknown field \"spec\"";
+    check_eq!(answer.status(), (500, "InternalError", why));
+    let answer = attempt(&hooks, &case("sets")).await?;
+    check_eq!((answer.code, &answer.body["metadata"]["finalizers"]), (201, &json!(["example.com/x"])));
+    check_eq!(attempt(&hooks, &case("ignored")).await?.code, 201);
+    Ok(())
+}
+
+pub(super) async fn policies_run_again_after_a_change(env: Env) -> Outcome {
+    let hooks = Hooks::start(env).await?;
+    // Each round adds a letter. The order of the policies is not defined.
+    let count = |name: &str| {
+        apply(&format!(
+            "{} ? Object{{metadata: Object.metadata{{annotations: {{'{name}': \
+             object.metadata.annotations[?'{name}'].orValue('') + 'x'}}}}}} : Object{{}}",
+            when("again")
+        ))
+    };
+    create(&hooks, "again", &[count("again")], json!({"reinvocationPolicy": "IfNeeded"})).await?;
+    create(&hooks, "once", &[count("once")], json!({})).await?;
+    let answer = attempt(&hooks, &case("again")).await?;
+    check_eq!((answer.code, answer.status().2), (201, ""));
+    let annotations = &answer.body["metadata"]["annotations"];
+    check_eq!((&annotations["again"], &annotations["once"]), (&json!("xx"), &json!("x")));
+    Ok(())
+}
+
+pub(super) async fn webhooks_follow_the_policies(env: Env) -> Outcome {
+    let hooks = Hooks::start(env).await?;
+    let hook = hooks.hook("copy", |review| {
+        let object = &review["request"]["object"]["metadata"];
+        let label = object["labels"]["by-policy"].as_str().unwrap_or("none");
+        let seen = json!({"op": "add", "path": "/metadata/annotations/seen", "value": label});
+        patch(review, &json!([seen]))
+    });
+    let mut hook = hook;
+    hook["matchConditions"] = json!([{"name": "case", "expression": when("hook")}]);
+    hooks.configure(Kind::Mutating, "h", &[hook]).await?;
+    let label = format!(
+        "{} ? Object{{metadata: Object.metadata{{labels: {{'by-policy': object.metadata.annotations[?'seen'].orValue('first')}}}}}} : Object{{}}",
+        when("hook")
+    );
+    create(&hooks, "p", &[apply(&label)], json!({"reinvocationPolicy": "IfNeeded"})).await?;
+    let answer = attempt(&hooks, &case("hook")).await?;
+    check_eq!((answer.code, answer.status().2), (201, ""));
+    // The webhook sees the label of the policy; the second round of the policy sees the annotation of the webhook.
+    let metadata = &answer.body["metadata"];
+    check_eq!(
+        (&metadata["annotations"]["seen"], &metadata["labels"]["by-policy"]),
+        (&json!("first"), &json!("first"))
+    );
+    Ok(())
+}
+
+pub(super) async fn invalid_policies_are_refused(env: Env) -> Outcome {
+    let hooks = Hooks::start(env).await?;
+    let name = hooks.env.unique_name("invalid");
+    let rule = |operation: &str| {
+        json!({"resourceRules": [{
+            "apiGroups": [""], "apiVersions": ["v1"], "resources": ["configmaps"], "operations": [operation],
+        }]})
+    };
+    let valid = apply("Object{}");
+    let both = json!({
+        "patchType": "JSONPatch", "jsonPatch": {"expression": "[]"}, "applyConfiguration": {"expression": "Object{}"},
+    });
+    for (mutations, fields, fields_with_errors) in [
+        (vec![valid.clone()], json!({"reinvocationPolicy": ""}), &["spec.reinvocationPolicy"][..]),
+        (vec![valid.clone()], json!({"reinvocationPolicy": "Always"}), &["spec.reinvocationPolicy"]),
+        (
+            vec![valid.clone()],
+            json!({"matchConstraints": rule("DELETE")}),
+            &["spec.matchConstraints.resourceRules.operations"],
+        ),
+        (vec![], json!({}), &["spec.mutations"]),
+        (vec![json!({"patchType": "Other"})], json!({}), &["spec.mutations[0].patchType"]),
+        (vec![json!({"patchType": "JSONPatch"})], json!({}), &["spec.mutations[0].jsonPatch"]),
+        (vec![apply("{'a': 'b'}")], json!({}), &["spec.mutations[0].applyConfiguration.expression"]),
+        (vec![apply("Object{a: params.b}")], json!({}), &["spec.mutations[0].applyConfiguration.expression"]),
+        (vec![operations("[JSONPatch{op: 1}]")], json!({}), &["spec.mutations[0].jsonPatch.expression"]),
+        (
+            vec![both],
+            json!({}),
+            &["spec.mutations[0].jsonPatch.expression", "spec.mutations[0].applyConfiguration"],
+        ),
+    ] {
+        let spec = spec(&hooks.env, &mutations, fields);
+        let path = format!("{POLICIES}?dryRun=All");
+        let answer = send(&hooks, "MutatingAdmissionPolicy", &path, &name, &spec).await?;
+        check_eq!((answer.code, answer.status().1), (422, "Invalid"));
+        let causes = answer.body["details"]["causes"].as_array().cloned().unwrap_or_default();
+        let found: Vec<_> = causes.iter().filter_map(|cause| cause["field"].as_str()).collect();
+        check_eq!(found, fields_with_errors);
+    }
+    let spec = json!({"policyName": "p", "matchResources": rule("DELETE")});
+    let path = format!("{BINDINGS}?dryRun=All");
+    let answer = send(&hooks, "MutatingAdmissionPolicyBinding", &path, &name, &spec).await?;
+    check_eq!((answer.code, answer.status().1), (422, "Invalid"));
+    Ok(())
+}
