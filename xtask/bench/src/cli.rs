@@ -14,7 +14,7 @@ use super::report::Table;
 use super::rows::{self, ROWS, Row};
 use super::run::Runner;
 use super::targets::{TARGETS, Target, Verdict};
-use super::{cold_build, growth, kinds_build, table};
+use super::{cold_build, growth, kinds_build, sim, table};
 use xtask_process::progress::Progress;
 use xtask_process::{Interrupts, Scratch};
 
@@ -29,7 +29,7 @@ const QUICK_PODS: usize = 1_000;
 /// objects that differ from those that it received. A missed target is not a failure.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Rows to measure, by name or part of a name [default: all except `build`, `build-kinds` and `growth`]
+    /// Rows to measure, by name or part of a name [default: all except `build`, `build-kinds`, `growth` and `sim`]
     #[arg(value_name = "NAME")]
     names: Vec<String>,
     /// Number of pods in the cluster [default: 20000, or 1000 with --quick]
@@ -58,6 +58,16 @@ impl Args {
     /// The number of rounds.
     fn rounds(&self) -> usize {
         self.rounds.map_or(if self.quick { 1 } else { 5 }, usize::from)
+    }
+
+    /// The size of the row `sim`.
+    fn sim_size(&self) -> sim::Size {
+        let default = if self.quick { 5_000 } else { 100_000 };
+        sim::Size {
+            rounds: self.rounds(),
+            pods: self.pods.map_or(default, |pods| pods as usize),
+            seconds: if self.quick { 3 } else { 10 },
+        }
     }
 
     /// The contenders to measure.
@@ -95,7 +105,7 @@ async fn measure(args: &Args) -> anyhow::Result<ExitCode> {
     let names: Vec<_> = args
         .names
         .iter()
-        .filter(|name| !matches!(name.as_str(), "build" | "build-kinds" | "growth"))
+        .filter(|name| !matches!(name.as_str(), "build" | "build-kinds" | "growth" | "sim"))
         .cloned()
         .collect();
     let selected = rows::select(&names)?;
@@ -134,6 +144,12 @@ async fn measure(args: &Args) -> anyhow::Result<ExitCode> {
         progress.finish();
         println!("{}\n{} of 2 targets met", outcome.text, outcome.met);
         json["build-kinds"] = outcome.json;
+    }
+    if is_requested("sim") {
+        let outcome = sim::run(&folders, &scratch, &progress, args.sim_size()).await?;
+        progress.finish();
+        println!("{}", outcome.text);
+        json["sim"] = outcome.json;
     }
     if let Some(file) = &args.json {
         fs::write(file, serde_json::to_string_pretty(&json)? + "\n")

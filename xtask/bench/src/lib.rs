@@ -18,6 +18,7 @@ mod process;
 mod report;
 mod rows;
 mod run;
+mod sim;
 mod table;
 mod targets;
 mod touch;

@@ -1,0 +1,162 @@
+//! The rate of mixed requests to a running server, with open watches.
+
+mod cycle;
+mod watch;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use anyhow::bail;
+use http::{Method, Request};
+use kube_client::config::{KubeConfigOptions, Kubeconfig};
+use kube_client::{Client, Config};
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+
+use cycle::Worker;
+
+/// The number of watches; half of them are for pods, half for config maps, each in all namespaces.
+const WATCHES: usize = 20;
+/// The number of tasks that send requests, each one at a time.
+const WORKERS: usize = 32;
+/// The number of namespaces.
+const NAMESPACES: usize = 8;
+/// The number of pods, and of config maps, that exist in each namespace during the whole run.
+const OBJECTS: usize = 20;
+/// The time before the measurement.
+const WARM_UP: Duration = Duration::from_secs(2);
+/// The time limit for the events of the last requests.
+const EVENTS_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// The counters of a run.
+#[derive(Debug, Default)]
+struct Counters {
+    requests: AtomicU64,
+    /// The objects of each kind that exist at the start, and the changes of each kind.
+    pods: AtomicU64,
+    config_maps: AtomicU64,
+    /// Set when the workers must end.
+    stop: AtomicU64,
+}
+
+/// Sends requests for `duration`, and returns their rate.
+///
+/// # Errors
+/// When the server does not respond to a request as expected, or a watch ends or misses a change.
+pub(crate) async fn measure(kubeconfig: &Path, duration: Duration) -> anyhow::Result<Value> {
+    let client = client(kubeconfig).await?;
+    let run = format!("bench-{}", std::process::id());
+    let counters = Arc::new(Counters::default());
+    let namespaces: Vec<String> = (0..NAMESPACES).map(|index| format!("{run}-{index}")).collect();
+    for namespace in &namespaces {
+        fill(&client, namespace, &counters).await?;
+    }
+    let mut watches = JoinSet::new();
+    let mut seen = Vec::new();
+    for index in 0..WATCHES {
+        let kind = if index % 2 == 0 { "pods" } else { "configmaps" };
+        let events = Arc::new(AtomicU64::new(0));
+        watches.spawn(watch::count_events(client.clone(), kind, events.clone()));
+        seen.push((kind, events));
+    }
+    // A change before a watch is open would not be one of its events.
+    all_events(&counters, &seen).await?;
+    let mut workers = JoinSet::new();
+    for index in 0..WORKERS {
+        let namespace = namespaces[index % NAMESPACES].clone();
+        workers.spawn(Worker::new(client.clone(), namespace, index, counters.clone()).run());
+    }
+    run_until(&mut watches, &mut workers, WARM_UP).await?;
+    let (begin, before) = (Instant::now(), counters.requests.load(Ordering::Relaxed));
+    run_until(&mut watches, &mut workers, duration).await?;
+    let (seconds, requests) = (begin.elapsed(), counters.requests.load(Ordering::Relaxed) - before);
+    counters.stop.store(1, Ordering::Relaxed);
+    while let Some(ended) = workers.join_next().await {
+        ended??;
+    }
+    let events = tokio::select! {
+        events = all_events(&counters, &seen) => events?,
+        Some(ended) = watches.join_next() => bail!("a watch has ended: {ended:?}"),
+    };
+    for namespace in &namespaces {
+        call(&client, Method::DELETE, &format!("/api/v1/namespaces/{namespace}"), "", Vec::new()).await?;
+    }
+    let rate = f64::from(u32::try_from(requests)?) / seconds.as_secs_f64();
+    Ok(json!({"requests": requests, "seconds": seconds.as_secs_f64(), "rate": rate, "events": events}))
+}
+
+/// A client for the current context of a kubeconfig.
+async fn client(kubeconfig: &Path) -> anyhow::Result<Client> {
+    let file = Kubeconfig::read_from(kubeconfig)?;
+    let config = Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await?;
+    Ok(Client::try_from(config)?)
+}
+
+/// Creates a namespace with the objects that exist during the whole run.
+async fn fill(client: &Client, namespace: &str, counters: &Counters) -> anyhow::Result<()> {
+    let object = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}});
+    create(client, "/api/v1/namespaces", &object).await?;
+    for index in 0..OBJECTS {
+        let name = format!("lasting-{index}");
+        create(client, &format!("/api/v1/namespaces/{namespace}/pods"), &cycle::pod(&name)).await?;
+        let path = format!("/api/v1/namespaces/{namespace}/configmaps");
+        create(client, &path, &cycle::config_map(&name, "first")).await?;
+        counters.pods.fetch_add(1, Ordering::Relaxed);
+        counters.config_maps.fetch_add(1, Ordering::Relaxed);
+    }
+    Ok(())
+}
+
+async fn create(client: &Client, path: &str, object: &Value) -> anyhow::Result<()> {
+    call(client, Method::POST, path, "application/json", object.to_string().into_bytes()).await
+}
+
+/// Sends a request, and reads the whole body of the successful response.
+async fn call(
+    client: &Client,
+    method: Method,
+    path: &str,
+    content_type: &str,
+    body: Vec<u8>,
+) -> anyhow::Result<()> {
+    let mut request = Request::builder().method(method).uri(path);
+    if !content_type.is_empty() {
+        request = request.header("content-type", content_type);
+    }
+    let response = client.open(request.body(body)?).await?;
+    response.into_body().collect_bytes().await?;
+    Ok(())
+}
+
+/// Waits for `time`. A task that ends before is an error.
+async fn run_until(
+    watches: &mut JoinSet<anyhow::Result<()>>,
+    workers: &mut JoinSet<anyhow::Result<()>>,
+    time: Duration,
+) -> anyhow::Result<()> {
+    tokio::select! {
+        () = sleep(time) => Ok(()),
+        Some(ended) = watches.join_next() => ended?,
+        Some(ended) = workers.join_next() => ended?,
+    }
+}
+
+/// Waits until each watch has received an event for each object and each change, and returns the number of all events.
+///
+/// # Errors
+/// When a watch has not received them in time.
+async fn all_events(counters: &Counters, seen: &[(&str, Arc<AtomicU64>)]) -> anyhow::Result<u64> {
+    let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    let expected = |kind: &str| count(if kind == "pods" { &counters.pods } else { &counters.config_maps });
+    let deadline = Instant::now() + EVENTS_TIMEOUT;
+    while let Some((kind, events)) = seen.iter().find(|(kind, events)| count(events) < expected(kind)) {
+        if Instant::now() > deadline {
+            bail!("a watch of {kind} has received {} events of {}", count(events), expected(kind));
+        }
+        sleep(Duration::from_millis(20)).await;
+    }
+    Ok(seen.iter().map(|(_, events)| count(events)).sum())
+}
