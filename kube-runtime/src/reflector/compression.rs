@@ -12,8 +12,9 @@ use lz4rip_encode::{DictCompressorN, get_maximum_output_size};
 use std::fmt;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-/// The size in bytes of the dictionary for LZ4. A larger one makes the objects hardly smaller.
-const DICTIONARY_SIZE: usize = 16 << 10;
+/// The size in bytes of the dictionary for LZ4. Pods take 946 bytes with 16 KiB, 904 with 32 KiB and 887 with 56 KiB, in the
+/// same time. Each buffer of the compression contains a copy.
+const DICTIONARY_SIZE: usize = 32 << 10;
 
 /// The number of entries of the hash tables of LZ4, of two bytes each.
 const TABLE_ENTRIES: usize = 8 << 10;
