@@ -54,7 +54,7 @@ impl<K> Storage<K> {
     /// # Compression
     ///
     /// LZ4 compresses the objects with a dictionary, which contains text of the first objects, also after they are
-    /// deleted. With the Cargo feature `zstd`, `Storage::zstd` halves the size.
+    /// deleted. With the Cargo feature `zstd`, `Storage::zstd` makes the objects smaller.
     #[must_use]
     pub fn compact() -> Self
     where
@@ -88,12 +88,10 @@ impl<K> Storage<K> {
         self
     }
 
-    /// Compresses the objects of a compact store with zstd, which takes about half the memory of LZ4 and more time for
-    /// each write and read. No effect on typed storage.
+    /// Compresses the objects of a compact store with zstd, which takes about three quarters of the memory of LZ4 and more
+    /// time for each write and read. No effect on typed storage.
     ///
-    /// A dictionary is trained on the first hundred objects, on a thread for blocking tasks. Until then the objects are
-    /// compressed with LZ4; afterwards the writer compresses them again, a few with each event. A store with fewer
-    /// objects stays with LZ4.
+    /// The dictionary is the text of the first objects, as for LZ4.
     ///
     /// ```
     /// use k8s_openapi::api::core::v1::Pod;

@@ -12,7 +12,7 @@ use lz4rip_encode::{DictCompressorN, get_maximum_output_size};
 use std::fmt;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-/// The size in bytes of the dictionary for LZ4. Pods take 946 bytes with 16 KiB, 904 with 32 KiB and 887 with 56 KiB, in the
+/// The size in bytes of the dictionary. With LZ4 pods take 946 bytes with 16 KiB, 904 with 32 KiB and 887 with 56 KiB, in the
 /// same time. Each buffer of the compression contains a copy.
 const DICTIONARY_SIZE: usize = 32 << 10;
 
@@ -30,7 +30,7 @@ pub(super) enum Method {
     Plain,
     /// LZ4 with the dictionary of the first objects.
     Lz4,
-    /// zstd with the trained dictionary.
+    /// zstd with the dictionary of the first objects.
     #[cfg(feature = "zstd")]
     Zstd,
 }
@@ -38,7 +38,7 @@ pub(super) enum Method {
 /// Compresses texts on any number of threads.
 #[derive(Default)]
 pub(super) struct Compression {
-    /// The dictionary for LZ4; set once the texts of the first objects fill it. These objects are not compressed.
+    /// The dictionary; set once the texts of the first objects fill it. These objects are not compressed.
     dictionary: OnceLock<Box<[u8]>>,
     /// The texts of the first objects.
     samples: Mutex<Vec<u8>>,
@@ -55,7 +55,7 @@ struct Compressor {
 }
 
 impl Compression {
-    /// Compresses with zstd, once its dictionary is trained.
+    /// Compresses with zstd instead of LZ4.
     #[cfg(feature = "zstd")]
     pub(super) fn use_zstd(&mut self) {
         self.zstd = Some(zstd::Zstd::default());
@@ -63,34 +63,41 @@ impl Compression {
 
     /// The method of the objects that are compressed from now on.
     pub(super) fn best_method(&self) -> Method {
+        if self.dictionary.get().is_none() {
+            return Method::Plain;
+        }
         #[cfg(feature = "zstd")]
-        if self.zstd.as_ref().is_some_and(zstd::Zstd::is_trained) {
+        if self.zstd.is_some() {
             return Method::Zstd;
         }
-        if self.dictionary.get().is_some() { Method::Lz4 } else { Method::Plain }
+        Method::Lz4
     }
 
     /// Compresses a text, and passes the result to `store`.
     pub(super) fn compress<T>(&self, text: &[u8], store: impl FnOnce(&[u8], Method) -> T) -> T {
-        #[cfg(feature = "zstd")]
-        if let Some(zstd) = &self.zstd {
-            let mut buffer = self.buffers.take().unwrap_or_default();
-            let is_compressed = zstd.compress(text, &mut buffer);
-            let stored = if is_compressed { Ok(store(&buffer, Method::Zstd)) } else { Err(store) };
-            self.keep_buffer(buffer);
-            return match stored {
-                Ok(stored) => stored,
-                Err(store) => self.compress_with_lz4(text, store),
-            };
-        }
-        self.compress_with_lz4(text, store)
-    }
-
-    fn compress_with_lz4<T>(&self, text: &[u8], store: impl FnOnce(&[u8], Method) -> T) -> T {
         let Some(dictionary) = self.dictionary.get() else {
             self.add_sample(text);
             return store(text, Method::Plain);
         };
+        #[cfg(feature = "zstd")]
+        if let Some(zstd) = &self.zstd {
+            let mut buffer = self.buffers.take().unwrap_or_default();
+            let stored = match zstd.compress(dictionary, text, &mut buffer) {
+                Some(()) => store(&buffer, Method::Zstd),
+                None => store(text, Method::Plain),
+            };
+            self.keep_buffer(buffer);
+            return stored;
+        }
+        self.compress_with_lz4(dictionary, text, store)
+    }
+
+    fn compress_with_lz4<T>(
+        &self,
+        dictionary: &[u8],
+        text: &[u8],
+        store: impl FnOnce(&[u8], Method) -> T,
+    ) -> T {
         let mut compressor = self.compressors.take().unwrap_or_else(|| Compressor {
             lz4: Box::new(DictCompressorN::new(dictionary)),
             output: Vec::new(),

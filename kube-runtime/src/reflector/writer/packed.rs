@@ -15,7 +15,7 @@ use std::{
 };
 
 /// The maximum number of objects that the writer compresses again with each event. More than one, so that the writer
-/// catches up with a list that arrives while a dictionary is trained.
+/// catches up with the objects of a list that arrived before the dictionary was full.
 const REPACKS_PER_EVENT: usize = 2;
 /// The maximum number of objects that the writer compresses again when no event is available: about a millisecond.
 const REPACKS_PER_POLL: usize = 64;
