@@ -127,6 +127,23 @@ impl Hooks {
         Ok(send_raw(&self.env.client(), request).await?)
     }
 
+    /// Patches an object, and waits until the server's watch cache has the new version. A server starts a deletion with
+    /// the cached object: if that is an older version, the server calls the webhooks again with the new version.
+    pub(in crate::suites) async fn patch_and_wait_for_cache(&self, path: &str, body: &Value) -> Outcome {
+        let patched = self.send(Method::PATCH, path, body).await?;
+        let path = path.split_once('?').map_or(path, |(path, _)| path);
+        let cached = format!("{path}?resourceVersion=0");
+        eventually("the watch cache has the change", TIMEOUT, async || {
+            let read =
+                send_raw(&self.env.client(), Request::get(&cached).body(kube_client::client::Body::empty())?)
+                    .await?;
+            let version = |answer: &Answer| answer.body["metadata"]["resourceVersion"].clone();
+            anyhow::ensure!(version(&read) == version(&patched), "{}", read.body);
+            Ok(Some(()))
+        })
+        .await
+    }
+
     /// Creates a config map with this metadata.
     pub(in crate::suites) async fn create(&self, metadata: Value) -> Outcome<Answer> {
         self.send(Method::POST, &self.path("configmaps"), &json!({"metadata": metadata, "data": {"v": "1"}}))

@@ -121,7 +121,7 @@ pub(super) async fn selectors_exclude_objects(env: Env) -> Outcome {
     check_eq!(called(&hooks, &names), ["not-a"]);
     // A selector matches the new or the old object.
     let a = format!("{}/a", hooks.path("configmaps"));
-    hooks.send(Method::PATCH, &a, &json!({"metadata": {"labels": {"app": "b"}}})).await?;
+    hooks.patch_and_wait_for_cache(&a, &json!({"metadata": {"labels": {"app": "b"}}})).await?;
     check_eq!(called(&hooks, &names), ["a", "not-a"]);
     hooks.send(Method::DELETE, &a, &Value::Null).await?;
     check_eq!(called(&hooks, &names), ["not-a"]);

@@ -36,13 +36,8 @@ pub(super) async fn webhooks_receive_reviews(env: Env) -> Outcome {
     let maps = hooks.path("configmaps");
     let a = format!("{maps}/a");
     hooks.create(json!({"name": "a"})).await?;
-    hooks
-        .send(
-            Method::PATCH,
-            &format!("{a}?fieldManager=me&fieldValidation=Strict"),
-            &json!({"data": {"v": "2"}}),
-        )
-        .await?;
+    let patch = json!({"data": {"v": "2"}});
+    hooks.patch_and_wait_for_cache(&format!("{a}?fieldManager=me&fieldValidation=Strict"), &patch).await?;
     let options = json!({"kind": "DeleteOptions", "apiVersion": "v1", "gracePeriodSeconds": 5, "propagationPolicy": "Background"});
     hooks.send(Method::DELETE, &a, &options).await?;
     hooks.create(json!({"name": "b"})).await?;
