@@ -185,7 +185,7 @@ pub enum Wait {
     Credentials,
     /// The whole request (`Config::request_timeout`).
     Request,
-    /// The answer to a ping of a WebSocket. The server has read everything, and sends nothing.
+    /// The answer to a ping of a WebSocket: the server has read all messages, but sends nothing.
     Ping,
 }
 

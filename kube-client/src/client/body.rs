@@ -1,7 +1,6 @@
 //! The body of requests and responses.
 //!
-//! This module must not decode the bytes: `core` and `wire` do. It must not limit the time of a read that a caller
-//! awaits: `middleware` does.
+//! This module must not decode the bytes: `core` and `wire` do. Nor must it set read deadlines: `middleware` does.
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt, poll};
@@ -83,7 +82,7 @@ impl Body {
     }
 
     /// Sets the request for the error texts of this body. Only the first call has an effect. The transport makes the
-    /// first call, with a URI that contains the server.
+    /// first call, with a URI that contains the address of the server.
     pub(super) fn for_request(mut self, method: &Method, uri: &Uri) -> Self {
         if let BodyKind::Frames { request_line: request_line @ None, .. } = &mut self.0 {
             *request_line = Some(Box::new(RequestLine { method: method.clone(), uri: uri.clone() }));
@@ -252,7 +251,7 @@ impl HttpBody for Body {
     }
 }
 
-/// Converts an error of reading a body to a broken connection, unless it is an [`Error`].
+/// Converts an error of a read to [`TransportKind::Broken`], but returns an [`Error`] unchanged.
 fn read_error(error: BoxError, request_line: Option<&RequestLine>) -> Error {
     match error.downcast::<Error>() {
         Ok(own) => *own,

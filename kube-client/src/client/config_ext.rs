@@ -48,8 +48,8 @@ pub trait ConfigExt: private::Sealed {
     /// A layer that adds credentials to requests, and renews them; `None` if there are none. Blocks on the file system
     /// for a token file.
     ///
-    /// Client certificates belong to [`rustls_client_config`](Self::rustls_client_config). A credential plugin that
-    /// prints a client certificate is an error of the request: use a [`ClientBuilder`](super::ClientBuilder).
+    /// Client certificates belong to [`rustls_client_config`](Self::rustls_client_config). If a credential plugin
+    /// prints a client certificate, the request fails: use a [`ClientBuilder`](super::ClientBuilder).
     ///
     /// # Errors
     /// If the credentials cannot be used, or would be sent over plain `http`.
@@ -65,7 +65,7 @@ pub trait ConfigExt: private::Sealed {
     /// The configuration of TLS: the trusted authorities and the client certificate, without ALPN protocols. Blocks on
     /// the file system.
     ///
-    /// [`Config::tls_server_name`] is not part of it.
+    /// The result does not contain [`Config::tls_server_name`].
     ///
     /// # Errors
     /// If a certificate or key cannot be used.

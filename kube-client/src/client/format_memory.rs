@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// The maximum number of remembered kinds. Beyond it, the client asks for Protobuf each time.
+/// The maximum number of remembered kinds. For further kinds, each request asks for Protobuf again.
 const MAX_KINDS: usize = 4096;
 
 /// The kinds for which the server refused Protobuf. Clones share their content.

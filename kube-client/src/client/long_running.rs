@@ -3,7 +3,7 @@
 use http::{HeaderMap, Uri, header};
 use std::time::Duration;
 
-/// Whether the response is a watch or a followed log, by the query of the request.
+/// Whether the query requests a watch or a followed log.
 pub(super) fn is_long_running(uri: &Uri) -> bool {
     uri.query()
         .unwrap_or_default()
@@ -11,7 +11,7 @@ pub(super) fn is_long_running(uri: &Uri) -> bool {
         .any(|pair| matches!(pair.split_once('='), Some(("watch" | "follow", "true" | "1"))))
 }
 
-/// The default limit on a request: none if its response is a watch or a followed log.
+/// The default time limit on a request; none for a watch or a followed log.
 pub(super) fn default_limit(uri: &Uri, default: Option<Duration>) -> Option<Duration> {
     default.filter(|_| !is_long_running(uri))
 }

@@ -148,7 +148,7 @@ impl Client {
     /// use std::time::Duration;
     ///
     /// let client = Client::try_from(Config::new("http://localhost:8001".parse()?))?;
-    /// // Each call of this `Api` fails if it is not complete after five seconds, with its retries.
+    /// // Each call of this `Api`, including its retries, fails after five seconds.
     /// let pods: Api<Pod> = Api::all(client.clone().with_request_timeout(Some(Duration::from_secs(5))));
     /// # Ok::<_, Box<dyn std::error::Error>>(())
     /// ```
@@ -193,7 +193,7 @@ impl Client {
         self.max_object_bytes
     }
 
-    /// A client with the configuration that [`Config::infer`] detects, with its debug overrides.
+    /// A client with the configuration that [`Config::infer`] detects, including its debug overrides.
     ///
     /// # Errors
     /// If there is no usable configuration. Sends no request, so an unreachable server is an error of the first
@@ -347,7 +347,7 @@ impl TryFrom<Config> for Client {
 impl TryFrom<Kubeconfig> for Client {
     type Error = Error;
 
-    /// Builds a client for the current context, with the default stack. It reads the files that the kubeconfig names
+    /// Builds a client for the current context, with the default stack. Reads the files that the kubeconfig names
     /// (blocking).
     fn try_from(kubeconfig: Kubeconfig) -> Result<Self> {
         Self::try_from(Config::try_from(kubeconfig).map_err(Error::config)?)

@@ -1,6 +1,6 @@
 //! The time limit on a whole request: retries, the wait for the response, and its body.
 //!
-//! It belongs to the client rather than to its stack, so that it also holds for stacks that are composed by hand.
+//! The client applies this limit outside of its stack, so that stacks that are composed by hand have the limit, too.
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
@@ -16,8 +16,8 @@ use tokio::time::{Instant, Sleep, sleep_until, timeout_at};
 use super::{body::Body, clock, long_running::default_limit, request_line::RequestLine};
 use crate::error::{BoxError, Error, Result, Wait};
 
-/// The time limit on one request, from its start to the end of its response body. Retries, and the time that the reader
-/// of the body takes, count. Insert it into the request's extensions.
+/// The time limit on one request, from its start to the end of its response body. The limit includes retries, and the
+/// time that the program takes to read the body. Insert it into the request's extensions.
 ///
 /// The default is [`Client::with_request_timeout`](crate::Client::with_request_timeout), and otherwise
 /// [`Config::request_timeout`](crate::Config::request_timeout). These defaults do not apply to watches and followed
@@ -52,7 +52,7 @@ impl RequestTimeout {
     }
 }
 
-/// Waits for a response, and limits its body to the rest of the time.
+/// Waits for a response, and limits its body to the remaining time.
 pub(super) async fn limit_response(
     request_line: &RequestLine,
     limit: Duration,
@@ -69,7 +69,7 @@ pub(super) async fn limit_response(
     Ok(response.map(|body| Body::wrap_body(limited(body))))
 }
 
-/// A body that fails at a point in time.
+/// A response body that fails at its deadline.
 struct LimitedBody {
     inner: Body,
     timer: Pin<Box<Sleep>>,
@@ -114,7 +114,8 @@ mod tests {
     use k8s_openapi::api::core::v1::ConfigMap;
     use tower::service_fn;
 
-    /// A client of a server that sends a response after `head` seconds, and then each second a piece of its body.
+    /// A client of a server that sends the head of a response after `head` seconds, and then one piece of the body per
+    /// second.
     fn client(head: u64, code: u16) -> Client {
         let server = service_fn(move |_: Request<Body>| async move {
             tokio::time::sleep(Duration::from_secs(head)).await;

@@ -1,4 +1,4 @@
-//! The decision of the default stack to retry, as a policy of tower's `Retry`.
+//! The retry rules of the default stack, as a policy for tower's `Retry`.
 
 use http::{Request, Response};
 use std::time::Duration;
@@ -12,8 +12,8 @@ use crate::{
     error::BoxError,
 };
 
-/// A [`Policy`] that retries a request if that is safe, for stacks that are composed by hand. The default stack needs
-/// no policy: set [`Config::retry`](crate::Config::retry).
+/// A [`Policy`] that retries a request if a retry is safe, for stacks that are composed by hand. The default stack
+/// needs no policy: set [`Config::retry`](crate::Config::retry).
 ///
 /// [`config::RetryPolicy`] documents which requests are retried. Errors are retried only if they are
 /// [`Error`](crate::Error)s. A request whose body is a stream is not retried. tower drops a response before the retry,

@@ -12,7 +12,7 @@ use k8s_openapi::{
 };
 use serde::de::DeserializeOwned;
 
-/// The scope of the whole cluster: all objects of a kind, and the objects without a namespace.
+/// The scope of the whole cluster: lists contain the objects of all namespaces, and reads find cluster-scoped objects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cluster;
 

@@ -84,8 +84,9 @@ impl HttpService {
 
     /// Erases the type of a service that cannot be cloned or shared, such as a `BoxService` or a `RateLimit`.
     ///
-    /// Concurrent requests wait for each other until the service is ready and has started theirs, in the order of their
-    /// arrival. They do not wait for responses. [`new`](Self::new) has no such wait.
+    /// Concurrent requests start one at a time, in the order of their arrival: a request waits until the service is
+    /// ready and has accepted all earlier requests, but not for their responses. With [`new`](Self::new), requests do
+    /// not wait for each other.
     ///
     /// ```
     /// use kube_client::{BoxError, Client, client::{Body, HttpService}};

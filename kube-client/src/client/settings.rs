@@ -1,6 +1,6 @@
 //! Converts a [`Config`] to the settings of layers and connections, and rejects settings that cannot be used.
 //!
-//! It must not compose a stack: `builder` does.
+//! This module must not compose a stack: `builder` does.
 
 use http::{HeaderMap, HeaderValue, Uri, header, uri::Scheme};
 use percent_encoding::percent_decode_str;

@@ -19,8 +19,8 @@ use crate::error::{BoxError, Error, Result};
 
 /// The limit in bytes of a frame and of a message. Servers send at most 32 KiB.
 const MAX_MESSAGE_BYTES: usize = 4 << 20;
-/// The limit in bytes of messages that wait to be written. [`Sink`](futures::Sink)s wait at the lower limit, so that
-/// only answers to pings are beyond it.
+/// The limit in bytes of messages that wait to be written. A [`Sink`](futures::Sink) already waits at `WRITE_BYTES`:
+/// only answers to pings can exceed that size.
 const MAX_UNWRITTEN_BYTES: usize = 4 << 20;
 /// The size in bytes at which messages are written together.
 const WRITE_BYTES: usize = 64 << 10;
@@ -103,7 +103,7 @@ impl Connection {
     }
 
     /// The WebSocket. It accepts frames and messages of at most 4 MiB, answers pings while it is read or written, and
-    /// sends none.
+    /// sends no pings.
     pub fn into_stream(self) -> WebSocketStream<TokioIo<Upgraded>> {
         self.stream
     }
@@ -172,7 +172,7 @@ fn add_handshake(headers: &mut HeaderMap, key: &str) -> Result<String, BoxError>
     headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
     headers.insert(header::SEC_WEBSOCKET_KEY, HeaderValue::from_str(key)?);
     if !headers.contains_key(header::SEC_WEBSOCKET_PROTOCOL) {
-        // One header: servers of Kubernetes read only the first.
+        // One header with both names: Kubernetes servers read only the first header of this name.
         let both = format!("{}, {}", StreamProtocol::V5.as_str(), StreamProtocol::V4.as_str());
         headers.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_str(&both)?);
     }

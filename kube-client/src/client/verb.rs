@@ -19,7 +19,7 @@ pub(super) fn verb(method: &Method, uri: &Uri) -> &'static str {
     }
 }
 
-/// Whether the path is that of an object rather than of a collection; `None` if it is not that of a resource.
+/// Whether the path is that of an object rather than of a collection; `None` if the path does not belong to a resource.
 fn addresses_object(path: &str) -> Option<bool> {
     let mut parts = path.split('/').filter(|part| !part.is_empty());
     match parts.next()? {

@@ -85,8 +85,8 @@ impl RestMapper {
         Self { shared: Arc::new(shared), min_refresh_interval: DEFAULT_MIN_REFRESH_INTERVAL }
     }
 
-    /// Sets the minimum time between two refreshes for names that are not in the cache (default 5 s). Until this time
-    /// has passed, such a name is an error. The mapper does not refresh the cache periodically.
+    /// Sets the minimum time between two refreshes for names that are not in the cache (default 5 s). Before this time
+    /// has passed, the lookup of such a name is an error. The mapper does not refresh the cache periodically.
     #[must_use]
     pub fn min_refresh_interval(mut self, interval: Duration) -> Self {
         self.min_refresh_interval = interval;
@@ -101,7 +101,7 @@ impl RestMapper {
     /// refresh fails, or failed less than the minimum refresh interval ago.
     ///
     /// # Cancel safety
-    /// Cancel safe: the next call that needs a refresh repeats a cancelled one.
+    /// Cancel safe: a cancelled refresh has no effect, and the next call that needs a refresh starts it again.
     pub async fn resolve(&self, argument: &str) -> Result<(ApiResource, ApiCapabilities)> {
         self.find(|discovery| {
             discovery.resolve(argument).ok_or_else(|| missing_resource_error(discovery, argument))
@@ -116,7 +116,7 @@ impl RestMapper {
     /// As for [`resolve`](Self::resolve).
     ///
     /// # Cancel safety
-    /// Cancel safe: the next call that needs a refresh repeats a cancelled one.
+    /// Cancel safe: a cancelled refresh has no effect, and the next call that needs a refresh starts it again.
     pub async fn resolve_all(&self, argument: &str) -> Result<Vec<(ApiResource, ApiCapabilities)>> {
         self.find(|discovery| {
             let found = discovery.resolve_category(argument);
@@ -136,7 +136,7 @@ impl RestMapper {
     /// [`resolve`](Self::resolve).
     ///
     /// # Cancel safety
-    /// Cancel safe: the next call that needs a refresh repeats a cancelled one.
+    /// Cancel safe: a cancelled refresh has no effect, and the next call that needs a refresh starts it again.
     pub async fn resolve_gvk(&self, gvk: &GroupVersionKind) -> Result<(ApiResource, ApiCapabilities)> {
         self.find(|discovery| {
             let may_be_in = |group: &str, version: Option<&str>| {
@@ -157,7 +157,7 @@ impl RestMapper {
     /// [`DiscoveryError::Unavailable`] if the resources of the server cannot be discovered.
     ///
     /// # Cancel safety
-    /// Cancel safe: the next call that needs a refresh repeats a cancelled one.
+    /// Cancel safe: a cancelled refresh has no effect, and the next call that needs a refresh starts it again.
     pub async fn discovery(&self) -> Result<Arc<Discovery>> {
         let state = self.state().clone();
         match state.snapshot {

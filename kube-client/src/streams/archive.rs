@@ -29,7 +29,8 @@ const MAX_SKIPPED: usize = 1000;
 /// which `v4.channel.k8s.io` and some container runtimes do not pass on.
 const RECORD_BYTES: usize = 20 * 512;
 
-/// Writes an archive of a file or folder, whose first component in the archive is `name`. Links are archived as links.
+/// Writes an archive of the file or folder `source`. The paths in the archive begin with the component `name`. Links
+/// are archived as links.
 pub(crate) fn pack(source: &Path, name: &str, archive: impl Write) -> io::Result<()> {
     let mut builder = Builder::new(Counted { inner: archive, count: 0 });
     builder.follow_symlinks(false);
@@ -65,8 +66,7 @@ impl<W: Write> Write for Counted<W> {
     }
 }
 
-/// Reads an archive, whose entries begin with the component `name`, and writes the entries to `target`, which replaces
-/// that component.
+/// Writes the entries of an archive to `target`, which replaces the first component `name` of their paths.
 pub(crate) fn unpack(archive: impl Read, name: &str, target: &Path) -> io::Result<Copied> {
     let mut archive = Archive::new(archive);
     let mut copied = Copied::default();
@@ -110,7 +110,7 @@ fn invalid(problem: String) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, problem)
 }
 
-/// The path below `name`. Rejects paths that leave it.
+/// The path below `name`. Rejects paths outside of `name`.
 fn relative_path(path: &Path, name: &str) -> io::Result<PathBuf> {
     let mut components = path.components().filter(|component| *component != Component::CurDir);
     let escapes = || {

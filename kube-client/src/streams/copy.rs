@@ -19,10 +19,11 @@ use super::{
 };
 use crate::error::{Error, Result};
 
-/// The number of bytes of an error of `tar` that are shown.
+/// The maximum number of bytes of `tar`'s standard error in an error.
 const MAX_ERROR_BYTES: u64 = 4 << 10;
 
-/// An asynchronous stream for a thread that blocks. It fails when the connection ends, so that the thread ends, too.
+/// Blocking access to an asynchronous stream, for a thread. Reads and writes fail after the end of the connection, so
+/// that the thread ends, too.
 struct Blocking<T>(T, Handle);
 
 impl Read for Blocking<ProcessOutput> {
@@ -84,7 +85,8 @@ pub(crate) async fn receive(
     finish(process, spawn_blocking(move || unpack(output, &name, &target)), what).await
 }
 
-/// Waits for `tar` in the container and for the thread of this side. An error of `tar` explains an error of this side.
+/// Waits for `tar` in the container, and for the local thread. If both fail, returns the error of `tar`: it is the
+/// cause of the other.
 async fn finish<T>(
     mut process: AttachedProcess,
     transfer: impl Future<Output = Result<io::Result<T>, tokio::task::JoinError>>,
@@ -103,7 +105,7 @@ async fn finish<T>(
     let failed =
         |problem: &str, source| Error::Request { what: format!("cannot copy {what}{problem}"), source };
     let transfer = async {
-        // A thread that was cancelled or has panicked.
+        // The thread was cancelled or has panicked.
         transfer.await.unwrap_or_else(|error| Err(io::Error::other(error)))
     };
     let (transferred, text) = futures::join!(transfer, text);

@@ -13,7 +13,7 @@ use std::{
 };
 use tokio::io::{AsyncRead, ReadBuf};
 
-/// A message of fewer bytes is copied, because it shares the memory of the connection's read buffer.
+/// A smaller message is copied: otherwise it would keep the whole read buffer of the connection in memory.
 const MIN_SHARED_BYTES: usize = 4 << 10;
 /// The minimum cost of a message, in bytes of the capacity: its entry in the queue takes memory, too.
 const MIN_COST: usize = 64;
@@ -30,7 +30,7 @@ impl Failure {
         Self { kind, text: text.into() }
     }
 
-    /// The error with its causes as text: the `Error` itself is returned by `join`.
+    /// The error with its causes as text, because `join` returns the `Error` itself.
     pub(super) fn of(error: &crate::Error) -> Self {
         let kind = match error {
             crate::Error::Timeout { .. } => io::ErrorKind::TimedOut,

@@ -11,12 +11,12 @@ use crate::{
 };
 
 /// Requests to a kubelet, for a client whose [`Config::cluster_url`](crate::Config::cluster_url) is the address of the
-/// kubelet, such as `https://NODE:10250`. They work while the API server does not, and need credentials that the kubelet
-/// accepts, for example a client certificate with the permission `nodes/proxy`.
+/// kubelet, such as `https://NODE:10250`. They work while the API server is unavailable, and need credentials that the
+/// kubelet accepts, for example a client certificate with the permission `nodes/proxy`.
 impl Client {
     /// Runs a command in a container: see [`Api::exec`](crate::Api::exec).
     ///
-    /// A kubelet speaks `v4.channel.k8s.io`, so that the standard input cannot be closed without the connection.
+    /// A kubelet speaks `v4.channel.k8s.io`, which cannot close the standard input without closing the connection.
     ///
     /// # Errors
     /// [`Error::is_not_found`](crate::Error::is_not_found) if no such pod is on the node; otherwise as

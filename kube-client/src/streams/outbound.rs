@@ -18,7 +18,7 @@ struct State {
     /// Complete messages, and the one that is being filled. Each begins with `header` bytes for the connection.
     full: VecDeque<BytesMut>,
     filling: BytesMut,
-    /// The bytes of the program in `full` and `filling`.
+    /// The number of bytes in `full` and `filling`, without headers.
     buffered: usize,
     capacity: usize,
     header: usize,
@@ -136,7 +136,7 @@ impl AsyncWrite for ProcessInput {
         Poll::Ready(Ok(count))
     }
 
-    /// The connection sends all bytes without being asked to.
+    /// Does nothing: the connection sends the buffered bytes without a flush.
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
     }

@@ -25,7 +25,7 @@ const INPUT_BYTES: usize = 128 << 10;
 const OUTPUT_BYTES: usize = 256 << 10;
 /// The limit on the text of a `Status`.
 const MAX_STATUS_BYTES: usize = 1 << 20;
-/// The number of changes of the terminal's size that wait to be sent.
+/// The maximum number of queued changes of the terminal's size.
 const WAITING_SIZES: usize = 8;
 
 /// The channels of a message.
@@ -59,9 +59,9 @@ pub type TerminalSizeSender = mpsc::Sender<TerminalSize>;
 /// were taken from it then fail. The container runtime decides whether the process continues.
 ///
 /// # Back-pressure
-/// Each stream has a buffer of its own (see [`AttachParams`]). The outputs share one connection, which is not read
-/// while the buffer of one is full, so that the process waits. A program that connects both outputs therefore must read
-/// both, concurrently; the input continues in any case. Outputs that are dropped are discarded.
+/// Each stream has its own buffer (see [`AttachParams`]). Both outputs share one connection, which is not read while
+/// the buffer of either is full: the process then waits. A program that requests both outputs must therefore read them
+/// concurrently. The input continues in any case. The bytes of a dropped output are discarded.
 #[derive(Debug)]
 pub struct AttachedProcess {
     stdin: Option<ProcessInput>,
@@ -132,7 +132,8 @@ impl AttachedProcess {
     }
 
     /// Waits for the end of the process and of its connection. Outputs that were not taken are discarded, and a
-    /// standard input that was not taken is closed (not with `v4.channel.k8s.io`, which has no message for that).
+    /// standard input that was not taken is closed (except with `v4.channel.k8s.io`, which has no message for closing
+    /// it).
     ///
     /// # Errors
     /// If the connection fails or was aborted before the server has sent the result of the process. [`Error::Api`] if
@@ -211,7 +212,8 @@ impl Outputs {
             };
             self.receive(&reader.origin, &mut status_text, message).await?;
         }
-        // The result follows the outputs, but the server copies each of them independently.
+        // The server copies each output independently of the result, so that bytes of an output may arrive after the
+        // result.
         while let Ok(Ok(Received::Message(message))) = timeout(END_TIMEOUT, reader.next()).await {
             self.read_output(&reader.origin, message).await?;
         }

@@ -1,9 +1,9 @@
 //! The WebSocket of a stream: reads and writes messages, and detects a server that no longer answers.
 //!
-//! A ping is sent every [`PING_PERIOD`]. A server that sends nothing for [`SILENCE`] is dead, unless it has not yet
-//! read all that was sent: a process that does not read its input blocks the pings behind that input. The payload of a
-//! ping is the number of messages before it, so that its answer tells whether the server has read them. A connection
-//! that breaks under unread input is detected by TCP.
+//! The client sends a ping every [`PING_PERIOD`]. A server that sends nothing for [`SILENCE`] counts as dead, but only
+//! if it has read all messages: while a process does not read its input, pings wait behind that input. The payload of a
+//! ping is the number of messages before it: the pong shows that the server has read these messages. TCP detects a
+//! connection that breaks while input is unread.
 
 use bytes::Bytes;
 use futures::{
@@ -39,9 +39,9 @@ use crate::{
 
 /// The time between two pings.
 const PING_PERIOD: Duration = Duration::from_secs(15);
-/// The longest silence of a server that has read everything.
+/// The longest silence of a server that has read all messages.
 const SILENCE: Duration = Duration::from_secs(60);
-/// The time limit on the end of a connection: the rest of its messages after its result or after a failed write.
+/// The time limit on reading the remaining messages of a connection after its result, or after a failed write.
 pub(super) const END_TIMEOUT: Duration = Duration::from_secs(10);
 /// The time limit on the closing handshake, whose outcome has no effect.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);

@@ -1,8 +1,8 @@
 //! The credentials of a client: one snapshot for all requests, with a generation. At most one task at a time renews
 //! them.
 //!
-//! It must not know formats or transports: [`Source`] obtains a header, and [`CertificateFiles::reload`] replaces
-//! certificates.
+//! This module must not know formats or transports: [`Source`] obtains a header, and [`CertificateFiles::reload`]
+//! replaces certificates.
 
 use http::HeaderValue;
 use std::{
@@ -27,9 +27,9 @@ use crate::error::{BoxError, Error, Result, Wait};
 
 /// The time between two checks of the certificate files.
 ///
-/// Requests check the files, because a connection may outlive its client certificate, so that checks at new connections
-/// would be too late. A check reads a few KiB on another thread. It is repeated immediately after a 401 or a rejected
-/// certificate, so that a longer interval would cause no failures.
+/// The check belongs to requests rather than to new connections, because a connection may outlive its client
+/// certificate. It reads a few KiB on another thread. After a 401 or a rejected certificate the files are checked
+/// immediately, regardless of this interval.
 const FILE_CHECK_INTERVAL: Duration = Duration::from_secs(10);
 /// The time limit on one check. Afterwards the request continues with the certificates in use.
 const FILE_CHECK_TIMEOUT: Duration = Duration::from_secs(5);
@@ -40,8 +40,8 @@ pub(crate) struct CertificateFiles {
     /// Reads the files (blocking). If they have changed, new connections use the new certificates, and requests use no
     /// older connection. Returns whether they have changed, and an error about a file that cannot be used.
     pub(crate) reload: Arc<dyn Fn() -> (bool, Result<(), BoxError>) + Send + Sync>,
-    /// Whether a request failed in the TLS handshake because a certificate was rejected. The server has then not
-    /// processed the request.
+    /// Whether a request failed because the client or the server rejected a certificate in the TLS handshake. The
+    /// server has not processed such a request.
     pub(crate) is_rejected: fn(&Error) -> bool,
 }
 
@@ -212,9 +212,9 @@ impl Renewable {
         })
     }
 
-    /// Runs a step of a renewal in a task, and waits for it. The task does not end with the request: a provider may
-    /// have replaced the refresh token already, and a plugin that takes longer than each request would never finish.
-    /// The time limit of the source ends it.
+    /// Runs a step of a renewal in a task, and waits for the task. A cancelled request does not stop the task:
+    /// otherwise the client could lose a refresh token that the provider has just replaced, and a plugin that takes
+    /// longer than the timeout of every request would never finish. The time limit of the source bounds the task.
     async fn run_in_task<F>(
         self: &Arc<Self>,
         renewing: OwnedMutexGuard<()>,

@@ -204,7 +204,7 @@ impl ExecPlugin {
     fn next_run(&self, text: &str) -> Result<tokio::time::Instant> {
         // 9999-12-31T23:59:59Z, which plugins print for "never", is beyond jiff's last timestamp.
         let at = nearest_timestamp(text).map_or_else(|| text.parse(), Ok).map_err(|error: jiff::Error| {
-            // The error quotes the text. If the plugin confuses its fields, the text is a secret.
+            // jiff's error quotes the text, which is a secret if the plugin prints a token in the wrong field.
             let reason = without_values(&error.to_string());
             self.error("printed an expirationTimestamp that is no RFC 3339 time", Some(reason.into()))
         })?;

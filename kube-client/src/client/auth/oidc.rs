@@ -1,7 +1,7 @@
 //! The auth provider `oidc`: a bearer token of an OpenID Connect provider, which is refreshed with a refresh token.
 //!
-//! The settings are those of kubectl. No token appears in an error, a log or `Debug`. It must not open connections: the
-//! builder passes a function that sends requests.
+//! The settings are those of kubectl. No token appears in an error, a log or `Debug`. This module must not open
+//! connections: the builder passes a function that sends requests.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use futures::future::BoxFuture;
@@ -32,7 +32,7 @@ pub(crate) type Fetch =
 /// argument is `None`.
 pub(crate) type Connect<'a> = dyn Fn(&Uri, Option<&[Vec<u8>]>) -> Result<Fetch> + 'a;
 
-/// The time limit on a refresh: two requests.
+/// The time limit on a refresh, for all its requests together.
 pub(super) const REFRESH_TIMEOUT: Duration = Duration::from_secs(60);
 /// The size limit on a response of the provider.
 const MAX_RESPONSE_BYTES: usize = 1 << 20;
@@ -59,16 +59,15 @@ pub(crate) struct Oidc {
     state: Mutex<ProviderState>,
 }
 
-/// The current refresh token, and the properties of the provider that its responses have shown.
+/// The current refresh token, and cached properties of the provider.
 struct ProviderState {
     refresh_token: SecretString,
     token_endpoint: Option<Uri>,
-    /// The form in which the provider accepts the client's secret; `None` before the first refresh.
+    /// The part of a token request in which the provider accepts the client secret; `None` before the first refresh.
     secret_in: Option<SecretIn>,
 }
 
-/// The part of a token request that contains the client's secret (RFC 6749, section 2.3.1). Providers accept one or
-/// both.
+/// The part of a token request that contains the client secret (RFC 6749, section 2.3.1). Providers accept one or both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum SecretIn {
     Header,
@@ -97,7 +96,7 @@ impl Oidc {
                     "the auth-provider `oidc` needs {ID_TOKEN} or {REFRESH_TOKEN}"
                 )));
             };
-            // The server rejects the token after its expiry.
+            // Without a refresh token, the client uses the ID token even after its expiry; the server then rejects it.
             return Ok((None, Fresh::fixed(Some(bearer_header(&token, ID_TOKEN)?))));
         };
         let need = |name| {
@@ -278,7 +277,8 @@ impl Oidc {
         Ok((status, body))
     }
 
-    /// Refuses to send the secret and the refresh token without TLS, except to this machine.
+    /// Refuses to send the client secret and the refresh token without TLS, except to a loopback address or with
+    /// [`Config::allow_insecure_auth`].
     fn check_address(&self, address: &Uri, what: &str) -> Result<()> {
         let is_secure = match address.scheme_str() {
             Some("https") => true,
@@ -324,7 +324,7 @@ fn expiry(token: &str) -> Option<jiff::Timestamp> {
     }
     let payload = URL_SAFE_NO_PAD.decode(payload.trim_end_matches('=')).ok()?;
     let claims: Claims = serde_json::from_slice(&payload).ok()?;
-    // A number in JSON may have a fraction.
+    // `exp` may have a fraction (`NumericDate` of RFC 7519).
     #[expect(
         clippy::cast_possible_truncation,
         reason = "an `as` cast saturates, and the range is checked below"
@@ -356,7 +356,7 @@ struct Refusal {
 }
 
 impl Refusal {
-    /// The code in parentheses, if it has the form of a code.
+    /// The error code in parentheses; empty if the text of the provider does not have the form of a code.
     fn code(&self) -> String {
         let is_code = self.error.len() <= 64
             && self.error.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');

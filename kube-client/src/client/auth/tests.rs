@@ -36,7 +36,7 @@ fn hooks() -> Hooks<'static> {
     Hooks { on_certificate: Box::new(|_| Ok(())), files: None, connect: &|_, _| Err(Error::config("unused")) }
 }
 
-/// The credentials of a user, which ignore client certificates.
+/// The credentials of a user, without client certificates.
 fn credentials(user: &AuthInfo) -> Result<Credentials> {
     super::credentials(&config(user), hooks())
 }

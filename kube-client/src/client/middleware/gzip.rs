@@ -19,8 +19,8 @@ use crate::error::{BoxError, Error, Result};
 
 /// The base-2 logarithm of the largest window of deflate (RFC 1951).
 const WINDOW_BITS: u8 = 15;
-/// The sizes of the first and of further chunks of decompressed bytes. A chunk bounds the memory that one read needs,
-/// whatever the compression ratio; the readers bound the sum.
+/// The sizes of the first and of further chunks of decompressed bytes. The size of a chunk bounds the memory of one
+/// read, whatever the compression ratio. The readers of the body limit its total size.
 const FIRST_CHUNK: usize = 8 << 10;
 const NEXT_CHUNK: usize = 64 << 10;
 
@@ -112,14 +112,14 @@ fn is_gzip(headers: &HeaderMap) -> bool {
             .is_some_and(|name| name.eq_ignore_ascii_case(b"gzip") || name.eq_ignore_ascii_case(b"x-gzip"))
 }
 
-/// A body that decompresses another one.
+/// A body that decompresses its inner body.
 struct GzipBody {
     inner: Body,
     /// The compressed bytes that have not been decompressed.
     input: Bytes,
-    /// The current member; `None` between two members, so that a silent watch needs no window.
+    /// The current member; `None` between two members, so that an idle watch keeps no decompression window in memory.
     member: Option<Decompress>,
-    /// Whether the last read filled its chunk: `member` may have further bytes without further input.
+    /// Whether the last chunk was filled: `member` may then emit more bytes without more input.
     has_more: bool,
     /// Whether the body has ended or failed.
     is_done: bool,
@@ -131,7 +131,7 @@ impl GzipBody {
         Self { inner, input: Bytes::new(), member: None, has_more: false, is_done: false, request_line }
     }
 
-    /// The next chunk of decompressed bytes; `None` if that needs more input.
+    /// The next chunk of decompressed bytes; `None` if the decompressor needs more input.
     fn next_chunk(&mut self) -> Result<Option<Bytes>, BoxError> {
         while self.has_more || !self.input.is_empty() {
             let mut chunk = Vec::with_capacity(if self.has_more { NEXT_CHUNK } else { FIRST_CHUNK });
@@ -254,7 +254,7 @@ mod tests {
             assert_eq!(frame.into_data().unwrap(), event);
             assert!(body.frame().now_or_never().is_none());
         }
-        // A member that is flushed and continues. The event is larger than a chunk.
+        // One member for both events, with a flush after each. An event is larger than a chunk.
         let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
         let event = "x".repeat(300_000);
         for _ in 0..2 {

@@ -1,6 +1,6 @@
 //! Metrics of requests under client-go's names, through the facade `metrics` (Cargo feature `metrics`).
 //!
-//! Labels must not contain paths: their number would be unlimited.
+//! Labels must not contain paths: their cardinality would be unlimited.
 
 use http::{Method, Request, Response};
 use metrics::SharedString;
@@ -24,7 +24,7 @@ pub(crate) enum Measure {
     Duration,
 }
 
-/// A mark in the extensions of a request that is sent again: the status code of the previous response, or `<error>`.
+/// The extension that marks a request as a retry: the status code of the previous response, or `<error>`.
 #[derive(Clone, Debug)]
 pub(crate) struct Resent(String);
 

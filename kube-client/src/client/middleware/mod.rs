@@ -14,7 +14,7 @@ mod timeout;
 mod trace;
 mod warnings;
 
-// The only dependency on credentials: all public layers are in this module.
+// Re-exported so that all public layers have their path in this module. No other item here may depend on `auth`.
 pub use super::auth::{Auth, AuthLayer};
 pub use base_uri::{BaseUri, BaseUriLayer};
 pub(super) use gzip::GzipLayer;

@@ -1,5 +1,5 @@
-//! One `tracing` span per request, with the names of OpenTelemetry's HTTP client spans, and one event with the outcome.
-//! Neither may contain headers, bodies or queries.
+//! One `tracing` span per request, with the attribute names of OpenTelemetry's semantic conventions for HTTP client
+//! spans, and one event with the outcome. Neither may contain headers, bodies or queries.
 
 use futures::future::BoxFuture;
 use http::{Request, Response, Uri, uri::Authority};

@@ -41,7 +41,7 @@ const MAX_WRITTEN: usize = 16 << 20;
 enum Input {
     /// The server sends these bytes, and then closes the connection.
     Bytes(Vec<u8>),
-    /// The first bytes, and then the second ones until the client closes the connection.
+    /// The server sends the first bytes once, and then repeats the second until the client closes the connection.
     Endless(&'static [u8], &'static [u8]),
     /// The server sends these bytes, and then nothing more.
     Stalled(&'static [u8]),

@@ -26,7 +26,7 @@ fn id_token(name: &str, seconds: i64) -> String {
     format!("{}.{}.c2ln", encode(r#"{"alg":"RS256"}"#.to_owned()), encode(payload))
 }
 
-/// A provider that accepts the client's secret in the body only, and the refresh token of the last response.
+/// A provider that accepts the client secret in the body only, and the refresh token of the last response.
 struct Provider {
     server: Server,
     /// The requests, as `path body`.
@@ -207,7 +207,7 @@ async fn an_issuer_without_tls_and_a_token_without_expiry_are_errors() {
 async fn the_provider_is_verified_with_its_own_authority() {
     use super::server::Authority;
     let authority = Authority::new("idp");
-    // A server that answers every request with a version: its certificate is accepted, its metadata are not.
+    // A server that answers every request with a version: the client accepts its certificate, but not its metadata.
     let idp = Server::https(&authority.issue(&["127.0.0.1"], |_| {}), None).await;
     let message = async |data: String| {
         let text = format!(
@@ -256,7 +256,7 @@ async fn a_refresh_continues_after_its_request_was_cancelled() {
         () = received => {}
     }
     provider.answers.add_permits(permits);
-    // The provider has replaced `r0`, so that a second request with it would be refused.
+    // The provider has replaced `r0`, and would refuse a second request with `r0`.
     api.apiserver_version().await.unwrap();
     assert_eq!(provider.token_requests().len(), 1);
     assert_eq!((&settings(&path)["id-token"], settings(&path)["refresh-token"].as_str()), (&valid, "r1"));

@@ -331,7 +331,7 @@ fn a_request_of_another_runtime_does_not_stop_the_reaper_of_an_idle_connection()
     let first = self::server_runtime();
     let posting = client.clone();
     first.block_on(first.spawn(async move { post_text(&posting).await })).unwrap();
-    // The reaper inspects the connection.
+    // Waits until the reaper has inspected the connection.
     std::thread::sleep(Duration::from_millis(50));
     current_thread_runtime().block_on(async {
         let unread = client.open(Request::get("/x").body(Vec::new()).unwrap()).await.unwrap();

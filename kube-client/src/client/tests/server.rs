@@ -91,8 +91,8 @@ impl Server {
         Self::start(None, handler).await
     }
 
-    /// Serves HTTPS with HTTP/2 and HTTP/1.1. If `client_authority` is set, requires a client certificate that it has
-    /// signed.
+    /// Serves HTTPS with HTTP/2 and HTTP/1.1. If `client_authority` is set, requires a client certificate that this
+    /// authority has signed.
     pub(super) async fn https(leaf: &Leaf, client_authority: Option<&Authority>) -> Self {
         let tls = tls_acceptor(leaf, client_authority, &[b"h2", b"http/1.1"]);
         Self::start(Some(tls), |request| async move {

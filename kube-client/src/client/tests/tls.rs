@@ -222,7 +222,7 @@ async fn presents_each_new_certificate_of_a_credential_plugin() {
     }
 }
 
-/// Lets the time until the next check of certificate files pass.
+/// Advances the clock to the next check of the certificate files.
 async fn await_file_check() {
     tokio::time::pause();
     tokio::time::advance(Duration::from_secs(10)).await;

@@ -1,6 +1,6 @@
 //! TLS: builds a rustls configuration from certificates and keys, and explains rustls' errors.
 //!
-//! It must not depend on connections or requests.
+//! This module must not depend on connections or requests.
 
 mod authorities;
 mod dangerous;
@@ -42,7 +42,7 @@ pub(super) fn client_config(trust: &Trust, identity: Arc<ClientIdentity>) -> Res
         Trust::All => dangerous::accept_any_verifier(provider),
         Trust::Authorities(authorities) => authorities.clone(),
     };
-    // `dangerous` because of the type of the verifier: `Authorities` calls the verifier of rustls.
+    // rustls requires `dangerous` for every custom verifier. `Authorities` calls rustls' own verifier.
     let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
     Ok(builder.with_client_cert_resolver(identity))
 }

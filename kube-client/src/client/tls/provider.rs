@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 /// `aws-lc-rs`, then `ring`.
 ///
 /// # Errors
-/// If there is none.
+/// If there is no provider.
 pub(super) fn provider() -> Result<Arc<CryptoProvider>> {
     if let Some(installed) = CryptoProvider::get_default() {
         return Ok(installed.clone());
@@ -27,7 +27,7 @@ pub(super) fn provider() -> Result<Arc<CryptoProvider>> {
 ///
 /// # Errors
 ///
-/// If there is none.
+/// If there is no provider.
 ///
 /// ```
 /// let provider = kube_client::client::crypto_provider()?;

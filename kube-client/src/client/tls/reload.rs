@@ -1,6 +1,6 @@
 //! Reads the files of certificates again, and replaces the certificates of new connections if the files have changed.
 //!
-//! It must not decide when to read: the credentials of the client do.
+//! This module must not decide when to read: the credentials of the client do.
 
 use rustls_pki_types::CertificateDer;
 use std::{
@@ -61,14 +61,15 @@ impl CertificateFiles {
         Self { authorities, identity, in_use: Mutex::new(in_use) }
     }
 
-    /// Reads the files (blocking), and replaces the certificates of new connections if they differ. Returns whether
-    /// they differ. The certificates in use are kept if a file cannot be read or used, such as a half-written file, or
-    /// a certificate whose key is not written yet; the next call reads the files again.
+    /// Reads the files (blocking). If their content has changed, replaces the certificates for new connections. Returns
+    /// whether the content has changed. A file that cannot be used changes nothing: it may be half-written, or its key
+    /// may not be written yet. The next call reads it again.
     ///
     /// # Errors
     /// About the first file that cannot be used. The other files have still been read.
     pub(crate) fn reload(&self) -> (bool, Result<(), BoxError>) {
-        // The caller stops waiting for a slow file system. Further calls must then not block more threads.
+        // A caller stops waiting for a slow file system, while this thread stays blocked. Further calls must not block
+        // more threads.
         let mut in_use = match self.in_use.try_lock() {
             Ok(in_use) => in_use,
             Err(std::sync::TryLockError::Poisoned(poisoned)) => PoisonError::into_inner(poisoned),
@@ -104,8 +105,8 @@ impl IdentityFiles {
     }
 }
 
-/// Whether a request failed because the client or the server rejected the certificate of the other in the TLS
-/// handshake. The server has then not processed the request, because it processes none before the handshake is done.
+/// Whether a request failed because the client or the server rejected the peer's certificate in the TLS handshake. The
+/// server has not processed such a request: it processes requests only after the handshake.
 pub(crate) fn is_certificate_rejected(error: &Error) -> bool {
     use rustls::AlertDescription as Alert;
     let Error::Transport { kind: TransportKind::Tls, source: Some(source), .. } = error else { return false };

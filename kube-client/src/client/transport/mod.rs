@@ -67,7 +67,7 @@ enum Acquired {
     },
     Http2 {
         lease: h2::Lease,
-        /// Whether the server may have announced the end of the connection before this request.
+        /// Whether the server may have sent GOAWAY before this request.
         was_open: bool,
     },
 }
@@ -140,8 +140,7 @@ impl Shared {
                             (Err(failure), None) => return Err(failure.error),
                         }
                     }
-                    // The connection gets no further requests, so that each open connection fails in this way at most
-                    // once.
+                    // The error retired the connection, so that each open connection fails in this way at most once.
                     Err(_) if was_open => continue,
                     Err(failure) => failure,
                 },
@@ -228,8 +227,8 @@ impl Shared {
         async move { open(&connector, &pool, &target, &key, offer, class).await }
     }
 
-    /// Converts the body of a response to a [`Returned`], which returns its connection to the pool. Waits for the end
-    /// of the connection after an HTTP upgrade.
+    /// Converts the body of a response to a [`Returned`], which returns its connection to the pool. After a response
+    /// that switches protocols, first waits until hyper has passed the stream to the HTTP upgrade.
     async fn received(
         &self,
         response: Response<hyper::body::Incoming>,
@@ -295,7 +294,7 @@ impl<'a> InFlight<'a> {
         Self { count, others: count.fetch_add(1, Ordering::Relaxed) }
     }
 
-    /// Whether other requests were in flight when this one started.
+    /// Whether other requests were in flight when this request started.
     fn has_others(&self) -> bool {
         self.others > 0
     }

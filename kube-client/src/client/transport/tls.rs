@@ -98,7 +98,8 @@ pub(super) fn server_name(target: &Uri) -> Result<ServerName<'static>, BoxError>
     Ok(ServerName::try_from(bare_host(target).to_owned())?)
 }
 
-/// The size of a read from the socket: enough for most objects. rustls reads 4 KiB at a time, each with a system call.
+/// The size in bytes of a read from the socket: enough for most objects. Without this buffer, rustls makes a system
+/// call for every 4 KiB.
 const READ_BUFFER: usize = 16 << 10;
 
 /// Performs the TLS handshake with the server `name` over a connected stream. Also returns the negotiated protocol.

@@ -1,5 +1,5 @@
 //! The protocol of servers before Kubernetes 1.30: `v4.channel.k8s.io` with two channels for each port, one for bytes
-//! and one for errors. The first message of a channel is its port (little endian). There is no end of a direction.
+//! and one for errors. The first message of a channel is its port (little endian). The protocol has no half-close.
 
 use bytes::{Buf, Bytes};
 use futures::stream::poll_fn;
@@ -85,7 +85,7 @@ fn poll_inputs(inputs: &mut [Option<Receiver>], cx: &mut Context<'_>) -> Poll<Op
 /// Reads messages until the server closes the WebSocket.
 async fn read(mut reader: Reader, ports: &mut [Port]) -> Result<()> {
     loop {
-        // The server ends the WebSocket after all connections.
+        // The server closes the WebSocket after the end of all connections.
         let Received::Message(mut message) = reader.next().await? else { return Ok(()) };
         if message.is_empty() {
             continue;

@@ -53,8 +53,8 @@ pub(crate) fn offered_protocols() -> String {
 /// both. Reads return the end of the stream only if the pod closed its side, and otherwise an error with the reason,
 /// for example that nothing listens on the port. While the buffers are full, reads and writes wait.
 ///
-/// All connections of a [`Portforwarder`] share one connection to the server, which is not read while the buffer of one
-/// is full: a program that does not read one of them delays the others.
+/// All connections of a [`Portforwarder`] share one WebSocket, which is not read while the buffer of any connection is
+/// full: a program that does not read one connection delays the others (head-of-line blocking).
 ///
 /// # Errors
 /// With the protocol of servers before Kubernetes 1.30 there is no half-close: `shutdown` returns an error of the kind
@@ -117,7 +117,7 @@ impl Endpoint {
 /// One task reads and writes the WebSocket. Dropping this value ends the task, the WebSocket and all connections.
 #[derive(Debug)]
 pub struct Portforwarder {
-    /// The stream of each port that was not taken.
+    /// The streams that were not taken, by port.
     streams: Mutex<HashMap<u16, Untaken>>,
     errors: HashMap<u16, oneshot::Receiver<String>>,
     /// Opens connections; `None` with the protocol of older servers.
@@ -129,7 +129,7 @@ pub struct Portforwarder {
 /// The first connection to a port.
 #[derive(Debug)]
 enum Untaken {
-    /// It is opened when it is taken.
+    /// Opened when the program takes it.
     Tunnel(oneshot::Sender<String>),
     /// The server has opened it.
     Open(Box<ForwardedStream>),
@@ -170,14 +170,16 @@ impl Portforwarder {
             Untaken::Tunnel(error) => {
                 let (stream, mut endpoint) = Endpoint::new(port, spdy::DATA_HEADER, None);
                 endpoint.error = Some(error);
-                // A new sender has a slot of its own. If the connection has ended, the stream returns the error.
+                // A new sender has its own slot in the channel, so that `try_send` fails only if the WebSocket has
+                // ended. The stream then returns the error.
                 let _ = self.opener.clone()?.try_send(endpoint);
                 Some(stream)
             }
         }
     }
 
-    /// Takes the error of the first connection to a port. The future returns `None` if the connection ends without one.
+    /// Takes the error of the first connection to a port. The future returns `None` if the connection ends without an
+    /// error.
     pub fn take_error(&mut self, port: u16) -> Option<impl Future<Output = Option<String>> + Send + use<>> {
         let error = self.errors.remove(&port)?;
         Some(async { error.await.ok() })
@@ -186,9 +188,9 @@ impl Portforwarder {
     /// Opens a further connection to any port of the pod. Connections run concurrently, over the same WebSocket.
     ///
     /// # Errors
-    /// If the connection to the server has ended. With the protocol of servers before Kubernetes 1.30, a port of the
-    /// request has one connection, and other ports have none; then open a new [`Portforwarder`]. That nothing listens
-    /// on the port is an error of the stream.
+    /// If the connection to the server has ended. With the protocol of servers before Kubernetes 1.30, only one
+    /// connection to each port of the request is possible: for further connections, open a new [`Portforwarder`]. If
+    /// nothing listens on the port, the stream returns an error.
     ///
     /// # Cancel safety
     /// Cancel safe: no connection is opened.

@@ -1,8 +1,8 @@
 //! The frames of SPDY/3.1 that port-forwarding uses. No IO.
 //!
-//! The server of Kubernetes has no windows: it sends and expects no `WINDOW_UPDATE`. Headers of the server have no
-//! meaning for port-forwarding, so that they are skipped and not decompressed. A control frame needs no memory,
-//! whatever its length, and the data of a frame is passed on as it arrives.
+//! Kubernetes servers do not use the flow control of SPDY: they send and expect no `WINDOW_UPDATE`. The headers that a
+//! server sends have no meaning for port-forwarding: the decoder skips them without decompression. It buffers at most 8
+//! bytes of a control frame, and passes the bytes of a data frame on as they arrive.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use flate2::{Compress, Compression, FlushCompress, Status};
@@ -35,13 +35,14 @@ pub(super) enum Reset {
 /// A frame of the server, or a part of a data frame.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Frame {
-    /// Bytes of a stream; `is_last` with the last part of its last frame.
+    /// Bytes of a stream. `is_last` is set with the last part of the stream's last frame.
     Data { stream: u32, bytes: Bytes, is_last: bool },
     /// The server opens a stream.
     Open { stream: u32 },
     /// The server ends both directions of a stream.
     Reset { stream: u32, status: u32 },
-    /// A ping. The client returns the frame to the server if the id is even: then the server has sent the ping first.
+    /// A ping. A ping of the server has an even id, and the client echoes it. An odd id is the answer to a ping of the
+    /// client.
     Ping { id: u32 },
     /// The server accepts no further streams.
     GoAway,
@@ -70,7 +71,7 @@ impl Decoder {
         self.unread = message;
     }
 
-    /// The next frame; `None` if the message is read.
+    /// The next frame; `None` after the end of the message.
     ///
     /// # Errors
     /// If the bytes are not SPDY/3.
@@ -137,7 +138,7 @@ fn parse_header(first: u32, second: u32) -> Result<Rest, BoxError> {
     Ok(Rest::Control { kind, length })
 }
 
-/// The frame that begins with the bytes of a control frame; `None` for a frame that port forwarding does not use.
+/// Parses the start of the payload of a control frame; `None` for a frame that port-forwarding does not use.
 fn parse_control(kind: u16, mut payload: &[u8]) -> Result<Option<Frame>, BoxError> {
     let mut next = || {
         payload.try_get_u32().map_err(|_| BoxError::from(format!("a SPDY frame of type {kind} is too short")))
@@ -271,7 +272,7 @@ mod tests {
     fn frames_may_be_split_anywhere() {
         let mut data = BytesMut::from(&b"\0\0\0\0\0\0\0\0hello"[..]);
         complete_data(3, &mut data);
-        // A reply with headers has no meaning.
+        // A SYN_REPLY frame, which the decoder skips.
         let reply = control(2, 0, &[7; 40]);
         let all = [
             &data[..],

@@ -29,10 +29,10 @@ use crate::{
 
 /// The maximum number of ping replies that wait to be sent. Further pings are not answered.
 const MAX_QUEUED_PING_REPLIES: usize = 64;
-/// The last stream that can be opened.
+/// The largest stream id.
 const MAX_STREAM: u32 = 0x7FFF_FFFF;
 
-/// A connection, by the id of its stream of bytes.
+/// An open connection. Its key in [`State`] is the id of its data stream.
 struct Open {
     port: u16,
     to_program: Arc<Sender>,
@@ -51,7 +51,7 @@ impl Open {
         !self.may_send_error && !self.may_send_output && !self.may_send_input
     }
 
-    /// Reports an error that the server has sent, at the end of its stream.
+    /// Ends the error stream, and reports the error that the server has sent on it, if any.
     fn end_error(&mut self) {
         self.may_send_error = false;
         if !self.error_text.is_empty() {
@@ -65,7 +65,7 @@ impl Open {
     }
 }
 
-/// The state that reading and writing share.
+/// The state that the reading half and the writing half share.
 #[derive(Default)]
 struct State {
     open: HashMap<u32, Open>,
@@ -279,7 +279,7 @@ impl Stream for Messages {
     }
 }
 
-/// Runs the tunnel until the program opens no further connections and all have ended.
+/// Runs the tunnel until the program can open no further connections and all connections have ended.
 pub(super) async fn run(reader: Reader, writer: Writer, opened: mpsc::Receiver<Endpoint>) -> Result<()> {
     let table = Table::default();
     let syn_sender = Opener::new().map_err(|error| reader.origin.violation(error))?;

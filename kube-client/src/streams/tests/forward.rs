@@ -84,7 +84,8 @@ impl Tunnel {
         (0..text.get_u32()).map(|_| (string(&mut text), string(&mut text))).collect()
     }
 
-    /// Expects the two streams of a connection. Returns the ids of the errors and of the bytes, and the port.
+    /// Expects the two streams of a connection. Returns the ids of the error stream and of the data stream, and the
+    /// port.
     async fn accept(&mut self) -> (u32, u32, String) {
         let Some(Received::Open(error, headers)) = self.next().await else { panic!("no error stream") };
         assert_eq!(headers["streamtype"], "error");

@@ -151,7 +151,7 @@ async fn a_cut_stream_is_never_a_complete_one() {
     let close = vec![0x88, 2, 0x03, 0xE8];
     for (bytes, part) in [
         (Vec::new(), "broke"),
-        // A frame with a false length.
+        // A frame whose header announces more bytes than follow.
         ([&[0x82, 100][..], b"\x01x"].concat(), "broke"),
         ([frame(b"\x01x"), close.clone()].concat(), "without the result"),
         ([frame(b"\x03{\"status\":"), close].concat(), "a part of the result"),

@@ -61,7 +61,7 @@ async fn each_bad_frame_is_a_bounded_error_that_names_the_request() {
                 {
                     counter.fetch_add(rest.len(), SeqCst);
                 }
-                // Closing the socket at once could discard what was written.
+                // Closing the socket immediately could discard written bytes.
                 let _ = stream.shutdown().await;
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }

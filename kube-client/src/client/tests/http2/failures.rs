@@ -145,7 +145,7 @@ async fn a_request_beyond_the_last_stream_of_a_goaway_is_sent_again() {
 async fn graceful_goaways_lose_no_request() {
     let numbers = Arc::new(Mutex::new(Vec::new()));
     let seen = numbers.clone();
-    // Each connection announces its end after its third request.
+    // The server sends GOAWAY on each connection after its third request.
     let server = accept(move |stream, connection| {
         let seen = seen.clone();
         async move {

@@ -62,7 +62,7 @@ async fn concurrent_calls_share_one_connection_and_send_no_headers_about_it() {
 async fn opens_a_further_connection_before_the_servers_limit_on_streams() {
     let server = serve(10, echo_or_hold).await;
     let client = Client::try_from(server.config.clone()).unwrap();
-    // Nine of ten streams of each connection are used.
+    // The client uses nine of the ten streams of each connection.
     let mut watches = Vec::new();
     for _ in 0..27 {
         watches.push(watch(&client).await);
@@ -255,7 +255,7 @@ async fn a_cancelled_dial_does_not_cancel_the_requests_that_wait_for_it() {
     let client = Client::try_from(server.config.clone()).unwrap();
     let (mut first, mut second) = (Box::pin(call(&client)), Box::pin(call(&client)));
     assert!(futures::poll!(&mut first).is_pending());
-    // A request yields once if others are in flight.
+    // A request yields to the scheduler once if other requests are in flight.
     for _ in 0..2 {
         assert!(futures::poll!(&mut second).is_pending());
     }

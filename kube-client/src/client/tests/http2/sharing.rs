@@ -1,4 +1,4 @@
-//! Tests of requests that wait for a connection, and of servers that change the version of HTTP.
+//! Tests of requests that wait for a connection, and of servers whose negotiated HTTP version changes.
 
 use http_body_util::Full;
 use tokio::net::TcpListener;
@@ -31,7 +31,7 @@ async fn a_request_that_waits_for_a_dial_uses_a_stream_that_becomes_free() {
     tokio::spawn(async move {
         let (stream, _) = listener.accept().await.unwrap();
         let stream = tls.accept(stream).await.unwrap();
-        // Of two streams, one is used.
+        // The server allows two concurrent streams, of which the client uses one.
         tokio::spawn(serve_connection(stream, 0, 2, std::sync::Arc::new(hold_if_requested)));
         // The handshake of the second connection never ends.
         let _silent = listener.accept().await.unwrap();
@@ -77,13 +77,13 @@ async fn any_number_of_ending_connections_does_not_fail_a_request() {
     })
     .await;
     let client = Client::try_from(server.config.clone()).unwrap();
-    // Two of three streams of each connection are used.
+    // The client uses two of the three streams of each connection.
     let mut held = Vec::new();
     for _ in 0..10 {
         held.push(client.open(get("/x?hold")).await.unwrap());
     }
     assert_eq!(server.accepted.load(SeqCst), 5);
-    // The connections stay open for the streams that are left.
+    // The remaining streams keep the connections open.
     let mut number = 0;
     held.retain(|_| {
         number += 1;

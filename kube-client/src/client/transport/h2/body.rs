@@ -18,7 +18,8 @@ use crate::error::BoxError;
 
 /// The body of a response. Dropping it before its end resets the stream, which cancels the request on the server.
 pub(super) struct ResponseBody {
-    /// `None` after the end of the body or an error. The stream is dropped before its lease: its reset needs the connection.
+    /// `None` after the end of the body or an error. The stream must be dropped before its lease: the reset of the
+    /// stream needs the connection.
     open: Option<(RecvStream, Lease)>,
     upload: Option<Upload>,
     /// The error of the upload, if it has failed.
@@ -85,8 +86,8 @@ impl HttpBody for ResponseBody {
                     }
                     return Poll::Ready(Some(Ok(Frame::data(data))));
                 }
-                // This includes a reset with NO_ERROR: after a complete response (RFC 9113, 8.1) `h2` returns the end
-                // instead, so such a reset has cut off the response.
+                // Includes a reset with NO_ERROR. If a response is complete before such a reset (RFC 9113, 8.1), `h2`
+                // returns the end of the body; a reset that arrives here has cut off the response.
                 Some(Err(error)) => {
                     let cause = lease.failed(error).error;
                     this.end(cx);
@@ -116,7 +117,7 @@ impl HttpBody for ResponseBody {
     }
 }
 
-/// Sends a streamed body as the server grants capacity.
+/// Sends a streamed body as the server grants flow-control capacity.
 pub(super) struct Upload {
     stream: SendStream<Bytes>,
     body: Body,
@@ -140,9 +141,9 @@ impl Upload {
         Self { stream, body, method, target, pending: Bytes::new(), limit, timer: None }
     }
 
-    /// Sends more of the body, and drops the upload at the end of the body. Returns an error of the body, or of a wait
-    /// for capacity; the request must be dropped then, which resets the stream. An error of the stream also ends the
-    /// upload; the response returns it.
+    /// Sends more of the body. Sets `upload` to `None` after the end of the body or an error. Returns an error of the
+    /// body, or a timeout of a wait for capacity: the caller must then drop the request, which resets the stream. Does
+    /// not return an error of the stream: the response returns that error.
     pub(super) fn poll_option(
         upload: &mut Option<Self>,
         cx: &mut Context<'_>,

@@ -20,8 +20,8 @@ use super::{
 const SILENCE: Duration = Duration::from_secs(30);
 /// The maximum time between a ping and its answer.
 const PONG_TIMEOUT: Duration = Duration::from_secs(15);
-/// The longest time without a poll of a connection whose single request is not polled: a program may poll the request
-/// late, and the server closes a connection that does not answer its pings.
+/// The interval at which the task of a connection polls it, even while a single request does so: the program may poll
+/// that request late, and the server closes a connection that does not answer its pings.
 const MAX_PAUSE: Duration = Duration::from_secs(5);
 
 /// The state machine of a connection: a poll reads and writes the socket, and wakes the requests whose responses have
@@ -52,14 +52,14 @@ impl Machine {
             return false;
         }
         if self.poll(self.connection()).is_ready() {
-            // The task of the connection ends.
+            // Wakes the task of the connection, which then ends.
             self.wakers.wake_driver();
         }
         turn.end(cx.waker());
         true
     }
 
-    /// Polls the connection. Ready when it is closed; h2 returns its error to its requests.
+    /// Polls the connection; ready when it is closed. h2 returns the error of the connection to the requests.
     fn poll(&self, mut connection: MutexGuard<'_, Option<Connection<Monitored, Bytes>>>) -> Poll<()> {
         let Some(open) = connection.as_mut() else { return Poll::Ready(()) };
         let polled = Pin::new(open).poll(&mut Context::from_waker(&self.waker)).map(drop);
@@ -79,7 +79,7 @@ impl Machine {
     }
 }
 
-/// Closes the connection when its task ends, also with the runtime.
+/// Closes the connection when its task ends or is dropped with the runtime.
 struct CloseOnDrop(Arc<Machine>);
 
 impl Drop for CloseOnDrop {

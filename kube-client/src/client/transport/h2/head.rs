@@ -20,8 +20,8 @@ const REMOVED_HEADERS: [HeaderName; 6] = [
     header::UPGRADE,
 ];
 
-/// Splits a request to `target` into its head in HTTP/2 and its body. `:authority` is the value of `Host`, which is
-/// that of `target` unless the request sets it.
+/// Splits a request to `target` into its head in HTTP/2 and its body. `:authority` is the value of the header `Host`,
+/// or the authority of `target` if the request has no such header.
 pub(super) fn split(request: Request<Body>, target: &Uri) -> Result<(Request<()>, Body), BoxError> {
     let (mut parts, body) = request.into_parts();
     let mut uri = target.clone().into_parts();
@@ -35,7 +35,7 @@ pub(super) fn split(request: Request<Body>, target: &Uri) -> Result<(Request<()>
     for name in REMOVED_HEADERS {
         parts.headers.remove(name);
     }
-    // The only value that HTTP/2 allows.
+    // `trailers` is the only value of `TE` that HTTP/2 allows.
     if parts.headers.get(header::TE).is_some_and(|value| value != "trailers") {
         parts.headers.remove(header::TE);
     }

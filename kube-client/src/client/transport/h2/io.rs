@@ -22,7 +22,7 @@ use crate::client::transport::{
 use crate::error::BoxError;
 
 /// The time of the socket's last read, and the cause of its failure. The driver and the requests of a connection share
-/// it.
+/// this value.
 #[derive(Debug)]
 pub(super) struct Health {
     opened: Instant,
@@ -73,7 +73,7 @@ impl Health {
         let _ = self.failure.set(failure);
     }
 
-    /// The recorded cause of an error of the socket, or the error.
+    /// The recorded cause if `error` is an I/O error and a cause was recorded; otherwise `error`.
     pub(super) fn cause(&self, error: h2::Error) -> BoxError {
         match self.failure.get().filter(|_| error.is_io()) {
             Some(Failure::Stalled(limit)) => WriteStalled(*limit).into(),

@@ -1,7 +1,7 @@
 //! `Connection`: one HTTP/2 connection, whose requests share one socket. The task of the connection reads and writes
 //! the socket. While the connection has a single request, the task of that request does so instead (see `wakers`).
 //!
-//! It must not select connections: `pool` does.
+//! This module must not select connections: `pool` does.
 
 mod body;
 mod driver;
@@ -42,13 +42,14 @@ use crate::error::BoxError;
 /// The flow-control window of a stream: the maximum number of unread bytes of one response.
 const STREAM_WINDOW: u32 = 2 << 20;
 /// The flow-control window of a connection: the sum of the windows of all streams, so that unread responses do not
-/// block the others.
+/// block other streams.
 const CONNECTION_WINDOW: u32 = MAX_STREAMS * STREAM_WINDOW;
 /// The largest number of streams on a connection, if the server allows more. Many responses on one connection are
 /// slower than on several, because one task reads all of them.
 pub(super) const MAX_STREAMS: u32 = 128;
-/// The limits on dropped responses whose late frames are ignored: their number, and the time after the drop. `h2`
-/// treats a later frame as an error, and closes the connection after too many.
+/// The client resets the stream of a dropped response. `h2` ignores late frames of at most `REMEMBERED_RESETS` such
+/// streams, for `RESET_MEMORY` after the reset. It treats other late frames as errors, and closes the connection after
+/// too many of them.
 const REMEMBERED_RESETS: usize = 1024;
 const RESET_MEMORY: Duration = Duration::from_secs(30);
 /// The size of the largest frame that the server may send.
@@ -220,7 +221,8 @@ impl Lease {
             head::split(request, target).map_err(|error| SendFailure { error, effect: Effect::Unknown })?;
         let body = body.into_bytes();
         let is_empty = matches!(body, Ok(None));
-        // Dropped after the response, whose drop resets the stream: the connection must write the reset.
+        // Must be dropped after `response`: dropping `response` resets the stream, and the connection must then write
+        // the reset.
         let turn = self.0.machine.start_turn(|| self.0.streams() == 1);
         let (response, mut stream) =
             sender.send_request(head, is_empty).map_err(|error| self.unsent(error))?;
@@ -257,7 +259,7 @@ impl Lease {
         Ok(Response::from_parts(parts, Body::wrap_body(body)))
     }
 
-    /// Drops an ended stream, which wakes the connection. This task polls the connection if it has no other stream.
+    /// Drops an ended stream, which wakes the connection. If the connection has no other stream, this task polls it.
     fn end(self, stream: RecvStream, cx: &Context<'_>) {
         let turn = self.0.machine.start_turn(|| self.0.streams() == 1);
         drop(stream);
@@ -272,8 +274,8 @@ impl Lease {
         SendFailure { error: self.0.cause(error), effect: Effect::None }
     }
 
-    /// An error after the request was sent. The server has not processed a request whose stream it refuses, and one
-    /// whose stream id is beyond the last id in its GOAWAY frame (RFC 9113, 6.8 and 8.7). h2 returns the error of a
+    /// An error after the request was sent. The server has not processed the request if it refused the stream, or if
+    /// the stream id is beyond the last id in its GOAWAY frame (RFC 9113, 6.8 and 8.7). h2 returns the error of a
     /// GOAWAY frame only for such streams.
     fn failed(&self, error: h2::Error) -> SendFailure {
         let refused = error.is_reset() && error.reason() == Some(Reason::REFUSED_STREAM);

@@ -133,7 +133,7 @@ async fn a_single_request_does_not_wake_the_task_of_the_connection() {
     let (connection, far) = connect().await;
     let server = tokio::spawn(answer(far));
     fetch(&connection).await;
-    // The settings are acknowledged, and the task of the connection waits.
+    // Waits until the settings are acknowledged and the task of the connection is idle.
     for _ in 0..100 {
         tokio::task::yield_now().await;
     }
@@ -167,7 +167,7 @@ async fn a_dropped_request_is_reset_and_later_requests_continue() {
         let _ = server.accept().now_or_never();
     };
     let second = async {
-        // The server has received the reset before the next request starts.
+        // Waits until the server has received the reset.
         while connection.streams() > 0 {
             tokio::task::yield_now().await;
         }

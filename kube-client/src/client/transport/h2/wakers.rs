@@ -9,7 +9,7 @@ use std::{
     task::{Wake, Waker},
 };
 
-/// The tasks that poll a connection. It is the waker of the connection: it wakes one of them.
+/// The tasks that poll a connection. This type is the waker of the connection: a wake-up goes to one of these tasks.
 #[derive(Debug, Default)]
 pub(super) struct Wakers(Mutex<State>);
 
@@ -29,8 +29,7 @@ struct State {
 #[derive(Debug)]
 struct Single {
     turn: u64,
-    /// `None` while the request itself uses the connection: it polls the connection afterwards, so that a wake-up is only
-    /// recorded.
+    /// `None` while the request polls the connection or is about to: a wake-up then only sets `is_due`.
     waker: Option<Waker>,
 }
 
@@ -72,7 +71,7 @@ impl Wakers {
     /// the current turn and wakes the task of the connection: no request may depend on the task of another request.
     pub(super) fn start_turn(&self, is_single: impl FnOnce() -> bool) -> Option<Turn<'_>> {
         let mut state = self.state();
-        // Evaluated under the lock: of two requests that start at once, the later one sees the other.
+        // Evaluated under the lock: of two requests that start at once, the later one sees the earlier one.
         if !is_single() {
             if state.single.take().is_some() {
                 wake_driver(state);

@@ -1,6 +1,6 @@
 //! `Pool`: the open connections of a client, and the dials that are in progress.
 //!
-//! It must not open connections: the transport does.
+//! This module must not open connections: the transport does.
 
 mod reaper;
 mod returned;
@@ -76,7 +76,7 @@ pub(super) struct Pool {
     freed: [Arc<Notify>; 2],
 }
 
-/// The limit of kube-apiserver on the concurrent streams of a connection.
+/// kube-apiserver's default limit on the concurrent streams of a connection.
 const DEFAULT_MAX_STREAMS: usize = 100;
 
 #[derive(Default)]
@@ -109,8 +109,8 @@ struct Multiplexed {
     connection: Arc<h2::Connection>,
 }
 
-/// A dial that all requests for the same connections wait for. It is cancelled when all of them are dropped, unless one
-/// of them has passed it to [`Pool::keep`].
+/// A dial that all requests for the same connections wait for. The dial is cancelled when all these requests are
+/// dropped, unless one of them has passed the dial to [`Pool::keep`].
 pub(super) type Dial = Shared<BoxFuture<'static, DialResult>>;
 pub(super) type DialResult = Result<Opened, ConnectFailure>;
 
@@ -268,7 +268,7 @@ impl Pool {
         self.settings.max_age.is_some_and(|max_age| opened.elapsed() >= max_age)
     }
 
-    /// The lease of a stream of a new connection; `None` if other requests use all of them.
+    /// The lease of a stream of a new connection; `None` if other requests use all its streams.
     pub(super) fn lease(&self, connection: &Arc<h2::Connection>) -> Option<h2::Lease> {
         let _state = self.state();
         (connection.streams() < capacity(connection.max_streams())).then(|| connection.lease())
@@ -301,7 +301,8 @@ impl Pool {
         })
     }
 
-    /// Completes a dial in a task: the load needs a further connection, although the request no longer does.
+    /// Completes a dial in a task. A request of the dial has found another stream, but the load needs a further
+    /// connection.
     pub(super) fn keep(&self, dial: Dial) {
         let mut state = self.state();
         let running = state
@@ -310,7 +311,7 @@ impl Pool {
             .find(|running| running.dial.upgrade().is_some_and(|running| running.ptr_eq(&dial)));
         if let Some(running) = running.filter(|running| running.task.is_none()) {
             running.task = Some(DialTask(tokio::spawn(async move {
-                // The dial adds its connection to the pool, and the next request repeats a failed one.
+                // The dial adds its connection to the pool. If the dial fails, the next request dials again.
                 let _ = dial.await;
             })));
         }
@@ -331,7 +332,8 @@ impl Pool {
     pub(super) fn add(self: &Arc<Self>, key: &PoolKey, class: Class, connection: Arc<h2::Connection>) {
         let mut state = self.state();
         state.http1_server = None;
-        // The requests that wait for the connection may use it, but no later ones.
+        // The certificates have changed during the dial: only the requests that already wait for this connection may
+        // use it.
         if key.generation != state.generation {
             return;
         }

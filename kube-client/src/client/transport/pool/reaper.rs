@@ -127,7 +127,8 @@ impl State {
     /// has closed, and the closed ones of runtimes without a reaper. Requests in flight on a connection that is too
     /// old continue. Returns when the next connection reaches a limit; `None` if none is left.
     ///
-    /// No other task polls an idle HTTP/1.1 connection: this poll makes the end of its stream wake the reaper.
+    /// No other task polls an idle HTTP/1.1 connection: this poll registers the waker of the reaper, which the end of
+    /// the stream then wakes.
     fn inspect(
         &mut self,
         cx: &mut Context<'_>,
