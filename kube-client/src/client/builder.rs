@@ -248,8 +248,8 @@ fn metrics(config: &Config, measure: Measure) -> MetricsLayer {
     MetricsLayer::new(host.into(), measure)
 }
 
-/// Converts an error of a custom transport, unless it is an [`Error`], to a broken connection, so that reads are
-/// retried.
+/// Converts an error of a custom transport to [`TransportKind::Broken`], so that reads are retried. Returns an
+/// [`Error`] unchanged.
 fn to_transport_error(error: BoxError) -> BoxError {
     if error.is::<Error>() {
         return error;

@@ -55,7 +55,7 @@ pub trait ConfigExt: private::Sealed {
     /// If the credentials cannot be used, or would be sent over plain `http`.
     fn auth_layer(&self) -> Result<Option<AuthLayer>>;
 
-    /// A layer that adds the headers of the configuration to requests: `User-Agent`, those for impersonation, and
+    /// A layer that adds the headers of the configuration to requests: `User-Agent`, the impersonation headers, and
     /// [`Config::headers`].
     ///
     /// # Errors

@@ -196,8 +196,7 @@ impl Client {
     /// A client with the configuration that [`Config::infer`] detects, including its debug overrides.
     ///
     /// # Errors
-    /// If there is no usable configuration. Sends no request, so an unreachable server is an error of the first
-    /// request.
+    /// If there is no usable configuration. Sends no request: if the server is unreachable, the first request fails.
     ///
     /// # Cancel safety
     /// Cancel safe: there are no side effects.

@@ -2,8 +2,8 @@
 
 use http::{Method, Uri};
 
-/// The verb of a request. The path must not have the prefix of a cluster's address. The verb of a request for a
-/// subresource is that of its resource. The verb of a path that is not a resource is `request`.
+/// The verb of a request. The path must not have the prefix of a cluster's address. A request for a subresource has the
+/// same verb as a request for the object itself. The verb of a path that is not a resource is `request`.
 pub(super) fn verb(method: &Method, uri: &Uri) -> &'static str {
     let Some(has_name) = addresses_object(uri.path()) else { return "request" };
     match (method.as_str(), has_name) {
@@ -19,7 +19,7 @@ pub(super) fn verb(method: &Method, uri: &Uri) -> &'static str {
     }
 }
 
-/// Whether the path is that of an object rather than of a collection; `None` if the path does not belong to a resource.
+/// Whether the path addresses an object rather than a collection; `None` if the path does not belong to a resource.
 fn addresses_object(path: &str) -> Option<bool> {
     let mut parts = path.split('/').filter(|part| !part.is_empty());
     match parts.next()? {

@@ -22,7 +22,7 @@ pub struct Copied {
     pub skipped: Vec<PathBuf>,
 }
 
-/// The maximum number of paths in [`Copied::skipped`]: a container may have any number of them.
+/// The maximum number of paths in [`Copied::skipped`]: a container may have any number of links and devices.
 const MAX_SKIPPED: usize = 1000;
 
 /// The size in bytes of a record. `tar` reads whole records: without the padding, it waits for the end of its input,

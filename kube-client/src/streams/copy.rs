@@ -71,7 +71,7 @@ pub(crate) async fn send(mut process: AttachedProcess, source: &Path, name: &str
     finish(process, packed, what).await.map(|_| ())
 }
 
-/// Receives an archive from `tar c`, and unpacks the entry `name` of it as `target`.
+/// Receives an archive from `tar c`, and unpacks its entry `name` as `target`.
 pub(crate) async fn receive(
     mut process: AttachedProcess,
     name: &str,

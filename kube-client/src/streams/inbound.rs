@@ -54,7 +54,7 @@ impl Failure {
 struct State {
     /// The received messages, each with its cost: its size, but at least [`MIN_COST`].
     chunks: VecDeque<(Bytes, usize)>,
-    /// The sum of the costs. While it is not less than `capacity`, the sender waits.
+    /// The sum of the costs. While this sum is at least `capacity`, the sender waits.
     buffered: usize,
     capacity: usize,
     /// The end of the stream, which the reader receives after the last message.

@@ -15,7 +15,7 @@ use tokio::io::AsyncWrite;
 const MAX_CHUNK: usize = 64 << 10;
 
 struct State {
-    /// Complete messages, and the one that is being filled. Each begins with `header` bytes for the connection.
+    /// Complete messages, and the message that is being filled. Each begins with `header` bytes for the connection.
     full: VecDeque<BytesMut>,
     filling: BytesMut,
     /// The number of bytes in `full` and `filling`, without headers.

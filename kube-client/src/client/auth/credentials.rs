@@ -82,7 +82,7 @@ struct State {
     /// The time of the last refresh that was caused by a 401.
     rejected: Option<Instant>,
     files_checked: Instant,
-    /// The last error about the files, so that each is logged once.
+    /// The last error about the files. The same error is not logged again.
     file_error: Option<String>,
     /// The last error of the source.
     failure: Option<Arc<Error>>,

@@ -28,8 +28,8 @@ use crate::{
 /// Sends a request to the provider.
 pub(crate) type Fetch =
     Box<dyn Fn(Request<Body>) -> BoxFuture<'static, Result<Response<Body>, BoxError>> + Send + Sync>;
-/// Builds a [`Fetch`] for the provider's address. It trusts the given authorities (DER), or those of the system if the
-/// argument is `None`.
+/// Builds a [`Fetch`] for the provider's address. The connection trusts the given authorities (DER), or with `None` the
+/// system's CA bundle.
 pub(crate) type Connect<'a> = dyn Fn(&Uri, Option<&[Vec<u8>]>) -> Result<Fetch> + 'a;
 
 /// The time limit on a refresh, for all its requests together.

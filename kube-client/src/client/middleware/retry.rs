@@ -97,7 +97,7 @@ where
         sleep_until(resume).await;
         std::future::poll_fn(|cx| service.poll_ready(cx)).await?;
         next = next_copy;
-        // The current span is that of `Trace`.
+        // The current span is the span that `Trace` has created.
         tracing::Span::current().record("http.request.resend_count", tries);
         tries += 1;
     }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 
-/// The provider that the program has installed for the process, otherwise that of the Cargo features: `fips`, then
-/// `aws-lc-rs`, then `ring`.
+/// The provider that the program has installed for the process, otherwise the provider of the Cargo features: `fips`,
+/// then `aws-lc-rs`, then `ring`.
 ///
 /// # Errors
 /// If there is no provider.
@@ -23,7 +23,8 @@ pub(super) fn provider() -> Result<Arc<CryptoProvider>> {
 }
 
 /// The cryptography that clients use for TLS, for a TLS server of the same program: the provider that the program has
-/// installed for the process, otherwise that of kube-client's Cargo features (`fips`, then `aws-lc-rs`, then `ring`).
+/// installed for the process, otherwise the provider of kube-client's Cargo features (`fips`, then `aws-lc-rs`, then
+/// `ring`).
 ///
 /// # Errors
 ///

@@ -5,8 +5,8 @@ use rustls::RootCertStore;
 use super::config_error;
 use crate::error::{BoxError, Result};
 
-/// The authorities in the system's CA bundle. With the feature `webpki-roots`, those of Mozilla if the system has none,
-/// such as in a container image without a CA bundle. Blocks on the file system.
+/// The authorities in the system's CA bundle. With the feature `webpki-roots`, Mozilla's authorities if the system has
+/// none, such as in a container image without a CA bundle. Blocks on the file system.
 pub(super) fn system_roots() -> Result<RootCertStore> {
     let found = rustls_native_certs::load_native_certs();
     let mut roots = RootCertStore::empty();

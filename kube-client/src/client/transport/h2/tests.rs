@@ -252,7 +252,7 @@ async fn a_connection_that_breaks_during_a_single_request_fails_it() {
     assert_eq!(later.effect, Effect::None);
 }
 
-/// Sends requests one after the other. Drops every third after one or two polls.
+/// Sends requests one after the other. Drops every third request after one or two polls.
 async fn send_many(connection: Arc<Connection>) {
     for number in 0..600 {
         if number % 3 == 0 {

@@ -317,8 +317,8 @@ impl Pool {
         }
     }
 
-    /// The expected limit on the concurrent streams of a new connection: that of earlier connections. With a higher
-    /// limit, the server would refuse some of the first requests of a burst.
+    /// The expected limit on the concurrent streams of a new connection: the limit of earlier connections. With a
+    /// higher expected limit, the server would refuse some of the first requests of a burst.
     pub(super) fn expected_streams(&self) -> usize {
         self.state().max_streams.unwrap_or(DEFAULT_MAX_STREAMS)
     }
