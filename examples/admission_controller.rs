@@ -12,8 +12,9 @@
 //! ```
 //!
 //! In a cluster, mount the certificate of a service, and pass its files and URL: `--certificate tls.crt --key tls.key
-//! --authority ca.crt --address 0.0.0.0:9443 --url https://admission.default.svc:9443`. The registrations remain after the
-//! program; with `failurePolicy: Ignore`, writes then pass. `kubectl delete` the configurations `examples-admission`.
+//! --authority ca.crt --address 0.0.0.0:9443 --url https://admission.default.svc:9443`. The program does not delete the
+//! webhook configurations when it ends. With `failurePolicy: Ignore`, the API server then admits writes without the
+//! webhooks. To delete them, use `kubectl delete` with the name `examples-admission`.
 
 use anyhow::Context;
 use clap::Parser;
@@ -41,7 +42,7 @@ use tempfile::TempDir;
 
 /// The label of the config maps that the webhooks see.
 const LABEL: &str = "examples.dev/admission";
-/// The name of the registrations.
+/// The name of both webhook configurations.
 const NAME: &str = "examples-admission";
 
 #[derive(Parser)]
@@ -49,7 +50,7 @@ struct Args {
     /// The address to listen on; port 0 selects a free port
     #[arg(long, default_value = "127.0.0.1:0")]
     address: String,
-    /// The URL of the program for API servers [default: that of the address]
+    /// The URL at which API servers call the program [default: that of the address]
     #[arg(long)]
     url: Option<String>,
     /// The certificate chain in PEM format [default: one made for the run]
@@ -68,7 +69,7 @@ struct Certificate {
     chain: PathBuf,
     key: PathBuf,
     authority: Vec<u8>,
-    /// Deletes the files of a certificate that was made for the run.
+    /// Deletes the generated files on drop; `None` if the arguments name the files.
     _folder: Option<TempDir>,
 }
 
@@ -108,14 +109,14 @@ async fn validate(request: AdmissionRequest<ConfigMap>) -> Result<Vec<String>, R
     Ok(if data.is_empty() { vec!["the config map is empty".to_owned()] } else { vec![] })
 }
 
-/// Notes the user of the write.
+/// Records the user of the write in an annotation.
 async fn note_user(mut map: ConfigMap, request: AdmissionRequest<ConfigMap>) -> Result<ConfigMap, Rejection> {
     let user = request.user_info.username.unwrap_or_default();
     map.annotations_mut().insert("examples.dev/written-by".to_owned(), user);
     Ok(map)
 }
 
-/// Registers both webhooks.
+/// Registers both webhooks with the API server.
 async fn register(client: Client, url: &str, authority: &[u8]) -> anyhow::Result<()> {
     let webhook = |path: &str| -> anyhow::Result<Value> {
         let client = WebhookClientConfig {
@@ -151,7 +152,8 @@ async fn register(client: Client, url: &str, authority: &[u8]) -> anyhow::Result
 }
 
 impl Args {
-    /// The given certificate, otherwise one for the host of the URL or of the address.
+    /// The certificate that the arguments name. Without one, generates a self-signed certificate for the host of the
+    /// URL, or else of the address.
     fn certificate(&self) -> anyhow::Result<Certificate> {
         if let (Some(certificate), Some(key), Some(authority)) =
             (&self.certificate, &self.key, &self.authority)

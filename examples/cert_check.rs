@@ -1,7 +1,8 @@
-//! The CA bundle that a cluster publishes in each namespace, read with a type that has only its fields.
+//! Checks the CA bundle that Kubernetes publishes in each namespace, with a type that has only the fields that it
+//! reads.
 //!
 //! Kubernetes keeps a config map `kube-root-ca.crt` in each namespace, with the authorities of the API server's
-//! certificate. The program checks that all of them have the same content, and fails if one differs.
+//! certificate. The program fails if the content of one of these config maps differs from the others.
 //!
 //! ```sh
 //! cargo run -p examples --example cert_check

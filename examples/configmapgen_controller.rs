@@ -1,5 +1,5 @@
-//! A small controller: each `ConfigMapGenerator` has a config map with its content, which is restored if it is changed or
-//! deleted.
+//! A small controller: for each `ConfigMapGenerator` it writes a config map with the content in its spec, and restores
+//! the config map after a change or deletion.
 //!
 //! ```sh
 //! cargo run -p examples --example configmapgen_controller

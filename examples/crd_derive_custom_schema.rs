@@ -1,4 +1,4 @@
-//! A derived kind with a schema that is written by hand: for a part, and for the whole object.
+//! A derived kind with a schema that is written by hand: for one field, and for the whole object.
 //!
 //! ```sh
 //! cargo run -p examples --example crd_derive_custom_schema

@@ -1,7 +1,8 @@
 //! A derived kind whose CRD is installed by other means: `schema = "disabled"` needs neither `JsonSchema` nor the Cargo
 //! feature `schema`.
 //!
-//! Here the other means is JSON in this file. A server refuses a CRD without a schema, such as `Token::crd()`.
+//! This example installs the CRD from JSON in this file. A server refuses a CRD without a schema, such as
+//! `Token::crd()`.
 //!
 //! ```sh
 //! cargo run -p examples --example crd_derive_no_schema

@@ -1,7 +1,8 @@
 //! Prints the config maps with the label `examples.dev/settings`, and for those that do not decode, the reason.
 //!
-//! `Settings` has the names of `ConfigMap`, and requires the key `color`. With `DeserializeGuard`, an object that does not
-//! decode is an item of the stream with its metadata, rather than an error of the stream.
+//! `Settings` inherits the group, version, kind and plural of `ConfigMap`, and requires the key `color`. With
+//! `DeserializeGuard`, an object that does not decode is an item of the stream with its metadata, rather than an error
+//! of the stream.
 //!
 //! ```sh
 //! cargo run -p examples --example errorbounded_configmap_watcher

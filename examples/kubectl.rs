@@ -1,4 +1,4 @@
-//! A small kubectl: its commands for any kind of object, for logs and for processes.
+//! A small kubectl: commands for objects of any kind, for logs and for processes in pods.
 //!
 //! ```sh
 //! cargo run -p examples --example kubectl -- get pods -A
@@ -25,7 +25,7 @@ use tokio::io::{copy, stderr, stdin, stdout};
 
 #[derive(Parser)]
 struct Arguments {
-    /// The namespace instead of that of the kubeconfig
+    /// The namespace [default: the namespace of the kubeconfig]
     #[arg(short, long, global = true)]
     namespace: Option<String>,
     /// All namespaces

@@ -39,7 +39,7 @@ async fn main() -> anyhow::Result<()> {
     let work = async {
         leadership.acquired().await?;
         println(&format!("{} is the leader", leadership.identity()));
-        // This client refuses writes after the leadership is lost, even if this process has slept until then.
+        // This client refuses writes after the leadership is lost, even if the process was suspended at that time.
         count(&Api::default_namespaced(leadership.client()), &name).await;
         anyhow::Ok(())
     };

@@ -23,7 +23,8 @@ async fn list_pages() -> anyhow::Result<()> {
     let (mut pages, mut count) = (0, 0);
     loop {
         let page = match pods.list(&params).await {
-            // A token is valid for some minutes. The error of an expired one has a token for the rest of a newer list.
+            // A continue token is valid for some minutes. The error 410 for an expired token contains a new token,
+            // which continues the list at a newer resource version.
             Err(Error::Api(status)) if status.is_gone() && params.continue_token.is_some() => {
                 params.continue_token = status.metadata.and_then(|metadata| metadata.continue_);
                 continue;

@@ -20,7 +20,7 @@ use std::{collections::BTreeSet, time::Duration};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
-/// A simulated cluster with the definition.
+/// A simulated cluster with the CRD of `Site`.
 fn cluster() -> Sim {
     let sim = Sim::new();
     sim.create(&serde_json::to_value(Site::crd()).unwrap()).unwrap();

@@ -6,7 +6,7 @@ use kube_client::{Client, Config};
 use kube_sim::Sim;
 use serde_json::{Value, json};
 
-/// A review of the creation of a config map.
+/// An `AdmissionReview` request for the creation of a config map.
 fn review(object: &Value) -> Vec<u8> {
     let review = json!({
         "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
@@ -58,7 +58,7 @@ async fn admission_controller_refuses_warns_and_mutates() {
     example.stop().await;
 }
 
-/// The config map of a namespace with its CA bundle.
+/// The config map `kube-root-ca.crt` of a namespace, with the CA bundle `text`.
 fn bundle(namespace: &str, text: &str) -> Value {
     json!({
         "apiVersion": "v1", "kind": "ConfigMap", "data": {"ca.crt": text},

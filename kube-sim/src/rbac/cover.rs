@@ -23,8 +23,8 @@ enum Permission<'a> {
     },
 }
 
-/// The permissions of `wanted` that no rule of `owned` has, as in the errors of the API server: sorted, and with the
-/// verbs of a resource together.
+/// The permissions of `wanted` that no rule of `owned` grants, as the errors of the API server print them: sorted, with
+/// all verbs of a resource in one entry.
 pub(crate) fn missing_permissions(owned: &[Value], wanted: &[Value]) -> Vec<String> {
     let all = wanted.iter().flat_map(permissions);
     let missing = all.filter(|permission| !owned.iter().any(|rule| covers(rule, *permission)));

@@ -1,6 +1,7 @@
 //! Role-based access control: the accesses that the roles and bindings of the store grant to a user.
 //!
-//! This module must not depend on the handlers. It reads the latest state of the store, whatever the lag of a replica.
+//! This module must not depend on the handlers. It reads the latest state of the store, even for a request to a server
+//! whose watch cache lags.
 
 mod cover;
 

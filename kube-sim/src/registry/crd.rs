@@ -56,7 +56,7 @@ pub(crate) fn resources_of(crd: &Value) -> Vec<Resource> {
         .collect()
 }
 
-/// The conversion from the storage version, if no webhook converts.
+/// The conversion of objects from the storage version to `version`, if the CRD has no conversion webhook.
 fn conversion_of(custom: &Custom, group: &str, version: &str) -> Conversion {
     let is_stored = custom.storage_version.strip_prefix(group) == Some(&format!("/{version}"));
     if is_stored || custom.webhook.is_some() { Conversion::None } else { Conversion::Pruning }
@@ -202,8 +202,8 @@ impl UsedNames {
         used.contains(name).then(|| format!("{name:?} is already in use"))
     }
 
-    /// The names of the definition that are accepted, and the reason and message of the condition `NamesAccepted` if
-    /// others are not.
+    /// The accepted names of the definition. If other definitions use some of its names, also the reason and message of
+    /// the condition `NamesAccepted`.
     fn accept(&self, crd: &Value) -> (Value, Option<(&'static str, String)>) {
         let wanted = &crd["spec"]["names"];
         let mut names = crd["status"]["acceptedNames"].clone();
@@ -280,7 +280,8 @@ pub(crate) fn update_status(crd: &mut Value, used: &UsedNames, now: &str) -> boo
         set_condition(status, "KubernetesAPIApprovalPolicyConformant", conforms, reason, &message, now);
     }
     set_condition(status, "NamesAccepted", accepted, names_reason, &names_message, now);
-    // An established definition keeps its condition, and its accepted names are served.
+    // An established definition stays established after a name conflict: the server continues to serve its accepted
+    // names.
     let mut conditions = status["conditions"].as_array().into_iter().flatten();
     let established = conditions.any(|c| c["type"] == "Established" && c["status"] == "True");
     set_condition(status, "Established", accepted || established, reason, message, now);
@@ -329,7 +330,7 @@ pub(crate) fn set_terminating(crd: &mut Value, is_true: bool, reason: &str, mess
     }
 }
 
-/// Sets a condition. A condition that is already true stays unchanged.
+/// Sets a condition. A condition that is already true keeps its reason and message.
 fn set_condition(status: &mut Value, kind: &str, is_true: bool, reason: &str, message: &str, now: &str) {
     let value = if is_true { "True" } else { "False" };
     if !status["conditions"].is_array() {

@@ -28,7 +28,7 @@ pub(crate) struct Group {
     pub(crate) preferred: String,
 }
 
-/// The resources of a served CustomResourceDefinition, and the uid and the generation that define them.
+/// The resources of a served CustomResourceDefinition, with the uid and the generation of this definition.
 #[derive(Clone, Debug)]
 struct Served {
     uid: Value,

@@ -116,7 +116,8 @@ fn check_versions(spec: &Value, is_new: bool, errors: &mut Vec<FieldError>) {
         if !shared && !schema(version).is_null() {
             errors.extend(structural::check(&format!("{path}.schema.openAPIV3Schema"), &schema(version)));
         }
-        // The API server reports the columns and subresources of the only version like those of all versions.
+        // If the CRD has only one version, the API server's errors contain the path `spec` instead of the version's
+        // path.
         let shown = if versions.len() == 1 { "spec" } else { &path };
         check_scale(&format!("{shown}.subresources.scale"), &version["subresources"]["scale"], errors);
         check_printer_columns(

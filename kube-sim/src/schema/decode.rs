@@ -11,8 +11,8 @@ use serde_json::Value;
 use super::node::{Additional, Kind, Schema};
 use super::{quantity, store_numbers, time};
 
-/// Whether Go omits a scalar field of a component, such as `io.k8s.api.core.v1.PodSpec`, if its value is zero. The
-/// schema does not contain this property.
+/// Whether Go omits a scalar field whose value is zero (`omitempty`). The arguments are a component, such as
+/// `io.k8s.api.core.v1.PodSpec`, and its field. The schema does not contain this information.
 pub(crate) type OmitsZero = fn(&str, &str) -> bool;
 
 /// Changes `object` to the JSON that results when Go decodes it into the struct of its kind and serializes the struct.

@@ -27,8 +27,8 @@ pub(super) fn bearer_token(headers: &HeaderMap) -> Option<&str> {
     header_text(headers, &header::AUTHORIZATION).strip_prefix("Bearer ").map(str::trim)
 }
 
-/// The user of a request. A request that reached no listener comes from the test itself, an administrator, unless it has a
-/// token.
+/// The user of a request. A request that no listener received comes from the test itself: without a bearer token, its
+/// user is the administrator.
 ///
 /// # Errors
 /// 401 for invalid or missing credentials; 403 for an impersonation that the roles do not grant.
@@ -52,13 +52,13 @@ pub(super) fn user(
     }
 }
 
-/// The service account of a token.
+/// Authenticates the service account of a token.
 fn of_service_account(inner: &Inner, token: &str) -> Result<User, SimError> {
     let authenticated = authenticate(inner, token, vec![API_AUDIENCE.to_owned()]);
     authenticated.map(|(user, _)| user).map_err(|_| SimError::unauthorized())
 }
 
-/// Whether a request needs no credentials: the role `system:public-info-viewer` of a cluster permits it.
+/// Whether requests for this path need no credentials. In a cluster, the role `system:public-info-viewer` permits them.
 fn is_public(path: &str) -> bool {
     matches!(path, "/healthz" | "/livez" | "/readyz" | "/version" | "/version/")
 }

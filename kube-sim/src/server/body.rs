@@ -23,8 +23,8 @@ use crate::watch::Watch;
 /// The pieces of a body. Each piece is serialized when the body is read.
 type Pieces = Box<dyn Iterator<Item = Bytes> + Send>;
 
-/// The time between the last bytes and the error of a body that a fault rule cuts, in a response of a [`Server`]. hyper
-/// and h2 discard unsent bytes when a body fails, so the error must wait until the bytes before the cut are sent.
+/// The delay before the error of a response body that a fault rule cuts, in a response of a [`Server`]. hyper and h2
+/// discard unsent bytes when a body fails, so the error must wait until the bytes before the cut are sent.
 ///
 /// [`Server`]: super::Server
 const BREAK_DELAY: Duration = Duration::from_millis(50);
@@ -50,7 +50,7 @@ pub struct SimBody {
     ended: bool,
     /// Whether [`Self::fail`] waits for [`BREAK_DELAY`] before it returns the error.
     delays_error: bool,
-    /// The timer of this delay, after the first call of [`Self::fail`].
+    /// The timer of `BREAK_DELAY`; `None` before the first call of [`Self::fail`].
     delay: Option<Pin<Box<Sleep>>>,
 }
 

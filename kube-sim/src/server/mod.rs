@@ -43,7 +43,7 @@ const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Time limit for reading the head of an HTTP/1 request.
 const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The time in which a connection can send its responses after a restart of the API server. Then it is closed.
+/// After a restart of the API server, a connection has this time to send its responses. Then it is closed.
 const RESTART_GRACE_PERIOD: Duration = Duration::from_secs(1);
 
 /// The maximum number of concurrent streams of an HTTP/2 connection, as in kube-apiserver.
@@ -378,7 +378,7 @@ async fn serve_connection<S>(
         result = connection.as_mut() => result,
         _ = restarts.changed() => {
             connection.as_mut().graceful_shutdown();
-            // The sessions end with `sessions`, which is dropped.
+            // Dropping `sessions` aborts the sessions of upgraded connections.
             let _ = tokio::time::timeout(RESTART_GRACE_PERIOD, connection).await;
             return;
         }

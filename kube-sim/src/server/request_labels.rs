@@ -10,7 +10,8 @@ use crate::registry::Registry;
 /// The subresources that connect to a node.
 const CONNECTED: [&str; 4] = ["attach", "exec", "portforward", "proxy"];
 
-/// The first segments of the paths without a resource that are counted.
+/// The first path segments of requests without a resource that become the label `subresource`. A label for any segment
+/// would have an unlimited number of values.
 const DOCUMENTS: [&str; 8] = ["api", "apis", "healthz", "livez", "metrics", "openapi", "readyz", "version"];
 
 /// The labels of a request, without the status of its response. `verb` is its RBAC verb.
@@ -51,7 +52,8 @@ pub(super) fn of(request: &Request, path: &Path, verb: &str) -> Labels {
     }
 }
 
-/// Removes the labels of a resource or subresource that is not served: clients could send any number of them.
+/// Removes the labels of a resource or subresource that is not served: clients could otherwise create any number of
+/// label values.
 pub(super) fn limit(labels: &mut Labels, registry: &Registry) {
     if labels.resource.is_empty() {
         return;

@@ -56,13 +56,13 @@ pub(crate) struct BreakConnection;
 #[derive(Clone, Debug)]
 pub struct SimService {
     inner: Arc<Inner>,
-    /// The API servers that receive the requests, in turn.
+    /// The numbers of the API servers that receive the requests, in turn (round-robin).
     servers: Arc<[usize]>,
     turn: Arc<AtomicUsize>,
 }
 
 impl SimService {
-    /// A service whose requests the API servers with these numbers receive in turn.
+    /// A service that distributes its requests over the API servers with these numbers, in turn.
     pub(crate) fn new(inner: Arc<Inner>, servers: Arc<[usize]>) -> Self {
         Self { inner, servers, turn: Arc::default() }
     }

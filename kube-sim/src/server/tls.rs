@@ -49,7 +49,7 @@ pub(super) struct Tls {
     clients: Option<Arc<dyn ClientCertVerifier>>,
 }
 
-/// What the certificate of a client says about its user.
+/// The result of verifying the certificate of a client.
 #[derive(Clone, Debug)]
 pub(super) enum Certified {
     /// The client has no certificate, or the certificate has no name.
@@ -60,7 +60,8 @@ pub(super) enum Certified {
 }
 
 impl Tls {
-    /// Identifies the user of the certificates that a client has presented, its own first.
+    /// Identifies the user by the certificate chain that a client has presented. The first certificate is that of the
+    /// client.
     pub(super) fn identify(&self, certificates: Option<&[CertificateDer<'_>]>) -> Certified {
         let presented = certificates.and_then(<[_]>::split_first);
         let (Some(clients), Some((certificate, intermediates))) = (&self.clients, presented) else {

@@ -33,7 +33,7 @@ pub(super) fn is_requested(headers: &HeaderMap) -> bool {
     has(header::UPGRADE, "websocket") && has(header::CONNECTION, "upgrade")
 }
 
-/// The subprotocols of a request for an upgrade; `None` if the request is for none.
+/// The subprotocols that a request for an upgrade offers; `None` if the request is not for an upgrade.
 pub(super) fn offer(headers: &HeaderMap) -> Option<Offer> {
     is_requested(headers).then(|| Offer {
         protocols: headers

@@ -123,11 +123,11 @@ impl SimBuilder {
 
     /// Runs all controllers ([`Controller::ALL`]): those of kube-controller-manager, a scheduler, and replacements for
     /// the kubelets. A deployment then gets replica sets and pods, the pods are bound to the nodes of the simulation, run
-    /// and become ready, new namespaces get their service account and their `kube-root-ca.crt`, and so on. They are off
-    /// by default, because a test of one controller of one's own would find the objects of the others.
+    /// and become ready, new namespaces get their service account and their `kube-root-ca.crt`, and so on. By default,
+    /// only `Controller::BASIC` run: in a test of a single controller, the others would create further objects.
     ///
     /// With delays of zero, the complete rollout of a deployment is done when the request that causes it returns.
-    /// Watches receive each step. The controllers call no admission webhooks.
+    /// Watches receive an event for each intermediate write. The controllers call no admission webhooks.
     ///
     /// Pods become ready when they are bound, and the pods of jobs succeed. These annotations of a pod, which only
     /// kube-sim reads, change that; they can be added while the pod runs:
@@ -168,13 +168,13 @@ impl SimBuilder {
         self
     }
 
-    /// The time from a change to the reaction of this controller; zero by default. Starts the controller if it is
-    /// off by default. With zero, no request can see the
-    /// state between a write and the changes of the controller that follow it. In a cluster, a controller lags: with a
-    /// delay, a deleted namespace stays `Terminating`, and the dependents of a deleted owner exist for this time.
+    /// The time from a change to the reaction of this controller; zero by default. Starts the controller if it does not
+    /// run by default. With zero, the controller reacts before a request returns, so that no request sees the state
+    /// before its reaction. With a delay, the controller lags as in a cluster: a deleted namespace stays `Terminating`,
+    /// and the dependents of a deleted owner exist for this time.
     ///
     /// [`Controller::Kubelet`] adds the time in which a container stops, at most one second.
-    /// [`Controller::GarbageCollector`] adds one second if an object is written whose owners do not exist.
+    /// [`Controller::GarbageCollector`] adds one second for an object whose owners do not exist when it is written.
     ///
     /// # Examples
     /// ```
@@ -260,16 +260,21 @@ impl SimBuilder {
         self
     }
 
-    /// Authorizes requests by role-based access control (RBAC), with the roles and bindings of the store, which then has
-    /// those that an API server creates at its start, such as `cluster-admin`. By default, each user has all permissions.
+    /// Authorizes requests by role-based access control (RBAC), with the roles and bindings of the store. The store
+    /// then contains the bootstrap roles and bindings of an API server, such as `cluster-admin`. By default, each user
+    /// has all permissions.
     ///
-    /// The users are: the administrator of a listener's kubeconfig, and of requests without credentials through
-    /// [`Sim::service`], who may do everything; the names of client certificates, with their organizations as groups;
-    /// service accounts, by the tokens of their subresource `token`; impersonated users (`kubectl --as`); and, for requests without credentials to a listener, `system:anonymous`. The methods of [`Sim`]
-    /// are not authorized.
+    /// The user of a request is:
     ///
-    /// As in a real server, users may write only those roles and bindings that grant permissions which they have, unless a role grants
-    /// them the verb `escalate` or `bind`.
+    /// - the administrator, who has all permissions, for the credentials in a listener's kubeconfig, and for requests
+    ///   without credentials through [`Sim::service`];
+    /// - the common name of a client certificate, with its organizations as groups;
+    /// - a service account, for a token of its subresource `token`;
+    /// - the impersonated user (`kubectl --as`);
+    /// - `system:anonymous`, for requests without credentials to a listener.
+    ///
+    /// The methods of [`Sim`] are not authorized. As in a real server, users may write only roles and bindings whose
+    /// permissions they have themselves, unless a role grants them the verb `escalate` or `bind`.
     ///
     /// # Examples
     /// ```
@@ -345,7 +350,7 @@ impl SimBuilder {
     }
 }
 
-/// Creates the roles and bindings that an API server creates at its start.
+/// Creates the bootstrap roles and bindings, as an API server does at its start.
 fn create_bootstrap_policy(sim: &Sim) -> Result<(), SimError> {
     for line in BOOTSTRAP_POLICY.lines() {
         let object = serde_json::from_str(line).map_err(SimError::internal)?;
@@ -354,7 +359,7 @@ fn create_bootstrap_policy(sim: &Sim) -> Result<(), SimError> {
     Ok(())
 }
 
-/// The stream of random numbers of the controllers.
+/// The number of the random stream of the controllers.
 const CONTROLLERS: u64 = 0x0063_6f6e_7472_6f6c;
 
 /// The namespaces that every cluster has.

@@ -46,8 +46,9 @@ impl Sim {
         Ok(path)
     }
 
-    /// Handles one request like that of a client, but ignores the fault rules, calls no admission webhook, and adds
-    /// the request to the journal only if bodies are recorded. Returns the JSON of the response body, or a string if the body is text.
+    /// Handles one request like that of a client, but ignores the fault rules, calls no admission webhook, and adds the
+    /// request to the journal only if bodies are recorded. Returns the JSON of the response body, or a string if the
+    /// body is text.
     ///
     /// `path` can contain a query. For a patch, `content_type` selects the type of the patch.
     ///
@@ -76,7 +77,7 @@ impl Sim {
             body: if body.is_null() { Bytes::new() } else { Bytes::from(body.to_string()) },
         };
         let recorder = self.record_direct(&request);
-        // Handlers wait only for webhooks.
+        // A handler waits only for a webhook, such as a conversion webhook: a direct call then fails.
         let handled = handler::handle(&self.inner, &request)
             .now_or_never()
             .unwrap_or_else(|| Err(SimError::internal("a direct call cannot wait: use Sim::service")));
@@ -186,7 +187,7 @@ fn collect(content: Content) -> Result<Bytes, SimError> {
     match content {
         Content::Whole(bytes) => return Ok(bytes),
         Content::Pieces(pieces, _) => pieces.for_each(|p| text.extend_from_slice(&p)),
-        // A log that waits for new lines ends here.
+        // A followed log ends here instead of waiting for new lines.
         Content::Stream(mut parts) => {
             while let Some(Some(part)) = parts.next().now_or_never() {
                 text.extend_from_slice(&part);

@@ -33,7 +33,7 @@ const MAX_CONNECTIONS: usize = 64;
 /// The time limit for reading the head of a request.
 const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The requests of the endpoint, for the response to an unknown one.
+/// The supported requests, which the response to an unknown request lists.
 const REQUESTS: &str = "GET, POST, PUT and DELETE /faults, DELETE /faults/ID, GET and POST /clock, \
     PUT /controllers, POST /compact, POST /restart, POST /rewind, GET and DELETE /journal";
 
@@ -147,8 +147,8 @@ async fn respond(sim: Sim, request: Request<Incoming>) -> Result<Response<Full<B
     Ok(response)
 }
 
-/// Whether the `Host` header names this machine. A web page that resolves its own name to a loopback address has
-/// another host.
+/// Whether the `Host` header names this machine. This check prevents DNS rebinding: a web page whose name resolves to a
+/// loopback address sends its own name as the host.
 fn is_local(host: &str) -> bool {
     let name = match host.parse::<SocketAddr>() {
         Ok(addr) => return addr.ip().is_loopback(),

@@ -160,9 +160,9 @@ impl Sim {
         self.inner.lock().end_watches();
     }
 
-    /// Restarts the API server: ends all open watches, and the connections of all listeners after the responses to
-    /// their requests. The watch cache is empty after a restart: a watch from an earlier version gets 410, and a client
-    /// has to list again, although the store has kept its history.
+    /// Restarts the API server: ends all open watches, and closes the connections of all listeners after the responses
+    /// to their current requests. The watch cache is empty after a restart: a watch from an earlier version gets 410,
+    /// and a client has to list again, although the store has kept its history.
     ///
     /// # Examples
     /// ```
@@ -208,7 +208,7 @@ impl Sim {
     /// ```
     pub fn rewind(&self, changes: u64) -> Result<(), SimError> {
         self.inner.rewind(changes)?;
-        // The next call must find the restored definitions served.
+        // The restored CustomResourceDefinitions must be served before the next request.
         controllers::run(&mut self.inner.lock());
         Ok(())
     }
@@ -237,7 +237,7 @@ impl Sim {
     /// Open watches stay open. If the version of a watch is higher than the restored resource version, the watch
     /// receives neither events nor bookmarks until the storage passes the version of the watch. It never receives the
     /// changes up to that version. A list at a version above the resource version gets 504. A new watch that requests
-    /// the initial list at such a version ends with an `ERROR` event of code 504.
+    /// the initial list at a version above the resource version ends with an `ERROR` event of code 504.
     ///
     /// # Examples
     /// ```

@@ -36,7 +36,7 @@ pub struct Difference {
     pub replayed: String,
 }
 
-/// A watch that the replay has opened. It stays open, as the watch of the recorded client may have.
+/// A watch that the replay has opened. It stays open until the end of the replay, as the recorded watch may have.
 struct OpenWatch<'a> {
     entry: &'a Entry,
     body: SimBody,
@@ -45,20 +45,20 @@ struct OpenWatch<'a> {
 
 impl Sim {
     /// Sends the recorded requests to this simulation, in the order in which they were handled and with the recorded
-    /// times between them, and compares the statuses and bodies of the responses. Of a watch, it compares the recorded
+    /// times between them, and compares the statuses and bodies of the responses. For a watch, it compares the recorded
     /// events, without periodic bookmarks. Returns the number of requests sent.
     ///
     /// This simulation must be new, and built with the same settings as the recorded one: its seed, start time, nodes,
     /// controllers and replicas. Bodies must be recorded ([`SimBuilder::record_bodies`](crate::SimBuilder::record_bodies)), from
     /// the first request on. The clock of the simulation follows the recorded times.
     ///
-    /// Of the recorded faults, those that change the store are applied. A request that a fault kept from being handled
-    /// is not sent; a fault in its response has no effect on the comparison. Requests for an upgrade (`exec`) and
-    /// requests without a response are not sent.
+    /// The replay applies the recorded faults that change the store. It does not send requests that a fault prevented
+    /// from being handled, requests for an upgrade (`exec`), or requests without a response. It ignores recorded
+    /// faults in responses.
     ///
     /// # Errors
-    /// The first difference. Of requests that were handled at the same time on several threads, the recorded order can
-    /// be wrong. A run on a paused current-thread runtime has no such requests.
+    /// The first difference. If several threads handled requests at the same time, the recorded order of these requests
+    /// can be wrong. A run on a paused current-thread runtime has no such requests.
     ///
     /// # Cancel safety
     /// Dropping the future ends the replay; the requests that were sent have taken effect.
@@ -107,14 +107,15 @@ impl Sim {
             if entry.verb == "watch" && code.is_success() {
                 watches.push(OpenWatch { entry, body, text: Vec::new() });
             } else if let Some(recorded) = &entry.response_body {
-                // A body of the simulation without faults does not fail.
+                // Only a fault makes a body fail, and a replay has none.
                 let replayed =
                     body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
                 compare_bodies(entry, recorded, &replayed)?;
             }
             watches.iter_mut().for_each(OpenWatch::read);
         }
-        // The recorded clients may have read events that their last request did not wait for.
+        // The recorded watches may have received events after the last response: let other tasks run before the last
+        // read.
         tokio::task::yield_now().await;
         for mut watch in watches {
             watch.read();
@@ -246,7 +247,7 @@ fn compare_bodies(entry: &Entry, recorded: &RecordedBody, replayed: &Bytes) -> R
             None => Ok(()),
         };
     }
-    // The recorded body is not JSON, or the client or the limit cut it.
+    // The recorded body is not JSON, or it is incomplete: the client stopped reading, or the body exceeds the limit.
     let same = replayed.slice(..replayed.len().min(recorded.content.len()));
     let text = |bytes: &Bytes| String::from_utf8_lossy(bytes).into_owned();
     compare(entry, "body", &recorded.content, &same, text)

@@ -21,12 +21,12 @@ impl Sim {
     /// Starts a further API server on the store of this simulation, whose watch cache lags behind the store. `Sim` itself
     /// is the first API server, without a lag. All share the journal, the fault rules and the controllers.
     ///
-    /// As kube-apiserver, a replica reads its cache for `get` and `list` with `resourceVersion=0`, and for watches: it
-    /// sends no change before the cache has it. For a resource version that the cache has not reached, and for a list
-    /// without a resource version, it waits for at most 3 seconds. Then a read at a version gets 504 (`Too large
-    /// resource version`, with a cause that clients retry), and a list without a version is read from the store. Writes,
-    /// and `get` without a resource version, use the store at once. A new CustomResourceDefinition is served by all
-    /// replicas at once.
+    /// Like kube-apiserver, a replica reads its cache for `get` and `list` with `resourceVersion=0`, and for watches: a
+    /// watch receives a change only after the cache has it. For a resource version that the cache has not reached, and
+    /// for a list without a resource version, it waits for at most 3 seconds. Then a read at a version gets 504
+    /// (`Too large resource version`, with a cause that clients retry), and a list without a version is read from the
+    /// store. Writes, and `get` without a resource version, use the store at once. All replicas serve a new
+    /// CustomResourceDefinition at once.
     ///
     /// A cache never goes back to an earlier version. It lags by no more changes than the history of a resource has
     /// ([`SimBuilder::history`](crate::SimBuilder::history)).

@@ -1,7 +1,7 @@
 //! The watch caches of the API servers on one store. A cache lags behind the store by a set time or number of versions.
 //!
-//! A cache is a version of the store: its content is read from the history. It never goes back, except when the store
-//! does.
+//! A cache is a version of the store: its content is read from the history. Its version decreases only if the store is
+//! restored to an earlier version.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -25,7 +25,7 @@ pub enum Lag {
     Versions(u64),
 }
 
-/// The maximum lag of a cache by a time.
+/// The maximum of `Lag::Time`.
 const MAX_LAG: Duration = Duration::from_secs(365 * 24 * 3600);
 
 impl Lag {
@@ -55,7 +55,7 @@ struct Cache {
     lag: Lag,
     /// The highest version that the cache had.
     reached: u64,
-    /// New watches at an older version get 410, because the API server has started since.
+    /// The version at which the API server started: new watches at an older version get 410.
     watched_since: u64,
     /// The watches of the API server with an id below this one have been ended.
     first_open_watch_id: u64,
@@ -64,11 +64,11 @@ struct Cache {
 /// The caches of all API servers, and the times of the changes that a cache may lack.
 #[derive(Debug)]
 pub(super) struct Caches {
-    /// The first is that of `Sim` itself, which has no lag.
+    /// The caches by the number of the API server. Cache 0 is that of `Sim` itself, which has no lag.
     servers: Vec<Cache>,
     /// The version and the time of the latest changes, oldest first; empty if no cache lags by a time.
     commits: VecDeque<(u64, Instant)>,
-    /// The version before `commits`.
+    /// The latest version that is not in `commits`.
     before_commits: u64,
 }
 
@@ -88,7 +88,8 @@ impl Caches {
         self.servers.iter().filter_map(time).max()
     }
 
-    /// Records a change of the store. Returns whether it can make earlier changes visible in a cache.
+    /// Records a change of the store. Returns true if a cache lags by a number of versions: the new change then makes
+    /// an earlier one visible.
     pub(super) fn record(&mut self, version: u64) -> bool {
         match self.longest_time() {
             None => {
@@ -115,7 +116,7 @@ impl Caches {
         self.commits.partition_point(|(_, at)| *at + time <= now)
     }
 
-    /// Goes back to an earlier version with the store.
+    /// Resets the caches to an earlier version, to which the store is restored.
     pub(super) fn rewind(&mut self, version: u64) {
         self.commits.retain(|(committed, _)| *committed <= version);
         self.before_commits = self.before_commits.min(version);

@@ -176,7 +176,7 @@ impl State {
         let fields = resource.fields.iter().map(|f| f.read(&value)).collect();
         let before = self.get(&resource.storage, &key).cloned();
         let api_version = match &value["apiVersion"] {
-            // An object that a controller writes has no version, and keeps that of the stored object.
+            // An object that a controller writes has no `apiVersion`, and keeps that of the stored object.
             Value::Null => before.as_ref().and_then(|before| before.api_version.clone()),
             text => resource.stored_version(text.as_str().unwrap_or_default()),
         };

@@ -90,7 +90,7 @@ pub(crate) struct Table {
     compacted: u64,
     /// Changes up to and including this version are no longer in the history.
     dropped: u64,
-    /// The waker of each open watch, by the id of the watch; `None` until a woken watch is polled again.
+    /// The waker of each open watch, by the id of the watch. `None` after a wake-up, until the watch is polled again.
     watchers: BTreeMap<u64, Option<Waker>>,
 }
 

@@ -55,7 +55,7 @@ pub(super) static STRATEGIES: [Strategy; 6] = [
     },
 ];
 
-/// Sets the defaults that the policies of both kinds have.
+/// Sets the defaults that validating and mutating policies share.
 fn set_policy_defaults(policy: &mut Value) {
     if let Some(spec) = object_in(policy, "spec") {
         set_default(spec, "failurePolicy", "Fail");
@@ -74,7 +74,7 @@ fn set_match_defaults(object: &mut Value, field: &str) {
     }
 }
 
-/// Sets the defaults that the webhooks of both kinds of configurations have.
+/// Sets the defaults that validating and mutating webhooks share.
 fn set_webhooks_defaults(object: &mut Value) {
     for hook in object_items(object, "webhooks") {
         set_default(hook, "failurePolicy", "Fail");

@@ -59,8 +59,8 @@ fn conditions_of_type<'a>(request: &'a Value, kind: &str) -> Vec<&'a Value> {
     conditions(request).iter().filter(|condition| condition["type"] == kind).collect()
 }
 
-/// The subresource `approval` changes the conditions, and `status` everything but approvals. The server sets the absent
-/// times of conditions.
+/// Prepares a write to a subresource. `approval` changes only the conditions; `status` does not change approvals and
+/// denials. Sets the times of conditions that have none.
 fn prepare_status(update: &SubresourceUpdate<'_>, request: &mut Value) {
     let SubresourceUpdate { subresource, old, now } = *update;
     if subresource == "approval" {
@@ -131,7 +131,7 @@ fn validate_subresource(update: &SubresourceUpdate<'_>, request: &Value, out: &m
     }
 }
 
-/// Checks the conditions. A type that occurs twice, and an approval next to a denial, are valid if they were stored.
+/// Checks the conditions. Permits a repeated type, or an approval together with a denial, if the stored object has it.
 fn check_conditions(old: &Value, request: &Value, out: &mut Errors) {
     let has_both =
         |request: &Value| APPROVAL_TYPES.iter().all(|kind| !conditions_of_type(request, kind).is_empty());
@@ -166,7 +166,8 @@ fn check_conditions(old: &Value, request: &Value, out: &mut Errors) {
     }
 }
 
-/// Why the content is no list of certificates in PEM. The certificates themselves are not parsed.
+/// The reason that the content is not a list of certificates in PEM; `None` for a valid list. Does not parse the
+/// certificates.
 fn certificate_problem(content: &Value) -> Option<String> {
     const BEGIN: &str = "-----BEGIN ";
     let bytes = STANDARD.decode(content.as_str()?).ok()?;

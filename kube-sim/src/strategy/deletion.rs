@@ -14,8 +14,8 @@ pub(crate) struct Deletion {
     pub(crate) grace_period: Option<fn(&Value, Option<i64>) -> i64>,
     /// Whether the object has finalizers in `spec.finalizers` too.
     pub(crate) has_spec_finalizers: bool,
-    /// Marks an object that a controller of the API server removes, instead of the finalizers and grace periods of other
-    /// kinds. The second argument is the current time as `metav1.Time`.
+    /// Marks an object that a controller of the API server removes, such as a CustomResourceDefinition. Replaces the
+    /// handling of finalizers and grace periods. The second argument is the current time as `metav1.Time`.
     pub(crate) deferred: Option<fn(&mut Value, &str)>,
     /// Changes an object in the write that sets its `deletionTimestamp`.
     pub(crate) mark: fn(&mut Value),

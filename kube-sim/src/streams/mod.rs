@@ -27,8 +27,8 @@ pub(crate) use port_channels::{PROTOCOLS as PORT_CHANNEL_PROTOCOLS, forward_chan
 pub(crate) use remote_command::{RequestedStreams, run_process, select_command_protocol};
 pub(crate) use tunnel::{PROTOCOLS as TUNNEL_PROTOCOLS, forward_tunnel};
 
-/// The time after which a connection ends without a message from the client, or with a message that the client does
-/// not read, as in a kubelet.
+/// The time limit for the next message from the client, and for the client to read a message. Then the connection ends,
+/// as in a kubelet.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(4 * 3600);
 
 /// Maximum size of a message from the client in bytes.
@@ -42,7 +42,7 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Connection for T {}
 /// A WebSocket connection to a client.
 pub(crate) type WebSocket = WebSocketStream<Box<dyn Connection>>;
 
-/// The use of an upgraded connection.
+/// The function that communicates over an upgraded connection until its end.
 pub(crate) type Session = Box<dyn FnOnce(WebSocket) -> BoxFuture<'static, ()> + Send>;
 
 /// Begins the WebSocket protocol on an upgraded connection.

@@ -86,7 +86,8 @@ pub(crate) async fn run_process<F>(
         let Ok((result, ())) = futures::try_join!(process, forward_output(&mut sink, outputs)) else {
             return;
         };
-        // The API server translates version 5 for the kubelet, and wraps its error again.
+        // With version 5, the API server translates the protocol for the kubelet, and adds a prefix to the kubelet's
+        // error.
         let result = result.map_err(|error| match protocol {
             V5 => format!("Internal error occurred: {error}"),
             _ => error,
@@ -167,7 +168,7 @@ async fn receive(
             }
             [RESIZE, data @ ..] => {
                 if let Ok(size) = serde_json::from_slice::<Resize>(data) {
-                    // A handler that reads no sizes misses the later sizes.
+                    // The channel is bounded: if the handler does not read sizes, later sizes are dropped.
                     let _ = sizes.try_send(TerminalSize::new(size.width, size.height));
                 }
             }

@@ -45,7 +45,7 @@ const LAST_BOOKMARK_BEFORE_END: Duration = Duration::from_secs(2);
 pub(crate) struct Watch {
     inner: Arc<Inner>,
     id: u64,
-    /// The API server that sends the watch.
+    /// The number of the API server that serves the watch.
     server: usize,
     resource: Arc<Resource>,
     filter: Filter,
@@ -90,8 +90,8 @@ fn check_reached(state: &mut State, arrival: Arrival, version: Option<u64>) -> R
 /// Opens a watch.
 ///
 /// # Errors
-/// 504 if the watch waits for the watch cache, 400 or 422 for invalid selectors or options, 429 for too many open
-/// watches. For an expired resource version, the result is a watch that sends an `ERROR` event.
+/// 504 if the watch cache has not reached the requested version, 400 or 422 for invalid selectors or options, 429 for
+/// too many open watches. For an expired resource version, the result is a watch that sends an `ERROR` event.
 pub(crate) fn open(
     inner: &Arc<Inner>,
     arrival: Arrival,
@@ -129,7 +129,7 @@ pub(crate) fn open(
         ready.push_back(encoder.encode_error(&error));
         closed = true;
     } else if send_initial_list {
-        // The history contains the objects of the cache.
+        // This cannot fail: the history contains all changes after the version of the cache.
         let objects =
             state.cache_view(arrival.server).objects(storage, &target.namespace).unwrap_or_default();
         initial.extend(objects.into_iter().filter(|o| filter.matches(o)));

@@ -40,8 +40,8 @@ pub(super) fn config(authorities: &[u8]) -> Result<ClientConfig, String> {
     Ok(builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth())
 }
 
-/// Verifies the certificate of a server as Go does: an authority has signed it, or it is one of the authorities. The
-/// `caBundle` of envtest is the certificate of the server itself, which is no authority.
+/// Verifies the certificate of a server as Go does: an authority has signed it, or it is one of the authorities. In
+/// envtest, the `caBundle` is the server's own certificate, which is not a CA.
 #[derive(Debug)]
 struct Verifier {
     signed: Arc<WebPkiServerVerifier>,
@@ -86,7 +86,7 @@ impl ServerCertVerifier for Verifier {
     }
 }
 
-/// Verifies the validity, the usage and the name of a certificate that is trusted itself.
+/// Verifies the validity, the usage and the name of a certificate that is itself one of the authorities.
 fn verify_trusted(
     certificate: &CertificateDer<'_>,
     name: &ServerName<'_>,

@@ -6,7 +6,8 @@
 //! deployment, replica set and pod of the simulation, including those that clients create. So
 //! `kubectl create deployment` and `kubectl rollout status` complete.
 //!
-//! The simulator works in steps: in each step, it lists the nodes and pods, and every component reconciles them once. It is designed for hundreds of pods, because each step lists all pods.
+//! The simulator works in steps: in each step, it lists the nodes and pods, and every component reconciles them once.
+//! It is designed for hundreds of pods, because each step lists all pods.
 
 mod chaos;
 mod engine;
@@ -95,8 +96,8 @@ pub struct Workload {
     started: Vec<Controller>,
 }
 
-/// The built-in controllers that the simulator does not start: it does their work itself, and its pods have their
-/// volumes with tokens already.
+/// The built-in controllers that the simulator does not start: it does their work itself, and its pods already contain
+/// the volumes with service account tokens.
 const REPLACED: [Controller; 4] =
     [Controller::Scheduler, Controller::PodLifecycle, Controller::NodeLifecycle, Controller::ServiceAccount];
 

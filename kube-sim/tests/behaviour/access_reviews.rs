@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 const RBAC: &str = "rbac.authorization.k8s.io/v1";
 
-/// Creates a role and a binding of it, both with this name. Without a namespace, they are for the cluster.
+/// Creates a role and a binding to it, both with this name. Without a namespace, creates a cluster role and a cluster
+/// role binding.
 fn bind(sim: &Sim, name: &str, namespace: Option<&str>, rule: &Value, subject: &Value) {
     let kind = if namespace.is_some() { "Role" } else { "ClusterRole" };
     let metadata = json!({"name": name, "namespace": namespace});

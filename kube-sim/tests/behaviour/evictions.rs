@@ -76,7 +76,7 @@ fn budgets_do_not_protect_pods_that_do_not_run() {
         evict(&sim, "a", "").unwrap();
         assert!(sim.get("v1", "Pod", "default", "a").unwrap_err().is_not_found());
     }
-    // A pod that is not ready, while enough others are.
+    // The pod `b` is not ready, and the budget has enough healthy pods without it.
     running_pod(&sim, "b");
     set_pod_status(&sim, "b", "Running", "False");
     evict(&sim, "b", "").unwrap();

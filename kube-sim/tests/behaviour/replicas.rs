@@ -138,7 +138,7 @@ async fn a_watch_that_moves_to_an_older_cache_gets_no_event_twice() {
     create(&sim, "e");
     assert_eq!(events(&mut resumed), Vec::<String>::new());
     assert_eq!(events(&mut from_cache), ["ADDED b", "ADDED c"]);
-    // A change of another resource is a version too.
+    // Changes of other resources count as versions, too.
     sim.create(&json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "x"}})).unwrap();
     assert_eq!(events(&mut resumed), ["ADDED d"]);
 }
@@ -158,7 +158,7 @@ async fn a_cache_survives_compactions_and_never_goes_back() {
     for n in 0..5 {
         create(&sim, &format!("d-{n}"));
     }
-    // The history has the last three changes, so the cache lacks no more.
+    // The history keeps only three changes, so the cache lags by at most three.
     assert_eq!(replica.cached_version(), sim.resource_version() - 3);
     replica.restart();
     assert_eq!(replica.cached_version(), sim.resource_version());

@@ -69,7 +69,7 @@ fn parse_status(bytes: &[u8]) -> Value {
     serde_json::from_slice(bytes).unwrap()
 }
 
-/// A builder's simulation with a node and the pod `p` on it.
+/// Builds a simulation with a node, and creates the pod `p` on it.
 async fn with_pod(builder: kube_sim::SimBuilder) -> Sim {
     let sim = builder.nodes(1).build();
     let mut running = pod("p");

@@ -75,7 +75,7 @@ func newManager(j *job, object client.Object, reconciled *[controllers]atomic.In
 	return manager, nil
 }
 
-// run starts a manager. The returned channel has its error if it ends.
+// run starts a manager. The returned channel receives the error with which the manager ends.
 func run(manager ctrl.Manager) <-chan error {
 	ended := make(chan error, 1)
 	go func() { ended <- errors.Join(manager.Start(context.Background()), errors.New("the manager has ended")) }()
@@ -152,7 +152,7 @@ func priorityQueue(j *job) (*outcome, error) {
 	return running.stop(j.Calls)
 }
 
-// idleManager measures idle time, in milliseconds. The memory is that of the manager since before its start.
+// idleManager measures idle time, in milliseconds. The growth of memory includes the start of the manager.
 func idleManager(j *job) (*outcome, error) {
 	running, err := start()
 	if err != nil {

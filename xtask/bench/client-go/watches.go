@@ -20,8 +20,9 @@ const (
 	callers = 50
 )
 
-// watchesAndCalls holds watches open while calls run at a constant rate. The units are the calls after the first sixth
-// of the time, and the memory is its growth. A watch or call that fails is an error.
+// watchesAndCalls holds watches open while calls run at a constant rate. The measurement begins after the first sixth
+// of the time: the units are the calls since then, and the memory is its growth since then. A watch or call that fails
+// is an error.
 func watchesAndCalls(j *job) (*outcome, error) {
 	client, err := j.clientset()
 	if err != nil {
@@ -95,7 +96,7 @@ func watchPods(client *kubernetes.Clientset, opened chan<- struct{}) error {
 	return errors.New("a watch has ended")
 }
 
-// callAtRate sends a get at each tick. Late ones are sent at once, so that the rate is constant.
+// callAtRate sends a get at each tick. Late calls are sent at once, so that the rate is constant.
 func callAtRate(
 	client *kubernetes.Clientset, names [][2]string, next time.Time, pause time.Duration, calls *atomic.Int64,
 ) error {

@@ -12,7 +12,7 @@ const CONTROLLERS: usize = 4;
 /// The time after the start of the watch in which the manager becomes idle.
 const SETTLING: Duration = Duration::from_millis(500);
 
-/// Measures `calls` milliseconds of idle time. The memory is that of the manager since before its start.
+/// Measures `calls` milliseconds of idle time. The growth of memory includes the start of the manager.
 pub(crate) async fn idle_manager(job: &Job) -> anyhow::Result<Report> {
     let client = job.client()?;
     let starting = Measure::start()?;

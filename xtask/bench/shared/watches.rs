@@ -20,14 +20,14 @@ const WATCHES: usize = 1000;
 const RATE: usize = 1000;
 /// The number of tasks that send the calls.
 const CALLERS: usize = 50;
-/// The number of equal parts of the time. The measurement begins after the first, in which connections and buffers reach
-/// their final number and size.
+/// The number of equal parts of the run. The measurement begins after the first part, in which connections and buffers
+/// reach their final number and size.
 const PARTS: u32 = 6;
 /// The time limit on opening the watches.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// Holds the watches open while the calls run. The units are the calls of the measured part, and the memory is its
-/// growth. A watch or call that fails, and a watch without an event, are an error.
+/// Holds the watches open while the calls run. The units are the calls of the measured parts, and the memory is its
+/// growth in these parts. A watch or call that fails, and a watch without an event, are an error.
 pub(crate) async fn watches_and_calls(job: &Job) -> anyhow::Result<Outcome> {
     let names = Arc::new(pod_names(job)?);
     let client = job.client()?;
@@ -58,7 +58,7 @@ pub(crate) async fn watches_and_calls(job: &Job) -> anyhow::Result<Outcome> {
     Ok(Outcome::new(calls.load(Ordering::Relaxed) - before, &measure))
 }
 
-/// Waits for `until`. A task that ends before is an error.
+/// Waits for `until`. A task that ends earlier is an error.
 async fn run_until<T>(
     tasks: &mut JoinSet<anyhow::Result<()>>,
     until: impl Future<Output = T>,
@@ -86,7 +86,7 @@ async fn watch(client: Client, open: Arc<AtomicUsize>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Sends a get at each tick. Late ones are sent at once, so that the rate is constant.
+/// Sends a get at each tick. Late calls are sent at once, so that the rate is constant.
 async fn call(
     client: Client,
     names: Arc<Vec<(String, String)>>,

@@ -1,5 +1,6 @@
 //! The row `build`: a cold debug build of kube-client, kube-runtime and kube-derive, compared with a build of kube with
-//! its features `client`, `runtime` and `derive`. No build is incremental: cargo builds packages of a registry so.
+//! its features `client`, `runtime` and `derive`. No build is incremental, because cargo does not build packages of a
+//! registry incrementally.
 
 use std::fs;
 use std::time::{Duration, Instant};

@@ -22,8 +22,8 @@ use xtask_process::progress::Progress;
 
 /// The number of derived kinds.
 const KINDS: usize = 50;
-/// The number of changes of the root file in each round; the round's cost is their median. Such a build takes seconds, so that another
-/// program changes its time more than that of a cold build.
+/// The number of changes of the root file in each round; the round's cost is their median. Such a build takes only
+/// seconds: other programs on the machine affect its time more than that of a cold build.
 const TOUCHES: usize = 5;
 /// The largest allowed ratio of this project's build time to kube's.
 const TARGET: f64 = 0.8;

@@ -19,7 +19,8 @@ use super::targets::Verdict;
 
 /// The number of measured starts of a server.
 const STARTS: u32 = 50;
-/// The limits: milliseconds of a start, bytes of the pods, requests a second, and the ratio of these to the real server's.
+/// The limits: the start in milliseconds, the memory of all pods in GiB, the requests per second, and the ratio of this
+/// rate to that of the real server.
 const MAX_START_MS: f64 = 5.0;
 const MAX_POD_GIB: f64 = 1.5;
 const MIN_RATE: f64 = 5_000.0;

@@ -80,7 +80,7 @@ impl Sample {
     }
 }
 
-/// The media types of a patch and of an accepted response.
+/// The media types of two patches, and of two accepted responses.
 const MERGE_PATCH: &str = "application/merge-patch+json";
 const APPLY_PATCH: &str = "application/apply-patch+yaml";
 const TABLE: &str = "application/json;as=Table;g=meta.k8s.io;v=v1";

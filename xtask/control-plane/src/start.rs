@@ -100,7 +100,8 @@ async fn start_components(options: &Options, binaries: &Binaries, parent: &Path)
             )
         })
         .collect();
-    // One after the other: a server exits if another one initializes the allocator of cluster IPs at the same time.
+    // Start one server after the other: a server exits if another one initializes the allocator of cluster IPs at the
+    // same time.
     for server in &api_servers {
         server.start().await?;
     }

@@ -140,7 +140,8 @@ fn components_die_when_their_supervisors_are_killed() {
     let (_, text) = finish(xtask);
     assert!(text.contains("etcd has died"), "{text}");
     assert!(common::eventually(|| !sandbox.processes().iter().any(|(_, line)| line.contains("sleep 1002"))));
-    // Without a supervisor, the component's child process keeps running. Of the real components, only the stand-in for the kubelets starts processes.
+    // Without a supervisor, the component's child process keeps running. Of the real components, only the stand-in for
+    // the kubelets starts processes.
     for (id, _) in sandbox.processes() {
         rustix::process::kill_process(rustix::process::Pid::from_raw(id).unwrap(), Signal::KILL).unwrap();
     }

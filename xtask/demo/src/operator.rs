@@ -144,7 +144,7 @@ impl Operator {
                     Ok(_) => {
                         evicted.insert(pod.uid());
                     }
-                    // A budget allows the eviction later.
+                    // The pod no longer exists, or a disruption budget may allow the eviction later.
                     Err(error) if error.is_not_found() || error.is_too_many_requests() => {}
                     Err(error) => return Err(error.into()),
                 }

@@ -15,7 +15,8 @@ use xtask_process::progress::Progress;
 /// The environment variable with the path of a folder that contains etcd and kube-apiserver.
 const ASSETS: &str = "KUBEBUILDER_ASSETS";
 
-/// The feature gates, off by default, of the behaviour that some cases test: the logs of one output (KEP-3288).
+/// The feature gates of the features that some cases test and that are off by default: logs of only one output
+/// (KEP-3288).
 const GATES: [&str; 1] = ["PodLogsQuerySplitStreams"];
 
 /// The kind of server that the command line or the environment selects.

@@ -169,7 +169,7 @@ async fn clean_up(env: &Env) -> anyhow::Result<()> {
         first = first.and(deletion.await);
     }
     let namespaces: Api<Namespace> = Api::all(env.client());
-    // The API server calls a deleted webhook until its cache of the configurations is updated.
+    // The API server still calls a deleted webhook until its cache of webhook configurations is updated: retry.
     let deleted = eventually("the namespace of the case is deleted", DELETION_TIMEOUT, async || {
         match namespaces.delete(env.namespace(), &DeleteParams::background()).await {
             Err(error) if !error.is_not_found() => Err(error.into()),

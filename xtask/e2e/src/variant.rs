@@ -26,7 +26,7 @@ enum Format {
     Auto,
 }
 
-/// How the clients of a run speak to the server.
+/// The version of HTTP and the format of the clients of a run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::Args)]
 pub(crate) struct Protocol {
     /// The version of HTTP that the clients use

@@ -106,7 +106,7 @@ async fn create_assets(folder: &Path) -> anyhow::Result<()> {
 async fn test(server: &str, project: &Path, assets: &Path, scratch: &Scratch) -> anyhow::Result<Report> {
     let file = |suffix: &str| assets.with_extension(suffix);
     let streams = Streams::Files { stdout: file("out"), stderr: file("log") };
-    // One package at a time, and no result of an earlier run: the times are comparable.
+    // Runs one package at a time, without cached results, so that the times are comparable.
     let launch = Launch::new("go", streams)
         .args(["test", "-count=1", "-p=1", "-json", TIME_LIMIT, "./..."])
         .folder(project)
@@ -115,7 +115,7 @@ async fn test(server: &str, project: &Path, assets: &Path, scratch: &Scratch) ->
         .env("GOFLAGS", "-mod=readonly")
         .env("GOWORK", "off")
         .env("KUBEBUILDER_ASSETS", assets)
-        // Tests with this variable use an existing cluster.
+        // With the variable USE_EXISTING_CLUSTER, envtest would use an existing cluster.
         .env_remove(["USE_EXISTING_CLUSTER".into(), "KUBECONFIG".into()])
         .env_remove(variables_from_cargo());
     let ended = Supervised::spawn(&launch, |_| {})?.wait().await;

@@ -92,7 +92,8 @@ async fn compare(args: &Args, scripts: &[Script], known: &KnownDifferences) -> a
     let real = if args.sim { None } else { Some(Server::real().await?) };
     let mut report = Report::new(known, args.verbose);
     for kubectl in &kubectls {
-        // The objects without a namespace that a script leaves must not influence the other kubectl.
+        // Each kubectl gets new simulations: the cluster-scoped objects that a script leaves must not influence the
+        // other kubectl.
         let simulated = Server::simulated(real.as_ref(), kubectl, scratch.path(), false).await?;
         let with_metrics = Server::simulated(None, kubectl, scratch.path(), true).await?;
         for script in scripts {

@@ -40,8 +40,8 @@ const PATTERNS: [(&str, &str); 25] = [
     (r"(\S) {2,}", "$1  "),
 ];
 
-/// An age, as kubectl prints it: up to two minutes in seconds, up to ten minutes with seconds, later in minutes. A quantity
-/// such as `100m` is none.
+/// An age, as kubectl prints it: up to two minutes in seconds, up to ten minutes with seconds, later in minutes. A
+/// quantity such as `100m` is not an age.
 const AGE: &str =
     r"(?m)(^|[^:\s](?:[ \t]+\(?|\())(?:1?\d?\ds|[2-9]m(?:\d+s)?|\d\dm|\d+h(?:\d+m)?|\d+d(?:\d+h)?)( |\)|$)";
 

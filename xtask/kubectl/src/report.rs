@@ -21,7 +21,7 @@ pub(crate) struct Report<'a> {
     differences: usize,
     /// The number of differences that are not known.
     unknown: usize,
-    /// The names of the different commands in `data/known.yaml`.
+    /// The names of all commands whose outputs differ, in the form of `data/known.yaml`.
     names: BTreeSet<String>,
 }
 
@@ -57,8 +57,8 @@ impl<'a> Report<'a> {
         }
     }
 
-    /// Prints the counts and, after a complete run, the known differences that no longer exist. Returns whether there
-    /// are none of these and no unknown differences.
+    /// Prints the counts and, after a complete run, the known differences that no longer exist. Returns false if there
+    /// are such obsolete entries or unknown differences.
     pub(crate) fn finish(self, complete: bool) -> bool {
         let obsolete: Vec<_> = if complete { self.known.obsolete(&self.names).collect() } else { Vec::new() };
         for entry in &obsolete {

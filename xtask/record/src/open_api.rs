@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use anyhow::Context as _;
 use serde_json::{Map, Value};
 
-/// A parameter that more operations than this repeat is a line of its own.
+/// A parameter that more than this number of operations repeat gets a line of its own.
 const REPEATED: usize = 50;
 
 /// The text of `descriptions.txt`.

@@ -11,8 +11,9 @@ use crate::status::SimError;
 
 impl SimBuilder {
     /// Runs the commands of exec requests (`kubectl exec`, `kubectl cp`). The handler returns the exit code, which the
-    /// client receives after all output; an error is an internal error of the node, such as a missing command. The
-    /// default runs a few commands, such as `echo` and `cat`: [`containers::defaults`](crate::containers::defaults).
+    /// client receives after all output. An error of the handler becomes an internal error of the node, as for a
+    /// missing command. The default runs a few commands, such as `echo` and `cat`:
+    /// [`containers::defaults`](crate::containers::defaults).
     ///
     /// If the client closes the connection, the future of the handler is dropped.
     ///
@@ -69,9 +70,9 @@ impl SimBuilder {
         self
     }
 
-    /// Produces the logs of containers (`kubectl logs`). Each item is sent without buffering; with `follow`, the stream
-    /// ends when the container does. An error is the response of the server. The default is a generated log of three
-    /// lines.
+    /// Produces the logs of containers (`kubectl logs`). Each item is sent without buffering. With `follow`, the stream
+    /// must end when the container ends. An error of the handler becomes the response of the server. The default is a
+    /// generated log of three lines.
     ///
     /// # Examples
     /// ```

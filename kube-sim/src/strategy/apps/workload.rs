@@ -39,7 +39,8 @@ pub(super) fn validate(new: &Value, out: &mut Errors) {
     let before = out.0.len();
     rules::check_selector("spec.selector", selector, out);
     let is_valid = out.0.len() == before;
-    // The API server finds an absent or invalid selector of a daemon set only by its templates' labels.
+    // For a daemon set, the API server reports an absent or invalid selector only as a mismatch with the template's
+    // labels.
     let is_daemon_set = new["kind"] == "DaemonSet";
     if selector.is_null() && !is_daemon_set {
         out.push(FieldError::required("spec.selector", ""));

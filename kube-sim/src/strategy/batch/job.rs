@@ -36,7 +36,8 @@ pub(super) const STRATEGY: Strategy = Strategy {
     ..SHARED
 };
 
-/// Adds a selector of pods that have the UID of the new job in a label, and the labels, unless `manualSelector` is true.
+/// Adds labels with the uid and name of the new job to the job and to its pod template, and a selector for the uid,
+/// unless `manualSelector` is true.
 fn generate_selector(object: &mut Value) {
     let metadata = |field: &str| {
         object

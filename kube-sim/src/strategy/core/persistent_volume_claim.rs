@@ -30,7 +30,7 @@ fn set_defaults(_: Option<&Value>, object: &mut Value) {
     }
 }
 
-/// Sets `dataSource` and `dataSourceRef`, if one of them is absent, to the other.
+/// If one of `dataSource` and `dataSourceRef` is absent, copies the other to it.
 fn copy_data_source(claim: &mut Value) {
     let Some(spec) = object_in(claim, "spec") else { return };
     let (source, reference) = (spec["dataSource"].clone(), spec["dataSourceRef"].clone());

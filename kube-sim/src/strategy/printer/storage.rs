@@ -5,9 +5,9 @@ use serde_json::Value;
 
 use super::{Row, age_cell, items, name_cell, number_or_text, or_none, string_or_empty, text_cell, text_or};
 
-/// The annotation that had the storage class before the field.
+/// The annotation that contained the storage class before the field `storageClassName` existed.
 const CLASS_ANNOTATION: &str = "volume.beta.kubernetes.io/storage-class";
-/// The annotation of the storage class of claims that name none.
+/// The annotations that mark the default storage class, for claims without a class.
 const DEFAULT_CLASS_ANNOTATIONS: [&str; 2] =
     ["storageclass.kubernetes.io/is-default-class", "storageclass.beta.kubernetes.io/is-default-class"];
 
@@ -92,7 +92,8 @@ pub(in crate::strategy) fn class(object: &Value, now: Timestamp) -> Vec<Value> {
     ]
 }
 
-/// Marks the default storage class: the newest class with the annotation, and the first by name of several.
+/// Marks the default storage class: the newest of the classes with the annotation, or the first by name if several are
+/// as new.
 pub(in crate::strategy) fn mark_default_class(rows: &mut [Row]) {
     let is_default = |object: &Value| {
         let annotations = &object["metadata"]["annotations"];

@@ -64,7 +64,7 @@ static METRICS: [(&str, &str, &[Rule]); 5] = [
     ("Resource", "resource", &[("name", Required), ("target", Custom(check_resource_target))]),
 ];
 
-/// Checks that a metric has the member of its type, and the member.
+/// Checks that a metric has the field of its type and no field of another type, and validates the field.
 fn check_metric(path: &str, metric: &Value, out: &mut Errors) {
     let kind = metric["type"].as_str().unwrap_or_default();
     let Some((_, member, rules)) = METRICS.iter().find(|(name, ..)| *name == kind) else {
@@ -122,7 +122,7 @@ fn check_resource_target(path: &str, target: &Value, out: &mut Errors) {
     }
 }
 
-/// Checks that an autoscaler whose minimum is 0 has a metric that exists without pods.
+/// If `minReplicas` is 0, checks that the autoscaler has an object or external metric: other metrics need running pods.
 fn check_scale_to_zero(path: &str, spec: &Value, out: &mut Errors) {
     let exists_without_pods = items(path, spec, "metrics")
         .any(|(_, metric)| metric["type"] == "Object" || metric["type"] == "External");

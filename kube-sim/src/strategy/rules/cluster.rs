@@ -108,7 +108,7 @@ fn check_priority(_: &str, class: &Value, out: &mut Errors) {
     }
 }
 
-/// Checks that the name is `VERSION.GROUP`, the group, and that a local service is not served without TLS checks.
+/// Checks the name, which must be `VERSION.GROUP`, and the group. Rejects `insecureSkipTLSVerify` for a local service.
 fn check_api_service_name(_: &str, service: &Value, out: &mut Errors) {
     let spec = &service["spec"];
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();

@@ -217,7 +217,7 @@ static QUOTA: [Rule; 4] = [
     ("spec.scopeSelector?.matchExpressions[]", Custom(check_scope_values)),
 ];
 
-/// Checks that a requirement about a list of values has values.
+/// Checks that a requirement with the operator `In` or `NotIn` has values.
 fn check_scope_values(path: &str, requirement: &Value, out: &mut Errors) {
     let needs_values = matches!(string_in(requirement, "operator"), "In" | "NotIn");
     if needs_values && is_empty(&requirement["values"]) {
@@ -296,7 +296,7 @@ fn is_zero(count: &Value) -> bool {
     count == 0 || count == "0%" || count.is_null()
 }
 
-/// Checks that a rolling update can replace pods.
+/// Checks that `maxSurge` and `maxUnavailable` are not both zero: the rolling update could not replace pods.
 fn check_both_zero(path: &str, update: &Value, out: &mut Errors) {
     if is_zero(&update["maxSurge"]) && is_zero(&update["maxUnavailable"]) {
         let why = "may not be 0 when `maxSurge` is 0";
@@ -304,7 +304,7 @@ fn check_both_zero(path: &str, update: &Value, out: &mut Errors) {
     }
 }
 
-/// Checks that a rolling update of a daemon set either surges or removes pods first.
+/// Checks that exactly one of `maxSurge` and `maxUnavailable` of a daemon set is zero.
 fn check_daemon_set_update(path: &str, update: &Value, out: &mut Errors) {
     let (surge, unavailable) = (&update["maxSurge"], &update["maxUnavailable"]);
     match (is_zero(surge), is_zero(unavailable)) {
@@ -320,7 +320,7 @@ fn check_daemon_set_update(path: &str, update: &Value, out: &mut Errors) {
     }
 }
 
-/// Checks that a deployment has time to become available.
+/// Checks that `progressDeadlineSeconds` exceeds `minReadySeconds`: the pods could not become available in time.
 fn check_progress_deadline(path: &str, spec: &Value, out: &mut Errors) {
     let Some(deadline) = spec["progressDeadlineSeconds"].as_i64() else { return };
     let field = join(path, "progressDeadlineSeconds");

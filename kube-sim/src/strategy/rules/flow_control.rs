@@ -23,7 +23,7 @@ static FLOW_SCHEMA: [Rule; 6] = [
     ("", Custom(check_exempt_schema)),
 ];
 
-/// Checks the precedence; only the mandatory schema `exempt` may have the first one.
+/// Checks the precedence. Only the mandatory schema `exempt` may have precedence 1.
 fn check_precedence(_: &str, schema: &Value, out: &mut Errors) {
     let precedence = schema["spec"]["matchingPrecedence"].as_i64().unwrap_or(0);
     let is_exempt = schema["metadata"]["name"] == "exempt";
@@ -55,7 +55,7 @@ fn check_priority_level_name(path: &str, name: &Value, out: &mut Errors) {
     }
 }
 
-/// Checks that a rule has subjects, and each of them.
+/// Checks that a rule has subjects, and validates each subject.
 fn check_subjects(path: &str, rule: &Value, out: &mut Errors) {
     if is_empty(&rule["subjects"]) {
         out.push(FieldError::required(join(path, "subjects"), "subjects must contain at least one value"));
@@ -100,7 +100,7 @@ fn check_exempt_level(_: &str, level: &Value, out: &mut Errors) {
 const VERBS: [&str; 9] =
     ["create", "delete", "deletecollection", "get", "list", "patch", "proxy", "update", "watch"];
 
-/// Checks that a rule selects resources or URLs, and each of its selections.
+/// Checks that a rule has resource rules or non-resource rules, and validates them.
 fn check_policy_rule(path: &str, rule: &Value, out: &mut Errors) {
     if is_empty(&rule["resourceRules"]) && is_empty(&rule["nonResourceRules"]) {
         let why = "at least one of resourceRules and nonResourceRules has to be non-empty";
@@ -255,7 +255,7 @@ static QUEUING: [Rule; 3] = [
     ("queueLengthLimit", Range(1, MAX_INT32)),
 ];
 
-/// The maximum size of the hash from which a shuffle-sharding dealer draws its hand.
+/// The maximum number of bits of the hash from which a shuffle-sharding dealer draws its hand.
 const MAX_ENTROPY_BITS: u32 = 60;
 
 /// The number of bits that encode an ordered hand of `hand` cards from a deck of `deck` cards.

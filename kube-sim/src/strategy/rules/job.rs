@@ -49,7 +49,7 @@ pub(in crate::strategy) fn check_job_spec(path: &str, spec: &Value, out: &mut Er
     }
 }
 
-/// Checks that a rule has one requirement, and the requirement.
+/// Checks that a rule has exactly one requirement, and validates the requirement.
 fn check_failure_rule(path: &str, rule: &Value, out: &mut Errors) {
     let field = join(path, "action");
     match string_in(rule, "action") {
@@ -144,7 +144,7 @@ fn check_indexes(path: &str, spec: &Value, out: &mut Errors) {
     }
 }
 
-/// Checks that a rule has indexes or a count, and that the job has as many indexes.
+/// Checks that a rule has indexes or a count, and that the count does not exceed the number of indexes.
 fn check_success_rule(path: &str, rule: &Value, completions: i64, out: &mut Errors) {
     let (indexes, count) = (&rule["succeededIndexes"], rule["succeededCount"].as_i64());
     if indexes.is_null() && count.is_none() {

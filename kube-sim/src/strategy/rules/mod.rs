@@ -71,7 +71,8 @@ struct KindRules {
     group: &'static str,
     kind: &'static str,
     rules: &'static [Rule],
-    /// The paths of errors that differ from the paths of the fields: of the field, of the error.
+    /// The fields whose errors have another path than the field. Each pair is the path of the field and that of its
+    /// errors.
     moved: &'static [(&'static str, &'static str)],
 }
 
@@ -114,7 +115,8 @@ pub(super) fn apply(rules: &[Rule], path: &str, value: &Value, out: &mut Errors)
     if found.0.is_empty() {
         return;
     }
-    // Only the last errors can be about fields below `path`: with thousands of items, each adds its errors in turn.
+    // Each item appends its errors, so only the last errors can be about fields below `path`. With thousands of items,
+    // a search of all errors would be too slow.
     let start = out.0.iter().rposition(|error| !error.field.starts_with(path)).map_or(0, |index| index + 1);
     let reported: HashSet<_> = out.0[start..].iter().map(|error| error.field.clone()).collect();
     out.0.extend(found.0.into_iter().filter(|error| !reported.contains(&error.field)));
@@ -176,7 +178,7 @@ fn visit(path: &str, value: &Value, pattern: &str, check: Check, out: &mut Error
 }
 
 impl Check {
-    /// Checks the value at `path`; null if it is absent.
+    /// Checks the value at `path`; `value` is null if the field is absent.
     fn run(self, path: &str, value: &Value, out: &mut Errors) {
         let text = value.as_str().unwrap_or_default();
         match self {

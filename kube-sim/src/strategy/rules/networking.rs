@@ -215,7 +215,7 @@ fn check_policy_types(path: &str, types: &Value, out: &mut Errors) {
     }
 }
 
-/// Checks the addresses of each endpoint by the slice's type of addresses.
+/// Checks the addresses of each endpoint by the `addressType` of the slice.
 fn check_endpoint_addresses(_: &str, slice: &Value, out: &mut Errors) {
     let kind = slice["addressType"].as_str().unwrap_or_default();
     for (path, endpoint) in items("", slice, "endpoints") {

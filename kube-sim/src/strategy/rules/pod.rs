@@ -151,7 +151,7 @@ static SPREAD_CONSTRAINT: [Rule; 4] = [
     ("labelSelector?", Selector),
 ];
 
-/// Checks that a lifecycle hook has exactly one action, and the action.
+/// Checks that a lifecycle hook has exactly one action, and validates the action.
 fn check_lifecycle_handler(path: &str, handler: &Value, out: &mut Errors) {
     check_handler(path, handler, &["exec", "httpGet", "sleep", "tcpSocket"], out);
 }
@@ -166,7 +166,7 @@ fn check_probe(path: &str, probe: &Value, out: &mut Errors) {
     }
 }
 
-/// Checks that exactly one of `actions` is set, and the action.
+/// Checks that exactly one of `actions` is set, and validates this action.
 fn check_handler(path: &str, handler: &Value, actions: &[&str], out: &mut Errors) {
     let set: Vec<_> = actions.iter().filter(|action| !handler[**action].is_null()).collect();
     if set.is_empty() {
@@ -245,7 +245,7 @@ fn key_length(text: &str) -> Option<&'static str> {
     (text.len() > 253).then_some("must be no more than 253 characters")
 }
 
-/// Checks that a privileged container may escalate its privileges.
+/// Rejects a privileged container with `allowPrivilegeEscalation: false`.
 fn check_privileges(path: &str, context: &Value, out: &mut Errors) {
     if context["privileged"] == true && context["allowPrivilegeEscalation"] == false {
         let why = "cannot set `allowPrivilegeEscalation` to false and `privileged` to true";

@@ -23,7 +23,7 @@ const CANCEL: u32 = 5;
 /// decoder returns their data in parts.
 const MAX_CONTROL: usize = 64 * 1024;
 
-/// A frame. Of a control frame, only the fields that port-forward needs.
+/// A frame. A control frame has only the fields that port-forward needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::streams) enum Frame {
     /// Opens a stream.
@@ -32,7 +32,7 @@ pub(in crate::streams) enum Frame {
     SynReply { id: u32 },
     /// Ends a stream with an error.
     Reset { id: u32 },
-    /// The client must repeat the number.
+    /// Requests a `Ping` with the same number as the response.
     Ping { number: u32 },
     /// The connection accepts no more streams.
     GoAway { last: u32 },

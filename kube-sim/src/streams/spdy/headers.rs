@@ -1,8 +1,8 @@
 //! Header blocks: names and values, compressed with zlib and the dictionary of SPDY. All blocks of a direction are one
 //! zlib stream.
 //!
-//! The reader works with any backend of flate2, also with those that cannot set a dictionary: it inflates the raw data
-//! after a stored block with the dictionary. The writer stores its blocks without compression.
+//! The reader works with any backend of flate2, also with those that cannot set a dictionary: before the raw deflate
+//! data, it inflates a stored block that contains the dictionary. The writer stores its blocks without compression.
 
 use std::fmt;
 
@@ -47,7 +47,7 @@ impl HeaderReader {
     }
 }
 
-/// Reads the head of the zlib stream, and prepares `inflate` for the rest.
+/// Reads the head of the zlib stream, and gives the dictionary to `inflate` if the head announces one.
 fn skip_zlib_head<'a>(mut compressed: &'a [u8], inflate: &mut Decompress) -> Result<&'a [u8], Malformed> {
     let head = compressed.try_get_u16().map_err(|_| Malformed("a header block is too short"))?;
     let [method, flags] = head.to_be_bytes();

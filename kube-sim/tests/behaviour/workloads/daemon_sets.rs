@@ -53,7 +53,7 @@ async fn each_eligible_node_has_a_pod() {
     );
     merge(&sim, "/api/v1/nodes/node-1", &json!({"spec": {"taints": null}}));
     assert_eq!(placed(&sim), on(&["node-0", "node-1", "node-2"], "agent:1"));
-    // A cordoned node keeps its pod, and a pod that must leave goes.
+    // A cordoned node keeps its pod; a pod that does not tolerate a `NoExecute` taint is deleted.
     merge(&sim, "/api/v1/nodes/node-0", &json!({"spec": {"unschedulable": true}}));
     merge(
         &sim,

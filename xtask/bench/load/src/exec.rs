@@ -58,7 +58,7 @@ pub(crate) fn run(
 
 type Status = tokio_tungstenite::tungstenite::Result<String>;
 
-/// Sends that many MiB to the standard output.
+/// Sends `mib` MiB to the standard output.
 fn send(socket: &mut WebSocket<TcpStream>, mib: &str) -> Status {
     let Ok(mib) = mib.parse::<usize>() else { return Ok(failure("the number of MiB is not a number")) };
     let block = Bytes::from([&[STDOUT], block().as_slice()].concat());

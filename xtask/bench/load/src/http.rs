@@ -1,4 +1,5 @@
-//! The subset of HTTP/1.1 that the bench needs: reads the target and few headers of a request, and writes prepared bytes.
+//! The subset of HTTP/1.1 that the bench needs: reads the target and a few headers of a request, and writes prepared
+//! bytes.
 
 use std::io::{self, BufRead, Write};
 

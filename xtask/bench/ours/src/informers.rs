@@ -41,7 +41,8 @@ impl SharedPods {
         })
     }
 
-    /// The store, and the handle of the task that feeds it: none, because the first subscription has started it.
+    /// Returns the store. kube's contender also returns the task that feeds its store; here the first subscription has
+    /// started that task.
     pub(crate) fn start(self) -> (Store<Pod>, ()) {
         (self.0.store(), ())
     }

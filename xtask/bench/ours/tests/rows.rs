@@ -60,7 +60,7 @@ fn check_row(row: &str, units: usize, set: Option<&str>) {
     check_row_of(row, PODS, units, set);
 }
 
-/// As [`check_row`], with another number of calls than one for each pod.
+/// Like [`check_row`], but with `calls` calls instead of one for each pod.
 #[track_caller]
 fn check_row_of(row: &str, calls: usize, units: usize, set: Option<&str>) {
     let report = run_contender(row, calls).unwrap();

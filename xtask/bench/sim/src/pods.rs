@@ -9,8 +9,8 @@ const POD: &str = include_str!("pod.json");
 /// The number of pods in a namespace.
 const PODS_PER_NAMESPACE: u32 = 1000;
 
-/// Creates `count` pods. Returns the growth of the resident memory in bytes by the first pod, with the data that every server of
-/// the process uses, and by the others; and the length of the last pod as JSON.
+/// Creates `count` pods. Returns the growth of the resident memory in bytes, and the length of the last pod as JSON.
+/// The growth for the first pod, which includes the data that all servers of the process share, is a separate figure.
 ///
 /// # Errors
 /// When the server refuses an object.

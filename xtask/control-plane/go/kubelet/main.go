@@ -3,10 +3,10 @@
 //
 //   - exec runs the command on this machine, without a container. With a terminal, it writes each new size as a line.
 //   - attach sends its input back, and ends at the end of the input. With a terminal, it writes each new size as a line.
-//   - A forwarded port sends back what it receives. Port 1 refuses connections; port 2 answers after the end of its input.
+//   - A forwarded port echoes received bytes. Port 1 refuses connections; port 2 answers after the end of its input.
 //   - The log of each container has two lines of each output. A followed log gets further lines until the client leaves.
 //
-// It accepts only the API server: whoever reaches it can run commands.
+// It accepts only the client certificate of the API server, because an accepted client can run commands.
 //
 // Usage: kubelet ADDRESS CERTIFICATE KEY CLIENT_CA CLIENT_NAME
 package main
@@ -54,7 +54,8 @@ func writeSizes(out io.Writer, sizes <-chan remotecommand.TerminalSize) {
 // ExecInContainer runs a command on this machine.
 func (runtime) ExecInContainer(ctx context.Context, _, _, _ string, command []string, in io.Reader, out, errOut io.WriteCloser, tty bool, sizes <-chan remotecommand.TerminalSize, _ time.Duration) error {
 	process := exec.CommandContext(ctx, command[0], command[1:]...)
-	// Assigned only if not nil: a nil io.WriteCloser in an io.Writer would be written to.
+	// Assign only a non-nil writer: an io.Writer that contains a nil io.WriteCloser is not nil, so os/exec would write to
+	// it.
 	if out != nil {
 		process.Stdout = out
 	}
@@ -66,7 +67,7 @@ func (runtime) ExecInContainer(ctx context.Context, _, _, _ string, command []st
 		go writeSizes(out, sizes)
 	}
 	if in != nil {
-		// Not as process.Stdin: Run would wait for the end of the input after the end of the process.
+		// With process.Stdin, Run would wait for the end of the input even after the process has ended.
 		stdin, err := process.StdinPipe()
 		if err != nil {
 			return err
@@ -233,7 +234,7 @@ func main() {
 	mux.HandleFunc("/portForward/{namespace}/{pod}/{uid}", servePortForward)
 	mux.HandleFunc("/containerLogs/{namespace}/{pod}/{container}", serveLogs)
 	server := &http.Server{Addr: os.Args[1], Handler: mux, TLSConfig: config}
-	// Without HTTP/2, which has no upgrades.
+	// HTTP/2 has no connection upgrades.
 	server.Protocols = new(http.Protocols)
 	server.Protocols.SetHTTP1(true)
 	log.Fatal(server.ListenAndServeTLS(os.Args[2], os.Args[3]))

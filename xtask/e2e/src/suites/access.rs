@@ -1,4 +1,4 @@
-//! Reviews of tokens and of access, and the filter of the manager that uses them.
+//! `TokenReview` and `SubjectAccessReview`, and the manager's filter that uses them.
 
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -104,7 +104,7 @@ impl Drop for RunningReconcile {
     }
 }
 
-/// The failure of some reconciles.
+/// The error of a reconcile that fails at random.
 #[derive(Debug, thiserror::Error)]
 #[error("the reconcile fails at random")]
 struct RandomFailure;
@@ -236,8 +236,8 @@ impl Objects {
     }
 }
 
-/// Lets requests fail until it is dropped: each second in kube-sim, and otherwise by killing an API server and starting it
-/// again.
+/// Makes requests fail every second until this future is dropped: by fault rules in kube-sim, otherwise by killing and
+/// restarting an API server.
 async fn disturb(env: &Env, disturbances: &AtomicUsize) -> Outcome<std::convert::Infallible> {
     loop {
         sleep(Duration::from_secs(1)).await;

@@ -85,15 +85,15 @@ async fn a_watch_resumes_without_a_relist_after_its_idle_connection_closes(env: 
             }
         }
     }
-    // The client opened one connection for each watch: no request failed, and no connection closed too early. A list
-    // before the first watch has a connection for calls.
+    // The client opened one connection for each watch: no request failed, and no connection closed too early. Without
+    // WatchList, the initial list needs a further connection, because calls and watches do not share one.
     let lists = usize::from(env.server().unmet_reason(Need::WatchList).is_some());
     check_eq!(proxy.accepted.load(Ordering::Relaxed), errors + lists);
     env.api::<ConfigMap>().create(&PostParams::default(), &labelled("a", "topic", "cuts")).await?;
     let next =
         timeout(CONNECTION_LIFETIME * 3, items.next()).await?.context("the watch stream has ended")??;
     check!(matches!(&next, Event::Apply(map) if map.name_any() == "a"), "{next:?}");
-    // The refused streaming list and the list have begun a snapshot each.
+    // Without WatchList, the watcher emits `Init` for the refused streaming list and for the list after it.
     check_eq!(inits, 1 + lists);
     Ok(())
 }

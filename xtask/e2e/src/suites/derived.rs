@@ -74,7 +74,7 @@ struct Row {
     valid: usize,
     /// The number of specs that both refuse.
     invalid: usize,
-    /// The specs on which they differ.
+    /// The specs that only one of them accepts.
     differences: Vec<String>,
 }
 

@@ -1,5 +1,5 @@
-//! Fencing: a leader that was stopped, or cut off from the network, writes nothing after its lease. The record of the requests is
-//! that of the server.
+//! Fencing: a leader that was stopped, or cut off from the network, writes nothing after its lease has expired. The
+//! cases compare the times of the requests that the server has recorded.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -140,7 +140,7 @@ async fn start(env: &Env, url: Option<&str>) -> Outcome<(RunningExample, Running
     Ok((one, two, recorder))
 }
 
-/// Checks that the server received no write of `one` after the lease of its last renewal, and writes of `two`.
+/// Checks that the server received writes of `two`, and no write of `one` after the lease of its last renewal expired.
 async fn check_writes(env: &Env, recorder: &Recorder) -> Outcome {
     eventually("the second leader writes", TIMEOUT, async || {
         let writes = recorder.writes(env, "two").map_err(|failure| anyhow::anyhow!("{failure}"))?;

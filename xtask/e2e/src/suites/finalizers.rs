@@ -37,7 +37,7 @@ suite!("finalizers":
 const FINALIZER: &str = "e2e.example.com/hold";
 /// The time limit of each wait.
 const TIMEOUT: Duration = Duration::from_secs(60);
-/// The time limit of a namespace's deletion, which waits for those of other cases.
+/// The time limit of a namespace's deletion, which may wait for the deletion of other cases' namespaces.
 const NAMESPACE_TIMEOUT: Duration = Duration::from_secs(120);
 
 fn map_with_finalizer(name: &str) -> ConfigMap {

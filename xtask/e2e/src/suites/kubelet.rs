@@ -1,4 +1,4 @@
-//! Requests to the kubelet of a node, past the API server.
+//! Requests to the kubelet of a node, without the API server in between.
 
 use anyhow::Context;
 use futures::{AsyncBufReadExt, TryStreamExt};

@@ -110,7 +110,7 @@ fn case(case: &str) -> Value {
     json!({"annotations": {"case": case}})
 }
 
-/// A match condition for objects with the annotation `case`.
+/// A match condition for objects with labels or with the annotation `case`.
 const WITH_CASE: &str = "has(object.metadata.labels) || (has(object.metadata.annotations) && 'case' in object.metadata.annotations)";
 
 /// An expression that is true for the annotation `case`.

@@ -87,7 +87,7 @@ impl<'a> Progress<'a> {
     }
 }
 
-/// Adds the init containers up to the first that has not finished. Returns whether there is one.
+/// Adds the init containers up to the first that has not finished. Returns false if all have finished.
 fn add_init_containers<'a>(pod: &'a Value, all: &mut Progress<'a>, sidecars: &mut Progress<'a>) -> bool {
     let specs = &pod["spec"]["initContainers"];
     for (index, container) in items(&pod["status"]["initContainerStatuses"]).enumerate() {
@@ -173,7 +173,7 @@ fn shown_reason(pod: &Value, reason: String) -> String {
     }
 }
 
-/// The number of readiness gates that are open, out of all.
+/// The cell `Readiness Gates`: the number of gates whose condition is true, and the number of all gates.
 fn readiness_gates(pod: &Value) -> String {
     let gates: Vec<&str> =
         items(&pod["spec"]["readinessGates"]).map(|gate| string_or_empty(&gate["conditionType"])).collect();

@@ -43,7 +43,8 @@ pub(super) fn validate(old: &Value, new: &Value, out: &mut Errors) {
     }
 }
 
-/// Checks that an update neither removes nor changes ephemeral containers. The message contains no difference of both.
+/// Checks that an update neither removes nor changes ephemeral containers. The error omits the diff that the API server
+/// prints.
 pub(super) fn check_ephemeral_containers(old: &Value, new: &Value, out: &mut Errors) {
     let list = |spec: &Value| spec["ephemeralContainers"].as_array().cloned().unwrap_or_default();
     let now = list(new);
@@ -59,7 +60,7 @@ pub(super) fn check_ephemeral_containers(old: &Value, new: &Value, out: &mut Err
     }
 }
 
-/// Checks that new resources do not change the class of the quality of service, which the status has.
+/// Checks that new resources do not change the QoS class, which the status contains.
 pub(super) fn check_qos_class(pod: &Value, class: &str, out: &mut Errors) {
     let before = &pod["status"]["qosClass"];
     if before.is_string() && *before != class {

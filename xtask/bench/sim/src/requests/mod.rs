@@ -35,7 +35,7 @@ const EVENTS_TIMEOUT: Duration = Duration::from_secs(20);
 #[derive(Debug, Default)]
 struct Counters {
     requests: AtomicU64,
-    /// The objects of each kind that exist at the start, and the changes of each kind.
+    /// For each kind, the number of objects that exist at the start, plus the number of changes.
     pods: AtomicU64,
     config_maps: AtomicU64,
     /// Set when the workers must end.
@@ -62,7 +62,7 @@ pub(crate) async fn measure(kubeconfig: &Path, duration: Duration) -> anyhow::Re
         watches.spawn(watch::count_events(client.clone(), kind, events.clone()));
         seen.push((kind, events));
     }
-    // A change before a watch is open would not be one of its events.
+    // Wait until all watches are open: a watch receives no event for a change before it is open.
     all_events(&counters, &seen).await?;
     let mut workers = JoinSet::new();
     for index in 0..WORKERS {
@@ -131,7 +131,7 @@ async fn call(
     Ok(())
 }
 
-/// Waits for `time`. A task that ends before is an error.
+/// Waits for `time`, or until a task ends. Returns the error of a task that has failed.
 async fn run_until(
     watches: &mut JoinSet<anyhow::Result<()>>,
     workers: &mut JoinSet<anyhow::Result<()>>,

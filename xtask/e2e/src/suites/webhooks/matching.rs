@@ -12,7 +12,7 @@ fn rule(groups: &[&str], versions: &[&str], resources: &[&str]) -> Value {
     json!({"apiGroups": groups, "apiVersions": versions, "resources": resources, "operations": ["*"]})
 }
 
-/// Creates a webhook for each rule, each with its own path, which is its name.
+/// Creates a webhook for each pair of a name, which is also its path, and the fields of the webhook.
 async fn configure(hooks: &Hooks, webhooks: &[(&str, Value)]) -> Outcome {
     let webhooks: Vec<Value> = webhooks
         .iter()
@@ -38,7 +38,7 @@ pub(super) async fn rules_select_requests(env: Env) -> Outcome {
     let one = |rule: Value| json!({"rules": [rule]});
     let mut update = rule(&[""], &["v1"], &["configmaps"]);
     update["operations"] = json!(["UPDATE"]);
-    // Other requests for cluster-scoped objects may run at the same time, but not for the namespace of the case.
+    // With the resource `*`, this rule would also match requests of other cases for cluster-scoped objects.
     let mut cluster = rule(&["*"], &["*"], &["namespaces", "configmaps"]);
     cluster["scope"] = "Cluster".into();
     let mut namespaced = rule(&["*"], &["*"], &["*/*"]);

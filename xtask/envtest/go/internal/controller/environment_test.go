@@ -14,7 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 )
 
-// Tests of the control plane itself: what a suite of envtest can rely on.
+// Tests of the behaviour of the control plane on which suites of envtest rely.
 
 func TestNamespacesStayTerminating(t *testing.T) {
 	ctx := t.Context()
