@@ -5,20 +5,23 @@
 //! afterwards. Ready keys are returned by priority, and within a priority in the order in which they became ready. So
 //! that no key starves, every 16th key is the one that has been ready longest.
 
+mod entries;
+mod lanes;
 mod limiter;
 mod waiting;
 
 pub use limiter::{FailureBackoff, MaxOf, RateLimiter, TokenBucket};
 
-use foldhash::HashMap;
-use std::{cmp::Reverse, collections::hash_map, hash::Hash, time::Duration};
+use entries::{Entries, Slot};
+use lanes::Lanes;
+use std::{hash::Hash, time::Duration};
 use tokio::time::Instant;
 use waiting::Waiting;
 
 /// Of this number of keys, one is the key that has been ready longest, instead of the key with the highest priority.
 const KEYS_PER_OLDEST: u32 = 16;
-/// The maximum number of priorities, from the lowest one, among which the queue looks for the oldest key.
-const MAX_PRIORITIES_SEARCHED: usize = 64;
+/// The number of keys whose memory an empty queue keeps.
+const MAX_KEPT_WHEN_EMPTY: usize = 1024;
 
 /// The priority of a key. Keys with a higher priority are processed first, except that every 16th key is the one that
 /// has waited longest.
@@ -46,8 +49,8 @@ impl Priority {
 
 /// A queue of keys with a cause each, `C`. Each key is in process at most once at a time.
 pub(crate) struct WorkQueue<K, C> {
-    entries: HashMap<K, Entry<C>>,
-    waiting: Waiting<K>,
+    entries: Entries<K, Entry<C>>,
+    waiting: Waiting,
     /// The number of keys to return by priority before the oldest one.
     until_oldest: u32,
     limiter: Limiter<K>,
@@ -84,13 +87,20 @@ struct Entry<C> {
     failures: u32,
 }
 
-/// The state of a key in the queue. The `u64` is the sequence number of its arrival.
+/// The state of a key in the queue.
 #[derive(Debug)]
 enum KeyState<C> {
-    Ready(u64, C),
-    /// Due at this time.
+    Ready(C),
+    /// Due at this time, with its order of arrival.
     Delayed(Instant, u64, C),
     InProcess(InProcess<C>),
+}
+
+impl<C> KeyState<C> {
+    /// Sets the state to in process, and returns the previous one.
+    fn begin_processing(&mut self) -> Self {
+        std::mem::replace(self, Self::InProcess(InProcess::default()))
+    }
 }
 
 /// The changes of a key while it is in process.
@@ -100,6 +110,12 @@ struct InProcess<C> {
     again: Option<Request<C>>,
     /// Whether the key was forgotten during the processing: the result of the processing does not count.
     forgotten: bool,
+}
+
+impl<C> Default for InProcess<C> {
+    fn default() -> Self {
+        Self { again: None, forgotten: false }
+    }
 }
 
 /// The due time of a key.
@@ -120,70 +136,59 @@ impl Due {
 
 impl<K: Hash + Eq + Clone, C> WorkQueue<K, C> {
     pub(crate) fn new(limiter: Limiter<K>) -> Self {
-        Self { entries: HashMap::default(), waiting: Waiting::new(), until_oldest: KEYS_PER_OLDEST, limiter }
+        Self { entries: Entries::new(), waiting: Waiting::new(), until_oldest: KEYS_PER_OLDEST, limiter }
     }
 
     /// Adds a key. If the key is already in the queue, the earlier due time and the higher priority apply.
     pub(crate) fn add(&mut self, key: K, request: Request<C>) {
-        let (key, entry) = match self.entries.entry(key) {
-            hash_map::Entry::Occupied(known) => known.remove_entry(),
-            hash_map::Entry::Vacant(new) => {
-                let priority = request.priority;
-                let state = self.waiting.add(new.key().clone(), request);
-                new.insert(Entry { state, priority, failures: 0 });
+        let hash = self.entries.hash(&key);
+        if let Some(slot) = self.entries.find(hash, &key) {
+            self.merge(slot, request);
+            return;
+        }
+        let priority = request.priority;
+        let new = |slot| Entry { state: self.waiting.add(slot, request), priority, failures: 0 };
+        self.entries.insert(hash, key, new);
+    }
+
+    /// Merges a request for a key into that of the queue.
+    fn merge(&mut self, slot: Slot, request: Request<C>) {
+        let Entry { state, priority, failures } = self.entries.get_mut(slot).1;
+        let is_earlier = match state {
+            KeyState::Ready(_) => false,
+            KeyState::Delayed(at, ..) => request.due < Due::At(*at),
+            KeyState::InProcess(InProcess { again, .. }) => {
+                *again = Some(merge_with(again.take(), request));
                 return;
             }
         };
-        let Entry { state, priority, failures } = entry;
-        let known = match state {
-            KeyState::InProcess(InProcess { again, forgotten }) => {
-                let again = Some(merge_with(again, request));
-                let state = KeyState::InProcess(InProcess { again, forgotten });
-                self.entries.insert(key, Entry { state, priority, failures });
-                return;
-            }
-            KeyState::Ready(sequence, cause) => {
-                if request.priority <= priority {
-                    let state = KeyState::Ready(sequence, cause);
-                    self.entries.insert(key, Entry { state, priority, failures });
-                    return;
-                }
-                self.waiting.ready.remove(&(Reverse(priority), sequence));
-                Request { due: Due::Now, priority, cause }
-            }
-            KeyState::Delayed(at, sequence, cause) => {
-                if request.priority <= priority && request.due >= Due::At(at) {
-                    let state = KeyState::Delayed(at, sequence, cause);
-                    self.entries.insert(key, Entry { state, priority, failures });
-                    return;
-                }
-                self.waiting.delayed.remove(&(at, sequence));
-                Request { due: Due::At(at), priority, cause }
-            }
+        if request.priority <= *priority && !is_earlier {
+            return;
+        }
+        let (priority, failures) = (*priority, *failures);
+        self.waiting.remove(slot, state, priority);
+        let known = match state.begin_processing() {
+            KeyState::Ready(cause) => Request { due: Due::Now, priority, cause },
+            KeyState::Delayed(at, _, cause) => Request { due: Due::At(at), priority, cause },
+            KeyState::InProcess(_) => return,
         };
-        self.enqueue(key, known.merge(request), failures);
+        self.enqueue(slot, known.merge(request), failures);
     }
 
     /// Returns the next ready key, its request, and the number of its consecutive failures. The key is in process until
     /// [`done`](Self::done), [`failed`](Self::failed) or [`conflicted`](Self::conflicted).
     pub(crate) fn take_key(&mut self, now: Instant) -> Option<(K, Request<C>, u32)> {
-        while let Some(first) = self.waiting.delayed.first_entry()
-            && first.key().0 <= now
-        {
-            let key = first.remove();
-            if let Some(Entry { state: KeyState::Delayed(_, _, cause), priority, failures }) =
-                self.entries.remove(&key)
-            {
-                self.enqueue(key, Request { due: Due::Now, priority, cause }, failures);
+        while let Some(slot) = self.waiting.pop_due(now) {
+            let Entry { state, priority, .. } = self.entries.get_mut(slot).1;
+            if let KeyState::Delayed(_, _, cause) = state.begin_processing() {
+                *state = self.waiting.add(slot, Request { due: Due::Now, priority: *priority, cause });
             }
         }
-        let key = self.pop_ready()?;
-        let entry = self.entries.get_mut(&key)?;
-        let in_process = KeyState::InProcess(InProcess { again: None, forgotten: false });
-        match std::mem::replace(&mut entry.state, in_process) {
-            KeyState::Ready(_, cause) => {
-                let request = Request { due: Due::Now, priority: entry.priority, cause };
-                Some((key, request, entry.failures))
+        let slot = self.pop_ready()?;
+        let (key, Entry { state, priority, failures }) = self.entries.get_mut(slot);
+        match state.begin_processing() {
+            KeyState::Ready(cause) => {
+                Some((key.clone(), Request { due: Due::Now, priority: *priority, cause }, *failures))
             }
             KeyState::Delayed(..) | KeyState::InProcess(_) => None,
         }
@@ -192,23 +197,29 @@ impl<K: Hash + Eq + Clone, C> WorkQueue<K, C> {
     /// Removes a key with its failures, because its object was deleted. If the key is in process, the result of the
     /// processing does not count; if the key is added again, it is processed afterwards.
     pub(crate) fn forget(&mut self, key: &K) {
-        let Some(Entry { state, priority, .. }) = self.entries.remove(key) else { return };
-        match state {
-            KeyState::Ready(sequence, _) => drop(self.waiting.ready.remove(&(Reverse(priority), sequence))),
-            KeyState::Delayed(at, sequence, _) => drop(self.waiting.delayed.remove(&(at, sequence))),
-            KeyState::InProcess(_) => {
-                let state = KeyState::InProcess(InProcess { again: None, forgotten: true });
-                self.entries.insert(key.clone(), Entry { state, priority, failures: 0 });
-            }
+        if let Some(slot) = self.entries.find(self.entries.hash(key), key) {
+            self.forget_slot(slot);
         }
+    }
+
+    fn forget_slot(&mut self, slot: Slot) {
+        let Entry { state, priority, failures } = self.entries.get_mut(slot).1;
+        if let KeyState::InProcess(during) = state {
+            *during = InProcess { again: None, forgotten: true };
+            *failures = 0;
+            return;
+        }
+        self.waiting.remove(slot, state, *priority);
+        self.remove(slot);
     }
 
     /// Forgets the keys that are not in process and for which `keep` returns `false`.
     pub(crate) fn retain(&mut self, keep: impl Fn(&K) -> bool) {
-        let waiting = self.entries.iter().filter(|(_, entry)| !matches!(entry.state, KeyState::InProcess(_)));
-        let dropped: Vec<_> = waiting.map(|(key, _)| key).filter(|key| !keep(key)).cloned().collect();
-        for key in dropped {
-            self.forget(&key);
+        let waiting =
+            self.entries.iter().filter(|(.., entry)| !matches!(entry.state, KeyState::InProcess(_)));
+        let dropped: Vec<_> = waiting.filter(|(_, key, _)| !keep(key)).map(|(slot, ..)| slot).collect();
+        for slot in dropped {
+            self.forget_slot(slot);
         }
     }
 
@@ -219,40 +230,33 @@ impl<K: Hash + Eq + Clone, C> WorkQueue<K, C> {
 
     /// Removes the next ready key: the first one of the highest priority, or, once in `KEYS_PER_OLDEST` keys, the
     /// oldest one.
-    fn pop_ready(&mut self) -> Option<K> {
+    fn pop_ready(&mut self) -> Option<Slot> {
         if self.waiting.ready.is_empty() {
             return None;
         }
         self.until_oldest -= 1;
         if self.until_oldest > 0 {
-            return self.waiting.ready.pop_first().map(|(_, key)| key);
+            return self.waiting.ready.pop_first();
         }
         self.until_oldest = KEYS_PER_OLDEST;
-        let mut oldest: Option<(Reverse<Priority>, u64)> = None;
-        let mut lowest = self.waiting.ready.last_key_value().map(|(place, _)| *place);
-        for _ in 0..MAX_PRIORITIES_SEARCHED {
-            let Some((priority, _)) = lowest else { break };
-            let first = self.waiting.ready.range((priority, 0)..).next().map(|(place, _)| *place);
-            oldest = oldest.into_iter().chain(first).min_by_key(|(_, sequence)| *sequence);
-            lowest = self.waiting.ready.range(..(priority, 0)).next_back().map(|(place, _)| *place);
-        }
-        self.waiting.ready.remove(&oldest?)
+        self.waiting.ready.pop_oldest()
     }
 
     /// Ends the processing of a key with success. The key is due again at `next`, with `cause`, or earlier if it was
     /// added during the processing. Returns the time of `next`; `None` if the key was forgotten during the processing,
     /// so that `next` does not count.
     pub(crate) fn done(&mut self, key: &K, next: Option<(Due, C)>) -> Option<Due> {
-        let (key, Finished { during, priority, .. }) = self.remove_in_process(key)?;
-        let InProcess { again, forgotten } = during;
+        let (slot, InProcess { again, forgotten }) = self.end_processing(key)?;
+        let priority = self.entries.get_mut(slot).1.priority;
         let next = next.filter(|_| !forgotten).map(|(due, cause)| Request { due, priority, cause });
         let due = next.as_ref().map(|next| next.due);
         let request = match (again, next) {
             (Some(again), Some(next)) => Some(again.merge(next)),
             (again, next) => again.or(next),
         };
-        if let Some(request) = request {
-            self.enqueue(key, request, 0);
+        match request {
+            Some(request) => self.enqueue(slot, request, 0),
+            None => self.remove(slot),
         }
         due
     }
@@ -281,19 +285,20 @@ impl<K: Hash + Eq + Clone, C> WorkQueue<K, C> {
         cause: C,
         wait: impl FnOnce(&mut Limiter<K>, &K, u32) -> Duration,
     ) -> Option<Duration> {
-        let (key, Finished { during, priority, failures }) = self.remove_in_process(key)?;
-        let InProcess { again, forgotten } = during;
+        let (slot, InProcess { again, forgotten }) = self.end_processing(key)?;
         if forgotten {
-            if let Some(again) = again {
-                self.enqueue(key, again, 0);
+            match again {
+                Some(again) => self.enqueue(slot, again, 0),
+                None => self.remove(slot),
             }
             return None;
         }
+        let (key, &mut Entry { priority, failures, .. }) = self.entries.get_mut(slot);
         let failures = failures.saturating_add(1);
-        let wait = wait(&mut self.limiter, &key, failures);
+        let wait = wait(&mut self.limiter, key, failures);
         let due = if wait.is_zero() { Due::Now } else { Due::after(now, wait) };
         let retry = Request { due, priority, cause };
-        self.enqueue(key, merge_with(again, retry), failures);
+        self.enqueue(slot, merge_with(again, retry), failures);
         Some(wait)
     }
 
@@ -302,15 +307,14 @@ impl<K: Hash + Eq + Clone, C> WorkQueue<K, C> {
         self.waiting.ready.len()
     }
 
-    /// The key that has been ready longest, and its order of arrival. Searches all ready keys.
+    /// The key that has been ready longest, and its order of arrival.
     pub(crate) fn oldest_ready(&self) -> Option<(u64, &K)> {
-        let ready = self.waiting.ready.iter().map(|(&(_, sequence), key)| (sequence, key));
-        ready.min_by_key(|(sequence, _)| *sequence)
+        self.waiting.ready.oldest().map(|(arrival, slot)| (arrival, self.entries.key(slot)))
     }
 
     /// The order of arrival of the last key.
     pub(crate) fn last_arrival(&self) -> u64 {
-        self.waiting.sequence
+        self.waiting.last_arrival
     }
 
     /// Whether a key is ready.
@@ -323,33 +327,30 @@ impl<K: Hash + Eq + Clone, C> WorkQueue<K, C> {
         self.waiting.delayed.first_key_value().map(|((at, _), _)| *at)
     }
 
-    /// Removes a key that is in process.
-    fn remove_in_process(&mut self, key: &K) -> Option<(K, Finished<C>)> {
-        match self.entries.remove_entry(key)? {
-            (key, Entry { state: KeyState::InProcess(during), priority, failures }) => {
-                Some((key, Finished { during, priority, failures }))
-            }
-            // The key is not in process: keep it unchanged.
-            (key, entry) => {
-                self.entries.insert(key, entry);
-                None
-            }
+    /// The slot of a key that is in process, and its changes. The caller calls [`enqueue`](Self::enqueue) or
+    /// [`remove`](Self::remove).
+    fn end_processing(&mut self, key: &K) -> Option<(Slot, InProcess<C>)> {
+        let slot = self.entries.find(self.entries.hash(key), key)?;
+        match &mut self.entries.get_mut(slot).1.state {
+            KeyState::InProcess(during) => Some((slot, std::mem::take(during))),
+            KeyState::Ready(_) | KeyState::Delayed(..) => None,
         }
     }
 
-    /// Adds a key that is not in the queue.
-    fn enqueue(&mut self, key: K, request: Request<C>, failures: u32) {
+    /// Makes a key ready or delayed that is neither.
+    fn enqueue(&mut self, slot: Slot, request: Request<C>, failures: u32) {
         let priority = request.priority;
-        let state = self.waiting.add(key.clone(), request);
-        self.entries.insert(key, Entry { state, priority, failures });
+        let state = self.waiting.add(slot, request);
+        *self.entries.get_mut(slot).1 = Entry { state, priority, failures };
     }
-}
 
-/// A key whose processing has ended.
-struct Finished<C> {
-    during: InProcess<C>,
-    priority: Priority,
-    failures: u32,
+    /// Removes a key that is neither ready nor delayed.
+    fn remove(&mut self, slot: Slot) {
+        self.entries.remove(slot);
+        if self.entries.is_empty() && self.entries.capacity() > MAX_KEPT_WHEN_EMPTY {
+            (self.entries, self.waiting.ready) = (Entries::new(), Lanes::new());
+        }
+    }
 }
 
 /// The request, combined with one that was added before, if any.

@@ -285,6 +285,43 @@ fn a_forgotten_key_is_not_processed_and_its_failures_do_not_count() {
 }
 
 #[test]
+fn the_other_keys_keep_their_order_when_a_key_is_forgotten() {
+    const KEYS: [&str; 4] = ["a", "b", "c", "d"];
+    for forgotten in KEYS {
+        let mut queue = TestQueue::new();
+        for key in KEYS {
+            queue.add(key);
+        }
+        queue.inner.forget(&forgotten);
+        // The new key takes the slot of the forgotten one, and is the last.
+        queue.add("e");
+        let taken: Vec<_> = std::iter::from_fn(|| queue.take_key(0)).collect();
+        let expected: Vec<_> = KEYS.into_iter().filter(|key| *key != forgotten).chain(["e"]).collect();
+        assert_eq!(taken, expected);
+        assert!(queue.inner.waiting.ready.is_empty());
+    }
+}
+
+#[test]
+fn an_empty_queue_has_no_memory_for_many_keys() {
+    let backoff = FailureBackoff::new(Duration::from_secs(1), Duration::from_secs(5));
+    let mut queue = WorkQueue::new(Box::new(backoff));
+    for count in [MAX_KEPT_WHEN_EMPTY / 2, 4 * MAX_KEPT_WHEN_EMPTY] {
+        for key in 0..count {
+            queue.add(key, request(Due::Now, Priority::DEFAULT));
+        }
+        while let Some((key, ..)) = queue.take_key(Instant::now()) {
+            assert!(queue.entries.capacity() >= count);
+            queue.done(&key, None);
+        }
+        assert_eq!(queue.len(), 0);
+        assert!(queue.entries.capacity() <= MAX_KEPT_WHEN_EMPTY);
+    }
+    queue.add(1, request(Due::Now, Priority::DEFAULT));
+    assert_eq!(queue.take_key(Instant::now()).map(|(key, ..)| key), Some(1));
+}
+
+#[test]
 fn the_result_of_a_key_that_was_forgotten_in_process_does_not_count() {
     let mut queue = TestQueue::new();
     let now = queue.at(0);

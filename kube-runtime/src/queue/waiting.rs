@@ -1,36 +1,52 @@
 //! `Waiting`: the keys of a work queue that are ready or delayed, in the order of their processing.
 
+use super::entries::Slot;
+use super::lanes::Lanes;
 use super::{Due, KeyState, Priority, Request};
-use std::{cmp::Reverse, collections::BTreeMap};
+use std::collections::BTreeMap;
 use tokio::time::Instant;
 
 /// The keys that wait to be processed.
-pub(super) struct Waiting<K> {
-    /// Ready keys, by priority, then by order of arrival.
-    pub(super) ready: BTreeMap<(Reverse<Priority>, u64), K>,
+pub(super) struct Waiting {
+    pub(super) ready: Lanes,
     /// Delayed keys, by due time, then by order of arrival.
-    pub(super) delayed: BTreeMap<(Instant, u64), K>,
-    /// The sequence number of the last key in `ready` or `delayed`.
-    pub(super) sequence: u64,
+    pub(super) delayed: BTreeMap<(Instant, u64), Slot>,
+    /// The order of arrival of the last key in `ready` or `delayed`.
+    pub(super) last_arrival: u64,
 }
 
-impl<K> Waiting<K> {
+impl Waiting {
     pub(super) fn new() -> Self {
-        Self { ready: BTreeMap::new(), delayed: BTreeMap::new(), sequence: 0 }
+        Self { ready: Lanes::new(), delayed: BTreeMap::new(), last_arrival: 0 }
     }
 
     /// Adds a key that is not there.
-    pub(super) fn add<C>(&mut self, key: K, Request { due, priority, cause }: Request<C>) -> KeyState<C> {
-        self.sequence += 1;
+    pub(super) fn add<C>(&mut self, slot: Slot, Request { due, priority, cause }: Request<C>) -> KeyState<C> {
+        self.last_arrival += 1;
         match due {
             Due::Now => {
-                self.ready.insert((Reverse(priority), self.sequence), key);
-                KeyState::Ready(self.sequence, cause)
+                self.ready.push(priority, slot, self.last_arrival);
+                KeyState::Ready(cause)
             }
             Due::At(at) => {
-                self.delayed.insert((at, self.sequence), key);
-                KeyState::Delayed(at, self.sequence, cause)
+                self.delayed.insert((at, self.last_arrival), slot);
+                KeyState::Delayed(at, self.last_arrival, cause)
             }
         }
+    }
+
+    /// Removes a key that has this state and priority.
+    pub(super) fn remove<C>(&mut self, slot: Slot, state: &KeyState<C>, priority: Priority) {
+        match state {
+            KeyState::Ready(_) => self.ready.remove(priority, slot),
+            KeyState::Delayed(at, arrival, _) => drop(self.delayed.remove(&(*at, *arrival))),
+            KeyState::InProcess(_) => {}
+        }
+    }
+
+    /// Removes the first delayed key that is due at this time.
+    pub(super) fn pop_due(&mut self, now: Instant) -> Option<Slot> {
+        let first = self.delayed.first_entry()?;
+        (first.key().0 <= now).then(|| first.remove())
     }
 }

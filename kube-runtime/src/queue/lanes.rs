@@ -1,0 +1,100 @@
+//! `Lanes`: slots in the order of their priority, and within a priority in the order of their arrival. Each priority has a
+//! lane, which is a doubly linked list, so that all operations take a time that does not depend on the number of slots.
+
+use super::Priority;
+use super::entries::Slot;
+use std::collections::{BTreeMap, btree_map};
+
+/// The maximum number of lanes, from the lowest priority, in which [`Lanes::pop_oldest`] looks for the oldest slot.
+const MAX_LANES_SEARCHED: usize = 64;
+
+/// Slots by priority, then by arrival.
+pub(super) struct Lanes {
+    /// The lanes, none of which is empty.
+    by_priority: BTreeMap<Priority, Lane>,
+    /// By slot. The links of a slot that is in no lane have no meaning.
+    links: Vec<Links>,
+    len: usize,
+}
+
+/// The ends of a list of slots.
+struct Lane {
+    first: Slot,
+    last: Slot,
+}
+
+/// The neighbours of a slot in its lane.
+#[derive(Clone, Copy, Default)]
+struct Links {
+    /// Without a meaning for the first slot.
+    previous: Slot,
+    /// Without a meaning for the last slot.
+    next: Slot,
+    /// The order of arrival.
+    arrival: u64,
+}
+
+impl Lanes {
+    pub(super) fn new() -> Self {
+        Self { by_priority: BTreeMap::new(), links: Vec::new(), len: 0 }
+    }
+
+    /// Adds a slot that is in no lane. `arrival` is greater than those of the other slots.
+    pub(super) fn push(&mut self, priority: Priority, slot: Slot, arrival: u64) {
+        if self.links.len() <= slot {
+            self.links.resize(slot + 1, Links::default());
+        }
+        let previous = match self.by_priority.entry(priority) {
+            btree_map::Entry::Occupied(mut lane) => std::mem::replace(&mut lane.get_mut().last, slot),
+            btree_map::Entry::Vacant(new) => new.insert(Lane { first: slot, last: slot }).first,
+        };
+        self.links[previous].next = slot;
+        self.links[slot] = Links { previous, next: slot, arrival };
+        self.len += 1;
+    }
+
+    /// Removes a slot from the lane of this priority, in which it is.
+    pub(super) fn remove(&mut self, priority: Priority, slot: Slot) {
+        let Some(lane) = self.by_priority.get_mut(&priority) else { return };
+        let Links { previous, next, .. } = self.links[slot];
+        match (lane.first == slot, lane.last == slot) {
+            (true, true) => drop(self.by_priority.remove(&priority)),
+            (true, false) => lane.first = next,
+            (false, true) => lane.last = previous,
+            (false, false) => {
+                self.links[previous].next = next;
+                self.links[next].previous = previous;
+            }
+        }
+        self.len -= 1;
+    }
+
+    /// Removes the first slot of the highest priority.
+    pub(super) fn pop_first(&mut self) -> Option<Slot> {
+        let (&priority, &Lane { first, .. }) = self.by_priority.last_key_value()?;
+        self.remove(priority, first);
+        Some(first)
+    }
+
+    /// Removes the slot that arrived first, among those of the lowest 64 priorities.
+    pub(super) fn pop_oldest(&mut self) -> Option<Slot> {
+        let lowest = self.by_priority.iter().take(MAX_LANES_SEARCHED);
+        let (&priority, &Lane { first, .. }) =
+            lowest.min_by_key(|(_, lane)| self.links[lane.first].arrival)?;
+        self.remove(priority, first);
+        Some(first)
+    }
+
+    /// The slot that arrived first, and its order of arrival.
+    pub(super) fn oldest(&self) -> Option<(u64, Slot)> {
+        self.by_priority.values().map(|lane| (self.links[lane.first].arrival, lane.first)).min()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+}
