@@ -141,7 +141,7 @@ impl Cluster {
             print!("{}", yaml_serde::to_string(&api.get(&name).await?)?);
             return Ok(());
         }
-        // The server selects the columns, those of custom resources included.
+        // The server selects the columns, also for custom resources.
         let table = api.list_table(&ListParams::default().labels(selector)).await?;
         let shown: Vec<bool> = table.column_definitions.iter().map(|column| column.priority == 0).collect();
         let mut rows =

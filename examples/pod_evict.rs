@@ -10,7 +10,7 @@ use kube_client::{Api, Client, api::EvictParams};
 use std::{process::ExitCode, time::Duration};
 use tokio::time::sleep;
 
-/// The interval between two attempts, as long as that of kubectl.
+/// The interval between two attempts, as in kubectl.
 const INTERVAL: Duration = Duration::from_secs(5);
 
 fn main() -> ExitCode {

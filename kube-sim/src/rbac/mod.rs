@@ -64,8 +64,8 @@ pub(crate) fn rules_of(state: &State, user: &User, namespace: &str) -> Vec<Value
     bindings(state, user, namespace).flat_map(|binding| binding.rules(state)).collect()
 }
 
-/// The rules of the role in the `roleRef` of a binding in `namespace`, with those of the roles that an aggregated role
-/// selects. `None` if the role does not exist.
+/// The rules of the role that the `roleRef` `role` of a binding in `namespace` names. Includes the rules of the roles
+/// that an aggregated role selects. `None` if the role does not exist.
 pub(crate) fn rules_of_role(state: &State, role: &Value, namespace: &str) -> Option<Vec<Value>> {
     let (storage, namespace) = match text(&role["kind"]) {
         "ClusterRole" => (CLUSTER_ROLES, ""),

@@ -1,4 +1,5 @@
-//! The resources of the resource metrics API, which a component of a cluster serves, and not the API server.
+//! The resources of the resource metrics API. In a cluster, a component such as metrics-server serves them, not the API
+//! server.
 
 use serde_json::json;
 

@@ -83,7 +83,8 @@ impl Registry {
         self.all().find(|r| r.api_version == api_version && r.kind == kind && r.is_stored()).cloned()
     }
 
-    /// A resource whose objects are in the table `storage`. If possible, in a version that needs no conversion.
+    /// A resource whose objects are in the table `storage`. If several API versions have this table, prefers one whose
+    /// objects need no conversion.
     pub(crate) fn by_storage(&self, storage: &str) -> Option<Arc<Resource>> {
         let mut all = self.all().filter(|r| &*r.storage == storage).peekable();
         let first = all.peek().copied();

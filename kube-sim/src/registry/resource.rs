@@ -73,8 +73,8 @@ pub(crate) enum Origin {
 pub(crate) enum Conversion {
     /// Only `apiVersion` differs.
     None,
-    /// From the storage version of a custom resource to another version: the server prunes the fields that this version
-    /// does not have.
+    /// From the storage version of a custom resource to another version: the server prunes the fields that the other
+    /// version does not have.
     Pruning,
     /// From `events.k8s.io/v1` to the storage version, core `v1`, and back.
     Events,
@@ -236,7 +236,8 @@ impl Resource {
             || fields.iter().any(|field| metadata(old, field) != metadata(new, field))
     }
 
-    /// The version of a stored object whose `apiVersion` is `api_version`; `None` for a built-in kind.
+    /// The `apiVersion` to store with an object; `None` for a built-in kind. Objects of the storage version share one
+    /// string.
     pub(crate) fn stored_version(&self, api_version: &str) -> Option<Arc<str>> {
         let custom = self.custom()?;
         if *custom.storage_version == *api_version {

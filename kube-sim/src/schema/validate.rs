@@ -19,7 +19,7 @@ pub(crate) fn validate(schema: &Schema, object: &Value) -> Vec<FieldError> {
     validate_update(schema, None, object)
 }
 
-/// Validates `object`, which replaces `old`. A value that the update does not change has no errors (KEP-4008), and
+/// Validates `object`, which replaces `old`. An unchanged value has no errors (validation ratcheting, KEP-4008), and
 /// duplicates are errors only if `old` has none.
 pub(crate) fn validate_update(schema: &Schema, old: Option<&Value>, object: &Value) -> Vec<FieldError> {
     let mut findings = Findings::default();

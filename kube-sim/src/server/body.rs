@@ -98,7 +98,7 @@ impl SimBody {
         Poll::Ready(Some(Err(SimBodyError {})))
     }
 
-    /// The next piece before a fault rule cuts it; `None` at the end of the body.
+    /// The next piece, to which no fault has been applied; `None` at the end of the body.
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         match &mut self.source {
             Source::Whole(bytes) => Poll::Ready(bytes.take().filter(|b| !b.is_empty())),

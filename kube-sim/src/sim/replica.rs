@@ -28,8 +28,8 @@ impl Sim {
     /// store. Writes, and `get` without a resource version, use the store at once. All replicas serve a new
     /// CustomResourceDefinition at once.
     ///
-    /// A cache never goes back to an earlier version. It lags by no more changes than the history of a resource has
-    /// ([`SimBuilder::history`](crate::SimBuilder::history)).
+    /// A cache never goes back to an earlier version. It lags at most by the number of changes in the history of a
+    /// resource ([`SimBuilder::history`](crate::SimBuilder::history)).
     ///
     /// # Examples
     /// ```

@@ -21,7 +21,7 @@ pub enum Lag {
     None,
     /// The cache has each change after this time on tokio's clock.
     Time(Duration),
-    /// The cache lacks this number of the latest changes of the store. Without further changes, it never has them.
+    /// The cache lags by this number of changes: it gets a change only after as many further changes of the store.
     Versions(u64),
 }
 
@@ -185,7 +185,8 @@ impl State {
         self.view().of_cache(version)
     }
 
-    /// The time at which a cache gets its next change; `None` if it has all, or lags by a number of versions.
+    /// The time at which a cache gets its next change; `None` if the cache has all changes, or lags by a number of
+    /// versions.
     pub(crate) fn next_cache_change(&self, id: usize) -> Option<Instant> {
         let Lag::Time(time) = self.caches.servers[id].lag else { return None };
         let next = self.caches.visible_commits(time);

@@ -35,7 +35,7 @@ pub(crate) struct Event {
     pub(crate) object: Arc<Stored>,
     /// The state before the change; `None` for a new object.
     pub(crate) previous: Option<Arc<Stored>>,
-    /// The result of the first call of [`Self::frame`], after the API version of that call.
+    /// The API version and the result of the first call of [`Self::frame`].
     frame: OnceLock<(Box<str>, Bytes)>,
 }
 

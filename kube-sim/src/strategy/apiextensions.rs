@@ -80,7 +80,7 @@ fn validate(old: Option<&Value>, crd: &Value, out: &mut Errors) {
     out.0.extend(errors);
 }
 
-/// Checks `webhook` of `spec.conversion`. The API server reports its fields by the names of its internal version.
+/// Checks `webhook` of `spec.conversion`. The API server's errors contain the field names of its internal version.
 fn check_conversion(conversion: &Value, out: &mut Errors) {
     let webhook = &conversion["webhook"];
     let (config, versions) =

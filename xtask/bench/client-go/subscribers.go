@@ -12,8 +12,8 @@ import (
 // subscribers is the number of event handlers of one informer.
 const subscribers = 100
 
-// manySubscribers measures from the first watch event until all event handlers have the last state of the sentinel. Each
-// of them has received the initial list before.
+// manySubscribers measures from the first watch event until all event handlers have the last state of the sentinel. All
+// of them receive the initial list before the measurement.
 func manySubscribers(j *job) (*outcome, error) {
 	informer, err := podInformer(j)
 	if err != nil {

@@ -33,8 +33,8 @@ pub(crate) async fn four_controllers(job: &Job) -> anyhow::Result<Outcome> {
     Ok(Outcome::new(job.calls, &measure).digest(digest_of_store(&store)?))
 }
 
-/// Measures from the first watch event until all subscribers have the last state of the sentinel. Each of them has received
-/// the initial list before.
+/// Measures from the first watch event until all subscribers have the last state of the sentinel. All of them receive
+/// the initial list before the measurement.
 pub(crate) async fn subscribers(job: &Job) -> anyhow::Result<Outcome> {
     let control = Control::for_job(job);
     let informer = SharedPods::new(Api::all(job.client()?), Strategy::List.config());

@@ -5,7 +5,6 @@ pub(crate) const MIB: usize = 1 << 20;
 /// The length of the block. A kubelet sends the output of a process in messages of this size.
 pub(crate) const BLOCK: usize = 32 << 10;
 
-/// The block.
 pub(crate) fn block() -> Vec<u8> {
     (0..251).cycle().take(BLOCK).collect()
 }

@@ -23,7 +23,7 @@ pub(super) struct Outcome {
 /// The builds of this project, and those of kube.
 pub(super) type Builds<B> = (Vec<B>, Vec<B>);
 
-/// Builds both projects alternately, `rounds` times each. `name` is that of the build, for the progress.
+/// Builds both projects alternately, `rounds` times each. `name` is the name of the build in the progress output.
 ///
 /// # Errors
 /// The first error of `build`.

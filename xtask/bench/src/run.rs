@@ -166,7 +166,8 @@ impl<'a> Runner<'a> {
     }
 }
 
-/// The program of a contender for a row: for some rows, client-go's contender has a second one with controller-runtime.
+/// The program of a contender for a row. client-go's contender has a second program with controller-runtime for some
+/// rows.
 fn program_for(row: &Row, contender: Contender, program: &Path) -> PathBuf {
     if contender == Contender::ClientGo && row.needs_controller_runtime {
         return program.with_file_name(build::CONTROLLER_RUNTIME);

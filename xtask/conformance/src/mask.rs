@@ -105,7 +105,7 @@ pub(crate) fn mask_texts(value: &mut Value) {
 }
 
 /// Sorts the entries of each `managedFields` by manager, operation and subresource. The API server sorts them by time,
-/// and the time of two entries is equal or not by chance.
+/// but whether two entries have the same time depends on chance.
 fn sort_managers(value: &mut Value) {
     match value {
         Value::Object(map) => {

@@ -134,8 +134,8 @@ impl Mutation {
         let call = Call::post(self.path.replace("$NS", namespace), &self.object);
         let response = match endpoint.send(&call).await {
             Ok(response) => response,
-            // The API server resets the stream if its handler panics, as for an indexed Job without `completions`. If it
-            // still responds, the panic is its verdict.
+            // The API server resets the stream if its handler panics, as for an indexed Job without `completions`. If
+            // the server still responds afterwards, the reset is the observed result.
             Err(error) if endpoint.is_real() && endpoint.send(&Call::get("/version")).await.is_ok() => {
                 let seen = json!({"status": format!("{error:#}"), "reason": null, "fields": []});
                 return Ok(vec![Observation { request: "create".to_owned(), seen }]);

@@ -59,8 +59,8 @@ impl Response {
         self.body.pointer(source).cloned()
     }
 
-    /// The comparable parts, without the values that differ in each run. If `only` is not empty, the only part of the
-    /// body of a success is the values at these JSON pointers.
+    /// The comparable parts, without the values that differ in each run. If `only` is not empty, the body of a
+    /// successful response is compared only at these JSON pointers.
     pub(crate) fn whole(&self, request: &str, masked: &[String], only: &[String]) -> Observation {
         let mut seen = self.comparable();
         if !only.is_empty() && self.is_success() {

@@ -37,7 +37,7 @@ pub(crate) struct Server {
 pub(crate) struct Churn {
     /// The number of objects.
     pub(crate) objects: usize,
-    /// The time for which they change.
+    /// The time for which the objects change.
     pub(crate) duration: Duration,
 }
 

@@ -54,8 +54,8 @@ pub(crate) fn labelled(name: &str, key: &str, label: &str) -> ConfigMap {
     map
 }
 
-/// A node that a case creates and deletes. Its taint keeps the pods of other cases off it: they would be lost with the
-/// node.
+/// A node that a case creates and deletes. Its taint keeps other cases' pods off the node: they would be lost when the
+/// node is deleted.
 pub(crate) fn temporary_node(name: &str) -> Outcome<Node> {
     object(json!({
         "metadata": {"name": name, "labels": {LABEL.0: LABEL.1, "kubernetes.io/os": "linux"}},

@@ -1,4 +1,4 @@
-//! The containers of kube-sim's pods. They answer as the stand-in for the kubelet of the real control plane
+//! The containers of kube-sim's pods. They behave like the stand-in for the kubelet of the real control plane
 //! (`xtask/control-plane/go/kubelet`): commands run on this machine.
 
 use std::io::ErrorKind;

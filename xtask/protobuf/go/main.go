@@ -85,8 +85,8 @@ func main() {
 	}
 }
 
-// Whether responses can have this kind. Each group also registers the options of requests, which are not objects. Without a
-// codec of its own, a type cannot be sent as Protobuf.
+// Whether responses can have this kind. Each group also registers the options of requests, which are not objects. A
+// type without a Protobuf codec of its own cannot be sent as Protobuf.
 func isServed(gvk schema.GroupVersionKind, goType reflect.Type) bool {
 	inMeta := goType.PkgPath() == "k8s.io/apimachinery/pkg/apis/meta/v1"
 	if inMeta && !(gvk.Kind == "Status" && gvk.Group == "" || strings.HasPrefix(gvk.Kind, "PartialObjectMetadata") && gvk.Group == "meta.k8s.io" && gvk.Version == "v1") {

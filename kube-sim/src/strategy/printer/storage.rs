@@ -23,7 +23,7 @@ fn access_modes(modes: &Value) -> String {
     shown.map(|(_, short)| *short).collect::<Vec<_>>().join(",")
 }
 
-/// The cell with the phase, or with the text for an object that is being deleted.
+/// The cell with the phase; `Terminating` for an object that is being deleted.
 fn phase(object: &Value) -> Value {
     if object["metadata"]["deletionTimestamp"].is_string() {
         return "Terminating".into();

@@ -331,7 +331,8 @@ fn check_progress_deadline(path: &str, spec: &Value, out: &mut Errors) {
     }
 }
 
-/// Checks the claims of a stateful set. The API server checks their names as those of volumes of the pod template.
+/// Checks the claim templates of a stateful set. The API server reports an invalid name of a template with the path of
+/// the volume in the pod template.
 fn check_claim_templates(path: &str, spec: &Value, out: &mut Errors) {
     for (index, (claim_path, claim)) in items(path, spec, "volumeClaimTemplates").enumerate() {
         let volume = format!("{path}.template.spec.volumes[{index}]");

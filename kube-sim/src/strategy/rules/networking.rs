@@ -167,7 +167,7 @@ static PEER: [Rule; 4] = [
     ("ipBlock?.except[]", AnyText(texts::cidr)),
 ];
 
-/// Checks the port of a network policy, and that `endPort` ends a range of numbers.
+/// Checks the port of a network policy, and that `endPort` is set only for a port number and is not less than it.
 fn check_policy_port(path: &str, port: &Value, out: &mut Errors) {
     check_port_or_name(&join(path, "port"), &port["port"], out);
     let Some(end) = port["endPort"].as_i64() else { return };

@@ -259,7 +259,7 @@ fn check_search_domain(path: &str, domain: &Value, out: &mut Errors) {
     if text == "." {
         return;
     }
-    // Unlike in a DNS name, a label may begin with an underscore and contain others.
+    // Unlike in a DNS name, a label may begin with an underscore and contain further underscores.
     let labels = text.strip_suffix('.').unwrap_or(text).split('.');
     let plain: Vec<_> =
         labels.map(|label| label.strip_prefix('_').unwrap_or(label).replace('_', "-")).collect();

@@ -1,6 +1,5 @@
 //! The dictionary with which SPDY/3 compresses header blocks (section 2.6.10.1 of its draft).
 
-/// The dictionary.
 pub(super) const DICTIONARY: &[u8; 1423] = b"\
 \0\0\0\x07options\0\0\0\x04head\0\0\0\x04post\0\0\0\x03put\0\0\0\x06delete\0\0\0\x05trace\0\0\0\x06a\
 ccept\0\0\0\x0eaccept-charset\0\0\0\x0faccept-encoding\0\0\0\x0faccept-language\0\0\0\x0daccept-rang\

@@ -1,5 +1,5 @@
-//! `ObjectSet`: the serialised objects of one kind, as the content of a list's `items`. `Objects`: those of a kind, in
-//! both formats.
+//! `ObjectSet`: the serialised objects of one kind in one format, as the content of a list's `items`. `Objects`: the
+//! objects of one kind in both formats.
 
 use std::ops::Range;
 use std::sync::OnceLock;

@@ -23,9 +23,7 @@ pub(crate) struct Pod {
     pub(crate) index: usize,
     /// Whether this pod is the sentinel: the last object of lists and events, which marks the end of a measurement.
     pub(crate) sentinel: bool,
-    /// The resource version.
     pub(crate) version: u64,
-    /// The generation.
     pub(crate) generation: u32,
     /// The restart count of the pod's container.
     pub(crate) restarts: u32,

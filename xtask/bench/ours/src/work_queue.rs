@@ -1,5 +1,5 @@
-//! The work queue of this project's controllers, for the row `priority-queue`. The queue is not public, so that its file is
-//! compiled into this program, too.
+//! The work queue of this project's controllers, for the row `priority-queue`. The queue is not public: this program
+//! includes its source file.
 
 use std::time::Duration;
 

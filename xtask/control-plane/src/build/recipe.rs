@@ -188,7 +188,7 @@ mod tests {
             let version = format!("v{}", recipe.name.rsplit_once('-').unwrap().1);
             let pinned = recipe.go_mod.lines().map(|line| line.trim().trim_start_matches("require "));
             let pinned = pinned.filter_map(|line| line.split_once(' '));
-            // The version of a module of this repository is that of the library which it uses.
+            // A module of this repository has the version of the library that it uses.
             let package = match recipe.binaries[0].0 {
                 "kubelet.xtask.invalid" => "k8s.io/cri-streaming",
                 "kubectl.xtask.invalid" => "k8s.io/kubectl",

@@ -167,7 +167,7 @@ impl Kind {
         Ok(Self { api, resource })
     }
 
-    /// An object with one field for each row. The value of the field is that of `key` in the row, else [`VALUE`].
+    /// An object with one field for each row. The value of the field is the entry `key` of the row, else [`VALUE`].
     fn object(&self, rows: &[Value], key: &str) -> Outcome<DynamicObject> {
         let common: Value = serde_json::from_str(VALUE)?;
         let value = |row: &Value| row.get(key).unwrap_or(&common).clone();
@@ -220,7 +220,7 @@ async fn compares_old_and_new_objects(env: Env) -> Outcome {
     check_no_differences(&compare(&rows, &found))
 }
 
-/// KEP-4008: a rule that is added later does not refuse updates of other fields.
+/// Validation ratcheting (KEP-4008): a rule that is added later does not refuse updates of other fields.
 async fn does_not_refuse_unchanged_values(env: Env) -> Outcome {
     let schema = |rules: &Value| {
         json!({"type": "object", "properties": {

@@ -73,8 +73,8 @@ impl Ledger {
         RunningReconcile { ledger: self.clone(), key }
     }
 
-    /// The keys whose last reconcile received another state than `expected` contains, and the keys with a reconcile in
-    /// flight.
+    /// The keys whose last reconcile received another uid or generation than `expected` contains, and the keys with a
+    /// reconcile in flight.
     fn differing(&self, expected: &HashMap<String, (String, i64)>) -> Vec<String> {
         let keys = self.keys();
         let differs = |(key, last): &(&String, &(String, i64))| {
@@ -84,7 +84,7 @@ impl Ledger {
     }
 }
 
-/// A reconcile. Dropping it records the end, also of one that is cancelled.
+/// A reconcile. Dropping this value records the end of the reconcile, even if the reconcile was cancelled.
 struct RunningReconcile {
     ledger: Arc<Ledger>,
     key: String,

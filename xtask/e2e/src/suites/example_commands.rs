@@ -136,7 +136,7 @@ async fn request_raw_prints_a_response(env: Env) -> Outcome {
 async fn custom_client_counts_its_requests(env: Env) -> Outcome {
     let lines = run(&env, "custom_client", &[]).await?;
     check!(lines.iter().any(|line| line.starts_with("kube-system: ")), "{lines:?}");
-    // One list of the namespaces, and one of the pods in each.
+    // The example sends one list request for the namespaces, and one for the pods of each namespace.
     check_eq!(lines.last(), Some(&format!("{} requests", lines.len())));
     Ok(())
 }

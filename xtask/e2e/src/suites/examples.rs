@@ -78,7 +78,7 @@ async fn crd_reflector_prints_created_and_changed_objects(env: Env) -> Outcome {
 }
 
 async fn admission_controller_refuses_and_mutates(env: Env) -> Outcome {
-    // The example registers webhooks with a fixed name, which see only labelled config maps.
+    // The example registers webhooks with a fixed name. They receive only config maps with the label of the example.
     let validating: Api<ValidatingWebhookConfiguration> = Api::all(env.client());
     let mutating: Api<MutatingWebhookConfiguration> = Api::all(env.client());
     env.delete_at_end(&validating, "examples-admission");

@@ -125,7 +125,7 @@ async fn record(env: Env, seen: Arc<Mutex<Seen>>) {
     }
 }
 
-/// Starts two candidates and waits until the first one leads and writes. `url` is the address of the server for the first one.
+/// Starts two candidates and waits until `one` leads and writes. `url` is the address of the server for `one`.
 async fn start(env: &Env, url: Option<&str>) -> Outcome<(RunningExample, RunningExample, Recorder)> {
     let recorder = Recorder::start(env);
     let one = RunningExample::start_at(env, url, "leader_election", &["one"], &[])?;

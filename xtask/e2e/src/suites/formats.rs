@@ -44,7 +44,7 @@ suite!("formats":
 struct ContentTypes(Arc<Mutex<Vec<String>>>);
 
 impl ContentTypes {
-    /// This client with a record of its responses.
+    /// Returns a client that records the `Content-Type` of its responses, and the record.
     fn of(client: &Client) -> (Client, Self) {
         let types = Self::default();
         let recorder = types.clone();

@@ -114,7 +114,7 @@ async fn ports_are_forwarded_over_the_older_protocol(env: Env) -> Outcome {
     }
     for stream in &mut streams {
         echo(stream, "hello").await?;
-        // This protocol cannot end one direction.
+        // This protocol has no half-close.
         check!(stream.shutdown().await.is_err_and(|error| error.kind() == ErrorKind::Unsupported));
     }
     let mut stream = forwarder.take_stream(REFUSED).context("the stream of a requested port")?;

@@ -85,7 +85,7 @@ async fn set_image(api: &Api<Deployment>, image: &str) -> Outcome<Deployment> {
     Ok(api.patch("web", &PatchParams::default(), &Patch::Strategic(patch)).await?)
 }
 
-/// Waits until the sizes of the replica sets, in the order of their revisions, are these.
+/// Waits until the replica sets, in the order of their revisions, have the sizes `expected`.
 async fn wait_for_sizes(env: &Env, expected: &[i32]) -> Outcome<Vec<ReplicaSet>> {
     eventually("the replica sets are scaled", TIMEOUT, async || {
         let sets = replica_sets(env).await?;

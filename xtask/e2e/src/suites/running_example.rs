@@ -41,7 +41,7 @@ impl RunningExample {
         Self::start_with(env, name, arguments, &[])
     }
 
-    /// As [`start`](Self::start), with further environment variables.
+    /// Like [`start`](Self::start), with further environment variables.
     pub(super) fn start_with(
         env: &Env,
         name: &str,
@@ -51,7 +51,7 @@ impl RunningExample {
         Self::start_at(env, None, name, arguments, variables)
     }
 
-    /// As [`start_with`](Self::start_with), with another URL of the server.
+    /// Like [`start_with`](Self::start_with), with another URL of the server.
     pub(super) fn start_at(
         env: &Env,
         url: Option<&str>,

@@ -1,5 +1,5 @@
-//! Kubernetes' Go modules: their test data, in which each kind has a file in JSON and in Protobuf whose objects have a value
-//! in every field, and the types from which the client's table of Protobuf messages was recorded.
+//! The test data and the types in Kubernetes' Go modules. The test data has each kind in JSON and in Protobuf, with a
+//! value in every field. The client's table of Protobuf messages was recorded from the types.
 
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};

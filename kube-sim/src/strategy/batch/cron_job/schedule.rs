@@ -27,7 +27,7 @@ pub(super) fn problems(schedule: &str) -> Vec<String> {
     problems
 }
 
-/// Validates a schedule. The error is that of `robfig/cron`.
+/// Validates a schedule. Returns the error text of `robfig/cron`.
 fn validate(schedule: &str) -> Result<(), String> {
     let mut spec = schedule;
     if spec.starts_with("TZ=") || spec.starts_with("CRON_TZ=") {

@@ -72,7 +72,8 @@ pub(super) async fn webhooks_receive_reviews(env: Env) -> Outcome {
     let kind = || json!("ConfigMap");
     let shown: Vec<Value> =
         calls.iter().filter(|call| call["request"]["name"] != "kube-root-ca.crt").map(comparable).collect();
-    // A namespace of a cluster with controllers has another config map, which the deletion of the collection includes.
+    // In a cluster with controllers, the namespace has another config map, which the deletion of the collection also
+    // deletes.
     check_eq!(
         shown[..4],
         [
