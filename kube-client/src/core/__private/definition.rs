@@ -13,7 +13,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 
 use crate::core::ObjectMeta;
 
-/// The constants that `#[derive(CustomResource)]` generates for a resource. [`crd`] builds the
+/// The constants that `#[derive(CustomResource)]` generates for a resource. `crd` builds the
 /// `CustomResourceDefinition` from them.
 #[derive(Debug)]
 #[expect(
