@@ -1,4 +1,5 @@
-//! Recursive functions on one value or one field set: the fields of a value, their removal, and changes of a schema.
+//! Recursive functions on one value or one field set: they compute the field set of a value, remove fields from a
+//! value, and adapt a field set to a changed schema.
 //!
 //! [`super::compare`] and [`super::merge`] work on two values. Callers must pass only values that
 //! [`super::typed::check_type`] accepts.

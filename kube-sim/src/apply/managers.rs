@@ -63,7 +63,8 @@ impl Manager {
 pub(super) struct Owned {
     pub(super) fields: FieldSet,
     pub(super) api_version: String,
-    /// The time of the manager's last change; `None` if its applies have never changed the object.
+    /// The time of the manager's last change; `None` if its applies have never changed the object, and for changes
+    /// through the subresource `scale`.
     pub(super) time: Option<String>,
 }
 

@@ -50,7 +50,8 @@ pub(crate) struct Context<'a> {
 /// An error of a server-side apply.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ApplyError {
-    /// The configuration has another kind or API version, or sets `managedFields`: 400, `BadRequest`.
+    /// The kind or API version of the configuration is not that of the request, or the configuration sets
+    /// `managedFields`: 400, `BadRequest`.
     #[error("{0}")]
     BadRequest(String),
     /// Other managers own fields that the configuration changes: 409, `Conflict`.
@@ -97,8 +98,8 @@ pub(crate) fn track(cx: &Context<'_>, live: Option<&Value>, new: &mut Value) {
 /// Merges the configuration of a mutating policy into `live`, without a change of the managed fields.
 ///
 /// # Errors
-/// The text for a configuration that does not match the schema, or that sets an atomic list or map: this would remove
-/// items that the policy does not know.
+/// The configuration does not match the schema, or sets an atomic list or map. Its merge would remove items that the
+/// policy does not know.
 pub(crate) fn merge_untracked(schema: &Schema, live: &Value, config: &Value) -> Result<Value, String> {
     let ty = Type::of(schema);
     typed::check_type(ty, config, false)

@@ -32,7 +32,7 @@ pub(super) struct WriteRequest<'a> {
 }
 
 impl WriteRequest<'_> {
-    /// The time of a change. As in the API server, changes by the subresource `scale` have none.
+    /// The time of a change. As in the API server, changes through the subresource `scale` have no time.
     fn now(&self) -> Option<String> {
         (self.cx.subresource != "scale").then(|| self.cx.now.to_owned())
     }

@@ -1,7 +1,7 @@
 //! The descriptions of the component schemas, which OpenAPI documents contain and the other modules do not need.
 //!
-//! Owns the parsing of `data/descriptions.txt`: the name of a component, and below it a line for each description with a
-//! tab, the JSON pointer in the schema, a tab, and the text as a JSON string.
+//! Owns the parsing of `data/descriptions.txt`. The name of a component is a line of its own. Each of its descriptions
+//! follows as a line: a tab, the JSON pointer in the schema, a tab, and the text as a JSON string.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;

@@ -36,8 +36,9 @@ const AUTHORIZER_FUNCTIONS: [&str; 14] = [
     "subresource",
 ];
 
-/// The syntax errors and undeclared variables of an expression, or its type if it is not in `wanted`, as the API server
-/// prints them; `None` if there are none. Every type is valid if `wanted` is empty.
+/// The errors of an expression as the API server prints them: syntax errors, type errors and undeclared variables, or
+/// else a result type that is not in `wanted`. `None` if the expression has no errors. Every result type is valid if
+/// `wanted` is empty.
 pub(crate) fn admission_expression_problem(text: &str, wanted: &[&str]) -> Option<String> {
     problem_with(&VARIABLES, check::check, text, wanted)
 }
@@ -93,7 +94,7 @@ pub(crate) const OUT_OF_BUDGET: &str =
 #[derive(Debug)]
 pub(crate) struct AdmissionExpression {
     expr: IdedExpr,
-    /// The names of the variables of the policy that the expression uses.
+    /// The names `x` of the policy's variables that the expression uses as `variables.x`.
     uses: Vec<String>,
 }
 
@@ -101,8 +102,8 @@ impl AdmissionExpression {
     /// Compiles an expression.
     ///
     /// # Errors
-    /// The errors of the expression. An expression with `authorizer` does not compile, because the simulation has no
-    /// authorization that it could ask.
+    /// The errors of the expression. An expression with `authorizer` does not compile, because kube-sim does not
+    /// implement this variable.
     pub(crate) fn compile(text: &str) -> Result<Self, String> {
         Self::compile_with(check::check, text)
     }

@@ -60,7 +60,7 @@ pub(super) fn check_patch(parsed: Parsed, variables: &[(&str, Type)]) -> Result<
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Environment {
     Rules,
-    /// Also the messages and functions of patches.
+    /// The declarations of `Rules`, and the messages and functions of patches.
     Patches,
 }
 

@@ -312,7 +312,8 @@ impl Evaluator {
             match item {
                 Ok(item) => items.extend(item),
                 Err(Failure::CostExceeded) => return Err(Failure::CostExceeded),
-                // The first error is the result. The loop continues, because the API server counts its cost.
+                // The first error is the result. The loop continues, because the API server counts the cost of the
+                // remaining iterations.
                 Err(one) => failure = failure.or(Some(one)),
             }
         }
@@ -409,7 +410,7 @@ fn literal_value(literal: &LiteralValue) -> Val<'static> {
     }
 }
 
-/// The name of a type as a value of an expression: `google.protobuf.Duration` for the identifier `duration`.
+/// The name of a type that an expression uses as a value: `google.protobuf.Duration` for the identifier `duration`.
 fn type_name(ty: &Type) -> String {
     match ty {
         Type::Null => "null_type".to_owned(),

@@ -36,7 +36,7 @@ struct Node {
     /// The node of `additionalProperties`.
     entries: Option<Box<Node>>,
     items: Option<Box<Node>>,
-    /// The key fields, if the list type is `map`. Only in such a list, an item has an old value: the item of the old
+    /// The key fields, if the list type is `map`. Only the items of such a list have an old value: the item of the old
     /// list with the same key.
     list_keys: Option<Vec<String>>,
 }
@@ -49,7 +49,7 @@ pub(crate) struct Verdict {
 }
 
 impl Validator {
-    /// Compiles the rules of the schema of a custom resource; `None` if it has none.
+    /// Compiles the rules of the schema of a custom resource; `None` if the schema has no rules.
     pub(crate) fn compile(schema: &Value) -> Option<Self> {
         Node::compile(schema, true).map(|root| Self { root })
     }
@@ -337,7 +337,7 @@ impl Run {
 const OUT_OF_BUDGET: &str =
     "validation failed due to running out of cost budget, no further validation rules will be run";
 
-/// The error for a value that does not satisfy a rule, of the kind that the `reason` of the rule specifies.
+/// The error for a value that does not satisfy a rule. The `reason` of the rule specifies the kind of the error.
 fn error_of(rule: &Rule, field: String, value: &Value, kind: &str, detail: String) -> FieldError {
     let composed = matches!(kind, "object" | "array");
     match rule.source.reason.as_str() {

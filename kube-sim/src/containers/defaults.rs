@@ -1,10 +1,10 @@
 //! The default handlers, which apply if the test sets none.
 //!
-//! - exec: a few commands: `echo`, `cat` (without arguments: its input), `true`, `false`, `sleep`, and `sh -c SCRIPT`
-//!   with these commands, `exit`, `;`, `&&`, quotes and `>&2`. Other commands do not exist.
-//! - attach: the input of the client is its output; without input, the generated lines of the log.
-//! - logs: three generated lines. `follow` does not wait for more.
-//! - port-forward: each port echoes.
+//! - exec: a few commands: `echo`, `cat` (without a file: copies its input), `true`, `false`, `sleep`, and `sh -c
+//!   SCRIPT` with these commands, `exit`, `;`, `&&`, quotes and `>&2`. Other commands do not exist.
+//! - attach: copies the client's input to its output; without input, prints the generated lines of the log.
+//! - logs: three generated lines. `follow` does not wait for more lines.
+//! - port-forward: each port echoes the bytes that it receives.
 //!
 //! A handler can fall back to these functions:
 //!

@@ -29,7 +29,7 @@ pub(super) async fn run(command: &[String], mut streams: Streams) -> Result<i32,
     })
 }
 
-/// Runs one command; `None` if it does not exist. Its standard output is the standard error if `to_stderr` is set.
+/// Runs one command; `None` if it does not exist. If `to_stderr` is set, its output goes to the standard error.
 async fn run_simple(
     name: &str,
     arguments: &[&str],

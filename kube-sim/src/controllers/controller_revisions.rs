@@ -1,4 +1,4 @@
-//! The revisions of the pod template of a daemon set or a stateful set.
+//! The `ControllerRevision` objects of a daemon set or a stateful set: the revisions of its pod template.
 
 use serde_json::{Value, json};
 
@@ -74,7 +74,8 @@ pub(super) fn template_of(revision: &Value) -> Value {
     template
 }
 
-/// Creates a revision. Another revision with the same name has another template, so that its hash gets a salt.
+/// Creates a revision. If another template's revision already has the name, computes the hash in the name again with a
+/// salt.
 fn create(state: &mut State, kind: OwnerKind, owner: &Value, data: &Value, number: i64) -> Option<Value> {
     let taken: Vec<String> =
         list(state, REVISIONS, namespace(owner)).iter().map(|revision| name(revision).to_owned()).collect();

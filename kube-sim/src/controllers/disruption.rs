@@ -25,12 +25,12 @@ const COMPONENT: &str = "controllermanager";
 /// The time after which an evicted pod that has not been deleted counts as healthy again.
 const DELETION_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// The tables whose objects have a number of replicas. A change of it changes the expected number of pods.
+/// The tables whose objects have `spec.replicas`. A change of this field changes the expected number of pods.
 const SCALED: [&str; 4] =
     ["apps/deployments", "apps/replicasets", "apps/statefulsets", "/replicationcontrollers"];
 
-/// The keys of a changed budget, and of the budgets that select a changed pod. After a change of a scale, those of all
-/// budgets in the namespace.
+/// The keys of a changed budget, and of the budgets that select a changed pod. After a change of `spec.replicas` of a
+/// workload, the keys of all budgets in its namespace.
 pub(super) fn observe(state: &State, storage: &Arc<str>, event: &Event) -> Keys {
     match &**storage {
         BUDGETS if !is_deletion(event) => own_key(storage, event),
@@ -49,7 +49,7 @@ pub(super) fn observe(state: &State, storage: &Arc<str>, event: &Event) -> Keys 
     }
 }
 
-/// The selector of a budget. Without a selector, it selects no pods; an empty one selects all.
+/// The selector of a budget. A budget without a selector selects no pods; an empty selector selects all.
 fn selector(budget: &Value) -> Option<LabelSelector> {
     let selector = &budget["spec"]["selector"];
     selector.is_object().then(|| LabelSelector::of_object(selector))
@@ -139,7 +139,8 @@ fn expected_scale(state: &mut State, budget: &Value, pods: &[Value]) -> i64 {
     scales.values().sum()
 }
 
-/// The uid and the replicas of the controller in an owner reference: of the deployment, if it owns the replica set.
+/// The uid and the replicas of the controller that an owner reference names, or of its deployment, if a deployment
+/// controls it.
 fn scale_of(state: &State, owner: &Value, namespace: &str) -> Option<(String, i64)> {
     let text = |field: &str| owner[field].as_str().unwrap_or_default();
     let resource = state.registry.find_kind(text("apiVersion"), text("kind"))?;
@@ -157,7 +158,8 @@ fn scale_of(state: &State, owner: &Value, namespace: &str) -> Option<(String, i6
     Some((uid(&object).to_owned(), replicas))
 }
 
-/// The evicted pods that exist and are not terminating yet, and the time until the first of them counts again.
+/// The evicted pods that exist and are not terminating yet, and the time until the first of them counts as healthy
+/// again.
 fn disrupted_pods(
     state: &State,
     budget: &Value,

@@ -1,4 +1,4 @@
-//! The Events of the controllers. Equal Events about an object are counted in one.
+//! The Events of the controllers. Equal Events about an object share one Event with a count.
 
 use serde_json::{Value, json};
 

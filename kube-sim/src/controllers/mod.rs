@@ -121,8 +121,8 @@ fn keys_of(state: &State, controller: Controller, storage: &Arc<str>, event: &Ev
     }
 }
 
-/// Sets the delay of a controller; `None` disables it. A controller that starts observes all objects, as one does that
-/// lists them.
+/// Sets the delay of a controller; `None` disables it. A controller that was disabled before observes all objects, as a
+/// starting controller does with its initial list.
 pub(crate) fn set_delay(state: &mut State, controller: Controller, delay: Option<Duration>) {
     let was_running = state.runs(controller);
     state.set_delay(controller, delay);
@@ -177,7 +177,7 @@ pub(crate) fn clock_advanced(state: &mut State) {
     run(state);
 }
 
-/// Reconciles the object of a key again after a time; never if the clock does not reach the time.
+/// Reconciles the object of a key again after a time; never if the clock cannot represent the end of this time.
 fn requeue(state: &mut State, key: &Key, after: Duration) {
     if let Some(at) = Instant::now().checked_add(after) {
         state.add_key(key.clone(), at);

@@ -16,7 +16,7 @@ const SERVICE_ACCOUNTS: &str = "/serviceaccounts";
 const CONFIG_MAPS: &str = "/configmaps";
 const ROOT_CA: &str = "kube-root-ca.crt";
 
-/// The key of a new namespace, or of the namespace from which its service account is deleted.
+/// The key of a new namespace, or of a namespace whose service account `default` is deleted.
 pub(super) fn observe_service_accounts(state: &State, storage: &Arc<str>, event: &Event) -> Keys {
     match &**storage {
         NAMESPACES if event.change == Change::Added => own_key(storage, event),
@@ -27,7 +27,7 @@ pub(super) fn observe_service_accounts(state: &State, storage: &Arc<str>, event:
     }
 }
 
-/// The key of a new namespace, or of the namespace whose config map changes.
+/// The key of a new namespace, or of a namespace whose config map `kube-root-ca.crt` is changed or deleted.
 pub(super) fn observe_root_ca(state: &State, storage: &Arc<str>, event: &Event) -> Keys {
     match &**storage {
         NAMESPACES if event.change == Change::Added => own_key(storage, event),

@@ -1,7 +1,7 @@
-//! The node lifecycle controller: taints nodes by their conditions, and deletes the pods that do not tolerate it. Also
-//! deletes the pods of deleted nodes, as the pod garbage collector does.
+//! The node lifecycle controller: taints nodes by their conditions, and deletes the pods that do not tolerate the
+//! taints. Also deletes the pods of deleted nodes, as the pod garbage collector does.
 //!
-//! The conditions of a node only change by writes to its status: no node fails because it is silent.
+//! Only writes to its status change the conditions of a node: a node whose heartbeats stop does not become `Unknown`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,7 +40,7 @@ const UNSCHEDULABLE: &str = "node.kubernetes.io/unschedulable";
 /// The keys of a changed node and of the pods on it, of a pod that is bound, and of the pods of a deleted node.
 pub(super) fn observe(state: &State, storage: &Arc<str>, event: &Event) -> Keys {
     if state.kubelet {
-        // A workload lets nodes fail, and deletes their pods.
+        // The workload simulates the failures of nodes, and deletes their pods.
         return Keys::new();
     }
     match &**storage {

@@ -41,8 +41,8 @@ impl OwnerKind {
         })
     }
 
-    /// The keys of the owners that a change of an object concerns: its owners before and after the change; for an
-    /// object without owners, all that select it.
+    /// The keys of the owners that a change of an object concerns: the owners of the object before and after the
+    /// change, or, for an object without owners, all owners whose selector selects the object.
     pub(super) fn keys(self, state: &State, event: &Event) -> Keys {
         let previous = event.previous.as_ref().map_or(&[][..], |previous| &previous.owners);
         let mut keys = Keys::new();
@@ -181,8 +181,8 @@ pub(super) fn delete_pod(state: &mut State, kind: OwnerKind, owner: &Value, pod:
     super::events::normal(state, component, &kind.involved(owner), "SuccessfulDelete", &message);
 }
 
-/// The objects of all owners that select the object of an event, before or after its change: for kinds that select
-/// pods without owning them.
+/// The keys of the objects in `storage` whose selector selects the object of an event, before or after the change. For
+/// kinds that select pods without owning them, such as services.
 pub(super) fn selecting(
     state: &State,
     storage: &'static str,

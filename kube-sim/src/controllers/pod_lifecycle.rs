@@ -1,5 +1,5 @@
 //! The replacement for the kubelets that start pods: pods on nodes run and become ready, and the pods of jobs complete.
-//! The annotations of kube-sim on a pod change this.
+//! The annotations of a pod with the prefix `kube-sim/` change this behaviour.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -176,7 +176,7 @@ fn exit(state: &mut State, key: &Key, pod: &Value, code: i64) {
     write(state, key, &pod, "Running", false, &waiting);
 }
 
-/// The time before the restart after `restarts` earlier ones.
+/// The time before the next restart of containers that have restarted `restarts` times.
 fn back_off(restarts: i64) -> Duration {
     let doublings = u32::try_from(restarts.clamp(0, 5)).unwrap_or(0);
     (BACK_OFF * 2_u32.pow(doublings)).min(MAX_BACK_OFF)

@@ -67,8 +67,9 @@ pub(super) fn count_available(clock: &Clock, pods: &[&Value], spec: &Value) -> (
     })
 }
 
-/// Sorts pods so that the first ones are deleted first: pods without a node, that are pending, not ready, cheap to
-/// delete, on a node with many pods of the controller, ready for a short time, restarted often, and young.
+/// Sorts pods by deletion order. In the order of these criteria, the first pods are those that have no node, are
+/// pending, are not ready, have a low deletion cost, share their node with many pods of the controller, became ready
+/// recently, restarted often, and were created recently.
 pub(super) fn sort_for_deletion(pods: &mut [Value]) {
     let mut on_node = BTreeMap::<String, usize>::new();
     for pod in pods.iter() {

@@ -58,7 +58,8 @@ fn manage_replicas(state: &mut State, set: &Value, mut active: Vec<Value>, missi
     (0..count).find_map(|_| owned::create_pod(state, KIND, set, &template, COMPONENT).err())
 }
 
-/// Writes the status. `active` are the pods before the reconcile: its changes cause another one.
+/// Writes the status. `active` are the active pods before the reconcile: the pods that it creates or deletes cause
+/// another reconcile.
 fn update_status(
     state: &mut State,
     key: &Key,
@@ -95,7 +96,8 @@ fn update_status(
             .as_array()
             .is_some_and(|list| list.iter().any(|condition| condition["type"] == "ReplicaFailure"));
         match failure {
-            // The message has the generated name of a pod. A write of each would cause a reconcile, and the next failure.
+            // The message contains the generated name of the pod, so it differs for each failure. A write of each
+            // message would cause another reconcile, and thus the next failure.
             Some(_) if has_failed => {}
             Some((missing, error)) => {
                 let reason = if missing > 0 { "FailedCreate" } else { "FailedDelete" };

@@ -13,7 +13,7 @@ use crate::store::State;
 use crate::store::queue::Key;
 use crate::store::table::Event;
 
-/// The keys of a changed quota, and of the quotas in the namespace of another object.
+/// The keys of a changed quota, and of the quotas in the namespace of any other changed object.
 pub(super) fn observe(state: &State, storage: &Arc<str>, event: &Event) -> Keys {
     if &**storage == QUOTAS {
         return if is_deletion(event) { Keys::new() } else { own_key(storage, event) };

@@ -129,14 +129,14 @@ pub(super) fn modify(
     Ok(Some(stored.typed_value(&resource.api_version, &resource.kind)))
 }
 
-/// Deletes the object at `place` in the background.
+/// Deletes the object at `place` with the propagation policy `Background`.
 pub(super) fn delete(state: &mut State, place: &Place) {
     if let Some(resource) = state.registry.by_storage(&place.0) {
         deletion::delete(state, &resource, place, Propagation::Background, None);
     }
 }
 
-/// Brings an object into the form in which Go serializes it, such as without the zero values that Go omits.
+/// Brings an object into the form in which Go serializes it: for example, without the zero values that Go omits.
 fn canonicalize(resource: &Resource, object: &mut Value) -> Result<(), SimError> {
     if resource.builtin().is_none() {
         return Ok(());

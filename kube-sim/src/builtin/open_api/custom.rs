@@ -1,5 +1,5 @@
-//! The paths and schemas of custom resources, derived from the recorded ones of Deployments: a namespaced resource with the
-//! subresources `status` and `scale`.
+//! The OpenAPI paths and schemas of custom resources. They are derived from the recorded paths and schemas of
+//! Deployments, a namespaced resource with the subresources `status` and `scale`.
 
 use serde_json::{Map, Value, json};
 
@@ -12,7 +12,7 @@ const TEMPLATE: &str = "/apis/apps/v1/namespaces/{namespace}/deployments";
 /// The component from which the descriptions of `apiVersion`, `kind` and `metadata` are taken.
 const TEMPLATE_COMPONENT: &str = "io.k8s.api.apps.v1.Deployment";
 
-/// The media types that custom resources have.
+/// The media types that custom resources support.
 const MEDIA_TYPES: [&str; 2] = ["application/json", "application/yaml"];
 
 /// A version of a custom resource.
@@ -33,7 +33,7 @@ pub(crate) struct CustomResource<'a> {
 }
 
 impl CustomResource<'_> {
-    /// Adds the paths and schemas to a document of version 3.
+    /// Adds the paths and schemas to an OpenAPI 3 document.
     pub(crate) fn add_to(&self, document: &mut Value) {
         for (path, item) in self.items() {
             document["paths"][path] = paths::to_version_3(&item);
@@ -54,7 +54,7 @@ impl CustomResource<'_> {
         }
     }
 
-    /// Adds the paths and schemas to a document of version 2.
+    /// Adds the paths and schemas to the OpenAPI 2 document.
     pub(crate) fn add_to_2(&self, document: &mut Value) {
         for (path, item) in self.items() {
             document["paths"][path] = item;
@@ -74,7 +74,7 @@ impl CustomResource<'_> {
         format!("{}.{}.{kind}", labels.join("."), self.version)
     }
 
-    /// The paths with their operations in version 2.
+    /// The paths with their operations in OpenAPI 2.
     fn items(&self) -> Vec<(String, Value)> {
         let root = format!("/apis/{}/{}", self.group, self.version);
         let own = if self.namespaced { "/namespaces/{namespace}" } else { "" };
@@ -185,7 +185,7 @@ impl CustomResource<'_> {
         if self.namespaced { text } else { text.replace(&format!("{group}Namespaced"), &group) }
     }
 
-    /// The schemas of an object and of a list, in version 3.
+    /// The schemas of an object and of a list, in OpenAPI 3.
     fn schemas(&self) -> [Value; 2] {
         let text =
             |field: &str| descriptions::description_of(TEMPLATE_COMPONENT, &format!("/properties/{field}"));

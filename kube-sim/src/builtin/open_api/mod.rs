@@ -25,12 +25,12 @@ fn document_of(path: &str) -> &str {
     trimmed.match_indices('/').nth(segments - 1).map_or(trimmed, |(end, _)| &trimmed[..end])
 }
 
-/// The names of the documents of version 3.
+/// The names of the OpenAPI 3 documents.
 pub(crate) fn open_api_names() -> BTreeSet<&'static str> {
     paths::all().map(document_of).collect()
 }
 
-/// The document with this name in version 3; `None` if it does not exist.
+/// The OpenAPI 3 document with this name; `None` if it does not exist.
 pub(crate) fn open_api(name: &str) -> Option<Value> {
     let mut items = Map::new();
     for path in paths::all().filter(|path| document_of(path) == name) {
@@ -81,7 +81,8 @@ fn described_component(name: &str) -> Option<Value> {
     Some(source)
 }
 
-/// Of a component that many groups have, such as `DeleteOptions`, keeps the kinds of the core group and of the document.
+/// The schema of a component that many groups have, such as `DeleteOptions`, lists its kind in each group version.
+/// Keeps only the entries of core `v1` and of the document's group version.
 fn keep_kinds_of(document: &str, schema: &mut Value) {
     let Some(kinds) = schema.get_mut("x-kubernetes-group-version-kind").and_then(Value::as_array_mut) else {
         return;

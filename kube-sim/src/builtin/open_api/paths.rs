@@ -1,4 +1,4 @@
-//! The paths of the OpenAPI documents: recorded in the format of version 2, and converted to version 3.
+//! The paths of the OpenAPI documents: recorded in the format of OpenAPI 2, and converted to OpenAPI 3.
 //!
 //! Owns the parsing of `data/paths.txt`. Each line is the name of a parameter or a path, a tab, and JSON. Operations refer
 //! to parameters by name.
@@ -23,8 +23,8 @@ static LINES: LazyLock<Lines> = LazyLock::new(|| {
     Lines { parameters: parameters.into_iter().collect(), paths }
 });
 
-/// Whether the version 2 of the document has the parameter in its list of shared parameters: the API server adds a hash to
-/// their names.
+/// Whether the parameter is in the shared `parameters` of the OpenAPI 2 document. The API server adds a hyphen and a
+/// hash to the names of shared parameters.
 fn is_shared(name: &str) -> bool {
     name.contains('-')
 }
@@ -34,13 +34,13 @@ pub(super) fn all() -> impl Iterator<Item = &'static str> {
     LINES.paths.iter().map(|(path, _)| *path)
 }
 
-/// The shared parameters of version 2.
+/// The shared `parameters` of the OpenAPI 2 document.
 pub(super) fn shared_parameters() -> Map<String, Value> {
     let shared = LINES.parameters.iter().filter(|(name, _)| is_shared(name));
     shared.map(|(name, text)| ((*name).to_owned(), parse(text))).collect()
 }
 
-/// The operations of a path in version 2; null for an unknown path.
+/// The operations of a path in OpenAPI 2; null for an unknown path.
 pub(super) fn item(path: &str) -> Value {
     let Some((_, text)) = LINES.paths.iter().find(|(known, _)| *known == path) else { return Value::Null };
     let mut item = parse(text);
@@ -61,7 +61,7 @@ pub(super) fn parameter_with_prefix(prefix: &str) -> Value {
     names.find(|name| name.starts_with(prefix)).map_or(Value::Null, |name| parameter_of(name))
 }
 
-/// A parameter in version 2: a reference, or the parameter itself.
+/// A parameter in OpenAPI 2: a reference, or the parameter itself.
 fn parameter_of(name: &str) -> Value {
     if is_shared(name) {
         return json!({"$ref": format!("#/parameters/{name}")});
@@ -74,7 +74,7 @@ fn parse(text: &str) -> Value {
     serde_json::from_str(text).expect("the recorded paths are the JSON that `xtask record` writes")
 }
 
-/// Converts the operations of a path to version 3.
+/// Converts the operations of a path to OpenAPI 3.
 pub(super) fn to_version_3(item: &Value) -> Value {
     let convert = |value: &Value| match value.as_array() {
         Some(parameters) => parameters.iter().map(query_parameter).filter(|found| !found.is_null()).collect(),
@@ -96,7 +96,7 @@ fn resolve(parameter: &Value) -> Value {
     }
 }
 
-/// A parameter in version 3; null for a body, which is no parameter there.
+/// Converts a parameter to OpenAPI 3; null for a body, which is not a parameter in OpenAPI 3.
 fn query_parameter(parameter: &Value) -> Value {
     let parameter = resolve(parameter);
     if parameter["in"] == "body" {
@@ -109,7 +109,7 @@ fn query_parameter(parameter: &Value) -> Value {
     rest.into()
 }
 
-/// An operation in version 3.
+/// Converts an operation to OpenAPI 3.
 fn operation(source: &Value) -> Value {
     let strings = |key: &str| -> Vec<String> {
         let list = source[key].as_array().into_iter().flatten();
@@ -141,7 +141,7 @@ fn operation(source: &Value) -> Value {
     operation.into()
 }
 
-/// Replaces the beginning of each reference.
+/// Replaces the prefix `from` of each `$ref` with `to`.
 pub(super) fn rename_references(value: &mut Value, from: &str, to: &str) {
     match value {
         Value::Object(map) => {

@@ -1,4 +1,4 @@
-//! The OpenAPI document of version 2, `/openapi/v2`, which has all groups.
+//! The OpenAPI 2 document, `/openapi/v2`, which has all groups.
 
 use serde_json::{Map, Value, json};
 
@@ -30,8 +30,8 @@ pub(crate) fn document() -> Value {
     })
 }
 
-/// Converts a schema of version 3: removes the keywords that version 2 does not have, and replaces an `allOf` of one
-/// reference by the reference.
+/// Converts a schema of OpenAPI 3 to OpenAPI 2: removes the keywords that OpenAPI 2 does not have, and replaces an
+/// `allOf` of one reference with the reference.
 pub(super) fn convert_schema(schema: &mut Value) {
     let Some(map) = schema.as_object_mut() else { return };
     if let Some(reference) =
@@ -43,13 +43,13 @@ pub(super) fn convert_schema(schema: &mut Value) {
     for keyword in ["allOf", "anyOf", "default", "not", "oneOf"] {
         map.remove(keyword);
     }
-    // A quantity, or an integer or a string.
+    // The `oneOf` of a quantity or an `IntOrString`.
     if is_choice {
         map.insert("type".to_owned(), "string".into());
     }
     let unknown = map.get("x-kubernetes-preserve-unknown-fields") == Some(&Value::Bool(true));
     if map.remove("nullable") == Some(Value::Bool(true)) || unknown {
-        // Clients of version 2 would reject null and unknown fields, so that the type is left open.
+        // OpenAPI 2 cannot declare null or unknown fields. Clients accept both if the schema has no type.
         for keyword in ["type", "properties", "items", "additionalProperties", "required"] {
             map.remove(keyword);
         }

@@ -16,7 +16,7 @@ pub(crate) enum PatchType {
 }
 
 impl PatchType {
-    /// The type of the expressions.
+    /// The type that the result of the expression must have.
     fn result(self) -> &'static str {
         match self {
             Self::ApplyConfiguration => "Object",
@@ -92,7 +92,7 @@ fn to_json(value: &Val<'_>) -> Result<Value, PatchError> {
     value.to_json().map_err(|failure| no_result(&failure))
 }
 
-/// An item of the list as an operation of a JSON patch.
+/// Converts an item of the list to an operation of a JSON patch.
 fn operation(item: Result<Val<'_>, Failure>) -> Result<Value, PatchError> {
     let item = item.map_err(|failure| no_result(&failure))?;
     let Val::Message(message) = &item else {
@@ -115,7 +115,7 @@ fn operation(item: Result<Val<'_>, Failure>) -> Result<Value, PatchError> {
     Ok(Value::Object(operation))
 }
 
-/// A text of an operation; empty if it is not set.
+/// A string field of an operation; empty if the field is not set.
 fn text(message: &Message<'_>, field: &str) -> String {
     match message.get(field) {
         Some(Val::String(text)) => (**text).to_owned(),

@@ -6,8 +6,8 @@ use super::range::scaled;
 use super::{LIST_CREATION, REGEX, TRAVERSAL};
 use crate::cel::value::Val;
 
-/// The cost of an evaluated call, whose first argument is the target if it has one. `result` is `None` if the call
-/// failed.
+/// The cost of an evaluated call. `arguments` begins with the target of the call, if it has one. `result` is `None` if
+/// the call failed.
 pub(in crate::cel) fn cost(function: &str, arguments: &[Val<'_>], result: Option<&Val<'_>>) -> u64 {
     let size = |index: usize| arguments.get(index).map_or(1, Val::size);
     let traversal = |size: u64| scaled(size, TRAVERSAL);

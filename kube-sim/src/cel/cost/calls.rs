@@ -314,7 +314,7 @@ impl Estimator<'_> {
     }
 }
 
-/// Whether the estimate of the overload includes the cost of its arguments.
+/// Whether `estimate_standard` has already added the costs of the arguments of the overload.
 fn is_control_flow(overload: &str) -> bool {
     matches!(overload, "logical_and" | "logical_or" | "conditional")
 }

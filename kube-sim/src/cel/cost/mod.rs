@@ -1,4 +1,4 @@
-//! The estimated cost of a rule, in units of about 50 ns, for the largest values that the schema allows.
+//! The estimated cost of a rule, in CEL cost units, for the largest values that the schema allows.
 //!
 //! Owns the estimates of all expressions except calls; `calls` has the estimates of operators and functions. The API
 //! server rejects a CustomResourceDefinition if an estimate exceeds a limit, so the estimates must equal its estimates.

@@ -29,7 +29,7 @@ pub(super) fn call<'a>(name: &str, arguments: &[Val<'a>]) -> Option<Outcome<'a>>
     })
 }
 
-/// Compares two values. `holds` returns the result of the operator for an order.
+/// Compares two values. `holds` returns the result of the operator for an `Ordering`.
 fn compare_with<'a>(a: &Val<'a>, b: &Val<'a>, holds: fn(Ordering) -> bool) -> Outcome<'a> {
     Ok(Val::Bool(holds(a.compare(b)?)))
 }

@@ -56,7 +56,7 @@ pub(super) fn call<'a>(name: &str, arguments: &[Val<'a>]) -> Option<Outcome<'a>>
     })
 }
 
-/// Whether an item equals a value; false for an item that has another type than its schema declares.
+/// Whether an item equals a value; false for an item whose type is not the type that the schema declares.
 fn equals_value<'a>(item: &Outcome<'a>, value: &Val<'a>) -> bool {
     item.as_ref().is_ok_and(|item| item.equals(value))
 }

@@ -8,8 +8,8 @@ use super::{Failure, List, Mapping, Val};
 use crate::cel::declared::{ListKeys, Shape};
 
 impl<'a> Val<'a> {
-    /// Whether the values are equal. Numbers of different types are compared by value; values of different types are
-    /// not equal.
+    /// Whether the values are equal. Numbers of different types are compared by value. Other values of different types
+    /// are not equal.
     pub(in crate::cel) fn equals(&self, other: &Val<'a>) -> bool {
         match (self, other) {
             (Self::Null, Self::Null) => true,

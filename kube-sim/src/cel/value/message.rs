@@ -48,7 +48,7 @@ impl<'a> Message<'a> {
     /// Checks that the types of the messages in this message are named after the fields that contain them.
     ///
     /// # Errors
-    /// The texts of all other types, on separate lines.
+    /// The error texts about all types with other names, on separate lines.
     pub(in crate::cel) fn check_type_names(&self) -> Result<(), String> {
         let mut errors = Vec::new();
         self.collect_type_errors(&self.name, &mut errors);
@@ -84,7 +84,7 @@ impl Val<'_> {
     /// The value as JSON.
     ///
     /// # Errors
-    /// JSON has no such value, such as a type or a map whose keys are not strings.
+    /// The value has no JSON form, such as a type or a map whose keys are not strings.
     pub(in crate::cel) fn to_json(&self) -> Result<Value, Failure> {
         Ok(match self {
             Self::Null => Value::Null,

@@ -22,7 +22,7 @@ const CRON_JOBS: &str = "batch/cronjobs";
 const COMPONENT: &str = "cronjob-controller";
 const KIND: OwnerKind = OwnerKind { storage: CRON_JOBS, api_version: "batch/v1", kind: "CronJob" };
 
-/// The number of missed times from which an Event reports them.
+/// If more times than this are missed, an Event reports them.
 const TOO_MANY_MISSED: usize = 100;
 
 /// The keys of a changed cron job, and of the owners of a changed job.
@@ -34,7 +34,7 @@ pub(super) fn observe(state: &State, storage: &Arc<str>, event: &Event) -> Keys 
     }
 }
 
-/// Creates the job of the last time of the schedule that has passed, and deletes old jobs.
+/// Creates the job for the latest scheduled time that has passed, and deletes old jobs.
 pub(super) fn reconcile(state: &mut State, key: &Key) {
     let Some(stored) = object_of(state, key) else { return };
     let mut cron_job = stored.value();
@@ -110,7 +110,7 @@ fn delete_old_jobs(state: &mut State, cron_job: &Value, jobs: &[Value]) {
     }
 }
 
-/// Creates the job of the last time that has passed, and requeues the key for the next time.
+/// Creates the job for the latest scheduled time that has passed, and requeues the key for the next time.
 fn run_schedule(state: &mut State, key: &Key, cron_job: &mut Value, jobs: &[Value]) {
     let spec = &cron_job["spec"];
     let text = |field: &str| spec[field].as_str().unwrap_or_default().to_owned();
@@ -124,7 +124,7 @@ fn run_schedule(state: &mut State, key: &Key, cron_job: &mut Value, jobs: &[Valu
     let earliest = time(&cron_job["status"]["lastScheduleTime"]).unwrap_or(created);
     let deadline =
         spec["startingDeadlineSeconds"].is_number().then(|| seconds(&spec["startingDeadlineSeconds"]));
-    // Times before the deadline are not caught up on.
+    // Times that passed more than `startingDeadlineSeconds` ago are skipped.
     let from =
         deadline.and_then(|deadline| now.checked_sub(deadline).ok()).map_or(earliest, |at| at.max(earliest));
     let mut missed = None;
@@ -133,7 +133,7 @@ fn run_schedule(state: &mut State, key: &Key, cron_job: &mut Value, jobs: &[Valu
     while let Some(at) = next.filter(|at| *at <= now) {
         missed = Some(at);
         count += 1;
-        // After a long time, only the last time matters.
+        // Only the latest time gets a job, so that the times between may be skipped.
         next = if count > TOO_MANY_MISSED { schedule.skip_to(at, now) } else { schedule.next(at) };
     }
     if count > TOO_MANY_MISSED {
@@ -153,7 +153,7 @@ fn run_schedule(state: &mut State, key: &Key, cron_job: &mut Value, jobs: &[Valu
 fn start_job(state: &mut State, cron_job: &mut Value, jobs: &[Value], at: Timestamp) {
     let job_name = format!("{}-{}", name(cron_job), at.as_second() / 60);
     if jobs.iter().any(|job| name(job) == job_name) {
-        // Several times of a schedule can be in one minute, and have one job.
+        // Several times of an `@every` schedule can be in one minute: they share one job.
         cron_job["status"]["lastScheduleTime"] = super::objects::stamp(at);
         return;
     }

@@ -50,7 +50,7 @@ impl Schedule {
         }
     }
 
-    /// A time after `at`, close to `now`: for schedules with many times between the two.
+    /// A time of the schedule after `at`, close to `now`. Skips most times between them, of which there may be many.
     pub(super) fn skip_to(&self, at: Timestamp, now: Timestamp) -> Option<Timestamp> {
         let Self::Every(every) = self else {
             let day = now.checked_sub(Duration::from_secs(86_400)).ok()?;
@@ -62,8 +62,8 @@ impl Schedule {
     }
 }
 
-/// Writes a schedule without the forms that only `robfig/cron` reads: `?`, empty items of a list, and a step after one
-/// value, such as `5/15`.
+/// Rewrites a schedule without the syntax that only `robfig/cron` accepts: `?`, empty items of a list, and a step after
+/// one value, such as `5/15`.
 fn translate(text: &str) -> String {
     let fields = text.split_whitespace().zip(MAXIMA).map(|(field, most)| {
         let items = field.split(',').filter(|item| !item.is_empty()).map(|item| {
@@ -80,7 +80,7 @@ fn translate(text: &str) -> String {
     fields.collect::<Vec<_>>().join(" ")
 }
 
-/// The annotation of a job with its time, in RFC 3339 and in the zone of the cron job.
+/// The value of the annotation with the scheduled time of a job: RFC 3339, in the time zone of the cron job.
 pub(super) fn scheduled_stamp(at: Timestamp, zone: Option<&str>) -> String {
     match zone.and_then(|zone| TimeZone::get(zone).ok()) {
         Some(zone) => at.to_zoned(zone).strftime("%Y-%m-%dT%H:%M:%S%:z").to_string(),

@@ -44,7 +44,7 @@ pub(super) fn observe(state: &State, storage: &Arc<str>, event: &Event) -> Keys 
     }
 }
 
-/// A daemon set with its pods by node, in the state of one reconcile.
+/// The state of one reconcile: a daemon set, and its pods by node.
 struct DaemonSet<'a> {
     state: &'a mut State,
     object: Value,
@@ -172,7 +172,8 @@ impl DaemonSet<'_> {
                 (Some(old), Some(new)) if self.is_available(new) => doomed.push((*old).clone()),
                 (Some(_), Some(_)) => surged += 1,
                 (Some(old), None) if surge > 0 => {
-                    // Without an available pod, the old one is of no use.
+                    // An old pod that is not available is deleted at once: it need not run until the new pod is
+                    // available.
                     surging.push((node.clone(), (!self.is_available(old)).then(|| (*old).clone())));
                 }
                 (Some(old), None) if !self.is_available(old) => doomed.push((*old).clone()),
@@ -222,7 +223,7 @@ impl DaemonSet<'_> {
                 continue;
             }
             *desired += 1;
-            // With surge pods, the newest counts.
+            // A node can have an old pod and its surge pod: the updated one counts.
             let Some(pod) = live.iter().max_by_key(|pod| self.is_updated(pod)) else { continue };
             *current += 1;
             *ready += i64::from(live.iter().any(|pod| is_ready(pod)));
@@ -257,5 +258,5 @@ impl DaemonSet<'_> {
     }
 }
 
-/// The label of the pods with the hash of the revision's name.
+/// The label of a pod that contains the hash in the name of its revision.
 const HASH: &str = REVISION_LABEL;

@@ -8,11 +8,11 @@ use crate::controllers::objects::{annotation, name};
 use crate::controllers::owned;
 use crate::controllers::pods::node_name;
 
-/// The annotation of a daemon set, and the label of its pods, with the number of changes of the pod template.
+/// The annotation of a daemon set and the label of its pods. Both contain the generation of the pod template.
 const TEMPLATE_GENERATION: (&str, &str) =
     ("deprecated.daemonset.template.generation", "pod-template-generation");
 
-/// The taints of unhealthy nodes, on which daemon pods run in any case.
+/// The taints that every daemon pod tolerates.
 const TOLERATED: [(&str, &str); 6] = [
     ("node.kubernetes.io/not-ready", "NoExecute"),
     ("node.kubernetes.io/unreachable", "NoExecute"),
@@ -38,7 +38,8 @@ impl DaemonSet<'_> {
         ]}]});
         let field = "requiredDuringSchedulingIgnoredDuringExecution";
         pod["spec"]["affinity"]["nodeAffinity"][field] = required;
-        // A refused pod is reported by an Event, and created after the next change of a node or a pod.
+        // If the server refuses the pod, `create_pod` creates an Event. The next change of a node or a pod causes
+        // another attempt.
         let _ = owned::create_pod(self.state, KIND, &self.object, &pod, COMPONENT);
     }
 }

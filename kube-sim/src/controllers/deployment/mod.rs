@@ -51,7 +51,7 @@ pub(super) fn observe(state: &State, storage: &Arc<str>, event: &Event) -> Keys 
     }
 }
 
-/// A deployment with its replica sets, in the state of one reconcile.
+/// The state of one reconcile: a deployment with its replica sets.
 struct Deployment<'a> {
     state: &'a mut State,
     key: &'a Key,
@@ -204,7 +204,8 @@ impl Deployment<'_> {
         );
     }
 
-    /// Writes the status and the annotations of `object`, which a write to the status may change.
+    /// Writes the status and the annotations of `object`. A write to the subresource `status` may change annotations
+    /// too.
     fn write_status(&mut self) {
         let (status, annotations) = (&self.object["status"], &self.object["metadata"]["annotations"]);
         let written =
@@ -220,12 +221,12 @@ impl Deployment<'_> {
     }
 }
 
-/// Whether a replica set has pods, or should have some.
+/// Whether the desired number of replicas of a replica set is not zero.
 fn is_active(set: &Value) -> bool {
     number(&set["spec"]["replicas"]) > 0
 }
 
-/// The order of the creation of replica sets.
+/// Compares two replica sets by creation time, then by name.
 fn by_age(a: &Value, b: &Value) -> std::cmp::Ordering {
     let created = |set: &Value| set["metadata"]["creationTimestamp"].as_str().map(str::to_owned);
     created(a).cmp(&created(b)).then_with(|| super::objects::name(a).cmp(super::objects::name(b)))

@@ -33,7 +33,8 @@ impl Deployment<'_> {
     }
 
     /// Brings the annotations of the new replica set and the revision of the deployment up to date
-    /// (`getNewReplicaSet`). Returns whether the reconcile continues: a change of the replica set causes another one.
+    /// (`getNewReplicaSet`). Returns whether the reconcile continues: a change of the replica set causes another
+    /// reconcile.
     pub(super) fn sync_new_set(&mut self) -> bool {
         let Some(set) = self.new_set.clone() else { return true };
         let mut wanted = set.clone();
@@ -101,8 +102,8 @@ impl Deployment<'_> {
         }
     }
 
-    /// Takes the existing replica set with the name of the new one if it has its template. Otherwise, changes the hash
-    /// of the template, and the next reconcile tries another name.
+    /// Uses the existing replica set with the name of the new one, if the deployment controls it and both have the same
+    /// template. Otherwise, increases `collisionCount`: the next reconcile computes another hash and name.
     fn resolve_collision(&mut self, set: &Value) -> bool {
         let found = find(self.state, REPLICA_SETS, namespace(set), name(set));
         let is_equal = |found: &Value| {
@@ -170,7 +171,7 @@ impl Deployment<'_> {
         }
     }
 
-    /// Sets the annotations with the number of replicas for which a replica set is scaled.
+    /// Records in the annotations of a replica set the desired and the maximum number of replicas of the deployment.
     pub(super) fn set_replicas_annotations(&self, set: &mut Value) {
         let annotations = &mut set["metadata"]["annotations"];
         annotations[DESIRED_REPLICAS] = self.replicas().to_string().into();

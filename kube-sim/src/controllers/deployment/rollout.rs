@@ -9,7 +9,7 @@ use crate::controllers::pods::is_finished;
 use crate::controllers::writes;
 
 impl Deployment<'_> {
-    /// A step of a rolling update: at most `maxSurge` additional pods, and `maxUnavailable` missing ones.
+    /// A step of a rolling update, with at most `maxSurge` additional and `maxUnavailable` unavailable pods.
     pub(super) fn roll_out(&mut self) {
         if !self.ensure_new_set() {
             return;

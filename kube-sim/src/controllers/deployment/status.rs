@@ -65,7 +65,7 @@ impl Deployment<'_> {
             if let Some(current) = current.filter(|current| current["status"] == "True") {
                 condition["lastTransitionTime"] = current["lastTransitionTime"].clone();
             }
-            // The time of the update changes even if the reason does not.
+            // `lastUpdateTime` must change even if the reason does not: `set_condition` would keep the old condition.
             remove_condition(status, "Progressing");
             set_condition(status, condition);
         } else if current.is_some_and(|current| self.has_timed_out(current)) {
@@ -124,7 +124,8 @@ impl Deployment<'_> {
         }
     }
 
-    /// The status with current counts, and with the other conditions of the stored one.
+    /// The status with current counts, the current condition `Available`, and the other conditions of the stored
+    /// status.
     fn calculate_status(&self) -> Value {
         let sum = |field: &str| -> i64 { self.sets().map(|set| number(&set["status"][field])).sum() };
         let size: i64 = self.sets().map(|set| number(&set["spec"]["replicas"])).sum();

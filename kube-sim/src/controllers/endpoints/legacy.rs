@@ -11,9 +11,9 @@ use crate::store::{Place, State};
 /// The label of the objects that this controller writes.
 const MANAGED_BY: (&str, &str) = ("endpoints.kubernetes.io/managed-by", "endpoint-controller");
 
-/// Creates or changes the endpoints of a service.
+/// Creates or changes the `Endpoints` of a service.
 pub(super) fn sync(state: &mut State, service: &Value, endpoints: &[Endpoint]) {
-    // Terminating pods are not in this older kind.
+    // `Endpoints` do not contain terminating pods.
     let groups = by_ports(endpoints).into_values();
     let subsets: Vec<Value> = groups.filter_map(|group| subset(&group)).collect();
     let mut object = json!({"metadata": {"name": name(service), "namespace": namespace(service)}});
@@ -43,7 +43,7 @@ pub(super) fn sync(state: &mut State, service: &Value, endpoints: &[Endpoint]) {
     }
 }
 
-/// Deletes the endpoints of a deleted service.
+/// Deletes the `Endpoints` of a deleted service.
 pub(super) fn delete(state: &mut State, key: &Key) {
     if state.get(&key.place.0, &key.place.1).is_some() {
         // A new service with the same name exists.
@@ -56,7 +56,7 @@ pub(super) fn delete(state: &mut State, key: &Key) {
     }
 }
 
-/// The endpoints with the same ports; `None` if all are terminating.
+/// The item of `subsets` for endpoints with the same ports; `None` if all of them are terminating.
 fn subset(group: &[&Endpoint]) -> Option<Value> {
     let address = |endpoint: &&&Endpoint| {
         let mut address =

@@ -22,7 +22,8 @@ const SERVICES: &str = "/services";
 const SLICES: &str = "discovery.k8s.io/endpointslices";
 const ENDPOINTS: &str = "/endpoints";
 
-/// The keys of a changed service, of the services that select a changed pod, and of the service of changed endpoints.
+/// The keys of a changed service, of the services that select a changed pod, and of the service of a changed
+/// `EndpointSlice` or `Endpoints` object.
 pub(super) fn observe(state: &State, storage: &Arc<str>, event: &Event) -> Keys {
     match &**storage {
         SERVICES => own_key(storage, event),
@@ -38,7 +39,7 @@ pub(super) fn observe(state: &State, storage: &Arc<str>, event: &Event) -> Keys 
     }
 }
 
-/// The selector of a service that has endpoints; `None` without a selector.
+/// The selector of a service; `None` if the service has no selector or is an `ExternalName`, and thus has no endpoints.
 fn selector(service: &Value) -> Option<LabelSelector> {
     let spec = &service["spec"];
     let labels = spec["selector"].as_object().filter(|labels| !labels.is_empty());
@@ -46,7 +47,7 @@ fn selector(service: &Value) -> Option<LabelSelector> {
     labels.filter(|_| !is_external).map(|labels| LabelSelector::of_object(&json!({"matchLabels": labels})))
 }
 
-/// Writes the slices and the endpoints of a service, or deletes the endpoints of a deleted service.
+/// Writes the slices and the `Endpoints` of a service, or deletes the `Endpoints` of a deleted service.
 pub(super) fn reconcile(state: &mut State, key: &Key) {
     let Some(stored) = super::object_of(state, key) else {
         // The garbage collector deletes the slices, which the service owns.

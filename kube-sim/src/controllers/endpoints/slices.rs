@@ -30,7 +30,7 @@ pub(super) fn sync(state: &mut State, service: &Value, endpoints: &[Endpoint]) {
         wanted.push((Vec::new(), Vec::new()));
     }
     for (ports, items) in wanted {
-        // Preferably, a slice with the same ports is changed.
+        // Prefer to change a slice that already has these ports.
         let same = existing.iter().position(|slice| ports_of(slice) == ports);
         let reused = same.or(if existing.is_empty() { None } else { Some(0) });
         match reused.map(|at| existing.remove(at)) {

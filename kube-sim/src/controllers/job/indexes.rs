@@ -7,7 +7,7 @@ use std::fmt;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Indexes(BTreeSet<u32>);
 
-/// The number of indexes that a status can have here. A client can write any range to it.
+/// Indexes from this limit on are ignored. A client can write any range to a status: it must not exhaust the memory.
 const MAX_INDEX: u32 = 1_000_000;
 
 impl Indexes {

@@ -53,7 +53,7 @@ pub(super) fn observe(state: &State, storage: &Arc<str>, event: &Event) -> Keys 
     }
 }
 
-/// A job with its pods, in the state of one reconcile.
+/// The state of one reconcile: a job with its pods.
 struct Job<'a> {
     state: &'a mut State,
     key: &'a Key,
@@ -64,7 +64,7 @@ struct Job<'a> {
     failed: Indexes,
 }
 
-/// The reason and the message with which a job ends.
+/// The reason and the message of the condition with which a job ends.
 type Outcome = (&'static str, String);
 
 /// Counts the ended pods of a job, creates or deletes pods, and ends the job.
@@ -205,7 +205,8 @@ impl Job<'_> {
         done.then(|| ("FailedIndexes", "Job has failed indexes".to_owned()))
     }
 
-    /// Whether the containers of the job's pods, which restart in place, have restarted too often.
+    /// Whether the containers of the job's pods have restarted too often. They restart only with the restart policy
+    /// `OnFailure`.
     fn restarts_exceed(&self, limit: i64) -> bool {
         if self.spec()["template"]["spec"]["restartPolicy"] != "OnFailure" {
             return false;
@@ -237,7 +238,7 @@ impl Job<'_> {
         (complete && active == 0).then_some(("CompletionsReached", message))
     }
 
-    /// Sets the interim condition, and the final one once no pod is terminating.
+    /// Sets the condition `interim`, and the condition `last` once no pod is terminating.
     fn finish(&mut self, interim: &str, last: &str, (reason, message): Outcome) {
         let now = self.state.clock.stamp();
         status::set(&mut self.object, interim, "True", reason, &message, &now);

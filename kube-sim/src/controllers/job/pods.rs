@@ -42,7 +42,7 @@ impl Job<'_> {
         }
     }
 
-    /// Whether the pod has failed. A deleted pod has, unless only failed pods are replaced.
+    /// Whether the pod counts as failed. A terminating pod does too, unless `podReplacementPolicy` is `Failed`.
     fn has_failed(&self, pod: &Value) -> bool {
         let counts_terminating = self.spec()["podReplacementPolicy"] != "Failed";
         phase(pod) == "Failed" || (counts_terminating && is_terminating(pod) && phase(pod) != "Succeeded")
@@ -88,7 +88,7 @@ impl Job<'_> {
         }
     }
 
-    /// The message about the pod that fails the job by its pod failure policy.
+    /// The message about the failed pod for which the pod failure policy has the action `FailJob`.
     pub(super) fn failing_policy(&self) -> Option<String> {
         let mut failed = self.pods.iter().filter(|pod| phase(pod) == "Failed");
         let pod = failed.find(|pod| self.policy_action(pod) == Some("FailJob"))?;

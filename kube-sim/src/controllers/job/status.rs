@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use crate::controllers::objects::condition;
 
-/// Sets a condition, whose times change only with its status. Returns whether it has changed. A condition that is not
-/// in the list is not added as false.
+/// Sets a condition. Its times change only if its status does. Returns whether the condition has changed. Does not add
+/// a condition with the status `False`.
 pub(super) fn set(job: &mut Value, kind: &str, status: &str, reason: &str, message: &str, now: &str) -> bool {
     let new = json!({
         "type": kind, "status": status, "reason": reason, "message": message,

@@ -70,7 +70,7 @@ pub(in crate::controllers) fn tolerations<'a>(
     })
 }
 
-/// Whether a pod on the node has a host port of the pod.
+/// Whether a pod on the node uses a host port that `pod` requests.
 fn has_port_conflict(pod: &Value, node: &Node) -> bool {
     let wanted: Vec<_> = host_ports(pod).collect();
     !wanted.is_empty() && node.pods().iter().flat_map(host_ports).any(|used| wanted.contains(&used))
@@ -90,8 +90,8 @@ fn terms<'a>(pod: &'a Value, kind: &str) -> impl Iterator<Item = &'a Value> {
     rules.as_array().into_iter().flatten()
 }
 
-/// Whether each required term of the pod affinity selects a pod in the topology of the node. The first pod of a group
-/// that selects itself needs no other.
+/// Whether each required term of the pod affinity selects a pod in the topology domain of the node. A term that selects
+/// no pod on any node matches too if it selects `pod` itself, the first pod of its group.
 fn matches_pod_affinity(pod: &Value, node: &Node, nodes: &[Node]) -> bool {
     terms(pod, "podAffinity").all(|term| {
         let key = term["topologyKey"].as_str().unwrap_or_default();
@@ -104,7 +104,7 @@ fn matches_pod_affinity(pod: &Value, node: &Node, nodes: &[Node]) -> bool {
     })
 }
 
-/// Whether the anti-affinity of a pod in the topology of the node forbids the pod.
+/// Whether the anti-affinity of an existing pod forbids `pod` in the topology domain of the node.
 fn violates_existing(pod: &Value, node: &Node, nodes: &[Node]) -> bool {
     nodes.iter().any(|other| {
         other.pods().iter().any(|owner| {
@@ -114,7 +114,7 @@ fn violates_existing(pod: &Value, node: &Node, nodes: &[Node]) -> bool {
     })
 }
 
-/// Whether a pod that the term selects runs in the topology of the node.
+/// Whether a pod that the term selects runs in the topology domain of the node.
 fn has_selected_pod(owner: &Value, term: &Value, node: &Node, nodes: &[Node]) -> bool {
     nodes
         .iter()
@@ -133,7 +133,7 @@ fn is_selected(owner: &Value, term: &Value, pod: &Value) -> bool {
     let namespaces = term["namespaces"].as_array().filter(|list| !list.is_empty());
     let in_namespace = match namespaces {
         Some(list) => list.iter().any(|name| name == namespace(pod)),
-        // A selector of namespaces selects all here.
+        // kube-sim does not evaluate `namespaceSelector`: any selector selects all namespaces.
         None => !term["namespaceSelector"].is_null() || namespace(owner) == namespace(pod),
     };
     let selector = &term["labelSelector"];

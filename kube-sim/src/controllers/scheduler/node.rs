@@ -81,7 +81,8 @@ impl Node {
     }
 }
 
-/// The resources that a pod requests: the sum of its containers and sidecars, or the largest init container.
+/// The resources that a pod requests: for each resource, the sum of the containers and sidecars, or the request of the
+/// largest init container if that is more.
 pub(super) fn requests(spec: &Value) -> Resources {
     let mut sum = Resources::new();
     let mut largest = Resources::new();

@@ -32,7 +32,7 @@ pub(super) fn observe(state: &State, storage: &Arc<str>, event: &Event) -> Keys 
     }
 }
 
-/// A stateful set with its pods, in the state of one reconcile.
+/// The state of one reconcile: a stateful set with its pods.
 struct StatefulSet<'a> {
     state: &'a mut State,
     object: Value,
