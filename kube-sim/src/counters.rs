@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// The labels of a counted request. The caller must limit the number of different labels: the counters keep each.
+/// The labels of a counted request. The caller must limit the number of label combinations: the counters never remove
+/// one.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Labels {
     pub(crate) group: String,

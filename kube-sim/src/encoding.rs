@@ -34,7 +34,7 @@ pub(crate) mod duration {
         parse(&String::deserialize(deserializer)?).map_err(D::Error::custom)
     }
 
-    /// The same for an optional field.
+    /// The JSON form of an optional duration.
     pub(crate) mod optional {
         use std::time::Duration;
 

@@ -41,7 +41,7 @@ pub(crate) struct Settings {
     pub(crate) seed: u64,
     /// Whether role-based access control (RBAC) authorizes requests.
     pub(crate) rbac: bool,
-    /// The maximum size of a body in the journal in bytes; `None` if it has no bodies.
+    /// The maximum size of a body in the journal in bytes; `None` if the journal records no bodies.
     pub(crate) body_limit: Option<usize>,
 }
 

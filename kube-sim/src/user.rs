@@ -1,4 +1,4 @@
-//! `User`: the sender of a request. Authenticates and authorizes nothing.
+//! `User`: the sender of a request. This module must not authenticate or authorize requests.
 
 use std::collections::BTreeMap;
 
@@ -28,7 +28,8 @@ pub(crate) struct User {
 }
 
 impl User {
-    /// A user with credentials, who is also in the group of all authenticated users.
+    /// A user in these groups and in the group of all authenticated users, or of the unauthenticated users for the
+    /// anonymous user.
     pub(crate) fn authenticated(name: impl Into<String>, groups: Vec<String>) -> Self {
         let mut user = Self { name: name.into(), groups, ..Self::default() };
         let of_all = if user.name == ANONYMOUS { UNAUTHENTICATED } else { AUTHENTICATED };

@@ -37,7 +37,8 @@ impl Substitution {
     /// Whether `from` is assignable to `to`. Sets values of type variables even if it is not.
     fn fits(&mut self, from: &Type, to: &Type) -> bool {
         if let Type::Param(param) = to {
-            // `None`: the variable `to` occurs in `from`. If `from` is a variable too, `to` may be its value.
+            // `None` means that the variable `to` occurs in `from`. If `from` is a variable too, it may get the value
+            // `to` below.
             if let Some(verdict) = self.substitute_param(from, param, to) {
                 return verdict;
             }

@@ -134,13 +134,13 @@ impl Behaviour {
     }
 }
 
-/// Whether the node of the pod exists and is not known to have failed.
+/// Whether the node of the pod exists, and its condition `Ready` is true or absent.
 fn has_kubelet(state: &State, pod: &Value) -> bool {
     let node = find(state, NODES, "", node_name(pod));
     node.is_some_and(|node| condition(&node, "Ready").is_none_or(|ready| ready["status"] == "True"))
 }
 
-/// Ends the containers: the pod has ended, or the containers restart later, as its restart policy requires.
+/// Ends the containers. Depending on the restart policy of the pod, the pod ends too, or its containers restart later.
 fn exit(state: &mut State, key: &Key, pod: &Value, code: i64) {
     let now = state.clock.stamp();
     let started = pod["status"]["containerStatuses"][0]["state"]["running"]["startedAt"].clone();

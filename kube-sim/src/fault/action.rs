@@ -11,7 +11,7 @@ use crate::encoding;
 
 /// The effect of a fault rule on a request.
 ///
-/// In JSON, an action without values is a text (`"reset"`), and any other an object with one field:
+/// In JSON, an action without values is a text (`"reset"`), and any other action is an object with one field:
 /// `{"delay": "1.5s"}`, `{"status": {"code": 429, "retryAfter": 5}}`, `{"cutAfterEvents": 3}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]

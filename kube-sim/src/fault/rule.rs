@@ -133,15 +133,15 @@ impl Rule {
         self
     }
 
-    /// Restricts the rule to requests that arrive this time after the rule is added, or later, on the clock of the
+    /// Restricts the rule to requests that arrive at least this time after the rule was added, on the clock of the
     /// simulation.
     pub fn after(mut self, time: Duration) -> Self {
         self.after = Some(time);
         self
     }
 
-    /// Restricts the rule to requests that arrive before this time has passed since the rule is added, on the clock of
-    /// the simulation.
+    /// Restricts the rule to requests that arrive less than this time after the rule was added, on the clock of the
+    /// simulation.
     pub fn until(mut self, time: Duration) -> Self {
         self.until = Some(time);
         self

@@ -81,7 +81,7 @@ pub(crate) const MEDIA_TYPES: &str =
 const WATCH_MEDIA_TYPES: &str =
     "application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch";
 
-/// The requests to a path, which determine its media types.
+/// The kind of a request, which determines the media types that the server offers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Endpoint {
     /// One object, or a document.
@@ -196,7 +196,8 @@ fn quality(parameters: &[(String, String)]) -> u16 {
     given.map_or(1_000, |quality| (quality.clamp(0.0, 1.0) * 1_000.0) as u16)
 }
 
-/// The serialization of a response with a `Status`: that of the first media type, otherwise JSON.
+/// The serialization of a response with a `Status`: YAML or Protobuf if it is the first media type of the `Accept`
+/// header, otherwise JSON.
 pub(crate) fn status_encoding(header: &str) -> Encoding {
     match header_entries(header).next() {
         Some((media, _)) if media == "application/yaml" => Encoding::Yaml,

@@ -26,7 +26,7 @@ pub(crate) fn check_request(inner: &Inner, request: &Request, path: Option<&Path
     let selected = selected_name(&request.query);
     let is_collection = matches!(verb, "list" | "watch" | "deletecollection");
     let name = if path.name.is_empty() && is_collection { &selected } else { &path.name };
-    // A namespace is in itself, so that its roles can grant its administration.
+    // A request for a `Namespace` belongs to this namespace: a role in the namespace can grant it.
     let is_namespace = path.group.is_empty() && path.resource == "namespaces";
     let access = ResourceAccess {
         verb,

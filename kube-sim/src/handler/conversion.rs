@@ -86,7 +86,7 @@ impl Converter<'_> {
         Ok(objects)
     }
 
-    /// Converts an object from the version of the resource to `wanted`, which is another version of it.
+    /// Converts an object from the version of the resource to `wanted`, another version of the same resource.
     ///
     /// # Errors
     /// 500 if the webhook fails.

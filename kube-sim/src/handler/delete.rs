@@ -54,7 +54,7 @@ impl DeleteOptions {
         Ok(delete)
     }
 
-    /// Whether the request does not select the handling of dependents.
+    /// Whether the request sets neither a propagation policy nor `orphanDependents`.
     pub(crate) fn has_default_propagation(&self) -> bool {
         self.propagation.is_none() && self.orphan.is_none()
     }

@@ -38,8 +38,8 @@ pub(crate) fn check(
     }
 }
 
-/// Whether an update changes no more than owners, finalizers and `managedFields`. The garbage collector needs no
-/// permissions of the role.
+/// Whether an update changes only owner references, finalizers and `managedFields`. The garbage collector must be able
+/// to change them without the permissions of the role.
 fn changes_only_gc_fields(old: &Value, new: &Value) -> bool {
     let [old, new] = [old, new].map(|object| {
         let mut object = object.clone();

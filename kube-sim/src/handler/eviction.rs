@@ -70,7 +70,7 @@ fn add_disruption_condition(call: &Call<'_>, state: &mut State, pod: &Stored) ->
     state.commit(&call.target.resource, pod.key.clone(), value).map(drop)
 }
 
-/// Whether budgets apply to the pod: not to pods that do not run yet, have ended, or are being deleted.
+/// Whether budgets apply to the pod. They do not apply to pods that are pending, have ended, or are being deleted.
 fn is_protected(pod: &Value) -> bool {
     let phase = pod["status"]["phase"].as_str().unwrap_or_default();
     !matches!(phase, "Pending" | "Succeeded" | "Failed") && !object_meta::is_being_deleted(pod)
@@ -96,7 +96,7 @@ fn number(budget: &Value, field: &str) -> i64 {
     budget["status"][field].as_i64().unwrap_or(0)
 }
 
-/// Checks the budget of the pod, and records the eviction in its status.
+/// Checks the budget of the pod, and records the eviction in the status of the budget.
 ///
 /// # Errors
 /// 429 if the budget does not allow the eviction, 500 if the pod has several budgets.
@@ -130,7 +130,7 @@ fn take_disruption(call: &Call<'_>, state: &mut State, dry_run: bool) -> Result<
     Ok(())
 }
 
-/// Whether the status of the budget allows one more eviction.
+/// Checks that the status of the budget allows one more eviction.
 fn check(budget: &Value) -> Result<(), SimError> {
     let name = budget["metadata"]["name"].as_str().unwrap_or_default();
     let refuse = |why: String, seconds: Option<u32>| {

@@ -1,8 +1,8 @@
 //! The resource metrics API (`metrics.k8s.io`), which `kubectl top` reads: the usage of nodes and of the containers of
 //! running pods.
 //!
-//! A container uses half of its requests, and a node the sum of its pods and a constant part, unless a test has set other
-//! figures.
+//! By default, a container uses half of its requests, and a node uses the sum of its pods plus a constant. A test can
+//! set other figures.
 
 use std::sync::Arc;
 
@@ -111,7 +111,7 @@ impl<'a> Sampler<'a> {
             .map(|(name, usage)| json!({"name": name, "usage": quantities(*usage)}))
             .collect();
         if let Ok(Shape::Table(_)) = self.call.accept().map(|accept| accept.shape) {
-            // The columns show the sum.
+            // The columns of a table show the sum of the containers.
             sample["usage"] = quantities(sum(containers.into_iter().map(|(_, usage)| usage)));
         }
         Some(sample)

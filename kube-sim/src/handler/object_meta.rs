@@ -113,7 +113,7 @@ fn drop_empty_fields(metadata: &mut Map<String, Value>) {
 pub(crate) fn prepare_for_update(old: &Value, new: &mut Value) -> Result<(), SimError> {
     let metadata = metadata_mut(new)?;
     for field in ["name", "namespace", "creationTimestamp", "deletionTimestamp", "generation"] {
-        // Validation refuses a change of the time.
+        // A changed time is kept, so that validation refuses it.
         if field == "deletionTimestamp" && metadata.get(field).is_some_and(|time| !time.is_null()) {
             continue;
         }

@@ -164,7 +164,8 @@ async fn apply(cx: &mut WriteContext<'_>, body: &Bytes, part: WrittenPart) -> Re
 /// Parses and checks the configuration of a server-side apply, and marks the context as that of an apply.
 ///
 /// # Errors
-/// 422 without a field manager; 400 for a configuration that is no object of the name in the URL.
+/// 422 without a field manager; 400 for a configuration that is not an object, has no kind, sets `managedFields`, or
+/// has another name than the URL.
 pub(super) fn begin_apply(cx: &mut WriteContext<'_>, body: &Bytes) -> Result<Value, SimError> {
     if cx.options.manager.is_none() {
         let error = FieldError::required("fieldManager", "is required for apply patch");

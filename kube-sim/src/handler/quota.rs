@@ -1,4 +1,4 @@
-//! The usage of resource quotas, and the admission plugin ResourceQuota, which refuses objects that exceed one.
+//! The usage of resource quotas, and the admission plugin ResourceQuota, which refuses objects that exceed a quota.
 
 use std::collections::BTreeMap;
 
@@ -141,7 +141,7 @@ fn is_of_table(resource: &str, storage: &str) -> bool {
     }
 }
 
-/// The resources that mean requests of pods.
+/// The resource names that limit requests of pods: `cpu` is the same as `requests.cpu`.
 const COMPUTE: [&str; 3] = ["cpu", "memory", "ephemeral-storage"];
 
 /// The kinds of the core group that a quota can count by their plain names.
@@ -156,7 +156,7 @@ fn count_name(storage: &str) -> String {
     }
 }
 
-/// The resources that an object uses of a quota.
+/// The amounts of resources that an object counts against a quota.
 fn cost(storage: &str, object: &Value, quota: &Value) -> Amounts {
     let mut cost = Amounts::from([(count_name(storage), NANO)]);
     let plain = storage.strip_prefix('/').unwrap_or_default();

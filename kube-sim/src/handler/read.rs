@@ -87,11 +87,11 @@ pub(crate) fn check_reached(view: View<'_>, version: Option<u64>) -> Result<(), 
     }
 }
 
-/// The view for a `get` or `list`: that of the watch cache of the server, or of the store where an API server reads
-/// etcd.
+/// The view for a `get` or `list`: the watch cache of the server, or the store for the requests that an API server
+/// reads from etcd.
 ///
 /// # Errors
-/// 504 if the request waits for the cache.
+/// 504 if the request must wait for the cache, which has not reached the version of the store at the arrival.
 pub(crate) fn view<'a>(
     state: &'a mut State,
     arrival: Arrival,

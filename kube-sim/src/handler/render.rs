@@ -134,7 +134,7 @@ pub(crate) fn list(resource: &Arc<Resource>, page: Page, accept: Accept, now: ji
                     partial_object_metadata(&o.typed_value(&resource.api_version, &resource.kind), version)
                 })
                 .collect();
-            // The API server appends to a nil slice.
+            // The API server appends to a nil slice, so that `items` of an empty list is null.
             let items = if items.is_empty() { Value::Null } else { items.into() };
             let list = json!({
                 "kind": "PartialObjectMetadataList", "apiVersion": version, "metadata": metadata, "items": items,

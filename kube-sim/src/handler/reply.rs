@@ -29,7 +29,7 @@ pub(crate) struct Request {
     pub(crate) user: User,
     /// The header `If-None-Match`.
     pub(crate) if_none_match: String,
-    /// Whether the request calls webhooks. Direct calls of a test do not.
+    /// Whether the request calls webhooks. Requests that a test sends through a method of `Sim` do not.
     pub(crate) calls_webhooks: bool,
     /// The subprotocols of a request for an upgrade to WebSocket.
     pub(crate) upgrade: Option<Offer>,
@@ -118,7 +118,7 @@ impl Reply {
         reply
     }
 
-    /// A response with the `Status` of an error, in YAML or Protobuf if the client prefers it.
+    /// A response with the `Status` of an error, in YAML or Protobuf if the client prefers one of them.
     pub(crate) fn error_in(error: &SimError, accept: &str) -> Self {
         let mut reply = Self::error(error);
         reply.content_type = match status_encoding(accept) {

@@ -101,7 +101,7 @@ fn apply_scale(
     Ok(merged)
 }
 
-/// Conflicts contain the version and the field of the `Scale`.
+/// Replaces the API version and the replica field of the object in a conflict with those of the `Scale`.
 fn conflict_of_scale(error: ApplyError, resource: &Resource) -> ApplyError {
     let ApplyError::Conflict { message, causes } = error else { return error };
     let field = format!(".{}", replica_path(resource).join("."));

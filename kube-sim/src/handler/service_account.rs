@@ -1,7 +1,8 @@
 //! The admission plugin ServiceAccount: each new pod has a service account, `default` if it names none, and its containers
 //! get a volume with the token of the account.
 //!
-//! The plugin runs if the controller of service accounts does: without the controller, a namespace has no account.
+//! The plugin runs only if the service account controller runs: without this controller, a new namespace has no service
+//! account.
 
 use serde_json::{Value, json};
 
@@ -86,7 +87,7 @@ fn mount(spec: &mut Value, new_name: &str) {
         ]);
         push(spec, "volumes", json!({"name": name, "projected": {"defaultMode": 420, "sources": sources}}));
     }
-    // Reading an absent list has added null.
+    // If a list is absent, `spec[list]` above has inserted null.
     for list in ["initContainers", "volumes"] {
         if spec[list].is_null() {
             spec.as_object_mut().map(|spec| spec.remove(list));

@@ -89,7 +89,7 @@ pub(super) fn log(call: &Call<'_>) -> Result<Reply, SimError> {
     };
     let protocol = call.request.upgrade.as_ref().map(|offer| offer.select(LOG_PROTOCOLS)).transpose()?;
     let text = (call.inner.settings.handlers.logs)(request)?;
-    // Ends with the part that reaches the limit.
+    // The log ends with the part that reaches the limit.
     let text = stream::unfold((text, limit.unwrap_or(usize::MAX)), |(mut text, left)| async move {
         let mut part: Bytes = if left == 0 { None } else { text.next().await }?;
         part.truncate(left);
@@ -107,7 +107,8 @@ pub(super) fn log(call: &Call<'_>) -> Result<Reply, SimError> {
     Ok(reply)
 }
 
-/// The pod of a request for a stream, which must be on a node.
+/// The pod of a request for a stream, and the name of its container, which is empty if `container` is `None`. The pod
+/// must be on a node that exists.
 fn find_pod_on_node(call: &Call<'_>, container: Option<&str>) -> Result<(Value, String), SimError> {
     let name = &call.target.name;
     let state = call.inner.lock();

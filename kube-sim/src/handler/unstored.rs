@@ -153,7 +153,7 @@ fn check_selector(path: &str, selector: &Value, errors: &mut Vec<FieldError>) {
     }
 }
 
-/// Validates the fields that only a review in a namespace restricts.
+/// Validates the restrictions that apply only to a `LocalSubjectAccessReview`.
 fn check_local_review(object: &Value, errors: &mut Vec<FieldError>) {
     let spec = &object["spec"];
     let namespace = object["metadata"]["namespace"].as_str().unwrap_or_default();

@@ -27,7 +27,7 @@ type Verb = &'static str;
 
 /// One request that a [`SimService`](crate::SimService) or a [`Server`](crate::Server) received.
 ///
-/// The methods of [`Sim`](crate::Sim) that read or change objects are recorded only if bodies are
+/// The methods of [`Sim`](crate::Sim) that read or change objects are recorded only if bodies are recorded
 /// ([`SimBuilder::record_bodies`](crate::SimBuilder::record_bodies)), as [`direct`](Self::direct) requests.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -67,7 +67,7 @@ pub struct Entry {
     pub replica: usize,
     /// The faults that were applied to the request.
     pub faults: Vec<AppliedFault>,
-    /// The handling of the request; `None` before that, and if a fault prevented it.
+    /// The handling of the request; `None` before the request is handled, and if a fault prevented the handling.
     pub handling: Option<Handling>,
     /// The body of the request, if bodies are recorded.
     pub request_body: Option<RecordedBody>,
@@ -87,7 +87,7 @@ pub struct Handling {
     pub time: Timestamp,
     /// The resource version of the store before the request was handled.
     pub version_before: u64,
-    /// The resource version of the store when the response began; `None` before that.
+    /// The resource version of the store when the response began; `None` before the response begins.
     pub version_after: Option<u64>,
 }
 

@@ -1,4 +1,5 @@
-//! The error of Go's conversion of a patched object into the struct of its kind, which a strategic merge patch causes.
+//! After a strategic merge patch, Go converts the patched object into the struct of its kind. Owns the errors of this
+//! conversion.
 
 use serde_json::Value;
 
@@ -27,7 +28,7 @@ fn problem(schema: &Schema, value: &Value) -> Option<String> {
         (Kind::Boolean, other) if !other.is_boolean() => {
             Some(format!("cannot convert {} to bool", type_name(other)))
         }
-        // The types of quantities and times decode their values themselves.
+        // A field with a format or a reference, such as a time or a quantity, has its own decoder in Go.
         (Kind::String, other) if !other.is_string() && schema.format.is_none() && !schema.is_reference() => {
             Some(format!("cannot convert {} to string", type_name(other)))
         }

@@ -232,7 +232,7 @@ fn json_schema(message: &Message) -> &'static Message {
     messages::message_at(at.unwrap_or_default())
 }
 
-/// The seconds since 1970 and the nanoseconds of a time. Times in the last day of the year 9999 have no `Timestamp`.
+/// The seconds since 1970 and the nanoseconds of a time. `Timestamp` cannot represent the last day of the year 9999.
 fn parse_time(text: &str) -> Result<(i64, i64), String> {
     if let Ok(time) = text.parse::<Timestamp>() {
         return Ok((time.as_second(), time.subsec_nanosecond().into()));

@@ -13,7 +13,7 @@ pub(super) type Resources = BTreeMap<String, i128>;
 /// A node with its pods.
 pub(in crate::controllers) struct Node {
     object: Value,
-    /// `None` if no kubelet has reported the resources of the node, which then has enough of each.
+    /// `None` if no kubelet has reported the resources of the node. The node then has enough of each resource.
     allocatable: Option<Resources>,
     used: Resources,
     pods: Vec<Value>,
@@ -65,7 +65,8 @@ impl Node {
         missing
     }
 
-    /// The mean share of cpu and memory that is free after a pod with these requests, from 0 to 1; less with many pods.
+    /// The mean share of cpu and memory that remains free if a pod with these requests is added, at most 1. Each pod on
+    /// the node reduces it slightly.
     pub(super) fn free_share(&self, wanted: &Resources) -> f64 {
         #[expect(clippy::cast_precision_loss, reason = "a score needs no precision")]
         let pods = self.pods.len() as f64 / 1_000.0;

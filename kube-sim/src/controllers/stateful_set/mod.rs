@@ -116,7 +116,8 @@ impl StatefulSet<'_> {
         }
     }
 
-    /// Creates the pod with this ordinal, or replaces an ended one. Returns whether a following pod must wait.
+    /// Creates the pod with this ordinal, or replaces an ended one. Returns whether the pod is not available yet: with
+    /// ordered pod management, the pods with larger ordinals wait for it.
     fn ensure_pod(&mut self, ordinal: i64) -> bool {
         let found = self.pods.iter().find(|pod| ordinal_of(&self.object, pod) == Some(ordinal)).cloned();
         match found {

@@ -11,7 +11,7 @@ use crate::handler::reply::{Reply, Request};
 use crate::registry::{Custom, Registry, Resource};
 use crate::status::SimError;
 
-/// The media type of the document of version 2 in Protobuf.
+/// The media type of the OpenAPI 2 document in Protobuf.
 const PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
 /// The same type, as clients request it.
 const PROTOBUF_REQUESTED: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
@@ -35,8 +35,8 @@ fn url_of(registry: &Registry, name: &str) -> String {
     format!("/openapi/v3/{name}?hash={:016X}", registry.generation())
 }
 
-/// The response of a document of version 3, such as `apis/apps/v1`: the document, a redirection for the hash of another
-/// state, or 404.
+/// The response for an OpenAPI 3 document, such as `apis/apps/v1`: the document, a redirect if the hash in the query is
+/// not that of the current document, or 404.
 pub(crate) fn reply(registry: &Registry, request: &Request, name: &str) -> Reply {
     let Some(document) = document(registry, name) else {
         return Reply::empty(StatusCode::NOT_FOUND);
@@ -53,7 +53,7 @@ pub(crate) fn reply(registry: &Registry, request: &Request, name: &str) -> Reply
     Reply::cacheable(request, "application/json", document.to_string())
 }
 
-/// A document of version 3; `None` if no resource of the version is served.
+/// An OpenAPI 3 document; `None` if no resource of its group version is served.
 fn document(registry: &Registry, name: &str) -> Option<Value> {
     let mut document = builtin::open_api(name);
     if let Some((group, version)) = name.strip_prefix("apis/").and_then(|name| name.split_once('/')) {
@@ -113,7 +113,7 @@ pub(crate) fn v2_reply(registry: &Registry, request: &Request) -> Result<Reply, 
     })
 }
 
-/// The media type of the document of version 2 that a client prefers.
+/// The media type that a client prefers for the OpenAPI 2 document.
 fn negotiate(header: &str) -> Result<&'static str, SimError> {
     if header.trim().is_empty() {
         return Ok("application/json");

@@ -1,5 +1,5 @@
-//! Encodes the OpenAPI document of version 2 in Protobuf: the messages of `openapiv2.proto` of the library gnostic, which
-//! clients in Go use.
+//! Encodes the OpenAPI 2 document in Protobuf, with the messages of `openapiv2.proto` in the library gnostic. Clients
+//! in Go use this encoding.
 
 use serde_json::{Map, Value};
 
@@ -210,7 +210,7 @@ fn parameter(parameter: &Value) -> Message {
     for (field, name) in [(2, "in"), (3, "description"), (4, "name")] {
         message.text(field, &parameter[name]);
     }
-    // The message of a parameter of the query has the additional field 5.
+    // The message of a query parameter has an additional field 5, so its later fields have larger numbers.
     let (kind, shift) = if parameter["in"] == "path" { (4, 0) } else { (3, 1) };
     message.text(5 + shift, &parameter["type"]);
     message.text(6 + shift, &parameter["format"]);

@@ -232,7 +232,7 @@ impl<'a> Attributes<'a> {
     }
 }
 
-/// The namespace of the object of a request. That of a `Namespace` is its own name.
+/// The namespace of the object of a request. For a `Namespace`, its own name.
 fn namespace_of(target: &Target, name: &str) -> String {
     let is_namespace = target.resource.group.is_empty() && target.resource.plural == "namespaces";
     if is_namespace { name.to_owned() } else { target.namespace.clone() }

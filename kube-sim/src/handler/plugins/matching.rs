@@ -33,8 +33,8 @@ pub(super) fn match_webhook(
     Ok(Some(resource))
 }
 
-/// The version of the resource that a rule matches: that of the request, if it matches. With `equivalents`, another
-/// version in which the same objects are served.
+/// The version of the resource that a rule matches: the version of the request, if a rule matches it. Otherwise, if
+/// `equivalents` is set, another version that serves the same objects and that a rule matches.
 pub(super) fn match_rules(
     inner: &Inner,
     rules: &[Value],
@@ -60,7 +60,7 @@ pub(super) fn match_rules(
     rules.iter().find_map(matching)
 }
 
-/// Whether a rule matches the request in its form for `resource`, a version of the resource.
+/// Whether a rule matches the request, converted to `resource`: the resource of the request, or another version of it.
 fn rule_matches(rule: &Value, attributes: &Attributes<'_>, resource: &Resource) -> bool {
     let lists = |field: &str, wanted: &str| {
         let mut items = rule[field].as_array().into_iter().flatten();
@@ -91,7 +91,8 @@ fn is_namespaces(resource: &Resource) -> bool {
     resource.group.is_empty() && resource.plural == "namespaces"
 }
 
-/// Whether the selector matches the namespace of the request. It matches all cluster-scoped objects except namespaces.
+/// Whether the selector matches the namespace of the request. For a `Namespace`, the selector applies to its own
+/// labels. Any other cluster-scoped object matches every selector.
 ///
 /// # Errors
 /// 404 if the namespace does not exist.

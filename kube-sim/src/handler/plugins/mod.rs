@@ -21,7 +21,7 @@ use super::reply::Request;
 pub(crate) use attributes::Attributes;
 use webhook::Webhook;
 
-/// The webhooks of one phase, in the order in which the API server calls them.
+/// The admission phases, in the order in which the API server runs them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
     Mutating,

@@ -17,7 +17,7 @@ use crate::status::SimError;
 pub(super) struct Calls {
     /// The webhooks with the reinvocation policy `IfNeeded` that have been called since the last change.
     invoked: BTreeSet<usize>,
-    /// Those that are called again in the second round, because the object has changed after their call.
+    /// The webhooks to call again in the second round, because the object has changed after their call.
     again: BTreeSet<usize>,
     /// The object after the first round.
     output: Option<Value>,

@@ -54,7 +54,7 @@ pub(super) enum Failure {
     Call(String),
     /// The webhook denies the request.
     Denied(SimError),
-    /// The failure policy does not apply.
+    /// An error to which the failure policy does not apply.
     Other(SimError),
 }
 

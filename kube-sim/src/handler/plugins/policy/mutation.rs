@@ -35,7 +35,8 @@ type Key = [String; 4];
 /// An error of a policy whose failure policy is `Fail`.
 struct Denial {
     message: String,
-    /// Whether the error has the reason `Invalid`; the errors of configurations do not have it.
+    /// Whether the response has the reason `Invalid`; for an error in the configuration of the policy, it has
+    /// `Forbidden`.
     is_invalid: bool,
 }
 
@@ -43,7 +44,7 @@ struct Denial {
 enum Failure {
     /// An error of the policy. The failure policy decides about it.
     Policy(String),
-    /// The response to the request.
+    /// An error to which the failure policy does not apply: the response to the request.
     Response(SimError),
 }
 
