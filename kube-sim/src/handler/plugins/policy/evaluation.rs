@@ -37,7 +37,6 @@ impl<'a> Policy<'a> {
         let list = |field: &str| spec[field].as_array().map_or(&[][..], Vec::as_slice);
         let text = |value: &'a Value| value.as_str().unwrap_or_default();
         let compile = |value: &'a Value| AdmissionExpression::compile(text(value));
-        let variable = |v: &'a Value| (text(&v["name"]).to_owned(), compile(&v["expression"]));
         let validation = |v: &'a Value| {
             let message = &v["messageExpression"];
             let message = (!text(message).is_empty()).then(|| compile(message));
@@ -46,7 +45,7 @@ impl<'a> Policy<'a> {
         let annotation = |a: &'a Value| (text(&a["valueExpression"]), compile(&a["valueExpression"]));
         Self {
             spec,
-            variables: list("variables").iter().map(variable).collect(),
+            variables: compile_variables(spec),
             validations: list("validations").iter().map(validation).collect(),
             annotations: list("auditAnnotations").iter().map(annotation).collect(),
         }
@@ -138,6 +137,15 @@ impl<'a> Policy<'a> {
         let ignored = self.spec["failurePolicy"] == "Ignore";
         (!ignored).then_some(Decision { message, reason: String::new(), always_denies: false })
     }
+}
+
+/// Compiles the variables of a policy.
+pub(super) fn compile_variables(spec: &Value) -> Vec<(String, Compiled)> {
+    let variable = |variable: &Value| {
+        let text = |field: &str| variable[field].as_str().unwrap_or_default();
+        (text("name").to_owned(), AdmissionExpression::compile(text("expression")))
+    };
+    spec["variables"].as_array().into_iter().flatten().map(variable).collect()
 }
 
 /// The error text of an expression that fails.

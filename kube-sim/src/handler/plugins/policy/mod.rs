@@ -42,14 +42,9 @@ pub(super) async fn dispatch(
     attributes: &Attributes<'_>,
     warnings: &mut Vec<String>,
 ) -> Result<(), SimError> {
-    let bindings = objects(inner, BINDINGS);
     let mut denials = Vec::new();
-    for policy in objects(inner, POLICIES) {
-        let is_own = |binding: &&Value| binding["spec"]["policyName"] == policy["metadata"]["name"];
-        let own: Vec<&Value> = bindings.iter().filter(is_own).collect();
-        if !own.is_empty() {
-            check_policy(inner, attributes, &policy, &own, &mut denials, warnings).await?;
-        }
+    for (policy, bindings) in bound_policies(inner, POLICIES, BINDINGS) {
+        check_policy(inner, attributes, &policy, &bindings, &mut denials, warnings).await?;
     }
     match denials.into_iter().next() {
         Some(denial) => Err(denial.into_error(attributes)),
@@ -63,12 +58,26 @@ fn objects(inner: &Inner, table: &str) -> Vec<Value> {
     stored.iter().map(|object| object.value()).collect()
 }
 
+/// The policies of a table that have bindings, sorted by name, each with its bindings.
+fn bound_policies(inner: &Inner, policies: &str, bindings: &str) -> Vec<(Value, Vec<Value>)> {
+    let bindings = objects(inner, bindings);
+    let mut bound = Vec::new();
+    for policy in objects(inner, policies) {
+        let is_own = |binding: &&Value| binding["spec"]["policyName"] == policy["metadata"]["name"];
+        let own: Vec<Value> = bindings.iter().filter(is_own).cloned().collect();
+        if !own.is_empty() {
+            bound.push((policy, own));
+        }
+    }
+    bound
+}
+
 /// Evaluates one policy with each of its bindings, and appends the failed validations to `denials`.
 async fn check_policy(
     inner: &Inner,
     attributes: &Attributes<'_>,
     policy: &Value,
-    bindings: &[&Value],
+    bindings: &[Value],
     denials: &mut Vec<Denial>,
     warnings: &mut Vec<String>,
 ) -> Result<(), SimError> {

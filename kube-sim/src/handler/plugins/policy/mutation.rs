@@ -6,8 +6,8 @@ use std::sync::Arc;
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use super::evaluation::{Compiled, failed};
-use super::{binding_params, match_policy, name_of, namespace_object, objects};
+use super::evaluation::{Compiled, compile_variables, failed};
+use super::{binding_params, bound_policies, match_policy, name_of, namespace_object};
 use crate::apply;
 use crate::cel::{AdmissionExpression, AdmissionInputs, Evaluation, PatchError, PatchType};
 use crate::handler::plugins::attributes::{Attributes, Objects};
@@ -24,6 +24,8 @@ const BINDINGS: &str = "admissionregistration.k8s.io/mutatingadmissionpolicybind
 /// A binding of a policy that matches the request, with one of its parameters.
 struct Invocation {
     policy: Arc<Value>,
+    /// The variables of the policy.
+    variables: Arc<[(String, Compiled)]>,
     binding: String,
     resource: Arc<Resource>,
     params: Option<Value>,
@@ -92,14 +94,9 @@ impl MutatingPolicies {
 
 /// The invocations of the policies that match the request, in the order of the names of the policies.
 fn invocations(inner: &Inner, attributes: &Attributes<'_>, denials: &mut Vec<Denial>) -> Vec<Invocation> {
-    let bindings = objects(inner, BINDINGS);
     let mut found = Vec::new();
-    for policy in objects(inner, MUTATING_POLICIES).into_iter().map(Arc::new) {
-        let is_own = |binding: &&Value| binding["spec"]["policyName"] == policy["metadata"]["name"];
-        let own: Vec<&Value> = bindings.iter().filter(is_own).collect();
-        if own.is_empty() {
-            continue;
-        }
+    for (policy, bindings) in bound_policies(inner, MUTATING_POLICIES, BINDINGS) {
+        let policy = Arc::new(policy);
         let (resource, param_resource) = match match_policy(inner, attributes, &policy) {
             Ok(None) => continue,
             Ok(Some(matched)) => matched,
@@ -109,11 +106,13 @@ fn invocations(inner: &Inner, attributes: &Attributes<'_>, denials: &mut Vec<Den
                 continue;
             }
         };
-        for binding in own {
-            let name = name_of(binding);
-            match binding_params(inner, attributes, binding, param_resource.as_ref()) {
+        let variables: Arc<[_]> = compile_variables(&policy["spec"]).into();
+        for binding in bindings {
+            let name = name_of(&binding);
+            match binding_params(inner, attributes, &binding, param_resource.as_ref()) {
                 Ok(params) => found.extend(params.into_iter().map(|params| Invocation {
                     policy: policy.clone(),
+                    variables: variables.clone(),
                     binding: name.clone(),
                     resource: resource.clone(),
                     params,
@@ -165,8 +164,7 @@ impl Invocation {
         let spec = &self.policy["spec"];
         let list = |field: &str| spec[field].as_array().map_or(&[][..], Vec::as_slice);
         let request = review::request(attributes, &self.resource);
-        let variables: Vec<(String, Compiled)> = list("variables").iter().map(variable).collect();
-        let inputs = |objects: &Objects| self.evaluation(objects, &request, namespace, &variables);
+        let inputs = |objects: &Objects| self.evaluation(objects, &request, namespace);
         match conditions::evaluate(list("matchConditions"), &mut inputs(objects)) {
             Ok(true) => {}
             Ok(false) => return Ok(false),
@@ -194,13 +192,7 @@ impl Invocation {
         Ok(applied)
     }
 
-    fn evaluation<'v>(
-        &self,
-        objects: &Objects,
-        request: &Value,
-        namespace: Option<&Value>,
-        variables: &'v [(String, Compiled)],
-    ) -> Evaluation<'v> {
+    fn evaluation(&self, objects: &Objects, request: &Value, namespace: Option<&Value>) -> Evaluation<'_> {
         let inputs = AdmissionInputs {
             object: objects.object.as_ref(),
             old_object: objects.old_object.as_ref(),
@@ -208,7 +200,7 @@ impl Invocation {
             params: self.params.as_ref(),
             namespace,
         };
-        Evaluation::new(&inputs).with_variables(variables)
+        Evaluation::new(&inputs).with_variables(&self.variables)
     }
 
     /// Applies a patch to the object, and sets the defaults of the result.
@@ -233,11 +225,6 @@ impl Invocation {
         attributes.normalize(&self.resource, &mut after).map_err(Failure::Policy)?;
         Ok(after)
     }
-}
-
-fn variable(variable: &Value) -> (String, Compiled) {
-    let text = |field: &str| variable[field].as_str().unwrap_or_default();
-    (text("name").to_owned(), AdmissionExpression::compile(text("expression")))
 }
 
 /// Evaluates the expression of a mutation.
