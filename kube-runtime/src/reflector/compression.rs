@@ -81,13 +81,10 @@ impl Compression {
         };
         #[cfg(feature = "zstd")]
         if let Some(zstd) = &self.zstd {
-            let mut buffer = self.buffers.take().unwrap_or_default();
-            let stored = match zstd.compress(dictionary, text, &mut buffer) {
-                Some(()) => store(&buffer, Method::Zstd),
+            return self.with_buffer(|buffer| match zstd.compress(dictionary, text, buffer) {
+                Some(()) => store(buffer, Method::Zstd),
                 None => store(text, Method::Plain),
-            };
-            self.keep_buffer(buffer);
-            return stored;
+            });
         }
         self.compress_with_lz4(dictionary, text, store)
     }
@@ -154,15 +151,11 @@ impl Compression {
     pub(super) fn with_buffer<T>(&self, f: impl FnOnce(&mut Vec<u8>) -> T) -> T {
         let mut buffer = self.buffers.take().unwrap_or_default();
         let result = f(&mut buffer);
-        self.keep_buffer(buffer);
-        result
-    }
-
-    fn keep_buffer(&self, mut buffer: Vec<u8>) {
         if buffer.capacity() <= MAX_SPARE_BYTES {
             buffer.clear();
             self.buffers.keep(buffer);
         }
+        result
     }
 }
 
