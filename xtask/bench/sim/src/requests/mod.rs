@@ -131,7 +131,10 @@ async fn call(
     Ok(())
 }
 
-/// Waits for `time`, or until a task ends. Returns the error of a task that has failed.
+/// Waits for `time`.
+///
+/// # Errors
+/// If a watch or a worker ends earlier: no task ends by itself.
 async fn run_until(
     watches: &mut JoinSet<anyhow::Result<()>>,
     workers: &mut JoinSet<anyhow::Result<()>>,
@@ -139,8 +142,8 @@ async fn run_until(
 ) -> anyhow::Result<()> {
     tokio::select! {
         () = sleep(time) => Ok(()),
-        Some(ended) = watches.join_next() => ended?,
-        Some(ended) = workers.join_next() => ended?,
+        Some(ended) = watches.join_next() => bail!("a watch has ended: {ended:?}"),
+        Some(ended) = workers.join_next() => bail!("a worker has ended: {ended:?}"),
     }
 }
 
