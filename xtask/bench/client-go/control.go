@@ -33,6 +33,20 @@ func (j *job) waitForWatches(count int) error {
 	return err
 }
 
+// startWithWatch waits until the mock API server holds a watch, starts a measurement, and sends the control request that makes
+// the server continue.
+func (j *job) startWithWatch(control string) (*measurement, error) {
+	if err := j.waitForWatches(1); err != nil {
+		return nil, err
+	}
+	running, err := start()
+	if err != nil {
+		return nil, err
+	}
+	_, err = j.request(control)
+	return running, err
+}
+
 // sinceRelist returns the time since the first list request after the expiry of the watch.
 func (j *job) sinceRelist() (time.Duration, error) {
 	text, err := j.request("-/since-relist")

@@ -47,15 +47,9 @@ func measureEvents(
 	for !registration.HasSynced() {
 		time.Sleep(200 * time.Microsecond)
 	}
-	if err := j.waitForWatches(1); err != nil {
-		return nil, err
-	}
-	running, err := start()
-	if err != nil {
-		return nil, err
-	}
 	measuring.Store(true)
-	if _, err := j.request("-/events"); err != nil {
+	running, err := j.startWithWatch("-/events")
+	if err != nil {
 		return nil, err
 	}
 	<-done

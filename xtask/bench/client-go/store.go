@@ -145,14 +145,8 @@ func relist(j *job) (*outcome, error) {
 	if err := runAndSync(informer); err != nil {
 		return nil, err
 	}
-	if err := j.waitForWatches(1); err != nil {
-		return nil, err
-	}
-	running, err := start()
+	running, err := j.startWithWatch("-/gone")
 	if err != nil {
-		return nil, err
-	}
-	if _, err := j.request("-/gone"); err != nil {
 		return nil, err
 	}
 	// The sentinel is the last item of the list and has a new generation.

@@ -39,14 +39,8 @@ func manySubscribers(j *job) (*outcome, error) {
 	if err := waitUntil(func() bool { return initial.Load() >= int64(subscribers*j.Calls) }); err != nil {
 		return nil, err
 	}
-	if err := j.waitForWatches(1); err != nil {
-		return nil, err
-	}
-	running, err := start()
+	running, err := j.startWithWatch("-/events")
 	if err != nil {
-		return nil, err
-	}
-	if _, err := j.request("-/events"); err != nil {
 		return nil, err
 	}
 	if err := waitUntil(func() bool { return done.Load() == subscribers }); err != nil {
