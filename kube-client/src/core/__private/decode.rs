@@ -1,4 +1,5 @@
-//! Deserializes an object whose kind has `#[derive(CustomResource)]` in one pass, and checks `apiVersion` and `kind`.
+//! Deserializes an object of a kind with `#[derive(CustomResource)]`, and checks `apiVersion` and `kind` in the same
+//! pass.
 //!
 //! The decoder buffers nothing and skips unknown fields. This module must not depend on the fields of a spec.
 

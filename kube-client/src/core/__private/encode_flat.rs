@@ -101,7 +101,8 @@ impl<M: SerializeMap> SerializeMap for FieldsSerializer<'_, M> {
 
 /// Whether a key of a map serializes as `name`.
 fn serializes_as<T: Serialize + ?Sized>(key: &T, name: &str) -> bool {
-    /// The rest of the expected name, after the parts that have been written. Compares the parts without an allocation.
+    /// A writer that compares its input with the expected name, without an allocation. Contains the part of the name
+    /// that has not been written yet.
     struct RemainingName<'n>(&'n str);
 
     impl Write for RemainingName<'_> {
@@ -111,7 +112,7 @@ fn serializes_as<T: Serialize + ?Sized>(key: &T, name: &str) -> bool {
         }
     }
 
-    /// A key with a `Display` impl. `fmt::Formatter` implements `Serializer` for scalars, the only valid map keys.
+    /// Implements `Display` for a map key: `fmt::Formatter` is a `Serializer` for scalars, the only valid map keys.
     struct DisplayKey<'k, T: ?Sized>(&'k T);
 
     impl<T: Serialize + ?Sized> Display for DisplayKey<'_, T> {

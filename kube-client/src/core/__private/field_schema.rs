@@ -15,7 +15,7 @@ pub fn add_rules(rules: Vec<Rule>) -> impl FnMut(&mut Schema) {
     }
 }
 
-/// Returns a transform that sets the merge strategy of a schema: how server-side apply merges the described values.
+/// Returns a transform that sets the merge strategy of a schema: how server-side apply merges values of this schema.
 pub fn set_merge_strategy(strategy: impl Into<MergeStrategy>) -> impl FnMut(&mut Schema) {
     let keywords = strategy.into().keywords();
     move |schema| schema.ensure_object().extend(keywords.clone())

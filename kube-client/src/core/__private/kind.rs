@@ -1,7 +1,7 @@
-//! `DerivedKind`: what `#[derive(CustomResource)]` generates for [`CustomResourceExt`].
+//! `DerivedKind`: the trait that `#[derive(CustomResource)]` implements. A blanket impl provides [`CustomResourceExt`].
 //!
 //! The methods of [`CustomResourceExt`] are generic over the kind. The compiler generates code only for the methods
-//! that a program calls, and places it in the module of the kind: a change of the caller does not compile it again.
+//! that a program calls, in the codegen unit of the kind: a change in the calling module does not recompile them.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use serde::{Serialize, de::DeserializeOwned};
@@ -20,11 +20,11 @@ pub trait DerivedKind: Resource<DynamicType = ()> + Serialize + DeserializeOwned
     /// The constants of the kind.
     fn definition() -> &'static Definition;
 
-    /// The `CustomResourceDefinition` with the problems of its schema.
+    /// Generates the `CustomResourceDefinition`, and lists the problems of its schema.
     fn generate() -> GeneratedCrd;
 }
 
-/// A `CustomResourceDefinition` with the problems of its schema.
+/// A `CustomResourceDefinition`, and the problems of its schema.
 #[derive(Debug)]
 pub struct GeneratedCrd {
     pub(super) crd: CustomResourceDefinition,

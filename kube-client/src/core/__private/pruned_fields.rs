@@ -1,7 +1,7 @@
 //! Finds fields that the Rust type preserves and the API server would prune, by a round trip through the type.
 //!
 //! For some types that preserve unknown fields, schemars generates a schema that does not preserve unknown fields: an
-//! internally tagged variant of a `serde_json::Value` has the same schema as a variant without content. This module
+//! internally tagged variant with a `serde_json::Value` has the same schema as a variant without content. This module
 //! adds an unknown field to a sample object, decodes and encodes the object, and checks whether the field is still
 //! present.
 //!

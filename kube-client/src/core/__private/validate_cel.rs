@@ -1,5 +1,5 @@
-//! The macros that generate `validate_cel`. They report that the Cargo feature `cel` is missing: generated code cannot see
-//! the features of this crate.
+//! The macros that generate `validate_cel`. Without the Cargo feature `cel`, they expand to a compile error that names
+//! the feature: generated code cannot test for the features of this crate.
 
 /// Generates `validate_cel` and `validate_cel_update` of a kind.
 #[cfg(feature = "cel")]
@@ -93,7 +93,7 @@ macro_rules! __validate_cel_of_type {
     };
 }
 
-/// Reports the missing feature.
+/// Expands to a compile error that names the missing Cargo feature.
 #[cfg(not(feature = "cel"))]
 #[doc(hidden)]
 #[macro_export]
@@ -103,7 +103,7 @@ macro_rules! __impl_validate_cel {
     };
 }
 
-/// Reports the missing feature.
+/// Expands to a compile error that names the missing Cargo feature.
 #[cfg(not(feature = "cel"))]
 #[doc(hidden)]
 #[macro_export]

@@ -15,8 +15,8 @@ use super::{Error, Query, validation_error};
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "independent parameters, named as in the API")]
 pub struct AttachParams {
-    /// The container. `None` for the container of the annotation `kubectl.kubernetes.io/default-container`, or else the
-    /// only container of the pod.
+    /// The container. `None` for the only container of the pod: the server rejects the request if there are several.
+    /// Only kubectl reads the annotation `kubectl.kubernetes.io/default-container`.
     pub container: Option<String>,
     /// Whether to connect standard input.
     pub stdin: bool,
@@ -140,7 +140,7 @@ impl AttachParams {
         Ok(())
     }
 
-    /// The parameters of the kubelet, whose paths contain the container.
+    /// Appends these parameters with the names that a kubelet uses. The container is in the path of the request.
     pub(crate) fn populate_kubelet_query(&self, query: &mut Query) -> Result<(), Error> {
         self.validate()?;
         let streams =

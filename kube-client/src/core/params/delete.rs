@@ -21,8 +21,7 @@ pub struct DeleteParams {
     /// The grace period of the deletion in seconds; `None` for the kind's default, 0 for immediate deletion.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub grace_period_seconds: Option<u32>,
-    /// The propagation policy: the handling of the owned objects by the garbage collector; `None` for the kind's
-    /// default.
+    /// The propagation policy: how the garbage collector handles the owned objects; `None` for the kind's default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub propagation_policy: Option<PropagationPolicy>,
     /// The preconditions of the deletion.
@@ -86,7 +85,7 @@ pub struct Preconditions {
     pub uid: Option<String>,
 }
 
-/// The handling by the garbage collector of the objects that a deleted object owns.
+/// How the garbage collector handles the objects that a deleted object owns.
 ///
 /// See [cascading deletion](https://kubernetes.io/docs/concepts/architecture/garbage-collection/#cascading-deletion).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

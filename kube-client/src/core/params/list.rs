@@ -3,7 +3,7 @@
 use super::{Error, Query, validation_error};
 use crate::core::Selector;
 
-/// The interpretation of a resource version by the server (`resourceVersionMatch`).
+/// How the server interprets the resource version of a request (`resourceVersionMatch`).
 ///
 /// See [resource versions](https://kubernetes.io/docs/reference/using-api/api-concepts/#semantics-for-get-and-list).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +32,7 @@ pub struct ListParams {
     pub limit: Option<u32>,
     /// The continue token of the previous page.
     pub continue_token: Option<String>,
-    /// The server's interpretation of `resource_version`.
+    /// How the server interprets `resource_version`.
     pub version_match: Option<VersionMatch>,
     /// The resource version to read at; `None` for the most recent.
     pub resource_version: Option<String>,
@@ -82,7 +82,7 @@ impl ListParams {
         self
     }
 
-    /// Sets the server's interpretation of the resource version.
+    /// Sets how the server interprets the resource version.
     #[must_use]
     pub fn matching(mut self, version_match: VersionMatch) -> Self {
         self.version_match = Some(version_match);

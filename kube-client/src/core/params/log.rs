@@ -3,9 +3,9 @@
 use super::{Error, Query, validation_error};
 use jiff::Timestamp;
 
-/// The output of a container that the logs contain.
+/// The output of a container to return: standard output, standard error or both.
 ///
-/// Servers without the feature gate `PodLogsQuerySplitStreams` (KEP-3288) reject this parameter, and those before
+/// Servers without the feature gate `PodLogsQuerySplitStreams` (KEP-3288) reject this parameter, and servers before
 /// Kubernetes 1.32 ignore it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -58,10 +58,11 @@ pub struct LogParams {
     pub tail_lines: Option<i64>,
     /// Whether each line begins with its time, as in RFC 3339.
     pub timestamps: bool,
-    /// The output of the container; `None` for the server's default, both outputs. [`LogStream::Stdout`] and
+    /// The output to return; `None` for the server's default, both outputs. [`LogStream::Stdout`] and
     /// [`LogStream::Stderr`] cannot be set together with `tail_lines`.
     pub stream: Option<LogStream>,
-    /// Whether the server accepts any certificate of the kubelet. Another program could then serve the logs.
+    /// Whether the API server skips the verification of the kubelet's certificate. An attacker could then serve false
+    /// logs.
     pub insecure_skip_tls_verify_backend: bool,
 }
 

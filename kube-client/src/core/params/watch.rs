@@ -43,7 +43,8 @@ impl Default for WatchParams {
 }
 
 impl WatchParams {
-    /// The parameters of a streaming list (KEP-3157, WatchList): initial events, and bookmarks, which mark their end.
+    /// The parameters of a streaming list (KEP-3157, WatchList): initial events, and bookmarks. A bookmark marks the
+    /// end of the initial events.
     ///
     /// ```
     /// use kube_client::core::WatchParams;

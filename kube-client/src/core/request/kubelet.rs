@@ -1,6 +1,7 @@
-//! Requests to the server of a kubelet, past the API server: exec, attach, port-forward and logs of a pod on its node.
+//! Requests that a client sends directly to a kubelet, without the API server: exec, attach, port-forward and logs of a
+//! pod on its node.
 //!
-//! The kubelet has other paths and parameters than the API server, and serves no objects.
+//! The paths and parameters of a kubelet differ from those of the API server. A kubelet serves no API objects.
 
 use super::super::params::{AttachParams, LogParams, Query};
 use super::streams::{append_command, check_ports};
@@ -23,12 +24,12 @@ pub struct KubeletDebugParams<'a> {
     pub name: &'a str,
     /// The namespace of the pod.
     pub namespace: &'a str,
-    /// The uid of the pod. `None` for the pod that has the name now.
+    /// The uid of the pod. `None` for the current pod with this name, which may have been recreated.
     pub pod_uid: Option<&'a str>,
 }
 
 impl KubeletDebugParams<'_> {
-    /// The path of an endpoint for this pod and a container. `with_uid` is false for endpoints without uids.
+    /// The path of an endpoint for this pod and a container. `with_uid` is false for an endpoint whose path has no uid.
     fn path(&self, endpoint: &str, container: Option<&str>, with_uid: bool) -> Result<String, Error> {
         let uid = self.pod_uid.filter(|_| with_uid);
         let segments = [
@@ -48,7 +49,7 @@ impl KubeletDebugParams<'_> {
 }
 
 impl Request {
-    /// Builds a request to a kubelet that runs a command in a container. Use it with `Client::connect`.
+    /// Builds a kubelet request that runs a command in a container. Send the request with `Client::connect`.
     ///
     /// # Errors
     ///
@@ -70,7 +71,8 @@ impl Request {
         build_request(Method::GET, &path, query, &[], Vec::new())
     }
 
-    /// Builds a request to a kubelet that connects to the first process of a container. Use it with `Client::connect`.
+    /// Builds a kubelet request that connects to the first process of a container. Send the request with
+    /// `Client::connect`.
     ///
     /// # Errors
     ///
@@ -86,11 +88,12 @@ impl Request {
         build_request(Method::GET, &path, query, &[], Vec::new())
     }
 
-    /// Builds a request to a kubelet that forwards ports of a pod. Use it with `Client::connect`.
+    /// Builds a kubelet request that forwards ports of a pod. Send the request with `Client::connect`.
     ///
     /// # Errors
     ///
-    /// If a name is not a valid path segment, there is no port, there are more than 128, one is 0 or occurs twice.
+    /// If a name is not a valid path segment, or if `ports` is empty, has more than 128 ports, or contains 0 or a
+    /// duplicate.
     pub fn kubelet_node_portforward(
         kubelet_debug_params: &KubeletDebugParams<'_>,
         ports: &[u16],
@@ -104,7 +107,7 @@ impl Request {
         build_request(Method::GET, &path, query, &[], Vec::new())
     }
 
-    /// Builds a request to a kubelet that reads the logs of a container. [`LogParams::container`] has no effect.
+    /// Builds a kubelet request that reads the logs of a container. [`LogParams::container`] has no effect.
     ///
     /// # Errors
     ///

@@ -67,8 +67,8 @@ impl Request {
         self.representation == Representation::Metadata
     }
 
-    /// Requests for the same collection in `namespace`, or in all namespaces. `is_namespaced` states whether the path
-    /// contains a namespace now.
+    /// Returns a builder for the same collection in `namespace`, or in all namespaces. `is_namespaced` states whether
+    /// `url_path` contains a namespace.
     #[cfg_attr(not(feature = "client"), expect(dead_code, reason = "only an `Api` changes the namespace"))]
     pub(crate) fn in_namespace(&self, is_namespaced: bool, namespace: Option<&str>) -> Self {
         let (parent, plural) = self.url_path.rsplit_once('/').unwrap_or(("", &self.url_path));

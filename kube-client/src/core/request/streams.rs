@@ -1,4 +1,4 @@
-//! Requests that switch to a stream: exec, attach and port-forward.
+//! Requests that upgrade the connection to a WebSocket: exec, attach and port-forward.
 //!
 //! The requests are GETs, as WebSockets require (RFC 6455); `Client::connect` adds the headers of the handshake.
 
@@ -7,7 +7,7 @@ use super::{Error, Request, build_request};
 use http::Method;
 
 impl Request {
-    /// Builds a request that runs a command in a container. Use it with `Client::connect`.
+    /// Builds a request that runs a command in a container. Send the request with `Client::connect`.
     ///
     /// ```
     /// use k8s_openapi::api::core::v1::Pod;
@@ -38,7 +38,7 @@ impl Request {
         build_request(Method::GET, &self.object_path(name, Some("exec"))?, query, &[], Vec::new())
     }
 
-    /// Builds a request that connects to the first process of a container. Use it with `Client::connect`.
+    /// Builds a request that connects to the first process of a container. Send the request with `Client::connect`.
     ///
     /// # Errors
     ///
@@ -49,7 +49,7 @@ impl Request {
         build_request(Method::GET, &self.object_path(name, Some("attach"))?, query, &[], Vec::new())
     }
 
-    /// Builds a request that forwards ports of a pod. Use it with `Client::connect`.
+    /// Builds a request that forwards ports of a pod. Send the request with `Client::connect`.
     ///
     /// ```
     /// use k8s_openapi::api::core::v1::Pod;
@@ -63,7 +63,8 @@ impl Request {
     ///
     /// # Errors
     ///
-    /// If `name` is not a valid path segment, there is no port, there are more than 128, one is 0 or occurs twice.
+    /// If `name` is not a valid path segment, or if `ports` is empty, has more than 128 ports, or contains 0 or a
+    /// duplicate.
     pub fn portforward(&self, name: &str, ports: &[u16]) -> Result<http::Request<Vec<u8>>, Error> {
         check_ports(ports)?;
         let mut query = Query::new();
@@ -73,7 +74,8 @@ impl Request {
     }
 }
 
-/// The number of ports of a request. The channel protocol has a byte for the channel, and two channels for each port.
+/// The maximum number of ports in a request: the protocol numbers the channels with one byte, and each port has two
+/// channels.
 const MAX_PORTS: usize = 128;
 
 /// Adds the command to the query. An empty command is an error.

@@ -1,7 +1,7 @@
 //! Adds the merge strategies of server-side apply to the schemas of built-in types, such as a `PodSpec` in a spec:
 //! k8s-openapi generates schemas without them. controller-gen adds the same strategies.
 //!
-//! The definitions must not be rewritten yet.
+//! This module must run before the rewriter, which replaces each `$ref` with its target.
 
 use serde_json::{Value, json};
 
@@ -21,8 +21,8 @@ pub(super) fn add_builtin_strategies(definitions: &mut JsonObject) {
     }
 }
 
-/// Adds the strategy of one line to the definition `name`. Does nothing for a field that this version of the type does not
-/// have.
+/// Adds the strategy of one line to the definition `name`. Does nothing for a field that this version of the type does
+/// not have.
 fn add_strategy(definitions: &mut JsonObject, name: &str, line: &str) {
     let mut words = line.split(' ');
     let (first, strategy) = (words.next().unwrap_or_default(), words.next());
@@ -49,8 +49,8 @@ fn add_strategy(definitions: &mut JsonObject, name: &str, line: &str) {
     }
 }
 
-/// Gives the keys of the items in the field `field` their defaults. Returns whether the items have all keys: each is required or
-/// has a default, otherwise the API server refuses the list type `map`.
+/// Sets the defaults of the key fields in the item schema of the list `field`. Returns whether each key field is
+/// required or has a default: otherwise the API server rejects the list type `map`.
 fn prepare_items(
     definitions: &mut JsonObject,
     name: &str,

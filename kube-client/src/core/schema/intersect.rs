@@ -114,8 +114,8 @@ fn add_to_all_of(node: &mut JsonObject, second: Value) {
     }
 }
 
-/// Returns the list of variants in an enum's description. `merge_keyword` keeps this list and drops the rest of the
-/// description.
+/// Returns the list of variants in an enum's description. `merge_keyword` appends this list to the other description,
+/// and drops the rest.
 fn variant_list(description: &str) -> Option<&str> {
     if description.starts_with("- ") {
         return Some(description);

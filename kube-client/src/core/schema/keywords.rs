@@ -89,7 +89,7 @@ pub(super) fn convert_keywords(rewriter: &mut Rewriter, node: &mut JsonObject) {
     if node.get("default").is_some_and(Value::is_null) {
         node.remove("default");
     }
-    // The server refuses `false`.
+    // The server rejects a schema that sets this keyword to `false`.
     if node.get("x-kubernetes-preserve-unknown-fields") == Some(&Value::Bool(false)) {
         node.remove("x-kubernetes-preserve-unknown-fields");
     }
@@ -300,7 +300,7 @@ pub(super) fn drop_unreachable_maximum(rewriter: &mut Rewriter, node: &mut JsonO
 /// Drops keywords that do not apply to the node's type. These keywords have no effect, and the server rejects some of
 /// them.
 ///
-/// A merge strategy that is dropped is a problem: it would have an effect if the type were right.
+/// Reports each merge strategy that it drops: the type of the field is probably wrong.
 pub(super) fn drop_inapplicable_keywords(rewriter: &mut Rewriter, node: &mut JsonObject) {
     let Some(own) = type_of(node).map(str::to_owned) else { return };
     for (key, about) in [("x-kubernetes-list-type", "array"), ("x-kubernetes-map-type", "object")] {

@@ -6,7 +6,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     JSONSchemaProps, JSONSchemaPropsOrArray,
 };
 
-/// The problems of a node, without those of the nodes below it.
+/// The problems of a node, without the problems of its child nodes.
 pub(super) fn problems_of_node(node: &JSONSchemaProps) -> Vec<String> {
     let mut problems = Vec::new();
     match node.x_kubernetes_list_type.as_deref() {
@@ -101,7 +101,8 @@ fn check_set(node: &JSONSchemaProps, problems: &mut Vec<String>) {
     }
 }
 
-/// Whether a regular expression has a lookaround or a backreference. The API server uses Go's syntax (RE2), which has neither.
+/// Whether a regular expression has a lookaround or a backreference. The API server uses Go's syntax (RE2), which has
+/// neither.
 fn is_beyond_re2(pattern: &str) -> bool {
     const LOOKAROUNDS: [&str; 4] = ["(?=", "(?!", "(?<=", "(?<!"];
     let mut is_in_class = false;

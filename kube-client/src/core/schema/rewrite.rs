@@ -183,8 +183,8 @@ impl Rewriter {
         }
     }
 
-    /// Drops the list type `map` if the items accept any value, such as those of a recursive type: the API server would refuse the
-    /// keys.
+    /// Drops the list type `map` if the items accept any value, as for a recursive type: the API server would reject
+    /// the keys, because the items have no fields.
     fn drop_keys_of_any_items(&mut self, node: &mut JsonObject) {
         let items = node.get("items").and_then(Value::as_object);
         if node.get("x-kubernetes-list-type") == Some(&json!("map"))

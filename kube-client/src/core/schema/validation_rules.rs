@@ -1,5 +1,5 @@
-//! Finds malformed validation rules (`x-kubernetes-validations`) and the keywords that `list_types` checks. The API server
-//! rejects a `CustomResourceDefinition` that contains one.
+//! Finds malformed validation rules (`x-kubernetes-validations`) and, with `list_types`, other invalid keywords. The
+//! API server rejects a `CustomResourceDefinition` that contains either.
 //!
 //! This module must not parse CEL expressions: the server checks them against the types of the schema.
 
