@@ -35,7 +35,7 @@ impl<K: DeserializeOwned + Send + 'static> Api<K> {
     ///
     /// # Errors
     ///
-    /// The stream emits an error for each object that does not decode, and continues. Another error ends it.
+    /// The stream emits an error for each object that does not decode, and continues. Any other error ends the stream.
     ///
     /// # Cancel safety
     ///
@@ -98,11 +98,12 @@ impl<K: DeserializeOwned + Send + 'static> Pages<K> {
     }
 }
 
-/// The token that continues a list at a newer version, from the 410 response to the expired token `expired`.
+/// Returns the continue token that a 410 response contains, which continues the list at a newer resource version.
+/// `expired` is the continue token of the failed request.
 fn newer_token(error: &Error, expired: Option<&str>) -> Option<String> {
     let expired = expired?;
     let status = error.status().filter(|status| status.is_gone())?;
     let token = status.metadata.as_ref()?.continue_.clone()?;
-    // The same token would expire again.
+    // The server would reject the same token again.
     (!token.is_empty() && token != expired).then_some(token)
 }

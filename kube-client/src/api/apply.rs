@@ -74,7 +74,7 @@ fn name_of<K: Resource>(object: &K) -> Result<&str> {
 
 /// The maximum number of attempts of [`retry_on_conflict`].
 const MAX_ATTEMPTS: usize = 5;
-/// The pause before the second attempt. It doubles before each further one.
+/// The pause before the second attempt. The pause doubles before each further attempt.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 
 /// Runs `attempt` up to five times, while it fails with a conflict (409). The pause after the first failure is 10 ms,
@@ -108,7 +108,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(10);
 ///
 /// # Cancel safety
 ///
-/// As safe as `attempt`.
+/// As cancel safe as `attempt`.
 pub async fn retry_on_conflict<T>(mut attempt: impl AsyncFnMut() -> Result<T>) -> Result<T> {
     let mut pause = FIRST_PAUSE;
     for _ in 1..MAX_ATTEMPTS {

@@ -242,7 +242,7 @@ impl<S: Split, T: Send + 'static> BodyDecoder<S, T> {
         Submitted::Queued
     }
 
-    /// Queues a bookmark with the version of the last dropped piece, if there is one since the last bookmark.
+    /// Queues a bookmark with the version of the last dropped piece, if pieces were dropped since the last bookmark.
     fn queue_bookmark_for_dropped(&mut self) {
         if let Some(bookmark) = self.bookmark
             && let Some(version) = self.dropped_version.take()

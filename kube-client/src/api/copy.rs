@@ -34,7 +34,7 @@ impl<K: Execute> Api<K> {
     /// Copies a local file or folder into a container, with the program `tar` of the container. `target` is the path of
     /// the copy; the folder above it must exist. Existing files are replaced, and folders are merged.
     ///
-    /// Links are copied as links. The container's `tar` decides on owners and permissions.
+    /// Symbolic links are copied as links. The container's `tar` decides on owners and permissions.
     ///
     /// # Errors
     /// As for [`exec`](Api::exec). [`KubeError::Request`] if the source cannot be read, or `tar` is missing or fails; the
@@ -57,8 +57,8 @@ impl<K: Execute> Api<K> {
     /// Copies a file or folder out of a container, with the program `tar` of the container. `target` is the path of the
     /// copy. Existing files are replaced, and folders are merged.
     ///
-    /// The container is not trusted: nothing is written outside of `target`, links and devices are not copied, links
-    /// below `target` are not followed, and no file is executable as another user. The size is not limited.
+    /// The container is not trusted: nothing is written outside of `target`, links and devices are not copied, symbolic
+    /// links below `target` are not followed, and the setuid and setgid bits are removed. The size is not limited.
     ///
     /// # Errors
     /// As for [`exec`](Api::exec). [`KubeError::Request`] if `tar` is missing or fails (the text contains its message),
@@ -75,7 +75,7 @@ impl<K: Execute> Api<K> {
     ) -> Result<Copied> {
         let (folder, entry) = split_path(source);
         let what = format!("{source} in {} {name} to {}", self.kind(), target.display());
-        // A name that begins with `-` is not an option.
+        // Without `./`, `tar` would read a name that begins with `-` as an option.
         let path = format!("./{entry}");
         let command = ["tar", "-cf", "-", "-C", folder, &path];
         let process = self.exec(name, command, &cp.attach_params()).await?;

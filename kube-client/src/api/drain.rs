@@ -15,7 +15,7 @@ use tokio::time::{sleep, timeout};
 
 /// The annotation of a mirror pod: the copy of a static pod, which only the kubelet can delete.
 const MIRROR_ANNOTATION: &str = "kubernetes.io/config.mirror";
-/// The pause before an eviction that a budget forbade is repeated, as in kubectl.
+/// The pause before the retry of an eviction that a `PodDisruptionBudget` forbids, as in kubectl.
 const EVICTION_PAUSE: Duration = Duration::from_secs(5);
 /// The interval at which the deletion of a pod is checked, as in kubectl.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
@@ -163,7 +163,8 @@ fn list_obstacles(obstacles: &[(PodName, DrainObstacle)]) -> String {
 ///
 /// # Errors
 ///
-/// See [`DrainError`]. After an error, the node is cordoned, and some of its pods may be evicted.
+/// See [`DrainError`]. After an error, the node stays cordoned, unless the cordon request itself failed. Some of its
+/// pods may be evicted.
 ///
 /// # Cancel safety
 ///
@@ -280,7 +281,7 @@ impl Drain<'_> {
         let client = self.client.clone();
         let api: Api<DrainedPod> = Api::namespaced_with(client, &pod_name.namespace, &pod_resource());
         let uid = pod.metadata.uid;
-        // Another pod may have taken the name.
+        // Without the uid, the request could evict a new pod with the same name.
         let preconditions = Preconditions { uid: uid.clone(), ..Preconditions::default() };
         let mut dp = DeleteParams::default().preconditions(preconditions);
         if let Some(period) = self.params.grace_period {

@@ -139,9 +139,9 @@ impl<K> OccupiedEntry<'_, K> {
     ///
     /// # Errors
     ///
-    /// [`CommitError::Validate`] if the object's name or namespace is not that of the entry. [`CommitError::Save`] if
-    /// the request fails: with a conflict if the object has changed since it was read, and with "already exists" if it
-    /// has been created since. Then read the entry again.
+    /// [`CommitError::Validate`] if the object's name or namespace is not that of the entry, or a new object has a
+    /// `generateName`. [`CommitError::Save`] if the request fails: with a conflict if the object has changed since it
+    /// was read, and with "already exists" if it has been created since. In these two cases, read the entry again.
     ///
     /// # Cancel safety
     ///
@@ -163,7 +163,7 @@ impl<K> OccupiedEntry<'_, K> {
         Ok(())
     }
 
-    /// Sets a missing name and namespace, and rejects those of another object.
+    /// Sets a missing name and namespace. Rejects another name or namespace, and the `generateName` of a new object.
     fn complete_identity(&mut self) -> Result<(), CommitValidationError>
     where
         K: Resource,
@@ -206,7 +206,7 @@ impl<K: fmt::Debug> fmt::Debug for OccupiedEntry<'_, K> {
 #[derive(Debug, ThisError)]
 #[non_exhaustive]
 pub enum CommitError {
-    /// The name or namespace of the object does not fit the entry. No request was sent.
+    /// The object's name, namespace or `generateName` does not match the entry. No request was sent.
     #[error("cannot write the object of an entry")]
     Validate(#[from] CommitValidationError),
     /// The write failed.
@@ -214,7 +214,7 @@ pub enum CommitError {
     Save(#[source] Error),
 }
 
-/// A mismatch of name or namespace between an object and its entry.
+/// A mismatch between the metadata of an object and its entry.
 #[derive(Debug, Clone, PartialEq, Eq, ThisError)]
 #[non_exhaustive]
 pub enum CommitValidationError {

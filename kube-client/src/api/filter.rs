@@ -16,8 +16,9 @@ pub enum Verdict {
     Keep,
     /// The object is not decoded, and the stream does not emit it.
     Drop,
-    /// The filter kept the object before, and no longer does. A watch decodes the object and emits it as a deletion; if
-    /// it does not decode, as an error whose origin is [`ObjectOrigin::Deleted`]. A list drops the object.
+    /// The filter kept the object before, and no longer does. A watch decodes the object and emits it as a deletion. If
+    /// the object does not decode, the watch emits an error whose origin is [`ObjectOrigin::Deleted`]. A list drops the
+    /// object.
     Deselect,
 }
 
@@ -29,8 +30,8 @@ pub(super) enum PieceVerdict<T> {
     Drop(Option<String>),
     /// The filter has decoded the piece itself.
     Ready(Box<Result<T, WireError>>),
-    /// Filter the piece again later: an earlier piece about the same object is still being decoded. If the earlier
-    /// piece does not decode, the filter must not drop this one as unchanged.
+    /// Filter the piece again later: an earlier piece about the same object is still being decoded. A filter that drops
+    /// unchanged objects would otherwise drop this piece, even if the earlier piece then does not decode.
     Defer,
 }
 

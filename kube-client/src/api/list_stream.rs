@@ -67,7 +67,7 @@ impl<K: DeserializeOwned + Send + 'static> ListStream<K> {
 }
 
 impl<T: Send + 'static> ListStream<T> {
-    /// The values that `decode` returns for the items in a body, after `filter`.
+    /// A stream that emits the result of `decode` for each item of the body that `filter` keeps.
     pub(super) fn with_decode(
         body: Body,
         limit: usize,
@@ -88,7 +88,7 @@ impl<T: Send + 'static> ListStream<T> {
     /// when more text arrives, unless the buffer is full. If the body fails, the stream emits the error after the items
     /// that precede it.
     ///
-    /// Use it to request the next page of a list while the current page is still being decoded.
+    /// With this method, a program can request the next page of a list while it still decodes the current page.
     ///
     /// ```
     /// use futures::{TryStreamExt, future::poll_fn};

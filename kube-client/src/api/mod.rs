@@ -107,7 +107,7 @@ pub struct Api<K> {
     group_version: String,
     /// The kind, for error texts.
     kind: String,
-    /// The format of responses, if it is not that of the client.
+    /// The format of responses; `None` for the format of the client.
     format: Option<WireFormat>,
     /// The fields that decoding skips.
     skipped: FieldSet,

@@ -66,7 +66,7 @@ impl<K> Api<K> {
         Ok((response, self.decoder().with_format(format)))
     }
 
-    /// The request with a preference for Protobuf; `None` if the request must be for JSON.
+    /// A copy of the request that prefers Protobuf; `None` if only JSON may be requested.
     fn protobuf_request(
         &self,
         request: &Request,
@@ -91,7 +91,7 @@ impl<K> Api<K> {
         Some(preferred)
     }
 
-    /// The message of the objects that `request` returns; `None` if Protobuf has none.
+    /// The Protobuf message type of the objects that `request` returns; `None` if the kind has no message type.
     fn protobuf_kind(&self, request: &Request) -> Option<ProtobufKind> {
         if request.is_for_metadata() {
             ProtobufKind::partial_object()
@@ -100,7 +100,7 @@ impl<K> Api<K> {
         }
     }
 
-    /// The key of the objects that `request` returns in the memory of refused formats.
+    /// The key under which the client remembers that the server refuses Protobuf for the objects of `request`.
     fn format_key(&self, request: &Request) -> String {
         let form = if request.is_for_metadata() { "metadata of " } else { "" };
         format!("{form}{} {}", self.group_version, self.kind)
@@ -138,7 +138,8 @@ mod tests {
     /// The `Accept` headers of the requests that a server received.
     type Accepted = Arc<Mutex<Vec<String>>>;
 
-    /// A client of a server that returns this status, `Content-Type` and body for each `Accept` header.
+    /// A client whose server responds with the status, `Content-Type` and body that `respond` returns for an `Accept`
+    /// header.
     fn client(
         respond: impl Fn(&str) -> (u16, &'static str, Vec<u8>) + Clone + Send + Sync + 'static,
     ) -> (Client, Accepted) {

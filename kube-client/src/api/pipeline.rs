@@ -219,8 +219,8 @@ fn decode_all<T>(pieces: &[Bytes], bytes: usize, decode: &dyn Fn(&[u8]) -> T) ->
     pieces.iter().map(|piece| decode(piece)).collect()
 }
 
-/// Grows the heap of this thread by one allocation. Otherwise the per-thread heaps of glibc grow by one page at a time,
-/// each with a system call that blocks the page faults of all other threads.
+/// Grows the heap of this thread by one allocation. Otherwise glibc grows the arena of a thread by one page at a time,
+/// and each of these system calls (`mprotect`) blocks the page faults of all other threads.
 ///
 /// Measured with `cargo xtask bench store-list list` on two cores, without this call: 1.26 s of processor time instead
 /// of 1.02 s for a store of 20,000 pods, 2.48 s instead of 2.13 s for a list of them. With other allocators the cost is

@@ -93,7 +93,7 @@ impl<K: Evict> Api<K> {
     /// # Errors
     ///
     /// [`Error::is_too_many_requests`](crate::Error::is_too_many_requests) if a budget does not allow the disruption
-    /// now. The server sends this error without `Retry-After`, so that the client does not retry it.
+    /// now. The client does not retry the request, because the response has no `Retry-After`.
     ///
     /// # Cancel safety
     /// Dropping the future ends the request. The server may already have performed it: see [`Api`].
@@ -115,8 +115,8 @@ impl<K: DeserializeOwned + Ephemeral> Api<K> {
         self.get_subresource("ephemeralcontainers", name).await
     }
 
-    /// Patches the ephemeral containers of a pod. A strategic merge patch adds containers by name; existing ones cannot
-    /// be changed or removed.
+    /// Patches the ephemeral containers of a pod. A strategic merge patch adds containers by name. Existing ephemeral
+    /// containers cannot be changed or removed.
     ///
     /// # Errors
     ///

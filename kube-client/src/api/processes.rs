@@ -67,8 +67,8 @@ impl<K: Portforward> Api<K> {
     ///
     /// # Errors
     /// [`Error::is_not_found`](crate::Error::is_not_found) if the pod does not exist,
-    /// [`Error::is_bad_request`](crate::Error::is_bad_request) if it does not run, [`Error::Request`] if the server
-    /// does not switch to a WebSocket. If no process listens on a port, the stream of the port fails.
+    /// [`Error::is_bad_request`](crate::Error::is_bad_request) if the pod is not running, [`Error::Request`] if the
+    /// server does not switch to a WebSocket. If no process listens on a port, the stream of the port fails.
     ///
     /// # Cancel safety
     /// Cancel safe: no connection to the pod is opened.

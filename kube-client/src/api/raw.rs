@@ -21,8 +21,8 @@ use std::sync::Arc;
 pub type RawFilter<K> = (FilterDepth, Box<dyn FnMut(ObjectOrigin, &PartialObjectMeta<K>) -> Verdict + Send>);
 
 impl<K: 'static> Api<K> {
-    /// As [`list_stream`](Api::list_stream), with the result of `convert` for each object. `convert` runs on the threads
-    /// that decode otherwise.
+    /// As [`list_stream`](Api::list_stream), but emits the result of `convert` for each object. `convert` runs in place
+    /// of the decoder, on the same threads.
     ///
     /// # Errors
     ///
@@ -50,7 +50,7 @@ impl<K: 'static> Api<K> {
         ))
     }
 
-    /// As [`watch`](Api::watch), with the result of `convert` for each object.
+    /// As [`watch`](Api::watch), but emits the result of `convert` for each object.
     ///
     /// # Errors
     ///
@@ -89,7 +89,7 @@ impl<K: 'static> Api<K> {
 pub struct TextDecoder<K>(TypeMetaSetter<K>);
 
 impl<K> TextDecoder<K> {
-    /// Whether both set the same `apiVersion` and `kind`.
+    /// Whether both decoders set the same `apiVersion` and `kind`.
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {
         self.0.types() == other.0.types()

@@ -119,7 +119,7 @@ pub struct EventStream<K> {
 }
 
 impl<K: DeserializeOwned + Send + 'static> EventStream<K> {
-    /// The events in the body of a watch. `timeout` is the time after which the request asks the server to end it.
+    /// The events in the body of a watch. `timeout` is the timeout that the request asked for (`timeoutSeconds`).
     fn new(client: &Client, body: Body, decoder: ObjectDecoder, timeout: Duration) -> Self {
         let event_decoder = decoder.clone();
         let decode = move |piece: &[u8]| event_decoder.decode_event(piece);
@@ -175,7 +175,7 @@ impl<K: DeserializeOwned + Send + 'static> EventStream<K> {
 }
 
 impl<T: Send + 'static> EventStream<T> {
-    /// The values that `decode` returns for the events in a body, after `filter`.
+    /// A stream that emits the result of `decode` for each event of the body that `filter` keeps.
     pub(super) fn with_decode(
         client: &Client,
         body: Body,
