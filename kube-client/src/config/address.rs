@@ -1,6 +1,6 @@
 //! Parses and validates the addresses of servers and proxies in configurations, and hides their userinfo.
 //!
-//! It must not open connections or resolve names.
+//! This module must not open connections or resolve names.
 
 use http::{Uri, uri};
 use std::net::IpAddr;

@@ -69,7 +69,7 @@ pub enum KubeconfigError {
         name: String,
     },
 
-    /// `KubeConfigOptions::context` is `None`, and the kubeconfig does not set `current-context`.
+    /// `KubeConfigOptions` selects neither a context nor a cluster, and the kubeconfig does not set `current-context`.
     #[error("{origin} sets no current-context; {}", existing_names("context", known))]
     CurrentContextNotSet {
         /// The files of the kubeconfig.
@@ -89,7 +89,7 @@ pub enum KubeconfigError {
         known: Vec<String>,
     },
 
-    /// The context's cluster does not exist.
+    /// The cluster that the context or `KubeConfigOptions` selects does not exist.
     #[error(
         "{origin} has no cluster `{name}`{}; {}",
         context_reference(context.as_deref()),
@@ -106,7 +106,7 @@ pub enum KubeconfigError {
         known: Vec<String>,
     },
 
-    /// The context's user does not exist.
+    /// The user that the context or `KubeConfigOptions` selects does not exist.
     #[error(
         "{origin} has no user `{name}`{}; {}",
         context_reference(context.as_deref()),

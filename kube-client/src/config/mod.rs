@@ -67,8 +67,8 @@ pub struct Config {
     pub root_cert: Option<Vec<Vec<u8>>>,
     /// The PEM file of the trusted certificate authorities, if they are in a file.
     ///
-    /// The file is read again while the client is in use: see [`Client`](crate::Client). It is ignored if `root_cert`
-    /// is set to other certificates than those that this configuration was read with.
+    /// The file is read again while the client is in use: see [`Client`](crate::Client). If the program sets
+    /// `root_cert` to certificates other than those that were read from the file, the file is ignored.
     pub root_cert_file: Option<PathBuf>,
     /// The longest wait for name lookup and a TCP connection (default 10 s).
     pub connect_timeout: Option<Duration>,
@@ -82,17 +82,17 @@ pub struct Config {
     /// The read deadline: the longest pause between two chunks of a response body (default 60 s). Watches and followed
     /// logs are exempt: a watch without events is normal, and TCP keepalive detects a lost peer.
     pub read_timeout: Option<Duration>,
-    /// The longest time from the start of a request to the end of its response body, with retries and the time that the
-    /// reader of the body takes (default: no limit). Watches and followed logs are exempt.
+    /// The longest time from the start of a request to the end of its response body, including retries and the time
+    /// that the reader of the body takes (default: no limit). Watches and followed logs are exempt.
     /// [`Client::with_request_timeout`](crate::Client::with_request_timeout) sets it for some requests only.
     pub request_timeout: Option<Duration>,
-    /// The size in bytes of the largest object that is read into memory (default 64 MiB): of the response to a request
-    /// for one object or text, of each item of a list, and of each event of a watch. Lists are decoded item by item,
-    /// and their total size is not limited.
+    /// The maximum size in bytes of one object (default 64 MiB). The limit applies to the response to a request for one
+    /// object or text, to each item of a list, and to each event of a watch. The total size of a list is not limited,
+    /// because lists are decoded item by item.
     pub max_object_bytes: usize,
     /// The format in which objects are read (default [`WireFormat::Json`]).
     pub wire_format: WireFormat,
-    /// The longest time without progress of a write (default 60 s).
+    /// The longest time in which a write to the connection makes no progress (default 60 s).
     pub write_timeout: Option<Duration>,
     /// The time after which an idle connection is closed (default 90 s). An HTTP/2 server that is silent for 30 s is
     /// pinged, and the connection is closed if there is no answer within 15 s.
@@ -102,9 +102,9 @@ pub struct Config {
     pub tcp_keepalive: Option<Duration>,
     /// The versions of HTTP that are used (default [`HttpVersions::Negotiate`]).
     pub http_versions: HttpVersions,
-    /// The age after which a connection gets no further requests, and is closed as soon as it has none (default: no
-    /// limit). Requests in flight, such as watches, continue. Set it if a load balancer selects one of several API
-    /// servers for each connection, so that the load spreads over servers that were started later.
+    /// The age after which a connection gets no further requests (default: no limit). The connection is closed when its
+    /// in-flight requests, such as watches, have ended. Set a limit if a load balancer selects one of several API
+    /// servers for each connection: the load then spreads to servers that were started later.
     pub max_connection_age: Option<Duration>,
     /// Whether to accept any certificate of the server, which makes the connection insecure.
     pub accept_invalid_certs: bool,
@@ -114,8 +114,8 @@ pub struct Config {
     pub credential_plugin_policy: CredentialPluginPolicy,
     /// Whether credentials may be sent over plain `http` to an address other than loopback.
     pub allow_insecure_auth: bool,
-    /// Whether to request uncompressed responses (default: gzip). API servers compress lists of more than 128 KiB.
-    /// Disable it if the processor of server or client is slower than the network between them.
+    /// Whether to request uncompressed responses (default: gzip). API servers compress lists of more than 128 KiB. Set
+    /// this to `true` if compression takes more time than it saves on the network.
     pub disable_compression: bool,
     /// The proxy to connect through.
     pub proxy_url: Option<Uri>,
@@ -130,7 +130,7 @@ pub struct Config {
     pub warning_handler: WarningHandler,
     /// The certificates in `root_cert_file` when `root_cert` was read from it.
     root_cert_of_file: Option<Vec<Vec<u8>>>,
-    /// The kubeconfig files that contain the user, to which new tokens of an auth provider are written.
+    /// The kubeconfig files, and the name of the user: new tokens of an auth provider are written to the user's file.
     user_origin: Option<UserOrigin>,
 }
 
@@ -267,7 +267,7 @@ impl Config {
         self.root_cert_file.as_deref().filter(|_| !is_other)
     }
 
-    /// The kubeconfig files that contain the user, to which new tokens of an auth provider are written.
+    /// The kubeconfig files, and the name of the user: new tokens of an auth provider are written to the user's file.
     pub(crate) fn user_origin(&self) -> Option<UserOrigin> {
         self.user_origin.clone()
     }

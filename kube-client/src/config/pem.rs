@@ -74,8 +74,8 @@ pub(super) fn parse_certificates(loaded: &LoadedField) -> Result<Vec<Certificate
 }
 
 /// The offsets of the certificates. A certificate begins at the start of a line (after white space), or directly after
-/// the END line of the previous certificate: `cat` joins files without a final newline in this form. A marker elsewhere
-/// in a line is a comment.
+/// the END line of the previous certificate: `cat` joins files without a final newline in this form. A BEGIN marker
+/// elsewhere in a line is ignored as part of a comment.
 fn certificate_starts(text: &[u8]) -> Vec<usize> {
     let may_precede = |at: &usize| {
         let line = text[..*at].rsplit(|byte| matches!(byte, b'\n' | b'\r')).next().unwrap_or_default();

@@ -39,8 +39,8 @@ pub enum CredentialPluginPolicy {
     AllowAll,
     /// No plugin.
     DenyAll,
-    /// The plugins in this list: paths, or names that are searched for in `PATH`. A plugin is in the list if its path
-    /// is that of an entry.
+    /// The plugins in this list: paths, or names that are searched for in `PATH`. A plugin is in the list if its
+    /// absolute path is equal to that of an entry.
     Allowlist(Vec<String>),
 }
 
@@ -73,8 +73,8 @@ impl fmt::Display for PluginRefusal {
 }
 
 impl CredentialPluginPolicy {
-    /// The executable of a plugin that may be started. With a list it is a path, so that a later change of `PATH`
-    /// starts no other file.
+    /// The executable of a plugin, if the policy allows the plugin. With an allowlist, the executable is an absolute
+    /// path, so that no second lookup in `PATH` can find a file that the policy does not allow.
     pub(crate) fn executable(&self, command: &str) -> Result<OsString, PluginRefusal> {
         self.executable_in(command, Env::process())
     }

@@ -40,7 +40,7 @@ fn bypasses_proxy(cluster: &Uri, exempt: &str) -> bool {
         .any(|entry| entry == "*" || entry_matches(&entry, &host, ip, port))
 }
 
-/// Whether an entry of `NO_PROXY` contains this host, with this port.
+/// Whether an entry of `NO_PROXY` matches the host and the port.
 fn entry_matches(entry: &str, host: &str, ip: Option<IpAddr>, port: u16) -> bool {
     if let Some((network, bits)) = entry.split_once('/') {
         return match (network.parse(), bits.parse(), ip) {

@@ -83,8 +83,8 @@ pub struct AuthInfo {
         skip_serializing_if = "Option::is_none"
     )]
     pub impersonate_user_extra: Option<HashMap<String, Vec<String>>>,
-    /// An auth provider, the predecessor of credential plugins. `oidc` is supported; building a client with another one
-    /// is an error.
+    /// An auth provider, the predecessor of credential plugins. `oidc` is supported; building a client with another
+    /// provider is an error.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub auth_provider: Option<AuthProviderConfig>,
     /// A credential plugin.

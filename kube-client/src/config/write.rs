@@ -1,4 +1,4 @@
-//! Writes a [`Kubeconfig`] to a file: under the lock that kubectl uses, and by replacing the file.
+//! Writes a [`Kubeconfig`] to a file: takes the lock file that kubectl uses, and replaces the file with a rename.
 
 use secrecy::{ExposeSecret, SecretString};
 use std::{
@@ -20,8 +20,8 @@ impl Kubeconfig {
     /// Writes the kubeconfig to a file, which is created or replaced. Paths in the directory of the file are written
     /// relative to it, as by kubectl. To change a file that other programs write, too, use [`edit`](Self::edit).
     ///
-    /// The file is replaced as a whole: a reader never sees a part of it. Only its owner can read a new file. Comments
-    /// and the order of keys are lost; unknown keys are kept. Other programs that use the lock of kubectl, the file
+    /// The file is replaced atomically: a reader never sees a part of it. On Unix, a new file has the mode 0600.
+    /// Comments and the order of keys are lost; unknown keys are kept. Other programs that use kubectl's lock file,
     /// `<path>.lock`, do not write at the same time.
     ///
     /// Blocks on the file system, and up to five seconds on the lock.
@@ -95,7 +95,7 @@ impl Kubeconfig {
         Ok(result)
     }
 
-    /// The text of a file, with kind and API version.
+    /// The YAML text of the kubeconfig. Sets `kind` and `apiVersion` if they are missing.
     fn to_yaml(&self) -> io::Result<String> {
         let mut complete = self.clone();
         complete.kind.get_or_insert_with(|| "Config".to_owned());
@@ -117,7 +117,7 @@ impl Kubeconfig {
     }
 }
 
-/// The lock of a file, which is the existence of `<path>.lock`. Released when this value is dropped.
+/// The lock of a file: the lock file `<path>.lock` exists while a program holds the lock. `Drop` removes the lock file.
 struct Lock(PathBuf);
 
 impl Lock {
