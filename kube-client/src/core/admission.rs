@@ -1,6 +1,6 @@
 //! Admission reviews: the requests that an API server sends to an admission webhook, and the responses.
 //!
-//! The module has only the types. `kube_runtime::webhook` serves them over HTTPS.
+//! This module contains only the types. A webhook of `kube_runtime::webhook` receives and answers reviews over HTTPS.
 
 use super::{
     DynamicObject, GroupVersionKind, GroupVersionResource, Status, TypeMeta, null::null_as_default, reason,
@@ -27,7 +27,7 @@ pub struct SerializePatchError(#[source] serde_json::Error);
 #[error("read an AdmissionReview: the field `request` is missing")]
 pub struct ConvertAdmissionReviewError;
 
-/// The error for an object of a request that does not decode as the type of its kind.
+/// The error for an object of an admission request that does not decode as the requested type.
 #[derive(Debug, Error)]
 #[error("decode `{field}` of the admission request for {kind} {name:?}")]
 pub struct DecodeObjectError {
@@ -104,9 +104,9 @@ pub struct AdmissionRequest<T> {
     pub types: TypeMeta,
     /// Identifies this request; the response repeats it.
     pub uid: String,
-    /// The kind of `object`, in the version that the webhook registered.
+    /// The kind of `object`, in the version for which the webhook is registered.
     pub kind: GroupVersionKind,
-    /// The resource, in the version that the webhook registered.
+    /// The resource, in the version for which the webhook is registered.
     pub resource: GroupVersionResource,
     /// The subresource of the write, such as `status` or `scale`; `None` for the object itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -143,7 +143,7 @@ pub struct AdmissionRequest<T> {
 }
 
 impl AdmissionRequest<Value> {
-    /// The request with objects of the type `K`.
+    /// Decodes `object` and `old_object` as `K`.
     ///
     /// # Errors
     ///
@@ -255,7 +255,8 @@ impl AdmissionResponse {
         }
     }
 
-    /// Creates a rejection of a body that is not an admission request, and hence has no uid.
+    /// Creates a rejection of a body that is not an admission request. The response has no uid, because the body has
+    /// none.
     #[expect(clippy::needless_pass_by_value, reason = "kube's signature")]
     pub fn invalid<T: ToString>(reason: T) -> Self {
         let types = TypeMeta { api_version: META_API_VERSION_V1.to_owned(), kind: META_KIND.to_owned() };
@@ -293,7 +294,7 @@ impl AdmissionResponse {
     }
 }
 
-/// The format of a patch: the only one that API servers accept.
+/// The format of a patch. API servers accept only JSON Patch.
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PatchType {
     /// A JSON Patch (RFC 6902).

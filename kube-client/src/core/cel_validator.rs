@@ -1,7 +1,7 @@
 //! Evaluation of validation rules in the client: the walk over a schema and an object.
 //!
-//! The crate kube-cel evaluates the expressions. This module decides which rules apply to which values, as the API server
-//! does: it must not evaluate expressions itself.
+//! The crate kube-cel evaluates the expressions. This module decides which rules apply to which values, as the API
+//! server does. It must not evaluate expressions itself.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -16,27 +16,32 @@ use super::{CustomResourceExt, Reason};
 /// The key of the rules in a schema.
 const RULES: &str = "x-kubernetes-validations";
 
-/// Evaluates the validation rules of a schema (`x-kubernetes-validations`, KEP-2876) without an API server. The rules are
-/// compiled once.
+/// Evaluates the validation rules of a schema (`x-kubernetes-validations`, KEP-2876) without an API server. The rules
+/// are compiled once.
 ///
-/// As on the server, the defaults of the schema are set before the rules are evaluated, a rule is not evaluated for null,
-/// a rule with `oldSelf` is evaluated only for a value that existed before, and an unchanged value of an update violates
-/// no rule (KEP-4008).
+/// Behaves as the server in these points:
 ///
-/// [`validate`](Self::validate) evaluates only the rules; [`validate_schema`](Self::validate_schema) also checks types, bounds,
-/// patterns, required fields and unique items. The expressions are evaluated by the crate kube-cel, which differs from the server:
+/// - It sets the defaults of the schema before it evaluates the rules.
+/// - It does not evaluate rules for null.
+/// - It evaluates a transition rule (a rule with `oldSelf`) only for a value that existed before the update.
+/// - In an update, it ignores the violations of an unchanged value, except those of transition rules (ratcheting,
+///   KEP-4008).
 ///
-/// - [`ErrorKind::NotEvaluated`] is returned for rules with `optionalOldSelf`, with optional syntax (`self.?name`), or with
-///   one of `dyn`, `type`, `bool`, `optMap`, `sortBy` and the macros of two variables.
+/// [`validate`](Self::validate) evaluates only the rules; [`validate_schema`](Self::validate_schema) also checks types,
+/// bounds, patterns, required fields and unique items. The crate kube-cel evaluates the expressions. It differs from
+/// the server in these points:
+///
+/// - Rules with `optionalOldSelf`, with optional syntax (`self.?name`), with `dyn`, `type`, `bool`, `optMap` or
+///   `sortBy`, or with a macro of two variables are errors of the kind [`ErrorKind::NotEvaluated`].
+/// - So are rules that read a field whose name is a keyword of CEL, such as `namespace`, or contains `__`.
 /// - The order of a list of type `set` matters in a comparison.
 /// - `has(self.field)` is true for a field that is null.
-/// - The texts of `string(..)`, `format(..)` and of the library `format`, values of the format `date`, named time zones, and
-///   some escape sequences.
-/// - Fields with the name of a keyword of CEL, such as `namespace`, or with `__` in their names.
+/// - The results of `string(..)`, of `format(..)` and of the library `format` may differ, and so may the handling of
+///   values of the format `date`, of named time zones and of some escape sequences.
 /// - The cost of a rule is not limited.
 ///
-/// The file `tests/derive_cel/differences.txt` of this crate lists all rules of a table of about 200 whose result differs from
-/// that of kube-apiserver.
+/// A test compares about 200 rules with kube-apiserver. The file `tests/derive_cel/differences.txt` of this crate lists
+/// the rules whose results differ.
 ///
 /// ```
 /// use kube_client::core::cel::Validator;
@@ -69,7 +74,8 @@ impl fmt::Debug for Validator {
 }
 
 impl Validator {
-    /// Compiles the rules of a structural schema. A rule that does not compile is reported when it is to be evaluated.
+    /// Compiles the rules of a structural schema. A rule that does not compile is an error of each validation to which
+    /// the rule applies.
     #[must_use]
     pub fn new(schema: &Value) -> Self {
         let root = Node::compile(schema).unwrap_or_default();
@@ -104,9 +110,10 @@ impl Validator {
         if errors.is_empty() { Ok(()) } else { Err(ValidationErrors(errors)) }
     }
 
-    /// Validates a value as an API server does: removes nulls where they are not allowed, sets defaults, checks the schema, and
-    /// evaluates the rules unless an error of the schema prevents that on the server. `old` is the value before an update;
-    /// `None` on creation. Unknown fields are ignored: the server prunes them.
+    /// Validates a value as an API server does: removes nulls where they are not allowed, sets defaults, checks the
+    /// schema, and evaluates the rules. As on the server, some schema errors, such as a wrong type, prevent the
+    /// evaluation of the rules. `old` is the value before an update; `None` on creation. Unknown fields are ignored,
+    /// because the server prunes them.
     ///
     /// Formats other than `date`, `date-time`, `uuid` and those of integers are not checked.
     ///
@@ -140,7 +147,7 @@ impl Validator {
     ///
     /// # Errors
     ///
-    /// As `validate_schema`. An object that cannot be serialized is an error without a rule.
+    /// The same as for `validate_schema`. If the object cannot be serialized, the error has an empty `rule`.
     pub fn validate_object_schema<K: Serialize>(
         &self,
         object: &K,
@@ -154,7 +161,7 @@ impl Validator {
     ///
     /// # Errors
     ///
-    /// As [`validate`](Self::validate). An object that cannot be serialized is an error without a rule.
+    /// The same as for [`validate`](Self::validate). If the object cannot be serialized, the error has an empty `rule`.
     pub fn validate_object<K: Serialize>(&self, object: &K, old: Option<&K>) -> Result<(), ValidationErrors> {
         let value = to_value(object)?;
         let old = old.map(to_value).transpose()?;
@@ -176,7 +183,7 @@ fn to_value<K: Serialize>(object: &K) -> Result<Value, ValidationErrors> {
 
 /// The rules of one node.
 struct Rules {
-    /// The schema of the node, without the rules below it.
+    /// The schema of the node, without the rules of its child nodes.
     schema: Value,
     compiled: CompiledSchema,
 }
@@ -191,7 +198,7 @@ impl Rules {
         Some(Self { compiled: kube_cel::compile_schema(&schema), schema })
     }
 
-    /// Converts an error of a rule. `path` is that of the node.
+    /// Converts an error of a rule. `path` is the path of the node.
     fn convert_error(&self, path: &str, error: kube_cel::ValidationError) -> ValidationError {
         let kind = match error.kind {
             kube_cel::ErrorKind::ValidationFailure => ErrorKind::ValidationFailure,
@@ -217,7 +224,7 @@ impl Rules {
     }
 }
 
-/// A node of a schema that has rules, or below which there are rules.
+/// A node of a schema. The node or one of its descendants has rules.
 #[derive(Default)]
 struct Node {
     rules: Option<Rules>,
@@ -229,7 +236,7 @@ struct Node {
 }
 
 impl Node {
-    /// The node of a schema; `None` if there are no rules at and below it.
+    /// The node of a schema; `None` if neither the schema nor a subschema has rules.
     fn compile(schema: &Value) -> Option<Self> {
         let schema = schema.as_object()?;
         let properties = schema.get("properties").and_then(Value::as_object);
@@ -252,8 +259,8 @@ impl Node {
         (!empty).then_some(node)
     }
 
-    /// Adds the errors of a value and of the values in it. `is_inherited` is true if the value is in a list without keys
-    /// that an update has not changed.
+    /// Adds the errors of a value and of its fields or items. `is_inherited` states whether an update left the parent
+    /// value unchanged. It is used only if `old` is `None`, as for the items of a list without keys.
     fn validate(
         &self,
         evaluator: &kube_cel::Validator,
@@ -302,7 +309,7 @@ impl Node {
         }
     }
 
-    /// The item of the old list with the same keys; `None` if the items of the list have no keys.
+    /// The item of the old list with the same keys; `None` if there is no such item, or if the list has no keys.
     fn old_item<'v>(&self, item: &Value, old: Option<&'v Value>) -> Option<&'v Value> {
         if self.item_keys.is_empty() {
             return None;
@@ -328,8 +335,8 @@ fn remove_rules_below(schema: &mut Map<String, Value>) {
     }
 }
 
-/// Appends the `fieldPath` of a rule to the path of its node. `.a.b` and `['a'].b` name fields; in the path of an error, the
-/// keys of a map are in brackets.
+/// Appends the `fieldPath` of a rule, such as `.a.b` or `['a'].b`, to the path of its node. The result has the form of
+/// the server's errors: keys of a map are in brackets.
 fn field_path_below(path: &str, field_path: &str, schema: &Value) -> String {
     let mut out = path.to_owned();
     let mut node = Some(schema);
@@ -376,7 +383,7 @@ pub fn validate_cel<K: CustomResourceExt + Serialize>(object: &K) -> Result<(), 
 ///
 /// # Errors
 ///
-/// As [`validate_cel`].
+/// The same as for [`validate_cel`].
 pub fn validate_cel_update<K: CustomResourceExt + Serialize>(
     object: &K,
     old: &K,
@@ -389,7 +396,7 @@ pub fn validate_cel_update<K: CustomResourceExt + Serialize>(
 ///
 /// # Errors
 ///
-/// As [`validate_cel`].
+/// The same as for [`validate_cel`].
 pub fn validate_cel_schema<T: schemars::JsonSchema>(
     value: &Value,
     old: Option<&Value>,

@@ -1,6 +1,6 @@
 //! Conversion reviews: the requests that an API server sends to the conversion webhook of a custom resource.
 //!
-//! [`Converter`] converts the objects of a review. A webhook serves HTTP.
+//! [`Converter`] converts the objects of a review. This module performs no IO: `kube_runtime::webhook` serves HTTPS.
 
 pub use super::converter::{ConversionError, Converter};
 use super::{Status, TypeMeta, null::null_as_default};
@@ -141,7 +141,8 @@ impl ConversionResponse {
         self
     }
 
-    /// Creates the response to a body that is not a conversion request, and hence has no uid.
+    /// Creates the response to a body that is not a conversion request. The response has no uid, because the body has
+    /// none.
     #[must_use]
     pub fn invalid(status: Status) -> Self {
         Self { types: None, uid: String::new(), result: status, converted_objects: Vec::new() }

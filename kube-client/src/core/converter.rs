@@ -1,5 +1,5 @@
-//! Conversion of the objects of a kind between its versions, as a conversion webhook does it. No IO: a webhook passes each
-//! review to [`Converter::respond`].
+//! Conversion of the objects of a kind between its versions, for a conversion webhook. This module performs no IO: a
+//! webhook passes each review to [`Converter::respond`].
 
 use std::fmt;
 
@@ -80,11 +80,11 @@ struct Spoke<H> {
     from_hub: FromHub<H>,
 }
 
-/// Converts objects between the versions of one kind. Each version has a conversion to and from one version, the hub `H`,
-/// as `TryFrom` or `From`; a conversion between two other versions goes through the hub.
+/// Converts objects between the versions of one kind. One version, the type `H`, is the hub. The program implements
+/// `TryFrom` or `From` between the hub and each other version; a conversion between two other versions goes through the
+/// hub.
 ///
-/// The hub is usually the storage version. The metadata of an object stays as it is, except for labels and annotations,
-/// which a conversion may change. See
+/// The hub is usually the storage version. A conversion may change only the labels and annotations of the metadata. See
 /// [Versions in CustomResourceDefinitions](https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definition-versioning/).
 ///
 /// ```
@@ -191,7 +191,7 @@ impl<H> Converter<H> {
     ///
     /// # Errors
     ///
-    /// As [`convert`](Self::convert), and [`ConversionError::Lossy`] with the first field that differs.
+    /// The same as for [`convert`](Self::convert), and [`ConversionError::Lossy`] with the first field that differs.
     pub fn check_round_trip<K: Serialize>(&self, object: &K) -> Result<(), ConversionError> {
         let object = encode("an object", "its version", object)?;
         let current = object.get("apiVersion").and_then(Value::as_str).unwrap_or_default();
@@ -206,8 +206,8 @@ impl<H> Converter<H> {
         Ok(())
     }
 
-    /// Answers the review of an API server: all objects of the request, converted, or the error of the first object that
-    /// cannot be converted.
+    /// Answers the review of an API server, with all objects of the request converted, or with the error of the first
+    /// object that cannot be converted.
     #[must_use]
     pub fn respond(&self, review: ConversionReview) -> ConversionReview {
         let request = match ConversionRequest::from_review(review) {
@@ -233,7 +233,7 @@ impl<H> Converter<H>
 where
     H: Resource<DynamicType = ()> + Serialize + DeserializeOwned + 'static,
 {
-    /// A converter with the version `H` only.
+    /// Creates a converter that knows only the version `H`, the hub.
     #[must_use]
     pub fn new() -> Self {
         Self { spokes: Vec::new(), kind: H::kind(&()).into_owned() }.with_version::<H>()
@@ -304,8 +304,8 @@ fn with_cause(error: &ConversionError) -> String {
     }
 }
 
-/// Replaces the metadata of `converted` by that of `object`, except for labels and annotations: the server refuses other
-/// changes.
+/// Replaces the metadata of `converted`, except labels and annotations, by the metadata of `object`: the server rejects
+/// a conversion that changes other metadata.
 fn keep_metadata(object: &Value, converted: &mut Value) {
     let Some(Value::Object(original)) = object.get("metadata") else { return };
     let mut kept = original.clone();

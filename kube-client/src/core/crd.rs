@@ -26,9 +26,9 @@ pub trait CustomResourceExt {
     ///
     /// # Errors
     ///
-    /// Lists each field whose schema is less strict than its Rust type, with cause and advice. Also lists what a server rejects:
-    /// selectable fields that are not scalars in the schema, malformed validation rules, merge strategies that do not fit the
-    /// schema, and patterns with lookarounds or backreferences.
+    /// Lists each field whose schema is less strict than its Rust type, with cause and advice. Also lists the parts
+    /// that a server rejects: selectable fields that are not scalars in the schema, malformed validation rules, merge
+    /// strategies that do not fit the schema, and patterns with lookarounds or backreferences.
     #[cfg(feature = "schema")]
     fn try_crd() -> Result<CustomResourceDefinition, SchemaError> {
         Ok(Self::crd())
@@ -63,7 +63,7 @@ pub enum MergeError {
     /// Two definitions have the same version.
     #[error("the version {0:?} is defined twice")]
     DuplicateVersion(String),
-    /// The definitions are not of the same kind.
+    /// The definitions differ in a field that must be equal, such as the kind or the conversion.
     #[error("{field} differs: {first:?} and {second:?}")]
     PropertyMismatch {
         /// The path of the field.
@@ -82,15 +82,15 @@ pub mod v1 {
 
 /// Merges definitions with one version each into a single definition. `stored_apiversion` is the storage version.
 ///
-/// Names, conversion and metadata are those of the definition with the storage version. Short names, categories, labels and
-/// annotations that this definition lacks, and a conversion, are added from the other definitions. The versions keep the order
-/// of `crds`.
+/// Names, conversion and metadata are those of the definition with the storage version. Short names, categories, labels
+/// and annotations that only another definition has are added. If the definition with the storage version has no
+/// conversion, the conversion of another definition is used. The versions keep the order of `crds`.
 ///
 /// # Errors
 ///
 /// If `crds` is empty, if a definition has no version or several, if two definitions have the same version, if no
-/// definition has the storage version, if group, scope, kind, list kind, plural or singular differ, or if two definitions have
-/// different conversions.
+/// definition has the storage version, if group, scope, kind, list kind, plural or singular differ, or if two
+/// definitions have different conversions.
 pub fn merge_crds(
     crds: Vec<CustomResourceDefinition>,
     stored_apiversion: &str,
@@ -138,7 +138,7 @@ fn check_same_kind(
     second: &CustomResourceDefinition,
 ) -> Result<(), MergeError> {
     let (a, b) = (&first.spec, &second.spec);
-    // The API server sets a missing list kind and a missing singular.
+    // Compare a missing list kind or singular as the default that the API server sets.
     let list_kind = |crd: &CustomResourceDefinition| {
         let names = &crd.spec.names;
         names.list_kind.clone().unwrap_or_else(|| format!("{}List", names.kind))
@@ -161,7 +161,7 @@ fn check_same_kind(
     }
 }
 
-/// Checks that two definitions do not have different conversions.
+/// Checks that two definitions have the same conversion, or that at least one has no conversion.
 fn check_conversion(
     first: &CustomResourceDefinition,
     second: &CustomResourceDefinition,

@@ -3,10 +3,10 @@
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use std::{cmp::Ordering, fmt, num::ParseFloatError, str::FromStr, time};
 
-/// A duration in Go's text form, such as `1h30m` or `250ms`, as objects contain it (`meta/v1 Duration`).
+/// A duration that objects contain in Go's text form, such as `1h30m` or `250ms` (`meta/v1 Duration`).
 ///
-/// Unlike [`std::time::Duration`], it may be negative. The unit of each number is one of `ns`, `us`, `µs`, `ms`, `s`, `m`
-/// and `h`. Go's durations end at about 292 years; longer ones are rejected.
+/// Unlike [`std::time::Duration`], it may be negative. The unit of each number is one of `ns`, `us`, `µs`, `ms`, `s`,
+/// `m` and `h`. Durations of more than about 292 years, the maximum in Go, are rejected.
 ///
 /// ```
 /// use kube_client::core::Duration;
@@ -57,7 +57,7 @@ impl Duration {
 }
 
 impl From<time::Duration> for Duration {
-    /// A duration beyond Go's range becomes the longest one.
+    /// A duration above Go's maximum becomes the maximum.
     fn from(duration: time::Duration) -> Self {
         Self { nanos: i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX) }
     }
@@ -215,7 +215,7 @@ impl Ord for Duration {
 
 impl PartialOrd<time::Duration> for Duration {
     fn partial_cmp(&self, other: &time::Duration) -> Option<Ordering> {
-        // Compares with all nanoseconds of `other`, which may be beyond Go's range.
+        // Compares as `u128`: `other` may be above Go's maximum.
         Some(match u128::try_from(self.nanos) {
             Ok(nanos) => nanos.cmp(&other.as_nanos()),
             Err(_) => Ordering::Less,

@@ -1,15 +1,15 @@
-//! `DeserializeGuard`: an object, or its metadata and the error if the object does not decode.
+//! `DeserializeGuard`: an object or, if the object does not decode, its metadata and the error.
 
 use super::{ObjectMeta, PartialObjectMeta, Representation, Resource, TypeMeta, redact_decode_error};
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use std::borrow::Cow;
 use thiserror::Error;
 
-/// An object of type `K`. If the object does not decode as a `K`: its metadata, and the error of the decoder.
+/// An object of type `K` or, if the object does not decode as a `K`, its metadata and the error of the decoder.
 ///
 /// Lists and watches already report an undecodable object as an error that names it, and continue
-/// ([`UndecodableObject`](super::UndecodableObject)). A guard keeps such objects in stores and controllers: a reconciler
-/// can then write the reason into the object's status.
+/// ([`UndecodableObject`](super::UndecodableObject)). With a guard, stores and controllers also contain such objects: a
+/// reconciler can then write the reason into the object's status.
 ///
 /// The guard first decodes into a JSON value, which takes more time and memory than `K` alone.
 ///

@@ -1,14 +1,15 @@
-//! `extract_applied`: the applied fields of an object as the companion of its kind (server-side apply, KEP-555).
+//! `extract_applied`: the applied fields of an object as an apply configuration (server-side apply, KEP-555).
 
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::managed_fields::applied_fields;
 
-/// The fields that `manager` has applied to an object, as the companion `A` of the object's kind; `None` if it has applied
-/// nothing. `#[derive(ApplyConfiguration)]` of kube-derive generates companions.
+/// The fields that the field manager `manager` has applied to an object, as the apply configuration `A` of the object's
+/// kind; `None` if the manager has applied nothing. `#[derive(ApplyConfiguration)]` of kube-derive generates apply
+/// configurations.
 ///
-/// The result is a complete input for the next apply of this manager: change it and apply it, and the other fields keep their
-/// owners. `subresource` and `object` are those of [`applied_fields`].
+/// The result is a complete input for the next apply of this manager: change it and apply it, and the other fields keep
+/// their owners. For `object` and `subresource`, see [`applied_fields`].
 ///
 /// # Errors
 ///

@@ -56,8 +56,8 @@ impl FieldSet {
         Self::default()
     }
 
-    /// The set of `metadata.managedFields`, in which server-side apply records the field managers. This field is often
-    /// a third of an object, and rarely needed.
+    /// The set that contains only `metadata.managedFields`, in which the server records the field managers. This field
+    /// is often a third of an object, and programs rarely need it.
     pub fn managed_fields() -> Self {
         let node = FieldNode { skip: true, ..FieldNode::default() };
         let fields = BTreeMap::from([("managedFields".to_owned(), node)]);

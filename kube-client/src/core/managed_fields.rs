@@ -3,14 +3,15 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use serde_json::{Map, Value, json};
 
-/// The fields of `object` that `manager` owns because it applied them; `None` if it has applied nothing.
+/// The fields of `object` that the field manager `manager` owns because it applied them; `None` if the manager has
+/// applied nothing.
 ///
-/// The result has `apiVersion`, `kind`, name and namespace, and is a complete input for the next server-side apply of this
-/// manager: change it and apply it, and the other fields keep their owners. `subresource` is `None` for the object itself, or
-/// the name of a subresource, such as `status`, that the manager has applied.
+/// The result has `apiVersion`, `kind`, name and namespace, and is a complete input for the next server-side apply of
+/// this manager: change it and apply it, and the other fields keep their owners. `subresource` is `None` for the object
+/// itself, or the name of a subresource, such as `status`, that the manager has applied.
 ///
-/// `object` is the JSON of an object, such as that of a `DynamicObject`, with its `managedFields`: watchers of kube-runtime
-/// skip them by default. A field in `managedFields` that the object does not have is ignored.
+/// `object` is the JSON of an object, such as a serialized `DynamicObject`. It must contain `managedFields`, which
+/// watchers of kube-runtime skip by default. A field in `managedFields` that the object does not have is ignored.
 ///
 /// ```
 /// use kube_client::core::applied_fields;
@@ -57,12 +58,13 @@ pub fn applied_fields(object: &Value, manager: &str, subresource: Option<&str>) 
     Some(Value::Object(out))
 }
 
-/// Decodes an entry; `None` for one that does not decode.
+/// Decodes an entry of `managedFields`; `None` if it does not decode.
 fn decode_entry(entry: &Value) -> Option<ManagedFieldsEntry> {
     serde_json::from_value(entry.clone()).ok()
 }
 
-/// The part of a value that a set of fields contains; `None` if the set does not fit the value.
+/// The part of a value that a set of fields (`fieldsV1`) contains; `None` if the set has fields and the value is a
+/// scalar.
 fn owned_part(value: &Value, fields: &Value) -> Option<Value> {
     let fields = fields.as_object()?;
     if fields.is_empty() {
@@ -81,20 +83,20 @@ fn owned_part(value: &Value, fields: &Value) -> Option<Value> {
                 let (key, fields) = fields.iter().find(|(key, _)| is_key_of(key, index, item))?;
                 let mut part = owned_part(item, fields)?;
                 if let (Value::Object(part), Some(Value::Object(keys))) = (&mut part, keys_of_item(key)) {
-                    // An apply needs the keys of an item, also if the manager owns only other fields of it.
+                    // Add the keys of the item even if the manager does not own them: an apply needs them.
                     part.extend(keys);
                 }
                 Some(part)
             });
             Some(Value::Array(owned.collect()))
         }
-        // A container that has become a scalar.
+        // The value was a map or a list when the manager applied it, and is a scalar now.
         _ => None,
     }
 }
 
-/// Whether an element of a path identifies this item of a list: `k:{..}` by its keys, `v:..` by its value, `i:..` by its
-/// index.
+/// Whether `key`, a path element of `fieldsV1`, identifies this list item: `k:{..}` by its keys, `v:..` by its value,
+/// `i:..` by its index.
 fn is_key_of(key: &str, index: usize, item: &Value) -> bool {
     if let Some(Value::Object(keys)) = keys_of_item(key) {
         return keys.iter().all(|(name, value)| item.get(name) == Some(value));
@@ -106,7 +108,7 @@ fn is_key_of(key: &str, index: usize, item: &Value) -> bool {
     }
 }
 
-/// The keys in an element `k:{..}` of a path.
+/// The keys in a path element `k:{..}`.
 fn keys_of_item(key: &str) -> Option<Value> {
     serde_json::from_str(key.strip_prefix("k:")?).ok()
 }

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 pub enum ListMerge {
     /// One field manager owns the whole list (`atomic`).
     Atomic,
-    /// Each scalar item is owned separately, and is unique (`set`).
+    /// The items are unique scalars. Each item is owned separately (`set`).
     Set,
     /// Each item is an object that is owned separately (`map`). The values of the fields with these names identify an
     /// item.

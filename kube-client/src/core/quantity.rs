@@ -16,7 +16,7 @@ use thiserror::Error;
 const SCALE: i32 = 9;
 /// The number 1, in billionths.
 const ONE: i128 = 1_000_000_000;
-/// The largest quantity with a binary suffix, in billionths. Kubernetes replaces larger ones by this one.
+/// The largest quantity with a binary suffix, in billionths. Kubernetes replaces a larger quantity by this value.
 const MAX_BINARY: i128 = i64::MAX as i128 * ONE;
 
 /// The error for a text that is not a quantity.
@@ -27,14 +27,14 @@ const MAX_BINARY: i128 = i64::MAX as i128 * ONE;
 )]
 pub struct ParseQuantityError(pub String);
 
-/// The number of a quantity such as `500m` or `1.5Gi`, for arithmetic and comparison.
+/// A quantity such as `500m` or `1.5Gi` as a number, for arithmetic and comparison.
 ///
 /// As in Go's `resource.Quantity`, a number has nine decimal places, and further places are rounded up (away from
 /// zero). Numbers of more than about 29 digits are refused. A number with a binary suffix that exceeds 2⁶³ − 1 becomes
 /// 2⁶³ − 1. Sums and differences are exact; beyond about 1.7 × 10²⁹ they saturate.
 ///
-/// [`Display`](fmt::Display) writes the canonical form, as API servers do. A sum has the format of its left operand,
-/// unless that is zero.
+/// [`Display`](fmt::Display) writes the canonical form, as API servers do. A sum has the format of its left operand or,
+/// if the left operand is zero, of its right operand.
 ///
 /// ```
 /// use k8s_openapi::{api::core::v1::Pod, apimachinery::pkg::api::resource::Quantity};

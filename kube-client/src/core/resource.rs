@@ -24,7 +24,7 @@ pub trait ClusterScope: ResourceScope {}
 impl ClusterScope for ClusterResourceScope {}
 impl ClusterScope for DynamicResourceScope {}
 
-/// Characters to escape in a namespace: they would change the structure of the URL path.
+/// The characters to escape in a namespace, which would change the structure of the URL path.
 const ESCAPED_IN_NAMESPACE: &percent_encoding::AsciiSet =
     &percent_encoding::CONTROLS.add(b'/').add(b'%').add(b'?').add(b'#').add(b' ');
 
@@ -71,8 +71,8 @@ pub enum Representation {
 ///
 /// Implemented for every top-level type of `k8s-openapi`, for derived custom resources, and for
 /// [`DynamicObject`](super::DynamicObject), [`Object`](super::Object) and
-/// [`PartialObjectMeta`](super::PartialObjectMeta). Kinds that are known at compile time have `DynamicType = ()`; for
-/// the others, `DynamicType` is [`ApiResource`](super::ApiResource).
+/// [`PartialObjectMeta`](super::PartialObjectMeta). Kinds that are known at compile time have `DynamicType = ()`; kinds
+/// that are known only at run time have [`ApiResource`](super::ApiResource).
 ///
 /// ```
 /// use k8s_openapi::api::apps::v1::Deployment;

@@ -153,8 +153,8 @@ impl Status {
             || (self.is_timeout() && self.message.contains("Too large resource version"))
     }
 
-    /// The exit code of a command that has ended, if this is the status of an `exec` or `attach`: 0 after a success,
-    /// the code of a failed command otherwise. `None` if the command could not run, or its exit code is unknown.
+    /// The exit code of the command, if this is the status of an `exec` or `attach`: 0 after a success, otherwise the
+    /// code of the failed command. `None` if the command could not run, or if its exit code is unknown.
     ///
     /// ```
     /// use kube_client::core::Status;

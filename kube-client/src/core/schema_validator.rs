@@ -1,5 +1,5 @@
-//! Validation of a value with a structural schema, as an API server does it: types, bounds, patterns, required fields and
-//! unique items. It evaluates no expressions: `cel_validator` does.
+//! Validates a value with a structural schema, as an API server does: types, bounds, patterns, required fields and
+//! unique items. This module evaluates no CEL expressions: `cel_validator` does.
 
 use std::collections::HashMap;
 
@@ -42,7 +42,7 @@ pub(super) struct SchemaValidator<'p> {
     is_blocked: bool,
 }
 
-/// Whether the server evaluates the rules in spite of the error.
+/// The effect of an error of the schema: whether the server still evaluates the validation rules.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Effect {
     Continues,
@@ -80,7 +80,7 @@ impl<'p> SchemaValidator<'p> {
     fn value(&mut self, schema: &Value, value: &Value, path: &str) {
         let Some(node) = schema.as_object() else { return };
         if value.is_null() && is_nullable(node) {
-            // The server checks only the enum of a null.
+            // For null in a nullable field, the server checks only `enum`.
             self.allowed_values(node, value, path);
             return;
         }
@@ -247,7 +247,7 @@ impl<'p> SchemaValidator<'p> {
     }
 }
 
-/// Removes nulls that the server removes before it validates: those of fields that are not nullable.
+/// Removes the nulls of fields that are not nullable, as the server does before it validates.
 pub(super) fn without_nulls(schema: &Value, value: Value) -> Value {
     match (schema, value) {
         (Value::Object(node), Value::Object(fields)) => {
@@ -302,7 +302,7 @@ fn violated_type(node: &Node, value: &Value) -> Option<String> {
     (!is_valid).then(|| expected.to_owned())
 }
 
-/// Whether a number has no fraction: the server also takes `3.0` for an integer.
+/// Whether a value is a number without a fraction: the server also accepts `3.0` as an integer.
 fn is_integer(value: &Value) -> bool {
     value.is_i64() || value.is_u64() || value.as_f64().is_some_and(|number| number.fract() == 0.0)
 }
@@ -319,7 +319,8 @@ fn type_name(value: &Value) -> &'static str {
     }
 }
 
-/// The format whose range a number exceeds. An integer without a format has 64 bits.
+/// The format whose range does not contain the number; `None` if the number is in range. An integer without a format
+/// has 64 bits.
 fn out_of_format(node: &Node, number: &Number) -> Option<&'static str> {
     let is_integer = node.get("type").and_then(Value::as_str) == Some("integer");
     let format = node.get("format").and_then(Value::as_str);
@@ -367,8 +368,8 @@ fn is_date(text: &str) -> bool {
     text.len() == 10 && text.parse::<Date>().is_ok()
 }
 
-/// Whether the text is a date, `T`, and a time with an offset. As in the server, the numbers of time and offset may be
-/// out of range.
+/// Whether the text is a date, `T`, and a time with an offset. As on the server, the offset may be out of range, such
+/// as `+99:99`.
 fn is_date_time(text: &str) -> bool {
     let Some((date, time)) = text.split_once(['T', 't']) else { return false };
     let Some((hours, rest)) = time.split_at_checked(8) else { return false };
@@ -397,7 +398,7 @@ fn is_date_time(text: &str) -> bool {
     is_date(date) && is_time && in_range(0..2, 23) && in_range(3..5, 59) && in_range(6..8, 59) && is_offset
 }
 
-/// Hexadecimal digits in groups of 8, 4, 4, 4 and 12, whose hyphens may be missing.
+/// Whether the text has hexadecimal digits in groups of 8, 4, 4, 4 and 12, with an optional hyphen between two groups.
 fn is_uuid(text: &str) -> bool {
     let mut rest = text;
     for (group, length) in [8, 4, 4, 4, 12].into_iter().enumerate() {

@@ -4,8 +4,8 @@ use super::{ListMeta, PartialObjectMeta, TypeMeta};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// Objects as rows of columns that the server defines (`meta/v1 Table`): for built-in kinds those of `kubectl get`, for
-/// custom resources the `additionalPrinterColumns` of the definition.
+/// Objects as rows of columns that the server defines (`meta/v1 Table`): for built-in kinds the columns of
+/// `kubectl get`, for custom resources the `additionalPrinterColumns` of the CRD.
 #[derive(Deserialize, Serialize, Debug, Clone)]
 #[serde(rename_all = "camelCase", bound = "")]
 pub struct Table<K> {
@@ -38,7 +38,7 @@ pub struct TableColumnDefinition {
     /// A description for users.
     #[serde(default)]
     pub description: String,
-    /// 0 for a column of the default output; larger for one of `kubectl get -o wide`.
+    /// 0 for a column of the default output; larger for a column that `kubectl get` shows only with `-o wide`.
     #[serde(default)]
     pub priority: i32,
 }

@@ -6,20 +6,21 @@ use thiserror::Error;
 
 use super::Reason;
 
-/// A validation rule or a part of a schema that a value violates, or a rule that was not evaluated.
+/// A validation rule or a part of a schema that a value violates, or a rule or pattern that was not evaluated.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{}{message}", if field_path.is_empty() { String::new() } else { format!("{field_path}: ") })]
 #[non_exhaustive]
 pub struct ValidationError {
     /// The expression; empty for an error of the schema.
     pub rule: String,
-    /// The message of the rule, `failed rule: ..` by default; or the reason that the rule was not evaluated. It has no
-    /// values of the object, unless the `messageExpression` of the rule contains them.
+    /// The message of the rule (`failed rule: ..` by default), the violation of the schema, or the reason why the rule
+    /// or pattern was not evaluated. Contains no values of the object, unless the `messageExpression` of the rule
+    /// contains them.
     pub message: String,
     /// The field that the error refers to, as in an error of the API server: `spec.ports[0].name`. Empty for the whole
     /// value.
     pub field_path: String,
-    /// The reason of the rule, which is also that of the server's error.
+    /// The machine-readable reason, as in an error of the API server.
     pub reason: Reason,
     /// Whether the value violates a rule or the schema, or the rule was not evaluated.
     pub kind: ErrorKind,
@@ -31,26 +32,26 @@ pub struct ValidationError {
 pub enum ErrorKind {
     /// The rule is false for this value. The API server refuses the value.
     ValidationFailure,
-    /// The schema does not allow the value: its type, a bound, a pattern, a required field, a duplicate item. The API server
-    /// refuses the value.
+    /// The value violates the schema: a type, a bound, a pattern, a required field or the uniqueness of items. The API
+    /// server refuses the value.
     SchemaViolation,
-    /// The rule was not evaluated: its evaluation failed, as on the server, or it needs a function or syntax that the
-    /// server has and this evaluator lacks.
+    /// The rule or pattern was not evaluated: the evaluation failed, as it does on the server, or this evaluator does
+    /// not support a function or syntax that the server supports.
     NotEvaluated,
 }
 
-/// All errors of a value, in the order of the schema; never empty.
+/// All errors of a value; never empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ValidationErrors(pub(super) Vec<ValidationError>);
 
 impl ValidationErrors {
-    /// The errors, in the order of the schema.
+    /// The errors: those of the schema, then those of the rules.
     #[must_use]
     pub fn as_slice(&self) -> &[ValidationError] {
         &self.0
     }
 
-    /// The errors for which an API server refuses the value, without those of rules that were not evaluated.
+    /// The errors for which an API server refuses the value. Omits the rules and patterns that were not evaluated.
     pub fn violations(&self) -> impl Iterator<Item = &ValidationError> {
         self.0.iter().filter(|error| error.kind != ErrorKind::NotEvaluated)
     }

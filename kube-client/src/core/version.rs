@@ -106,7 +106,7 @@ impl Version {
         }
     }
 
-    /// A sort key by preference: the most preferred version has the greatest key.
+    /// The sort key by kubectl's preference: the most preferred version has the greatest key.
     pub fn priority(&self) -> impl Ord + use<> {
         match self {
             Self::Stable(major) => (3, *major, None, Reverse(String::new())),
@@ -116,7 +116,8 @@ impl Version {
         }
     }
 
-    /// A sort key by age, regardless of stability: the newest version has the greatest key.
+    /// The sort key by age: the version with the greatest major number has the greatest key. Of versions with the same
+    /// number, stable is newer than beta, and beta than alpha.
     pub fn generation(&self) -> impl Ord + use<> {
         match self {
             Self::Stable(major) => (*major, 3, None, Reverse(String::new())),

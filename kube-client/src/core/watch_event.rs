@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, fmt};
 
 /// One event of a watch (`meta/v1 WatchEvent`).
 ///
-/// Watch requests and informers return this type.
+/// Watch requests and informers emit events of this type.
 #[derive(Deserialize, Serialize, Clone, PartialEq)]
 #[serde(tag = "type", content = "object", rename_all = "UPPERCASE")]
 pub enum WatchEvent<K> {

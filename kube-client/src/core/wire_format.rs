@@ -2,14 +2,14 @@
 
 /// The format in which a client reads objects. Writes are JSON.
 ///
-/// Protobuf takes about two thirds of the bytes, and the API server encodes it in a quarter of the time. It exists for
-/// built-in kinds and, if only their metadata is read, for all kinds. A client reads custom resources, and kinds that
-/// have no Protobuf, as JSON. If a server refuses Protobuf for a kind (406 or 415), the client repeats the request for
-/// JSON and remembers the kind. Each response is decoded by its `Content-Type`.
+/// Protobuf takes about two thirds of the bytes, and the API server encodes it in a quarter of the time. API servers
+/// support Protobuf for built-in kinds and, in requests for metadata only, for all kinds. A client reads other objects,
+/// such as custom resources, as JSON. If a server refuses Protobuf for a kind (406 or 415), the client repeats the
+/// request for JSON and remembers the kind. The client decodes each response by its `Content-Type`.
 ///
-/// This crate knows the Protobuf fields of Kubernetes 1.33 to 1.37. Unlike with JSON, a
-/// [`DynamicObject`](super::DynamicObject) has no fields that a newer server added, and replacing such an object
-/// would remove them.
+/// This crate knows the Protobuf fields of Kubernetes 1.33 to 1.37, and drops fields of newer servers. Unlike with
+/// JSON, a [`DynamicObject`](super::DynamicObject) therefore lacks such fields, and a replace with this object would
+/// remove them on the server.
 ///
 /// ```
 /// use kube_client::core::WireFormat;

@@ -34,7 +34,7 @@ where
     Ok((metadata, spec.ok_or_else(|| de::Error::missing_field("spec"))?, status))
 }
 
-/// As [`decode`], for an object that may lack its spec.
+/// Like [`decode`], for an object that may lack its spec.
 ///
 /// # Errors
 ///

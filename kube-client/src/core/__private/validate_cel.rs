@@ -23,7 +23,7 @@ macro_rules! __impl_validate_cel {
             ///
             /// # Errors
             ///
-            /// As `validate_cel`.
+            /// The same as for `validate_cel`.
             #[inline]
             #[allow(dead_code, reason = "a program may evaluate only new objects")]
             $vis fn validate_cel_update(
@@ -54,7 +54,7 @@ macro_rules! __impl_validate_cel {
             ///
             /// # Errors
             ///
-            /// As `validate`.
+            /// The same as for `validate`.
             #[inline]
             #[allow(dead_code, reason = "a program may evaluate only the rules")]
             $vis fn validate_update(

@@ -31,7 +31,7 @@ pub struct AttachParams {
     /// The size of the buffer of standard output in bytes; `None` for 256 KiB. While the buffer is full, the client
     /// does not read the connection, and the process blocks. One message of the server may exceed the size.
     pub max_stdout_buf_size: Option<usize>,
-    /// As `max_stdout_buf_size`, for standard error.
+    /// Like `max_stdout_buf_size`, for standard error.
     pub max_stderr_buf_size: Option<usize>,
 }
 

@@ -269,7 +269,7 @@ impl Request {
     ///
     /// # Errors
     ///
-    /// As [`patch`](Request::patch).
+    /// The same as for [`patch`](Request::patch).
     pub fn patch_metadata<P: Serialize>(
         &self,
         name: &str,

@@ -43,7 +43,7 @@ pub enum Expression {
 }
 
 impl Expression {
-    /// Whether the condition is true for the value of the label; `None` if the object lacks the label.
+    /// Whether the condition is true. `value` is the value of the label; `None` if the object lacks the label.
     fn matches_value(&self, value: Option<&String>) -> bool {
         match self {
             Self::In(_, values) => value.is_some_and(|value| values.contains(value)),
