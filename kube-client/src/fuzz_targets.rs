@@ -1,5 +1,5 @@
-//! Functions that must not panic for any input. The fuzz targets in `fuzz/` call them with random bytes, and the tests below
-//! with the saved corpus. Compiled only for tests and with `--cfg fuzzing`.
+//! Functions that must not panic for any input. The fuzz targets in `fuzz/` call them with random bytes, and the tests
+//! below with the saved corpus. Compiled only for tests and with `--cfg fuzzing`.
 
 #![allow(
     clippy::expect_used,
@@ -20,7 +20,7 @@ use crate::wire::{
     ProtobufKind, RawObject, Split, decode_json, encode_protobuf,
 };
 
-/// Parses a kubeconfig. One that parses has the same content after it is written and parsed again.
+/// Parses a kubeconfig. Asserts that it has the same content after it is serialized and parsed again.
 pub fn kubeconfig(data: &[u8]) {
     let Some(parsed) = std::str::from_utf8(data).ok().and_then(|text| Kubeconfig::from_yaml(text).ok())
     else {
@@ -32,7 +32,8 @@ pub fn kubeconfig(data: &[u8]) {
     assert_eq!(json(&parsed), json(&again));
 }
 
-/// Splits and decodes a list. The first byte is the size of the frames. A list that serde_json accepts has the same items.
+/// Splits and decodes a list. The first byte is the size of the frames. If serde_json accepts the list, asserts that
+/// both return the same items.
 pub fn list(data: &[u8]) {
     /// A list as serde_json decodes it.
     #[derive(Deserialize)]
@@ -64,8 +65,8 @@ pub fn list(data: &[u8]) {
     }
 }
 
-/// Splits and decodes the events of a watch. The first byte is the size of the frames. A body that serde_json accepts as
-/// consecutive objects has the same events.
+/// Splits and decodes the events of a watch. The first byte is the size of the frames. If serde_json accepts the body
+/// as consecutive objects, asserts that both return the same events.
 pub fn watch(data: &[u8]) {
     let Some((size, body)) = data.split_first() else { return };
     let values: Result<Vec<Value>, _> = serde_json::Deserializer::from_slice(body).into_iter().collect();
@@ -138,7 +139,7 @@ fn without_nulls(value: Value) -> Value {
     }
 }
 
-/// Parses a label selector. One that parses is the same after it is written and parsed again.
+/// Parses a label selector. Asserts that it is the same after it is formatted and parsed again.
 pub fn selector(data: &[u8]) {
     let Some(parsed) = std::str::from_utf8(data).ok().and_then(|text| text.parse::<Selector>().ok()) else {
         return;
@@ -148,9 +149,10 @@ pub fn selector(data: &[u8]) {
     assert_eq!(again, parsed, "{written}");
 }
 
-/// Passes messages of a server to a process, and their bytes to the decoder of forwarded ports. The first byte is the size
-/// of the parts in which the bytes arrive; each message begins with a byte for its length. The standard output has the
-/// bytes of its messages in their order, all of them up to the first message of a channel that is not an output.
+/// Passes the input as WebSocket messages to the streams of a process, and as a byte stream to the decoder of
+/// port-forward frames. The first byte of the input is the size of the chunks of the byte stream. Each message begins
+/// with a byte for its length. Asserts that the standard output contains the bytes of its messages in order, at least
+/// up to the first message of a channel that is neither standard output nor standard error.
 #[cfg(feature = "ws")]
 pub fn channels(data: &[u8]) {
     let Some((size, mut rest)) = data.split_first() else { return };
@@ -192,11 +194,11 @@ fn split<S: Split>(mut splitter: S, body: &[u8], size: usize) -> (Vec<Bytes>, bo
     (pieces, true)
 }
 
-/// Checks that the text of an item that a store would keep decodes as the item.
+/// Checks that the JSON text that a compact store keeps for an item decodes to the same value as the item.
 fn check_text(decoder: &ObjectDecoder, item: &[u8]) {
     let text = decoder.convert_item(item, &|object: &RawObject<'_>| Ok(object.json.to_vec()));
     if let Ok(text) = text {
-        // A number may be out of the range of its type.
+        // Both may fail to decode: a number may be out of range.
         let value = decode_json::<Value>(&text).map_err(|error| error.to_string());
         assert_eq!(value, decode_json::<Value>(item).map_err(|error| error.to_string()));
         assert!(value.is_ok_and(|object| object.is_object()) || decode_json::<Value>(item).is_err());
@@ -217,7 +219,8 @@ mod tests {
     /// The number of mutated inputs for each file of the corpus.
     const RUNS: usize = 300;
 
-    /// Calls a target with each file of its corpus, and with random mutations of it. `FUZZ_RUNS` sets their number.
+    /// Calls a target with each file of its corpus, and with random mutations of the files. `FUZZ_RUNS` sets the number
+    /// of mutations for each file.
     #[expect(clippy::disallowed_methods, reason = "a setting of this test only")]
     #[track_caller]
     fn replay(name: &str, target: fn(&[u8])) {
@@ -242,7 +245,7 @@ mod tests {
         }
     }
 
-    /// A part of one input followed by a part of another one, with some other bytes.
+    /// The beginning of the input `one` and the end of the input `other`, with up to three bytes inserted or replaced.
     fn change(one: &[u8], other: &[u8], rng: &mut Rng) -> Vec<u8> {
         let mut changed = one[..rng.usize(..=one.len())].to_vec();
         changed.extend(&other[rng.usize(..=other.len())..]);

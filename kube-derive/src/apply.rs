@@ -1,8 +1,8 @@
-//! `#[derive(ApplyConfiguration)]`: the companion of a type, in which each field is optional, so that a server-side apply sends
-//! only the fields that a program has set.
+//! `#[derive(ApplyConfiguration)]` generates the apply configuration of a type, called its companion. Each field of the
+//! companion is optional, so that a server-side apply sends only the fields that a program has set.
 //!
-//! The companion has the field names of the type on the wire. It must not depend on `#[kube(..)]`: `expand` generates the
-//! companion of a kind.
+//! In JSON, the companion has the field names of the type. This module must not depend on `#[kube(..)]`: `expand`
+//! generates the companion of a kind.
 
 use proc_macro2::{Ident, TokenStream};
 use quote::{ToTokens, format_ident, quote};
@@ -24,7 +24,8 @@ const TYPE_KEYS: &[&str] = &["crates", "derive"];
 /// The keys of `#[apply(..)]` on a field.
 const FIELD_KEYS: &[&str] = &["whole"];
 
-/// The keys of serde on a type whose JSON is not an object with its fields. Its companion is the type itself.
+/// Keys of `#[serde(..)]` with which the JSON of a type is not an object with the fields of the type. The companion of
+/// such a type is the type itself.
 const OPAQUE_KEYS: &[&str] = &["transparent", "into", "from", "try_from", "remote", "tag"];
 
 /// The content of `#[apply(..)]` on a type.
@@ -68,7 +69,7 @@ struct Codec {
     serialize_with: Option<Path>,
     deserialize_with: Option<Path>,
     is_skipped: bool,
-    /// Whether a set field is sent with all of its content.
+    /// Whether the field has `#[apply(whole)]`: an apply sends its value with all of its content.
     is_whole: bool,
 }
 
@@ -138,7 +139,7 @@ fn function_in(mut module: Path, name: &str) -> Path {
     module
 }
 
-/// Generates the companion, also after errors: without it, its uses would cause further errors.
+/// Generates the companion, even after errors: a use of a missing companion would cause a further error.
 pub(crate) fn derive(input: &DeriveInput) -> TokenStream {
     let mut error = None;
     let attrs = Attrs::parse(&input.attrs, &mut error);
@@ -226,7 +227,8 @@ fn companion(
     }
 }
 
-/// A field of the companion. A field with functions of serde needs functions for its `Option`, which are added to `functions`.
+/// A field of the companion. If the field has `serialize_with` or `deserialize_with` and is not an `Option`, adds
+/// functions for an `Option` of its type to `functions`.
 fn member(
     companion: &Ident,
     field: &Field,
@@ -248,7 +250,7 @@ fn member(
     let functions_of: Vec<_> =
         functions_of.iter().filter_map(|(key, path)| Some((*key, path.as_ref()?))).collect();
     if codec.has_functions() && !is_option(given) {
-        // The functions take the value, and the companion has an option.
+        // The user's functions are for the type of the field, but the companion's field is an `Option` of this type.
         ty = quote!(::core::option::Option<#given>);
         for (key, path) in functions_of {
             let key_ident = Ident::new(key, given.span());
@@ -272,7 +274,8 @@ fn member(
     }
 }
 
-/// The function that serializes or deserializes an optional value with `path`, the function for the value.
+/// Generates a function that serializes or deserializes an `Option`. It calls `path`, the user's function, for the
+/// value.
 fn optional_function(
     companion: &Ident,
     key: &str,

@@ -4,7 +4,7 @@ use proc_macro2::Ident;
 use quote::format_ident;
 use syn::{GenericArgument, PathArguments, Type};
 
-/// The companion's name of a type, with its span: an error about a missing companion is at the type.
+/// The name of a type's companion, with the span of the type: the compiler reports a missing companion at the type.
 pub(crate) fn companion_name(name: &Ident) -> Ident {
     format_ident!("{name}Apply", span = name.span())
 }
@@ -16,11 +16,11 @@ pub(crate) fn companion_type(ty: &Type) -> Type {
     companion
 }
 
-/// The types whose first argument has a companion. Further arguments, such as an allocator, have none.
+/// Generic types whose first argument is replaced by its companion. Further arguments, such as an allocator, stay.
 const CONTAINERS: &[&str] = &["Option", "Box", "Arc", "Rc", "Vec", "VecDeque"];
-/// The types whose second argument has a companion. The keys of a map are whole, and a hasher has no companion.
+/// Maps, whose second argument, the value, is replaced by its companion. The key and the hasher stay.
 const MAPS: &[&str] = &["BTreeMap", "HashMap"];
-/// The types that are sent whole.
+/// The types without a companion: an apply sends their values whole.
 const SCALARS: &[&str] = &[
     "bool",
     "char",
@@ -48,7 +48,7 @@ const SCALARS: &[&str] = &[
     "Value",
 ];
 
-/// Replaces the types of structs by those of their companions, also within containers.
+/// Replaces a type by its companion, also within containers.
 pub(crate) fn replace_by_companions(ty: &mut Type) {
     match ty {
         Type::Group(group) => replace_by_companions(&mut group.elem),

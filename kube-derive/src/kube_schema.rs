@@ -137,7 +137,7 @@ fn take_fields(data: &mut Data, support: &TokenStream, error: &mut Option<syn::E
     }
 }
 
-/// An impl of `JsonSchema` that is never called, and the method of `cel`.
+/// The code after an error: an impl of `JsonSchema` that is never called and, with `cel`, the method `validate_cel`.
 fn fallback(input: &DeriveInput, own: &Attrs, Paths { support, schemars, .. }: &Paths) -> TokenStream {
     let (name, vis) = (&input.ident, &input.vis);
     let (impl_generics, type_generics, conditions) = input.generics.split_for_impl();
@@ -175,7 +175,7 @@ fn expand(
     }
     let (impl_generics, type_generics, conditions) = input.generics.split_for_impl();
     if has_default {
-        // The copy has no `Default`. The fields of the type and of the copy are the same.
+        // The copy does not implement `Default`: its default is that of the type, which has the same fields.
         let default = quote!(<#name #type_generics as ::core::default::Default>::default).to_string();
         input.attrs.push(parse_quote!(#[schemars(default = #default)]));
     }
@@ -223,8 +223,8 @@ fn expand(
     }
 }
 
-/// The name of the schema, without the prefix of the copy. For a generic type it is a format string with the names of the
-/// parameters, as in the derive of schemars.
+/// The name of the schema, without the prefix of the copy. For a generic type, the name is a format string with the
+/// names of the parameters, as in the derive of schemars.
 fn schema_name(name: &Ident, generics: &Generics) -> String {
     let parameters = generics.params.iter().filter_map(|parameter| match parameter {
         GenericParam::Type(parameter) => Some(&parameter.ident),

@@ -4,7 +4,8 @@
 //!
 //! Implementation of `CustomResource`: `input` parses, `validate` checks, `model` sets defaults, `expand` generates one
 //! impl per file, and `fallback` generates a minimal impl after errors. `inherit` implements `#[derive(Resource)]`,
-//! `kube_schema` implements `#[derive(KubeSchema)]`, and `apply` implements `#[derive(ApplyConfiguration)]`. This crate must not depend on another crate of the workspace.
+//! `kube_schema` implements `#[derive(KubeSchema)]`, and `apply` implements `#[derive(ApplyConfiguration)]`. This crate
+//! must not depend on another crate of the workspace.
 
 mod apply;
 mod companion;
@@ -30,7 +31,8 @@ use crate::{input::Input, model::Model};
 ///
 /// # Errors
 ///
-/// Values that an API server would reject (a name in upper case, a path without a leading dot) and unknown keys are compile errors with the span of the value.
+/// Values that an API server would reject (a name in upper case, a path without a leading dot) and unknown keys are
+/// compile errors with the span of the value.
 #[proc_macro_derive(CustomResource, attributes(kube))]
 pub fn derive_custom_resource(tokens: TokenStream) -> TokenStream {
     let input = parse_macro_input!(tokens as DeriveInput);
@@ -88,15 +90,17 @@ pub fn derive_kube_schema(tokens: TokenStream) -> TokenStream {
     kube_schema::derive(input).into()
 }
 
-/// Generates the companion of a struct for server-side apply: `SiteSpecApply` for `SiteSpec`, in which each field is optional.
+/// Generates the apply configuration of a struct, called its companion: `SiteSpecApply` for `SiteSpec`. Each field of
+/// the companion is optional.
 ///
-/// An apply then sends only the fields that a program has set, and the program owns only these. The companion has the fields
-/// of the struct with its `#[serde(..)]` names; it implements `Clone`, `Debug`, `Default`, `Serialize` and `Deserialize`. The
-/// structs and enums in the fields need the derive, too: a field of the type `Vec<Port>` becomes `Option<Vec<PortApply>>`. Numbers,
-/// strings, sets, arrays and tuples are sent whole, and so are the values of enums, tuple structs and types with a serde
-/// representation of their own, such as `#[serde(into = "..")]`.
+/// A server-side apply then sends only the fields that a program has set, and the program owns only these. The
+/// companion has the fields of the struct with their `#[serde(..)]` names; it implements `Clone`, `Debug`, `Default`,
+/// `Serialize` and `Deserialize`. The structs and enums in the fields need the derive, too: a field of the type
+/// `Vec<Port>` becomes `Option<Vec<PortApply>>`. Numbers, strings, sets, arrays and tuples are sent whole, and so are
+/// the values of enums, tuple structs and types with a serde representation of their own, such as
+/// `#[serde(into = "..")]`.
 ///
-/// - `#[apply(whole)]` on a field: its value is sent with all of its content. For types without the derive, such as those of
+/// - `#[apply(whole)]` on a field: its value is sent whole. For types without the derive, such as those of
 ///   `k8s-openapi`.
 /// - `#[apply(derive(PartialEq))]` on the type: further derives of the companion.
 /// - `#[apply(crates(..))]` on the type: paths of renamed crates, as in `#[kube(crates(..))]`.

@@ -31,16 +31,16 @@ pub(crate) struct Model {
     pub(crate) annotations: Vec<(String, String)>,
     pub(crate) labels: Vec<(String, String)>,
     pub(crate) validations: Vec<Expr>,
-    /// Whether the program evaluates the rules.
+    /// Whether to generate the methods that evaluate the validation rules without a server.
     pub(crate) cel: bool,
-    /// The companion for server-side apply.
+    /// The companion: the apply configuration of the resource.
     pub(crate) apply: Option<Apply>,
     pub(crate) derives: Vec<Path>,
     pub(crate) attributes: Vec<Meta>,
     pub(crate) paths: Paths,
 }
 
-/// The companion of the resource, whose fields are optional.
+/// The companion of the resource: its apply configuration, whose fields are optional.
 pub(crate) struct Apply {
     pub(crate) companion: Ident,
     /// The companion of the spec.

@@ -105,7 +105,7 @@ impl Split for EventSplitter {
     type End = ();
 
     fn push(&mut self, frame: Bytes) {
-        // `next` has consumed the previous frame if it returned `None`.
+        // The previous frame is empty: `next` moved its bytes to `pending` before it returned `None`.
         self.pending.extend_from_slice(&std::mem::replace(&mut self.frame, frame));
     }
 
@@ -137,7 +137,7 @@ struct Envelope<'a> {
     object: &'a RawValue,
 }
 
-/// The origin of the object in an event of this type; `None` for events without an object.
+/// The origin of the object in an event of this type; `None` for bookmarks, errors and unknown types.
 pub(super) fn event_origin(event_type: &str) -> Option<ObjectOrigin> {
     Some(match event_type {
         "ADDED" => ObjectOrigin::Added,
@@ -157,7 +157,8 @@ impl ObjectDecoder {
         })
     }
 
-    /// The JSON of an event. `checks_utf8` finds the path of a string that is not UTF-8.
+    /// The JSON of an event. With `checks_utf8`, a Protobuf string that is not UTF-8 is an error with the path of its
+    /// field.
     pub(super) fn event_text<'a>(
         &self,
         piece: &'a [u8],
@@ -181,7 +182,7 @@ impl ObjectDecoder {
         WireError::Event { text: format!("{} bytes of Protobuf", piece.len()), source }
     }
 
-    /// The origin and metadata of an event's object; `None` for events without an object or without readable
+    /// The origin and metadata of an event's object; `None` for bookmarks, errors and objects without readable
     /// metadata.
     pub(crate) fn peek_event<K>(
         &self,
@@ -198,7 +199,8 @@ impl ObjectDecoder {
         Some((event_origin(&event_type)?, partial_object(head)))
     }
 
-    /// The error for an event that does not decode: about its object if the rest of the event is readable.
+    /// The error for an event that does not decode: [`WireError::Object`] if the text of its object is readable,
+    /// otherwise [`WireError::Event`].
     fn event_error<K: DeserializeOwned>(&self, line: &[u8], error: serde_json::Error) -> WireError {
         let malformed = |source| WireError::Event { text: excerpt(line), source };
         // Bytes that are not UTF-8 affect only one object; the error must contain the name of that object.
@@ -234,7 +236,7 @@ mod tests {
     }
     type Item = Object<Spec, NotUsed>;
 
-    /// Splits and decodes `text` with frames of every size, and compares the events in short form.
+    /// Splits and decodes `text` with frames of every size. Compares the [`summary`] of each event.
     #[track_caller]
     fn assert_events(text: &str, expected: &[&str]) {
         for size in 1..=text.len() {

@@ -26,7 +26,7 @@ pub(crate) struct ListSplitter {
     /// The number of bytes of the body before `pending` and `frame`.
     consumed: u64,
     scan: ValueScan,
-    /// The number of white space characters since the last token.
+    /// The number of white space characters since the last token. More than `limit` are an error.
     blanks: usize,
     state: State,
     /// The last key that was read from the list's own object, such as `items`.
@@ -40,7 +40,7 @@ impl Split for ListSplitter {
     type End = ListHead;
 
     fn push(&mut self, frame: Bytes) {
-        // `next` has consumed the previous frame if it returned `None`.
+        // The previous frame is empty: `next` moved its bytes to `pending` before it returned `None`.
         self.pending.extend_from_slice(&std::mem::replace(&mut self.frame, frame));
     }
 
@@ -217,7 +217,7 @@ impl ListSplitter {
 }
 
 impl State {
-    /// The error text for a body that has another token in this state.
+    /// The error text for an unexpected token in this state.
     fn problem(self) -> &'static str {
         match self {
             Self::Start => "it does not begin with '{'",

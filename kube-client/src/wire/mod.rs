@@ -1,8 +1,8 @@
 //! Splits the bodies of lists and watches into objects, and decodes them.
 //!
 //! A body is split as it arrives, so that memory never holds the text of a whole list. A piece of a body is the text of
-//! one list item or one watch event, in JSON or Protobuf. Only this module depends on the format. It must not perform
-//! I/O.
+//! one list item or one watch event, in JSON or Protobuf. No other module depends on the format. This module must not
+//! perform I/O.
 
 mod block;
 mod event;
@@ -114,7 +114,8 @@ impl ObjectDecoder {
             .map_err(|error| self.object_text(bytes, true).err().unwrap_or(error))
     }
 
-    /// The JSON of a response that is a single object. `checks_utf8` finds the path of a string that is not UTF-8.
+    /// The JSON of a response that is a single object. With `checks_utf8`, a Protobuf string that is not UTF-8 is an
+    /// error with the path of its field.
     fn object_text<'a>(&self, bytes: &'a [u8], checks_utf8: bool) -> serde_json::Result<JsonText<'a>> {
         match &self.format {
             BodyFormat::Json => Ok(JsonText::Borrowed(bytes)),
@@ -170,7 +171,7 @@ impl ObjectDecoder {
     /// The error for an object that does not decode, with the name of the object.
     fn undecodable_error(&self, text: &[u8], origin: ObjectOrigin, source: serde_json::Error) -> WireError {
         let mut error = UndecodableObject::new(&self.expected_kind, origin, source).with_identity_from(text);
-        // The text after the metadata may be malformed.
+        // `with_identity_from` fails if any part of the text is malformed. `read_head` stops after the metadata.
         if error.name.is_none()
             && let Ok(head) = json::read_head(text, FilterDepth::Metadata)
         {

@@ -84,7 +84,7 @@ impl ObjectDecoder {
 
     /// Converts the object whose JSON is `text`.
     fn convert<T>(&self, text: &[u8], convert: &Convert<T>) -> serde_json::Result<T> {
-        // The conversion from Protobuf leaves some of the skipped fields, such as entries of maps.
+        // A JSON body contains the skipped fields. The conversion from Protobuf removes them, but not entries of maps.
         let skipped = self.skipped_in_object.root();
         let (without_skipped, identity) = JsonText::write_with(|out| json::cut(text, skipped, out))?;
         let json = if without_skipped.is_empty() { text } else { &without_skipped };
@@ -97,7 +97,7 @@ mod tests {
     use super::*;
     use crate::core::FieldSet;
 
-    /// The name, the version and the text.
+    /// The namespace, name, resource version and JSON text.
     fn summary(object: &RawObject<'_>) -> String {
         let version = object.resource_version.as_deref().unwrap_or_default();
         format!("{}/{}@{version} {}", object.namespace, object.name, String::from_utf8_lossy(object.json))

@@ -94,7 +94,7 @@ async fn forwarded_ports_have_connections_of_their_own() {
         connection.read_to_string(&mut answer).await.unwrap();
         assert_eq!(answer, format!("80: {text}"));
     }
-    // The first connection to a port is opened when it is taken.
+    // The forwarder opens the first connection to a port at `take_stream`.
     let mut refused = forwarder.take_stream(81).unwrap();
     let failure = refused.read_to_string(&mut String::new()).await.unwrap_err();
     assert!(failure.to_string().ends_with("connection refused"), "{failure}");

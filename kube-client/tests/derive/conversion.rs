@@ -1,4 +1,4 @@
-//! Drops the metadata and the class.
+//! Tests of the conversion between the versions of a derived kind.
 
 use kube_client::core::conversion::{ConversionError, ConversionReview, Converter};
 use serde_json::{Value, json};
@@ -69,7 +69,7 @@ impl TryFrom<v2::Disk> for v1::Disk {
     }
 }
 
-/// Forgets the metadata and the class.
+/// Drops the metadata and the class.
 impl From<v2::Disk> for v3::Disk {
     fn from(disk: v2::Disk) -> Self {
         Self {

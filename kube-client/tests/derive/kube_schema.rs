@@ -217,7 +217,8 @@ fn a_type_inherits_the_names_and_the_scope_of_another() {
     assert_eq!(any.name_any(), "b");
 }
 
-/// The strategy of a list whose keys have the names in Rust instead of those in JSON, and that of a map on a number.
+/// A spec with wrong merge strategies: list keys with the Rust name of a field instead of the JSON name, and a map
+/// strategy on a number.
 #[derive(CustomResource, KubeSchema, Clone, Debug, Serialize, Deserialize)]
 #[kube(group = "example.com", version = "v1", kind = "Misnamed")]
 struct MisnamedSpec {

@@ -127,8 +127,8 @@ fn rows(table: &str) -> Vec<Value> {
     serde_json::from_str(table).unwrap()
 }
 
-/// The differences between the errors of the rules of a row and the server's causes. A rule that fails at run time is an
-/// error with another message than the server's.
+/// The differences between the client's validation errors for a row and the causes that the server returned. For a rule
+/// that fails at run time, the client's message differs from the server's: only the text of the rule is compared.
 fn differences(row: &Value, with_old: bool) -> Vec<String> {
     let schema = row.get("schema").cloned().unwrap_or_else(|| {
         let mut schema: Value = serde_json::from_str(SCHEMA).unwrap();

@@ -55,8 +55,8 @@ fn is_within_bounds(node: &Map<String, Value>, value: &Value) -> bool {
     }
 }
 
-/// Whether `enum` contains `value`, the elements of `value` match `items`, and the elements of a set, or the keys of the elements
-/// of a map, are unique. A missing keyword allows all values.
+/// Whether `enum` contains `value`, the elements of `value` match `items`, and the elements of a set, or the keys of
+/// the elements of a list of type `map`, are unique. A missing keyword allows all values.
 fn has_allowed_values(node: &Map<String, Value>, value: &Value) -> bool {
     let listed = node.get("enum").and_then(Value::as_array);
     let items = value.as_array();

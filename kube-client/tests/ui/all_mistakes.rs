@@ -1,4 +1,4 @@
-//! All mistakes in one attribute are reported at once, each where it is, with what to write instead.
+//! All mistakes in one attribute are reported at once, each at its span and with a correction.
 
 #[derive(kube_derive::CustomResource, Clone, Debug, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 #[kube(

@@ -24,7 +24,7 @@ enum OnVariant {
     },
 }
 
-// The companions exist after the errors, so that their uses are no further errors.
+// The companions exist after the errors, so that their uses cause no further errors.
 fn companions() -> (WrongKeysApply, Option<OnVariantApply>) {
     (WrongKeysApply { a: Some(1), ..WrongKeysApply::default() }, None)
 }

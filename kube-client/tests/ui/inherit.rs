@@ -17,7 +17,7 @@ struct WithoutMetadata {
 #[resource(inherit = ConfigMap)]
 enum NoStruct {}
 
-// The types implement `Resource` after the errors, so that their uses are no further errors.
+// The types implement `Resource` after the errors, so that their uses cause no further errors.
 fn paths() {
     use kube_client::Resource;
     let _ = (WithoutKind::url_path(&(), Some("a")), WithoutMetadata::kind(&()), NoStruct::kind(&()));

@@ -22,7 +22,7 @@ enum OnVariant {
     A,
 }
 
-// The types have a schema after the errors, so that their uses are no further errors.
+// The types have a schema after the errors, so that their uses cause no further errors.
 fn schemas(generator: &mut schemars::SchemaGenerator) {
     generator.subschema_for::<Misspelt>();
     generator.subschema_for::<Option<OnVariant>>();

@@ -1,4 +1,4 @@
-//! A missing comma is one error: the key behind it is not missing.
+//! A missing comma causes one error: the key after it is not reported as missing.
 
 #[derive(kube_derive::CustomResource, Clone, Debug, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 #[kube(group = "example.com" version = "v1", kind = "Foo")]

@@ -1,4 +1,4 @@
-//! JSON of a column without all required members, with an unknown member, and text that is not JSON.
+//! Mistakes in the JSON of a column: missing, unknown and duplicate members, a wrong type, and text that is not JSON.
 
 #[derive(kube_derive::CustomResource, Clone, Debug, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 #[kube(group = "example.com", version = "v1", kind = "Foo", printcolumn = r#"{"name":"A"}"#)]

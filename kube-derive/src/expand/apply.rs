@@ -1,16 +1,16 @@
-//! Generates the companion of a kind for server-side apply; nothing without `apply`.
+//! Generates the companion of a kind, its apply configuration; nothing without `#[kube(apply)]`.
 
 use proc_macro2::TokenStream;
 use quote::quote;
 
 use crate::model::{Apply, Model};
 
-/// The struct, which must be outside of the block of the impls.
+/// The struct of the companion. It must be outside of the block with the impls, whose items are not visible to users.
 pub(super) fn expand_struct(model: &Model) -> Option<TokenStream> {
     let Apply { companion, spec, status } = model.apply.as_ref()?;
     let Model { root, vis, .. } = model;
     let k8s_openapi = &model.paths.k8s_openapi;
-    // In the flat form, the fields of the spec are those of the object.
+    // With `no_spec`, the fields of the spec are fields of the object. Each of them is optional.
     let spec = if model.no_spec { quote!(#spec) } else { quote!(::core::option::Option<#spec>) };
     let status = status.as_ref().map(|status| {
         quote! {

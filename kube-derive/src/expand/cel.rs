@@ -1,4 +1,4 @@
-//! Generates the methods that evaluate the validation rules of an object; nothing without `cel`.
+//! Generates the methods that evaluate the validation rules of an object; nothing without `#[kube(cel)]`.
 
 use proc_macro2::TokenStream;
 use quote::quote;

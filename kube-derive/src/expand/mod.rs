@@ -1,9 +1,9 @@
 //! Generates the code from the model, one impl per file.
 //!
-//! To keep it small, the generated code consists of a static (`definition`) and of calls to
-//! `kube_client::core::__private`, which is compiled once for all resources. The functions are `#[inline]`, so that the
-//! compiler generates code for those that the program calls: `try_crd` alone needs both serde impls of all types. This module must not report errors: the
-//! model is already validated.
+//! The generated code is small: a static (`definition`), and calls to `kube_client::core::__private`, which is compiled
+//! once for all resources. The generated functions are `#[inline]`, so that the compiler generates machine code only
+//! for functions that the program calls. For example, `try_crd` needs both serde impls of all types. This module must
+//! not report errors: the model is already validated.
 
 mod accessors;
 mod apply;

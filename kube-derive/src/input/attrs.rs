@@ -43,7 +43,8 @@ pub(crate) struct Attrs {
     pub(crate) cel: Option<Flag>,
     pub(crate) apply: Option<Flag>,
     pub(crate) crates: Option<Crates>,
-    /// All names in the attributes: a key whose value does not parse is not missing.
+    /// All identifiers in the attributes. A key whose value does not parse is among them, so that it is not reported as
+    /// missing, too.
     pub(crate) mentioned: Vec<Ident>,
 }
 

@@ -67,7 +67,7 @@ pub(crate) fn check_input(input: &Input) -> Result<(), syn::Error> {
     errors.0.map_or(Ok(()), Err)
 }
 
-/// Checks that the kind has a schema if the program evaluates its rules.
+/// Checks that a kind with `cel` has a schema.
 fn check_cel(errors: &mut Errors, attrs: &Attrs) {
     let Some(Flag { key, value: true }) = &attrs.cel else { return };
     if attrs.schema.as_ref().is_some_and(|mode| mode.value() == "disabled") {

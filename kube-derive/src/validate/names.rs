@@ -69,8 +69,8 @@ pub(super) fn check_deprecation_warning(value: &str) -> Result<(), String> {
         .to_owned())
 }
 
-/// Checks that a kind is a valid name of a Rust type, and that the lower-case form of its list kind, which ends with `List`, is an
-/// RFC 1035 label.
+/// Checks that a kind is a valid name of a Rust type, and that its list kind (the kind with the suffix `List`) is an
+/// RFC 1035 label in lower case.
 pub(super) fn check_kind(value: &str) -> Result<(), String> {
     let legal = value.starts_with(|c: char| c.is_ascii_uppercase())
         && value.chars().all(|c| c.is_ascii_alphanumeric())

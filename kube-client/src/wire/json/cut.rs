@@ -39,16 +39,16 @@ pub(crate) fn cut<'a>(
     Ok(cutter.identity)
 }
 
-/// Copies a text without parts of it.
+/// Copies the parts of a text that are not removed.
 struct Cutter<'de, 'o> {
     text: &'de str,
     out: &'o mut Vec<u8>,
-    /// The end of the part of the text that was copied or removed.
+    /// The offset in `text` up to which the text was copied or removed.
     done: usize,
     identity: Identity<'de>,
 }
 
-/// The position of an object within the object of the API.
+/// Whether a JSON object is the whole API object, its metadata, or another object within the API object.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Part {
     Object,
@@ -63,7 +63,7 @@ impl<'de> Cutter<'de, '_> {
         self.done = end;
     }
 
-    /// Reads an object without the members that `fields` skips.
+    /// Reads an object, and removes the members that `fields` skips.
     fn read_object(
         &mut self,
         reader: &mut Reader<'de>,
@@ -74,7 +74,7 @@ impl<'de> Cutter<'de, '_> {
             return error("expected an object");
         }
         reader.enter()?;
-        // The end of the last member. A comma before a member belongs to it.
+        // The end of the previous member. The text of a member begins with the comma before the member.
         let mut end = reader.before().len();
         let (mut is_first, mut has_removed) = (true, false);
         Members::new(reader, None).for_each(|key, reader| {
@@ -88,7 +88,7 @@ impl<'de> Cutter<'de, '_> {
                 return Ok(Continue(()));
             }
             if is_first && has_removed {
-                // All members before this one were removed: its comma, too.
+                // All members before this one were removed: remove the comma before it, too.
                 let comma = self.text.get(begin..).and_then(|rest| rest.find(',')).unwrap_or_default();
                 self.remove(begin, begin + comma + 1);
             }
@@ -127,7 +127,7 @@ impl<'de> Cutter<'de, '_> {
         Ok(())
     }
 
-    /// Reads a value without the parts that `fields` skips.
+    /// Reads a value, and removes the parts that `fields` skips.
     fn read_value(&mut self, reader: &mut Reader<'de>, fields: Option<&FieldNode>) -> Result<()> {
         let Some(fields) = fields else { return reader.check_value() };
         match (reader.expect_byte("a value")?, fields.elements()) {
@@ -137,7 +137,7 @@ impl<'de> Cutter<'de, '_> {
         }
     }
 
-    /// Reads a list without the parts of its elements that `element` skips.
+    /// Reads a list, and removes the parts of its elements that `element` skips.
     fn read_list(&mut self, reader: &mut Reader<'de>, element: &FieldNode) -> Result<()> {
         reader.enter()?;
         let (begin, mut is_first) = (reader.before().len(), true);
@@ -169,7 +169,7 @@ mod tests {
         let mut out = Vec::new();
         let identity = cut(text.as_bytes(), skipped.root(), &mut out)?;
         let rest = if out.is_empty() { text.to_owned() } else { String::from_utf8(out).unwrap() };
-        // The text decodes as the whole one without the skipped fields.
+        // The cut text decodes to the same value as the whole text decoded without the skipped fields.
         let whole: Value = decode(text.as_bytes(), &skipped).unwrap();
         assert_eq!(decode::<Value>(rest.as_bytes(), &FieldSet::none()).unwrap(), whole, "{text}");
         Ok((rest, identity))

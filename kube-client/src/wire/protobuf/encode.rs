@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
-/// The number of a field with a value that is bytes, and the value.
+/// Encodes a length-delimited field: its tag, the length of the value and the value.
 pub(crate) fn bytes_field(number: u64, value: &[u8]) -> Vec<u8> {
     let mut out = varint(number << 3 | 2);
     out.extend(varint(value.len() as u64));
@@ -101,7 +101,7 @@ fn single(number: u64, field: &Field, value: &Value) -> Option<Vec<u8>> {
         ValueType::Message => fields(field.message(), value.as_object()?)?,
         ValueType::Time | ValueType::MicroTime => {
             let time: Timestamp = value.as_str()?.parse().ok()?;
-            // Earlier times are not between the years 1 and 9999.
+            // The earliest time of a Protobuf timestamp is the beginning of the year 1.
             let time = Some(time).filter(|time| time.as_second() >= -62_135_596_800)?;
             let nanos = u64::try_from(time.subsec_nanosecond()).ok()?;
             [number_field(1, time.as_second().cast_unsigned()), number_field(2, nanos)].concat()

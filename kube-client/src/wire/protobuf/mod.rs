@@ -1,13 +1,14 @@
-//! Kubernetes' Protobuf: splits bodies into messages, and converts messages to the JSON text that the JSON decoder reads.
+//! Kubernetes' Protobuf: splits bodies into messages, and converts messages to the JSON text that the JSON decoder
+//! reads.
 //!
 //! The conversion serves every type that decodes from JSON, and adds no code for each type: a second deserializer would
 //! double the build time of programs with many types. The tables are those of all supported versions of Kubernetes.
 //!
 //! The result is the JSON of an API server, with these exceptions:
 //!
-//! - Fields that the tables do not contain are absent: those of a newer version of Kubernetes.
-//! - A required list or map that is empty is null. An API server sends `[]` only for an object that it has not read from
-//!   its storage, which does not distinguish both.
+//! - Fields of a newer version of Kubernetes, which the tables do not contain, are absent.
+//! - A required list or map that is empty is null. An API server sends `[]` only for an object that it has not read
+//!   from its storage: an object in the storage does not distinguish `[]` from null.
 //! - `metadata.creationTimestamp` is absent instead of null if it is not set, as in Kubernetes 1.34 and later.
 //!
 //! The module must not decode objects; `wire` does.
@@ -48,18 +49,18 @@ pub(crate) struct ProtobufKind {
 }
 
 impl ProtobufKind {
-    /// The kind with this API version, such as `v1`; `None` if it has no message, as all custom resources.
+    /// The kind with this API version, such as `v1`; `None` if it has no message. Custom resources have none.
     pub(crate) fn find(api_version: &str, kind: &str) -> Option<Self> {
         let message = message_of_kind(api_version, kind)?;
         Some(Self { api_version: api_version.to_owned(), kind: kind.to_owned(), message })
     }
 
-    /// The kind of the metadata of any object.
+    /// `PartialObjectMetadata`: the kind of a response that contains only the metadata of an object.
     pub(crate) fn partial_object() -> Option<Self> {
         Self::find("meta.k8s.io/v1", "PartialObjectMetadata")
     }
 
-    /// The API version and kind that JSON has in the items of a list. Only partial objects have them.
+    /// The API version and kind that each item of a list has in JSON; `None` for all kinds but `PartialObjectMetadata`.
     fn types_of_items(&self) -> Option<(&str, &str)> {
         let is_partial = self.kind == "PartialObjectMetadata";
         is_partial.then_some((self.api_version.as_str(), self.kind.as_str()))
@@ -130,7 +131,7 @@ struct Event<'a> {
 
 impl<'a> Event<'a> {
     fn parse(bytes: &'a [u8]) -> transcode::Result<Self> {
-        // Servers send the event itself without an envelope.
+        // API servers send the event without an envelope. An event in an envelope is accepted, too.
         let bytes = if Envelope::is_prefix_of(bytes) { Envelope::parse(bytes)?.raw } else { bytes };
         let [event_type, object, _] = first_fields(bytes)?;
         let object = first_fields(bytes_of(object.ok_or("the event has no object")?)?)?[0];
@@ -164,8 +165,8 @@ pub(super) fn event_to_json(
     })
 }
 
-/// The JSON of a watch event with only the identity of its object, for the error about an event that is malformed. `None`
-/// if its metadata is not readable.
+/// The type of a watch event and the JSON of its object with only its identity, for the error about an event that is
+/// malformed. `None` if the event or the envelope of the object is not readable.
 pub(super) fn event_identity_to_json(bytes: &[u8]) -> Option<(&str, JsonText<'static>)> {
     let event = Event::parse(bytes).ok()?;
     let envelope = Envelope::parse(event.object).ok()?;

@@ -88,7 +88,7 @@ fn non_empty(payload: Payload<'_>) -> Result<Option<String>, &'static str> {
 
 /// The identity of an object as JSON. The rest of the object may be malformed.
 pub(super) fn identity(raw: &[u8]) -> Result<Value> {
-    // The metadata is first: the bytes after it are not read.
+    // API servers write the metadata first. Then the bytes after it, which may be malformed, are not read.
     let metadata = match Reader::new(raw).next()? {
         Some((1, payload)) => bytes_of(payload)?,
         _ => metadata_of(raw)?,

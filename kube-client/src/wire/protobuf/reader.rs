@@ -114,7 +114,7 @@ impl<'a> Reader<'a> {
         Ok(Some((number, payload)))
     }
 
-    /// The value of the next field if it has this number. Otherwise the field is read again by [`next`](Self::next).
+    /// The value of the next field if it has this number. Otherwise the field stays unread.
     #[inline]
     pub(super) fn next_of(&mut self, number: u16) -> Result<Option<Payload<'a>>, &'static str> {
         let before = *self;

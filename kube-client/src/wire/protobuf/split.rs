@@ -21,11 +21,11 @@ struct Input {
 
 impl Input {
     fn push(&mut self, frame: Bytes) {
-        // The splitters have consumed the previous frame if they returned `None`.
+        // The previous frame is empty: before they returned `None`, the splitters moved its bytes to `pending`.
         self.pending.extend_from_slice(&std::mem::replace(&mut self.frame, frame));
     }
 
-    /// The contiguous bytes at the beginning.
+    /// The first unread bytes that are contiguous in memory.
     fn start(&self) -> &[u8] {
         if self.pending.is_empty() { &self.frame } else { &self.pending }
     }
@@ -199,7 +199,7 @@ impl ListSplitter {
         Ok(Some(Field { number: header.number, bytes }))
     }
 
-    /// Begins the list, after the kind of the envelope is known.
+    /// Begins the list of `size` bytes. Fails if the kind in the envelope is not the list kind of the items.
     fn begin_list(&mut self, size: u64) -> Result<(), WireError> {
         if self.has_list {
             return Err(self.error("the envelope has two lists"));
@@ -257,10 +257,10 @@ impl Split for ListSplitter {
     }
 }
 
-/// The size in bytes of the length before each event.
+/// The size of the length prefix of an event, in bytes.
 const LENGTH_BYTES: usize = 4;
 
-/// Splits the body of a watch into events. Each event follows its length, a big-endian number of four bytes.
+/// Splits the body of a watch into events. Each event has a length prefix, a big-endian number of four bytes.
 pub(crate) struct EventSplitter {
     input: Input,
     /// The maximum size of an event, in bytes.

@@ -1,9 +1,9 @@
 //! The Protobuf messages of the built-in kinds of all supported Kubernetes versions: data only.
 //!
-//! `cargo xtask protobuf` writes `messages.txt`. A line `@PACKAGE` begins a Go package, and a line `=NAME [APIVERSION]` a
-//! message, with an API version if the message is a kind. A line of a field has its number, its JSON key with a colon, and
-//! its type: a label (`*` list, `%` map, `~` inline, none for a single value), a letter for the value, `-` if JSON omits
-//! zero, `0` if JSON has null for an absent value, and the name of the message.
+//! `cargo xtask protobuf` writes `messages.txt`. A line `@PACKAGE` begins a Go package. A line `=NAME [APIVERSION]`
+//! begins a message; it has an API version if the message is a kind. A line of a field has its number, its JSON key
+//! with a colon, and its type: a label (`*` list, `%` map, `~` inline, none for a single value), a letter for the
+//! value, `-` if JSON omits zero, `0` if JSON has null for an absent value, and the name of the message.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -82,7 +82,7 @@ impl Message {
     /// The index and the field with this number.
     #[inline]
     pub(super) fn field(&self, number: u64) -> Option<(usize, &Field)> {
-        // Most messages number their fields without a gap.
+        // Most messages number their fields without a gap: the field `number` has the index `number - 1`.
         let guess = usize::try_from(number).unwrap_or_default().wrapping_sub(1);
         match self.fields.get(guess) {
             Some(field) if u64::from(field.number) == number => Some((guess, field)),
@@ -106,7 +106,7 @@ pub(crate) fn message_of_kind(api_version: &str, kind: &str) -> Option<&'static 
     MESSAGES.kinds.get(&(api_version, kind)).map(|at| &MESSAGES.all[*at])
 }
 
-/// Parses the table. A line that does not parse is left out; the tests check that there is none.
+/// Parses the table. Ignores a line that does not parse; the tests check that all lines parse.
 fn parse(text: &'static str) -> Messages {
     let index = index_messages(text);
     let mut messages = Messages { all: Vec::with_capacity(index.len()), kinds: HashMap::new() };

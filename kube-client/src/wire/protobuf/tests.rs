@@ -118,7 +118,7 @@ fn absent_required_values_are_null_and_omitted_zeroes_are_absent() {
     let found: Value = decoder.decode_object(&object(&role).unwrap()).unwrap();
     assert_eq!(found["rules"], Value::Null);
     assert!(found.as_object().unwrap().contains_key("rules"));
-    // `hostNetwork` is not a pointer, `priority` is.
+    // In Go, `hostNetwork` is not a pointer: JSON omits its zero value. `priority` is a pointer.
     let spec = [vec![11 << 3, 0], vec![0xc8, 0x01, 0]].concat();
     let found: Value = pods().decode_object(&envelope("v1", "Pod", &bytes_field(2, &spec))).unwrap();
     assert_eq!(found["spec"], json!({"priority": 0, "containers": null}));

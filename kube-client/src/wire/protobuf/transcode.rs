@@ -1,7 +1,7 @@
 //! `Transcoder`: writes a Protobuf message as the JSON text that the API server would send, for the JSON decoder.
 //!
-//! The transcoder is not generic, so that Protobuf adds no code for each type. It leaves two checks to the JSON decoder:
-//! that strings are UTF-8, and that the fields of the type are present.
+//! The transcoder is not generic, so that Protobuf adds no code for each type. It leaves two checks to the JSON
+//! decoder: that strings are UTF-8, and that the required fields of the Rust type are present.
 
 use super::envelope::Envelope;
 use super::reader::{Payload, Reader, first_fields};
@@ -13,10 +13,10 @@ use std::borrow::Cow;
 
 /// The maximum nesting depth of messages, below the recursion limit of the JSON decoder.
 const MAX_DEPTH: usize = 100;
-/// The text of a message may be this much larger than the message. Otherwise a small message could exhaust memory,
-/// because an absent value takes no bytes in Protobuf.
+/// The JSON text of a message may be at most this many times larger than the message. Otherwise a small message could
+/// exhaust memory, because an absent value takes no bytes in Protobuf.
 const MAX_GROWTH: usize = 16;
-/// The size of a text that is always allowed.
+/// A text of at most this number of bytes is allowed for a message of any size.
 const ALLOWED_BYTES: usize = 1 << 20;
 
 /// The reason that a message cannot be written as JSON, and the path of the field. It contains no value of the message.
@@ -68,7 +68,8 @@ pub(super) struct Transcoder<'a> {
     /// The maximum length of `out`.
     limit: usize,
     depth: usize,
-    /// Whether to check that strings are UTF-8, so that the error contains the path.
+    /// Whether to check that strings are UTF-8. The JSON decoder also checks this, but its error does not contain the
+    /// path of the field.
     checks_utf8: bool,
 }
 
@@ -126,8 +127,8 @@ impl<'a> Transcoder<'a> {
             let outcome = if seen & 1 << index == 0 {
                 self.write_field(field, payload, &mut reader, skipped)
             } else {
-                // Go writes the elements of a list one after the other. A second part would result in two JSON members
-                // with one name.
+                // Go's encoder writes the elements of a list without other fields between them. A second part of the
+                // list would result in two JSON members with the same name.
                 Err("the field occurs twice, or its list is in two parts".into())
             };
             outcome.map_err(

@@ -1,4 +1,4 @@
-//! Writes single values as JSON text in the form of Go.
+//! Writes single values as JSON text in the format of Go's `encoding/json`.
 
 use super::reader::first_fields;
 use super::transcode::{Result, number_of};
@@ -140,8 +140,8 @@ fn write_padded(mut number: u64, digits: usize, out: &mut Vec<u8>) {
     }
 }
 
-/// The year, month and day of a day after 1970-01-01, in the Gregorian calendar. The year begins in March, so that the leap
-/// day is its last day.
+/// The year, month and day of the day number `day` after 1970-01-01, in the Gregorian calendar. The calculation begins
+/// each year in March, so that the leap day is the last day of the year.
 fn date_of(day: i64) -> (i64, i64, i64) {
     const DAYS_PER_ERA: i64 = 146_097;
     let day = day + 719_468;

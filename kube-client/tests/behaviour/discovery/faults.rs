@@ -97,7 +97,7 @@ async fn an_unavailable_root_is_an_error_but_a_missing_one_is_not() {
     }
 }
 
-/// Every document that differs from this one in one value.
+/// All documents that differ from `document` in one value.
 fn changed_documents(document: &Value) -> Vec<Value> {
     let mut changed: Vec<Value> =
         [json!(null), json!(-1), json!("../x"), json!(""), json!([]), json!({}), json!([null, 7, [], {}])]

@@ -101,7 +101,7 @@ impl Reader<'_> {
                     let escape = bytes.get(end..).unwrap_or_default();
                     at = end + escape_length(escape)?;
                     if is_surrogate(escape) {
-                        // Few strings have surrogates: decode the string, to check the pairs.
+                        // Strings with surrogates are rare: decode the whole string to check that they form pairs.
                         self.at = start;
                         return self.read_string().map(drop);
                     }

@@ -1,7 +1,8 @@
-//! Kinds of more than 60 fields, modelled on the CRDs of public projects: cert-manager, Flux and the Prometheus operator.
+//! Kinds of more than 60 fields, modelled on the CRDs of public projects: cert-manager, Flux and the Prometheus
+//! operator.
 //!
-//! They have patterns, formats, rules, lists of type `map` and types of `k8s-openapi`. The tests of kube-client and the suites
-//! validate their specs without and with a server.
+//! They have patterns, formats, rules, lists of type `map` and types of `k8s-openapi`. The tests of kube-client
+//! validate their specs without a server, and the end-to-end suites with a server.
 #![allow(
     clippy::expect_used,
     clippy::panic,
@@ -26,8 +27,8 @@ pub(crate) fn all() -> Vec<DerivedKind> {
     vec![certificate::derived(), helm_release::derived(), prometheus::derived()]
 }
 
-/// The kind `K` with specs that the server accepts, and changes of the first one that it refuses: the path of a field as a JSON
-/// pointer, and its value. Null removes the field.
+/// The kind `K`. The server accepts the specs `good`. Each of `changes` makes the first spec invalid: it is the JSON
+/// pointer of a field and the new value of the field. Null removes the field.
 fn derived<K>(good: Vec<Value>, changes: &[(&str, Value)]) -> DerivedKind
 where
     K: CustomResourceExt + Resource<DynamicType = ()> + JsonSchema + Serialize + DeserializeOwned,

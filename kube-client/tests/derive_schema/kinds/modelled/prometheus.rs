@@ -86,7 +86,7 @@ pub(crate) struct PrometheusSpec {
     tolerations: Vec<Toleration>,
     #[serde(default)]
     topology_spread_constraints: Vec<TopologySpreadConstraint>,
-    // The API server estimates the cost of the rule of an item from the maximum.
+    // The API server estimates the cost of the rule of the items from this maximum length.
     #[serde(default)]
     #[schemars(length(max = 100))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["url".into()]))]
