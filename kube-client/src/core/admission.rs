@@ -92,7 +92,7 @@ impl<T> TryFrom<AdmissionReview<T>> for AdmissionRequest<T> {
     }
 }
 
-/// A write that waits for admission (`admission.k8s.io/v1 AdmissionRequest`).
+/// A write or a connection that the webhook allows or rejects (`admission.k8s.io/v1 AdmissionRequest`).
 ///
 /// `T` is the type of the object: a typed kind, or [`DynamicObject`] for a webhook of several kinds. The options of a
 /// connect request, such as `PodExecOptions`, are not objects with metadata; use `serde_json::Value` for them.

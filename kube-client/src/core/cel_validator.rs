@@ -19,7 +19,7 @@ const RULES: &str = "x-kubernetes-validations";
 /// Evaluates the validation rules of a schema (`x-kubernetes-validations`, KEP-2876) without an API server. The rules
 /// are compiled once.
 ///
-/// Behaves as the server in these points:
+/// Behaves like the server in these points:
 ///
 /// - It sets the defaults of the schema before it evaluates the rules.
 /// - It does not evaluate rules for null.
@@ -33,7 +33,8 @@ const RULES: &str = "x-kubernetes-validations";
 ///
 /// - Rules with `optionalOldSelf`, with optional syntax (`self.?name`), with `dyn`, `type`, `bool`, `optMap` or
 ///   `sortBy`, or with a macro of two variables are errors of the kind [`ErrorKind::NotEvaluated`].
-/// - So are rules that read a field whose name is a keyword of CEL, such as `namespace`, or contains `__`.
+/// - Rules that read a field whose name is a keyword of CEL, such as `namespace`, or contains `__` are also errors of
+///   this kind.
 /// - The order of a list of type `set` matters in a comparison.
 /// - `has(self.field)` is true for a field that is null.
 /// - The results of `string(..)`, of `format(..)` and of the library `format` may differ, and so may the handling of

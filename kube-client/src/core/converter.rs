@@ -157,8 +157,8 @@ impl<H> Converter<H> {
         self.spokes.iter().find(|spoke| spoke.api_version == api_version)
     }
 
-    /// Converts an object to the version `desired`, such as `example.com/v2`. An object that has this version is returned
-    /// as it is.
+    /// Converts an object to the version `desired`, such as `example.com/v2`. Returns an object that already has this
+    /// version without a change.
     ///
     /// # Errors
     ///

@@ -84,14 +84,14 @@ impl ParsedQuantity {
         self.billionths as f64 / ONE as f64
     }
 
-    /// The number of whole units, rounded up (away from zero): 1 for `500m`, as `Value` in Go. At most
+    /// The number of whole units, rounded up (away from zero): 1 for `500m`, like `Value` in Go. At most
     /// `i64::MAX`.
     #[must_use]
     pub fn value(&self) -> i64 {
         to_i64(divide_rounded_up(self.billionths, ONE))
     }
 
-    /// The number of thousandths, rounded up (away from zero): 500 for `500m`, as `MilliValue` in Go. At most
+    /// The number of thousandths, rounded up (away from zero): 500 for `500m`, like `MilliValue` in Go. At most
     /// `i64::MAX`.
     #[must_use]
     pub fn milli_value(&self) -> i64 {

@@ -286,7 +286,8 @@ pub mod reason {
     /// 503: the server is temporarily unavailable.
     pub const SERVICE_UNAVAILABLE: &str = "ServiceUnavailable";
 
-    /// A command in a container ended with an exit code other than 0: see [`Status::exit_code`](super::Status::exit_code).
+    /// A command in a container ended with an exit code other than 0: see
+    /// [`Status::exit_code`](super::Status::exit_code).
     pub const NON_ZERO_EXIT_CODE: &str = "NonZeroExitCode";
 
     /// The reason for an HTTP status code, for responses without a `Status` body.

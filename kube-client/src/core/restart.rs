@@ -2,7 +2,7 @@
 
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet};
 
-/// Kinds of workloads that `Api::restart` can restart: it sets an annotation of the pod template.
+/// Kinds of workloads that `Api::restart` can restart. The restart sets an annotation of the pod template.
 ///
 /// A replica set without a deployment does not replace its existing pods: only pods that it creates later have the
 /// changed template.

@@ -22,7 +22,7 @@ pub struct ValidationError {
     pub field_path: String,
     /// The machine-readable reason, as in an error of the API server.
     pub reason: Reason,
-    /// Whether the value violates a rule or the schema, or the rule was not evaluated.
+    /// A violation of a rule, a violation of the schema, or a rule or pattern that was not evaluated.
     pub kind: ErrorKind,
 }
 

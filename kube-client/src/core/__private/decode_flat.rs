@@ -1,8 +1,8 @@
 //! Deserializes a resource whose spec fields are beside `metadata` instead of in `spec` (`#[kube(no_spec)]`), in one
 //! pass.
 //!
-//! The spec is deserialized from the object's own map. A `MapAccess` adapter removes the fields that every object has,
-//! without a buffer.
+//! The spec is deserialized from the object's own map. A `MapAccess` adapter removes the common fields (`apiVersion`,
+//! `kind`, `metadata` and `status`), without a buffer.
 
 use std::fmt;
 
@@ -36,7 +36,7 @@ where
     Ok((common.metadata.unwrap_or_default(), spec, common.status))
 }
 
-/// The fields that every object has.
+/// The common fields of an object, except `apiVersion` and `kind`, which are only compared with `definition`.
 struct CommonFields<T> {
     definition: &'static Definition,
     metadata: Option<ObjectMeta>,

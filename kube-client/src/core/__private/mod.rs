@@ -33,8 +33,8 @@ pub use crate::core::{HasSpec, HasStatus, Resource, Rule};
 
 use self::definition::crd;
 
-/// The names of the fields that every object has. A spec with `#[kube(no_spec)]` must not have fields
-/// with these names.
+/// The names of the common fields: the fields of an object beside its spec. A spec with `#[kube(no_spec)]` must not
+/// have fields with these names.
 const COMMON_FIELDS: [&str; 4] = ["apiVersion", "kind", "metadata", "status"];
 
 /// The types that the expressions of `#[x_kube(merge_strategy = ..)]` can use without an import.

@@ -1,7 +1,7 @@
 //! The root schema of a kind with `#[derive(CustomResource)]`, and its `CustomResourceDefinition`.
 //!
 //! This module checks the root schema as a whole: the selectable fields, the validation rules, and the keywords that
-//! the API server forbids at the root. The module `core::schema` rewrites the schemas of types; this module must not.
+//! the API server forbids at the root. It must not rewrite the schemas of types: `core::schema` does.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrBool,

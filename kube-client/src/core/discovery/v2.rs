@@ -54,7 +54,7 @@ pub struct APIResourceDiscovery {
     /// The plural name, as used in URLs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resource: Option<String>,
-    /// The kind of the objects. If its group and version are empty, they are those of the enclosing document.
+    /// The kind of the objects. If its group and version are empty, the group and version of the resource apply.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub response_kind: Option<GroupVersionKind>,
     /// `Namespaced` or `Cluster`.

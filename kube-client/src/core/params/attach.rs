@@ -112,7 +112,7 @@ impl AttachParams {
         self
     }
 
-    /// Fails if the parameters contradict each other.
+    /// Rejects parameters that contradict each other, and buffers without a byte.
     fn validate(&self) -> Result<(), Error> {
         if !self.stdin && !self.stdout && !self.stderr {
             return validation_error("AttachParams connects no stream: set stdin, stdout or stderr");

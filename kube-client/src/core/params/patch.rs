@@ -16,7 +16,8 @@ use serde::Serialize;
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Patch<T: Serialize> {
-    /// Server-side apply: contains all fields that the field manager in [`PatchParams`] owns, and no others.
+    /// An apply configuration (server-side apply): all fields that the field manager in [`PatchParams`] wants to own,
+    /// and no others.
     ///
     /// See [server-side apply](https://kubernetes.io/docs/reference/using-api/server-side-apply/).
     Apply(T),

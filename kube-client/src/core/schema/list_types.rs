@@ -51,7 +51,7 @@ fn items_of(node: &JSONSchemaProps) -> Option<&JSONSchemaProps> {
     }
 }
 
-/// Checks a list whose items are identified by keys.
+/// Checks a list of the type `map`, whose items are identified by keys.
 fn check_map(node: &JSONSchemaProps, problems: &mut Vec<String>) {
     let keys = node.x_kubernetes_list_map_keys.as_deref().unwrap_or_default();
     if keys.is_empty() {
@@ -85,7 +85,7 @@ fn check_map(node: &JSONSchemaProps, problems: &mut Vec<String>) {
     }
 }
 
-/// Checks a list with unique items.
+/// Checks a list of the type `set`, whose items are unique.
 fn check_set(node: &JSONSchemaProps, problems: &mut Vec<String>) {
     let Some(items) = items_of(node) else { return };
     if items.nullable == Some(true) {
