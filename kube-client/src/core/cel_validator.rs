@@ -41,8 +41,8 @@ const RULES: &str = "x-kubernetes-validations";
 ///   values of the format `date`, of named time zones and of some escape sequences.
 /// - The cost of a rule is not limited.
 ///
-/// A test compares about 200 rules with kube-apiserver. The file `tests/derive_cel/differences.txt` of this crate lists
-/// the rules whose results differ.
+/// A test compares the results of about 200 rules with those of kube-apiserver. The file
+/// `tests/derive_cel/differences.txt` of this crate lists the rules whose results differ.
 ///
 /// ```
 /// use kube_client::core::cel::Validator;
