@@ -119,7 +119,8 @@ fn a_typed_pod_takes_less_than_20_kb_and_75_allocations() {
 #[test]
 fn a_compact_pod_takes_less_than_450_bytes() {
     let (info, store) = fill_store(&pods(list_body()), Storage::compact);
-    // The uncompressed objects that became the dictionary, the dictionary, and the compressor with a copy and its table.
+    // The memory of the dictionary, regardless of the number of pods: the first objects from which it was made, which
+    // stay uncompressed, the dictionary itself, and the compressor with a copy of the dictionary and a hash table.
     let fixed = 3 * (32 << 10) + (16 << 10);
     let bytes = (info.bytes_current.unsigned_abs() - fixed) / PODS as u64;
     assert!(bytes < 450, "{bytes} bytes stay for each pod");

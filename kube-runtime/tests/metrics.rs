@@ -52,8 +52,8 @@ fn record() -> Recorded {
 }
 
 impl Recorded {
-    /// The values of all metrics, by name and labels; for a histogram, the number of its values, and by `sum of` and
-    /// the name, their sum.
+    /// The values of all metrics, by name and labels. A histogram has two entries: the number of its values, and their
+    /// sum, whose name begins with `sum of`.
     fn values(&self) -> BTreeMap<String, f64> {
         let name = |key: &metrics::Key| {
             let labels: Vec<_> =
@@ -102,7 +102,7 @@ impl std::error::Error for Failed {}
 #[error("cannot reconcile")]
 struct Boxed(#[source] Box<dyn std::error::Error + Send + Sync>);
 
-/// The paths of the watched collections, as labels.
+/// The path of the watched collection, which is the value of the label `name`.
 const MAPS: &str = "/api/v1/namespaces/default/configmaps";
 
 fn controller(sim: &Sim) -> Controller<ConfigMap> {

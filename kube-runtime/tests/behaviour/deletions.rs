@@ -152,7 +152,7 @@ async fn the_handler_and_a_reconcile_of_one_object_never_run_at_once() {
     poll_for(2, &mut results).await;
     delete_map(&sim, "a");
     poll_for(5, &mut results).await;
-    // The handler runs.
+    // The deletion handler of the first deletion is still running.
     put_map(&sim, "a", "2");
     poll_for(6, &mut results).await;
     delete_map(&sim, "a");

@@ -1,7 +1,7 @@
 //! A model test of watcher, filters, store, index, subscribers and informer. After any short sequence of changes and
-//! failures, a store behind a filter must contain the objects on the server that the filter selects. An index and each
-//! consumer of the changes of the store, or of an informer, must have the same objects, after exactly one deletion of
-//! each object that a consumer had before.
+//! failures, a store behind a filter must contain the objects on the server that the filter selects. An index of the
+//! store, and each consumer of the changes of the store or of an informer, must have the same objects. For each object
+//! that it no longer has, a consumer must have received exactly one deletion.
 #![expect(clippy::disallowed_types, reason = "each sequence has a seed of its own")]
 
 mod observers;

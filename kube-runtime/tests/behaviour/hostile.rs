@@ -33,7 +33,7 @@ impl Chaos {
         self.random.lock().unwrap().usize(..below)
     }
 
-    /// Whether a failure happens, once in `times`.
+    /// Returns true with the probability 1/`times` while failures are enabled.
     fn fails(&self, times: usize) -> bool {
         self.is_hostile.load(Ordering::SeqCst) && self.number(times) == 0
     }
@@ -190,7 +190,7 @@ fn break_request(sim: &Sim, chaos: &Chaos, may_hang: bool) {
     }
 }
 
-/// A client with the time limits of a real one.
+/// A client of the simulated server with the default time limits of [`Config`].
 fn client(sim: &Sim) -> Client {
     let config = Config::new("http://localhost".parse().unwrap());
     ClientBuilder::over(sim.service(), &config).unwrap().build()
@@ -206,7 +206,7 @@ fn states(sim: &Sim) -> BTreeSet<String> {
     maps.iter().map(state).collect()
 }
 
-/// Runs the controller during failures for `rounds` times `tick`, then for up to `recovery` without them.
+/// Runs the controller with failures for `rounds` times `tick`, and then without failures for up to `recovery`.
 async fn run(seed: u64, rounds: usize, tick: Duration, recovery: Duration) {
     let may_hang = recovery > Duration::from_secs(600);
     let sim = Sim::new();

@@ -135,7 +135,7 @@ async fn a_renewal_or_an_acquisition_in_flight_is_cancelled_and_released() {
         let sim = Sim::new();
         let leadership = leader(&sim, "a").await;
         if verb == "get" {
-            // The renewal without a read fails, and the read hangs.
+            // The first update of the renewal fails. Then the leader reads the lease, and this read is delayed.
             sim.faults().add(Rule::new(Fault::status(500)).verb("update").resource("leases").times(1));
         }
         sim.faults()
@@ -144,7 +144,7 @@ async fn a_renewal_or_an_acquisition_in_flight_is_cancelled_and_released() {
         leadership.release().await.unwrap();
         assert!(spec(&sim)["holderIdentity"].is_null(), "{verb}");
     }
-    // The acquisition of a candidate.
+    // A release during the acquisition by a candidate.
     let sim = Sim::new();
     let leadership = candidate(&sim, "a");
     leadership.release().await.unwrap();
@@ -156,7 +156,7 @@ async fn a_renewal_or_an_acquisition_in_flight_is_cancelled_and_released() {
 async fn a_failed_renewal_falls_back_to_a_read_and_keeps_the_leadership() {
     let sim = Sim::new();
     let leadership = leader(&sim, "a").await;
-    // Another client changes the lease's metadata: the version of the leader is old.
+    // Another client changes the lease's metadata: the resource version that the leader has is outdated.
     let mut lease = sim.get("coordination.k8s.io/v1", "Lease", "default", "operator").unwrap();
     lease["metadata"]["labels"] = json!({"a": "b"});
     sim.update(&lease).unwrap();

@@ -152,7 +152,7 @@ async fn is_not_ready_before_the_caches_are_complete() {
     let failed = get_until(address, "/readyz", "503 Service Unavailable").await;
     let reason = "[-]cache /api/v1/namespaces/default/configmaps failed: the first list is not complete";
     assert!(failed.contains(reason), "{failed}");
-    // The answer has the cause after the first failure.
+    // After the first failure, the answer contains its cause.
     let cause = format!("{reason}: cannot ");
     let failed = get_until(address, "/readyz", &cause).await;
     assert!(failed.contains("configmaps") && failed.contains("[+]ping ok\n"), "{failed}");
@@ -313,7 +313,7 @@ async fn a_task_that_blocks_its_thread_does_not_keep_the_manager() {
         started.store(true, Ordering::SeqCst);
         let _ = blocked.recv();
     });
-    // The task must not wake the manager: its thread would have to run the manager next.
+    // The task must not wake the manager: tokio would run the manager next on the task's thread, which is blocked.
     let shutdown = async move {
         while !has_started.load(Ordering::SeqCst) {
             sleep(Duration::from_millis(10)).await;

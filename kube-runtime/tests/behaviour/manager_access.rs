@@ -217,7 +217,7 @@ async fn the_filter_answers_only_users_with_permission_and_caches_verdicts() {
     tokio::time::advance(Duration::from_secs(31)).await;
     tokio::time::resume();
     assert!(running.get("/metrics", Some(&other)).await.contains("200 OK"));
-    // The deletion of the account ends its token, after at most a minute.
+    // The deletion of the account invalidates its token. The cached verdict expires after at most a minute.
     sim.delete("v1", "ServiceAccount", "default", "other").unwrap();
     assert!(running.get("/metrics", Some(&other)).await.contains("200 OK"));
     tokio::time::pause();

@@ -142,7 +142,7 @@ async fn the_attempt_counts_failures_until_a_success_also_in_a_task() {
     let (sim, log) = (Sim::new(), Arc::new(Log::default()));
     put_map(&sim, "a", "1");
     let reconcile = async |_: Arc<ConfigMap>, log: Arc<Log>| {
-        // After a wait, the reconcile is a task.
+        // A reconcile that waits becomes a task of its own.
         sleep(Duration::from_millis(1)).await;
         let number = attempt();
         log.add_line(number.to_string());

@@ -83,7 +83,7 @@ pub(crate) fn paged_lists() -> Config {
     Config::default().initial_list_strategy(InitialListStrategy::ListWatch)
 }
 
-/// A config map with the uid of its name.
+/// A config map whose uid is its name.
 pub(crate) fn map(name: &str, version: &str, value: &str) -> Value {
     json!({"kind": "ConfigMap", "apiVersion": "v1", "data": {"v": value},
         "metadata": {"name": name, "namespace": "default", "uid": name, "resourceVersion": version}})

@@ -101,7 +101,8 @@ async fn versions_that_are_not_numbers_are_opaque() {
     };
     let (maps, script) = maps_of(script, "zero");
     let (_reader, writer) = reflector::store();
-    // The silence of the second watch is probed: a version that is not a number is not older than another one.
+    // The watcher probes the silent second watch. The probe finds the version `zero`, which must not count as older
+    // than `third`: versions that are not numbers have no order.
     let config = paged_lists().probe_after(Duration::from_secs(20));
     let mut changes = watcher(maps, config).deltas(writer).boxed();
     let mut seen = Vec::new();

@@ -67,7 +67,7 @@ async fn subscribers_share_one_watch_and_the_last_one_ends_it() {
     assert!(!watch_continues(&sim).await);
     delete_map(&sim, "a");
     assert_eq!(informer.store().len(), 2, "the store keeps its content");
-    // The next subscription resumes.
+    // The next subscription resumes the watch.
     let mut next = informer.subscribe();
     let mut items: Vec<_> = drain(&mut next).await.split(' ').map(ToOwned::to_owned).collect();
     items.sort();
@@ -212,7 +212,7 @@ async fn a_store_knows_the_resource_version_that_it_has_absorbed() {
     let _changes = shared.subscribe();
     for round in 0..3 {
         put_map(&sim, "a", &round.to_string());
-        // A change of another kind: only a bookmark has its version.
+        // A change of another kind advances the resource version of the server. Only a bookmark reports this version.
         sim.create(&json!({"apiVersion": "v1", "kind": "Secret",
             "metadata": {"name": format!("s{round}"), "namespace": "default"}}))
             .unwrap();

@@ -164,7 +164,7 @@ async fn a_restart_closes_the_connections_of_listeners() {
     assert_eq!(&first, b"HTTP/1.1 200");
     sim.restart();
     let mut rest = Vec::new();
-    // The kept connection ends, with or without an error.
+    // The keep-alive connection ends, with or without an error.
     let _ = tokio::io::AsyncReadExt::read_to_end(&mut stream, &mut rest).await;
     assert!(String::from_utf8_lossy(&rest).contains("ConfigMapList"));
     server.shutdown().await;

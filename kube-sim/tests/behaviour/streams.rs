@@ -115,7 +115,7 @@ async fn version_5_closes_the_input_and_version_4_cannot() {
 
     let (mut socket, protocol) = connect(&sim, &path, "v4.channel.k8s.io").await;
     assert_eq!(protocol, "v4.channel.k8s.io");
-    // In version 4 this message is data for an unknown channel.
+    // The message `ff 00` closes the input in version 5. In version 4 it is data for the unknown channel 255.
     for message in [&b"\xff\x00"[..], b"\x00hello"] {
         socket.send(Message::Binary(Bytes::copy_from_slice(message))).await.unwrap();
     }

@@ -33,8 +33,8 @@ func (j *job) waitForWatches(count int) error {
 	return err
 }
 
-// startWithWatch waits until the mock API server holds a watch, starts a measurement, and sends the control request that makes
-// the server continue.
+// startWithWatch waits until the mock API server holds a watch, starts a measurement, and sends the control request
+// that makes the server continue.
 func (j *job) startWithWatch(control string) (*measurement, error) {
 	if err := j.waitForWatches(1); err != nil {
 		return nil, err

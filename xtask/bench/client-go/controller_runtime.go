@@ -47,7 +47,7 @@ func controllerRuntimeRow(j *job) (*outcome, error) {
 	return nil, errors.New("unknown row")
 }
 
-// newManager returns a manager with controllers of the kind of object, whose reconciles only count.
+// newManager returns a manager with controllers of the kind of object. Their reconciles only increment a counter.
 func newManager(j *job, object client.Object, reconciled *[controllers]atomic.Int64) (ctrl.Manager, error) {
 	mapper := meta.NewDefaultRESTMapper([]schema.GroupVersion{corev1.SchemeGroupVersion})
 	for _, kind := range []string{"Pod", "Secret"} {
@@ -152,7 +152,8 @@ func priorityQueue(j *job) (*outcome, error) {
 	return running.stop(j.Calls)
 }
 
-// idleManager measures idle time, in milliseconds. The growth of memory includes the start of the manager.
+// idleManager measures an idle manager. The units are milliseconds. The growth of memory includes the start of the
+// manager.
 func idleManager(j *job) (*outcome, error) {
 	running, err := start()
 	if err != nil {

@@ -88,7 +88,7 @@ func memory(name string) (uint64, error) {
 	return 0, fmt.Errorf("no %s in /proc/self/status", name)
 }
 
-// usage returns the CPU time of this process in nanoseconds, and the number of waits of its threads.
+// usage returns the CPU time of this process in nanoseconds, and the number of its voluntary context switches.
 func usage() (cpu, waits int64) {
 	var usage syscall.Rusage
 	// Getrusage cannot fail for RUSAGE_SELF.

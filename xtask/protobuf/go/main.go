@@ -1,4 +1,5 @@
-// Describes the Protobuf messages of the built-in kinds of one version of Kubernetes, as one line of JSON for each message.
+// Describes the Protobuf messages of the built-in kinds of one version of Kubernetes, as one line of JSON for each
+// message.
 //
 // The source is the tags of the Go types. The .proto files do not show which fields are pointers and which are omitted
 // from JSON, and some names differ between both formats.

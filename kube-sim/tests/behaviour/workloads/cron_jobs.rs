@@ -30,7 +30,7 @@ async fn jobs_are_created_at_the_times_of_the_schedule() {
     advance(299).await;
     assert_eq!(jobs(&sim), Vec::<String>::new());
     advance(1).await;
-    // The name has the time in minutes: 2026-01-01T00:05:00Z.
+    // The name ends with the scheduled time, 2026-01-01T00:05:00Z, in minutes since 1970.
     let minutes = 1_767_225_900 / 60;
     assert_eq!(jobs(&sim), [format!("tick-{minutes}")]);
     let status = sim.get("batch/v1", "CronJob", "default", "tick").unwrap()["status"].clone();

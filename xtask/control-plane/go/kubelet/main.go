@@ -1,10 +1,13 @@
 // A stand-in for the HTTP server of a kubelet. It serves the logs, processes and ports of the pods that kwok simulates,
 // with the streaming library of the kubelet, so that exit codes and separate outputs arrive as in a real cluster.
 //
-//   - exec runs the command on this machine, without a container. With a terminal, it writes each new size as a line.
-//   - attach sends its input back, and ends at the end of the input. With a terminal, it writes each new size as a line.
+//   - exec runs the command on this machine, without a container. With a terminal, it writes each new terminal size as
+//     a line.
+//   - attach sends its input back, and ends at the end of the input. With a terminal, it writes each new terminal size
+//     as a line.
 //   - A forwarded port echoes received bytes. Port 1 refuses connections; port 2 answers after the end of its input.
-//   - The log of each container has two lines of each output. A followed log gets further lines until the client leaves.
+//   - The log of each container has two lines of standard output and two of standard error. A followed log gets further
+//     lines until the client disconnects.
 //
 // It accepts only the client certificate of the API server, because an accepted client can run commands.
 //
@@ -157,7 +160,7 @@ func servePortForward(w http.ResponseWriter, r *http.Request) {
 func serveLogs(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
 	stream, timestamps := query.Get("stream"), query.Get("timestamps") == "true"
-	// The output and text of line n, which alternates between the outputs.
+	// The output and the text of line n. The lines alternate between standard output and standard error.
 	line := func(n int) (string, string) {
 		output := [2]string{"stdout", "stderr"}[n%2]
 		text := fmt.Sprintf("%s %d\n", output, n/2+1)
