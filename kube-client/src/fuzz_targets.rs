@@ -198,7 +198,7 @@ fn split<S: Split>(mut splitter: S, body: &[u8], size: usize) -> (Vec<Bytes>, bo
 fn check_text(decoder: &ObjectDecoder, item: &[u8]) {
     let text = decoder.convert_item(item, &|object: &RawObject<'_>| Ok(object.json.to_vec()));
     if let Ok(text) = text {
-        // Both may fail to decode: a number may be out of range.
+        // The text and the item may both fail to decode, for example if a number is out of range.
         let value = decode_json::<Value>(&text).map_err(|error| error.to_string());
         assert_eq!(value, decode_json::<Value>(item).map_err(|error| error.to_string()));
         assert!(value.is_ok_and(|object| object.is_object()) || decode_json::<Value>(item).is_err());

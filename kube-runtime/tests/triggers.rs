@@ -1,5 +1,6 @@
-//! A test of the span of a reconcile, which has the cause. It is the only test of this program: the subscriber
-//! applies only to the thread of the test, and a test on another thread without a subscriber could disable the span.
+//! A test that the tracing span of a reconcile has the cause of the reconcile. This program has no other test: the
+//! subscriber applies only to the thread of the test, and a test on a thread without a subscriber could disable the
+//! span.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
 #[path = "behaviour/common.rs"]

@@ -9,7 +9,7 @@ use std::sync::Arc;
 #[derive(Debug, Clone)]
 pub(crate) enum BodyFormat {
     Json,
-    /// Protobuf, and the requested kind. Without a kind, objects of any kind with a message are accepted.
+    /// Protobuf, and the requested kind. Without a kind, objects of any kind that has a Protobuf message are accepted.
     Protobuf(Option<Arc<ProtobufKind>>),
 }
 

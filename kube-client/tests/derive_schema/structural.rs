@@ -128,7 +128,8 @@ fn check_combinations(
     }
 }
 
-/// Checks a subschema of `oneOf`, `anyOf`, `allOf` or `not`. `around` is the schema of the same value outside of these.
+/// Checks a subschema of `oneOf`, `anyOf`, `allOf` or `not`. `around` is the schema of the same value outside of these
+/// keywords.
 fn check_inside(part: &Value, around: &Map<String, Value>, path: &str, found: &mut Vec<String>) {
     let Some(part) = part.as_object() else {
         found.push(format!("{path}: not an object"));

@@ -1,4 +1,4 @@
-//! Generates `DerivedKind`, from which `CustomResourceExt` is implemented.
+//! Generates the impl of `DerivedKind`. kube-client implements `CustomResourceExt` for each `DerivedKind`.
 
 use proc_macro2::TokenStream;
 use quote::quote;

@@ -1,4 +1,5 @@
-//! Tests of the manager's server with TLS, and of its filter by `TokenReview` and `SubjectAccessReview`.
+//! Tests of the manager's server with TLS, and with authentication by `TokenReview` and authorization by
+//! `SubjectAccessReview`.
 
 use crate::common::client;
 use http::Method;
@@ -166,7 +167,7 @@ fn grant(sim: &Sim, account: &str) {
     .unwrap();
 }
 
-/// A manager with the filter, and metrics of one line.
+/// Starts a manager with authentication and authorization, and metrics of one line.
 fn filtered(manager: Manager) -> Running {
     Running::start(manager.render_metrics(|| "up 1\n".to_owned()).with_authentication_and_authorization())
 }

@@ -65,7 +65,7 @@ async fn generate_name_must_be_a_valid_name_prefix() {
     }
 }
 
-/// A cron job with a pod template, and with a schedule unless `spec` has one.
+/// A cron job with a pod template. Without a schedule in `spec`, the schedule is every minute.
 fn cron_job(meta: &Value, spec: &Value) -> Value {
     let pods = json!({"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}]}});
     let mut job = json!({"apiVersion": "batch/v1", "kind": "CronJob", "metadata": meta, "spec": spec});

@@ -88,7 +88,7 @@ impl<'de> Cutter<'de, '_> {
                 return Ok(Continue(()));
             }
             if is_first && has_removed {
-                // All members before this one were removed: remove the comma before it, too.
+                // All members before this member were removed: remove its comma, too.
                 let comma = self.text.get(begin..).and_then(|rest| rest.find(',')).unwrap_or_default();
                 self.remove(begin, begin + comma + 1);
             }

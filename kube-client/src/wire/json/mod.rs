@@ -58,7 +58,7 @@ pub(crate) fn decode<'de, T: Deserialize<'de>>(text: &'de [u8], skipped: &FieldS
     }
 }
 
-/// The error at the reader's position in the whole text, without values of the text.
+/// The error with the reader's position in the whole text, and without values of the text.
 fn located(error: &serde_json::Error, reader: &Reader<'_>) -> serde_json::Error {
     error_at(&without_values(&without_position(error)), reader.before())
 }

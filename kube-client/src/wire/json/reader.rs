@@ -117,7 +117,7 @@ impl<'de> Reader<'de> {
         if self.depth > depth { self.close_unread(depth) } else { Ok(()) }
     }
 
-    /// Leaves all objects and lists deeper than `depth`, of which there is at least one.
+    /// Leaves all objects and lists deeper than `depth`. The caller has checked that there is at least one.
     #[cold]
     fn close_unread(&mut self, depth: u8) -> Result<()> {
         while self.depth > depth {

@@ -66,7 +66,7 @@ impl ProtobufKind {
         is_partial.then_some((self.api_version.as_str(), self.kind.as_str()))
     }
 
-    /// Fails if the types of an envelope are not those of this kind, with `suffix` after the kind.
+    /// Fails if the API version and kind in an envelope are not those of this kind with `suffix`, such as `List`.
     fn check(&self, (api_version, kind): (&str, &str), suffix: &str) -> std::result::Result<(), String> {
         if api_version == self.api_version && kind.strip_suffix(suffix) == Some(self.kind.as_str()) {
             return Ok(());

@@ -1,4 +1,5 @@
-//! The Protobuf wire format: fields with a number and a value, which is a number or bytes. It knows no message types.
+//! The Protobuf wire format: fields with a number and a value, which is a number or bytes. This module knows no message
+//! types.
 
 /// The value of a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
