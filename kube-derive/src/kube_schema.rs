@@ -121,7 +121,7 @@ pub(crate) fn derive(mut input: DeriveInput) -> TokenStream {
     }
 }
 
-/// Replaces the `#[x_kube(..)]` attributes of the fields by those of schemars.
+/// Replaces the `#[x_kube(..)]` attributes of the fields by equivalent `#[schemars(..)]` attributes.
 fn take_fields(data: &mut Data, support: &TokenStream, error: &mut Option<syn::Error>) {
     for field in fields_mut(data, error) {
         let attrs = Attrs::take(&mut field.attrs, error);

@@ -61,7 +61,7 @@ impl Recorded {
             format!("{} {}", key.name(), labels.join(" "))
         };
         let number = |number: usize| f64::from(u32::try_from(number).unwrap());
-        // A snapshot resets all values, so the values that are reported as differences are summed.
+        // A snapshot resets all values. Therefore the values that the crate reports as differences are added up here.
         let mut totals = self.totals.borrow_mut();
         for (key, _, _, value) in self.snapshotter.snapshot().into_vec() {
             if let DebugValue::Histogram(values) = &value {

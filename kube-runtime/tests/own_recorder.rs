@@ -1,4 +1,4 @@
-//! Test of a manager in a program that has installed a recorder of its own.
+//! Test of a manager in a program that has installed a metrics recorder of its own.
 #![cfg(feature = "manager")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 

@@ -87,7 +87,8 @@ impl EventSplitter {
     }
 }
 
-/// Returns true only if `line`, which begins with `{`, is exactly one object. `next` is the first byte of the next line.
+/// Returns true only if `line`, which begins with `{`, is exactly one object. `next` is the first byte of the next
+/// line.
 ///
 /// If the line ends with `}` and the next line begins with `{`, an object ends with the line: in JSON, `{` follows `}`
 /// only between two objects. This function does not count brackets, so that it may return false for a line that is one

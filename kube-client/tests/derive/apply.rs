@@ -90,7 +90,7 @@ enum Zone {
     North,
 }
 
-/// A field with a raw identifier and functions of serde, and maps with keys and hashers that have no companions.
+/// A field with a raw identifier and `#[serde(with = ..)]`, and maps with keys and hashers that have no companions.
 #[derive(Clone, Debug, Serialize, Deserialize, ApplyConfiguration)]
 #[expect(dead_code, reason = "the test uses only its companion")]
 struct Odd {

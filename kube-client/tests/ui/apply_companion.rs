@@ -1,4 +1,4 @@
-//! Types without a companion: the errors are at the types.
+//! Types without a companion: each error has the span of the type.
 
 use kube_derive::{ApplyConfiguration, CustomResource};
 use schemars::JsonSchema;

@@ -16,7 +16,7 @@ pub(crate) struct Crates {
     pub(crate) k8s_openapi: Option<Path>,
     pub(crate) schemars: Option<Path>,
     pub(crate) serde: Option<Path>,
-    /// For code that was written for kube. The generated code uses no items of these crates.
+    /// Accepted for code that was written for kube. The generated code uses neither `serde_json` nor `std`.
     serde_json: Option<Path>,
     std: Option<Path>,
 }

@@ -1,4 +1,4 @@
-//! Tests of the handler of deleted objects, and of resyncs.
+//! Tests of the deletion handler of a controller, and of resyncs.
 
 use crate::common::{Log, delete_map, format_map, log_object, maps, put_map};
 use futures::StreamExt;

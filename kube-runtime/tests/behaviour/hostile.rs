@@ -1,5 +1,6 @@
 //! A controller, a shared informer and their observers under all failures that kube-sim can cause, with panics in each
-//! function of the user. After the failures, each of them has the last state of each object.
+//! function of the user. After the failures, the controller, the informer and all observers must have the last state
+//! of each object.
 #![expect(clippy::disallowed_types, reason = "each run has a seed of its own")]
 
 use crate::common::{delete_map, format_map, put_map};

@@ -20,7 +20,7 @@ fn candidate(sim: &Sim, holder: &str) -> Leadership {
     LeaderElector::new(client(sim), "default", "operator", holder).start().unwrap()
 }
 
-/// A candidate that is the leader.
+/// Adds a candidate, and waits until it is the leader.
 async fn leader(sim: &Sim, holder: &str) -> Leadership {
     let leadership = candidate(sim, holder);
     timeout(Duration::from_secs(60), leadership.acquired()).await.unwrap().unwrap();
@@ -248,7 +248,7 @@ async fn the_fence_closes_without_the_task_of_the_election() {
     let leadership = leader(&sim, "a").await;
     let fenced = Api::<ConfigMap>::default_namespaced(leadership.client());
     let map = fenced.get("a").await.unwrap();
-    // The process stops: no task runs until the lease has expired.
+    // Simulates a suspended process: no task runs until the lease has expired.
     tokio::time::advance(Duration::from_secs(20)).await;
     assert!(is_fenced(&fenced.replace("a", &PostParams::default(), &map).await.unwrap_err()));
 }

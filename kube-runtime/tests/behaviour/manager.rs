@@ -280,7 +280,7 @@ async fn set_after_work(_: Arc<ConfigMap>, is_done: Arc<AtomicBool>) -> Result<A
 
 #[tokio::test(start_paused = true)]
 async fn a_lost_leadership_cancels_reconciles_and_ends_the_manager() {
-    // The second shutdown is requested before the leadership is lost, and waits for the reconcile.
+    // In the second run, the shutdown is requested before the leadership is lost, and waits for the reconcile.
     for shutdown_at in [3600, 2] {
         let sim = Sim::new();
         put_map(&sim, "a", "1");

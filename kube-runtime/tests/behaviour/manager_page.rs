@@ -32,7 +32,7 @@ data.stuck = style('td.bad').color;
 data.overflows = document.documentElement.scrollWidth > innerWidth;
 </script></body>";
 
-/// A color scheme, and the number that Chromium's settings have for it.
+/// A color scheme. The number is the value of Chromium's setting `preferredColorScheme`.
 #[derive(Clone, Copy, PartialEq)]
 enum Scheme {
     Dark = 0,

@@ -49,8 +49,8 @@ async fn is_allowed(webhooks: &Client) -> Option<bool> {
 #[tokio::test]
 async fn webhooks_are_served_before_the_first_list_and_until_the_shutdown() {
     let sim = Sim::new();
-    // No list succeeds. The same happens if the program serves the conversion webhook of the listed kind, and the webhook
-    // server has not started.
+    // No list succeeds. The same happens if the program serves the conversion webhook of the listed kind, and the
+    // webhook server has not started.
     sim.faults().add(Rule::new(Fault::status(500)).resource("configmaps"));
     let folder = tempfile::tempdir().unwrap();
     let (server, webhooks) = server(folder.path());

@@ -90,7 +90,7 @@ async fn custom_resources_are_defaulted_pruned_and_validated() {
     assert!(message.contains("strict decoding error: unknown field \"spec.unknown\""), "{message}");
     let response = post(&sim, FOOS, foo("b", json!({"info": 7, "size": -1}))).await;
     let causes = response.body["details"]["causes"].as_array().unwrap();
-    // The number of replicas is checked by the schema and for the subresource `scale`.
+    // The schema and the subresource `scale` both check the number of replicas: two causes.
     let fields: Vec<_> = causes.iter().map(|cause| cause["field"].as_str().unwrap()).collect();
     assert_eq!(fields, ["spec.info", "spec.size", ".spec.size"]);
     let message = response.fails(422, "Invalid");

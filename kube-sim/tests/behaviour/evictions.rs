@@ -20,7 +20,7 @@ fn set_pod_status(sim: &Sim, name: &str, phase: &str, ready: &str) {
     sim.update_status(&pod).unwrap();
 }
 
-/// Creates a budget for the pods `app=web` with this status, as a disruption controller writes it.
+/// Creates a PodDisruptionBudget for the pods `app=web`. Writes its status in place of the disruption controller.
 fn budget(sim: &Sim, name: &str, status: &Value) {
     let mut budget = sim
         .create(&json!({

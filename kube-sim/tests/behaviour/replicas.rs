@@ -138,7 +138,7 @@ async fn a_watch_that_moves_to_an_older_cache_gets_no_event_twice() {
     create(&sim, "e");
     assert_eq!(events(&mut resumed), Vec::<String>::new());
     assert_eq!(events(&mut from_cache), ["ADDED b", "ADDED c"]);
-    // A change of another resource is a version, too. The cache, which lags by two versions, then contains `d`.
+    // A change of another resource also advances the version. The cache, which lags by two versions, then has `d`.
     sim.create(&json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "x"}})).unwrap();
     assert_eq!(events(&mut resumed), ["ADDED d"]);
 }

@@ -21,8 +21,7 @@ const (
 )
 
 // watchesAndCalls holds watches open while calls run at a constant rate. The measurement begins after the first sixth
-// of the time: the units are the calls since then, and the memory is its growth since then. A watch or call that fails
-// is an error.
+// of the time: it counts the calls and the growth of memory since then. A watch or call that fails is an error.
 func watchesAndCalls(j *job) (*outcome, error) {
 	client, err := j.clientset()
 	if err != nil {

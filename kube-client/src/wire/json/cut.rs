@@ -8,7 +8,7 @@ use serde::de::Error as _;
 use std::borrow::Cow;
 use std::ops::ControlFlow::Continue;
 
-/// The identity of an object and its version.
+/// The identity of an object, and its resource version.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Identity<'a> {
     pub(crate) namespace: Option<Cow<'a, str>>,

@@ -44,7 +44,7 @@ impl<'a> Envelope<'a> {
         (self.api_version, self.kind)
     }
 
-    /// The message of the kind.
+    /// The Protobuf message of the kind; an error if the table does not contain the kind.
     pub(super) fn message(&self) -> Result<&'static Message> {
         message_of_kind(self.api_version, self.kind).ok_or_else(|| {
             let name = excerpt(self.api_version, self.kind);

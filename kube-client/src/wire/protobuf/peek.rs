@@ -81,7 +81,7 @@ fn read_labels(bytes: &[u8]) -> Result<ObjectMeta> {
     Ok(meta)
 }
 
-/// The text of a value; `None` if it is empty, because Protobuf has the empty string for an absent value.
+/// The text of a value; `None` if it is empty, because Kubernetes encodes an absent string as an empty string.
 fn non_empty(payload: Payload<'_>) -> Result<Option<String>, &'static str> {
     Ok(Some(text_of(Some(payload))?.to_owned()).filter(|text| !text.is_empty()))
 }

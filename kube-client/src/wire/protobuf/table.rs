@@ -101,7 +101,7 @@ struct Messages {
 /// The table, which is parsed at its first use.
 static MESSAGES: LazyLock<Messages> = LazyLock::new(|| parse(include_str!("messages.txt")));
 
-/// The message of a kind, such as `v1` and `Pod`; `None` if Protobuf has none, as for custom resources.
+/// The Protobuf message of a kind, such as `v1` and `Pod`; `None` if the kind has none. Custom resources have none.
 pub(crate) fn message_of_kind(api_version: &str, kind: &str) -> Option<&'static Message> {
     MESSAGES.kinds.get(&(api_version, kind)).map(|at| &MESSAGES.all[*at])
 }

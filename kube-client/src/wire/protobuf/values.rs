@@ -15,7 +15,7 @@ const SECONDS_PER_DAY: i64 = 86_400;
 #[inline]
 pub(super) fn write_quoted(text: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
-    // Without a branch for each byte, the compiler uses vector instructions.
+    // The fold has no branch for each byte, so that the compiler uses vector instructions.
     let special = text.iter().fold(0, |any, byte| any | must_be_escaped(*byte));
     if special != 0 {
         write_escaped(text, out);
