@@ -37,7 +37,7 @@ pub fn run(example: impl Future<Output = anyhow::Result<()>>) -> ExitCode {
     }
 }
 
-/// As [`run`], but returns the error.
+/// Like [`run`], but returns the error.
 fn try_run(example: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
     let filter = EnvFilter::builder().with_default_directive(tracing::Level::INFO.into()).from_env();
     let filter = filter.with_context(|| {
@@ -141,11 +141,11 @@ pub async fn install<K: DerivedKind>(client: &Client) -> anyhow::Result<()> {
     install_crd::<K>(client, &K::crd()).await
 }
 
-/// As [`install`], with this CRD of the kind `K`.
+/// Like [`install`], with this CRD of the kind `K`.
 ///
 /// # Errors
 ///
-/// As [`install`].
+/// Like [`install`].
 pub async fn install_crd<K: DerivedKind>(
     client: &Client,
     crd: &CustomResourceDefinition,

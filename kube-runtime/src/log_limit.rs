@@ -1,4 +1,4 @@
-//! `LogLimit`: how often a warning may be logged, so that a failure that repeats does not fill the log. It must not
+//! `LogLimit`: limits how often a warning is logged, so that a failure that repeats does not fill the log. It must not
 //! log: the callers do.
 
 use std::time::Duration;
@@ -20,7 +20,8 @@ impl LogLimit {
         Self { burst, period, current: None, suppressed: 0 }
     }
 
-    /// Returns `Some` if a warning may be logged now: the number of warnings that were not logged since the last one.
+    /// Returns `Some` if a warning may be logged now; the value is the number of warnings suppressed since the last
+    /// one.
     pub(crate) fn permit(&mut self) -> Option<u64> {
         let now = Instant::now();
         let (start, logged) = match self.current {

@@ -7,7 +7,8 @@ use std::cell::Cell;
 use tokio::time::Instant;
 
 thread_local! {
-    /// The start of the timestamps of this thread, on tokio's clock; `None` for the system clock.
+    /// The timestamp at which this thread's timestamps start, and its instant on tokio's clock; `None` for the system
+    /// clock.
     static START: Cell<Option<(Timestamp, Instant)>> = const { Cell::new(None) };
 }
 

@@ -1,4 +1,4 @@
-//! Access to the strings of JSON values. A value of another type, and an absent one, have none.
+//! Access to the strings of JSON values. A value of another type, or an absent value, contains no string.
 
 use serde_json::Value;
 

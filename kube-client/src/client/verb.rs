@@ -1,4 +1,4 @@
-//! The verb of a request, for traces: derived from its method and path, as API servers do.
+//! The verb of a request, for traces: derived from its method and path, like the verb that API servers log.
 
 use http::{Method, Uri};
 

@@ -76,7 +76,8 @@ impl ApiGroup {
     /// The name of the core group.
     pub const CORE_GROUP: &'static str = "";
 
-    /// `None` if there is no version. If a version occurs more than once, its first entry is used.
+    /// A group with these versions; `None` if there are none. If a version occurs more than once, its first entry is
+    /// used.
     pub(super) fn new(
         name: String,
         mut versions: Vec<VersionData>,

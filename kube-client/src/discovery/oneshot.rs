@@ -35,8 +35,9 @@ use crate::{
 /// ```
 ///
 /// # Errors
-/// [`DiscoveryError::MissingApiGroup`] if the server does not serve the group. As for [`Client::request`] if a request
-/// fails, including that for a single version; [`DiscoveryError::InvalidDocument`] if an entry is malformed.
+/// [`DiscoveryError::MissingApiGroup`] if the server does not serve the group; the errors of [`Client::request`] if a
+/// request fails, even if only the one for a single version; [`DiscoveryError::InvalidDocument`] if an entry is
+/// malformed.
 ///
 /// # Cancel safety
 /// Cancel safe: there are no side effects.

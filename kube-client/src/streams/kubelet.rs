@@ -19,7 +19,7 @@ impl Client {
     /// A kubelet speaks `v4.channel.k8s.io`, which cannot close the standard input without closing the connection.
     ///
     /// # Errors
-    /// [`Error::is_not_found`](crate::Error::is_not_found) if no such pod is on the node; otherwise as
+    /// [`Error::is_not_found`](crate::Error::is_not_found) if no such pod is on the node; otherwise the errors of
     /// [`Api::exec`](crate::Api::exec).
     ///
     /// # Cancel safety

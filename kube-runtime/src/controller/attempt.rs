@@ -1,5 +1,5 @@
-//! The number of the attempt of a reconcile, which a reconciler and an error policy can read. This module must not
-//! count attempts; the `queue` does.
+//! The attempt number of a reconcile, which a reconciler and an error policy can read. This module must not count
+//! attempts; the `queue` does.
 
 use super::panic;
 use pin_project_lite::pin_project;
@@ -10,7 +10,7 @@ use std::{
 };
 
 thread_local! {
-    /// The number of the attempt of the reconcile that the thread polls.
+    /// The attempt number of the reconcile that this thread polls.
     static ATTEMPT: Cell<u32> = const { Cell::new(1) };
 }
 

@@ -93,7 +93,7 @@ impl Config {
     /// The time for which a reconcile may run, or a queued object may wait while the gates are open, before the
     /// controller logs one warning that names the object. With the Cargo feature `metrics`,
     /// `kube_runtime_stuck_reconciles_total` and `kube_runtime_stuck_keys_total` count the warnings. The reconcile
-    /// continues. Measured to within five seconds. Ten minutes by default.
+    /// continues. The controller checks every five seconds. Ten minutes by default.
     pub fn stall_limit(mut self, limit: Duration) -> Self {
         self.stall_limit = limit;
         self

@@ -41,8 +41,8 @@ const MAX_CONSECUTIVE_RESULTS: u32 = 128;
 /// see `Dispatcher::sweep`.
 const MIN_KEYS_TO_SWEEP: usize = 1024;
 
-/// The part that is polled first. The value alternates, because a continuous flow of results would otherwise starve the
-/// sources and the tasks.
+/// Whether the results or the sources are polled first. The value alternates, because a continuous flow of results
+/// would otherwise starve the sources and the tasks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Turn {
     /// Results of reconciles, to free their memory and concurrency slots. The value counts the consecutive results.
@@ -65,14 +65,14 @@ pub(super) struct Dispatcher<'a, K: Resource, E: std::error::Error + 'static> {
     /// The error of a gate that can never open again; `None` once the stream has emitted the error.
     dropped_gate: Option<GateDropped>,
     queue: WorkQueue<Key, ReconcileReason>,
-    /// The number of queued keys at which [`sweep`](Self::sweep) does its work. It is twice the number of keys that the
-    /// last sweep left in the queue, so that sweeps take a constant time per key.
+    /// The number of queued keys at which [`sweep`](Self::sweep) removes keys. It is twice the number of keys that the
+    /// last sweep left in the queue, so that the amortized cost of sweeps is constant per key.
     sweep_at: usize,
     executor: Executor<'a, K, E>,
     deletions: Deletions,
     /// Wakes the task when the next delayed key is due.
     timer: Option<Pin<Box<Sleep>>>,
-    /// The part that the next poll polls first.
+    /// Whether the next poll polls the results or the sources first.
     turn: Turn,
     config: Config,
     monitor: Monitor,
@@ -210,8 +210,7 @@ where
     /// Whether all sources have ended and the objects that they queued are reconciled.
     fn has_finished(&self) -> bool {
         let Some(ended) = self.sources_ended else { return false };
-        // A delayed key is either a requeue, which does not keep the controller running, or a debounced change, which
-        // does.
+        // A debounced change keeps the controller running; a scheduled requeue does not. Both are delayed keys.
         let debounced = |due: Instant| due.saturating_duration_since(ended) <= self.config.debounce;
         !self.queue.has_ready()
             && !self.queue.next_due().is_some_and(debounced)

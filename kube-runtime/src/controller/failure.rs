@@ -76,7 +76,7 @@ impl FailureClass {
         causes.take(MAX_SOURCES).find_map(Self::of_cause).unwrap_or(Self::Other)
     }
 
-    /// The class of one error, without its sources; `None` if it is not special.
+    /// The class of one error, without its sources; `None` if the error is neither a conflict nor terminal.
     fn of_cause(cause: &(dyn StdError + 'static)) -> Option<Self> {
         if cause.is::<TerminalError>() {
             return Some(Self::Terminal);
@@ -98,7 +98,7 @@ pub(crate) struct ConcurrentChange;
 mod tests {
     use super::*;
 
-    /// An error of a user with a message of its own.
+    /// A user-defined error with its own message.
     #[derive(Debug, thiserror::Error)]
     #[error("cannot write the config map")]
     struct Failed(#[source] BoxError);

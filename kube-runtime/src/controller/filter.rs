@@ -93,9 +93,10 @@ impl<T, A: Filter<T>> Filter<T> for Not<A> {
     }
 }
 
-/// Passes additions, deletions and the changes of the property that `predicate` hashes. A change to an object without
-/// the property passes. Unlike [`predicate_filter`](crate::WatchStreamExt::predicate_filter), the filter has no state:
-/// it compares the old and the new state of the object.
+/// Passes additions, deletions, and modifications that change the property that `predicate` hashes. A modification also
+/// passes if the object no longer has the property. Unlike
+/// [`predicate_filter`](crate::WatchStreamExt::predicate_filter), the filter has no state: it compares the old and the
+/// new state of the object.
 ///
 /// With [`predicates::generation`](crate::predicates::generation), a controller's own writes of the status do not
 /// trigger reconciles. See [`Filter`] for an example.

@@ -112,7 +112,7 @@ pub fn owners<K: Resource, Child: Resource>(dyntype: K::DynamicType) -> impl Han
     }
 }
 
-/// As [`owners`], for [`Owned`] objects, which contain the keys of their owners.
+/// Like [`owners`], for [`Owned`] objects, which contain the keys of their owners.
 pub(super) fn stored_owners() -> impl Handler<Delta<Owned>> {
     |delta: Delta<Owned>, requests: &mut Requests| {
         let (object, priority) = (key_of(&delta), priority_of(delta.cause()));

@@ -12,9 +12,9 @@ use tokio::time::Instant;
 /// The number of reconciles of which one is a sample. A prime number, because the reconciles of several keys may
 /// alternate.
 const STRIDE: u32 = 17;
-/// The number of sampled keys to count. The keys with the most samples remain.
+/// The maximum number of keys with a sample count. The keys with the most samples remain.
 const MAX_SAMPLED_KEYS: usize = 32;
-/// The number of keys to count exactly.
+/// The maximum number of suspected keys, whose reconciles are counted exactly.
 const MAX_SUSPECTS: usize = 4;
 /// The time for which samples are collected, and then the reconciles of a suspected key are counted.
 const WINDOW: Duration = Duration::from_secs(30);

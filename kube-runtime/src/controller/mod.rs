@@ -67,7 +67,8 @@ use std::{fmt, hash::Hash, sync::Arc};
 /// Watches objects of one kind and their owned objects, and calls a reconciler for each object that may need work.
 ///
 /// The *reconciler* receives the latest state of the object and compares the current with the desired state. It does
-/// not receive the change that triggered it. It returns an [`Action`]: when to requeue the object without a change.
+/// not receive the change that triggered it. It returns an [`Action`], which sets when the object is requeued if it
+/// does not change earlier.
 ///
 /// Guarantees:
 ///
@@ -84,9 +85,9 @@ use std::{fmt, hash::Hash, sync::Arc};
 /// - The controller's task polls a reconcile until its first wait; then the reconcile continues as a task of its own.
 ///   If reconciles compute for long before their first wait, the controller spawns them directly, so that they run in
 ///   parallel.
-/// - A panic in the reconciler is a failure: the object is requeued, and no other object is affected. So is a reconcile
-///   that takes longer than [`Config::reconcile_timeout`].
-/// - A *conflict* is an outcome of its own: the write of a reconciler was based on an outdated object (409). The stream
+/// - A panic in the reconciler is a failure: the object is requeued, and no other object is affected. A reconcile that
+///   takes longer than [`Config::reconcile_timeout`] is a failure, too.
+/// - If a write of the reconciler fails because its object was outdated (409), the outcome is a *conflict*: the stream
 ///   of [`run`](Controller::run) yields it as `Ok`, and the object is requeued at once.
 /// - A [`TerminalError`] is a failure after which the object is not requeued. [`attempt`] is the number of the attempt.
 /// - Dropping the stream of [`run`](Controller::run) cancels all in-flight reconciles.
@@ -146,7 +147,7 @@ where
         Self::new_with(main_api, wc, K::DynamicType::default())
     }
 
-    /// As [`new`](Controller::new), for kinds that are known only at run time.
+    /// Like [`new`](Controller::new), for kinds that are known only at run time.
     pub fn new_with(main_api: Api<K>, wc: watcher::Config, dyntype: K::DynamicType) -> Self {
         Self::merged([(main_api, wc)], Storage::typed(), dyntype)
     }
@@ -255,7 +256,7 @@ where
         Self::from_source_with(store, source, K::DynamicType::default())
     }
 
-    /// As [`from_source`](Self::from_source), for kinds that are known only at run time.
+    /// Like [`from_source`](Self::from_source), for kinds that are known only at run time.
     pub fn from_source_with(store: Store<K>, source: impl Source, dyntype: K::DynamicType) -> Self {
         let controller = Self {
             sources: Vec::new(),

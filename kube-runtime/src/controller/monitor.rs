@@ -33,8 +33,8 @@ pub(super) struct Monitor {
     /// The in-flight reconciles of the last check: the time of the check that first found each, and whether it was
     /// reported.
     running: HashMap<Id, (Instant, bool)>,
-    /// Pairs of a time and the sequence number of the last key that had arrived by then. A key that is still ready, and
-    /// whose number is at most that of a pair before the limit, waits for too long.
+    /// Pairs of a time and the sequence number of the last key that had arrived by then. If such a time is more than
+    /// the limit ago, each ready key up to that sequence number has waited for too long.
     watermarks: VecDeque<(Instant, u64)>,
     /// Whether the wait of a key was reported.
     waits_too_long: bool,
@@ -126,7 +126,7 @@ impl Monitor {
     pub(super) fn check_waiting(&mut self, oldest: Option<(u64, &Key)>, last: u64) {
         let now = Instant::now();
         let is_before_limit = |(at, _): &(Instant, u64)| now.saturating_duration_since(*at) >= self.limit;
-        // Keep the latest watermark before the limit.
+        // Keep the newest watermark that is older than the limit.
         while self.watermarks.get(1).is_some_and(is_before_limit) {
             self.watermarks.pop_front();
         }

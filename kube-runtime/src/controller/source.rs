@@ -84,7 +84,7 @@ impl<K: Resource + Send + Sync + 'static> Changes<Delta<K>> {
         Self::watch_merged([(api, wc)], Storage::typed())
     }
 
-    /// As [`watch`](Self::watch), for several collections in one store, such as those of some namespaces or with some
+    /// Like [`watch`](Self::watch), for several collections in one store, such as those of some namespaces or with some
     /// selectors, and with a storage format; see [`merged`](crate::reflector::merged()).
     pub fn watch_merged(
         parts: impl IntoIterator<Item = (Api<K>, watcher::Config)>,

@@ -66,7 +66,7 @@ where
         Self::for_stream_with(trigger, reader, K::DynamicType::default())
     }
 
-    /// As [`for_stream`](Self::for_stream), for kinds that are known only at run time.
+    /// Like [`for_stream`](Self::for_stream), for kinds that are known only at run time.
     pub fn for_stream_with<T>(
         trigger: impl Stream<Item = watcher::Result<T>> + Send + 'static,
         reader: Store<K>,
@@ -80,7 +80,7 @@ where
         Self::from_source_with(reader, source, dyntype)
     }
 
-    /// As [`for_stream`](Self::for_stream), for a stream of shared objects without errors.
+    /// Like [`for_stream`](Self::for_stream), for a stream of shared objects without errors.
     pub fn for_shared_stream(trigger: impl Stream<Item = Arc<K>> + Send + 'static, reader: Store<K>) -> Self
     where
         K::DynamicType: Default,
@@ -88,7 +88,7 @@ where
         Self::for_stream(trigger.map(Ok), reader)
     }
 
-    /// As [`for_shared_stream`](Self::for_shared_stream), for kinds that are known only at run time.
+    /// Like [`for_shared_stream`](Self::for_shared_stream), for kinds that are known only at run time.
     pub fn for_shared_stream_with(
         trigger: impl Stream<Item = Arc<K>> + Send + 'static,
         reader: Store<K>,
@@ -97,8 +97,8 @@ where
         Self::for_stream_with(trigger.map(Ok), reader, dyntype)
     }
 
-    /// As [`owns`](Controller::owns). `dyntype` is ignored, because `api` contains the names of the kind; the parameter
-    /// exists for compatibility with kube.
+    /// Like [`owns`](Controller::owns). `dyntype` is ignored, because `api` contains the names of the kind; the
+    /// parameter exists for compatibility with kube.
     #[must_use]
     pub fn owns_with<Child>(self, api: Api<Child>, _dyntype: Child::DynamicType, wc: watcher::Config) -> Self
     where
@@ -116,7 +116,7 @@ where
         self.owns_stream_with(trigger, ())
     }
 
-    /// As [`owns_stream`](Self::owns_stream), for kinds that are known only at run time.
+    /// Like [`owns_stream`](Self::owns_stream), for kinds that are known only at run time.
     #[must_use]
     pub fn owns_stream_with<Child: Resource + Send + 'static>(
         self,
@@ -127,7 +127,7 @@ where
         self.with_source(Changes::of_stream(&Child::kind(&dyntype), trigger).handle(handler))
     }
 
-    /// As [`owns_stream`](Self::owns_stream), for a stream of shared objects without errors.
+    /// Like [`owns_stream`](Self::owns_stream), for a stream of shared objects without errors.
     #[must_use]
     pub fn owns_shared_stream<Child: Resource<DynamicType = ()> + Send + Sync + 'static>(
         self,
@@ -136,7 +136,7 @@ where
         self.owns_shared_stream_with(trigger, ())
     }
 
-    /// As [`owns_shared_stream`](Self::owns_shared_stream), for kinds that are known only at run time.
+    /// Like [`owns_shared_stream`](Self::owns_shared_stream), for kinds that are known only at run time.
     #[must_use]
     pub fn owns_shared_stream_with<Child: Resource + Send + Sync + 'static>(
         self,
@@ -147,7 +147,7 @@ where
         self.with_source(Changes::of_stream(&Child::kind(&dyntype), trigger.map(Ok)).handle(handler))
     }
 
-    /// As [`watches`](Controller::watches). `dyntype` is ignored, because `api` contains the names of the kind; the
+    /// Like [`watches`](Controller::watches). `dyntype` is ignored, because `api` contains the names of the kind; the
     /// parameter exists for compatibility with kube.
     #[must_use]
     pub fn watches_with<Other, I>(
@@ -181,7 +181,7 @@ where
         self.watches_stream_with(trigger, mapper, Other::DynamicType::default())
     }
 
-    /// As [`watches_stream`](Self::watches_stream), for kinds that are known only at run time.
+    /// Like [`watches_stream`](Self::watches_stream), for kinds that are known only at run time.
     #[must_use]
     pub fn watches_stream_with<Other, I>(
         self,
@@ -198,7 +198,7 @@ where
         self.with_source(Changes::of_stream(&Other::kind(&dyntype), trigger).handle(handler))
     }
 
-    /// As [`watches_stream`](Self::watches_stream), for a stream of shared objects without errors.
+    /// Like [`watches_stream`](Self::watches_stream), for a stream of shared objects without errors.
     #[must_use]
     pub fn watches_shared_stream<Other, I>(
         self,
@@ -214,7 +214,7 @@ where
         self.watches_shared_stream_with(trigger, mapper, Other::DynamicType::default())
     }
 
-    /// As [`watches_shared_stream`](Self::watches_shared_stream), for kinds that are known only at run time.
+    /// Like [`watches_shared_stream`](Self::watches_shared_stream), for kinds that are known only at run time.
     #[must_use]
     pub fn watches_shared_stream_with<Other, I>(
         self,

@@ -14,8 +14,8 @@ pub(super) struct Targets {
 }
 
 impl Targets {
-    /// Stores the targets of an added or modified object. Returns them and the previous ones. `None` means that the
-    /// mapper failed: the object keeps its targets.
+    /// Stores the targets of an added or modified object. Returns the new and the previous targets. `None` means that
+    /// the mapper failed: the object keeps its targets.
     pub(super) fn set(&mut self, object: Key, targets: Option<Vec<Key>>) -> Vec<Key> {
         let Some(now) = targets.map(|targets| self.keys.share(targets)) else { return Vec::new() };
         if now.is_empty() {

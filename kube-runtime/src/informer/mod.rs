@@ -76,7 +76,7 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Informer<K> {
         Self::with_config(api, Config::default())
     }
 
-    /// As [`new`](Informer::new), with a watcher's options.
+    /// Like [`new`](Informer::new), with a watcher's options.
     ///
     /// The watch of a poll lasts for the configured timeout, ten seconds by default. As a stream, the informer keeps
     /// each watch open for as long as a watcher with this configuration does.
@@ -84,7 +84,7 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Informer<K> {
         Self::with_storage(api, config, Storage::typed())
     }
 
-    /// As [`with_config`](Informer::with_config), with a storage format of the last states.
+    /// Like [`with_config`](Informer::with_config), with a storage format of the last states.
     pub fn with_storage(api: Api<K>, config: Config, storage: Storage<K>) -> Self {
         let (store, writer) = store_with(storage);
         let cycle = StoreCycle::new(api, config, &writer);

@@ -107,12 +107,12 @@ impl<K: Resource + DeserializeOwned + Send + Sync + 'static> SharedInformer<K> {
         Self::with_config(api, Config::default())
     }
 
-    /// As [`new`](SharedInformer::new), with a watcher's options.
+    /// Like [`new`](SharedInformer::new), with a watcher's options.
     pub fn with_config(api: Api<K>, config: Config) -> Self {
         Self::with_storage(api, config, Storage::typed())
     }
 
-    /// As [`with_config`](SharedInformer::with_config), with a storage format. See [`Storage::modify`] for a function
+    /// Like [`with_config`](SharedInformer::with_config), with a storage format. See [`Storage::modify`] for a function
     /// that changes each object first.
     pub fn with_storage(api: Api<K>, config: Config, storage: Storage<K>) -> Self {
         Self::merged([(api, config)], storage)
@@ -258,7 +258,7 @@ impl<K: Resource + Send + Sync + 'static> Drop for Feed<K> {
         let Some(deltas) = self.deltas.take() else { return };
         let mut writer = deltas.into_writer();
         if !self.state.stopping.load(Ordering::SeqCst) {
-            // A panic, or the runtime shuts down: nothing feeds the store, so the streams must end.
+            // After a panic or a shutdown of the runtime, nothing feeds the store, so the streams must end.
             self.state.ended.store(true, Ordering::SeqCst);
             writer.end_subscribers();
             self.health.send_modify(|health| health.ended = true);

@@ -113,7 +113,7 @@ impl LeaderElector {
         self.start_after(std::future::ready(()))
     }
 
-    /// As [`start`](Self::start), but the first attempt is after `ready`.
+    /// Like [`start`](Self::start), but the first attempt is after `ready`.
     pub(crate) fn start_after(
         self,
         ready: impl Future<Output = ()> + Send + 'static,
@@ -218,7 +218,8 @@ impl Leadership {
     /// Ends the leadership or the candidacy, and releases the lease if this process holds it, so that another candidate
     /// can take it at its next attempt. Call it after the controllers have ended: their writes are refused from now on.
     ///
-    /// Retries after a conflict. An acquisition in flight is cancelled, and released if it took effect.
+    /// Retries after a conflict. Cancels an acquisition in flight, and releases the lease if the acquisition took
+    /// effect.
     ///
     /// # Errors
     ///

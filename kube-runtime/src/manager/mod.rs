@@ -283,7 +283,7 @@ impl Manager {
         self.controller_on_every_replica(controller, reconciler, error_policy, context);
     }
 
-    /// As [`controller`](Manager::controller), for a controller that also reconciles while this process is not the
+    /// Like [`controller`](Manager::controller), for a controller that also reconciles while this process is not the
     /// leader. It must not use [`Manager::client`] for writes.
     pub fn controller_on_every_replica<K, Ctx, E, ReconcilerFut>(
         &mut self,

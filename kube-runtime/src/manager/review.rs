@@ -58,7 +58,7 @@ pub(super) async fn authorize(client: &Client, spec: SubjectAccessReviewSpec) ->
     Ok(status.is_some_and(|status| status.allowed && status.denied != Some(true)))
 }
 
-/// Sends a review until the server answers. A review has no effect, so that it may be sent again after any failure.
+/// Sends a review until the server answers. A review has no side effect, so it may be sent again after any failure.
 async fn create<K>(client: &Client, review: &K) -> Result<K, ReviewError>
 where
     K: Resource<DynamicType = ()> + Serialize + DeserializeOwned,

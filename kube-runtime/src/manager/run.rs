@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use tokio::task::{Id, JoinSet};
 use tokio::time::timeout;
 
-/// The time limit on the end of cancelled tasks.
+/// The time limit for cancelled tasks to end.
 const TASKS_SHUTDOWN: Duration = Duration::from_secs(5);
 /// The bounds of the connections of each listener.
 const CONNECTION_LIMITS: ConnectionLimits =
@@ -52,8 +52,8 @@ impl Manager {
     ///
     /// Dropping the future cancels in-flight reconciles and closes the server at once; the lease expires.
     pub async fn run(mut self) -> Result<(), Error> {
-        // A recorder without `/metrics` would only replace that of the program, and keep samples that no endpoint
-        // serves.
+        // Without `/metrics`, install no recorder: it would only replace that of the program, and keep samples that no
+        // endpoint serves.
         let recorder = self.listeners.needs_recorder().then(recorder::installed).transpose()?;
         let state = Arc::new(self.server_state(recorder.clone()));
         let mut server = Server::start(self.listeners, &state, recorder)?;

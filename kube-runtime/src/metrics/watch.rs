@@ -45,7 +45,7 @@ impl WatchMetrics {
         Self { name: name.into(), response: None }
     }
 
-    /// Records the request of a list: of its first page, or of a streaming list.
+    /// Records the request of a streaming list, or of the first page of a list.
     pub(crate) fn list_begins(&mut self) {
         self.begin(Kind::List);
         metrics::counter!("reflector_lists_total", "name" => self.name.clone()).increment(1);

@@ -6,7 +6,7 @@ use hashbrown::HashTable;
 use slab::Slab;
 use std::hash::{BuildHasher, Hash};
 
-/// The place of a key in [`Entries`].
+/// The index of a key in [`Entries`].
 pub(super) type Slot = usize;
 
 /// Values by key.
@@ -41,7 +41,7 @@ impl<K: Hash + Eq, V> Entries<K, V> {
         self.by_key.find(hash.0, |&slot| self.slab[slot].key == *key).copied()
     }
 
-    /// Inserts a key that is not there. `value` receives its slot.
+    /// Inserts a key that is not in the map. `value` receives its slot.
     pub(super) fn insert(&mut self, hash: KeyHash, key: K, value: impl FnOnce(Slot) -> V) {
         let vacant = self.slab.vacant_entry();
         let slot = vacant.key();
@@ -52,7 +52,7 @@ impl<K: Hash + Eq, V> Entries<K, V> {
     /// The key and the value in a slot.
     ///
     /// # Panics
-    /// If the slot has no key, as the other methods with a slot.
+    /// If the slot has no key. The other methods that take a slot panic, too.
     pub(super) fn get_mut(&mut self, slot: Slot) -> (&K, &mut V) {
         let Stored { key, value, .. } = &mut self.slab[slot];
         (key, value)

@@ -17,7 +17,7 @@ pub(super) struct Lanes {
     len: usize,
 }
 
-/// The ends of a list of slots.
+/// The first and the last slot of a lane.
 struct Lane {
     first: Slot,
     last: Slot,
@@ -30,7 +30,7 @@ struct Links {
     previous: Slot,
     /// Without a meaning for the last slot.
     next: Slot,
-    /// The order of arrival.
+    /// The sequence number of the slot's arrival.
     arrival: u64,
 }
 
@@ -39,7 +39,7 @@ impl Lanes {
         Self { by_priority: BTreeMap::new(), links: Vec::new(), len: 0 }
     }
 
-    /// Adds a slot that is in no lane. `arrival` is greater than those of the other slots.
+    /// Adds a slot that is in no lane. `arrival` is greater than the sequence numbers of the other slots.
     pub(super) fn push(&mut self, priority: Priority, slot: Slot, arrival: u64) {
         if self.links.len() <= slot {
             self.links.resize(slot + 1, Links::default());
@@ -53,7 +53,7 @@ impl Lanes {
         self.len += 1;
     }
 
-    /// Removes a slot from the lane of this priority, in which it is.
+    /// Removes a slot from the lane of `priority`. The slot must be in this lane.
     pub(super) fn remove(&mut self, priority: Priority, slot: Slot) {
         let Some(lane) = self.by_priority.get_mut(&priority) else { return };
         let Links { previous, next, .. } = self.links[slot];
@@ -85,7 +85,7 @@ impl Lanes {
         Some(first)
     }
 
-    /// The slot that arrived first, and its order of arrival.
+    /// The slot that arrived first, and the sequence number of its arrival.
     pub(super) fn oldest(&self) -> Option<(u64, Slot)> {
         self.by_priority.values().map(|lane| (self.links[lane.first].arrival, lane.first)).min()
     }

@@ -18,7 +18,7 @@ use std::{hash::Hash, time::Duration};
 use tokio::time::Instant;
 use waiting::Waiting;
 
-/// Of this number of keys, one is the key that has been ready longest, instead of the key with the highest priority.
+/// One in this number of keys is the key that has been ready longest, instead of the key with the highest priority.
 const KEYS_PER_OLDEST: u32 = 16;
 /// The number of keys whose memory an empty queue keeps.
 const MAX_KEPT_WHEN_EMPTY: usize = 1024;
@@ -91,7 +91,7 @@ struct Entry<C> {
 #[derive(Debug)]
 enum KeyState<C> {
     Ready(C),
-    /// Due at this time, with its order of arrival.
+    /// Due at this time, with the sequence number of its arrival.
     Delayed(Instant, u64, C),
     InProcess(InProcess<C>),
 }
@@ -151,7 +151,7 @@ impl<K: Hash + Eq + Clone, C> WorkQueue<K, C> {
         self.entries.insert(hash, key, new);
     }
 
-    /// Merges a request for a key into that of the queue.
+    /// Merges a request for a key into the earlier request for the key, if any.
     fn merge(&mut self, slot: Slot, request: Request<C>) {
         let Entry { state, priority, failures } = self.entries.get_mut(slot).1;
         let is_earlier = match state {
@@ -269,7 +269,7 @@ impl<K: Hash + Eq + Clone, C> WorkQueue<K, C> {
         self.fail(key, now, cause, |limiter, key, failures| limiter.wait(key, failures, now))
     }
 
-    /// As [`failed`](Self::failed), after a conflict: the first consecutive one has no wait.
+    /// Like [`failed`](Self::failed), after a conflict: the first consecutive one has no wait.
     pub(crate) fn conflicted(&mut self, key: &K, now: Instant, cause: C) -> Option<Duration> {
         self.fail(key, now, cause, |limiter, key, failures| match failures {
             1 => Duration::ZERO,
@@ -307,12 +307,12 @@ impl<K: Hash + Eq + Clone, C> WorkQueue<K, C> {
         self.waiting.ready.len()
     }
 
-    /// The key that has been ready longest, and its order of arrival.
+    /// The key that has been ready longest, and the sequence number of its arrival.
     pub(crate) fn oldest_ready(&self) -> Option<(u64, &K)> {
         self.waiting.ready.oldest().map(|(arrival, slot)| (arrival, self.entries.key(slot)))
     }
 
-    /// The order of arrival of the last key.
+    /// The sequence number of the last key that arrived.
     pub(crate) fn last_arrival(&self) -> u64 {
         self.waiting.last_arrival
     }
@@ -337,7 +337,7 @@ impl<K: Hash + Eq + Clone, C> WorkQueue<K, C> {
         }
     }
 
-    /// Makes a key ready or delayed that is neither.
+    /// Queues a key that is neither ready nor delayed.
     fn enqueue(&mut self, slot: Slot, request: Request<C>, failures: u32) {
         let priority = request.priority;
         let state = self.waiting.add(slot, request);

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 /// The keys.
 const KEYS: [&str; 4] = ["a", "b", "c", "d"];
 
-/// When a key is due, in seconds after the start, and its priority.
+/// The due time of a key, in seconds after the start, and its priority.
 #[derive(Debug, Clone, Copy)]
 struct Wanted {
     due: u64,

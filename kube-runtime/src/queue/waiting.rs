@@ -9,9 +9,9 @@ use tokio::time::Instant;
 /// The keys that wait to be processed.
 pub(super) struct Waiting {
     pub(super) ready: Lanes,
-    /// Delayed keys, by due time, then by order of arrival.
+    /// Delayed keys, by due time, then by the sequence number of their arrival.
     pub(super) delayed: BTreeMap<(Instant, u64), Slot>,
-    /// The order of arrival of the last key in `ready` or `delayed`.
+    /// The sequence number of the last key that was added to `ready` or `delayed`.
     pub(super) last_arrival: u64,
 }
 
@@ -20,7 +20,7 @@ impl Waiting {
         Self { ready: Lanes::new(), delayed: BTreeMap::new(), last_arrival: 0 }
     }
 
-    /// Adds a key that is not there.
+    /// Adds a key that is neither ready nor delayed.
     pub(super) fn add<C>(&mut self, slot: Slot, Request { due, priority, cause }: Request<C>) -> KeyState<C> {
         self.last_arrival += 1;
         match due {

@@ -52,8 +52,8 @@ impl<K: Resource> Writer<K> {
 
 /// The objects of a store that are added or modified, for one of any number of subscribers; see [`store_shared`].
 ///
-/// Unlike kube's handle, it begins with the objects that the store contains. It emits an object after the store has it.
-/// Its backlog is that of a [`Subscription`]. A clone is a further subscription.
+/// Unlike the stream of kube's handle, the stream begins with the objects that the store contains. It emits an object
+/// after the writer has stored it. The backlog is that of a [`Subscription`]. A clone is a further subscription.
 ///
 /// # Cancel safety
 ///

@@ -161,8 +161,8 @@ impl<K: Resource + Send + Sync + 'static> Store<K> {
         self.add_index(ValuesOf::Object(Box::new(values_of)))
     }
 
-    /// As [`index_by`](Self::index_by), with a function of the metadata. In a compact store, the index decodes nothing
-    /// else of an object.
+    /// Like [`index_by`](Self::index_by), with a function of the metadata. In a compact store, the index decodes
+    /// nothing else of an object.
     ///
     /// ```
     /// use k8s_openapi::api::core::v1::ConfigMap;

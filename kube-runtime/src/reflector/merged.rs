@@ -18,12 +18,13 @@ use std::{
 /// Watches several collections of one kind, such as those of some namespaces or with some selectors, and stores their
 /// objects in one store. Emits the changes of the store.
 ///
-/// Each part has a watch of its own. The store contains each object that at least one part selects, once, and the parts
-/// may overlap. The first snapshot of the store is complete when each part has listed its objects. A relist of a part
-/// compares only the objects of that part, at its end, and removes no object of another part. The deltas have the
-/// guarantees of [`Delta`](super::Delta).
+/// Each of the `parts`, a collection with its options, has a watch of its own. The store contains each object that at
+/// least one part selects, once, and the parts may overlap. The first snapshot of the store is complete when each part
+/// has listed its objects. A relist of a part compares only the objects of that part, at its end, and removes no object
+/// of another part. The deltas have the guarantees of [`Delta`](super::Delta).
 ///
-/// A watch of many namespaces costs the server one watch each: prefer a cluster-wide watch where its objects fit.
+/// A watch of many namespaces costs the server one watch each: prefer a cluster-wide watch if all its objects fit into
+/// memory.
 ///
 /// [`SharedInformer::merged`](crate::SharedInformer::merged) and
 /// [`Controller::merged`](crate::Controller::merged) use it.

@@ -58,7 +58,7 @@ where
 }
 
 impl<K: Resource> ObjectRef<K> {
-    /// As [`new`](ObjectRef::new), for kinds that are known only at run time.
+    /// Like [`new`](ObjectRef::new), for kinds that are known only at run time.
     pub fn new_with(name: &str, dyntype: K::DynamicType) -> Self {
         Self { dyntype, name: name.to_owned(), namespace: None, extra: Extra::default() }
     }
@@ -70,7 +70,7 @@ impl<K: Resource> ObjectRef<K> {
         self
     }
 
-    /// As [`from_obj`](ObjectRef::from_obj), for kinds that are known only at run time.
+    /// Like [`from_obj`](ObjectRef::from_obj), for kinds that are known only at run time.
     ///
     /// An object without a name, which no server sends, has the empty name.
     pub fn from_obj_with(obj: &K, dyntype: K::DynamicType) -> Self {

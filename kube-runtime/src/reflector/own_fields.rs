@@ -24,12 +24,13 @@ pub(super) struct OwnFields {
 }
 
 impl OwnFields {
-    /// Whether the type has fewer fields than the server, or it is not decided yet.
+    /// Whether the type may have fewer fields than the server's objects: also true until the decision is made.
     pub(super) fn may_be_fewer(&self) -> bool {
         self.are_fewer.get().copied().unwrap_or(true)
     }
 
-    /// Whether the type has fewer fields than the server: its texts take less than three quarters.
+    /// Whether the type has fewer fields than the server's objects: its JSON takes less than three quarters of the
+    /// bytes.
     pub(super) fn are_fewer(&self) -> bool {
         self.are_fewer.get().copied().unwrap_or_default()
     }

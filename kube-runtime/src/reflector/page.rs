@@ -27,7 +27,7 @@ struct Page {
 }
 
 /// A packed object. `namespace` and `name` are offsets into [`Page::names`], and `encoded` is an offset into
-/// [`Page::encoded_objects`]. Each part ends where the next one begins.
+/// [`Page::encoded_objects`]. Each of these values ends at the offset of the next one.
 #[derive(Debug)]
 struct Entry {
     identity: u64,

@@ -45,14 +45,14 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Reflector<K> {
         Self::with_config(api, Config::default())
     }
 
-    /// As [`new`](Reflector::new), with a watcher's options.
+    /// Like [`new`](Reflector::new), with a watcher's options.
     ///
     /// The watch of a poll lasts for the configured timeout, ten seconds by default.
     pub fn with_config(api: Api<K>, config: Config) -> Self {
         Self::with_storage(api, config, Storage::typed())
     }
 
-    /// As [`with_config`](Reflector::with_config), with a storage format.
+    /// Like [`with_config`](Reflector::with_config), with a storage format.
     ///
     /// ```
     /// use k8s_openapi::api::core::v1::Namespace;

@@ -178,7 +178,7 @@ impl<K: Resource> Store<K> {
         self.get_by((key.namespace.as_deref().unwrap_or_default(), &key.name))
     }
 
-    /// As [`get`](Self::get), by namespace and name.
+    /// Like [`get`](Self::get), by namespace and name.
     pub(crate) fn get_by(&self, (namespace, name): (&str, &str)) -> Option<Arc<K>> {
         let stored = {
             let objects = self.shared.read();

@@ -21,8 +21,8 @@ use std::{
 
 /// The changes of a store, for one of any number of subscribers; see [`Store::subscribe`].
 ///
-/// The stream begins with a replay: an addition for each object that the store contains. The changes follow. Its
-/// deltas, applied in order to an empty map, result in the content of the store.
+/// The stream begins with a replay: an addition for each object that the store contains. The changes follow. The deltas
+/// of the stream, applied in order to an empty map, result in the content of the store.
 ///
 /// # Backlog
 ///
@@ -46,7 +46,7 @@ pub struct Subscription<K> {
     /// The next item, an addition: the last item was the deletion of an object with the same name.
     replacement: Option<Delta<K>>,
     queue: Arc<Mutex<Queue<K>>>,
-    /// Dropped with the subscription, such as the task that feeds the store.
+    /// A value that is dropped with the subscription, such as the handle of the task that feeds the store.
     keep_alive: Option<Arc<dyn Any + Send + Sync>>,
 }
 
@@ -226,7 +226,8 @@ impl<K> Queue<K> {
 }
 
 impl<K: Storable> Queue<K> {
-    /// Adds a delta. Combines it with the queued delta of the same name, in the place of that delta.
+    /// Adds a delta. If a delta of the same name is queued, replaces it with the combination of both, at the same
+    /// position.
     pub(super) fn push(&mut self, delta: Delta<K>) {
         let Some(object) = delta.any_state().cloned() else { return };
         let Some(queued_delta) = self.queued_deltas.get_mut(object.key()) else {

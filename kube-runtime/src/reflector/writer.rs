@@ -39,7 +39,7 @@ pub struct Writer<K> {
     deletions: Deletions<K>,
     /// Whether a snapshot also results in deltas of additions and modifications, in addition to those of deletions.
     emits_additions: bool,
-    /// Changes each object first.
+    /// Changes each object before it is stored.
     modify: Modify<K>,
     /// Packed objects to move to shared pages.
     move_queue: MoveQueue,
@@ -69,7 +69,7 @@ pub fn store<K>() -> (Store<K>, Writer<K>) {
     store_with(Storage::typed())
 }
 
-/// As [`store()`], with a storage format.
+/// Like [`store()`], with a storage format.
 ///
 /// ```
 /// use k8s_openapi::api::core::v1::ConfigMap;
@@ -107,7 +107,7 @@ impl<K> Writer<K> {
         }
     }
 
-    /// The function that changes each object first.
+    /// The function that changes each object before it is stored.
     pub(super) fn modifier(&self) -> Modify<K> {
         self.modify.clone()
     }

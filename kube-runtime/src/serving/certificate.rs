@@ -20,7 +20,7 @@ const CHECK_INTERVAL: Duration = Duration::from_secs(10);
 /// The time for which a handshake waits for the files. Afterwards the server presents the certificate in use.
 const READ_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The reason that a certificate cannot be used. The texts contain no key.
+/// The reason that a certificate cannot be used. The error texts never contain the private key.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CertificateError {

@@ -18,7 +18,7 @@ use tokio::time::{sleep, timeout};
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// The time limit on the head of the first request of a connection.
 const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
-/// The maximum head of a request, in bytes.
+/// The maximum size of the head of a request, in bytes.
 const MAX_HEAD: usize = 64 * 1024;
 /// The wait after a failure to accept, such as that of a process without free file descriptors.
 const ACCEPT_RETRY: Duration = Duration::from_secs(1);

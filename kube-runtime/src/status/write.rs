@@ -39,7 +39,7 @@ use serde_json::{Map, Value, json};
 ///
 /// # Errors
 ///
-/// As [`Api::patch_status`]; [`Error::Request`] if the status cannot be encoded, or the object has no name.
+/// The errors of [`Api::patch_status`]; [`Error::Request`] if the status cannot be encoded, or the object has no name.
 ///
 /// # Cancel safety
 ///

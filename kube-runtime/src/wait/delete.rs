@@ -95,7 +95,7 @@ where
     wait::await_condition(api.into_metadata(), name, deleted).await.map(drop).map_err(Error::Await)
 }
 
-/// As [`delete_and_finalize`], but the wait for the removal fails after `limit`.
+/// Like [`delete_and_finalize`], but the wait for the removal fails after `limit`.
 ///
 /// The limit does not include the delete request, which has the time limits of the client.
 ///

@@ -106,7 +106,7 @@ where
     wait_for_condition(api, name, cond, &mut None).await
 }
 
-/// As [`await_condition`], but fails after `limit`, which is measured by tokio's clock.
+/// Like [`await_condition`], but fails after `limit`, which is measured by tokio's clock.
 ///
 /// ```
 /// use k8s_openapi::api::core::v1::Namespace;

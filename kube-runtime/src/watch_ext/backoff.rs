@@ -39,7 +39,7 @@ pin_project! {
 }
 
 impl<S: TryStream, B: Backoff> StreamBackoff<S, B> {
-    /// As [`backoff`](super::WatchStreamExt::backoff).
+    /// The stream of [`backoff`](super::WatchStreamExt::backoff).
     pub fn new(stream: S, backoff: B) -> Self {
         Self { stream, backoff, state: State::Awake }
     }

@@ -47,7 +47,7 @@ impl<S, K: Resource> EventDecode<Reflect<S, K>>
 where
     Reflect<S, K>: Stream<Item = Result<Event<Arc<K>>>>,
 {
-    /// As [`WatchStreamExt::predicate_filter`](super::WatchStreamExt::predicate_filter): the predicate receives the
+    /// Like [`WatchStreamExt::predicate_filter`](super::WatchStreamExt::predicate_filter): the predicate receives the
     /// object that the stream shares with the store.
     ///
     /// ```

@@ -103,7 +103,7 @@ pub trait WatchStreamExt: Stream {
         PredicateFilter::new(self, predicate, &config, Owned)
     }
 
-    /// As [`predicate_filter`](WatchStreamExt::predicate_filter), for a stream of objects shared with a store.
+    /// Like [`predicate_filter`](WatchStreamExt::predicate_filter), for a stream of objects shared with a store.
     fn predicate_filter_shared<K, P>(
         self,
         predicate: P,
@@ -126,7 +126,7 @@ pub trait WatchStreamExt: Stream {
         reflector(writer, self)
     }
 
-    /// As [`reflect`](WatchStreamExt::reflect). In kube, only the stores of this method can have subscribers; here
+    /// Like [`reflect`](WatchStreamExt::reflect). In kube, only the stores of this method can have subscribers; here
     /// every store can. The stream never waits for them; see [`store_shared`](crate::reflector::store_shared).
     fn reflect_shared<K>(self, writer: Writer<K>) -> Reflect<Self, K>
     where

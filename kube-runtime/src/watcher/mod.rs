@@ -158,7 +158,7 @@ impl<K> fmt::Debug for Watcher<K> {
     }
 }
 
-/// As [`watcher`](watcher()), but requests only the metadata of objects, which costs less to send, decode and store.
+/// Like [`watcher`](watcher()), but requests only the metadata of objects, which costs less to send, decode and store.
 ///
 /// # Cancel safety
 ///

@@ -72,7 +72,7 @@ where
             let request = AdmissionRequest::try_from(review).map_err(BadReview::new)?;
             let (name, allowed) = (request.name.clone(), AdmissionResponse::from(&request));
             let uid = request.uid.clone();
-            // An object is decoded anew for each request, so that a panic leaves no broken state in it.
+            // Each request decodes its own object, so a panic leaves no inconsistent state behind.
             let called = AssertUnwindSafe(async { handler(request).await }).catch_unwind().await;
             let mut response = called.unwrap_or_else(|panic| {
                 WebhookRequest::count_panic();

@@ -9,14 +9,14 @@ pub struct Limits {
     /// The maximum number of connections. Further connections wait in the listen backlog of the operating system, and
     /// the server closes idle connections for them. Default: 512.
     pub connections: usize,
-    /// The maximum body of an admission request, in bytes. Default: 7 MiB, as in controller-runtime, for two objects of
-    /// the maximum size of an API server.
+    /// The maximum size of the body of an admission request, in bytes. Default: 7 MiB, as in controller-runtime, for
+    /// two objects of the maximum size of an API server.
     pub admission_bytes: usize,
-    /// The maximum body of a conversion request, in bytes. An API server converts all objects of a list in one request.
-    /// Default: 64 MiB.
+    /// The maximum size of the body of a conversion request, in bytes. An API server converts all objects of a list in
+    /// one request. Default: 64 MiB.
     pub conversion_bytes: usize,
-    /// The maximum of all bodies together, in bytes; further requests wait. A larger limit of a single body is reduced
-    /// to this limit. Default: 128 MiB.
+    /// The maximum total size of the bodies in memory, in bytes; further requests wait. A larger limit on a single body
+    /// is reduced to this limit. Default: 128 MiB.
     pub total_bytes: usize,
     /// The maximum time of one request, from its head to the end of the handler. A shorter timeout of the API server,
     /// which it sends with each request, takes precedence. Default: 30 seconds, the longest timeout of a webhook.
@@ -44,21 +44,21 @@ impl Limits {
         self
     }
 
-    /// Sets the maximum body of an admission request, in bytes.
+    /// Sets the maximum size of the body of an admission request, in bytes.
     #[must_use]
     pub fn admission_bytes(mut self, bytes: usize) -> Self {
         self.admission_bytes = bytes;
         self
     }
 
-    /// Sets the maximum body of a conversion request, in bytes.
+    /// Sets the maximum size of the body of a conversion request, in bytes.
     #[must_use]
     pub fn conversion_bytes(mut self, bytes: usize) -> Self {
         self.conversion_bytes = bytes;
         self
     }
 
-    /// Sets the maximum of all bodies together, in bytes.
+    /// Sets the maximum total size of the bodies in memory, in bytes.
     #[must_use]
     pub fn total_bytes(mut self, bytes: usize) -> Self {
         self.total_bytes = bytes;

@@ -44,8 +44,8 @@ pub type Warnings = Vec<String>;
 
 /// Serves admission and conversion webhooks over HTTPS, as controller-runtime's webhook server.
 ///
-/// Each path has one webhook, whose handler gets the objects of a request as its kind. API servers send a request
-/// before they store an object
+/// Each path has one webhook. The objects of a request are decoded as the kind of its handler. API servers send a
+/// request before they store an object
 /// ([admission](https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/)), or to
 /// convert objects between the versions of a custom resource
 /// ([conversion](https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definition-versioning/)).
@@ -92,7 +92,7 @@ pub type Warnings = Vec<String>;
 ///
 /// # Security
 ///
-/// The server authenticates no clients, as controller-runtime by default: each client that reaches the port can call
+/// Like controller-runtime by default, the server authenticates no clients: each client that reaches the port can call
 /// the handlers. Restrict the port to the API servers with a network policy if an answer is confidential.
 #[must_use = "a server does nothing before `run`"]
 pub struct Server {

@@ -47,9 +47,9 @@ where
     })
 }
 
-/// The object that the API server sent, with the changes that a handler made to its typed form: `before` and `after`
-/// are that form before and after the handler. The typed form may lack fields of the object, and may contain defaults
-/// that the object lacks; neither difference changes the result.
+/// Applies the changes of a handler to the object that the API server sent. `before` and `after` are the typed form of
+/// the object before and after the call of the handler. The typed form may lack fields of the object, and may contain
+/// defaults that the object lacks; neither difference changes the result.
 fn with_changes(received: Value, before: &Value, after: Value) -> Value {
     if *before == after {
         return received;

@@ -16,7 +16,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-/// Turns the body of a review into that of its answer.
+/// Converts the body of a review to the body of its answer.
 pub(super) type ReviewHandler =
     Arc<dyn Fn(Bytes) -> BoxFuture<'static, Result<Vec<u8>, BadReview>> + Send + Sync>;
 

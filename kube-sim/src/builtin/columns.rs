@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 
 use serde::Deserialize;
 
-/// The columns in JSON, those of one resource in each line, as `cargo xtask record` writes them.
+/// The columns as JSON lines, as `cargo xtask record` writes them. Each line has the columns of one resource.
 static RECORDED_COLUMNS: &str = include_str!("data/columns.jsonl");
 
 /// The columns of one resource in one group version.

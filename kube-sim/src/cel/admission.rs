@@ -43,8 +43,8 @@ pub(crate) fn admission_expression_problem(text: &str, wanted: &[&str]) -> Optio
     problem_with(&VARIABLES, check::check, text, wanted)
 }
 
-/// As [`admission_expression_problem`], for an expression of a policy without `paramKind`: the variable `params` is not
-/// declared.
+/// Like [`admission_expression_problem`], for an expression of a policy without `paramKind`: the variable `params` is
+/// not declared.
 pub(crate) fn expression_problem_without_params(text: &str, wanted: &[&str]) -> Option<String> {
     let variables: Vec<_> = VARIABLES.into_iter().filter(|name| *name != "params").collect();
     problem_with(&variables, check::check, text, wanted)
@@ -148,7 +148,7 @@ pub(crate) struct AdmissionInputs<'a> {
 pub(crate) enum AdmissionValue {
     Bool(bool),
     Text(String),
-    /// A value of this type.
+    /// Any other value. The text is the name of its type.
     Other(&'static str),
 }
 

@@ -48,7 +48,8 @@ pub(super) fn check(parsed: Parsed, variables: &[(&str, Type)]) -> Result<Checke
     check_in(Environment::Rules, parsed, variables)
 }
 
-/// As [`check`], for an expression of a mutating policy, which creates messages of the types `Object` and `JSONPatch`.
+/// Like [`check`], for an expression of a mutating policy, which can create messages of the types `Object` and
+/// `JSONPatch`.
 ///
 /// # Errors
 /// The type errors of the expression.

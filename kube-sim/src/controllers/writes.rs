@@ -26,7 +26,7 @@ pub(super) const KUBELET: &str = "kubelet";
 /// The number of attempts to find an unused name for `generateName`.
 const NAME_ATTEMPTS: usize = 8;
 
-/// The part of an object that a write changes.
+/// Whether a write changes the object, like a request to the main resource, or only its status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Part {
     Object,

@@ -1,8 +1,8 @@
 //! Fault injection: rules that make selected requests fail.
 //!
 //! A [`Rule`] selects requests and applies an [`Action`] to them. [`Faults`] adds and removes rules while the
-//! simulation runs. Rules are data: a [`Plan`] has the same rules in JSON. The [journal](crate::Journal) records the
-//! faults of each request.
+//! simulation runs. Rules are data: a [`Plan`] is a list of rules that can be read from JSON. The
+//! [journal](crate::Journal) records the faults of each request.
 //!
 //! ```
 //! use kube_sim::Sim;
@@ -14,7 +14,7 @@
 //! // Each watch ends with an error after three events.
 //! sim.faults().add(Rule::new(Action::CutAfterEvents(3)).verb("watch"));
 //!
-//! // The same rules as data, instead of all rules that exist.
+//! // The same rules as data. They replace all existing rules.
 //! let plan: Plan = serde_json::from_str(r#"{"rules": [
 //!     {"verb": "list", "resource": "pods", "skip": 1, "times": 1, "action": {"status": {"code": 503}}},
 //!     {"verb": "watch", "action": {"cutAfterEvents": 3}}

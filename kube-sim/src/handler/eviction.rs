@@ -91,7 +91,7 @@ fn tolerates_unready(budget: &Value) -> bool {
     desired > 0 && number(budget, "currentHealthy") >= desired
 }
 
-/// A number of the status.
+/// A numeric field of the status of the budget.
 fn number(budget: &Value, field: &str) -> i64 {
     budget["status"][field].as_i64().unwrap_or(0)
 }

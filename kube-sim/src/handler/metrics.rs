@@ -2,7 +2,7 @@
 //! running pods.
 //!
 //! By default, a container uses half of its requests, and a node uses the sum of its pods plus a constant. A test can
-//! set other figures.
+//! set other values.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Dispatch of the subresources; `status`, `binding` and `finalize`.
+//! Dispatches the requests for subresources, and handles `status`, `binding` and `finalize`.
 
 use http::StatusCode;
 use serde_json::{Value, json};

@@ -80,7 +80,7 @@ impl BodyKind<'_> {
     }
 }
 
-/// 400 for a body whose kind and version are not those of the endpoint.
+/// The error 400 for a body whose kind and version are not those of the endpoint.
 pub(crate) fn undecodable(kind: &str, api_version: &str, expected: &str, problem: &str) -> SimError {
     let version = api_version.rsplit('/').next().unwrap_or_default();
     SimError::bad_request(format!(

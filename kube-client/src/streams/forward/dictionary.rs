@@ -7,7 +7,7 @@ const WORDS: &str = "options head post put delete trace accept accept-charset ac
      if-modified-since if-none-match if-range if-unmodified-since last-modified location max-forwards pragma \
      proxy-authenticate proxy-authorization range referer retry-after server te trailer transfer-encoding upgrade \
      user-agent vary via warning www-authenticate method get status";
-/// As [`WORDS`], separated by `|`.
+/// Further words that are preceded by their length, separated by `|`.
 const MORE_WORDS: &str = "200 OK|version|HTTP/1.1|url|public|set-cookie|keep-alive|origin";
 /// The codes, reasons and values after the words.
 const TEXT: &str = "100101201202205206300302303304305306307402405406407408409410411412413414415416417502504505\

@@ -129,9 +129,9 @@ pub struct Portforwarder {
 /// The first connection to a port.
 #[derive(Debug)]
 enum Untaken {
-    /// Opened when the program takes it.
+    /// The connection is opened when the program takes it.
     Tunnel(oneshot::Sender<String>),
-    /// The server has opened it.
+    /// The server has opened the connection.
     Open(Box<ForwardedStream>),
 }
 

@@ -54,7 +54,7 @@ where
         self.inspections = Some(inspections);
     }
 
-    /// As [`answer`](Self::answer), also if the coop budget is exhausted.
+    /// Like [`answer`](Self::answer), also if the coop budget is exhausted.
     #[cfg(feature = "manager")]
     pub(super) fn answer_unconstrained(&mut self, cx: &mut Context<'_>) {
         let answering = std::future::poll_fn(|cx| {

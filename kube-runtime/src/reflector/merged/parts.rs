@@ -121,7 +121,7 @@ impl<K: Storable> Arrival<K> {
     }
 }
 
-/// What the writer applies after an event of a part.
+/// The action of the writer after an event of a part.
 pub(super) enum Step<K> {
     Nothing,
     Apply(Event<Arrival<K>>),
@@ -181,7 +181,7 @@ impl<K> Parts<K> {
         })
     }
 
-    /// Whether another part knows a later state of an object: its watch is ahead.
+    /// Whether another part knows a later state of an object, because the watch of that part is ahead.
     fn is_outdated(&self, part: usize, key: (&str, &str), version: Option<u64>) -> bool {
         self.elsewhere(part, key).any(|other| other.version > version)
     }

@@ -186,7 +186,7 @@ impl<K: Storable> Writer<K> {
         }
     }
 
-    /// As [`compact_pages`](Self::compact_pages), for all pages. Call it after a swap, when many objects on the pages
+    /// Like [`compact_pages`](Self::compact_pages), for all pages. Call it after a swap, when many objects on the pages
     /// may be unused. Does nothing for typed storage.
     pub(super) fn compact_all_pages(&mut self) {
         if self.shared.codec().is_none() {

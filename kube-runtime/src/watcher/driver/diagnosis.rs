@@ -1,4 +1,4 @@
-//! `Diagnosis`: one warning and one metric for each event in the life of a watcher that an operator should know. It
+//! `Diagnosis`: logs one warning and updates one metric for each event of a watcher that an operator should know. It
 //! must not decide anything; `step` does.
 
 use super::super::step::{DriverAction, Failure, Input, Output, Request, State};
@@ -82,7 +82,7 @@ impl Diagnosis {
         self.record_size(resource);
     }
 
-    /// Looks for events without news, during a watch.
+    /// During a watch, checks for repeated events and for a flood of bookmarks.
     pub(super) fn inspect(&mut self, resource: &str, state: &State, input: &Input) {
         let State::Watching { .. } = state else { return };
         let finding = match input {
@@ -277,7 +277,7 @@ impl Drop for Diagnosis {
     }
 }
 
-/// Whether a status means that the version of the watch cannot be watched any more.
+/// Whether a status means that the resource version of the watch has expired.
 fn is_expiry(status: &Status) -> bool {
     status.is_gone() || status.is_resource_version_too_large()
 }

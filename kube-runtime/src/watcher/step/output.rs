@@ -28,7 +28,7 @@ pub(in crate::watcher) enum DriverAction {
     Wait,
     /// Continue reading, and concurrently read the server's current resource version.
     Probe,
-    /// As `Next`, and use only paged lists for the duration [`STREAMING_RETRY_AFTER`](super::STREAMING_RETRY_AFTER).
+    /// Like `Next`, and use only paged lists for the duration [`STREAMING_RETRY_AFTER`](super::STREAMING_RETRY_AFTER).
     GiveUpStreaming,
 }
 

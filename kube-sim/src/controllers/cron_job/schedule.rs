@@ -20,7 +20,7 @@ pub(super) enum Schedule {
 }
 
 impl Schedule {
-    /// `None` for a schedule or a zone that does not parse. Validation refuses both.
+    /// Parses a schedule in a time zone; `None` if one of them is invalid. Validation rejects invalid ones earlier.
     pub(super) fn parse(text: &str, zone: &str) -> Option<Self> {
         if let Some(every) = text.strip_prefix("@every ") {
             let every = encoding::duration::parse(every.trim()).ok()?;

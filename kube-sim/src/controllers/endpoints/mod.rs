@@ -78,7 +78,7 @@ struct Endpoint {
 }
 
 impl Endpoint {
-    /// `None` for a pod without an address, or whose containers have ended.
+    /// The endpoint of a pod; `None` if the pod has no address, or its containers have ended.
     fn of(state: &State, service: &Value, pod: &Value) -> Option<Self> {
         let address = pod["status"]["podIP"].as_str().filter(|ip| !ip.is_empty())?.to_owned();
         if is_finished(pod) {

@@ -1,7 +1,7 @@
 //! The scheduler: binds pods to nodes with sufficient resources, whose taints they tolerate and whose labels they
 //! require. One reconcile considers all pods without a node.
 //!
-//! Preemption and topology spread constraints are not simulated, and preferences only as far as [`score`] says.
+//! Preemption and topology spread constraints are not simulated. Of the preferences, only those in [`score`] are.
 
 mod fit;
 mod labels;

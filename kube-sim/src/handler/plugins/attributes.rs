@@ -212,8 +212,8 @@ impl<'a> Attributes<'a> {
         Ok(convert::between(from, to, object))
     }
 
-    /// Decodes an object that a plugin has changed, as the body of a request, and sets its defaults. `resource` is the
-    /// version of the object.
+    /// Decodes an object that a plugin has changed in the same way as the body of a request, and sets its defaults.
+    /// `resource` is the version of the object.
     ///
     /// # Errors
     /// The text for an object that does not decode into its kind.

@@ -30,7 +30,7 @@ pub(super) struct Machine {
     /// `None` after the connection is closed.
     connection: Mutex<Option<Connection<Monitored, Bytes>>>,
     pub(super) wakers: Arc<Wakers>,
-    /// `wakers` as the waker of the connection.
+    /// The waker of the connection, which is `wakers`.
     waker: Waker,
 }
 

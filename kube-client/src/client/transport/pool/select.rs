@@ -12,7 +12,7 @@ use crate::client::transport::tls::Protocol;
 pub(in crate::client::transport) enum Demand {
     /// A stream of a connection that requests of the same class share.
     Stream(Class),
-    /// A connection of its own, which the server may switch to another protocol.
+    /// A connection that no other request uses. The server may switch it to another protocol.
     Upgrade,
 }
 

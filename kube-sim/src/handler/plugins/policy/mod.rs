@@ -26,10 +26,10 @@ const BINDINGS: &str = "admissionregistration.k8s.io/validatingadmissionpolicybi
 /// A failed validation that denies the request.
 struct Denial {
     policy: String,
-    /// `None` for an error of the policy itself.
+    /// The name of the binding; `None` for an error of the policy itself.
     binding: Option<String>,
     message: String,
-    /// Empty for an error.
+    /// The reason of the validation; empty for an error.
     reason: String,
 }
 
