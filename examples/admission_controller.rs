@@ -1,8 +1,8 @@
 //! An admission controller: a validating and a mutating webhook for config maps with the label `examples.dev/admission`.
 //!
-//! The mutating webhook notes the user of each write in an annotation. The validating webhook refuses values that look like
-//! private keys, and warns about empty config maps. The program registers both webhooks under its own address, with a
-//! certificate that it makes for the run, so that an API server on the same machine can call it:
+//! The mutating webhook records the user of each write in an annotation. The validating webhook refuses values that
+//! look like private keys, and warns about empty config maps. The program registers both webhooks under its own
+//! address, with a certificate that it makes for the run, so that an API server on the same machine can call it:
 //!
 //! ```sh
 //! cargo xtask cluster -- bash

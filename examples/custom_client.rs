@@ -1,6 +1,6 @@
 //! Adds a layer to the client: a [`tower::Layer`] around the stack that has credentials, retries and time limits.
 //!
-//! The layer limits the number of requests in flight, and another one counts them and adds a header to each.
+//! One layer limits the number of requests in flight, and another one counts them and adds a header to each.
 //!
 //! ```sh
 //! cargo run -p examples --example custom_client

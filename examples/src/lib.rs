@@ -145,7 +145,7 @@ pub async fn install<K: DerivedKind>(client: &Client) -> anyhow::Result<()> {
 ///
 /// # Errors
 ///
-/// Like [`install`].
+/// The errors of [`install`].
 pub async fn install_crd<K: DerivedKind>(
     client: &Client,
     crd: &CustomResourceDefinition,

@@ -1,4 +1,4 @@
-//! The resources that nodes and containers use: the figures that a test sets for the resource metrics API.
+//! The resources that nodes and containers use: the values that a test sets for the resource metrics API.
 
 use std::collections::BTreeMap;
 

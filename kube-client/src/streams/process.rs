@@ -35,7 +35,7 @@ mod channel {
     pub(super) const STDERR: u8 = 2;
     pub(super) const ERROR: u8 = 3;
     pub(super) const RESIZE: u8 = 4;
-    /// Followed by the channel that the sender closes (v5).
+    /// The channel of a message that closes another channel, whose number is the next byte (v5).
     pub(super) const CLOSE: u8 = 255;
 }
 

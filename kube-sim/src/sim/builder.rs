@@ -241,8 +241,8 @@ impl SimBuilder {
     /// Serves the resource metrics API (`metrics.k8s.io/v1beta1`), which `kubectl top` and autoscalers read. By default it
     /// is not served, as in a cluster without metrics-server.
     ///
-    /// Each container of a running pod uses half of its requests, and each node the sum of its pods and a constant part,
-    /// so that runs are reproducible. [`Sim::set_container_usage`] and [`Sim::set_node_usage`] set other figures.
+    /// Each container of a running pod uses half of its requests, and each node the sum of its pods and a constant
+    /// part, so that runs are reproducible. [`Sim::set_container_usage`] and [`Sim::set_node_usage`] set other values.
     ///
     /// # Examples
     /// ```

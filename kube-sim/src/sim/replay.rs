@@ -27,7 +27,7 @@ pub struct Difference {
     pub number: u64,
     /// The method and the path of the request.
     pub request: String,
-    /// The place of the difference: `status`, a JSON pointer into the body, `body` for other text, or `event N` of a
+    /// The location of the difference: `status`, a JSON pointer into the body, `body` for other text, or `event N` of a
     /// watch.
     pub place: String,
     /// The recorded value.

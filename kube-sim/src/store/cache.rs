@@ -19,7 +19,7 @@ pub enum Lag {
     /// The cache has no lag.
     #[default]
     None,
-    /// The cache has each change after this time on tokio's clock.
+    /// The cache gets each change after this time on tokio's clock.
     Time(Duration),
     /// The cache lags by this number of changes: it gets a change only after as many further changes of the store.
     Versions(u64),

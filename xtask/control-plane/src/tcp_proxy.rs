@@ -101,7 +101,7 @@ async fn serve(mut client: TcpStream, mut target: watch::Receiver<Target>) {
             _ = tokio::io::copy_bidirectional(&mut client, server) => return,
         },
     }
-    // Both connections stay open in silence.
+    // Both connections stay open, and no byte is forwarded.
     let _ = target.wait_for(|target| matches!(target, Target::Port(_))).await;
 }
 

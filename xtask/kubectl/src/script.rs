@@ -41,7 +41,7 @@ pub(crate) struct Step {
     pub(crate) until: Option<String>,
     /// The standard output on kube-sim. With it, the command does not run on the real control plane.
     pub(crate) simulated: Option<String>,
-    /// The output is not compared, only the exit code.
+    /// Whether only the exit code is compared, and not the output.
     pub(crate) quiet: bool,
 }
 

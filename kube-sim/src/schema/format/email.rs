@@ -163,6 +163,6 @@ enum Groups {
 enum DotRule {
     /// Dots are allowed only between non-empty parts (`dot-atom`).
     Between,
-    /// Anywhere, as in `A. B.`.
+    /// Dots are allowed anywhere, as in `A. B.`.
     Anywhere,
 }

@@ -1,4 +1,4 @@
-//! The handlers that stand in for the containers of pods.
+//! The handlers that replace the containers of pods.
 
 use bytes::Bytes;
 use futures::Stream;

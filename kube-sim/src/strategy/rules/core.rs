@@ -172,7 +172,7 @@ fn check_subset(path: &str, subset: &Value, out: &mut Errors) {
     }
 }
 
-/// A finalizer of a namespace: `kubernetes`, or a qualified name with a domain.
+/// The reason that a text is not a finalizer of a namespace: `kubernetes`, or a qualified name with a domain.
 fn namespace_finalizer(text: &str) -> Option<&'static str> {
     if text == "kubernetes" || text.contains('/') && texts::qualified_name(text).is_none() {
         return None;

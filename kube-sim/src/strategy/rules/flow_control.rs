@@ -136,12 +136,12 @@ fn check_only_star(path: &str, list: &Value, others: &str, out: &mut Errors) {
     }
 }
 
-/// A namespace, or `*`.
+/// The reason that a text is neither a namespace nor `*`.
 fn namespace(text: &str) -> Option<&'static str> {
     if text == "*" { None } else { texts::dns_label(text) }
 }
 
-/// The name of a service account, or `*`.
+/// The reason that a text is neither the name of a service account nor `*`.
 fn service_account(text: &str) -> Option<&'static str> {
     if text == "*" { None } else { texts::subdomain(text) }
 }

@@ -16,7 +16,7 @@ pub(super) fn subdomain(text: &str) -> Option<&'static str> {
     names::subdomain_problem(text)
 }
 
-/// A subdomain, or `*.` and a subdomain.
+/// The reason that a text is neither a subdomain, nor `*.` and a subdomain.
 pub(super) fn host(text: &str) -> Option<&'static str> {
     if !text.contains('*') {
         return subdomain(text);
@@ -27,7 +27,7 @@ pub(super) fn host(text: &str) -> Option<&'static str> {
     )
 }
 
-/// A host name, not an IP address.
+/// The reason that a text is not a host name. An IP address is not one.
 pub(super) fn dns_host(text: &str) -> Option<&'static str> {
     if text.parse::<IpAddr>().is_ok() {
         return Some("must be a DNS name, not an IP address");
@@ -39,7 +39,7 @@ pub(super) fn qualified_name(text: &str) -> Option<&'static str> {
     (!names::is_qualified(text)).then_some(names::INVALID_QUALIFIED_NAME)
 }
 
-/// A qualified name after conversion to lower case.
+/// The reason that a text, converted to lower case, is not a qualified name.
 pub(super) fn qualified_name_of_any_case(text: &str) -> Option<&'static str> {
     qualified_name(&text.to_lowercase())
 }
@@ -48,7 +48,8 @@ pub(super) fn label_value(text: &str) -> Option<&'static str> {
     (!names::is_label_value(text)).then_some(names::INVALID_LABEL_VALUE)
 }
 
-/// The name of a port (RFC 6335): at most 15 lower-case letters, digits and single dashes, with at least one letter.
+/// The reason that a text is not the name of a port (RFC 6335): at most 15 lower-case letters, digits and single
+/// dashes, with at least one letter.
 pub(super) fn port_name(text: &str) -> Option<&'static str> {
     if text.len() > 15 {
         return Some("must be no more than 15 characters");
@@ -97,7 +98,7 @@ pub(super) fn ip_address(text: &str) -> Option<&'static str> {
     }
 }
 
-/// An IP address of an endpoint outside of the node.
+/// The reason that a text is not an IP address of an endpoint outside of the node.
 pub(super) fn external_ip_address(text: &str) -> Option<&'static str> {
     if let Some(why) = ip_address(text) {
         return Some(why);
@@ -128,7 +129,7 @@ pub(super) fn canonical_ip(text: &str) -> Option<String> {
     parse_ip(text).map(|address| address.to_string())
 }
 
-/// An IP address, `/` and the length of the prefix (RFC 4632).
+/// The reason that a text is not an IP address, `/` and the length of the prefix (RFC 4632).
 pub(super) fn cidr(text: &str) -> Option<&'static str> {
     const INVALID: &str = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)";
     let Some((address_text, length_text)) = text.split_once('/') else { return Some(INVALID) };
@@ -152,14 +153,14 @@ pub(super) fn cidr(text: &str) -> Option<&'static str> {
     (host_bits != 0).then_some("must not have bits set beyond the prefix length")
 }
 
-/// `DOMAIN/PATH`, such as `acme.io/foo`.
+/// The reason that a text does not have the form `DOMAIN/PATH`, such as `acme.io/foo`.
 pub(super) fn domain_prefixed_path(text: &str) -> Option<&'static str> {
     let valid =
         text.split_once('/').is_some_and(|(domain, path)| names::is_subdomain(domain) && !path.is_empty());
     (!valid).then_some("must be a domain-prefixed path (such as \"acme.io/foo\")")
 }
 
-/// A domain with a dot, `/` and a path, such as `example.com/signer`.
+/// The reason that a text is not a domain with a dot, `/` and a path, such as `example.com/signer`.
 pub(super) fn signer_name(text: &str) -> Option<&'static str> {
     let valid = text.split_once('/').is_some_and(|(domain, path)| {
         domain.contains('.') && names::is_subdomain(domain) && names::is_subdomain(path)
@@ -167,7 +168,7 @@ pub(super) fn signer_name(text: &str) -> Option<&'static str> {
     (!valid).then_some("must be a fully qualified domain and path of the form 'example.com/signer-name'")
 }
 
-/// `VERSION` or `GROUP/VERSION`.
+/// The reason that a text has neither the form `VERSION` nor `GROUP/VERSION`.
 pub(super) fn group_version(text: &str) -> Option<&'static str> {
     let (group, version) =
         text.split_once('/').map_or((None, text), |(group, version)| (Some(group), version));
@@ -175,7 +176,7 @@ pub(super) fn group_version(text: &str) -> Option<&'static str> {
     (!valid).then_some("must be in the form of GROUP/VERSION")
 }
 
-/// A subdomain with at least three segments.
+/// The reason that a text is not a subdomain with at least three segments.
 pub(super) fn fully_qualified_name(text: &str) -> Option<&'static str> {
     if text.split('.').count() < 3 {
         return Some("should be a domain with at least three segments separated by dots");
@@ -183,14 +184,14 @@ pub(super) fn fully_qualified_name(text: &str) -> Option<&'static str> {
     subdomain(text)
 }
 
-/// The name of a variable in CEL.
+/// The reason that a text is not the name of a variable in CEL.
 pub(super) fn cel_identifier(text: &str) -> Option<&'static str> {
     let start = |c: char| c.is_ascii_alphabetic() || c == '_';
     let valid = text.starts_with(start) && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
     (!valid).then_some("name is not a valid CEL identifier")
 }
 
-/// A path of a URL, or `*`; a `*` is only permitted at the end.
+/// The reason that a text is neither a path of a URL nor `*`. A path may contain `*` only at its end.
 pub(super) fn non_resource_url(text: &str) -> Option<&'static str> {
     if text == "*" {
         return None;

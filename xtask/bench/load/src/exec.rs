@@ -19,7 +19,7 @@ const PROTOCOL: &str = "v5.channel.k8s.io";
 const STDIN: u8 = 0;
 const STDOUT: u8 = 1;
 const ERROR: u8 = 3;
-/// Followed by the channel that the sender closes.
+/// The channel of a message that closes another channel, whose number is the next byte.
 const CLOSE: u8 = 255;
 
 /// Runs the command of the query until its end. The connection then ends, too.

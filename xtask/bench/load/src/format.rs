@@ -99,7 +99,7 @@ impl Format {
         }
     }
 
-    /// The object whose item of a list is `item`.
+    /// The complete object that `item` represents in a list.
     pub(crate) fn object(self, types: Types, item: &[u8]) -> Body<'_> {
         let Types { kind, api_version, custom } = types;
         match self {
