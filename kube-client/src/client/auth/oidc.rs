@@ -202,7 +202,7 @@ impl Oidc {
             if status.is_success() {
                 self.state().secret_in = Some(*form);
                 return serde_json::from_slice(&body).map_err(|error| {
-                    self.failed("sent a token response that is not valid", Some(place(&error)))
+                    self.failed("sent a token response that is not valid", Some(error_position(&error)))
                 });
             }
             let code = serde_json::from_slice::<Refusal>(&body)
@@ -257,7 +257,7 @@ impl Oidc {
             return Err(self.failed(&format!("answered with {status} to the request for its metadata"), None));
         }
         let metadata: Metadata = serde_json::from_slice(&body)
-            .map_err(|error| self.failed("sent metadata that is not valid", Some(place(&error))))?;
+            .map_err(|error| self.failed("sent metadata that is not valid", Some(error_position(&error))))?;
         let endpoint: Uri = metadata
             .token_endpoint
             .parse()
@@ -311,7 +311,7 @@ impl fmt::Debug for Oidc {
 }
 
 /// The position of a JSON error. The text of the error may quote a token.
-fn place(error: &serde_json::Error) -> BoxError {
+fn error_position(error: &serde_json::Error) -> BoxError {
     format!("at line {} column {}", error.line(), error.column()).into()
 }
 
