@@ -307,8 +307,8 @@ where
             Err(error) => {
                 // The error policy, and the methods of the error, run on the controller's task: a panic in them fails
                 // only this object.
-                let judge = || (FailureClass::of(&error), (self.error_policy)(object, &error));
-                match catch_in_attempt(attempt, judge) {
+                let classify = || (FailureClass::of(&error), (self.error_policy)(object, &error));
+                match catch_in_attempt(attempt, classify) {
                     Ok((class, action)) => {
                         let error = Error::ReconcilerFailed(error, Box::new(reference.clone().erase()));
                         let error = Some(error);
