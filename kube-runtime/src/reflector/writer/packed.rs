@@ -30,7 +30,7 @@ pub(super) struct Outdated {
 
 impl Outdated {
     /// Whether the method has changed since the last call: all objects then have to be checked.
-    fn begins(&mut self, method: Method) -> bool {
+    fn method_changed(&mut self, method: Method) -> bool {
         self.method.replace(method) != Some(method)
     }
 
@@ -81,7 +81,7 @@ impl<K: Storable> Writer<K> {
     fn repack(&mut self, limit: usize) -> bool {
         let Self { shared, snapshot, move_queue, outdated, .. } = self;
         let Some(codec) = shared.codec() else { return false };
-        if outdated.begins(codec.compression.best_method()) {
+        if outdated.method_changed(codec.compression.best_method()) {
             let current = shared.read();
             let maps = [Some(&*current), snapshot.as_ref().map(|next| &next.objects)];
             let stored = maps.into_iter().flatten().flat_map(ObjectMap::iter);
