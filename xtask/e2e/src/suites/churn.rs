@@ -177,7 +177,7 @@ impl Objects {
     }
 
     /// The collection and the name of an object, and its spec in this round.
-    fn place(&self, object: usize, round: usize) -> (&Api<DynamicObject>, String, Value) {
+    fn target(&self, object: usize, round: usize) -> (&Api<DynamicObject>, String, Value) {
         if object.is_multiple_of(2) {
             let spec = json!({"podSelector": {"matchLabels": {"round": round.to_string()}}});
             return (&self.policies, format!("policy-{object}"), spec);
@@ -187,7 +187,7 @@ impl Objects {
     }
 
     async fn create(&self, object: usize) -> kube_client::Result<()> {
-        let (api, name, spec) = self.place(object, 0);
+        let (api, name, spec) = self.target(object, 0);
         let new = DynamicObject::new(&name, &ApiResource::erase::<NetworkPolicy>(&()));
         let mut new = DynamicObject { types: None, ..new }.data(json!({"spec": spec}));
         new.labels_mut().insert("topic".to_owned(), "churn".to_owned());
@@ -197,7 +197,7 @@ impl Objects {
     /// Changes the spec of a random object, or its metadata, or replaces it.
     async fn change(&self, round: usize) -> kube_client::Result<()> {
         let object = fastrand::usize(..self.count);
-        let (api, name, spec) = self.place(object, round);
+        let (api, name, spec) = self.target(object, round);
         let patch = match round % 10 {
             0 => {
                 api.delete(&name, &DeleteParams::default()).await?;
