@@ -68,7 +68,7 @@ impl<'a> Type<'a> {
     /// The shape of `value`. If the value is absent or null, or the type does not allow its shape, returns the first of
     /// map, scalar and list that the type allows.
     pub(super) fn shape(self, value: Option<&Value>) -> Shape<'a> {
-        let (scalar, list, map) = self.forms();
+        let (scalar, list, map) = self.allowed_shapes();
         match value {
             Some(Value::Bool(_) | Value::Number(_) | Value::String(_)) => {
                 if let Some(scalar) = scalar {
@@ -96,7 +96,7 @@ impl<'a> Type<'a> {
     }
 
     /// The shapes that the type allows.
-    fn forms(self) -> (Option<Scalar>, Option<List<'a>>, Option<MapType<'a>>) {
+    fn allowed_shapes(self) -> (Option<Scalar>, Option<List<'a>>, Option<MapType<'a>>) {
         let Self::Schema { schema, preserves_unknown } = self else {
             let (rest, atomic) = match self {
                 Self::Deduced => (Self::Deduced, false),
@@ -110,7 +110,7 @@ impl<'a> Type<'a> {
         let preserves_unknown = preserves_unknown || schema.preserve_unknown || shape.preserve_unknown;
         match schema.component() {
             Some(name) if name.ends_with("apimachinery.pkg.runtime.RawExtension") => {
-                return Self::Untyped.forms();
+                return Self::Untyped.allowed_shapes();
             }
             Some(name) if name.ends_with("apimachinery.pkg.api.resource.Quantity") => {
                 return (Some(Scalar::Any), None, None);
