@@ -66,7 +66,7 @@ pub(super) fn reconcile(state: &mut State, key: &Key) {
     let nodes = super::objects::list(state, NODES, "");
     let mut set = DaemonSet { state, object, revisions, nodes, on_node };
     if !is_terminating(&set.object) {
-        set.place_pods();
+        set.manage_pods();
         if set.object["spec"]["updateStrategy"]["type"] == "RollingUpdate" {
             set.update_pods();
         }
@@ -109,7 +109,7 @@ impl DaemonSet<'_> {
     }
 
     /// Creates the missing pods, and deletes ended, surplus and misplaced ones.
-    fn place_pods(&mut self) {
+    fn manage_pods(&mut self) {
         let mut doomed = Vec::new();
         let mut missing = Vec::new();
         for node in &self.nodes {
