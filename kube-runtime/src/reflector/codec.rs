@@ -222,7 +222,7 @@ impl<K: Storable> Codec<K> {
             return self.pack_raw_text(raw, raw.json);
         }
         let object = self.decode_text(raw.json)?;
-        if !self.own_fields.may_be_fewer() {
+        if !self.own_fields.may_lack_fields() {
             return self.pack_raw_text(raw, raw.json);
         }
         self.compression.with_buffer(|json| {
@@ -233,7 +233,7 @@ impl<K: Storable> Codec<K> {
                 self.own_fields.record(raw.json.len(), json.len());
             }
             let stores_serialized = is_encoded
-                && self.own_fields.are_fewer()
+                && self.own_fields.lacks_fields()
                 && catch_unwind(AssertUnwindSafe(|| self.survives_round_trip(json)))
                     .is_ok_and(|survives| survives.is_some());
             self.pack_raw_text(raw, if stores_serialized { json } else { raw.json })

@@ -20,24 +20,24 @@ struct Sizes {
 #[derive(Debug, Default)]
 pub(super) struct OwnFields {
     sizes: Mutex<Sizes>,
-    are_fewer: OnceLock<bool>,
+    lacks_fields: OnceLock<bool>,
 }
 
 impl OwnFields {
     /// Whether the type may have fewer fields than the server's objects: also true until the decision is made.
-    pub(super) fn may_be_fewer(&self) -> bool {
-        self.are_fewer.get().copied().unwrap_or(true)
+    pub(super) fn may_lack_fields(&self) -> bool {
+        self.lacks_fields.get().copied().unwrap_or(true)
     }
 
     /// Whether the type has fewer fields than the server's objects: its JSON takes less than three quarters of the
     /// bytes.
-    pub(super) fn are_fewer(&self) -> bool {
-        self.are_fewer.get().copied().unwrap_or_default()
+    pub(super) fn lacks_fields(&self) -> bool {
+        self.lacks_fields.get().copied().unwrap_or_default()
     }
 
     /// Records the sizes of one object.
     pub(super) fn record(&self, received: usize, own: usize) {
-        if self.are_fewer.get().is_some() {
+        if self.lacks_fields.get().is_some() {
             return;
         }
         let mut sizes = self.sizes.lock().unwrap_or_else(PoisonError::into_inner);
@@ -45,7 +45,7 @@ impl OwnFields {
         sizes.received = sizes.received.saturating_add(received);
         sizes.own = sizes.own.saturating_add(own);
         if sizes.objects >= SAMPLES {
-            let _ = self.are_fewer.set(sizes.own / 3 < sizes.received / 4);
+            let _ = self.lacks_fields.set(sizes.own / 3 < sizes.received / 4);
         }
     }
 }
@@ -59,12 +59,12 @@ mod tests {
         for (own, expected) in [(100, false), (80, false), (70, true), (5, true)] {
             let fields = OwnFields::default();
             for _ in 0..SAMPLES {
-                assert!(fields.may_be_fewer() && !fields.are_fewer());
+                assert!(fields.may_lack_fields() && !fields.lacks_fields());
                 fields.record(100, own);
             }
             // Later objects do not change the decision.
             fields.record(1, 1_000_000);
-            assert_eq!((fields.may_be_fewer(), fields.are_fewer()), (expected, expected), "{own}");
+            assert_eq!((fields.may_lack_fields(), fields.lacks_fields()), (expected, expected), "{own}");
         }
     }
 }
