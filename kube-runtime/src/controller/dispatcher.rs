@@ -44,7 +44,7 @@ const MIN_KEYS_TO_SWEEP: usize = 1024;
 /// Whether the results or the sources are polled first. The value alternates, because a continuous flow of results
 /// would otherwise starve the sources and the tasks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Turn {
+enum PollFirst {
     /// Results of reconciles, to free their memory and concurrency slots. The value counts the consecutive results.
     ReconcileResult(u32),
     /// The sources and the executor's tasks. The results of tasks would otherwise wait behind the results of inline
@@ -73,7 +73,7 @@ pub(super) struct Dispatcher<'a, K: Resource, E: std::error::Error + 'static> {
     /// Wakes the task when the next delayed key is due.
     timer: Option<Pin<Box<Sleep>>>,
     /// Whether the next poll polls the results or the sources first.
-    turn: Turn,
+    poll_first: PollFirst,
     config: Config,
     monitor: Monitor,
     /// The inspectors' requests for the state of the queue.
@@ -111,7 +111,7 @@ where
             executor,
             deletions: Deletions::default(),
             timer: None,
-            turn: Turn::ReconcileResult(0),
+            poll_first: PollFirst::ReconcileResult(0),
             monitor: Monitor::new(name, config.stall_limit, config.concurrency),
             #[cfg(feature = "manager")]
             inspections: None,
@@ -286,7 +286,7 @@ where
         consecutive: u32,
         cx: &mut Context<'_>,
     ) -> <Self as Stream>::Item {
-        self.turn = Turn::ReconcileResult(consecutive);
+        self.poll_first = PollFirst::ReconcileResult(consecutive);
         let item = self.finish_key(ended);
         self.start_reconciles(cx);
         item
@@ -335,7 +335,7 @@ where
         if this.poll_shutdown(cx) != Phase::Running {
             return this.poll_draining(cx);
         }
-        if let Turn::ReconcileResult(n) = this.turn
+        if let PollFirst::ReconcileResult(n) = this.poll_first
             && n < MAX_CONSECUTIVE_RESULTS
             && let Poll::Ready(Some(ended)) = this.executor.poll_result(cx)
         {
@@ -343,8 +343,10 @@ where
         }
         // Yield before polling the sources and tasks: with an exhausted coop budget, tokio's resources return
         // `Pending`.
-        if this.turn == Turn::ReconcileResult(MAX_CONSECUTIVE_RESULTS) || !coop::has_budget_remaining() {
-            this.turn = Turn::Sources;
+        if this.poll_first == PollFirst::ReconcileResult(MAX_CONSECUTIVE_RESULTS)
+            || !coop::has_budget_remaining()
+        {
+            this.poll_first = PollFirst::Sources;
             if this.monitor.take_due() {
                 this.check();
             }
@@ -353,9 +355,9 @@ where
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        let consecutive = match std::mem::replace(&mut this.turn, Turn::ReconcileResult(0)) {
-            Turn::ReconcileResult(n) => n,
-            Turn::Sources => {
+        let consecutive = match std::mem::replace(&mut this.poll_first, PollFirst::ReconcileResult(0)) {
+            PollFirst::ReconcileResult(n) => n,
+            PollFirst::Sources => {
                 this.executor.reap(cx);
                 0
             }
