@@ -16,26 +16,26 @@ const MAX_FIELDS: u64 = 8;
 pub(super) fn check(path: &str, fields: &Value, schema: &Value, errors: &mut Vec<FieldError>) {
     let mut seen = HashSet::new();
     for (index, field) in fields.as_array().into_iter().flatten().enumerate() {
-        let place = format!("{path}[{index}].jsonPath");
+        let error_path = format!("{path}[{index}].jsonPath");
         let json_path = string_field(field, "jsonPath");
         if json_path.is_empty() {
-            errors.push(FieldError::required(place, ""));
+            errors.push(FieldError::required(error_path, ""));
             continue;
         }
         let found = match schema_at(json_path, schema) {
             Ok(found) => found,
             Err(problem) => {
                 let why = format!("is an invalid path: {problem}");
-                errors.push(FieldError::invalid(place, json_path, why));
+                errors.push(FieldError::invalid(error_path, json_path, why));
                 continue;
             }
         };
         if !matches!(string_field(found, "type"), "string" | "boolean" | "integer") {
             let why = "must point to a field of type string, boolean or integer. Enum string fields and strings with formats are allowed.";
-            errors.push(FieldError::invalid(place.as_str(), json_path, why));
+            errors.push(FieldError::invalid(error_path.as_str(), json_path, why));
         }
         if !seen.insert(json_path) {
-            errors.push(FieldError::duplicate(place, json_path));
+            errors.push(FieldError::duplicate(error_path, json_path));
         }
     }
     let count = seen.len() as u64;
