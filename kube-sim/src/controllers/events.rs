@@ -25,7 +25,7 @@ pub(super) fn warning(state: &mut State, component: &str, involved: &Value, reas
 /// Creates an Event, or increases the count of an equal one. The name of an Event depends on its content, so that equal
 /// ones have the same name.
 fn record(state: &mut State, component: &str, involved: &Value, [kind, reason, message]: [&str; 3]) {
-    let place = match involved["namespace"].as_str() {
+    let namespace_name = match involved["namespace"].as_str() {
         Some(namespace) if !namespace.is_empty() => namespace,
         _ => "default",
     };
@@ -33,7 +33,7 @@ fn record(state: &mut State, component: &str, involved: &Value, [kind, reason, m
     let object = involved["name"].as_str().unwrap_or_default();
     let event_name = format!("{object}.{}", super::objects::hash(&key, None));
     let now = state.clock.stamp();
-    if let Some(event) = find(state, EVENTS, place, &event_name) {
+    if let Some(event) = find(state, EVENTS, namespace_name, &event_name) {
         // An Event that is not written is lost, as in a cluster.
         let _ = writes::modify(state, &place_in(EVENTS, &event), Part::Object, component, |event| {
             event["count"] = (event["count"].as_i64().unwrap_or(1) + 1).into();
@@ -42,7 +42,7 @@ fn record(state: &mut State, component: &str, involved: &Value, [kind, reason, m
         return;
     }
     let event = json!({
-        "metadata": {"name": event_name, "namespace": place},
+        "metadata": {"name": event_name, "namespace": namespace_name},
         "involvedObject": involved,
         "reason": reason,
         "message": message,

@@ -62,12 +62,12 @@ fn create_once(
 ) -> Result<Value, SimError> {
     object["apiVersion"] = resource.api_version.as_str().into();
     object["kind"] = resource.kind.as_str().into();
-    let place = namespace(&object).to_owned();
+    let namespace_name = namespace(&object).to_owned();
     if resource.namespaced {
-        let found = state.get(NAMESPACES, &place).cloned();
-        admission::check_create(found.as_deref(), resource, &place, name(&object))?;
+        let found = state.get(NAMESPACES, &namespace_name).cloned();
+        admission::check_create(found.as_deref(), resource, &namespace_name, name(&object))?;
     }
-    object_meta::prepare_for_create(&mut object, &place, &mut state.random, &state.clock)?;
+    object_meta::prepare_for_create(&mut object, &namespace_name, &mut state.random, &state.clock)?;
     if resource.strategy.has_generation {
         object["metadata"]["generation"] = 1.into();
     }
@@ -77,7 +77,7 @@ fn create_once(
     (resource.strategy.set_defaults)(None, &mut object);
     track(state, resource, "", manager, None, &mut object);
     if service_account::handles(state, resource) {
-        service_account::admit(state, &place, &mut object)?;
+        service_account::admit(state, &namespace_name, &mut object)?;
     }
     let has_status = resource.has_status();
     resource.strategy.prepare_for_create(&mut object, &schema, has_status, &mut state.random);
@@ -86,7 +86,7 @@ fn create_once(
     if !errors.is_empty() {
         return Err(SimError::invalid(&resource.group, &resource.kind, name(&object), &errors));
     }
-    let key = key(&place, name(&object));
+    let key = key(&namespace_name, name(&object));
     if state.get(&resource.storage, &key).is_some() {
         return Err(SimError::already_exists(&resource.group, &resource.plural, name(&object)));
     }

@@ -79,13 +79,13 @@ impl StatefulSet<'_> {
         let templates = self.spec()["volumeClaimTemplates"].as_array().cloned().unwrap_or_default();
         for template in templates {
             let claim_name = self.claim_name(&template, ordinal);
-            let place = namespace(&self.object).to_owned();
-            if find(self.state, CLAIMS, &place, &claim_name).is_some() {
+            let namespace_name = namespace(&self.object).to_owned();
+            if find(self.state, CLAIMS, &namespace_name, &claim_name).is_some() {
                 continue;
             }
             let labels = &self.spec()["selector"]["matchLabels"];
             let mut claim = json!({
-                "metadata": {"name": claim_name, "namespace": place, "labels": labels},
+                "metadata": {"name": claim_name, "namespace": namespace_name, "labels": labels},
                 "spec": template["spec"],
             });
             for field in ["labels", "annotations"] {
