@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::objects::{annotation, hash, list, name, namespace, number, place_in};
+use super::objects::{annotation, hash, list, name, namespace, number, storage_key_in};
 use super::owned::{OwnerKind, controlled};
 use super::writes::{self, CONTROLLER_MANAGER, Part};
 use crate::store::State;
@@ -25,10 +25,11 @@ impl Revisions {
         match all.iter().rposition(|revision| revision["data"] == data) {
             Some(at) if at + 1 == all.len() => {}
             Some(at) => {
-                let place = place_in(REVISIONS, &all.remove(at));
-                let moved = writes::modify(state, &place, Part::Object, CONTROLLER_MANAGER, |revision| {
-                    revision["revision"] = (latest + 1).into();
-                });
+                let storage_key = storage_key_in(REVISIONS, &all.remove(at));
+                let moved =
+                    writes::modify(state, &storage_key, Part::Object, CONTROLLER_MANAGER, |revision| {
+                        revision["revision"] = (latest + 1).into();
+                    });
                 all.push(moved.ok().flatten()?);
             }
             None => all.push(create(state, kind, owner, &data, latest + 1)?),
@@ -53,7 +54,7 @@ impl Revisions {
         let old: Vec<&Value> = self.0.iter().filter(is_old).collect();
         let excess = old.len().saturating_sub(usize::try_from(limit).unwrap_or(usize::MAX));
         for revision in old.into_iter().take(excess) {
-            writes::delete(state, &place_in(REVISIONS, revision));
+            writes::delete(state, &storage_key_in(REVISIONS, revision));
         }
     }
 }

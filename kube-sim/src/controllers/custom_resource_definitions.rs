@@ -13,7 +13,7 @@ use crate::registry::{Resource, crd};
 use crate::store::object::Stored;
 use crate::store::queue::Key;
 use crate::store::table::Event;
-use crate::store::{Place, State};
+use crate::store::{State, StorageKey};
 use crate::strategy::CLEANUP_FINALIZER;
 
 /// The name of the table that contains the CustomResourceDefinitions.
@@ -48,8 +48,8 @@ fn definition_of(state: &State, storage: &str) -> Option<Arc<Stored>> {
     state.get(CRD_TABLE, &format!("{plural}.{group}")).cloned()
 }
 
-/// The place and uid of a definition, without an extra delay.
-fn key_of(definition: &Arc<Stored>) -> (Place, Arc<str>, Duration) {
+/// The storage key and the uid of a definition, without an extra delay.
+fn key_of(definition: &Arc<Stored>) -> (StorageKey, Arc<str>, Duration) {
     ((Arc::from(CRD_TABLE), definition.key.clone()), definition.uid.clone(), Duration::ZERO)
 }
 
@@ -72,7 +72,7 @@ pub(super) fn reconcile(state: &mut State, key: &Key) {
         Some(definition) if definition.is_terminating => finalize(state, &definition),
         Some(definition) => establish(state, &definition),
         // If another definition with this name has been created since, the queue contains its key too.
-        None => withdraw(state, &key.place.1),
+        None => withdraw(state, &key.storage_key.1),
     }
 }
 
@@ -146,7 +146,7 @@ fn finalize(state: &mut State, definition: &Arc<Stored>) {
 /// Deletes the custom resources in the table `storage`, except those that are being deleted.
 fn delete_instances(state: &mut State, storage: &Arc<str>) {
     let Some(resource) = state.registry.by_storage(storage) else { return };
-    let instances: Vec<Place> = state
+    let instances: Vec<StorageKey> = state
         .table(storage)
         .map(|table| table.objects(""))
         .unwrap_or_default()
@@ -154,8 +154,8 @@ fn delete_instances(state: &mut State, storage: &Arc<str>) {
         .filter(|object| !object.is_terminating)
         .map(|object| (storage.clone(), object.key.clone()))
         .collect();
-    for place in instances {
-        deletion::delete(state, &resource, &place, Propagation::Background, None);
+    for storage_key in instances {
+        deletion::delete(state, &resource, &storage_key, Propagation::Background, None);
     }
 }
 
@@ -164,7 +164,7 @@ fn delete_instances(state: &mut State, storage: &Arc<str>) {
 fn withdraw(state: &mut State, name: &str) {
     let withdrawn = state.registry.withdraw(name);
     let Some(storage) = withdrawn.first().map(|resource| resource.storage.clone()) else { return };
-    let instances: Vec<Place> = state
+    let instances: Vec<StorageKey> = state
         .table(&storage)
         .map(|table| table.objects("").iter().map(|o| (storage.clone(), o.key.clone())).collect())
         .unwrap_or_default();

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::objects::{find, name, namespace, place_in};
+use super::objects::{find, name, namespace, storage_key_in};
 use super::writes::{self, Part};
 use crate::store::State;
 
@@ -35,7 +35,7 @@ fn record(state: &mut State, component: &str, involved: &Value, [kind, reason, m
     let now = state.clock.stamp();
     if let Some(event) = find(state, EVENTS, namespace_name, &event_name) {
         // An Event that is not written is lost, as in a cluster.
-        let _ = writes::modify(state, &place_in(EVENTS, &event), Part::Object, component, |event| {
+        let _ = writes::modify(state, &storage_key_in(EVENTS, &event), Part::Object, component, |event| {
             event["count"] = (event["count"].as_i64().unwrap_or(1) + 1).into();
             event["lastTimestamp"] = now.into();
         });
@@ -58,7 +58,7 @@ fn record(state: &mut State, component: &str, involved: &Value, [kind, reason, m
         tracing::debug!(%error, event = name(&event), namespace = namespace(&event), "cannot create an event");
         return;
     }
-    state.recorded_events.push_back(place_in(EVENTS, &event));
+    state.recorded_events.push_back(storage_key_in(EVENTS, &event));
     if state.recorded_events.len() > MAX_EVENTS
         && let Some(oldest) = state.recorded_events.pop_front()
     {

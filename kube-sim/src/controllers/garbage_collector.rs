@@ -15,7 +15,7 @@ use crate::handler::object_meta;
 use crate::store::object::Stored;
 use crate::store::queue::Key;
 use crate::store::table::Event;
-use crate::store::{Place, State};
+use crate::store::{State, StorageKey};
 
 /// The extra delay in [`Keys`] for an object that is written while none of its owners exists. A client may create an
 /// owner later.
@@ -31,28 +31,34 @@ pub(super) fn observe(state: &State, storage: &Arc<str>, event: &Event) -> Keys 
             state
                 .dependents_of(&object.uid)
                 .into_iter()
-                .filter_map(|place| key_without_extra_delay(state, place)),
+                .filter_map(|storage_key| key_without_extra_delay(state, storage_key)),
         );
     } else if object.is_terminating {
         keys = own_key(storage, event);
-    } else if !object.owners.is_empty() && object.owners.iter().all(|uid| state.place_of(uid).is_none()) {
+    } else if !object.owners.is_empty() && object.owners.iter().all(|uid| state.storage_key_of(uid).is_none())
+    {
         keys = own_key(storage, event);
         keys[0].2 = MISSING_OWNERS_DELAY;
     }
     // The deletion of a terminating owner may wait for this dependent.
     let previous_owners = event.previous.as_ref().map_or(&[][..], |previous| &previous.owners);
     if is_deletion(event) || previous_owners != object.owners.as_slice() {
-        let owners = previous_owners.iter().filter_map(|uid| state.place_of(uid).cloned());
-        let waiting = owners.filter(|place| state.get(&place.0, &place.1).is_some_and(|o| o.is_terminating));
-        keys.extend(waiting.filter_map(|place| key_without_extra_delay(state, place)));
+        let owners = previous_owners.iter().filter_map(|uid| state.storage_key_of(uid).cloned());
+        let waiting = owners.filter(|storage_key| {
+            state.get(&storage_key.0, &storage_key.1).is_some_and(|o| o.is_terminating)
+        });
+        keys.extend(waiting.filter_map(|storage_key| key_without_extra_delay(state, storage_key)));
     }
     keys
 }
 
-/// An item of [`Keys`] for the object at `place`, without an extra delay; `None` if the object does not exist.
-fn key_without_extra_delay(state: &State, place: Place) -> Option<(Place, Arc<str>, Duration)> {
-    let uid = state.get(&place.0, &place.1)?.uid.clone();
-    Some((place, uid, Duration::ZERO))
+/// An item of [`Keys`] for the object at `storage_key`, without an extra delay; `None` if the object does not exist.
+fn key_without_extra_delay(
+    state: &State,
+    storage_key: StorageKey,
+) -> Option<(StorageKey, Arc<str>, Duration)> {
+    let uid = state.get(&storage_key.0, &storage_key.1)?.uid.clone();
+    Some((storage_key, uid, Duration::ZERO))
 }
 
 /// Deletes or orphans the dependents of a terminating object. For any other object, removes the references to owners
@@ -62,20 +68,20 @@ pub(super) fn reconcile(state: &mut State, key: &Key) {
     if object.is_terminating {
         let finalizers = object_meta::finalizers(&object.value());
         if finalizers.iter().any(|f| f == ORPHAN_FINALIZER) {
-            orphan_dependents(state, &key.place, &object);
+            orphan_dependents(state, &key.storage_key, &object);
         } else if finalizers.iter().any(|f| f == FOREGROUND_FINALIZER) {
-            delete_dependents_first(state, &key.place, &object);
+            delete_dependents_first(state, &key.storage_key, &object);
         }
         return;
     }
-    let exists = |uid: &&Arc<str>| state.place_of(uid).is_some();
+    let exists = |uid: &&Arc<str>| state.storage_key_of(uid).is_some();
     let missing: Vec<Arc<str>> = object.owners.iter().filter(|uid| !exists(uid)).cloned().collect();
     if missing.is_empty() {
         return;
     }
     if missing.len() < object.owners.len() {
-        drop_owner_references(state, &key.place, &missing);
-    } else if let Some(resource) = state.registry.by_storage(&key.place.0) {
+        drop_owner_references(state, &key.storage_key, &missing);
+    } else if let Some(resource) = state.registry.by_storage(&key.storage_key.0) {
         let finalizers = object_meta::finalizers(&object.value());
         let policy = if finalizers.iter().any(|f| f == ORPHAN_FINALIZER) {
             Propagation::Orphan
@@ -84,13 +90,13 @@ pub(super) fn reconcile(state: &mut State, key: &Key) {
         } else {
             Propagation::Background
         };
-        deletion::delete(state, &resource, &key.place, policy, None);
+        deletion::delete(state, &resource, &key.storage_key, policy, None);
     }
 }
 
 /// Removes the references to these owners from an object.
-fn drop_owner_references(state: &mut State, place: &Place, owners: &[Arc<str>]) {
-    let Some(object) = state.get(&place.0, &place.1) else { return };
+fn drop_owner_references(state: &mut State, storage_key: &StorageKey, owners: &[Arc<str>]) {
+    let Some(object) = state.get(&storage_key.0, &storage_key.1) else { return };
     let mut value = object.value();
     let Some(metadata) = value["metadata"].as_object_mut() else { return };
     if let Some(refs) = metadata.get_mut("ownerReferences").and_then(Value::as_array_mut) {
@@ -99,27 +105,27 @@ fn drop_owner_references(state: &mut State, place: &Place, owners: &[Arc<str>]) 
             metadata.remove("ownerReferences");
         }
     }
-    if let Some(resource) = state.registry.by_storage(&place.0) {
+    if let Some(resource) = state.registry.by_storage(&storage_key.0) {
         // The object gets smaller, so the commit cannot exceed the storage quota.
-        let _ = state.commit(&resource, place.1.clone(), value);
+        let _ = state.commit(&resource, storage_key.1.clone(), value);
     }
 }
 
 /// Orphan policy: removes the owner reference from all dependents, then the `orphan` finalizer from the owner.
-fn orphan_dependents(state: &mut State, place: &Place, owner: &Stored) {
+fn orphan_dependents(state: &mut State, storage_key: &StorageKey, owner: &Stored) {
     for dependent in state.dependents_of(&owner.uid) {
         drop_owner_references(state, &dependent, std::slice::from_ref(&owner.uid));
     }
-    deletion::remove_finalizer(state, place, ORPHAN_FINALIZER);
+    deletion::remove_finalizer(state, storage_key, ORPHAN_FINALIZER);
 }
 
 /// Foreground policy: deletes the dependents. Removes the `foregroundDeletion` finalizer from the owner once no
 /// dependent with `blockOwnerDeletion` exists.
-fn delete_dependents_first(state: &mut State, place: &Place, owner: &Stored) {
+fn delete_dependents_first(state: &mut State, storage_key: &StorageKey, owner: &Stored) {
     for dependent in state.dependents_of(&owner.uid) {
         let Some(object) = state.get(&dependent.0, &dependent.1).cloned() else { continue };
         let Some(resource) = state.registry.by_storage(&dependent.0) else { continue };
-        if object.owners.iter().any(|uid| *uid != owner.uid && state.place_of(uid).is_some()) {
+        if object.owners.iter().any(|uid| *uid != owner.uid && state.storage_key_of(uid).is_some()) {
             drop_owner_references(state, &dependent, std::slice::from_ref(&owner.uid));
         } else if !object.is_terminating {
             let owns = !state.dependents_of(&object.uid).is_empty();
@@ -128,14 +134,14 @@ fn delete_dependents_first(state: &mut State, place: &Place, owner: &Stored) {
         }
     }
     if !has_blocking_dependent(state, &owner.uid) {
-        deletion::remove_finalizer(state, place, FOREGROUND_FINALIZER);
+        deletion::remove_finalizer(state, storage_key, FOREGROUND_FINALIZER);
     }
 }
 
 /// Whether the owner has a dependent with `blockOwnerDeletion`.
 fn has_blocking_dependent(state: &State, owner: &str) -> bool {
-    state.dependents_of(owner).iter().any(|place| {
-        state.get(&place.0, &place.1).is_some_and(|object| {
+    state.dependents_of(owner).iter().any(|storage_key| {
+        state.get(&storage_key.0, &storage_key.1).is_some_and(|object| {
             let value = object.value();
             let references = value["metadata"]["ownerReferences"].as_array();
             let blocks = |r: &Value| r["uid"] == owner && r["blockOwnerDeletion"] == true;

@@ -41,11 +41,11 @@ use tokio::time::Instant;
 use crate::store::object::Stored;
 use crate::store::queue::{Controller, Key};
 use crate::store::table::{Change, Event};
-use crate::store::{Place, State};
+use crate::store::{State, StorageKey};
 
-/// The keys that the `observe` function of a controller returns: the place and uid of an object, and an extra delay.
-/// The key is due after the delay of the controller plus the extra delay.
-type Keys = Vec<(Place, Arc<str>, Duration)>;
+/// The keys that the `observe` function of a controller returns: the storage key and the uid of an object, and an extra
+/// delay. The key is due after the delay of the controller plus the extra delay.
+type Keys = Vec<(StorageKey, Arc<str>, Duration)>;
 
 /// The maximum number of reconciles in one call of [`run`]. Controllers that undo each other's changes must not block
 /// the server; the next call continues.
@@ -91,8 +91,8 @@ pub(crate) fn run(state: &mut State) {
 fn observe(state: &mut State, storage: &Arc<str>, event: &Event, now: Instant) {
     let running: Vec<(Controller, Duration)> = state.delays().collect();
     for (controller, delay) in running {
-        for (place, uid, extra_delay) in keys_of(state, controller, storage, event) {
-            state.add_key(Key { controller, place, uid }, now + delay + extra_delay);
+        for (storage_key, uid, extra_delay) in keys_of(state, controller, storage, event) {
+            state.add_key(Key { controller, storage_key, uid }, now + delay + extra_delay);
         }
     }
 }
@@ -133,8 +133,8 @@ pub(crate) fn set_delay(state: &mut State, controller: Controller, delay: Option
     for (storage, objects) in objects {
         for object in objects {
             let event = Event::new(Change::Added, object, None);
-            for (place, uid, extra_delay) in keys_of(state, controller, &storage, &event) {
-                state.add_key(Key { controller, place, uid }, now + delay + extra_delay);
+            for (storage_key, uid, extra_delay) in keys_of(state, controller, &storage, &event) {
+                state.add_key(Key { controller, storage_key, uid }, now + delay + extra_delay);
             }
         }
     }
@@ -170,8 +170,8 @@ pub(crate) fn clock_advanced(state: &mut State) {
         }
         let objects = state.table(storage).map(|table| table.objects("")).unwrap_or_default();
         for object in objects {
-            let place = (Arc::from(storage), object.key.clone());
-            requeue(state, &Key { controller, place, uid: object.uid.clone() }, Duration::ZERO);
+            let storage_key = (Arc::from(storage), object.key.clone());
+            requeue(state, &Key { controller, storage_key, uid: object.uid.clone() }, Duration::ZERO);
         }
     }
     run(state);
@@ -195,5 +195,5 @@ fn is_deletion(event: &Event) -> bool {
 
 /// The object of a key, unless it has been deleted or recreated.
 fn object_of(state: &State, key: &Key) -> Option<Arc<Stored>> {
-    state.get(&key.place.0, &key.place.1).filter(|object| object.uid == key.uid).cloned()
+    state.get(&key.storage_key.0, &key.storage_key.1).filter(|object| object.uid == key.uid).cloned()
 }

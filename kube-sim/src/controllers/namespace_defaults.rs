@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::objects::place_in;
+use super::objects::storage_key_in;
 use super::writes::{self, CONTROLLER_MANAGER, Part};
 use super::{Keys, is_deletion, own_key};
 use crate::handler::admission::NAMESPACES;
@@ -51,8 +51,8 @@ fn namespace_key(state: &State, event: &Event) -> Keys {
 pub(super) fn requeue_all(state: &mut State) {
     let namespaces = state.table(NAMESPACES).map(|table| table.objects("")).unwrap_or_default();
     for namespace in namespaces {
-        let place = (Arc::from(NAMESPACES), namespace.key.clone());
-        let key = Key { controller: Controller::RootCaCertificate, place, uid: namespace.uid.clone() };
+        let storage_key = (Arc::from(NAMESPACES), namespace.key.clone());
+        let key = Key { controller: Controller::RootCaCertificate, storage_key, uid: namespace.uid.clone() };
         super::requeue(state, &key, std::time::Duration::ZERO);
     }
 }
@@ -87,9 +87,9 @@ fn write_unless_terminating(
         return;
     };
     let mut object = json!({"metadata": {"name": name, "namespace": namespace.name()}});
-    let place = place_in(storage, &object);
-    let outcome = if state.get(&place.0, &place.1).is_some() {
-        writes::modify(state, &place, Part::Object, CONTROLLER_MANAGER, change).map(drop)
+    let storage_key = storage_key_in(storage, &object);
+    let outcome = if state.get(&storage_key.0, &storage_key.1).is_some() {
+        writes::modify(state, &storage_key, Part::Object, CONTROLLER_MANAGER, change).map(drop)
     } else {
         change(&mut object);
         writes::create(state, storage, &object, CONTROLLER_MANAGER).map(drop)

@@ -11,7 +11,7 @@ use crate::handler::deletion::{self, Propagation};
 use crate::handler::object_meta;
 use crate::store::queue::Key;
 use crate::store::table::Event;
-use crate::store::{Place, State};
+use crate::store::{State, StorageKey};
 
 /// The key of a terminating namespace that changes, or from which an object is deleted.
 pub(super) fn observe(state: &State, storage: &Arc<str>, event: &Event) -> Keys {
@@ -26,8 +26,8 @@ pub(super) fn observe(state: &State, storage: &Arc<str>, event: &Event) -> Keys 
     // The deletion of a terminating namespace may wait for this object.
     match state.get(NAMESPACES, object.namespace()) {
         Some(namespace) if namespace.is_terminating => {
-            let place = (Arc::from(NAMESPACES), namespace.key.clone());
-            vec![(place, namespace.uid.clone(), Duration::ZERO)]
+            let storage_key = (Arc::from(NAMESPACES), namespace.key.clone());
+            vec![(storage_key, namespace.uid.clone(), Duration::ZERO)]
         }
         _ => Keys::new(),
     }
@@ -44,24 +44,26 @@ pub(super) fn reconcile(state: &mut State, key: &Key) {
     let mut value = namespace.value();
     value["spec"] = json!({});
     if object_meta::finalizers(&value).is_empty() {
-        state.erase(&key.place);
+        state.erase(&key.storage_key);
     } else if value != namespace.value() {
         // The object gets smaller, so the commit cannot exceed the storage quota.
-        let _ = state.commit(&resource, key.place.1.clone(), value);
+        let _ = state.commit(&resource, key.storage_key.1.clone(), value);
     }
 }
 
 /// Deletes all objects of a namespace that are not being deleted.
 fn delete_contents(state: &mut State, namespace: &str) {
-    let contents: Vec<Place> = state
+    let contents: Vec<StorageKey> = state
         .tables()
         .flat_map(|(storage, table)| table.objects(namespace).into_iter().map(|o| (storage.clone(), o)))
         .filter(|(_, object)| !object.is_terminating)
         .map(|(storage, object)| (storage, object.key.clone()))
         .collect();
-    for place in contents {
-        if let Some(resource) = state.registry.by_storage(&place.0).filter(|resource| resource.namespaced) {
-            deletion::delete(state, &resource, &place, Propagation::Background, None);
+    for storage_key in contents {
+        if let Some(resource) =
+            state.registry.by_storage(&storage_key.0).filter(|resource| resource.namespaced)
+        {
+            deletion::delete(state, &resource, &storage_key, Propagation::Background, None);
         }
     }
 }

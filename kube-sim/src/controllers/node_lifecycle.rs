@@ -9,7 +9,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::objects::{
-    NODES, PODS, condition, find, is_terminating, name, namespace, place_in, set_condition, time, uid, until,
+    NODES, PODS, condition, find, is_terminating, name, namespace, set_condition, storage_key_in, time, uid,
+    until,
 };
 use super::pods::{is_finished, node_name};
 use super::scheduler::tolerations;
@@ -68,7 +69,10 @@ pub(super) fn observe(state: &State, storage: &Arc<str>, event: &Event) -> Keys 
             }
             let exists = find(state, NODES, "", node).is_some();
             let delay = if exists { Duration::ZERO } else { ORPHAN_DELAY };
-            own_key(storage, event).into_iter().map(|(place, uid, _)| (place, uid, delay)).collect()
+            own_key(storage, event)
+                .into_iter()
+                .map(|(storage_key, uid, _)| (storage_key, uid, delay))
+                .collect()
         }
         _ => Keys::new(),
     }
@@ -77,7 +81,7 @@ pub(super) fn observe(state: &State, storage: &Arc<str>, event: &Event) -> Keys 
 /// Sets the taints of a node, or deletes a pod that must not stay on its node.
 pub(super) fn reconcile(state: &mut State, key: &Key) {
     let Some(object) = object_of(state, key).map(|object| object.value()) else { return };
-    if &*key.place.0 == NODES {
+    if &*key.storage_key.0 == NODES {
         return sync_taints(state, key, &object);
     }
     let Some(node) = find(state, NODES, "", node_name(&object)) else {
@@ -99,7 +103,7 @@ pub(super) fn reconcile(state: &mut State, key: &Key) {
                 "TaintManagerEviction",
                 &text,
             );
-            writes::delete(state, &key.place);
+            writes::delete(state, &key.storage_key);
         }
         Some(rest) => requeue(state, key, rest),
         None => {}
@@ -139,7 +143,7 @@ fn sync_taints(state: &mut State, key: &Key, node: &Value) {
         return;
     }
     // An error needs no handling: the next change of the node sets the taints.
-    let _ = writes::modify(state, &key.place, Part::Object, CONTROLLER_MANAGER, |node| {
+    let _ = writes::modify(state, &key.storage_key, Part::Object, CONTROLLER_MANAGER, |node| {
         let Some(spec) = node["spec"].as_object_mut() else { return };
         if taints.is_empty() {
             spec.remove("taints");
@@ -161,7 +165,7 @@ fn mark_unready(state: &mut State, key: &Key, pod: &Value, node: &Value) {
         "observedGeneration": pod["metadata"]["generation"],
     });
     // The pod is marked again at the next change of the node if the storage quota is exhausted.
-    let _ = writes::modify(state, &key.place, Part::Status, CONTROLLER_MANAGER, |pod| {
+    let _ = writes::modify(state, &key.storage_key, Part::Status, CONTROLLER_MANAGER, |pod| {
         set_condition(&mut pod["status"]["conditions"], condition, &now);
     });
     events::warning(state, COMPONENT, &involved(pod), "NodeNotReady", "Node is not ready");
@@ -194,13 +198,13 @@ fn delete_orphan(state: &mut State, key: &Key, pod: &Value) {
     disrupt(state, key, "DeletionByPodGC", "PodGC: node no longer exists");
     let Some(resource) = state.registry.by_storage(PODS) else { return };
     // An error needs no handling: the pod is removed below.
-    let _ = writes::modify(state, &key.place, Part::Status, CONTROLLER_MANAGER, |pod| {
+    let _ = writes::modify(state, &key.storage_key, Part::Status, CONTROLLER_MANAGER, |pod| {
         if !is_finished(pod) {
             pod["status"]["phase"] = "Failed".into();
         }
     });
     let policy = crate::handler::deletion::Propagation::Background;
-    crate::handler::deletion::delete(state, &resource, &place_in(PODS, pod), policy, Some(0));
+    crate::handler::deletion::delete(state, &resource, &storage_key_in(PODS, pod), policy, Some(0));
 }
 
 /// Sets the condition `DisruptionTarget` of a pod that is about to be deleted.
@@ -210,7 +214,7 @@ fn disrupt(state: &mut State, key: &Key, reason: &str, message: &str) {
         "type": "DisruptionTarget", "status": "True", "reason": reason, "message": message, "lastProbeTime": null,
     });
     // The deletion does not depend on the condition.
-    let _ = writes::modify(state, &key.place, Part::Status, CONTROLLER_MANAGER, |pod| {
+    let _ = writes::modify(state, &key.storage_key, Part::Status, CONTROLLER_MANAGER, |pod| {
         set_condition(&mut pod["status"]["conditions"], condition, &now);
     });
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::clock::{Clock, format_seconds};
 use crate::store::object::key;
 use crate::store::selector::Labels;
-use crate::store::{Place, State};
+use crate::store::{State, StorageKey};
 
 pub(super) const PODS: &str = "/pods";
 pub(super) const NODES: &str = "/nodes";
@@ -45,8 +45,8 @@ pub(super) fn number(value: &Value) -> i64 {
     value.as_i64().unwrap_or(0)
 }
 
-/// The place of an object in the table `storage`.
-pub(super) fn place_in(storage: &str, object: &Value) -> Place {
+/// The storage key of an object in the table `storage`.
+pub(super) fn storage_key_in(storage: &str, object: &Value) -> StorageKey {
     (Arc::from(storage), key(namespace(object), name(object)))
 }
 

@@ -7,14 +7,14 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::objects::{
-    controller_of, is_controlled_by, is_terminating, labels, list, name, namespace, place_in, uid,
+    controller_of, is_controlled_by, is_terminating, labels, list, name, namespace, storage_key_in, uid,
 };
 use super::writes::{self, CONTROLLER_MANAGER, Part};
 use super::{Keys, is_deletion};
 use crate::status::SimError;
 use crate::store::selector::LabelSelector;
 use crate::store::table::Event;
-use crate::store::{Place, State};
+use crate::store::{State, StorageKey};
 
 /// The table, API version and kind of the owners of a controller.
 #[derive(Clone, Copy, Debug)]
@@ -47,8 +47,10 @@ impl OwnerKind {
         let previous = event.previous.as_ref().map_or(&[][..], |previous| &previous.owners);
         let mut keys = Keys::new();
         for owner in event.object.owners.iter().chain(previous) {
-            if let Some(place) = state.place_of(owner).filter(|place| &*place.0 == self.storage) {
-                keys.push((place.clone(), owner.clone(), Duration::ZERO));
+            if let Some(storage_key) =
+                state.storage_key_of(owner).filter(|storage_key| &*storage_key.0 == self.storage)
+            {
+                keys.push((storage_key.clone(), owner.clone(), Duration::ZERO));
             }
         }
         if keys.is_empty() && event.object.owners.is_empty() && !is_deletion(event) {
@@ -72,14 +74,14 @@ impl OwnerKind {
             if selector.matches(&labels(&object)) {
                 claimed.push(object);
             } else if !is_terminating(owner) {
-                release(state, &place_in(storage, &object), uid(owner));
+                release(state, &storage_key_in(storage, &object), uid(owner));
             }
         }
         if is_terminating(owner) {
             return claimed;
         }
         let table = state.table(storage);
-        let orphans: Vec<Place> = table
+        let orphans: Vec<StorageKey> = table
             .map(|table| table.objects(namespace(owner)))
             .unwrap_or_default()
             .iter()
@@ -87,8 +89,8 @@ impl OwnerKind {
             .filter(|object| object.owners.is_empty() || controller_of(&object.value()).is_none())
             .map(|object| (Arc::from(storage), object.key.clone()))
             .collect();
-        for place in orphans {
-            let adopted = writes::modify(state, &place, Part::Object, CONTROLLER_MANAGER, |object| {
+        for storage_key in orphans {
+            let adopted = writes::modify(state, &storage_key, Part::Object, CONTROLLER_MANAGER, |object| {
                 let owners = &mut object["metadata"]["ownerReferences"];
                 if !owners.is_array() {
                     *owners = json!([]);
@@ -110,16 +112,17 @@ pub(super) fn selector(owner: &Value) -> LabelSelector {
 
 /// The objects in `storage` whose controller is `owner`.
 pub(super) fn controlled(state: &State, owner: &Value, storage: &str) -> Vec<Value> {
-    let places = state.dependents_of(uid(owner));
-    let own = places.iter().filter(|place| &*place.0 == storage);
-    let objects = own.filter_map(|place| state.get(&place.0, &place.1)).map(|object| object.value());
+    let storage_keys = state.dependents_of(uid(owner));
+    let own = storage_keys.iter().filter(|storage_key| &*storage_key.0 == storage);
+    let objects =
+        own.filter_map(|storage_key| state.get(&storage_key.0, &storage_key.1)).map(|object| object.value());
     objects.filter(|object| is_controlled_by(object, owner)).collect()
 }
 
 /// Removes the reference to the owner from an object.
-fn release(state: &mut State, place: &Place, owner: &str) {
+fn release(state: &mut State, storage_key: &StorageKey, owner: &str) {
     // The object gets smaller, so the commit cannot exceed the storage quota.
-    let _ = writes::modify(state, place, Part::Object, CONTROLLER_MANAGER, |object| {
+    let _ = writes::modify(state, storage_key, Part::Object, CONTROLLER_MANAGER, |object| {
         let Some(metadata) = object["metadata"].as_object_mut() else { return };
         let Some(owners) = metadata.get_mut("ownerReferences").and_then(Value::as_array_mut) else { return };
         owners.retain(|reference| reference["uid"] != owner);
@@ -176,7 +179,7 @@ pub(super) fn create_pod(
 
 /// Deletes a pod of a controller, and creates the Event about it.
 pub(super) fn delete_pod(state: &mut State, kind: OwnerKind, owner: &Value, pod: &Value, component: &str) {
-    writes::delete(state, &place_in(super::objects::PODS, pod));
+    writes::delete(state, &storage_key_in(super::objects::PODS, pod));
     let message = format!("Deleted pod: {}", name(pod));
     super::events::normal(state, component, &kind.involved(owner), "SuccessfulDelete", &message);
 }

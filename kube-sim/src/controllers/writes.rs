@@ -14,7 +14,7 @@ use crate::registry::Resource;
 use crate::schema;
 use crate::status::SimError;
 use crate::store::object::key;
-use crate::store::{Place, State};
+use crate::store::{State, StorageKey};
 
 /// The field manager of the controllers of kube-controller-manager.
 pub(super) const CONTROLLER_MANAGER: &str = "kube-controller-manager";
@@ -95,20 +95,20 @@ fn create_once(
     Ok(stored.typed_value(&resource.api_version, &resource.kind))
 }
 
-/// Changes the object at `place`, unless `change` leaves it as it is. Returns the stored object; `None` if there is no
-/// object.
+/// Changes the object at `storage_key`, unless `change` leaves it as it is. Returns the stored object; `None` if there
+/// is no object.
 ///
 /// # Errors
 /// When the changed object does not decode, or exceeds the storage quota.
 pub(super) fn modify(
     state: &mut State,
-    place: &Place,
+    storage_key: &StorageKey,
     part: Part,
     manager: &str,
     change: impl FnOnce(&mut Value),
 ) -> Result<Option<Value>, SimError> {
-    let Some(resource) = state.registry.by_storage(&place.0) else { return Ok(None) };
-    let Some(stored) = state.get(&place.0, &place.1) else { return Ok(None) };
+    let Some(resource) = state.registry.by_storage(&storage_key.0) else { return Ok(None) };
+    let Some(stored) = state.get(&storage_key.0, &storage_key.1) else { return Ok(None) };
     let before = stored.typed_value(&resource.api_version, &resource.kind);
     let mut new = before.clone();
     change(&mut new);
@@ -125,14 +125,14 @@ pub(super) fn modify(
     }
     let subresource = if part == Part::Status && resource.has_status() { "status" } else { "" };
     track(state, &resource, subresource, manager, Some(&before), &mut new);
-    let stored = state.commit(&resource, place.1.clone(), new)?;
+    let stored = state.commit(&resource, storage_key.1.clone(), new)?;
     Ok(Some(stored.typed_value(&resource.api_version, &resource.kind)))
 }
 
-/// Deletes the object at `place` with the propagation policy `Background`.
-pub(super) fn delete(state: &mut State, place: &Place) {
-    if let Some(resource) = state.registry.by_storage(&place.0) {
-        deletion::delete(state, &resource, place, Propagation::Background, None);
+/// Deletes the object at `storage_key` with the propagation policy `Background`.
+pub(super) fn delete(state: &mut State, storage_key: &StorageKey) {
+    if let Some(resource) = state.registry.by_storage(&storage_key.0) {
+        deletion::delete(state, &resource, storage_key, Propagation::Background, None);
     }
 }
 

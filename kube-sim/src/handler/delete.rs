@@ -205,13 +205,13 @@ pub(crate) async fn delete_one(
         let shown = call.converter().view(object.clone()).await?;
         let old = || (convert::view(resource, &shown), delete.to_json(), delete.dry_run);
         call.admit_deletion(target, name, old, warnings).await?;
-        let place = (resource.storage.clone(), object.key.clone());
+        let storage_key = (resource.storage.clone(), object.key.clone());
         let finalizers = object_meta::finalizers(&object.value());
         let propagation =
             deletion::propagation(resource, delete.propagation.as_deref(), delete.orphan, &finalizers);
         let remaining = {
             let mut state = inner.lock();
-            if !state.get(&place.0, &place.1).is_some_and(|now| Arc::ptr_eq(now, &object)) {
+            if !state.get(&storage_key.0, &storage_key.1).is_some_and(|now| Arc::ptr_eq(now, &object)) {
                 continue;
             }
             if delete.dry_run {
@@ -219,9 +219,9 @@ pub(crate) async fn delete_one(
                 deletion::mark(&inner.clock, resource, &mut deleted, propagation, delete.grace)
                     .then(|| response_object(resource, &object.key, object.version, deleted))
             } else {
-                deletion::delete(&mut state, resource, &place, propagation, delete.grace);
+                deletion::delete(&mut state, resource, &storage_key, propagation, delete.grace);
                 controllers::run(&mut state);
-                state.get(&place.0, &place.1).filter(|o| o.uid == object.uid).cloned()
+                state.get(&storage_key.0, &storage_key.1).filter(|o| o.uid == object.uid).cloned()
             }
         };
         return Ok(match remaining {

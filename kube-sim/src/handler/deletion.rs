@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::object_meta;
 use crate::clock::Clock;
 use crate::registry::Resource;
-use crate::store::{Place, State};
+use crate::store::{State, StorageKey};
 
 /// The deletion propagation policy: the handling of the dependents of a deleted object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,20 +38,20 @@ pub(crate) fn completes_deletion(resource: &Resource, old: &Value, new: &Value) 
 pub(crate) fn delete(
     state: &mut State,
     resource: &Resource,
-    place: &Place,
+    storage_key: &StorageKey,
     propagation: Propagation,
     grace: Option<i64>,
 ) {
-    let Some(stored) = state.get(&place.0, &place.1).cloned() else { return };
+    let Some(stored) = state.get(&storage_key.0, &storage_key.1).cloned() else { return };
     let old = stored.value();
     let mut new = old.clone();
     if !mark(&state.clock, resource, &mut new, propagation, grace) {
-        state.erase(place);
+        state.erase(storage_key);
         return;
     }
     if new != old {
         // If the additional deletionTimestamp exceeds the storage quota, the stored object is unchanged.
-        let _ = state.commit(resource, place.1.clone(), new);
+        let _ = state.commit(resource, storage_key.1.clone(), new);
     }
 }
 
@@ -107,19 +107,19 @@ pub(crate) fn mark_deleted(clock: &Clock, resource: &Resource, old: &Value, new:
 }
 
 /// Removes one finalizer, then the object if neither another finalizer nor a grace period defers its removal.
-pub(crate) fn remove_finalizer(state: &mut State, place: &Place, finalizer: &str) {
-    let Some(object) = state.get(&place.0, &place.1) else { return };
+pub(crate) fn remove_finalizer(state: &mut State, storage_key: &StorageKey, finalizer: &str) {
+    let Some(object) = state.get(&storage_key.0, &storage_key.1) else { return };
     let mut value = object.value();
     let mut finalizers = object_meta::finalizers(&value);
     finalizers.retain(|f| f != finalizer);
     object_meta::set_finalizers(&mut value, &finalizers);
-    let Some(resource) = state.registry.by_storage(&place.0) else { return };
+    let Some(resource) = state.registry.by_storage(&storage_key.0) else { return };
     let grace = value["metadata"]["deletionGracePeriodSeconds"].as_i64().unwrap_or(0);
     if finalizers.is_empty() && grace == 0 && !resource.strategy.deletion.is_deferred_by_spec(&value) {
-        state.erase(place);
+        state.erase(storage_key);
     } else {
         // The object gets smaller, so the commit cannot exceed the storage quota.
-        let _ = state.commit(&resource, place.1.clone(), value);
+        let _ = state.commit(&resource, storage_key.1.clone(), value);
     }
 }
 

@@ -41,10 +41,10 @@ pub(super) async fn evict_pod(call: &Call<'_>) -> Result<Reply, SimError> {
         take_disruption(call, &mut state, dry_run)?;
     }
     let grace = body["deleteOptions"]["gracePeriodSeconds"].as_i64();
-    let place = (call.target.resource.storage.clone(), pod.key.clone());
+    let storage_key = (call.target.resource.storage.clone(), pod.key.clone());
     if !dry_run {
         add_disruption_condition(call, &mut state, &pod)?;
-        deletion::delete(&mut state, &call.target.resource, &place, Propagation::Background, grace);
+        deletion::delete(&mut state, &call.target.resource, &storage_key, Propagation::Background, grace);
         controllers::run(&mut state);
     }
     let mut reply = success_reply(StatusCode::CREATED);

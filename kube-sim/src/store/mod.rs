@@ -29,8 +29,8 @@ use object::Stored;
 use queue::{Controller, Key, Queue};
 use table::{Compacted, Event, Table};
 
-/// The location of an object: the name of its table, and its key in the table.
-pub(crate) type Place = (Arc<str>, Arc<str>);
+/// The storage key of an object: the name of its table, and its key in the table.
+pub(crate) type StorageKey = (Arc<str>, Arc<str>);
 
 /// The maximum total size of all objects in bytes of JSON. It corresponds to the space quota of etcd.
 pub(crate) const SPACE_QUOTA: usize = 2 << 30;
@@ -47,10 +47,10 @@ pub(crate) struct State {
     /// The resource version of the latest change.
     version: u64,
     tables: BTreeMap<Arc<str>, Table>,
-    /// The locations of all objects, by uid.
-    places: BTreeMap<Arc<str>, Place>,
-    /// The locations of the dependents, by the uid of the owner.
-    dependents: BTreeMap<Arc<str>, BTreeSet<Place>>,
+    /// The storage keys of all objects, by uid.
+    storage_keys: BTreeMap<Arc<str>, StorageKey>,
+    /// The storage keys of the dependents, by the uid of the owner.
+    dependents: BTreeMap<Arc<str>, BTreeSet<StorageKey>>,
     queue: Queue,
     /// The changes that the controllers have not observed, each with the name of its table.
     unobserved: VecDeque<(Arc<str>, Arc<Event>)>,
@@ -71,7 +71,7 @@ pub(crate) struct State {
     /// The certificate authority of the server in PEM, if it has one.
     pub(crate) root_ca: Option<Arc<str>>,
     /// The latest Events of the controllers, oldest first.
-    pub(crate) recorded_events: VecDeque<Place>,
+    pub(crate) recorded_events: VecDeque<StorageKey>,
     /// The number of pod IPs that have been assigned.
     pub(crate) assigned_pod_ips: u32,
     /// Whether the crate's `workload` module simulates a kubelet, which removes terminating pods. If this is false,
@@ -84,7 +84,7 @@ impl State {
         Self {
             version: 1,
             tables: BTreeMap::new(),
-            places: BTreeMap::new(),
+            storage_keys: BTreeMap::new(),
             dependents: BTreeMap::new(),
             queue: Queue::default(),
             unobserved: VecDeque::new(),
@@ -143,13 +143,13 @@ impl State {
         self.tables.get(storage)?.get(key)
     }
 
-    /// The location of the object with this uid.
-    pub(crate) fn place_of(&self, uid: &str) -> Option<&Place> {
-        self.places.get(uid)
+    /// The storage key of the object with this uid.
+    pub(crate) fn storage_key_of(&self, uid: &str) -> Option<&StorageKey> {
+        self.storage_keys.get(uid)
     }
 
     /// The objects with an owner reference to `uid`.
-    pub(crate) fn dependents_of(&self, uid: &str) -> Vec<Place> {
+    pub(crate) fn dependents_of(&self, uid: &str) -> Vec<StorageKey> {
         self.dependents.get(uid).into_iter().flatten().cloned().collect()
     }
 
@@ -188,13 +188,13 @@ impl State {
         }
         self.bytes = bytes;
         self.version = version;
-        let place = (resource.storage.clone(), object.key.clone());
+        let storage_key = (resource.storage.clone(), object.key.clone());
         if let Some(before) = before {
-            self.remove_from_dependents(&before, &place);
+            self.remove_from_dependents(&before, &storage_key);
         }
-        self.places.insert(object.uid.clone(), place.clone());
+        self.storage_keys.insert(object.uid.clone(), storage_key.clone());
         for owner in &object.owners {
-            self.dependents.entry(owner.clone()).or_default().insert(place.clone());
+            self.dependents.entry(owner.clone()).or_default().insert(storage_key.clone());
         }
         let limit = self.history_limit;
         let event = self.table_mut(&resource.storage).insert(object.clone(), limit);
@@ -203,19 +203,19 @@ impl State {
     }
 
     /// Removes an object. Returns the object of the DELETED event: the last state, with the next resource version.
-    pub(crate) fn erase(&mut self, place: &Place) -> Option<Arc<Stored>> {
-        let object = self.get(&place.0, &place.1)?.clone();
+    pub(crate) fn erase(&mut self, storage_key: &StorageKey) -> Option<Arc<Stored>> {
+        let object = self.get(&storage_key.0, &storage_key.1)?.clone();
         self.version += 1;
         self.bytes -= object.len();
         let mut value = object.value();
         value["metadata"]["resourceVersion"] = self.version.to_string().into();
         let last = Stored::new(object.key.clone(), self.version, object.fields.clone(), value);
         let last = Arc::new(last.in_api_version(object.api_version.clone()));
-        self.remove_from_dependents(&object, place);
-        self.places.remove(&object.uid);
+        self.remove_from_dependents(&object, storage_key);
+        self.storage_keys.remove(&object.uid);
         let limit = self.history_limit;
-        let event = self.table_mut(&place.0).remove(last.clone(), limit);
-        self.after_change(place.0.clone(), event);
+        let event = self.table_mut(&storage_key.0).remove(last.clone(), limit);
+        self.after_change(storage_key.0.clone(), event);
         Some(last)
     }
 
@@ -228,10 +228,10 @@ impl State {
     }
 
     /// Removes an object from the index of dependents.
-    fn remove_from_dependents(&mut self, object: &Stored, place: &Place) {
+    fn remove_from_dependents(&mut self, object: &Stored, storage_key: &StorageKey) {
         for owner in &object.owners {
             if let Some(of_owner) = self.dependents.get_mut(owner) {
-                of_owner.remove(place);
+                of_owner.remove(storage_key);
                 if of_owner.is_empty() {
                     self.dependents.remove(owner);
                 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use super::Place;
+use super::StorageKey;
 
 /// A controller that the simulation runs.
 ///
@@ -92,7 +92,7 @@ impl Controller {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Key {
     pub(crate) controller: Controller,
-    pub(crate) place: Place,
+    pub(crate) storage_key: StorageKey,
     pub(crate) uid: Arc<str>,
 }
 
@@ -147,7 +147,7 @@ mod tests {
     fn key(name: &str) -> Key {
         Key {
             controller: Controller::GarbageCollector,
-            place: (Arc::from("/configmaps"), Arc::from(name)),
+            storage_key: (Arc::from("/configmaps"), Arc::from(name)),
             uid: Arc::from(name),
         }
     }

@@ -36,11 +36,11 @@ impl State {
 
     /// Updates the indexes after the table has undone a change, and feeds the restored object to the controllers.
     fn undo_in_indexes(&mut self, storage: &Arc<str>, undone: &Event) {
-        let place = (storage.clone(), undone.object.key.clone());
+        let storage_key = (storage.clone(), undone.object.key.clone());
         if undone.change != Change::Deleted {
             self.bytes -= undone.object.len();
-            self.places.remove(&undone.object.uid);
-            self.remove_from_dependents(&undone.object, &place);
+            self.storage_keys.remove(&undone.object.uid);
+            self.remove_from_dependents(&undone.object, &storage_key);
         }
         // Without the previous state, the object did not exist: the controllers observe its deletion.
         let (change, object) = match &undone.previous {
@@ -49,9 +49,9 @@ impl State {
         };
         if let Some(previous) = &undone.previous {
             self.bytes += previous.len();
-            self.places.insert(previous.uid.clone(), place.clone());
+            self.storage_keys.insert(previous.uid.clone(), storage_key.clone());
             for owner in &previous.owners {
-                self.dependents.entry(owner.clone()).or_default().insert(place.clone());
+                self.dependents.entry(owner.clone()).or_default().insert(storage_key.clone());
             }
         }
         self.unobserved.push_back((storage.clone(), Arc::new(Event::new(change, object, None))));

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::queue::Queue;
 use super::table::Table;
-use super::{Place, State};
+use super::{State, StorageKey};
 use crate::registry::Registry;
 
 /// A copy of the storage. Each field is a copy of the field of [`State`] with the same name; the copies share the
@@ -16,8 +16,8 @@ use crate::registry::Registry;
 pub(crate) struct Snapshot {
     version: u64,
     tables: Arc<BTreeMap<Arc<str>, Table>>,
-    places: BTreeMap<Arc<str>, Place>,
-    dependents: BTreeMap<Arc<str>, BTreeSet<Place>>,
+    storage_keys: BTreeMap<Arc<str>, StorageKey>,
+    dependents: BTreeMap<Arc<str>, BTreeSet<StorageKey>>,
     queue: Queue,
     bytes: usize,
     compacted: u64,
@@ -30,7 +30,7 @@ impl State {
         Snapshot {
             version: self.version,
             tables: Arc::new(without_watchers(&self.tables)),
-            places: self.places.clone(),
+            storage_keys: self.storage_keys.clone(),
             dependents: self.dependents.clone(),
             queue: self.queue.clone(),
             bytes: self.bytes,
@@ -43,7 +43,7 @@ impl State {
     /// resource version exceeds the version of its last event. The random generator is not restored, so that no uid is
     /// assigned twice.
     pub(crate) fn restore(&mut self, snapshot: &Snapshot) {
-        let Snapshot { version, tables, places, dependents, queue, bytes, compacted, registry } =
+        let Snapshot { version, tables, storage_keys, dependents, queue, bytes, compacted, registry } =
             snapshot.clone();
         self.compacted = compacted;
         self.caches.rewind(version);
@@ -52,7 +52,7 @@ impl State {
             self.table_mut(&storage).take_watchers(&mut table);
         }
         self.version = version;
-        self.places = places;
+        self.storage_keys = storage_keys;
         self.dependents = dependents;
         self.queue = queue;
         self.unobserved.clear();

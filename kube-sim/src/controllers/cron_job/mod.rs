@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use self::schedule::Schedule;
 use super::job::JOBS;
-use super::objects::{is_terminating, is_true, name, namespace, place_in, seconds, time, uid};
+use super::objects::{is_terminating, is_true, name, namespace, seconds, storage_key_in, time, uid};
 use super::owned::{OwnerKind, controlled};
 use super::writes::{self, CONTROLLER_MANAGER, Part};
 use super::{Keys, events, is_deletion, object_of, own_key, requeue};
@@ -48,7 +48,7 @@ pub(super) fn reconcile(state: &mut State, key: &Key) {
     if cron_job["status"] != before {
         let status = cron_job["status"].take();
         // An error needs no handling: the next time of the schedule writes the status.
-        let _ = writes::modify(state, &key.place, Part::Status, CONTROLLER_MANAGER, |stored| {
+        let _ = writes::modify(state, &key.storage_key, Part::Status, CONTROLLER_MANAGER, |stored| {
             stored["status"] = status;
         });
     }
@@ -103,7 +103,7 @@ fn delete_old_jobs(state: &mut State, cron_job: &Value, jobs: &[Value]) {
         finished.sort_by_key(|job| (time(&job["status"]["startTime"]), name(job).to_owned()));
         let excess = finished.len().saturating_sub(usize::try_from(limit).unwrap_or(usize::MAX));
         for job in finished.into_iter().take(excess) {
-            writes::delete(state, &place_in(JOBS, job));
+            writes::delete(state, &storage_key_in(JOBS, job));
             let message = format!("Deleted job {}", name(job));
             events::normal(state, COMPONENT, &KIND.involved(cron_job), "SuccessfulDelete", &message);
         }
@@ -166,8 +166,8 @@ fn start_job(state: &mut State, cron_job: &mut Value, jobs: &[Value], at: Timest
         }
         Some("Replace") => {
             for reference in &active {
-                let place = place_in(JOBS, &json!({"metadata": reference}));
-                writes::delete(state, &place);
+                let storage_key = storage_key_in(JOBS, &json!({"metadata": reference}));
+                writes::delete(state, &storage_key);
                 let job_name = reference["name"].as_str().unwrap_or_default();
                 let message = format!("Deleted job {job_name}");
                 events::normal(state, COMPONENT, &KIND.involved(cron_job), "SuccessfulDelete", &message);

@@ -39,13 +39,14 @@ pub(super) fn observe(state: &State, storage: &Arc<str>, event: &Event) -> Keys 
         REPLICA_SETS => KIND.keys(state, event),
         // A rollout with the strategy Recreate waits for the end of the old pods.
         PODS if is_deletion(event) => {
-            let sets = event.object.owners.iter().filter_map(|owner| state.place_of(owner));
-            let sets = sets.filter(|place| &*place.0 == REPLICA_SETS);
-            let owners =
-                sets.filter_map(|place| state.get(&place.0, &place.1)).flat_map(|set| set.owners.clone());
-            let places =
-                owners.filter_map(|owner| Some((state.place_of(&owner)?.clone(), owner, Duration::ZERO)));
-            places.filter(|(place, ..)| &*place.0 == DEPLOYMENTS).collect()
+            let sets = event.object.owners.iter().filter_map(|owner| state.storage_key_of(owner));
+            let sets = sets.filter(|storage_key| &*storage_key.0 == REPLICA_SETS);
+            let owners = sets
+                .filter_map(|storage_key| state.get(&storage_key.0, &storage_key.1))
+                .flat_map(|set| set.owners.clone());
+            let storage_keys = owners
+                .filter_map(|owner| Some((state.storage_key_of(&owner)?.clone(), owner, Duration::ZERO)));
+            storage_keys.filter(|(storage_key, ..)| &*storage_key.0 == DEPLOYMENTS).collect()
         }
         _ => Keys::new(),
     }
@@ -209,7 +210,7 @@ impl Deployment<'_> {
     fn write_status(&mut self) {
         let (status, annotations) = (&self.object["status"], &self.object["metadata"]["annotations"]);
         let written =
-            writes::modify(self.state, &self.key.place, Part::Status, CONTROLLER_MANAGER, |stored| {
+            writes::modify(self.state, &self.key.storage_key, Part::Status, CONTROLLER_MANAGER, |stored| {
                 stored["status"] = status.clone();
                 if annotations.is_object() {
                     stored["metadata"]["annotations"] = annotations.clone();

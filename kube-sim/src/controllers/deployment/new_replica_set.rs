@@ -6,7 +6,8 @@ use super::{
     DESIRED_REPLICAS, Deployment, HASH_LABEL, KIND, MAX_REPLICAS, REVISION, REVISION_HISTORY, revision,
 };
 use crate::controllers::objects::{
-    REPLICA_SETS, annotation, condition, find, hash, is_controlled_by, name, namespace, number, place_in,
+    REPLICA_SETS, annotation, condition, find, hash, is_controlled_by, name, namespace, number,
+    storage_key_in,
 };
 use crate::controllers::writes::{self, CONTROLLER_MANAGER, Part};
 
@@ -44,11 +45,12 @@ impl Deployment<'_> {
             wanted["spec"]["minReadySeconds"] = min_ready;
         }
         if wanted != set {
-            let place = place_in(REPLICA_SETS, &set);
-            let written = writes::modify(self.state, &place, Part::Object, CONTROLLER_MANAGER, |stored| {
-                stored["metadata"]["annotations"] = wanted["metadata"]["annotations"].clone();
-                stored["spec"]["minReadySeconds"] = wanted["spec"]["minReadySeconds"].clone();
-            });
+            let storage_key = storage_key_in(REPLICA_SETS, &set);
+            let written =
+                writes::modify(self.state, &storage_key, Part::Object, CONTROLLER_MANAGER, |stored| {
+                    stored["metadata"]["annotations"] = wanted["metadata"]["annotations"].clone();
+                    stored["spec"]["minReadySeconds"] = wanted["spec"]["minReadySeconds"].clone();
+                });
             match written {
                 Ok(Some(written)) => self.new_set = Some(written),
                 _ => return false,

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{Deployment, is_active, revision};
-use crate::controllers::objects::{PODS, REPLICA_SETS, is_terminating, name, number, place_in};
+use crate::controllers::objects::{PODS, REPLICA_SETS, is_terminating, name, number, storage_key_in};
 use crate::controllers::owned::controlled;
 use crate::controllers::pods::is_finished;
 use crate::controllers::writes;
@@ -136,7 +136,7 @@ impl Deployment<'_> {
         let unused: Vec<Value> =
             old.iter().take(excess).filter(is_unused).map(|set| (*set).clone()).collect();
         for set in unused {
-            writes::delete(self.state, &place_in(REPLICA_SETS, &set));
+            writes::delete(self.state, &storage_key_in(REPLICA_SETS, &set));
             self.old_sets.retain(|old| name(old) != name(&set));
         }
     }

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{DESIRED_REPLICAS, Deployment, MAX_REPLICAS, by_age, is_active};
-use crate::controllers::objects::{REPLICA_SETS, annotation, name, number, place_in};
+use crate::controllers::objects::{REPLICA_SETS, annotation, name, number, storage_key_in};
 use crate::controllers::writes::{self, CONTROLLER_MANAGER, Part};
 
 impl Deployment<'_> {
@@ -98,8 +98,8 @@ impl Deployment<'_> {
         }
         let mut wanted = set.clone();
         self.set_replicas_annotations(&mut wanted);
-        let place = place_in(REPLICA_SETS, set);
-        let written = writes::modify(self.state, &place, Part::Object, CONTROLLER_MANAGER, |stored| {
+        let storage_key = storage_key_in(REPLICA_SETS, set);
+        let written = writes::modify(self.state, &storage_key, Part::Object, CONTROLLER_MANAGER, |stored| {
             stored["spec"]["replicas"] = size.into();
             stored["metadata"]["annotations"] = wanted["metadata"]["annotations"].clone();
         });

@@ -3,10 +3,10 @@
 use serde_json::{Value, json};
 
 use super::{ENDPOINTS, Endpoint, by_ports, is_headless};
-use crate::controllers::objects::{name, namespace, place_in};
+use crate::controllers::objects::{name, namespace, storage_key_in};
 use crate::controllers::writes::{self, CONTROLLER_MANAGER, Part};
 use crate::store::queue::Key;
-use crate::store::{Place, State};
+use crate::store::{State, StorageKey};
 
 /// The label of the objects that this controller writes.
 const MANAGED_BY: (&str, &str) = ("endpoints.kubernetes.io/managed-by", "endpoint-controller");
@@ -17,7 +17,7 @@ pub(super) fn sync(state: &mut State, service: &Value, endpoints: &[Endpoint]) {
     let groups = by_ports(endpoints).into_values();
     let subsets: Vec<Value> = groups.filter_map(|group| subset(&group)).collect();
     let mut object = json!({"metadata": {"name": name(service), "namespace": namespace(service)}});
-    let place = place_in(ENDPOINTS, &object);
+    let storage_key = storage_key_in(ENDPOINTS, &object);
     let change = |object: &mut Value| {
         if subsets.is_empty() {
             object.as_object_mut().map(|object| object.remove("subsets"));
@@ -32,8 +32,8 @@ pub(super) fn sync(state: &mut State, service: &Value, endpoints: &[Endpoint]) {
             labels["service.kubernetes.io/headless"] = "".into();
         }
     };
-    let outcome = if state.get(&place.0, &place.1).is_some() {
-        writes::modify(state, &place, Part::Object, CONTROLLER_MANAGER, change).map(drop)
+    let outcome = if state.get(&storage_key.0, &storage_key.1).is_some() {
+        writes::modify(state, &storage_key, Part::Object, CONTROLLER_MANAGER, change).map(drop)
     } else {
         change(&mut object);
         writes::create(state, ENDPOINTS, &object, CONTROLLER_MANAGER).map(drop)
@@ -45,14 +45,14 @@ pub(super) fn sync(state: &mut State, service: &Value, endpoints: &[Endpoint]) {
 
 /// Deletes the `Endpoints` of a deleted service.
 pub(super) fn delete(state: &mut State, key: &Key) {
-    if state.get(&key.place.0, &key.place.1).is_some() {
+    if state.get(&key.storage_key.0, &key.storage_key.1).is_some() {
         // A new service with the same name exists.
         return;
     }
-    let place: Place = (ENDPOINTS.into(), key.place.1.clone());
-    let own = state.get(&place.0, &place.1).map(|object| object.value());
+    let storage_key: StorageKey = (ENDPOINTS.into(), key.storage_key.1.clone());
+    let own = state.get(&storage_key.0, &storage_key.1).map(|object| object.value());
     if own.is_some_and(|own| own["metadata"]["labels"][MANAGED_BY.0] == MANAGED_BY.1) {
-        writes::delete(state, &place);
+        writes::delete(state, &storage_key);
     }
 }
 

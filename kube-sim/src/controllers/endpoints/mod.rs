@@ -31,9 +31,10 @@ pub(super) fn observe(state: &State, storage: &Arc<str>, event: &Event) -> Keys 
         SLICES | ENDPOINTS => {
             let label = event.object.value()["metadata"]["labels"][slices::SERVICE_LABEL].clone();
             let service = label.as_str().unwrap_or(event.object.name()).to_owned();
-            let place = (Arc::from(SERVICES), crate::store::object::key(event.object.namespace(), &service));
-            let found = state.get(&place.0, &place.1).map(|service| service.uid.clone());
-            found.map(|uid| (place, uid, Duration::ZERO)).into_iter().collect()
+            let storage_key =
+                (Arc::from(SERVICES), crate::store::object::key(event.object.namespace(), &service));
+            let found = state.get(&storage_key.0, &storage_key.1).map(|service| service.uid.clone());
+            found.map(|uid| (storage_key, uid, Duration::ZERO)).into_iter().collect()
         }
         _ => Keys::new(),
     }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Endpoint, SLICES, by_ports, is_headless};
-use crate::controllers::objects::{name, namespace, place_in, uid};
+use crate::controllers::objects::{name, namespace, storage_key_in, uid};
 use crate::controllers::owned::controlled;
 use crate::controllers::writes::{self, CONTROLLER_MANAGER, Part};
 use crate::store::State;
@@ -35,9 +35,9 @@ pub(super) fn sync(state: &mut State, service: &Value, endpoints: &[Endpoint]) {
         let reused = same.or(if existing.is_empty() { None } else { Some(0) });
         match reused.map(|at| existing.remove(at)) {
             Some(slice) => {
-                let place = place_in(SLICES, &slice);
+                let storage_key = storage_key_in(SLICES, &slice);
                 // A failed write is repeated at the next change of a pod.
-                let _ = writes::modify(state, &place, Part::Object, CONTROLLER_MANAGER, |stored| {
+                let _ = writes::modify(state, &storage_key, Part::Object, CONTROLLER_MANAGER, |stored| {
                     stored["endpoints"] = items.into();
                     stored["ports"] = ports.into();
                     set_labels(stored, service);
@@ -47,7 +47,7 @@ pub(super) fn sync(state: &mut State, service: &Value, endpoints: &[Endpoint]) {
         }
     }
     for slice in existing {
-        writes::delete(state, &place_in(SLICES, &slice));
+        writes::delete(state, &storage_key_in(SLICES, &slice));
     }
 }
 

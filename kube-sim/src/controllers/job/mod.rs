@@ -13,7 +13,8 @@ use serde_json::{Value, json};
 
 use self::indexes::Indexes;
 use super::objects::{
-    PODS, condition, controller_of, is_terminating, is_true, name, number, place_in, seconds, time, until,
+    PODS, condition, controller_of, is_terminating, is_true, name, number, seconds, storage_key_in, time,
+    until,
 };
 use super::owned::{self, OwnerKind};
 use super::pods::{is_active, is_ready, phase};
@@ -69,7 +70,7 @@ type Outcome = (&'static str, String);
 
 /// Counts the ended pods of a job, creates or deletes pods, and ends the job.
 pub(super) fn reconcile(state: &mut State, key: &Key) {
-    if &*key.place.0 == PODS {
+    if &*key.storage_key.0 == PODS {
         return release_orphan(state, key);
     }
     let Some(stored) = object_of(state, key) else { return };
@@ -95,7 +96,7 @@ pub(super) fn reconcile(state: &mut State, key: &Key) {
 fn release_orphan(state: &mut State, key: &Key) {
     let Some(pod) = object_of(state, key).map(|pod| pod.value()) else { return };
     let owner = controller_of(&pod).and_then(|owner| owner["uid"].as_str());
-    if owner.is_none_or(|owner| state.place_of(owner).is_none()) {
+    if owner.is_none_or(|owner| state.storage_key_of(owner).is_none()) {
         stop_tracking(state, &pod);
     }
 }
@@ -274,9 +275,10 @@ impl Job<'_> {
             status["failedIndexes"] = self.failed.to_string().into();
         }
         // An error needs no handling: the next change of a pod writes the status.
-        let _ = writes::modify(self.state, &self.key.place, Part::Status, CONTROLLER_MANAGER, |stored| {
-            stored["status"] = status;
-        });
+        let _ =
+            writes::modify(self.state, &self.key.storage_key, Part::Status, CONTROLLER_MANAGER, |stored| {
+                stored["status"] = status;
+            });
     }
 
     /// Deletes a finished job after `ttlSecondsAfterFinished`, with its pods first.
@@ -293,7 +295,7 @@ impl Job<'_> {
             return requeue(self.state, self.key, rest);
         }
         if let Some(resource) = self.state.registry.by_storage(JOBS) {
-            deletion::delete(self.state, &resource, &self.key.place, Propagation::Foreground, None);
+            deletion::delete(self.state, &resource, &self.key.storage_key, Propagation::Foreground, None);
         }
     }
 
@@ -306,21 +308,21 @@ impl Job<'_> {
 
 /// Removes the finalizer of a pod, and the pod if only the finalizer has deferred its removal.
 fn stop_tracking(state: &mut State, pod: &Value) {
-    let place = place_of(pod);
+    let storage_key = storage_key_of(pod);
     if is_terminating(pod) {
-        return deletion::remove_finalizer(state, &place, TRACKING);
+        return deletion::remove_finalizer(state, &storage_key, TRACKING);
     }
     // The pod gets smaller, so the commit cannot exceed the storage quota.
-    let _ = writes::modify(state, &place, Part::Object, CONTROLLER_MANAGER, |pod| {
+    let _ = writes::modify(state, &storage_key, Part::Object, CONTROLLER_MANAGER, |pod| {
         let mut finalizers = object_meta::finalizers(pod);
         finalizers.retain(|finalizer| finalizer != TRACKING);
         object_meta::set_finalizers(pod, &finalizers);
     });
 }
 
-/// The place of a pod.
-fn place_of(pod: &Value) -> crate::store::Place {
-    place_in(PODS, pod)
+/// The storage key of a pod.
+fn storage_key_of(pod: &Value) -> crate::store::StorageKey {
+    storage_key_in(PODS, pod)
 }
 
 /// The index of a pod of an indexed job.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{COMPONENT, INDEX, Job, KIND, TRACKING, index_of, name_prefix, place_of, stop_tracking};
+use super::{COMPONENT, INDEX, Job, KIND, TRACKING, index_of, name_prefix, stop_tracking, storage_key_of};
 use crate::controllers::objects::{annotation, is_terminating, name, namespace, number, time, until};
 use crate::controllers::pods::{is_active, phase, sort_for_deletion};
 use crate::controllers::{owned, requeue};
@@ -32,8 +32,8 @@ impl Job<'_> {
                 self.count(&pod, succeeded);
                 stop_tracking(self.state, &pod);
             }
-            let place = place_of(&pod);
-            if let Some(current) = self.state.get(&place.0, &place.1) {
+            let storage_key = storage_key_of(&pod);
+            if let Some(current) = self.state.get(&storage_key.0, &storage_key.1) {
                 self.pods.push(current.value());
             }
         }

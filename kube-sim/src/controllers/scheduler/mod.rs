@@ -17,7 +17,7 @@ pub(super) use self::fit::{tolerates_all, tolerations};
 pub(super) use self::labels::matches_node;
 use self::node::{Node, requests};
 use super::objects::{
-    NODES, PODS, is_terminating, name, namespace, number, place_in, set_condition, time, uid,
+    NODES, PODS, is_terminating, name, namespace, number, set_condition, storage_key_in, time, uid,
 };
 use super::pods::{is_finished, node_name};
 use super::writes::{self, Part, SCHEDULER};
@@ -139,7 +139,7 @@ fn bind(state: &mut State, pod: &Value, node: &str) -> bool {
     let condition = json!({"type": "PodScheduled", "status": "True", "lastProbeTime": null});
     set_condition(&mut bound["status"]["conditions"], condition, &now);
     let Some(resource) = state.registry.by_storage(PODS) else { return false };
-    if state.commit(&resource, place_in(PODS, pod).1, bound).is_err() {
+    if state.commit(&resource, storage_key_in(PODS, pod).1, bound).is_err() {
         return false;
     }
     let message = format!("Successfully assigned {}/{} to {node}", namespace(pod), name(pod));
@@ -162,10 +162,10 @@ fn report(state: &mut State, pod: &Value, nodes: usize, reasons: &BTreeMap<Strin
         "type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message,
         "lastProbeTime": null, "observedGeneration": pod["metadata"]["generation"],
     });
-    let place = place_in(PODS, pod);
+    let storage_key = storage_key_in(PODS, pod);
     let before = state.version();
     // Without a written condition, the next reconcile reports the pod again.
-    let _ = writes::modify(state, &place, Part::Status, SCHEDULER, |pod| {
+    let _ = writes::modify(state, &storage_key, Part::Status, SCHEDULER, |pod| {
         set_condition(&mut pod["status"]["conditions"], condition, &now);
     });
     if state.version() != before {

@@ -168,7 +168,7 @@ impl StatefulSet<'_> {
 
     fn delete(&mut self, pod: &Value) {
         let involved = KIND.involved(&self.object);
-        writes::delete(self.state, &super::objects::place_in(PODS, pod));
+        writes::delete(self.state, &super::objects::storage_key_in(PODS, pod));
         let message = format!("Delete Pod {} in StatefulSet {} successful", name(pod), name(&self.object));
         super::events::normal(self.state, COMPONENT, &involved, "SuccessfulDelete", &message);
     }
@@ -220,7 +220,7 @@ impl StatefulSet<'_> {
             requeue(self.state, key, after);
         }
         // An error needs no handling: the next change of a pod writes the status.
-        let _ = writes::modify(self.state, &key.place, Part::Status, CONTROLLER_MANAGER, |stored| {
+        let _ = writes::modify(self.state, &key.storage_key, Part::Status, CONTROLLER_MANAGER, |stored| {
             stored["status"] = status;
         });
     }
