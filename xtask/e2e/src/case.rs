@@ -33,8 +33,12 @@ pub(crate) enum Need {
     WatchList,
     /// The server can connect to loopback addresses of this machine.
     Loopback,
-    /// Go, to download modules of Kubernetes.
+    /// The program of the suite `languages` in Go.
     Go,
+    /// The Python clients of the suite `languages`.
+    Python,
+    /// The command `echo` in each pod.
+    Echo,
     /// The executables of the workspace's examples.
     Examples,
     /// A record of the requests that the server received: the audit log of the API servers, or kube-sim's journal.

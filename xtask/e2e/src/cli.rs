@@ -11,6 +11,7 @@ use tokio::sync::watch;
 
 use super::case::Need;
 use super::choice::{self, ServerChoice};
+use super::languages::Languages;
 use super::report::{Report, Summary};
 use super::runner::{self, Selected};
 use super::server::{Churn, Server};
@@ -196,7 +197,7 @@ async fn run_on(
     })
 }
 
-/// Starts the server and builds the examples if a selected case needs them.
+/// Starts the server, and prepares the programs that the selected cases need.
 async fn prepare(choice: ServerChoice, selected: &[Selected]) -> anyhow::Result<Server> {
     let examples = async {
         if runner::any_needs(selected, Need::Examples) {
@@ -205,8 +206,19 @@ async fn prepare(choice: ServerChoice, selected: &[Selected]) -> anyhow::Result<
             Ok(None)
         }
     };
-    // The start of the server and the build run concurrently, because neither needs the other.
-    let (mut server, examples) = futures::try_join!(choice.start_server(), examples)?;
+    let languages = async {
+        let mut languages = Languages::unprepared();
+        if runner::any_needs(selected, Need::Go) {
+            languages.prepare_go().await?;
+        }
+        if runner::any_needs(selected, Need::Python) {
+            languages.prepare_python().await;
+        }
+        anyhow::Ok(languages)
+    };
+    // All three run concurrently, because none needs another.
+    let (mut server, examples, languages) = futures::try_join!(choice.start_server(), examples, languages)?;
+    server.set_languages(languages);
     if let Some(examples) = examples {
         server.set_examples(Ok(examples));
     }

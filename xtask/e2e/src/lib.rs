@@ -9,6 +9,7 @@ mod choice;
 mod cli;
 mod env;
 mod failure;
+mod languages;
 mod leftovers;
 mod report;
 mod runner;

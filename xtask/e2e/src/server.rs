@@ -14,12 +14,9 @@ use kube_client::{Api, Client, Config};
 use kube_sim::Sim;
 
 use super::case::Need;
+use super::languages::Languages;
 use super::variant::Protocol;
 use xtask_control_plane::{Cluster, Identity, KubernetesVersion};
-
-/// Whether Go can be run.
-static HAS_GO: std::sync::LazyLock<bool> =
-    std::sync::LazyLock::new(|| std::process::Command::new("go").arg("version").output().is_ok());
 
 /// An API server to run suites on.
 pub(crate) struct Server {
@@ -29,6 +26,7 @@ pub(crate) struct Server {
     token: Option<String>,
     unmet_needs: Vec<(Need, String)>,
     examples: Result<BTreeMap<String, PathBuf>, String>,
+    languages: Languages,
     churn: Churn,
 }
 
@@ -116,6 +114,7 @@ impl Server {
                 Need::Token,
                 Need::NewNodes,
                 Need::Processes,
+                Need::Echo,
                 Need::Loopback,
                 Need::RequestLog,
             ],
@@ -142,7 +141,8 @@ impl Server {
         let examples = Err("the examples have not been built for this run".to_owned());
         let churn = Churn { objects: 100, duration: Duration::from_secs(4) };
         let (description, unmet_needs) = (String::new(), Vec::new());
-        Self { origin, description, config, token: None, unmet_needs, examples, churn }
+        let languages = Languages::unprepared();
+        Self { origin, description, config, token: None, unmet_needs, examples, languages, churn }
     }
 
     /// Records needs that the server does not meet, and the reason.
@@ -185,6 +185,16 @@ impl Server {
         self.examples = examples;
     }
 
+    /// Sets the clients of the suite `languages`.
+    pub(crate) fn set_languages(&mut self, languages: Languages) {
+        self.languages = languages;
+    }
+
+    /// The clients of the suite `languages`.
+    pub(crate) fn languages(&self) -> &Languages {
+        &self.languages
+    }
+
     /// Sets the scale of the suite `churn`.
     pub(crate) fn set_churn(&mut self, churn: Churn) {
         self.churn = churn;
@@ -207,12 +217,11 @@ impl Server {
 
     /// The reason why the server does not meet a need; `None` if the server meets the need.
     pub(crate) fn unmet_reason(&self, need: Need) -> Option<&str> {
-        let reason =
-            self.unmet_needs.iter().find(|(unmet, _)| *unmet == need).map(|(_, reason)| reason.as_str());
-        match (reason, need, &self.examples) {
-            (None, Need::Examples, Err(reason)) => Some(reason),
-            (None, Need::Go, _) if !*HAS_GO => Some("there is no `go` on the PATH"),
-            (reason, ..) => reason,
+        match need {
+            Need::Examples => self.examples.as_ref().err().map(String::as_str),
+            Need::Go => self.languages.go().err(),
+            Need::Python => self.languages.python().err(),
+            _ => self.unmet_needs.iter().find(|(unmet, _)| *unmet == need).map(|(_, reason)| reason.as_str()),
         }
     }
 

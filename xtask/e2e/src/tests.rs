@@ -37,7 +37,7 @@ macro_rules! suites {
             let all: Vec<_> = suites::ALL.iter().map(|suite| suite.name).collect();
             let skipped_on_kube_sim = [
                 "testdata", "processes", "logs", "ports", "copies", "kubelet", "disruption", "restore", "rotation", "examples",
-                "example_commands", "fencing",
+                "example_commands", "fencing", "languages",
             ];
             let tested = [$(stringify!($suite)),+];
             for suite in all {

@@ -53,9 +53,12 @@ impl Cache {
 
     /// Waits until no other process holds the lock of the build with this name, and takes the lock.
     ///
+    /// # Errors
+    /// When the file of the lock cannot be created or locked.
+    ///
     /// # Cancel safety
     /// Cancelling has no effect on other processes.
-    pub(super) async fn lock(&self, name: &str, progress: &Progress) -> anyhow::Result<File> {
+    pub async fn lock(&self, name: &str, progress: &Progress) -> anyhow::Result<File> {
         let path = self.folder.join(format!("{name}.lock"));
         let file = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
         loop {

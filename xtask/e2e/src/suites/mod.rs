@@ -24,6 +24,7 @@ mod fencing;
 mod finalizers;
 mod formats;
 mod kubelet;
+mod languages;
 mod logs;
 mod mutating_policies;
 mod object_types;
@@ -86,6 +87,7 @@ pub(super) const ALL: &[Suite] = &[
     access::SUITE,
     admission_policies::SUITE,
     mutating_policies::SUITE,
+    languages::SUITE,
     rotation::SUITE,
     workloads::SUITE,
     rollouts::SUITE,

@@ -1,0 +1,82 @@
+//! Clients of other languages. Each is a program in `languages` that lists, watches and patches objects, executes a
+//! command in a pod, and runs a small operator. The program checks the responses, and fails if one is wrong.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::anyhow;
+use k8s_openapi::api::core::v1::Pod;
+use kube_client::Api;
+use kube_client::api::PostParams;
+use kube_client::config::Kubeconfig;
+use kube_runtime::wait::{await_condition_within, conditions};
+use tokio::process::Command;
+
+use crate::case::suite;
+use crate::env::Env;
+use crate::failure::Outcome;
+use crate::languages::{complete, sources};
+use crate::support::pod;
+
+suite!("languages":
+    go_client_go [Go, Pods, Echo],
+    python_kubernetes [Python, Pods, Echo],
+    python_kr8s [Python, Pods, Echo],
+    python_lightkube [Python, Pods, Echo],
+    python_kopf [Python, Pods, Echo],
+);
+
+/// The time limit of a program.
+const TIMEOUT: Duration = Duration::from_secs(90);
+
+async fn go_client_go(env: Env) -> Outcome {
+    let program = env.server().languages().go().map_err(|reason| anyhow!("{reason}"))?;
+    run(&env, Command::new(program)).await
+}
+
+async fn python_kubernetes(env: Env) -> Outcome {
+    run_python(&env, "kubernetes_client.py").await
+}
+
+async fn python_kr8s(env: Env) -> Outcome {
+    run_python(&env, "kr8s_client.py").await
+}
+
+async fn python_lightkube(env: Env) -> Outcome {
+    run_python(&env, "lightkube_client.py").await
+}
+
+async fn python_kopf(env: Env) -> Outcome {
+    run_python(&env, "kopf_operator.py").await
+}
+
+async fn run_python(env: &Env, program: &str) -> Outcome {
+    let python: &Path = env.server().languages().python().map_err(|reason| anyhow!("{reason}"))?;
+    let mut command = Command::new(python);
+    // Without this option, Python writes compiled modules next to the sources.
+    command.arg("-B").arg(sources("python").join(program));
+    run(env, command).await
+}
+
+/// Runs a program. Its arguments are the namespace of the case and the name of a running pod in it; the namespace is the
+/// default of its kubeconfig.
+async fn run(env: &Env, mut command: Command) -> Outcome {
+    env.wait_until_pods_can_be_created().await?;
+    let pods: Api<Pod> = env.api();
+    pods.create(&PostParams::default(), &pod("web")?).await?;
+    await_condition_within(pods, "web", conditions::is_pod_running(), Duration::from_secs(60)).await?;
+    let mut kubeconfig = match env.server().kubeconfig() {
+        Some(path) => Kubeconfig::read_from(path)?,
+        None => Kubeconfig::read()?,
+    };
+    for context in kubeconfig.contexts.iter_mut().filter_map(|named| named.context.as_mut()) {
+        context.namespace = Some(env.namespace().to_owned());
+    }
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("kubeconfig");
+    kubeconfig.write_to(&path)?;
+    command.args([env.namespace(), "web"]);
+    command.env("KUBECONFIG", path).env("HOME", folder.path()).current_dir(folder.path());
+    complete(&mut command, TIMEOUT).await?;
+    Ok(())
+}
