@@ -29,7 +29,8 @@ pub(super) fn expand(model: &Model) -> TokenStream {
 }
 
 fn with_schema(model: &Model) -> TokenStream {
-    let (support, spec, rules) = (&model.paths.support, &model.spec, &model.validations);
+    let (support, schemars) = (&model.paths.support, &model.paths.schemars);
+    let (spec, rules) = (&model.spec, &model.validations);
     let rules = if rules.is_empty() {
         quote!(::std::vec::Vec::new())
     } else {
@@ -39,9 +40,13 @@ fn with_schema(model: &Model) -> TokenStream {
             ::std::vec![#(#support::Rule::from(#rules)),*]
         }}
     };
+    let schema = quote! {
+        <Self as #schemars::JsonSchema>::schema_name(), <Self as #schemars::JsonSchema>::json_schema
+    };
     if model.no_spec && model.schema == SchemaMode::Derived {
-        quote!(#support::crd_with_flat_schema(&DEFINITION, #rules, #support::schema_of::<Self>, #support::schema_of::<#spec>))
+        let spec_schema = quote!(<#spec as #schemars::JsonSchema>::json_schema);
+        quote!(#support::crd_with_flat_schema(&DEFINITION, #rules, #schema, #spec_schema))
     } else {
-        quote!(#support::crd_with_schema(&DEFINITION, #rules, #support::schema_of::<Self>))
+        quote!(#support::crd_with_schema(&DEFINITION, #rules, #schema))
     }
 }

@@ -13,22 +13,22 @@ pub(super) fn expand(model: &Model) -> TokenStream {
     let (support, schemars) = (&model.paths.support, &model.paths.schemars);
     let name = root.to_string();
     let status = super::option_tokens(
-        model
-            .status
-            .as_ref()
-            .map(|status| quote!(generator.subschema_for::<::core::option::Option<#status>>())),
+        model.status.as_ref().map(|status| quote!(generator.subschema_for::<#status>())),
     );
     let flat = model.no_spec;
     quote! {
         impl #schemars::JsonSchema for #root {
+            #[inline]
             fn schema_name() -> ::std::borrow::Cow<'static, str> {
                 ::std::borrow::Cow::Borrowed(#name)
             }
 
+            #[inline]
             fn schema_id() -> ::std::borrow::Cow<'static, str> {
                 ::std::borrow::Cow::Borrowed(::core::concat!(::core::module_path!(), "::", #name))
             }
 
+            #[inline]
             fn json_schema(generator: &mut #schemars::SchemaGenerator) -> #schemars::Schema {
                 let spec = <#spec as #schemars::JsonSchema>::json_schema(generator);
                 let status = #status;

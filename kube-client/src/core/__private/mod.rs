@@ -50,6 +50,6 @@ pub mod rules {
 #[cfg(feature = "schema")]
 pub use self::field_schema::{add_rules, set_merge_strategy};
 #[cfg(feature = "schema")]
-pub use self::schema::{crd_with_flat_schema, crd_with_schema, root_schema, schema_of};
+pub use self::schema::{crd_with_flat_schema, crd_with_schema, root_schema};
 #[cfg(feature = "schema")]
 pub use ::schemars;

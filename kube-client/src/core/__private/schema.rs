@@ -6,9 +6,10 @@
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrBool,
 };
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use schemars::{Schema, SchemaGenerator, json_schema};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
+use std::borrow::Cow;
 
 use super::{COMMON_FIELDS, Definition, GeneratedCrd, crd, pruned_fields};
 use crate::core::{
@@ -30,15 +31,34 @@ pub fn root_schema(description: &str, spec: Schema, flat: bool, status: Option<S
     if let Some(status) = status {
         let properties = root.ensure_object().entry("properties").or_insert_with(|| json!({}));
         if let Value::Object(properties) = properties {
-            properties.insert("status".to_owned(), status.to_value());
+            properties.insert("status".to_owned(), or_null(status));
         }
     }
     root
 }
 
-/// The schema of `K`, with the schemas of the types that it refers to.
-pub fn schema_of<K: JsonSchema>(generator: SchemaGenerator) -> Schema {
-    generator.into_root_schema_for::<K>()
+/// A schema that accepts the values of `schema` and null.
+fn or_null(schema: Schema) -> Value {
+    match schema.to_value() {
+        Value::Bool(true) => Value::Bool(true),
+        schema => json!({ "anyOf": [schema, { "type": "null" }] }),
+    }
+}
+
+/// The `json_schema` of a type. A pointer to this function instead of a type parameter: the compiler generates less code
+/// for each kind.
+type GenerateSchema = fn(&mut SchemaGenerator) -> Schema;
+
+/// The schema from `generate`, with the schemas of the types that it refers to.
+fn schema_with_definitions(generate: GenerateSchema) -> Schema {
+    let mut generator = schema::json_schema_generator();
+    let mut schema = generate(&mut generator);
+    let definitions = generator.take_definitions(false);
+    schema.ensure_object().insert("$defs".to_owned(), Value::Object(definitions));
+    for transform in generator.transforms_mut() {
+        transform.transform(&mut schema);
+    }
+    schema
 }
 
 /// The `CustomResourceDefinition` with the structural schema of a kind and the validation rules `rules`, and the
@@ -46,9 +66,12 @@ pub fn schema_of<K: JsonSchema>(generator: SchemaGenerator) -> Schema {
 pub fn crd_with_schema(
     definition: &Definition,
     rules: Vec<Rule>,
-    generate: fn(SchemaGenerator) -> Schema,
+    title: Cow<'static, str>,
+    generate: GenerateSchema,
 ) -> GeneratedCrd {
-    let (mut schema, mut problems) = schema::structural_schema(generate(schema::json_schema_generator()));
+    let mut schema = schema_with_definitions(generate);
+    schema.ensure_object().entry("title").or_insert_with(|| title.into());
+    let (mut schema, mut problems) = schema::structural_schema(schema);
     remove_root_additional_properties(&mut schema, &mut problems);
     report_invalid_selectable_fields(definition, &schema, &mut problems);
     if !rules.is_empty() {
@@ -63,11 +86,12 @@ pub fn crd_with_schema(
 pub fn crd_with_flat_schema(
     definition: &Definition,
     rules: Vec<Rule>,
-    generate: fn(SchemaGenerator) -> Schema,
-    generate_spec: fn(SchemaGenerator) -> Schema,
+    title: Cow<'static, str>,
+    generate: GenerateSchema,
+    generate_spec: GenerateSchema,
 ) -> GeneratedCrd {
-    let mut generated = crd_with_schema(definition, rules, generate);
-    let (spec, _) = schema::structural_schema(generate_spec(schema::json_schema_generator()));
+    let mut generated = crd_with_schema(definition, rules, title, generate);
+    let (spec, _) = schema::structural_schema(schema_with_definitions(generate_spec));
     for name in spec.properties.iter().flatten().map(|(name, _)| name) {
         if COMMON_FIELDS.contains(&name.as_str()) {
             generated.problems.push(SchemaProblem::new(
