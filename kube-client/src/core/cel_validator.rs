@@ -260,14 +260,14 @@ impl Node {
         (!empty).then_some(node)
     }
 
-    /// Adds the errors of a value and of its fields or items. `is_inherited` states whether an update left the parent
+    /// Adds the errors of a value and of its fields or items. `parent_unchanged` states whether an update left the parent
     /// value unchanged. It is used only if `old` is `None`, as for the items of a list without keys.
     fn validate(
         &self,
         evaluator: &kube_cel::Validator,
         value: &Value,
         old: Option<&Value>,
-        is_inherited: bool,
+        parent_unchanged: bool,
         path: &str,
         errors: &mut Vec<ValidationError>,
     ) {
@@ -276,7 +276,7 @@ impl Node {
         }
         // A transition rule is not evaluated if the old value is null.
         let old = old.filter(|old| !old.is_null());
-        let unchanged = old.map_or(is_inherited, |old| old == value);
+        let unchanged = old.map_or(parent_unchanged, |old| old == value);
         if let Some(rules) = &self.rules
             && let Err(found) = evaluator.validate_compiled(&rules.compiled, value, old)
         {

@@ -206,6 +206,11 @@ fn reports_missing_and_duplicate_fields() {
     assert!(decode_error::<Website>(&json!([])).contains("an object of kind Website"));
     let twice = serde_json::from_str::<Website>(r#"{"spec":{"url":"a"},"spec":{"url":"b"}}"#).unwrap_err();
     assert!(twice.to_string().contains("`spec`"), "{twice}");
+    for field in ["metadata", "status"] {
+        let text = format!(r#"{{"name":"a","{field}":null,"{field}":null}}"#);
+        let twice = serde_json::from_str::<Bucket>(&text).unwrap_err();
+        assert!(twice.to_string().contains(&format!("duplicate field `{field}`")), "{twice}");
+    }
 }
 
 #[test]

@@ -102,7 +102,7 @@ impl<'de, S: Deserialize<'de>, T: Deserialize<'de>> Visitor<'de> for RootVisitor
 }
 
 /// Reads the value of a field. A second field with the same name is an error.
-fn read_once<'de, A: MapAccess<'de>, V: Deserialize<'de>>(
+pub(super) fn read_once<'de, A: MapAccess<'de>, V: Deserialize<'de>>(
     slot: &mut Option<V>,
     name: &'static str,
     map: &mut A,

@@ -14,7 +14,10 @@ use serde::{
     forward_to_deserialize_any,
 };
 
-use super::{Definition, decode::ExpectedString};
+use super::{
+    Definition,
+    decode::{ExpectedString, read_once},
+};
 use crate::core::ObjectMeta;
 
 /// Deserializes metadata, spec and status of an object without a `spec` field.
@@ -33,14 +36,15 @@ where
 {
     let mut common = CommonFields { definition, metadata: None, status: None };
     let spec = S::deserialize(FlatDeserializer { object: deserializer, common: &mut common })?;
-    Ok((common.metadata.unwrap_or_default(), spec, common.status))
+    Ok((common.metadata.flatten().unwrap_or_default(), spec, common.status.flatten()))
 }
 
 /// The common fields of an object, except `apiVersion` and `kind`, which are only compared with `definition`.
 struct CommonFields<T> {
     definition: &'static Definition,
-    metadata: Option<ObjectMeta>,
-    status: Option<T>,
+    /// `Some(None)`: the field is null.
+    metadata: Option<Option<ObjectMeta>>,
+    status: Option<Option<T>>,
 }
 
 /// The deserializer of the spec: the whole object without the common fields.
@@ -107,8 +111,8 @@ impl<'de, A: MapAccess<'de>, T: Deserialize<'de>> MapAccess<'de> for SpecEntries
                     self.map.next_value_seed(ExpectedString::api_version(definition))?;
                 }
                 Some(FieldName::Kind) => self.map.next_value_seed(ExpectedString::kind(definition))?,
-                Some(FieldName::Metadata) => self.common.metadata = self.map.next_value()?,
-                Some(FieldName::Status) => self.common.status = self.map.next_value()?,
+                Some(FieldName::Metadata) => read_once(&mut self.common.metadata, "metadata", &mut self.map)?,
+                Some(FieldName::Status) => read_once(&mut self.common.status, "status", &mut self.map)?,
                 Some(FieldName::Borrowed(name)) => {
                     return seed.deserialize(BorrowedStrDeserializer::new(name)).map(Some);
                 }

@@ -331,9 +331,7 @@ pub(super) fn drop_inapplicable_keywords(rewriter: &mut Rewriter, node: &mut Jso
             "minimum" | "maximum" | "exclusiveMinimum" | "exclusiveMaximum" | "multipleOf" => "number",
             _ => return true,
         };
-        own == about
-            || (about == "number" && own == "integer")
-            || about.contains(" or ") && about.contains(&own)
+        own == about || (about == "number" && own == "integer")
     });
 }
 
