@@ -3,19 +3,22 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
 use allocation_counter::{AllocationInfo, measure};
-use futures::StreamExt;
+use futures::channel::mpsc::{UnboundedSender, unbounded};
+use futures::{FutureExt, StreamExt};
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use kube_client::api::{FilterDepth, ListParams, Verdict, WatchParams};
 use kube_client::client::Body;
 use kube_client::core::{ApiResource, FieldSet, Object};
-use kube_client::{Api, Client, Resource};
-use kube_runtime::controller::{self, Action};
-use kube_runtime::reflector::{Storage, Store, store_with};
+use kube_client::{Api, Client, Resource, ResourceExt};
+use kube_runtime::controller::{self, Action, Changes, mapped, own};
+use kube_runtime::reflector::{ObjectRef, Storage, Store, deltas, indexes, store_with};
 use kube_runtime::watcher::Event;
 use kube_runtime::{Controller, watcher};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The number of pods in each list and watch.
 const PODS: usize = 200;
@@ -253,4 +256,91 @@ fn a_dropped_event_allocates_only_its_metadata() {
     });
     let allocations = average_per_pod(info.count_total);
     assert!(allocations < 30, "{allocations} allocations for each event");
+}
+
+/// A config map that exists for a short time.
+fn short_lived(name: &str) -> ConfigMap {
+    let mut map = ConfigMap::default();
+    map.metadata.name = Some(name.to_owned());
+    map.metadata.namespace = Some("team".into());
+    map.metadata.uid = Some(name.to_owned());
+    map.metadata.resource_version = Some("1".into());
+    map
+}
+
+/// The number of objects in each round of [`add_and_delete`].
+const OBJECTS: usize = 1000;
+
+/// Adds and deletes objects, with names of this round, in each of the collections.
+fn add_and_delete(
+    round: usize,
+    collections: &[UnboundedSender<watcher::Result<Event<ConfigMap>>>],
+    mut poll: impl FnMut(),
+) {
+    for is_deletion in [false, true] {
+        for number in 0..OBJECTS {
+            let object = short_lived(&format!("{round}-{number}"));
+            for events in collections {
+                let event =
+                    if is_deletion { Event::Delete(object.clone()) } else { Event::Apply(object.clone()) };
+                events.unbounded_send(Ok(event)).unwrap();
+            }
+        }
+        poll();
+    }
+}
+
+#[test]
+fn objects_that_come_and_go_leave_nothing_behind_in_a_controller() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (maps, map_events) = unbounded::<watcher::Result<Event<ConfigMap>>>();
+    let (others, other_events) = unbounded::<watcher::Result<Event<ConfigMap>>>();
+    let (store, writer) = store_with::<ConfigMap>(Storage::typed());
+    let (other_store, other_writer) = store_with::<ConfigMap>(Storage::typed());
+    let index = store.index_by(indexes::namespace::<ConfigMap>());
+    let mut subscription = store.subscribe();
+    let own_maps = Changes::of_store("maps", &store, deltas(writer, map_events)).handle(own());
+    let related = Changes::of_store("others", &other_store, deltas(other_writer, other_events)).handle(
+        mapped(|other: ConfigMap| Some(ObjectRef::<ConfigMap>::new(&other.name_any()).within("team"))),
+    );
+    // A third of the reconciles fail, and a third requeue their objects.
+    let reconcile = |map: Arc<ConfigMap>, _| {
+        std::future::ready(match map.name_any().len() % 3 {
+            0 => Err(std::io::Error::other("a failure")),
+            1 => Ok(Action::requeue(std::time::Duration::from_secs(3600))),
+            _ => Ok(Action::await_change()),
+        })
+    };
+    let deleted = Arc::new(AtomicUsize::new(0));
+    let counter = deleted.clone();
+    let count_deletion = move |_| {
+        counter.fetch_add(1, Ordering::SeqCst);
+        std::future::ready(Ok::<_, Infallible>(()))
+    };
+    let mut results = Controller::from_source(store.clone(), own_maps)
+        .with_source(related)
+        .on_deletion(count_deletion)
+        .run(reconcile, controller::backoff_on_error, Arc::new(()))
+        .boxed();
+    let collections = [maps, others];
+    for events in &collections {
+        events.unbounded_send(Ok(Event::Init)).unwrap();
+        events.unbounded_send(Ok(Event::InitDone)).unwrap();
+    }
+    let mut poll = || {
+        runtime.block_on(async {
+            for _ in 0..200 {
+                while results.next().now_or_never().flatten().is_some() {}
+                while subscription.next().now_or_never().flatten().is_some() {}
+                tokio::task::yield_now().await;
+            }
+        });
+    };
+    // The first rounds grow the buffers.
+    (0..10).for_each(|round| add_and_delete(round, &collections, &mut poll));
+    let info = measure(|| (10..110).for_each(|round| add_and_delete(round, &collections, &mut poll)));
+    // A buffer may have grown; a single key for each object would be more than a megabyte.
+    assert!(info.bytes_current < 300_000, "{} bytes remain of 100,000 objects", info.bytes_current);
+    assert_eq!((store.len(), other_store.len(), index.values().len()), (0, 0, 0));
+    assert_eq!(deleted.load(Ordering::SeqCst), 110 * OBJECTS);
 }
