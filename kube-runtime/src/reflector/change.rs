@@ -50,7 +50,7 @@ impl<K> Effect<K> {
 
     /// The effect with its event.
     pub(super) fn of_event(self, mut event: Event<Arc<K>>, shared: &Shared<K>) -> Change<K> {
-        if let (Event::InitApply(object), Some(known)) = (&mut event, self.known) {
+        if let (Event::InitApply(object) | Event::Apply(object), Some(known)) = (&mut event, self.known) {
             *object = known;
         }
         let replaced = self.replaced.and_then(|replaced| shared.unpack(&replaced));

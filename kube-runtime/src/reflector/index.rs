@@ -1,17 +1,19 @@
-//! `Index`: the objects of a store by a property. It stores names, not objects.
+//! `Index`: the objects of a store by a property.
+
+mod entries;
 
 use super::delta::Delta;
-use super::object_map::Keyed;
+use super::object_map::{Keyed, ObjectMap};
 use super::observers::{Observer, lock};
 use super::store::Store;
 use crate::log_limit::LogLimit;
-use foldhash::{HashMap, HashSet};
+use entries::{Entries, Member};
 use kube_client::Resource;
 use kube_client::api::{FilterDepth, ObjectMeta, PartialObjectMeta, PartialObjectMetaExt};
 use std::{
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Mutex, PoisonError, RwLock},
+    sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard},
     time::Duration,
 };
 
@@ -26,8 +28,9 @@ type Function<T> = dyn Fn(&T) -> Vec<String> + Send + Sync;
 
 /// Finds the objects of a store by a property, as client-go's `Indexer`; see [`Store::index_by`]. Cheap to clone.
 ///
-/// The writer updates the index with each change of the store. The index stores the names and the values of the
-/// objects, so a look-up in a [compact](super::Storage::compact) store decodes only the objects that it returns.
+/// The writer updates the index directly after each change of the store; until then, a look-up returns the previous state
+/// of a changed object. The index of a typed store refers to the objects. That of a [compact](super::Storage::compact)
+/// store has their names, and a look-up decodes only the objects that it returns.
 pub struct Index<K> {
     store: Store<K>,
     inner: Arc<Inner<K>>,
@@ -36,42 +39,11 @@ pub struct Index<K> {
 /// The data that an index shares with the writer.
 struct Inner<K> {
     values_of: ValuesOf<K>,
-    entries: RwLock<Entries>,
+    /// Whether the store is typed, so that the index refers to its objects.
+    is_typed: bool,
+    entries: RwLock<Entries<K>>,
     /// The limit of the warnings about panics.
     panic_log: Mutex<LogLimit>,
-}
-
-/// Namespace and name.
-type Name = Arc<(String, String)>;
-
-/// The entries of an index.
-#[derive(Debug, Default)]
-struct Entries {
-    by_value: HashMap<Arc<str>, HashSet<Name>>,
-    /// The values of each object that has any.
-    by_name: HashMap<Name, Vec<Arc<str>>>,
-}
-
-impl Entries {
-    /// Replaces the values of an object.
-    fn set(&mut self, name: (&str, &str), values: Vec<String>) {
-        let name = Arc::new((name.0.to_owned(), name.1.to_owned()));
-        for value in self.by_name.remove(&name).unwrap_or_default() {
-            if let Some(names) = self.by_value.get_mut(&value) {
-                names.remove(&name);
-                if names.is_empty() {
-                    self.by_value.remove(&value);
-                }
-            }
-        }
-        let values: Vec<Arc<str>> = values.into_iter().map(Arc::from).collect();
-        for value in &values {
-            self.by_value.entry(value.clone()).or_default().insert(name.clone());
-        }
-        if !values.is_empty() {
-            self.by_name.insert(name, values);
-        }
-    }
 }
 
 impl<K: Resource> Inner<K> {
@@ -116,12 +88,17 @@ impl<K> Inner<K> {
         })
     }
 
-    fn entries(&self) -> std::sync::RwLockReadGuard<'_, Entries> {
+    fn entries(&self) -> RwLockReadGuard<'_, Entries<K>> {
         self.entries.read().unwrap_or_else(PoisonError::into_inner)
     }
+}
 
-    fn set(&self, name: (&str, &str), values: Vec<String>) {
-        self.entries.write().unwrap_or_else(PoisonError::into_inner).set(name, values);
+impl<K: Resource> Inner<K> {
+    /// Replaces the values of the object with this key. `object` returns its state; `None` if it was deleted.
+    fn set(&self, key: (&str, &str), object: impl FnOnce() -> Option<Arc<K>>, values: Vec<String>) {
+        let member = if self.is_typed { object().map(Member::Object) } else { None };
+        let member = member.unwrap_or_else(|| Member::named(key));
+        self.entries.write().unwrap_or_else(PoisonError::into_inner).set(member, values);
     }
 }
 
@@ -129,7 +106,7 @@ impl<K: Resource + Send + Sync> Observer<K> for Inner<K> {
     fn apply(&self, deltas: &[Delta<K>]) {
         for delta in deltas {
             let values = self.values_of_stored(|| delta.current_metadata(), || delta.current());
-            self.set(delta.key(), values);
+            self.set(delta.key(), || delta.current(), values);
         }
     }
 }
@@ -188,6 +165,7 @@ impl<K: Resource + Send + Sync + 'static> Store<K> {
     fn add_index(&self, values_of: ValuesOf<K>) -> Index<K> {
         let inner = Arc::new(Inner {
             values_of,
+            is_typed: self.shared.codec().is_none(),
             entries: RwLock::default(),
             panic_log: Mutex::new(LogLimit::new(1, Duration::from_secs(60))),
         });
@@ -197,7 +175,7 @@ impl<K: Resource + Send + Sync + 'static> Store<K> {
         for stored in stored {
             let values = inner
                 .values_of_stored(|| stored.metadata(codec, FilterDepth::Metadata), || stored.unpack(codec));
-            inner.set(stored.key(), values);
+            inner.set(stored.key(), || stored.unpack(codec), values);
         }
         observers.add_index(&inner);
         Index { store: self.clone(), inner }
@@ -207,22 +185,33 @@ impl<K: Resource + Send + Sync + 'static> Store<K> {
 impl<K: Resource> Index<K> {
     /// The objects with this value, in no particular order.
     pub fn get(&self, value: &str) -> Vec<Arc<K>> {
-        let names: Vec<_> = self.inner.entries().by_value.get(value).into_iter().flatten().cloned().collect();
+        let entries = self.inner.entries();
+        let Some(members) = entries.get(value) else { return Vec::new() };
+        let (mut objects, mut names) = (Vec::with_capacity(members.len()), Vec::new());
+        for member in members.iter() {
+            match member {
+                Member::Object(object) => objects.push(object.clone()),
+                Member::Name(name) => names.push(name.clone()),
+            }
+        }
+        drop(entries);
         // The store may have changed since: ignore an object that was deleted or lost the value.
-        let objects = names.iter().filter_map(|name| self.store.get_by((&name.0, &name.1)));
-        objects.filter(|object| self.inner.values_of(object).iter().any(|known| known == value)).collect()
+        let stored = names.iter().filter_map(|name| self.store.get_by((&name.0, &name.1)));
+        objects
+            .extend(stored.filter(|object| self.inner.values_of(object).iter().any(|known| known == value)));
+        objects
     }
 }
 
 impl<K> Index<K> {
     /// The number of objects with this value.
     pub fn count(&self, value: &str) -> usize {
-        self.inner.entries().by_value.get(value).map_or(0, HashSet::len)
+        self.inner.entries().get(value).map_or(0, ObjectMap::len)
     }
 
     /// The values that at least one object has, in no particular order.
     pub fn values(&self) -> Vec<String> {
-        self.inner.entries().by_value.keys().map(ToString::to_string).collect()
+        self.inner.entries().values().map(ToString::to_string).collect()
     }
 }
 
@@ -234,7 +223,7 @@ impl<K> Clone for Index<K> {
 
 impl<K> fmt::Debug for Index<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Index").field("values", &self.inner.entries().by_value.len()).finish_non_exhaustive()
+        f.debug_struct("Index").field("values", &self.inner.entries().values().len()).finish_non_exhaustive()
     }
 }
 
@@ -327,7 +316,42 @@ mod tests {
             writer.apply_watcher_event(Event::Delete(map("a", 5, "web", "3")));
             assert!(by_app.values().is_empty() && by_owner.values().is_empty());
             assert!(by_metadata.values().is_empty());
-            assert!(by_app.inner.entries().by_name.is_empty());
+            assert_eq!(by_app.inner.entries().len(), 0);
+        }
+    }
+
+    #[test]
+    fn an_index_refers_to_the_objects_of_a_typed_store() {
+        let (reader, mut writer) = store_with(Storage::typed());
+        let by_app = reader.index_by(indexes::label("app"));
+        let is_shared = || Arc::ptr_eq(&by_app.get("web")[0], &reader.state()[0]);
+        writer.apply_watcher_event(Event::Apply(map("a", 1, "web", "1")));
+        assert!(is_shared());
+        // The watches of two overlapping parts send the same version.
+        let change = writer.apply_watcher_event(Event::Apply(map("a", 1, "web", "1")));
+        assert!(
+            is_shared() && matches!(change.event, Event::Apply(map) if Arc::ptr_eq(&map, &reader.state()[0]))
+        );
+        writer.apply_watcher_event(Event::Init);
+        writer.apply_watcher_event(Event::InitApply(map("a", 1, "web", "1")));
+        writer.apply_watcher_event(Event::InitDone);
+        assert!(is_shared());
+    }
+
+    #[test]
+    fn an_object_with_many_and_repeated_values_is_found_under_each_until_it_is_deleted() {
+        for storage in [Storage::typed, Storage::compact] {
+            let (reader, mut writer) = store_with(storage());
+            let index = reader.index_by(|map: &ConfigMap| {
+                let count = map.metadata.resource_version.as_deref().unwrap().parse().unwrap();
+                (0..count).map(|number: u32| (number / 2).to_string()).collect()
+            });
+            for (count, values) in [(20_000, 10_000), (3, 2), (5_000, 2_500)] {
+                writer.apply_watcher_event(Event::Apply(map("a", count, "", "")));
+                assert_eq!((index.values().len(), names(&index, "1")), (values, vec!["a".to_owned()]));
+            }
+            writer.apply_watcher_event(Event::Delete(map("a", 5_001, "", "")));
+            assert!(index.values().is_empty());
         }
     }
 

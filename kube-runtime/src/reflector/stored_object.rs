@@ -1,7 +1,7 @@
 //! `StoredObject`: the stored form of an object, typed or packed.
 
 use super::codec::Codec;
-use super::object_map::Keyed;
+use super::object_map::{Keyed, ObjectMap};
 use super::page::Packed;
 use crate::watcher::{Storable, are_different};
 use kube_client::Resource;
@@ -117,5 +117,19 @@ impl<K: Storable> Keyed for StoredObject<K> {
             Self::Typed(object) => object.key(),
             Self::Packed(packed) => packed.key(),
         }
+    }
+}
+
+impl<K: Storable> ObjectMap<StoredObject<K>> {
+    /// Inserts an object. Returns the previous one and, if both are typed and have the same version, the typed object
+    /// that the map keeps: the observers refer to it, and a second copy would take memory.
+    pub(super) fn put(&mut self, new: StoredObject<K>) -> (Option<StoredObject<K>>, Option<Arc<K>>) {
+        if let StoredObject::Typed(new) = &new
+            && let Some(StoredObject::Typed(known)) = self.get(new.key())
+            && is_same_version(&**known, &**new)
+        {
+            return (Some(StoredObject::Typed(known.clone())), Some(known.clone()));
+        }
+        (self.insert(new), None)
     }
 }

@@ -272,10 +272,10 @@ impl<K: Storable> Writer<K> {
     /// Adds or replaces an object in the readers' map.
     fn put(&mut self, object: StoredObject<K>) -> Effect<K> {
         let stored = self.stored_form(&object);
-        let old = self.shared.write(|objects| objects.insert(stored));
+        let (old, known) = self.shared.write(|objects| objects.put(stored));
         self.compact_pages(old.as_ref());
         let (deltas, replaced) = self.deltas_of_put(old, object, Cause::Watch);
-        Effect { replaced, ..Effect::of(deltas) }
+        Effect { replaced, known, ..Effect::of(deltas) }
     }
 
     /// The deltas after an object took the place of `old`, and `old` if it was another object with the same name.

@@ -48,7 +48,7 @@ impl<K: Storable> Writer<K> {
         self.store_finished();
         let stored: Vec<_> = changed.iter().map(|object| self.stored_form(object)).collect();
         let (replaced, removed) = self.shared.write(|objects| {
-            let replaced: Vec<_> = stored.into_iter().map(|stored| objects.insert(stored)).collect();
+            let replaced: Vec<_> = stored.into_iter().map(|stored| objects.put(stored).0).collect();
             let removed: Vec<_> = vanished.filter_map(|key| objects.remove(key)).collect();
             (replaced, removed)
         });

@@ -1,0 +1,116 @@
+//! `Entries`: the objects of an index by their values. They must not refer to packed objects: that would keep the page of
+//! an object in memory after the object moves to another page.
+
+use crate::reflector::object_map::{Keyed, ObjectMap};
+use crate::watcher::Storable;
+use foldhash::HashMap;
+use std::sync::Arc;
+
+/// An object of an index.
+pub(super) enum Member<K> {
+    /// An object of a typed store.
+    Object(Arc<K>),
+    /// The namespace and the name of an object in a compact store.
+    Name(Arc<(String, String)>),
+}
+
+impl<K> Member<K> {
+    /// A member by its namespace and name.
+    pub(super) fn named((namespace, name): (&str, &str)) -> Self {
+        Self::Name(Arc::new((namespace.to_owned(), name.to_owned())))
+    }
+}
+
+impl<K> Clone for Member<K> {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Object(object) => Self::Object(object.clone()),
+            Self::Name(name) => Self::Name(name.clone()),
+        }
+    }
+}
+
+impl<K: Storable> Keyed for Member<K> {
+    fn key(&self) -> (&str, &str) {
+        match self {
+            Self::Object(object) => object.key(),
+            Self::Name(name) => (&name.0, &name.1),
+        }
+    }
+}
+
+/// An object and the values under which it is found.
+struct Indexed<K> {
+    member: Member<K>,
+    values: Vec<Arc<str>>,
+}
+
+impl<K: Storable> Keyed for Indexed<K> {
+    fn key(&self) -> (&str, &str) {
+        self.member.key()
+    }
+}
+
+/// The objects by their values.
+pub(super) struct Entries<K> {
+    /// No value is without an object.
+    by_value: HashMap<Arc<str>, ObjectMap<Member<K>>>,
+    /// The objects that have values.
+    indexed: ObjectMap<Indexed<K>>,
+}
+
+impl<K> Default for Entries<K> {
+    fn default() -> Self {
+        Self { by_value: HashMap::default(), indexed: ObjectMap::default() }
+    }
+}
+
+impl<K> Entries<K> {
+    /// The objects with this value.
+    pub(super) fn get(&self, value: &str) -> Option<&ObjectMap<Member<K>>> {
+        self.by_value.get(value)
+    }
+
+    /// The values that an object has.
+    pub(super) fn values(&self) -> impl ExactSizeIterator<Item = &Arc<str>> {
+        self.by_value.keys()
+    }
+
+    /// The number of objects that have values.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.indexed.len()
+    }
+
+    /// The value; shared if an object has it.
+    fn shared(&self, value: String) -> Arc<str> {
+        match self.by_value.get_key_value(&*value) {
+            Some((known, _)) => known.clone(),
+            None => value.into(),
+        }
+    }
+}
+
+impl<K: Storable> Entries<K> {
+    /// Replaces an object and its values. Without values, removes the object.
+    pub(super) fn set(&mut self, member: Member<K>, values: Vec<String>) {
+        let values: Vec<_> = values.into_iter().map(|value| self.shared(value)).collect();
+        let previous = self.indexed.remove(member.key()).map(|indexed| indexed.values).unwrap_or_default();
+        for value in &previous {
+            if let Some(members) = self.by_value.get_mut(value) {
+                members.remove(member.key());
+            }
+        }
+        for value in &values {
+            self.by_value.entry(value.clone()).or_default().insert(member.clone());
+        }
+        for value in &previous {
+            if self.by_value.get(value).is_some_and(|members| members.len() == 0) {
+                self.by_value.remove(value);
+            }
+        }
+        if !values.is_empty() {
+            self.indexed.insert(Indexed { member, values });
+        }
+    }
+}
