@@ -5,7 +5,7 @@ mod shared;
 
 #[cfg(feature = "manager")]
 pub(crate) use shared::Health;
-pub use shared::{SharedInformer, SharedInformers};
+pub use shared::{InformerEnd, SharedInformer, SharedInformers};
 
 use crate::reflector::{Delta, DeltaIter, Storage, Store, StoreCycle, StoredObject, Writer, store_with};
 use crate::watcher::{Config, Error, Event, Result};

@@ -72,8 +72,21 @@ struct Inner<K> {
 pub(crate) struct Health {
     /// The last failure; `None` after the watch has worked again.
     pub(crate) failure: Option<Arc<Error>>,
-    /// Whether the watch ended, because of a panic or a shutdown of the runtime.
-    pub(crate) ended: bool,
+    /// The reason that the watch ended although it had subscribers.
+    pub(crate) ended: Option<InformerEnd>,
+}
+
+/// The reason that the watch of a [`SharedInformer`] ended although it had subscribers. No response of a server ends it.
+/// The next subscription starts it again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InformerEnd {
+    /// Code that the watch calls panicked, such as a layer of the client. The panic hook of the program has reported it.
+    #[error("its task panicked")]
+    Panic,
+    /// The runtime in which the informer got its first subscriber was shut down.
+    #[error("the runtime of its first subscriber was shut down")]
+    RuntimeShutDown,
 }
 
 /// The handle of the task that feeds the store. Each subscription keeps the handle; dropping the last one aborts the
@@ -212,6 +225,7 @@ impl<K: Resource + DeserializeOwned + Send + Sync + 'static> Inner<K> {
     /// Starts the task. It waits until the previous task has returned the writer.
     fn start(self: &Arc<Self>) -> Task {
         let state = Arc::new(TaskState::default());
+        self.health.send_modify(|health| health.ended = None);
         let (writer, parts) = (self.writer.clone(), self.parts.clone());
         let feed = {
             let (state, health) = (state.clone(), self.health.clone());
@@ -250,6 +264,8 @@ impl<K: Resource + DeserializeOwned + Send + Sync + 'static> Feed<K> {
                 failed = false;
             }
         }
+        // Only the stream of an informer without collections ends. Its store is complete and does not change.
+        std::future::pending::<()>().await;
     }
 }
 
@@ -258,10 +274,12 @@ impl<K: Resource + Send + Sync + 'static> Drop for Feed<K> {
         let Some(deltas) = self.deltas.take() else { return };
         let mut writer = deltas.into_writer();
         if !self.state.stopping.load(Ordering::SeqCst) {
-            // After a panic or a shutdown of the runtime, nothing feeds the store, so the streams must end.
+            // Nothing feeds the store, so the streams must end.
+            let is_panic = std::thread::panicking();
+            let end = if is_panic { InformerEnd::Panic } else { InformerEnd::RuntimeShutDown };
+            self.health.send_modify(|health| health.ended = Some(end));
             self.state.ended.store(true, Ordering::SeqCst);
             writer.end_subscribers();
-            self.health.send_modify(|health| health.ended = true);
         }
         *self.slot = Some(writer);
     }
@@ -333,5 +351,50 @@ impl SharedInformers {
         let informer: Weak<dyn Any + Send + Sync> = Arc::<Inner<K>>::downgrade(&created.inner) as _;
         entries.push(Entry { resource, config, informer });
         created
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reflector::StoreEvent;
+    use futures::FutureExt;
+    use k8s_openapi::api::core::v1::ConfigMap;
+    use kube_client::Client;
+    use kube_sim::Sim;
+    use std::time::Duration;
+
+    fn maps(sim: &Sim) -> Api<ConfigMap> {
+        Api::default_namespaced(Client::new(sim.service(), "default"))
+    }
+
+    #[tokio::test]
+    async fn an_informer_whose_runtime_was_shut_down_starts_again_in_the_runtime_of_the_next_subscriber() {
+        let sim = Sim::new();
+        let informer = SharedInformer::new(maps(&sim));
+        let other =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let mut first = {
+            let _entered = other.enter();
+            informer.subscribe()
+        };
+        informer.store().wait_until_ready().await.unwrap();
+        other.shutdown_background();
+        while first.next().await.is_some() {}
+        let ended = || informer.inner.health.borrow().ended;
+        assert_eq!(ended(), Some(InformerEnd::RuntimeShutDown));
+        let mut second = informer.subscribe();
+        assert_eq!(ended(), None, "before the task of the watch runs");
+        assert!(second.next().await.is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_stream_of_an_informer_without_collections_does_not_end() {
+        let informer = SharedInformer::<ConfigMap>::merged([], Storage::typed());
+        let mut changes = informer.subscribe();
+        assert!(matches!(changes.next().await, Some(Ok(StoreEvent::Synced(None)))));
+        tokio::time::sleep(Duration::from_secs(3600)).await;
+        assert!(changes.next().now_or_never().is_none());
+        assert!(informer.store().is_ready() && informer.inner.health.borrow().ended.is_none());
     }
 }

@@ -1,5 +1,6 @@
 //! `Error`: the reason that a manager ended.
 
+use crate::informer::InformerEnd;
 use crate::serving::CertificateError;
 use std::io;
 
@@ -42,11 +43,13 @@ pub enum Error {
         /// The name of the controller.
         name: String,
     },
-    /// The watch of a shared informer panicked, so that its store does not change any more. The log has the panic.
-    #[error("the watch of the shared informer {name} ended")]
+    /// The watch of a shared informer ended, so that its store does not change any more.
+    #[error("the watch of the shared informer {name} ended: {reason}")]
     InformerEnded {
         /// The path of the collection.
         name: String,
+        /// The reason.
+        reason: InformerEnd,
     },
     /// The lease could not be released; it expires after its duration.
     #[error("cannot release the lease {lease}")]

@@ -1,7 +1,7 @@
 //! The parts of a manager: caches, controllers, tasks and the candidacy. They start nothing before `run`.
 
 use crate::controller::{Action, Controller, Error as ControllerError, Gate, Inspector};
-use crate::informer::{Health, SharedInformer};
+use crate::informer::{Health, InformerEnd, SharedInformer};
 use crate::leader::{InvalidConfig, LeaderElector, Leadership};
 use crate::log_limit::LogLimit;
 use crate::reflector::{Overview, Store};
@@ -121,14 +121,14 @@ fn cause_text(error: &dyn std::error::Error) -> String {
 /// The maximum number of causes to remember, so that each is logged once.
 const MAX_CAUSES: usize = 16;
 
-/// Logs the failures of an informer: each cause once, until the watch works again. Returns the name when the watch has
-/// ended.
-pub(super) async fn log_failures(name: String, mut health: watch::Receiver<Health>) -> String {
+/// Logs the failures of an informer: each cause once, until the watch works again. Returns the name and the reason when
+/// the watch has ended.
+pub(super) async fn log_failures(name: String, mut health: watch::Receiver<Health>) -> (String, InformerEnd) {
     let mut logged: Vec<String> = Vec::new();
     loop {
         let Health { failure, ended } = health.borrow_and_update().clone();
-        if ended {
-            return name;
+        if let Some(reason) = ended {
+            return (name, reason);
         }
         match failure.map(|error| cause_text(&error)) {
             None => logged.clear(),
@@ -142,7 +142,7 @@ pub(super) async fn log_failures(name: String, mut health: watch::Receiver<Healt
             }
         }
         if health.changed().await.is_err() {
-            // All users have dropped the informer, which is not a panic. A return would stop the manager.
+            // All users have dropped the informer, which is no failure. A return would stop the manager.
             return std::future::pending().await;
         }
     }

@@ -4,6 +4,7 @@ use super::parts::{Candidacy, Hold, ManagedStore, Task, log_failures};
 use super::server::{Endpoint, ServerState};
 use super::{Error, Manager, recorder};
 use crate::controller::wait_for_signal;
+use crate::informer::InformerEnd;
 use crate::leader::Leadership;
 use crate::serving::{ConnectionLimits, Connections, RunningServers};
 use futures::future::{BoxFuture, Either, FutureExt, pending, select, select_all};
@@ -24,7 +25,7 @@ enum Stop {
     Requested,
     LeadershipLost,
     ControllerEnded(String),
-    InformerEnded(String),
+    InformerEnded(String, InformerEnd),
 }
 
 impl Stop {
@@ -34,7 +35,7 @@ impl Stop {
             Self::Requested => Ok(()),
             Self::LeadershipLost => Err(Error::LeadershipLost { lease }),
             Self::ControllerEnded(name) => Err(Error::ControllerEnded { name }),
-            Self::InformerEnded(name) => Err(Error::InformerEnded { name }),
+            Self::InformerEnded(name, reason) => Err(Error::InformerEnded { name, reason }),
         }
     }
 }
@@ -74,7 +75,7 @@ impl Manager {
         let stop = {
             let complete = futures::future::join_all(complete).map(|_| None).boxed();
             let requested = shutdown.requested().map(|()| Some(Stop::Requested)).boxed();
-            let ended = informers.ended().map(|name| Some(Stop::InformerEnded(name))).boxed();
+            let ended = informers.ended().map(Some).boxed();
             select_all([complete, requested, ended]).await.0
         };
         if let Some(stop) = stop {
@@ -109,7 +110,7 @@ impl Manager {
             let requested = shutdown.requested().map(|()| Stop::Requested).boxed();
             let lost = lost().map(|()| Stop::LeadershipLost).boxed();
             let ended = controllers.ended().map(Stop::ControllerEnded).boxed();
-            let feed_ended = informers.ended().map(Stop::InformerEnded).boxed();
+            let feed_ended = informers.ended().boxed();
             select_all([requested, lost, ended, feed_ended]).await.0
         };
         if !matches!(stop, Stop::LeadershipLost) {
@@ -208,13 +209,13 @@ impl Shutdown {
 
 /// The tasks that log the failures of the informers.
 #[derive(Default)]
-struct Informers(JoinSet<String>);
+struct Informers(JoinSet<(String, InformerEnd)>);
 
 impl Informers {
-    /// Waits until the watch of an informer ends by a panic. Returns the name of the informer.
-    async fn ended(&mut self) -> String {
+    /// Waits until the watch of an informer ends.
+    async fn ended(&mut self) -> Stop {
         match self.0.join_next().await {
-            Some(Ok(name)) => name,
+            Some(Ok((name, reason))) => Stop::InformerEnded(name, reason),
             Some(Err(_)) | None => pending().await,
         }
     }

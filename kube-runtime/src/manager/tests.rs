@@ -3,7 +3,7 @@
 use super::page::{LeaseStatus, Status, render};
 use super::parts::log_failures;
 use crate::controller::{Inspection, RunningKey};
-use crate::informer::Health;
+use crate::informer::{Health, InformerEnd};
 use crate::reflector::Overview;
 use crate::watcher;
 use std::{
@@ -125,11 +125,11 @@ async fn each_cause_of_an_informers_failures_is_logged_once_until_it_works_again
     let unversioned = Arc::new(watcher::Error::NoResourceVersion { resource: resource() });
     let mut counts = Vec::new();
     for failure in [Some(&short), Some(&unversioned), Some(&short), None, Some(&short)] {
-        health.send_replace(Health { failure: failure.cloned(), ended: false });
+        health.send_replace(Health { failure: failure.cloned(), ended: None });
         tokio::time::sleep(Duration::from_secs(1)).await;
         counts.push(warnings.0.load(Ordering::SeqCst));
     }
     assert_eq!(counts, [1, 2, 2, 2, 3]);
-    health.send_modify(|health| health.ended = true);
-    assert_eq!(logging.await.ok().as_deref(), Some("pods"));
+    health.send_modify(|health| health.ended = Some(InformerEnd::Panic));
+    assert_eq!(logging.await.unwrap(), ("pods".to_owned(), InformerEnd::Panic));
 }

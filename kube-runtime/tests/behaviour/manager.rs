@@ -6,6 +6,7 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use kube_client::api::{Patch, PatchParams};
 use kube_client::{Api, Client, ResourceExt};
 use kube_runtime::controller::{self, Action, backoff_on_error};
+use kube_runtime::informer::InformerEnd;
 use kube_runtime::leader::LeaderElector;
 use kube_runtime::manager::{Error, Manager};
 use kube_runtime::{Controller, reflector, watcher};
@@ -356,8 +357,29 @@ async fn a_panic_of_a_watch_ends_the_manager_with_the_name_of_the_informer() {
         is_broken.store(true, Ordering::SeqCst);
         let error = timeout(LIMIT * 10, running).await.unwrap().unwrap().unwrap_err();
         let path = "/api/v1/namespaces/default/configmaps";
-        assert!(matches!(&error, Error::InformerEnded { name } if name == path), "{error}");
+        assert_eq!(
+            error.to_string(),
+            format!("the watch of the shared informer {path} ended: its task panicked")
+        );
     }
+}
+
+#[tokio::test]
+async fn the_shutdown_of_the_runtime_of_an_informer_ends_the_manager() {
+    let sim = Sim::new();
+    let mut manager = Manager::new(client(&sim)).without_server();
+    let informer = manager.informer(maps(&sim), watcher::Config::default());
+    let other = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let subscription = {
+        let _entered = other.enter();
+        informer.subscribe()
+    };
+    let running = tokio::spawn(manager.shutdown_on(pending()).run());
+    informer.store().wait_until_ready().await.unwrap();
+    other.shutdown_background();
+    let error = timeout(LIMIT, running).await.unwrap().unwrap().unwrap_err();
+    assert!(matches!(&error, Error::InformerEnded { reason: InformerEnd::RuntimeShutDown, .. }), "{error}");
+    drop(subscription);
 }
 
 #[tokio::test(start_paused = true)]
