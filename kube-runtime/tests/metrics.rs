@@ -3,6 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 #![allow(clippy::float_cmp, reason = "the values are whole numbers")]
 
+#[cfg(feature = "manager")]
+#[path = "metrics/bad_input.rs"]
+mod bad_input;
 #[path = "behaviour/common.rs"]
 mod common;
 #[path = "metrics/log.rs"]

@@ -6,11 +6,18 @@ use super::owned::{Owned, owner_keys};
 use super::panic;
 use super::targets::{Targets, union};
 use super::trigger::{ReconcileReason, RelatedObject, Trigger, priority_of};
+use crate::log_limit::LogLimit;
+use crate::metrics::count_large_mapping;
 use crate::queue::Priority;
 use crate::reflector::{Delta, DeltaKind, ObjectRef};
 use crate::watcher::Storable;
 use kube_client::Resource;
-use std::{borrow::Borrow, collections::VecDeque, marker::PhantomData, sync::Arc};
+use std::{borrow::Borrow, collections::VecDeque, marker::PhantomData, sync::Arc, time::Duration};
+
+/// A change that results in more requests than this is reported.
+const MANY_REQUESTS: usize = 10_000;
+/// The number of requests whose memory [`Requests`] keeps.
+const MAX_KEPT_REQUESTS: usize = 1024;
 
 /// Maps a change to requests to reconcile objects. Closures are handlers.
 ///
@@ -39,12 +46,43 @@ impl<T, F: FnMut(T, &mut Requests) + Send> Handler<T> for F {
 pub struct Requests {
     /// The path of the changed objects' collection, or their kind.
     resource: Arc<str>,
-    pub(super) pending: VecDeque<Result<Trigger, SourceError>>,
+    pending: VecDeque<Result<Trigger, SourceError>>,
+    /// The limit of the warnings about changes with many requests.
+    many_log: LogLimit,
 }
 
 impl Requests {
     pub(super) fn new(resource: Arc<str>) -> Self {
-        Self { resource, pending: VecDeque::new() }
+        let many_log = LogLimit::new(1, Duration::from_secs(60));
+        Self { resource, pending: VecDeque::new(), many_log }
+    }
+
+    /// Removes the first request.
+    pub(super) fn pop(&mut self) -> Option<Result<Trigger, SourceError>> {
+        let request = self.pending.pop_front();
+        if self.pending.is_empty() && self.pending.capacity() > MAX_KEPT_REQUESTS {
+            self.pending = VecDeque::new();
+        }
+        request
+    }
+
+    /// Reports the last change if it resulted in many requests.
+    pub(super) fn report_many(&mut self) {
+        let requests = self.pending.len();
+        if requests <= MANY_REQUESTS {
+            return;
+        }
+        count_large_mapping(&self.resource);
+        if let Some(suppressed) = self.many_log.permit() {
+            let reason = self.pending.iter().flatten().next().map(|trigger| trigger.reason.to_string());
+            tracing::warn!(
+                resource = &*self.resource,
+                requests,
+                reason,
+                suppressed,
+                "a change requests the reconcile of many objects"
+            );
+        }
     }
 
     /// Adds a request.

@@ -245,7 +245,7 @@ impl<T> Stream for Handled<T> {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let Self { items, filters, handler, requests } = &mut *self;
         loop {
-            if let Some(request) = requests.pending.pop_front() {
+            if let Some(request) = requests.pop() {
                 return Poll::Ready(Some(request));
             }
             let change = match ready!(items.poll_next_unpin(cx)) {
@@ -265,6 +265,7 @@ impl<T> Stream for Handled<T> {
             if let Err(message) = handled {
                 requests.add_panic("an object", message);
             }
+            requests.report_many();
         }
     }
 }

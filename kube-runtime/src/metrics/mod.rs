@@ -11,6 +11,6 @@ mod webhook;
 
 pub(crate) use controller::{ControllerMetrics, Outcome};
 pub(crate) use leader::set_leader;
-pub(crate) use watch::{Size, WatchMetrics};
+pub(crate) use watch::{Size, WatchMetrics, count_large_mapping};
 #[cfg(feature = "webhook")]
 pub(crate) use webhook::WebhookRequest;

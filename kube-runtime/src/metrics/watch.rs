@@ -115,6 +115,11 @@ impl WatchMetrics {
         metrics::counter!("kube_runtime_opaque_versions_total", "name" => self.name.clone()).increment(1);
     }
 
+    /// Counts an object that does not decode.
+    pub(crate) fn count_undecodable(&self) {
+        metrics::counter!("kube_runtime_undecodable_objects_total", "name" => self.name.clone()).increment(1);
+    }
+
     /// Changes the number of objects and their bytes. The metrics are the sums of all watchers of the collection.
     pub(crate) fn change_size(&self, from: Size, to: Size) {
         if from == to {
@@ -183,9 +188,19 @@ impl WatchMetrics {
 
     pub(crate) fn count_opaque_version(&self) {}
 
+    pub(crate) fn count_undecodable(&self) {}
+
     pub(crate) fn change_size(&self, _: Size, _: Size) {}
 
     pub(crate) fn count_excess(&self) {}
 
     pub(crate) fn set_missing(&self, _: bool) {}
+}
+
+/// Counts a change of an object of `resource` that requests the reconcile of many objects.
+pub(crate) fn count_large_mapping(resource: &str) {
+    #[cfg(feature = "metrics")]
+    metrics::counter!("kube_runtime_large_mappings_total", "name" => resource.to_owned()).increment(1);
+    #[cfg(not(feature = "metrics"))]
+    let _ = resource;
 }

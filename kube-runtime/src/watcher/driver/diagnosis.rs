@@ -49,6 +49,7 @@ pub(super) struct Diagnosis {
     fallback_log: LogLimit,
     noise_log: LogLimit,
     size_log: LogLimit,
+    undecodable_log: LogLimit,
 }
 
 impl Diagnosis {
@@ -67,7 +68,8 @@ impl Diagnosis {
             relist_log: limit.clone(),
             fallback_log: limit.clone(),
             noise_log: limit.clone(),
-            size_log: limit,
+            size_log: limit.clone(),
+            undecodable_log: limit,
         }
     }
 
@@ -82,8 +84,14 @@ impl Diagnosis {
         self.record_size(resource);
     }
 
-    /// During a watch, checks for repeated events and for a flood of bookmarks.
+    /// Reports an object that does not decode. During a watch, checks for repeated events and for a flood of bookmarks.
     pub(super) fn inspect(&mut self, resource: &str, state: &State, input: &Input) {
+        if let Input::Undecodable(object) = input {
+            self.metrics.count_undecodable();
+            if let Some(suppressed) = self.undecodable_log.permit() {
+                tracing::warn!(resource, error = %object.source, suppressed, "cannot {object}");
+            }
+        }
         let State::Watching { .. } = state else { return };
         let finding = match input {
             Input::Changed(Some(version)) | Input::Deleted(Some(version)) | Input::Dropped(version) => {
