@@ -130,6 +130,22 @@ fn a_compact_pod_takes_less_than_450_bytes() {
     drop(store);
 }
 
+#[test]
+fn the_deltas_of_the_first_snapshot_take_24_bytes_for_each_object() {
+    for storage in [Storage::typed, Storage::compact] {
+        let (_store, mut writer) = store_with::<Pod>(storage());
+        writer.apply_watcher_event(Event::Init);
+        for n in 0..PODS {
+            writer.apply_watcher_event(Event::InitApply(serde_json::from_value(pod(n)).unwrap()));
+        }
+        let mut change = None;
+        let info = measure(|| change = Some(writer.apply_watcher_event(Event::InitDone)));
+        let bytes = info.bytes_max / PODS as u64;
+        assert!(bytes <= 24, "{bytes} bytes for each delta");
+        assert_eq!(change.unwrap().into_deltas().count(), PODS);
+    }
+}
+
 /// A pod's spec with one field.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]

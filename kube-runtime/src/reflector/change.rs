@@ -1,10 +1,11 @@
 //! `Change`: the effect of an event on a store.
 
-use super::delta::Delta;
+use super::codec::Codec;
+use super::delta::{Cause, Delta};
 use super::store::Shared;
 use super::stored_object::StoredObject;
 use crate::watcher::Event;
-use std::{fmt, iter::Chain, option, sync::Arc, vec};
+use std::{fmt, sync::Arc, vec};
 
 /// The effect of an event on the store.
 #[non_exhaustive]
@@ -20,7 +21,87 @@ pub struct Change<K> {
 }
 
 /// The deltas of a [`Change`], in order.
-pub(crate) type DeltaIter<K> = Chain<option::IntoIter<Delta<K>>, vec::IntoIter<Delta<K>>>;
+pub(crate) struct DeltaIter<K> {
+    /// The first delta, if it is not in `rest`: most events of a watch have one delta, which needs no allocation.
+    first: Option<Delta<K>>,
+    rest: vec::IntoIter<CompactDelta<K>>,
+    /// The cause of the additions in `rest`, and the codec of the store.
+    additions: (Cause, Option<Arc<Codec<K>>>),
+}
+
+/// A delta in less memory: the first snapshot of a store has one addition for each object, and all of them are in memory
+/// until the consumer receives them.
+pub(super) enum CompactDelta<K> {
+    Added(StoredObject<K>),
+    Other(Box<Delta<K>>),
+}
+
+impl<K> DeltaIter<K> {
+    /// No delta.
+    pub(super) fn empty() -> Self {
+        Self { first: None, rest: Vec::new().into_iter(), additions: (Cause::Watch, None) }
+    }
+
+    /// One delta.
+    pub(super) fn one(delta: Delta<K>) -> Self {
+        Self { first: Some(delta), ..Self::empty() }
+    }
+
+    /// The deltas of a snapshot. `cause` is the cause of the additions.
+    pub(super) fn of_snapshot(
+        deltas: Vec<CompactDelta<K>>,
+        cause: Cause,
+        codec: Option<&Arc<Codec<K>>>,
+    ) -> Self {
+        Self { first: None, rest: deltas.into_iter(), additions: (cause, codec.cloned()) }
+    }
+}
+
+impl<K> Iterator for DeltaIter<K> {
+    type Item = Delta<K>;
+
+    fn next(&mut self) -> Option<Delta<K>> {
+        if let Some(first) = self.first.take() {
+            return Some(first);
+        }
+        Some(match self.rest.next()? {
+            CompactDelta::Added(object) => {
+                let (cause, codec) = &self.additions;
+                Delta::new(None, Some(object), *cause, codec.as_ref())
+            }
+            CompactDelta::Other(delta) => *delta,
+        })
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let count = self.rest.len() + usize::from(self.first.is_some());
+        (count, Some(count))
+    }
+}
+
+impl<K> FromIterator<Delta<K>> for DeltaIter<K> {
+    fn from_iter<I: IntoIterator<Item = Delta<K>>>(deltas: I) -> Self {
+        let mut deltas = deltas.into_iter();
+        let first = deltas.next();
+        let rest: Vec<_> = deltas.map(|delta| CompactDelta::Other(Box::new(delta))).collect();
+        Self { first, rest: rest.into_iter(), ..Self::empty() }
+    }
+}
+
+impl<K> Clone for DeltaIter<K> {
+    fn clone(&self) -> Self {
+        Self { first: self.first.clone(), rest: self.rest.clone(), additions: self.additions.clone() }
+    }
+}
+
+impl<K> Clone for CompactDelta<K> {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Added(object) => Self::Added(object.clone()),
+            Self::Other(delta) => Self::Other(delta.clone()),
+        }
+    }
+}
 
 /// The effect of an event, without the event.
 pub(super) struct Effect<K> {
@@ -36,7 +117,7 @@ pub(super) struct Effect<K> {
 impl<K> Effect<K> {
     /// No effect.
     pub(super) fn none() -> Self {
-        Self::of(None.into_iter().chain(Vec::new()))
+        Self::of(DeltaIter::empty())
     }
 
     pub(super) fn of(deltas: DeltaIter<K>) -> Self {

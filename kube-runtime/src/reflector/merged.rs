@@ -154,7 +154,7 @@ impl<K: Resource + Send + Sync + 'static> MergedDeltas<K> {
             Step::Relisted { changed, vanished } => {
                 let changed = changed.into_iter().map(Arrival::into_stored).collect();
                 let deltas = self.writer.apply_relist(changed, vanished.iter().map(Member::key));
-                self.pending = Some(None.into_iter().chain(deltas));
+                self.pending = Some(deltas.into_iter().collect());
                 self.synced = true;
                 self.writer.set_settled(self.parts.is_settled());
             }

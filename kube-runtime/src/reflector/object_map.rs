@@ -32,6 +32,16 @@ impl<T> ObjectMap<T> {
         self.table.iter()
     }
 
+    /// The first match of the objects whose keys may have this [`hash`](Self::hash).
+    pub(super) fn find(&self, hash: u64, is_match: impl Fn(&T) -> bool) -> Option<&T> {
+        self.table.find(hash, is_match)
+    }
+
+    /// The hash of a key, which differs between maps.
+    pub(super) fn hash(&self, key: (&str, &str)) -> u64 {
+        self.hasher.hash_one(key)
+    }
+
     pub(super) fn into_values(self) -> impl Iterator<Item = T> {
         self.table.into_iter()
     }

@@ -1,6 +1,7 @@
 //! `Snapshot`: the content of a snapshot in progress, and its differences from the previous content of a store. It must
 //! not modify the readers' map (see `writer`).
 
+use super::change::{CompactDelta, DeltaIter};
 use super::codec::Codec;
 use super::delta::{Cause, Delta};
 use super::object_map::{Keyed, ObjectMap};
@@ -24,33 +25,38 @@ pub(super) type Deletions<K> = HashMap<OwnedKey, Option<StoredObject<K>>>;
 /// An object of a snapshot in progress.
 pub(super) enum Listed<K> {
     Typed(Arc<K>),
-    /// The key and the identity of a packed object. A reference to the object would keep its old page in memory after
-    /// the object moves to another page.
-    Packed(Box<(OwnedKey, u64)>),
+    /// The hash of a packed object's key in the new map, and the identity of the object. A reference to the object would
+    /// keep its old page in memory after the object moves to another page. A copy of the key would be an allocation for
+    /// each object between the long-lived pages, and leave a gap there.
+    Packed {
+        key_hash: u64,
+        identity: u64,
+    },
 }
 
 impl<K: Storable> Listed<K> {
-    pub(super) fn of(stored: &StoredObject<K>) -> Self {
+    /// `objects` is the map for which the object is listed.
+    pub(super) fn of(stored: &StoredObject<K>, objects: &ObjectMap<StoredObject<K>>) -> Self {
         match stored {
             StoredObject::Typed(object) => Self::Typed(object.clone()),
             StoredObject::Packed(packed) => {
-                Self::Packed(Box::new((owned_key(packed.key()), packed.encoded().identity)))
+                Self::Packed { key_hash: objects.hash(packed.key()), identity: packed.encoded().identity }
             }
         }
     }
 
-    /// The object in a map; for a packed object, `None` if the map has another state.
+    /// The object in the map for which it is listed; for a packed object, `None` if the map has another state.
     fn find_in(self, objects: &ObjectMap<StoredObject<K>>) -> Option<StoredObject<K>> {
         match self {
             Self::Typed(object) => Some(StoredObject::Typed(object)),
-            Self::Packed(listed) => {
-                let ((namespace, name), identity) = &*listed;
-                let current = objects.get((namespace, name))?;
-                let is_same = match current {
-                    StoredObject::Packed(packed) => packed.encoded().identity == *identity,
+            Self::Packed { key_hash, identity } => {
+                let is_listed = |stored: &StoredObject<K>| match stored {
+                    StoredObject::Packed(packed) => {
+                        packed.encoded().identity == identity && objects.hash(packed.key()) == key_hash
+                    }
                     StoredObject::Typed(_) => false,
                 };
-                is_same.then(|| current.clone())
+                objects.find(key_hash, is_listed).cloned()
             }
         }
     }
@@ -103,7 +109,7 @@ pub(super) struct Swap<'a, K> {
 impl<K: Storable> Swap<'_, K> {
     /// The differences: additions, modifications and replacements in the order of the list, then deletions in the order
     /// of their keys.
-    pub(super) fn deltas(mut self) -> Vec<Delta<K>> {
+    pub(super) fn deltas(mut self) -> DeltaIter<K> {
         let codec = self.codec.map(|codec| &**codec);
         let mut deltas = Vec::with_capacity(self.listed.len());
         let mut repeated = HashSet::default();
@@ -127,23 +133,25 @@ impl<K: Storable> Swap<'_, K> {
             } else {
                 old
             };
-            deltas.push(Delta::new(old, Some(new), self.cause, self.codec));
+            deltas.push(match old {
+                None => CompactDelta::Added(new),
+                old => CompactDelta::Other(Box::new(Delta::new(old, Some(new), self.cause, self.codec))),
+            });
         }
-        let missing = std::mem::take(&mut self.old).missing_from(self.new);
-        let begin = deltas.len();
+        let mut missing = std::mem::take(&mut self.old).missing_from(self.new);
+        missing.sort_unstable_by(|one, other| one.key().cmp(&other.key()));
         deltas.extend(missing.into_iter().map(|old| self.deletion(old)));
-        deltas[begin..].sort_unstable_by(|one, other| one.key().cmp(&other.key()));
-        deltas
+        DeltaIter::of_snapshot(deltas, self.cause, self.codec)
     }
 
     /// The deletion of an object of the old content.
-    fn deletion(&self, old: StoredObject<K>) -> Delta<K> {
+    fn deletion(&self, old: StoredObject<K>) -> CompactDelta<K> {
         let emitted =
             if self.deletions.is_empty() { None } else { self.deletions.get(&owned_key(old.key())) };
         let last = emitted.cloned().flatten();
         let cause = if last.is_some() { Cause::Relist } else { Cause::Vanished };
         let mut delta = Delta::new(Some(old), None, cause, self.codec).with_last(last);
         delta.was_emitted = emitted.is_some();
-        delta
+        CompactDelta::Other(Box::new(delta))
     }
 }

@@ -289,15 +289,15 @@ impl<K: Storable> Writer<K> {
         let delta = |old, new| Delta::new(old, new, cause, codec);
         let codec = codec.map(|codec| &**codec);
         if old.as_ref().is_some_and(|old| old.is_same_version_as(&new, codec)) {
-            return (None.into_iter().chain(Vec::new()), None);
+            return (DeltaIter::empty(), None);
         }
         match old {
             Some(old) if old.is_different_from(&new, codec) => {
                 let deletion =
                     Delta::new(Some(old.clone()), None, deletion_cause(cause), self.shared.codec());
-                (Some(deletion).into_iter().chain(vec![delta(None, Some(new))]), Some(old))
+                (DeltaIter::from_iter([deletion, delta(None, Some(new))]), Some(old))
             }
-            old => (Some(delta(old, Some(new))).into_iter().chain(Vec::new()), None),
+            old => (DeltaIter::one(delta(old, Some(new))), None),
         }
     }
 
@@ -320,7 +320,7 @@ impl<K: Storable> Writer<K> {
             self.settled.send_replace(false);
         }
         let next = self.snapshot.get_or_insert_default();
-        let recorded = (self.emits_additions && !is_known).then(|| Listed::of(&stored));
+        let recorded = (self.emits_additions && !is_known).then(|| Listed::of(&stored, &next.objects));
         let before = next.objects.insert(stored);
         match &before {
             // The list contains the object twice: keep the first one, which is in `listed`.
@@ -363,7 +363,7 @@ impl<K: Storable> Writer<K> {
             effect.is_unknown = removed.is_none();
             let codec = self.shared.codec();
             let delta = |old| Delta::new(Some(old), None, Cause::Watch, codec).with_last(last);
-            effect.deltas = removed.clone().map(delta).into_iter().chain(Vec::new());
+            effect.deltas = removed.clone().map(delta).map_or_else(DeltaIter::empty, DeltaIter::one);
             removed
         };
         self.compact_pages(removed.as_ref());
@@ -389,7 +389,7 @@ impl<K: Storable> Writer<K> {
                 if is_unrecorded { (differences(&old, &new), false) } else { (listed, superseded) };
             let swap =
                 Swap { old, new: &new, listed, superseded, deleted, replaced, deletions, cause, codec };
-            effect.deltas = None.into_iter().chain(swap.deltas());
+            effect.deltas = swap.deltas();
             drop(new);
             self.compact_all_pages();
         }

@@ -53,5 +53,5 @@ pub(super) fn differences<K: Storable>(
 ) -> Vec<Listed<K>> {
     let is_different =
         |object: &&StoredObject<K>| !old.get(object.key()).is_some_and(|old| old.is_same(object));
-    new.iter().filter(is_different).map(Listed::of).collect()
+    new.iter().filter(is_different).map(|object| Listed::of(object, new)).collect()
 }
