@@ -14,6 +14,9 @@ use std::sync::{
 /// The size in bytes of a shared page: small compared with a store, large compared with an object.
 const PAGE_SIZE: usize = 32 << 10;
 
+/// The maximum number of vacated pages that waiting objects keep in memory.
+const MAX_VACATED: usize = 4;
+
 /// An immutable allocation of packed objects.
 #[derive(Debug)]
 struct Page {
@@ -27,22 +30,23 @@ struct Page {
 }
 
 /// A packed object. `namespace` and `name` are offsets into [`Page::names`], and `encoded` is an offset into
-/// [`Page::encoded_objects`]. Each of these values ends at the offset of the next one.
+/// [`Page::encoded_objects`]. Each of these values ends at the offset of the next one. 16 bits suffice for the offsets: an
+/// object of at least half a shared page is alone on its page.
 #[derive(Debug)]
 struct Entry {
     identity: u64,
     /// See [`Encoded::uid`]; 0 for `None`.
     uid: u32,
-    namespace: u32,
-    name: u32,
-    encoded: u32,
     /// See [`Encoded::length`].
     length: u32,
+    namespace: u16,
+    name: u16,
+    encoded: u16,
     method: Method,
 }
 
 impl Page {
-    /// A page with copies of `objects`; `None` if the offsets overflow `u32`.
+    /// A page with copies of `objects`; `None` if the offsets overflow `u16`.
     fn from_objects<'a>(
         objects: impl Iterator<Item = ((&'a str, &'a str), Encoded<'a>)> + Clone,
     ) -> Option<Self> {
@@ -54,22 +58,15 @@ impl Page {
         let (mut entries, mut names, mut encoded_objects) =
             (Vec::with_capacity(count), String::with_capacity(name_bytes), Vec::with_capacity(bytes));
         for ((namespace, name), Encoded { bytes, length, method, identity, uid }) in objects {
-            let encoded = u32::try_from(encoded_objects.len()).ok()?;
+            let encoded = u16::try_from(encoded_objects.len()).ok()?;
             let [namespace, name] = [namespace, name].map(|part| {
-                let begin = u32::try_from(names.len()).ok();
+                let begin = u16::try_from(names.len()).ok();
                 names.push_str(part);
                 begin
             });
             let uid = uid.map_or(0, NonZero::get);
-            entries.push(Entry {
-                identity,
-                uid,
-                namespace: namespace?,
-                name: name?,
-                encoded,
-                length,
-                method,
-            });
+            let (namespace, name) = (namespace?, name?);
+            entries.push(Entry { identity, uid, length, namespace, name, encoded, method });
             encoded_objects.extend_from_slice(bytes);
         }
         Some(Self {
@@ -104,7 +101,7 @@ pub(crate) struct Packed {
 }
 
 impl Packed {
-    /// Packs an object on a page of its own; `None` if the offsets overflow `u32`.
+    /// Packs an object on a page of its own; `None` if the namespace is longer than 64 KiB.
     pub(super) fn on_own_page(key: (&str, &str), encoded: Encoded<'_>) -> Option<Self> {
         Some(Self { page: Arc::new(Page::from_objects([(key, encoded)].into_iter())?), entry: 0 })
     }
@@ -113,9 +110,9 @@ impl Packed {
     pub(super) fn key(&self) -> (&str, &str) {
         let names = &self.page.names;
         let Some((Entry { namespace, name, .. }, next)) = self.entry() else { return ("", "") };
-        let end = next.map_or(names.len(), |next| next.namespace as usize);
-        let part = |from: u32, to: usize| names.get(from as usize..to).unwrap_or_default();
-        (part(*namespace, *name as usize), part(*name, end))
+        let end = next.map_or(names.len(), |next| usize::from(next.namespace));
+        let part = |from: u16, to: usize| names.get(usize::from(from)..to).unwrap_or_default();
+        (part(*namespace, usize::from(*name)), part(*name, end))
     }
 
     /// The JSON of the object, which may be compressed.
@@ -124,9 +121,9 @@ impl Packed {
         let Some((Entry { identity, uid, encoded, length, method, .. }, next)) = self.entry() else {
             return Encoded { bytes: &[], length: 0, method: Method::Plain, identity: 0, uid: None };
         };
-        let end = next.map_or(encoded_objects.len(), |next| next.encoded as usize);
+        let end = next.map_or(encoded_objects.len(), |next| usize::from(next.encoded));
         Encoded {
-            bytes: encoded_objects.get(*encoded as usize..end).unwrap_or_default(),
+            bytes: encoded_objects.get(usize::from(*encoded)..end).unwrap_or_default(),
             length: *length,
             method: *method,
             identity: *identity,
@@ -190,8 +187,10 @@ impl WeakPacked {
 pub(super) struct MoveQueue {
     /// The objects that wait for a shared page.
     objects: Vec<Packed>,
-    /// The total size of `objects` on a page, in bytes.
+    /// The total size of `objects` on a page, in bytes. Some of them may be deleted.
     size: usize,
+    /// The number of vacated pages whose objects were added since `objects` was last empty.
+    vacated: usize,
 }
 
 /// The move of an object from one page to another.
@@ -213,46 +212,54 @@ impl MoveQueue {
 
     /// Adds all objects on the page of `packed`, if less than half of them are in use.
     pub(super) fn add_page_of(&mut self, packed: &Packed) {
-        for packed in packed.vacate().into_iter().flatten() {
+        let Some(objects) = packed.vacate() else { return };
+        self.vacated += 1;
+        for packed in objects {
             self.add(&packed);
         }
     }
 
-    /// Whether the objects fill a page.
-    pub(super) fn fills_a_page(&self) -> bool {
-        self.size >= PAGE_SIZE
+    /// Whether [`move_to_shared_pages`](Self::move_to_shared_pages) may have objects to move.
+    pub(super) fn may_fill_a_page(&self) -> bool {
+        self.size >= PAGE_SIZE || self.vacated >= MAX_VACATED
     }
 
-    /// Copies the objects in use to shared pages. Returns the moves, which the caller applies to the maps.
+    /// Copies the objects in use to shared pages. Objects that do not fill a page continue to wait, unless they keep too
+    /// many vacated pages in memory. Returns the moves, which the caller applies to the maps.
     pub(super) fn move_to_shared_pages(&mut self, in_use: impl Fn(&Packed) -> bool) -> Vec<Move> {
-        self.size = 0;
-        let mut objects = std::mem::take(&mut self.objects);
+        let Self { objects, size, vacated } = self;
         objects.retain(in_use);
-        let mut moves = Vec::with_capacity(objects.len());
-        let mut rest = objects.as_slice();
-        while !rest.is_empty() {
-            let mut size = 0;
+        *size = objects.iter().map(Packed::size).sum();
+        let moves_all = *vacated >= MAX_VACATED;
+        let mut moves = Vec::new();
+        let mut done = 0;
+        while *size >= PAGE_SIZE || moves_all && done < objects.len() {
+            let rest = &objects[done..];
+            let mut group_size = 0;
             let fits = rest.iter().take_while(|packed| {
-                let before = size;
-                size += packed.size();
+                let before = group_size;
+                group_size += packed.size();
                 before < PAGE_SIZE
             });
-            let (group, following) = rest.split_at(fits.count());
-            rest = following;
-            let Some(page) = Page::from_objects(group.iter().map(|packed| (packed.key(), packed.encoded())))
-            else {
-                continue;
-            };
-            let page = Arc::new(page);
-            moves.extend(
-                group.iter().zip(0..).map(|(from, entry)| Move {
-                    from: from.clone(),
-                    to: Packed { page: page.clone(), entry },
-                }),
-            );
+            let group = &rest[..fits.count()];
+            done += group.len();
+            *size -= group.iter().map(Packed::size).sum::<usize>();
+            moves.extend(moves_to_one_page(group).into_iter().flatten());
+        }
+        objects.drain(..done);
+        if objects.is_empty() {
+            *vacated = 0;
         }
         moves
     }
+}
+
+/// Copies objects to one page; `None` if the offsets overflow.
+fn moves_to_one_page(objects: &[Packed]) -> Option<impl Iterator<Item = Move>> {
+    let page = Page::from_objects(objects.iter().map(|packed| (packed.key(), packed.encoded())))?;
+    let page = Arc::new(page);
+    let to = (0..).map(move |entry| Packed { page: page.clone(), entry });
+    Some(objects.iter().cloned().zip(to).map(|(from, to)| Move { from, to }))
 }
 
 #[cfg(test)]
@@ -265,13 +272,14 @@ mod tests {
         Packed::on_own_page(("ns", name), Encoded { bytes, length, method, identity, uid: None }).unwrap()
     }
 
-    /// Moves the objects to shared pages. Returns the moved objects.
+    /// Moves the objects to one page. Returns the moved objects.
     fn move_all(objects: &[Packed]) -> Vec<Packed> {
-        let mut move_queue = MoveQueue::default();
-        for packed in objects {
-            move_queue.add(packed);
-        }
-        move_queue.move_to_shared_pages(|_| true).into_iter().map(|Move { to, .. }| to).collect()
+        moves_to_one_page(objects).unwrap().map(|Move { to, .. }| to).collect()
+    }
+
+    /// The objects that the queue moves to shared pages.
+    fn moved_by(move_queue: &mut MoveQueue, in_use: impl Fn(&Packed) -> bool) -> Vec<Packed> {
+        move_queue.move_to_shared_pages(in_use).into_iter().map(|Move { to, .. }| to).collect()
     }
 
     #[test]
@@ -290,12 +298,54 @@ mod tests {
 
     #[test]
     fn fills_shared_pages() {
-        let objects: Vec<_> = (0..200).map(|n| packed(&n.to_string(), &[0; 1000], 0)).collect();
-        let moved = move_all(&objects);
+        let mut move_queue = MoveQueue::default();
+        for n in 0..200 {
+            move_queue.add(&packed(&n.to_string(), &[0; 1000], 0));
+        }
+        let moved = moved_by(&mut move_queue, |_| true);
         let mut pages: Vec<_> = moved.iter().map(|packed| &packed.page).collect();
         pages.dedup_by(|a, b| Arc::ptr_eq(a, b));
-        assert_eq!(pages.len(), (200 * 1030_usize).div_ceil(PAGE_SIZE), "{pages:?}");
-        assert!(pages.iter().all(|page| page.encoded_objects.len() < PAGE_SIZE + 1000));
+        let page_size =
+            |page: &Page| page.encoded_objects.len() + page.names.len() + size_of_val(&*page.entries);
+        assert_eq!(pages.len(), 200 * 1028 / PAGE_SIZE, "{pages:?}");
+        assert!(pages.iter().all(|page| (PAGE_SIZE..PAGE_SIZE + 1100).contains(&page_size(page))));
+        // The rest waits for further objects.
+        assert_eq!(move_queue.objects.len(), 200 - moved.len());
+        assert!(!move_queue.objects.is_empty() && !move_queue.may_fill_a_page());
+    }
+
+    #[test]
+    fn deleted_objects_do_not_fill_a_page() {
+        let mut move_queue = MoveQueue::default();
+        let kept = packed("kept", &[0; 1000], 0);
+        move_queue.add(&kept);
+        for _ in 0..2 * PAGE_SIZE / 1000 {
+            move_queue.add(&packed("deleted", &[0; 1000], 0));
+        }
+        assert!(move_queue.may_fill_a_page());
+        assert!(moved_by(&mut move_queue, |packed| packed.is_same_entry(&kept)).is_empty());
+        assert!(!move_queue.may_fill_a_page() && move_queue.objects.len() == 1);
+    }
+
+    #[test]
+    fn objects_of_vacated_pages_do_not_wait_for_long() {
+        let mut move_queue = MoveQueue::default();
+        let mut kept = Vec::new();
+        for n in 0..MAX_VACATED {
+            let moved =
+                move_all(&[packed(&n.to_string(), b"kept", 0), packed("b", b"", 0), packed("c", b"", 0)]);
+            let [first, ..] = &moved[..] else { panic!("three objects were moved") };
+            kept.push(first.clone());
+            drop(moved);
+            let kept = &kept[n];
+            assert!(!move_queue.may_fill_a_page());
+            move_queue.add_page_of(kept);
+        }
+        assert!(move_queue.may_fill_a_page());
+        let moved = moved_by(&mut move_queue, |packed| kept.iter().any(|kept| kept.is_same_entry(packed)));
+        assert_eq!(moved.len(), MAX_VACATED);
+        assert!(moved.iter().all(|packed| Arc::ptr_eq(&packed.page, &moved[0].page)));
+        assert!(move_queue.objects.is_empty() && !move_queue.may_fill_a_page());
     }
 
     #[test]
@@ -306,9 +356,14 @@ mod tests {
         for packed in [&large, &gone, &kept] {
             move_queue.add(packed);
         }
-        let moves = move_queue.move_to_shared_pages(|packed| !packed.is_same_entry(&gone));
-        assert_eq!(moves.iter().map(|Move { to, .. }| to.key().1).collect::<Vec<_>>(), ["kept"]);
-        assert!(move_queue.move_to_shared_pages(|_| true).is_empty());
+        assert!(moved_by(&mut move_queue, |packed| !packed.is_same_entry(&gone)).is_empty());
+        for n in 0..PAGE_SIZE / 1000 {
+            move_queue.add(&packed(&n.to_string(), &[0; 1000], 0));
+        }
+        let moved = moved_by(&mut move_queue, |_| true);
+        assert_eq!(moved[0].key().1, "kept");
+        assert!(moved.iter().all(|packed| !["large", "gone"].contains(&packed.key().1)));
+        assert_eq!(moved.len(), PAGE_SIZE / 1000 + 1);
     }
 
     #[test]

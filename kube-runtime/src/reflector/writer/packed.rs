@@ -157,7 +157,7 @@ impl<K: Storable> Writer<K> {
         if let Some(StoredObject::Packed(removed)) = removed {
             self.move_queue.add_page_of(removed);
         }
-        if !self.move_queue.fills_a_page() {
+        if !self.move_queue.may_fill_a_page() {
             return;
         }
         let Self { shared, snapshot, move_queue, .. } = self;
