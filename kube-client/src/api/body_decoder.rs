@@ -2,7 +2,7 @@
 //! the text of one list item or one watch event.
 
 use super::filter::{PieceFilter, PieceVerdict, QueuedKeys};
-use super::pipeline::Pipeline;
+use super::pipeline::{Pipeline, ValueSize};
 use crate::client::Body;
 use crate::error::TransportKind;
 use crate::wire::{Split, WireError};
@@ -102,6 +102,11 @@ impl<S: Split, T: Send + 'static> BodyDecoder<S, T> {
             kind: kind.to_owned(),
             response,
         }
+    }
+
+    /// Sets the expected memory of the values. The default is that of decoded objects.
+    pub(super) fn set_value_size(&mut self, value_size: ValueSize) {
+        self.pipeline.set_value_size(value_size);
     }
 
     /// Decodes only pieces that `filter` keeps. With `bookmark`, the stream emits one bookmark in place of successive

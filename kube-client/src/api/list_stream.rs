@@ -3,6 +3,7 @@
 use super::PartialObjectMeta;
 use super::body_decoder::BodyDecoder;
 use super::filter::{self, PieceFilter, Verdict};
+use super::pipeline::ValueSize;
 use super::set_types::TypeMetaSetter;
 use crate::Result;
 use crate::client::Body;
@@ -82,6 +83,12 @@ impl<T: Send + 'static> ListStream<T> {
             items.filter_before_decode(filter, None);
         }
         Self { items, decoder }
+    }
+
+    /// Sets the expected memory of the values. The default is that of decoded objects.
+    pub(super) fn with_value_size(mut self, value_size: ValueSize) -> Self {
+        self.items.set_value_size(value_size);
+        self
     }
 
     /// Reads and decodes text that has arrived, up to the buffer limit, without taking an item. Wakes the waker of `cx`

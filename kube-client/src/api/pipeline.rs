@@ -25,8 +25,24 @@ const CHUNK_BYTES: usize = 128 << 10;
 /// idle: while all cores decode, the polling task runs late and reads no new text.
 const EXTRA_CHUNKS: usize = 4;
 
-/// The expected ratio of the size of a decoded object to the size of its text.
-const DECODED_SIZE_RATIO: usize = 4;
+/// The expected memory of the values of a pipeline.
+#[derive(Clone, Copy)]
+pub(super) enum ValueSize {
+    /// Four times the text: decoded objects.
+    Decoded,
+    /// A quarter of the text: compressed texts.
+    Compressed,
+}
+
+impl ValueSize {
+    /// The expected memory of the values whose text has this number of bytes.
+    fn of_text(self, bytes: usize) -> usize {
+        match self {
+            Self::Decoded => bytes * 4,
+            Self::Compressed => bytes / 4,
+        }
+    }
+}
 
 /// The function that decodes one piece.
 type Decode<T> = Arc<dyn Fn(&[u8]) -> T + Send + Sync>;
@@ -34,6 +50,7 @@ type Decode<T> = Arc<dyn Fn(&[u8]) -> T + Send + Sync>;
 /// A queue of pieces. Decodes them, if possible in parallel, and returns the values in the order of the pieces.
 pub(super) struct Pipeline<T> {
     decode: Decode<T>,
+    value_size: ValueSize,
     /// The partial chunk: the pieces that were pushed after the last element of `chunks`.
     partial: Vec<Bytes>,
     partial_bytes: usize,
@@ -90,6 +107,7 @@ impl<T: Send + 'static> Pipeline<T> {
         };
         Self {
             decode: Arc::new(decode),
+            value_size: ValueSize::Decoded,
             partial: Vec::new(),
             partial_bytes: 0,
             chunks: VecDeque::new(),
@@ -97,6 +115,11 @@ impl<T: Send + 'static> Pipeline<T> {
             max_chunks,
             runtime,
         }
+    }
+
+    /// Sets the expected memory of the values. The default is that of decoded objects.
+    pub(super) fn set_value_size(&mut self, value_size: ValueSize) {
+        self.value_size = value_size;
     }
 
     /// Whether the pipeline accepts another piece. Without this limit, the whole body would be buffered if the consumer
@@ -145,7 +168,8 @@ impl<T: Send + 'static> Pipeline<T> {
                 let decode = self.decode.clone();
                 let pieces = SharedPieces::new(pieces);
                 let shared = pieces.clone();
-                let task = runtime.spawn(async move { decode_all(&shared.take_all(), bytes, &*decode) });
+                let heap = self.value_size.of_text(bytes);
+                let task = runtime.spawn(async move { decode_all(&shared.take_all(), heap, &*decode) });
                 Chunk::Running(AbortOnDrop::new(task), pieces)
             }
             _ => Chunk::Raw(pieces.into_iter()),
@@ -213,9 +237,9 @@ impl<T: Send + 'static> Pipeline<T> {
     }
 }
 
-/// Decodes the pieces of a chunk whose text has `bytes` bytes.
-fn decode_all<T>(pieces: &[Bytes], bytes: usize, decode: &dyn Fn(&[u8]) -> T) -> Vec<T> {
-    reserve_heap(bytes * DECODED_SIZE_RATIO);
+/// Decodes the pieces of a chunk, whose values take about `heap` bytes.
+fn decode_all<T>(pieces: &[Bytes], heap: usize, decode: &dyn Fn(&[u8]) -> T) -> Vec<T> {
+    reserve_heap(heap);
     pieces.iter().map(|piece| decode(piece)).collect()
 }
 

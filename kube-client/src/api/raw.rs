@@ -6,6 +6,7 @@ pub use crate::wire::{Convert, RawObject};
 
 use super::filter::{Verdict, event_filter, item_filter};
 use super::negotiation::ReadVerb;
+use super::pipeline::ValueSize;
 use super::set_types::TypeMetaSetter;
 use super::{
     Api, EventStream, FilterDepth, ListParams, ListStream, ObjectMeta, PartialObjectMeta, WatchParams,
@@ -41,13 +42,14 @@ impl<K: 'static> Api<K> {
         let filter = filter.map(|(depth, filter)| item_filter(decoder.clone(), depth, filter));
         let item_decoder = decoder.clone();
         let decode = move |piece: &[u8]| item_decoder.convert_item(piece, &*convert);
-        Ok(ListStream::with_decode(
+        let stream = ListStream::with_decode(
             response.into_body(),
             self.client.max_object_bytes(),
             decoder,
             decode,
             filter,
-        ))
+        );
+        Ok(stream.with_value_size(ValueSize::Compressed))
     }
 
     /// As [`watch`](Api::watch), but emits the result of `convert` for each object.
@@ -75,7 +77,9 @@ impl<K: 'static> Api<K> {
         });
         let timeout = wp.effective_timeout();
         let decode = move |piece: &[u8]| decode(piece);
-        Ok(EventStream::with_decode(&self.client, response.into_body(), decoder, timeout, decode, filter))
+        let body = response.into_body();
+        let stream = EventStream::with_decode(&self.client, body, decoder, timeout, decode, filter);
+        Ok(stream.with_value_size(ValueSize::Compressed))
     }
 
     /// The decoder of the texts that [`list_raw`](Api::list_raw) and [`watch_raw`](Api::watch_raw) return.

@@ -3,6 +3,7 @@
 use super::body_decoder::BodyDecoder;
 use super::filter::{self, PieceFilter, Verdict};
 use super::negotiation::{ReadVerb, format_of};
+use super::pipeline::ValueSize;
 use super::{Api, PartialObjectMeta, WatchEvent, WatchParams};
 use crate::client::Body;
 use crate::core::{FieldSet, ObjectOrigin, Request};
@@ -191,6 +192,12 @@ impl<T: Send + 'static> EventStream<T> {
             events.filter_before_decode(filter, Some(filter::bookmark));
         }
         Self { events, decoder, limit, deadline: Box::pin(tokio::time::sleep(limit)) }
+    }
+
+    /// Sets the expected memory of the values. The default is that of decoded objects.
+    pub(super) fn with_value_size(mut self, value_size: ValueSize) -> Self {
+        self.events.set_value_size(value_size);
+        self
     }
 }
 
