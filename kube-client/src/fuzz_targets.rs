@@ -16,8 +16,8 @@ use k8s_openapi::api::core::v1::Pod;
 use crate::config::Kubeconfig;
 use crate::core::{DynamicObject, FieldSet, ListMeta, Selector};
 use crate::wire::{
-    BodyFormat, EventBodySplitter, EventSplitter, FilterDepth, ListBodySplitter, ListSplitter, ObjectDecoder,
-    ProtobufKind, RawObject, Split, decode_json, encode_protobuf,
+    BodyFormat, Convert, EventBodySplitter, EventSplitter, FilterDepth, ListBodySplitter, ListSplitter,
+    ObjectDecoder, ProtobufKind, Split, decode_json, encode_protobuf,
 };
 
 /// Parses a kubeconfig. Asserts that it has the same content after it is serialized and parsed again.
@@ -196,7 +196,12 @@ fn split<S: Split>(mut splitter: S, body: &[u8], size: usize) -> (Vec<Bytes>, bo
 
 /// Checks that the JSON text that a compact store keeps for an item decodes to the same value as the item.
 fn check_text(decoder: &ObjectDecoder, item: &[u8]) {
-    let text = decoder.convert_item(item, &|object: &RawObject<'_>| Ok(object.json.to_vec()));
+    let unchecked = decoder.convert_item(item, &Convert::decoding(|object| Ok(object.json.to_vec())));
+    if let Ok(text) = &unchecked {
+        assert_eq!(decode_json::<Value>(text).ok(), decode_json::<Value>(item).ok());
+    }
+    let text = decoder.convert_item(item, &Convert::new(|object| Ok(object.json.to_vec())));
+    assert!(unchecked.is_ok() || text.is_err());
     if let Ok(text) = text {
         // The text and the item may both fail to decode, for example if a number is out of range.
         let value = decode_json::<Value>(&text).map_err(|error| error.to_string());

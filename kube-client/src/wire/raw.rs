@@ -1,12 +1,13 @@
 //! `RawObject`: an object as JSON text, for a store that keeps the text. The text is checked, but not decoded.
 
 use super::event::event_origin;
-use super::json::{self, Identity};
+use super::json::{self, Identity, ValueCheck};
 use super::protobuf::JsonText;
 use super::{ObjectDecoder, WireError};
 use crate::core::{ObjectOrigin, WatchEvent};
 use serde::de::{Error as _, IgnoredAny};
 use std::borrow::Cow;
+use std::fmt;
 
 /// An object of a list or a watch as JSON text, and its identity.
 #[derive(Debug)]
@@ -19,7 +20,8 @@ pub struct RawObject<'a> {
     pub uid: Option<Cow<'a, str>>,
     /// The resource version.
     pub resource_version: Option<Cow<'a, str>>,
-    /// The object as valid JSON, without the skipped fields. An item of a list has neither `apiVersion` nor `kind`.
+    /// The object as JSON, without the skipped fields. An item of a list has neither `apiVersion` nor `kind`. The text is
+    /// valid JSON, unless the function of [`Convert::decoding`] receives it.
     pub json: &'a [u8],
 }
 
@@ -36,7 +38,33 @@ impl<'a> RawObject<'a> {
 }
 
 /// Converts an object to the value that a stream emits. An error affects only the object.
-pub type Convert<T> = dyn Fn(&RawObject<'_>) -> serde_json::Result<T> + Send + Sync;
+pub struct Convert<T> {
+    function: Box<ConvertFunction<T>>,
+    check: ValueCheck,
+}
+
+type ConvertFunction<T> = dyn Fn(&RawObject<'_>) -> serde_json::Result<T> + Send + Sync;
+
+impl<T> Convert<T> {
+    /// The function receives texts that are valid JSON.
+    pub fn new(function: impl Fn(&RawObject<'_>) -> serde_json::Result<T> + Send + Sync + 'static) -> Self {
+        Self { function: Box::new(function), check: ValueCheck::Syntax }
+    }
+
+    /// As [`new`](Self::new), for a function that decodes the text, so that another check of the whole syntax is
+    /// unnecessary. Only the brackets of the text are checked.
+    pub fn decoding(
+        function: impl Fn(&RawObject<'_>) -> serde_json::Result<T> + Send + Sync + 'static,
+    ) -> Self {
+        Self { check: ValueCheck::Brackets, ..Self::new(function) }
+    }
+}
+
+impl<T> fmt::Debug for Convert<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Convert").field("check", &self.check).finish_non_exhaustive()
+    }
+}
 
 impl ObjectDecoder {
     /// Converts an item of a list. The error names the item.
@@ -86,9 +114,10 @@ impl ObjectDecoder {
     fn convert<T>(&self, text: &[u8], convert: &Convert<T>) -> serde_json::Result<T> {
         // A JSON body contains the skipped fields. The conversion from Protobuf removes them, but not entries of maps.
         let skipped = self.skipped_in_object.root();
-        let (without_skipped, identity) = JsonText::write_with(|out| json::cut(text, skipped, out))?;
+        let (without_skipped, identity) =
+            JsonText::write_with(|out| json::cut(text, skipped, convert.check, out))?;
         let json = if without_skipped.is_empty() { text } else { &without_skipped };
-        convert(&RawObject::new(identity, json)?)
+        (convert.function)(&RawObject::new(identity, json)?)
     }
 }
 
@@ -105,7 +134,7 @@ mod tests {
 
     fn event(text: &str) -> Result<WatchEvent<String>, WireError> {
         ObjectDecoder::new("Item", &FieldSet::managed_fields())
-            .convert_event(text.as_bytes(), &|object: &RawObject<'_>| Ok(summary(object)))
+            .convert_event(text.as_bytes(), &Convert::new(|object| Ok(summary(object))))
     }
 
     #[test]
@@ -155,12 +184,25 @@ mod tests {
             assert!(error.starts_with(expected), "{text}: {error}");
         }
         let decoder = ObjectDecoder::new("Item", &FieldSet::none());
-        let name = |object: &RawObject<'_>| Ok(object.name.clone().into_owned());
+        let name = Convert::new(|object| Ok(object.name.clone().into_owned()));
         let error = decoder.convert_item(br#"{"metadata":{"name":"a"},"x":"\ud800"}"#, &name).unwrap_err();
         assert_eq!(error.to_string(), "decode Item a of a list");
-        let broken = |_: &RawObject<'_>| Err::<(), _>(serde_json::Error::custom("no"));
+        let broken = Convert::<()>::new(|_| Err(serde_json::Error::custom("no")));
         let error =
             decoder.convert_item(br#"{"metadata":{"name":"a","namespace":"b"}}"#, &broken).unwrap_err();
         assert_eq!(error.to_string(), "decode Item b/a of a list");
+    }
+
+    #[test]
+    fn a_function_that_decodes_receives_a_text_with_unchecked_values() {
+        let decoder = ObjectDecoder::new("Item", &FieldSet::managed_fields());
+        let text = br#"{"metadata":{"name":"a","managedFields":[]},"spec":{"a":tru}}"#;
+        let convert = |object: &RawObject<'_>| Ok(summary(object));
+        let checked = decoder.convert_item(text, &Convert::new(convert)).unwrap_err();
+        assert_eq!(checked.to_string(), "decode Item a of a list");
+        let unchecked = decoder.convert_item(text, &Convert::decoding(convert)).unwrap();
+        assert_eq!(unchecked, r#"/a@ {"metadata":{"name":"a"},"spec":{"a":tru}}"#);
+        let open = br#"{"metadata":{"name":"a"},"spec":{"a":[1}}"#;
+        assert!(decoder.convert_item(open, &Convert::decoding(convert)).is_err());
     }
 }

@@ -63,7 +63,11 @@ impl<K> Codec<K> {
             spawn: |runtime, codec, batch| {
                 runtime.spawn(async move { batch.pack(|object| codec.pack(object)) })
             },
-            convert: |codec| Arc::new(move |raw: &RawObject<'_>| codec.pack_raw(raw)),
+            convert: |codec| {
+                let is_decoded = codec.check == Check::Decode;
+                let pack = move |raw: &RawObject<'_>| codec.pack_raw(raw);
+                Arc::new(if is_decoded { Convert::decoding(pack) } else { Convert::new(pack) })
+            },
             decoder: OnceLock::new(),
             check: default_check::<K>(),
             own_fields: OwnFields::default(),
@@ -113,10 +117,10 @@ impl<K> Codec<K> {
             return Some(known);
         }
         let encoded = packed.encoded();
-        let decoded = self.compression.decompress(&encoded, |json| self.decode_text(json));
+        // Objects are large: move them into the `Arc` before any other move.
+        let decoded = self.compression.decompress(&encoded, |json| self.decode_text(json).map(Arc::new));
         match decoded {
             Some(Ok(object)) => {
-                let object = Arc::new(object);
                 self.lock_cache().insert(packed, &object);
                 Some(object)
             }

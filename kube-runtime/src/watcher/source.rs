@@ -118,7 +118,7 @@ impl<K: 'static, T: Send + 'static> Source<T> for RawSource<K, T> {
 
     fn read_version(&self, lp: ListParams) -> BoxFuture<'static, Option<String>> {
         let api = self.api.clone();
-        let ignore: Arc<Convert<()>> = Arc::new(|_| Ok(()));
+        let ignore = Arc::new(Convert::new(|_| Ok(())));
         Box::pin(async move { version_of(api.list_raw(&lp, ignore, None).await.ok()?).await })
     }
 

@@ -17,6 +17,15 @@ pub(crate) struct Identity<'a> {
     pub(crate) resource_version: Option<Cow<'a, str>>,
 }
 
+/// The check of the values in a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ValueCheck {
+    /// The values are valid JSON.
+    Syntax,
+    /// The brackets match. The caller decodes the text, which checks the values that it reads.
+    Brackets,
+}
+
 /// Checks that `text` is one JSON object, and reads its identity. Appends the text without the fields in `skipped` to
 /// `out`, unless the object has none of them. As in the decoder, the content of skipped fields is not checked.
 ///
@@ -26,11 +35,12 @@ pub(crate) struct Identity<'a> {
 pub(crate) fn cut<'a>(
     text: &'a [u8],
     skipped: Option<&FieldNode>,
+    check: ValueCheck,
     out: &mut Vec<u8>,
 ) -> Result<Identity<'a>> {
     let text = check_utf8(text)?;
     let mut reader = Reader::new(text);
-    let mut cutter = Cutter { text, out, done: 0, identity: Identity::default() };
+    let mut cutter = Cutter { text, check, out, done: 0, identity: Identity::default() };
     let outcome = cutter.read_object(&mut reader, skipped, Part::Object).and_then(|()| reader.expect_end());
     outcome.map_err(|error| located(&error, &reader))?;
     if cutter.done > 0 {
@@ -42,6 +52,7 @@ pub(crate) fn cut<'a>(
 /// Copies the parts of a text that are not removed.
 struct Cutter<'de, 'o> {
     text: &'de str,
+    check: ValueCheck,
     out: &'o mut Vec<u8>,
     /// The offset in `text` up to which the text was copied or removed.
     done: usize,
@@ -129,11 +140,19 @@ impl<'de> Cutter<'de, '_> {
 
     /// Reads a value, and removes the parts that `fields` skips.
     fn read_value(&mut self, reader: &mut Reader<'de>, fields: Option<&FieldNode>) -> Result<()> {
-        let Some(fields) = fields else { return reader.check_value() };
+        let Some(fields) = fields else { return self.skip_value(reader) };
         match (reader.expect_byte("a value")?, fields.elements()) {
             (b'{', _) => self.read_object(reader, Some(fields), Part::Other),
             (b'[', Some(element)) => self.read_list(reader, element),
-            _ => reader.check_value(),
+            _ => self.skip_value(reader),
+        }
+    }
+
+    /// Skips a value that has no skipped parts.
+    fn skip_value(&self, reader: &mut Reader<'de>) -> Result<()> {
+        match self.check {
+            ValueCheck::Syntax => reader.check_value(),
+            ValueCheck::Brackets => reader.skip_value(),
         }
     }
 
@@ -167,7 +186,10 @@ mod tests {
     fn cut_text<'a>(text: &'a str, skipped: &[&str]) -> Result<(String, Identity<'a>)> {
         let skipped: FieldSet = skipped.iter().map(|path| path.parse::<FieldSet>().unwrap()).collect();
         let mut out = Vec::new();
-        let identity = cut(text.as_bytes(), skipped.root(), &mut out)?;
+        let identity = cut(text.as_bytes(), skipped.root(), ValueCheck::Syntax, &mut out)?;
+        let mut unchecked = Vec::new();
+        assert_eq!(cut(text.as_bytes(), skipped.root(), ValueCheck::Brackets, &mut unchecked)?, identity);
+        assert_eq!(unchecked, out);
         let rest = if out.is_empty() { text.to_owned() } else { String::from_utf8(out).unwrap() };
         // The cut text decodes to the same value as the whole text decoded without the skipped fields.
         let whole: Value = decode(text.as_bytes(), &skipped).unwrap();
@@ -242,12 +264,23 @@ mod tests {
             (r#"{"a":["b]}"#, "EOF while parsing a string"),
             (r#"{"metadata":{"name":7}}"#, "metadata.name is not a string at line 1 column 20"),
         ] {
-            let error = cut(text.as_bytes(), None, &mut Vec::new()).unwrap_err().to_string();
+            let error =
+                cut(text.as_bytes(), None, ValueCheck::Syntax, &mut Vec::new()).unwrap_err().to_string();
             assert!(error.contains(problem), "{text}: {error}");
         }
         let deep = format!("{{\"a\":{}1{}}}", "[".repeat(200), "]".repeat(200));
-        assert!(cut(deep.as_bytes(), None, &mut Vec::new()).unwrap_err().to_string().contains("recursion"));
-        assert!(cut(b"{\"a\":\"\xff\"}", None, &mut Vec::new()).unwrap_err().to_string().contains("UTF-8"));
+        assert!(
+            cut(deep.as_bytes(), None, ValueCheck::Syntax, &mut Vec::new())
+                .unwrap_err()
+                .to_string()
+                .contains("recursion")
+        );
+        assert!(
+            cut(b"{\"a\":\"\xff\"}", None, ValueCheck::Syntax, &mut Vec::new())
+                .unwrap_err()
+                .to_string()
+                .contains("UTF-8")
+        );
     }
 
     #[test]
@@ -266,7 +299,7 @@ mod tests {
                 }
             }
             let expected = serde_json::from_slice::<Value>(&bytes);
-            let found = cut(&bytes, None, &mut Vec::new());
+            let found = cut(&bytes, None, ValueCheck::Syntax, &mut Vec::new());
             let text = String::from_utf8_lossy(&bytes);
             match (&expected, &found) {
                 (Ok(Value::Object(_)), Err(error)) => {

@@ -19,7 +19,7 @@ mod peek;
 mod reader;
 mod value;
 
-pub(crate) use cut::{Identity, cut};
+pub(crate) use cut::{Identity, ValueCheck, cut};
 pub use peek::FilterDepth;
 pub(crate) use peek::{ObjectHead, read_event_head, read_head, skipped_in_metadata, split_event};
 
