@@ -51,8 +51,15 @@ impl User {
 
     /// A service account, in the groups of all accounts and of those in its namespace.
     pub(crate) fn service_account(namespace: &str, name: &str) -> Self {
+        let account = Self::unauthenticated_service_account(namespace, name);
+        Self::authenticated(account.name, account.groups)
+    }
+
+    /// A service account for which no request was authenticated: it is not in the group of all authenticated users.
+    pub(crate) fn unauthenticated_service_account(namespace: &str, name: &str) -> Self {
         let groups = ["system:serviceaccounts".to_owned(), format!("system:serviceaccounts:{namespace}")];
-        Self::authenticated(format!("{SERVICE_ACCOUNT}{namespace}:{name}"), groups.into())
+        let name = format!("{SERVICE_ACCOUNT}{namespace}:{name}");
+        Self { name, groups: groups.into(), ..Self::default() }
     }
 
     pub(crate) fn is_in(&self, group: &str) -> bool {

@@ -8,33 +8,33 @@ use std::collections::BTreeMap;
 use cel::common::ast::{Expr, IdedExpr};
 use serde_json::Value;
 
+use super::authorization::{self, Authorizer};
 use super::types::Type;
 use super::value::{Failure, Val};
 use super::{check, eval, literals, parse};
 
 pub(crate) use self::patch::{PatchError, PatchType};
 
-/// The variables of an admission expression. Their types depend on the request.
-const VARIABLES: [&str; 7] =
-    ["authorizer", "namespaceObject", "object", "oldObject", "params", "request", "variables"];
-
-/// The functions of `authorizer`, whose type is not checked.
-const AUTHORIZER_FUNCTIONS: [&str; 14] = [
-    "allowed",
-    "check",
-    "error",
-    "errored",
-    "fieldSelector",
-    "group",
-    "labelSelector",
-    "name",
-    "namespace",
-    "path",
-    "reason",
-    "resource",
-    "serviceAccount",
-    "subresource",
+/// The variables of an admission expression.
+const VARIABLES: [&str; 8] = [
+    "authorizer",
+    "authorizer.requestResource",
+    "namespaceObject",
+    "object",
+    "oldObject",
+    "params",
+    "request",
+    "variables",
 ];
+
+/// The type of a variable. The types of most variables depend on the request.
+fn type_of(variable: &str) -> Type {
+    match variable {
+        "authorizer" => Type::Named(authorization::AUTHORIZER),
+        "authorizer.requestResource" => Type::Named(authorization::RESOURCE_CHECK),
+        _ => Type::Dyn,
+    }
+}
 
 /// The errors of an expression as the API server prints them: syntax errors, type errors and undeclared variables, or
 /// else a result type that is not in `wanted`. `None` if the expression has no errors. Every result type is valid if
@@ -50,24 +50,21 @@ pub(crate) fn expression_problem_without_params(text: &str, wanted: &[&str]) -> 
     problem_with(&variables, check::check, text, wanted)
 }
 
+/// Like [`admission_expression_problem`], for a `messageExpression`: the variable `authorizer` is not declared.
+pub(crate) fn expression_problem_without_authorizer(text: &str, wanted: &[&str]) -> Option<String> {
+    let variables: Vec<_> = VARIABLES.into_iter().filter(|name| !name.starts_with("authorizer")).collect();
+    problem_with(&variables, check::check, text, wanted)
+}
+
 /// Checks the types of an expression.
 type Check = fn(parse::Parsed, &[(&str, Type)]) -> Result<check::Checked, Vec<parse::Issue>>;
 
 fn problem_with(variables: &[&str], check: Check, text: &str, wanted: &[&str]) -> Option<String> {
-    let variables: Vec<_> = variables.iter().map(|name| (*name, Type::Dyn)).collect();
-    let issues = match parse::parse(text).and_then(|parsed| check(parsed, &variables)) {
-        Ok(checked) => return type_problem(&checked.result_type().to_string(), wanted),
-        Err(issues) => issues,
-    };
-    let is_of_authorizer = |message: &str| {
-        let name = message.strip_prefix("undeclared reference to '").and_then(|rest| rest.split_once('\''));
-        text.contains("authorizer") && name.is_some_and(|(name, _)| AUTHORIZER_FUNCTIONS.contains(&name))
-    };
-    let issues: Vec<_> = issues.into_iter().filter(|issue| !is_of_authorizer(&issue.message)).collect();
-    if issues.is_empty() {
-        return None;
+    let variables: Vec<_> = variables.iter().map(|name| (*name, type_of(name))).collect();
+    match parse::parse(text).and_then(|parsed| check(parsed, &variables)) {
+        Ok(checked) => type_problem(&checked.result_type().to_string(), wanted),
+        Err(issues) => Some(format!("compilation failed: {}", parse::format_issues(text, &issues))),
     }
-    Some(format!("compilation failed: {}", parse::format_issues(text, &issues)))
 }
 
 /// The error text for an expression of the type `found`; `None` if it is in `wanted`.
@@ -102,14 +99,13 @@ impl AdmissionExpression {
     /// Compiles an expression.
     ///
     /// # Errors
-    /// The errors of the expression. An expression with `authorizer` does not compile, because kube-sim does not
-    /// implement this variable.
+    /// The errors of the expression.
     pub(crate) fn compile(text: &str) -> Result<Self, String> {
         Self::compile_with(check::check, text)
     }
 
     fn compile_with(check: Check, text: &str) -> Result<Self, String> {
-        let variables = VARIABLES.map(|name| (name, Type::Dyn));
+        let variables = VARIABLES.map(|name| (name, type_of(name)));
         let checked = parse::parse(text).and_then(|parsed| check(parsed, &variables));
         match checked {
             Ok(checked) => {
@@ -117,9 +113,6 @@ impl AdmissionExpression {
                 let mut uses = Vec::new();
                 literals::walk(&expr, &mut |expr| uses.extend(policy_variable(expr).map(str::to_owned)));
                 Ok(Self { expr, uses })
-            }
-            Err(_) if problem_with(&VARIABLES, check, text, &[]).is_none() => {
-                Err("kube-sim does not evaluate the variable authorizer".to_owned())
             }
             Err(issues) => Err(format!("compilation failed: {}", parse::format_issues(text, &issues))),
         }
@@ -169,6 +162,7 @@ pub(crate) type PolicyVariables = [(String, Result<AdmissionExpression, String>)
 #[derive(Debug)]
 pub(crate) struct Evaluation<'p> {
     values: Vec<(&'static str, Val<'static>)>,
+    authorizer: &'p dyn Authorizer,
     variables: &'p PolicyVariables,
     /// The values of the policy's variables, or their errors. A variable is evaluated when an expression uses it.
     computed: BTreeMap<String, Result<Val<'static>, String>>,
@@ -177,16 +171,18 @@ pub(crate) struct Evaluation<'p> {
 }
 
 impl<'p> Evaluation<'p> {
-    pub(crate) fn new(inputs: &AdmissionInputs<'_>) -> Self {
+    /// `authorizer` decides about the accesses that expressions check.
+    pub(crate) fn new(inputs: &AdmissionInputs<'_>, authorizer: &'p dyn Authorizer) -> Self {
         let of = |json: Option<&Value>| json.map_or(Val::Null, Val::dynamic);
-        let values = vec![
+        let mut values = vec![
             ("object", of(inputs.object)),
             ("oldObject", of(inputs.old_object)),
             ("request", Val::dynamic(inputs.request)),
             ("params", of(inputs.params)),
             ("namespaceObject", of(inputs.namespace)),
         ];
-        Self { values, variables: &[], computed: BTreeMap::new(), budget: REQUEST_BUDGET }
+        values.extend(authorization::variables(authorizer));
+        Self { values, authorizer, variables: &[], computed: BTreeMap::new(), budget: REQUEST_BUDGET }
     }
 
     /// Sets the variables of the policy.
@@ -216,7 +212,7 @@ impl<'p> Evaluation<'p> {
             Some((Val::text(name), value.as_ref().ok()?.clone()))
         };
         values.push(("variables", Val::map(self.computed.iter().filter_map(usable).collect())));
-        let evaluated = eval::evaluate(&expression.expr, &values, EVALUATION_LIMIT);
+        let evaluated = eval::evaluate(&expression.expr, &values, EVALUATION_LIMIT, Some(self.authorizer));
         let Some(budget) = self.budget.checked_sub(evaluated.cost) else {
             return Err(OUT_OF_BUDGET.to_owned());
         };
@@ -253,91 +249,4 @@ impl<'p> Evaluation<'p> {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    fn inputs_of<'a>(object: &'a Value, request: &'a Value) -> AdmissionInputs<'a> {
-        AdmissionInputs { object: Some(object), old_object: None, request, params: None, namespace: None }
-    }
-
-    #[track_caller]
-    fn check_value(text: &str, expected: &Result<AdmissionValue, &str>) {
-        let object =
-            json!({"metadata": {"name": "a", "labels": {"x-y": "1"}}, "spec": {"replicas": 3, "share": 0.5}});
-        let request = json!({"operation": "CREATE", "userInfo": {"groups": ["a", "b"]}});
-        let inputs = inputs_of(&object, &request);
-        let compiled = AdmissionExpression::compile(text).unwrap();
-        let value = Evaluation::new(&inputs).evaluate(&compiled);
-        let expected = expected.clone().map_err(str::to_owned);
-        assert_eq!(value, expected, "{text}");
-    }
-
-    #[test]
-    fn evaluates_expressions_without_a_schema() {
-        let is = |value| Ok(AdmissionValue::Bool(value));
-        check_value("object.spec.replicas > 2 && oldObject == null", &is(true));
-        check_value("'b' in request.userInfo.groups && request.operation == 'CREATE'", &is(true));
-        check_value("object.metadata.labels['x-y'] == '2'", &is(false));
-        check_value("has(object.spec.none) || object.spec.share < 0.4", &is(false));
-        check_value("'name ' + object.metadata.name", &Ok(AdmissionValue::Text("name a".to_owned())));
-        check_value("object.spec", &Ok(AdmissionValue::Other("map")));
-        check_value("object.spec.none", &Err("no such key: none"));
-    }
-
-    #[test]
-    fn the_total_cost_is_limited() {
-        let items: Vec<_> = (0..400).collect();
-        let (object, request) = (json!({"items": items}), json!({}));
-        let inputs = inputs_of(&object, &request);
-        let slow =
-            AdmissionExpression::compile("object.items.all(a, object.items.all(b, a + b >= 0))").unwrap();
-        let mut evaluation = Evaluation::new(&inputs);
-        let mut evaluate = || evaluation.evaluate(&slow);
-        let failure = (0..100).find_map(|_| evaluate().err()).unwrap();
-        assert!(failure.contains("cost"), "{failure}");
-    }
-
-    #[test]
-    fn authorizer_is_not_evaluated() {
-        let check = "authorizer.group('a.io').resource('x').check('get').allowed()";
-        assert!(AdmissionExpression::compile(check).unwrap_err().contains("authorizer"));
-        assert!(AdmissionExpression::compile("object.").unwrap_err().contains("Syntax error"));
-    }
-
-    #[test]
-    fn reports_syntax_errors_undeclared_variables_and_types() {
-        let problem = |text| admission_expression_problem(text, &["bool"]);
-        assert_eq!(problem("object.spec.replicas < 5 && oldObject != null"), None);
-        assert_eq!(problem("!authorizer.group('a.io').resource('x').check('breakglass').allowed()"), None);
-        assert!(problem("object.group('a')").is_some());
-        assert!(problem("object.").is_some_and(|why| why.contains("Syntax error")));
-        assert!(problem("self.a").is_some_and(|why| why.contains("undeclared")));
-        assert_eq!(problem("object.a").as_deref(), Some("must evaluate to bool but got dyn"));
-        assert_eq!(admission_expression_problem("object.a", &[]), None);
-        assert_eq!(admission_expression_problem("null", &["string", "null_type"]), None);
-        assert_eq!(problem("params.a == 'b'"), None);
-        assert!(expression_problem_without_params("params.a == 'b'", &["bool"]).is_some());
-    }
-
-    #[test]
-    fn variables_are_evaluated_when_they_are_used() {
-        let (object, request) = (json!({"n": 2}), json!({}));
-        let variable = |name: &str, text: &str| (name.to_owned(), AdmissionExpression::compile(text));
-        let variables = [
-            variable("double", "object.n * 2"),
-            variable("square", "variables.double * variables.double"),
-            variable("fails", "object.none"),
-            variable("later", "variables.later"),
-        ];
-        let mut evaluation = Evaluation::new(&inputs_of(&object, &request)).with_variables(&variables);
-        let mut evaluate = |text: &str| evaluation.evaluate(&AdmissionExpression::compile(text).unwrap());
-        assert_eq!(evaluate("variables.square == 16"), Ok(AdmissionValue::Bool(true)));
-        assert_eq!(evaluate("true || variables.fails"), Ok(AdmissionValue::Bool(true)));
-        let failed = evaluate("variables.fails == 1").unwrap_err();
-        assert_eq!(failed, "composited variable \"fails\" fails to evaluate: no such key: none");
-        assert!(evaluate("variables.later").is_err());
-        assert!(evaluate("variables.unknown").is_err());
-    }
-}
+pub(super) mod tests;

@@ -168,11 +168,12 @@ impl Checker<'_> {
     }
 
     fn check_select(&mut self, expr: &mut IdedExpr) -> Type {
-        // `net.IP` is a type identifier and not the field `IP` of a variable `net`.
+        // `net.IP` is a type identifier and not the field `IP` of a variable `net`, and `authorizer.requestResource` is a
+        // variable of its own.
         if let Some(name) = qualified_name(expr)
-            && let Some(ty) = functions::type_identifier(name.trim_start_matches('.'))
+            && let Some(ty) = self.lookup(&name)
         {
-            expr.expr = Expr::Ident(name);
+            expr.expr = Expr::Ident(name.trim_start_matches('.').to_owned());
             return ty;
         }
         let id = expr.id;

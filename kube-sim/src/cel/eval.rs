@@ -12,6 +12,7 @@ use cel::common::ast::{
     operators as op,
 };
 
+use super::authorization::{self, Authorizer};
 use super::cost::{LIST_CREATION, MAP_CREATION, actual};
 use super::functions;
 use super::library;
@@ -26,10 +27,16 @@ pub(super) struct Evaluated<'a> {
     pub(super) cost: u64,
 }
 
-/// Evaluates an expression. The evaluation ends when its cost exceeds `limit`.
-pub(super) fn evaluate<'a>(expr: &IdedExpr, variables: &[(&str, Val<'a>)], limit: u64) -> Evaluated<'a> {
+/// Evaluates an expression. The evaluation ends when its cost exceeds `limit`. `authorizer` decides about the accesses that
+/// the expression checks.
+pub(super) fn evaluate<'a>(
+    expr: &IdedExpr,
+    variables: &[(&str, Val<'a>)],
+    limit: u64,
+    authorizer: Option<&dyn Authorizer>,
+) -> Evaluated<'a> {
     let scope = Scope { variables, local: None };
-    let evaluator = Evaluator { cost: Cell::new(0), limit };
+    let evaluator = Evaluator { cost: Cell::new(0), limit, authorizer };
     let result = evaluator.evaluate(expr, &scope);
     let cost = evaluator.cost.get();
     Evaluated { result, cost }
@@ -64,12 +71,13 @@ impl<'a> Scope<'_, 'a> {
 }
 
 /// An evaluation in progress: its cost so far, and the maximum cost.
-struct Evaluator {
+struct Evaluator<'e> {
     cost: Cell<u64>,
     limit: u64,
+    authorizer: Option<&'e dyn Authorizer>,
 }
 
-impl Evaluator {
+impl Evaluator<'_> {
     /// Adds `cost` to the cost of the evaluation.
     ///
     /// # Errors
@@ -164,7 +172,10 @@ impl Evaluator {
                 let arguments =
                     target.into_iter().chain(&call.args).map(|argument| self.evaluate(argument, scope));
                 let arguments: Vec<Val<'a>> = arguments.collect::<Result<_, _>>()?;
-                let result = library::call(name, &arguments);
+                let result = match self.authorizer {
+                    Some(authorizer) if name == "check" => authorization::check(authorizer, &arguments),
+                    _ => library::call(name, &arguments),
+                };
                 self.charge(actual::cost(name, &arguments, result.as_ref().ok()))?;
                 result
             }
@@ -277,7 +288,7 @@ impl Evaluator {
     }
 }
 
-impl Evaluator {
+impl Evaluator<'_> {
     /// Evaluates a comprehension that collects a list, such as `filter`. [`Self::evaluate_comprehension`] would copy
     /// the list for each element.
     fn evaluate_list_collection<'a>(

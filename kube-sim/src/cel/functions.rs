@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
+use super::authorization;
 use super::types::{Param, Type};
 
 /// One signature of a function.
@@ -122,7 +123,7 @@ fn parse_type(text: &str) -> Type {
         one if one.len() == 1 => Type::Param(Param::Declared(one.chars().next().unwrap_or('A'))),
         name => match type_identifier(name) {
             Some(Type::Meta(ty)) => (*ty).clone(),
-            _ => Type::Error,
+            _ => authorization::type_name(name).map_or(Type::Error, Type::Named),
         },
     }
 }

@@ -9,6 +9,7 @@
 //! stores or resources.
 
 mod admission;
+mod authorization;
 mod check;
 mod cost;
 mod declared;
@@ -29,8 +30,9 @@ mod value;
 
 pub(crate) use self::admission::{
     AdmissionExpression, AdmissionInputs, AdmissionValue, Evaluation, OUT_OF_BUDGET, PatchError, PatchType,
-    admission_expression_problem, expression_problem_without_params,
+    admission_expression_problem, expression_problem_without_authorizer, expression_problem_without_params,
 };
+pub(crate) use self::authorization::{Authorizer, CheckedAccess, ResourceCheck, Subject};
 pub(crate) use self::definition::check_rules;
 pub(crate) use self::validator::{Validator, Verdict};
 

@@ -105,7 +105,7 @@ impl Program {
 
     /// Evaluates the expression with these values of the variables.
     pub(super) fn evaluate<'a>(&self, variables: &[(&str, Val<'a>)]) -> eval::Evaluated<'a> {
-        eval::evaluate(&self.expr, variables, EVALUATION_LIMIT)
+        eval::evaluate(&self.expr, variables, EVALUATION_LIMIT, None)
     }
 }
 

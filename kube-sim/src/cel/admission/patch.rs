@@ -129,6 +129,7 @@ mod tests {
 
     use super::*;
     use crate::cel::AdmissionInputs;
+    use crate::cel::admission::tests::Allowing;
 
     #[track_caller]
     fn check(patch_type: PatchType, text: &str, expected: Result<Value, &str>) {
@@ -143,7 +144,7 @@ mod tests {
         };
         assert_eq!(patch_type.problem(text, false), None, "{text}");
         let compiled = AdmissionExpression::compile_patch(text).unwrap();
-        let patch = Evaluation::new(&inputs).evaluate_patch(&compiled, patch_type);
+        let patch = Evaluation::new(&inputs, &Allowing).evaluate_patch(&compiled, patch_type);
         let patch = patch.map_err(|error| match error {
             PatchError::Evaluation(why) | PatchError::Result(why) => why,
         });

@@ -6,6 +6,9 @@ use super::range::scaled;
 use super::{LIST_CREATION, REGEX, TRAVERSAL};
 use crate::cel::value::Val;
 
+/// The cost of creating a struct.
+const STRUCT_CREATION: u64 = 40;
+
 /// The cost of an evaluated call. `arguments` begins with the target of the call, if it has one. `result` is `None` if
 /// the call failed.
 pub(in crate::cel) fn cost(function: &str, arguments: &[Val<'_>], result: Option<&Val<'_>>) -> u64 {
@@ -18,6 +21,12 @@ pub(in crate::cel) fn cost(function: &str, arguments: &[Val<'_>], result: Option
             arguments.first().map_or(0, deep_traversal)
         }
         "ip" if !texts => 1,
+        // An expression can check two accesses.
+        "check" => 350_000,
+        "fieldSelector" | "labelSelector" => {
+            let requirements = scaled(size(1), 0.5) * (LIST_CREATION + STRUCT_CREATION);
+            LIST_CREATION + traversal(size(1)) + requirements
+        }
         "url" | "ip" | "bytes" | "format" | "strings.quote" | "lowerAscii" | "upperAscii" | "substring"
         | "trim" | "cidr" | "isIP" | "isCIDR" | "quantity" | "isQuantity" | "semver" | "isSemver" => {
             traversal(size(0))

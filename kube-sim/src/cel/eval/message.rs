@@ -10,7 +10,7 @@ use crate::cel::value::{Failure, Message, Outcome, Val};
 /// The cost of creating a message.
 const MESSAGE_CREATION: u64 = 40;
 
-impl Evaluator {
+impl Evaluator<'_> {
     pub(super) fn evaluate_message<'a>(&self, message: &StructExpr, scope: &Scope<'_, 'a>) -> Outcome<'a> {
         let mut fields: Vec<(Rc<str>, Val<'a>)> = Vec::with_capacity(message.entries.len());
         for entry in &message.entries {

@@ -16,6 +16,7 @@ mod strings;
 pub(super) mod time;
 pub(super) mod url;
 
+use super::authorization;
 use super::value::{Failure, Outcome, Val};
 
 /// A function that calls a function of one library by its name. Returns `None` if the library has no function with this
@@ -27,7 +28,7 @@ type Library = for<'a> fn(&str, &[Val<'a>]) -> Option<Outcome<'a>>;
 /// # Errors
 /// The function fails, or no library has the function: `no such overload`.
 pub(super) fn call<'a>(name: &str, arguments: &[Val<'a>]) -> Outcome<'a> {
-    const LIBRARIES: [Library; 11] = [
+    const LIBRARIES: [Library; 12] = [
         arithmetic::call,
         convert::call,
         strings::call,
@@ -39,6 +40,7 @@ pub(super) fn call<'a>(name: &str, arguments: &[Val<'a>]) -> Outcome<'a> {
         cidr::call,
         url::call,
         named_format::call,
+        authorization::call,
     ];
     let found = LIBRARIES.iter().find_map(|library| library(name, arguments));
     found.unwrap_or_else(|| Err(Failure::no_such_overload()))

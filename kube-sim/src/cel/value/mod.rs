@@ -12,6 +12,7 @@ use std::rc::Rc;
 use jiff::civil::DateTime;
 use serde_json::{Map, Value};
 
+use super::authorization::Authorization;
 use super::declared::{DeclaredType, ListKeys, Shape};
 use super::library::{cidr::Cidr, semver::Semver, time, url::Url};
 
@@ -77,6 +78,7 @@ pub(super) enum Val<'a> {
     Semver(Rc<Semver>),
     /// A named format, such as `dns1123Label`.
     Format(&'static str),
+    Authorization(Rc<Authorization>),
 }
 
 /// A list.
@@ -202,6 +204,7 @@ impl<'a> Val<'a> {
             Self::Cidr(_) => "net.CIDR",
             Self::Semver(_) => "kubernetes.Semver",
             Self::Format(_) => "kubernetes.NamedFormat",
+            Self::Authorization(value) => value.type_name(),
         }
     }
 

@@ -13,6 +13,7 @@ use crate::registry::Resource;
 use crate::schema;
 use crate::shared::Inner;
 use crate::status::SimError;
+use crate::user::User;
 
 /// The operation of a request, as in the rules of a webhook.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,7 +85,7 @@ pub(crate) struct Attributes<'a> {
     /// The options of the request as an object of `meta.k8s.io/v1`; null for `CONNECT`.
     pub(crate) options: Value,
     pub(crate) dry_run: bool,
-    pub(crate) user: Value,
+    pub(crate) user: User,
     /// Whether webhooks can be called.
     pub(crate) calls_webhooks: bool,
 }
@@ -110,7 +111,7 @@ impl<'a> Attributes<'a> {
             old_object,
             options: write_options(operation, options),
             dry_run: options.dry_run,
-            user: request.user.info(),
+            user: request.user.clone(),
             calls_webhooks: request.calls_webhooks,
         }
     }
@@ -134,7 +135,7 @@ impl<'a> Attributes<'a> {
             old_object: Some(old_object),
             options,
             dry_run,
-            user: request.user.info(),
+            user: request.user.clone(),
             calls_webhooks: request.calls_webhooks,
         }
     }
@@ -151,7 +152,7 @@ impl<'a> Attributes<'a> {
             old_object: None,
             options: Value::Null,
             dry_run: false,
-            user: request.user.info(),
+            user: request.user.clone(),
             calls_webhooks: request.calls_webhooks,
         }
     }

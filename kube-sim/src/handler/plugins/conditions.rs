@@ -3,10 +3,12 @@
 use serde_json::Value;
 
 use super::attributes::{Attributes, Objects};
+use super::authorizer::RequestAuthorizer;
 use super::review;
 use super::webhook::Webhook;
 use crate::cel::{AdmissionExpression, AdmissionInputs, AdmissionValue, Evaluation};
 use crate::registry::Resource;
+use crate::shared::Inner;
 use crate::status::SimError;
 
 /// Whether all match conditions of a webhook are true. If none is false and one fails, the failure policy decides.
@@ -14,6 +16,7 @@ use crate::status::SimError;
 /// # Errors
 /// 403 if a condition fails and the failure policy is `Fail`.
 pub(super) fn all_match(
+    inner: &Inner,
     webhook: &Webhook,
     resource: &Resource,
     attributes: &Attributes<'_>,
@@ -31,7 +34,8 @@ pub(super) fn all_match(
         params: None,
         namespace: None,
     };
-    match evaluate(conditions, &mut Evaluation::new(&inputs)) {
+    let authorizer = RequestAuthorizer { inner, attributes };
+    match evaluate(conditions, &mut Evaluation::new(&inputs, &authorizer)) {
         Ok(matches) => Ok(matches),
         Err(_) if webhook.ignores_failures() => Ok(false),
         Err(why) => Err(SimError::forbidden(

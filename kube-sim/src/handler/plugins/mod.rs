@@ -4,6 +4,7 @@
 //! the lock of the state is free, and must not change the storage. `handler::admission` has the built-in plugin.
 
 mod attributes;
+mod authorizer;
 mod calls;
 mod conditions;
 mod matching;

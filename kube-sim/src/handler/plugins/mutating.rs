@@ -47,7 +47,7 @@ impl Calls {
                 continue;
             }
             let objects = attributes.objects_in(inner, &resource).await?;
-            if !conditions::all_match(webhook, &resource, attributes, &objects)? {
+            if !conditions::all_match(inner, webhook, &resource, attributes, &objects)? {
                 continue;
             }
             let response = match call(inner, webhook, &resource, attributes, &objects, true).await {

@@ -24,7 +24,7 @@ pub(super) fn request(attributes: &Attributes<'_>, resource: &Resource) -> Value
         "requestKind": attributes.kind().to_json(),
         "requestResource": resource_json(attributes.resource),
         "operation": attributes.operation.name(),
-        "userInfo": attributes.user,
+        "userInfo": attributes.user.info(),
         "dryRun": attributes.dry_run,
         "options": attributes.options,
     });

@@ -25,7 +25,7 @@ pub(super) async fn dispatch(
     for webhook in webhooks {
         let Some(resource) = matching::match_webhook(inner, webhook, attributes)? else { continue };
         let objects = attributes.objects_in(inner, &resource).await?;
-        if conditions::all_match(webhook, &resource, attributes, &objects)? {
+        if conditions::all_match(inner, webhook, &resource, attributes, &objects)? {
             matching.push((webhook, resource, objects));
         }
     }

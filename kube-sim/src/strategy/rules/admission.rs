@@ -216,17 +216,34 @@ fn check_variable(path: &str, expression: &Value, out: &mut Errors) {
 /// Checks a message expression, which may be absent.
 fn check_message(path: &str, expression: &Value, out: &mut Errors) {
     if !is_empty(expression) {
-        check_expression(path, expression, &["string"], out);
+        let wanted = ["string"];
+        check_expression_with(
+            crate::cel::expression_problem_without_authorizer,
+            path,
+            expression,
+            &wanted,
+            out,
+        );
     }
 }
 
 /// Checks that a CEL expression is present, can be parsed, and has one of the types in `wanted`; any type if `wanted` is
 /// empty.
 fn check_expression(path: &str, expression: &Value, wanted: &[&str], out: &mut Errors) {
+    check_expression_with(crate::cel::admission_expression_problem, path, expression, wanted, out);
+}
+
+fn check_expression_with(
+    problem: fn(&str, &[&str]) -> Option<String>,
+    path: &str,
+    expression: &Value,
+    wanted: &[&str],
+    out: &mut Errors,
+) {
     let text = expression.as_str().unwrap_or_default();
     if text.trim().is_empty() {
         out.push(FieldError::required(path, ""));
-    } else if let Some(why) = crate::cel::admission_expression_problem(text, wanted) {
+    } else if let Some(why) = problem(text, wanted) {
         out.push(FieldError::invalid(path, text, why));
     }
 }

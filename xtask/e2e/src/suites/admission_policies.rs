@@ -1,9 +1,12 @@
-//! `ValidatingAdmissionPolicy`: validations, variables, parameters, bindings and their actions.
+//! `ValidatingAdmissionPolicy`: validations, variables, parameters, checks of accesses, bindings and their actions.
 
 use std::time::Duration;
 
 use http::Method;
+use k8s_openapi::api::authorization::v1::SubjectAccessReview;
+use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use kube_client::Api;
+use kube_client::api::PostParams;
 use kube_client::core::{ApiResource, DynamicObject, GroupVersionKind};
 use serde_json::{Value, json};
 
@@ -11,13 +14,14 @@ use super::webhooks::hooks::Hooks;
 use crate::case::suite;
 use crate::env::Env;
 use crate::failure::{Outcome, check, check_eq};
-use crate::support::{Answer, LABEL, eventually};
+use crate::support::{Answer, LABEL, eventually, object};
 
 suite!("admission_policies":
     validations_deny_requests,
     errors_follow_the_failure_policy,
     bindings_select_requests_and_actions,
     parameters_are_variables,
+    expressions_check_accesses [Authorization],
 );
 
 /// The time limit of each wait.
@@ -276,4 +280,105 @@ pub(super) async fn parameters_are_variables(env: Env) -> Outcome {
     );
     check_eq!(refused.status(), (422, "Invalid", format!("configmaps \"a\" is forbidden: {why}").as_str()));
     Ok(())
+}
+
+pub(super) async fn expressions_check_accesses(env: Env) -> Outcome {
+    let hooks = Hooks::start(env).await?;
+    grant_pods(&hooks.env, "robot").await?;
+    let namespace = hooks.env.namespace();
+    let account = format!("authorizer.serviceAccount('{namespace}', 'robot')");
+    let pods = format!("{account}.group('').resource('pods')");
+    let reason = format!(
+        r#"RBAC: allowed by RoleBinding "pods/{namespace}" of Role "pods" to ServiceAccount "robot/{namespace}""#
+    );
+    let three_checks = ["authorizer.path('/').check('get').allowed()"; 3].join(" && ");
+    let true_expressions = [
+        "authorizer.path('/healthz').check('get').allowed()".to_owned(),
+        "authorizer.requestResource.check('create').reason() == ''".to_owned(),
+        format!("{pods}.namespace('{namespace}').check('get').allowed()"),
+        format!("{pods}.namespace('{namespace}').name('a').check('get').reason() == '{reason}'"),
+        format!("{pods}.labelSelector('a=b').namespace('{namespace}').check('get').allowed()"),
+        format!("!{pods}.check('get').allowed()"),
+        format!("!{pods}.namespace('{namespace}').check('delete').allowed()"),
+        format!("!{pods}.subresource('log').namespace('{namespace}').check('get').allowed()"),
+        format!("!{account}.path('/healthz').check('get').allowed()"),
+        format!("!{account}.group('a.io').resource('a').check('get').errored()"),
+    ];
+    let errors = [
+        ("path", "authorizer.path(' ').check('get').allowed()", "path must not be empty"),
+        ("cost", three_checks.as_str(), "operation cancelled: actual cost limit exceeded"),
+    ];
+    let of_errors = errors.map(|(case, expression, _)| format!("{} || {expression}", unless(case)));
+    let validations: Vec<_> =
+        true_expressions.iter().chain(&of_errors).map(|e| json!({"expression": e})).collect();
+    let condition = "authorizer.requestResource.check('create').allowed()";
+    let policy = create_policy(
+        &hooks,
+        "p",
+        &json!({
+            "matchConditions": [{"name": "a", "expression": condition}], "validations": validations,
+        }),
+    )
+    .await?;
+    bind(&hooks, &policy, "b", &json!({})).await?;
+    wait_until_active(&hooks, "path").await?;
+    let answer = attempt(&hooks, "none", &Value::Null).await?;
+    check_eq!((answer.code, answer.status().2), (201, ""));
+    for ((case, _, why), expression) in errors.iter().zip(&of_errors) {
+        let answer = attempt(&hooks, case, &Value::Null).await?;
+        let expected = format!("denied request: expression '{expression}' resulted in error: {why}");
+        check!(answer.status().2.ends_with(&expected), "{:?}", answer.status());
+    }
+
+    let rule = json!({
+        "apiGroups": [""], "apiVersions": ["v1"], "resources": ["configmaps"], "operations": ["CREATE"],
+    });
+    for (validation, why) in [
+        (
+            json!({"expression": "authorizer.group('')"}),
+            "must evaluate to bool but got kubernetes.authorization.GroupCheck",
+        ),
+        (
+            json!({"expression": "authorizer.resource('a').check('get').allowed()"}),
+            "found no matching overload for 'resource' applied to 'kubernetes.authorization.Authorizer.(string)'",
+        ),
+        (
+            json!({"expression": "true", "messageExpression": "authorizer.path('/').check('get').reason()"}),
+            "undeclared reference to 'authorizer'",
+        ),
+    ] {
+        let refused = json!({
+            "kind": "ValidatingAdmissionPolicy", "apiVersion": "admissionregistration.k8s.io/v1",
+            "metadata": {"name": hooks.env.unique_name("refused")},
+            "spec": {"matchConstraints": {"resourceRules": [rule]}, "validations": [validation]},
+        });
+        let answer = hooks.send(Method::POST, &format!("{POLICIES}?dryRun=All"), &refused).await?;
+        check!(answer.code == 422 && answer.status().2.contains(why), "{validation}: {:?}", answer.status());
+    }
+    Ok(())
+}
+
+/// Grants the verb `get` for pods in the case's namespace to a service account, and waits until it is effective.
+async fn grant_pods(env: &Env, account: &str) -> Outcome {
+    let (roles, bindings): (Api<Role>, Api<RoleBinding>) = (env.api(), env.api());
+    let rule = json!({"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]});
+    roles
+        .create(&PostParams::default(), &object(json!({"metadata": {"name": "pods"}, "rules": [rule]}))?)
+        .await?;
+    let binding = object(json!({
+        "metadata": {"name": "pods"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "pods"},
+        "subjects": [{"kind": "ServiceAccount", "name": account, "namespace": env.namespace()}],
+    }))?;
+    bindings.create(&PostParams::default(), &binding).await?;
+    let review: SubjectAccessReview = object(json!({"spec": {
+        "user": format!("system:serviceaccount:{}:{account}", env.namespace()),
+        "resourceAttributes": {"namespace": env.namespace(), "verb": "get", "resource": "pods"},
+    }}))?;
+    let reviews: Api<SubjectAccessReview> = Api::all(env.client());
+    eventually("the role is effective", TIMEOUT, async || {
+        let review = reviews.create(&PostParams::default(), &review).await?;
+        Ok(review.status.is_some_and(|status| status.allowed).then_some(()))
+    })
+    .await
 }

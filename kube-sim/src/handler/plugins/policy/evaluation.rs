@@ -4,8 +4,10 @@ use serde_json::Value;
 
 use crate::cel::{AdmissionExpression, AdmissionInputs, AdmissionValue, Evaluation};
 use crate::handler::plugins::attributes::{Attributes, Objects};
+use crate::handler::plugins::authorizer::RequestAuthorizer;
 use crate::handler::plugins::{conditions, review};
 use crate::registry::Resource;
+use crate::shared::Inner;
 
 /// The maximum size of the result of a `messageExpression`, in bytes.
 const MAX_MESSAGE: usize = 5 * 1024;
@@ -54,6 +56,7 @@ impl<'a> Policy<'a> {
     /// Evaluates the policy. `objects` are in the version of `resource`. Returns the failed validations.
     pub(super) fn evaluate(
         &self,
+        inner: &Inner,
         attributes: &Attributes<'_>,
         resource: &Resource,
         objects: &Objects,
@@ -68,7 +71,8 @@ impl<'a> Policy<'a> {
             params,
             namespace,
         };
-        let mut evaluation = Evaluation::new(&inputs).with_variables(&self.variables);
+        let authorizer = RequestAuthorizer { inner, attributes };
+        let mut evaluation = Evaluation::new(&inputs, &authorizer).with_variables(&self.variables);
         let conditions = self.spec["matchConditions"].as_array().map_or(&[][..], Vec::as_slice);
         match conditions::evaluate(conditions, &mut evaluation) {
             Ok(true) => {}

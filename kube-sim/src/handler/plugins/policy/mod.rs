@@ -102,7 +102,7 @@ async fn check_policy(
         };
         for param in params {
             let found =
-                compiled.evaluate(attributes, &resource, &objects, param.as_ref(), namespace.as_ref());
+                compiled.evaluate(inner, attributes, &resource, &objects, param.as_ref(), namespace.as_ref());
             for decision in found {
                 take_actions(policy, binding, &decision, denials, warnings);
             }

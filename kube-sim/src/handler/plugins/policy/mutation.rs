@@ -11,6 +11,7 @@ use super::{binding_params, bound_policies, match_policy, name_of, namespace_obj
 use crate::apply;
 use crate::cel::{AdmissionExpression, AdmissionInputs, Evaluation, PatchError, PatchType};
 use crate::handler::plugins::attributes::{Attributes, Objects};
+use crate::handler::plugins::authorizer::RequestAuthorizer;
 use crate::handler::plugins::{conditions, patching, review};
 use crate::registry::Resource;
 use crate::schema;
@@ -145,7 +146,8 @@ impl Invocation {
         denials: &mut Vec<Denial>,
     ) -> Result<bool, SimError> {
         let mut objects = attributes.objects_in(inner, &self.resource).await?;
-        let applied = self.mutate(attributes, &mut objects, namespace, denials)?;
+        let authorizer = RequestAuthorizer { inner, attributes };
+        let applied = self.mutate(&authorizer, &mut objects, namespace, denials)?;
         if let Some(object) = objects.object.filter(|_| applied) {
             let resource = attributes.resource;
             attributes.object = Some(attributes.convert(inner, object, &self.resource, resource).await?);
@@ -156,15 +158,16 @@ impl Invocation {
     /// Applies the mutations one after the other to `objects`, which are in the version of the invocation.
     fn mutate(
         &self,
-        attributes: &Attributes<'_>,
+        authorizer: &RequestAuthorizer<'_>,
         objects: &mut Objects,
         namespace: Option<&Value>,
         denials: &mut Vec<Denial>,
     ) -> Result<bool, SimError> {
         let spec = &self.policy["spec"];
         let list = |field: &str| spec[field].as_array().map_or(&[][..], Vec::as_slice);
+        let attributes = authorizer.attributes;
         let request = review::request(attributes, &self.resource);
-        let inputs = |objects: &Objects| self.evaluation(objects, &request, namespace);
+        let inputs = |objects: &Objects| self.evaluation(authorizer, objects, &request, namespace);
         match conditions::evaluate(list("matchConditions"), &mut inputs(objects)) {
             Ok(true) => {}
             Ok(false) => return Ok(false),
@@ -192,7 +195,13 @@ impl Invocation {
         Ok(applied)
     }
 
-    fn evaluation(&self, objects: &Objects, request: &Value, namespace: Option<&Value>) -> Evaluation<'_> {
+    fn evaluation<'e>(
+        &'e self,
+        authorizer: &'e RequestAuthorizer<'_>,
+        objects: &Objects,
+        request: &Value,
+        namespace: Option<&Value>,
+    ) -> Evaluation<'e> {
         let inputs = AdmissionInputs {
             object: objects.object.as_ref(),
             old_object: objects.old_object.as_ref(),
@@ -200,7 +209,7 @@ impl Invocation {
             params: self.params.as_ref(),
             namespace,
         };
-        Evaluation::new(&inputs).with_variables(&self.variables)
+        Evaluation::new(&inputs, authorizer).with_variables(&self.variables)
     }
 
     /// Applies a patch to the object, and sets the defaults of the result.

@@ -1,0 +1,54 @@
+//! The variable `authorizer` of the expressions for a request: role-based access control decides about the accesses.
+
+use super::attributes::Attributes;
+use crate::cel::{Authorizer, CheckedAccess, ResourceCheck, Subject};
+use crate::rbac::{Access, ResourceAccess, find_grant};
+use crate::shared::Inner;
+use crate::user::User;
+
+/// Decides about the accesses of the sender of a request, and of service accounts.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RequestAuthorizer<'a> {
+    pub(super) inner: &'a Inner,
+    pub(super) attributes: &'a Attributes<'a>,
+}
+
+impl Authorizer for RequestAuthorizer<'_> {
+    fn request_resource(&self) -> ResourceCheck {
+        let Attributes { resource, subresource, namespace, name, .. } = self.attributes;
+        ResourceCheck {
+            group: resource.group.as_str().into(),
+            resource: resource.plural.as_str().into(),
+            subresource: (*subresource).into(),
+            namespace: namespace.as_str().into(),
+            name: name.as_str().into(),
+        }
+    }
+
+    /// Without RBAC, each user has all permissions.
+    fn decide(&self, subject: &Subject, access: &CheckedAccess, verb: &str) -> Option<String> {
+        if !self.inner.settings.rbac {
+            return Some(String::new());
+        }
+        let account;
+        let user = match subject {
+            Subject::Sender => &self.attributes.user,
+            Subject::ServiceAccount { namespace, name } => {
+                account = User::unauthenticated_service_account(namespace, name);
+                &account
+            }
+        };
+        let access = match access {
+            CheckedAccess::Path(path) => Access::Path { verb, path },
+            CheckedAccess::Resource(check) => Access::Resource(ResourceAccess {
+                verb,
+                group: &check.group,
+                resource: &check.resource,
+                subresource: &check.subresource,
+                namespace: &check.namespace,
+                name: &check.name,
+            }),
+        };
+        find_grant(&self.inner.lock(), user, &access)
+    }
+}
