@@ -28,7 +28,7 @@ impl<K> Storage<K> {
     }
 
     /// Stores objects as compressed JSON and decodes them at each read, except for objects in a cache of recent reads.
-    /// A typical pod takes about 1.3 KiB of memory and 20 microseconds per read.
+    /// A typical pod takes about 1.2 KiB of memory and 20 microseconds per read.
     ///
     /// # Objects from a watcher
     ///
@@ -88,7 +88,7 @@ impl<K> Storage<K> {
         self
     }
 
-    /// Compresses the objects of a compact store with zstd, which takes about three quarters of the memory of LZ4 and more
+    /// Compresses the objects of a compact store with zstd, which takes about 70 % of the memory of LZ4 and more
     /// time for each write and read. No effect on typed storage.
     ///
     /// The dictionary is the text of the first objects, as for LZ4.
