@@ -77,7 +77,7 @@ fn is_subdomain_part(text: &str) -> bool {
 }
 
 /// Validates a DNS-1123 label. Returns the error text if the label is invalid.
-pub(crate) fn label_problem(name: &str) -> Option<&'static str> {
+pub(crate) fn dns_label_problem(name: &str) -> Option<&'static str> {
     if name.len() > 63 {
         return Some("must be no more than 63 bytes");
     }

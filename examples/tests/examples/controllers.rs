@@ -117,9 +117,9 @@ async fn crd_api_uses_each_verb() {
 #[tokio::test]
 async fn site_controller_prints_its_definition_and_rejects_other_arguments() {
     let cluster = Cluster::new().await;
-    let mut crd = start(&cluster, "site_controller", &["crd"]);
-    assert!(crd.wait_for_exit().await.success());
-    let definition: Value = serde_json::from_str(&crd.stdout()).unwrap();
+    let mut example = start(&cluster, "site_controller", &["crd"]);
+    assert!(example.wait_for_exit().await.success());
+    let definition: Value = serde_json::from_str(&example.stdout()).unwrap();
     assert_eq!(Sim::new().create(&definition).unwrap()["metadata"]["name"], "sites.example.com");
     for arguments in [&["install"][..], &["crd", "--help"]] {
         let mut refused = start(&cluster, "site_controller", arguments);

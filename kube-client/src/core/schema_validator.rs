@@ -38,7 +38,7 @@ fn collect_patterns(schema: &Value, patterns: &mut Patterns) {
 pub(super) struct SchemaValidator<'p> {
     patterns: &'p Patterns,
     errors: Vec<ValidationError>,
-    /// Whether an error prevents the evaluation of the rules on an API server.
+    /// Whether one of the errors makes an API server skip the validation rules (`x-kubernetes-validations`).
     is_blocked: bool,
 }
 

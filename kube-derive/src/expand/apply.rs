@@ -10,7 +10,8 @@ pub(super) fn expand_struct(model: &Model) -> Option<TokenStream> {
     let Apply { companion, spec, status } = model.apply.as_ref()?;
     let Model { root, vis, .. } = model;
     let k8s_openapi = &model.paths.k8s_openapi;
-    // With `no_spec`, the fields of the spec are fields of the object. Each of them is optional.
+    // With `no_spec`, the serialized object has no `spec` that could be absent: its fields, which are optional, are
+    // beside `metadata`.
     let spec = if model.no_spec { quote!(#spec) } else { quote!(::core::option::Option<#spec>) };
     let status = status.as_ref().map(|status| {
         quote! {

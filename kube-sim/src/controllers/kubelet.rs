@@ -40,7 +40,7 @@ pub(super) fn reconcile(state: &mut State, key: &Key) {
         state.erase(&key.storage_key);
     } else if let Some(resource) = state.registry.by_storage(PODS) {
         value["metadata"]["deletionGracePeriodSeconds"] = 0.into();
-        // The pod gets smaller, so the commit cannot exceed the storage quota.
+        // The number does not get longer, so the commit cannot exceed the space quota.
         let _ = state.commit(&resource, key.storage_key.1.clone(), value);
     }
 }

@@ -227,7 +227,7 @@ fn decode_time(bytes: &[u8], micro: bool) -> Result<Value, String> {
             _ => {}
         }
     }
-    // Go's zero time, null in JSON, is an empty message or a time in the year 1.
+    // Go's zero time is 0001-01-01T00:00:00Z, or an empty message. In JSON it is null.
     let Some(seconds) = seconds.filter(|s| *s > -62_135_596_800) else { return Ok(Value::Null) };
     // Go formats times until the end of the year 9999, one day more than `jiff::Timestamp` represents.
     let at = SignedDuration::from_secs(seconds)

@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn version_3_has_bodies_contents_and_schemas_of_parameters() {
+    fn version_3_has_request_bodies_response_contents_and_parameter_schemas() {
         let patch = &to_version_3(&item(DEPLOYMENT))["patch"];
         let body = &patch["requestBody"];
         assert_eq!(body["required"], true);

@@ -130,7 +130,7 @@ impl Estimator<'_> {
             return cost.plus(Range::ONE);
         }
         let costs: Vec<Range> = call.args.iter().map(|argument| self.cost(argument)).collect();
-        let target = call.target.as_deref().map_or(Range::ZERO, |target| self.cost(target));
+        let target_cost = call.target.as_deref().map_or(Range::ZERO, |target| self.cost(target));
         if call.func_name == op::OPT_SELECT {
             return costs.into_iter().fold(Range::ONE, Range::plus);
         }
@@ -159,7 +159,7 @@ impl Estimator<'_> {
         if let Some(size) = size {
             self.sizes.insert(expr.id, size);
         }
-        target.plus(cost)
+        target_cost.plus(cost)
     }
 
     fn list_cost(&mut self, id: u64, list: &ListExpr) -> Range {

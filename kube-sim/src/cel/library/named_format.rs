@@ -52,7 +52,7 @@ fn validate(format: &str, text: &str) -> Vec<String> {
             if text.len() <= 63 && text.contains('.') && names::is_subdomain(text) {
                 return vec!["must not contain dots".to_owned()];
             }
-            at_most_one(names::label_problem(text))
+            at_most_one(names::dns_label_problem(text))
         }
         "dns1123Subdomain" | "dns1123SubdomainPrefix" => at_most_one(names::subdomain_problem(text)),
         "dns1035Label" | "dns1035LabelPrefix" => at_most_one(names::label_1035_problem(text)),

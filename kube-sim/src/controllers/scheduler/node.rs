@@ -48,7 +48,8 @@ impl Node {
         self.pods.push(pod);
     }
 
-    /// The resources of which the node has too little for these requests.
+    /// Why a pod with these requests does not fit on the node, in the words of kube-scheduler: `Too many pods`,
+    /// `Insufficient cpu`.
     pub(super) fn missing(&self, wanted: &Resources) -> Vec<String> {
         let Some(allocatable) = &self.allocatable else { return Vec::new() };
         let of = |resources: &Resources, name: &str| resources.get(name).copied().unwrap_or(0);

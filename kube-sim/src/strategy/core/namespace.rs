@@ -11,7 +11,7 @@ use crate::strategy::{InitialStatus, Strategy};
 
 pub(super) const STRATEGY: Strategy = Strategy {
     kind: "Namespace",
-    name_problem: |name| names::label_problem(name).map(str::to_owned),
+    name_problem: |name| names::dns_label_problem(name).map(str::to_owned),
     set_defaults: |_, object| set_name_label(object),
     initial_status: InitialStatus::Set(|_| json!({"phase": "Active"})),
     prepare_for_create,

@@ -302,7 +302,7 @@ fn check_annotation_keys(_: &str, policy: &Value, out: &mut Errors) {
     check_unique("spec.auditAnnotations", annotations, Some("key"), out);
 }
 
-/// Checks that a reference to parameters has exactly one of a name and a selector.
+/// Validates a `paramRef`: exactly one of `name` and `selector`, and `parameterNotFoundAction`.
 fn check_parameter_reference(path: &str, reference: &Value, out: &mut Errors) {
     match (is_empty(&reference["name"]), reference["selector"].is_null()) {
         (true, true) => out.push(FieldError::required(path, "one of name or selector must be specified")),

@@ -287,8 +287,8 @@ fn sysctl(text: &str) -> Option<&'static str> {
     (!valid).then_some("must have at most 253 characters and match the pattern of a kernel parameter")
 }
 
-/// Checks the sources of a projected volume. The API server reports the paths of its tokens and fields without the
-/// names of their lists.
+/// Checks the sources of a projected volume. As on the API server, the error for a missing token path omits
+/// `sources[i].serviceAccountToken`, and the errors of `downwardAPI` items omit `items[j]`.
 fn check_projected(path: &str, projected: &Value, out: &mut Errors) {
     for (source_path, source) in items(path, projected, "sources") {
         if !source["serviceAccountToken"].is_null() {

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use crate::names;
 
 pub(super) fn dns_label(text: &str) -> Option<&'static str> {
-    names::label_problem(text)
+    names::dns_label_problem(text)
 }
 
 pub(super) fn dns_label_1035(text: &str) -> Option<&'static str> {

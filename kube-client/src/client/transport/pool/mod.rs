@@ -301,8 +301,8 @@ impl Pool {
         })
     }
 
-    /// Completes a dial in a task. A request of the dial has found another stream, but the load needs a further
-    /// connection.
+    /// Continues a dial in a task. The request that waited for the dial got a stream of an open connection. Without
+    /// the task, the dial would be cancelled with the request, but the load needs a further connection.
     pub(super) fn keep(&self, dial: Dial) {
         let mut state = self.state();
         let running = state
