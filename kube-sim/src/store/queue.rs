@@ -14,7 +14,8 @@ use super::StorageKey;
 /// A controller that the simulation runs.
 ///
 /// A simulation runs [`Controller::BASIC`]; with [`SimBuilder::workloads`](crate::SimBuilder::workloads), it runs
-/// [`Controller::ALL`]. [`SimBuilder::controller_delay`](crate::SimBuilder::controller_delay) starts one of them, and
+/// [`Controller::ALL`]. [`SimBuilder::controller_delay`](crate::SimBuilder::controller_delay) sets the delay of one
+/// controller, and starts it if it would not run otherwise.
 /// [`SimBuilder::without_controller`](crate::SimBuilder::without_controller) disables one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[non_exhaustive]

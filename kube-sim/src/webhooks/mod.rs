@@ -64,8 +64,8 @@ impl Endpoint {
     /// Sends `review`, and returns the body of the response.
     ///
     /// # Errors
-    /// The text for a server that cannot be reached, for a response that is not 2xx or not JSON, or that is not complete
-    /// within `timeout`.
+    /// The webhook cannot be reached, or its response is not 2xx, is not JSON, or is not complete within `timeout`. The
+    /// error is the API server's text.
     ///
     /// # Cancel safety
     /// Dropping the future closes the connection.

@@ -232,7 +232,8 @@ impl Model {
             } else if connection_failure {
                 self.connection_failures += 1;
             }
-            // A failure leads to a relist, except for unlimited resumes and the first three connection failures.
+            // A failure leads to a relist, except for failures after which the watch always resumes
+            // (`resumes_always`), and for the first three connection failures in a row.
             self.relists |=
                 failure && !resumes_always && !(connection_failure && self.connection_failures <= 3);
         }

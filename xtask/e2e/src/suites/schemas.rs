@@ -91,7 +91,8 @@ impl Things {
     }
 }
 
-/// Creates a CRD as a dry run and returns the server's response.
+/// Creates a CRD as a dry run. The inner result is the server's answer; an outer error means that the CRD does not
+/// decode.
 async fn dry_run_create(env: &Env, crd: Value) -> Outcome<Result<(), Error>> {
     let crds: Api<DynamicObject> =
         Api::all_with(env.client(), &ApiResource::erase::<CustomResourceDefinition>(&()));
