@@ -166,7 +166,7 @@ fn start(subject: &Subject, name: &str, arguments: &[Rc<str>]) -> Option<Result<
         ("serviceAccount", [_, name]) if !names::is_subdomain(name) => {
             Err(Failure::new("Invalid service account name"))
         }
-        ("serviceAccount", [namespace, _]) if names::label_problem(namespace).is_some() => {
+        ("serviceAccount", [namespace, _]) if names::dns_label_problem(namespace).is_some() => {
             Err(Failure::new("Invalid service account namespace"))
         }
         ("serviceAccount", [namespace, name]) => Ok(Authorization::Authorizer(Subject::ServiceAccount {

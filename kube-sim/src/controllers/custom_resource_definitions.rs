@@ -72,7 +72,7 @@ pub(super) fn reconcile(state: &mut State, key: &Key) {
         Some(definition) if definition.is_terminating => finalize(state, &definition),
         Some(definition) => establish(state, &definition),
         // If another definition with this name has been created since, the queue contains its key too.
-        None => withdraw(state, &key.storage_key.1),
+        None => withdraw(state, &key.object.1),
     }
 }
 

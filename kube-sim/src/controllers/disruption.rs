@@ -76,7 +76,7 @@ pub(super) fn reconcile(state: &mut State, key: &Key) {
     let allowed = if expected > 0 { (healthy - desired).max(0) } else { 0 };
     let now = state.clock.stamp();
     // An error needs no handling: the next change of a pod writes the status.
-    let _ = writes::modify(state, &key.storage_key, Part::Status, CONTROLLER_MANAGER, |stored| {
+    let _ = writes::modify(state, &key.object, Part::Status, CONTROLLER_MANAGER, |stored| {
         let generation = stored["metadata"]["generation"].clone();
         let status = &mut stored["status"];
         for (field, count) in [

@@ -68,9 +68,9 @@ pub(super) fn reconcile(state: &mut State, key: &Key) {
     if object.is_terminating {
         let finalizers = object_meta::finalizers(&object.value());
         if finalizers.iter().any(|f| f == ORPHAN_FINALIZER) {
-            orphan_dependents(state, &key.storage_key, &object);
+            orphan_dependents(state, &key.object, &object);
         } else if finalizers.iter().any(|f| f == FOREGROUND_FINALIZER) {
-            delete_dependents_first(state, &key.storage_key, &object);
+            delete_dependents_first(state, &key.object, &object);
         }
         return;
     }
@@ -80,8 +80,8 @@ pub(super) fn reconcile(state: &mut State, key: &Key) {
         return;
     }
     if missing.len() < object.owners.len() {
-        drop_owner_references(state, &key.storage_key, &missing);
-    } else if let Some(resource) = state.registry.by_storage(&key.storage_key.0) {
+        drop_owner_references(state, &key.object, &missing);
+    } else if let Some(resource) = state.registry.by_storage(&key.object.0) {
         let finalizers = object_meta::finalizers(&object.value());
         let policy = if finalizers.iter().any(|f| f == ORPHAN_FINALIZER) {
             Propagation::Orphan
@@ -90,7 +90,7 @@ pub(super) fn reconcile(state: &mut State, key: &Key) {
         } else {
             Propagation::Background
         };
-        deletion::delete(state, &resource, &key.storage_key, policy, None);
+        deletion::delete(state, &resource, &key.object, policy, None);
     }
 }
 

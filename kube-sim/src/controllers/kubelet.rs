@@ -37,10 +37,10 @@ pub(super) fn reconcile(state: &mut State, key: &Key) {
     }
     let mut value = pod.value();
     if object_meta::finalizers(&value).is_empty() {
-        state.erase(&key.storage_key);
+        state.erase(&key.object);
     } else if let Some(resource) = state.registry.by_storage(PODS) {
         value["metadata"]["deletionGracePeriodSeconds"] = 0.into();
         // The number does not get longer, so the commit cannot exceed the space quota.
-        let _ = state.commit(&resource, key.storage_key.1.clone(), value);
+        let _ = state.commit(&resource, key.object.1.clone(), value);
     }
 }

@@ -92,7 +92,7 @@ fn observe(state: &mut State, storage: &Arc<str>, event: &Event, now: Instant) {
     let running: Vec<(Controller, Duration)> = state.delays().collect();
     for (controller, delay) in running {
         for (storage_key, uid, extra_delay) in keys_of(state, controller, storage, event) {
-            state.add_key(Key { controller, storage_key, uid }, now + delay + extra_delay);
+            state.add_key(Key { controller, object: storage_key, uid }, now + delay + extra_delay);
         }
     }
 }
@@ -134,7 +134,7 @@ pub(crate) fn set_delay(state: &mut State, controller: Controller, delay: Option
         for object in objects {
             let event = Event::new(Change::Added, object, None);
             for (storage_key, uid, extra_delay) in keys_of(state, controller, &storage, &event) {
-                state.add_key(Key { controller, storage_key, uid }, now + delay + extra_delay);
+                state.add_key(Key { controller, object: storage_key, uid }, now + delay + extra_delay);
             }
         }
     }
@@ -171,7 +171,7 @@ pub(crate) fn clock_advanced(state: &mut State) {
         let objects = state.table(storage).map(|table| table.objects("")).unwrap_or_default();
         for object in objects {
             let storage_key = (Arc::from(storage), object.key.clone());
-            requeue(state, &Key { controller, storage_key, uid: object.uid.clone() }, Duration::ZERO);
+            requeue(state, &Key { controller, object: storage_key, uid: object.uid.clone() }, Duration::ZERO);
         }
     }
     run(state);
@@ -195,5 +195,5 @@ fn is_deletion(event: &Event) -> bool {
 
 /// The object of a key, unless it has been deleted or recreated.
 fn object_of(state: &State, key: &Key) -> Option<Arc<Stored>> {
-    state.get(&key.storage_key.0, &key.storage_key.1).filter(|object| object.uid == key.uid).cloned()
+    state.get(&key.object.0, &key.object.1).filter(|object| object.uid == key.uid).cloned()
 }

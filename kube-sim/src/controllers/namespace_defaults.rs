@@ -52,7 +52,11 @@ pub(super) fn requeue_all(state: &mut State) {
     let namespaces = state.table(NAMESPACES).map(|table| table.objects("")).unwrap_or_default();
     for namespace in namespaces {
         let storage_key = (Arc::from(NAMESPACES), namespace.key.clone());
-        let key = Key { controller: Controller::RootCaCertificate, storage_key, uid: namespace.uid.clone() };
+        let key = Key {
+            controller: Controller::RootCaCertificate,
+            object: storage_key,
+            uid: namespace.uid.clone(),
+        };
         super::requeue(state, &key, std::time::Duration::ZERO);
     }
 }

@@ -44,10 +44,10 @@ pub(super) fn reconcile(state: &mut State, key: &Key) {
     let mut value = namespace.value();
     value["spec"] = json!({});
     if object_meta::finalizers(&value).is_empty() {
-        state.erase(&key.storage_key);
+        state.erase(&key.object);
     } else if value != namespace.value() {
         // The object gets smaller, so the commit cannot exceed the storage quota.
-        let _ = state.commit(&resource, key.storage_key.1.clone(), value);
+        let _ = state.commit(&resource, key.object.1.clone(), value);
     }
 }
 

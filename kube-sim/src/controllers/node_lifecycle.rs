@@ -81,7 +81,7 @@ pub(super) fn observe(state: &State, storage: &Arc<str>, event: &Event) -> Keys 
 /// Sets the taints of a node, or deletes a pod that must not stay on its node.
 pub(super) fn reconcile(state: &mut State, key: &Key) {
     let Some(object) = object_of(state, key).map(|object| object.value()) else { return };
-    if &*key.storage_key.0 == NODES {
+    if &*key.object.0 == NODES {
         return sync_taints(state, key, &object);
     }
     let Some(node) = find(state, NODES, "", node_name(&object)) else {
@@ -103,7 +103,7 @@ pub(super) fn reconcile(state: &mut State, key: &Key) {
                 "TaintManagerEviction",
                 &text,
             );
-            writes::delete(state, &key.storage_key);
+            writes::delete(state, &key.object);
         }
         Some(rest) => requeue(state, key, rest),
         None => {}
@@ -143,7 +143,7 @@ fn sync_taints(state: &mut State, key: &Key, node: &Value) {
         return;
     }
     // An error needs no handling: the next change of the node sets the taints.
-    let _ = writes::modify(state, &key.storage_key, Part::Object, CONTROLLER_MANAGER, |node| {
+    let _ = writes::modify(state, &key.object, Part::Object, CONTROLLER_MANAGER, |node| {
         let Some(spec) = node["spec"].as_object_mut() else { return };
         if taints.is_empty() {
             spec.remove("taints");
@@ -165,7 +165,7 @@ fn mark_unready(state: &mut State, key: &Key, pod: &Value, node: &Value) {
         "observedGeneration": pod["metadata"]["generation"],
     });
     // The pod is marked again at the next change of the node if the storage quota is exhausted.
-    let _ = writes::modify(state, &key.storage_key, Part::Status, CONTROLLER_MANAGER, |pod| {
+    let _ = writes::modify(state, &key.object, Part::Status, CONTROLLER_MANAGER, |pod| {
         set_condition(&mut pod["status"]["conditions"], condition, &now);
     });
     events::warning(state, COMPONENT, &involved(pod), "NodeNotReady", "Node is not ready");
@@ -198,7 +198,7 @@ fn delete_orphan(state: &mut State, key: &Key, pod: &Value) {
     disrupt(state, key, "DeletionByPodGC", "PodGC: node no longer exists");
     let Some(resource) = state.registry.by_storage(PODS) else { return };
     // An error needs no handling: the pod is removed below.
-    let _ = writes::modify(state, &key.storage_key, Part::Status, CONTROLLER_MANAGER, |pod| {
+    let _ = writes::modify(state, &key.object, Part::Status, CONTROLLER_MANAGER, |pod| {
         if !is_finished(pod) {
             pod["status"]["phase"] = "Failed".into();
         }
@@ -214,7 +214,7 @@ fn disrupt(state: &mut State, key: &Key, reason: &str, message: &str) {
         "type": "DisruptionTarget", "status": "True", "reason": reason, "message": message, "lastProbeTime": null,
     });
     // The deletion does not depend on the condition.
-    let _ = writes::modify(state, &key.storage_key, Part::Status, CONTROLLER_MANAGER, |pod| {
+    let _ = writes::modify(state, &key.object, Part::Status, CONTROLLER_MANAGER, |pod| {
         set_condition(&mut pod["status"]["conditions"], condition, &now);
     });
 }

@@ -197,7 +197,7 @@ fn write(state: &mut State, key: &Key, pod: &Value, phase: &str, ready: bool, co
     let new = PodState { phase, ready, state: container, now: &now, ip: &ip, host_ip };
     let status = pod_status(pod, &new);
     // The status is written again by the next reconcile if the storage quota is exhausted now.
-    let _ = writes::modify(state, &key.storage_key, Part::Status, KUBELET, |pod| {
+    let _ = writes::modify(state, &key.object, Part::Status, KUBELET, |pod| {
         for (field, value) in status.as_object().into_iter().flatten() {
             pod["status"][field] = value.clone();
         }

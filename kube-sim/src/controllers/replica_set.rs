@@ -80,7 +80,7 @@ fn update_status(
         requeue(state, key, after);
     }
     // The status is only written if it changes. An error needs no handling: the next reconcile writes it.
-    let _ = writes::modify(state, &key.storage_key, Part::Status, CONTROLLER_MANAGER, |stored| {
+    let _ = writes::modify(state, &key.object, Part::Status, CONTROLLER_MANAGER, |stored| {
         let status = &mut stored["status"];
         for (field, count) in [
             ("replicas", active.len()),

@@ -36,7 +36,7 @@ pub(super) fn reconcile(state: &mut State, key: &Key) {
         .collect();
     let hard = object["spec"]["hard"].clone();
     // An error needs no handling: the next change of an object writes the status.
-    let _ = writes::modify(state, &key.storage_key, Part::Status, CONTROLLER_MANAGER, |stored| {
+    let _ = writes::modify(state, &key.object, Part::Status, CONTROLLER_MANAGER, |stored| {
         stored["status"] = json!({"hard": hard, "used": used});
     });
 }

@@ -93,7 +93,7 @@ impl Controller {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Key {
     pub(crate) controller: Controller,
-    pub(crate) storage_key: StorageKey,
+    pub(crate) object: StorageKey,
     pub(crate) uid: Arc<str>,
 }
 
@@ -148,7 +148,7 @@ mod tests {
     fn key(name: &str) -> Key {
         Key {
             controller: Controller::GarbageCollector,
-            storage_key: (Arc::from("/configmaps"), Arc::from(name)),
+            object: (Arc::from("/configmaps"), Arc::from(name)),
             uid: Arc::from(name),
         }
     }

@@ -67,7 +67,8 @@ fn mask_cells(value: &mut Value) {
     }
 }
 
-/// Masks the uids, times and versions that texts contain, and the JSON of patched objects.
+/// Masks the parts of texts that differ in each run: uids, times, the current resource version, hashes of OpenAPI, and
+/// printed objects.
 pub(crate) fn mask_texts(value: &mut Value) {
     static PATTERNS: LazyLock<[(Regex, &str); 6]> = LazyLock::new(|| {
         #[expect(clippy::expect_used, reason = "the patterns are constants, and every run compiles them")]

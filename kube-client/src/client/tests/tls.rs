@@ -244,7 +244,7 @@ async fn a_changed_ca_file_is_used_after_a_rejected_certificate_and_after_ten_se
         let client = Client::try_from(config.clone()).unwrap();
         client.apiserver_version().await.unwrap();
 
-        // The open connection is kept until the file changes.
+        // The client keeps the open connection until it next checks the file, which has changed.
         server.rotate(&leaf(&second), None);
         std::fs::write(&path, second.pem()).unwrap();
         client.apiserver_version().await.unwrap();

@@ -40,9 +40,9 @@ where
 }
 
 /// The common fields of an object, except `apiVersion` and `kind`, which are only compared with `definition`.
+#[expect(clippy::option_option, reason = "a field can be absent, null, or set")]
 struct CommonFields<T> {
     definition: &'static Definition,
-    /// `Some(None)`: the field is null.
     metadata: Option<Option<ObjectMeta>>,
     status: Option<Option<T>>,
 }

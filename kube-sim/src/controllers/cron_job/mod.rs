@@ -48,7 +48,7 @@ pub(super) fn reconcile(state: &mut State, key: &Key) {
     if cron_job["status"] != before {
         let status = cron_job["status"].take();
         // An error needs no handling: the next time of the schedule writes the status.
-        let _ = writes::modify(state, &key.storage_key, Part::Status, CONTROLLER_MANAGER, |stored| {
+        let _ = writes::modify(state, &key.object, Part::Status, CONTROLLER_MANAGER, |stored| {
             stored["status"] = status;
         });
     }

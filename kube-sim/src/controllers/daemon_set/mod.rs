@@ -252,7 +252,7 @@ impl DaemonSet<'_> {
             }
         }
         // An error needs no handling: the next change of a pod writes the status.
-        let _ = writes::modify(self.state, &key.storage_key, Part::Status, CONTROLLER_MANAGER, |stored| {
+        let _ = writes::modify(self.state, &key.object, Part::Status, CONTROLLER_MANAGER, |stored| {
             stored["status"] = status;
         });
     }

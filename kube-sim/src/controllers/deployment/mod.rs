@@ -210,7 +210,7 @@ impl Deployment<'_> {
     fn write_status(&mut self) {
         let (status, annotations) = (&self.object["status"], &self.object["metadata"]["annotations"]);
         let written =
-            writes::modify(self.state, &self.key.storage_key, Part::Status, CONTROLLER_MANAGER, |stored| {
+            writes::modify(self.state, &self.key.object, Part::Status, CONTROLLER_MANAGER, |stored| {
                 stored["status"] = status.clone();
                 if annotations.is_object() {
                     stored["metadata"]["annotations"] = annotations.clone();

@@ -45,11 +45,11 @@ pub(super) fn sync(state: &mut State, service: &Value, endpoints: &[Endpoint]) {
 
 /// Deletes the `Endpoints` of a deleted service.
 pub(super) fn delete(state: &mut State, key: &Key) {
-    if state.get(&key.storage_key.0, &key.storage_key.1).is_some() {
+    if state.get(&key.object.0, &key.object.1).is_some() {
         // A new service with the same name exists.
         return;
     }
-    let storage_key: StorageKey = (ENDPOINTS.into(), key.storage_key.1.clone());
+    let storage_key: StorageKey = (ENDPOINTS.into(), key.object.1.clone());
     let own = state.get(&storage_key.0, &storage_key.1).map(|object| object.value());
     if own.is_some_and(|own| own["metadata"]["labels"][MANAGED_BY.0] == MANAGED_BY.1) {
         writes::delete(state, &storage_key);

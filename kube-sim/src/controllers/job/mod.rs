@@ -70,7 +70,7 @@ type Outcome = (&'static str, String);
 
 /// Counts the ended pods of a job, creates or deletes pods, and ends the job.
 pub(super) fn reconcile(state: &mut State, key: &Key) {
-    if &*key.storage_key.0 == PODS {
+    if &*key.object.0 == PODS {
         return release_orphan(state, key);
     }
     let Some(stored) = object_of(state, key) else { return };
@@ -275,10 +275,9 @@ impl Job<'_> {
             status["failedIndexes"] = self.failed.to_string().into();
         }
         // An error needs no handling: the next change of a pod writes the status.
-        let _ =
-            writes::modify(self.state, &self.key.storage_key, Part::Status, CONTROLLER_MANAGER, |stored| {
-                stored["status"] = status;
-            });
+        let _ = writes::modify(self.state, &self.key.object, Part::Status, CONTROLLER_MANAGER, |stored| {
+            stored["status"] = status;
+        });
     }
 
     /// Deletes a finished job after `ttlSecondsAfterFinished`, with its pods first.
@@ -295,7 +294,7 @@ impl Job<'_> {
             return requeue(self.state, self.key, rest);
         }
         if let Some(resource) = self.state.registry.by_storage(JOBS) {
-            deletion::delete(self.state, &resource, &self.key.storage_key, Propagation::Foreground, None);
+            deletion::delete(self.state, &resource, &self.key.object, Propagation::Foreground, None);
         }
     }
 

@@ -220,7 +220,7 @@ impl StatefulSet<'_> {
             requeue(self.state, key, after);
         }
         // An error needs no handling: the next change of a pod writes the status.
-        let _ = writes::modify(self.state, &key.storage_key, Part::Status, CONTROLLER_MANAGER, |stored| {
+        let _ = writes::modify(self.state, &key.object, Part::Status, CONTROLLER_MANAGER, |stored| {
             stored["status"] = status;
         });
     }

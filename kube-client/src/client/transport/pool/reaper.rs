@@ -125,7 +125,8 @@ impl State {
 
     /// Removes the connections of a runtime that have been idle for the timeout, that are too old, or that the server
     /// has closed. Also removes closed connections of runtimes without a reaper. Requests in flight on a connection
-    /// that is too old continue. Returns when the next connection reaches a limit; `None` if none is left.
+    /// that is too old continue. Returns the time at which the next connection of the
+    /// runtime reaches a limit; `None` if the runtime has no connection left.
     ///
     /// No other task polls an idle HTTP/1.1 connection: this poll registers the waker of the reaper, which the end of
     /// the stream then wakes.
