@@ -21,7 +21,7 @@ const MAX_VACATED: usize = 4;
 #[derive(Debug)]
 struct Page {
     entries: Box<[Entry]>,
-    /// The concatenated namespaces and names.
+    /// The concatenated names. The name of the first of several consecutive objects of a namespace follows the namespace.
     names: Box<str>,
     /// The concatenated encoded objects.
     encoded_objects: Box<[u8]>,
@@ -30,8 +30,8 @@ struct Page {
 }
 
 /// A packed object. `namespace` and `name` are offsets into [`Page::names`], and `encoded` is an offset into
-/// [`Page::encoded_objects`]. Each of these values ends at the offset of the next one. 16 bits suffice for the offsets: an
-/// object of at least half a shared page is alone on its page.
+/// [`Page::encoded_objects`]. The name and the encoded object end where the next object begins. 16 bits suffice for the
+/// offsets: an object of at least half a shared page is alone on its page.
 #[derive(Debug)]
 struct Entry {
     identity: u64,
@@ -42,31 +42,51 @@ struct Entry {
     namespace: u16,
     name: u16,
     encoded: u16,
+    /// The length of the namespace, which is at most 63 bytes in Kubernetes.
+    namespace_length: u8,
     method: Method,
 }
 
+impl Entry {
+    /// The end of the name of the previous entry. `name` is the offset of that name.
+    fn end_of_name_at(&self, name: u16) -> usize {
+        let follows_name = self.namespace_length > 0 && self.namespace >= name;
+        usize::from(if follows_name { self.namespace } else { self.name })
+    }
+}
+
 impl Page {
-    /// A page with copies of `objects`; `None` if the offsets overflow `u16`.
+    /// A page with copies of `objects`; `None` if the offsets overflow `u16`, or the length of a namespace `u8`.
     fn from_objects<'a>(
         objects: impl Iterator<Item = ((&'a str, &'a str), Encoded<'a>)> + Clone,
     ) -> Option<Self> {
         let (mut count, mut name_bytes, mut bytes) = (0, 0, 0);
+        let mut last_namespace = None;
         for ((namespace, name), encoded) in objects.clone() {
-            (count, name_bytes, bytes) =
-                (count + 1, name_bytes + namespace.len() + name.len(), bytes + encoded.bytes.len());
+            if last_namespace.replace(namespace) != Some(namespace) {
+                name_bytes += namespace.len();
+            }
+            (count, name_bytes, bytes) = (count + 1, name_bytes + name.len(), bytes + encoded.bytes.len());
         }
         let (mut entries, mut names, mut encoded_objects) =
             (Vec::with_capacity(count), String::with_capacity(name_bytes), Vec::with_capacity(bytes));
+        let (mut last_namespace, mut namespace_offset) = (None, 0);
         for ((namespace, name), Encoded { bytes, length, method, identity, uid }) in objects {
-            let encoded = u16::try_from(encoded_objects.len()).ok()?;
-            let [namespace, name] = [namespace, name].map(|part| {
-                let begin = u16::try_from(names.len()).ok();
-                names.push_str(part);
-                begin
+            if last_namespace.replace(namespace) != Some(namespace) {
+                namespace_offset = u16::try_from(names.len()).ok()?;
+                names.push_str(namespace);
+            }
+            entries.push(Entry {
+                identity,
+                uid: uid.map_or(0, NonZero::get),
+                length,
+                namespace: namespace_offset,
+                name: u16::try_from(names.len()).ok()?,
+                encoded: u16::try_from(encoded_objects.len()).ok()?,
+                namespace_length: u8::try_from(namespace.len()).ok()?,
+                method,
             });
-            let uid = uid.map_or(0, NonZero::get);
-            let (namespace, name) = (namespace?, name?);
-            entries.push(Entry { identity, uid, length, namespace, name, encoded, method });
+            names.push_str(name);
             encoded_objects.extend_from_slice(bytes);
         }
         Some(Self {
@@ -101,7 +121,7 @@ pub(crate) struct Packed {
 }
 
 impl Packed {
-    /// Packs an object on a page of its own; `None` if the namespace is longer than 64 KiB.
+    /// Packs an object on a page of its own; `None` if the namespace is longer than 255 bytes.
     pub(super) fn on_own_page(key: (&str, &str), encoded: Encoded<'_>) -> Option<Self> {
         Some(Self { page: Arc::new(Page::from_objects([(key, encoded)].into_iter())?), entry: 0 })
     }
@@ -109,10 +129,13 @@ impl Packed {
     /// Namespace and name.
     pub(super) fn key(&self) -> (&str, &str) {
         let names = &self.page.names;
-        let Some((Entry { namespace, name, .. }, next)) = self.entry() else { return ("", "") };
-        let end = next.map_or(names.len(), |next| usize::from(next.namespace));
+        let Some((Entry { namespace, namespace_length, name, .. }, next)) = self.entry() else {
+            return ("", "");
+        };
         let part = |from: u16, to: usize| names.get(usize::from(from)..to).unwrap_or_default();
-        (part(*namespace, usize::from(*name)), part(*name, end))
+        let namespace_end = usize::from(*namespace) + usize::from(*namespace_length);
+        let name_end = next.map_or(names.len(), |next| next.end_of_name_at(*name));
+        (part(*namespace, namespace_end), part(*name, name_end))
     }
 
     /// The JSON of the object, which may be compressed.
@@ -263,127 +286,4 @@ fn moves_to_one_page(objects: &[Packed]) -> Option<impl Iterator<Item = Move>> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// An object on a page of its own.
-    fn packed(name: &str, bytes: &[u8], length: u32) -> Packed {
-        let (method, identity) = (Method::Lz4, bytes.len() as u64);
-        Packed::on_own_page(("ns", name), Encoded { bytes, length, method, identity, uid: None }).unwrap()
-    }
-
-    /// Moves the objects to one page. Returns the moved objects.
-    fn move_all(objects: &[Packed]) -> Vec<Packed> {
-        moves_to_one_page(objects).unwrap().map(|Move { to, .. }| to).collect()
-    }
-
-    /// The objects that the queue moves to shared pages.
-    fn moved_by(move_queue: &mut MoveQueue, in_use: impl Fn(&Packed) -> bool) -> Vec<Packed> {
-        move_queue.move_to_shared_pages(in_use).into_iter().map(|Move { to, .. }| to).collect()
-    }
-
-    #[test]
-    fn objects_are_unchanged_on_a_shared_page() {
-        let objects = [packed("a", b"one", 3), packed("", b"", 9), packed("long", &[7; 300], 1000)];
-        let moved = move_all(&objects);
-        assert_eq!(moved.len(), 3);
-        for (alone, moved) in objects.iter().zip(&moved) {
-            assert_eq!(alone.key(), moved.key());
-            let (a, b) = (alone.encoded(), moved.encoded());
-            assert_eq!((a.bytes, a.length, a.identity), (b.bytes, b.length, b.identity));
-            assert!(!moved.is_same_entry(alone) && moved.is_same_entry(&moved.clone()));
-        }
-        assert!(moved.iter().all(|packed| Arc::ptr_eq(&packed.page, &moved[0].page)));
-    }
-
-    #[test]
-    fn fills_shared_pages() {
-        let mut move_queue = MoveQueue::default();
-        for n in 0..200 {
-            move_queue.add(&packed(&n.to_string(), &[0; 1000], 0));
-        }
-        let moved = moved_by(&mut move_queue, |_| true);
-        let mut pages: Vec<_> = moved.iter().map(|packed| &packed.page).collect();
-        pages.dedup_by(|a, b| Arc::ptr_eq(a, b));
-        let page_size =
-            |page: &Page| page.encoded_objects.len() + page.names.len() + size_of_val(&*page.entries);
-        assert_eq!(pages.len(), 200 * 1028 / PAGE_SIZE, "{pages:?}");
-        assert!(pages.iter().all(|page| (PAGE_SIZE..PAGE_SIZE + 1100).contains(&page_size(page))));
-        // The rest waits for further objects.
-        assert_eq!(move_queue.objects.len(), 200 - moved.len());
-        assert!(!move_queue.objects.is_empty() && !move_queue.may_fill_a_page());
-    }
-
-    #[test]
-    fn deleted_objects_do_not_fill_a_page() {
-        let mut move_queue = MoveQueue::default();
-        let kept = packed("kept", &[0; 1000], 0);
-        move_queue.add(&kept);
-        for _ in 0..2 * PAGE_SIZE / 1000 {
-            move_queue.add(&packed("deleted", &[0; 1000], 0));
-        }
-        assert!(move_queue.may_fill_a_page());
-        assert!(moved_by(&mut move_queue, |packed| packed.is_same_entry(&kept)).is_empty());
-        assert!(!move_queue.may_fill_a_page() && move_queue.objects.len() == 1);
-    }
-
-    #[test]
-    fn objects_of_vacated_pages_do_not_wait_for_long() {
-        let mut move_queue = MoveQueue::default();
-        let mut kept = Vec::new();
-        for n in 0..MAX_VACATED {
-            let moved =
-                move_all(&[packed(&n.to_string(), b"kept", 0), packed("b", b"", 0), packed("c", b"", 0)]);
-            let [first, ..] = &moved[..] else { panic!("three objects were moved") };
-            kept.push(first.clone());
-            drop(moved);
-            let kept = &kept[n];
-            assert!(!move_queue.may_fill_a_page());
-            move_queue.add_page_of(kept);
-        }
-        assert!(move_queue.may_fill_a_page());
-        let moved = moved_by(&mut move_queue, |packed| kept.iter().any(|kept| kept.is_same_entry(packed)));
-        assert_eq!(moved.len(), MAX_VACATED);
-        assert!(moved.iter().all(|packed| Arc::ptr_eq(&packed.page, &moved[0].page)));
-        assert!(move_queue.objects.is_empty() && !move_queue.may_fill_a_page());
-    }
-
-    #[test]
-    fn does_not_move_unused_and_large_objects() {
-        let mut move_queue = MoveQueue::default();
-        let (large, gone, kept) =
-            (packed("large", &vec![0; PAGE_SIZE], 0), packed("gone", b"1", 0), packed("kept", b"2", 0));
-        for packed in [&large, &gone, &kept] {
-            move_queue.add(packed);
-        }
-        assert!(moved_by(&mut move_queue, |packed| !packed.is_same_entry(&gone)).is_empty());
-        for n in 0..PAGE_SIZE / 1000 {
-            move_queue.add(&packed(&n.to_string(), &[0; 1000], 0));
-        }
-        let moved = moved_by(&mut move_queue, |_| true);
-        assert_eq!(moved[0].key().1, "kept");
-        assert!(moved.iter().all(|packed| !["large", "gone"].contains(&packed.key().1)));
-        assert_eq!(moved.len(), PAGE_SIZE / 1000 + 1);
-    }
-
-    #[test]
-    fn vacates_a_page_once_if_less_than_half_is_in_use() {
-        let objects: Vec<_> = (0..10).map(|n| packed(&n.to_string(), b"text", 0)).collect();
-        let mut moved = move_all(&objects);
-        moved.truncate(5);
-        assert!(moved[0].vacate().is_none(), "half of it is in use");
-        moved.truncate(4);
-        assert_eq!(moved[0].vacate().map(Iterator::count), Some(10));
-        assert!(moved[0].vacate().is_none());
-        assert!(objects[0].vacate().is_none(), "it is alone");
-    }
-
-    #[test]
-    fn a_weak_reference_identifies_its_object_without_keeping_the_page() {
-        let objects = move_all(&[packed("a", b"1", 0), packed("b", b"2", 0)]);
-        let weak = objects[1].downgrade();
-        assert!(weak.is_of(&objects[1]) && !weak.is_of(&objects[0]));
-        drop(objects);
-        assert!(weak.page.upgrade().is_none());
-    }
-}
+mod tests;
