@@ -29,7 +29,7 @@ use tokio::task::JoinHandle;
 pub enum Check {
     /// The text is valid JSON, or Protobuf that converts to JSON. The object may still not decode.
     Syntax,
-    /// The object decodes.
+    /// The object decodes. In the values of fields that the type does not have, only the brackets are checked.
     Decode,
 }
 
