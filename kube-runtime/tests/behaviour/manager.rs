@@ -374,8 +374,10 @@ async fn the_shutdown_of_the_runtime_of_an_informer_ends_the_manager() {
         let _entered = other.enter();
         informer.subscribe()
     };
+    let (start, started) = oneshot::channel();
+    manager.task("started", async move { start.send(()).unwrap() });
     let running = tokio::spawn(manager.shutdown_on(pending()).run());
-    informer.store().wait_until_ready().await.unwrap();
+    started.await.unwrap();
     other.shutdown_background();
     let error = timeout(LIMIT, running).await.unwrap().unwrap().unwrap_err();
     assert!(matches!(&error, Error::InformerEnded { reason: InformerEnd::RuntimeShutDown, .. }), "{error}");
