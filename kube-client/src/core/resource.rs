@@ -30,14 +30,18 @@ const ESCAPED_IN_NAMESPACE: &percent_encoding::AsciiSet =
 
 /// The URL path of the collection `plural`. `version` is the path of its group version, such as `/apis/apps/v1`.
 pub(crate) fn namespaced_path(version: &str, namespace: Option<&str>, plural: &str) -> String {
-    match namespace {
-        Some(ns) => {
-            // Escape an invalid namespace, so that it stays one path segment; `Request` then rejects it.
-            let ns = percent_encoding::utf8_percent_encode(ns, ESCAPED_IN_NAMESPACE);
-            format!("{version}/namespaces/{ns}/{plural}")
-        }
-        None => format!("{version}/{plural}"),
+    const NAMESPACES: &str = "/namespaces/";
+    let namespace_length = namespace.map_or(0, |namespace| NAMESPACES.len() + namespace.len());
+    let mut path = String::with_capacity(version.len() + namespace_length + 1 + plural.len());
+    path.push_str(version);
+    if let Some(namespace) = namespace {
+        path.push_str(NAMESPACES);
+        // Escape an invalid namespace, so that it stays one path segment; `Request` then rejects it.
+        path.extend(percent_encoding::utf8_percent_encode(namespace, ESCAPED_IN_NAMESPACE));
     }
+    path.push('/');
+    path.push_str(plural);
+    path
 }
 
 /// The `apiVersion` of a group and a version: `group/version`, or the version alone for the core group, whose name is
@@ -112,7 +116,7 @@ pub trait Resource {
         let (group, version, plural) = (Self::group(dt), Self::version(dt), Self::plural(dt));
         let root = if group.is_empty() { "api" } else { "apis" };
         let slash = if group.is_empty() { "" } else { "/" };
-        namespaced_path(&format!("/{root}/{group}{slash}{version}"), namespace, &plural)
+        namespaced_path(&["/", root, "/", &group, slash, &version].concat(), namespace, &plural)
     }
 
     /// Sets `apiVersion` and `kind` if they are missing: servers omit them from the items of lists.

@@ -62,7 +62,7 @@ impl Query {
     /// Returns `path` with the query; `path` alone if there are no parameters.
     pub(crate) fn into_url(mut self, path: &str) -> String {
         let query = self.0.finish();
-        if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") }
+        if query.is_empty() { path.to_owned() } else { [path, "?", &query].concat() }
     }
 }
 

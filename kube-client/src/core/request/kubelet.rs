@@ -40,7 +40,7 @@ impl KubeletDebugParams<'_> {
         ];
         let mut path = format!("/{endpoint}");
         for (what, segment) in segments.into_iter().filter_map(|(what, segment)| Some((what, segment?))) {
-            check_path_segment(what, segment)?;
+            check_path_segment(format_args!("{what}"), segment)?;
             path.push('/');
             path.extend(percent_encoding::utf8_percent_encode(segment, ESCAPED_IN_PATH_SEGMENT));
         }

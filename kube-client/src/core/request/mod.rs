@@ -10,6 +10,7 @@ use super::Representation;
 use super::params::Query;
 use super::resource::namespaced_path;
 use http::{Method, header};
+use std::fmt;
 use thiserror::Error as ThisError;
 
 pub use kubelet::KubeletDebugParams;
@@ -80,22 +81,25 @@ impl Request {
     /// The path of the collection. Checks each segment, because `url_path` may contain an invalid namespace.
     fn collection_path(&self) -> Result<&str, Error> {
         for part in self.url_path.strip_prefix('/').unwrap_or(&self.url_path).split('/') {
-            check_path_segment(&format!("part of the path {:?}", self.url_path), part)?;
+            check_path_segment(format_args!("part of the path {:?}", self.url_path), part)?;
         }
         Ok(&self.url_path)
     }
 
     fn object_path(&self, name: &str, subresource: Option<&str>) -> Result<String, Error> {
         let collection = self.collection_path()?;
-        check_path_segment("name of an object", name)?;
-        let name = percent_encoding::utf8_percent_encode(name, ESCAPED_IN_PATH_SEGMENT);
-        match subresource {
-            None => Ok(format!("{collection}/{name}")),
-            Some(subresource) => {
-                check_path_segment("name of a subresource", subresource)?;
-                Ok(format!("{collection}/{name}/{subresource}"))
-            }
+        check_path_segment(format_args!("name of an object"), name)?;
+        let subresource_length = subresource.map_or(0, |subresource| 1 + subresource.len());
+        let mut path = String::with_capacity(collection.len() + 1 + name.len() + subresource_length);
+        path.push_str(collection);
+        path.push('/');
+        path.extend(percent_encoding::utf8_percent_encode(name, ESCAPED_IN_PATH_SEGMENT));
+        if let Some(subresource) = subresource {
+            check_path_segment(format_args!("name of a subresource"), subresource)?;
+            path.push('/');
+            path.push_str(subresource);
         }
+        Ok(path)
     }
 
     /// Builds a GET request. `list` states whether the response is a list.
@@ -148,11 +152,11 @@ const ESCAPED_IN_PATH_SEGMENT: &percent_encoding::AsciiSet = &percent_encoding::
     .add(b'}');
 
 /// Rejects the names that the API server rejects in paths.
-fn check_path_segment(what: &str, segment: &str) -> Result<(), Error> {
+fn check_path_segment(what: fmt::Arguments<'_>, segment: &str) -> Result<(), Error> {
     let problem = match segment {
         "" => "is empty",
         "." | ".." => "is a relative path",
-        _ if segment.contains(['/', '%']) => "contains '/' or '%'",
+        _ if segment.bytes().any(|byte| matches!(byte, b'/' | b'%')) => "contains '/' or '%'",
         _ => return Ok(()),
     };
     Err(Error::Validation(format!("the {what}, {segment:?}, {problem}")))
