@@ -2,9 +2,10 @@
 //! a queue.
 
 use bytes::Bytes;
-use futures::future::BoxFuture;
+use futures::{FutureExt, future::BoxFuture};
 use http::{Request, Response};
 use std::{
+    any::Any,
     fmt,
     future::poll_fn,
     sync::Arc,
@@ -40,8 +41,9 @@ where
     B::Error: Into<BoxError>,
 {
     fn call(&self, request: Request<Body>) -> BoxFuture<'static, Result<Response<Body>, BoxError>> {
+        // The future of an async block would have room for two copies of `response`.
         let response = self.0.clone().oneshot(request);
-        Box::pin(async move { Ok(response.await.map_err(Into::into)?.map(Body::wrap_body)) })
+        Box::pin(response.map(|outcome| Ok(outcome.map_err(Into::into)?.map(Body::wrap_body))))
     }
 }
 
@@ -79,6 +81,10 @@ impl HttpService {
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
+        // Do not erase a type twice: each level allocates a future for each request.
+        if let Some(erased) = (&service as &dyn Any).downcast_ref::<Self>() {
+            return erased.clone();
+        }
         Self(Arc::new(Erased(service)))
     }
 
@@ -162,6 +168,12 @@ mod tests {
                 Ok(Response::new(Body::from(number.to_string().into_bytes())))
             })
         }
+    }
+
+    #[test]
+    fn an_erased_service_is_not_erased_again() {
+        let service = HttpService::locked(Single(std::cell::Cell::default(), Arc::new(Semaphore::new(0))));
+        assert!(Arc::ptr_eq(&service.0, &HttpService::new(service.clone()).0));
     }
 
     #[tokio::test]

@@ -56,26 +56,27 @@ where
             return Box::pin(self.inner.call(request));
         };
         let fresh = self.inner.clone();
-        let ready = std::mem::replace(&mut self.inner, fresh);
-        Box::pin(send_with_retries(ready, self.policy, request, copy))
+        let mut ready = std::mem::replace(&mut self.inner, fresh);
+        // Called here rather than in the future, which would otherwise contain the request.
+        let first = ready.call(request);
+        Box::pin(retry(ready, self.policy, copy, first))
     }
 }
 
-/// Sends `request`, then copies of `copy` until a response needs no retry or `policy` allows no further try.
-async fn send_with_retries<S>(
+/// Waits for `first`, then sends copies of `copy` until a response needs no retry or `policy` allows no further try.
+async fn retry<S>(
     mut service: S,
     policy: RetryPolicy,
-    request: Request<Body>,
     copy: Request<Body>,
+    first: S::Future,
 ) -> Result<Response<Body>, BoxError>
 where
     S: Service<Request<Body>, Response = Response<Body>, Error = BoxError>,
 {
     let started = Instant::now();
-    let mut next = request;
+    let mut outcome = first.await;
     let mut tries = 1;
     loop {
-        let outcome = service.call(next).await;
         let reason = match retry_reason(&copy, &outcome) {
             Some(reason) if tries < policy.tries => reason,
             _ => return outcome,
@@ -85,22 +86,34 @@ where
             return outcome;
         }
         #[cfg_attr(not(feature = "metrics"), expect(unused_mut, reason = "metrics mark the copy"))]
-        let Some(mut next_copy) = clone_request(&copy) else { return outcome };
+        let Some(mut next) = clone_request(&copy) else { return outcome };
         tracing::debug!(method = %copy.method(), path = copy.uri().path(), tries, ?wait, ?reason, "retrying");
         #[cfg(feature = "metrics")]
-        next_copy.extensions_mut().insert(super::metrics::Resent::after(&outcome));
-        // Release the connection of the response before the wait.
-        let resume = Instant::now() + wait;
-        if let Ok(response) = outcome {
-            response.into_body().drain().await;
-        }
-        sleep_until(resume).await;
-        std::future::poll_fn(|cx| service.poll_ready(cx)).await?;
-        next = next_copy;
+        next.extensions_mut().insert(super::metrics::Resent::after(&outcome));
+        // Boxed, so that the future of a request without retries is small.
+        Box::pin(pause(&mut service, outcome, wait)).await?;
         // The current span is the span that `Trace` has created.
         tracing::Span::current().record("http.request.resend_count", tries);
         tries += 1;
+        outcome = service.call(next).await;
     }
+}
+
+/// Releases the connection of the response, then waits for the rest of `wait` and until the service is ready.
+async fn pause<S>(
+    service: &mut S,
+    outcome: Result<Response<Body>, BoxError>,
+    wait: Duration,
+) -> Result<(), BoxError>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = BoxError>,
+{
+    let resume = Instant::now() + wait;
+    if let Ok(response) = outcome {
+        response.into_body().drain().await;
+    }
+    sleep_until(resume).await;
+    std::future::poll_fn(|cx| service.poll_ready(cx)).await
 }
 
 /// The reason to send a request again.
