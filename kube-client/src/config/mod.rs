@@ -148,7 +148,8 @@ pub struct Config {
 #[non_exhaustive]
 pub enum HttpVersions {
     /// HTTP/2 if the server selects it in the TLS handshake (ALPN, RFC 7301), and otherwise HTTP/1.1. Requests share
-    /// connections over HTTP/2. HTTP upgrades always use HTTP/1.1.
+    /// connections over HTTP/2: calls and watches use different ones, and calls use two while 16 are in flight on the
+    /// first. HTTP upgrades always use HTTP/1.1.
     #[default]
     Negotiate,
     /// Only HTTP/1.1. Each concurrent request has its own connection.

@@ -48,6 +48,60 @@ async fn a_request_that_waits_for_a_dial_uses_a_stream_that_becomes_free() {
 }
 
 #[tokio::test]
+async fn calls_use_a_second_connection_while_the_first_is_busy() {
+    let mut server = serve(100, hold_if_requested).await;
+    server.config.pool_idle_timeout = Some(Duration::from_millis(50));
+    let client = Client::try_from(server.config.clone()).unwrap();
+    let mut held = Vec::new();
+    for _ in 0..16 {
+        held.push(client.open(get("/x?hold")).await.unwrap());
+        assert_eq!(server.accepted.load(SeqCst), 1);
+    }
+    // The next call starts the dial, and does not wait for it.
+    assert_eq!(call(&client).await, 0);
+    let second = async { while call(&client).await != 1 {} };
+    timeout(TEST_TIMEOUT, second).await.unwrap();
+    // More calls open no third connection.
+    for _ in 0..40 {
+        held.push(client.open(get("/x?hold")).await.unwrap());
+    }
+    call(&client).await;
+    held.truncate(1);
+    assert_eq!(call(&client).await, 0);
+    timeout(TEST_TIMEOUT, server.closed.recv()).await.unwrap().unwrap();
+    assert_eq!(call(&client).await, 0);
+    assert_eq!(server.accepted.load(SeqCst), 2);
+}
+
+#[tokio::test]
+async fn a_failed_dial_of_a_second_connection_fails_no_call_and_is_not_repeated_at_once() {
+    let authority = Authority::new("ca");
+    let tls = tls_acceptor(&authority.issue(&["127.0.0.1"], |_| {}), None, &[b"h2"]);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut config = Config::new(format!("https://{}", listener.local_addr().unwrap()).parse().unwrap());
+    config.root_cert = Some(vec![authority.der()]);
+    let (on_refused, mut refused) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        let stream = tls.accept(stream).await.unwrap();
+        tokio::spawn(serve_connection(stream, 0, 100, std::sync::Arc::new(hold_if_requested)));
+        while listener.accept().await.is_ok() {
+            on_refused.send(()).unwrap();
+        }
+    });
+    let client = Client::try_from(config).unwrap();
+    let mut held = Vec::new();
+    for _ in 0..17 {
+        held.push(client.open(get("/x?hold")).await.unwrap());
+    }
+    timeout(TEST_TIMEOUT, refused.recv()).await.unwrap().unwrap();
+    for _ in 0..100 {
+        assert_eq!(call(&client).await, 0);
+    }
+    assert!(refused.try_recv().is_err());
+}
+
+#[tokio::test]
 async fn any_number_of_ending_connections_does_not_fail_a_request() {
     let (end, ended) = tokio::sync::watch::channel(());
     let server = accept(move |stream, connection| {

@@ -21,7 +21,7 @@ pub(super) struct ResponseBody {
     /// `None` after the end of the body or an error. The stream must be dropped before its lease: the reset of the
     /// stream needs the connection.
     open: Option<(RecvStream, Lease)>,
-    upload: Option<Upload>,
+    upload: Option<Box<Upload>>,
     /// The error of the upload, if it has failed.
     failed: Option<BoxError>,
     /// The number of bytes of `Content-Length` that have not been received.
@@ -31,7 +31,7 @@ pub(super) struct ResponseBody {
 impl ResponseBody {
     pub(super) fn new(
         received: RecvStream,
-        upload: Option<Upload>,
+        upload: Option<Box<Upload>>,
         lease: Lease,
         headers: &HeaderMap,
     ) -> Self {
@@ -145,7 +145,7 @@ impl Upload {
     /// body, or a timeout of a wait for capacity: the caller must then drop the request, which resets the stream. Does
     /// not return an error of the stream: the response returns that error.
     pub(super) fn poll_option(
-        upload: &mut Option<Self>,
+        upload: &mut Option<Box<Self>>,
         cx: &mut Context<'_>,
     ) -> Option<Result<(), BoxError>> {
         let running = upload.as_mut()?;

@@ -5,7 +5,10 @@ use h2::{Ping, PingPong, client::Connection};
 use std::{
     future::{Future, poll_fn},
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll, Waker, ready},
     time::Duration,
 };
@@ -32,18 +35,31 @@ pub(super) struct Machine {
     pub(super) wakers: Arc<Wakers>,
     /// The waker of the connection, which is `wakers`.
     waker: Waker,
+    /// Whether a request was queued since the task of the connection last polled it.
+    has_new_requests: AtomicBool,
 }
 
 impl Machine {
     pub(super) fn new(connection: Connection<Monitored, Bytes>) -> Self {
         let wakers = Arc::<Wakers>::default();
         let waker = Waker::from(wakers.clone());
-        Self { connection: Mutex::new(Some(connection)), wakers, waker }
+        Self {
+            connection: Mutex::new(Some(connection)),
+            wakers,
+            waker,
+            has_new_requests: AtomicBool::new(false),
+        }
     }
 
     /// Starts the turn of a request; see [`Wakers::start_turn`].
     pub(super) fn start_turn(&self, is_single: impl FnOnce() -> bool) -> Option<Turn<'_>> {
         self.wakers.start_turn(is_single)
+    }
+
+    /// Makes the task of the connection wait for further requests before it writes. Must be called before a request
+    /// without a turn is queued.
+    pub(super) fn expect_request(&self) {
+        self.has_new_requests.store(true, Ordering::Relaxed);
     }
 
     /// Polls the connection from the task of the request that has the turn. Returns `false` if the turn has ended.
@@ -97,8 +113,18 @@ pub(super) fn drive(machine: Arc<Machine>, health: Arc<Health>) -> impl Future<O
         let machine = &open.0;
         let mut keepalive = pings.map(|pings| Keepalive::new(pings, health));
         let mut pause = interval(MAX_PAUSE);
+        let mut has_waited = false;
         poll_fn(|cx| {
             machine.wakers.set_driver(cx.waker());
+            // tokio runs the task that a request wakes directly after the task of the request. Yield once: other tasks
+            // then queue their requests, and one write sends all of them. Without it, 32 concurrent gets take a tenth
+            // more processor time (`cargo xtask bench get-32-tls`).
+            if machine.has_new_requests.swap(false, Ordering::Relaxed) && !has_waited {
+                has_waited = true;
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            has_waited = false;
             while pause.poll_tick(cx).is_ready() {}
             loop {
                 if machine.poll(machine.connection()).is_ready() {

@@ -214,16 +214,19 @@ impl Lease {
         self,
         mut sender: SendRequest<Bytes>,
         target: &Uri,
-        request: Request<Body>,
+        request: Box<Request<Body>>,
     ) -> Result<Response<Body>, SendFailure> {
         let method = request.method().clone();
         let (head, body) =
-            head::split(request, target).map_err(|error| SendFailure { error, effect: Effect::Unknown })?;
+            head::split(*request, target).map_err(|error| SendFailure { error, effect: Effect::Unknown })?;
         let body = body.into_bytes();
         let is_empty = matches!(body, Ok(None));
         // Must be dropped after `response`: dropping `response` resets the stream, and the connection must then write
         // the reset.
         let turn = self.0.machine.start_turn(|| self.0.streams() == 1);
+        if turn.is_none() {
+            self.0.machine.expect_request();
+        }
         let (response, mut stream) =
             sender.send_request(head, is_empty).map_err(|error| self.unsent(error))?;
         let mut upload = match body {
@@ -233,7 +236,9 @@ impl Lease {
                 let _ = stream.send_data(bytes, true);
                 None
             }
-            Err(body) => Some(Upload::new(stream, body, (method, target.clone()), self.0.write_limit)),
+            Err(body) => {
+                Some(Box::new(Upload::new(stream, body, (method, target.clone()), self.0.write_limit)))
+            }
         };
         let mut response = pin!(response);
         let response = poll_fn(|cx| {

@@ -8,16 +8,17 @@ use http::{Request, Response, Uri};
 use http_body_util::BodyExt;
 use std::{
     future::poll_fn,
-    pin::pin,
+    io,
+    pin::{Pin, pin},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering::SeqCst},
     },
-    task::{Wake, Waker},
+    task::{Context, Poll, Wake, Waker},
     time::Duration,
 };
 use tokio::{
-    io::{AsyncReadExt, DuplexStream},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, DuplexStream, ReadBuf},
     time::{Instant, sleep, timeout},
 };
 
@@ -35,7 +36,7 @@ async fn send(connection: &Arc<Connection>) -> Result<Response<Body>, SendFailur
     let request = Request::get("/x").body(Body::empty()).unwrap();
     let lease = connection.lease();
     let sender = lease.ready().await?;
-    lease.send(sender, &Uri::from_static("https://h/x"), request).await
+    lease.send(sender, &Uri::from_static("https://h/x"), Box::new(request)).await
 }
 
 #[tokio::test(start_paused = true)]
@@ -250,6 +251,69 @@ async fn a_connection_that_breaks_during_a_single_request_fails_it() {
     assert_eq!(sent.await.unwrap_err().effect, Effect::Unknown);
     let later = send(&connection).await.unwrap_err();
     assert_eq!(later.effect, Effect::None);
+}
+
+/// A stream that counts its writes.
+struct Writes(DuplexStream, Arc<AtomicUsize>);
+
+impl AsyncRead for Writes {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().0).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Writes {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        this.1.fetch_add(1, SeqCst);
+        Pin::new(&mut this.0).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().0).poll_shutdown(cx)
+    }
+}
+
+// tokio's multi-threaded scheduler runs a task that was woken by another task directly after it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn concurrent_requests_are_sent_with_few_writes() {
+    tokio::spawn(async {
+        let (near, far) = tokio::io::duplex(1 << 20);
+        let writes = Arc::<AtomicUsize>::default();
+        let stream = Stream::new(Box::new(Writes(near, writes.clone())), None);
+        let connection = Connection::open(stream, 100, Arc::default()).await.unwrap();
+        let server = tokio::spawn(async move {
+            let mut server: Server = server::handshake(far).await.unwrap();
+            let (_, mut respond) = accept(&mut server).await;
+            respond.send_response(Response::new(()), true).unwrap();
+            let mut held = Vec::new();
+            while held.len() < 20 {
+                held.push(accept(&mut server).await);
+            }
+        });
+        send(&connection).await.unwrap();
+        // Waits until the settings are acknowledged.
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        writes.store(0, SeqCst);
+        for _ in 0..20 {
+            let connection = connection.clone();
+            tokio::spawn(async move { send(&connection).await.map(drop) });
+        }
+        server.await.unwrap();
+        assert!(writes.load(SeqCst) <= 5, "{writes:?}");
+    })
+    .await
+    .unwrap();
 }
 
 /// Sends requests one after the other. Drops every third request after one or two polls.

@@ -76,6 +76,8 @@ pub(super) struct Pool {
     freed: [Arc<Notify>; 2],
 }
 
+/// The pause after a failed dial of a further connection for calls. Until then, the calls use the open connections.
+const FURTHER_PAUSE: Duration = Duration::from_secs(10);
 /// kube-apiserver's default limit on the concurrent streams of a connection.
 const DEFAULT_MAX_STREAMS: usize = 100;
 
@@ -86,6 +88,8 @@ struct State {
     /// The HTTP/2 connections, oldest first.
     shared: Vec<Multiplexed>,
     dials: Vec<RunningDial>,
+    /// The time of the last failure of a dial in [`Pool::keep`].
+    dial_failed: Option<Instant>,
     /// The server's limit on concurrent streams, if a connection has received it.
     max_streams: Option<usize>,
     /// The server whose last connection has negotiated HTTP/1.1 although HTTP/2 was offered. Requests use its HTTP/1.1
@@ -143,7 +147,11 @@ pub(super) enum Opened {
 /// A connection of the pool for a request.
 pub(super) enum Taken {
     Http1(h1::Connection),
-    Http2(h2::Lease),
+    Http2 {
+        lease: h2::Lease,
+        /// Whether the open connections are busy, so that a further one for later requests makes sense.
+        wants_further: bool,
+    },
 }
 
 /// The kind of dial for a request for which the pool has no connection.
@@ -169,8 +177,8 @@ impl State {
         self.shared.retain(|shared| shared.connection.is_open());
     }
 
-    /// The lease of a stream of an open connection.
-    fn lease(&mut self, key: &PoolKey, class: Class, max_age: Option<Duration>) -> Option<h2::Lease> {
+    /// A stream of an open connection.
+    fn lease(&mut self, key: &PoolKey, class: Class, max_age: Option<Duration>) -> Option<Taken> {
         self.shared.retain(|shared| shared.connection.is_open());
         let now = max_age.map(|_| Instant::now());
         let loads = self.shared.iter().map(|shared| (shared.key == *key).then(|| shared.load(now)));
@@ -179,7 +187,15 @@ impl State {
                 self.shared.last().map(|last| last.connection.max_streams()).or(self.max_streams);
             return None;
         };
-        Some(self.shared.get(selected)?.connection.lease())
+        let lease = self.shared.get(selected.index)?.connection.lease();
+        Some(Taken::Http2 { lease, wants_further: selected.wants_further })
+    }
+
+    /// HTTP/1.1 if this server has negotiated it although HTTP/2 was offered.
+    fn known_protocol(&self, scheme: Option<&Scheme>, authority: Option<&Authority>) -> Option<Protocol> {
+        let server = self.http1_server.as_ref()?;
+        (server.scheme.as_ref() == scheme && server.authority.as_ref() == authority)
+            .then_some(Protocol::Http1)
     }
 }
 
@@ -213,18 +229,28 @@ impl Pool {
         PoolKey { server, generation, runtime }
     }
 
+    /// The protocol that a request to `uri` probably uses. Only an open connection determines it.
+    pub(super) fn protocol(&self, uri: &Uri, demand: Demand) -> Protocol {
+        if !self.offers_http2(uri.scheme()) {
+            return Protocol::Http1;
+        }
+        protocol(demand, true, self.state().known_protocol(uri.scheme(), uri.authority()))
+    }
+
+    fn offers_http2(&self, scheme: Option<&Scheme>) -> bool {
+        self.settings.offers_http2 && scheme == Some(&Scheme::HTTPS)
+    }
+
     /// A connection for a request, or else the kind of dial that opens one.
     pub(super) fn take(&self, key: &PoolKey, demand: Demand) -> Result<Taken, DialKind> {
-        let offers_http2 = self.settings.offers_http2 && key.server.scheme == Some(Scheme::HTTPS);
+        let server = &key.server;
+        let offers_http2 = self.offers_http2(server.scheme.as_ref());
         let mut offer = Offer::Http1;
         if let (Demand::Stream(class), true) = (demand, offers_http2) {
             let mut state = self.state();
-            let known = (state.http1_server.as_ref() == Some(&key.server)).then_some(Protocol::Http1);
+            let known = state.known_protocol(server.scheme.as_ref(), server.authority.as_ref());
             if protocol(demand, offers_http2, known) == Protocol::Http2 {
-                return match state.lease(key, class, self.settings.max_age) {
-                    Some(lease) => Ok(Taken::Http2(lease)),
-                    None => Err(DialKind::Shared),
-                };
+                return state.lease(key, class, self.settings.max_age).ok_or(DialKind::Shared);
             }
             offer = Offer::Both;
         }
@@ -301,9 +327,23 @@ impl Pool {
         })
     }
 
-    /// Continues a dial in a task. The request that waited for the dial got a stream of an open connection. Without
-    /// the task, the dial would be cancelled with the request, but the load needs a further connection.
-    pub(super) fn keep(&self, dial: Dial) {
+    /// Dials a further connection in a task, because the open ones are busy: see [`select`]. Does nothing while such a
+    /// dial runs, or for [`FURTHER_PAUSE`] after one has failed.
+    pub(super) fn dial_further(
+        self: &Arc<Self>,
+        key: &PoolKey,
+        class: Class,
+        start: impl FnOnce() -> BoxFuture<'static, DialResult>,
+    ) {
+        if self.state().dial_failed.is_none_or(|failed| failed.elapsed() >= FURTHER_PAUSE) {
+            self.keep(self.dial(key, class, start));
+        }
+    }
+
+    /// Continues a dial in a task. Without the task, the dial would be cancelled with the requests that wait for it, but
+    /// the load needs a further connection.
+    pub(super) fn keep(self: &Arc<Self>, dial: Dial) {
+        let pool = Arc::downgrade(self);
         let mut state = self.state();
         let running = state
             .dials
@@ -311,8 +351,12 @@ impl Pool {
             .find(|running| running.dial.upgrade().is_some_and(|running| running.ptr_eq(&dial)));
         if let Some(running) = running.filter(|running| running.task.is_none()) {
             running.task = Some(DialTask(tokio::spawn(async move {
-                // The dial adds its connection to the pool. If the dial fails, the next request dials again.
-                let _ = dial.await;
+                // The dial adds its connection to the pool. A request that needs the connection dials again.
+                if dial.await.is_err()
+                    && let Some(pool) = pool.upgrade()
+                {
+                    pool.state().dial_failed = Some(Instant::now());
+                }
             })));
         }
     }

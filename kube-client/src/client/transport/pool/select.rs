@@ -62,21 +62,49 @@ pub(super) struct Load {
     pub(super) age: Duration,
 }
 
-/// The index of the connection for a request of `class`: the first that has capacity and is not too old, so that the
-/// later ones become idle when the load falls. `None` if a further connection is needed. A `None` in `loads` is a
-/// connection with another pool key.
+/// The number of calls that make a connection busy: one task reads and writes for all of them.
+const BUSY_CALLS: usize = 16;
+/// The number of connections for calls, unless the server's limit on streams requires more.
+const CALL_CONNECTIONS: usize = 2;
+
+/// The connection for a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Selection {
+    pub(super) index: usize,
+    /// Whether all connections of the class are busy, and it may have a further one.
+    pub(super) wants_further: bool,
+}
+
+/// The connection for a request of `class`: the first that has capacity, is not too old and not busy, so that the later
+/// ones become idle when the load falls; otherwise the one with the fewest streams. `None` if none has capacity. A
+/// `None` in `loads` is a connection with another pool key.
 pub(super) fn select(
     class: Class,
     max_age: Option<Duration>,
-    mut loads: impl Iterator<Item = Option<Load>>,
-) -> Option<usize> {
-    loads.position(|load| {
-        load.is_some_and(|load| {
-            load.class == class
-                && load.streams < capacity(load.max_streams)
-                && max_age.is_none_or(|max_age| load.age < max_age)
-        })
-    })
+    loads: impl Iterator<Item = Option<Load>>,
+) -> Option<Selection> {
+    let busy = match class {
+        Class::Calls => BUSY_CALLS,
+        Class::Watches => usize::MAX,
+    };
+    let (mut open, mut least) = (0, None);
+    for (index, load) in loads.enumerate() {
+        let Some(load) = load else { continue };
+        if load.class != class || max_age.is_some_and(|max_age| load.age >= max_age) {
+            continue;
+        }
+        open += 1;
+        if load.streams >= capacity(load.max_streams) {
+            continue;
+        }
+        if load.streams < busy {
+            return Some(Selection { index, wants_further: false });
+        }
+        if least.is_none_or(|(streams, _)| load.streams < streams) {
+            least = Some((load.streams, index));
+        }
+    }
+    least.map(|(_, index)| Selection { index, wants_further: open < CALL_CONNECTIONS })
 }
 
 /// The number of streams that requests may use: nine tenths of the limit, because the server counts a stream until it
@@ -139,29 +167,59 @@ mod tests {
         let load = |class, streams, max_streams, age| {
             Some(Load { class, streams, max_streams, age: Duration::from_secs(age) })
         };
+        let calls = |streams| load(Calls, streams, 100, 0);
         for (class, loads, expected) in [
             (Calls, vec![], None),
-            (Calls, vec![load(Calls, 0, 100, 0)], Some(0)),
-            (Calls, vec![load(Calls, 89, 100, 0)], Some(0)),
-            // Ten of 100 streams stay unused.
-            (Calls, vec![load(Calls, 90, 100, 0)], None),
-            (Calls, vec![load(Calls, 90, 100, 0), load(Calls, 3, 100, 0), load(Calls, 0, 100, 0)], Some(1)),
+            (Calls, vec![calls(0)], Some(0)),
             (Calls, vec![load(Watches, 1, 100, 0)], None),
-            (Calls, vec![None, load(Calls, 1, 100, 0)], Some(1)),
-            (Watches, vec![load(Calls, 0, 100, 0), load(Watches, 50, 100, 0)], Some(1)),
+            (Calls, vec![None, calls(1)], Some(1)),
+            (Watches, vec![calls(0), load(Watches, 50, 100, 0)], Some(1)),
+            (Watches, vec![load(Watches, 89, 100, 0), load(Watches, 3, 100, 0)], Some(0)),
+            // Ten of 100 streams stay unused.
+            (Watches, vec![load(Watches, 90, 100, 0), load(Watches, 3, 100, 0)], Some(1)),
+            (Watches, vec![load(Watches, 90, 100, 0)], None),
             // The maximum age is 60 s.
             (Calls, vec![load(Calls, 0, 100, 60), load(Calls, 5, 100, 59)], Some(1)),
             // A connection serves at least one request, and not more than 128 streams.
             (Calls, vec![load(Calls, 0, 0, 0)], Some(0)),
             (Calls, vec![load(Calls, 0, 1, 0)], Some(0)),
             (Calls, vec![load(Calls, 1, 1, 0)], None),
-            (Calls, vec![load(Calls, 114, usize::MAX, 0)], Some(0)),
-            (Calls, vec![load(Calls, 115, usize::MAX, 0)], None),
+            (Watches, vec![load(Watches, 114, usize::MAX, 0)], Some(0)),
+            (Watches, vec![load(Watches, 115, usize::MAX, 0)], None),
+            // Calls use the second connection while the first is busy.
+            (Calls, vec![calls(15), calls(3)], Some(0)),
+            (Calls, vec![calls(16), calls(15)], Some(1)),
+            (Calls, vec![calls(17), calls(16)], Some(1)),
+            (Calls, vec![calls(16), calls(16)], Some(0)),
+            (Calls, vec![calls(20), calls(90), calls(19)], Some(2)),
         ] {
             let selected = select(class, Some(Duration::from_secs(60)), loads.iter().copied());
+            let expected = expected.map(|index| Selection { index, wants_further: false });
             assert_eq!(selected, expected, "{class:?} {loads:?}");
         }
         let old = load(Calls, 0, 100, 1_000_000);
-        assert_eq!(select(Calls, None, [old].into_iter()), Some(0));
+        assert_eq!(select(Calls, None, [old].into_iter()).map(|selected| selected.index), Some(0));
+    }
+
+    #[test]
+    fn only_calls_want_a_further_connection_and_only_while_one_is_busy() {
+        use Class::{Calls, Watches};
+        let load = |class, streams, age| {
+            Some(Load { class, streams, max_streams: 100, age: Duration::from_secs(age) })
+        };
+        for (class, loads, wanted) in [
+            (Calls, vec![load(Calls, 15, 0)], false),
+            (Calls, vec![load(Calls, 16, 0)], true),
+            (Calls, vec![load(Watches, 0, 0), load(Calls, 16, 0), None], true),
+            // The second connection is too old.
+            (Calls, vec![load(Calls, 16, 0), load(Calls, 0, 60)], true),
+            (Calls, vec![load(Calls, 50, 0), load(Calls, 50, 0)], false),
+            // The other connection has no capacity.
+            (Calls, vec![load(Calls, 90, 0), load(Calls, 50, 0)], false),
+            (Watches, vec![load(Watches, 80, 0)], false),
+        ] {
+            let selected = select(class, Some(Duration::from_secs(60)), loads.iter().copied()).unwrap();
+            assert_eq!(selected.wants_further, wanted, "{class:?} {loads:?}");
+        }
     }
 }
