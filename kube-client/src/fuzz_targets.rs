@@ -149,10 +149,12 @@ pub fn selector(data: &[u8]) {
     assert_eq!(again, parsed, "{written}");
 }
 
-/// Passes the input as WebSocket messages to the streams of a process, and as a byte stream to the decoder of
-/// port-forward frames. The first byte of the input is the size of the chunks of the byte stream. Each message begins
-/// with a byte for its length. Asserts that the standard output contains the bytes of its messages in order, at least
-/// up to the first message of a channel that is neither standard output nor standard error.
+/// Decodes the input as port-forward frames, in chunks of the size in the first byte of the input. Asserts that the
+/// frames do not depend on the chunks.
+///
+/// Then passes the input as WebSocket messages, each after a byte for its length, to the streams of a process. Asserts
+/// that the standard output contains the bytes of the stdout messages in order, at least up to the first message of a
+/// channel that is neither stdout nor stderr.
 #[cfg(feature = "ws")]
 pub fn channels(data: &[u8]) {
     let Some((size, mut rest)) = data.split_first() else { return };

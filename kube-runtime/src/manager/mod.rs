@@ -1,7 +1,7 @@
 //! `Manager`: runs the controllers, caches and tasks of a program, its leader election and its HTTP server.
 //!
 //! `run` starts and stops the parts in order, `server` answers requests, `page` renders the status page, and `recorder`
-//! has the metrics. `access` decides about requests. Only `run` may start tasks.
+//! has the metrics. `access` authenticates and authorizes requests. Only `run` may start tasks.
 
 mod access;
 mod checks;

@@ -171,13 +171,13 @@ fn probe_router(state: Arc<ServerState>) -> Router {
 }
 
 async fn metrics(State(state): State<Arc<ServerState>>) -> Response<Body> {
-    let text = "text/plain; version=0.0.4; charset=utf-8";
+    let content_type = "text/plain; version=0.0.4; charset=utf-8";
     // A function of the program may render the metrics, and may panic.
     let (status, metrics) = match catch_unwind(AssertUnwindSafe(|| (state.render)())) {
         Ok(metrics) => (StatusCode::OK, metrics),
         Err(_) => (StatusCode::INTERNAL_SERVER_ERROR, "rendering the metrics panicked\n".to_owned()),
     };
-    answer(status, [(CONTENT_TYPE, text), (CACHE_CONTROL, "no-store")], metrics)
+    answer(status, [(CONTENT_TYPE, content_type), (CACHE_CONTROL, "no-store")], metrics)
 }
 
 async fn health(State(state): State<Arc<ServerState>>, RawQuery(query): RawQuery) -> Response<Body> {

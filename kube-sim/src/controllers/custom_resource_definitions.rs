@@ -112,8 +112,8 @@ fn commit_status(
     let _ = state.commit(resource, definition.key.clone(), crd);
 }
 
-/// Deletes the custom resources of a terminating definition. Once none remain, removes the finalizer of the API server,
-/// and with the last finalizer the definition.
+/// Deletes the custom resources of a terminating definition. Once none remain, removes the API server's cleanup
+/// finalizer. If the definition has no other finalizer, removes the definition as well.
 fn finalize(state: &mut State, definition: &Arc<Stored>) {
     let Some(resource) = state.registry.by_storage(CRD_TABLE) else { return };
     let before = definition.typed_value(&resource.api_version, &resource.kind);

@@ -7,7 +7,8 @@ use jiff::Timestamp;
 use super::{Entry, Handling, Journal, RecordedBody};
 use crate::fault::AppliedFault;
 
-/// The entry of one request. All methods do nothing if the entry is no longer in the journal.
+/// A handle to the journal entry of one request. Records nothing if the entry is no longer in the journal; a handled
+/// request is still counted.
 #[derive(Clone, Debug)]
 pub(crate) struct Recorder {
     journal: Journal,

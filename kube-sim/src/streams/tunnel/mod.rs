@@ -100,7 +100,7 @@ struct OpenStream {
     port: u16,
     /// The data of the client; `None` after the end of the data.
     data: Option<mpsc::Sender<Bytes>>,
-    /// The data of the client, until the other stream of the request exists.
+    /// The receiver of the data, until the handler takes it: when both streams of the request exist.
     unread: Option<mpsc::Receiver<Bytes>>,
     /// The running handler of the request; `None` until both streams exist.
     forward: Option<AbortHandle>,
