@@ -230,7 +230,8 @@ fn check_field_manager(manager: &str, kind: &str) -> Result<(), SimError> {
     Ok(())
 }
 
-/// Parses a resource version. As in the API server, the error of a list has another code than that of other reads.
+/// Parses a resource version. As on the API server, an invalid one results in the code 400 for a list, and in 500 for a
+/// get or a watch (`is_internal`).
 fn parse_resource_version(text: &str, is_internal: bool) -> Result<u64, SimError> {
     text.parse().map_err(|_| {
         let why = format!("strconv.ParseUint: parsing \"{text}\": invalid syntax");

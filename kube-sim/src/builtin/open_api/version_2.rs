@@ -43,7 +43,7 @@ pub(super) fn convert_schema(schema: &mut Value) {
     for keyword in ["allOf", "anyOf", "default", "not", "oneOf"] {
         map.remove(keyword);
     }
-    // The `oneOf` of a quantity or an `IntOrString`.
+    // Only a quantity and an `IntOrString` have a `oneOf` without a type. OpenAPI 2 declares them as strings.
     if is_choice {
         map.insert("type".to_owned(), "string".into());
     }
