@@ -2,8 +2,8 @@
 
 use http::{Method, Uri};
 
-/// The verb of a request. The path must not have the prefix of a cluster's address. A request for a subresource has the
-/// same verb as a request for the object itself. The verb of a path that is not a resource is `request`.
+/// The verb of a request. The path must not begin with the path of the cluster's base URI. A request for a subresource
+/// has the same verb as a request for the object itself. The verb of a path that is not a resource is `request`.
 pub(super) fn verb(method: &Method, uri: &Uri) -> &'static str {
     let Some(has_name) = addresses_object(uri.path()) else { return "request" };
     match (method.as_str(), has_name) {

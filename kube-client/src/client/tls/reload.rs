@@ -22,7 +22,7 @@ pub(crate) struct CertificateFiles {
     authorities: Option<AuthorityFile>,
     identity: Option<IdentityFiles>,
     /// The certificates in use. The thread that reads the files holds the lock.
-    in_use: Mutex<CertificatesInUse>,
+    current_certificates: Mutex<CertificatesInUse>,
 }
 
 /// The file of the trusted authorities, and the verifier that uses them.
@@ -54,11 +54,11 @@ impl CertificateFiles {
     ) -> Self {
         let (authorities, last_authorities) = authorities.unzip();
         let (identity, chain) = identity.unzip();
-        let in_use = CertificatesInUse {
+        let current_certificates = CertificatesInUse {
             authorities: last_authorities.unwrap_or_default(),
             chain: chain.unwrap_or_default(),
         };
-        Self { authorities, identity, in_use: Mutex::new(in_use) }
+        Self { authorities, identity, current_certificates: Mutex::new(current_certificates) }
     }
 
     /// Reads the files (blocking). If their content has changed, replaces the certificates for new connections. Returns
@@ -70,14 +70,17 @@ impl CertificateFiles {
     pub(crate) fn reload(&self) -> (bool, Result<(), BoxError>) {
         // A caller stops waiting for a slow file system, while this thread stays blocked. Further calls must not block
         // more threads.
-        let mut in_use = match self.in_use.try_lock() {
-            Ok(in_use) => in_use,
+        let mut current_certificates = match self.current_certificates.try_lock() {
+            Ok(current_certificates) => current_certificates,
             Err(std::sync::TryLockError::Poisoned(poisoned)) => PoisonError::into_inner(poisoned),
             Err(std::sync::TryLockError::WouldBlock) => return (false, Ok(())),
         };
-        let authorities =
-            self.authorities.as_ref().map_or(Ok(false), |file| file.reload(&mut in_use.authorities));
-        let identity = self.identity.as_ref().map_or(Ok(false), |files| files.reload(&mut in_use.chain));
+        let authorities = self
+            .authorities
+            .as_ref()
+            .map_or(Ok(false), |file| file.reload(&mut current_certificates.authorities));
+        let identity =
+            self.identity.as_ref().map_or(Ok(false), |files| files.reload(&mut current_certificates.chain));
         let changed = matches!(authorities, Ok(true)) || matches!(identity, Ok(true));
         (changed, authorities.and(identity).map(drop))
     }

@@ -69,7 +69,8 @@ static SIGNING_REQUEST: [Rule; 6] = [
     ("spec.usages[]", Required),
 ];
 
-/// Checks a selector of an aggregation rule. The API server also reports the selector as a whole.
+/// Checks a selector of an aggregation rule. If a part of it is invalid, adds an error about the whole selector, as the
+/// API server does.
 fn check_role_selector(path: &str, selector: &Value, out: &mut Errors) {
     let before = out.0.len();
     super::check_selector(path, selector, out);
