@@ -2,13 +2,27 @@
 
 use serde_json::Value;
 
-use super::labels;
 use super::node::{Node, Resources};
+use super::{labels, spread};
 use crate::controllers::objects::{self, namespace};
+use crate::handler::admission::NAMESPACES;
+use crate::store::State;
 use crate::store::selector::LabelSelector;
 
-/// The reasons why the node does not fit the pod; `None` if it fits. `nodes` are all nodes.
-pub(super) fn problem(pod: &Value, wanted: &Resources, node: &Node, nodes: &[Node]) -> Option<Vec<String>> {
+/// The nodes, and the stored objects.
+#[derive(Clone, Copy)]
+pub(super) struct Cluster<'a> {
+    pub(super) state: &'a State,
+    pub(super) nodes: &'a [Node],
+}
+
+/// The reasons why the node does not fit the pod; `None` if it fits.
+pub(super) fn problem(
+    pod: &Value,
+    wanted: &Resources,
+    node: &Node,
+    cluster: Cluster<'_>,
+) -> Option<Vec<String>> {
     let one = |text: &str| Some(vec![text.to_owned()]);
     if node.object()["spec"]["unschedulable"] == true && !tolerates_cordon(pod) {
         return one("node(s) were unschedulable");
@@ -26,13 +40,16 @@ pub(super) fn problem(pod: &Value, wanted: &Resources, node: &Node, nodes: &[Nod
     if !missing.is_empty() {
         return Some(missing);
     }
-    if !matches_pod_affinity(pod, node, nodes) {
+    if let Some(reason) = spread::problem(pod, node, cluster.nodes) {
+        return one(reason);
+    }
+    if !matches_pod_affinity(pod, node, cluster) {
         return one("node(s) didn't match pod affinity rules");
     }
-    if terms(pod, "podAntiAffinity").any(|term| has_selected_pod(pod, term, node, nodes)) {
+    if terms(pod, "podAntiAffinity").any(|term| has_selected_pod(pod, term, node, cluster)) {
         return one("node(s) didn't match pod anti-affinity rules");
     }
-    if violates_existing(pod, node, nodes) {
+    if violates_existing(pod, node, cluster) {
         return one("node(s) didn't satisfy existing pods anti-affinity rules");
     }
     None
@@ -92,34 +109,36 @@ fn terms<'a>(pod: &'a Value, kind: &str) -> impl Iterator<Item = &'a Value> {
 
 /// Whether each required term of the pod affinity selects a pod in the topology domain of the node. A term that selects
 /// no pod on any node matches too if it selects `pod` itself, the first pod of its group.
-fn matches_pod_affinity(pod: &Value, node: &Node, nodes: &[Node]) -> bool {
+fn matches_pod_affinity(pod: &Value, node: &Node, cluster: Cluster<'_>) -> bool {
     terms(pod, "podAffinity").all(|term| {
         let key = term["topologyKey"].as_str().unwrap_or_default();
         if node.object()["metadata"]["labels"][key].is_null() {
             return false;
         }
         let selects_nothing =
-            || !nodes.iter().flat_map(Node::pods).any(|other| is_selected(pod, term, other));
-        has_selected_pod(pod, term, node, nodes) || (is_selected(pod, term, pod) && selects_nothing())
+            || !cluster.nodes.iter().flat_map(Node::pods).any(|other| is_selected(cluster, pod, term, other));
+        has_selected_pod(pod, term, node, cluster)
+            || (is_selected(cluster, pod, term, pod) && selects_nothing())
     })
 }
 
 /// Whether the anti-affinity of an existing pod forbids `pod` in the topology domain of the node.
-fn violates_existing(pod: &Value, node: &Node, nodes: &[Node]) -> bool {
-    nodes.iter().any(|other| {
+fn violates_existing(pod: &Value, node: &Node, cluster: Cluster<'_>) -> bool {
+    cluster.nodes.iter().any(|other| {
         other.pods().iter().any(|owner| {
             terms(owner, "podAntiAffinity")
-                .any(|term| is_selected(owner, term, pod) && has_same_topology(term, node, other))
+                .any(|term| is_selected(cluster, owner, term, pod) && has_same_topology(term, node, other))
         })
     })
 }
 
 /// Whether a pod that the term selects runs in the topology domain of the node.
-fn has_selected_pod(owner: &Value, term: &Value, node: &Node, nodes: &[Node]) -> bool {
-    nodes
+fn has_selected_pod(owner: &Value, term: &Value, node: &Node, cluster: Cluster<'_>) -> bool {
+    cluster
+        .nodes
         .iter()
         .filter(|other| has_same_topology(term, node, other))
-        .any(|other| other.pods().iter().any(|pod| is_selected(owner, term, pod)))
+        .any(|other| other.pods().iter().any(|pod| is_selected(cluster, owner, term, pod)))
 }
 
 fn has_same_topology(term: &Value, a: &Node, b: &Node) -> bool {
@@ -128,14 +147,22 @@ fn has_same_topology(term: &Value, a: &Node, b: &Node) -> bool {
     !value(a).is_null() && value(a) == value(b)
 }
 
-/// Whether a term of `owner` selects the pod.
-fn is_selected(owner: &Value, term: &Value, pod: &Value) -> bool {
-    let namespaces = term["namespaces"].as_array().filter(|list| !list.is_empty());
-    let in_namespace = match namespaces {
-        Some(list) => list.iter().any(|name| name == namespace(pod)),
-        // kube-sim does not evaluate `namespaceSelector`: any selector selects all namespaces.
-        None => !term["namespaceSelector"].is_null() || namespace(owner) == namespace(pod),
+/// Whether a term of `owner` selects the pod. A term without namespaces selects the pods in the namespace of `owner`.
+fn is_selected(cluster: Cluster<'_>, owner: &Value, term: &Value, pod: &Value) -> bool {
+    let (selector, namespaces) = (&term["namespaceSelector"], &term["namespaces"]);
+    let is_listed = strings(namespaces).any(|name| name == namespace(pod));
+    let is_own =
+        || selector.is_null() && strings(namespaces).next().is_none() && namespace(owner) == namespace(pod);
+    let has_labels = || {
+        let found = cluster.state.get(NAMESPACES, namespace(pod));
+        found.is_some_and(|found| LabelSelector::of_object(selector).matches(&found.labels))
     };
+    let in_namespace = is_listed || is_own() || (selector.is_object() && has_labels());
     let selector = &term["labelSelector"];
     in_namespace && !selector.is_null() && LabelSelector::of_object(selector).matches(&objects::labels(pod))
+}
+
+/// The strings of a list, which may be absent.
+pub(super) fn strings(list: &Value) -> impl Iterator<Item = &str> {
+    list.as_array().into_iter().flatten().filter_map(Value::as_str)
 }

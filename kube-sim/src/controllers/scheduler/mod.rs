@@ -1,11 +1,12 @@
 //! The scheduler: binds pods to nodes with sufficient resources, whose taints they tolerate and whose labels they
 //! require. One reconcile considers all pods without a node.
 //!
-//! Preemption and topology spread constraints are not simulated. Of the preferences, only those in [`score`] are.
+//! Preemption is not simulated. Of the preferences, only those in [`score`] are.
 
 mod fit;
 mod labels;
 mod node;
+mod spread;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,13 +23,14 @@ use super::objects::{
 use super::pods::{is_finished, node_name};
 use super::writes::{self, Part, SCHEDULER};
 use super::{Keys, events, is_deletion};
+use crate::handler::admission::NAMESPACES;
 use crate::store::State;
 use crate::store::table::Event;
 
 const COMPONENT: &str = "default-scheduler";
 
 /// The key of the scheduler, if the event may allow it to bind a pod: a pod without a node, the end of a pod, or a
-/// change of a node.
+/// change of a node or of the labels of a namespace.
 pub(super) fn observe(storage: &Arc<str>, event: &Event) -> Keys {
     let may_bind = match &**storage {
         PODS if is_deletion(event) => true,
@@ -37,7 +39,7 @@ pub(super) fn observe(storage: &Arc<str>, event: &Event) -> Keys {
             let was_finished = event.previous.as_ref().is_some_and(|previous| is_finished(&previous.value()));
             node_name(&pod).is_empty() || (is_finished(&pod) && !was_finished)
         }
-        NODES => !is_deletion(event),
+        NODES | NAMESPACES => !is_deletion(event),
         _ => false,
     };
     if may_bind {
@@ -96,7 +98,7 @@ fn schedule(state: &mut State, nodes: &mut [Node], pod: &Value) {
     let mut reasons = BTreeMap::<String, usize>::new();
     let mut best: Option<(usize, f64)> = None;
     for (at, node) in nodes.iter().enumerate() {
-        if let Some(problems) = fit::problem(pod, &wanted, node, nodes) {
+        if let Some(problems) = fit::problem(pod, &wanted, node, fit::Cluster { state, nodes }) {
             for problem in problems {
                 *reasons.entry(problem).or_default() += 1;
             }

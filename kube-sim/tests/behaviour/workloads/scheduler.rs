@@ -124,6 +124,91 @@ async fn a_pod_anti_affinity_keeps_pods_on_different_nodes() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_pod_affinity_selects_namespaces_by_their_labels() {
+    let sim = sim();
+    let namespace = |labels: Value| json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "other", "labels": labels}});
+    sim.create(&namespace(json!({"team": "a"}))).unwrap();
+    let target = json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "db", "namespace": "other", "labels": {"app": "db"}},
+        "spec": {"containers": [{"name": "main", "image": "db:1"}]},
+    });
+    sim.create(&target).unwrap();
+    let node = sim.get("v1", "Pod", "other", "db").unwrap()["spec"]["nodeName"].as_str().unwrap().to_owned();
+    let near = |fields: Value| {
+        let mut term =
+            json!({"topologyKey": "kubernetes.io/hostname", "labelSelector": {"matchLabels": {"app": "db"}}});
+        for (field, value) in fields.as_object().unwrap() {
+            term[field] = value.clone();
+        }
+        json!({"affinity": {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}})
+    };
+    let of_team = |team: &str| json!({"namespaceSelector": {"matchLabels": {"team": team}}});
+    for (name, fields) in [
+        ("selected", of_team("a")),
+        ("all", json!({"namespaceSelector": {}})),
+        ("listed", json!({"namespaces": ["other"]})),
+        ("both", json!({"namespaces": ["other"], "namespaceSelector": {"matchLabels": {"team": "b"}}})),
+    ] {
+        assert_eq!(schedule(&sim, name, &near(fields)).as_deref(), Some(node.as_str()), "{name}");
+    }
+    assert_eq!(schedule(&sim, "own", &near(json!({}))), None);
+    assert_eq!(schedule(&sim, "waiting", &near(of_team("b"))), None);
+    assert_eq!(
+        reason(&sim, "waiting"),
+        "0/3 nodes are available: 3 node(s) didn't match pod affinity rules."
+    );
+    merge(&sim, "/api/v1/namespaces/other", &json!({"metadata": {"labels": {"team": "b"}}}));
+    assert_eq!(sim.get("v1", "Pod", "default", "waiting").unwrap()["spec"]["nodeName"], node.as_str());
+}
+
+#[tokio::test(start_paused = true)]
+async fn spread_constraints_limit_the_skew_of_domains() {
+    let sim = sim();
+    let names: Vec<String> = sim
+        .list("v1", "Node", "")
+        .unwrap()
+        .iter()
+        .map(|n| n["metadata"]["name"].as_str().unwrap().to_owned())
+        .collect();
+    for (name, zone) in names.iter().zip(["a", "a", "b"]) {
+        merge(&sim, &node(name), &json!({"metadata": {"labels": {"zone": zone}}}));
+    }
+    let spread = |fields: Value| {
+        let mut constraint = json!({
+            "maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule",
+            "labelSelector": {"matchLabels": {"app": "web"}},
+        });
+        for (field, value) in fields.as_object().unwrap() {
+            constraint[field] = value.clone();
+        }
+        json!({"topologySpreadConstraints": [constraint]})
+    };
+    let count = |zone_b: bool| {
+        let on_b = |pod: &&Value| pod["spec"]["nodeName"] == names[2].as_str();
+        pods(&sim).iter().filter(|pod| !pod["spec"]["nodeName"].is_null() && on_b(pod) == zone_b).count()
+    };
+    for number in 0..6 {
+        assert!(schedule(&sim, &format!("a{number}"), &spread(json!({}))).is_some());
+    }
+    assert_eq!((count(false), count(true)), (3, 3));
+    merge(&sim, &node(&names[2]), &json!({"spec": {"unschedulable": true}}));
+    assert!(schedule(&sim, "b0", &spread(json!({}))).is_some());
+    assert_eq!(schedule(&sim, "b1", &spread(json!({}))), None);
+    assert_eq!(
+        reason(&sim, "b1"),
+        "0/3 nodes are available: 1 node(s) were unschedulable, 2 node(s) didn't match pod topology spread constraints."
+    );
+    assert!(schedule(&sim, "wide", &spread(json!({"maxSkew": 2}))).is_some());
+    assert!(schedule(&sim, "soft", &spread(json!({"whenUnsatisfiable": "ScheduleAnyway"}))).is_some());
+    assert_eq!(schedule(&sim, "few", &spread(json!({"maxSkew": 2, "minDomains": 3}))), None);
+    assert_eq!(schedule(&sim, "none", &spread(json!({"topologyKey": "rack"}))), None);
+    assert!(
+        reason(&sim, "none")
+            .contains("2 node(s) didn't match pod topology spread constraints (missing required label)")
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn gated_pods_and_pods_of_other_schedulers_are_not_bound() {
     let sim = sim();
     assert_eq!(schedule(&sim, "other", &json!({"schedulerName": "other"})), None);

@@ -25,6 +25,8 @@ suite!("workloads":
     a_pod_runs_and_terminates [Pods],
     a_disruption_budget_blocks_eviction [Pods],
     nodes_are_ready [Pods],
+    a_pod_affinity_selects_namespaces_by_their_labels [Pods],
+    spread_constraints_limit_the_skew_of_nodes [Pods, NewNodes],
 );
 
 /// The time limit of each wait.
@@ -128,5 +130,90 @@ async fn nodes_are_ready(env: Env) -> Outcome {
         conditions.any(|condition| condition.type_ == "Ready" && condition.status == "True")
     });
     check!(ready.count() > 0);
+    Ok(())
+}
+
+/// A pod with these fields in its spec.
+fn pod_with(name: &str, fields: &serde_json::Value) -> Outcome<Pod> {
+    let mut value = serde_json::to_value(pod(name)?)?;
+    value["metadata"]["labels"] = json!({"app": "spread"});
+    for (field, content) in fields.as_object().into_iter().flatten() {
+        value["spec"][field] = content.clone();
+    }
+    object(value)
+}
+
+/// Waits until the pod has a node, and returns its name.
+async fn wait_for_node(pods: &Api<Pod>, name: &str) -> Outcome<String> {
+    eventually(&format!("{name} has a node"), TIMEOUT, async || {
+        Ok(pods.get(name).await?.spec.and_then(|spec| spec.node_name))
+    })
+    .await
+}
+
+/// Waits until the scheduler has reported that no node fits the pod, and returns its message.
+async fn wait_until_unschedulable(pods: &Api<Pod>, name: &str) -> Outcome<String> {
+    eventually(&format!("no node fits {name}"), TIMEOUT, async || {
+        let conditions =
+            pods.get(name).await?.status.and_then(|status| status.conditions).unwrap_or_default();
+        let refused = conditions.into_iter().find(|c| c.reason.as_deref() == Some("Unschedulable"));
+        Ok(refused.and_then(|condition| condition.message))
+    })
+    .await
+}
+
+async fn a_pod_affinity_selects_namespaces_by_their_labels(env: Env) -> Outcome {
+    env.wait_until_pods_can_be_created().await?;
+    let pods: Api<Pod> = env.api();
+    pods.create(&PostParams::default(), &pod_with("db", &json!({}))?).await?;
+    let node = wait_for_node(&pods, "db").await?;
+    let near = |namespace: &str| {
+        let term = json!({
+            "topologyKey": "kubernetes.io/hostname", "labelSelector": {"matchLabels": {"app": "spread"}},
+            "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}},
+        });
+        json!({"affinity": {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}})
+    };
+    pods.create(&PostParams::default(), &pod_with("near", &near(env.namespace()))?).await?;
+    check_eq!(wait_for_node(&pods, "near").await?, node);
+    pods.create(&PostParams::default(), &pod_with("none", &near("default"))?).await?;
+    let message = wait_until_unschedulable(&pods, "none").await?;
+    check!(message.contains("didn't match pod affinity rules"), "{message}");
+    Ok(())
+}
+
+async fn spread_constraints_limit_the_skew_of_nodes(env: Env) -> Outcome {
+    env.wait_until_pods_can_be_created().await?;
+    let pods: Api<Pod> = env.api();
+    let nodes: Api<Node> = Api::all(env.client());
+    // Other cases create nodes without this label.
+    let labelled = nodes.list(&ListParams::default().labels("kubernetes.io/hostname")).await?;
+    check!(labelled.items.len() > 1, "the cluster has {} nodes", labelled.items.len());
+    let first = labelled.items[0].name_any();
+    let constraint = |key: &str| {
+        json!({
+            "maxSkew": 1, "topologyKey": key, "whenUnsatisfiable": "DoNotSchedule",
+            "labelSelector": {"matchLabels": {"app": "spread"}},
+        })
+    };
+    pods.create(&PostParams::default(), &pod_with("first", &json!({"nodeName": first}))?).await?;
+    // All other nodes have fewer pods than this one: a second pod on it would have a skew of two.
+    let pinned = json!({
+        "nodeSelector": {"kubernetes.io/hostname": first},
+        "topologySpreadConstraints": [{
+            "maxSkew": 1, "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "DoNotSchedule",
+            "labelSelector": {"matchLabels": {"app": "spread"}}, "nodeAffinityPolicy": "Ignore",
+        }],
+    });
+    pods.create(&PostParams::default(), &pod_with("second", &pinned)?).await?;
+    let message = wait_until_unschedulable(&pods, "second").await?;
+    check!(message.contains("didn't match pod topology spread constraints"), "{message}");
+    let unknown = json!({"topologySpreadConstraints": [constraint("example.com/rack")]});
+    pods.create(&PostParams::default(), &pod_with("unknown", &unknown)?).await?;
+    let message = wait_until_unschedulable(&pods, "unknown").await?;
+    check!(message.contains("(missing required label)"), "{message}");
+    let spread = json!({"topologySpreadConstraints": [constraint("kubernetes.io/hostname")]});
+    pods.create(&PostParams::default(), &pod_with("third", &spread)?).await?;
+    check!(wait_for_node(&pods, "third").await? != first, "both pods are on {first}");
     Ok(())
 }
