@@ -14,7 +14,9 @@ use super::owned::{selected_pods, selecting};
 use super::pods::is_ready;
 use super::writes::{self, CONTROLLER_MANAGER, Part};
 use super::{Keys, events, is_deletion, object_of, own_key, requeue};
+use crate::registry::Resource;
 use crate::store::State;
+use crate::store::object::Stored;
 use crate::store::queue::Key;
 use crate::store::selector::LabelSelector;
 use crate::store::table::Event;
@@ -29,23 +31,42 @@ const DELETION_TIMEOUT: Duration = Duration::from_secs(120);
 const SCALED: [&str; 4] =
     ["apps/deployments", "apps/replicasets", "apps/statefulsets", "/replicationcontrollers"];
 
-/// The keys of a changed budget, and of the budgets that select a changed pod. After a change of `spec.replicas` of a
-/// workload, the keys of all budgets in its namespace.
+/// The keys of a changed budget, and of the budgets that select a changed pod. After a change of the replicas of a workload
+/// or a custom resource, the keys of all budgets in its namespace.
 pub(super) fn observe(state: &State, storage: &Arc<str>, event: &Event) -> Keys {
     match &**storage {
         BUDGETS if !is_deletion(event) => own_key(storage, event),
         PODS => selecting(state, BUDGETS, event, selector),
-        other if SCALED.contains(&other) => {
+        other => {
             let budgets = state.table(BUDGETS).map(|table| table.objects(event.object.namespace()));
-            let replicas = |object: &Value| object["spec"]["replicas"].clone();
-            let before = event.previous.as_ref().map(|previous| replicas(&previous.value()));
-            if budgets.as_ref().is_none_or(Vec::is_empty) || before == Some(replicas(&event.object.value())) {
+            let budgets = budgets.unwrap_or_default();
+            if budgets.is_empty() || !changes_replicas(state, other, event) {
                 return Keys::new();
             }
-            let budgets = budgets.unwrap_or_default().into_iter();
-            budgets.map(|b| ((Arc::from(BUDGETS), b.key.clone()), b.uid.clone(), Duration::ZERO)).collect()
+            let key = |budget: Arc<Stored>| {
+                ((Arc::from(BUDGETS), budget.key.clone()), budget.uid.clone(), Duration::ZERO)
+            };
+            budgets.into_iter().map(key).collect()
         }
-        _ => Keys::new(),
+    }
+}
+
+/// Whether the event changes the replicas of a workload or of a custom resource with the subresource `scale`.
+fn changes_replicas(state: &State, storage: &str, event: &Event) -> bool {
+    let is_scaled = |resource: &Arc<Resource>| {
+        SCALED.contains(&storage) || resource.custom().is_some_and(|custom| custom.scale.is_some())
+    };
+    state.registry.by_storage(storage).filter(is_scaled).is_some_and(|resource| {
+        let before = event.previous.as_ref().map(|previous| replicas(&resource, &previous.value()));
+        before != Some(replicas(&resource, &event.object.value()))
+    })
+}
+
+/// The wanted number of replicas of a workload or a custom resource.
+fn replicas(resource: &Resource, object: &Value) -> Option<i64> {
+    match resource.custom().and_then(|custom| custom.scale.as_ref()) {
+        Some(scale) => scale.replicas.iter().try_fold(object, |value, field| value.get(field))?.as_i64(),
+        None => object["spec"]["replicas"].as_i64(),
     }
 }
 
@@ -151,11 +172,7 @@ fn scale_of(state: &State, owner: &Value, namespace: &str) -> Option<(String, i6
     if let Some(parent) = controller_of(&object).filter(|parent| parent["kind"] == "Deployment") {
         return scale_of(state, parent, namespace);
     }
-    let replicas = match resource.custom().and_then(|custom| custom.scale.as_ref()) {
-        Some(scale) => scale.replicas.iter().try_fold(&object, |value, field| value.get(field))?.as_i64()?,
-        None => object["spec"]["replicas"].as_i64()?,
-    };
-    Some((uid(&object).to_owned(), replicas))
+    Some((uid(&object).to_owned(), replicas(&resource, &object)?))
 }
 
 /// The evicted pods that exist and are not terminating yet, and the time until the first of them counts as healthy

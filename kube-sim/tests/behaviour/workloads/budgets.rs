@@ -73,3 +73,38 @@ async fn a_scaled_deployment_changes_the_expected_pods() {
     merge(&sim, "/apis/apps/v1/namespaces/default/deployments/web", &json!({"spec": {"replicas": 5}}));
     assert_eq!(counts(&sim), [5, 4, 5, 1]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_scaled_custom_resource_changes_the_expected_pods() {
+    let sim = sim();
+    let schema = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
+    sim.create(&json!({
+        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": {"name": "clusters.example.com"},
+        "spec": {
+            "group": "example.com", "scope": "Namespaced", "names": {"plural": "clusters", "kind": "Cluster"},
+            "versions": [{
+                "name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": schema},
+                "subresources": {"scale": {"specReplicasPath": ".spec.size", "statusReplicasPath": ".status.ready"}},
+            }],
+        },
+    }))
+    .unwrap();
+    let cluster = sim
+        .create(&json!({"apiVersion": "example.com/v1", "kind": "Cluster", "metadata": {"name": "db"}, "spec": {"size": 2}}))
+        .unwrap();
+    let owner = json!({
+        "apiVersion": "example.com/v1", "kind": "Cluster", "name": "db", "uid": cluster["metadata"]["uid"], "controller": true,
+    });
+    for name in ["a", "b"] {
+        sim.create(&json!({
+            "apiVersion": "v1", "kind": "Pod",
+            "metadata": {"name": name, "labels": {"app": "web"}, "ownerReferences": [owner]},
+            "spec": {"containers": [{"name": "main", "image": "web:1"}]},
+        }))
+        .unwrap();
+    }
+    create(&sim, &json!({"maxUnavailable": 1}));
+    assert_eq!(counts(&sim), [2, 1, 2, 1]);
+    merge(&sim, "/apis/example.com/v1/namespaces/default/clusters/db", &json!({"spec": {"size": 3}}));
+    assert_eq!(counts(&sim), [2, 2, 3, 0]);
+}
