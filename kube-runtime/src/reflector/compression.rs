@@ -118,21 +118,15 @@ impl Compression {
     /// Adds the text of an object to the dictionary.
     fn add_sample(&self, text: &[u8]) {
         let mut samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner);
-        let size = self.dictionary_size();
+        #[cfg(feature = "zstd")]
+        let size = if self.zstd.is_some() { zstd::DICTIONARY_SIZE } else { DICTIONARY_SIZE };
+        #[cfg(not(feature = "zstd"))]
+        let size = DICTIONARY_SIZE;
         let room = size.saturating_sub(samples.len());
         samples.extend_from_slice(&text[..text.len().min(room)]);
         if samples.len() >= size {
             let _ = self.dictionary.set(std::mem::take(&mut *samples).into());
         }
-    }
-
-    /// The size of the dictionary in bytes.
-    fn dictionary_size(&self) -> usize {
-        #[cfg(feature = "zstd")]
-        if self.zstd.is_some() {
-            return zstd::DICTIONARY_SIZE;
-        }
-        DICTIONARY_SIZE
     }
 
     /// Passes the text of an object to `read`; `None` if its bytes are corrupt.
