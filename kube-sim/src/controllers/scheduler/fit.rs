@@ -3,9 +3,10 @@
 use serde_json::Value;
 
 use super::node::{Node, Resources};
-use super::{labels, spread};
+use super::{labels, spread::Spread};
 use crate::controllers::objects::{self, namespace};
 use crate::handler::admission::NAMESPACES;
+use crate::json::texts;
 use crate::store::State;
 use crate::store::selector::LabelSelector;
 
@@ -22,6 +23,7 @@ pub(super) fn problem(
     wanted: &Resources,
     node: &Node,
     cluster: Cluster<'_>,
+    spread: &Spread<'_>,
 ) -> Option<Vec<String>> {
     let one = |text: &str| Some(vec![text.to_owned()]);
     if node.object()["spec"]["unschedulable"] == true && !tolerates_cordon(pod) {
@@ -40,7 +42,7 @@ pub(super) fn problem(
     if !missing.is_empty() {
         return Some(missing);
     }
-    if let Some(reason) = spread::problem(pod, node, cluster.nodes) {
+    if let Some(reason) = spread.problem(node) {
         return one(reason);
     }
     if !matches_pod_affinity(pod, node, cluster) {
@@ -111,8 +113,7 @@ fn terms<'a>(pod: &'a Value, kind: &str) -> impl Iterator<Item = &'a Value> {
 /// no pod on any node matches too if it selects `pod` itself, the first pod of its group.
 fn matches_pod_affinity(pod: &Value, node: &Node, cluster: Cluster<'_>) -> bool {
     terms(pod, "podAffinity").all(|term| {
-        let key = term["topologyKey"].as_str().unwrap_or_default();
-        if node.object()["metadata"]["labels"][key].is_null() {
+        if domain(term, node).is_none() {
             return false;
         }
         let selects_nothing =
@@ -142,17 +143,20 @@ fn has_selected_pod(owner: &Value, term: &Value, node: &Node, cluster: Cluster<'
 }
 
 fn has_same_topology(term: &Value, a: &Node, b: &Node) -> bool {
-    let key = term["topologyKey"].as_str().unwrap_or_default();
-    let value = |node: &Node| node.object()["metadata"]["labels"][key].clone();
-    !value(a).is_null() && value(a) == value(b)
+    domain(term, a).is_some_and(|of_a| domain(term, b) == Some(of_a))
+}
+
+/// The topology domain of the node; `None` if the node does not have the label of the term or constraint.
+pub(super) fn domain<'n>(term: &Value, node: &'n Node) -> Option<&'n str> {
+    node.object()["metadata"]["labels"][term["topologyKey"].as_str()?].as_str()
 }
 
 /// Whether a term of `owner` selects the pod. A term without namespaces selects the pods in the namespace of `owner`.
 fn is_selected(cluster: Cluster<'_>, owner: &Value, term: &Value, pod: &Value) -> bool {
     let (selector, namespaces) = (&term["namespaceSelector"], &term["namespaces"]);
-    let is_listed = strings(namespaces).any(|name| name == namespace(pod));
+    let is_listed = texts(namespaces).any(|name| name == namespace(pod));
     let is_own =
-        || selector.is_null() && strings(namespaces).next().is_none() && namespace(owner) == namespace(pod);
+        || selector.is_null() && texts(namespaces).next().is_none() && namespace(owner) == namespace(pod);
     let has_labels = || {
         let found = cluster.state.get(NAMESPACES, namespace(pod));
         found.is_some_and(|found| LabelSelector::of_object(selector).matches(&found.labels))
@@ -160,9 +164,4 @@ fn is_selected(cluster: Cluster<'_>, owner: &Value, term: &Value, pod: &Value) -
     let in_namespace = is_listed || is_own() || (selector.is_object() && has_labels());
     let selector = &term["labelSelector"];
     in_namespace && !selector.is_null() && LabelSelector::of_object(selector).matches(&objects::labels(pod))
-}
-
-/// The strings of a list, which may be absent.
-pub(super) fn strings(list: &Value) -> impl Iterator<Item = &str> {
-    list.as_array().into_iter().flatten().filter_map(Value::as_str)
 }

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::controllers::objects::{name, number};
+use crate::json::texts;
 
 /// Whether the labels of the node match `nodeSelector` and the required node affinity in the spec of a pod.
 pub(in crate::controllers) fn matches_node(spec: &Value, node: &Value) -> bool {
@@ -44,7 +45,7 @@ fn matches_term(term: &Value, node: &Value) -> bool {
 
 /// Whether a value meets a requirement; `None` if there is no value.
 fn meets(requirement: &Value, value: Option<&str>) -> bool {
-    let values = || requirement["values"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let values = || texts(&requirement["values"]);
     let is_in = || value.is_some_and(|value| values().any(|wanted| wanted == value));
     let compare = |test: fn(i64, i64) -> bool| {
         let limit = values().next().and_then(|text| text.parse::<i64>().ok());

@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 pub(super) use self::fit::{tolerates_all, tolerations};
 pub(super) use self::labels::matches_node;
 use self::node::{Node, requests};
+use self::spread::Spread;
 use super::objects::{
     NODES, PODS, is_terminating, name, namespace, number, set_condition, storage_key_in, time, uid,
 };
@@ -97,8 +98,9 @@ fn schedule(state: &mut State, nodes: &mut [Node], pod: &Value) {
     let wanted = requests(&pod["spec"]);
     let mut reasons = BTreeMap::<String, usize>::new();
     let mut best: Option<(usize, f64)> = None;
+    let spread = Spread::of(pod, nodes);
     for (at, node) in nodes.iter().enumerate() {
-        if let Some(problems) = fit::problem(pod, &wanted, node, fit::Cluster { state, nodes }) {
+        if let Some(problems) = fit::problem(pod, &wanted, node, fit::Cluster { state, nodes }, &spread) {
             for problem in problems {
                 *reasons.entry(problem).or_default() += 1;
             }

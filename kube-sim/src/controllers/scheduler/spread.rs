@@ -4,29 +4,56 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::fit::{strings, tolerates_all};
+use super::fit::{domain, tolerates_all};
 use super::labels;
 use super::node::Node;
 use crate::controllers::objects::{self, is_terminating, namespace, number};
+use crate::json::texts;
 use crate::store::selector::LabelSelector;
 
-/// The reason why a constraint of the pod excludes the node, as in the messages of kube-scheduler; `None` if none does.
-pub(super) fn problem(pod: &Value, node: &Node, nodes: &[Node]) -> Option<&'static str> {
-    let all = pod["spec"]["topologySpreadConstraints"].as_array().into_iter().flatten();
-    let required: Vec<&Value> = all.filter(|one| one["whenUnsatisfiable"] == "DoNotSchedule").collect();
-    if required.is_empty() {
-        return None;
+/// The constraints of a pod, and the pods that they count in each topology domain.
+pub(super) struct Spread<'a>(Vec<Counted<'a>>);
+
+/// A constraint with the numbers of pods that it counts.
+struct Counted<'a> {
+    constraint: &'a Value,
+    /// By domain.
+    counts: BTreeMap<&'a str, i64>,
+    /// The minimum of `counts`; 0 if there are fewer domains than `minDomains`.
+    least: i64,
+    /// 1 if the constraint counts the pod to be scheduled.
+    itself: i64,
+}
+
+impl<'a> Spread<'a> {
+    pub(super) fn of(pod: &'a Value, nodes: &'a [Node]) -> Self {
+        let all = pod["spec"]["topologySpreadConstraints"].as_array().into_iter().flatten();
+        let required: Vec<&Value> = all.filter(|one| one["whenUnsatisfiable"] == "DoNotSchedule").collect();
+        let has_all_labels = |node: &&Node| required.iter().all(|one| domain(one, node).is_some());
+        let labelled: Vec<&Node> = nodes.iter().filter(has_all_labels).collect();
+        Self(required.iter().map(|constraint| Counted::of(constraint, pod, &labelled)).collect())
     }
-    let has_all_labels = |node: &&Node| required.iter().all(|one| domain(one, node).is_some());
-    let labelled: Vec<&Node> = nodes.iter().filter(has_all_labels).collect();
-    required.iter().find_map(|constraint| {
-        let Some(own) = domain(constraint, node) else {
-            return Some("node(s) didn't match pod topology spread constraints (missing required label)");
-        };
+
+    /// The reason why a constraint excludes the node, as in the messages of kube-scheduler; `None` if none does.
+    pub(super) fn problem(&self, node: &Node) -> Option<&'static str> {
+        self.0.iter().find_map(|Counted { constraint, counts, least, itself }| {
+            let Some(own) = domain(constraint, node) else {
+                return Some("node(s) didn't match pod topology spread constraints (missing required label)");
+            };
+            let skew = counts.get(own).copied().unwrap_or(0) + itself - least;
+            let exceeded = skew > number(&constraint["maxSkew"]);
+            exceeded.then_some("node(s) didn't match pod topology spread constraints")
+        })
+    }
+}
+
+impl<'a> Counted<'a> {
+    /// `nodes` are the nodes with the labels of all constraints.
+    fn of(constraint: &'a Value, pod: &Value, nodes: &[&'a Node]) -> Self {
         let mut counts = BTreeMap::<&str, i64>::new();
-        for other in labelled.iter().filter(|other| includes(constraint, pod, other)) {
-            let Some(domain) = domain(constraint, other) else { continue };
-            let selected = other.pods().iter().filter(|other| selects(constraint, pod, other)).count();
+        for node in nodes.iter().filter(|node| includes(constraint, pod, node)) {
+            let Some(domain) = domain(constraint, node) else { continue };
+            let selected = node.pods().iter().filter(|other| selects(constraint, pod, other)).count();
             *counts.entry(domain).or_default() += i64::try_from(selected).unwrap_or(i64::MAX);
         }
         let domains = i64::try_from(counts.len()).unwrap_or(i64::MAX);
@@ -34,16 +61,8 @@ pub(super) fn problem(pod: &Value, node: &Node, nodes: &[Node]) -> Option<&'stat
             Some(least) if domains >= number(&constraint["minDomains"]) => *least,
             _ => 0,
         };
-        let itself = i64::from(selects(constraint, pod, pod));
-        let skew = counts.get(own).copied().unwrap_or(0) + itself - least;
-        let exceeded = skew > number(&constraint["maxSkew"]);
-        exceeded.then_some("node(s) didn't match pod topology spread constraints")
-    })
-}
-
-/// The topology domain of the node; `None` if it does not have the label of the constraint.
-fn domain<'n>(constraint: &Value, node: &'n Node) -> Option<&'n str> {
-    node.object()["metadata"]["labels"][constraint["topologyKey"].as_str()?].as_str()
+        Self { constraint, counts, least, itself: i64::from(selects(constraint, pod, pod)) }
+    }
 }
 
 /// Whether the constraint counts the pods of the node: by default, the node must match the node affinity of the pod,
@@ -59,7 +78,7 @@ fn includes(constraint: &Value, pod: &Value, node: &Node) -> bool {
 fn selects(constraint: &Value, pod: &Value, other: &Value) -> bool {
     let selector = &constraint["labelSelector"];
     let label = |pod: &Value, key: &str| pod["metadata"]["labels"][key].clone();
-    let mut keys = strings(&constraint["matchLabelKeys"]).filter(|key| !label(pod, key).is_null());
+    let mut keys = texts(&constraint["matchLabelKeys"]).filter(|key| !label(pod, key).is_null());
     namespace(other) == namespace(pod)
         && !is_terminating(other)
         && selector.is_object()

@@ -72,7 +72,7 @@ fn rule_matches(rule: &Value, attributes: &Attributes<'_>, resource: &Resource) 
         Some("Cluster") => attributes.namespace.is_empty() || is_namespace,
         _ => true,
     };
-    let mut resources = rule["resources"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let mut resources = crate::json::texts(&rule["resources"]);
     let names = rule["resourceNames"].as_array().map_or(&[][..], Vec::as_slice);
     let is_named = names.is_empty() || names.iter().any(|name| *name == *attributes.name);
     in_scope

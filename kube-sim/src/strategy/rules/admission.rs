@@ -176,7 +176,7 @@ fn check_operation_rule(path: &str, rule: &Value, out: &mut Errors) {
 
 /// Checks that no resource or subresource is listed next to a wildcard that includes it.
 fn check_resources(path: &str, resources: &Value, out: &mut Errors) {
-    let list: Vec<_> = resources.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let list: Vec<_> = crate::json::texts(resources).collect();
     let (mut all_subresources, mut all_resources) = (HashSet::new(), HashSet::new());
     for (index, text) in list.iter().enumerate() {
         let Some((resource, subresource)) = text.split_once('/') else { continue };
