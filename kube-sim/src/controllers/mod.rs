@@ -195,5 +195,5 @@ fn is_deletion(event: &Event) -> bool {
 
 /// The object of a key, unless it has been deleted or recreated.
 fn object_of(state: &State, key: &Key) -> Option<Arc<Stored>> {
-    state.get(&key.object.0, &key.object.1).filter(|object| object.uid == key.uid).cloned()
+    state.at(&key.object).filter(|object| object.uid == key.uid).cloned()
 }

@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::objects::storage_key_in;
-use super::writes::{self, CONTROLLER_MANAGER, Part};
+use super::writes::{self, CONTROLLER_MANAGER};
 use super::{Keys, is_deletion, own_key};
 use crate::handler::admission::NAMESPACES;
 use crate::store::State;
@@ -90,15 +89,8 @@ fn write_unless_terminating(
     let Some(namespace) = super::object_of(state, key).filter(|namespace| !namespace.is_terminating) else {
         return;
     };
-    let mut object = json!({"metadata": {"name": name, "namespace": namespace.name()}});
-    let storage_key = storage_key_in(storage, &object);
-    let outcome = if state.get(&storage_key.0, &storage_key.1).is_some() {
-        writes::modify(state, &storage_key, Part::Object, CONTROLLER_MANAGER, change).map(drop)
-    } else {
-        change(&mut object);
-        writes::create(state, storage, &object, CONTROLLER_MANAGER).map(drop)
-    };
-    if let Err(error) = outcome {
+    let object = json!({"metadata": {"name": name, "namespace": namespace.name()}});
+    if let Err(error) = writes::create_or_modify(state, storage, object, CONTROLLER_MANAGER, change) {
         tracing::debug!(%error, name, "cannot write an object of a namespace");
     }
 }

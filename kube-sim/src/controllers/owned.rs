@@ -114,8 +114,7 @@ pub(super) fn selector(owner: &Value) -> LabelSelector {
 pub(super) fn controlled(state: &State, owner: &Value, storage: &str) -> Vec<Value> {
     let storage_keys = state.dependents_of(uid(owner));
     let own = storage_keys.iter().filter(|storage_key| &*storage_key.0 == storage);
-    let objects =
-        own.filter_map(|storage_key| state.get(&storage_key.0, &storage_key.1)).map(|object| object.value());
+    let objects = own.filter_map(|storage_key| state.at(storage_key)).map(|object| object.value());
     objects.filter(|object| is_controlled_by(object, owner)).collect()
 }
 

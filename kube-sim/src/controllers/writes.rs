@@ -4,7 +4,7 @@
 
 use serde_json::Value;
 
-use super::objects::{name, namespace};
+use super::objects::{name, namespace, storage_key_in};
 use crate::apply;
 use crate::handler::admission::{self, NAMESPACES};
 use crate::handler::deletion::{self, Propagation};
@@ -108,7 +108,7 @@ pub(super) fn modify(
     change: impl FnOnce(&mut Value),
 ) -> Result<Option<Value>, SimError> {
     let Some(resource) = state.registry.by_storage(&storage_key.0) else { return Ok(None) };
-    let Some(stored) = state.get(&storage_key.0, &storage_key.1) else { return Ok(None) };
+    let Some(stored) = state.at(storage_key) else { return Ok(None) };
     let before = stored.typed_value(&resource.api_version, &resource.kind);
     let mut new = before.clone();
     change(&mut new);
@@ -127,6 +127,26 @@ pub(super) fn modify(
     track(state, &resource, subresource, manager, Some(&before), &mut new);
     let stored = state.commit(&resource, storage_key.1.clone(), new)?;
     Ok(Some(stored.typed_value(&resource.api_version, &resource.kind)))
+}
+
+/// Changes the object with the name and namespace of `object` in the table `storage`; if there is none, creates it from
+/// `object` with the change.
+///
+/// # Errors
+/// As with [`create`] and [`modify`].
+pub(super) fn create_or_modify(
+    state: &mut State,
+    storage: &str,
+    mut object: Value,
+    manager: &str,
+    change: impl FnOnce(&mut Value),
+) -> Result<(), SimError> {
+    let storage_key = storage_key_in(storage, &object);
+    if state.at(&storage_key).is_some() {
+        return modify(state, &storage_key, Part::Object, manager, change).map(drop);
+    }
+    change(&mut object);
+    create(state, storage, &object, manager).map(drop)
 }
 
 /// Deletes the object at `storage_key` with the propagation policy `Background`.

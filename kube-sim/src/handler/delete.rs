@@ -211,7 +211,7 @@ pub(crate) async fn delete_one(
             deletion::propagation(resource, delete.propagation.as_deref(), delete.orphan, &finalizers);
         let remaining = {
             let mut state = inner.lock();
-            if !state.get(&storage_key.0, &storage_key.1).is_some_and(|now| Arc::ptr_eq(now, &object)) {
+            if !state.at(&storage_key).is_some_and(|now| Arc::ptr_eq(now, &object)) {
                 continue;
             }
             if delete.dry_run {
@@ -221,7 +221,7 @@ pub(crate) async fn delete_one(
             } else {
                 deletion::delete(&mut state, resource, &storage_key, propagation, delete.grace);
                 controllers::run(&mut state);
-                state.get(&storage_key.0, &storage_key.1).filter(|o| o.uid == object.uid).cloned()
+                state.at(&storage_key).filter(|o| o.uid == object.uid).cloned()
             }
         };
         return Ok(match remaining {

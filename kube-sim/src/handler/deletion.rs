@@ -42,7 +42,7 @@ pub(crate) fn delete(
     propagation: Propagation,
     grace: Option<i64>,
 ) {
-    let Some(stored) = state.get(&storage_key.0, &storage_key.1).cloned() else { return };
+    let Some(stored) = state.at(storage_key).cloned() else { return };
     let old = stored.value();
     let mut new = old.clone();
     if !mark(&state.clock, resource, &mut new, propagation, grace) {
@@ -108,7 +108,7 @@ pub(crate) fn mark_deleted(clock: &Clock, resource: &Resource, old: &Value, new:
 
 /// Removes one finalizer, then the object if neither another finalizer nor a grace period defers its removal.
 pub(crate) fn remove_finalizer(state: &mut State, storage_key: &StorageKey, finalizer: &str) {
-    let Some(object) = state.get(&storage_key.0, &storage_key.1) else { return };
+    let Some(object) = state.at(storage_key) else { return };
     let mut value = object.value();
     let mut finalizers = object_meta::finalizers(&value);
     finalizers.retain(|f| f != finalizer);

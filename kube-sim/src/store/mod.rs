@@ -143,6 +143,11 @@ impl State {
         self.tables.get(storage)?.get(key)
     }
 
+    /// The object with this storage key.
+    pub(crate) fn at(&self, (storage, key): &StorageKey) -> Option<&Arc<Stored>> {
+        self.get(storage, key)
+    }
+
     /// The storage key of the object with this uid.
     pub(crate) fn storage_key_of(&self, uid: &str) -> Option<&StorageKey> {
         self.storage_keys.get(uid)
@@ -204,7 +209,7 @@ impl State {
 
     /// Removes an object. Returns the object of the DELETED event: the last state, with the next resource version.
     pub(crate) fn erase(&mut self, storage_key: &StorageKey) -> Option<Arc<Stored>> {
-        let object = self.get(&storage_key.0, &storage_key.1)?.clone();
+        let object = self.at(storage_key)?.clone();
         self.version += 1;
         self.bytes -= object.len();
         let mut value = object.value();

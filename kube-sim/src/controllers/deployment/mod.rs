@@ -41,9 +41,8 @@ pub(super) fn observe(state: &State, storage: &Arc<str>, event: &Event) -> Keys 
         PODS if is_deletion(event) => {
             let sets = event.object.owners.iter().filter_map(|owner| state.storage_key_of(owner));
             let sets = sets.filter(|storage_key| &*storage_key.0 == REPLICA_SETS);
-            let owners = sets
-                .filter_map(|storage_key| state.get(&storage_key.0, &storage_key.1))
-                .flat_map(|set| set.owners.clone());
+            let owners =
+                sets.filter_map(|storage_key| state.at(storage_key)).flat_map(|set| set.owners.clone());
             let storage_keys = owners
                 .filter_map(|owner| Some((state.storage_key_of(&owner)?.clone(), owner, Duration::ZERO)));
             storage_keys.filter(|(storage_key, ..)| &*storage_key.0 == DEPLOYMENTS).collect()

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::{ENDPOINTS, Endpoint, by_ports, is_headless};
-use crate::controllers::objects::{name, namespace, storage_key_in};
-use crate::controllers::writes::{self, CONTROLLER_MANAGER, Part};
+use crate::controllers::objects::{name, namespace};
+use crate::controllers::writes::{self, CONTROLLER_MANAGER};
 use crate::store::queue::Key;
 use crate::store::{State, StorageKey};
 
@@ -16,8 +16,7 @@ pub(super) fn sync(state: &mut State, service: &Value, endpoints: &[Endpoint]) {
     // `Endpoints` do not contain terminating pods.
     let groups = by_ports(endpoints).into_values();
     let subsets: Vec<Value> = groups.filter_map(|group| subset(&group)).collect();
-    let mut object = json!({"metadata": {"name": name(service), "namespace": namespace(service)}});
-    let storage_key = storage_key_in(ENDPOINTS, &object);
+    let object = json!({"metadata": {"name": name(service), "namespace": namespace(service)}});
     let change = |object: &mut Value| {
         if subsets.is_empty() {
             object.as_object_mut().map(|object| object.remove("subsets"));
@@ -32,25 +31,19 @@ pub(super) fn sync(state: &mut State, service: &Value, endpoints: &[Endpoint]) {
             labels["service.kubernetes.io/headless"] = "".into();
         }
     };
-    let outcome = if state.get(&storage_key.0, &storage_key.1).is_some() {
-        writes::modify(state, &storage_key, Part::Object, CONTROLLER_MANAGER, change).map(drop)
-    } else {
-        change(&mut object);
-        writes::create(state, ENDPOINTS, &object, CONTROLLER_MANAGER).map(drop)
-    };
-    if let Err(error) = outcome {
+    if let Err(error) = writes::create_or_modify(state, ENDPOINTS, object, CONTROLLER_MANAGER, change) {
         tracing::debug!(%error, service = name(service), "cannot write endpoints");
     }
 }
 
 /// Deletes the `Endpoints` of a deleted service.
 pub(super) fn delete(state: &mut State, key: &Key) {
-    if state.get(&key.object.0, &key.object.1).is_some() {
+    if state.at(&key.object).is_some() {
         // A new service with the same name exists.
         return;
     }
     let storage_key: StorageKey = (ENDPOINTS.into(), key.object.1.clone());
-    let own = state.get(&storage_key.0, &storage_key.1).map(|object| object.value());
+    let own = state.at(&storage_key).map(|object| object.value());
     if own.is_some_and(|own| own["metadata"]["labels"][MANAGED_BY.0] == MANAGED_BY.1) {
         writes::delete(state, &storage_key);
     }

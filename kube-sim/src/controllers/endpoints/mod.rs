@@ -33,7 +33,7 @@ pub(super) fn observe(state: &State, storage: &Arc<str>, event: &Event) -> Keys 
             let service = label.as_str().unwrap_or(event.object.name()).to_owned();
             let storage_key =
                 (Arc::from(SERVICES), crate::store::object::key(event.object.namespace(), &service));
-            let found = state.get(&storage_key.0, &storage_key.1).map(|service| service.uid.clone());
+            let found = state.at(&storage_key).map(|service| service.uid.clone());
             found.map(|uid| (storage_key, uid, Duration::ZERO)).into_iter().collect()
         }
         _ => Keys::new(),

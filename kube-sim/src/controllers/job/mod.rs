@@ -307,7 +307,7 @@ impl Job<'_> {
 
 /// Removes the finalizer of a pod, and the pod if only the finalizer has deferred its removal.
 fn stop_tracking(state: &mut State, pod: &Value) {
-    let storage_key = storage_key_of(pod);
+    let storage_key = storage_key_in(PODS, pod);
     if is_terminating(pod) {
         return deletion::remove_finalizer(state, &storage_key, TRACKING);
     }
@@ -317,11 +317,6 @@ fn stop_tracking(state: &mut State, pod: &Value) {
         finalizers.retain(|finalizer| finalizer != TRACKING);
         object_meta::set_finalizers(pod, &finalizers);
     });
-}
-
-/// The storage key of a pod.
-fn storage_key_of(pod: &Value) -> crate::store::StorageKey {
-    storage_key_in(PODS, pod)
 }
 
 /// The index of a pod of an indexed job.

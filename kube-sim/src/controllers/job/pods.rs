@@ -5,8 +5,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{COMPONENT, INDEX, Job, KIND, TRACKING, index_of, name_prefix, stop_tracking, storage_key_of};
-use crate::controllers::objects::{annotation, is_terminating, name, namespace, number, time, until};
+use super::{COMPONENT, INDEX, Job, KIND, TRACKING, index_of, name_prefix, stop_tracking};
+use crate::controllers::objects::{
+    PODS, annotation, is_terminating, name, namespace, number, storage_key_in, time, until,
+};
 use crate::controllers::pods::{is_active, phase, sort_for_deletion};
 use crate::controllers::{owned, requeue};
 use crate::handler::object_meta;
@@ -32,8 +34,8 @@ impl Job<'_> {
                 self.count(&pod, succeeded);
                 stop_tracking(self.state, &pod);
             }
-            let storage_key = storage_key_of(&pod);
-            if let Some(current) = self.state.get(&storage_key.0, &storage_key.1) {
+            let storage_key = storage_key_in(PODS, &pod);
+            if let Some(current) = self.state.at(&storage_key) {
                 self.pods.push(current.value());
             }
         }
