@@ -38,29 +38,24 @@ fn type_of(variable: &str) -> Type {
 
 /// The errors of an expression as the API server prints them: syntax errors, type errors and undeclared variables, or
 /// else a result type that is not in `wanted`. `None` if the expression has no errors. Every result type is valid if
-/// `wanted` is empty.
-pub(crate) fn admission_expression_problem(text: &str, wanted: &[&str]) -> Option<String> {
-    problem_with(&VARIABLES, check::check, text, wanted)
-}
-
-/// Like [`admission_expression_problem`], for an expression of a policy without `paramKind`: the variable `params` is
-/// not declared.
-pub(crate) fn expression_problem_without_params(text: &str, wanted: &[&str]) -> Option<String> {
-    let variables: Vec<_> = VARIABLES.into_iter().filter(|name| *name != "params").collect();
-    problem_with(&variables, check::check, text, wanted)
-}
-
-/// Like [`admission_expression_problem`], for a `messageExpression`: the variable `authorizer` is not declared.
-pub(crate) fn expression_problem_without_authorizer(text: &str, wanted: &[&str]) -> Option<String> {
-    let variables: Vec<_> = VARIABLES.into_iter().filter(|name| !name.starts_with("authorizer")).collect();
-    problem_with(&variables, check::check, text, wanted)
+/// `wanted` is empty. The variable `undeclared` does not exist: `params` in a policy without `paramKind`, or `authorizer`
+/// in a `messageExpression`.
+pub(crate) fn admission_expression_problem(
+    text: &str,
+    wanted: &[&str],
+    undeclared: Option<&str>,
+) -> Option<String> {
+    problem_with(check::check, text, wanted, undeclared)
 }
 
 /// Checks the types of an expression.
 type Check = fn(parse::Parsed, &[(&str, Type)]) -> Result<check::Checked, Vec<parse::Issue>>;
 
-fn problem_with(variables: &[&str], check: Check, text: &str, wanted: &[&str]) -> Option<String> {
-    let variables: Vec<_> = variables.iter().map(|name| (*name, type_of(name))).collect();
+fn problem_with(check: Check, text: &str, wanted: &[&str], undeclared: Option<&str>) -> Option<String> {
+    // `authorizer.requestResource` is a part of `authorizer`.
+    let is_declared = |name: &&str| name.split('.').next() != undeclared;
+    let variables: Vec<_> =
+        VARIABLES.into_iter().filter(is_declared).map(|name| (name, type_of(name))).collect();
     match parse::parse(text).and_then(|parsed| check(parsed, &variables)) {
         Ok(checked) => type_problem(&checked.result_type().to_string(), wanted),
         Err(issues) => Some(format!("compilation failed: {}", parse::format_issues(text, &issues))),

@@ -30,7 +30,7 @@ mod value;
 
 pub(crate) use self::admission::{
     AdmissionExpression, AdmissionInputs, AdmissionValue, Evaluation, OUT_OF_BUDGET, PatchError, PatchType,
-    admission_expression_problem, expression_problem_without_authorizer, expression_problem_without_params,
+    admission_expression_problem,
 };
 pub(crate) use self::authorization::{Authorizer, CheckedAccess, ResourceCheck, Subject};
 pub(crate) use self::definition::check_rules;

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{AdmissionExpression, Evaluation, VARIABLES, problem_with};
+use super::{AdmissionExpression, Evaluation, problem_with};
 use crate::cel::check;
 use crate::cel::value::{Failure, Message, Val};
 
@@ -27,9 +27,8 @@ impl PatchType {
     /// The errors of an expression, as the API server prints them; `None` if there are none. The variable `params` is
     /// declared if the policy has a `paramKind`.
     pub(crate) fn problem(self, text: &str, has_params: bool) -> Option<String> {
-        let declared = |name: &&str| has_params || *name != "params";
-        let variables: Vec<_> = VARIABLES.into_iter().filter(declared).collect();
-        problem_with(&variables, check::check_patch, text, &[self.result()])
+        let undeclared = (!has_params).then_some("params");
+        problem_with(check::check_patch, text, &[self.result()], undeclared)
     }
 }
 

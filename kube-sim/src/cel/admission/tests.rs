@@ -108,7 +108,7 @@ fn an_expression_can_check_two_accesses() {
 
 #[test]
 fn the_types_of_accesses_are_checked() {
-    let problem = |text| admission_expression_problem(text, &["bool"]).unwrap_or_default();
+    let problem = |text| admission_expression_problem(text, &["bool"], None).unwrap_or_default();
     let found = problem("authorizer.group('a').resource('b')");
     assert_eq!(found, "must evaluate to bool but got kubernetes.authorization.ResourceCheck");
     let found = problem("authorizer.resource('b').check('get').allowed()");
@@ -119,23 +119,23 @@ fn the_types_of_accesses_are_checked() {
     assert!(problem("authorizer.other").contains("undefined field 'other'"));
     assert!(AdmissionExpression::compile("object.").unwrap_err().contains("Syntax error"));
     let message = "authorizer.requestResource.check('get').reason()";
-    assert_eq!(admission_expression_problem(message, &["string"]), None);
-    let found = expression_problem_without_authorizer(message, &["string"]).unwrap();
+    assert_eq!(admission_expression_problem(message, &["string"], None), None);
+    let found = admission_expression_problem(message, &["string"], Some("authorizer")).unwrap();
     assert!(found.contains("undeclared reference to 'authorizer'"), "{found}");
 }
 
 #[test]
 fn reports_syntax_errors_undeclared_variables_and_types() {
-    let problem = |text| admission_expression_problem(text, &["bool"]);
+    let problem = |text| admission_expression_problem(text, &["bool"], None);
     assert_eq!(problem("object.spec.replicas < 5 && oldObject != null"), None);
     assert_eq!(problem("!authorizer.group('a.io').resource('x').check('breakglass').allowed()"), None);
     assert!(problem("object.").is_some_and(|why| why.contains("Syntax error")));
     assert!(problem("self.a").is_some_and(|why| why.contains("undeclared")));
     assert_eq!(problem("object.a").as_deref(), Some("must evaluate to bool but got dyn"));
-    assert_eq!(admission_expression_problem("object.a", &[]), None);
-    assert_eq!(admission_expression_problem("null", &["string", "null_type"]), None);
+    assert_eq!(admission_expression_problem("object.a", &[], None), None);
+    assert_eq!(admission_expression_problem("null", &["string", "null_type"], None), None);
     assert_eq!(problem("params.a == 'b'"), None);
-    assert!(expression_problem_without_params("params.a == 'b'", &["bool"]).is_some());
+    assert!(admission_expression_problem("params.a == 'b'", &["bool"], Some("params")).is_some());
 }
 
 #[test]

@@ -3,11 +3,8 @@
 use cel::common::ast::operators as op;
 
 use super::range::scaled;
-use super::{LIST_CREATION, REGEX, TRAVERSAL};
+use super::{LIST_CREATION, MESSAGE_CREATION, REGEX, TRAVERSAL};
 use crate::cel::value::Val;
-
-/// The cost of creating a struct.
-const STRUCT_CREATION: u64 = 40;
 
 /// The cost of an evaluated call. `arguments` begins with the target of the call, if it has one. `result` is `None` if
 /// the call failed.
@@ -24,7 +21,7 @@ pub(in crate::cel) fn cost(function: &str, arguments: &[Val<'_>], result: Option
         // An expression can check two accesses.
         "check" => 350_000,
         "fieldSelector" | "labelSelector" => {
-            let requirements = scaled(size(1), 0.5) * (LIST_CREATION + STRUCT_CREATION);
+            let requirements = scaled(size(1), 0.5) * (LIST_CREATION + MESSAGE_CREATION);
             LIST_CREATION + traversal(size(1)) + requirements
         }
         "url" | "ip" | "bytes" | "format" | "strings.quote" | "lowerAscii" | "upperAscii" | "substring"

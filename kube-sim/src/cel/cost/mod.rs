@@ -29,6 +29,8 @@ pub(super) const REGEX: f64 = 0.25;
 pub(super) const LIST_CREATION: u64 = 10;
 /// The cost of creating a map.
 pub(super) const MAP_CREATION: u64 = 30;
+/// The cost of creating a message.
+pub(super) const MESSAGE_CREATION: u64 = 40;
 
 /// Estimates the cost of an expression. `root` is the declared type of `self`.
 pub(super) fn estimate(checked: &Checked, root: &Arc<DeclaredType>) -> Range {

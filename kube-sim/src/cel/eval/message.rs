@@ -5,10 +5,8 @@ use std::rc::Rc;
 use cel::common::ast::{EntryExpr, StructExpr};
 
 use super::{Evaluator, Scope};
+use crate::cel::cost::MESSAGE_CREATION;
 use crate::cel::value::{Failure, Message, Outcome, Val};
-
-/// The cost of creating a message.
-const MESSAGE_CREATION: u64 = 40;
 
 impl Evaluator<'_> {
     pub(super) fn evaluate_message<'a>(&self, message: &StructExpr, scope: &Scope<'_, 'a>) -> Outcome<'a> {

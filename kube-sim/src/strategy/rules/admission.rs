@@ -216,25 +216,19 @@ fn check_variable(path: &str, expression: &Value, out: &mut Errors) {
 /// Checks a message expression, which may be absent.
 fn check_message(path: &str, expression: &Value, out: &mut Errors) {
     if !is_empty(expression) {
-        let wanted = ["string"];
-        check_expression_with(
-            crate::cel::expression_problem_without_authorizer,
-            path,
-            expression,
-            &wanted,
-            out,
-        );
+        check_expression_without(Some("authorizer"), path, expression, &["string"], out);
     }
 }
 
 /// Checks that a CEL expression is present, can be parsed, and has one of the types in `wanted`; any type if `wanted` is
 /// empty.
 fn check_expression(path: &str, expression: &Value, wanted: &[&str], out: &mut Errors) {
-    check_expression_with(crate::cel::admission_expression_problem, path, expression, wanted, out);
+    check_expression_without(None, path, expression, wanted, out);
 }
 
-fn check_expression_with(
-    problem: fn(&str, &[&str]) -> Option<String>,
+/// Like [`check_expression`], without the variable `undeclared`.
+fn check_expression_without(
+    undeclared: Option<&str>,
     path: &str,
     expression: &Value,
     wanted: &[&str],
@@ -243,7 +237,7 @@ fn check_expression_with(
     let text = expression.as_str().unwrap_or_default();
     if text.trim().is_empty() {
         out.push(FieldError::required(path, ""));
-    } else if let Some(why) = problem(text, wanted) {
+    } else if let Some(why) = crate::cel::admission_expression_problem(text, wanted, undeclared) {
         out.push(FieldError::invalid(path, text, why));
     }
 }
@@ -255,8 +249,8 @@ fn check_undeclared_params(path: &str, spec: &Value, out: &mut Errors) {
     }
     for (path, validation) in items(path, spec, "validations") {
         let text = validation["expression"].as_str().unwrap_or_default();
-        let problem = crate::cel::admission_expression_problem(text, &["bool"]);
-        if let (None, Some(why)) = (problem, crate::cel::expression_problem_without_params(text, &["bool"])) {
+        let problem = |undeclared| crate::cel::admission_expression_problem(text, &["bool"], undeclared);
+        if let (None, Some(why)) = (problem(None), problem(Some("params"))) {
             out.push(FieldError::invalid(join(&path, "expression"), text, why));
         }
     }
