@@ -33,8 +33,10 @@ pub(crate) enum Need {
     WatchList,
     /// The server can connect to loopback addresses of this machine.
     Loopback,
-    /// The program of the suite `languages` in Go.
+    /// Go, to download modules of Kubernetes.
     Go,
+    /// The program of the suite `languages` in Go.
+    GoProgram,
     /// The Python clients of the suite `languages`.
     Python,
     /// The command `echo` in each pod.

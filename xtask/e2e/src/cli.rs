@@ -208,7 +208,7 @@ async fn prepare(choice: ServerChoice, selected: &[Selected]) -> anyhow::Result<
     };
     let languages = async {
         let mut languages = Languages::unprepared();
-        if runner::any_needs(selected, Need::Go) {
+        if runner::any_needs(selected, Need::GoProgram) {
             languages.prepare_go().await?;
         }
         if runner::any_needs(selected, Need::Python) {

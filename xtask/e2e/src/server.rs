@@ -18,6 +18,10 @@ use super::languages::Languages;
 use super::variant::Protocol;
 use xtask_control_plane::{Cluster, Identity, KubernetesVersion};
 
+/// Whether Go can be run.
+static HAS_GO: std::sync::LazyLock<bool> =
+    std::sync::LazyLock::new(|| std::process::Command::new("go").arg("version").output().is_ok());
+
 /// An API server to run suites on.
 pub(crate) struct Server {
     origin: Origin,
@@ -219,7 +223,8 @@ impl Server {
     pub(crate) fn unmet_reason(&self, need: Need) -> Option<&str> {
         match need {
             Need::Examples => self.examples.as_ref().err().map(String::as_str),
-            Need::Go => self.languages.go().err(),
+            Need::Go => (!*HAS_GO).then_some("there is no `go` on the PATH"),
+            Need::GoProgram => self.languages.go().err(),
             Need::Python => self.languages.python().err(),
             _ => self.unmet_needs.iter().find(|(unmet, _)| *unmet == need).map(|(_, reason)| reason.as_str()),
         }

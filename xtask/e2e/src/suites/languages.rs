@@ -19,7 +19,7 @@ use crate::languages::{complete, sources};
 use crate::support::pod;
 
 suite!("languages":
-    go_client_go [Go, Pods, Echo],
+    go_client_go [GoProgram, Pods, Echo],
     python_kubernetes [Python, Pods, Echo],
     python_kr8s [Python, Pods, Echo],
     python_lightkube [Python, Pods, Echo],

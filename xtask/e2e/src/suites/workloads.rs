@@ -198,12 +198,10 @@ async fn spread_constraints_limit_the_skew_of_nodes(env: Env) -> Outcome {
     };
     pods.create(&PostParams::default(), &pod_with("first", &json!({"nodeName": first}))?).await?;
     // All other nodes have fewer pods than this one: a second pod on it would have a skew of two.
+    let mut of_all_nodes = constraint("kubernetes.io/hostname");
+    of_all_nodes["nodeAffinityPolicy"] = "Ignore".into();
     let pinned = json!({
-        "nodeSelector": {"kubernetes.io/hostname": first},
-        "topologySpreadConstraints": [{
-            "maxSkew": 1, "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "DoNotSchedule",
-            "labelSelector": {"matchLabels": {"app": "spread"}}, "nodeAffinityPolicy": "Ignore",
-        }],
+        "nodeSelector": {"kubernetes.io/hostname": first}, "topologySpreadConstraints": [of_all_nodes],
     });
     pods.create(&PostParams::default(), &pod_with("second", &pinned)?).await?;
     let message = wait_until_unschedulable(&pods, "second").await?;
