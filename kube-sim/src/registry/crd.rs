@@ -9,6 +9,7 @@ use super::fields::Field;
 use super::resource::{Column, Conversion, Custom, Origin, Resource, ScalePaths, Subresource};
 use crate::builtin;
 use crate::cel;
+use crate::json::texts;
 use crate::schema::{Approval, Schema, approval, quote};
 use crate::strategy::{Strategy, list_kind, singular};
 
@@ -64,7 +65,7 @@ fn conversion_of(custom: &Custom, group: &str, version: &str) -> Conversion {
 
 /// The strings in a list.
 fn strings_in(list: &Value) -> Vec<String> {
-    list.as_array().into_iter().flatten().filter_map(|v| v.as_str().map(str::to_owned)).collect()
+    texts(list).map(str::to_owned).collect()
 }
 
 /// The newest served version that is not deprecated, if it is newer than `version`.
