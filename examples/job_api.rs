@@ -21,7 +21,7 @@ fn main() -> ExitCode {
     examples::run(run_job())
 }
 
-/// True if the job has failed for good.
+/// A [`Condition`] that is met if the status of the job has the condition `Failed`: the job controller retries no more.
 fn has_failed() -> impl Condition<Job> {
     |job: Option<&Job>| {
         let conditions = job.and_then(|job| job.status.as_ref()?.conditions.as_ref());

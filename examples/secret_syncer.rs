@@ -32,8 +32,8 @@ fn main() -> ExitCode {
 
 async fn run() -> anyhow::Result<()> {
     let client = Client::try_default().await?;
-    // Only secrets with the label. A secret that loses its label while it has the finalizer is not cleaned up: an operator
-    // would watch all secrets, and decide in the reconciler.
+    // Watch only secrets with the label. If a secret loses its label, the finalizer stays and the copy is not deleted.
+    // To handle this case, watch all secrets, and check the label in the reconciler.
     let secrets = watcher::Config::default().labels(COPY_TO);
     info!("copying secrets");
     Controller::new(Api::<Secret>::all(client.clone()), secrets)

@@ -30,7 +30,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::{collections::BTreeMap, sync::Arc};
 
-/// The name of the controller: of its lease, its field manager and its events.
+/// The name of the controller and of its lease. Its field managers and the reporter of its events contain the name.
 const NAME: &str = "site-controller";
 const FINALIZER: &str = "example.com/site-index";
 /// The config map that lists all sites.
@@ -111,7 +111,8 @@ async fn reconcile(
     finalizer(&sites, FINALIZER, site, step).await
 }
 
-/// Publishes a site. Each write is idempotent, and the status is written only if it changes: no reconcile triggers the next.
+/// Publishes a site. Each write is idempotent, and the status is written only if it changes, so a reconcile
+/// does not trigger another one.
 async fn publish(site: &Site, sites: &Api<Site>, context: &Context) -> kube_client::Result<Action> {
     let name = format!("pages-{}", site.name_any());
     let pages = json!({

@@ -47,7 +47,7 @@ fn docs(sim: &Sim) -> Value {
     sim.get("example.com/v1", "Site", "default", "docs").unwrap()
 }
 
-/// The number of requests that write.
+/// The number of requests that write, except the writes of leases.
 fn writes(sim: &Sim) -> usize {
     let verbs = ["create", "update", "patch", "delete"];
     sim.journal().count(|entry| verbs.contains(&entry.verb) && entry.resource != "leases")

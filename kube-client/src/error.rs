@@ -28,7 +28,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The server rejected the request with a `Status`.
+    /// The server sent an unsuccessful response. If its body is not a `Status`, the client generates the `Status`.
     #[error("{0}")]
     Api(Box<Status>),
 
@@ -171,7 +171,7 @@ pub enum TransportKind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Wait {
-    /// Name lookup and TCP connection (`Config::connect_timeout`).
+    /// Name lookup, TCP connection, and the proxy if there is one (`Config::connect_timeout`).
     Connect,
     /// The TLS handshake (`Config::tls_timeout`).
     TlsHandshake,
@@ -181,7 +181,7 @@ pub enum Wait {
     Body,
     /// Progress of a write to the connection (`Config::write_timeout`).
     Write,
-    /// Credentials from a plugin or a file.
+    /// Credentials from a plugin, a file or an OpenID Connect provider.
     Credentials,
     /// The whole request (`Config::request_timeout`).
     Request,
@@ -218,7 +218,7 @@ impl fmt::Display for Wait {
 }
 
 impl Error {
-    /// The `Status` of the server, if it sent one.
+    /// The `Status` of an unsuccessful response; `None` for other errors.
     pub fn status(&self) -> Option<&Status> {
         match self {
             Self::Api(status) => Some(status),

@@ -33,7 +33,7 @@ pub fn kubeconfig(data: &[u8]) {
 }
 
 /// Splits and decodes a list. The first byte is the size of the frames. If serde_json accepts the list, asserts that
-/// both return the same items.
+/// the splitter and serde_json return the same items.
 pub fn list(data: &[u8]) {
     /// A list as serde_json decodes it.
     #[derive(Deserialize)]
@@ -66,7 +66,7 @@ pub fn list(data: &[u8]) {
 }
 
 /// Splits and decodes the events of a watch. The first byte is the size of the frames. If serde_json accepts the body
-/// as consecutive objects, asserts that both return the same events.
+/// as consecutive objects, asserts that the splitter and serde_json return the same events.
 pub fn watch(data: &[u8]) {
     let Some((size, body)) = data.split_first() else { return };
     let values: Result<Vec<Value>, _> = serde_json::Deserializer::from_slice(body).into_iter().collect();

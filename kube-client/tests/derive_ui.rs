@@ -1,4 +1,4 @@
-//! Tests of the compile errors for invalid `#[kube(..)]`: one error for each invalid value, with the span of the value.
+//! Tests of the compile errors for invalid attributes of the derive macros: one error for each mistake, with its span.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 #![cfg(feature = "schema")]
 

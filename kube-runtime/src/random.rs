@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-/// Adds a random duration of up to 100 % of `wait`.
+/// Returns `wait` plus a random duration of up to 100 % of `wait`.
 pub(crate) fn add_jitter(wait: Duration) -> Duration {
     wait.saturating_add(Duration::try_from_secs_f64(wait.as_secs_f64() * fastrand::f64()).unwrap_or(wait))
 }
@@ -14,12 +14,12 @@ pub(crate) fn up_to(limit: Duration) -> Duration {
     limit.mul_f64(fastrand::f64())
 }
 
-/// Random letters and digits that distinguish this process from others.
+/// Random hexadecimal digits that distinguish this process from others.
 pub(crate) fn suffix() -> String {
     format!("{:016x}", fastrand::u64(..))
 }
 
-/// Subtracts a random duration of up to 50 % of `limit`.
+/// Returns `limit` minus a random duration of up to 50 % of `limit`.
 pub(crate) fn shorten_randomly(limit: Duration) -> Duration {
     limit.mul_f64(1.0 - fastrand::f64() / 2.0)
 }

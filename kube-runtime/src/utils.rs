@@ -1,4 +1,4 @@
-//! The stream combinators and backoffs under the paths that kube has for them.
+//! Re-exports the stream combinators and backoffs at the paths that they have in the crate kube.
 
 pub use crate::reflector::Reflect;
 pub use crate::watch_ext::{

@@ -319,7 +319,7 @@ fn objects_that_come_and_go_leave_nothing_behind_in_a_controller() {
     let related = Changes::of_store("others", &other_store, deltas(other_writer, other_events)).handle(
         mapped(|other: ConfigMap| Some(ObjectRef::<ConfigMap>::new(&other.name_any()).within("team"))),
     );
-    // A third of the reconciles fail, and a third requeue their objects.
+    // Some reconciles fail, and some requeue their objects.
     let reconcile = |map: Arc<ConfigMap>, _| {
         std::future::ready(match map.name_any().len() % 3 {
             0 => Err(std::io::Error::other("a failure")),

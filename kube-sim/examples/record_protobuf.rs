@@ -120,7 +120,8 @@ fn full_type_name(kind: &str, package: &str) -> String {
     }
 }
 
-/// Prints the messages of objects in stable API versions, and all messages that they refer to.
+/// Prints the messages of objects in stable API versions, of `DeleteOptions`, `ListMeta` and `Status`, and all messages
+/// that these messages refer to.
 fn print_reachable_messages(
     messages: &BTreeMap<String, Fields>,
     shown: &BTreeSet<(String, String)>,

@@ -72,8 +72,8 @@ pub(crate) async fn run(arguments: Vec<OsString>) -> Result<(), Error> {
     Ok(())
 }
 
-/// Whether roles authorize requests. As in kube-apiserver, a request is allowed if one of the modes allows it, and
-/// without the flag.
+/// Whether RBAC authorizes requests. As in kube-apiserver, a request is allowed if one of the modes allows it. Without
+/// the flag, each request is allowed.
 fn has_rbac(flags: &Flags) -> Result<bool, Error> {
     let modes: Vec<_> = flags.list("authorization-mode").collect();
     if let Some(mode) = modes.iter().find(|mode| !["RBAC", "Node", "AlwaysAllow"].contains(mode)) {
@@ -82,7 +82,7 @@ fn has_rbac(flags: &Flags) -> Result<bool, Error> {
     Ok(modes.contains(&"RBAC") && !modes.contains(&"AlwaysAllow"))
 }
 
-/// The admission plugins of kube-sim that have names in kube-apiserver.
+/// The admission plugins that `--enable-admission-plugins` may list, and `--disable-admission-plugins` must not list.
 const PLUGINS: [&str; 6] = [
     "DefaultTolerationSeconds",
     "MutatingAdmissionPolicy",
@@ -92,7 +92,8 @@ const PLUGINS: [&str; 6] = [
     "ValidatingAdmissionWebhook",
 ];
 
-/// Refuses to disable a plugin that kube-sim has, and to enable one that it does not have: a test depends on it.
+/// Refuses to disable a plugin in `PLUGINS`, and to enable any other plugin: a test that sets the flag depends on its
+/// effect.
 fn check_plugins(flags: &Flags) -> Result<(), Error> {
     let disabled = flags.list("disable-admission-plugins").find(|plugin| PLUGINS.contains(plugin));
     let enabled = flags.list("enable-admission-plugins").find(|plugin| !PLUGINS.contains(plugin));
@@ -115,7 +116,8 @@ fn address(flags: &Flags) -> Result<SocketAddr, Error> {
     Ok(SocketAddr::new(ip, port))
 }
 
-/// The files of TLS. Without the flags, those in `--cert-dir`.
+/// The TLS files that the flags name. If a flag for the server's certificate or key is absent, the file in
+/// `--cert-dir`.
 fn tls_files(flags: &Flags) -> Result<TlsFiles, Error> {
     let in_cert_dir = |name: &str| flags.get("cert-dir").map(|dir| Path::new(dir).join(name));
     let required = |flag: &str, name: &str| -> Result<Vec<u8>, Error> {

@@ -40,7 +40,7 @@ impl Flags {
     /// for `--help`. Logs the inert flags.
     ///
     /// # Errors
-    /// A text that names the flag, if it is refused, unknown, or no flag.
+    /// The text for a refused or unknown flag, or for an argument that is not a flag.
     pub(crate) fn parse(table: &[Flag], arguments: Vec<OsString>) -> Result<Option<Self>, Error> {
         let mut flags = Self::default();
         let mut arguments = arguments.into_iter().peekable();

@@ -1,4 +1,4 @@
-//! The only clock and the only random number generator of a `Sim`.
+//! The only source of time and of random numbers of a `Sim`.
 //!
 //! Other modules must not read the system clock or generate random numbers; otherwise, runs would not be reproducible.
 //! Timers use tokio's clock.
@@ -77,7 +77,7 @@ pub(crate) fn format_seconds(at: Timestamp) -> String {
     at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
-/// The random number generator of a simulation, for uids, generated names and jitter.
+/// A random number generator of a simulation, for uids, generated names, jitter and fault rules.
 #[derive(Clone, Debug)]
 #[expect(clippy::disallowed_types, reason = "the one source of randomness")]
 pub(crate) struct Random(fastrand::Rng);

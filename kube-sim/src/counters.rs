@@ -10,7 +10,7 @@ pub(crate) struct Labels {
     pub(crate) group: String,
     pub(crate) version: String,
     pub(crate) resource: String,
-    /// A subresource, or the path of a request without a resource.
+    /// A subresource, or the first path segment of a request without a resource.
     pub(crate) subresource: String,
     /// `cluster`, `namespace` or `resource`; empty for a request without a resource.
     pub(crate) scope: &'static str,

@@ -86,7 +86,7 @@ impl Inner {
 
     /// Locks the storage.
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
-        // Only a bug in this crate panics while it holds the lock. Ignoring the poisoned lock keeps the state
+        // Only a bug in this crate causes a panic under this lock. The poisoning is ignored, so that the state remains
         // readable.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

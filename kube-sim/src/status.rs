@@ -70,7 +70,8 @@ impl SimError {
         self.code == StatusCode::NOT_FOUND
     }
 
-    /// Whether the resource version is outdated, or another field manager owns an applied field.
+    /// Whether the request conflicts with the stored object, for example because the resource version is outdated, or
+    /// because another field manager owns an applied field.
     pub fn is_conflict(&self) -> bool {
         self.reason() == "Conflict"
     }

@@ -82,7 +82,7 @@ pub(super) fn item_filter<K, T>(
 where
     K: 'static,
 {
-    // This filter never returns `PieceVerdict::Defer`: a list contains each object once, so that no item waits for an
+    // This filter never returns `PieceVerdict::Defer`: a list contains each object once, so no item waits for an
     // earlier one.
     Box::new(move |piece, _| match decoder.peek_item(piece, depth) {
         // The metadata is unreadable: the decoder reports the error.

@@ -30,7 +30,7 @@ impl<K: 'static> Api<K> {
     /// As [`list_stream`](Api::list_stream).
     ///
     /// # Cancel safety
-    /// Cancel safe: the request ends. Dropping the stream ends it, too.
+    /// Cancel safe: dropping the future or the stream ends the request.
     pub async fn list_raw<T: Send + 'static>(
         &self,
         lp: &ListParams,
@@ -59,7 +59,7 @@ impl<K: 'static> Api<K> {
     /// As [`watch`](Api::watch).
     ///
     /// # Cancel safety
-    /// Cancel safe: the request ends. Dropping the stream ends it, too.
+    /// Cancel safe: dropping the future or the stream ends the request.
     pub async fn watch_raw<T: Send + 'static>(
         &self,
         wp: &WatchParams,

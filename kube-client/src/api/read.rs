@@ -33,7 +33,7 @@ impl<K: DeserializeOwned> Api<K> {
         self.request_object(&self.request, self.request.get(name, gp)?).await
     }
 
-    /// Reads one object, `None` if no object has this name.
+    /// Reads one object. Returns `None` if no object has this name.
     ///
     /// # Errors
     ///
@@ -67,7 +67,7 @@ impl<K: DeserializeOwned + Send + 'static> Api<K> {
     /// If the request fails. The stream emits later errors.
     ///
     /// # Cancel safety
-    /// Cancel safe: the request ends. Dropping the stream ends it, too.
+    /// Cancel safe: dropping the future or the stream ends the request.
     pub async fn list_stream(&self, lp: &ListParams) -> Result<ListStream<K>> {
         self.open_list(&self.request, lp, self.set_types.clone()).await
     }
@@ -99,7 +99,7 @@ impl<K> Api<K> {
         self.request_object(&request, request.get(name, gp)?).await
     }
 
-    /// Reads the metadata of one object, `None` if no object has this name.
+    /// Reads the metadata of one object. Returns `None` if no object has this name.
     ///
     /// # Errors
     ///
@@ -111,7 +111,7 @@ impl<K> Api<K> {
         self.get_metadata_opt_with(name, &GetParams::default()).await
     }
 
-    /// Reads the metadata of one object with [`GetParams`], `None` if no object has this name.
+    /// Reads the metadata of one object with [`GetParams`]. Returns `None` if no object has this name.
     ///
     /// # Errors
     ///

@@ -34,7 +34,7 @@ impl<K: DeserializeOwned + Send + 'static> Api<K> {
     /// If the request fails. [`Error::is_gone`](crate::Error::is_gone) if the version has expired (410): relist.
     ///
     /// # Cancel safety
-    /// Cancel safe: the request ends. Dropping the stream ends it, too.
+    /// Cancel safe: dropping the future or the stream ends the request.
     pub async fn watch(&self, wp: &WatchParams, version: &str) -> Result<EventStream<K>> {
         self.open_watch(&self.request, wp, version).await
     }
@@ -48,7 +48,7 @@ impl<K: 'static> Api<K> {
     /// As [`watch`](Api::watch).
     ///
     /// # Cancel safety
-    /// Cancel safe: the request ends. Dropping the stream ends it, too.
+    /// Cancel safe: dropping the future or the stream ends the request.
     pub async fn watch_metadata(
         &self,
         wp: &WatchParams,
@@ -81,7 +81,7 @@ impl Client {
     /// If the request fails.
     ///
     /// # Cancel safety
-    /// Cancel safe: the request ends. Dropping the stream ends it, too.
+    /// Cancel safe: dropping the future or the stream ends the request.
     pub async fn request_events<T: DeserializeOwned + Send + 'static>(
         &self,
         request: http::Request<Vec<u8>>,

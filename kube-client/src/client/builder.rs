@@ -104,7 +104,8 @@ impl ClientBuilder<HttpService> {
     /// connection, so that reads are retried.
     ///
     /// # Errors
-    /// If another setting cannot be used: a token, a plugin, an address, or credentials for a plain `http` address.
+    /// If a setting that has an effect cannot be used: a token, a plugin, an address, or credentials for a plain `http`
+    /// address.
     ///
     /// ```
     /// use kube_client::{Config, client::ClientBuilder};

@@ -77,7 +77,8 @@ pub trait ConfigExt: private::Sealed {
     /// As for [`rustls_client_config`](Self::rustls_client_config).
     fn rustls_https_connector(&self) -> Result<HttpsConnector<HttpConnector>>;
 
-    /// Like [`rustls_https_connector`](Self::rustls_https_connector), over another connector, such as that of a proxy.
+    /// Like [`rustls_https_connector`](Self::rustls_https_connector), over `connector`, which may connect through a
+    /// proxy.
     ///
     /// # Errors
     /// As for [`rustls_https_connector`](Self::rustls_https_connector).

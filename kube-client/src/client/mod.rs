@@ -64,10 +64,10 @@ use request_line::RequestLine;
 /// requests do not wait for each other.
 ///
 /// # Renewed credentials
-/// Tokens, and files of tokens, client certificates, keys and trusted authorities, are renewed while the client is in
-/// use. A token file is read again every 50 s, and a credential plugin or an OpenID Connect provider is asked shortly
-/// before the expiry of its credentials. Requests check the files of certificates every 10 s. After a change, new
-/// connections use the new certificates, no request uses an older connection, and requests in flight continue.
+/// While the client is in use, it renews its credentials. It reads a token file again every 50 s. It runs a credential
+/// plugin, or requests a token from an OpenID Connect provider, shortly before the last credentials expire. It checks
+/// the files of client certificates, keys and trusted authorities every 10 s while it sends requests. After a change,
+/// new connections use the new certificates, no request uses an older connection, and requests in flight continue.
 ///
 /// If the server rejects credentials with 401, or one side rejects a certificate in the TLS handshake, the credentials
 /// are renewed once for all requests that used them, and these requests are sent once more: they had no effect.

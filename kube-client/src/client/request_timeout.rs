@@ -73,7 +73,7 @@ pub(super) async fn limit_response(
 struct LimitedBody {
     inner: Body,
     timer: Pin<Box<Sleep>>,
-    /// The error after the time limit; `None` after it was returned.
+    /// The error that the body returns at its deadline; `None` after the body has returned it.
     expired: Option<Error>,
 }
 

@@ -41,8 +41,8 @@ pub(super) async fn error_for_status(
     Err(Error::Api(status_from_response(request_line, code, &head.headers, &body, server).boxed()))
 }
 
-/// Returns the part of an unsuccessful response's body that arrives in time. A connection that breaks or stalls must
-/// not replace the server's error with a transport error.
+/// Returns the first bytes of an unsuccessful response's body: those that arrive within `ERROR_BODY_TIMEOUT`, at most
+/// `ERROR_BODY_LIMIT`. A connection that breaks or stalls must not replace the server's error with a transport error.
 async fn collect_error_body(body: Body) -> Bytes {
     let mut start = BytesMut::new();
     let append = |frame: Frame<Bytes>| {

@@ -75,7 +75,7 @@ pub(super) fn uses_tls(config: &Config) -> Result<bool> {
     }
 }
 
-/// The settings of TLS. Blocks on the file system for certificates.
+/// The settings of TLS with the API server. Blocks on the file system for certificates.
 pub(super) fn tls_settings(config: &Config, identity: ClientCertificate) -> Result<ServerTls> {
     let (trust, authorities) = if config.accept_invalid_certs {
         if config.root_cert.is_some() || config.root_cert_file.is_some() {

@@ -25,7 +25,7 @@ const MAX_UNWRITTEN_BYTES: usize = 4 << 20;
 /// The size in bytes at which messages are written together.
 const WRITE_BYTES: usize = 64 << 10;
 
-/// A subprotocol of WebSockets that Kubernetes defines: the meaning of the messages.
+/// A WebSocket subprotocol of Kubernetes. It defines the meaning of the messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum StreamProtocol {

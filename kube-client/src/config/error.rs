@@ -237,7 +237,7 @@ pub enum InClusterError {
     /// The cluster's certificate authority cannot be used.
     #[error("cannot use the cluster's certificate authority")]
     CertificateAuthority(#[source] FieldError),
-    /// The proxy variables of the environment cannot be used.
+    /// The value of a proxy variable of the environment cannot be used.
     #[error("cannot use the environment variable {0}")]
     Proxy(&'static str, #[source] FieldError),
 }

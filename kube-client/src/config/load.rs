@@ -182,8 +182,8 @@ fn parse_kubeconfig(text: &str, origin: &str) -> Result<Kubeconfig, KubeconfigEr
 /// Decodes a document whose merge keys are expanded.
 fn decode_expanded(value: &yaml_serde::Value) -> Result<Option<Kubeconfig>, yaml_serde::Error> {
     yaml_serde::from_value(value.clone()).or_else(|error| {
-        // Only the parser of text accepts a number for a string field, as in `namespace: 1`. If both fail, return the
-        // first error: the position in the parser's error refers to the generated text, not to the file.
+        // Only the parser of text accepts a number for a string field, as in `namespace: 1`. If both attempts fail,
+        // return the first error: the position in the parser's error refers to the generated text, not to the file.
         yaml_serde::from_str(&yaml_serde::to_string(value)?).map_err(|_| error)
     })
 }

@@ -70,11 +70,12 @@ pub struct Config {
     /// The file is read again while the client is in use: see [`Client`](crate::Client). If the program sets
     /// `root_cert` to certificates other than those that were read from the file, the file is ignored.
     pub root_cert_file: Option<PathBuf>,
-    /// The longest wait for name lookup and a TCP connection (default 10 s).
+    /// The longest wait for the name lookup, the TCP connection, and the proxy if there is one (default 10 s).
     pub connect_timeout: Option<Duration>,
     /// The longest wait for the TLS handshake (default 10 s).
     pub tls_timeout: Option<Duration>,
-    /// The longest wait from the start of a request to the head of its response (default 65 s).
+    /// The longest wait from the start of a try to the head of its response (default 65 s). Each retry has this limit
+    /// again.
     ///
     /// The default is longer than the request timeout of API servers (60 s), so that the server can report its own,
     /// more specific error.
@@ -148,8 +149,8 @@ pub struct Config {
 #[non_exhaustive]
 pub enum HttpVersions {
     /// HTTP/2 if the server selects it in the TLS handshake (ALPN, RFC 7301), and otherwise HTTP/1.1. Requests share
-    /// connections over HTTP/2: calls and watches use different ones, and calls use two while 16 are in flight on the
-    /// first. HTTP upgrades always use HTTP/1.1.
+    /// connections over HTTP/2: calls and watches use different connections, and calls use a second connection while 16
+    /// calls are in flight on the first. HTTP upgrades always use HTTP/1.1.
     #[default]
     Negotiate,
     /// Only HTTP/1.1. Each concurrent request has its own connection.
@@ -166,8 +167,8 @@ pub enum HttpVersions {
 pub struct RetryPolicy {
     /// The maximum number of tries, including the first (default 5).
     pub tries: u32,
-    /// The limit on the total time of all tries and waits (default 30 s). If the next wait would exceed the limit, the
-    /// response or error is returned immediately.
+    /// The latest start of a retry, measured from the start of the first try (default 30 s). If the wait before a retry
+    /// would end later, the response or error is returned immediately. A try that has started is not interrupted.
     pub total: Duration,
     /// The wait before the first retry without `Retry-After`; it doubles with each retry (default 200 ms).
     pub initial: Duration,
@@ -193,7 +194,7 @@ impl RetryPolicy {
         self
     }
 
-    /// Sets the limit on the total time of all tries and waits.
+    /// Sets the latest start of a retry, measured from the start of the first try.
     #[must_use]
     pub fn total(mut self, total: Duration) -> Self {
         self.total = total;
@@ -411,8 +412,8 @@ impl fmt::Debug for Config {
     }
 }
 
-/// [`Config::infer`] with a given environment. Tests set `service_account`, the directory of the service account's
-/// files.
+/// [`Config::infer`] with a given environment and without the debug overrides. Tests set `service_account`, the
+/// directory of the service account's files.
 fn infer_from(env: Env<'_>, service_account: Option<&Path>) -> Result<Config, InferConfigError> {
     let options = KubeConfigOptions::default();
     let home = env.home_kubeconfig();

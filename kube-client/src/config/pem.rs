@@ -105,7 +105,7 @@ fn damaged_pem_error(loaded: &LoadedField, block: Option<usize>, source: pem::Er
     // The library's errors about marker lines quote the line. In a key without line breaks, such a line contains the
     // key.
     let source = match source {
-        // Only for certificates, whose text begins with a BEGIN line: the next section begins before an END line.
+        // This error occurs only for a certificate, whose text begins with a BEGIN line: the text has no END line.
         pem::Error::NoItemsFound => "its END line is missing".into(),
         pem::Error::MissingSectionEnd { .. } | pem::Error::IllegalSectionStart { .. } => {
             "a BEGIN or END marker is missing, or is not on a line of its own".into()

@@ -205,7 +205,7 @@ pub struct AdmissionResponse {
     pub types: TypeMeta,
     /// The uid of the request.
     pub uid: String,
-    /// Whether the write is allowed.
+    /// Whether the request is allowed.
     pub allowed: bool,
     /// The reason of a rejection, which the server passes on to the user. The server ignores it if `allowed` is set.
     #[serde(

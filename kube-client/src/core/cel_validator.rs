@@ -13,7 +13,7 @@ use super::schema_validator::{Patterns, SchemaValidator, compile_patterns, witho
 use super::validation_error::{ErrorKind, ValidationError, ValidationErrors};
 use super::{CustomResourceExt, Reason};
 
-/// The key of the rules in a schema.
+/// The keyword of the validation rules in a schema.
 const RULES: &str = "x-kubernetes-validations";
 
 /// Evaluates the validation rules of a schema (`x-kubernetes-validations`, KEP-2876) without an API server. The rules

@@ -320,7 +320,7 @@ fn keep_metadata(object: &Value, converted: &mut Value) {
     }
 }
 
-/// The path of the first value that differs; `None` if both are equal. A missing field equals null.
+/// The path of the first value that differs; `None` if the values are equal. A missing field equals null.
 fn first_difference(a: &Value, b: &Value, path: &str) -> Option<String> {
     match (a, b) {
         (Value::Object(x), Value::Object(y)) => x.keys().chain(y.keys()).find_map(|key| {

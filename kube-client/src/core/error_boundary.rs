@@ -39,7 +39,7 @@ pub struct InvalidObject {
 impl<'de, K: Resource + DeserializeOwned> Deserialize<'de> for DeserializeGuard<K> {
     /// # Errors
     ///
-    /// If the input is not JSON, or if its metadata does not decode.
+    /// If the input is not JSON, or if neither the object nor its metadata decodes.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let value = serde_json::Value::deserialize(deserializer)?;
         let error = match K::deserialize(&value) {

@@ -105,17 +105,18 @@ impl Status {
         self.reason == reason::ALREADY_EXISTS
     }
 
-    /// Whether the write was based on an outdated version of the object (409). If so, read the object again and retry.
+    /// Whether the write conflicts with another write (409), for example because its resource version is outdated. If
+    /// so, read the object again and retry.
     pub fn is_conflict(&self) -> bool {
         self.matches_reason(reason::CONFLICT, 409)
     }
 
-    /// Whether the caller is not authorized for this request (403).
+    /// Whether the user is not authorized for this request (403).
     pub fn is_forbidden(&self) -> bool {
         self.matches_reason(reason::FORBIDDEN, 403)
     }
 
-    /// Whether the server cannot authenticate the caller (401).
+    /// Whether the server cannot authenticate the user (401).
     pub fn is_unauthorized(&self) -> bool {
         self.matches_reason(reason::UNAUTHORIZED, 401)
     }
@@ -249,13 +250,13 @@ pub mod reason {
     pub const UNKNOWN: &str = "";
     /// 401: credentials are missing or not valid.
     pub const UNAUTHORIZED: &str = "Unauthorized";
-    /// 403: the caller is not authorized for this request.
+    /// 403: the user is not authorized for this request.
     pub const FORBIDDEN: &str = "Forbidden";
     /// 404: the object or resource does not exist.
     pub const NOT_FOUND: &str = "NotFound";
     /// 409: an object with the same name exists.
     pub const ALREADY_EXISTS: &str = "AlreadyExists";
-    /// 409: the write was based on an outdated version.
+    /// 409: the write conflicts with another write, for example because its resource version is outdated.
     pub const CONFLICT: &str = "Conflict";
     /// 410: the object is no longer available.
     pub const GONE: &str = "Gone";

@@ -16,7 +16,7 @@ pub struct UndecodableObject {
     pub expected: String,
     /// The object's name; `None` if the object's metadata is not readable.
     pub name: Option<String>,
-    /// The object's namespace; `None` for cluster-scoped objects.
+    /// The object's namespace; `None` for a cluster-scoped object, or if the object's metadata is not readable.
     pub namespace: Option<String>,
     /// The object's resource version.
     pub resource_version: Option<String>,

@@ -35,8 +35,8 @@ use crate::{
 /// ```
 ///
 /// # Errors
-/// [`DiscoveryError::MissingApiGroup`] if the server does not serve the group; the errors of [`Client::request`] if a
-/// request fails, even if only the one for a single version; [`DiscoveryError::InvalidDocument`] if an entry is
+/// [`DiscoveryError::MissingApiGroup`] if the server does not serve the group; the errors of [`Client::request`] if any
+/// request fails, including the request for a single version; [`DiscoveryError::InvalidDocument`] if an entry is
 /// malformed.
 ///
 /// # Cancel safety

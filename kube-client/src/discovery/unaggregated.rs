@@ -68,7 +68,7 @@ impl GroupEntry {
         Self::with_valid_versions(group.name, versions, preferred, failures)
     }
 
-    /// Drops versions with unusable names; `None` if there is no version.
+    /// Drops versions with unusable names; `None` if the document lists no version.
     fn with_valid_versions(
         name: String,
         mut versions: Vec<String>,

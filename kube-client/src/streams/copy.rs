@@ -86,7 +86,7 @@ pub(crate) async fn receive(
 }
 
 /// Waits for `tar` in the container, and for the local thread. If both fail, returns the error of `tar`: it is the
-/// cause of the other.
+/// cause of the error of the thread.
 async fn finish<T>(
     mut process: AttachedProcess,
     transfer: impl Future<Output = Result<io::Result<T>, tokio::task::JoinError>>,

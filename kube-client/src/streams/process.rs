@@ -23,7 +23,7 @@ use crate::{
 const INPUT_BYTES: usize = 128 << 10;
 /// The default of [`AttachParams::max_stdout_buf_size`].
 const OUTPUT_BYTES: usize = 256 << 10;
-/// The limit on the text of a `Status`.
+/// The maximum size in bytes of the `Status` of a process.
 const MAX_STATUS_BYTES: usize = 1 << 20;
 /// The maximum number of queued changes of the terminal's size.
 const WAITING_SIZES: usize = 8;

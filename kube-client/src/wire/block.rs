@@ -1,4 +1,4 @@
-//! `Block`: searches 64 bytes with each step, by vector instructions.
+//! `Block`: searches 64 bytes per step with vector (SIMD) instructions.
 //!
 //! The instruction set is detected at run time. The module classifies bytes, and must not interpret JSON.
 #![expect(

@@ -91,7 +91,7 @@ impl EventSplitter {
 /// line.
 ///
 /// If the line ends with `}` and the next line begins with `{`, an object ends with the line: in JSON, `{` follows `}`
-/// only between two objects. This function does not count brackets, so that it may return false for a line that is one
+/// only between two objects. This function does not count brackets, so it may return false for a line that is one
 /// object.
 fn is_one_event(line: &[u8], next: Option<&u8>) -> bool {
     line.trim_ascii_end().last() == Some(&b'}') && next == Some(&b'{') && !may_hold_consecutive_objects(line)

@@ -1,8 +1,8 @@
 //! Splits the bodies of lists and watches into objects, and decodes them.
 //!
 //! A body is split as it arrives, so that memory never holds the text of a whole list. A piece of a body is the text of
-//! one list item or one watch event, in JSON or Protobuf. No other module depends on the format. This module must not
-//! perform I/O.
+//! one list item or one watch event, in JSON or Protobuf. Other modules do not parse either format. This module must
+//! not perform I/O.
 
 mod block;
 mod event;

@@ -1,4 +1,5 @@
-//! Tests of `#[derive(ApplyConfiguration)]` and `#[kube(apply)]`: an apply sends only the fields that are set.
+//! Tests of `#[derive(ApplyConfiguration)]` and `#[kube(apply)]`: an apply sends only the fields that are set. The
+//! companion of a type is its generated apply configuration, such as `LoadApply` for `Load`.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{BuildHasherDefault, DefaultHasher};

@@ -1,4 +1,4 @@
-//! Types without a companion: each error has the span of the type.
+//! Types without an apply configuration (no companion `..Apply`): each error has the span of the type.
 
 use kube_derive::{ApplyConfiguration, CustomResource};
 use schemars::JsonSchema;

@@ -215,7 +215,7 @@ fn check_schema_mode(errors: &mut Errors, attrs: &Attrs) {
     }
 }
 
-/// Checks the paths of the scale subresource, and that there is a status.
+/// Checks the paths of the scale subresource.
 fn check_scale(errors: &mut Errors, attrs: &Attrs) {
     let Some(scale) = &attrs.scale else { return };
     errors.check_text(&scale.spec_replicas, |p| paths::check_path_below(p, &[".spec."]));

@@ -79,7 +79,7 @@ impl Config {
         self
     }
 
-    /// The time limit of a reconcile. The controller then drops its future, yields
+    /// The time limit of a reconcile. After this time, the controller drops the reconcile's future, yields
     /// [`Error::ReconcilerTimedOut`](super::Error::ReconcilerTimedOut), and requeues the object after the backoff. With
     /// the Cargo feature `metrics`, `controller_runtime_reconcile_timeouts_total` counts these failures. A reconciler
     /// that blocks its thread instead of awaiting cannot be cancelled; see [`stall_limit`](Self::stall_limit).

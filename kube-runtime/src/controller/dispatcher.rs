@@ -125,7 +125,8 @@ where
         Self { deletions, ..self }
     }
 
-    /// Queues keys from the sources. Returns the first error of a source; `Pending` if no source has an item.
+    /// Queues keys from the sources. Returns the first error of a source; `None` after `MAX_KEYS_PER_POLL` items
+    /// without an error; `Pending` if no source has an item.
     fn poll_sources(&mut self, cx: &mut Context<'_>) -> Poll<Option<SourceError>> {
         for _ in 0..MAX_KEYS_PER_POLL {
             match self.sources.poll_next_unpin(cx) {

@@ -1,4 +1,4 @@
-//! `Error`: the failures that a controller reports while it continues.
+//! `Error`: the failures that a controller reports.
 
 use crate::reflector::ObjectRef;
 use crate::watcher;
@@ -25,8 +25,8 @@ pub enum Error<E: std::error::Error + 'static, Q = watcher::Error> {
     /// The reconcile took longer than [`Config::reconcile_timeout`](super::Config::reconcile_timeout), and its future
     /// was dropped. The object is requeued after the backoff.
     ReconcilerTimedOut(Box<ObjectRef<DynamicObject>>, Duration),
-    /// The handler of [`Controller::on_deletion`](crate::Controller::on_deletion) returned an error. It is called again
-    /// after the backoff.
+    /// The handler of [`Controller::on_deletion`](crate::Controller::on_deletion) returned an error. Unless the error
+    /// is a terminal error, the handler is called again after the backoff.
     DeletionFailed(BoxError, Box<ObjectRef<DynamicObject>>),
     /// A shutdown cancelled an in-flight reconcile, after [`Config::drain_timeout`](super::Config::drain_timeout) or
     /// at a second signal.
@@ -36,7 +36,8 @@ pub enum Error<E: std::error::Error + 'static, Q = watcher::Error> {
     MapperPanicked {
         /// The path of the watched collection, or the name of the source.
         resource: String,
-        /// The watched object, as `namespace/name` or `name`.
+        /// The watched object, as `namespace/name` or `name`; `an object` if a filter, or a handler other than a
+        /// mapper, panicked.
         object: String,
         /// The message of the panic.
         message: String,
@@ -135,9 +136,10 @@ pub enum SourceError {
     Watch(watcher::Error),
     /// A mapper, a handler or a filter panicked; see [`Error::MapperPanicked`].
     MapperPanicked {
-        /// The path of the changed object's collection, or its kind.
+        /// The path of the watched collection, or the name of the source.
         resource: String,
-        /// The changed object, as `namespace/name` or `name`.
+        /// The changed object, as `namespace/name` or `name`; `an object` if a filter, or a handler other than a
+        /// mapper, panicked.
         object: String,
         /// The message of the panic.
         message: String,

@@ -70,7 +70,7 @@ pub(super) struct Executor<'a, K: Resource, E: std::error::Error + 'static> {
     /// The time limit of a reconcile.
     timeout: Duration,
     tasks: JoinSet<Ended<K, E>>,
-    /// The objects whose reconciles run as tasks, by task.
+    /// The calls that run as tasks, by task.
     running: HashMap<Id, InFlight>,
     /// Results of inline reconciles and of reaped tasks.
     ended: VecDeque<ReconcileResult<K, E>>,
@@ -287,7 +287,8 @@ where
         self.tasks.abort_all();
     }
 
-    /// The result of a reconcile that returned `result`. Calls the error policy for an error.
+    /// The result of a reconcile that returned `result`, or that reached the time limit if `result` is `None`. Calls
+    /// the error policy for an error.
     fn result_of_return(
         &self,
         InFlight { key, attempt, .. }: InFlight,

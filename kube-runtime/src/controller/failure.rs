@@ -1,4 +1,5 @@
-//! The classes of failures of a reconcile. It must not decide when an object is requeued; the `dispatcher` does.
+//! The classes of failures of a reconcile. This module must not decide when an object is requeued; the `dispatcher`
+//! does.
 
 use kube_client::BoxError;
 use kube_client::core::Status;
@@ -33,7 +34,7 @@ const MAX_SOURCES: usize = 64;
 pub struct TerminalError(BoxError);
 
 impl TerminalError {
-    /// Marks `error` as one that no retry can fix. A text is an error, too.
+    /// Marks `error` as one that no retry can fix. `error` may be a string.
     pub fn new(error: impl Into<BoxError>) -> Self {
         Self(error.into())
     }
@@ -58,7 +59,7 @@ impl StdError for TerminalError {
     }
 }
 
-/// What the failure of a reconcile means for the next attempt.
+/// The class of a failed reconcile, which determines the next attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum FailureClass {
     /// The object was changed concurrently: the next attempt is due at once.

@@ -204,7 +204,8 @@ impl Gates {
     /// Checks each gate, and returns the state of all of them.
     fn current_state(&self) -> State {
         if self.gates.iter().any(|gate| !gate.is_open()) {
-            // Watch all gates, because each of them may be dropped while another one is closed.
+            // Also watch the open gates that may close: the handle of such a gate may be dropped while another gate is
+            // closed.
             let watched = self.gates.iter().filter(|gate| gate.may_close || !gate.is_open());
             let first = select_all(watched.map(|gate| gate.clone().changed().boxed()));
             return State::Closed(first.map(|(changed, ..)| changed).boxed());
@@ -227,7 +228,7 @@ mod tests {
     use k8s_openapi::api::core::v1::ConfigMap;
     use std::future::poll_fn;
 
-    /// Whether the gates are open; `None` if a closed gate was dropped.
+    /// Whether the gates are open; `None` if the handle of a gate was dropped.
     async fn is_open(gates: &mut Gates) -> Option<bool> {
         poll_fn(|cx| {
             Poll::Ready(match gates.poll_open(cx) {

@@ -6,7 +6,7 @@ use crate::queue::{FailureBackoff, RateLimiter};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Calls a user's limiter. If it panics for a key, the panic is logged and the key waits for the default backoff.
+/// Calls a user's limiter. If the limiter panics for a key, logs the panic, and the key waits for the default backoff.
 pub(super) struct GuardedLimiter<L> {
     limiter: L,
     fallback: FailureBackoff,

@@ -100,7 +100,7 @@ impl Requests {
         self.pending.extend(triggers.map(Ok));
     }
 
-    /// Adds the error of a mapper or handler that panicked for `object`.
+    /// Adds the error of a mapper, handler or filter that panicked for `object`.
     pub(super) fn add_panic(&mut self, object: &str, message: String) {
         let (resource, object) = (self.resource.to_string(), object.to_owned());
         self.pending.push_back(Err(SourceError::MapperPanicked { resource, object, message }));

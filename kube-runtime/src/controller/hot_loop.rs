@@ -1,7 +1,7 @@
 //! `HotLoops`: finds keys that are reconciled again and again. It only reports; the `queue` schedules.
 //!
-//! It samples one of 17 reconciles, so that it costs almost nothing. A key that many samples contain is suspected, and
-//! its reconciles are then counted exactly before it is reported.
+//! It samples one of 17 reconciles, so that it costs almost nothing. A key with many samples is suspected: its
+//! reconciles are then counted exactly before the key is reported.
 
 use super::Key;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;

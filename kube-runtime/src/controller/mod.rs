@@ -67,8 +67,8 @@ use std::{fmt, hash::Hash, sync::Arc};
 /// Watches objects of one kind and their owned objects, and calls a reconciler for each object that may need work.
 ///
 /// The *reconciler* receives the latest state of the object and compares the current with the desired state. It does
-/// not receive the change that triggered it. It returns an [`Action`], which sets when the object is requeued if it
-/// does not change earlier.
+/// not receive the change that triggered it. It returns an [`Action`], which sets when the object is requeued if the
+/// object does not change earlier.
 ///
 /// Guarantees:
 ///
@@ -284,7 +284,7 @@ where
     }
 
     /// Sets the wait of [`Action::requeue_with_backoff`], and so of [`backoff_on_error`], in place of
-    /// [`Config::failure_backoff`]. Changes of the object and other actions do not wait for it.
+    /// [`Config::failure_backoff`]. Changes of the object and other actions do not wait for the limiter.
     ///
     /// If the limiter panics for an object, the panic is logged, and the object waits for a backoff of 5 ms to 1000 s.
     #[must_use]
@@ -337,7 +337,7 @@ where
     /// Reconciles the objects that `mapper` returns when an object of kind `Other` is added, modified or deleted.
     ///
     /// The controller stores the last state of each object of kind `Other`. When the object is modified, or deleted,
-    /// even while the watch was interrupted, the controller also calls `mapper` with that previous state, because the
+    /// even while the watch was interrupted, the controller also calls `mapper` with the stored state, because the
     /// result may depend on other data, such as an index, that has changed. To save memory, watch an
     /// [`Object`](kube_client::core::Object) with only the fields that the mapper needs, or the metadata.
     ///
@@ -345,7 +345,8 @@ where
     /// modified or deleted, the controller reconciles these previous keys too.
     ///
     /// A panic in the mapper affects only the mapped object: the stream of [`run`](Controller::run) yields
-    /// [`Error::MapperPanicked`]. The previous keys of the object stay stored until it changes again or is deleted.
+    /// [`Error::MapperPanicked`]. The previous keys of the object stay stored until the object changes again or is
+    /// deleted.
     #[must_use]
     pub fn watches<Other, I>(
         self,

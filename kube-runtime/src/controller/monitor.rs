@@ -91,7 +91,8 @@ impl Monitor {
         due
     }
 
-    /// Whether a check is due, without a wake-up: for a controller that is never idle.
+    /// Whether a check is due; if so, schedules the next one. Registers no waker: a controller that is never idle is
+    /// polled anyway.
     pub(super) fn take_due(&mut self) -> bool {
         let due = self.next_check <= Instant::now();
         if due {

@@ -1,5 +1,5 @@
-//! `Targets`: the objects to reconcile for each watched object. After a change, its previous targets are also
-//! reconciled.
+//! `Targets`: the objects to reconcile for each watched object. After a change of a watched object, its previous
+//! targets are also reconciled.
 
 use super::key::{Key, SharedKeys};
 use foldhash::HashMap;

@@ -26,9 +26,10 @@ where
         self.with_source(source)
     }
 
-    /// Reconciles all objects periodically: after `period` plus a random jitter of up to a tenth, as the resync of
-    /// client-go's informers. The resync itself sends no request. The watches miss no change, so a controller needs a
-    /// resync only for external state whose changes it cannot watch. A period below one second becomes one second.
+    /// Reconciles all objects periodically: after `period` plus a random jitter of up to a tenth of `period`, as the
+    /// resync of client-go's informers. The resync itself sends no request. The watches miss no change, so a controller
+    /// needs a resync only for external state whose changes it cannot watch. A period below one second becomes one
+    /// second.
     #[must_use]
     pub fn resync_every(self, period: Duration) -> Self {
         let period = period.max(Duration::from_secs(1));

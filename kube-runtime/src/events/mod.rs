@@ -209,7 +209,7 @@ impl Shared {
         InFlightWrite { shared: self, write: Some(write) }.send().await
     }
 
-    /// Sends the request of a write. If the event to patch no longer exists, creates it.
+    /// Sends the request of a write. If the event to patch no longer exists, creates the event.
     async fn send_request(&self, write: &Write) -> Result<(), kube_client::Error> {
         let event = &write.event;
         let meta = &event.metadata;

@@ -18,7 +18,8 @@ const SERIES_TIMEOUT: Duration = Duration::from_secs(6 * 60);
 /// The interval at which the event of a series is written again, so that the server does not delete it.
 const REFRESH_INTERVAL: Duration = Duration::from_secs(30 * 60);
 
-/// If the write of the last count of a series fails, the recorder retries it for this time after the end of the series.
+/// If the write of the last count of a series fails, the recorder retries the write for this time after the end of the
+/// series.
 const COUNT_RETRY_TIME: Duration = Duration::from_secs(10 * 60);
 
 /// The series and the rate limits of a recorder.

@@ -53,7 +53,7 @@ pub enum Error<E = BoxError> {
 }
 
 impl<E> Error<E> {
-    /// Whether a concurrent change is the cause. Reconcile the object again; nothing is wrong with it.
+    /// Whether concurrent changes of the object caused the failure. Reconcile the object again.
     pub fn is_conflict(&self) -> bool {
         matches!(self, Self::Conflict { .. })
     }

@@ -27,13 +27,14 @@ pub enum Event<K> {
 
 /// Reconciles an object whose external state has to be cleaned up before the object is removed.
 ///
-/// - The object does not have the finalizer: adds `finalizer_name` to `metadata.finalizers`, then calls `reconcile`
-///   with [`Event::Apply`] and the object that the server returned. A change of finalizers leaves `metadata.generation`
-///   unchanged, so that a controller with a filter on the generation would not reconcile the object again.
-/// - It has the finalizer: calls `reconcile` with [`Event::Apply`].
-/// - It has the finalizer and is marked for deletion: calls `reconcile` with [`Event::Cleanup`], and removes the
-///   finalizer if the call succeeds.
-/// - It is marked for deletion without the finalizer: does nothing.
+/// - The object has neither the finalizer nor a deletion timestamp: adds `finalizer_name` to `metadata.finalizers`,
+///   then calls `reconcile` with [`Event::Apply`] and the object that the server returned. A change of finalizers
+///   leaves `metadata.generation` unchanged, so that a controller with a filter on the generation would not reconcile
+///   the object again.
+/// - The object has the finalizer and is not marked for deletion: calls `reconcile` with [`Event::Apply`].
+/// - The object has the finalizer and is marked for deletion: calls `reconcile` with [`Event::Cleanup`], and removes
+///   the finalizer if the call succeeds.
+/// - The object is marked for deletion without the finalizer: does nothing.
 ///
 /// Once `Apply` has started, the server keeps the object until `Cleanup` has succeeded. `Cleanup` may run without a
 /// previous `Apply`. If the controller filters events, the filter must pass changes of `metadata.deletionTimestamp`.

@@ -84,7 +84,7 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Informer<K> {
         Self::with_storage(api, config, Storage::typed())
     }
 
-    /// Like [`with_config`](Informer::with_config), with a storage format of the last states.
+    /// Like [`with_config`](Informer::with_config), with a storage format for the last states of the objects.
     pub fn with_storage(api: Api<K>, config: Config, storage: Storage<K>) -> Self {
         let (store, writer) = store_with(storage);
         let cycle = StoreCycle::new(api, config, &writer);

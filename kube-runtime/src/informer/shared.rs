@@ -76,12 +76,13 @@ pub(crate) struct Health {
     pub(crate) ended: Option<InformerEnd>,
 }
 
-/// The reason that the watch of a [`SharedInformer`] ended although it had subscribers. No response of a server ends it.
-/// The next subscription starts it again.
+/// The reason that the watch of a [`SharedInformer`] ended although it had subscribers. No response of a server ends
+/// the watch. The next subscription starts the watch again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InformerEnd {
-    /// Code that the watch calls panicked, such as a layer of the client. The panic hook of the program has reported it.
+    /// Code that the watch calls panicked, such as a layer of the client. The panic hook of the program has reported
+    /// the panic.
     #[error("its task panicked")]
     Panic,
     /// The runtime in which the informer got its first subscriber was shut down.

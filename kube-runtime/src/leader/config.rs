@@ -56,11 +56,12 @@ impl Config {
     }
 
     /// Checks that the lease duration is greater than the renew deadline, and that the renew deadline is greater than
-    /// 1.2 times the retry period.
+    /// 1.2 times the retry period. The retry period must not be zero, and the lease duration must be less than 2^31
+    /// seconds.
     ///
     /// # Errors
     ///
-    /// Names the timing that is too short.
+    /// Names the invalid timing.
     pub fn validate(&self) -> Result<(), InvalidConfig> {
         let (lease, renew, retry) = (self.lease_duration, self.renew_deadline, self.retry_period);
         if retry.is_zero() {
@@ -86,7 +87,7 @@ impl Config {
     }
 }
 
-/// The timings of a leader election contradict each other.
+/// The timings of a leader election contradict each other, or one of them is out of range.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("invalid timings of a leader election: {0}")]
 pub struct InvalidConfig(String);

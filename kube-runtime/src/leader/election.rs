@@ -39,7 +39,7 @@ pub(super) struct Election {
     config: Config,
     /// The last observed content of the lease.
     observed: Option<Observed>,
-    /// Opens the fence.
+    /// Opens and closes the fence.
     term: TermSender,
     gate: GateHandle,
     state: watch::Sender<State>,
@@ -58,8 +58,8 @@ impl Election {
         Self { leases, name, identity, config, observed: None, term, gate, state }
     }
 
-    /// After `ready`, acquires and renews the lease until the leadership is lost, or until `stop`; then releases the
-    /// lease.
+    /// After `ready`, acquires and renews the lease until the leadership is lost or `stop` is received. Releases the
+    /// lease only after `stop`.
     pub(super) async fn run(
         mut self,
         ready: impl Future<Output = ()>,
@@ -68,12 +68,12 @@ impl Election {
         let is_stopped = {
             let leading = pin!(async {
                 ready.await;
-                // A standby has a series too, so that an alert on a missing leader can count the candidates.
+                // A standby also has a time series, so that an alert on a missing leader can count the candidates.
                 set_leader(&self.name, false);
                 self.acquire_and_renew().await;
             });
             match select(stop, leading).await {
-                // The error means that the `Leadership` was dropped; it aborts this task.
+                // The error means that the `Leadership` was dropped, which aborts this task.
                 Either::Left((stopped, _)) => stopped.is_ok(),
                 Either::Right(_) => false,
             }
@@ -145,7 +145,7 @@ impl Election {
         tracing::warn!(lease = self.name, identity = self.identity, "cannot {verb} the lease: {error}");
     }
 
-    /// Takes or renews the lease. The holder first writes without a read; only if that fails, it reads the lease.
+    /// Takes or renews the lease. The holder first writes without a read, and reads the lease only if that write fails.
     async fn attempt(&mut self) -> Result<Attempt, Error> {
         if let Some(known) = &self.observed
             && known.holder() == Some(&self.identity)

@@ -155,7 +155,8 @@ impl Service<Request<Body>> for Fenced {
     }
 }
 
-/// Whether a request can change something: all methods except reads, and commands in containers.
+/// Whether a request can change something: all methods except GET, HEAD and OPTIONS, and upgrades, such as commands in
+/// containers.
 fn is_write(request: &Request<Body>) -> bool {
     let reads = [Method::GET, Method::HEAD, Method::OPTIONS].contains(request.method());
     !reads || request.headers().contains_key(header::UPGRADE)

@@ -22,9 +22,9 @@ use tokio::task::JoinHandle;
 
 /// A candidate of a leader election, as client-go's `LeaderElector`.
 ///
-/// All candidates use the same `Lease` (`coordination.k8s.io/v1`). The leader renews it; a candidate takes it when it
-/// has observed no change for the lease duration. The process measures this time with its own clock, and ignores the
-/// times in the lease.
+/// All candidates use the same `Lease` (`coordination.k8s.io/v1`). The leader renews the lease; a candidate takes the
+/// lease after it has observed no change of the lease for the lease duration. The process measures this time with its
+/// own clock, and ignores the times in the lease.
 ///
 /// Coordinated leader election (`LeaseCandidate`, KEP-4355) is not supported: it is disabled by default in API servers,
 /// and its leader is chosen by the control plane. This election works with every API server.

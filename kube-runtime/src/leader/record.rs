@@ -39,7 +39,7 @@ impl Observed {
     }
 }
 
-/// The lease that `identity` writes to take or renew the lease `before`.
+/// The spec that `identity` writes to take or renew the lease `before`.
 pub(super) fn taken(before: Option<&Lease>, identity: &str, config: &Config, time: Timestamp) -> LeaseSpec {
     let spec = before.and_then(|lease| lease.spec.clone()).unwrap_or_default();
     let renews = spec.holder_identity.as_deref() == Some(identity);
@@ -58,7 +58,7 @@ pub(super) fn taken(before: Option<&Lease>, identity: &str, config: &Config, tim
     }
 }
 
-/// The lease that its holder writes to release it: without a holder, and with a duration of one second, as in
+/// The spec that the holder writes to release the lease: without a holder, and with a duration of one second, as in
 /// client-go.
 pub(super) fn released(before: &LeaseSpec, time: Timestamp) -> LeaseSpec {
     LeaseSpec {

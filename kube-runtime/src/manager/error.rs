@@ -4,7 +4,8 @@ use crate::informer::InformerEnd;
 use crate::serving::CertificateError;
 use std::io;
 
-/// The reason that a [`Manager`](crate::Manager) could not start, or ended without a request to shut down.
+/// The reason that a [`Manager`](crate::Manager) could not start, ended without a request to shut down, or could not
+/// release its lease.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {

@@ -250,8 +250,8 @@ impl Manager {
         self
     }
 
-    /// The shared informer of a collection; see [`SharedInformers::informer`]. The manager starts its watch and keeps
-    /// it.
+    /// The shared informer of a collection; see [`SharedInformers::informer`]. The manager starts the informer's watch
+    /// and keeps the watch running.
     pub fn informer<K>(&mut self, api: Api<K>, config: watcher::Config) -> SharedInformer<K>
     where
         K: Resource + DeserializeOwned + Send + Sync + 'static,
@@ -261,8 +261,8 @@ impl Manager {
         informer
     }
 
-    /// Adds a controller; the arguments are those of [`Controller::run`]. Its failures are logged. With an election, it
-    /// reconciles only while this process is the leader.
+    /// Adds a controller; the arguments are those of [`Controller::run`]. Its failures are logged. With an election,
+    /// the controller reconciles only while this process is the leader.
     pub fn controller<K, Ctx, E, ReconcilerFut>(
         &mut self,
         controller: Controller<K>,
@@ -284,7 +284,7 @@ impl Manager {
     }
 
     /// Like [`controller`](Manager::controller), for a controller that also reconciles while this process is not the
-    /// leader. It must not use [`Manager::client`] for writes.
+    /// leader. Its reconciler must not use [`Manager::client`] for writes.
     pub fn controller_on_every_replica<K, Ctx, E, ReconcilerFut>(
         &mut self,
         controller: Controller<K>,

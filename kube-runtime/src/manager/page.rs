@@ -13,7 +13,7 @@ pub(super) struct Status {
     /// `None` without a leader election.
     pub(super) lease: Option<LeaseStatus>,
     pub(super) caches: Vec<(String, Overview)>,
-    /// `None` if the controller did not answer.
+    /// `None` for a controller that did not answer.
     pub(super) controllers: Vec<(String, Option<Inspection>)>,
 }
 

@@ -65,7 +65,7 @@ impl ManagedStore {
         CacheCheck { health: self.health.clone(), ..check }
     }
 
-    /// Whether both caches have the same store.
+    /// Whether this cache and `other` have the same store.
     pub(super) fn is_same_as(&self, other: &Self) -> bool {
         self.address == other.address
     }
@@ -90,7 +90,7 @@ impl CacheCheck {
         Self { name, ready, health: None }
     }
 
-    /// Whether both check the same store.
+    /// Whether this check and `other` check the same store.
     pub(super) fn is_same_as(&self, other: &Self) -> bool {
         self.ready.same_channel(&other.ready)
     }
@@ -100,7 +100,7 @@ impl CacheCheck {
         format!("cache {}", self.name)
     }
 
-    /// The error is the reason of the failure.
+    /// Whether the first snapshot is complete. The error is the reason of the failure.
     pub(super) fn result(&self) -> Result<(), String> {
         if *self.ready.borrow() {
             return Ok(());
@@ -154,7 +154,7 @@ const MAX_FAILURES_PER_MINUTE: u32 = 120;
 /// Runs a controller until it ends. The receiver requests the graceful shutdown.
 type RunController = Box<dyn FnOnce(oneshot::Receiver<()>) -> BoxFuture<'static, ()> + Send>;
 
-/// A controller, without its types.
+/// A type-erased controller.
 pub(super) struct ManagedController {
     name: String,
     /// The stores that its reconciles wait for.

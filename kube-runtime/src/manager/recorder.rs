@@ -14,7 +14,7 @@ static INSTALLED: Mutex<Option<PrometheusHandle>> = Mutex::new(None);
 
 /// The interval at which the recorder aggregates new samples.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
-/// The lock of the task that performs the upkeep: the managers of a process perform it once.
+/// The lock of the task that performs the upkeep: only one manager of the process performs it at a time.
 static UPKEEP: AsyncMutex<()> = AsyncMutex::const_new(());
 
 /// The bucket bounds of each histogram, in seconds.

@@ -58,7 +58,8 @@ pub(super) async fn authorize(client: &Client, spec: SubjectAccessReviewSpec) ->
     Ok(status.is_some_and(|status| status.allowed && status.denied != Some(true)))
 }
 
-/// Sends a review until the server answers. A review has no side effect, so it may be sent again after any failure.
+/// Sends a review, and sends it again after each retryable failure, at most four times. A review has no side effect, so
+/// a repetition is harmless.
 async fn create<K>(client: &Client, review: &K) -> Result<K, ReviewError>
 where
     K: Resource<DynamicType = ()> + Serialize + DeserializeOwned,

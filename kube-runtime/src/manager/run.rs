@@ -53,8 +53,8 @@ impl Manager {
     ///
     /// Dropping the future cancels in-flight reconciles and closes the server at once; the lease expires.
     pub async fn run(mut self) -> Result<(), Error> {
-        // Without `/metrics`, install no recorder: it would only replace that of the program, and keep samples that no
-        // endpoint serves.
+        // Without `/metrics`, install no recorder: the program could not install a recorder of its own, and the samples
+        // would stay in memory although no endpoint serves them.
         let recorder = self.listeners.needs_recorder().then(recorder::installed).transpose()?;
         let state = Arc::new(self.server_state(recorder.clone()));
         let mut server = Server::start(self.listeners, &state, recorder)?;
@@ -226,7 +226,7 @@ impl Informers {
 struct Controllers {
     tasks: JoinSet<()>,
     names: Vec<(Id, String)>,
-    /// Requests the graceful shutdown of each.
+    /// Requests the graceful shutdown of each controller.
     stops: Vec<oneshot::Sender<()>>,
 }
 

@@ -150,7 +150,7 @@ pub(super) struct ServerState {
     /// The name and the state of each cache.
     pub(super) caches: Vec<(String, Arc<dyn Fn() -> Overview + Send + Sync>)>,
     pub(super) controllers: Vec<(String, Inspector)>,
-    /// The name of the lease, the identity of this process, and whether it is the leader.
+    /// The name of the lease, the identity of this process, and the gate that is open while this process is the leader.
     pub(super) lease: Option<(String, String, Gate)>,
     pub(super) render: Render,
 }

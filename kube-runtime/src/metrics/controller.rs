@@ -62,7 +62,8 @@ struct Handles {
     work_duration: Histogram,
     unfinished_work: Gauge,
     longest_running: Gauge,
-    /// One counter for each [`Outcome`]. A terminal error, a timeout and a panic are errors.
+    /// One counter for each value of the label `result`. A terminal error, a timeout and a panic have the value
+    /// `error`.
     reconciles: [Counter; 5],
     errors: Counter,
     terminal_errors: Counter,

@@ -1,5 +1,5 @@
 //! `Entries`: a map from keys to values. A key has the same [`Slot`] from its insertion to its removal, so that other
-//! structures refer to it without a copy of the key and without hashing it again.
+//! structures can refer to the slot: they neither copy nor hash the key.
 
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;

@@ -48,7 +48,7 @@ pub struct FailureBackoff {
 }
 
 impl FailureBackoff {
-    /// Waits for `base` after the first failure, and then twice as long after each one, up to `max`.
+    /// Waits for `base` after the first failure, and twice as long after each further failure, up to `max`.
     pub fn new(base: Duration, max: Duration) -> Self {
         Self { base, max: max.max(base) }
     }

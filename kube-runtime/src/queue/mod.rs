@@ -56,7 +56,7 @@ pub(crate) struct WorkQueue<K, C> {
     limiter: Limiter<K>,
 }
 
-/// The limit of the retries after failures.
+/// The rate limiter of the retries after failures.
 pub(crate) type Limiter<K> = Box<dyn RateLimiter<K>>;
 
 /// The due time, the priority and the cause of a key to process.
@@ -269,7 +269,7 @@ impl<K: Hash + Eq + Clone, C> WorkQueue<K, C> {
         self.fail(key, now, cause, |limiter, key, failures| limiter.wait(key, failures, now))
     }
 
-    /// Like [`failed`](Self::failed), after a conflict: the first consecutive one has no wait.
+    /// Like [`failed`](Self::failed), after a conflict: the first consecutive failure has no wait.
     pub(crate) fn conflicted(&mut self, key: &K, now: Instant, cause: C) -> Option<Duration> {
         self.fail(key, now, cause, |limiter, key, failures| match failures {
             1 => Duration::ZERO,

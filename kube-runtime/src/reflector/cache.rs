@@ -1,4 +1,4 @@
-//! `Cache`: the objects that were read last from a compact store.
+//! `Cache`: a cache of the objects that were recently read from a compact store.
 
 use super::page::{Packed, WeakPacked};
 use foldhash::quality::FixedState;

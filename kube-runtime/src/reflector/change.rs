@@ -10,7 +10,7 @@ use std::{fmt, sync::Arc, vec};
 /// The effect of an event on the store.
 #[non_exhaustive]
 pub struct Change<K> {
-    /// The event. With typed storage, the store shares its object.
+    /// The event. With typed storage, the event and the store share the object.
     pub event: Event<Arc<K>>,
     /// Whether the event deletes an object that neither the store nor the snapshot in progress contains.
     pub(super) is_unknown: bool,
@@ -29,8 +29,8 @@ pub(crate) struct DeltaIter<K> {
     additions: (Cause, Option<Arc<Codec<K>>>),
 }
 
-/// A delta in less memory: the first snapshot of a store has one addition for each object, and all of them are in memory
-/// until the consumer receives them.
+/// A delta in a form that takes less memory: the first snapshot of a store has one addition for each object, and all of
+/// them are in memory until the consumer receives them.
 pub(super) enum CompactDelta<K> {
     Added(StoredObject<K>),
     Other(Box<Delta<K>>),

@@ -77,7 +77,7 @@ impl<K> Codec<K> {
         }
     }
 
-    /// Sets the number of decoded objects in the cache.
+    /// Sets the maximum number of decoded objects in the cache.
     pub(super) fn set_cached(&mut self, objects: usize) {
         self.cache = Mutex::new(Cache::new(objects));
     }
@@ -110,8 +110,8 @@ impl<K> Codec<K> {
         NonZero::new(u32::from_le_bytes([a, b, c, d])).unwrap_or(NonZero::<u32>::MIN)
     }
 
-    /// Decodes an object. `None` if the object does not decode, which is possible only with [`Check::Syntax`]. Then the
-    /// log has an error.
+    /// Decodes an object, or returns it from the cache. Logs an error and returns `None` if the object does not decode,
+    /// which is possible only with [`Check::Syntax`].
     pub(super) fn unpack(&self, packed: &Packed) -> Option<Arc<K>> {
         if let Some(known) = self.lock_cache().get(packed) {
             return Some(known);

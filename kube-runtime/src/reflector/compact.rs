@@ -32,7 +32,7 @@ impl<K> Storage<K> {
     ///
     /// # Objects from a watcher
     ///
-    /// A watcher that feeds the store itself does not decode the objects: the store keeps the text that the server
+    /// A watcher that feeds the store directly does not decode the objects: the store keeps the text that the server
     /// sent, without the fields in [`Config::skip_fields`](crate::watcher::Config::skip_fields), after a
     /// [`check`](Self::check). This is the case for [`SharedInformer`](crate::SharedInformer),
     /// [`Reflector`](crate::Reflector), [`Informer`](crate::Informer), [`Controller`](crate::Controller),
@@ -43,9 +43,10 @@ impl<K> Storage<K> {
     ///
     /// # Objects from other streams
     ///
-    /// A typed stream, such as that of [`reflector`](super::reflector()), and a storage that modifies objects write the
-    /// JSON of `K`, so that fields that `K` does not have are not stored. An object that does not survive a JSON round
-    /// trip, because its type serializes and deserializes differently, is stored typed.
+    /// If the objects come from a typed stream, such as that of [`reflector`](super::reflector()), or the storage
+    /// modifies them, the store keeps the JSON of `K`. It does not contain the fields that `K` does not have. An object
+    /// that does not survive a JSON round trip, because its type serializes and deserializes differently, is stored
+    /// typed.
     ///
     /// On a multi-threaded tokio runtime, other threads encode the objects of a list. A few dozen objects at a time
     /// stay typed until they are encoded; the last batch stays typed until the next poll of the
@@ -70,8 +71,8 @@ impl<K> Storage<K> {
     /// server decodes as these types. Objects of other types, such as custom resources, are decoded.
     ///
     /// A malformed object, and with [`Check::Decode`] one that does not decode, is an error of the watch that names the
-    /// object. The store keeps its last state. With [`Check::Syntax`], an object that does not decode is in the store,
-    /// but reads do not return it, and the log has an error for each read.
+    /// object. The store keeps the object's last state. With [`Check::Syntax`], an object that does not decode is in
+    /// the store, but reads do not return it, and the log has an error for each read.
     ///
     /// ```
     /// use k8s_openapi::api::core::v1::Pod;
@@ -117,8 +118,9 @@ impl<K> Storage<K> {
     /// [`Config::skip_fields`](crate::watcher::Config::skip_fields), which does not decode them.
     ///
     /// `modify` must not change the name, the namespace, the uid or the resource version. If it panics, the panic
-    /// affects only that object, as if the object did not decode: its error is reported, and the store keeps its last
-    /// state. [`Writer::apply_watcher_event`](super::Writer::apply_watcher_event) passes the panic to its caller.
+    /// affects only that object, as if the object did not decode: the error is reported, and the store keeps the
+    /// object's last state. [`Writer::apply_watcher_event`](super::Writer::apply_watcher_event) passes the panic to its
+    /// caller.
     ///
     /// ```
     /// use futures::StreamExt;
@@ -144,7 +146,7 @@ impl<K> Storage<K> {
         self
     }
 
-    /// Sets the number of decoded objects in the cache, 256 by default. No effect on typed storage.
+    /// Sets the maximum number of decoded objects in the cache, 256 by default. No effect on typed storage.
     #[must_use]
     pub fn cached(mut self, objects: usize) -> Self {
         if let Some(codec) = &mut self.codec {

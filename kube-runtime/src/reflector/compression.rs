@@ -12,8 +12,8 @@ use lz4rip_encode::{DictCompressorN, get_maximum_output_size};
 use std::fmt;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-/// The size in bytes of the dictionary of LZ4. A pod takes 946 bytes with a dictionary of 16 KiB, 904 with 32 KiB and 887
-/// with 56 KiB, in the same time. Each buffer of the compression contains a copy.
+/// The size in bytes of the dictionary of LZ4. A pod takes 946 bytes with a dictionary of 16 KiB, 904 with 32 KiB and
+/// 887 with 56 KiB, in the same time. Each `Compressor` contains a copy of the dictionary.
 const DICTIONARY_SIZE: usize = 32 << 10;
 
 /// The number of entries of the hash tables of LZ4, of two bytes each.

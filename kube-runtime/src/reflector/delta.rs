@@ -13,10 +13,10 @@ use std::{fmt, sync::Arc};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Cause {
-    /// The first snapshot contains the object.
+    /// The first snapshot contains the object, or the store contained it when a subscription began.
     Initial,
-    /// The snapshot of a relist contains the object in another state, or the server reported the deletion of the
-    /// object during the relist.
+    /// The snapshot of a relist contains the object, which is new or in another state, or the server reported the
+    /// deletion of the object during the relist.
     Relist,
     /// An event of the watch.
     Watch,

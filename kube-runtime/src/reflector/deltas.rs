@@ -124,14 +124,14 @@ pin_project! {
         packed: Option<Box<Driver<WireObject>>>,
         // The remaining deltas of the last event.
         pending: Option<DeltaIter<K>>,
-        // The item after `pending`.
+        // The `StoreEvent::Synced` that follows `pending`.
         synced: Option<StoreEvent<K>>,
         version: fn(&W) -> Option<&str>,
     }
 }
 
 impl<W, K> Deltas<W, K> {
-    /// `version` returns the resource version of the snapshot that the stream completed last.
+    /// `version` returns the resource version that the stream has reached.
     pub(crate) fn new(writer: Writer<K>, stream: W, version: fn(&W) -> Option<&str>) -> Self {
         Self { stream, writer, packed: None, pending: None, synced: None, version }
     }

@@ -12,8 +12,8 @@ use std::{
 /// An empty store and its writer, as [`store()`]. In kube, only the stores of this function can have subscribers; here
 /// every store can.
 ///
-/// `buf_size` is kube's limit of the events that wait for the slowest subscriber. Here no subscriber delays another,
-/// and the backlog of each one coalesces; see [`Subscription`].
+/// `buf_size` is ignored: in kube, it limits the events that wait for the slowest subscriber. Here no subscriber delays
+/// another, and the backlog of each one coalesces; see [`Subscription`].
 ///
 /// ```
 /// use futures::StreamExt;
@@ -43,8 +43,9 @@ pub fn store_shared<K>(buf_size: usize) -> (Store<K>, Writer<K>) {
 }
 
 impl<K: Resource> Writer<K> {
-    /// Subscribes to the objects that are added or modified, and begins with those of the store. Always `Some`; the
-    /// type is that of kube. See [`store_shared`] for an example, and [`Store::subscribe`] for deletions and causes.
+    /// Subscribes to the objects that are added or modified, and begins with those of the store. Always `Some`: the
+    /// return type is the same as in kube. See [`store_shared`] for an example, and [`Store::subscribe`] for deletions
+    /// and causes.
     pub fn subscribe(&self) -> Option<ReflectHandle<K>> {
         Some(ReflectHandle::new(&self.as_reader()))
     }
@@ -53,7 +54,8 @@ impl<K: Resource> Writer<K> {
 /// The objects of a store that are added or modified, for one of any number of subscribers; see [`store_shared`].
 ///
 /// Unlike the stream of kube's handle, the stream begins with the objects that the store contains. It emits an object
-/// after the writer has stored it. The backlog is that of a [`Subscription`]. A clone is a further subscription.
+/// after the writer has stored it. The backlog is coalesced as in a [`Subscription`]. A clone is a further
+/// subscription.
 ///
 /// # Cancel safety
 ///

@@ -28,9 +28,10 @@ type Function<T> = dyn Fn(&T) -> Vec<String> + Send + Sync;
 
 /// Finds the objects of a store by a property, as client-go's `Indexer`; see [`Store::index_by`]. Cheap to clone.
 ///
-/// The writer updates the index directly after each change of the store; until then, a look-up returns the previous state
-/// of a changed object. The index of a typed store refers to the objects. That of a [compact](super::Storage::compact)
-/// store has their names, and a look-up decodes only the objects that it returns.
+/// The writer updates the index directly after each change of the store; until then, a look-up returns the previous
+/// state of a changed object. The index of a typed store refers to the objects. The index of a
+/// [compact](super::Storage::compact) store contains only their names, and a look-up decodes only the objects that it
+/// returns.
 pub struct Index<K> {
     store: Store<K>,
     inner: Arc<Inner<K>>,
@@ -58,7 +59,7 @@ impl<K: Resource> Inner<K> {
         }
     }
 
-    /// The values of a stored object. `metadata` and `object` return its parts.
+    /// The values of a stored object. `metadata` and `object` read its metadata and the whole object.
     fn values_of_stored(
         &self,
         metadata: impl FnOnce() -> Option<ObjectMeta>,
@@ -115,8 +116,8 @@ impl<K: Resource + Send + Sync + 'static> Store<K> {
     /// Adds an index: `values_of` returns the values under which an object is found. The index is complete when the
     /// method returns, and exists until its last clone is dropped. [`indexes`] has functions for common properties.
     ///
-    /// `values_of` must depend only on the object, and must not access the store: that would deadlock. If it panics,
-    /// the panic is logged, and the index does not contain the object.
+    /// `values_of` must depend only on the object, and must not access the store: that would deadlock. If `values_of`
+    /// panics, the panic is logged, and the index does not contain the object.
     ///
     /// ```
     /// use k8s_openapi::api::core::v1::ConfigMap;
@@ -327,7 +328,7 @@ mod tests {
         let is_shared = || Arc::ptr_eq(&by_app.get("web")[0], &reader.state()[0]);
         writer.apply_watcher_event(Event::Apply(map("a", 1, "web", "1")));
         assert!(is_shared());
-        // The watches of two overlapping parts send the same version.
+        // Two collections of a merged store may overlap: their watches send the same version of the object.
         let change = writer.apply_watcher_event(Event::Apply(map("a", 1, "web", "1")));
         assert!(
             is_shared() && matches!(change.event, Event::Apply(map) if Arc::ptr_eq(&map, &reader.state()[0]))

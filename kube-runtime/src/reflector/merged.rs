@@ -26,8 +26,8 @@ use std::{
 /// A watch of many namespaces costs the server one watch each: prefer a cluster-wide watch if all its objects fit into
 /// memory.
 ///
-/// [`SharedInformer::merged`](crate::SharedInformer::merged) and
-/// [`Controller::merged`](crate::Controller::merged) use it.
+/// [`SharedInformer::merged`](crate::SharedInformer::merged) and [`Controller::merged`](crate::Controller::merged) use
+/// this function.
 ///
 /// ```
 /// use futures::StreamExt;
@@ -103,7 +103,7 @@ pub struct MergedDeltas<K> {
     synced: bool,
 }
 
-/// The events of a part, and its namespace if it selects only one.
+/// The namespace of a part, if the part selects only one namespace, and its events.
 type Part<K> = (Option<String>, BoxStream<'static, Item<K>>);
 
 /// An item of a watcher.

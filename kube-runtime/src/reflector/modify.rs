@@ -45,7 +45,7 @@ impl<K: Storable> Modify<K> {
     }
 }
 
-/// Changes the object of an item with a user's function. If it panics, the item becomes an error.
+/// Changes the object of an item with a user's function. If the function panics, the item becomes an error.
 pub(crate) fn modify_item<K: Storable>(item: &mut Result<Event<K>>, modify: impl FnOnce(&mut K)) {
     if let Ok(event) = item
         && let Some((object, origin)) = object_of(event)

@@ -32,7 +32,7 @@ impl<T> ObjectMap<T> {
         self.table.iter()
     }
 
-    /// The first match of the objects whose keys may have this [`hash`](Self::hash).
+    /// Returns the first match among the objects whose keys may have this [`hash`](Self::hash).
     pub(super) fn find(&self, hash: u64, is_match: impl Fn(&T) -> bool) -> Option<&T> {
         self.table.find(hash, is_match)
     }

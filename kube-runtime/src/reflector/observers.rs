@@ -58,8 +58,8 @@ impl<K> Observers<K> {
         self.indexes.push(index);
     }
 
-    /// Calls `f` with the queue of each subscriber. Returns the tasks to wake, after the lock is released: waking a
-    /// task may drop another one with its subscription.
+    /// Calls `f` with the queue of each subscriber. Returns the wakers of the subscribers. Call them only after the
+    /// lock is released: a waker may drop a task that owns a subscription.
     fn each_queue(&self, mut f: impl FnMut(&mut Queue<K>)) -> Vec<Waker> {
         let mut wakers = Vec::new();
         for queue in self.subscribers.iter().filter_map(Weak::upgrade) {
@@ -70,7 +70,7 @@ impl<K> Observers<K> {
         wakers
     }
 
-    /// Adds an error to each queue.
+    /// Sets the error of each queue.
     pub(super) fn publish_error(&self, error: &Arc<Error>) -> Vec<Waker> {
         self.each_queue(|queue| queue.set_error(error.clone()))
     }

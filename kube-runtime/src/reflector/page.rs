@@ -21,7 +21,8 @@ const MAX_VACATED: usize = 4;
 #[derive(Debug)]
 struct Page {
     entries: Box<[Entry]>,
-    /// The concatenated names. The name of the first of several consecutive objects of a namespace follows the namespace.
+    /// The concatenated names. Consecutive objects of one namespace share its text, which precedes the first of their
+    /// names.
     names: Box<str>,
     /// The concatenated encoded objects.
     encoded_objects: Box<[u8]>,
@@ -210,7 +211,7 @@ impl WeakPacked {
 pub(super) struct MoveQueue {
     /// The objects that wait for a shared page.
     objects: Vec<Packed>,
-    /// The total size of `objects` on a page, in bytes. Some of them may be deleted.
+    /// The total size of `objects` on a page, in bytes. Includes objects that have been deleted since.
     size: usize,
     /// The number of vacated pages whose objects were added since `objects` was last empty.
     vacated: usize,
@@ -247,8 +248,8 @@ impl MoveQueue {
         self.size >= PAGE_SIZE || self.vacated >= MAX_VACATED
     }
 
-    /// Copies the objects in use to shared pages. Objects that do not fill a page continue to wait, unless they keep too
-    /// many vacated pages in memory. Returns the moves, which the caller applies to the maps.
+    /// Copies the objects in use to shared pages. Objects that do not fill a page continue to wait, unless they keep
+    /// too many vacated pages in memory. Returns the moves, which the caller applies to the maps.
     pub(super) fn move_to_shared_pages(&mut self, in_use: impl Fn(&Packed) -> bool) -> Vec<Move> {
         let Self { objects, size, vacated } = self;
         objects.retain(in_use);

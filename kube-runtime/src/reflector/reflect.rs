@@ -1,4 +1,4 @@
-//! `reflector`: applies a stream of events to a store and emits them.
+//! `reflector`: applies a stream of events to a store, and emits the events.
 
 use super::{Delta, DeltaKind, Writer};
 use crate::watcher::{Error, Event, Result};

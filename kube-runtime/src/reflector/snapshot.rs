@@ -25,9 +25,9 @@ pub(super) type Deletions<K> = HashMap<OwnedKey, Option<StoredObject<K>>>;
 /// An object of a snapshot in progress.
 pub(super) enum Listed<K> {
     Typed(Arc<K>),
-    /// The hash of a packed object's key in the new map, and the identity of the object. A reference to the object would
-    /// keep its old page in memory after the object moves to another page. A copy of the key would be an allocation for
-    /// each object between the long-lived pages, and leave a gap there.
+    /// The hash of a packed object's key in the new map, and the identity of the object. A reference to the object
+    /// would keep its old page in memory after the object moves to another page. A copy of the key would be an
+    /// allocation for each object between the long-lived pages, and its release would leave a gap.
     Packed {
         key_hash: u64,
         identity: u64,
@@ -35,7 +35,7 @@ pub(super) enum Listed<K> {
 }
 
 impl<K: Storable> Listed<K> {
-    /// `objects` is the map for which the object is listed.
+    /// The entry for an object of `objects`, the new map.
     pub(super) fn of(stored: &StoredObject<K>, objects: &ObjectMap<StoredObject<K>>) -> Self {
         match stored {
             StoredObject::Typed(object) => Self::Typed(object.clone()),
@@ -45,7 +45,7 @@ impl<K: Storable> Listed<K> {
         }
     }
 
-    /// The object in the map for which it is listed; for a packed object, `None` if the map has another state.
+    /// Returns the object from the new map; for a packed object, `None` if the map contains another state of it.
     fn find_in(self, objects: &ObjectMap<StoredObject<K>>) -> Option<StoredObject<K>> {
         match self {
             Self::Typed(object) => Some(StoredObject::Typed(object)),

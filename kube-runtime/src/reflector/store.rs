@@ -48,7 +48,7 @@ impl<K> Shared<K> {
         stored.unpack(self.codec.as_deref())
     }
 
-    /// Calls `f` with each object until it returns `Some`. Packed objects are decoded without holding the lock.
+    /// Calls `f` with each object until `f` returns `Some`. Packed objects are decoded without holding the lock.
     fn visit<T>(&self, mut f: impl FnMut(&Arc<K>) -> Option<T>) -> Option<T> {
         if self.codec.is_none() {
             let objects = self.read();

@@ -80,7 +80,8 @@ impl<K> StoredObject<K> {
         matches!(self, Self::Packed(known) if known.is_same_entry(packed))
     }
 
-    /// Whether both are the same stored object. A packed object remains the same after a move to another page.
+    /// Whether this and `other` are the same stored object. A packed object remains the same after a move to another
+    /// page.
     pub(super) fn is_same(&self, other: &Self) -> bool {
         match (self, other) {
             (_, Self::Typed(other)) => self.holds_typed(other),

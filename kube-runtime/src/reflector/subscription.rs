@@ -53,7 +53,7 @@ pub struct Subscription<K> {
 impl<K: Storable> Store<K> {
     /// Subscribes to the changes of the store. The stream begins with the current content.
     ///
-    /// The store changes only while its source is polled: that of a [`reflector`](crate::reflector()), of a
+    /// The store changes only while its source is polled: the stream of a [`reflector`](crate::reflector()), a
     /// [`Reflector`](crate::Reflector), or the task of a [`SharedInformer`](crate::informer::SharedInformer). The
     /// stream ends when the writer is dropped.
     ///

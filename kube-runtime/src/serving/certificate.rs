@@ -50,7 +50,7 @@ pub enum CertificateError {
         /// The cause.
         source: rustls::Error,
     },
-    /// There is no implementation of TLS, or the program has installed one that does not support TLS 1.2 and 1.3.
+    /// There is no cryptography provider for TLS, or it supports neither TLS 1.2 nor TLS 1.3.
     #[error("configure TLS")]
     Provider(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
@@ -111,8 +111,8 @@ impl ServingCertificate {
     }
 
     /// Reads the files again if the interval has passed, and replaces the certificate for new connections. The
-    /// certificate in use is kept, with a warning, if the files cannot be used, such as a certificate whose key is not
-    /// written yet.
+    /// certificate in use is kept, with a warning, if the files cannot be used, for instance because the key of a new
+    /// certificate is not written yet.
     ///
     /// # Cancel safety
     ///

@@ -43,7 +43,7 @@ use serde_json::{Map, Value, json};
 ///
 /// # Cancel safety
 ///
-/// Dropping the future ends the request. The server may already have performed it; a repeated call is harmless.
+/// Dropping the future ends the request. The server may already have changed the status; a repeated call is harmless.
 pub async fn write_status<K>(api: &Api<K>, object: &K, status: &K::Status) -> Result<Option<K>>
 where
     K: Resource + HasStatus + DeserializeOwned + Send + 'static,
@@ -73,7 +73,7 @@ fn merge_patch(before: &Value, after: &Value) -> Option<Value> {
     let none = Map::new();
     let (before, after) = match (before, after) {
         (Value::Object(before), Value::Object(after)) => (before, after),
-        // A patch with an empty object creates the object.
+        // The last arm handles an empty `after`: the patch `{}` creates the empty object.
         (Value::Null, Value::Object(after)) if !after.is_empty() => (&none, after),
         (before, after) => return (before != after).then(|| after.clone()),
     };

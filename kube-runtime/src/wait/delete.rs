@@ -76,8 +76,9 @@ impl StdError for Error {
 ///
 /// # Errors
 ///
-/// [`Error::Delete`] if the request fails, for instance because the object does not exist; [`Error::Await`] with an
-/// error of [`await_condition`](super::await_condition).
+/// [`Error::Delete`] if the request fails, for instance because the object does not exist; [`Error::NoUid`] if the
+/// server returns the object without a uid; [`Error::Await`] with an error of
+/// [`await_condition`](super::await_condition).
 ///
 /// # Cancel safety
 ///
@@ -117,8 +118,8 @@ where
 ///
 /// # Errors
 ///
-/// Those of [`delete_and_finalize`]; [`Error::Await`] with [`wait::Error::TimedOut`] if the object still exists after
-/// `limit`. It remains marked for deletion.
+/// The errors of [`delete_and_finalize`]; [`Error::Await`] with [`wait::Error::TimedOut`] if the object still exists
+/// after `limit`. The object remains marked for deletion.
 ///
 /// # Cancel safety
 ///

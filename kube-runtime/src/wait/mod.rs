@@ -126,8 +126,8 @@ where
 ///
 /// # Errors
 ///
-/// Those of [`await_condition`], and [`Error::TimedOut`] with the last failure of the watch if no state has followed
-/// the failure.
+/// The errors of [`await_condition`], and [`Error::TimedOut`] with the last failure of the watch if no state has
+/// followed the failure.
 ///
 /// # Cancel safety
 ///

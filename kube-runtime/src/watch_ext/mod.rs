@@ -127,7 +127,7 @@ pub trait WatchStreamExt: Stream {
     }
 
     /// Like [`reflect`](WatchStreamExt::reflect). In kube, only the stores of this method can have subscribers; here
-    /// every store can. The stream never waits for them; see [`store_shared`](crate::reflector::store_shared).
+    /// every store can. The stream never waits for subscribers; see [`store_shared`](crate::reflector::store_shared).
     fn reflect_shared<K>(self, writer: Writer<K>) -> Reflect<Self, K>
     where
         Self: Stream<Item = Result<Event<K>>> + Sized,

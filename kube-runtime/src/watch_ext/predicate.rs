@@ -17,8 +17,8 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// A function that hashes a property of an object. If the property changes, the hash changes. If it panics, the filters
-/// pass the change, and an error is logged.
+/// A function that hashes a property of an object. If the property changes, the hash changes. If the function panics,
+/// the filters pass the change, and an error is logged.
 pub trait Predicate<K> {
     /// The hash of the property; `None` if the object does not have the property. Every change to such an object
     /// passes.

@@ -26,7 +26,7 @@ pub enum InitialListStrategy {
     /// also falls back to paged lists if the server accepts the request but does not complete the initial events.
     #[default]
     StreamingList,
-    /// Paged lists, as of servers before WatchList.
+    /// As paged lists, which servers without WatchList also support.
     ListWatch,
 }
 

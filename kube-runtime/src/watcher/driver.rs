@@ -52,7 +52,7 @@ pub(crate) struct Driver<K> {
     watch_ended: bool,
     /// The prefetched next page of a list.
     prefetch: Option<Prefetch<K>>,
-    /// Warnings and metrics. It changes nothing.
+    /// Logs warnings and updates metrics. It does not influence the driver.
     diagnosis: Diagnosis,
 }
 
@@ -98,7 +98,7 @@ impl<K> Driver<K> {
         }
     }
 
-    /// Whether the driver was not polled.
+    /// Whether the driver has not been polled yet.
     pub(crate) fn is_new(&self) -> bool {
         matches!((&self.state, &self.io), (State::Start { .. }, Io::Idle))
     }

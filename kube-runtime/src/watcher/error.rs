@@ -65,7 +65,7 @@ pub enum Error {
     /// An object could not be decoded. The watch continues without a wait.
     Object(Box<UndecodableObject>),
     /// A failure of a watch that several subscribers share, such as those of a
-    /// [`SharedInformer`](crate::informer::SharedInformer). Each of them receives it.
+    /// [`SharedInformer`](crate::informer::SharedInformer). Each subscriber receives the failure.
     Shared(Arc<Error>),
 }
 
@@ -120,7 +120,7 @@ impl From<Box<UndecodableObject>> for Error {
 }
 
 impl Error {
-    /// The undecodable object, if this is [`Error::Object`].
+    /// The undecodable object, if this is [`Error::Object`] or an [`Error::Shared`] that contains one.
     pub fn undecodable(&self) -> Option<&UndecodableObject> {
         match self {
             Self::Object(object) => Some(object),

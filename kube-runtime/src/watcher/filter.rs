@@ -17,15 +17,15 @@ pub(crate) trait EarlyFilter<K>: Send {
     /// because they must receive every change.
     fn selects_objects(&self) -> bool;
 
-    /// Discards the state that the filter keeps for each object. The watcher calls it when a snapshot begins.
+    /// Discards the state that the filter keeps for each object. The watcher calls this method when a snapshot begins.
     fn reset(&mut self);
 
-    /// The watcher calls it for an object that the filter kept but that could not be decoded. The consumer does not
-    /// receive the object.
+    /// The watcher calls this method for an object that the filter kept but that could not be decoded. The consumer
+    /// does not receive the object.
     fn forget(&mut self, object: &UndecodableObject);
 
-    /// Returns the verdict for an object. Objects of a snapshot have the origin `List` or `Added`. The filter must
-    /// not drop them, even if they are unchanged since an earlier event.
+    /// Returns the verdict for an object. Objects of a snapshot have the origin `List` or `Added`. The filter must not
+    /// drop such an object merely because it is unchanged since an earlier event.
     fn verdict(&mut self, origin: ObjectOrigin, object: &PartialObjectMeta<K>) -> Verdict;
 }
 

@@ -120,7 +120,7 @@ impl<K> Watcher<K> {
         self.driver.resource_version()
     }
 
-    /// The collection.
+    /// The watched collection.
     pub(crate) fn api(&self) -> &Api<K> {
         &self.api
     }
@@ -134,7 +134,7 @@ impl<K> Watcher<K> {
 
 impl<K: 'static> Watcher<K> {
     /// A watcher of the same collection with the same filters, which emits the result of `convert` for each object.
-    /// `None` if this watcher was polled.
+    /// `None` if this watcher has already been polled.
     pub(crate) fn converted<T: Storable + Send + 'static>(
         &self,
         convert: Arc<Convert<T>>,

@@ -21,8 +21,8 @@ pub(crate) trait Source<T>: Send + Sync {
     /// Requests a watch.
     fn watch(&self, wp: WatchParams, version: String) -> BoxFuture<'static, Result<EventStream<T>>>;
 
-    /// Reads the storage's current resource version with a list; `None` on failure. The filters do not receive its
-    /// items.
+    /// Reads the storage's current resource version with a list; `None` on failure. The filters do not receive the
+    /// items of that list.
     fn read_version(&self, lp: ListParams) -> BoxFuture<'static, Option<String>>;
 
     /// See [`EarlyFilter::forget`](super::EarlyFilter::forget).
@@ -78,7 +78,7 @@ impl<K: DeserializeOwned + Send + 'static> Source<K> for ApiSource<K> {
     }
 }
 
-/// The objects of a collection as the results of a function, which receives their text.
+/// The objects of a collection, each converted by a function that receives the object's text.
 pub(crate) struct RawSource<K, T> {
     api: Api<K>,
     filters: EarlyFilters<K>,

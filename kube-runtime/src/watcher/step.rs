@@ -20,7 +20,8 @@ use recovery::{Recovery, recovery_from_error, recovery_from_status};
 use std::time::Duration;
 use watch::during_watch;
 
-/// The kinds of lists that the server supports and the configuration allows.
+/// The kinds of lists that the configuration allows, and the times since the last rejected streaming list and the last
+/// snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Capabilities {
     /// Whether the configuration allows streaming lists.

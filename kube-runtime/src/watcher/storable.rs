@@ -1,4 +1,4 @@
-//! `Storable`: the identity of an object, which watchers and stores read.
+//! `Storable`: the key, the uid and the resource version of an object, which watchers and stores read.
 
 use kube_client::Resource;
 use kube_client::core::ObjectMeta;

@@ -18,7 +18,7 @@ pub enum Error {
         /// The cause.
         source: io::Error,
     },
-    /// A path does not begin with `/`, has a query, or has two webhooks.
+    /// A path does not begin with `/`, has a query or a fragment, or has two webhooks.
     #[error("the path {path:?} of a webhook {problem}")]
     Path {
         /// The path.

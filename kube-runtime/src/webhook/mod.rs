@@ -1,6 +1,6 @@
 //! `Server`: serves admission and conversion webhooks over HTTPS.
 //!
-//! `admission`, `mutation` and `conversion` turn the body of a review into that of its answer, and `router` bounds
+//! `admission`, `mutation` and `conversion` turn the body of a review into the body of the answer, and `router` bounds
 //! requests. This module must not start tasks.
 
 mod admission;
@@ -195,7 +195,7 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// If the address is in use, if a path does not begin with `/` or has two webhooks, or if TLS cannot be configured.
+    /// If the address is in use, if a path is invalid or has two webhooks, or if TLS cannot be configured.
     ///
     /// # Cancel safety
     ///

@@ -67,7 +67,7 @@ pub(crate) struct Router {
     request_time: Duration,
 }
 
-/// The unit of the limit on all bodies: a semaphore counts in `u32`.
+/// The bytes of one permit of `Router::memory`: the semaphore counts permits in `u32`.
 const UNIT: usize = 1024;
 
 impl Router {

@@ -195,7 +195,7 @@ impl<'de> Deserialize<'de> for Traced {
 
 #[tokio::test(start_paused = true)]
 async fn identity_and_labels_need_no_decode() {
-    /// A config map with `data` as its spec.
+    /// A config map whose `data` counts its decodes.
     #[derive(Debug, Clone, Serialize, Deserialize)]
     struct Map {
         metadata: kube_client::core::ObjectMeta,

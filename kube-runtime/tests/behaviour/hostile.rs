@@ -147,7 +147,8 @@ fn change(sim: &Sim, chaos: &Chaos, number: usize) {
     }
 }
 
-/// Lets a request fail. `may_hang` permits failures that take minutes to detect.
+/// Makes some requests fail. May also compact the storage, restart the server or end the watches. `may_hang` permits
+/// failures that take minutes to detect.
 fn break_request(sim: &Sim, chaos: &Chaos, may_hang: bool) {
     let garbage: [&[u8]; 6] = [
         b"<html>",

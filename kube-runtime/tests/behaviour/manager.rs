@@ -195,7 +195,7 @@ async fn connections_without_a_request_do_not_occupy_the_probe_listener() {
     let address = manager.probe_address().unwrap();
     let (stop, stopped) = oneshot::channel();
     let running = tokio::spawn(manager.shutdown_on(async { drop(stopped.await) }).run());
-    // The limit is less than the maximum duration of a connection.
+    // The server must close each connection within the limit.
     let answer_to = async |request: &'static str| {
         let mut stream = TcpStream::connect(address).await.unwrap();
         stream.write_all(request.as_bytes()).await.unwrap();

@@ -30,7 +30,7 @@ struct Running {
 }
 
 impl Running {
-    /// Listens on a free port.
+    /// Starts `manager` on a free port.
     fn start(manager: Manager) -> Self {
         let manager = manager.listen("127.0.0.1:0").unwrap();
         let address = manager.address().unwrap();

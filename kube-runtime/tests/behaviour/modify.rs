@@ -11,7 +11,7 @@ use kube_sim::Sim;
 use std::time::Duration;
 use tokio::time::timeout;
 
-/// The items of a subscription until none arrives for a minute.
+/// The deltas of a subscription, as sorted texts, until no item arrives for a minute.
 pub(crate) async fn drain(changes: &mut Subscription<ConfigMap>) -> Vec<String> {
     let mut items = Vec::new();
     while let Ok(Some(item)) = timeout(Duration::from_secs(60), changes.next()).await {

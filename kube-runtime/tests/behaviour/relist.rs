@@ -49,7 +49,7 @@ async fn reconciled_after_a_relist(controller: impl FnOnce(&Sim) -> Controller<C
     seen
 }
 
-/// A watcher that lists in pages of one object, and whose watches end after five seconds.
+/// The configuration of a watcher that lists in pages of one object, and whose watches end after five seconds.
 fn paged() -> watcher::Config {
     let lists = Config::default().initial_list_strategy(InitialListStrategy::ListWatch);
     lists.page_size(1).timeout(Duration::from_secs(5))

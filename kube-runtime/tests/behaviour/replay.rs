@@ -50,7 +50,7 @@ async fn reconcile(map: Arc<ConfigMap>, context: Arc<Context>) -> kube_client::R
     Ok(Action::requeue(Duration::from_secs(300)))
 }
 
-/// Changes objects, and lets requests fail, for ten minutes.
+/// Changes objects, and makes requests fail, for ten minutes.
 async fn disturb(sim: &Sim) {
     for name in 0..20 {
         put_map(sim, &name.to_string(), "0");
@@ -79,7 +79,7 @@ async fn disturb(sim: &Sim) {
     sleep(Duration::from_secs(180)).await;
 }
 
-/// The reconciles with their times, all requests, and the objects at the end.
+/// Runs a controller with this seed. Returns the reconciles with their times, all requests, and the final objects.
 fn run(seed: u64) -> String {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     kube_runtime::seed(seed);

@@ -24,13 +24,14 @@ fn balanced_maps(sim: &Sim) -> Api<ConfigMap> {
     Api::default_namespaced(Client::new(sim.balanced(&replicas), "default"))
 }
 
-/// Each watch ends early, so that it is resumed at another API server.
+/// Ends many watches early, so that the watcher resumes them at other API servers.
 fn break_watches(sim: &Sim) {
     sim.faults().add(Rule::new(fault::Action::CloseAfterEvents(3)).verb("watch").skip(1).times(40));
     sim.faults().add(Rule::new(fault::Action::CutAfterEvents(2)).verb("watch").probability(0.3).times(20));
 }
 
-/// Changes objects for about ten minutes, and then twice a minute until the caches have all earlier changes.
+/// Changes objects for about ten minutes. Then creates ten namespaces, one every 30 seconds, so that the lagging watch
+/// caches receive all changes of the objects.
 async fn change_maps(sim: &Sim) {
     for n in 0..200 {
         put_map(sim, &format!("m{}", n % 7), &n.to_string());

@@ -34,7 +34,7 @@ impl Script {
         }
     }
 
-    /// The number of lists.
+    /// The number of list requests.
     pub(crate) fn lists(&self) -> usize {
         self.queries.iter().filter(|query| !query.contains("watch=")).count()
     }

@@ -17,7 +17,7 @@ async fn log_object(map: Arc<ConfigMap>, log: Arc<Log>) -> Result<Action, Infall
     Ok(Action::requeue(Duration::from_secs(3600)))
 }
 
-/// The resources whose snapshot took too long, within `seconds` of the paused clock.
+/// Polls the controller for `seconds` of the paused clock. Returns the resources of the `Error::SyncTimeout` errors.
 async fn late_resources<T>(
     seconds: u64,
     results: &mut (impl Stream<Item = Result<T, Error<Infallible>>> + Unpin),

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
 
-/// The result of a reconcile of the object `bad`.
+/// Reconciles the object `bad`.
 type Bad = fn(Sim) -> BoxFuture<'static, Result<Action, Failed>>;
 
 /// A reconciler with a problem.
@@ -27,7 +27,8 @@ struct Case {
     bad: Bad,
     /// The metric that counts the problem, with its labels.
     metric: &'static str,
-    /// A part of the lines of the log about the problem, and their maximum number; `None` if it is none.
+    /// A text in the log lines about the problem, and the maximum number of these lines; `None` if no warning is
+    /// logged.
     lines: Option<(&'static str, usize)>,
     /// The number of reconciles of the object in 15 minutes.
     reconciles: std::ops::Range<usize>,

@@ -158,7 +158,7 @@ impl FieldSet {
     /// Parses `FieldsV1`. Path elements of an unknown kind are ignored.
     ///
     /// # Errors
-    /// An element of a path is malformed.
+    /// `fields` or a value in it is not an object, or an element of a path is malformed.
     pub(crate) fn of_fields_v1(fields: &Value) -> Result<Self, String> {
         Self::parse_subtree(fields).map(|(set, _)| set.unwrap_or_default())
     }

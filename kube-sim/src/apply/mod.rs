@@ -78,9 +78,9 @@ pub(crate) struct Conflict {
 
 /// Sets `new.metadata.managedFields` for a create (`live` is `None`), an update, or a patch other than apply.
 ///
-/// `new` must be the object that will be stored, but with the `managedFields` of the request: an empty list drops all
-/// managers of `live`, a valid list replaces them, and any other value is ignored. In a request to a subresource, every
-/// value is ignored. If no field changes, the entries keep their times.
+/// `new` must be the object that will be stored, but with the `managedFields` of the request: an empty list, or a list
+/// of one empty entry, drops all managers of `live`, a valid list replaces them, and any other value is ignored. In a
+/// request to a subresource, every value is ignored. If no field changes, the entries keep their times.
 pub(crate) fn track(cx: &Context<'_>, live: Option<&Value>, new: &mut Value) {
     let managers = managers_before_update(cx, live, new);
     let Some(metadata) = new.get_mut("metadata").and_then(Value::as_object_mut) else { return };

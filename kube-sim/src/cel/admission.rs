@@ -94,7 +94,7 @@ impl AdmissionExpression {
     /// Compiles an expression.
     ///
     /// # Errors
-    /// The errors of the expression.
+    /// The syntax and type errors of the expression, as the API server prints them.
     pub(crate) fn compile(text: &str) -> Result<Self, String> {
         Self::compile_with(check::check, text)
     }
@@ -188,7 +188,7 @@ impl<'p> Evaluation<'p> {
     /// Evaluates an expression.
     ///
     /// # Errors
-    /// The error text of the API server.
+    /// The evaluation fails or exceeds a cost limit. The text is that of the API server.
     pub(crate) fn evaluate(&mut self, expression: &AdmissionExpression) -> Result<AdmissionValue, String> {
         Ok(match self.value(expression, self.variables.len())? {
             Val::Bool(value) => AdmissionValue::Bool(value),
@@ -229,8 +229,9 @@ impl<'p> Evaluation<'p> {
         }
     }
 
-    /// Evaluates the variable `name` and stores its value, unless it is stored already. Ignores a name that is not one
-    /// of the first `count` variables of the policy: the expression of a variable can use only the variables before it.
+    /// Evaluates the variable `name` and stores its value or error, unless it is stored already. Ignores a name that is
+    /// not one of the first `count` variables of the policy: the expression of a variable can use only the variables
+    /// before it.
     fn compute(&mut self, name: &str, count: usize) {
         let variables = self.variables;
         let found = variables[..count].iter().position(|(known, _)| known == name);

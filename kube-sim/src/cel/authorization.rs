@@ -8,7 +8,7 @@ use std::rc::Rc;
 use super::value::{Failure, Outcome, Val};
 use crate::names;
 
-/// The names of the types.
+/// The names of the CEL types of this library.
 pub(super) const AUTHORIZER: &str = "kubernetes.authorization.Authorizer";
 const PATH_CHECK: &str = "kubernetes.authorization.PathCheck";
 const GROUP_CHECK: &str = "kubernetes.authorization.GroupCheck";
@@ -48,7 +48,7 @@ pub(crate) enum CheckedAccess {
     Resource(ResourceCheck),
 }
 
-/// An access to objects of a resource. Selectors are not in it, because role-based access control ignores them.
+/// An access to objects of a resource. It contains no field or label selectors, because RBAC ignores them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ResourceCheck {
     pub(crate) group: Rc<str>,
@@ -177,7 +177,7 @@ fn start(subject: &Subject, name: &str, arguments: &[Rc<str>]) -> Option<Result<
     })
 }
 
-/// Sets a part of an access to a resource.
+/// Sets the part `name` of an access to `text`. Ignores selectors, as RBAC does. `None` if there is no such part.
 fn narrow(mut check: ResourceCheck, name: &str, text: &Rc<str>) -> Option<ResourceCheck> {
     match name {
         "subresource" => check.subresource = text.clone(),

@@ -365,7 +365,8 @@ impl Checker<'_> {
         Type::map(key, self.new_type_variable())
     }
 
-    /// The type `T` of an optional element or entry in a literal, such as `[?x]`. `ty` must be `optional_type(T)`.
+    /// The type `T` of an optional element or entry in a literal, such as `[?x]`. Reports an error if `ty` is neither
+    /// `optional_type(T)` nor `dyn`.
     fn unwrap_entry(&mut self, id: u64, ty: Type) -> Type {
         if let Some(inner) = ty.unwrapped() {
             return inner.clone();

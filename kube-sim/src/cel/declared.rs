@@ -107,8 +107,8 @@ impl DeclaredType {
         Some(Arc::new(Self { shape, max_elements, min_size, nullable: flag(schema, "nullable") }))
     }
 
-    /// The type of the value in rules. If it is an object type, `name` becomes its name. The names of the object types
-    /// in it begin with `name`.
+    /// The type of the value in rules. If it is an object type, `name` becomes its name. The names of nested object
+    /// types begin with `name`.
     pub(super) fn to_type(self: &Arc<Self>, name: &str) -> Type {
         match &self.shape {
             Shape::IntOrString => Type::Dyn,

@@ -11,7 +11,7 @@ use crate::schema::FieldError;
 
 /// The maximum estimated cost of one rule.
 const RULE_COST_LIMIT: u64 = 10_000_000;
-/// The maximum sum of the estimated costs of all rules in a schema.
+/// The maximum sum of the estimated costs of all rules and message expressions in a schema.
 const TOTAL_COST_LIMIT: u64 = 100_000_000;
 
 /// Checks the rules of all versions of a CustomResourceDefinition. `found` are the errors that its validation has found
@@ -48,8 +48,8 @@ struct SchemaNode {
     root: bool,
     /// The maximum number of values of this node in one object; `None` if the schema does not limit the number.
     cardinality: Option<u64>,
-    /// The path of the innermost list or map around the node whose items cannot be matched with the items of the old
-    /// object, such as an atomic list. Rules within it cannot use `oldSelf`.
+    /// The path of the innermost list or object around the node whose items or fields cannot be matched with those of
+    /// the old object, such as an atomic list. Rules within it cannot use `oldSelf`.
     uncorrelatable: Option<String>,
 }
 
@@ -60,7 +60,7 @@ struct SchemaCheck<'a> {
     errors: Vec<FieldError>,
     /// The sum of the estimated costs so far.
     total: u64,
-    /// The paths of the most expensive rules, and their costs.
+    /// The paths and costs of the most expensive expressions, at most four.
     expensive: Vec<(String, u64)>,
 }
 

@@ -400,7 +400,7 @@ fn find<'a>(operand: &Val<'a>, key: &Val<'a>) -> Result<Option<Val<'a>>, Failure
     }
 }
 
-/// Whether an expression consists of literals only.
+/// Whether an expression is a literal, or a list literal whose elements are constant.
 fn is_constant(expr: &IdedExpr) -> bool {
     match &expr.expr {
         Expr::Literal(_) => true,

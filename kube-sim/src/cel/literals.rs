@@ -14,7 +14,7 @@ use crate::schema::compile_regex;
 /// Checks the literals of an expression.
 pub(super) fn check(checked: &Checked) -> Vec<Issue> {
     let mut issues = Vec::new();
-    // The elements of a list that is an argument of `format` may have different types.
+    // The elements of the lists and maps in a call of `format` may have different types.
     let mut in_format = HashSet::new();
     walk(&checked.parsed.expr, &mut |expr| {
         if let Expr::Call(call) = &expr.expr

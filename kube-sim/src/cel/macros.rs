@@ -1,7 +1,7 @@
 //! The macros of rules: `has`, `all`, `exists`, `exists_one`, `map`, `filter`, the comprehensions with two variables
 //! (`transformList`, ..), `optMap`, `optFlatMap` and `sortBy`.
 //!
-//! Owns the expansions. Each equals the expansion of the API server, because cost estimates depend on it.
+//! Owns the expansions. Each expansion equals that of the API server, because cost estimates depend on the expansion.
 
 use cel::Env;
 use cel::common::ast::{

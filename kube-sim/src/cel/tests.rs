@@ -27,7 +27,8 @@ fn check_definition(spec: &Value, expected: &[&str]) {
     }
 }
 
-/// Validates an object with this `spec`, or an update if `old` is present. Returns the errors and the warnings.
+/// Validates a new object whose spec is `new`, or an update from the spec `old`. `spec` is the schema of the spec.
+/// Returns the errors and the warnings.
 fn validate(spec: &Value, old: Option<&Value>, new: &Value) -> (Vec<String>, Vec<String>) {
     let source = json!({"type": "object", "properties": {"spec": spec}});
     let object = |spec: &Value| json!({"metadata": {"name": "a"}, "spec": spec});

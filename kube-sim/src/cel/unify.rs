@@ -67,8 +67,8 @@ impl Substitution {
         }
     }
 
-    /// Sets the value of the variable `param`, whose type is `variable`. Returns whether `value` fits the previous
-    /// value of the variable; `None` if the variable has no value and occurs in `value`.
+    /// Sets the value of the type variable `param`. `variable` is `param` as a type. Returns whether `value` fits the
+    /// previous value of the variable; `None` if the variable has no value and occurs in `value`.
     fn substitute_param(&mut self, value: &Type, param: &Param, variable: &Type) -> Option<bool> {
         if value.same(variable) {
             return Some(true);

@@ -41,7 +41,8 @@ struct Node {
     list_keys: Option<Vec<String>>,
 }
 
-/// The errors of a validation. An error about a value that the update does not change is in `warnings`.
+/// The errors of a validation. `warnings` contains the violations of rules without `oldSelf` by values that the update
+/// does not change.
 #[derive(Debug, Default)]
 pub(crate) struct Verdict {
     pub(crate) errors: Vec<FieldError>,
@@ -110,8 +111,8 @@ struct Run {
 }
 
 impl Run {
-    /// Evaluates the rules of `node` and of the nodes below it. `old` is the old value, and `correlation` compares both
-    /// values for ratcheting. `parent` is the correlation of the nearest enclosing value that has one.
+    /// Evaluates the rules of `node` and of the nodes below it. `old` is the old value, and `correlation` compares it
+    /// with `value` for ratcheting. `parent` is the correlation of the nearest enclosing value that has one.
     fn visit(
         &mut self,
         node: &Node,
@@ -261,7 +262,7 @@ impl Run {
         self.exhausted = true;
     }
 
-    /// Adds the error of a rule that is not satisfied.
+    /// Adds the error or the warning about a rule that is not satisfied.
     #[expect(
         clippy::too_many_arguments,
         reason = "the node, its value, its rule and the variables of the rule"
@@ -306,8 +307,8 @@ impl Run {
         }
     }
 
-    /// The result of `messageExpression`; `None` if the rule has no such expression, or its result is not a valid
-    /// message.
+    /// The result of `messageExpression`; `None` if the rule has no such expression, its evaluation fails, or its
+    /// result is not a valid message.
     ///
     /// # Errors
     /// The cost of the evaluation exceeds a limit.

@@ -87,9 +87,9 @@ pub struct LogRequest {
     pub previous: bool,
     /// Whether each line begins with its time.
     pub timestamps: bool,
-    /// The age of the oldest line in seconds.
+    /// The maximum age of the lines in seconds.
     pub since_seconds: Option<i64>,
-    /// The time of the oldest line (RFC 3339).
+    /// The time at which the lines begin (RFC 3339).
     pub since_time: Option<String>,
     /// The maximum number of lines, counted from the end of the log.
     pub tail_lines: Option<u64>,

@@ -15,7 +15,7 @@ const NOT_FOUND: i32 = 127;
 /// Runs a command, and returns its exit code.
 ///
 /// # Errors
-/// When the command does not exist.
+/// When the command does not exist, or when the client has closed the connection.
 pub(super) async fn run(command: &[String], mut streams: Streams) -> Result<i32, ContainerError> {
     let words: Vec<&str> = command.iter().map(String::as_str).collect();
     let name = words.first().map_or("", |word| word.rsplit('/').next().unwrap_or_default());

@@ -47,7 +47,8 @@ impl Revisions {
         self.0.iter().find(|revision| name(revision) == wanted)
     }
 
-    /// Deletes the oldest revisions that are not in `live`, and keeps `revisionHistoryLimit` of them.
+    /// Keeps the current revision, the revisions in `live`, and the newest `revisionHistoryLimit` others. Deletes the
+    /// rest.
     pub(super) fn truncate(&self, state: &mut State, owner: &Value, live: &[&str]) {
         let limit = owner["spec"]["revisionHistoryLimit"].as_u64().unwrap_or(10);
         let is_old = |revision: &&Value| *revision != self.current() && !live.contains(&name(revision));

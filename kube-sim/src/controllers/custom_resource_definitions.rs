@@ -1,5 +1,5 @@
 //! The controller of CustomResourceDefinitions: serves their resources and sets their conditions. Deletes the custom
-//! resources of a terminating definition, and removes the definition after the last of them.
+//! resources of a terminating definition, and removes the definition after the last custom resource.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,8 +19,8 @@ use crate::strategy::CLEANUP_FINALIZER;
 /// The name of the table that contains the CustomResourceDefinitions.
 const CRD_TABLE: &str = "apiextensions.k8s.io/customresourcedefinitions";
 
-/// The key of a CustomResourceDefinition that is created, updated or deleted, and of the other definitions whose names
-/// have conflicts; or the key of a terminating definition, one of whose custom resources has been deleted.
+/// After a change of a CustomResourceDefinition, its key and the keys of the other definitions whose names are not
+/// accepted. After the deletion of a custom resource, the key of its definition if the definition is terminating.
 pub(super) fn observe(state: &State, storage: &Arc<str>, event: &Event) -> Keys {
     if &**storage == CRD_TABLE {
         let mut keys = own_key(storage, event);
@@ -36,7 +36,8 @@ pub(super) fn observe(state: &State, storage: &Arc<str>, event: &Event) -> Keys 
     }
 }
 
-/// Whether the definition of a custom resource is being deleted, so that no custom resources can be created.
+/// Whether the definition of a custom resource is being deleted. The server then refuses to create its custom
+/// resources.
 pub(crate) fn is_terminating(state: &State, resource: &Resource) -> bool {
     resource.custom().is_some()
         && definition_of(state, &resource.storage).is_some_and(|definition| definition.is_terminating)
@@ -107,8 +108,8 @@ fn commit_status(
         return;
     }
     writes::track(state, resource, "status", "kube-apiserver", Some(before), &mut crd);
-    // The commit fails if the storage quota is exhausted. The custom resource is served even then, but the stored
-    // definition has no conditions.
+    // The commit fails if the space quota is exhausted. The custom resource is served even then, but the stored
+    // definition does not get its new conditions.
     let _ = state.commit(resource, definition.key.clone(), crd);
 }
 
@@ -160,7 +161,7 @@ fn delete_instances(state: &mut State, storage: &Arc<str>) {
 }
 
 /// Stops serving the resource of a deleted definition, and removes the custom resources that remain because a client
-/// has removed the finalizer of the API server.
+/// has removed the API server's cleanup finalizer.
 fn withdraw(state: &mut State, name: &str) {
     let withdrawn = state.registry.withdraw(name);
     let Some(storage) = withdrawn.first().map(|resource| resource.storage.clone()) else { return };

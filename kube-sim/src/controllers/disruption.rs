@@ -1,4 +1,5 @@
-//! The disruption controller: counts the healthy pods of each PodDisruptionBudget, so that evictions respect it.
+//! The disruption controller: counts the healthy pods of each PodDisruptionBudget, so that evictions respect the
+//! budget.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -136,7 +137,7 @@ fn expected_and_desired(state: &mut State, budget: &Value, pods: &[Value]) -> (i
     }
 }
 
-/// The sum of the replicas of the controllers of the pods.
+/// The sum of the replicas of the controllers of the pods. Creates an Event if a pod has no controller with replicas.
 fn expected_scale(state: &mut State, budget: &Value, pods: &[Value]) -> i64 {
     let mut scales = BTreeMap::<String, i64>::new();
     let mut unmanaged = false;

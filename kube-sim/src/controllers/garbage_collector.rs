@@ -104,7 +104,7 @@ fn drop_owner_references(state: &mut State, storage_key: &StorageKey, owners: &[
         }
     }
     if let Some(resource) = state.registry.by_storage(&storage_key.0) {
-        // The object gets smaller, so the commit cannot exceed the storage quota.
+        // The object gets smaller, so the commit cannot exceed the space quota.
         let _ = state.commit(&resource, storage_key.1.clone(), value);
     }
 }
@@ -117,8 +117,9 @@ fn orphan_dependents(state: &mut State, storage_key: &StorageKey, owner: &Stored
     deletion::remove_finalizer(state, storage_key, ORPHAN_FINALIZER);
 }
 
-/// Foreground policy: deletes the dependents. Removes the `foregroundDeletion` finalizer from the owner once no
-/// dependent with `blockOwnerDeletion` exists.
+/// Foreground policy: deletes the dependents. A dependent with another owner that exists only loses the owner
+/// reference. Removes the `foregroundDeletion` finalizer from the owner once no dependent with `blockOwnerDeletion`
+/// exists.
 fn delete_dependents_first(state: &mut State, storage_key: &StorageKey, owner: &Stored) {
     for dependent in state.dependents_of(&owner.uid) {
         let Some(object) = state.at(&dependent).cloned() else { continue };

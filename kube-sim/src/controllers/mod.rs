@@ -6,8 +6,9 @@
 //! desired state. Controllers write to the store directly. They send no requests, so faults and the journal do not
 //! apply to them.
 //!
-//! The controllers run under the lock of the state, in a fixed order: after each write, before each request, and when a
-//! watch is polled. A controller with a delay of zero therefore reconciles a change before the next request is handled.
+//! The controllers run under the lock of the state, in a deterministic order. They run after each write, before each
+//! request, and when a watch is polled. A controller with a delay of zero therefore reconciles a change before the next
+//! request is handled.
 
 mod controller_revisions;
 mod cron_job;
@@ -67,7 +68,7 @@ pub(crate) fn run(state: &mut State) {
             Controller::GarbageCollector => garbage_collector::reconcile(state, &key),
             Controller::Kubelet => kubelet::reconcile(state, &key),
             Controller::Namespace => namespaces::reconcile(state, &key),
-            // The key of a controller that was disabled after the event.
+            // The controller was disabled after the key was queued.
             controller if !state.runs(controller) => {}
             Controller::ServiceAccount => namespace_defaults::reconcile_service_account(state, &key),
             Controller::RootCaCertificate => namespace_defaults::reconcile_root_ca(state, &key),
@@ -177,7 +178,7 @@ pub(crate) fn clock_advanced(state: &mut State) {
     run(state);
 }
 
-/// Reconciles the object of a key again after a time; never if the clock cannot represent the end of this time.
+/// Requeues a key after a time. Does nothing if the clock cannot represent the end of this time.
 fn requeue(state: &mut State, key: &Key, after: Duration) {
     if let Some(at) = Instant::now().checked_add(after) {
         state.add_key(key.clone(), at);

@@ -33,7 +33,8 @@ pub(super) fn observe(state: &State, storage: &Arc<str>, event: &Event) -> Keys 
     }
 }
 
-/// Deletes the objects in a terminating namespace. Once it is empty, removes the finalizers in its spec.
+/// Deletes the objects in a terminating namespace. Once the namespace is empty, removes the finalizers in its spec, and
+/// removes the namespace if its metadata has no finalizers.
 pub(super) fn reconcile(state: &mut State, key: &Key) {
     let Some(namespace) = object_of(state, key).filter(|namespace| namespace.is_terminating) else { return };
     delete_contents(state, namespace.name());
@@ -46,7 +47,7 @@ pub(super) fn reconcile(state: &mut State, key: &Key) {
     if object_meta::finalizers(&value).is_empty() {
         state.erase(&key.object);
     } else if value != namespace.value() {
-        // The object gets smaller, so the commit cannot exceed the storage quota.
+        // The object gets smaller, so the commit cannot exceed the space quota.
         let _ = state.commit(&resource, key.object.1.clone(), value);
     }
 }

@@ -110,7 +110,7 @@ pub(super) fn reconcile(state: &mut State, key: &Key) {
     }
 }
 
-/// Adds the taints of the conditions of a node, and removes those of former conditions.
+/// Adds the taints for the conditions and for `spec.unschedulable` of a node, and removes those that no longer apply.
 fn sync_taints(state: &mut State, key: &Key, node: &Value) {
     let now = state.clock.stamp();
     let mut wanted: Vec<(&str, &str)> = Vec::new();
@@ -153,7 +153,7 @@ fn sync_taints(state: &mut State, key: &Key, node: &Value) {
     });
 }
 
-/// Sets the pods of a failed node to not ready, since no kubelet does.
+/// Sets the condition `Ready` of a pod to false if its node is not ready, because the kubelet of the node cannot do it.
 fn mark_unready(state: &mut State, key: &Key, pod: &Value, node: &Value) {
     let failed = condition(node, "Ready").is_some_and(|ready| ready["status"] != "True");
     if !failed || condition(pod, "Ready").is_none_or(|ready| ready["status"] != "True") {
@@ -164,7 +164,7 @@ fn mark_unready(state: &mut State, key: &Key, pod: &Value, node: &Value) {
         "type": "Ready", "status": "False", "lastProbeTime": null,
         "observedGeneration": pod["metadata"]["generation"],
     });
-    // The pod is marked again at the next change of the node if the storage quota is exhausted.
+    // If the space quota is exhausted, the next change of the node sets the condition again.
     let _ = writes::modify(state, &key.object, Part::Status, CONTROLLER_MANAGER, |pod| {
         set_condition(&mut pod["status"]["conditions"], condition, &now);
     });

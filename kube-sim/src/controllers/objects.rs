@@ -1,4 +1,4 @@
-//! Accessors of objects that all controllers use: metadata, conditions, owners and times.
+//! Accessors of objects for all controllers: metadata, conditions, owners and times.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -65,8 +65,9 @@ impl OwnerKind {
         keys
     }
 
-    /// The objects in `storage` that `owner` controls. First releases the objects that its selector does not select,
-    /// and adopts the selected objects without a controller.
+    /// The objects in `storage` that `owner` controls. First releases the objects that the owner's selector does not
+    /// select, and adopts the selected objects without a controller. A terminating owner neither releases nor adopts
+    /// objects.
     pub(super) fn claim(self, state: &mut State, owner: &Value, storage: &str) -> Vec<Value> {
         let selector = selector(owner);
         let mut claimed = Vec::new();
@@ -120,7 +121,7 @@ pub(super) fn controlled(state: &State, owner: &Value, storage: &str) -> Vec<Val
 
 /// Removes the reference to the owner from an object.
 fn release(state: &mut State, storage_key: &StorageKey, owner: &str) {
-    // The object gets smaller, so the commit cannot exceed the storage quota.
+    // The object gets smaller, so the commit cannot exceed the space quota.
     let _ = writes::modify(state, storage_key, Part::Object, CONTROLLER_MANAGER, |object| {
         let Some(metadata) = object["metadata"].as_object_mut() else { return };
         let Some(owners) = metadata.get_mut("ownerReferences").and_then(Value::as_array_mut) else { return };

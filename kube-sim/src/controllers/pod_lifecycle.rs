@@ -89,7 +89,7 @@ pub(super) fn reconcile(state: &mut State, key: &Key) {
     }
 }
 
-/// Starts the containers. The write causes another reconcile, which makes the pod ready or ends it.
+/// Starts the containers. The write causes another reconcile, which makes the pod ready or ends the containers.
 fn start(state: &mut State, key: &Key, pod: &Value) {
     let running = json!({"running": {"startedAt": state.clock.stamp()}});
     let ready = Behaviour::of(state, pod).ready_after == Some(Duration::ZERO);
@@ -196,7 +196,7 @@ fn write(state: &mut State, key: &Key, pod: &Value, phase: &str, ready: bool, co
     let now = state.clock.stamp();
     let new = PodState { phase, ready, state: container, now: &now, ip: &ip, host_ip };
     let status = pod_status(pod, &new);
-    // The status is written again by the next reconcile if the storage quota is exhausted now.
+    // If the space quota is exhausted, the next reconcile writes the status again.
     let _ = writes::modify(state, &key.object, Part::Status, KUBELET, |pod| {
         for (field, value) in status.as_object().into_iter().flatten() {
             pod["status"][field] = value.clone();

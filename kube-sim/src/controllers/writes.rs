@@ -1,4 +1,5 @@
-//! Writes of the controllers, with the steps of a request: defaults, generation, managed fields and validation.
+//! Writes of the controllers. `create` performs the steps of a request: defaults, generation, managed fields and
+//! validation. `modify` sets only the generation and the managed fields.
 //!
 //! The writes call no admission webhooks and evaluate no admission policies.
 
@@ -99,7 +100,7 @@ fn create_once(
 /// is no object.
 ///
 /// # Errors
-/// When the changed object does not decode, or exceeds the storage quota.
+/// The changed object does not decode, or exceeds a limit of the store, such as the space quota.
 pub(super) fn modify(
     state: &mut State,
     storage_key: &StorageKey,

@@ -1,4 +1,4 @@
-//! Handles requests for paths without a resource: discovery, version, health and OpenAPI.
+//! Handles requests for paths without a resource: discovery, version, health, metrics and OpenAPI.
 
 mod aggregated;
 mod legacy;

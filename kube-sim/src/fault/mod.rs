@@ -41,7 +41,7 @@ pub(crate) use body::BodyFaults;
 pub(crate) use rule::RequestAttributes;
 pub use rule::Rule;
 
-/// Identifies a rule in [`Faults`]. Ids begin with 0, and no two rules of a simulation have the same.
+/// Identifies a rule in [`Faults`]. Ids begin with 0, and no two rules of a simulation have the same id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct RuleId(u64);

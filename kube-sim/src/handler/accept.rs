@@ -119,7 +119,8 @@ pub(crate) fn header_entries(header: &str) -> impl Iterator<Item = (String, Vec<
 /// parameter `includeObject`, which applies only to a `Table`.
 ///
 /// # Errors
-/// 406 if the server supports none of the media types; 400 for a `Table` with an unknown `include_object`.
+/// 406 if the server supports none of the media types, for `PartialObjectMetadata` of a list and for
+/// `PartialObjectMetadataList` of one object; 400 for a `Table` with an unknown `include_object`.
 pub(crate) fn negotiate(header: &str, include_object: &str, offer: &Offer<'_>) -> Result<Accept, SimError> {
     let Offer { endpoint, protobuf, go_type } = *offer;
     if header.trim().is_empty() {
@@ -129,7 +130,7 @@ pub(crate) fn negotiate(header: &str, include_object: &str, offer: &Offer<'_>) -
     let known = |media: &str| {
         matches!(media, "*/*" | "application/json" | "application/yaml" | crate::protobuf::MEDIA_TYPE)
     };
-    // The router refuses the request before the parameters of the media types are read.
+    // If no media type is known, the router refuses the request without reading the parameters of the media types.
     if !entries.iter().any(|(media, _)| known(media)) {
         let offered = match endpoint {
             Endpoint::Object => MEDIA_TYPES.to_owned(),
@@ -184,7 +185,7 @@ pub(crate) fn negotiate(header: &str, include_object: &str, offer: &Offer<'_>) -
     Err(SimError::not_acceptable(offered))
 }
 
-/// The relative preference of a media type, in thousandths.
+/// The quality value (`q`) of a media type, in thousandths; 1000 if it is absent or does not parse.
 fn quality(parameters: &[(String, String)]) -> u16 {
     let given =
         parameters.iter().find(|(key, _)| key == "q").and_then(|(_, value)| value.parse::<f32>().ok());

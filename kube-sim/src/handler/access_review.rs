@@ -1,4 +1,4 @@
-//! Reviews of access: the verdict of role-based access control about a user, and the rules of the sender of a request.
+//! Access reviews: whether RBAC grants an access to a user, and the rules that apply to the sender of a request.
 
 use serde_json::{Value, json};
 

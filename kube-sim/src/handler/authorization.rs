@@ -10,10 +10,11 @@ use crate::shared::Inner;
 use crate::status::SimError;
 use crate::user::User;
 
-/// Checks that the roles grant the request to its user. As in the API server, the resource need not exist.
+/// Checks that the roles grant the request to its user. Without RBAC, each user has all permissions. As in the API
+/// server, the resource need not exist.
 ///
 /// # Errors
-/// 403 with the user, the verb and the resource.
+/// 403 with the user, the verb, and the resource or the path.
 pub(crate) fn check_request(inner: &Inner, request: &Request, path: Option<&Path>) -> Result<(), SimError> {
     if !inner.settings.rbac {
         return Ok(());
@@ -42,7 +43,7 @@ pub(crate) fn check_request(inner: &Inner, request: &Request, path: Option<&Path
 /// Checks that the roles grant an access. Without RBAC, each user has all permissions.
 ///
 /// # Errors
-/// 403 with the user, the verb and the resource.
+/// 403 with the user, the verb, and the resource or the path.
 pub(crate) fn check(inner: &Inner, user: &User, access: &Access<'_>) -> Result<(), SimError> {
     if !inner.settings.rbac || find_grant(&inner.lock(), user, access).is_some() {
         return Ok(());

@@ -33,7 +33,7 @@ pub(crate) struct Converter<'a> {
 }
 
 impl Converter<'_> {
-    /// Whether objects of the resource may have to be converted by a webhook.
+    /// Whether a webhook converts the objects of the resource.
     pub(crate) fn is_active(&self) -> bool {
         self.webhook().is_some()
     }

@@ -83,7 +83,8 @@ fn rename_fields(
         }
     }
     if direction == Direction::FromStorage {
-        // Go omits these fields only in `events.k8s.io`.
+        // The Go type of `events.k8s.io/v1` omits these fields if they are empty (`omitempty`); that of core `v1` does
+        // not.
         map.retain(|name, value| {
             !(matches!(name.as_str(), "reportingController" | "reportingInstance") && *value == "")
         });

@@ -176,7 +176,8 @@ impl Preconditions {
 
 /// The body of the response to a deletion: the object or a `Status`.
 pub(crate) enum DeletionResponse {
-    /// The deleted object. If `accepted` is true, the response has the code 202, otherwise 200.
+    /// The object that was deleted or got a deletionTimestamp. If `accepted` is true, the response has the code 202,
+    /// otherwise 200.
     Object {
         object: Value,
         accepted: bool,
@@ -273,7 +274,8 @@ pub(crate) async fn delete_collection(
         };
         match delete_one(call, &one_target, delete, "", warnings).await {
             Ok(_) => {}
-            // The garbage collector has already deleted this object, because its owner is in the same collection.
+            // This object is already deleted, for example by the garbage collector because its owner is in the same
+            // collection.
             Err(e) if e.is_not_found() => {}
             Err(e) => return Err(e),
         }

@@ -23,7 +23,8 @@ pub(crate) const FOREGROUND_FINALIZER: &str = "foregroundDeletion";
 /// The finalizer of the orphan policy: the object is removed after its dependents have lost their owner reference.
 pub(crate) const ORPHAN_FINALIZER: &str = "orphan";
 
-/// Whether this update completes a deletion: it removes the last finalizer of an object that has a deletionTimestamp.
+/// Whether this update completes a deletion: it removes the last finalizer of an object that has a deletionTimestamp
+/// and a grace period of zero. The finalizers in the spec of a `Namespace` count too.
 pub(crate) fn completes_deletion(resource: &Resource, old: &Value, new: &Value) -> bool {
     let deletion = &resource.strategy.deletion;
     let was_deferred = !object_meta::finalizers(old).is_empty() || deletion.is_deferred_by_spec(old);
@@ -50,7 +51,7 @@ pub(crate) fn delete(
         return;
     }
     if new != old {
-        // If the additional deletionTimestamp exceeds the storage quota, the stored object is unchanged.
+        // If the additional deletionTimestamp exceeds the space quota, the stored object is unchanged.
         let _ = state.commit(resource, storage_key.1.clone(), new);
     }
 }
@@ -118,7 +119,7 @@ pub(crate) fn remove_finalizer(state: &mut State, storage_key: &StorageKey, fina
     if finalizers.is_empty() && grace == 0 && !resource.strategy.deletion.is_deferred_by_spec(&value) {
         state.erase(storage_key);
     } else {
-        // The object gets smaller, so the commit cannot exceed the storage quota.
+        // The object gets smaller, so the commit cannot exceed the space quota.
         let _ = state.commit(&resource, storage_key.1.clone(), value);
     }
 }

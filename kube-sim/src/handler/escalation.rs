@@ -74,7 +74,7 @@ impl Writer<'_> {
             return Ok(());
         }
         self.check_permissions(self.object["rules"].as_array().map_or(&[], Vec::as_slice))?;
-        // An aggregated role can have any permission.
+        // An aggregated role can get any permission, so its writer must have all permissions.
         let is_aggregated = |role: &Value| {
             let selectors = role["aggregationRule"]["clusterRoleSelectors"].as_array();
             selectors.is_some_and(|selectors| !selectors.is_empty())

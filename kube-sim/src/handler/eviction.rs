@@ -52,7 +52,7 @@ pub(super) async fn evict_pod(call: &Call<'_>) -> Result<Reply, SimError> {
     Ok(reply)
 }
 
-/// Sets the condition `DisruptionTarget` of an evicted pod, which exists until its graceful deletion ends.
+/// Sets the condition `DisruptionTarget` of an evicted pod. Clients see it until the graceful deletion of the pod ends.
 fn add_disruption_condition(call: &Call<'_>, state: &mut State, pod: &Stored) -> Result<(), SimError> {
     let mut value = pod.value();
     if object_meta::is_being_deleted(&value) {
@@ -81,7 +81,7 @@ fn is_ready(pod: &Value) -> bool {
     conditions.any(|condition| condition["type"] == "Ready" && condition["status"] == "True")
 }
 
-/// Whether the budget allows evictions of a pod that is not ready without counting them
+/// Whether a pod that is not ready can be evicted without counting the eviction against the budget
 /// (`unhealthyPodEvictionPolicy`).
 fn tolerates_unready(budget: &Value) -> bool {
     if budget["spec"]["unhealthyPodEvictionPolicy"] == "AlwaysAllow" {
@@ -96,10 +96,11 @@ fn number(budget: &Value, field: &str) -> i64 {
     budget["status"][field].as_i64().unwrap_or(0)
 }
 
-/// Checks the budget of the pod, and records the eviction in the status of the budget.
+/// Checks the budget of the pod, and records the eviction in the status of the budget, except in a dry run.
 ///
 /// # Errors
-/// 429 if the budget does not allow the eviction, 500 if the pod has several budgets.
+/// 429 if the budget does not allow the eviction, 403 if `disruptionsAllowed` is negative or `disruptedPods` has too
+/// many entries, 500 if the pod has several budgets.
 fn take_disruption(call: &Call<'_>, state: &mut State, dry_run: bool) -> Result<(), SimError> {
     let pod = read::find(state.view(), call.target)?;
     let budgets = state.table(BUDGETS).map(|t| t.objects(&call.target.namespace)).unwrap_or_default();

@@ -147,7 +147,7 @@ fn sum(usages: impl Iterator<Item = Usage>) -> Usage {
     usages.fold(Usage::default(), Usage::plus)
 }
 
-/// Half of the requests of a container; the constant part for a resource without a request.
+/// Half of the requests of a container. For a resource without a request, the value in [`CONTAINER`].
 fn half_of_requests(requests: &Value) -> Usage {
     let half = |resource: &str, unit: i128| {
         let text = requests[resource].as_str()?;

@@ -172,7 +172,7 @@ impl Call<'_> {
             false => Endpoint::Object,
         };
         let resource = &self.target.resource;
-        // The messages of a WebSocket are text.
+        // A watch over WebSocket sends text messages, which cannot contain Protobuf.
         let protobuf =
             self.request.upgrade.is_none() && protobuf::has_kind(&resource.api_version, &resource.kind);
         let offer = accept::Offer { endpoint, protobuf, go_type: &|is_list| resource.go_type(is_list) };

@@ -56,7 +56,7 @@ pub(crate) fn is_being_deleted(object: &Value) -> bool {
     object["metadata"]["deletionTimestamp"].is_string()
 }
 
-/// The fields that the server sets when it creates an object.
+/// The fields that a client cannot set in a new object.
 pub(crate) const SYSTEM_FIELDS: [&str; 5] =
     ["selfLink", "deletionTimestamp", "deletionGracePeriodSeconds", "uid", "creationTimestamp"];
 
@@ -113,7 +113,7 @@ fn drop_empty_fields(metadata: &mut Map<String, Value>) {
 pub(crate) fn prepare_for_update(old: &Value, new: &mut Value) -> Result<(), SimError> {
     let metadata = metadata_mut(new)?;
     for field in ["name", "namespace", "creationTimestamp", "deletionTimestamp", "generation"] {
-        // A changed time is kept, so that validation refuses it.
+        // The client's `deletionTimestamp` stays, so that validation refuses it if it has changed.
         if field == "deletionTimestamp" && metadata.get(field).is_some_and(|time| !time.is_null()) {
             continue;
         }

@@ -25,7 +25,7 @@ pub(crate) enum VersionMatch {
     NotOlderThan,
 }
 
-/// Parsed query parameters. A verb ignores the parameters of other verbs, as the API server does.
+/// The parsed query parameters of a request. The handler of a verb reads only the parameters of this verb.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Options {
     pub(crate) label_selector: String,

@@ -161,11 +161,11 @@ async fn apply(cx: &mut WriteContext<'_>, body: &Bytes, part: WrittenPart) -> Re
     cx.guaranteed_update(part, missing, apply).await
 }
 
-/// Parses and checks the configuration of a server-side apply, and marks the context as that of an apply.
+/// Parses and checks the configuration of a server-side apply, and sets `applying` and `patching` in the context.
 ///
 /// # Errors
-/// 422 without a field manager; 400 for a configuration that is not an object, has no kind, sets `managedFields`, or
-/// has another name than the URL.
+/// 422 without a field manager; 400 for a configuration that is not an object, has no `kind` or `apiVersion`, sets
+/// `managedFields`, or has another name than the URL.
 pub(super) fn begin_apply(cx: &mut WriteContext<'_>, body: &Bytes) -> Result<Value, SimError> {
     if cx.options.manager.is_none() {
         let error = FieldError::required("fieldManager", "is required for apply patch");

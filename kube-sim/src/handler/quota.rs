@@ -82,7 +82,7 @@ pub(crate) fn check_create(state: &State, resource: &Resource, object: &Value) -
     Ok(())
 }
 
-/// The quantity in canonical form.
+/// The amount of a resource as a quantity in canonical form.
 pub(crate) fn format(resource: &str, amount: i128) -> String {
     let is_memory = resource.contains("memory") || resource.contains("storage");
     let units = amount / NANO;
@@ -144,7 +144,8 @@ fn is_of_table(resource: &str, storage: &str) -> bool {
 /// The resource names that limit requests of pods: `cpu` is the same as `requests.cpu`.
 const COMPUTE: [&str; 3] = ["cpu", "memory", "ephemeral-storage"];
 
-/// The kinds of the core group that a quota can count by their plain names.
+/// The resources of the core group that a quota counts by their plain names, besides pods, services and persistent
+/// volume claims.
 const PLAIN: [&str; 4] = ["configmaps", "secrets", "replicationcontrollers", "resourcequotas"];
 
 /// The name under which a quota counts the objects of the table `storage`, for example `count/deployments.apps`.

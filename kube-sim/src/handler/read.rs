@@ -91,7 +91,8 @@ pub(crate) fn check_reached(view: View<'_>, version: Option<u64>) -> Result<(), 
 /// reads from etcd.
 ///
 /// # Errors
-/// 504 if the request must wait for the cache, which has not reached the version of the store at the arrival.
+/// 504 if the request must wait for the watch cache, and the cache has not reached the version that the store had when
+/// the request arrived.
 pub(crate) fn view<'a>(
     state: &'a mut State,
     arrival: Arrival,

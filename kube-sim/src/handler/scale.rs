@@ -123,7 +123,7 @@ fn patched_scale(call: &Call<'_>, mut scale: Value) -> Result<Value, SimError> {
             patches::apply_json_patch(&mut scale, &change).map_err(patch::patch_error)?;
         }
         // A Scale has no lists, so a strategic merge patch has the same result as a merge patch. `apply_scale` handles
-        // an apply.
+        // a server-side apply.
         patch::PatchType::Merge | patch::PatchType::Strategic | patch::PatchType::Apply => {
             patches::apply_merge_patch(&mut scale, parse_yaml(body)?).map_err(patch::patch_error)?;
         }

@@ -56,7 +56,7 @@ pub(super) async fn issue(call: &Call<'_>) -> Result<Reply, SimError> {
     check_seconds(seconds)?;
     check_bound_object(call, &body)?;
     if body["spec"]["boundObjectRef"].is_null() {
-        // Go serializes the absent reference.
+        // The field has no `omitempty` in Go: an absent reference is null in the response.
         body["spec"]["boundObjectRef"] = Value::Null;
     }
     let after = Duration::from_secs(seconds.unsigned_abs());

@@ -15,7 +15,7 @@ pub(crate) struct Path {
     pub(crate) namespace: String,
     pub(crate) name: String,
     pub(crate) subresource: String,
-    /// The path after the subresource, in requests for the subresource `proxy`.
+    /// The path after the subresource, for example in requests for the subresource `proxy`.
     pub(crate) rest: String,
     /// Whether the path has the deprecated prefix `watch/`.
     pub(crate) watch: bool,

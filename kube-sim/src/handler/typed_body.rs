@@ -88,7 +88,7 @@ pub(crate) fn undecodable(kind: &str, api_version: &str, expected: &str, problem
     ))
 }
 
-/// The error text for a body that is an object of another built-in kind.
+/// The error text for a body whose kind and version are not those of the endpoint.
 pub(crate) fn conversion_problem(object: &Value, (group, expected): (&str, &str)) -> String {
     let text = |field: &str| object[field].as_str().unwrap_or_default();
     let (kind, api_version) = (text("kind"), text("apiVersion"));

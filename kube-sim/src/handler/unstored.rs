@@ -1,4 +1,4 @@
-//! Resources that are not stored: access and token reviews, bindings, component statuses.
+//! Resources that are not stored: access and token reviews, bindings, component statuses, metrics.
 
 use http::StatusCode;
 use serde_json::{Map, Value, json};
@@ -57,7 +57,8 @@ async fn handle_review(call: &Call<'_>) -> Result<Reply, SimError> {
     Ok(reply)
 }
 
-/// Checks that the namespace of the body is that of the URL. Sets it if it is missing.
+/// Checks that the namespace of the body is that of the URL. Sets it if it is missing, and removes it from a
+/// cluster-scoped body.
 fn check_namespace(call: &Call<'_>, object: &mut Value) -> Result<(), SimError> {
     let given = object["metadata"]["namespace"].as_str().unwrap_or_default();
     let wanted = &call.target.namespace;
@@ -74,7 +75,7 @@ fn check_namespace(call: &Call<'_>, object: &mut Value) -> Result<(), SimError> 
     Ok(())
 }
 
-/// Validates the spec of an access review.
+/// Validates the spec and the metadata of an access review.
 fn check_access_review(kind: &str, object: &Value, errors: &mut Vec<FieldError>) {
     if !kind.ends_with("AccessReview") {
         return;

@@ -1,4 +1,4 @@
-//! The JSON forms of the fields of an entry whose types have none.
+//! The JSON forms of the fields of an entry whose types serde does not support.
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};

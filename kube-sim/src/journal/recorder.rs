@@ -74,7 +74,7 @@ impl Recorder {
         body.content = if body.content.is_empty() {
             added
         } else {
-            // This copies the content only if a user reads the journal at this moment.
+            // This copies the content only if it is shared, for example with entries that a user has read.
             let mut content = BytesMut::from(std::mem::take(&mut body.content));
             content.extend_from_slice(&added);
             content.freeze()

@@ -21,8 +21,8 @@ const SET_ELEMENT_ORDER: &str = "$setElementOrder";
 /// Merges `patch` into `target`, an object of a built-in kind. `schema` specifies the patch strategies and merge keys.
 ///
 /// # Errors
-/// `patch` is not an object or a directive is malformed (400), or a list item has no merge key (500, as in the API
-/// server).
+/// 400 if `patch` is not an object, or if `$retainKeys` or the key of a directive is malformed; 422 for a list of
+/// lists; 500 for any other error, such as a list item without its merge key, as in the API server.
 pub(crate) fn apply_strategic_patch(
     schema: &Schema,
     target: &mut Value,

@@ -111,7 +111,7 @@ impl Binding<'_> {
     }
 }
 
-/// The bindings of a user: those of the cluster and those of the namespace, if any.
+/// The cluster role bindings of a user, and the role bindings of the user in the namespace, if any.
 fn bindings<'a>(state: &'a State, user: &'a User, namespace: &'a str) -> impl Iterator<Item = Binding<'a>> {
     let cluster_wide = objects(state, CLUSTER_ROLE_BINDINGS, "").map(|object| (object, ""));
     let local = (!namespace.is_empty()).then(|| objects(state, ROLE_BINDINGS, namespace));
@@ -172,12 +172,12 @@ fn lists(list: &Value, wanted: &str) -> bool {
     texts(list).any(|listed| listed == "*" || listed == wanted)
 }
 
-/// Whether an entry of a rule, such as `/metrics` or `/debug/*`, has this path.
+/// Whether an entry of a rule, such as `/metrics` or `/debug/*`, includes this path.
 fn matches_path(listed: &str, path: &str) -> bool {
     listed == path || listed.strip_suffix('*').is_some_and(|prefix| path.starts_with(prefix))
 }
 
-/// Whether an entry of a rule, such as `pods`, `pods/log` or `*/scale`, has this resource.
+/// Whether an entry of a rule, such as `pods`, `pods/log` or `*/scale`, includes this resource or subresource.
 fn matches_resource(listed: &str, resource: &str, subresource: &str) -> bool {
     if listed == "*" {
         return true;

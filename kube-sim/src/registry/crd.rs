@@ -311,7 +311,7 @@ fn approval_condition(crd: &Value) -> Option<(bool, &'static str, String)> {
     }
 }
 
-/// Replaces the condition `Terminating`.
+/// Sets the condition `Terminating`. Its `lastTransitionTime` changes only with its status.
 pub(crate) fn set_terminating(crd: &mut Value, is_true: bool, reason: &str, message: &str, now: &str) {
     let status = if is_true { "True" } else { "False" };
     if !crd["status"]["conditions"].is_array() {

@@ -218,7 +218,8 @@ impl Resource {
         self.subresource("status").is_some()
     }
 
-    /// Whether an update increments `metadata.generation`: it changes a field outside the metadata and the status.
+    /// Whether an update increments `metadata.generation`: it changes a field outside the metadata and the status, or
+    /// one of the strategy's `generation_metadata`.
     pub(crate) fn increments_generation(&self, old: &Value, new: &Value) -> bool {
         let ignored = |key: &str| {
             matches!(key, "metadata" | "apiVersion" | "kind") || (key == "status" && self.has_status())

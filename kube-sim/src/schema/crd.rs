@@ -47,7 +47,8 @@ pub(crate) fn validate_crd(old: Option<&Value>, crd: &Value) -> Vec<FieldError> 
     errors
 }
 
-/// Checks that the scope and the kind do not change, and that the CRD keeps all versions in `status.storedVersions`.
+/// Checks that the scope and the kind of an established CRD do not change, and that the CRD keeps all versions in
+/// `status.storedVersions`.
 fn check_update(old: &Value, crd: &Value, errors: &mut Vec<FieldError>) {
     let spec = &crd["spec"];
     let mut conditions = old["status"]["conditions"].as_array().into_iter().flatten();

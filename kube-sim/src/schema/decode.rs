@@ -1,8 +1,8 @@
 //! The effects of Go's JSON decoder on an object of a built-in kind.
 //!
 //! Owns the type errors, for which the server responds with 400 before validation, and the changes that result from
-//! decoding into Go structs: nulls and empty optional collections are dropped, quantities are canonicalized. This
-//! module must not validate: it accepts any value of the right type.
+//! decoding into Go structs: nulls, empty optional collections and zero values with `omitempty` are dropped, times and
+//! quantities are canonicalized. This module must not validate: it accepts any value of the right type.
 
 use base64::engine::general_purpose::STANDARD;
 use base64::{DecodeError, Engine as _};
@@ -203,7 +203,7 @@ impl Decoder {
     }
 }
 
-/// Sets the absent times that Go serializes as null.
+/// Adds a null for each absent time that Go serializes as null.
 fn add_null_times(schema: &Schema, map: &mut serde_json::Map<String, Value>) {
     let absent = schema.properties().map(|(name, _)| name).filter(|name| shows_absent_time(schema, name));
     for name in absent {

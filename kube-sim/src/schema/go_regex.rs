@@ -134,8 +134,8 @@ impl<'a> Translator<'a> {
     }
 
     /// Appends the repetition operator at the beginning of `self.rest`. `after` is the remaining expression; `counts`
-    /// are the counts in braces. `last_repeat` is the expression from the preceding repetition operator on if that
-    /// operator comes directly before this one, otherwise empty.
+    /// are the counts in braces. If another repetition operator comes directly before this one, `last_repeat` is the
+    /// rest of the expression from that operator on; otherwise, it is empty.
     fn push_repetition(
         &mut self,
         after: &'a str,

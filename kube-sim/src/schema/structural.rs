@@ -90,7 +90,8 @@ fn check_invariants(path: &str, schema: &Value, level: Level, errors: &mut Vec<F
     }
 }
 
-/// Checks that the schema specifies a type if its level requires one.
+/// Checks that the schema specifies a type if its level requires one, and that the root and embedded resources are
+/// objects.
 fn check_type(
     path: &str,
     kind: &str,
@@ -345,7 +346,7 @@ fn without_wrapper(detail: &str) -> String {
     detail.strip_suffix(" in v").map_or_else(|| detail.to_owned(), |rest| format!("{rest} in "))
 }
 
-/// Whether the schema or any of its subschemas has the keyword.
+/// Whether the schema has the keyword, or a subschema in `properties`, `items`, `additionalProperties` or `not` has it.
 fn mentions(schema: &Value, keyword: &str) -> bool {
     schema.get(keyword).is_some()
         || object_entries(schema, "properties").any(|(_, property)| mentions(property, keyword))

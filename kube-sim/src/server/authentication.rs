@@ -27,11 +27,12 @@ pub(super) fn bearer_token(headers: &HeaderMap) -> Option<&str> {
     header_text(headers, &header::AUTHORIZATION).strip_prefix("Bearer ").map(str::trim)
 }
 
-/// The user of a request. A request that no listener received comes from the test itself: without a bearer token, its
-/// user is the administrator.
+/// The user of a request. Only the requests of an HTTPS listener have a `caller`. The user of any other request is the
+/// administrator, or the service account of its bearer token.
 ///
 /// # Errors
-/// 401 for invalid or missing credentials; 403 for an impersonation that the roles do not grant.
+/// 401 for invalid or missing credentials; 403 for an impersonation that the roles do not grant; 500 for the
+/// impersonation of groups, a uid or extra fields without a user.
 pub(super) fn user(
     inner: &Inner,
     caller: Option<&Caller>,

@@ -1,4 +1,4 @@
-//! Listeners of a simulation: HTTP, or HTTPS with generated certificates.
+//! Listeners of a simulation: HTTP, or HTTPS with generated or given certificates.
 
 mod authentication;
 pub(crate) mod body;
@@ -56,7 +56,7 @@ enum Protocol {
     Http2,
 }
 
-/// The error of a listener that cannot be started.
+/// The error of a listener that cannot start, or that cannot issue a client certificate.
 #[derive(Debug, thiserror::Error)]
 #[error("{operation}")]
 pub struct ServeError {
@@ -66,7 +66,7 @@ pub struct ServeError {
 }
 
 impl ServeError {
-    /// The error of a failed generation of certificates.
+    /// The error of certificates that cannot be generated or used.
     pub(crate) fn certificates(cause: impl std::error::Error + Send + Sync + 'static) -> Self {
         Self { operation: "preparing the certificates of the listener".into(), cause: Box::new(cause) }
     }
@@ -174,7 +174,7 @@ impl Server {
         self.credentials.as_ref().map(|c| c.ca_pem.as_str())
     }
 
-    /// The client certificate and key of the administrator in PEM; `None` for plain HTTP.
+    /// The client certificate and key of the administrator in PEM; `None` without generated certificates.
     pub fn client_pem(&self) -> Option<(&str, &str)> {
         self.credentials.as_ref().map(|c| (c.client_cert_pem.as_str(), c.client_key_pem.as_str()))
     }
@@ -207,12 +207,13 @@ impl Server {
         credentials.issue(user, group)
     }
 
-    /// The bearer token of the administrator; `None` for plain HTTP.
+    /// The bearer token of the administrator; `None` without generated certificates.
     pub fn token(&self) -> Option<&str> {
         self.credentials.as_ref().map(|c| c.token.as_str())
     }
 
-    /// A kubeconfig for this listener, as YAML. For HTTPS, it contains the client certificate and key.
+    /// A kubeconfig for this listener, as YAML. With generated certificates, it contains the client certificate and key
+    /// of the administrator.
     #[expect(clippy::missing_panics_doc, reason = "a tree of strings always serializes to YAML")]
     #[expect(clippy::expect_used, reason = "every tree of strings has a YAML form")]
     pub fn kubeconfig(&self) -> String {

@@ -7,7 +7,7 @@ use crate::handler::reply::Request;
 use crate::handler::target::Path;
 use crate::registry::Registry;
 
-/// The subresources that connect to a node.
+/// The subresources whose requests have the label `verb="CONNECT"`.
 const CONNECTED: [&str; 4] = ["attach", "exec", "portforward", "proxy"];
 
 /// The first path segments of requests without a resource that become the label `subresource`. A label for any segment

@@ -39,10 +39,10 @@ pub const BODY_LIMIT: usize = 3 * 1024 * 1024;
 /// Responses larger than this, in bytes, are compressed for clients that accept gzip.
 const GZIP_THRESHOLD: usize = 128 * 1024;
 
-/// Maximum time that a request waits until the storage reaches the requested resource version. After this time, the
-/// response is 504.
+/// Maximum time that a request waits until the watch cache or the store reaches the requested resource version. After
+/// this time, the response is 504; a list without a resource version is read from the store instead.
 const FRESHNESS_TIMEOUT: Duration = Duration::from_secs(3);
-/// The interval at which the server checks whether the storage has reached the requested resource version.
+/// The interval at which the server repeats a request that waits for a resource version.
 const FRESHNESS_POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// A response extension: the listener must break the connection instead of sending the response.
@@ -252,7 +252,8 @@ async fn apply_request_faults(inner: &Inner, faults: &[AppliedFault]) -> Option<
     None
 }
 
-/// Reads the body and calls the handlers.
+/// Reads the body and calls the handlers. Repeats the call for at most [`FRESHNESS_TIMEOUT`] if the request waits for a
+/// resource version.
 async fn handle_request<B>(
     inner: &Arc<Inner>,
     recorder: &Recorder,

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use hyper::rt::Executor;
 use tokio::task::JoinSet;
 
-/// The tasks of the streams of a connection. Dropping the value aborts them.
+/// The tasks of a connection. Dropping the value aborts them.
 #[derive(Default)]
 pub(super) struct Tasks(Arc<Mutex<JoinSet<()>>>);
 

@@ -267,11 +267,11 @@ impl SimBuilder {
     /// The user of a request is:
     ///
     /// - the administrator, who has all permissions, for the credentials in a listener's kubeconfig, and for requests
-    ///   without credentials through [`Sim::service`];
+    ///   without a token through [`Sim::service`] or to a listener without TLS;
     /// - the common name of a client certificate, with its organizations as groups;
     /// - a service account, for a token of its subresource `token`;
     /// - the impersonated user (`kubectl --as`);
-    /// - `system:anonymous`, for requests without credentials to a listener.
+    /// - `system:anonymous`, for requests without credentials to an HTTPS listener.
     ///
     /// The methods of [`Sim`] are not authorized. As in a real server, users may write only roles and bindings whose
     /// permissions they have themselves, unless a role grants them the verb `escalate` or `bind`.

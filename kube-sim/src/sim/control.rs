@@ -1,5 +1,5 @@
-//! The control endpoint: faults, clock, delays, compaction, restart and the journal over HTTP, for tests in other
-//! languages.
+//! The control endpoint: faults, clock, delays, compaction, restart, rewind and the journal over HTTP, for tests in
+//! other languages.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;

@@ -89,8 +89,9 @@ impl Sim {
         Server::start(self.service(), addr, Security::Plain).await
     }
 
-    /// Listens for HTTPS with certificates that are generated for this listener. Requests need the client certificate
-    /// or the bearer token of the returned [`Server`]; others get 401. Port 0 selects a free port.
+    /// Listens for HTTPS with certificates that are generated for this listener. Requests need a client certificate or
+    /// the bearer token of the returned [`Server`], or the token of a service account; others get 401. With RBAC, a
+    /// request without credentials has the user `system:anonymous`. Port 0 selects a free port.
     ///
     /// Clients select HTTP/2 or HTTP/1.1 by ALPN. An HTTP/2 connection has at most 100 concurrent streams, as with
     /// kube-apiserver.
@@ -109,8 +110,10 @@ impl Sim {
     }
 
     /// Listens for HTTPS with the given certificates, for a client that cannot use generated ones. Requests need a
-    /// client certificate that `files.client_ca` has signed; others get 401. Every such client is the administrator,
-    /// whatever name its certificate has. The kubeconfig of the returned [`Server`] has no credentials.
+    /// client certificate that `files.client_ca` has signed, or the token of a service account; others get 401. With
+    /// RBAC, a request without credentials has the user `system:anonymous`. The common name of a certificate is the
+    /// user, and its organizations are the groups of the user. The kubeconfig of the returned [`Server`] has no
+    /// credentials.
     ///
     /// # Errors
     /// When a file has no usable certificate or key, or binding the address fails.
@@ -161,8 +164,8 @@ impl Sim {
     }
 
     /// Restarts the API server: ends all open watches, and closes the connections of all listeners after the responses
-    /// to their current requests. The watch cache is empty after a restart: a watch from an earlier version gets 410,
-    /// and a client has to list again, although the store has kept its history.
+    /// to their current requests. After a restart, the watch cache has no earlier changes: a watch from an earlier
+    /// version gets 410, and a client has to list again, although the store has kept its history.
     ///
     /// # Examples
     /// ```
@@ -213,9 +216,9 @@ impl Sim {
         Ok(())
     }
 
-    /// Advances the clock for timestamps, for comparisons with timestamps, and for the age of fault rules by `time`.
-    /// Controllers that wait for a time, such as that of a cron job, notice the change. Timers continue on tokio's clock:
-    /// the delays of controllers, bookmarks, and the ends of watches.
+    /// Advances the clock by `time`. This clock provides the timestamps, the current time in comparisons with
+    /// timestamps, and the age of fault rules. Controllers that wait for a time, such as that of a cron job, notice the
+    /// change. Timers continue on tokio's clock: the delays of controllers, bookmarks, and the ends of watches.
     pub fn advance_clock(&self, time: Duration) {
         self.inner.clock.advance(SignedDuration::try_from(time).unwrap_or(SignedDuration::MAX));
         controllers::clock_advanced(&mut self.inner.lock());

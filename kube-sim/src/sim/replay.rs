@@ -27,8 +27,9 @@ pub struct Difference {
     pub number: u64,
     /// The method and the path of the request.
     pub request: String,
-    /// The location of the difference: `status`, a JSON pointer into the body, `body` for other text, or `event N` of a
-    /// watch.
+    /// The location of the difference: `status`, a JSON pointer into the body, `body` for other text, `event N` of a
+    /// watch (from 0, with a JSON pointer), `replica` if the API server does not exist, or `faults` if a fault cannot
+    /// be applied.
     pub place: String,
     /// The recorded value.
     pub recorded: String,
@@ -36,7 +37,8 @@ pub struct Difference {
     pub replayed: String,
 }
 
-/// A watch that the replay has opened. It stays open until the end of the replay, as the recorded watch may have.
+/// A watch that the replay has opened. It stays open until the end of the replay, because the recorded watch may have
+/// received events until the end of the run.
 struct OpenWatch<'a> {
     entry: &'a Entry,
     body: SimBody,
@@ -107,7 +109,7 @@ impl Sim {
             if entry.verb == "watch" && code.is_success() {
                 watches.push(OpenWatch { entry, body, text: Vec::new() });
             } else if let Some(recorded) = &entry.response_body {
-                // Only a fault makes a body fail, and a replay has none.
+                // Only a fault makes a body fail, and a replay applies no faults to bodies.
                 let replayed =
                     body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
                 compare_bodies(entry, recorded, &replayed)?;

@@ -18,7 +18,7 @@ pub struct Replica {
 }
 
 impl Sim {
-    /// Starts a further API server on the store of this simulation, whose watch cache lags behind the store. `Sim` itself
+    /// Starts a further API server on the store of this simulation. Its watch cache lags behind the store. `Sim` itself
     /// is the first API server, without a lag. All share the journal, the fault rules and the controllers.
     ///
     /// Like kube-apiserver, a replica reads its cache for `get` and `list` with `resourceVersion=0`, and for watches: a

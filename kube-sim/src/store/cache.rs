@@ -68,7 +68,7 @@ pub(super) struct Caches {
     servers: Vec<Cache>,
     /// The version and the time of the latest changes, oldest first; empty if no cache lags by a time.
     commits: VecDeque<(u64, Instant)>,
-    /// The latest version that is not in `commits`.
+    /// The version of the latest change before those in `commits`.
     before_commits: u64,
 }
 
@@ -154,7 +154,7 @@ impl State {
         self.after_lag_change();
     }
 
-    /// Begins to record the times of changes, if a cache needs them, and wakes all watches: their timers may be wrong.
+    /// Sets `before_commits` if no change is recorded, and wakes all watches: the new lag makes their timers wrong.
     fn after_lag_change(&mut self) {
         if self.caches.commits.is_empty() {
             self.caches.before_commits = self.version();

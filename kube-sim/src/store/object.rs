@@ -24,7 +24,7 @@ pub(crate) struct Stored {
     pub(crate) is_terminating: bool,
     /// The uids in the owner references.
     pub(crate) owners: Vec<Arc<str>>,
-    /// The version of the object; `None` for a built-in kind, which has one storage version.
+    /// The API version of the object; `None` for a built-in kind, which has one storage version.
     pub(crate) api_version: Option<Arc<str>>,
     /// The object in its storage version, as JSON without `apiVersion` and `kind`.
     body: Bytes,
@@ -56,7 +56,7 @@ impl Stored {
         }
     }
 
-    /// Sets the version of the object.
+    /// Sets the API version of the object.
     pub(crate) fn in_api_version(self, api_version: Option<Arc<str>>) -> Self {
         Self { api_version, ..self }
     }

@@ -42,7 +42,7 @@ impl State {
             self.storage_keys.remove(&undone.object.uid);
             self.remove_from_dependents(&undone.object, &storage_key);
         }
-        // Without the previous state, the object did not exist: the controllers observe its deletion.
+        // If the change has no previous state, the object did not exist before: the controllers observe its deletion.
         let (change, object) = match &undone.previous {
             Some(previous) => (Change::Modified, previous.clone()),
             None => (Change::Deleted, undone.object.clone()),

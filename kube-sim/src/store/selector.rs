@@ -55,7 +55,7 @@ impl LabelSelector {
         if parser.peek() == Token::End {
             return Ok(Self(all));
         }
-        // The API server expects an identifier or `!` at the beginning only.
+        // The API server has this error text only for the first token of a selector.
         if !matches!(parser.peek(), Token::Word(_) | Token::Not) {
             return Err(format!("found '{}', expected: !, identifier, or 'end of string'", parser.peek()));
         }

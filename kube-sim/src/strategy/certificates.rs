@@ -59,8 +59,8 @@ fn conditions_of_type<'a>(request: &'a Value, kind: &str) -> Vec<&'a Value> {
     conditions(request).iter().filter(|condition| condition["type"] == kind).collect()
 }
 
-/// Prepares a write to a subresource. `approval` changes only the conditions; `status` does not change approvals and
-/// denials. Sets the times of conditions that have none.
+/// Prepares a write to a subresource. `approval` changes only the conditions; `status` does not change the conditions
+/// `Approved` and `Denied`. Sets the times of conditions that have none.
 fn prepare_status(update: &SubresourceUpdate<'_>, request: &mut Value) {
     let SubresourceUpdate { subresource, old, now } = *update;
     if subresource == "approval" {
@@ -131,7 +131,8 @@ fn validate_subresource(update: &SubresourceUpdate<'_>, request: &Value, out: &m
     }
 }
 
-/// Checks the conditions. Permits a repeated type, or an approval together with a denial, if the stored object has it.
+/// Checks the conditions. Permits a repeated type, or `Approved` together with `Denied`, if the stored object violates
+/// the same rule.
 fn check_conditions(old: &Value, request: &Value, out: &mut Errors) {
     let has_both =
         |request: &Value| APPROVAL_TYPES.iter().all(|kind| !conditions_of_type(request, kind).is_empty());

@@ -1,9 +1,8 @@
-//! The strategy of each kind: the behaviour of the server for its objects that their schema does not specify.
+//! The strategy of each kind: the behaviour of the server that the schema of the kind does not specify.
 //!
 //! The terms are those of the strategies in the registry of the API server: prepare for create and update, validation,
-//! canonical form, reset fields. One file for each kind, grouped by API group; kinds whose strategy contains no
-//! functions are in the file of their group. A strategy must not read other objects: `admission` and `controllers` do
-//! that.
+//! reset fields. One file for each kind, grouped by API group; kinds whose strategy contains no functions are in the
+//! file of their group. A strategy must not read other objects: `admission` and `controllers` do that.
 
 mod admissionregistration;
 mod age;

@@ -35,7 +35,7 @@ pub(super) async fn send(sink: &mut SplitSink<WebSocket, Message>, message: Byte
 /// Closes the connection with the code for a normal end.
 pub(super) async fn close(sink: &mut SplitSink<WebSocket, Message>) {
     let frame = CloseFrame { code: CloseCode::Normal, reason: "".into() };
-    // An error means that the client has closed the connection.
+    // An error or a timeout is ignored: the connection ends in any case.
     let _ = timeout(IDLE_TIMEOUT, sink.send(Message::Close(Some(frame)))).await;
 }
 

@@ -25,7 +25,7 @@ where
                 return;
             }
         }
-        // An error means that the client has closed the connection.
+        // An error or a timeout is ignored: the connection ends in any case.
         let _ = timeout(IDLE_TIMEOUT, sink.close()).await;
     };
     let receive = async { while let Some(Ok(_)) = received.next().await {} };

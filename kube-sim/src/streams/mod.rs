@@ -1,8 +1,8 @@
 //! Connections that a client upgrades to WebSocket: exec, attach, port-forward, watches and logs.
 //!
 //! A handler answers an upgrade request with an [`Upgrade`]: the negotiated subprotocol and a [`Session`]. The server
-//! sends the response and runs the session on the upgraded connection. Dropping the future of a session ends it, with
-//! the handler of the test that it runs.
+//! sends the response and runs the session on the upgraded connection. Dropping the future of a session also drops the
+//! handler of the test that the session runs.
 
 mod channels;
 mod messages;
@@ -66,7 +66,7 @@ impl Offer {
     /// if that is served.
     ///
     /// # Errors
-    /// 403 if no subprotocol is served.
+    /// 403 if none of the client's subprotocols is served.
     pub(crate) fn select(&self, served: &[&'static str]) -> Result<&'static str, SimError> {
         let mut offered: Vec<&str> = self.protocols.iter().map(String::as_str).collect();
         if offered.is_empty() {

@@ -17,7 +17,7 @@ use crate::containers::{ContainerError, PortConnection, new_port_connection};
 /// The served subprotocols.
 pub(crate) const PROTOCOLS: &[&str] = &["v4.channel.k8s.io", ""];
 
-/// Runs the handler of a test for each port, then closes the connection. `describe` is the text of an error.
+/// Runs the handler of a test for each port, then closes the connection. `describe` returns the text of an error.
 pub(crate) async fn forward_channels<F, D>(socket: WebSocket, ports: Vec<u16>, handler: F, describe: D)
 where
     F: Fn(u16, PortConnection) -> BoxFuture<'static, Result<(), ContainerError>>,

@@ -49,7 +49,7 @@ pub(crate) struct RequestedStreams {
 /// Selects the subprotocol: version 5 if the client offers it, otherwise the first that is served.
 ///
 /// # Errors
-/// 403 if no subprotocol is served.
+/// 403 if none of the client's subprotocols is served.
 pub(crate) fn select_command_protocol(offer: &Offer) -> Result<&'static str, SimError> {
     offer.select(&[V5]).or_else(|_| offer.select(PROTOCOLS))
 }

@@ -92,7 +92,8 @@ pub(crate) fn of(
 /// `PartialObjectMetadata` of an object, in an `apiVersion`.
 pub(crate) fn partial_object_metadata(object: &Value, version: &str) -> Value {
     let mut metadata = object["metadata"].clone();
-    // The internal version of a daemon set, from which the API server takes the metadata, has no such annotation.
+    // The API server takes the metadata from the internal version of a daemon set, which has no template generation
+    // annotation.
     if object["kind"] == "DaemonSet"
         && let Some(annotations) = metadata["annotations"].as_object_mut()
     {

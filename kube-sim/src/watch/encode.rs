@@ -31,7 +31,7 @@ impl EventEncoder {
         Self { resource, accept, clock, columns_sent: false }
     }
 
-    /// Whether the watch sends complete objects in their stored version.
+    /// Whether the watch sends complete objects as JSON, without a conversion other than that of a webhook.
     fn is_plain(&self) -> bool {
         let accept = self.accept;
         let is_json = accept.encoding != Encoding::Protobuf;

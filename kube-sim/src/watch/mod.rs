@@ -90,8 +90,9 @@ fn check_reached(state: &mut State, arrival: Arrival, version: Option<u64>) -> R
 /// Opens a watch.
 ///
 /// # Errors
-/// 504 if the watch cache has not reached the requested version, 400 or 422 for invalid selectors or options, 429 for
-/// too many open watches. For an expired resource version, the result is a watch that sends an `ERROR` event.
+/// 504 if the request must wait until the watch cache reaches the version of the initial list, 400 or 422 for invalid
+/// selectors or options, 429 for too many open watches. For an expired resource version, and for an initial list at a
+/// version that the store has not reached, the result is a watch that sends an `ERROR` event.
 pub(crate) fn open(
     inner: &Arc<Inner>,
     arrival: Arrival,

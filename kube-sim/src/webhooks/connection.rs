@@ -63,7 +63,8 @@ async fn connect(endpoint: &Endpoint) -> Result<TlsStream<TcpStream>, String> {
         Some((host, port)) => dial_host(host, *port).await?,
         None => dial_host(endpoint.host(), endpoint.port()).await?,
     };
-    // Small requests are sent without delay. The connection also works without this option.
+    // TCP_NODELAY sends small requests without delay. An error is ignored, because the connection also works without
+    // this option.
     let _ = stream.set_nodelay(true);
     let host = endpoint.host().to_owned();
     let name =

@@ -128,7 +128,8 @@ fn evict_from_failed_node(engine: &mut Engine, pod: &Value, path: &str) {
     }
 }
 
-/// Advances a pod on a ready node by at most one stage of its lifecycle.
+/// Advances a pod on a ready node by at most one stage of its lifecycle. Deletes an ended pod after a random number of
+/// steps.
 fn advance_pod(engine: &mut Engine, pod: &Value, path: &str) {
     let phase = pod["status"]["phase"].as_str().unwrap_or("Pending");
     if matches!(phase, "Succeeded" | "Failed") {

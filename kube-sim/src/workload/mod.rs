@@ -2,9 +2,9 @@
 //! the built-in controllers of deployments and other workloads.
 //!
 //! Nodes are added, fail and are removed; deployments are updated and scaled; pods are scheduled, start, crash,
-//! complete and terminate, with the status and the events of a real cluster. The simulated components handle **every**
-//! deployment, replica set and pod of the simulation, including those that clients create. So
-//! `kubectl create deployment` and `kubectl rollout status` complete.
+//! complete and terminate, with the status and the events of a real cluster. The simulated components and the built-in
+//! controllers handle **every** deployment, replica set and pod of the simulation, including those that clients create.
+//! So `kubectl create deployment` and `kubectl rollout status` complete.
 //!
 //! The simulator works in steps: in each step, it lists the nodes and pods, and every component reconciles them once.
 //! It is designed for hundreds of pods, because each step lists all pods.
@@ -58,7 +58,8 @@ impl WorkloadBuilder {
         self
     }
 
-    /// Disables random failures, updates and scaling: then only clients cause changes.
+    /// Disables random failures, updates and scaling. Pods with the restart policy `Never` or `OnFailure` still
+    /// complete after a random number of steps.
     pub fn calm(mut self) -> Self {
         self.chaos = false;
         self

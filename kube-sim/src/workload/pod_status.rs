@@ -12,7 +12,7 @@ pub(crate) struct PodState<'a> {
     pub(crate) state: &'a Value,
     /// The current time as `metav1.Time`.
     pub(crate) now: &'a str,
-    /// The IP addresses of the pod and of its node; the former is empty until the containers start.
+    /// The IP address of the pod; empty until the containers start. `host_ip` is the IP address of its node.
     pub(crate) ip: &'a str,
     pub(crate) host_ip: &'a str,
 }
@@ -101,7 +101,7 @@ fn container_statuses(pod: &Value, new: &PodState<'_>, begun: bool) -> Vec<Value
     containers.map(status).collect()
 }
 
-/// The statuses of init containers, which have all completed.
+/// The statuses of the init containers: sidecars run, and all others have completed.
 fn init_container_statuses(pod: &Value, now: &str) -> Vec<Value> {
     let containers = pod["spec"]["initContainers"].as_array().into_iter().flatten().enumerate();
     let status = |(at, container): (usize, &Value)| {

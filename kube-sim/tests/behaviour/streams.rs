@@ -46,7 +46,7 @@ async fn connect(sim: &Sim, path: &str, protocols: &str) -> (Socket, String) {
     try_connect(sim, path, protocols).await.unwrap_or_else(|status| panic!("{status}"))
 }
 
-/// Reads all messages until the server closes the connection: the data of each channel.
+/// Reads all messages until the server closes the connection. Returns the data of each channel.
 async fn read_channels(socket: &mut Socket) -> Vec<Vec<u8>> {
     let mut channels = vec![Vec::new(); 5];
     let mut code = None;

@@ -231,7 +231,7 @@ async fn ephemeral_containers_are_neither_changed_nor_removed() {
 #[tokio::test]
 async fn approvals_of_certificates_are_kept_and_get_times() {
     const REQUESTS: &str = "/apis/certificates.k8s.io/v1/certificatesigningrequests";
-    // "-----BEGIN CERTIFICATE REQUEST-----"
+    // `-----BEGIN CERTIFICATE REQUEST-----` in base64.
     let content = "LS0tLS1CRUdJTiBDRVJUSUZJQ0FURSBSRVFVRVNULS0tLS0=";
     let sim = Sim::new();
     let spec = json!({"request": content, "signerName": "example.com/signer", "usages": ["client auth"]});

@@ -382,7 +382,7 @@ async fn compaction_does_not_end_open_watches() {
         "the watch had not read this change before the compaction"
     );
     assert_eq!(behind.next_type_and_name().await, event("ADDED", "b"));
-    // A new watch from the compacted version ends with an `ERROR` event of code 410.
+    // A new watch from a version before the compaction ends with an `ERROR` event of code 410.
     assert_eq!(Watch::open(&sim, &path).await.next().await.unwrap()["type"], "ERROR");
 }
 

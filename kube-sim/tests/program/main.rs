@@ -14,7 +14,7 @@ use serde_json::json;
 use process::{Assets, Running};
 use tls::{Authority, Client};
 
-/// The arguments of envtest of controller-runtime 0.25 for etcd, with its URLs and its data folder.
+/// The arguments with which the envtest of controller-runtime 0.25 starts etcd: its URLs and its data folder.
 fn etcd_arguments(client: u16, peer: u16, folder: &str) -> Vec<String> {
     vec![
         format!("--advertise-client-urls=http://127.0.0.1:{client}"),
@@ -25,7 +25,7 @@ fn etcd_arguments(client: u16, peer: u16, folder: &str) -> Vec<String> {
     ]
 }
 
-/// The arguments of envtest of controller-runtime 0.25 for kube-apiserver.
+/// The arguments with which the envtest of controller-runtime 0.25 starts kube-apiserver.
 fn api_server_arguments(port: u16, folder: &str) -> Vec<String> {
     vec![
         "--allow-privileged=true".to_owned(),

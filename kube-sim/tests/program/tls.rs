@@ -42,7 +42,7 @@ impl Authority {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
         params.distinguished_name.push(DnType::CommonName, name);
-        // rcgen has one value for each type: the second organization has another spelling of the same type.
+        // rcgen keeps one value for each `DnType`, so the second organization uses another `DnType` with the same OID.
         let types = [DnType::OrganizationName, DnType::CustomDnType(vec![2, 5, 4, 10])];
         assert!(organizations.len() <= types.len());
         for (kind, organization) in types.into_iter().zip(organizations) {

@@ -8,7 +8,7 @@ use super::stream_data::{BLOCK, Checker, MIB, block};
 use super::{Job, Measure, Outcome};
 use crate::library::{Api, AttachParams};
 
-/// The size of the buffer of the program that reads.
+/// The size of the buffer into which [`output`] reads, in bytes.
 const READ_BYTES: usize = 64 << 10;
 
 /// Reads the standard output of a process, and compares it with the expected data.

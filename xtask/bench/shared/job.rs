@@ -29,7 +29,7 @@ pub(crate) struct Job {
     pub(crate) tls_source: String,
     /// The name of the mock API server's session for this run. It is the first segment of every path.
     pub(crate) session: String,
-    /// The number of gets, reconciles, events, calls or MiB, if the row measures these.
+    /// The amount of work: gets, reconciles, events, calls, keys or MiB; for the row `idle-manager`, milliseconds.
     pub(crate) calls: usize,
 }
 

@@ -86,7 +86,7 @@ impl RunningMeasure {
     }
 }
 
-/// The number of waits of all threads of this process.
+/// The number of waits (voluntary context switches) of all threads of this process.
 fn wakeups() -> anyhow::Result<u64> {
     let mut sum = 0;
     for thread in std::fs::read_dir("/proc/self/task").context("cannot list the threads")? {

@@ -29,7 +29,7 @@ pub(super) type Builds<B> = (Vec<B>, Vec<B>);
 /// The first error of `build`.
 ///
 /// # Cancel safety
-/// That of `build`.
+/// As cancel safe as `build`.
 pub(super) async fn alternate<B>(
     name: &str,
     rounds: usize,

@@ -18,7 +18,7 @@ pub(super) enum Report {
 /// The measured cost of one run.
 #[derive(Debug, Clone, Copy, Deserialize)]
 pub(super) struct Outcome {
-    /// The number of processed units (objects, events, calls or reconciles).
+    /// The number of processed units (objects, events, calls, reconciles or MiB).
     pub(super) units: u64,
     /// Wall time.
     pub(super) wall_ns: u64,
@@ -53,7 +53,7 @@ pub(super) struct Digest {
 /// Medians over the rounds, computed for each figure independently.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub(super) struct Figures {
-    /// The number of processed units (objects, events, calls or reconciles).
+    /// The number of processed units (objects, events, calls, reconciles or MiB).
     pub(super) units: f64,
     /// Wall time in seconds.
     pub(super) wall_s: f64,

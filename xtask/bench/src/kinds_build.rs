@@ -124,7 +124,7 @@ fn cpu_of_children() -> anyhow::Result<Duration> {
 /// The times `cutime` and `cstime` in the text of a `/proc/PID/stat` file. The name of the process, which is in parentheses, may
 /// contain spaces.
 fn cpu_in_stat(text: &str) -> Option<Duration> {
-    /// Linux counts these times in hundredths of a second on all platforms.
+    /// The unit of these times (`USER_HZ`): Linux counts in hundredths of a second on all platforms.
     const TICK: Duration = Duration::from_millis(10);
     let (_, fields) = text.rsplit_once(')')?;
     let mut times = fields.split_whitespace().skip(13).map_while(|field| field.parse::<u32>().ok());

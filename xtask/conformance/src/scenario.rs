@@ -40,7 +40,7 @@ struct Step {
     /// The body: an object, which is sent as JSON, or a string, which is sent unchanged.
     #[serde(default)]
     body: Option<Value>,
-    /// JSON pointers of values of the response body, or names of response headers, by the name that later steps use.
+    /// JSON pointers into the response body, or `etag` for the header, by the name that later steps use.
     #[serde(default)]
     save: BTreeMap<String, String>,
     /// JSON pointers of values of the response that differ in each run.

@@ -20,7 +20,7 @@ pub struct Args {
     #[arg(long, value_name = "VERSION", default_value_t = KubernetesVersion::LATEST)]
     kubernetes: KubernetesVersion,
     /// Use the etcd and kube-apiserver in this folder (the value of KUBEBUILDER_ASSETS). No controllers or nodes are
-    /// started, so that pods do not run.
+    /// started, so pods do not run.
     #[arg(long, value_name = "DIR", conflicts_with = "kubernetes")]
     assets: Option<PathBuf>,
     /// The number of API servers, which share one etcd. The kubeconfig has the address of the first.

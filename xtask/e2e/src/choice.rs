@@ -91,8 +91,8 @@ struct Target {
     kind: Vec<String>,
 }
 
-/// Builds the examples. Returns the path of each executable by the example's name. Builds the whole workspace, so that
-/// cargo uses the features, and therefore the results, of `cargo xtask test`.
+/// Builds the examples. Returns the path of each executable by the example's name. Builds the whole workspace,
+/// with the same features as `cargo xtask test`: cargo then reuses the results of that build.
 ///
 /// # Errors
 /// When cargo cannot be started, or the examples do not compile.

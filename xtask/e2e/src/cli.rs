@@ -216,7 +216,7 @@ async fn prepare(choice: ServerChoice, selected: &[Selected]) -> anyhow::Result<
         }
         anyhow::Ok(languages)
     };
-    // All three run concurrently, because none needs another.
+    // The three preparations are independent, so they run concurrently.
     let (mut server, examples, languages) = futures::try_join!(choice.start_server(), examples, languages)?;
     server.set_languages(languages);
     if let Some(examples) = examples {

@@ -168,7 +168,7 @@ impl Server {
         }
     }
 
-    /// Records that the server is older than the newest supported version.
+    /// Records the unmet need `Latest` if the server does not have the newest supported minor version.
     fn note_version(&mut self, version: &str) {
         let latest = KubernetesVersion::LATEST;
         if !version.starts_with(&format!("v{}.", latest.minor())) {

@@ -24,7 +24,7 @@ fn check_suite(suite: &str) {
     });
 }
 
-/// Defines a test for each suite, and a test that no suite is missing.
+/// Defines a test for each suite, and a test that fails if a suite has no test.
 macro_rules! suites {
     ($($suite:ident),+ $(,)?) => {
         $(#[test]

@@ -25,8 +25,8 @@ const TIME_LIMIT: &str = "-timeout=5m";
 
 /// Runs the tests of a kubebuilder project in Go, which use envtest, on the assets of kube-sim and on real ones.
 ///
-/// Prints the duration of the tests on each. Fails unless the same tests pass on both. Needs Go. The first run downloads
-/// the modules of the project, and builds kube-apiserver and etcd.
+/// Prints the duration of the tests on each server. Fails if a test fails, or passes on only one server. Needs Go. The
+/// first run downloads the modules of the project, and builds kube-apiserver and etcd.
 #[derive(Debug, clap::Args)]
 #[non_exhaustive]
 pub struct Args {

@@ -19,7 +19,7 @@ const TIME_LIMIT: Duration = Duration::from_secs(60);
 /// The time limit of a command with `until`.
 const RETRY_LIMIT: Duration = Duration::from_secs(15);
 
-/// The exit code of a command that exceeds [`TIME_LIMIT`], as of the program `timeout`.
+/// The exit code of a command that exceeds [`TIME_LIMIT`]. The program `timeout` returns the same code.
 const TIMED_OUT: u8 = 124;
 
 /// The interval between two attempts of a command with `until`.

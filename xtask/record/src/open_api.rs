@@ -97,7 +97,7 @@ fn is_inline(parameter: &Value) -> bool {
     parameter.get("$ref").is_none()
 }
 
-/// The name of the line that contains a parameter.
+/// The name of the line that contains a parameter; `None` if the parameter has no line of its own.
 fn name_of(parameter: &Value, lines: &BTreeMap<String, &Value>) -> Option<String> {
     if let Some(reference) = parameter["$ref"].as_str() {
         return reference.rsplit('/').next().map(ToOwned::to_owned);
@@ -106,7 +106,7 @@ fn name_of(parameter: &Value, lines: &BTreeMap<String, &Value>) -> Option<String
     lines.get(name).filter(|line| **line == parameter).map(|_| name.to_owned())
 }
 
-/// Removes the absent lists of parameters, which the caller has read as null.
+/// Removes the members that are null from each operation: `path_lines` inserted null for each absent `parameters`.
 fn remove_nulls(item: &mut Value) {
     for operation in item.as_object_mut().into_iter().flat_map(Map::values_mut) {
         if let Some(map) = operation.as_object_mut() {

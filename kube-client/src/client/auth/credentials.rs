@@ -176,7 +176,7 @@ impl Renewable {
     }
 
     /// Reloads the certificate files if a certificate was rejected in the TLS handshake, unless another request has
-    /// done so. Returns newer credentials, or `None` if there are none.
+    /// reloaded them. Returns newer credentials, or `None` if there are none.
     ///
     /// # Cancel safety
     /// As for [`current`](Self::current).

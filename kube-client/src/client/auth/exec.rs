@@ -274,8 +274,8 @@ fn hint(config: &ExecConfig) -> Option<String> {
     Some(plain.trim().to_owned()).filter(|hint| !hint.is_empty())
 }
 
-/// Parses the output of a plugin as JSON or, like client-go, as YAML. The error is the position of the first syntax
-/// error.
+/// Parses the output of a plugin as JSON or, like client-go, as YAML. The error is the position of the first error, if
+/// the parser reports it.
 fn parse_exec_credential(printed: &[u8]) -> Result<ExecCredential, String> {
     let json = match serde_json::from_slice(printed) {
         Ok(credential) => return Ok(credential),

@@ -63,7 +63,8 @@ pub(crate) struct Oidc {
 struct ProviderState {
     refresh_token: SecretString,
     token_endpoint: Option<Uri>,
-    /// The part of a token request in which the provider accepts the client secret; `None` before the first refresh.
+    /// The part of a token request in which the provider accepts the client secret; `None` before the first successful
+    /// refresh.
     secret_in: Option<SecretIn>,
 }
 

@@ -63,7 +63,7 @@ where
     }
 }
 
-/// Waits for `first`, then sends copies of `copy` until a response needs no retry or `policy` allows no further try.
+/// Waits for `first`, then sends copies of `copy` until `retry_reason` or `policy` allows no further try.
 async fn retry<S>(
     mut service: S,
     policy: RetryPolicy,
@@ -125,9 +125,9 @@ pub(crate) enum RetryReason {
     Safe,
 }
 
-/// The reason that makes a retry of the request safe; `None` if no retry is safe. A write is retried only if the server
-/// reports with 429 or 503 and `Retry-After` that the write had no effect. A GET that requests an upgrade counts as a
-/// write: it runs a command.
+/// The reason that makes a retry of the request safe; `None` if the outcome needs no retry or no retry is safe. A write
+/// is retried only if the server reports with 429 or 503 and `Retry-After` that the write had no effect. A GET that
+/// requests an upgrade counts as a write: it runs a command.
 pub(crate) fn retry_reason<A, B>(
     request: &Request<A>,
     outcome: &Result<Response<B>, BoxError>,

@@ -33,8 +33,8 @@ use crate::{
 const TEST_TIMEOUT: Duration = Duration::from_secs(20);
 /// The maximum size of an object in these tests, in bytes.
 const MAX_OBJECT_BYTES: usize = 1 << 20;
-/// The maximum number of bytes that a server can write before the client closes the connection: the limit, and the
-/// buffers of both sockets.
+/// The maximum number of bytes that a server can write before the client closes the connection: `MAX_OBJECT_BYTES`,
+/// and the buffers of both sockets.
 const MAX_WRITTEN: usize = 16 << 20;
 
 /// The response of a server.

@@ -17,7 +17,8 @@ const RSA: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1];
 /// Elliptic curve cryptography (RFC 5480).
 const EC: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1];
 
-/// Unsupported key algorithms by object identifier, for error texts.
+/// The names of key algorithms other than RSA and ECDSA, by object identifier, for error texts. Only Ed25519 is
+/// supported, and not in all forms.
 const UNSUPPORTED_ALGORITHMS: [(&[u8], &str); 6] = [
     (&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 10], "RSA-PSS"),
     (&[0x2a, 0x86, 0x48, 0xce, 0x38, 4, 1], "DSA"),

@@ -32,7 +32,7 @@ pub(super) enum Trust {
     All,
 }
 
-/// Builds the configuration of all TLS connections to one cluster, without ALPN protocols.
+/// Builds a configuration of TLS connections, without ALPN protocols.
 pub(super) fn client_config(trust: &Trust, identity: Arc<ClientIdentity>) -> Result<ClientConfig> {
     let provider = provider()?;
     let builder = ClientConfig::builder_with_provider(provider.clone())

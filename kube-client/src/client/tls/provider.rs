@@ -22,9 +22,9 @@ pub(super) fn provider() -> Result<Arc<CryptoProvider>> {
     })
 }
 
-/// The cryptography that clients use for TLS, for a TLS server of the same program: the provider that the program has
-/// installed for the process, otherwise the provider of kube-client's Cargo features (`fips`, then `aws-lc-rs`, then
-/// `ring`).
+/// The crypto provider that clients use for TLS. A TLS server of the same program can use it, too. This is the provider
+/// that the program has installed for the process, otherwise the provider of kube-client's Cargo features (`fips`, then
+/// `aws-lc-rs`, then `ring`).
 ///
 /// # Errors
 ///

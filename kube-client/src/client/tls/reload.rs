@@ -66,7 +66,7 @@ impl CertificateFiles {
     /// may not be written yet. The next call reads it again.
     ///
     /// # Errors
-    /// About the first file that cannot be used. The other files have still been read.
+    /// If a file cannot be used; the error is about the first such file. The other files have still been read.
     pub(crate) fn reload(&self) -> (bool, Result<(), BoxError>) {
         // A caller stops waiting for a slow file system, while this thread stays blocked. Further calls must not block
         // more threads.

@@ -29,7 +29,7 @@ use crate::error::{BoxError, TransportKind, Wait};
 /// The maximum of `TCP_KEEPIDLE` and `TCP_KEEPINTVL` on Linux, which rejects longer durations.
 const MAX_KEEPALIVE_INTERVAL: Duration = Duration::from_secs(32_767);
 
-/// Time limits of a connection; `None` is no limit.
+/// The time limits of a connection, and the interval of its TCP keepalive; `None` is no limit or no keepalive.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
     pub(crate) connect: Option<Duration>,

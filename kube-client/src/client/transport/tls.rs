@@ -31,7 +31,7 @@ pub(super) enum Offer {
     Both,
 }
 
-/// The TLS settings for the API server.
+/// The TLS settings for connections to one server.
 #[derive(Clone)]
 pub(crate) struct Tls {
     http1: Arc<ClientConfig>,

@@ -119,8 +119,8 @@ fn differ_in_one_enum(parts: &[JsonObject]) -> bool {
     first.is_some() && parts.iter().all(|part| only_enum(part) == first)
 }
 
-/// Moves the description of a variant to the variant's only property. Returns the descriptions of variants without such
-/// a property as a list, for the description of the enum.
+/// Moves the description of a variant to the variant's only property, unless the property has a description. Returns
+/// the other descriptions as a list, for the description of the enum.
 fn move_descriptions(variants: &mut [JsonObject], labels: &[Option<String>]) -> String {
     let mut notes = Vec::new();
     for (variant, label) in variants.iter_mut().zip(labels) {

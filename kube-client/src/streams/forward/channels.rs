@@ -82,7 +82,7 @@ fn poll_inputs(inputs: &mut [Option<Receiver>], cx: &mut Context<'_>) -> Poll<Op
     if inputs.iter().all(Option::is_none) { Poll::Ready(None) } else { Poll::Pending }
 }
 
-/// Reads messages until the server closes the WebSocket.
+/// Reads messages and passes them to their ports, until the server closes the WebSocket.
 async fn read(mut reader: Reader, ports: &mut [Port]) -> Result<()> {
     loop {
         // The server closes the WebSocket after the end of all connections.

@@ -39,7 +39,7 @@ pub(crate) use spdy::decode_frames;
 
 /// The size in bytes of each of the two buffers of a connection.
 const BUFFER_BYTES: usize = 128 << 10;
-/// The limit on the text of an error of a connection.
+/// The maximum size in bytes of the error text of a connection.
 const MAX_ERROR_BYTES: usize = 8 << 10;
 
 /// The subprotocols that the request offers. An API server that tunnels SPDY selects the first.
@@ -162,8 +162,8 @@ impl Portforwarder {
         Self { streams: Mutex::new(streams), errors, opener, origin, task }
     }
 
-    /// Takes the first connection to a port of the request. `None` if the request does not have the port, or it was
-    /// taken before.
+    /// Takes the first connection to a port of the request. `None` if the request does not have the port, or the
+    /// connection was taken before.
     pub fn take_stream(&mut self, port: u16) -> Option<ForwardedStream> {
         match self.untaken(port)? {
             Untaken::Open(stream) => Some(*stream),

@@ -27,7 +27,7 @@ use crate::{
     },
 };
 
-/// The maximum number of ping replies that wait to be sent. Further pings are not answered.
+/// The maximum number of answers (ping replies and resets) that wait to be sent. Further answers are dropped.
 const MAX_QUEUED_PING_REPLIES: usize = 64;
 /// The largest stream id.
 const MAX_STREAM: u32 = 0x7FFF_FFFF;
@@ -228,7 +228,7 @@ impl Messages {
         }
     }
 
-    /// The next message of a connection. The connections are polled in rotation.
+    /// The next message of a connection. The connections are polled round-robin.
     fn poll_inputs(&mut self, cx: &mut Context<'_>) -> Poll<Bytes> {
         for _ in 0..self.inputs.len() {
             let Some((stream, mut receiver)) = self.inputs.pop_front() else { break };

@@ -11,7 +11,7 @@ use serde::de::{DeserializeSeed, Deserializer, EnumAccess, MapAccess, SeqAccess,
 use std::ops::ControlFlow;
 
 /// The maximum depth of a list whose elements are counted before they are decoded. The count of a list also scans the
-/// lists within it, so that text at depth `n` is scanned up to `n` times.
+/// lists within it, so text at depth `n` is scanned up to `n` times.
 const MAX_COUNTED_DEPTH: u8 = 16;
 
 /// The members (RFC 8259: name/value pairs) of an object, without skipped fields.

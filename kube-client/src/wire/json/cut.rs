@@ -148,7 +148,7 @@ impl<'de> Cutter<'de, '_> {
         }
     }
 
-    /// Skips a value that has no skipped parts.
+    /// Moves past a value of which all parts are kept.
     fn skip_value(&self, reader: &mut Reader<'de>) -> Result<()> {
         match self.check {
             ValueCheck::Syntax => reader.check_value(),

@@ -190,7 +190,7 @@ impl<'de> Reader<'de> {
     /// Reads a string that contains an escape, contains a control character, or has no closing quote. `first` is the
     /// offset of the first such byte.
     ///
-    /// Field names in `managedFields` and JSON in annotations contain many quotes, so that this function decodes all
+    /// Field names in `managedFields` and JSON in annotations contain many quotes. Therefore this function decodes all
     /// escapes of one character itself, with one allocation of the exact length.
     #[inline(never)]
     fn string_with_escapes(&mut self, first: usize) -> Result<Cow<'de, str>> {

@@ -27,7 +27,7 @@ impl JsonText<'static> {
         Self::write_with(|out| write(out).map_err(transcode::Malformed::into_error)).map(|(text, ())| text)
     }
 
-    /// The text that `write` writes, and its result.
+    /// The text that `write` writes, and the result of `write`.
     pub(crate) fn write_with<T, E>(write: impl FnOnce(&mut Vec<u8>) -> Result<T, E>) -> Result<(Self, T), E> {
         let mut text = Self::Owned(BUFFER.take());
         let result = match &mut text {

@@ -5,7 +5,7 @@ use super::transcode::{Result, number_of};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-/// The seconds of Go's zero time, the beginning of the year 1.
+/// Go's zero time (the beginning of the year 1), in seconds since the Unix epoch.
 const ZERO_TIME: i64 = -62_135_596_800;
 /// The last second of the year 9999.
 const LAST_TIME: i64 = 253_402_300_799;
@@ -15,7 +15,7 @@ const SECONDS_PER_DAY: i64 = 86_400;
 #[inline]
 pub(super) fn write_quoted(text: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
-    // The fold has no branch for each byte, so that the compiler uses vector instructions.
+    // The fold has no branch for each byte, so the compiler can use vector (SIMD) instructions.
     let special = text.iter().fold(0, |any, byte| any | must_be_escaped(*byte));
     if special != 0 {
         write_escaped(text, out);
@@ -91,7 +91,7 @@ pub(super) fn write_base64(bytes: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
     let start = out.len();
     out.resize(start + bytes.len().div_ceil(3) * 4, 0);
-    // The buffer has exactly the size of the text, so that this cannot fail.
+    // The buffer has exactly the size of the base64 text, so the encoding cannot fail.
     let length = STANDARD.encode_slice(bytes, &mut out[start..]).unwrap_or_default();
     out.truncate(start + length);
     out.push(b'"');

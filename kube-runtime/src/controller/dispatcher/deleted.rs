@@ -38,7 +38,8 @@ where
         }
     }
 
-    /// Records that the handler has to receive a key again, because it failed. Call it before the key is requeued.
+    /// Records that the handler has to receive a key again, because the handler failed. Call it before the key is
+    /// requeued.
     pub(super) fn retry_deletion(&mut self, ended: &ReconcileResult<K, E>) {
         if ended.is_deletion && ended.error.is_some() && ended.class != FailureClass::Terminal {
             self.deletions.record(&ended.key);

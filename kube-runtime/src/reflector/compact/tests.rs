@@ -263,7 +263,7 @@ fn stores_an_object_typed_if_it_does_not_survive_the_round_trip() {
     assert_eq!(reader.state()[0].spec, asymmetric(7));
 }
 
-/// The `Reflector`'s type for a kind that has more fields than this type.
+/// A type that has fewer fields than the objects of the server.
 type Few = kube_client::core::Object<FewFields, ()>;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -292,7 +292,7 @@ fn a_type_with_few_fields_stores_only_these_after_the_first_objects() {
         assert_eq!(stored.unpack(Some(&codec)).unwrap().spec, FewFields { n });
         assert_eq!(text(&stored).unwrap().contains("other"), n < 15, "{n}");
     }
-    // Without the check, nothing is known about the fields of the type.
+    // With `Check::Syntax`, the codec does not compare the fields, and keeps the text of the server.
     let mut unchecked = Codec::<Few>::new();
     unchecked.check = Check::Syntax;
     let StoredObject::Packed(packed) = unchecked.pack_json(&many_fields(1)) else { panic!("it is typed") };

@@ -1,13 +1,14 @@
 //! `Zstd`: compression with the text of the first objects as the dictionary.
 //!
-//! A trained dictionary makes pods 5 % smaller, but the training takes 50 ms and 8 MiB of memory, which the allocator keeps.
+//! A trained dictionary makes pods 5 % smaller, but the training takes 50 ms and 8 MiB of memory, which the allocator
+//! keeps.
 
 use super::Pool;
 use std::sync::OnceLock;
 use zstd_safe::{CCtx, CDict, CompressionLevel, DCtx, DDict, compress_bound};
 
-/// The size in bytes of the dictionary. Up to 15.5 KiB, zstd selects tables of half the size, for the dictionary and for
-/// each thread that compresses. With 32 KiB, a pod is 1 % smaller.
+/// The size in bytes of the dictionary. Up to 15.5 KiB, zstd selects tables of half the size, for the dictionary and
+/// for each thread that compresses. With 32 KiB, a pod is 1 % smaller.
 pub(super) const DICTIONARY_SIZE: usize = 15 << 10;
 
 /// A pod takes 571 bytes with level 1, 545 with level 3, and 553 with level 5, which takes twice the time.
@@ -22,7 +23,7 @@ struct Dictionary {
 /// Compresses with zstd.
 #[derive(Default)]
 pub(super) struct Zstd {
-    /// `None` if the memory for it was not available.
+    /// `None` if the memory for the dictionary was not available.
     dictionary: OnceLock<Option<Dictionary>>,
     compressors: Pool<CCtx<'static>>,
     decompressors: Pool<DCtx<'static>>,
@@ -44,7 +45,8 @@ impl Zstd {
         outcome.ok().map(drop)
     }
 
-    /// Decompresses a text, whose length is that of `text`; `None` if the bytes are corrupt.
+    /// Decompresses `bytes` into `text`, which has the length of the result. `None` if the bytes are corrupt or memory
+    /// is not available.
     pub(super) fn decompress(&self, bytes: &[u8], text: &mut Vec<u8>) -> Option<()> {
         let dictionary = self.dictionary.get()?.as_ref()?;
         let mut decompressor = self.decompressors.take().or_else(DCtx::try_create)?;

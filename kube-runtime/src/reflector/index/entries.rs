@@ -1,5 +1,5 @@
-//! `Entries`: the objects of an index by their values. They must not refer to packed objects: that would keep the page of
-//! an object in memory after the object moves to another page.
+//! `Entries`: the objects of an index by their values. They must not refer to packed objects: that would keep the page
+//! of an object in memory after the object moves to another page.
 
 use crate::reflector::object_map::{Keyed, ObjectMap};
 use crate::watcher::Storable;
@@ -53,7 +53,7 @@ impl<K: Storable> Keyed for Indexed<K> {
 
 /// The objects by their values.
 pub(super) struct Entries<K> {
-    /// No value is without an object.
+    /// Each value has at least one object.
     by_value: HashMap<Arc<str>, ObjectMap<Member<K>>>,
     /// The objects that have values.
     indexed: ObjectMap<Indexed<K>>,
@@ -71,7 +71,7 @@ impl<K> Entries<K> {
         self.by_value.get(value)
     }
 
-    /// The values that an object has.
+    /// The values that at least one object has.
     pub(super) fn values(&self) -> impl ExactSizeIterator<Item = &Arc<str>> {
         self.by_value.keys()
     }
@@ -82,7 +82,7 @@ impl<K> Entries<K> {
         self.indexed.len()
     }
 
-    /// The value; shared if an object has it.
+    /// The value as a shared string: the known one if an object has this value.
     fn shared(&self, value: String) -> Arc<str> {
         match self.by_value.get_key_value(&*value) {
             Some((known, _)) => known.clone(),

@@ -22,7 +22,7 @@ pub(super) struct Parts<K> {
 
 /// One part.
 struct Part<K> {
-    /// The objects that it selects.
+    /// The objects that the part selects.
     known: ObjectMap<Member>,
     /// The list in progress.
     listing: Option<Listing<K>>,
@@ -49,7 +49,7 @@ impl<K> Default for Listing<K> {
     }
 }
 
-/// The identity of an object.
+/// The key, the hash of the uid and the resource version of an object.
 #[derive(Debug, Clone)]
 pub(super) struct Member {
     namespace: Box<str>,
@@ -69,7 +69,7 @@ impl Member {
         }
     }
 
-    /// Whether both are the same state of the same object.
+    /// Whether this and `other` are the same state of the same object.
     fn is_same_state(&self, other: &Self) -> bool {
         self.version.is_some() && self.version == other.version && self.uid == other.uid
     }
@@ -223,7 +223,7 @@ impl<K> Parts<K> {
         }
     }
 
-    /// Records an object that does not decode. Returns whether the writer applies it.
+    /// Records an object that does not decode. Returns whether the writer applies the deletion of the object.
     pub(super) fn undecodable(&mut self, part: usize, object: &UndecodableObject) -> bool {
         let Some(name) = object.name.as_deref() else { return false };
         let key = (object.namespace.as_deref().unwrap_or_default(), name);

@@ -25,7 +25,7 @@ impl<K> Writer<K> {
         self.observed(|_, observers| ((), observers.end_subscribers()));
     }
 
-    /// Calls `f` with the lock of the observers. Wakes the tasks that `f` returns after the lock is released.
+    /// Calls `f` with the locked observers. After the lock is released, calls the wakers that `f` returned.
     pub(super) fn observed<T>(
         &mut self,
         f: impl FnOnce(&mut Self, &mut Observers<K>) -> (T, Vec<Waker>),

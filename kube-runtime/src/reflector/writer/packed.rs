@@ -43,7 +43,7 @@ impl Outdated {
 }
 
 impl<K: Storable> Writer<K> {
-    /// Stores the batches that are packed, without waiting for further ones.
+    /// Stores the finished batches, without waiting for the others, and compresses some outdated objects again.
     pub(super) fn store_finished(&mut self) {
         while let Some(batch) = self.packing.next_finished() {
             self.store_packed(&batch);

@@ -24,8 +24,8 @@ impl<K: Storable> Writer<K> {
         }
     }
 
-    /// Applies the differences that a relist of a part found, at once: the objects in another state, and the keys of
-    /// the objects that no list contains. Returns the deltas.
+    /// Applies the differences that a relist of a part found, at once: the new and changed objects, and the keys of the
+    /// objects that no part selects any more. Returns the deltas.
     pub(in crate::reflector) fn apply_relist<'a>(
         &mut self,
         changed: Vec<StoredObject<K>>,

@@ -254,7 +254,7 @@ fn an_undecodable_object_after_a_deletion_during_a_relist_is_a_new_object() {
 #[test]
 fn an_object_that_is_listed_twice_results_in_one_delta() {
     for storage in [Storage::typed, Storage::compact] {
-        // The second list goes back to version 1: in a merged store, a watch that lags behind may list an older version
+        // The second case goes back to version 1: in a merged store, a watch that lags behind may list an older version
         // of an object that another watch has already listed.
         for (versions, last) in [(["1", "2", "2"], "2"), (["1", "2", "1"], "1")] {
             let (reader, mut writer) = store_with(storage());

@@ -1,5 +1,5 @@
-//! `Diagnosis`: logs one warning and updates one metric for each event of a watcher that an operator should know. It
-//! must not decide anything; `step` does.
+//! `Diagnosis`: logs warnings about the problems of a watcher, and updates its metrics. It must not decide anything;
+//! `step` does.
 
 use super::super::step::{DriverAction, Failure, Input, Output, Request, State};
 use super::noise::{Finding, Noise};
@@ -33,7 +33,7 @@ impl Stage {
     }
 }
 
-/// Reports the events of one watcher.
+/// Reports the problems of one watcher, and updates its metrics.
 pub(super) struct Diagnosis {
     metrics: WatchMetrics,
     /// Whether the silence of the watch was reported.
@@ -73,12 +73,12 @@ impl Diagnosis {
         }
     }
 
-    /// Counts an object of a list, whose text has `bytes` bytes.
+    /// Adds an object of a list, whose text has `bytes` bytes, to the size of the collection.
     pub(super) fn count_listed(&mut self, bytes: usize) {
         self.size.count_listed(bytes);
     }
 
-    /// Counts an event, whose text has `bytes` bytes.
+    /// Updates the size of the collection for an event, whose text has `bytes` bytes.
     pub(super) fn count_event<K>(&mut self, resource: &str, event: &WatchEvent<K>, bytes: usize) {
         self.size.count_event(event, bytes);
         self.record_size(resource);
@@ -277,7 +277,7 @@ impl Diagnosis {
 
 impl Drop for Diagnosis {
     fn drop(&mut self) {
-        // Nothing waits for the collection any more.
+        // A dropped watcher no longer waits for the missing collection.
         if self.missing {
             self.metrics.set_missing(false);
         }

@@ -44,7 +44,7 @@ pub(super) enum Finding {
 pub(super) struct Noise {
     /// The newest version of an event, or that of the snapshot.
     newest: Option<Version>,
-    /// The number of consecutive events that are not newer.
+    /// The number of consecutive events that are not newer than `newest`.
     repeated: u32,
     /// The number of consecutive bookmarks without a change between them, and the time of the first one.
     bookmarks: Option<(u32, Instant)>,

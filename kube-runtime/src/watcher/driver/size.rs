@@ -4,7 +4,7 @@
 use crate::metrics::Size;
 use kube_client::core::WatchEvent;
 
-/// The metrics are updated when the size differs from the recorded value by more than its hundredth part.
+/// The metrics are updated when the size differs from the recorded value by more than 1 % of that value.
 const RESOLUTION: u64 = 100;
 
 /// Adds an object.
@@ -34,7 +34,7 @@ pub(super) struct CollectionSize {
     current: Size,
     /// The sizes that the metrics contain.
     recorded: Size,
-    /// The maximum number of bytes.
+    /// The number of bytes above which the collection exceeds its budget.
     budget: Option<u64>,
     is_exceeded: bool,
 }
@@ -79,7 +79,8 @@ impl CollectionSize {
         self.listed.as_mut().unwrap_or(&mut self.current)
     }
 
-    /// The sizes before and after a change that the metrics do not contain yet; `None` if it is small.
+    /// Returns the recorded size and the current size, and records the current size. `None` if the two are close, or
+    /// during a snapshot.
     pub(super) fn take_change(&mut self) -> Option<(Size, Size)> {
         if self.listed.is_some() || is_close(self.current, self.recorded) {
             return None;
@@ -92,8 +93,8 @@ impl CollectionSize {
         self.recorded
     }
 
-    /// The sizes and the budget, when the collection begins to exceed the budget. Again only after the size was below
-    /// nine tenths of the budget.
+    /// Returns the size and the budget when the collection begins to exceed the budget, and again only after the size
+    /// was below nine tenths of the budget.
     pub(super) fn take_excess(&mut self) -> Option<(Size, u64)> {
         let budget = self.budget?;
         if self.listed.is_some() {

@@ -35,7 +35,7 @@ pub(in crate::watcher) enum Input {
     Current(Option<String>),
 }
 
-/// The end of a watch by the server, classified by the events before it.
+/// The end of a watch by the server, classified by the events before it and by the age of the watch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::watcher) enum Ending {
     /// The server ended the watch immediately, without an event.

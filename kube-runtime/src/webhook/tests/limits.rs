@@ -77,7 +77,7 @@ async fn requests_wait_for_the_memory_of_others() {
     };
     let others = async {
         entered.notified().await;
-        // The memory is in use, so that the request reaches its limit.
+        // The memory is in use: the request waits for it until the time limit.
         assert_eq!(server.post("/a?timeout=10ms", &large.to_string()).await.0, 504);
         leave.notify_one();
         assert_eq!(server.review("/a", &large).await["allowed"], true);

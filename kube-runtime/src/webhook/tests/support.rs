@@ -26,7 +26,7 @@ pub(super) fn write_certificate(folder: &Path) -> String {
     pair.cert.pem()
 }
 
-/// A running server. Its requests trust only its first certificate.
+/// A running server. Its methods send requests as a client that trusts only the server's first certificate.
 pub(super) struct Running {
     pub(super) address: SocketAddr,
     pub(super) folder: TempDir,

@@ -46,7 +46,7 @@ impl Observers {
         }
     }
 
-    /// Reads the changes after an event.
+    /// Reads the available changes with the prompt subscriber. The first call adds the late subscriber.
     pub(super) fn follow(&mut self, reader: &Store<Thing>) -> Result<(), String> {
         let objects_may_reappear = self.objects_may_reappear;
         self.late.get_or_insert_with(|| Subscriber::new(reader, objects_may_reappear));

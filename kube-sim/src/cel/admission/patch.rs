@@ -45,14 +45,14 @@ impl AdmissionExpression {
     /// Compiles the expression of a mutation.
     ///
     /// # Errors
-    /// As with [`AdmissionExpression::compile`].
+    /// The errors of [`AdmissionExpression::compile`].
     pub(crate) fn compile_patch(text: &str) -> Result<Self, String> {
         Self::compile_with(check::check_patch, text)
     }
 }
 
 impl Evaluation<'_> {
-    /// Evaluates the expression of a mutation. Returns the object of the configuration, or the list of operations.
+    /// Evaluates the expression of a mutation. Returns the apply configuration, or the list of JSON patch operations.
     ///
     /// # Errors
     /// The evaluation fails, or its result is not a patch of this type.

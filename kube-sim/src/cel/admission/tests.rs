@@ -9,7 +9,7 @@ fn inputs_of<'a>(object: &'a Value, request: &'a Value) -> AdmissionInputs<'a> {
     AdmissionInputs { object: Some(object), old_object: None, request, params: None, namespace: None }
 }
 
-/// Allows the verb `get` only. The reason is the access.
+/// Allows the verb `get` only. The reason contains the subject and the access.
 #[derive(Debug)]
 pub(super) struct Allowing;
 

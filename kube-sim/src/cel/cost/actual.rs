@@ -18,7 +18,7 @@ pub(in crate::cel) fn cost(function: &str, arguments: &[Val<'_>], result: Option
             arguments.first().map_or(0, deep_traversal)
         }
         "ip" if !texts => 1,
-        // An expression can check two accesses.
+        // With this cost, the limit of one evaluation allows two checks.
         "check" => 350_000,
         "fieldSelector" | "labelSelector" => {
             let requirements = scaled(size(1), 0.5) * (LIST_CREATION + MESSAGE_CREATION);
@@ -69,7 +69,7 @@ pub(in crate::cel) fn cost(function: &str, arguments: &[Val<'_>], result: Option
     }
 }
 
-/// The cost of traversing a value with all its items and entries.
+/// The cost of traversing a value with all its items and keys. Each value of a map costs 1, whatever it contains.
 fn deep_traversal(value: &Val<'_>) -> u64 {
     match value {
         Val::String(text) => text.len() as u64 / 10,

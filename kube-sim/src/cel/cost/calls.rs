@@ -30,7 +30,7 @@ impl Estimator<'_> {
         }
     }
 
-    /// The estimate of a function of the list or set library; `None` for any other function.
+    /// The estimate of a function of CEL's list or set library; `None` for any other function.
     fn estimate_list_or_set(&mut self, call: &CallExpr, overload: &str) -> Option<Estimate> {
         let allocating = |factor: f64, size: Range| {
             Some((size.scaled(factor).plus(Range::fixed(LIST_CREATION + 1)), Some(size)))
@@ -73,7 +73,8 @@ impl Estimator<'_> {
         }
     }
 
-    /// The estimate of a function of the string library or of a library of Kubernetes; `None` for any other function.
+    /// The estimate of a function of a library of Kubernetes, or of the string library except `format` and
+    /// `strings.quote`; `None` for any other function.
     fn estimate_kubernetes(&mut self, call: &CallExpr, overload: &str) -> Option<Estimate> {
         let first = call.args.first();
         let target = call.target.as_deref();
@@ -167,7 +168,7 @@ impl Estimator<'_> {
         }
     }
 
-    /// The estimate of a function that reads all items of a list.
+    /// The estimate of a function that reads all items of a list, or all characters of a string.
     fn estimate_list_traversal(&mut self, target: &IdedExpr) -> Estimate {
         let size = self.size_or_unknown(target);
         match self.checked.type_of(target) {
@@ -231,7 +232,8 @@ impl Estimator<'_> {
         (size.scaled(TRAVERSAL), Some(size))
     }
 
-    /// The estimate of an operator or a function of the standard library; `None` for any other function.
+    /// The estimate of an operator, a function of the standard library, `format` or `strings.quote`; `None` for any
+    /// other function.
     fn estimate_standard(
         &mut self,
         expr: &IdedExpr,

@@ -337,7 +337,7 @@ impl Estimator<'_> {
             current = match step.as_str() {
                 "@items" | "@values" => current.element()?,
                 "@keys" => match current.shape {
-                    // A schema cannot limit the length of keys. The API server counts 0 for it.
+                    // A schema cannot limit the length of keys. The API server counts the size 0 for a key.
                     super::declared::Shape::Map(_) => return Some(Range::ZERO),
                     _ => return None,
                 },
@@ -355,7 +355,8 @@ impl Estimator<'_> {
     }
 }
 
-/// Whether a comprehension only binds a name to a value: its range is an empty list literal.
+/// Whether a comprehension only binds a name to a value, as in the expansion of `optMap`: its range is an empty list
+/// literal, its loop condition is `false`, and its accumulator is not `__result__`.
 fn is_binding(parts: &ComprehensionExpr) -> bool {
     matches!(&parts.iter_range.expr, Expr::List(list) if list.elements.is_empty())
         && matches!(&parts.loop_cond.expr, Expr::Literal(LiteralValue::Boolean(value)) if !*value.inner())

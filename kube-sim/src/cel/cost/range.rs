@@ -35,7 +35,7 @@ impl Range {
         Self { min: scaled(self.min, factor), max: scaled(self.max, factor) }
     }
 
-    /// The smallest range that contains both.
+    /// The smallest range that contains `self` and `other`.
     pub(in crate::cel) fn union(self, other: Self) -> Self {
         Self { min: self.min.min(other.min), max: self.max.max(other.max) }
     }

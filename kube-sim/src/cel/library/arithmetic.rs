@@ -1,4 +1,4 @@
-//! Operators, except the logical and index operators, which `eval` evaluates.
+//! Operators, except `&&`, `||`, the conditional and the index operators, which `eval` evaluates.
 
 use std::cmp::Ordering;
 

@@ -123,7 +123,7 @@ impl Semver {
     }
 }
 
-/// Parses the major, minor or patch version. `what` and `title` are its name in errors.
+/// Parses the major, minor or patch version. `what` and `title` are its name in errors, in lower case and capitalized.
 fn parse_number(what: &str, title: &str, text: &str) -> Result<u64, String> {
     if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(format!("Invalid character(s) found in {what} number {}", quote(text)));

@@ -58,7 +58,7 @@ fn is_finished(job: &Value) -> bool {
     is_true(job, "Complete") || is_true(job, "Failed")
 }
 
-/// Updates the list of active jobs, and the time of the last success.
+/// Removes finished and missing jobs from `status.active`, with an Event for each, and updates `lastSuccessfulTime`.
 fn observe_jobs(state: &mut State, cron_job: &mut Value, jobs: &[Value]) {
     let active = cron_job["status"]["active"].as_array().cloned().unwrap_or_default();
     let mut kept = Vec::new();
@@ -133,7 +133,7 @@ fn run_schedule(state: &mut State, key: &Key, cron_job: &mut Value, jobs: &[Valu
     while let Some(at) = next.filter(|at| *at <= now) {
         missed = Some(at);
         count += 1;
-        // Only the latest time gets a job, so that the times between may be skipped.
+        // Only the latest time gets a job, so the times before the latest can be skipped.
         next = if count > TOO_MANY_MISSED { schedule.skip_to(at, now) } else { schedule.next(at) };
     }
     if count > TOO_MANY_MISSED {
@@ -149,7 +149,8 @@ fn run_schedule(state: &mut State, key: &Key, cron_job: &mut Value, jobs: &[Valu
     start_job(state, cron_job, jobs, at);
 }
 
-/// Creates the job for a time of the schedule, as the concurrency policy allows.
+/// Creates the job for a time of the schedule, if the concurrency policy allows it. With `Replace`, deletes the active
+/// jobs first.
 fn start_job(state: &mut State, cron_job: &mut Value, jobs: &[Value], at: Timestamp) {
     let job_name = format!("{}-{}", name(cron_job), at.as_second() / 60);
     if jobs.iter().any(|job| name(job) == job_name) {

@@ -20,7 +20,8 @@ pub(super) enum Schedule {
 }
 
 impl Schedule {
-    /// Parses a schedule in a time zone; `None` if one of them is invalid. Validation rejects invalid ones earlier.
+    /// Parses a schedule in a time zone; `None` if the schedule or the time zone is invalid. The validation of cron
+    /// jobs rejects such values earlier.
     pub(super) fn parse(text: &str, zone: &str) -> Option<Self> {
         if let Some(every) = text.strip_prefix("@every ") {
             let every = encoding::duration::parse(every.trim()).ok()?;
@@ -50,7 +51,8 @@ impl Schedule {
         }
     }
 
-    /// A time of the schedule after `at`, close to `now`. Skips most times between them, of which there may be many.
+    /// A time of the schedule after `at`, close to `now`. Skips most times between `at` and `now`, of which there may
+    /// be many.
     pub(super) fn skip_to(&self, at: Timestamp, now: Timestamp) -> Option<Timestamp> {
         let Self::Every(every) = self else {
             let day = now.checked_sub(Duration::from_secs(86_400)).ok()?;

@@ -22,8 +22,8 @@ const DAEMON_SETS: &str = "apps/daemonsets";
 const COMPONENT: &str = "daemonset-controller";
 const KIND: OwnerKind = OwnerKind { storage: DAEMON_SETS, api_version: "apps/v1", kind: "DaemonSet" };
 
-/// The keys of a changed daemon set, of the owners of a changed pod, and of all daemon sets after a change of a node's
-/// labels or taints.
+/// The keys of a changed daemon set, of the owners of a changed pod, and of all daemon sets after a node is created or
+/// deleted, or its labels or spec change.
 pub(super) fn observe(state: &State, storage: &Arc<str>, event: &Event) -> Keys {
     match &**storage {
         DAEMON_SETS if !is_deletion(event) => own_key(storage, event),
@@ -95,14 +95,14 @@ impl DaemonSet<'_> {
         !is_terminating(pod) && availability(&self.state.clock, pod, self.spec()) == Availability::Available
     }
 
-    /// Whether a pod should run on the node: its affinities select the node, and it tolerates the taints.
+    /// Whether a pod should run on the node: its node selector and node affinity match, and it tolerates the taints.
     fn is_eligible(&self, node: &Value) -> bool {
         let spec = pods::with_tolerations(&self.spec()["template"]["spec"]);
         matches_node(&spec, node)
             && super::scheduler::tolerates_all(&spec, node, &["NoSchedule", "NoExecute"])
     }
 
-    /// Whether a running pod may stay on the node.
+    /// Whether a running pod may stay on the node. Unlike in `is_eligible`, `NoSchedule` taints do not matter.
     fn may_continue(&self, node: &Value) -> bool {
         let spec = pods::with_tolerations(&self.spec()["template"]["spec"]);
         matches_node(&spec, node) && super::scheduler::tolerates_all(&spec, node, &["NoExecute"])

@@ -1,4 +1,5 @@
-//! The deployment controller: rolls out the pod template of a deployment by creating and scaling replica sets.
+//! The deployment controller: rolls out the pod template of a deployment by creating and scaling replica sets. Names in
+//! parentheses, such as `syncDeployment`, are functions of the deployment controller in Kubernetes.
 
 mod new_replica_set;
 mod rollout;
@@ -32,7 +33,7 @@ const COMPONENT: &str = "deployment-controller";
 
 const KIND: OwnerKind = OwnerKind { storage: DEPLOYMENTS, api_version: "apps/v1", kind: "Deployment" };
 
-/// The keys of a changed deployment, of the owners of a changed replica set, and of the owner of a deleted pod.
+/// The keys of a changed deployment, of the owners of a changed replica set, and of the deployment of a deleted pod.
 pub(super) fn observe(state: &State, storage: &Arc<str>, event: &Event) -> Keys {
     match &**storage {
         DEPLOYMENTS if !is_deletion(event) => own_key(storage, event),
@@ -173,7 +174,7 @@ impl Deployment<'_> {
         scaled_value(&self.spec()["strategy"]["rollingUpdate"]["maxSurge"], self.replicas(), true)
     }
 
-    /// The number of pods below `spec.replicas` that may be unavailable during a rollout.
+    /// The number of the `spec.replicas` pods that may be unavailable during a rollout.
     fn max_unavailable(&self) -> i64 {
         if !self.is_rolling_update() || self.replicas() == 0 {
             return 0;

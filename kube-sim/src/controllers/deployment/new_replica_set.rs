@@ -34,8 +34,7 @@ impl Deployment<'_> {
     }
 
     /// Brings the annotations of the new replica set and the revision of the deployment up to date
-    /// (`getNewReplicaSet`). Returns whether the reconcile continues: a change of the replica set causes another
-    /// reconcile.
+    /// (`getNewReplicaSet`). Returns whether the reconcile can continue: false if the replica set could not be written.
     pub(super) fn sync_new_set(&mut self) -> bool {
         let Some(set) = self.new_set.clone() else { return true };
         let mut wanted = set.clone();
@@ -104,8 +103,9 @@ impl Deployment<'_> {
         }
     }
 
-    /// Uses the existing replica set with the name of the new one, if the deployment controls it and both have the same
-    /// template. Otherwise, increases `collisionCount`: the next reconcile computes another hash and name.
+    /// Uses the existing replica set with the name of the new one, if the deployment controls it and it has the pod
+    /// template of the deployment. Otherwise, increases `collisionCount`: the next reconcile computes another hash and
+    /// name.
     fn resolve_collision(&mut self, set: &Value) -> bool {
         let found = find(self.state, REPLICA_SETS, namespace(set), name(set));
         let is_equal = |found: &Value| {

@@ -41,7 +41,7 @@ impl Deployment<'_> {
         self.update_rollout_status();
     }
 
-    /// The size of the new replica set, which now has `current` replicas (`NewRSNewReplicas`).
+    /// The target size of the new replica set, which now has `current` replicas (`NewRSNewReplicas`).
     pub(super) fn new_set_size(&self, current: i64) -> i64 {
         let wanted = self.replicas();
         if !self.is_rolling_update() || current > wanted {
@@ -118,7 +118,7 @@ impl Deployment<'_> {
         pods.any(|pod| !is_finished(&pod))
     }
 
-    /// Deletes the oldest replica sets without pods, and keeps `revisionHistoryLimit` of them.
+    /// Deletes the old replica sets beyond `revisionHistoryLimit`, from the lowest revision up, unless they have pods.
     pub(super) fn delete_old_revisions(&mut self) {
         let Some(limit) = self.spec()["revisionHistoryLimit"].as_u64().filter(|l| *l != i32::MAX as u64)
         else {

@@ -110,7 +110,7 @@ impl Deployment<'_> {
         Some(until(&self.state.clock, from, seconds(&self.spec()["progressDeadlineSeconds"])))
     }
 
-    /// Reconciles the deployment again at the deadline of its progress (`requeueStuckDeployment`).
+    /// Requeues the deployment for the deadline of its progress (`requeueStuckDeployment`).
     fn requeue_for_deadline(&mut self, status: &Value) {
         let Some(current) = condition(&self.object, "Progressing") else { return };
         if !self.has_deadline()

@@ -13,7 +13,7 @@ const MANAGED_BY: (&str, &str) = ("endpoints.kubernetes.io/managed-by", "endpoin
 
 /// Creates or changes the `Endpoints` of a service.
 pub(super) fn sync(state: &mut State, service: &Value, endpoints: &[Endpoint]) {
-    // `Endpoints` do not contain terminating pods.
+    // `subset` omits terminating pods, which `Endpoints` do not contain.
     let groups = by_ports(endpoints).into_values();
     let subsets: Vec<Value> = groups.filter_map(|group| subset(&group)).collect();
     let object = json!({"metadata": {"name": name(service), "namespace": namespace(service)}});
@@ -36,7 +36,7 @@ pub(super) fn sync(state: &mut State, service: &Value, endpoints: &[Endpoint]) {
     }
 }
 
-/// Deletes the `Endpoints` of a deleted service.
+/// Deletes the `Endpoints` of a deleted service, if this controller wrote them.
 pub(super) fn delete(state: &mut State, key: &Key) {
     if state.at(&key.object).is_some() {
         // A new service with the same name exists.

@@ -105,7 +105,7 @@ impl Endpoint {
     }
 }
 
-/// The ports of a service on a pod. A port whose name the pod does not have is omitted.
+/// The ports of a service on a pod. Omits a port whose `targetPort` is a name that no container port has.
 fn ports_of(service: &Value, pod: &Value) -> Vec<Value> {
     let ports = service["spec"]["ports"].as_array().into_iter().flatten();
     let resolved = ports.filter_map(|port| {

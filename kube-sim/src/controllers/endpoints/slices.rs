@@ -88,7 +88,7 @@ fn set_labels(slice: &mut Value, service: &Value) {
     }
 }
 
-/// An item of `endpoints`.
+/// The item of a slice's `endpoints` for an endpoint.
 fn item(endpoint: &Endpoint) -> Value {
     let mut item = json!({
         "addresses": [endpoint.address],

@@ -7,7 +7,8 @@ use std::fmt;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Indexes(BTreeSet<u32>);
 
-/// Indexes from this limit on are ignored. A client can write any range to a status: it must not exhaust the memory.
+/// Parsing ignores ranges that reach this index. A client can write any range to a status, and a huge range would
+/// exhaust the memory.
 const MAX_INDEX: u32 = 1_000_000;
 
 impl Indexes {

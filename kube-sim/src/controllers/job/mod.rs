@@ -145,7 +145,7 @@ impl Job<'_> {
         self.write_status();
     }
 
-    /// Sets the start time and the condition `Suspended`.
+    /// Sets the start time and the condition `Suspended`. Removes the start time of a job that becomes suspended.
     fn start(&mut self) {
         let now = self.state.clock.stamp();
         if self.is_suspended() {
@@ -167,7 +167,7 @@ impl Job<'_> {
         }
     }
 
-    /// The reason why the job has failed, if it has.
+    /// The reason and the message of the failure, if the job has failed. Requeues the job for its deadline.
     fn failure(&mut self) -> Option<Outcome> {
         if let Some(target) = condition(&self.object, "FailureTarget") {
             let reason = match target["reason"].as_str() {
@@ -227,7 +227,7 @@ impl Job<'_> {
         Some(until(&self.state.clock, start, seconds(&self.spec()["activeDeadlineSeconds"])))
     }
 
-    /// The reason why the job is complete, if it is.
+    /// The reason and the message of the completion, if the job is complete.
     fn success(&self) -> Option<Outcome> {
         let active = self.pods.iter().filter(|pod| is_active(pod)).count();
         let succeeded = number(&self.object["status"]["succeeded"]);
@@ -311,7 +311,7 @@ fn stop_tracking(state: &mut State, pod: &Value) {
     if is_terminating(pod) {
         return deletion::remove_finalizer(state, &storage_key, TRACKING);
     }
-    // The pod gets smaller, so the commit cannot exceed the storage quota.
+    // The pod gets smaller, so the commit cannot exceed the space quota.
     let _ = writes::modify(state, &storage_key, Part::Object, CONTROLLER_MANAGER, |pod| {
         let mut finalizers = object_meta::finalizers(pod);
         finalizers.retain(|finalizer| finalizer != TRACKING);

@@ -20,7 +20,7 @@ const MAX_BACK_OFF: Duration = Duration::from_secs(600);
 /// The maximum number of pods that one reconcile creates or deletes.
 const BURST: usize = 500;
 
-/// The annotation with the number of failures of an index that the backoff limit counts.
+/// The annotation with the number of earlier failures of a pod's index, which count toward `backoffLimitPerIndex`.
 const INDEX_FAILURES: &str = "batch.kubernetes.io/job-index-failure-count";
 
 impl Job<'_> {
@@ -175,7 +175,7 @@ impl Job<'_> {
         until(&self.state.clock, *last, (BACK_OFF * 2_u32.pow(doublings)).min(MAX_BACK_OFF))
     }
 
-    /// The first indexes without an ended or running pod.
+    /// The first `count` indexes that have neither succeeded nor failed, and that have no active pod.
     fn pending_indexes(&self, active: &[Value], count: usize) -> Vec<u32> {
         if !self.is_indexed() {
             return Vec::new();
@@ -222,7 +222,7 @@ impl Job<'_> {
         pod
     }
 
-    /// Deletes an active pod, which does not count as failed.
+    /// Deletes an active pod. Removes its finalizer first, so that the pod does not count as failed.
     pub(super) fn delete_pod(&mut self, pod: &Value) {
         stop_tracking(self.state, pod);
         owned::delete_pod(self.state, KIND, &self.object, pod, COMPONENT);
@@ -235,7 +235,7 @@ fn failures_of(pod: &Value) -> i64 {
     annotation(pod, INDEX_FAILURES).and_then(|text| text.parse().ok()).unwrap_or(0)
 }
 
-/// The time at which the containers of a pod ended.
+/// The time at which the containers of a pod ended; its creation time if no container reports an end.
 fn end_of(pod: &Value) -> Option<Timestamp> {
     let statuses = pod["status"]["containerStatuses"].as_array().into_iter().flatten();
     let ends = statuses.filter_map(|status| time(&status["state"]["terminated"]["finishedAt"]));

@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use crate::controllers::objects::condition;
 
-/// Sets a condition. Its times change only if its status does. Returns whether the condition has changed. Does not add
-/// a condition with the status `False`.
+/// Sets a condition, unless it has this status already. Does not add a condition with the status `False`. Returns
+/// whether the condition has changed.
 pub(super) fn set(job: &mut Value, kind: &str, status: &str, reason: &str, message: &str, now: &str) -> bool {
     let new = json!({
         "type": kind, "status": status, "reason": reason, "message": message,

@@ -62,7 +62,7 @@ fn tolerates_cordon(pod: &Value) -> bool {
     tolerates(&pod["spec"], &taint)
 }
 
-/// Whether a pod with this spec tolerates the taints of the node with one of the effects.
+/// Whether a pod with this spec tolerates all taints of the node that have one of the effects.
 pub(in crate::controllers) fn tolerates_all(spec: &Value, node: &Value, effects: &[&str]) -> bool {
     let mut taints = node["spec"]["taints"].as_array().into_iter().flatten();
     taints.all(|taint| !effects.iter().any(|effect| taint["effect"] == *effect) || tolerates(spec, taint))
@@ -151,7 +151,8 @@ pub(super) fn domain<'n>(term: &Value, node: &'n Node) -> Option<&'n str> {
     node.object()["metadata"]["labels"][term["topologyKey"].as_str()?].as_str()
 }
 
-/// Whether a term of `owner` selects the pod. A term without namespaces selects the pods in the namespace of `owner`.
+/// Whether a term of `owner` selects the pod. A term without `namespaces` and `namespaceSelector` selects only pods in
+/// the namespace of `owner`.
 fn is_selected(cluster: Cluster<'_>, owner: &Value, term: &Value, pod: &Value) -> bool {
     let (selector, namespaces) = (&term["namespaceSelector"], &term["namespaces"]);
     let is_listed = texts(namespaces).any(|name| name == namespace(pod));

@@ -19,7 +19,7 @@ pub(in crate::controllers) fn matches_node(spec: &Value, node: &Value) -> bool {
     }
 }
 
-/// The sum of the weights of the preferred node affinity that the node matches.
+/// The sum of the weights of the preferred node affinity terms that the node matches.
 pub(super) fn preferred_weight(pod: &Value, node: &Value) -> i64 {
     let preferred =
         &pod["spec"]["affinity"]["nodeAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"];

@@ -31,7 +31,7 @@ use crate::store::table::Event;
 const COMPONENT: &str = "default-scheduler";
 
 /// The key of the scheduler, if the event may allow it to bind a pod: a pod without a node, the end of a pod, or a
-/// change of a node or of the labels of a namespace.
+/// change of a node or a namespace. The namespace selectors of affinity terms depend on the labels of namespaces.
 pub(super) fn observe(storage: &Arc<str>, event: &Event) -> Keys {
     let may_bind = match &**storage {
         PODS if is_deletion(event) => true,
@@ -86,7 +86,8 @@ pub(super) fn reconcile(state: &mut State) {
     }
 }
 
-/// Whether the default scheduler is responsible for the pod.
+/// Whether the scheduler may bind the pod: `schedulerName` is the default, no scheduling gates are set, and the pod is
+/// not terminating.
 fn is_schedulable(pod: &Value) -> bool {
     let scheduler = pod["spec"]["schedulerName"].as_str().unwrap_or("default-scheduler");
     let is_gated = pod["spec"]["schedulingGates"].as_array().is_some_and(|gates| !gates.is_empty());
@@ -151,7 +152,7 @@ fn bind(state: &mut State, pod: &Value, node: &str) -> bool {
     true
 }
 
-/// Sets the condition of a pod that no node fits.
+/// Sets the condition `PodScheduled` of a pod that no node fits, and creates an Event if the condition changes.
 fn report(state: &mut State, pod: &Value, nodes: usize, reasons: &BTreeMap<String, usize>) {
     let message = if nodes == 0 {
         "no nodes available to schedule pods".to_owned()
@@ -168,7 +169,7 @@ fn report(state: &mut State, pod: &Value, nodes: usize, reasons: &BTreeMap<Strin
     });
     let storage_key = storage_key_in(PODS, pod);
     let before = state.version();
-    // Without a written condition, the next reconcile reports the pod again.
+    // If the write fails, the next reconcile reports the pod again.
     let _ = writes::modify(state, &storage_key, Part::Status, SCHEDULER, |pod| {
         set_condition(&mut pod["status"]["conditions"], condition, &now);
     });

@@ -84,7 +84,7 @@ impl Node {
 }
 
 /// The resources that a pod requests: for each resource, the sum of the containers and sidecars, or the request of the
-/// largest init container if that is more.
+/// largest init container if that is more; plus the overhead of the pod.
 pub(super) fn requests(spec: &Value) -> Resources {
     let mut sum = Resources::new();
     let mut largest = Resources::new();

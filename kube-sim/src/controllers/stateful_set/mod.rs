@@ -84,8 +84,8 @@ impl StatefulSet<'_> {
         phase(pod) == "Running" && available && !is_terminating(pod)
     }
 
-    /// Creates the missing pods, deletes the pods beyond the replicas, and replaces the pods of old revisions. The
-    /// first step that must wait ends the reconcile.
+    /// Creates the missing pods, deletes the pods beyond the replicas, and replaces the pods of old revisions. With
+    /// ordered pod management, the first step that must wait ends the reconcile.
     fn sync(&mut self) {
         let ordered = self.is_ordered();
         let mut waiting = 0;
@@ -135,8 +135,8 @@ impl StatefulSet<'_> {
         }
     }
 
-    /// Deletes the pods of old revisions, from the largest ordinal down, as long as at most `maxUnavailable` pods are
-    /// not available.
+    /// Deletes the pods of old revisions whose ordinal is at least `partition`, from the largest ordinal down, as long
+    /// as at most `maxUnavailable` pods are not available.
     fn update_pods(&mut self) {
         let update = &self.spec()["updateStrategy"]["rollingUpdate"];
         let partition = number(&update["partition"]).max(self.first_ordinal());

@@ -140,7 +140,8 @@ impl<'a> Attributes<'a> {
         }
     }
 
-    /// The attributes of a request that connects to the object; `object` contains its options.
+    /// The attributes of a request that connects to the target; `object` contains the options of the connection, such
+    /// as `PodExecOptions`.
     pub(crate) fn of_connection(request: &Request, target: &'a Target, object: Value) -> Self {
         Self {
             operation: Operation::Connect,
@@ -169,7 +170,8 @@ impl<'a> Attributes<'a> {
         ObjectKind::of(self.resource, self.subresource)
     }
 
-    /// Whether the object of the request is an object of the resource, and not that of a subresource, such as a `Scale`.
+    /// Whether the object of the request has the kind of the resource. The object of a subresource can have another
+    /// kind, such as `Scale`.
     pub(super) fn has_own_kind(&self) -> bool {
         self.kind().kind == self.resource.kind
     }
@@ -213,7 +215,7 @@ impl<'a> Attributes<'a> {
         Ok(convert::between(from, to, object))
     }
 
-    /// Decodes an object that a plugin has changed in the same way as the body of a request, and sets its defaults.
+    /// Decodes an object after a plugin has changed it, as the body of a request is decoded, and sets its defaults.
     /// `resource` is the version of the object.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! The variable `authorizer` of the expressions for a request: role-based access control decides about the accesses.
+//! The variable `authorizer` in the CEL expressions of webhooks and policies: RBAC decides about each access.
 
 use super::attributes::Attributes;
 use crate::cel::{Authorizer, CheckedAccess, ResourceCheck, Subject};

@@ -60,7 +60,8 @@ pub(super) fn match_rules(
     rules.iter().find_map(matching)
 }
 
-/// Whether a rule matches the request, converted to `resource`: the resource of the request, or another version of it.
+/// Whether a rule matches the request as a request for `resource`, which is the resource of the request or another
+/// version of it.
 fn rule_matches(rule: &Value, attributes: &Attributes<'_>, resource: &Resource) -> bool {
     let lists = |field: &str, wanted: &str| {
         let mut items = rule[field].as_array().into_iter().flatten();

@@ -14,7 +14,7 @@ use crate::status::SimError;
 /// Calls the validating webhooks that match the request. All of them are called, even if one denies the request.
 ///
 /// # Errors
-/// The response to a request that a webhook denies, or whose webhook fails: that of the first such webhook.
+/// The response for the first webhook that denies the request or fails.
 pub(super) async fn dispatch(
     inner: &Inner,
     webhooks: &[Webhook],

@@ -1,4 +1,5 @@
-//! The admission phases of a write: the plugins that users configure.
+//! The admission phases of a write: webhooks, policies, the plugin ServiceAccount, and the check for privilege
+//! escalation.
 
 use serde_json::Value;
 

@@ -15,7 +15,7 @@ use crate::registry::Resource;
 use crate::schema::{self, FieldError};
 use crate::status::SimError;
 
-/// Parses a request body, which must be an object of the kind `expected`.
+/// Parses a request body. `expected` is the kind in the error texts.
 ///
 /// # Errors
 /// 400 for a body that does not parse, 415 for an unsupported media type.

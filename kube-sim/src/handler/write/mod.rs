@@ -10,8 +10,8 @@
 //! 6. Commit, unless another request has changed the stored object since phase 1. After such a change, an update
 //!    begins again with the changed object (`GuaranteedUpdate` in the API server).
 //!
-//! The order of the phases must be that of the API server, because it determines which errors a client receives. Only
-//! the reads before the phases and the commit lock the state, so that admission may wait for webhooks.
+//! The order of the phases must be that of the API server, because it determines which errors a client receives. The
+//! state is locked only for single reads and for the commit, so that admission may wait for webhooks.
 
 mod admission;
 mod create;
@@ -77,7 +77,7 @@ impl<'a> WriteContext<'a> {
         &self.target.resource
     }
 
-    /// Adds the deprecation warning of a custom resource version.
+    /// Adds the warning of a deprecated resource version.
     pub(crate) fn warn_of_deprecation(&mut self) {
         self.warnings.extend(self.resource().deprecation().map(str::to_owned));
     }

@@ -28,7 +28,8 @@ pub(super) struct Replacement {
 }
 
 impl WriteContext<'_> {
-    /// Sets the defaults in `new` and prepares it to replace `old`. `shown` is `old` in the version of the request.
+    /// Runs mutating admission on `new`, sets its defaults and prepares it to replace `old`. `shown` is `old` in the
+    /// version of the request.
     pub(super) async fn prepare_update(
         &mut self,
         old: Arc<Stored>,

@@ -156,9 +156,9 @@ pub(super) fn merge_in_order(
     Ok(merged)
 }
 
-/// Sorts `list` by `order` with an insertion sort, as Go's `sort` does for short lists. The result depends on
-/// the algorithm, because the comparison is inconsistent: if one of two items is not in `order`, each is less than the
-/// other.
+/// Sorts `list` by `order` with an insertion sort, as Go's `sort` does for short lists. Maps with a `delete` directive
+/// come last. The result depends on the algorithm, because the comparison is inconsistent: if one of two items is not
+/// in `order`, each is less than the other.
 fn sort_by(
     list: Vec<Value>,
     order: &[Value],

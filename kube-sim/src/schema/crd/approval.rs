@@ -9,7 +9,7 @@ use super::super::field_error::FieldError;
 use super::string_field;
 
 const ANNOTATION: &str = "api-approved.kubernetes.io";
-/// The end of both error texts, which links to the proposal.
+/// The end of the error texts, which links to the proposal.
 const SEE_PROPOSAL: &str = "see https://github.com/kubernetes/enhancements/pull/1111";
 
 /// The state of the annotation on a CRD in a protected group.

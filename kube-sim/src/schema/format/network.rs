@@ -13,7 +13,7 @@ pub(super) fn is_ipv6(text: &str) -> bool {
     text.parse::<Ipv6Addr>().is_ok()
 }
 
-/// Whether the string is an IP address and a prefix length. Both may have leading zeros.
+/// Whether the string is an IP address and a prefix length. IPv4 octets and the prefix length may have leading zeros.
 pub(super) fn is_cidr(text: &str) -> bool {
     let Some((address, bits)) = text.split_once('/') else { return false };
     let max = if parse_lenient_v4(address).is_some() {

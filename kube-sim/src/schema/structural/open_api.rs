@@ -91,7 +91,7 @@ fn check_extensions(path: &str, schema: &Value, kind: &str, errors: &mut Vec<Fie
     }
 }
 
-/// Checks that the items of a list of type `set` are scalars or atomic.
+/// Checks the items of a list of type `set`: objects and arrays must be atomic and not nullable.
 fn check_set_items(path: &str, schema: &Value, errors: &mut Vec<FieldError>) {
     let Some(items) = schema.get("items") else { return };
     let why = "must be atomic as item of a list with x-kubernetes-list-type=set";

@@ -44,7 +44,7 @@ impl SimBuilder {
     }
 
     /// Stands in for the main process of a container in attach requests (`kubectl attach`, `kubectl run -it`). The
-    /// default sends its input back.
+    /// default writes the input back to the output.
     ///
     /// If the client closes the connection, the future of the handler is dropped.
     ///

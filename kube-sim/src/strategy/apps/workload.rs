@@ -39,8 +39,8 @@ pub(super) fn validate(new: &Value, out: &mut Errors) {
     let before = out.0.len();
     rules::check_selector("spec.selector", selector, out);
     let is_valid = out.0.len() == before;
-    // For a daemon set, the API server reports an absent or invalid selector only as a mismatch with the template's
-    // labels.
+    // For a daemon set, the API server reports an absent selector only as a mismatch with the template's labels, and an
+    // invalid selector only by errors about its parts.
     let is_daemon_set = new["kind"] == "DaemonSet";
     if selector.is_null() && !is_daemon_set {
         out.push(FieldError::required("spec.selector", ""));

@@ -30,7 +30,8 @@ fn set_defaults(_: Option<&Value>, object: &mut Value) {
     }
 }
 
-/// If one of `dataSource` and `dataSourceRef` is absent, copies the other to it.
+/// Copies `dataSource` to an absent `dataSourceRef`, and a `dataSourceRef` without a namespace to an absent
+/// `dataSource`.
 fn copy_data_source(claim: &mut Value) {
     let Some(spec) = object_in(claim, "spec") else { return };
     let (source, reference) = (spec["dataSource"].clone(), spec["dataSourceRef"].clone());

@@ -29,7 +29,7 @@ pub(super) const STRATEGY: Strategy = Strategy {
     ..Strategy::DEFAULT
 };
 
-/// Moves the values of `stringData` to `data`, because `stringData` is write-only.
+/// Sets the default type, and moves the values of `stringData` to `data`, because `stringData` is write-only.
 fn set_defaults(_: Option<&Value>, object: &mut Value) {
     set_default_string(object, "type", "Opaque");
     let texts = object.as_object_mut().and_then(|map| map.remove("stringData"));

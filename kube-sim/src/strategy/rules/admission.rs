@@ -88,8 +88,8 @@ fn check_admission_review_versions(path: &str, versions: &Value, out: &mut Error
     check_review_versions(path, versions, "must specify one of v1, v1beta1", out);
 }
 
-/// Checks that the versions are valid labels and contain one that the API server supports. `absent` is the text for an
-/// empty list.
+/// Checks that the versions are DNS labels (RFC 1035) and contain one that the API server supports. `absent` is the
+/// error text for an empty list.
 pub(in crate::strategy) fn check_review_versions(
     path: &str,
     versions: &Value,
@@ -112,7 +112,7 @@ pub(in crate::strategy) fn check_review_versions(
     }
 }
 
-/// Checks that the configuration has exactly one of a URL and a service.
+/// Checks that the configuration has exactly one of a URL and a service, and validates it.
 pub(in crate::strategy) fn check_client_config(path: &str, config: &Value, out: &mut Errors) {
     match (config["url"].as_str(), config["service"].is_null()) {
         (None, true) | (Some(_), false) => {
@@ -154,7 +154,8 @@ fn service_path(text: &str) -> Option<&'static str> {
     segments.iter().find_map(|segment| texts::subdomain(segment))
 }
 
-/// Checks the operations and resources of a rule. `*` excludes all other items.
+/// Checks the API groups, API versions, operations and resources of a rule. In each list except `resources`, `*` must
+/// be the only item.
 fn check_operation_rule(path: &str, rule: &Value, out: &mut Errors) {
     for field in ["apiGroups", "apiVersions", "operations", "resources"] {
         let at = join(path, field);
@@ -220,7 +221,7 @@ fn check_message(path: &str, expression: &Value, out: &mut Errors) {
     }
 }
 
-/// Checks that a CEL expression is present, can be parsed, and has one of the types in `wanted`; any type if `wanted` is
+/// Checks that a CEL expression is present, compiles, and has one of the types in `wanted`; any type if `wanted` is
 /// empty.
 fn check_expression(path: &str, expression: &Value, wanted: &[&str], out: &mut Errors) {
     check_expression_without(None, path, expression, wanted, out);
@@ -265,7 +266,7 @@ fn check_param_kind(path: &str, kind: &Value, out: &mut Errors) {
     }
 }
 
-/// Checks that a policy has constraints, and a validation or an annotation.
+/// Checks that a policy has `matchConstraints`, and a validation or an audit annotation.
 fn check_policy_parts(path: &str, spec: &Value, out: &mut Errors) {
     if spec["matchConstraints"].is_null() {
         out.push(FieldError::required(join(path, "matchConstraints"), ""));

@@ -89,13 +89,13 @@ fn check_metric(path: &str, metric: &Value, out: &mut Errors) {
     }
 }
 
-/// Checks the type and the numbers of a target.
+/// Checks `type` and `averageUtilization` of a target.
 fn check_target(path: &str, target: &Value, out: &mut Errors) {
     OneOf(&["AverageValue", "Utilization", "Value"]).run(&join(path, "type"), &target["type"], out);
     PointerRange(1, MAX_INT32).run(&join(path, "averageUtilization"), &target["averageUtilization"], out);
 }
 
-/// Checks that the target of an object or external metric has a value.
+/// Checks that the target of an object or external metric has `value` or `averageValue`.
 fn check_value_target(path: &str, target: &Value, out: &mut Errors) {
     if target["value"].is_null() && target["averageValue"].is_null() {
         let why = "must set either a target value for metric or a per-pod target";
@@ -103,7 +103,7 @@ fn check_value_target(path: &str, target: &Value, out: &mut Errors) {
     }
 }
 
-/// Checks that the target of a resource metric is a utilization or an average.
+/// Checks that the target of a resource metric has exactly one of `averageUtilization` and `averageValue`.
 fn check_resource_target(path: &str, target: &Value, out: &mut Errors) {
     check_target(path, target, out);
     let field = join(path, "averageUtilization");
@@ -132,7 +132,7 @@ fn check_scale_to_zero(path: &str, spec: &Value, out: &mut Errors) {
     }
 }
 
-/// Checks the policies of one direction.
+/// Checks `scaleUp` or `scaleDown`: its policies, `selectPolicy` and stabilization window.
 fn check_scaling_rules(path: &str, rules: &Value, out: &mut Errors) {
     if !rules["policies"].is_null() && is_empty(&rules["policies"]) {
         out.push(FieldError::required(join(path, "policies"), "must specify at least one Policy"));

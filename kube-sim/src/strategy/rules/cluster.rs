@@ -1,4 +1,4 @@
-//! The rules of roles, priority and runtime classes, API services and signing requests.
+//! The rules of cluster roles, role bindings, priority and runtime classes, API services and signing requests.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -97,7 +97,7 @@ fn check_subjects(path: &str, binding: &Value, out: &mut Errors) {
     }
 }
 
-/// Checks that only classes of the system have values above one billion.
+/// Checks that only classes of the system, whose names begin with `system-`, have values above one billion.
 fn check_priority(_: &str, class: &Value, out: &mut Errors) {
     const MAX: i64 = 1_000_000_000;
     let is_of_system = class["metadata"]["name"].as_str().is_some_and(|name| name.starts_with("system-"));
@@ -131,7 +131,7 @@ fn check_api_service_name(_: &str, service: &Value, out: &mut Errors) {
     }
 }
 
-/// Checks that the request contains a PEM block (RFC 7468).
+/// Checks that the request contains a PEM block (RFC 7468) with a certificate request.
 fn check_request(path: &str, request: &Value, out: &mut Errors) {
     let text = request.as_str().unwrap_or_default();
     let is_pem = STANDARD.decode(text).is_ok_and(|bytes| {

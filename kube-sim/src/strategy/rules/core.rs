@@ -100,7 +100,7 @@ static SERVICE: [Rule; 14] = [
 /// The type of services with a load balancer.
 const LOAD_BALANCER: &str = "LoadBalancer";
 
-/// Checks an address of a service; `None` stands for a service without an address.
+/// Checks a cluster IP. A headless service has the text `None`.
 fn check_cluster_ip(path: &str, address: &Value, out: &mut Errors) {
     let text = address.as_str().unwrap_or_default();
     if let Some(why) = texts::ip_address(text).filter(|_| text != "None") {
@@ -108,7 +108,7 @@ fn check_cluster_ip(path: &str, address: &Value, out: &mut Errors) {
     }
 }
 
-/// Checks the host name of an external service, which may end with a dot.
+/// Checks the host name of a service of the type `ExternalName`. The name may end with a dot.
 fn check_external_name(path: &str, spec: &Value, out: &mut Errors) {
     let name = string_in(spec, "externalName");
     let absolute = name.strip_suffix('.').unwrap_or(name);
@@ -119,7 +119,7 @@ fn check_external_name(path: &str, spec: &Value, out: &mut Errors) {
     }
 }
 
-/// Checks the fields that only services of some types have.
+/// Checks `loadBalancerSourceRanges`, and that a service has no fields that its type does not permit.
 fn check_load_balancer_fields(path: &str, spec: &Value, out: &mut Errors) {
     let kind = string_in(spec, "type");
     for (range_path, range) in items(path, spec, "loadBalancerSourceRanges") {
@@ -172,7 +172,8 @@ fn check_subset(path: &str, subset: &Value, out: &mut Errors) {
     }
 }
 
-/// The reason that a text is not a finalizer of a namespace: `kubernetes`, or a qualified name with a domain.
+/// The reason that a text is not a valid finalizer of a namespace. Valid are `kubernetes` and qualified names with a
+/// domain.
 fn namespace_finalizer(text: &str) -> Option<&'static str> {
     if text == "kubernetes" || text.contains('/') && texts::qualified_name(text).is_none() {
         return None;
@@ -190,7 +191,8 @@ static NODE: [Rule; 4] = [
     ("spec", Custom(check_pod_cidrs)),
 ];
 
-/// Checks that a node has at most one CIDR for each IP family, and that `podCIDR` is the first one.
+/// Checks the pod CIDRs of a node, of which it may have at most one for each IP family. Checks `podCIDR` if `podCIDRs`
+/// is empty.
 fn check_pod_cidrs(path: &str, spec: &Value, out: &mut Errors) {
     let list = spec["podCIDRs"].as_array().map_or(&[][..], Vec::as_slice);
     for (index, cidr) in list.iter().enumerate() {
@@ -291,12 +293,12 @@ fn check_surge(path: &str, count: &Value, out: &mut Errors) {
     }
 }
 
-/// Whether a number of pods or a percentage is zero.
+/// Whether a number of pods or a percentage is zero or absent.
 fn is_zero(count: &Value) -> bool {
     count == 0 || count == "0%" || count.is_null()
 }
 
-/// Checks that `maxSurge` and `maxUnavailable` are not both zero: the rolling update could not replace pods.
+/// Checks that `maxSurge` and `maxUnavailable` are not both zero: otherwise, a rolling update could not replace pods.
 fn check_both_zero(path: &str, update: &Value, out: &mut Errors) {
     if is_zero(&update["maxSurge"]) && is_zero(&update["maxUnavailable"]) {
         let why = "may not be 0 when `maxSurge` is 0";
@@ -320,7 +322,8 @@ fn check_daemon_set_update(path: &str, update: &Value, out: &mut Errors) {
     }
 }
 
-/// Checks that `progressDeadlineSeconds` exceeds `minReadySeconds`: the pods could not become available in time.
+/// Checks that `progressDeadlineSeconds` exceeds `minReadySeconds`: otherwise, the pods could not become available in
+/// time.
 fn check_progress_deadline(path: &str, spec: &Value, out: &mut Errors) {
     let Some(deadline) = spec["progressDeadlineSeconds"].as_i64() else { return };
     let field = join(path, "progressDeadlineSeconds");

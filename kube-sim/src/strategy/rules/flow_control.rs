@@ -166,7 +166,7 @@ fn check_namespaces(path: &str, rule: &Value, out: &mut Errors) {
     }
 }
 
-/// Checks that a subject has the member of its kind.
+/// Checks that a subject has the member of its kind and no other member, and validates the member.
 fn check_subject(path: &str, subject: &Value, out: &mut Errors) {
     let kinds = [("Group", "group"), ("ServiceAccount", "serviceAccount"), ("User", "user")];
     let kind = subject["kind"].as_str().unwrap_or_default();
@@ -221,7 +221,7 @@ static LIMITED: [Rule; 5] = [
     ("limitResponse", Custom(check_queuing)),
 ];
 
-/// Checks that a response of the type `Queue`, and no other, has queues.
+/// Checks that a response of the type `Queue`, and no other, has `queuing`, and validates it.
 fn check_queuing(path: &str, response: &Value, out: &mut Errors) {
     let field = join(path, "queuing");
     let queuing = &response["queuing"];

@@ -32,7 +32,7 @@ static JOB_SPEC: [Rule; 5] = [
     ("", Custom(check_indexes)),
 ];
 
-/// Checks the fields of a job's spec that the job controller interprets, except the pod template.
+/// Checks the completion mode, the policies and the index limits in a job's spec.
 pub(in crate::strategy) fn check_job_spec(path: &str, spec: &Value, out: &mut Errors) {
     super::apply(&JOB_SPEC, path, spec, out);
     let names: HashSet<_> = ["containers", "initContainers"]
@@ -49,7 +49,7 @@ pub(in crate::strategy) fn check_job_spec(path: &str, spec: &Value, out: &mut Er
     }
 }
 
-/// Checks that a rule has exactly one requirement, and validates the requirement.
+/// Checks that a rule of a pod failure policy has an action and exactly one requirement, and validates the requirement.
 fn check_failure_rule(path: &str, rule: &Value, out: &mut Errors) {
     let field = join(path, "action");
     match string_in(rule, "action") {
@@ -89,7 +89,7 @@ fn check_status(path: &str, status: &Value, out: &mut Errors) {
     }
 }
 
-/// Checks that the exit code 0, which is a success, is not in a list of failures.
+/// Checks that the values of the operator `In` do not contain the exit code 0, which is a success.
 fn check_exit_codes(path: &str, requirement: &Value, out: &mut Errors) {
     if requirement["operator"] != "In" {
         return;

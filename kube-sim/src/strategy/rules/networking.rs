@@ -145,7 +145,7 @@ fn check_parameters_namespace(path: &str, parameters: &Value, out: &mut Errors) 
     }
 }
 
-/// Checks that a peer is an IP block, or has at least one selector.
+/// Checks that a peer has an IP block or at least one selector, but not both.
 fn check_peer(path: &str, peer: &Value, out: &mut Errors) {
     let set = |field: &str| !peer[field].is_null();
     let selects = set("podSelector") || set("namespaceSelector");
@@ -248,7 +248,7 @@ fn check_endpoint_addresses(_: &str, slice: &Value, out: &mut Errors) {
     }
 }
 
-/// Checks an IP address, which must be in its canonical form.
+/// Checks an IP address, which must be in its canonical form, and not unspecified, loopback or link-local.
 fn check_endpoint_address(field: String, text: &str, out: &mut Errors) {
     let canonical = texts::canonical_ip(text).unwrap_or_default();
     if let Some(why) = texts::ip_address(text) {
@@ -260,7 +260,7 @@ fn check_endpoint_address(field: String, text: &str, out: &mut Errors) {
     }
 }
 
-/// Checks the CIDRs of a range of service addresses.
+/// Checks the CIDRs of a `ServiceCIDR`.
 fn check_service_cidrs(path: &str, cidrs: &Value, out: &mut Errors) {
     for (index, cidr) in cidrs.as_array().into_iter().flatten().enumerate() {
         let text = cidr.as_str().unwrap_or_default();

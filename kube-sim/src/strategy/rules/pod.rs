@@ -214,7 +214,7 @@ const VARIABLE_FIELDS: [&str; 9] = [
     "status.podIPs",
 ];
 
-/// Checks that a field exists in the version, and that environment variables may contain it.
+/// Checks that the API version of a field reference is `v1`, and that environment variables may contain the field.
 fn check_field_of_variable(path: &str, reference: &Value, out: &mut Errors) {
     let field = string_in(reference, "fieldPath");
     let is_map_entry = ["metadata.labels['", "metadata.annotations['"]

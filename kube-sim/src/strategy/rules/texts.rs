@@ -98,7 +98,8 @@ pub(super) fn ip_address(text: &str) -> Option<&'static str> {
     }
 }
 
-/// The reason that a text is not an IP address of an endpoint outside of the node.
+/// The reason that a text is not an IP address for an endpoint. Unspecified, loopback and link-local addresses are
+/// invalid.
 pub(super) fn external_ip_address(text: &str) -> Option<&'static str> {
     if let Some(why) = ip_address(text) {
         return Some(why);
@@ -129,7 +130,8 @@ pub(super) fn canonical_ip(text: &str) -> Option<String> {
     parse_ip(text).map(|address| address.to_string())
 }
 
-/// The reason that a text is not an IP address, `/` and the length of the prefix (RFC 4632).
+/// The reason that a text is not an IP address, `/` and the length of the prefix (RFC 4632), without bits beyond the
+/// prefix.
 pub(super) fn cidr(text: &str) -> Option<&'static str> {
     const INVALID: &str = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)";
     let Some((address_text, length_text)) = text.split_once('/') else { return Some(INVALID) };

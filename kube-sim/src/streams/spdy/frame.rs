@@ -192,7 +192,7 @@ fn control(out: &mut BytesMut, kind: u16, flags: u8, length: usize) {
     put_length(out, flags, length);
 }
 
-/// Appends flags and length. The frames of this module are shorter than the 24 bits of the length.
+/// Appends flags and length. The lengths of the encoded frames fit into the 24 bits of the field.
 fn put_length(out: &mut BytesMut, flags: u8, length: usize) {
     out.put_u32((u32::from(flags) << 24) | (length_field(length) & 0x00ff_ffff));
 }

@@ -85,7 +85,7 @@ fn decompress(inflate: &mut Decompress, mut compressed: &[u8]) -> Result<Vec<u8>
         let progress = consumed > 0 || inflate.total_out() > produced;
         match status {
             Status::StreamEnd => return Err(Malformed("the compressed stream of header blocks ends")),
-            // The output may be full while all input is consumed.
+            // If `block` is full, `inflate` may have more output although all input is consumed.
             _ if compressed.is_empty() && block.len() < block.capacity() => return Ok(block),
             _ if !progress && block.len() < block.capacity() => {
                 return Err(Malformed("a header block does not decompress"));

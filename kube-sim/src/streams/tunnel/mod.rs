@@ -30,14 +30,15 @@ pub(crate) const PROTOCOLS: &[&str] = &["SPDY/3.1+portforward.k8s.io"];
 const MAX_STREAMS: usize = 2_000;
 
 /// The number of data frames of one stream that wait for its handler. At this number, the server reads no further
-/// frames of the connection: without flow control, it cannot pause a single stream.
+/// frames of the connection: without flow control, it cannot pause a single stream. If the handler does not run yet,
+/// the server resets the stream instead.
 const PENDING_DATA: usize = 64;
 
 /// The maximum size of the data in one frame to the client.
 const MAX_DATA: usize = 32 * 1024;
 
-/// Runs the handler of a test for each connection that the client opens, until the client closes the tunnel.
-/// `describe` is the text of an error.
+/// Runs the handler of a test for each connection that the client opens, until the client closes the tunnel. `describe`
+/// returns the text of an error.
 pub(crate) async fn forward_tunnel<F, D>(socket: WebSocket, handler: F, describe: D)
 where
     F: Fn(u16, PortConnection) -> BoxFuture<'static, Result<(), ContainerError>> + Send,
@@ -100,7 +101,7 @@ struct OpenStream {
     port: u16,
     /// The data of the client; `None` after the end of the data.
     data: Option<mpsc::Sender<Bytes>>,
-    /// The receiver of the data, until the handler takes it: when both streams of the request exist.
+    /// The receiver of the data. The handler takes it when both streams of the request exist.
     unread: Option<mpsc::Receiver<Bytes>>,
     /// The running handler of the request; `None` until both streams exist.
     forward: Option<AbortHandle>,
@@ -133,7 +134,7 @@ where
             Frame::SynStream { id, fin, headers } => self.open(id, fin, &headers).await?,
             Frame::Data { id, fin, data } => self.receive(id, fin, data).await?,
             Frame::Reset { id } => self.reset(id),
-            // Even numbers answer pings of a server.
+            // A ping with an even number answers a ping of the server, and this server sends no pings.
             Frame::Ping { number } if number % 2 == 1 => self.send(Frame::Ping { number }).await?,
             Frame::Ping { .. } | Frame::SynReply { .. } | Frame::GoAway { .. } | Frame::Ignored => {}
         }
@@ -158,7 +159,8 @@ where
         };
         let port = header("port").parse::<u16>().ok().filter(|port| *port > 0);
         let request = match (header("requestid"), purpose) {
-            // Without a request id, the data stream follows the error stream.
+            // A client that sends no request ids opens the data stream directly after the error stream, so their ids
+            // differ by 2.
             ("", Some(Purpose::Data)) => id.wrapping_sub(2).to_string(),
             ("", _) => id.to_string(),
             (request, _) => request.to_owned(),

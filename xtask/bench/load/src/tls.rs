@@ -1,5 +1,5 @@
-//! The listener over TLS, for HTTP/2 and HTTP/1.1. It sends the same bytes over both. Therefore the clients cause any
-//! difference between two rows.
+//! The listener over TLS, for HTTP/2 and HTTP/1.1. It sends the same bytes over both protocols, so only the
+//! clients can cause a difference between two rows.
 //!
 //! All responses are JSON. A watch over TLS receives bookmarks only, and ends with the session.
 
@@ -125,7 +125,7 @@ fn watch(session: &Session, is_of_pods: bool) -> Response<Body> {
     json_response(StatusCode::OK, StreamBody::new(frames).boxed_unsync())
 }
 
-/// Converts the bytes of an HTTP/1.1 response with `Content-Length`.
+/// Converts the bytes of an HTTP/1.1 response with `Content-Length` to a [`Response`].
 fn converted(response: Vec<u8>) -> Response<Body> {
     let code = response.get(9..12).and_then(|code| StatusCode::from_bytes(code).ok());
     let head =

@@ -27,7 +27,7 @@ impl SharedPods {
         Controller::from_source(store, changes.handle(own()))
     }
 
-    /// The objects that a subscription adds or modifies.
+    /// The added and modified objects that a new subscription emits.
     pub(crate) fn objects(&self) -> impl Stream<Item = Arc<Pod>> + Send + use<> {
         self.0.subscribe().filter_map(|event| async move {
             match event {

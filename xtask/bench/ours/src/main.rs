@@ -1,6 +1,7 @@
 //! This project's contender in `cargo xtask bench`. Its tests are in `tests/rows.rs`.
 
-// The file of kube-runtime's queue, which this program includes, has unit tests that need more of kube-runtime.
+// This program includes the source file of kube-runtime's queue. The unit tests of that file need other modules of
+// kube-runtime, so this program is not compiled for unit tests.
 #![cfg(not(test))]
 
 mod hyper_util_client;

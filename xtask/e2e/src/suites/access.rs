@@ -46,7 +46,7 @@ async fn create_account(env: &Env, name: &str) -> Outcome<String> {
     Ok(response.status.and_then(|status| status.token).context("the TokenRequest's status has no token")?)
 }
 
-/// Grants the verbs `get` for `/metrics` and `/debug/*` to a service account.
+/// Grants the verb `get` on the paths `/metrics` and `/debug/*` to a service account.
 async fn grant_metrics(env: &Env, account: &str) -> Outcome {
     let name = env.unique_name(account);
     let (roles, bindings): (Api<ClusterRole>, Api<ClusterRoleBinding>) =
@@ -150,7 +150,7 @@ async fn a_review_follows_the_roles_of_the_user(env: Env) -> Outcome {
     Ok(())
 }
 
-/// The code and the message of the response to an impersonated user's request.
+/// Sends a request as an impersonated user. Returns the status code and the message of the response.
 async fn send_as(env: &Env, user: &str, method: &str, path: &str) -> anyhow::Result<(u16, String)> {
     let request = Request::builder().method(method).uri(path).header("impersonate-user", user);
     let answer = send_raw(&env.client(), request.body(Body::from(Vec::new()))?).await?;
@@ -240,7 +240,7 @@ async fn aggregated_roles_have_the_rules_of_the_selected_roles(env: Env) -> Outc
     .await
 }
 
-/// The code and the message of the response to an impersonated user's object.
+/// Creates an object as an impersonated user. Returns the status code and the message of the response.
 async fn create_as(env: &Env, user: &str, path: &str, body: &Value) -> anyhow::Result<(u16, String)> {
     let request =
         Request::post(path).header("impersonate-user", user).header("content-type", "application/json");

@@ -1,4 +1,5 @@
-//! `ValidatingAdmissionPolicy`: validations, variables, parameters, checks of accesses, bindings and their actions.
+//! `ValidatingAdmissionPolicy`: validations, variables, parameters, the CEL variable `authorizer`, bindings and their
+//! actions.
 
 use std::time::Duration;
 
@@ -89,7 +90,7 @@ async fn wait_until_active(hooks: &Hooks, case: &str) -> Outcome {
     .await
 }
 
-/// An expression that is false for the annotation `case`.
+/// An expression that is false for objects whose annotation `case` has this value.
 fn unless(case: &str) -> String {
     format!("object.metadata.annotations['case'] != '{case}'")
 }

@@ -118,7 +118,7 @@ async fn a_daemon_set_runs_on_each_node(env: Env) -> Outcome {
     spec["template"]["spec"]["nodeSelector"] = json!({"kubernetes.io/os": "linux"});
     sets.create(&PostParams::default(), &object(json!({"metadata": {"name": "agent"}, "spec": spec}))?)
         .await?;
-    // The taints of nodes of other cases exclude them.
+    // Other cases create nodes with taints: daemon pods do not run on these nodes.
     let eligible = |node: &Node| {
         node.labels().get("kubernetes.io/os").is_some_and(|os| os == "linux")
             && node.spec.as_ref().and_then(|spec| spec.taints.as_ref()).is_none_or(Vec::is_empty)

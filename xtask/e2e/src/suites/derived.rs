@@ -202,7 +202,7 @@ async fn managers_own_single_containers_of_an_embedded_pod_template(env: Env) ->
     Ok(())
 }
 
-/// The spec of a kind with a companion.
+/// The spec of a kind with a derived apply configuration.
 #[derive(CustomResource, ApplyConfiguration, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(
     group = "companions.example.com",

@@ -105,7 +105,7 @@ async fn an_informer_emits_the_changes_missed_before_a_relist(env: Env) -> Outco
     })
     .await?;
     events.sort();
-    // No event for c, which has not changed.
+    // The informer emits no event for `c`, which has not changed.
     check_eq!(events, ["added d", "deleted a", "modified b"]);
     Ok(())
 }

@@ -240,7 +240,7 @@ async fn a_reconciler_cleans_up_before_it_removes_its_finalizer(env: Env) -> Out
     let marked = maps.get("a").await?;
     check_eq!(reconcile(&maps, FINALIZER, marked.clone()).await?, "clean up");
     check!(maps.get_opt("a").await?.is_none());
-    // The object no longer exists: the reconciler cleans up again, and no error results.
+    // The object no longer exists: the reconciler cleans up again, without an error.
     check_eq!(reconcile(&maps, FINALIZER, marked).await?, "clean up");
     maps.create(&PostParams::default(), &config_map("b", "1")).await?;
     let invalid = reconcile(&maps, "not a name", maps.get("b").await?).await.err();

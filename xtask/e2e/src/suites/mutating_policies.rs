@@ -1,4 +1,4 @@
-//! `MutatingAdmissionPolicy`: configurations, operations, the failure policy and the second round.
+//! `MutatingAdmissionPolicy`: apply configurations, JSON patches, the failure policy and the reinvocation policy.
 
 use std::time::Duration;
 
@@ -113,7 +113,7 @@ fn case(case: &str) -> Value {
 /// A match condition for objects with labels or with the annotation `case`.
 const WITH_CASE: &str = "has(object.metadata.labels) || (has(object.metadata.annotations) && 'case' in object.metadata.annotations)";
 
-/// An expression that is true for the annotation `case`.
+/// An expression that is true for objects whose annotation `case` has this value.
 fn when(case: &str) -> String {
     format!(
         "(has(object.metadata.annotations) && object.metadata.annotations[?'case'].orValue('') == '{case}')"
@@ -260,7 +260,7 @@ pub(super) async fn errors_follow_the_failure_policy(env: Env) -> Outcome {
 
 pub(super) async fn policies_run_again_after_a_change(env: Env) -> Outcome {
     let hooks = Hooks::start(env).await?;
-    // Each round adds a letter. The order of the policies is not defined.
+    // Each invocation of a policy appends an `x`. The order of the policies is not defined.
     let count = |name: &str| {
         apply(&format!(
             "{} ? Object{{metadata: Object.metadata{{annotations: {{'{name}': \
@@ -295,7 +295,7 @@ pub(super) async fn webhooks_follow_the_policies(env: Env) -> Outcome {
     create(&hooks, "p", &[apply(&label)], json!({"reinvocationPolicy": "IfNeeded"})).await?;
     let answer = attempt(&hooks, &case("hook")).await?;
     check_eq!((answer.code, answer.status().2), (201, ""));
-    // The webhook sees the label of the policy; the second round of the policy sees the annotation of the webhook.
+    // The webhook receives the label of the policy. The reinvoked policy receives the annotation of the webhook.
     let metadata = &answer.body["metadata"];
     check_eq!(
         (&metadata["annotations"]["seen"], &metadata["labels"]["by-policy"]),

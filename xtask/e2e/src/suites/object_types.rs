@@ -1,5 +1,5 @@
 //! `Api`, `Reflector` and `Informer` with the types that an object can be decoded as: partial structs, `DynamicObject`
-//! and metadata only. Also objects that cannot be decoded.
+//! and metadata only. The suite also tests objects that do not decode.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -23,7 +23,7 @@ const REFUSED: u16 = 1;
 /// A port of the pod that echoes its input after the end of the input. Other ports echo each message when it arrives.
 const ANSWERS_AT_END: u16 = 2;
 
-/// Sends `text`, and reads as many bytes.
+/// Sends `text`, and checks that the pod sends the same bytes back.
 async fn echo(stream: &mut ForwardedStream, text: &str) -> Outcome {
     stream.write_all(text.as_bytes()).await?;
     stream.flush().await?;
@@ -49,7 +49,7 @@ async fn connections_to_two_ports_run_concurrently(env: Env) -> Outcome {
         streams.push(forwarder.take_stream(port).context("the stream of a requested port")?);
         check!(forwarder.take_stream(port).is_none());
     }
-    // Further connections, one of them to a port that the request does not have.
+    // Open further connections, one of them to a port that the request did not name.
     for port in [80, 80, 81, 82] {
         streams.push(forwarder.connect(port).await?);
     }

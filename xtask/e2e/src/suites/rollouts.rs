@@ -49,7 +49,7 @@ where
     .await
 }
 
-/// The condition of this type.
+/// The condition of the type `kind`; null if the object does not have it.
 pub(super) fn condition<'a>(object: &'a Value, kind: &str) -> &'a Value {
     let mut conditions = object["status"]["conditions"].as_array().into_iter().flatten();
     conditions.find(|condition| condition["type"] == kind).unwrap_or(&Value::Null)

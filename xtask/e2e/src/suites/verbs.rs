@@ -1,4 +1,4 @@
-//! Every method of `Api`, on namespaced and cluster-scoped kinds.
+//! The verbs and subresources of `Api`, on namespaced and cluster-scoped kinds.
 
 use std::time::Duration;
 

@@ -15,7 +15,7 @@ use crate::{
     error::{Error, TransportKind},
 };
 
-/// How many bytes a server can write before the client has closed the connection.
+/// The maximum number of bytes that a server can write before the client closes the connection.
 const MAX_WRITTEN: usize = 8 << 20;
 
 /// The types and flags of frames (RFC 9113, 6).

@@ -282,7 +282,7 @@ impl AsyncWrite for Writes {
     }
 }
 
-// tokio's multi-threaded scheduler runs a task that was woken by another task directly after it.
+// If a task wakes another task, tokio's multi-threaded scheduler runs the woken task next.
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn concurrent_requests_are_sent_with_few_writes() {
     tokio::spawn(async {

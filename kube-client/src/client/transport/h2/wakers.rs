@@ -118,7 +118,7 @@ impl Turn<'_> {
         true
     }
 
-    /// Must be called after a poll of the connection that is pending: further progress wakes the task of the request.
+    /// Must be called after a poll of the connection: further progress then wakes the task of the request.
     pub(super) fn end(&self, waker: &Waker) {
         let mut state = self.wakers.state();
         let is_due = state.is_due;

@@ -164,9 +164,9 @@ pub(super) enum DialKind {
 }
 
 impl State {
-    /// Drops the closed connections of other runtimes. No request uses the key of a runtime that was shut down, so
-    /// `take` never removes the connections with that key. Called before a new connection is opened, which takes longer
-    /// than this scan.
+    /// Drops the closed HTTP/1.1 connections of other runtimes, and all closed HTTP/2 connections. No request uses the
+    /// key of a runtime that was shut down, so `take` never removes the connections with that key. Called before a new
+    /// connection is opened, which takes longer than this scan.
     fn drop_closed_of_other_runtimes(&mut self, key: &PoolKey) {
         let Self { idle, reapers, .. } = self;
         idle.retain_mut(|idle| {
@@ -177,7 +177,8 @@ impl State {
         self.shared.retain(|shared| shared.connection.is_open());
     }
 
-    /// A stream of an open connection.
+    /// A stream of an open connection; `None` if no connection has capacity. The limit of the server on concurrent
+    /// streams is then recorded for the next dial.
     fn lease(&mut self, key: &PoolKey, class: Class, max_age: Option<Duration>) -> Option<Taken> {
         self.shared.retain(|shared| shared.connection.is_open());
         let now = max_age.map(|_| Instant::now());

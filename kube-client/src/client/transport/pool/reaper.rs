@@ -124,9 +124,9 @@ impl State {
     }
 
     /// Removes the connections of a runtime that have been idle for the timeout, that are too old, or that the server
-    /// has closed. Also removes closed connections of runtimes without a reaper. Requests in flight on a connection
-    /// that is too old continue. Returns the time at which the next connection of the
-    /// runtime reaches a limit; `None` if the runtime has no connection left.
+    /// has closed. Also removes closed HTTP/1.1 connections of runtimes without a reaper, and all closed HTTP/2
+    /// connections. Requests in flight on a connection that is too old continue. Returns the time at which the next
+    /// connection of the runtime reaches a limit; `None` if the runtime has no connection left.
     ///
     /// No other task polls an idle HTTP/1.1 connection: this poll registers the waker of the reaper, which the end of
     /// the stream then wakes.

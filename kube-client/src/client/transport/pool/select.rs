@@ -71,13 +71,13 @@ const CALL_CONNECTIONS: usize = 2;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Selection {
     pub(super) index: usize,
-    /// Whether all connections of the class are busy, and it may have a further one.
+    /// Whether all connections of the class are busy, and the class may have a further connection.
     pub(super) wants_further: bool,
 }
 
-/// The connection for a request of `class`: the first that has capacity, is not too old and not busy, so that the later
-/// ones become idle when the load falls; otherwise the one with the fewest streams. `None` if none has capacity. A
-/// `None` in `loads` is a connection with another pool key.
+/// Selects a connection of `class` that has capacity and is not too old: the first that is not busy, otherwise the one
+/// with the fewest streams. In this order, later connections become idle when the load falls. Returns `None` if there
+/// is no such connection. A `None` in `loads` stands for a connection with another pool key.
 pub(super) fn select(
     class: Class,
     max_age: Option<Duration>,

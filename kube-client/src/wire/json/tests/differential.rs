@@ -102,7 +102,7 @@ fn compare<T: DeserializeOwned + Debug>(text: &str) {
     assert_eq!(found, expected, "{text:?} as {}", std::any::type_name::<T>());
 }
 
-/// Like [`compare`], for types that ignore parts of the text. In those parts the decoder only counts brackets, so that
+/// Like [`compare`], for types that ignore parts of the text. In those parts the decoder only counts brackets, so
 /// it may accept invalid JSON.
 #[track_caller]
 fn compare_partly<T: DeserializeOwned + Debug>(text: &str) {

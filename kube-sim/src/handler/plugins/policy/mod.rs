@@ -36,7 +36,7 @@ struct Denial {
 /// Evaluates the policies that match the request.
 ///
 /// # Errors
-/// The response to a request that a policy denies: that of the first failed validation.
+/// The response for the first failed validation that denies the request.
 pub(super) async fn dispatch(
     inner: &Inner,
     attributes: &Attributes<'_>,

@@ -1,4 +1,4 @@
-//! The parameters of a policy: the objects that its bindings refer to.
+//! The parameters of a policy: the objects that the `paramRef` of its bindings selects.
 
 use std::sync::Arc;
 
@@ -25,10 +25,11 @@ pub(super) fn resource(inner: &Inner, kind: &Value) -> Result<Option<Arc<Resourc
     found.map(Some).ok_or_else(unknown)
 }
 
-/// The parameters that a binding selects. Each of them is evaluated separately; `None` is null in expressions.
+/// The parameters that a binding selects. The policy is evaluated once for each of them; `None` is null in expressions.
 ///
 /// # Errors
-/// The text for a reference that is not valid, or that selects no object although it must.
+/// The text for an invalid `paramRef`, or for a `paramRef` that selects no object while `parameterNotFoundAction` is
+/// `Deny`.
 pub(super) fn collect(
     inner: &Inner,
     resource: Option<&Arc<Resource>>,

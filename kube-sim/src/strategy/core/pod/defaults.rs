@@ -181,7 +181,7 @@ fn default_requests_to_limits(container: &mut Value) {
     }
 }
 
-/// Sets the service account and priority, as admission plugins do for a new pod.
+/// Sets the service account, priority and preemption policy, as admission plugins do.
 fn set_admission_defaults(spec: &mut Value) {
     set_default_string(spec, "serviceAccountName", "default");
     sync_service_account_fields(spec);

@@ -87,7 +87,8 @@ impl<'a> Progress<'a> {
     }
 }
 
-/// Adds the init containers up to the first that has not finished. Returns false if all have finished.
+/// Adds the init containers up to the first that has not finished. A sidecar that has started counts as finished.
+/// Returns false if all have finished.
 fn add_init_containers<'a>(pod: &'a Value, all: &mut Progress<'a>, sidecars: &mut Progress<'a>) -> bool {
     let specs = &pod["spec"]["initContainers"];
     for (index, container) in items(&pod["status"]["initContainerStatuses"]).enumerate() {

@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 use crate::clock::Random;
 use crate::strategy::validation::is_empty;
 
-/// Allocates the cluster IP and the node ports of a service, unless the request sets them.
+/// Allocates the cluster IP, the node ports and the health check node port of a service, unless the request sets them.
+/// Also sets the IP families.
 pub(super) fn allocate(object: &mut Value, random: &mut Random) {
     let Some(spec) = object["spec"].as_object_mut() else { return };
     let kind = spec.get("type").and_then(Value::as_str).unwrap_or("ClusterIP").to_owned();
@@ -46,8 +47,9 @@ pub(super) fn allocate(object: &mut Value, random: &mut Random) {
     }
 }
 
-/// Restores the allocated cluster IPs if an update omits them, and makes `clusterIP` equal to the first of
-/// `clusterIPs`. `old` and `new` are the specs of the service.
+/// Restores the cluster IPs, the IP families and the health check node port if an update omits them. If an update
+/// changes only one of `clusterIP` and `clusterIPs`, sets the other from it. `old` and `new` are the specs of the
+/// service.
 pub(super) fn preserve(old: &Value, new: &mut Value) {
     if !new.is_object() {
         return;

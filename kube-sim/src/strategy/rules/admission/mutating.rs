@@ -69,7 +69,7 @@ fn check_required_value(path: &str, value: &Value, supported: &'static [&'static
     }
 }
 
-/// Checks that each mutation has the patch of its type, and no other.
+/// Checks that each mutation has the patch of its type and no other patch, and validates the expression.
 fn check_mutations(path: &str, spec: &Value, out: &mut Errors) {
     let has_params = !spec["paramKind"].is_null();
     for (path, mutation) in items(path, spec, "mutations") {

@@ -20,7 +20,7 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 /// The path of the webhook that shows whether a configuration is active.
 const CANARY: &str = "/canary";
 
-/// Excludes the requests of controllers, which create a config map in each namespace.
+/// A match condition that excludes the requests of controllers, which create a config map in each namespace.
 const OWN_REQUEST: &str = "!request.userInfo.username.startsWith('system:')";
 
 /// The kind of a configuration.
@@ -161,7 +161,7 @@ fn typed(path: &str, body: &Value) -> Value {
     body
 }
 
-/// The review that responds to `review` with these fields.
+/// An `AdmissionReview` that admits the request of `review`. `fields` replaces or adds fields of its `response`.
 pub(in crate::suites) fn respond(review: &Value, fields: &Value) -> Reply {
     let mut response = json!({"uid": review["request"]["uid"], "allowed": true});
     for (field, value) in fields.as_object().into_iter().flatten() {

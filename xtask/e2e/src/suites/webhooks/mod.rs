@@ -1,5 +1,5 @@
-//! Admission webhooks: the selection of requests, the changes of objects, and the reports of failures. Conversion
-//! webhooks of CustomResourceDefinitions.
+//! Admission webhooks: the selection of requests, the changes of objects, and the reports of failures. The suite also
+//! covers the conversion webhooks of CustomResourceDefinitions.
 
 mod conversion;
 mod failures;

@@ -1,4 +1,4 @@
-//! The mutating phase.
+//! Mutating webhooks: their order, reinvocation and dry runs, and the validation of the changed object.
 
 use http::Method;
 use serde_json::{Value, json};
@@ -33,7 +33,7 @@ pub(super) async fn mutating_webhooks_run_in_order(env: Env) -> Outcome {
     check_eq!(created.warnings, ["299 - \"1dc\""]);
     let name = created.body["metadata"]["name"].as_str().unwrap_or_default().to_owned();
 
-    // The mutating webhooks see the object before its name is generated, the validating webhooks the final object.
+    // The mutating webhooks receive the object before its name is generated, the validating webhooks the final object.
     let mutated = hooks.server.take_calls("/last").remove(0);
     check!(mutated["request"].get("name").is_none(), "{mutated}");
     check!(mutated["request"]["object"]["metadata"].get("uid").is_none(), "{mutated}");
@@ -100,8 +100,8 @@ pub(super) async fn webhooks_are_invoked_again_after_later_changes(env: Env) -> 
     ];
     hooks.configure(Kind::Mutating, "0", &webhooks).await?;
     let created = hooks.create(json!({"name": "a"})).await?;
-    // The server calls `a` again because `b` has changed the object, and `c` because `a` has changed it. `d` is not
-    // called again: no later webhook has changed the object.
+    // The server calls `a` again because `b` and `c` have changed the object since the first call of `a`. The second
+    // call of `a` changes the object, so the server also calls `c` and `d` again. `b` has the reinvocation policy `Never`.
     check_eq!(created.body["data"]["trace"], "abcac");
     let calls = ["/a", "/b", "/c", "/d"].map(|path| hooks.server.take_calls(path).len());
     check_eq!(calls, [2, 1, 2, 2]);
