@@ -20,7 +20,7 @@ const DYNAMIC_RESOURCE_ALLOCATION: Strategy = Strategy {
     ..Strategy::DEFAULT
 };
 
-pub(super) static STRATEGIES: [Strategy; 10] = [
+pub(super) static STRATEGIES: [Strategy; 9] = [
     Strategy {
         group: "apiregistration.k8s.io",
         kind: "APIService",
@@ -74,13 +74,6 @@ pub(super) static STRATEGIES: [Strategy; 10] = [
             SelectableField::new("spec.pool.name"),
         ],
         ..DYNAMIC_RESOURCE_ALLOCATION
-    },
-    Strategy {
-        group: "storagemigration.k8s.io",
-        kind: "StorageVersionMigration",
-        printer: Printer::new(printer::cluster::version_migration),
-        allow_unconditional_update: false,
-        ..Strategy::DEFAULT
     },
 ];
 

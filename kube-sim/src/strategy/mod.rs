@@ -11,6 +11,7 @@ mod apps;
 mod autoscaling;
 mod batch;
 mod certificates;
+mod conditions;
 mod coordination;
 mod core;
 mod defaulting;
@@ -26,6 +27,7 @@ mod rbac;
 mod rules;
 mod scheduling;
 mod storage;
+mod storagemigration;
 mod validation;
 
 use serde_json::{Value, json};
@@ -234,7 +236,7 @@ impl Strategy {
 
 /// The strategies of the built-in kinds that the server stores, in one slice for each API group; `groups` contains
 /// several API groups.
-static STRATEGIES: [&[Strategy]; 16] = [
+static STRATEGIES: [&[Strategy]; 17] = [
     &core::STRATEGIES,
     &apps::STRATEGIES,
     &batch::STRATEGIES,
@@ -245,6 +247,7 @@ static STRATEGIES: [&[Strategy]; 16] = [
     &policy::STRATEGIES,
     &rbac::STRATEGIES,
     &storage::STRATEGIES,
+    &storagemigration::STRATEGIES,
     &admissionregistration::STRATEGIES,
     &apiextensions::STRATEGIES,
     &scheduling::STRATEGIES,

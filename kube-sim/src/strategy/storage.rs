@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::Strategy;
-use super::defaulting::{object_in, set_default};
+use super::defaulting::{object_in, object_items, set_default};
 use super::deletion::Deletion;
 use super::printer::{self, Printer};
 use super::validation::Errors;
@@ -33,11 +33,19 @@ pub(super) static STRATEGIES: [Strategy; 6] = [
         printer: Printer::new(printer::storage::csi_driver),
         ..CONDITIONAL
     },
-    Strategy { kind: "CSINode", printer: Printer::new(printer::storage::csi_node), ..CONDITIONAL },
+    Strategy {
+        kind: "CSINode",
+        set_defaults: set_csi_node_defaults,
+        validate_update: Some(check_csi_node_update),
+        status_metadata: &["managedFields"],
+        prepare_status: |_, node| drop_storage_health(node),
+        printer: Printer::new(printer::storage::csi_node),
+        ..CONDITIONAL
+    },
     Strategy {
         kind: "CSIStorageCapacity",
         deletion: Deletion::DEFAULT,
-        printer: Printer::new(printer::storage::csi_capacity),
+        validate_update: Some(check_capacity_update),
         ..CONDITIONAL
     },
     Strategy {
@@ -54,6 +62,8 @@ pub(super) static STRATEGIES: [Strategy; 6] = [
     Strategy { kind: "VolumeAttachment", printer: Printer::new(printer::storage::attachment), ..CONDITIONAL },
     Strategy {
         kind: "VolumeAttributesClass",
+        validate: |new, out| out.require_string("", new, "driverName"),
+        validate_update: Some(check_attributes_class_update),
         printer: Printer::new(printer::storage::attributes_class),
         ..DEFAULT
     },
@@ -96,4 +106,50 @@ fn check_storage_class_update(old: &Value, new: &Value, out: &mut Errors) {
             out.push(FieldError::forbidden(field, format!("updates to {field} are forbidden.")));
         }
     }
+}
+
+/// Sets the topology keys to null, as the API server serializes a nil slice.
+fn set_csi_node_defaults(_: Option<&Value>, object: &mut Value) {
+    let Some(spec) = object_in(object, "spec") else { return };
+    for driver in object_items(spec, "drivers") {
+        set_default(driver, "topologyKeys", Value::Null);
+    }
+}
+
+/// Drops the health of the storage: its feature gate, `CSIVolumeHealth`, is off by default.
+fn drop_storage_health(node: &mut Value) {
+    if let Some(status) = object_in(node, "status").and_then(Value::as_object_mut) {
+        status.remove("storageHealth");
+    }
+}
+
+/// Rejects changes of a driver of a node, except for `allocatable`.
+fn check_csi_node_update(old: &Value, new: &Value, out: &mut Errors) {
+    let drivers = |node: &Value| -> Vec<Value> {
+        let mut drivers = node["spec"]["drivers"].as_array().cloned().unwrap_or_default();
+        for driver in drivers.iter_mut().filter_map(Value::as_object_mut) {
+            driver.remove("allocatable");
+        }
+        drivers
+    };
+    let new = drivers(new);
+    for driver in drivers(old) {
+        for changed in new.iter().filter(|new| new["name"] == driver["name"] && **new != driver) {
+            out.push(FieldError::invalid("spec.drivers", changed.clone(), "field is immutable"));
+        }
+    }
+}
+
+fn check_capacity_update(old: &Value, new: &Value, out: &mut Errors) {
+    out.reject_change("nodeTopology", old, new);
+    out.reject_change("storageClassName", old, new);
+}
+
+fn check_attributes_class_update(old: &Value, new: &Value, out: &mut Errors) {
+    for field in ["driverName", "parameters"] {
+        if old[field] != new[field] {
+            out.push(FieldError::forbidden(field, format!("updates to {field} are forbidden.")));
+        }
+    }
+    out.require_string("", new, "driverName");
 }

@@ -1,6 +1,7 @@
 //! Tests of the list of strategies.
 
 mod defaults;
+mod storage;
 mod validation;
 
 use super::*;

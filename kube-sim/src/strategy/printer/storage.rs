@@ -149,11 +149,3 @@ pub(in crate::strategy) fn csi_driver(object: &Value, now: Timestamp) -> Vec<Val
 pub(in crate::strategy) fn csi_node(object: &Value, now: Timestamp) -> Vec<Value> {
     vec![name_cell(object), items(&object["spec"]["drivers"]).count().into(), age_cell(object, now)]
 }
-
-pub(in crate::strategy) fn csi_capacity(object: &Value, _: Timestamp) -> Vec<Value> {
-    let capacity = match number_or_text(&object["capacity"]) {
-        text if text.is_empty() => "<unset>".to_owned(),
-        text => text,
-    };
-    vec![name_cell(object), text_cell(&object["storageClassName"]), capacity.into()]
-}

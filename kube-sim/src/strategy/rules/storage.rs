@@ -5,17 +5,20 @@ use std::collections::HashSet;
 use serde_json::Value;
 
 use super::Check::{
-    Custom, PointerOneOf, PointerRange, PointerText, Required, RequiredText, Selector, Text, Unique, UniqueBy,
+    AnyText, Custom, PointerOneOf, PointerRange, PointerText, Required, RequiredText, Selector, Text, Unique,
+    UniqueBy,
 };
-use super::{KindRules, Rule, texts};
-use crate::schema::FieldError;
+use super::{KindRules, MAX_INT32, Rule, texts};
+use crate::schema::{FieldError, quantity_exceeds};
 use crate::strategy::validation::{Errors, is_empty, join};
 
 const GROUP: &str = "storage.k8s.io";
 
-pub(super) static KINDS: [KindRules; 6] = [
+pub(super) static KINDS: [KindRules; 8] = [
     KindRules::new(GROUP, "CSIDriver", &CSI_DRIVER),
-    KindRules::new(GROUP, "CSINode", &[("spec.drivers", UniqueBy("name"))]),
+    KindRules::new(GROUP, "CSINode", &CSI_NODE),
+    KindRules::new(GROUP, "CSIStorageCapacity", &CSI_STORAGE_CAPACITY),
+    KindRules::new(GROUP, "VolumeAttributesClass", &ATTRIBUTES_CLASS),
     KindRules::new(GROUP, "StorageClass", &STORAGE_CLASS),
     KindRules::new(GROUP, "VolumeAttachment", &VOLUME_ATTACHMENT),
     KindRules {
@@ -39,7 +42,28 @@ static CSI_DRIVER: [Rule; 4] = [
     ("spec.volumeLifecycleModes", Custom(check_lifecycle_modes)),
 ];
 
-static STORAGE_CLASS: [Rule; 8] = [
+static CSI_NODE: [Rule; 5] = [
+    ("spec.drivers[].name", Custom(check_driver_name)),
+    ("spec.drivers[].nodeID", Custom(check_node_id)),
+    ("spec.drivers[].allocatable?.count", PointerRange(0, MAX_INT32)),
+    ("spec.drivers", UniqueBy("name")),
+    ("spec.drivers[]", Custom(check_topology_keys)),
+];
+
+static CSI_STORAGE_CAPACITY: [Rule; 3] = [
+    ("nodeTopology?", Selector),
+    ("storageClassName", AnyText(texts::subdomain)),
+    ("capacity", Custom(check_non_negative)),
+];
+
+static ATTRIBUTES_CLASS: [Rule; 3] = [
+    ("driverName", Text(texts::qualified_name_of_any_case)),
+    ("parameters", Custom(check_parameters)),
+    ("parameters", Custom(check_any_parameter)),
+];
+
+static STORAGE_CLASS: [Rule; 9] = [
+    ("parameters", Custom(check_parameters)),
     ("provisioner", Text(texts::qualified_name_of_any_case)),
     ("volumeBindingMode", PointerOneOf(&["Immediate", "WaitForFirstConsumer"])),
     ("allowedTopologies[].matchLabelExpressions", Required),
@@ -62,7 +86,7 @@ static PERSISTENT_VOLUME: [Rule; 11] = [
     ("spec.accessModes", Required),
     ("spec.accessModes[]", Required),
     ("spec", Custom(check_volume_source)),
-    ("spec.csi?.driver", RequiredText(texts::subdomain)),
+    ("spec.csi?.driver", Custom(check_driver_name)),
     ("spec.csi?.volumeHandle", Required),
     ("spec.nodeAffinity?", Custom(check_volume_affinity)),
     ("spec.storageClassName", Text(texts::subdomain)),
@@ -87,6 +111,81 @@ fn check_lifecycle_modes(path: &str, modes: &Value, out: &mut Errors) {
         if !supported.contains(&mode) {
             out.push(FieldError::not_supported(path, mode, &supported));
         }
+    }
+}
+
+/// Checks the name of a CSI driver, which is also the form of the names of drivers in `resource.k8s.io`: a subdomain of
+/// any case with at most 63 bytes.
+pub(super) fn check_driver_name(path: &str, name: &Value, out: &mut Errors) {
+    const LIMIT: usize = 63;
+    let text = name.as_str().unwrap_or_default();
+    if text.is_empty() {
+        return out.push(FieldError::required(path, ""));
+    }
+    if text.len() > LIMIT {
+        out.push(FieldError::too_long(path, LIMIT as u64));
+    }
+    if let Some(why) = texts::subdomain(&text.to_lowercase()) {
+        out.push(FieldError::invalid(path, text, why));
+    }
+}
+
+fn check_node_id(path: &str, id: &Value, out: &mut Errors) {
+    const LIMIT: usize = 256;
+    let text = id.as_str().unwrap_or_default();
+    if text.is_empty() {
+        out.push(FieldError::required(path, ""));
+    } else if text.len() > LIMIT {
+        out.push(FieldError::invalid(path, text, format!("must be {LIMIT} characters or less")));
+    }
+}
+
+/// Checks the topology keys of a driver. The API server reports the path of the driver.
+fn check_topology_keys(path: &str, driver: &Value, out: &mut Errors) {
+    let mut seen = HashSet::new();
+    for key in driver["topologyKeys"].as_array().into_iter().flatten() {
+        let key = key.as_str().unwrap_or_default();
+        if key.is_empty() {
+            out.push(FieldError::required(path, ""));
+        }
+        if !seen.insert(key) {
+            out.push(FieldError::duplicate(path, key));
+        }
+        if let Some(why) = texts::qualified_name(key) {
+            out.push(FieldError::invalid(path, key, why));
+        }
+    }
+}
+
+/// Checks that a quantity is not negative.
+fn check_non_negative(path: &str, quantity: &Value, out: &mut Errors) {
+    let text = quantity.as_str().unwrap_or_default();
+    if quantity_exceeds("0", text) {
+        out.push(FieldError::invalid(path, text, "must be greater than or equal to 0"));
+    }
+}
+
+/// Checks the number and the size of parameters, and their keys.
+fn check_parameters(path: &str, parameters: &Value, out: &mut Errors) {
+    const MAX_COUNT: usize = 512;
+    const MAX_SIZE: usize = 256 << 10;
+    let Some(parameters) = parameters.as_object() else { return };
+    if parameters.len() > MAX_COUNT {
+        return out.push(FieldError::too_long(path, MAX_COUNT as u64));
+    }
+    if parameters.contains_key("") {
+        out.push(FieldError::invalid(path, "", "field can not be empty."));
+    }
+    let size = parameters.iter().map(|(key, value)| key.len() + value.as_str().unwrap_or_default().len());
+    if size.sum::<usize>() > MAX_SIZE {
+        out.push(FieldError::too_long(path, MAX_SIZE as u64));
+    }
+}
+
+/// Checks that there is a parameter.
+fn check_any_parameter(path: &str, parameters: &Value, out: &mut Errors) {
+    if is_empty(parameters) {
+        out.push(FieldError::required(path, "must contain at least one key/value pair"));
     }
 }
 

@@ -8,11 +8,11 @@ pub(super) fn dns_label(text: &str) -> Option<&'static str> {
     names::dns_label_problem(text)
 }
 
-pub(super) fn dns_label_1035(text: &str) -> Option<&'static str> {
+pub(in crate::strategy) fn dns_label_1035(text: &str) -> Option<&'static str> {
     names::label_1035_problem(text)
 }
 
-pub(super) fn subdomain(text: &str) -> Option<&'static str> {
+pub(in crate::strategy) fn subdomain(text: &str) -> Option<&'static str> {
     names::subdomain_problem(text)
 }
 
@@ -35,7 +35,7 @@ pub(super) fn dns_host(text: &str) -> Option<&'static str> {
     host(text)
 }
 
-pub(super) fn qualified_name(text: &str) -> Option<&'static str> {
+pub(in crate::strategy) fn qualified_name(text: &str) -> Option<&'static str> {
     (!names::is_qualified(text)).then_some(names::INVALID_QUALIFIED_NAME)
 }
 

@@ -24,7 +24,7 @@ fn decoded_with_defaults(group: &str, plural: &str, mut object: Value) -> Value 
 
 /// Checks the errors of an update from `old` to `new`, or of a create if `old` is `None`.
 #[track_caller]
-fn check_update(group: &str, plural: &str, old: Option<Value>, new: Value, expected: &[&str]) {
+pub(super) fn check_update(group: &str, plural: &str, old: Option<Value>, new: Value, expected: &[&str]) {
     let versions = ["v2", "v1"];
     let resource = versions.iter().find_map(|version| find(group, version, plural)).unwrap();
     let old = old.map(|old| decoded_with_defaults(group, plural, old));
@@ -35,7 +35,7 @@ fn check_update(group: &str, plural: &str, old: Option<Value>, new: Value, expec
 }
 
 #[track_caller]
-fn check_create(group: &str, plural: &str, new: Value, expected: &[&str]) {
+pub(super) fn check_create(group: &str, plural: &str, new: Value, expected: &[&str]) {
     check_update(group, plural, None, new, expected);
 }
 
