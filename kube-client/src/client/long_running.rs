@@ -5,10 +5,16 @@ use std::time::Duration;
 
 /// Whether the query requests a watch or a followed log.
 pub(super) fn is_long_running(uri: &Uri) -> bool {
-    uri.query()
-        .unwrap_or_default()
-        .split('&')
-        .any(|pair| matches!(pair.split_once('='), Some(("watch" | "follow", "true" | "1"))))
+    is_true(uri, "watch") || is_true(uri, "follow")
+}
+
+/// Whether a boolean parameter of the query is true for an API server: each value except `false` and `0`, even no value.
+/// The first value counts.
+pub(super) fn is_true(uri: &Uri, parameter: &str) -> bool {
+    let pairs = uri.query().unwrap_or_default().split('&');
+    let mut values = pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+    let value = values.find_map(|(name, value)| (name == parameter).then_some(value));
+    value.is_some_and(|value| value != "0" && !value.eq_ignore_ascii_case("false"))
 }
 
 /// The default time limit on a request; none for a watch or a followed log.
@@ -23,4 +29,29 @@ pub(super) fn is_upgrade(headers: &HeaderMap) -> bool {
             let options = value.as_bytes().split(|byte| *byte == b',');
             options.into_iter().any(|option| option.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_false_and_0_are_false() {
+        for (query, expected) in [
+            ("watch", true),
+            ("watch=", true),
+            ("watch=1", true),
+            ("limit=1&follow=true", true),
+            ("watch=yes", true),
+            ("watch=0", false),
+            ("watch=False", false),
+            ("watch=false&watch=true", false),
+            ("watches=true", false),
+            ("", false),
+        ] {
+            let uri = Uri::try_from(format!("/api/v1/pods?{query}")).unwrap();
+            assert_eq!(is_long_running(&uri), expected, "{query}");
+        }
+        assert!(!is_long_running(&Uri::from_static("/api/v1/pods")));
+    }
 }

@@ -2,12 +2,14 @@
 
 use http::{Method, Uri};
 
+use super::long_running::is_true;
+
 /// The verb of a request. The path must not begin with the path of the cluster's base URI. A request for a subresource
 /// has the same verb as a request for the object itself. The verb of a path that is not a resource is `request`.
 pub(super) fn verb(method: &Method, uri: &Uri) -> &'static str {
     let Some(has_name) = addresses_object(uri.path()) else { return "request" };
     match (method.as_str(), has_name) {
-        ("GET", _) if is_watch(uri) => "watch",
+        ("GET", _) if is_true(uri, "watch") => "watch",
         ("GET", true) => "get",
         ("GET", false) => "list",
         ("POST", _) => "create",
@@ -37,11 +39,6 @@ fn addresses_object(path: &str) -> Option<bool> {
     }
 }
 
-fn is_watch(uri: &Uri) -> bool {
-    let mut pairs = uri.query().unwrap_or_default().split('&');
-    pairs.any(|pair| matches!(pair, "watch=true" | "watch=1" | "watch"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -51,6 +48,7 @@ mod tests {
         for (method, uri, expected) in [
             ("GET", "/api/v1/pods", "list"),
             ("GET", "/api/v1/pods?watch=true&x=1", "watch"),
+            ("GET", "/api/v1/pods?watch", "watch"),
             ("GET", "/api/v1/pods?limit=1&watch=false", "list"),
             ("GET", "/api/v1/namespaces", "list"),
             ("GET", "/api/v1/namespaces/n", "get"),

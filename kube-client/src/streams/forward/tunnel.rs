@@ -27,8 +27,9 @@ use crate::{
     },
 };
 
-/// The maximum number of answers (ping replies and resets) that wait to be sent. Further answers are dropped.
-const MAX_QUEUED_PING_REPLIES: usize = 64;
+/// The maximum number of queued answers to pings and to streams of the server. Further answers are dropped: the server
+/// alone decides how many there are.
+const MAX_QUEUED_ANSWERS: usize = 64;
 /// The largest stream id.
 const MAX_STREAM: u32 = 0x7FFF_FFFF;
 
@@ -97,8 +98,17 @@ impl Table {
     /// Queues an answer to the server, unless the queue is full.
     fn answer(&self, frame: Bytes) {
         let mut state = self.state();
-        if state.answers.len() < MAX_QUEUED_PING_REPLIES {
+        if state.answers.len() < MAX_QUEUED_ANSWERS {
             state.answers.push_back(frame);
+        }
+    }
+
+    /// Resets a connection whose output the program no longer reads. The reset is queued even if the queue is full: the
+    /// server would otherwise send the rest of the output. There is at most one for each connection.
+    fn cancel(&self, stream: u32) {
+        let mut state = self.state();
+        if state.open.remove(&stream).is_some() {
+            state.answers.push_back(spdy::reset(stream, Reset::Cancel));
         }
     }
 
@@ -124,9 +134,7 @@ impl Table {
                     .map(|open| open.to_program.clone());
                 if let Some(output) = output {
                     if output.is_reader_dropped() && !bytes.is_empty() {
-                        // The program reads no more bytes.
-                        self.answer(spdy::reset(stream, Reset::Cancel));
-                        self.state().open.remove(&stream);
+                        self.cancel(stream);
                         return;
                     }
                     output.send(bytes).await;

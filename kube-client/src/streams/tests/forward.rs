@@ -20,6 +20,7 @@ enum Received {
     /// The id of a stream, its bytes, and whether they are the last.
     Data(u32, Bytes, bool),
     Reset(u32),
+    Ping,
 }
 
 /// A server of the tunnelled protocol, which reads whole frames.
@@ -62,6 +63,7 @@ impl Tunnel {
                 Received::Open(stream, self.parse_headers(frame))
             }
             0x8003_0003 => Received::Reset(frame.get_u32()),
+            0x8003_0006 => Received::Ping,
             stream => Received::Data(stream, frame, flags & 1 == 1),
         }
     }
@@ -137,7 +139,7 @@ async fn connections_share_a_tunnel_and_end_each_direction_on_its_own() {
                         ended += 1;
                     }
                 }
-                Received::Reset(stream) => panic!("{stream}"),
+                frame => panic!("{frame:?}"),
             }
         }
         assert_eq!(ended, 4);
@@ -227,6 +229,39 @@ async fn a_dropped_connection_is_reset_when_the_pod_sends_more() {
         tunnel.data(data, b"unwanted", false).await;
         let Some(Received::Reset(stream)) = tunnel.next().await else { panic!() };
         assert_eq!(stream, data);
+        while tunnel.next().await.is_some() {}
+    })
+    .await;
+    let mut forwarder = pods.portforward("a", &[80]).await.unwrap();
+    drop(forwarder.take_stream(80).unwrap());
+    forwarder.join().await.unwrap();
+    server.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_dropped_connection_is_reset_though_the_queue_of_answers_is_full() {
+    let (pods, server) = serve(TUNNEL, |socket| async move {
+        let mut tunnel = Tunnel::new(socket);
+        let (_, data, _) = tunnel.accept().await;
+        let Some(Received::Data(_, _, true)) = tunnel.next().await else { panic!() };
+        // The client reads them all before it sends an answer: they are one message.
+        let mut frames = Vec::new();
+        for id in 1..200_u32 {
+            frames.extend_from_slice(&[0x80, 3, 0, 6, 0, 0, 0, 4]);
+            frames.extend_from_slice(&(2 * id).to_be_bytes());
+        }
+        frames.extend_from_slice(&data.to_be_bytes());
+        frames.extend_from_slice(&[0, 0, 0, 1, b'x']);
+        tunnel.socket.send(frames).await;
+        let mut pings = 0;
+        loop {
+            match tunnel.next().await.unwrap() {
+                Received::Ping => pings += 1,
+                Received::Reset(stream) => break assert_eq!(stream, data),
+                frame => panic!("{frame:?}"),
+            }
+        }
+        assert_eq!(pings, 64);
         while tunnel.next().await.is_some() {}
     })
     .await;
