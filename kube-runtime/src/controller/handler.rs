@@ -108,7 +108,7 @@ impl Requests {
 }
 
 /// The key of the object of a delta.
-fn key_of<K: Storable>(delta: &Delta<K>) -> Key {
+pub(super) fn key_of<K: Storable>(delta: &Delta<K>) -> Key {
     let (namespace, name) = delta.key();
     Key::new(Some(namespace), name)
 }

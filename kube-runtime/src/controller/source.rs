@@ -3,7 +3,7 @@
 use super::error::SourceError;
 use super::filter::Filter;
 use super::gate::Gate;
-use super::handler::{Handler, Requests};
+use super::handler::{Handler, Requests, key_of};
 use super::key::{Key, SharedKeys};
 use super::owned::Owned;
 use super::panic;
@@ -12,7 +12,7 @@ use super::trigger::{ReconcileReason, Trigger};
 use crate::informer::SharedInformer;
 use crate::queue::Priority;
 use crate::reflector::{Delta, Deltas, Storage, Store, StoreEvent, WatchedDeltas, store, store_with};
-use crate::watcher::{self, watcher};
+use crate::watcher::{self, Storable, watcher};
 use futures::{Stream, StreamExt, stream, stream::BoxStream};
 use kube_client::api::PartialObjectMeta;
 use kube_client::{Api, Resource};
@@ -71,6 +71,8 @@ pub struct Changes<T> {
     items: BoxStream<'static, watcher::Result<T>>,
     filters: Vec<Box<dyn Filter<T>>>,
     resource: Arc<str>,
+    /// The name of the object of a change, for errors.
+    name: fn(&T) -> String,
     gate: Option<Gate>,
 }
 
@@ -122,7 +124,7 @@ impl<K: Resource + Send + Sync + 'static> Changes<Delta<K>> {
     }
 }
 
-impl<K: Send + Sync + 'static> Changes<Delta<K>> {
+impl<K: Storable + Send + Sync + 'static> Changes<Delta<K>> {
     /// See [`of_store`](Self::of_store).
     fn stored(
         resource: &str,
@@ -137,7 +139,8 @@ impl<K: Send + Sync + 'static> Changes<Delta<K>> {
             })
         });
         let changes = Self::of_stream(resource, deltas);
-        Self { gate: Some(Gate::of_store(resource, store)), ..changes }
+        let name = |delta: &Delta<K>| key_of(delta).to_string();
+        Self { name, gate: Some(Gate::of_store(resource, store)), ..changes }
     }
 }
 
@@ -168,7 +171,8 @@ impl<T: Send + 'static> Changes<T> {
         resource: &str,
         stream: impl Stream<Item = watcher::Result<T>> + Send + 'static,
     ) -> Self {
-        Self { items: stream.boxed(), filters: Vec::new(), resource: resource.into(), gate: None }
+        let name = |_: &T| UNKNOWN_OBJECT.to_owned();
+        Self { items: stream.boxed(), filters: Vec::new(), resource: resource.into(), name, gate: None }
     }
 
     /// Passes only some of the changes. The handler receives the changes that all filters pass. A filter that panics
@@ -180,9 +184,10 @@ impl<T: Send + 'static> Changes<T> {
 
     /// Maps the changes to triggers. A panic in the handler affects only the change, and the controller reports it.
     pub fn handle(self, handler: impl Handler<T> + 'static) -> Triggers {
-        let Self { items, filters, resource, gate } = self;
+        let Self { items, filters, resource, name, gate } = self;
         let requests = Requests::new(resource);
-        Triggers { stream: Handled { items, filters, handler: Box::new(handler), requests }.boxed(), gate }
+        let stream = Handled { items, filters, name, handler: Box::new(handler), requests }.boxed();
+        Triggers { stream, gate }
     }
 }
 
@@ -230,10 +235,14 @@ impl fmt::Debug for Triggers {
     }
 }
 
+/// An object whose name is not known, in errors.
+const UNKNOWN_OBJECT: &str = "an object";
+
 /// The stream of [`Changes::handle`].
 struct Handled<T> {
     items: BoxStream<'static, watcher::Result<T>>,
     filters: Vec<Box<dyn Filter<T>>>,
+    name: fn(&T) -> String,
     handler: Box<dyn Handler<T>>,
     /// The requests for the last change.
     requests: Requests,
@@ -243,7 +252,7 @@ impl<T> Stream for Handled<T> {
     type Item = Result<Trigger, SourceError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let Self { items, filters, handler, requests } = &mut *self;
+        let Self { items, filters, name, handler, requests } = &mut *self;
         loop {
             if let Some(request) = requests.pop() {
                 return Poll::Ready(Some(request));
@@ -256,14 +265,15 @@ impl<T> Stream for Handled<T> {
             // A filter that panics passes the change: an unnecessary reconcile is harmless, a missing one is not.
             let passes = panic::catch(|| filters.iter_mut().all(|filter| filter.passes(&change)));
             let passes = passes.unwrap_or_else(|message| {
-                requests.add_panic("an object", message);
+                requests.add_panic(&name(&change), message);
                 true
             });
             let handled = panic::catch(|| {
                 if passes { handler.handle(change, requests) } else { handler.skip(&change, requests) }
             });
             if let Err(message) = handled {
-                requests.add_panic("an object", message);
+                // The handler has consumed the change.
+                requests.add_panic(UNKNOWN_OBJECT, message);
             }
             requests.report_many();
         }

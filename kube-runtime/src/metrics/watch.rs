@@ -142,13 +142,11 @@ impl WatchMetrics {
         metrics::counter!("kube_runtime_exceeded_budgets_total", "name" => self.name.clone()).increment(1);
     }
 
-    /// Sets whether the server does not serve the collection.
-    pub(crate) fn set_missing(&self, is_missing: bool) {
-        metrics::gauge!("kube_runtime_missing_collections", "name" => self.name.clone()).set(if is_missing {
-            1.0
-        } else {
-            0.0
-        });
+    /// Counts a watcher that begins or ends to wait for a collection that the server does not serve. The metric is the
+    /// number of all these watchers of the collection.
+    pub(crate) fn count_missing(&self, is_missing: bool) {
+        let gauge = metrics::gauge!("kube_runtime_missing_collections", "name" => self.name.clone());
+        if is_missing { gauge.increment(1.0) } else { gauge.decrement(1.0) }
     }
 }
 
@@ -194,7 +192,7 @@ impl WatchMetrics {
 
     pub(crate) fn count_excess(&self) {}
 
-    pub(crate) fn set_missing(&self, _: bool) {}
+    pub(crate) fn count_missing(&self, _: bool) {}
 }
 
 /// Counts a change of an object of `resource` that requests the reconcile of many objects.

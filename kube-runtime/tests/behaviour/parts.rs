@@ -375,3 +375,22 @@ async fn a_panic_in_a_rate_limiter_fails_only_its_object() {
     poll_for(1, &mut results).await;
     assert_eq!(lines(&log), ["b=2"]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_error_of_a_filter_that_panics_names_the_object() {
+    let sim = Sim::new();
+    let (_, changes) = Changes::watch(secrets(&sim), watcher::Config::default());
+    let filter = |delta: &Delta<Secret>| {
+        assert!(delta.last().unwrap().name_any() != "poison", "the filter met its poison");
+        true
+    };
+    let mut results = Controller::new(maps(&sim), watcher::Config::default())
+        .with_source(changes.filter(filter).handle(own()))
+        .run(log_object, controller::backoff_on_error, Arc::new(Log::default()))
+        .boxed();
+    poll_for(1, &mut results).await;
+    put_secret(&sim, "poison", "", None).await;
+    let errors = poll_for(1, &mut results).await;
+    let error = "cannot map default/poison of /api/v1/namespaces/default/secrets to the objects to reconcile: the mapper panicked: the filter met its poison";
+    assert_eq!(errors, [error]);
+}

@@ -203,8 +203,7 @@ impl Diagnosis {
                 self.record_fallback(resource, "broken");
             }
             (Stage::Listing | Stage::Streaming, Stage::Watching) if self.missing => {
-                self.missing = false;
-                self.metrics.set_missing(false);
+                self.set_missing(false);
                 if std::mem::take(&mut self.missing_logged) {
                     tracing::info!(resource, "the server serves the collection again");
                 }
@@ -222,8 +221,7 @@ impl Diagnosis {
                 self.missing_logged = true;
                 tracing::warn!(resource, "the server does not serve the collection: waiting until it does");
             }
-            self.missing = true;
-            self.metrics.set_missing(true);
+            self.set_missing(true);
         }
         if let DriverAction::Send(request) = &output.then {
             match request {
@@ -232,6 +230,13 @@ impl Diagnosis {
                 Request::List(page) if page.token.is_none() => self.metrics.list_begins(),
                 Request::List(_) => {}
             }
+        }
+    }
+
+    fn set_missing(&mut self, is_missing: bool) {
+        if self.missing != is_missing {
+            self.missing = is_missing;
+            self.metrics.count_missing(is_missing);
         }
     }
 
@@ -278,9 +283,7 @@ impl Diagnosis {
 impl Drop for Diagnosis {
     fn drop(&mut self) {
         // A dropped watcher no longer waits for the missing collection.
-        if self.missing {
-            self.metrics.set_missing(false);
-        }
+        self.set_missing(false);
         self.metrics.change_size(self.size.recorded(), Size::default());
     }
 }
