@@ -1,4 +1,4 @@
-//! The effects of Go's JSON decoder on an object of a built-in kind.
+//! The effects of Go's JSON decoder on an object of a built-in kind, or on the metadata of a custom resource.
 //!
 //! Owns the type errors, for which the server responds with 400 before validation, and the changes that result from
 //! decoding into Go structs: nulls, empty optional collections and zero values with `omitempty` are dropped, times and
@@ -125,8 +125,10 @@ impl Decoder {
         };
         let Some(schema) = schema.items() else { return Ok(()) };
         for item in items {
-            if !item.is_null() {
-                self.decode_value(schema, item)?;
+            match (&*item, schema.kind()) {
+                (Value::Null, Kind::String) => *item = Value::from(""),
+                (Value::Null, _) => {}
+                _ => self.decode_value(schema, item)?,
             }
         }
         Ok(())
@@ -135,7 +137,12 @@ impl Decoder {
     fn decode_string(&mut self, schema: &Schema, value: &mut Value) -> Result<(), String> {
         let format = schema.format.as_deref().or(schema.shape().format.as_deref());
         let Value::String(text) = value else {
-            return Err(self.type_error(value, if format == Some("byte") { "[]uint8" } else { "string" }));
+            let expected = match format {
+                Some("byte") => "[]uint8",
+                _ if self.is_uid() => "types.UID",
+                _ => "string",
+            };
+            return Err(self.type_error(value, expected));
         };
         match format {
             Some("byte") => check_base64(text),
@@ -146,6 +153,12 @@ impl Decoder {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Whether the current field is a UID, the only string of `ObjectMeta` whose Go type has a name.
+    fn is_uid(&self) -> bool {
+        matches!(self.owner.as_str(), "ObjectMeta" | "OwnerReference")
+            && self.path.last().is_some_and(|field| field == "uid")
     }
 
     fn decode_integer(&mut self, schema: &Schema, value: &mut Value) -> Result<(), String> {

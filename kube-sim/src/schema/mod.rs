@@ -6,9 +6,10 @@
 //!
 //! Objects of built-in kinds pass through the modules [`mod@decode`], [`mod@prune`] and [`mod@default`], and then
 //! through the defaulting and validation that Kubernetes implements in Go (`crate::strategy`). Custom resources pass
-//! through [`mod@prune`], [`mod@default`] and [`mod@validate`]. `crate::cel` compiles and evaluates the CEL rules in
+//! through [`mod@coerce`], [`mod@prune`], [`mod@default`] and [`mod@validate`]. `crate::cel` compiles and evaluates the CEL rules in
 //! the schema of a custom resource (`x-kubernetes-validations`).
 
+mod coerce;
 mod components;
 mod crd;
 mod decode;
@@ -29,6 +30,7 @@ mod time;
 mod validate;
 mod zero;
 
+pub(crate) use self::coerce::coerce;
 pub(crate) use self::components::{component, component_names, component_source};
 pub(crate) use self::crd::{Approval, approval, validate_crd};
 pub(crate) use self::decode::{decode, strict_problem, undecodable};

@@ -159,6 +159,11 @@ impl Schema {
         Arc::new(schema)
     }
 
+    /// The schema of the metadata of all objects, `ObjectMeta`.
+    pub(super) fn of_metadata() -> Arc<Self> {
+        super::component(OBJECT_META).unwrap_or_else(Self::permissive)
+    }
+
     /// Adds the properties `apiVersion`, `kind` and `metadata`. Keeps the value validations that the schema specifies
     /// for these fields.
     fn add_object_fields(&mut self) {

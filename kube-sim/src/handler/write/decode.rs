@@ -87,19 +87,18 @@ impl WriteContext<'_> {
     pub(crate) fn decode(&mut self, object: &mut Value, duplicates: Vec<String>) -> Result<(), SimError> {
         let resource = self.resource();
         self.check_kind(object)?;
-        if resource.custom().is_some() {
-            object_meta::metadata_mut(object)?;
-        }
         let schema = resource.schema();
+        if resource.custom().is_some() {
+            schema::coerce(&schema, object, protobuf::omits_zero)
+                .map_err(|problem| self.decoding_error(object, &problem))?;
+        }
         let mut problems = duplicates;
-        let mut pruned = object.clone();
-        problems.extend(schema::prune(&schema, &mut pruned));
-        *object = pruned;
+        problems.extend(schema::prune(&schema, object));
         if resource.builtin().is_some() {
             schema::decode(&schema, object, protobuf::omits_zero)
                 .map_err(|problem| self.decoding_error(object, &problem))?;
-            object_meta::metadata_mut(object)?;
         }
+        object_meta::metadata_mut(object)?;
         if problems.is_empty() {
             return Ok(());
         }

@@ -1,0 +1,143 @@
+//! The types of `apiVersion`, `kind` and `metadata` in custom resources, and in the resources that they embed
+//! (`x-kubernetes-embedded-resource`).
+//!
+//! Owns only these fields: the API server decodes them into Go structs, as it decodes built-in kinds, although a custom
+//! resource has no struct of its own.
+
+use serde_json::Value;
+
+use super::decode::{OmitsZero, decode};
+use super::field_error::FieldError;
+use super::node::{Additional, Schema};
+
+/// Changes the metadata of the custom resource `object`, and of its embedded resources, to the JSON that results when
+/// Go decodes it into `ObjectMeta` and serializes it. Unknown fields remain.
+///
+/// # Errors
+/// The error text of Go's decoder; for an embedded resource, after the path and the value of its field. `object` is
+/// unchanged up to the field with the error.
+pub(crate) fn coerce(schema: &Schema, object: &mut Value, omits_zero: OmitsZero) -> Result<(), String> {
+    if let Some(metadata) = object.get_mut("metadata") {
+        decode_metadata(metadata, omits_zero)?;
+    }
+    let Value::Object(map) = object else { return Ok(()) };
+    let coercer = Coercer { omits_zero };
+    for (name, value) in map.iter_mut().filter(|(name, _)| *name != "metadata") {
+        if let Some(field) = schema.field(name) {
+            coercer.coerce(field, value, name)?;
+        }
+    }
+    Ok(())
+}
+
+fn decode_metadata(metadata: &mut Value, omits_zero: OmitsZero) -> Result<(), String> {
+    let mut decoded = match &*metadata {
+        Value::Null => Value::Object(serde_json::Map::new()),
+        // The error text contains the value before decoding.
+        other => other.clone(),
+    };
+    decode(&Schema::of_metadata(), &mut decoded, omits_zero)?;
+    *metadata = decoded;
+    Ok(())
+}
+
+struct Coercer {
+    omits_zero: OmitsZero,
+}
+
+impl Coercer {
+    fn coerce(&self, schema: &Schema, value: &mut Value, path: &str) -> Result<(), String> {
+        match value {
+            Value::Object(map) => {
+                for (name, value) in map.iter_mut() {
+                    if schema.embedded_resource {
+                        self.coerce_object_field(name, value, path)?;
+                    }
+                    let field = match (schema.property(name), schema.additional()) {
+                        // The schema of `metadata` is a reference to `ObjectMeta`, which embeds no resources.
+                        (Some(field), _) if !field.is_reference() => (field, format!("{path}.{name}")),
+                        (None, Additional::Of(field)) => (field, format!("{path}[{name}]")),
+                        _ => continue,
+                    };
+                    self.coerce(field.0, value, &field.1)?;
+                }
+                Ok(())
+            }
+            Value::Array(items) => {
+                let Some(schema) = schema.items() else { return Ok(()) };
+                let mut items = items.iter_mut().enumerate();
+                items.try_for_each(|(index, item)| self.coerce(schema, item, &format!("{path}[{index}]")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Coerces the field `name` of an embedded resource.
+    fn coerce_object_field(&self, name: &str, value: &mut Value, path: &str) -> Result<(), String> {
+        let invalid = |value: &Value, why: String| {
+            Err(FieldError::invalid(format!("{path}.{name}"), value.clone(), why).to_string())
+        };
+        match name {
+            "apiVersion" | "kind" if !value.is_string() => invalid(value, "must be a string".to_owned()),
+            "metadata" => match decode_metadata(value, self.omits_zero) {
+                Ok(()) => Ok(()),
+                Err(why) => invalid(value, why),
+            },
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn coerced(mut object: Value) -> Result<Value, String> {
+        let pod = json!({
+            "type": "object", "x-kubernetes-embedded-resource": true, "x-kubernetes-preserve-unknown-fields": true,
+        });
+        let schema = Schema::of_custom_resource(&json!({"type": "object", "properties": {
+            "pod": pod, "list": {"type": "array", "items": pod}, "map": {"type": "object", "additionalProperties": pod},
+        }}));
+        coerce(&schema, &mut object, crate::protobuf::omits_zero).map(|()| object)
+    }
+
+    #[test]
+    fn metadata_has_the_form_of_the_go_struct() {
+        let metadata = json!({
+            "labels": {"a": null}, "annotations": {}, "generation": 0, "creationTimestamp": "2020-01-01T01:00:00+01:00",
+            "finalizers": ["a/b", null],
+        });
+        let expected = json!({
+            "labels": {"a": ""}, "creationTimestamp": "2020-01-01T00:00:00Z", "finalizers": ["a/b", ""],
+        });
+        let object =
+            json!({"metadata": metadata, "pod": {"metadata": metadata}, "list": [{"metadata": null}]});
+        let expected =
+            json!({"metadata": expected, "pod": {"metadata": expected}, "list": [{"metadata": {}}]});
+        assert_eq!(coerced(object), Ok(expected));
+    }
+
+    /// The expected texts are those of kube-apiserver 1.37.2.
+    #[test]
+    fn an_error_of_an_embedded_resource_has_its_path_and_value() {
+        let number = "json: cannot unmarshal number into Go struct field ObjectMeta";
+        let labels = || json!({"metadata": {"labels": {"a": 1}}});
+        assert_eq!(coerced(labels()), Err(format!("{number}.labels of type string")));
+        let uid = coerced(json!({"metadata": {"uid": 1}}));
+        assert_eq!(uid, Err(format!("{number}.uid of type types.UID")));
+        for (object, path) in [
+            (json!({"pod": labels()}), "pod.metadata"),
+            (json!({"list": [{}, labels()]}), "list[1].metadata"),
+            (json!({"map": {"k": labels()}}), "map[k].metadata"),
+        ] {
+            let why =
+                format!("{path}: Invalid value: {{\"labels\":{{\"a\":1}}}}: {number}.labels of type string");
+            assert_eq!(coerced(object), Err(why));
+        }
+        let kind = coerced(json!({"pod": {"kind": 2}}));
+        assert_eq!(kind, Err("pod.kind: Invalid value: 2: must be a string".to_owned()));
+    }
+}
