@@ -73,6 +73,9 @@ impl Decoder {
 
     fn decode_object(&mut self, schema: &Schema, value: &mut Value) -> Result<(), String> {
         let Value::Object(map) = value else {
+            if schema.component().is_some_and(|name| name.ends_with(".RawExtension")) {
+                return Ok(());
+            }
             return Err(self.type_error(value, &go_type(schema)));
         };
         let is_struct = schema.has_properties();
@@ -125,10 +128,11 @@ impl Decoder {
         };
         let Some(schema) = schema.items() else { return Ok(()) };
         for item in items {
-            match (&*item, schema.kind()) {
-                (Value::Null, Kind::String) => *item = Value::from(""),
-                (Value::Null, _) => {}
-                _ => self.decode_value(schema, item)?,
+            if item.is_null() {
+                *item = zero_value(schema).unwrap_or_default();
+            }
+            if !item.is_null() {
+                self.decode_value(schema, item)?;
             }
         }
         Ok(())
@@ -238,18 +242,27 @@ pub(super) fn shows_absent_time(schema: &Schema, field: &str) -> bool {
     has_times && schema.property(field).is_some_and(|property| is_time(property))
 }
 
-/// Replaces each null entry of a map with the zero value of its type. Drops the entry if the type is not a scalar.
+/// Replaces each null entry of a map with the zero value of its type, or drops it if the type has none.
 fn decode_null_entries(schema: &Schema, map: &mut serde_json::Map<String, Value>) {
     let Additional::Of(values) = schema.additional() else { return };
-    let zero = match values.kind() {
-        Kind::String => Some(Value::from("")),
-        Kind::Integer | Kind::Number => Some(Value::from(0)),
-        Kind::Boolean => Some(Value::from(false)),
-        _ => None,
-    };
+    let zero = zero_value(values);
     map.retain(|_, value| !value.is_null() || zero.is_some());
     for value in map.values_mut().filter(|value| value.is_null()) {
         *value = zero.clone().unwrap_or_default();
+    }
+}
+
+/// The value that Go decodes from a null in a list or a map. `None` for lists, maps and types of any content.
+fn zero_value(schema: &Schema) -> Option<Value> {
+    match schema.kind() {
+        Kind::String => Some("".into()),
+        Kind::Boolean => Some(false.into()),
+        Kind::IntOrString if schema.component().is_some_and(|name| name.ends_with("Quantity")) => {
+            Some("0".into())
+        }
+        Kind::Integer | Kind::Number | Kind::IntOrString => Some(0.into()),
+        Kind::Object if schema.has_properties() => Some(Value::Object(serde_json::Map::new())),
+        Kind::Any | Kind::Array | Kind::Object => None,
     }
 }
 
@@ -424,6 +437,30 @@ mod tests {
         );
         let error = decode(&secret, &mut json!({"data": {"a": 5}}), |_, _| false).unwrap_err();
         assert!(error.ends_with("number into Go struct field Secret.data of type []uint8"), "{error}");
+    }
+
+    #[test]
+    fn a_null_in_a_list_or_a_map_is_the_zero_value() {
+        let pod = crate::builtin::schema("io.k8s.api.core.v1.Pod").unwrap();
+        let mut object = json!({
+            "metadata": {"finalizers": [null]},
+            "spec": {"containers": [null, {"resources": {"limits": {"cpu": null}}}]},
+        });
+        decode(&pod, &mut object, |_, _| false).unwrap();
+        let expected = json!({
+            "metadata": {"finalizers": [""]},
+            "spec": {"containers": [{}, {"resources": {"limits": {"cpu": "0"}}}]},
+        });
+        assert_eq!(object, expected);
+    }
+
+    #[test]
+    fn a_raw_extension_has_any_type() {
+        let class = crate::builtin::schema("io.k8s.api.resource.v1.DeviceClass").unwrap();
+        let mut object = json!({"spec": {"config": [{"opaque": {"driver": "d", "parameters": "x"}}]}});
+        let before = object.clone();
+        decode(&class, &mut object, |_, _| false).unwrap();
+        assert_eq!(object, before);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use crate::schema::FieldError;
 use crate::strategy::defaulting::{object_in, set_default};
 use crate::strategy::deletion::Deletion;
 use crate::strategy::printer::{self, Printer};
+use crate::strategy::rules::check_requested_storage;
 use crate::strategy::validation::Errors;
 use crate::strategy::{InitialStatus, Strategy};
 
@@ -59,9 +60,7 @@ fn validate(new: &Value, out: &mut Errors) {
     if spec["accessModes"].as_array().is_none_or(Vec::is_empty) {
         out.push(FieldError::required("spec.accessModes", "at least 1 access mode is required"));
     }
-    if spec["resources"]["requests"].get("storage").is_none() {
-        out.push(FieldError::required("spec.resources[storage]", ""));
-    }
+    check_requested_storage("spec", spec, out);
 }
 
 fn validate_update(old: &Value, new: &Value, out: &mut Errors) {

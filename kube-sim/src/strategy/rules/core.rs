@@ -354,8 +354,6 @@ fn check_claim_templates(path: &str, spec: &Value, out: &mut Errors) {
         {
             out.push(FieldError::required(join(&at, "accessModes"), "at least 1 access mode is required"));
         }
-        if claim_spec["resources"]["requests"]["storage"].is_null() {
-            out.push(FieldError::required(join(&at, "resources[storage]"), ""));
-        }
+        super::storage::check_requested_storage(&at, claim_spec, out);
     }
 }

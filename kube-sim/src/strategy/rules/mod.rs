@@ -23,6 +23,7 @@ use serde_json::Value;
 
 pub(super) use self::admission::{check_client_config, check_review_versions};
 pub(super) use self::pod::POD_SPEC;
+pub(super) use self::storage::check_requested_storage;
 pub(super) use self::texts::{
     dns_label_1035 as dns_label_1035_problem, qualified_name as qualified_name_problem,
     subdomain as subdomain_problem,

@@ -157,6 +157,18 @@ fn check_topology_keys(path: &str, driver: &Value, out: &mut Errors) {
     }
 }
 
+/// Checks that the claim whose spec is at `path` requests storage.
+pub(in crate::strategy) fn check_requested_storage(path: &str, spec: &Value, out: &mut Errors) {
+    let at = join(path, "resources[storage]");
+    match spec["resources"]["requests"]["storage"].as_str() {
+        None => out.push(FieldError::required(at, "")),
+        Some(text) if !quantity_exceeds(text, "0") => {
+            out.push(FieldError::invalid(at, text, "must be greater than zero"));
+        }
+        Some(_) => {}
+    }
+}
+
 /// Checks that a quantity is not negative.
 fn check_non_negative(path: &str, quantity: &Value, out: &mut Errors) {
     let text = quantity.as_str().unwrap_or_default();
