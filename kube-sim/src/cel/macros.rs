@@ -58,6 +58,31 @@ pub(super) fn environment() -> Env {
     env
 }
 
+/// Like [`environment`], with the macro `cel.bind`.
+pub(super) fn environment_with_bindings() -> Env {
+    let mut env = environment();
+    let expander = |helper: &mut MacroExprHelper<'_>,
+                    target: &mut Option<IdedExpr>,
+                    args: &mut Vec<IdedExpr>| {
+        let is_namespace =
+            target.as_ref().is_some_and(|target| matches!(&target.expr, Expr::Ident(name) if name == "cel"));
+        if is_namespace { cel_bind(helper, std::mem::take(args)) } else { Ok(None) }
+    };
+    // No other macro has this name.
+    let _ = env.add_macro(Macro::receiver("bind", 3, expander));
+    env
+}
+
+/// Expands `cel.bind(variable, value, expression)`.
+fn cel_bind(helper: Helper<'_, '_>, mut args: Vec<IdedExpr>) -> Expansion {
+    let variable = args.remove(0);
+    let Expr::Ident(name) = variable.expr else {
+        return Err(helper.new_error(variable.id, "cel.bind() variable names must be simple identifiers"));
+    };
+    let value = args.remove(0);
+    Ok(Some(bind(helper, &name, value, args.remove(0))))
+}
+
 fn has(helper: Helper<'_, '_>, mut args: Vec<IdedExpr>) -> Expansion {
     let argument = args.remove(0);
     match argument.expr {

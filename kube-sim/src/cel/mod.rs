@@ -1,4 +1,5 @@
-//! CEL validation rules of custom resources (`x-kubernetes-validations`, KEP-2876), and CEL expressions of admission.
+//! CEL validation rules of custom resources (`x-kubernetes-validations`, KEP-2876), CEL expressions of admission,
+//! and expressions that select devices.
 //!
 //! Owns the compilation of rules when a CustomResourceDefinition is created or updated ([`check_rules`]) and their
 //! evaluation on objects ([`Validator`]). The `cel` crate parses the rules. The type checker, the cost estimate and the
@@ -14,6 +15,7 @@ mod check;
 mod cost;
 mod declared;
 mod definition;
+mod device;
 mod escape;
 mod eval;
 mod functions;
@@ -34,6 +36,7 @@ pub(crate) use self::admission::{
 };
 pub(crate) use self::authorization::{Authorizer, CheckedAccess, ResourceCheck, Subject};
 pub(crate) use self::definition::check_rules;
+pub(crate) use self::device::{DeviceSelectorProblem, device_selector_problem};
 pub(crate) use self::validator::{Validator, Verdict};
 
 #[cfg(test)]

@@ -65,11 +65,24 @@ fn max_depth(text: &str) -> usize {
 /// The syntax errors in the expression.
 pub(super) fn parse(text: &str) -> Result<Parsed, Vec<Issue>> {
     static ENVIRONMENT: LazyLock<Env> = LazyLock::new(macros::environment);
+    parse_in(&ENVIRONMENT, text)
+}
+
+/// Like [`parse`]; the expression may use the macro `cel.bind`.
+///
+/// # Errors
+/// The syntax errors in the expression.
+pub(super) fn parse_with_bindings(text: &str) -> Result<Parsed, Vec<Issue>> {
+    static ENVIRONMENT: LazyLock<Env> = LazyLock::new(macros::environment_with_bindings);
+    parse_in(&ENVIRONMENT, text)
+}
+
+fn parse_in(environment: &Env, text: &str) -> Result<Parsed, Vec<Issue>> {
     if max_depth(text) > MAX_DEPTH {
         let message = format!("expression recursion limit exceeded: {MAX_DEPTH}");
         return Err(vec![Issue { line: 1, column: 1, message }]);
     }
-    match ENVIRONMENT.parser().parse_with_source_info(text) {
+    match environment.parser().parse_with_source_info(text) {
         Ok((expr, source)) => Ok(Parsed { expr, source }),
         Err(errors) => Err(errors
             .errors

@@ -3,8 +3,6 @@
 use serde_json::Value;
 
 use super::defaulting::{object_in, set_default};
-use super::deletion::Deletion;
-use super::fields::SelectableField;
 use super::printer::{self, Printer};
 use super::{InitialStatus, Strategy};
 
@@ -12,15 +10,7 @@ use super::{InitialStatus, Strategy};
 const FLOW_CONTROL: Strategy =
     Strategy { group: "flowcontrol.apiserver.k8s.io", has_generation: true, ..Strategy::DEFAULT };
 
-/// The part of the strategy that the kinds of `resource.k8s.io` share.
-const DYNAMIC_RESOURCE_ALLOCATION: Strategy = Strategy {
-    group: "resource.k8s.io",
-    printer: Printer::new(printer::cluster::named),
-    deletion: Deletion::RETURNS_OBJECT,
-    ..Strategy::DEFAULT
-};
-
-pub(super) static STRATEGIES: [Strategy; 9] = [
+pub(super) static STRATEGIES: [Strategy; 4] = [
     Strategy {
         group: "apiregistration.k8s.io",
         kind: "APIService",
@@ -50,30 +40,6 @@ pub(super) static STRATEGIES: [Strategy; 9] = [
         allow_create_on_update: true,
         allow_unconditional_update: false,
         ..Strategy::DEFAULT
-    },
-    Strategy { kind: "DeviceClass", has_generation: true, ..DYNAMIC_RESOURCE_ALLOCATION },
-    Strategy {
-        kind: "DeviceTaintRule",
-        has_generation: true,
-        printer: Printer::new(printer::cluster::device_taint),
-        ..DYNAMIC_RESOURCE_ALLOCATION
-    },
-    Strategy {
-        kind: "ResourceClaim",
-        printer: Printer::new(printer::cluster::resource_claim),
-        ..DYNAMIC_RESOURCE_ALLOCATION
-    },
-    Strategy { kind: "ResourceClaimTemplate", ..DYNAMIC_RESOURCE_ALLOCATION },
-    Strategy {
-        kind: "ResourceSlice",
-        printer: Printer::new(printer::cluster::resource_slice),
-        has_generation: true,
-        selectable_fields: &[
-            SelectableField::new("spec.nodeName"),
-            SelectableField::new("spec.driver"),
-            SelectableField::new("spec.pool.name"),
-        ],
-        ..DYNAMIC_RESOURCE_ALLOCATION
     },
 ];
 

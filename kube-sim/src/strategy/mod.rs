@@ -24,6 +24,7 @@ mod networking;
 mod policy;
 mod printer;
 mod rbac;
+mod resource;
 mod rules;
 mod scheduling;
 mod storage;
@@ -61,6 +62,9 @@ pub(crate) struct Strategy {
     /// Sets the defaults that are not in the schema, after `schema::default`. The first argument is the stored object
     /// if the request is an update. Must be idempotent. The field manager of the request owns the fields that are set.
     pub(crate) set_defaults: fn(Option<&Value>, &mut Value),
+    /// Sets times to the current time, after `set_defaults`. The arguments are the stored object if the request is an
+    /// update, the object, and the current time as `metav1.Time`. The field manager of the request owns the fields.
+    pub(crate) set_times: Option<fn(Option<&Value>, &mut Value, &str)>,
     /// The status of a new object, if the kind has a status subresource.
     pub(crate) initial_status: InitialStatus,
     /// Prepare for create: sets the fields whose values the server allocates. No field manager owns these fields.
@@ -73,6 +77,8 @@ pub(crate) struct Strategy {
     pub(crate) validate_subresource: fn(&SubresourceUpdate<'_>, &Value, &mut Errors),
     /// Validates a new object, except for its metadata. Adds the errors in the order of the API server.
     pub(crate) validate: fn(&Value, &mut Errors),
+    /// Validates a new object of a namespaced kind. The second argument is its `Namespace`.
+    pub(crate) validate_in_namespace: Option<fn(&Value, &Value, &mut Errors)>,
     /// Validates an update from the first object to the second. If it is `None`, updates are validated like new
     /// objects.
     pub(crate) validate_update: Option<fn(&Value, &Value, &mut Errors)>,
@@ -142,12 +148,14 @@ impl Strategy {
         allow_unconditional_update: true,
         name_problem: |name| names::subdomain_problem(name).map(str::to_owned),
         set_defaults: |_, _| {},
+        set_times: None,
         initial_status: InitialStatus::Zero,
         prepare_for_create: |_, _| {},
         prepare_for_update: |_, _| {},
         prepare_status: |_, _| {},
         validate_subresource: |_, _, _| {},
         validate: |_, _| {},
+        validate_in_namespace: None,
         validate_update: None,
         warn: |_, _, _| {},
         generation_metadata: &[],
@@ -215,6 +223,19 @@ impl Strategy {
         errors
     }
 
+    /// The errors of a new object in the namespace that `namespace` returns, in addition to those of the object.
+    pub(crate) fn namespace_errors(
+        &self,
+        object: &Value,
+        namespace: impl FnOnce() -> Value,
+    ) -> Vec<FieldError> {
+        let mut errors = Errors::default();
+        if let Some(validate) = self.validate_in_namespace {
+            validate(object, &namespace(), &mut errors);
+        }
+        errors.0
+    }
+
     /// The errors of a write to a subresource, in addition to those of the object.
     pub(crate) fn subresource_errors(&self, update: &SubresourceUpdate<'_>, new: &Value) -> Vec<FieldError> {
         let mut errors = Errors::default();
@@ -236,7 +257,7 @@ impl Strategy {
 
 /// The strategies of the built-in kinds that the server stores, in one slice for each API group; `groups` contains
 /// several API groups.
-static STRATEGIES: [&[Strategy]; 17] = [
+static STRATEGIES: [&[Strategy]; 18] = [
     &core::STRATEGIES,
     &apps::STRATEGIES,
     &batch::STRATEGIES,
@@ -246,6 +267,7 @@ static STRATEGIES: [&[Strategy]; 17] = [
     &networking::STRATEGIES,
     &policy::STRATEGIES,
     &rbac::STRATEGIES,
+    &resource::STRATEGIES,
     &storage::STRATEGIES,
     &storagemigration::STRATEGIES,
     &admissionregistration::STRATEGIES,

@@ -1,6 +1,7 @@
 //! Tests of the list of strategies.
 
 mod defaults;
+mod resource;
 mod storage;
 mod validation;
 

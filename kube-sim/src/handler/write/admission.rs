@@ -36,7 +36,7 @@ impl WriteContext<'_> {
                 metadata.remove(field);
             }
         }
-        apply_defaults(resource, old, &mut sent);
+        apply_defaults(resource, &self.inner.clock, old, &mut sent);
         self.track_managed_fields(old, &mut sent);
         let managed_fields = sent["metadata"]["managedFields"].clone();
         if creates_pod {

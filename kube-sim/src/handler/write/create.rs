@@ -67,7 +67,7 @@ impl WriteContext<'_> {
         if resource.strategy.has_generation {
             object["metadata"]["generation"] = 1.into();
         }
-        apply_defaults(resource, None, &mut object);
+        apply_defaults(resource, &self.inner.clock, None, &mut object);
         if !self.applying {
             drop_nulls(resource, &mut object);
         }
@@ -88,6 +88,9 @@ impl WriteContext<'_> {
     pub(super) async fn validate_create(&mut self, new: &NewObject) -> Result<(), SimError> {
         let resource = self.resource();
         let mut errors = validate(resource, None, &new.value, &mut self.warnings);
+        if let Some(namespace) = &new.namespace {
+            errors.extend(resource.strategy.namespace_errors(&new.value, || namespace.value()));
+        }
         errors.extend(object_meta::validate(resource, &new.value));
         if !errors.is_empty() {
             return Err(SimError::invalid(&resource.group, &resource.kind, new.name(), &errors));

@@ -4,14 +4,18 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use crate::clock::Clock;
 use crate::registry::Resource;
 use crate::schema::{self, FieldError};
 use crate::store::object::Stored;
 
 /// Applies the defaults of the schema, then the computed defaults of the kind.
-pub(super) fn apply_defaults(resource: &Resource, old: Option<&Value>, object: &mut Value) {
+pub(super) fn apply_defaults(resource: &Resource, clock: &Clock, old: Option<&Value>, object: &mut Value) {
     schema::default(&resource.schema(), object);
     (resource.strategy.set_defaults)(old, object);
+    if let Some(set_times) = resource.strategy.set_times {
+        set_times(old, object, &clock.stamp());
+    }
 }
 
 /// Drops the nulls that the schema of a custom resource does not allow (`nullable: false`).

@@ -46,7 +46,7 @@ impl WriteContext<'_> {
         self.check_escalation(&new, Some(&before))?;
         self.check_uid_and_version(&old, &new)?;
         object_meta::prepare_for_update(&before, &mut new)?;
-        apply_defaults(resource, Some(&before), &mut new);
+        apply_defaults(resource, &self.inner.clock, Some(&before), &mut new);
         if !self.applying {
             drop_nulls(resource, &mut new);
         }

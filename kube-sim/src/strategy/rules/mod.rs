@@ -10,6 +10,7 @@ mod admission;
 mod autoscaling;
 mod cluster;
 mod core;
+mod devices;
 mod flow_control;
 mod job;
 mod networking;
@@ -22,6 +23,7 @@ use std::collections::HashSet;
 use serde_json::Value;
 
 pub(super) use self::admission::{check_client_config, check_review_versions};
+pub(super) use self::devices::{check_claim, check_claim_status, device_id};
 pub(super) use self::pod::POD_SPEC;
 pub(super) use self::storage::check_requested_storage;
 pub(super) use self::texts::{
@@ -88,7 +90,7 @@ impl KindRules {
 }
 
 /// The rules of all kinds, by file.
-static KINDS: [&[KindRules]; 8] = [
+static KINDS: [&[KindRules]; 9] = [
     &core::KINDS,
     &job::KINDS,
     &autoscaling::KINDS,
@@ -97,6 +99,7 @@ static KINDS: [&[KindRules]; 8] = [
     &cluster::KINDS,
     &admission::KINDS,
     &flow_control::KINDS,
+    &devices::KINDS,
 ];
 
 fn of_kind(group: &str, kind: &str) -> Option<&'static KindRules> {

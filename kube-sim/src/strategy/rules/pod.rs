@@ -85,6 +85,28 @@ fn check_node_term(path: &str, term: &Value, out: &mut Errors) {
     for (path, requirement) in items(path, term, "matchExpressions") {
         super::check_requirement(&path, requirement, &["Gt", "Lt"], out);
     }
+    for (path, requirement) in items(path, term, "matchFields") {
+        check_field_requirement(&path, requirement, out);
+    }
+}
+
+/// Checks a requirement for a field of a node: only `metadata.name`, with one value.
+fn check_field_requirement(path: &str, requirement: &Value, out: &mut Errors) {
+    let operator = string_in(requirement, "operator");
+    let count = requirement["values"].as_array().map_or(0, Vec::len);
+    if !matches!(operator, "In" | "NotIn") {
+        out.push(FieldError::invalid(join(path, "operator"), operator, "not a valid selector operator"));
+    } else if count != 1 {
+        let why = "must be only one value when `operator` is 'In' or 'NotIn' for node field selector";
+        out.push(FieldError::required(join(path, "values"), why));
+    }
+    let key = string_in(requirement, "key");
+    if key != "metadata.name" {
+        return out.push(FieldError::invalid(join(path, "key"), key, "not a valid field selector key"));
+    }
+    for (path, value) in items(path, requirement, "values") {
+        AnyText(texts::subdomain).run(&path, value, out);
+    }
 }
 
 fn check_preferred_nodes(path: &str, preferred: &Value, out: &mut Errors) {

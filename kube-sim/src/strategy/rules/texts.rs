@@ -155,6 +155,19 @@ pub(super) fn cidr(text: &str) -> Option<&'static str> {
     (host_bits != 0).then_some("must not have bits set beyond the prefix length")
 }
 
+/// The reason that a text is not the canonical form of an IP address, `/` and the length of a prefix, such as
+/// `10.9.8.7/24`.
+pub(super) fn interface_address(text: &str) -> Option<&'static str> {
+    const INVALID: &str = "must be a valid address in CIDR form, (e.g. 10.9.8.7/24 or 2001:db8::1/64)";
+    let Some((address, length)) = text.split_once('/') else { return Some(INVALID) };
+    let parsed = parse_ip(address).zip(length.parse::<u8>().ok());
+    let Some((ip, bits)) = parsed.filter(|(ip, bits)| *bits <= if ip.is_ipv4() { 32 } else { 128 }) else {
+        return Some(INVALID);
+    };
+    let is_canonical = text == format!("{ip}/{bits}") && ambiguity(address, ip).is_none();
+    (!is_canonical).then_some("must be in canonical form")
+}
+
 /// The reason that a text does not have the form `DOMAIN/PATH`, such as `acme.io/foo`.
 pub(super) fn domain_prefixed_path(text: &str) -> Option<&'static str> {
     let valid =

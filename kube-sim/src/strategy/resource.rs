@@ -1,0 +1,217 @@
+//! The strategies of the group `resource.k8s.io` (dynamic resource allocation).
+
+use serde_json::{Value, json};
+
+use super::defaulting::{object_in, object_items, set_default, set_default_string};
+use super::deletion::Deletion;
+use super::fields::SelectableField;
+use super::printer::{self, Printer};
+use super::rules::{check_claim, check_claim_status, device_id};
+use super::validation::{Errors, items, string_in};
+use super::{Strategy, SubresourceUpdate, conditions};
+use crate::schema::FieldError;
+
+/// The part of the strategy that all kinds of this API group share.
+const DEFAULT: Strategy = Strategy {
+    group: "resource.k8s.io",
+    status_metadata: &["managedFields"],
+    printer: Printer::new(printer::cluster::named),
+    deletion: Deletion::RETURNS_OBJECT,
+    ..Strategy::DEFAULT
+};
+
+/// The label of a namespace whose claims may request access as an administrator.
+const ADMIN_LABEL: &str = "resource.kubernetes.io/admin-access";
+
+pub(super) static STRATEGIES: [Strategy; 5] = [
+    Strategy { kind: "DeviceClass", has_generation: true, ..DEFAULT },
+    Strategy {
+        kind: "DeviceTaintRule",
+        has_generation: true,
+        allow_unconditional_update: false,
+        deletion: Deletion::DEFAULT,
+        set_times: Some(set_rule_times),
+        validate_subresource: |_, rule, out| check_rule_status(rule, out),
+        printer: Printer::new(printer::cluster::device_taint),
+        ..DEFAULT
+    },
+    Strategy {
+        kind: "ResourceClaim",
+        set_defaults: |_, claim| set_claim_defaults(claim),
+        prepare_for_create: |claim, _| drop_derived_attributes(claim),
+        prepare_for_update: |_, claim| drop_derived_attributes(claim),
+        prepare_status: prepare_claim_status,
+        validate: check_claim,
+        validate_update: Some(|old, new, out| out.reject_change("spec", old, new)),
+        validate_in_namespace: Some(|claim, namespace, out| {
+            check_admin_access(&claim["spec"], namespace, out);
+        }),
+        validate_subresource: |update, claim, out| check_claim_status(update.old, claim, out),
+        printer: Printer::new(printer::cluster::resource_claim),
+        ..DEFAULT
+    },
+    Strategy {
+        kind: "ResourceClaimTemplate",
+        set_defaults: |_, template| {
+            if let Some(spec) = object_in(template, "spec") {
+                set_claim_defaults(spec);
+            }
+        },
+        prepare_for_create: |template, _| drop_derived_attributes(&mut template["spec"]),
+        prepare_for_update: |_, template| drop_derived_attributes(&mut template["spec"]),
+        validate_update: Some(|old, new, out| out.reject_change("spec", old, new)),
+        validate_in_namespace: Some(|template, namespace, out| {
+            check_admin_access(&template["spec"]["spec"], namespace, out);
+        }),
+        ..DEFAULT
+    },
+    Strategy {
+        kind: "ResourceSlice",
+        has_generation: true,
+        set_times: Some(set_slice_times),
+        prepare_for_create: |slice, _| drop_slice_fields(slice),
+        prepare_for_update: |_, slice| drop_slice_fields(slice),
+        validate_update: Some(check_slice_update),
+        warn: |_, slice, out| warn_of_driver(slice, out),
+        printer: Printer::new(printer::cluster::resource_slice),
+        selectable_fields: &[
+            SelectableField::new("spec.nodeName"),
+            SelectableField::new("spec.driver"),
+            SelectableField::new("spec.pool.name"),
+        ],
+        ..DEFAULT
+    },
+];
+
+/// Calls `change` with each request and each subrequest of the claim at `claim`, which has the field `spec`.
+fn for_each_request(claim: &mut Value, change: fn(&mut Value)) {
+    let Some(devices) = object_in(claim, "spec").and_then(|spec| object_in(spec, "devices")) else { return };
+    for request in object_items(devices, "requests") {
+        if let Some(exactly) = object_in(request, "exactly") {
+            change(exactly);
+        }
+        object_items(request, "firstAvailable").for_each(change);
+    }
+}
+
+fn set_claim_defaults(claim: &mut Value) {
+    for_each_request(claim, |request| {
+        set_default_string(request, "allocationMode", "ExactCount");
+        let is_absent = request.get("count").is_none_or(|count| count.is_null() || *count == 0);
+        if is_absent && request["allocationMode"] == "ExactCount" {
+            request["count"] = 1.into();
+        }
+        for toleration in object_items(request, "tolerations") {
+            set_default_string(toleration, "operator", "Equal");
+        }
+    });
+}
+
+/// Drops the field of the feature gate `DRADerivedAttributes`, which is off by default.
+fn drop_derived_attributes(claim: &mut Value) {
+    for_each_request(claim, |request| drop_fields(request, &["derivedAttributes"]));
+}
+
+/// Drops the fields of feature gates that are off by default.
+fn drop_slice_fields(slice: &mut Value) {
+    let Some(spec) = object_in(slice, "spec") else { return };
+    drop_fields(spec, &["partitionTypeAttribute", "skipNodeOperations"]);
+    for device in object_items(spec, "devices") {
+        drop_fields(device, &["nodeAllocatableResources"]);
+        let attributes = device.get_mut("attributes").and_then(Value::as_object_mut);
+        for attribute in attributes.into_iter().flat_map(|map| map.values_mut()) {
+            drop_fields(attribute, &["bools", "ints", "strings", "versions"]);
+        }
+        for consumption in object_items(device, "consumesCounters") {
+            drop_fields(consumption, &["compatibilityGroups"]);
+        }
+    }
+}
+
+fn drop_fields(object: &mut Value, fields: &[&str]) {
+    if let Some(map) = object.as_object_mut() {
+        map.retain(|field, _| !fields.contains(&field.as_str()));
+    }
+}
+
+/// Sets the time of the taint to `now` if it is absent, or if the effect changes and the time does not.
+fn set_rule_times(old: Option<&Value>, rule: &mut Value, now: &str) {
+    let Some(taint) = object_in(rule, "spec").and_then(|spec| object_in(spec, "taint")) else { return };
+    let has_old_time = old.is_some_and(|old| {
+        let before = &old["spec"]["taint"];
+        before["effect"] != taint["effect"] && before["timeAdded"] == taint["timeAdded"]
+    });
+    if has_old_time {
+        taint["timeAdded"] = now.into();
+    }
+    set_default(taint, "timeAdded", now);
+}
+
+/// Sets the times of the taints that have none.
+fn set_slice_times(_: Option<&Value>, slice: &mut Value, now: &str) {
+    let Some(spec) = object_in(slice, "spec") else { return };
+    for device in object_items(spec, "devices") {
+        for taint in object_items(device, "taints") {
+            set_default(taint, "timeAdded", now);
+        }
+    }
+}
+
+fn check_rule_status(rule: &Value, out: &mut Errors) {
+    const MAX_CONDITIONS: usize = 8;
+    conditions::check_conditions(rule, out);
+    let count = rule["status"]["conditions"].as_array().map_or(0, Vec::len);
+    if count > MAX_CONDITIONS {
+        out.push(FieldError::too_many("status.conditions", count as u64, MAX_CONDITIONS as u64));
+    }
+}
+
+/// Drops the status of the devices that this write deallocates, and the fields of feature gates that are off by default.
+fn prepare_claim_status(update: &SubresourceUpdate<'_>, claim: &mut Value) {
+    let allocated = |claim: &Value| -> Vec<String> {
+        let devices = &claim["status"]["allocation"]["devices"];
+        items("", devices, "results").map(|(_, result)| device_id(result)).collect()
+    };
+    let kept = allocated(claim);
+    let deallocated: Vec<_> = allocated(update.old).into_iter().filter(|id| !kept.contains(id)).collect();
+    let Some(status) = object_in(claim, "status") else { return };
+    if let Some(devices) = status.get_mut("devices").and_then(Value::as_array_mut) {
+        devices.retain(|device| !deallocated.contains(&device_id(device)));
+        if devices.is_empty() {
+            drop_fields(status, &["devices"]);
+        }
+    }
+    let devices = object_in(status, "allocation").and_then(|allocation| object_in(allocation, "devices"));
+    for result in devices.into_iter().flat_map(|devices| object_items(devices, "results")) {
+        drop_fields(result, &["skipNodeOperations"]);
+    }
+}
+
+/// Rejects the first request for access as an administrator, unless the namespace has the label for it.
+fn check_admin_access(spec: &Value, namespace: &Value, out: &mut Errors) {
+    let wants_access = |request: &Value| request["exactly"]["adminAccess"] == true;
+    let found =
+        items("spec.devices", &spec["devices"], "requests").find(|(_, request)| wants_access(request));
+    if let Some((path, _)) = found.filter(|_| namespace["metadata"]["labels"][ADMIN_LABEL] != "true") {
+        let why = format!(
+            "admin access to devices requires the `{ADMIN_LABEL}: true` label on the containing namespace"
+        );
+        out.push(FieldError::forbidden(format!("{path}.adminAccess"), why));
+    }
+}
+
+fn check_slice_update(old: &Value, new: &Value, out: &mut Errors) {
+    for field in ["spec.pool.name", "spec.driver", "spec.nodeName"] {
+        out.reject_change(field, old, new);
+    }
+}
+
+fn warn_of_driver(slice: &Value, out: &mut Vec<String>) {
+    let driver = string_in(&slice["spec"], "driver");
+    if driver != driver.to_lowercase() {
+        let shown = json!(driver);
+        out.push(format!(
+            "spec.driver: driver names should be lowercase; {shown} contains uppercase characters"
+        ));
+    }
+}

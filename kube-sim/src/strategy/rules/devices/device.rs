@@ -1,0 +1,188 @@
+//! The rules of a device in a resource slice.
+
+use std::collections::HashSet;
+
+use serde_json::{Map, Value};
+
+use super::Check::AnyText;
+use super::capacity::check_request_policy;
+use super::slice::{check_counters, check_device_nodes};
+use super::{check_list, check_set, check_taint, names, texts};
+use crate::schema::FieldError;
+use crate::strategy::validation::{Errors, join, string_in};
+
+/// The maximum number of attributes and capacities, and of the values of attributes.
+const MAX_ATTRIBUTES: usize = 32;
+const MAX_VALUES: usize = 48;
+const MAX_TAINTS: usize = 16;
+const MAX_CONSUMED_SETS: usize = 2;
+/// The maximum length of the value of an attribute in bytes.
+const MAX_VALUE_LENGTH: usize = 64;
+/// The maximum number of conditions that a binding waits for.
+const MAX_CONDITIONS: usize = 4;
+
+/// Checks a device. `selects_nodes` is whether each device of the slice selects its nodes.
+pub(super) fn check_device(path: &str, device: &Value, selects_nodes: bool, out: &mut Errors) {
+    AnyText(texts::dns_label).run(&join(path, "name"), &device["name"], out);
+    let empty = Map::new();
+    let attributes = device["attributes"].as_object().unwrap_or(&empty);
+    let capacity = device["capacity"].as_object().unwrap_or(&empty);
+    let total = attributes.len() + capacity.len();
+    if total > MAX_ATTRIBUTES {
+        let why = format!("the total number of attributes and capacities must not exceed {MAX_ATTRIBUTES}");
+        out.push(FieldError::invalid(path, total, why));
+    }
+    if attributes.len() > MAX_VALUES {
+        let why = format!("the total number of attribute values must not exceed {MAX_VALUES}");
+        out.push(FieldError::invalid(path, attributes.len(), why));
+    }
+    check_map(&join(path, "attributes"), attributes, check_attribute, out);
+    let is_shared = device["allowMultipleAllocations"] == true;
+    let check = if is_shared { check_request_policy } else { forbid_request_policy };
+    check_map(&join(path, "capacity"), capacity, check, out);
+    check_list(&join(path, "taints"), &device["taints"], MAX_TAINTS, check_taint, out);
+    check_set(
+        &join(path, "consumesCounters"),
+        &device["consumesCounters"],
+        MAX_CONSUMED_SETS,
+        |consumption| string_in(consumption, "counterSet").to_owned(),
+        |path, consumption, out| check_counters(path, "counterSet", consumption, out),
+        out,
+    );
+    check_device_nodes(path, device, selects_nodes, out);
+    check_binding(path, device, out);
+}
+
+/// Checks the keys of a map, whose errors have the path of the map, and its values.
+fn check_map(path: &str, map: &Map<String, Value>, check: fn(&str, &Value, &mut Errors), out: &mut Errors) {
+    for (key, value) in map {
+        names::check_qualified_name(path, key, out);
+        check(&format!("{path}[{}]", shortened(key)), value, out);
+    }
+}
+
+/// The key, without its middle if it is longer than a valid key.
+fn shortened(key: &str) -> String {
+    const LIMIT: usize = 96;
+    if key.len() <= LIMIT {
+        return key.to_owned();
+    }
+    let kept = LIMIT - 3;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let bytes = key.as_bytes();
+    format!("{}...{}", text(&bytes[..kept.div_ceil(2)]), text(&bytes[bytes.len() - kept / 2..]))
+}
+
+/// The fields with the value of an attribute. The feature gate of the last four is off by default.
+const VALUES: [&str; 8] = ["int", "bool", "string", "version", "ints", "bools", "strings", "versions"];
+
+/// Checks that an attribute has exactly one value. The feature gate of lists of values, `DRAListTypeAttributes`, is off
+/// by default, so that the strategy drops the lists.
+fn check_attribute(path: &str, attribute: &Value, out: &mut Errors) {
+    let check_length = |field: &str, out: &mut Errors| {
+        if string_in(attribute, field).len() > MAX_VALUE_LENGTH {
+            out.push(FieldError::too_long(join(path, field), MAX_VALUE_LENGTH as u64));
+        }
+    };
+    check_length("string", out);
+    let version = &attribute["version"];
+    if let Some(text) = version.as_str().filter(|text| !is_semantic_version(text)) {
+        let why = "must be a string compatible with semver.org spec 2.0.0";
+        out.push(FieldError::invalid(join(path, "version"), text, why));
+    }
+    check_length("version", out);
+    let set: Vec<String> = VALUES[..4]
+        .iter()
+        .filter(|field| !attribute[**field].is_null())
+        .map(|field| format!("`{field}`"))
+        .collect();
+    let members = VALUES.map(|field| format!("`{field}`")).join(", ");
+    match set[..] {
+        [] => out.push(FieldError::invalid(path, "", format!("must specify one of: {members}"))),
+        [_] => {}
+        _ => {
+            let why = format!("must specify exactly one of: {members}");
+            out.push(FieldError::invalid(path, format!("{{{}}}", set.join(", ")), why));
+        }
+    }
+}
+
+/// Whether a text is a version of semver.org 2.0.0.
+fn is_semantic_version(text: &str) -> bool {
+    let is_identifier =
+        |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    let is_digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+    let has_leading_zero = |part: &str| part.len() > 1 && part.starts_with('0') && is_digits(part);
+    let (rest, build) = text.split_once('+').map_or((text, None), |(rest, build)| (rest, Some(build)));
+    let (core, pre) = rest.split_once('-').map_or((rest, None), |(core, pre)| (core, Some(pre)));
+    let numbers: Vec<&str> = core.split('.').collect();
+    numbers.len() == 3
+        && numbers.iter().all(|part| is_digits(part) && !has_leading_zero(part))
+        && pre.is_none_or(|pre| pre.split('.').all(|part| is_identifier(part) && !has_leading_zero(part)))
+        && build.is_none_or(|build| build.split('.').all(is_identifier))
+}
+
+/// Rejects the request policy of a capacity of a device that has one allocation at a time.
+fn forbid_request_policy(path: &str, capacity: &Value, out: &mut Errors) {
+    if !capacity["requestPolicy"].is_null() {
+        let why = "allowMultipleAllocations must be true";
+        out.push(FieldError::forbidden(join(path, "requestPolicy"), why));
+    }
+}
+
+/// Checks the conditions that a binding waits for, and those that fail it: none or both lists have items.
+pub(super) fn check_binding(path: &str, device: &Value, out: &mut Errors) {
+    let fields = ["bindingConditions", "bindingFailureConditions"];
+    let lists = fields.map(|field| {
+        let list = device[field].as_array().into_iter().flatten();
+        list.map(|item| item.as_str().unwrap_or_default()).collect::<Vec<_>>()
+    });
+    for (field, list) in fields.iter().zip(&lists) {
+        let path = join(path, field);
+        check_list(&path, &device[*field], MAX_CONDITIONS, check_label_key, out);
+        let mut seen = HashSet::new();
+        for (index, item) in list.iter().enumerate().filter(|(_, item)| !seen.insert(**item)) {
+            out.push(FieldError::duplicate(format!("{path}[{index}]"), *item));
+        }
+    }
+    let [conditions, failures] = lists;
+    for (index, item) in failures.iter().enumerate().filter(|(_, item)| conditions.contains(item)) {
+        let why = "bindingFailureConditions must not overlap with bindingConditions";
+        let at = format!("{}[{index}]", join(path, "bindingFailureConditions"));
+        out.push(FieldError::invalid(at, *item, why));
+    }
+    if conditions.is_empty() == failures.is_empty() {
+        return;
+    }
+    let [missing, present] = if conditions.is_empty() { fields } else { [fields[1], fields[0]] };
+    let why = format!("{missing} are required to use {present}");
+    out.push(FieldError::invalid(join(path, missing), device[missing].clone(), why));
+}
+
+fn check_label_key(path: &str, key: &Value, out: &mut Errors) {
+    AnyText(texts::qualified_name).run(path, key, out);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_have_three_numbers() {
+        for valid in ["1.2.3", "0.0.0", "1.2.3-alpha.1", "1.2.3-0a+build.01", "1.2.3+a-b"] {
+            assert!(is_semantic_version(valid), "{valid}");
+        }
+        for invalid in
+            ["", "1.2", "1.2.3.4", "01.2.3", "1.2.3-", "1.2.3-01", "1.2.3+", "1.2.3-a..b", "v1.2.3"]
+        {
+            assert!(!is_semantic_version(invalid), "{invalid}");
+        }
+    }
+
+    #[test]
+    fn a_long_key_is_shortened_in_the_middle() {
+        let key = format!("{}{}", "a".repeat(100), "b".repeat(100));
+        assert_eq!(shortened(&key), format!("{}...{}", "a".repeat(47), "b".repeat(46)));
+        assert_eq!(shortened("a"), "a");
+    }
+}

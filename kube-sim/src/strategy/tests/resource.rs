@@ -1,0 +1,269 @@
+//! Tests of the kinds of `resource.k8s.io`.
+
+use serde_json::{Value, json};
+
+use super::validation::{check_create, check_update};
+use crate::strategy::{Strategy, SubresourceUpdate};
+
+const GROUP: &str = "resource.k8s.io";
+
+/// A claim with these requests.
+fn claim(requests: &Value) -> Value {
+    json!({"spec": {"devices": {"requests": requests}}})
+}
+
+fn slice(device: &Value) -> Value {
+    json!({"spec": {
+        "driver": "a.example.com",
+        "pool": {"name": "p", "generation": 0, "resourceSliceCount": 1},
+        "nodeName": "n",
+        "devices": [device],
+    }})
+}
+
+fn strategy(kind: &str) -> &'static Strategy {
+    Strategy::of(GROUP, "v1", kind).unwrap()
+}
+
+#[test]
+fn a_request_has_a_default_mode_and_count() {
+    let mut new = claim(&json!([
+        {"name": "a", "exactly": {"deviceClassName": "c"}},
+        {"name": "b", "firstAvailable": [{"name": "c", "deviceClassName": "c", "allocationMode": "All"}]},
+    ]));
+    (strategy("ResourceClaim").set_defaults)(None, &mut new);
+    let requests = &new["spec"]["devices"]["requests"];
+    assert_eq!(
+        requests[0]["exactly"],
+        json!({"deviceClassName": "c", "allocationMode": "ExactCount", "count": 1})
+    );
+    assert_eq!(requests[1]["firstAvailable"][0].get("count"), None);
+    check_create(GROUP, "resourceclaims", new, &[]);
+}
+
+#[test]
+fn a_constraint_names_requests_of_the_claim() {
+    let mut new = claim(&json!([{"name": "a", "firstAvailable": [{"name": "b", "deviceClassName": "c"}]}]));
+    new["spec"]["devices"]["constraints"] =
+        json!([{"requests": ["a", "a/b", "a/c"], "matchAttribute": "local"}, {"requests": ["a/b/c"]}]);
+    let unknown = |field: &str, name: &str| {
+        format!(
+            "spec.devices.constraints{field}: Invalid value: \"{name}\": must be the name of a request in the claim or the name of a request and a subrequest separated by '/'"
+        )
+    };
+    check_create(
+        GROUP,
+        "resourceclaims",
+        new,
+        &[
+            &unknown("[0].requests[2]", "a/c"),
+            "spec.devices.constraints[0].matchAttribute: Invalid value: \"local\": a fully qualified name must be a domain and a name separated by a slash",
+            &unknown("[1].requests[0]", "a/b/c"),
+            "spec.devices.constraints[1]: Required value: exactly one of \"matchAttribute\" or \"distinctAttribute\" is required, but multiple fields are set",
+        ],
+    );
+}
+
+#[test]
+fn a_selector_is_a_boolean_expression_about_a_device() {
+    let class = |expression: &str| json!({"spec": {"selectors": [{"cel": {"expression": expression}}]}});
+    for valid in [
+        "device.driver == 'a'",
+        "device.attributes['a.example.com'].model == 'x' && device.allowMultipleAllocations",
+        "cel.bind(a, device.attributes['a'], a.b || a.c)",
+        "device.attributes['a'].flag",
+    ] {
+        check_create(GROUP, "deviceclasses", class(valid), &[]);
+    }
+    check_create(
+        GROUP,
+        "deviceclasses",
+        class("device.driver"),
+        &[
+            "spec.selectors[0].cel.expression: Invalid value: \"device.driver\": must evaluate to bool or the unknown type, not string",
+        ],
+    );
+    let domains = "device.attributes.all(a, device.attributes.all(b, device.attributes.all(c, device.attributes.all(d, device.attributes.all(e, a == b && c == d && d == e)))))";
+    check_create(
+        GROUP,
+        "deviceclasses",
+        class(domains),
+        &["spec.selectors[0].cel.expression: Forbidden: too complex, exceeds cost limit"],
+    );
+}
+
+#[test]
+fn the_spec_of_a_claim_is_immutable() {
+    let of = |class: &str| claim(&json!([{"name": "a", "exactly": {"deviceClassName": class}}]));
+    let strategy = strategy("ResourceClaim");
+    let mut found = crate::strategy::Errors::default();
+    strategy.validate_update.unwrap()(&of("a"), &of("B"), &mut found);
+    let fields: Vec<_> = found.0.iter().map(|error| error.field.as_str()).collect();
+    assert_eq!(fields, ["spec"]);
+}
+
+#[test]
+fn the_values_of_a_range_are_steps_from_its_minimum() {
+    let with = |value: &str, default: &str, min: &str, max: &str, step: &str| {
+        slice(&json!({"name": "d", "allowMultipleAllocations": true, "capacity": {"memory": {
+            "value": value,
+            "requestPolicy": {"default": default, "validRange": {"min": min, "max": max, "step": step}},
+        }}}))
+    };
+    let path = "spec.devices[0].capacity[memory].requestPolicy.validRange";
+    let check = |object: Value, expected: &[&str]| {
+        let expected: Vec<_> = expected.iter().map(|text| format!("{path}.{text}")).collect();
+        check_create(
+            GROUP,
+            "resourceslices",
+            object,
+            &expected.iter().map(String::as_str).collect::<Vec<_>>(),
+        );
+    };
+    check(with("16Gi", "2Gi", "1Gi", "8Gi", "1Gi"), &[]);
+    check(with("1", "500m", "100m", "1", "100m"), &[]);
+    check(
+        with("16Gi", "1500Mi", "1Gi", "8Gi", "1Gi"),
+        &["step: Invalid value: \"1500Mi\": value is not a multiple of a given step (1Gi) from (1Gi)"],
+    );
+    check(
+        with("4", "9", "5", "8", "0"),
+        &[
+            "min: Invalid value: \"5\": min is larger than capacity value: 4",
+            "max: Invalid value: \"8\": max is larger than capacity value: 4",
+            "default: Invalid value: \"9\": default is more than max: 8",
+            "step: Invalid value: \"0\": must be greater than zero",
+        ],
+    );
+    check(
+        with("1", "500u", "100m", "1", "100m"),
+        &[
+            "default: Invalid value: \"500u\": default is less than min: 100m",
+            "default: Invalid value: \"500u\": value cannot be represented as a milli value",
+        ],
+    );
+}
+
+#[test]
+fn a_device_without_shares_has_no_request_policy() {
+    let device = json!({"name": "d", "capacity": {"m": {"value": "1", "requestPolicy": {"default": "1"}}}});
+    check_create(
+        GROUP,
+        "resourceslices",
+        slice(&device),
+        &["spec.devices[0].capacity[m].requestPolicy: Forbidden: allowMultipleAllocations must be true"],
+    );
+}
+
+#[test]
+fn the_pool_the_driver_and_the_node_of_a_slice_are_immutable() {
+    let old = slice(&json!({"name": "d"}));
+    let mut new = old.clone();
+    new["spec"]["driver"] = "b.example.com".into();
+    new["spec"]["pool"] = json!({"name": "q", "generation": 1, "resourceSliceCount": 1});
+    check_update(
+        GROUP,
+        "resourceslices",
+        Some(old),
+        new,
+        &[
+            "spec.pool.name: Invalid value: \"q\": field is immutable",
+            "spec.driver: Invalid value: \"b.example.com\": field is immutable",
+        ],
+    );
+}
+
+#[test]
+fn fields_of_disabled_features_are_dropped() {
+    let mut new = slice(&json!({
+        "name": "d",
+        "attributes": {"a": {"ints": [1]}},
+        "nodeAllocatableResources": {"cpu": {}},
+        "consumesCounters": [{"counterSet": "c", "counters": {}, "compatibilityGroups": ["g"]}],
+    }));
+    let expected = slice(&json!({
+        "name": "d",
+        "attributes": {"a": {}},
+        "consumesCounters": [{"counterSet": "c", "counters": {}}],
+    }));
+    new["spec"]["skipNodeOperations"] = json!(["*"]);
+    (strategy("ResourceSlice").prepare_for_update)(&expected, &mut new);
+    assert_eq!(new, expected);
+}
+
+#[test]
+fn a_taint_gets_a_time_and_a_new_one_when_its_effect_changes() {
+    let strategy = strategy("DeviceTaintRule");
+    let set_times = strategy.set_times.unwrap();
+    let mut rule = json!({"spec": {"taint": {"key": "a", "effect": "None"}}});
+    set_times(None, &mut rule, "first");
+    let old = rule.clone();
+    set_times(Some(&old), &mut rule, "second");
+    assert_eq!(rule["spec"]["taint"]["timeAdded"], "first");
+    rule["spec"]["taint"]["effect"] = "NoExecute".into();
+    set_times(Some(&old), &mut rule, "second");
+    assert_eq!(rule["spec"]["taint"]["timeAdded"], "second");
+}
+
+/// The errors of a write to the status of a claim with the request `gpu`.
+fn status_errors(old: &Value, new: &Value) -> Vec<String> {
+    let mut claims = [old, new].map(|status| {
+        let mut claim = claim(&json!([{"name": "gpu", "exactly": {"deviceClassName": "c"}}]));
+        claim["status"] = status.clone();
+        claim
+    });
+    let strategy = strategy("ResourceClaim");
+    let [old, new] = &mut claims;
+    let update = SubresourceUpdate { subresource: "status", old, now: "2024-01-01T00:00:00Z" };
+    (strategy.prepare_status)(&update, new);
+    strategy.subresource_errors(&update, new).into_iter().map(|error| error.field).collect()
+}
+
+#[test]
+fn an_allocation_is_validated_once_and_never_changes() {
+    let allocation = |request: &str, device: &str| json!({"devices": {"results": [{"request": request, "driver": "a.example.com", "pool": "p", "device": device}]}});
+    let of = |allocation: Value| json!({"allocation": allocation});
+    assert!(status_errors(&json!({}), &of(allocation("gpu", "d"))).is_empty());
+    assert_eq!(
+        status_errors(&json!({}), &of(allocation("x", "D"))),
+        ["status.allocation.devices.results[0].request", "status.allocation.devices.results[0].device"]
+    );
+    assert_eq!(
+        status_errors(&of(allocation("gpu", "d")), &of(allocation("gpu", "e"))),
+        ["status.allocation"]
+    );
+}
+
+#[test]
+fn only_allocated_devices_have_a_status() {
+    let allocation = json!({"devices": {"results": [{"request": "gpu", "driver": "a.example.com", "pool": "p", "device": "d"}]}});
+    let device = |name: &str| json!({"driver": "a.example.com", "pool": "p", "device": name});
+    let allocated = json!({"allocation": allocation, "devices": [device("d")]});
+    assert!(status_errors(&json!({"allocation": allocation}), &allocated).is_empty());
+    let other = json!({"allocation": allocation, "devices": [device("d"), device("d"), device("e")]});
+    assert_eq!(
+        status_errors(&json!({"allocation": allocation}), &other),
+        ["status.devices[2]", "status.devices[1]"]
+    );
+    // The write that deallocates a device drops its status.
+    assert!(status_errors(&allocated, &json!({"devices": [device("d")]})).is_empty());
+    assert_eq!(
+        status_errors(&json!({}), &json!({"reservedFor": [{"uid": "u", "name": "p"}]})),
+        ["status.reservedFor[0].resource", "status.reservedFor"]
+    );
+}
+
+#[test]
+fn admin_access_needs_the_label_of_the_namespace() {
+    let claim = claim(&json!([
+        {"name": "a", "exactly": {"deviceClassName": "c"}},
+        {"name": "b", "exactly": {"deviceClassName": "c", "adminAccess": true}},
+    ]));
+    let strategy = strategy("ResourceClaim");
+    let fields = |namespace: Value| -> Vec<String> {
+        strategy.namespace_errors(&claim, || namespace).into_iter().map(|error| error.field).collect()
+    };
+    assert_eq!(fields(json!({"metadata": {}})), ["spec.devices.requests[1].adminAccess"]);
+    let labels = json!({"resource.kubernetes.io/admin-access": "true"});
+    assert!(fields(json!({"metadata": {"labels": labels}})).is_empty());
+}
