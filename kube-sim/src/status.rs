@@ -258,7 +258,8 @@ impl SimError {
         Self::new(StatusCode::NOT_ACCEPTABLE, "NotAcceptable", message)
     }
 
-    /// 406 for an `Accept` header without a supported media type.
+    /// 406 for an `Accept` header of which kube-apiserver's router (go-restful) knows no media type. The router does not
+    /// read the parameters of media types.
     pub(crate) fn not_routable(offered: &str) -> Self {
         Self::new(
             StatusCode::NOT_ACCEPTABLE,

@@ -153,7 +153,8 @@ impl<T: Send + 'static> Pipeline<T> {
         self.push_chunk(Chunk::Done(vec![value].into_iter()), 0);
     }
 
-    /// Starts to decode the partial chunk.
+    /// Queues the partial chunk as complete. A task decodes it if the chunk is large enough and fewer than `max_chunks`
+    /// are queued. Otherwise `poll_next` decodes its pieces.
     pub(super) fn flush(&mut self) {
         if self.partial.is_empty() {
             return;

@@ -243,7 +243,8 @@ mod tests {
 
     #[test]
     fn emits_one_deletion_after_a_relist_and_an_addition_if_the_object_is_created_again() {
-        let known = || vec![Ok(Event::InitApply(map("u", "1"))), Ok(Event::InitDone), Ok(Event::Init)];
+        let snapshot_and_relist_start =
+            || vec![Ok(Event::InitApply(map("u", "1"))), Ok(Event::InitDone), Ok(Event::Init)];
         let events_of_relist = |rest: Vec<_>| events_for(known().into_iter().chain(rest).collect());
         let deleted = ["Added event 1", "Deleted event 2"];
         assert_eq!(events_of_relist(vec![Ok(Event::Delete(map("u", "2")))]), deleted);
@@ -261,11 +262,13 @@ mod tests {
 
     #[test]
     fn emits_a_deletion_once_if_the_object_is_created_again_before_the_relist_restarts() {
-        let known = || vec![Ok(Event::InitApply(map("u", "1"))), Ok(Event::InitDone), Ok(Event::Init)];
+        let snapshot_and_relist_start =
+            || vec![Ok(Event::InitApply(map("u", "1"))), Ok(Event::InitDone), Ok(Event::Init)];
         let again =
             || vec![Ok(Event::Delete(map("u", "2"))), Ok(Event::InitApply(map("v", "3"))), Ok(Event::Init)];
-        let events_of_relist =
-            |rest: Vec<_>| events_for(known().into_iter().chain(again()).chain(rest).collect());
+        let events_of_relist = |rest: Vec<_>| {
+            events_for(snapshot_and_relist_start().into_iter().chain(again()).chain(rest).collect())
+        };
         assert_eq!(events_of_relist(vec![]), ["Added event 1", "Deleted event 2"]);
         let added = ["Added event 1", "Deleted event 2", "Added event 3"];
         assert_eq!(events_of_relist(vec![Ok(Event::InitApply(map("v", "3")))]), added);

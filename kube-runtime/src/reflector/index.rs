@@ -4,7 +4,7 @@ mod entries;
 
 use super::delta::Delta;
 use super::object_map::{Keyed, ObjectMap};
-use super::observers::{Observer, lock};
+use super::observers::{DeltaIndex, lock};
 use super::store::Store;
 use crate::log_limit::LogLimit;
 use entries::{Entries, Member};
@@ -103,7 +103,7 @@ impl<K: Resource> Inner<K> {
     }
 }
 
-impl<K: Resource + Send + Sync> Observer<K> for Inner<K> {
+impl<K: Resource + Send + Sync> DeltaIndex<K> for Inner<K> {
     fn apply(&self, deltas: &[Delta<K>]) {
         for delta in deltas {
             let values = self.values_of_stored(|| delta.current_metadata(), || delta.current());

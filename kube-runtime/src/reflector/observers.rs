@@ -15,8 +15,8 @@ pub(super) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A consumer of the deltas of a store. It is up to date when the writer's call returns.
-pub(super) trait Observer<K>: Send + Sync {
+/// An index over the objects of a store. It is up to date when the call of the writer returns.
+pub(super) trait DeltaIndex<K>: Send + Sync {
     /// Applies the deltas of one event.
     fn apply(&self, deltas: &[Delta<K>]);
 }
@@ -25,7 +25,7 @@ pub(super) trait Observer<K>: Send + Sync {
 /// the deltas, so that a new subscriber gets each object either in the replay or as a delta.
 pub(super) struct Observers<K> {
     subscribers: Vec<Weak<Mutex<Queue<K>>>>,
-    indexes: Vec<Weak<dyn Observer<K>>>,
+    indexes: Vec<Weak<dyn DeltaIndex<K>>>,
     /// The resource version of the last snapshot, if the source of the events reported it.
     pub(super) version: Option<String>,
     /// Whether the writer was dropped.
@@ -53,8 +53,8 @@ impl<K> Observers<K> {
         self.subscribers.push(Arc::downgrade(queue));
     }
 
-    pub(super) fn add_index(&mut self, index: &Arc<impl Observer<K> + 'static>) {
-        let index: Weak<dyn Observer<K>> = Arc::<_>::downgrade(index) as _;
+    pub(super) fn add_index(&mut self, index: &Arc<impl DeltaIndex<K> + 'static>) {
+        let index: Weak<dyn DeltaIndex<K>> = Arc::<_>::downgrade(index) as _;
         self.indexes.push(index);
     }
 

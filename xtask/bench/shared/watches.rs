@@ -1,4 +1,4 @@
-//! The row of a client with many watches and a constant rate of calls.
+//! Measures a client that holds many watches open while it sends calls at a constant rate.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,5 +1,5 @@
-//! A process in a pod, over a WebSocket with the protocol `v5.channel.k8s.io`. It sends the repeated block of
-//! `stream_data`, or receives it and reports the number of bytes.
+//! The answer of the load source to an exec request, over a WebSocket with the protocol `v5.channel.k8s.io`. Instead of a
+//! process, it sends the block of `stream_data` repeatedly, or reads the standard input and reports its bytes.
 
 use std::io::{self, BufReader, Write};
 use std::net::TcpStream;
